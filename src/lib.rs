@@ -1,0 +1,11 @@
+//! `metaqnn`: designs convolutional networks by Q-learning, as batch jobs on an HPC cluster.
+#![deny(missing_docs)]
+
+pub mod dataset;
+pub mod outcome;
+pub mod q_learning;
+pub mod seed;
+pub mod slurm;
+pub mod space;
+pub mod storage;
+pub mod training;

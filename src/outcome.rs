@@ -1,0 +1,105 @@
+//! How the training of a network ended.
+//!
+//! On the ground floor because everyone speaks of it: training makes outcomes, storage keeps
+//! them, Q-learning rewards them, the report counts them.
+
+use serde::{Deserialize, Serialize};
+
+/// A share of correctly classified images, in [0, 1].
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(try_from = "f64", into = "f64")]
+pub struct Accuracy(f64);
+
+/// A number that is no accuracy.
+#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
+#[error("accuracy `{0}` is outside [0, 1]")]
+pub struct NotAnAccuracy(pub f64);
+
+impl Accuracy {
+    /// Checks that `value` is a finite number in [0, 1].
+    ///
+    /// # Errors
+    /// Returns the number when it is not.
+    pub fn new(value: f64) -> Result<Self, NotAnAccuracy> {
+        if (0.0..=1.0).contains(&value) { Ok(Self(value)) } else { Err(NotAnAccuracy(value)) }
+    }
+
+    /// Brings a prediction, which may leave the range, back into [0, 1].
+    ///
+    /// # Panics
+    /// When `value` is not a number.
+    pub fn clamped(value: f64) -> Self {
+        assert!(!value.is_nan(), "a prediction is a number");
+        Self(value.clamp(0.0, 1.0))
+    }
+
+    /// Returns the accuracy of guessing among `classes` equally frequent classes.
+    ///
+    /// # Panics
+    /// When there are no classes.
+    pub fn chance(classes: u32) -> Self {
+        assert!(classes > 0, "a data set has classes");
+        Self(1.0 / f64::from(classes))
+    }
+
+    /// Returns the number.
+    pub const fn value(self) -> f64 {
+        self.0
+    }
+}
+
+impl TryFrom<f64> for Accuracy {
+    type Error = NotAnAccuracy;
+    fn try_from(value: f64) -> Result<Self, NotAnAccuracy> {
+        Self::new(value)
+    }
+}
+
+impl From<Accuracy> for f64 {
+    fn from(accuracy: Accuracy) -> Self {
+        accuracy.0
+    }
+}
+
+/// How a training ended: the results of the event log, and the row of the replay memory each one earns.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// Trained to the last epoch.
+    Trained {
+        /// Best validation accuracy over the epochs: the reward.
+        best: Accuracy,
+        /// Validation accuracy after the last epoch: the predictor's target.
+        last: Accuracy,
+    },
+    /// Ended by the stopping rule.
+    Stopped {
+        /// The predicted last-epoch accuracy, which may lie outside [0, 1].
+        predicted: f64,
+    },
+    /// The network's own fault.
+    Failed {
+        /// Best validation accuracy before it failed; `None` when no learning rate passed the first-epoch test.
+        best: Option<Accuracy>,
+    },
+    /// Did not fit into the memory of the device, micro-batches included.
+    OutOfMemory,
+    /// A result of another search, taken over.
+    Imported {
+        /// Its best validation accuracy.
+        best: Accuracy,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_accuracy_is_a_share() {
+        assert_eq!(Accuracy::new(1.0).map(Accuracy::value), Ok(1.0));
+        assert_eq!(Accuracy::new(86.0), Err(NotAnAccuracy(86.0)));
+        assert!(Accuracy::new(f64::NAN).is_err());
+        assert_eq!(Accuracy::clamped(1.2).value(), 1.0);
+        assert_eq!(Accuracy::chance(10).value(), 0.1);
+    }
+}

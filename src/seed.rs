@@ -1,0 +1,94 @@
+//! One generator per (experiment seed, purpose, iteration, epoch).
+//!
+//! Every random number of a search comes from a generator made here, and from nothing else
+//! (no clock, no process id), so that any part of a search can be repeated by itself.
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+use sha2::{Digest, Sha256};
+
+/// What random numbers are drawn for. Two purposes never share a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Sampling an architecture for an iteration.
+    Sample,
+    /// Drawing experiences from the replay memory.
+    Replay,
+    /// Splitting the images into training and validation part.
+    Split,
+    /// Initial weights of a network; the second number is the start (which learning rate).
+    Weights,
+    /// Order of the batches, augmentation and dropout of one epoch.
+    Epoch,
+    /// Noise of the synthetic trainer.
+    Synthetic,
+    /// Fitting the predictor: hyperparameters and folds.
+    Predictor,
+    /// Which stop verdicts are audited.
+    Audit,
+}
+
+impl Purpose {
+    /// Returns the name that enters the key. Names are part of the format: changing one changes every search.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Sample => "sample",
+            Self::Replay => "replay",
+            Self::Split => "split",
+            Self::Weights => "weights",
+            Self::Epoch => "epoch",
+            Self::Synthetic => "synthetic",
+            Self::Predictor => "predictor",
+            Self::Audit => "audit",
+        }
+    }
+}
+
+/// Returns the generator of one purpose within one iteration.
+///
+/// `part` tells apart what happens more than once in an iteration: the draw, the epoch, the start.
+pub fn generator(experiment_seed: u64, purpose: Purpose, iteration: u64, part: u64) -> ChaCha8Rng {
+    ChaCha8Rng::from_seed(digest(experiment_seed, purpose, iteration, part))
+}
+
+/// Returns a number for a program that seeds its own generators, below 2^63 since some take it as signed.
+pub fn number(experiment_seed: u64, purpose: Purpose, iteration: u64, part: u64) -> u64 {
+    let digest = digest(experiment_seed, purpose, iteration, part);
+    let first: [u8; 8] = digest[..8].try_into().expect("a digest has 32 bytes");
+    u64::from_le_bytes(first) >> 1
+}
+
+fn digest(experiment_seed: u64, purpose: Purpose, iteration: u64, part: u64) -> [u8; 32] {
+    let mut hasher = Sha256::new();
+    hasher.update(experiment_seed.to_le_bytes());
+    hasher.update(iteration.to_le_bytes());
+    hasher.update(part.to_le_bytes());
+    hasher.update(purpose.name().as_bytes());
+    hasher.finalize().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::Rng;
+
+    #[test]
+    fn the_same_key_gives_the_same_stream() {
+        let draw = || generator(7, Purpose::Sample, 3, 0).random::<u64>();
+        assert_eq!(draw(), draw());
+    }
+
+    #[test]
+    fn every_part_of_the_key_changes_the_stream() {
+        let base = number(7, Purpose::Sample, 3, 0);
+        assert_ne!(base, number(8, Purpose::Sample, 3, 0));
+        assert_ne!(base, number(7, Purpose::Replay, 3, 0));
+        assert_ne!(base, number(7, Purpose::Sample, 4, 0));
+        assert_ne!(base, number(7, Purpose::Sample, 3, 1));
+    }
+
+    #[test]
+    fn numbers_fit_a_signed_integer() {
+        assert!((0..1000).all(|i| number(1, Purpose::Weights, i, 0) < 1 << 63));
+    }
+}

@@ -1,0 +1,2 @@
+//! The program `metaqnn-torch`.
+fn main() {}
