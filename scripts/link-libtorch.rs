@@ -1,4 +1,5 @@
 //! Cargo's build script: gives `metaqnn-torch`, and nothing else, the run path of libtorch.
+#![allow(clippy::print_stdout)] // Cargo reads directives from stdout.
 fn main() {
     println!("cargo:rerun-if-changed=scripts/link-libtorch.rs");
     if std::env::var_os("CARGO_FEATURE_TORCH").is_none() {

@@ -1,1 +1,34 @@
-//! To be written.
+//! The search space: which convolutional networks exist.
+//!
+//! A network is written one layer at a time. The [`State`] is the network so far as far as the
+//! agent sees it: the last layer, its depth, the side of its output. An [`Action`] is the next
+//! layer, or termination by the softmax classifier. Which actions are legal follows from the
+//! state alone ([`Space::legal_actions`]); a finished sequence is an [`Architecture`], and its
+//! text, with dropout marks, is its name everywhere (`[C(64,3,1), P(2,2), SM(10)]`).
+//!
+//! Sizes come in two forms: the true side of the representation, which the agent carries along
+//! to compute successors, and its [`Bin`], by which the Q-table is indexed and legality is
+//! decided (Baker et al., 2017, MetaQNN, section 4.1). So a [`State`] is exact and a
+//! [`StateKey`] is binned.
+//!
+//! Nothing here draws random numbers or touches a file.
+
+mod action;
+mod architecture;
+mod census;
+mod cost;
+mod error;
+mod layer;
+mod notation;
+mod params;
+mod shape;
+mod state;
+
+pub use action::Action;
+pub use architecture::{Architecture, DropoutMark};
+pub use cost::Cost;
+pub use error::SpaceError;
+pub use layer::Layer;
+pub use params::{ImageShape, KernelRule, Padding, Pool, PoolRounding, Space, SpaceParams};
+pub use shape::{conv_output, pool_output};
+pub use state::{Bin, LastLayer, State, StateKey};

@@ -1,0 +1,198 @@
+//! Which layers may follow a state (section 4.1 of the paper, in the form the published results were made with).
+
+use super::error::SpaceError;
+use super::layer::Layer;
+use super::params::{KernelRule, Pool, Space};
+use super::state::{Bin, LastLayer, State, StateKey};
+
+/// The next layer; the softmax terminates the network.
+pub type Action = Layer;
+
+impl Space {
+    /// Returns the actions legal in a state, in a fixed order: softmax, convolutions (filters
+    /// outside, kernels inside), global average pooling, poolings, fully connected layers.
+    pub fn legal_actions(&self, key: &StateKey) -> Vec<Action> {
+        self.every_action().filter(|&action| self.why_illegal(key, action).is_none()).collect()
+    }
+
+    /// Returns every layer that the parameters name, in the order of [`Space::legal_actions`].
+    fn every_action(&self) -> impl Iterator<Item = Action> {
+        let params = self.params();
+        let classes = self.image().classes;
+        let convs = params.filters.iter().flat_map(|&filters| {
+            params.kernels.iter().map(move |&kernel| Layer::Conv { filters, kernel, stride: 1 })
+        });
+        let pools = params.pools.iter().map(|&Pool(kernel, stride)| Layer::Pool { kernel, stride });
+        let widths = params.fc_widths.iter().filter(move |&&width| width >= classes);
+        std::iter::once(Layer::Softmax { classes })
+            .chain(convs)
+            .chain(std::iter::once(Layer::GlobalAveragePool { classes }))
+            .chain(pools)
+            .chain(widths.map(|&width| Layer::FullyConnected { width }))
+    }
+
+    /// Returns the rule that `action` breaks in a state, `None` when it is legal there.
+    fn why_illegal(&self, key: &StateKey, action: Action) -> Option<&'static str> {
+        if matches!(action, Layer::Softmax { .. }) {
+            return None;
+        }
+        if key.depth >= self.params().max_layers {
+            return Some("the network has its greatest number of layers");
+        }
+        match action {
+            Layer::Softmax { .. } => None,
+            Layer::Conv { kernel, .. } => {
+                self.why_not_spatial(key).or(self.why_too_large(key, kernel))
+            }
+            Layer::GlobalAveragePool { .. } => self.why_not_spatial(key),
+            Layer::Pool { kernel, .. } => self
+                .why_not_spatial(key)
+                .or(self.why_no_pool(key))
+                .or(self.why_too_large(key, kernel)),
+            Layer::FullyConnected { width } => self.why_not_dense(key, width),
+        }
+    }
+
+    fn why_not_spatial(&self, key: &StateKey) -> Option<&'static str> {
+        match key.last {
+            LastLayer::FullyConnected { .. } => Some("it follows a fully connected layer"),
+            LastLayer::GlobalAveragePool => {
+                Some("only the softmax follows a global average pooling")
+            }
+            LastLayer::Start | LastLayer::Conv { .. } | LastLayer::Pool { .. } => None,
+        }
+    }
+
+    fn why_no_pool(&self, key: &StateKey) -> Option<&'static str> {
+        match key.last {
+            LastLayer::Pool { .. } if !self.params().allow_consecutive_pooling => {
+                Some("a pooling may not follow a pooling")
+            }
+            LastLayer::Start if !self.params().allow_initial_pooling => {
+                Some("a network may not begin with a pooling")
+            }
+            _ => None,
+        }
+    }
+
+    fn why_too_large(&self, key: &StateKey, kernel: u32) -> Option<&'static str> {
+        let fits = match self.params().kernel_rule {
+            KernelRule::StrictBin => kernel < key.bin.size(),
+            KernelRule::LeBin => kernel <= key.bin.size(),
+        };
+        (!fits).then_some("its kernel is too large for the size of the representation")
+    }
+
+    fn why_not_dense(&self, key: &StateKey, width: u32) -> Option<&'static str> {
+        let limit = self.params().max_fc_layers;
+        match key.last {
+            LastLayer::GlobalAveragePool => {
+                Some("only the softmax follows a global average pooling")
+            }
+            LastLayer::FullyConnected { index, .. } if index + 1 >= limit => {
+                Some("the network has its greatest number of fully connected layers")
+            }
+            LastLayer::FullyConnected { width: previous, .. } if width > previous => {
+                Some("it is wider than the fully connected layer before it")
+            }
+            LastLayer::FullyConnected { .. } => None,
+            _ if limit == 0 => {
+                Some("the network has its greatest number of fully connected layers")
+            }
+            _ if key.bin > Bin::Four => {
+                Some("the representation is too large for a fully connected layer")
+            }
+            _ => None,
+        }
+    }
+
+    /// Checks that `action` is legal in `state`.
+    ///
+    /// # Errors
+    /// Names the layer, its depth and the rule.
+    pub fn check_action(&self, state: &State, action: Action) -> Result<(), SpaceError> {
+        let why = if self.every_action().any(|known| known == action) {
+            self.why_illegal(&self.key(state), action)
+        } else {
+            Some("the search space has no such layer")
+        };
+        match why {
+            None => Ok(()),
+            Some(why) => Err(SpaceError::Illegal { layer: action, depth: state.depth + 1, why }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::params::{ImageShape, SpaceParams};
+    use super::*;
+
+    fn space() -> Space {
+        let image = ImageShape { size: 32, channels: 3, classes: 10 };
+        SpaceParams { max_layers: 18, ..SpaceParams::default() }.check(image).unwrap()
+    }
+
+    fn count(last: LastLayer, bin: Bin) -> usize {
+        space().legal_actions(&StateKey { depth: 3, last, bin }).len()
+    }
+
+    #[test]
+    fn the_lists_are_as_long_as_the_specification_counts() {
+        let conv = LastLayer::Conv { filters: 64, kernel: 3, stride: 1 };
+        let pool = LastLayer::Pool { kernel: 2, stride: 2 };
+        let fc = |index, width| LastLayer::FullyConnected { index, width };
+        let start = space().key(&space().start());
+        assert_eq!(space().legal_actions(&start).len(), 14);
+        assert_eq!([Bin::Eight, Bin::Four, Bin::One].map(|bin| count(conv, bin)), [17, 15, 5]);
+        assert_eq!([Bin::Eight, Bin::Four, Bin::One].map(|bin| count(pool, bin)), [14, 13, 5]);
+        assert_eq!(count(fc(0, 512), Bin::One), 4);
+        assert_eq!(count(fc(0, 128), Bin::One), 2);
+        assert_eq!(count(fc(1, 512), Bin::One), 1);
+        assert_eq!(count(LastLayer::GlobalAveragePool, Bin::One), 1);
+    }
+
+    #[test]
+    fn the_order_is_that_of_the_reference() {
+        let pool = LastLayer::Conv { filters: 64, kernel: 3, stride: 1 };
+        let key = StateKey { depth: 3, last: pool, bin: Bin::Four };
+        let names: Vec<String> =
+            space().legal_actions(&key).iter().map(ToString::to_string).collect();
+        assert_eq!(
+            names,
+            [
+                "SM(10)",
+                "C(64,1,1)",
+                "C(64,3,1)",
+                "C(128,1,1)",
+                "C(128,3,1)",
+                "C(256,1,1)",
+                "C(256,3,1)",
+                "C(512,1,1)",
+                "C(512,3,1)",
+                "GAP(10)",
+                "P(3,2)",
+                "P(2,2)",
+                "FC(512)",
+                "FC(256)",
+                "FC(128)"
+            ]
+        );
+    }
+
+    #[test]
+    fn at_the_depth_limit_only_the_softmax_is_left() {
+        let last = LastLayer::Conv { filters: 64, kernel: 3, stride: 1 };
+        let key = StateKey { depth: 18, last, bin: Bin::Eight };
+        assert_eq!(space().legal_actions(&key), [Layer::Softmax { classes: 10 }]);
+    }
+
+    #[test]
+    fn widths_below_the_number_of_classes_are_left_out() {
+        let image = ImageShape { size: 4, channels: 1, classes: 200 };
+        let space = SpaceParams::default().check(image).unwrap();
+        let actions = space.legal_actions(&space.key(&space.start()));
+        assert!(!actions.contains(&Layer::FullyConnected { width: 128 }));
+        assert!(actions.contains(&Layer::FullyConnected { width: 256 }));
+    }
+}

@@ -1,0 +1,162 @@
+//! A finished layer sequence and the dropout marks that follow from it.
+
+use super::error::SpaceError;
+use super::layer::Layer;
+use super::params::Space;
+use super::state::State;
+
+/// A legal layer sequence, the softmax last. Only a [`Space`] makes one.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Architecture {
+    layers: Vec<Layer>,
+}
+
+/// The dropout after a layer: the `position`-th of `total`, with probability `position / (2 total)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DropoutMark {
+    /// Number of the mark, from 1.
+    pub position: u32,
+    /// The denominator's n; may exceed the number of marks placed.
+    pub total: u32,
+}
+
+impl DropoutMark {
+    /// Returns the probability that a value is dropped, at most 0.5.
+    pub fn probability(self) -> f64 {
+        f64::from(self.position) / (2.0 * f64::from(self.total))
+    }
+}
+
+impl Architecture {
+    /// Returns the layers, the softmax last.
+    pub fn layers(&self) -> &[Layer] {
+        &self.layers
+    }
+
+    /// Returns the number of layers, the softmax not counted.
+    pub fn depth(&self) -> usize {
+        self.layers.len() - 1
+    }
+
+    /// Returns for each layer the dropout that follows it.
+    pub fn dropout(&self) -> Vec<Option<DropoutMark>> {
+        dropout_marks(&self.layers)
+    }
+}
+
+/// Places the dropout marks: after every second layer and after each fully connected one.
+///
+/// With m layers (softmax included), F of them fully connected and G global average poolings,
+/// n = floor((m - G - F) / 2) + F. The terminal entry counts with the kind of the layer before
+/// it, as in the published code, so a network that ends in a fully connected layer has one more
+/// in F: n can exceed the number of marks placed, and the last probability stays below 0.5.
+/// (The paper says "dropout i / (2n)" with n the number of dropout layers.)
+pub(super) fn dropout_marks(layers: &[Layer]) -> Vec<Option<DropoutMark>> {
+    let kind = |index: usize| match layers[index] {
+        Layer::Softmax { .. } if index > 0 => layers[index - 1],
+        layer => layer,
+    };
+    let is_fc = |layer| matches!(layer, Layer::FullyConnected { .. });
+    let is_gap = |layer| matches!(layer, Layer::GlobalAveragePool { .. });
+    let fc = (0..layers.len()).filter(|&index| is_fc(kind(index))).count();
+    let gap = (0..layers.len()).filter(|&index| is_gap(kind(index))).count();
+    let total = (layers.len() - gap - fc) / 2 + fc;
+    let mut placed = 0;
+    layers
+        .iter()
+        .enumerate()
+        .map(|(index, &layer)| {
+            let due = (index + 1) % 2 == 0 || is_fc(layer);
+            let allowed = !is_gap(layer) && !matches!(layer, Layer::Softmax { .. });
+            if due && allowed && placed < total {
+                placed += 1;
+                Some(DropoutMark { position: placed as u32, total: total as u32 })
+            } else {
+                None
+            }
+        })
+        .collect()
+}
+
+impl Space {
+    /// Checks a layer sequence.
+    ///
+    /// # Errors
+    /// Names the first layer that is not legal where it stands, or a missing softmax.
+    pub fn architecture(&self, layers: Vec<Layer>) -> Result<Architecture, SpaceError> {
+        match self.walk(&layers)? {
+            (_, None) => Ok(Architecture { layers }),
+            (_, Some(_)) => Err(SpaceError::Unfinished { classes: self.image().classes }),
+        }
+    }
+
+    /// Returns the states that an architecture passes through: the one before each of its layers.
+    pub fn states_of(&self, architecture: &Architecture) -> Vec<State> {
+        self.walk(&architecture.layers).expect("an architecture is legal in its space").0
+    }
+
+    /// Walks layers from the start: the state before each, and the one after the last
+    /// (`None` after the softmax).
+    ///
+    /// # Errors
+    /// Names the first layer that is not legal where it stands.
+    pub fn walk(&self, layers: &[Layer]) -> Result<(Vec<State>, Option<State>), SpaceError> {
+        let mut states = Vec::with_capacity(layers.len());
+        let mut here = Some(self.start());
+        for &layer in layers {
+            let Some(state) = here else {
+                let why = "nothing follows the softmax";
+                return Err(SpaceError::Illegal { layer, depth: states.len() as u32 + 1, why });
+            };
+            self.check_action(&state, layer)?;
+            here = self.next(&state, layer);
+            states.push(state);
+        }
+        Ok((states, here))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::params::{ImageShape, SpaceParams};
+    use super::*;
+
+    fn marks(text: &str) -> String {
+        let image = ImageShape { size: 32, channels: 3, classes: 10 };
+        SpaceParams::default().check(image).unwrap().parse(text).unwrap().to_string()
+    }
+
+    #[test]
+    fn marks_are_those_of_the_worked_examples() {
+        // m = 3, F = G = 0: n = 1.
+        assert_eq!(
+            marks("[C(64,3,1), C(64,3,1), SM(10)]"),
+            "[C(64,3,1), C(64,3,1), D(1,1), SM(10)]"
+        );
+        assert_eq!(marks("[C(64,3,1), SM(10)]"), "[C(64,3,1), SM(10)]");
+        // m = 6, F = 2 (the terminal entry is fully connected too): n = 2 + 2.
+        assert_eq!(
+            marks("[C(64,3,1), P(2,2), C(64,3,1), P(5,3), FC(128), SM(10)]"),
+            "[C(64,3,1), P(2,2), D(1,4), C(64,3,1), P(5,3), D(2,4), FC(128), D(3,4), SM(10)]"
+        );
+        // m = 8, F = 3: n = 2 + 3.
+        assert_eq!(
+            marks("[C(64,3,1), C(64,3,1), P(2,2), C(64,3,1), P(5,3), FC(128), FC(128), SM(10)]"),
+            "[C(64,3,1), C(64,3,1), D(1,5), P(2,2), C(64,3,1), D(2,5), P(5,3), FC(128), D(3,5), \
+             FC(128), D(4,5), SM(10)]"
+        );
+        // m = 5, G = 2: n = 1.
+        assert_eq!(
+            marks("[C(64,3,1), C(64,3,1), C(64,3,1), GAP(10), SM(10)]"),
+            "[C(64,3,1), C(64,3,1), D(1,1), C(64,3,1), GAP(10), SM(10)]"
+        );
+        assert_eq!(marks("[C(64,3,1), GAP(10), SM(10)]"), "[C(64,3,1), GAP(10), SM(10)]");
+        assert_eq!(marks("[SM(10)]"), "[SM(10)]");
+    }
+
+    #[test]
+    fn the_last_probability_may_stay_below_one_half() {
+        let mark = DropoutMark { position: 3, total: 4 };
+        assert_eq!(mark.probability(), 0.375);
+    }
+}

@@ -1,0 +1,138 @@
+//! What an architecture costs: its parameters and its multiply-accumulates.
+
+use serde::Serialize;
+
+use super::architecture::Architecture;
+use super::layer::Layer;
+use super::params::Space;
+
+/// The cost of a network for one image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Cost {
+    /// Weights and biases, batch normalisation's included.
+    pub parameters: u64,
+    /// Multiply-accumulates of the convolutions and dense layers, biases not counted, batch 1.
+    pub macs: u64,
+}
+
+impl Space {
+    /// Returns the cost of an architecture.
+    ///
+    /// A global average pooling is a 1x1 convolution to one map per class and the mean of each;
+    /// the softmax after it is a dense layer of classes x classes.
+    pub fn cost(&self, architecture: &Architecture) -> Cost {
+        let mut cost = Cost { parameters: 0, macs: 0 };
+        let mut channels = u64::from(self.image().channels);
+        let batch_norm = |channels: u64| if self.params().batch_norm { 2 * channels } else { 0 };
+        // What a dense layer sees: maps of this side, until a layer has flattened them.
+        let mut pixels = square(self.image().size);
+        for (state, &layer) in self.states_of(architecture).iter().zip(architecture.layers()) {
+            let side = self.output_size(state.size, layer);
+            match layer {
+                Layer::Conv { filters, kernel, .. } => {
+                    let filters = u64::from(filters);
+                    let weights = filters * channels * square(kernel);
+                    cost.parameters += weights + filters + batch_norm(filters);
+                    cost.macs += weights * square(side);
+                    (channels, pixels) = (filters, square(side));
+                }
+                Layer::Pool { .. } => {
+                    cost.parameters += batch_norm(channels);
+                    pixels = square(side);
+                }
+                Layer::GlobalAveragePool { classes } => {
+                    let weights = channels * u64::from(classes);
+                    cost.parameters += weights + u64::from(classes);
+                    cost.macs += weights * pixels;
+                    (channels, pixels) = (u64::from(classes), 1);
+                }
+                Layer::FullyConnected { width: outputs } | Layer::Softmax { classes: outputs } => {
+                    let weights = channels * pixels * u64::from(outputs);
+                    cost.parameters += weights + u64::from(outputs);
+                    cost.macs += weights;
+                    (channels, pixels) = (u64::from(outputs), 1);
+                }
+            }
+        }
+        cost
+    }
+
+    /// Returns the true side of the representation after each convolution and pooling.
+    pub fn sizes(&self, architecture: &Architecture) -> Vec<u32> {
+        self.states_of(architecture)
+            .iter()
+            .zip(architecture.layers())
+            .filter(|(_, layer)| matches!(layer, Layer::Conv { .. } | Layer::Pool { .. }))
+            .map(|(state, &layer)| self.output_size(state.size, layer))
+            .collect()
+    }
+}
+
+fn square(side: u32) -> u64 {
+    u64::from(side) * u64::from(side)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::params::{ImageShape, SpaceParams};
+    use super::*;
+
+    fn space(size: u32, max_layers: u32) -> Space {
+        let image = ImageShape { size, channels: 3, classes: 10 };
+        SpaceParams { max_layers, ..SpaceParams::default() }.check(image).unwrap()
+    }
+
+    fn cost(space: &Space, text: &str) -> Cost {
+        space.cost(&space.parse(text).unwrap())
+    }
+
+    #[test]
+    fn a_small_network_by_hand() {
+        let space = space(32, 18);
+        // conv: 64 * 3 * 9 + 64 = 1,792, at 32 x 32 = 1,024 places; softmax: 64 * 16 * 16 * 10 + 10.
+        assert_eq!(
+            cost(&space, "[C(64,3,1), P(2,2), SM(10)]"),
+            Cost { parameters: 1_792 + 163_850, macs: 1_728 * 1_024 + 163_840 }
+        );
+        assert_eq!(cost(&space, "[SM(10)]"), Cost { parameters: 30_730, macs: 30_720 });
+        // 1x1 convolution 3 -> 10 on 1,024 places, then 10 x 10.
+        assert_eq!(
+            cost(&space, "[GAP(10), SM(10)]"),
+            Cost { parameters: 40 + 110, macs: 30 * 1_024 + 100 }
+        );
+        let sizes =
+            space.sizes(&space.parse("[C(64,3,1), P(5,3), C(64,3,1), P(2,2), SM(10)]").unwrap());
+        assert_eq!(sizes, [32, 10, 10, 5]);
+    }
+
+    #[test]
+    fn the_papers_table_counts_on_images_of_28_pixels() {
+        // v1 of the paper prints 11.26, 2.2, 1.13 and 1.62 million; from 32 pixels the counts are higher.
+        let tables = [(28, [11.26, 2.2, 1.13, 1.62]), (32, [11.31, 2.2, 1.14, 2.54])];
+        let texts = [
+            "[C(512,5,1), C(256,3,1), C(256,5,1), C(256,3,1), P(5,3), C(512,3,1), C(512,5,1), P(2,2), SM(10)]",
+            "[C(128,1,1), C(512,3,1), C(64,1,1), C(128,3,1), P(2,2), C(256,3,1), P(2,2), C(512,3,1), P(3,2), SM(10)]",
+            "[C(256,3,1), C(256,3,1), P(5,3), C(256,1,1), C(128,3,1), P(2,2), C(128,3,1), SM(10)]",
+            "[C(64,3,1), C(128,3,1), P(5,3), C(256,3,1), P(3,2), FC(512), FC(128), SM(10)]",
+        ];
+        for (size, millions) in tables {
+            for (text, wanted) in texts.iter().zip(millions) {
+                let found = cost(&space(size, 18), text).parameters as f64 / 1e6;
+                let tolerance = if wanted == 2.2 { 0.05 } else { 0.005 };
+                assert!(
+                    (found - wanted).abs() <= tolerance,
+                    "{text} at {size}: {found} for {wanted}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn batch_normalisation_counts_its_scale_and_shift() {
+        let image = ImageShape { size: 32, channels: 3, classes: 10 };
+        let space =
+            SpaceParams { batch_norm: true, ..SpaceParams::default() }.check(image).unwrap();
+        // Two per map after the convolution, two per map before the pooling.
+        assert_eq!(cost(&space, "[C(64,3,1), P(2,2), SM(10)]").parameters, 1_792 + 163_850 + 256);
+    }
+}

@@ -1,0 +1,292 @@
+//! The architecture as text: `[C(64,3,1), C(64,3,1), D(1,1), P(2,2), SM(10)]`.
+//!
+//! The grammar is the reference's, including the layers it parses and never uses (`NIN`, `BN`,
+//! `S{...}`): those are readable and outside the search space. White space means nothing.
+
+use std::fmt;
+use std::iter::Peekable;
+use std::str::Chars;
+
+use super::architecture::{Architecture, dropout_marks};
+use super::error::SpaceError;
+use super::layer::Layer;
+use super::params::Space;
+use super::state::State;
+
+/// Writes the layers with their dropout marks: the name of the architecture in every file.
+impl fmt::Display for Architecture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[")?;
+        for (index, (layer, mark)) in self.layers().iter().zip(self.dropout()).enumerate() {
+            let comma = if index > 0 { ", " } else { "" };
+            write!(f, "{comma}{layer}")?;
+            if let Some(mark) = mark {
+                write!(f, ", D({},{})", mark.position, mark.total)?;
+            }
+        }
+        f.write_str("]")
+    }
+}
+
+/// One entry between the brackets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Entry {
+    Layer(Layer),
+    Dropout(u32, u32),
+}
+
+impl Space {
+    /// Reads an architecture, with its own dropout marks or with none.
+    ///
+    /// # Errors
+    /// Says where the text is unreadable, which layer is illegal and why, or which marks it should have.
+    pub fn parse(&self, text: &str) -> Result<Architecture, SpaceError> {
+        let entries = entries(text)?;
+        let (layers, given) = layers_and_marks(&entries)?;
+        let architecture = self.architecture(layers)?;
+        let own: Vec<_> = marks_of(architecture.layers());
+        if given.iter().any(Option::is_some) && given != own {
+            return Err(SpaceError::WrongDropout { expected: architecture.to_string() });
+        }
+        Ok(architecture)
+    }
+
+    /// Reads the beginning of an architecture and returns the state it leads to; dropout marks are passed over.
+    ///
+    /// # Errors
+    /// Says where the text is unreadable, or which layer is illegal and why.
+    pub fn parse_prefix(&self, text: &str) -> Result<State, SpaceError> {
+        let (layers, _) = layers_and_marks(&entries(text)?)?;
+        let last = layers.last().copied();
+        match (self.walk(&layers)?.1, last) {
+            (Some(state), _) => Ok(state),
+            (None, last) => Err(SpaceError::Illegal {
+                layer: last.expect("a walk that terminates has layers"),
+                depth: layers.len() as u32,
+                why: "nothing follows the softmax",
+            }),
+        }
+    }
+}
+
+fn marks_of(layers: &[Layer]) -> Vec<Option<(u32, u32)>> {
+    dropout_marks(layers).iter().map(|mark| mark.map(|m| (m.position, m.total))).collect()
+}
+
+type LayersAndMarks = (Vec<Layer>, Vec<Option<(u32, u32)>>);
+
+fn layers_and_marks(entries: &[Entry]) -> Result<LayersAndMarks, SpaceError> {
+    let (mut layers, mut marks): LayersAndMarks = Default::default();
+    for &entry in entries {
+        match entry {
+            Entry::Layer(layer) => {
+                layers.push(layer);
+                marks.push(None);
+            }
+            Entry::Dropout(position, total) => match marks.last_mut() {
+                Some(mark @ None) => *mark = Some((position, total)),
+                _ => {
+                    return Err(SpaceError::Foreign(format!(
+                        "D({position},{total}) without a layer"
+                    )));
+                }
+            },
+        }
+    }
+    Ok((layers, marks))
+}
+
+/// Reads `[entry, entry, ...]`.
+fn entries(text: &str) -> Result<Vec<Entry>, SpaceError> {
+    let mut reader = Reader { rest: text.chars().peekable(), position: 0 };
+    let mut entries = Vec::new();
+    reader.expect('[', "expected `[`")?;
+    if reader.peek() != Some(']') {
+        loop {
+            entries.push(reader.entry()?);
+            if reader.peek() != Some(',') {
+                break;
+            }
+            reader.next();
+        }
+    }
+    reader.expect(']', "expected `,` or `]`")?;
+    match reader.peek() {
+        None => Ok(entries),
+        Some(_) => Err(reader.unreadable("expected nothing after `]`")),
+    }
+}
+
+/// Characters with their position, white space skipped.
+struct Reader<'a> {
+    rest: Peekable<Chars<'a>>,
+    position: usize,
+}
+
+impl Reader<'_> {
+    fn peek(&mut self) -> Option<char> {
+        while self.rest.next_if(|c| c.is_whitespace()).is_some() {
+            self.position += 1;
+        }
+        self.rest.peek().copied()
+    }
+
+    fn next(&mut self) -> Option<char> {
+        self.peek()?;
+        self.position += 1;
+        self.rest.next()
+    }
+
+    fn expect(&mut self, wanted: char, reason: &'static str) -> Result<(), SpaceError> {
+        if self.peek() == Some(wanted) {
+            self.next();
+            Ok(())
+        } else {
+            Err(self.unreadable(reason))
+        }
+    }
+
+    fn unreadable(&self, reason: &'static str) -> SpaceError {
+        SpaceError::Unreadable { position: self.position + 1, reason }
+    }
+
+    fn entry(&mut self) -> Result<Entry, SpaceError> {
+        let mut name = String::new();
+        while let Some(letter) = self.peek().filter(char::is_ascii_uppercase) {
+            name.push(letter);
+            self.next();
+        }
+        match name.as_str() {
+            "" => return Err(self.unreadable("expected a layer such as `C(64,3,1)`")),
+            "BN" | "S" | "NIN" => return Err(SpaceError::Foreign(name)),
+            _ => {}
+        }
+        let numbers = self.numbers()?;
+        Ok(match (name.as_str(), numbers.as_slice()) {
+            ("C", &[filters, kernel, stride]) => {
+                Entry::Layer(Layer::Conv { filters, kernel, stride })
+            }
+            ("P", &[kernel, stride]) => Entry::Layer(Layer::Pool { kernel, stride }),
+            ("FC", &[width]) => Entry::Layer(Layer::FullyConnected { width }),
+            ("GAP", &[classes]) => Entry::Layer(Layer::GlobalAveragePool { classes }),
+            ("SM", &[classes]) => Entry::Layer(Layer::Softmax { classes }),
+            ("D", &[position, total]) => Entry::Dropout(position, total),
+            ("C" | "P" | "FC" | "GAP" | "SM" | "D", _) => {
+                return Err(self.unreadable("the layer before has a wrong number of numbers"));
+            }
+            _ => return Err(self.unreadable("the layer before has an unknown name")),
+        })
+    }
+
+    fn numbers(&mut self) -> Result<Vec<u32>, SpaceError> {
+        let mut numbers = Vec::new();
+        self.expect('(', "expected `(`")?;
+        loop {
+            let mut digits = String::new();
+            while let Some(digit) = self.peek().filter(char::is_ascii_digit) {
+                digits.push(digit);
+                self.next();
+            }
+            numbers
+                .push(digits.parse().map_err(|_| self.unreadable("expected a number below 2^32"))?);
+            if self.peek() != Some(',') {
+                break;
+            }
+            self.next();
+        }
+        self.expect(')', "expected `,` or `)`")?;
+        Ok(numbers)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::params::{ImageShape, SpaceParams};
+    use super::*;
+    use proptest::prelude::*;
+
+    fn space() -> Space {
+        let image = ImageShape { size: 32, channels: 3, classes: 10 };
+        SpaceParams::default().check(image).unwrap()
+    }
+
+    #[test]
+    fn white_space_means_nothing() {
+        let spread = " [ C ( 64 , 3,1 ),\tP(2, 2) ,D(1,1), SM(1 0) ] ";
+        assert_eq!(
+            space().parse(spread).unwrap().to_string(),
+            "[C(64,3,1), P(2,2), D(1,1), SM(10)]"
+        );
+    }
+
+    #[test]
+    fn marks_may_be_absent_and_must_not_be_wrong() {
+        let own = "[C(64,3,1), C(64,3,1), D(1,1), SM(10)]";
+        assert_eq!(space().parse("[C(64,3,1), C(64,3,1), SM(10)]").unwrap().to_string(), own);
+        assert_eq!(
+            space().parse("[C(64,3,1), D(1,1), C(64,3,1), SM(10)]"),
+            Err(SpaceError::WrongDropout { expected: own.into() })
+        );
+    }
+
+    #[test]
+    fn errors_say_where_and_why() {
+        let message = |text| space().parse(text).unwrap_err().to_string();
+        assert_eq!(
+            message("C(64,3,1)"),
+            "architecture is not readable at character 1: expected `[`"
+        );
+        assert_eq!(
+            message("[C(64,3), SM(10)]"),
+            "architecture is not readable at character 9: the layer before has a wrong number of numbers"
+        );
+        assert_eq!(message("[BN, SM(10)]"), "`BN` is not in the search space");
+        assert_eq!(message("[S{[C(64,3,1)], [P(2,2)]}, SM(10)]"), "`S` is not in the search space");
+        assert_eq!(message("[C(64,3,1)]"), "the last layer is not `SM(10)`");
+        assert_eq!(
+            message("[C(65,3,1), SM(10)]"),
+            "`C(65,3,1)` cannot be layer 1 (the search space has no such layer)"
+        );
+        assert_eq!(
+            message("[C(64,3,1), P(2,2), P(2,2), SM(10)]"),
+            "`P(2,2)` cannot be layer 3 (a pooling may not follow a pooling)"
+        );
+        assert_eq!(
+            message("[SM(10), SM(10)]"),
+            "`SM(10)` cannot be layer 2 (nothing follows the softmax)"
+        );
+        assert!(message("[C(99999999999,3,1)]").contains("below 2^32"));
+    }
+
+    #[test]
+    fn a_prefix_leads_to_its_state() {
+        let state = space().parse_prefix("[C(64,3,1), P(2,2)]").unwrap();
+        assert_eq!((state.depth, state.size), (2, 16));
+        assert_eq!(space().parse_prefix("[]").unwrap(), space().start());
+        assert!(space().parse_prefix("[SM(10)]").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_or_refused(text in "[\\[\\](),CPFGASMDBN{}0-9 é]{0,60}") {
+            let _ = space().parse(&text);
+        }
+
+        #[test]
+        fn what_is_printed_is_read_back(choices in prop::collection::vec(0usize..100, 13)) {
+            let space = space();
+            let (mut layers, mut state) = (Vec::new(), Some(space.start()));
+            for choice in choices {
+                let Some(here) = state else { break };
+                let legal = space.legal_actions(&space.key(&here));
+                let action = legal[choice % legal.len()];
+                layers.push(action);
+                state = space.next(&here, action);
+            }
+            if state.is_none() {
+                let architecture = space.architecture(layers).unwrap();
+                prop_assert_eq!(space.parse(&architecture.to_string()).unwrap(), architecture);
+            }
+        }
+    }
+}

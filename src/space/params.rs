@@ -1,0 +1,208 @@
+//! What the configuration says of the space, unchecked ([`SpaceParams`]) and checked ([`Space`]).
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::error::SpaceError;
+
+/// Padding of the convolutions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Padding {
+    /// Padded by half a kernel: the size stays.
+    Same,
+    /// Not padded.
+    Valid,
+}
+
+/// How a pooling's output size is rounded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PoolRounding {
+    /// Incomplete windows are dropped.
+    Floor,
+    /// Incomplete windows count (Caffe's rule).
+    Ceil,
+}
+
+/// Which kernels fit a representation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KernelRule {
+    /// Smaller than the smallest size of its bin: what the published code does.
+    StrictBin,
+    /// At most that size: what the paper says. Its one effect is a 1x1 convolution in the smallest bin.
+    LeBin,
+}
+
+/// A pooling window: its side and its stride.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Pool(
+    /// Side of the square window.
+    pub u32,
+    /// Stride.
+    pub u32,
+);
+
+/// The images the networks classify.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ImageShape {
+    /// Side of the square image in pixels.
+    pub size: u32,
+    /// Colour channels.
+    pub channels: u32,
+    /// Number of classes.
+    pub classes: u32,
+}
+
+/// The `search_space` section of a configuration. The defaults are those of the paper's runs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SpaceParams {
+    /// Most layers of a network, dropout and softmax not counted (12; the paper's CIFAR-10 search: 18).
+    pub max_layers: u32,
+    /// Numbers of filters of a convolution.
+    pub filters: Vec<u32>,
+    /// Kernel sides of a convolution; odd with `same` padding.
+    pub kernels: Vec<u32>,
+    /// Max-pooling windows as `[side, stride]`.
+    pub pools: Vec<Pool>,
+    /// Widths of fully connected layers; those below the number of classes are left out.
+    pub fc_widths: Vec<u32>,
+    /// Most fully connected layers, the classifier not counted.
+    pub max_fc_layers: u32,
+    /// `same` or `valid`.
+    pub conv_padding: Padding,
+    /// Whether a network may begin with a pooling.
+    pub allow_initial_pooling: bool,
+    /// Whether a pooling may follow a pooling.
+    pub allow_consecutive_pooling: bool,
+    /// Whether batch normalisation stands between each convolution and its ReLU and before each pooling.
+    pub batch_norm: bool,
+    /// `strict_bin` (published code) or `le_bin` (paper).
+    pub kernel_rule: KernelRule,
+    /// `floor` or `ceil`, in the grammar and in training alike.
+    pub pool_rounding: PoolRounding,
+    /// Whether sampling looks fully connected states up under the previous layer's bin, as the published code does.
+    pub fc_bin_quirk: bool,
+}
+
+impl Default for SpaceParams {
+    fn default() -> Self {
+        Self {
+            max_layers: 12,
+            filters: vec![64, 128, 256, 512],
+            kernels: vec![1, 3, 5],
+            pools: vec![Pool(5, 3), Pool(3, 2), Pool(2, 2)],
+            fc_widths: vec![512, 256, 128],
+            max_fc_layers: 2,
+            conv_padding: Padding::Same,
+            allow_initial_pooling: false,
+            allow_consecutive_pooling: false,
+            batch_norm: false,
+            kernel_rule: KernelRule::StrictBin,
+            pool_rounding: PoolRounding::Floor,
+            fc_bin_quirk: false,
+        }
+    }
+}
+
+/// A checked search space over images of one shape.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Space {
+    params: SpaceParams,
+    image: ImageShape,
+}
+
+/// The longest network a configuration may ask for, far beyond any real one; it bounds the work of counting.
+const MOST_LAYERS: u32 = 200;
+/// The greatest number a layer may carry: keeps every parameter count of a legal network within 64 bits.
+const GREATEST: u32 = 65_536;
+
+impl SpaceParams {
+    /// Checks the parameters against each other and the images.
+    ///
+    /// # Errors
+    /// One error per rule, naming the key below `search_space` (or `data`) and the value.
+    pub fn check(self, image: ImageShape) -> Result<Space, SpaceError> {
+        in_range("data.input_size", image.size, 1, 4096)?;
+        in_range("data.channels", image.channels, 1, 1024)?;
+        in_range("data.classes", image.classes, 2, GREATEST)?;
+        in_range("search_space.max_layers", self.max_layers, 1, MOST_LAYERS)?;
+        in_range("search_space.max_fc_layers", self.max_fc_layers, 0, MOST_LAYERS)?;
+        choices("search_space.filters", &self.filters)?;
+        choices("search_space.kernels", &self.kernels)?;
+        choices("search_space.fc_widths", &self.fc_widths)?;
+        choices("search_space.pools", &self.pools)?;
+        for numbers in [&self.filters, &self.kernels, &self.fc_widths] {
+            for &number in numbers {
+                in_range("search_space (a layer's number)", number, 1, GREATEST)?;
+            }
+        }
+        for &Pool(side, stride) in &self.pools {
+            in_range("search_space.pools (window)", side, 1, GREATEST)?;
+            in_range("search_space.pools (stride)", stride, 1, GREATEST)?;
+        }
+        if let (Padding::Same, Some(&even)) =
+            (self.conv_padding, self.kernels.iter().find(|&&kernel| kernel % 2 == 0))
+        {
+            return Err(SpaceError::EvenKernel(even));
+        }
+        Ok(Space { params: self, image })
+    }
+}
+
+fn in_range(key: &'static str, value: u32, least: u32, most: u32) -> Result<(), SpaceError> {
+    if (least..=most).contains(&value) {
+        Ok(())
+    } else {
+        Err(SpaceError::OutOfRange { key, value, least, most })
+    }
+}
+
+/// Refuses a value that stands twice: it would be two actions with one meaning.
+fn choices<T: Ord>(key: &'static str, values: &[T]) -> Result<(), SpaceError> {
+    if values.iter().collect::<BTreeSet<_>>().len() == values.len() {
+        Ok(())
+    } else {
+        Err(SpaceError::Repeated { key })
+    }
+}
+
+impl Space {
+    /// Returns the checked parameters.
+    pub const fn params(&self) -> &SpaceParams {
+        &self.params
+    }
+
+    /// Returns the shape of the images.
+    pub const fn image(&self) -> ImageShape {
+        self.image
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const IMAGE: ImageShape = ImageShape { size: 32, channels: 3, classes: 10 };
+
+    #[test]
+    fn each_rule_has_its_error() {
+        let with = |change: fn(&mut SpaceParams)| {
+            let mut params = SpaceParams::default();
+            change(&mut params);
+            params.check(IMAGE)
+        };
+        assert!(with(|_| {}).is_ok());
+        assert_eq!(with(|p| p.kernels = vec![2]), Err(SpaceError::EvenKernel(2)));
+        assert!(with(|p| (p.kernels, p.conv_padding) = (vec![2], Padding::Valid)).is_ok());
+        assert_eq!(
+            with(|p| p.filters = vec![64, 64]),
+            Err(SpaceError::Repeated { key: "search_space.filters" })
+        );
+        assert!(matches!(with(|p| p.max_layers = 0), Err(SpaceError::OutOfRange { .. })));
+        assert!(matches!(with(|p| p.pools = vec![Pool(2, 0)]), Err(SpaceError::OutOfRange { .. })));
+    }
+}
