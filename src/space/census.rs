@@ -43,10 +43,10 @@ impl Space {
         let mut open = vec![self.start()];
         while let Some(state) = open.pop() {
             for action in self.legal_actions(&self.key(&state)) {
-                if let Some(next) = self.next(&state, action) {
-                    if found.insert(next) {
-                        open.push(next);
-                    }
+                if let Some(next) = self.next(&state, action)
+                    && found.insert(next)
+                {
+                    open.push(next);
                 }
             }
         }

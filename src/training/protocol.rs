@@ -1,0 +1,295 @@
+//! The trainer protocol: one JSON object a line, requests on the trainer's stdin, messages on its stdout.
+//!
+//! A trainer reads a [`Request`], prints an [`EpochReport`] after each epoch and ends with one of
+//! `{"done": true}`, `{"failed": "why"}`, `{"out_of_memory": true, "peak_bytes": 123}`; then it
+//! waits for the next request until stdin closes. While it trains it may get `{"stop": true}`:
+//! it ends that training (with `done`) and waits. On USR1 or TERM it makes its checkpoint whole
+//! and exits with [`TRY_AGAIN`]. What it writes to stderr is kept beside the learning curve.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::epoch_report::EpochReport;
+use super::recipe::Recipe;
+use crate::space::{Architecture, Layer, Padding, PoolRounding, Space};
+
+/// The version of the protocol, the `protocol` field of each request. Raised when a field changes
+/// its meaning or vanishes; a new field does not raise it, so trainers ignore unknown ones.
+pub const VERSION: u32 = 1;
+
+/// Exit code of a trainer that a signal ended after its checkpoint was made whole.
+pub const TRY_AGAIN: i32 = 75;
+
+/// One network to train.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Request {
+    /// [`VERSION`].
+    pub protocol: u32,
+    /// The iteration of the search.
+    pub iteration: u64,
+    /// Which attempt at this iteration.
+    pub attempt: u32,
+    /// The architecture with its dropout marks.
+    pub architecture: String,
+    /// The same, layer by layer, with everything needed to build it.
+    pub layers: Vec<LayerDescription>,
+    /// Number of classes.
+    pub classes: u32,
+    /// Colour channels of an image.
+    pub channels: u32,
+    /// Side of an image in pixels.
+    pub input_size: u32,
+    /// Epochs to train.
+    pub epochs: u32,
+    /// Seed of this iteration: weights, batches and dropout follow from it.
+    pub seed: u64,
+    /// Seed of the experiment: the split of the data follows from it.
+    pub experiment_seed: u64,
+    /// Folder for checkpoints, which the trainer makes; null when none are wanted.
+    pub checkpoint: Option<PathBuf>,
+    /// Whether to go on from the checkpoint found there.
+    pub resume: bool,
+    /// Seconds until the scheduler ends the task, when known.
+    pub seconds_left: Option<f64>,
+    /// CPU threads to use.
+    pub threads: u32,
+    /// The `training` section of the configuration.
+    pub recipe: Recipe,
+    /// The `data` section of the configuration.
+    pub data: serde_json::Value,
+}
+
+/// One layer of a request. Convolutions, fully connected layers and the convolution inside
+/// `global_average_pool` are followed by a ReLU; dropout stands after it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum LayerDescription {
+    /// A convolution, batch normalisation if asked, a ReLU.
+    Conv {
+        /// Number of filters.
+        filters: u32,
+        /// Side of the kernel.
+        kernel: u32,
+        /// Stride.
+        stride: u32,
+        /// Zeros added on each side.
+        padding: u32,
+        /// Whether batch normalisation stands before the ReLU.
+        batch_norm: bool,
+    },
+    /// Batch normalisation if asked, then a max pooling without padding.
+    Pool {
+        /// Side of the window.
+        kernel: u32,
+        /// Stride.
+        stride: u32,
+        /// Whether an incomplete window counts.
+        ceil: bool,
+        /// Whether batch normalisation stands before the pooling.
+        batch_norm: bool,
+    },
+    /// Dropout, scaled during training.
+    Dropout {
+        /// Probability that a value is dropped.
+        probability: f64,
+    },
+    /// A dense layer and a ReLU.
+    FullyConnected {
+        /// Number of neurons.
+        width: u32,
+    },
+    /// A 1x1 convolution to one map per class, a ReLU, the mean of each map.
+    GlobalAveragePool {
+        /// Number of classes.
+        classes: u32,
+    },
+    /// A dense layer to one logit per class.
+    Softmax {
+        /// Number of classes.
+        classes: u32,
+    },
+}
+
+impl LayerDescription {
+    /// Describes the layers of an architecture, dropout included.
+    pub fn of(space: &Space, architecture: &Architecture) -> Vec<Self> {
+        let params = space.params();
+        let batch_norm = params.batch_norm;
+        let mut descriptions = Vec::new();
+        for (&layer, mark) in architecture.layers().iter().zip(architecture.dropout()) {
+            descriptions.push(match layer {
+                Layer::Conv { filters, kernel, stride } => {
+                    let padding = match params.conv_padding {
+                        Padding::Same => kernel / 2,
+                        Padding::Valid => 0,
+                    };
+                    Self::Conv { filters, kernel, stride, padding, batch_norm }
+                }
+                Layer::Pool { kernel, stride } => {
+                    let ceil = params.pool_rounding == PoolRounding::Ceil;
+                    Self::Pool { kernel, stride, ceil, batch_norm }
+                }
+                Layer::FullyConnected { width } => Self::FullyConnected { width },
+                Layer::GlobalAveragePool { classes } => Self::GlobalAveragePool { classes },
+                Layer::Softmax { classes } => Self::Softmax { classes },
+            });
+            if let Some(mark) = mark {
+                descriptions.push(Self::Dropout { probability: mark.probability() });
+            }
+        }
+        descriptions
+    }
+}
+
+/// What a trainer says.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Message {
+    /// An epoch is over.
+    Epoch(EpochReport),
+    /// The training is over, to the last epoch or because it was told to stop.
+    Done,
+    /// The network is at fault.
+    Failed(String),
+    /// The network does not fit.
+    OutOfMemory {
+        /// Greatest memory in use, when known.
+        peak_bytes: Option<u64>,
+    },
+}
+
+/// The fields that tell the kinds of message apart.
+#[derive(Deserialize)]
+struct Kind {
+    #[serde(default)]
+    epoch: Option<serde_json::Value>,
+    #[serde(default)]
+    done: Option<bool>,
+    #[serde(default)]
+    failed: Option<String>,
+    #[serde(default)]
+    out_of_memory: Option<bool>,
+    #[serde(default)]
+    peak_bytes: Option<u64>,
+}
+
+impl Message {
+    /// Reads one line of a trainer.
+    ///
+    /// # Errors
+    /// Says in a few words what is wrong with it.
+    pub fn parse(line: &str) -> Result<Self, String> {
+        let kind: Kind = serde_json::from_str(line).map_err(|error| error.to_string())?;
+        match kind {
+            Kind { epoch: Some(_), .. } => {
+                let report: EpochReport =
+                    serde_json::from_str(line).map_err(|error| error.to_string())?;
+                check(&report)?;
+                Ok(Self::Epoch(report))
+            }
+            Kind { failed: Some(reason), .. } => Ok(Self::Failed(reason)),
+            Kind { out_of_memory: Some(true), peak_bytes, .. } => {
+                Ok(Self::OutOfMemory { peak_bytes })
+            }
+            Kind { done: Some(true), .. } => Ok(Self::Done),
+            _ => Err("none of `epoch`, `done`, `failed`, `out_of_memory`".into()),
+        }
+    }
+
+    /// Writes the message as the line that [`Message::parse`] reads, without its line feed.
+    pub fn to_line(&self) -> String {
+        match self {
+            Self::Epoch(report) => {
+                serde_json::to_string(report).expect("a report has only plain fields")
+            }
+            Self::Done => r#"{"done":true}"#.into(),
+            Self::Failed(reason) => serde_json::json!({ "failed": reason }).to_string(),
+            Self::OutOfMemory { peak_bytes } => {
+                serde_json::json!({ "out_of_memory": true, "peak_bytes": peak_bytes }).to_string()
+            }
+        }
+    }
+}
+
+fn check(report: &EpochReport) -> Result<(), String> {
+    let share = |name, value: f64| {
+        if (0.0..=1.0).contains(&value) {
+            Ok(())
+        } else {
+            Err(format!("{name} is {value}, outside [0, 1]"))
+        }
+    };
+    share("validation_accuracy", report.validation_accuracy)?;
+    share("training_accuracy", report.training_accuracy.unwrap_or(0.0))?;
+    match (report.epoch, report.start) {
+        (0, _) => Err("epoch is 0; epochs count from 1".into()),
+        (_, 0) => Err("start is 0; starts count from 1".into()),
+        _ => Ok(()),
+    }
+}
+
+/// What a trainer is told while it trains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stop {
+    /// Always true.
+    pub stop: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::space::{ImageShape, SpaceParams};
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_least_epoch_a_trainer_may_print() {
+        let message = Message::parse(r#"{"epoch": 1, "validation_accuracy": 0.5, "note": "mine"}"#);
+        let Ok(Message::Epoch(report)) = message else { panic!("{message:?}") };
+        assert_eq!((report.epoch, report.start, report.validation_accuracy), (1, 1, 0.5));
+        assert_eq!(report.seconds, None);
+    }
+
+    #[test]
+    fn what_is_no_message_is_named() {
+        let problem = |line| Message::parse(line).unwrap_err();
+        assert!(problem(r#"{"epoch": 1, "validation_accuracy": 86.0}"#).contains("outside [0, 1]"));
+        assert!(problem(r#"{"epoch": 0, "validation_accuracy": 0.1}"#).contains("count from 1"));
+        assert!(problem(r#"{"epoch": 1}"#).contains("validation_accuracy"));
+        assert!(problem("{}").contains("none of"));
+        assert!(problem("loading...").contains("expected value"));
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        for message in [
+            Message::Done,
+            Message::Failed("loss is \"NaN\"".into()),
+            Message::OutOfMemory { peak_bytes: Some(1 << 33) },
+            Message::OutOfMemory { peak_bytes: None },
+        ] {
+            assert_eq!(Message::parse(&message.to_line()), Ok(message));
+        }
+    }
+
+    #[test]
+    fn layers_say_all_that_a_builder_needs() {
+        let image = ImageShape { size: 28, channels: 1, classes: 10 };
+        let space = SpaceParams::default().check(image).unwrap();
+        let architecture = space.parse("[C(64,5,1), P(2,2), SM(10)]").unwrap();
+        let json = serde_json::to_string(&LayerDescription::of(&space, &architecture)).unwrap();
+        assert_eq!(
+            json,
+            r#"[{"type":"conv","filters":64,"kernel":5,"stride":1,"padding":2,"batch_norm":false},"#
+                .to_owned()
+                + r#"{"type":"pool","kernel":2,"stride":2,"ceil":false,"batch_norm":false},"#
+                + r#"{"type":"dropout","probability":0.5},{"type":"softmax","classes":10}]"#
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_line_is_read_or_refused(line in ".{0,80}") {
+            let _ = Message::parse(&line);
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! How networks are trained: the `training` section of a configuration.
+
+use serde::{Deserialize, Serialize};
+
+use super::error::TrainingError;
+
+/// Which trainer trains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TrainerKind {
+    /// `metaqnn-torch`, beside `metaqnn`.
+    Torch,
+    /// The program that `command` names.
+    Command,
+    /// Curves made up inside `metaqnn`, for trying a search out.
+    Synthetic,
+}
+
+/// How the weights begin; biases begin at 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Initialisation {
+    /// Uniform in +-sqrt(3 / fan_in): what Caffe calls Xavier, and the published code used.
+    CaffeXavier,
+    /// Uniform in +-sqrt(6 / (fan_in + fan_out)): Glorot and Bengio, which the paper cites.
+    Glorot,
+}
+
+/// Where networks are trained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Device {
+    /// The GPU that the scheduler allotted; without a GPU on the machine, the CPU.
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// A GPU, or an error.
+    Cuda,
+}
+
+/// Arithmetic of convolutions and matrix products on a GPU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Precision {
+    /// 32-bit floating point throughout.
+    Float32,
+    /// Products of 10-bit mantissas, 32-bit sums.
+    Tf32,
+    /// bfloat16 where libtorch's autocast allows it.
+    Bfloat16,
+}
+
+/// The `training` section. The defaults are those of the paper's search (sections 4.3 and 5).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Recipe {
+    /// `torch`, `command` or `synthetic`.
+    pub trainer: TrainerKind,
+    /// Program and arguments of the trainer `command`; empty otherwise.
+    pub command: Vec<String>,
+    /// Epochs of a training.
+    pub epochs: u32,
+    /// Images of an optimizer step; an incomplete last batch is left out.
+    pub batch_size: u32,
+    /// Images of an evaluation batch; decides speed and memory only.
+    pub validation_batch_size: u32,
+    /// Learning rate of the first start.
+    pub learning_rate: f64,
+    /// Learning rates tried in all until a first epoch beats the threshold.
+    pub learning_rate_tries: u32,
+    /// Each next start has this share of the learning rate before.
+    pub learning_rate_retry_factor: f64,
+    /// Validation accuracy that the first epoch must exceed; null means 1.5 / classes.
+    pub first_epoch_threshold: Option<f64>,
+    /// Factor on the learning rate at each step of the schedule.
+    pub decay_factor: f64,
+    /// Epochs between two steps of the schedule.
+    pub decay_every: u32,
+    /// L2 penalty, added to the gradient of weights and biases.
+    pub weight_decay: f64,
+    /// Adam's decay of the mean of gradients.
+    pub beta1: f64,
+    /// Adam's decay of the mean of squared gradients.
+    pub beta2: f64,
+    /// Adam's term in the denominator.
+    pub adam_epsilon: f64,
+    /// `caffe_xavier` or `glorot`.
+    pub initialisation: Initialisation,
+    /// `auto`, `cpu` or `cuda`.
+    pub device: Device,
+    /// CPU threads; null means those allotted by the scheduler, else the cores shared among the workers.
+    pub threads: Option<u32>,
+    /// `float32`, `tf32` or `bfloat16`; on a GPU only.
+    pub precision: Precision,
+    /// Whether cuDNN may try several algorithms and keep the fastest.
+    pub cudnn_benchmark: bool,
+    /// Seconds without a word from the trainer after which it counts as hung.
+    pub silence_limit: f64,
+    /// Seconds after which a claim without a result is lost, where the scheduler names no earlier end.
+    pub claim_lifetime: f64,
+}
+
+impl Default for Recipe {
+    fn default() -> Self {
+        Self {
+            trainer: TrainerKind::Torch,
+            command: Vec::new(),
+            epochs: 20,
+            batch_size: 128,
+            validation_batch_size: 100,
+            learning_rate: 0.001,
+            learning_rate_tries: 5,
+            learning_rate_retry_factor: 0.4,
+            first_epoch_threshold: None,
+            decay_factor: 0.2,
+            decay_every: 5,
+            weight_decay: 0.0005,
+            beta1: 0.9,
+            beta2: 0.999,
+            adam_epsilon: 1e-8,
+            initialisation: Initialisation::CaffeXavier,
+            device: Device::Auto,
+            threads: None,
+            precision: Precision::Float32,
+            cudnn_benchmark: true,
+            silence_limit: 3600.0,
+            claim_lifetime: 86_400.0,
+        }
+    }
+}
+
+/// A checked recipe for a data set of known classes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ValidRecipe {
+    recipe: Recipe,
+    threshold: f64,
+}
+
+impl Recipe {
+    /// Checks the recipe for a data set of `classes` classes.
+    ///
+    /// # Errors
+    /// One error per rule, naming the key below `training` and the value.
+    pub fn check(self, classes: u32) -> Result<ValidRecipe, TrainingError> {
+        let in_range = |key, value: f64, least: f64, most: f64| {
+            if (least..=most).contains(&value) {
+                Ok(())
+            } else {
+                Err(TrainingError::OutOfRange { key, value, least, most })
+            }
+        };
+        in_range("epochs", self.epochs.into(), 1.0, 100_000.0)?;
+        in_range("batch_size", self.batch_size.into(), 1.0, 1e6)?;
+        in_range("validation_batch_size", self.validation_batch_size.into(), 1.0, 1e6)?;
+        in_range("learning_rate", self.learning_rate, f64::MIN_POSITIVE, 1e3)?;
+        in_range("learning_rate_tries", self.learning_rate_tries.into(), 1.0, 100.0)?;
+        in_range(
+            "learning_rate_retry_factor",
+            self.learning_rate_retry_factor,
+            f64::MIN_POSITIVE,
+            1.0,
+        )?;
+        in_range("decay_factor", self.decay_factor, f64::MIN_POSITIVE, 1.0)?;
+        in_range("decay_every", self.decay_every.into(), 1.0, 100_000.0)?;
+        in_range("weight_decay", self.weight_decay, 0.0, 1e3)?;
+        in_range("beta1", self.beta1, 0.0, 1.0 - f64::EPSILON)?;
+        in_range("beta2", self.beta2, 0.0, 1.0 - f64::EPSILON)?;
+        in_range("adam_epsilon", self.adam_epsilon, f64::MIN_POSITIVE, 1.0)?;
+        in_range("silence_limit", self.silence_limit, 1.0, 1e9)?;
+        in_range("claim_lifetime", self.claim_lifetime, 1.0, 1e9)?;
+        if let Some(threads) = self.threads {
+            in_range("threads", threads.into(), 1.0, 4096.0)?;
+        }
+        let threshold = self.first_epoch_threshold.unwrap_or(1.5 / f64::from(classes));
+        in_range("first_epoch_threshold", threshold, 0.0, 1.0)?;
+        match (self.trainer, self.command.is_empty()) {
+            (TrainerKind::Command, true) => Err(TrainingError::NoCommand),
+            (TrainerKind::Torch | TrainerKind::Synthetic, false) => {
+                Err(TrainingError::UnusedCommand)
+            }
+            _ => Ok(ValidRecipe { recipe: self, threshold }),
+        }
+    }
+}
+
+impl ValidRecipe {
+    /// Returns the recipe as configured.
+    pub const fn recipe(&self) -> &Recipe {
+        &self.recipe
+    }
+
+    /// Returns the validation accuracy that the first epoch must exceed, or the next learning rate is tried.
+    pub const fn first_epoch_threshold(&self) -> f64 {
+        self.threshold
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_epoch_threshold_follows_from_the_classes() {
+        let threshold = |classes| Recipe::default().check(classes).unwrap().first_epoch_threshold();
+        assert!((threshold(10) - 0.15).abs() < 1e-12);
+        assert!((threshold(100) - 0.015).abs() < 1e-12);
+    }
+
+    #[test]
+    fn each_rule_has_its_error() {
+        let with = |change: fn(&mut Recipe)| {
+            let mut recipe = Recipe::default();
+            change(&mut recipe);
+            recipe.check(10).map(|_| ()).map_err(|error| error.to_string())
+        };
+        assert_eq!(with(|_| {}), Ok(()));
+        assert_eq!(
+            with(|r| r.epochs = 0),
+            Err("`training.epochs` is `0` (must be 1 to 100000)".into())
+        );
+        assert!(with(|r| r.learning_rate = f64::NAN).is_err());
+        assert!(with(|r| r.trainer = TrainerKind::Command).is_err());
+        assert!(with(|r| r.command = vec!["python3".into()]).is_err());
+    }
+}
