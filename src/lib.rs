@@ -3,9 +3,6 @@
 
 pub mod dataset;
 pub mod outcome;
-pub mod q_learning;
 pub mod seed;
-pub mod slurm;
 pub mod space;
-pub mod storage;
 pub mod training;

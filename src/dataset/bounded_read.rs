@@ -1,0 +1,62 @@
+//! Reading what a header declares without believing it.
+//!
+//! Memory grows with the bytes that really come, so a header that promises terabytes costs no more
+//! than the file it stands in.
+
+use std::io::{self, Read};
+
+use super::FileDefect;
+
+/// Reads `count` bytes.
+pub(super) fn read_exactly(reader: &mut impl Read, count: u64) -> Result<Vec<u8>, FileDefect> {
+    let mut bytes = Vec::new();
+    let ended = match reader.take(count).read_to_end(&mut bytes) {
+        Ok(_) => (bytes.len() as u64) < count,
+        Err(error) => is_end(&error)?,
+    };
+    if ended {
+        return Err(FileDefect::Truncated { expected: count, found: bytes.len() as u64 });
+    }
+    Ok(bytes)
+}
+
+/// Reads an array whose length the format fixes.
+pub(super) fn read_array<const N: usize>(reader: &mut impl Read) -> Result<[u8; N], FileDefect> {
+    let bytes = read_exactly(reader, N as u64)?;
+    Ok(bytes.try_into().expect("as many bytes were read as were asked for"))
+}
+
+/// Checks that nothing follows. Reading to the end also checks the checksum of compressed data.
+pub(super) fn expect_end(reader: &mut impl Read) -> Result<(), FileDefect> {
+    match reader.take(1).read_to_end(&mut Vec::new()) {
+        Ok(0) => Ok(()),
+        Ok(_) => Err(FileDefect::TrailingBytes),
+        Err(_) => Err(FileDefect::Corrupt),
+    }
+}
+
+fn is_end(error: &io::Error) -> Result<bool, FileDefect> {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => Ok(true),
+        _ => Err(FileDefect::Corrupt),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_promise_of_exabytes_costs_nothing() {
+        let defect = read_exactly(&mut &b"abc"[..], u64::MAX).unwrap_err();
+        assert_eq!(defect, FileDefect::Truncated { expected: u64::MAX, found: 3 });
+    }
+
+    #[test]
+    fn only_what_was_asked_for_is_taken() {
+        let mut reader = &b"abcd"[..];
+        assert_eq!(read_array::<3>(&mut reader), Ok(*b"abc"));
+        assert_eq!(expect_end(&mut reader), Err(FileDefect::TrailingBytes));
+        assert_eq!(expect_end(&mut reader), Ok(()));
+    }
+}

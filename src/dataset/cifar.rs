@@ -1,0 +1,163 @@
+//! The binary versions of CIFAR-10 and CIFAR-100.
+//!
+//! Files are records without a header: the label (CIFAR-100: the coarse, then the fine label), then
+//! 32x32 red, green and blue bytes, each colour row by row, which is `[C, H, W]` already.
+
+use super::images::check_labels;
+use super::source_file::{FileNames, SourceFile};
+use super::{DatasetError, FileDefect, ImageShape, Images};
+
+/// The five batches that a search may read; in the folder itself, or where the archive puts them.
+pub(super) const CIFAR10_TRAINING_FILES: [FileNames; 5] = [
+    &["data_batch_1.bin", "cifar-10-batches-bin/data_batch_1.bin"],
+    &["data_batch_2.bin", "cifar-10-batches-bin/data_batch_2.bin"],
+    &["data_batch_3.bin", "cifar-10-batches-bin/data_batch_3.bin"],
+    &["data_batch_4.bin", "cifar-10-batches-bin/data_batch_4.bin"],
+    &["data_batch_5.bin", "cifar-10-batches-bin/data_batch_5.bin"],
+];
+/// The images for the test error.
+pub(super) const CIFAR10_TEST_FILES: [FileNames; 1] =
+    [&["test_batch.bin", "cifar-10-batches-bin/test_batch.bin"]];
+/// The images that a search may read.
+pub(super) const CIFAR100_TRAINING_FILES: [FileNames; 1] =
+    [&["train.bin", "cifar-100-binary/train.bin"]];
+/// The images for the test error.
+pub(super) const CIFAR100_TEST_FILES: [FileNames; 1] = [&["test.bin", "cifar-100-binary/test.bin"]];
+
+const SHAPE: ImageShape = ImageShape { channels: 3, size: 32 };
+
+/// Which labels stand before an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Labels {
+    /// CIFAR-10: one.
+    One,
+    /// CIFAR-100: the coarse label, which is passed over, and the fine one.
+    CoarseAndFine,
+}
+
+impl Labels {
+    const fn bytes(self) -> usize {
+        match self {
+            Self::One => 1,
+            Self::CoarseAndFine => 2,
+        }
+    }
+
+    const fn classes(self) -> usize {
+        match self {
+            Self::One => 10,
+            Self::CoarseAndFine => 100,
+        }
+    }
+}
+
+/// Reads the images of all batches, which must be equally large: the files say nothing about their
+/// length, so a batch cut between two records shows in no other way.
+pub(super) fn parse(batches: &[SourceFile], layout: Labels) -> Result<Images, DatasetError> {
+    let total: usize = batches.iter().map(|batch| batch.bytes.len()).sum();
+    let (mut pixels, mut labels) = (Vec::with_capacity(total), Vec::new());
+    let mut expected = None;
+    for batch in batches {
+        let found = parse_batch(&batch.bytes, layout, &mut pixels, &mut labels)
+            .map_err(|defect| batch.defect(defect))?;
+        let expected = *expected.get_or_insert(found);
+        if found != expected {
+            return Err(batch.defect(FileDefect::BatchCount { found, expected }));
+        }
+    }
+    Ok(Images::new(SHAPE, layout.classes(), pixels, labels))
+}
+
+/// Appends the images of one batch and returns their number.
+fn parse_batch(
+    file: &[u8],
+    layout: Labels,
+    pixels: &mut Vec<u8>,
+    labels: &mut Vec<u8>,
+) -> Result<usize, FileDefect> {
+    let record = layout.bytes() + SHAPE.values();
+    if file.is_empty() {
+        return Err(FileDefect::NoImages);
+    }
+    if !file.len().is_multiple_of(record) {
+        return Err(FileDefect::PartialRecord { bytes: file.len(), record });
+    }
+    let before = labels.len();
+    for record in file.chunks_exact(record) {
+        let (head, image) = record.split_at(layout.bytes());
+        labels.push(head[layout.bytes() - 1]);
+        pixels.extend_from_slice(image);
+    }
+    check_labels(&labels[before..], layout.classes())?;
+    Ok(labels.len() - before)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn record(labels: &[u8], red: u8) -> Vec<u8> {
+        let mut record = labels.to_vec();
+        record.extend([red; 1024]);
+        record.extend([2; 1024]);
+        record.extend([3; 1024]);
+        record
+    }
+
+    fn batch(name: &str, bytes: Vec<u8>) -> SourceFile {
+        SourceFile { path: name.into(), bytes }
+    }
+
+    #[test]
+    fn batches_follow_each_other() {
+        let batches = [batch("a", record(&[9], 1)), batch("b", record(&[0], 255))];
+        let images = parse(&batches, Labels::One).unwrap();
+        assert_eq!(images.labels(), [9, 0]);
+        assert_eq!(images.image(1)[0], 255);
+        assert_eq!((images.image(0)[1024], images.image(0)[2048]), (2, 3));
+    }
+
+    #[test]
+    fn the_fine_label_counts() {
+        let images = parse(&[batch("a", record(&[19, 99], 1))], Labels::CoarseAndFine).unwrap();
+        assert_eq!(images.labels(), [99]);
+        assert_eq!(images.image(0)[0], 1);
+    }
+
+    #[test]
+    fn a_file_of_the_other_version_is_refused() {
+        let error = parse(&[batch("train.bin", record(&[9], 1))], Labels::CoarseAndFine);
+        let message = error.unwrap_err().to_string();
+        assert!(message.contains("`train.bin`") && message.contains("`3074`"), "{message}");
+    }
+
+    #[test]
+    fn a_batch_cut_between_records_is_refused() {
+        let two = [record(&[1], 0), record(&[2], 0)].concat();
+        let error = parse(&[batch("a", two), batch("b", record(&[3], 0))], Labels::One);
+        let message = error.unwrap_err().to_string();
+        assert!(message.contains("`b`: `1` images"), "{message}");
+    }
+
+    #[test]
+    fn a_label_beyond_the_classes_is_refused() {
+        let message = parse(&[batch("a", record(&[10], 0))], Labels::One).unwrap_err().to_string();
+        assert!(message.contains("label `10` of image `0`"), "{message}");
+    }
+
+    #[test]
+    fn an_empty_file_is_refused() {
+        assert!(parse(&[batch("a", Vec::new())], Labels::One).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(seed: Vec<u8>, length in 0usize..10_000) {
+            let bytes: Vec<u8> = seed.iter().chain(&[0]).copied().cycle().take(length).collect();
+            for layout in [Labels::One, Labels::CoarseAndFine] {
+                let _ = parse(&[batch("a", bytes.clone())], layout);
+            }
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! IDX: the format of MNIST and Fashion-MNIST, plain or gzip.
+//!
+//! Images: `0x00000803`, count, rows, columns (big-endian, 32 bits each), then one byte a pixel,
+//! row by row. Labels: `0x00000801`, count, then one byte each.
+
+use std::io::Read;
+
+use flate2::read::MultiGzDecoder;
+
+use super::bounded_read::{expect_end, read_array, read_exactly};
+use super::images::check_labels;
+use super::source_file::{FileNames, SourceFile};
+use super::{DatasetError, FileDefect, ImageShape, Images};
+
+/// Images and labels that a search may read.
+pub(super) const TRAINING_FILES: [FileNames; 2] = [
+    &["train-images-idx3-ubyte", "train-images-idx3-ubyte.gz"],
+    &["train-labels-idx1-ubyte", "train-labels-idx1-ubyte.gz"],
+];
+
+/// Images and labels for the test error.
+pub(super) const TEST_FILES: [FileNames; 2] = [
+    &["t10k-images-idx3-ubyte", "t10k-images-idx3-ubyte.gz"],
+    &["t10k-labels-idx1-ubyte", "t10k-labels-idx1-ubyte.gz"],
+];
+
+const IMAGES_MAGIC: u32 = 0x0803;
+const LABELS_MAGIC: u32 = 0x0801;
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+
+/// Reads the images of the first file with the labels of the second.
+pub(super) fn parse(
+    [images, labels]: [&SourceFile; 2],
+    shape: ImageShape,
+    classes: usize,
+) -> Result<Images, DatasetError> {
+    let bytes = parse_images(&images.bytes, shape).map_err(|defect| images.defect(defect))?;
+    let count = bytes.len() / shape.values();
+    let values =
+        parse_labels(&labels.bytes, count, classes).map_err(|defect| labels.defect(defect))?;
+    Ok(Images::new(shape, classes, bytes, values))
+}
+
+fn parse_images(file: &[u8], shape: ImageShape) -> Result<Vec<u8>, FileDefect> {
+    let mut reader = unpacked(file);
+    expect_magic(&mut reader, "images", IMAGES_MAGIC)?;
+    let count = read_u32(&mut reader)?;
+    let (rows, columns) = (read_u32(&mut reader)?, read_u32(&mut reader)?);
+    if (rows as usize, columns as usize) != (shape.size, shape.size) {
+        return Err(FileDefect::ImageSize { rows, columns, expected: shape.size });
+    }
+    if count == 0 {
+        return Err(FileDefect::NoImages);
+    }
+    // At most 2^32 images of 2^20 pixels: no overflow.
+    let bytes = read_exactly(&mut reader, u64::from(count) * shape.values() as u64)?;
+    expect_end(&mut reader)?;
+    Ok(bytes)
+}
+
+fn parse_labels(file: &[u8], images: usize, classes: usize) -> Result<Vec<u8>, FileDefect> {
+    let mut reader = unpacked(file);
+    expect_magic(&mut reader, "labels", LABELS_MAGIC)?;
+    let count = read_u32(&mut reader)?;
+    if count as usize != images {
+        return Err(FileDefect::CountsDiffer { images, labels: count as usize });
+    }
+    let labels = read_exactly(&mut reader, u64::from(count))?;
+    expect_end(&mut reader)?;
+    check_labels(&labels, classes)?;
+    Ok(labels)
+}
+
+/// Looks at the bytes, not at the name: a browser may have unpacked a file and kept its name.
+fn unpacked(file: &[u8]) -> Box<dyn Read + '_> {
+    if file.starts_with(&GZIP_MAGIC) { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) }
+}
+
+fn expect_magic(
+    reader: &mut impl Read,
+    what: &'static str,
+    expected: u32,
+) -> Result<(), FileDefect> {
+    match read_u32(reader)? {
+        found if found == expected => Ok(()),
+        found => Err(FileDefect::WrongMagic { what, expected, found }),
+    }
+}
+
+fn read_u32(reader: &mut impl Read) -> Result<u32, FileDefect> {
+    Ok(u32::from_be_bytes(read_array(reader)?))
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+    use proptest::prelude::*;
+    use std::io::Write;
+
+    const SHAPE: ImageShape = ImageShape { channels: 1, size: 2 };
+
+    pub(in crate::dataset) fn image_file(count: u32, size: u32, pixels: &[u8]) -> Vec<u8> {
+        let mut file = vec![0, 0, 8, 3];
+        for number in [count, size, size] {
+            file.extend(number.to_be_bytes());
+        }
+        file.extend(pixels);
+        file
+    }
+
+    pub(in crate::dataset) fn label_file(labels: &[u8]) -> Vec<u8> {
+        let mut file = vec![0, 0, 8, 1];
+        file.extend((labels.len() as u32).to_be_bytes());
+        file.extend(labels);
+        file
+    }
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn plain_and_gzip_files_give_the_same_images() {
+        let file = image_file(2, 2, &[1, 2, 3, 4, 5, 6, 7, 8]);
+        assert_eq!(parse_images(&file, SHAPE).unwrap(), [1, 2, 3, 4, 5, 6, 7, 8]);
+        assert_eq!(parse_images(&gzip(&file), SHAPE), parse_images(&file, SHAPE));
+        let labels = label_file(&[1, 0]);
+        assert_eq!(parse_labels(&gzip(&labels), 2, 2).unwrap(), [1, 0]);
+    }
+
+    #[test]
+    fn a_file_of_labels_is_no_file_of_images() {
+        let found = FileDefect::WrongMagic { what: "images", expected: 0x803, found: 0x801 };
+        assert_eq!(parse_images(&label_file(&[0; 20]), SHAPE), Err(found));
+    }
+
+    #[test]
+    fn images_of_another_size_are_refused() {
+        let found = FileDefect::ImageSize { rows: 3, columns: 3, expected: 2 };
+        assert_eq!(parse_images(&image_file(1, 3, &[0; 9]), SHAPE), Err(found));
+    }
+
+    #[test]
+    fn a_file_cut_at_any_byte_is_refused() {
+        let file = image_file(2, 2, &[7; 8]);
+        for cut in 0..file.len() {
+            let defect = parse_images(&file[..cut], SHAPE).unwrap_err();
+            assert!(matches!(defect, FileDefect::Truncated { .. }), "{cut}: {defect}");
+        }
+        let file = gzip(&file);
+        for cut in 0..file.len() {
+            assert!(parse_images(&file[..cut], SHAPE).is_err(), "{cut}");
+        }
+    }
+
+    #[test]
+    fn a_lying_header_costs_only_the_file() {
+        // 4,294,967,295 images of four bytes are promised, and eight bytes there.
+        let file = image_file(u32::MAX, 2, &[7; 8]);
+        let defect = FileDefect::Truncated { expected: 4 * u64::from(u32::MAX), found: 8 };
+        assert_eq!(parse_images(&file, SHAPE), Err(defect.clone()));
+        assert_eq!(parse_images(&gzip(&file), SHAPE), Err(defect));
+    }
+
+    #[test]
+    fn a_gzip_file_that_unpacks_to_more_is_left_at_the_first_byte_too_many() {
+        let bomb = gzip(&image_file(1, 2, &vec![0; 5_000_000]));
+        assert_eq!(parse_images(&bomb, SHAPE), Err(FileDefect::TrailingBytes));
+    }
+
+    #[test]
+    fn a_changed_bit_in_a_gzip_file_is_noticed() {
+        let mut file = gzip(&label_file(&[0; 100]));
+        let checksum = file.len() - 8;
+        file[checksum] ^= 1;
+        assert_eq!(parse_labels(&file, 100, 10), Err(FileDefect::Corrupt));
+    }
+
+    #[test]
+    fn trailing_bytes_are_refused() {
+        assert_eq!(parse_images(&image_file(1, 2, &[0; 5]), SHAPE), Err(FileDefect::TrailingBytes));
+    }
+
+    #[test]
+    fn a_file_without_images_is_refused() {
+        assert_eq!(parse_images(&image_file(0, 2, &[]), SHAPE), Err(FileDefect::NoImages));
+    }
+
+    #[test]
+    fn counts_and_labels_must_fit() {
+        let counts = FileDefect::CountsDiffer { images: 3, labels: 2 };
+        assert_eq!(parse_labels(&label_file(&[0, 1]), 3, 10), Err(counts));
+        let label = FileDefect::LabelOutOfRange { index: 1, label: 10.0, classes: 10 };
+        assert_eq!(parse_labels(&label_file(&[0, 10]), 2, 10), Err(label));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes: Vec<u8>, packed: bool, with_magic: bool) {
+            let mut file = if with_magic { image_file(2, 2, &[]) } else { Vec::new() };
+            file.extend(bytes);
+            let file = if packed { gzip(&file) } else { file };
+            if let Ok(pixels) = parse_images(&file, SHAPE) {
+                prop_assert_eq!(pixels.len(), 8);
+            }
+            let _ = parse_labels(&file, 2, 10);
+        }
+
+        #[test]
+        fn what_is_written_is_read(pixels in proptest::collection::vec(any::<u8>(), 4..400)) {
+            let count = pixels.len() / 4;
+            let pixels = &pixels[..count * 4];
+            prop_assert_eq!(parse_images(&image_file(count as u32, 2, pixels), SHAPE).unwrap(), pixels);
+        }
+    }
+}

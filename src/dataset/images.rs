@@ -1,0 +1,141 @@
+//! Images in memory: bytes, labels, shape.
+
+use super::FileDefect;
+
+/// The shape of one image: `[channels, size, size]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ImageShape {
+    /// Values per pixel.
+    pub channels: usize,
+    /// Height and width in pixels.
+    pub size: usize,
+}
+
+impl ImageShape {
+    /// Returns the number of pixels, `size^2`.
+    pub const fn pixels(self) -> usize {
+        self.size * self.size
+    }
+
+    /// Returns the number of values, `channels * size^2`: the bytes of one image.
+    pub const fn values(self) -> usize {
+        self.channels * self.pixels()
+    }
+}
+
+/// Labelled images of one shape, as bytes in the order `[N, C, H, W]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Images {
+    shape: ImageShape,
+    classes: usize,
+    bytes: Vec<u8>,
+    labels: Vec<u8>,
+}
+
+impl Images {
+    /// Joins pixels and labels.
+    ///
+    /// # Panics
+    /// When there are not `shape.values()` bytes for each label, or a label is not below `classes`:
+    /// the readers of the formats refuse such files before.
+    pub fn new(shape: ImageShape, classes: usize, bytes: Vec<u8>, labels: Vec<u8>) -> Self {
+        assert_eq!(bytes.len(), labels.len() * shape.values(), "every label has an image");
+        assert!(labels.iter().all(|&label| usize::from(label) < classes), "labels are classes");
+        Self { shape, classes, bytes, labels }
+    }
+
+    /// Returns the number of images, N.
+    pub fn count(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Returns the shape of each image.
+    pub fn shape(&self) -> ImageShape {
+        self.shape
+    }
+
+    /// Returns the number of classes.
+    pub fn classes(&self) -> usize {
+        self.classes
+    }
+
+    /// Returns all pixels, 0 to 255, shape `[N, C, H, W]`.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Returns all labels, each below [`classes`](Self::classes), shape `[N]`.
+    pub fn labels(&self) -> &[u8] {
+        &self.labels
+    }
+
+    /// Returns the pixels of one image, shape `[C, H, W]`.
+    ///
+    /// # Panics
+    /// When there is no such image.
+    pub fn image(&self, index: usize) -> &[u8] {
+        let values = self.shape.values();
+        &self.bytes[index * values..(index + 1) * values]
+    }
+
+    /// Returns how many images each class has.
+    pub fn class_counts(&self) -> Vec<usize> {
+        let mut counts = vec![0; self.classes];
+        for &label in &self.labels {
+            counts[usize::from(label)] += 1;
+        }
+        counts
+    }
+
+    /// Copies the images of the given indices, in their order.
+    ///
+    /// # Panics
+    /// When an index is not below [`count`](Self::count).
+    pub fn subset(&self, indices: &[usize]) -> Self {
+        let mut bytes = Vec::with_capacity(indices.len() * self.shape.values());
+        for &index in indices {
+            bytes.extend_from_slice(self.image(index));
+        }
+        let labels = indices.iter().map(|&index| self.labels[index]).collect();
+        Self { bytes, labels, ..*self }
+    }
+}
+
+/// Checks that every label is a class.
+pub(super) fn check_labels(labels: &[u8], classes: usize) -> Result<(), FileDefect> {
+    match labels.iter().position(|&label| usize::from(label) >= classes) {
+        Some(index) => {
+            Err(FileDefect::LabelOutOfRange { index, label: f64::from(labels[index]), classes })
+        }
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn three() -> Images {
+        let shape = ImageShape { channels: 1, size: 2 };
+        Images::new(shape, 3, (0..12).collect(), vec![2, 0, 2])
+    }
+
+    #[test]
+    fn an_image_is_its_slice_of_the_bytes() {
+        assert_eq!(three().image(1), [4, 5, 6, 7]);
+        assert_eq!(three().class_counts(), [1, 0, 2]);
+    }
+
+    #[test]
+    fn a_subset_keeps_the_order_of_its_indices() {
+        let subset = three().subset(&[2, 0]);
+        assert_eq!(subset.bytes(), [8, 9, 10, 11, 0, 1, 2, 3]);
+        assert_eq!(subset.labels(), [2, 2]);
+    }
+
+    #[test]
+    fn the_first_bad_label_is_named() {
+        let defect = check_labels(&[0, 9, 10, 11], 10).unwrap_err();
+        assert_eq!(defect, FileDefect::LabelOutOfRange { index: 2, label: 10.0, classes: 10 });
+    }
+}

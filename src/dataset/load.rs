@@ -1,0 +1,171 @@
+//! From the files of a data set to what a training needs.
+
+use super::source_file::{Part, SourceFile, locate};
+use super::{DataKind, DatasetError, Images, Normalisation, ValidDataParams};
+use super::{cifar, idx, split, svhn};
+
+/// What a training needs: the images that train, those that judge, and how both are normalised.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrainingData {
+    /// The images that train, in the shuffled order of the split.
+    pub training: Images,
+    /// The images that judge.
+    pub validation: Images,
+    /// How pixels become numbers, with the statistics of the training part.
+    pub normalisation: Normalisation,
+}
+
+/// Reads the training files, splits their images and takes the statistics of the training part.
+///
+/// The same configuration and seed give the same parts on every machine.
+///
+/// # Errors
+/// As [`load_training_images`] and [`split()`](split()).
+pub fn load_training_data(
+    params: &ValidDataParams,
+    experiment_seed: u64,
+) -> Result<TrainingData, DatasetError> {
+    let images = load_training_images(params)?;
+    let parts = split(&images, params, experiment_seed)?;
+    let training = images.subset(&parts.training);
+    let validation = images.subset(&parts.validation);
+    let normalisation = Normalisation::fit(params.preprocess(), &training);
+    Ok(TrainingData { training, validation, normalisation })
+}
+
+/// Reads all images of the training files, in the order of the files. Opens no test file.
+///
+/// # Errors
+/// Names the file that is missing, unreadable, damaged or not as configured, or the first class
+/// without images.
+pub fn load_training_images(params: &ValidDataParams) -> Result<Images, DatasetError> {
+    let images = load(params, Part::Training)?;
+    match images.class_counts().iter().position(|&count| count == 0) {
+        Some(class) => {
+            let (_, folder) = params.files()?;
+            let (folder, classes) = (folder.to_owned(), images.classes());
+            Err(DatasetError::ClassWithoutImages { folder, class, classes })
+        }
+        None => Ok(images),
+    }
+}
+
+/// Reads the images of the test files: for the networks that a search has ended with, never during
+/// it.
+///
+/// # Errors
+/// Names the file that is missing, unreadable, damaged or not as configured.
+pub fn load_test_images(params: &ValidDataParams) -> Result<Images, DatasetError> {
+    load(params, Part::Test)
+}
+
+fn load(params: &ValidDataParams, part: Part) -> Result<Images, DatasetError> {
+    let (kind, folder) = params.files()?;
+    let files = locate(folder, kind, part)?
+        .into_iter()
+        .map(|name| SourceFile::read(folder.join(name)))
+        .collect::<Result<Vec<_>, _>>()?;
+    match kind {
+        DataKind::Idx => idx::parse([&files[0], &files[1]], params.shape(), params.classes()),
+        DataKind::Cifar10 => cifar::parse(&files, cifar::Labels::One),
+        DataKind::Cifar100 => cifar::parse(&files, cifar::Labels::CoarseAndFine),
+        DataKind::Svhn => svhn::parse(&files[0]),
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::dataset::idx::tests::{image_file, label_file};
+    use crate::dataset::svhn::tests::svhn_file;
+    use crate::dataset::{DataParams, ImageShape};
+    use std::fs;
+    use std::path::Path;
+
+    /// Writes the training files of a small IDX data set: 2x2 pixels, each the index of its image.
+    pub(in crate::dataset) fn write_idx(folder: &Path, labels: &[u8]) {
+        let pixels: Vec<u8> = (0..labels.len()).flat_map(|index| [index as u8; 4]).collect();
+        let images = image_file(labels.len() as u32, 2, &pixels);
+        fs::write(folder.join("train-images-idx3-ubyte"), images).unwrap();
+        fs::write(folder.join("train-labels-idx1-ubyte"), label_file(labels)).unwrap();
+    }
+
+    pub(in crate::dataset) fn params(folder: &Path, yaml: &str) -> ValidDataParams {
+        let mut params: DataParams = serde_yaml::from_str(yaml).unwrap();
+        params.path = Some(folder.to_owned());
+        params.check().unwrap()
+    }
+
+    const SMALL_IDX: &str =
+        "{kind: idx, path: x, classes: 2, input_size: 2, channels: 1, validation: {images: 4}}";
+
+    #[test]
+    fn a_data_set_is_read_split_and_measured() {
+        let folder = tempfile::tempdir().unwrap();
+        write_idx(folder.path(), &[0, 1, 0, 1, 0, 1, 0, 1]);
+        let data = load_training_data(&params(folder.path(), SMALL_IDX), 7).unwrap();
+        assert_eq!(data.validation.class_counts(), [2, 2]);
+        assert_eq!(data.training.class_counts(), [2, 2]);
+        // Each pixel is the index of its image, so the mean over the training part is that of its
+        // indices.
+        let sum: u32 = (0..4).map(|image| u32::from(data.training.image(image)[0])).sum();
+        let Normalisation::PerPixel { mean, .. } = data.normalisation else { panic!() };
+        assert_eq!(mean, [sum as f32 / 4.0; 4]);
+    }
+
+    #[test]
+    fn the_test_files_are_not_opened_by_a_search() {
+        let folder = tempfile::tempdir().unwrap();
+        write_idx(folder.path(), &[0, 1]);
+        let params = params(folder.path(), SMALL_IDX);
+        fs::write(folder.path().join("t10k-images-idx3-ubyte"), "no IDX").unwrap();
+        assert_eq!(load_training_images(&params).unwrap().count(), 2);
+        // Its labels are missing, so even the test part does not come as far as reading it.
+        let error = load_test_images(&params).unwrap_err().to_string();
+        assert!(error.contains("`t10k-labels-idx1-ubyte`"), "{error}");
+    }
+
+    #[test]
+    fn a_damaged_file_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        write_idx(folder.path(), &[0, 1, 2]);
+        let error = load_training_images(&params(folder.path(), SMALL_IDX)).unwrap_err();
+        let message = error.to_string();
+        assert!(message.contains("train-labels-idx1-ubyte`: label `2` of image `2`"), "{message}");
+    }
+
+    #[test]
+    fn a_class_without_images_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        write_idx(folder.path(), &[0, 0]);
+        let error = load_training_images(&params(folder.path(), SMALL_IDX)).unwrap_err();
+        assert!(error.to_string().contains("no image of class `1` of `2`"), "{error}");
+    }
+
+    #[test]
+    fn cifar_is_read_from_the_folder_of_its_archive() {
+        let folder = tempfile::tempdir().unwrap();
+        let inner = folder.path().join("cifar-10-batches-bin");
+        fs::create_dir(&inner).unwrap();
+        for batch in 0..5u8 {
+            let records =
+                [batch * 2, batch * 2 + 1].map(|label| [vec![label], vec![batch; 3072]].concat());
+            fs::write(inner.join(format!("data_batch_{}.bin", batch + 1)), records.concat())
+                .unwrap();
+        }
+        let yaml = "{kind: cifar10, path: x, classes: 10, input_size: 32, channels: 3}";
+        let images = load_training_images(&params(folder.path(), yaml)).unwrap();
+        assert_eq!(images.labels(), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        assert_eq!(images.shape(), ImageShape { channels: 3, size: 32 });
+        assert_eq!(images.image(9)[0], 4);
+    }
+
+    #[test]
+    fn svhn_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let digits: Vec<f64> = (1..=10).map(f64::from).collect();
+        fs::write(folder.path().join("train_32x32.mat"), svhn_file(&digits)).unwrap();
+        let yaml = "{kind: svhn, path: x, classes: 10, input_size: 32, channels: 3}";
+        assert_eq!(load_training_images(&params(folder.path(), yaml)).unwrap().count(), 10);
+    }
+}

@@ -1,0 +1,391 @@
+//! MAT-files of level 5, as far as numeric arrays need them.
+//!
+//! After a header of 128 bytes come elements: a tag (type and size, 32 bits each, little-endian
+//! here) and as many bytes. An element is an array, or a zlib stream that unpacks to one. An array
+//! holds further elements, padded to 8 bytes: flags with the class, dimensions, name, values. One
+//! of up to four bytes may be packed into its tag, the size in the upper half of the type. Values
+//! are stored in the smallest type that holds them all, whatever the class, the first dimension
+//! running fastest. (Source: MathWorks, "MAT-File Format".)
+
+use std::io::Read;
+
+use flate2::read::ZlibDecoder;
+
+use super::FileDefect;
+use super::bounded_read::{expect_end, read_array, read_exactly};
+
+const HEADER_BYTES: usize = 128;
+const MATRIX: u32 = 14;
+const COMPRESSED: u32 = 15;
+const U8_VALUES: u32 = 2;
+/// Classes double, single, and the eight integers.
+const NUMERIC_CLASSES: std::ops::RangeInclusive<u32> = 6..=15;
+const COMPLEX_FLAG: u32 = 0x0800;
+
+/// Sizes that no header of an array exceeds: 64 dimensions, names of 255 bytes.
+const MAX_DIMENSION_BYTES: u32 = 256;
+const MAX_NAME_BYTES: u32 = 255;
+
+/// An array whose values are still to be read.
+pub(super) struct Variable<'a> {
+    dimensions: Vec<u32>,
+    reader: Box<dyn Read + 'a>,
+}
+
+/// Finds an array by its name.
+pub(super) fn open<'a>(file: &'a [u8], name: &'static str) -> Result<Variable<'a>, FileDefect> {
+    for (kind, body) in elements(file)? {
+        let mut reader: Box<dyn Read + 'a> = match kind {
+            MATRIX => Box::new(body),
+            COMPRESSED => unpacked(body)?,
+            found => return Err(FileDefect::Element { expected: "a variable", found }),
+        };
+        let head = Head::read(&mut reader)?;
+        if head.name == name.as_bytes() {
+            return Ok(Variable { dimensions: head.numeric_dimensions()?, reader });
+        }
+    }
+    Err(FileDefect::NoVariable(name))
+}
+
+/// Cuts the file into its elements: type and bytes of each.
+fn elements(file: &[u8]) -> Result<Vec<(u32, &[u8])>, FileDefect> {
+    let mut rest = after_header(file)?;
+    let mut elements = Vec::new();
+    while !rest.is_empty() {
+        let Some((tag, following)) = rest.split_at_checked(8) else {
+            return Err(FileDefect::TrailingBytes);
+        };
+        let (kind, bytes) = (u32_at(tag, 0), u32_at(tag, 4));
+        let Some(body) = following.get(..bytes as usize) else {
+            let found = following.len() as u64;
+            return Err(FileDefect::Truncated { expected: u64::from(bytes), found });
+        };
+        elements.push((kind, body));
+        let padded = if kind == COMPRESSED { body.len() } else { body.len().next_multiple_of(8) };
+        rest = &following[padded.min(following.len())..];
+    }
+    Ok(elements)
+}
+
+fn after_header(file: &[u8]) -> Result<&[u8], FileDefect> {
+    let Some((header, rest)) = file.split_at_checked(HEADER_BYTES) else {
+        return Err(FileDefect::NotMatlab);
+    };
+    match (&header[124..126], &header[126..]) {
+        ([0, 1], b"IM") => Ok(rest),
+        ([0, 2], b"IM") => Err(FileDefect::Matlab73),
+        (_, b"MI") => Err(FileDefect::BigEndian),
+        _ => Err(FileDefect::NotMatlab),
+    }
+}
+
+fn unpacked(body: &[u8]) -> Result<Box<dyn Read + '_>, FileDefect> {
+    let mut reader = ZlibDecoder::new(body);
+    match read_tag(&mut reader)? {
+        Tag { kind: MATRIX, .. } => Ok(Box::new(reader)),
+        Tag { kind, .. } => Err(FileDefect::Element { expected: "an array", found: kind }),
+    }
+}
+
+/// What stands before the values of an array.
+struct Head {
+    flags: Vec<u8>,
+    dimensions: Vec<u8>,
+    name: Vec<u8>,
+}
+
+impl Head {
+    fn read(reader: &mut impl Read) -> Result<Self, FileDefect> {
+        Ok(Self {
+            flags: read_short(reader, "array flags", 8)?,
+            dimensions: read_short(reader, "dimensions", MAX_DIMENSION_BYTES)?,
+            name: read_short(reader, "a name", MAX_NAME_BYTES)?,
+        })
+    }
+
+    /// Returns the dimensions of an array of real numbers.
+    fn numeric_dimensions(&self) -> Result<Vec<u32>, FileDefect> {
+        if self.flags.len() != 8 {
+            let bytes = self.flags.len() as u32;
+            return Err(FileDefect::ElementSize { expected: "array flags", bytes });
+        }
+        let flags = u32_at(&self.flags, 0);
+        let class = flags & 0xff;
+        if !NUMERIC_CLASSES.contains(&class) || flags & COMPLEX_FLAG != 0 {
+            return Err(FileDefect::Element { expected: "an array of real numbers", found: class });
+        }
+        Ok(self.dimensions.chunks_exact(4).map(|bytes| u32_at(bytes, 0)).collect())
+    }
+}
+
+impl Variable<'_> {
+    /// Returns the dimensions, the first running fastest in the values.
+    pub(super) fn dimensions(&self) -> &[u32] {
+        &self.dimensions
+    }
+
+    /// Reads values that are stored as bytes.
+    pub(super) fn read_bytes(mut self) -> Result<Vec<u8>, FileDefect> {
+        let tag = read_tag(&mut self.reader)?;
+        if tag.kind != U8_VALUES {
+            return Err(FileDefect::Element { expected: "bytes", found: tag.kind });
+        }
+        self.read_values(&tag, 1)
+    }
+
+    /// Reads values of any numeric type.
+    pub(super) fn read_numbers(mut self) -> Result<Vec<f64>, FileDefect> {
+        let tag = read_tag(&mut self.reader)?;
+        match tag.kind {
+            1 => self.convert(&tag, |bytes| f64::from(i8::from_le_bytes(bytes))),
+            U8_VALUES => self.convert(&tag, |bytes| f64::from(u8::from_le_bytes(bytes))),
+            3 => self.convert(&tag, |bytes| f64::from(i16::from_le_bytes(bytes))),
+            4 => self.convert(&tag, |bytes| f64::from(u16::from_le_bytes(bytes))),
+            5 => self.convert(&tag, |bytes| f64::from(i32::from_le_bytes(bytes))),
+            6 => self.convert(&tag, |bytes| f64::from(u32::from_le_bytes(bytes))),
+            7 => self.convert(&tag, |bytes| f64::from(f32::from_le_bytes(bytes))),
+            9 => self.convert(&tag, f64::from_le_bytes),
+            12 => self.convert(&tag, |bytes| i64::from_le_bytes(bytes) as f64),
+            13 => self.convert(&tag, |bytes| u64::from_le_bytes(bytes) as f64),
+            found => Err(FileDefect::Element { expected: "numbers", found }),
+        }
+    }
+
+    fn convert<const N: usize>(
+        self,
+        tag: &Tag,
+        number: impl Fn([u8; N]) -> f64,
+    ) -> Result<Vec<f64>, FileDefect> {
+        let bytes = self.read_values(tag, N as u64)?;
+        let numbers = bytes.chunks_exact(N);
+        Ok(numbers.map(|n| number(n.try_into().expect("a chunk has N bytes"))).collect())
+    }
+
+    /// Reads as many values as the dimensions promise, and the end of the array.
+    fn read_values(mut self, tag: &Tag, bytes_per_value: u64) -> Result<Vec<u8>, FileDefect> {
+        let wanted = self
+            .dimensions
+            .iter()
+            .try_fold(bytes_per_value, |bytes, &n| bytes.checked_mul(u64::from(n)));
+        if wanted != Some(u64::from(tag.bytes)) {
+            let expected = "values for all dimensions";
+            return Err(FileDefect::ElementSize { expected, bytes: tag.bytes });
+        }
+        let values = tag.read_body(&mut self.reader)?;
+        expect_end(&mut self.reader)?;
+        Ok(values)
+    }
+}
+
+/// The start of an element.
+struct Tag {
+    kind: u32,
+    bytes: u32,
+    /// The bytes themselves, when the tag has room for them.
+    packed: Option<[u8; 4]>,
+}
+
+fn read_tag(reader: &mut impl Read) -> Result<Tag, FileDefect> {
+    let tag: [u8; 8] = read_array(reader)?;
+    let (first, second) = (u32_at(&tag, 0), u32_at(&tag, 4));
+    match first >> 16 {
+        0 => Ok(Tag { kind: first, bytes: second, packed: None }),
+        bytes @ 1..=4 => {
+            Ok(Tag { kind: first & 0xffff, bytes, packed: Some(second.to_le_bytes()) })
+        }
+        bytes => Err(FileDefect::ElementSize { expected: "up to 4 bytes", bytes }),
+    }
+}
+
+impl Tag {
+    fn read_body(&self, reader: &mut impl Read) -> Result<Vec<u8>, FileDefect> {
+        if let Some(packed) = self.packed {
+            return Ok(packed[..self.bytes as usize].to_vec());
+        }
+        let body = read_exactly(reader, u64::from(self.bytes))?;
+        let padding = u64::from(self.bytes).next_multiple_of(8) - u64::from(self.bytes);
+        read_exactly(reader, padding)?;
+        Ok(body)
+    }
+}
+
+fn read_short(
+    reader: &mut impl Read,
+    expected: &'static str,
+    max_bytes: u32,
+) -> Result<Vec<u8>, FileDefect> {
+    let tag = read_tag(reader)?;
+    if tag.bytes > max_bytes {
+        return Err(FileDefect::ElementSize { expected, bytes: tag.bytes });
+    }
+    tag.read_body(reader)
+}
+
+fn u32_at(bytes: &[u8], offset: usize) -> u32 {
+    let four = bytes[offset..offset + 4].try_into().expect("the slice has four bytes");
+    u32::from_le_bytes(four)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use flate2::Compression;
+    use flate2::write::ZlibEncoder;
+    use proptest::prelude::*;
+    use std::io::Write;
+
+    pub(in crate::dataset) const CLASS_DOUBLE: u32 = 6;
+    pub(in crate::dataset) const CLASS_U8: u32 = 9;
+    pub(in crate::dataset) const DOUBLES: u32 = 9;
+    pub(in crate::dataset) const BYTES: u32 = U8_VALUES;
+
+    /// Writes an element, packed into its tag where it fits, as MATLAB does.
+    fn element(kind: u32, body: &[u8]) -> Vec<u8> {
+        let mut element = Vec::new();
+        if (1..=4).contains(&body.len()) {
+            element.extend((kind | (body.len() as u32) << 16).to_le_bytes());
+        } else {
+            element.extend(kind.to_le_bytes());
+            element.extend((body.len() as u32).to_le_bytes());
+        }
+        element.extend(body);
+        element.resize(element.len().next_multiple_of(8), 0);
+        element
+    }
+
+    /// Writes an array of the given class whose values are stored as the given type.
+    pub(in crate::dataset) fn array(
+        name: &str,
+        class: u32,
+        dimensions: &[u32],
+        (stored_as, values): (u32, &[u8]),
+    ) -> Vec<u8> {
+        let flags = [class.to_le_bytes(), [0; 4]].concat();
+        let dimensions: Vec<u8> = dimensions.iter().flat_map(|n| n.to_le_bytes()).collect();
+        let parts = [
+            element(6, &flags),
+            element(5, &dimensions),
+            element(1, name.as_bytes()),
+            element(stored_as, values),
+        ];
+        element(MATRIX, &parts.concat())
+    }
+
+    pub(in crate::dataset) fn compressed(array: &[u8]) -> Vec<u8> {
+        let mut encoder = ZlibEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(array).unwrap();
+        let body = encoder.finish().unwrap();
+        [&COMPRESSED.to_le_bytes()[..], &(body.len() as u32).to_le_bytes(), &body].concat()
+    }
+
+    pub(in crate::dataset) fn file(elements: &[Vec<u8>]) -> Vec<u8> {
+        let mut file = vec![b' '; 124];
+        file.extend([0, 1]);
+        file.extend(b"IM");
+        file.extend(elements.concat());
+        file
+    }
+
+    fn two_variables() -> Vec<u8> {
+        let doubles: Vec<u8> = [1.0, 10.0].iter().flat_map(|x: &f64| x.to_le_bytes()).collect();
+        file(&[
+            compressed(&array("X", CLASS_U8, &[3, 2], (BYTES, &[1, 2, 3, 4, 5, 6]))),
+            array("y", CLASS_DOUBLE, &[2, 1], (DOUBLES, &doubles)),
+        ])
+    }
+
+    #[test]
+    fn arrays_are_found_by_name_compressed_or_not() {
+        let file = two_variables();
+        let x = open(&file, "X").unwrap();
+        assert_eq!(x.dimensions(), [3, 2]);
+        assert_eq!(x.read_bytes().unwrap(), [1, 2, 3, 4, 5, 6]);
+        assert_eq!(open(&file, "y").unwrap().read_numbers().unwrap(), [1.0, 10.0]);
+        assert_eq!(open(&file, "z").err(), Some(FileDefect::NoVariable("z")));
+    }
+
+    #[test]
+    fn numbers_may_be_stored_smaller_than_their_class() {
+        let values = |stored_as, bytes: &[u8]| {
+            let file = file(&[compressed(&array("y", CLASS_DOUBLE, &[2], (stored_as, bytes)))]);
+            open(&file, "y").unwrap().read_numbers().unwrap()
+        };
+        assert_eq!(values(1, &[0xff, 5]), [-1.0, 5.0]);
+        assert_eq!(values(BYTES, &[0xff, 5]), [255.0, 5.0]);
+        assert_eq!(values(4, &[0, 1, 5, 0]), [256.0, 5.0]);
+        assert_eq!(values(7, &[0, 0, 0x80, 0x3f, 0, 0, 0, 0x40]), [1.0, 2.0]);
+    }
+
+    #[test]
+    fn other_versions_are_named() {
+        let mut file = two_variables();
+        file[125] = 2;
+        assert_eq!(open(&file, "X").err(), Some(FileDefect::Matlab73));
+        file[126..128].copy_from_slice(b"MI");
+        assert_eq!(open(&file, "X").err(), Some(FileDefect::BigEndian));
+        assert_eq!(open(b"\x89HDF", "X").err(), Some(FileDefect::NotMatlab));
+    }
+
+    #[test]
+    fn text_is_no_array_of_numbers() {
+        let file = file(&[array("y", 4, &[1, 2], (4, &[65, 0, 66, 0]))]);
+        let found = FileDefect::Element { expected: "an array of real numbers", found: 4 };
+        assert_eq!(open(&file, "y").err(), Some(found));
+    }
+
+    #[test]
+    fn values_must_be_as_many_as_the_dimensions_promise() {
+        // 2^16 * 2^16 * 2^16 * 2^16 = 2^64 overflows; 65,535^4 does not, and is more than six.
+        for dimensions in [[1 << 16; 4], [65_535; 4]] {
+            let file = file(&[compressed(&array("X", CLASS_U8, &dimensions, (BYTES, &[0; 6])))]);
+            let defect = open(&file, "X").unwrap().read_bytes().unwrap_err();
+            assert!(matches!(defect, FileDefect::ElementSize { bytes: 6, .. }), "{defect}");
+        }
+    }
+
+    #[test]
+    fn a_lying_size_costs_only_the_file() {
+        let mut array = array("X", CLASS_U8, &[u32::MAX], (BYTES, &[0; 6]));
+        let size = array.len() - 12;
+        array[size..size + 4].copy_from_slice(&u32::MAX.to_le_bytes());
+        let file = file(&[compressed(&array)]);
+        let defect = open(&file, "X").unwrap().read_bytes().unwrap_err();
+        assert!(matches!(defect, FileDefect::Truncated { .. }), "{defect}");
+    }
+
+    #[test]
+    fn a_file_cut_at_any_byte_is_refused() {
+        let file = two_variables();
+        for cut in (0..file.len()).filter(|&cut| cut != HEADER_BYTES) {
+            let first_ends = file.len() - array("y", 6, &[2, 1], (DOUBLES, &[0; 16])).len();
+            if cut != first_ends {
+                assert!(open(&file[..cut], "X").is_err(), "{cut}");
+            }
+            assert!(open(&file[..cut], "y").is_err(), "{cut}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes: Vec<u8>, packed: bool) {
+            let tail = if packed { compressed(&element(MATRIX, &bytes)) } else { bytes };
+            if let Ok(variable) = open(&file(&[tail]), "X") {
+                let _ = variable.read_bytes();
+            }
+        }
+
+        #[test]
+        fn a_changed_byte_is_read_or_refused(at in 0usize..200, value: u8) {
+            let mut file = two_variables();
+            let at = HEADER_BYTES + at % (file.len() - HEADER_BYTES);
+            file[at] = value;
+            if let Ok(variable) = open(&file, "X") {
+                let _ = variable.read_bytes();
+            }
+            if let Ok(variable) = open(&file, "y") {
+                let _ = variable.read_numbers();
+            }
+        }
+    }
+}

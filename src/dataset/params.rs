@@ -1,0 +1,376 @@
+//! The `data:` section of a configuration: which images, how they are split and prepared.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::{DatasetError, ImageShape};
+
+/// Describes a data set: the `data:` section as a person writes it.
+///
+/// `classes`, `input_size` and `channels` have no defaults, since everything else of a search
+/// depends on them; they are compared with the files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataParams {
+    /// The format of the files. A trainer that brings its own data needs neither this nor `path`.
+    #[serde(default)]
+    pub kind: Option<DataKind>,
+    /// The folder that holds the files.
+    #[serde(default)]
+    pub path: Option<PathBuf>,
+    /// Number of classes, 2 to 256. Labels are 0 to `classes - 1`.
+    pub classes: u32,
+    /// Height and width of an image in pixels, 1 to 1,024. Images are square.
+    pub input_size: u32,
+    /// Values per pixel, 1 to 64: 1 for grey, 3 for colour.
+    pub channels: u32,
+    /// How the validation part is chosen.
+    #[serde(default)]
+    pub validation: ValidationParams,
+    /// How many images train; all that are not for validation when absent. A smaller number
+    /// takes from every class its share.
+    #[serde(default)]
+    pub training_images: Option<u32>,
+    /// What is done to the pixels before a network sees them.
+    #[serde(default)]
+    pub preprocess: Preprocess,
+    /// What is done to training images at random, anew in each epoch.
+    #[serde(default)]
+    pub augment: AugmentParams,
+}
+
+/// The formats of image files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DataKind {
+    /// IDX files, plain or gzip, under the names that MNIST and Fashion-MNIST use: grey images.
+    Idx,
+    /// The binary version of CIFAR-10.
+    Cifar10,
+    /// The binary version of CIFAR-100, with its 100 fine classes.
+    Cifar100,
+    /// The cropped digits of SVHN (format 2, `train_32x32.mat`); class 0 is the digit 1, class 9
+    /// the digit 0.
+    Svhn,
+}
+
+/// Says which images of the training files are set aside to judge networks with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ValidationParams {
+    /// How many images are for validation.
+    pub images: u32,
+    /// Which ones.
+    pub method: SplitMethod,
+}
+
+impl Default for ValidationParams {
+    /// Returns the paper's 5,000 images.
+    fn default() -> Self {
+        Self { images: 5_000, method: SplitMethod::default() }
+    }
+}
+
+/// The ways to choose the validation part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SplitMethod {
+    /// Of every class its share, drawn at random from the experiment's seed, as the paper
+    /// describes.
+    #[default]
+    Random,
+    /// Of every class its share, the first images in the order of the files, as the reference code
+    /// does.
+    First,
+    /// The same number of every class in the order of the files: first those that train, then
+    /// those for validation. This is the reference's small version of SVHN (700 and 300 of each
+    /// class). `training_images` and `validation.images` must be multiples of `classes`.
+    Balanced,
+}
+
+/// The ways to prepare pixels. All of them start from the bytes of the files, 0 to 255; none scales
+/// to [0, 1].
+///
+/// Statistics come from the training part only and are applied to every other image unchanged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Preprocess {
+    /// `x`: the bytes as they are.
+    None,
+    /// `x - mean`, with a mean for each channel and pixel over the training part.
+    #[default]
+    MeanSubtraction,
+    /// `(x - mean) / max(deviation, 0.001)`, with mean and (population) standard deviation for
+    /// each channel and pixel over the training part. The reference's name for it; what is usually
+    /// called so works within one image.
+    GlobalContrastNormalisation,
+    /// `(x - mean) / max(deviation, 1 / sqrt(H W))`, with mean and deviation over the pixels of one
+    /// channel of one image.
+    StandardWhitening,
+    /// `(x - blur(x)) / max(sqrt(blur(x^2)), 0.001)` for each channel of an image; `blur` is a 7x7
+    /// Gaussian of sigma 1, the border mirrored about its outermost pixel. Divides by the local
+    /// root mean square, not by the local deviation, as the reference does.
+    LocalContrastNormalisation,
+}
+
+/// Says how training images are varied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AugmentParams {
+    /// Whether every image is mirrored left to right with probability 1/2.
+    pub mirror: bool,
+    /// The largest shift along each axis, in pixels; 0 shifts nothing.
+    pub translate: u32,
+}
+
+const MAX_CLASSES: u32 = 256;
+const MAX_INPUT_SIZE: u32 = 1_024;
+const MAX_CHANNELS: u32 = 64;
+
+/// A [`DataParams`] whose rules have been checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ValidDataParams(DataParams);
+
+impl DataParams {
+    /// Checks every rule that needs no file.
+    ///
+    /// # Errors
+    /// Returns the first rule that does not hold, with the value and what is allowed.
+    pub fn check(self) -> Result<ValidDataParams, DatasetError> {
+        check_range("classes", self.classes, 2, MAX_CLASSES)?;
+        check_range("input_size", self.input_size, 1, MAX_INPUT_SIZE)?;
+        check_range("channels", self.channels, 1, MAX_CHANNELS)?;
+        if self.kind.is_some() != self.path.is_some() {
+            return Err(DatasetError::KindWithoutPath);
+        }
+        if let Some(kind) = self.kind {
+            self.check_format(kind)?;
+        }
+        check_range("validation.images", self.validation.images, 1, u32::MAX)?;
+        if let Some(images) = self.training_images {
+            check_range("training_images", images, 1, u32::MAX)?;
+        }
+        self.check_balanced()?;
+        if self.preprocess == Preprocess::LocalContrastNormalisation {
+            // The mirrored border of the blur reaches three pixels into the image.
+            check_range("input_size", self.input_size, 4, MAX_INPUT_SIZE)?;
+        }
+        check_range("augment.translate", self.augment.translate, 0, self.input_size - 1)?;
+        Ok(ValidDataParams(self))
+    }
+
+    fn check_format(&self, kind: DataKind) -> Result<(), DatasetError> {
+        let (classes, input_size, channels) = match kind {
+            DataKind::Idx => (None, None, 1),
+            DataKind::Cifar10 | DataKind::Svhn => (Some(10), Some(32), 3),
+            DataKind::Cifar100 => (Some(100), Some(32), 3),
+        };
+        let keys = [
+            ("classes", self.classes, classes),
+            ("input_size", self.input_size, input_size),
+            ("channels", self.channels, Some(channels)),
+        ];
+        for (key, value, fixed) in keys {
+            if let Some(expected) = fixed.filter(|&expected| expected != value) {
+                return Err(DatasetError::FixedByFormat { key, value, kind, expected });
+            }
+        }
+        Ok(())
+    }
+
+    fn check_balanced(&self) -> Result<(), DatasetError> {
+        if self.validation.method != SplitMethod::Balanced {
+            return Ok(());
+        }
+        let Some(training) = self.training_images else {
+            return Err(DatasetError::BalancedWithoutTrainingImages);
+        };
+        for (key, value) in
+            [("training_images", training), ("validation.images", self.validation.images)]
+        {
+            if !value.is_multiple_of(self.classes) {
+                return Err(DatasetError::NotAMultiple { key, value, classes: self.classes });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn check_range(key: &'static str, value: u32, min: u32, max: u32) -> Result<(), DatasetError> {
+    if (min..=max).contains(&value) {
+        Ok(())
+    } else {
+        Err(DatasetError::OutOfRange { key, value, min, max })
+    }
+}
+
+impl ValidDataParams {
+    /// Returns the parameters as written, for a frozen configuration or a request to a trainer.
+    pub fn as_params(&self) -> &DataParams {
+        &self.0
+    }
+
+    /// Returns the shape of every image.
+    pub fn shape(&self) -> ImageShape {
+        ImageShape { channels: self.0.channels as usize, size: self.0.input_size as usize }
+    }
+
+    /// Returns the number of classes, 2 to 256.
+    pub fn classes(&self) -> usize {
+        self.0.classes as usize
+    }
+
+    /// Returns the format of the files and their folder.
+    ///
+    /// # Errors
+    /// Says so when the configuration names no files.
+    pub fn files(&self) -> Result<(DataKind, &Path), DatasetError> {
+        match (self.0.kind, &self.0.path) {
+            (Some(kind), Some(path)) => Ok((kind, path)),
+            _ => Err(DatasetError::NoFiles),
+        }
+    }
+
+    /// Returns how the validation part is chosen.
+    pub fn validation(&self) -> ValidationParams {
+        self.0.validation
+    }
+
+    /// Returns how many images train, when not all that are left.
+    pub fn training_images(&self) -> Option<usize> {
+        self.0.training_images.map(|images| images as usize)
+    }
+
+    /// Returns what is done to the pixels.
+    pub fn preprocess(&self) -> Preprocess {
+        self.0.preprocess
+    }
+
+    /// Returns how training images are varied.
+    pub fn augment(&self) -> AugmentParams {
+        self.0.augment
+    }
+}
+
+impl std::fmt::Display for DataKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Idx => "idx",
+            Self::Cifar10 => "cifar10",
+            Self::Cifar100 => "cifar100",
+            Self::Svhn => "svhn",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fashion_mnist() -> DataParams {
+        serde_yaml::from_str(
+            "{kind: idx, path: /data/fashion-mnist, classes: 10, input_size: 28, channels: 1}",
+        )
+        .unwrap()
+    }
+
+    fn refusal(change: impl FnOnce(&mut DataParams)) -> String {
+        let mut params = fashion_mnist();
+        change(&mut params);
+        params.check().unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_paper() {
+        let params = fashion_mnist().check().unwrap();
+        let validation = ValidationParams { images: 5_000, method: SplitMethod::Random };
+        assert_eq!(params.validation(), validation);
+        assert_eq!(params.training_images(), None);
+        assert_eq!(params.preprocess(), Preprocess::MeanSubtraction);
+        assert_eq!(params.augment(), AugmentParams { mirror: false, translate: 0 });
+        assert_eq!(params.shape(), ImageShape { channels: 1, size: 28 });
+    }
+
+    #[test]
+    fn written_parameters_read_back_equal() {
+        let mut params = fashion_mnist();
+        params.training_images = Some(5_000);
+        params.validation.method = SplitMethod::Balanced;
+        params.preprocess = Preprocess::LocalContrastNormalisation;
+        let text = serde_yaml::to_string(&params).unwrap();
+        assert_eq!(serde_yaml::from_str::<DataParams>(&text).unwrap(), params);
+    }
+
+    #[test]
+    fn classes_size_and_channels_have_no_defaults() {
+        for missing in ["classes", "input_size", "channels"] {
+            let mut value = serde_yaml::to_value(fashion_mnist()).unwrap();
+            value.as_mapping_mut().unwrap().remove(missing);
+            let error = serde_yaml::from_value::<DataParams>(value).unwrap_err().to_string();
+            assert!(error.contains(missing), "{error}");
+        }
+    }
+
+    #[test]
+    fn unknown_keys_are_refused_at_every_depth() {
+        for (section, key) in
+            [(None, "clases"), (Some("validation"), "image"), (Some("augment"), "flip")]
+        {
+            let mut value = serde_yaml::to_value(fashion_mnist()).unwrap();
+            let target = match section {
+                Some(section) => &mut value[section],
+                None => &mut value,
+            };
+            target[key] = 1.into();
+            let error = serde_yaml::from_value::<DataParams>(value).unwrap_err().to_string();
+            assert!(error.contains(key), "{error}");
+        }
+    }
+
+    #[test]
+    fn every_rule_is_refused_with_its_key_and_value() {
+        for (message, key, value) in [
+            (refusal(|p| p.classes = 1), "`data.classes`", "`1`"),
+            (refusal(|p| p.classes = 257), "`data.classes`", "`257`"),
+            (refusal(|p| p.input_size = 0), "`data.input_size`", "`0`"),
+            (refusal(|p| p.input_size = 2_000), "`data.input_size`", "`2000`"),
+            (refusal(|p| p.channels = 0), "`data.channels`", "`0`"),
+            (refusal(|p| p.path = None), "`data.kind`", "`data.path`"),
+            (refusal(|p| p.channels = 3), "`data.channels`", "`1`"),
+            (refusal(|p| p.kind = Some(DataKind::Svhn)), "`data.input_size`", "`32`"),
+            (refusal(|p| p.kind = Some(DataKind::Cifar100)), "`data.classes`", "`100`"),
+            (refusal(|p| p.validation.images = 0), "`data.validation.images`", "`0`"),
+            (refusal(|p| p.training_images = Some(0)), "`data.training_images`", "`0`"),
+            (refusal(|p| p.augment.translate = 28), "`data.augment.translate`", "`28`"),
+        ] {
+            assert!(message.contains(key) && message.contains(value), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_balanced_split_needs_equal_classes() {
+        let balanced = |p: &mut DataParams| p.validation.method = SplitMethod::Balanced;
+        assert!(refusal(balanced).contains("`data.training_images`"));
+        let message = refusal(|p| {
+            balanced(p);
+            p.training_images = Some(7_005);
+        });
+        assert!(message.contains("`7005`"), "{message}");
+    }
+
+    #[test]
+    fn a_blur_needs_four_pixels() {
+        let message = refusal(|p| {
+            p.preprocess = Preprocess::LocalContrastNormalisation;
+            p.input_size = 3;
+        });
+        assert!(message.contains("`data.input_size`"), "{message}");
+    }
+
+    #[test]
+    fn a_trainer_with_its_own_data_names_no_files() {
+        let params = DataParams { kind: None, path: None, ..fashion_mnist() }.check().unwrap();
+        assert!(matches!(params.files(), Err(DatasetError::NoFiles)));
+    }
+}

@@ -1,0 +1,292 @@
+//! Training and validation part: of every class its share.
+
+use rand::Rng;
+use rand::seq::SliceRandom;
+
+use super::{DatasetError, Images, SplitMethod, ValidDataParams};
+use crate::seed::{Purpose, generator};
+
+/// Which images train and which judge: indices into the images that were split.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Split {
+    /// Images that train, shuffled.
+    pub training: Vec<usize>,
+    /// Images that judge, in the order of the files.
+    pub validation: Vec<usize>,
+}
+
+/// Splits images as `data.validation` and `data.training_images` say.
+///
+/// A class of `count` images gives `round(share * count)` of them to validation, with `share =
+/// validation.images / N`. Where rounding gives too many in sum, the last class gives fewer, as in
+/// the reference code; where it gives too few, the last classes give one more (the reference stops
+/// there). The rest trains; of it, too, every class gives its share when `training_images` is set.
+/// [`SplitMethod::Balanced`] takes the same number of every class instead.
+///
+/// The paper says that validation images are random, the reference code takes the first of each
+/// class; the default is the paper's. All randomness is that of the seed: every task of an
+/// experiment has the same split.
+///
+/// # Errors
+/// Says so when more images are asked for than there are, and when a class would have none to train
+/// with.
+pub fn split(
+    images: &Images,
+    params: &ValidDataParams,
+    experiment_seed: u64,
+) -> Result<Split, DatasetError> {
+    let mut rng = generator(experiment_seed, Purpose::Split, 0, 0);
+    let validation = params.validation();
+    let mut classes = indices_by_class(images);
+    let mut split = match validation.method {
+        SplitMethod::Balanced => balanced(&classes, params)?,
+        SplitMethod::First => stratified(&classes, images.count(), params)?,
+        SplitMethod::Random => {
+            shuffle_each(&mut classes, &mut rng);
+            stratified(&classes, images.count(), params)?
+        }
+    };
+    split.validation.sort_unstable();
+    split.training.shuffle(&mut rng);
+    Ok(split)
+}
+
+fn indices_by_class(images: &Images) -> Vec<Vec<usize>> {
+    let mut classes = vec![Vec::new(); images.classes()];
+    for (index, &label) in images.labels().iter().enumerate() {
+        classes[usize::from(label)].push(index);
+    }
+    classes
+}
+
+fn shuffle_each(classes: &mut [Vec<usize>], rng: &mut impl Rng) {
+    for class in classes {
+        class.shuffle(rng);
+    }
+}
+
+/// The first of every class judge, the next train.
+fn stratified(
+    classes: &[Vec<usize>],
+    available: usize,
+    params: &ValidDataParams,
+) -> Result<Split, DatasetError> {
+    let judging = params.validation().images as usize;
+    let training = params.training_images().unwrap_or(1);
+    if judging + training > available {
+        let (validation, class) = (judging, None);
+        return Err(DatasetError::TooFewImages { validation, training, available, class });
+    }
+    let counts: Vec<usize> = classes.iter().map(Vec::len).collect();
+    let for_validation = shares(&counts, judging);
+    let left: Vec<usize> = counts.iter().zip(&for_validation).map(|(n, taken)| n - taken).collect();
+    let for_training = match params.training_images() {
+        Some(wanted) => shares(&left, wanted),
+        None => left,
+    };
+    if let Some(class) = for_training.iter().position(|&count| count == 0) {
+        return Err(DatasetError::NothingToTrain { class });
+    }
+    let mut split = Split { training: Vec::new(), validation: Vec::new() };
+    for (class, (judge, train)) in classes.iter().zip(for_validation.iter().zip(for_training)) {
+        let (first, rest) = class.split_at(*judge);
+        split.validation.extend(first);
+        split.training.extend(&rest[..train]);
+    }
+    Ok(split)
+}
+
+/// The same number of every class: the first train, the next judge.
+fn balanced(classes: &[Vec<usize>], params: &ValidDataParams) -> Result<Split, DatasetError> {
+    let training = params.training_images().unwrap_or_default() / classes.len();
+    let validation = params.validation().images as usize / classes.len();
+    let mut split = Split { training: Vec::new(), validation: Vec::new() };
+    for (class, indices) in classes.iter().enumerate() {
+        let Some(taken) = indices.get(..training + validation) else {
+            let (available, class) = (indices.len(), Some(class));
+            return Err(DatasetError::TooFewImages { validation, training, available, class });
+        };
+        split.training.extend(&taken[..training]);
+        split.validation.extend(&taken[training..]);
+    }
+    Ok(split)
+}
+
+/// Returns how many of `wanted` images each class gives; in sum `wanted`.
+fn shares(counts: &[usize], wanted: usize) -> Vec<usize> {
+    let sum: usize = counts.iter().sum();
+    let mut left = wanted;
+    let rounded = |&count: &usize| {
+        let share = ((2 * wanted * count + sum) / (2 * sum)).min(left);
+        left -= share;
+        share
+    };
+    let mut shares: Vec<usize> = counts.iter().map(rounded).collect();
+    for (share, count) in shares.iter_mut().zip(counts).rev() {
+        let was_rounded_down = *share * sum < wanted * count;
+        if left > 0 && was_rounded_down {
+            *share += 1;
+            left -= 1;
+        }
+    }
+    shares
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataset::ImageShape;
+    use crate::dataset::load::tests::params;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    fn images(labels: Vec<u8>, classes: usize) -> Images {
+        Images::new(ImageShape { channels: 1, size: 1 }, classes, vec![0; labels.len()], labels)
+    }
+
+    fn asking(
+        classes: usize,
+        validation: usize,
+        method: &str,
+        training: Option<usize>,
+    ) -> ValidDataParams {
+        let training = training.map_or("null".to_owned(), |images| images.to_string());
+        params(
+            Path::new("x"),
+            &format!(
+                "{{kind: idx, path: x, classes: {classes}, input_size: 1, channels: 1, \
+             validation: {{images: {validation}, method: {method}}}, training_images: {training}}}"
+            ),
+        )
+    }
+
+    fn class_counts(images: &Images, part: &[usize]) -> Vec<usize> {
+        images.subset(part).class_counts()
+    }
+
+    #[test]
+    fn the_shares_of_svhn_sum_to_five_thousand() {
+        // 5,000 / 73,257 = 0.068253; of the 13,861 images of class 0, 946.05 are wanted, and so on.
+        let counts = [13_861, 10_585, 8_497, 7_458, 6_882, 5_727, 5_595, 5_045, 4_659, 4_948];
+        let shares = shares(&counts, 5_000);
+        assert_eq!(shares, [946, 722, 580, 509, 470, 391, 382, 344, 318, 338]);
+        assert_eq!(shares.iter().sum::<usize>(), 5_000);
+    }
+
+    #[test]
+    fn the_last_classes_make_up_for_rounding() {
+        // 5/3 = 1.67 is rounded to 2 for each of three classes, but only five are wanted.
+        assert_eq!(shares(&[4, 4, 4], 5), [2, 2, 1]);
+        // 4/3 = 1.33 is rounded to 1 for each of three classes, but four are wanted.
+        assert_eq!(shares(&[4, 4, 4], 4), [1, 1, 2]);
+        // 2 * 5/11 = 0.91 is rounded to 1 and 2 * 1/11 = 0.18 to 0: nothing is missing.
+        assert_eq!(shares(&[5, 5, 1], 2), [1, 1, 0]);
+    }
+
+    #[test]
+    fn first_takes_the_first_of_each_class() {
+        let images = images(vec![0, 0, 1, 1, 0, 1, 0, 1], 2);
+        let mut split = split(&images, &asking(2, 4, "first", None), 1).unwrap();
+        assert_eq!(split.validation, [0, 1, 2, 3]);
+        split.training.sort_unstable();
+        assert_eq!(split.training, [4, 5, 6, 7]);
+    }
+
+    #[test]
+    fn balanced_takes_the_same_of_each_class_training_first() {
+        // Class 0 has five images and class 1 three; two of each train and one of each judges.
+        let images = images(vec![0, 0, 0, 1, 1, 1, 0, 0], 2);
+        let mut split = split(&images, &asking(2, 2, "balanced", Some(4)), 1).unwrap();
+        assert_eq!(split.validation, [2, 5]);
+        split.training.sort_unstable();
+        assert_eq!(split.training, [0, 1, 3, 4]);
+    }
+
+    #[test]
+    fn a_class_too_small_for_a_balanced_split_is_named() {
+        let images = images(vec![0, 0, 0, 1], 2);
+        let error = split(&images, &asking(2, 2, "balanced", Some(2)), 1).unwrap_err();
+        assert!(error.to_string().contains("`1` images of class `1`"), "{error}");
+    }
+
+    #[test]
+    fn the_seed_alone_decides() {
+        let images = images((0..200).map(|index| index % 4).collect(), 4);
+        let params = asking(4, 40, "random", None);
+        let with_seed = |seed| split(&images, &params, seed).unwrap();
+        assert_eq!(with_seed(3), with_seed(3));
+        assert_ne!(with_seed(3).validation, with_seed(4).validation);
+        assert_ne!(with_seed(3).training, with_seed(4).training);
+    }
+
+    #[test]
+    fn a_seed_gives_the_same_split_for_ever() {
+        // What seed 7 gave when this was written: another split would change every search.
+        let images = images(vec![0, 1, 0, 1, 0, 1, 0, 1], 2);
+        let split = split(&images, &asking(2, 4, "random", None), 7).unwrap();
+        assert_eq!(split.validation, [0, 1, 3, 4]);
+        assert_eq!(split.training, [7, 2, 6, 5]);
+    }
+
+    #[test]
+    fn the_default_is_not_the_first_images() {
+        let images = images((0..200).map(|index| index % 4).collect(), 4);
+        let random = split(&images, &asking(4, 40, "random", None), 3).unwrap();
+        let first = split(&images, &asking(4, 40, "first", None), 3).unwrap();
+        assert_ne!(random.validation, first.validation);
+    }
+
+    #[test]
+    fn fewer_training_images_keep_the_shares_of_the_classes() {
+        // 90 and 30 images: 30 and 10 judge, 60 and 20 are left, of 40 three quarters are class 0.
+        let labels = (0..120).map(|index| u8::from(index % 4 == 0)).collect();
+        let images = images(labels, 2);
+        let split = split(&images, &asking(2, 40, "random", Some(40)), 5).unwrap();
+        assert_eq!(class_counts(&images, &split.validation), [30, 10]);
+        assert_eq!(class_counts(&images, &split.training), [30, 10]);
+    }
+
+    #[test]
+    fn more_images_than_there_are_is_an_error() {
+        let images = images(vec![0, 1, 0, 1], 2);
+        for (validation, training) in [(4, None), (5, None), (2, Some(3))] {
+            let error = split(&images, &asking(2, validation, "random", training), 1).unwrap_err();
+            assert!(matches!(error, DatasetError::TooFewImages { available: 4, .. }), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_class_with_nothing_to_train_is_named() {
+        // One image of class 1 among nine: 1/9 of four training images rounds to none.
+        let images = images(vec![0, 0, 0, 0, 0, 0, 0, 0, 1], 2);
+        let error = split(&images, &asking(2, 2, "first", Some(2)), 1).unwrap_err();
+        assert!(matches!(error, DatasetError::NothingToTrain { class: 1 }), "{error}");
+    }
+
+    proptest! {
+        #[test]
+        fn every_class_gives_its_share_and_no_image_is_in_both_parts(
+            labels in proptest::collection::vec(0u8..5, 30..300),
+            share in 0.02f64..0.9,
+            training in proptest::option::of(1usize..100),
+            seed: u64,
+            method in prop_oneof![Just("random"), Just("first")],
+        ) {
+            let images = images(labels, 5);
+            let wanted = ((images.count() as f64 * share) as usize).max(1);
+            let Ok(split) = split(&images, &asking(5, wanted, method, training), seed) else {
+                return Ok(());
+            };
+            let all: BTreeSet<_> = split.training.iter().chain(&split.validation).collect();
+            prop_assert_eq!(all.len(), split.training.len() + split.validation.len());
+            prop_assert_eq!(split.validation.len(), wanted);
+            prop_assert_eq!(split.training.len(), training.unwrap_or(images.count() - wanted));
+            let share = wanted as f64 / images.count() as f64;
+            let counts = images.class_counts();
+            for (taken, count) in class_counts(&images, &split.validation).iter().zip(&counts) {
+                prop_assert!((*taken as f64) < share * *count as f64 + 1.0);
+            }
+        }
+    }
+}
