@@ -3,6 +3,7 @@
 
 pub mod dataset;
 pub mod outcome;
+pub mod q_learning;
 pub mod seed;
 pub mod space;
 pub mod training;

@@ -1,0 +1,293 @@
+//! How much the agent explores, and for how long.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::error::QLearningError;
+
+/// The probability of a random action, in [0, 1].
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(try_from = "f64", into = "f64")]
+pub struct Epsilon(f64);
+
+impl Epsilon {
+    /// Always a random action.
+    pub const RANDOM: Self = Self(1.0);
+
+    /// Checks that `value` is a finite number in [0, 1].
+    ///
+    /// # Errors
+    /// Returns the number when it is not.
+    pub fn new(value: f64) -> Result<Self, QLearningError> {
+        let range = "0 to 1";
+        if (0.0..=1.0).contains(&value) {
+            Ok(Self(value))
+        } else {
+            Err(QLearningError::OutOfRange { key: "epsilon", value, range })
+        }
+    }
+
+    /// Returns the number.
+    pub const fn value(self) -> f64 {
+        self.0
+    }
+}
+
+/// Writes the shortest decimal that reads back as the same number, never without its point:
+/// `1.0`, `0.9`.
+impl fmt::Display for Epsilon {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.0)
+    }
+}
+
+impl FromStr for Epsilon {
+    type Err = QLearningError;
+    fn from_str(text: &str) -> Result<Self, QLearningError> {
+        match text.parse() {
+            Ok(value) => Self::new(value),
+            Err(_) => Err(QLearningError::NoNumber(text.to_owned())),
+        }
+    }
+}
+
+impl TryFrom<f64> for Epsilon {
+    type Error = QLearningError;
+    fn try_from(value: f64) -> Result<Self, QLearningError> {
+        Self::new(value)
+    }
+}
+
+impl From<Epsilon> for f64 {
+    fn from(epsilon: Epsilon) -> Self {
+        epsilon.0
+    }
+}
+
+/// One stage of the schedule.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EpsilonStage {
+    /// The probability of a random action.
+    pub epsilon: Epsilon,
+    /// How many distinct architectures get their result at this epsilon.
+    pub architectures: u64,
+}
+
+/// The `epsilon_schedule` section of a configuration: a list of stages.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct EpsilonScheduleParams(pub Vec<EpsilonStage>);
+
+/// The paper's schedule (its Table 2): 2,700 architectures, 1,500 of them at random.
+///
+/// It ends at 0.1, so that several different good networks are found.
+impl Default for EpsilonScheduleParams {
+    fn default() -> Self {
+        let stages = [
+            (1.0, 1500),
+            (0.9, 100),
+            (0.8, 100),
+            (0.7, 100),
+            (0.6, 150),
+            (0.5, 150),
+            (0.4, 150),
+            (0.3, 150),
+            (0.2, 150),
+            (0.1, 150),
+        ];
+        let stage =
+            |(epsilon, architectures)| EpsilonStage { epsilon: Epsilon(epsilon), architectures };
+        Self(stages.map(stage).into())
+    }
+}
+
+/// A checked schedule. Its stages are known by their index, in the order of the configuration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EpsilonSchedule(Vec<EpsilonStage>);
+
+/// What has happened in one stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StageCounts {
+    /// Architectures whose first result belongs to an iteration of this stage. An architecture
+    /// met again later counts where it was first met.
+    pub results: u64,
+    /// Architectures being trained now, by an iteration of this stage.
+    pub open: u64,
+    /// Whether the stage was closed because nothing new could be drawn.
+    pub exhausted: bool,
+}
+
+impl EpsilonScheduleParams {
+    /// Checks the stages.
+    ///
+    /// # Errors
+    /// No stage, a stage of no architectures, an epsilon that stands twice.
+    pub fn check(self) -> Result<EpsilonSchedule, QLearningError> {
+        if self.0.is_empty() {
+            return Err(QLearningError::NoStages);
+        }
+        for (index, stage) in self.0.iter().enumerate() {
+            if stage.architectures == 0 {
+                return Err(QLearningError::OutOfRange {
+                    key: "epsilon_schedule.architectures",
+                    value: 0.0,
+                    range: "at least 1",
+                });
+            }
+            if self.0[..index].iter().any(|earlier| earlier.epsilon == stage.epsilon) {
+                return Err(QLearningError::RepeatedEpsilon(stage.epsilon));
+            }
+        }
+        Ok(EpsilonSchedule(self.0))
+    }
+}
+
+impl EpsilonSchedule {
+    /// Returns the stages in order.
+    pub fn stages(&self) -> &[EpsilonStage] {
+        &self.0
+    }
+
+    /// Returns the index of the stage with this epsilon.
+    pub fn stage_of(&self, epsilon: Epsilon) -> Option<usize> {
+        self.0.iter().position(|stage| stage.epsilon == epsilon)
+    }
+
+    /// Returns the index of the stage in force: the first, not exhausted, whose results and open
+    /// claims are together fewer than it wants. `None` when nothing new is to be begun.
+    ///
+    /// # Panics
+    /// When there are not as many counts as stages.
+    pub fn stage_in_force(&self, counts: &[StageCounts]) -> Option<usize> {
+        self.with_counts(counts).position(|(stage, counts)| stage.lacks(counts) > 0)
+    }
+
+    /// Returns how many architectures are still to be begun in a stage: those it wants, less
+    /// its results and open claims; 0 when it is exhausted.
+    ///
+    /// # Panics
+    /// When there is no such stage.
+    pub fn still_wanted(&self, stage: usize, counts: StageCounts) -> u64 {
+        self.0[stage].lacks(counts)
+    }
+
+    /// Returns whether the schedule is used up: every stage exhausted or with its number of
+    /// results, and nothing open.
+    ///
+    /// # Panics
+    /// When there are not as many counts as stages.
+    pub fn is_finished(&self, counts: &[StageCounts]) -> bool {
+        self.with_counts(counts).all(|(stage, counts)| {
+            counts.open == 0 && (counts.exhausted || counts.results >= stage.architectures)
+        })
+    }
+
+    fn with_counts<'a>(
+        &'a self,
+        counts: &'a [StageCounts],
+    ) -> impl Iterator<Item = (&'a EpsilonStage, StageCounts)> {
+        assert_eq!(self.0.len(), counts.len(), "every stage has its counts");
+        self.0.iter().zip(counts.iter().copied())
+    }
+}
+
+impl EpsilonStage {
+    fn lacks(&self, counts: StageCounts) -> u64 {
+        if counts.exhausted {
+            0
+        } else {
+            self.architectures.saturating_sub(counts.results).saturating_sub(counts.open)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn schedule(stages: &[(f64, u64)]) -> Result<EpsilonSchedule, QLearningError> {
+        let stage = |&(epsilon, architectures): &(f64, u64)| {
+            Ok(EpsilonStage { epsilon: Epsilon::new(epsilon)?, architectures })
+        };
+        let stages: Result<_, QLearningError> = stages.iter().map(stage).collect();
+        EpsilonScheduleParams(stages?).check()
+    }
+
+    fn counts(results: u64, open: u64) -> StageCounts {
+        StageCounts { results, open, exhausted: false }
+    }
+
+    #[test]
+    fn the_default_is_the_papers_table() {
+        let schedule = EpsilonScheduleParams::default().check().unwrap();
+        let total: u64 = schedule.stages().iter().map(|stage| stage.architectures).sum();
+        assert_eq!((schedule.stages().len(), total), (10, 2700));
+        let printed: Vec<String> =
+            schedule.stages().iter().map(|stage| stage.epsilon.to_string()).collect();
+        assert_eq!(printed, ["1.0", "0.9", "0.8", "0.7", "0.6", "0.5", "0.4", "0.3", "0.2", "0.1"]);
+    }
+
+    #[test]
+    fn the_first_stage_that_lacks_architectures_is_in_force() {
+        let schedule = schedule(&[(1.0, 3), (0.5, 2)]).unwrap();
+        let in_force = |counts: [StageCounts; 2]| schedule.stage_in_force(&counts);
+        assert_eq!(in_force([counts(0, 0), counts(0, 0)]), Some(0));
+        assert_eq!(in_force([counts(2, 0), counts(0, 0)]), Some(0));
+        // Open claims count as if they had their result already.
+        assert_eq!(in_force([counts(1, 2), counts(0, 0)]), Some(1));
+        // A claim that was lost makes room in its stage again.
+        assert_eq!(in_force([counts(2, 0), counts(1, 1)]), Some(0));
+        // Late results can exceed what a stage wants.
+        assert_eq!(in_force([counts(4, 1), counts(2, 1)]), None);
+    }
+
+    #[test]
+    fn an_exhausted_stage_is_passed_over() {
+        let schedule = schedule(&[(1.0, 3), (0.5, 2)]).unwrap();
+        let exhausted = StageCounts { results: 1, open: 0, exhausted: true };
+        assert_eq!(schedule.stage_in_force(&[exhausted, counts(0, 0)]), Some(1));
+        assert_eq!(schedule.still_wanted(0, exhausted), 0);
+        assert_eq!(schedule.still_wanted(1, counts(0, 1)), 1);
+        assert!(schedule.is_finished(&[exhausted, counts(2, 0)]));
+    }
+
+    #[test]
+    fn a_schedule_is_finished_when_its_last_claim_has_ended() {
+        let schedule = schedule(&[(1.0, 3), (0.5, 2)]).unwrap();
+        assert!(!schedule.is_finished(&[counts(3, 0), counts(1, 0)]));
+        assert!(!schedule.is_finished(&[counts(3, 0), counts(1, 1)]));
+        assert!(!schedule.is_finished(&[counts(3, 1), counts(2, 0)]));
+        assert!(schedule.is_finished(&[counts(3, 0), counts(2, 0)]));
+    }
+
+    #[test]
+    fn each_rule_has_its_error() {
+        assert_eq!(schedule(&[]), Err(QLearningError::NoStages));
+        let half = Epsilon::new(0.5).unwrap();
+        assert_eq!(schedule(&[(0.5, 1), (0.5, 2)]), Err(QLearningError::RepeatedEpsilon(half)));
+        assert!(matches!(schedule(&[(1.5, 1)]), Err(QLearningError::OutOfRange { .. })));
+        assert!(matches!(schedule(&[(0.5, 0)]), Err(QLearningError::OutOfRange { .. })));
+    }
+
+    #[test]
+    fn a_stage_is_found_by_its_printed_epsilon() {
+        let schedule = EpsilonScheduleParams::default().check().unwrap();
+        for (index, stage) in schedule.stages().iter().enumerate() {
+            let read: Epsilon = stage.epsilon.to_string().parse().unwrap();
+            assert_eq!(schedule.stage_of(read), Some(index));
+        }
+        assert_eq!(schedule.stage_of(Epsilon::new(0.85).unwrap()), None);
+    }
+
+    #[test]
+    fn an_epsilon_out_of_range_is_not_readable() {
+        for text in ["1.1", "-0.1", "NaN", "half", ""] {
+            assert!(text.parse::<Epsilon>().is_err(), "{text}");
+        }
+        let section = "- { epsilon: 1.1, architectures: 3 }";
+        assert!(serde_yaml::from_str::<EpsilonScheduleParams>(section).is_err());
+    }
+}

@@ -1,0 +1,225 @@
+//! The Q-table: what each action has been worth in each state.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use super::error::QLearningError;
+use super::trajectory::{Trajectory, Transition};
+use crate::space::{Action, Space, StateKey};
+
+/// Q-values by state and action.
+///
+/// A state gets its row when the first architecture that passes through it enters the replay
+/// memory: all its legal actions, in the order of [`Space::legal_actions`], at the initial
+/// Q-value. States without a row read as if they had one.
+#[derive(Debug, Clone)]
+pub struct QTable {
+    space: Space,
+    initial_q_value: f64,
+    /// In the order of their creation, so that a [`Place`] stays where it is.
+    rows: Vec<Vec<(Action, f64)>>,
+    row_of: BTreeMap<StateKey, u32>,
+}
+
+/// Where the Q-value of a state and an action lies in one table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    row: u32,
+    action: u32,
+}
+
+impl QTable {
+    /// Makes a table in which every Q-value is `initial_q_value`.
+    pub const fn new(space: Space, initial_q_value: f64) -> Self {
+        Self { space, initial_q_value, rows: Vec::new(), row_of: BTreeMap::new() }
+    }
+
+    /// Returns the search space whose states and actions these are.
+    pub const fn space(&self) -> &Space {
+        &self.space
+    }
+
+    /// Returns the number of rows.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Returns whether nothing has been learned.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Returns the rows in the order of their states, the actions in that of [`Space::legal_actions`].
+    pub fn rows(&self) -> impl Iterator<Item = (StateKey, &[(Action, f64)])> {
+        self.row_of.iter().map(|(&key, &row)| (key, self.rows[row as usize].as_slice()))
+    }
+
+    /// Returns the legal actions of a state with their Q-values.
+    pub fn values(&self, key: &StateKey) -> Cow<'_, [(Action, f64)]> {
+        match self.row_of.get(key) {
+            Some(&row) => Cow::Borrowed(&self.rows[row as usize]),
+            None => Cow::Owned(self.initial_row(key)),
+        }
+    }
+
+    /// Returns the Q-value of an action, `None` when it is not legal in the state.
+    pub fn value(&self, key: &StateKey, action: Action) -> Option<f64> {
+        self.values(key).iter().find(|(legal, _)| *legal == action).map(|&(_, value)| value)
+    }
+
+    /// Puts a row read from a file into the table.
+    ///
+    /// # Errors
+    /// A state that has its row already, other actions than the legal ones in their order, a
+    /// value that is not finite.
+    pub fn insert_row(
+        &mut self,
+        key: StateKey,
+        row: Vec<(Action, f64)>,
+    ) -> Result<(), QLearningError> {
+        if self.row_of.contains_key(&key) {
+            return Err(QLearningError::RepeatedState(key));
+        }
+        let legal = self.space.legal_actions(&key);
+        if !row.iter().map(|(action, _)| action).eq(&legal) {
+            let (expected, found) = (legal.len(), row.len());
+            return Err(QLearningError::WrongActions { state: key, expected, found });
+        }
+        if let Some(&(action, value)) = row.iter().find(|(_, value)| !value.is_finite()) {
+            return Err(QLearningError::NotFinite { state: key, action, value });
+        }
+        self.push_row(key, row);
+        Ok(())
+    }
+
+    /// Returns where the Q-values of a trajectory lie; states without a row get one.
+    pub(super) fn places(&mut self, trajectory: &Trajectory) -> Box<[Place]> {
+        let place = |transition: &Transition| {
+            let row = self.row_or_new(transition.state);
+            let action = self.rows[row as usize]
+                .iter()
+                .position(|(action, _)| *action == transition.action)
+                .expect("a trajectory takes legal actions");
+            Place { row, action: action as u32 }
+        };
+        trajectory.transitions().iter().map(place).collect()
+    }
+
+    /// Returns the Q-value at a place.
+    pub(super) fn value_at_mut(&mut self, place: Place) -> &mut f64 {
+        &mut self.rows[place.row as usize][place.action as usize].1
+    }
+
+    /// Returns the greatest Q-value in the state of a place.
+    pub(super) fn best_value(&self, place: Place) -> f64 {
+        let values = self.rows[place.row as usize].iter().map(|&(_, value)| value);
+        values.fold(f64::NEG_INFINITY, f64::max)
+    }
+
+    fn initial_row(&self, key: &StateKey) -> Vec<(Action, f64)> {
+        let actions = self.space.legal_actions(key).into_iter();
+        actions.map(|action| (action, self.initial_q_value)).collect()
+    }
+
+    fn row_or_new(&mut self, key: StateKey) -> u32 {
+        match self.row_of.get(&key) {
+            Some(&row) => row,
+            None => self.push_row(key, self.initial_row(&key)),
+        }
+    }
+
+    fn push_row(&mut self, key: StateKey, values: Vec<(Action, f64)>) -> u32 {
+        let row =
+            u32::try_from(self.rows.len()).expect("a search space has fewer than 2^32 states");
+        self.rows.push(values);
+        self.row_of.insert(key, row);
+        row
+    }
+}
+
+/// Two tables are equal when they hold the same rows, in whatever order these were learned.
+impl PartialEq for QTable {
+    fn eq(&self, other: &Self) -> bool {
+        self.space == other.space
+            && self.initial_q_value == other.initial_q_value
+            && self.rows().eq(other.rows())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::space::{ImageShape, Layer, SpaceParams};
+
+    fn table() -> QTable {
+        let image = ImageShape { size: 8, channels: 3, classes: 10 };
+        QTable::new(SpaceParams::default().check(image).unwrap(), 0.5)
+    }
+
+    fn start(table: &QTable) -> StateKey {
+        table.space().key(&table.space().start())
+    }
+
+    fn visit(table: &mut QTable, architecture: &str) {
+        let architecture = table.space().parse(architecture).unwrap();
+        table.places(&Trajectory::of(table.space(), &architecture));
+    }
+
+    const SOFTMAX: Layer = Layer::Softmax { classes: 10 };
+
+    #[test]
+    fn an_unseen_state_reads_as_its_initial_row_and_gets_none() {
+        let table = table();
+        let start = start(&table);
+        // Softmax, 4 x 3 convolutions, global average pooling.
+        assert_eq!(table.values(&start).len(), 14);
+        assert_eq!(table.value(&start, SOFTMAX), Some(0.5));
+        assert_eq!(table.value(&start, Layer::Pool { kernel: 2, stride: 2 }), None);
+        assert!(table.is_empty());
+    }
+
+    #[test]
+    fn rows_come_in_the_order_of_their_states() {
+        let (mut one, mut other) = (table(), table());
+        let names = ["[C(64,3,1), P(2,2), FC(128), SM(10)]", "[C(128,3,1), GAP(10), SM(10)]"];
+        names.iter().for_each(|name| visit(&mut one, name));
+        names.iter().rev().for_each(|name| visit(&mut other, name));
+        assert_eq!(one, other);
+        let keys: Vec<StateKey> = one.rows().map(|(key, _)| key).collect();
+        assert!(keys.is_sorted());
+        // The start, two after it in the first network and two in the second, one more in the first.
+        assert_eq!(keys.len(), 6);
+    }
+
+    #[test]
+    fn a_table_is_made_again_from_its_rows() {
+        let mut original = table();
+        visit(&mut original, "[C(64,3,1), P(2,2), FC(128), SM(10)]");
+        let mut copy = table();
+        for (key, row) in original.rows() {
+            copy.insert_row(key, row.to_vec()).unwrap();
+        }
+        assert_eq!(copy, original);
+        copy.rows[0][0].1 = 0.75;
+        assert_ne!(copy, original);
+    }
+
+    #[test]
+    fn a_row_that_is_not_the_spaces_is_refused() {
+        let mut table = table();
+        let start = start(&table);
+        let row = table.values(&start).into_owned();
+        let mut swapped = row.clone();
+        swapped.swap(0, 1);
+        for wrong in [swapped, row[1..].to_vec(), vec![]] {
+            let refused = table.insert_row(start, wrong);
+            assert!(matches!(refused, Err(QLearningError::WrongActions { expected: 14, .. })));
+        }
+        let mut infinite = row.clone();
+        infinite[3].1 = f64::INFINITY;
+        let refused = table.insert_row(start, infinite);
+        assert!(matches!(refused, Err(QLearningError::NotFinite { .. })));
+        assert_eq!(table.insert_row(start, row.clone()), Ok(()));
+        assert_eq!(table.insert_row(start, row), Err(QLearningError::RepeatedState(start)));
+    }
+}

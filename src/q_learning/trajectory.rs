@@ -1,0 +1,178 @@
+//! The way from the empty network to the softmax.
+
+use rand::Rng;
+
+use super::epsilon::Epsilon;
+use super::policy::choose_action;
+use super::q_table::QTable;
+use crate::space::{Action, Architecture, Space, StateKey};
+
+/// One action taken in one state.
+///
+/// Its reward is no part of it: it is 0 but for the last transition of a trajectory, whose
+/// reward is known only when the network has been trained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Transition {
+    /// The state, as the Q-table sees it.
+    pub state: StateKey,
+    /// The action.
+    pub action: Action,
+    /// The state it leads to, `None` after the softmax.
+    pub next: Option<StateKey>,
+}
+
+/// The transitions that place the layers of an architecture, the last one terminating it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trajectory(Vec<Transition>);
+
+impl Trajectory {
+    /// Returns the trajectory of an architecture, under the keys by which the Q-table learns.
+    ///
+    /// # Panics
+    /// When the architecture is not one of the space.
+    pub fn of(space: &Space, architecture: &Architecture) -> Self {
+        let keys: Vec<StateKey> =
+            space.states_of(architecture).iter().map(|state| space.key(state)).collect();
+        let following = keys.iter().skip(1).copied().map(Some).chain([None]);
+        let actions = architecture.layers().iter().copied();
+        let transitions = keys.iter().copied().zip(actions).zip(following);
+        Self(
+            transitions.map(|((state, action), next)| Transition { state, action, next }).collect(),
+        )
+    }
+
+    /// Returns the transitions from the start on; there is at least one.
+    pub fn transitions(&self) -> &[Transition] {
+        &self.0
+    }
+}
+
+/// Samples an architecture, layer by layer, with the epsilon-greedy policy.
+///
+/// Takes the two draws of [`choose_action`] for each of its layers, the softmax included, and
+/// nothing else from `rng`. The table is only read. States are looked up by
+/// [`Space::sampling_key`], so `fc_bin_quirk` acts here.
+pub fn sample_trajectory(q_table: &QTable, epsilon: Epsilon, rng: &mut impl Rng) -> Architecture {
+    let space = q_table.space();
+    let mut layers = Vec::new();
+    let mut here = Some(space.start());
+    while let Some(state) = here {
+        let action = choose_action(&q_table.values(&space.sampling_key(&state)), epsilon, rng);
+        layers.push(action);
+        here = space.next(&state, action);
+    }
+    space.architecture(layers).expect("only legal actions were chosen")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rand_chacha::ChaCha8Rng;
+    use rand_chacha::rand_core::SeedableRng;
+
+    use super::*;
+    use crate::space::{Bin, ImageShape, LastLayer, Layer, SpaceParams};
+
+    const IMAGE: ImageShape = ImageShape { size: 32, channels: 3, classes: 10 };
+
+    fn space(params: SpaceParams) -> Space {
+        params.check(IMAGE).unwrap()
+    }
+
+    #[test]
+    fn a_trajectory_goes_from_the_start_to_the_softmax() {
+        let space = space(SpaceParams::default());
+        let architecture = space.parse("[C(64,3,1), P(5,3), SM(10)]").unwrap();
+        let conv = Layer::Conv { filters: 64, kernel: 3, stride: 1 };
+        let pool = Layer::Pool { kernel: 5, stride: 3 };
+        let start = StateKey { depth: 0, last: LastLayer::Start, bin: Bin::Eight };
+        let one = StateKey {
+            depth: 1,
+            last: LastLayer::Conv { filters: 64, kernel: 3, stride: 1 },
+            bin: Bin::Eight,
+        };
+        // (32 - 5) / 3 + 1 = 10 pixels.
+        let two =
+            StateKey { depth: 2, last: LastLayer::Pool { kernel: 5, stride: 3 }, bin: Bin::Eight };
+        assert_eq!(
+            Trajectory::of(&space, &architecture).transitions(),
+            [
+                Transition { state: start, action: conv, next: Some(one) },
+                Transition { state: one, action: pool, next: Some(two) },
+                Transition { state: two, action: Layer::Softmax { classes: 10 }, next: None },
+            ]
+        );
+    }
+
+    #[test]
+    fn the_softmax_alone_is_one_transition() {
+        let space = space(SpaceParams::default());
+        let architecture = space.parse("[SM(10)]").unwrap();
+        let trajectory = Trajectory::of(&space, &architecture);
+        assert_eq!(trajectory.transitions().len(), 1);
+        assert_eq!(trajectory.transitions()[0].next, None);
+    }
+
+    /// A table that wants `FC(512)` after the start and `SM` after any dense layer in the smallest bin.
+    fn table_of_dense_layers(fc_bin_quirk: bool) -> QTable {
+        let image = ImageShape { size: 4, ..IMAGE };
+        let params = SpaceParams { fc_bin_quirk, ..SpaceParams::default() };
+        let mut table = QTable::new(params.check(image).unwrap(), 0.5);
+        let start = table.space().key(&table.space().start());
+        let last = LastLayer::FullyConnected { index: 0, width: 512 };
+        let dense = StateKey { depth: 1, last, bin: Bin::One };
+        for (key, best) in
+            [(start, Layer::FullyConnected { width: 512 }), (dense, Layer::Softmax { classes: 10 })]
+        {
+            let mut row = table.values(&key).into_owned();
+            row.iter_mut().find(|(action, _)| *action == best).unwrap().1 = 0.9;
+            table.insert_row(key, row).unwrap();
+        }
+        table
+    }
+
+    #[test]
+    fn the_quirk_of_the_code_hides_what_was_learned_of_dense_layers() {
+        let names = |fc_bin_quirk| {
+            let table = table_of_dense_layers(fc_bin_quirk);
+            let mut rng = ChaCha8Rng::seed_from_u64(2);
+            let greedy = Epsilon::new(0.0).unwrap();
+            let mut sample = || sample_trajectory(&table, greedy, &mut rng).to_string();
+            (0..50).map(|_| sample()).collect::<std::collections::BTreeSet<_>>()
+        };
+        assert_eq!(names(false).into_iter().collect::<Vec<_>>(), ["[FC(512), D(1,2), SM(10)]"]);
+        assert!(names(true).len() > 1);
+    }
+
+    #[test]
+    fn sampling_takes_two_draws_a_layer() {
+        let table = QTable::new(space(SpaceParams::default()), 0.5);
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        let architecture = sample_trajectory(&table, Epsilon::RANDOM, &mut rng);
+        // Three words: see `policy`.
+        assert_eq!(rng.get_word_pos(), 3 * architecture.layers().len() as u128);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_sampled_is_legal_and_what_the_seed_says(
+            seed: u64, epsilon in 0.0..=1.0, fc_bin_quirk: bool, max_layers in 1u32..20,
+        ) {
+            let params = SpaceParams { fc_bin_quirk, max_layers, ..SpaceParams::default() };
+            let table = QTable::new(space(params), 0.5);
+            let sample = || {
+                let mut rng = ChaCha8Rng::seed_from_u64(seed);
+                sample_trajectory(&table, Epsilon::new(epsilon).unwrap(), &mut rng)
+            };
+            let architecture = sample();
+            prop_assert_eq!(&architecture, &sample());
+            prop_assert!(architecture.depth() <= max_layers as usize);
+            let trajectory = Trajectory::of(table.space(), &architecture);
+            let actions = trajectory.transitions().iter().map(|transition| transition.action);
+            prop_assert!(actions.eq(architecture.layers().iter().copied()));
+            for pair in trajectory.transitions().windows(2) {
+                prop_assert_eq!(pair[0].next, Some(pair[1].state));
+            }
+        }
+    }
+}
