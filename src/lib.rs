@@ -3,6 +3,7 @@
 
 pub mod dataset;
 pub mod outcome;
+pub mod predictor;
 pub mod q_learning;
 pub mod seed;
 pub mod space;
