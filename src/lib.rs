@@ -6,5 +6,6 @@ pub mod outcome;
 pub mod predictor;
 pub mod q_learning;
 pub mod seed;
+pub mod slurm;
 pub mod space;
 pub mod training;

@@ -1,0 +1,312 @@
+//! Batch scripts: the templates of the repository's folder `slurm/` with the options of the configuration.
+//!
+//! The templates run by hand too. `submit` puts its own lines in place of their two marked parts, so that what a person
+//! reads, edits and submits is what the program submits.
+
+use std::path::Path;
+
+use super::params::{ReduceParams, SlurmParams};
+use super::quoting::{directive_quoted, shell_quoted};
+use super::{SlurmError, ValidSlurmParams};
+
+const TRAIN: &str = include_str!("../../slurm/train.sbatch");
+const REDUCE: &str = include_str!("../../slurm/reduce.sbatch");
+
+/// What a batch script does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Work {
+    /// One task of an array: `metaqnn train --round`.
+    Train {
+        /// The round.
+        round: u32,
+    },
+    /// The end of a round: `metaqnn reduce --round`.
+    Reduce {
+        /// The round.
+        round: u32,
+    },
+}
+
+/// A batch script to be rendered.
+#[derive(Debug, Clone, Copy)]
+pub struct BatchScript<'a> {
+    /// What it does.
+    pub work: Work,
+    /// The program `metaqnn`: an absolute path, the same on every node.
+    pub program: &'a Path,
+    /// The experiment directory: an absolute path.
+    pub experiment: &'a Path,
+    /// The folder of the scheduler's logs: an absolute path. It must exist before the job starts: a job without it
+    /// fails, and says nothing.
+    pub log_folder: &'a Path,
+    /// The section `slurm` of the configuration.
+    pub params: &'a ValidSlurmParams,
+}
+
+impl BatchScript<'_> {
+    /// Renders the script.
+    ///
+    /// Nothing of the configuration is read by a shell but `setup_lines`; nothing enters a line of options unquoted.
+    ///
+    /// # Errors
+    /// [`SlurmError::Path`] when a path cannot stand in a script (see [`check_experiment_path`]).
+    pub fn render(&self) -> Result<String, SlurmError> {
+        let log_folder = check_experiment_path(self.log_folder)?;
+        let params = self.params.params();
+        let (template, options) = match self.work {
+            Work::Train { .. } => (TRAIN, train_options(params, log_folder)),
+            Work::Reduce { .. } => (REDUCE, reduce_options(params, log_folder)),
+        };
+        let script = with_part(template, "options", &options);
+        Ok(with_part(&script, "setup", &self.setup()?))
+    }
+
+    /// Returns the lines before the program. Its arguments are set last: some scripts that a site has its users
+    /// source read the arguments of the shell.
+    fn setup(&self) -> Result<Vec<String>, SlurmError> {
+        let program = shell_quoted(checked(self.program)?);
+        let experiment = shell_quoted(check_experiment_path(self.experiment)?);
+        let arguments = match self.work {
+            Work::Train { round } | Work::Reduce { round } => {
+                format!("set -- {experiment} --round {round}")
+            }
+        };
+        let lines = self.params.params().setup_lines.iter().cloned();
+        Ok([format!("METAQNN={program}")].into_iter().chain(lines).chain([arguments]).collect())
+    }
+}
+
+/// Checks that batch scripts and logs can lie in this folder, and returns it as text.
+///
+/// # Errors
+/// [`SlurmError::Path`] when it is not absolute or not UTF-8, or has a control character, or a `%` or a backslash: in
+/// `--output`, Slurm replaces `%` patterns and drops backslashes, so that logs would land elsewhere or nowhere.
+pub fn check_experiment_path(path: &Path) -> Result<&str, SlurmError> {
+    let text = checked(path)?;
+    let problem = |problem| SlurmError::Path { path: path.to_owned(), problem };
+    match text.chars().find(|c| matches!(c, '%' | '\\')) {
+        Some('%') => Err(problem("contains `%`, which Slurm replaces in the names of logs")),
+        Some(_) => Err(problem("contains a backslash, which Slurm drops from the names of logs")),
+        None => Ok(text),
+    }
+}
+
+fn checked(path: &Path) -> Result<&str, SlurmError> {
+    let problem = |problem| SlurmError::Path { path: path.to_owned(), problem };
+    let text = path.to_str().ok_or_else(|| problem("is not valid UTF-8"))?;
+    if text.chars().any(char::is_control) {
+        return Err(problem("contains a line break or another control character"));
+    }
+    path.is_absolute().then_some(text).ok_or_else(|| problem("is not absolute"))
+}
+
+fn train_options(params: &SlurmParams, log_folder: &str) -> Vec<String> {
+    let mut options = vec![directive("output", &format!("{log_folder}/%A_%a.log"))];
+    options.extend(given("partition", params.partition.as_ref()));
+    options.extend(given("account", params.account.as_ref()));
+    options.extend(given("qos", params.qos.as_ref()));
+    options.extend(given("time", params.time));
+    options.push(directive("cpus-per-task", &params.cpus_per_task.to_string()));
+    options.extend(given("mem", params.memory.as_ref()));
+    options.extend(given("gres", params.gres.as_ref()));
+    options.extend(given("constraint", params.constraint.as_ref()));
+    options.extend(given("exclude", params.exclude.as_ref()));
+    options.extend(params.extra_options.iter().map(|option| extra(option)));
+    options.extend(common_options(params));
+    options.push(directive("signal", &format!("B:USR1@{}", params.signal_seconds)));
+    options
+}
+
+fn reduce_options(params: &SlurmParams, log_folder: &str) -> Vec<String> {
+    let ReduceParams { partition, qos, time, cpus_per_task, memory, extra_options } =
+        &params.reduce;
+    let mut options = vec![directive("output", &format!("{log_folder}/reduce-%j.log"))];
+    options.extend(given("partition", partition.as_ref().or(params.partition.as_ref())));
+    options.extend(given("account", params.account.as_ref()));
+    options.extend(given("qos", qos.as_ref().or(params.qos.as_ref())));
+    options.extend(given("time", *time));
+    options.push(directive("cpus-per-task", &cpus_per_task.to_string()));
+    options.extend(given("mem", memory.as_ref()));
+    options.extend(extra_options.iter().map(|option| extra(option)));
+    options.extend(common_options(params));
+    options
+}
+
+fn common_options(params: &SlurmParams) -> [String; 3] {
+    let requeue = if params.requeue { "requeue" } else { "no-requeue" };
+    [
+        format!("#SBATCH --{requeue}"),
+        directive("open-mode", "append"),
+        directive("kill-on-invalid-dep", "yes"),
+    ]
+}
+
+fn directive(name: &str, value: &str) -> String {
+    format!("#SBATCH --{name}={}", directive_quoted(value))
+}
+
+fn given(name: &str, value: Option<impl ToString>) -> Option<String> {
+    value.map(|value| directive(name, &value.to_string()))
+}
+
+fn extra(option: &str) -> String {
+    match option.strip_prefix("--").and_then(|option| option.split_once('=')) {
+        Some((name, value)) => directive(name, value),
+        None => format!("#SBATCH {option}"),
+    }
+}
+
+/// Puts lines in place of the part of a template between `# begin NAME` and `# end NAME`, both included.
+fn with_part(template: &str, name: &str, lines: &[String]) -> String {
+    let (begin, end) = (format!("# begin {name}"), format!("# end {name}"));
+    let before = template.lines().take_while(|line| !line.starts_with(&begin));
+    let after = template.lines().skip_while(|line| !line.starts_with(&end)).skip(1);
+    before
+        .chain(lines.iter().map(String::as_str))
+        .chain(after)
+        .fold(String::new(), |text, line| text + line + "\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::fs;
+    use std::path::PathBuf;
+    use std::process::Command;
+
+    fn params(yaml: &str) -> ValidSlurmParams {
+        serde_yaml::from_str::<SlurmParams>(yaml).unwrap().validate().unwrap()
+    }
+
+    fn script<'a>(
+        work: Work,
+        experiment: &'a Path,
+        params: &'a ValidSlurmParams,
+    ) -> BatchScript<'a> {
+        BatchScript {
+            work,
+            program: Path::new("/opt/metaqnn/bin/metaqnn"),
+            experiment,
+            log_folder: Path::new("/scratch/ada/svhn search/rounds/0007"),
+            params,
+        }
+    }
+
+    const EVERY_OPTION: &str = "
+        partition: gpu
+        account: lab
+        qos: normal
+        time: 04:00:00
+        cpus_per_task: 4
+        memory: 16G
+        gres: gpu:1
+        constraint: '[v100|a100]'
+        exclude: n[3-4]
+        setup_lines: [module load cuda]
+        extra_options: [--mail-type=END, --comment=the \"first\" search, --exclusive]
+        reduce: {partition: cpu, time: 30, cpus_per_task: 2, memory: 4G, extra_options: [--nice]}";
+
+    /// Compares with `tests/golden/NAME`. To accept a change: `METAQNN_ACCEPT=1 cargo test`, then read the diff.
+    fn assert_golden(name: &str, text: &str) {
+        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+        if std::env::var_os("METAQNN_ACCEPT").is_some() {
+            fs::write(&path, text).unwrap();
+        }
+        let golden = fs::read_to_string(&path).unwrap_or_default();
+        assert_eq!(
+            golden, text,
+            "{name} (to accept the change, run the tests with METAQNN_ACCEPT=1)"
+        );
+    }
+
+    #[test]
+    fn rendered_scripts_are_as_recorded() {
+        let (experiment, params) = (Path::new("/scratch/ada/svhn search"), params(EVERY_OPTION));
+        assert_golden(
+            "train.sbatch",
+            &script(Work::Train { round: 7 }, experiment, &params).render().unwrap(),
+        );
+        assert_golden(
+            "reduce.sbatch",
+            &script(Work::Reduce { round: 7 }, experiment, &params).render().unwrap(),
+        );
+    }
+
+    #[test]
+    fn the_defaults_leave_the_rest_to_the_cluster() {
+        let params = params("{}");
+        let text = script(Work::Train { round: 7 }, Path::new("/x"), &params).render().unwrap();
+        let options: Vec<&str> = text.lines().filter(|line| line.starts_with("#SBATCH")).collect();
+        assert_eq!(
+            options,
+            [
+                "#SBATCH --output=\"/scratch/ada/svhn search/rounds/0007/%A_%a.log\"",
+                "#SBATCH --cpus-per-task=2",
+                "#SBATCH --gres=gpu:1",
+                "#SBATCH --requeue",
+                "#SBATCH --open-mode=append",
+                "#SBATCH --kill-on-invalid-dep=yes",
+                "#SBATCH --signal=B:USR1@120",
+            ]
+        );
+    }
+
+    #[test]
+    fn both_templates_have_their_parts_and_the_program_last() {
+        for template in [TRAIN, REDUCE] {
+            for part in ["options", "setup"] {
+                assert_eq!(template.matches(&format!("\n# begin {part}")).count(), 1);
+                assert_eq!(template.matches(&format!("\n# end {part}\n")).count(), 1);
+            }
+            assert!(template.lines().last().unwrap().starts_with("exec \"${METAQNN:-metaqnn}\" "));
+        }
+    }
+
+    #[test]
+    fn the_shell_ignores_the_warning_before_anything_slow() {
+        let params = params("setup_lines: [sleep 60]");
+        let text = script(Work::Train { round: 7 }, Path::new("/x"), &params).render().unwrap();
+        let position = |part: &str| text.find(part).unwrap();
+        assert!(position("\n#SBATCH --signal") < position("\ntrap '' USR1"));
+        assert!(position("\ntrap '' USR1") < position("\nsleep 60\n"));
+        assert!(position("\nsleep 60\n") < position("\nexec "));
+    }
+
+    #[test]
+    fn paths_that_slurm_would_change_are_refused() {
+        for (path, word) in [
+            ("/scratch/50%j", "`%`"),
+            ("/scratch/a\\b", "backslash"),
+            ("/scratch/a\nb", "line break"),
+            ("relative", "not absolute"),
+        ] {
+            let error = check_experiment_path(Path::new(path)).unwrap_err().to_string();
+            assert!(error.contains(word) && error.contains("choose another folder"), "{error}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        /// Runs the rendered script by a real shell, with a program that prints its arguments.
+        #[test]
+        fn any_path_reaches_the_program_unchanged(name in "[^/%\\\\\\p{Cc}]{1,20}|[ '\"$`!*~#&;]{1,8}", round in 0..9999u32) {
+            let experiment = PathBuf::from(format!("/scratch/{name}"));
+            let params = params("setup_lines: ['METAQNN=/bin/echo', 'exec 2>&1']");
+            let text = script(Work::Reduce { round }, &experiment, &params).render().unwrap();
+            let output = Command::new("/bin/sh").arg("-c").arg(&text).env_remove("METAQNN").output().unwrap();
+            let expected = format!("reduce /scratch/{name} --round {round}\n");
+            prop_assert_eq!(String::from_utf8_lossy(&output.stdout), expected);
+        }
+
+        #[test]
+        fn no_text_of_the_configuration_adds_a_line(text in "[^\\p{Cc}]{1,30}") {
+            prop_assume!(!text.trim().is_empty());
+            let yaml = serde_yaml::to_string(&SlurmParams { constraint: Some(text), ..SlurmParams::default() }).unwrap();
+            let (with, without) = (params(&yaml), params("{}"));
+            let lines = |params| script(Work::Train { round: 7 }, Path::new("/x"), params).render().unwrap().lines().count();
+            prop_assert_eq!(lines(&with), lines(&without) + 1);
+        }
+    }
+}

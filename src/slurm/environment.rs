@@ -1,0 +1,200 @@
+//! What a task is told by the scheduler, from a given map of variables.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::num::NonZeroU32;
+
+use jiff::Timestamp;
+
+use super::{JobId, SlurmError, TaskId};
+
+/// The variables of an environment.
+pub type Variables = BTreeMap<OsString, OsString>;
+
+/// What Slurm says of the task that this process is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SlurmTask {
+    /// The task: `SLURM_ARRAY_JOB_ID` and `SLURM_ARRAY_TASK_ID`, or `SLURM_JOB_ID`.
+    ///
+    /// Two processes may be the same task: Slurm starts a task again when it loses sight of a node where the first
+    /// copy goes on.
+    pub id: TaskId,
+    /// How often the task was requeued (`SLURM_RESTART_COUNT`, absent at first).
+    pub restarts: u32,
+    /// CPUs for this task (`SLURM_CPUS_PER_TASK`, set when asked for, else `SLURM_CPUS_ON_NODE`).
+    pub cpus: Option<NonZeroU32>,
+    /// When the task will be ended (`SLURM_JOB_END_TIME`). Before Slurm 23 it is absent; ask
+    /// [`Slurm::end_time`](super::Slurm::end_time) then.
+    pub end_time: Option<Timestamp>,
+    /// The GPUs of this task (`CUDA_VISIBLE_DEVICES`); `None` when none was asked for.
+    pub visible_devices: Option<String>,
+    /// The node (`SLURMD_NODENAME`).
+    pub host: Option<String>,
+}
+
+impl SlurmTask {
+    /// Reads the variables of a job. `None` outside of one (no `SLURM_JOB_ID`).
+    ///
+    /// # Errors
+    /// [`SlurmError::Variable`] when one of them is not what Slurm documents.
+    pub fn from_variables(variables: &Variables) -> Result<Option<Self>, SlurmError> {
+        let read = Reader(variables);
+        let Some(job) = read.number("SLURM_JOB_ID", "a job id")? else { return Ok(None) };
+        let array = read.number("SLURM_ARRAY_JOB_ID", "a job id")?;
+        let task = read.number("SLURM_ARRAY_TASK_ID", "the index of a task")?;
+        let cpus = match read.number("SLURM_CPUS_PER_TASK", CPUS)? {
+            Some(cpus) => Some(cpus),
+            None => read.number("SLURM_CPUS_ON_NODE", CPUS)?,
+        };
+        Ok(Some(Self {
+            id: TaskId { job: JobId(array.unwrap_or(job)), task: array.and(task) },
+            restarts: read.number("SLURM_RESTART_COUNT", "a count")?.unwrap_or(0),
+            cpus,
+            end_time: read.time("SLURM_JOB_END_TIME")?,
+            visible_devices: read.text("CUDA_VISIBLE_DEVICES")?.map(str::to_owned),
+            host: read.text("SLURMD_NODENAME")?.map(str::to_owned),
+        }))
+    }
+}
+
+const CPUS: &str = "a number of CPUs";
+const TIME: &str = "seconds since 1970";
+
+struct Reader<'a>(&'a Variables);
+
+impl<'a> Reader<'a> {
+    fn text(&self, name: &'static str) -> Result<Option<&'a str>, SlurmError> {
+        let Some(value) = self.0.get(OsStr::new(name)) else { return Ok(None) };
+        value.to_str().map(Some).ok_or_else(|| bad(name, &value.to_string_lossy(), "UTF-8 text"))
+    }
+
+    fn number<T: std::str::FromStr>(
+        &self,
+        name: &'static str,
+        expected: &'static str,
+    ) -> Result<Option<T>, SlurmError> {
+        let Some(text) = self.text(name)? else { return Ok(None) };
+        text.parse().map(Some).map_err(|_| bad(name, text, expected))
+    }
+
+    fn time(&self, name: &'static str) -> Result<Option<Timestamp>, SlurmError> {
+        let Some(seconds) = self.number(name, TIME)? else { return Ok(None) };
+        Timestamp::from_second(seconds).map(Some).map_err(|_| bad(name, &seconds.to_string(), TIME))
+    }
+}
+
+fn bad(name: &'static str, value: &str, expected: &'static str) -> SlurmError {
+    SlurmError::Variable { name, value: value.to_owned(), expected }
+}
+
+/// Returns the environment in which `sbatch` and its relatives are started.
+///
+/// A job inherits the environment of its submitter. So what describes the *submitting* task is left out, lest a reduce
+/// believe that it is the array task that submitted it: every `SLURM_*` and `SLURMD_*`, and the GPUs of that task. So
+/// are the variables from which the commands take options (`SBATCH_*`, `SQUEUE_*`, `SCANCEL_*`, `SCONTROL_*`): they
+/// override the options of a script, and the configuration alone decides. `SLURM_CONF`, by which a cluster is found,
+/// stays.
+pub(super) fn submission_environment(variables: &Variables) -> Variables {
+    variables
+        .iter()
+        .filter(|(name, _)| is_passed_on(name))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
+}
+
+fn is_passed_on(name: &OsStr) -> bool {
+    const FAMILIES: [&[u8]; 6] =
+        [b"SLURM_", b"SLURMD_", b"SBATCH_", b"SQUEUE_", b"SCANCEL_", b"SCONTROL_"];
+    const DEVICES: [&str; 4] =
+        ["CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL", "ZE_AFFINITY_MASK"];
+    let of_a_task = FAMILIES.iter().any(|family| name.as_encoded_bytes().starts_with(family));
+    name == "SLURM_CONF" || !(of_a_task || DEVICES.iter().any(|device| name == *device))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::ffi::OsStringExt;
+
+    /// The environment of a task of `--array=3 --gres=gpu:1 -c 2` under Slurm 22.05.8.
+    const CAPTURED: &str = include_str!("../../tests/fixtures/slurm/environment.txt");
+
+    fn variables(text: &str) -> Variables {
+        text.lines()
+            .filter_map(|line| line.split_once('='))
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect()
+    }
+
+    fn with(changes: &str) -> Result<SlurmTask, String> {
+        let mut all = variables(CAPTURED);
+        all.extend(variables(changes));
+        SlurmTask::from_variables(&all).map(Option::unwrap).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_task_is_its_array_and_index() {
+        let task = with("SLURM_JOB_ID=64").unwrap();
+        assert_eq!(task.id.to_string(), "60_3");
+        assert_eq!(task.cpus, NonZeroU32::new(2));
+        assert_eq!(task.restarts, 0);
+        assert_eq!(task.end_time, None);
+        assert_eq!(task.visible_devices.as_deref(), Some("0"));
+        assert_eq!(task.host.as_deref(), Some("n1"));
+    }
+
+    #[test]
+    fn a_plain_job_is_its_own_id() {
+        let job = SlurmTask::from_variables(&variables("SLURM_JOB_ID=64\nSLURM_CPUS_ON_NODE=8"))
+            .unwrap()
+            .unwrap();
+        assert_eq!(job.id.to_string(), "64");
+        assert_eq!(job.cpus, NonZeroU32::new(8));
+        assert_eq!(job.visible_devices, None);
+    }
+
+    #[test]
+    fn outside_of_a_job_there_is_no_task() {
+        assert_eq!(
+            SlurmTask::from_variables(&variables("PATH=/bin\nSLURM_CONF=/etc/slurm.conf")).unwrap(),
+            None
+        );
+    }
+
+    #[test]
+    fn a_requeued_task_knows_it_and_a_newer_slurm_tells_the_end() {
+        let task = with("SLURM_RESTART_COUNT=2\nSLURM_JOB_END_TIME=1795510928").unwrap();
+        assert_eq!(task.restarts, 2);
+        assert_eq!(task.end_time.unwrap().to_string(), "2026-11-24T09:02:08Z");
+    }
+
+    #[test]
+    fn a_malformed_value_is_named() {
+        for (change, name) in [
+            ("SLURM_JOB_ID=", "SLURM_JOB_ID"),
+            ("SLURM_ARRAY_TASK_ID=x", "SLURM_ARRAY_TASK_ID"),
+            ("SLURM_CPUS_PER_TASK=0", "SLURM_CPUS_PER_TASK"),
+            ("SLURM_RESTART_COUNT=-1", "SLURM_RESTART_COUNT"),
+            ("SLURM_JOB_END_TIME=9223372036854775807", "SLURM_JOB_END_TIME"),
+        ] {
+            let error = with(change).unwrap_err();
+            assert!(error.contains(&format!("`{name}`")), "{change}: {error}");
+        }
+        let mut all = variables(CAPTURED);
+        all.insert("SLURMD_NODENAME".into(), OsString::from_vec(vec![0xff]));
+        assert!(SlurmTask::from_variables(&all).unwrap_err().to_string().contains("UTF-8"));
+    }
+
+    #[test]
+    fn a_submission_tells_nothing_of_the_task_that_submits() {
+        let mut all = variables(CAPTURED);
+        all.extend(variables(
+            "PATH=/bin\nMETAQNN=/opt/metaqnn\nSBATCH_PARTITION=debug\nSQUEUE_USERS=eve\nSLURM=x",
+        ));
+        let kept: Vec<String> = submission_environment(&all)
+            .into_keys()
+            .map(|name| name.into_string().unwrap())
+            .collect();
+        assert_eq!(kept, ["METAQNN", "PATH", "SLURM", "SLURM_CONF"]);
+    }
+}

@@ -1,0 +1,145 @@
+//! One submission of a batch script.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::sbatch_option::check_not_reserved;
+use super::{ArrayRange, JobId, JobName, SlurmError};
+
+/// What one submission decides; all else stands in the script.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobSpec {
+    /// The batch script, which must exist and be readable from here.
+    pub script: PathBuf,
+    /// The name by which [`Scheduler::find`](super::Scheduler::find) finds the job.
+    pub name: JobName,
+    /// The tasks; `None` for a single job.
+    pub array: Option<ArrayRange>,
+    /// Whether the job waits to be released.
+    pub start: Start,
+    /// What it waits for besides.
+    pub dependency: Option<Dependency>,
+    /// The time from now on that must pass before it may start.
+    pub begin_after: Option<Duration>,
+    /// Options of `sbatch` that a person gave for this submission; they override those of the script.
+    pub extra_options: Vec<String>,
+}
+
+/// When a job may start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// As soon as there is room.
+    WhenReady,
+    /// Not before it is released.
+    Held,
+}
+
+/// Other jobs that must have ended first.
+///
+/// Slurm takes a job that it has forgotten (`MinJobAge`, 5 minutes by default), or never knew, for one that satisfies
+/// every dependency: a dependent job must check what it finds, and is best submitted together with what it waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Dependency {
+    /// All of them have ended, in whatever way (`afterany`). A requeued task has not ended.
+    Ended(Vec<JobId>),
+    /// All of them have ended, and failed (`afternotok`).
+    Failed(Vec<JobId>),
+}
+
+impl fmt::Display for Dependency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (condition, jobs) = match self {
+            Self::Ended(jobs) => ("afterany", jobs),
+            Self::Failed(jobs) => ("afternotok", jobs),
+        };
+        f.write_str(condition)?;
+        jobs.iter().try_for_each(|job| write!(f, ":{job}"))
+    }
+}
+
+impl JobSpec {
+    /// Returns the arguments of `sbatch`.
+    ///
+    /// # Errors
+    /// [`SlurmError::ReservedOption`] when an extra option would change what this specification says.
+    pub fn sbatch_arguments(&self) -> Result<Vec<OsString>, SlurmError> {
+        let mut arguments = vec!["--parsable".to_owned(), format!("--job-name={}", self.name)];
+        arguments.extend(self.array.map(|array| format!("--array={array}")));
+        arguments.extend((self.start == Start::Held).then(|| "--hold".to_owned()));
+        arguments.extend(self.dependency.as_ref().map(|jobs| format!("--dependency={jobs}")));
+        arguments.extend(self.begin_after.map(|wait| format!("--begin=now+{}", wait.as_secs())));
+        for option in &self.extra_options {
+            check_not_reserved(option)?;
+            arguments.push(option.clone());
+        }
+        let mut arguments: Vec<OsString> = arguments.into_iter().map(OsString::from).collect();
+        arguments.push(self.script.clone().into());
+        Ok(arguments)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::num::NonZeroU32;
+
+    fn job() -> JobSpec {
+        JobSpec {
+            script: "/scratch/svhn/rounds/0007/train.sbatch".into(),
+            name: JobName::new("svhn-0007"),
+            array: None,
+            start: Start::WhenReady,
+            dependency: None,
+            begin_after: None,
+            extra_options: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_held_array_is_written_as_sbatch_reads_it() {
+        let array =
+            ArrayRange { tasks: NonZeroU32::new(100).unwrap(), max_parallel: NonZeroU32::new(10) };
+        let job = JobSpec { array: Some(array), start: Start::Held, ..job() };
+        assert_eq!(
+            job.sbatch_arguments().unwrap(),
+            [
+                "--parsable",
+                "--job-name=svhn-0007",
+                "--array=0-99%10",
+                "--hold",
+                "/scratch/svhn/rounds/0007/train.sbatch"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_reduce_waits_for_all_parts_and_its_second_for_its_failure() {
+        let first =
+            JobSpec { dependency: Some(Dependency::Ended(vec![JobId(5), JobId(6)])), ..job() };
+        assert!(first.sbatch_arguments().unwrap().contains(&"--dependency=afterany:5:6".into()));
+        let second = JobSpec { dependency: Some(Dependency::Failed(vec![JobId(7)])), ..job() };
+        assert!(second.sbatch_arguments().unwrap().contains(&"--dependency=afternotok:7".into()));
+    }
+
+    #[test]
+    fn a_later_begin_is_counted_from_now() {
+        let job = JobSpec { begin_after: Some(Duration::from_secs(5400)), ..job() };
+        assert!(job.sbatch_arguments().unwrap().contains(&"--begin=now+5400".into()));
+    }
+
+    #[test]
+    fn a_persons_options_come_last_before_the_script() {
+        let job = JobSpec { extra_options: vec!["-p".to_owned(), "debug".to_owned()], ..job() };
+        let arguments = job.sbatch_arguments().unwrap();
+        assert_eq!(arguments[arguments.len() - 3..arguments.len() - 1], ["-p", "debug"]);
+    }
+
+    #[test]
+    fn options_of_the_search_are_refused() {
+        let job = JobSpec { extra_options: vec!["--array=0-3".to_owned()], ..job() };
+        let error = job.sbatch_arguments().unwrap_err().to_string();
+        assert!(error.starts_with("`--array=0-3` cannot be given to `sbatch`"), "{error}");
+    }
+}

@@ -1,0 +1,264 @@
+//! What `squeue` and `scontrol` answer.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+
+use super::JobId;
+
+/// The columns asked of `squeue`: array or job, index, state, reason. The reason comes last since it is free text.
+pub(super) const SQUEUE_FORMAT: &str = "--format=%F|%K|%T|%r";
+
+/// The state of one task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TaskState {
+    /// Waits to be released.
+    Held,
+    /// Waits: for a dependency, for its time, for room, or after a requeue.
+    Pending,
+    /// Runs, or is being started or cleaned up.
+    Running,
+    /// Ended with exit status 0.
+    Completed,
+    /// Ended with another exit status, or for want of its node.
+    Failed,
+    /// Cancelled by a person, or by Slurm since its dependency can never be satisfied.
+    Cancelled,
+    /// Reached its time limit.
+    TimedOut,
+    /// Killed for its memory.
+    OutOfMemory,
+    /// A state that this program does not know: taken for one that has not ended.
+    Unknown,
+}
+
+impl TaskState {
+    /// Reads a state and its reason in the long words of `squeue` (column `%T`, `%r`).
+    fn from_words(state: &str, reason: &str) -> Self {
+        match state {
+            "PENDING" | "REQUEUE_HOLD" | "SPECIAL_EXIT" if is_held(state, reason) => Self::Held,
+            "PENDING" | "REQUEUED" | "REQUEUE_FED" => Self::Pending,
+            "RUNNING" | "COMPLETING" | "CONFIGURING" | "SUSPENDED" | "STOPPED" | "SIGNALING"
+            | "STAGE_OUT" | "RESIZING" => Self::Running,
+            "COMPLETED" => Self::Completed,
+            "FAILED" | "BOOT_FAIL" | "NODE_FAIL" | "LAUNCH_FAILED" | "RECONFIG_FAIL" => {
+                Self::Failed
+            }
+            "CANCELLED" | "PREEMPTED" | "REVOKED" => Self::Cancelled,
+            "TIMEOUT" | "DEADLINE" => Self::TimedOut,
+            "OUT_OF_MEMORY" => Self::OutOfMemory,
+            _ => Self::Unknown,
+        }
+    }
+
+    /// Returns whether a task in this state may still run.
+    pub const fn is_live(self) -> bool {
+        matches!(self, Self::Held | Self::Pending | Self::Running | Self::Unknown)
+    }
+}
+
+/// `JobHeldUser`, `JobHeldAdmin`, `job requeued in held state`, `launch failed requeued held`.
+fn is_held(state: &str, reason: &str) -> bool {
+    state != "PENDING" || reason.to_ascii_lowercase().contains("held")
+}
+
+/// The states of a job's tasks. A job that is no array has one.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct JobStates {
+    tasks: BTreeMap<TaskState, u32>,
+    waits_for: Option<String>,
+}
+
+impl JobStates {
+    /// Returns how many tasks are in a state.
+    pub fn count(&self, state: TaskState) -> u32 {
+        self.tasks.get(&state).copied().unwrap_or(0)
+    }
+
+    /// Returns whether a task may still run.
+    pub fn is_live(&self) -> bool {
+        self.tasks.keys().any(|state| state.is_live())
+    }
+
+    /// Returns whether tasks wait to be released, and none of them has been.
+    pub fn is_held(&self) -> bool {
+        !self.tasks.is_empty() && self.tasks.keys().all(|state| *state == TaskState::Held)
+    }
+
+    /// Returns why a task waits, in Slurm's word: `Dependency`, `Priority`, `Resources`, `BeginTime`, `JobHeldUser` ...
+    pub fn waits_for(&self) -> Option<&str> {
+        self.waits_for.as_deref()
+    }
+
+    fn add(&mut self, state: TaskState, reason: &str) {
+        *self.tasks.entry(state).or_default() += 1;
+        if matches!(state, TaskState::Held | TaskState::Pending) && reason != "None" {
+            self.waits_for.get_or_insert_with(|| reason.to_owned());
+        }
+    }
+}
+
+/// Reads the answer of `squeue --noheader --array` in our columns.
+///
+/// # Errors
+/// Returns the first line that is none.
+pub(super) fn parse_squeue(answer: &str) -> Result<BTreeMap<JobId, JobStates>, String> {
+    let mut jobs = BTreeMap::<JobId, JobStates>::new();
+    for line in answer.lines().filter(|line| !line.trim().is_empty()) {
+        let columns: Vec<&str> = line.splitn(4, '|').map(str::trim).collect();
+        let &[job, _index, state, reason] = &columns[..] else { return Err(line.to_owned()) };
+        let job = job.parse().map_err(|_| line.to_owned())?;
+        jobs.entry(job).or_default().add(TaskState::from_words(state, reason), reason);
+    }
+    Ok(jobs)
+}
+
+/// Reads when a task will be ended, from the answer of `scontrol show job --oneliner` given in UTC.
+///
+/// `None` for a task without time limit (`EndTime=Unknown`).
+///
+/// # Errors
+/// Returns the answer when it has no such field. (A job name or a comment may hold any text: the field is the one that
+/// follows the start time.)
+pub(super) fn parse_end_time(answer: &str) -> Result<Option<Timestamp>, String> {
+    let words: Vec<&str> = answer.split_ascii_whitespace().collect();
+    let end = words.windows(2).find_map(|pair| match pair {
+        [start, end] if start.starts_with("StartTime=") => end.strip_prefix("EndTime="),
+        _ => None,
+    });
+    match end {
+        Some("Unknown" | "None" | "N/A") => Ok(None),
+        Some(time) => parse_utc(time).map(Some).ok_or_else(|| answer.to_owned()),
+        None => Err(answer.to_owned()),
+    }
+}
+
+fn parse_utc(time: &str) -> Option<Timestamp> {
+    let time: DateTime = time.parse().ok()?;
+    time.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
+}
+
+/// Reads a value from the answer of `scontrol show config`: lines `Key = value`.
+pub(super) fn parse_config<'a>(answer: &'a str, key: &str) -> Option<&'a str> {
+    let pairs = answer.lines().filter_map(|line| line.split_once('='));
+    pairs
+        .map(|(name, value)| (name.trim(), value.trim()))
+        .find(|(name, _)| *name == key)
+        .map(|(_, value)| value)
+}
+
+#[cfg(test)]
+mod tests {
+    //! The fixtures are answers of Slurm 22.05.8, one round in time: the parts 50 and 51 of an array, its reduce 52 and
+    //! its second reduce 53. Only folders were renamed.
+    use super::*;
+    use proptest::prelude::*;
+
+    const HELD: &str = include_str!("../../tests/fixtures/slurm/squeue_held.txt");
+    const RUNNING: &str = include_str!("../../tests/fixtures/slurm/squeue_running.txt");
+    const REQUEUED: &str = include_str!("../../tests/fixtures/slurm/squeue_requeued.txt");
+    const ENDED: &str = include_str!("../../tests/fixtures/slurm/squeue_ended.txt");
+
+    fn job(answer: &str, id: u32) -> JobStates {
+        parse_squeue(answer).unwrap().remove(&JobId(id)).unwrap()
+    }
+
+    #[test]
+    fn held_parts_are_held_even_when_they_wait_for_another() {
+        assert!(job(HELD, 50).is_held() && job(HELD, 51).is_held());
+        assert_eq!(job(HELD, 50).count(TaskState::Held), 4);
+        assert_eq!(job(HELD, 50).waits_for(), Some("JobHeldUser"));
+        assert!(!job(HELD, 52).is_held());
+        assert_eq!(job(HELD, 52).waits_for(), Some("Dependency"));
+    }
+
+    #[test]
+    fn a_released_array_runs_as_many_tasks_as_it_may() {
+        let array = job(RUNNING, 50);
+        assert_eq!((array.count(TaskState::Running), array.count(TaskState::Pending)), (2, 2));
+        assert_eq!(array.waits_for(), Some("JobArrayTaskLimit"));
+        assert!(array.is_live() && !array.is_held());
+        assert_eq!(job(RUNNING, 51).waits_for(), Some("Dependency"));
+    }
+
+    #[test]
+    fn a_requeued_task_waits_again() {
+        let array = job(REQUEUED, 50);
+        assert_eq!((array.count(TaskState::Running), array.count(TaskState::Pending)), (2, 2));
+    }
+
+    #[test]
+    fn ended_jobs_are_not_live() {
+        let jobs = parse_squeue(ENDED).unwrap();
+        assert_eq!(jobs.len(), 4);
+        assert!(jobs.values().all(|job| !job.is_live()));
+        assert_eq!(job(ENDED, 50).count(TaskState::Cancelled), 4);
+        assert_eq!(job(ENDED, 52).count(TaskState::Completed), 1);
+        // The first reduce succeeded, so the second could never start.
+        assert_eq!(job(ENDED, 53).count(TaskState::Cancelled), 1);
+    }
+
+    #[test]
+    fn a_state_of_a_later_release_counts_as_live() {
+        let states = job("7|0|HIBERNATING|None\n", 7);
+        assert!(states.is_live() && !states.is_held());
+    }
+
+    #[test]
+    fn a_job_requeued_in_held_state_is_held() {
+        assert!(job("7|N/A|PENDING|job requeued in held state\n", 7).is_held());
+        assert!(job("7|N/A|REQUEUE_HOLD|None\n", 7).is_held());
+    }
+
+    #[test]
+    fn an_empty_queue_is_no_error() {
+        assert!(parse_squeue("\n").unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_line_of_something_else_is_named() {
+        assert_eq!(parse_squeue("50|0|RUNNING|None\nhello\n"), Err("hello".to_owned()));
+        assert_eq!(parse_squeue("x|0|RUNNING|None"), Err("x|0|RUNNING|None".to_owned()));
+    }
+
+    #[test]
+    fn the_end_of_a_task_is_read_in_utc() {
+        let answer = include_str!("../../tests/fixtures/slurm/scontrol_show_job.txt");
+        let end = parse_end_time(answer).unwrap().unwrap();
+        assert_eq!(end.to_string(), "2026-11-24T09:02:08Z");
+    }
+
+    #[test]
+    fn a_task_without_limit_has_no_end() {
+        let answer = include_str!("../../tests/fixtures/slurm/scontrol_show_job_unlimited.txt");
+        assert_eq!(parse_end_time(answer), Ok(None));
+    }
+
+    #[test]
+    fn an_end_within_another_text_is_not_read() {
+        assert!(
+            parse_end_time("JobId=1 JobName=x EndTime=2026-01-01T00:00:00 Partition=batch")
+                .is_err()
+        );
+        assert!(parse_end_time("").is_err());
+    }
+
+    #[test]
+    fn the_size_of_arrays_is_read_from_the_configuration() {
+        let answer = include_str!("../../tests/fixtures/slurm/scontrol_show_config.txt");
+        assert_eq!(parse_config(answer, "MaxArraySize"), Some("1001"));
+        assert_eq!(parse_config(answer, "SLURM_VERSION"), Some("22.05.8"));
+        assert_eq!(parse_config(answer, "MaxArray"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_answer_is_read_or_refused(answer in "(\\PC|\n|\\|){0,80}|StartTime=\\PC{0,9} EndTime=[0-9T:-]{0,30}") {
+            let _ = parse_squeue(&answer);
+            let _ = parse_end_time(&answer);
+            let _ = parse_config(&answer, "MaxArraySize");
+        }
+    }
+}

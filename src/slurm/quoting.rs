@@ -1,0 +1,97 @@
+//! Text that reaches a shell, or a line of options in a batch script, as it is.
+
+use std::ffi::OsString;
+
+/// Quotes text as one word of a POSIX shell.
+///
+/// The text must have no NUL, which no shell can carry.
+pub(super) fn shell_quoted(text: &str) -> String {
+    if is_plain(text) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
+/// Quotes the value of an option on a line `#SBATCH --option=value`.
+///
+/// No shell reads that line but `sbatch`, whose rules are its own: white space and `#` end a word unless quoted, and a
+/// backslash makes the next character plain, within quotes too. The text must have no line break.
+pub(super) fn directive_quoted(text: &str) -> String {
+    if is_plain(text) {
+        text.to_owned()
+    } else {
+        format!("\"{}\"", text.replace('\\', r"\\").replace('"', "\\\""))
+    }
+}
+
+/// Writes a command as a line that a person can give to a shell.
+pub(super) fn command_line(program: &str, arguments: &[OsString]) -> String {
+    let arguments = arguments.iter().map(|argument| shell_quoted(&argument.to_string_lossy()));
+    [program.to_owned()].into_iter().chain(arguments).collect::<Vec<_>>().join(" ")
+}
+
+fn is_plain(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_@%+=:,./-".contains(&byte);
+    !text.is_empty() && text.bytes().all(plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::process::Command;
+
+    /// Lets a real shell take the words apart again.
+    fn words_of_a_shell(quoted: &[String]) -> Vec<String> {
+        let script = format!("printf '%s\\0' {}", quoted.join(" "));
+        let output = Command::new("/bin/sh").arg("-c").arg(script).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.split_terminator('\0').map(str::to_owned).collect()
+    }
+
+    /// Takes a directive apart by the rules of `sbatch`, as they were tried on 22.05.
+    fn words_of_a_directive(line: &str) -> Vec<String> {
+        let (mut words, mut word, mut quote) = (Vec::new(), String::new(), None);
+        let mut characters = line.chars();
+        while let Some(c) = characters.next() {
+            match (c, quote) {
+                ('\\', _) => word.extend(characters.next()),
+                ('\'' | '"', None) => quote = Some(c),
+                (c, Some(q)) if c == q => quote = None,
+                ('#', None) => break,
+                (c, None) if c.is_ascii_whitespace() => {
+                    words.extend(Some(std::mem::take(&mut word)).filter(|w| !w.is_empty()))
+                }
+                _ => word.push(c),
+            }
+        }
+        words.extend(Some(word).filter(|w| !w.is_empty()));
+        words
+    }
+
+    #[test]
+    fn plain_words_stay_readable() {
+        assert_eq!(shell_quoted("--array=0-9%4"), "--array=0-9%4");
+        assert_eq!(directive_quoted("/scratch/svhn_1/%A_%a.log"), "/scratch/svhn_1/%A_%a.log");
+    }
+
+    #[test]
+    fn the_empty_word_is_a_word() {
+        assert_eq!(shell_quoted(""), "''");
+        assert_eq!(directive_quoted(""), "\"\"");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn a_shell_gives_every_word_back(words in proptest::collection::vec("[^\\x00]{0,30}|[ '\"\\\\$`!*~#&;\n]{0,12}", 1..8)) {
+            let quoted: Vec<String> = words.iter().map(|word| shell_quoted(word)).collect();
+            prop_assert_eq!(words_of_a_shell(&quoted), words);
+        }
+
+        #[test]
+        fn sbatch_gives_every_value_back(value in "[^\\x00-\\x1f]{1,40}|[ '\"\\\\#%]{1,12}") {
+            let line = format!("--output={} --requeue", directive_quoted(&value));
+            prop_assert_eq!(words_of_a_directive(&line), [format!("--output={value}"), "--requeue".to_owned()]);
+        }
+    }
+}

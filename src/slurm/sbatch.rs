@@ -1,0 +1,293 @@
+//! Slurm, through its commands: `sbatch`, `squeue`, `scontrol`, `scancel`.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+
+use jiff::Timestamp;
+
+use super::command::{Answer, FORGOTTEN, ask};
+use super::environment::{Variables, submission_environment};
+use super::job_state::{SQUEUE_FORMAT, parse_config, parse_end_time, parse_squeue};
+use super::{JobId, JobName, JobSpec, JobStates, Scheduler, SlurmError, TaskId};
+
+/// The cluster's Slurm.
+#[derive(Debug, Clone)]
+pub struct Slurm {
+    environment: Variables,
+}
+
+/// What became of the wish to be requeued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Requeued {
+    /// Slurm ends this run of the task, with TERM first, and starts it again.
+    Now,
+    /// Slurm had requeued it already, as it does with a preempted task ("Job is pending execution").
+    Already,
+    /// The task may not be requeued: submitted with `--no-requeue`, or forbidden on this cluster.
+    Forbidden,
+}
+
+impl Slurm {
+    /// Returns the Slurm that the commands on `PATH` lead to. Of the variables, those that describe the task that this
+    /// process may be are not passed on to the jobs it submits, nor those that override options of `sbatch`.
+    pub fn new(variables: &Variables) -> Self {
+        Self { environment: submission_environment(variables) }
+    }
+
+    /// Asks when a task will be ended; `None` when it has no time limit.
+    ///
+    /// # Errors
+    /// When Slurm cannot be asked, or has forgotten the task.
+    pub fn end_time(&self, task: TaskId) -> Result<Option<Timestamp>, SlurmError> {
+        // Slurm writes the reader's local time, without its offset.
+        let mut in_utc = self.environment.clone();
+        in_utc.insert("TZ".into(), "UTC0".into());
+        let arguments = words(["show", "job", "--oneliner", &task.to_string()]);
+        let answer = ask("scontrol", &arguments, &in_utc)?.success()?;
+        parse_end_time(&answer.stdout)
+            .map_err(|line| answer.unreadable(&line, "`EndTime=` and a time"))
+    }
+
+    /// Asks for this task to be ended now and started again later.
+    ///
+    /// Never in answer to TERM: such a job cannot be cancelled, since `scancel` sends TERM too.
+    ///
+    /// # Errors
+    /// When Slurm cannot be asked, or refuses for a reason that [`Requeued`] does not name.
+    pub fn requeue(&self, task: TaskId) -> Result<Requeued, SlurmError> {
+        let answer = self.ask("scontrol", ["requeue", &task.to_string()])?;
+        if answer.failed_with("Job is pending execution") {
+            return Ok(Requeued::Already);
+        }
+        if answer.failed_with("Requested operation is presently disabled") {
+            return Ok(Requeued::Forbidden);
+        }
+        answer.success().map(|_| Requeued::Now)
+    }
+
+    fn squeue<const N: usize>(
+        &self,
+        selection: [&str; N],
+    ) -> Result<BTreeMap<JobId, JobStates>, SlurmError> {
+        let columns = ["--noheader", "--array", SQUEUE_FORMAT];
+        let answer = self.ask("squeue", columns.into_iter().chain(selection))?;
+        // One job asked for, and forgotten: with several, squeue leaves it out without a word.
+        if answer.failed_with(FORGOTTEN) {
+            return Ok(BTreeMap::new());
+        }
+        let answer = answer.success()?;
+        parse_squeue(&answer.stdout)
+            .map_err(|line| answer.unreadable(&line, "job, index, state and reason between `|`"))
+    }
+
+    fn ask(
+        &self,
+        program: &'static str,
+        arguments: impl IntoIterator<Item = impl Into<OsString>>,
+    ) -> Result<Answer, SlurmError> {
+        ask(program, &words(arguments), &self.environment)
+    }
+}
+
+impl Scheduler for Slurm {
+    fn submit(&mut self, job: &JobSpec) -> Result<JobId, SlurmError> {
+        let answer = self.ask("sbatch", job.sbatch_arguments()?)?.success()?;
+        parse_parsable(&answer.stdout)
+            .ok_or_else(|| answer.unreadable(&answer.stdout, "a job id, or `id;cluster`"))
+    }
+
+    fn find(&self, name: &JobName) -> Result<BTreeMap<JobId, JobStates>, SlurmError> {
+        let user = rustix::process::geteuid().as_raw();
+        self.squeue([&format!("--user={user}"), &format!("--name={name}")])
+    }
+
+    fn states(&self, jobs: &[JobId]) -> Result<BTreeMap<JobId, JobStates>, SlurmError> {
+        if jobs.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let ids: Vec<String> = jobs.iter().map(JobId::to_string).collect();
+        self.squeue(["--states=all", &format!("--jobs={}", ids.join(","))])
+    }
+
+    fn release(&mut self, job: JobId) -> Result<(), SlurmError> {
+        self.ask("scontrol", ["release", &job.to_string()])?.success_or_ended()
+    }
+
+    fn cancel(&mut self, jobs: &[JobId]) -> Result<(), SlurmError> {
+        if jobs.is_empty() {
+            return Ok(());
+        }
+        self.ask("scancel", jobs.iter().map(JobId::to_string))?.success_or_ended()
+    }
+
+    fn max_array_size(&self) -> Result<u32, SlurmError> {
+        let answer = self.ask("scontrol", ["show", "config"])?.success()?;
+        let size = parse_config(&answer.stdout, "MaxArraySize").unwrap_or_default();
+        size.parse().map_err(|_| answer.unreadable(size, "a line `MaxArraySize = NUMBER`"))
+    }
+}
+
+fn words(arguments: impl IntoIterator<Item = impl Into<OsString>>) -> Vec<OsString> {
+    arguments.into_iter().map(Into::into).collect()
+}
+
+/// Reads what `sbatch --parsable` prints: `123`, or `123;cluster`.
+fn parse_parsable(answer: &str) -> Option<JobId> {
+    // A site's submit filter may print lines of its own before it.
+    let line = answer.lines().rfind(|line| !line.trim().is_empty())?;
+    line.split(';').next()?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::slurm::Start;
+
+    /// Slurm's commands, but for `tests/fixtures/slurm/fake` in place of the programs.
+    fn fake(variables: &[(&str, &str)]) -> Slurm {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/slurm/fake:/usr/bin:/bin");
+        let mut all: Variables =
+            variables.iter().map(|(name, value)| (name.into(), value.into())).collect();
+        all.insert("PATH".into(), path.into());
+        Slurm::new(&all)
+    }
+
+    fn failing(stderr: &str) -> Slurm {
+        fake(&[("FAKE_STDERR", stderr), ("FAKE_STATUS", "1")])
+    }
+
+    fn job() -> JobSpec {
+        JobSpec {
+            script: "/scratch/svhn/rounds/0001/train.sbatch".into(),
+            name: JobName::new("svhn-0001"),
+            array: None,
+            start: Start::Held,
+            dependency: None,
+            begin_after: None,
+            extra_options: Vec::new(),
+        }
+    }
+
+    const TASK: TaskId = TaskId { job: JobId(50), task: Some(1) };
+
+    #[test]
+    fn the_job_id_is_read_with_and_without_a_cluster() {
+        assert_eq!(parse_parsable("123\n"), Some(JobId(123)));
+        assert_eq!(parse_parsable("123;sandbox\n"), Some(JobId(123)));
+        assert_eq!(parse_parsable("Your project has 12 hours left\n123\n"), Some(JobId(123)));
+        assert_eq!(parse_parsable("Submitted batch job 123\n"), None);
+        assert_eq!(parse_parsable(""), None);
+    }
+
+    #[test]
+    fn a_submitted_job_has_its_id() {
+        assert_eq!(fake(&[("FAKE_STDOUT", "4011")]).submit(&job()).unwrap(), JobId(4011));
+    }
+
+    #[test]
+    fn an_answer_that_is_no_id_is_shown() {
+        let error = fake(&[("FAKE_STDOUT", "hello")]).submit(&job()).unwrap_err().to_string();
+        assert!(
+            error.contains("`hello")
+                && error.contains("`sbatch --parsable --job-name=svhn-0001 --hold"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_missing_sbatch_has_a_remedy() {
+        let variables = [("PATH".into(), "/nonexistent".into())].into();
+        let error = Slurm::new(&variables).submit(&job()).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "`sbatch` is not on PATH (go to a login node of the cluster, or search on this machine alone with `metaqnn run`)"
+        );
+    }
+
+    #[test]
+    fn commands_run_without_the_variables_of_the_submitting_task() {
+        let slurm = fake(&[
+            ("FAKE_SHOW", "1"),
+            ("SLURM_ARRAY_TASK_ID", "3"),
+            ("SLURM_CONF", "/etc/s.conf"),
+        ]);
+        let shown = slurm.ask("squeue", ["--noheader"]).unwrap().stdout;
+        assert!(shown.starts_with("squeue --noheader\n"));
+        assert!(shown.contains("SLURM_CONF=/etc/s.conf") && !shown.contains("SLURM_ARRAY_TASK_ID"));
+    }
+
+    #[test]
+    fn a_refusal_is_passed_on_with_command_and_status() {
+        let error =
+            failing("sbatch: error: invalid partition specified: nope").submit(&job()).unwrap_err();
+        assert!(matches!(error, SlurmError::Failed { .. }));
+        let text = error.to_string();
+        assert!(
+            text.contains("`sbatch --parsable")
+                && text.contains("exit status: 1")
+                && text.contains("nope"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_full_queue_is_an_error_of_its_own() {
+        let error = failing("sbatch: error: AssocMaxSubmitJobLimit").submit(&job()).unwrap_err();
+        assert!(matches!(error, SlurmError::SubmitLimit { .. }), "{error}");
+        assert!(error.to_string().contains("AssocMaxSubmitJobLimit"), "{error}");
+    }
+
+    #[test]
+    fn a_preempted_task_is_requeued_already() {
+        let requeue = |stderr| failing(stderr).requeue(TASK);
+        assert_eq!(requeue("50_1: Job is pending execution").unwrap(), Requeued::Already);
+        assert_eq!(
+            requeue("Requested operation is presently disabled for job 50").unwrap(),
+            Requeued::Forbidden
+        );
+        assert_eq!(fake(&[]).requeue(TASK).unwrap(), Requeued::Now);
+        assert!(requeue("slurm_suspend error: Access/permission denied").is_err());
+    }
+
+    #[test]
+    fn jobs_that_have_ended_need_no_release_and_no_cancel() {
+        for stderr in [
+            "50_0-3: Job has already finished",
+            "Invalid job id specified for job 50\nslurm_suspend error: Invalid job id specified",
+            "scancel: error: Kill job error on job id 50: Job/step already completing or completed",
+        ] {
+            assert!(failing(stderr).release(JobId(50)).is_ok(), "{stderr}");
+            assert!(failing(stderr).cancel(&[JobId(50)]).is_ok(), "{stderr}");
+        }
+        for stderr in ["", "50_0: Job has already finished\n50_1: Access/permission denied"] {
+            assert!(failing(stderr).release(JobId(50)).is_err(), "{stderr}");
+        }
+    }
+
+    #[test]
+    fn a_forgotten_job_is_not_in_the_answer() {
+        let slurm = failing("slurm_load_jobs error: Invalid job id specified");
+        assert!(slurm.states(&[JobId(50)]).unwrap().is_empty());
+        assert!(
+            failing("slurm_load_jobs error: Unable to contact slurm controller")
+                .states(&[JobId(50)])
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn nothing_is_asked_of_no_jobs() {
+        assert!(failing("not called").states(&[]).unwrap().is_empty());
+        assert!(failing("not called").cancel(&[]).is_ok());
+    }
+
+    #[test]
+    fn the_end_of_a_task_and_the_size_of_arrays_are_asked() {
+        let job = include_str!("../../tests/fixtures/slurm/scontrol_show_job.txt");
+        let end = fake(&[("FAKE_STDOUT", job)]).end_time(TASK).unwrap();
+        assert_eq!(end.unwrap().to_string(), "2026-11-24T09:02:08Z");
+        let config = include_str!("../../tests/fixtures/slurm/scontrol_show_config.txt");
+        assert_eq!(fake(&[("FAKE_STDOUT", config)]).max_array_size().unwrap(), 1001);
+        assert!(fake(&[("FAKE_STDOUT", "hello")]).max_array_size().is_err());
+    }
+}

@@ -1,0 +1,105 @@
+//! Options of `sbatch` that a person may add, and those that the program depends on.
+
+use super::SlurmError;
+
+/// The options that a search sets itself, or that would change what it does, with their letters.
+///
+/// `clusters` is among them since the ids of another cluster's jobs could not be asked for.
+const RESERVED: [(&str, Option<char>); 16] = [
+    ("array", Some('a')),
+    ("begin", Some('b')),
+    ("clusters", Some('M')),
+    ("dependency", Some('d')),
+    ("hold", Some('H')),
+    ("job-name", Some('J')),
+    ("kill-on-invalid-dep", None),
+    ("no-requeue", None),
+    ("open-mode", None),
+    ("output", Some('o')),
+    ("parsable", None),
+    ("requeue", None),
+    ("signal", None),
+    ("test-only", None),
+    ("wait", Some('W')),
+    ("wrap", None),
+];
+
+/// Checks that an argument of `sbatch` is none of the options that a search sets itself.
+///
+/// `sbatch` takes abbreviations of long options, so `--arr` is `--array`.
+///
+/// # Errors
+/// [`SlurmError::ReservedOption`].
+pub fn check_not_reserved(argument: &str) -> Result<(), SlurmError> {
+    let is_same = |long: &str, short: Option<char>| match argument.strip_prefix("--") {
+        Some(option) => {
+            let name = option.split('=').next().unwrap_or_default();
+            !name.is_empty() && long.starts_with(name)
+        }
+        None => short
+            .is_some_and(|letter| argument.starts_with(&['-', letter].iter().collect::<String>())),
+    };
+    match RESERVED.iter().find(|(long, short)| is_same(long, *short)) {
+        Some((reserved, _)) => {
+            Err(SlurmError::ReservedOption { option: argument.to_owned(), reserved })
+        }
+        None => Ok(()),
+    }
+}
+
+/// Returns whether this is one option that can stand on a line of its own: `--name` or `--name=value`.
+pub(super) fn is_long_option(option: &str) -> bool {
+    let name = option.split('=').next().and_then(|name| name.strip_prefix("--"));
+    name.is_some_and(|name| {
+        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-')
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_of_the_search_are_refused_long_short_and_abbreviated() {
+        for option in [
+            "--array=0-3",
+            "--arra",
+            "-a",
+            "-a0-3",
+            "-d",
+            "-H",
+            "-Jname",
+            "--job=x",
+            "-W",
+            "--clusters=b",
+        ] {
+            assert!(check_not_reserved(option).is_err(), "{option}");
+        }
+    }
+
+    #[test]
+    fn all_else_is_the_persons_business() {
+        for option in [
+            "--account=a",
+            "-A",
+            "-p",
+            "debug",
+            "--nodes=1",
+            "--wckey=x",
+            "--time=10",
+            "--error=x",
+            "-",
+            "--",
+        ] {
+            assert!(check_not_reserved(option).is_ok(), "{option}");
+        }
+    }
+
+    #[test]
+    fn a_line_holds_one_long_option() {
+        assert!(is_long_option("--exclusive") && is_long_option("--mail-type=END,FAIL"));
+        for option in ["-p gpu", "--mail-type END", "exclusive", "--", "--=x", ""] {
+            assert!(!is_long_option(option), "{option}");
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Time limits: `days-hours:minutes:seconds`.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::{SlurmError, yaml_scalar};
+
+/// Beyond this many seconds (10,000 days) a number is a mistake; Slurm itself takes 49,711 days for no limit.
+const MAX_SECONDS: u64 = 10_000 * 86_400;
+
+/// How long a job may run: a whole number of seconds, or no limit.
+///
+/// Read in every form that `sbatch --time` takes: `minutes`, `minutes:seconds`, `hours:minutes:seconds`, `days-hours`,
+/// `days-hours:minutes`, `days-hours:minutes:seconds`, and `UNLIMITED`, `INFINITE`, `-1` or zero for no limit. As
+/// there, a field may pass 59 (`1:90:00` is two and a half hours). Slurm rounds up to whole minutes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimeLimit {
+    seconds: Option<u64>,
+}
+
+impl TimeLimit {
+    /// No limit.
+    pub const UNLIMITED: Self = Self { seconds: None };
+
+    /// Returns the limit, or `None` when there is none.
+    pub fn duration(self) -> Option<Duration> {
+        self.seconds.map(Duration::from_secs)
+    }
+}
+
+impl fmt::Display for TimeLimit {
+    /// Writes `hours:minutes:seconds`, with `days-` before it from one day on, or `UNLIMITED`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(seconds) = self.seconds else { return f.write_str("UNLIMITED") };
+        if seconds >= 86_400 {
+            write!(f, "{}-", seconds / 86_400)?;
+        }
+        write!(f, "{:02}:{:02}:{:02}", seconds / 3600 % 24, seconds / 60 % 60, seconds % 60)
+    }
+}
+
+impl FromStr for TimeLimit {
+    type Err = SlurmError;
+
+    fn from_str(text: &str) -> Result<Self, SlurmError> {
+        if ["unlimited", "infinite", "-1"].iter().any(|word| text.eq_ignore_ascii_case(word)) {
+            return Ok(Self::UNLIMITED);
+        }
+        let seconds = seconds(text).filter(|seconds| *seconds <= MAX_SECONDS);
+        seconds.map(|seconds| Self { seconds: (seconds > 0).then_some(seconds) }).ok_or_else(|| {
+            SlurmError::Notation {
+                text: text.to_owned(),
+                notation: "time limit",
+                hint: "write `days-hours:minutes:seconds` such as `04:00:00` or `1-12:00:00`, minutes alone, or `UNLIMITED`; at most 10,000 days",
+            }
+        })
+    }
+}
+
+fn seconds(text: &str) -> Option<u64> {
+    let (days, rest) = match text.split_once('-') {
+        Some((days, rest)) => (Some(field(days)?), rest),
+        None => (None, text),
+    };
+    let fields: Vec<u64> = rest.splitn(4, ':').map(field).collect::<Option<_>>()?;
+    let [hours, minutes, seconds] = match (days, fields.as_slice()) {
+        (Some(_), &[hours]) => [hours, 0, 0],
+        (Some(_), &[hours, minutes]) => [hours, minutes, 0],
+        (_, &[hours, minutes, seconds]) => [hours, minutes, seconds],
+        (None, &[minutes, seconds]) => [0, minutes, seconds],
+        (None, &[minutes]) => [0, minutes, 0],
+        _ => return None,
+    };
+    Some(((days.unwrap_or(0) * 24 + hours) * 60 + minutes) * 60 + seconds)
+}
+
+/// Reads a field of at most 10 digits, so that their sum in seconds cannot overflow.
+fn field(text: &str) -> Option<u64> {
+    let is_number =
+        (1..=10).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| text.parse().ok()).flatten()
+}
+
+impl Serialize for TimeLimit {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for TimeLimit {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        yaml_scalar::parse(deserializer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn written(text: &str) -> Option<String> {
+        text.parse::<TimeLimit>().ok().map(|limit| limit.to_string())
+    }
+
+    /// Each pair was given to `sbatch --time` and read from `scontrol show job` (22.05), but for the seconds, which
+    /// Slurm rounds up to a minute.
+    #[test]
+    fn every_form_is_read_as_slurm_reads_it() {
+        for (text, expected) in [
+            ("90", "01:30:00"),
+            ("90:30", "01:30:30"),
+            ("1:30:00", "01:30:00"),
+            ("1:90:00", "02:30:00"),
+            ("25:00:00", "1-01:00:00"),
+            ("1-2", "1-02:00:00"),
+            ("1-2:3", "1-02:03:00"),
+            ("1-2:3:4", "1-02:03:04"),
+            ("1-30", "2-06:00:00"),
+            ("1-2:99:99", "1-03:40:39"),
+            ("0:70", "00:01:10"),
+            ("365-0", "365-00:00:00"),
+            ("0", "UNLIMITED"),
+            ("-1", "UNLIMITED"),
+            ("UNLIMITED", "UNLIMITED"),
+            ("infinite", "UNLIMITED"),
+        ] {
+            assert_eq!(written(text).as_deref(), Some(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_sbatch_refuses_is_refused() {
+        for text in [
+            "",
+            " 5",
+            "5:",
+            "1:2:3:4",
+            "1-2-3",
+            "1.5",
+            "+5",
+            "1h",
+            "1-2:3:4:5",
+            "-2",
+            "99999999999",
+        ] {
+            assert_eq!(written(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn ten_thousand_days_are_the_most() {
+        assert_eq!(written("10000-0").as_deref(), Some("10000-00:00:00"));
+        assert_eq!(written("10000-0:0:1"), None);
+    }
+
+    #[test]
+    fn yaml_may_leave_the_quotes_away() {
+        let read = |yaml: &str| serde_yaml::from_str::<TimeLimit>(yaml).unwrap().to_string();
+        assert_eq!(read("04:00:00"), "04:00:00");
+        assert_eq!(read("1-12"), "1-12:00:00");
+        assert_eq!(read("90"), "01:30:00");
+        assert_eq!(read("'10:00'"), "00:10:00");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back(seconds in 1..=MAX_SECONDS) {
+            let limit = TimeLimit { seconds: Some(seconds) };
+            prop_assert_eq!(limit.to_string().parse::<TimeLimit>().ok(), Some(limit));
+            prop_assert_eq!(limit.duration(), Some(Duration::from_secs(seconds)));
+        }
+
+        #[test]
+        fn any_text_is_read_or_refused(text in "[0-9:-]{0,40}|\\PC*") {
+            let _ = text.parse::<TimeLimit>();
+        }
+    }
+}
