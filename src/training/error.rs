@@ -26,6 +26,16 @@ pub enum TrainingError {
     /// A command that nobody would run.
     #[error("`training.command` is given, but `training.trainer` is not `command`")]
     UnusedCommand,
+    /// The trainer `torch` without its program.
+    #[error(
+        "found no `metaqnn-torch`, neither in `{}` nor on PATH (build it: `scripts/setup-libtorch.sh`, \
+         then `cargo build --release`; or choose another `training.trainer`)",
+        beside.display()
+    )]
+    NoTorch {
+        /// The folder of `metaqnn`.
+        beside: PathBuf,
+    },
     /// The trainer program could not be started.
     #[error("failed to start the trainer `{}`", program.display())]
     Start {
@@ -34,19 +44,21 @@ pub enum TrainingError {
         /// Why.
         source: io::Error,
     },
-    /// The trainer refused to work before it began (no GPU, no data): the machine's or the user's fault.
-    #[error("the trainer `{}` ended before its first epoch: {last_words}", program.display())]
+    /// The trainer said that it cannot work here (no GPU, no data): the machine's or the user's fault.
+    #[error("the trainer `{}` refused to work: {reason}", program.display())]
     Refused {
         /// The program.
         program: PathBuf,
-        /// The last lines it wrote to stderr.
-        last_words: String,
+        /// What it said.
+        reason: String,
     },
     /// The trainer ended without an answer.
-    #[error("the trainer crashed ({how})")]
+    #[error("the trainer crashed ({how}): {last_words}")]
     Crashed {
         /// Exit status or signal.
         how: String,
+        /// The last line it wrote to stderr.
+        last_words: String,
     },
     /// The trainer said something that is not in the protocol.
     #[error("the trainer broke the protocol: {problem}, in `{line}`")]
@@ -56,18 +68,23 @@ pub enum TrainingError {
         /// The line, cut to a readable length.
         line: String,
     },
+    /// The trainer closed a pipe and did not end.
+    #[error("the trainer closed its {pipe} and lives on")]
+    ClosedPipe {
+        /// Which of its pipes.
+        pipe: &'static str,
+    },
     /// The trainer said nothing for too long.
     #[error("the trainer was silent for {seconds} s (`training.silence_limit`)")]
     Silent {
         /// The limit.
         seconds: f64,
     },
-    /// A pipe to the trainer, or its log, failed.
-    #[error("failed to {doing}")]
-    Io {
-        /// What was being done, with the path where there is one.
-        doing: String,
-        /// Why.
-        source: io::Error,
-    },
+}
+
+impl TrainingError {
+    /// Whether the trainer cannot work here at all, whatever the network: nothing is lost then.
+    pub const fn is_refusal(&self) -> bool {
+        matches!(self, Self::NoTorch { .. } | Self::Start { .. } | Self::Refused { .. })
+    }
 }

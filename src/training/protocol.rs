@@ -1,10 +1,29 @@
 //! The trainer protocol: one JSON object a line, requests on the trainer's stdin, messages on its stdout.
 //!
 //! A trainer reads a [`Request`], prints an [`EpochReport`] after each epoch and ends with one of
-//! `{"done": true}`, `{"failed": "why"}`, `{"out_of_memory": true, "peak_bytes": 123}`; then it
-//! waits for the next request until stdin closes. While it trains it may get `{"stop": true}`:
-//! it ends that training (with `done`) and waits. On USR1 or TERM it makes its checkpoint whole
-//! and exits with [`TRY_AGAIN`]. What it writes to stderr is kept beside the learning curve.
+//! `{"done": true}`, `{"failed": "why"}` (the network's own fault) and `{"out_of_memory": true,
+//! "peak_bytes": 123}`; then it waits for the next request until stdin ends. It flushes every
+//! line. `scripts/example-trainer.py` does it in ten lines.
+//!
+//! Epochs are told in order, each once, the last of them before `done`. A start with another
+//! learning rate begins at epoch 1 with a greater `start`. A training taken up from a checkpoint
+//! begins with the epoch after it; when that was the last one, it is `done` at once.
+//!
+//! What else may come to a trainer:
+//!
+//! * `{"stop": true}` while it trains: it ends that training (with `done`) and waits. One that
+//!   does not look trains to the end. A stop that comes while it waits came too late and means nothing.
+//! * USR1 or TERM, perhaps twice: it finishes or drops the epoch, makes its checkpoint whole and
+//!   exits with [`TRY_AGAIN`].
+//! * The death of `metaqnn`: stdin ends and printing fails. It ends, at the latest with the epoch.
+//!
+//! A trainer that cannot work where it is, whatever the network (no GPU, no data), says
+//! `{"refused": "why"}` instead of the first epoch: nothing is held against the network. One that
+//! merely ends has crashed, because from outside a broken installation and a network that kills
+//! the trainer look alike. Anything else is an error too: a line that is no JSON or longer than
+//! 1 MiB, an accuracy outside [0, 1], a closed stdout, silence longer than the recipe's limit.
+//!
+//! What a trainer writes to stderr is kept beside the learning curve, the last 256 KiB at least.
 
 use std::path::PathBuf;
 
@@ -156,6 +175,8 @@ pub enum Message {
         /// Greatest memory in use, when known.
         peak_bytes: Option<u64>,
     },
+    /// The trainer cannot work here.
+    Refused(String),
 }
 
 /// The fields that tell the kinds of message apart.
@@ -171,6 +192,8 @@ struct Kind {
     out_of_memory: Option<bool>,
     #[serde(default)]
     peak_bytes: Option<u64>,
+    #[serde(default)]
+    refused: Option<String>,
 }
 
 impl Message {
@@ -192,7 +215,8 @@ impl Message {
                 Ok(Self::OutOfMemory { peak_bytes })
             }
             Kind { done: Some(true), .. } => Ok(Self::Done),
-            _ => Err("none of `epoch`, `done`, `failed`, `out_of_memory`".into()),
+            Kind { refused: Some(reason), .. } => Ok(Self::Refused(reason)),
+            _ => Err("none of `epoch`, `done`, `failed`, `out_of_memory`, `refused`".into()),
         }
     }
 
@@ -207,6 +231,7 @@ impl Message {
             Self::OutOfMemory { peak_bytes } => {
                 serde_json::json!({ "out_of_memory": true, "peak_bytes": peak_bytes }).to_string()
             }
+            Self::Refused(reason) => serde_json::json!({ "refused": reason }).to_string(),
         }
     }
 }
@@ -266,6 +291,7 @@ mod tests {
             Message::Failed("loss is \"NaN\"".into()),
             Message::OutOfMemory { peak_bytes: Some(1 << 33) },
             Message::OutOfMemory { peak_bytes: None },
+            Message::Refused("no GPU".into()),
         ] {
             assert_eq!(Message::parse(&message.to_line()), Ok(message));
         }

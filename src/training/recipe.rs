@@ -94,6 +94,8 @@ pub struct Recipe {
     pub precision: Precision,
     /// Whether cuDNN may try several algorithms and keep the fastest.
     pub cudnn_benchmark: bool,
+    /// Seconds that the trainer `synthetic` takes over an epoch, to try out how a search is scheduled.
+    pub synthetic_epoch_seconds: f64,
     /// Seconds without a word from the trainer after which it counts as hung.
     pub silence_limit: f64,
     /// Seconds after which a claim without a result is lost, where the scheduler names no earlier end.
@@ -123,6 +125,7 @@ impl Default for Recipe {
             threads: None,
             precision: Precision::Float32,
             cudnn_benchmark: true,
+            synthetic_epoch_seconds: 0.0,
             silence_limit: 3600.0,
             claim_lifetime: 86_400.0,
         }
@@ -166,6 +169,7 @@ impl Recipe {
         in_range("beta1", self.beta1, 0.0, 1.0 - f64::EPSILON)?;
         in_range("beta2", self.beta2, 0.0, 1.0 - f64::EPSILON)?;
         in_range("adam_epsilon", self.adam_epsilon, f64::MIN_POSITIVE, 1.0)?;
+        in_range("synthetic_epoch_seconds", self.synthetic_epoch_seconds, 0.0, 1e6)?;
         in_range("silence_limit", self.silence_limit, 1.0, 1e9)?;
         in_range("claim_lifetime", self.claim_lifetime, 1.0, 1e9)?;
         if let Some(threads) = self.threads {

@@ -1,0 +1,230 @@
+//! What a trainer may say next, by what was asked and what it has said: the rules of the protocol
+//! over the lines of one training.
+
+use std::str;
+
+use super::epoch_report::EpochReport;
+use super::last_words::readable;
+use super::protocol::{Message, Request};
+use super::trainer::Ending;
+
+/// One training, as told by its trainer.
+#[derive(Debug)]
+pub(super) struct Dialogue {
+    epochs: u32,
+    resume: bool,
+    last: Option<Place>,
+    is_stopped: bool,
+}
+
+/// Start and epoch of a report.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    start: u32,
+    epoch: u32,
+}
+
+/// What a line means.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Turn {
+    /// An epoch is over.
+    Epoch(EpochReport),
+    /// An epoch is over that was on its way when the trainer was told to stop.
+    Late,
+    /// The training is over.
+    Ended(Ending),
+    /// The trainer cannot work here.
+    Refused(String),
+}
+
+impl Dialogue {
+    /// Begins with a request.
+    pub(super) const fn new(request: &Request) -> Self {
+        Self { epochs: request.epochs, resume: request.resume, last: None, is_stopped: false }
+    }
+
+    /// Notes that the trainer was told to stop: whatever ends the training now, it is stopped.
+    pub(super) const fn stop(&mut self) {
+        self.is_stopped = true;
+    }
+
+    /// Returns whether the trainer was told to stop.
+    pub(super) const fn is_stopped(&self) -> bool {
+        self.is_stopped
+    }
+
+    /// Takes the next line of the trainer.
+    ///
+    /// # Errors
+    /// Says in a few words what is wrong with it.
+    pub(super) fn hear(&mut self, line: &[u8]) -> Result<Turn, String> {
+        let line = str::from_utf8(line).map_err(|_| "not UTF-8".to_owned())?;
+        // What serde finds wrong may quote the whole line.
+        Ok(match Message::parse(line).map_err(|problem| readable(problem.as_bytes()))? {
+            Message::Epoch(report) => {
+                self.follow(&report)?;
+                if self.is_stopped { Turn::Late } else { Turn::Epoch(report) }
+            }
+            Message::Refused(reason) => match self.last {
+                None => Turn::Refused(readable(reason.as_bytes())),
+                Some(_) => return Err("refused after an epoch".into()),
+            },
+            _ if self.is_stopped => Turn::Ended(Ending::Stopped),
+            Message::Done => {
+                self.check_done()?;
+                Turn::Ended(Ending::Done)
+            }
+            Message::Failed(reason) => {
+                Turn::Ended(Ending::Failed { reason: readable(reason.as_bytes()) })
+            }
+            Message::OutOfMemory { peak_bytes } => Turn::Ended(Ending::OutOfMemory { peak_bytes }),
+        })
+    }
+
+    /// Checks that a report is the next one.
+    fn follow(&mut self, report: &EpochReport) -> Result<(), String> {
+        let &EpochReport { start, epoch, .. } = report;
+        let follows = match self.last {
+            None => self.resume || epoch == 1,
+            Some(last) if start == last.start => epoch == last.epoch + 1,
+            Some(last) => start > last.start && epoch == 1,
+        };
+        if epoch > self.epochs {
+            return Err(format!("epoch {epoch} of {}", self.epochs));
+        }
+        if !follows {
+            let before = match self.last {
+                None => "at the beginning".to_owned(),
+                Some(Place { start, epoch }) => format!("after epoch {epoch} of start {start}"),
+            };
+            return Err(format!("epoch {epoch} of start {start} {before}"));
+        }
+        self.last = Some(Place { start, epoch });
+        Ok(())
+    }
+
+    /// Checks that nothing is left to do. A checkpoint may have held the last epoch already.
+    fn check_done(&self) -> Result<(), String> {
+        match self.last {
+            Some(last) if last.epoch == self.epochs => Ok(()),
+            None if self.resume || self.epochs == 0 => Ok(()),
+            last => {
+                let epoch = last.map_or(0, |last| last.epoch);
+                Err(format!("done after epoch {epoch} of {}", self.epochs))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::request;
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Tells `lines` and returns how it went with the last one.
+    fn tell(request: &Request, lines: &[&str]) -> Result<Turn, String> {
+        let mut dialogue = Dialogue::new(request);
+        let mut last = Err("no line".to_owned());
+        for line in lines {
+            last = Ok(dialogue.hear(line.as_bytes())?);
+        }
+        last
+    }
+
+    fn epoch(start: u32, epoch: u32) -> String {
+        format!(r#"{{"epoch": {epoch}, "start": {start}, "validation_accuracy": 0.5}}"#)
+    }
+
+    fn tell_epochs(request: &Request, epochs: &[(u32, u32)], ending: &str) -> Result<Turn, String> {
+        let mut lines: Vec<String> = epochs.iter().map(|&(start, at)| epoch(start, at)).collect();
+        lines.push(ending.to_owned());
+        tell(request, &lines.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    const DONE: &str = r#"{"done": true}"#;
+
+    #[test]
+    fn a_training_is_done_after_its_last_epoch() {
+        let done = Ok(Turn::Ended(Ending::Done));
+        assert_eq!(tell_epochs(&request(2), &[(1, 1), (1, 2)], DONE), done);
+        assert_eq!(tell_epochs(&request(2), &[(1, 1), (2, 1), (3, 1), (3, 2)], DONE), done);
+        let early = tell_epochs(&request(3), &[(1, 1)], DONE);
+        assert_eq!(early, Err("done after epoch 1 of 3".into()));
+        assert_eq!(tell(&request(3), &[DONE]), Err("done after epoch 0 of 3".into()));
+    }
+
+    #[test]
+    fn epochs_come_in_order() {
+        let refused = |epochs: &[(u32, u32)]| tell_epochs(&request(3), epochs, DONE).unwrap_err();
+        assert_eq!(refused(&[(1, 2)]), "epoch 2 of start 1 at the beginning");
+        assert_eq!(refused(&[(1, 1), (1, 1)]), "epoch 1 of start 1 after epoch 1 of start 1");
+        assert_eq!(refused(&[(1, 1), (1, 3)]), "epoch 3 of start 1 after epoch 1 of start 1");
+        assert_eq!(refused(&[(2, 1), (1, 1)]), "epoch 1 of start 1 after epoch 1 of start 2");
+        assert_eq!(refused(&[(1, 1), (2, 2)]), "epoch 2 of start 2 after epoch 1 of start 1");
+        assert_eq!(refused(&[(1, 1), (1, 2), (1, 3), (1, 4)]), "epoch 4 of 3");
+    }
+
+    #[test]
+    fn a_training_taken_up_again_begins_where_it_was() {
+        let resumed = Request { resume: true, ..request(3) };
+        let done = Ok(Turn::Ended(Ending::Done));
+        assert_eq!(tell_epochs(&resumed, &[(2, 2), (2, 3)], DONE), done);
+        assert_eq!(tell(&resumed, &[DONE]), done);
+    }
+
+    #[test]
+    fn whatever_ends_a_stopped_training_it_is_stopped() {
+        for ending in [DONE, r#"{"failed": "diverged"}"#, r#"{"out_of_memory": true}"#] {
+            let mut dialogue = Dialogue::new(&request(3));
+            assert!(matches!(dialogue.hear(epoch(1, 1).as_bytes()), Ok(Turn::Epoch(_))));
+            dialogue.stop();
+            assert_eq!(dialogue.hear(epoch(1, 2).as_bytes()), Ok(Turn::Late));
+            assert_eq!(dialogue.hear(ending.as_bytes()), Ok(Turn::Ended(Ending::Stopped)));
+        }
+    }
+
+    #[test]
+    fn a_refusal_comes_before_the_first_epoch() {
+        let refusal = r#"{"refused": "no GPU"}"#;
+        assert_eq!(tell(&request(1), &[refusal]), Ok(Turn::Refused("no GPU".into())));
+        assert!(tell_epochs(&request(2), &[(1, 1)], refusal).is_err());
+    }
+
+    #[test]
+    fn nobody_has_to_read_a_megabyte() {
+        let long = "x".repeat(1 << 20);
+        let Ok(Turn::Ended(Ending::Failed { reason })) =
+            tell(&request(1), &[&format!(r#"{{"failed": "{long}\n\u0007"}}"#)])
+        else {
+            panic!("a failure is an ending")
+        };
+        assert!(reason.len() < 500);
+        assert!(tell(&request(1), &[&format!(r#"{{"done": "{long}"}}"#)]).unwrap_err().len() < 500);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(line in proptest::collection::vec(any::<u8>(), 0..80)) {
+            let _ = Dialogue::new(&request(1)).hear(&line);
+        }
+
+        /// Whatever was said before, an accepted last epoch means a whole curve: 1, 2, ..., epochs.
+        #[test]
+        fn an_accepted_curve_is_whole(said in proptest::collection::vec((1..4_u32, 1..5_u32), 0..30)) {
+            let mut dialogue = Dialogue::new(&request(3));
+            let mut curve = Vec::new();
+            for (start, at) in said {
+                if let Ok(Turn::Epoch(_)) = dialogue.hear(epoch(start, at).as_bytes()) {
+                    if at == 1 {
+                        curve.clear();
+                    }
+                    curve.push(at);
+                }
+            }
+            if dialogue.hear(DONE.as_bytes()).is_ok() {
+                prop_assert_eq!(curve, vec![1, 2, 3]);
+            }
+        }
+    }
+}

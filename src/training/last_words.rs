@@ -1,0 +1,143 @@
+//! What a trainer wrote to stderr: the end of it, in memory and in the log of the attempt.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// Bytes that are kept. A log holds at most twice as many.
+const KEPT: usize = 256 * 1024;
+
+/// Longest line that goes into an error.
+const READABLE: usize = 400;
+
+/// The end of what a trainer wrote to stderr.
+#[derive(Debug, Default)]
+pub(super) struct LastWords {
+    tail: Vec<u8>,
+    log: Option<Log>,
+}
+
+/// The log of an attempt, made when there is something to write.
+#[derive(Debug)]
+struct Log {
+    path: PathBuf,
+    file: Option<File>,
+    written: usize,
+}
+
+impl LastWords {
+    /// Forgets what was said, and keeps what comes in the log at `path`.
+    pub(super) fn begin(&mut self, path: &Path) {
+        self.tail.clear();
+        self.log = Some(Log { path: path.to_path_buf(), file: None, written: 0 });
+    }
+
+    /// Takes more of stderr. A log that cannot be written ends no training: it is told once and given up.
+    pub(super) fn hear(&mut self, words: &[u8]) {
+        self.tail.extend_from_slice(words);
+        if self.tail.len() > 2 * KEPT {
+            self.tail.drain(..self.tail.len() - KEPT);
+        }
+        if let Some(log) = &mut self.log
+            && let Err(error) = log.write(words, &self.tail)
+        {
+            log::warn!("failed to write `{}`: {error}", log.path.display());
+            self.log = None;
+        }
+    }
+
+    /// Returns the last line that is not blank, cut to a readable length. A progress bar's carriage
+    /// return ends a line too.
+    pub(super) fn last_line(&self) -> String {
+        self.tail
+            .rsplit(|byte| matches!(byte, b'\n' | b'\r'))
+            .map(readable)
+            .find(|line| !line.is_empty())
+            .unwrap_or_else(|| "it wrote nothing to stderr".into())
+    }
+}
+
+impl Log {
+    /// Appends `words`; when that has become too long, begins again with `tail`.
+    fn write(&mut self, words: &[u8], tail: &[u8]) -> io::Result<()> {
+        if self.written + words.len() > 2 * KEPT {
+            let kept = &tail[tail.len().saturating_sub(KEPT)..];
+            let aside = self.path.with_extension("log.aside");
+            fs::write(&aside, kept)?;
+            fs::rename(&aside, &self.path)?;
+            self.file = None;
+            self.written = kept.len();
+            return Ok(());
+        }
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => none.insert(OpenOptions::new().create(true).append(true).open(&self.path)?),
+        };
+        file.write_all(words)?;
+        self.written += words.len();
+        Ok(())
+    }
+}
+
+/// Returns a line as a person can read it: without control characters, and not too long.
+pub(super) fn readable(line: &[u8]) -> String {
+    // Decoding at most what can be shown keeps a line of a megabyte cheap.
+    let bytes = &line[..line.len().min(4 * READABLE)];
+    let text = String::from_utf8_lossy(bytes);
+    let shown: String =
+        text.trim().chars().filter(|c| !c.is_control()).take(READABLE + 1).collect();
+    match shown.char_indices().nth(READABLE) {
+        Some((end, _)) => format!("{}...", &shown[..end]),
+        None => shown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_line_is_the_last_that_says_something() {
+        let mut words = LastWords::default();
+        assert_eq!(words.last_line(), "it wrote nothing to stderr");
+        words.hear(b"Traceback:\nRuntimeError: no \x1b[31mGPU");
+        words.hear(b"\r\n  \n");
+        assert_eq!(words.last_line(), "RuntimeError: no [31mGPU");
+    }
+
+    #[test]
+    fn a_long_line_is_cut() {
+        let line = readable("ä".repeat(1000).as_bytes());
+        assert_eq!(line, "ä".repeat(READABLE) + "...");
+    }
+
+    #[test]
+    fn the_log_is_bounded_and_ends_with_the_last_words() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("000123.1.log");
+        let mut words = LastWords::default();
+        words.begin(&path);
+        assert!(!path.exists());
+        for line in 0..40_000 {
+            words.hear(format!("this is the line of the number {line}\n").as_bytes());
+        }
+        let log = fs::read(&path).unwrap();
+        assert!((KEPT..=2 * KEPT).contains(&log.len()), "{}", log.len());
+        assert!(log.ends_with(b"number 39999\n"));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn each_attempt_has_its_own_log() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = ["1.log", "2.log"].map(|name| folder.path().join(name));
+        let mut words = LastWords::default();
+        for path in &paths {
+            words.begin(path);
+            words.hear(path.to_str().unwrap().as_bytes());
+        }
+        for path in &paths {
+            assert_eq!(fs::read_to_string(path).unwrap(), path.to_str().unwrap());
+        }
+    }
+}

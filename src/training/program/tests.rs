@@ -1,0 +1,386 @@
+//! Trainers that are processes: good ones, and one for each way to be bad.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use tempfile::TempDir;
+
+use super::super::fixture::request;
+use super::super::interrupt::Signal;
+use super::*;
+
+const BRIEF: Duration = Duration::from_millis(100);
+
+/// A shell's way to end an epoch, well.
+const SAY: &str = r#"
+epoch() { echo "{\"epoch\": $1, \"validation_accuracy\": 0.5, \"training_loss\": $2}"; }
+done_() { echo '{"done": true}'; }
+"#;
+
+/// A trainer, the place of its logs, and what its callback heard.
+struct Stage {
+    trainer: ProgramTrainer,
+    interrupt: Interrupt,
+    folder: TempDir,
+    heard: Vec<EpochReport>,
+}
+
+impl Stage {
+    /// Sets up a trainer that runs `script` in a shell; `$1` is an empty folder.
+    fn new(script: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let script = format!("{SAY}{script}");
+        let place = folder.path().to_str().unwrap();
+        Self::of(&["sh", "-c", &script, "trainer", place].map(str::to_owned), folder)
+    }
+
+    fn of(command: &[String], folder: TempDir) -> Self {
+        let interrupt = Interrupt::default();
+        let command = TrainerCommand::given(command).unwrap();
+        let patience = Patience { closed: BRIEF, farewell: BRIEF, ..Patience::default() };
+        let trainer = ProgramTrainer::new(command, interrupt.clone()).with_patience(patience);
+        Self { trainer, interrupt, folder, heard: Vec::new() }
+    }
+
+    fn train_with(
+        &mut self,
+        request: &Request,
+        mut then: impl FnMut(&EpochReport) -> ControlFlow<()>,
+    ) -> Result<Ending, TrainingError> {
+        let log =
+            self.folder.path().join(format!("{:06}.{}.log", request.iteration, request.attempt));
+        self.trainer.train(request, &log, &mut |report| {
+            self.heard.push(report.clone());
+            then(report)
+        })
+    }
+
+    /// Trains for two epochs, to the end.
+    fn train(&mut self) -> Result<Ending, TrainingError> {
+        self.train_with(&request(2), |_| ControlFlow::Continue(()))
+    }
+
+    /// Trains for two epochs; `signal` arrives after the first.
+    fn train_until(&mut self, signal: Signal) -> Result<Ending, TrainingError> {
+        let interrupt = self.interrupt.clone();
+        self.train_with(&request(2), |_| {
+            interrupt.raise(signal);
+            ControlFlow::Continue(())
+        })
+    }
+
+    fn error(&mut self) -> String {
+        self.train().unwrap_err().to_string()
+    }
+
+    /// Returns the process number that the script wrote into `name`.
+    fn process(&self, name: &str) -> u32 {
+        process_in(&self.folder.path().join(name))
+    }
+}
+
+fn process_in(file: &Path) -> u32 {
+    fs::read_to_string(file).unwrap().trim().parse().unwrap()
+}
+
+/// Returns whether a process runs; one that nobody has waited for yet does not.
+fn is_running(process: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    stat.rsplit(") ").next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with('Z'))
+}
+
+fn ends_soon(process: u32) -> bool {
+    (0..200).any(|_| {
+        thread::sleep(Duration::from_millis(5));
+        !is_running(process)
+    })
+}
+
+#[test]
+fn one_program_serves_many_requests() {
+    let mut stage = Stage::new(
+        r#"while read -r request; do
+            case $request in *'"architecture":"[C(64,3,1), '*) epoch 1 $$; epoch 2 $$; done_;; esac
+        done"#,
+    );
+    assert_eq!(stage.train().unwrap(), Ending::Done);
+    assert_eq!(stage.train().unwrap(), Ending::Done);
+    assert_eq!(stage.heard.iter().map(|report| report.epoch).collect::<Vec<_>>(), [1, 2, 1, 2]);
+    assert!(stage.heard.iter().all(|report| report.training_loss == stage.heard[0].training_loss));
+}
+
+#[test]
+fn the_example_is_a_trainer() {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/example-trainer.py");
+    let command = ["python3", script].map(str::to_owned);
+    let mut stage = Stage::of(&command, tempfile::tempdir().unwrap());
+    assert_eq!(stage.train().unwrap(), Ending::Done);
+    // It learns of the stop when it has trained to the end, and passes it over.
+    let stopped = stage.train_with(&request(3), |_| ControlFlow::Break(()));
+    assert_eq!(stopped.unwrap(), Ending::Stopped);
+    assert_eq!(stage.heard.len(), 3, "no epoch is heard after a stop");
+    assert_eq!(stage.train().unwrap(), Ending::Done);
+    assert_eq!(stage.heard[0], stage.heard[3], "the same seed, the same curve");
+}
+
+#[test]
+fn a_trainer_told_to_stop_ends_early_and_waits() {
+    let mut stage = Stage::new(
+        r#"while read -r request; do
+            epoch 1 $$; read -r line
+            case $line in '{"stop":true}') done_;; esac
+        done"#,
+    );
+    for _ in 0..2 {
+        let ending = stage.train_with(&request(20), |_| ControlFlow::Break(()));
+        assert_eq!(ending.unwrap(), Ending::Stopped);
+    }
+    assert_eq!(stage.heard[0], stage.heard[1], "one process");
+}
+
+#[test]
+fn a_verdict_stands_even_if_the_trainer_dies_of_it() {
+    let mut stage = Stage::new("read -r request; epoch 1 $$; read -r line; exit 1");
+    let ending = stage.train_with(&request(20), |_| ControlFlow::Break(()));
+    assert_eq!(ending.unwrap(), Ending::Stopped);
+}
+
+#[test]
+fn the_fault_of_a_network_is_an_ending() {
+    let mut stage = Stage::new(
+        r#"read -r request; epoch 1 0; echo '{"failed": "diverged"}'
+        read -r request; echo '{"out_of_memory": true, "peak_bytes": 7}'; read -r end"#,
+    );
+    assert_eq!(stage.train().unwrap(), Ending::Failed { reason: "diverged".into() });
+    assert_eq!(stage.train().unwrap(), Ending::OutOfMemory { peak_bytes: Some(7) });
+}
+
+#[test]
+fn a_breach_of_the_protocol_ends_the_program_and_the_next_request_begins_afresh() {
+    for (line, problem) in [
+        ("loading...", "expected value"),
+        (r#"{"epoch": 1, "validation_accuracy": 86.0}"#, "outside [0, 1]"),
+        (r#"{"epoch": 2, "validation_accuracy": 0.5}"#, "at the beginning"),
+        (r#"{"done": true}"#, "done after epoch 0 of 2"),
+    ] {
+        let mut stage = Stage::new(&format!(
+            "echo $$ > $1/process; read -r request
+            if mkdir $1/first; then echo '{line}'; else epoch 1 0; epoch 2 0; done_; fi
+            while :; do sleep 0.01; done"
+        ));
+        let error = stage.error();
+        assert!(error.contains(problem) && error.contains(line), "{error}");
+        assert!(!is_running(stage.process("process")));
+        assert_eq!(stage.train().unwrap(), Ending::Done);
+    }
+}
+
+#[test]
+fn a_line_of_megabytes_is_refused() {
+    let mut stage =
+        Stage::new("read -r request; head -c 9000000 /dev/zero | tr '\\0' x; read -r end");
+    let error = stage.error();
+    assert!(error.contains("longer than 1048576 bytes, in `xxx"), "{error}");
+    assert!(error.len() < 600);
+}
+
+#[test]
+fn a_crash_tells_how_and_keeps_the_last_words() {
+    let mut stage =
+        Stage::new("read -r request; epoch 1 0; echo 'Illegal memory access' >&2; kill -9 $$");
+    assert_eq!(stage.error(), "the trainer crashed (signal 9 (KILL)): Illegal memory access");
+    assert_eq!(stage.heard.len(), 1);
+    let log = fs::read_to_string(stage.folder.path().join("000001.1.log")).unwrap();
+    assert_eq!(log, "Illegal memory access\n");
+    let exit = Stage::new("read -r request; exit 3").error();
+    assert_eq!(exit, "the trainer crashed (exit status 3): it wrote nothing to stderr");
+}
+
+#[test]
+fn a_crash_takes_along_what_the_trainer_had_started() {
+    let mut stage = Stage::new("read -r request; sleep 100 & echo $! > $1/worker; exit 1");
+    assert!(stage.error().contains("exit status 1"));
+    assert!(ends_soon(stage.process("worker")));
+}
+
+#[test]
+fn a_refusal_is_no_crash() {
+    let mut stage = Stage::new(r#"read -r request; echo '{"refused": "no GPU"}'; exit 4"#);
+    assert_eq!(stage.error(), "the trainer `sh` refused to work: no GPU");
+}
+
+#[test]
+fn a_program_that_is_missing_is_named() {
+    let command = ["./no-such-trainer".to_owned()];
+    let mut stage = Stage::of(&command, tempfile::tempdir().unwrap());
+    assert_eq!(stage.error(), "failed to start the trainer `./no-such-trainer`");
+}
+
+#[test]
+fn silence_has_a_limit() {
+    let mut stage = Stage::new("echo $$ > $1/process; read -r request; epoch 1 0; sleep 100");
+    let mut quick = request(2);
+    quick.recipe.silence_limit = 0.2;
+    let silent = stage.train_with(&quick, |_| ControlFlow::Continue(()));
+    assert!(matches!(silent, Err(TrainingError::Silent { seconds: 0.2 })), "{silent:?}");
+    assert_eq!(stage.heard.len(), 1);
+    assert!(!is_running(stage.process("process")));
+}
+
+#[test]
+fn a_closed_pipe_is_noticed() {
+    let mut stage = Stage::new("read -r request; exec >&-; sleep 100");
+    assert_eq!(stage.error(), "the trainer closed its stdout and lives on");
+    let mut stage = Stage::new("read -r request; exec <&-; epoch 1 0; epoch 2 0; done_; sleep 100");
+    assert_eq!(stage.train().unwrap(), Ending::Done);
+    assert_eq!(stage.error(), "the trainer closed its stdin and lives on");
+}
+
+#[test]
+fn a_program_that_ends_or_talks_while_it_waits_is_started_again() {
+    for afterwards in ["exit 0", "done_"] {
+        let mut stage = Stage::new(&format!(
+            "while read -r request; do epoch 1 $$; epoch 2 $$; done_; {afterwards}; echo > $1/mark; done; echo > $1/mark"
+        ));
+        assert_eq!(stage.train().unwrap(), Ending::Done);
+        let process = stage.heard[0].training_loss.unwrap() as u32;
+        if afterwards == "exit 0" {
+            assert!(ends_soon(process));
+        } else {
+            while !stage.folder.path().join("mark").exists() {
+                thread::sleep(TICK);
+            }
+            thread::sleep(5 * TICK);
+        }
+        assert_eq!(stage.train().unwrap(), Ending::Done);
+        assert_ne!(stage.heard[0].training_loss, stage.heard[2].training_loss);
+    }
+}
+
+#[test]
+fn signals_are_passed_on_and_the_last_epoch_is_heard() {
+    for signal in [Signal::TimeNearlyUp, Signal::Terminate] {
+        let name = if signal == Signal::Terminate { "TERM" } else { "USR1" };
+        let mut stage = Stage::new(&format!(
+            "trap 'epoch 2 0; exit 75' {name}; read -r request; epoch 1 0
+            while :; do sleep 0.01; done"
+        ));
+        assert_eq!(stage.train_until(signal).unwrap(), Ending::Interrupted);
+        assert_eq!(stage.heard.len(), 2);
+        // Nothing more is begun.
+        assert_eq!(stage.train().unwrap(), Ending::Interrupted);
+        assert_eq!(stage.heard.len(), 2);
+    }
+}
+
+#[test]
+fn a_training_that_ends_in_time_is_done_all_the_same() {
+    let mut stage = Stage::new(
+        "trap 'epoch 2 0; done_' TERM; read -r request; epoch 1 0; while :; do sleep 0.01; done",
+    );
+    assert_eq!(stage.train_until(Signal::Terminate).unwrap(), Ending::Done);
+}
+
+#[test]
+fn a_trainer_that_dies_of_a_signal_passed_on_has_not_crashed() {
+    let mut stage = Stage::new("read -r request; epoch 1 0; while :; do sleep 0.01; done");
+    assert_eq!(stage.train_until(Signal::TimeNearlyUp).unwrap(), Ending::Interrupted);
+}
+
+#[test]
+fn a_trainer_that_ignores_signals_is_killed() {
+    let mut stage = Stage::new(
+        "trap '' TERM; echo $$ > $1/process; read -r request; epoch 1 0; while :; do sleep 0.01; done",
+    );
+    stage.trainer.patience.terminate = BRIEF;
+    assert_eq!(stage.train_until(Signal::Terminate).unwrap(), Ending::Interrupted);
+    assert!(!is_running(stage.process("process")));
+}
+
+#[test]
+fn a_signal_to_both_may_reach_the_trainer_first() {
+    assert_eq!(Stage::new("read -r request; exit 75").train().unwrap(), Ending::Interrupted);
+    let mut stage = Stage::new("read -r request; kill -TERM $$");
+    let interrupt = stage.interrupt.clone();
+    let late = thread::spawn(move || {
+        thread::sleep(SAME_SIGNAL / 2);
+        interrupt.raise(Signal::Terminate);
+    });
+    assert_eq!(stage.train().unwrap(), Ending::Interrupted);
+    late.join().unwrap();
+    // A signal to the trainer alone is its own misfortune.
+    let alone = Stage::new("read -r request; kill -TERM $$").error();
+    assert!(alone.starts_with("the trainer crashed (signal 15 (TERM))"), "{alone}");
+}
+
+#[test]
+fn a_dropped_trainer_leaves_no_process() {
+    let ways = [
+        "read -r end",
+        "while :; do sleep 0.01; done",
+        "trap '' TERM; while :; do sleep 0.01; done",
+        "sleep 100 & echo $! > $1/worker; read -r end",
+    ];
+    for afterwards in ways {
+        let mut stage = Stage::new(&format!(
+            "echo $$ > $1/process; echo $$ > $1/worker; read -r request
+            epoch 1 0; epoch 2 0; done_; {afterwards}"
+        ));
+        assert_eq!(stage.train().unwrap(), Ending::Done);
+        let Stage { trainer, folder, .. } = stage;
+        drop(trainer);
+        assert!(!is_running(process_in(&folder.path().join("process"))), "{afterwards}");
+        assert!(ends_soon(process_in(&folder.path().join("worker"))), "{afterwards}");
+    }
+}
+
+#[test]
+fn threads_are_told_in_the_environment_too() {
+    let mut stage =
+        Stage::new("read -r request; epoch 1 $OMP_NUM_THREADS; epoch 2 0; done_; read -r end");
+    assert_eq!(stage.train().unwrap(), Ending::Done);
+    let inherited = env::var("OMP_NUM_THREADS").ok().and_then(|threads| threads.parse().ok());
+    assert_eq!(stage.heard[0].training_loss, Some(inherited.unwrap_or(2.0)));
+}
+
+/// Where the process to be killed leaves the number of its trainer.
+const PLACE: &str = "METAQNN_TEST_PLACE";
+
+#[test]
+fn a_metaqnn_that_is_killed_leaves_no_trainer() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut metaqnn = Command::new(env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "training::program::tests::trains_until_it_is_killed"])
+        .env(PLACE, folder.path())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let begun = folder.path().join("begun");
+    while !begun.exists() {
+        assert_eq!(metaqnn.try_wait().unwrap(), None);
+        thread::sleep(TICK);
+    }
+    let process = process_in(&folder.path().join("process"));
+    assert!(is_running(process));
+    metaqnn.kill().unwrap();
+    metaqnn.wait().unwrap();
+    assert!(ends_soon(process));
+}
+
+#[test]
+#[ignore = "is run, and killed, by the test above"]
+fn trains_until_it_is_killed() {
+    let Some(place) = env::var_os(PLACE).map(PathBuf::from) else { return };
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/example-trainer.py");
+    let script = format!("echo $$ > {}/process; exec python3 {example}", place.display());
+    let command = TrainerCommand::given(&["sh", "-c", &script].map(str::to_owned)).unwrap();
+    let mut trainer = ProgramTrainer::new(command, Interrupt::default());
+    let ending = trainer.train(&request(100_000), &place.join("log"), &mut |_| {
+        fs::write(place.join("begun"), "").unwrap();
+        thread::sleep(Duration::from_secs(10));
+        ControlFlow::Continue(())
+    });
+    panic!("{ending:?}");
+}

@@ -1,0 +1,309 @@
+//! Learning curves made up without a process, for trying a search out.
+//!
+//! The curves are inventions. They behave like real ones in what a search, a predictor and a
+//! report need: some designs are better than others for reasons that can be learned, curves rise
+//! and step up where the learning rate falls, and some networks fail. With the paper's schedule of
+//! 2,700 networks the mean reward goes the way of its figure 3: from 0.53 at epsilon 1.0 to 0.88
+//! at 0.1 (mean of 20 seeds; SVHN in the paper: 0.52 to 0.88). A tenth of random networks fail.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rand::Rng;
+use rand::distr::Open01;
+use rand_chacha::ChaCha8Rng;
+use statrs::distribution::{ContinuousCDF, Normal};
+
+use super::epoch_report::EpochReport;
+use super::error::TrainingError;
+use super::interrupt::Interrupt;
+use super::merit::merit;
+use super::process::TICK;
+use super::protocol::Request;
+use super::recipe::ValidRecipe;
+use super::trainer::{Ending, Trainer};
+use crate::outcome::Accuracy;
+use crate::seed::{self, Purpose};
+
+/// Accuracy of a network without a fault.
+const CEILING: f64 = 0.95;
+
+/// Standard deviation of what the same design is worth from one training to the next.
+const PLATEAU_NOISE: f64 = 0.01;
+
+/// Standard deviation of an epoch's accuracy at the first learning rate.
+const EPOCH_NOISE: f64 = 0.015;
+
+/// Share of networks that diverge.
+const DIVERGE: f64 = 0.02;
+
+/// Share of starts that learn nothing in their first epoch.
+const FALSE_START: f64 = 0.05;
+
+/// Makes learning curves up, the same ones for the same request.
+///
+/// A network has a plateau `chance + (0.95 - chance) m + N(0, 0.01)`, m the merit of its design,
+/// and a pace p, uniform in [0.2, 0.4]. After epoch e of start s its validation accuracy is
+///
+/// ```text
+/// plateau - (plateau - chance) (1 - p 0.9^(s-1))^e 0.5^d + N(0, 0.015 / 2^d)
+/// ```
+///
+/// where d counts the falls of the learning rate so far (before epochs 6, 11, 16), brought into [0, 1].
+/// One start in twenty stays at chance; starts that do not exceed the recipe's first-epoch
+/// threshold are tried again with the next learning rate, as in the paper, and poor designs fail
+/// so. One network in fifty diverges at some later epoch.
+///
+/// Keeps no checkpoint: a training taken up again begins at its first epoch and goes the same way.
+#[derive(Debug)]
+pub struct SyntheticTrainer {
+    interrupt: Interrupt,
+}
+
+impl SyntheticTrainer {
+    /// Makes a trainer that ends when `interrupt` is raised.
+    pub const fn new(interrupt: Interrupt) -> Self {
+        Self { interrupt }
+    }
+
+    /// Lets the time of an epoch pass, unless the training is to end first.
+    fn wait(&self, seconds: f64) -> ControlFlow<Ending> {
+        let end = Instant::now() + Duration::from_secs_f64(seconds);
+        loop {
+            if self.interrupt.signal().is_some() {
+                return ControlFlow::Break(Ending::Interrupted);
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return ControlFlow::Continue(());
+            }
+            thread::sleep(left.min(TICK));
+        }
+    }
+}
+
+impl Trainer for SyntheticTrainer {
+    fn prepare(&mut self, _request: &Request) -> Result<(), TrainingError> {
+        Ok(())
+    }
+
+    fn train(
+        &mut self,
+        request: &Request,
+        _log: &Path,
+        on_epoch: &mut dyn FnMut(&EpochReport) -> ControlFlow<()>,
+    ) -> Result<Ending, TrainingError> {
+        let recipe = request.recipe.clone().check(request.classes)?;
+        let seconds = recipe.recipe().synthetic_epoch_seconds;
+        let mut tell = |report: &EpochReport| {
+            self.wait(seconds)?;
+            on_epoch(report).map_break(|()| Ending::Stopped)
+        };
+        Ok(match Network::draw(request, &recipe).train(request.epochs, &mut tell) {
+            ControlFlow::Break(ending) => ending,
+            ControlFlow::Continue(()) => Ending::Done,
+        })
+    }
+}
+
+/// What decides the learning curve of a network.
+struct Network<'a> {
+    recipe: &'a ValidRecipe,
+    random: ChaCha8Rng,
+    chance: f64,
+    plateau: f64,
+    pace: f64,
+    diverges: bool,
+}
+
+impl<'a> Network<'a> {
+    fn draw(request: &Request, recipe: &'a ValidRecipe) -> Self {
+        let key = (request.experiment_seed, request.iteration);
+        let mut random = seed::generator(key.0, Purpose::Synthetic, key.1, 0);
+        let chance = Accuracy::chance(request.classes).value();
+        let plateau = chance
+            + (CEILING - chance) * merit(&request.layers)
+            + PLATEAU_NOISE * normal(&mut random);
+        let pace = random.random_range(0.2..0.4);
+        let diverges = random.random_bool(DIVERGE);
+        Self { recipe, random, chance, plateau, pace, diverges }
+    }
+
+    /// Trains as the paper does: starts until a first epoch passes the test, then the other epochs.
+    fn train(
+        mut self,
+        epochs: u32,
+        tell: &mut impl FnMut(&EpochReport) -> ControlFlow<Ending>,
+    ) -> ControlFlow<Ending> {
+        let start = self.begin(tell)?;
+        let end = if self.diverges { self.random.random_range(2..epochs.max(2) + 1) } else { 0 };
+        for epoch in 2..=epochs {
+            if epoch == end {
+                let reason = format!("the loss is not a number in epoch {epoch} (made up)");
+                return ControlFlow::Break(Ending::Failed { reason });
+            }
+            let accuracy = self.accuracy(start, epoch);
+            tell(&self.report(start, epoch, accuracy))?;
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Returns the first start whose first epoch exceeds the threshold.
+    fn begin(
+        &mut self,
+        tell: &mut impl FnMut(&EpochReport) -> ControlFlow<Ending>,
+    ) -> ControlFlow<Ending, u32> {
+        for start in 1..=self.recipe.recipe().learning_rate_tries {
+            let is_false = self.random.random_bool(FALSE_START);
+            let accuracy = if is_false { self.chance } else { self.accuracy(start, 1) };
+            tell(&self.report(start, 1, accuracy))?;
+            if accuracy > self.recipe.first_epoch_threshold() {
+                return ControlFlow::Continue(start);
+            }
+        }
+        let reason = "no learning rate passed the first-epoch test (made up)".into();
+        ControlFlow::Break(Ending::Failed { reason })
+    }
+
+    /// Draws the validation accuracy after an epoch.
+    fn accuracy(&mut self, start: u32, epoch: u32) -> f64 {
+        let falls = (epoch - 1) / self.recipe.recipe().decay_every;
+        let calm = 0.5_f64.powi(falls as i32);
+        let pace = self.pace * 0.9_f64.powi(start as i32 - 1);
+        let left = (1.0 - pace).powi(epoch as i32) * calm;
+        let noise = EPOCH_NOISE * calm * normal(&mut self.random);
+        (self.plateau - (self.plateau - self.chance) * left + noise).clamp(0.0, 1.0)
+    }
+
+    /// Makes up the rest of a report: a training accuracy a little higher, and the losses of a
+    /// classifier that is as sure as it is often right.
+    fn report(&self, start: u32, epoch: u32, validation_accuracy: f64) -> EpochReport {
+        let training_accuracy = validation_accuracy + 0.2 * (1.0 - validation_accuracy);
+        let loss = |accuracy: f64| -accuracy.max(self.chance / 2.0).ln();
+        EpochReport {
+            epoch,
+            start,
+            learning_rate: Some(self.recipe.learning_rate(start, epoch)),
+            training_loss: Some(loss(training_accuracy)),
+            training_accuracy: Some(training_accuracy),
+            validation_loss: Some(loss(validation_accuracy)),
+            validation_accuracy,
+            seconds: Some(self.recipe.recipe().synthetic_epoch_seconds),
+        }
+    }
+}
+
+/// Draws from the standard normal distribution.
+fn normal(random: &mut impl Rng) -> f64 {
+    Normal::standard().inverse_cdf(random.sample(Open01))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{request, request_for};
+    use super::super::interrupt::Signal;
+    use super::*;
+
+    const GOOD: &str = "[C(64,3,1), C(64,3,1), P(2,2), C(64,3,1), C(64,3,1), C(64,5,1), P(2,2), \
+                        C(64,5,1), SM(10)]";
+
+    fn train(
+        request: &Request,
+        mut then: impl FnMut(&EpochReport) -> ControlFlow<()>,
+    ) -> (Ending, Vec<EpochReport>) {
+        let mut curve = Vec::new();
+        let mut trainer = SyntheticTrainer::new(Interrupt::default());
+        let ending = trainer
+            .train(request, Path::new("unused"), &mut |report| {
+                curve.push(report.clone());
+                then(report)
+            })
+            .unwrap();
+        (ending, curve)
+    }
+
+    /// Trains the same design in many iterations.
+    fn train_often(architecture: &str) -> Vec<(Ending, Vec<EpochReport>)> {
+        (1..=500)
+            .map(|iteration| Request { iteration, ..request_for(architecture, 20) })
+            .map(|request| train(&request, |_| ControlFlow::Continue(())))
+            .collect()
+    }
+
+    fn mean(values: impl Iterator<Item = f64> + Clone) -> f64 {
+        values.clone().sum::<f64>() / values.count() as f64
+    }
+
+    #[test]
+    fn the_same_request_has_the_same_curve_whatever_the_attempt() {
+        let go_on = |_: &EpochReport| ControlFlow::Continue(());
+        let again = Request { attempt: 2, resume: true, ..request(20) };
+        assert_eq!(train(&request(20), go_on), train(&again, go_on));
+        let other = Request { iteration: 2, ..request(20) };
+        assert_ne!(train(&request(20), go_on), train(&other, go_on));
+    }
+
+    #[test]
+    fn curves_rise_and_step_up_where_the_learning_rate_falls() {
+        let whole: Vec<_> = train_often(GOOD)
+            .into_iter()
+            .filter(|(ending, _)| *ending == Ending::Done)
+            .map(|(_, curve)| curve)
+            .collect();
+        let at = |epoch: u32| {
+            mean(whole.iter().map(|curve| {
+                curve.iter().rfind(|report| report.epoch == epoch).unwrap().validation_accuracy
+            }))
+        };
+        assert!((2..=20).all(|epoch| at(epoch) > at(epoch - 1)));
+        for step in [6, 11, 16] {
+            assert!(at(step) - at(step - 1) > at(step + 1) - at(step), "epoch {step}");
+            assert!(at(step) - at(step - 1) > at(step - 1) - at(step - 2), "epoch {step}");
+        }
+    }
+
+    #[test]
+    fn few_good_designs_fail_and_most_poor_ones_do() {
+        let failed = |architecture| {
+            let endings = train_often(architecture);
+            mean(endings.iter().map(|(ending, _)| match ending {
+                Ending::Failed { .. } => 1.0,
+                _ => 0.0,
+            }))
+        };
+        // One in fifty diverges.
+        assert!((0.005..0.04).contains(&failed(GOOD)), "{}", failed(GOOD));
+        assert!(failed("[GAP(10), SM(10)]") > 0.9);
+    }
+
+    #[test]
+    fn a_start_that_fails_the_test_is_followed_by_the_next_learning_rate() {
+        let trainings = train_often(GOOD);
+        let (_, curve) = trainings.iter().find(|(_, curve)| curve[1].start == 2).unwrap();
+        assert!(curve[0].validation_accuracy <= 0.15 && curve[1].validation_accuracy > 0.15);
+        assert_eq!((curve[1].epoch, curve[2].epoch, curve[2].start), (1, 2, 2));
+        assert_eq!(curve[1].learning_rate, Some(0.0004));
+    }
+
+    #[test]
+    fn a_break_stops_the_training() {
+        let (ending, curve) = train(&request(20), |report| match report.epoch {
+            3 => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        });
+        assert_eq!((ending, curve.len()), (Ending::Stopped, 3));
+    }
+
+    #[test]
+    fn a_signal_ends_the_training_even_within_an_epoch() {
+        let interrupt = Interrupt::default();
+        let mut slow = request(20);
+        slow.recipe.synthetic_epoch_seconds = 1e6;
+        interrupt.raise(Signal::TimeNearlyUp);
+        let mut trainer = SyntheticTrainer::new(interrupt);
+        let ending = trainer.train(&slow, Path::new("unused"), &mut |_| unreachable!());
+        assert_eq!(ending.unwrap(), Ending::Interrupted);
+    }
+}
