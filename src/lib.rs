@@ -8,4 +8,5 @@ pub mod q_learning;
 pub mod seed;
 pub mod slurm;
 pub mod space;
+pub mod storage;
 pub mod training;

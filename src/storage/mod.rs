@@ -1,1 +1,81 @@
-//! To be written.
+//! Everything of an experiment that lies on disk.
+//!
+//! ```text
+//! EXPERIMENT/
+//!   experiment.yaml         frozen configuration; its format version decides who may open it
+//!   replay.csv              the replay log: one row per event; the record of truth, and the lock
+//!   views/000003141/        what was learned from the first 3,141 rows of the log
+//!   curves/000123.1.csv     learning curve of iteration 123, attempt 1; .log: its trainer's words
+//!   checkpoints/000123.1/   of that attempt
+//!   rounds/0007/            plan, batch scripts, job ids, scheduler logs
+//!   imported/               the reference's Q-table, after an import
+//!   torn/                   what was cut or replaced in the log, each piece once
+//!   tables/, report/        for people
+//!   final/                  the final training
+//! ```
+//!
+//! Shared file systems decide the form. On NFS only a locked file itself is coherent between
+//! machines, never one beside it; and a name that was looked up too early stays unseen for half a
+//! minute. So there are two kinds of files:
+//!
+//! * **The log**, which is its own lock ([`ReplayLog`], [`WritableReplayLog`]). All that happens is
+//!   decided from its rows, by [`knowledge`], as read under the exclusive lock, and becomes a row.
+//! * **Everything else is written once** under a name never used before, and appears whole
+//!   ([`publish`]). Readers list the folder.
+//!
+//! What has one owner may also grow or be replaced: a curve and a checkpoint belong to the attempt in
+//! their name. `tables/` and `report/` are copies that no program reads.
+//!
+//! Tasks append claims and results and write their curves and checkpoints; the reducer appends
+//! losses and publishes views and tables; `submit` publishes rounds; everybody reads. This room
+//! knows nothing of trainers and schedulers, and decides nothing about learning.
+
+mod append;
+mod curve_csv;
+mod error;
+mod experiment_dir;
+mod foreign_csv;
+mod format;
+pub mod knowledge;
+mod known_csv;
+mod lock;
+mod log_position;
+mod memory_csv;
+mod mount;
+pub mod publish;
+mod q_table_csv;
+mod reference;
+mod reference_q_values;
+mod replay_csv;
+mod replay_event;
+mod replay_log;
+mod replay_row;
+mod round_files;
+mod row_reader;
+mod time;
+mod torn;
+mod view;
+mod view_files;
+pub mod yaml;
+
+pub use append::{ExclusiveGuard, WritableReplayLog};
+pub use curve_csv::{Curve, CurveRow, CurveWriter};
+pub use error::{RefusedRow, RowError, StorageError};
+pub use experiment_dir::ExperimentDir;
+pub use foreign_csv::{Problem, Readable, Reason};
+pub use format::FormatVersion;
+pub use knowledge::Knowledge;
+pub use lock::Patience;
+pub use log_position::{LogCursor, LogPosition};
+pub use mount::{Nodes, check_locks_of_mount};
+pub use reference::{ReferenceRow, read_replay_database, write_replay_database};
+pub use reference_q_values::{
+    LayerType, ReferenceQValue, ReferenceTuple, read_q_values, write_q_values,
+};
+pub use replay_event::{Claimant, CurveSummary, StopNumbers, Training};
+pub use replay_log::{ReplayLog, Tail};
+pub use replay_row::{Attempt, Event, Iteration, Row};
+pub use round_files::{RoundArray, RoundDir, RoundJobs, RoundPlan};
+pub use time::Time;
+pub use view::{View, ViewParams};
+pub use view_files::set_view_aside;

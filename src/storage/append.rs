@@ -1,0 +1,325 @@
+//! Appending to the replay log, under its exclusive lock.
+//!
+//! Rows are appended with one write and synced before the lock is let go. A write that fails is cut
+//! back by its own writer; what a crash leaves at the end is saved and cut by the next one.
+
+use std::fs::File;
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+
+use super::error::StorageError;
+use super::experiment_dir::ExperimentDir;
+use super::lock::{self, Mode, Patience};
+use super::log_position::LogCursor;
+use super::replay_csv::{LineWriter, header};
+use super::replay_log::{ReplayLog, Tail};
+use super::replay_row::Row;
+use super::torn;
+
+/// The log, opened for reading and appending.
+#[derive(Debug)]
+pub struct WritableReplayLog {
+    log: ReplayLog,
+    /// Where a torn end is saved before it is cut.
+    torn: PathBuf,
+}
+
+impl WritableReplayLog {
+    /// Opens the log of an experiment for reading and appending.
+    ///
+    /// # Errors
+    /// The log cannot be opened, or does not begin as this program begins it.
+    pub fn open(experiment: &ExperimentDir) -> Result<Self, StorageError> {
+        let log = ReplayLog::open_with(experiment, File::options().read(true).write(true))?;
+        Ok(Self { log, torn: experiment.torn() })
+    }
+
+    /// Returns the log for reading.
+    pub const fn reader(&self) -> &ReplayLog {
+        &self.log
+    }
+
+    /// Sets how long to wait for the lock.
+    pub const fn set_patience(&mut self, patience: Patience) {
+        self.log.set_patience(patience);
+    }
+
+    /// Locks the log for appending. What a crash or a foreign program left unfinished at its end
+    /// is saved in `torn/` and cut off first.
+    ///
+    /// # Errors
+    /// The lock stayed taken, or the torn end cannot be saved and cut.
+    pub fn lock_exclusive(&mut self) -> Result<ExclusiveGuard<'_>, StorageError> {
+        lock::acquire(&self.log.file, &self.log.path, Mode::Exclusive, self.log.patience)?;
+        let mut guard = ExclusiveGuard { log: self, end: 0 };
+        guard.end = guard.cut_torn_end()?;
+        Ok(guard)
+    }
+}
+
+/// The exclusive lock: while it lives nobody else reads or appends. Dropping it unlocks.
+#[derive(Debug)]
+pub struct ExclusiveGuard<'a> {
+    log: &'a WritableReplayLog,
+    /// Where the log ends, after a whole row.
+    end: u64,
+}
+
+impl ExclusiveGuard<'_> {
+    /// Returns the rows after a cursor.
+    ///
+    /// # Errors
+    /// A row is damaged, or the log ends before the cursor.
+    pub fn read_from(&self, cursor: &LogCursor) -> Result<Tail, StorageError> {
+        let log = &self.log.log;
+        log.parse(&log.read_bytes(cursor, self.end)?, cursor)
+    }
+
+    /// Appends rows with one write and syncs them. On an error nothing has been appended.
+    ///
+    /// # Errors
+    /// A row cannot be written as text; the write was short or failed, or the sync failed.
+    pub fn append(&mut self, rows: &[Row]) -> Result<(), StorageError> {
+        let mut lines = LineWriter::new();
+        for row in rows {
+            let path = || self.log.log.path.clone();
+            lines.push(row).map_err(|source| StorageError::Unwritable { path: path(), source })?;
+        }
+        let bytes = lines.into_bytes();
+        append_at(&self.log.log, self.end, &bytes, FileExt::write_at, File::sync_data)?;
+        self.end += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn cut_torn_end(&self) -> Result<u64, StorageError> {
+        let log = &self.log.log;
+        let length = log.file.metadata().map_err(log.io("read"))?.len();
+        let begin = header().len() as u64;
+        if length < begin {
+            return Err(log.changed("it ends within its first line".to_owned()));
+        }
+        let end = torn::find_end(&log.file, begin, length).map_err(log.io("read"))?;
+        if end < length {
+            let mut bytes =
+                vec![0; usize::try_from(length - end).expect("a file fits into memory")];
+            log.file.read_exact_at(&mut bytes, end).map_err(log.io("read"))?;
+            let saved = torn::save(&self.log.torn, end, &bytes)?;
+            cut(log, end)?;
+            log::warn!(
+                "`{}` ended in {} bytes that are no row; they are kept as `{}`",
+                log.path.display(),
+                bytes.len(),
+                saved.display()
+            );
+        }
+        Ok(end)
+    }
+}
+
+impl Drop for ExclusiveGuard<'_> {
+    fn drop(&mut self) {
+        lock::release(&self.log.log.file, &self.log.log.path);
+    }
+}
+
+/// Writes `bytes` at the end of the log and syncs; on any failure cuts the log back to where it ended.
+fn append_at(
+    log: &ReplayLog,
+    end: u64,
+    bytes: &[u8],
+    write: impl Fn(&File, &[u8], u64) -> io::Result<usize>,
+    sync: impl Fn(&File) -> io::Result<()>,
+) -> Result<(), StorageError> {
+    let written = loop {
+        match write(&log.file, bytes, end) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            written => break written,
+        }
+    };
+    let appended = match written {
+        Ok(written) if written == bytes.len() => sync(&log.file).map_err(log.io("sync")),
+        Ok(written) => {
+            Err(StorageError::ShortWrite { path: log.path.clone(), written, expected: bytes.len() })
+        }
+        Err(error) => Err(log.io("append to")(error)),
+    };
+    if appended.is_err()
+        && let Err(error) = cut(log, end)
+    {
+        // The next writer cuts what is left; the first error says more.
+        log::error!("{error}");
+    }
+    appended
+}
+
+fn cut(log: &ReplayLog, end: u64) -> Result<(), StorageError> {
+    log.file.set_len(end).and_then(|()| log.file.sync_data()).map_err(log.io("cut the end of"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::replay_row::{Event, Iteration};
+    use std::fs;
+    use std::thread;
+
+    fn experiment(folder: &tempfile::TempDir) -> ExperimentDir {
+        ExperimentDir::create(&folder.path().join("search"), "format_version: 1\n").unwrap()
+    }
+
+    fn row(iteration: u64) -> Row {
+        let architecture = Some(format!("[C({iteration},3,1), SM(10)]"));
+        Row { iteration: Some(Iteration(iteration)), architecture, ..Row::new(Event::Pending) }
+    }
+
+    fn append(log: &mut WritableReplayLog, rows: &[Row]) {
+        log.lock_exclusive().unwrap().append(rows).unwrap();
+    }
+
+    fn rows(log: &WritableReplayLog) -> Vec<Row> {
+        log.reader().read_from(&LogCursor::start()).unwrap().rows
+    }
+
+    #[test]
+    fn a_guard_sees_what_it_appends_and_excludes_all_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let experiment = experiment(&folder);
+        let (mut one, mut other) =
+            [(); 2].map(|()| WritableReplayLog::open(&experiment).unwrap()).into();
+        other.set_patience(Patience {
+            notice: std::time::Duration::ZERO,
+            limit: std::time::Duration::ZERO,
+        });
+        let mut guard = one.lock_exclusive().unwrap();
+        assert!(matches!(other.lock_exclusive(), Err(StorageError::Locked { .. })));
+        let start = LogCursor::start();
+        assert!(matches!(other.reader().read_from(&start), Err(StorageError::Locked { .. })));
+        guard.append(&[row(1)]).unwrap();
+        guard.append(&[]).unwrap();
+        guard.append(&[row(2)]).unwrap();
+        let tail = guard.read_from(&start).unwrap();
+        assert_eq!(tail.rows, [row(1), row(2)]);
+        drop(guard);
+        assert_eq!(other.lock_exclusive().unwrap().read_from(&tail.cursor).unwrap().rows, []);
+    }
+
+    #[test]
+    fn a_log_cut_at_any_byte_of_its_last_rows_is_mended_and_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let experiment = experiment(&folder);
+        let mut log = WritableReplayLog::open(&experiment).unwrap();
+        append(&mut log, &(1..=4).map(row).collect::<Vec<_>>());
+        let whole = fs::read(experiment.replay_log()).unwrap();
+        let line_ends: Vec<usize> =
+            (0..whole.len()).filter(|&at| whole[at] == b'\n').map(|at| at + 1).collect();
+        for cut in line_ends[1]..whole.len() {
+            fs::write(experiment.replay_log(), &whole[..cut]).unwrap();
+            // The header's line, too, ends at or before the cut.
+            let kept = line_ends.iter().filter(|&&end| end <= cut).count() - 1;
+            append(&mut log, &[row(9)]);
+            let expected: Vec<Row> = (1..=kept as u64).chain([9]).map(row).collect();
+            assert_eq!(rows(&log), expected, "cut at byte {cut}");
+            let end = line_ends[kept];
+            let torn = (cut > end).then(|| {
+                let pieces = fs::read_dir(experiment.torn()).unwrap();
+                let mut pieces = pieces.map(|piece| fs::read(piece.unwrap().path()).unwrap());
+                pieces.any(|piece| piece == whole[end..cut])
+            });
+            assert_ne!(torn, Some(false), "the piece cut at byte {cut} is saved");
+        }
+    }
+
+    #[test]
+    fn nuls_at_the_end_are_saved_and_cut() {
+        let folder = tempfile::tempdir().unwrap();
+        let experiment = experiment(&folder);
+        let mut log = WritableReplayLog::open(&experiment).unwrap();
+        append(&mut log, &[row(1)]);
+        let whole = fs::read(experiment.replay_log()).unwrap();
+        fs::write(experiment.replay_log(), [&whole[..], &[0; 10_000], b"\n"].concat()).unwrap();
+        append(&mut log, &[row(2)]);
+        assert_eq!(rows(&log), [row(1), row(2)]);
+        let piece = fs::read_dir(experiment.torn()).unwrap().next().unwrap().unwrap();
+        assert_eq!(piece.metadata().unwrap().len(), 10_001);
+    }
+
+    #[test]
+    fn what_cannot_be_saved_is_not_cut() {
+        let folder = tempfile::tempdir().unwrap();
+        let experiment = experiment(&folder);
+        let mut log = WritableReplayLog::open(&experiment).unwrap();
+        let torn = fs::read_to_string(experiment.replay_log()).unwrap() + "1,cl";
+        fs::write(experiment.replay_log(), &torn).unwrap();
+        fs::remove_dir(experiment.torn()).unwrap();
+        fs::write(experiment.torn(), "in the way").unwrap();
+        assert!(matches!(log.lock_exclusive(), Err(StorageError::Io { .. })));
+        assert_eq!(fs::read_to_string(experiment.replay_log()).unwrap(), torn);
+        fs::remove_file(experiment.torn()).unwrap();
+        // The lock was let go of with the error.
+        append(&mut log, &[row(1)]);
+    }
+
+    #[test]
+    fn a_write_that_fails_is_cut_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let experiment = experiment(&folder);
+        let mut log = WritableReplayLog::open(&experiment).unwrap();
+        append(&mut log, &[row(1)]);
+        let before = fs::read(experiment.replay_log()).unwrap();
+        let bytes = row(2).to_line().unwrap();
+        let half =
+            |file: &File, bytes: &[u8], at: u64| file.write_at(&bytes[..bytes.len() / 2], at);
+        let full = |_: &File| Err(io::Error::from(ErrorKind::StorageFull));
+        let end = before.len() as u64;
+        let short = append_at(&log.log, end, &bytes, half, File::sync_data).unwrap_err();
+        assert!(short.to_string().contains("(disk full, or over quota?)"), "{short}");
+        assert_eq!(fs::read(experiment.replay_log()).unwrap(), before);
+        let unsynced = append_at(&log.log, end, &bytes, File::write_at, full).unwrap_err();
+        assert!(matches!(unsynced, StorageError::Io { action: "sync", .. }));
+        assert_eq!(fs::read(experiment.replay_log()).unwrap(), before);
+        append(&mut log, &[row(2)]);
+        assert_eq!(rows(&log), [row(1), row(2)]);
+    }
+
+    #[test]
+    fn a_row_that_cannot_be_text_is_refused_with_all_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut log = WritableReplayLog::open(&experiment(&folder)).unwrap();
+        let bad = Row { host: Some("a\nb".into()), ..row(2) };
+        let mut guard = log.lock_exclusive().unwrap();
+        assert!(matches!(guard.append(&[row(1), bad]), Err(StorageError::Unwritable { .. })));
+        drop(guard);
+        assert_eq!(rows(&log), []);
+    }
+
+    #[test]
+    fn many_writers_lose_nothing() {
+        const WRITERS: u64 = 4;
+        const ROWS: u64 = 25;
+        let folder = tempfile::tempdir().unwrap();
+        let experiment = experiment(&folder);
+        thread::scope(|scope| {
+            for writer in 0..WRITERS {
+                let mut log = WritableReplayLog::open(&experiment).unwrap();
+                scope.spawn(move || {
+                    let mut cursor = LogCursor::start();
+                    for number in 0..ROWS {
+                        let mut guard = log.lock_exclusive().unwrap();
+                        cursor = guard.read_from(&cursor).unwrap().cursor;
+                        // The number of the row tells how many there were before it.
+                        let task = Some(format!("{writer}.{number}"));
+                        guard.append(&[Row { task, ..row(cursor.rows()) }]).unwrap();
+                    }
+                });
+            }
+        });
+        let log = WritableReplayLog::open(&experiment).unwrap();
+        let rows = rows(&log);
+        assert!(rows.iter().map(|row| row.iteration.unwrap().0).eq(0..WRITERS * ROWS));
+        let mut tasks: Vec<_> = rows.iter().map(|row| row.task.clone()).collect();
+        tasks.sort();
+        tasks.dedup();
+        assert_eq!(tasks.len() as u64, WRITERS * ROWS);
+    }
+}

@@ -1,0 +1,283 @@
+//! What can go wrong with an experiment on disk.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::format::FormatVersion;
+use super::knowledge::Violation;
+use crate::outcome::NotAnAccuracy;
+use crate::q_learning::QLearningError;
+use crate::space::SpaceError;
+
+/// An error of storage. Every one names the file.
+#[derive(Debug, thiserror::Error)]
+pub enum StorageError {
+    /// The operating system refused something.
+    #[error("cannot {action} `{path}`")]
+    Io {
+        /// What was tried: `read`, `append to`.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The answer.
+        source: io::Error,
+    },
+    /// A folder that is no experiment.
+    #[error("`{path}` is not an experiment directory (make one with `metaqnn init CONFIG {path}`)")]
+    NotAnExperiment {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// An experiment of another format version.
+    #[error(
+        "`{path}` has format version {found}, this program reads version {expected} (use the program that began the experiment, or begin a new one)"
+    )]
+    OtherFormat {
+        /// Its `experiment.yaml`.
+        path: PathBuf,
+        /// Its version.
+        found: FormatVersion,
+        /// The version of this program.
+        expected: FormatVersion,
+    },
+    /// Something is there already that is made only once.
+    #[error("`{path}` exists already (choose another directory, or remove it)")]
+    AlreadyExists {
+        /// The file or folder.
+        path: PathBuf,
+    },
+    /// A YAML file of an experiment that cannot be read.
+    #[error("`{path}` is unreadable")]
+    Yaml {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        source: serde_yaml::Error,
+    },
+    /// A CSV file that cannot be read or written; the source names the line.
+    #[error("`{path}` is no CSV file of its kind")]
+    Csv {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        source: csv::Error,
+    },
+    /// A CSV file of another program without a column that is needed.
+    #[error("`{path}` lacks the column `{column}`")]
+    NoColumn {
+        /// The file.
+        path: PathBuf,
+        /// Name of the column.
+        column: &'static str,
+    },
+    /// A line that is readable and cannot be right.
+    #[error("`{path}` is wrong at line {line}: {reason}")]
+    WrongLine {
+        /// The file.
+        path: PathBuf,
+        /// Number of the line, from 1.
+        line: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A row that cannot be written.
+    #[error("row for `{path}` cannot be written")]
+    Unwritable {
+        /// The log.
+        path: PathBuf,
+        /// The column.
+        source: RowError,
+    },
+    /// A damaged row with good rows after it.
+    #[error(
+        "`{path}` is damaged at line {line}, byte {byte} (put it back from a copy: only metaqnn writes it)"
+    )]
+    DamagedRow {
+        /// The log.
+        path: PathBuf,
+        /// Number of the line, the header being 1.
+        line: u64,
+        /// Where the line begins, from 0.
+        byte: u64,
+        /// What is wrong with it.
+        source: RowError,
+    },
+    /// The log is not what this program wrote.
+    #[error(
+        "`{path}` was changed by another program: {how} (put it back from a copy: only metaqnn writes it)"
+    )]
+    Changed {
+        /// The log.
+        path: PathBuf,
+        /// How that is seen.
+        how: String,
+    },
+    /// The lock of a file stayed taken.
+    #[error(
+        "`{path}` has been locked for {seconds} s (look for a stopped or hanging `metaqnn` with `lsof {path}` on the machines that work on it; a dead machine frees its lock after the lease of the file server)"
+    )]
+    Locked {
+        /// The log.
+        path: PathBuf,
+        /// How long was waited.
+        seconds: u64,
+    },
+    /// A file system that has no locks.
+    #[error(
+        "the file system of `{path}` does not support locks (put the experiment on one that does: NFS with its lock service running, Lustre mounted with `flock`, GPFS, a local disk)"
+    )]
+    LocksUnsupported {
+        /// The log.
+        path: PathBuf,
+        /// The answer.
+        source: io::Error,
+    },
+    /// A file system whose locks exclude nobody on other machines.
+    #[error(
+        "the file system of `{path}` is mounted with `{option}`: its locks do not reach other machines (mount it without, or pass `--single-node` if only this machine works on the experiment)"
+    )]
+    NodeLocalLocks {
+        /// The experiment.
+        path: PathBuf,
+        /// The mount option.
+        option: String,
+    },
+    /// A row that a view cannot take in.
+    #[error("`{path}` is damaged at line {line} (put it back from a copy: only metaqnn writes it)")]
+    RefusedRow {
+        /// The log.
+        path: PathBuf,
+        /// Number of the line, the header being 1.
+        line: u64,
+        /// Why not.
+        source: RefusedRow,
+    },
+    /// A view that is not what was written.
+    #[error("view `{path}` is damaged: {how}")]
+    DamagedView {
+        /// Its folder.
+        path: PathBuf,
+        /// How that is seen.
+        how: &'static str,
+    },
+    /// A view whose Q-table and replay memory do not belong together.
+    #[error("view `{path}` cannot be learned on from")]
+    Learner {
+        /// Its folder.
+        path: PathBuf,
+        /// How that is seen.
+        source: QLearningError,
+    },
+    /// Less was written than given.
+    #[error("only {written} of {expected} bytes fit into `{path}` (disk full, or over quota?)")]
+    ShortWrite {
+        /// The log.
+        path: PathBuf,
+        /// Bytes that were written, and cut off again.
+        written: usize,
+        /// Bytes given.
+        expected: usize,
+    },
+}
+
+impl StorageError {
+    /// Whether files of the experiment are not what this program wrote.
+    pub const fn is_damage(&self) -> bool {
+        matches!(
+            self,
+            Self::Yaml { .. }
+                | Self::Csv { .. }
+                | Self::NoColumn { .. }
+                | Self::WrongLine { .. }
+                | Self::DamagedRow { .. }
+                | Self::Changed { .. }
+                | Self::RefusedRow { .. }
+                | Self::DamagedView { .. }
+                | Self::Learner { .. }
+        )
+    }
+
+    /// Whether the person named the wrong directory.
+    pub const fn is_usage(&self) -> bool {
+        matches!(
+            self,
+            Self::NotAnExperiment { .. } | Self::OtherFormat { .. } | Self::AlreadyExists { .. }
+        )
+    }
+
+    /// Whether the disk or a quota is full, which may pass.
+    pub fn is_full(&self) -> bool {
+        match self {
+            Self::ShortWrite { .. } => true,
+            Self::Io { source, .. } => {
+                matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+            }
+            _ => false,
+        }
+    }
+
+    /// Returns a closure that names the file and the action for an I/O error.
+    pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io { action, path: path.to_owned(), source }
+    }
+
+    /// Returns a closure that names the file for an error of the CSV reader or writer.
+    pub(super) fn csv(path: &Path) -> impl Fn(csv::Error) -> Self + Copy {
+        move |source| Self::Csv { path: path.to_owned(), source }
+    }
+
+    /// Returns the error of a line of a file.
+    pub(super) fn line(path: &Path, line: u64, reason: impl Into<String>) -> Self {
+        Self::WrongLine { path: path.to_owned(), line, reason: reason.into() }
+    }
+}
+
+/// Why a view does not take in a row.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum RefusedRow {
+    /// It may not stand where it stands.
+    #[error(transparent)]
+    AgainstTheRules(#[from] Violation),
+    /// Its architecture is not in the search space.
+    #[error(transparent)]
+    Architecture(#[from] SpaceError),
+    /// Its reward is outside [0, 1].
+    #[error("column `reward`: {0}")]
+    Reward(#[from] NotAnAccuracy),
+}
+
+/// What is wrong with one line of the replay log.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RowError {
+    /// Another number of columns; 0 when the line is no row at all.
+    #[error("{found} columns instead of {}", super::replay_csv::COLUMNS.len())]
+    Columns {
+        /// How many there are.
+        found: usize,
+    },
+    /// A value that cannot be read.
+    #[error("column `{column}` is unreadable: `{value}`")]
+    Unreadable {
+        /// Name of the column.
+        column: &'static str,
+        /// The text found.
+        value: String,
+    },
+    /// A number that is none.
+    #[error("column `{column}` is not a finite number")]
+    NotFinite {
+        /// Name of the column.
+        column: &'static str,
+    },
+    /// Text that would break the line.
+    #[error("column `{column}` is empty text, or holds a line break or NUL")]
+    Forbidden {
+        /// Name of the column.
+        column: &'static str,
+    },
+    /// A row written in another way, as a spreadsheet writes it.
+    #[error(
+        "the row is not written as this program writes it (was the log saved by a spreadsheet?)"
+    )]
+    Foreign,
+}

@@ -1,0 +1,270 @@
+//! The experiment directory: the only place where its paths are built.
+//!
+//! Who writes what is told in [`super`]; here a path is a function of the numbers in its name.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::error::StorageError;
+use super::format::FormatVersion;
+use super::publish::{self, Published};
+use super::replay_csv;
+use super::replay_row::{Attempt, Iteration};
+use super::yaml;
+
+/// An experiment directory of this program's format version.
+///
+/// Files are made with the permissions of the process (its umask), nothing else: a group that
+/// shares an experiment sets the group bit on the directory and the umask.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExperimentDir {
+    root: PathBuf,
+}
+
+const CONFIGURATION: &str = "experiment.yaml";
+const LOG: &str = "replay.csv";
+
+/// The part of `experiment.yaml` that every version of the program can read.
+#[derive(Deserialize)]
+struct Head {
+    format_version: FormatVersion,
+}
+
+impl ExperimentDir {
+    /// Makes an experiment directory: an empty log and the folders, then, as the last step that
+    /// makes it one, the frozen configuration.
+    ///
+    /// `configuration` is the text of `experiment.yaml`, `format_version` in it.
+    ///
+    /// # Errors
+    /// `root` is there already and not an empty folder, or cannot be written.
+    pub fn create(root: &Path, configuration: &str) -> Result<Self, StorageError> {
+        let taken = || StorageError::AlreadyExists { path: root.to_owned() };
+        fs::create_dir_all(root).map_err(StorageError::io("create", root))?;
+        let mut entries = fs::read_dir(root).map_err(StorageError::io("list", root))?;
+        if entries.next().is_some() {
+            return Err(taken());
+        }
+        let experiment = Self { root: root.to_owned() };
+        for folder in ["views", "curves", "checkpoints", "rounds", "torn", "tables"] {
+            let folder = root.join(folder);
+            fs::create_dir_all(&folder).map_err(StorageError::io("create", &folder))?;
+        }
+        publish::file_once(&experiment.replay_log(), replay_csv::header().as_bytes())?;
+        match publish::file_once(&experiment.configuration(), configuration.as_bytes())? {
+            Published::First => Self::open(root),
+            Published::AlreadyThere => Err(taken()),
+        }
+    }
+
+    /// Opens an experiment directory.
+    ///
+    /// # Errors
+    /// `root` is no experiment, or one of another format version.
+    pub fn open(root: &Path) -> Result<Self, StorageError> {
+        let path = root.join(CONFIGURATION);
+        let head: Head = match yaml::read(&path) {
+            Err(StorageError::Io { source, .. })
+                if matches!(source.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
+            {
+                return Err(StorageError::NotAnExperiment { path: root.to_owned() });
+            }
+            head => head?,
+        };
+        if head.format_version != FormatVersion::CURRENT {
+            let (found, expected) = (head.format_version, FormatVersion::CURRENT);
+            return Err(StorageError::OtherFormat { path, found, expected });
+        }
+        Ok(Self { root: root.to_owned() })
+    }
+
+    /// Returns the directory itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Returns the frozen configuration.
+    pub fn configuration(&self) -> PathBuf {
+        self.root.join(CONFIGURATION)
+    }
+
+    /// Returns the replay log, which is also the lock.
+    pub fn replay_log(&self) -> PathBuf {
+        self.root.join(LOG)
+    }
+
+    /// Returns the folder of the views.
+    pub fn views(&self) -> PathBuf {
+        self.root.join("views")
+    }
+
+    /// Returns the view of the first `rows` rows of the log.
+    pub fn view(&self, rows: u64) -> PathBuf {
+        self.views().join(format!("{rows:09}"))
+    }
+
+    /// Returns the views that are there, by the number of their rows.
+    ///
+    /// # Errors
+    /// The folder cannot be listed.
+    pub fn list_views(&self) -> Result<Vec<(u64, PathBuf)>, StorageError> {
+        publish::listing(&self.views(), |name| number(name, 9))
+    }
+
+    /// Returns the folder of the learning curves.
+    pub fn curves(&self) -> PathBuf {
+        self.root.join("curves")
+    }
+
+    /// Returns the learning curve of an attempt.
+    pub fn curve(&self, attempt: Attempt) -> PathBuf {
+        self.curves().join(format!("{attempt}.csv"))
+    }
+
+    /// Returns the last lines that the trainer of an attempt wrote.
+    pub fn trainer_log(&self, attempt: Attempt) -> PathBuf {
+        self.curves().join(format!("{attempt}.log"))
+    }
+
+    /// Returns the curves that are there, by attempt.
+    ///
+    /// # Errors
+    /// The folder cannot be listed.
+    pub fn list_curves(&self) -> Result<Vec<(Attempt, PathBuf)>, StorageError> {
+        publish::listing(&self.curves(), |name| attempt_of(name.strip_suffix(".csv")?))
+    }
+
+    /// Returns the folder of the checkpoints.
+    pub fn checkpoints(&self) -> PathBuf {
+        self.root.join("checkpoints")
+    }
+
+    /// Returns the checkpoint folder of an attempt.
+    pub fn checkpoint(&self, attempt: Attempt) -> PathBuf {
+        self.checkpoints().join(attempt.to_string())
+    }
+
+    /// Returns the checkpoint folders that are there, by attempt.
+    ///
+    /// # Errors
+    /// The folder cannot be listed.
+    pub fn list_checkpoints(&self) -> Result<Vec<(Attempt, PathBuf)>, StorageError> {
+        publish::listing(&self.checkpoints(), attempt_of)
+    }
+
+    /// Returns the folder of the rounds.
+    pub fn rounds(&self) -> PathBuf {
+        self.root.join("rounds")
+    }
+
+    /// Returns the folder of a round.
+    pub fn round(&self, round: u32) -> PathBuf {
+        self.rounds().join(format!("{round:04}"))
+    }
+
+    /// Returns the rounds that are there.
+    ///
+    /// # Errors
+    /// The folder cannot be listed.
+    pub fn list_rounds(&self) -> Result<Vec<(u32, PathBuf)>, StorageError> {
+        publish::listing(&self.rounds(), |name| u32::try_from(number(name, 4)?).ok())
+    }
+
+    /// Returns the folder of what an import brought.
+    pub fn imported(&self) -> PathBuf {
+        self.root.join("imported")
+    }
+
+    /// Returns the folder of what was cut or replaced in the log.
+    pub fn torn(&self) -> PathBuf {
+        self.root.join("torn")
+    }
+
+    /// Returns the folder of the spreadsheets.
+    pub fn tables(&self) -> PathBuf {
+        self.root.join("tables")
+    }
+
+    /// Returns the folder of the report.
+    pub fn report(&self) -> PathBuf {
+        self.root.join("report")
+    }
+
+    /// Returns the folder of the final training.
+    pub fn finals(&self) -> PathBuf {
+        self.root.join("final")
+    }
+}
+
+fn attempt_of(name: &str) -> Option<Attempt> {
+    let (iteration, attempt) = name.split_once('.')?;
+    let iteration = Iteration(number(iteration, 6)?);
+    Some(Attempt { iteration, number: u32::try_from(number(attempt, 1)?).ok()? })
+}
+
+/// Reads a number of at least `width` digits, written as this program writes it.
+fn number(name: &str, width: usize) -> Option<u64> {
+    let number = name.parse().ok()?;
+    (format!("{number:0width$}") == name).then_some(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn experiment() -> (tempfile::TempDir, ExperimentDir) {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("search");
+        let experiment = ExperimentDir::create(&root, "format_version: 1\nseed: 7\n").unwrap();
+        (folder, experiment)
+    }
+
+    #[test]
+    fn an_experiment_is_made_once() {
+        let (_folder, experiment) = experiment();
+        assert_eq!(ExperimentDir::open(experiment.root()).unwrap(), experiment);
+        let log = fs::read_to_string(experiment.replay_log()).unwrap();
+        assert_eq!(log, replay_csv::header());
+        let again = ExperimentDir::create(experiment.root(), "format_version: 1\n").unwrap_err();
+        assert!(again.to_string().contains("exists already"));
+        let text = fs::read_to_string(experiment.configuration()).unwrap();
+        assert!(text.contains("seed: 7"));
+    }
+
+    #[test]
+    fn another_folder_or_another_version_is_refused() {
+        let (folder, experiment) = experiment();
+        let message = |path: &Path| ExperimentDir::open(path).unwrap_err().to_string();
+        assert!(message(folder.path()).contains("is not an experiment directory"));
+        assert!(message(&folder.path().join("none")).contains("metaqnn init"));
+        fs::write(experiment.configuration(), "format_version: 2\n").unwrap();
+        assert!(
+            message(experiment.root()).contains("format version 2, this program reads version 1")
+        );
+        fs::write(experiment.configuration(), "seed: 7\n").unwrap();
+        assert!(message(experiment.root()).contains("experiment.yaml` is unreadable"));
+    }
+
+    #[test]
+    fn names_are_read_back_as_they_are_written() {
+        let (_folder, experiment) = experiment();
+        let attempt = Attempt { iteration: Iteration(123), number: 2 };
+        let curve = experiment.curve(attempt);
+        assert!(curve.ends_with("curves/000123.2.csv"));
+        assert!(experiment.view(3141).ends_with("views/000003141"));
+        assert!(experiment.round(7).ends_with("rounds/0007"));
+        fs::write(&curve, "").unwrap();
+        fs::write(experiment.trainer_log(attempt), "").unwrap();
+        assert_eq!(experiment.list_curves().unwrap(), [(attempt, curve)]);
+        fs::create_dir_all(experiment.view(12)).unwrap();
+        fs::create_dir_all(experiment.view(1_234_567_890)).unwrap();
+        fs::create_dir_all(experiment.views().join("13")).unwrap();
+        let views: Vec<u64> =
+            experiment.list_views().unwrap().into_iter().map(|(rows, _)| rows).collect();
+        assert_eq!(views, [12, 1_234_567_890]);
+        assert_eq!(attempt_of("000123.02"), None);
+    }
+}

@@ -1,0 +1,160 @@
+//! CSV files of other programs, read with patience: columns go by name, unknown ones are passed
+//! over, whole numbers may be written as floats, and a row that cannot be used is set aside and
+//! reported, never a reason to stop.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::Path;
+
+use csv::ByteRecord;
+use jiff::Timestamp;
+
+use super::error::StorageError;
+use super::time::Time;
+use crate::outcome::NotAnAccuracy;
+use crate::q_learning::Epsilon;
+use crate::space::SpaceError;
+
+/// What a file holds, and what of it could not be used.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Readable<T> {
+    /// The usable rows, in file order.
+    pub rows: Vec<T>,
+    /// The others, in file order.
+    pub problems: Vec<Problem>,
+}
+
+/// A row that was set aside.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Problem {
+    /// Its line in the file, from 1, the header included.
+    pub line: u64,
+    /// What is wrong with it.
+    pub reason: Reason,
+}
+
+/// Why a row was set aside.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Reason {
+    /// A column that the row is too short for.
+    #[error("`{0}` is missing")]
+    Missing(&'static str),
+    /// A value of the wrong kind.
+    #[error("`{column}` is `{value}` (must be {expected})")]
+    Value {
+        /// The column.
+        column: &'static str,
+        /// The text found there.
+        value: String,
+        /// What it should be.
+        expected: &'static str,
+    },
+    /// A share of correct images that is no share; some runs wrote percent.
+    #[error(transparent)]
+    Accuracy(#[from] NotAnAccuracy),
+    /// A network outside the search space, or with marks that are not its own.
+    #[error(transparent)]
+    Architecture(#[from] SpaceError),
+    /// A state or an action outside the search space.
+    #[error("its state and action are not in the search space")]
+    Foreign,
+}
+
+/// Reads rows by the names of their columns and sorts the usable from the others.
+pub(super) fn read_rows<T>(
+    reader: impl Read,
+    columns: impl IntoIterator<Item = &'static str>,
+    path: &Path,
+    row: impl Fn(&Fields) -> Result<T, Reason>,
+) -> Result<Readable<T>, StorageError> {
+    let failed = StorageError::csv(path);
+    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(reader);
+    let header = reader.byte_headers().map_err(failed)?;
+    let columns = columns
+        .into_iter()
+        .map(|column| match header.iter().position(|name| name == column.as_bytes()) {
+            Some(index) => Ok((column, index)),
+            None => Err(StorageError::NoColumn { path: path.to_owned(), column }),
+        })
+        .collect::<Result<BTreeMap<_, _>, _>>()?;
+    let mut readable = Readable { rows: Vec::new(), problems: Vec::new() };
+    let mut record = ByteRecord::new();
+    while reader.read_byte_record(&mut record).map_err(failed)? {
+        match row(&Fields { columns: &columns, record: &record }) {
+            Ok(row) => readable.rows.push(row),
+            Err(reason) => {
+                let line = record.position().map_or(0, csv::Position::line);
+                readable.problems.push(Problem { line, reason });
+            }
+        }
+    }
+    Ok(readable)
+}
+
+/// The cells of one row, by the names of their columns.
+pub(super) struct Fields<'a> {
+    columns: &'a BTreeMap<&'static str, usize>,
+    record: &'a ByteRecord,
+}
+
+impl Fields<'_> {
+    /// Returns a cell's text.
+    pub(super) fn text(&self, column: &'static str) -> Result<&str, Reason> {
+        let bytes = self.record.get(self.columns[column]).ok_or(Reason::Missing(column))?;
+        std::str::from_utf8(bytes).map_err(|_| {
+            let value = String::from_utf8_lossy(bytes).into_owned();
+            Reason::Value { column, value, expected: "UTF-8 text" }
+        })
+    }
+
+    /// Returns a cell's text on one line, as every field of the replay log must be.
+    pub(super) fn line(&self, column: &'static str) -> Result<String, Reason> {
+        self.parsed(column, "one line of text", |text| {
+            (!text.contains(char::is_control)).then(|| text.to_owned())
+        })
+    }
+
+    /// Returns a finite number.
+    pub(super) fn number(&self, column: &'static str) -> Result<f64, Reason> {
+        self.parsed(column, "a number", |text| {
+            text.parse().ok().filter(|number: &f64| number.is_finite())
+        })
+    }
+
+    /// Returns a whole number of at least 0 that a float holds exactly.
+    pub(super) fn count<T: TryFrom<u64>>(&self, column: &'static str) -> Result<T, Reason> {
+        self.parsed(column, "a whole number of at least 0", |text| {
+            let number: f64 = text.parse().ok()?;
+            let whole = (0.0..=2f64.powi(53)).contains(&number) && number.fract() == 0.0;
+            T::try_from(whole.then_some(number as u64)?).ok()
+        })
+    }
+
+    /// Returns an exploration rate.
+    pub(super) fn epsilon(&self, column: &'static str) -> Result<Epsilon, Reason> {
+        self.parsed(column, "0 to 1", |text| text.parse().ok())
+    }
+
+    /// Returns a time written in Unix seconds; 0 means that nobody wrote it down.
+    pub(super) fn time(&self, column: &'static str) -> Result<Option<Time>, Reason> {
+        self.parsed(column, "a time in Unix seconds, 0 when unknown", |text| {
+            let seconds: f64 = text.parse().ok().filter(|seconds: &f64| seconds.is_finite())?;
+            if seconds == 0.0 {
+                return Some(None);
+            }
+            // A float beyond the range of the target becomes its end, which no timestamp reaches.
+            let time = Timestamp::from_millisecond((seconds * 1e3).round() as i64).ok()?;
+            Some(Some(Time::from(time)))
+        })
+    }
+
+    fn parsed<T>(
+        &self,
+        column: &'static str,
+        expected: &'static str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Result<T, Reason> {
+        let text = self.text(column)?.trim();
+        parse(text).ok_or_else(|| Reason::Value { column, value: text.to_owned(), expected })
+    }
+}

@@ -1,0 +1,163 @@
+//! What a row changes. Total: after a blanked row the rules are not checked, and every row is taken
+//! for what it says.
+
+use super::Knowledge;
+use super::fact::{Drawn, Fact};
+use super::state::{Best, EpsilonTally, KnowledgeState, Known, LostClaim, Open, Pending};
+use crate::storage::replay_row::{Event, Iteration, Row};
+use crate::storage::time::Time;
+
+impl Knowledge {
+    /// Takes in a row that the rules allow.
+    pub(super) fn take_in(&mut self, fact: &Fact<'_>, row: &Row) {
+        match *fact {
+            Fact::Claimed { drawn, attempt, job, task, expires_at, counts_loss } => {
+                if counts_loss {
+                    self.count_loss(drawn.architecture);
+                }
+                self.open(drawn, attempt, (job, task), expires_at, row);
+            }
+            Fact::Pending { drawn, of_iteration } => {
+                self.end(drawn.iteration);
+                let pending = Pending {
+                    architecture: drawn.architecture.to_owned(),
+                    epsilon: drawn.epsilon,
+                    round: row.round,
+                    of_iteration,
+                };
+                self.state.pending.insert(drawn.iteration, pending);
+            }
+            Fact::Reused { drawn, .. } => self.end(drawn.iteration),
+            Fact::Lost { drawn, .. } => self.lose_claim(drawn),
+            Fact::Result { drawn, .. } | Fact::Imported(drawn) => self.know(drawn, row),
+            Fact::Exhausted { epsilon } => self.tally(epsilon).exhausted = true,
+            Fact::Halted => {
+                self.state.halted = true;
+                self.state.open.values_mut().for_each(|open| open.was_halted = true);
+            }
+            Fact::Resumed => self.state.halted = false,
+            Fact::Void(iteration) => {
+                if let Some(iteration) = iteration {
+                    self.count_draw(iteration);
+                }
+            }
+        }
+        self.sum_up(row);
+    }
+
+    fn open(
+        &mut self,
+        drawn: Drawn<'_>,
+        attempt: u32,
+        (job, task): (&str, &str),
+        expires_at: Time,
+        row: &Row,
+    ) {
+        self.end(drawn.iteration);
+        for open in self.state.open.values_mut() {
+            if open.job == job && open.task == task {
+                open.is_newest_of_task = false;
+            }
+        }
+        let open = Open {
+            architecture: drawn.architecture.to_owned(),
+            epsilon: drawn.epsilon,
+            attempt,
+            round: row.round,
+            job: job.to_owned(),
+            task: task.to_owned(),
+            host: row.host.clone(),
+            claimed_at: row.time,
+            expires_at,
+            is_newest_of_task: true,
+            was_halted: false,
+        };
+        self.state.open.insert(drawn.iteration, open);
+    }
+
+    /// The iteration is no longer what it was.
+    fn end(&mut self, iteration: Iteration) {
+        self.count_draw(iteration);
+        self.state.open.remove(&iteration);
+        self.state.pending.remove(&iteration);
+        self.state.lost.remove(&iteration);
+    }
+
+    fn count_draw(&mut self, iteration: Iteration) {
+        self.state.next_iteration = self.state.next_iteration.max(iteration.next());
+    }
+
+    /// A claim that ends without a result counts as a loss, unless the search was halted after it had begun.
+    fn lose_claim(&mut self, drawn: Drawn<'_>) {
+        let open = self.state.open.remove(&drawn.iteration);
+        self.end(drawn.iteration);
+        let Some(open) = open.filter(|open| !self.known.contains_key(&open.architecture)) else {
+            return;
+        };
+        if !open.was_halted {
+            self.count_loss(&open.architecture);
+        }
+        let Open { architecture, epsilon, attempt, .. } = open;
+        self.state.lost.insert(drawn.iteration, LostClaim { architecture, epsilon, attempt });
+    }
+
+    fn count_loss(&mut self, architecture: &str) {
+        if !self.known.contains_key(architecture) {
+            *self.state.losses.entry(architecture.to_owned()).or_default() += 1;
+        }
+    }
+
+    fn know(&mut self, drawn: Drawn<'_>, row: &Row) {
+        self.end(drawn.iteration);
+        if self.known.contains_key(drawn.architecture) {
+            return;
+        }
+        let known = Known {
+            iteration: drawn.iteration,
+            epsilon: drawn.epsilon,
+            reward: row.reward,
+            best_validation_accuracy: row.best_validation_accuracy,
+        };
+        self.known.insert(drawn.architecture.to_owned(), known);
+        self.tally(drawn.epsilon).results += 1;
+        self.state.losses.remove(drawn.architecture);
+        self.state.lost.retain(|_, lost| lost.architecture != drawn.architecture);
+        self.compare_with_best(drawn, row);
+    }
+
+    fn compare_with_best(&mut self, drawn: Drawn<'_>, row: &Row) {
+        let state = &mut self.state;
+        state.newest_round_with_result = state.newest_round_with_result.max(row.round);
+        if let Some(accuracy) = row.best_validation_accuracy
+            && state.best.as_ref().is_none_or(|best| best.best_validation_accuracy < accuracy)
+        {
+            state.best = Some(Best {
+                iteration: drawn.iteration,
+                architecture: drawn.architecture.to_owned(),
+                best_validation_accuracy: accuracy,
+            });
+        }
+        if let Some(last) = row.last_validation_accuracy.filter(|_| row.event == Event::Trained) {
+            let at = state.last_accuracies.partition_point(|&greater| greater >= last);
+            state.last_accuracies.insert(at, last);
+            state.last_accuracies.truncate(KnowledgeState::ACCURACIES_KEPT);
+        }
+    }
+
+    fn sum_up(&mut self, row: &Row) {
+        *self.state.events.entry(row.event).or_default() += 1;
+        self.state.seconds.train += row.train_seconds.unwrap_or(0.0);
+        self.state.seconds.saved += row.saved_seconds.unwrap_or(0.0);
+        self.state.seconds.lost += row.lost_seconds.unwrap_or(0.0);
+    }
+
+    fn tally(&mut self, epsilon: f64) -> &mut EpsilonTally {
+        let tallies = &mut self.state.epsilons;
+        let index = tallies.iter().position(|tally| tally.epsilon == epsilon);
+        let index = index.unwrap_or_else(|| {
+            tallies.push(EpsilonTally { epsilon, results: 0, exhausted: false });
+            tallies.len() - 1
+        });
+        &mut tallies[index]
+    }
+}

@@ -1,0 +1,97 @@
+//! A row of the log as the rules see it: the columns that an event needs, present.
+
+use super::violation::Rule;
+use crate::storage::replay_event::CAME_TO_NOTHING;
+use crate::storage::replay_row::{Event, Iteration, Row};
+use crate::storage::time::Time;
+
+/// An iteration with its architecture and the epsilon at which that was drawn.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Drawn<'a> {
+    pub(super) iteration: Iteration,
+    pub(super) architecture: &'a str,
+    pub(super) epsilon: f64,
+}
+
+/// What a row says, its needed columns read.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Fact<'a> {
+    Claimed {
+        drawn: Drawn<'a>,
+        attempt: u32,
+        job: &'a str,
+        task: &'a str,
+        expires_at: Time,
+        /// Whether the attempt before counts as a loss.
+        counts_loss: bool,
+    },
+    Pending {
+        drawn: Drawn<'a>,
+        of_iteration: Iteration,
+    },
+    Reused {
+        drawn: Drawn<'a>,
+        of_iteration: Iteration,
+    },
+    Lost {
+        drawn: Drawn<'a>,
+        /// The attempt that was lost; `None` for an iteration that was never claimed.
+        attempt: Option<u32>,
+    },
+    /// The result of an attempt.
+    Result {
+        drawn: Drawn<'a>,
+        attempt: u32,
+    },
+    Imported(Drawn<'a>),
+    Exhausted {
+        epsilon: f64,
+    },
+    Halted,
+    Resumed,
+    Void(Option<Iteration>),
+}
+
+impl<'a> Fact<'a> {
+    /// Reads a row.
+    pub(super) fn of(row: &'a Row) -> Result<Self, Rule> {
+        let drawn = || {
+            Ok(Drawn {
+                iteration: need(row.iteration, "iteration")?,
+                architecture: need(row.architecture.as_deref(), "architecture")?,
+                epsilon: need(row.epsilon, "epsilon")?,
+            })
+        };
+        Ok(match row.event {
+            Event::Claimed => Self::Claimed {
+                drawn: drawn()?,
+                attempt: need(row.attempt, "attempt")?,
+                job: need(row.job.as_deref(), "job")?,
+                task: need(row.task.as_deref(), "task")?,
+                expires_at: need(row.expires_at, "expires_at")?,
+                counts_loss: row.reason.as_deref() == Some(CAME_TO_NOTHING),
+            },
+            Event::Pending => Self::Pending {
+                drawn: drawn()?,
+                of_iteration: need(row.of_iteration, "of_iteration")?,
+            },
+            Event::Reused => Self::Reused {
+                drawn: drawn()?,
+                of_iteration: need(row.of_iteration, "of_iteration")?,
+            },
+            Event::Lost => Self::Lost { drawn: drawn()?, attempt: row.attempt },
+            Event::Trained | Event::Stopped | Event::Failed | Event::OutOfMemory => {
+                Self::Result { drawn: drawn()?, attempt: need(row.attempt, "attempt")? }
+            }
+            Event::Imported => Self::Imported(drawn()?),
+            Event::Exhausted => Self::Exhausted { epsilon: need(row.epsilon, "epsilon")? },
+            Event::Halted => Self::Halted,
+            Event::Resumed => Self::Resumed,
+            Event::Void => Self::Void(row.iteration),
+        })
+    }
+}
+
+fn need<T>(value: Option<T>, column: &'static str) -> Result<T, Rule> {
+    value.ok_or(Rule::Missing(column))
+}

@@ -1,0 +1,207 @@
+//! Random schedules: tasks with two copies, late results, crashes and power cuts at any moment.
+
+use rand::Rng;
+use rand::seq::IndexedRandom;
+use rand_chacha::ChaCha8Rng;
+
+use super::world::{World, Write, attempt_of, claimant, schedule, time};
+use crate::seed::{Purpose, generator};
+use crate::storage::knowledge::{EarlierAttempt, Knowledge};
+use crate::storage::replay_event::Claimant;
+use crate::storage::replay_row::{Event, Row};
+
+const ARCHITECTURES: [&str; 6] = ["A", "B", "C", "D", "E", "F"];
+
+/// One copy of a task.
+struct Process {
+    by: Claimant,
+    claim: Option<Row>,
+    has_looked_back: bool,
+}
+
+struct Schedule {
+    world: World,
+    processes: Vec<Process>,
+    jobs: u32,
+    rng: ChaCha8Rng,
+    architectures: usize,
+}
+
+impl Schedule {
+    fn new(seed: u64) -> Self {
+        let mut rng = generator(seed, Purpose::Sample, 0, 0);
+        let wanted: Vec<u64> =
+            (0..rng.random_range(1..4)).map(|_| rng.random_range(1..4)).collect();
+        let architectures = rng.random_range(1..=ARCHITECTURES.len());
+        let world = World::new(schedule(&wanted));
+        Self { world, processes: Vec::new(), jobs: 0, rng, architectures }
+    }
+
+    fn choices(&mut self) -> Vec<&'static str> {
+        let draws = self.rng.random_range(1..12);
+        (0..draws).map(|_| ARCHITECTURES[self.rng.random_range(0..self.architectures)]).collect()
+    }
+
+    /// A write by a process that may crash in it; returns whether it did not.
+    fn write(&mut self, rows: &[Row]) -> bool {
+        let is_cut = !rows.is_empty() && self.rng.random_bool(0.15);
+        if is_cut {
+            let kept = self.rng.random_range(0..rows.len());
+            self.world.append(rows, Write::CutAfter(kept));
+        } else {
+            self.world.append(rows, Write::Whole);
+        }
+        !is_cut
+    }
+
+    fn step(&mut self) {
+        match self.rng.random_range(0..20) {
+            0 if self.processes.len() < 8 => {
+                self.jobs += 1;
+                for task in 0..self.rng.random_range(1..4) {
+                    let (job, task) = (self.jobs.to_string(), task.to_string());
+                    self.begin(claimant(&job, &task));
+                }
+            }
+            1 if !self.processes.is_empty() => {
+                let copied = self.rng.random_range(0..self.processes.len());
+                self.begin(self.processes[copied].by.clone());
+            }
+            2 | 3 => self.reduce(),
+            4 => {
+                let row = if self.world.knowledge.is_halted() {
+                    Row::resumed(time())
+                } else if self.rng.random_bool(0.2) {
+                    Row::halted(time())
+                } else {
+                    return;
+                };
+                self.write(&[row]);
+            }
+            _ if !self.processes.is_empty() => {
+                let index = self.rng.random_range(0..self.processes.len());
+                let process = self.processes.swap_remove(index);
+                self.go_on(process);
+            }
+            _ => {}
+        }
+    }
+
+    fn begin(&mut self, by: Claimant) {
+        self.processes.push(Process { by, claim: None, has_looked_back: false });
+    }
+
+    fn go_on(&mut self, mut process: Process) {
+        match process.claim.take() {
+            None => {
+                let earlier = [
+                    EarlierAttempt::AddedEpochs,
+                    EarlierAttempt::LeftOnSignal,
+                    EarlierAttempt::CameToNothing,
+                ];
+                let earlier = *earlier.choose(&mut self.rng).unwrap();
+                let taken_up = (!process.has_looked_back)
+                    .then(|| self.world.resume(&process.by, earlier))
+                    .flatten();
+                process.has_looked_back = true;
+                let rows = match taken_up {
+                    Some(rows) => rows,
+                    None => {
+                        let choices = self.choices();
+                        self.world.draw(&choices, &process.by)
+                    }
+                };
+                let is_alive = self.write(&rows);
+                process.claim = rows.last().filter(|row| row.event == Event::Claimed).cloned();
+                if is_alive && !rows.is_empty() {
+                    self.processes.push(process);
+                }
+            }
+            Some(claim) => match self.rng.random_range(0..10) {
+                // Killed; a requeue starts the task again.
+                0 | 1 => self.begin(process.by),
+                2 => {}
+                3 | 4 => {
+                    let rows = self.world.lose(attempt_of(&claim));
+                    if self.write(&rows) {
+                        self.world.check_mended();
+                        self.processes.push(process);
+                    }
+                }
+                _ => {
+                    let rows = self.world.record(&claim);
+                    if self.write(&rows) {
+                        self.world.check_mended();
+                        self.processes.push(process);
+                    }
+                }
+            },
+        }
+    }
+
+    /// A reducer loses some claims, too early for all it knows, and mends.
+    fn reduce(&mut self) {
+        let expired = self.world.knowledge.expired("2030-01-01T00:00:00Z".parse().unwrap());
+        for attempt in expired {
+            if self.rng.random_bool(0.3) {
+                let rows = self.world.lose(attempt);
+                if !self.write(&rows) {
+                    return;
+                }
+                self.world.check_mended();
+            }
+        }
+        let rows = self.world.knowledge.due_rows(Some(time()));
+        if self.write(&rows) {
+            self.world.check_mended();
+        }
+    }
+
+    /// All processes are gone; the reducer loses what is open.
+    fn end(&mut self) {
+        for attempt in self.world.knowledge.expired("2030-01-01T00:00:00Z".parse().unwrap()) {
+            self.world.append(&self.world.lose(attempt), Write::Whole);
+        }
+        self.world.append(&self.world.knowledge.due_rows(None), Write::Whole);
+        let state = self.world.knowledge.state();
+        assert!(state.open.is_empty() && state.pending.is_empty());
+    }
+
+    /// A view of any part of the log and the rest of its rows tell what the whole log tells.
+    fn check_view_plus_tail(&mut self) {
+        let at = self.rng.random_range(0..=self.world.log.len());
+        let mut knowledge = Knowledge::default();
+        self.world.log[..at].iter().for_each(|row| knowledge.apply(row).unwrap());
+        let yaml = serde_yaml::to_string(knowledge.state()).unwrap();
+        let state = serde_yaml::from_str(&yaml).unwrap();
+        let mut resumed = Knowledge::from_parts(knowledge.known().clone(), state);
+        self.world.log[at..].iter().for_each(|row| resumed.apply(row).unwrap());
+        assert_eq!(resumed, self.world.knowledge);
+    }
+}
+
+fn run(seed: u64) -> Vec<Row> {
+    let mut schedule = Schedule::new(seed);
+    for _ in 0..120 {
+        schedule.step();
+    }
+    schedule.world.check();
+    schedule.end();
+    schedule.world.check();
+    schedule.check_view_plus_tail();
+    schedule.world.log
+}
+
+#[test]
+fn no_schedule_breaks_the_rules() {
+    let seeds = std::env::var("METAQNN_SCHEDULES").map_or(1000, |number| number.parse().unwrap());
+    let mut events = std::collections::BTreeMap::new();
+    for seed in 0..seeds {
+        let log = std::panic::catch_unwind(|| run(seed));
+        let log = log.unwrap_or_else(|_| panic!("schedule {seed} breaks the rules"));
+        log.iter().for_each(|row| *events.entry(row.event).or_insert(0u32) += 1);
+    }
+    // The schedules reach what they are to check.
+    let reached = [Event::Pending, Event::Reused, Event::Lost, Event::Exhausted, Event::Halted];
+    assert!(reached.iter().all(|event| events[event] > 20), "{events:?}");
+}

@@ -1,0 +1,135 @@
+//! Whether locks on a path exclude other machines, as far as the mount options tell.
+//!
+//! An NFS mount with `nolock` or `local_lock`, or a Lustre mount with `localflock`, answers every
+//! lock and keeps it to itself: two machines would both hold the log. Such a mount is refused,
+//! unless only this machine works on the experiment.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::error::StorageError;
+
+/// Which machines work on an experiment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Nodes {
+    /// This one alone (`--single-node`).
+    Single,
+    /// Any.
+    Many,
+}
+
+/// Checks that locks on files at `path` exclude all machines that work on the experiment.
+///
+/// # Errors
+/// The file system is mounted with locks of this machine alone, and several machines may work on it.
+pub fn check_locks_of_mount(path: &Path, nodes: Nodes) -> Result<(), StorageError> {
+    let Ok(mounts) = fs::read_to_string("/proc/self/mountinfo") else { return Ok(()) };
+    let path = fs::canonicalize(path).map_err(StorageError::io("find", path))?;
+    match mount_of(&mounts, &path).and_then(|mount| mount.node_local_option().map(str::to_owned)) {
+        Some(option) if nodes == Nodes::Many => Err(StorageError::NodeLocalLocks { path, option }),
+        _ => Ok(()),
+    }
+}
+
+/// A line of `/proc/self/mountinfo`.
+#[derive(Debug, PartialEq, Eq)]
+struct Mount<'a> {
+    point: PathBuf,
+    /// Options of the mount, then those of the file system.
+    options: [&'a str; 2],
+}
+
+impl<'a> Mount<'a> {
+    /// `36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue` (proc(5)):
+    /// the fifth field is the mount point, any number of fields stands before the hyphen.
+    fn parse(line: &'a str) -> Option<Self> {
+        let (mount, file_system) = line.split_once(" - ")?;
+        let mut fields = mount.split(' ').skip(4);
+        let point = PathBuf::from(unescape(fields.next()?));
+        Some(Self { point, options: [fields.next()?, file_system.split(' ').nth(2)?] })
+    }
+
+    /// Returns the option that keeps locks to this machine, if there is one.
+    fn node_local_option(&self) -> Option<&'a str> {
+        let is_local = |option: &&str| {
+            matches!(*option, "nolock" | "localflock" | "local_lock=flock" | "local_lock=all")
+        };
+        self.options.iter().flat_map(|options| options.split(',')).find(is_local)
+    }
+}
+
+/// Returns the mount that a path lies on: the one with the longest mount point, and of equal ones
+/// the last, which hides the others.
+fn mount_of<'a>(mounts: &'a str, path: &Path) -> Option<Mount<'a>> {
+    let lying = mounts.lines().filter_map(Mount::parse);
+    lying
+        .filter(|mount| path.starts_with(&mount.point))
+        .max_by_key(|mount| mount.point.components().count())
+}
+
+/// The kernel writes space, tab, newline and backslash as three octal digits: `\040`.
+fn unescape(field: &str) -> String {
+    let mut plain = String::new();
+    let mut rest = field;
+    while let Some((before, after)) = rest.split_once('\\') {
+        plain.push_str(before);
+        match after.get(..3).and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+            Some(byte) if byte.is_ascii() => {
+                plain.push(char::from(byte));
+                rest = &after[3..];
+            }
+            _ => {
+                plain.push('\\');
+                rest = after;
+            }
+        }
+    }
+    plain + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const MOUNTS: &str = "\
+22 1 0:20 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
+30 22 0:40 / /mnt/a rw,relatime shared:20 - nfs4 srv:/a rw,vers=4.2,local_lock=none,addr=10.0.0.1
+31 22 0:41 / /mnt/b rw,relatime - nfs srv:/b rw,vers=3,nolock,local_lock=all,addr=10.0.0.1
+32 22 0:42 / /mnt/b/posix rw - nfs srv:/c rw,vers=3,local_lock=posix
+33 22 0:43 / /mnt/two\\040words rw - lustre mds@tcp:/scratch rw,localflock
+34 22 0:44 / /mnt/a rw - lustre mds@tcp:/home rw,flock
+";
+
+    fn option(path: &str) -> Option<&'static str> {
+        mount_of(MOUNTS, Path::new(path)).unwrap().node_local_option()
+    }
+
+    #[test]
+    fn locks_kept_to_one_machine_are_found() {
+        assert_eq!(option("/home/x"), None);
+        assert_eq!(option("/mnt/b/experiment"), Some("nolock"));
+        assert_eq!(option("/mnt/bc"), None);
+        assert_eq!(option("/mnt/b/posix/experiment"), None);
+        assert_eq!(option("/mnt/two words"), Some("localflock"));
+    }
+
+    #[test]
+    fn a_later_mount_hides_an_earlier_one() {
+        assert_eq!(mount_of(MOUNTS, Path::new("/mnt/a/x")).unwrap().options[1], "rw,flock");
+    }
+
+    #[test]
+    fn an_ordinary_folder_is_fine() {
+        let folder = tempfile::tempdir().unwrap();
+        check_locks_of_mount(folder.path(), Nodes::Many).unwrap();
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read(text in "[\\\\0-9a-z /,\n-]{0,80}") {
+            let _ = mount_of(&text, Path::new("/a/b"));
+            let _ = unescape(&text);
+        }
+    }
+}

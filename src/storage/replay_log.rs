@@ -1,0 +1,340 @@
+//! The replay log: the record of truth of an experiment, and its lock.
+//!
+//! One file, appended to and never renamed or replaced, locked itself: on NFS only the locked file
+//! is coherent between machines. [`ReplayLog`] reads, and needs no permission to write;
+//! [`WritableReplayLog`](super::WritableReplayLog) can also be locked exclusively, and only the
+//! [`ExclusiveGuard`](super::ExclusiveGuard), which lives as long as that lock is held, appends. A
+//! shared lock is never turned into an exclusive one: the borrow checker sees to it.
+//!
+//! Under the lock only the tail is read, so its cost does not grow with the log: what lies before
+//! is checked beforehand, by [`ReplayLog::cursor_at`].
+
+use std::fs::{self, File};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+
+use super::error::{RowError, StorageError};
+use super::experiment_dir::ExperimentDir;
+use super::knowledge::Knowledge;
+use super::lock::{self, Mode, Patience};
+use super::log_position::{LogCursor, LogPosition};
+use super::replay_csv::header;
+use super::replay_row::Row;
+use super::row_reader::RowReader;
+use super::torn;
+
+/// The log, opened for reading.
+#[derive(Debug)]
+pub struct ReplayLog {
+    pub(super) file: File,
+    pub(super) path: PathBuf,
+    pub(super) patience: Patience,
+}
+
+/// The rows after a cursor.
+#[derive(Debug, Clone)]
+pub struct Tail {
+    /// The rows.
+    pub rows: Vec<Row>,
+    /// Where they end.
+    pub cursor: LogCursor,
+    pub(super) path: PathBuf,
+}
+
+impl ReplayLog {
+    /// Opens the log of an experiment for reading.
+    ///
+    /// # Errors
+    /// The log cannot be opened, or does not begin as this program begins it.
+    pub fn open(experiment: &ExperimentDir) -> Result<Self, StorageError> {
+        Self::open_with(experiment, File::options().read(true))
+    }
+
+    pub(super) fn open_with(
+        experiment: &ExperimentDir,
+        options: &fs::OpenOptions,
+    ) -> Result<Self, StorageError> {
+        let path = experiment.replay_log();
+        let file = options.open(&path).map_err(StorageError::io("open", &path))?;
+        let log = Self { file, path, patience: Patience::default() };
+        let mut begin = vec![0; header().len()];
+        let read = read_up_to(&log.file, &mut begin, 0).map_err(log.io("read"))?;
+        match torn::foreign_header(&begin[..read]) {
+            None => Ok(log),
+            Some(how) => Err(log.changed(how)),
+        }
+    }
+
+    /// Sets how long to wait for the lock.
+    pub const fn set_patience(&mut self, patience: Patience) {
+        self.patience = patience;
+    }
+
+    /// Returns the cursor before the first row.
+    pub fn start(&self) -> LogCursor {
+        let mut cursor = LogCursor::origin();
+        cursor.advance(header().as_bytes(), 0);
+        cursor
+    }
+
+    /// Returns the cursor at a position that a view has kept, after checking that the log up to it
+    /// is what it was. Takes no lock: these bytes change no more.
+    ///
+    /// # Errors
+    /// They have changed.
+    pub fn cursor_at(&self, position: &LogPosition) -> Result<LogCursor, StorageError> {
+        if let Some(cursor) = self.check_up_to(position)? {
+            return Ok(cursor);
+        }
+        // What another machine has appended since we opened the file is certain to be seen only
+        // under the lock.
+        let guard = self.lock_shared()?;
+        let cursor = self.check_up_to(position)?;
+        drop(guard);
+        cursor.ok_or_else(|| self.changed("a view was made from other rows".to_owned()))
+    }
+
+    fn check_up_to(&self, position: &LogPosition) -> Result<Option<LogCursor>, StorageError> {
+        let mut cursor = LogCursor::origin();
+        let mut chunk = vec![0; 1 << 16];
+        while cursor.byte() < position.byte {
+            let left = usize::try_from(position.byte - cursor.byte()).unwrap_or(usize::MAX);
+            let wanted = left.min(chunk.len());
+            let read = read_up_to(&self.file, &mut chunk[..wanted], cursor.byte())
+                .map_err(self.io("read"))?;
+            if read == 0 {
+                return Ok(None);
+            }
+            cursor.advance(&chunk[..read], 0);
+        }
+        cursor.advance(&[], position.rows);
+        Ok((cursor.position() == *position).then_some(cursor))
+    }
+
+    /// Returns the rows after a cursor. An unfinished line at the end is left to the next writer.
+    ///
+    /// # Errors
+    /// The lock stayed taken, a row is damaged, or the log ends before the cursor.
+    pub fn read_from(&self, cursor: &LogCursor) -> Result<Tail, StorageError> {
+        let guard = self.lock_shared()?;
+        let end = self.file.metadata().map_err(self.io("read"))?.len();
+        let bytes = self.read_bytes(cursor, end)?;
+        drop(guard);
+        let whole = torn::end_of_whole_lines(&bytes).unwrap_or(0);
+        self.parse(&bytes[..whole], cursor)
+    }
+
+    fn lock_shared(&self) -> Result<SharedGuard<'_>, StorageError> {
+        lock::acquire(&self.file, &self.path, Mode::Shared, self.patience)?;
+        Ok(SharedGuard(self))
+    }
+
+    pub(super) fn read_bytes(&self, cursor: &LogCursor, end: u64) -> Result<Vec<u8>, StorageError> {
+        let Some(length) = end.checked_sub(cursor.byte()) else {
+            return Err(self.changed(format!(
+                "it ends at byte {end}, and was read up to byte {} before",
+                cursor.byte()
+            )));
+        };
+        let mut bytes = vec![0; usize::try_from(length).expect("a file fits into memory")];
+        let read = read_up_to(&self.file, &mut bytes, cursor.byte()).map_err(self.io("read"))?;
+        bytes.truncate(read);
+        Ok(bytes)
+    }
+
+    pub(super) fn parse(&self, bytes: &[u8], from: &LogCursor) -> Result<Tail, StorageError> {
+        let mut reader = RowReader::new(bytes);
+        let mut rows = Vec::new();
+        while let Some(row) = reader.next() {
+            rows.push(row.map_err(|error| {
+                // The first line is the header, and lines are counted from 1.
+                let line = from.rows() + rows.len() as u64 + 2;
+                match error {
+                    RowError::Foreign => self.changed(format!("line {line}: {error}")),
+                    source => StorageError::DamagedRow {
+                        path: self.path.clone(),
+                        line,
+                        byte: from.byte() + reader.byte() as u64,
+                        source,
+                    },
+                }
+            })?);
+        }
+        let mut cursor = from.clone();
+        cursor.advance(bytes, rows.len() as u64);
+        Ok(Tail { rows, cursor, path: self.path.clone() })
+    }
+
+    pub(super) fn io(&self, action: &'static str) -> impl FnOnce(io::Error) -> StorageError {
+        StorageError::io(action, &self.path)
+    }
+
+    pub(super) fn changed(&self, how: String) -> StorageError {
+        StorageError::Changed { path: self.path.clone(), how }
+    }
+}
+
+/// The shared lock.
+struct SharedGuard<'a>(&'a ReplayLog);
+
+impl Drop for SharedGuard<'_> {
+    fn drop(&mut self) {
+        lock::release(&self.0.file, &self.0.path);
+    }
+}
+
+impl Tail {
+    /// Takes the rows into what is known, and learns nothing from them.
+    ///
+    /// # Errors
+    /// A row breaks the rules of the log: names its line.
+    pub fn apply_to(&self, knowledge: &mut Knowledge) -> Result<(), StorageError> {
+        // The first line is the header, and lines are counted from 1.
+        let first_line = self.cursor.rows() - self.rows.len() as u64 + 2;
+        for (line, row) in (first_line..).zip(&self.rows) {
+            knowledge.apply(row).map_err(|violation| StorageError::RefusedRow {
+                path: self.path.clone(),
+                line,
+                source: violation.into(),
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// Fills the buffer from `at`, less of it where the file ends.
+fn read_up_to(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match file.read_at(&mut buffer[filled..], at + filled as u64) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::WritableReplayLog;
+    use crate::storage::replay_row::{Event, Iteration};
+    use std::path::Path;
+
+    /// An experiment whose log has three rows, each a draw of nothing.
+    fn experiment(folder: &Path) -> ExperimentDir {
+        let experiment =
+            ExperimentDir::create(&folder.join("search"), "format_version: 1\n").unwrap();
+        let mut log = WritableReplayLog::open(&experiment).unwrap();
+        log.lock_exclusive().unwrap().append(&[row(1), row(2), row(3)]).unwrap();
+        experiment
+    }
+
+    fn row(iteration: u64) -> Row {
+        Row { iteration: Some(Iteration(iteration)), ..Row::new(Event::Lost) }
+    }
+
+    fn message(error: StorageError) -> String {
+        let source = std::error::Error::source(&error).map(ToString::to_string);
+        [Some(error.to_string()), source].into_iter().flatten().collect::<Vec<_>>().join(": ")
+    }
+
+    #[test]
+    fn a_view_s_position_gives_the_rows_after_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let experiment = experiment(folder.path());
+        let log = ReplayLog::open(&experiment).unwrap();
+        let all = log.read_from(&log.start()).unwrap();
+        assert_eq!(all.rows, [row(1), row(2), row(3)]);
+        let position = all.cursor.position();
+        assert_eq!(position.byte, fs::metadata(experiment.replay_log()).unwrap().len());
+        let mut writer = WritableReplayLog::open(&experiment).unwrap();
+        writer.lock_exclusive().unwrap().append(&[row(4)]).unwrap();
+        let tail = log.read_from(&log.cursor_at(&position).unwrap()).unwrap();
+        assert_eq!((tail.rows, tail.cursor.rows()), (vec![row(4)], 4));
+        let whole = log.read_from(&log.start()).unwrap();
+        assert_eq!(whole.cursor.position(), tail.cursor.position());
+        assert_eq!(log.cursor_at(&tail.cursor.position()).unwrap().rows(), 4);
+    }
+
+    #[test]
+    fn a_log_that_is_not_what_a_view_saw_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let experiment = experiment(folder.path());
+        let log = ReplayLog::open(&experiment).unwrap();
+        let cursor = log.read_from(&log.start()).unwrap().cursor;
+        let position = cursor.position();
+        let text = fs::read_to_string(experiment.replay_log()).unwrap();
+        fs::write(experiment.replay_log(), text.replace("2,lost", "9,lost")).unwrap();
+        assert!(
+            message(log.cursor_at(&position).unwrap_err()).contains("changed by another program")
+        );
+        fs::write(experiment.replay_log(), &text[..text.len() - 5]).unwrap();
+        assert!(
+            message(log.cursor_at(&position).unwrap_err()).contains("changed by another program")
+        );
+        assert!(message(log.read_from(&cursor).unwrap_err()).contains("it ends at byte"));
+    }
+
+    #[test]
+    fn an_unfinished_last_line_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let experiment = experiment(folder.path());
+        let log = ReplayLog::open(&experiment).unwrap();
+        let text = fs::read_to_string(experiment.replay_log()).unwrap();
+        for rest in ["4,lost", "\0\0\0\0", "4,lo\0\n"] {
+            fs::write(experiment.replay_log(), text.clone() + rest).unwrap();
+            assert_eq!(log.read_from(&log.start()).unwrap().rows.len(), 3);
+        }
+    }
+
+    #[test]
+    fn a_damaged_row_is_named_by_line_and_byte() {
+        let folder = tempfile::tempdir().unwrap();
+        let experiment = experiment(folder.path());
+        let log = ReplayLog::open(&experiment).unwrap();
+        let text = fs::read_to_string(experiment.replay_log()).unwrap();
+        fs::write(experiment.replay_log(), text.replace("2,lost", "2,l\0st")).unwrap();
+        let at = text.find("2,lost").unwrap();
+        assert_eq!(
+            message(log.read_from(&log.start()).unwrap_err()),
+            format!(
+                "`{}` is damaged at line 3, byte {at} (put it back from a copy: only metaqnn writes it): \
+                 column `event` is unreadable: `l\0st`",
+                experiment.replay_log().display()
+            )
+        );
+        // A blanked row of the same length is read.
+        let line = text.lines().nth(2).unwrap();
+        let blanked = format!("{:width$}", "2,void,,", width = line.len());
+        fs::write(experiment.replay_log(), text.replace(line, &blanked)).unwrap();
+        let rows = log.read_from(&log.start()).unwrap().rows;
+        assert_eq!((rows[1].event, rows[1].iteration), (Event::Void, Some(Iteration(2))));
+        assert_eq!(rows[2], row(3));
+    }
+
+    #[test]
+    fn a_log_saved_by_a_spreadsheet_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let experiment = experiment(folder.path());
+        let text = fs::read_to_string(experiment.replay_log()).unwrap();
+        let quoted = text.replace("2,lost", "\"2\",lost");
+        let foreign = [
+            text.replace('\n', "\r\n"),
+            text.replace(',', ";"),
+            format!("\u{feff}{text}"),
+            text.replace("iteration,event", "\"iteration\",\"event\""),
+            quoted,
+            text.replace("2,lost", "2.0,lost").replace("event", "Event"),
+        ];
+        for text in foreign {
+            fs::write(experiment.replay_log(), &text).unwrap();
+            let read = ReplayLog::open(&experiment).and_then(|log| log.read_from(&log.start()));
+            let message = message(read.unwrap_err());
+            assert!(message.contains("was changed by another program"), "{message}");
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! The files by which a round is submitted once, whoever crashes where: `rounds/0007/plan.yaml`,
+//! `array.yaml` and `jobs.yaml`.
+//!
+//! Each is created once, complete, and never changed. Of several submitters the first to create a
+//! file decides what it says; the others are told, and go on with that. So a later submitter
+//! begins at the first file that is missing.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::error::StorageError;
+use super::experiment_dir::ExperimentDir;
+use super::publish::{self, Published};
+use super::time::Time;
+use super::yaml;
+use crate::q_learning::Epsilon;
+
+/// What a round is to do: written before anything is submitted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RoundPlan {
+    /// Number of the round, from 1.
+    pub round: u32,
+    /// The epsilon in force; `None` when the schedule is finished and the round only reduces.
+    pub epsilon: Option<Epsilon>,
+    /// Number of array tasks over all parts; 0 for a round that only waits for open claims and reduces.
+    pub array_size: u32,
+    /// Sizes of the arrays it is submitted as, each within the scheduler's limit.
+    pub parts: Vec<u32>,
+    /// Tasks that may run at the same time.
+    pub max_parallel: u32,
+    /// The last round of the chain; `None` when it goes on until the schedule is finished.
+    pub last_round: Option<u32>,
+    /// What a person asked in place of `slurm.array_size`, for the whole chain.
+    pub asked_array_size: Option<u32>,
+    /// What a person asked in place of `slurm.max_parallel`, for the whole chain.
+    pub asked_max_parallel: Option<u32>,
+    /// Further options for `sbatch`, for the whole chain.
+    pub sbatch_options: Vec<String>,
+    /// Not to begin before, for a round that waits for the end of open claims.
+    pub not_before: Option<Time>,
+    /// When the plan was made.
+    pub created_at: Time,
+    /// The machine it was made on.
+    pub host: String,
+}
+
+/// The arrays of a round, as the scheduler knows them: written while they are held.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RoundArray {
+    /// Job ids of the parts, in order; empty for a round without tasks.
+    pub array_jobs: Vec<String>,
+    /// Name of the jobs, which no other round of any experiment bears: held arrays that no file
+    /// names are found by it.
+    pub job_name: String,
+}
+
+/// The reduces of a round: written before its array is released.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RoundJobs {
+    /// Job id of the reduce.
+    pub reduce_job: String,
+    /// Job id of the second reduce, which runs when the first one fails.
+    pub second_reduce_job: Option<String>,
+}
+
+const PLAN: &str = "plan.yaml";
+const ARRAY: &str = "array.yaml";
+const JOBS: &str = "jobs.yaml";
+
+/// The folder of one round.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoundDir {
+    round: u32,
+    folder: PathBuf,
+}
+
+impl RoundDir {
+    /// Makes the folder of a round, unless it is there: the scheduler writes its logs into it, and
+    /// does not make it.
+    ///
+    /// # Errors
+    /// The folder cannot be made.
+    pub fn create(experiment: &ExperimentDir, round: u32) -> Result<Self, StorageError> {
+        let folder = experiment.round(round);
+        fs::create_dir_all(&folder).map_err(StorageError::io("create", &folder))?;
+        publish::sync_folder(&experiment.rounds())?;
+        Ok(Self { round, folder })
+    }
+
+    /// Returns the round with the greatest number, `None` when there was none yet. Its submission
+    /// may have come to an end at any file, the plan included.
+    ///
+    /// # Errors
+    /// The folder of the rounds cannot be listed.
+    pub fn newest(experiment: &ExperimentDir) -> Result<Option<Self>, StorageError> {
+        let newest = experiment.list_rounds()?.pop();
+        Ok(newest.map(|(round, folder)| Self { round, folder }))
+    }
+
+    /// Returns the number of the round.
+    pub const fn round(&self) -> u32 {
+        self.round
+    }
+
+    /// Returns the folder, for scripts and logs.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Reads the plan, `None` when there is none yet.
+    ///
+    /// # Errors
+    /// A file that is there and cannot be read.
+    pub fn plan(&self) -> Result<Option<RoundPlan>, StorageError> {
+        self.read(PLAN)
+    }
+
+    /// Reads the array, `None` when there is none yet.
+    ///
+    /// # Errors
+    /// A file that is there and cannot be read.
+    pub fn array(&self) -> Result<Option<RoundArray>, StorageError> {
+        self.read(ARRAY)
+    }
+
+    /// Reads the reduces, `None` when there are none yet.
+    ///
+    /// # Errors
+    /// A file that is there and cannot be read.
+    pub fn jobs(&self) -> Result<Option<RoundJobs>, StorageError> {
+        self.read(JOBS)
+    }
+
+    /// Creates the plan and returns what it says: this one, or that of whoever was first.
+    ///
+    /// # Errors
+    /// A file that cannot be written or read.
+    pub fn settle_plan(&self, plan: RoundPlan) -> Result<RoundPlan, StorageError> {
+        self.settle(PLAN, plan)
+    }
+
+    /// Creates the file of the array and returns what it says: this one, or that of whoever was first.
+    ///
+    /// # Errors
+    /// A file that cannot be written or read.
+    pub fn settle_array(&self, array: RoundArray) -> Result<RoundArray, StorageError> {
+        self.settle(ARRAY, array)
+    }
+
+    /// Creates the file of the reduces and returns what it says: these, or those of whoever was first.
+    ///
+    /// # Errors
+    /// A file that cannot be written or read.
+    pub fn settle_jobs(&self, jobs: RoundJobs) -> Result<RoundJobs, StorageError> {
+        self.settle(JOBS, jobs)
+    }
+
+    fn settle<T: Serialize + DeserializeOwned>(
+        &self,
+        name: &'static str,
+        value: T,
+    ) -> Result<T, StorageError> {
+        let path = self.folder.join(name);
+        match publish::file_once(&path, yaml::print(&value, &path)?.as_bytes())? {
+            Published::First => Ok(value),
+            Published::AlreadyThere => self
+                .read(name)?
+                .ok_or_else(|| StorageError::io("read", &path)(ErrorKind::NotFound.into())),
+        }
+    }
+
+    /// Lists the folder before it opens a file: one that another machine has created is seen so.
+    fn read<T: DeserializeOwned>(&self, name: &'static str) -> Result<Option<T>, StorageError> {
+        let found = publish::listing(&self.folder, |entry| (entry == name).then_some(()))?;
+        found.first().map(|(_, path)| yaml::read(path)).transpose()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn experiment() -> (tempfile::TempDir, ExperimentDir) {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("search");
+        let experiment = ExperimentDir::create(&root, "format_version: 1\n").unwrap();
+        (folder, experiment)
+    }
+
+    fn plan(host: &str) -> RoundPlan {
+        RoundPlan {
+            round: 7,
+            epsilon: Some(Epsilon::new(0.9).unwrap()),
+            array_size: 1500,
+            parts: vec![1000, 500],
+            max_parallel: 10,
+            last_round: None,
+            asked_array_size: None,
+            asked_max_parallel: None,
+            sbatch_options: vec!["--nice".to_owned()],
+            not_before: None,
+            created_at: "2026-03-01T12:00:00.250Z".parse().unwrap(),
+            host: host.to_owned(),
+        }
+    }
+
+    #[test]
+    fn the_first_to_write_decides_for_all() {
+        let (_folder, experiment) = experiment();
+        let round = RoundDir::create(&experiment, 7).unwrap();
+        assert_eq!(round.plan().unwrap(), None);
+        assert_eq!(round.settle_plan(plan("node1")).unwrap(), plan("node1"));
+        let again = RoundDir::create(&experiment, 7).unwrap();
+        assert_eq!(again.settle_plan(plan("node2")).unwrap(), plan("node1"));
+        assert_eq!(again.plan().unwrap(), Some(plan("node1")));
+        assert_eq!((again.array().unwrap(), again.jobs().unwrap()), (None, None));
+    }
+
+    #[test]
+    fn the_newest_round_is_the_greatest() {
+        let (_folder, experiment) = experiment();
+        assert_eq!(RoundDir::newest(&experiment).unwrap(), None);
+        for round in [9, 10_000, 10] {
+            RoundDir::create(&experiment, round).unwrap();
+        }
+        let newest = RoundDir::newest(&experiment).unwrap().unwrap();
+        assert_eq!((newest.round(), newest.plan().unwrap()), (10_000, None));
+    }
+
+    #[test]
+    fn a_person_can_read_the_files() {
+        let (_folder, experiment) = experiment();
+        let round = RoundDir::create(&experiment, 7).unwrap();
+        round.settle_plan(RoundPlan { array_size: 0, parts: vec![], ..plan("node1") }).unwrap();
+        let jobs = ["1002".to_owned(), "1003".to_owned()];
+        let array = RoundArray { array_jobs: jobs.to_vec(), job_name: "svhn.7".to_owned() };
+        assert_eq!(round.settle_array(array.clone()).unwrap(), array);
+        let [reduce_job, second] = jobs;
+        round.settle_jobs(RoundJobs { reduce_job, second_reduce_job: Some(second) }).unwrap();
+        let text = |name| fs::read_to_string(round.folder().join(name)).unwrap();
+        assert_eq!(
+            text("plan.yaml"),
+            "round: 7\nepsilon: 0.9\narray_size: 0\nparts: []\nmax_parallel: 10\nlast_round: null\n\
+             asked_array_size: null\nasked_max_parallel: null\nsbatch_options:\n- --nice\nnot_before: null\n\
+             created_at: 2026-03-01T12:00:00.250Z\nhost: node1\n"
+        );
+        assert_eq!(text("array.yaml"), "array_jobs:\n- '1002'\n- '1003'\njob_name: svhn.7\n");
+        assert_eq!(text("jobs.yaml"), "reduce_job: '1002'\nsecond_reduce_job: '1003'\n");
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+            let folder = tempfile::tempdir().unwrap();
+            let round = RoundDir { round: 1, folder: folder.path().to_owned() };
+            fs::write(folder.path().join(PLAN), bytes).unwrap();
+            prop_assert!(round.plan().is_err());
+        }
+    }
+}

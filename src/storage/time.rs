@@ -1,0 +1,76 @@
+//! Points in time as they stand in files: ISO 8601, UTC, milliseconds.
+
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::{Timestamp, Unit};
+use serde::{Deserialize, Serialize};
+
+/// A point in time, whole milliseconds, written `2026-03-01T12:00:00.250Z`.
+///
+/// Milliseconds always, so that a column of times has one width and sorts as text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Time(Timestamp);
+
+impl Time {
+    /// Returns the timestamp.
+    pub const fn timestamp(self) -> Timestamp {
+        self.0
+    }
+
+    /// Returns the seconds from `earlier` to this time; 0 when the clock went back meanwhile.
+    pub fn seconds_since(self, earlier: Self) -> f64 {
+        self.0.duration_since(earlier.0).as_secs_f64().max(0.0)
+    }
+}
+
+/// Rounds to the millisecond.
+impl From<Timestamp> for Time {
+    fn from(timestamp: Timestamp) -> Self {
+        // Fails only beyond the year 9999, where the value is kept as it is.
+        Self(timestamp.round(Unit::Millisecond).unwrap_or(timestamp))
+    }
+}
+
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.3}", self.0)
+    }
+}
+
+impl FromStr for Time {
+    type Err = jiff::Error;
+    fn from_str(text: &str) -> Result<Self, jiff::Error> {
+        text.parse::<Timestamp>().map(Self::from)
+    }
+}
+
+impl TryFrom<String> for Time {
+    type Error = jiff::Error;
+    fn try_from(text: String) -> Result<Self, jiff::Error> {
+        text.parse()
+    }
+}
+
+impl From<Time> for String {
+    fn from(time: Time) -> Self {
+        time.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_written_to_the_millisecond_in_utc() {
+        let time: Time = "2026-03-01T13:00:00.2504+01:00".parse().unwrap();
+        assert_eq!(time.to_string(), "2026-03-01T12:00:00.250Z");
+        assert_eq!(time.to_string().parse::<Time>().unwrap(), time);
+        let whole: Time = "2026-03-01T12:00:00Z".parse().unwrap();
+        assert_eq!(whole.to_string(), "2026-03-01T12:00:00.000Z");
+        assert_eq!(time.seconds_since(whole), 0.25);
+        assert_eq!(whole.seconds_since(time), 0.0);
+    }
+}

@@ -1,0 +1,382 @@
+//! A view: the replay log up to a row, digested.
+//!
+//! It is a pure function of [`ViewParams`] and the rows, so that a view and the rows after it say
+//! what the whole log says, and nobody has to read the whole log. Its files are the matter of
+//! [`super::view_files`].
+//!
+//! Reading the learned part costs more than all the rest, and a task that samples at epsilon 1
+//! never asks for it: it stays text until [`View::learner`] is called.
+
+use super::error::{RefusedRow, StorageError};
+use super::knowledge::Knowledge;
+use super::log_position::{LogCursor, LogPosition};
+use super::replay_log::Tail;
+use super::replay_row::{Iteration, Row};
+use super::view_files::StoredLearner;
+use crate::outcome::Accuracy;
+use crate::q_learning::{Learner, ValidQLearningParams};
+use crate::seed::{Purpose, generator};
+use crate::space::{Architecture, Space};
+
+/// What a view is a function of, besides the rows: parts of the frozen configuration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ViewParams {
+    /// The search space.
+    pub space: Space,
+    /// The constants of Q-learning.
+    pub q_learning: ValidQLearningParams,
+    /// The seed of the experiment.
+    pub seed: u64,
+}
+
+/// What is known and what is learned after some rows of the log.
+#[derive(Debug, Clone)]
+pub struct View {
+    params: ViewParams,
+    position: LogPosition,
+    rows: u64,
+    knowledge: Knowledge,
+    learned: Learned,
+}
+
+/// The learned part, as far as somebody has asked for it.
+#[derive(Debug, Clone)]
+enum Learned {
+    Learner(Box<Learner>),
+    /// What a view holds, and what came after it.
+    Stored(StoredLearner, Vec<Lesson>),
+}
+
+/// A row of the replay memory.
+#[derive(Debug, Clone, PartialEq)]
+struct Lesson {
+    iteration: Iteration,
+    architecture: Architecture,
+    reward: Accuracy,
+}
+
+impl Lesson {
+    /// Returns the lesson of a row that the rules of the log allow, if it is one of the replay memory.
+    fn of(row: &Row, space: &Space) -> Result<Option<Self>, RefusedRow> {
+        let Some((architecture, reward)) = row.memory() else { return Ok(None) };
+        Ok(Some(Self {
+            iteration: row.iteration.expect("by the rules a result and its reuse have one"),
+            architecture: space.parse(architecture)?,
+            reward: Accuracy::new(reward)?,
+        }))
+    }
+
+    /// The draws of a row of the memory depend on its iteration alone, not on who learns it when.
+    fn teach(&self, learner: &mut Learner, seed: u64) {
+        let mut rng = generator(seed, Purpose::Replay, self.iteration.0, 0);
+        learner.learn(&self.architecture, self.reward, &mut rng);
+    }
+}
+
+impl View {
+    /// Returns the view before the first row.
+    pub fn empty(params: ViewParams) -> Self {
+        let learner = Learner::new(params.q_learning.clone(), params.space.clone());
+        Self {
+            params,
+            position: LogCursor::start().position(),
+            rows: 0,
+            knowledge: Knowledge::default(),
+            learned: Learned::Learner(Box::new(learner)),
+        }
+    }
+
+    /// Returns the view that lies on disk.
+    pub(super) fn stored(
+        params: ViewParams,
+        position: LogPosition,
+        knowledge: Knowledge,
+        learner: StoredLearner,
+    ) -> Self {
+        let rows = position.rows;
+        Self { params, position, rows, knowledge, learned: Learned::Stored(learner, Vec::new()) }
+    }
+
+    /// Takes in the rows that follow in the log.
+    ///
+    /// # Errors
+    /// A row that the rules of the log or the search space do not allow: the log is damaged, and
+    /// this view is not to be used any more.
+    ///
+    /// # Panics
+    /// When the rows are not those after [`View::position`].
+    pub fn apply(&mut self, tail: &Tail) -> Result<(), StorageError> {
+        for row in &tail.rows {
+            self.apply_row(row).map_err(|source| StorageError::RefusedRow {
+                path: tail.path.clone(),
+                // The first line is the header, and lines are counted from 1.
+                line: self.rows + 2,
+                source,
+            })?;
+        }
+        self.move_to(tail.cursor.position());
+        Ok(())
+    }
+
+    /// Takes in one row, which may be one that is yet to be appended to the log: then the position
+    /// stays behind until [`View::move_to`].
+    ///
+    /// # Errors
+    /// Those of [`View::apply`].
+    pub fn apply_row(&mut self, row: &Row) -> Result<(), RefusedRow> {
+        self.knowledge.apply(row)?;
+        match (Lesson::of(row, &self.params.space)?, &mut self.learned) {
+            (None, _) => {}
+            (Some(lesson), Learned::Learner(learner)) => lesson.teach(learner, self.params.seed),
+            (Some(lesson), Learned::Stored(_, lessons)) => lessons.push(lesson),
+        }
+        self.rows += 1;
+        Ok(())
+    }
+
+    /// Says where in the log the rows taken in end.
+    ///
+    /// # Panics
+    /// When `end` has another number of rows before it.
+    pub fn move_to(&mut self, end: LogPosition) {
+        assert_eq!(end.rows, self.rows, "a position is that of the rows taken in");
+        self.position = end;
+    }
+
+    /// Returns where the rows that were read from the log end: where to read on.
+    pub const fn position(&self) -> &LogPosition {
+        &self.position
+    }
+
+    /// Returns the number of rows taken in.
+    pub const fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Returns what is known.
+    pub const fn knowledge(&self) -> &Knowledge {
+        &self.knowledge
+    }
+
+    /// Returns what the view is a function of, besides the rows.
+    pub const fn params(&self) -> &ViewParams {
+        &self.params
+    }
+
+    /// Returns what is learned: the Q-table and the replay memory. The first call may have to read
+    /// it from the text of a view and to learn the rows that came after.
+    ///
+    /// # Errors
+    /// A view whose learned part is none of the search space.
+    pub fn learner(&mut self) -> Result<&Learner, StorageError> {
+        if let Learned::Stored(stored, lessons) = &self.learned {
+            let mut learner = stored.read(&self.params)?;
+            for lesson in lessons {
+                lesson.teach(&mut learner, self.params.seed);
+            }
+            self.learned = Learned::Learner(Box::new(learner));
+        }
+        match &self.learned {
+            Learned::Learner(learner) => Ok(learner),
+            Learned::Stored(..) => unreachable!("it was read just now"),
+        }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::q_learning::{Epsilon, QLearningParams, QTable, sample_trajectory};
+    use crate::space::{ImageShape, SpaceParams};
+    use crate::storage::knowledge::Record;
+    use crate::storage::replay_event::{Claimant, CurveSummary, Training};
+    use crate::storage::replay_row::{Attempt, Event};
+    use crate::storage::time::Time;
+    use proptest::prelude::*;
+    use rand::Rng;
+    use rand::seq::IteratorRandom;
+
+    /// A space so small that architectures are met again, and few enough updates to be quick.
+    pub(in super::super) fn params() -> ViewParams {
+        let image = ImageShape { size: 8, channels: 1, classes: 2 };
+        let space = SpaceParams {
+            max_layers: 2,
+            filters: vec![8],
+            fc_widths: vec![4],
+            ..SpaceParams::default()
+        };
+        let q_learning = QLearningParams { replay_size: 5, ..QLearningParams::default() };
+        ViewParams {
+            space: space.check(image).unwrap(),
+            q_learning: q_learning.check().unwrap(),
+            seed: 7,
+        }
+    }
+
+    fn time() -> Time {
+        "2026-03-01T12:00:00Z".parse().unwrap()
+    }
+
+    fn claimant(task: usize) -> Claimant {
+        Claimant {
+            round: Some(1),
+            view: None,
+            device: None,
+            host: "node1".to_owned(),
+            job: "77".to_owned(),
+            task: task.to_string(),
+            time: time(),
+            expires_at: "2026-03-02T12:00:00Z".parse().unwrap(),
+        }
+    }
+
+    fn result(claim: &Row, rng: &mut impl Rng) -> Row {
+        let training = Training {
+            parameters: 1,
+            macs: 1,
+            layers: 1,
+            learning_rate: None,
+            restarts: 0,
+            train_seconds: 0.1,
+            lost_seconds: 0.0,
+            time: time(),
+        };
+        if rng.random_range(0..5) == 0 {
+            return Row { reward: None, event: Event::OutOfMemory, ..claim.clone() };
+        }
+        let best = Accuracy::new(rng.random()).unwrap();
+        let curve = CurveSummary { best, best_epoch: 1, last: best, epochs: 1 };
+        Row::trained(claim, &training, curve, None, best.value())
+    }
+
+    /// Returns a log of random draws, results and losses.
+    pub(in super::super) fn random_log(seed: u64, steps: usize) -> Vec<Row> {
+        let mut rng = generator(seed, Purpose::Sample, 0, 0);
+        let table = QTable::new(params().space, 0.5);
+        let (mut knowledge, mut log) = (Knowledge::default(), Vec::<Row>::new());
+        for step in 0..steps {
+            let open = knowledge.state().open.iter().choose(&mut rng);
+            let open = open.map(|(&iteration, open)| Attempt { iteration, number: open.attempt });
+            let rows = match (rng.random_range(0..4), open) {
+                (0, Some(attempt)) => knowledge.lose(attempt, "crashed", None, time()),
+                (1, Some(attempt)) => {
+                    let is_claim = |row: &&Row| {
+                        row.event == Event::Claimed && row.iteration == Some(attempt.iteration)
+                    };
+                    let claim = log.iter().find(is_claim).unwrap();
+                    match knowledge.record(&result(claim, &mut rng)).unwrap() {
+                        Record::Append(rows) | Record::AlreadyKnown { due: rows, .. } => rows,
+                    }
+                }
+                _ => {
+                    let architecture = sample_trajectory(&table, Epsilon::RANDOM, &mut rng);
+                    let architecture = architecture.to_string();
+                    vec![knowledge.draw(&architecture, Epsilon::RANDOM, &claimant(step))]
+                }
+            };
+            for row in rows {
+                knowledge.apply(&row).unwrap();
+                log.push(row);
+            }
+        }
+        log
+    }
+
+    /// Returns the rows of a log that a view has not taken in.
+    pub(in super::super) fn tail_of(log: &[Row], view: &View) -> Tail {
+        let mut cursor = LogCursor::start();
+        for row in log {
+            cursor.advance(&row.to_line().unwrap(), 1);
+        }
+        Tail { rows: log[view.rows() as usize..].to_vec(), cursor, path: "replay.csv".into() }
+    }
+
+    pub(in super::super) fn view_of(log: &[Row]) -> View {
+        let mut view = View::empty(params());
+        view.apply(&tail_of(log, &view)).unwrap();
+        view
+    }
+
+    #[test]
+    fn every_kind_of_row_occurs_in_the_random_logs() {
+        let log = random_log(1, 200);
+        for event in
+            [Event::Claimed, Event::Trained, Event::OutOfMemory, Event::Lost, Event::Reused]
+        {
+            assert!(log.iter().any(|row| row.event == event), "{event}");
+        }
+        let without_reward = |row: &Row| row.event == Event::Reused && row.reward.is_none();
+        assert!(log.iter().any(without_reward));
+    }
+
+    #[test]
+    fn results_and_reused_rows_with_a_reward_are_learned_from_in_log_order() {
+        let log = random_log(2, 60);
+        let mut view = view_of(&log);
+        let rewards: Vec<f64> =
+            view.learner().unwrap().memory().rows().map(|row| row.reward().value()).collect();
+        let expected: Vec<f64> =
+            log.iter().filter_map(|row| row.memory()).map(|(_, reward)| reward).collect();
+        assert!(!rewards.is_empty());
+        assert_eq!(rewards, expected);
+    }
+
+    #[test]
+    fn each_row_is_learned_with_the_generator_of_its_iteration() {
+        let log = random_log(3, 60);
+        let ViewParams { space, q_learning, seed } = params();
+        let mut learner = Learner::new(q_learning, space.clone());
+        for row in &log {
+            if let Some((architecture, reward)) = row.memory() {
+                let architecture = space.parse(architecture).unwrap();
+                let iteration = row.iteration.unwrap().0;
+                let mut rng = generator(seed, Purpose::Replay, iteration, 0);
+                learner.learn(&architecture, Accuracy::new(reward).unwrap(), &mut rng);
+            }
+        }
+        assert!(view_of(&log).learner().unwrap().q_table() == learner.q_table());
+    }
+
+    #[test]
+    fn a_row_that_is_yet_to_be_appended_leaves_the_position_behind() {
+        let log = random_log(4, 10);
+        let mut view = view_of(&log[..5]);
+        view.apply_row(&log[5]).unwrap();
+        assert_eq!((view.rows(), view.position().rows), (6, 5));
+        let position = tail_of(&log[..6], &view).cursor.position();
+        view.move_to(position.clone());
+        assert_eq!(view.position(), &position);
+    }
+
+    #[test]
+    fn a_row_that_cannot_be_right_is_named() {
+        let log = random_log(5, 10);
+        let mut view = view_of(&log[..3]);
+        let repeated = [&log[..3], &log[..1]].concat();
+        let error = view.apply(&tail_of(&repeated, &view)).unwrap_err();
+        // After the header and three rows.
+        assert!(error.to_string().contains("`replay.csv` is damaged at line 5"));
+
+        let claim = Knowledge::default().draw("[C(9,3,1), SM(2)]", Epsilon::RANDOM, &claimant(0));
+        let mut view = view_of(std::slice::from_ref(&claim));
+        let failed = |reward| Row { reward: Some(reward), event: Event::Failed, ..claim.clone() };
+        assert!(matches!(view.apply_row(&failed(0.5)), Err(RefusedRow::Architecture(_))));
+
+        let claim = Knowledge::default().draw("[SM(2)]", Epsilon::RANDOM, &claimant(0));
+        let mut view = view_of(std::slice::from_ref(&claim));
+        let failed = Row { reward: Some(86.0), event: Event::Failed, ..claim };
+        assert!(matches!(view.apply_row(&failed), Err(RefusedRow::Reward(_))));
+    }
+
+    proptest! {
+        #[test]
+        fn when_the_learner_is_asked_for_changes_nothing(seed in 0u64..1000, asked in 0usize..30) {
+            let log = random_log(seed, 30);
+            let mut view = view_of(&log[..asked.min(log.len())]);
+            view.learner().unwrap();
+            view.apply(&tail_of(&log, &view)).unwrap();
+            let mut whole = view_of(&log);
+            prop_assert!(view.learner().unwrap().q_table() == whole.learner().unwrap().q_table());
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! The one place of storage that sees `serde_yaml`, which is archived: a successor goes in here.
+
+use std::fs;
+use std::path::Path;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::error::StorageError;
+
+/// Reads a YAML file.
+///
+/// # Errors
+/// The file cannot be read, or is not a `T`.
+pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T, StorageError> {
+    parse(&fs::read(path).map_err(StorageError::io("read", path))?, path)
+}
+
+/// Reads the bytes of a YAML file.
+///
+/// # Errors
+/// They are not a `T`; `path` says which file they are from.
+pub fn parse<T: DeserializeOwned>(bytes: &[u8], path: &Path) -> Result<T, StorageError> {
+    serde_yaml::from_slice(bytes)
+        .map_err(|source| StorageError::Yaml { path: path.to_owned(), source })
+}
+
+/// Returns a value as YAML.
+///
+/// # Errors
+/// The value has a form that YAML lacks; `path` says which file it was for.
+pub fn print<T: Serialize>(value: &T, path: &Path) -> Result<String, StorageError> {
+    serde_yaml::to_string(value)
+        .map_err(|source| StorageError::Yaml { path: path.to_owned(), source })
+}
