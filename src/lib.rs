@@ -5,6 +5,7 @@ pub mod dataset;
 pub mod outcome;
 pub mod predictor;
 pub mod q_learning;
+pub mod report;
 pub mod seed;
 pub mod slurm;
 pub mod space;

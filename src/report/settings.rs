@@ -1,0 +1,91 @@
+//! What the configuration says of a search, and where the search stands.
+
+use serde::Serialize;
+
+/// Who trained the networks. Everything a synthetic trainer's accuracies enter is marked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TrainedBy {
+    /// `metaqnn-torch`.
+    Torch,
+    /// A program that the configuration names.
+    Command,
+    /// Nobody: the learning curves are made up.
+    Synthetic,
+}
+
+impl TrainedBy {
+    pub(super) const WORDS: &[&str] = &["torch", "command", "synthetic"];
+
+    /// Returns the trainer's word in the configuration.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Torch => "torch",
+            Self::Command => "command",
+            Self::Synthetic => "synthetic",
+        }
+    }
+}
+
+/// One step of the epsilon schedule.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EpsilonStage {
+    /// Share of random actions, in [0, 1].
+    pub epsilon: f64,
+    /// Number of distinct architectures that are to get a result at this epsilon.
+    pub wanted: u64,
+    /// Whether the epsilon was closed because nothing new could be drawn.
+    pub exhausted: bool,
+}
+
+/// What the configuration says of a search.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SearchSettings {
+    /// Name of the experiment.
+    pub experiment: String,
+    /// Who trains.
+    pub trainer: TrainedBy,
+    /// Epochs of a full training.
+    pub epochs: u32,
+    /// The epsilon schedule, in order.
+    pub schedule: Vec<EpsilonStage>,
+}
+
+/// Where a search stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Condition {
+    /// Not finished, and nothing is known to stand in its way.
+    Active,
+    /// Halted by a person.
+    Halted,
+    /// Every epsilon has its architectures or is exhausted, and nothing is open.
+    Finished,
+    /// Not finished, and no round is queued or running.
+    ChainBroken,
+}
+
+impl Condition {
+    /// Returns the condition in words for people.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Halted => "halted",
+            Self::Finished => "finished",
+            Self::ChainBroken => "chain broken",
+        }
+    }
+}
+
+/// What the caller alone can know of a search's progress.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SearchState {
+    /// Where the search stands.
+    pub condition: Condition,
+    /// The newest round, from 1; `None` before the first and for a search without rounds.
+    pub round: Option<u32>,
+    /// The epsilon in force; `None` when the schedule is finished.
+    pub epsilon: Option<f64>,
+    /// Sentences a person should read: what is wrong and what to do.
+    pub notices: Vec<String>,
+}

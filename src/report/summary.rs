@@ -1,0 +1,176 @@
+//! The search in numbers.
+
+use jiff::Timestamp;
+use serde::{Serialize, Serializer};
+
+use super::architectures::{ArchitectureRecord, ranking};
+use super::counts::{Ledger, Mean, StatusCounts};
+use super::epsilons::EpsilonSummary;
+use super::records::IterationRecord;
+use super::settings::{Condition, SearchSettings, SearchState, TrainedBy};
+
+/// The best architecture so far.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Best {
+    /// The architecture with its dropout marks.
+    pub architecture: String,
+    /// Its iteration.
+    pub iteration: u64,
+    /// Its greatest validation accuracy, in [0, 1].
+    pub best_validation_accuracy: f64,
+    /// Weights and biases.
+    pub parameters: Option<u64>,
+    /// Number of layers, the softmax not counted.
+    pub layers: Option<u32>,
+    /// The epsilon at which it was sampled.
+    pub epsilon: Option<f64>,
+}
+
+/// The search in numbers: what `status --json` prints. Field names are stable.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Summary {
+    /// Name of the experiment.
+    pub experiment: String,
+    /// Who trains; the accuracies of a `synthetic` trainer are made up.
+    pub trainer: TrainedBy,
+    /// Where the search stands.
+    pub condition: Condition,
+    /// The newest round.
+    pub round: Option<u32>,
+    /// The epsilon in force.
+    pub epsilon: Option<f64>,
+    /// Iterations begun.
+    pub iterations: u64,
+    /// What became of them.
+    pub counts: StatusCounts,
+    /// Architectures the schedule wants.
+    pub wanted: u64,
+    /// Architectures that have a result.
+    pub results: u64,
+    /// Architectures that are still to get one.
+    pub left: u64,
+    /// The best architecture so far.
+    pub best: Option<Best>,
+    /// Each epsilon.
+    pub epsilons: Vec<EpsilonSummary>,
+    /// Seconds of training.
+    pub seconds: Ledger,
+    /// Seconds of training that are left, at the mean of the results so far.
+    pub estimated_train_seconds_left: Option<f64>,
+    /// Whether a network was trained on something else than a CPU.
+    pub uses_accelerator: bool,
+    /// When the first attempt began.
+    #[serde(serialize_with = "in_utc")]
+    pub started_at: Option<Timestamp>,
+    /// When the newest row was written.
+    #[serde(serialize_with = "in_utc")]
+    pub last_event_at: Option<Timestamp>,
+    /// What is wrong and what to do.
+    pub notices: Vec<String>,
+}
+
+impl Summary {
+    /// Sums a search up.
+    pub fn new(
+        settings: &SearchSettings,
+        state: &SearchState,
+        iterations: &[IterationRecord],
+    ) -> Self {
+        let epsilons = EpsilonSummary::of_each(settings, iterations);
+        let (mut counts, mut seconds) = (StatusCounts::default(), Ledger::default());
+        let mut seconds_of_results = Mean::default();
+        for record in iterations {
+            counts.add(record.status);
+            seconds.add(record);
+            if record.status.is_result() {
+                seconds_of_results.add(record.train_seconds);
+            }
+        }
+        let left = epsilons.iter().map(EpsilonSummary::left).sum();
+        let architectures = ArchitectureRecord::gather(iterations);
+        Self {
+            experiment: settings.experiment.clone(),
+            trainer: settings.trainer,
+            condition: state.condition,
+            round: state.round,
+            epsilon: state.epsilon,
+            iterations: iterations.len() as u64,
+            results: counts.results(),
+            counts,
+            wanted: settings.schedule.iter().map(|stage| stage.wanted).sum(),
+            left,
+            best: ranking(&architectures, 1).first().and_then(Best::of),
+            epsilons,
+            seconds,
+            estimated_train_seconds_left: seconds_of_results.value().map(|mean| mean * left as f64),
+            uses_accelerator: iterations
+                .iter()
+                .filter_map(|record| record.device.as_deref())
+                .any(|device| !device.starts_with("cpu")),
+            started_at: iterations.iter().filter_map(|record| record.started_at).min(),
+            last_event_at: iterations.iter().filter_map(|record| record.time).max(),
+            notices: state.notices.clone(),
+        }
+    }
+}
+
+impl Best {
+    fn of(record: &ArchitectureRecord) -> Option<Self> {
+        let deciding = record.deciding;
+        Some(Self {
+            architecture: record.architecture.to_owned(),
+            iteration: deciding.iteration,
+            best_validation_accuracy: deciding.best_validation_accuracy?,
+            parameters: deciding.parameters,
+            layers: deciding.layers,
+            epsilon: deciding.epsilon,
+        })
+    }
+}
+
+/// Writes a time in ISO 8601, UTC, milliseconds.
+pub(super) fn utc(time: Timestamp) -> String {
+    format!("{time:.3}")
+}
+
+fn in_utc<S: Serializer>(time: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
+    time.map(utc).serialize(serializer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::golden::assert_golden;
+    use super::super::sample;
+    use super::*;
+
+    fn of_sample() -> Summary {
+        let settings = sample::settings(TrainedBy::Torch);
+        Summary::new(&settings, &sample::state(), &sample::iterations())
+    }
+
+    #[test]
+    fn what_is_left_is_what_the_open_epsilons_want() {
+        let mut settings = sample::settings(TrainedBy::Torch);
+        let left = |settings: &SearchSettings| {
+            Summary::new(settings, &sample::state(), &sample::iterations()).left
+        };
+        // 5 - 4 at epsilon 1, 2 - 2 at 0.5, 4 - 0 at 0.1.
+        assert_eq!(left(&settings), 5);
+        settings.schedule[2].exhausted = true;
+        assert_eq!(left(&settings), 1);
+        settings.schedule[0].wanted = 3;
+        assert_eq!(left(&settings), 0);
+    }
+
+    #[test]
+    fn the_time_left_is_what_results_took() {
+        // Results 1, 2, 3 and 8 took 360.5 + 360.5 + 90 + 120 seconds: 232.75 each, 5 are left.
+        assert_eq!(of_sample().estimated_train_seconds_left, Some(5.0 * 232.75));
+    }
+
+    #[test]
+    fn the_names_in_json_are_the_accepted_ones() {
+        let json = serde_json::to_string_pretty(&of_sample()).unwrap();
+        assert_golden("report/status.json", &(json + "\n"));
+    }
+}

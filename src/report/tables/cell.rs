@@ -1,0 +1,137 @@
+//! How a value is written into a cell.
+
+use jiff::Timestamp;
+
+use super::super::summary::utc;
+use super::text::safe;
+
+/// What stands in one cell.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Cell {
+    /// Nothing: not known, or does not apply.
+    Missing,
+    /// A whole number.
+    Integer(u64),
+    /// A finite number.
+    Number(f64),
+    /// A truth value.
+    Boolean(bool),
+    /// A point in time.
+    Time(Timestamp),
+    /// A word of ours.
+    Word(&'static str),
+    /// Text of ours whose beginning no spreadsheet changes: architectures, names of columns.
+    Verbatim(String),
+    /// Text of anybody.
+    FreeText(String),
+}
+
+impl Cell {
+    /// Writes the cell, before quoting.
+    pub(super) fn text(&self) -> String {
+        match self {
+            Self::Missing => String::new(),
+            Self::Integer(value) => value.to_string(),
+            Self::Number(value) => number(*value),
+            Self::Boolean(value) => value.to_string(),
+            Self::Time(time) => utc(*time),
+            Self::Word(word) => (*word).to_owned(),
+            Self::Verbatim(text) => text.clone(),
+            Self::FreeText(text) => safe(text),
+        }
+    }
+}
+
+/// Writes at most 15 significant digits and 20 decimals, never an exponent: as much as a
+/// spreadsheet keeps and shows (measured with LibreOffice), so that a table that passes through
+/// one holds the same numbers. The replay log has all 17 digits.
+fn number(value: f64) -> String {
+    let kept: f64 = format!("{value:.14e}").parse().expect("what is printed of a float is a float");
+    let plain = format!("{kept}");
+    let decimals = plain.split_once('.').map_or(0, |(_, decimals)| decimals.len());
+    let plain = if decimals > MOST_DECIMALS {
+        format!("{kept:.MOST_DECIMALS$}").trim_end_matches('0').trim_end_matches('.').to_owned()
+    } else {
+        plain
+    };
+    if plain == "-0" { "0".to_owned() } else { plain }
+}
+
+const MOST_DECIMALS: usize = 20;
+
+impl From<u64> for Cell {
+    fn from(value: u64) -> Self {
+        Self::Integer(value)
+    }
+}
+
+impl From<u32> for Cell {
+    fn from(value: u32) -> Self {
+        Self::Integer(value.into())
+    }
+}
+
+/// What is not finite, such as the loss of a network that diverged, is missing.
+impl From<f64> for Cell {
+    fn from(value: f64) -> Self {
+        if value.is_finite() { Self::Number(value) } else { Self::Missing }
+    }
+}
+
+impl From<bool> for Cell {
+    fn from(value: bool) -> Self {
+        Self::Boolean(value)
+    }
+}
+
+impl From<Timestamp> for Cell {
+    fn from(value: Timestamp) -> Self {
+        Self::Time(value)
+    }
+}
+
+impl From<&'static str> for Cell {
+    fn from(value: &'static str) -> Self {
+        Self::Word(value)
+    }
+}
+
+impl<T: Into<Self>> From<Option<T>> for Cell {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::Missing, Into::into)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_at_most_fifteen_digits_and_no_exponent() {
+        let text = |value: f64| Cell::from(value).text();
+        assert_eq!(text(0.1 + 0.2), "0.3");
+        assert_eq!(text(2.0 / 3.0), "0.666666666666667");
+        assert_eq!(text(1.0), "1");
+        assert_eq!(text(-0.25), "-0.25");
+        assert_eq!(text(-0.0), "0");
+        assert_eq!(text(0.0000256), "0.0000256");
+        assert_eq!(text(1.5e-7), "0.00000015");
+        assert_eq!(text(-1.234_567_890_123_45e-10), "-0.00000000012345678901");
+        assert_eq!(text(-1e-30), "0");
+        assert_eq!(text(123_456_789_012_345.0), "123456789012345");
+        assert_eq!(text(1e20), "100000000000000000000");
+    }
+
+    #[test]
+    fn what_is_not_finite_is_missing() {
+        assert_eq!(Cell::from(f64::NAN).text(), "");
+        assert_eq!(Cell::from(Some(f64::INFINITY)).text(), "");
+        assert_eq!(Cell::from(None::<u64>).text(), "");
+    }
+
+    #[test]
+    fn times_are_in_utc_with_milliseconds() {
+        let time: Timestamp = "2026-03-01T13:00:00.2504+01:00".parse().unwrap();
+        assert_eq!(Cell::from(time).text(), "2026-03-01T12:00:00.250Z");
+    }
+}

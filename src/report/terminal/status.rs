@@ -1,0 +1,198 @@
+//! What `status` shows.
+
+use super::super::epsilons::EpsilonSummary;
+use super::super::records::Status;
+use super::super::settings::TrainedBy;
+use super::super::summary::{Best, Summary};
+use super::{Colour, MADE_UP, WIDTH, accuracy, hanging, known, rounded, short, text_of, wrapped};
+
+/// Returns what `status` shows: lines of at most 80 columns, unless a single word is longer.
+pub fn status(summary: &Summary, colour: Colour) -> String {
+    let headline = wrapped(&headline(summary), WIDTH);
+    let mut lines: Vec<String> = headline.iter().map(|line| colour.bold(line)).collect();
+    if summary.trainer == TrainedBy::Synthetic {
+        lines.push(colour.warning(MADE_UP));
+    }
+    lines.push(String::new());
+    lines.extend(entry("results", &results(summary)));
+    lines.extend(entry("iterations", &iterations(summary)));
+    lines.extend(entry(hours_label(summary), &hours_used(summary)));
+    lines.extend(entry("left", &left(summary)));
+    lines.extend(entry("best", &summary.best.as_ref().map_or("none yet".to_owned(), best)));
+    lines.push(String::new());
+    lines.push(
+        colour.bold("epsilon  progress                results  wanted  mean reward  best accuracy"),
+    );
+    lines.extend(summary.epsilons.iter().map(epsilon_line));
+    for notice in &summary.notices {
+        lines.push(String::new());
+        lines.extend(wrapped(notice, WIDTH).iter().map(|line| colour.warning(line)));
+    }
+    text_of(&lines)
+}
+
+fn headline(summary: &Summary) -> String {
+    let mut facts = vec![summary.condition.words().to_owned()];
+    facts.extend(summary.round.map(|round| format!("round {round}")));
+    facts.extend(summary.epsilon.map(|epsilon| format!("epsilon {}", rounded(epsilon))));
+    format!("{}: {}", summary.experiment, facts.join(", "))
+}
+
+fn results(summary: &Summary) -> String {
+    let of = |status| summary.counts.of(status);
+    let mut parts = vec![
+        format!("{} trained", of(Status::Trained)),
+        format!("{} stopped", of(Status::Stopped)),
+        format!("{} failed", of(Status::Failed)),
+        format!("{} out of memory", of(Status::OutOfMemory)),
+    ];
+    if of(Status::Imported) > 0 {
+        parts.push(format!("{} imported", of(Status::Imported)));
+    }
+    format!("{} of {}: {}", summary.results, summary.wanted, parts.join(", "))
+}
+
+fn iterations(summary: &Summary) -> String {
+    let of = |status| summary.counts.of(status);
+    format!(
+        "{}: {} in flight, {} waiting, {} reused, {} lost",
+        summary.iterations,
+        of(Status::Claimed),
+        of(Status::Pending),
+        of(Status::Reused),
+        of(Status::Lost) + of(Status::Void),
+    )
+}
+
+/// Hours of training are hours of one GPU each, if there is a GPU.
+const fn hours_label(summary: &Summary) -> &'static str {
+    if summary.uses_accelerator { "GPU-hours" } else { "hours" }
+}
+
+fn hours_used(summary: &Summary) -> String {
+    let seconds = summary.seconds;
+    format!(
+        "{} used, {} saved by stopping, {} lost",
+        hours(seconds.train_seconds),
+        hours(seconds.saved_seconds),
+        hours(seconds.lost_seconds)
+    )
+}
+
+fn left(summary: &Summary) -> String {
+    match summary.estimated_train_seconds_left {
+        Some(seconds) if summary.left > 0 => {
+            let label = hours_label(summary);
+            format!("{} results, about {} {label}", summary.left, hours(seconds))
+        }
+        _ => format!("{} results", summary.left),
+    }
+}
+
+fn best(best: &Best) -> String {
+    let mut facts = vec![format!("iteration {}", best.iteration)];
+    facts.extend(best.epsilon.map(|epsilon| format!("epsilon {}", rounded(epsilon))));
+    facts.extend(best.layers.map(|layers| format!("{layers} layers")));
+    facts.extend(best.parameters.map(|parameters| format!("{} parameters", short(parameters))));
+    let accuracy = accuracy(Some(best.best_validation_accuracy));
+    format!("{accuracy} ({}): {}", facts.join(", "), best.architecture)
+}
+
+fn epsilon_line(epsilon: &EpsilonSummary) -> String {
+    let note = if epsilon.exhausted { "  exhausted" } else { "" };
+    format!(
+        "{:>7}  {}  {:>9}  {:>6}  {:>11}  {:>13}{note}",
+        rounded(epsilon.epsilon),
+        progress(epsilon),
+        epsilon.results,
+        known(epsilon.wanted),
+        accuracy(epsilon.mean_reward),
+        accuracy(epsilon.best_validation_accuracy),
+    )
+}
+
+const BAR: u64 = 20;
+
+fn progress(epsilon: &EpsilonSummary) -> String {
+    let wanted = epsilon.wanted.unwrap_or(epsilon.results).max(1);
+    let done = (epsilon.results.min(wanted) * BAR / wanted) as usize;
+    format!("{}{}", "#".repeat(done), ".".repeat(BAR as usize - done))
+}
+
+fn hours(seconds: f64) -> String {
+    format!("{:.2}", seconds / 3600.0)
+}
+
+/// A label with its text beside it.
+fn entry(label: &str, text: &str) -> Vec<String> {
+    hanging(&format!("{label:<10}  "), text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::golden::assert_golden;
+    use super::super::super::records::IterationRecord;
+    use super::super::super::sample;
+    use super::super::super::settings::{SearchSettings, SearchState};
+    use super::*;
+    use proptest::prelude::*;
+
+    fn summary(trainer: TrainedBy) -> Summary {
+        let state = SearchState {
+            notices: vec![
+                "The chain is broken: no job of round 2 is queued or running (run `metaqnn \
+                 submit` to go on)"
+                    .into(),
+            ],
+            ..sample::state()
+        };
+        Summary::new(&sample::settings(trainer), &state, &sample::iterations())
+    }
+
+    #[test]
+    fn the_status_is_the_accepted_one() {
+        assert_golden("report/status.txt", &status(&summary(TrainedBy::Torch), Colour::Plain));
+    }
+
+    #[test]
+    fn a_synthetic_trainer_is_named() {
+        assert!(!status(&summary(TrainedBy::Torch), Colour::Plain).contains(MADE_UP));
+        assert!(status(&summary(TrainedBy::Synthetic), Colour::Plain).contains(MADE_UP));
+    }
+
+    #[test]
+    fn colour_adds_nothing_but_escape_sequences() {
+        let summary = summary(TrainedBy::Synthetic);
+        let coloured = status(&summary, Colour::Ansi);
+        let plain = ["\u{1b}[1m", "\u{1b}[33m", "\u{1b}[0m"]
+            .iter()
+            .fold(coloured.clone(), |text, code| text.replace(code, ""));
+        assert_ne!(coloured, plain);
+        assert_eq!(plain, status(&summary, Colour::Plain));
+    }
+
+    proptest! {
+        #[test]
+        fn every_line_fits_the_terminal(
+            name in "[a-z_]{1,60}",
+            layers in prop::collection::vec("C\\([0-9]{1,3},[0-9],1\\)", 1..20),
+            parameters in 0..100_000_000_000u64,
+            epsilon in 0.0..=1.0f64,
+        ) {
+            let settings = SearchSettings {
+                experiment: name,
+                ..sample::settings(TrainedBy::Synthetic)
+            };
+            let iterations = [IterationRecord {
+                architecture: Some(format!("[{}]", layers.join(", "))),
+                best_validation_accuracy: Some(epsilon),
+                parameters: Some(parameters),
+                layers: Some(18),
+                epsilon: Some(epsilon),
+                ..IterationRecord::new(u64::from(u32::MAX), Status::Trained)
+            }];
+            let text = status(&Summary::new(&settings, &sample::state(), &iterations), Colour::Plain);
+            prop_assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{}", text);
+        }
+    }
+}
