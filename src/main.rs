@@ -1,2 +1,5 @@
 //! The program `metaqnn`.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    metaqnn::cli::run()
+}

@@ -1,1 +1,20 @@
-//! The tests of the commands.
+//! One binary of tests: each runs the program `metaqnn` on an experiment of its own.
+
+mod config; // every key, checks, the shipped files
+mod contention; // many tasks at once
+mod export; // files of the published program, and back
+mod floors; // the forbidden doors between the rooms
+mod init; // what is refused before any work is done
+mod interruption; // killed between any two writes
+mod learning; // Q-learning on synthetic rewards
+mod reduce; // learning, again and again
+mod run; // a whole search on one machine
+mod slurm_real; // sbatch for real, where there is a Slurm
+mod space; // the search space
+mod spreadsheets; // the rules of the tables
+mod status; // how far a search is
+mod submit; // a round handed to a scheduler of our own
+mod support;
+mod torch; // metaqnn-torch, where it was built
+mod train; // one task
+mod trainer_program; // a trainer of ten lines

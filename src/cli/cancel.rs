@@ -1,0 +1,27 @@
+//! `metaqnn cancel`: end a chain.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::exit_code::ExitStatus;
+use super::printer::Printer;
+use crate::ops::{Experiment, submit};
+
+/// End a search on the cluster: no new claim, no next round; what is recorded stays
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  \
+    metaqnn cancel DIR      `metaqnn submit DIR` goes on later")]
+pub struct CancelArgs {
+    /// The experiment directory
+    dir: PathBuf,
+}
+
+/// Runs the command.
+pub fn run(args: CancelArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
+    let experiment = Experiment::open(&args.dir)?;
+    for line in submit::cancel(&experiment)? {
+        printer.note(&line);
+    }
+    Ok(ExitStatus::Done)
+}

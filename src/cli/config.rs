@@ -1,0 +1,42 @@
+//! `metaqnn config`: every key, and a check of a file.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Args;
+
+use super::exit_code::ExitStatus;
+use super::printer::Printer;
+use crate::config::{DEFAULTS, ExperimentConfig, Setting, load};
+
+/// Show every key of a configuration with its default, or check a file
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    metaqnn config --defaults > mine.yaml\n  \
+    metaqnn config --check mine.yaml")]
+#[command(group = clap::ArgGroup::new("what").required(true))]
+pub struct ConfigArgs {
+    /// Print every key with its default and a comment
+    #[arg(long, group = "what")]
+    defaults: bool,
+    /// Check a configuration without looking at its data, and print it with every default filled in
+    #[arg(long, group = "what", value_name = "FILE")]
+    check: Option<PathBuf>,
+    /// Replace a value of the configuration
+    #[arg(long = "set", value_name = "PATH=VALUE", requires = "check")]
+    settings: Vec<Setting>,
+}
+
+/// Runs the command.
+pub fn run(args: ConfigArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
+    match args.check {
+        None => printer.result(DEFAULTS)?,
+        Some(path) => {
+            let config = load(&path, &args.settings)
+                .and_then(ExperimentConfig::check)
+                .with_context(|| format!("`{}`", path.display()))?;
+            printer.result(&config.to_yaml()?)?;
+        }
+    }
+    Ok(ExitStatus::Done)
+}

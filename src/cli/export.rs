@@ -1,0 +1,28 @@
+//! `metaqnn export`: files that the published program reads.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::exit_code::ExitStatus;
+use super::printer::Printer;
+use crate::ops::{Experiment, reference};
+
+/// Write `replay_database.csv` and `q_values.csv` as the published program would
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  metaqnn export DIR /tmp/reference")]
+pub struct ExportArgs {
+    /// The experiment directory
+    dir: PathBuf,
+    /// The folder to write into; made when missing
+    target: PathBuf,
+}
+
+/// Runs the command.
+pub fn run(args: ExportArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
+    let experiment = Experiment::open(&args.dir)?;
+    for path in reference::export(&experiment, &args.target)? {
+        printer.note(&format!("wrote `{}`", path.display()));
+    }
+    Ok(ExitStatus::Done)
+}

@@ -1,0 +1,46 @@
+//! `metaqnn import`: results of the published program.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::exit_code::ExitStatus;
+use super::printer::Printer;
+use crate::ops::{Experiment, reference};
+
+/// Take over the results of the published program into a fresh experiment
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  \
+    metaqnn init configs/svhn.yaml DIR --set training.trainer=synthetic\n  \
+    metaqnn import DIR replay_database.csv\n  \
+    metaqnn reduce DIR          learns from the imported rows")]
+pub struct ImportArgs {
+    /// The experiment directory, without any event
+    dir: PathBuf,
+    /// A `replay_database.csv`, or a folder that holds one and may hold a `q_values.csv`
+    source: PathBuf,
+    /// Print the counts as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Rows that were set aside and are shown to a person.
+const SHOWN: usize = 5;
+
+/// Runs the command.
+pub fn run(args: ImportArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
+    let experiment = Experiment::open(&args.dir)?;
+    let imported = reference::import(&experiment, &args.source)?;
+    for problem in imported.set_aside_rows.iter().take(SHOWN) {
+        printer.note(&format!("set aside: {problem}"));
+    }
+    if let Some(more) = imported.set_aside_rows.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+        printer.note(&format!("set aside: {more} more rows (`--json` lists them all)"));
+    }
+    printer.result(&if args.json {
+        serde_json::to_string(&imported)?
+    } else {
+        imported.to_string()
+    })?;
+    Ok(ExitStatus::Done)
+}

@@ -1,0 +1,37 @@
+//! `metaqnn init`: a configuration becomes an experiment directory.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::exit_code::ExitStatus;
+use super::printer::Printer;
+use crate::config::Setting;
+use crate::ops;
+
+/// Check a configuration and its data, and make the experiment directory
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    metaqnn init configs/cifar10.yaml /scratch/me/cifar10\n  \
+    metaqnn init configs/svhn.yaml svhn-2 --set experiment.seed=2 --set data.path=/data/svhn")]
+pub struct InitArgs {
+    /// The configuration
+    config: PathBuf,
+    /// The experiment directory to make; it must not exist, or be empty
+    dir: PathBuf,
+    /// Replace a value of the configuration
+    #[arg(long = "set", value_name = "PATH=VALUE")]
+    settings: Vec<Setting>,
+}
+
+/// Runs the command.
+pub fn run(args: InitArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
+    let config = ops::init::load(&args.config, &args.settings)?;
+    let experiment = ops::init::init(config, &args.dir)?;
+    printer.note(&format!(
+        "made the experiment `{}`; next: `metaqnn submit {0}` on a cluster, or `metaqnn run {1} {0}` here",
+        experiment.dir().root().display(),
+        args.config.display(),
+    ));
+    Ok(ExitStatus::Done)
+}

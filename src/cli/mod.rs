@@ -1,0 +1,111 @@
+//! The command line: words in, words out.
+//!
+//! Each command is a file here that turns arguments into options and calls the operation of the
+//! same name in `ops`. Results go to stdout, everything else to stderr (see `printer`); the
+//! exit code follows from the type of the error (see `exit_code`).
+
+mod cancel;
+mod completions;
+mod config;
+mod exit_code;
+mod export;
+mod import;
+mod init;
+mod printer;
+mod progress;
+mod reduce;
+mod run;
+mod space;
+mod status;
+mod submit;
+mod train;
+
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use printer::{Printer, Verbosity};
+
+/// Finds convolutional networks for an image-classification data set, on one machine or as Slurm jobs.
+#[derive(Debug, Parser)]
+#[command(
+    name = "metaqnn",
+    version,
+    after_help = "Try it:\n  \
+        metaqnn run configs/quickstart.yaml          a whole search on this machine\n  \
+        metaqnn init configs/cluster.yaml DIR        prepare a search for a cluster\n  \
+        metaqnn submit DIR                           submit it to Slurm, to the end\n  \
+        metaqnn status DIR                           see how far it is\n\n\
+        Exit codes: 0 done; 1 a bug; 2 usage or configuration; 3 damaged data;\n\
+        4 the environment (lock, disk, GPU, scheduler); 75 try again (requeue me)."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    global: Global,
+}
+
+#[derive(Debug, Args)]
+struct Global {
+    /// Say less: only results and errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+    /// Say more; twice for even more
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Init(init::InitArgs),
+    Run(run::RunArgs),
+    Submit(submit::SubmitArgs),
+    Cancel(cancel::CancelArgs),
+    Status(status::StatusArgs),
+    Train(train::TrainArgs),
+    Reduce(reduce::ReduceArgs),
+    Space(space::SpaceArgs),
+    Import(import::ImportArgs),
+    Export(export::ExportArgs),
+    Config(config::ConfigArgs),
+    Completions(completions::CompletionsArgs),
+}
+
+/// Parses the arguments of the process, runs the command, and reports its error if it has one.
+pub fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // Clap prints help to stdout and usage errors to stderr, with codes 0 and 2.
+        Err(error) => error.exit(),
+    };
+    let verbosity = Verbosity::new(cli.global.quiet, cli.global.verbose);
+    verbosity.start_logging();
+    let printer = Printer::new(verbosity);
+    // A panic is a bug: it gets its own code, and the message that the default hook has printed.
+    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| match cli.command {
+        Command::Init(args) => init::run(args, &printer),
+        Command::Run(args) => run::run(args, &printer),
+        Command::Submit(args) => submit::run(args, &printer),
+        Command::Cancel(args) => cancel::run(args, &printer),
+        Command::Status(args) => status::run(args, &printer),
+        Command::Train(args) => train::run(args, &printer),
+        Command::Reduce(args) => reduce::run(args, &printer),
+        Command::Space(args) => space::run(args, &printer),
+        Command::Import(args) => import::run(args, &printer),
+        Command::Export(args) => export::run(args, &printer),
+        Command::Config(args) => config::run(args, &printer),
+        Command::Completions(args) => completions::run(&args, &printer),
+    }));
+    match result {
+        Ok(Ok(code)) => code.into(),
+        Ok(Err(error)) => {
+            let code = exit_code::ExitStatus::of(&error);
+            if code != exit_code::ExitStatus::Done {
+                printer.error(&error);
+            }
+            code.into()
+        }
+        Err(_) => exit_code::ExitStatus::Bug.into(),
+    }
+}

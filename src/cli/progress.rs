@@ -1,0 +1,163 @@
+//! Progress for people: bars on a terminal, one line an epoch in a file.
+
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use super::printer::Printer;
+use crate::config::ValidConfig;
+use crate::ops::TrainEvent;
+
+/// Shows what tasks tell.
+pub struct Progress<'a> {
+    printer: &'a Printer,
+    bars: Option<Bars>,
+    /// Epochs of a whole training.
+    epochs: u32,
+    best: Option<f64>,
+}
+
+/// One bar for the search, when there is one, and one for each worker.
+struct Bars {
+    search: Option<ProgressBar>,
+    workers: Vec<ProgressBar>,
+}
+
+impl<'a> Progress<'a> {
+    /// Makes the progress of one task.
+    pub fn of_task(printer: &'a Printer, config: &ValidConfig) -> Self {
+        Self::new(printer, config, 1, None)
+    }
+
+    /// Makes the progress of a whole search by several workers.
+    pub fn of_search(printer: &'a Printer, config: &ValidConfig, workers: u32) -> Self {
+        let wanted = config.schedule.stages().iter().map(|stage| stage.architectures).sum();
+        Self::new(printer, config, workers, Some(wanted))
+    }
+
+    fn new(printer: &'a Printer, config: &ValidConfig, workers: u32, wanted: Option<u64>) -> Self {
+        let bars = printer.may_redraw().then(|| Bars::new(workers, wanted));
+        Self { printer, bars, epochs: config.recipe.recipe().epochs, best: None }
+    }
+
+    /// Tells how many architectures have results already, when a search goes on.
+    pub fn start_at(&self, results: u64) {
+        if let Some(search) = self.bars.as_ref().and_then(|bars| bars.search.as_ref()) {
+            search.set_position(results);
+            search.reset_eta();
+        }
+    }
+
+    /// Shows one event of a worker.
+    ///
+    /// # Errors
+    /// None; the signature is that of the other receivers of events.
+    pub fn show(&mut self, worker: usize, event: &TrainEvent) -> anyhow::Result<()> {
+        if let TrainEvent::Recorded { reward: Some(reward), .. } = event {
+            self.best = Some(self.best.map_or(*reward, |best: f64| best.max(*reward)));
+        }
+        match &self.bars {
+            Some(bars) => bars.show(worker, event, self.best),
+            None => {
+                if let Some(line) = self.line(event) {
+                    self.printer.note(&line);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Clears the bars.
+    pub fn finish(&self) {
+        if let Some(bars) = &self.bars {
+            bars.workers.iter().chain(&bars.search).for_each(ProgressBar::finish_and_clear);
+        }
+    }
+
+    fn line(&self, event: &TrainEvent) -> Option<String> {
+        Some(match event {
+            TrainEvent::Claimed { iteration, attempt, epsilon, architecture, .. } => {
+                let again =
+                    if *attempt > 1 { format!(" (attempt {attempt})") } else { String::new() };
+                format!("iteration {iteration}{again}, epsilon {epsilon}: {architecture}")
+            }
+            TrainEvent::Epoch { iteration, epoch, start, validation_accuracy, seconds, .. } => {
+                let start = if *start > 1 { format!(" of start {start}") } else { String::new() };
+                let seconds = seconds.map_or(String::new(), |seconds| format!(", {seconds:.1} s"));
+                format!(
+                    "iteration {iteration}, epoch {epoch}/{}{start}: validation accuracy {validation_accuracy:.4}{seconds}",
+                    self.epochs
+                )
+            }
+            TrainEvent::Recorded { iteration, outcome, reward, .. } => {
+                let reward = reward.map_or(String::new(), |reward| format!(", reward {reward:.4}"));
+                format!("iteration {iteration}: {outcome}{reward}")
+            }
+            TrainEvent::Superseded { iteration } => {
+                format!(
+                    "iteration {iteration}: another copy of this task was first; its result stands"
+                )
+            }
+            TrainEvent::Lost { iteration, reason } => {
+                format!("iteration {iteration}: lost ({reason})")
+            }
+            TrainEvent::Halted => "the search is halted: `metaqnn submit` goes on".into(),
+            TrainEvent::Nothing { finished: true } => "the epsilon schedule is finished".into(),
+            TrainEvent::Nothing { finished: false } => {
+                "nothing to claim: others train what is left".into()
+            }
+            TrainEvent::Reused { .. } => return None,
+        })
+    }
+}
+
+impl Bars {
+    fn new(workers: u32, wanted: Option<u64>) -> Self {
+        let all = MultiProgress::new();
+        let search = wanted.map(|wanted| {
+            let template = "search  [{bar:28}] {pos}/{len} networks, {eta} left {msg}";
+            let bar = all.add(ProgressBar::new(wanted)).with_style(style(template));
+            bar.enable_steady_tick(Duration::from_secs(1));
+            bar
+        });
+        let worker = |_| {
+            let template = "network [{bar:28}] {pos}/{len} epochs, {eta} left {wide_msg}";
+            all.add(ProgressBar::new(1)).with_style(style(template))
+        };
+        Self { search, workers: (0..workers).map(worker).collect() }
+    }
+
+    fn show(&self, worker: usize, event: &TrainEvent, best: Option<f64>) {
+        let bar = &self.workers[worker];
+        match event {
+            TrainEvent::Claimed { iteration, epochs, architecture, .. } => {
+                bar.set_length(u64::from(*epochs));
+                bar.set_position(0);
+                bar.reset_eta();
+                bar.set_message(format!("#{iteration} {architecture}"));
+            }
+            TrainEvent::Epoch { iteration, epoch, validation_accuracy, .. } => {
+                bar.set_position(u64::from(*epoch));
+                bar.set_message(format!("#{iteration} accuracy {validation_accuracy:.4}"));
+            }
+            TrainEvent::Recorded { .. } => {
+                if let Some(search) = &self.search {
+                    search.inc(1);
+                    search.set_message(
+                        best.map_or(String::new(), |best| format!("(best {best:.4})")),
+                    );
+                }
+            }
+            TrainEvent::Lost { iteration, reason } => {
+                bar.println(format!("iteration {iteration}: lost ({reason})"))
+            }
+            _ => {}
+        }
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template)
+        .expect("the template is well formed")
+        .progress_chars("=> ")
+}

@@ -1,0 +1,49 @@
+//! `metaqnn reduce`: learn from what the tasks recorded.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::exit_code::ExitStatus;
+use super::printer::Printer;
+use crate::ops::Experiment;
+use crate::ops::reduce::{self, ReduceOptions, Tables};
+
+/// Learn from new results: Q-updates, a new view, the tables
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    metaqnn reduce DIR\n  \
+    metaqnn reduce DIR --after 123456     the array job 123456 has ended: its open claims are lost\n  \
+    metaqnn reduce DIR --rebuild          learn everything again and compare")]
+pub struct ReduceArgs {
+    /// The experiment directory
+    dir: PathBuf,
+    /// Lose the open claims of this array job, which has ended
+    #[arg(long, value_name = "JOB", conflicts_with = "rebuild")]
+    after: Option<String>,
+    /// Do so for the jobs of round N, then submit round N+1 (what the rendered script asks for)
+    #[arg(long, value_name = "N", conflicts_with_all = ["after", "rebuild"])]
+    round: Option<u32>,
+    /// Learn from nothing and compare with the newest view; appends and publishes nothing
+    #[arg(long)]
+    rebuild: bool,
+}
+
+/// Runs the command.
+pub fn run(args: ReduceArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
+    let experiment = Experiment::open(&args.dir)?;
+    if args.rebuild {
+        let rows = reduce::rebuild(&experiment)?;
+        printer.result(&format!("the newest view equals what {rows} rows of the log say"))?;
+        return Ok(ExitStatus::Done);
+    }
+    let options = ReduceOptions { after: args.after, round: args.round, tables: Tables::Write };
+    let done = reduce::reduce(&experiment, &options)?;
+    printer.note(&done.to_string());
+    if let Some(round) = args.round {
+        crate::ops::submit::after_round(&experiment, round)?
+            .iter()
+            .for_each(|line| printer.note(line));
+    }
+    Ok(ExitStatus::Done)
+}

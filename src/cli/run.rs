@@ -1,0 +1,57 @@
+//! `metaqnn run`: the whole search on this machine.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::exit_code::ExitStatus;
+use super::printer::Printer;
+use super::progress::Progress;
+use crate::config::Setting;
+use crate::ops::run::{RunOptions, run as run_search};
+use crate::ops::{init, status};
+
+/// Run a whole search on this machine: sample, train, learn, to the end of the epsilon schedule
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    metaqnn run configs/quickstart.yaml\n  \
+    metaqnn run configs/mnist.yaml /scratch/me/mnist --workers 2\n\n\
+    Interrupt it at any time (Ctrl-C); the same command goes on where it was.")]
+pub struct RunArgs {
+    /// The configuration
+    config: PathBuf,
+    /// The experiment directory, `./<experiment.name>` if not given; made when missing, continued when the configuration is equal
+    dir: Option<PathBuf>,
+    /// How many networks are trained at the same time
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=4096), value_name = "N")]
+    workers: u32,
+    /// Replace a value of the configuration
+    #[arg(long = "set", value_name = "PATH=VALUE")]
+    settings: Vec<Setting>,
+    /// How many architectures the final table shows
+    #[arg(long, default_value_t = 10, value_name = "N")]
+    top: usize,
+    /// Print the final state as one JSON object instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+pub fn run(args: RunArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
+    let config = init::load(&args.config, &args.settings)?;
+    let dir = args.dir.unwrap_or_else(|| PathBuf::from(&config.experiment().name));
+    let experiment = init::open_or_init(config, &dir)?;
+    let mut progress = Progress::of_search(printer, experiment.config(), args.workers);
+    progress.start_at(status::status(&experiment)?.results);
+    let options = RunOptions { workers: args.workers };
+    run_search(&experiment, options, &mut |worker, event| progress.show(worker, event))?;
+    progress.finish();
+    if args.json {
+        printer.result(&serde_json::to_string(&status::status(&experiment)?)?)?;
+    } else {
+        printer.result(&status::ranked(&experiment, args.top, printer.colour())?)?;
+        printer
+            .note(&format!("tables for a spreadsheet: `{}`", experiment.dir().tables().display()));
+    }
+    Ok(ExitStatus::Done)
+}

@@ -1,0 +1,54 @@
+//! `metaqnn status`: how far a search is.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::exit_code::ExitStatus;
+use super::printer::Printer;
+use crate::ops::{Experiment, status};
+use crate::report::terminal;
+
+/// Show how far a search is: rounds, epsilon, networks, best so far, GPU-hours, what is left
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    metaqnn status DIR\n  \
+    metaqnn status DIR --watch\n  \
+    metaqnn status DIR --json")]
+pub struct StatusArgs {
+    /// The experiment directory
+    dir: PathBuf,
+    /// One JSON object: times in UTC, durations in seconds
+    #[arg(long)]
+    json: bool,
+    /// Show it again every SECONDS, until interrupted
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "10", value_parser = clap::value_parser!(u64).range(1..))]
+    watch: Option<u64>,
+}
+
+/// Runs the command.
+pub fn run(args: StatusArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
+    loop {
+        let experiment = Experiment::open(&args.dir)?;
+        let status = status::status(&experiment)?;
+        let text = if args.json {
+            serde_json::to_string(&status)?
+        } else {
+            terminal::status(&status, printer.colour())
+        };
+        match args.watch {
+            None => {
+                printer.result(&text)?;
+                return Ok(ExitStatus::Done);
+            }
+            Some(seconds) => {
+                // Home and clear, on a terminal only: a file gets one block after the other.
+                let clear =
+                    if printer.stdout_is_terminal() && !args.json { "\x1b[H\x1b[2J" } else { "" };
+                printer.result(&format!("{clear}{text}"))?;
+                std::thread::sleep(Duration::from_secs(seconds));
+            }
+        }
+    }
+}

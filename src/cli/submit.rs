@@ -1,0 +1,57 @@
+//! `metaqnn submit`: a search handed to Slurm.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::exit_code::ExitStatus;
+use super::printer::Printer;
+use crate::ops::Experiment;
+use crate::ops::submit::{Mode, SubmitOptions, submit};
+
+/// Submit one round to Slurm, and the chain after it
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    metaqnn submit DIR                       to the end of the schedule\n  \
+    metaqnn submit DIR --rounds 1\n  \
+    metaqnn submit DIR --dry-run             show what would be submitted\n  \
+    metaqnn submit DIR -- --partition=gpu --mail-type=END\n\n\
+    Submitting twice is safe: a round is submitted once, whoever asks.")]
+pub struct SubmitArgs {
+    /// The experiment directory
+    dir: PathBuf,
+    /// Submit N rounds in all, then end the chain
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), conflicts_with = "until_done")]
+    rounds: Option<u32>,
+    /// Go on until the epsilon schedule is finished (the default)
+    #[arg(long)]
+    until_done: bool,
+    /// Show scripts and commands, submit nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Tasks of the array, in place of `slurm.array_size`
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    array_size: Option<u32>,
+    /// Tasks at the same time, in place of `slurm.max_parallel`
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    max_parallel: Option<u32>,
+    /// More options for sbatch, after `--`
+    #[arg(last = true, value_name = "SBATCH_OPTION")]
+    sbatch_options: Vec<String>,
+}
+
+/// Runs the command.
+pub fn run(args: SubmitArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
+    let experiment = Experiment::open(&args.dir)?;
+    let options = SubmitOptions {
+        rounds: args.rounds,
+        mode: if args.dry_run { Mode::DryRun } else { Mode::Submit },
+        array_size: args.array_size,
+        max_parallel: args.max_parallel,
+        sbatch_options: args.sbatch_options,
+    };
+    for line in submit(&experiment, &options)? {
+        printer.result(&line)?;
+    }
+    Ok(ExitStatus::Done)
+}

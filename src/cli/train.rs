@@ -1,0 +1,59 @@
+//! `metaqnn train`: one array task.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::exit_code::ExitStatus;
+use super::printer::Printer;
+use super::progress::Progress;
+use crate::ops::train::{Reducing, Until, train};
+use crate::ops::{Experiment, train::TrainOptions};
+
+/// Sample one architecture, train it, record the result (what each task of a Slurm array does)
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    metaqnn train DIR                       one architecture, here and now\n  \
+    sbatch --array=0-9 slurm/train.sbatch DIR\n\n\
+    Under Slurm the task is known by SLURM_ARRAY_JOB_ID and SLURM_ARRAY_TASK_ID: a requeued task\n\
+    takes its own claim up again. Exits 0 when there is nothing to claim, and 75 after a signal.")]
+pub struct TrainArgs {
+    /// The experiment directory
+    dir: PathBuf,
+    /// Go on claiming until the schedule has nothing more to claim
+    #[arg(long)]
+    until_done: bool,
+    /// Learn after every result, as the paper does and as `run` asks of its workers
+    #[arg(long)]
+    reduce: bool,
+    /// The round that the task belongs to (what the rendered script says)
+    #[arg(long, value_name = "N")]
+    round: Option<u32>,
+    /// How many workers share this machine's cores
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=4096), value_name = "N")]
+    share: u32,
+    /// One JSON object a line for each event: claimed, epoch, recorded
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+pub fn run(args: TrainArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
+    let experiment = Experiment::open(&args.dir)?;
+    let options = TrainOptions {
+        until: if args.until_done { Until::Done } else { Until::Configured },
+        reducing: if args.reduce { Reducing::AfterEachResult } else { Reducing::Never },
+        sharing_workers: args.share,
+        round: args.round,
+    };
+    let mut progress = Progress::of_task(printer, experiment.config());
+    train(&experiment, options, &mut |event| {
+        if args.json {
+            printer.result(&serde_json::to_string(&event)?)
+        } else {
+            progress.show(0, &event)
+        }
+    })?;
+    progress.finish();
+    Ok(ExitStatus::Done)
+}

@@ -1,0 +1,39 @@
+//! Events that a person causes: one row each, by itself.
+
+use jiff::Timestamp;
+
+use super::Experiment;
+use super::live_log::LiveLog;
+use crate::storage::{Event, Row};
+
+/// Whether a row was needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Appended {
+    /// It was, and is written.
+    Written,
+    /// The search was in that state already.
+    NotNeeded,
+}
+
+/// Appends `halted` to a search that goes on, or `resumed` to one that is halted.
+pub(super) fn halt(experiment: &Experiment) -> anyhow::Result<Appended> {
+    switch(experiment, Event::Halted)
+}
+
+/// See [`halt`].
+pub(super) fn resume(experiment: &Experiment) -> anyhow::Result<Appended> {
+    switch(experiment, Event::Resumed)
+}
+
+fn switch(experiment: &Experiment, event: Event) -> anyhow::Result<Appended> {
+    LiveLog::open(experiment)?.locked(|session| {
+        let wants_halt = event == Event::Halted;
+        if session.knowledge().is_halted() == wants_halt {
+            return Ok(Appended::NotNeeded);
+        }
+        let now = Timestamp::now().into();
+        session.stage(if wants_halt { Row::halted(now) } else { Row::resumed(now) })?;
+        session.write()?;
+        Ok(Appended::Written)
+    })
+}

@@ -1,0 +1,96 @@
+//! A configuration becomes an experiment directory.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+
+use super::Experiment;
+use super::experiment::Frozen;
+use crate::config::{self, ExperimentConfig, Setting, ValidConfig};
+use crate::dataset::{Fingerprint, load_training_images, split};
+use crate::slurm::check_experiment_path;
+use crate::storage::{ExperimentDir, FormatVersion};
+use crate::training::freeze_command;
+
+/// Reads and checks a configuration, and makes its paths absolute: it means the same from every folder.
+///
+/// # Errors
+/// The first thing that is wrong with it, with the file and key.
+pub fn load(path: &Path, settings: &[Setting]) -> anyhow::Result<ValidConfig> {
+    let folder = env::current_dir().context("failed to find the current folder")?;
+    let mut config =
+        config::load(path, settings).with_context(|| format!("`{}`", path.display()))?;
+    if let Some(data) = &mut config.data.path {
+        *data = absolute(&folder, data);
+    }
+    config.training.command = freeze_command(&config.training.command, &folder);
+    config.check().with_context(|| format!("`{}`", path.display()))
+}
+
+fn absolute(folder: &Path, path: &Path) -> PathBuf {
+    let path = folder.join(path);
+    // Resolved when it exists, so that two spellings of one folder are one configuration.
+    path.canonicalize().unwrap_or(path)
+}
+
+/// Checks the data and makes the experiment directory, which must not exist, or be empty.
+///
+/// # Errors
+/// When the images are not as configured, or the directory cannot be made.
+pub fn init(config: ValidConfig, dir: &Path) -> anyhow::Result<Experiment> {
+    let folder = env::current_dir().context("failed to find the current folder")?;
+    let dir = folder.join(dir);
+    check_experiment_path(&dir)?;
+    let data = check_data(&config)?;
+    let frozen = Frozen {
+        format_version: FormatVersion::CURRENT,
+        program_version: env!("CARGO_PKG_VERSION").into(),
+        training_images: data.as_ref().map(|(_, images)| *images),
+        data_files: data.map(|(files, _)| files),
+        config: config.config,
+    };
+    ExperimentDir::create(&dir, &frozen.to_yaml()?)?;
+    Experiment::open(&dir)
+}
+
+/// Looks at every image before any work is done; returns the files and how many images train.
+fn check_data(config: &ValidConfig) -> anyhow::Result<Option<(Fingerprint, u64)>> {
+    // A trainer may bring images of its own; those that are named are checked all the same.
+    if config.config.data.kind.is_none() {
+        return Ok(None);
+    }
+    let images = load_training_images(&config.data)?;
+    let training = split(&images, &config.data, config.seed())?.training.len();
+    Ok(Some((Fingerprint::of_training_files(&config.data)?, training as u64)))
+}
+
+/// Opens the experiment in `dir` when its configuration is this one, or makes it when there is none.
+///
+/// # Errors
+/// When there is an experiment with another configuration, naming what differs.
+pub fn open_or_init(config: ValidConfig, dir: &Path) -> anyhow::Result<Experiment> {
+    if !dir.join("experiment.yaml").exists() {
+        return init(config, dir);
+    }
+    let experiment = Experiment::open(dir)?;
+    let differences = differences(&experiment.config().config, &config.config)?;
+    if !differences.is_empty() {
+        bail!(super::Refusal::OtherConfiguration { dir: dir.to_owned(), differences });
+    }
+    Ok(experiment)
+}
+
+/// Returns the keys whose values differ, each with both values.
+fn differences(there: &ExperimentConfig, given: &ExperimentConfig) -> anyhow::Result<String> {
+    let (there, given) = (config::leaves(there)?, config::leaves(given)?);
+    let differ = there.iter().filter_map(|(key, value)| {
+        let other = given.get(key).map_or("(none)", String::as_str);
+        (other != value).then(|| format!("`{key}` is {value} there and {other} here"))
+    });
+    let added = given.keys().filter(|key| !there.contains_key(*key));
+    Ok(differ
+        .chain(added.map(|key| format!("`{key}` is only here")))
+        .collect::<Vec<_>>()
+        .join(", "))
+}

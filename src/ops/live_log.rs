@@ -1,0 +1,166 @@
+//! What is known now: the newest view and the rows of the log after it, read or about to be written.
+
+use super::Experiment;
+use crate::q_learning::QTable;
+use crate::storage::{
+    ExclusiveGuard, Knowledge, LogCursor, ReplayLog, Row, StorageError, View, ViewParams,
+    WritableReplayLog,
+};
+
+/// Returns what a view is made with.
+pub(super) fn view_params(experiment: &Experiment) -> ViewParams {
+    let config = experiment.config();
+    ViewParams {
+        space: config.space.clone(),
+        q_learning: config.q_learning.clone(),
+        seed: config.seed(),
+    }
+}
+
+/// The experiment as it is at one moment, for those who only look.
+pub(super) struct Snapshot {
+    view: View,
+    /// How many rows the view digested before the rows after it were taken in.
+    digested: u64,
+}
+
+impl Snapshot {
+    /// Reads the newest view and the rows after it.
+    pub fn read(experiment: &Experiment) -> anyhow::Result<Self> {
+        let mut view = View::newest(experiment.dir(), view_params(experiment))?;
+        let digested = view.rows();
+        let log = ReplayLog::open(experiment.dir())?;
+        let tail = log.read_from(&log.cursor_at(view.position())?)?;
+        view.apply(&tail)?;
+        Ok(Self { view, digested })
+    }
+
+    /// Returns what is known.
+    pub const fn knowledge(&self) -> &Knowledge {
+        self.view.knowledge()
+    }
+
+    /// Whether the newest view lacks rows of the log.
+    pub const fn view_is_behind(&self) -> bool {
+        self.digested < self.view.rows()
+    }
+
+    /// Returns the Q-table after all rows.
+    pub fn q_table(mut self) -> anyhow::Result<QTable> {
+        Ok(self.view.learner()?.q_table().clone())
+    }
+
+    /// Reads every row of the log, as far as this snapshot knows it.
+    pub fn all_rows(&self, experiment: &Experiment) -> anyhow::Result<Vec<Row>> {
+        let log = ReplayLog::open(experiment.dir())?;
+        let mut rows = log.read_from(&LogCursor::start())?.rows;
+        rows.truncate(self.view.rows() as usize);
+        Ok(rows)
+    }
+}
+
+/// The log opened for writing, with what is known at the last place that was read.
+pub(super) struct LiveLog {
+    log: WritableReplayLog,
+    knowledge: Knowledge,
+    cursor: LogCursor,
+}
+
+impl LiveLog {
+    /// Opens the log beside the newest view, after a look at whether the one fits the other.
+    pub fn open(experiment: &Experiment) -> anyhow::Result<Self> {
+        let view = View::newest(experiment.dir(), view_params(experiment))?;
+        Self::after(experiment, &view)
+    }
+
+    /// As [`LiveLog::open`], for a view that was read already.
+    pub fn after(experiment: &Experiment, view: &View) -> anyhow::Result<Self> {
+        let log = WritableReplayLog::open(experiment.dir())?;
+        let cursor = log.reader().cursor_at(view.position())?;
+        Ok(Self { log, knowledge: view.knowledge().clone(), cursor })
+    }
+
+    /// Opens the log to record a result, which is not refused where the log is no longer what the
+    /// newest view was made from: then what is known is what its rows say.
+    pub fn open_for_result(experiment: &Experiment) -> anyhow::Result<Self> {
+        match Self::open(experiment) {
+            Err(error) if matches!(error.downcast_ref(), Some(StorageError::Changed { .. })) => {
+                let log = WritableReplayLog::open(experiment.dir())?;
+                let cursor = LogCursor::start();
+                Ok(Self { log, knowledge: Knowledge::default(), cursor })
+            }
+            opened => opened,
+        }
+    }
+
+    /// Takes in what others wrote, under the shared lock, and asks a question.
+    pub fn peek<T>(&mut self, ask: impl FnOnce(&Knowledge) -> T) -> anyhow::Result<T> {
+        let tail = self.log.reader().read_from(&self.cursor)?;
+        tail.apply_to(&mut self.knowledge)?;
+        self.cursor = tail.cursor;
+        Ok(ask(&self.knowledge))
+    }
+
+    /// Takes the exclusive lock, takes in what others wrote, and lets `decide` stage and write rows.
+    /// The lock is held for as long as it takes.
+    pub fn locked<T>(
+        &mut self,
+        decide: impl FnOnce(&mut Session<'_>) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        let guard = self.log.lock_exclusive()?;
+        let tail = guard.read_from(&self.cursor)?;
+        tail.apply_to(&mut self.knowledge)?;
+        self.cursor = tail.cursor;
+        let mut session = Session {
+            guard,
+            knowledge: &mut self.knowledge,
+            cursor: &mut self.cursor,
+            staged: Vec::new(),
+        };
+        decide(&mut session)
+    }
+}
+
+/// The time under the lock: rows are staged, seen in what is known, and written together.
+///
+/// After an error the [`LiveLog`] knows rows that were never written, and is not to be used again.
+pub(super) struct Session<'a> {
+    guard: ExclusiveGuard<'a>,
+    knowledge: &'a mut Knowledge,
+    cursor: &'a mut LogCursor,
+    staged: Vec<Row>,
+}
+
+impl Session<'_> {
+    /// Returns what is known, staged rows included.
+    pub const fn knowledge(&self) -> &Knowledge {
+        self.knowledge
+    }
+
+    /// Returns the number of rows in the log, staged ones not counted.
+    pub const fn rows(&self) -> u64 {
+        self.cursor.rows()
+    }
+
+    /// Takes a row in and keeps it for [`Session::write`].
+    pub fn stage(&mut self, row: Row) -> anyhow::Result<()> {
+        self.knowledge.apply(&row)?;
+        self.staged.push(row);
+        Ok(())
+    }
+
+    /// Takes several rows in.
+    pub fn stage_all(&mut self, rows: Vec<Row>) -> anyhow::Result<()> {
+        rows.into_iter().try_for_each(|row| self.stage(row))
+    }
+
+    /// Appends what was staged, in one write.
+    pub fn write(&mut self) -> anyhow::Result<()> {
+        if !self.staged.is_empty() {
+            self.guard.append(&self.staged)?;
+            self.staged.clear();
+            *self.cursor = self.guard.read_from(self.cursor)?.cursor;
+        }
+        Ok(())
+    }
+}

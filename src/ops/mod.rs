@@ -1,0 +1,31 @@
+//! One operation per verb, on typed values.
+//!
+//! The life of a round: [`submit`] plans it and hands an array of tasks and a reduce to the
+//! scheduler. Each task is [`train`]: it claims an architecture under the lock of the replay log
+//! (`claim`), has it trained (`attempt`), and records the result. [`reduce`] loses the claims that
+//! ended without one, learns from the new rows, publishes a view and submits the next round.
+//! [`run`] does the same with processes of this machine.
+
+mod append;
+mod attempt;
+mod claim;
+mod experiment;
+pub mod init;
+mod live_log;
+mod records;
+pub mod reduce;
+pub mod reference;
+mod refusal;
+mod round;
+mod round_size;
+pub mod run;
+pub mod status;
+pub mod submit;
+pub mod tables;
+mod task;
+pub mod train;
+mod train_event;
+
+pub use experiment::Experiment;
+pub use refusal::Refusal;
+pub use train_event::TrainEvent;

@@ -1,0 +1,202 @@
+//! From rows of the log to what a report shows: one record an iteration.
+
+use std::collections::BTreeMap;
+
+use super::Experiment;
+use super::task::LOCAL;
+use crate::q_learning::QTable;
+use crate::report::{
+    CurveRecord, EpochRecord, EpsilonStage, IterationRecord, QValueRecord, SearchSettings, Status,
+    TrainedBy,
+};
+use crate::storage::{Attempt, Curve, Event, Iteration, Knowledge, Row};
+use crate::training::TrainerKind;
+
+/// Returns what the configuration says of a search, and which epsilons were closed.
+pub(super) fn settings(experiment: &Experiment, knowledge: &Knowledge) -> SearchSettings {
+    let config = experiment.config();
+    let counts = knowledge.stage_counts(&config.schedule);
+    let recipe = config.recipe.recipe();
+    SearchSettings {
+        experiment: config.experiment().name.clone(),
+        trainer: match recipe.trainer {
+            TrainerKind::Torch => TrainedBy::Torch,
+            TrainerKind::Command => TrainedBy::Command,
+            TrainerKind::Synthetic => TrainedBy::Synthetic,
+        },
+        epochs: recipe.epochs,
+        schedule: config
+            .schedule
+            .stages()
+            .iter()
+            .zip(&counts)
+            .map(|(stage, counts)| EpsilonStage {
+                epsilon: stage.epsilon.value(),
+                wanted: stage.architectures,
+                exhausted: counts.exhausted,
+            })
+            .collect(),
+    }
+}
+
+/// Returns one record an iteration, in their order; seconds are summed over all rows of an iteration.
+pub(super) fn iterations(rows: &[Row]) -> Vec<IterationRecord> {
+    let mut records: BTreeMap<Iteration, IterationRecord> = BTreeMap::new();
+    for row in rows {
+        let (Some(iteration), Some(status)) = (row.iteration, status(row.event)) else { continue };
+        let record =
+            records.entry(iteration).or_insert_with(|| IterationRecord::new(iteration.0, status));
+        let sum = |total: Option<f64>, more: Option<f64>| match (total, more) {
+            (None, None) => None,
+            (total, more) => Some(total.unwrap_or(0.0) + more.unwrap_or(0.0)),
+        };
+        *record = IterationRecord {
+            iteration: iteration.0,
+            status,
+            epsilon: row.epsilon.or(record.epsilon),
+            round: row.round.or(record.round),
+            attempt: row.attempt.or(record.attempt),
+            architecture: row.architecture.clone().or(record.architecture.take()),
+            of_iteration: row.of_iteration.map(|of| of.0),
+            reward: row.reward,
+            best_validation_accuracy: row.best_validation_accuracy,
+            best_epoch: row.best_epoch,
+            last_validation_accuracy: row.last_validation_accuracy,
+            epochs: row.epochs,
+            predicted_accuracy: row.predicted_accuracy,
+            sigma: row.sigma,
+            y_best: row.y_best,
+            stop_probability: row.stop_probability,
+            threshold: row.threshold,
+            audit: row.audit,
+            parameters: row.parameters,
+            macs: row.macs,
+            layers: row.layers,
+            learning_rate: row.learning_rate,
+            restarts: row.restarts,
+            train_seconds: sum(record.train_seconds, row.train_seconds),
+            saved_seconds: sum(record.saved_seconds, row.saved_seconds),
+            lost_seconds: sum(record.lost_seconds, row.lost_seconds),
+            view: row.view.or(record.view),
+            reason: row.reason.clone(),
+            device: row.device.clone().or(record.device.take()),
+            host: row.host.clone().or(record.host.take()),
+            job: number_of(row.job.as_deref(), row.job.as_deref()).or(record.job),
+            task: number_of(row.job.as_deref(), row.task.as_deref()).or(record.task),
+            started_at: row.started_at.map(crate::storage::Time::timestamp).or(record.started_at),
+            time: row.time.map(crate::storage::Time::timestamp).or(record.time),
+        };
+    }
+    records.into_values().collect()
+}
+
+/// A local process is no number of a scheduler.
+fn number_of(job: Option<&str>, text: Option<&str>) -> Option<u64> {
+    if job == Some(LOCAL) { None } else { text?.parse().ok() }
+}
+
+fn status(event: Event) -> Option<Status> {
+    Some(match event {
+        Event::Claimed => Status::Claimed,
+        Event::Pending => Status::Pending,
+        Event::Trained => Status::Trained,
+        Event::Stopped => Status::Stopped,
+        Event::Failed => Status::Failed,
+        Event::OutOfMemory => Status::OutOfMemory,
+        Event::Imported => Status::Imported,
+        Event::Reused => Status::Reused,
+        Event::Lost => Status::Lost,
+        Event::Void => Status::Void,
+        Event::Exhausted | Event::Halted | Event::Resumed => return None,
+    })
+}
+
+/// Reads the curves that count: those of the attempts whose results stand in the log.
+pub(super) fn curves(
+    experiment: &Experiment,
+    iterations: &[IterationRecord],
+) -> anyhow::Result<Vec<CurveRecord>> {
+    let mut curves = Vec::new();
+    for record in iterations.iter().filter(|record| record.status.is_result()) {
+        let Some(number) = record.attempt else { continue };
+        let attempt = Attempt { iteration: Iteration(record.iteration), number };
+        let path = experiment.dir().curve(attempt);
+        // A network that does not fit has no epoch and so no curve.
+        if !path.exists() {
+            continue;
+        }
+        let epochs = Curve::read(&path)?
+            .rows()
+            .iter()
+            .map(|row| EpochRecord {
+                epoch: row.epoch,
+                start: row.start,
+                learning_rate: row.learning_rate,
+                training_loss: row.training_loss,
+                training_accuracy: row.training_accuracy.map(|accuracy| accuracy.value()),
+                validation_loss: row.validation_loss,
+                validation_accuracy: row.validation_accuracy.value(),
+                seconds: row.seconds,
+                time: Some(row.time.timestamp()),
+                predicted_accuracy: row.predicted_accuracy,
+                sigma: row.sigma,
+                stop_probability: row.stop_probability,
+            })
+            .collect();
+        curves.push(CurveRecord { iteration: record.iteration, attempt: number, epochs });
+    }
+    Ok(curves)
+}
+
+/// Returns the entries of the Q-table in the order of their states and actions.
+pub(super) fn q_values(q_table: &QTable) -> Vec<QValueRecord> {
+    q_table
+        .rows()
+        .flat_map(|(state, values)| {
+            values.iter().map(move |&(action, q_value)| QValueRecord { state, action, q_value })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(iteration: u64, event: Event) -> Row {
+        Row { iteration: Some(Iteration(iteration)), ..Row::new(event) }
+    }
+
+    #[test]
+    fn the_last_event_decides_and_seconds_add_up() {
+        let rows = [
+            Row {
+                attempt: Some(1),
+                job: Some("7".into()),
+                task: Some("3".into()),
+                ..row(1, Event::Claimed)
+            },
+            Row {
+                lost_seconds: Some(5.0),
+                attempt: Some(1),
+                reason: Some("gone".into()),
+                ..row(1, Event::Lost)
+            },
+            Row { train_seconds: Some(60.0), reward: Some(0.5), ..row(1, Event::Trained) },
+            Row {
+                job: Some(LOCAL.into()),
+                task: Some("n1:ab:1:2".into()),
+                ..row(2, Event::Claimed)
+            },
+            Row::new(Event::Halted),
+        ];
+        let records = iterations(&rows);
+        assert_eq!(records.len(), 2);
+        assert_eq!(records[0].status, Status::Trained);
+        assert_eq!((records[0].train_seconds, records[0].lost_seconds), (Some(60.0), Some(5.0)));
+        assert_eq!(
+            (records[0].job, records[0].task, records[0].reason.as_deref()),
+            (Some(7), Some(3), None)
+        );
+        assert_eq!((records[1].job, records[1].task), (None, None));
+    }
+}

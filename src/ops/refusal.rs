@@ -1,0 +1,77 @@
+//! Reasons not to begin, or to end without a fault of the program: each has its exit code.
+
+use std::path::PathBuf;
+
+/// Why an operation does not begin or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// The experiment was made with another configuration.
+    #[error(
+        "`{}` holds an experiment with another configuration: {differences} (name another directory, or use the same configuration)",
+        dir.display()
+    )]
+    OtherConfiguration {
+        /// The experiment directory.
+        dir: PathBuf,
+        /// The keys that differ, with their values.
+        differences: String,
+    },
+    /// A task was told to end; its claim stays open, or it is to be queued again.
+    #[error("told to end by {signal}; the claim of iteration {iteration} stays open")]
+    TryAgain {
+        /// The signal's name.
+        signal: &'static str,
+        /// What was being trained.
+        iteration: u64,
+    },
+    /// A person interrupted a local search.
+    #[error("interrupted (the same command goes on where it was)")]
+    Interrupted,
+    /// Local workers die without any result.
+    #[error("the workers keep dying ({how}); their last words:\n{last_words}")]
+    WorkersDie {
+        /// Exit status or signal of the last one.
+        how: String,
+        /// What they wrote to stderr.
+        last_words: String,
+    },
+    /// The rebuilt Q-table is not the one of the view.
+    #[error("the newest view `{}` is not what its {rows} rows of the log say: {what} (put it back from a copy: only metaqnn writes it)", view.display())]
+    ViewDiffers {
+        /// The view.
+        view: PathBuf,
+        /// Rows it claims to digest.
+        rows: u64,
+        /// What differs.
+        what: String,
+    },
+    /// An import into an experiment that has begun.
+    #[error("`{}` has {rows} events already (import into a fresh experiment: `metaqnn init CONFIG NEW_DIR`)", dir.display())]
+    NotFresh {
+        /// The experiment directory.
+        dir: PathBuf,
+        /// Events in its log.
+        rows: u64,
+    },
+    /// The arrays of a round are still in the queue.
+    #[error(
+        "the tasks of round {round} have not ended yet (its reduce started early; it is to run again)"
+    )]
+    StillRunning {
+        /// The round.
+        round: u32,
+    },
+    /// The scheduler takes no more jobs now.
+    #[error(
+        "the next round is not submitted: a limit on submitted jobs was met (this reduce is queued again; or run `metaqnn submit` later)"
+    )]
+    SubmitLimit,
+    /// The disk stayed full until the time was nearly up.
+    #[error(
+        "failed to record iteration {iteration} until the time was nearly up; its learning curve and checkpoint are kept"
+    )]
+    Unrecorded {
+        /// The iteration.
+        iteration: u64,
+    },
+}

@@ -1,0 +1,160 @@
+//! The whole search on this machine: worker processes that train and reduce, watched until the schedule is finished.
+//!
+//! Not a second implementation: a worker is `metaqnn train DIR --until-done --reduce`, which
+//! claims, trains, records and reduces as the jobs on a cluster do. What happens to a worker is
+//! therefore nothing that the log does not know how to mend.
+
+use std::env;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+
+use super::reduce::{ReduceOptions, Tables, reduce};
+use super::{Experiment, Refusal, TrainEvent};
+use crate::slurm::{LocalWorkers, Stream, WorkerCommand, WorkerEvent, WorkerId};
+
+/// How a search runs here.
+#[derive(Debug, Clone, Copy)]
+pub struct RunOptions {
+    /// Networks trained at the same time.
+    pub workers: u32,
+}
+
+/// Deaths of workers in a row, without a result between them, after which the search gives up.
+const MOST_DEATHS: u32 = 3;
+/// How often the tables are written anew while the search goes on.
+const TABLES_EVERY: Duration = Duration::from_secs(60);
+/// How long workers may take to end after a Ctrl-C.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Runs the search to the end of its schedule; `on_event` gets what each worker (from 0) tells.
+///
+/// # Errors
+/// When a worker cannot be started or keeps dying, or the person interrupts.
+pub fn run(
+    experiment: &Experiment,
+    options: RunOptions,
+    on_event: &mut dyn FnMut(usize, &TrainEvent) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let interrupted = catch_interrupts()?;
+    let mut search = Search { experiment, options, on_event, last_words: Vec::new(), deaths: 0 };
+    loop {
+        // Claims of workers that died, in this run or an earlier one, are lost here.
+        if reduce(experiment, &ReduceOptions { tables: Tables::Write, ..ReduceOptions::default() })?
+            .finished
+        {
+            return Ok(());
+        }
+        search.watch_workers(&interrupted)?;
+        if interrupted.load(Ordering::SeqCst) {
+            bail!(Refusal::Interrupted);
+        }
+    }
+}
+
+fn catch_interrupts() -> anyhow::Result<Arc<AtomicBool>> {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        // A second Ctrl-C ends the program at once.
+        signal_hook::flag::register_conditional_default(signal, Arc::clone(&interrupted))
+            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&interrupted)))
+            .context("failed to listen for signals")?;
+    }
+    Ok(interrupted)
+}
+
+struct Search<'a> {
+    experiment: &'a Experiment,
+    options: RunOptions,
+    on_event: &'a mut dyn FnMut(usize, &TrainEvent) -> anyhow::Result<()>,
+    last_words: Vec<String>,
+    deaths: u32,
+}
+
+impl Search<'_> {
+    /// Starts the workers and watches them until all have ended: nothing is left to claim, or they died.
+    fn watch_workers(&mut self, interrupted: &AtomicBool) -> anyhow::Result<()> {
+        let mut workers = LocalWorkers::new();
+        let command = self.worker_command()?;
+        let mut seats: Vec<WorkerId> = Vec::new();
+        for _ in 0..self.options.workers {
+            seats.push(workers.start(&command)?);
+        }
+        let mut tables_written = Instant::now();
+        let mut told_to_end: Option<Instant> = None;
+        while workers.running().next().is_some() {
+            if interrupted.load(Ordering::SeqCst) {
+                match told_to_end {
+                    None => {
+                        workers.terminate();
+                        told_to_end = Some(Instant::now());
+                    }
+                    Some(since) if since.elapsed() > PATIENCE => workers.kill(),
+                    Some(_) => {}
+                }
+            }
+            match workers.next_event(Duration::from_millis(200))? {
+                Some(WorkerEvent::Line { worker, stream: Stream::Output, line }) => {
+                    let seat =
+                        seats.iter().position(|&id| id == worker).expect("a worker has a seat");
+                    self.hear(seat, &line)?;
+                }
+                Some(WorkerEvent::Line { stream: Stream::Messages, line, .. }) => {
+                    self.remember(line)
+                }
+                Some(WorkerEvent::Ended { status, .. })
+                    if !status.success() && told_to_end.is_none() =>
+                {
+                    self.deaths += 1;
+                    if self.deaths >= MOST_DEATHS {
+                        bail!(Refusal::WorkersDie {
+                            how: status.to_string(),
+                            last_words: self.last_words.join("\n")
+                        });
+                    }
+                }
+                Some(WorkerEvent::Ended { .. }) | None => {}
+            }
+            if tables_written.elapsed() > TABLES_EVERY {
+                super::tables::write(self.experiment)?;
+                tables_written = Instant::now();
+            }
+        }
+        Ok(())
+    }
+
+    fn worker_command(&self) -> anyhow::Result<WorkerCommand> {
+        let program = env::current_exe().context("failed to find the running program")?;
+        let workers = self.options.workers.to_string();
+        let mut arguments = vec!["train".into(), self.experiment.dir().root().into()];
+        arguments
+            .extend(["--until-done", "--reduce", "--json", "--share", &workers].map(Into::into));
+        Ok(WorkerCommand { program, arguments, environment: Default::default() })
+    }
+
+    fn hear(&mut self, seat: usize, line: &str) -> anyhow::Result<()> {
+        match serde_json::from_str(line) {
+            Ok(event) => {
+                if matches!(event, TrainEvent::Recorded { .. }) {
+                    self.deaths = 0;
+                }
+                (self.on_event)(seat, &event)
+            }
+            Err(_) => {
+                self.remember(line.to_owned());
+                Ok(())
+            }
+        }
+    }
+
+    /// Keeps the last messages of the workers, for the error that may follow.
+    fn remember(&mut self, line: String) {
+        log::info!("worker: {line}");
+        self.last_words.push(line);
+        if self.last_words.len() > 20 {
+            self.last_words.remove(0);
+        }
+    }
+}

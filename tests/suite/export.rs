@@ -1,0 +1,113 @@
+//! `metaqnn import` and `metaqnn export`: the files of the published program.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use crate::support::{Experiment, skip};
+
+const SVHN: &str = "
+experiment: {name: svhn}
+data: {classes: 10, input_size: 32, channels: 3}
+training: {trainer: synthetic}
+";
+
+/// Four rows as the published program writes them: a network met twice, one that failed, and
+/// one row that a debugging client left in percent.
+const ROWS: &str = "\
+net,accuracy_best_val,iter_best_val,accuracy_last_val,iter_last_val,accuracy_best_test,accuracy_last_test,ix_q_value_update,epsilon,time_finished,machine_run_on
+\"[C(64,3,1), P(2,2), D(1,1), SM(10)]\",0.8,5330.0,0.79,10660.0,-1.0,-1.0,1.0,1.0,0.0,unknown
+\"[SM(10)]\",0.1,0.0,0.1,0.0,-1.0,-1.0,2.0,1.0,1480000000.5,worker
+\"[GAP(10), SM(10)]\",86.0,10,86.0,10,-1,-1,3,0.7,0,debug
+\"[C(64,3,1), P(2,2), D(1,1), SM(10)]\",0.8,5330.0,0.79,10660.0,-1.0,-1.0,4.0,0.9,0.0,unknown
+";
+
+fn with_rows() -> Experiment {
+    let experiment = Experiment::init(SVHN);
+    fs::write(experiment.folder().join("rows.csv"), ROWS).unwrap();
+    experiment
+}
+
+#[test]
+fn rows_of_the_published_program_are_taken_over_in_order() {
+    let experiment = with_rows();
+    let imported =
+        experiment.run(&["import", "dir", "rows.csv", "--json"]).success().json().remove(0);
+    assert_eq!((&imported["rows"], &imported["imported_rows"]), (&4.into(), &3.into()));
+    assert_eq!(imported["distinct_architectures"], 2);
+    assert!(imported["set_aside_rows"][0].as_str().unwrap().starts_with("line 4: "));
+    let log = experiment.log();
+    let events: Vec<_> =
+        log.iter().map(|row| (row["iteration"].as_str(), row["event"].as_str())).collect();
+    assert_eq!(events, [("1", "imported"), ("2", "imported"), ("3", "reused")]);
+    assert_eq!(log[2]["reward"], "0.8");
+    assert_eq!(
+        (log[0]["time"].as_str(), log[1]["time"].as_str()),
+        ("", "2016-11-24T15:06:40.500Z")
+    );
+    experiment.run(&["reduce", "dir"]).success();
+    experiment.run(&["import", "dir", "rows.csv"]).fails_with(2).says("fresh experiment");
+}
+
+#[test]
+fn what_is_exported_is_imported_alike() {
+    let experiment = with_rows();
+    experiment.run(&["import", "dir", "rows.csv"]).success();
+    experiment.run(&["reduce", "dir"]).success();
+    experiment.run(&["export", "dir", "out"]).success();
+    let again = Experiment::init(SVHN);
+    let out = experiment.folder().join("out");
+    let imported =
+        again.run(&["import", "dir", out.to_str().unwrap(), "--json"]).success().json().remove(0);
+    assert_eq!((&imported["imported_rows"], &imported["q_values"]), (&3.into(), &4_058.into()));
+    again.run(&["reduce", "dir"]).success();
+    let q_table = |experiment: &Experiment| {
+        let view = fs::read_dir(experiment.path("views")).unwrap().next().unwrap().unwrap().path();
+        fs::read_to_string(view.join("q_table.csv")).unwrap()
+    };
+    assert_eq!(q_table(&experiment), q_table(&again));
+}
+
+#[test]
+fn the_authors_search_is_taken_over() {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/metaqnn-svhn");
+    if !data.exists() {
+        return skip(
+            "the_authors_search_is_taken_over",
+            "the data of the authors' search are not here",
+        );
+    }
+    let experiment = Experiment::init(SVHN);
+    let imported = experiment
+        .run(&["import", "dir", data.to_str().unwrap(), "--json"])
+        .success()
+        .json()
+        .remove(0);
+    assert_eq!((&imported["rows"], &imported["imported_rows"]), (&1_983.into(), &1_910.into()));
+    assert_eq!(imported["distinct_architectures"], 1_789);
+    let set_aside = imported["set_aside_rows"].as_array().unwrap();
+    assert_eq!(set_aside.len(), 73);
+    assert!(set_aside.iter().all(|row| row.as_str().unwrap().contains("86")));
+    experiment.run(&["reduce", "dir"]).success();
+    let mut summary =
+        csv::Reader::from_path(experiment.path("tables/epsilon_summary.csv")).unwrap();
+    let columns: Vec<String> = summary.headers().unwrap().iter().map(str::to_owned).collect();
+    let mean = columns.iter().position(|column| column == "mean_reward").unwrap();
+    let at_one = summary.records().next().unwrap().unwrap();
+    let mean: f64 = at_one[mean].parse().unwrap();
+    assert!((mean - 0.522514).abs() < 5e-7, "{mean}");
+
+    // Every network of the file is legal, and its dropout marks are its own.
+    let mut reader = csv::Reader::from_path(data.join("replay_database.csv")).unwrap();
+    let networks: BTreeSet<String> =
+        reader.records().map(|row| row.unwrap()[0].to_owned()).collect();
+    assert_eq!(networks.len(), 1_843);
+    let input: Vec<&str> = networks.iter().map(String::as_str).collect();
+    let answers = experiment
+        .run_with_input(&["space", "config.yaml", "--check", "--json"], &input.join("\n"))
+        .success()
+        .json();
+    for (answer, network) in answers.iter().zip(&networks) {
+        assert_eq!(answer["with_dropout"], network.as_str(), "{answer}");
+    }
+}

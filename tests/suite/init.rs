@@ -1,0 +1,111 @@
+//! `metaqnn init`: what is refused before any work is done.
+
+use std::fs;
+
+use crate::support::{Experiment, SMALL};
+
+#[test]
+fn an_experiment_is_made_once() {
+    let experiment = Experiment::init(SMALL);
+    let frozen = experiment.text("experiment.yaml");
+    assert!(frozen.starts_with("format_version: 1\n"));
+    assert!(frozen.contains("replay_size: 100"), "every default is spelled out");
+    assert_eq!(experiment.text("replay.csv").lines().count(), 1);
+    experiment.run(&["init", "config.yaml", "dir"]).fails_with(2).says("exists already");
+}
+
+#[test]
+fn settings_of_the_command_line_are_frozen() {
+    let experiment = Experiment::with(SMALL);
+    experiment.run(&["init", "config.yaml", "dir", "--set", "training.epochs=7"]).success();
+    assert!(experiment.text("experiment.yaml").contains("epochs: 7"));
+}
+
+#[test]
+fn another_format_version_is_refused() {
+    let experiment = Experiment::init(SMALL);
+    let path = experiment.path("experiment.yaml");
+    let text = fs::read_to_string(&path).unwrap().replace("format_version: 1", "format_version: 9");
+    fs::write(&path, text).unwrap();
+    for command in ["train", "reduce", "status"] {
+        experiment.run(&[command, "dir"]).fails_with(2).says("format version 9");
+    }
+}
+
+#[test]
+fn a_folder_that_is_no_experiment_is_refused() {
+    let experiment = Experiment::with(SMALL);
+    experiment.run(&["status", "."]).fails_with(2).says("is not an experiment directory");
+    experiment.run(&["status", "missing"]).fails_with(2).says("metaqnn init");
+}
+
+/// An IDX file: magic with the number of dimensions, their sizes, the bytes.
+fn idx(sizes: &[u32], bytes: &[u8]) -> Vec<u8> {
+    let mut file = vec![0, 0, 8, sizes.len() as u8];
+    sizes.iter().for_each(|size| file.extend(size.to_be_bytes()));
+    file.extend(bytes);
+    file
+}
+
+fn with_images(labels: &[u8], cut: usize) -> Experiment {
+    let experiment = Experiment::with(
+        "experiment: {name: images}\n\
+         data: {kind: idx, path: data, classes: 3, input_size: 4, channels: 1, validation: {images: 3}}\n\
+         training: {trainer: synthetic}\n",
+    );
+    let data = experiment.folder().join("data");
+    fs::create_dir(&data).unwrap();
+    let count = labels.len() as u32;
+    let images = idx(&[count, 4, 4], &vec![7; labels.len() * 16]);
+    fs::write(data.join("train-images-idx3-ubyte"), &images[..images.len() - cut]).unwrap();
+    fs::write(data.join("train-labels-idx1-ubyte"), idx(&[count], labels)).unwrap();
+    experiment
+}
+
+#[test]
+fn images_are_checked_and_their_bytes_remembered() {
+    let experiment = with_images(&[0, 1, 2, 0, 1, 2, 0, 1, 2], 0);
+    experiment.run(&["init", "config.yaml", "dir"]).success();
+    let frozen = experiment.text("experiment.yaml");
+    assert!(frozen.contains("sha256") && frozen.contains("train-labels-idx1-ubyte"));
+    let path = experiment.folder().join("data").canonicalize().unwrap();
+    assert!(frozen.contains(path.to_str().unwrap()), "the path of the data is absolute");
+}
+
+#[test]
+fn damaged_images_are_refused() {
+    let truncated = with_images(&[0, 1, 2, 0, 1, 2], 5);
+    truncated
+        .run(&["init", "config.yaml", "dir"])
+        .fails_with(3)
+        .says("truncated")
+        .says("train-images");
+    let label = with_images(&[0, 1, 2, 0, 1, 3], 0);
+    label.run(&["init", "config.yaml", "dir"]).fails_with(3).says("label `3`");
+    let class = with_images(&[0, 1, 1, 0, 1, 0], 0);
+    class.run(&["init", "config.yaml", "dir"]).fails_with(2).says("no image of class `2`");
+    let missing = with_images(&[0, 1, 2], 0);
+    fs::remove_dir_all(missing.folder().join("data")).unwrap();
+    missing.run(&["init", "config.yaml", "dir"]).fails_with(2).says("fetch-data.sh");
+    for experiment in [truncated, label, class, missing] {
+        assert!(!experiment.path("").exists(), "nothing is left behind");
+    }
+}
+
+#[test]
+fn a_missing_trainer_is_refused_before_any_claim() {
+    let experiment = Experiment::with(SMALL);
+    experiment
+        .run(&[
+            "init",
+            "config.yaml",
+            "dir",
+            "--set",
+            "training.trainer=command",
+            "--set",
+            "training.command=[no-such-trainer]",
+        ])
+        .success();
+    experiment.run(&["train", "dir"]).fails_with(4).says("no-such-trainer");
+    assert_eq!(experiment.log().len(), 0, "nothing was claimed");
+}

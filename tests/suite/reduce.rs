@@ -1,0 +1,113 @@
+//! `metaqnn reduce`: learning, again and again.
+
+use std::fs;
+
+use crate::support::{Experiment, SMALL};
+
+fn after_tasks(number: usize) -> Experiment {
+    let experiment = Experiment::init(SMALL);
+    (0..number).for_each(|_| drop(experiment.run(&["train", "dir"]).success()));
+    experiment
+}
+
+fn views(experiment: &Experiment) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(experiment.path("views"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn reducing_twice_changes_nothing() {
+    let experiment = after_tasks(4);
+    experiment.run(&["reduce", "dir"]).success();
+    let (log, first) = (experiment.text("replay.csv"), views(&experiment));
+    assert_eq!(first, [format!("{:09}", experiment.log().len())]);
+    experiment.run(&["reduce", "dir"]).success();
+    assert_eq!((experiment.text("replay.csv"), views(&experiment)), (log, first));
+}
+
+#[test]
+fn a_rebuild_from_nothing_gives_the_bytes_of_the_q_table() {
+    let experiment = after_tasks(3);
+    for _ in 0..3 {
+        experiment.run(&["train", "dir"]).success();
+        experiment.run(&["reduce", "dir"]).success();
+    }
+    experiment.run(&["reduce", "dir", "--rebuild"]).success();
+    // A Q-value that nobody learned is found out.
+    let newest =
+        experiment.path("views").join(views(&experiment).last().unwrap()).join("q_table.csv");
+    let text = fs::read_to_string(&newest).unwrap();
+    fs::write(&newest, text.replacen("0.5\n", "0.25\n", 1)).unwrap();
+    experiment.run(&["reduce", "dir", "--rebuild"]).fails_with(3);
+}
+
+#[test]
+fn a_view_damaged_in_itself_is_rebuilt() {
+    let experiment = after_tasks(4);
+    experiment.run(&["reduce", "dir"]).success();
+    let name = views(&experiment).pop().unwrap();
+    fs::write(experiment.path("views").join(&name).join("view.yaml"), "rows: [").unwrap();
+    experiment.run(&["reduce", "dir"]).success();
+    experiment.run(&["reduce", "dir", "--rebuild"]).success();
+    experiment.run(&["train", "dir"]).success();
+}
+
+#[test]
+fn the_three_newest_views_are_kept() {
+    let experiment = after_tasks(0);
+    for _ in 0..5 {
+        experiment.run(&["train", "dir"]).success();
+        experiment.run(&["reduce", "dir"]).success();
+    }
+    let kept = views(&experiment).iter().filter(|name| name.parse::<u64>().is_ok()).count();
+    assert_eq!(kept, 3);
+}
+
+#[test]
+fn claims_of_an_ended_array_are_lost_and_drawn_again() {
+    // A task that claims and dies: its trainer kills it.
+    let config = SMALL.replace(
+        "trainer: synthetic",
+        "trainer: command, command: [sh, -c, 'read request; kill -9 $PPID']",
+    );
+    let dying = Experiment::init(&config);
+    let status = dying
+        .command(&["train", "dir"])
+        .env("SLURM_JOB_ID", "77")
+        .env("SLURM_ARRAY_JOB_ID", "77")
+        .env("SLURM_ARRAY_TASK_ID", "0")
+        .env("SLURM_JOB_END_TIME", "4102444800")
+        .status()
+        .unwrap();
+    assert!(!status.success());
+    assert_eq!(dying.log().len(), 1);
+    dying.run(&["reduce", "dir"]).success();
+    assert_eq!(dying.log().len(), 1, "a claim that has not ended stays open");
+    dying.run(&["reduce", "dir", "--after", "78"]).success();
+    assert_eq!(dying.log().len(), 1, "so does the claim of another job");
+    dying.run(&["reduce", "dir", "--after", "77"]).success();
+    let log = dying.log();
+    assert_eq!((log.len(), log[1]["event"].as_str()), (2, "lost"));
+}
+
+#[test]
+fn tables_are_written_with_their_dictionary() {
+    let experiment = after_tasks(3);
+    experiment.run(&["reduce", "dir"]).success();
+    for table in [
+        "iterations",
+        "models",
+        "curves_long",
+        "curves_wide",
+        "q_table",
+        "epsilon_summary",
+        "top_models",
+        "columns",
+    ] {
+        assert!(experiment.text(&format!("tables/{table}.csv")).lines().count() > 1, "{table}");
+    }
+}

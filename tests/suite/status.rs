@@ -1,0 +1,37 @@
+//! `metaqnn status`: how far a search is.
+
+use crate::support::{Experiment, SMALL};
+
+#[test]
+fn a_new_experiment_has_everything_left() {
+    let experiment = Experiment::init(SMALL);
+    let status = &experiment.run(&["status", "dir", "--json"]).success().json()[0];
+    assert_eq!((&status["results"], &status["left"]), (&0.into(), &18.into()));
+    assert_eq!(status["condition"], "active");
+    assert!(status["best"].is_null());
+}
+
+#[test]
+fn status_fits_a_terminal_and_needs_no_view() {
+    let experiment = Experiment::init(SMALL);
+    for _ in 0..3 {
+        experiment.run(&["train", "dir"]).success();
+    }
+    let text = experiment.run(&["status", "dir"]).success().stdout();
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    assert!(text.contains("made up"), "synthetic results are marked: {text}");
+    let status = &experiment.run(&["status", "dir", "--json"]).success().json()[0];
+    assert_eq!(status["results"], 3);
+}
+
+#[test]
+fn status_writes_nothing() {
+    let experiment = Experiment::init(SMALL);
+    experiment.run(&["train", "dir"]).success();
+    let before = experiment.text("replay.csv");
+    // The header and two rows, and half a row that somebody is writing.
+    let path = experiment.path("replay.csv");
+    std::fs::write(&path, format!("{before}2,claimed,")).unwrap();
+    experiment.run(&["status", "dir"]).success();
+    assert_eq!(experiment.text("replay.csv"), format!("{before}2,claimed,"));
+}

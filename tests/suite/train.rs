@@ -1,0 +1,88 @@
+//! `metaqnn train`: one task.
+
+use std::process::Stdio;
+
+use crate::support::{Experiment, SMALL};
+
+fn as_task(experiment: &Experiment, job: &str, task: &str) -> std::process::Command {
+    let mut command = experiment.command(&["train", "dir"]);
+    command
+        .env("SLURM_JOB_ID", "900")
+        .env("SLURM_ARRAY_JOB_ID", job)
+        .env("SLURM_ARRAY_TASK_ID", task)
+        .env("SLURM_JOB_END_TIME", "4102444800") // 2100-01-01
+        .stdin(Stdio::null());
+    command
+}
+
+#[test]
+fn a_task_claims_trains_and_records_one_architecture() {
+    let experiment = Experiment::init(SMALL);
+    experiment.run(&["train", "dir"]).success();
+    let log = experiment.log();
+    let events: Vec<&str> = log.iter().map(|row| row["event"].as_str()).collect();
+    assert_eq!(events[0], "claimed");
+    assert_eq!(events.len(), 2);
+    assert_eq!(log[0]["job"], "local");
+    let curve = experiment.text("curves/000001.1.csv");
+    assert!(curve.starts_with("epoch,start,learning_rate,"));
+}
+
+#[test]
+fn a_task_of_an_array_is_known_by_job_and_index() {
+    let experiment = Experiment::init(SMALL);
+    assert!(as_task(&experiment, "77", "3").status().unwrap().success());
+    let claim = &experiment.log()[0];
+    assert_eq!((claim["job"].as_str(), claim["task"].as_str()), ("77", "3"));
+    assert!(claim["expires_at"] < claim["time"].replace("2026", "2099"), "a lifetime caps the end");
+}
+
+#[test]
+fn events_are_told_as_json() {
+    let experiment = Experiment::init(SMALL);
+    let events = experiment.run(&["train", "dir", "--json"]).success().json();
+    assert_eq!(events[0]["event"], "claimed");
+    assert_eq!(events[1]["event"], "epoch");
+    assert_eq!(events.last().unwrap()["event"], "recorded");
+}
+
+#[test]
+fn with_nothing_to_claim_a_task_ends_well() {
+    let experiment = Experiment::with(SMALL);
+    experiment.run(&["run", "config.yaml", "dir"]).success();
+    let rows = experiment.log().len();
+    experiment.run(&["train", "dir"]).success().says("finished");
+    assert_eq!(experiment.log().len(), rows);
+}
+
+#[test]
+fn malformed_variables_of_the_scheduler_are_named() {
+    let experiment = Experiment::init(SMALL);
+    let output = as_task(&experiment, "seven", "3").output().unwrap();
+    assert_eq!(output.status.code(), Some(4));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("SLURM_ARRAY_JOB_ID"));
+    assert_eq!(experiment.log().len(), 0);
+}
+
+#[test]
+fn a_log_saved_by_a_spreadsheet_is_refused() {
+    let experiment = Experiment::init(SMALL);
+    for _ in 0..3 {
+        experiment.run(&["train", "dir"]).success();
+    }
+    experiment.run(&["reduce", "dir"]).success();
+    let path = experiment.path("replay.csv");
+    let text = std::fs::read_to_string(&path).unwrap();
+    for changed in [text.replace('\n', "\r\n"), text.replace(',', ";"), format!("\u{feff}{text}")] {
+        std::fs::write(&path, changed).unwrap();
+        for command in ["train", "reduce"] {
+            experiment.run(&[command, "dir"]).fails_with(3).says("changed by another program");
+        }
+    }
+    // One number of an old row: every row is well formed, and the log is not what was learned from.
+    let digit = text.find("trained").or(text.find("failed")).unwrap();
+    let changed = format!("{}{}", &text[..digit], text[digit..].replacen(",0.", ",0.9", 1));
+    assert_ne!(changed, text);
+    std::fs::write(&path, changed).unwrap();
+    experiment.run(&["train", "dir"]).fails_with(3).says("changed by another program");
+}
