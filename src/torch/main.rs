@@ -1,2 +1,80 @@
-//! The program `metaqnn-torch`.
-fn main() {}
+//! The program `metaqnn-torch`: trains networks with libtorch.
+//!
+//! It speaks the trainer protocol ([`metaqnn::training::protocol`]) over stdin and stdout and
+//! notes for people over stderr. It is the only part of the crate that knows libtorch, so that a
+//! crash inside libtorch ends this process and not the search.
+//!
+//! The way of a request: [`inbox`] hands its line to [`trainer`], which reads it, chooses the
+//! [`device`] and loads the images ([`data_cache`], [`batches`]); [`fit`] then trains its
+//! [`network`] start by start ([`progress`]) and [`epoch`] by epoch, and saves a [`checkpoint`]
+//! after each.
+//!
+//! Exit codes: 0 stdin has ended; 2 a line that is no request; 3 bad images; 4 the environment (no
+//! GPU, disk, libtorch); 75 a signal came, and the training can be taken up from its checkpoint.
+
+mod augment;
+mod batches;
+mod checkpoint;
+mod data_cache;
+mod device;
+mod epoch;
+mod error;
+mod evaluate;
+mod fit;
+#[cfg(test)]
+mod fixture;
+mod inbox;
+mod initialisation;
+mod network;
+mod normaliser;
+mod optimizer;
+mod parameters;
+mod progress;
+mod trainer;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use metaqnn::training::protocol::TRY_AGAIN;
+
+use crate::error::TorchError;
+use crate::inbox::Inbox;
+use crate::trainer::{Departure, Trainer};
+
+const USAGE: &str = "\
+Trains networks for `metaqnn`, which starts this program by itself (`training.trainer: torch`).
+
+Usage: metaqnn-torch < REQUESTS
+
+One JSON request a line on stdin, one JSON message a line on stdout.
+";
+
+fn main() -> ExitCode {
+    if let Some(argument) = std::env::args().nth(1) {
+        return usage(&argument);
+    }
+    match run() {
+        Ok(Departure::EndOfRequests) => ExitCode::SUCCESS,
+        Ok(Departure::Interrupted) => ExitCode::from(TRY_AGAIN as u8),
+        Err(error) => {
+            // When stderr is gone too, the exit code is all that is left to say.
+            let _ = writeln!(io::stderr(), "metaqnn-torch: {}", error::chain(&error));
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn run() -> Result<Departure, TorchError> {
+    let inbox =
+        Inbox::open().map_err(|source| TorchError::Pipe { doing: "catch signals", source })?;
+    Trainer::new(inbox, io::stdout().lock(), io::stderr()).run()
+}
+
+fn usage(argument: &str) -> ExitCode {
+    let asked = matches!(argument, "-h" | "--help");
+    let written = match asked {
+        true => io::stdout().write_all(USAGE.as_bytes()),
+        false => io::stderr().write_all(USAGE.as_bytes()),
+    };
+    ExitCode::from(if asked && written.is_ok() { 0 } else { 2 })
+}

@@ -1,0 +1,166 @@
+//! The images of a data set on the device, as bytes, and batches of them as numbers.
+//!
+//! Images lie as `[N, H, W, C]`: a batch, seen as `[B, C, H, W]`, is then channels last without a
+//! copy, whatever the number of channels. (With one channel libtorch takes the usual order for
+//! channels last already and its conversions do nothing, while its fast convolutions look at the
+//! strides; so the strides have to be right from the beginning.)
+
+use metaqnn::dataset::{AugmentParams, Images, TrainingData};
+use tch::{Device, Kind, TchError, Tensor};
+
+use super::augment::{mirror, translate};
+use super::error::TorchError;
+use super::normaliser::Normaliser;
+
+/// Images and labels of one part.
+#[derive(Debug)]
+struct Part {
+    /// Bytes `[N, H, W, C]`.
+    bytes: Tensor,
+    /// 64-bit labels `[N]`.
+    labels: Tensor,
+}
+
+/// Both parts of a data set on the device.
+#[derive(Debug)]
+pub struct Batches {
+    training: Part,
+    validation: Part,
+    normaliser: Normaliser,
+    augment: AugmentParams,
+}
+
+impl Part {
+    fn new(images: &Images, device: Device) -> Result<Self, TchError> {
+        let shape = images.shape();
+        let (channels, size) = (shape.channels as i64, shape.size as i64);
+        let size = [images.count() as i64, channels, size, size];
+        let bytes = Tensor::f_from_data_size(images.bytes(), &size, Kind::Uint8)?
+            .f_to_device(device)?
+            .f_permute([0, 2, 3, 1])?
+            .f_contiguous()?;
+        let labels = Tensor::f_from_slice(images.labels())?.f_to_device(device)?;
+        Ok(Self { bytes, labels: labels.f_to_kind(Kind::Int64)? })
+    }
+
+    fn count(&self) -> i64 {
+        self.labels.size()[0]
+    }
+}
+
+impl Batches {
+    /// Puts a data set on the device.
+    ///
+    /// # Errors
+    /// When the device has no room.
+    pub fn new(
+        data: &TrainingData,
+        augment: AugmentParams,
+        device: Device,
+    ) -> Result<Self, TorchError> {
+        Ok(Self {
+            training: Part::new(&data.training, device)?,
+            validation: Part::new(&data.validation, device)?,
+            normaliser: Normaliser::new(&data.normalisation, data.training.shape(), device)?,
+            augment,
+        })
+    }
+
+    /// Returns the device.
+    pub fn device(&self) -> Device {
+        self.training.labels.device()
+    }
+
+    /// Returns the number of images that train.
+    pub fn training_images(&self) -> i64 {
+        self.training.count()
+    }
+
+    /// Returns the number of images that judge.
+    pub fn validation_images(&self) -> i64 {
+        self.validation.count()
+    }
+
+    /// Draws an order of the training images, `[N]`, from libtorch's generator.
+    ///
+    /// # Errors
+    /// When the device has no room.
+    pub fn random_order(&self) -> Result<Tensor, TorchError> {
+        Ok(Tensor::f_randperm(self.training.count(), (Kind::Int64, self.device()))?)
+    }
+
+    /// Gathers training images: numbers `[B, C, H, W]`, normalised and augmented, and labels `[B]`.
+    ///
+    /// Augmentation works on normalised images, as in the reference, where the stored images are
+    /// normalised and mirrored while they are read.
+    ///
+    /// # Errors
+    /// When the device has no room.
+    pub fn training_batch(&self, indices: &Tensor) -> Result<(Tensor, Tensor), TorchError> {
+        let bytes = self.training.bytes.f_index_select(0, indices)?;
+        let labels = self.training.labels.f_index_select(0, indices)?;
+        let mut images = self.normaliser.normalise(&bytes)?;
+        if self.augment.translate > 0 {
+            let most = i64::from(self.augment.translate);
+            images = translate(&images, most, self.normaliser.padding())?;
+        }
+        if self.augment.mirror {
+            images = mirror(&images)?;
+        }
+        Ok((images.f_permute([0, 3, 1, 2])?, labels))
+    }
+
+    /// Returns `count` validation images from `first` on: numbers `[B, C, H, W]`, normalised, and labels `[B]`.
+    ///
+    /// # Errors
+    /// When the device has no room.
+    pub fn validation_batch(&self, first: i64, count: i64) -> Result<(Tensor, Tensor), TorchError> {
+        let bytes = self.validation.bytes.f_narrow(0, first, count)?;
+        let images = self.normaliser.normalise(&bytes)?.f_permute([0, 3, 1, 2])?;
+        Ok((images, self.validation.labels.f_narrow(0, first, count)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use metaqnn::dataset::{ImageShape, Normalisation};
+
+    fn data(channels: usize) -> TrainingData {
+        let shape = ImageShape { channels, size: 2 };
+        let part = |images: usize| {
+            let bytes = (0..images * shape.values()).map(|value| value as u8).collect();
+            let labels = (0..images).map(|image| image as u8).collect();
+            Images::new(shape, 10, bytes, labels)
+        };
+        TrainingData { training: part(5), validation: part(3), normalisation: Normalisation::Raw }
+    }
+
+    #[test]
+    fn a_batch_holds_the_images_asked_for_channels_last() {
+        for channels in [1, 3] {
+            let values = 4 * channels as i64;
+            let batches =
+                Batches::new(&data(channels), AugmentParams::default(), Device::Cpu).unwrap();
+            let (images, labels) =
+                batches.training_batch(&Tensor::from_slice(&[4_i64, 0])).unwrap();
+            assert_eq!(Vec::<i64>::try_from(&labels).unwrap(), [4, 0]);
+            // Strides of [B, C, H, W] when the memory holds [B, H, W, C].
+            assert_eq!(images.stride(), [values, 1, 2 * channels as i64, channels as i64]);
+            let first: Vec<f32> = Vec::try_from(images.get(0).reshape([-1])).unwrap();
+            let expected: Vec<f32> = (4 * values..5 * values).map(|value| value as f32).collect();
+            assert_eq!(first, expected);
+            let (images, labels) = batches.validation_batch(1, 2).unwrap();
+            assert_eq!(Vec::<i64>::try_from(&labels).unwrap(), [1, 2]);
+            assert_eq!(images.get(0).double_value(&[0, 0, 0]), values as f64);
+        }
+    }
+
+    #[test]
+    fn an_order_holds_every_image_once() {
+        let batches = Batches::new(&data(1), AugmentParams::default(), Device::Cpu).unwrap();
+        let mut order: Vec<i64> = Vec::try_from(batches.random_order().unwrap()).unwrap();
+        order.sort_unstable();
+        assert_eq!(order, [0, 1, 2, 3, 4]);
+    }
+}

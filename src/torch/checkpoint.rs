@@ -1,0 +1,154 @@
+//! A training on disk: saved after every epoch, taken up again bit for bit.
+//!
+//! One safetensors file: the parameters and Adam's means as flat tensors, the running statistics
+//! of batch normalisation, and the [`Progress`] as the bytes of its JSON. Generators are seeded
+//! anew at every epoch, so they need not be saved. The file is written aside and renamed, so the
+//! one under the name is always whole.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use metaqnn::training::protocol::Request;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use tch::{Kind, Tensor};
+
+use super::error::TorchError;
+use super::network::Network;
+use super::optimizer::{Adam, AdamState};
+use super::progress::Progress;
+
+const FILE: &str = "checkpoint.safetensors";
+/// The folder belongs to one attempt, so one name will do for the file that is being written.
+const UNFINISHED: &str = "checkpoint.unfinished";
+
+/// Where a training is saved.
+#[derive(Debug)]
+pub struct Checkpoint {
+    folder: PathBuf,
+    training: String,
+}
+
+/// What is saved besides the tensors.
+#[derive(Debug, Serialize, Deserialize)]
+struct Saved {
+    /// Which training this is: a digest of all in the request that decides about weights.
+    training: String,
+    progress: Progress,
+    adam_steps: i64,
+}
+
+impl Checkpoint {
+    /// Names the checkpoint of a request, if it wants one, and makes its folder.
+    ///
+    /// # Errors
+    /// When the folder cannot be made.
+    pub fn of(request: &Request) -> Result<Option<Self>, TorchError> {
+        let Some(folder) = &request.checkpoint else { return Ok(None) };
+        fs::create_dir_all(folder).map_err(|error| failed("write", folder, error))?;
+        Ok(Some(Self { folder: folder.clone(), training: digest(request) }))
+    }
+
+    /// Saves weights, optimizer and progress, replacing what was saved before.
+    ///
+    /// # Errors
+    /// When the file cannot be written; the one before is still there then.
+    pub fn save(
+        &self,
+        network: &Network,
+        optimizer: &Adam,
+        progress: &Progress,
+    ) -> Result<(), TorchError> {
+        let aside = self.folder.join(UNFINISHED);
+        let path = self.folder.join(FILE);
+        let state = optimizer.state();
+        let saved = Saved {
+            training: self.training.clone(),
+            progress: progress.clone(),
+            adam_steps: state.steps,
+        };
+        let saved = serde_json::to_vec(&saved).expect("numbers and names can be written as JSON");
+        let mut tensors = vec![
+            ("progress".to_owned(), Tensor::f_from_slice(&saved)?),
+            ("parameters".to_owned(), network.parameters.flat().shallow_clone()),
+            ("adam.mean".to_owned(), state.mean.shallow_clone()),
+            ("adam.mean_square".to_owned(), state.mean_square.shallow_clone()),
+        ];
+        tensors.extend(network.running_statistics());
+        Tensor::write_safetensors(&tensors, &aside)
+            .map_err(|error| failed("write", &aside, error))?;
+        File::open(&aside)
+            .and_then(|file| file.sync_all())
+            .and_then(|()| fs::rename(&aside, &path))
+            .and_then(|()| File::open(&self.folder)?.sync_all())
+            .map_err(|error| failed("write", &path, error))
+    }
+
+    /// Puts a saved training back into a network and its optimizer, which have its shapes.
+    /// Returns how far it had come; `None` when nothing was saved.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or belongs to another training.
+    pub fn restore(
+        &self,
+        network: &mut Network,
+        optimizer: &mut Adam,
+    ) -> Result<Option<Progress>, TorchError> {
+        let path = self.folder.join(FILE);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let tensors =
+            Tensor::read_safetensors(&path).map_err(|error| failed("read", &path, error))?;
+        let tensor = |name: &str| {
+            tensors
+                .iter()
+                .find_map(|(found, tensor)| (found == name).then(|| tensor.shallow_clone()))
+                .ok_or_else(|| failed("read", &path, format!("it has no tensor `{name}`")))
+        };
+        let saved =
+            read_saved(&tensor("progress")?).map_err(|error| failed("read", &path, error))?;
+        if saved.training != self.training {
+            return Err(TorchError::OtherTraining { path });
+        }
+        let _guard = tch::no_grad_guard();
+        network.parameters.for_update().0.f_copy_(&tensor("parameters")?)?;
+        for (name, mut statistics) in network.running_statistics() {
+            statistics.f_copy_(&tensor(&name)?)?;
+        }
+        optimizer.restore(&AdamState {
+            steps: saved.adam_steps,
+            mean: tensor("adam.mean")?,
+            mean_square: tensor("adam.mean_square")?,
+        })?;
+        Ok(Some(saved.progress))
+    }
+}
+
+fn read_saved(bytes: &Tensor) -> Result<Saved, String> {
+    let bytes: Vec<u8> = match bytes.kind() {
+        Kind::Uint8 => Vec::try_from(bytes).map_err(|error: tch::TchError| error.to_string())?,
+        _ => return Err("its progress is no text".into()),
+    };
+    serde_json::from_slice(&bytes).map_err(|error| error.to_string())
+}
+
+/// Digests what a training is: everything in its request but which attempt this is, where it is
+/// saved, how much time is left, and the threads (a requeued task may have others; the last bits of
+/// the weights then differ).
+fn digest(request: &Request) -> String {
+    let request = Request {
+        attempt: 0,
+        threads: 0,
+        checkpoint: None,
+        resume: false,
+        seconds_left: None,
+        ..request.clone()
+    };
+    let text = serde_json::to_vec(&request).expect("a request was read from JSON");
+    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn failed(doing: &'static str, path: &Path, reason: impl ToString) -> TorchError {
+    TorchError::Checkpoint { doing, path: path.to_owned(), reason: reason.to_string() }
+}

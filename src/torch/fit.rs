@@ -1,0 +1,288 @@
+//! The training loop: starts and epochs, evaluation, checkpoints, reports.
+
+use std::time::Instant;
+
+use metaqnn::seed::{self, Purpose};
+use metaqnn::training::protocol::Request;
+use metaqnn::training::{self, EpochReport, ValidRecipe};
+
+use super::batches::Batches;
+use super::checkpoint::Checkpoint;
+use super::epoch::{EpochEnd, EpochSettings, fitting_memory, train_epoch};
+use super::error::TorchError;
+use super::evaluate::{Scores, evaluate};
+use super::inbox::Interruption;
+use super::initialisation::initialise;
+use super::network::{Network, Plan, Precision};
+use super::optimizer::Adam;
+use super::progress::{NextEpoch, Progress};
+
+/// How a training ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Ending {
+    /// All epochs done.
+    Done,
+    /// The network's own fault.
+    Failed(String),
+    /// Cut short.
+    Interrupted(Interruption),
+}
+
+/// What the training loop tells and asks.
+pub trait Listener {
+    /// Hears of an epoch.
+    ///
+    /// # Errors
+    /// When nobody can be told any more.
+    fn epoch(&mut self, report: EpochReport) -> Result<(), TorchError>;
+
+    /// Says whether the training is to be cut short. Asked between any two optimizer steps.
+    fn interruption(&mut self) -> Option<Interruption>;
+}
+
+/// Trains the network of a request.
+///
+/// Every random number follows from the request's seed, iteration, start and epoch, so that a
+/// training taken up from its checkpoint goes on bit for bit as if it had never been interrupted
+/// (on one kind of machine, with one number of threads; some of cuDNN's sums have no fixed order).
+///
+/// # Errors
+/// When the layers make no network, a checkpoint fails, libtorch fails, or memory is short even
+/// with one image at a time.
+pub fn fit(
+    request: &Request,
+    recipe: &ValidRecipe,
+    data: &Batches,
+    listener: &mut dyn Listener,
+) -> Result<Ending, TorchError> {
+    let precision = match recipe.recipe().precision {
+        training::Precision::Bfloat16 if data.device().is_cuda() => Precision::BFloat16,
+        _ => Precision::Float32,
+    };
+    let plan = Plan::new(&request.layers, request.input_size, request.channels, precision)?;
+    let mut network = plan.build(data.device())?;
+    let mut optimizer = Adam::new(recipe.recipe(), network.parameters.flat())?;
+    let checkpoint = Checkpoint::of(request)?;
+    let mut progress = match &checkpoint {
+        Some(checkpoint) if request.resume => checkpoint.restore(&mut network, &mut optimizer)?,
+        _ => None,
+    }
+    .unwrap_or_else(|| Progress::beginning(recipe.recipe().batch_size.into()));
+
+    loop {
+        let (start, epoch) = match progress.next(recipe, request.epochs) {
+            NextEpoch::Epoch { start, epoch } => (start, epoch),
+            NextEpoch::Done => return Ok(Ending::Done),
+            NextEpoch::NoLearningRate => {
+                return Ok(Ending::Failed("no learning rate passed the first-epoch test".into()));
+            }
+            NextEpoch::Diverged => {
+                return Ok(Ending::Failed(format!(
+                    "loss is not a number in epoch {}",
+                    progress.epoch
+                )));
+            }
+        };
+        let began = Instant::now();
+        if epoch == 1 {
+            begin(&mut network, &mut optimizer, request, recipe, start)?;
+        }
+        let settings = EpochSettings {
+            batch_size: recipe.recipe().batch_size.into(),
+            learning_rate: recipe.learning_rate(start, epoch),
+        };
+        seed_libtorch(request, Purpose::Epoch, u64::from(start) << 32 | u64::from(epoch));
+        let interruption = &mut || listener.interruption();
+        let micro_batch = &mut progress.micro_batch;
+        let end =
+            train_epoch(&mut network, &mut optimizer, data, settings, micro_batch, interruption)?;
+        let training = match end {
+            EpochEnd::Finished(scores) => scores,
+            EpochEnd::Dropped(reason) => return Ok(Ending::Interrupted(reason)),
+        };
+        let mut batch = recipe.recipe().validation_batch_size.into();
+        let validation = fitting_memory(&mut batch, |batch| evaluate(&network, data, batch))?;
+
+        let is_number = training.loss.is_some() && validation.loss.is_some();
+        progress.record(start, epoch, is_number.then_some(validation.accuracy), recipe);
+        let seconds = began.elapsed().as_secs_f64();
+        listener.epoch(report(&progress, training, validation, seconds))?;
+        // Told before it is saved: what is saved is then never missing from the curve, and what is
+        // told twice after a crash is the same.
+        if let Some(checkpoint) = &checkpoint {
+            checkpoint.save(&network, &optimizer, &progress)?;
+        }
+    }
+}
+
+/// Begins a start: new weights, a fresh optimizer.
+fn begin(
+    network: &mut Network,
+    optimizer: &mut Adam,
+    request: &Request,
+    recipe: &ValidRecipe,
+    start: u32,
+) -> Result<(), TorchError> {
+    seed_libtorch(request, Purpose::Weights, start.into());
+    initialise(&network.parameters, recipe.recipe().initialisation)?;
+    network.reset_statistics()?;
+    optimizer.reset()?;
+    Ok(())
+}
+
+fn seed_libtorch(request: &Request, purpose: Purpose, part: u64) {
+    let number = seed::number(request.seed, purpose, request.iteration, part);
+    tch::manual_seed(number.try_into().expect("the number was made to fit a signed one"));
+}
+
+fn report(progress: &Progress, training: Scores, validation: Scores, seconds: f64) -> EpochReport {
+    EpochReport {
+        epoch: progress.epoch,
+        start: progress.start,
+        learning_rate: Some(progress.learning_rate),
+        training_loss: training.loss,
+        training_accuracy: Some(training.accuracy),
+        validation_loss: validation.loss,
+        validation_accuracy: validation.accuracy,
+        seconds: Some(seconds),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{Recorder, alone, batches, request};
+    use metaqnn::training::protocol::LayerDescription;
+    use std::path::Path;
+    use tch::Tensor;
+
+    fn train(request: &Request, recorder: &mut Recorder) -> Ending {
+        let recipe = request.recipe.clone().check(request.classes).unwrap();
+        fit(request, &recipe, &batches(), recorder).unwrap()
+    }
+
+    /// Every tensor of a checkpoint by name, as bytes.
+    fn saved(folder: &Path) -> Vec<(String, Vec<u8>)> {
+        let tensors = Tensor::read_safetensors(folder.join("checkpoint.safetensors")).unwrap();
+        let mut bytes: Vec<_> = tensors
+            .into_iter()
+            .map(|(name, tensor)| {
+                let count = tensor.numel();
+                let mut bytes = vec![0; count * tensor.kind().elt_size_in_bytes()];
+                tensor.copy_data_u8(&mut bytes, count);
+                (name, bytes)
+            })
+            .collect();
+        bytes.sort();
+        bytes
+    }
+
+    #[test]
+    fn a_problem_that_can_be_learnt_is_learnt() {
+        let _alone = alone();
+        let mut recorder = Recorder::default();
+        assert_eq!(train(&Request { epochs: 8, ..request(None) }, &mut recorder), Ending::Done);
+        assert_eq!(recorder.reports.len(), 8);
+        assert!(recorder.reports[7].validation_accuracy >= 0.95, "{:?}", recorder.reports);
+        // Three steps of 32 in an epoch of 96.
+        assert_eq!(recorder.asked, 8 * 3);
+    }
+
+    #[test]
+    fn an_interrupted_training_goes_on_bit_for_bit() {
+        let _alone = alone();
+        let (whole, parts) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let mut straight = Recorder::default();
+        assert_eq!(train(&request(Some(whole.path())), &mut straight), Ending::Done);
+
+        // Interrupted in the middle of the third epoch, then of the fourth.
+        let mut reports = Vec::new();
+        for (resume, interrupt_at) in [(false, Some(7)), (true, Some(4)), (true, None)] {
+            let mut recorder = Recorder { interrupt_at, ..Recorder::default() };
+            train(&Request { resume, attempt: 2, ..request(Some(parts.path())) }, &mut recorder);
+            reports.extend(recorder.reports);
+        }
+        assert_eq!(reports, straight.reports);
+        assert_eq!(saved(parts.path()), saved(whole.path()));
+    }
+
+    #[test]
+    fn a_complete_training_is_only_said_to_be_done() {
+        let _alone = alone();
+        let folder = tempfile::tempdir().unwrap();
+        train(&request(Some(folder.path())), &mut Recorder::default());
+        let mut recorder = Recorder::default();
+        let again = Request { resume: true, ..request(Some(folder.path())) };
+        assert_eq!(train(&again, &mut recorder), Ending::Done);
+        assert_eq!((recorder.reports.len(), recorder.asked), (0, 0));
+    }
+
+    #[test]
+    fn a_checkpoint_of_another_training_is_refused() {
+        let _alone = alone();
+        let folder = tempfile::tempdir().unwrap();
+        train(&request(Some(folder.path())), &mut Recorder::default());
+        let other = Request { resume: true, seed: 8, ..request(Some(folder.path())) };
+        let recipe = other.recipe.clone().check(2).unwrap();
+        let error = fit(&other, &recipe, &batches(), &mut Recorder::default()).unwrap_err();
+        assert!(matches!(error, TorchError::OtherTraining { .. }), "{error}");
+    }
+
+    #[test]
+    fn every_learning_rate_is_tried_with_new_weights_and_then_the_network_has_failed() {
+        let _alone = alone();
+        let mut request = request(None);
+        request.recipe.first_epoch_threshold = Some(1.0);
+        let mut recorder = Recorder::default();
+        let Ending::Failed(reason) = train(&request, &mut recorder) else { panic!() };
+        assert_eq!(reason, "no learning rate passed the first-epoch test");
+        let starts: Vec<_> =
+            recorder.reports.iter().map(|report| (report.start, report.epoch)).collect();
+        assert_eq!(starts, [(1, 1), (2, 1), (3, 1), (4, 1), (5, 1)]);
+        let rates: Vec<_> =
+            recorder.reports.iter().map(|report| report.learning_rate.unwrap()).collect();
+        assert!((rates[4] - 0.01 * 0.4_f64.powi(4)).abs() < 1e-12);
+        let losses: Vec<_> = recorder.reports.iter().map(|report| report.training_loss).collect();
+        assert!(losses.windows(2).all(|pair| pair[0] != pair[1]), "{losses:?}");
+    }
+
+    #[test]
+    fn a_restarted_training_is_taken_up_in_its_start() {
+        let _alone = alone();
+        let (whole, parts) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let request = |folder: &Path, resume| {
+            let mut request = Request { resume, ..request(Some(folder)) };
+            request.recipe.first_epoch_threshold = Some(1.0);
+            request
+        };
+        train(&request(whole.path(), false), &mut Recorder::default());
+        let mut recorder = Recorder { interrupt_at: Some(7), ..Recorder::default() };
+        train(&request(parts.path(), false), &mut recorder);
+        let mut recorder = Recorder::default();
+        train(&request(parts.path(), true), &mut recorder);
+        assert_eq!((recorder.reports[0].start, recorder.reports[0].epoch), (3, 1));
+        assert_eq!(saved(parts.path()), saved(whole.path()));
+    }
+
+    #[test]
+    fn a_loss_that_is_no_number_does_not_pass_the_first_epoch() {
+        let _alone = alone();
+        let mut request = request(None);
+        // After a step of about 1 in every weight, each of 60 layers of 8 multiplies by up to 8:
+        // 8^60 is beyond 32 bits.
+        request.recipe.learning_rate = 10.0;
+        request.recipe.learning_rate_retry_factor = 1.0;
+        request.layers = vec![LayerDescription::FullyConnected { width: 8 }; 60];
+        request.layers.push(LayerDescription::Softmax { classes: 2 });
+        request.recipe.first_epoch_threshold = Some(0.0);
+        let mut recorder = Recorder::default();
+        let ending = train(&request, &mut recorder);
+        assert!(matches!(ending, Ending::Failed(_)), "{ending:?}");
+        assert_eq!(recorder.reports.len(), 5);
+        assert!(
+            recorder.reports.iter().all(|report| report.validation_loss.is_none()),
+            "{:?}",
+            recorder.reports
+        );
+    }
+}

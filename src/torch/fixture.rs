@@ -1,0 +1,110 @@
+//! Small problems for the tests of this program.
+
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use metaqnn::dataset::{
+    AugmentParams, ImageShape, Images, Normalisation, Preprocess, TrainingData,
+};
+use metaqnn::seed::{Purpose, generator};
+use metaqnn::training::protocol::{LayerDescription, Request, VERSION};
+use metaqnn::training::{self, EpochReport, Recipe};
+use rand::Rng;
+use tch::Device;
+
+use crate::batches::Batches;
+use crate::error::TorchError;
+use crate::fit::Listener;
+use crate::inbox::Interruption;
+
+/// Waits for libtorch's one generator: tests run side by side, and would draw from each other's stream.
+pub fn alone() -> MutexGuard<'static, ()> {
+    static GENERATOR: Mutex<()> = Mutex::new(());
+    GENERATOR.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Grey images of 8x8 pixels and two classes: the left (0) or the right half (1) is brighter, with noise.
+pub fn halves(count: usize) -> Images {
+    let mut rng = generator(1, Purpose::Synthetic, 0, 0);
+    let labels: Vec<u8> = (0..count).map(|index| (index % 2) as u8).collect();
+    let bytes = labels
+        .iter()
+        .flat_map(|&label| (0..64).map(move |pixel| (pixel % 8 >= 4) == (label == 1)))
+        .map(|bright| if bright { rng.random_range(60..=255) } else { rng.random_range(0..=190) })
+        .collect();
+    Images::new(ImageShape { channels: 1, size: 8 }, 2, bytes, labels)
+}
+
+/// Puts 96 [`halves`] to train and 40 to judge on the CPU.
+pub fn batches() -> Batches {
+    let images = halves(136);
+    let part = |range: std::ops::Range<usize>| images.subset(&range.collect::<Vec<_>>());
+    let training = part(0..96);
+    let normalisation = Normalisation::fit(Preprocess::GlobalContrastNormalisation, &training);
+    let data = TrainingData { training, validation: part(96..136), normalisation };
+    let augment = AugmentParams { mirror: false, translate: 1 };
+    Batches::new(&data, augment, Device::Cpu).unwrap()
+}
+
+/// Every kind of layer but global average pooling, small.
+pub fn layers() -> Vec<LayerDescription> {
+    vec![
+        LayerDescription::Conv { filters: 4, kernel: 3, stride: 1, padding: 1, batch_norm: true },
+        LayerDescription::Pool { kernel: 2, stride: 2, ceil: false, batch_norm: true },
+        LayerDescription::Dropout { probability: 0.25 },
+        LayerDescription::FullyConnected { width: 8 },
+        LayerDescription::Dropout { probability: 0.5 },
+        LayerDescription::Softmax { classes: 2 },
+    ]
+}
+
+/// Asks for four epochs of [`layers`] on [`batches`], 32 images at a time; saved in `checkpoint`.
+pub fn request(checkpoint: Option<&Path>) -> Request {
+    Request {
+        protocol: VERSION,
+        iteration: 5,
+        attempt: 1,
+        architecture: "[C(4,3,1), P(2,2), FC(8), SM(2)]".into(),
+        layers: layers(),
+        classes: 2,
+        channels: 1,
+        input_size: 8,
+        epochs: 4,
+        seed: 7,
+        experiment_seed: 7,
+        checkpoint: checkpoint.map(Path::to_owned),
+        resume: false,
+        seconds_left: None,
+        threads: 1,
+        recipe: Recipe {
+            batch_size: 32,
+            learning_rate: 0.01,
+            device: training::Device::Cpu,
+            ..Recipe::default()
+        },
+        data: serde_json::Value::Null,
+    }
+}
+
+/// Keeps the reports of a training, and interrupts it.
+#[derive(Debug, Default)]
+pub struct Recorder {
+    /// The reports, in order.
+    pub reports: Vec<EpochReport>,
+    /// How often it has been asked whether to interrupt.
+    pub asked: u32,
+    /// Interrupts at this question, from 0.
+    pub interrupt_at: Option<u32>,
+}
+
+impl Listener for Recorder {
+    fn epoch(&mut self, report: EpochReport) -> Result<(), TorchError> {
+        self.reports.push(EpochReport { seconds: None, ..report });
+        Ok(())
+    }
+
+    fn interruption(&mut self) -> Option<Interruption> {
+        self.asked += 1;
+        (Some(self.asked - 1) == self.interrupt_at).then_some(Interruption::Signal)
+    }
+}

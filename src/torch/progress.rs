@@ -1,0 +1,158 @@
+//! How far a training has come: starts, epochs, and what is next. Values only, no tensors.
+//!
+//! A network starts with the first learning rate. If its validation accuracy after one epoch does
+//! not exceed the threshold it starts anew, with new weights and the next rate; when no rate is
+//! left it has failed. Once the test is passed, training goes on from these weights.
+
+use metaqnn::training::ValidRecipe;
+use serde::{Deserialize, Serialize};
+
+/// How far a training has come.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// The start (which learning rate), from 1.
+    pub start: u32,
+    /// Epochs done in this start.
+    pub epoch: u32,
+    /// Whether this start has passed the first-epoch test.
+    pub passed: bool,
+    /// Whether the loss is no longer a number.
+    pub diverged: bool,
+    /// Learning rate of the last epoch.
+    pub learning_rate: f64,
+    /// Best validation accuracy of this start.
+    pub best_validation_accuracy: f64,
+    /// Its epoch.
+    pub best_epoch: u32,
+    /// Images whose gradient is computed at once: the batch, or less where memory is short.
+    pub micro_batch: i64,
+}
+
+/// What a training does next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NextEpoch {
+    /// Train this epoch of this start; the first one begins with new weights.
+    Epoch {
+        /// The start, from 1.
+        start: u32,
+        /// The epoch, from 1.
+        epoch: u32,
+    },
+    /// All epochs are done.
+    Done,
+    /// No learning rate passed the first-epoch test.
+    NoLearningRate,
+    /// The loss is no longer a number, after a first epoch that passed.
+    Diverged,
+}
+
+impl Progress {
+    /// Returns the progress of a training that has not begun.
+    pub const fn beginning(batch_size: i64) -> Self {
+        Self {
+            start: 1,
+            epoch: 0,
+            passed: false,
+            diverged: false,
+            learning_rate: 0.0,
+            best_validation_accuracy: 0.0,
+            best_epoch: 0,
+            micro_batch: batch_size,
+        }
+    }
+
+    /// Returns what is next.
+    pub fn next(&self, recipe: &ValidRecipe, epochs: u32) -> NextEpoch {
+        match (self.epoch, self.passed) {
+            (0, _) => NextEpoch::Epoch { start: self.start, epoch: 1 },
+            (_, false) if self.start >= recipe.recipe().learning_rate_tries => {
+                NextEpoch::NoLearningRate
+            }
+            (_, false) => NextEpoch::Epoch { start: self.start + 1, epoch: 1 },
+            (_, true) if self.diverged => NextEpoch::Diverged,
+            (done, true) if done >= epochs => NextEpoch::Done,
+            (done, true) => NextEpoch::Epoch { start: self.start, epoch: done + 1 },
+        }
+    }
+
+    /// Takes note of an epoch. `accuracy` is `None` when the loss was no longer a number, which in
+    /// a first epoch counts as not passing the test.
+    pub fn record(&mut self, start: u32, epoch: u32, accuracy: Option<f64>, recipe: &ValidRecipe) {
+        if epoch == 1 {
+            self.passed = accuracy.is_some_and(|found| found > recipe.first_epoch_threshold());
+            (self.best_epoch, self.best_validation_accuracy) = (0, 0.0);
+        }
+        (self.start, self.epoch) = (start, epoch);
+        self.diverged = accuracy.is_none();
+        self.learning_rate = recipe.learning_rate(start, epoch);
+        if let Some(found) = accuracy
+            && (self.best_epoch == 0 || found > self.best_validation_accuracy)
+        {
+            (self.best_epoch, self.best_validation_accuracy) = (epoch, found);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use metaqnn::training::Recipe;
+
+    /// Walks through accuracies until the training ends; returns the epochs as (start, epoch).
+    fn walk(accuracies: &[Option<f64>], epochs: u32) -> (Vec<(u32, u32)>, NextEpoch, Progress) {
+        let recipe = Recipe::default().check(10).unwrap();
+        let mut progress = Progress::beginning(128);
+        let mut walked = Vec::new();
+        for &accuracy in accuracies {
+            let NextEpoch::Epoch { start, epoch } = progress.next(&recipe, epochs) else { break };
+            walked.push((start, epoch));
+            progress.record(start, epoch, accuracy, &recipe);
+        }
+        let next = progress.next(&recipe, epochs);
+        (walked, next, progress)
+    }
+
+    #[test]
+    fn a_healthy_network_trains_through() {
+        let (walked, next, progress) = walk(&[Some(0.5), Some(0.7), Some(0.6)], 3);
+        assert_eq!(walked, [(1, 1), (1, 2), (1, 3)]);
+        assert_eq!(next, NextEpoch::Done);
+        assert_eq!((progress.best_epoch, progress.best_validation_accuracy), (2, 0.7));
+        assert!((progress.learning_rate - 0.001).abs() < 1e-15);
+    }
+
+    #[test]
+    fn the_threshold_itself_does_not_pass() {
+        let (walked, _, progress) = walk(&[Some(0.15), Some(0.1501), Some(0.2)], 20);
+        assert_eq!(walked, [(1, 1), (2, 1), (2, 2)]);
+        assert_eq!(progress.start, 2);
+    }
+
+    #[test]
+    fn a_failed_first_start_leaves_no_best() {
+        let (_, _, progress) = walk(&[Some(0.15), Some(0.12)], 20);
+        assert_eq!((progress.best_epoch, progress.best_validation_accuracy), (1, 0.12));
+    }
+
+    #[test]
+    fn five_learning_rates_and_no_more() {
+        let (walked, next, _) = walk(&[Some(0.1); 9], 20);
+        assert_eq!(walked, [(1, 1), (2, 1), (3, 1), (4, 1), (5, 1)]);
+        assert_eq!(next, NextEpoch::NoLearningRate);
+    }
+
+    #[test]
+    fn a_loss_that_is_no_number_does_not_pass() {
+        let (walked, next, _) = walk(&[None, Some(0.9)], 2);
+        assert_eq!(walked, [(1, 1), (2, 1)]);
+        assert_eq!(next, NextEpoch::Epoch { start: 2, epoch: 2 });
+    }
+
+    #[test]
+    fn a_network_that_diverges_after_its_first_epoch_has_failed() {
+        let (walked, next, progress) = walk(&[Some(0.5), None, Some(0.6)], 3);
+        assert_eq!(walked, [(1, 1), (1, 2)]);
+        assert_eq!(next, NextEpoch::Diverged);
+        assert_eq!((progress.best_epoch, progress.best_validation_accuracy), (1, 0.5));
+    }
+}

@@ -1,0 +1,275 @@
+//! One request after another, until stdin ends or a signal comes.
+
+use std::io::{self, Write};
+
+use metaqnn::training::protocol::{Message, Request, VERSION};
+use metaqnn::training::{EpochReport, ValidRecipe};
+use tch::{Cuda, Device};
+
+use super::data_cache::DataCache;
+use super::device::{Surroundings, precision_notice};
+use super::error::{TorchError, chain};
+use super::fit::{Ending, Listener, fit};
+use super::inbox::{Inbox, Interruption, Next};
+
+/// Why the trainer leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Departure {
+    /// stdin has ended.
+    EndOfRequests,
+    /// A signal came; what was being trained is to be taken up again.
+    Interrupted,
+}
+
+/// Answers requests from an inbox with messages on `messages`; notices for people go to `notices`.
+pub struct Trainer<M, N> {
+    inbox: Inbox,
+    messages: M,
+    notices: N,
+    data: DataCache,
+}
+
+impl<M: Write, N: Write> Trainer<M, N> {
+    /// Makes a trainer that has loaded nothing yet.
+    pub fn new(inbox: Inbox, messages: M, notices: N) -> Self {
+        Self { inbox, messages, notices, data: DataCache::default() }
+    }
+
+    /// Answers until there is a reason to leave.
+    ///
+    /// # Errors
+    /// When a line is no request, or this process cannot answer it.
+    pub fn run(&mut self) -> Result<Departure, TorchError> {
+        loop {
+            match self.inbox.next() {
+                Next::Leave => return Ok(Departure::EndOfRequests),
+                Next::LeaveInterrupted => return Ok(Departure::Interrupted),
+                Next::Request(line) => match self.answer(&line) {
+                    Ok(Some(message)) => send(&mut self.messages, &message)?,
+                    Ok(None) => return Ok(Departure::Interrupted),
+                    Err(error) => {
+                        if error.is_refusal() {
+                            send(&mut self.messages, &Message::Refused(chain(&error)))?;
+                        }
+                        return Err(error);
+                    }
+                },
+            }
+        }
+    }
+
+    /// Trains the network of one request and returns the answer; `None` when a signal came.
+    ///
+    /// The one place where failures of libtorch become answers: too little memory is the
+    /// network's, everything else the trainer's.
+    fn answer(&mut self, line: &str) -> Result<Option<Message>, TorchError> {
+        let request: Request = serde_json::from_str(line)
+            .map_err(|error| TorchError::NoRequest { problem: error.to_string() })?;
+        if request.protocol != VERSION {
+            return Err(TorchError::OtherProtocol { found: request.protocol });
+        }
+        let recipe = request.recipe.clone().check(request.classes)?;
+        let device = Surroundings::here().device(recipe.recipe().device)?;
+        self.prepare(&request, &recipe, device)?;
+        let data = self.data.get(&request, device)?;
+        if request.epochs == 0 {
+            // Asked before any network is claimed: can this trainer work here?
+            return Ok(Some(Message::Done));
+        }
+        let mut outside = Outside { inbox: &mut self.inbox, messages: &mut self.messages };
+        match fit(&request, &recipe, data, &mut outside) {
+            Ok(Ending::Interrupted(Interruption::Signal)) => Ok(None),
+            Ok(Ending::Done | Ending::Interrupted(Interruption::Stop)) => Ok(Some(Message::Done)),
+            Ok(Ending::Failed(reason)) => Ok(Some(Message::Failed(reason))),
+            // tch does not reach the statistics of the allocator.
+            Err(TorchError::OutOfMemory { .. }) => {
+                Ok(Some(Message::OutOfMemory { peak_bytes: None }))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Sets libtorch up for a recipe and says what it will do otherwise.
+    fn prepare(
+        &mut self,
+        request: &Request,
+        recipe: &ValidRecipe,
+        device: Device,
+    ) -> Result<(), TorchError> {
+        tch::set_num_threads(request.threads.clamp(1, MOST_THREADS) as i32);
+        if device.is_cuda() {
+            Cuda::cudnn_set_benchmark(recipe.recipe().cudnn_benchmark);
+            let variable = |name: &str| std::env::var(name).ok();
+            if let Some(notice) = precision_notice(recipe.recipe().precision, variable) {
+                writeln!(self.notices, "metaqnn-torch: {notice}")
+                    .map_err(|source| TorchError::Pipe { doing: "write to stderr", source })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// More threads than any machine has.
+const MOST_THREADS: u32 = 4096;
+
+/// What a training hears of the world outside.
+struct Outside<'a, M> {
+    inbox: &'a mut Inbox,
+    messages: &'a mut M,
+}
+
+impl<M: Write> Listener for Outside<'_, M> {
+    fn epoch(&mut self, report: EpochReport) -> Result<(), TorchError> {
+        send(self.messages, &Message::Epoch(report))
+    }
+
+    fn interruption(&mut self) -> Option<Interruption> {
+        self.inbox.interruption()
+    }
+}
+
+fn send(messages: &mut impl Write, message: &Message) -> Result<(), TorchError> {
+    let told: io::Result<()> =
+        writeln!(messages, "{}", message.to_line()).and_then(|()| messages.flush());
+    told.map_err(|source| TorchError::Pipe { doing: "write to stdout", source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{alone, halves, request};
+    use crate::inbox::Event;
+    use metaqnn::training::protocol::LayerDescription;
+    use std::fs;
+    use std::path::Path;
+    use std::sync::mpsc;
+
+    /// Writes images as the IDX files of a data set.
+    fn write_idx(folder: &Path, count: usize) {
+        let images = halves(count);
+        let number = |value: usize| (value as u32).to_be_bytes();
+        let header = |magic: u32, sizes: &[usize]| {
+            let sizes = sizes.iter().flat_map(|&size| number(size));
+            magic.to_be_bytes().into_iter().chain(sizes).collect::<Vec<u8>>()
+        };
+        let pixels = [&header(0x0803, &[count, 8, 8]), images.bytes()].concat();
+        let labels = [&header(0x0801, &[count]), images.labels()].concat();
+        fs::write(folder.join("train-images-idx3-ubyte"), pixels).unwrap();
+        fs::write(folder.join("train-labels-idx1-ubyte"), labels).unwrap();
+    }
+
+    /// A request for `epochs` epochs on the files of a folder.
+    fn on_files(folder: &Path, epochs: u32) -> Request {
+        let data = serde_json::json!({
+            "kind": "idx", "path": folder, "classes": 2, "input_size": 8, "channels": 1,
+            "validation": { "images": 40 },
+        });
+        Request { epochs, data, ..request(None) }
+    }
+
+    fn line(request: &Request) -> Event {
+        Event::Line(serde_json::to_string(request).unwrap())
+    }
+
+    /// Lets a trainer answer some events; returns how it left and the messages.
+    fn answers(events: Vec<Event>) -> (Result<Departure, TorchError>, Vec<Message>) {
+        let (sender, receiver) = mpsc::channel();
+        events.into_iter().for_each(|event| sender.send(event).unwrap());
+        drop(sender);
+        let mut trainer = Trainer::new(Inbox::new(receiver), Vec::new(), Vec::new());
+        let departure = trainer.run();
+        let text = String::from_utf8(trainer.messages).unwrap();
+        (departure, text.lines().map(|line| Message::parse(line).unwrap()).collect())
+    }
+
+    #[test]
+    fn one_request_after_another_is_answered_until_stdin_ends() {
+        let _alone = alone();
+        let folder = tempfile::tempdir().unwrap();
+        write_idx(folder.path(), 136);
+        let first = on_files(folder.path(), 2);
+        let second = Request { iteration: 6, epochs: 1, ..first.clone() };
+        let (departure, messages) = answers(vec![line(&first), line(&second)]);
+        assert_eq!(departure.unwrap(), Departure::EndOfRequests);
+        assert!(
+            matches!(
+                &messages[..],
+                [
+                    Message::Epoch(_),
+                    Message::Epoch(_),
+                    Message::Done,
+                    Message::Epoch(_),
+                    Message::Done
+                ]
+            ),
+            "{messages:?}"
+        );
+        assert_ne!(messages[0], messages[3]);
+    }
+
+    #[test]
+    fn a_stop_ends_the_training_and_the_next_request_is_answered() {
+        let _alone = alone();
+        let folder = tempfile::tempdir().unwrap();
+        write_idx(folder.path(), 136);
+        let long = on_files(folder.path(), 100_000);
+        let stop = Event::Line(r#"{"stop": true}"#.into());
+        let short = on_files(folder.path(), 1);
+        let (departure, messages) = answers(vec![line(&long), stop, line(&short)]);
+        assert_eq!(departure.unwrap(), Departure::EndOfRequests);
+        assert!(
+            matches!(&messages[..], [Message::Done, Message::Epoch(_), Message::Done]),
+            "{messages:?}"
+        );
+    }
+
+    #[test]
+    fn a_signal_ends_the_process_without_an_answer() {
+        let _alone = alone();
+        let folder = tempfile::tempdir().unwrap();
+        write_idx(folder.path(), 136);
+        let (departure, messages) = answers(vec![line(&on_files(folder.path(), 9)), Event::Signal]);
+        assert_eq!((departure.unwrap(), messages.len()), (Departure::Interrupted, 0));
+    }
+
+    #[test]
+    fn a_network_without_room_is_out_of_memory_and_the_next_is_trained() {
+        let _alone = alone();
+        let folder = tempfile::tempdir().unwrap();
+        write_idx(folder.path(), 136);
+        let mut huge = on_files(folder.path(), 1);
+        // 64 * 4 * 10^9 weights of 4 bytes: a petabyte, which no allocator gives.
+        huge.layers.insert(0, LayerDescription::FullyConnected { width: 4_000_000_000 });
+        huge.layers = vec![huge.layers[0].clone(), LayerDescription::Softmax { classes: 2 }];
+        let (departure, messages) = answers(vec![line(&huge), line(&on_files(folder.path(), 1))]);
+        departure.unwrap();
+        assert!(
+            matches!(
+                &messages[..],
+                [Message::OutOfMemory { peak_bytes: None }, Message::Epoch(_), Message::Done]
+            ),
+            "{messages:?}"
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_answered_ends_the_process() {
+        let refusal = |event| answers(vec![event]).0.unwrap_err();
+        let folder = tempfile::tempdir().unwrap();
+        let good = on_files(folder.path(), 1);
+        let error = refusal(Event::Line("{".into()));
+        assert_eq!((error.exit_code(), error.to_string().contains("cannot be read")), (2, true));
+        assert_eq!(refusal(line(&Request { protocol: 2, ..good.clone() })).exit_code(), 2);
+        assert_eq!(refusal(line(&Request { classes: 3, ..good.clone() })).exit_code(), 3);
+        // The files are not there.
+        assert_eq!(refusal(line(&good)).exit_code(), 3);
+        write_idx(folder.path(), 136);
+        let error = refusal(line(&Request { classes: 3, ..good.clone() }));
+        assert!(error.to_string().contains("are not those of its data"), "{error}");
+        let mut gpu = good;
+        gpu.recipe.device = metaqnn::training::Device::Cuda;
+        if !tch::Cuda::is_available() {
+            assert_eq!(refusal(line(&gpu)).exit_code(), 4);
+        }
+    }
+}
