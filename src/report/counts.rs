@@ -36,11 +36,11 @@ impl StatusCounts {
 /// Seconds of training, summed.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
 pub struct Ledger {
-    /// Spent.
+    /// Spent on what has a result.
     pub train_seconds: f64,
     /// Saved by the stopping rule, as estimated.
     pub saved_seconds: f64,
-    /// Come to nothing.
+    /// Spent on what came to nothing, not part of `train_seconds`.
     pub lost_seconds: f64,
 }
 

@@ -129,7 +129,7 @@ pub struct IterationRecord {
     pub train_seconds: Option<f64>,
     /// Seconds that the stopping rule is estimated to have saved: the sum over its rows.
     pub saved_seconds: Option<f64>,
-    /// Seconds of training that came to nothing: the sum over its rows.
+    /// Seconds of training that came to nothing, not part of `train_seconds`: the sum over its rows.
     pub lost_seconds: Option<f64>,
     /// Number of rows of the log behind the Q-values it was sampled with.
     pub view: Option<u64>,

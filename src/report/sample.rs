@@ -86,7 +86,6 @@ pub(super) fn iterations() -> Vec<IterationRecord> {
             epochs: Some(1),
             restarts: Some(5),
             train_seconds: Some(90.0),
-            lost_seconds: Some(90.0),
             reason: Some("no learning rate passed the first-epoch test".into()),
             ..begun(sampled(3, Failed, 1.0, DENSE), 50_634, 2_000_000, 5)
         },

@@ -39,9 +39,10 @@ pub struct Training {
     pub learning_rate: Option<f64>,
     /// How many learning rates failed that test.
     pub restarts: u32,
-    /// Seconds spent on training, over all starts of this attempt.
+    /// Seconds spent on this training: over all starts of this attempt, and over the epochs of
+    /// earlier attempts that it goes on from.
     pub train_seconds: f64,
-    /// Seconds of them, and of earlier attempts, that came to nothing.
+    /// Seconds of earlier attempts that came to nothing, not part of `train_seconds`.
     pub lost_seconds: f64,
     /// Now.
     pub time: Time,

@@ -185,11 +185,12 @@ pub struct Row {
     pub learning_rate: Option<f64>,
     /// How many learning rates failed that test.
     pub restarts: Option<u32>,
-    /// Seconds spent on training, over all starts of this attempt.
+    /// Seconds spent on the training that the row is the result of: over all starts of this attempt,
+    /// and over the epochs of earlier attempts that it goes on from.
     pub train_seconds: Option<f64>,
     /// Seconds that the stopping rule is estimated to have saved.
     pub saved_seconds: Option<f64>,
-    /// Seconds of training that came to nothing.
+    /// Seconds of training that came to nothing, not part of `train_seconds`.
     pub lost_seconds: Option<f64>,
     /// The view (rows digested) the architecture was sampled from.
     pub view: Option<u64>,

@@ -119,7 +119,7 @@ fn reward_columns<'a>() -> Vec<Column<'a, Row>> {
         column(
             "lost_seconds",
             NotNegative,
-            "Time of training that came to nothing",
+            "Time of training that came to nothing, not part of train_seconds",
             |row: &Row| row.seconds.lost_seconds,
         )
         .in_unit("seconds"),

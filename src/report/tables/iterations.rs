@@ -146,7 +146,7 @@ pub(super) fn columns<'a>() -> Vec<Column<'a, IterationRecord>> {
         column(
             "lost_seconds",
             NotNegative,
-            "Time of training that came to nothing",
+            "Time of training that came to nothing, not part of train_seconds",
             |r: &Record| r.lost_seconds,
         )
         .in_unit("seconds"),

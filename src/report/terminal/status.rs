@@ -73,7 +73,7 @@ fn hours_used(summary: &Summary) -> String {
     let seconds = summary.seconds;
     format!(
         "{} used, {} saved by stopping, {} lost",
-        hours(seconds.train_seconds),
+        hours(seconds.train_seconds + seconds.lost_seconds),
         hours(seconds.saved_seconds),
         hours(seconds.lost_seconds)
     )
