@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal, Write};
 
+use crate::ops::TrainEvent;
 use crate::report::terminal::Colour;
 
 /// How much is said beside the results.
@@ -89,6 +90,15 @@ impl Printer {
         match write!(stdout, "{text}{newline}").and_then(|()| stdout.flush()) {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
             written => Ok(written?),
+        }
+    }
+
+    /// Prints an event as a line of JSON on stdout. That it cannot be written, as on a full disk, is
+    /// a warning: what it tells of goes on. A closed pipe ends the program as with [`Printer::result`].
+    pub fn event(&self, event: &TrainEvent) {
+        let line = serde_json::to_string(event).expect("an event has only plain fields");
+        if let Err(error) = self.result(&line) {
+            log::warn!("an event is not told: {error:#}");
         }
     }
 

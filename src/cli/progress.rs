@@ -49,10 +49,7 @@ impl<'a> Progress<'a> {
     }
 
     /// Shows one event of a worker.
-    ///
-    /// # Errors
-    /// None; the signature is that of the other receivers of events.
-    pub fn show(&mut self, worker: usize, event: &TrainEvent) -> anyhow::Result<()> {
+    pub fn show(&mut self, worker: usize, event: &TrainEvent) {
         if let TrainEvent::Recorded { reward: Some(reward), .. } = event {
             self.best = Some(self.best.map_or(*reward, |best: f64| best.max(*reward)));
         }
@@ -64,7 +61,6 @@ impl<'a> Progress<'a> {
                 }
             }
         }
-        Ok(())
     }
 
     /// Clears the bars.

@@ -49,9 +49,9 @@ pub fn run(args: TrainArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
     let mut progress = Progress::of_task(printer, experiment.config());
     train(&experiment, options, &mut |event| {
         if args.json {
-            printer.result(&serde_json::to_string(&event)?)
+            printer.event(&event);
         } else {
-            progress.show(0, &event)
+            progress.show(0, &event);
         }
     })?;
     progress.finish();

@@ -1,13 +1,11 @@
 //! One attempt at training a claimed architecture: the request, the learning curve, and the row it comes to.
 
-use std::fs;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::Context;
 use jiff::Timestamp;
 
+use super::curve_in_progress::{Appended, CurveInProgress};
 use super::task::Task;
 use super::{Experiment, TrainEvent};
 use crate::outcome::{Accuracy, Outcome};
@@ -16,7 +14,7 @@ use crate::seed::{Purpose, number};
 use crate::space::Architecture;
 use crate::storage::knowledge::EarlierAttempt;
 use crate::storage::{
-    Attempt, Curve, CurveRow, CurveSummary, CurveWriter, Row, StorageError, Training,
+    Attempt, Curve, CurveSummary, ExperimentDir, Iteration, Row, StorageError, Training,
 };
 use crate::training::protocol::{LayerDescription, Request, VERSION};
 use crate::training::{Ending, EpochReport, Trainer, TrainingError};
@@ -35,19 +33,45 @@ pub(super) struct Claim {
 /// How an attempt ended.
 #[derive(Debug)]
 pub(super) enum AttemptEnd {
-    /// With a result: the row to record.
-    Result(Box<Row>),
-    /// Without one, for this reason, after so many seconds.
-    Lost { reason: String, seconds: f64 },
+    /// With a result.
+    Result {
+        /// The row to record.
+        row: Box<Row>,
+        /// Its curve, to be finished before.
+        curve: Box<CurveInProgress>,
+    },
+    /// Without one.
+    Lost {
+        /// Why.
+        reason: String,
+        /// Seconds that came to nothing, those of earlier attempts included.
+        seconds: f64,
+    },
     /// By a signal.
     Interrupted,
 }
 
-/// The file in a checkpoint folder that says: the attempt left on a signal, so its end counts as no loss.
-const LEFT_ON_SIGNAL: &str = "left_on_signal";
+/// Where an attempt begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Beginning {
+    /// With new weights.
+    Anew,
+    /// With the checkpoint of an earlier attempt.
+    Checkpoint,
+}
+
+/// A training about to begin.
+struct Start<'a> {
+    claim: &'a Claim,
+    beginning: Beginning,
+    /// What an earlier attempt has left.
+    earlier: &'a Curve,
+    /// When the attempt began.
+    began: Instant,
+}
 
 /// Everything an attempt needs beside its claim.
-pub(super) struct Bench<'a> {
+pub(super) struct Workbench<'a> {
     /// The experiment.
     pub experiment: &'a Experiment,
     /// Who trains.
@@ -55,11 +79,11 @@ pub(super) struct Bench<'a> {
     /// CPU threads of a network.
     pub threads: u32,
     /// Where events go.
-    pub on_event: &'a mut dyn FnMut(TrainEvent) -> anyhow::Result<()>,
+    pub on_event: &'a mut dyn FnMut(TrainEvent),
 }
 
-impl Bench<'_> {
-    /// Trains the claimed architecture.
+impl Workbench<'_> {
+    /// Trains the claimed architecture, from where an earlier attempt left it.
     ///
     /// # Errors
     /// When files of the attempt cannot be written, or the trainer refuses to work at all.
@@ -69,56 +93,83 @@ impl Bench<'_> {
         trainer: &mut dyn Trainer,
     ) -> anyhow::Result<AttemptEnd> {
         let began = Instant::now();
-        let earlier = self.earlier_curve(claim.attempt)?;
-        let request = self.request(claim)?;
         let dir = self.experiment.dir();
-        let mut log = CurveInProgress {
-            path: dir.curve(claim.attempt),
-            earlier,
-            writer: None,
-            rows: Vec::new(),
-            problem: None,
-        };
-        let rule = StoppingRule::default();
-        let iteration = claim.attempt.iteration.0;
-        let on_event = &mut *self.on_event;
-        let ended = trainer.train(&request, &dir.trainer_log(claim.attempt), &mut |report| {
-            // No predictor yet: the rule is asked all the same, and says to go on.
-            let verdict = rule.verdict(None, None);
-            let kept = log.append(report).map_err(anyhow::Error::from);
-            if let Err(problem) = kept.and_then(|()| on_event(epoch_event(iteration, report))) {
-                log.problem.get_or_insert(problem);
-                return ControlFlow::Break(());
+        let earlier = &dir.curve_before(claim.attempt)?;
+        let mut start = Start { claim, beginning: Beginning::Checkpoint, earlier, began };
+        if self.keeps_checkpoints() && dir.take_checkpoint_over(claim.attempt)? {
+            if let Some(end) = self.train_from(&start, trainer)? {
+                return Ok(end);
             }
-            match verdict {
-                Verdict::Continue { .. } => ControlFlow::Continue(()),
-                Verdict::Stop { .. } => ControlFlow::Break(()),
-            }
-        });
-        let seconds = began.elapsed().as_secs_f64();
-        if let Some(problem) = log.problem.take() {
-            return Err(problem);
+            log::warn!(
+                "the checkpoint of iteration {} is ahead of its learning curve, so it is trained from the beginning",
+                claim.attempt.iteration
+            );
         }
-        match ended {
-            Ok(Ending::Interrupted) => {
-                self.mark_signal(claim.attempt)?;
-                Ok(AttemptEnd::Interrupted)
-            }
-            Ok(ending) => {
-                let lost_seconds = log.lost_seconds();
-                let rows = log.finish()?;
-                self.result(claim, &ending, &rows, seconds, lost_seconds)
-            }
-            Err(error) if error.is_refusal() => Err(error.into()),
-            Err(error) => Ok(AttemptEnd::Lost { reason: one_line(&error), seconds }),
-        }
+        start.beginning = Beginning::Anew;
+        let end = self.train_from(&start, trainer)?;
+        Ok(end.expect("a training from the beginning needs no earlier epoch"))
     }
 
-    fn request(&self, claim: &Claim) -> anyhow::Result<Request> {
+    /// Checkpoints are kept under a scheduler only: a local search has nobody to take a claim up again.
+    const fn keeps_checkpoints(&self) -> bool {
+        self.task.slurm.is_some()
+    }
+
+    /// Trains; `None` when the curve lacks epochs that the checkpoint has.
+    fn train_from(
+        &mut self,
+        start: &Start<'_>,
+        trainer: &mut dyn Trainer,
+    ) -> anyhow::Result<Option<AttemptEnd>> {
+        let request = self.request(start)?;
+        let path = self.experiment.dir().curve(start.claim.attempt);
+        let mut curve = CurveInProgress::new(path, start.earlier.clone());
+        let (ended, kept) = self.listen_to(trainer, &request, &mut curve);
+        if kept? == Appended::Gap {
+            return Ok(None);
+        }
+        let spent = start.began.elapsed().as_secs_f64();
+        Ok(match ended {
+            Ok(Ending::Interrupted) => {
+                self.mark_left_on_signal(start.claim.attempt);
+                Some(AttemptEnd::Interrupted)
+            }
+            Ok(ending) if !is_whole(&mut curve, &request, &ending) => None,
+            Ok(ending) => Some(self.end(start.claim, &ending, curve, spent)),
+            Err(error) if error.is_refusal() => return Err(error.into()),
+            Err(error) => Some(AttemptEnd::Lost {
+                reason: one_line(&error),
+                seconds: spent + start.earlier.seconds(),
+            }),
+        })
+    }
+
+    /// Has the trainer train and keeps what it tells; ends it when that cannot be kept.
+    fn listen_to(
+        &mut self,
+        trainer: &mut dyn Trainer,
+        request: &Request,
+        curve: &mut CurveInProgress,
+    ) -> (Result<Ending, TrainingError>, Result<Appended, StorageError>) {
+        let attempt = Attempt { iteration: Iteration(request.iteration), number: request.attempt };
+        let log = self.experiment.dir().trainer_log(attempt);
+        let mut kept = Ok(Appended::Row);
+        let ended = trainer.train(request, &log, &mut |report| {
+            kept = curve.append(report);
+            if !matches!(kept, Ok(Appended::Row)) {
+                return ControlFlow::Break(());
+            }
+            (self.on_event)(epoch_event(request.iteration, report));
+            goes_on()
+        });
+        (ended, kept)
+    }
+
+    fn request(&self, start: &Start<'_>) -> anyhow::Result<Request> {
+        let claim = start.claim;
         let config = self.experiment.config();
-        let checkpoint = self.checkpoint(claim.attempt)?;
-        let resume = checkpoint.is_some() && claim.attempt.number > 1;
         let iteration = claim.attempt.iteration.0;
+        let folder = self.experiment.dir().checkpoint(claim.attempt);
         Ok(Request {
             iteration,
             attempt: claim.attempt.number,
@@ -126,8 +177,8 @@ impl Bench<'_> {
             layers: LayerDescription::of(&config.space, &claim.architecture),
             epochs: config.recipe.recipe().epochs,
             seed: number(config.seed(), Purpose::Weights, iteration, 0),
-            checkpoint,
-            resume,
+            checkpoint: self.keeps_checkpoints().then_some(folder),
+            resume: start.beginning == Beginning::Checkpoint,
             seconds_left: self
                 .task
                 .end_time
@@ -136,114 +187,117 @@ impl Bench<'_> {
         })
     }
 
-    /// Returns the attempt's own checkpoint folder, with what the newest earlier attempt left in it.
-    /// Checkpoints are kept under a scheduler only: a local search has nobody to take a claim up again.
-    fn checkpoint(&self, attempt: Attempt) -> anyhow::Result<Option<PathBuf>> {
-        if self.task.slurm.is_none() {
-            return Ok(None);
+    /// Without the mark the claim may count as a loss, and no more than that: a full disk must not
+    /// keep the task from being queued again.
+    fn mark_left_on_signal(&self, attempt: Attempt) {
+        if self.keeps_checkpoints()
+            && let Err(error) = self.experiment.dir().mark_left_on_signal(attempt)
+        {
+            log::warn!("the attempt leaves unmarked: {error}");
         }
-        let dir = self.experiment.dir();
-        let folder = dir.checkpoint(attempt);
-        fs::create_dir_all(&folder)
-            .with_context(|| format!("failed to create `{}`", folder.display()))?;
-        let earlier = dir
-            .list_checkpoints()?
-            .into_iter()
-            .filter(|(other, _)| {
-                other.iteration == attempt.iteration && other.number < attempt.number
-            })
-            .max_by_key(|(other, _)| other.number);
-        if let Some((_, source)) = earlier {
-            copy_files(&source, &folder)?;
-        }
-        Ok(Some(folder))
     }
 
-    fn earlier_curve(&self, attempt: Attempt) -> anyhow::Result<Curve> {
-        let dir = self.experiment.dir();
-        for number in (1..attempt.number).rev() {
-            let path = dir.curve(Attempt { number, ..attempt });
-            if path.exists() {
-                return Ok(Curve::read(&path)?);
-            }
+    /// Returns what the end of a training comes to, after `spent` seconds in this attempt.
+    fn end(
+        &self,
+        claim: &Claim,
+        ending: &Ending,
+        curve: CurveInProgress,
+        spent: f64,
+    ) -> AttemptEnd {
+        let config = self.experiment.config();
+        let first = curve.last_start().first();
+        // A start counts once its first epoch has beaten the threshold.
+        let threshold = config.recipe.first_epoch_threshold();
+        let passed = first.is_some_and(|row| row.validation_accuracy.value() > threshold);
+        let cost = config.space.cost(&claim.architecture);
+        let training = Training {
+            parameters: cost.parameters,
+            macs: cost.macs,
+            layers: claim.architecture.depth() as u32,
+            learning_rate: first.filter(|_| passed).and_then(|row| row.learning_rate),
+            restarts: first.map_or(0, |row| row.start - 1),
+            train_seconds: spent + curve.kept_seconds(),
+            lost_seconds: curve.lost_seconds(),
+            time: Timestamp::now().into(),
+        };
+        let summary = curve.summary().filter(|_| passed || *ending == Ending::Done);
+        match self.result(claim, ending, &training, summary) {
+            Some(row) => AttemptEnd::Result { row: Box::new(row), curve: Box::new(curve) },
+            None => AttemptEnd::Lost {
+                reason: "the trainer ended without a result".to_owned(),
+                seconds: training.train_seconds + training.lost_seconds,
+            },
         }
-        Ok(Curve::default())
-    }
-
-    fn mark_signal(&self, attempt: Attempt) -> anyhow::Result<()> {
-        let folder = self.experiment.dir().checkpoint(attempt);
-        let path = folder.join(LEFT_ON_SIGNAL);
-        fs::create_dir_all(&folder)
-            .and_then(|()| fs::write(&path, ""))
-            .with_context(|| format!("failed to write `{}`", path.display()))
     }
 
     fn result(
         &self,
         claim: &Claim,
         ending: &Ending,
-        rows: &[CurveRow],
-        seconds: f64,
-        lost_seconds: f64,
-    ) -> anyhow::Result<AttemptEnd> {
+        training: &Training,
+        curve: Option<CurveSummary>,
+    ) -> Option<Row> {
         let config = self.experiment.config();
-        let cost = config.space.cost(&claim.architecture);
-        // A start counts once its first epoch has beaten the threshold.
-        let threshold = config.recipe.first_epoch_threshold();
-        let passed = rows.first().is_some_and(|row| row.validation_accuracy.value() > threshold);
-        let training = Training {
-            parameters: cost.parameters,
-            macs: cost.macs,
-            layers: claim.architecture.depth() as u32,
-            learning_rate: rows.first().filter(|_| passed).and_then(|row| row.learning_rate),
-            restarts: rows.first().map_or(0, |row| row.start - 1),
-            train_seconds: seconds,
-            lost_seconds,
-            time: Timestamp::now().into(),
-        };
-        let curve = summary(rows);
         let classes = config.space.image().classes;
         let reward =
-            |outcome: &Outcome| config.reward().reward(outcome, classes).map(Accuracy::value);
-        let expected = "every outcome of a training but one has a reward";
-        let row = match (ending, curve) {
-            (Ending::Done, Some(curve)) => {
-                let outcome = Outcome::Trained { best: curve.best, last: curve.last };
-                Row::trained(&claim.row, &training, curve, None, reward(&outcome).expect(expected))
+            |outcome: Outcome| config.reward().reward(&outcome, classes).map(Accuracy::value);
+        match ending {
+            Ending::Done => {
+                let curve = curve?;
+                let reward = reward(Outcome::Trained { best: curve.best, last: curve.last })?;
+                Some(Row::trained(&claim.row, training, curve, None, reward))
             }
-            (Ending::Failed { reason }, curve) => {
-                let curve = curve.filter(|_| passed);
-                let outcome = Outcome::Failed { best: curve.map(|curve| curve.best) };
-                Row::failed(&claim.row, &training, curve, reason, reward(&outcome).expect(expected))
+            Ending::Failed { reason } => {
+                let chance = reward(Outcome::Failed { best: curve.map(|curve| curve.best) })?;
+                Some(Row::failed(&claim.row, training, curve, reason, chance))
             }
-            (Ending::OutOfMemory { peak_bytes }, _) => {
+            Ending::OutOfMemory { peak_bytes } => {
                 let reason = peak_bytes
-                    .map_or(String::new(), |bytes| format!("{bytes} bytes in use at most"));
-                Row::out_of_memory(&claim.row, &training, &reason, reward(&Outcome::OutOfMemory))
+                    .map_or_else(String::new, |bytes| format!("{bytes} bytes in use at most"));
+                let reward = reward(Outcome::OutOfMemory);
+                Some(Row::out_of_memory(&claim.row, training, &reason, reward))
             }
-            (Ending::Done | Ending::Stopped | Ending::Interrupted, _) => {
-                let reason = "the trainer ended without an epoch".to_owned();
-                return Ok(AttemptEnd::Lost { reason, seconds });
-            }
-        };
-        Ok(AttemptEnd::Result(Box::new(row)))
-    }
-
-    /// Tells how an earlier attempt ended, by what it left behind.
-    pub fn end_of(experiment: &Experiment, attempt: Attempt) -> anyhow::Result<EarlierAttempt> {
-        let dir = experiment.dir();
-        if dir.checkpoint(attempt).join(LEFT_ON_SIGNAL).exists() {
-            return Ok(EarlierAttempt::LeftOnSignal);
+            Ending::Stopped | Ending::Interrupted => None,
         }
-        let curve = |number: u32| -> anyhow::Result<Curve> {
-            let path = dir.curve(Attempt { number, ..attempt });
-            Ok(if number > 0 && path.exists() { Curve::read(&path)? } else { Curve::default() })
-        };
-        // A curve begins with what an earlier attempt had; more than that is its own.
-        let (before, after) = (curve(attempt.number - 1)?, curve(attempt.number)?);
-        let added_nothing = before.rows().starts_with(after.rows());
-        Ok(if added_nothing { EarlierAttempt::CameToNothing } else { EarlierAttempt::AddedEpochs })
     }
+}
+
+/// Whether the curve is that of the whole training. A checkpoint may have held the last epoch
+/// already: then the trainer tells none, and the earlier attempt's curve is this one's.
+fn is_whole(curve: &mut CurveInProgress, request: &Request, ending: &Ending) -> bool {
+    match ending {
+        _ if !request.resume || curve.has_epochs() => true,
+        Ending::Done => curve.keep_earlier(request.epochs) == Appended::Row,
+        // Without an epoch nothing tells whether the earlier curve has all of them; this needs none.
+        ending => matches!(ending, Ending::OutOfMemory { .. }),
+    }
+}
+
+/// Asks the stopping rule, which lets every training go on while nothing is predicted.
+fn goes_on() -> ControlFlow<()> {
+    match StoppingRule::default().verdict(None, None) {
+        Verdict::Continue { .. } => ControlFlow::Continue(()),
+        Verdict::Stop { .. } => ControlFlow::Break(()),
+    }
+}
+
+/// Tells how an attempt ended that left without a row, by its files.
+///
+/// It has added epochs when its curve reaches further than the one before: an attempt that trains
+/// the same epochs again, and dies where the one before died, has not.
+pub(super) fn end_of(
+    dir: &ExperimentDir,
+    attempt: Attempt,
+) -> Result<EarlierAttempt, StorageError> {
+    if dir.has_left_on_signal(attempt) {
+        return Ok(EarlierAttempt::LeftOnSignal);
+    }
+    let reach = |curve: Curve| curve.rows().last().map(|row| (row.start, row.epoch));
+    let next = Attempt { number: attempt.number + 1, ..attempt };
+    // An attempt without a curve of its own has that of the one before for its newest.
+    let added = reach(dir.curve_before(next)?) > reach(dir.curve_before(attempt)?);
+    Ok(if added { EarlierAttempt::AddedEpochs } else { EarlierAttempt::CameToNothing })
 }
 
 /// Returns a request of 0 epochs: it names recipe and data, and asks for no network.
@@ -271,86 +325,6 @@ pub(super) fn rehearsal(experiment: &Experiment, threads: u32) -> anyhow::Result
     })
 }
 
-/// The curve of an attempt while it grows. Its file begins with the first report, which tells how
-/// much of an earlier attempt's curve still stands.
-struct CurveInProgress {
-    path: PathBuf,
-    earlier: Curve,
-    writer: Option<CurveWriter>,
-    rows: Vec<CurveRow>,
-    problem: Option<anyhow::Error>,
-}
-
-impl CurveInProgress {
-    fn append(&mut self, report: &EpochReport) -> Result<(), StorageError> {
-        let accuracy =
-            |value: f64| Accuracy::new(value).expect("the protocol lets no other number through");
-        let row = CurveRow {
-            epoch: report.epoch,
-            start: report.start,
-            learning_rate: report.learning_rate,
-            training_loss: report.training_loss,
-            training_accuracy: report.training_accuracy.map(accuracy),
-            validation_loss: report.validation_loss,
-            validation_accuracy: accuracy(report.validation_accuracy),
-            seconds: report.seconds,
-            time: Timestamp::now().into(),
-            predicted_accuracy: None,
-            sigma: None,
-            stop_probability: None,
-        };
-        if self.writer.is_none() {
-            self.rows = self.earlier.before(row.start, row.epoch).to_vec();
-            self.writer = Some(CurveWriter::create(self.path.clone(), &self.rows)?);
-        }
-        self.writer.as_mut().expect("made above").append(&row)?;
-        self.rows.push(row);
-        Ok(())
-    }
-
-    /// Seconds of earlier attempts that this one could not build on.
-    fn lost_seconds(&self) -> f64 {
-        let kept = if self.writer.is_some() {
-            self.earlier.rows().iter().filter(|row| self.rows.contains(row)).count()
-        } else {
-            self.earlier.rows().len()
-        };
-        self.earlier.rows()[kept..]
-            .iter()
-            .filter_map(|row| row.seconds)
-            .fold(0.0, |sum, more| sum + more)
-    }
-
-    /// Syncs and closes the file; returns the rows of the last start.
-    fn finish(mut self) -> Result<Vec<CurveRow>, StorageError> {
-        if self.writer.is_none() {
-            // Nothing was left to train: the earlier attempt's curve is this one's.
-            self.rows = self.earlier.rows().to_vec();
-            self.writer = Some(CurveWriter::create(self.path.clone(), &self.rows)?);
-        }
-        self.writer.take().expect("made above").finish()?;
-        let last = self.rows.last().map_or(0, |row| row.start);
-        Ok(self.rows.into_iter().filter(|row| row.start == last).collect())
-    }
-}
-
-fn summary(rows: &[CurveRow]) -> Option<CurveSummary> {
-    let last = rows.last()?;
-    let mut best = rows.first()?;
-    for row in rows {
-        // Of equal epochs the first, as the published code has it.
-        if row.validation_accuracy > best.validation_accuracy {
-            best = row;
-        }
-    }
-    Some(CurveSummary {
-        best: best.validation_accuracy,
-        best_epoch: best.epoch,
-        last: last.validation_accuracy,
-        epochs: rows.len() as u32,
-    })
-}
-
 fn epoch_event(iteration: u64, report: &EpochReport) -> TrainEvent {
     TrainEvent::Epoch {
         iteration,
@@ -370,17 +344,4 @@ fn one_line(error: &TrainingError) -> String {
         source = cause.source();
     }
     text
-}
-
-/// Copies the files of a checkpoint; whoever owns it may replace one meanwhile, which is a whole one too.
-fn copy_files(source: &std::path::Path, target: &std::path::Path) -> anyhow::Result<()> {
-    let failed = || format!("failed to copy the checkpoint `{}`", source.display());
-    for entry in fs::read_dir(source).with_context(failed)? {
-        let entry = entry.with_context(failed)?;
-        let is_file = entry.file_type().with_context(failed)?.is_file();
-        if is_file && entry.file_name() != LEFT_ON_SIGNAL {
-            fs::copy(entry.path(), target.join(entry.file_name())).with_context(failed)?;
-        }
-    }
-    Ok(())
 }

@@ -3,13 +3,12 @@
 use jiff::Timestamp;
 
 use super::Experiment;
-use super::attempt::{Bench, Claim};
+use super::attempt::{Claim, end_of};
 use super::live_log::{LiveLog, Session};
 use super::task::Task;
-use crate::q_learning::{Epsilon, QTable, sample_trajectory};
+use crate::q_learning::{Epsilon, EpsilonSchedule, QTable, sample_trajectory};
 use crate::seed::{Purpose, generator};
-use crate::storage::knowledge::EarlierAttempt;
-use crate::storage::{Attempt, Claimant, Event, Iteration, Row};
+use crate::storage::{Attempt, Claimant, Event, Iteration, Knowledge, Row, View};
 
 /// What a task got.
 #[derive(Debug)]
@@ -42,60 +41,101 @@ pub(super) struct Sampler<'a> {
     pub task: &'a Task,
     /// The round it belongs to.
     pub round: Option<u32>,
-    /// The Q-table of the newest view, and how many rows that digests.
-    pub q_table: &'a QTable,
-    /// Rows of the log behind the Q-table.
-    pub view: u64,
+    /// The newest view.
+    pub view: &'a View,
     /// The device networks are trained on, as far as it is known.
     pub device: Option<String>,
+}
+
+/// The Q-values that draws are made with.
+enum QValues {
+    /// Those of the view.
+    Learned(QTable),
+    /// None was read: at epsilon 1 nobody asks for one, and reading them is most of the work.
+    Unread(QTable),
+}
+
+impl QValues {
+    /// Whether draws at an epsilon may be made with these.
+    fn serve(&self, epsilon: Epsilon) -> bool {
+        matches!(self, Self::Learned(_)) || epsilon == Epsilon::RANDOM
+    }
+
+    const fn table(&self) -> &QTable {
+        let (Self::Learned(table) | Self::Unread(table)) = self;
+        table
+    }
 }
 
 impl Sampler<'_> {
     /// Takes up the task's own open claim if it has one, else samples and claims.
     pub fn claim(&self, live: &mut LiveLog) -> anyhow::Result<Claimed> {
-        // The files of an earlier attempt are looked at before the lock: they are nobody else's.
-        let earlier =
-            live.peek(|knowledge| knowledge.resumable(&self.task.job, &self.task.task))?;
-        let earlier = match earlier {
-            Some(attempt) => Some((attempt, earlier_end(self.experiment, attempt)?)),
-            None => None,
-        };
-        live.locked(|session| {
-            if let Some((attempt, end)) = earlier
-                && session.knowledge().resumable(&self.task.job, &self.task.task) == Some(attempt)
-                && let Some(row) = self.resume(session, attempt, end)?
-            {
-                session.write()?;
-                return self.claimed(row, Vec::new());
+        if let Some(claimed) = self.take_up_again(live)? {
+            return Ok(claimed);
+        }
+        let schedule = &self.experiment.config().schedule;
+        let mut reused = Vec::new();
+        loop {
+            // Before the lock, which is not held while files are read.
+            let epsilon = live.peek(|known| known.epsilon_in_force(schedule))?;
+            let q_values = self.q_values(epsilon)?;
+            let drawn = live.locked(|session| self.draw(session, &q_values, &mut reused))?;
+            if let Some(claimed) = drawn {
+                return Ok(claimed);
             }
-            self.draw(session)
+        }
+    }
+
+    fn q_values(&self, epsilon: Option<Epsilon>) -> anyhow::Result<QValues> {
+        Ok(match epsilon {
+            None | Some(Epsilon::RANDOM) => {
+                let config = self.experiment.config();
+                let initial = config.q_learning.params().initial_q_value;
+                QValues::Unread(QTable::new(config.space.clone(), initial))
+            }
+            Some(_) => QValues::Learned(self.view.q_table()?),
         })
     }
 
-    fn resume(
-        &self,
-        session: &mut Session<'_>,
-        attempt: Attempt,
-        end: EarlierAttempt,
-    ) -> anyhow::Result<Option<Row>> {
-        let rows = session.knowledge().resume(attempt, end, &self.claimant());
-        let claim = rows.iter().find(|row| row.event == Event::Claimed).cloned();
-        session.stage_all(rows)?;
-        Ok(claim)
+    fn take_up_again(&self, live: &mut LiveLog) -> anyhow::Result<Option<Claimed>> {
+        let resumable = |known: &Knowledge| known.resumable(&self.task.job, &self.task.task);
+        let Some(earlier) = live.peek(resumable)? else { return Ok(None) };
+        let end = end_of(self.experiment.dir(), earlier)?;
+        live.locked(|session| {
+            if resumable(session.knowledge()) != Some(earlier) {
+                return Ok(None);
+            }
+            let rows = session.knowledge().resume(earlier, end, &self.claimant());
+            // None when the earlier attempt was the third loss of the architecture.
+            let claim = rows.iter().find(|row| row.event == Event::Claimed).cloned();
+            session.stage_all(rows)?;
+            session.write()?;
+            claim.map(|row| self.claimed(row, Vec::new())).transpose()
+        })
     }
 
-    fn draw(&self, session: &mut Session<'_>) -> anyhow::Result<Claimed> {
+    /// Draws until there is something to train; `None` when an epsilon has come into force whose
+    /// Q-values were not read.
+    fn draw(
+        &self,
+        session: &mut Session<'_>,
+        q_values: &QValues,
+        reused: &mut Vec<Iteration>,
+    ) -> anyhow::Result<Option<Claimed>> {
         let schedule = &self.experiment.config().schedule;
         let by = self.claimant();
-        let mut reused = Vec::new();
         let mut draws = 0;
         let mut drawn_at = None;
         loop {
             let Some(epsilon) = session.knowledge().epsilon_in_force(schedule) else {
-                let why = why_nothing(session, self.experiment);
+                let why = why_nothing(session.knowledge(), schedule);
                 session.write()?;
-                return Ok(Claimed::Nothing(why));
+                return Ok(Some(Claimed::Nothing(why)));
             };
+            if !q_values.serve(epsilon) {
+                session.write()?;
+                return Ok(None);
+            }
             if drawn_at != Some(epsilon) {
                 (drawn_at, draws) = (Some(epsilon), 0);
             }
@@ -104,12 +144,12 @@ impl Sampler<'_> {
                 continue;
             }
             draws += 1;
-            let row = self.sample(session, epsilon, &by);
+            let row = self.sample(session.knowledge(), q_values.table(), epsilon, &by);
             session.stage(row.clone())?;
             match row.event {
                 Event::Claimed => {
                     session.write()?;
-                    return self.claimed(row, reused);
+                    return self.claimed(row, std::mem::take(reused)).map(Some);
                 }
                 Event::Reused => reused.extend(row.iteration),
                 _ => {}
@@ -118,12 +158,17 @@ impl Sampler<'_> {
     }
 
     /// One draw. Its generator depends on the iteration alone, so it can be repeated.
-    fn sample(&self, session: &Session<'_>, epsilon: Epsilon, by: &Claimant) -> Row {
-        let iteration = session.knowledge().next_iteration();
+    fn sample(
+        &self,
+        knowledge: &Knowledge,
+        q_table: &QTable,
+        epsilon: Epsilon,
+        by: &Claimant,
+    ) -> Row {
         let seed = self.experiment.config().seed();
-        let mut rng = generator(seed, Purpose::Sample, iteration.0, 0);
-        let architecture = sample_trajectory(self.q_table, epsilon, &mut rng).to_string();
-        session.knowledge().draw(&architecture, epsilon, by)
+        let mut rng = generator(seed, Purpose::Sample, knowledge.next_iteration().0, 0);
+        let architecture = sample_trajectory(q_table, epsilon, &mut rng).to_string();
+        knowledge.draw(&architecture, epsilon, by)
     }
 
     fn claimed(&self, row: Row, reused: Vec<Iteration>) -> anyhow::Result<Claimed> {
@@ -142,7 +187,7 @@ impl Sampler<'_> {
         let lifetime = self.experiment.config().recipe.recipe().claim_lifetime;
         Claimant {
             round: self.round,
-            view: Some(self.view),
+            view: Some(self.view.rows()),
             device: self.device.clone(),
             host: self.task.host.clone(),
             job: self.task.job.clone(),
@@ -153,16 +198,86 @@ impl Sampler<'_> {
     }
 }
 
-fn earlier_end(experiment: &Experiment, attempt: Attempt) -> anyhow::Result<EarlierAttempt> {
-    Bench::end_of(experiment, attempt)
-}
-
-fn why_nothing(session: &Session<'_>, experiment: &Experiment) -> WhyNothing {
-    if session.knowledge().is_halted() {
+fn why_nothing(knowledge: &Knowledge, schedule: &EpsilonSchedule) -> WhyNothing {
+    if knowledge.is_halted() {
         WhyNothing::Halted
-    } else if session.knowledge().is_finished(&experiment.config().schedule) {
+    } else if knowledge.is_finished(schedule) {
         WhyNothing::Finished
     } else {
         WhyNothing::AllClaimed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::ops::init;
+    use crate::ops::live_log::view_params;
+    use crate::storage::Training;
+    use crate::storage::knowledge::Record;
+
+    /// One architecture at epsilon 1, then one at 0.5.
+    const CONFIGURATION: &str = "
+experiment: {name: two, seed: 1}
+data: {classes: 10, input_size: 16, channels: 1}
+epsilon_schedule:
+  - {epsilon: 1.0, architectures: 1}
+  - {epsilon: 0.5, architectures: 1}
+training: {trainer: synthetic}
+";
+
+    fn experiment(folder: &tempfile::TempDir) -> Experiment {
+        let file = folder.path().join("config.yaml");
+        fs::write(&file, CONFIGURATION).unwrap();
+        init::init(init::load(&file, &[]).unwrap(), &folder.path().join("search")).unwrap()
+    }
+
+    fn record(live: &mut LiveLog, claim: &Row) {
+        let training = Training {
+            parameters: 1,
+            macs: 1,
+            layers: 1,
+            learning_rate: None,
+            restarts: 0,
+            train_seconds: 1.0,
+            lost_seconds: 0.0,
+            time: Timestamp::now().into(),
+        };
+        let row = Row::failed(claim, &training, None, "made up", 0.1);
+        let recorded = live.locked(|session| {
+            let Record::Append(rows) = session.knowledge().record(&row)? else { unreachable!() };
+            session.stage_all(rows)?;
+            session.write()
+        });
+        recorded.unwrap();
+    }
+
+    #[test]
+    fn no_draw_is_made_with_q_values_that_were_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let experiment = experiment(&folder);
+        let view = View::empty(view_params(&experiment));
+        let task = Task::current().unwrap();
+        let sampler = Sampler {
+            experiment: &experiment,
+            task: &task,
+            round: None,
+            view: &view,
+            device: None,
+        };
+        let mut live = LiveLog::after(&experiment, &view).unwrap();
+        let unread = || sampler.q_values(Some(Epsilon::RANDOM)).unwrap();
+        let draw = |live: &mut LiveLog, q_values: &QValues| {
+            live.locked(|session| sampler.draw(session, q_values, &mut Vec::new())).unwrap()
+        };
+        let Some(Claimed::Claim(first, _)) = draw(&mut live, &unread()) else { panic!("at 1") };
+        record(&mut live, &first.row);
+        // Another task has ended epsilon 1 since the Q-values were left unread.
+        assert!(draw(&mut live, &unread()).is_none());
+        assert_eq!(live.rows(), 2, "nothing was drawn");
+        let Claimed::Claim(second, _) = sampler.claim(&mut live).unwrap() else { panic!("at 0.5") };
+        assert_eq!(second.row.epsilon, Some(0.5));
     }
 }

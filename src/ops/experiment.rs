@@ -75,8 +75,15 @@ impl Experiment {
         self.frozen.training_images.map_or(1, |images| (images / batch).max(1))
     }
 
-    /// Returns the image files as they were when the experiment was made.
-    pub const fn data_files(&self) -> Option<&Fingerprint> {
-        self.frozen.data_files.as_ref()
+    /// Checks that the image files are those that the experiment was made with. Nothing to check
+    /// when the trainer brings its own.
+    ///
+    /// # Errors
+    /// Names the file that is missing or has changed.
+    pub fn check_data(&self) -> anyhow::Result<()> {
+        if let Some(files) = &self.frozen.data_files {
+            files.check_files(&self.config.data)?;
+        }
+        Ok(())
     }
 }

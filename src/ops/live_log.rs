@@ -46,8 +46,8 @@ impl Snapshot {
     }
 
     /// Returns the Q-table after all rows.
-    pub fn q_table(mut self) -> anyhow::Result<QTable> {
-        Ok(self.view.learner()?.q_table().clone())
+    pub fn q_table(&self) -> anyhow::Result<QTable> {
+        Ok(self.view.q_table()?)
     }
 
     /// Reads every row of the log, as far as this snapshot knows it.
@@ -91,6 +91,11 @@ impl LiveLog {
             }
             opened => opened,
         }
+    }
+
+    /// Returns the number of rows that were taken in.
+    pub const fn rows(&self) -> u64 {
+        self.cursor.rows()
     }
 
     /// Takes in what others wrote, under the shared lock, and asks a question.

@@ -9,6 +9,7 @@
 mod append;
 mod attempt;
 mod claim;
+mod curve_in_progress;
 mod experiment;
 pub mod init;
 mod live_log;

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use super::Experiment;
 use super::task::LOCAL;
+use crate::outcome::Accuracy;
 use crate::q_learning::QTable;
 use crate::report::{
     CurveRecord, EpochRecord, EpsilonStage, IterationRecord, QValueRecord, SearchSettings, Status,
     TrainedBy,
 };
-use crate::storage::{Attempt, Curve, Event, Iteration, Knowledge, Row};
+use crate::storage::{Attempt, Curve, CurveRow, Event, Iteration, Knowledge, Row, Time};
 use crate::training::TrainerKind;
 
 /// Returns what the configuration says of a search, and which epsilons were closed.
@@ -44,50 +45,56 @@ pub(super) fn iterations(rows: &[Row]) -> Vec<IterationRecord> {
     let mut records: BTreeMap<Iteration, IterationRecord> = BTreeMap::new();
     for row in rows {
         let (Some(iteration), Some(status)) = (row.iteration, status(row.event)) else { continue };
-        let record =
-            records.entry(iteration).or_insert_with(|| IterationRecord::new(iteration.0, status));
-        let sum = |total: Option<f64>, more: Option<f64>| match (total, more) {
-            (None, None) => None,
-            (total, more) => Some(total.unwrap_or(0.0) + more.unwrap_or(0.0)),
-        };
-        *record = IterationRecord {
-            iteration: iteration.0,
-            status,
-            epsilon: row.epsilon.or(record.epsilon),
-            round: row.round.or(record.round),
-            attempt: row.attempt.or(record.attempt),
-            architecture: row.architecture.clone().or(record.architecture.take()),
-            of_iteration: row.of_iteration.map(|of| of.0),
-            reward: row.reward,
-            best_validation_accuracy: row.best_validation_accuracy,
-            best_epoch: row.best_epoch,
-            last_validation_accuracy: row.last_validation_accuracy,
-            epochs: row.epochs,
-            predicted_accuracy: row.predicted_accuracy,
-            sigma: row.sigma,
-            y_best: row.y_best,
-            stop_probability: row.stop_probability,
-            threshold: row.threshold,
-            audit: row.audit,
-            parameters: row.parameters,
-            macs: row.macs,
-            layers: row.layers,
-            learning_rate: row.learning_rate,
-            restarts: row.restarts,
-            train_seconds: sum(record.train_seconds, row.train_seconds),
-            saved_seconds: sum(record.saved_seconds, row.saved_seconds),
-            lost_seconds: sum(record.lost_seconds, row.lost_seconds),
-            view: row.view.or(record.view),
-            reason: row.reason.clone(),
-            device: row.device.clone().or(record.device.take()),
-            host: row.host.clone().or(record.host.take()),
-            job: number_of(row.job.as_deref(), row.job.as_deref()).or(record.job),
-            task: number_of(row.job.as_deref(), row.task.as_deref()).or(record.task),
-            started_at: row.started_at.map(crate::storage::Time::timestamp).or(record.started_at),
-            time: row.time.map(crate::storage::Time::timestamp).or(record.time),
-        };
+        let before =
+            records.remove(&iteration).unwrap_or_else(|| IterationRecord::new(iteration.0, status));
+        records.insert(iteration, after(before, row, status));
     }
     records.into_values().collect()
+}
+
+/// Returns the record of an iteration after one more of its rows: what that row does not tell of
+/// the draw and of the attempt stays as it was; what it does not tell of a result is not known.
+fn after(before: IterationRecord, row: &Row, status: Status) -> IterationRecord {
+    let sum = |total: Option<f64>, more: Option<f64>| match (total, more) {
+        (None, None) => None,
+        (total, more) => Some(total.unwrap_or(0.0) + more.unwrap_or(0.0)),
+    };
+    IterationRecord {
+        iteration: before.iteration,
+        status,
+        epsilon: row.epsilon.or(before.epsilon),
+        round: row.round.or(before.round),
+        attempt: row.attempt.or(before.attempt),
+        architecture: row.architecture.clone().or(before.architecture),
+        of_iteration: row.of_iteration.map(|of| of.0),
+        reward: row.reward,
+        best_validation_accuracy: row.best_validation_accuracy,
+        best_epoch: row.best_epoch,
+        last_validation_accuracy: row.last_validation_accuracy,
+        epochs: row.epochs,
+        predicted_accuracy: row.predicted_accuracy,
+        sigma: row.sigma,
+        y_best: row.y_best,
+        stop_probability: row.stop_probability,
+        threshold: row.threshold,
+        audit: row.audit,
+        parameters: row.parameters,
+        macs: row.macs,
+        layers: row.layers,
+        learning_rate: row.learning_rate,
+        restarts: row.restarts,
+        train_seconds: sum(before.train_seconds, row.train_seconds),
+        saved_seconds: sum(before.saved_seconds, row.saved_seconds),
+        lost_seconds: sum(before.lost_seconds, row.lost_seconds),
+        view: row.view.or(before.view),
+        reason: row.reason.clone(),
+        device: row.device.clone().or(before.device),
+        host: row.host.clone().or(before.host),
+        job: number_of(row.job.as_deref(), row.job.as_deref()).or(before.job),
+        task: number_of(row.job.as_deref(), row.task.as_deref()).or(before.task),
+        started_at: row.started_at.map(Time::timestamp).or(before.started_at),
+        time: row.time.map(Time::timestamp).or(before.time),
+    }
 }
 
 /// A local process is no number of a scheduler.
@@ -111,12 +118,16 @@ fn status(event: Event) -> Option<Status> {
     })
 }
 
-/// Reads the curves that count: those of the attempts whose results stand in the log.
+/// Reads the curves that count: those of the attempts whose results stand in the log. One that is
+/// damaged is left out, with a notice: the tables must not end the search.
+///
+/// # Errors
+/// A file cannot be read.
 pub(super) fn curves(
     experiment: &Experiment,
     iterations: &[IterationRecord],
-) -> anyhow::Result<Vec<CurveRecord>> {
-    let mut curves = Vec::new();
+) -> anyhow::Result<(Vec<CurveRecord>, Vec<String>)> {
+    let (mut curves, mut notices) = (Vec::new(), Vec::new());
     for record in iterations.iter().filter(|record| record.status.is_result()) {
         let Some(number) = record.attempt else { continue };
         let attempt = Attempt { iteration: Iteration(record.iteration), number };
@@ -125,27 +136,36 @@ pub(super) fn curves(
         if !path.exists() {
             continue;
         }
-        let epochs = Curve::read(&path)?
-            .rows()
-            .iter()
-            .map(|row| EpochRecord {
-                epoch: row.epoch,
-                start: row.start,
-                learning_rate: row.learning_rate,
-                training_loss: row.training_loss,
-                training_accuracy: row.training_accuracy.map(|accuracy| accuracy.value()),
-                validation_loss: row.validation_loss,
-                validation_accuracy: row.validation_accuracy.value(),
-                seconds: row.seconds,
-                time: Some(row.time.timestamp()),
-                predicted_accuracy: row.predicted_accuracy,
-                sigma: row.sigma,
-                stop_probability: row.stop_probability,
-            })
-            .collect();
-        curves.push(CurveRecord { iteration: record.iteration, attempt: number, epochs });
+        match Curve::read(&path) {
+            Ok(curve) => curves.push(CurveRecord {
+                iteration: record.iteration,
+                attempt: number,
+                epochs: curve.rows().iter().map(epoch).collect(),
+            }),
+            Err(error) if error.is_damage() => {
+                notices.push(format!("a learning curve is left out of the tables: {error}"));
+            }
+            Err(error) => return Err(error.into()),
+        }
     }
-    Ok(curves)
+    Ok((curves, notices))
+}
+
+fn epoch(row: &CurveRow) -> EpochRecord {
+    EpochRecord {
+        epoch: row.epoch,
+        start: row.start,
+        learning_rate: row.learning_rate,
+        training_loss: row.training_loss,
+        training_accuracy: row.training_accuracy.map(Accuracy::value),
+        validation_loss: row.validation_loss,
+        validation_accuracy: row.validation_accuracy.value(),
+        seconds: row.seconds,
+        time: Some(row.time.timestamp()),
+        predicted_accuracy: row.predicted_accuracy,
+        sigma: row.sigma,
+        stop_probability: row.stop_probability,
+    }
 }
 
 /// Returns the entries of the Q-table in the order of their states and actions.

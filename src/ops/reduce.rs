@@ -1,13 +1,13 @@
 //! Learning from what the tasks recorded: lose ended claims, apply new rows, publish a view, write the tables.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs;
 
 use anyhow::{Context, bail};
 use jiff::Timestamp;
 
-use super::live_log::{LiveLog, Session, view_params};
+use super::live_log::{LiveLog, view_params};
 use super::round::{Round, job_ids};
 use super::submit::scheduler;
 use super::task::{LOCAL, LocalProcess};
@@ -15,7 +15,7 @@ use super::{Experiment, Refusal, tables};
 use crate::slurm::{JobId, JobStates, Scheduler};
 use crate::storage::knowledge::Standing;
 use crate::storage::publish::Published;
-use crate::storage::{Attempt, Knowledge, LogCursor, ReplayLog, View};
+use crate::storage::{Attempt, Curve, Knowledge, LogCursor, ReplayLog, View};
 
 /// Whether the tables for people are written, too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -83,8 +83,9 @@ pub fn reduce(experiment: &Experiment, options: &ReduceOptions) -> anyhow::Resul
         if published == Published::AlreadyThere {
             log::info!("another reduce has published the view of {} rows", view.rows());
         }
-        remove_checkpoints(experiment, view.knowledge())?;
     }
+    // Even without a new row: the reduce that published this view may have died here.
+    remove_checkpoints(experiment, view.knowledge())?;
     let notices = match options.tables {
         Tables::Write => tables::write(experiment)?,
         Tables::Keep => Vec::new(),
@@ -130,27 +131,32 @@ fn lose_ended_claims(
     ended_jobs: &[String],
 ) -> anyhow::Result<usize> {
     let mut live = LiveLog::after(experiment, view)?;
-    let needed = live.peek(|known| {
-        !ended_claims(known, ended_jobs).is_empty() || !known.due_rows(None).is_empty()
-    })?;
-    if !needed {
+    let (ended, due) =
+        live.peek(|known| (ended_claims(known, ended_jobs), known.due_rows(None)))?;
+    if ended.is_empty() && due.is_empty() {
         return Ok(0);
     }
+    // Before the lock, which is not held while files are read. One that ends between has none told.
+    let seconds: BTreeMap<Attempt, f64> = ended
+        .iter()
+        .filter_map(|&(attempt, _)| Some((attempt, seconds_of(experiment, attempt)?)))
+        .collect();
     live.locked(|session| {
         let now = Timestamp::now().into();
         session.stage_all(session.knowledge().due_rows(Some(now)))?;
         let ended = ended_claims(session.knowledge(), ended_jobs);
         for (attempt, reason) in &ended {
-            lose(session, *attempt, reason)?;
+            let seconds = seconds.get(attempt).copied();
+            session.stage_all(session.knowledge().lose(*attempt, reason, seconds, now))?;
         }
         session.write()?;
         Ok(ended.len())
     })
 }
 
-fn lose(session: &mut Session<'_>, attempt: Attempt, reason: &str) -> anyhow::Result<()> {
-    let rows = session.knowledge().lose(attempt, reason, None, Timestamp::now().into());
-    session.stage_all(rows)
+/// Seconds that an attempt without a result has spent, as far as its curve tells.
+fn seconds_of(experiment: &Experiment, attempt: Attempt) -> Option<f64> {
+    Curve::read(&experiment.dir().curve(attempt)).ok().map(|curve| curve.seconds())
 }
 
 fn ended_claims(knowledge: &Knowledge, ended_jobs: &[String]) -> Vec<(Attempt, &'static str)> {

@@ -64,15 +64,13 @@ pub fn import(experiment: &Experiment, source: &Path) -> anyhow::Result<Imported
     let file = File::open(&database)
         .with_context(|| format!("failed to read `{}`", database.display()))?;
     let readable = read_replay_database(file, &experiment.config().space, &database)?;
-    let kept = q_values.map(|path| keep_q_values(experiment, &path)).transpose()?;
     let mut live = LiveLog::open(experiment)?;
+    // Looked at before anything is kept, and again under the lock.
+    let rows = live.peek(|_| ()).map(|()| live.rows())?;
+    check_fresh(experiment, rows)?;
+    let kept = q_values.map(|path| keep_q_values(experiment, &path)).transpose()?;
     let distinct = live.locked(|session| {
-        if session.rows() > 0 {
-            bail!(Refusal::NotFresh {
-                dir: experiment.dir().root().to_owned(),
-                rows: session.rows()
-            });
-        }
+        check_fresh(experiment, session.rows())?;
         let by = importer()?;
         for row in &readable.rows {
             let row = imported_row(session.knowledge(), row, &by);
@@ -92,6 +90,13 @@ pub fn import(experiment: &Experiment, source: &Path) -> anyhow::Result<Imported
             .collect(),
         q_values: kept,
     })
+}
+
+fn check_fresh(experiment: &Experiment, rows: u64) -> anyhow::Result<()> {
+    if rows > 0 {
+        bail!(Refusal::NotFresh { dir: experiment.dir().root().to_owned(), rows });
+    }
+    Ok(())
 }
 
 /// A file, or a folder with the usual names.
@@ -145,7 +150,9 @@ fn keep_q_values(experiment: &Experiment, path: &Path) -> anyhow::Result<usize> 
     let folder = experiment.dir().imported();
     fs::create_dir_all(&folder)
         .with_context(|| format!("failed to create `{}`", folder.display()))?;
-    publish::file_once(&folder.join(Q_VALUES), &bytes)?;
+    let kept = folder.join(Q_VALUES);
+    // An import that died here before it wrote the log may have kept another one.
+    publish::replace_file(&kept, &bytes)?;
     Ok(readable.rows.len())
 }
 

@@ -5,13 +5,16 @@
 //! therefore nothing that the log does not know how to mend.
 
 use std::env;
+use std::process::ExitStatus;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
-use super::reduce::{ReduceOptions, Tables, reduce};
+use super::append::resume;
+use super::reduce::{ReduceOptions, reduce};
 use super::{Experiment, Refusal, TrainEvent};
 use crate::slurm::{LocalWorkers, Stream, WorkerCommand, WorkerEvent, WorkerId};
 
@@ -26,31 +29,74 @@ pub struct RunOptions {
 const MOST_DEATHS: u32 = 3;
 /// How often the tables are written anew while the search goes on.
 const TABLES_EVERY: Duration = Duration::from_secs(60);
+/// How long to wait before workers look again for what another machine may have lost.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(10);
 /// How long workers may take to end after a Ctrl-C.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Runs the search to the end of its schedule; `on_event` gets what each worker (from 0) tells.
+/// Runs the search to the end of its schedule, or until it is halted; `on_event` gets what each
+/// worker (from 0) tells. A search that was halted before goes on.
 ///
 /// # Errors
 /// When a worker cannot be started or keeps dying, or the person interrupts.
 pub fn run(
     experiment: &Experiment,
     options: RunOptions,
-    on_event: &mut dyn FnMut(usize, &TrainEvent) -> anyhow::Result<()>,
+    on_event: &mut dyn FnMut(usize, &TrainEvent),
 ) -> anyhow::Result<()> {
     let interrupted = catch_interrupts()?;
-    let mut search = Search { experiment, options, on_event, last_words: Vec::new(), deaths: 0 };
+    resume(experiment)?;
+    let mut search = Search {
+        experiment,
+        options,
+        on_event,
+        last_words: Vec::new(),
+        deaths: 0,
+        heard: Heard::default(),
+    };
     loop {
         // Claims of workers that died, in this run or an earlier one, are lost here.
-        if reduce(experiment, &ReduceOptions { tables: Tables::Write, ..ReduceOptions::default() })?
-            .finished
-        {
+        let reduced = reduce(experiment, &ReduceOptions::default())?;
+        if reduced.finished || search.heard.is_halted {
             return Ok(());
         }
         search.watch_workers(&interrupted)?;
         if interrupted.load(Ordering::SeqCst) {
             bail!(Refusal::Interrupted);
         }
+        if search.heard.others_train && !search.heard.has_claimed {
+            sleep_unless(&interrupted, LOOK_AGAIN_AFTER);
+        }
+    }
+}
+
+/// What the workers have told since they were started last.
+#[derive(Debug, Clone, Copy, Default)]
+struct Heard {
+    /// One of them has claimed something.
+    has_claimed: bool,
+    /// A person has halted the search.
+    is_halted: bool,
+    /// One found nothing to claim, while what is left was in training.
+    others_train: bool,
+}
+
+/// Asks the workers to end, and makes them when they have been asked long ago.
+fn tell_to_end(workers: &LocalWorkers, told: &mut Option<Instant>) {
+    match *told {
+        None => {
+            workers.terminate();
+            *told = Some(Instant::now());
+        }
+        Some(since) if since.elapsed() > PATIENCE => workers.kill(),
+        Some(_) => {}
+    }
+}
+
+fn sleep_unless(interrupted: &AtomicBool, pause: Duration) {
+    let end = Instant::now() + pause;
+    while Instant::now() < end && !interrupted.load(Ordering::SeqCst) {
+        thread::sleep(Duration::from_millis(100));
     }
 }
 
@@ -68,14 +114,17 @@ fn catch_interrupts() -> anyhow::Result<Arc<AtomicBool>> {
 struct Search<'a> {
     experiment: &'a Experiment,
     options: RunOptions,
-    on_event: &'a mut dyn FnMut(usize, &TrainEvent) -> anyhow::Result<()>,
+    on_event: &'a mut dyn FnMut(usize, &TrainEvent),
     last_words: Vec<String>,
     deaths: u32,
+    heard: Heard,
 }
 
 impl Search<'_> {
-    /// Starts the workers and watches them until all have ended: nothing is left to claim, or they died.
+    /// Starts the workers and watches them until all have ended, since nothing is left to claim. One
+    /// that dies is replaced.
     fn watch_workers(&mut self, interrupted: &AtomicBool) -> anyhow::Result<()> {
+        self.heard = Heard::default();
         let mut workers = LocalWorkers::new();
         let command = self.worker_command()?;
         let mut seats: Vec<WorkerId> = Vec::new();
@@ -86,41 +135,43 @@ impl Search<'_> {
         let mut told_to_end: Option<Instant> = None;
         while workers.running().next().is_some() {
             if interrupted.load(Ordering::SeqCst) {
-                match told_to_end {
-                    None => {
-                        workers.terminate();
-                        told_to_end = Some(Instant::now());
-                    }
-                    Some(since) if since.elapsed() > PATIENCE => workers.kill(),
-                    Some(_) => {}
-                }
+                tell_to_end(&workers, &mut told_to_end);
             }
+            let seat_of = |worker: WorkerId| {
+                seats.iter().position(|&id| id == worker).expect("a worker has a seat")
+            };
             match workers.next_event(Duration::from_millis(200))? {
                 Some(WorkerEvent::Line { worker, stream: Stream::Output, line }) => {
-                    let seat =
-                        seats.iter().position(|&id| id == worker).expect("a worker has a seat");
-                    self.hear(seat, &line)?;
+                    self.hear(seat_of(worker), &line);
                 }
                 Some(WorkerEvent::Line { stream: Stream::Messages, line, .. }) => {
                     self.remember(line)
                 }
-                Some(WorkerEvent::Ended { status, .. })
+                Some(WorkerEvent::Ended { worker, status })
                     if !status.success() && told_to_end.is_none() =>
                 {
-                    self.deaths += 1;
-                    if self.deaths >= MOST_DEATHS {
-                        bail!(Refusal::WorkersDie {
-                            how: status.to_string(),
-                            last_words: self.last_words.join("\n")
-                        });
-                    }
+                    let seat = seat_of(worker);
+                    self.count_death(status)?;
+                    seats[seat] = workers.start(&command)?;
                 }
                 Some(WorkerEvent::Ended { .. }) | None => {}
             }
             if tables_written.elapsed() > TABLES_EVERY {
-                super::tables::write(self.experiment)?;
+                // Copies for people: the search does not end over them.
+                if let Err(error) = super::tables::write(self.experiment) {
+                    log::warn!("the tables are not written anew: {error:#}");
+                }
                 tables_written = Instant::now();
             }
+        }
+        Ok(())
+    }
+
+    fn count_death(&mut self, status: ExitStatus) -> anyhow::Result<()> {
+        self.deaths += 1;
+        if self.deaths >= MOST_DEATHS {
+            let last_words = self.last_words.join("\n");
+            bail!(Refusal::WorkersDie { how: status.to_string(), last_words });
         }
         Ok(())
     }
@@ -134,19 +185,16 @@ impl Search<'_> {
         Ok(WorkerCommand { program, arguments, environment: Default::default() })
     }
 
-    fn hear(&mut self, seat: usize, line: &str) -> anyhow::Result<()> {
-        match serde_json::from_str(line) {
-            Ok(event) => {
-                if matches!(event, TrainEvent::Recorded { .. }) {
-                    self.deaths = 0;
-                }
-                (self.on_event)(seat, &event)
-            }
-            Err(_) => {
-                self.remember(line.to_owned());
-                Ok(())
-            }
+    fn hear(&mut self, seat: usize, line: &str) {
+        let Ok(event) = serde_json::from_str(line) else { return self.remember(line.to_owned()) };
+        match event {
+            TrainEvent::Recorded { .. } => self.deaths = 0,
+            TrainEvent::Claimed { .. } => self.heard.has_claimed = true,
+            TrainEvent::Halted => self.heard.is_halted = true,
+            TrainEvent::Nothing { finished: false } => self.heard.others_train = true,
+            _ => {}
         }
+        (self.on_event)(seat, &event);
     }
 
     /// Keeps the last messages of the workers, for the error that may follow.

@@ -19,7 +19,7 @@ pub fn write(experiment: &Experiment) -> anyhow::Result<Vec<String>> {
     let rows = snapshot.all_rows(experiment)?;
     let settings = records::settings(experiment, snapshot.knowledge());
     let iterations = records::iterations(&rows);
-    let curves = records::curves(experiment, &iterations)?;
+    let (curves, notices) = records::curves(experiment, &iterations)?;
     let q_values = records::q_values(&snapshot.q_table()?);
     let tables = Tables::new(&Search {
         settings: &settings,
@@ -33,5 +33,5 @@ pub fn write(experiment: &Experiment) -> anyhow::Result<Vec<String>> {
     for file in &tables.files {
         publish::replace_file(&folder.join(&file.name), file.text.as_bytes())?;
     }
-    Ok(tables.notices)
+    Ok([tables.notices, notices].concat())
 }

@@ -9,16 +9,16 @@ use anyhow::Context;
 use jiff::Timestamp;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 
-use super::attempt::{AttemptEnd, Bench, Claim, rehearsal};
+use super::attempt::{AttemptEnd, Claim, Workbench, rehearsal};
 use super::claim::{Claimed, Sampler, WhyNothing};
+use super::curve_in_progress::CurveInProgress;
 use super::live_log::{LiveLog, view_params};
 use super::reduce::{ReduceOptions, Tables, reduce};
 use super::task::Task;
 use super::{Experiment, Refusal, TrainEvent};
-use crate::q_learning::QTable;
 use crate::slurm::{Slurm, Variables};
 use crate::storage::knowledge::Record;
-use crate::storage::{Row, StorageError, View};
+use crate::storage::{Attempt, Iteration, Row, StorageError, View};
 use crate::training::{Interrupt, Signal, Trainer, trainer};
 
 /// How long a task goes on.
@@ -52,8 +52,8 @@ pub struct TrainOptions {
     pub round: Option<u32>,
 }
 
-/// Where events of a task go.
-pub type Listener<'a> = dyn FnMut(TrainEvent) -> anyhow::Result<()> + 'a;
+/// Where events of a task go. Nothing comes back: that nobody can be told ends no training.
+pub type Listener<'a> = dyn FnMut(TrainEvent) + 'a;
 
 /// Claims, trains and records.
 ///
@@ -66,7 +66,8 @@ pub fn train(
     on_event: &mut Listener<'_>,
 ) -> anyhow::Result<()> {
     let mut worker = Worker::new(experiment, options, on_event)?;
-    // Before any claim: a missing trainer must not cost an architecture an attempt.
+    // Before any claim: other images or a missing trainer must not cost an architecture an attempt.
+    experiment.check_data()?;
     let rehearsal = rehearsal(experiment, worker.threads())?;
     worker.trainer.prepare(&rehearsal)?;
     let most = match options.until {
@@ -113,37 +114,23 @@ impl<'a> Worker<'a> {
 
     /// Claims an architecture; `None` when there is nothing to claim.
     fn claim(&mut self) -> anyhow::Result<Option<Claim>> {
-        let mut view = View::newest(self.experiment.dir(), view_params(self.experiment))?;
+        let view = View::newest(self.experiment.dir(), view_params(self.experiment))?;
         let mut live = LiveLog::after(self.experiment, &view)?;
-        let schedule = &self.experiment.config().schedule;
-        let is_random =
-            live.peek(|known| known.epsilon_in_force(schedule))?.is_some_and(|e| e.value() == 1.0);
-        // At epsilon 1 nobody asks for a Q-value, and reading them is most of the work.
-        let untrained;
-        let rows = view.rows();
-        let q_table = if is_random {
-            let initial = self.experiment.config().q_learning.params().initial_q_value;
-            untrained = QTable::new(self.experiment.config().space.clone(), initial);
-            &untrained
-        } else {
-            view.learner()?.q_table()
-        };
         let sampler = Sampler {
             experiment: self.experiment,
             task: &self.task,
             round: self.options.round,
-            q_table,
-            view: rows,
+            view: &view,
             device: self.task.slurm.as_ref().and_then(|task| task.visible_devices.clone()),
         };
         match sampler.claim(&mut live)? {
             Claimed::Nothing(why) => {
-                self.tell_nothing(why)?;
+                self.tell_nothing(why);
                 Ok(None)
             }
             Claimed::Claim(claim, reused) => {
                 for iteration in reused {
-                    (self.on_event)(TrainEvent::Reused { iteration: iteration.0 })?;
+                    (self.on_event)(TrainEvent::Reused { iteration: iteration.0 });
                 }
                 (self.on_event)(TrainEvent::Claimed {
                     iteration: claim.attempt.iteration.0,
@@ -151,59 +138,79 @@ impl<'a> Worker<'a> {
                     epsilon: claim.row.epsilon.unwrap_or(1.0),
                     architecture: claim.architecture.to_string(),
                     epochs: self.experiment.config().recipe.recipe().epochs,
-                })?;
+                });
                 Ok(Some(*claim))
             }
         }
     }
 
-    fn tell_nothing(&mut self, why: WhyNothing) -> anyhow::Result<()> {
+    fn tell_nothing(&mut self, why: WhyNothing) {
         (self.on_event)(match why {
             WhyNothing::Halted => TrainEvent::Halted,
             WhyNothing::Finished => TrainEvent::Nothing { finished: true },
             WhyNothing::AllClaimed => TrainEvent::Nothing { finished: false },
-        })
+        });
     }
 
     /// Trains a claim and records what it came to.
     fn work_on(&mut self, claim: &Claim) -> anyhow::Result<()> {
-        let iteration = claim.attempt.iteration.0;
         let threads = self.threads();
-        let mut bench = Bench {
+        let mut workbench = Workbench {
             experiment: self.experiment,
             task: &self.task,
             threads,
             on_event: &mut *self.on_event,
         };
-        match bench.train(claim, self.trainer.as_mut())? {
-            AttemptEnd::Interrupted => return self.leave(iteration),
-            AttemptEnd::Lost { reason, seconds } => {
-                self.append(iteration, |live| {
-                    live.locked(|session| {
-                        let now = Timestamp::now().into();
-                        let rows =
-                            session.knowledge().lose(claim.attempt, &reason, Some(seconds), now);
-                        session.stage_all(rows)?;
-                        session.write()
-                    })
-                })?;
-                (self.on_event)(TrainEvent::Lost { iteration, reason })?;
+        match workbench.train(claim, self.trainer.as_mut())? {
+            AttemptEnd::Interrupted => return self.leave(claim.attempt.iteration),
+            AttemptEnd::Lost { reason, seconds } => self.lose(claim.attempt, reason, seconds)?,
+            AttemptEnd::Result { row, mut curve } => {
+                self.record(claim.attempt, &row, &mut curve)?
             }
-            AttemptEnd::Result(row) => self.record(&row)?,
         }
-        if self.options.reducing == Reducing::AfterEachResult {
-            reduce(
-                self.experiment,
-                &ReduceOptions { tables: Tables::Keep, ..ReduceOptions::default() },
-            )?;
+        match self.options.reducing {
+            Reducing::AfterEachResult => self.reduce(),
+            Reducing::Never => Ok(()),
         }
+    }
+
+    /// Learns what is new. What does not fit on the disk now is learned after a later result.
+    fn reduce(&self) -> anyhow::Result<()> {
+        let options = ReduceOptions { tables: Tables::Keep, ..ReduceOptions::default() };
+        match reduce(self.experiment, &options) {
+            Err(error) if is_full(&error) => {
+                log::warn!("nothing is learned yet: {error:#}");
+                Ok(())
+            }
+            reduced => reduced.map(drop),
+        }
+    }
+
+    fn lose(&mut self, attempt: Attempt, reason: String, seconds: f64) -> anyhow::Result<()> {
+        let iteration = attempt.iteration;
+        self.once_there_is_room(iteration, || {
+            LiveLog::open_for_result(self.experiment)?.locked(|session| {
+                let now = Timestamp::now().into();
+                let rows = session.knowledge().lose(attempt, &reason, Some(seconds), now);
+                session.stage_all(rows)?;
+                session.write()
+            })
+        })?;
+        (self.on_event)(TrainEvent::Lost { iteration: iteration.0, reason });
         Ok(())
     }
 
-    fn record(&mut self, row: &Row) -> anyhow::Result<()> {
-        let iteration = row.iteration.map_or(0, |iteration| iteration.0);
-        let counts = self.append(iteration, |live| {
-            live.locked(|session| {
+    /// Appends a result, once its curve is safe.
+    fn record(
+        &mut self,
+        attempt: Attempt,
+        row: &Row,
+        curve: &mut CurveInProgress,
+    ) -> anyhow::Result<()> {
+        let iteration = attempt.iteration;
+        self.once_there_is_room(iteration, || Ok(curve.finish()?))?;
+        let counts = self.once_there_is_room(iteration, || {
+            LiveLog::open_for_result(self.experiment)?.locked(|session| {
                 let (rows, counts) = match session.knowledge().record(row)? {
                     Record::Append(rows) => (rows, true),
                     Record::AlreadyKnown { due, .. } => (due, false),
@@ -215,27 +222,26 @@ impl<'a> Worker<'a> {
         })?;
         (self.on_event)(if counts {
             TrainEvent::Recorded {
-                iteration,
+                iteration: iteration.0,
                 outcome: row.event.to_string(),
                 reward: row.reward,
                 seconds: row.train_seconds.unwrap_or(0.0),
             }
         } else {
-            TrainEvent::Superseded { iteration }
-        })
+            TrainEvent::Superseded { iteration: iteration.0 }
+        });
+        Ok(())
     }
 
-    /// Appends, again and again with growing pauses while the disk is full: a result is worth waiting for.
-    fn append<T>(
+    /// Writes, again and again with growing pauses while the disk is full: a result is worth waiting for.
+    fn once_there_is_room<T>(
         &self,
-        iteration: u64,
-        mut write: impl FnMut(&mut LiveLog) -> anyhow::Result<T>,
+        iteration: Iteration,
+        mut write: impl FnMut() -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
         let mut pause = Duration::from_secs(1);
         loop {
-            let written =
-                LiveLog::open_for_result(self.experiment).and_then(|mut live| write(&mut live));
-            match written {
+            match write() {
                 Err(error) if is_full(&error) && self.may_wait(pause) => {
                     log::warn!(
                         "iteration {iteration} is not recorded yet: {error:#}; trying again in {} s",
@@ -246,7 +252,7 @@ impl<'a> Worker<'a> {
                 }
                 Err(error) if is_full(&error) => {
                     self.requeue()?;
-                    return Err(error.context(Refusal::Unrecorded { iteration }));
+                    return Err(error.context(Refusal::Unrecorded { iteration: iteration.0 }));
                 }
                 written => return written,
             }
@@ -267,7 +273,7 @@ impl<'a> Worker<'a> {
     }
 
     /// Ends after a signal. The claim stays open: this task takes it up when it is queued again.
-    fn leave(&self, iteration: u64) -> anyhow::Result<()> {
+    fn leave(&self, iteration: Iteration) -> anyhow::Result<()> {
         let signal = match self.interrupt.signal() {
             Some(Signal::TimeNearlyUp) => {
                 self.requeue()?;
@@ -276,7 +282,7 @@ impl<'a> Worker<'a> {
             // Never requeued by itself: a cancelled job would come back.
             _ => "TERM",
         };
-        Err(Refusal::TryAgain { signal, iteration }.into())
+        Err(Refusal::TryAgain { signal, iteration: iteration.0 }.into())
     }
 
     fn requeue(&self) -> anyhow::Result<()> {
@@ -294,13 +300,13 @@ impl<'a> Worker<'a> {
         Some(Duration::try_from(left).unwrap_or(Duration::ZERO))
     }
 
-    /// Whether one more network as long as the longest so far ends before the warning of the scheduler.
+    /// Whether one more network as long as the longest so far ends before the warning of the
+    /// scheduler; the first one is always tried, unless a signal has come.
     fn time_is_left_for(&self, longest: Duration) -> bool {
-        if longest.is_zero() {
-            return true;
-        }
         let needed = longest + self.experiment.config().slurm.signal();
-        self.interrupt.signal().is_none() && self.time_left().is_none_or(|left| left > needed)
+        let is_first = longest.is_zero();
+        self.interrupt.signal().is_none()
+            && (is_first || self.time_left().is_none_or(|left| left > needed))
     }
 
     /// CPU threads of a network: as configured, as allotted, or this worker's share of the machine.

@@ -133,10 +133,24 @@ impl Curve {
         &self.rows[self.rows.partition_point(|row| row.start < last)..]
     }
 
-    /// Returns the rows before an epoch of a start: what the curve of a later attempt that goes on
-    /// with that epoch begins with.
-    pub fn before(&self, start: u32, epoch: u32) -> &[CurveRow] {
-        &self.rows[..self.rows.partition_point(|row| row.position() < (start, epoch))]
+    /// Returns the seconds that its epochs took, as far as they are known.
+    pub fn seconds(&self) -> f64 {
+        self.rows.iter().filter_map(|row| row.seconds).fold(0.0, |sum, more| sum + more)
+    }
+
+    /// Returns what the curve of a later attempt begins with that goes on with an epoch of a start:
+    /// the rows before it. `None` when the epoch before that is missing, as after a power cut that
+    /// spared the checkpoint and not the curve: such an attempt could not say how good its network was.
+    pub fn before(&self, start: u32, epoch: u32) -> Option<Self> {
+        let end = self.rows.partition_point(|row| row.position() < (start, epoch));
+        let rows = &self.rows[..end];
+        let last = rows.last().map(CurveRow::position);
+        (epoch == 1 || last == Some((start, epoch - 1))).then(|| Self { rows: rows.to_vec() })
+    }
+
+    /// Takes in the row of the next epoch.
+    pub fn push(&mut self, row: CurveRow) {
+        self.rows.push(row);
     }
 }
 
@@ -159,10 +173,17 @@ impl CurveWriter {
             .open(&path)
             .map_err(StorageError::io("create", &path))?;
         let mut curve = Self { path, file };
-        let mut bytes = format!("{}\n", COLUMNS.join(",")).into_bytes();
-        bytes.extend(earlier.iter().flat_map(line));
-        curve.write(&bytes)?;
+        curve.write(&text(earlier))?;
         Ok(curve)
+    }
+
+    /// Writes the whole curve in place of what its owner could write before: a disk that was full
+    /// has room again.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub fn replace(path: &Path, rows: &[CurveRow]) -> Result<(), StorageError> {
+        publish::replace_file(path, &text(rows))
     }
 
     /// Appends a row, with a single write.
@@ -186,6 +207,13 @@ impl CurveWriter {
     fn write(&mut self, bytes: &[u8]) -> Result<(), StorageError> {
         self.file.write_all(bytes).map_err(StorageError::io("append to", &self.path))
     }
+}
+
+/// Writes header and rows.
+fn text(rows: &[CurveRow]) -> Vec<u8> {
+    let mut bytes = format!("{}\n", COLUMNS.join(",")).into_bytes();
+    bytes.extend(rows.iter().flat_map(line));
+    bytes
 }
 
 /// Writes a row as a line of the file.
@@ -247,10 +275,36 @@ mod tests {
         let earlier = Curve::read(&first).unwrap();
         assert_eq!(earlier.last_start().len(), 3);
         // Resumed from a checkpoint of the second epoch: the third is trained again.
-        let mut writer = CurveWriter::create(second.clone(), earlier.before(2, 3)).unwrap();
+        let kept = earlier.before(2, 3).unwrap();
+        let mut writer = CurveWriter::create(second.clone(), kept.rows()).unwrap();
         writer.append(&row(2, 3)).unwrap();
         assert_eq!(read_back(&second), [(1, 1), (2, 1), (2, 2), (2, 3)]);
         assert!(Curve::default().last_start().is_empty());
+    }
+
+    #[test]
+    fn nobody_goes_on_with_an_epoch_whose_forerunner_is_missing() {
+        let curve = Curve { rows: vec![row(1, 1), row(2, 1), row(2, 2)] };
+        let rows = |start, epoch| curve.before(start, epoch).map(|before| before.rows.len());
+        assert_eq!(rows(2, 3), Some(3));
+        assert_eq!(rows(2, 2), Some(2));
+        assert_eq!(rows(2, 4), None, "the third epoch is missing");
+        assert_eq!(rows(3, 2), None);
+        // The first epoch of a start needs no other.
+        assert_eq!(
+            (rows(1, 1), rows(3, 1), Curve::default().before(1, 1)),
+            (Some(0), Some(3), Some(Curve::default()))
+        );
+        assert_eq!(Curve::default().before(1, 2), None);
+    }
+
+    #[test]
+    fn a_curve_is_written_whole_once_there_is_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("1.1.csv");
+        std::fs::write(&path, "epoch,start\n1,").unwrap();
+        CurveWriter::replace(&path, &[row(1, 1), row(1, 2)]).unwrap();
+        assert_eq!(read_back(&path), [(1, 1), (1, 2)]);
     }
 
     #[test]

@@ -36,6 +36,7 @@ mod error;
 mod experiment_dir;
 mod foreign_csv;
 mod format;
+mod handover;
 pub mod knowledge;
 mod known_csv;
 mod lock;

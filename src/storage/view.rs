@@ -14,7 +14,7 @@ use super::replay_log::Tail;
 use super::replay_row::{Iteration, Row};
 use super::view_files::StoredLearner;
 use crate::outcome::Accuracy;
-use crate::q_learning::{Learner, ValidQLearningParams};
+use crate::q_learning::{Learner, QTable, ValidQLearningParams};
 use crate::seed::{Purpose, generator};
 use crate::space::{Architecture, Space};
 
@@ -163,6 +163,20 @@ impl View {
         &self.params
     }
 
+    /// Returns the Q-table as it lies on disk, without the replay memory, whose reading costs far
+    /// more; when rows were taken in since, as learned from them.
+    ///
+    /// # Errors
+    /// A view whose learned part is none of the search space.
+    pub fn q_table(&self) -> Result<QTable, StorageError> {
+        match &self.learned {
+            Learned::Stored(stored, lessons) if lessons.is_empty() => {
+                stored.read_q_table(&self.params)
+            }
+            _ => Ok(self.clone().learner()?.q_table().clone()),
+        }
+    }
+
     /// Returns what is learned: the Q-table and the replay memory. The first call may have to read
     /// it from the text of a view and to learn the rows that came after.
     ///
@@ -186,7 +200,7 @@ impl View {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::q_learning::{Epsilon, QLearningParams, QTable, sample_trajectory};
+    use crate::q_learning::{Epsilon, QLearningParams, sample_trajectory};
     use crate::space::{ImageShape, SpaceParams};
     use crate::storage::knowledge::Record;
     use crate::storage::replay_event::{Claimant, CurveSummary, Training};
@@ -377,6 +391,7 @@ pub(super) mod tests {
             view.apply(&tail_of(&log, &view)).unwrap();
             let mut whole = view_of(&log);
             prop_assert!(view.learner().unwrap().q_table() == whole.learner().unwrap().q_table());
+            prop_assert!(&view.q_table().unwrap() == whole.learner().unwrap().q_table());
         }
     }
 }

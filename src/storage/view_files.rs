@@ -26,7 +26,7 @@ use super::publish::{self, Published};
 use super::q_table_csv::{read_q_table, write_q_table};
 use super::view::{View, ViewParams};
 use super::yaml;
-use crate::q_learning::Learner;
+use crate::q_learning::{Learner, QTable};
 
 const VIEW: &str = "view.yaml";
 const KNOWN: &str = "known.csv";
@@ -55,11 +55,16 @@ pub(super) struct StoredLearner {
 }
 
 impl StoredLearner {
-    /// Reads it.
-    pub(super) fn read(&self, params: &ViewParams) -> Result<Learner, StorageError> {
+    /// Reads the Q-table alone.
+    pub(super) fn read_q_table(&self, params: &ViewParams) -> Result<QTable, StorageError> {
         let path = self.folder.join(Q_TABLE);
         let initial = params.q_learning.params().initial_q_value;
-        let q_table = read_q_table(&self.q_table, params.space.clone(), initial, &path)?;
+        read_q_table(&self.q_table, params.space.clone(), initial, &path)
+    }
+
+    /// Reads Q-table and replay memory, which must belong together.
+    pub(super) fn read(&self, params: &ViewParams) -> Result<Learner, StorageError> {
+        let q_table = self.read_q_table(params)?;
         let path = self.folder.join(MEMORY);
         let memory = MemoryRows::read(&self.memory, &params.space, &path)?;
         Learner::resume(params.q_learning.clone(), q_table, memory.rows())

@@ -50,6 +50,19 @@ fn rows_of_the_published_program_are_taken_over_in_order() {
 }
 
 #[test]
+fn an_import_that_is_refused_keeps_nothing() {
+    let experiment = with_rows();
+    let folder = experiment.folder().join("reference");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("replay_database.csv"), ROWS).unwrap();
+    experiment.run(&["import", "dir", "rows.csv"]).success();
+    experiment.run(&["export", "dir", "out"]).success();
+    fs::copy(experiment.folder().join("out/q_values.csv"), folder.join("q_values.csv")).unwrap();
+    experiment.run(&["import", "dir", "reference"]).fails_with(2).says("fresh experiment");
+    assert!(!experiment.path("imported").exists());
+}
+
+#[test]
 fn what_is_exported_is_imported_alike() {
     let experiment = with_rows();
     experiment.run(&["import", "dir", "rows.csv"]).success();

@@ -93,6 +93,18 @@ fn damaged_images_are_refused() {
 }
 
 #[test]
+fn a_search_goes_on_only_with_the_images_it_began_with() {
+    let experiment = with_images(&[0, 1, 2, 0, 1, 2, 0, 1, 2], 0);
+    experiment.run(&["init", "config.yaml", "dir"]).success();
+    experiment.run(&["train", "dir"]).success();
+    let rows = experiment.log().len();
+    let labels = experiment.folder().join("data/train-labels-idx1-ubyte");
+    fs::write(&labels, idx(&[9], &[2, 1, 0, 2, 1, 0, 2, 1, 0])).unwrap();
+    experiment.run(&["train", "dir"]).fails_with(3).says("train-labels-idx1-ubyte").says("changed");
+    assert_eq!(experiment.log().len(), rows, "nothing was claimed");
+}
+
+#[test]
 fn a_missing_trainer_is_refused_before_any_claim() {
     let experiment = Experiment::with(SMALL);
     experiment

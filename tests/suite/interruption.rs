@@ -104,6 +104,22 @@ fn a_task_told_to_end_leaves_its_claim_open_and_takes_it_up_again() {
 }
 
 #[test]
+fn a_local_task_told_to_end_leaves_nothing_for_a_successor() {
+    let experiment = Experiment::init(&SMALL.replace("trainer: synthetic", WAITS));
+    let mut task = experiment
+        .command(&["train", "dir"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    await_curve(&experiment, "curves/000001.1.csv");
+    let told = Command::new("kill").args(["-TERM", &task.id().to_string()]).status().unwrap();
+    assert!(told.success());
+    assert_eq!(task.wait().unwrap().code(), Some(75));
+    assert_eq!(fs::read_dir(experiment.path("checkpoints")).unwrap().count(), 0);
+}
+
+#[test]
 fn an_architecture_that_kills_its_task_three_times_is_quarantined() {
     let killer = "trainer: command, command: [sh, -c, 'read request; kill -9 $PPID']";
     let experiment = Experiment::init(&SMALL.replace("trainer: synthetic", killer));

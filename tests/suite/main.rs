@@ -4,10 +4,12 @@ mod config; // every key, checks, the shipped files
 mod contention; // many tasks at once
 mod export; // files of the published program, and back
 mod floors; // the forbidden doors between the rooms
+mod full_disk; // for a while
 mod init; // what is refused before any work is done
 mod interruption; // killed between any two writes
 mod learning; // Q-learning on synthetic rewards
 mod reduce; // learning, again and again
+mod requeue; // killed, queued again, taken up from a checkpoint
 mod run; // a whole search on one machine
 mod slurm_real; // sbatch for real, where there is a Slurm
 mod space; // the search space

@@ -111,3 +111,30 @@ fn tables_are_written_with_their_dictionary() {
         assert!(experiment.text(&format!("tables/{table}.csv")).lines().count() > 1, "{table}");
     }
 }
+
+#[test]
+fn a_damaged_curve_is_left_out_of_the_tables_and_ends_nothing() {
+    let experiment = after_tasks(3);
+    fs::write(experiment.path("curves/000002.1.csv"), "epoch,start\n\0\0\n").unwrap();
+    experiment.run(&["reduce", "dir"]).success().says("000002.1.csv");
+    let curves = experiment.text("tables/curves_long.csv");
+    let has = |iteration: &str| curves.lines().any(|line| line.starts_with(iteration));
+    assert!(has("1,") && !has("2,") && has("3,"), "{curves}");
+}
+
+#[test]
+fn checkpoints_that_nobody_needs_go_even_when_nothing_is_new() {
+    let experiment = Experiment::with(SMALL);
+    experiment.run(&["run", "config.yaml", "dir"]).success();
+    let status = experiment.run(&["status", "dir", "--json"]).success().json().remove(0);
+    let best = status["best"]["iteration"].as_u64().unwrap();
+    let log = experiment.log();
+    let worst = log.iter().find(|row| row["event"] == "failed").unwrap();
+    let folder = |iteration: &str| experiment.path(&format!("checkpoints/{iteration:0>6}.1"));
+    let (best, worst) = (folder(&best.to_string()), folder(&worst["iteration"]));
+    for folder in [&best, &worst] {
+        fs::create_dir(folder).unwrap();
+    }
+    experiment.run(&["reduce", "dir"]).success();
+    assert!(best.exists() && !worst.exists());
+}

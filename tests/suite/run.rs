@@ -123,3 +123,41 @@ fn without_replay_the_search_runs_too() {
         .success();
     experiment.run(&["reduce", "dir", "--rebuild"]).success();
 }
+
+#[test]
+fn a_halted_search_ends_and_goes_on_when_it_is_run_again() {
+    let slow = SMALL.replace("epochs: 4", "epochs: 4, synthetic_epoch_seconds: 0.05");
+    let experiment = Experiment::with(&slow);
+    experiment.run(&["init", "config.yaml", "dir"]).success();
+    let mut search = experiment
+        .command(&["run", "config.yaml", "dir"])
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    while experiment.log().is_empty() {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    experiment.run(&["cancel", "dir"]).success();
+    assert!(search.wait().unwrap().success(), "it ends, and does not ask for ever");
+    let halted = experiment.log();
+    let after = halted.iter().skip_while(|row| row["event"] != "halted");
+    assert!(after.skip(1).all(|row| row["event"] != "claimed"), "nothing is claimed after it");
+    experiment.run(&["run", "config.yaml", "dir"]).success();
+    let status = experiment.run(&["status", "dir", "--json"]).success().json();
+    assert_eq!(status[0]["condition"], "finished");
+}
+
+#[test]
+fn a_worker_that_dies_is_replaced() {
+    // The first training of all kills its worker.
+    let killer = "trainer: command, command: [sh, -c, 'mkdir once && kill -9 $PPID; exec python3 trainer.py']";
+    let experiment = Experiment::with(&SMALL.replace("trainer: synthetic", killer));
+    let script =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/example-trainer.py");
+    std::fs::copy(script, experiment.folder().join("trainer.py")).unwrap();
+    experiment.run(&["run", "config.yaml", "dir"]).success();
+    let log = experiment.log();
+    let of = |event: &str| log.iter().filter(|row| row["event"] == event).count();
+    assert_eq!((of("trained") + of("failed"), of("lost")), (18, 1));
+}

@@ -1,0 +1,264 @@
+//! The learning curve of an attempt while it grows.
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+
+use crate::outcome::Accuracy;
+use crate::storage::{Curve, CurveRow, CurveSummary, CurveWriter, StorageError};
+use crate::training::EpochReport;
+
+/// The curve of an attempt: in memory whole, on disk as far as there is room.
+///
+/// Its file begins with the first report, which tells how much of an earlier attempt's curve still stands.
+#[derive(Debug)]
+pub(super) struct CurveInProgress {
+    path: PathBuf,
+    earlier: Curve,
+    curve: Curve,
+    /// Seconds of the earlier epochs that this curve begins with.
+    kept_seconds: f64,
+    file: CurveFile,
+}
+
+#[derive(Debug)]
+enum CurveFile {
+    /// No epoch yet.
+    None,
+    /// It has every row.
+    Open(CurveWriter),
+    /// It lacks rows: the disk was full.
+    Behind,
+    /// It has every row, and they are synced.
+    Closed,
+}
+
+/// What became of a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Appended {
+    /// It is the next row.
+    Row,
+    /// An epoch before it is missing: the checkpoint that the trainer goes on from is ahead of the
+    /// curve.
+    Gap,
+}
+
+impl CurveInProgress {
+    /// Begins a curve that is to lie at `path`. `earlier` is that of an earlier attempt.
+    pub fn new(path: PathBuf, earlier: Curve) -> Self {
+        Self { path, earlier, curve: Curve::default(), kept_seconds: 0.0, file: CurveFile::None }
+    }
+
+    /// Appends an epoch. A full disk ends no training: the file is made whole by [`Self::finish`].
+    ///
+    /// # Errors
+    /// The file cannot be written, for another reason than want of space.
+    pub fn append(&mut self, report: &EpochReport) -> Result<Appended, StorageError> {
+        if self.curve.rows().is_empty() {
+            let Some(kept) = self.earlier.before(report.start, report.epoch) else {
+                return Ok(Appended::Gap);
+            };
+            self.keep(kept);
+        }
+        let row = row(report);
+        let written = self.write(&row);
+        self.curve.push(row);
+        match written {
+            Err(error) if error.is_full() => {
+                log::warn!("the training goes on, its curve is written later: {error}");
+                self.file = CurveFile::Behind;
+                Ok(Appended::Row)
+            }
+            written => written.map(|()| Appended::Row),
+        }
+    }
+
+    /// Takes the earlier attempt's curve for this one's, after a trainer that had nothing left to
+    /// train. [`Appended::Gap`] when it does not reach the last of `epochs`.
+    pub fn keep_earlier(&mut self, epochs: u32) -> Appended {
+        if self.earlier.rows().last().is_none_or(|last| last.epoch < epochs) {
+            return Appended::Gap;
+        }
+        self.keep(self.earlier.clone());
+        self.file = CurveFile::Behind;
+        Appended::Row
+    }
+
+    fn keep(&mut self, kept: Curve) {
+        self.kept_seconds = kept.seconds();
+        self.curve = kept;
+    }
+
+    fn write(&mut self, row: &CurveRow) -> Result<(), StorageError> {
+        match &mut self.file {
+            CurveFile::Open(writer) => writer.append(row),
+            CurveFile::None => {
+                let mut writer = CurveWriter::create(self.path.clone(), self.curve.rows())?;
+                writer.append(row)?;
+                self.file = CurveFile::Open(writer);
+                Ok(())
+            }
+            CurveFile::Behind | CurveFile::Closed => Ok(()),
+        }
+    }
+
+    /// Brings the whole curve to the disk; to be called again after an error. A training without an
+    /// epoch has no file.
+    ///
+    /// # Errors
+    /// The file cannot be written or synced.
+    pub fn finish(&mut self) -> Result<(), StorageError> {
+        match std::mem::replace(&mut self.file, CurveFile::Behind) {
+            CurveFile::Open(writer) => writer.finish()?,
+            CurveFile::Behind => CurveWriter::replace(&self.path, self.curve.rows())?,
+            CurveFile::None | CurveFile::Closed => {}
+        }
+        self.file = CurveFile::Closed;
+        Ok(())
+    }
+
+    /// Returns the rows of the last start: the learning curve.
+    pub fn last_start(&self) -> &[CurveRow] {
+        self.curve.last_start()
+    }
+
+    /// Whether any epoch is over.
+    pub fn has_epochs(&self) -> bool {
+        !self.curve.rows().is_empty()
+    }
+
+    /// Seconds of earlier epochs that this curve begins with.
+    pub const fn kept_seconds(&self) -> f64 {
+        self.kept_seconds
+    }
+
+    /// Seconds of earlier epochs that came to nothing, since this attempt trains them again.
+    pub fn lost_seconds(&self) -> f64 {
+        self.earlier.seconds() - self.kept_seconds
+    }
+
+    /// Sums the curve up; `None` without an epoch.
+    pub fn summary(&self) -> Option<CurveSummary> {
+        let rows = self.last_start();
+        let last = rows.last()?;
+        let mut best = rows.first()?;
+        for row in rows {
+            // Of equal epochs the first, as the published code has it.
+            if row.validation_accuracy > best.validation_accuracy {
+                best = row;
+            }
+        }
+        Some(CurveSummary {
+            best: best.validation_accuracy,
+            best_epoch: best.epoch,
+            last: last.validation_accuracy,
+            epochs: rows.len() as u32,
+        })
+    }
+}
+
+fn row(report: &EpochReport) -> CurveRow {
+    let accuracy =
+        |value: f64| Accuracy::new(value).expect("the protocol lets no other number through");
+    CurveRow {
+        epoch: report.epoch,
+        start: report.start,
+        learning_rate: report.learning_rate,
+        training_loss: report.training_loss,
+        training_accuracy: report.training_accuracy.map(accuracy),
+        validation_loss: report.validation_loss,
+        validation_accuracy: accuracy(report.validation_accuracy),
+        seconds: report.seconds,
+        time: Timestamp::now().into(),
+        predicted_accuracy: None,
+        sigma: None,
+        stop_probability: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(start: u32, epoch: u32, validation_accuracy: f64) -> EpochReport {
+        EpochReport {
+            epoch,
+            start,
+            learning_rate: None,
+            training_loss: None,
+            training_accuracy: None,
+            validation_loss: None,
+            validation_accuracy,
+            seconds: Some(10.0),
+        }
+    }
+
+    fn curve_of(reports: &[(u32, u32)]) -> Curve {
+        let mut curve = Curve::default();
+        reports.iter().for_each(|&(start, epoch)| curve.push(row(&report(start, epoch, 0.5))));
+        curve
+    }
+
+    fn positions(path: &std::path::Path) -> Vec<(u32, u32)> {
+        Curve::read(path).unwrap().rows().iter().map(|row| (row.start, row.epoch)).collect()
+    }
+
+    #[test]
+    fn a_training_taken_up_again_begins_with_the_epochs_that_still_stand() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("000001.2.csv");
+        let mut curve =
+            CurveInProgress::new(path.clone(), curve_of(&[(1, 1), (2, 1), (2, 2), (2, 3)]));
+        assert_eq!(curve.append(&report(2, 3, 0.75)).unwrap(), Appended::Row);
+        assert_eq!(curve.append(&report(2, 4, 0.75)).unwrap(), Appended::Row);
+        curve.finish().unwrap();
+        assert_eq!(positions(&path), [(1, 1), (2, 1), (2, 2), (2, 3), (2, 4)]);
+        // Three of the four epochs of 10 s stand.
+        assert_eq!((curve.kept_seconds(), curve.lost_seconds()), (30.0, 10.0));
+        let summary = curve.summary().unwrap();
+        assert_eq!((summary.epochs, summary.best_epoch, summary.best.value()), (4, 3, 0.75));
+    }
+
+    #[test]
+    fn a_training_begun_anew_has_lost_what_was_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut curve =
+            CurveInProgress::new(folder.path().join("1.2.csv"), curve_of(&[(1, 1), (1, 2)]));
+        curve.append(&report(1, 1, 0.5)).unwrap();
+        assert_eq!((curve.kept_seconds(), curve.lost_seconds()), (0.0, 20.0));
+        assert_eq!(curve.last_start().len(), 1);
+    }
+
+    #[test]
+    fn a_checkpoint_ahead_of_the_curve_is_found_out() {
+        let path = PathBuf::from("/nowhere/1.2.csv");
+        let begin = |reports: &[(u32, u32)]| CurveInProgress::new(path.clone(), curve_of(reports));
+        let mut curve = begin(&[(1, 1), (1, 2)]);
+        assert_eq!(curve.append(&report(1, 4, 0.5)).unwrap(), Appended::Gap);
+        assert!(!curve.has_epochs());
+        assert_eq!(begin(&[(1, 1), (1, 2)]).keep_earlier(3), Appended::Gap);
+        assert_eq!(begin(&[(1, 1), (1, 2)]).keep_earlier(2), Appended::Row);
+        assert_eq!(begin(&[]).keep_earlier(1), Appended::Gap);
+    }
+
+    #[test]
+    fn a_trainer_that_had_nothing_left_to_do_keeps_the_whole_curve() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("1.2.csv");
+        let mut curve = CurveInProgress::new(path.clone(), curve_of(&[(1, 1), (1, 2)]));
+        assert_eq!(curve.keep_earlier(2), Appended::Row);
+        curve.finish().unwrap();
+        curve.finish().unwrap();
+        assert_eq!(positions(&path), [(1, 1), (1, 2)]);
+        assert_eq!((curve.kept_seconds(), curve.lost_seconds()), (20.0, 0.0));
+    }
+
+    #[test]
+    fn a_training_without_an_epoch_has_no_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("1.1.csv");
+        let mut curve = CurveInProgress::new(path.clone(), Curve::default());
+        curve.finish().unwrap();
+        assert!(!path.exists() && curve.summary().is_none());
+    }
+}

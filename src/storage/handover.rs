@@ -1,0 +1,196 @@
+//! What an attempt hands over to the next one at the same iteration: its curve, its checkpoint, and
+//! the mark that it left because it was told to.
+//!
+//! No attempt touches the files of another: the next one copies. It finds them by listing, since a
+//! name that was looked up too early stays unseen on NFS.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use super::curve_csv::Curve;
+use super::error::StorageError;
+use super::experiment_dir::ExperimentDir;
+use super::publish;
+use super::replay_row::Attempt;
+
+/// The file in a checkpoint folder that says: the attempt left on a signal.
+const LEFT_ON_SIGNAL: &str = "left_on_signal";
+
+impl ExperimentDir {
+    /// Returns the curve of the newest attempt before this one that has one; empty when there is
+    /// none, or when a power cut has left it unreadable.
+    ///
+    /// # Errors
+    /// The folder or the file cannot be read.
+    pub fn curve_before(&self, attempt: Attempt) -> Result<Curve, StorageError> {
+        match before(attempt, || self.list_curves())?.first() {
+            None => Ok(Curve::default()),
+            Some(path) => match Curve::read(path) {
+                Err(error) if error.is_damage() => {
+                    log::warn!("the curve of an earlier attempt is passed over: {error}");
+                    Ok(Curve::default())
+                }
+                read => read,
+            },
+        }
+    }
+
+    /// Copies the checkpoint of the newest attempt before this one into the folder of this one, whole
+    /// or not at all. Returns whether there was one.
+    ///
+    /// # Errors
+    /// A folder cannot be listed, or the copy cannot be written.
+    pub fn take_checkpoint_over(&self, attempt: Attempt) -> Result<bool, StorageError> {
+        for source in before(attempt, || self.list_checkpoints())? {
+            let mut files = 0;
+            publish::folder_once(&self.checkpoint(attempt), |aside| {
+                files = copy_folder(&source, aside)?;
+                Ok(())
+            })?;
+            if files > 0 {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Marks that an attempt left because it was told to, so that its end counts as no loss.
+    ///
+    /// # Errors
+    /// The mark cannot be written.
+    pub fn mark_left_on_signal(&self, attempt: Attempt) -> Result<(), StorageError> {
+        let folder = self.checkpoint(attempt);
+        let path = folder.join(LEFT_ON_SIGNAL);
+        fs::create_dir_all(&folder)
+            .and_then(|()| fs::write(&path, ""))
+            .map_err(StorageError::io("write", &path))
+    }
+
+    /// Whether an attempt left because it was told to.
+    pub fn has_left_on_signal(&self, attempt: Attempt) -> bool {
+        self.checkpoint(attempt).join(LEFT_ON_SIGNAL).exists()
+    }
+}
+
+/// Returns what attempts before this one at the same iteration have left, the newest first. A first
+/// attempt, as nearly all are, lists nothing: a folder of a long search is long.
+fn before(
+    attempt: Attempt,
+    list: impl FnOnce() -> Result<Vec<(Attempt, PathBuf)>, StorageError>,
+) -> Result<Vec<PathBuf>, StorageError> {
+    if attempt.number <= 1 {
+        return Ok(Vec::new());
+    }
+    let is_before =
+        |other: Attempt| other.iteration == attempt.iteration && other.number < attempt.number;
+    let earlier = list()?.into_iter().rev().filter(|(other, _)| is_before(*other));
+    Ok(earlier.map(|(_, path)| path).collect())
+}
+
+/// Copies the files of a checkpoint and returns how many. The attempt that owns it may live on,
+/// as a second copy of the same task, and a reduce may remove it: what vanishes is left out.
+fn copy_folder(source: &Path, target: &Path) -> Result<usize, StorageError> {
+    let entries = match fs::read_dir(source) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(0),
+        entries => entries.map_err(StorageError::io("list", source))?,
+    };
+    let mut files = 0;
+    for entry in entries {
+        let entry = entry.map_err(StorageError::io("list", source))?;
+        let (from, to) = (entry.path(), target.join(entry.file_name()));
+        if entry.file_name() == LEFT_ON_SIGNAL {
+            continue;
+        }
+        if from.is_dir() {
+            fs::create_dir(&to).map_err(StorageError::io("create", &to))?;
+            files += copy_folder(&from, &to)?;
+            continue;
+        }
+        match fs::copy(&from, &to) {
+            Ok(_) => files += 1,
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(StorageError::io("copy", &from)(error)),
+        }
+    }
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::Iteration;
+
+    fn experiment() -> (tempfile::TempDir, ExperimentDir) {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("search");
+        let experiment = ExperimentDir::create(&root, "format_version: 1\n").unwrap();
+        (folder, experiment)
+    }
+
+    fn attempt(number: u32) -> Attempt {
+        Attempt { iteration: Iteration(7), number }
+    }
+
+    fn save(experiment: &ExperimentDir, attempt: Attempt, name: &str, text: &str) {
+        let path = experiment.checkpoint(attempt).join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    #[test]
+    fn the_newest_checkpoint_is_copied_with_its_folders_and_without_its_mark() {
+        let (_folder, experiment) = experiment();
+        save(&experiment, attempt(1), "weights", "old");
+        save(&experiment, attempt(2), "weights", "new");
+        save(&experiment, attempt(2), "shards/0", "part");
+        save(&experiment, Attempt { iteration: Iteration(8), number: 2 }, "weights", "other");
+        experiment.mark_left_on_signal(attempt(2)).unwrap();
+        assert!(experiment.has_left_on_signal(attempt(2)));
+        assert!(experiment.take_checkpoint_over(attempt(3)).unwrap());
+        let own = experiment.checkpoint(attempt(3));
+        assert_eq!(fs::read_to_string(own.join("weights")).unwrap(), "new");
+        assert_eq!(fs::read_to_string(own.join("shards/0")).unwrap(), "part");
+        assert!(!experiment.has_left_on_signal(attempt(3)));
+        let there = fs::read_to_string(experiment.checkpoint(attempt(2)).join("weights"));
+        assert_eq!(there.unwrap(), "new");
+    }
+
+    #[test]
+    fn an_attempt_that_died_before_its_first_checkpoint_hides_none() {
+        let (_folder, experiment) = experiment();
+        save(&experiment, attempt(1), "weights", "of the first");
+        experiment.mark_left_on_signal(attempt(2)).unwrap();
+        fs::create_dir(experiment.checkpoint(attempt(3))).unwrap();
+        assert!(experiment.take_checkpoint_over(attempt(4)).unwrap());
+        let own = experiment.checkpoint(attempt(4)).join("weights");
+        assert_eq!(fs::read_to_string(own).unwrap(), "of the first");
+    }
+
+    #[test]
+    fn a_copy_that_a_crash_cut_short_is_no_checkpoint() {
+        let (_folder, experiment) = experiment();
+        save(&experiment, attempt(1), "weights", "whole");
+        // What a killed copy leaves: a private folder, never the attempt's own.
+        let aside = experiment.checkpoints().join(".000007.2.host.1.0.partial");
+        fs::create_dir(&aside).unwrap();
+        fs::write(aside.join("weights"), "who").unwrap();
+        assert!(experiment.take_checkpoint_over(attempt(3)).unwrap());
+        let own = experiment.checkpoint(attempt(3)).join("weights");
+        assert_eq!(fs::read_to_string(own).unwrap(), "whole");
+    }
+
+    #[test]
+    fn a_first_attempt_takes_nothing_over() {
+        let (_folder, experiment) = experiment();
+        assert!(!experiment.take_checkpoint_over(attempt(1)).unwrap());
+        assert!(experiment.curve_before(attempt(1)).unwrap().rows().is_empty());
+    }
+
+    #[test]
+    fn an_unreadable_curve_is_passed_over() {
+        let (_folder, experiment) = experiment();
+        fs::write(experiment.curve(attempt(1)), "\0\0\0\0\n\0\0\n").unwrap();
+        assert!(experiment.curve_before(attempt(2)).unwrap().rows().is_empty());
+    }
+}
