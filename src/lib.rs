@@ -13,18 +13,40 @@
 //! The other program of the crate, `metaqnn-torch` (`src/torch`), trains with libtorch and sees
 //! `training`, `space`, `dataset` and `seed` alone. This library is never linked to libtorch.
 //!
+//! # How a round goes
+//!
+//! 1. `submit` plans the round by what the log says and hands an array of tasks and a reduce to the
+//!    scheduler ([`ops::submit`]). `run` starts local processes in their place ([`ops::run`]).
+//! 2. Each task is `train` ([`ops::train`]). It reads the newest view (what was learned up to some row
+//!    of the log); under the log's lock it reads the rows after that, samples an architecture by
+//!    epsilon and Q-values, and appends its claim.
+//! 3. A [`training::Trainer`], most often a program of its own, trains the network and tells each
+//!    epoch, which becomes a row of the curve. Then the result is appended, again under the lock.
+//! 4. `reduce` ([`ops::reduce`]) loses the claims that ended without a result, learns from the new
+//!    rows (each with draws from the replay memory), publishes the next view, writes the tables, and
+//!    submits the next round.
+//!
+//! A task that is killed leaves a claim; queued again it takes its claim up, from the checkpoint and
+//! the curve of the attempt before. Nothing else is remembered anywhere: a program starts, reads,
+//! appends, and ends.
+//!
 //! # Who writes which file
 //!
 //! | file of an experiment | written by | read by |
 //! | --- | --- | --- |
 //! | `experiment.yaml` | `init`, `run` | every command |
-//! | `replay.csv` | `train`, `reduce`, `cancel`, `submit`, `import` (appended under its lock) | every command |
-//! | `views/` | `reduce` | `train`, `reduce`, `submit`, `status`, `export` |
-//! | `curves/`, `checkpoints/` | `train`, each attempt its own | `train` (a later attempt), `reduce` |
-//! | `rounds/` | `submit`, and `reduce` for the next round | `submit`, `reduce`, `status`, `cancel` |
+//! | `replay.csv` | `train`, `reduce`, `run`, `cancel`, `submit`, `import` (appended under its lock) | every command |
+//! | `views/` | `reduce`, `train --reduce` | every command but `init` |
+//! | `curves/*.csv` | `train`, each attempt its own | `train` (a later attempt), `reduce` |
+//! | `curves/*.log` | `train`: what the trainer says | people |
+//! | `checkpoints/` | the trainer, each attempt its own | `train` (a later attempt); `reduce` removes what nobody needs |
+//! | `rounds/` | `submit`, and `reduce` for the next round; the scheduler its logs | `submit`, `reduce`, `status`, `cancel` |
 //! | `imported/` | `import` | people |
 //! | `torn/` | whoever locks the log after a crash | people |
 //! | `tables/` | `reduce`, `run` | people |
+//!
+//! The types say who may write: paths come from [`storage::ExperimentDir`], and only the exclusive
+//! guard of the log, which exists while the lock is held, can append.
 #![deny(missing_docs)]
 
 pub mod cli;
