@@ -1,0 +1,78 @@
+//! What a reduce costs: the Q-updates of a whole search, and one new result after a long one.
+
+use std::time::Instant;
+
+use metaqnn::ops::Experiment;
+use metaqnn::ops::reduce::{ReduceOptions, Tables, rebuild, reduce};
+use metaqnn::ops::train::{Reducing, TrainOptions, Until, train};
+use metaqnn::outcome::Accuracy;
+use metaqnn::q_learning::{Learner, QLearningParams};
+use metaqnn::seed::{Purpose, generator};
+use metaqnn::space::{ImageShape, SpaceParams};
+
+use crate::measured::Measured;
+use crate::search::{self, Plan};
+
+/// Measures learning.
+pub fn measure() {
+    updates();
+    for results in [100, 1_000, 10_000] {
+        one_more(results);
+    }
+}
+
+/// The updates alone: rows of the memory, 100 draws each.
+fn updates() {
+    let image = ImageShape { size: 32, channels: 3, classes: 10 };
+    let space = SpaceParams::default().check(image).unwrap();
+    let rows = search::rows(&space, 10_000);
+    let lesson = |(architecture, reward)| {
+        (space.parse(architecture).unwrap(), Accuracy::new(reward).unwrap())
+    };
+    let lessons: Vec<_> = rows.iter().filter_map(|row| row.memory()).map(lesson).collect();
+    for (count, compared_with) in
+        [(2_700, "under 2 s"), (5_400, "twice that"), (10_800, "four times that")]
+    {
+        let learn = || {
+            let params = QLearningParams::default().check().unwrap();
+            let mut learner = Learner::new(params, space.clone());
+            for (iteration, (architecture, reward)) in (1..).zip(&lessons[..count]) {
+                let mut rng = generator(1, Purpose::Replay, iteration, 0);
+                learner.learn(architecture, *reward, &mut rng);
+            }
+        };
+        Measured::of(3, learn).print(&format!("{count} rows, 100 draws each"), compared_with);
+    }
+}
+
+fn one_more(results: u64) {
+    let folder = tempfile::tempdir().unwrap();
+    let experiment = search::write(folder.path(), Plan { results, epsilon: 1.0, per_task: 1 });
+    let options = |tables| ReduceOptions { tables, ..ReduceOptions::default() };
+    reduce(&experiment, &options(Tables::Keep)).unwrap();
+    for (tables, name) in [(Tables::Keep, "without tables"), (Tables::Write, "with tables")] {
+        let mut durations = Vec::new();
+        for _ in 0..5 {
+            train_one(&experiment);
+            let began = Instant::now();
+            let reduced = reduce(&experiment, &options(tables)).unwrap();
+            durations.push(began.elapsed());
+            assert!(reduced.new_rows > 0);
+        }
+        let what = format!("reduce of one after {results}, {name}");
+        Measured::new(durations).print(&what, "no limit is set");
+    }
+    let rebuilt = Measured::of(1, || assert!(rebuild(&experiment).unwrap() > 0));
+    rebuilt.print(&format!("rebuild after {results} results"), "grows with the rows");
+}
+
+/// Claims, trains and records one architecture.
+fn train_one(experiment: &Experiment) {
+    let options = TrainOptions {
+        until: Until::Configured,
+        reducing: Reducing::Never,
+        sharing_workers: 1,
+        round: None,
+    };
+    train(experiment, options, &mut |_| {}).unwrap();
+}

@@ -1,0 +1,34 @@
+//! How fast the program is, each figure with what it is compared with: `cargo bench --bench speed
+//! --no-default-features`, or some of them: `... -- claims`.
+//!
+//! Nothing here passes or fails: machines differ, and a shared one differs from hour to hour. What
+//! is made before a measurement is made outside of it.
+#![allow(clippy::print_stdout, missing_docs)] // Figures are its result.
+
+mod claims; // workers that claim and record at once, in searches of different length
+mod commands; // from exec to exit, for commands a person waits for
+mod learning; // the Q-updates of a whole search, and the reduce of one new result
+mod measured;
+mod search;
+
+fn main() {
+    // Cargo passes `--bench`.
+    let arguments: Vec<String> =
+        std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    if let [word, directory] = arguments.as_slice()
+        && word == claims::WORKER
+    {
+        return claims::work(directory.as_ref());
+    }
+    let figures: [(&str, fn()); 3] = [
+        ("commands", commands::measure),
+        ("learning", learning::measure),
+        ("claims", claims::measure),
+    ];
+    for (name, measure) in figures {
+        if arguments.is_empty() || arguments.iter().any(|argument| argument == name) {
+            println!("{name}");
+            measure();
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! A search of many iterations, written through the library: valid rows, curves, and no training.
+
+use std::fs;
+use std::path::Path;
+
+use metaqnn::ops::{Experiment, init};
+use metaqnn::outcome::Accuracy;
+use metaqnn::q_learning::{Epsilon, QTable, sample_trajectory};
+use metaqnn::seed::{Purpose, generator};
+use metaqnn::space::Space;
+use metaqnn::storage::knowledge::Record;
+use metaqnn::storage::{
+    Attempt, Claimant, CurveRow, CurveSummary, CurveWriter, Event, Knowledge, Row, Time, Training,
+    WritableReplayLog,
+};
+use rand::Rng;
+
+/// The space of the paper's SVHN search; a schedule that goes on far beyond what is written here.
+const CONFIGURATION: &str = "
+experiment: {name: bench, seed: 1}
+data: {classes: 10, input_size: 32, channels: 3}
+epsilon_schedule:
+  - {epsilon: 1.0, architectures: FIRST}
+  - {epsilon: 0.5, architectures: 1000000}
+training: {trainer: synthetic, epochs: 1, synthetic_epoch_seconds: 0.2}
+slurm: {architectures_per_task: PER_TASK}
+";
+
+/// Epochs of a written curve, as many as the paper's.
+const EPOCHS: u32 = 20;
+
+/// What an experiment is to be.
+#[derive(Clone, Copy)]
+pub struct Plan {
+    /// Architectures that have a result.
+    pub results: u64,
+    /// The epsilon at which more are drawn.
+    pub epsilon: f64,
+    /// How many a task trains.
+    pub per_task: u32,
+}
+
+/// Makes an experiment in `folder`.
+pub fn write(folder: &Path, plan: Plan) -> Experiment {
+    // All of them were drawn at epsilon 1, which wants no more, or endlessly more.
+    let first = if plan.epsilon < 1.0 { plan.results } else { 1_000_000 };
+    let text = CONFIGURATION
+        .replace("FIRST", &first.to_string())
+        .replace("PER_TASK", &plan.per_task.to_string());
+    let file = folder.join("config.yaml");
+    fs::write(&file, text).unwrap();
+    let config = init::load(&file, &[]).unwrap();
+    let experiment = init::init(config, &folder.join("search")).unwrap();
+    let rows = rows(&experiment.config().space, plan.results);
+    let mut log = WritableReplayLog::open(experiment.dir()).unwrap();
+    log.lock_exclusive().unwrap().append(&rows).unwrap();
+    for row in rows.iter().filter(|row| row.event == Event::Trained) {
+        write_curve(&experiment, row);
+    }
+    experiment
+}
+
+/// The rows of random draws, each trained at once, until so many architectures have a result.
+pub fn rows(space: &Space, results: u64) -> Vec<Row> {
+    let table = QTable::new(space.clone(), 0.5);
+    let mut knowledge = Knowledge::default();
+    let mut rows: Vec<Row> = Vec::new();
+    while (knowledge.known().len() as u64) < results {
+        let iteration = knowledge.next_iteration().0;
+        let mut rng = generator(1, Purpose::Sample, iteration, 0);
+        let architecture = sample_trajectory(&table, Epsilon::RANDOM, &mut rng).to_string();
+        let draw = knowledge.draw(&architecture, Epsilon::RANDOM, &claimant());
+        knowledge.apply(&draw).unwrap();
+        rows.push(draw.clone());
+        if draw.event == Event::Claimed {
+            let result = trained(&draw, rng.random());
+            let Record::Append(written) = knowledge.record(&result).unwrap() else {
+                unreachable!("the architecture is new")
+            };
+            written.iter().for_each(|row| knowledge.apply(row).unwrap());
+            rows.extend(written);
+        }
+    }
+    rows
+}
+
+fn trained(claim: &Row, accuracy: f64) -> Row {
+    let training = Training {
+        parameters: 1_234_567,
+        macs: 123_456_789,
+        layers: 8,
+        learning_rate: Some(0.001),
+        restarts: 0,
+        train_seconds: 321.5,
+        lost_seconds: 0.0,
+        time: time(),
+    };
+    let best = Accuracy::new(accuracy).unwrap();
+    let curve = CurveSummary { best, best_epoch: 17, last: best, epochs: EPOCHS };
+    Row::trained(claim, &training, curve, None, accuracy)
+}
+
+fn write_curve(experiment: &Experiment, row: &Row) {
+    let attempt = Attempt { iteration: row.iteration.unwrap(), number: 1 };
+    let last = row.last_validation_accuracy.unwrap();
+    let share = |value: f64| Accuracy::new(value).unwrap();
+    let rows: Vec<CurveRow> = (1..=EPOCHS)
+        .map(|epoch| CurveRow {
+            epoch,
+            start: 1,
+            learning_rate: Some(0.001),
+            training_loss: Some(1.234_567),
+            training_accuracy: Some(share(last / 2.0)),
+            validation_loss: Some(1.345_678),
+            validation_accuracy: share(last * f64::from(epoch) / f64::from(EPOCHS)),
+            seconds: Some(16.1),
+            time: time(),
+            predicted_accuracy: None,
+            sigma: None,
+            stop_probability: None,
+        })
+        .collect();
+    // Not synced: only its text matters here.
+    CurveWriter::create(experiment.dir().curve(attempt), &rows).unwrap();
+}
+
+fn claimant() -> Claimant {
+    Claimant {
+        round: Some(3),
+        view: Some(1_000),
+        device: Some("0".into()),
+        host: "node-17.cluster.example".into(),
+        job: "1234567".into(),
+        task: "42".into(),
+        time: time(),
+        expires_at: "2126-01-02T00:00:00Z".parse().unwrap(),
+    }
+}
+
+fn time() -> Time {
+    "2026-01-01T00:00:00Z".parse().unwrap()
+}
