@@ -6,7 +6,8 @@ use clap::Args;
 
 use super::exit_code::ExitStatus;
 use super::printer::Printer;
-use crate::ops::{Experiment, submit};
+use crate::ops::Experiment;
+use crate::ops::cancel::cancel;
 
 /// End a search on the cluster: no new claim, no next round; what is recorded stays
 #[derive(Debug, Args)]
@@ -20,7 +21,7 @@ pub struct CancelArgs {
 /// Runs the command.
 pub fn run(args: CancelArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
     let experiment = Experiment::open(&args.dir)?;
-    for line in submit::cancel(&experiment)? {
+    for line in cancel(&experiment)? {
         printer.note(&line);
     }
     Ok(ExitStatus::Done)

@@ -55,7 +55,8 @@ impl ExitStatus {
             | Refusal::Interrupted
             | Refusal::Unrecorded { .. }
             | Refusal::SubmitLimit
-            | Refusal::StillRunning { .. } => Self::TryAgain,
+            | Refusal::StillRunning { .. }
+            | Refusal::JobRuns { .. } => Self::TryAgain,
             Refusal::OtherConfiguration { .. } | Refusal::NotFresh { .. } => Self::Usage,
             Refusal::ViewDiffers { .. } => Self::Damaged,
             Refusal::WorkersDie { .. } => Self::Environment,

@@ -7,6 +7,8 @@ use clap::Args;
 use super::exit_code::ExitStatus;
 use super::printer::Printer;
 use crate::ops::Experiment;
+use crate::ops::chain::end_round;
+use crate::ops::lost_claims::EndedJobs;
 use crate::ops::reduce::{self, ReduceOptions, Tables};
 
 /// Learn from new results: Q-updates, a new view, the tables
@@ -37,13 +39,16 @@ pub fn run(args: ReduceArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
         printer.result(&format!("the newest view equals what {rows} rows of the log say"))?;
         return Ok(ExitStatus::Done);
     }
-    let options = ReduceOptions { after: args.after, round: args.round, tables: Tables::Write };
-    let done = reduce::reduce(&experiment, &options)?;
-    printer.note(&done.to_string());
     if let Some(round) = args.round {
-        crate::ops::submit::after_round(&experiment, round)?
-            .iter()
-            .for_each(|line| printer.note(line));
+        let end = end_round(&experiment, round)?;
+        printer.note(&end.reduced.to_string());
+        end.chain.iter().for_each(|line| printer.note(line));
+        return Ok(ExitStatus::Done);
     }
+    let options = ReduceOptions {
+        ended: args.after.map_or(EndedJobs::None, EndedJobs::One),
+        tables: Tables::Write,
+    };
+    printer.note(&reduce::reduce(&experiment, &options)?.to_string());
     Ok(ExitStatus::Done)
 }

@@ -3,22 +3,26 @@
 //! The life of a round: [`submit`] plans it and hands an array of tasks and a reduce to the
 //! scheduler. Each task is [`train`]: it claims an architecture under the lock of the replay log
 //! (`claim`), has it trained (`attempt`), and records the result. [`reduce`] loses the claims that
-//! ended without one, learns from the new rows, publishes a view and submits the next round.
+//! ended without one, learns from the new rows, publishes a view; [`chain`] submits the next round.
 //! [`run`] does the same with processes of this machine.
 
 mod append;
 mod attempt;
+pub mod cancel;
+pub mod chain;
 mod claim;
 mod curve_in_progress;
 mod experiment;
 pub mod init;
 mod live_log;
+pub mod lost_claims;
 mod records;
 pub mod reduce;
 pub mod reference;
 mod refusal;
 mod round;
 mod round_size;
+mod round_stage;
 pub mod run;
 pub mod status;
 pub mod submit;

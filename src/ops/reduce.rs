@@ -1,21 +1,17 @@
 //! Learning from what the tasks recorded: lose ended claims, apply new rows, publish a view, write the tables.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
 
 use anyhow::{Context, bail};
-use jiff::Timestamp;
 
-use super::live_log::{LiveLog, view_params};
-use super::round::{Round, job_ids};
-use super::submit::scheduler;
-use super::task::{LOCAL, LocalProcess};
+use super::live_log::view_params;
+use super::lost_claims::{EndedJobs, lose_ended_claims};
 use super::{Experiment, Refusal, tables};
-use crate::slurm::{JobId, JobStates, Scheduler};
 use crate::storage::knowledge::Standing;
 use crate::storage::publish::Published;
-use crate::storage::{Attempt, Curve, Knowledge, LogCursor, ReplayLog, View};
+use crate::storage::{Knowledge, LogCursor, ReplayLog, View};
 
 /// Whether the tables for people are written, too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -30,10 +26,8 @@ pub enum Tables {
 /// What a reduce is asked.
 #[derive(Debug, Clone, Default)]
 pub struct ReduceOptions {
-    /// Lose the open claims of this array job, which has ended.
-    pub after: Option<String>,
-    /// Lose those of the jobs of this round.
-    pub round: Option<u32>,
+    /// Lose the open claims of these array jobs.
+    pub ended: EndedJobs,
     /// Write the tables.
     pub tables: Tables,
 }
@@ -71,9 +65,8 @@ const TOP_CHECKPOINTS: usize = 10;
 /// # Errors
 /// When the log cannot be read or is not what the newest view was made from, or a file cannot be written.
 pub fn reduce(experiment: &Experiment, options: &ReduceOptions) -> anyhow::Result<Reduced> {
-    let ended_jobs = ended_jobs(experiment, options)?;
     let mut view = View::newest(experiment.dir(), view_params(experiment))?;
-    let lost = lose_ended_claims(experiment, &view, &ended_jobs)?;
+    let lost = lose_ended_claims(experiment, &view, &options.ended)?;
     let before = view.rows();
     let log = ReplayLog::open(experiment.dir())?;
     let tail = log.read_from(&log.cursor_at(view.position())?)?;
@@ -97,87 +90,6 @@ pub fn reduce(experiment: &Experiment, options: &ReduceOptions) -> anyhow::Resul
         finished: view.knowledge().is_finished(&experiment.config().schedule),
         notices,
     })
-}
-
-/// The array jobs whose open claims are lost, since they have ended: the one that a person names,
-/// and those of this round and of every earlier one that a `cancel` or a lost reduce left behind.
-fn ended_jobs(experiment: &Experiment, options: &ReduceOptions) -> anyhow::Result<Vec<String>> {
-    let mut ended: Vec<String> = options.after.iter().cloned().collect();
-    let Some(number) = options.round else { return Ok(ended) };
-    let mut arrays = Vec::new();
-    for (round, _) in
-        experiment.dir().list_rounds()?.into_iter().filter(|(round, _)| *round <= number)
-    {
-        let array = Round::new(experiment, round).files()?.array()?;
-        let jobs = array.map_or(Vec::new(), |array| array.array_jobs);
-        arrays.extend(job_ids(&jobs)?.into_iter().map(|job| (round, job)));
-    }
-    let asked: Vec<JobId> = arrays.iter().map(|(_, job)| *job).collect();
-    // A job that the scheduler has forgotten has ended.
-    let states = scheduler().states(&asked)?;
-    let is_live = |job: &JobId| states.get(job).is_some_and(JobStates::is_live);
-    // A dependency on a forgotten job counts as satisfied, so this may have started early.
-    if arrays.iter().any(|(round, job)| *round == number && is_live(job)) {
-        bail!(Refusal::StillRunning { round: number });
-    }
-    ended.extend(asked.iter().filter(|job| !is_live(job)).map(JobId::to_string));
-    Ok(ended)
-}
-
-/// Appends `lost` rows for claims that have ended, and rows that an interrupted write left out.
-fn lose_ended_claims(
-    experiment: &Experiment,
-    view: &View,
-    ended_jobs: &[String],
-) -> anyhow::Result<usize> {
-    let mut live = LiveLog::after(experiment, view)?;
-    let (ended, due) =
-        live.peek(|known| (ended_claims(known, ended_jobs), known.due_rows(None)))?;
-    if ended.is_empty() && due.is_empty() {
-        return Ok(0);
-    }
-    // Before the lock, which is not held while files are read. One that ends between has none told.
-    let seconds: BTreeMap<Attempt, f64> = ended
-        .iter()
-        .filter_map(|&(attempt, _)| Some((attempt, seconds_of(experiment, attempt)?)))
-        .collect();
-    live.locked(|session| {
-        let now = Timestamp::now().into();
-        session.stage_all(session.knowledge().due_rows(Some(now)))?;
-        let ended = ended_claims(session.knowledge(), ended_jobs);
-        for (attempt, reason) in &ended {
-            let seconds = seconds.get(attempt).copied();
-            session.stage_all(session.knowledge().lose(*attempt, reason, seconds, now))?;
-        }
-        session.write()?;
-        Ok(ended.len())
-    })
-}
-
-/// Seconds that an attempt without a result has spent, as far as its curve tells.
-fn seconds_of(experiment: &Experiment, attempt: Attempt) -> Option<f64> {
-    Curve::read(&experiment.dir().curve(attempt)).ok().map(|curve| curve.seconds())
-}
-
-fn ended_claims(knowledge: &Knowledge, ended_jobs: &[String]) -> Vec<(Attempt, &'static str)> {
-    let mut ended: Vec<(Attempt, &'static str)> = Vec::new();
-    for job in ended_jobs {
-        ended.extend(
-            knowledge.open_of_job(job).into_iter().map(|attempt| (attempt, "its array has ended")),
-        );
-    }
-    for (&iteration, open) in &knowledge.state().open {
-        let is_gone = open.job == LOCAL
-            && LocalProcess::parse(&open.task).is_some_and(|process| process.is_gone());
-        if is_gone {
-            ended.push((Attempt { iteration, number: open.attempt }, "its process is gone"));
-        }
-    }
-    let expired = knowledge.expired(Timestamp::now().into());
-    ended.extend(expired.into_iter().map(|attempt| (attempt, "its time is over")));
-    let mut seen = BTreeSet::new();
-    ended.retain(|(attempt, _)| seen.insert(attempt.iteration));
-    ended
 }
 
 /// Removes the checkpoints of architectures that are known or quarantined, but for the best ones'.

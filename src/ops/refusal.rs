@@ -55,15 +55,23 @@ pub enum Refusal {
     },
     /// The arrays of a round are still in the queue.
     #[error(
-        "the tasks of round {round} have not ended yet (its reduce started early; it is to run again)"
+        "the tasks of round {round} have not ended yet, so it is too early to reduce them (wait, or end them with `metaqnn cancel`)"
     )]
     StillRunning {
         /// The round.
         round: u32,
     },
+    /// A job that was said to have ended is still in the queue.
+    #[error(
+        "job {job} has not ended yet, so its claims are not lost (wait until `squeue --jobs={job}` shows it no more)"
+    )]
+    JobRuns {
+        /// The job.
+        job: String,
+    },
     /// The scheduler takes no more jobs now.
     #[error(
-        "the next round is not submitted: a limit on submitted jobs was met (this reduce is queued again; or run `metaqnn submit` later)"
+        "the next round is not submitted: a limit on submitted jobs was met (it is when others have ended: run `metaqnn submit` then)"
     )]
     SubmitLimit,
     /// The disk stayed full until the time was nearly up.

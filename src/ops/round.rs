@@ -10,7 +10,9 @@
 //!
 //! Whoever comes later reads the files that are there and goes on at the first that is missing.
 //! An array that a submitter held and could not name, because it died or another was first, has
-//! the round's job name and is cancelled by whoever finishes; it never ran, since it was held.
+//! the round's job name and is cancelled by whoever finishes, or by the reduce of the round; it
+//! never ran, since it was held. A reduce too many does no harm: all of them submit the same next
+//! round, which is submitted once.
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -18,9 +20,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use jiff::Timestamp;
-use sha2::{Digest, Sha256};
 
 use super::Experiment;
+use super::round_stage::Queue;
 use crate::slurm::{
     ArrayRange, BatchScript, Dependency, DryRun, JobId, JobName, JobSpec, Scheduler, Start, Work,
 };
@@ -39,27 +41,20 @@ impl<'a> Round<'a> {
         Self { experiment, number }
     }
 
+    /// Returns its number, from 1.
+    pub const fn number(&self) -> u32 {
+        self.number
+    }
+
     /// Returns the folder of the round, made when missing.
     pub fn files(&self) -> Result<RoundDir, StorageError> {
         RoundDir::create(self.experiment.dir(), self.number)
     }
 
-    /// Returns the name of the round's arrays, which no other round of any experiment bears.
-    pub fn array_name(&self) -> JobName {
-        JobName::new(&self.job_name())
-    }
-
-    /// Returns the name of the round's reduces.
-    pub fn reduce_name(&self) -> JobName {
-        JobName::new(&format!("{}-reduce", self.job_name()))
-    }
-
-    fn job_name(&self) -> String {
-        // Two experiments may have one name; their folders differ.
-        let root = Sha256::digest(self.experiment.dir().root().as_os_str().as_encoded_bytes());
-        let place: String = root.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-        let name = &self.experiment.config().experiment().name;
-        format!("{name}-{place}-{:04}", self.number)
+    /// Returns what of the round is in the queue: nothing before it is planned.
+    pub fn queue(&self, scheduler: &dyn Scheduler) -> anyhow::Result<Queue> {
+        let Some(plan) = self.files()?.plan()? else { return Ok(Queue::default()) };
+        Ok(Queue::of(scheduler.find(&[array_name(&plan), reduce_name(&plan)])?))
     }
 
     /// Submits the round, or completes what another submitter began; returns what was done, in words.
@@ -97,7 +92,8 @@ impl<'a> Round<'a> {
         for &job in &named {
             scheduler.release(job)?;
         }
-        self.cancel_unnamed(&named, scheduler)?;
+        let unnamed = self.queue(scheduler)?.arrays_but(&named);
+        scheduler.cancel(&unnamed)?;
         Ok(vec![format!("{}, then reduce (job {})", self.words(&plan, &array), jobs.reduce_job)])
     }
 
@@ -141,7 +137,7 @@ impl<'a> Round<'a> {
         plan: &RoundPlan,
         scheduler: &mut dyn Scheduler,
     ) -> anyhow::Result<RoundArray> {
-        let name = self.array_name();
+        let name = array_name(plan);
         let mut array_jobs: Vec<JobId> = Vec::new();
         for &tasks in &plan.parts {
             let tasks = NonZeroU32::new(tasks).context("a part of a round without tasks")?;
@@ -156,7 +152,16 @@ impl<'a> Round<'a> {
                 begin_after: None,
                 extra_options: plan.sbatch_options.clone(),
             };
-            array_jobs.push(scheduler.submit(&job)?);
+            match scheduler.submit(&job) {
+                Ok(job) => array_jobs.push(job),
+                Err(error) => {
+                    // Held parts that nobody names would count towards a limit on submitted jobs at every try.
+                    if let Err(error) = scheduler.cancel(&array_jobs) {
+                        log::warn!("held arrays of round {} stay behind: {error}", self.number);
+                    }
+                    return Err(error.into());
+                }
+            }
         }
         let array_jobs = array_jobs.iter().map(ToString::to_string).collect();
         Ok(RoundArray { array_jobs, job_name: name.to_string() })
@@ -170,17 +175,13 @@ impl<'a> Round<'a> {
         scheduler: &mut dyn Scheduler,
     ) -> anyhow::Result<RoundJobs> {
         let arrays = job_ids(&array.array_jobs)?;
-        let wait = plan.not_before.map(|time| {
-            let seconds = time.timestamp().duration_since(Timestamp::now()).as_secs().max(0);
-            Duration::from_secs(seconds.unsigned_abs())
-        });
         let reduce = JobSpec {
             script: self.reduce_script(),
-            name: self.reduce_name(),
+            name: reduce_name(plan),
             array: None,
             start: Start::WhenReady,
             dependency: (!arrays.is_empty()).then_some(Dependency::Ended(arrays)),
-            begin_after: wait,
+            begin_after: plan.not_before.map(|time| time_until(time.timestamp(), Timestamp::now())),
             extra_options: Vec::new(),
         };
         let first = scheduler.submit(&reduce)?;
@@ -191,16 +192,6 @@ impl<'a> Round<'a> {
             ..reduce
         })?;
         Ok(RoundJobs { reduce_job: first.to_string(), second_reduce_job: Some(second.to_string()) })
-    }
-
-    /// Ends held arrays of this round that lost against the one that `array.yaml` names.
-    fn cancel_unnamed(&self, named: &[JobId], scheduler: &mut dyn Scheduler) -> anyhow::Result<()> {
-        let found = scheduler.find(&self.array_name())?;
-        let unnamed: Vec<JobId> = found.into_keys().filter(|job| !named.contains(job)).collect();
-        if !unnamed.is_empty() {
-            scheduler.cancel(&unnamed)?;
-        }
-        Ok(())
     }
 
     const fn train_work(&self) -> Work {
@@ -239,11 +230,30 @@ impl<'a> Round<'a> {
     }
 }
 
+/// Returns the name of a round's arrays, which no other round of any experiment bears.
+pub(super) fn array_name(plan: &RoundPlan) -> JobName {
+    JobName::new(&format!("{}-{:04}", plan.job_prefix, plan.round))
+}
+
+/// Returns the name of a round's reduces.
+pub(super) fn reduce_name(plan: &RoundPlan) -> JobName {
+    JobName::new(&format!("{}-{:04}-reduce", plan.job_prefix, plan.round))
+}
+
 /// Splits a round into arrays that the scheduler accepts.
-pub(super) fn parts(tasks: u32, max_array_size: u32) -> Vec<u32> {
-    let full = tasks / max_array_size;
-    let rest = tasks % max_array_size;
-    (0..full).map(|_| max_array_size).chain((rest > 0).then_some(rest)).collect()
+pub(super) fn parts(tasks: u32, max_array_size: u32) -> anyhow::Result<Vec<u32>> {
+    let Some(tasks) = NonZeroU32::new(tasks) else { return Ok(Vec::new()) };
+    let size = NonZeroU32::new(max_array_size)
+        .context("this cluster allows no arrays (`MaxArraySize` is 0)")?;
+    let whole = ArrayRange { tasks, max_parallel: None };
+    Ok(whole.parts(size).iter().map(|part| part.tasks.get()).collect())
+}
+
+/// Returns the time from `now` to `then` in whole seconds, never short of it: a reduce that starts a moment before a
+/// claim ends would find nothing to do.
+fn time_until(then: Timestamp, now: Timestamp) -> Duration {
+    let left = Duration::try_from(then.duration_since(now)).unwrap_or(Duration::ZERO);
+    Duration::from_secs(left.as_secs() + 1)
 }
 
 pub(super) fn job_ids(texts: &[String]) -> anyhow::Result<Vec<JobId>> {
@@ -261,9 +271,17 @@ mod tests {
 
     #[test]
     fn a_round_larger_than_an_array_is_several() {
-        assert_eq!(parts(5, 10), [5]);
-        assert_eq!(parts(20, 10), [10, 10]);
-        assert_eq!(parts(23, 10), [10, 10, 3]);
-        assert!(parts(0, 10).is_empty());
+        assert_eq!(parts(5, 10).unwrap(), [5]);
+        assert_eq!(parts(20, 10).unwrap(), [10, 10]);
+        assert_eq!(parts(23, 10).unwrap(), [10, 10, 3]);
+        assert!(parts(0, 10).unwrap().is_empty());
+        assert!(parts(5, 0).unwrap_err().to_string().contains("MaxArraySize"));
+    }
+
+    #[test]
+    fn a_reduce_never_starts_before_the_claims_it_waits_for_have_ended() {
+        let at = |milliseconds| Timestamp::from_millisecond(milliseconds).unwrap();
+        assert_eq!(time_until(at(10_900), at(1_000)), Duration::from_secs(10));
+        assert_eq!(time_until(at(1_000), at(10_000)), Duration::from_secs(1));
     }
 }

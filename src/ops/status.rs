@@ -1,10 +1,12 @@
 //! How far a search is. Reads everything, appends nothing.
 
 use super::Experiment;
+use super::chain::end_of_chain;
 use super::live_log::Snapshot;
 use super::records;
 use super::round::Round;
-use super::submit::{fruitless, is_live, scheduler};
+use super::round_stage::Stage;
+use super::submit::scheduler;
 use crate::report::terminal::{self, Colour};
 use crate::report::{ArchitectureRecord, Condition, SearchState, Summary, ranking};
 use crate::storage::Knowledge;
@@ -52,22 +54,38 @@ fn condition(
     if knowledge.is_finished(&experiment.config().schedule) {
         return Ok((Condition::Finished, Vec::new()));
     }
-    let Some((newest, _)) = experiment.dir().list_rounds()?.pop() else {
-        return Ok((Condition::Active, Vec::new()));
-    };
-    let round = Round::new(experiment, newest);
     // Without a scheduler to ask (another machine, say) nothing is known of the chain.
-    match is_live(&round, &scheduler()) {
-        Ok(true) => Ok((Condition::Active, Vec::new())),
-        Ok(false) => {
-            let broken =
-                "Chain broken, no round is queued or running: run `metaqnn submit`.".to_owned();
-            let why = fruitless(knowledge, newest);
-            Ok((Condition::ChainBroken, [why.into_iter().collect(), vec![broken]].concat()))
-        }
+    match broken_chain(experiment, knowledge) {
+        Ok(notices) if notices.is_empty() => Ok((Condition::Active, notices)),
+        Ok(notices) => Ok((Condition::ChainBroken, notices)),
         Err(error) => {
             log::info!("the scheduler cannot be asked: {error:#}");
             Ok((Condition::Active, Vec::new()))
         }
     }
+}
+
+/// Says why no round goes on by itself; nothing when one does, or when there was none yet.
+fn broken_chain(experiment: &Experiment, knowledge: &Knowledge) -> anyhow::Result<Vec<String>> {
+    let Some((newest, _)) = experiment.dir().list_rounds()?.pop() else { return Ok(Vec::new()) };
+    let scheduler = scheduler();
+    let round = Round::new(experiment, newest);
+    let notice = match round.stage(&scheduler)? {
+        Stage::UnderWay => return Ok(Vec::new()),
+        Stage::Over => {
+            let plan = round.files()?.plan()?;
+            let why = plan.and_then(|plan| end_of_chain(knowledge, &plan));
+            why.unwrap_or_else(|| "no round is queued or running".to_owned())
+        }
+        Stage::Unplanned | Stage::Unsubmitted | Stage::Held => {
+            // The reduce before it may be about to submit it; a person's `submit` takes a moment, too.
+            if newest > 1
+                && Round::new(experiment, newest - 1).queue(&scheduler)?.has_reduce_at_work()
+            {
+                return Ok(Vec::new());
+            }
+            format!("round {newest} was not submitted to its end")
+        }
+    };
+    Ok(vec![format!("Chain broken: {notice}. Run `metaqnn submit`.")])
 }

@@ -1,19 +1,21 @@
-//! A search handed to the scheduler, round by round, and taken back.
+//! A search handed to the scheduler, round by round.
+
+use std::fs;
 
 use jiff::Timestamp;
+use sha2::{Digest, Sha256};
 
-use super::append::{Appended, halt, resume};
-use super::live_log::Snapshot;
-use super::reduce::{ReduceOptions, Tables, reduce};
+use super::Experiment;
+use super::append::{Appended, resume};
+use super::live_log::{Snapshot, view_params};
+use super::lost_claims::{EndedJobs, lose_ended_claims};
 use super::round::{Round, parts, submitting_host};
 use super::round_size::{NextRound, next_round};
-use super::task::Task;
-use super::{Experiment, Refusal};
+use super::round_stage::Stage;
 use crate::slurm::{
-    ArraySize, DryRun, JobId, Scheduler, Slurm, SlurmError, SlurmParams, Variables,
-    check_not_reserved,
+    ArraySize, DryRun, Scheduler, Slurm, SlurmParams, Variables, check_not_reserved,
 };
-use crate::storage::{Knowledge, RoundPlan};
+use crate::storage::{RoundPlan, View};
 
 /// Whether anything is really submitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,8 +41,15 @@ pub struct SubmitOptions {
     pub sbatch_options: Vec<String>,
 }
 
-/// Rounds in a row without a result after which the chain ends.
-const MOST_FRUITLESS_ROUNDS: u32 = 3;
+impl SubmitOptions {
+    /// Whether something is asked that a round which is planned already does not do.
+    const fn asks_for_a_plan(&self) -> bool {
+        self.rounds.is_some()
+            || self.array_size.is_some()
+            || self.max_parallel.is_some()
+            || !self.sbatch_options.is_empty()
+    }
+}
 
 /// Submits the next round, or completes the newest one when it is unfinished; returns what was done, in words.
 ///
@@ -57,36 +66,50 @@ pub fn submit(experiment: &Experiment, options: &SubmitOptions) -> anyhow::Resul
     if resume(experiment)? == Appended::Written {
         said.push("the search was halted and goes on".to_owned());
     }
-    let newest = experiment.dir().list_rounds()?.last().map_or(0, |(number, _)| *number);
-    if newest > 0 {
-        let round = Round::new(experiment, newest);
-        if let Some(plan) = round.files()?.plan()?
-            && (round.files()?.jobs()?.is_none() || is_live(&round, &scheduler)?)
-        {
-            said.push(format!("round {newest} is under way"));
-            said.extend(round.submit(plan, &mut scheduler)?);
+    let newest = newest_round(experiment)?;
+    let stage = Round::new(experiment, newest).stage_if_any(&scheduler)?;
+    let number = match stage {
+        Some(Stage::Unsubmitted | Stage::Held | Stage::UnderWay) => {
+            said.extend(complete(experiment, newest, options, &mut scheduler)?);
             return Ok(said);
         }
-    }
-    if newest > 0 {
-        // What a cancelled or broken chain left open is free to be drawn again.
-        let options =
-            ReduceOptions { round: Some(newest), tables: Tables::Keep, ..ReduceOptions::default() };
-        reduce(experiment, &options)?;
-    }
-    let first = newest + 1;
-    let order = Order {
-        last_round: options.rounds.map(|rounds| newest + rounds),
-        array_size: options.array_size,
-        max_parallel: options.max_parallel,
-        sbatch_options: options.sbatch_options.clone(),
+        // A submitter that died right after it made the folder.
+        Some(Stage::Unplanned) => newest,
+        Some(Stage::Over) | None => newest + 1,
     };
-    said.extend(submit_round(experiment, first, &order, &mut scheduler)?);
+    // The claims that cancelled arrays left would be waited for otherwise: no reduce of theirs has run.
+    let view = View::newest(experiment.dir(), view_params(experiment))?;
+    let lost = lose_ended_claims(experiment, &view, &EndedJobs::UpToRound(newest))?;
+    if lost > 0 {
+        said.push(format!("{lost} claims of jobs that have ended are lost"));
+    }
+    let order = Order::of_a_person(experiment, newest, options);
+    said.extend(submit_round(experiment, number, &order, &mut scheduler)?);
+    Ok(said)
+}
+
+/// Completes a round that was planned before.
+fn complete(
+    experiment: &Experiment,
+    number: u32,
+    options: &SubmitOptions,
+    scheduler: &mut Slurm,
+) -> anyhow::Result<Vec<String>> {
+    let round = Round::new(experiment, number);
+    let Some(plan) = round.files()?.plan()? else { return Ok(Vec::new()) };
+    let mut said = vec![format!("round {number} is under way")];
+    if options.asks_for_a_plan() {
+        said.push(format!(
+            "round {number} and the ones after it keep to the options they were submitted with (`metaqnn cancel`, then `metaqnn submit` again, for others)"
+        ));
+    }
+    said.extend(hand_over(experiment, &round, plan, scheduler)?);
     Ok(said)
 }
 
 /// What every round of a chain is asked; passed on through the plans.
-struct Order {
+pub(super) struct Order {
+    job_prefix: String,
     last_round: Option<u32>,
     array_size: Option<u32>,
     max_parallel: Option<u32>,
@@ -94,12 +117,25 @@ struct Order {
 }
 
 impl Order {
-    fn of(plan: &RoundPlan) -> Self {
+    /// Returns what the rounds after one with this plan are asked.
+    pub fn of(plan: &RoundPlan) -> Self {
         Self {
+            job_prefix: plan.job_prefix.clone(),
             last_round: plan.last_round,
             array_size: plan.asked_array_size,
             max_parallel: plan.asked_max_parallel,
             sbatch_options: plan.sbatch_options.clone(),
+        }
+    }
+
+    /// Returns what a person asks of a chain that begins after round `newest`.
+    fn of_a_person(experiment: &Experiment, newest: u32, options: &SubmitOptions) -> Self {
+        Self {
+            job_prefix: job_prefix(experiment),
+            last_round: options.rounds.map(|rounds| newest + rounds),
+            array_size: options.array_size,
+            max_parallel: options.max_parallel,
+            sbatch_options: options.sbatch_options.clone(),
         }
     }
 
@@ -116,18 +152,48 @@ impl Order {
     }
 }
 
+/// Returns what the names of an experiment's jobs begin with: its name, and a digest of its folder, since two
+/// experiments may have one name. The plan of each round keeps it: the folder may have another path on another node.
+fn job_prefix(experiment: &Experiment) -> String {
+    let root = experiment.dir().root();
+    let root = fs::canonicalize(root).unwrap_or_else(|_| root.to_owned());
+    let digest = Sha256::digest(root.as_os_str().as_encoded_bytes());
+    let place: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    format!("{}-{place}", experiment.config().experiment().name)
+}
+
+fn newest_round(experiment: &Experiment) -> anyhow::Result<u32> {
+    Ok(experiment.dir().list_rounds()?.last().map_or(0, |(number, _)| *number))
+}
+
 /// Plans a round by what is known now and submits it; does nothing when the schedule is finished and learned.
-fn submit_round(
+pub(super) fn submit_round(
     experiment: &Experiment,
     number: u32,
     order: &Order,
-    scheduler: &mut dyn Scheduler,
+    scheduler: &mut Slurm,
 ) -> anyhow::Result<Vec<String>> {
     let state = Snapshot::read(experiment)?;
     let Some(plan) = plan(experiment, &state, number, order, scheduler)? else {
         return Ok(vec!["the epsilon schedule is finished; nothing to submit".to_owned()]);
     };
-    Round::new(experiment, number).submit(plan, scheduler)
+    hand_over(experiment, &Round::new(experiment, number), plan, scheduler)
+}
+
+/// Submits a round, unless the search is halted meanwhile.
+fn hand_over(
+    experiment: &Experiment,
+    round: &Round<'_>,
+    plan: RoundPlan,
+    scheduler: &mut Slurm,
+) -> anyhow::Result<Vec<String>> {
+    let mut said = round.submit(plan, scheduler)?;
+    // Whoever halts writes so before it looks for jobs, and this looks after it has queued them: one sees the other.
+    if Snapshot::read(experiment)?.knowledge().is_halted() {
+        scheduler.cancel(&round.queue(scheduler)?.all_but_running_reduces())?;
+        said.push("the search was halted meanwhile: the jobs are cancelled".to_owned());
+    }
+    Ok(said)
 }
 
 fn plan(
@@ -151,9 +217,10 @@ fn plan(
     };
     Ok(Some(RoundPlan {
         round: number,
+        job_prefix: order.job_prefix.clone(),
         epsilon,
         array_size: tasks,
-        parts: if tasks == 0 { Vec::new() } else { parts(tasks, scheduler.max_array_size()?) },
+        parts: if tasks == 0 { Vec::new() } else { parts(tasks, scheduler.max_array_size()?)? },
         max_parallel: params.max_parallel.get(),
         not_before,
         last_round: order.last_round,
@@ -165,100 +232,6 @@ fn plan(
     }))
 }
 
-/// Goes on after the reduce of a round: submits the next one, or says why the chain ends.
-///
-/// # Errors
-/// [`Refusal::TryAgain`]-like, exit code 75, after a requeue, when a limit on submitted jobs was met.
-pub fn after_round(experiment: &Experiment, number: u32) -> anyhow::Result<Vec<String>> {
-    let state = Snapshot::read(experiment)?;
-    let knowledge = state.knowledge();
-    let Some(plan) = Round::new(experiment, number).files()?.plan()? else {
-        return Ok(vec![format!("round {number} has no plan; nothing is submitted after it")]);
-    };
-    if knowledge.is_halted() {
-        return Ok(vec!["the search is halted; `metaqnn submit` goes on".to_owned()]);
-    }
-    if plan.last_round.is_some_and(|last| number >= last) {
-        return Ok(vec![format!("round {number} was to be the last; `metaqnn submit` goes on")]);
-    }
-    if let Some(reason) = fruitless(knowledge, number) {
-        return Ok(vec![reason]);
-    }
-    let mut scheduler = scheduler();
-    match submit_round(experiment, number + 1, &Order::of(&plan), &mut scheduler) {
-        Err(error) if is_submit_limit(&error) => {
-            let task = Task::current()?;
-            if let Some(task) = task.slurm {
-                scheduler.requeue(task.id)?;
-            }
-            Err(error.context(Refusal::SubmitLimit))
-        }
-        submitted => submitted,
-    }
-}
-
-/// Says why the chain ends when the last rounds brought nothing.
-pub(super) fn fruitless(knowledge: &Knowledge, number: u32) -> Option<String> {
-    let newest = knowledge.state().newest_round_with_result.unwrap_or(0);
-    (number >= newest + MOST_FRUITLESS_ROUNDS).then(|| {
-        format!(
-            "{MOST_FRUITLESS_ROUNDS} rounds in a row brought no result, so the chain ends (see the logs in `rounds/{number:04}`; `metaqnn submit` goes on)"
-        )
-    })
-}
-
-fn is_submit_limit(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref(), Some(SlurmError::SubmitLimit { .. }))
-}
-
-/// Ends the chain: no new claim, no next round. What is in training is ended too; its claims stay open
-/// until `submit` goes on.
-///
-/// # Errors
-/// When the log cannot be written or the scheduler refuses.
-pub fn cancel(experiment: &Experiment) -> anyhow::Result<Vec<String>> {
-    let mut said = Vec::new();
-    // Written first: whatever starts from now on sees it and ends.
-    said.push(match halt(experiment)? {
-        Appended::Written => {
-            "halted: no new claim, no next round (`metaqnn submit` goes on)".to_owned()
-        }
-        Appended::NotNeeded => "the search was halted already".to_owned(),
-    });
-    let rounds = experiment.dir().list_rounds()?;
-    if rounds.is_empty() {
-        return Ok(said);
-    }
-    let mut scheduler = scheduler();
-    let mut ended = Vec::new();
-    // The reduce of the newest known round may just be submitting the next.
-    let newest = rounds.last().map_or(0, |(number, _)| *number);
-    for number in rounds.iter().rev().take(3).map(|(number, _)| *number).chain([newest + 1]) {
-        let round = Round::new(experiment, number);
-        for name in [round.array_name(), round.reduce_name()] {
-            ended.extend(scheduler.find(&name)?.into_keys());
-        }
-    }
-    if ended.is_empty() {
-        said.push("no job was in the queue".to_owned());
-    } else {
-        scheduler.cancel(&ended)?;
-        let jobs: Vec<String> = ended.iter().map(JobId::to_string).collect();
-        said.push(format!("cancelled the jobs {}", jobs.join(", ")));
-    }
-    Ok(said)
-}
-
-/// Whether any job of a round is in the queue or running.
-pub(super) fn is_live(round: &Round<'_>, scheduler: &dyn Scheduler) -> anyhow::Result<bool> {
-    for name in [round.array_name(), round.reduce_name()] {
-        if !scheduler.find(&name)?.is_empty() {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
 pub(super) fn scheduler() -> Slurm {
     let variables: Variables = std::env::vars_os().collect();
     Slurm::new(&variables)
@@ -267,18 +240,20 @@ pub(super) fn scheduler() -> Slurm {
 /// Shows what `submit` would do: the scripts and the commands.
 fn dry_run(experiment: &Experiment, options: &SubmitOptions) -> anyhow::Result<Vec<String>> {
     let state = Snapshot::read(experiment)?;
-    let newest = experiment.dir().list_rounds()?.last().map_or(0, |(number, _)| *number);
-    let order = Order {
-        last_round: options.rounds.map(|rounds| newest + rounds),
-        array_size: options.array_size,
-        max_parallel: options.max_parallel,
-        sbatch_options: options.sbatch_options.clone(),
+    let newest = newest_round(experiment)?;
+    let scheduler = scheduler();
+    // Without a scheduler at hand (a laptop, say) its usual limit is shown, and nothing is known of its queue.
+    let mut show = scheduler.max_array_size().map_or_else(|_| DryRun::default(), DryRun::new);
+    let number = match Round::new(experiment, newest).stage_if_any(&scheduler) {
+        Ok(Some(Stage::Unsubmitted | Stage::Held | Stage::UnderWay)) => {
+            return Ok(vec![format!("round {newest} is under way; it would only be completed")]);
+        }
+        Ok(Some(Stage::Unplanned)) => newest,
+        _ => newest + 1,
     };
-    // Without a scheduler at hand (a laptop, say) its usual limit is shown.
-    let mut show = scheduler().max_array_size().map_or_else(|_| DryRun::default(), DryRun::new);
-    let plan = plan(experiment, &state, newest + 1, &order, &show)?;
-    let Some(plan) = plan else {
+    let order = Order::of_a_person(experiment, newest, options);
+    let Some(plan) = plan(experiment, &state, number, &order, &show)? else {
         return Ok(vec!["the epsilon schedule is finished; nothing to submit".to_owned()]);
     };
-    Round::new(experiment, newest + 1).show(&plan, &mut show)
+    Round::new(experiment, number).show(&plan, &mut show)
 }

@@ -39,7 +39,7 @@ impl Scheduler for DryRun {
         Ok(JobId(self.submitted))
     }
 
-    fn find(&self, _name: &JobName) -> Result<BTreeMap<JobId, JobStates>, SlurmError> {
+    fn find(&self, _names: &[JobName]) -> Result<BTreeMap<JobId, JobStates>, SlurmError> {
         Ok(BTreeMap::new())
     }
 

@@ -18,8 +18,11 @@ pub enum TaskState {
     Held,
     /// Waits: for a dependency, for its time, for room, or after a requeue.
     Pending,
-    /// Runs, or is being started or cleaned up.
+    /// Runs, or is being started.
     Running,
+    /// Has ended or was told to end, and is being cleaned up; or waits for what can never come. It may still be queued
+    /// again.
+    Ending,
     /// Ended with exit status 0.
     Completed,
     /// Ended with another exit status, or for want of its node.
@@ -39,9 +42,12 @@ impl TaskState {
     fn from_words(state: &str, reason: &str) -> Self {
         match state {
             "PENDING" | "REQUEUE_HOLD" | "SPECIAL_EXIT" if is_held(state, reason) => Self::Held,
+            // Slurm cancels it soon: every job is submitted with `--kill-on-invalid-dep=yes`.
+            "PENDING" if reason == "DependencyNeverSatisfied" => Self::Ending,
             "PENDING" | "REQUEUED" | "REQUEUE_FED" => Self::Pending,
-            "RUNNING" | "COMPLETING" | "CONFIGURING" | "SUSPENDED" | "STOPPED" | "SIGNALING"
-            | "STAGE_OUT" | "RESIZING" => Self::Running,
+            "RUNNING" | "CONFIGURING" | "SUSPENDED" | "STOPPED" | "SIGNALING" | "STAGE_OUT"
+            | "RESIZING" => Self::Running,
+            "COMPLETING" => Self::Ending,
             "COMPLETED" => Self::Completed,
             "FAILED" | "BOOT_FAIL" | "NODE_FAIL" | "LAUNCH_FAILED" | "RECONFIG_FAIL" => {
                 Self::Failed
@@ -53,8 +59,8 @@ impl TaskState {
         }
     }
 
-    /// Returns whether a task in this state may still run.
-    pub const fn is_live(self) -> bool {
+    /// Returns whether a task in this state waits or runs, and goes on unless somebody ends it.
+    const fn goes_on(self) -> bool {
         matches!(self, Self::Held | Self::Pending | Self::Running | Self::Unknown)
     }
 }
@@ -68,6 +74,7 @@ fn is_held(state: &str, reason: &str) -> bool {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct JobStates {
     tasks: BTreeMap<TaskState, u32>,
+    is_array: bool,
     waits_for: Option<String>,
 }
 
@@ -77,9 +84,19 @@ impl JobStates {
         self.tasks.get(&state).copied().unwrap_or(0)
     }
 
-    /// Returns whether a task may still run.
+    /// Returns whether the job is an array, be it of one task.
+    pub const fn is_array(&self) -> bool {
+        self.is_array
+    }
+
+    /// Returns whether a task may still run, or be queued again.
     pub fn is_live(&self) -> bool {
-        self.tasks.keys().any(|state| state.is_live())
+        self.goes_on() || self.count(TaskState::Ending) > 0
+    }
+
+    /// Returns whether a task waits or runs that was not told to end.
+    pub fn goes_on(&self) -> bool {
+        self.tasks.keys().any(|state| state.goes_on())
     }
 
     /// Returns whether tasks wait to be released, and none of them has been.
@@ -92,7 +109,8 @@ impl JobStates {
         self.waits_for.as_deref()
     }
 
-    fn add(&mut self, state: TaskState, reason: &str) {
+    fn add(&mut self, index: &str, state: TaskState, reason: &str) {
+        self.is_array = index != "N/A";
         *self.tasks.entry(state).or_default() += 1;
         if matches!(state, TaskState::Held | TaskState::Pending) && reason != "None" {
             self.waits_for.get_or_insert_with(|| reason.to_owned());
@@ -108,9 +126,9 @@ pub(super) fn parse_squeue(answer: &str) -> Result<BTreeMap<JobId, JobStates>, S
     let mut jobs = BTreeMap::<JobId, JobStates>::new();
     for line in answer.lines().filter(|line| !line.trim().is_empty()) {
         let columns: Vec<&str> = line.splitn(4, '|').map(str::trim).collect();
-        let &[job, _index, state, reason] = &columns[..] else { return Err(line.to_owned()) };
+        let &[job, index, state, reason] = &columns[..] else { return Err(line.to_owned()) };
         let job = job.parse().map_err(|_| line.to_owned())?;
-        jobs.entry(job).or_default().add(TaskState::from_words(state, reason), reason);
+        jobs.entry(job).or_default().add(index, TaskState::from_words(state, reason), reason);
     }
     Ok(jobs)
 }
@@ -198,6 +216,21 @@ mod tests {
         assert_eq!(job(ENDED, 52).count(TaskState::Completed), 1);
         // The first reduce succeeded, so the second could never start.
         assert_eq!(job(ENDED, 53).count(TaskState::Cancelled), 1);
+    }
+
+    #[test]
+    fn arrays_are_told_from_single_jobs() {
+        assert!(job(HELD, 50).is_array() && job(RUNNING, 51).is_array());
+        assert!(!job(HELD, 52).is_array() && !job(ENDED, 53).is_array());
+    }
+
+    #[test]
+    fn a_job_told_to_end_is_live_and_does_not_go_on() {
+        for line in ["7|0|COMPLETING|None", "7|N/A|PENDING|DependencyNeverSatisfied"] {
+            let states = job(line, 7);
+            assert!(states.is_live() && !states.goes_on(), "{line}");
+        }
+        assert!(job("7|0|COMPLETING|None\n7|1|RUNNING|None", 7).goes_on());
     }
 
     #[test]

@@ -75,11 +75,11 @@ pub trait Scheduler {
     /// as it is.
     fn submit(&mut self, job: &JobSpec) -> Result<JobId, SlurmError>;
 
-    /// Finds the user's own jobs of that name that have not ended, held ones included.
+    /// Finds the user's own jobs that bear one of these names and have not ended, held ones included.
     ///
     /// # Errors
     /// When the scheduler cannot be asked.
-    fn find(&self, name: &JobName) -> Result<BTreeMap<JobId, JobStates>, SlurmError>;
+    fn find(&self, names: &[JobName]) -> Result<BTreeMap<JobId, JobStates>, SlurmError>;
 
     /// Asks for many jobs at once. A job that the scheduler has forgotten is not in the answer.
     ///

@@ -96,9 +96,13 @@ impl Scheduler for Slurm {
             .ok_or_else(|| answer.unreadable(&answer.stdout, "a job id, or `id;cluster`"))
     }
 
-    fn find(&self, name: &JobName) -> Result<BTreeMap<JobId, JobStates>, SlurmError> {
+    fn find(&self, names: &[JobName]) -> Result<BTreeMap<JobId, JobStates>, SlurmError> {
+        if names.is_empty() {
+            return Ok(BTreeMap::new());
+        }
         let user = rustix::process::geteuid().as_raw();
-        self.squeue([&format!("--user={user}"), &format!("--name={name}")])
+        let names: Vec<&str> = names.iter().map(JobName::as_str).collect();
+        self.squeue([&format!("--user={user}"), &format!("--name={}", names.join(","))])
     }
 
     fn states(&self, jobs: &[JobId]) -> Result<BTreeMap<JobId, JobStates>, SlurmError> {
@@ -276,7 +280,15 @@ mod tests {
     }
 
     #[test]
+    fn jobs_of_several_names_are_found_by_one_question() {
+        let slurm = fake(&[("FAKE_STDOUT", "50|0|RUNNING|None\n52|N/A|PENDING|Dependency")]);
+        let names = [JobName::new("svhn-0001"), JobName::new("svhn-0001-reduce")];
+        assert_eq!(slurm.find(&names).unwrap().len(), 2);
+    }
+
+    #[test]
     fn nothing_is_asked_of_no_jobs() {
+        assert!(failing("not called").find(&[]).unwrap().is_empty());
         assert!(failing("not called").states(&[]).unwrap().is_empty());
         assert!(failing("not called").cancel(&[]).is_ok());
     }

@@ -25,6 +25,9 @@ use crate::q_learning::Epsilon;
 pub struct RoundPlan {
     /// Number of the round, from 1.
     pub round: u32,
+    /// What the names of the experiment's jobs begin with. Decided once and passed on from round to round: the path
+    /// of an experiment, of which it is made, may not be the same on every machine.
+    pub job_prefix: String,
     /// The epsilon in force; `None` when the schedule is finished and the round only reduces.
     pub epsilon: Option<Epsilon>,
     /// Number of array tasks over all parts; 0 for a round that only waits for open claims and reduces.
@@ -198,6 +201,7 @@ mod tests {
     fn plan(host: &str) -> RoundPlan {
         RoundPlan {
             round: 7,
+            job_prefix: "svhn-1f2e3d4c".to_owned(),
             epsilon: Some(Epsilon::new(0.9).unwrap()),
             array_size: 1500,
             parts: vec![1000, 500],
@@ -248,7 +252,7 @@ mod tests {
         let text = |name| fs::read_to_string(round.folder().join(name)).unwrap();
         assert_eq!(
             text("plan.yaml"),
-            "round: 7\nepsilon: 0.9\narray_size: 0\nparts: []\nmax_parallel: 10\nlast_round: null\n\
+            "round: 7\njob_prefix: svhn-1f2e3d4c\nepsilon: 0.9\narray_size: 0\nparts: []\nmax_parallel: 10\nlast_round: null\n\
              asked_array_size: null\nasked_max_parallel: null\nsbatch_options:\n- --nice\nnot_before: null\n\
              created_at: 2026-03-01T12:00:00.250Z\nhost: node1\n"
         );

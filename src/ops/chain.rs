@@ -1,0 +1,131 @@
+//! From one round to the next: what the reduce of a round does, and when the chain ends.
+
+use anyhow::bail;
+
+use super::live_log::Snapshot;
+use super::lost_claims::EndedJobs;
+use super::reduce::{ReduceOptions, Reduced, Tables, reduce};
+use super::round::{Round, job_ids};
+use super::submit::{Order, scheduler, submit_round};
+use super::{Experiment, Refusal};
+use crate::slurm::{Requeued, Scheduler, Slurm, SlurmError, SlurmTask, Variables};
+use crate::storage::{Knowledge, RoundPlan};
+
+/// Rounds in a row without a result after which the chain ends.
+const MOST_FRUITLESS_ROUNDS: u32 = 3;
+
+/// What the end of a round came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoundEnd {
+    /// What was learned.
+    pub reduced: Reduced,
+    /// What became of the chain, in words.
+    pub chain: Vec<String>,
+}
+
+/// Ends a round, as its batch script asks: loses the claims that its tasks left, learns, and submits the next round
+/// or says why the chain ends. When only time is missing, this job is queued again.
+///
+/// # Errors
+/// [`Refusal::StillRunning`] and [`Refusal::SubmitLimit`], exit code 75; else as [`reduce`], or when the scheduler
+/// refuses.
+pub fn end_round(experiment: &Experiment, number: u32) -> anyhow::Result<RoundEnd> {
+    let mut scheduler = scheduler();
+    let end = check_arrays_have_ended(experiment, number, &mut scheduler)
+        .and_then(|()| reduce(experiment, &reduce_options(number)))
+        .and_then(|reduced| {
+            Ok(RoundEnd { reduced, chain: go_on(experiment, number, &mut scheduler)? })
+        });
+    if let Err(error) = &end
+        && waiting_helps(error)
+    {
+        queue_again(experiment, number, error, &scheduler)?;
+    }
+    end
+}
+
+const fn reduce_options(number: u32) -> ReduceOptions {
+    ReduceOptions { ended: EndedJobs::UpToRound(number), tables: Tables::Write }
+}
+
+/// Refuses while tasks of the round are about. A dependency on a job that the scheduler has forgotten counts as
+/// satisfied, and a person may start a reduce by hand, so this may be early.
+fn check_arrays_have_ended(
+    experiment: &Experiment,
+    number: u32,
+    scheduler: &mut Slurm,
+) -> anyhow::Result<()> {
+    let round = Round::new(experiment, number);
+    let Some(array) = round.files()?.array()? else { return Ok(()) };
+    let named = job_ids(&array.array_jobs)?;
+    let queue = round.queue(scheduler)?;
+    if queue.any_is_live(&named) {
+        bail!(Refusal::StillRunning { round: number });
+    }
+    // A submitter that died right after its `sbatch` has left them, held.
+    scheduler.cancel(&queue.arrays_but(&named))?;
+    Ok(())
+}
+
+/// Submits the round after this one, or says why the chain ends.
+fn go_on(
+    experiment: &Experiment,
+    number: u32,
+    scheduler: &mut Slurm,
+) -> anyhow::Result<Vec<String>> {
+    let Some(plan) = Round::new(experiment, number).files()?.plan()? else {
+        return Ok(vec![format!("round {number} has no plan; nothing is submitted after it")]);
+    };
+    let state = Snapshot::read(experiment)?;
+    if state.knowledge().is_halted() {
+        return Ok(vec!["the search is halted; `metaqnn submit` goes on".to_owned()]);
+    }
+    if let Some(reason) = end_of_chain(state.knowledge(), &plan) {
+        return Ok(vec![format!("{reason}; `metaqnn submit` goes on")]);
+    }
+    submit_round(experiment, number + 1, &Order::of(&plan), scheduler).map_err(|error| match error
+        .downcast_ref()
+    {
+        Some(SlurmError::SubmitLimit { .. }) => error.context(Refusal::SubmitLimit),
+        _ => error,
+    })
+}
+
+/// Says why no round follows this one though the schedule is not finished.
+pub(super) fn end_of_chain(knowledge: &Knowledge, plan: &RoundPlan) -> Option<String> {
+    let number = plan.round;
+    if plan.last_round.is_some_and(|last| number >= last) {
+        return Some(format!("round {number} was asked to be the last"));
+    }
+    let newest_with_result = knowledge.state().newest_round_with_result.unwrap_or(0);
+    (number >= newest_with_result + MOST_FRUITLESS_ROUNDS).then(|| {
+        format!(
+            "{MOST_FRUITLESS_ROUNDS} rounds in a row brought no result, so the chain has ended (see the logs in `rounds/{number:04}`)"
+        )
+    })
+}
+
+fn waiting_helps(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(Refusal::StillRunning { .. } | Refusal::SubmitLimit))
+}
+
+/// Has this job queued again, if it is a reduce of the round: the second reduce would start at once, and meet the same.
+/// Slurm lets a requeued job wait, for two minutes on a usual cluster.
+fn queue_again(
+    experiment: &Experiment,
+    number: u32,
+    error: &anyhow::Error,
+    scheduler: &Slurm,
+) -> anyhow::Result<()> {
+    let variables: Variables = std::env::vars_os().collect();
+    let Some(task) = SlurmTask::from_variables(&variables)? else { return Ok(()) };
+    if !Round::new(experiment, number).queue(scheduler)?.has_reduce(task.id.job) {
+        return Ok(());
+    }
+    // Said before: Slurm ends this process as soon as it is asked.
+    log::warn!("{error:#}; this job is to be queued again");
+    if scheduler.requeue(task.id)? == Requeued::Forbidden {
+        log::warn!("this job may not be queued again: run `metaqnn submit` later");
+    }
+    Ok(())
+}

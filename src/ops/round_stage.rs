@@ -1,0 +1,100 @@
+//! How far a round has come, from its files and what of it is in the queue.
+
+use std::collections::BTreeMap;
+
+use super::round::{Round, job_ids};
+use crate::slurm::{JobId, JobStates, Scheduler, TaskState};
+
+/// How far a round has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// It has a folder and no plan.
+    Unplanned,
+    /// It is planned, and not all of its jobs are submitted.
+    Unsubmitted,
+    /// Its jobs are submitted, and an array of it waits to be released.
+    Held,
+    /// A reduce of it waits or runs, so the chain goes on by itself.
+    UnderWay,
+    /// No reduce of it is left: it has ended, or was cancelled. Tasks that were told to end may still be about.
+    Over,
+}
+
+/// The jobs of a round that have not ended.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Queue {
+    arrays: BTreeMap<JobId, JobStates>,
+    reduces: BTreeMap<JobId, JobStates>,
+}
+
+impl Queue {
+    /// Tells the arrays of a round from its reduces.
+    pub fn of(jobs: BTreeMap<JobId, JobStates>) -> Self {
+        let (arrays, reduces) = jobs.into_iter().partition(|(_, states)| states.is_array());
+        Self { arrays, reduces }
+    }
+
+    /// Returns the arrays, but for these.
+    pub fn arrays_but(&self, named: &[JobId]) -> Vec<JobId> {
+        self.arrays.keys().copied().filter(|job| !named.contains(job)).collect()
+    }
+
+    /// Returns whether any task of these arrays has not ended.
+    pub fn any_is_live(&self, named: &[JobId]) -> bool {
+        named.iter().any(|job| self.arrays.get(job).is_some_and(JobStates::is_live))
+    }
+
+    /// Returns whether this job is a reduce of the round.
+    pub fn has_reduce(&self, job: JobId) -> bool {
+        self.reduces.contains_key(&job)
+    }
+
+    /// Returns whether a reduce waits or runs.
+    pub fn has_reduce_at_work(&self) -> bool {
+        self.reduces.values().any(JobStates::goes_on)
+    }
+
+    /// Returns whether a reduce runs.
+    pub fn has_running_reduce(&self) -> bool {
+        self.reduces.values().any(|states| states.count(TaskState::Running) > 0)
+    }
+
+    /// Returns every job but a running reduce.
+    pub fn all_but_running_reduces(&self) -> Vec<JobId> {
+        let waiting = self.reduces.iter().filter(|(_, job)| job.count(TaskState::Running) == 0);
+        self.arrays.keys().chain(waiting.map(|(job, _)| job)).copied().collect()
+    }
+
+    /// Decides how far a planned round has come. `named` are the arrays of `array.yaml`, if that is there.
+    fn stage(&self, named: Option<&[JobId]>, has_jobs_file: bool) -> Stage {
+        let Some(named) = named else { return Stage::Unsubmitted };
+        if !has_jobs_file {
+            // Nobody has released it yet, so an array that is gone was cancelled.
+            let was_cancelled = !named.is_empty() && !self.any_is_live(named);
+            return if was_cancelled { Stage::Over } else { Stage::Unsubmitted };
+        }
+        if !self.has_reduce_at_work() {
+            return Stage::Over;
+        }
+        let is_held = |job| self.arrays.get(job).is_some_and(JobStates::is_held);
+        if named.iter().any(is_held) { Stage::Held } else { Stage::UnderWay }
+    }
+}
+
+impl Round<'_> {
+    /// Asks how far the round has come; `None` for round 0, which there never is.
+    pub fn stage_if_any(&self, scheduler: &dyn Scheduler) -> anyhow::Result<Option<Stage>> {
+        if self.number() == 0 { Ok(None) } else { self.stage(scheduler).map(Some) }
+    }
+
+    /// Asks how far the round has come.
+    pub fn stage(&self, scheduler: &dyn Scheduler) -> anyhow::Result<Stage> {
+        let files = self.files()?;
+        if files.plan()?.is_none() {
+            return Ok(Stage::Unplanned);
+        }
+        let named = files.array()?.map(|array| job_ids(&array.array_jobs)).transpose()?;
+        let has_jobs_file = files.jobs()?.is_some();
+        Ok(self.queue(scheduler)?.stage(named.as_deref(), has_jobs_file))
+    }
+}
