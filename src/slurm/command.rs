@@ -66,9 +66,11 @@ impl Answer {
         })
     }
 
-    /// Succeeds too when each complaint is that a job, or some tasks of it, have ended.
+    /// Succeeds too when each complaint is that a job, or some tasks of it, have ended. Of an array that has ended in
+    /// part, Slurm lists the other tasks as well: `50_1: No error`.
     pub(super) fn success_or_ended(self) -> Result<(), SlurmError> {
-        const ENDED: [&str; 3] = [FORGOTTEN, "already finished", "already completing or completed"];
+        const ENDED: [&str; 4] =
+            [FORGOTTEN, "already finished", "already completing or completed", ": No error"];
         let has_ended = |complaint: &str| ENDED.iter().any(|words| complaint.contains(words));
         let only_ended = !self.stderr.is_empty() && self.stderr.lines().all(has_ended);
         if only_ended { Ok(()) } else { self.success().map(|_| ()) }

@@ -257,6 +257,7 @@ mod tests {
     fn jobs_that_have_ended_need_no_release_and_no_cancel() {
         for stderr in [
             "50_0-3: Job has already finished",
+            "50_0: Job has already finished\n50_1: No error",
             "Invalid job id specified for job 50\nslurm_suspend error: Invalid job id specified",
             "scancel: error: Kill job error on job id 50: Job/step already completing or completed",
         ] {

@@ -1,0 +1,73 @@
+#!/usr/bin/env python3
+"""Audits a finished search by its files alone, and prints what it counted.
+
+usage: scripts/audit-search.py EXPERIMENT RESULTS
+
+Exit status 1, with a line for each violation, unless there are RESULTS results, no architecture has
+two, every claim has ended, no two trainings overlap on one GPU of one node, each round ran the
+arrays of its `array.yaml` and no others, and the scheduler's logs are in place.
+"""
+import csv
+import pathlib
+import re
+import sys
+from collections import Counter, defaultdict
+
+RESULTS = {"trained", "stopped", "failed", "out_of_memory"}
+
+if len(sys.argv) != 3:
+    sys.exit(__doc__)
+experiment, wanted = pathlib.Path(sys.argv[1]), int(sys.argv[2])
+rows = list(csv.DictReader(open(experiment / "replay.csv", newline="")))
+results = [row for row in rows if row["event"] in RESULTS]
+claims = [row for row in rows if row["event"] == "claimed"]
+violations = []
+
+
+def check(holds, violation):
+    if not holds:
+        violations.append(violation)
+
+
+check(len(results) == wanted, f"{len(results)} results instead of {wanted}")
+for architecture, times in Counter(row["architecture"] for row in results).items():
+    check(times == 1, f"{architecture} has {times} results")
+
+# A training lasts from its claim to the row that ends it, on one GPU of one node.
+ends = {(row["iteration"], row["attempt"]): row for row in rows if row["event"] in RESULTS | {"lost"}}
+ended = {iteration for iteration, _ in ends} | {row["iteration"] for row in rows if row["event"] == "reused"}
+busy = defaultdict(list)
+for claim in claims:
+    check(claim["iteration"] in ended, f"iteration {claim['iteration']} is open")
+    end = ends.get((claim["iteration"], claim["attempt"]))
+    if end and end["event"] != "lost":
+        busy[claim["host"], claim["device"]].append((claim["time"], end["time"], claim["iteration"]))
+overlaps = 0
+for place, trainings in busy.items():
+    trainings.sort()
+    for (_, end, one), (begin, _, other) in zip(trainings, trainings[1:]):
+        overlaps += begin < end
+        check(begin >= end, f"iterations {one} and {other} overlap on {place}")
+
+tasks = requeued = 0
+for folder in sorted((experiment / "rounds").glob("[0-9]*")):
+    number = str(int(folder.name))
+    named = re.findall(r"^- '(\d+)'", (folder / "array.yaml").read_text(), re.M)
+    ran = {row["job"] for row in claims if row["round"] == number}
+    check(ran <= set(named), f"round {number} ran the arrays {sorted(ran)}; array.yaml names {named}")
+    logs = {log.stem for log in folder.glob("*.log")}
+    for row in claims:
+        if row["round"] == number:
+            name = f"{row['job']}_{row['task']}"
+            check(name in logs, f"rounds/{folder.name}/{name}.log is missing")
+    tasks += sum(not log.startswith("reduce-") for log in logs)
+requeued = sum(row["attempt"] != "1" for row in claims)
+lost = sum(row["event"] == "lost" for row in rows)
+rounds = len(list((experiment / "rounds").glob("[0-9]*")))
+print(
+    f"{len(results)} results, {len(claims)} claims ({requeued} taken up again), {lost} lost rows, {rounds} rounds, "
+    f"{tasks} task logs, {len(busy)} GPUs on {len({host for host, _ in busy})} nodes, {overlaps} overlaps"
+)
+for violation in violations:
+    print(f"VIOLATION: {violation}", file=sys.stderr)
+sys.exit(bool(violations))
