@@ -5,7 +5,7 @@ usage: scripts/audit-search.py EXPERIMENT RESULTS
 
 Exit status 1, with a line for each violation, unless there are RESULTS results, no architecture has
 two, every claim has ended, no two trainings overlap on one GPU of one node, each round ran the
-arrays of its `array.yaml` and no others, and the scheduler's logs are in place.
+arrays of its `array.yaml` and no others, one after the other, and the scheduler's logs are in place.
 """
 import csv
 import pathlib
@@ -49,12 +49,17 @@ for place, trainings in busy.items():
         overlaps += begin < end
         check(begin >= end, f"iterations {one} and {other} overlap on {place}")
 
-tasks = requeued = 0
+tasks = 0
 for folder in sorted((experiment / "rounds").glob("[0-9]*")):
     number = str(int(folder.name))
     named = re.findall(r"^- '(\d+)'", (folder / "array.yaml").read_text(), re.M)
     ran = {row["job"] for row in claims if row["round"] == number}
     check(ran <= set(named), f"round {number} ran the arrays {sorted(ran)}; array.yaml names {named}")
+    # The parts of a round run one after the other, so that its limit on parallel tasks holds.
+    for one, next_one in zip(named, named[1:]):
+        last = max((row["time"] for row in ends.values() if row["job"] == one), default="")
+        first = min((row["time"] for row in claims if row["job"] == next_one), default="~")
+        check(last <= first, f"arrays {one} and {next_one} of round {number} overlap")
     logs = {log.stem for log in folder.glob("*.log")}
     for row in claims:
         if row["round"] == number:

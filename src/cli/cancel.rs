@@ -12,7 +12,9 @@ use crate::ops::cancel::cancel;
 /// End a search on the cluster: no new claim, no next round; what is recorded stays
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  \
-    metaqnn cancel DIR      `metaqnn submit DIR` goes on later")]
+    metaqnn cancel DIR      `metaqnn submit DIR` goes on later\n\n\
+    Waiting and running tasks are ended. What they were training is drawn anew when the search goes on, and counts\n\
+    as no loss. A reduce that runs is let be: it ends within seconds and submits nothing.")]
 pub struct CancelArgs {
     /// The experiment directory
     dir: PathBuf,

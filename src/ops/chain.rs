@@ -56,7 +56,7 @@ fn check_arrays_have_ended(
     scheduler: &mut Slurm,
 ) -> anyhow::Result<()> {
     let round = Round::new(experiment, number);
-    let Some(array) = round.files()?.array()? else { return Ok(()) };
+    let Some(array) = round.files().array()? else { return Ok(()) };
     let named = job_ids(&array.array_jobs)?;
     let queue = round.queue(scheduler)?;
     if queue.any_is_live(&named) {
@@ -73,7 +73,7 @@ fn go_on(
     number: u32,
     scheduler: &mut Slurm,
 ) -> anyhow::Result<Vec<String>> {
-    let Some(plan) = Round::new(experiment, number).files()?.plan()? else {
+    let Some(plan) = Round::new(experiment, number).files().plan()? else {
         return Ok(vec![format!("round {number} has no plan; nothing is submitted after it")]);
     };
     let state = Snapshot::read(experiment)?;

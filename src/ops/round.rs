@@ -27,7 +27,7 @@ use crate::slurm::{
     ArrayRange, BatchScript, Dependency, DryRun, JobId, JobName, JobSpec, Scheduler, Start, Work,
 };
 use crate::storage::publish::{self, Published};
-use crate::storage::{RoundArray, RoundDir, RoundJobs, RoundPlan, StorageError};
+use crate::storage::{RoundArray, RoundDir, RoundJobs, RoundPlan};
 
 /// One round of an experiment, about to be submitted or looked at.
 pub(super) struct Round<'a> {
@@ -46,14 +46,14 @@ impl<'a> Round<'a> {
         self.number
     }
 
-    /// Returns the folder of the round, made when missing.
-    pub fn files(&self) -> Result<RoundDir, StorageError> {
-        RoundDir::create(self.experiment.dir(), self.number)
+    /// Returns the files of the round, to look at.
+    pub fn files(&self) -> RoundDir {
+        RoundDir::of(self.experiment.dir(), self.number)
     }
 
     /// Returns what of the round is in the queue: nothing before it is planned.
     pub fn queue(&self, scheduler: &dyn Scheduler) -> anyhow::Result<Queue> {
-        let Some(plan) = self.files()?.plan()? else { return Ok(Queue::default()) };
+        let Some(plan) = self.files().plan()? else { return Ok(Queue::default()) };
         Ok(Queue::of(scheduler.find(&[array_name(&plan), reduce_name(&plan)])?))
     }
 
@@ -65,7 +65,7 @@ impl<'a> Round<'a> {
         plan: RoundPlan,
         scheduler: &mut dyn Scheduler,
     ) -> anyhow::Result<Vec<String>> {
-        let files = self.files()?;
+        let files = RoundDir::create(self.experiment.dir(), self.number)?;
         let plan = files.settle_plan(plan)?;
         let array = match files.array()? {
             Some(array) => array,

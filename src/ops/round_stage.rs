@@ -89,7 +89,7 @@ impl Round<'_> {
 
     /// Asks how far the round has come.
     pub fn stage(&self, scheduler: &dyn Scheduler) -> anyhow::Result<Stage> {
-        let files = self.files()?;
+        let files = self.files();
         if files.plan()?.is_none() {
             return Ok(Stage::Unplanned);
         }

@@ -73,7 +73,7 @@ fn broken_chain(experiment: &Experiment, knowledge: &Knowledge) -> anyhow::Resul
     let notice = match round.stage(&scheduler)? {
         Stage::UnderWay => return Ok(Vec::new()),
         Stage::Over => {
-            let plan = round.files()?.plan()?;
+            let plan = round.files().plan()?;
             let why = plan.and_then(|plan| end_of_chain(knowledge, &plan));
             why.unwrap_or_else(|| "no round is queued or running".to_owned())
         }

@@ -83,7 +83,7 @@ pub fn submit(experiment: &Experiment, options: &SubmitOptions) -> anyhow::Resul
     if lost > 0 {
         said.push(format!("{lost} claims of jobs that have ended are lost"));
     }
-    let order = Order::of_a_person(experiment, newest, options);
+    let order = Order::of_a_person(experiment, number, options);
     said.extend(submit_round(experiment, number, &order, &mut scheduler)?);
     Ok(said)
 }
@@ -96,7 +96,7 @@ fn complete(
     scheduler: &mut Slurm,
 ) -> anyhow::Result<Vec<String>> {
     let round = Round::new(experiment, number);
-    let Some(plan) = round.files()?.plan()? else { return Ok(Vec::new()) };
+    let Some(plan) = round.files().plan()? else { return Ok(Vec::new()) };
     let mut said = vec![format!("round {number} is under way")];
     if options.asks_for_a_plan() {
         said.push(format!(
@@ -128,11 +128,11 @@ impl Order {
         }
     }
 
-    /// Returns what a person asks of a chain that begins after round `newest`.
-    fn of_a_person(experiment: &Experiment, newest: u32, options: &SubmitOptions) -> Self {
+    /// Returns what a person asks of a chain that begins with round `first`.
+    fn of_a_person(experiment: &Experiment, first: u32, options: &SubmitOptions) -> Self {
         Self {
             job_prefix: job_prefix(experiment),
-            last_round: options.rounds.map(|rounds| newest + rounds),
+            last_round: options.rounds.map(|rounds| first - 1 + rounds),
             array_size: options.array_size,
             max_parallel: options.max_parallel,
             sbatch_options: options.sbatch_options.clone(),
@@ -251,7 +251,7 @@ fn dry_run(experiment: &Experiment, options: &SubmitOptions) -> anyhow::Result<V
         Ok(Some(Stage::Unplanned)) => newest,
         _ => newest + 1,
     };
-    let order = Order::of_a_person(experiment, newest, options);
+    let order = Order::of_a_person(experiment, number, options);
     let Some(plan) = plan(experiment, &state, number, &order, &show)? else {
         return Ok(vec!["the epsilon schedule is finished; nothing to submit".to_owned()]);
     };

@@ -85,16 +85,21 @@ pub struct RoundDir {
 }
 
 impl RoundDir {
+    /// Names the folder of a round, to look at; it need not be there.
+    pub fn of(experiment: &ExperimentDir, round: u32) -> Self {
+        Self { round, folder: experiment.round(round) }
+    }
+
     /// Makes the folder of a round, unless it is there: the scheduler writes its logs into it, and
     /// does not make it.
     ///
     /// # Errors
     /// The folder cannot be made.
     pub fn create(experiment: &ExperimentDir, round: u32) -> Result<Self, StorageError> {
-        let folder = experiment.round(round);
-        fs::create_dir_all(&folder).map_err(StorageError::io("create", &folder))?;
+        let round = Self::of(experiment, round);
+        fs::create_dir_all(&round.folder).map_err(StorageError::io("create", &round.folder))?;
         publish::sync_folder(&experiment.rounds())?;
-        Ok(Self { round, folder })
+        Ok(round)
     }
 
     /// Returns the round with the greatest number, `None` when there was none yet. Its submission
@@ -226,6 +231,9 @@ mod tests {
         assert_eq!(again.settle_plan(plan("node2")).unwrap(), plan("node1"));
         assert_eq!(again.plan().unwrap(), Some(plan("node1")));
         assert_eq!((again.array().unwrap(), again.jobs().unwrap()), (None, None));
+        let another = RoundDir::of(&experiment, 8);
+        assert_eq!(another.plan().unwrap(), None);
+        assert!(!another.folder().exists(), "looking makes nothing");
     }
 
     #[test]

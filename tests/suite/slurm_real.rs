@@ -108,6 +108,10 @@ fn cancel_ends_a_chain_and_submit_goes_on() {
     assert!(queue(&experiment).is_empty(), "nothing comes back");
     assert_eq!(experiment.log().len(), rows);
     experiment.run(&["submit", "dir"]).success();
+    await_that("something is in training again", || experiment.log().len() > rows + 1);
+    // At once, while the tasks of the cancelled round still end.
+    experiment.run(&["cancel", "dir"]).success();
+    experiment.run(&["submit", "dir"]).success();
     await_that("finished", || is_finished(&experiment));
     assert_no_architecture_is_trained_twice(&experiment.log());
 }

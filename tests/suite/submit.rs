@@ -6,14 +6,15 @@ use std::process::Command;
 
 use crate::support::{Experiment, SMALL};
 
-/// A scheduler that takes down what it is told: numbers jobs, knows their names, runs nothing.
+/// A scheduler that takes down what it is told: numbers jobs, knows their names, runs nothing. Its queue is what the
+/// test says: lines of job, index, state and reason.
 const SCHEDULER: &str = r#"#!/bin/sh
 # What a program named like Slurm's was asked, one line a call.
 name=$(basename "$0")
 echo "$name $*" >> "$FAKE/calls"
 case "$name" in
   sbatch)
-    if [ -e "$FAKE/limit" ]; then
+    if [ -e "$FAKE/limit" ] && case "$*" in *$(cat "$FAKE/limit")*) true ;; *) false ;; esac; then
       echo "sbatch: error: AssocMaxSubmitJobLimit" >&2
       echo "sbatch: error: Batch job submission failed: Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)" >&2
       exit 1
@@ -23,7 +24,12 @@ case "$name" in
     for argument; do case "$argument" in --job-name=*) echo "$number ${argument#--job-name=}" >> "$FAKE/jobs" ;; esac; done
     echo "$number" ;;
   scontrol) case "$*" in *config*) echo "MaxArraySize            = 6" ;; esac ;;
-  squeue) exit 0 ;;
+  squeue)
+    touch "$FAKE/jobs" "$FAKE/queue"
+    for argument; do case "$argument" in --name=*) names=${argument#--name=} ;; --jobs=*) jobs=${argument#--jobs=} ;; esac; done
+    awk -v names=",$names," -v jobs=",$jobs," '
+      FNR == NR { named[$1] = index(names, "," $2 ",") || index(jobs, "," $1 ","); next }
+      { split($0, column, "|") } named[column[1]]' "$FAKE/jobs" "$FAKE/queue" ;;
 esac
 "#;
 
@@ -55,6 +61,11 @@ impl Cluster {
         let output = self.command(arguments).output().unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         (output.status.code(), text(&output.stdout), text(&output.stderr))
+    }
+
+    /// Lays down what is in the queue.
+    fn queue(&self, lines: &[&str]) {
+        fs::write(self.experiment.folder().join("queue"), lines.join("\n") + "\n").unwrap();
     }
 
     fn calls(&self, program: &str) -> Vec<String> {
@@ -95,6 +106,7 @@ fn submitting_again_goes_on_at_the_first_missing_file() {
     let cluster = Cluster::new(SMALL);
     cluster.run(&["submit", "dir"]);
     fs::remove_file(cluster.experiment.path("rounds/0001/jobs.yaml")).unwrap();
+    cluster.queue(&["101|0|PENDING|JobHeldUser", "102|0|PENDING|JobHeldUser"]);
     let (code, ..) = cluster.run(&["submit", "dir"]);
     assert_eq!(code, Some(0));
     let sbatch = cluster.calls("sbatch");
@@ -174,4 +186,155 @@ fn a_broken_chain_is_seen_and_mended() {
     assert!(stdout.contains("metaqnn submit"), "{stdout}");
     let (_, stdout, _) = cluster.run(&["submit", "dir"]);
     assert!(stdout.contains("round 2"), "{stdout}");
+}
+
+#[test]
+fn a_folder_without_a_plan_is_the_next_round() {
+    let cluster = Cluster::new(SMALL);
+    fs::create_dir_all(cluster.experiment.path("rounds/0001")).unwrap();
+    let (code, stdout, stderr) = cluster.run(&["submit", "dir"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stdout.contains("round 1: 12 tasks"), "{stdout}");
+}
+
+#[test]
+fn a_round_whose_held_arrays_were_cancelled_is_over() {
+    let cluster = Cluster::new(SMALL);
+    cluster.run(&["submit", "dir"]);
+    fs::remove_file(cluster.experiment.path("rounds/0001/jobs.yaml")).unwrap();
+    let (_, stdout, _) = cluster.run(&["submit", "dir", "--array-size", "3"]);
+    assert!(stdout.contains("round 2: 3 tasks"), "{stdout}");
+}
+
+#[test]
+fn a_round_whose_tasks_were_told_to_end_is_not_waited_for() {
+    let cluster = Cluster::new(SMALL);
+    cluster.run(&["submit", "dir"]);
+    cluster.queue(&["101|0|COMPLETING|None", "104|N/A|PENDING|DependencyNeverSatisfied"]);
+    let (_, stdout, _) = cluster.run(&["submit", "dir"]);
+    assert!(stdout.contains("round 2"), "{stdout}");
+}
+
+#[test]
+fn a_round_under_way_keeps_to_its_options_and_says_so() {
+    let cluster = Cluster::new(SMALL);
+    cluster.run(&["submit", "dir"]);
+    cluster.queue(&["101|0|RUNNING|None", "103|N/A|PENDING|Dependency"]);
+    let (_, stdout, _) = cluster.run(&["submit", "dir", "--array-size", "3"]);
+    assert!(stdout.contains("round 1 is under way") && stdout.contains("keep to"), "{stdout}");
+    assert_eq!(cluster.calls("sbatch").len(), 4, "nothing more is submitted");
+    let (_, stdout, _) = cluster.run(&["submit", "dir", "--dry-run"]);
+    assert!(stdout.contains("round 1 is under way"), "{stdout}");
+}
+
+#[test]
+fn a_round_that_was_never_released_is_a_broken_chain() {
+    let cluster = Cluster::new(SMALL);
+    cluster.run(&["submit", "dir"]);
+    cluster.queue(&["101|0|PENDING|JobHeldUser", "103|N/A|PENDING|Dependency"]);
+    let (_, stdout, _) = cluster.run(&["status", "dir"]);
+    assert!(stdout.contains("Chain broken: round 1 was not submitted to its end"), "{stdout}");
+    cluster.queue(&["101|0|RUNNING|None", "103|N/A|PENDING|Dependency"]);
+    let (_, stdout, _) = cluster.run(&["status", "dir"]);
+    assert!(!stdout.contains("hain broken"), "{stdout}");
+}
+
+#[test]
+fn parts_of_a_round_that_meets_a_limit_are_taken_back() {
+    let cluster = Cluster::new(SMALL);
+    fs::write(cluster.experiment.folder().join("limit"), "afterany:101").unwrap();
+    let (code, ..) = cluster.run(&["submit", "dir"]);
+    assert_eq!(code, Some(4));
+    assert_eq!(cluster.calls("scancel"), ["scancel 101"]);
+    fs::remove_file(cluster.experiment.folder().join("limit")).unwrap();
+    let (_, stdout, _) = cluster.run(&["submit", "dir"]);
+    assert!(stdout.contains("round 1: 12 tasks at epsilon 1.0 (job 102, 103)"), "{stdout}");
+}
+
+#[test]
+fn cancel_lets_a_running_reduce_end_by_itself() {
+    let cluster = Cluster::new(SMALL);
+    cluster.run(&["submit", "dir"]);
+    cluster.queue(&["101|0|RUNNING|None", "103|N/A|RUNNING|None", "104|N/A|PENDING|Dependency"]);
+    let (code, _, stderr) = cluster.run(&["cancel", "dir"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert_eq!(cluster.calls("scancel"), ["scancel 101 104"]);
+    assert!(stderr.contains("reduce of round 1 runs"), "{stderr}");
+    let (_, _, stderr) = cluster.run(&["reduce", "dir", "--round", "2"]);
+    assert!(stderr.contains("round 2 has no plan"), "{stderr}");
+    assert!(!cluster.experiment.path("rounds/0002").exists(), "looking makes nothing");
+}
+
+#[test]
+fn the_reduce_of_a_halted_search_submits_nothing() {
+    let cluster = Cluster::new(SMALL);
+    cluster.run(&["submit", "dir"]);
+    cluster.run(&["cancel", "dir"]);
+    let (code, _, stderr) = cluster.run(&["reduce", "dir", "--round", "1"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stderr.contains("halted"), "{stderr}");
+    assert_eq!(cluster.calls("sbatch").len(), 4);
+}
+
+/// Runs the reduce of round 1 as the job 103, as Slurm would.
+fn reduce_as_a_job(cluster: &Cluster) -> (Option<i32>, String) {
+    let output = cluster
+        .command(&["reduce", "dir", "--round", "1"])
+        .env("SLURM_JOB_ID", "103")
+        .output()
+        .unwrap();
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn an_early_reduce_has_itself_queued_again() {
+    let cluster = Cluster::new(SMALL);
+    cluster.run(&["submit", "dir"]);
+    cluster.queue(&["101|0|RUNNING|None", "103|N/A|RUNNING|None"]);
+    let (code, stderr) = reduce_as_a_job(&cluster);
+    assert_eq!(code, Some(75), "{stderr}");
+    assert!(stderr.contains("have not ended yet"), "{stderr}");
+    assert_eq!(cluster.calls("scontrol requeue"), ["scontrol requeue 103"]);
+    // By hand it is an error and no more: this process is no job.
+    let (code, ..) = cluster.run(&["reduce", "dir", "--round", "1"]);
+    assert_eq!(code, Some(75));
+    assert_eq!(cluster.calls("scontrol requeue").len(), 1);
+}
+
+#[test]
+fn a_reduce_that_meets_a_limit_has_itself_queued_again() {
+    let cluster = Cluster::new(SMALL);
+    cluster.run(&["submit", "dir"]);
+    cluster.queue(&["103|N/A|RUNNING|None"]);
+    fs::write(cluster.experiment.folder().join("limit"), "0002").unwrap();
+    let (code, stderr) = reduce_as_a_job(&cluster);
+    assert_eq!(code, Some(75), "{stderr}");
+    assert!(stderr.contains("limit on submitted jobs"), "{stderr}");
+    assert_eq!(cluster.calls("scontrol requeue"), ["scontrol requeue 103"]);
+}
+
+#[test]
+fn a_reduce_takes_back_held_arrays_that_nobody_named() {
+    let cluster = Cluster::new(SMALL);
+    cluster.run(&["submit", "dir"]);
+    let name = cluster.calls("sbatch")[0].split_whitespace().nth(2).unwrap().to_owned();
+    let jobs = cluster.experiment.folder().join("jobs");
+    let known = fs::read_to_string(&jobs).unwrap();
+    fs::write(&jobs, format!("{known}99 {}\n", name.trim_start_matches("--job-name="))).unwrap();
+    cluster.queue(&["99|0|PENDING|JobHeldUser", "103|N/A|RUNNING|None"]);
+    reduce_as_a_job(&cluster);
+    assert_eq!(cluster.calls("scancel"), ["scancel 99"]);
+}
+
+#[test]
+fn the_claims_of_a_job_in_the_queue_are_not_lost() {
+    let cluster = Cluster::new(SMALL);
+    fs::write(cluster.experiment.folder().join("jobs"), "77 by-hand\n").unwrap();
+    cluster.queue(&["77|0|RUNNING|None"]);
+    let (code, _, stderr) = cluster.run(&["reduce", "dir", "--after", "77"]);
+    assert_eq!(code, Some(75), "{stderr}");
+    assert!(stderr.contains("job 77 has not ended yet"), "{stderr}");
+    cluster.queue(&[]);
+    let (code, ..) = cluster.run(&["reduce", "dir", "--after", "77"]);
+    assert_eq!(code, Some(0));
 }
