@@ -53,14 +53,15 @@ tasks = 0
 for folder in sorted((experiment / "rounds").glob("[0-9]*")):
     number = str(int(folder.name))
     named = re.findall(r"^- '(\d+)'", (folder / "array.yaml").read_text(), re.M)
+    logs = {log.stem for log in folder.glob("*.log")}
     ran = {row["job"] for row in claims if row["round"] == number}
+    ran |= {log.split("_")[0] for log in logs if not log.startswith("reduce-")}
     check(ran <= set(named), f"round {number} ran the arrays {sorted(ran)}; array.yaml names {named}")
     # The parts of a round run one after the other, so that its limit on parallel tasks holds.
     for one, next_one in zip(named, named[1:]):
         last = max((row["time"] for row in ends.values() if row["job"] == one), default="")
         first = min((row["time"] for row in claims if row["job"] == next_one), default="~")
         check(last <= first, f"arrays {one} and {next_one} of round {number} overlap")
-    logs = {log.stem for log in folder.glob("*.log")}
     for row in claims:
         if row["round"] == number:
             name = f"{row['job']}_{row['task']}"

@@ -338,3 +338,15 @@ fn the_claims_of_a_job_in_the_queue_are_not_lost() {
     let (code, ..) = cluster.run(&["reduce", "dir", "--after", "77"]);
     assert_eq!(code, Some(0));
 }
+
+#[test]
+fn jobs_are_found_whatever_path_leads_to_the_experiment() {
+    let cluster = Cluster::new(SMALL);
+    std::os::unix::fs::symlink("dir", cluster.experiment.folder().join("link")).unwrap();
+    cluster.run(&["submit", "link"]);
+    cluster.queue(&["101|0|RUNNING|None", "103|N/A|PENDING|Dependency"]);
+    let (_, stdout, _) = cluster.run(&["submit", "./dir/../dir"]);
+    assert!(stdout.contains("round 1 is under way"), "{stdout}");
+    cluster.run(&["cancel", "dir"]);
+    assert_eq!(cluster.calls("scancel"), ["scancel 101 103"]);
+}
