@@ -25,6 +25,7 @@ mod fit;
 mod fixture;
 mod inbox;
 mod initialisation;
+mod memory;
 mod network;
 mod normaliser;
 mod optimizer;
@@ -65,6 +66,7 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<Departure, TorchError> {
+    memory::keep_freed_memory();
     let inbox =
         Inbox::open().map_err(|source| TorchError::Pipe { doing: "catch signals", source })?;
     Trainer::new(inbox, io::stdout().lock(), io::stderr()).run()

@@ -1,10 +1,10 @@
-"""One training of [C(64,3,1), P(2,2), C(128,3,1), P(2,2), FC(128), SM(10)] with PyTorch eager.
+"""One training of [C(64,3,1), P(2,2), C(128,3,1), P(POOL,2), FC(128), SM(10)] with PyTorch eager.
 
 What `metaqnn-torch` is measured against (cargo bench --bench training_step): the same network,
 recipe, batch, layout and number of threads, written as one would write it in PyTorch. Prints the
 seconds of each epoch, one a line.
 
-    training_step.py IMAGES CHANNELS SIZE EPOCHS THREADS
+    training_step.py IMAGES CHANNELS SIZE POOL EPOCHS THREADS
 """
 import sys
 import time
@@ -12,7 +12,7 @@ import time
 import torch
 from torch import nn
 
-images, channels, size, epochs, threads = map(int, sys.argv[1:])
+images, channels, size, pool, epochs, threads = map(int, sys.argv[1:])
 torch.set_num_threads(threads)
 torch.manual_seed(1)
 device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -22,10 +22,10 @@ data = torch.randint(0, 256, (images, size, size, channels), dtype=torch.uint8, 
 labels = torch.randint(0, 10, (images,), device=device)
 mean = data.float().mean(0)
 
-side = size // 4
+side = (size // 2 - pool) // 2 + 1
 model = nn.Sequential(
     nn.Conv2d(channels, 64, 3, padding=1), nn.ReLU(inplace=True), nn.MaxPool2d(2), nn.Dropout(1 / 8),
-    nn.Conv2d(64, 128, 3, padding=1), nn.ReLU(inplace=True), nn.MaxPool2d(2), nn.Dropout(2 / 8),
+    nn.Conv2d(64, 128, 3, padding=1), nn.ReLU(inplace=True), nn.MaxPool2d(pool, 2), nn.Dropout(2 / 8),
     nn.Flatten(), nn.Linear(128 * side * side, 128), nn.ReLU(inplace=True), nn.Dropout(3 / 8),
     nn.Linear(128, 10),
 ).to(device).to(memory_format=torch.channels_last)

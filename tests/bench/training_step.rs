@@ -1,7 +1,8 @@
 //! One optimizer step of `metaqnn-torch`, against PyTorch eager where there is one.
 //!
 //! The network is `[C(64,3,1), P(2,2), C(128,3,1), P(2,2), FC(128), SM(10)]` with its dropout marks
-//! and the search recipe, on made-up images: `1x28x28`, then `3x32x32`. Both programs train in
+//! and the search recipe, on made-up images of 1x28x28; then of 3x32x32, where the second pooling
+//! is `P(3,2)` (a fully connected layer needs a map below 8 pixels). Both programs train in
 //! turn, several rounds, so that other work on the machine meets both; the least time of each
 //! counts. The time of `metaqnn-torch` includes an evaluation on 100 images an epoch.
 //!
@@ -21,7 +22,6 @@ use metaqnn::training::Recipe;
 use metaqnn::training::protocol::{LayerDescription, Message, Request, VERSION};
 use rand::RngCore;
 
-const ARCHITECTURE: &str = "[C(64,3,1), P(2,2), C(128,3,1), P(2,2), FC(128), SM(10)]";
 const STEPS: usize = 20;
 const BATCH: usize = 128;
 const VALIDATION: usize = 100;
@@ -31,17 +31,18 @@ const ROUNDS: usize = 4;
 fn main() -> Result<(), Box<dyn Error>> {
     let threads = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(1);
     let python = std::env::var("METAQNN_BENCH_PYTHON").unwrap_or_else(|_| "python3".into());
-    for (channels, size) in [(1, 28), (3, 32)] {
+    for (channels, size, pool) in [(1, 28, 2), (3, 32, 3)] {
+        let architecture = format!("[C(64,3,1), P(2,2), C(128,3,1), P({pool},2), FC(128), SM(10)]");
         let folder = tempfile::tempdir()?;
         write_images(folder.path(), channels, size)?;
-        let request = request(folder.path(), channels, size, threads)?;
+        let request = request(folder.path(), &architecture, channels, size, threads)?;
         let (mut ours, mut theirs) = (f64::INFINITY, f64::INFINITY);
         for _ in 0..ROUNDS {
             ours = ours.min(train_here(&request)?);
-            theirs = theirs.min(train_in_pytorch(&python, channels, size, threads)?);
+            theirs = theirs.min(train_in_pytorch(&python, [channels, size, pool, threads])?);
         }
         let step = |seconds: f64| seconds / STEPS as f64 * 1e3;
-        println!("{ARCHITECTURE}, {channels}x{size}x{size}, batch {BATCH}, {threads} threads");
+        println!("{architecture}, {channels}x{size}x{size}, batch {BATCH}, {threads} threads");
         println!("  metaqnn-torch   {:8.2} ms a step", step(ours));
         if theirs.is_finite() {
             println!("  PyTorch eager   {:8.2} ms a step", step(theirs));
@@ -85,12 +86,13 @@ fn write_images(folder: &Path, channels: u32, size: u32) -> Result<(), Box<dyn E
 
 fn request(
     folder: &Path,
+    architecture: &str,
     channels: u32,
     size: u32,
     threads: u32,
 ) -> Result<String, Box<dyn Error>> {
     let space = SpaceParams::default().check(ImageShape { size, channels, classes: 10 })?;
-    let architecture = space.parse(ARCHITECTURE)?;
+    let architecture = space.parse(architecture)?;
     let request = Request {
         protocol: VERSION,
         iteration: 1,
@@ -138,12 +140,11 @@ fn train_here(request: &str) -> Result<f64, Box<dyn Error>> {
 /// Returns the seconds of the fastest epoch, infinity when this Python has no torch.
 fn train_in_pytorch(
     python: &str,
-    channels: u32,
-    size: u32,
-    threads: u32,
+    [channels, size, pool, threads]: [u32; 4],
 ) -> Result<f64, Box<dyn Error>> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bench/training_step.py");
-    let numbers = [(STEPS * BATCH) as u32, channels, size, EPOCHS, threads].map(|n| n.to_string());
+    let numbers =
+        [(STEPS * BATCH) as u32, channels, size, pool, EPOCHS, threads].map(|n| n.to_string());
     let output = Command::new(python).arg("-W").arg("ignore").arg(script).args(numbers).output()?;
     let seconds = String::from_utf8(output.stdout)?;
     let parsed = seconds.lines().map(str::parse).collect::<Result<Vec<f64>, _>>()?;
