@@ -92,14 +92,15 @@ impl Plan {
             shapes: Vec::new(),
             running: Vec::new(),
         };
-        let planned = layers
+        let mut planned = layers
             .iter()
             .enumerate()
             .map(|(index, layer)| {
                 let misplaced = |problem| Misplaced { position: index + 1, problem };
                 planner.layer(layer).map_err(misplaced)
             })
-            .collect::<Result<_, _>>()?;
+            .collect::<Result<Vec<_>, _>>()?;
+        rectify_after_pooling(&mut planned);
         Ok(Self { layers: planned, shapes: planner.shapes, running: planner.running, precision })
     }
 
@@ -118,6 +119,23 @@ impl Plan {
             .collect::<Result<_, TchError>>()?;
         let parameters = Parameters::zeros(self.shapes.clone(), device)?;
         Ok(Network { plan: self, parameters, running })
+    }
+}
+
+/// Moves a ReLU that stands right before a pooling behind it.
+///
+/// max(relu(x)) = relu(max(x)), and the gradient is the same too: it goes to the greatest value of
+/// a window, if that is above 0. But the pooling leaves a quarter of the values or fewer to rectify.
+fn rectify_after_pooling(layers: &mut [Vec<Operation>]) {
+    for index in 1..layers.len() {
+        let (before, after) = layers.split_at_mut(index);
+        let (before, after) = (&mut before[index - 1], &mut after[0]);
+        if let (Some(Operation::Relu), Some(Operation::MaxPool { .. })) =
+            (before.last(), after.first())
+        {
+            before.pop();
+            after.insert(1, Operation::Relu);
+        }
     }
 }
 
@@ -350,9 +368,11 @@ impl Network {
 mod tests {
     use super::*;
     use crate::fixture::alone;
+    use crate::initialisation::initialise;
     use crate::parameters::Accumulation;
     use metaqnn::seed::{Purpose, generator};
     use metaqnn::space::{Architecture, ImageShape, Padding, Space, SpaceParams};
+    use metaqnn::training::Initialisation;
     use rand::Rng;
 
     const CPU: Device = Device::Cpu;
@@ -459,6 +479,46 @@ mod tests {
     }
 
     #[test]
+    fn rectifying_after_a_pooling_changes_neither_result_nor_gradient() {
+        let _alone = alone();
+        let layers = |between: Option<LayerDescription>| {
+            let conv = LayerDescription::Conv {
+                filters: 6,
+                kernel: 3,
+                stride: 1,
+                padding: 1,
+                batch_norm: false,
+            };
+            let pool =
+                LayerDescription::Pool { kernel: 3, stride: 2, ceil: false, batch_norm: false };
+            let softmax = LayerDescription::Softmax { classes: 4 };
+            [Some(conv), between, Some(pool), Some(softmax)]
+                .into_iter()
+                .flatten()
+                .collect::<Vec<_>>()
+        };
+        let images = Tensor::rand([5, 9, 9, 2], (Kind::Float, CPU)).permute([0, 3, 1, 2]);
+        let answer = |between| {
+            let plan = Plan::new(&layers(between), 9, 2, Precision::Float32).unwrap();
+            let moved = plan.layers[0].last() != Some(&Operation::Relu);
+            let mut network = plan.build(CPU).unwrap();
+            tch::manual_seed(5);
+            initialise(&network.parameters, Initialisation::CaffeXavier).unwrap();
+            let logits = network.forward(&images, Mode::Training).unwrap();
+            let loss = logits.square().sum(Kind::Float);
+            network.parameters.backward(&loss, Accumulation::Fresh).unwrap();
+            (moved, logits.detach(), network.parameters.for_update().1.copy())
+        };
+        // A dropout of nothing stands in the way.
+        let (moved, logits, gradient) = answer(None);
+        let (kept, same_logits, same_gradient) =
+            answer(Some(LayerDescription::Dropout { probability: 0.0 }));
+        assert_eq!((moved, kept), (true, false));
+        assert_eq!(logits, same_logits);
+        assert_eq!(gradient, same_gradient);
+    }
+
+    #[test]
     fn dropout_drops_and_scales_while_training_only() {
         let _alone = alone();
         let plan =
@@ -479,11 +539,7 @@ mod tests {
             let network =
                 Plan::new(&crate::fixture::layers(), 8, 1, precision).unwrap().build(CPU).unwrap();
             tch::manual_seed(4);
-            crate::initialisation::initialise(
-                &network.parameters,
-                metaqnn::training::Initialisation::CaffeXavier,
-            )
-            .unwrap();
+            initialise(&network.parameters, Initialisation::CaffeXavier).unwrap();
             network
         };
         let images = Tensor::rand([16, 8, 8, 1], (Kind::Float, CPU)).permute([0, 3, 1, 2]);
