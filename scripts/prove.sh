@@ -3,7 +3,7 @@
 #
 # usage: scripts/prove.sh PROOF [CASE...]
 #
-#   slurm    searches on a real Slurm of four nodes with two fake GPUs each (as root; about 10 minutes).
+#   slurm    searches on a real Slurm of four nodes with two fake GPUs each (as root; 6 minutes).
 #            Cases: end_to_end by_hand cancel requeue two_submits killed_submits killed_reduces
 #                   submit_limit early_reduce parts waiting_round      (default: all of them)
 #

@@ -13,8 +13,8 @@ use crate::ops::cancel::cancel;
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  \
     metaqnn cancel DIR      `metaqnn submit DIR` goes on later\n\n\
-    Waiting and running tasks are ended. What they were training is drawn anew when the search goes on, and counts\n\
-    as no loss. A reduce that runs is let be: it ends within seconds and submits nothing.")]
+    Waiting and running tasks are ended. What they were training is free to be drawn again when the search goes \
+    on, and counts as no loss. A reduce that runs is let be: it ends within seconds and submits nothing.")]
 pub struct CancelArgs {
     /// The experiment directory
     dir: PathBuf,

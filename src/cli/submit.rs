@@ -16,8 +16,8 @@ use crate::ops::submit::{Mode, SubmitOptions, submit};
     metaqnn submit DIR --rounds 1\n  \
     metaqnn submit DIR --dry-run             show what would be submitted\n  \
     metaqnn submit DIR -- --partition=gpu --mail-type=END\n\n\
-    Submitting twice is safe: a round is submitted once, whoever asks, and one that was left half-submitted is\n\
-    completed. Each round's reduce submits the next, so nothing waits for this command or this terminal;\n\
+    Submitting twice is safe: a round is submitted once, whoever asks, and one that was left half-submitted is \
+    completed. Each round's reduce submits the next, so nothing waits for this command or this terminal; \
     `metaqnn status DIR` says when the chain is broken, and `metaqnn submit DIR` mends it.")]
 pub struct SubmitArgs {
     /// The experiment directory
