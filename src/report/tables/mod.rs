@@ -24,6 +24,7 @@ mod table;
 mod text;
 
 use cell::Cell;
+use spreadsheet::{Reading, reading};
 pub use table::TableFile;
 use table::{MOST_ROWS, Table};
 
@@ -95,7 +96,9 @@ impl Tables {
 /// The cell of an architecture. What is no such string is anybody's text and written with care.
 fn architecture(text: Option<&str>) -> Cell {
     match text {
-        Some(text) if text.starts_with('[') => Cell::Verbatim(text.to_owned()),
+        Some(text) if text.starts_with('[') && reading(text) == Reading::Text => {
+            Cell::Verbatim(text.to_owned())
+        }
         other => free_text(other),
     }
 }
@@ -205,6 +208,14 @@ mod tests {
             let marked = file.text.lines().filter(|line| line.contains("synthetic")).count();
             assert!(file.rows > 0 && marked == file.rows, "{}", file.name);
         }
+    }
+
+    #[test]
+    fn what_only_begins_like_an_architecture_is_free_text() {
+        let as_text = |text: &str| matches!(architecture(Some(text)), Cell::FreeText(_));
+        assert!(!as_text("[C(64,3,1), P(2,2), SM(10)]"));
+        assert!(as_text("[\u{1a80}"), "a digit of another script");
+        assert!(as_text("[see mar1"));
     }
 
     proptest! {
