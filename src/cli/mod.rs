@@ -11,6 +11,7 @@ mod exit_code;
 mod export;
 mod import;
 mod init;
+mod nodes_arg;
 mod printer;
 mod progress;
 mod reduce;

@@ -47,6 +47,9 @@ impl Verbosity {
     }
 }
 
+/// The exit code of [`super::exit_code::ExitStatus::Environment`].
+const ENVIRONMENT: i32 = 4;
+
 /// The one way out for text.
 #[derive(Debug, Clone, Copy)]
 pub struct Printer {
@@ -94,11 +97,17 @@ impl Printer {
     }
 
     /// Prints an event as a line of JSON on stdout. That it cannot be written, as on a full disk, is
-    /// a warning: what it tells of goes on. A closed pipe ends the program as with [`Printer::result`].
+    /// a warning: what it tells of goes on. A closed pipe ends the program, as when a `run` dies
+    /// that nobody else would end its workers for; its exit code does not say that the work is done.
     pub fn event(&self, event: &TrainEvent) {
         let line = serde_json::to_string(event).expect("an event has only plain fields");
-        if let Err(error) = self.result(&line) {
-            log::warn!("an event is not told: {error:#}");
+        let mut stdout = io::stdout().lock();
+        match writeln!(stdout, "{line}").and_then(|()| stdout.flush()) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                std::process::exit(ENVIRONMENT)
+            }
+            Err(error) => log::warn!("an event is not told: {error:#}"),
         }
     }
 

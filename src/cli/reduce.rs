@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::exit_code::ExitStatus;
+use super::nodes_arg::NodesArg;
 use super::printer::Printer;
 use crate::ops::Experiment;
 use crate::ops::chain::end_round;
@@ -20,6 +21,8 @@ use crate::ops::reduce::{self, ReduceOptions, Tables};
 pub struct ReduceArgs {
     /// The experiment directory
     dir: PathBuf,
+    #[command(flatten)]
+    nodes: NodesArg,
     /// Lose the open claims of this array job, which has ended
     #[arg(long, value_name = "JOB", conflicts_with = "rebuild")]
     after: Option<String>,
@@ -34,6 +37,7 @@ pub struct ReduceArgs {
 /// Runs the command.
 pub fn run(args: ReduceArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
     let experiment = Experiment::open(&args.dir)?;
+    experiment.check_locks(args.nodes.nodes())?;
     if args.rebuild {
         let rows = reduce::rebuild(&experiment)?;
         printer.result(&format!("the newest view equals what {rows} rows of the log say"))?;

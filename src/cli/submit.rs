@@ -8,6 +8,7 @@ use super::exit_code::ExitStatus;
 use super::printer::Printer;
 use crate::ops::Experiment;
 use crate::ops::submit::{Mode, SubmitOptions, submit};
+use crate::storage::Nodes;
 
 /// Submit one round to Slurm, and the chain after it
 #[derive(Debug, Args)]
@@ -45,6 +46,8 @@ pub struct SubmitArgs {
 /// Runs the command.
 pub fn run(args: SubmitArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
     let experiment = Experiment::open(&args.dir)?;
+    // The tasks of a cluster run on several machines.
+    experiment.check_locks(Nodes::Many)?;
     let options = SubmitOptions {
         rounds: args.rounds,
         mode: if args.dry_run { Mode::DryRun } else { Mode::Submit },

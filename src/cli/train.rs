@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::exit_code::ExitStatus;
+use super::nodes_arg::NodesArg;
 use super::printer::Printer;
 use super::progress::Progress;
 use crate::ops::train::{Reducing, Until, train};
@@ -20,6 +21,8 @@ use crate::ops::{Experiment, train::TrainOptions};
 pub struct TrainArgs {
     /// The experiment directory
     dir: PathBuf,
+    #[command(flatten)]
+    nodes: NodesArg,
     /// Go on claiming until the schedule has nothing more to claim
     #[arg(long)]
     until_done: bool,
@@ -40,6 +43,7 @@ pub struct TrainArgs {
 /// Runs the command.
 pub fn run(args: TrainArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
     let experiment = Experiment::open(&args.dir)?;
+    experiment.check_locks(args.nodes.nodes())?;
     let options = TrainOptions {
         until: if args.until_done { Until::Done } else { Until::Configured },
         reducing: if args.reduce { Reducing::AfterEachResult } else { Reducing::Never },

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{ExperimentConfig, ValidConfig};
 use crate::dataset::Fingerprint;
-use crate::storage::{ExperimentDir, FormatVersion, yaml};
+use crate::storage::{ExperimentDir, FormatVersion, Nodes, check_locks_of_mount, yaml};
 
 /// What stands in `experiment.yaml`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -73,6 +73,15 @@ impl Experiment {
     pub fn steps_per_epoch(&self) -> u64 {
         let batch = u64::from(self.config.recipe.recipe().batch_size);
         self.frozen.training_images.map_or(1, |images| (images / batch).max(1))
+    }
+
+    /// Checks that the lock of the log excludes every machine that works on the experiment, as far as
+    /// the mount options tell.
+    ///
+    /// # Errors
+    /// When it does not, and several machines may.
+    pub fn check_locks(&self, nodes: Nodes) -> anyhow::Result<()> {
+        Ok(check_locks_of_mount(self.dir.root(), nodes)?)
     }
 
     /// Checks that the image files are those that the experiment was made with. Nothing to check

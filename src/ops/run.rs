@@ -180,8 +180,10 @@ impl Search<'_> {
         let program = env::current_exe().context("failed to find the running program")?;
         let workers = self.options.workers.to_string();
         let mut arguments = vec!["train".into(), self.experiment.dir().root().into()];
-        arguments
-            .extend(["--until-done", "--reduce", "--json", "--share", &workers].map(Into::into));
+        arguments.extend(
+            ["--until-done", "--reduce", "--json", "--single-node", "--share", &workers]
+                .map(Into::into),
+        );
         Ok(WorkerCommand { program, arguments, environment: Default::default() })
     }
 

@@ -86,3 +86,21 @@ fn a_log_saved_by_a_spreadsheet_is_refused() {
     std::fs::write(&path, changed).unwrap();
     experiment.run(&["train", "dir"]).fails_with(3).says("changed by another program");
 }
+
+#[test]
+fn events_that_nobody_hears_are_no_success() {
+    let experiment =
+        Experiment::init(&SMALL.replace("epochs: 4", "epochs: 4, synthetic_epoch_seconds: 0.2"));
+    let mut task =
+        experiment.command(&["train", "dir", "--json"]).stdout(Stdio::piped()).spawn().unwrap();
+    drop(task.stdout.take());
+    assert_eq!(task.wait().unwrap().code(), Some(4));
+    assert!(experiment.log().len() <= 1, "the claim stays open; no result is told of");
+}
+
+#[test]
+fn a_person_may_answer_for_locks_of_one_machine() {
+    let experiment = Experiment::init(SMALL);
+    experiment.run(&["train", "dir", "--single-node"]).success();
+    experiment.run(&["reduce", "dir", "--single-node"]).success();
+}
