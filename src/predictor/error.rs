@@ -1,4 +1,4 @@
-//! What can be wrong with the parameters of the stopping rule.
+//! What can be wrong with the predictor's parameters and with what it is given.
 
 /// An error of the predictor.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -6,7 +6,107 @@ pub enum PredictorError {
     /// A threshold that would stop networks more likely to win than not, or none at all.
     #[error("`early_stopping.threshold` is `{0}` (must be above 0.5 and below 1)")]
     Threshold(f64),
-    /// An offset that is no accuracy.
-    #[error("`early_stopping.offset` is `{0}` (must be 0 to 1)")]
+    /// An offset that is no difference of accuracies.
+    #[error("`early_stopping.offset` is `{0}` (must be a finite number of at least 0)")]
     Offset(f64),
+    /// A parameter outside its range.
+    #[error("`{key}` is `{value}` (must be {allowed})")]
+    OutOfRange {
+        /// The key in the configuration.
+        key: &'static str,
+        /// Its value.
+        value: f64,
+        /// What is allowed, in words.
+        allowed: &'static str,
+    },
+    /// A regression model that there is not.
+    #[error("no regressor is called `{name}` (one of {known})")]
+    UnknownRegressor {
+        /// The name given.
+        name: String,
+        /// The names there are.
+        known: String,
+    },
+    /// A learning curve without a single epoch.
+    #[error("learning curve without an epoch")]
+    EmptyCurve,
+    /// A value of a learning curve that is not a number, or too large to be computed with.
+    #[error(
+        "learning curve has `{value}` at epoch {epoch} (must be finite and below 1e100 in size)"
+    )]
+    CurveValue {
+        /// The epoch, counted from 1.
+        epoch: usize,
+        /// The value there.
+        value: f64,
+    },
+    /// A value of a learning curve that has no logarithm.
+    #[error(
+        "learning curve has `{value}` at epoch {epoch}, which has no logarithm (must be above 0)"
+    )]
+    NoLogarithm {
+        /// The epoch, counted from 1.
+        epoch: usize,
+        /// The value there.
+        value: f64,
+    },
+    /// A feature that is not a number, or too large to be computed with.
+    #[error("feature {index} is `{value}` (must be finite and below 1e100 in size)")]
+    FeatureValue {
+        /// The place of the feature, counted from 1.
+        index: usize,
+        /// Its value.
+        value: f64,
+    },
+    /// Fewer full curves than a predictor can be fitted to.
+    #[error("{found} full learning curves (a predictor needs at least {wanted})")]
+    TooFewCurves {
+        /// Full curves there are.
+        found: usize,
+        /// Full curves needed.
+        wanted: usize,
+    },
+    /// Curves of different lengths among those a predictor is fitted to.
+    #[error(
+        "learning curve {index} has {found} epochs where the first has {wanted} (all must be trained alike)"
+    )]
+    CurveLength {
+        /// The place of the curve, counted from 1.
+        index: usize,
+        /// Its epochs.
+        found: usize,
+        /// Epochs of the first curve.
+        wanted: usize,
+    },
+    /// Different numbers of features among the networks a predictor is fitted to.
+    #[error("network {index} has {found} features where the first has {wanted}")]
+    FeatureCount {
+        /// The place of the network, counted from 1.
+        index: usize,
+        /// Its features.
+        found: usize,
+        /// Features of the first network.
+        wanted: usize,
+    },
+    /// Hyperparameters that the solver refuses.
+    #[error("nu-SVR with C `{c}` and nu `{nu}` cannot be fitted: {reason}")]
+    Unsolvable {
+        /// Bound of the dual coefficients.
+        c: f64,
+        /// Bound of the share of support vectors.
+        nu: f64,
+        /// The solver's words.
+        reason: String,
+    },
+    /// A saved predictor whose parts do not fit together.
+    #[error("saved predictor: {part} of epoch {epoch} does not fit the curves saved with it")]
+    Saved {
+        /// What does not fit.
+        part: &'static str,
+        /// The observed epoch, counted from 1; 0 where all epochs are meant.
+        epoch: usize,
+    },
+    /// A recorded set without curves.
+    #[error("no learning curves")]
+    NoCurves,
 }

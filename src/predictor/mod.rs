@@ -1,12 +1,49 @@
 //! Final accuracy from the start of a learning curve, and what follows from it.
 //!
+//! After Baker et al., 2017, *Accelerating Neural Architecture Search using Performance Prediction*.
+//!
+//! Once enough networks are trained to the end ([`TrainingSet`]), a [`FittedPredictor`] learns from
+//! them ([`Example`]: [`Features`] and [`LearningCurve`]) what the last epoch will be, given the
+//! first ones: one regression model for each number of observed epochs (section 3), its
+//! hyperparameters chosen by random search and cross-validation, and sigma, the deviation of its
+//! errors, from networks left out (section 4).
+//!
 //! After each epoch a task asks the [`StoppingRule`] whether the network may still beat the best
-//! one seen (Baker et al., 2017, *Accelerating Neural Architecture Search using Performance
-//! Prediction*, section 4). The rule needs a [`Prediction`] of the last epoch's accuracy; where
-//! there is none the verdict is to go on.
+//! one seen ([`BestFinals`]; section 4). The rule needs a [`Prediction`]; where there is none the verdict is
+//! to go on.
+//!
+//! [`simulate`] replays recorded curves under the rule, to see what stopping would have saved and
+//! lost (section 4.1); [`simulate_hyperband`] does so within Hyperband (section 5).
 
+mod best_finals;
+mod epoch_model;
 mod error;
+mod features;
+mod fitted;
+mod folds;
+mod learning_curve;
+mod least_squares;
+mod nu_svr;
+mod params;
+mod random_forest;
+mod regressor;
+mod scaling;
+mod scores;
+mod search;
 mod stopping;
+#[cfg(test)]
+mod synthetic_curves;
+mod training_set;
+mod uncertainty;
 
+pub use best_finals::BestFinals;
 pub use error::PredictorError;
+pub use features::{Example, Features, n_features};
+pub use fitted::FittedPredictor;
+pub use learning_curve::{Better, LearningCurve, MetricScale};
+pub use params::{PredictorParams, ValidPredictorParams};
+pub use regressor::Regressor;
+pub use scores::{Scores, mean_absolute_error, r_squared};
 pub use stopping::{Prediction, StoppingRule, Verdict};
+pub use training_set::TrainingSet;
+pub use uncertainty::FoldScaling;

@@ -43,26 +43,35 @@ pub struct StoppingRule {
 impl StoppingRule {
     /// Makes a rule.
     ///
-    /// `threshold` is the paper's Delta; networks predicted within `offset` of the best may finish.
+    /// `threshold` is the paper's Delta; networks predicted within `offset` of the best may finish
+    /// (in units of the curve: recorded losses may differ by more than 1).
     ///
     /// # Errors
-    /// When the threshold is not in (0.5, 1) or the offset not in [0, 1].
+    /// When the threshold is not in (0.5, 1) or the offset is below 0 or not finite.
     pub fn new(threshold: f64, offset: f64) -> Result<Self, PredictorError> {
         if !(threshold > 0.5 && threshold < 1.0) {
             return Err(PredictorError::Threshold(threshold));
         }
-        if !(0.0..=1.0).contains(&offset) {
+        if !(offset >= 0.0 && offset.is_finite()) {
             return Err(PredictorError::Offset(offset));
         }
         Ok(Self { threshold, offset })
     }
 
     /// Judges a training. Without a prediction, or while no network is trained to the end, it goes on.
+    ///
+    /// For the best n to be trained to the end, `y_best` is the n-th best last-epoch accuracy of the
+    /// networks trained to the end ([`BestFinals`](super::BestFinals)).
     pub fn verdict(&self, prediction: Option<Prediction>, y_best: Option<Accuracy>) -> Verdict {
+        self.judge(prediction, y_best.map(Accuracy::value))
+    }
+
+    /// Judges as [`verdict`](Self::verdict) does, by any metric of which more is better.
+    pub fn judge(&self, prediction: Option<Prediction>, y_best: Option<f64>) -> Verdict {
         let (Some(prediction), Some(y_best)) = (prediction, y_best) else {
             return Verdict::Continue { stop_probability: None };
         };
-        let z = (y_best.value() - self.offset - prediction.mean) / prediction.sigma;
+        let z = (y_best - self.offset - prediction.mean) / prediction.sigma;
         let stop_probability = Normal::standard().cdf(z);
         if stop_probability >= self.threshold {
             Verdict::Stop { stop_probability }

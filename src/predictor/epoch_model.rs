@@ -1,0 +1,77 @@
+//! One model: what is predicted after a given number of observed epochs.
+
+use super::error::PredictorError;
+use super::features::EpochTable;
+use super::regressor::{Hyperparameters, Model};
+use super::scaling::Scaling;
+
+/// A regression model with its scales and the rows it was fitted to.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct EpochModel {
+    scaling: Scaling,
+    /// Standardised training rows, which a nu-SVR refers to.
+    rows: Vec<Vec<f64>>,
+    model: Model,
+}
+
+impl EpochModel {
+    /// Fits to a training set of at least one network.
+    pub fn fit(
+        table: &EpochTable,
+        hyperparameters: Hyperparameters,
+    ) -> Result<Self, PredictorError> {
+        let all: Vec<usize> = (0..table.rows.len()).collect();
+        Self::fit_some(table, &all, Scaling::of(table, &all), hyperparameters)
+    }
+
+    /// Fits to some networks of a table, standardised by given scales.
+    pub fn fit_some(
+        table: &EpochTable,
+        networks: &[usize],
+        scaling: Scaling,
+        hyperparameters: Hyperparameters,
+    ) -> Result<Self, PredictorError> {
+        let rows = scaling.rows(&table.rows_of(networks));
+        let targets = scaling.targets(&table.targets_of(networks));
+        let model = Model::fit(hyperparameters, &rows, &targets)?;
+        Ok(Self { scaling, rows, model })
+    }
+
+    /// Completes a saved model by the training set it was fitted to.
+    ///
+    /// # Errors
+    /// Names the part that does not fit the training set.
+    pub fn restore(table: &EpochTable, mut model: Model) -> Result<Self, &'static str> {
+        let all: Vec<usize> = (0..table.rows.len()).collect();
+        let scaling = Scaling::of(table, &all);
+        let rows = scaling.rows(&table.rows_of(&all));
+        model.restore(&rows, &scaling.targets(&table.targets))?;
+        Ok(Self { scaling, rows, model })
+    }
+
+    /// Returns what was learned, without scales and rows.
+    pub fn into_model(self) -> Model {
+        self.model
+    }
+
+    /// Predicts y_T of a network from its row and the last value observed.
+    pub fn predict(&self, row: &[f64], last_seen: f64) -> f64 {
+        if self.model == Model::LastSeen {
+            return last_seen;
+        }
+        let row = self.scaling.features.apply(row);
+        self.scaling.target.undo(match &self.model {
+            Model::NuSvr(model) => model.predict(&self.rows, &row),
+            Model::Ols(model) => model.predict(&row),
+            Model::RandomForest(model) => model.predict(&row),
+            Model::LastSeen => unreachable!("answered above"),
+        })
+    }
+
+    /// Predicts each network of the training set by the trees that did not see it, where trees there are.
+    pub fn predict_out_of_bag(&self) -> Option<Vec<f64>> {
+        let Model::RandomForest(forest) = &self.model else { return None };
+        let standardised = forest.predict_out_of_bag(&self.rows);
+        Some(standardised.into_iter().map(|y| self.scaling.target.undo(y)).collect())
+    }
+}

@@ -1,0 +1,168 @@
+//! What a regressor sees of a network: what it is, how it is trained, and the start of its curve.
+
+use serde::{Deserialize, Serialize};
+
+use super::error::PredictorError;
+use super::learning_curve::{LearningCurve, differences, is_computable};
+
+/// The features of a network that do not depend on the epoch: architecture, then hyperparameters.
+///
+/// Every value is a finite number.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Vec<f64>", into = "Vec<f64>")]
+pub struct Features(Vec<f64>);
+
+impl Features {
+    /// Takes features as they are; there may be none.
+    ///
+    /// # Errors
+    /// When one is not finite (or so large that its square would not be).
+    pub fn new(values: Vec<f64>) -> Result<Self, PredictorError> {
+        match values.iter().position(|value| !is_computable(*value)) {
+            Some(at) => Err(PredictorError::FeatureValue { index: at + 1, value: values[at] }),
+            None => Ok(Self(values)),
+        }
+    }
+
+    /// Returns the features of a network of our search:
+    /// log10 of its number of weights, its number of layers, log10 of the learning rate it was trained with.
+    ///
+    /// The learning rate (that of the last start) is the one hyperparameter that varies within a search.
+    ///
+    /// # Errors
+    /// When there are no weights or the learning rate is not above 0: they have no logarithm.
+    pub fn of_network(
+        parameters: u64,
+        layers: u32,
+        learning_rate: f64,
+    ) -> Result<Self, PredictorError> {
+        Self::new(vec![(parameters as f64).log10(), f64::from(layers), learning_rate.log10()])
+    }
+
+    /// Returns the values in their order.
+    pub fn values(&self) -> &[f64] {
+        &self.0
+    }
+}
+
+impl TryFrom<Vec<f64>> for Features {
+    type Error = PredictorError;
+    fn try_from(values: Vec<f64>) -> Result<Self, PredictorError> {
+        Self::new(values)
+    }
+}
+
+impl From<Features> for Vec<f64> {
+    fn from(features: Features) -> Self {
+        features.0
+    }
+}
+
+/// A network trained to the end: what a predictor learns from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Example {
+    /// What the network is and how it was trained.
+    pub features: Features,
+    /// Its whole learning curve.
+    pub curve: LearningCurve,
+}
+
+/// Returns the number of columns at `epoch` observed epochs and `fixed` features besides the curve:
+/// `fixed + epoch + (epoch - 1) + (epoch - 2)`, no term below 0.
+pub fn n_features(fixed: usize, epoch: usize) -> usize {
+    fixed + epoch + epoch.saturating_sub(1) + epoch.saturating_sub(2)
+}
+
+/// Returns one row: architecture and hyperparameters, then y_1..y_tau, the first differences
+/// y'_2..y'_tau and the second differences y''_3..y''_tau (Baker et al., 2017, section 3.1).
+///
+/// The differences are exact combinations of the values, so rows are linearly dependent from tau = 2 on.
+pub(super) fn feature_row(features: &Features, observed: &[f64]) -> Vec<f64> {
+    let first = differences(observed);
+    let second = differences(&first);
+    [features.values(), observed, &first, &second].concat()
+}
+
+/// What the networks of a training set looked like after one epoch, and where they ended.
+#[derive(Debug, Clone)]
+pub(super) struct EpochTable {
+    /// One row of features per network.
+    pub rows: Vec<Vec<f64>>,
+    /// The last value observed of each.
+    pub last_seen: Vec<f64>,
+    /// y_T of each.
+    pub targets: Vec<f64>,
+}
+
+impl EpochTable {
+    /// Looks at curves of equal length after `epoch` epochs, from 1 on.
+    pub fn new(examples: &[Example], epoch: usize) -> Self {
+        let observed = |example: &Example| example.curve.values()[..epoch].to_vec();
+        Self {
+            rows: examples.iter().map(|e| feature_row(&e.features, &observed(e))).collect(),
+            last_seen: examples.iter().map(|e| e.curve.values()[epoch - 1]).collect(),
+            targets: examples.iter().map(|e| e.curve.last()).collect(),
+        }
+    }
+
+    /// Returns the rows of some networks.
+    pub fn rows_of(&self, networks: &[usize]) -> Vec<&[f64]> {
+        networks.iter().map(|&network| self.rows[network].as_slice()).collect()
+    }
+
+    /// Returns the targets of some networks.
+    pub fn targets_of(&self, networks: &[usize]) -> Vec<f64> {
+        networks.iter().map(|&network| self.targets[network]).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn row(observed: &[f64]) -> Vec<f64> {
+        feature_row(&Features::new(vec![6.0, 9.0]).unwrap(), observed)
+    }
+
+    #[test]
+    fn rows_by_hand() {
+        assert_eq!(row(&[0.5]), [6.0, 9.0, 0.5]);
+        assert_eq!(row(&[0.5, 0.75]), [6.0, 9.0, 0.5, 0.75, 0.25]);
+        // y' = 0.25, 0.125; y'' = 0.125 - 0.25.
+        assert_eq!(row(&[0.5, 0.75, 0.875]), [6.0, 9.0, 0.5, 0.75, 0.875, 0.25, 0.125, -0.125]);
+        // y = 1/2, 1, 3, 2, 2: y' = 1/2, 2, -1, 0; y'' = 3/2, -3, 1.
+        assert_eq!(
+            row(&[0.5, 1.0, 3.0, 2.0, 2.0]),
+            [6.0, 9.0, 0.5, 1.0, 3.0, 2.0, 2.0, 0.5, 2.0, -1.0, 0.0, 1.5, -3.0, 1.0]
+        );
+        // Squares 1, 4, 9 .. 361: y' = 3, 5 .. 37 and every y'' = 2.
+        let squares: Vec<f64> = (1..=19).map(|t| f64::from(t * t)).collect();
+        let row = row(&squares);
+        assert_eq!(row[2..21], squares);
+        assert!(row[21..39].iter().zip((3..).step_by(2)).all(|(y, odd)| *y == f64::from(odd)));
+        assert_eq!(row[39..], [2.0; 17]);
+    }
+
+    #[test]
+    fn lengths_are_those_of_the_paper() {
+        // |AP| + |HP| + 1 at the first epoch, |AP| + |HP| + 3 tau - 3 from the second on.
+        assert_eq!([1, 2, 3, 5, 19].map(|tau| n_features(3, tau)), [4, 6, 9, 15, 57]);
+    }
+
+    #[test]
+    fn weights_and_learning_rate_enter_by_their_logarithm() {
+        let features = Features::of_network(1_000_000, 7, 0.001).unwrap();
+        assert_eq!(features.values(), [6.0, 7.0, -3.0]);
+        assert!(Features::of_network(0, 7, 0.001).is_err());
+        assert!(Features::of_network(10, 7, -0.001).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn a_row_is_as_long_as_promised(observed in proptest::collection::vec(-1.0..1.0, 1..30)) {
+            prop_assert_eq!(row(&observed).len(), n_features(2, observed.len()));
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! The fitted predictor: one model per observed epoch, saved and loaded as one.
+
+use rand::Rng;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::epoch_model::EpochModel;
+use super::error::PredictorError;
+use super::features::{EpochTable, Example, Features, feature_row};
+use super::learning_curve::LearningCurve;
+use super::params::{LEAST_CURVES, ValidPredictorParams};
+use super::regressor::{Hyperparameters, Model};
+use super::scores::Scores;
+use super::search;
+use super::stopping::Prediction;
+use super::uncertainty::{FoldScaling, LEAST_SIGMA, predict_held_out, sigma};
+
+/// Predicts the last epoch's accuracy from the epochs observed so far.
+///
+/// T - 1 separate regressors, one for each number of observed epochs ("sequential regression
+/// models", Baker et al., 2017, section 3), each with its own scales and sigma.
+///
+/// Saved are the training set and, per epoch, what was learned and sigma; scales and standardised
+/// rows follow from the training set by arithmetic that gives the same bits everywhere. A format
+/// that keeps every digit of a number (YAML; not `serde_json` without `float_roundtrip`) gives the
+/// same predictions after loading.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "SavedPredictor", into = "SavedPredictor")]
+pub struct FittedPredictor {
+    examples: Vec<Example>,
+    epochs: Vec<FittedEpoch>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct FittedEpoch {
+    model: EpochModel,
+    sigma: f64,
+    held_out: Scores,
+}
+
+impl FittedPredictor {
+    /// Chooses hyperparameters and fits the models and sigmas of all epochs.
+    ///
+    /// The result depends on the examples, their order, the parameters and `rng`; not on the number of threads.
+    ///
+    /// # Errors
+    /// With fewer than three curves, curves of different lengths or features of different number.
+    pub fn fit(
+        examples: Vec<Example>,
+        params: &ValidPredictorParams,
+        rng: &mut impl Rng,
+    ) -> Result<Self, PredictorError> {
+        check_alike(&examples)?;
+        let chosen = search::hyperparameters(&examples, params, rng)?;
+        Self::fit_with(examples, &chosen, FoldScaling::Refit)
+    }
+
+    /// Fits with hyperparameters chosen before, one for each epoch but the last.
+    pub(super) fn fit_with(
+        examples: Vec<Example>,
+        chosen: &[Hyperparameters],
+        scaling: FoldScaling,
+    ) -> Result<Self, PredictorError> {
+        check_alike(&examples)?;
+        let fit_epoch = |(at, chosen): (usize, &Hyperparameters)| {
+            let table = EpochTable::new(&examples, at + 1);
+            let held_out = predict_held_out(&table, *chosen, scaling)?;
+            Ok(FittedEpoch {
+                model: EpochModel::fit(&table, *chosen)?,
+                sigma: sigma(&table.targets, &held_out),
+                held_out: Scores::of(&table.targets, &held_out),
+            })
+        };
+        let epochs =
+            chosen.par_iter().enumerate().map(fit_epoch).collect::<Result<_, PredictorError>>()?;
+        Ok(Self { examples, epochs })
+    }
+
+    /// Predicts the last epoch of a network from its curve so far.
+    ///
+    /// None when the training is at its end, when the network has other features than those the
+    /// predictor was fitted to, or when the prediction is no number.
+    pub fn predict(&self, curve: &LearningCurve, features: &Features) -> Option<Prediction> {
+        self.predict_observed(curve.values(), features)
+    }
+
+    pub(super) fn predict_observed(
+        &self,
+        observed: &[f64],
+        features: &Features,
+    ) -> Option<Prediction> {
+        let last_seen = *observed.last()?;
+        let epoch = self.epochs.get(observed.len() - 1)?;
+        if features.values().len() != self.n_features() {
+            return None;
+        }
+        let mean = epoch.model.predict(&feature_row(features, observed), last_seen);
+        mean.is_finite().then_some(Prediction { mean, sigma: epoch.sigma })
+    }
+
+    /// Returns T, the epochs of a whole training.
+    pub fn epochs(&self) -> usize {
+        self.epochs.len() + 1
+    }
+
+    /// Returns the number of features of a network besides its curve.
+    pub fn n_features(&self) -> usize {
+        self.examples[0].features.values().len()
+    }
+
+    /// Returns the networks it was fitted to.
+    pub fn examples(&self) -> &[Example] {
+        &self.examples
+    }
+
+    /// Returns, for each number of observed epochs 1 .. T-1, sigma and the scores of held-out predictions.
+    pub fn scores(&self) -> impl Iterator<Item = (f64, Scores)> {
+        self.epochs.iter().map(|epoch| (epoch.sigma, epoch.held_out))
+    }
+}
+
+/// Checks that a predictor can be fitted to some networks.
+pub(super) fn check_alike(examples: &[Example]) -> Result<(), PredictorError> {
+    if examples.len() < LEAST_CURVES {
+        return Err(PredictorError::TooFewCurves { found: examples.len(), wanted: LEAST_CURVES });
+    }
+    let length = |example: &Example| example.curve.epochs();
+    let features = |example: &Example| example.features.values().len();
+    let (epochs, fixed) = (length(&examples[0]), features(&examples[0]));
+    for (index, example) in (1..).zip(examples) {
+        if length(example) != epochs {
+            let found = length(example);
+            return Err(PredictorError::CurveLength { index, found, wanted: epochs });
+        }
+        if features(example) != fixed {
+            let found = features(example);
+            return Err(PredictorError::FeatureCount { index, found, wanted: fixed });
+        }
+    }
+    Ok(())
+}
+
+/// The saved form.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SavedPredictor {
+    examples: Vec<Example>,
+    epochs: Vec<SavedEpoch>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SavedEpoch {
+    sigma: f64,
+    held_out: Scores,
+    model: Model,
+}
+
+impl From<FittedPredictor> for SavedPredictor {
+    fn from(fitted: FittedPredictor) -> Self {
+        let save = |epoch: FittedEpoch| SavedEpoch {
+            sigma: epoch.sigma,
+            held_out: epoch.held_out,
+            model: epoch.model.into_model(),
+        };
+        Self { examples: fitted.examples, epochs: fitted.epochs.into_iter().map(save).collect() }
+    }
+}
+
+impl TryFrom<SavedPredictor> for FittedPredictor {
+    type Error = PredictorError;
+
+    fn try_from(saved: SavedPredictor) -> Result<Self, PredictorError> {
+        let SavedPredictor { examples, epochs } = saved;
+        check_alike(&examples)?;
+        if epochs.len() + 1 != examples[0].curve.epochs() {
+            return Err(PredictorError::Saved { part: "the number of models", epoch: 0 });
+        }
+        let restore = |(at, saved): (usize, SavedEpoch)| {
+            let table = EpochTable::new(&examples, at + 1);
+            let refuse = |part| PredictorError::Saved { part, epoch: at + 1 };
+            if !(saved.sigma >= LEAST_SIGMA && saved.sigma.is_finite()) {
+                return Err(refuse("`sigma`"));
+            }
+            let model = EpochModel::restore(&table, saved.model).map_err(refuse)?;
+            Ok(FittedEpoch { model, sigma: saved.sigma, held_out: saved.held_out })
+        };
+        let epochs = epochs.into_par_iter().enumerate().map(restore).collect::<Result<_, _>>()?;
+        Ok(Self { examples, epochs })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::params::PredictorParams;
+    use super::super::regressor::Regressor;
+    use super::super::synthetic_curves;
+    use super::*;
+    use rand_chacha::ChaCha8Rng;
+    use rand_chacha::rand_core::SeedableRng;
+
+    const EPOCHS: usize = 6;
+
+    fn fit(
+        examples: Vec<Example>,
+        regressor: Regressor,
+    ) -> Result<FittedPredictor, PredictorError> {
+        let params = PredictorParams { regressor, draws: 4, ..PredictorParams::default() };
+        FittedPredictor::fit(examples, &params.check().unwrap(), &mut ChaCha8Rng::seed_from_u64(1))
+    }
+
+    fn predictions(predictor: &FittedPredictor, of: &[Example]) -> Vec<Option<Prediction>> {
+        let each = |example: &Example| {
+            (1..=EPOCHS)
+                .map(|epoch| predictor.predict(&example.curve.up_to(epoch), &example.features))
+                .collect::<Vec<_>>()
+        };
+        of.iter().flat_map(each).collect()
+    }
+
+    #[test]
+    fn saved_and_loaded_it_predicts_the_same() {
+        for regressor in Regressor::ALL {
+            let predictor = fit(synthetic_curves::examples(20, EPOCHS), regressor).unwrap();
+            let text = serde_yaml::to_string(&predictor).unwrap();
+            let loaded: FittedPredictor = serde_yaml::from_str(&text).unwrap();
+            let others = synthetic_curves::examples(30, EPOCHS);
+            assert_eq!(predictions(&loaded, &others), predictions(&predictor, &others));
+            assert_eq!(loaded, predictor, "{regressor}");
+        }
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_predictor_on_any_number_of_threads() {
+        for regressor in [Regressor::NuSvrRbf, Regressor::RandomForest] {
+            let on = |threads| {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                pool.install(|| fit(synthetic_curves::examples(20, EPOCHS), regressor).unwrap())
+            };
+            assert_eq!(on(1), on(3));
+        }
+    }
+
+    #[test]
+    fn the_last_epoch_is_not_predicted() {
+        let examples = synthetic_curves::examples(20, EPOCHS);
+        let predictor = fit(examples.clone(), Regressor::Ols).unwrap();
+        let of_one = predictions(&predictor, &examples[..1]);
+        assert!(of_one[..EPOCHS - 1].iter().all(Option::is_some) && of_one[EPOCHS - 1].is_none());
+        assert_eq!(predictor.scores().count(), EPOCHS - 1);
+    }
+
+    #[test]
+    fn a_network_with_other_features_is_not_predicted() {
+        let examples = synthetic_curves::examples(20, EPOCHS);
+        let predictor = fit(examples.clone(), Regressor::Ols).unwrap();
+        let other = Features::new(vec![1.0]).unwrap();
+        assert_eq!(predictor.predict(&examples[0].curve.up_to(2), &other), None);
+    }
+
+    #[test]
+    fn constant_and_equal_curves_are_predicted_as_they_are() {
+        for regressor in Regressor::ALL {
+            let flat = Example {
+                features: Features::new(vec![]).unwrap(),
+                curve: LearningCurve::new(vec![0.1; EPOCHS]).unwrap(),
+            };
+            let predictor = fit(vec![flat.clone(); 10], regressor).unwrap();
+            for prediction in &predictions(&predictor, &[flat])[..EPOCHS - 1] {
+                let prediction = prediction.unwrap();
+                assert!((prediction.mean - 0.1).abs() < 1e-6, "{regressor}: {prediction:?}");
+                assert_eq!(prediction.sigma, LEAST_SIGMA);
+            }
+        }
+    }
+
+    #[test]
+    fn curves_that_cannot_be_learned_from_together_are_refused() {
+        let mut examples = synthetic_curves::examples(5, EPOCHS);
+        let few = fit(examples[..2].to_vec(), Regressor::Ols);
+        assert_eq!(few, Err(PredictorError::TooFewCurves { found: 2, wanted: 3 }));
+        examples[3].curve = examples[3].curve.up_to(2);
+        let uneven = fit(examples, Regressor::Ols);
+        assert_eq!(uneven, Err(PredictorError::CurveLength { index: 4, found: 2, wanted: EPOCHS }));
+        let mut examples = synthetic_curves::examples(5, EPOCHS);
+        examples[1].features = Features::new(vec![1.0]).unwrap();
+        let uneven = fit(examples, Regressor::Ols);
+        assert_eq!(uneven, Err(PredictorError::FeatureCount { index: 2, found: 1, wanted: 2 }));
+    }
+
+    #[test]
+    fn trainings_of_one_epoch_have_nothing_to_predict() {
+        let predictor = fit(synthetic_curves::examples(5, 1), Regressor::NuSvrRbf).unwrap();
+        assert_eq!(predictor.epochs(), 1);
+    }
+
+    #[test]
+    fn a_saved_form_that_does_not_fit_together_is_refused() {
+        let predictor = fit(synthetic_curves::examples(5, EPOCHS), Regressor::Ols).unwrap();
+        let text = serde_yaml::to_string(&predictor).unwrap();
+        let load = |text: &str| serde_yaml::from_str::<FittedPredictor>(text);
+        let refused = |text: &str| load(text).unwrap_err().to_string();
+        assert!(
+            refused(&text.replacen("weights:\n", "weights:\n    - 1.0\n", 1)).contains("weights")
+        );
+        assert!(refused(&text.replacen("sigma: ", "sigma: -", 1)).contains("`sigma` of epoch 1"));
+        let mut saved: serde_yaml::Value = serde_yaml::from_str(&text).unwrap();
+        saved["epochs"].as_sequence_mut().unwrap().pop();
+        let text = serde_yaml::to_string(&saved).unwrap();
+        assert!(refused(&text).contains("the number of models"));
+        assert!(load(&text[..text.len() / 2]).is_err());
+    }
+}

@@ -1,0 +1,187 @@
+//! Ordinary least squares by singular values.
+//!
+//! The differences of a curve are exact combinations of its values, so the design matrix lacks full
+//! rank from the second epoch on, and there may be more columns than rows. Of all solutions the
+//! one of least norm is taken: `w = A^+ b`, with the pseudo-inverse from the singular value
+//! decomposition. (Normal equations or a plain QR return garbage here.)
+
+use serde::{Deserialize, Serialize};
+
+/// A singular value below this share of the largest is rounding noise: differences of nearly equal
+/// values, standardised, carry relative errors of 1e-13.
+const RANK_TOLERANCE: f64 = 1e-10;
+/// Columns are orthogonal when the cosine between them is below this.
+const ORTHOGONAL: f64 = 1e-14;
+/// Jacobi's method converges quadratically; six to ten sweeps are usual.
+const MOST_SWEEPS: usize = 60;
+
+/// A fitted linear model: `prediction = intercept + weights . x`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LeastSquares {
+    intercept: f64,
+    weights: Vec<f64>,
+}
+
+impl LeastSquares {
+    /// Fits to at least one standardised row: minimises `|A w - b|^2` over centred rows A and
+    /// targets b, and among the minima `|w|^2`.
+    pub fn fit(rows: &[Vec<f64>], targets: &[f64]) -> Self {
+        let count = rows.len() as f64;
+        let means: Vec<f64> = (0..rows[0].len())
+            .map(|at| rows.iter().map(|row| row[at]).sum::<f64>() / count)
+            .collect();
+        let target_mean = targets.iter().sum::<f64>() / count;
+        let centred: Vec<Vec<f64>> = rows
+            .iter()
+            .map(|row| row.iter().zip(&means).map(|(x, mean)| x - mean).collect())
+            .collect();
+        let b: Vec<f64> = targets.iter().map(|target| target - target_mean).collect();
+        let weights = minimum_norm_solution(&centred, &b);
+        Self { intercept: target_mean - dot(&weights, &means), weights }
+    }
+
+    /// Returns the number of features it weighs.
+    pub fn n_features(&self) -> usize {
+        self.weights.len()
+    }
+
+    /// Predicts for a standardised row.
+    pub fn predict(&self, row: &[f64]) -> f64 {
+        self.intercept + dot(&self.weights, row)
+    }
+}
+
+/// Returns `A^+ b` for the rows of A.
+///
+/// The thinner side of A is orthogonalised. With `A V = U S`, `w = sum_j v_j (u_j . b) / s_j`;
+/// with `A^T W = P S`, `w = sum_j p_j (w_j . b) / s_j`; singular values of noise are left out.
+fn minimum_norm_solution(rows: &[Vec<f64>], b: &[f64]) -> Vec<f64> {
+    let columns: Vec<Vec<f64>> =
+        (0..rows[0].len()).map(|at| rows.iter().map(|row| row[at]).collect()).collect();
+    let tall = columns.len() <= rows.len();
+    let (orthogonal, rotation) = orthogonalise(if tall { columns.clone() } else { rows.to_vec() });
+    let squared: Vec<f64> = orthogonal.iter().map(|column| dot(column, column)).collect();
+    let noise = squared.iter().copied().fold(0.0, f64::max) * RANK_TOLERANCE * RANK_TOLERANCE;
+    let mut weights = vec![0.0; columns.len()];
+    for ((scaled, direction), square) in orthogonal.iter().zip(&rotation).zip(&squared) {
+        if *square > noise {
+            let (along_rows, along_columns) =
+                if tall { (scaled, direction) } else { (direction, scaled) };
+            let share = dot(along_rows, b) / square;
+            weights.iter_mut().zip(along_columns).for_each(|(w, v)| *w += share * v);
+        }
+    }
+    weights
+}
+
+/// One-sided Jacobi (Hestenes, 1958): rotates pairs of columns until all are orthogonal.
+///
+/// Returns the columns `s_j u_j` and the columns `v_j` of the rotation.
+fn orthogonalise(mut columns: Vec<Vec<f64>>) -> (Vec<Vec<f64>>, Vec<Vec<f64>>) {
+    let count = columns.len();
+    let mut rotation: Vec<Vec<f64>> =
+        (0..count).map(|j| (0..count).map(|i| f64::from(u8::from(i == j))).collect()).collect();
+    let largest = columns.iter().map(|column| dot(column, column)).fold(0.0, f64::max);
+    // What has shrunk to this size is noise whatever its direction.
+    let negligible = largest * RANK_TOLERANCE * RANK_TOLERANCE * 1e-4;
+    for _ in 0..MOST_SWEEPS {
+        let mut rotated = false;
+        for i in 0..count {
+            for j in i + 1..count {
+                let (alpha, beta) = (dot(&columns[i], &columns[i]), dot(&columns[j], &columns[j]));
+                let gamma = dot(&columns[i], &columns[j]);
+                if gamma.abs() <= ORTHOGONAL * (alpha * beta).sqrt()
+                    || alpha.min(beta) <= negligible
+                {
+                    continue;
+                }
+                rotated = true;
+                let zeta = (beta - alpha) / (2.0 * gamma);
+                let tangent = zeta.signum() / (zeta.abs() + (1.0 + zeta * zeta).sqrt());
+                let cosine = 1.0 / (1.0 + tangent * tangent).sqrt();
+                rotate(&mut columns, i, j, cosine, cosine * tangent);
+                rotate(&mut rotation, i, j, cosine, cosine * tangent);
+            }
+        }
+        if !rotated {
+            break;
+        }
+    }
+    (columns, rotation)
+}
+
+fn rotate(columns: &mut [Vec<f64>], i: usize, j: usize, cosine: f64, sine: f64) {
+    let (head, tail) = columns.split_at_mut(j);
+    for (x, y) in head[i].iter_mut().zip(&mut tail[0]) {
+        (*x, *y) = (cosine * *x - sine * *y, sine * *x + cosine * *y);
+    }
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(x, y)| x * y).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn close(a: &[f64], b: &[f64]) -> bool {
+        a.len() == b.len() && a.iter().zip(b).all(|(x, y)| (x - y).abs() < 1e-10)
+    }
+
+    #[test]
+    fn a_line_is_found() {
+        // y = 1 + 2 x.
+        let fit = LeastSquares::fit(&[vec![0.0], vec![1.0], vec![3.0]], &[1.0, 3.0, 7.0]);
+        assert!((fit.predict(&[10.0]) - 21.0).abs() < 1e-10);
+    }
+
+    #[test]
+    fn of_dependent_columns_the_least_norm_is_taken() {
+        // Column 2 is twice column 1 and y = 5 x: w = 5 (1, 2) / (1 + 4) = (1, 2).
+        let rows = [vec![-1.0, -2.0], vec![0.0, 0.0], vec![1.0, 2.0]];
+        let fit = LeastSquares::fit(&rows, &[-5.0, 0.0, 5.0]);
+        assert!(close(&fit.weights, &[1.0, 2.0]) && fit.intercept.abs() < 1e-12);
+    }
+
+    #[test]
+    fn of_more_columns_than_rows_the_least_norm_is_taken() {
+        // One equation 2 w = 2 . (3, 4): w = (3, 4) * 2 / 25 * ... with centred rows +-(3, 4), b = +-1:
+        // w = (3, 4) / 25.
+        let rows = [vec![3.0, 4.0, 0.0], vec![-3.0, -4.0, 0.0]];
+        let fit = LeastSquares::fit(&rows, &[1.0, -1.0]);
+        assert!(close(&fit.weights, &[3.0 / 25.0, 4.0 / 25.0, 0.0]));
+    }
+
+    #[test]
+    fn constant_rows_predict_the_mean() {
+        let fit = LeastSquares::fit(&[vec![0.0, 0.0], vec![0.0, 0.0]], &[1.0, 3.0]);
+        assert_eq!(fit.predict(&[7.0, 7.0]), 2.0);
+    }
+
+    proptest! {
+        #[test]
+        fn the_residual_is_orthogonal_to_every_column(
+            rows in proptest::collection::vec(proptest::collection::vec(-2.0..2.0, 4), 2..12),
+            targets in proptest::collection::vec(-2.0..2.0, 12),
+        ) {
+            // A fifth column depends on the others.
+            let rows: Vec<Vec<f64>> = rows.into_iter().map(|mut row: Vec<f64>| {
+                row.push(row[0] - row[1]);
+                row
+            }).collect();
+            let targets = &targets[..rows.len()];
+            let fit = LeastSquares::fit(&rows, targets);
+            for at in 0..5 {
+                let mean = rows.iter().map(|row| row[at]).sum::<f64>() / rows.len() as f64;
+                let product: f64 = rows.iter().zip(targets)
+                    .map(|(row, y)| (row[at] - mean) * (y - fit.predict(row))).sum();
+                prop_assert!(product.abs() < 1e-7, "{product}");
+            }
+            // Minimum norm: orthogonal to the dependency (1, -1, 0, 0, -1).
+            prop_assert!((fit.weights[0] - fit.weights[1] - fit.weights[4]).abs() < 1e-7);
+        }
+    }
+}

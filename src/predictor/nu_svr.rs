@@ -1,0 +1,255 @@
+//! nu-support vector regression (Schoelkopf et al., 2000), solved by libsvm-rs.
+//!
+//! LIBSVM's convention: each dual coefficient lies in [0, C], their sum is at most C * nu * l, and
+//!
+//! ```text
+//! prediction(x) = sum_i (alpha_i - alpha*_i) K(x_i, x) - rho
+//! ```
+//!
+//! nu bounds the share of points outside the tube from above and that of support vectors from
+//! below; the width of the tube is learned. The solver is given kernel values, not features: those
+//! of one fold then serve every candidate of a search, and dense rows are multiplied as such.
+
+use libsvm_rs::train::svm_train;
+use libsvm_rs::{
+    KernelType, SvmNode, SvmParameter, SvmProblem, SvmType, check_parameter, set_quiet,
+};
+use serde::{Deserialize, Serialize};
+
+use super::error::PredictorError;
+
+/// How alike two networks are.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Kernel {
+    /// K(x, x') = x . x'
+    Linear,
+    /// K(x, x') = exp(-gamma |x - x'|^2)
+    Rbf {
+        /// Inverse of the squared reach, above 0.
+        gamma: f64,
+    },
+}
+
+impl Kernel {
+    /// Returns what the kernel is a function of: x . x' or |x - x'|^2.
+    fn similarity(self, a: &[f64], b: &[f64]) -> f64 {
+        match self {
+            Self::Linear => sum_over_pairs(a, b, |x, y| x * y),
+            Self::Rbf { .. } => sum_over_pairs(a, b, |x, y| (x - y) * (x - y)),
+        }
+    }
+
+    /// Returns the kernel of a similarity.
+    fn of_similarity(self, similarity: f64) -> f64 {
+        match self {
+            Self::Linear => similarity,
+            Self::Rbf { gamma } => (-gamma * similarity).exp(),
+        }
+    }
+}
+
+/// Sums in four lanes, which a processor adds side by side; the order is fixed, so the sum is too.
+fn sum_over_pairs(a: &[f64], b: &[f64], term: impl Fn(f64, f64) -> f64) -> f64 {
+    let (a_lanes, a_rest) = a.as_chunks::<4>();
+    let (b_lanes, b_rest) = b.as_chunks::<4>();
+    let mut sums = [0.0; 4];
+    for (x, y) in a_lanes.iter().zip(b_lanes) {
+        for lane in 0..4 {
+            sums[lane] += term(x[lane], y[lane]);
+        }
+    }
+    let rest: f64 = a_rest.iter().zip(b_rest).map(|(x, y)| term(*x, *y)).sum();
+    (sums[0] + sums[1]) + (sums[2] + sums[3]) + rest
+}
+
+/// The hyperparameters of a nu-SVR.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NuSvrParams {
+    /// Kernel, with its width.
+    pub kernel: Kernel,
+    /// C, the bound of each dual coefficient, above 0.
+    pub c: f64,
+    /// nu, in (0, 1].
+    pub nu: f64,
+    /// Tolerance at which the solver stops, above 0.
+    pub tolerance: f64,
+}
+
+/// Similarities of some rows to the rows of a training set; the same for every C, nu and gamma.
+#[derive(Debug, Clone)]
+pub(super) struct Similarities(Vec<Vec<f64>>);
+
+impl Similarities {
+    /// Compares each of `rows` with each row of a training set.
+    pub fn between(kernel: Kernel, rows: &[Vec<f64>], training: &[Vec<f64>]) -> Self {
+        let to_training =
+            |row: &Vec<f64>| training.iter().map(|other| kernel.similarity(row, other)).collect();
+        Self(rows.iter().map(to_training).collect())
+    }
+}
+
+/// A fitted nu-SVR over training rows that are kept elsewhere.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NuSvr {
+    params: NuSvrParams,
+    rho: f64,
+    /// alpha_i - alpha*_i of each training row; 0 where it is no support vector.
+    coefficients: Vec<f64>,
+}
+
+impl NuSvr {
+    /// Fits to a training set of at least one standardised row.
+    ///
+    /// # Errors
+    /// When the solver refuses the hyperparameters.
+    pub fn fit(
+        params: NuSvrParams,
+        rows: &[Vec<f64>],
+        targets: &[f64],
+    ) -> Result<Self, PredictorError> {
+        Self::solve(params, &Similarities::between(params.kernel, rows, rows), targets)
+    }
+
+    /// Fits to a training set known by its similarities alone.
+    ///
+    /// # Errors
+    /// When the solver refuses the hyperparameters.
+    pub fn solve(
+        params: NuSvrParams,
+        training: &Similarities,
+        targets: &[f64],
+    ) -> Result<Self, PredictorError> {
+        let problem = SvmProblem {
+            labels: targets.to_vec(),
+            instances: kernel_rows(params.kernel, training),
+        };
+        let svm_params = SvmParameter {
+            svm_type: SvmType::NuSvr,
+            kernel_type: KernelType::Precomputed,
+            c: params.c,
+            nu: params.nu,
+            eps: params.tolerance,
+            ..SvmParameter::default()
+        };
+        check_parameter(&problem, &svm_params).map_err(|error| PredictorError::Unsolvable {
+            c: params.c,
+            nu: params.nu,
+            reason: error.to_string(),
+        })?;
+        // The crate would print a line per fit to stderr.
+        set_quiet(true);
+        let model = svm_train(&problem, &svm_params);
+        let mut coefficients = vec![0.0; targets.len()];
+        for (place, coefficient) in model.sv_indices.iter().zip(&model.sv_coef[0]) {
+            coefficients[place - 1] = *coefficient;
+        }
+        Ok(Self { params, rho: model.rho[0], coefficients })
+    }
+
+    /// Returns the number of training rows that the model refers to.
+    pub fn training_rows(&self) -> usize {
+        self.coefficients.len()
+    }
+
+    /// Returns the hyperparameters.
+    pub fn params(&self) -> NuSvrParams {
+        self.params
+    }
+
+    /// Predicts for a standardised row, given the standardised training rows it was fitted to.
+    pub fn predict(&self, training: &[Vec<f64>], row: &[f64]) -> f64 {
+        let kernel = self.params.kernel;
+        self.sum(|i| kernel.similarity(&training[i], row))
+    }
+
+    /// Predicts for rows known by their similarities to the training rows.
+    pub fn predict_all(&self, rows: &Similarities) -> Vec<f64> {
+        rows.0.iter().map(|row| self.sum(|i| row[i])).collect()
+    }
+
+    fn sum(&self, similarity: impl Fn(usize) -> f64) -> f64 {
+        let support = self.coefficients.iter().enumerate().filter(|(_, c)| **c != 0.0);
+        let kernel = self.params.kernel;
+        support.map(|(i, c)| c * kernel.of_similarity(similarity(i))).sum::<f64>() - self.rho
+    }
+}
+
+/// LIBSVM's form of a kernel matrix: each row begins with its own number (index 0), then the values.
+fn kernel_rows(kernel: Kernel, training: &Similarities) -> Vec<Vec<SvmNode>> {
+    let nodes = |(number, row): (usize, &Vec<f64>)| {
+        let own = (number + 1) as f64;
+        let values = row.iter().map(|similarity| kernel.of_similarity(*similarity));
+        let numbered = std::iter::once(own).chain(values);
+        numbered.zip(0..).map(|(value, index)| SvmNode { index, value }).collect()
+    };
+    training.0.iter().enumerate().map(nodes).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A noisy sine over one standardised feature.
+    fn sine() -> (Vec<Vec<f64>>, Vec<f64>) {
+        let rows: Vec<Vec<f64>> = (0..40).map(|i| vec![f64::from(i) * 0.1 - 2.0]).collect();
+        // Noise: the fractional part of multiples of the golden ratio, in [-0.3, 0.3).
+        let noise = |i: usize| ((i as f64 * 0.618_034).fract() - 0.5) * 0.6;
+        let targets = rows.iter().enumerate().map(|(i, x)| (2.0 * x[0]).sin() + noise(i)).collect();
+        (rows, targets)
+    }
+
+    fn params(nu: f64) -> NuSvrParams {
+        NuSvrParams { kernel: Kernel::Rbf { gamma: 0.5 }, c: 10.0, nu, tolerance: 1e-6 }
+    }
+
+    #[test]
+    fn nu_matters() {
+        let (rows, targets) = sine();
+        let fits = [0.2, 0.8].map(|nu| NuSvr::fit(params(nu), &rows, &targets).unwrap());
+        let difference = rows
+            .iter()
+            .map(|x| (fits[0].predict(&rows, x) - fits[1].predict(&rows, x)).abs())
+            .fold(0.0, f64::max);
+        assert!(difference > 0.01, "{difference}");
+    }
+
+    #[test]
+    fn at_least_a_share_of_nu_are_support_vectors() {
+        let (rows, targets) = sine();
+        for nu in [0.2, 0.5, 0.8] {
+            let fit = NuSvr::fit(params(nu), &rows, &targets).unwrap();
+            let support = fit.coefficients.iter().filter(|c| **c != 0.0).count() as f64;
+            assert!(support / rows.len() as f64 >= nu - 1e-3, "nu {nu}: {support} of 40");
+            // sum |alpha - alpha*| = C * nu * l where no point has both.
+            let sum: f64 = fit.coefficients.iter().map(|c| c.abs()).sum();
+            assert!((sum - 10.0 * nu * 40.0).abs() < 1e-6, "nu {nu}: {sum}");
+        }
+    }
+
+    #[test]
+    fn predicting_from_similarities_is_predicting_from_rows() {
+        let (rows, targets) = sine();
+        for kernel in [Kernel::Linear, Kernel::Rbf { gamma: 0.3 }] {
+            let fit = NuSvr::fit(NuSvrParams { kernel, ..params(0.5) }, &rows, &targets).unwrap();
+            let at_once = fit.predict_all(&Similarities::between(kernel, &rows, &rows));
+            assert!(rows.iter().zip(at_once).all(|(row, y)| fit.predict(&rows, row) == y));
+        }
+    }
+
+    #[test]
+    fn equal_targets_are_predicted_as_they_are() {
+        let rows = sine().0;
+        let fit = NuSvr::fit(params(0.5), &rows, &vec![0.0; rows.len()]).unwrap();
+        assert!(fit.predict(&rows, &[0.3]).abs() < 1e-6);
+    }
+
+    #[test]
+    fn hyperparameters_the_solver_cannot_use_are_refused() {
+        let (rows, targets) = sine();
+        let refused = NuSvr::fit(params(0.0), &rows, &targets);
+        assert!(matches!(refused, Err(PredictorError::Unsolvable { nu: 0.0, .. })));
+    }
+}

@@ -1,0 +1,208 @@
+//! What the configuration says of early stopping, unchecked ([`PredictorParams`]) and checked ([`ValidPredictorParams`]).
+
+use serde::{Deserialize, Serialize};
+
+use super::error::PredictorError;
+use super::regressor::Regressor;
+use super::stopping::StoppingRule;
+
+/// Fewest full curves a predictor can be fitted to: each of the search's three folds must leave two.
+pub(super) const LEAST_CURVES: usize = 3;
+
+/// The `early_stopping` section of a configuration.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PredictorParams {
+    /// Whether networks are stopped at all.
+    pub enabled: bool,
+    /// `nu-svr-rbf`, `nu-svr-linear`, `ols`, `random-forest` or `last-seen`.
+    pub regressor: Regressor,
+    /// Networks trained to the end before the first is stopped.
+    pub burn_in: usize,
+    /// Further full curves between two fits of the predictor; 0 means it is fitted once.
+    pub refit_every: usize,
+    /// Stop probability (the paper's Delta) from which a network is stopped; above 0.5, below 1.
+    pub threshold: f64,
+    /// Networks predicted within this accuracy of the best may finish.
+    pub offset: f64,
+    /// The rule compares with the n-th best network, so that the best n are trained to the end.
+    pub top_n: usize,
+    /// Share of the networks to be stopped that are trained to the end all the same.
+    pub audit_share: f64,
+    /// Stopping switches itself off when the share of false stops is surely (95 %) above this.
+    pub false_stop_limit: f64,
+    /// Random draws of the search for the regressor's hyperparameters.
+    pub draws: usize,
+    /// Tolerance of the nu-SVR solver.
+    pub tolerance: f64,
+    /// C of the nu-SVR; null means searched, as for the next two.
+    pub c: Option<f64>,
+    /// nu of the nu-SVR, in (0, 1].
+    pub nu: Option<f64>,
+    /// gamma of the radial basis function; of no meaning to other regressors.
+    pub gamma: Option<f64>,
+}
+
+impl Default for PredictorParams {
+    /// The paper's burn-in, regressor and threshold; the rest is our decision.
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            regressor: Regressor::NuSvrRbf,
+            burn_in: 100,
+            refit_every: 50,
+            threshold: 0.99,
+            offset: 0.0,
+            top_n: 1,
+            audit_share: 0.02,
+            false_stop_limit: 0.05,
+            draws: 60,
+            tolerance: 1e-3,
+            c: None,
+            nu: None,
+            gamma: None,
+        }
+    }
+}
+
+/// Checked parameters: the only thing a predictor can be fitted by.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ValidPredictorParams {
+    params: PredictorParams,
+    rule: StoppingRule,
+}
+
+impl PredictorParams {
+    /// Checks the parameters.
+    ///
+    /// # Errors
+    /// One error per rule, naming the key and the value.
+    pub fn check(self) -> Result<ValidPredictorParams, PredictorError> {
+        let rule = StoppingRule::new(self.threshold, self.offset)?;
+        check(
+            "early_stopping.burn_in",
+            self.burn_in as f64,
+            self.burn_in >= LEAST_CURVES,
+            "at least 3",
+        )?;
+        check(
+            "early_stopping.offset",
+            self.offset,
+            self.offset <= 1.0,
+            "0 to 1, a difference of accuracies",
+        )?;
+        check("early_stopping.top_n", self.top_n as f64, self.top_n >= 1, "at least 1")?;
+        check("early_stopping.draws", self.draws as f64, self.draws >= 1, "at least 1")?;
+        let is_share = |share: f64| (0.0..=1.0).contains(&share);
+        check(
+            "early_stopping.audit_share",
+            self.audit_share,
+            is_share(self.audit_share),
+            "0 to 1",
+        )?;
+        check(
+            "early_stopping.false_stop_limit",
+            self.false_stop_limit,
+            is_share(self.false_stop_limit),
+            "0 to 1",
+        )?;
+        let is_tolerance = self.tolerance > 0.0 && self.tolerance < 1.0;
+        check("early_stopping.tolerance", self.tolerance, is_tolerance, "above 0 and below 1")?;
+        let is_positive = |value: f64| value > 0.0 && value.is_finite();
+        for (key, value) in [("early_stopping.c", self.c), ("early_stopping.gamma", self.gamma)] {
+            let value = value.unwrap_or(1.0);
+            check(key, value, is_positive(value), "a finite number above 0")?;
+        }
+        let nu = self.nu.unwrap_or(1.0);
+        check("early_stopping.nu", nu, nu > 0.0 && nu <= 1.0, "above 0 and at most 1")?;
+        Ok(ValidPredictorParams { params: self, rule })
+    }
+}
+
+fn check(
+    key: &'static str,
+    value: f64,
+    rule: bool,
+    allowed: &'static str,
+) -> Result<(), PredictorError> {
+    if rule { Ok(()) } else { Err(PredictorError::OutOfRange { key, value, allowed }) }
+}
+
+impl ValidPredictorParams {
+    /// Returns the checked parameters.
+    pub const fn params(&self) -> &PredictorParams {
+        &self.params
+    }
+
+    /// Returns the stopping rule they describe.
+    pub const fn rule(&self) -> StoppingRule {
+        self.rule
+    }
+
+    /// Returns whether the regressor has hyperparameters that are not given.
+    pub(super) const fn is_search_needed(&self) -> bool {
+        let PredictorParams { c, nu, gamma, .. } = &self.params;
+        match self.params.regressor {
+            Regressor::NuSvrRbf => c.is_none() || nu.is_none() || gamma.is_none(),
+            Regressor::NuSvrLinear => c.is_none() || nu.is_none(),
+            Regressor::Ols | Regressor::RandomForest | Regressor::LastSeen => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(change: fn(&mut PredictorParams)) -> Result<ValidPredictorParams, PredictorError> {
+        let mut params = PredictorParams::default();
+        change(&mut params);
+        params.check()
+    }
+
+    #[test]
+    fn each_rule_has_its_error() {
+        assert!(with(|_| ()).is_ok());
+        assert_eq!(with(|p| p.threshold = 0.5), Err(PredictorError::Threshold(0.5)));
+        assert_eq!(with(|p| p.offset = -0.1), Err(PredictorError::Offset(-0.1)));
+        let changes: [(&str, fn(&mut PredictorParams)); 10] = [
+            ("burn_in", |p| p.burn_in = 2),
+            ("offset", |p| p.offset = 5.0),
+            ("top_n", |p| p.top_n = 0),
+            ("draws", |p| p.draws = 0),
+            ("audit_share", |p| p.audit_share = 2.0),
+            ("false_stop_limit", |p| p.false_stop_limit = f64::NAN),
+            ("tolerance", |p| p.tolerance = 0.0),
+            ("c", |p| p.c = Some(-1.0)),
+            ("nu", |p| p.nu = Some(1.5)),
+            ("gamma", |p| p.gamma = Some(f64::INFINITY)),
+        ];
+        for (key, change) in changes {
+            let message = with(change).unwrap_err().to_string();
+            assert!(message.starts_with(&format!("`early_stopping.{key}` is ")), "{message}");
+        }
+    }
+
+    #[test]
+    fn all_given_means_no_search() {
+        assert!(with(|_| ()).unwrap().is_search_needed());
+        let given = with(|p| (p.c, p.nu, p.gamma) = (Some(1.0), Some(0.5), Some(0.1)));
+        assert!(!given.unwrap().is_search_needed());
+        let half = |p: &mut PredictorParams| (p.c, p.nu) = (Some(1.0), Some(0.5));
+        assert!(with(half).unwrap().is_search_needed());
+        let linear = with(|p| {
+            (p.c, p.nu, p.regressor) = (Some(1.0), Some(0.5), Regressor::NuSvrLinear);
+        });
+        assert!(!linear.unwrap().is_search_needed());
+    }
+
+    #[test]
+    fn a_misspelt_key_is_refused() {
+        assert!(serde_yaml::from_str::<PredictorParams>("treshold: 0.9").is_err());
+        let params: PredictorParams = serde_yaml::from_str("regressor: ols\nburn_in: 20").unwrap();
+        assert_eq!(
+            (params.regressor, params.burn_in, params.refit_every),
+            (Regressor::Ols, 20, 50)
+        );
+    }
+}

@@ -1,0 +1,107 @@
+//! Standardisation: every column with mean 0 and deviation 1 over the training set.
+
+use super::features::EpochTable;
+
+/// A deviation below this is that of a constant column.
+const CONSTANT: f64 = 1e-12;
+
+/// Mean and population standard deviation (ddof 0) of one column.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Scale {
+    mean: f64,
+    deviation: f64,
+}
+
+impl Scale {
+    /// Takes the scale of some values, at least one; constant ones are only shifted.
+    pub fn of(values: impl Iterator<Item = f64> + Clone) -> Self {
+        let count = values.clone().count() as f64;
+        let mean = values.clone().sum::<f64>() / count;
+        let variance = values.map(|value| (value - mean).powi(2)).sum::<f64>() / count;
+        let deviation = variance.sqrt();
+        Self { mean, deviation: if deviation < CONSTANT { 1.0 } else { deviation } }
+    }
+
+    /// Returns `(value - mean) / deviation`.
+    pub fn apply(self, value: f64) -> f64 {
+        (value - self.mean) / self.deviation
+    }
+
+    /// Returns `standardised * deviation + mean`.
+    pub fn undo(self, standardised: f64) -> f64 {
+        standardised * self.deviation + self.mean
+    }
+}
+
+/// The scale of each column of a table.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Standardizer(Vec<Scale>);
+
+impl Standardizer {
+    /// Takes the scales of the columns of `rows`, at least one row, all of one length.
+    pub fn fit(rows: &[&[f64]]) -> Self {
+        let column = |at: usize| Scale::of(rows.iter().map(move |row| row[at]));
+        Self((0..rows[0].len()).map(column).collect())
+    }
+
+    /// Standardises one row of the length it was fitted to.
+    pub fn apply(&self, row: &[f64]) -> Vec<f64> {
+        self.0.iter().zip(row).map(|(scale, value)| scale.apply(*value)).collect()
+    }
+}
+
+/// The scales of features and target. They belong to one model: one pair per observed epoch.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Scaling {
+    pub features: Standardizer,
+    pub target: Scale,
+}
+
+impl Scaling {
+    /// Takes the scales of some networks of a table, at least one.
+    pub fn of(table: &EpochTable, networks: &[usize]) -> Self {
+        Self {
+            features: Standardizer::fit(&table.rows_of(networks)),
+            target: Scale::of(networks.iter().map(|&network| table.targets[network])),
+        }
+    }
+
+    /// Standardises rows.
+    pub fn rows(&self, rows: &[&[f64]]) -> Vec<Vec<f64>> {
+        rows.iter().map(|row| self.features.apply(row)).collect()
+    }
+
+    /// Standardises targets.
+    pub fn targets(&self, targets: &[f64]) -> Vec<f64> {
+        targets.iter().map(|target| self.target.apply(*target)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_deviation_is_that_of_the_population() {
+        // Mean 4, squared distances 9, 1, 1, 9: variance 20 / 4 = 5.
+        let scale = Scale::of([1.0, 3.0, 5.0, 7.0].into_iter());
+        assert_eq!(scale, Scale { mean: 4.0, deviation: 5.0_f64.sqrt() });
+    }
+
+    #[test]
+    fn a_constant_column_becomes_zero() {
+        let standardizer = Standardizer::fit(&[&[0.3, 1.0], &[0.3, 2.0]]);
+        assert_eq!(standardizer.apply(&[0.3, 3.0]), [0.0, 3.0]);
+    }
+
+    proptest! {
+        #[test]
+        fn undoing_gives_the_value_back(
+            values in proptest::collection::vec(-1e3..1e3, 1..20), value in -1e3..1e3,
+        ) {
+            let scale = Scale::of(values.into_iter());
+            prop_assert!((scale.undo(scale.apply(value)) - value).abs() < 1e-6);
+        }
+    }
+}

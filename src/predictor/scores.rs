@@ -1,0 +1,56 @@
+//! How good predictions are.
+
+use serde::{Deserialize, Serialize};
+
+/// Scores of some predictions.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scores {
+    /// R squared; none where all targets are equal.
+    pub r_squared: Option<f64>,
+    /// Mean absolute error, in units of the target.
+    pub mean_absolute_error: f64,
+}
+
+impl Scores {
+    /// Scores predictions of as many targets, at least one.
+    pub fn of(targets: &[f64], predictions: &[f64]) -> Self {
+        Self {
+            r_squared: r_squared(targets, predictions),
+            mean_absolute_error: mean_absolute_error(targets, predictions),
+        }
+    }
+}
+
+/// Returns `1 - sum (y - yhat)^2 / sum (y - mean y)^2`: 1 for perfect predictions, 0 for those of the mean.
+///
+/// None where all targets are equal.
+pub fn r_squared(targets: &[f64], predictions: &[f64]) -> Option<f64> {
+    let mean = targets.iter().sum::<f64>() / targets.len() as f64;
+    let total: f64 = targets.iter().map(|y| (y - mean).powi(2)).sum();
+    let left: f64 = targets.iter().zip(predictions).map(|(y, yhat)| (y - yhat).powi(2)).sum();
+    (targets.iter().any(|y| *y != targets[0])).then(|| 1.0 - left / total)
+}
+
+/// Returns `mean |y - yhat|`.
+pub fn mean_absolute_error(targets: &[f64], predictions: &[f64]) -> f64 {
+    let sum: f64 = targets.iter().zip(predictions).map(|(y, yhat)| (y - yhat).abs()).sum();
+    sum / targets.len() as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scores_by_hand() {
+        // Mean 2, total 1 + 0 + 1; left 0 + 1 + 0: R squared 1 - 1/2. Errors 0, 1, 0.
+        let scores = Scores::of(&[1.0, 2.0, 3.0], &[1.0, 3.0, 3.0]);
+        assert_eq!(scores, Scores { r_squared: Some(0.5), mean_absolute_error: 1.0 / 3.0 });
+    }
+
+    #[test]
+    fn equal_targets_have_no_r_squared() {
+        assert_eq!(r_squared(&[0.1, 0.1, 0.1], &[0.1, 0.2, 0.1]), None);
+    }
+}

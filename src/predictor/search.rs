@@ -1,0 +1,212 @@
+//! Choosing a regressor's hyperparameters: random search scored by cross-validation.
+//!
+//! The paper says as much (section 3.2); ranges and number of draws are our decision, for
+//! standardised features and target.
+
+use rand::Rng;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+use rayon::prelude::*;
+
+use super::error::PredictorError;
+use super::features::{EpochTable, Example};
+use super::folds::{Fold, Folds};
+use super::nu_svr::{Kernel, NuSvr, NuSvrParams, Similarities};
+use super::params::ValidPredictorParams;
+use super::regressor::{Hyperparameters, Regressor};
+use super::scaling::Scaling;
+use super::scores::r_squared;
+
+/// Folds of the cross-validation.
+const FOLDS: usize = 3;
+
+/// Chooses the hyperparameters of every observed epoch 1 .. T-1, each by a search of its own.
+///
+/// The generators of the epochs are drawn from `rng` beforehand, so threads change nothing.
+pub(super) fn hyperparameters(
+    examples: &[Example],
+    params: &ValidPredictorParams,
+    rng: &mut impl Rng,
+) -> Result<Vec<Hyperparameters>, PredictorError> {
+    let epochs = examples[0].curve.epochs();
+    let generators: Vec<_> = (1..epochs).map(|_| ChaCha8Rng::from_rng(rng)).collect();
+    generators
+        .into_par_iter()
+        .enumerate()
+        .map(|(at, mut rng)| of_epoch(&EpochTable::new(examples, at + 1), params, &mut rng))
+        .collect()
+}
+
+fn of_epoch(
+    table: &EpochTable,
+    params: &ValidPredictorParams,
+    rng: &mut impl Rng,
+) -> Result<Hyperparameters, PredictorError> {
+    Ok(match params.params().regressor {
+        Regressor::NuSvrRbf | Regressor::NuSvrLinear => {
+            Hyperparameters::NuSvr(best_nu_svr(table, params, rng)?)
+        }
+        Regressor::Ols => Hyperparameters::Ols,
+        Regressor::RandomForest => Hyperparameters::RandomForest { seed: rng.random() },
+        Regressor::LastSeen => Hyperparameters::LastSeen,
+    })
+}
+
+/// Draws candidates and returns the first of those with the greatest R squared of the pooled
+/// held-out predictions. Where nothing is left to choose, nothing is scored.
+fn best_nu_svr(
+    table: &EpochTable,
+    params: &ValidPredictorParams,
+    rng: &mut impl Rng,
+) -> Result<NuSvrParams, PredictorError> {
+    let draws = if params.is_search_needed() { params.params().draws } else { 1 };
+    let candidates: Vec<NuSvrParams> = (0..draws).map(|_| draw(params, rng)).collect();
+    let [first, others @ ..] = candidates.as_slice() else {
+        unreachable!("at least one draw is checked");
+    };
+    if others.is_empty() {
+        return Ok(*first);
+    }
+    let folds = Folds::shuffled(table.rows.len(), FOLDS, rng).folds();
+    // Similarities depend on the kind of kernel alone, which all candidates share.
+    let folds: Vec<FoldTable> =
+        folds.into_iter().map(|fold| FoldTable::new(table, fold, first.kernel)).collect();
+    let scores = candidates
+        .par_iter()
+        .map(|candidate| score(table, &folds, *candidate))
+        .collect::<Result<Vec<f64>, _>>()?;
+    let mut best = 0;
+    for (at, score) in scores.iter().enumerate() {
+        if *score > scores[best] {
+            best = at;
+        }
+    }
+    Ok(candidates[best])
+}
+
+/// RBF: C log-uniform in 1e-2..1e2, gamma log-uniform in 1e-4..1. Linear: C log-uniform in 1e-4..1.
+/// Either: nu uniform in 0.05..1. What the configuration fixes replaces what is drawn.
+fn draw(params: &ValidPredictorParams, rng: &mut impl Rng) -> NuSvrParams {
+    let params = params.params();
+    let is_linear = params.regressor == Regressor::NuSvrLinear;
+    let exponents = if is_linear { -4.0..0.0 } else { -2.0..2.0 };
+    let c = 10.0_f64.powf(rng.random_range(exponents));
+    let nu = rng.random_range(0.05..1.0);
+    let gamma = 10.0_f64.powf(rng.random_range(-4.0..0.0));
+    let kernel = if is_linear {
+        Kernel::Linear
+    } else {
+        Kernel::Rbf { gamma: params.gamma.unwrap_or(gamma) }
+    };
+    NuSvrParams {
+        kernel,
+        c: params.c.unwrap_or(c),
+        nu: params.nu.unwrap_or(nu),
+        tolerance: params.tolerance,
+    }
+}
+
+/// A fold as every candidate sees it.
+struct FoldTable {
+    scaling: Scaling,
+    targets: Vec<f64>,
+    training: Similarities,
+    held_out: Similarities,
+    held_out_networks: Vec<usize>,
+}
+
+impl FoldTable {
+    fn new(table: &EpochTable, fold: Fold, kernel: Kernel) -> Self {
+        let scaling = Scaling::of(table, &fold.training);
+        let rows = scaling.rows(&table.rows_of(&fold.training));
+        let held_out = scaling.rows(&table.rows_of(&fold.held_out));
+        Self {
+            targets: scaling.targets(&table.targets_of(&fold.training)),
+            training: Similarities::between(kernel, &rows, &rows),
+            held_out: Similarities::between(kernel, &held_out, &rows),
+            held_out_networks: fold.held_out,
+            scaling,
+        }
+    }
+}
+
+/// Returns R squared of the pooled held-out predictions; minus infinity where there is none.
+fn score(
+    table: &EpochTable,
+    folds: &[FoldTable],
+    candidate: NuSvrParams,
+) -> Result<f64, PredictorError> {
+    let mut predictions = vec![0.0; table.targets.len()];
+    for fold in folds {
+        let model = NuSvr::solve(candidate, &fold.training, &fold.targets)?;
+        for (network, y) in fold.held_out_networks.iter().zip(model.predict_all(&fold.held_out)) {
+            predictions[*network] = fold.scaling.target.undo(y);
+        }
+    }
+    Ok(r_squared(&table.targets, &predictions).unwrap_or(f64::NEG_INFINITY))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::params::PredictorParams;
+    use super::super::synthetic_curves;
+    use super::*;
+
+    fn params(change: fn(&mut PredictorParams)) -> ValidPredictorParams {
+        let mut params = PredictorParams::default();
+        change(&mut params);
+        params.check().unwrap()
+    }
+
+    fn draws(params: &ValidPredictorParams) -> Vec<NuSvrParams> {
+        let rng = &mut ChaCha8Rng::seed_from_u64(5);
+        (0..500).map(|_| draw(params, rng)).collect()
+    }
+
+    #[test]
+    fn draws_stay_in_the_ranges_of_their_kernel() {
+        for drawn in draws(&params(|_| ())) {
+            let Kernel::Rbf { gamma } = drawn.kernel else { panic!("{drawn:?}") };
+            assert!((1e-2..=1e2).contains(&drawn.c) && (1e-4..=1.0).contains(&gamma));
+            assert!((0.05..1.0).contains(&drawn.nu));
+        }
+        for drawn in draws(&params(|p| p.regressor = Regressor::NuSvrLinear)) {
+            assert_eq!(drawn.kernel, Kernel::Linear);
+            assert!((1e-4..=1.0).contains(&drawn.c));
+        }
+    }
+
+    #[test]
+    fn what_is_given_is_not_searched() {
+        let given = params(|p| (p.c, p.nu, p.gamma) = (Some(3.0), Some(0.4), Some(0.02)));
+        let expected = NuSvrParams {
+            kernel: Kernel::Rbf { gamma: 0.02 },
+            c: 3.0,
+            nu: 0.4,
+            tolerance: given.params().tolerance,
+        };
+        let table = EpochTable::new(&synthetic_curves::examples(12, 6), 3);
+        let rng = &mut ChaCha8Rng::seed_from_u64(5);
+        assert_eq!(best_nu_svr(&table, &given, rng), Ok(expected));
+        let half = params(|p| p.nu = Some(0.4));
+        assert!(draws(&half).iter().all(|drawn| drawn.nu == 0.4));
+    }
+
+    #[test]
+    fn the_chosen_candidate_scores_best() {
+        let params = params(|p| p.draws = 12);
+        let table = EpochTable::new(&synthetic_curves::examples(30, 8), 3);
+        let rng = &mut ChaCha8Rng::seed_from_u64(5);
+        let chosen = best_nu_svr(&table, &params, rng).unwrap();
+        let rng = &mut ChaCha8Rng::seed_from_u64(5);
+        let candidates: Vec<_> = (0..12).map(|_| draw(&params, rng)).collect();
+        let folds: Vec<_> = Folds::shuffled(30, FOLDS, rng)
+            .folds()
+            .into_iter()
+            .map(|fold| FoldTable::new(&table, fold, chosen.kernel))
+            .collect();
+        let best = score(&table, &folds, chosen).unwrap();
+        assert!(candidates.iter().all(|other| score(&table, &folds, *other).unwrap() <= best));
+        assert!(best > 0.5, "{best}");
+    }
+}

@@ -1,0 +1,77 @@
+//! Which full curves a predictor is fitted to: a function of how many there are.
+
+use std::ops::Range;
+
+use super::params::ValidPredictorParams;
+
+/// Newest full curves that a refit adds to those of the burn-in.
+const NEWEST: usize = 100;
+
+/// The places, in log order, of the full curves of one fit.
+///
+/// The curves of the burn-in always stay: later ones are those of networks that looked good
+/// (spec, section 7). Fits happen at fixed counts, so that the same log always gives the same
+/// predictor, however often it was reduced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrainingSet {
+    burn_in: usize,
+    full_curves: usize,
+}
+
+impl TrainingSet {
+    /// Returns the training set in force when the log holds `full_curves` of them; none during the burn-in.
+    pub fn at(full_curves: usize, params: &ValidPredictorParams) -> Option<Self> {
+        let (burn_in, every) = (params.params().burn_in, params.params().refit_every);
+        let further = full_curves.checked_sub(burn_in)?;
+        let refitted = further.checked_div(every).map_or(0, |refits| refits * every);
+        Some(Self { burn_in, full_curves: burn_in + refitted })
+    }
+
+    /// Returns the number of full curves that fixes this set: it names the fit, and keys its generator.
+    pub fn full_curves(&self) -> usize {
+        self.full_curves
+    }
+
+    /// Returns the places of its curves among the full curves in log order, from 0.
+    pub fn places(&self) -> impl Iterator<Item = usize> + use<> {
+        (0..self.burn_in).chain(self.newest())
+    }
+
+    fn newest(&self) -> Range<usize> {
+        self.burn_in.max(self.full_curves.saturating_sub(NEWEST))..self.full_curves
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::params::PredictorParams;
+    use super::*;
+
+    fn places(full_curves: usize, refit_every: usize) -> Option<Vec<usize>> {
+        let params = PredictorParams { refit_every, ..PredictorParams::default() };
+        Some(TrainingSet::at(full_curves, &params.check().unwrap())?.places().collect())
+    }
+
+    #[test]
+    fn during_the_burn_in_there_is_none() {
+        assert_eq!(places(99, 50), None);
+        assert_eq!(places(100, 50), Some((0..100).collect()));
+    }
+
+    #[test]
+    fn refits_happen_at_fixed_counts() {
+        assert_eq!(places(149, 50), places(100, 50));
+        assert_eq!(places(150, 50), Some((0..150).collect()));
+        assert_eq!(places(249, 50), Some((0..200).collect()));
+    }
+
+    #[test]
+    fn the_first_hundred_stay_and_the_newest_hundred_are_added() {
+        assert_eq!(places(460, 50), Some((0..100).chain(350..450).collect()));
+    }
+
+    #[test]
+    fn without_refits_the_first_fit_stays() {
+        assert_eq!(places(1_000, 0), Some((0..100).collect()));
+    }
+}

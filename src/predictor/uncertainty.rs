@@ -1,0 +1,139 @@
+//! How wrong predictions are: sigma from networks that a model has not seen.
+//!
+//! The error of a prediction is Gaussian with mean 0 and a deviation that depends on the observed
+//! epoch alone (Baker et al., 2017, section 4). A poor regressor has a large sigma and so stops fewer
+//! networks, not the wrong ones; that holds only because the residuals are held-out ones.
+
+use rayon::prelude::*;
+
+use super::epoch_model::EpochModel;
+use super::error::PredictorError;
+use super::features::EpochTable;
+use super::folds::Folds;
+use super::regressor::Hyperparameters;
+use super::scaling::Scaling;
+
+/// Most networks of which each is left out by itself; beyond, leave-one-out would take minutes.
+const LEAVE_ONE_OUT_UP_TO: usize = 100;
+/// Folds beyond that.
+const FOLDS: usize = 10;
+/// Smallest sigma: that of curves without any noise.
+pub(super) const LEAST_SIGMA: f64 = 1e-6;
+
+/// Where the scales of a fold come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FoldScaling {
+    /// From the fold's training part: nothing of the network left out is seen.
+    Refit,
+    /// From the whole training set; changes sigma by a few percent at 100 networks.
+    Shared,
+}
+
+/// Predicts each network of a table by a model that has not seen it.
+///
+/// Each is left out by itself up to 100 networks, beyond that in ten interleaved folds; the
+/// hyperparameters stay those chosen on all. A random forest is not grown again: the trees that did
+/// not draw a network predict it. The last value seen learns nothing.
+pub(super) fn predict_held_out(
+    table: &EpochTable,
+    hyperparameters: Hyperparameters,
+    scaling: FoldScaling,
+) -> Result<Vec<f64>, PredictorError> {
+    match hyperparameters {
+        Hyperparameters::LastSeen => return Ok(table.last_seen.clone()),
+        Hyperparameters::RandomForest { .. } => {
+            let forest = EpochModel::fit(table, hyperparameters)?;
+            return Ok(forest.predict_out_of_bag().expect("a forest has trees"));
+        }
+        Hyperparameters::NuSvr(_) | Hyperparameters::Ols => {}
+    }
+    let networks = table.rows.len();
+    let folds = if networks <= LEAVE_ONE_OUT_UP_TO {
+        Folds::leave_one_out(networks)
+    } else {
+        Folds::interleaved(networks, FOLDS)
+    };
+    let all: Vec<usize> = (0..networks).collect();
+    let predicted = folds
+        .folds()
+        .into_par_iter()
+        .map(|fold| {
+            let scaled_by = match scaling {
+                FoldScaling::Refit => &fold.training,
+                FoldScaling::Shared => &all,
+            };
+            let scaling = Scaling::of(table, scaled_by);
+            let model = EpochModel::fit_some(table, &fold.training, scaling, hyperparameters)?;
+            let predict = |&network: &usize| {
+                (network, model.predict(&table.rows[network], table.last_seen[network]))
+            };
+            Ok(fold.held_out.iter().map(predict).collect())
+        })
+        .collect::<Result<Vec<Vec<(usize, f64)>>, PredictorError>>()?;
+    let mut predictions = vec![0.0; networks];
+    for (network, y) in predicted.into_iter().flatten() {
+        predictions[network] = y;
+    }
+    Ok(predictions)
+}
+
+/// Returns `sqrt(mean (yhat - y)^2)`, at least 1e-6. The error model has mean zero, so bias counts.
+pub(super) fn sigma(targets: &[f64], predictions: &[f64]) -> f64 {
+    let squares = targets.iter().zip(predictions).map(|(y, yhat)| (yhat - y).powi(2));
+    (squares.sum::<f64>() / targets.len() as f64).sqrt().max(LEAST_SIGMA)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::synthetic_curves;
+    use super::*;
+
+    #[test]
+    fn sigma_counts_the_bias() {
+        // Errors 0.1 and 0.3: sqrt((0.01 + 0.09) / 2); their deviation would be 0.1.
+        let found = sigma(&[0.5, 0.5], &[0.6, 0.8]);
+        assert!((found - 0.05_f64.sqrt()).abs() < 1e-12);
+    }
+
+    #[test]
+    fn sigma_has_a_floor() {
+        assert_eq!(sigma(&[0.5], &[0.5]), 1e-6);
+    }
+
+    #[test]
+    fn a_network_left_out_is_not_seen() {
+        // Two features that name one network each would let a model that saw them predict exactly.
+        let table = EpochTable {
+            rows: (0..6).map(|i| vec![f64::from(i == 5)]).collect(),
+            last_seen: vec![0.0; 6],
+            targets: vec![0.0, 0.0, 0.0, 0.0, 0.0, 1.0],
+        };
+        let found = predict_held_out(&table, Hyperparameters::Ols, FoldScaling::Refit).unwrap();
+        assert!(found[5].abs() < 1e-9, "{found:?}");
+    }
+
+    #[test]
+    fn beyond_a_hundred_networks_ten_folds_are_left_out() {
+        // The mean of the others predicts where nothing else is known: with ten interleaved folds
+        // networks 0, 10, 20 .. share one prediction, left out one by one they would not.
+        let table = EpochTable {
+            rows: vec![vec![1.0]; 110],
+            last_seen: vec![0.0; 110],
+            targets: (0..110).map(|i| f64::from(i) / 110.0).collect(),
+        };
+        let found = predict_held_out(&table, Hyperparameters::Ols, FoldScaling::Refit).unwrap();
+        assert_eq!(found[0], found[10]);
+        assert_ne!(found[0], found[1]);
+    }
+
+    #[test]
+    fn scales_of_the_whole_set_change_sigma_by_little() {
+        let table = EpochTable::new(&synthetic_curves::examples(60, 10), 4);
+        let sigma_by = |scaling| {
+            let found = predict_held_out(&table, Hyperparameters::Ols, scaling).unwrap();
+            sigma(&table.targets, &found)
+        };
+        let (refit, shared) = (sigma_by(FoldScaling::Refit), sigma_by(FoldScaling::Shared));
+        assert!((refit / shared - 1.0).abs() < 0.05, "{refit} {shared}");
+    }
+}
