@@ -68,6 +68,26 @@ pub struct Example {
     pub curve: LearningCurve,
 }
 
+impl Example {
+    /// Checks that others have as many epochs and features as this one.
+    pub(super) fn check_alike(&self, others: &[Self]) -> Result<(), PredictorError> {
+        let size = |example: &Self| (example.curve.epochs(), example.features.values().len());
+        let (epochs, fixed) = size(self);
+        for (index, other) in (1..).zip(others) {
+            match size(other) {
+                (found, _) if found != epochs => {
+                    return Err(PredictorError::CurveLength { index, found, wanted: epochs });
+                }
+                (_, found) if found != fixed => {
+                    return Err(PredictorError::FeatureCount { index, found, wanted: fixed });
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Returns the number of columns at `epoch` observed epochs and `fixed` features besides the curve:
 /// `fixed + epoch + (epoch - 1) + (epoch - 2)`, no term below 0.
 pub fn n_features(fixed: usize, epoch: usize) -> usize {

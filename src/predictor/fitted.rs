@@ -120,24 +120,11 @@ impl FittedPredictor {
 }
 
 /// Checks that a predictor can be fitted to some networks.
-pub(super) fn check_alike(examples: &[Example]) -> Result<(), PredictorError> {
+fn check_alike(examples: &[Example]) -> Result<(), PredictorError> {
     if examples.len() < LEAST_CURVES {
         return Err(PredictorError::TooFewCurves { found: examples.len(), wanted: LEAST_CURVES });
     }
-    let length = |example: &Example| example.curve.epochs();
-    let features = |example: &Example| example.features.values().len();
-    let (epochs, fixed) = (length(&examples[0]), features(&examples[0]));
-    for (index, example) in (1..).zip(examples) {
-        if length(example) != epochs {
-            let found = length(example);
-            return Err(PredictorError::CurveLength { index, found, wanted: epochs });
-        }
-        if features(example) != fixed {
-            let found = features(example);
-            return Err(PredictorError::FeatureCount { index, found, wanted: fixed });
-        }
-    }
-    Ok(())
+    examples[0].check_alike(examples)
 }
 
 /// The saved form.

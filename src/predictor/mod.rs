@@ -13,7 +13,7 @@
 //! to go on.
 //!
 //! [`simulate`] replays recorded curves under the rule, to see what stopping would have saved and
-//! lost (section 4.1); [`simulate_hyperband`] does so within Hyperband (section 5).
+//! lost (section 4.1).
 
 mod best_finals;
 mod epoch_model;
@@ -26,15 +26,19 @@ mod least_squares;
 mod nu_svr;
 mod params;
 mod random_forest;
+mod recorded;
 mod regressor;
+mod regressor_scores;
 mod scaling;
 mod scores;
 mod search;
+mod simulation;
 mod stopping;
 #[cfg(test)]
 mod synthetic_curves;
 mod training_set;
 mod uncertainty;
+mod walk;
 
 pub use best_finals::BestFinals;
 pub use error::PredictorError;
@@ -42,8 +46,13 @@ pub use features::{Example, Features, n_features};
 pub use fitted::FittedPredictor;
 pub use learning_curve::{Better, LearningCurve, MetricScale};
 pub use params::{PredictorParams, ValidPredictorParams};
+pub use recorded::{Orders, RecordedCurves};
 pub use regressor::Regressor;
+pub use regressor_scores::{EpochScore, score_regressor};
 pub use scores::{Scores, mean_absolute_error, r_squared};
+pub use simulation::{
+    SearchScope, SettingSummary, Simulation, SimulationParams, TraceRow, simulate,
+};
 pub use stopping::{Prediction, StoppingRule, Verdict};
 pub use training_set::TrainingSet;
 pub use uncertainty::FoldScaling;

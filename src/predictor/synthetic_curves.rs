@@ -21,3 +21,8 @@ fn example(network: usize, epochs: usize) -> Example {
         curve: LearningCurve::new((1..=epochs).map(accuracy).collect()).expect("finite"),
     }
 }
+
+/// Returns the same networks with their numbers as names.
+pub(super) fn named(networks: usize, epochs: usize) -> Vec<(String, Example)> {
+    (0..networks).map(|network| (network.to_string(), example(network, epochs))).collect()
+}

@@ -1,0 +1,141 @@
+//! Curves that were recorded elsewhere, and the orders in which they are replayed.
+
+use rand::Rng;
+use rand::seq::SliceRandom;
+
+use super::error::PredictorError;
+use super::features::Example;
+
+/// Networks trained to the end, all equally long, with their names: what a simulation replays.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RecordedCurves {
+    ids: Vec<String>,
+    examples: Vec<Example>,
+}
+
+impl RecordedCurves {
+    /// Takes networks in the order of their file.
+    ///
+    /// # Errors
+    /// When there is none, or they differ in epochs or in number of features.
+    pub fn new(networks: Vec<(String, Example)>) -> Result<Self, PredictorError> {
+        let (ids, examples): (_, Vec<Example>) = networks.into_iter().unzip();
+        let first = examples.first().ok_or(PredictorError::NoCurves)?;
+        first.check_alike(&examples)?;
+        Ok(Self { ids, examples })
+    }
+
+    /// Returns the number of networks.
+    pub fn networks(&self) -> usize {
+        self.examples.len()
+    }
+
+    /// Returns T, the epochs of each.
+    pub fn epochs(&self) -> usize {
+        self.examples[0].curve.epochs()
+    }
+
+    /// Returns the name of a network.
+    pub fn id(&self, network: usize) -> &str {
+        &self.ids[network]
+    }
+
+    pub(super) fn example(&self, network: usize) -> &Example {
+        &self.examples[network]
+    }
+
+    /// Returns y_T of a network.
+    pub(super) fn last(&self, network: usize) -> f64 {
+        self.examples[network].curve.last()
+    }
+
+    /// Returns the examples of some networks, as if trained for `epochs`.
+    pub(super) fn examples(&self, networks: &[usize], epochs: usize) -> Vec<Example> {
+        let shorten = |&network: &usize| {
+            let Example { features, curve } = &self.examples[network];
+            Example { features: features.clone(), curve: curve.up_to(epochs) }
+        };
+        networks.iter().map(shorten).collect()
+    }
+
+    /// Returns the networks from the best y_T to the worst, equal ones in the order of the file.
+    pub(super) fn ranking(&self) -> Vec<usize> {
+        let mut ranking: Vec<usize> = (0..self.networks()).collect();
+        ranking.sort_by(|&a, &b| self.last(b).total_cmp(&self.last(a)));
+        ranking
+    }
+}
+
+/// In which order the networks come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Orders {
+    /// Once, in the order of the file.
+    File,
+    /// In so many random orders.
+    Random(usize),
+}
+
+impl Orders {
+    /// Draws the orders, each a permutation of the networks 0 .. n.
+    ///
+    /// # Errors
+    /// When no order is asked for.
+    pub(super) fn draw(
+        self,
+        networks: usize,
+        rng: &mut impl Rng,
+    ) -> Result<Vec<Vec<usize>>, PredictorError> {
+        let file: Vec<usize> = (0..networks).collect();
+        match self {
+            Self::File => Ok(vec![file]),
+            Self::Random(0) => {
+                let allowed = "at least 1";
+                Err(PredictorError::OutOfRange { key: "orders", value: 0.0, allowed })
+            }
+            Self::Random(count) => {
+                let shuffle = |_| {
+                    let mut order = file.clone();
+                    order.shuffle(rng);
+                    order
+                };
+                Ok((0..count).map(shuffle).collect())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::synthetic_curves;
+    use super::*;
+    use rand_chacha::ChaCha8Rng;
+    use rand_chacha::rand_core::SeedableRng;
+
+    #[test]
+    fn networks_of_different_length_are_refused() {
+        let mut networks = synthetic_curves::named(4, 5);
+        networks[2].1.curve = networks[2].1.curve.up_to(3);
+        let refused = RecordedCurves::new(networks);
+        assert_eq!(refused, Err(PredictorError::CurveLength { index: 3, found: 3, wanted: 5 }));
+        assert_eq!(RecordedCurves::new(vec![]), Err(PredictorError::NoCurves));
+    }
+
+    #[test]
+    fn every_order_has_every_network() {
+        let rng = &mut ChaCha8Rng::seed_from_u64(1);
+        let mut orders = Orders::Random(3).draw(20, rng).unwrap();
+        assert_ne!(orders[0], orders[1]);
+        for order in &mut orders {
+            order.sort_unstable();
+            assert_eq!(*order, Orders::File.draw(20, rng).unwrap()[0]);
+        }
+        assert!(Orders::Random(0).draw(20, rng).is_err());
+    }
+
+    #[test]
+    fn the_best_comes_first() {
+        let recorded = RecordedCurves::new(synthetic_curves::named(20, 5)).unwrap();
+        let ranking = recorded.ranking();
+        assert!(ranking.windows(2).all(|pair| recorded.last(pair[0]) >= recorded.last(pair[1])));
+    }
+}

@@ -1,0 +1,142 @@
+//! How well a regressor predicts recorded curves it was not fitted to, epoch by epoch.
+
+use rand::Rng;
+use rayon::prelude::*;
+use serde::Serialize;
+
+use super::epoch_model::EpochModel;
+use super::error::PredictorError;
+use super::features::EpochTable;
+use super::recorded::RecordedCurves;
+use super::regressor::{Hyperparameters, Regressor};
+use super::scores::Scores;
+use super::simulation::{OrderedFits, SimulationParams, mean};
+
+/// Scores of a regressor at one number of observed epochs, over all orders.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct EpochScore {
+    /// The regressor.
+    pub regressor: Regressor,
+    /// Epochs observed.
+    pub epoch: usize,
+    /// Mean over orders of R squared on the networks after the burn-in.
+    pub r_squared: Option<f64>,
+    /// Standard error of that mean; none with a single order.
+    pub r_squared_standard_error: Option<f64>,
+    /// Mean over orders of the mean absolute error, in units of the curves.
+    pub mean_absolute_error: f64,
+}
+
+/// Fits the regressor of `params` to the burn-in of each order, and scores it on the rest (section 4 of the paper).
+///
+/// Returns one row per epoch but the last; none where the burn-in leaves no network.
+///
+/// # Errors
+/// When no order is asked for.
+pub fn score_regressor(
+    recorded: &RecordedCurves,
+    params: &SimulationParams,
+    rng: &mut impl Rng,
+) -> Result<Vec<EpochScore>, PredictorError> {
+    let orders = OrderedFits::new(recorded, params, rng)?;
+    if !orders.walks_any() {
+        return Ok(Vec::new());
+    }
+    let by_order = (0..orders.count())
+        .into_par_iter()
+        .map(|number| {
+            let chosen = orders.choose(number)?;
+            let (burn_in, others) = orders.parts(number);
+            score_epochs(recorded, burn_in, others, &chosen)
+        })
+        .collect::<Result<Vec<Vec<Scores>>, PredictorError>>()?;
+    let row = |epoch: usize| {
+        let of_epoch = || by_order.iter().map(move |scores| scores[epoch - 1]);
+        let r_squared: Vec<f64> = of_epoch().filter_map(|scores| scores.r_squared).collect();
+        let errors = of_epoch().map(|scores| scores.mean_absolute_error);
+        EpochScore {
+            regressor: params.predictor.params().regressor,
+            epoch,
+            r_squared: mean(r_squared.iter().copied()),
+            r_squared_standard_error: standard_error(&r_squared),
+            mean_absolute_error: mean(errors).expect("there is an order"),
+        }
+    };
+    Ok((1..recorded.epochs()).map(row).collect())
+}
+
+fn score_epochs(
+    recorded: &RecordedCurves,
+    burn_in: &[usize],
+    others: &[usize],
+    chosen: &[Hyperparameters],
+) -> Result<Vec<Scores>, PredictorError> {
+    let training = recorded.examples(burn_in, recorded.epochs());
+    let unseen = recorded.examples(others, recorded.epochs());
+    let score = |(at, chosen): (usize, &Hyperparameters)| {
+        let model = EpochModel::fit(&EpochTable::new(&training, at + 1), *chosen)?;
+        let table = EpochTable::new(&unseen, at + 1);
+        let rows = table.rows.iter().zip(&table.last_seen);
+        let predictions: Vec<f64> = rows.map(|(row, seen)| model.predict(row, *seen)).collect();
+        Ok(Scores::of(&table.targets, &predictions))
+    };
+    chosen.par_iter().enumerate().map(score).collect()
+}
+
+/// Returns the standard error of a mean: the sample deviation over the root of the number.
+pub(super) fn standard_error(values: &[f64]) -> Option<f64> {
+    let mean = mean(values.iter().copied()).filter(|_| values.len() > 1)?;
+    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+    let count = values.len() as f64;
+    Some((squares / (count - 1.0) / count).sqrt())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::params::PredictorParams;
+    use super::super::recorded::Orders;
+    use super::super::simulation::SearchScope;
+    use super::super::synthetic_curves;
+    use super::super::uncertainty::FoldScaling;
+    use super::*;
+    use rand_chacha::ChaCha8Rng;
+    use rand_chacha::rand_core::SeedableRng;
+
+    fn scores(regressor: Regressor, burn_in: usize) -> Vec<EpochScore> {
+        let predictor =
+            PredictorParams { regressor, burn_in, draws: 5, ..PredictorParams::default() };
+        let params = SimulationParams {
+            predictor: predictor.check().unwrap(),
+            orders: Orders::Random(3),
+            thresholds: vec![],
+            top_n: vec![],
+            offsets: vec![],
+            search: SearchScope::Once,
+            scaling: FoldScaling::Refit,
+        };
+        let recorded = RecordedCurves::new(synthetic_curves::named(60, 12)).unwrap();
+        score_regressor(&recorded, &params, &mut ChaCha8Rng::seed_from_u64(1)).unwrap()
+    }
+
+    #[test]
+    fn every_regressor_beats_the_last_value_seen_at_a_quarter_of_the_curve() {
+        let baseline = scores(Regressor::LastSeen, 40)[2].r_squared.unwrap();
+        for regressor in &Regressor::ALL[..4] {
+            let found = &scores(*regressor, 40)[2];
+            assert_eq!((found.regressor, found.epoch), (*regressor, 3));
+            assert!(found.r_squared.unwrap() > baseline, "{found:?} {baseline}");
+        }
+    }
+
+    #[test]
+    fn without_networks_after_the_burn_in_there_are_no_scores() {
+        assert!(scores(Regressor::Ols, 60).is_empty());
+    }
+
+    #[test]
+    fn the_standard_error_by_hand() {
+        // Mean 2, sample variance 1, root of 1 / 3.
+        assert_eq!(standard_error(&[1.0, 2.0, 3.0]), Some((1.0_f64 / 3.0).sqrt()));
+        assert_eq!(standard_error(&[1.0]), None);
+    }
+}

@@ -1,0 +1,178 @@
+//! One order of recorded curves walked under one setting of the stopping rule.
+
+use super::best_finals::BestFinals;
+use super::error::PredictorError;
+use super::fitted::FittedPredictor;
+use super::recorded::RecordedCurves;
+use super::stopping::{Prediction, StoppingRule, Verdict};
+
+/// One setting of the rule.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Setting {
+    pub threshold: f64,
+    pub top_n: usize,
+    pub offset: f64,
+    pub rule: StoppingRule,
+}
+
+impl Setting {
+    /// Crosses lists of values to a grid: thresholds outermost, offsets innermost.
+    pub fn grid(
+        thresholds: &[f64],
+        top_ns: &[usize],
+        offsets: &[f64],
+    ) -> Result<Vec<Self>, PredictorError> {
+        let mut grid = Vec::new();
+        for &threshold in thresholds {
+            for &top_n in top_ns {
+                if top_n == 0 {
+                    let (key, allowed) = ("top_n", "at least 1");
+                    return Err(PredictorError::OutOfRange { key, value: 0.0, allowed });
+                }
+                for &offset in offsets {
+                    let rule = StoppingRule::new(threshold, offset)?;
+                    grid.push(Self { threshold, top_n, offset, rule });
+                }
+            }
+        }
+        Ok(grid)
+    }
+}
+
+/// The predictions of a network at each epoch but the last; none without a predictor.
+pub(super) type Predictions = Vec<Option<Prediction>>;
+
+/// Predicts some networks at each epoch they could be stopped.
+pub(super) fn predict_all(
+    recorded: &RecordedCurves,
+    predictor: &FittedPredictor,
+    networks: &[usize],
+) -> Vec<Predictions> {
+    let predict = |&network: &usize| {
+        let example = recorded.example(network);
+        let observed = |epoch: usize| &example.curve.values()[..epoch];
+        (1..recorded.epochs())
+            .map(|epoch| predictor.predict_observed(observed(epoch), &example.features))
+            .collect()
+    };
+    networks.iter().map(predict).collect()
+}
+
+/// What became of a network that was walked.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Step {
+    pub network: usize,
+    /// Whether it was stopped; else it was trained to the end.
+    pub stopped: bool,
+    /// Epoch of its stop, or of its last verdict.
+    pub epoch: usize,
+    pub prediction: Option<Prediction>,
+    /// What it was compared with at that epoch, before the offset.
+    pub best: Option<f64>,
+    pub stop_probability: Option<f64>,
+}
+
+/// Walks networks in their order under a setting, after those of the burn-in were trained to the end.
+///
+/// Every network trained to the end counts for those that come later; predictions never do.
+pub(super) fn walk(
+    recorded: &RecordedCurves,
+    burn_in: &[usize],
+    walked: &[usize],
+    predictions: &[Predictions],
+    setting: &Setting,
+) -> Vec<Step> {
+    let finals = burn_in.iter().map(|&network| recorded.last(network));
+    let mut best = BestFinals::of(setting.top_n, finals);
+    let mut steps = Vec::with_capacity(walked.len());
+    for (&network, predictions) in walked.iter().zip(predictions) {
+        let step = judge(network, predictions, best.nth(), setting.rule);
+        if !step.stopped {
+            best.add(recorded.last(network));
+        }
+        steps.push(step);
+    }
+    steps
+}
+
+/// Asks the rule after each epoch but the last, until it says to stop.
+fn judge(network: usize, predictions: &Predictions, best: Option<f64>, rule: StoppingRule) -> Step {
+    let mut last = Step {
+        network,
+        stopped: false,
+        epoch: predictions.len(),
+        prediction: None,
+        best,
+        stop_probability: None,
+    };
+    for (epoch, &prediction) in (1..).zip(predictions) {
+        let (stopped, stop_probability) = match rule.judge(prediction, best) {
+            Verdict::Continue { stop_probability } => (false, stop_probability),
+            Verdict::Stop { stop_probability } => (true, Some(stop_probability)),
+        };
+        last = Step { network, stopped, epoch, prediction, best, stop_probability };
+        if stopped {
+            break;
+        }
+    }
+    last
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::features::{Example, Features};
+    use super::super::learning_curve::LearningCurve;
+    use super::*;
+
+    /// Networks of three epochs with given last values, each predicted as it ends with sigma 0.01.
+    fn walked(finals: &[f64], top_n: usize) -> Vec<Step> {
+        let network = |(id, y): (usize, &f64)| {
+            let curve = LearningCurve::new(vec![0.0, 0.0, *y]).unwrap();
+            (id.to_string(), Example { features: Features::new(vec![]).unwrap(), curve })
+        };
+        let recorded =
+            RecordedCurves::new(finals.iter().enumerate().map(network).collect()).unwrap();
+        let order: Vec<usize> = (0..finals.len()).collect();
+        let predict = |y: &f64| vec![Some(Prediction { mean: *y, sigma: 0.01 }); 2];
+        let predictions: Vec<Predictions> = finals[2..].iter().map(predict).collect();
+        let setting = Setting::grid(&[0.99], &[top_n], &[0.0]).unwrap()[0];
+        walk(&recorded, &order[..2], &order[2..], &predictions, &setting)
+    }
+
+    fn stopped(steps: &[Step]) -> Vec<bool> {
+        steps.iter().map(|step| step.stopped).collect()
+    }
+
+    #[test]
+    fn who_finishes_raises_the_bar_and_who_is_stopped_does_not() {
+        // 0.6 beats 0.5 and finishes; 0.55 then is 5 sigmas below 0.6; 0.59 is 1 below.
+        let steps = walked(&[0.5, 0.4, 0.6, 0.55, 0.59], 1);
+        assert_eq!(stopped(&steps), [false, true, false]);
+        assert_eq!(steps.iter().map(|step| step.best).collect::<Vec<_>>(), [
+            Some(0.5),
+            Some(0.6),
+            Some(0.6)
+        ]);
+        assert_eq!(steps.iter().map(|step| step.epoch).collect::<Vec<_>>(), [2, 1, 2]);
+    }
+
+    #[test]
+    fn the_best_n_are_trained_to_the_end() {
+        // Second best is 0.4, then 0.5, then 0.55.
+        let steps = walked(&[0.5, 0.4, 0.6, 0.55, 0.52], 2);
+        assert_eq!(stopped(&steps), [false, false, true]);
+        // With fewer than three trained, nobody is compared.
+        let steps = walked(&[0.5, 0.4, 0.1], 3);
+        assert_eq!((steps[0].stopped, steps[0].best, steps[0].stop_probability), (false, None, None));
+    }
+
+    #[test]
+    fn lists_cross_to_a_grid() {
+        let grid = Setting::grid(&[0.9, 0.99], &[1, 3], &[0.0, 0.1]).unwrap();
+        let flat: Vec<_> = grid.iter().map(|s| (s.threshold, s.top_n, s.offset)).collect();
+        assert_eq!(flat[..3], [(0.9, 1, 0.0), (0.9, 1, 0.1), (0.9, 3, 0.0)]);
+        assert_eq!(flat.len(), 8);
+        assert!(Setting::grid(&[0.9], &[0], &[0.0]).is_err());
+        assert!(Setting::grid(&[1.5], &[1], &[0.0]).is_err());
+    }
+}
