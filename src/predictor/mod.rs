@@ -21,6 +21,8 @@ mod error;
 mod features;
 mod fitted;
 mod folds;
+#[cfg(test)]
+mod golden;
 mod learning_curve;
 mod least_squares;
 mod nu_svr;

@@ -154,11 +154,6 @@ impl NuSvr {
         self.coefficients.len()
     }
 
-    /// Returns the hyperparameters.
-    pub fn params(&self) -> NuSvrParams {
-        self.params
-    }
-
     /// Predicts for a standardised row, given the standardised training rows it was fitted to.
     pub fn predict(&self, training: &[Vec<f64>], row: &[f64]) -> f64 {
         let kernel = self.params.kernel;

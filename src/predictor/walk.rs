@@ -148,11 +148,10 @@ mod tests {
         // 0.6 beats 0.5 and finishes; 0.55 then is 5 sigmas below 0.6; 0.59 is 1 below.
         let steps = walked(&[0.5, 0.4, 0.6, 0.55, 0.59], 1);
         assert_eq!(stopped(&steps), [false, true, false]);
-        assert_eq!(steps.iter().map(|step| step.best).collect::<Vec<_>>(), [
-            Some(0.5),
-            Some(0.6),
-            Some(0.6)
-        ]);
+        assert_eq!(
+            steps.iter().map(|step| step.best).collect::<Vec<_>>(),
+            [Some(0.5), Some(0.6), Some(0.6)]
+        );
         assert_eq!(steps.iter().map(|step| step.epoch).collect::<Vec<_>>(), [2, 1, 2]);
     }
 
@@ -163,7 +162,10 @@ mod tests {
         assert_eq!(stopped(&steps), [false, false, true]);
         // With fewer than three trained, nobody is compared.
         let steps = walked(&[0.5, 0.4, 0.1], 3);
-        assert_eq!((steps[0].stopped, steps[0].best, steps[0].stop_probability), (false, None, None));
+        assert_eq!(
+            (steps[0].stopped, steps[0].best, steps[0].stop_probability),
+            (false, None, None)
+        );
     }
 
     #[test]
