@@ -13,16 +13,19 @@
 //! to go on.
 //!
 //! [`simulate`] replays recorded curves under the rule, to see what stopping would have saved and
-//! lost (section 4.1).
+//! lost (section 4.1);
+//! [`simulate_hyperband`] does so within Hyperband (section 5).
 
 mod best_finals;
 mod epoch_model;
 mod error;
+mod f_hyperband;
 mod features;
 mod fitted;
 mod folds;
 #[cfg(test)]
 mod golden;
+mod hyperband;
 mod learning_curve;
 mod least_squares;
 mod nu_svr;
@@ -44,8 +47,10 @@ mod walk;
 
 pub use best_finals::BestFinals;
 pub use error::PredictorError;
+pub use f_hyperband::{HyperbandParams, HyperbandSummary, simulate_hyperband};
 pub use features::{Example, Features, n_features};
 pub use fitted::FittedPredictor;
+pub use hyperband::{Bracket, Rung, hyperband};
 pub use learning_curve::{Better, LearningCurve, MetricScale};
 pub use params::{PredictorParams, ValidPredictorParams};
 pub use recorded::{Orders, RecordedCurves};

@@ -154,7 +154,9 @@ impl ValidPredictorParams {
 mod tests {
     use super::*;
 
-    fn with(change: fn(&mut PredictorParams)) -> Result<ValidPredictorParams, PredictorError> {
+    type Change = fn(&mut PredictorParams);
+
+    fn with(change: Change) -> Result<ValidPredictorParams, PredictorError> {
         let mut params = PredictorParams::default();
         change(&mut params);
         params.check()
@@ -165,7 +167,7 @@ mod tests {
         assert!(with(|_| ()).is_ok());
         assert_eq!(with(|p| p.threshold = 0.5), Err(PredictorError::Threshold(0.5)));
         assert_eq!(with(|p| p.offset = -0.1), Err(PredictorError::Offset(-0.1)));
-        let changes: [(&str, fn(&mut PredictorParams)); 10] = [
+        let changes: [(&str, Change); 10] = [
             ("burn_in", |p| p.burn_in = 2),
             ("offset", |p| p.offset = 5.0),
             ("top_n", |p| p.top_n = 0),

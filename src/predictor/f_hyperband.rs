@@ -1,0 +1,404 @@
+//! Hyperband over recorded curves, with and without stopping inside its rungs (section 5 of the paper).
+//!
+//! f-Hyperband begins as Hyperband does. Once enough networks have been trained to the length of a
+//! rung, a predictor of the accuracy at *that* length is fitted to them, and in every later rung of
+//! this length a network is stopped that will hardly be among the best `ceil(kappa n)` of its rung.
+//! What the paper leaves open is decided here: a stopped network never goes on to the next rung,
+//! and the first networks of a rung, as many as kappa protects, are not compared.
+
+use std::collections::BTreeMap;
+
+use rand::Rng;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+use rayon::prelude::*;
+use serde::Serialize;
+
+use super::best_finals::BestFinals;
+use super::error::PredictorError;
+use super::fitted::FittedPredictor;
+use super::hyperband::{Bracket, Rung, hyperband};
+use super::recorded::RecordedCurves;
+use super::regressor::Hyperparameters;
+use super::regressor_scores::standard_error;
+use super::search;
+use super::simulation::{SearchScope, SimulationParams, mean};
+use super::stopping::{StoppingRule, Verdict};
+
+/// What Hyperband spent and found under one setting. Without `delta` it is plain Hyperband.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct HyperbandSummary {
+    /// `hyperband` or `f-hyperband`.
+    pub scheduler: &'static str,
+    /// Share of the networks of a rung that go on is one in eta.
+    pub eta: usize,
+    /// Share of the networks of a rung that are trained to its end.
+    pub kappa: Option<f64>,
+    /// Stop probability from which networks are stopped.
+    pub delta: Option<f64>,
+    /// Networks predicted within this may finish their rung.
+    pub offset: Option<f64>,
+    /// Consecutive runs of Hyperband in each order: as many as its networks are enough for.
+    pub runs: usize,
+    /// Networks begun in each order; the same under every setting.
+    pub networks: usize,
+    /// Mean over orders of the epochs spent.
+    pub epochs: f64,
+    /// Mean over orders of plain Hyperband's epochs / these.
+    pub speedup: f64,
+    /// Mean share of the networks that were stopped, 0 to 1.
+    pub share_stopped: f64,
+    /// Mean over orders of the best last value of a network trained to the end.
+    pub best_mean: f64,
+    /// Standard error of that mean; none with a single order.
+    pub best_standard_error: Option<f64>,
+    /// Mean over orders of plain Hyperband's best minus this one, in units of the curves.
+    pub regret_mean: f64,
+    /// The greatest such difference.
+    pub regret_max: f64,
+}
+
+/// How Hyperband schedules, and whom f-Hyperband protects.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct HyperbandParams {
+    /// eta: one in so many goes on to the next rung; at least 2, the paper's 3.
+    pub eta: usize,
+    /// kappa, the share of a rung that is trained to its end, in (0, 1]; none for plain Hyperband alone.
+    pub kappa: Option<f64>,
+}
+
+/// Runs Hyperband over recorded curves in each order, plain and, with kappa, under each threshold and offset.
+///
+/// Networks come from the order without replacement, so that no network is predicted by a model that
+/// has learned from it. The burn-in of `params` is the number of networks trained to a rung's
+/// length before stopping begins there; its `top_n` is of no meaning: kappa takes its place.
+/// `on_order` is told of each order that is done, from any thread.
+///
+/// # Errors
+/// When there are fewer networks than one run begins, or a parameter is out of its range.
+pub fn simulate_hyperband(
+    recorded: &RecordedCurves,
+    params: &SimulationParams,
+    scheduler: HyperbandParams,
+    rng: &mut impl Rng,
+    on_order: &(dyn Fn() + Sync),
+) -> Result<Vec<HyperbandSummary>, PredictorError> {
+    let settings = settings(params, scheduler)?;
+    let brackets = hyperband(recorded.epochs(), scheduler.eta)?;
+    let per_run: usize = brackets.iter().map(|bracket| bracket[0].networks).sum();
+    let runs = recorded.networks() / per_run;
+    if runs == 0 {
+        let found = recorded.networks();
+        return Err(PredictorError::TooFewCurves { found, wanted: per_run });
+    }
+    let orders = params.orders.draw(recorded.networks(), rng)?;
+    let generators: Vec<ChaCha8Rng> = orders.iter().map(|_| ChaCha8Rng::from_rng(rng)).collect();
+    let stops_at_all = settings.len() > 1;
+    let chosen = match params.search {
+        SearchScope::Once if stops_at_all => {
+            choose_by_length(recorded, params, &orders[0], &brackets, &mut generators[0].clone())?
+        }
+        _ => BTreeMap::new(),
+    };
+    let by_order = orders
+        .par_iter()
+        .zip(&generators)
+        .map(|(order, generator)| {
+            let replay = |setting: &Option<RungRule>| {
+                let mut replay = Replay {
+                    recorded,
+                    params,
+                    chosen: &chosen,
+                    rule: *setting,
+                    rng: generator.clone(),
+                    lengths: lengths(&brackets).map(|length| (length, Length::default())).collect(),
+                    spent: 0,
+                    stopped: 0,
+                    best: f64::NEG_INFINITY,
+                };
+                replay.run(&order[..runs * per_run], &brackets)?;
+                Ok(Found { spent: replay.spent, stopped: replay.stopped, best: replay.best })
+            };
+            let found = settings.par_iter().map(replay).collect::<Result<Vec<Found>, _>>();
+            on_order();
+            found
+        })
+        .collect::<Result<Vec<_>, PredictorError>>()?;
+    let summary = |(at, setting): (usize, &Option<RungRule>)| {
+        let orders = by_order.iter().map(|found| (&found[0], &found[at]));
+        summarise(scheduler.eta, *setting, runs, runs * per_run, orders)
+    };
+    Ok(settings.iter().enumerate().map(summary).collect())
+}
+
+/// How a rung is cut short.
+#[derive(Debug, Clone, Copy)]
+struct RungRule {
+    kappa: f64,
+    delta: f64,
+    offset: f64,
+    rule: StoppingRule,
+}
+
+/// Plain Hyperband first, then each threshold with each offset.
+fn settings(
+    params: &SimulationParams,
+    scheduler: HyperbandParams,
+) -> Result<Vec<Option<RungRule>>, PredictorError> {
+    let mut settings = vec![None];
+    let Some(kappa) = scheduler.kappa else { return Ok(settings) };
+    if !(kappa > 0.0 && kappa <= 1.0) {
+        let allowed = "above 0 and at most 1";
+        return Err(PredictorError::OutOfRange { key: "kappa", value: kappa, allowed });
+    }
+    for &delta in &params.thresholds {
+        for &offset in &params.offsets {
+            let rule = StoppingRule::new(delta, offset)?;
+            settings.push(Some(RungRule { kappa, delta, offset, rule }));
+        }
+    }
+    Ok(settings)
+}
+
+/// Returns the lengths of rungs at which something can be predicted, each once.
+fn lengths(brackets: &[Bracket]) -> impl Iterator<Item = usize> {
+    let all = brackets.iter().flatten().map(|rung| rung.epochs).filter(|epochs| *epochs > 1);
+    all.collect::<std::collections::BTreeSet<_>>().into_iter()
+}
+
+/// Chooses the hyperparameters for every length of a rung on the first networks of an order.
+fn choose_by_length(
+    recorded: &RecordedCurves,
+    params: &SimulationParams,
+    order: &[usize],
+    brackets: &[Bracket],
+    rng: &mut ChaCha8Rng,
+) -> Result<BTreeMap<usize, Vec<Hyperparameters>>, PredictorError> {
+    let burn_in = params.predictor.params().burn_in.min(order.len());
+    let choose = |length| {
+        let examples = recorded.examples(&order[..burn_in], length);
+        Ok((length, search::hyperparameters(&examples, &params.predictor, rng)?))
+    };
+    lengths(brackets).map(choose).collect()
+}
+
+/// One order under one setting.
+struct Replay<'a> {
+    recorded: &'a RecordedCurves,
+    params: &'a SimulationParams,
+    chosen: &'a BTreeMap<usize, Vec<Hyperparameters>>,
+    rule: Option<RungRule>,
+    rng: ChaCha8Rng,
+    lengths: BTreeMap<usize, Length>,
+    spent: usize,
+    stopped: usize,
+    best: f64,
+}
+
+/// What is known of rungs of one length.
+#[derive(Default)]
+struct Length {
+    /// Networks trained that far, in the order in which they got there.
+    trained: Vec<usize>,
+    predictor: Option<FittedPredictor>,
+}
+
+/// What one order came to.
+struct Found {
+    spent: usize,
+    stopped: usize,
+    best: f64,
+}
+
+impl Replay<'_> {
+    fn run(&mut self, networks: &[usize], brackets: &[Bracket]) -> Result<(), PredictorError> {
+        let mut networks = networks;
+        while !networks.is_empty() {
+            for bracket in brackets {
+                let begun;
+                (begun, networks) = networks.split_at(bracket[0].networks);
+                self.halve(begun.to_vec(), bracket)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Successive halving: after each rung the best go on.
+    fn halve(
+        &mut self,
+        mut contenders: Vec<usize>,
+        bracket: &Bracket,
+    ) -> Result<(), PredictorError> {
+        let mut from = 0;
+        for (at, rung) in bracket.iter().enumerate() {
+            let mut finished = self.climb(&contenders, from, *rung)?;
+            if rung.epochs == self.recorded.epochs() {
+                let last = |(_, value): &(usize, f64)| *value;
+                self.best = finished.iter().map(last).fold(self.best, f64::max);
+            }
+            // A stable sort: of equals, the earlier goes on.
+            finished.sort_by(|a, b| b.1.total_cmp(&a.1));
+            let go_on = bracket.get(at + 1).map_or(0, |next| next.networks);
+            contenders = finished.into_iter().take(go_on).map(|(network, _)| network).collect();
+            from = rung.epochs;
+        }
+        Ok(())
+    }
+
+    /// Trains the networks of a rung, and returns those that came to its end with their value there.
+    fn climb(
+        &mut self,
+        contenders: &[usize],
+        from: usize,
+        rung: Rung,
+    ) -> Result<Vec<(usize, f64)>, PredictorError> {
+        let protected = self.rule.map_or(1.0, |rule| rule.kappa) * rung.networks as f64;
+        // A product that should be whole may be a hair above it.
+        let mut best = BestFinals::new((protected - 1e-9).ceil().max(1.0) as usize);
+        let mut finished = Vec::new();
+        for &network in contenders {
+            self.fit_if_due(rung.epochs)?;
+            let reached = self.train(network, from, rung.epochs, best.nth());
+            self.spent += reached - from;
+            for (length, known) in self.lengths.range_mut(from + 1..=reached) {
+                debug_assert!(*length <= reached);
+                known.trained.push(network);
+            }
+            if reached == rung.epochs {
+                let value = self.recorded.example(network).curve.values()[reached - 1];
+                best.add(value);
+                finished.push((network, value));
+            } else {
+                self.stopped += 1;
+            }
+        }
+        Ok(finished)
+    }
+
+    /// Fits the predictor of a length as soon as enough networks were trained that far.
+    fn fit_if_due(&mut self, length: usize) -> Result<(), PredictorError> {
+        let burn_in = self.params.predictor.params().burn_in;
+        let Some(known) = self.lengths.get_mut(&length).filter(|_| self.rule.is_some()) else {
+            return Ok(());
+        };
+        if known.predictor.is_some() || known.trained.len() < burn_in {
+            return Ok(());
+        }
+        let examples = self.recorded.examples(&known.trained[..burn_in], length);
+        let chosen = match self.chosen.get(&length) {
+            Some(chosen) => chosen.clone(),
+            None => search::hyperparameters(&examples, &self.params.predictor, &mut self.rng)?,
+        };
+        known.predictor = Some(FittedPredictor::fit_with(examples, &chosen, self.params.scaling)?);
+        Ok(())
+    }
+
+    /// Returns the epochs that a network has when its rung ends for it: the rung's, or fewer when it is stopped.
+    fn train(&self, network: usize, from: usize, to: usize, best: Option<f64>) -> usize {
+        let predictor = self.lengths.get(&to).and_then(|known| known.predictor.as_ref());
+        let (Some(RungRule { rule, .. }), Some(predictor)) = (self.rule, predictor) else {
+            return to;
+        };
+        let example = self.recorded.example(network);
+        let is_stopped = |epoch: &usize| {
+            let observed = &example.curve.values()[..*epoch];
+            let prediction = predictor.predict_observed(observed, &example.features);
+            matches!(rule.judge(prediction, best), Verdict::Stop { .. })
+        };
+        (from + 1..to).find(is_stopped).unwrap_or(to)
+    }
+}
+
+fn summarise<'a>(
+    eta: usize,
+    setting: Option<RungRule>,
+    runs: usize,
+    networks: usize,
+    orders: impl Iterator<Item = (&'a Found, &'a Found)> + Clone,
+) -> HyperbandSummary {
+    let over_orders =
+        |of: fn((&Found, &Found)) -> f64| mean(orders.clone().map(of)).expect("there is an order");
+    let bests: Vec<f64> = orders.clone().map(|(_, found)| found.best).collect();
+    let regrets = orders.clone().map(|(plain, found)| plain.best - found.best);
+    HyperbandSummary {
+        scheduler: if setting.is_some() { "f-hyperband" } else { "hyperband" },
+        eta,
+        kappa: setting.map(|setting| setting.kappa),
+        delta: setting.map(|setting| setting.delta),
+        offset: setting.map(|setting| setting.offset),
+        runs,
+        networks,
+        epochs: over_orders(|(_, found)| found.spent as f64),
+        speedup: over_orders(|(plain, found)| plain.spent as f64 / found.spent as f64),
+        share_stopped: over_orders(|(_, found)| found.stopped as f64) / networks as f64,
+        best_mean: over_orders(|(_, found)| found.best),
+        best_standard_error: standard_error(&bests),
+        regret_mean: over_orders(|(plain, found)| plain.best - found.best),
+        regret_max: regrets.fold(f64::NEG_INFINITY, f64::max),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::params::PredictorParams;
+    use super::super::recorded::Orders;
+    use super::super::regressor::Regressor;
+    use super::super::synthetic_curves;
+    use super::super::uncertainty::FoldScaling;
+    use super::*;
+
+    const EPOCHS: usize = 27;
+
+    fn run(networks: usize, burn_in: usize, kappa: Option<f64>) -> Vec<HyperbandSummary> {
+        let predictor =
+            PredictorParams { regressor: Regressor::Ols, burn_in, ..PredictorParams::default() };
+        let params = SimulationParams {
+            predictor: predictor.check().unwrap(),
+            orders: Orders::Random(2),
+            thresholds: vec![0.9, 0.99],
+            top_n: vec![],
+            offsets: vec![0.0],
+            search: SearchScope::Once,
+            scaling: FoldScaling::Refit,
+        };
+        let recorded = RecordedCurves::new(synthetic_curves::named(networks, EPOCHS)).unwrap();
+        let scheduler = HyperbandParams { eta: 3, kappa };
+        let rng = &mut ChaCha8Rng::seed_from_u64(1);
+        simulate_hyperband(&recorded, &params, scheduler, rng, &|| ()).unwrap()
+    }
+
+    #[test]
+    fn plain_hyperband_spends_what_its_schedule_says() {
+        // 27 epochs: (27,1) (9,3) (3,9) (1,27) / (12,3) (4,9) (1,27) / (6,9) (2,27) / (4,27).
+        // Each rung costs its networks times the epochs added:
+        // 27 + 18 + 18 + 18 = 81; 36 + 24 + 18 = 78; 54 + 36 = 90; 108: 357 epochs, 49 networks.
+        let [plain] = run(100, 10, None).try_into().unwrap();
+        assert_eq!((plain.runs, plain.networks), (2, 98));
+        assert_eq!((plain.epochs, plain.speedup, plain.share_stopped), (714.0, 1.0, 0.0));
+        assert_eq!((plain.regret_mean, plain.regret_max), (0.0, 0.0));
+    }
+
+    #[test]
+    fn the_same_networks_cost_less_with_stopping() {
+        let summaries = run(300, 20, Some(1.0 / 3.0));
+        let [plain, eager, careful] = summaries.as_slice() else { panic!("{summaries:?}") };
+        assert_eq!(eager.networks, plain.networks);
+        assert!(eager.speedup > 1.1 && eager.share_stopped > 0.0, "{eager:?}");
+        assert!(careful.speedup > 1.0 && careful.speedup <= eager.speedup, "{careful:?}");
+        assert!(careful.regret_mean.abs() < 0.02, "{careful:?}");
+    }
+
+    #[test]
+    fn a_kappa_of_one_stops_nobody() {
+        for summary in run(300, 20, Some(1.0)) {
+            assert_eq!((summary.share_stopped, summary.speedup), (0.0, 1.0));
+        }
+    }
+
+    #[test]
+    fn before_enough_networks_reached_a_rung_nobody_is_stopped() {
+        for summary in run(300, 1_000, Some(0.3)) {
+            assert_eq!(summary.share_stopped, 0.0);
+        }
+    }
+}
