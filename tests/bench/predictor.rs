@@ -81,8 +81,13 @@ fn time_fits(python: Option<&str>) -> Outcome<()> {
     ] {
         let params = params.check()?;
         let began = Instant::now();
-        let fit =
-            || FittedPredictor::fit(examples.clone(), &params, &mut generator(1, Purpose::Predictor, 0, 0));
+        let fit = || {
+            FittedPredictor::fit(
+                examples.clone(),
+                &params,
+                &mut generator(1, Purpose::Predictor, 0, 0),
+            )
+        };
         let predictor = one_core.install(fit)?;
         println!("  {:6.2}  {what}", began.elapsed().as_secs_f64());
         let began = Instant::now();
@@ -93,8 +98,11 @@ fn time_fits(python: Option<&str>) -> Outcome<()> {
     }
     if let Some(python) = python {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/bench/predictor.py");
-        let mut child =
-            Command::new(python).arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let mut child = Command::new(python)
+            .arg(script)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
         child.stdin.take().ok_or("no stdin")?.write_all(NETWORKS.as_bytes())?;
         let output = child.wait_with_output()?;
         print!("{}", String::from_utf8(output.stdout)?);
@@ -115,7 +123,8 @@ fn read_losses(path: &str) -> Outcome<RecordedCurves> {
             if *is_loss { &mut losses } else { &mut features }.push(cell.parse()?);
         }
         let curve = LearningCurve::recorded(losses, Better::Lower, MetricScale::Logarithmic)?;
-        networks.push((record[0].to_owned(), Example { features: Features::new(features)?, curve }));
+        networks
+            .push((record[0].to_owned(), Example { features: Features::new(features)?, curve }));
     }
     Ok(RecordedCurves::new(networks)?)
 }
@@ -133,7 +142,9 @@ fn params(predictor: ValidPredictorParams, orders: usize) -> SimulationParams {
 }
 
 fn score_regressors(recorded: &RecordedCurves, orders: usize) -> Outcome<()> {
-    println!("\nR squared after 10 %, 25 %, 50 % of the epochs, 100 curves learned from, {orders} orders");
+    println!(
+        "\nR squared after 10 %, 25 %, 50 % of the epochs, 100 curves learned from, {orders} orders"
+    );
     for regressor in Regressor::ALL {
         let predictor = PredictorParams { regressor, ..PredictorParams::default() }.check()?;
         let rng = &mut generator(1, Purpose::Predictor, 1, 0);
@@ -153,9 +164,12 @@ fn score_regressors(recorded: &RecordedCurves, orders: usize) -> Outcome<()> {
 
 fn simulate_stopping(recorded: &RecordedCurves, orders: usize) -> Outcome<()> {
     println!("\nstopping, burn-in 100, {orders} orders");
-    println!("  regressor       delta  speedup  after burn-in  stopped  best kept  top 10  regret mean  max");
+    println!(
+        "  regressor       delta  speedup  after burn-in  stopped  best kept  top 10  regret mean  max"
+    );
     // The linear nu-SVR is left out: a thousand times a hundred fits of a tenth of a second.
-    for regressor in [Regressor::NuSvrRbf, Regressor::Ols, Regressor::RandomForest, Regressor::LastSeen]
+    for regressor in
+        [Regressor::NuSvrRbf, Regressor::Ols, Regressor::RandomForest, Regressor::LastSeen]
     {
         let predictor = PredictorParams { regressor, ..PredictorParams::default() }.check()?;
         let rng = &mut generator(1, Purpose::Predictor, 2, 0);
@@ -182,7 +196,9 @@ fn simulate_stopping(recorded: &RecordedCurves, orders: usize) -> Outcome<()> {
 
 fn simulate_schedulers(recorded: &RecordedCurves, orders: usize) -> Outcome<()> {
     println!("\nHyperband, eta 3, burn-in 30, {orders} orders");
-    println!("  scheduler    kappa  delta  epochs  speedup  stopped  best             regret mean  max");
+    println!(
+        "  scheduler    kappa  delta  epochs  speedup  stopped  best             regret mean  max"
+    );
     for kappa in [0.2, 0.33, 0.5] {
         let predictor = PredictorParams { burn_in: 30, ..PredictorParams::default() }.check()?;
         let mut params = params(predictor, orders);
