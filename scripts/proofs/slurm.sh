@@ -1,0 +1,246 @@
+# Searches on a real Slurm of four nodes with two fake GPUs each (as root; 6 minutes).
+#
+# Cases: end_to_end by_hand cancel requeue two_submits killed_submits killed_reduces submit_limit
+#        early_reduce parts waiting_round      (default: all of them)
+
+proof() {
+  [ "$(id -u)" = 0 ] || fail "the daemons of Slurm need root"
+  prepare
+  # A sandbox of its own: whoever else has one keeps it.
+  export SANDBOX_DIR=${PROVE_SANDBOX:-/run/metaqnn-prove} SANDBOX_PORT=${PROVE_PORT:-28817}
+  trap 'scripts/slurm-sandbox.sh down' EXIT
+  sandbox ""
+  local all=(end_to_end by_hand cancel requeue two_submits killed_submits killed_reduces submit_limit early_reduce waiting_round parts)
+  local case began
+  for case in "${@:-${all[@]}}"; do
+    declare -F "slurm_$case" >/dev/null || fail "there is no case \`$case\` (see --help)"
+    began=$SECONDS
+    echo "== $case"
+    "slurm_$case"
+    echo "   held, $((SECONDS - began)) s"
+  done
+  [ -n "${PROVE_DIR:-}" ] || rm -rf "$root"
+}
+
+# sandbox LINES: (re)starts Slurm with these further lines of configuration.
+sandbox() {
+  if [ "${sandbox_lines-none}" != "$1" ]; then
+    scripts/slurm-sandbox.sh down
+    eval "$(SANDBOX_CONFIG="$1" scripts/slurm-sandbox.sh up)"
+    sandbox_lines=$1
+  fi
+}
+
+# The jobs of this search in the queue: name, id, state.
+queued() { squeue -h -r -o '%j %A %T %F' | grep "^$(basename "$dir")-[0-9a-f]\{8\}-" || true; }
+is_idle() { [ -z "$(queued)" ]; }
+is_broken() { metaqnn status "$dir" --json | grep -q '"condition":"chain_broken"'; }
+rounds() { ls "$dir/rounds" 2>/dev/null | wc -l; }
+
+# finishes SECONDS: the search ends by itself, leaves no job, and its files hold what they should.
+finishes() {
+  within "$1" is_finished || { metaqnn status "$dir" && queued && fail "$dir is not finished after $1 s"; }
+  within 60 is_idle || { queued && fail "jobs of $dir are left in the queue"; }
+  audit
+}
+
+# One submit, nobody's hand.
+slurm_end_to_end() {
+  search end 24 12 0.4 "array_size: 12"
+  metaqnn submit -q "$dir" >/dev/null
+  finishes 180
+  [ "$(rounds)" -ge 3 ] || fail "three rounds were wanted"
+  [ "$(wc -l <"$dir/tables/models.csv")" = $((results + 1)) ] || fail "tables/models.csv is not whole"
+}
+
+# The scripts as a person submits them.
+slurm_by_hand() {
+  search hand 12 8 0.2
+  local array reduce
+  for _ in 1 2; do
+    array=$(cd "$root" && METAQNN=$METAQNN sbatch --parsable --job-name="$(basename "$dir")-00000000-hand" --array=0-9 \
+      "$OLDPWD/slurm/train.sbatch" "$dir")
+    reduce=$(cd "$root" && METAQNN=$METAQNN sbatch --parsable --job-name="$(basename "$dir")-00000000-hand" \
+      --dependency="afterany:$array" "$OLDPWD/slurm/reduce.sbatch" "$dir" --after "$array")
+    metaqnn reduce "$dir" --after "$array" 2>/dev/null && fail "an array in the queue is not over"
+    within 90 is_idle || fail "the jobs by hand do not end"
+    scontrol show job "$reduce" | grep -q JobState=COMPLETED || fail "the reduce by hand failed"
+  done
+  finishes 10
+}
+
+# A chain is ended at any moment, and goes on afterwards.
+slurm_cancel() {
+  search cancel 24 12 0.4 "array_size: 6"
+  local times=0 before rows
+  for _ in 1 2 3 4 5 6; do
+    metaqnn submit -q "$dir" >/dev/null
+    sleep "$((RANDOM % 5)).$((RANDOM % 10))"
+    metaqnn cancel -q "$dir"
+    within 20 is_idle || { queued && fail "jobs are left after cancel"; }
+    before=$(rounds) rows=$(wc -l <"$dir/replay.csv")
+    sleep 2
+    is_idle && [ "$(rounds)" = "$before" ] && [ "$(wc -l <"$dir/replay.csv")" = "$rows" ] ||
+      fail "the chain went on after cancel"
+    metaqnn status "$dir" | grep -q halted || fail "status does not say that the search is halted"
+    times=$((times + 1))
+  done
+  echo "   cancelled $times times with $(events lost) claims lost so far, $(events trained) trained"
+  metaqnn submit -q "$dir" >/dev/null
+  metaqnn cancel -q "$dir"
+  metaqnn submit -q "$dir" >/dev/null # at once, while the tasks of the cancelled round still end
+  finishes 180
+}
+
+# A task is queued again: by a person, by its own wish before its time is up, by preemption.
+slurm_requeue() {
+  search requeue 8 2 10
+  metaqnn submit -q "$dir" >/dev/null
+  within 30 has_events claimed 8 || fail "no eight claims"
+  sleep 1
+  local job
+  job=$(sed -n "s/^- '\(.*\)'/\1/p" "$dir/rounds/0001/array.yaml")
+  scontrol requeue "${job}_0"
+  scancel --signal=USR1 --batch "${job}_1"
+  scancel --signal=USR1 --batch "${job}_2"
+  # An urgent job takes a whole node: the two tasks there are told to end and queued again by Slurm.
+  sbatch --parsable --partition=urgent --nodelist=n4 --exclusive --output=/dev/null --wrap 'sleep 3' >/dev/null
+  finishes 300
+  [ "$(awk -F, '$2 == "claimed" && $3 == 2' "$dir/replay.csv" | wc -l)" -ge 4 ] || fail "four claims and more were to be taken up again"
+  ! grep -q 'came to nothing' "$dir/replay.csv" || fail "an end by a signal is no loss"
+}
+
+# How many array jobs of a round are in the queue. (That no other one ran, its logs tell in the end.)
+arrays_of() { queued | awk -v name="-$1$" '$1 ~ name { print $4 }' | sort -u | wc -l; }
+
+slurm_two_submits() {
+  local i pids
+  for i in 1 2 3 4 5 6 7 8; do
+    search "two$i" 4 2 0.1
+    metaqnn submit -q "$dir" >/dev/null &
+    pids=$!
+    sleep "0.0$((RANDOM % 6))"
+    metaqnn submit -q "$dir" >/dev/null & # second, or first, as it comes
+    wait "$pids" "$!" || fail "a submit failed"
+    [ "$(arrays_of 0001)" -le 1 ] || fail "round 1 has $(arrays_of 0001) arrays"
+    [ "$(rounds)" = 1 ] || fail "two submits made $(rounds) rounds"
+  done
+  for i in 1 2 3 4 5 6 7 8; do dir=$root/two$i && finishes 120; done
+}
+
+slurm_killed_submits() {
+  local i kills=0 pid
+  for i in 1 2 3 4 5 6 7 8; do
+    search "killed$i" 4 2 0.1
+    for _ in 1 2 3; do
+      metaqnn submit -q "$dir" >/dev/null 2>&1 &
+      pid=$!
+      sleep "0.$(printf %03d $((RANDOM % 130)))"
+      kill -9 "$pid" 2>/dev/null && kills=$((kills + 1))
+      wait "$pid" 2>/dev/null || true
+    done
+    metaqnn submit -q "$dir" >/dev/null
+    # One more may be held: the `sbatch` of a submit that was killed just now goes on.
+    [ "$(arrays_of 0001)" -le 2 ] || fail "round 1 has $(arrays_of 0001) arrays"
+  done
+  echo "   $kills submits killed"
+  for i in 1 2 3 4 5 6 7 8; do dir=$root/killed$i && finishes 120; done
+}
+
+# killing NAME: a program in place of metaqnn that kills reduces at random moments, while `$root/NAME.kills` lasts.
+killing() {
+  cat >"$root/$1.killing" <<END
+#!/bin/bash
+kills=\$(cat "$root/$1.kills")
+if [ "\$1" != reduce ] || [ "\$kills" = 0 ]; then exec "$METAQNN" "\$@"; fi
+echo \$((kills - 1)) >"$root/$1.kills"
+"$METAQNN" "\$@" & pid=\$!
+sleep 0.\$(printf %03d \$((RANDOM % 150)))
+kill -9 \$pid && echo "killed" && exit 137
+wait \$pid
+END
+  chmod +x "$root/$1.killing"
+  echo "$2" >"$root/$1.kills"
+}
+
+slurm_killed_reduces() {
+  killing reduces 0
+  search reduces 16 8 0.1 "array_size: 4" "setup_lines: ['METAQNN=$root/reduces.killing']"
+  local mended=0
+  # One kill is mended by the second reduce, two in a row by `submit`.
+  echo 8 >"$root/reduces.kills"
+  metaqnn submit -q "$dir" >/dev/null
+  local deadline=$((SECONDS + 180))
+  until is_finished; do
+    if is_broken; then
+      metaqnn submit -q "$dir" >/dev/null && mended=$((mended + 1))
+    fi
+    [ $SECONDS -lt $deadline ] || { metaqnn status "$dir" && queued && fail "status does not see what is broken"; }
+    sleep 1
+  done
+  finishes 60
+  echo "   $(cat "$dir"/rounds/*/reduce-*.log | grep -c ^killed) reduces killed; submit mended $mended times"
+  [ "$(cat "$root/reduces.kills")" = 0 ] || fail "not all kills took place"
+}
+
+# A limit on submitted jobs, met twice by the reduce of round 1 at different steps.
+slurm_submit_limit() {
+  mkdir -p "$root/limited"
+  cat >"$root/limited/sbatch" <<END
+#!/bin/bash
+left=\$(cat "$root/limited/left")
+case "\$*" in *0002*--array*) [ "\$left" = 2 ] ;; *0002-reduce*) [ "\$left" = 1 ] ;; *) false ;; esac || exec "$(command -v sbatch)" "\$@"
+echo \$((left - 1)) >"$root/limited/left"
+echo "sbatch: error: AssocMaxSubmitJobLimit" >&2
+echo "sbatch: error: Batch job submission failed: Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)" >&2
+exit 1
+END
+  chmod +x "$root/limited/sbatch"
+  echo 2 >"$root/limited/left"
+  search limit 8 4 0.1 "setup_lines: ['PATH=$root/limited:\$PATH']"
+  metaqnn submit -q "$dir" >/dev/null
+  finishes 120
+  [ "$(cat "$root/limited/left")" = 0 ] || fail "the limit was not met"
+  [ "$(cat "$dir"/rounds/0001/reduce-*.log | grep -c 'queued again')" = 2 ] || fail "the reduce was to be queued again twice"
+  [ "$(ls "$dir"/rounds/0001/reduce-*.log | wc -l)" = 1 ] || fail "the second reduce was not needed"
+}
+
+# A reduce that starts while its array runs, as after a dependency on a job that Slurm has forgotten.
+slurm_early_reduce() {
+  search early 8 4 2
+  metaqnn submit -q "$dir" >/dev/null
+  within 30 has_events claimed 1 || fail "no claim"
+  local name log
+  name=$(sed -n 's/^job_name: //p' "$dir/rounds/0001/array.yaml")-reduce
+  log=$dir/rounds/0001/reduce-$(sbatch --parsable --job-name="$name" "$dir/rounds/0001/reduce.sbatch").log
+  finishes 120
+  grep -q 'have not ended yet.*queued again' "$log" || fail "the early reduce was to be queued again"
+  grep -q 'learned from' "$log" || fail "the early reduce was to reduce later"
+}
+
+# Nothing to do but wait for claims elsewhere: a round without tasks, whose reduce begins when the first of them ends.
+slurm_waiting_round() {
+  claim_lifetime=25 search waiting 2 2 60
+  local hand began
+  hand=$(METAQNN=$METAQNN sbatch --parsable --output=/dev/null --array=0-3 slurm/train.sbatch "$dir")
+  within 30 has_events claimed 4 || fail "no four claims"
+  began=$SECONDS
+  scancel "$hand"
+  # The claims stay open for their lifetime. Long epochs were for them alone.
+  sed -i 's/synthetic_epoch_seconds: .*/synthetic_epoch_seconds: 0.1/' "$dir/experiment.yaml"
+  metaqnn submit "$dir" | grep 'no tasks' || fail "a round without tasks was expected"
+  queued | grep -q -- '-0001-reduce .* PENDING' || fail "the reduce of round 1 was to wait"
+  finishes 180
+  echo "   waited $((SECONDS - began)) s in all; $(events lost) claims lost"
+  [ "$(events lost)" = 4 ] || fail "four claims were to be lost"
+}
+
+# Rounds beyond MaxArraySize are arrays one after the other.
+slurm_parts() {
+  sandbox MaxArraySize=5
+  search parts 12 6 0.3 "array_size: 12"
+  metaqnn submit "$dir" | sed 's/^/   /'
+  finishes 180
+  [ "$(grep -c "^- '" "$dir/rounds/0001/array.yaml")" = 3 ] || fail "three arrays were expected"
+  sandbox ""
+}
