@@ -4,6 +4,7 @@
 # usage: scripts/prove.sh PROOF [CASE...]
 #
 #   slurm    searches on a real Slurm of four nodes with two fake GPUs each
+#   kills    workers killed at random moments, a log cut at every byte, 64 workers started at once
 #
 # Each proof is a file in scripts/proofs/, whose head says what it does and which cases it has.
 #
@@ -37,6 +38,22 @@ within() {
     [ $SECONDS -lt $deadline ] || return 1
     sleep 0.2
   done
+}
+
+# cases PROOF CASE... -- [CHOSEN...]: runs the chosen cases, or all, and says how long each took.
+cases() {
+  local proof=$1 all=() case began
+  shift
+  while [ "$1" != -- ]; do all+=("$1") && shift; done
+  shift
+  for case in "${@:-${all[@]}}"; do
+    declare -F "${proof}_$case" >/dev/null || fail "there is no case \`$case\` (there are: ${all[*]})"
+    began=$SECONDS
+    echo "== $case"
+    "${proof}_$case"
+    echo "   held, $((SECONDS - began)) s"
+  done
+  [ -n "${PROVE_DIR:-}" ] || rm -rf "$root"
 }
 
 # search NAME RANDOM GREEDY EPOCH_SECONDS [LINE...]: makes an experiment in $root/NAME, with further lines

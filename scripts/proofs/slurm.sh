@@ -10,16 +10,8 @@ proof() {
   export SANDBOX_DIR=${PROVE_SANDBOX:-/run/metaqnn-prove} SANDBOX_PORT=${PROVE_PORT:-28817}
   trap 'scripts/slurm-sandbox.sh down' EXIT
   sandbox ""
-  local all=(end_to_end by_hand cancel requeue two_submits killed_submits killed_reduces submit_limit early_reduce waiting_round parts)
-  local case began
-  for case in "${@:-${all[@]}}"; do
-    declare -F "slurm_$case" >/dev/null || fail "there is no case \`$case\` (see --help)"
-    began=$SECONDS
-    echo "== $case"
-    "slurm_$case"
-    echo "   held, $((SECONDS - began)) s"
-  done
-  [ -n "${PROVE_DIR:-}" ] || rm -rf "$root"
+  cases slurm end_to_end by_hand cancel requeue two_submits killed_submits killed_reduces submit_limit early_reduce \
+    waiting_round parts -- "$@"
 }
 
 # sandbox LINES: (re)starts Slurm with these further lines of configuration.
