@@ -1,6 +1,7 @@
 //! `--single-node`: which machines work on an experiment.
 
 use clap::Args;
+use clap::builder::BoolishValueParser;
 
 use crate::storage::Nodes;
 
@@ -8,7 +9,9 @@ use crate::storage::Nodes;
 #[derive(Debug, Args)]
 pub struct NodesArg {
     /// Accept a file system whose locks do not reach other machines: only this one works on the experiment
-    #[arg(long)]
+    ///
+    /// For jobs: `export METAQNN_SINGLE_NODE=1` among `slurm.setup_lines`.
+    #[arg(long, env = "METAQNN_SINGLE_NODE", value_parser = BoolishValueParser::new())]
     single_node: bool,
 }
 

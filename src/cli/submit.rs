@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::exit_code::ExitStatus;
+use super::nodes_arg::NodesArg;
 use super::printer::Printer;
 use crate::ops::Experiment;
 use crate::ops::submit::{Mode, SubmitOptions, submit};
-use crate::storage::Nodes;
 
 /// Submit one round to Slurm, and the chain after it
 #[derive(Debug, Args)]
@@ -38,6 +38,8 @@ pub struct SubmitArgs {
     /// Tasks at the same time, in place of `slurm.max_parallel`
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_parallel: Option<u32>,
+    #[command(flatten)]
+    nodes: NodesArg,
     /// More options for sbatch, after `--`
     #[arg(last = true, value_name = "SBATCH_OPTION")]
     sbatch_options: Vec<String>,
@@ -46,8 +48,7 @@ pub struct SubmitArgs {
 /// Runs the command.
 pub fn run(args: SubmitArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
     let experiment = Experiment::open(&args.dir)?;
-    // The tasks of a cluster run on several machines.
-    experiment.check_locks(Nodes::Many)?;
+    experiment.check_locks(args.nodes.nodes())?;
     let options = SubmitOptions {
         rounds: args.rounds,
         mode: if args.dry_run { Mode::DryRun } else { Mode::Submit },

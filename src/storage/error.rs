@@ -134,7 +134,7 @@ pub enum StorageError {
     },
     /// A file system whose locks exclude nobody on other machines.
     #[error(
-        "the file system of `{path}` is mounted with `{option}`: its locks do not reach other machines (mount it without; or, if only this machine works on the experiment, `metaqnn run`, or `train` and `reduce` with `--single-node`)"
+        "the file system of `{path}` is mounted with `{option}`: its locks do not reach other machines (mount it without; or, if only this machine works on the experiment, `metaqnn run`, or `--single-node`)"
     )]
     NodeLocalLocks {
         /// The experiment.
