@@ -4,8 +4,9 @@
 usage: scripts/audit-search.py EXPERIMENT RESULTS
 
 Exit status 1, with a line for each violation, unless there are RESULTS results, no architecture has
-two, every claim has ended, no two trainings overlap on one GPU of one node, each round ran the
-arrays of its `array.yaml` and no others, one after the other, and the scheduler's logs are in place.
+two, iterations are numbered one after the other and drawn once, every claim has ended, no two
+trainings overlap on one GPU of one node, each round ran the arrays of its `array.yaml` and no others,
+one after the other, and the scheduler's logs are in place.
 """
 import csv
 import pathlib
@@ -32,6 +33,11 @@ def check(holds, violation):
 check(len(results) == wanted, f"{len(results)} results instead of {wanted}")
 for architecture, times in Counter(row["architecture"] for row in results).items():
     check(times == 1, f"{architecture} has {times} results")
+numbers = list(dict.fromkeys(row["iteration"] for row in rows if row["iteration"]))
+check(numbers == [str(1 + at) for at in range(len(numbers))], "iterations are not numbered one after the other")
+draws = [row["iteration"] for row in rows if row["event"] == "pending" or row["event"] == "claimed" and row["attempt"] == "1"]
+for iteration, times in Counter(draws).items():
+    check(times == 1, f"iteration {iteration} was drawn {times} times")
 
 # A training lasts from its claim to the row that ends it, on one GPU of one node.
 ends = {(row["iteration"], row["attempt"]): row for row in rows if row["event"] in RESULTS | {"lost"}}
@@ -51,6 +57,7 @@ for place, trainings in busy.items():
         check(begin >= end, f"iterations {one} and {other} overlap on {place}")
 
 tasks = 0
+hosts = {claim["host"] for claim in claims}
 for folder in sorted((experiment / "rounds").glob("[0-9]*")):
     number = str(int(folder.name))
     named = re.findall(r"^- '(\d+)'", (folder / "array.yaml").read_text(), re.M)
@@ -73,7 +80,7 @@ lost = sum(row["event"] == "lost" for row in rows)
 rounds = len(list((experiment / "rounds").glob("[0-9]*")))
 print(
     f"{len(results)} results, {len(claims)} claims ({requeued} taken up again), {lost} lost rows, {rounds} rounds, "
-    f"{tasks} task logs, {len(busy)} GPUs on {len({host for host, _ in busy})} nodes, {overlaps} overlaps"
+    f"{tasks} task logs, {len(busy)} GPUs on {len(hosts)} machines, {overlaps} overlaps"
 )
 for violation in violations[:20]:
     print(f"VIOLATION: {violation}", file=sys.stderr)
