@@ -1,7 +1,6 @@
 //! What can be wrong with a configuration.
 
 use std::io;
-use std::path::PathBuf;
 
 use crate::dataset::DatasetError;
 use crate::q_learning::QLearningError;
@@ -13,24 +12,41 @@ use crate::training::TrainingError;
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("failed to read the configuration `{}`", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    #[error("failed to read the configuration")]
+    Read(#[source] io::Error),
+    /// A folder in place of a file.
+    #[error(
+        "a folder is no configuration (name a YAML file; an experiment directory comes after it)"
+    )]
+    Folder,
     /// The file is far larger than any configuration.
-    #[error("`{}` has {bytes} bytes, too many for a configuration", path.display())]
-    TooLarge {
-        /// The file.
-        path: PathBuf,
-        /// Its size.
-        bytes: u64,
+    #[error("more than a mebibyte, too much for a configuration (is it the right file?)")]
+    TooLarge,
+    /// The file is no text.
+    #[error("not a text file: byte {byte} is no UTF-8 (is it the right file?)")]
+    NotText {
+        /// Position of the first bad byte, from 0.
+        byte: usize,
     },
-    /// The text is not YAML, or a value has the wrong type.
-    #[error("the configuration is not readable: {0}")]
-    Yaml(#[from] serde_yaml::Error),
+    /// The text is not YAML.
+    #[error("not readable as YAML: {0}")]
+    NotYaml(String),
+    /// YAML, but a list or a single value.
+    #[error(
+        "a configuration is a mapping of sections such as `experiment` and `data` (see `metaqnn config --defaults`)"
+    )]
+    NoSections,
+    /// A value has the wrong type, or a key without a default is missing.
+    #[error("{problem} ({}see `metaqnn config --defaults`)", line.map_or(String::new(), |line| format!("line {line}; ")))]
+    Value {
+        /// Its path and what was expected.
+        problem: String,
+        /// Its line in the file; none when it came from the command line, or is missing.
+        line: Option<usize>,
+    },
+    /// A configuration that YAML cannot express.
+    #[error("failed to write the configuration as YAML")]
+    Unwritable(#[source] serde_yaml::Error),
     /// A key that nothing reads.
     #[error("unknown key `{key}`{}", nearest.as_ref().map_or(String::new(), |known| format!(" (did you mean `{known}`?)")))]
     UnknownKey {

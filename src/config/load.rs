@@ -1,13 +1,15 @@
-//! From YAML text to an [`ExperimentConfig`]. The only place in this room that knows serde_yaml.
+//! From YAML text to an [`ExperimentConfig`], and back.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
-use std::str::FromStr;
 
 use serde_yaml::{Mapping, Value};
 
 use super::error::ConfigError;
+use super::setting::Setting;
+use super::wording::{in_plain_words, wrong_value};
 use super::{ExperimentConfig, ValidConfig};
 
 /// Every key with its default and a comment; what `metaqnn config --defaults` prints.
@@ -16,37 +18,25 @@ pub const DEFAULTS: &str = include_str!("defaults.yaml");
 /// Far more than any configuration needs.
 const MOST_BYTES: u64 = 1 << 20;
 
-/// A value given on the command line as `PATH=VALUE`, in place of the file's.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Setting {
-    path: String,
-    value: Value,
-}
-
-impl FromStr for Setting {
-    type Err = ConfigError;
-
-    fn from_str(text: &str) -> Result<Self, ConfigError> {
-        match text.split_once('=') {
-            Some((path, value)) if !path.trim().is_empty() => {
-                Ok(Self { path: path.trim().to_owned(), value: serde_yaml::from_str(value)? })
-            }
-            _ => Err(ConfigError::NoSetting(text.to_owned())),
-        }
-    }
-}
-
-/// Reads a configuration file.
+/// Reads a configuration file. The error does not name it; who asked for it does.
 ///
 /// # Errors
 /// When the file cannot be read, is no YAML, or holds an unknown key or a value of a wrong type.
 pub fn load(path: &Path, settings: &[Setting]) -> Result<ExperimentConfig, ConfigError> {
-    let in_file = |source| ConfigError::Read { path: path.to_owned(), source };
-    let bytes = fs::metadata(path).map_err(in_file)?.len();
-    if bytes > MOST_BYTES {
-        return Err(ConfigError::TooLarge { path: path.to_owned(), bytes });
+    if path.is_dir() {
+        return Err(ConfigError::Folder);
     }
-    parse(&fs::read_to_string(path).map_err(in_file)?, settings)
+    let mut bytes = Vec::new();
+    // A pipe has no size to ask for, so the bytes are counted as they come.
+    File::open(path)
+        .and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes))
+        .map_err(ConfigError::Read)?;
+    if bytes.len() as u64 > MOST_BYTES {
+        return Err(ConfigError::TooLarge);
+    }
+    let text = String::from_utf8(bytes)
+        .map_err(|error| ConfigError::NotText { byte: error.utf8_error().valid_up_to() })?;
+    parse(&text, settings)
 }
 
 /// Reads a configuration from text; `settings` replace what it says.
@@ -54,28 +44,31 @@ pub fn load(path: &Path, settings: &[Setting]) -> Result<ExperimentConfig, Confi
 /// # Errors
 /// As [`load`].
 pub fn parse(text: &str, settings: &[Setting]) -> Result<ExperimentConfig, ConfigError> {
-    let mut document: Value = serde_yaml::from_str(text)?;
-    if document.is_null() {
-        document = Value::Mapping(Mapping::new());
-    }
-    for setting in settings {
-        set(&mut document, &setting.path, &setting.value);
-    }
+    // Editors of some systems put it first; YAML would begin a second document after it.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let not_yaml =
+        |error: serde_yaml::Error| ConfigError::NotYaml(in_plain_words(&error.to_string()));
+    let mut document = match serde_yaml::from_str(text).map_err(not_yaml)? {
+        Value::Mapping(sections) => Value::Mapping(sections),
+        Value::Null => Value::Mapping(Mapping::new()),
+        _ => return Err(ConfigError::NoSections),
+    };
+    settings.iter().for_each(|setting| setting.apply(&mut document));
     refuse_unknown_keys(&document)?;
+    drop_empty(&mut document);
     // Through text once more, so that an error tells the path of the value.
-    Ok(serde_yaml::from_str(&serde_yaml::to_string(&document)?)?)
+    let written = serde_yaml::to_string(&document).map_err(not_yaml)?;
+    serde_yaml::from_str(&written).map_err(|error| wrong_value(&error, text))
 }
 
-fn set(document: &mut Value, path: &str, value: &Value) {
-    let mut here = document;
-    for key in path.split('.') {
-        if !here.is_mapping() {
-            *here = Value::Mapping(Mapping::new());
-        }
-        let mapping = here.as_mapping_mut().expect("made a mapping above");
-        here = mapping.entry(Value::from(key)).or_insert(Value::Null);
+/// Drops sections without a key, all of whose lines a person has commented out, and an empty name,
+/// which YAML would read as the text `null`.
+fn drop_empty(document: &mut Value) {
+    let Value::Mapping(sections) = document else { return };
+    sections.retain(|_, section| !section.is_null());
+    if let Some(Value::Mapping(experiment)) = sections.get_mut("experiment") {
+        experiment.retain(|_, value| !value.is_null());
     }
-    *here = value.clone();
 }
 
 /// Compares the keys with those of the defaults, which hold every one there is.
@@ -114,7 +107,7 @@ pub fn leaves(config: &ExperimentConfig) -> Result<BTreeMap<String, String>, Con
         }
     }
     let mut found = BTreeMap::new();
-    walk(&serde_yaml::to_value(config)?, "", &mut found);
+    walk(&serde_yaml::to_value(config).map_err(ConfigError::Unwritable)?, "", &mut found);
     Ok(found)
 }
 
@@ -124,8 +117,13 @@ impl ValidConfig {
     /// # Errors
     /// When a value has no YAML form.
     pub fn to_yaml(&self) -> Result<String, ConfigError> {
-        Ok(serde_yaml::to_string(&self.config)?)
+        serde_yaml::to_string(&self.config).map_err(ConfigError::Unwritable)
     }
+}
+
+/// Returns a key that is no text as it would be written.
+fn yaml_text(key: &Value) -> String {
+    serde_yaml::to_string(key).unwrap_or_default().trim_end().replace('\n', " ")
 }
 
 /// Returns the path of every key, in the order of the document; entries of a list share their paths.
@@ -134,7 +132,7 @@ fn paths(document: &Value) -> Vec<String> {
         match value {
             Value::Mapping(mapping) => {
                 for (key, value) in mapping {
-                    let key = key.as_str().map_or_else(|| format!("{key:?}"), str::to_owned);
+                    let key = key.as_str().map_or_else(|| yaml_text(key), str::to_owned);
                     let path = if prefix.is_empty() { key } else { format!("{prefix}.{key}") };
                     found.push(path.clone());
                     walk(value, &path, found);
@@ -151,17 +149,18 @@ fn paths(document: &Value) -> Vec<String> {
 
 /// Returns the known path most like `key`, if any is like it: the same name in another section, or a misspelling.
 fn nearest(key: &str, known: &[String]) -> Option<String> {
-    let name = |path: &str| path.rsplit('.').next().unwrap_or_default().to_owned();
-    let likeness = |path: &String| {
-        let whole = strsim::jaro_winkler(path, key);
-        let last = strsim::jaro_winkler(&name(path), &name(key));
-        whole.max(if last == 1.0 { last } else { (whole + last) / 2.0 })
-    };
+    fn name(path: &str) -> &str {
+        path.rsplit('.').next().unwrap_or_default()
+    }
     known
         .iter()
-        .map(|path| (likeness(path), path))
+        .map(|path| (strsim::jaro_winkler(name(path), name(key)), path))
         .filter(|(likeness, _)| *likeness > 0.8)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
+        // Of names that are equally like it, the one in the likest place.
+        .max_by(|(a, one), (b, other)| {
+            let place = |path: &str| strsim::jaro_winkler(path, key);
+            a.total_cmp(b).then(place(one).total_cmp(&place(other)))
+        })
         .map(|(_, path)| path.clone())
 }
 
@@ -190,13 +189,64 @@ data: {kind: idx, path: /data, classes: 10, input_size: 28, channels: 1}
     }
 
     #[test]
-    fn a_value_of_the_wrong_type_is_named() {
-        assert!(problem("training: {epochs: many}").contains("training.epochs"));
+    fn a_name_in_another_section_is_found_before_one_that_is_only_near() {
+        assert_eq!(
+            problem("training: {replay_size: 3}"),
+            "unknown key `training.replay_size` (did you mean `q_learning.replay_size`?)"
+        );
+        assert_eq!(problem("slurm: {reduce: {foo: 3}}"), "unknown key `slurm.reduce.foo`");
+        assert_eq!(problem("3: 4"), "unknown key `3`");
+    }
+
+    #[test]
+    fn a_value_of_the_wrong_type_is_named_with_its_line() {
+        assert_eq!(
+            problem("training:\n  trainer: synthetic\n  epochs: many"),
+            "training.epochs: string \"many\", expected a whole number from 0 to 4294967295 \
+             (line 6; see `metaqnn config --defaults`)"
+        );
+        // One of the command line has no line.
+        let setting = "training.epochs=many".parse().unwrap();
+        let problem = parse(SMALL, &[setting]).unwrap_err().to_string();
+        assert!(problem.ends_with("4294967295 (see `metaqnn config --defaults`)"), "{problem}");
     }
 
     #[test]
     fn a_key_that_stands_twice_is_refused() {
-        assert!(problem("training: {epochs: 1, epochs: 2}").contains("duplicate"));
+        let problem = problem("training: {epochs: 1, epochs: 2}");
+        assert!(problem.contains("duplicate") && problem.contains("line 4"), "{problem}");
+    }
+
+    #[test]
+    fn a_section_without_a_key_is_an_absent_one() {
+        // What is left when a person comments out every line below it.
+        let empty = parse(&format!("{SMALL}q_learning:\n  # replay_size: 128\n"), &[]);
+        assert_eq!(empty.unwrap(), parse(SMALL, &[]).unwrap());
+        let nameless = parse("experiment: {name: }\ndata: {classes: 10}", &[]).unwrap_err();
+        assert!(nameless.to_string().contains("missing key `name`"), "{nameless}");
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_passed_over() {
+        assert_eq!(parse(&format!("\u{feff}{SMALL}"), &[]).unwrap(), parse(SMALL, &[]).unwrap());
+    }
+
+    #[test]
+    fn what_is_no_mapping_is_refused() {
+        for text in ["- a\n- b", "hello", "42"] {
+            assert!(matches!(parse(text, &[]), Err(ConfigError::NoSections)), "{text}");
+        }
+        assert!(matches!(parse("a: [", &[]), Err(ConfigError::NotYaml(_))));
+        let empty = parse("", &[]).unwrap_err().to_string();
+        assert!(empty.starts_with("missing key `experiment` ("), "{empty}");
+    }
+
+    #[test]
+    fn a_setting_is_a_path_and_a_value() {
+        for text in ["training", "=3", ".=3", "training..epochs=3", ".epochs=3", "epochs.=3"] {
+            assert!(matches!(text.parse::<Setting>(), Err(ConfigError::NoSetting(_))), "{text}");
+        }
+        assert!(matches!("a=[".parse::<Setting>(), Err(ConfigError::NotYaml(_))));
     }
 
     #[test]

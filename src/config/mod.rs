@@ -6,12 +6,15 @@
 
 mod error;
 mod load;
+mod setting;
 mod validate;
+mod wording;
 
 use serde::{Deserialize, Serialize};
 
 pub use error::ConfigError;
-pub use load::{DEFAULTS, Setting, leaves, load, parse};
+pub use load::{DEFAULTS, leaves, load, parse};
+pub use setting::Setting;
 pub use validate::ValidConfig;
 
 use crate::dataset::DataParams;
