@@ -104,6 +104,9 @@ impl Default for EpsilonScheduleParams {
     }
 }
 
+/// Far more than anybody trains; sums over stages stay far below 2^64.
+const MOST_ARCHITECTURES: u64 = 1_000_000_000;
+
 /// A checked schedule. Its stages are known by their index, in the order of the configuration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EpsilonSchedule(Vec<EpsilonStage>);
@@ -130,11 +133,11 @@ impl EpsilonScheduleParams {
             return Err(QLearningError::NoStages);
         }
         for (index, stage) in self.0.iter().enumerate() {
-            if stage.architectures == 0 {
+            if !(1..=MOST_ARCHITECTURES).contains(&stage.architectures) {
                 return Err(QLearningError::OutOfRange {
                     key: "epsilon_schedule.architectures",
-                    value: 0.0,
-                    range: "at least 1",
+                    value: stage.architectures as f64,
+                    range: "1 to 1000000000",
                 });
             }
             if self.0[..index].iter().any(|earlier| earlier.epsilon == stage.epsilon) {
@@ -269,7 +272,10 @@ mod tests {
         let half = Epsilon::new(0.5).unwrap();
         assert_eq!(schedule(&[(0.5, 1), (0.5, 2)]), Err(QLearningError::RepeatedEpsilon(half)));
         assert!(matches!(schedule(&[(1.5, 1)]), Err(QLearningError::OutOfRange { .. })));
-        assert!(matches!(schedule(&[(0.5, 0)]), Err(QLearningError::OutOfRange { .. })));
+        for architectures in [0, MOST_ARCHITECTURES + 1, u64::MAX] {
+            let stages = [(0.5, architectures)];
+            assert!(matches!(schedule(&stages), Err(QLearningError::OutOfRange { .. })));
+        }
     }
 
     #[test]

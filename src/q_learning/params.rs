@@ -69,7 +69,13 @@ impl QLearningParams {
             "0 to 1",
             (0.0..=1.0).contains(&initial_q_value),
         )?;
-        check("q_learning.replay_size", f64::from(replay_size), "at least 1", replay_size > 0)?;
+        // Beyond any use: a reduce that learns from each new row so often would not end in a day.
+        check(
+            "q_learning.replay_size",
+            f64::from(replay_size),
+            "1 to 1000000",
+            (1..=1_000_000).contains(&replay_size),
+        )?;
         Ok(ValidQLearningParams(self))
     }
 }

@@ -135,14 +135,15 @@ impl SpaceParams {
         choices("search_space.kernels", &self.kernels)?;
         choices("search_space.fc_widths", &self.fc_widths)?;
         choices("search_space.pools", &self.pools)?;
-        for numbers in [&self.filters, &self.kernels, &self.fc_widths] {
-            for &number in numbers {
-                in_range("search_space (a layer's number)", number, 1, GREATEST)?;
-            }
-        }
-        for &Pool(side, stride) in &self.pools {
-            in_range("search_space.pools (window)", side, 1, GREATEST)?;
-            in_range("search_space.pools (stride)", stride, 1, GREATEST)?;
+        let sides_and_strides: Vec<u32> =
+            self.pools.iter().flat_map(|&Pool(side, stride)| [side, stride]).collect();
+        for (key, numbers) in [
+            ("search_space.filters", &self.filters),
+            ("search_space.kernels", &self.kernels),
+            ("search_space.fc_widths", &self.fc_widths),
+            ("search_space.pools", &sides_and_strides),
+        ] {
+            numbers.iter().try_for_each(|&number| in_range(key, number, 1, GREATEST))?;
         }
         if let (Padding::Same, Some(&even)) =
             (self.conv_padding, self.kernels.iter().find(|&&kernel| kernel % 2 == 0))

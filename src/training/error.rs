@@ -7,7 +7,7 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum TrainingError {
     /// A parameter outside its range.
-    #[error("`training.{key}` is `{value}` (must be {least} to {most})")]
+    #[error("`training.{key}` is `{}` (must be {least} to {most})", readable(*value))]
     OutOfRange {
         /// The key below `training`.
         key: &'static str,
@@ -87,4 +87,9 @@ impl TrainingError {
     pub const fn is_refusal(&self) -> bool {
         matches!(self, Self::NoTorch { .. } | Self::Start { .. } | Self::Refused { .. })
     }
+}
+
+/// Writes a number out, unless that takes more digits than anybody reads.
+fn readable(value: f64) -> String {
+    if value.abs() < 1e15 { value.to_string() } else { format!("{value:e}") }
 }

@@ -155,20 +155,15 @@ impl Recipe {
         in_range("epochs", self.epochs.into(), 1.0, 100_000.0)?;
         in_range("batch_size", self.batch_size.into(), 1.0, 1e6)?;
         in_range("validation_batch_size", self.validation_batch_size.into(), 1.0, 1e6)?;
-        in_range("learning_rate", self.learning_rate, f64::MIN_POSITIVE, 1e3)?;
+        in_range("learning_rate", self.learning_rate, 1e-9, 1e3)?;
         in_range("learning_rate_tries", self.learning_rate_tries.into(), 1.0, 100.0)?;
-        in_range(
-            "learning_rate_retry_factor",
-            self.learning_rate_retry_factor,
-            f64::MIN_POSITIVE,
-            1.0,
-        )?;
-        in_range("decay_factor", self.decay_factor, f64::MIN_POSITIVE, 1.0)?;
+        in_range("learning_rate_retry_factor", self.learning_rate_retry_factor, 1e-6, 1.0)?;
+        in_range("decay_factor", self.decay_factor, 1e-6, 1.0)?;
         in_range("decay_every", self.decay_every.into(), 1.0, 100_000.0)?;
         in_range("weight_decay", self.weight_decay, 0.0, 1e3)?;
-        in_range("beta1", self.beta1, 0.0, 1.0 - f64::EPSILON)?;
-        in_range("beta2", self.beta2, 0.0, 1.0 - f64::EPSILON)?;
-        in_range("adam_epsilon", self.adam_epsilon, f64::MIN_POSITIVE, 1.0)?;
+        in_range("beta1", self.beta1, 0.0, 0.999_999_999)?;
+        in_range("beta2", self.beta2, 0.0, 0.999_999_999)?;
+        in_range("adam_epsilon", self.adam_epsilon, 1e-15, 1.0)?;
         in_range("synthetic_epoch_seconds", self.synthetic_epoch_seconds, 0.0, 1e6)?;
         in_range("silence_limit", self.silence_limit, 1.0, 1e9)?;
         in_range("claim_lifetime", self.claim_lifetime, 1.0, 1e9)?;
@@ -177,7 +172,8 @@ impl Recipe {
         }
         let threshold = self.first_epoch_threshold.unwrap_or(1.5 / f64::from(classes));
         in_range("first_epoch_threshold", threshold, 0.0, 1.0)?;
-        match (self.trainer, self.command.is_empty()) {
+        let has_no_program = self.command.first().is_none_or(String::is_empty);
+        match (self.trainer, has_no_program) {
             (TrainerKind::Command, true) => Err(TrainingError::NoCommand),
             (TrainerKind::Torch | TrainerKind::Synthetic, false) => {
                 Err(TrainingError::UnusedCommand)
@@ -224,6 +220,17 @@ mod tests {
         );
         assert!(with(|r| r.learning_rate = f64::NAN).is_err());
         assert!(with(|r| r.trainer = TrainerKind::Command).is_err());
+        assert!(
+            with(|r| (r.trainer, r.command) = (TrainerKind::Command, vec![String::new()])).is_err()
+        );
+        assert_eq!(
+            with(|r| r.learning_rate = 0.0),
+            Err("`training.learning_rate` is `0` (must be 0.000000001 to 1000)".into())
+        );
+        assert_eq!(
+            with(|r| r.silence_limit = 1e300),
+            Err("`training.silence_limit` is `1e300` (must be 1 to 1000000000)".into())
+        );
         assert!(with(|r| r.command = vec!["python3".into()]).is_err());
     }
 }
