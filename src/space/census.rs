@@ -5,23 +5,34 @@ use std::collections::{BTreeSet, HashMap};
 use num_bigint::BigUint;
 
 use super::params::Space;
-use super::state::{State, StateKey};
+use super::state::{Bin, LastLayer, State, StateKey};
 
 impl Space {
     /// Returns every reachable non-terminal state as the agent sees it while sampling, the start included, in order.
     pub fn states(&self) -> BTreeSet<StateKey> {
-        self.reachable().iter().map(|state| self.sampling_key(state)).collect()
+        let mut states = BTreeSet::from([self.sampling_key(&self.start())]);
+        for class in self.reachable_classes() {
+            let actions = self.legal_actions(&self.key(&class));
+            let next = actions.into_iter().filter_map(|action| self.next(&class, action));
+            states.extend(next.map(|state| self.sampling_key(&state)));
+        }
+        states
     }
 
     /// Returns how many (state, action) pairs the Q-table can hold.
     pub fn count_state_action_pairs(&self) -> usize {
-        self.states().iter().map(|key| self.legal_actions(key).len()).sum()
+        let mut actions: HashMap<StateKey, usize> = HashMap::new();
+        let count = |key: StateKey| {
+            let class = StateKey { last: class_of(key.last), ..key };
+            *actions.entry(class).or_insert_with(|| self.legal_actions(&class).len())
+        };
+        self.states().into_iter().map(count).sum()
     }
 
     /// Returns how many distinct architectures there are, exactly.
     pub fn count_architectures(&self) -> BigUint {
-        // What can follow a state depends on the state alone, so each is counted once, the deepest first.
-        let mut reachable: Vec<State> = self.reachable().into_iter().collect();
+        // Each class is counted once, the deepest first.
+        let mut reachable: Vec<State> = self.reachable_classes().into_iter().collect();
         reachable.sort_by_key(|state| std::cmp::Reverse(state.depth));
         let mut completions: HashMap<State, BigUint> = HashMap::new();
         for state in reachable {
@@ -30,7 +41,7 @@ impl Space {
                 .into_iter()
                 .map(|action| match self.next(&state, action) {
                     None => BigUint::from(1u32),
-                    Some(next) => completions[&next].clone(),
+                    Some(next) => completions[&class(next)].clone(),
                 })
                 .sum();
             completions.insert(state, total);
@@ -38,12 +49,12 @@ impl Space {
         completions.remove(&self.start()).expect("the start is reachable")
     }
 
-    fn reachable(&self) -> BTreeSet<State> {
+    fn reachable_classes(&self) -> BTreeSet<State> {
         let mut found = BTreeSet::from([self.start()]);
         let mut open = vec![self.start()];
         while let Some(state) = open.pop() {
             for action in self.legal_actions(&self.key(&state)) {
-                if let Some(next) = self.next(&state, action)
+                if let Some(next) = self.next(&state, action).map(class)
                     && found.insert(next)
                 {
                     open.push(next);
@@ -51,6 +62,27 @@ impl Space {
             }
         }
         found
+    }
+}
+
+/// Returns a state that stands for all with the same future: neither the filters nor the window of
+/// the last layer decide what may follow it, nor does the true size once there is no image any
+/// more. So the work grows with the number of layers a configuration offers, not with its square.
+const fn class(state: State) -> State {
+    let size = match state.last {
+        LastLayer::FullyConnected { .. } | LastLayer::GlobalAveragePool => {
+            Bin::of(state.size).size()
+        }
+        _ => state.size,
+    };
+    State { last: class_of(state.last), size, ..state }
+}
+
+const fn class_of(last: LastLayer) -> LastLayer {
+    match last {
+        LastLayer::Conv { .. } => LastLayer::Conv { filters: 0, kernel: 0, stride: 0 },
+        LastLayer::Pool { .. } => LastLayer::Pool { kernel: 0, stride: 0 },
+        LastLayer::Start | LastLayer::FullyConnected { .. } | LastLayer::GlobalAveragePool => last,
     }
 }
 
@@ -92,6 +124,26 @@ mod tests {
                 space(size, SpaceParams { kernel_rule: KernelRule::LeBin, ..params(layers) });
             assert_eq!(space.states().len(), states);
             assert_eq!(space.count_architectures().to_string(), architectures);
+        }
+    }
+
+    #[test]
+    fn states_of_one_class_have_the_same_future() {
+        // The definition, walked without classes: every exact state and all that follows it.
+        for quirk in [false, true] {
+            let space = space(20, SpaceParams { fc_bin_quirk: quirk, ..params(4) });
+            let mut found = BTreeSet::from([space.start()]);
+            let mut open = vec![space.start()];
+            while let Some(state) = open.pop() {
+                for action in space.legal_actions(&space.key(&state)) {
+                    open.extend(space.next(&state, action).filter(|&next| found.insert(next)));
+                }
+            }
+            let keys: BTreeSet<StateKey> =
+                found.iter().map(|state| space.sampling_key(state)).collect();
+            assert_eq!(space.states(), keys);
+            let pairs: usize = keys.iter().map(|key| space.legal_actions(key).len()).sum();
+            assert_eq!(space.count_state_action_pairs(), pairs);
         }
     }
 
