@@ -57,9 +57,15 @@ impl ExitStatus {
             | Refusal::SubmitLimit
             | Refusal::StillRunning { .. }
             | Refusal::JobRuns { .. } => Self::TryAgain,
-            Refusal::OtherConfiguration { .. } | Refusal::NotFresh { .. } => Self::Usage,
-            Refusal::ViewDiffers { .. } => Self::Damaged,
-            Refusal::WorkersDie { .. } => Self::Environment,
+            Refusal::OtherConfiguration { .. }
+            | Refusal::NotFresh { .. }
+            | Refusal::NotThere { .. }
+            | Refusal::NoFolder { .. }
+            | Refusal::WorkerRefuses { code: 2, .. } => Self::Usage,
+            Refusal::ViewDiffers { .. } | Refusal::WorkerRefuses { code: 3, .. } => Self::Damaged,
+            Refusal::WorkersDie { .. }
+            | Refusal::WorkerRefuses { .. }
+            | Refusal::OnlyLosses { .. } => Self::Environment,
         }
     }
 

@@ -29,9 +29,8 @@ pub fn run(args: InitArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
     let config = ops::init::load(&args.config, &args.settings)?;
     let experiment = ops::init::init(config, &args.dir)?;
     printer.note(&format!(
-        "made the experiment `{}`; next: `metaqnn submit {0}` on a cluster, or `metaqnn run {1} {0}` here",
+        "made the experiment `{}` (next: `metaqnn submit` it to a cluster, or `metaqnn run` here with the arguments of this `init`)",
         experiment.dir().root().display(),
-        args.config.display(),
     ));
     Ok(ExitStatus::Done)
 }

@@ -80,9 +80,8 @@ pub fn run() -> ExitCode {
         // Clap prints help to stdout and usage errors to stderr, with codes 0 and 2.
         Err(error) => error.exit(),
     };
-    let verbosity = Verbosity::new(cli.global.quiet, cli.global.verbose);
-    verbosity.start_logging();
-    let printer = Printer::new(verbosity);
+    let printer = Printer::new(Verbosity::new(cli.global.quiet, cli.global.verbose));
+    printer.start_logging();
     // A panic is a bug: it gets its own code, and the message that the default hook has printed.
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| match cli.command {
         Command::Init(args) => init::run(args, &printer),

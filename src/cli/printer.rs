@@ -1,6 +1,10 @@
 //! Results to stdout, everything else to stderr.
 
+use std::env;
 use std::io::{self, IsTerminal, Write};
+
+use anyhow::Context;
+use indicatif::{MultiProgress, ProgressDrawTarget};
 
 use crate::ops::TrainEvent;
 use crate::report::terminal::Colour;
@@ -28,38 +32,38 @@ impl Verbosity {
             (false, _) => Self::Debug,
         }
     }
+}
+
+/// The one way out for text.
+#[derive(Debug)]
+pub struct Printer {
+    verbosity: Verbosity,
+    /// The bars at the bottom of the terminal, if there are any: what is said goes above them.
+    bars: MultiProgress,
+}
+
+impl Printer {
+    /// Makes a printer that says as much as asked.
+    pub fn new(verbosity: Verbosity) -> Self {
+        Self { verbosity, bars: MultiProgress::with_draw_target(draw_target()) }
+    }
 
     /// Sends the log messages of all rooms to stderr.
-    pub fn start_logging(self) {
-        let level = match self {
-            Self::Quiet => log::LevelFilter::Error,
-            Self::Normal => log::LevelFilter::Warn,
-            Self::Verbose => log::LevelFilter::Info,
-            Self::Debug => log::LevelFilter::Debug,
+    pub fn start_logging(&self) {
+        let level = match self.verbosity {
+            Verbosity::Quiet => log::LevelFilter::Error,
+            Verbosity::Normal => log::LevelFilter::Warn,
+            Verbosity::Verbose => log::LevelFilter::Info,
+            Verbosity::Debug => log::LevelFilter::Debug,
         };
         let started = env_logger::Builder::new()
             .filter_level(level)
+            .target(env_logger::Target::Pipe(Box::new(AboveBars(self.bars.clone()))))
             .format(|buffer, record| {
                 writeln!(buffer, "{}: {}", record.level().as_str().to_lowercase(), record.args())
             })
             .try_init();
         debug_assert!(started.is_ok(), "logging starts once");
-    }
-}
-
-/// The exit code of [`super::exit_code::ExitStatus::Environment`].
-const ENVIRONMENT: i32 = 4;
-
-/// The one way out for text.
-#[derive(Debug, Clone, Copy)]
-pub struct Printer {
-    verbosity: Verbosity,
-}
-
-impl Printer {
-    /// Makes a printer that says as much as asked.
-    pub const fn new(verbosity: Verbosity) -> Self {
-        Self { verbosity }
     }
 
     /// Whether notes and progress are wanted at all.
@@ -67,9 +71,9 @@ impl Printer {
         self.verbosity > Verbosity::Quiet
     }
 
-    /// Whether progress may redraw lines: a person watches stderr.
-    pub fn may_redraw(&self) -> bool {
-        self.says_notes() && io::stderr().is_terminal()
+    /// Returns where progress may draw bars: a person watches stderr, on a terminal that can move its cursor.
+    pub fn bars(&self) -> Option<&MultiProgress> {
+        (self.says_notes() && !self.bars.is_hidden()).then_some(&self.bars)
     }
 
     /// Whether stdout is a terminal.
@@ -79,7 +83,7 @@ impl Printer {
 
     /// Returns whether results are coloured: on a terminal, unless `NO_COLOR` is set.
     pub fn colour(&self) -> Colour {
-        let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let unwanted = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         if self.stdout_is_terminal() && !unwanted { Colour::Ansi } else { Colour::Plain }
     }
 
@@ -92,21 +96,18 @@ impl Printer {
         let newline = if text.ends_with('\n') { "" } else { "\n" };
         match write!(stdout, "{text}{newline}").and_then(|()| stdout.flush()) {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
-            written => Ok(written?),
+            written => written.context("failed to write to stdout"),
         }
     }
 
     /// Prints an event as a line of JSON on stdout. That it cannot be written, as on a full disk, is
-    /// a warning: what it tells of goes on. A closed pipe ends the program, as when a `run` dies
-    /// that nobody else would end its workers for; its exit code does not say that the work is done.
+    /// a warning: what it tells of goes on. Whoever tells events watches for a closed pipe.
     pub fn event(&self, event: &TrainEvent) {
         let line = serde_json::to_string(event).expect("an event has only plain fields");
         let mut stdout = io::stdout().lock();
         match writeln!(stdout, "{line}").and_then(|()| stdout.flush()) {
             Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
-                std::process::exit(ENVIRONMENT)
-            }
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
             Err(error) => log::warn!("an event is not told: {error:#}"),
         }
     }
@@ -114,13 +115,36 @@ impl Printer {
     /// Prints a note on stderr, unless quiet.
     pub fn note(&self, text: &str) {
         if self.says_notes() {
-            // Nobody can be told when stderr is gone, and the work goes on without it.
-            let _ = writeln!(io::stderr(), "{text}");
+            self.say(text);
         }
     }
 
     /// Prints an error with its chain of causes on one line.
     pub fn error(&self, error: &anyhow::Error) {
-        let _ = writeln!(io::stderr(), "error: {error:#}");
+        self.say(&format!("error: {error:#}"));
+    }
+
+    fn say(&self, text: &str) {
+        // Nobody can be told when stderr is gone, and the work goes on without it.
+        let _ = AboveBars(self.bars.clone()).write_all(format!("{text}\n").as_bytes());
+    }
+}
+
+/// Returns where bars are drawn: on stderr, unless it is no terminal or one that cannot move its cursor.
+fn draw_target() -> ProgressDrawTarget {
+    let is_dumb = env::var_os("TERM").is_none_or(|name| name.is_empty() || name == "dumb");
+    if is_dumb { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() }
+}
+
+/// Standard error, its bars taken away while something is written.
+struct AboveBars(MultiProgress);
+
+impl Write for AboveBars {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.suspend(|| io::stderr().write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
     }
 }

@@ -1,14 +1,15 @@
 //! Progress for people: bars on a terminal, one line an epoch in a file.
 
+use std::fmt::Write;
 use std::time::Duration;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 
 use super::printer::Printer;
 use crate::config::ValidConfig;
 use crate::ops::TrainEvent;
 
-/// Shows what tasks tell.
+/// Shows what tasks tell. Dropped, it takes its bars away.
 pub struct Progress<'a> {
     printer: &'a Printer,
     bars: Option<Bars>,
@@ -20,7 +21,13 @@ pub struct Progress<'a> {
 /// One bar for the search, when there is one, and one for each worker.
 struct Bars {
     search: Option<ProgressBar>,
-    workers: Vec<ProgressBar>,
+    workers: Vec<Worker>,
+}
+
+/// The bar of a worker, and what it trains.
+struct Worker {
+    bar: ProgressBar,
+    network: String,
 }
 
 impl<'a> Progress<'a> {
@@ -36,7 +43,7 @@ impl<'a> Progress<'a> {
     }
 
     fn new(printer: &'a Printer, config: &ValidConfig, workers: u32, wanted: Option<u64>) -> Self {
-        let bars = printer.may_redraw().then(|| Bars::new(workers, wanted));
+        let bars = printer.bars().map(|all| Bars::new(all, workers, wanted));
         Self { printer, bars, epochs: config.recipe.recipe().epochs, best: None }
     }
 
@@ -53,20 +60,13 @@ impl<'a> Progress<'a> {
         if let TrainEvent::Recorded { reward: Some(reward), .. } = event {
             self.best = Some(self.best.map_or(*reward, |best: f64| best.max(*reward)));
         }
-        match &self.bars {
+        // Bars show what goes on; what has gone wrong stays to be read, above them.
+        let is_shown = match &mut self.bars {
             Some(bars) => bars.show(worker, event, self.best),
-            None => {
-                if let Some(line) = self.line(event) {
-                    self.printer.note(&line);
-                }
-            }
-        }
-    }
-
-    /// Clears the bars.
-    pub fn finish(&self) {
-        if let Some(bars) = &self.bars {
-            bars.workers.iter().chain(&bars.search).for_each(ProgressBar::finish_and_clear);
+            None => false,
+        };
+        if !is_shown && let Some(line) = self.line(event) {
+            self.printer.note(&line);
         }
     }
 
@@ -97,7 +97,9 @@ impl<'a> Progress<'a> {
             TrainEvent::Lost { iteration, reason } => {
                 format!("iteration {iteration}: lost ({reason})")
             }
-            TrainEvent::Halted => "the search is halted: `metaqnn submit` goes on".into(),
+            TrainEvent::Halted => {
+                "the search is halted (`metaqnn submit` or `metaqnn run` goes on)".into()
+            }
             TrainEvent::Nothing { finished: true } => "the epsilon schedule is finished".into(),
             TrainEvent::Nothing { finished: false } => {
                 "nothing to claim: others train what is left".into()
@@ -107,34 +109,46 @@ impl<'a> Progress<'a> {
     }
 }
 
+impl Drop for Progress<'_> {
+    fn drop(&mut self) {
+        if let Some(bars) = &self.bars {
+            let workers = bars.workers.iter().map(|worker| &worker.bar);
+            workers.chain(&bars.search).for_each(ProgressBar::finish_and_clear);
+        }
+    }
+}
+
 impl Bars {
-    fn new(workers: u32, wanted: Option<u64>) -> Self {
-        let all = MultiProgress::new();
+    fn new(all: &MultiProgress, workers: u32, wanted: Option<u64>) -> Self {
+        let worker = |_| {
+            let template = "network [{bar:28}] {pos}/{len} epochs{left} {wide_msg}";
+            let bar = all.add(ProgressBar::new(1)).with_style(style(template));
+            Worker { bar, network: String::new() }
+        };
+        let workers = (0..workers).map(worker).collect();
         let search = wanted.map(|wanted| {
-            let template = "search  [{bar:28}] {pos}/{len} networks, {eta} left {msg}";
+            let template = "search  [{bar:28}] {pos}/{len} networks{left} {msg}";
             let bar = all.add(ProgressBar::new(wanted)).with_style(style(template));
             bar.enable_steady_tick(Duration::from_secs(1));
             bar
         });
-        let worker = |_| {
-            let template = "network [{bar:28}] {pos}/{len} epochs, {eta} left {wide_msg}";
-            all.add(ProgressBar::new(1)).with_style(style(template))
-        };
-        Self { search, workers: (0..workers).map(worker).collect() }
+        Self { search, workers }
     }
 
-    fn show(&self, worker: usize, event: &TrainEvent, best: Option<f64>) {
-        let bar = &self.workers[worker];
+    /// Shows an event; says whether it has a place on the bars.
+    fn show(&mut self, worker: usize, event: &TrainEvent, best: Option<f64>) -> bool {
+        let Worker { bar, network } = &mut self.workers[worker];
         match event {
             TrainEvent::Claimed { iteration, epochs, architecture, .. } => {
                 bar.set_length(u64::from(*epochs));
                 bar.set_position(0);
                 bar.reset_eta();
+                *network = architecture.clone();
                 bar.set_message(format!("#{iteration} {architecture}"));
             }
             TrainEvent::Epoch { iteration, epoch, validation_accuracy, .. } => {
                 bar.set_position(u64::from(*epoch));
-                bar.set_message(format!("#{iteration} accuracy {validation_accuracy:.4}"));
+                bar.set_message(format!("#{iteration} {validation_accuracy:.4} {network}"));
             }
             TrainEvent::Recorded { .. } => {
                 if let Some(search) = &self.search {
@@ -144,11 +158,16 @@ impl Bars {
                     );
                 }
             }
-            TrainEvent::Lost { iteration, reason } => {
-                bar.println(format!("iteration {iteration}: lost ({reason})"))
+            TrainEvent::Reused { .. } => {}
+            TrainEvent::Nothing { .. } => {
+                bar.set_message(String::new());
+                return self.search.is_some();
             }
-            _ => {}
+            TrainEvent::Superseded { .. } | TrainEvent::Lost { .. } | TrainEvent::Halted => {
+                return false;
+            }
         }
+        true
     }
 }
 
@@ -156,4 +175,10 @@ fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template)
         .expect("the template is well formed")
         .progress_chars("=> ")
+        .with_key("left", |state: &ProgressState, text: &mut dyn Write| {
+            // Before the first step nothing is known.
+            if state.pos() > 0 && state.pos() < state.len().unwrap_or(0) {
+                let _ = write!(text, ", {:#} left", indicatif::HumanDuration(state.eta()));
+            }
+        })
 }

@@ -29,8 +29,8 @@ pub struct RunArgs {
     #[arg(long = "set", value_name = "PATH=VALUE")]
     settings: Vec<Setting>,
     /// How many architectures the final table shows
-    #[arg(long, default_value_t = 10, value_name = "N")]
-    top: usize,
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
+    top: u32,
     /// Print the final state as one JSON object instead of a table
     #[arg(long)]
     json: bool,
@@ -45,11 +45,11 @@ pub fn run(args: RunArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
     progress.start_at(status::status(&experiment)?.results);
     let options = RunOptions { workers: args.workers };
     run_search(&experiment, options, &mut |worker, event| progress.show(worker, event))?;
-    progress.finish();
+    drop(progress);
     if args.json {
         printer.result(&serde_json::to_string(&status::status(&experiment)?)?)?;
     } else {
-        printer.result(&status::ranked(&experiment, args.top, printer.colour())?)?;
+        printer.result(&status::ranked(&experiment, args.top as usize, printer.colour())?)?;
         printer
             .note(&format!("tables for a spreadsheet: `{}`", experiment.dir().tables().display()));
     }

@@ -144,13 +144,16 @@ fn size_text(space: &Space, json: bool) -> anyhow::Result<String> {
         return Ok(serde_json::to_string(&size)?);
     }
     Ok(format!(
-        "images          {0} x {0} pixels, {1} channels, {2} classes\n\
+        "images          {0} x {0} pixels, {1}, {2} classes\n\
          most layers     {3}\n\
          states          {4}\n\
          state-actions   {5}\n\
          architectures   {6}\n",
         size.input_size,
-        space.image().channels,
+        match space.image().channels {
+            1 => "1 channel".to_owned(),
+            channels => format!("{channels} channels"),
+        },
         space.image().classes,
         size.max_layers,
         with_commas(&size.states.to_string()),

@@ -3,6 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use signal_hook::consts::SIGTERM;
 
 use super::exit_code::ExitStatus;
 use super::nodes_arg::NodesArg;
@@ -50,14 +53,31 @@ pub fn run(args: TrainArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
         sharing_workers: args.share,
         round: args.round,
     };
-    let mut progress = Progress::of_task(printer, experiment.config());
-    train(&experiment, options, &mut |event| {
-        if args.json {
-            printer.event(&event);
-        } else {
-            progress.show(0, &event);
-        }
-    })?;
-    progress.finish();
+    if args.json {
+        end_with_reader();
+        train(&experiment, options, &mut |event| printer.event(&event))?;
+    } else {
+        let mut progress = Progress::of_task(printer, experiment.config());
+        train(&experiment, options, &mut |event| progress.show(0, &event))?;
+    }
     Ok(ExitStatus::Done)
+}
+
+/// Ends the task as TERM does, once nobody reads its events any more: a `metaqnn run` that was killed,
+/// or whose terminal was closed, must not leave workers behind that train on for hours.
+fn end_with_reader() {
+    std::thread::spawn(|| {
+        let stdout = std::io::stdout();
+        // No event is asked for: an error or a hang-up is always told. A file has neither.
+        let ended = loop {
+            match poll(&mut [PollFd::new(&stdout, PollFlags::empty())], None) {
+                Err(Errno::INTR) => {}
+                Err(error) => break Err(error.into()),
+                Ok(_) => break signal_hook::low_level::raise(SIGTERM),
+            }
+        };
+        if let Err(error) = ended {
+            log::warn!("the end of whoever reads the events is not seen: {error}");
+        }
+    });
 }

@@ -61,6 +61,9 @@ const Q_VALUES: &str = "q_values.csv";
 /// When the experiment has begun, or a file cannot be read or written.
 pub fn import(experiment: &Experiment, source: &Path) -> anyhow::Result<Imported> {
     let (database, q_values) = files_of(source);
+    if !database.exists() {
+        bail!(Refusal::NotThere { path: database });
+    }
     let file = File::open(&database)
         .with_context(|| format!("failed to read `{}`", database.display()))?;
     let readable = read_replay_database(file, &experiment.config().space, &database)?;
@@ -161,6 +164,9 @@ fn keep_q_values(experiment: &Experiment, path: &Path) -> anyhow::Result<usize> 
 /// # Errors
 /// When the log cannot be read or a file not be written.
 pub fn export(experiment: &Experiment, target: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    if target.exists() && !target.is_dir() {
+        bail!(Refusal::NoFolder { path: target.to_owned() });
+    }
     let snapshot = Snapshot::read(experiment)?;
     let rows = snapshot.all_rows(experiment)?;
     let rows = reference_rows(experiment, snapshot.knowledge().known(), &rows)?;

@@ -27,6 +27,24 @@ pub enum Refusal {
     /// A person interrupted a local search.
     #[error("interrupted (the same command goes on where it was)")]
     Interrupted,
+    /// A local worker can do no work here, and another would say the same.
+    #[error("{reason}")]
+    WorkerRefuses {
+        /// Its exit code.
+        code: i32,
+        /// The error that it ended with.
+        reason: String,
+    },
+    /// One training after the other is lost: it is not the networks' fault.
+    #[error(
+        "{losses} trainings in a row came to nothing; the last one: {reason} (mend the trainer, then the same command goes on)"
+    )]
+    OnlyLosses {
+        /// How many.
+        losses: u32,
+        /// Why the last one was lost.
+        reason: String,
+    },
     /// Local workers die without any result.
     #[error("the workers keep dying ({how}); their last words:\n{last_words}")]
     WorkersDie {
@@ -52,6 +70,18 @@ pub enum Refusal {
         dir: PathBuf,
         /// Events in its log.
         rows: u64,
+    },
+    /// A file that was named and is not there.
+    #[error("`{}` is not there", path.display())]
+    NotThere {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file where a folder is to be.
+    #[error("`{}` is no folder (name a folder to write into)", path.display())]
+    NoFolder {
+        /// The file.
+        path: PathBuf,
     },
     /// The arrays of a round are still in the queue.
     #[error(

@@ -5,6 +5,7 @@
 //! therefore nothing that the log does not know how to mend.
 
 use std::env;
+use std::mem::replace;
 use std::process::ExitStatus;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
-use super::append::resume;
+use super::append::{Appended, resume};
 use super::reduce::{ReduceOptions, reduce};
 use super::{Experiment, Refusal, TrainEvent};
 use crate::slurm::{LocalWorkers, Stream, WorkerCommand, WorkerEvent, WorkerId};
@@ -27,6 +28,11 @@ pub struct RunOptions {
 
 /// Deaths of workers in a row, without a result between them, after which the search gives up.
 const MOST_DEATHS: u32 = 3;
+/// Trainings in a row that are lost, after which the search gives up: a trainer that never works
+/// would have every architecture quarantined, one after the other, without an end.
+const MOST_LOSSES: u32 = 10;
+/// Messages of workers that are kept for the error that may follow.
+const MOST_LAST_WORDS: usize = 20;
 /// How often the tables are written anew while the search goes on.
 const TABLES_EVERY: Duration = Duration::from_secs(60);
 /// How long to wait before workers look again for what another machine may have lost.
@@ -38,21 +44,26 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// worker (from 0) tells. A search that was halted before goes on.
 ///
 /// # Errors
-/// When a worker cannot be started or keeps dying, or the person interrupts.
+/// When a worker cannot be started, can do no work here or keeps dying, when one training after the
+/// other is lost, or when the person interrupts.
 pub fn run(
     experiment: &Experiment,
     options: RunOptions,
     on_event: &mut dyn FnMut(usize, &TrainEvent),
 ) -> anyhow::Result<()> {
     let interrupted = catch_interrupts()?;
-    resume(experiment)?;
+    if resume(experiment)? == Appended::Written {
+        log::warn!("the search was halted and goes on");
+    }
     let mut search = Search {
         experiment,
         options,
         on_event,
         last_words: Vec::new(),
         deaths: 0,
+        losses: 0,
         heard: Heard::default(),
+        told_of_others: false,
     };
     loop {
         // Claims of workers that died, in this run or an earlier one, are lost here.
@@ -116,8 +127,13 @@ struct Search<'a> {
     options: RunOptions,
     on_event: &'a mut dyn FnMut(usize, &TrainEvent),
     last_words: Vec<String>,
+    /// Workers that died since the last result.
     deaths: u32,
+    /// Trainings that were lost since the last result.
+    losses: u32,
     heard: Heard,
+    /// Whether the person knows that others train what is left.
+    told_of_others: bool,
 }
 
 impl Search<'_> {
@@ -142,7 +158,7 @@ impl Search<'_> {
             };
             match workers.next_event(Duration::from_millis(200))? {
                 Some(WorkerEvent::Line { worker, stream: Stream::Output, line }) => {
-                    self.hear(seat_of(worker), &line);
+                    self.hear(seat_of(worker), &line)?;
                 }
                 Some(WorkerEvent::Line { stream: Stream::Messages, line, .. }) => {
                     self.remember(line)
@@ -151,7 +167,7 @@ impl Search<'_> {
                     if !status.success() && told_to_end.is_none() =>
                 {
                     let seat = seat_of(worker);
-                    self.count_death(status)?;
+                    self.judge_death(status)?;
                     seats[seat] = workers.start(&command)?;
                 }
                 Some(WorkerEvent::Ended { .. }) | None => {}
@@ -167,8 +183,16 @@ impl Search<'_> {
         Ok(())
     }
 
-    fn count_death(&mut self, status: ExitStatus) -> anyhow::Result<()> {
+    /// Decides after the death of a worker whether another may be luckier.
+    fn judge_death(&mut self, status: ExitStatus) -> anyhow::Result<()> {
         self.deaths += 1;
+        let reason = self.last_words.iter().rev().find_map(|line| line.strip_prefix("error: "));
+        // Configuration, damage, environment: told in one line, and there for the next worker, too.
+        if let (Some(code @ 2..=4), Some(reason)) = (status.code(), reason)
+            && (!self.heard.has_claimed || self.deaths >= MOST_DEATHS)
+        {
+            bail!(Refusal::WorkerRefuses { code, reason: reason.to_owned() });
+        }
         if self.deaths >= MOST_DEATHS {
             let last_words = self.last_words.join("\n");
             bail!(Refusal::WorkersDie { how: status.to_string(), last_words });
@@ -187,23 +211,46 @@ impl Search<'_> {
         Ok(WorkerCommand { program, arguments, environment: Default::default() })
     }
 
-    fn hear(&mut self, seat: usize, line: &str) {
-        let Ok(event) = serde_json::from_str(line) else { return self.remember(line.to_owned()) };
-        match event {
-            TrainEvent::Recorded { .. } => self.deaths = 0,
-            TrainEvent::Claimed { .. } => self.heard.has_claimed = true,
-            TrainEvent::Halted => self.heard.is_halted = true,
-            TrainEvent::Nothing { finished: false } => self.heard.others_train = true,
+    /// Takes in an event of a worker, and passes it on unless it tells what another one has told.
+    fn hear(&mut self, seat: usize, line: &str) -> anyhow::Result<()> {
+        let Ok(event) = serde_json::from_str(line) else {
+            self.remember(line.to_owned());
+            return Ok(());
+        };
+        let mut is_news = true;
+        match &event {
+            TrainEvent::Recorded { .. } => (self.deaths, self.losses) = (0, 0),
+            TrainEvent::Claimed { .. } => {
+                self.heard.has_claimed = true;
+                self.told_of_others = false;
+            }
+            TrainEvent::Lost { reason, .. } => {
+                self.losses += 1;
+                if self.losses >= MOST_LOSSES {
+                    bail!(Refusal::OnlyLosses { losses: self.losses, reason: reason.clone() });
+                }
+            }
+            TrainEvent::Halted => is_news = !replace(&mut self.heard.is_halted, true),
+            TrainEvent::Nothing { finished: false } => {
+                self.heard.others_train = true;
+                is_news = !replace(&mut self.told_of_others, true);
+            }
             _ => {}
         }
-        (self.on_event)(seat, &event);
+        if is_news {
+            (self.on_event)(seat, &event);
+        }
+        Ok(())
     }
 
-    /// Keeps the last messages of the workers, for the error that may follow.
+    /// Passes on what a worker says beside its events, and keeps it for the error that may follow.
     fn remember(&mut self, line: String) {
-        log::info!("worker: {line}");
+        match line.strip_prefix("warn: ") {
+            Some(warning) => log::warn!("{warning}"),
+            None => log::info!("worker: {line}"),
+        }
         self.last_words.push(line);
-        if self.last_words.len() > 20 {
+        if self.last_words.len() > MOST_LAST_WORDS {
             self.last_words.remove(0);
         }
     }

@@ -23,7 +23,9 @@ pub enum StorageError {
         source: io::Error,
     },
     /// A folder that is no experiment.
-    #[error("`{path}` is not an experiment directory (make one with `metaqnn init CONFIG {path}`)")]
+    #[error(
+        "`{path}` is not an experiment directory (name one that `metaqnn init` or `metaqnn run` has made)"
+    )]
     NotAnExperiment {
         /// The folder.
         path: PathBuf,

@@ -43,6 +43,9 @@ impl ExperimentDir {
     /// `root` is there already and not an empty folder, or cannot be written.
     pub fn create(root: &Path, configuration: &str) -> Result<Self, StorageError> {
         let taken = || StorageError::AlreadyExists { path: root.to_owned() };
+        if root.exists() && !root.is_dir() {
+            return Err(taken());
+        }
         fs::create_dir_all(root).map_err(StorageError::io("create", root))?;
         let mut entries = fs::read_dir(root).map_err(StorageError::io("list", root))?;
         if entries.next().is_some() {

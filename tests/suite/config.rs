@@ -83,3 +83,66 @@ fn every_command_has_help_with_an_example() {
         );
     }
 }
+
+#[test]
+fn what_is_no_configuration_is_refused_in_one_line() {
+    let experiment = Experiment::with(SMALL);
+    let bomb = (1..10).fold("a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned(), |text, n| {
+        let entries = vec![format!("*a{}", n - 1); 9].join(", ");
+        format!("{text}a{n}: &a{n} [{entries}]\n")
+    });
+    for (bytes, problem) in [
+        (vec![b'#'; 10_000_000], "more than a mebibyte"),
+        (b"a: \x01".to_vec(), "not readable as YAML"),
+        (b"name: \xff".to_vec(), "byte 6 is no UTF-8"),
+        (bomb.into_bytes(), "repetition limit"),
+        (vec![b'['; 5_000], "recursion limit"),
+        (Vec::new(), "missing key `experiment`"),
+        (b"- a\n- b\n".to_vec(), "a configuration is a mapping of sections"),
+        (b"experiment: {name: x, name: y}\n".to_vec(), "duplicate entry with key \"name\""),
+    ] {
+        fs::write(experiment.folder().join("config.yaml"), bytes).unwrap();
+        let refused = experiment.run(&["config", "--check", "config.yaml"]).fails_with(2);
+        let stderr = refused.says(problem).stderr();
+        assert!(stderr.starts_with("error: `config.yaml`: "), "{stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+        assert_eq!(stderr.matches(problem).count(), 1, "said once: {stderr}");
+    }
+    experiment.run(&["config", "--check", "."]).fails_with(2).says("a folder is no configuration");
+    experiment.run(&["config", "--check", "/dev/zero"]).fails_with(2).says("more than a mebibyte");
+}
+
+#[test]
+fn numbers_that_no_search_ends_with_are_refused_with_their_key() {
+    let experiment = Experiment::with(SMALL);
+    for (setting, problem) in [
+        ("training.epochs=0", "`training.epochs` is `0` (must be 1 to 100000)"),
+        ("training.learning_rate=.nan", "`training.learning_rate` is `NaN`"),
+        ("training.claim_lifetime=.inf", "`training.claim_lifetime` is `inf`"),
+        ("training.synthetic_epoch_seconds=-1", "`training.synthetic_epoch_seconds` is `-1`"),
+        ("q_learning.replay_size=4294967295", "`q_learning.replay_size` is"),
+        ("experiment.seed=18446744073709551616", "18446744073709551616"),
+        ("experiment.seed=-1", "experiment.seed: integer `-1`"),
+        ("search_space.max_layers=201", "`search_space.max_layers` is `201`"),
+        ("search_space.filters=[0]", "`search_space.filters` is `0`"),
+        ("search_space.pools=[[2, 0]]", "`search_space.pools` is `0`"),
+        (
+            "epsilon_schedule=[{epsilon: 1, architectures: 18446744073709551615}]",
+            "`epsilon_schedule.architectures` is",
+        ),
+    ] {
+        let refused =
+            experiment.run(&["config", "--check", "config.yaml", "--set", setting]).fails_with(2);
+        let stderr = refused.says(problem).stderr();
+        assert!(stderr.len() < 400, "{stderr}");
+    }
+}
+
+#[test]
+fn a_result_that_cannot_be_printed_is_an_error_of_the_environment() {
+    let experiment = Experiment::with(SMALL);
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = experiment.command(&["config", "--defaults"]).stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(4));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("failed to write to stdout"));
+}

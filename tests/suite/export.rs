@@ -124,3 +124,15 @@ fn the_authors_search_is_taken_over() {
         assert_eq!(answer["with_dropout"], network.as_str(), "{answer}");
     }
 }
+
+#[test]
+fn what_is_not_there_or_no_folder_is_named() {
+    let experiment = with_rows();
+    experiment
+        .run(&["import", "dir", "missing.csv"])
+        .fails_with(2)
+        .says("`missing.csv` is not there");
+    experiment.run(&["export", "dir", "rows.csv"]).fails_with(2).says("`rows.csv` is no folder");
+    experiment.run(&["import", "dir", "config.yaml"]).fails_with(3).says("config.yaml");
+    assert_eq!(experiment.log().len(), 0);
+}

@@ -121,3 +121,35 @@ fn a_missing_trainer_is_refused_before_any_claim() {
     experiment.run(&["train", "dir"]).fails_with(4).says("no-such-trainer");
     assert_eq!(experiment.log().len(), 0, "nothing was claimed");
 }
+
+#[test]
+fn a_file_in_the_place_of_the_directory_is_refused() {
+    let experiment = Experiment::with(SMALL);
+    for command in ["init", "run"] {
+        experiment
+            .run(&[command, "config.yaml", "config.yaml"])
+            .fails_with(2)
+            .says("config.yaml` exists already");
+    }
+    experiment
+        .run(&["init", "config.yaml", "config.yaml/dir"])
+        .fails_with(4)
+        .says("config.yaml/dir");
+    // Not even root makes a folder there.
+    experiment.run(&["init", "config.yaml", "/proc/dir"]).fails_with(4).says("/proc/dir");
+    experiment.run(&["status", "config.yaml"]).fails_with(2).says("is not an experiment directory");
+}
+
+#[test]
+fn an_experiment_is_the_same_wherever_it_lies() {
+    let experiment = Experiment::init(SMALL);
+    experiment.run(&["train", "dir"]).success();
+    let moved = experiment.folder().join("a b/\u{e9}");
+    fs::create_dir(experiment.folder().join("a b")).unwrap();
+    fs::rename(experiment.path(""), &moved).unwrap();
+    let moved = moved.to_str().unwrap();
+    experiment.run(&["run", "config.yaml", moved]).success();
+    experiment.run(&["reduce", moved, "--rebuild"]).success();
+    let status = experiment.run(&["status", moved, "--json"]).success().json();
+    assert_eq!(status[0]["condition"], "finished");
+}

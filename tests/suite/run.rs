@@ -1,8 +1,9 @@
 //! `metaqnn run`: a whole search on one machine.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::process::{Command, Stdio};
 
-use crate::support::{Experiment, SMALL};
+use crate::support::{Experiment, SMALL, skip};
 
 /// Columns that tell of the machine and the clock, not of the search.
 const ELSEWHERE: [&str; 10] = [
@@ -125,39 +126,42 @@ fn without_replay_the_search_runs_too() {
 }
 
 #[test]
-fn a_halted_search_ends_and_goes_on_when_it_is_run_again() {
-    let slow = SMALL.replace("epochs: 4", "epochs: 4, synthetic_epoch_seconds: 0.05");
-    let experiment = Experiment::with(&slow);
-    experiment.run(&["init", "config.yaml", "dir"]).success();
-    let mut search = experiment
-        .command(&["run", "config.yaml", "dir"])
-        .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
-    while experiment.log().is_empty() {
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
-    experiment.run(&["cancel", "dir"]).success();
-    assert!(search.wait().unwrap().success(), "it ends, and does not ask for ever");
-    let halted = experiment.log();
-    let after = halted.iter().skip_while(|row| row["event"] != "halted");
-    assert!(after.skip(1).all(|row| row["event"] != "claimed"), "nothing is claimed after it");
-    experiment.run(&["run", "config.yaml", "dir"]).success();
-    let status = experiment.run(&["status", "dir", "--json"]).success().json();
-    assert_eq!(status[0]["condition"], "finished");
+fn in_a_file_there_is_one_line_an_epoch_and_quiet_says_nothing() {
+    let experiment = Experiment::with(SMALL);
+    let stderr = experiment.run(&["run", "config.yaml", "dir"]).success().stderr();
+    assert!(stderr.contains("iteration 1, epoch 4/4: validation accuracy 0."), "{stderr}");
+    assert!(!stderr.contains(['\u{1b}', '\r']), "{stderr}");
+    let epochs = stderr.lines().filter(|line| line.contains("iteration 1, epoch")).count();
+    assert_eq!(epochs, 4, "{stderr}");
+    let quiet = experiment.run(&["run", "config.yaml", "quiet", "-q"]).success();
+    assert_eq!(quiet.stderr(), "");
 }
 
 #[test]
-fn a_worker_that_dies_is_replaced() {
-    // The first training of all kills its worker.
-    let killer = "trainer: command, command: [sh, -c, 'mkdir once && kill -9 $PPID; exec python3 trainer.py']";
-    let experiment = Experiment::with(&SMALL.replace("trainer: synthetic", killer));
-    let script =
-        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/example-trainer.py");
-    std::fs::copy(script, experiment.folder().join("trainer.py")).unwrap();
-    experiment.run(&["run", "config.yaml", "dir"]).success();
-    let log = experiment.log();
-    let of = |event: &str| log.iter().filter(|row| row["event"] == event).count();
-    assert_eq!((of("trained") + of("failed"), of("lost")), (18, 1));
+fn on_a_terminal_bars_take_the_place_of_lines_and_leave_no_trace() {
+    let experiment = Experiment::with(SMALL);
+    let program = env!("CARGO_BIN_EXE_metaqnn");
+    let on_terminal = |terminal: &str, directory: &str| {
+        let line = format!("'{program}' run config.yaml {directory} --workers 2");
+        let output = Command::new("script")
+            .args(["-qec", &line, "/dev/null"])
+            .current_dir(experiment.folder())
+            .env("TERM", terminal)
+            .stdin(Stdio::null())
+            .output();
+        output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let Ok(shown) = on_terminal("xterm", "bars") else {
+        return skip("on_a_terminal_bars_take_the_place_of_lines", "there is no `script`");
+    };
+    assert!(shown.contains("search  [") && shown.contains("/18 networks"), "{shown}");
+    assert!(!shown.contains("epoch 4/4"), "{shown}");
+    // After the last bar: the ranking, from the first column of a cleared line.
+    let (bars, _) = shown.split_once("rank  accuracy").unwrap();
+    assert!(
+        bars.trim_end_matches(['\r', '\u{1b}', '[', '1', 'm']).ends_with("\u{1b}[2K"),
+        "{bars:?}"
+    );
+    let shown = on_terminal("dumb", "lines").unwrap();
+    assert!(shown.contains("epoch 4/4") && !shown.contains("search  ["), "{shown}");
 }

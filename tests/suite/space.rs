@@ -89,3 +89,45 @@ fn what_may_follow_a_beginning_is_listed() {
     experiment.run(&["space", "config.yaml", "--cost", "[C(64,3,1)]"]).fails_with(2).says("SM(10)");
     experiment.run(&["space", "config.yaml", "--sample", "1", "--epsilon", "2"]).fails_with(2);
 }
+
+#[test]
+fn bytes_that_are_no_text_are_answered_too() {
+    use std::io::Write;
+    use std::process::Stdio;
+    let experiment = space(32, 12);
+    let mut child = experiment
+        .command(&["space", "config.yaml", "--check", "--json"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let input = [b"\xff\x00[SM(10)]\n[SM(10)]\r\n".as_slice(), &[b'['; 1_000_000]].concat();
+    child.stdin.take().unwrap().write_all(&input).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    let answers: Vec<serde_json::Value> = String::from_utf8(output.stdout)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let legal: Vec<bool> = answers.iter().map(|answer| answer["legal"] == true).collect();
+    assert_eq!(legal, [false, true, false]);
+    assert_eq!(answers[1]["architecture"], "[SM(10)]");
+}
+
+#[test]
+fn the_greatest_space_is_counted_and_whoever_stops_reading_is_no_error() {
+    use std::process::Stdio;
+    let experiment = space(1024, 200);
+    let size = experiment.run(&["space", "config.yaml", "--json"]).success().json().remove(0);
+    assert!(size["architectures"].as_str().unwrap().len() > 200);
+    let mut child = experiment
+        .command(&["space", "config.yaml", "--states"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), output.stderr.len()), (Some(0), 0));
+}
