@@ -13,7 +13,9 @@ use crate::ops::{Experiment, reference};
 #[command(after_help = "Example:\n  \
     metaqnn init configs/svhn.yaml DIR --set training.trainer=synthetic\n  \
     metaqnn import DIR replay_database.csv\n  \
-    metaqnn reduce DIR          learns from the imported rows")]
+    metaqnn reduce DIR          learns from the imported rows\n\n\
+    JSON, one object: rows, imported_rows, distinct_architectures, set_aside_rows (line and reason of each), q_values \
+    (null without a q_values.csv)")]
 pub struct ImportArgs {
     /// The experiment directory, without any event
     dir: PathBuf,

@@ -31,7 +31,7 @@ pub struct RunArgs {
     /// How many architectures the final table shows
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
     top: u32,
-    /// Print the final state as one JSON object instead of a table
+    /// Print the final state as one JSON object, that of `status`, instead of a table
     #[arg(long)]
     json: bool,
 }

@@ -15,7 +15,12 @@ use crate::report::terminal;
 #[command(after_help = "Examples:\n  \
     metaqnn status DIR\n  \
     metaqnn status DIR --watch\n  \
-    metaqnn status DIR --json")]
+    metaqnn status DIR --json\n\n\
+    JSON, one object: experiment, trainer, condition (active, halted, finished, chain_broken), round, epsilon (in force), \
+    iterations, counts (of iterations by status), wanted, results, left, best (null or architecture, iteration, \
+    best_validation_accuracy, parameters, layers, epsilon), epsilons (for each what it wants and has), seconds \
+    (train_seconds, saved_seconds, lost_seconds), estimated_train_seconds_left, uses_accelerator, started_at, \
+    last_event_at, notices. `run --json` ends with the same.")]
 pub struct StatusArgs {
     /// The experiment directory
     dir: PathBuf,

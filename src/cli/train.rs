@@ -20,7 +20,15 @@ use crate::ops::{Experiment, train::TrainOptions};
     metaqnn train DIR                       one architecture, here and now\n  \
     sbatch --array=0-9 slurm/train.sbatch DIR\n\n\
     Under Slurm the task is known by SLURM_ARRAY_JOB_ID and SLURM_ARRAY_TASK_ID: a requeued task\n\
-    takes its own claim up again. Exits 0 when there is nothing to claim, and 75 after a signal.")]
+    takes its own claim up again. Exits 0 when there is nothing to claim, and 75 after a signal.\n\n\
+    JSON, one object a line, told apart by `event`:\n  \
+    claimed     iteration, attempt, epsilon, architecture, epochs\n  \
+    epoch       iteration, epoch, start, validation_accuracy, training_loss, seconds\n  \
+    recorded    iteration, outcome (trained, stopped, failed, out_of_memory), reward, seconds\n  \
+    lost        iteration, reason\n  \
+    reused, superseded    iteration\n  \
+    halted      nothing else\n  \
+    nothing     finished (false while others train what is left)")]
 pub struct TrainArgs {
     /// The experiment directory
     dir: PathBuf,
@@ -38,7 +46,7 @@ pub struct TrainArgs {
     /// How many workers share this machine's cores
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=4096), value_name = "N")]
     share: u32,
-    /// One JSON object a line for each event: claimed, epoch, recorded
+    /// One JSON object a line for each event
     #[arg(long)]
     json: bool,
 }

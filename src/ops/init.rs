@@ -11,7 +11,7 @@ use crate::config::{self, ExperimentConfig, Setting, ValidConfig};
 use crate::dataset::{Fingerprint, load_training_images, split};
 use crate::slurm::check_experiment_path;
 use crate::storage::{ExperimentDir, FormatVersion};
-use crate::training::freeze_command;
+use crate::training::{TrainerKind, freeze_command};
 
 /// Reads and checks a configuration, and makes its paths absolute: it means the same from every folder.
 ///
@@ -56,8 +56,13 @@ pub fn init(config: ValidConfig, dir: &Path) -> anyhow::Result<Experiment> {
 
 /// Looks at every image before any work is done; returns the files and how many images train.
 fn check_data(config: &ValidConfig) -> anyhow::Result<Option<(Fingerprint, u64)>> {
-    // A trainer may bring images of its own; those that are named are checked all the same.
-    if config.config.data.kind.is_none() {
+    // A trainer may bring images of its own; those that are named and there are checked all the same.
+    let Some(folder) = &config.config.data.path else { return Ok(None) };
+    if config.recipe.recipe().trainer != TrainerKind::Torch && !folder.exists() {
+        log::warn!(
+            "`{}` is not there, so no image is checked (this trainer may need none)",
+            folder.display()
+        );
         return Ok(None);
     }
     let images = load_training_images(&config.data)?;

@@ -86,7 +86,11 @@ fn damaged_images_are_refused() {
     class.run(&["init", "config.yaml", "dir"]).fails_with(2).says("no image of class `2`");
     let missing = with_images(&[0, 1, 2], 0);
     fs::remove_dir_all(missing.folder().join("data")).unwrap();
-    missing.run(&["init", "config.yaml", "dir"]).fails_with(2).says("fetch-data.sh");
+    let torch = "training.trainer=torch";
+    missing
+        .run(&["init", "config.yaml", "dir", "--set", torch])
+        .fails_with(2)
+        .says("fetch-data.sh");
     for experiment in [truncated, label, class, missing] {
         assert!(!experiment.path("").exists(), "nothing is left behind");
     }
@@ -102,6 +106,14 @@ fn a_search_goes_on_only_with_the_images_it_began_with() {
     fs::write(&labels, idx(&[9], &[2, 1, 0, 2, 1, 0, 2, 1, 0])).unwrap();
     experiment.run(&["train", "dir"]).fails_with(3).says("train-labels-idx1-ubyte").says("changed");
     assert_eq!(experiment.log().len(), rows, "nothing was claimed");
+}
+
+#[test]
+fn a_trainer_that_needs_no_images_begins_without_them() {
+    let experiment = with_images(&[0, 1, 2], 0);
+    fs::remove_dir_all(experiment.folder().join("data")).unwrap();
+    experiment.run(&["init", "config.yaml", "dir"]).success().says("no image is checked");
+    experiment.run(&["train", "dir"]).success();
 }
 
 #[test]

@@ -35,3 +35,17 @@ fn status_writes_nothing() {
     experiment.run(&["status", "dir"]).success();
     assert_eq!(experiment.text("replay.csv"), format!("{before}2,claimed,"));
 }
+
+#[test]
+fn the_help_names_every_key_of_the_json() {
+    let experiment = Experiment::init(SMALL);
+    let events = experiment.run(&["train", "dir", "--json"]).success().json();
+    let status = experiment.run(&["status", "dir", "--json"]).success().json();
+    for (command, objects) in [("train", events), ("status", status)] {
+        let help = experiment.run(&[command, "--help"]).success().stdout();
+        for key in objects.iter().flat_map(|object| object.as_object().unwrap().keys()) {
+            let words = || help.split(|c: char| !c.is_alphanumeric() && c != '_');
+            assert!(words().any(|word| word == key), "`metaqnn {command} --help` lacks `{key}`");
+        }
+    }
+}
