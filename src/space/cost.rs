@@ -128,6 +128,18 @@ mod tests {
     }
 
     #[test]
+    fn the_greatest_network_has_a_cost() {
+        let image = ImageShape { size: 1024, channels: 3, classes: 10 };
+        let (max_layers, filters, kernels) = (200, vec![16_384], vec![7]);
+        let params = SpaceParams { max_layers, filters, kernels, ..SpaceParams::default() };
+        let text = format!("[{}SM(10)]", "C(16384,7,1), ".repeat(200));
+        // 199 convolutions of 2^14 * 2^14 * 49 weights at 2^20 places, and little more.
+        let each = 49_u64 << 48;
+        let macs = cost(&params.check(image).unwrap(), &text).macs;
+        assert!((199 * each..200 * each).contains(&macs), "{macs}");
+    }
+
+    #[test]
     fn batch_normalisation_counts_its_scale_and_shift() {
         let image = ImageShape { size: 32, channels: 3, classes: 10 };
         let space =

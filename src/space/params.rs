@@ -117,8 +117,14 @@ pub struct Space {
 
 /// The longest network a configuration may ask for, far beyond any real one; it bounds the work of counting.
 const MOST_LAYERS: u32 = 200;
-/// The greatest number a layer may carry: keeps every parameter count of a legal network within 64 bits.
-const GREATEST: u32 = 65_536;
+/// The greatest image a configuration may name.
+const LARGEST_IMAGE: u32 = 1024;
+/// The greatest number a layer may carry. With it the costs of every legal network fit into 64 bits:
+/// 200 layers of 16,384 filters on 16,384 with kernels of at most 8 (the rule of the bins) over
+/// 1,024^2 pixels are 200 * 2^14 * 2^14 * 2^6 * 2^20 < 2^62 multiply-accumulates.
+const GREATEST: u32 = 16_384;
+/// The most classes a configuration may name.
+const MOST_CLASSES: u32 = 65_536;
 
 impl SpaceParams {
     /// Checks the parameters against each other and the images.
@@ -126,9 +132,9 @@ impl SpaceParams {
     /// # Errors
     /// One error per rule, naming the key below `search_space` (or `data`) and the value.
     pub fn check(self, image: ImageShape) -> Result<Space, SpaceError> {
-        in_range("data.input_size", image.size, 1, 4096)?;
+        in_range("data.input_size", image.size, 1, LARGEST_IMAGE)?;
         in_range("data.channels", image.channels, 1, 1024)?;
-        in_range("data.classes", image.classes, 2, GREATEST)?;
+        in_range("data.classes", image.classes, 2, MOST_CLASSES)?;
         in_range("search_space.max_layers", self.max_layers, 1, MOST_LAYERS)?;
         in_range("search_space.max_fc_layers", self.max_fc_layers, 0, MOST_LAYERS)?;
         choices("search_space.filters", &self.filters)?;
