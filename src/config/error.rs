@@ -3,6 +3,7 @@
 use std::io;
 
 use crate::dataset::DatasetError;
+use crate::predictor::PredictorError;
 use crate::q_learning::QLearningError;
 use crate::slurm::SlurmError;
 use crate::space::SpaceError;
@@ -80,6 +81,9 @@ pub enum ConfigError {
     /// The `training` section.
     #[error(transparent)]
     Training(#[from] TrainingError),
+    /// The `early_stopping` section.
+    #[error(transparent)]
+    Predictor(#[from] PredictorError),
     /// The `slurm` section.
     #[error(transparent)]
     Slurm(#[from] SlurmError),

@@ -18,6 +18,7 @@ pub use setting::Setting;
 pub use validate::ValidConfig;
 
 use crate::dataset::DataParams;
+use crate::predictor::PredictorParams;
 use crate::q_learning::{EpsilonScheduleParams, QLearningParams, RewardParams};
 use crate::slurm::SlurmParams;
 use crate::space::SpaceParams;
@@ -46,6 +47,9 @@ pub struct ExperimentConfig {
     /// How networks are trained.
     #[serde(default)]
     pub training: Recipe,
+    /// When trainings are ended early.
+    #[serde(default)]
+    pub early_stopping: PredictorParams,
     /// How jobs are submitted.
     #[serde(default)]
     pub slurm: SlurmParams,

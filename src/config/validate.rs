@@ -3,6 +3,7 @@
 use super::error::ConfigError;
 use super::{ExperimentConfig, ExperimentParams};
 use crate::dataset::ValidDataParams;
+use crate::predictor::ValidPredictorParams;
 use crate::q_learning::{EpsilonSchedule, RewardParams, ValidQLearningParams};
 use crate::slurm::ValidSlurmParams;
 use crate::space::{ImageShape, Space};
@@ -23,6 +24,8 @@ pub struct ValidConfig {
     pub schedule: EpsilonSchedule,
     /// The recipe for networks.
     pub recipe: ValidRecipe,
+    /// The predictor and its stopping rule.
+    pub early_stopping: ValidPredictorParams,
     /// The jobs.
     pub slurm: ValidSlurmParams,
 }
@@ -48,6 +51,7 @@ impl ExperimentConfig {
             q_learning: self.q_learning.clone().check()?,
             schedule: self.epsilon_schedule.clone().check()?,
             recipe: self.training.clone().check(image.classes)?,
+            early_stopping: self.early_stopping.clone().check()?,
             slurm: self.slurm.clone().validate()?,
             config: self,
         })

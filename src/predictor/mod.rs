@@ -52,7 +52,7 @@ pub use features::{Example, Features, n_features};
 pub use fitted::FittedPredictor;
 pub use hyperband::{Bracket, Rung, hyperband};
 pub use learning_curve::{Better, LearningCurve, MetricScale};
-pub use params::{PredictorParams, ValidPredictorParams};
+pub use params::{MOST_TOP_N, PredictorParams, ValidPredictorParams};
 pub use recorded::{Orders, RecordedCurves};
 pub use regressor::Regressor;
 pub use regressor_scores::{EpochScore, score_regressor};

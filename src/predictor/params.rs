@@ -9,6 +9,9 @@ use super::stopping::StoppingRule;
 /// Fewest full curves a predictor can be fitted to: each of the search's three folds must leave two.
 pub(super) const LEAST_CURVES: usize = 3;
 
+/// Greatest `top_n`: the accuracies that a search keeps in view.
+pub const MOST_TOP_N: usize = 50;
+
 /// The `early_stopping` section of a configuration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -91,7 +94,8 @@ impl PredictorParams {
             self.offset <= 1.0,
             "0 to 1, a difference of accuracies",
         )?;
-        check("early_stopping.top_n", self.top_n as f64, self.top_n >= 1, "at least 1")?;
+        let is_top_n = (1..=MOST_TOP_N).contains(&self.top_n);
+        check("early_stopping.top_n", self.top_n as f64, is_top_n, "1 to 50")?;
         check("early_stopping.draws", self.draws as f64, self.draws >= 1, "at least 1")?;
         let is_share = |share: f64| (0.0..=1.0).contains(&share);
         check(
@@ -170,7 +174,7 @@ mod tests {
         let changes: [(&str, Change); 10] = [
             ("burn_in", |p| p.burn_in = 2),
             ("offset", |p| p.offset = 5.0),
-            ("top_n", |p| p.top_n = 0),
+            ("top_n", |p| p.top_n = 51),
             ("draws", |p| p.draws = 0),
             ("audit_share", |p| p.audit_share = 2.0),
             ("false_stop_limit", |p| p.false_stop_limit = f64::NAN),

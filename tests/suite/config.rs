@@ -54,6 +54,13 @@ fn a_bad_file_is_named_with_the_key() {
 }
 
 #[test]
+fn a_stopping_rule_that_would_stop_winners_is_refused() {
+    let experiment = Experiment::with(&format!("{SMALL}early_stopping: {{threshold: 0.5}}\n"));
+    let refused = experiment.run(&["config", "--check", "config.yaml"]).fails_with(2);
+    refused.says("`early_stopping.threshold` is `0.5` (must be above 0.5 and below 1)");
+}
+
+#[test]
 fn completions_know_the_commands() {
     let script = Experiment::with(SMALL).run(&["completions", "bash"]).success().stdout();
     assert!(script.contains("quickstart") || script.contains("submit"));

@@ -146,7 +146,7 @@ pub struct KnowledgeState {
 
 impl KnowledgeState {
     /// How many last-epoch accuracies are kept: the greatest `top_n` a stopping rule can have.
-    pub const ACCURACIES_KEPT: usize = 50;
+    pub const ACCURACIES_KEPT: usize = crate::predictor::MOST_TOP_N;
 }
 
 impl Default for KnowledgeState {
