@@ -17,6 +17,14 @@ pub(super) fn view_params(experiment: &Experiment) -> ViewParams {
     }
 }
 
+/// Reads so many rows of the log, from its beginning.
+pub(super) fn log_rows(experiment: &Experiment, rows: u64) -> anyhow::Result<Vec<Row>> {
+    let log = ReplayLog::open(experiment.dir())?;
+    let mut read = log.read_from(&LogCursor::start())?.rows;
+    read.truncate(rows as usize);
+    Ok(read)
+}
+
 /// The experiment as it is at one moment, for those who only look.
 pub(super) struct Snapshot {
     view: View,
@@ -52,10 +60,7 @@ impl Snapshot {
 
     /// Reads every row of the log, as far as this snapshot knows it.
     pub fn all_rows(&self, experiment: &Experiment) -> anyhow::Result<Vec<Row>> {
-        let log = ReplayLog::open(experiment.dir())?;
-        let mut rows = log.read_from(&LogCursor::start())?.rows;
-        rows.truncate(self.view.rows() as usize);
-        Ok(rows)
+        log_rows(experiment, self.view.rows())
     }
 }
 

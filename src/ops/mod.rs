@@ -19,6 +19,7 @@ pub mod lost_claims;
 mod records;
 pub mod reduce;
 pub mod reference;
+mod refit;
 mod refusal;
 mod round;
 mod round_size;

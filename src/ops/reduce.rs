@@ -6,12 +6,13 @@ use std::fs;
 
 use anyhow::{Context, bail};
 
-use super::live_log::view_params;
+use super::live_log::{log_rows, view_params};
 use super::lost_claims::{EndedJobs, lose_ended_claims};
+use super::refit::{Refitted, decide_alike, refit};
 use super::{Experiment, Refusal, tables};
 use crate::storage::knowledge::Standing;
 use crate::storage::publish::Published;
-use crate::storage::{Knowledge, LogCursor, ReplayLog, View};
+use crate::storage::{Knowledge, PREDICTOR, ReplayLog, View};
 
 /// Whether the tables for people are written, too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -39,6 +40,8 @@ pub struct Reduced {
     pub rows: u64,
     /// How many of them were new.
     pub new_rows: u64,
+    /// Full curves that the predictor was fitted to, when it was fitted just now.
+    pub fitted: Option<usize>,
     /// Claims that were lost.
     pub lost: usize,
     /// Whether the epsilon schedule is finished.
@@ -50,6 +53,9 @@ pub struct Reduced {
 impl fmt::Display for Reduced {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "learned from {} new rows of {}", self.new_rows, self.rows)?;
+        if let Some(curves) = self.fitted {
+            write!(f, "; fitted the predictor to {curves} learning curves")?;
+        }
         if self.lost > 0 {
             write!(f, "; {} claims ended without a result", self.lost)?;
         }
@@ -71,7 +77,12 @@ pub fn reduce(experiment: &Experiment, options: &ReduceOptions) -> anyhow::Resul
     let log = ReplayLog::open(experiment.dir())?;
     let tail = log.read_from(&log.cursor_at(view.position())?)?;
     view.apply(&tail)?;
+    let mut fitted = None;
     if view.rows() > before {
+        let rows = view.rows();
+        if let Refitted::To(curves) = refit(experiment, &mut view, || log_rows(experiment, rows))? {
+            fitted = Some(curves);
+        }
         let published = view.publish(experiment.dir())?;
         if published == Published::AlreadyThere {
             log::info!("another reduce has published the view of {} rows", view.rows());
@@ -86,6 +97,7 @@ pub fn reduce(experiment: &Experiment, options: &ReduceOptions) -> anyhow::Resul
     Ok(Reduced {
         rows: view.rows(),
         new_rows: view.rows() - before,
+        fitted,
         lost,
         finished: view.knowledge().is_finished(&experiment.config().schedule),
         notices,
@@ -132,18 +144,18 @@ fn remove_checkpoints(experiment: &Experiment, knowledge: &Knowledge) -> anyhow:
 pub fn rebuild(experiment: &Experiment) -> anyhow::Result<u64> {
     let Some((rows, folder)) = experiment.dir().list_views()?.pop() else { return Ok(0) };
     let published = View::published(experiment.dir(), rows, &view_params(experiment))?;
-    let log = ReplayLog::open(experiment.dir())?;
-    log.cursor_at(published.position())?;
-    let mut digested = log.read_from(&LogCursor::start())?.rows;
-    digested.truncate(rows as usize);
+    ReplayLog::open(experiment.dir())?.cursor_at(published.position())?;
+    let digested = log_rows(experiment, rows)?;
     let mut view = View::empty(view_params(experiment));
     for (row, number) in digested.iter().zip(1..) {
         view.apply_row(row).with_context(|| format!("row {number} of the replay log"))?;
     }
     view.move_to(published.position().clone());
+    refit(experiment, &mut view, || Ok(digested))?;
     let differs = |what| Refusal::ViewDiffers { view: folder, rows, what };
     match view.compare(experiment.dir())? {
         Some(files) if files.is_empty() => Ok(rows),
+        Some(files) if files == [PREDICTOR] && decide_alike(&view, &published)? => Ok(rows),
         Some(files) => bail!(differs(format!("{} differ", files.join(", ")))),
         None => bail!(differs("it has vanished".to_owned())),
     }

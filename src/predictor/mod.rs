@@ -10,12 +10,14 @@
 //!
 //! After each epoch a task asks the [`StoppingRule`] whether the network may still beat the best
 //! one seen ([`BestFinals`]; section 4). The rule needs a [`Prediction`]; where there is none the verdict is
-//! to go on.
+//! to go on. A share of the verdicts to stop is not executed, to see how often they are wrong
+//! ([`AuditFindings`]).
 //!
 //! [`simulate`] replays recorded curves under the rule, to see what stopping would have saved and
 //! lost (section 4.1);
 //! [`simulate_hyperband`] does so within Hyperband (section 5).
 
+mod audit;
 mod best_finals;
 mod epoch_model;
 mod error;
@@ -45,6 +47,7 @@ mod training_set;
 mod uncertainty;
 mod walk;
 
+pub use audit::{AuditFindings, wilson_interval};
 pub use best_finals::BestFinals;
 pub use error::PredictorError;
 pub use f_hyperband::{HyperbandParams, HyperbandSummary, simulate_hyperband};

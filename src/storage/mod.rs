@@ -43,6 +43,7 @@ mod lock;
 mod log_position;
 mod memory_csv;
 mod mount;
+mod predictor_yaml;
 pub mod publish;
 mod q_table_csv;
 mod reference;
@@ -69,6 +70,7 @@ pub use knowledge::Knowledge;
 pub use lock::Patience;
 pub use log_position::{LogCursor, LogPosition};
 pub use mount::{Nodes, check_locks_of_mount};
+pub use predictor_yaml::PREDICTOR;
 pub use reference::{ReferenceRow, read_replay_database, write_replay_database};
 pub use reference_q_values::{
     LayerType, ReferenceQValue, ReferenceTuple, read_q_values, write_q_values,

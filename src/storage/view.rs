@@ -1,8 +1,9 @@
 //! A view: the replay log up to a row, digested.
 //!
 //! It is a pure function of [`ViewParams`] and the rows, so that a view and the rows after it say
-//! what the whole log says, and nobody has to read the whole log. Its files are the matter of
-//! [`super::view_files`].
+//! what the whole log says, and nobody has to read the whole log. (The predictor is a function of
+//! the rows and their learning curves; the reducer, which reads those, gives it to the view.) Its
+//! files are the matter of [`super::view_files`].
 //!
 //! Reading the learned part costs more than all the rest, and a task that samples at epsilon 1
 //! never asks for it: it stays text until [`View::learner`] is called.
@@ -10,10 +11,12 @@
 use super::error::{RefusedRow, StorageError};
 use super::knowledge::Knowledge;
 use super::log_position::{LogCursor, LogPosition};
+use super::predictor_yaml::StoredPredictor;
 use super::replay_log::Tail;
 use super::replay_row::{Iteration, Row};
 use super::view_files::StoredLearner;
 use crate::outcome::Accuracy;
+use crate::predictor::FittedPredictor;
 use crate::q_learning::{Learner, QTable, ValidQLearningParams};
 use crate::seed::{Purpose, generator};
 use crate::space::{Architecture, Space};
@@ -37,6 +40,7 @@ pub struct View {
     rows: u64,
     knowledge: Knowledge,
     learned: Learned,
+    predictor: Option<StoredPredictor>,
 }
 
 /// The learned part, as far as somebody has asked for it.
@@ -83,6 +87,7 @@ impl View {
             rows: 0,
             knowledge: Knowledge::default(),
             learned: Learned::Learner(Box::new(learner)),
+            predictor: None,
         }
     }
 
@@ -92,9 +97,11 @@ impl View {
         position: LogPosition,
         knowledge: Knowledge,
         learner: StoredLearner,
+        predictor: Option<StoredPredictor>,
     ) -> Self {
         let rows = position.rows;
-        Self { params, position, rows, knowledge, learned: Learned::Stored(learner, Vec::new()) }
+        let learned = Learned::Stored(learner, Vec::new());
+        Self { params, position, rows, knowledge, learned, predictor }
     }
 
     /// Takes in the rows that follow in the log.
@@ -161,6 +168,41 @@ impl View {
     /// Returns what the view is a function of, besides the rows.
     pub const fn params(&self) -> &ViewParams {
         &self.params
+    }
+
+    /// Returns how many full curves the log held when the predictor was fitted; none without one.
+    pub fn predictor_curves(&self) -> Option<usize> {
+        self.predictor.as_ref().map(|predictor| predictor.full_curves)
+    }
+
+    /// Reads the predictor, if there is one.
+    ///
+    /// # Errors
+    /// A view whose predictor is none.
+    pub fn predictor(&self) -> Result<Option<FittedPredictor>, StorageError> {
+        self.predictor.as_ref().map(StoredPredictor::read).transpose()
+    }
+
+    /// Gives the view the predictor that was fitted when the log held so many full curves.
+    ///
+    /// # Errors
+    /// One that cannot be written as text.
+    pub fn set_predictor(
+        &mut self,
+        full_curves: usize,
+        predictor: &FittedPredictor,
+    ) -> Result<(), StorageError> {
+        self.predictor = Some(StoredPredictor::new(full_curves, predictor)?);
+        Ok(())
+    }
+
+    /// Takes the predictor away: nobody is stopped.
+    pub fn forget_predictor(&mut self) {
+        self.predictor = None;
+    }
+
+    pub(super) const fn stored_predictor(&self) -> Option<&StoredPredictor> {
+        self.predictor.as_ref()
     }
 
     /// Returns the Q-table as it lies on disk, without the replay memory, whose reading costs far

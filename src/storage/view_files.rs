@@ -1,8 +1,9 @@
 //! The files of a view: `views/000003141/`, what was digested from the first 3,141 rows of the log.
 //!
 //! `view.yaml` (where in the log the view stands, and all that is known but the results),
-//! `known.csv` (the results), `memory.csv` and `q_table.csv` (what is learned), and `SHA256SUMS`,
-//! by which they are checked when they are read (and by hand: `sha256sum -c SHA256SUMS`).
+//! `known.csv` (the results), `memory.csv` and `q_table.csv` (what is learned), `predictor.yaml` once
+//! there is a predictor, and `SHA256SUMS`, by which they are checked when they are read (and by
+//! hand: `sha256sum -c SHA256SUMS`).
 //!
 //! A view is published whole, once, and the three newest are kept. One that is damaged in itself
 //! is put out of sight, with a message, and the next older one is taken: views only save time.
@@ -22,6 +23,7 @@ use super::knowledge::{Knowledge, KnowledgeState};
 use super::known_csv::{read_known, write_known};
 use super::log_position::LogPosition;
 use super::memory_csv::{MemoryRows, write_memory};
+use super::predictor_yaml::{PREDICTOR, StoredPredictor};
 use super::publish::{self, Published};
 use super::q_table_csv::{read_q_table, write_q_table};
 use super::view::{View, ViewParams};
@@ -43,8 +45,14 @@ struct ViewYaml {
     /// Version of the program that wrote the view.
     program: String,
     log: LogPosition,
+    /// Full curves in the log when the predictor was fitted; null without a predictor.
+    #[serde(default)]
+    predictor_curves: Option<usize>,
     knowledge: KnowledgeState,
 }
+
+/// Files by their names, in the order of `SHA256SUMS`.
+type Files = Vec<(&'static str, Vec<u8>)>;
 
 /// The learned part of a view, not yet read.
 #[derive(Debug, Clone)]
@@ -110,9 +118,10 @@ impl View {
     pub fn publish(&mut self, experiment: &ExperimentDir) -> Result<Published, StorageError> {
         assert_eq!(self.position().rows, self.rows(), "a view is made of rows of the log");
         let path = experiment.view(self.rows());
-        let files = self.files(&path)?;
+        let mut files = self.files(&path)?;
+        files.push((SUMS, sums(&files)));
         let published = publish::folder_once(&path, |aside| {
-            for (name, bytes) in files.iter().chain([&(SUMS, sums(&files))]) {
+            for (name, bytes) in &files {
                 let path = aside.join(name);
                 fs::write(&path, bytes).map_err(StorageError::io("write", &path))?;
             }
@@ -135,13 +144,15 @@ impl View {
         let listed = experiment.list_views()?.into_iter().find(|(listed, _)| *listed == rows);
         let Some((_, folder)) = listed else { return Ok(None) };
         let published = Self::load(&folder, rows, self.params())?.files(&folder)?;
-        let differing = self.files(&folder)?.into_iter().zip(published);
-        let differing = differing.filter(|(own, published)| own != published);
-        Ok(Some(differing.map(|((name, _), _)| name).collect()))
+        let own = self.files(&folder)?;
+        let of = |files: &Files, name: &str| files.iter().find(|(file, _)| *file == name).cloned();
+        let differs = |name: &&'static str| of(&own, name) != of(&published, name);
+        Ok(Some([VIEW, KNOWN, MEMORY, Q_TABLE, PREDICTOR].into_iter().filter(differs).collect()))
     }
 
     fn load(folder: &Path, rows: u64, params: &ViewParams) -> Result<Self, StorageError> {
         let mut files = read_checked(folder)?;
+        let predictor = files.remove(PREDICTOR);
         let mut take = |name| files.remove(name).expect("every file was read");
         let path = folder.join(VIEW);
         let view: ViewYaml = yaml::parse(&take(VIEW), &path)?;
@@ -151,18 +162,29 @@ impl View {
                 how: "it is of other rows than its name",
             });
         }
+        let predictor = match (view.predictor_curves, predictor) {
+            (None, None) => None,
+            (Some(full_curves), Some(bytes)) => {
+                Some(StoredPredictor { full_curves, bytes, path: folder.join(PREDICTOR) })
+            }
+            _ => {
+                let how = "it has a predictor that it does not name, or names one that it lacks";
+                return Err(StorageError::DamagedView { path, how });
+            }
+        };
         let known = read_known(&take(KNOWN), &folder.join(KNOWN))?;
         let knowledge = Knowledge::from_parts(known, view.knowledge);
         let (folder, memory, q_table) = (folder.to_owned(), take(MEMORY), take(Q_TABLE));
         let learner = StoredLearner { folder, memory, q_table };
-        Ok(Self::stored(params.clone(), view.log, knowledge, learner))
+        Ok(Self::stored(params.clone(), view.log, knowledge, learner, predictor))
     }
 
     /// Returns the files but the sums, with their contents.
-    fn files(&mut self, folder: &Path) -> Result<[(&'static str, Vec<u8>); 4], StorageError> {
+    fn files(&mut self, folder: &Path) -> Result<Files, StorageError> {
         let view = ViewYaml {
             program: env!("CARGO_PKG_VERSION").to_owned(),
             log: self.position().clone(),
+            predictor_curves: self.predictor_curves(),
             knowledge: self.knowledge().state().clone(),
         };
         let view = yaml::print(&view, &folder.join(VIEW))?.into_bytes();
@@ -170,7 +192,10 @@ impl View {
         let learner = self.learner()?;
         let memory = write_memory(learner.memory());
         let q_table = write_q_table(learner.q_table());
-        Ok([(VIEW, view), (KNOWN, known), (MEMORY, memory), (Q_TABLE, q_table)])
+        let mut files = vec![(VIEW, view), (KNOWN, known), (MEMORY, memory), (Q_TABLE, q_table)];
+        let predictor = self.stored_predictor();
+        files.extend(predictor.map(|predictor| (PREDICTOR, predictor.bytes.clone())));
+        Ok(files)
     }
 }
 
@@ -196,7 +221,12 @@ fn read_checked(folder: &Path) -> Result<BTreeMap<&'static str, Vec<u8>>, Storag
     };
     let files = [VIEW, KNOWN, MEMORY, Q_TABLE];
     let files = files.into_iter().map(|name| Ok((name, read(name)?)));
-    let files = files.collect::<Result<Vec<_>, StorageError>>()?;
+    let mut files = files.collect::<Result<Files, StorageError>>()?;
+    match read(PREDICTOR) {
+        // Before there is one. Of a view that has lost it the sums are wrong.
+        Err(StorageError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {}
+        predictor => files.push((PREDICTOR, predictor?)),
+    }
     if read(SUMS)? != sums(&files) {
         let path = folder.join(SUMS);
         return Err(StorageError::DamagedView { path, how: "a file is not what was written" });
@@ -246,6 +276,10 @@ fn remove_old(experiment: &ExperimentDir) -> Result<(), StorageError> {
 mod tests {
     use super::super::view::tests::{params, random_log, tail_of, view_of};
     use super::*;
+    use crate::predictor::{
+        Example, Features, FittedPredictor, LearningCurve, PredictorParams, Regressor,
+    };
+    use crate::seed::{Purpose, generator};
     use crate::storage::replay_row::Row;
     use crate::storage::{ReplayLog, WritableReplayLog};
     use proptest::prelude::*;
@@ -267,7 +301,7 @@ mod tests {
     }
 
     /// Everything that a view says.
-    fn contents(view: &mut View) -> [(&'static str, Vec<u8>); 4] {
+    fn contents(view: &mut View) -> Files {
         view.files(Path::new("")).unwrap()
     }
 
@@ -335,6 +369,55 @@ mod tests {
                 assert_eq!(newest(&experiment).rows(), 10, "{name}");
                 assert!(!view.exists());
             }
+        }
+    }
+
+    fn predictor(first: f64) -> FittedPredictor {
+        let example = |last| Example {
+            features: Features::new(vec![]).unwrap(),
+            curve: LearningCurve::new(vec![first, last]).unwrap(),
+        };
+        let params = PredictorParams { regressor: Regressor::LastSeen, ..Default::default() };
+        let mut rng = generator(1, Purpose::Predictor, 0, 0);
+        let examples = vec![example(0.25), example(0.5), example(0.75)];
+        FittedPredictor::fit(examples, &params.check().unwrap(), &mut rng).unwrap()
+    }
+
+    #[test]
+    fn a_predictor_is_carried_from_view_to_view() {
+        let (_folder, experiment) = experiment();
+        let log = random_log(21, 30);
+        let mut view = view_of(&log[..10]);
+        assert_eq!((view.predictor_curves(), view.predictor().unwrap()), (None, None));
+        view.set_predictor(3, &predictor(0.1)).unwrap();
+        view.publish(&experiment).unwrap();
+        let mut view = newest(&experiment);
+        view.apply(&tail_of(&log, &view)).unwrap();
+        view.publish(&experiment).unwrap();
+        let mut view = newest(&experiment);
+        assert_eq!((view.rows(), view.predictor_curves()), (log.len() as u64, Some(3)));
+        assert_eq!(view.predictor().unwrap(), Some(predictor(0.1)));
+        view.set_predictor(3, &predictor(0.2)).unwrap();
+        assert_eq!(view.compare(&experiment).unwrap(), Some(vec![PREDICTOR]));
+        view.forget_predictor();
+        assert_eq!(view.compare(&experiment).unwrap(), Some(vec![VIEW, PREDICTOR]));
+    }
+
+    #[test]
+    fn a_view_without_the_predictor_it_names_is_damaged() {
+        let (_folder, experiment) = experiment();
+        let log = random_log(22, 20);
+        let mut view = view_of(&log);
+        view.set_predictor(3, &predictor(0.1)).unwrap();
+        let files = view.files(Path::new("")).unwrap();
+        let folder = experiment.view(view.rows());
+        let without = |name| files.iter().filter(|file| file.0 != name).cloned().collect();
+        for kept in [files.clone(), without(PREDICTOR)] as [Files; 2] {
+            view.publish(&experiment).unwrap();
+            fs::remove_file(folder.join(PREDICTOR)).unwrap();
+            // Whoever makes the sums fit is found out by what the view says of itself.
+            fs::write(folder.join(SUMS), sums(&kept)).unwrap();
+            assert_eq!(newest(&experiment).rows(), 0);
         }
     }
 

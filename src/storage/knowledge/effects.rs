@@ -3,7 +3,7 @@
 
 use super::Knowledge;
 use super::fact::{Drawn, Fact};
-use super::state::{Best, EpsilonTally, KnowledgeState, Known, LostClaim, Open, Pending};
+use super::state::{Audit, Best, EpsilonTally, KnowledgeState, Known, LostClaim, Open, Pending};
 use crate::storage::replay_row::{Event, Iteration, Row};
 use crate::storage::time::Time;
 
@@ -128,7 +128,9 @@ impl Knowledge {
     fn compare_with_best(&mut self, drawn: Drawn<'_>, row: &Row) {
         let state = &mut self.state;
         state.newest_round_with_result = state.newest_round_with_result.max(row.round);
-        if let Some(accuracy) = row.best_validation_accuracy
+        // What a stopped or failed network has shown is no final accuracy.
+        let is_final = matches!(row.event, Event::Trained | Event::Imported);
+        if let Some(accuracy) = row.best_validation_accuracy.filter(|_| is_final)
             && state.best.as_ref().is_none_or(|best| best.best_validation_accuracy < accuracy)
         {
             state.best = Some(Best {
@@ -141,6 +143,10 @@ impl Knowledge {
             let at = state.last_accuracies.partition_point(|&greater| greater >= last);
             state.last_accuracies.insert(at, last);
             state.last_accuracies.truncate(KnowledgeState::ACCURACIES_KEPT);
+            if let Some(y_best) = row.y_best.filter(|_| row.audit == Some(true)) {
+                let (iteration, is_false_stop) = (drawn.iteration, last > y_best);
+                state.audits.push(Audit { iteration, is_false_stop });
+            }
         }
     }
 

@@ -52,7 +52,9 @@ use crate::storage::replay_row::{Event, Iteration, Row};
 use fact::Fact;
 
 pub use decisions::{EarlierAttempt, Record};
-pub use state::{Best, EpsilonTally, KnowledgeState, Known, LostClaim, Open, Pending, Seconds};
+pub use state::{
+    Audit, Best, EpsilonTally, KnowledgeState, Known, LostClaim, Open, Pending, Seconds,
+};
 pub use violation::{Rule, Violation};
 
 /// What is known after some rows of the log.
@@ -141,6 +143,19 @@ impl Knowledge {
     /// Returns how often an architecture without a result was lost.
     pub fn losses(&self, architecture: &str) -> u32 {
         self.state.losses.get(architecture).copied().unwrap_or(0)
+    }
+
+    /// Returns how many networks were trained to the end: so many full learning curves there are.
+    pub fn full_curves(&self) -> usize {
+        self.state.events.get(&Event::Trained).map_or(0, |&rows| rows as usize)
+    }
+
+    /// Returns the n-th best last-epoch accuracy of the networks trained to the end, if there are as
+    /// many; never one that was only predicted.
+    ///
+    /// `n` is at least 1 and at most [`KnowledgeState::ACCURACIES_KEPT`].
+    pub fn nth_best_last_accuracy(&self, n: usize) -> Option<f64> {
+        self.state.last_accuracies.get(n.checked_sub(1)?).copied()
     }
 
     /// Returns what has happened in each stage of a schedule.

@@ -19,7 +19,7 @@ pub struct Known {
     pub epsilon: f64,
     /// The reward; `None` when the result carries none.
     pub reward: Option<f64>,
-    /// Best validation accuracy of the training, if there was one.
+    /// Best validation accuracy of the training, if there was one; of a stopped one that of its epochs.
     pub best_validation_accuracy: Option<f64>,
 }
 
@@ -89,7 +89,7 @@ pub struct EpsilonTally {
     pub exhausted: bool,
 }
 
-/// The best result so far.
+/// The best network so far, of those that were trained to the end or imported.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Best {
@@ -99,6 +99,16 @@ pub struct Best {
     pub architecture: String,
     /// Its best validation accuracy.
     pub best_validation_accuracy: f64,
+}
+
+/// A network that was trained to the end against a verdict to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Audit {
+    /// Its iteration.
+    pub iteration: Iteration,
+    /// Whether its last epoch has beaten the best network of the verdict.
+    pub is_false_stop: bool,
 }
 
 /// Seconds of training, summed over all rows.
@@ -136,6 +146,9 @@ pub struct KnowledgeState {
     pub best: Option<Best>,
     /// The greatest last-epoch accuracies of `trained` rows, descending, [`Self::ACCURACIES_KEPT`] at most.
     pub last_accuracies: Vec<f64>,
+    /// The audits of the stopping rule, in the order of their rows.
+    #[serde(default)]
+    pub audits: Vec<Audit>,
     /// How many rows of each event there are.
     pub events: BTreeMap<Event, u64>,
     /// Sums of the columns of seconds.
@@ -161,6 +174,7 @@ impl Default for KnowledgeState {
             epsilons: Vec::new(),
             best: None,
             last_accuracies: Vec::new(),
+            audits: Vec::new(),
             events: BTreeMap::new(),
             seconds: Seconds::default(),
             newest_round_with_result: None,

@@ -361,3 +361,35 @@ fn the_greatest_last_accuracies_are_kept_in_order() {
     let first = world.knowledge.state().best.as_ref().unwrap();
     assert_eq!((first.iteration.0, first.best_validation_accuracy), (1, kept[0]));
 }
+
+#[test]
+fn a_stopped_network_is_known_and_never_the_best() {
+    let mut knowledge = Knowledge::default();
+    let mut take = |iteration: u64, architecture: &str, change: &dyn Fn(Row) -> Row| {
+        let attempt = Attempt { iteration: Iteration(iteration), number: 1 };
+        let claim = Row::claimed(attempt, 1.0, architecture, &claimant("7", "0"));
+        let row = change(result(&claim));
+        [claim, row].iter().for_each(|row| knowledge.apply(row).unwrap());
+        knowledge.clone()
+    };
+    let with = |last: f64, row: Row| Row {
+        best_validation_accuracy: Some(last),
+        last_validation_accuracy: Some(last),
+        ..row
+    };
+    take(1, "A", &|row| with(0.5, row));
+    let after = take(2, "B", &|row| Row { event: Event::Stopped, ..with(0.75, row) });
+    assert!(matches!(after.standing("B"), Standing::Known(_)));
+    assert_eq!(after.state().best.as_ref().unwrap().architecture, "A");
+    assert_eq!((after.full_curves(), after.nth_best_last_accuracy(1)), (1, Some(0.5)));
+    assert_eq!((after.nth_best_last_accuracy(2), after.nth_best_last_accuracy(0)), (None, None));
+
+    let audited =
+        |last, y_best, row| Row { audit: Some(true), y_best: Some(y_best), ..with(last, row) };
+    take(3, "C", &|row| audited(0.625, 0.5, row));
+    let after = take(4, "D", &|row| audited(0.5, 0.5, row));
+    let audits: Vec<_> =
+        after.state().audits.iter().map(|audit| (audit.iteration.0, audit.is_false_stop)).collect();
+    assert_eq!(audits, [(3, true), (4, false)]);
+    assert_eq!(after.full_curves(), 3, "an audited network is trained to the end");
+}
