@@ -6,16 +6,14 @@ use std::time::Instant;
 use jiff::Timestamp;
 
 use super::curve_in_progress::{Appended, CurveInProgress};
+use super::result_row::result_row;
 use super::task::Task;
+use super::verdicts::Verdicts;
 use super::{Experiment, TrainEvent};
-use crate::outcome::{Accuracy, Outcome};
-use crate::predictor::{StoppingRule, Verdict};
 use crate::seed::{Purpose, number};
 use crate::space::Architecture;
 use crate::storage::knowledge::EarlierAttempt;
-use crate::storage::{
-    Attempt, Curve, CurveSummary, ExperimentDir, Iteration, Row, StorageError, Training,
-};
+use crate::storage::{Attempt, Curve, ExperimentDir, Iteration, Row, StorageError};
 use crate::training::protocol::{LayerDescription, Request, VERSION};
 use crate::training::{Ending, EpochReport, Trainer, TrainingError};
 
@@ -78,6 +76,8 @@ pub(super) struct Workbench<'a> {
     pub task: &'a Task,
     /// CPU threads of a network.
     pub threads: u32,
+    /// Who judges the training; nobody while there is no predictor.
+    pub verdicts: Option<Verdicts<'a>>,
     /// Where events go.
     pub on_event: &'a mut dyn FnMut(TrainEvent),
 }
@@ -155,12 +155,17 @@ impl Workbench<'_> {
         let log = self.experiment.dir().trainer_log(attempt);
         let mut kept = Ok(Appended::Row);
         let ended = trainer.train(request, &log, &mut |report| {
-            kept = curve.append(report);
+            let mut forecast = None;
+            kept = curve.append(report, |start| {
+                forecast = self.verdicts.as_mut().and_then(|verdicts| verdicts.forecast(start));
+                forecast
+            });
             if !matches!(kept, Ok(Appended::Row)) {
                 return ControlFlow::Break(());
             }
             (self.on_event)(epoch_event(request.iteration, report));
-            goes_on()
+            let flow = |verdicts: &Verdicts<'_>| verdicts.flow(forecast.as_ref());
+            self.verdicts.as_ref().map_or(ControlFlow::Continue(()), flow)
         });
         (ended, kept)
     }
@@ -205,60 +210,12 @@ impl Workbench<'_> {
         curve: CurveInProgress,
         spent: f64,
     ) -> AttemptEnd {
-        let config = self.experiment.config();
-        let first = curve.last_start().first();
-        // A start counts once its first epoch has beaten the threshold.
-        let threshold = config.recipe.first_epoch_threshold();
-        let passed = first.is_some_and(|row| row.validation_accuracy.value() > threshold);
-        let cost = config.space.cost(&claim.architecture);
-        let training = Training {
-            parameters: cost.parameters,
-            macs: cost.macs,
-            layers: claim.architecture.depth() as u32,
-            learning_rate: first.filter(|_| passed).and_then(|row| row.learning_rate),
-            restarts: first.map_or(0, |row| row.start - 1),
-            train_seconds: spent + curve.kept_seconds(),
-            lost_seconds: curve.lost_seconds(),
-            time: Timestamp::now().into(),
-        };
-        let summary = curve.summary().filter(|_| passed || *ending == Ending::Done);
-        match self.result(claim, ending, &training, summary) {
+        match result_row(self.experiment, claim, ending, &curve, spent) {
             Some(row) => AttemptEnd::Result { row: Box::new(row), curve: Box::new(curve) },
             None => AttemptEnd::Lost {
                 reason: "the trainer ended without a result".to_owned(),
-                seconds: training.train_seconds + training.lost_seconds,
+                seconds: spent + curve.kept_seconds() + curve.lost_seconds(),
             },
-        }
-    }
-
-    fn result(
-        &self,
-        claim: &Claim,
-        ending: &Ending,
-        training: &Training,
-        curve: Option<CurveSummary>,
-    ) -> Option<Row> {
-        let config = self.experiment.config();
-        let classes = config.space.image().classes;
-        let reward =
-            |outcome: Outcome| config.reward().reward(&outcome, classes).map(Accuracy::value);
-        match ending {
-            Ending::Done => {
-                let curve = curve?;
-                let reward = reward(Outcome::Trained { best: curve.best, last: curve.last })?;
-                Some(Row::trained(&claim.row, training, curve, None, reward))
-            }
-            Ending::Failed { reason } => {
-                let chance = reward(Outcome::Failed { best: curve.map(|curve| curve.best) })?;
-                Some(Row::failed(&claim.row, training, curve, reason, chance))
-            }
-            Ending::OutOfMemory { peak_bytes } => {
-                let reason = peak_bytes
-                    .map_or_else(String::new, |bytes| format!("{bytes} bytes in use at most"));
-                let reward = reward(Outcome::OutOfMemory);
-                Some(Row::out_of_memory(&claim.row, training, &reason, reward))
-            }
-            Ending::Stopped | Ending::Interrupted => None,
         }
     }
 }
@@ -271,14 +228,6 @@ fn is_whole(curve: &mut CurveInProgress, request: &Request, ending: &Ending) -> 
         Ending::Done => curve.keep_earlier(request.epochs) == Appended::Row,
         // Without an epoch nothing tells whether the earlier curve has all of them; this needs none.
         ending => matches!(ending, Ending::OutOfMemory { .. }),
-    }
-}
-
-/// Asks the stopping rule, which lets every training go on while nothing is predicted.
-fn goes_on() -> ControlFlow<()> {
-    match StoppingRule::default().verdict(None, None) {
-        Verdict::Continue { .. } => ControlFlow::Continue(()),
-        Verdict::Stop { .. } => ControlFlow::Break(()),
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 
 use crate::outcome::Accuracy;
-use crate::storage::{Curve, CurveRow, CurveSummary, CurveWriter, StorageError};
+use crate::storage::{Curve, CurveRow, CurveSummary, CurveWriter, Forecast, StorageError};
 use crate::training::EpochReport;
 
 /// The curve of an attempt: in memory whole, on disk as far as there is room.
@@ -50,17 +50,27 @@ impl CurveInProgress {
     }
 
     /// Appends an epoch. A full disk ends no training: the file is made whole by [`Self::finish`].
+    /// `foretell` is asked where the training ends, given the epochs of its last start.
     ///
     /// # Errors
     /// The file cannot be written, for another reason than want of space.
-    pub fn append(&mut self, report: &EpochReport) -> Result<Appended, StorageError> {
+    pub fn append(
+        &mut self,
+        report: &EpochReport,
+        foretell: impl FnOnce(&[CurveRow]) -> Option<Forecast>,
+    ) -> Result<Appended, StorageError> {
         if self.curve.rows().is_empty() {
             let Some(kept) = self.earlier.before(report.start, report.epoch) else {
                 return Ok(Appended::Gap);
             };
             self.keep(kept);
         }
-        let row = row(report);
+        let mut row = row(report);
+        let mut so_far = self.curve.clone();
+        so_far.push(row.clone());
+        if let Some(forecast) = foretell(so_far.last_start()) {
+            row = row.with_forecast(&forecast);
+        }
         let written = self.write(&row);
         self.curve.push(row);
         match written {
@@ -137,6 +147,19 @@ impl CurveInProgress {
         self.earlier.seconds() - self.kept_seconds
     }
 
+    /// Estimates the seconds of the epochs that a whole training of `epochs` has more: each as long as the
+    /// mean of this start, or of all epochs in `spent` seconds where the trainer tells no times.
+    pub fn seconds_left(&self, epochs: u32, spent: f64) -> f64 {
+        let start = self.last_start();
+        let told: Vec<f64> = start.iter().filter_map(|row| row.seconds).collect();
+        let mean = if told.is_empty() {
+            spent / self.curve.rows().len().max(1) as f64
+        } else {
+            told.iter().sum::<f64>() / told.len() as f64
+        };
+        mean * f64::from(epochs.saturating_sub(start.len() as u32))
+    }
+
     /// Sums the curve up; `None` without an epoch.
     pub fn summary(&self) -> Option<CurveSummary> {
         let rows = self.last_start();
@@ -173,6 +196,7 @@ fn row(report: &EpochReport) -> CurveRow {
         predicted_accuracy: None,
         sigma: None,
         stop_probability: None,
+        y_best: None,
     }
 }
 
@@ -209,8 +233,8 @@ mod tests {
         let path = folder.path().join("000001.2.csv");
         let mut curve =
             CurveInProgress::new(path.clone(), curve_of(&[(1, 1), (2, 1), (2, 2), (2, 3)]));
-        assert_eq!(curve.append(&report(2, 3, 0.75)).unwrap(), Appended::Row);
-        assert_eq!(curve.append(&report(2, 4, 0.75)).unwrap(), Appended::Row);
+        assert_eq!(curve.append(&report(2, 3, 0.75), |_| None).unwrap(), Appended::Row);
+        assert_eq!(curve.append(&report(2, 4, 0.75), |_| None).unwrap(), Appended::Row);
         curve.finish().unwrap();
         assert_eq!(positions(&path), [(1, 1), (2, 1), (2, 2), (2, 3), (2, 4)]);
         // Three of the four epochs of 10 s stand.
@@ -220,11 +244,53 @@ mod tests {
     }
 
     #[test]
+    fn what_is_left_takes_as_long_as_what_there_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut curve = CurveInProgress::new(folder.path().join("1.1.csv"), Curve::default());
+        for (start, epoch, seconds) in [(1, 1, 50.0), (2, 1, 14.0), (2, 2, 10.0)] {
+            let told = EpochReport { seconds: Some(seconds), ..report(start, epoch, 0.5) };
+            curve.append(&told, |_| None).unwrap();
+        }
+        // Epochs of 14 and 10 s, and six more to come.
+        assert_eq!(curve.seconds_left(8, 99.0), 72.0);
+        let mut silent = CurveInProgress::new(folder.path().join("2.1.csv"), Curve::default());
+        for (start, epoch) in [(1, 1), (2, 1), (2, 2)] {
+            let told = EpochReport { seconds: None, ..report(start, epoch, 0.5) };
+            silent.append(&told, |_| None).unwrap();
+        }
+        // Three epochs in 30 s.
+        assert_eq!(silent.seconds_left(8, 30.0), 60.0);
+        assert_eq!(silent.seconds_left(2, 30.0), 0.0);
+    }
+
+    #[test]
+    fn a_forecast_is_made_from_the_last_start_and_written_with_its_epoch() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("1.2.csv");
+        let mut curve = CurveInProgress::new(path.clone(), curve_of(&[(1, 1), (2, 1)]));
+        let forecast = Forecast {
+            predicted_accuracy: 1.5,
+            sigma: 0.25,
+            y_best: Some(0.75),
+            stop_probability: Some(0.125),
+        };
+        let foretell = |start: &[CurveRow]| {
+            assert_eq!(start.iter().map(|row| row.epoch).collect::<Vec<_>>(), [1, 2]);
+            Some(forecast)
+        };
+        curve.append(&report(2, 2, 0.5), foretell).unwrap();
+        curve.finish().unwrap();
+        let rows = Curve::read(&path).unwrap();
+        let forecasts: Vec<_> = rows.rows().iter().map(CurveRow::forecast).collect();
+        assert_eq!(forecasts, [None, None, Some(forecast)]);
+    }
+
+    #[test]
     fn a_training_begun_anew_has_lost_what_was_there() {
         let folder = tempfile::tempdir().unwrap();
         let mut curve =
             CurveInProgress::new(folder.path().join("1.2.csv"), curve_of(&[(1, 1), (1, 2)]));
-        curve.append(&report(1, 1, 0.5)).unwrap();
+        curve.append(&report(1, 1, 0.5), |_| None).unwrap();
         assert_eq!((curve.kept_seconds(), curve.lost_seconds()), (0.0, 20.0));
         assert_eq!(curve.last_start().len(), 1);
     }
@@ -234,7 +300,7 @@ mod tests {
         let path = PathBuf::from("/nowhere/1.2.csv");
         let begin = |reports: &[(u32, u32)]| CurveInProgress::new(path.clone(), curve_of(reports));
         let mut curve = begin(&[(1, 1), (1, 2)]);
-        assert_eq!(curve.append(&report(1, 4, 0.5)).unwrap(), Appended::Gap);
+        assert_eq!(curve.append(&report(1, 4, 0.5), |_| None).unwrap(), Appended::Gap);
         assert!(!curve.has_epochs());
         assert_eq!(begin(&[(1, 1), (1, 2)]).keep_earlier(3), Appended::Gap);
         assert_eq!(begin(&[(1, 1), (1, 2)]).keep_earlier(2), Appended::Row);

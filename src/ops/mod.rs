@@ -21,6 +21,7 @@ pub mod reduce;
 pub mod reference;
 mod refit;
 mod refusal;
+mod result_row;
 mod round;
 mod round_size;
 mod round_stage;
@@ -31,6 +32,7 @@ pub mod tables;
 mod task;
 pub mod train;
 mod train_event;
+mod verdicts;
 
 pub use experiment::Experiment;
 pub use refusal::Refusal;

@@ -15,6 +15,7 @@ use super::curve_in_progress::CurveInProgress;
 use super::live_log::{LiveLog, view_params};
 use super::reduce::{ReduceOptions, Tables, reduce};
 use super::task::Task;
+use super::verdicts::Verdicts;
 use super::{Experiment, Refusal, TrainEvent};
 use crate::slurm::{Slurm, Variables};
 use crate::storage::knowledge::Record;
@@ -81,7 +82,7 @@ pub fn train(
         }
         let began = Instant::now();
         match worker.claim()? {
-            Some(claim) => worker.work_on(&claim)?,
+            Some((claim, verdicts)) => worker.work_on(&claim, verdicts)?,
             None => break,
         }
         longest = longest.max(began.elapsed());
@@ -112,8 +113,8 @@ impl<'a> Worker<'a> {
         Ok(Self { experiment, options, on_event, task: Task::current()?, trainer, interrupt })
     }
 
-    /// Claims an architecture; `None` when there is nothing to claim.
-    fn claim(&mut self) -> anyhow::Result<Option<Claim>> {
+    /// Claims an architecture, and finds out who judges its training; `None` when there is nothing to claim.
+    fn claim(&mut self) -> anyhow::Result<Option<(Claim, Option<Verdicts<'a>>)>> {
         let view = View::newest(self.experiment.dir(), view_params(self.experiment))?;
         let mut live = LiveLog::after(self.experiment, &view)?;
         let sampler = Sampler {
@@ -139,7 +140,8 @@ impl<'a> Worker<'a> {
                     architecture: claim.architecture.to_string(),
                     epochs: self.experiment.config().recipe.recipe().epochs,
                 });
-                Ok(Some(*claim))
+                let verdicts = Verdicts::of(self.experiment, &view, &claim);
+                Ok(Some((*claim, verdicts)))
             }
         }
     }
@@ -153,12 +155,13 @@ impl<'a> Worker<'a> {
     }
 
     /// Trains a claim and records what it came to.
-    fn work_on(&mut self, claim: &Claim) -> anyhow::Result<()> {
+    fn work_on(&mut self, claim: &Claim, verdicts: Option<Verdicts<'a>>) -> anyhow::Result<()> {
         let threads = self.threads();
         let mut workbench = Workbench {
             experiment: self.experiment,
             task: &self.task,
             threads,
+            verdicts,
             on_event: &mut *self.on_event,
         };
         match workbench.train(claim, self.trainer.as_mut())? {

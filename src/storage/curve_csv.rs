@@ -15,11 +15,12 @@ use serde::{Deserialize, Serialize};
 
 use super::error::StorageError;
 use super::publish;
+use super::replay_event::StopNumbers;
 use super::time::Time;
 use crate::outcome::Accuracy;
 
 /// The columns, in the order of the fields of [`CurveRow`].
-const COLUMNS: [&str; 12] = [
+const COLUMNS: [&str; 13] = [
     "epoch",
     "start",
     "learning_rate",
@@ -32,6 +33,7 @@ const COLUMNS: [&str; 12] = [
     "predicted_accuracy",
     "sigma",
     "stop_probability",
+    "y_best",
 ];
 
 /// What is known after one epoch. A number that the trainer does not tell is `None`.
@@ -64,9 +66,61 @@ pub struct CurveRow {
     pub sigma: Option<f64>,
     /// Probability that the last epoch stays below the best network so far.
     pub stop_probability: Option<f64>,
+    /// The accuracy to beat when that was asked.
+    #[serde(default)]
+    pub y_best: Option<f64>,
+}
+
+/// What the stopping rule was told after an epoch, and what it said.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Forecast {
+    /// Predicted last-epoch accuracy; may lie outside [0, 1].
+    pub predicted_accuracy: f64,
+    /// Its standard deviation.
+    pub sigma: f64,
+    /// The accuracy to beat, once enough networks are trained to the end.
+    pub y_best: Option<f64>,
+    /// Probability that the network does not beat it.
+    pub stop_probability: Option<f64>,
+}
+
+impl Forecast {
+    /// Returns the numbers of a verdict to stop, if it is one at this threshold.
+    pub fn stop(&self, threshold: f64) -> Option<StopNumbers> {
+        let stop_probability = self.stop_probability.filter(|&found| found >= threshold)?;
+        Some(StopNumbers {
+            predicted_accuracy: self.predicted_accuracy,
+            sigma: self.sigma,
+            y_best: self.y_best?,
+            stop_probability,
+            threshold,
+        })
+    }
 }
 
 impl CurveRow {
+    /// Returns the row with a forecast.
+    #[must_use]
+    pub fn with_forecast(self, forecast: &Forecast) -> Self {
+        Self {
+            predicted_accuracy: Some(forecast.predicted_accuracy),
+            sigma: Some(forecast.sigma),
+            stop_probability: forecast.stop_probability,
+            y_best: forecast.y_best,
+            ..self
+        }
+    }
+
+    /// Returns the forecast after this epoch, if there was one.
+    pub fn forecast(&self) -> Option<Forecast> {
+        Some(Forecast {
+            predicted_accuracy: self.predicted_accuracy?,
+            sigma: self.sigma?,
+            y_best: self.y_best,
+            stop_probability: self.stop_probability,
+        })
+    }
+
     /// Orders the rows of a file: by start, then epoch.
     const fn position(&self) -> (u32, u32) {
         (self.start, self.epoch)
@@ -81,6 +135,7 @@ impl CurveRow {
             &mut self.predicted_accuracy,
             &mut self.sigma,
             &mut self.stop_probability,
+            &mut self.y_best,
         ] {
             *number = number.filter(|number| number.is_finite());
         }
@@ -242,6 +297,7 @@ mod tests {
             predicted_accuracy: None,
             sigma: None,
             stop_probability: None,
+            y_best: None,
         }
     }
 
@@ -262,7 +318,7 @@ mod tests {
         let curve = Curve::read(&path).unwrap();
         assert_eq!(curve.rows()[0], CurveRow { validation_loss: None, ..row(1, 1) });
         let text = std::fs::read_to_string(&path).unwrap();
-        let cells = "1,1,0.001,1.5,,,0.30000000000000004,2.25,2026-03-01T12:00:00.250Z,,,";
+        let cells = "1,1,0.001,1.5,,,0.30000000000000004,2.25,2026-03-01T12:00:00.250Z,,,,";
         assert_eq!(text.lines().nth(1), Some(cells));
     }
 

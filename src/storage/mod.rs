@@ -61,7 +61,7 @@ mod view_files;
 pub mod yaml;
 
 pub use append::{ExclusiveGuard, WritableReplayLog};
-pub use curve_csv::{Curve, CurveRow, CurveWriter};
+pub use curve_csv::{Curve, CurveRow, CurveWriter, Forecast};
 pub use error::{RefusedRow, RowError, StorageError};
 pub use experiment_dir::ExperimentDir;
 pub use foreign_csv::{Problem, Readable, Reason};

@@ -1,8 +1,13 @@
 //! Early stopping in a search: the predictor, verdicts, audits, the ledger.
 
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::PathBuf;
+use std::process::Stdio;
+use std::thread::sleep;
+use std::time::Duration;
 
+use crate::run::ELSEWHERE;
 use crate::support::Experiment;
 
 /// A search whose trainings are stopped soon: burn-in 10.
@@ -89,7 +94,8 @@ fn the_predictor_is_a_function_of_the_log_alone() {
 
 #[test]
 fn a_curve_that_is_missing_or_wrong_costs_the_predictor_and_not_the_search() {
-    let damages: [(fn(&PathBuf), &str); 3] = [
+    type Damage = fn(&PathBuf);
+    let damages: [(Damage, &str); 3] = [
         (|path| fs::remove_file(path).unwrap(), "cannot read"),
         (|path| fs::write(path, "epoch,start\n\0\0\n").unwrap(), "is no CSV file of its kind"),
         (
@@ -129,4 +135,123 @@ fn switched_off_nothing_is_fitted() {
     train_until(&experiment, 10);
     experiment.run(&["reduce", "dir"]).success();
     assert_eq!(predictor(&experiment), None);
+}
+
+fn number(row: &HashMap<String, String>, column: &str) -> f64 {
+    row[column].parse().unwrap_or_else(|_| panic!("`{column}` is `{}`", row[column]))
+}
+
+fn searched(change: &str) -> Experiment {
+    let experiment = Experiment::with(STOPPING);
+    let with = if change.is_empty() { vec![] } else { vec!["--set", change] };
+    experiment.run(&[&["run", "config.yaml", "dir"], &*with].concat()).success();
+    experiment
+}
+
+#[test]
+fn hopeless_networks_are_stopped_and_the_best_is_kept() {
+    let (stopping, plain) = (searched(""), searched("early_stopping.enabled=false"));
+    let epochs = |experiment: &Experiment| -> f64 {
+        let log = experiment.log();
+        log.iter().filter(|row| !row["epochs"].is_empty()).map(|row| number(row, "epochs")).sum()
+    };
+    assert!(epochs(&stopping) < 0.8 * epochs(&plain), "{}", epochs(&stopping));
+    let log = stopping.log();
+    let stopped: Vec<_> = log.iter().filter(|row| row["event"] == "stopped").collect();
+    assert!(stopped.len() >= 5, "{}", stopped.len());
+    for row in &stopped {
+        let epochs = number(row, "epochs");
+        assert!((1.0..8.0).contains(&epochs));
+        // Phi(2.3263) = 0.99.
+        let z = (number(row, "y_best") - number(row, "predicted_accuracy")) / number(row, "sigma");
+        assert!(z >= 2.326 && number(row, "stop_probability") >= 0.99);
+        assert_eq!(row["threshold"], "0.99");
+        assert_eq!(number(row, "reward"), number(row, "predicted_accuracy").clamp(0.0, 1.0));
+        assert!(!row["view"].is_empty() && !row["saved_seconds"].is_empty());
+        let curve = stopping.text(&format!("curves/{:0>6}.1.csv", row["iteration"]));
+        let last = curve.lines().last().unwrap();
+        assert!(last.contains(&row["predicted_accuracy"]) && last.ends_with(&row["y_best"]));
+    }
+    // Up to the first stop both searches are the same one: epsilon is 1, the Q-values are not read.
+    let best = |experiment: &Experiment| {
+        let trained = experiment.log().into_iter().filter(|row| row["event"] == "trained");
+        let random = trained.filter(|row| row["epsilon"] == "1.0");
+        random
+            .max_by(|a, b| {
+                let last = |row| number(row, "last_validation_accuracy");
+                last(a).total_cmp(&last(b))
+            })
+            .unwrap()["architecture"]
+            .clone()
+    };
+    assert_eq!(best(&stopping), best(&plain));
+    stopping.run(&["reduce", "dir", "--rebuild"]).success();
+    let status = stopping.run(&["status", "dir", "--json"]).success().json();
+    assert_eq!(status[0]["counts"]["stopped"], stopped.len());
+}
+
+#[test]
+fn no_network_of_the_burn_in_is_stopped_and_y_best_is_measured() {
+    let experiment = searched("");
+    let (mut full_curves, mut best) = (0, 0.0_f64);
+    for row in experiment.log() {
+        match row["event"].as_str() {
+            "trained" => {
+                full_curves += 1;
+                best = best.max(number(&row, "last_validation_accuracy"));
+            }
+            "stopped" => {
+                assert!(full_curves >= 10);
+                assert_eq!(number(&row, "y_best"), best, "never a prediction");
+            }
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn the_same_seed_stops_the_same_networks() {
+    let [first, second] = [searched(""), searched("")].map(|experiment| {
+        let of_the_search = |mut row: HashMap<String, String>| {
+            ELSEWHERE.iter().for_each(|column| drop(row.remove(*column)));
+            row
+        };
+        experiment.log().into_iter().map(of_the_search).collect::<Vec<_>>()
+    });
+    assert_eq!(first, second);
+}
+
+#[test]
+fn two_workers_stop_networks_too_and_a_rebuild_agrees() {
+    let experiment = Experiment::with(STOPPING);
+    experiment.run(&["run", "config.yaml", "dir", "--workers", "2"]).success();
+    assert!(count(&experiment, "stopped") > 0);
+    experiment.run(&["reduce", "dir", "--rebuild"]).success();
+}
+
+#[test]
+fn workers_killed_at_random_stop_what_one_left_alone_stops() {
+    let experiment = Experiment::init(STOPPING);
+    for round in 0..10_u64 {
+        let mut worker = experiment
+            .command(&["train", "dir", "--until-done", "--reduce"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        sleep(Duration::from_millis(40 + 40 * round));
+        worker.kill().unwrap();
+        worker.wait().unwrap();
+    }
+    experiment.run(&["run", "config.yaml", "dir"]).success();
+    experiment.run(&["reduce", "dir", "--rebuild"]).success();
+    assert!(count(&experiment, "stopped") > 0);
+    let results = experiment
+        .log()
+        .into_iter()
+        .filter(|row| ["trained", "stopped", "failed"].contains(&row["event"].as_str()))
+        .map(|row| row["architecture"].clone());
+    let results: Vec<_> = results.collect();
+    assert_eq!(results.len(), 50);
+    assert_eq!(results.iter().collect::<BTreeSet<_>>().len(), 50);
 }

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use crate::support::{Experiment, SMALL, skip};
 
 /// Columns that tell of the machine and the clock, not of the search.
-const ELSEWHERE: [&str; 10] = [
+pub const ELSEWHERE: [&str; 10] = [
     "train_seconds",
     "saved_seconds",
     "lost_seconds",

@@ -1,0 +1,189 @@
+//! The stopping rule, asked after each epoch of a training.
+
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use rand::Rng;
+
+use super::Experiment;
+use super::attempt::Claim;
+use super::refit::example_of;
+use crate::outcome::Accuracy;
+use crate::predictor::{AuditFindings, FittedPredictor, Prediction, Verdict};
+use crate::seed::{Purpose, generator};
+use crate::storage::{
+    CurveRow, Forecast, Iteration, Knowledge, LogCursor, ReplayLog, StopNumbers, View,
+};
+
+/// How often the log is read for the best network so far.
+const READ_EVERY: Duration = Duration::from_secs(60);
+
+/// What a verdict to stop comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Execution {
+    /// The training ends.
+    Stop,
+    /// It goes on, to see whether the verdict was right.
+    Audit,
+}
+
+/// Judges one training, by the predictor of the view that its architecture was claimed with. That
+/// view stands in the row of the result, so that every verdict can be repeated.
+pub(super) struct Verdicts<'a> {
+    experiment: &'a Experiment,
+    predictor: FittedPredictor,
+    /// Weights and layers of the network.
+    cost: (u64, u32),
+    execution: Execution,
+    known: KnownSoFar<'a>,
+}
+
+impl<'a> Verdicts<'a> {
+    /// Begins to judge; none while there is no predictor: nobody is stopped.
+    ///
+    /// An architecture is claimed already, so a predictor that cannot be read is a warning, too.
+    pub fn of(experiment: &'a Experiment, view: &View, claim: &Claim) -> Option<Self> {
+        Self::read(experiment, view, claim).unwrap_or_else(|error| {
+            log::warn!("no predictor, so that this training is not stopped: {error:#}");
+            None
+        })
+    }
+
+    fn read(
+        experiment: &'a Experiment,
+        view: &View,
+        claim: &Claim,
+    ) -> anyhow::Result<Option<Self>> {
+        let config = experiment.config();
+        let epochs = config.recipe.recipe().epochs as usize;
+        let is_of_these = |predictor: &FittedPredictor| predictor.epochs() == epochs;
+        let Some(predictor) = view.predictor()?.filter(is_of_these) else { return Ok(None) };
+        let cost = config.space.cost(&claim.architecture);
+        Ok(Some(Self {
+            experiment,
+            predictor,
+            cost: (cost.parameters, claim.architecture.depth() as u32),
+            execution: execution(experiment, claim.attempt.iteration),
+            known: KnownSoFar::of(experiment, view)?,
+        }))
+    }
+
+    /// Foretells where a training ends; `start` are the epochs of its last start.
+    ///
+    /// None before the first-epoch test is passed, after the last epoch, and once the audits have
+    /// switched stopping off.
+    pub fn forecast(&mut self, start: &[CurveRow]) -> Option<Forecast> {
+        let threshold = self.experiment.config().recipe.first_epoch_threshold();
+        let has_passed = start.first()?.validation_accuracy.value() > threshold;
+        self.known.read_now_and_then();
+        if !has_passed || self.known.stopping_is_off() {
+            return None;
+        }
+        let seen = example_of(self.experiment, start, self.cost).ok()?;
+        let prediction = self.predictor.predict(&seen.curve, &seen.features)?;
+        let y_best = self.known.y_best();
+        Some(self.judged(prediction, y_best))
+    }
+
+    fn judged(&self, prediction: Prediction, y_best: Option<Accuracy>) -> Forecast {
+        let rule = self.experiment.config().early_stopping.rule();
+        let stop_probability = match rule.verdict(Some(prediction), y_best) {
+            Verdict::Stop { stop_probability } => Some(stop_probability),
+            Verdict::Continue { stop_probability } => stop_probability,
+        };
+        Forecast {
+            predicted_accuracy: prediction.mean,
+            sigma: prediction.sigma,
+            y_best: y_best.map(Accuracy::value),
+            stop_probability,
+        }
+    }
+
+    /// Says whether a training goes on after an epoch with this forecast.
+    pub fn flow(&self, forecast: Option<&Forecast>) -> ControlFlow<()> {
+        let threshold = self.experiment.config().early_stopping.params().threshold;
+        let is_stop = forecast.and_then(|forecast| forecast.stop(threshold)).is_some();
+        match self.execution {
+            Execution::Stop if is_stop => ControlFlow::Break(()),
+            Execution::Stop | Execution::Audit => ControlFlow::Continue(()),
+        }
+    }
+}
+
+/// Draws whether a verdict to stop a training is executed; the same for every attempt at it.
+fn execution(experiment: &Experiment, iteration: Iteration) -> Execution {
+    let config = experiment.config();
+    let mut rng = generator(config.seed(), Purpose::Audit, iteration.0, 0);
+    if rng.random::<f64>() < config.early_stopping.params().audit_share {
+        Execution::Audit
+    } else {
+        Execution::Stop
+    }
+}
+
+/// Returns the numbers by which a training was stopped: those of its last epoch.
+pub(super) fn stopped_by(experiment: &Experiment, start: &[CurveRow]) -> Option<StopNumbers> {
+    start.last()?.forecast()?.stop(experiment.config().early_stopping.params().threshold)
+}
+
+/// Returns the numbers of the first verdict to stop a network that was trained to the end to audit
+/// it. An attempt goes on with the rows of the one before, so that none is forgotten.
+pub(super) fn audited_by(
+    experiment: &Experiment,
+    iteration: Iteration,
+    start: &[CurveRow],
+) -> Option<StopNumbers> {
+    let threshold = experiment.config().early_stopping.params().threshold;
+    let is_audit = execution(experiment, iteration) == Execution::Audit;
+    start.iter().filter(|_| is_audit).find_map(|row| row.forecast()?.stop(threshold))
+}
+
+/// What the log says of the networks trained to the end: the view, and the rows after it, read
+/// when a verdict is due and at most once a minute. What is older makes stopping less likely only.
+struct KnownSoFar<'a> {
+    experiment: &'a Experiment,
+    knowledge: Knowledge,
+    cursor: LogCursor,
+    read_at: Option<Instant>,
+}
+
+impl<'a> KnownSoFar<'a> {
+    fn of(experiment: &'a Experiment, view: &View) -> anyhow::Result<Self> {
+        let cursor = ReplayLog::open(experiment.dir())?.cursor_at(view.position())?;
+        Ok(Self { experiment, knowledge: view.knowledge().clone(), cursor, read_at: None })
+    }
+
+    /// A log that cannot be read now ends no training: what was known holds.
+    fn read_now_and_then(&mut self) {
+        if self.read_at.is_none_or(|at| at.elapsed() >= READ_EVERY) {
+            self.read_at = Some(Instant::now());
+            if let Err(error) = self.read() {
+                log::warn!("the stopping rule goes by what was known before: {error:#}");
+            }
+        }
+    }
+
+    fn read(&mut self) -> anyhow::Result<()> {
+        let tail = ReplayLog::open(self.experiment.dir())?.read_from(&self.cursor)?;
+        tail.apply_to(&mut self.knowledge)?;
+        self.cursor = tail.cursor;
+        Ok(())
+    }
+
+    fn y_best(&self) -> Option<Accuracy> {
+        let top_n = self.experiment.config().early_stopping.params().top_n;
+        let last = self.knowledge.nth_best_last_accuracy(top_n)?;
+        // A blanked row leaves others unchecked.
+        Accuracy::new(last).ok()
+    }
+
+    fn stopping_is_off(&self) -> bool {
+        audit_findings(self.experiment, &self.knowledge).is_switched_off()
+    }
+}
+
+/// Returns what the audits have shown so far.
+pub(super) fn audit_findings(experiment: &Experiment, knowledge: &Knowledge) -> AuditFindings {
+    let limit = experiment.config().early_stopping.params().false_stop_limit;
+    AuditFindings::of(knowledge.state().audits.iter().map(|audit| audit.is_false_stop), limit)
+}
