@@ -42,7 +42,7 @@
 //! | `checkpoints/` | the trainer, each attempt its own | `train` (a later attempt); `reduce` removes what nobody needs |
 //! | `rounds/` | `submit`, and `reduce` for the next round; the scheduler its logs | `submit`, `reduce`, `status`, `cancel` |
 //! | `imported/` | `import` | people |
-//! | `torn/` | whoever locks the log after a crash | people |
+//! | `torn/` | whoever locks the log after a crash; `verify --repair` | people |
 //! | `tables/` | `reduce`, `run` | people |
 //!
 //! The types say who may write: paths come from [`storage::ExperimentDir`], and only the exclusive

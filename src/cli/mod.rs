@@ -20,6 +20,7 @@ mod space;
 mod status;
 mod submit;
 mod train;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -66,6 +67,7 @@ enum Command {
     Status(status::StatusArgs),
     Train(train::TrainArgs),
     Reduce(reduce::ReduceArgs),
+    Verify(verify::VerifyArgs),
     Space(space::SpaceArgs),
     Import(import::ImportArgs),
     Export(export::ExportArgs),
@@ -91,6 +93,7 @@ pub fn run() -> ExitCode {
         Command::Status(args) => status::run(args, &printer),
         Command::Train(args) => train::run(args, &printer),
         Command::Reduce(args) => reduce::run(args, &printer),
+        Command::Verify(args) => verify::run(args, &printer),
         Command::Space(args) => space::run(args, &printer),
         Command::Import(args) => import::run(args, &printer),
         Command::Export(args) => export::run(args, &printer),

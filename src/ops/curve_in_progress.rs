@@ -162,21 +162,7 @@ impl CurveInProgress {
 
     /// Sums the curve up; `None` without an epoch.
     pub fn summary(&self) -> Option<CurveSummary> {
-        let rows = self.last_start();
-        let last = rows.last()?;
-        let mut best = rows.first()?;
-        for row in rows {
-            // Of equal epochs the first, as the published code has it.
-            if row.validation_accuracy > best.validation_accuracy {
-                best = row;
-            }
-        }
-        Some(CurveSummary {
-            best: best.validation_accuracy,
-            best_epoch: best.epoch,
-            last: last.validation_accuracy,
-            epochs: rows.len() as u32,
-        })
+        self.curve.summary()
     }
 }
 

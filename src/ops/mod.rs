@@ -33,6 +33,7 @@ mod task;
 pub mod train;
 mod train_event;
 mod verdicts;
+pub mod verify;
 
 pub use experiment::Experiment;
 pub use refusal::Refusal;

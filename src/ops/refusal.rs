@@ -54,7 +54,7 @@ pub enum Refusal {
         last_words: String,
     },
     /// The rebuilt Q-table is not the one of the view.
-    #[error("the newest view `{}` is not what its {rows} rows of the log say: {what} (put it back from a copy: only metaqnn writes it)", view.display())]
+    #[error("the newest view `{}` is not what its {rows} rows of the log say: {what} (`metaqnn verify --repair` sets it aside and makes it anew)", view.display())]
     ViewDiffers {
         /// The view.
         view: PathBuf,

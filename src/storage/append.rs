@@ -21,8 +21,8 @@ use super::torn;
 #[derive(Debug)]
 pub struct WritableReplayLog {
     log: ReplayLog,
-    /// Where a torn end is saved before it is cut.
-    torn: PathBuf,
+    /// Where what is cut or blanked is saved before.
+    pub(super) torn: PathBuf,
 }
 
 impl WritableReplayLog {
@@ -61,7 +61,7 @@ impl WritableReplayLog {
 /// The exclusive lock: while it lives nobody else reads or appends. Dropping it unlocks.
 #[derive(Debug)]
 pub struct ExclusiveGuard<'a> {
-    log: &'a WritableReplayLog,
+    pub(super) log: &'a WritableReplayLog,
     /// Where the log ends, after a whole row.
     end: u64,
 }

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::StorageError;
 use super::publish;
+use super::replay_event::CurveSummary;
 use super::replay_event::StopNumbers;
 use super::time::Time;
 use crate::outcome::Accuracy;
@@ -186,6 +187,25 @@ impl Curve {
     pub fn last_start(&self) -> &[CurveRow] {
         let last = self.rows.last().map_or(0, |row| row.start);
         &self.rows[self.rows.partition_point(|row| row.start < last)..]
+    }
+
+    /// Sums the learning curve up; `None` without an epoch.
+    pub fn summary(&self) -> Option<CurveSummary> {
+        let rows = self.last_start();
+        let last = rows.last()?;
+        let mut best = rows.first()?;
+        for row in rows {
+            // Of equal epochs the first, as the published code has it.
+            if row.validation_accuracy > best.validation_accuracy {
+                best = row;
+            }
+        }
+        Some(CurveSummary {
+            best: best.validation_accuracy,
+            best_epoch: best.epoch,
+            last: last.validation_accuracy,
+            epochs: rows.len() as u32,
+        })
     }
 
     /// Returns the seconds that its epochs took, as far as they are known.

@@ -92,7 +92,7 @@ pub enum StorageError {
     },
     /// A damaged row with good rows after it.
     #[error(
-        "`{path}` is damaged at line {line}, byte {byte} (put it back from a copy: only metaqnn writes it)"
+        "`{path}` is damaged at line {line}, byte {byte} (`metaqnn verify` tells what can be mended, and mends it with `--repair`)"
     )]
     DamagedRow {
         /// The log.
@@ -106,7 +106,7 @@ pub enum StorageError {
     },
     /// The log is not what this program wrote.
     #[error(
-        "`{path}` was changed by another program: {how} (put it back from a copy: only metaqnn writes it)"
+        "`{path}` was changed by another program: {how} (put it back from a copy, or see what `metaqnn verify` says: only metaqnn writes it)"
     )]
     Changed {
         /// The log.
@@ -145,7 +145,9 @@ pub enum StorageError {
         option: String,
     },
     /// A row that a view cannot take in.
-    #[error("`{path}` is damaged at line {line} (put it back from a copy: only metaqnn writes it)")]
+    #[error(
+        "`{path}` is damaged at line {line} (`metaqnn verify` tells what can be mended, and mends it with `--repair`)"
+    )]
     RefusedRow {
         /// The log.
         path: PathBuf,
@@ -277,6 +279,9 @@ pub enum RowError {
         /// Name of the column.
         column: &'static str,
     },
+    /// A row that `verify --repair` was killed at.
+    #[error("the row was blanked in part")]
+    HalfBlanked,
     /// A row written in another way, as a spreadsheet writes it.
     #[error(
         "the row is not written as this program writes it (was the log saved by a spreadsheet?)"

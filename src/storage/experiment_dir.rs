@@ -84,6 +84,11 @@ impl ExperimentDir {
         Ok(Self { root: root.to_owned() })
     }
 
+    /// Names the paths of a directory whose configuration cannot be read, for `verify` to look at the rest.
+    pub fn of_damaged(root: &Path) -> Self {
+        Self { root: root.to_owned() }
+    }
+
     /// Returns the directory itself.
     pub fn root(&self) -> &Path {
         &self.root

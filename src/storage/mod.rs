@@ -27,10 +27,13 @@
 //! their name. `tables/` and `report/` are copies that no program reads.
 //!
 //! Tasks append claims and results and write their curves and checkpoints; the reducer appends
-//! losses and publishes views and tables; `submit` publishes rounds; everybody reads. This room
+//! losses and publishes views and tables; `submit` publishes rounds; everybody reads. `verify` looks at
+//! the log as it lies there ([`RawLog`]), and its repair alone overwrites anything: a damaged row, by a
+//! `void` row of the same length, its bytes saved before ([`ExclusiveGuard::blank`]). This room
 //! knows nothing of trainers and schedulers, and decides nothing about learning.
 
 mod append;
+mod blank;
 mod curve_csv;
 mod error;
 mod experiment_dir;
@@ -46,6 +49,7 @@ mod mount;
 mod predictor_yaml;
 pub mod publish;
 mod q_table_csv;
+mod raw_log;
 mod reference;
 mod reference_q_values;
 mod replay_csv;
@@ -61,6 +65,7 @@ mod view_files;
 pub mod yaml;
 
 pub use append::{ExclusiveGuard, WritableReplayLog};
+pub use blank::Kept;
 pub use curve_csv::{Curve, CurveRow, CurveWriter, Forecast};
 pub use error::{RefusedRow, RowError, StorageError};
 pub use experiment_dir::ExperimentDir;
@@ -71,6 +76,7 @@ pub use lock::Patience;
 pub use log_position::{LogCursor, LogPosition};
 pub use mount::{Nodes, check_locks_of_mount};
 pub use predictor_yaml::PREDICTOR;
+pub use raw_log::{RawLine, RawLog};
 pub use reference::{ReferenceRow, read_replay_database, write_replay_database};
 pub use reference_q_values::{
     LayerType, ReferenceQValue, ReferenceTuple, read_q_values, write_q_values,

@@ -139,6 +139,24 @@ pub fn listing<K: Ord>(
     Ok(found)
 }
 
+/// Counts the private names in a folder: of writes under way, of interrupted ones, and of what was set aside. A folder
+/// that is not there has none.
+///
+/// # Errors
+/// The folder cannot be read.
+pub fn private_names(folder: &Path) -> Result<usize, StorageError> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(0),
+        entries => entries.map_err(StorageError::io("list", folder))?,
+    };
+    let mut count = 0;
+    for entry in entries {
+        let name = entry.map_err(StorageError::io("list", folder))?.file_name();
+        count += usize::from(name.to_str().is_some_and(is_private));
+    }
+    Ok(count)
+}
+
 /// Syncs the entries of a folder, so that a name made or removed in it survives a power cut.
 ///
 /// # Errors

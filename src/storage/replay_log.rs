@@ -55,15 +55,23 @@ impl ReplayLog {
         experiment: &ExperimentDir,
         options: &fs::OpenOptions,
     ) -> Result<Self, StorageError> {
-        let path = experiment.replay_log();
-        let file = options.open(&path).map_err(StorageError::io("open", &path))?;
-        let log = Self { file, path, patience: Patience::default() };
+        let log = Self::open_unchecked(experiment, options)?;
         let mut begin = vec![0; header().len()];
         let read = read_up_to(&log.file, &mut begin, 0).map_err(log.io("read"))?;
         match torn::foreign_header(&begin[..read]) {
             None => Ok(log),
             Some(how) => Err(log.changed(how)),
         }
+    }
+
+    /// Opens a log whatever it begins with.
+    pub(super) fn open_unchecked(
+        experiment: &ExperimentDir,
+        options: &fs::OpenOptions,
+    ) -> Result<Self, StorageError> {
+        let path = experiment.replay_log();
+        let file = options.open(&path).map_err(StorageError::io("open", &path))?;
+        Ok(Self { file, path, patience: Patience::default() })
     }
 
     /// Sets how long to wait for the lock.
@@ -123,6 +131,18 @@ impl ReplayLog {
         drop(guard);
         let whole = torn::end_of_whole_lines(&bytes).unwrap_or(0);
         self.parse(&bytes[..whole], cursor)
+    }
+
+    /// Returns every byte of the file, read under the shared lock.
+    pub(super) fn all_bytes(&self) -> Result<Vec<u8>, StorageError> {
+        let _guard = self.lock_shared()?;
+        self.bytes_at_rest()
+    }
+
+    /// Returns every byte of the file, whose lock is held.
+    pub(super) fn bytes_at_rest(&self) -> Result<Vec<u8>, StorageError> {
+        let end = self.file.metadata().map_err(self.io("read"))?.len();
+        self.read_bytes(&LogCursor::origin(), end)
     }
 
     fn lock_shared(&self) -> Result<SharedGuard<'_>, StorageError> {
@@ -302,7 +322,7 @@ mod tests {
         assert_eq!(
             message(log.read_from(&log.start()).unwrap_err()),
             format!(
-                "`{}` is damaged at line 3, byte {at} (put it back from a copy: only metaqnn writes it): \
+                "`{}` is damaged at line 3, byte {at} (`metaqnn verify` tells what can be mended, and mends it with `--repair`): \
                  column `event` is unreadable: `l\0st`",
                 experiment.replay_log().display()
             )

@@ -22,3 +22,4 @@ mod support;
 mod torch; // metaqnn-torch, where it was built
 mod train; // one task
 mod trainer_program; // a trainer of ten lines
+mod verify; // damaged in every way

@@ -36,11 +36,7 @@ impl Knowledge {
                 self.state.open.values_mut().for_each(|open| open.was_halted = true);
             }
             Fact::Resumed => self.state.halted = false,
-            Fact::Void(iteration) => {
-                if let Some(iteration) = iteration {
-                    self.count_draw(iteration);
-                }
-            }
+            Fact::Void { iteration, attempt } => self.pass_over(iteration, attempt),
         }
         self.sum_up(row);
     }
@@ -81,6 +77,15 @@ impl Knowledge {
         self.state.open.remove(&iteration);
         self.state.pending.remove(&iteration);
         self.state.lost.remove(&iteration);
+    }
+
+    /// No number of a blanked row is given again: the files of its attempt may be there.
+    fn pass_over(&mut self, iteration: Option<Iteration>, attempt: Option<u32>) {
+        let Some(iteration) = iteration else { return };
+        self.count_draw(iteration);
+        if let Some(open) = self.state.open.get_mut(&iteration) {
+            open.attempt = open.attempt.max(attempt.unwrap_or(0));
+        }
     }
 
     fn count_draw(&mut self, iteration: Iteration) {

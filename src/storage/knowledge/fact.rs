@@ -49,7 +49,10 @@ pub(super) enum Fact<'a> {
     },
     Halted,
     Resumed,
-    Void(Option<Iteration>),
+    Void {
+        iteration: Option<Iteration>,
+        attempt: Option<u32>,
+    },
 }
 
 impl<'a> Fact<'a> {
@@ -87,7 +90,7 @@ impl<'a> Fact<'a> {
             Event::Exhausted => Self::Exhausted { epsilon: need(row.epsilon, "epsilon")? },
             Event::Halted => Self::Halted,
             Event::Resumed => Self::Resumed,
-            Event::Void => Self::Void(row.iteration),
+            Event::Void => Self::Void { iteration: row.iteration, attempt: row.attempt },
         })
     }
 }

@@ -118,6 +118,7 @@ fn write_curve(experiment: &Experiment, row: &Row) {
             predicted_accuracy: None,
             sigma: None,
             stop_probability: None,
+            y_best: None,
         })
         .collect();
     // Not synced: only its text matters here.

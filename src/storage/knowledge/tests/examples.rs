@@ -393,3 +393,13 @@ fn a_stopped_network_is_known_and_never_the_best() {
     assert_eq!(audits, [(3, true), (4, false)]);
     assert_eq!(after.full_curves(), 3, "an audited network is trained to the end");
 }
+
+#[test]
+fn no_attempt_of_a_blanked_row_is_begun_again() {
+    let mut world = world();
+    let claim = draw(&mut world, "0", "A");
+    let void = Row { attempt: Some(2), iteration: claim.iteration, ..Row::new(Event::Void) };
+    world.knowledge.apply(&void).unwrap();
+    let attempt = Attempt { iteration: Iteration(1), number: 2 };
+    assert_eq!(world.knowledge.resumable("7", "0"), Some(attempt));
+}

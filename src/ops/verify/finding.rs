@@ -1,0 +1,169 @@
+//! What an audit finds, as values.
+
+use std::fmt;
+use std::path::Path;
+
+use serde::Serialize;
+
+/// Whether a finding is damage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// A file is not what this program wrote, or lacks what it must hold.
+    Damage,
+    /// Worth knowing, and no damage.
+    Note,
+}
+
+/// What `verify --repair` does about a finding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Repair {
+    /// Nothing: there is no safe way.
+    None,
+    /// Saves the row in `torn/` and blanks it in place; a result that only stands where it may not is appended again.
+    BlankRow,
+    /// Saves what follows the last whole row in `torn/` and cuts it.
+    CutEnd,
+    /// Appends rows that an interrupted write left out.
+    AppendRows,
+    /// Puts a view out of sight, and publishes one of all rows.
+    RebuildView,
+    /// Puts a file or folder out of sight.
+    SetAside,
+}
+
+/// One thing that an audit found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// How bad it is.
+    pub severity: Severity,
+    /// The file or folder, below the experiment.
+    pub path: String,
+    /// The line, from 1.
+    pub line: Option<u64>,
+    /// Where that line begins, from 0.
+    pub byte: Option<u64>,
+    /// What is wrong.
+    pub problem: String,
+    /// What can be done.
+    pub repair: Repair,
+    /// Whether that was done.
+    pub repaired: bool,
+}
+
+impl Finding {
+    /// Returns damage that nothing safe can be done about.
+    pub fn damage(path: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Damage,
+            path: path.into(),
+            line: None,
+            byte: None,
+            problem: problem.into(),
+            repair: Repair::None,
+            repaired: false,
+        }
+    }
+
+    /// Returns something worth knowing.
+    pub fn note(path: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self { severity: Severity::Note, ..Self::damage(path, problem) }
+    }
+
+    /// Says in which line it is, and where that begins.
+    pub fn at(self, line: u64, byte: u64) -> Self {
+        Self { line: Some(line), byte: Some(byte), ..self }
+    }
+
+    /// Says what can be done.
+    pub fn mended_by(self, repair: Repair) -> Self {
+        Self { repair, ..self }
+    }
+
+    /// Whether it is damage that is still there.
+    pub fn is_damage(&self) -> bool {
+        self.severity == Severity::Damage && !self.repaired
+    }
+}
+
+/// One line: `replay.csv:5 (byte 1234): what is wrong [what can be done]`.
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match (self.repaired, self.severity) {
+            (true, _) => "repaired",
+            (false, Severity::Damage) => "damage",
+            (false, Severity::Note) => "note",
+        };
+        write!(f, "{kind:<8}  {}", self.path)?;
+        if let Some(line) = self.line {
+            write!(f, ":{line}")?;
+        }
+        if let Some(byte) = self.byte {
+            write!(f, " (byte {byte})")?;
+        }
+        write!(f, ": {}", self.problem)?;
+        match (self.severity, self.repair) {
+            (Severity::Note, _) => Ok(()),
+            (Severity::Damage, Repair::None) => {
+                f.write_str(" [no safe repair: put it back from a copy]")
+            }
+            (Severity::Damage, repair) => write!(f, " [{}]", repair.words(self.repaired)),
+        }
+    }
+}
+
+impl Repair {
+    const fn words(self, is_done: bool) -> &'static str {
+        match (self, is_done) {
+            (Self::None, _) => "",
+            (Self::BlankRow, false) => "--repair keeps it in torn/ and blanks it",
+            (Self::BlankRow, true) => "kept in torn/ and blanked",
+            (Self::CutEnd, false) => {
+                "--repair keeps it in torn/ and cuts it, as the next writer does"
+            }
+            (Self::CutEnd, true) => "kept in torn/ and cut",
+            (Self::AppendRows, false) => "--repair appends the row, as the next writer does",
+            (Self::AppendRows, true) => "appended",
+            (Self::RebuildView, false) => "--repair sets it aside and learns again from the log",
+            (Self::RebuildView, true) => "set aside, and learned again from the log",
+            (Self::SetAside, false) => "--repair sets it aside",
+            (Self::SetAside, true) => "set aside",
+        }
+    }
+}
+
+/// Names a path below an experiment.
+pub(super) fn below(root: &Path, path: &Path) -> String {
+    path.strip_prefix(root).unwrap_or(path).display().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_finding_is_one_line() {
+        let finding =
+            Finding::damage("replay.csv", "no row").at(5, 1234).mended_by(Repair::BlankRow);
+        assert_eq!(
+            finding.to_string(),
+            "damage    replay.csv:5 (byte 1234): no row [--repair keeps it in torn/ and blanks it]"
+        );
+        let repaired = Finding { repaired: true, ..finding };
+        assert!(repaired.to_string().starts_with("repaired  replay.csv:5"));
+        assert!(!repaired.is_damage());
+        let note = Finding::note("torn/000000000012.0123456789abcdef", "4 bytes");
+        assert_eq!(note.to_string(), "note      torn/000000000012.0123456789abcdef: 4 bytes");
+    }
+
+    #[test]
+    fn the_names_in_json_are_stable() {
+        let finding = Finding::damage("replay.csv", "x").mended_by(Repair::RebuildView);
+        assert_eq!(
+            serde_json::to_string(&finding).unwrap(),
+            "{\"severity\":\"damage\",\"path\":\"replay.csv\",\"line\":null,\"byte\":null,\
+             \"problem\":\"x\",\"repair\":\"rebuild_view\",\"repaired\":false}"
+        );
+    }
+}

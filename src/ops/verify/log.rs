@@ -1,0 +1,250 @@
+//! The replay log, row by row: which lines are no rows, which rows may not stand where they stand, and what the log
+//! says when those are blanked.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use super::finding::{Finding, Repair};
+use crate::outcome::Accuracy;
+use crate::space::Space;
+use crate::storage::{Attempt, Event, Iteration, Kept, Knowledge, RawLine, RawLog, Row};
+
+/// The name of the log in findings.
+pub(super) const LOG: &str = "replay.csv";
+
+/// A row of the log, or the `void` one that a repair makes of it.
+#[derive(Debug, Clone)]
+pub(super) struct Placed {
+    pub line: u64,
+    pub byte: u64,
+    pub row: Row,
+}
+
+/// A line to be blanked.
+#[derive(Debug, Clone)]
+pub(super) struct Blank {
+    /// Index of the line.
+    pub index: usize,
+    /// What it keeps.
+    pub keep: Kept,
+    /// The result that it is, which then counts where it is appended again.
+    pub again: Option<Row>,
+    problem: String,
+}
+
+/// What a log says.
+#[derive(Debug, Clone)]
+pub(super) struct Examined {
+    /// Its rows, damaged ones as if they were blanked.
+    pub rows: Vec<Placed>,
+    /// What is known from them.
+    pub knowledge: Knowledge,
+    /// What is to be blanked.
+    pub blanks: Vec<Blank>,
+    /// How many rows a view vouches for: they are what they were when it was made.
+    vouched: u64,
+    /// Attempts whose claim the log holds, or held in a row that was blanked.
+    claimed: BTreeSet<Attempt>,
+}
+
+impl Examined {
+    /// Reads every line. Without a search space, architectures are not looked at; `vouched` tells how many rows are
+    /// those that a view was made from.
+    pub fn of(raw: &RawLog, space: Option<&Space>, vouched: u64) -> Self {
+        let highest = raw.lines().iter().filter_map(|line| line.row.as_ref().ok()?.iteration).max();
+        let most = highest.unwrap_or_default().next();
+        let mut legal = Legal { space, met: BTreeMap::new() };
+        let (mut rows, mut blanks) = (Vec::new(), Vec::<Blank>::new());
+        let mut knowledge = Knowledge::default();
+        for (index, line) in raw.lines().iter().enumerate() {
+            let placed = |row: Row| Placed { line: line.line, byte: line.byte, row };
+            let taken = match &line.row {
+                Err(error) => Err(error.to_string()),
+                Ok(row) => legal
+                    .check(row)
+                    .and_then(|()| knowledge.apply(row).map_err(|violation| violation.to_string())),
+            };
+            let row = match (taken, &line.row) {
+                (Ok(()), Ok(row)) => row.clone(),
+                (taken, _) => {
+                    let keep = kept(line, most);
+                    let again = line.row.as_ref().ok().filter(|row| row.event.is_result()).cloned();
+                    blanks.push(Blank {
+                        index,
+                        keep,
+                        again: again.filter(|row| legal.check(row).is_ok()),
+                        problem: taken.err().unwrap_or_default(),
+                    });
+                    let (iteration, attempt) = (keep.iteration, keep.attempt);
+                    let void = Row { iteration, attempt, ..Row::new(Event::Void) };
+                    knowledge.apply(&void).expect("a void row may stand anywhere");
+                    void
+                }
+            };
+            rows.push(placed(row));
+        }
+        // A result that counts already, be it by a repair that was killed, is not appended again.
+        for blank in &mut blanks {
+            let architecture = blank.again.as_ref().and_then(|row| row.architecture.as_ref());
+            if architecture.is_none_or(|architecture| knowledge.known().contains_key(architecture))
+            {
+                blank.again = None;
+            }
+        }
+        let claimed = claimed(&rows);
+        Self { rows, knowledge, blanks, vouched, claimed }
+    }
+
+    /// Whether blanking would be no repair. So much is refused, a tenth of the rows and more than three, that another
+    /// program wrote the log; or a row that a view vouches for is, so that `experiment.yaml` was changed.
+    pub fn is_beyond_repair(&self) -> bool {
+        self.blanks.len() > (self.rows.len() / 10).max(3) || self.refuses_a_vouched_row()
+    }
+
+    fn refuses_a_vouched_row(&self) -> bool {
+        self.blanks.iter().any(|blank| (blank.index as u64) < self.vouched)
+    }
+
+    /// Whether the log knows of an attempt; one that it does not know of is in the way of the one that gets its number.
+    pub fn knows(&self, attempt: Attempt) -> bool {
+        self.claimed.contains(&attempt)
+            || (attempt.iteration < self.knowledge.next_iteration()
+                && self.rows.iter().any(|placed| is_blank_of(&placed.row, attempt)))
+    }
+
+    /// Returns what is wrong with the log. `now` tells which claims are past their end.
+    pub fn findings(&self, raw: &RawLog, now: Timestamp) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        let repair = if self.is_beyond_repair() { Repair::None } else { Repair::BlankRow };
+        for blank in &self.blanks {
+            let line = &raw.lines()[blank.index];
+            let what = blank.keep.attempt().map_or_else(String::new, |attempt| {
+                format!(" (of iteration {}, attempt {})", attempt.iteration, attempt.number)
+            });
+            let repair = if line.bytes.is_empty() { Repair::None } else { repair };
+            findings.push(
+                Finding::damage(LOG, format!("{}{what}", blank.problem))
+                    .at(line.line, line.byte)
+                    .mended_by(repair),
+            );
+        }
+        if self.refuses_a_vouched_row() {
+            let problem =
+                "rows that were good when a view was made of them are none of this search";
+            findings.push(Finding::damage("experiment.yaml", problem));
+        } else if self.is_beyond_repair() {
+            let problem = format!(
+                "it was changed by another program: {} of {} rows are none of this search",
+                self.blanks.len(),
+                self.rows.len()
+            );
+            findings.push(Finding::damage(LOG, problem));
+        }
+        if let Some((byte, length)) = raw.torn_end() {
+            let line = raw.lines().len() as u64 + 2;
+            let problem = format!("it ends in {length} bytes that are no row");
+            findings.push(Finding::damage(LOG, problem).at(line, byte).mended_by(Repair::CutEnd));
+        }
+        findings.extend(self.unfinished());
+        findings.extend(self.notes(raw, now));
+        findings
+    }
+
+    fn unfinished(&self) -> impl Iterator<Item = Finding> {
+        self.knowledge.due_rows(None).into_iter().map(|row| {
+            let problem = format!(
+                "iteration {} lacks its `{}` row, which an interrupted write left out",
+                row.iteration.unwrap_or_default(),
+                row.event
+            );
+            Finding::damage(LOG, problem).mended_by(Repair::AppendRows)
+        })
+    }
+
+    fn notes(&self, raw: &RawLog, now: Timestamp) -> Vec<Finding> {
+        let is_blank = |placed: &&Placed| {
+            placed.row.event == Event::Void
+                && raw.lines()[placed.line as usize - 2].row.is_ok()
+                && !self.blanks.iter().any(|blank| blank.index as u64 + 2 == placed.line)
+        };
+        let blanks = self.rows.iter().filter(is_blank).map(|placed| {
+            let of = placed.row.iteration.map_or_else(
+                || "an unknown iteration".to_owned(),
+                |iteration| format!("iteration {iteration}"),
+            );
+            let problem = format!("a row of {of} was blanked (its bytes are in torn/)");
+            Finding::note(LOG, problem).at(placed.line, placed.byte)
+        });
+        let expired = self.knowledge.expired(now.into()).into_iter().map(|attempt| {
+            let problem = format!(
+                "the claim of iteration {} is past its end (the next reduce records it as lost)",
+                attempt.iteration
+            );
+            Finding::note(LOG, problem)
+        });
+        blanks.chain(expired).collect()
+    }
+}
+
+/// Says that the log begins as no log of this program does.
+pub(super) fn foreign(how: &str) -> Finding {
+    let problem = format!("it was changed by another program: {how}");
+    Finding::damage(LOG, problem).at(1, 0)
+}
+
+/// What a damaged row keeps: numbers that can still be read and can be right.
+fn kept(line: &RawLine, most: Iteration) -> Kept {
+    let (iteration, attempt) = match &line.row {
+        Ok(row) => (row.iteration, row.attempt),
+        Err(_) => {
+            let (iteration, attempt) = line.readable_numbers();
+            (iteration.map(Iteration), attempt)
+        }
+    };
+    let iteration = iteration.filter(|iteration| (Iteration::FIRST..=most).contains(iteration));
+    Kept { iteration, attempt: attempt.filter(|_| iteration.is_some()) }
+}
+
+fn claimed(rows: &[Placed]) -> BTreeSet<Attempt> {
+    let claims = rows.iter().filter(|placed| placed.row.event == Event::Claimed);
+    let attempts = claims.filter_map(|placed| {
+        Some(Attempt { iteration: placed.row.iteration?, number: placed.row.attempt? })
+    });
+    attempts.collect()
+}
+
+/// Whether a blanked row may be the claim of an attempt.
+fn is_blank_of(row: &Row, attempt: Attempt) -> bool {
+    row.event == Event::Void
+        && row.iteration.is_none_or(|iteration| iteration == attempt.iteration)
+        && row.attempt.is_none_or(|number| number == attempt.number)
+}
+
+/// Architectures and rewards that a search space can have.
+struct Legal<'a> {
+    space: Option<&'a Space>,
+    /// What was said of each text.
+    met: BTreeMap<String, Result<(), String>>,
+}
+
+impl Legal<'_> {
+    fn check(&mut self, row: &Row) -> Result<(), String> {
+        if let Some(reward) = row.reward {
+            Accuracy::new(reward).map_err(|error| format!("column `reward`: {error}"))?;
+        }
+        let (Some(space), Some(text)) = (self.space, &row.architecture) else { return Ok(()) };
+        if let Some(said) = self.met.get(text) {
+            return said.clone();
+        }
+        let said = match space.parse(text).map(|architecture| architecture.to_string()) {
+            Err(error) => Err(format!("column `architecture`: {error}")),
+            Ok(own) if own != *text => {
+                Err(format!("column `architecture`: `{text}` should be written `{own}`"))
+            }
+            Ok(_) => Ok(()),
+        };
+        self.met.insert(text.clone(), said.clone());
+        said
+    }
+}

@@ -1,0 +1,213 @@
+//! What an experiment is worth: every file read, and the views compared with what the log says.
+//!
+//! An audit only reads, and takes no lock but the shared one while it reads the log. What it finds are values
+//! ([`Finding`]); a repair ([`repair`]) mends what is safe to mend and audits again.
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | `finding.rs` | [`Finding`] |
+//! | `log.rs` | the replay log, row by row, through the one pure function `storage::knowledge` |
+//! | `results.rs` | result rows against search space, configuration and curves |
+//! | `views.rs` | views, and the newest one against a rebuild |
+//! | `files.rs` | curves, checkpoints, rounds, what was saved or left behind |
+//! | `repair.rs` | mending, under the exclusive lock |
+
+mod files;
+mod finding;
+mod log;
+mod repair;
+mod results;
+mod views;
+
+use std::env;
+use std::fmt;
+use std::path::Path;
+
+use anyhow::Context;
+use jiff::Timestamp;
+use serde::Serialize;
+
+use self::files::AttemptFiles;
+use self::log::Examined;
+use self::views::{Views, differing_view};
+use super::Experiment;
+use crate::config::ConfigError;
+use crate::storage::{ExperimentDir, RawLog, StorageError};
+
+pub use finding::{Finding, Repair, Severity};
+
+/// What an audit has looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Counts {
+    /// Rows of the log.
+    pub rows: usize,
+    /// Architectures that have a result.
+    pub results: usize,
+    /// Views.
+    pub views: usize,
+    /// Learning curves.
+    pub curves: usize,
+    /// Rounds.
+    pub rounds: usize,
+}
+
+/// What an audit has found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Audit {
+    /// What it has looked at.
+    pub counts: Counts,
+    /// What it has found, in the order of the files.
+    pub findings: Vec<Finding>,
+}
+
+impl Audit {
+    /// Whether there is no damage, or none any more.
+    pub fn is_clean(&self) -> bool {
+        !self.findings.iter().any(Finding::is_damage)
+    }
+}
+
+/// One line: whether it is clean, and what was looked at.
+impl fmt::Display for Audit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Counts { rows, results, views, curves, rounds } = self.counts;
+        let damages = self.findings.iter().filter(|finding| finding.is_damage()).count();
+        let repaired = self.findings.iter().filter(|finding| finding.repaired).count();
+        match damages {
+            0 => f.write_str("clean")?,
+            1 => f.write_str("1 damage")?,
+            several => write!(f, "{several} damages")?,
+        }
+        if repaired > 0 {
+            write!(f, ", {repaired} repaired")?;
+        }
+        write!(
+            f,
+            ": {rows} rows, {results} results, {views} views, {curves} curves, {rounds} rounds"
+        )
+    }
+}
+
+/// Audits an experiment, and changes nothing.
+///
+/// # Errors
+/// `path` is no experiment, or one of another format version; a file that is there cannot be read. Damage is no
+/// error but a finding.
+pub fn verify(path: &Path) -> anyhow::Result<Audit> {
+    Subject::open(path)?.audit().map(|(audit, _)| audit)
+}
+
+/// Audits an experiment, mends what is safe to mend, and audits it again.
+///
+/// # Errors
+/// Those of [`verify`]; the lock of the log stayed taken, or a file cannot be written.
+pub fn repair(experiment_path: &Path) -> anyhow::Result<Audit> {
+    let subject = Subject::open(experiment_path)?;
+    let (before, differing) = subject.audit()?;
+    let can_be_mended = before.findings.iter().any(|finding| finding.repair != Repair::None);
+    let Some(experiment) = subject.experiment.as_ref().filter(|_| can_be_mended) else {
+        return Ok(before);
+    };
+    repair::mend(experiment, differing)?;
+    let (after, _) = subject.audit()?;
+    let is_gone = |finding: &Finding| {
+        let is_same =
+            |other: &Finding| (&other.path, &other.problem) == (&finding.path, &finding.problem);
+        finding.repair != Repair::None && !after.findings.iter().any(is_same)
+    };
+    let repaired = before.findings.into_iter().filter(is_gone);
+    let repaired = repaired.map(|finding| Finding { repaired: true, ..finding });
+    Ok(Audit { counts: after.counts, findings: repaired.chain(after.findings.clone()).collect() })
+}
+
+/// An experiment directory whose configuration may be damaged.
+struct Subject {
+    dir: ExperimentDir,
+    experiment: Option<Experiment>,
+    /// What is wrong with `experiment.yaml`.
+    configuration: Option<Finding>,
+}
+
+impl Subject {
+    fn open(path: &Path) -> anyhow::Result<Self> {
+        let error = match Experiment::open(path) {
+            Ok(experiment) => {
+                let (dir, experiment) = (experiment.dir().clone(), Some(experiment));
+                return Ok(Self { dir, experiment, configuration: None });
+            }
+            Err(error) => error,
+        };
+        let folder = env::current_dir().context("failed to find the current folder")?;
+        let dir = ExperimentDir::of_damaged(&folder.join(path));
+        let is_damaged = match error.downcast_ref::<StorageError>() {
+            Some(StorageError::NotAnExperiment { .. }) => dir.replay_log().exists(),
+            Some(error) => error.is_damage(),
+            None => error.chain().any(|cause| cause.is::<ConfigError>()),
+        };
+        if !is_damaged {
+            return Err(error);
+        }
+        let problem = format!("{error:#}; only the log is checked");
+        let configuration = Some(Finding::damage("experiment.yaml", problem));
+        Ok(Self { dir, experiment: None, configuration })
+    }
+
+    /// Returns what is found, and the newest view by its rows when it is not what they say.
+    fn audit(&self) -> anyhow::Result<(Audit, Option<u64>)> {
+        let mut findings: Vec<Finding> = self.configuration.iter().cloned().collect();
+        // Before the log: what is listed now is told of in the log as it is read after.
+        let files = AttemptFiles::list(&self.dir)?;
+        let listed = self.dir.list_views()?;
+        let raw = match RawLog::read(&self.dir) {
+            Ok(raw) => raw,
+            Err(StorageError::Io { source, .. })
+                if source.kind() == std::io::ErrorKind::NotFound =>
+            {
+                findings.push(Finding::damage(log::LOG, "missing"));
+                return Ok((Audit { counts: Counts::default(), findings }, None));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let space = self.experiment.as_ref().map(|experiment| &experiment.config().space);
+        let views = match &self.experiment {
+            Some(experiment) => Views::read(experiment, &listed, &raw)?,
+            None => Views::default(),
+        };
+        let examined = Examined::of(&raw, space, views.vouched);
+        let counts = Counts {
+            rows: examined.rows.len(),
+            results: examined.knowledge.known().len(),
+            views: listed.len(),
+            curves: files.count_curves(),
+            rounds: self.dir.list_rounds()?.len(),
+        };
+        if let Some(how) = raw.foreign_header() {
+            // What is known without the log is not worth much: nothing else can be compared.
+            findings.push(log::foreign(how));
+            return Ok((Audit { counts, findings }, None));
+        }
+        findings.extend(examined.findings(&raw, Timestamp::now()));
+        let mut differing = None;
+        if let Some(experiment) = &self.experiment {
+            findings.extend(results::check_rows(&examined.rows, experiment.config()));
+            findings.extend(views.wrong.iter().map(|view| view.finding(experiment)));
+            if let Some(rows) = views.newest_good
+                && let Some(view) = differing_view(experiment, rows, &examined.rows, &raw)?
+            {
+                findings.push(view.finding(experiment));
+                differing = Some(rows);
+            }
+            findings.extend(files.findings(&self.dir, &examined)?);
+            findings.extend(files::check_rounds(&self.dir, &examined)?);
+            findings.extend(files::check_imported(&self.dir, &experiment.config().space)?);
+        }
+        findings.extend(files::left_behind(&self.dir)?);
+        if examined.is_beyond_repair() {
+            let mended = |finding: &Finding| finding.repair == Repair::CutEnd;
+            findings.iter_mut().filter(|finding| !mended(finding)).for_each(|finding| {
+                finding.repair = Repair::None;
+            });
+        }
+        Ok((Audit { counts, findings }, differing))
+    }
+}

@@ -1,0 +1,156 @@
+//! What result rows claim, against the search space, the configuration and the learning curves.
+
+use super::finding::Finding;
+use super::log::{LOG, Placed};
+use crate::config::ValidConfig;
+use crate::outcome::{Accuracy, Outcome};
+use crate::storage::{Curve, CurveSummary, Event, Row};
+
+/// Checks the numbers of result rows that follow from the architecture and the configuration.
+pub(super) fn check_rows(rows: &[Placed], config: &ValidConfig) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let results = || rows.iter().filter(|placed| placed.row.event.is_result());
+    for placed in results() {
+        let wrong = wrong_cost(&placed.row, config).or_else(|| wrong_reward(&placed.row, config));
+        if let Some(problem) = wrong {
+            findings.push(Finding::damage(LOG, problem).at(placed.line, placed.byte));
+        }
+    }
+    let epochs = config.recipe.recipe().epochs;
+    let mut others = results()
+        .filter(|placed| placed.row.event == Event::Trained && placed.row.epochs != Some(epochs));
+    // One finding for all: most likely it is the configuration that was changed.
+    if let Some(first) = others.next() {
+        let problem = format!(
+            "{} networks were not trained for the {epochs} epochs that `experiment.yaml` asks for",
+            1 + others.count()
+        );
+        findings.push(Finding::damage(LOG, problem).at(first.line, first.byte));
+    }
+    findings
+}
+
+fn wrong_cost(row: &Row, config: &ValidConfig) -> Option<String> {
+    let architecture = config.space.parse(row.architecture.as_deref()?).ok()?;
+    let cost = config.space.cost(&architecture);
+    let own = [
+        ("parameters", row.parameters, cost.parameters),
+        ("macs", row.macs, cost.macs),
+        ("layers", row.layers.map(u64::from), architecture.depth() as u64),
+    ];
+    own.into_iter().find_map(|(column, told, own)| {
+        let told = told.filter(|told| *told != own)?;
+        Some(format!("column `{column}` is {told}, and {own} for its architecture"))
+    })
+}
+
+/// Returns how the reward of a result is not that of its outcome.
+fn wrong_reward(row: &Row, config: &ValidConfig) -> Option<String> {
+    let accuracy = |number: Option<f64>| Accuracy::new(number?).ok();
+    let best = accuracy(row.best_validation_accuracy);
+    let outcome = match row.event {
+        Event::Trained => {
+            Outcome::Trained { best: best?, last: accuracy(row.last_validation_accuracy)? }
+        }
+        Event::Stopped => Outcome::Stopped { predicted: row.predicted_accuracy? },
+        Event::Failed => Outcome::Failed { best },
+        Event::OutOfMemory => Outcome::OutOfMemory,
+        Event::Imported => Outcome::Imported { best: best? },
+        _ => return None,
+    };
+    let classes = config.space.image().classes;
+    let own = config.reward().reward(&outcome, classes).map(Accuracy::value);
+    (own != row.reward).then(|| {
+        format!("column `reward` is {}, and {} for its outcome", said(row.reward), said(own))
+    })
+}
+
+fn said(number: Option<f64>) -> String {
+    number.map_or_else(|| "empty".to_owned(), |number| number.to_string())
+}
+
+/// Whether a result was trained for epochs that its curve must hold.
+pub(super) fn has_curve(row: &Row) -> bool {
+    row.event.is_result() && row.epochs.is_some_and(|epochs| epochs > 0)
+}
+
+/// Returns how the curve of a result is not the one that its row was made from.
+pub(super) fn wrong_curve(row: &Row, curve: &Curve) -> Option<String> {
+    let own = curve.summary();
+    let numbers = |summary: &CurveSummary| {
+        (summary.epochs, summary.best.value(), summary.best_epoch, summary.last.value())
+    };
+    let told = (
+        row.epochs?,
+        row.best_validation_accuracy?,
+        row.best_epoch?,
+        row.last_validation_accuracy?,
+    );
+    let words = |(epochs, best, best_epoch, last): (u32, f64, u32, f64)| {
+        format!("{epochs} epochs, the best {best} in epoch {best_epoch}, the last {last}")
+    };
+    match own.as_ref().map(numbers) {
+        None => Some(format!("it has no epoch, and its result tells of {}", words(told))),
+        Some(own) if own != told => {
+            Some(format!("it has {}; its result tells of {}", words(own), words(told)))
+        }
+        Some(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::{CurveRow, Iteration};
+
+    fn curve(accuracies: &[f64]) -> Curve {
+        let mut curve = Curve::default();
+        for (epoch, &accuracy) in (1..).zip(accuracies) {
+            curve.push(CurveRow {
+                epoch,
+                start: 1,
+                learning_rate: None,
+                training_loss: None,
+                training_accuracy: None,
+                validation_loss: None,
+                validation_accuracy: Accuracy::new(accuracy).unwrap(),
+                seconds: None,
+                time: "2026-03-01T12:00:00Z".parse().unwrap(),
+                predicted_accuracy: None,
+                sigma: None,
+                stop_probability: None,
+                y_best: None,
+            });
+        }
+        curve
+    }
+
+    fn trained() -> Row {
+        Row {
+            iteration: Some(Iteration(1)),
+            epochs: Some(3),
+            best_validation_accuracy: Some(0.5),
+            best_epoch: Some(2),
+            last_validation_accuracy: Some(0.25),
+            ..Row::new(Event::Trained)
+        }
+    }
+
+    #[test]
+    fn a_curve_has_the_epochs_and_the_accuracies_of_its_row() {
+        let wrong = |accuracies: &[f64]| wrong_curve(&trained(), &curve(accuracies));
+        assert_eq!(wrong(&[0.1, 0.5, 0.25]), None);
+        assert!(wrong(&[0.1, 0.5]).unwrap().starts_with("it has 2 epochs"));
+        assert!(wrong(&[0.1, 0.75, 0.25]).unwrap().contains("the best 0.75"));
+        assert!(wrong(&[0.5, 0.5, 0.25]).unwrap().contains("in epoch 1"));
+        assert!(wrong(&[]).unwrap().contains("no epoch"));
+    }
+
+    #[test]
+    fn results_without_an_epoch_have_no_curve() {
+        assert!(has_curve(&trained()));
+        assert!(!has_curve(&Row { epochs: Some(0), ..Row::new(Event::Failed) }));
+        assert!(!has_curve(&Row::new(Event::OutOfMemory)));
+        assert!(!has_curve(&Row { epochs: Some(3), ..Row::new(Event::Claimed) }));
+    }
+}

@@ -1,0 +1,130 @@
+//! The views: whole in themselves, of a beginning of the log, and the newest one what that beginning says.
+
+use std::io::ErrorKind;
+use std::path::PathBuf;
+
+use super::finding::{Finding, Repair, below};
+use super::log::Placed;
+use crate::ops::Experiment;
+use crate::ops::live_log::view_params;
+use crate::storage::{RawLog, StorageError, View, ViewParams};
+
+/// What is wrong with a view.
+#[derive(Debug, Clone)]
+pub(super) struct WrongView {
+    /// The rows in its name.
+    pub rows: u64,
+    folder: PathBuf,
+    problem: String,
+}
+
+impl WrongView {
+    /// Returns it as a finding.
+    pub fn finding(&self, experiment: &Experiment) -> Finding {
+        Finding::damage(below(experiment.dir().root(), &self.folder), self.problem.clone())
+            .mended_by(Repair::RebuildView)
+    }
+}
+
+/// What the views on disk are worth.
+#[derive(Debug, Default)]
+pub(super) struct Views {
+    /// Those that are damaged in themselves, or made of other rows.
+    pub wrong: Vec<WrongView>,
+    /// The newest good one, by its rows.
+    pub newest_good: Option<u64>,
+    /// How many rows of the log one of them vouches for: they are what they were when it was made.
+    pub vouched: u64,
+}
+
+impl Views {
+    /// Reads the views that were listed before the log was read.
+    ///
+    /// # Errors
+    /// A file that is there cannot be read.
+    pub fn read(
+        experiment: &Experiment,
+        listed: &[(u64, PathBuf)],
+        raw: &RawLog,
+    ) -> anyhow::Result<Self> {
+        let params = view_params(experiment);
+        let mut views = Self::default();
+        for (rows, folder) in listed {
+            let problem = match View::published(experiment.dir(), *rows, &params) {
+                Ok(mut view) if raw.holds(view.position()) => {
+                    views.vouched = *rows;
+                    match view.learner() {
+                        Ok(_) => {
+                            views.newest_good = Some(*rows);
+                            continue;
+                        }
+                        Err(error) => one_line(&error),
+                    }
+                }
+                Ok(view) => misfit(&view, views.vouched),
+                // A reduce keeps the newest ones only.
+                Err(error) if is_gone(&error) && !folder.exists() => continue,
+                Err(error) if is_gone(&error) || error.is_damage() => one_line(&error),
+                Err(error) => return Err(error.into()),
+            };
+            views.wrong.push(WrongView { rows: *rows, folder: folder.clone(), problem });
+        }
+        Ok(views)
+    }
+}
+
+fn misfit(view: &View, vouched: u64) -> String {
+    let first = vouched + 2;
+    format!(
+        "it was made from other rows than the log has now (lines {first} to {} were changed, or are gone)",
+        view.rows() + 1
+    )
+}
+
+/// Compares a good view with what its rows say, learned from nothing.
+///
+/// # Errors
+/// The view cannot be read.
+pub(super) fn differing_view(
+    experiment: &Experiment,
+    rows: u64,
+    placed: &[Placed],
+    raw: &RawLog,
+) -> anyhow::Result<Option<WrongView>> {
+    let params: ViewParams = view_params(experiment);
+    let mut view = View::empty(params);
+    for placed in &placed[..rows as usize] {
+        view.apply_row(&placed.row)?;
+    }
+    view.move_to(raw.position_after(rows));
+    let differing = view.compare(experiment.dir())?.unwrap_or_default();
+    Ok((!differing.is_empty()).then(|| WrongView {
+        rows,
+        folder: experiment.dir().view(rows),
+        problem: format!(
+            "{} not what its rows of the log say with this `experiment.yaml`",
+            match differing.as_slice() {
+                [one] => format!("{one} is"),
+                several => format!("{} are", several.join(", ")),
+            }
+        ),
+    }))
+}
+
+fn is_gone(error: &StorageError) -> bool {
+    matches!(error, StorageError::Io { source, .. } if matches!(
+        source.kind(),
+        ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::StaleNetworkFileHandle
+    ))
+}
+
+/// Returns an error with its causes.
+pub(super) fn one_line(error: &StorageError) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,435 @@
+//! An experiment damaged in every way: found, named, mended where that is safe; and the search goes on.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::support::{Experiment, Ran, SMALL};
+
+/// A whole search, and one that has come half the way.
+fn finished() -> Experiment {
+    let experiment = Experiment::with(SMALL);
+    experiment.run(&["run", "config.yaml", "dir"]).success();
+    experiment
+}
+
+fn half_way() -> Experiment {
+    let experiment = Experiment::init(SMALL);
+    for _ in 0..4 {
+        experiment.run(&["train", "dir", "--reduce"]).success();
+    }
+    for _ in 0..2 {
+        experiment.run(&["train", "dir"]).success();
+    }
+    experiment
+}
+
+fn verify(experiment: &Experiment) -> Ran {
+    experiment.run(&["verify", "dir"])
+}
+
+fn repair(experiment: &Experiment) -> Ran {
+    experiment.run(&["verify", "dir", "--repair"])
+}
+
+/// Asserts that damage is found, and said in these words.
+#[track_caller]
+fn finds(experiment: &Experiment, words: &str) {
+    let found = verify(experiment).fails_with(3).stdout();
+    assert!(found.contains(words), "no `{words}` in\n{found}");
+}
+
+/// Asserts that a repair leaves no damage, and that the search goes on to its end and is clean.
+#[track_caller]
+fn is_mended_and_goes_on(experiment: &Experiment) {
+    repair(experiment).success();
+    verify(experiment).success();
+    experiment.run(&["run", "config.yaml", "dir"]).success();
+    verify(experiment).success();
+    experiment.run(&["reduce", "dir", "--rebuild"]).success();
+}
+
+fn edit(path: &Path, change: impl FnOnce(Vec<u8>) -> Vec<u8>) {
+    let bytes = change(fs::read(path).unwrap());
+    fs::write(path, bytes).unwrap();
+}
+
+/// Where each line begins.
+fn lines(bytes: &[u8]) -> Vec<usize> {
+    let ends = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
+    std::iter::once(0).chain(ends.map(|(at, _)| at + 1)).filter(|&at| at < bytes.len()).collect()
+}
+
+/// The line of the first row of an event, the header being 1.
+fn line_of(experiment: &Experiment, event: &str) -> usize {
+    experiment.log().iter().position(|row| row["event"] == event).unwrap() + 2
+}
+
+/// How many architectures have a result.
+fn results(experiment: &Experiment) -> usize {
+    let is_result = |event: &str| ["trained", "failed"].contains(&event);
+    experiment.log().iter().filter(|row| is_result(&row["event"])).count()
+}
+
+fn pieces(experiment: &Experiment) -> Vec<Vec<u8>> {
+    let torn = fs::read_dir(experiment.path("torn")).unwrap();
+    torn.map(|piece| fs::read(piece.unwrap().path()).unwrap()).collect()
+}
+
+/// Everything below a folder, but for times.
+fn contents(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(contents(&path));
+        } else {
+            found.push((path.display().to_string(), fs::read(&path).unwrap()));
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn a_search_is_clean_and_an_audit_changes_nothing() {
+    let experiment = finished();
+    let before = contents(&experiment.path(""));
+    let said = verify(&experiment).success().stdout();
+    assert!(said.lines().last().unwrap().starts_with("clean: "), "{said}");
+    assert!(repair(&experiment).success().stdout().contains("clean"));
+    assert_eq!(contents(&experiment.path("")), before);
+    // The independent audit counts the same.
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/audit-search.py");
+    let results = results(&experiment);
+    assert!(said.contains(&format!("{results} results")), "{said}");
+    let dir = experiment.path("");
+    let audit = Command::new("python3").arg(script).arg(dir).arg(results.to_string()).output();
+    let audit = audit.unwrap();
+    assert!(audit.status.success(), "{}", String::from_utf8_lossy(&audit.stderr));
+}
+
+#[test]
+fn a_log_cut_at_every_byte_of_its_last_rows_is_mended() {
+    let experiment = half_way();
+    let path = experiment.path("replay.csv");
+    let whole = fs::read(&path).unwrap();
+    let starts = lines(&whole);
+    // The program runs for some bytes of each of the last three rows, both ends included.
+    let [begin, .., end] = [starts[starts.len() - 3], whole.len()];
+    let copy = contents(&experiment.path(""));
+    let mut cuts: Vec<usize> = (begin..end).step_by(61).collect();
+    cuts.extend(starts[starts.len() - 3..].iter().flat_map(|&at| [at, at + 1]));
+    cuts.push(end - 1);
+    for cut in cuts {
+        restore(&experiment, &copy);
+        fs::write(&path, &whole[..cut]).unwrap();
+        let is_between_rows = starts.contains(&cut);
+        if !is_between_rows {
+            finds(&experiment, "bytes that are no row");
+        }
+        repair(&experiment).success();
+        let last = starts.iter().rfind(|&&at| at <= cut).unwrap();
+        assert!(fs::read(&path).unwrap().starts_with(&whole[..*last]), "cut at {cut}");
+        if !is_between_rows {
+            assert!(pieces(&experiment).contains(&whole[*last..cut].to_vec()), "cut at {cut}");
+        }
+        verify(&experiment).success();
+        experiment.run(&["train", "dir", "--reduce"]).success();
+        verify(&experiment).success();
+    }
+    is_mended_and_goes_on(&experiment);
+}
+
+fn restore(experiment: &Experiment, copy: &[(String, Vec<u8>)]) {
+    let dir = experiment.path("");
+    fs::remove_dir_all(&dir).unwrap();
+    for folder in ["views", "curves", "checkpoints", "rounds", "torn", "tables"] {
+        fs::create_dir_all(dir.join(folder)).unwrap();
+    }
+    for (path, bytes) in copy {
+        fs::create_dir_all(Path::new(path).parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+}
+
+#[test]
+fn nuls_at_the_end_are_kept_and_cut() {
+    let experiment = half_way();
+    edit(&experiment.path("replay.csv"), |bytes| [bytes, vec![0; 5000]].concat());
+    finds(&experiment, "it ends in 5000 bytes that are no row");
+    is_mended_and_goes_on(&experiment);
+    assert_eq!(pieces(&experiment), [vec![0; 5000]]);
+}
+
+#[test]
+fn a_damaged_row_is_kept_and_blanked_and_nothing_moves() {
+    for event in ["claimed", "trained"] {
+        let experiment = half_way();
+        let path = experiment.path("replay.csv");
+        let whole = fs::read(&path).unwrap();
+        let line = line_of(&experiment, event);
+        let at = lines(&whole)[line - 1];
+        edit(&path, |mut bytes| {
+            bytes[at + 3] = b'#';
+            bytes
+        });
+        experiment.run(&["reduce", "dir"]).fails_with(3).says("metaqnn verify");
+        finds(&experiment, &format!("replay.csv:{line} (byte {at}): column `event`"));
+        finds(&experiment, "iteration 1, attempt 1");
+        let damaged = fs::read(&path).unwrap();
+        repair(&experiment).success();
+        let mended = fs::read(&path).unwrap();
+        let next = lines(&whole)[line];
+        assert!(mended.starts_with(&whole[..at]) && mended[next..].starts_with(&whole[next..]));
+        assert!(mended[at..].starts_with(b"1,void,1,"));
+        assert!(pieces(&experiment).contains(&damaged[at..next - 1].to_vec()));
+        is_mended_and_goes_on(&experiment);
+        // The result of a row that was blanked is lost, and its network is sampled again or another.
+        assert_eq!(results(&experiment), 18);
+    }
+}
+
+#[test]
+fn a_changed_number_is_seen_by_the_view_or_by_the_curve() {
+    let experiment = half_way();
+    let path = experiment.path("replay.csv");
+    let whole = fs::read(&path).unwrap();
+    // A digit of a time in a row that a view covers: the row is as good as before.
+    let text = String::from_utf8(whole.clone()).unwrap();
+    let changed = text.replacen("T", "U", 0).replacen(":0", ":1", 1);
+    let changed = if changed == text { text.replacen(":1", ":2", 1) } else { changed };
+    fs::write(&path, changed).unwrap();
+    finds(&experiment, "it was made from other rows than the log has now");
+    experiment.run(&["reduce", "dir"]).fails_with(3);
+    is_mended_and_goes_on(&experiment);
+
+    // The accuracy of a result that no view covers.
+    let experiment = half_way();
+    let path = experiment.path("replay.csv");
+    let log = experiment.log();
+    let last = log.iter().rfind(|row| row["event"] == "trained").unwrap();
+    let (iteration, best) = (&last["iteration"], &last["best_validation_accuracy"]);
+    edit(&path, |bytes| {
+        let text = String::from_utf8(bytes).unwrap();
+        let at = text.rfind(&format!("\n{iteration},trained")).unwrap();
+        let (before, row) = text.split_at(at);
+        (before.to_owned() + &row.replacen(best.as_str(), "0.5", 2)).into_bytes()
+    });
+    finds(&experiment, "its result tells of");
+    // There is no telling which of the two is right.
+    repair(&experiment).fails_with(3);
+}
+
+#[test]
+fn a_row_that_is_gone_is_found() {
+    for event in ["claimed", "trained"] {
+        let experiment = half_way();
+        let path = experiment.path("replay.csv");
+        let line = line_of(&experiment, event);
+        edit(&path, |bytes| {
+            let starts = lines(&bytes);
+            [&bytes[..starts[line - 1]], &bytes[starts[line]..]].concat()
+        });
+        finds(&experiment, "it was made from other rows");
+        is_mended_and_goes_on(&experiment);
+    }
+}
+
+#[test]
+fn a_result_whose_claim_is_gone_counts_all_the_same() {
+    let experiment = Experiment::init(SMALL);
+    experiment.run(&["train", "dir"]).success();
+    let path = experiment.path("replay.csv");
+    edit(&path, |bytes| {
+        let starts = lines(&bytes);
+        [&bytes[..starts[1]], &bytes[starts[2]..]].concat()
+    });
+    let result = fs::read_to_string(&path).unwrap().lines().nth(1).unwrap().to_owned();
+    finds(&experiment, "replay.csv:2");
+    repair(&experiment).success();
+    let log = experiment.text("replay.csv");
+    assert!(log.lines().nth(1).unwrap().starts_with("1,void,1,"));
+    assert_eq!(log.lines().nth(2), Some(result.as_str()));
+    is_mended_and_goes_on(&experiment);
+    assert_eq!(results(&experiment), 18);
+}
+
+#[test]
+fn a_log_saved_by_a_spreadsheet_is_not_touched() {
+    let experiment = half_way();
+    let path = experiment.path("replay.csv");
+    let text = fs::read_to_string(&path).unwrap();
+    let quoted = |line: &str| {
+        let mut fields: Vec<&str> = line.splitn(3, ',').collect();
+        let second = format!("\"{}\"", fields[1]);
+        fields[1] = &second;
+        fields.join(",")
+    };
+    let (header, rows) = text.split_once('\n').unwrap();
+    let saved = [
+        text.replace('\n', "\r\n"),
+        text.replace(',', ";"),
+        format!("\u{feff}{text}"),
+        // The header as it was, every row written in another way.
+        rows.lines().fold(format!("{header}\n"), |all, row| all + &quoted(row) + "\n"),
+    ];
+    for text in saved {
+        fs::write(&path, &text).unwrap();
+        finds(&experiment, "another program");
+        repair(&experiment).fails_with(3);
+        assert_eq!(fs::read_to_string(&path).unwrap(), text);
+    }
+    fs::write(&path, text).unwrap();
+    verify(&experiment).success();
+}
+
+#[test]
+fn a_damaged_view_is_set_aside_and_made_again() {
+    let damages: [fn(&Path); 6] = [
+        |view| edit(&view.join("q_table.csv"), |bytes| [bytes, b"\n".to_vec()].concat()),
+        |view| edit(&view.join("known.csv"), |bytes| bytes[..bytes.len() / 2].to_vec()),
+        |view| fs::remove_file(view.join("memory.csv")).unwrap(),
+        |view| fs::remove_file(view.join("SHA256SUMS")).unwrap(),
+        |view| {
+            for entry in fs::read_dir(view).unwrap() {
+                fs::remove_file(entry.unwrap().path()).unwrap();
+            }
+        },
+        // Changed with its sum: whole in itself, and not what the log says.
+        |view| {
+            edit(&view.join("view.yaml"), |bytes| {
+                String::from_utf8(bytes)
+                    .unwrap()
+                    .replace("halted: false", "halted: true")
+                    .into_bytes()
+            });
+            let sums = Command::new("sh")
+                .args(["-c", "sha256sum view.yaml known.csv memory.csv q_table.csv > SHA256SUMS"])
+                .current_dir(view)
+                .status();
+            assert!(sums.unwrap().success());
+        },
+    ];
+    for damage in damages {
+        let experiment = half_way();
+        let newest = fs::read_dir(experiment.path("views")).unwrap();
+        let newest = newest.map(|entry| entry.unwrap().path()).max().unwrap();
+        damage(&newest);
+        finds(&experiment, &format!("views/{}", newest.file_name().unwrap().to_str().unwrap()));
+        is_mended_and_goes_on(&experiment);
+    }
+}
+
+#[test]
+fn a_changed_configuration_is_found() {
+    let experiment = half_way();
+    let path = experiment.path("experiment.yaml");
+    let text = fs::read_to_string(&path).unwrap();
+    let change = |from: &str, to: &str| {
+        assert!(text.contains(from), "{from}");
+        fs::write(&path, text.replace(from, to)).unwrap();
+    };
+    change("seed: 5", "seed: 6");
+    finds(
+        &experiment,
+        "q_table.csv is not what its rows of the log say with this `experiment.yaml`",
+    );
+    change("epochs: 4", "epochs: 5");
+    finds(&experiment, "the 5 epochs that `experiment.yaml` asks for");
+    change("input_size: 16", "input_size: 8");
+    finds(&experiment, "rows that were good when a view was made of them");
+    let log = experiment.text("replay.csv");
+    repair(&experiment).fails_with(3);
+    assert_eq!(experiment.text("replay.csv"), log, "every row is good, but for the configuration");
+    change("seed: 5", "seed: many");
+    finds(&experiment, "experiment.yaml: ");
+    change("format_version: 1", "format_version: 2");
+    verify(&experiment).fails_with(2);
+    fs::remove_file(&path).unwrap();
+    finds(&experiment, "only the log is checked");
+    fs::write(&path, &text).unwrap();
+    repair(&experiment).success();
+    verify(&experiment).success();
+}
+
+#[test]
+fn a_curve_that_is_gone_or_shorter_is_named() {
+    let experiment = half_way();
+    let path = experiment.path("curves/000001.1.csv");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, &text[..text.len() - 5]).unwrap();
+    finds(&experiment, "curves/000001.1.csv: it has 3 epochs");
+    fs::write(&path, text.replacen(",", ";", 30)).unwrap();
+    finds(&experiment, "curves/000001.1.csv: ");
+    fs::remove_file(&path).unwrap();
+    finds(&experiment, "curves/000001.1.csv: missing, though iteration 1 has a result");
+    repair(&experiment).fails_with(3);
+    fs::write(&path, text).unwrap();
+    verify(&experiment).success();
+}
+
+#[test]
+fn files_of_attempts_that_the_log_does_not_know_are_set_aside() {
+    let experiment = half_way();
+    let next = experiment.log().iter().filter(|row| row["attempt"] == "1").count();
+    for number in [next, next + 50] {
+        fs::write(experiment.path(&format!("curves/{number:06}.1.csv")), "epoch\n").unwrap();
+    }
+    let checkpoint = experiment.path("checkpoints/000099.1");
+    fs::create_dir(&checkpoint).unwrap();
+    fs::write(checkpoint.join("weights"), "left").unwrap();
+    finds(&experiment, "checkpoints/000099.1: the log holds no claim of it");
+    is_mended_and_goes_on(&experiment);
+    assert!(!checkpoint.exists());
+}
+
+#[test]
+fn rows_that_an_interrupted_write_left_out_are_appended() {
+    let experiment = half_way();
+    // A second iteration of the newest architecture, as if it had been drawn while that was in training.
+    let log = experiment.log();
+    let claim = log.iter().rfind(|row| row["event"] == "claimed").unwrap();
+    let next = log.iter().filter_map(|row| row["iteration"].parse::<u64>().ok()).max().unwrap() + 1;
+    edit(&experiment.path("replay.csv"), |bytes| {
+        let text = String::from_utf8(bytes).unwrap();
+        let at = text.rfind(&format!("\n{},claimed", claim["iteration"])).unwrap() + 1;
+        let end = at + text[at..].find('\n').unwrap() + 1;
+        let pending = format!(
+            "{next},pending,,,{},\"{}\",{}{}\n",
+            claim["epsilon"],
+            claim["architecture"],
+            claim["iteration"],
+            ",".repeat(28)
+        );
+        (text[..end].to_owned() + &pending + &text[end..]).into_bytes()
+    });
+    finds(&experiment, &format!("iteration {next} lacks its `reused` row"));
+    is_mended_and_goes_on(&experiment);
+}
+
+#[test]
+fn findings_are_one_object_a_line() {
+    let experiment = half_way();
+    edit(&experiment.path("replay.csv"), |bytes| [bytes, b"12,cl".to_vec()].concat());
+    let findings = experiment.run(&["verify", "dir", "--json"]).fails_with(3).json();
+    assert_eq!(findings.len(), 1);
+    assert_eq!(findings[0]["severity"], "damage");
+    assert_eq!(findings[0]["path"], "replay.csv");
+    assert_eq!(findings[0]["repair"], "cut_end");
+    assert_eq!(findings[0]["repaired"], false);
+    let findings = experiment.run(&["verify", "dir", "--json", "--repair"]).success().json();
+    assert_eq!(findings[0]["repaired"], true);
+    assert_eq!(findings[1]["severity"], "note", "the piece in torn/");
+}
+
+#[test]
+fn a_damaged_round_is_named() {
+    let experiment = half_way();
+    fs::create_dir(experiment.path("rounds/0002")).unwrap();
+    fs::write(experiment.path("rounds/0002/plan.yaml"), "round: 2\n").unwrap();
+    finds(&experiment, "rounds/0002: round 1 is missing before it");
+    fs::rename(experiment.path("rounds/0002"), experiment.path("rounds/0001")).unwrap();
+    finds(&experiment, "plan.yaml` is unreadable");
+    experiment.run(&["verify", "nowhere"]).fails_with(2);
+}
