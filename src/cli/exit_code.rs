@@ -59,6 +59,7 @@ impl ExitStatus {
             | Refusal::JobRuns { .. } => Self::TryAgain,
             Refusal::OtherConfiguration { .. }
             | Refusal::NotFresh { .. }
+            | Refusal::TwoExcludes { .. }
             | Refusal::NotThere { .. }
             | Refusal::NoFolder { .. }
             | Refusal::WorkerRefuses { code: 2, .. } => Self::Usage,

@@ -8,7 +8,7 @@ use super::exit_code::ExitStatus;
 use super::nodes_arg::NodesArg;
 use super::printer::Printer;
 use crate::ops::Experiment;
-use crate::ops::submit::{Mode, SubmitOptions, submit};
+use crate::ops::submit::{BadHosts, Mode, SubmitOptions, submit};
 
 /// Submit one round to Slurm, and the chain after it
 #[derive(Debug, Args)]
@@ -40,6 +40,10 @@ pub struct SubmitArgs {
     max_parallel: Option<u32>,
     #[command(flatten)]
     nodes: NodesArg,
+    /// Keep the tasks of this chain off nodes whose last three claims were all lost, and not all of one
+    /// architecture (`metaqnn status` names them), beside those of `slurm.exclude`
+    #[arg(long)]
+    exclude_bad_hosts: bool,
     /// More options for sbatch, after `--`
     #[arg(last = true, value_name = "SBATCH_OPTION")]
     sbatch_options: Vec<String>,
@@ -54,6 +58,7 @@ pub fn run(args: SubmitArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
         mode: if args.dry_run { Mode::DryRun } else { Mode::Submit },
         array_size: args.array_size,
         max_parallel: args.max_parallel,
+        bad_hosts: if args.exclude_bad_hosts { BadHosts::Exclude } else { BadHosts::Keep },
         sbatch_options: args.sbatch_options,
     };
     for line in submit(&experiment, &options)? {

@@ -13,6 +13,7 @@ pub mod chain;
 mod claim;
 mod curve_in_progress;
 mod experiment;
+mod hosts;
 pub mod init;
 mod live_log;
 pub mod lost_claims;

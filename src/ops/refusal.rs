@@ -63,6 +63,14 @@ pub enum Refusal {
         /// What differs.
         what: String,
     },
+    /// Nodes to avoid, from two sides.
+    #[error(
+        "`{option}` and `--exclude-bad-hosts` both say which nodes to avoid (put yours into `slurm.exclude` of the configuration, or add the bad ones of `metaqnn status` to it)"
+    )]
+    TwoExcludes {
+        /// What stands after `--`.
+        option: String,
+    },
     /// An import into an experiment that has begun.
     #[error("`{}` has {rows} events already (import into a fresh experiment: `metaqnn init CONFIG NEW_DIR`)", dir.display())]
     NotFresh {

@@ -2,6 +2,7 @@
 
 use super::Experiment;
 use super::chain::end_of_chain;
+use super::hosts;
 use super::live_log::Snapshot;
 use super::records;
 use super::round::Round;
@@ -25,6 +26,7 @@ pub fn status(experiment: &Experiment) -> anyhow::Result<Summary> {
         condition,
         round: experiment.dir().list_rounds()?.last().map(|(number, _)| *number),
         epsilon: knowledge.epsilon_in_force(schedule).map(|epsilon| epsilon.value()),
+        hosts: hosts::tallies(&rows),
         notices,
     };
     let settings = records::settings(experiment, knowledge);

@@ -5,13 +5,14 @@ use std::fs;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
-use super::Experiment;
 use super::append::{Appended, resume};
+use super::hosts::bad_nodes;
 use super::live_log::{Snapshot, view_params};
 use super::lost_claims::{EndedJobs, lose_ended_claims};
 use super::round::{Round, parts, submitting_host};
 use super::round_size::{NextRound, next_round};
 use super::round_stage::Stage;
+use super::{Experiment, Refusal};
 use crate::slurm::{
     ArraySize, DryRun, Scheduler, Slurm, SlurmParams, Variables, check_not_reserved,
 };
@@ -37,8 +38,20 @@ pub struct SubmitOptions {
     pub array_size: Option<u32>,
     /// In place of `slurm.max_parallel`.
     pub max_parallel: Option<u32>,
+    /// Whether nodes on which claims are lost are avoided.
+    pub bad_hosts: BadHosts,
     /// More options for sbatch.
     pub sbatch_options: Vec<String>,
+}
+
+/// What is done about nodes on which claims are lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum BadHosts {
+    /// Nothing.
+    #[default]
+    Keep,
+    /// The tasks of this chain do not run there.
+    Exclude,
 }
 
 impl SubmitOptions {
@@ -48,6 +61,7 @@ impl SubmitOptions {
             || self.array_size.is_some()
             || self.max_parallel.is_some()
             || !self.sbatch_options.is_empty()
+            || matches!(self.bad_hosts, BadHosts::Exclude)
     }
 }
 
@@ -58,6 +72,7 @@ impl SubmitOptions {
 pub fn submit(experiment: &Experiment, options: &SubmitOptions) -> anyhow::Result<Vec<String>> {
     // Before any file of a round says so for good.
     options.sbatch_options.iter().try_for_each(|option| check_not_reserved(option))?;
+    check_excludes_once(options)?;
     if options.mode == Mode::DryRun {
         return dry_run(experiment, options);
     }
@@ -83,9 +98,48 @@ pub fn submit(experiment: &Experiment, options: &SubmitOptions) -> anyhow::Resul
     if lost > 0 {
         said.push(format!("{lost} claims of jobs that have ended are lost"));
     }
-    let order = Order::of_a_person(experiment, number, options);
+    let options = avoiding_bad_hosts(experiment, options, &mut said)?;
+    let order = Order::of_a_person(experiment, number, &options);
     said.extend(submit_round(experiment, number, &order, &mut scheduler)?);
     Ok(said)
+}
+
+/// On the line of `sbatch` the last of two options holds, so that bad hosts and others cannot both be given there.
+fn check_excludes_once(options: &SubmitOptions) -> Result<(), Refusal> {
+    // Abbreviations mean the same; `--exclusive` is another option.
+    let is_exclude = |option: &&String| {
+        let is_long = option.starts_with("--excl") && !option.starts_with("--exclus");
+        is_long || option.starts_with("-x")
+    };
+    match options.sbatch_options.iter().find(is_exclude) {
+        Some(given) if options.bad_hosts == BadHosts::Exclude => {
+            Err(Refusal::TwoExcludes { option: given.clone() })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Adds the bad nodes, as they are now, to those that the configuration avoids: an option on the line of `sbatch` takes
+/// the place of the one in the script. The rounds after this one keep to it.
+fn avoiding_bad_hosts(
+    experiment: &Experiment,
+    options: &SubmitOptions,
+    said: &mut Vec<String>,
+) -> anyhow::Result<SubmitOptions> {
+    let mut options = options.clone();
+    if options.bad_hosts == BadHosts::Keep {
+        return Ok(options);
+    }
+    let bad = bad_nodes(&Snapshot::read(experiment)?.all_rows(experiment)?);
+    if bad.is_empty() {
+        said.push("no host is bad".to_owned());
+        return Ok(options);
+    }
+    said.push(format!("bad hosts are avoided: {}", bad.join(", ")));
+    let configured = experiment.config().slurm.params().exclude.clone();
+    let all: Vec<String> = configured.into_iter().chain(bad).collect();
+    options.sbatch_options.push(format!("--exclude={}", all.join(",")));
+    Ok(options)
 }
 
 /// Completes a round that was planned before.
@@ -251,9 +305,12 @@ fn dry_run(experiment: &Experiment, options: &SubmitOptions) -> anyhow::Result<V
         Ok(Some(Stage::Unplanned)) => newest,
         _ => newest + 1,
     };
-    let order = Order::of_a_person(experiment, number, options);
+    let mut said = Vec::new();
+    let options = avoiding_bad_hosts(experiment, options, &mut said)?;
+    let order = Order::of_a_person(experiment, number, &options);
     let Some(plan) = plan(experiment, &state, number, &order, &show)? else {
         return Ok(vec!["the epsilon schedule is finished; nothing to submit".to_owned()]);
     };
-    Round::new(experiment, number).show(&plan, &mut show)
+    said.extend(Round::new(experiment, number).show(&plan, &mut show)?);
+    Ok(said)
 }

@@ -12,6 +12,7 @@ mod counts;
 mod epsilons;
 #[cfg(test)]
 mod golden;
+mod hosts;
 mod records;
 #[cfg(test)]
 mod sample;
@@ -23,6 +24,7 @@ pub mod terminal;
 pub use architectures::{ArchitectureRecord, ranking};
 pub use counts::{Ledger, StatusCounts};
 pub use epsilons::EpsilonSummary;
+pub use hosts::{ClaimEnd, EndedClaim, HostTally};
 pub use records::{CurveRecord, EpochRecord, IterationRecord, QValueRecord, Status};
 pub use settings::{Condition, EpsilonStage, SearchSettings, SearchState, TrainedBy};
 pub use summary::{Best, Summary};

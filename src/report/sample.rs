@@ -2,6 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::hosts::*;
 use super::records::*;
 use super::settings::*;
 use crate::space::{Bin, LastLayer, Layer, StateKey};
@@ -34,6 +35,11 @@ pub(super) fn state() -> SearchState {
         condition: Condition::Active,
         round: Some(2),
         epsilon: Some(0.5),
+        hosts: HostTally::of_each(["A", "B", "C"].map(|architecture| EndedClaim {
+            host: "node7",
+            architecture,
+            end: ClaimEnd::Lost("its array has ended"),
+        })),
         notices: Vec::new(),
     }
 }

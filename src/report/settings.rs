@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use super::hosts::HostTally;
+
 /// Who trained the networks. Everything a synthetic trainer's accuracies enter is marked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -86,6 +88,8 @@ pub struct SearchState {
     pub round: Option<u32>,
     /// The epsilon in force; `None` when the schedule is finished.
     pub epsilon: Option<f64>,
+    /// The machines and what came of their claims, in order of name.
+    pub hosts: Vec<HostTally>,
     /// Sentences a person should read: what is wrong and what to do.
     pub notices: Vec<String>,
 }

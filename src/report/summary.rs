@@ -6,6 +6,7 @@ use serde::{Serialize, Serializer};
 use super::architectures::{ArchitectureRecord, ranking};
 use super::counts::{Ledger, Mean, StatusCounts};
 use super::epsilons::EpsilonSummary;
+use super::hosts::HostTally;
 use super::records::IterationRecord;
 use super::settings::{Condition, SearchSettings, SearchState, TrainedBy};
 
@@ -65,6 +66,8 @@ pub struct Summary {
     /// When the newest row was written.
     #[serde(serialize_with = "in_utc")]
     pub last_event_at: Option<Timestamp>,
+    /// The machines and what came of their claims, in order of name.
+    pub hosts: Vec<HostTally>,
     /// What is wrong and what to do.
     pub notices: Vec<String>,
 }
@@ -109,6 +112,7 @@ impl Summary {
                 .any(|device| !device.starts_with("cpu")),
             started_at: iterations.iter().filter_map(|record| record.started_at).min(),
             last_event_at: iterations.iter().filter_map(|record| record.time).max(),
+            hosts: state.hosts.clone(),
             notices: state.notices.clone(),
         }
     }

@@ -350,3 +350,42 @@ fn jobs_are_found_whatever_path_leads_to_the_experiment() {
     cluster.run(&["cancel", "dir"]);
     assert_eq!(cluster.calls("scancel"), ["scancel 101 103"]);
 }
+
+#[test]
+fn nodes_on_which_claims_are_lost_are_shown_and_avoided() {
+    let config = SMALL.replace("training:", "slurm: {exclude: n9, array_size: 4}\ntraining:");
+    let cluster = Cluster::new(&config);
+    let crashes = |task: &str, node: &str| {
+        let mut train = cluster.command(&["train", "dir"]);
+        train.env("SLURM_JOB_ID", "500").env("SLURM_ARRAY_JOB_ID", "500");
+        train.env("SLURM_ARRAY_TASK_ID", task).env("SLURMD_NODENAME", node);
+        // A full disk at the curve is an error of the machine: the claim stays behind.
+        let curves = cluster.experiment.path("curves");
+        fs::rename(&curves, cluster.experiment.path("away")).unwrap();
+        assert!(!train.output().unwrap().status.success());
+        fs::rename(cluster.experiment.path("away"), &curves).unwrap();
+    };
+    ["0", "1", "2"].into_iter().for_each(|task| crashes(task, "n3"));
+    crashes("3", "n4");
+    let (code, _, stderr) = cluster.run(&["reduce", "dir", "--after", "500"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    let (_, status, _) = cluster.run(&["status", "dir", "--json"]);
+    let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+    let hosts = status["hosts"].as_array().unwrap();
+    assert_eq!((&hosts[0]["host"], &hosts[0]["bad"]), (&"n3".into(), &true.into()));
+    assert_eq!((&hosts[1]["host"], &hosts[1]["bad"]), (&"n4".into(), &false.into()));
+    let (_, text, _) = cluster.run(&["status", "dir"]);
+    assert!(text.contains("bad hosts   n3 (3 of 3 claims lost"), "{text}");
+
+    let (code, _, stderr) =
+        cluster.run(&["submit", "dir", "--exclude-bad-hosts", "--", "--exclude=n1"]);
+    assert_eq!(code, Some(2), "{stderr}");
+    let (code, said, stderr) = cluster.run(&["submit", "dir", "--exclude-bad-hosts"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(said.contains("bad hosts are avoided: n3"), "{said}");
+    assert!(
+        cluster.calls("sbatch")[0].contains("--exclude=n9,n3"),
+        "{:?}",
+        cluster.calls("sbatch")
+    );
+}

@@ -1,6 +1,7 @@
 //! What `status` shows.
 
 use super::super::epsilons::EpsilonSummary;
+use super::super::hosts::HostTally;
 use super::super::records::Status;
 use super::super::settings::TrainedBy;
 use super::super::summary::{Best, Summary};
@@ -19,6 +20,10 @@ pub fn status(summary: &Summary, colour: Colour) -> String {
     lines.extend(entry(hours_label(summary), &hours_used(summary)));
     lines.extend(entry("left", &left(summary)));
     lines.extend(entry("best", &summary.best.as_ref().map_or("none yet".to_owned(), best)));
+    let bad: Vec<&HostTally> = summary.hosts.iter().filter(|host| host.bad).collect();
+    if !bad.is_empty() {
+        lines.extend(entry("bad hosts", &bad_hosts(&bad)));
+    }
     lines.push(String::new());
     lines.push(
         colour.bold("epsilon  progress                results  wanted  mean reward  best accuracy"),
@@ -96,6 +101,16 @@ fn best(best: &Best) -> String {
     facts.extend(best.parameters.map(|parameters| format!("{} parameters", short(parameters))));
     let accuracy = accuracy(Some(best.best_validation_accuracy));
     format!("{accuracy} ({}): {}", facts.join(", "), best.architecture)
+}
+
+fn bad_hosts(bad: &[&HostTally]) -> String {
+    let facts = bad.iter().map(|host| {
+        let ended = host.results + host.lost;
+        let last = host.last_reason.as_deref().unwrap_or("without a reason");
+        format!("{} ({} of {ended} claims lost, the last: {last})", host.host, host.lost)
+    });
+    let facts: Vec<String> = facts.collect();
+    format!("{}; `metaqnn submit DIR --exclude-bad-hosts` avoids them", facts.join(", "))
 }
 
 fn epsilon_line(epsilon: &EpsilonSummary) -> String {
