@@ -111,7 +111,7 @@ mod tests {
     use super::*;
     use crate::fixture::{alone, batches, layers};
     use crate::initialisation::initialise;
-    use crate::network::{Plan, Precision};
+    use crate::plan::{Plan, Precision};
     use metaqnn::training::Initialisation;
     use metaqnn::training::protocol::LayerDescription;
     use tch::Device;
@@ -174,7 +174,7 @@ mod tests {
         let (images, labels) =
             data.training_batch(&Tensor::arange(31, (tch::Kind::Int64, Device::Cpu))).unwrap();
         let plan = Plan::new(&plain, 8, 1, Precision::Float32).unwrap();
-        let mut network = plan.build(Device::Cpu).unwrap();
+        let mut network = Network::build(plan, Device::Cpu).unwrap();
         tch::manual_seed(3);
         initialise(&network.parameters, Initialisation::CaffeXavier).unwrap();
         let mut with = |micro| {

@@ -7,7 +7,7 @@ use metaqnn::dataset::DatasetError;
 use metaqnn::training::{TrainingError, protocol};
 use tch::TchError;
 
-use super::network::Misplaced;
+use super::plan::Misplaced;
 
 /// An error of the trainer.
 #[derive(Debug, thiserror::Error)]

@@ -13,8 +13,9 @@ use super::error::TorchError;
 use super::evaluate::{Scores, evaluate};
 use super::inbox::Interruption;
 use super::initialisation::initialise;
-use super::network::{Network, Plan, Precision};
+use super::network::Network;
 use super::optimizer::Adam;
+use super::plan::{Plan, Precision};
 use super::progress::{NextEpoch, Progress};
 
 /// How a training ended.
@@ -60,7 +61,7 @@ pub fn fit(
         _ => Precision::Float32,
     };
     let plan = Plan::new(&request.layers, request.input_size, request.channels, precision)?;
-    let mut network = plan.build(data.device())?;
+    let mut network = Network::build(plan, data.device())?;
     let mut optimizer = Adam::new(recipe.recipe(), network.parameters.flat())?;
     let checkpoint = Checkpoint::of(request)?;
     let mut progress = match &checkpoint {

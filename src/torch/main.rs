@@ -6,7 +6,7 @@
 //!
 //! The way of a request: [`inbox`] hands its line to [`trainer`], which reads it, chooses the
 //! [`device`] and loads the images ([`data_cache`], [`batches`]); [`fit`] then trains its
-//! [`network`] start by start ([`progress`]) and [`epoch`] by epoch, and saves a [`checkpoint`]
+//! [`network`] (as [`plan`] says) start by start ([`progress`]) and [`epoch`] by epoch, and saves a [`checkpoint`]
 //! after each.
 //!
 //! Exit codes: 0 stdin has ended; 2 a line that is no request; 3 bad images; 4 the environment (no
@@ -30,6 +30,7 @@ mod network;
 mod normaliser;
 mod optimizer;
 mod parameters;
+mod plan;
 mod progress;
 mod trainer;
 

@@ -1,0 +1,275 @@
+//! From the layers of a request to the operations and parameters of a network. No tensors yet.
+//!
+//! Order of the operations: convolution, (batch normalisation), ReLU, (dropout); (batch
+//! normalisation), pooling, (dropout); dense, ReLU, (dropout); the classifier.
+
+use metaqnn::space::{PoolRounding, pool_output};
+use metaqnn::training::protocol::LayerDescription;
+
+use super::parameters::{ParameterShape, Role};
+
+/// What convolutions and dense layers compute in; parameters and loss are always 32 bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Precision {
+    /// 32 bits, as libtorch does it (on recent GPUs convolutions then use TF32).
+    Float32,
+    /// bfloat16: parameters and maps are rounded where they enter a layer. Slow on most CPUs.
+    BFloat16,
+}
+
+/// A layer that cannot stand where it does.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("layer {position} of the request {problem}")]
+pub struct Misplaced {
+    /// Position from 1, dropout counted.
+    pub position: usize,
+    /// What is wrong with it.
+    pub problem: &'static str,
+}
+
+/// One operation on a batch. A `weight` or `scale` is the index of a parameter; its bias or shift is the next.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Operation {
+    /// A convolution, zeros added on each side.
+    Convolution {
+        /// Index of the weights.
+        weight: usize,
+        /// Stride.
+        stride: i64,
+        /// Zeros on each side.
+        padding: i64,
+    },
+    /// A batch normalisation of maps.
+    BatchNorm {
+        /// Index of the scale.
+        scale: usize,
+        /// Index of its running statistics.
+        running: usize,
+    },
+    /// Negative values become 0.
+    Relu,
+    /// A max pooling without padding.
+    MaxPool {
+        /// Side of the window.
+        kernel: i64,
+        /// Stride.
+        stride: i64,
+        /// Whether incomplete windows count.
+        rounding: PoolRounding,
+    },
+    /// Drops values, scaled, while training.
+    Dropout {
+        /// Probability that a value is dropped.
+        probability: f64,
+    },
+    /// The mean of each map.
+    GlobalMean,
+    /// Maps become one row of values.
+    Flatten,
+    /// A dense layer.
+    Dense {
+        /// Index of the weights.
+        weight: usize,
+    },
+}
+
+/// A network as planned: which operations, which parameters.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// Operations of each layer of the request.
+    pub layers: Vec<Vec<Operation>>,
+    /// Parameters, in the order that operations count them.
+    pub shapes: Vec<ParameterShape>,
+    /// Channels of each batch normalisation.
+    pub running: Vec<i64>,
+    /// What convolutions and dense layers compute in.
+    pub precision: Precision,
+}
+
+impl Plan {
+    /// Plans the network of a layer sequence on square images.
+    ///
+    /// # Errors
+    /// Names the first layer that does not fit the maps before it.
+    pub fn new(
+        layers: &[LayerDescription],
+        input_size: u32,
+        channels: u32,
+        precision: Precision,
+    ) -> Result<Self, Misplaced> {
+        let mut planner = Planner {
+            side: input_size,
+            channels: i64::from(channels),
+            flat: false,
+            shapes: Vec::new(),
+            running: Vec::new(),
+        };
+        let mut planned = layers
+            .iter()
+            .enumerate()
+            .map(|(index, layer)| {
+                let misplaced = |problem| Misplaced { position: index + 1, problem };
+                planner.layer(layer).map_err(misplaced)
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        rectify_after_pooling(&mut planned);
+        Ok(Self { layers: planned, shapes: planner.shapes, running: planner.running, precision })
+    }
+}
+
+/// Moves a ReLU that stands right before a pooling behind it.
+///
+/// max(relu(x)) = relu(max(x)), and the gradient is the same too: it goes to the greatest value of
+/// a window, if that is above 0. But the pooling leaves a quarter of the values or fewer to rectify.
+fn rectify_after_pooling(layers: &mut [Vec<Operation>]) {
+    for index in 1..layers.len() {
+        let (before, after) = layers.split_at_mut(index);
+        let (before, after) = (&mut before[index - 1], &mut after[0]);
+        if let (Some(Operation::Relu), Some(Operation::MaxPool { .. })) =
+            (before.last(), after.first())
+        {
+            before.pop();
+            after.insert(1, Operation::Relu);
+        }
+    }
+}
+
+/// Walks the layers with the shape of the maps between them.
+struct Planner {
+    side: u32,
+    channels: i64,
+    flat: bool,
+    shapes: Vec<ParameterShape>,
+    running: Vec<i64>,
+}
+
+impl Planner {
+    fn layer(&mut self, layer: &LayerDescription) -> Result<Vec<Operation>, &'static str> {
+        let mut operations = Vec::new();
+        match *layer {
+            LayerDescription::Conv { filters, kernel, stride, padding, batch_norm } => {
+                operations.push(self.convolution(filters, kernel, stride, padding)?);
+                operations.extend(batch_norm.then(|| self.batch_norm()));
+                operations.push(Operation::Relu);
+            }
+            LayerDescription::Pool { kernel, stride, ceil, batch_norm } => {
+                operations.extend(batch_norm.then(|| self.batch_norm()));
+                operations.push(self.max_pool(kernel, stride, ceil)?);
+            }
+            LayerDescription::GlobalAveragePool { classes } => {
+                operations.push(self.convolution(classes, 1, 1, 0)?);
+                operations.extend([Operation::Relu, Operation::GlobalMean]);
+                (self.side, self.flat) = (1, true);
+            }
+            LayerDescription::FullyConnected { width } => {
+                operations.extend(self.dense(width));
+                operations.push(Operation::Relu);
+            }
+            LayerDescription::Softmax { classes } => operations.extend(self.dense(classes)),
+            LayerDescription::Dropout { probability } => {
+                if !(0.0..1.0).contains(&probability) {
+                    return Err("drops with a probability outside [0, 1)");
+                }
+                operations.push(Operation::Dropout { probability });
+            }
+        }
+        Ok(operations)
+    }
+
+    fn convolution(
+        &mut self,
+        filters: u32,
+        kernel: u32,
+        stride: u32,
+        padding: u32,
+    ) -> Result<Operation, &'static str> {
+        self.slide(kernel, stride)?;
+        let padded = self.side.saturating_add(padding.saturating_mul(2));
+        self.side = pool_output(padded, kernel, stride, PoolRounding::Floor);
+        if self.side == 0 {
+            return Err("has a kernel greater than its map");
+        }
+        let (filters, kernel) = (i64::from(filters), i64::from(kernel));
+        let area = kernel * kernel;
+        let role = Role::Weight { fan_in: self.channels * area, fan_out: filters * area };
+        let weight = self.weight_and_bias(vec![filters, self.channels, kernel, kernel], role);
+        self.channels = filters;
+        Ok(Operation::Convolution { weight, stride: stride.into(), padding: padding.into() })
+    }
+
+    fn max_pool(
+        &mut self,
+        kernel: u32,
+        stride: u32,
+        ceil: bool,
+    ) -> Result<Operation, &'static str> {
+        self.slide(kernel, stride)?;
+        let rounding = if ceil { PoolRounding::Ceil } else { PoolRounding::Floor };
+        self.side = pool_output(self.side, kernel, stride, rounding);
+        if self.side == 0 {
+            return Err("has a window greater than its map");
+        }
+        Ok(Operation::MaxPool { kernel: kernel.into(), stride: stride.into(), rounding })
+    }
+
+    /// Checks that a window can slide over a map.
+    fn slide(&self, kernel: u32, stride: u32) -> Result<(), &'static str> {
+        match (self.flat, kernel, stride) {
+            (true, ..) => Err("needs a map, but the layer before it has none"),
+            (_, 0, _) | (_, _, 0) => Err("has a window or a stride of 0"),
+            _ => Ok(()),
+        }
+    }
+
+    fn dense(&mut self, width: u32) -> Vec<Operation> {
+        let mut operations = Vec::new();
+        if !self.flat {
+            operations.push(Operation::Flatten);
+            self.channels *= i64::from(self.side) * i64::from(self.side);
+            (self.side, self.flat) = (1, true);
+        }
+        let width = i64::from(width);
+        let role = Role::Weight { fan_in: self.channels, fan_out: width };
+        let weight = self.weight_and_bias(vec![width, self.channels], role);
+        self.channels = width;
+        operations.push(Operation::Dense { weight });
+        operations
+    }
+
+    /// Adds a weight and the bias after it; returns the weight's index.
+    fn weight_and_bias(&mut self, size: Vec<i64>, role: Role) -> usize {
+        let bias = ParameterShape { size: vec![size[0]], role: Role::Bias };
+        self.shapes.extend([ParameterShape { size, role }, bias]);
+        self.shapes.len() - 2
+    }
+
+    fn batch_norm(&mut self) -> Operation {
+        let scale = self.weight_and_bias(vec![self.channels], Role::Scale);
+        self.running.push(self.channels);
+        Operation::BatchNorm { scale, running: self.running.len() - 1 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layers_that_do_not_fit_are_named() {
+        let plan = |layers: &[LayerDescription]| {
+            Plan::new(layers, 4, 1, Precision::Float32)
+                .map(|_| ())
+                .map_err(|error| error.to_string())
+        };
+        let pool =
+            |kernel| LayerDescription::Pool { kernel, stride: 2, ceil: false, batch_norm: false };
+        let dense = LayerDescription::FullyConnected { width: 8 };
+        assert_eq!(plan(&[pool(2), dense.clone()]), Ok(()));
+        assert!(
+            plan(&[pool(2), pool(3)]).unwrap_err().contains("layer 2 of the request has a window")
+        );
+        assert!(plan(&[dense, pool(2)]).unwrap_err().contains("needs a map"));
+        let dropout = LayerDescription::Dropout { probability: 1.0 };
+        assert!(plan(&[dropout]).unwrap_err().contains("probability"));
+    }
+}
