@@ -33,6 +33,8 @@ pub(super) enum Turn {
     Late,
     /// The training is over.
     Ended(Ending),
+    /// It has diverged, for this reason; the trainer goes on.
+    Diverged(String),
     /// The trainer cannot work here.
     Refused(String),
 }
@@ -69,6 +71,10 @@ impl Dialogue {
                 None => Turn::Refused(readable(reason.as_bytes())),
                 Some(_) => return Err("refused after an epoch".into()),
             },
+            Message::Diverged { .. } if self.is_stopped => Turn::Late,
+            Message::Diverged { epoch } => Turn::Diverged(format!(
+                "the loss or the accuracy of epoch {epoch} is not a finite number"
+            )),
             _ if self.is_stopped => Turn::Ended(Ending::Stopped),
             Message::Done => {
                 self.check_done()?;
@@ -182,6 +188,16 @@ mod tests {
             assert_eq!(dialogue.hear(epoch(1, 2).as_bytes()), Ok(Turn::Late));
             assert_eq!(dialogue.hear(ending.as_bytes()), Ok(Turn::Ended(Ending::Stopped)));
         }
+    }
+
+    #[test]
+    fn an_epoch_that_is_no_number_is_the_networks_fault_unless_it_was_stopped() {
+        let nan = r#"{"epoch": 2, "validation_accuracy": NaN}"#;
+        let reason = "the loss or the accuracy of epoch 2 is not a finite number".to_owned();
+        assert_eq!(tell_epochs(&request(3), &[(1, 1)], nan), Ok(Turn::Diverged(reason)));
+        let mut dialogue = Dialogue::new(&request(3));
+        dialogue.stop();
+        assert_eq!(dialogue.hear(nan.as_bytes()), Ok(Turn::Late));
     }
 
     #[test]

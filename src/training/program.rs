@@ -132,6 +132,10 @@ impl ProgramTrainer {
                         }
                         Turn::Epoch(_) | Turn::Late => {}
                         Turn::Ended(ending) => return Ok(ending),
+                        Turn::Diverged(reason) => {
+                            process.kill();
+                            return Ok(Ending::Failed { reason });
+                        }
                         Turn::Refused(reason) => {
                             let program = self.command.program.clone();
                             return Err(TrainingError::Refused { program, reason });
@@ -213,6 +217,7 @@ impl Trainer for ProgramTrainer {
         let ending = self.converse(&mut process, &mut dialogue, request, on_epoch);
         match ending {
             Ok(Ending::Interrupted) | Err(_) => process.kill(),
+            Ok(_) if process.exit().is_some() => {}
             Ok(_) => self.idle = Some(process),
         }
         match ending {

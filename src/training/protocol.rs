@@ -9,6 +9,17 @@
 //! learning rate begins at epoch 1 with a greater `start`. A training taken up from a checkpoint
 //! begins with the epoch after it; when that was the last one, it is `done` at once.
 //!
+//! First an epoch is told, then the checkpoint is saved. A trainer that dies between the two tells
+//! that epoch again, and the same, when it is taken up; the other way round the curve would lack an
+//! epoch, and the network is trained from the beginning. The folder of the checkpoints may vanish
+//! (the architecture has got a result elsewhere): it is made again. That it cannot be written
+//! is no reason to end a training. Everything in it belongs to the attempt, goes with it, and is copied
+//! for the next one, half-written files too.
+//!
+//! A number of an epoch that is NaN or infinite, written as Python does it (`NaN`, `Infinity`,
+//! `-Infinity`), says that the training has diverged: the network has failed, and the trainer is
+//! ended. A trainer that means to go on with another learning rate leaves the loss out.
+//!
 //! What else may come to a trainer:
 //!
 //! * `{"stop": true}` while it trains: it ends that training (with `done`) and waits. One that
@@ -177,6 +188,11 @@ pub enum Message {
     },
     /// The trainer cannot work here.
     Refused(String),
+    /// An epoch whose loss or accuracy is NaN or infinite.
+    Diverged {
+        /// The epoch.
+        epoch: u32,
+    },
 }
 
 /// The fields that tell the kinds of message apart.
@@ -202,7 +218,10 @@ impl Message {
     /// # Errors
     /// Says in a few words what is wrong with it.
     pub fn parse(line: &str) -> Result<Self, String> {
-        let kind: Kind = serde_json::from_str(line).map_err(|error| error.to_string())?;
+        let kind: Kind = match serde_json::from_str(line) {
+            Ok(kind) => kind,
+            Err(error) => return diverged(line).ok_or_else(|| error.to_string()),
+        };
         match kind {
             Kind { epoch: Some(_), .. } => {
                 let report: EpochReport =
@@ -232,8 +251,43 @@ impl Message {
                 serde_json::json!({ "out_of_memory": true, "peak_bytes": peak_bytes }).to_string()
             }
             Self::Refused(reason) => serde_json::json!({ "refused": reason }).to_string(),
+            Self::Diverged { epoch } => {
+                format!(r#"{{"epoch":{epoch},"validation_accuracy":NaN}}"#)
+            }
         }
     }
+}
+
+/// Reads a line that is JSON but for numbers that are none, when it tells an epoch.
+fn diverged(line: &str) -> Option<Message> {
+    #[derive(Deserialize)]
+    struct Numbered {
+        epoch: u32,
+    }
+    let line = with_null_for_no_number(line)?;
+    let Numbered { epoch } = serde_json::from_str(&line).ok()?;
+    Some(Message::Diverged { epoch })
+}
+
+/// Puts `null` where JSON has no word for a number, outside of strings; `None` when there is no such place.
+fn with_null_for_no_number(line: &str) -> Option<String> {
+    let (mut json, mut rest) = (String::new(), line);
+    let (mut is_found, mut is_in_string) = (false, false);
+    while let Some(next) = rest.chars().next() {
+        let words = ["NaN", "-Infinity", "Infinity"];
+        let word = words.into_iter().find(|word| !is_in_string && rest.starts_with(word));
+        let length = match (word, next) {
+            (Some(word), _) => word.len(),
+            // What follows a backslash ends no string.
+            (None, '\\') => 1 + rest[1..].chars().next().map_or(0, char::len_utf8),
+            (None, next) => next.len_utf8(),
+        };
+        is_found |= word.is_some();
+        is_in_string ^= next == '"';
+        json.push_str(if word.is_some() { "null" } else { &rest[..length] });
+        rest = &rest[length..];
+    }
+    is_found.then_some(json)
 }
 
 fn check(report: &EpochReport) -> Result<(), String> {
@@ -285,6 +339,20 @@ mod tests {
     }
 
     #[test]
+    fn a_number_that_is_none_says_that_the_training_has_diverged() {
+        for number in ["NaN", "Infinity", "-Infinity"] {
+            let line = format!(
+                r#"{{"epoch": 2, "validation_accuracy": 0.1, "training_loss": {number}, "note": "\"NaN"}}"#
+            );
+            assert_eq!(Message::parse(&line), Ok(Message::Diverged { epoch: 2 }), "{line}");
+        }
+        let in_words = r#"{"epoch": 2, "validation_accuracy": 0.1, "note": "loss is NaN"}"#;
+        assert!(matches!(Message::parse(in_words), Ok(Message::Epoch(_))));
+        assert!(Message::parse(r#"{"done": NaN}"#).is_err());
+        assert!(Message::parse("NaN").is_err());
+    }
+
+    #[test]
     fn what_is_written_is_read_back() {
         for message in [
             Message::Done,
@@ -292,6 +360,7 @@ mod tests {
             Message::OutOfMemory { peak_bytes: Some(1 << 33) },
             Message::OutOfMemory { peak_bytes: None },
             Message::Refused("no GPU".into()),
+            Message::Diverged { epoch: 3 },
         ] {
             assert_eq!(Message::parse(&message.to_line()), Ok(message));
         }
@@ -316,6 +385,14 @@ mod tests {
         #[test]
         fn any_line_is_read_or_refused(line in ".{0,80}") {
             let _ = Message::parse(&line);
+        }
+
+        #[test]
+        fn whatever_stands_around_it_only_what_is_no_number_is_replaced(line in r#"["\\\\NaIn ä{:]{0,40}"#) {
+            if let Some(json) = with_null_for_no_number(&line) {
+                prop_assert!(json.contains("null"));
+                prop_assert_eq!(json.matches('"').count(), line.matches('"').count());
+            }
         }
     }
 }

@@ -158,6 +158,19 @@ fn the_fault_of_a_network_is_an_ending() {
 }
 
 #[test]
+fn a_network_that_diverges_has_failed_and_its_trainer_is_ended() {
+    let mut stage = Stage::new(
+        r#"echo $$ > $1/process; read -r request; epoch 1 0
+        echo '{"epoch": 2, "validation_accuracy": 0.1, "training_loss": NaN}'
+        while :; do sleep 0.01; done"#,
+    );
+    let Ok(Ending::Failed { reason }) = stage.train() else { panic!("a divergence is an ending") };
+    assert_eq!(reason, "the loss or the accuracy of epoch 2 is not a finite number");
+    assert_eq!(stage.heard.len(), 1);
+    assert!(!is_running(stage.process("process")));
+}
+
+#[test]
 fn a_breach_of_the_protocol_ends_the_program_and_the_next_request_begins_afresh() {
     for (line, problem) in [
         ("loading...", "expected value"),
