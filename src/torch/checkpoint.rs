@@ -4,6 +4,9 @@
 //! of batch normalisation, and the [`Progress`] as the bytes of its JSON. Generators are seeded
 //! anew at every epoch, so they need not be saved. The file is written aside and renamed, so the
 //! one under the name is always whole.
+//!
+//! Whoever cannot save has lost nothing yet: the next epoch is saved again, and until then a
+//! training that is cut short goes on from the one before.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -39,28 +42,49 @@ struct Saved {
 }
 
 impl Checkpoint {
-    /// Names the checkpoint of a request, if it wants one, and makes its folder.
-    ///
-    /// # Errors
-    /// When the folder cannot be made.
-    pub fn of(request: &Request) -> Result<Option<Self>, TorchError> {
-        let Some(folder) = &request.checkpoint else { return Ok(None) };
-        fs::create_dir_all(folder).map_err(|error| failed("write", folder, error))?;
-        Ok(Some(Self { folder: folder.clone(), training: digest(request) }))
+    /// Names the checkpoint of a request, if it wants one.
+    pub fn of(request: &Request) -> Option<Self> {
+        let folder = request.checkpoint.clone()?;
+        Some(Self { folder, training: digest(request) })
     }
 
-    /// Saves weights, optimizer and progress, replacing what was saved before.
+    /// Saves weights, optimizer and progress, replacing what was saved before. Makes the folder, also
+    /// where somebody has removed it.
     ///
     /// # Errors
-    /// When the file cannot be written; the one before is still there then.
+    /// When the file cannot be written (no room, no permission); the one before is still there then.
     pub fn save(
         &self,
         network: &Network,
         optimizer: &Adam,
         progress: &Progress,
     ) -> Result<(), TorchError> {
-        let aside = self.folder.join(UNFINISHED);
-        let path = self.folder.join(FILE);
+        fs::create_dir_all(&self.folder).map_err(|error| failed("write", &self.folder, error))?;
+        let tensors = self.tensors(network, optimizer, progress)?;
+        let (aside, path) = (self.folder.join(UNFINISHED), self.folder.join(FILE));
+        let saved = Tensor::write_safetensors(&tensors, &aside)
+            .map_err(|error| failed("write", &aside, error))
+            .and_then(|()| {
+                File::open(&aside)
+                    .and_then(|file| file.sync_all())
+                    .and_then(|()| fs::rename(&aside, &path))
+                    .and_then(|()| File::open(&self.folder)?.sync_all())
+                    .map_err(|error| failed("write", &path, error))
+            });
+        if saved.is_err() {
+            // A half of it would only take up room, which may be what was missing.
+            let _ = fs::remove_file(&aside);
+        }
+        saved
+    }
+
+    /// Returns all that is saved, by name.
+    fn tensors(
+        &self,
+        network: &Network,
+        optimizer: &Adam,
+        progress: &Progress,
+    ) -> Result<Vec<(String, Tensor)>, TorchError> {
         let state = optimizer.state();
         let saved = Saved {
             training: self.training.clone(),
@@ -75,13 +99,7 @@ impl Checkpoint {
             ("adam.mean_square".to_owned(), state.mean_square.shallow_clone()),
         ];
         tensors.extend(network.running_statistics());
-        Tensor::write_safetensors(&tensors, &aside)
-            .map_err(|error| failed("write", &aside, error))?;
-        File::open(&aside)
-            .and_then(|file| file.sync_all())
-            .and_then(|()| fs::rename(&aside, &path))
-            .and_then(|()| File::open(&self.folder)?.sync_all())
-            .map_err(|error| failed("write", &path, error))
+        Ok(tensors)
     }
 
     /// Puts a saved training back into a network and its optimizer, which have its shapes.

@@ -57,9 +57,7 @@ fn load(params: DataParams, experiment_seed: u64, device: Device) -> Result<Load
     let data = load_training_data(&valid, experiment_seed)?;
     // Not the network's fault, so not its answer `out_of_memory`.
     let batches = Batches::new(&data, valid.augment(), device).map_err(|error| match error {
-        TorchError::OutOfMemory { message } => {
-            TorchError::Libtorch { message: format!("the images do not fit: {message}") }
-        }
+        TorchError::OutOfMemory { message, .. } => TorchError::NoRoomForImages { message },
         other => other,
     })?;
     Ok(Loaded { params, experiment_seed, device, batches })

@@ -6,6 +6,7 @@ use super::batches::Batches;
 use super::error::TorchError;
 use super::evaluate::{Scores, Tally, summed_loss};
 use super::inbox::Interruption;
+use super::memory::give_freed_memory_back;
 use super::network::{Mode, Network};
 use super::optimizer::Adam;
 use super::parameters::Accumulation;
@@ -100,7 +101,10 @@ pub fn fitting_memory<T>(
 ) -> Result<T, TorchError> {
     loop {
         match attempt(*micro) {
-            Err(TorchError::OutOfMemory { .. }) if *micro > 1 => *micro = (*micro + 1) / 2,
+            Err(TorchError::OutOfMemory { .. }) if *micro > 1 => {
+                give_freed_memory_back();
+                *micro = (*micro + 1) / 2;
+            }
             other => return other,
         }
     }
@@ -117,7 +121,7 @@ mod tests {
     use tch::Device;
 
     fn short() -> TorchError {
-        TorchError::OutOfMemory { message: "CUDA out of memory".into() }
+        TorchError::OutOfMemory { message: "CUDA out of memory".into(), in_use: None }
     }
 
     #[test]

@@ -13,8 +13,18 @@ use super::plan::Misplaced;
 #[derive(Debug, thiserror::Error)]
 pub enum TorchError {
     /// The device has no room. Becomes the answer `out_of_memory` when micro-batches do not help.
-    #[error("out of memory: {message}")]
+    #[error("memory is short: {message}")]
     OutOfMemory {
+        /// What libtorch says.
+        message: String,
+        /// Bytes in use on the device at that moment, when libtorch says so.
+        in_use: Option<u64>,
+    },
+    /// The device has no room for the images, whatever the network.
+    #[error(
+        "images do not fit on the device: {message} (set `data.training_images`, or use a larger device)"
+    )]
+    NoRoomForImages {
         /// What libtorch says.
         message: String,
     },
@@ -87,7 +97,11 @@ impl TorchError {
     pub const fn is_refusal(&self) -> bool {
         matches!(
             self,
-            Self::NoGpu { .. } | Self::OtherProtocol { .. } | Self::Recipe(_) | Self::Data(_)
+            Self::NoGpu { .. }
+                | Self::OtherProtocol { .. }
+                | Self::Recipe(_)
+                | Self::Data(_)
+                | Self::NoRoomForImages { .. }
         )
     }
 
@@ -102,6 +116,7 @@ impl TorchError {
             Self::Data(_) => 3,
             Self::OutOfMemory { .. }
             | Self::Libtorch { .. }
+            | Self::NoRoomForImages { .. }
             | Self::NoGpu { .. }
             | Self::Checkpoint { .. }
             | Self::Pipe { .. } => 4,
@@ -121,9 +136,19 @@ pub fn chain(error: &dyn std::error::Error) -> String {
 }
 
 /// Parts of the messages by which libtorch says that memory is short: its CUDA allocator, its CPU
-/// allocator, cuDNN and cuBLAS.
-const OUT_OF_MEMORY: [&str; 4] =
-    ["out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED"];
+/// allocator (twice), C++, cuBLAS and cuDNN (twice).
+const OUT_OF_MEMORY: [&str; 6] = [
+    "out of memory",
+    "can't allocate memory",
+    "not enough memory",
+    "bad_alloc",
+    "ALLOC_FAILED",
+    "ALLOCATION_FAILED",
+];
+
+/// All that oneDNN says when it finds no room for the code it generates. (A kind of layer that it
+/// does not know has another message, which goes on after these words.)
+const NO_ROOM_FOR_CODE: &str = "could not create a primitive";
 
 /// The longest message that is passed on.
 const LONGEST_MESSAGE: usize = 200;
@@ -137,12 +162,29 @@ impl From<TchError> for TorchError {
         // The lines after the first are a C++ backtrace, or a whole tensor.
         let message: String =
             text.lines().next().unwrap_or_default().chars().take(LONGEST_MESSAGE).collect();
-        if OUT_OF_MEMORY.iter().any(|part| message.contains(part)) {
-            Self::OutOfMemory { message }
+        let is_short = OUT_OF_MEMORY.iter().any(|part| message.contains(part));
+        if is_short || message == NO_ROOM_FOR_CODE {
+            Self::OutOfMemory { message, in_use: allocated(&text) }
         } else {
             Self::Libtorch { message }
         }
     }
+}
+
+/// Reads from a message of the CUDA allocator how many bytes of the device hold tensors: `Of the
+/// allocated memory 70.12 GiB is allocated by PyTorch, and ...`.
+fn allocated(text: &str) -> Option<u64> {
+    let (before, _) = text.split_once(" is allocated by PyTorch")?;
+    let mut words = before.rsplit(' ');
+    let unit = match words.next()? {
+        "bytes" => 1.0,
+        "KiB" => 1024.0,
+        "MiB" => 1024.0 * 1024.0,
+        "GiB" => 1024.0 * 1024.0 * 1024.0,
+        _ => return None,
+    };
+    let number: f64 = words.next()?.parse().ok()?;
+    Some((number * unit) as u64)
 }
 
 #[cfg(test)]
@@ -159,11 +201,31 @@ mod tests {
         let memory = |error| matches!(error, TorchError::OutOfMemory { .. });
         assert!(memory(of("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has ...")));
         assert!(memory(of("cuDNN error: CUDNN_STATUS_ALLOC_FAILED")));
+        assert!(memory(of("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED")));
+        assert!(memory(of("std::bad_alloc")));
+        assert!(memory(of("could not create a primitive")));
+        assert!(!memory(of("could not create a primitive descriptor for a pooling")));
         assert!(memory(of("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`")));
         assert!(!memory(of("CUDA error: device-side assert triggered")));
         // 2^50 bytes from the allocator of this very libtorch.
         let real = Tensor::f_zeros([1_i64 << 48], (Kind::Float, Device::Cpu)).unwrap_err();
         assert!(memory(real.into()));
+    }
+
+    #[test]
+    fn what_a_gpu_had_in_use_is_read_from_its_message() {
+        let message = "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of \
+            79.10 GiB of which 1.25 GiB is free. Including non-PyTorch memory, this process has 77.84 GiB \
+            memory in use. Of the allocated memory 70.50 GiB is allocated by PyTorch, and 6.83 GiB is \
+            reserved by PyTorch but unallocated.";
+        let in_use = |text| match of(text) {
+            TorchError::OutOfMemory { in_use, .. } => in_use,
+            other => panic!("{other}"),
+        };
+        // 70.5 * 2^30.
+        assert_eq!(in_use(message), Some(75_698_798_592));
+        assert_eq!(in_use("CUDA out of memory: ? is allocated by PyTorch"), None);
+        assert_eq!(in_use("CUDA out of memory"), None);
     }
 
     #[test]

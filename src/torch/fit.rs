@@ -39,6 +39,9 @@ pub trait Listener {
 
     /// Says whether the training is to be cut short. Asked between any two optimizer steps.
     fn interruption(&mut self) -> Option<Interruption>;
+
+    /// Hears what a person may want to know. That nobody can be told ends no training.
+    fn notice(&mut self, text: &str);
 }
 
 /// Trains the network of a request.
@@ -47,9 +50,11 @@ pub trait Listener {
 /// training taken up from its checkpoint goes on bit for bit as if it had never been interrupted
 /// (on one kind of machine, with one number of threads; some of cuDNN's sums have no fixed order).
 ///
+/// A checkpoint that cannot be saved ends no training: the next epoch is saved again.
+///
 /// # Errors
-/// When the layers make no network, a checkpoint fails, libtorch fails, or memory is short even
-/// with one image at a time.
+/// When the layers make no network, the checkpoint to go on from cannot be read or is another
+/// training's, libtorch fails, or memory is short even with one image at a time.
 pub fn fit(
     request: &Request,
     recipe: &ValidRecipe,
@@ -63,7 +68,7 @@ pub fn fit(
     let plan = Plan::new(&request.layers, request.input_size, request.channels, precision)?;
     let mut network = Network::build(plan, data.device())?;
     let mut optimizer = Adam::new(recipe.recipe(), network.parameters.flat())?;
-    let checkpoint = Checkpoint::of(request)?;
+    let checkpoint = Checkpoint::of(request);
     let mut progress = match &checkpoint {
         Some(checkpoint) if request.resume => checkpoint.restore(&mut network, &mut optimizer)?,
         _ => None,
@@ -93,10 +98,17 @@ pub fn fit(
             learning_rate: recipe.learning_rate(start, epoch),
         };
         seed_libtorch(request, Purpose::Epoch, u64::from(start) << 32 | u64::from(epoch));
+        let fitted = progress.micro_batch;
         let interruption = &mut || listener.interruption();
         let micro_batch = &mut progress.micro_batch;
         let end =
             train_epoch(&mut network, &mut optimizer, data, settings, micro_batch, interruption)?;
+        if progress.micro_batch < fitted {
+            listener.notice(&format!(
+                "memory is short: gradients are summed over {} images at a time, no longer {fitted}",
+                progress.micro_batch
+            ));
+        }
         let training = match end {
             EpochEnd::Finished(scores) => scores,
             EpochEnd::Dropped(reason) => return Ok(Ending::Interrupted(reason)),
@@ -110,8 +122,10 @@ pub fn fit(
         listener.epoch(report(&progress, training, validation, seconds))?;
         // Told before it is saved: what is saved is then never missing from the curve, and what is
         // told twice after a crash is the same.
-        if let Some(checkpoint) = &checkpoint {
-            checkpoint.save(&network, &optimizer, &progress)?;
+        if let Some(checkpoint) = &checkpoint
+            && let Err(error) = checkpoint.save(&network, &optimizer, &progress)
+        {
+            listener.notice(&format!("the training goes on without this checkpoint: {error}"));
         }
     }
 }
@@ -216,6 +230,39 @@ mod tests {
         let again = Request { resume: true, ..request(Some(folder.path())) };
         assert_eq!(train(&again, &mut recorder), Ending::Done);
         assert_eq!((recorder.reports.len(), recorder.asked), (0, 0));
+    }
+
+    #[test]
+    fn a_training_whose_folder_vanishes_makes_it_again() {
+        let _alone = alone();
+        let (straight, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        train(&request(Some(straight.path())), &mut Recorder::default());
+        // Gone at the first step of the third epoch.
+        let checkpoint = folder.path().join("000005.1");
+        let mut recorder =
+            Recorder { remove_at: Some((6, checkpoint.clone())), ..Recorder::default() };
+        assert_eq!(train(&request(Some(&checkpoint)), &mut recorder), Ending::Done);
+        assert_eq!((recorder.reports.len(), recorder.notices.len()), (4, 0));
+        assert_eq!(saved(&checkpoint), saved(straight.path()));
+    }
+
+    #[test]
+    fn a_checkpoint_that_cannot_be_saved_ends_no_training() {
+        let _alone = alone();
+        let mut straight = Recorder::default();
+        train(&request(None), &mut straight);
+        // No folder can be made below a file.
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let folder = file.path().join("000005.1");
+        let mut recorder = Recorder::default();
+        assert_eq!(train(&request(Some(&folder)), &mut recorder), Ending::Done);
+        assert_eq!(recorder.reports, straight.reports);
+        assert_eq!(recorder.notices.len(), 4);
+        assert!(
+            recorder.notices[0].contains("failed to write checkpoint"),
+            "{:?}",
+            recorder.notices
+        );
     }
 
     #[test]

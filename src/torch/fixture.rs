@@ -1,6 +1,7 @@
 //! Small problems for the tests of this program.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use metaqnn::dataset::{
@@ -95,6 +96,10 @@ pub struct Recorder {
     pub asked: u32,
     /// Interrupts at this question, from 0.
     pub interrupt_at: Option<u32>,
+    /// Removes this folder at this question, from 0.
+    pub remove_at: Option<(u32, PathBuf)>,
+    /// What a person was told.
+    pub notices: Vec<String>,
 }
 
 impl Listener for Recorder {
@@ -104,7 +109,16 @@ impl Listener for Recorder {
     }
 
     fn interruption(&mut self) -> Option<Interruption> {
+        if let Some((at, folder)) = &self.remove_at
+            && *at == self.asked
+        {
+            fs::remove_dir_all(folder).unwrap();
+        }
         self.asked += 1;
         (Some(self.asked - 1) == self.interrupt_at).then_some(Interruption::Signal)
+    }
+
+    fn notice(&mut self, text: &str) {
+        self.notices.push(text.to_owned());
     }
 }

@@ -1,4 +1,6 @@
-//! Memory of the CPU, kept from one optimizer step to the next.
+//! Memory of the CPU: kept from one optimizer step to the next, given back when it is short, and measured.
+
+use std::fs;
 
 /// Tells the allocator of libc to keep what is freed, instead of giving it back to the system.
 ///
@@ -20,5 +22,40 @@ pub fn keep_freed_memory() {
             // returns 0 when it does not know the parameter, which leaves the default in place.
             let _ = unsafe { libc::mallopt(parameter, value) };
         }
+    }
+}
+
+/// Gives freed memory back to the system: when it is short, what the allocator keeps may be just what
+/// is missing elsewhere (oneDNN, for one, takes room for the code it generates past the allocator).
+///
+/// Does nothing where libc is not GNU's.
+pub fn give_freed_memory_back() {
+    #[cfg(target_env = "gnu")]
+    {
+        #[expect(unsafe_code, reason = "a request to libc that only C reaches")]
+        // SAFETY: locks the allocator and lets go of pages that hold no allocation.
+        let _ = unsafe { libc::malloc_trim(0) };
+    }
+}
+
+/// Returns the most memory that this process has occupied so far, in bytes, libtorch and images
+/// included; `None` where the system does not tell.
+pub fn greatest_occupied() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kibibytes * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_occupied_once_is_measured() {
+        const BYTES: i64 = 300 << 20;
+        drop(tch::Tensor::ones([BYTES], (tch::Kind::Uint8, tch::Device::Cpu)));
+        give_freed_memory_back();
+        assert!(greatest_occupied().unwrap() > BYTES as u64);
     }
 }

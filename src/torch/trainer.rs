@@ -11,6 +11,7 @@ use super::device::{Surroundings, precision_notice};
 use super::error::{TorchError, chain};
 use super::fit::{Ending, Listener, fit};
 use super::inbox::{Inbox, Interruption, Next};
+use super::memory;
 
 /// Why the trainer leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,14 +77,23 @@ impl<M: Write, N: Write> Trainer<M, N> {
             // Asked before any network is claimed: can this trainer work here?
             return Ok(Some(Message::Done));
         }
-        let mut outside = Outside { inbox: &mut self.inbox, messages: &mut self.messages };
+        let mut outside = Outside {
+            inbox: &mut self.inbox,
+            messages: &mut self.messages,
+            notices: &mut self.notices,
+        };
         match fit(&request, &recipe, data, &mut outside) {
             Ok(Ending::Interrupted(Interruption::Signal)) => Ok(None),
             Ok(Ending::Done | Ending::Interrupted(Interruption::Stop)) => Ok(Some(Message::Done)),
             Ok(Ending::Failed(reason)) => Ok(Some(Message::Failed(reason))),
-            // tch does not reach the statistics of the allocator.
-            Err(TorchError::OutOfMemory { .. }) => {
-                Ok(Some(Message::OutOfMemory { peak_bytes: None }))
+            Err(error @ TorchError::OutOfMemory { in_use, .. }) => {
+                outside.notice(&format!("one image at a time is too much: {error}"));
+                // tch reaches no statistics of a GPU's allocator, but what that says when it fails.
+                let peak_bytes = match device {
+                    Device::Cpu => memory::greatest_occupied(),
+                    _ => in_use,
+                };
+                Ok(Some(Message::OutOfMemory { peak_bytes }))
             }
             Err(error) => Err(error),
         }
@@ -113,18 +123,23 @@ impl<M: Write, N: Write> Trainer<M, N> {
 const MOST_THREADS: u32 = 4096;
 
 /// What a training hears of the world outside.
-struct Outside<'a, M> {
+struct Outside<'a, M, N> {
     inbox: &'a mut Inbox,
     messages: &'a mut M,
+    notices: &'a mut N,
 }
 
-impl<M: Write> Listener for Outside<'_, M> {
+impl<M: Write, N: Write> Listener for Outside<'_, M, N> {
     fn epoch(&mut self, report: EpochReport) -> Result<(), TorchError> {
         send(self.messages, &Message::Epoch(report))
     }
 
     fn interruption(&mut self) -> Option<Interruption> {
         self.inbox.interruption()
+    }
+
+    fn notice(&mut self, text: &str) {
+        let _ = writeln!(self.notices, "metaqnn-torch: {text}");
     }
 }
 
@@ -246,7 +261,7 @@ mod tests {
         assert!(
             matches!(
                 &messages[..],
-                [Message::OutOfMemory { peak_bytes: None }, Message::Epoch(_), Message::Done]
+                [Message::OutOfMemory { peak_bytes: Some(1..) }, Message::Epoch(_), Message::Done]
             ),
             "{messages:?}"
         );
