@@ -66,6 +66,14 @@ pub enum PredictorError {
         /// Full curves needed.
         wanted: usize,
     },
+    /// Fewer recorded networks than one run of Hyperband begins.
+    #[error("{found} networks are recorded (one run of Hyperband begins {wanted})")]
+    TooFewForHyperband {
+        /// Networks there are.
+        found: usize,
+        /// Networks needed.
+        wanted: usize,
+    },
     /// Curves of different lengths among those a predictor is fitted to.
     #[error(
         "learning curve {index} has {found} epochs where the first has {wanted} (all must be trained alike)"

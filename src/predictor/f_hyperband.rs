@@ -12,62 +12,30 @@ use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rayon::prelude::*;
-use serde::Serialize;
 
 use super::best_finals::BestFinals;
 use super::error::PredictorError;
 use super::fitted::FittedPredictor;
 use super::hyperband::{Bracket, Rung, hyperband};
+use super::hyperband_summary::{Found, HyperbandSummary, RungRule, Schedule};
+use super::ordered_fits::SearchScope;
 use super::recorded::RecordedCurves;
 use super::regressor::Hyperparameters;
-use super::regressor_scores::standard_error;
 use super::search;
-use super::simulation::{SearchScope, SimulationParams, mean};
+use super::simulation::SimulationParams;
 use super::stopping::{StoppingRule, Verdict};
 
-/// What Hyperband spent and found under one setting. Without `delta` it is plain Hyperband.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct HyperbandSummary {
-    /// `hyperband` or `f-hyperband`.
-    pub scheduler: &'static str,
-    /// Share of the networks of a rung that go on is one in eta.
-    pub eta: usize,
-    /// Share of the networks of a rung that are trained to its end.
-    pub kappa: Option<f64>,
-    /// Stop probability from which networks are stopped.
-    pub delta: Option<f64>,
-    /// Networks predicted within this may finish their rung.
-    pub offset: Option<f64>,
-    /// Consecutive runs of Hyperband in each order: as many as its networks are enough for.
-    pub runs: usize,
-    /// Networks begun in each order; the same under every setting.
-    pub networks: usize,
-    /// Mean over orders of the epochs spent.
-    pub epochs: f64,
-    /// Mean over orders of plain Hyperband's epochs / these.
-    pub speedup: f64,
-    /// Mean share of the networks that were stopped, 0 to 1.
-    pub share_stopped: f64,
-    /// Mean over orders of the best last value of a network trained to the end.
-    pub best_mean: f64,
-    /// Standard error of that mean; none with a single order.
-    pub best_standard_error: Option<f64>,
-    /// Mean over orders of plain Hyperband's best minus this one, in units of the curves.
-    pub regret_mean: f64,
-    /// The greatest such difference.
-    pub regret_max: f64,
-}
-
 /// How Hyperband schedules, and whom f-Hyperband protects.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct HyperbandParams {
     /// eta: one in so many goes on to the next rung; at least 2, the paper's 3.
     pub eta: usize,
-    /// kappa, the share of a rung that is trained to its end, in (0, 1]; none for plain Hyperband alone.
-    pub kappa: Option<f64>,
+    /// Values of kappa to try, the share of a rung that is trained to its end, each in (0, 1]; none
+    /// for plain Hyperband alone.
+    pub kappas: Vec<f64>,
 }
 
-/// Runs Hyperband over recorded curves in each order, plain and, with kappa, under each threshold and offset.
+/// Runs Hyperband over recorded curves in each order, plain and under each kappa, threshold and offset.
 ///
 /// Networks come from the order without replacement, so that no network is predicted by a model that
 /// has learned from it. The burn-in of `params` is the number of networks trained to a rung's
@@ -79,7 +47,7 @@ pub struct HyperbandParams {
 pub fn simulate_hyperband(
     recorded: &RecordedCurves,
     params: &SimulationParams,
-    scheduler: HyperbandParams,
+    scheduler: &HyperbandParams,
     rng: &mut impl Rng,
     on_order: &(dyn Fn() + Sync),
 ) -> Result<Vec<HyperbandSummary>, PredictorError> {
@@ -89,7 +57,7 @@ pub fn simulate_hyperband(
     let runs = recorded.networks() / per_run;
     if runs == 0 {
         let found = recorded.networks();
-        return Err(PredictorError::TooFewCurves { found, wanted: per_run });
+        return Err(PredictorError::TooFewForHyperband { found, wanted: per_run });
     }
     let orders = params.orders.draw(recorded.networks(), rng)?;
     let generators: Vec<ChaCha8Rng> = orders.iter().map(|_| ChaCha8Rng::from_rng(rng)).collect();
@@ -126,35 +94,31 @@ pub fn simulate_hyperband(
         .collect::<Result<Vec<_>, PredictorError>>()?;
     let summary = |(at, setting): (usize, &Option<RungRule>)| {
         let orders = by_order.iter().map(|found| (&found[0], &found[at]));
-        summarise(scheduler.eta, *setting, runs, runs * per_run, orders)
+        HyperbandSummary::of(
+            &Schedule { eta: scheduler.eta, runs, networks: runs * per_run },
+            *setting,
+            orders,
+        )
     };
     Ok(settings.iter().enumerate().map(summary).collect())
 }
 
-/// How a rung is cut short.
-#[derive(Debug, Clone, Copy)]
-struct RungRule {
-    kappa: f64,
-    delta: f64,
-    offset: f64,
-    rule: StoppingRule,
-}
-
-/// Plain Hyperband first, then each threshold with each offset.
+/// Plain Hyperband first, then each kappa with each threshold and offset.
 fn settings(
     params: &SimulationParams,
-    scheduler: HyperbandParams,
+    scheduler: &HyperbandParams,
 ) -> Result<Vec<Option<RungRule>>, PredictorError> {
     let mut settings = vec![None];
-    let Some(kappa) = scheduler.kappa else { return Ok(settings) };
-    if !(kappa > 0.0 && kappa <= 1.0) {
-        let allowed = "above 0 and at most 1";
-        return Err(PredictorError::OutOfRange { key: "kappa", value: kappa, allowed });
-    }
-    for &delta in &params.thresholds {
-        for &offset in &params.offsets {
-            let rule = StoppingRule::new(delta, offset)?;
-            settings.push(Some(RungRule { kappa, delta, offset, rule }));
+    for &kappa in &scheduler.kappas {
+        if !(kappa > 0.0 && kappa <= 1.0) {
+            let allowed = "above 0 and at most 1";
+            return Err(PredictorError::OutOfRange { key: "kappa", value: kappa, allowed });
+        }
+        for &delta in &params.thresholds {
+            for &offset in &params.offsets {
+                let rule = StoppingRule::new(delta, offset)?;
+                settings.push(Some(RungRule { kappa, delta, offset, rule }));
+            }
         }
     }
     Ok(settings)
@@ -201,13 +165,6 @@ struct Length {
     /// Networks trained that far, in the order in which they got there.
     trained: Vec<usize>,
     predictor: Option<FittedPredictor>,
-}
-
-/// What one order came to.
-struct Found {
-    spent: usize,
-    stopped: usize,
-    best: f64,
 }
 
 impl Replay<'_> {
@@ -309,35 +266,6 @@ impl Replay<'_> {
     }
 }
 
-fn summarise<'a>(
-    eta: usize,
-    setting: Option<RungRule>,
-    runs: usize,
-    networks: usize,
-    orders: impl Iterator<Item = (&'a Found, &'a Found)> + Clone,
-) -> HyperbandSummary {
-    let over_orders =
-        |of: fn((&Found, &Found)) -> f64| mean(orders.clone().map(of)).expect("there is an order");
-    let bests: Vec<f64> = orders.clone().map(|(_, found)| found.best).collect();
-    let regrets = orders.clone().map(|(plain, found)| plain.best - found.best);
-    HyperbandSummary {
-        scheduler: if setting.is_some() { "f-hyperband" } else { "hyperband" },
-        eta,
-        kappa: setting.map(|setting| setting.kappa),
-        delta: setting.map(|setting| setting.delta),
-        offset: setting.map(|setting| setting.offset),
-        runs,
-        networks,
-        epochs: over_orders(|(_, found)| found.spent as f64),
-        speedup: over_orders(|(plain, found)| plain.spent as f64 / found.spent as f64),
-        share_stopped: over_orders(|(_, found)| found.stopped as f64) / networks as f64,
-        best_mean: over_orders(|(_, found)| found.best),
-        best_standard_error: standard_error(&bests),
-        regret_mean: over_orders(|(plain, found)| plain.best - found.best),
-        regret_max: regrets.fold(f64::NEG_INFINITY, f64::max),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::params::PredictorParams;
@@ -362,9 +290,9 @@ mod tests {
             scaling: FoldScaling::Refit,
         };
         let recorded = RecordedCurves::new(synthetic_curves::named(networks, EPOCHS)).unwrap();
-        let scheduler = HyperbandParams { eta: 3, kappa };
+        let scheduler = HyperbandParams { eta: 3, kappas: kappa.into_iter().collect() };
         let rng = &mut ChaCha8Rng::seed_from_u64(1);
-        simulate_hyperband(&recorded, &params, scheduler, rng, &|| ()).unwrap()
+        simulate_hyperband(&recorded, &params, &scheduler, rng, &|| ()).unwrap()
     }
 
     #[test]

@@ -7,10 +7,11 @@ use serde::Deserialize;
 use super::epoch_model::EpochModel;
 use super::features::{EpochTable, Example};
 use super::nu_svr::{Kernel, NuSvrParams};
+use super::ordered_fits::SearchScope;
 use super::params::PredictorParams;
 use super::recorded::{Orders, RecordedCurves};
 use super::regressor::{Hyperparameters, Regressor};
-use super::simulation::{SearchScope, SimulationParams, simulate};
+use super::simulation::{SimulationParams, simulate};
 use super::uncertainty::{FoldScaling, predict_held_out, sigma};
 
 /// Networks that the fits learned from; the rest was predicted.
@@ -100,8 +101,8 @@ fn predictions_agree_with_scikit_learn_within_a_ten_thousandth() {
             largest = largest.max(difference);
         }
     }
-    // What is seen: the kernel's single precision, far below what the method can tell apart.
-    assert!(largest < 1e-5, "{largest}");
+    // What is seen is 8e-8 in one fit, where the path of the solver forks, and 4e-14 in all others.
+    assert!(largest < 1e-6, "{largest}");
 }
 
 #[test]

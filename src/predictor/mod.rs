@@ -28,9 +28,11 @@ mod folds;
 #[cfg(test)]
 mod golden;
 mod hyperband;
+mod hyperband_summary;
 mod learning_curve;
 mod least_squares;
 mod nu_svr;
+mod ordered_fits;
 mod params;
 mod random_forest;
 mod recorded;
@@ -39,6 +41,7 @@ mod regressor_scores;
 mod scaling;
 mod scores;
 mod search;
+mod setting_summary;
 mod simulation;
 mod stopping;
 #[cfg(test)]
@@ -50,19 +53,20 @@ mod walk;
 pub use audit::{AuditFindings, wilson_interval};
 pub use best_finals::BestFinals;
 pub use error::PredictorError;
-pub use f_hyperband::{HyperbandParams, HyperbandSummary, simulate_hyperband};
+pub use f_hyperband::{HyperbandParams, simulate_hyperband};
 pub use features::{Example, Features, n_features};
 pub use fitted::FittedPredictor;
 pub use hyperband::{Bracket, Rung, hyperband};
+pub use hyperband_summary::HyperbandSummary;
 pub use learning_curve::{Better, LearningCurve, MetricScale};
+pub use ordered_fits::SearchScope;
 pub use params::{MOST_TOP_N, PredictorParams, ValidPredictorParams};
 pub use recorded::{Orders, RecordedCurves};
 pub use regressor::Regressor;
 pub use regressor_scores::{EpochScore, score_regressor};
 pub use scores::{Scores, mean_absolute_error, r_squared};
-pub use simulation::{
-    SearchScope, SettingSummary, Simulation, SimulationParams, TraceRow, simulate,
-};
+pub use setting_summary::SettingSummary;
+pub use simulation::{Simulation, SimulationParams, TraceRow, simulate};
 pub use stopping::{Prediction, StoppingRule, Verdict};
 pub use training_set::TrainingSet;
 pub use uncertainty::FoldScaling;

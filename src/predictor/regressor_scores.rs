@@ -7,10 +7,12 @@ use serde::Serialize;
 use super::epoch_model::EpochModel;
 use super::error::PredictorError;
 use super::features::EpochTable;
+use super::ordered_fits::OrderedFits;
 use super::recorded::RecordedCurves;
 use super::regressor::{Hyperparameters, Regressor};
 use super::scores::Scores;
-use super::simulation::{OrderedFits, SimulationParams, mean};
+use super::setting_summary::mean;
+use super::simulation::SimulationParams;
 
 /// Scores of a regressor at one number of observed epochs, over all orders.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -93,9 +95,9 @@ pub(super) fn standard_error(values: &[f64]) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::ordered_fits::SearchScope;
     use super::super::params::PredictorParams;
     use super::super::recorded::Orders;
-    use super::super::simulation::SearchScope;
     use super::super::synthetic_curves;
     use super::super::uncertainty::FoldScaling;
     use super::*;

@@ -16,7 +16,10 @@ impl Scale {
     /// Takes the scale of some values, at least one; constant ones are only shifted.
     pub fn of(values: impl Iterator<Item = f64> + Clone) -> Self {
         let count = values.clone().count() as f64;
-        let mean = values.clone().sum::<f64>() / count;
+        // Sums begin at the first value: the mean of equal values then is that value to the last bit,
+        // where the rounding of large ones would pass for a deviation.
+        let first = values.clone().next().unwrap_or_default();
+        let mean = first + values.clone().map(|value| value - first).sum::<f64>() / count;
         let variance = values.map(|value| (value - mean).powi(2)).sum::<f64>() / count;
         let deviation = variance.sqrt();
         Self { mean, deviation: if deviation < CONSTANT { 1.0 } else { deviation } }
@@ -93,6 +96,12 @@ mod tests {
     fn a_constant_column_becomes_zero() {
         let standardizer = Standardizer::fit(&[&[0.3, 1.0], &[0.3, 2.0]]);
         assert_eq!(standardizer.apply(&[0.3, 3.0]), [0.0, 3.0]);
+    }
+
+    #[test]
+    fn equal_large_values_have_no_deviation() {
+        let scale = Scale::of([15_066_078.1; 100].into_iter());
+        assert_eq!(scale, Scale { mean: 15_066_078.1, deviation: 1.0 });
     }
 
     proptest! {

@@ -203,9 +203,9 @@ fn simulate_schedulers(recorded: &RecordedCurves, orders: usize) -> Outcome<()> 
         let predictor = PredictorParams { burn_in: 30, ..PredictorParams::default() }.check()?;
         let mut params = params(predictor, orders);
         params.thresholds = vec![0.95];
-        let scheduler = HyperbandParams { eta: 3, kappa: Some(kappa) };
+        let scheduler = HyperbandParams { eta: 3, kappas: vec![kappa] };
         let rng = &mut generator(1, Purpose::Predictor, 3, 0);
-        for row in simulate_hyperband(recorded, &params, scheduler, rng, &|| ())? {
+        for row in simulate_hyperband(recorded, &params, &scheduler, rng, &|| ())? {
             let or_none = |value: Option<f64>| value.map_or_else(|| "-".into(), |v| v.to_string());
             println!(
                 "  {:11}  {:>5}  {:>5}  {:6.0}  {:7.2}  {:7.3}  {:.4} +- {:.4}  {:11.5}  {:.5}",
