@@ -45,6 +45,13 @@ pub(super) enum AttemptEnd {
         /// Seconds that came to nothing, those of earlier attempts included.
         seconds: f64,
     },
+    /// Because the trainer refuses to work here, whatever the network.
+    Refused {
+        /// What it says.
+        error: TrainingError,
+        /// Seconds that came to nothing, those of earlier attempts included.
+        seconds: f64,
+    },
     /// By a signal.
     Interrupted,
 }
@@ -86,7 +93,7 @@ impl Workbench<'_> {
     /// Trains the claimed architecture, from where an earlier attempt left it.
     ///
     /// # Errors
-    /// When files of the attempt cannot be written, or the trainer refuses to work at all.
+    /// When files of the attempt cannot be written.
     pub fn train(
         &mut self,
         claim: &Claim,
@@ -136,11 +143,14 @@ impl Workbench<'_> {
             }
             Ok(ending) if !is_whole(&mut curve, &request, &ending) => None,
             Ok(ending) => Some(self.end(start.claim, &ending, curve, spent)),
-            Err(error) if error.is_refusal() => return Err(error.into()),
-            Err(error) => Some(AttemptEnd::Lost {
-                reason: one_line(&error),
-                seconds: spent + start.earlier.seconds(),
-            }),
+            Err(error) => {
+                let seconds = spent + start.earlier.seconds();
+                Some(if error.is_refusal() {
+                    AttemptEnd::Refused { error, seconds }
+                } else {
+                    AttemptEnd::Lost { reason: one_line(&error), seconds }
+                })
+            }
         })
     }
 
@@ -285,7 +295,8 @@ fn epoch_event(iteration: u64, report: &EpochReport) -> TrainEvent {
     }
 }
 
-fn one_line(error: &TrainingError) -> String {
+/// Returns an error with its causes, as a reason of a row.
+pub(super) fn one_line(error: &TrainingError) -> String {
     let mut text = error.to_string();
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {

@@ -9,7 +9,7 @@ use anyhow::Context;
 use jiff::Timestamp;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 
-use super::attempt::{AttemptEnd, Claim, Workbench, rehearsal};
+use super::attempt::{AttemptEnd, Claim, Workbench, one_line, rehearsal};
 use super::claim::{Claimed, Sampler, WhyNothing};
 use super::curve_in_progress::CurveInProgress;
 use super::live_log::{LiveLog, view_params};
@@ -19,7 +19,7 @@ use super::verdicts::Verdicts;
 use super::{Experiment, Refusal, TrainEvent};
 use crate::slurm::{Slurm, Variables};
 use crate::storage::knowledge::Record;
-use crate::storage::{Attempt, Iteration, Row, StorageError, View};
+use crate::storage::{Attempt, Iteration, Row, StorageError, View, refusal_as_reason};
 use crate::training::{Interrupt, Signal, Trainer, trainer};
 
 /// How long a task goes on.
@@ -167,6 +167,11 @@ impl<'a> Worker<'a> {
         match workbench.train(claim, self.trainer.as_mut())? {
             AttemptEnd::Interrupted => return self.leave(claim.attempt.iteration),
             AttemptEnd::Lost { reason, seconds } => self.lose(claim.attempt, reason, seconds)?,
+            AttemptEnd::Refused { error, seconds } => {
+                // Lost at once, so that another machine may have it; counted against nobody.
+                self.lose(claim.attempt, refusal_as_reason(&one_line(&error)), seconds)?;
+                return Err(error.into());
+            }
             AttemptEnd::Result { row, mut curve } => {
                 self.record(claim.attempt, &row, &mut curve)?
             }

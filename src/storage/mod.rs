@@ -81,7 +81,7 @@ pub use reference::{ReferenceRow, read_replay_database, write_replay_database};
 pub use reference_q_values::{
     LayerType, ReferenceQValue, ReferenceTuple, read_q_values, write_q_values,
 };
-pub use replay_event::{Claimant, CurveSummary, StopNumbers, Training};
+pub use replay_event::{Claimant, CurveSummary, StopNumbers, Training, refusal_as_reason};
 pub use replay_log::{ReplayLog, Tail};
 pub use replay_row::{Attempt, Event, Iteration, Row};
 pub use round_files::{RoundArray, RoundDir, RoundJobs, RoundPlan};

@@ -81,7 +81,20 @@ pub(super) const CAME_TO_NOTHING: &str = "the attempt before added no epoch";
 /// On a `lost` row without an attempt: the architecture is not tried again.
 pub(super) const QUARANTINED: &str = "quarantined";
 
+/// How the reason of a `lost` row begins when no network could be trained there, so that the loss is not counted.
+const NOT_THE_NETWORKS: &str = "not the network's fault: ";
+
 const REASON_LENGTH: usize = 300;
+
+/// Returns the reason of a claim that is lost because the trainer refused to work at all, whatever the network.
+pub fn refusal_as_reason(refusal: &str) -> String {
+    format!("{NOT_THE_NETWORKS}{refusal}")
+}
+
+/// Whether a `lost` row of this reason counts as a loss of its architecture.
+pub(super) fn counts_as_loss(reason: Option<&str>) -> bool {
+    reason.is_none_or(|reason| !reason.starts_with(NOT_THE_NETWORKS))
+}
 
 impl Row {
     /// Returns the row of an attempt that begins.

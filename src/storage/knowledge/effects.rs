@@ -28,7 +28,7 @@ impl Knowledge {
                 self.state.pending.insert(drawn.iteration, pending);
             }
             Fact::Reused { drawn, .. } => self.end(drawn.iteration),
-            Fact::Lost { drawn, .. } => self.lose_claim(drawn),
+            Fact::Lost { drawn, counts_loss, .. } => self.lose_claim(drawn, counts_loss),
             Fact::Result { drawn, .. } | Fact::Imported(drawn) => self.know(drawn, row),
             Fact::Exhausted { epsilon } => self.tally(epsilon).exhausted = true,
             Fact::Halted => {
@@ -92,14 +92,15 @@ impl Knowledge {
         self.state.next_iteration = self.state.next_iteration.max(iteration.next());
     }
 
-    /// A claim that ends without a result counts as a loss, unless the search was halted after it had begun.
-    fn lose_claim(&mut self, drawn: Drawn<'_>) {
+    /// A claim that ends without a result counts as a loss, unless the search was halted after it had
+    /// begun, or the row says that no network could have been trained there.
+    fn lose_claim(&mut self, drawn: Drawn<'_>, counts_loss: bool) {
         let open = self.state.open.remove(&drawn.iteration);
         self.end(drawn.iteration);
         let Some(open) = open.filter(|open| !self.known.contains_key(&open.architecture)) else {
             return;
         };
-        if !open.was_halted {
+        if counts_loss && !open.was_halted {
             self.count_loss(&open.architecture);
         }
         let Open { architecture, epsilon, attempt, .. } = open;

@@ -1,7 +1,7 @@
 //! A row of the log as the rules see it: the columns that an event needs, present.
 
 use super::violation::Rule;
-use crate::storage::replay_event::CAME_TO_NOTHING;
+use crate::storage::replay_event::{CAME_TO_NOTHING, counts_as_loss};
 use crate::storage::replay_row::{Event, Iteration, Row};
 use crate::storage::time::Time;
 
@@ -37,6 +37,8 @@ pub(super) enum Fact<'a> {
         drawn: Drawn<'a>,
         /// The attempt that was lost; `None` for an iteration that was never claimed.
         attempt: Option<u32>,
+        /// Whether it may be the architecture's fault.
+        counts_loss: bool,
     },
     /// The result of an attempt.
     Result {
@@ -82,7 +84,11 @@ impl<'a> Fact<'a> {
                 drawn: drawn()?,
                 of_iteration: need(row.of_iteration, "of_iteration")?,
             },
-            Event::Lost => Self::Lost { drawn: drawn()?, attempt: row.attempt },
+            Event::Lost => Self::Lost {
+                drawn: drawn()?,
+                attempt: row.attempt,
+                counts_loss: counts_as_loss(row.reason.as_deref()),
+            },
             Event::Trained | Event::Stopped | Event::Failed | Event::OutOfMemory => {
                 Self::Result { drawn: drawn()?, attempt: need(row.attempt, "attempt")? }
             }

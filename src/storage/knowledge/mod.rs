@@ -21,7 +21,7 @@
 //! | `claimed`, attempt n + 1 | open(n), the newest claim of the same job and task | → open(n + 1) | a loss when the row says so, unless that were the third |
 //! | a result of attempt m ≤ n | open(n), or a claim lost at n; X not known | → result | known; counts at its epsilon |
 //! | `reused` | open or pending; X known | → reused | |
-//! | `lost`, attempt n | open(n) | → lost | free; a loss, unless halted after attempt n began |
+//! | `lost`, attempt n | open(n) | → lost | free; a loss, unless halted after attempt n began, or its trainer refused to work there |
 //! | `lost`, no attempt | pending; X neither open nor known | → lost | |
 //! | `exhausted` | not halted, not exhausted | | |
 //! | `halted`, `resumed`, `void` | always | | |

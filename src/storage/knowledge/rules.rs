@@ -50,8 +50,8 @@ impl Knowledge {
                     None => Err(Rule::NotKnown),
                 }
             }
-            Fact::Lost { drawn, attempt: Some(attempt) } => self.check_attempt(drawn, attempt),
-            Fact::Lost { drawn, attempt: None } => self.check_lost_without_attempt(drawn),
+            Fact::Lost { drawn, attempt: Some(attempt), .. } => self.check_attempt(drawn, attempt),
+            Fact::Lost { drawn, attempt: None, .. } => self.check_lost_without_attempt(drawn),
             Fact::Result { drawn, attempt } => self.check_result(drawn, attempt),
             Fact::Imported(drawn) => {
                 self.check_draw(drawn)?;

@@ -2,6 +2,7 @@
 
 use super::world::{World, Write, attempt_of, claimant, result, schedule, time};
 use crate::storage::knowledge::{EarlierAttempt, Knowledge, Record, Rule, Standing};
+use crate::storage::replay_event::refusal_as_reason;
 use crate::storage::replay_row::{Attempt, Event, Iteration, Row};
 
 /// A world in which stage 1 (epsilon 1) wants two architectures and stage 2 (epsilon 0.875) one.
@@ -200,6 +201,19 @@ fn a_loss_after_a_halt_does_not_count() {
     );
     lose(&mut world, &rows[0]);
     assert_eq!(world.knowledge.losses("A"), 1);
+}
+
+#[test]
+fn a_trainer_that_refuses_to_work_costs_no_architecture_a_loss() {
+    let mut world = world();
+    for _ in 0..4 {
+        let claim = draw(&mut world, "0", "A");
+        assert_eq!(claim.event, Event::Claimed);
+        let reason = refusal_as_reason("no GPU");
+        let rows = world.knowledge.lose(attempt_of(&claim), &reason, None, time());
+        world.append(&rows, Write::Whole);
+        assert_eq!(world.knowledge.losses("A"), 0);
+    }
 }
 
 #[test]

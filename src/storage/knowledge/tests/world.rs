@@ -205,7 +205,7 @@ impl World {
         self.check_losses();
     }
 
-    /// A lost claim is a loss unless a halt lies after it; so is an attempt that says so of the one
+    /// A lost claim is a loss unless a halt lies after it or its trainer refused to work; so is an attempt that says so of the one
     /// before. Three at most, and none of a known architecture.
     fn check_losses(&self) {
         let mut losses: BTreeMap<&str, u32> = BTreeMap::new();
@@ -217,7 +217,11 @@ impl World {
                     row.reason.is_some()
                 }
                 Event::Lost => {
-                    row.attempt.is_some() && halted_at < Some(claimed_at[&row.iteration])
+                    let is_refusal =
+                        row.reason.as_deref().is_some_and(|reason| reason.starts_with("not the"));
+                    row.attempt.is_some()
+                        && !is_refusal
+                        && halted_at < Some(claimed_at[&row.iteration])
                 }
                 Event::Halted => {
                     halted_at = Some(at);
