@@ -107,7 +107,9 @@ pub fn reduce(experiment: &Experiment, options: &ReduceOptions) -> anyhow::Resul
 /// Removes the checkpoints of architectures that are known or quarantined, but for the best ones'.
 fn remove_checkpoints(experiment: &Experiment, knowledge: &Knowledge) -> anyhow::Result<()> {
     let checkpoints = experiment.dir().list_checkpoints()?;
-    if checkpoints.is_empty() {
+    // Of a copy that was cut short nobody has any use once its architecture is done.
+    let unfinished = experiment.dir().list_unfinished_checkpoints()?;
+    if checkpoints.is_empty() && unfinished.is_empty() {
         return Ok(());
     }
     let mut best: Vec<_> = knowledge.known().values().collect();
@@ -119,7 +121,9 @@ fn remove_checkpoints(experiment: &Experiment, knowledge: &Knowledge) -> anyhow:
     let kept: BTreeSet<_> =
         best.iter().take(TOP_CHECKPOINTS).map(|known| known.iteration).collect();
     let state = knowledge.state();
-    for (attempt, folder) in checkpoints {
+    let checkpoints =
+        checkpoints.into_iter().filter(|(attempt, _)| !kept.contains(&attempt.iteration));
+    for (attempt, folder) in checkpoints.chain(unfinished) {
         let iteration = attempt.iteration;
         let may_go_on = state.open.contains_key(&iteration)
             || state.lost.get(&iteration).is_some_and(|lost| {
@@ -127,7 +131,7 @@ fn remove_checkpoints(experiment: &Experiment, knowledge: &Knowledge) -> anyhow:
             });
         // An iteration drawn after the view is not known to it.
         let is_unknown = iteration >= knowledge.next_iteration();
-        if !may_go_on && !is_unknown && !kept.contains(&iteration) {
+        if !may_go_on && !is_unknown {
             // A task that still writes there makes its folder again.
             if let Err(error) = fs::remove_dir_all(&folder) {
                 log::info!("`{}` stays: {error}", folder.display());

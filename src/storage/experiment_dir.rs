@@ -163,6 +163,17 @@ impl ExperimentDir {
         publish::listing(&self.checkpoints(), attempt_of)
     }
 
+    /// Returns the copies of checkpoints that are being made, or were when their attempt was killed.
+    ///
+    /// # Errors
+    /// The folder cannot be listed.
+    pub fn list_unfinished_checkpoints(&self) -> Result<Vec<(Attempt, PathBuf)>, StorageError> {
+        publish::private_listing(&self.checkpoints(), |name| {
+            let (iteration, rest) = name.split_once('.')?;
+            attempt_of(&format!("{iteration}.{}", rest.split('.').next()?))
+        })
+    }
+
     /// Returns the folder of the rounds.
     pub fn rounds(&self) -> PathBuf {
         self.root.join("rounds")

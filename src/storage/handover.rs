@@ -178,6 +178,7 @@ mod tests {
         assert!(experiment.take_checkpoint_over(attempt(3)).unwrap());
         let own = experiment.checkpoint(attempt(3)).join("weights");
         assert_eq!(fs::read_to_string(own).unwrap(), "whole");
+        assert_eq!(experiment.list_unfinished_checkpoints().unwrap(), [(attempt(2), aside)]);
     }
 
     #[test]

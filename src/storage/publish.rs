@@ -122,6 +122,25 @@ pub fn listing<K: Ord>(
     folder: &Path,
     key: impl Fn(&str) -> Option<K>,
 ) -> Result<Vec<(K, PathBuf)>, StorageError> {
+    list(folder, |name| if is_private(name) { None } else { key(name) })
+}
+
+/// Returns what a folder holds under private names, in the order of the keys that `key` reads from
+/// them without their first full stop: what is being written aside, or was when its writer died.
+///
+/// # Errors
+/// The folder cannot be read.
+pub fn private_listing<K: Ord>(
+    folder: &Path,
+    key: impl Fn(&str) -> Option<K>,
+) -> Result<Vec<(K, PathBuf)>, StorageError> {
+    list(folder, |name| if is_private(name) { key(&name[1..]) } else { None })
+}
+
+fn list<K: Ord>(
+    folder: &Path,
+    key: impl Fn(&str) -> Option<K>,
+) -> Result<Vec<(K, PathBuf)>, StorageError> {
     let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.map_err(StorageError::io("list", folder))?,
@@ -129,9 +148,7 @@ pub fn listing<K: Ord>(
     let mut found = Vec::new();
     for entry in entries {
         let entry = entry.map_err(StorageError::io("list", folder))?;
-        let name = entry.file_name();
-        let Some(name) = name.to_str().filter(|name| !is_private(name)) else { continue };
-        if let Some(key) = key(name) {
+        if let Some(key) = entry.file_name().to_str().and_then(&key) {
             found.push((key, entry.path()));
         }
     }
@@ -319,6 +336,9 @@ mod tests {
         }
         let found = listing(folder.path(), |name| name.parse::<u64>().ok()).unwrap();
         assert_eq!(found.iter().map(|(key, _)| *key).collect::<Vec<_>>(), [9, 10]);
+        let private = private_listing(folder.path(), |name| Some(name.to_owned())).unwrap();
+        assert_eq!(private[0].0, "11.host.1.0.partial");
+        assert_eq!(private.len(), 1);
         assert!(listing(&folder.path().join("none"), |_| Some(())).unwrap().is_empty());
     }
 

@@ -132,9 +132,14 @@ fn checkpoints_that_nobody_needs_go_even_when_nothing_is_new() {
     let worst = log.iter().find(|row| row["event"] == "failed").unwrap();
     let folder = |iteration: &str| experiment.path(&format!("checkpoints/{iteration:0>6}.1"));
     let (best, worst) = (folder(&best.to_string()), folder(&worst["iteration"]));
-    for folder in [&best, &worst] {
+    // What a task leaves that is killed while it copies the checkpoint of an earlier attempt.
+    let half_copied = best.with_file_name(format!(
+        ".{}.node.1.0.partial",
+        best.file_name().unwrap().to_str().unwrap()
+    ));
+    for folder in [&best, &worst, &half_copied] {
         fs::create_dir(folder).unwrap();
     }
     experiment.run(&["reduce", "dir"]).success();
-    assert!(best.exists() && !worst.exists());
+    assert!(best.exists() && !worst.exists() && !half_copied.exists());
 }
