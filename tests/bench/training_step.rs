@@ -1,10 +1,10 @@
 //! One optimizer step of `metaqnn-torch`, against PyTorch eager where there is one.
 //!
-//! The network is `[C(64,3,1), P(2,2), C(128,3,1), P(2,2), FC(128), SM(10)]` with its dropout marks
-//! and the search recipe, on made-up images of 1x28x28; then of 3x32x32, where the second pooling
-//! is `P(3,2)` (a fully connected layer needs a map below 8 pixels). Both programs train in
-//! turn, several rounds, so that other work on the machine meets both; the least time of each
-//! counts. The time of `metaqnn-torch` includes an evaluation on 100 images an epoch.
+//! Several networks of the paper's spaces with their dropout marks and the search recipe, on made-up
+//! images of 1x28x28 and 3x32x32: shallow and deep, with large and small kernels, with and without
+//! a fully connected layer. Both programs train in turn, several rounds, so that other work on the
+//! machine meets both. The first epoch of a process warms it up; the medians of the others are
+//! compared. The time of `metaqnn-torch` includes an evaluation on 16 images an epoch.
 //!
 //! `cargo bench --bench training_step [-- THREADS]`; `METAQNN_BENCH_PYTHON` names a Python that
 //! has torch 2.11.0 (`python3` when not set).
@@ -22,38 +22,72 @@ use metaqnn::training::Recipe;
 use metaqnn::training::protocol::{LayerDescription, Message, Request, VERSION};
 use rand::RngCore;
 
-const STEPS: usize = 20;
+const STEPS: usize = 8;
 const BATCH: usize = 128;
-const VALIDATION: usize = 100;
-const EPOCHS: u32 = 3;
+const VALIDATION: usize = 16;
+const EPOCHS: u32 = 4;
 const ROUNDS: usize = 4;
+
+/// Channels, size of an image, architecture.
+const NETWORKS: [(u32, u32, &str); 7] = [
+    (1, 28, "[C(64,3,1), P(2,2), C(128,3,1), P(2,2), FC(128), SM(10)]"),
+    (1, 28, "[C(64,5,1), P(3,2), C(64,5,1), P(3,2), FC(512), FC(256), SM(10)]"),
+    (1, 28, "[C(128,1,1), P(3,2), C(128,3,1), P(2,2), GAP(10), SM(10)]"),
+    (1, 28, "[SM(10)]"),
+    (3, 32, "[C(64,3,1), P(2,2), C(128,3,1), P(3,2), FC(128), SM(10)]"),
+    (
+        3,
+        32,
+        "[C(64,3,1), C(64,3,1), P(2,2), C(128,3,1), C(128,3,1), P(2,2), C(256,3,1), P(3,2), GAP(10), SM(10)]",
+    ),
+    (3, 32, "[C(64,1,1), P(5,3), C(512,3,1), C(256,1,1), P(2,2), FC(256), SM(10)]"),
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let threads = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(1);
     let python = std::env::var("METAQNN_BENCH_PYTHON").unwrap_or_else(|_| "python3".into());
-    for (channels, size, pool) in [(1, 28, 2), (3, 32, 3)] {
-        let architecture = format!("[C(64,3,1), P(2,2), C(128,3,1), P({pool},2), FC(128), SM(10)]");
+    println!("batch {BATCH}, {threads} threads; ms a step: metaqnn-torch, PyTorch eager, speed");
+    let mut speeds = Vec::new();
+    for (channels, size, architecture) in NETWORKS {
         let folder = tempfile::tempdir()?;
         write_images(folder.path(), channels, size)?;
-        let request = request(folder.path(), &architecture, channels, size, threads)?;
-        let (mut ours, mut theirs) = (f64::INFINITY, f64::INFINITY);
+        let request = request(folder.path(), architecture, channels, size, threads)?;
+        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
-            ours = ours.min(train_here(&request)?);
-            theirs = theirs.min(train_in_pytorch(&python, [channels, size, pool, threads])?);
+            ours.extend(train_here(&request)?.into_iter().skip(1));
+            theirs.extend(train_in_pytorch(&python, &request)?.into_iter().skip(1));
         }
-        let step = |seconds: f64| seconds / STEPS as f64 * 1e3;
-        println!("{architecture}, {channels}x{size}x{size}, batch {BATCH}, {threads} threads");
-        println!("  metaqnn-torch   {:8.2} ms a step", step(ours));
-        if theirs.is_finite() {
-            println!("  PyTorch eager   {:8.2} ms a step", step(theirs));
-            println!("  speed against PyTorch {:.2}", theirs / ours);
-        } else {
-            println!(
-                "  PyTorch eager   not measured: `{python}` has no torch (METAQNN_BENCH_PYTHON)"
-            );
+        let (ours, theirs) = (step(ours).ok_or("no epoch")?, step(theirs));
+        match theirs {
+            Some(theirs) => {
+                println!(
+                    "{ours:8.2} {theirs:8.2} {:6.2}  {channels}x{size}x{size} {architecture}",
+                    theirs / ours
+                );
+                speeds.push(theirs / ours);
+            }
+            None => println!("{ours:8.2}        -      -  {channels}x{size}x{size} {architecture}"),
+        }
+    }
+    match median(speeds) {
+        Some(speed) => println!("median speed against PyTorch eager {speed:.2}"),
+        None => {
+            println!("PyTorch was not measured: `{python}` has no torch (METAQNN_BENCH_PYTHON)")
         }
     }
     Ok(())
+}
+
+/// Returns the milliseconds of a step in the median epoch.
+fn step(seconds: Vec<f64>) -> Option<f64> {
+    Some(median(seconds)? / STEPS as f64 * 1e3)
+}
+
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    let middle = values.get(values.len() / 2)?;
+    // Of an even number the mean of the two in the middle.
+    Some((middle + values[(values.len() - 1) / 2]) / 2.0)
 }
 
 /// Writes as many random images as the steps need, and those of the evaluation.
@@ -120,33 +154,30 @@ fn request(
     Ok(serde_json::to_string(&request)?)
 }
 
-/// Returns the seconds of the fastest epoch.
-fn train_here(request: &str) -> Result<f64, Box<dyn Error>> {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_metaqnn-torch"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()?;
-    writeln!(child.stdin.take().ok_or("no stdin")?, "{request}")?;
-    let output = child.wait_with_output()?;
-    let mut fastest = f64::INFINITY;
-    for line in String::from_utf8(output.stdout)?.lines() {
+/// Returns the seconds of each epoch.
+fn train_here(request: &str) -> Result<Vec<f64>, Box<dyn Error>> {
+    let output = answer(Command::new(env!("CARGO_BIN_EXE_metaqnn-torch")), request)?;
+    let mut seconds = Vec::new();
+    for line in output.lines() {
         if let Message::Epoch(report) = Message::parse(line)? {
-            fastest = fastest.min(report.seconds.ok_or("an epoch without its seconds")?);
+            seconds.push(report.seconds.ok_or("an epoch without its seconds")?);
         }
     }
-    Ok(fastest)
+    Ok(seconds)
 }
 
-/// Returns the seconds of the fastest epoch, infinity when this Python has no torch.
-fn train_in_pytorch(
-    python: &str,
-    [channels, size, pool, threads]: [u32; 4],
-) -> Result<f64, Box<dyn Error>> {
+/// Returns the seconds of each epoch, none when this Python has no torch.
+fn train_in_pytorch(python: &str, request: &str) -> Result<Vec<f64>, Box<dyn Error>> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bench/training_step.py");
-    let numbers =
-        [(STEPS * BATCH) as u32, channels, size, pool, EPOCHS, threads].map(|n| n.to_string());
-    let output = Command::new(python).arg("-W").arg("ignore").arg(script).args(numbers).output()?;
-    let seconds = String::from_utf8(output.stdout)?;
-    let parsed = seconds.lines().map(str::parse).collect::<Result<Vec<f64>, _>>()?;
-    Ok(parsed.into_iter().fold(f64::INFINITY, f64::min))
+    let mut command = Command::new(python);
+    command.args(["-W", "ignore"]).arg(script).arg((STEPS * BATCH).to_string());
+    Ok(answer(command, request)?.lines().map(str::parse).collect::<Result<_, _>>()?)
+}
+
+/// Returns what a program says to a request.
+fn answer(mut command: Command, request: &str) -> Result<String, Box<dyn Error>> {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+    // One that does not start at all has said nothing.
+    let _ = writeln!(child.stdin.take().ok_or("no stdin")?, "{request}");
+    Ok(String::from_utf8(child.wait_with_output()?.stdout)?)
 }
