@@ -10,10 +10,11 @@ use std::time::Duration;
 use crate::support::{Experiment, SMALL, skip};
 
 /// A file system of a few hundred kilobytes at the experiment's `small/`, unmounted in the end.
-struct SmallDisk(PathBuf);
+pub struct SmallDisk(PathBuf);
 
 impl SmallDisk {
-    fn mount(at: &Path) -> Option<Self> {
+    /// Mounts it, where this user may.
+    pub fn mount(at: &Path) -> Option<Self> {
         fs::create_dir(at).unwrap();
         let mounted = Command::new("mount")
             .args(["-t", "tmpfs", "-o", "size=512k", "tmpfs"])
@@ -24,7 +25,7 @@ impl SmallDisk {
     }
 
     /// Fills it to the last byte with one file.
-    fn fill(&self) -> PathBuf {
+    pub fn fill(&self) -> PathBuf {
         let path = self.0.join("filler");
         let mut file = fs::File::create(&path).unwrap();
         while file.write_all(&[0; 512]).is_ok() {}

@@ -20,6 +20,7 @@ mod status; // how far a search is
 mod submit; // a round handed to a scheduler of our own
 mod support;
 mod torch; // metaqnn-torch, where it was built
+mod torch_in_trouble; // short of memory, short of disk, killed
 mod train; // one task
 mod trainer_program; // a trainer of ten lines
 mod verify; // damaged in every way

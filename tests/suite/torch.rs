@@ -5,7 +5,7 @@ use std::fs;
 use crate::support::{Experiment, skip};
 
 /// Images of 8 x 8 pixels in two classes: bright above, or bright below.
-fn write_images(folder: &std::path::Path, count: usize) {
+pub fn write_images(folder: &std::path::Path, count: usize) {
     fs::create_dir_all(folder).unwrap();
     let mut images = vec![0, 0, 8, 3];
     let mut labels = vec![0, 0, 8, 1];
@@ -26,7 +26,8 @@ fn write_images(folder: &std::path::Path, count: usize) {
     fs::write(folder.join("train-labels-idx1-ubyte"), labels).unwrap();
 }
 
-const TINY: &str = "
+/// A search of four networks on [`write_images`].
+pub const TINY: &str = "
 experiment: {name: tiny, seed: 2}
 data: {kind: idx, path: data, classes: 2, input_size: 8, channels: 1, validation: {images: 40}}
 search_space: {max_layers: 2, filters: [4], kernels: [1, 3], fc_widths: [8]}
