@@ -222,6 +222,25 @@ mod tests {
     }
 
     #[test]
+    fn at_whatever_step_a_training_is_interrupted_it_ends_the_same() {
+        let _alone = alone();
+        let whole = tempfile::tempdir().unwrap();
+        let mut straight = Recorder::default();
+        train(&request(Some(whole.path())), &mut straight);
+        for step in 0..straight.asked {
+            let parts = tempfile::tempdir().unwrap();
+            let mut first = Recorder { interrupt_at: Some(step), ..Recorder::default() };
+            let ending = train(&request(Some(parts.path())), &mut first);
+            assert_eq!(ending, Ending::Interrupted(Interruption::Signal));
+            let mut second = Recorder::default();
+            let again = Request { resume: true, attempt: 2, ..request(Some(parts.path())) };
+            assert_eq!(train(&again, &mut second), Ending::Done);
+            assert_eq!([first.reports, second.reports].concat(), straight.reports, "step {step}");
+            assert_eq!(saved(parts.path()), saved(whole.path()), "step {step}");
+        }
+    }
+
+    #[test]
     fn a_complete_training_is_only_said_to_be_done() {
         let _alone = alone();
         let folder = tempfile::tempdir().unwrap();

@@ -10,6 +10,7 @@
 
 mod command;
 mod dialogue;
+mod divergence;
 mod epoch_report;
 mod error;
 #[cfg(test)]
