@@ -7,6 +7,7 @@
 mod cancel;
 mod completions;
 mod config;
+mod doctor;
 mod exit_code;
 mod export;
 mod import;
@@ -68,6 +69,7 @@ enum Command {
     Train(train::TrainArgs),
     Reduce(reduce::ReduceArgs),
     Verify(verify::VerifyArgs),
+    Doctor(doctor::DoctorArgs),
     Space(space::SpaceArgs),
     Import(import::ImportArgs),
     Export(export::ExportArgs),
@@ -94,6 +96,7 @@ pub fn run() -> ExitCode {
         Command::Train(args) => train::run(args, &printer),
         Command::Reduce(args) => reduce::run(args, &printer),
         Command::Verify(args) => verify::run(args, &printer),
+        Command::Doctor(args) => doctor::run(args, &printer),
         Command::Space(args) => space::run(args, &printer),
         Command::Import(args) => import::run(args, &printer),
         Command::Export(args) => export::run(args, &printer),

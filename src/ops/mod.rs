@@ -12,6 +12,7 @@ pub mod cancel;
 pub mod chain;
 mod claim;
 mod curve_in_progress;
+pub mod doctor;
 mod experiment;
 mod hosts;
 pub mod init;

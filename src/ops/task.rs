@@ -76,7 +76,7 @@ impl Task {
 }
 
 /// Returns the name of this machine.
-fn host() -> anyhow::Result<String> {
+pub(super) fn host() -> anyhow::Result<String> {
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
     anyhow::ensure!(!name.is_empty(), "this machine has no name");
     Ok(name)

@@ -57,6 +57,31 @@ impl SlurmTask {
     }
 }
 
+/// The job step that this process is a task of: what `srun` starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SlurmStep {
+    /// Job and step, as in `4711.0`.
+    pub name: String,
+    /// How many tasks it has (`SLURM_STEP_NUM_TASKS`).
+    pub tasks: u32,
+    /// Which one this is, from 0 (`SLURM_PROCID`).
+    pub rank: u32,
+}
+
+impl SlurmStep {
+    /// Reads the variables of a step; `None` where `srun` has started nothing.
+    pub fn from_variables(variables: &Variables) -> Option<Self> {
+        let read = Reader(variables);
+        let number = |name| read.number::<u32>(name, "a number").ok().flatten();
+        let (job, step) = (number("SLURM_JOB_ID")?, number("SLURM_STEP_ID")?);
+        Some(Self {
+            name: format!("{job}.{step}"),
+            tasks: number("SLURM_STEP_NUM_TASKS")?,
+            rank: number("SLURM_PROCID")?,
+        })
+    }
+}
+
 const CPUS: &str = "a number of CPUs";
 const TIME: &str = "seconds since 1970";
 

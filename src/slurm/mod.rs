@@ -10,7 +10,7 @@
 //! | `job_spec.rs` | [`JobSpec`]: one submission of a script: array, held or not, dependency, begin |
 //! | `sbatch.rs`, `command.rs` | [`Slurm`]: the [`Scheduler`] that runs `sbatch`, `squeue`, `scontrol`, `scancel` |
 //! | `dry_run.rs` | [`DryRun`]: the [`Scheduler`] that only shows |
-//! | `job_state.rs` | what `squeue` and `scontrol` answer |
+//! | `job_state.rs`, `cluster_config.rs` | what `squeue` and `scontrol` answer |
 //! | `environment.rs` | [`SlurmTask`]: what a task is told by the scheduler, from a given map |
 //! | `array_range.rs`, `array_size.rs`, `time_limit.rs`, `memory.rs`, `job_id.rs` | notations, each a type |
 //! | `sbatch_option.rs` | which options a person may add |
@@ -31,6 +31,7 @@ use std::collections::BTreeMap;
 mod array_range;
 mod array_size;
 mod batch_script;
+mod cluster_config;
 mod command;
 mod dry_run;
 mod environment;
@@ -50,8 +51,9 @@ mod yaml_scalar;
 pub use array_range::{ArrayRange, DEFAULT_MAX_ARRAY_SIZE};
 pub use array_size::ArraySize;
 pub use batch_script::{BatchScript, Work, check_experiment_path};
+pub use cluster_config::{ClusterConfig, Preemption};
 pub use dry_run::DryRun;
-pub use environment::{SlurmTask, Variables};
+pub use environment::{SlurmStep, SlurmTask, Variables};
 pub use error::SlurmError;
 pub use job_id::{JobId, JobName, TaskId};
 pub use job_spec::{Dependency, JobSpec, Start};

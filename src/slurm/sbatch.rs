@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::command::{Answer, FORGOTTEN, ask};
 use super::environment::{Variables, submission_environment};
 use super::job_state::{SQUEUE_FORMAT, parse_config, parse_end_time, parse_squeue};
-use super::{JobId, JobName, JobSpec, JobStates, Scheduler, SlurmError, TaskId};
+use super::{ClusterConfig, JobId, JobName, JobSpec, JobStates, Scheduler, SlurmError, TaskId};
 
 /// The cluster's Slurm.
 #[derive(Debug, Clone)]
@@ -63,6 +63,15 @@ impl Slurm {
             return Ok(Requeued::Forbidden);
         }
         answer.success().map(|_| Requeued::Now)
+    }
+
+    /// Asks how the cluster is set up.
+    ///
+    /// # Errors
+    /// When Slurm cannot be asked.
+    pub fn config(&self) -> Result<ClusterConfig, SlurmError> {
+        let answer = self.ask("scontrol", ["show", "config"])?.success()?;
+        Ok(ClusterConfig::parse(&answer.stdout))
     }
 
     fn squeue<const N: usize>(

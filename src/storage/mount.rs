@@ -23,45 +23,64 @@ pub enum Nodes {
 /// # Errors
 /// The file system is mounted with locks of this machine alone, and several machines may work on it.
 pub fn check_locks_of_mount(path: &Path, nodes: Nodes) -> Result<(), StorageError> {
-    let Ok(mounts) = fs::read_to_string("/proc/self/mountinfo") else { return Ok(()) };
-    let path = fs::canonicalize(path).map_err(StorageError::io("find", path))?;
-    match mount_of(&mounts, &path).and_then(|mount| mount.node_local_option().map(str::to_owned)) {
-        Some(option) if nodes == Nodes::Many => Err(StorageError::NodeLocalLocks { path, option }),
+    let mount = MountPoint::of(path)?;
+    match mount.as_ref().and_then(MountPoint::node_local_option) {
+        Some(option) if nodes == Nodes::Many => {
+            let (path, option) = (path.to_owned(), option.to_owned());
+            Err(StorageError::NodeLocalLocks { path, option })
+        }
         _ => Ok(()),
     }
 }
 
-/// A line of `/proc/self/mountinfo`.
-#[derive(Debug, PartialEq, Eq)]
-struct Mount<'a> {
-    point: PathBuf,
+/// Where a file system is mounted, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MountPoint {
+    /// The folder.
+    pub point: PathBuf,
+    /// The kind of file system: `nfs4`, `lustre`, `ext4`.
+    pub file_system: String,
     /// Options of the mount, then those of the file system.
-    options: [&'a str; 2],
+    pub options: Vec<String>,
 }
 
-impl<'a> Mount<'a> {
+impl MountPoint {
+    /// Returns the mount that a path lies on; `None` where the kernel does not tell.
+    ///
+    /// # Errors
+    /// There is nothing at the path.
+    pub fn of(path: &Path) -> Result<Option<Self>, StorageError> {
+        let Ok(mounts) = fs::read_to_string("/proc/self/mountinfo") else { return Ok(None) };
+        let path = fs::canonicalize(path).map_err(StorageError::io("find", path))?;
+        Ok(mount_of(&mounts, &path))
+    }
+
     /// `36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue` (proc(5)):
     /// the fifth field is the mount point, any number of fields stands before the hyphen.
-    fn parse(line: &'a str) -> Option<Self> {
+    fn parse(line: &str) -> Option<Self> {
         let (mount, file_system) = line.split_once(" - ")?;
         let mut fields = mount.split(' ').skip(4);
         let point = PathBuf::from(unescape(fields.next()?));
-        Some(Self { point, options: [fields.next()?, file_system.split(' ').nth(2)?] })
+        let of_mount = fields.next()?.split(',');
+        let mut fields = file_system.split(' ');
+        let kind = fields.next()?.to_owned();
+        let options = of_mount.chain(fields.nth(1)?.split(',')).map(str::to_owned);
+        Some(Self { point, file_system: kind, options: options.collect() })
     }
 
     /// Returns the option that keeps locks to this machine, if there is one.
-    fn node_local_option(&self) -> Option<&'a str> {
+    pub fn node_local_option(&self) -> Option<&str> {
         let is_local = |option: &&str| {
             matches!(*option, "nolock" | "localflock" | "local_lock=flock" | "local_lock=all")
         };
-        self.options.iter().flat_map(|options| options.split(',')).find(is_local)
+        self.options.iter().map(String::as_str).find(is_local)
     }
 }
 
 /// Returns the mount that a path lies on: the one with the longest mount point, and of equal ones
 /// the last, which hides the others.
-fn mount_of<'a>(mounts: &'a str, path: &Path) -> Option<Mount<'a>> {
-    let lying = mounts.lines().filter_map(Mount::parse);
+fn mount_of(mounts: &str, path: &Path) -> Option<MountPoint> {
+    let lying = mounts.lines().filter_map(MountPoint::parse);
     lying
         .filter(|mount| path.starts_with(&mount.point))
         .max_by_key(|mount| mount.point.components().count())
@@ -101,22 +120,28 @@ mod tests {
 34 22 0:44 / /mnt/a rw - lustre mds@tcp:/home rw,flock
 ";
 
-    fn option(path: &str) -> Option<&'static str> {
-        mount_of(MOUNTS, Path::new(path)).unwrap().node_local_option()
+    fn mount(path: &str) -> MountPoint {
+        mount_of(MOUNTS, Path::new(path)).unwrap()
+    }
+
+    fn option(path: &str) -> Option<String> {
+        mount(path).node_local_option().map(str::to_owned)
     }
 
     #[test]
     fn locks_kept_to_one_machine_are_found() {
         assert_eq!(option("/home/x"), None);
-        assert_eq!(option("/mnt/b/experiment"), Some("nolock"));
+        assert_eq!(option("/mnt/b/experiment").as_deref(), Some("nolock"));
         assert_eq!(option("/mnt/bc"), None);
         assert_eq!(option("/mnt/b/posix/experiment"), None);
-        assert_eq!(option("/mnt/two words"), Some("localflock"));
+        assert_eq!(option("/mnt/two words").as_deref(), Some("localflock"));
     }
 
     #[test]
     fn a_later_mount_hides_an_earlier_one() {
-        assert_eq!(mount_of(MOUNTS, Path::new("/mnt/a/x")).unwrap().options[1], "rw,flock");
+        let mount = mount("/mnt/a/x");
+        assert_eq!(mount.file_system, "lustre");
+        assert_eq!(mount.options, ["rw", "rw", "flock"]);
     }
 
     #[test]

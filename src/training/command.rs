@@ -32,6 +32,11 @@ impl TrainerCommand {
             .ok_or(TrainingError::NoTorch { beside })
     }
 
+    /// Returns the program.
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
     /// Takes `training.command`. As in a shell, a program without `/` is looked up in `PATH` when it is started.
     ///
     /// # Errors

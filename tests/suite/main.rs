@@ -2,6 +2,7 @@
 
 mod config; // every key, checks, the shipped files
 mod contention; // many tasks at once
+mod doctor; // what a place can do
 mod early_stopping; // predictor, verdicts, audits, ledger
 mod export; // files of the published program, and back
 mod floors; // the forbidden doors between the rooms

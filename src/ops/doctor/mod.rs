@@ -1,0 +1,230 @@
+//! What this place can do for a search: file system, locks, clocks, trainer, scheduler.
+//!
+//! Much of it only several processes find out. Under `srun` the tasks of the step examine together; by hand, as many
+//! processes as a person starts; alone, the program starts a second one of itself. They meet in a folder below the
+//! directory, which the first one removes, and what each has seen it tells the first, who tells the person.
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | `check.rs` | [`Check`]: one thing that was looked at |
+//! | `meeting.rs` | how processes find each other and speak |
+//! | `together.rs` | locks, the log, names, clocks |
+//! | `place.rs` | mount, room, how long a sync takes |
+//! | `machine.rs` | trainer, device, images |
+//! | `scheduler.rs` | what Slurm allows |
+
+mod check;
+mod machine;
+mod meeting;
+mod place;
+mod scheduler;
+mod together;
+
+use std::collections::BTreeSet;
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+
+use self::meeting::{Meeting, REPORT};
+use self::together::Participant;
+use super::Experiment;
+use super::task::host;
+use crate::slurm::{LocalWorkers, SlurmStep, Variables, WorkerCommand};
+use crate::storage::StorageError;
+
+pub use check::{Check, Verdict};
+pub use meeting::Party;
+
+/// What is asked.
+#[derive(Debug, Clone)]
+pub struct DoctorOptions {
+    /// Where experiments lie or are to lie, or one of them; `None` looks at trainer and scheduler alone.
+    pub dir: Option<PathBuf>,
+    /// Who examines together, when it is not the step of a job, nor this process and one that it starts.
+    pub party: Option<Party>,
+}
+
+/// What is seen, by the process that tells it; the others have nothing to tell.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Examination {
+    /// Everything that was looked at.
+    pub checks: Vec<Check>,
+}
+
+impl Examination {
+    /// Returns the worst verdict.
+    pub fn verdict(&self) -> Verdict {
+        self.checks.iter().map(|check| check.verdict).max().unwrap_or(Verdict::Ok)
+    }
+}
+
+/// How long is waited for what the others have seen, a trainer that loads its images included.
+const REPORTS: Duration = Duration::from_secs(300);
+
+/// Examines this place.
+///
+/// # Errors
+/// When the directory is not there, or this process cannot learn its own identity. What does not work is no error but
+/// a failed [`Check`].
+pub fn doctor(options: &DoctorOptions) -> anyhow::Result<Examination> {
+    let Some(dir) = &options.dir else {
+        let checks = [vec![machine::examine_torch()], scheduler::examine()].concat();
+        return Ok(Examination { checks });
+    };
+    let dir = dir.canonicalize().with_context(|| format!("failed to find `{}`", dir.display()))?;
+    let experiment = experiment(&dir)?;
+    let me = Participant { host: node()?, pid: std::process::id() };
+    // Its companion ends with it.
+    let (party, _companion) = match options.party.clone().or_else(step) {
+        Some(party) => (party, None),
+        None => {
+            let party =
+                |rank| Party::Step { name: format!("{}.{}", me.host, me.pid), rank, size: 2 };
+            (party(0), Some(start_companion(&dir, &party(1))?))
+        }
+    };
+    let meeting = match Meeting::join(&dir, &party, &me) {
+        Ok(meeting) => meeting,
+        Err(error) => {
+            let remedy = "tasks write there: see permissions and quota";
+            let mut checks = place::examine(&dir);
+            checks.push(Check::failure("folder", format!("{error:#}"), remedy));
+            return Ok(Examination { checks: on(&me.host, checks) });
+        }
+    };
+    let seen = Seen { meeting: &meeting, me: &me, dir: &dir, experiment: experiment.as_ref() };
+    let own = seen.examine();
+    if !meeting.is_first() {
+        meeting.say(REPORT, &own)?;
+        return Ok(Examination::default());
+    }
+    // An error said already who is missing.
+    let is_broken_off = own.iter().any(|check| check.check == TOGETHER);
+    let mut checks = own;
+    if !is_broken_off {
+        meeting.say(REPORT, &checks)?;
+        for report in meeting.hear_reports::<Vec<Check>>(REPORTS).into_iter().skip(1) {
+            checks.extend(report.unwrap_or_else(|error| vec![broken_off(&error)]));
+        }
+    }
+    meeting.end();
+    checks.extend(scheduler::examine());
+    Ok(Examination { checks })
+}
+
+const TOGETHER: &str = "processes";
+
+fn broken_off(error: &anyhow::Error) -> Check {
+    let remedy = match error.chain().find_map(|cause| cause.downcast_ref::<StorageError>()) {
+        // These name their remedy.
+        Some(StorageError::Locked { .. } | StorageError::LocksUnsupported { .. }) => "",
+        _ => "start all of them at about the same time, on machines that see the same directory",
+    };
+    Check::failure(TOGETHER, format!("{error:#}"), remedy)
+}
+
+/// What one process sees.
+struct Seen<'a> {
+    meeting: &'a Meeting,
+    me: &'a Participant,
+    dir: &'a Path,
+    experiment: Option<&'a Experiment>,
+}
+
+impl Seen<'_> {
+    /// Looks at everything: together with the others, and what only one process of each machine need look at.
+    fn examine(&self) -> Vec<Check> {
+        let everybody = match self.meeting.everybody::<Participant>() {
+            Ok(everybody) => everybody,
+            Err(error) => return vec![broken_off(&error)],
+        };
+        let mut checks = Vec::new();
+        if self.meeting.is_first() {
+            let hosts: BTreeSet<&str> = everybody.iter().map(|one| one.host.as_str()).collect();
+            let hosts: Vec<&str> = hosts.into_iter().collect();
+            checks.push(presence(everybody.len(), &hosts));
+        }
+        match together::examine(self.meeting, &everybody) {
+            Ok(seen) => checks.extend(seen),
+            Err(error) => {
+                checks.push(broken_off(&error));
+                return checks;
+            }
+        }
+        let first_here = everybody.iter().position(|one| one.host == self.me.host);
+        if first_here == Some(self.meeting.rank() as usize) {
+            let mut here = place::examine(self.dir);
+            here.push(place::sync_check(
+                &self.meeting.path(""),
+                &format!("sync-{}", self.meeting.rank()),
+            ));
+            here.extend(
+                self.experiment.map_or_else(|| vec![machine::examine_torch()], machine::examine),
+            );
+            checks.extend(on(&self.me.host, here));
+        }
+        checks
+    }
+}
+
+fn presence(processes: usize, hosts: &[&str]) -> Check {
+    let seen = format!("{processes} examine together, on {}", hosts.join(", "));
+    if hosts.len() > 1 {
+        return Check::ok("machines", seen);
+    }
+    let seen = format!("{seen} alone (`srun -N2 metaqnn doctor DIR` examines several)");
+    Check::ok("machines", seen)
+}
+
+fn on(host: &str, checks: Vec<Check>) -> Vec<Check> {
+    checks.into_iter().map(|check| check.on(host)).collect()
+}
+
+/// Opens the experiment, if that is what the directory is.
+fn experiment(dir: &Path) -> anyhow::Result<Option<Experiment>> {
+    match Experiment::open(dir) {
+        Ok(experiment) => Ok(Some(experiment)),
+        Err(error)
+            if matches!(error.downcast_ref(), Some(StorageError::NotAnExperiment { .. })) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Returns the name of this machine: of several nodes on one machine, the node's.
+fn node() -> anyhow::Result<String> {
+    match env::var("SLURMD_NODENAME") {
+        Ok(name) if !name.is_empty() => Ok(name),
+        _ => host(),
+    }
+}
+
+/// The step of a job that this process is a task of, if it has others.
+fn step() -> Option<Party> {
+    let variables: Variables = env::vars_os().collect();
+    let step = SlurmStep::from_variables(&variables)?;
+    let SlurmStep { name, rank, tasks: size } = step;
+    (size > 1).then_some(Party::Step { name, rank, size })
+}
+
+/// Starts a second process of this program, so that there are two.
+fn start_companion(dir: &Path, party: &Party) -> anyhow::Result<LocalWorkers> {
+    let Party::Step { name, rank, size } = party else {
+        unreachable!("a companion is told its number")
+    };
+    let mut companion = LocalWorkers::new();
+    let words =
+        ["doctor", "--party", name, "--rank", &rank.to_string(), "--peers", &size.to_string()];
+    let words = words.into_iter().map(OsString::from);
+    companion.start(&WorkerCommand {
+        program: env::current_exe().context("failed to find the running program")?,
+        arguments: words.chain([OsString::from("--"), dir.as_os_str().to_owned()]).collect(),
+        environment: Default::default(),
+    })?;
+    Ok(companion)
+}

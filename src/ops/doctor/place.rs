@@ -1,0 +1,155 @@
+//! The file system that an experiment lies on, as one machine sees it.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::check::Check;
+use crate::storage::{DiskSpace, MountPoint};
+
+/// Examines how the file system is mounted and what room there is.
+pub(super) fn examine(path: &Path) -> Vec<Check> {
+    let mount = match MountPoint::of(path) {
+        Ok(Some(mount)) => mount_check(&mount),
+        Ok(None) => {
+            Check::warning("mount", "its options are not to be read", "see `mount` by hand")
+        }
+        Err(error) => Check::failure("mount", format!("{error:#}"), ""),
+    };
+    let space = match DiskSpace::of(path) {
+        Ok(space) => space_check(space),
+        Err(error) => Check::failure("space", format!("{error:#}"), ""),
+    };
+    vec![mount, space]
+}
+
+fn mount_check(mount: &MountPoint) -> Check {
+    let seen = format!(
+        "{} at `{}` ({})",
+        mount.file_system,
+        mount.point.display(),
+        mount.options.join(",")
+    );
+    let has = |option: &str| mount.options.iter().any(|other| other == option);
+    if has("ro") {
+        return Check::failure("mount", seen, "it is mounted for reading only: choose another");
+    }
+    if let Some(option) = mount.node_local_option() {
+        let remedy = format!(
+            "`{option}` keeps locks to one machine: mount it without; or search on one machine with `--single-node`"
+        );
+        return Check::failure("mount", seen, remedy);
+    }
+    if mount.file_system == "lustre" && !has("flock") {
+        return Check::failure("mount", seen, "Lustre has no locks unless mounted with `flock`");
+    }
+    if mount.file_system.starts_with("nfs") && has("soft") {
+        let remedy = "`soft` gives up a write when the server is slow: mount it with `hard`";
+        return Check::warning("mount", seen, remedy);
+    }
+    Check::ok("mount", seen)
+}
+
+const MIB: u64 = 1 << 20;
+
+fn space_check(space: DiskSpace) -> Check {
+    let inodes = space
+        .inodes
+        .map_or_else(|| "no limit on files".to_owned(), |inodes| format!("{inodes} files"));
+    let seen = format!("{} MiB and {inodes} are free", space.bytes / MIB);
+    let remedy = "make room, or have the quota raised: a network takes a curve of a few KiB, checkpoints take megabytes";
+    let inodes = space.inodes.unwrap_or(u64::MAX);
+    if space.bytes < 16 * MIB || inodes < 100 {
+        Check::failure("space", seen, remedy)
+    } else if space.bytes < 1024 * MIB || inodes < 10_000 {
+        Check::warning("space", seen, remedy)
+    } else {
+        Check::ok("space", seen)
+    }
+}
+
+/// How often a write is synced.
+const SYNCS: usize = 15;
+/// Bytes that must be written, which a quota may not allow though the file system has room.
+const BYTES: usize = 4 << 20;
+
+/// Writes into a folder of its own, and tells how long a sync takes.
+pub(super) fn sync_check(folder: &Path, name: &str) -> Check {
+    let path = folder.join(name);
+    match sync_times(&path) {
+        Ok(mut times) => {
+            times.sort_unstable();
+            let median = times[times.len() / 2].as_secs_f64() * 1e3;
+            let longest = times[times.len() - 1].as_secs_f64() * 1e3;
+            let seen = format!("500 bytes are synced in {median:.1} ms, {longest:.0} ms at most");
+            if median < 50.0 {
+                Check::ok("sync", seen)
+            } else {
+                let remedy = "fewer tasks at once, or a faster file system: a claim syncs once, under the lock that all share";
+                Check::warning("sync", seen, remedy)
+            }
+        }
+        Err(error) => {
+            let seen = format!("`{}` cannot be written and synced: {error}", path.display());
+            Check::failure("sync", seen, "see quota and permissions")
+        }
+    }
+}
+
+fn sync_times(path: &Path) -> std::io::Result<Vec<Duration>> {
+    let mut file = File::create(path)?;
+    file.write_all(&vec![b'x'; BYTES])?;
+    file.sync_all()?;
+    (0..SYNCS)
+        .map(|_| {
+            file.write_all(&[b'x'; 500])?;
+            let began = Instant::now();
+            file.sync_data()?;
+            Ok(began.elapsed())
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::check::Verdict;
+    use super::*;
+
+    fn mount(file_system: &str, options: &[&str]) -> Verdict {
+        mount_check(&MountPoint {
+            point: "/mnt".into(),
+            file_system: file_system.to_owned(),
+            options: options.iter().map(|&option| option.to_owned()).collect(),
+        })
+        .verdict
+    }
+
+    #[test]
+    fn mounts_without_shared_locks_fail() {
+        assert_eq!(mount("nfs4", &["rw", "vers=4.2", "hard", "local_lock=none"]), Verdict::Ok);
+        assert_eq!(mount("nfs", &["rw", "nolock", "local_lock=all"]), Verdict::Failure);
+        assert_eq!(mount("nfs", &["rw", "soft"]), Verdict::Warning);
+        assert_eq!(mount("lustre", &["rw", "flock"]), Verdict::Ok);
+        assert_eq!(mount("lustre", &["rw", "localflock"]), Verdict::Failure);
+        assert_eq!(mount("lustre", &["rw"]), Verdict::Failure);
+        assert_eq!(mount("ext4", &["ro"]), Verdict::Failure);
+    }
+
+    #[test]
+    fn little_room_is_told() {
+        let verdict = |bytes, inodes| space_check(DiskSpace { bytes, inodes }).verdict;
+        assert_eq!(verdict(1 << 40, None), Verdict::Ok);
+        assert_eq!(verdict(1 << 40, Some(5_000)), Verdict::Warning);
+        assert_eq!(verdict(1 << 29, Some(1 << 20)), Verdict::Warning);
+        assert_eq!(verdict(1 << 20, Some(1 << 20)), Verdict::Failure);
+        assert_eq!(verdict(1 << 40, Some(0)), Verdict::Failure);
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_written_fails() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(sync_check(folder.path(), "probe").verdict, Verdict::Ok);
+        assert_eq!(sync_check(&folder.path().join("none"), "probe").verdict, Verdict::Failure);
+    }
+}

@@ -1,0 +1,129 @@
+//! `metaqnn doctor`: what a place can do, alone and in company.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Output, Stdio};
+
+use crate::support::{Experiment, SMALL};
+
+/// The program without any scheduler on PATH.
+fn doctor(experiment: &Experiment, arguments: &[&str]) -> Command {
+    let mut command = experiment.command(&[&["doctor"], arguments].concat());
+    command.env("PATH", experiment.folder()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn ended(mut command: Command) -> Output {
+    command.output().unwrap()
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn checks(output: &Output) -> Vec<serde_json::Value> {
+    text(output).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// The verdict on one thing.
+#[track_caller]
+fn verdict(output: &Output, name: &str) -> String {
+    let checks = checks(output);
+    let check = checks.iter().find(|check| check["check"] == name);
+    let check = check.unwrap_or_else(|| panic!("no `{name}` in {}", text(output)));
+    check["verdict"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_folder_is_examined_with_two_processes_and_left_as_it_was() {
+    let experiment = Experiment::init(SMALL);
+    let before = fs::read_dir(experiment.path("")).unwrap().count();
+    let output = ended(doctor(&experiment, &["dir", "--json"]));
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    let fine = ["machines", "visibility", "locks", "log", "rename", "mount", "images", "trainer"];
+    for name in fine.into_iter().chain(["slurm"]) {
+        assert_eq!(verdict(&output, name), "ok", "{}", text(&output));
+    }
+    // These depend on the machine.
+    for name in ["clocks", "space", "sync"] {
+        assert_ne!(verdict(&output, name), "failure", "{}", text(&output));
+    }
+    assert!(text(&output).contains("2 processes appended 25 rows each"));
+    assert_eq!(fs::read_dir(experiment.path("")).unwrap().count(), before);
+    experiment.run(&["verify", "dir"]).success();
+    // A folder that is no experiment yet.
+    let output = ended(doctor(&experiment, &["."]));
+    let is_fine = |line: &str| line.starts_with("ok       locks: ");
+    assert!(output.status.success() && text(&output).lines().any(is_fine), "{}", text(&output));
+}
+
+#[test]
+fn processes_started_by_hand_find_each_other() {
+    let experiment = Experiment::init(SMALL);
+    let all = [(); 3].map(|()| doctor(&experiment, &["dir", "--peers", "3"]).spawn().unwrap());
+    let outputs = all.map(|one| one.wait_with_output().unwrap());
+    assert!(outputs.iter().all(|output| output.status.success()));
+    let told: Vec<String> = outputs.iter().map(text).filter(|text| !text.is_empty()).collect();
+    assert_eq!(told.len(), 1, "the first one tells");
+    assert!(told[0].contains("3 processes appended 25 rows each at once, none is lost"));
+    assert!(!experiment.path("doctor.by-hand").exists());
+}
+
+#[test]
+fn tasks_of_a_step_know_their_number() {
+    let experiment = Experiment::init(SMALL);
+    let start = |rank: &str| {
+        let mut command = doctor(&experiment, &["dir", "--json"]);
+        command.env("SLURM_JOB_ID", "7").env("SLURM_STEP_ID", "0").env("SLURM_STEP_NUM_TASKS", "2");
+        command.env("SLURM_PROCID", rank).env("SLURMD_NODENAME", format!("n{rank}"));
+        command.spawn().unwrap()
+    };
+    let [other, first] = ["1", "0"].map(start);
+    let first = first.wait_with_output().unwrap();
+    assert!(other.wait_with_output().unwrap().stdout.is_empty());
+    assert!(text(&first).contains("2 examine together, on n0, n1"), "{}", text(&first));
+    // What is seen on each machine is told of each.
+    for host in ["n0", "n1"] {
+        let is_told = |check: &serde_json::Value| check["check"] == "sync" && check["host"] == host;
+        assert!(checks(&first).iter().any(is_told), "{}", text(&first));
+    }
+}
+
+#[test]
+fn what_will_not_work_is_a_failure_with_its_exit_code() {
+    let config = "trainer: command, command: [./no-such-trainer]";
+    let experiment = Experiment::init(&SMALL.replace("trainer: synthetic", config));
+    let output = ended(doctor(&experiment, &["dir", "--json"]));
+    assert_eq!(output.status.code(), Some(4), "{}", text(&output));
+    assert_eq!(verdict(&output, "trainer"), "failure");
+    assert_eq!(ended(doctor(&experiment, &["nowhere"])).status.code(), Some(4));
+}
+
+#[test]
+fn without_a_folder_trainer_and_scheduler_are_looked_at() {
+    let experiment = Experiment::with(SMALL);
+    let scontrol = experiment.folder().join("scontrol");
+    let config =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/slurm/scontrol_show_config.txt");
+    let say = |name: &str, script: &str| {
+        let path = experiment.folder().join(name);
+        fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    say("scontrol", &format!("/bin/cat '{config}'"));
+    say("squeue", "exit 0");
+    let output = ended(doctor(&experiment, &["--json"]));
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    // The requeue is a warning: `KillWait` is 5 s there.
+    for name in ["slurm", "arrays", "preemption"] {
+        assert_eq!(verdict(&output, name), "ok", "{}", text(&output));
+    }
+    assert!(checks(&output).iter().any(|check| check["check"] == "trainer"));
+    assert!(!checks(&output).iter().any(|check| check["check"] == "locks"));
+    // A scheduler that does not answer.
+    fs::write(scontrol, "#!/bin/sh\necho 'Unable to contact slurm controller' >&2; exit 1\n")
+        .unwrap();
+    let output = ended(doctor(&experiment, &["--json"]));
+    assert_eq!(output.status.code(), Some(4), "{}", text(&output));
+    assert_eq!(verdict(&output, "slurm"), "failure");
+}
