@@ -46,7 +46,7 @@ busy = defaultdict(list)
 for claim in claims:
     check(claim["iteration"] in ended, f"iteration {claim['iteration']} is open")
     end = ends.get((claim["iteration"], claim["attempt"]))
-    # Without a device it was the synthetic trainer of a local search, which shares the machine.
+    # Without a GPU of its own a task shares the node.
     if end and end["event"] != "lost" and claim["device"]:
         busy[claim["host"], claim["device"]].append((claim["time"], end["time"], claim["iteration"]))
 overlaps = 0

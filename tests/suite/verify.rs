@@ -2,7 +2,9 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
 
 use crate::support::{Experiment, Ran, SMALL};
 
@@ -432,4 +434,53 @@ fn a_damaged_round_is_named() {
     fs::rename(experiment.path("rounds/0002"), experiment.path("rounds/0001")).unwrap();
     finds(&experiment, "plan.yaml` is unreadable");
     experiment.run(&["verify", "nowhere"]).fails_with(2);
+}
+
+#[test]
+fn a_repair_killed_at_any_moment_is_repeated() {
+    let experiment = half_way();
+    let path = experiment.path("replay.csv");
+    let whole = fs::read(&path).unwrap();
+    let line = line_of(&experiment, "trained");
+    let at = lines(&whole)[line - 1];
+    let mut damaged = whole.clone();
+    damaged[at + 4] = 0;
+    damaged.extend_from_slice(b"99,cl");
+    let piece = damaged[at..lines(&whole)[line] - 1].to_vec();
+    let copy = contents(&experiment.path(""));
+    // From before its first step to after its last: a repair takes some tens of milliseconds.
+    for pause in (0..60).step_by(4) {
+        restore(&experiment, &copy);
+        fs::write(&path, &damaged).unwrap();
+        let mut repair = experiment
+            .command(&["verify", "dir", "--repair"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        sleep(Duration::from_millis(pause));
+        repair.kill().unwrap();
+        repair.wait().unwrap();
+        experiment.run(&["verify", "dir", "--repair"]).success();
+        let mended = fs::read(&path).unwrap();
+        let next = lines(&whole)[line];
+        assert!(mended.starts_with(&whole[..at]) && mended[next..].starts_with(&whole[next..]));
+        assert!(pieces(&experiment).contains(&piece), "killed after {pause} ms");
+        assert!(pieces(&experiment).contains(&b"99,cl".to_vec()), "killed after {pause} ms");
+        verify(&experiment).success();
+    }
+    is_mended_and_goes_on(&experiment);
+}
+
+#[test]
+fn a_repair_waits_for_nobody_that_trains_and_loses_no_result() {
+    let experiment = half_way();
+    let mut search = experiment.command(&["run", "config.yaml", "dir", "--workers", "2"]);
+    let search = search.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    for _ in 0..5 {
+        experiment.run(&["verify", "dir", "--repair"]).success();
+    }
+    assert!(search.wait_with_output().unwrap().status.success());
+    verify(&experiment).success();
+    assert_eq!(results(&experiment), 18);
 }

@@ -33,7 +33,7 @@
 //! of claims that were lost before.
 //!
 //! After a `void` row, which blanks a damaged one, rows lack what it said, and are taken in
-//! unchecked.
+//! unchecked; neither its iteration nor its attempt is given again.
 
 mod decisions;
 mod effects;
