@@ -72,7 +72,7 @@ search_space: {max_layers: 4, filters: [8, 16, 32], fc_widths: [32, 16]}
 epsilon_schedule:
   - {epsilon: 1.0, architectures: $2}
   - {epsilon: 0.1, architectures: $3}
-training: {trainer: synthetic, epochs: 4, synthetic_epoch_seconds: $4, claim_lifetime: ${claim_lifetime:-86400}}
+training: {${training:-trainer: synthetic, epochs: 4}, synthetic_epoch_seconds: $4, claim_lifetime: ${claim_lifetime:-86400}}
 slurm:
   gres: gpu:1
   cpus_per_task: 1

@@ -1,7 +1,7 @@
-# Searches on a real Slurm of four nodes with two fake GPUs each (as root; 6 minutes).
+# Searches on a real Slurm of four nodes with two fake GPUs each (as root; 11 minutes).
 #
-# Cases: end_to_end by_hand cancel requeue two_submits killed_submits killed_reduces submit_limit
-#        early_reduce parts waiting_round      (default: all of them)
+# Cases: end_to_end by_hand cancel one_task requeue time_limit node_failure two_submits killed_submits
+#        killed_reduces submit_limit early_reduce parts waiting_round      (default: all of them)
 
 proof() {
   [ "$(id -u)" = 0 ] || fail "the daemons of Slurm need root"
@@ -10,8 +10,8 @@ proof() {
   export SANDBOX_DIR=${PROVE_SANDBOX:-/run/metaqnn-prove} SANDBOX_PORT=${PROVE_PORT:-28817}
   trap 'scripts/slurm-sandbox.sh down' EXIT
   sandbox ""
-  cases slurm end_to_end by_hand cancel requeue two_submits killed_submits killed_reduces submit_limit early_reduce \
-    waiting_round parts -- "$@"
+  cases slurm end_to_end by_hand cancel one_task requeue time_limit node_failure two_submits killed_submits \
+    killed_reduces submit_limit early_reduce waiting_round parts -- "$@"
 }
 
 # sandbox LINES: (re)starts Slurm with these further lines of configuration.
@@ -35,6 +35,9 @@ finishes() {
   within 60 is_idle || { queued && fail "jobs of $dir are left in the queue"; }
   audit
 }
+
+# The array of round 1.
+first_array() { sed -n "s/^- '\(.*\)'/\1/p" "$dir/rounds/0001/array.yaml"; }
 
 # One submit, nobody's hand.
 slurm_end_to_end() {
@@ -84,14 +87,29 @@ slurm_cancel() {
   finishes 180
 }
 
+# A person ends one task of an array: its claim is lost when the round ends, and another task trains in its stead.
+slurm_one_task() {
+  search one 8 2 1.5
+  metaqnn submit -q "$dir" >/dev/null
+  within 30 has_events claimed 8 || fail "no eight claims"
+  local job lost
+  job=$(first_array)
+  scancel "${job}_3"
+  finishes 180
+  lost=$(awk -F, '$2 == "lost"' "$dir/replay.csv")
+  [ "$(wc -l <<<"$lost")" = 1 ] && grep -q "its array has ended.*,$job,3," <<<"$lost" || fail "one claim was to be lost: $lost"
+  grep -q 'TERM' "$dir/rounds/0001/${job}_3.log" || fail "the task does not say how it ended"
+  echo "   lost when its round had ended: $lost"
+}
+
 # A task is queued again: by a person, by its own wish before its time is up, by preemption.
 slurm_requeue() {
   search requeue 8 2 10
   metaqnn submit -q "$dir" >/dev/null
   within 30 has_events claimed 8 || fail "no eight claims"
   sleep 1
-  local job
-  job=$(sed -n "s/^- '\(.*\)'/\1/p" "$dir/rounds/0001/array.yaml")
+  local job preempted
+  job=$(first_array)
   scontrol requeue "${job}_0"
   scancel --signal=USR1 --batch "${job}_1"
   scancel --signal=USR1 --batch "${job}_2"
@@ -100,6 +118,100 @@ slurm_requeue() {
   finishes 300
   [ "$(awk -F, '$2 == "claimed" && $3 == 2' "$dir/replay.csv" | wc -l)" -ge 4 ] || fail "four claims and more were to be taken up again"
   ! grep -q 'came to nothing' "$dir/replay.csv" || fail "an end by a signal is no loss"
+  preempted=$(cat "$dir"/rounds/0001/*.log | grep -c 'DUE TO PREEMPTION') || fail "no task was preempted"
+  echo "   $preempted tasks preempted"
+}
+
+# checkpointing EPOCHS SECONDS: sets the trainer of the next search to one that goes on where it was ended.
+checkpointing() {
+  echo "$2" >"$root/epoch_seconds"
+  training="trainer: command, command: [python3, $PWD/scripts/proofs/checkpointing-trainer.py, $root/epoch_seconds], epochs: $1"
+}
+
+# A training that takes longer than its time limit: warned by Slurm, queued again by itself, as often as it takes.
+slurm_time_limit() {
+  checkpointing 16 6 # 96 s; the warning comes 30 s before the limit of 120 s, or earlier
+  search limited 2 1 0 "time: 00:02:00" "signal_seconds: 30"
+  training=
+  metaqnn submit -q "$dir" >/dev/null
+  within 30 has_events claimed 2 || fail "no two claims"
+  within 240 has_results 1 || fail "no training comes to its end"
+  echo 0.1 >"$root/epoch_seconds"
+  finishes 240
+  local iteration attempt
+  for iteration in 1 2; do
+    attempt=$(awk -F, -v iteration=$iteration '$1 == iteration && $2 == "trained" { print $3 }' "$dir/replay.csv")
+    [ "$attempt" -ge 2 ] || fail "iteration $iteration did not meet its time limit"
+    is_whole_curve "$iteration" "$attempt" 16
+    echo "   iteration $iteration: trained by attempt $attempt"
+  done
+  [ "$(events lost)" = 0 ] || fail "no claim was to be lost"
+  ! grep -rq 'TIME LIMIT' "$dir"/rounds/*/*.log || fail "a task was ended by its limit"
+}
+
+has_results() { [ "$(awk -F, '$2 == "trained" || $2 == "failed"' "$dir/replay.csv" | wc -l)" -ge "$1" ]; }
+
+# is_whole_curve ITERATION ATTEMPT EPOCHS: every epoch stands in the curve once, in order.
+is_whole_curve() {
+  local curve
+  curve=$(printf '%s/curves/%06d.%d.csv' "$dir" "$1" "$2")
+  [ "$(tail -n +2 "$curve" | cut -d, -f1 | tr '\n' ' ')" = "$(seq -s ' ' "$3") " ] || fail "$curve is not whole"
+}
+
+# The daemon of a node is killed. Slurm takes the node for lost and runs its two tasks elsewhere; the first copies go
+# on: one of them is the first to end, the other is stopped for a while and ends after its second copy.
+slurm_node_failure() {
+  checkpointing 10 10
+  noting node
+  search node 4 2 0 "setup_lines: ['METAQNN=$root/node.noting']"
+  training=
+  metaqnn submit -q "$dir" >/dev/null
+  within 30 has_events claimed 4 || fail "no four claims"
+  local node doubled slow iteration attempt
+  node=$(awk -F, '$1 == 1 && $2 == "claimed"' "$dir/replay.csv" | grep -o ',n[1-4],' | tr -d ,)
+  kill -9 "$(cat "$SANDBOX_DIR/pid/slurmd-$node")"
+  within 120 has_second_claims 2 || fail "no task runs a second time"
+  ! has_results 1 || fail "the first copies were to go on"
+  doubled=$(awk -F, '$2 == "claimed" && $3 == 2 { print $1 }' "$dir/replay.csv")
+  slow=$(awk -v node="$node" '$1 == node { print $2; exit }' "$root/node.begun")
+  echo "   killed the daemon of $node; iterations $(tr '\n' ' ' <<<"$doubled")run twice; one first copy stops"
+  pkill -STOP -P "$slow" && kill -STOP "$slow"
+  within 180 has_results 4 || fail "the trainings do not end"
+  echo 0.1 >"$root/epoch_seconds"
+  pkill -CONT -P "$slow" && kill -CONT "$slow"
+  finishes 180
+  within 180 has_ended 8 || fail "six tasks and two copies were to end"
+  for iteration in $doubled; do
+    echo "   iteration $iteration: $(awk -F, -v iteration="$iteration" \
+      '$1 == iteration { printf "%s%s by attempt %s", by, $2, $3; by = ", " }' "$dir/replay.csv")"
+    for attempt in 1 2; do is_whole_curve "$iteration" $attempt 10; done
+  done
+  [ "$(awk -F, '$2 == "trained" && $1 <= 4 { print $3 }' "$dir/replay.csv" | sort | tr '\n' ' ')" = "1 1 1 2 " ] ||
+    fail "a first and a second copy were to be first"
+  [ "$(cat "$dir"/rounds/0001/*.log | grep -c 'another copy of this task was first')" = 2 ] ||
+    fail "the copies that came second were to say so"
+  ! grep -v ' 0$' "$root/node.ends" || fail "a task ended with another status than 0"
+  [ "$(events lost)" = 0 ] || fail "no claim was to be lost"
+  scripts/slurm-sandbox.sh up >/dev/null
+}
+
+has_ended() { [ "$(wc -l <"$root/node.ends")" -ge "$1" ]; }
+has_second_claims() { [ "$(awk -F, '$2 == "claimed" && $3 == 2' "$dir/replay.csv" | wc -l)" -ge "$1" ]; }
+
+# noting NAME: a program in place of metaqnn that notes trainings: node and process in $root/NAME.begun; task, node and
+# exit status in $root/NAME.ends.
+noting() {
+  : >"$root/$1.begun" >"$root/$1.ends"
+  cat >"$root/$1.noting" <<END
+#!/bin/bash
+[ "\$1" = train ] || exec "$METAQNN" "\$@"
+"$METAQNN" "\$@" &
+echo "\$SLURMD_NODENAME \$!" >>"$root/$1.begun"
+wait \$! && status=0 || status=\$?
+echo "\$SLURM_ARRAY_TASK_ID \$SLURMD_NODENAME \$status" >>"$root/$1.ends"
+exit \$status
+END
+  chmod +x "$root/$1.noting"
 }
 
 # How many array jobs of a round are in the queue. (That no other one ran, its logs tell in the end.)
