@@ -13,6 +13,8 @@ use metaqnn::storage::{LogCursor, Row, WritableReplayLog};
 use crate::measured::Measured;
 use crate::search::{self, Plan};
 
+/// The argument that asks for these figures.
+pub const WORD: &str = "claims";
 /// The argument by which this program becomes a worker.
 pub const WORKER: &str = "worker";
 const WORKERS: u32 = 8;
@@ -30,6 +32,14 @@ pub fn measure() {
         for results in [100, 1_000, 10_000] {
             measure_after(results, workers, epsilon);
         }
+    }
+}
+
+/// Measures claims and results of so many workers after so many results, at both kinds of epsilon.
+pub fn measure_one(workers: u32, results: u64) {
+    for epsilon in [1.0, 0.5] {
+        println!("  {workers} at once, epsilon {epsilon}:");
+        measure_after(results, workers, epsilon);
     }
 }
 

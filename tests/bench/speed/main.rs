@@ -1,5 +1,6 @@
 //! How fast the program is, each figure with what it is compared with: `cargo bench --bench speed
-//! --no-default-features`, or some of them: `... -- claims`.
+//! --no-default-features`, or some of them: `... -- claims`, or of those `... -- claims 8 1000`: of
+//! eight workers after 1,000 results.
 //!
 //! Nothing here passes or fails: machines differ, and a shared one differs from hour to hour. What
 //! is made before a measurement is made outside of it.
@@ -20,10 +21,16 @@ fn main() {
     {
         return claims::work(directory.as_ref());
     }
+    if let [word, workers, results] = arguments.as_slice()
+        && let (true, Ok(workers), Ok(results)) =
+            (word == claims::WORD, workers.parse(), results.parse())
+    {
+        return claims::measure_one(workers, results);
+    }
     let figures: [(&str, fn()); 3] = [
         ("commands", commands::measure),
         ("learning", learning::measure),
-        ("claims", claims::measure),
+        (claims::WORD, claims::measure),
     ];
     for (name, measure) in figures {
         if arguments.is_empty() || arguments.iter().any(|argument| argument == name) {
