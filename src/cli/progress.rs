@@ -8,6 +8,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 use super::printer::Printer;
 use crate::config::ValidConfig;
 use crate::ops::TrainEvent;
+use crate::ops::reduce::switched_off;
 
 /// Shows what tasks tell. Dropped, it takes its bars away.
 pub struct Progress<'a> {
@@ -97,6 +98,9 @@ impl<'a> Progress<'a> {
             TrainEvent::Lost { iteration, reason } => {
                 format!("iteration {iteration}: lost ({reason})")
             }
+            TrainEvent::StoppingSwitchedOff { audited, false_stops } => {
+                switched_off(*audited, *false_stops)
+            }
             TrainEvent::Halted => {
                 "the search is halted (`metaqnn submit` or `metaqnn run` goes on)".into()
             }
@@ -163,9 +167,10 @@ impl Bars {
                 bar.set_message(String::new());
                 return self.search.is_some();
             }
-            TrainEvent::Superseded { .. } | TrainEvent::Lost { .. } | TrainEvent::Halted => {
-                return false;
-            }
+            TrainEvent::Superseded { .. }
+            | TrainEvent::Lost { .. }
+            | TrainEvent::StoppingSwitchedOff { .. }
+            | TrainEvent::Halted => return false,
         }
         true
     }

@@ -9,7 +9,9 @@ use anyhow::{Context, bail};
 use super::live_log::{log_rows, view_params};
 use super::lost_claims::{EndedJobs, lose_ended_claims};
 use super::refit::{Refitted, decide_alike, refit};
+use super::verdicts::audit_findings;
 use super::{Experiment, Refusal, tables};
+use crate::predictor::AuditFindings;
 use crate::storage::knowledge::Standing;
 use crate::storage::publish::Published;
 use crate::storage::{Knowledge, PREDICTOR, ReplayLog, View};
@@ -42,6 +44,8 @@ pub struct Reduced {
     pub new_rows: u64,
     /// Full curves that the predictor was fitted to, when it was fitted just now.
     pub fitted: Option<usize>,
+    /// What the audits have shown, when they have switched early stopping off in these rows.
+    pub switched_off: Option<AuditFindings>,
     /// Claims that were lost.
     pub lost: usize,
     /// Whether the epsilon schedule is finished.
@@ -59,8 +63,20 @@ impl fmt::Display for Reduced {
         if self.lost > 0 {
             write!(f, "; {} claims ended without a result", self.lost)?;
         }
+        if let Some(findings) = &self.switched_off {
+            write!(f, "\n{}", switched_off(findings.audited, findings.false_stops))?;
+        }
         self.notices.iter().try_for_each(|notice| write!(f, "\n{notice}"))
     }
+}
+
+/// Says that early stopping has ended itself.
+pub fn switched_off(audited: u64, false_stops: u64) -> String {
+    format!(
+        "early stopping is switched off: {false_stops} of {audited} audited networks have beaten the best \
+         one although they were to be stopped, which is surely more than \
+         `early_stopping.false_stop_limit` allows"
+    )
 }
 
 /// How many networks keep their checkpoints: those that a longer training would begin with.
@@ -74,6 +90,7 @@ pub fn reduce(experiment: &Experiment, options: &ReduceOptions) -> anyhow::Resul
     let mut view = View::newest(experiment.dir(), view_params(experiment))?;
     let lost = lose_ended_claims(experiment, &view, &options.ended)?;
     let before = view.rows();
+    let was_off = audit_findings(experiment, view.knowledge()).is_switched_off();
     let log = ReplayLog::open(experiment.dir())?;
     let tail = log.read_from(&log.cursor_at(view.position())?)?;
     view.apply(&tail)?;
@@ -94,10 +111,12 @@ pub fn reduce(experiment: &Experiment, options: &ReduceOptions) -> anyhow::Resul
         Tables::Write => tables::write(experiment)?,
         Tables::Keep => Vec::new(),
     };
+    let findings = audit_findings(experiment, view.knowledge());
     Ok(Reduced {
         rows: view.rows(),
         new_rows: view.rows() - before,
         fitted,
+        switched_off: Some(findings).filter(|found| found.is_switched_off() && !was_off),
         lost,
         finished: view.knowledge().is_finished(&experiment.config().schedule),
         notices,

@@ -17,6 +17,7 @@ use super::reduce::{ReduceOptions, Tables, reduce};
 use super::task::Task;
 use super::verdicts::Verdicts;
 use super::{Experiment, Refusal, TrainEvent};
+use crate::predictor::AuditFindings;
 use crate::slurm::{Slurm, Variables};
 use crate::storage::knowledge::Record;
 use crate::storage::{Attempt, Iteration, Row, StorageError, View, refusal_as_reason};
@@ -183,15 +184,17 @@ impl<'a> Worker<'a> {
     }
 
     /// Learns what is new. What does not fit on the disk now is learned after a later result.
-    fn reduce(&self) -> anyhow::Result<()> {
+    fn reduce(&mut self) -> anyhow::Result<()> {
         let options = ReduceOptions { tables: Tables::Keep, ..ReduceOptions::default() };
         match reduce(self.experiment, &options) {
-            Err(error) if is_full(&error) => {
-                log::warn!("nothing is learned yet: {error:#}");
-                Ok(())
+            Err(error) if is_full(&error) => log::warn!("nothing is learned yet: {error:#}"),
+            reduced => {
+                if let Some(AuditFindings { audited, false_stops, .. }) = reduced?.switched_off {
+                    (self.on_event)(TrainEvent::StoppingSwitchedOff { audited, false_stops });
+                }
             }
-            reduced => reduced.map(drop),
         }
+        Ok(())
     }
 
     fn lose(&mut self, attempt: Attempt, reason: String, seconds: f64) -> anyhow::Result<()> {

@@ -62,6 +62,13 @@ pub enum TrainEvent {
         /// Why.
         reason: String,
     },
+    /// Too many audited networks have won that were to be stopped: nobody is stopped any more.
+    StoppingSwitchedOff {
+        /// Networks trained to the end against a verdict to stop.
+        audited: u64,
+        /// Those that have beaten the best network of that verdict.
+        false_stops: u64,
+    },
     /// A person has halted the search: nothing is claimed.
     Halted,
     /// There is nothing to claim now.

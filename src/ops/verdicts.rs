@@ -187,3 +187,63 @@ pub(super) fn audit_findings(experiment: &Experiment, knowledge: &Knowledge) -> 
     let limit = experiment.config().early_stopping.params().false_stop_limit;
     AuditFindings::of(knowledge.state().audits.iter().map(|audit| audit.is_false_stop), limit)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::ops::init;
+
+    /// An experiment that audits every verdict, or none.
+    fn experiment(folder: &tempfile::TempDir, audit_share: &str) -> Experiment {
+        let configuration = format!(
+            "experiment: {{name: two, seed: 1}}\n\
+             data: {{classes: 10, input_size: 16, channels: 1}}\n\
+             training: {{trainer: synthetic}}\n\
+             early_stopping: {{audit_share: {audit_share}}}\n"
+        );
+        let file = folder.path().join("config.yaml");
+        fs::write(&file, configuration).unwrap();
+        init::init(init::load(&file, &[]).unwrap(), &folder.path().join(audit_share)).unwrap()
+    }
+
+    fn row(epoch: u32, stop_probability: Option<f64>) -> CurveRow {
+        let row = CurveRow {
+            epoch,
+            start: 1,
+            learning_rate: None,
+            training_loss: None,
+            training_accuracy: None,
+            validation_loss: None,
+            validation_accuracy: Accuracy::clamped(0.5),
+            seconds: None,
+            time: "2026-03-01T12:00:00Z".parse().unwrap(),
+            predicted_accuracy: None,
+            sigma: None,
+            stop_probability: None,
+            y_best: None,
+        };
+        let forecast = Forecast {
+            predicted_accuracy: 0.5 + f64::from(epoch) / 100.0,
+            sigma: 0.1,
+            y_best: Some(0.9),
+            stop_probability,
+        };
+        stop_probability.map_or(row.clone(), |_| row.with_forecast(&forecast))
+    }
+
+    #[test]
+    fn an_audit_is_known_by_its_first_verdict_and_a_stop_by_its_last() {
+        let folder = tempfile::tempdir().unwrap();
+        let (all, none) = (experiment(&folder, "1.0"), experiment(&folder, "0.0"));
+        // An earlier attempt got the first verdict; this one was not asked, or changed its mind.
+        let start = [row(1, Some(0.5)), row(2, Some(0.99)), row(3, None), row(4, Some(0.7))];
+        let audited = audited_by(&all, Iteration(1), &start).unwrap();
+        assert_eq!((audited.predicted_accuracy, audited.threshold), (0.52, 0.99));
+        assert_eq!(audited_by(&none, Iteration(1), &start), None, "no audit: it should have ended");
+        assert_eq!(audited_by(&all, Iteration(1), &start[2..]), None);
+        assert_eq!(stopped_by(&none, &start), None);
+        assert_eq!(stopped_by(&none, &start[..2]).unwrap().stop_probability, 0.99);
+    }
+}

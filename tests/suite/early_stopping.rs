@@ -7,6 +7,8 @@ use std::process::Stdio;
 use std::thread::sleep;
 use std::time::Duration;
 
+use metaqnn::predictor::{Features, FittedPredictor, LearningCurve};
+
 use crate::run::ELSEWHERE;
 use crate::support::Experiment;
 
@@ -38,9 +40,13 @@ fn count(experiment: &Experiment, event: &str) -> usize {
 
 /// Trains without learning until so many networks are trained to the end.
 fn train_until(experiment: &Experiment, trained: usize) {
-    while count(experiment, "trained") < trained {
+    for _ in 0..10 * trained {
+        if count(experiment, "trained") >= trained {
+            return;
+        }
         experiment.run(&["train", "dir"]).success();
     }
+    panic!("{trained} networks are not trained in {} tasks", 10 * trained);
 }
 
 #[test]
@@ -254,4 +260,213 @@ fn workers_killed_at_random_stop_what_one_left_alone_stops() {
     let results: Vec<_> = results.collect();
     assert_eq!(results.len(), 50);
     assert_eq!(results.iter().collect::<BTreeSet<_>>().len(), 50);
+}
+
+/// Says of each network whether anybody foretold where it ends.
+fn foretold(experiment: &Experiment) -> Vec<bool> {
+    let log = experiment.log();
+    let results = log.iter().filter(|row| !row["last_validation_accuracy"].is_empty());
+    let curve = |row: &HashMap<String, String>| {
+        experiment.text(&format!("curves/{:0>6}.1.csv", row["iteration"]))
+    };
+    results.map(|row| curve(row).lines().skip(1).any(|line| !line.ends_with(",,,,"))).collect()
+}
+
+#[test]
+fn audited_networks_are_trained_to_the_end_with_the_verdict_in_their_rows() {
+    let experiment = Experiment::with(STOPPING);
+    let audit = ["early_stopping.audit_share=1.0", "early_stopping.false_stop_limit=1.0"];
+    experiment.run(&["run", "config.yaml", "dir", "--set", audit[0], "--set", audit[1]]).success();
+    assert_eq!(count(&experiment, "stopped"), 0);
+    let log = experiment.log();
+    let audits: Vec<_> = log.iter().filter(|row| row["audit"] == "true").collect();
+    assert!(audits.len() >= 5);
+    for row in &audits {
+        assert_eq!((row["event"].as_str(), row["epochs"].as_str()), ("trained", "8"));
+        assert!(number(row, "stop_probability") >= 0.99 && !row["y_best"].is_empty());
+        assert_eq!(row["reward"], row["best_validation_accuracy"], "what was measured counts");
+    }
+    // An audited network is a full curve, and a rebuild learns from it.
+    experiment.run(&["reduce", "dir", "--rebuild"]).success();
+    // Nothing is stopped, so the search is that without stopping.
+    let plain = searched("early_stopping.enabled=false");
+    let rewards = |log: Vec<HashMap<String, String>>| -> Vec<String> {
+        log.into_iter().map(|row| row["reward"].clone()).collect()
+    };
+    assert_eq!(rewards(log.clone()), rewards(plain.log()));
+}
+
+#[test]
+fn some_verdicts_are_audited_the_same_ones_each_time() {
+    let audited = || -> Vec<String> {
+        let experiment = searched("early_stopping.audit_share=0.3");
+        assert!(count(&experiment, "stopped") > 0);
+        let log = experiment.log().into_iter();
+        log.filter(|row| row["audit"] == "true").map(|row| row["iteration"].clone()).collect()
+    };
+    let first = audited();
+    assert!(!first.is_empty());
+    assert_eq!(audited(), first);
+}
+
+#[test]
+fn false_stops_switch_stopping_off_which_is_said_once() {
+    let experiment = Experiment::with(STOPPING);
+    // The naive rule: whatever is predicted below the best is stopped. All of it is audited.
+    let settings = ["threshold=0.51", "audit_share=1.0", "false_stop_limit=0.0", "burn_in=4"];
+    let settings = settings.map(|setting| format!("early_stopping.{setting}"));
+    let mut arguments = vec!["run", "config.yaml", "dir"];
+    settings.iter().for_each(|setting| arguments.extend(["--set", setting]));
+    let ran = experiment.run(&arguments).success();
+    let said = ran.stderr();
+    assert_eq!(said.matches("early stopping is switched off").count(), 1, "{said}");
+    let log = experiment.log();
+    let is_false = |row: &&HashMap<String, String>| {
+        row["audit"] == "true" && number(row, "last_validation_accuracy") > number(row, "y_best")
+    };
+    let false_stop = log.iter().find(is_false).unwrap();
+    let results: Vec<_> =
+        log.iter().filter(|row| !row["last_validation_accuracy"].is_empty()).collect();
+    let place = results.iter().position(|row| row["iteration"] == false_stop["iteration"]).unwrap();
+    let foretold = foretold(&experiment);
+    assert!(foretold[place] && foretold.len() > place + 1);
+    assert!(foretold[place + 1..].iter().all(|was_asked| !was_asked), "nobody is asked any more");
+    experiment.run(&["reduce", "dir", "--rebuild"]).success();
+}
+
+#[test]
+fn a_verdict_follows_from_the_log_and_the_view_it_names() {
+    let experiment = searched("");
+    let log = experiment.log();
+    let stopped = log.iter().filter(|row| row["event"] == "stopped");
+    // One of the first predictor and one of the last.
+    for row in [stopped.clone().next().unwrap(), stopped.clone().last().unwrap()] {
+        let rows: usize = row["view"].parse().unwrap();
+        let text = experiment.text("replay.csv");
+        let again = Experiment::init(STOPPING);
+        let lines: Vec<&str> = text.split_inclusive('\n').collect();
+        fs::write(again.path("replay.csv"), lines[..=rows].concat()).unwrap();
+        for entry in fs::read_dir(experiment.path("curves")).unwrap() {
+            let from = entry.unwrap().path();
+            fs::copy(&from, again.path("curves").join(from.file_name().unwrap())).unwrap();
+        }
+        again.run(&["reduce", "dir"]).success();
+        let predictor: FittedPredictor = serde_yaml::from_str(&predictor(&again).unwrap()).unwrap();
+        let curve = experiment.text(&format!("curves/{:0>6}.1.csv", row["iteration"]));
+        let mut reader = csv::Reader::from_reader(curve.as_bytes());
+        let rows: Vec<HashMap<String, String>> = reader.deserialize().map(Result::unwrap).collect();
+        let start = rows.iter().filter(|of| of["start"] == rows.last().unwrap()["start"]);
+        let curve = start.map(|row| number(row, "validation_accuracy")).collect();
+        let features = Features::of_network(
+            number(row, "parameters") as u64,
+            number(row, "layers") as u32,
+            number(row, "learning_rate"),
+        );
+        let prediction =
+            predictor.predict(&LearningCurve::new(curve).unwrap(), &features.unwrap()).unwrap();
+        assert_eq!(prediction.mean, number(row, "predicted_accuracy"));
+        assert_eq!(prediction.sigma, number(row, "sigma"));
+    }
+}
+
+/// Trains 4 epochs of 10 s; each network better than the one before, the seventh hopeless. Its first
+/// attempt waits after the second epoch to be killed; its second one, after the third, to be told to stop.
+const TRAINER: &str = r#"
+import json, os, select, sys
+while line := sys.stdin.readline():
+    request = json.loads(line)
+    if "stop" in request:
+        continue
+    iteration, folder = request["iteration"], request["checkpoint"]
+    level = 0.25 + iteration / 16 if iteration < 7 else 0.3125
+    path = os.path.join(folder, "epochs") if folder else os.devnull
+    done = int(open(path).read()) if request["resume"] else 0
+    if folder:
+        os.makedirs(folder, exist_ok=True)
+    for epoch in range(done + 1, 5):
+        told = {"epoch": epoch, "validation_accuracy": level * (1 - 0.5 ** epoch), "seconds": 10}
+        print(json.dumps(told), flush=True)
+        with open(path, "w") as file:
+            file.write(str(epoch))
+        if iteration == 7 and request["attempt"] == 1 and epoch == 2:
+            sys.stdin.readline()
+            sys.exit()
+        if iteration == 7 and epoch == 3 and select.select([sys.stdin], [], [], 20)[0]:
+            with open("told", "w") as file:
+                file.write(sys.stdin.readline())
+            break
+    print('{"done": true}', flush=True)
+"#;
+
+#[test]
+fn a_training_taken_up_from_its_checkpoint_is_judged_and_its_trainer_told_to_stop() {
+    let config = STOPPING
+        .replace(
+            "trainer: synthetic, epochs: 8",
+            "trainer: command, command: [python3, trainer.py], epochs: 4",
+        )
+        .replace("burn_in: 10", "burn_in: 6, regressor: last-seen");
+    let experiment = Experiment::with(&config);
+    fs::write(experiment.folder().join("trainer.py"), TRAINER).unwrap();
+    experiment.run(&["init", "config.yaml", "dir"]).success();
+    train_until(&experiment, 6);
+    let task = || {
+        let mut command = experiment.command(&["train", "dir"]);
+        command
+            .env("SLURM_JOB_ID", "500")
+            .env("SLURM_ARRAY_JOB_ID", "500")
+            .env("SLURM_ARRAY_TASK_ID", "0")
+            .env("SLURM_JOB_END_TIME", "4102444800")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        command
+    };
+    let mut first = task().spawn().unwrap();
+    let checkpoint = experiment.path("checkpoints/000007.1/epochs");
+    for _ in 0..800 {
+        if fs::read_to_string(&checkpoint).is_ok_and(|text| text == "2") {
+            break;
+        }
+        sleep(Duration::from_millis(25));
+    }
+    first.kill().unwrap();
+    first.wait().unwrap();
+    // Only now there is a predictor.
+    experiment.run(&["reduce", "dir"]).success();
+    assert!(task().status().unwrap().success());
+    let log = experiment.log();
+    let result = log.last().unwrap();
+    let is = |column: &str, value: &str| assert_eq!(result[column], value, "{column}");
+    is("event", "stopped");
+    is("attempt", "2");
+    is("epochs", "3");
+    // The epoch that was not trained would have taken as long as each of the others.
+    is("saved_seconds", "10.0");
+    // The best of the burn-in: 0.625 (1 - 0.5^4).
+    is("y_best", "0.5859375");
+    let told = fs::read_to_string(experiment.folder().join("told")).unwrap();
+    assert_eq!(told.trim(), r#"{"stop":true}"#);
+}
+
+/// Trains 2 epochs, all alike.
+const CONSTANT: &str = r#"
+while read -r request; do
+    for epoch in 1 2; do echo "{\"epoch\": $epoch, \"validation_accuracy\": 0.5}"; done
+    echo '{"done": true}'
+done
+"#;
+
+#[test]
+fn curves_that_all_end_alike_predict_nothing() {
+    let config = STOPPING.replace("burn_in: 10", "burn_in: 3").replace(
+        "trainer: synthetic, epochs: 8",
+        "trainer: command, command: [sh, constant.sh], epochs: 2",
+    );
+    let experiment = Experiment::with(&config);
+    fs::write(experiment.folder().join("constant.sh"), CONSTANT).unwrap();
+    experiment.run(&["init", "config.yaml", "dir"]).success();
+    train_until(&experiment, 3);
+    let said = experiment.run(&["reduce", "dir"]).success();
+    said.says("all 3 full learning curves end at `0.5`").says("nobody is stopped");
+    train_until(&experiment, 4);
 }
