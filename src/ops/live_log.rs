@@ -1,6 +1,7 @@
 //! What is known now: the newest view and the rows of the log after it, read or about to be written.
 
 use super::Experiment;
+use crate::predictor::FittedPredictor;
 use crate::q_learning::QTable;
 use crate::storage::{
     ExclusiveGuard, Knowledge, LogCursor, ReplayLog, Row, StorageError, View, ViewParams,
@@ -56,6 +57,16 @@ impl Snapshot {
     /// Returns the Q-table after all rows.
     pub fn q_table(&self) -> anyhow::Result<QTable> {
         Ok(self.view.q_table()?)
+    }
+
+    /// Reads the predictor of the newest view, with the number of full curves at its fit.
+    pub fn predictor(&self) -> anyhow::Result<Option<(usize, FittedPredictor)>> {
+        Ok(self.view.predictor_curves().zip(self.view.predictor()?))
+    }
+
+    /// Whether the newest view has a predictor.
+    pub fn has_predictor(&self) -> bool {
+        self.view.predictor_curves().is_some()
     }
 
     /// Reads every row of the log, as far as this snapshot knows it.

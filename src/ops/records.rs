@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::Experiment;
+use super::live_log::Snapshot;
 use super::task::LOCAL;
+use super::verdicts::audit_findings;
 use crate::outcome::Accuracy;
 use crate::q_learning::QTable;
 use crate::report::{
-    CurveRecord, EpochRecord, EpsilonStage, IterationRecord, QValueRecord, SearchSettings, Status,
-    TrainedBy,
+    CurveRecord, EarlyStopping, EpochRecord, EpsilonStage, IterationRecord, PredictedEpoch,
+    PredictorRecord, QValueRecord, SearchSettings, Status, TrainedBy,
 };
 use crate::storage::{Attempt, Curve, CurveRow, Event, Iteration, Knowledge, Row, Time};
 use crate::training::TrainerKind;
@@ -165,7 +167,38 @@ fn epoch(row: &CurveRow) -> EpochRecord {
         predicted_accuracy: row.predicted_accuracy,
         sigma: row.sigma,
         stop_probability: row.stop_probability,
+        y_best: row.y_best,
     }
+}
+
+/// Returns the predictor of the newest view, and what the audits have shown.
+///
+/// # Errors
+/// A view whose predictor cannot be read.
+pub(super) fn early_stopping(
+    experiment: &Experiment,
+    snapshot: &Snapshot,
+) -> anyhow::Result<EarlyStopping> {
+    let params = experiment.config().early_stopping.params();
+    let knowledge = snapshot.knowledge();
+    Ok(EarlyStopping {
+        enabled: params.enabled,
+        burn_in: params.burn_in as u64,
+        full_curves: knowledge.full_curves() as u64,
+        findings: audit_findings(experiment, knowledge),
+        predictor: snapshot.predictor()?.map(|(full_curves, fitted)| PredictorRecord {
+            full_curves: full_curves as u64,
+            networks: fitted.examples().len() as u64,
+            epochs: fitted
+                .scores()
+                .map(|(sigma, held_out)| PredictedEpoch {
+                    sigma,
+                    r_squared: held_out.r_squared,
+                    mean_absolute_error: held_out.mean_absolute_error,
+                })
+                .collect(),
+        }),
+    })
 }
 
 /// Returns the entries of the Q-table in the order of their states and actions.

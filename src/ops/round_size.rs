@@ -22,15 +22,26 @@ pub(super) enum NextRound {
 /// Array size while epsilon is 1: the Q-table is not read, so no round is too long.
 const RANDOM_ROUND: u64 = 500;
 
+/// Whether early stopping waits for its predictor, which only a reduce can fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AwaitedPredictor {
+    /// No: there is one, or nobody is to be stopped.
+    No,
+    /// Yes, and so many networks have to be trained to the end for it.
+    AfterBurnIn(u64),
+}
+
 /// Returns what the next round is to do.
 ///
 /// A round never crosses an epsilon boundary. `auto` is 500 tasks while epsilon is 1, then ten
 /// times `max_parallel`, at most half of the epsilon's architectures: rounds as small as the
 /// number of GPUs leave most of them idle at the barrier, and rounds up to 100 cost no learning.
+/// Until there is a predictor it is no more than the burn-in, after which trainings can be stopped.
 pub(super) fn next_round(
     schedule: &EpsilonSchedule,
     counts: &[StageCounts],
     params: &SlurmParams,
+    awaited: AwaitedPredictor,
 ) -> NextRound {
     let Some(stage) = schedule.stage_in_force(counts) else {
         let is_open = counts.iter().any(|counts| counts.open > 0);
@@ -46,6 +57,10 @@ pub(super) fn next_round(
             half.min(10 * u64::from(params.max_parallel.get()))
         }
     };
+    let most = match (params.array_size, awaited) {
+        (ArraySize::Auto, AwaitedPredictor::AfterBurnIn(burn_in)) => most.min(burn_in),
+        _ => most,
+    };
     let per_task = u64::from(params.architectures_per_task.get());
     let tasks = most.min(wanted.div_ceil(per_task)).max(1);
     NextRound::Train { epsilon, tasks: u32::try_from(tasks).unwrap_or(u32::MAX) }
@@ -57,6 +72,15 @@ mod tests {
     use crate::q_learning::{EpsilonScheduleParams, EpsilonStage};
 
     fn size(results: [u64; 2], open: [u64; 2], change: impl Fn(&mut SlurmParams)) -> NextRound {
+        size_awaiting(AwaitedPredictor::No, results, open, change)
+    }
+
+    fn size_awaiting(
+        awaited: AwaitedPredictor,
+        results: [u64; 2],
+        open: [u64; 2],
+        change: impl Fn(&mut SlurmParams),
+    ) -> NextRound {
         let stage = |epsilon, architectures| EpsilonStage {
             epsilon: Epsilon::new(epsilon).unwrap(),
             architectures,
@@ -67,7 +91,7 @@ mod tests {
             [0, 1].map(|i| StageCounts { results: results[i], open: open[i], exhausted: false });
         let mut params = SlurmParams::default();
         change(&mut params);
-        next_round(&schedule, &counts, &params)
+        next_round(&schedule, &counts, &params, awaited)
     }
 
     fn tasks(round: NextRound) -> u32 {
@@ -83,6 +107,16 @@ mod tests {
         // Ten times ten tasks at a time are 100, half of 150 is 75.
         assert_eq!(tasks(size([1500, 0], [0, 0], |_| {})), 75);
         assert_eq!(tasks(size([1500, 0], [0, 0], |p| p.max_parallel = 2.try_into().unwrap())), 20);
+    }
+
+    #[test]
+    fn until_there_is_a_predictor_a_round_is_no_longer_than_the_burn_in() {
+        let burn_in = AwaitedPredictor::AfterBurnIn(100);
+        assert_eq!(tasks(size_awaiting(burn_in, [0, 0], [0, 0], |_| {})), 100);
+        assert_eq!(tasks(size_awaiting(burn_in, [1450, 0], [0, 0], |_| {})), 50);
+        assert_eq!(tasks(size_awaiting(burn_in, [1500, 0], [0, 0], |_| {})), 75);
+        let given = |p: &mut SlurmParams| p.array_size = ArraySize::Tasks(300.try_into().unwrap());
+        assert_eq!(tasks(size_awaiting(burn_in, [0, 0], [0, 0], given)), 300);
     }
 
     #[test]

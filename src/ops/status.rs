@@ -27,6 +27,7 @@ pub fn status(experiment: &Experiment) -> anyhow::Result<Summary> {
         round: experiment.dir().list_rounds()?.last().map(|(number, _)| *number),
         epsilon: knowledge.epsilon_in_force(schedule).map(|epsilon| epsilon.value()),
         hosts: hosts::tallies(&rows),
+        early_stopping: records::early_stopping(experiment, &snapshot)?,
         notices,
     };
     let settings = records::settings(experiment, knowledge);

@@ -10,7 +10,7 @@ use super::hosts::bad_nodes;
 use super::live_log::{Snapshot, view_params};
 use super::lost_claims::{EndedJobs, lose_ended_claims};
 use super::round::{Round, parts, submitting_host};
-use super::round_size::{NextRound, next_round};
+use super::round_size::{AwaitedPredictor, NextRound, next_round};
 use super::round_stage::Stage;
 use super::{Experiment, Refusal};
 use crate::slurm::{
@@ -261,7 +261,8 @@ fn plan(
     let knowledge = state.knowledge();
     let params = order.params(config.slurm.params());
     let counts = knowledge.stage_counts(&config.schedule);
-    let (epsilon, tasks, not_before) = match next_round(&config.schedule, &counts, &params) {
+    let next = next_round(&config.schedule, &counts, &params, awaited_predictor(experiment, state));
+    let (epsilon, tasks, not_before) = match next {
         NextRound::Train { epsilon, tasks } => (Some(epsilon), tasks, None),
         NextRound::Wait => {
             (None, 0, knowledge.state().open.values().map(|open| open.expires_at).min())
@@ -284,6 +285,15 @@ fn plan(
         created_at: Timestamp::now().into(),
         host: submitting_host(),
     }))
+}
+
+fn awaited_predictor(experiment: &Experiment, state: &Snapshot) -> AwaitedPredictor {
+    let params = experiment.config().early_stopping.params();
+    if params.enabled && !state.has_predictor() {
+        AwaitedPredictor::AfterBurnIn(params.burn_in as u64)
+    } else {
+        AwaitedPredictor::No
+    }
 }
 
 pub(super) fn scheduler() -> Slurm {

@@ -21,11 +21,13 @@ pub fn write(experiment: &Experiment) -> anyhow::Result<Vec<String>> {
     let iterations = records::iterations(&rows);
     let (curves, notices) = records::curves(experiment, &iterations)?;
     let q_values = records::q_values(&snapshot.q_table()?);
+    let early_stopping = records::early_stopping(experiment, &snapshot)?;
     let tables = Tables::new(&Search {
         settings: &settings,
         iterations: &iterations,
         curves: &curves,
         q_values: &q_values,
+        early_stopping: &early_stopping,
     });
     let folder = experiment.dir().tables();
     fs::create_dir_all(&folder)

@@ -9,6 +9,7 @@
 
 mod architectures;
 mod counts;
+mod early_stopping;
 mod epsilons;
 #[cfg(test)]
 mod golden;
@@ -23,6 +24,7 @@ pub mod terminal;
 
 pub use architectures::{ArchitectureRecord, ranking};
 pub use counts::{Ledger, StatusCounts};
+pub use early_stopping::{EarlyStopping, PredictedEpoch, PredictorRecord, StoppingSummary};
 pub use epsilons::EpsilonSummary;
 pub use hosts::{ClaimEnd, EndedClaim, HostTally};
 pub use records::{CurveRecord, EpochRecord, IterationRecord, QValueRecord, Status};

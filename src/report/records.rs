@@ -218,6 +218,8 @@ pub struct EpochRecord {
     pub sigma: Option<f64>,
     /// Probability that the network will not beat the best one, in [0, 1].
     pub stop_probability: Option<f64>,
+    /// Last-epoch accuracy of the best one, in [0, 1].
+    pub y_best: Option<f64>,
 }
 
 /// The learning curve of one attempt.

@@ -2,9 +2,11 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::early_stopping::{EarlyStopping, PredictedEpoch, PredictorRecord};
 use super::hosts::*;
 use super::records::*;
 use super::settings::*;
+use crate::predictor::AuditFindings;
 use crate::space::{Bin, LastLayer, Layer, StateKey};
 
 pub(super) const SMALL: &str = "[C(64,3,1), C(64,3,1), D(1,1), SM(10)]";
@@ -40,7 +42,27 @@ pub(super) fn state() -> SearchState {
             architecture,
             end: ClaimEnd::Lost("its array has ended"),
         })),
+        early_stopping: early_stopping(),
         notices: Vec::new(),
+    }
+}
+
+pub(super) fn early_stopping() -> EarlyStopping {
+    let epoch = |sigma, r_squared, mean_absolute_error| PredictedEpoch {
+        sigma,
+        r_squared: Some(r_squared),
+        mean_absolute_error,
+    };
+    EarlyStopping {
+        enabled: true,
+        burn_in: 2,
+        full_curves: 3,
+        findings: AuditFindings { audited: 4, false_stops: 1, switched_off_after: None },
+        predictor: Some(PredictorRecord {
+            full_curves: 2,
+            networks: 2,
+            epochs: vec![epoch(0.05, 0.75, 0.04), epoch(0.02, 0.95, 0.0125)],
+        }),
     }
 }
 
@@ -159,6 +181,7 @@ fn epoch(epoch: u32, start: u32, accuracy: f64) -> EpochRecord {
         predicted_accuracy: None,
         sigma: None,
         stop_probability: None,
+        y_best: None,
     }
 }
 
@@ -174,6 +197,7 @@ pub(super) fn curves() -> Vec<CurveRecord> {
                     predicted_accuracy: Some(0.41),
                     sigma: Some(0.05),
                     stop_probability: Some(1.0),
+                    y_best: Some(0.95),
                     ..epoch(1, 2, 0.35)
                 },
             ],

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::early_stopping::EarlyStopping;
 use super::hosts::HostTally;
 
 /// Who trained the networks. Everything a synthetic trainer's accuracies enter is marked.
@@ -90,6 +91,8 @@ pub struct SearchState {
     pub epsilon: Option<f64>,
     /// The machines and what came of their claims, in order of name.
     pub hosts: Vec<HostTally>,
+    /// The predictor and what its audits have shown.
+    pub early_stopping: EarlyStopping,
     /// Sentences a person should read: what is wrong and what to do.
     pub notices: Vec<String>,
 }

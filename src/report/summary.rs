@@ -5,6 +5,7 @@ use serde::{Serialize, Serializer};
 
 use super::architectures::{ArchitectureRecord, ranking};
 use super::counts::{Ledger, Mean, StatusCounts};
+use super::early_stopping::StoppingSummary;
 use super::epsilons::EpsilonSummary;
 use super::hosts::HostTally;
 use super::records::IterationRecord;
@@ -56,6 +57,8 @@ pub struct Summary {
     pub epsilons: Vec<EpsilonSummary>,
     /// Seconds of training.
     pub seconds: Ledger,
+    /// Early stopping.
+    pub early_stopping: StoppingSummary,
     /// Seconds of training that are left, at the mean of the results so far.
     pub estimated_train_seconds_left: Option<f64>,
     /// Whether a network was trained on something else than a CPU.
@@ -105,6 +108,11 @@ impl Summary {
             best: ranking(&architectures, 1).first().and_then(Best::of),
             epsilons,
             seconds,
+            early_stopping: StoppingSummary::new(
+                &state.early_stopping,
+                settings.epochs,
+                iterations,
+            ),
             estimated_train_seconds_left: seconds_of_results.value().map(|mean| mean * left as f64),
             uses_accelerator: iterations
                 .iter()

@@ -8,6 +8,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use metaqnn::predictor::{Features, FittedPredictor, LearningCurve};
+use metaqnn::report::tables::lint::lint_tables;
 
 use crate::run::ELSEWHERE;
 use crate::support::Experiment;
@@ -310,6 +311,50 @@ fn some_verdicts_are_audited_the_same_ones_each_time() {
 }
 
 #[test]
+fn the_ledger_adds_up_and_the_tables_keep_their_rules() {
+    let experiment = Experiment::with(STOPPING);
+    let slow = "training.synthetic_epoch_seconds=0.01";
+    let settings = ["--set", slow, "--set", "early_stopping.audit_share=0.3"];
+    experiment.run(&[&["run", "config.yaml", "dir"], &settings[..]].concat()).success();
+    let names = fs::read_dir(experiment.path("tables")).unwrap();
+    let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let tables: Vec<(String, String)> =
+        names.map(|name| (name.clone(), experiment.text(&format!("tables/{name}")))).collect();
+    let files = tables.iter().map(|(name, text)| (name.as_str(), text.as_bytes()));
+    assert_eq!(lint_tables(files), []);
+    let rows = |name: &str| -> Vec<HashMap<String, String>> {
+        let text = experiment.text(&format!("tables/{name}.csv"));
+        csv::Reader::from_reader(text.as_bytes()).deserialize().map(Result::unwrap).collect()
+    };
+    let log = experiment.log();
+    let sum = |column: &str| -> f64 {
+        log.iter().filter_map(|row| row[column].parse::<f64>().ok()).sum::<f64>() / 3600.0
+    };
+    let total = &rows("gpu_hours")[0];
+    assert_eq!(total["scope"], "total");
+    let close = |column: &str, hours: f64| {
+        assert!((number(total, column) - hours).abs() < 1e-9, "{column}: {hours} {total:?}");
+    };
+    close("spent_hours", sum("train_seconds") + sum("lost_seconds"));
+    close("saved_hours", sum("saved_seconds"));
+    assert!(number(total, "saved_hours") > 0.0);
+    let is_verdict = |row: &&HashMap<String, String>| !row["threshold"].is_empty();
+    let verdicts = rows("early_stopping");
+    assert_eq!(verdicts.len(), log.iter().filter(is_verdict).count());
+    assert!(verdicts.iter().any(|row| row["audit"] == "true" && !row["false_stop"].is_empty()));
+    assert!(verdicts.iter().all(|row| (1.0..8.0).contains(&number(row, "verdict_epoch"))));
+    let scores = rows("predictor_scores");
+    assert_eq!(scores.len(), 7, "one row for each number of observed epochs");
+    assert!(scores.iter().all(|row| number(row, "sigma") > 0.0));
+    let status = experiment.run(&["status", "dir", "--json"]).success().json().remove(0);
+    let stopping = &status["early_stopping"];
+    assert_eq!(stopping["stopped"], count(&experiment, "stopped"));
+    assert!(stopping["predictor_curves"].as_u64() >= Some(10));
+    let text = experiment.run(&["status", "dir"]).success().stdout();
+    assert!(text.contains("epochs saved"), "{text}");
+}
+
+#[test]
 fn false_stops_switch_stopping_off_which_is_said_once() {
     let experiment = Experiment::with(STOPPING);
     // The naive rule: whatever is predicted below the best is stopped. All of it is audited.
@@ -422,13 +467,18 @@ fn a_training_taken_up_from_its_checkpoint_is_judged_and_its_trainer_told_to_sto
         command
     };
     let mut first = task().spawn().unwrap();
-    let checkpoint = experiment.path("checkpoints/000007.1/epochs");
-    for _ in 0..800 {
-        if fs::read_to_string(&checkpoint).is_ok_and(|text| text == "2") {
-            break;
-        }
+    // The header and two epochs; and the checkpoint of the second.
+    let has = |name: &str, is_so: &dyn Fn(&str) -> bool| {
+        fs::read_to_string(experiment.path(name)).is_ok_and(|text| is_so(&text))
+    };
+    let is_there = || {
+        has("checkpoints/000007.1/epochs", &|text| text == "2")
+            && has("curves/000007.1.csv", &|text| text.matches('\n').count() == 3)
+    };
+    assert!((0..800).any(|_| is_there() || {
         sleep(Duration::from_millis(25));
-    }
+        false
+    }));
     first.kill().unwrap();
     first.wait().unwrap();
     // Only now there is a predictor.

@@ -23,6 +23,7 @@ pub(super) fn long<'a>(search: &Search<'a>) -> Table<'a, LongRow<'a>> {
     ];
     columns.extend(epoch_columns().into_iter().map(|column| column.of(|row: &LongRow<'a>| row.1)));
     columns.push(trainer(search.settings.trainer));
+    columns.push(y_best().of(|row: &LongRow<'a>| row.1));
     Table { name: "curves_long", columns, rows: rows.collect() }
 }
 
@@ -78,6 +79,15 @@ fn epoch_columns<'a>() -> Vec<Column<'a, EpochRecord>> {
             |e: &Epoch| e.stop_probability,
         ),
     ]
+}
+
+fn y_best<'a>() -> Column<'a, EpochRecord> {
+    column(
+        "y_best",
+        Share,
+        "Last-epoch accuracy of the best network when the stopping rule was asked",
+        |epoch: &EpochRecord| epoch.y_best,
+    )
 }
 
 /// A curve laid out by epoch.
@@ -161,8 +171,13 @@ mod tests {
 
     fn wide_text(epochs: u32, curve: CurveRecord) -> String {
         let settings = SearchSettings { epochs, ..sample::settings(TrainedBy::Torch) };
-        let search =
-            Search { settings: &settings, iterations: &[], curves: &[curve], q_values: &[] };
+        let search = Search {
+            settings: &settings,
+            iterations: &[],
+            curves: &[curve],
+            q_values: &[],
+            early_stopping: &Default::default(),
+        };
         wide(&search).files(10)[0].text.clone()
     }
 

@@ -14,10 +14,13 @@ mod cell;
 mod column;
 mod curves;
 mod dictionary;
+mod early_stopping;
 mod epsilon_summary;
+mod gpu_hours;
 mod iterations;
 pub mod lint;
 mod models;
+mod predictor_scores;
 mod q_table;
 mod spreadsheet;
 mod table;
@@ -29,6 +32,7 @@ pub use table::TableFile;
 use table::{MOST_ROWS, Table};
 
 use super::architectures::ArchitectureRecord;
+use super::early_stopping::EarlyStopping;
 use super::records::{CurveRecord, IterationRecord, QValueRecord};
 use super::settings::SearchSettings;
 
@@ -43,6 +47,8 @@ pub struct Search<'a> {
     pub curves: &'a [CurveRecord],
     /// The Q-table, the actions of each state in the order of the search space.
     pub q_values: &'a [QValueRecord],
+    /// The predictor and what its audits have shown.
+    pub early_stopping: &'a EarlyStopping,
 }
 
 /// The tables as files.
@@ -71,6 +77,9 @@ impl Tables {
         entries.extend(tables.add(&curves::long(search), most_rows));
         entries.extend(tables.add(&curves::wide(search), most_rows));
         entries.extend(tables.add(&q_table::table(search), most_rows));
+        entries.extend(tables.add(&gpu_hours::table(search), most_rows));
+        entries.extend(tables.add(&early_stopping::table(search), most_rows));
+        entries.extend(tables.add(&predictor_scores::table(search), most_rows));
         tables.files.extend(dictionary::table(entries).files(MOST_ROWS));
         tables
     }
@@ -123,6 +132,7 @@ mod tests {
                 iterations: &sample::iterations(),
                 curves: &sample::curves(),
                 q_values: &sample::q_values(),
+                early_stopping: &sample::early_stopping(),
             },
             most_rows,
         )
@@ -158,6 +168,7 @@ mod tests {
             iterations: &iterations,
             curves: &curves,
             q_values: &sample::q_values(),
+            early_stopping: &sample::early_stopping(),
         });
         assert_eq!(tables, of_sample(MOST_ROWS));
     }
@@ -166,7 +177,13 @@ mod tests {
     fn a_search_that_has_not_begun_has_tables_of_headers() {
         let settings =
             SearchSettings { schedule: Vec::new(), ..sample::settings(TrainedBy::Torch) };
-        let search = Search { settings: &settings, iterations: &[], curves: &[], q_values: &[] };
+        let search = Search {
+            settings: &settings,
+            iterations: &[],
+            curves: &[],
+            q_values: &[],
+            early_stopping: &EarlyStopping::default(),
+        };
         let tables = Tables::new(&search);
         assert_eq!(problems(&tables), [""; 0]);
         for file in tables.files.iter().filter(|file| file.name != "columns.csv") {
@@ -203,6 +220,7 @@ mod tests {
             iterations: &sample::iterations(),
             curves: &sample::curves(),
             q_values: &sample::q_values(),
+            early_stopping: &sample::early_stopping(),
         });
         for file in tables.files.iter().filter(|file| file.name != "columns.csv") {
             let marked = file.text.lines().filter(|line| line.contains("synthetic")).count();
@@ -241,6 +259,7 @@ mod tests {
                 iterations: &[record],
                 curves: &[],
                 q_values: &[],
+                early_stopping: &EarlyStopping::default(),
             };
             for file in Tables::new(&search).files {
                 prop_assert_eq!(lint::lint_table(file.text.as_bytes()), [], "{}", file.text);

@@ -1,5 +1,6 @@
 //! What `status` shows.
 
+use super::super::early_stopping::StoppingSummary;
 use super::super::epsilons::EpsilonSummary;
 use super::super::hosts::HostTally;
 use super::super::records::Status;
@@ -18,6 +19,9 @@ pub fn status(summary: &Summary, colour: Colour) -> String {
     lines.extend(entry("results", &results(summary)));
     lines.extend(entry("iterations", &iterations(summary)));
     lines.extend(entry(hours_label(summary), &hours_used(summary)));
+    if summary.early_stopping.enabled {
+        lines.extend(entry("stopping", &stopping(&summary.early_stopping)));
+    }
     lines.extend(entry("left", &left(summary)));
     lines.extend(entry("best", &summary.best.as_ref().map_or("none yet".to_owned(), best)));
     let bad: Vec<&HostTally> = summary.hosts.iter().filter(|host| host.bad).collect();
@@ -82,6 +86,33 @@ fn hours_used(summary: &Summary) -> String {
         hours(seconds.saved_seconds),
         hours(seconds.lost_seconds)
     )
+}
+
+fn stopping(stopping: &StoppingSummary) -> String {
+    let StoppingSummary { burn_in, full_curves, audited, false_stops, .. } = stopping;
+    let mut facts = vec![match stopping.predictor_curves {
+        _ if stopping.switched_off => "switched off by its audits".to_owned(),
+        Some(curves) => format!("predictor of {curves} full curves"),
+        None if full_curves < burn_in => {
+            format!("burn-in, {full_curves} of {burn_in} networks trained to the end")
+        }
+        None => "no predictor (the next `metaqnn reduce` fits it, or says why not)".to_owned(),
+    }];
+    if stopping.stopped > 0 {
+        facts.push(format!(
+            "{} of {} epochs saved",
+            stopping.epochs_saved,
+            stopping.epochs_trained + stopping.epochs_saved
+        ));
+    }
+    if let (Some(lower), Some(upper)) =
+        (stopping.false_stop_rate_lower, stopping.false_stop_rate_upper)
+    {
+        facts.push(format!(
+            "{false_stops} of {audited} audited stops false (95 %: {lower:.2} to {upper:.2})"
+        ));
+    }
+    facts.join(", ")
 }
 
 fn left(summary: &Summary) -> String {
