@@ -21,10 +21,11 @@
 //!    of the log); under the log's lock it reads the rows after that, samples an architecture by
 //!    epsilon and Q-values, and appends its claim.
 //! 3. A [`training::Trainer`], most often a program of its own, trains the network and tells each
-//!    epoch, which becomes a row of the curve. Then the result is appended, again under the lock.
+//!    epoch, which becomes a row of the curve; the stopping rule may end the training there. Then the
+//!    result is appended, again under the lock.
 //! 4. `reduce` ([`ops::reduce`]) loses the claims that ended without a result, learns from the new
-//!    rows (each with draws from the replay memory), publishes the next view, writes the tables, and
-//!    submits the next round.
+//!    rows (each with draws from the replay memory), fits the predictor when enough curves are new,
+//!    publishes the next view, writes the tables, and submits the next round.
 //!
 //! A task that is killed leaves a claim; queued again it takes its claim up, from the checkpoint and
 //! the curve of the attempt before. Nothing else is remembered anywhere: a program starts, reads,

@@ -2,8 +2,9 @@
 //!
 //! The life of a round: [`submit`] plans it and hands an array of tasks and a reduce to the
 //! scheduler. Each task is [`train`]: it claims an architecture under the lock of the replay log
-//! (`claim`), has it trained (`attempt`), and records the result. [`reduce`] loses the claims that
-//! ended without one, learns from the new rows, publishes a view; [`chain`] submits the next round.
+//! (`claim`), has it trained (`attempt`), asks after each epoch whether to go on (`verdicts`), and
+//! records the result. [`reduce`] loses the claims that ended without one, learns from the new rows,
+//! fits the predictor at fixed counts (`refit`), publishes a view; [`chain`] submits the next round.
 //! [`run`] does the same with processes of this machine.
 
 mod append;

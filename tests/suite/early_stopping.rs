@@ -383,9 +383,9 @@ fn false_stops_switch_stopping_off_which_is_said_once() {
 fn a_verdict_follows_from_the_log_and_the_view_it_names() {
     let experiment = searched("");
     let log = experiment.log();
-    let stopped = log.iter().filter(|row| row["event"] == "stopped");
+    let stopped: Vec<_> = log.iter().filter(|row| row["event"] == "stopped").collect();
     // One of the first predictor and one of the last.
-    for row in [stopped.clone().next().unwrap(), stopped.clone().last().unwrap()] {
+    for row in [stopped[0], stopped[stopped.len() - 1]] {
         let rows: usize = row["view"].parse().unwrap();
         let text = experiment.text("replay.csv");
         let again = Experiment::init(STOPPING);
