@@ -34,9 +34,9 @@ pub(super) struct Snapshot {
 }
 
 impl Snapshot {
-    /// Reads the newest view and the rows after it.
+    /// Reads the newest view, all of it, and the rows after it.
     pub fn read(experiment: &Experiment) -> anyhow::Result<Self> {
-        let mut view = View::newest(experiment.dir(), view_params(experiment))?;
+        let mut view = View::newest_to_learn(experiment.dir(), view_params(experiment))?;
         let digested = view.rows();
         let log = ReplayLog::open(experiment.dir())?;
         let tail = log.read_from(&log.cursor_at(view.position())?)?;

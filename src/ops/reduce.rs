@@ -87,7 +87,7 @@ const TOP_CHECKPOINTS: usize = 10;
 /// # Errors
 /// When the log cannot be read or is not what the newest view was made from, or a file cannot be written.
 pub fn reduce(experiment: &Experiment, options: &ReduceOptions) -> anyhow::Result<Reduced> {
-    let mut view = View::newest(experiment.dir(), view_params(experiment))?;
+    let mut view = View::newest_to_learn(experiment.dir(), view_params(experiment))?;
     let lost = lose_ended_claims(experiment, &view, &options.ended)?;
     let before = view.rows();
     let was_off = audit_findings(experiment, view.knowledge()).is_switched_off();
@@ -131,11 +131,12 @@ fn remove_checkpoints(experiment: &Experiment, knowledge: &Knowledge) -> anyhow:
     if checkpoints.is_empty() && unfinished.is_empty() {
         return Ok(());
     }
-    let mut best: Vec<_> = knowledge.known().values().collect();
+    let mut best: Vec<_> = knowledge.known().iter().map(|(_, known)| known).collect();
     best.sort_by(|a, b| {
         b.best_validation_accuracy
             .unwrap_or(0.0)
             .total_cmp(&a.best_validation_accuracy.unwrap_or(0.0))
+            .then(a.iteration.cmp(&b.iteration))
     });
     let kept: BTreeSet<_> =
         best.iter().take(TOP_CHECKPOINTS).map(|known| known.iteration).collect();

@@ -14,7 +14,7 @@ use super::task::Task;
 use super::{Experiment, Refusal};
 use crate::outcome::Accuracy;
 use crate::q_learning::Epsilon;
-use crate::storage::knowledge::{Known, Standing};
+use crate::storage::knowledge::{KnownArchitectures, Standing};
 use crate::storage::{
     Claimant, Event, Knowledge, ReferenceRow, Row, publish, read_q_values, read_replay_database,
     write_q_values, write_replay_database,
@@ -185,7 +185,7 @@ pub fn export(experiment: &Experiment, target: &Path) -> anyhow::Result<Vec<Path
 /// The rows of the replay memory. A row of a network met again tells what its first result told.
 fn reference_rows(
     experiment: &Experiment,
-    known: &BTreeMap<String, Known>,
+    known: &KnownArchitectures,
     rows: &[Row],
 ) -> anyhow::Result<Vec<ReferenceRow>> {
     let steps = experiment.steps_per_epoch();

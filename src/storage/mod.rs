@@ -34,6 +34,7 @@
 
 mod append;
 mod blank;
+mod crc32;
 mod curve_csv;
 mod disk_space;
 mod error;
@@ -67,6 +68,7 @@ pub mod yaml;
 
 pub use append::{ExclusiveGuard, WritableReplayLog};
 pub use blank::Kept;
+pub use crc32::Crc32;
 pub use curve_csv::{Curve, CurveRow, CurveWriter, Forecast};
 pub use disk_space::DiskSpace;
 pub use error::{RefusedRow, RowError, StorageError};

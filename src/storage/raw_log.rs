@@ -2,10 +2,9 @@
 
 use std::fs;
 
-use sha2::{Digest, Sha256};
-
 use super::append::ExclusiveGuard;
 use super::blank::blanked;
+use super::crc32::Crc32;
 use super::error::{RowError, StorageError};
 use super::experiment_dir::ExperimentDir;
 use super::log_position::{LogCursor, LogPosition};
@@ -97,7 +96,7 @@ impl RawLog {
         let Ok(byte) = usize::try_from(position.byte) else { return false };
         let Some(before) = self.bytes[..self.end].get(..byte) else { return false };
         let rows = self.lines.partition_point(|line| line.byte < position.byte) as u64;
-        rows == position.rows && format!("{:x}", Sha256::digest(before)) == position.sha256
+        rows == position.rows && Crc32::of(before) == position.crc32
     }
 
     /// Returns the position after so many lines.

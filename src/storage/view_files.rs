@@ -5,11 +5,13 @@
 //! there is a predictor, and `SHA256SUMS`, by which they are checked when they are read (and by
 //! hand: `sha256sum -c SHA256SUMS`).
 //!
+//! `memory.csv` and `known.csv` grow with the search. Who only decides leaves the first unread and
+//! checks the second by the CRC-32 in `view.yaml`, at the speed of memory.
+//!
 //! A view is published whole, once, and the three newest are kept. One that is damaged in itself
 //! is put out of sight, with a message, and the next older one is taken: views only save time.
 //! Whether a view fits the log is seen when the log is read on from its position.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -17,10 +19,11 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::crc32::Crc32;
 use super::error::StorageError;
 use super::experiment_dir::ExperimentDir;
-use super::knowledge::{Knowledge, KnowledgeState};
-use super::known_csv::{read_known, write_known};
+use super::knowledge::{Knowledge, KnowledgeState, KnownArchitectures};
+use super::known_csv::KnownCsv;
 use super::log_position::LogPosition;
 use super::memory_csv::{MemoryRows, write_memory};
 use super::predictor_yaml::{PREDICTOR, StoredPredictor};
@@ -45,6 +48,8 @@ struct ViewYaml {
     /// Version of the program that wrote the view.
     program: String,
     log: LogPosition,
+    /// Checksum of `known.csv`.
+    known_crc32: Crc32,
     /// Full curves in the log when the predictor was fitted; null without a predictor.
     #[serde(default)]
     predictor_curves: Option<usize>,
@@ -54,11 +59,21 @@ struct ViewYaml {
 /// Files by their names, in the order of `SHA256SUMS`.
 type Files = Vec<(&'static str, Vec<u8>)>;
 
+/// What somebody reads a view for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    /// To claim, to record, to look: what is known, and the Q-values.
+    ToDecide,
+    /// To make the next view: all of it.
+    ToLearn,
+}
+
 /// The learned part of a view, not yet read.
 #[derive(Debug, Clone)]
 pub(super) struct StoredLearner {
     folder: PathBuf,
-    memory: Vec<u8>,
+    /// Whoever only decides leaves it where it is.
+    memory: Option<Vec<u8>>,
     q_table: Vec<u8>,
 }
 
@@ -74,20 +89,45 @@ impl StoredLearner {
     pub(super) fn read(&self, params: &ViewParams) -> Result<Learner, StorageError> {
         let q_table = self.read_q_table(params)?;
         let path = self.folder.join(MEMORY);
-        let memory = MemoryRows::read(&self.memory, &params.space, &path)?;
+        let memory = match &self.memory {
+            Some(bytes) => MemoryRows::read(bytes, &params.space, &path)?,
+            None => {
+                let bytes = CheckedFiles::open(&self.folder)?.read(MEMORY)?;
+                MemoryRows::read(&bytes, &params.space, &path)?
+            }
+        };
         Learner::resume(params.q_learning.clone(), q_table, memory.rows())
             .map_err(|source| StorageError::Learner { path: self.folder.clone(), source })
     }
 }
 
 impl View {
-    /// Reads the newest view that is whole; the empty one when there is none.
+    /// Reads the newest view that is whole, as far as decisions need it; the empty one when there is none.
     ///
     /// # Errors
     /// The operating system refuses to read a view; a damaged one is no error.
     pub fn newest(experiment: &ExperimentDir, params: ViewParams) -> Result<Self, StorageError> {
+        Self::newest_whole(experiment, params, Reading::ToDecide)
+    }
+
+    /// Reads the newest view that is whole with all that is learned, to make the next one.
+    ///
+    /// # Errors
+    /// Those of [`View::newest`].
+    pub fn newest_to_learn(
+        experiment: &ExperimentDir,
+        params: ViewParams,
+    ) -> Result<Self, StorageError> {
+        Self::newest_whole(experiment, params, Reading::ToLearn)
+    }
+
+    fn newest_whole(
+        experiment: &ExperimentDir,
+        params: ViewParams,
+        reading: Reading,
+    ) -> Result<Self, StorageError> {
         for (rows, folder) in experiment.list_views()?.into_iter().rev() {
-            match Self::load(&folder, rows, &params) {
+            match Self::load(&folder, rows, &params, reading) {
                 Ok(view) => return Ok(view),
                 Err(error) if is_damage(&error) => put_out_of_sight(&folder, &error),
                 Err(error) => return Err(error),
@@ -105,7 +145,7 @@ impl View {
         rows: u64,
         params: &ViewParams,
     ) -> Result<Self, StorageError> {
-        Self::load(&experiment.view(rows), rows, params)
+        Self::load(&experiment.view(rows), rows, params, Reading::ToLearn)
     }
 
     /// Publishes the view, unless one of its rows is there already, and removes old ones.
@@ -143,52 +183,58 @@ impl View {
         let rows = self.rows();
         let listed = experiment.list_views()?.into_iter().find(|(listed, _)| *listed == rows);
         let Some((_, folder)) = listed else { return Ok(None) };
-        let published = Self::load(&folder, rows, self.params())?.files(&folder)?;
+        let published =
+            Self::load(&folder, rows, self.params(), Reading::ToLearn)?.files(&folder)?;
         let own = self.files(&folder)?;
         let of = |files: &Files, name: &str| files.iter().find(|(file, _)| *file == name).cloned();
         let differs = |name: &&'static str| of(&own, name) != of(&published, name);
         Ok(Some([VIEW, KNOWN, MEMORY, Q_TABLE, PREDICTOR].into_iter().filter(differs).collect()))
     }
 
-    fn load(folder: &Path, rows: u64, params: &ViewParams) -> Result<Self, StorageError> {
-        let mut files = read_checked(folder)?;
-        let predictor = files.remove(PREDICTOR);
-        let mut take = |name| files.remove(name).expect("every file was read");
+    fn load(
+        folder: &Path,
+        rows: u64,
+        params: &ViewParams,
+        reading: Reading,
+    ) -> Result<Self, StorageError> {
+        let files = CheckedFiles::open(folder)?;
         let path = folder.join(VIEW);
-        let view: ViewYaml = yaml::parse(&take(VIEW), &path)?;
+        let view: ViewYaml = yaml::parse(&files.read(VIEW)?, &path)?;
         if view.log.rows != rows {
             return Err(StorageError::DamagedView {
                 path,
                 how: "it is of other rows than its name",
             });
         }
-        let predictor = match (view.predictor_curves, predictor) {
-            (None, None) => None,
-            (Some(full_curves), Some(bytes)) => {
+        let (known, memory) = match reading {
+            Reading::ToDecide => (files.read_fast(KNOWN, view.known_crc32)?, None),
+            Reading::ToLearn => (files.read(KNOWN)?, Some(files.read(MEMORY)?)),
+        };
+        let known = KnownArchitectures::kept(KnownCsv::new(known, &folder.join(KNOWN))?);
+        let knowledge = Knowledge::from_parts(known, view.knowledge);
+        let q_table = files.read(Q_TABLE)?;
+        let learner = StoredLearner { folder: folder.to_owned(), memory, q_table };
+        let predictor = match view.predictor_curves {
+            Some(full_curves) => {
+                let bytes = files.read(PREDICTOR)?;
                 Some(StoredPredictor { full_curves, bytes, path: folder.join(PREDICTOR) })
             }
-            _ => {
-                let how = "it has a predictor that it does not name, or names one that it lacks";
-                return Err(StorageError::DamagedView { path, how });
-            }
+            None => None,
         };
-        let known = read_known(&take(KNOWN), &folder.join(KNOWN))?;
-        let knowledge = Knowledge::from_parts(known, view.knowledge);
-        let (folder, memory, q_table) = (folder.to_owned(), take(MEMORY), take(Q_TABLE));
-        let learner = StoredLearner { folder, memory, q_table };
         Ok(Self::stored(params.clone(), view.log, knowledge, learner, predictor))
     }
 
     /// Returns the files but the sums, with their contents.
     fn files(&mut self, folder: &Path) -> Result<Files, StorageError> {
+        let known = self.knowledge().known().to_csv();
         let view = ViewYaml {
             program: env!("CARGO_PKG_VERSION").to_owned(),
             log: self.position().clone(),
+            known_crc32: Crc32::of(&known),
             predictor_curves: self.predictor_curves(),
             knowledge: self.knowledge().state().clone(),
         };
         let view = yaml::print(&view, &folder.join(VIEW))?.into_bytes();
-        let known = write_known(self.knowledge().known());
         let learner = self.learner()?;
         let memory = write_memory(learner.memory());
         let q_table = write_q_table(learner.q_table());
@@ -209,29 +255,51 @@ pub fn set_view_aside(experiment: &ExperimentDir, rows: u64) -> Result<PathBuf, 
 
 /// Returns the lines of `SHA256SUMS`.
 fn sums(files: &[(&'static str, Vec<u8>)]) -> Vec<u8> {
-    let line = |(name, bytes): &(&str, Vec<u8>)| format!("{:x}  {name}\n", Sha256::digest(bytes));
-    files.iter().map(line).collect::<String>().into_bytes()
+    files.iter().flat_map(|(name, bytes)| sum(name, bytes)).collect()
 }
 
-/// Reads the files of a view and checks their sums.
-fn read_checked(folder: &Path) -> Result<BTreeMap<&'static str, Vec<u8>>, StorageError> {
-    let read = |name: &str| {
-        let path = folder.join(name);
-        fs::read(&path).map_err(StorageError::io("read", &path))
-    };
-    let files = [VIEW, KNOWN, MEMORY, Q_TABLE];
-    let files = files.into_iter().map(|name| Ok((name, read(name)?)));
-    let mut files = files.collect::<Result<Files, StorageError>>()?;
-    match read(PREDICTOR) {
-        // Before there is one. Of a view that has lost it the sums are wrong.
-        Err(StorageError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {}
-        predictor => files.push((PREDICTOR, predictor?)),
-    }
-    if read(SUMS)? != sums(&files) {
+fn sum(name: &str, bytes: &[u8]) -> Vec<u8> {
+    format!("{:x}  {name}\n", Sha256::digest(bytes)).into_bytes()
+}
+
+/// The files of a view, each checked when it is read.
+struct CheckedFiles<'a> {
+    folder: &'a Path,
+    sums: Vec<u8>,
+}
+
+impl<'a> CheckedFiles<'a> {
+    fn open(folder: &'a Path) -> Result<Self, StorageError> {
         let path = folder.join(SUMS);
-        return Err(StorageError::DamagedView { path, how: "a file is not what was written" });
+        let sums = fs::read(&path).map_err(StorageError::io("read", &path))?;
+        Ok(Self { folder, sums })
     }
-    Ok(files.into_iter().collect())
+
+    /// Reads a file and checks it by its line of `SHA256SUMS`.
+    fn read(&self, name: &str) -> Result<Vec<u8>, StorageError> {
+        self.read_if(name, |bytes| {
+            let sum = sum(name, bytes);
+            self.sums.split_inclusive(|&byte| byte == b'\n').any(|line| line == sum)
+        })
+    }
+
+    /// Reads a file and checks it by a checksum that another one vouches for.
+    fn read_fast(&self, name: &str, crc32: Crc32) -> Result<Vec<u8>, StorageError> {
+        self.read_if(name, |bytes| Crc32::of(bytes) == crc32)
+    }
+
+    fn read_if(
+        &self,
+        name: &str,
+        is_whole: impl Fn(&[u8]) -> bool,
+    ) -> Result<Vec<u8>, StorageError> {
+        let path = self.folder.join(name);
+        let bytes = fs::read(&path).map_err(StorageError::io("read", &path))?;
+        if is_whole(&bytes) {
+            return Ok(bytes);
+        }
+        Err(StorageError::DamagedView { path, how: "it is not what was written" })
+    }
 }
 
 /// Tells a view that cannot be used from a file system that cannot be used.
@@ -366,7 +434,8 @@ mod tests {
             for damage in damages {
                 let view = published(&experiment, &log);
                 damage(&view.join(name));
-                assert_eq!(newest(&experiment).rows(), 10, "{name}");
+                let newest = View::newest_to_learn(&experiment, params()).unwrap();
+                assert_eq!(newest.rows(), 10, "{name}");
                 assert!(!view.exists());
             }
         }
@@ -422,6 +491,20 @@ mod tests {
     }
 
     #[test]
+    fn who_only_decides_passes_over_what_decides_nothing() {
+        let (_folder, experiment) = experiment();
+        let log = random_log(21, 40);
+        published(&experiment, &log[..10]);
+        for (name, rows) in [(MEMORY, log.len()), (KNOWN, 10)] {
+            let view = published(&experiment, &log).join(name);
+            fs::write(&view, fs::read_to_string(&view).unwrap().replace(",0", ",1")).unwrap();
+            assert_eq!(newest(&experiment).rows(), rows as u64, "{name}");
+            assert!(newest(&experiment).learner().is_err() || name != MEMORY);
+            assert_eq!(View::newest_to_learn(&experiment, params()).unwrap().rows(), 10);
+        }
+    }
+
+    #[test]
     fn a_view_under_another_ones_name_is_damaged() {
         let (_folder, experiment) = experiment();
         let log = random_log(15, 20);
@@ -458,7 +541,7 @@ mod tests {
                 });
                 scope.spawn(|| {
                     for _ in 0..50 {
-                        let mut view = newest(&experiment);
+                        let mut view = View::newest_to_learn(&experiment, params()).unwrap();
                         let mut expected = view_of(&log[..view.rows() as usize]);
                         assert!(contents(&mut view) == contents(&mut expected));
                     }
@@ -540,7 +623,9 @@ mod tests {
                 fs::write(folder.path().join(name), bytes).unwrap();
             }
             fs::write(folder.path().join(SUMS), sums(&files)).unwrap();
-            prop_assert!(View::load(folder.path(), 1, &params()).is_err());
+            for reading in [Reading::ToDecide, Reading::ToLearn] {
+                prop_assert!(View::load(folder.path(), 1, &params(), reading).is_err());
+            }
         }
     }
 }

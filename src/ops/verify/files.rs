@@ -90,9 +90,12 @@ impl AttemptFiles {
             }
         }
         let known = log.knowledge.known();
-        let ended =
-            |attempt: &Attempt| known.values().any(|known| known.iteration == attempt.iteration);
-        let left = self.checkpoints.iter().filter(|(attempt, _)| ended(attempt)).count();
+        let ended: BTreeSet<Iteration> = known.iter().map(|(_, known)| known.iteration).collect();
+        let left = self
+            .checkpoints
+            .iter()
+            .filter(|(attempt, _)| ended.contains(&attempt.iteration))
+            .count();
         if left > 0 {
             let problem = format!(
                 "{left} checkpoints of networks that have a result (reduce keeps the best ones')"

@@ -38,6 +38,7 @@
 mod decisions;
 mod effects;
 mod fact;
+mod known;
 mod rules;
 mod state;
 mod violation;
@@ -45,13 +46,12 @@ mod violation;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
-
 use crate::q_learning::{Epsilon, EpsilonSchedule, StageCounts};
 use crate::storage::replay_row::{Event, Iteration, Row};
 use fact::Fact;
 
 pub use decisions::{EarlierAttempt, Record};
+pub use known::KnownArchitectures;
 pub use state::{
     Audit, Best, EpsilonTally, KnowledgeState, Known, LostClaim, Open, Pending, Seconds,
 };
@@ -62,31 +62,31 @@ pub use violation::{Rule, Violation};
 /// Memory is linear in the architectures met, not in the rows.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Knowledge {
-    known: BTreeMap<String, Known>,
+    known: KnownArchitectures,
     state: KnowledgeState,
 }
 
 /// Where an architecture stands.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Standing<'a> {
+pub enum Standing {
     /// It may be claimed.
     Free,
     /// This iteration trains it.
     Open(Iteration),
     /// It has this result.
-    Known(&'a Known),
+    Known(Known),
     /// It was lost three times and is not tried again.
     Quarantined,
 }
 
 impl Knowledge {
     /// Returns what a view has kept: [`Self::known`] and [`Self::state`].
-    pub const fn from_parts(known: BTreeMap<String, Known>, state: KnowledgeState) -> Self {
+    pub const fn from_parts(known: KnownArchitectures, state: KnowledgeState) -> Self {
         Self { known, state }
     }
 
     /// Returns the architectures that have a result, with their first one.
-    pub const fn known(&self) -> &BTreeMap<String, Known> {
+    pub const fn known(&self) -> &KnownArchitectures {
         &self.known
     }
 
@@ -127,7 +127,7 @@ impl Knowledge {
     }
 
     /// Returns where an architecture stands; one that has a result is known, whatever else.
-    pub fn standing(&self, architecture: &str) -> Standing<'_> {
+    pub fn standing(&self, architecture: &str) -> Standing {
         if let Some(known) = self.known.get(architecture) {
             return Standing::Known(known);
         }

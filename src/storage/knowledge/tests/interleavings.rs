@@ -192,8 +192,8 @@ impl Moment {
         let state = self.world.knowledge.state();
         let mut key = vec![state.next_iteration.0 as u8, self.late_results as u8];
         let name = |architecture: &str| architecture.as_bytes()[0];
-        for (architecture, known) in self.world.knowledge.known() {
-            key.extend([1, name(architecture), known.iteration.0 as u8]);
+        for (architecture, known) in self.world.knowledge.known().iter() {
+            key.extend([1, name(&architecture), known.iteration.0 as u8]);
             key.extend(known.reward.unwrap().to_bits().to_le_bytes());
         }
         for (iteration, open) in &state.open {

@@ -1,12 +1,15 @@
 //! Random schedules: tasks with two copies, late results, crashes and power cuts at any moment.
 
+use std::path::Path;
+
 use rand::Rng;
 use rand::seq::IndexedRandom;
 use rand_chacha::ChaCha8Rng;
 
 use super::world::{World, Write, attempt_of, claimant, schedule, time};
 use crate::seed::{Purpose, generator};
-use crate::storage::knowledge::{EarlierAttempt, Knowledge};
+use crate::storage::knowledge::{EarlierAttempt, Knowledge, KnownArchitectures};
+use crate::storage::known_csv::KnownCsv;
 use crate::storage::replay_event::Claimant;
 use crate::storage::replay_row::{Event, Row};
 
@@ -174,7 +177,8 @@ impl Schedule {
         self.world.log[..at].iter().for_each(|row| knowledge.apply(row).unwrap());
         let yaml = serde_yaml::to_string(knowledge.state()).unwrap();
         let state = serde_yaml::from_str(&yaml).unwrap();
-        let mut resumed = Knowledge::from_parts(knowledge.known().clone(), state);
+        let known = KnownCsv::new(knowledge.known().to_csv(), Path::new("known.csv")).unwrap();
+        let mut resumed = Knowledge::from_parts(KnownArchitectures::kept(known), state);
         self.world.log[at..].iter().for_each(|row| resumed.apply(row).unwrap());
         assert_eq!(resumed, self.world.knowledge);
     }
