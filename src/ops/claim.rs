@@ -30,6 +30,17 @@ pub(super) enum WhyNothing {
     AllClaimed,
 }
 
+/// What came of the time under the lock.
+#[derive(Debug)]
+enum Drawn {
+    /// Something to train, or nothing to do.
+    Done(Claimed),
+    /// Nothing was drawn: the task has an open claim, which it takes up again.
+    HasOpenClaim(Attempt),
+    /// An epsilon has come into force whose Q-values were not read.
+    NeedsQValues,
+}
+
 /// Draws without anything new after which an epsilon is closed.
 const MOST_DRAWS: u32 = 1_000;
 
@@ -70,18 +81,19 @@ impl QValues {
 impl Sampler<'_> {
     /// Takes up the task's own open claim if it has one, else samples and claims.
     pub fn claim(&self, live: &mut LiveLog) -> anyhow::Result<Claimed> {
-        if let Some(claimed) = self.take_up_again(live)? {
-            return Ok(claimed);
-        }
         let schedule = &self.experiment.config().schedule;
         let mut reused = Vec::new();
         loop {
-            // Before the lock, which is not held while files are read.
-            let epsilon = live.peek(|known| known.epsilon_in_force(schedule))?;
-            let q_values = self.q_values(epsilon)?;
-            let drawn = live.locked(|session| self.draw(session, &q_values, &mut reused))?;
-            if let Some(claimed) = drawn {
-                return Ok(claimed);
+            // Before the lock, which is not held while files are read; so the epsilon is a guess.
+            let q_values = self.q_values(live.knowledge().epsilon_in_force(schedule))?;
+            match live.locked(|session| self.draw(session, &q_values, &mut reused))? {
+                Drawn::Done(claimed) => return Ok(claimed),
+                Drawn::HasOpenClaim(earlier) => {
+                    if let Some(claimed) = self.take_up_again(live, earlier)? {
+                        return Ok(claimed);
+                    }
+                }
+                Drawn::NeedsQValues => {}
             }
         }
     }
@@ -97,12 +109,18 @@ impl Sampler<'_> {
         })
     }
 
-    fn take_up_again(&self, live: &mut LiveLog) -> anyhow::Result<Option<Claimed>> {
-        let resumable = |known: &Knowledge| known.resumable(&self.task.job, &self.task.task);
-        let Some(earlier) = live.peek(resumable)? else { return Ok(None) };
+    fn open_claim(&self, knowledge: &Knowledge) -> Option<Attempt> {
+        knowledge.resumable(&self.task.job, &self.task.task)
+    }
+
+    fn take_up_again(
+        &self,
+        live: &mut LiveLog,
+        earlier: Attempt,
+    ) -> anyhow::Result<Option<Claimed>> {
         let end = end_of(self.experiment.dir(), earlier)?;
         live.locked(|session| {
-            if resumable(session.knowledge()) != Some(earlier) {
+            if self.open_claim(session.knowledge()) != Some(earlier) {
                 return Ok(None);
             }
             let rows = session.knowledge().resume(earlier, end, &self.claimant());
@@ -114,14 +132,16 @@ impl Sampler<'_> {
         })
     }
 
-    /// Draws until there is something to train; `None` when an epsilon has come into force whose
-    /// Q-values were not read.
+    /// Draws until there is something to train.
     fn draw(
         &self,
         session: &mut Session<'_>,
         q_values: &QValues,
         reused: &mut Vec<Iteration>,
-    ) -> anyhow::Result<Option<Claimed>> {
+    ) -> anyhow::Result<Drawn> {
+        if let Some(earlier) = self.open_claim(session.knowledge()) {
+            return Ok(Drawn::HasOpenClaim(earlier));
+        }
         let schedule = &self.experiment.config().schedule;
         let by = self.claimant();
         let mut draws = 0;
@@ -130,11 +150,11 @@ impl Sampler<'_> {
             let Some(epsilon) = session.knowledge().epsilon_in_force(schedule) else {
                 let why = why_nothing(session.knowledge(), schedule);
                 session.write()?;
-                return Ok(Some(Claimed::Nothing(why)));
+                return Ok(Drawn::Done(Claimed::Nothing(why)));
             };
             if !q_values.serve(epsilon) {
                 session.write()?;
-                return Ok(None);
+                return Ok(Drawn::NeedsQValues);
             }
             if drawn_at != Some(epsilon) {
                 (drawn_at, draws) = (Some(epsilon), 0);
@@ -149,7 +169,7 @@ impl Sampler<'_> {
             match row.event {
                 Event::Claimed => {
                     session.write()?;
-                    return self.claimed(row, std::mem::take(reused)).map(Some);
+                    return self.claimed(row, std::mem::take(reused)).map(Drawn::Done);
                 }
                 Event::Reused => reused.extend(row.iteration),
                 _ => {}
@@ -272,10 +292,12 @@ training: {trainer: synthetic}
         let draw = |live: &mut LiveLog, q_values: &QValues| {
             live.locked(|session| sampler.draw(session, q_values, &mut Vec::new())).unwrap()
         };
-        let Some(Claimed::Claim(first, _)) = draw(&mut live, &unread()) else { panic!("at 1") };
+        let Drawn::Done(Claimed::Claim(first, _)) = draw(&mut live, &unread()) else {
+            panic!("at 1")
+        };
         record(&mut live, &first.row);
         // Another task has ended epsilon 1 since the Q-values were left unread.
-        assert!(draw(&mut live, &unread()).is_none());
+        assert!(matches!(draw(&mut live, &unread()), Drawn::NeedsQValues));
         assert_eq!(live.rows(), 2, "nothing was drawn");
         let Claimed::Claim(second, _) = sampler.claim(&mut live).unwrap() else { panic!("at 0.5") };
         assert_eq!(second.row.epsilon, Some(0.5));

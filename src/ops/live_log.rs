@@ -82,6 +82,9 @@ pub(super) struct LiveLog {
     cursor: LogCursor,
 }
 
+/// Bytes of the log that are too many to be taken in under the exclusive lock: about 100 rows.
+const FAR_BEHIND: u64 = 1 << 15;
+
 impl LiveLog {
     /// Opens the log beside the newest view, after a look at whether the one fits the other.
     pub fn open(experiment: &Experiment) -> anyhow::Result<Self> {
@@ -114,20 +117,34 @@ impl LiveLog {
         self.cursor.rows()
     }
 
+    /// Returns what was known when the log was last read.
+    pub const fn knowledge(&self) -> &Knowledge {
+        &self.knowledge
+    }
+
     /// Takes in what others wrote, under the shared lock, and asks a question.
     pub fn peek<T>(&mut self, ask: impl FnOnce(&Knowledge) -> T) -> anyhow::Result<T> {
-        let tail = self.log.reader().read_from(&self.cursor)?;
-        tail.apply_to(&mut self.knowledge)?;
-        self.cursor = tail.cursor;
+        self.catch_up()?;
         Ok(ask(&self.knowledge))
     }
 
+    fn catch_up(&mut self) -> anyhow::Result<()> {
+        let tail = self.log.reader().read_from(&self.cursor)?;
+        tail.apply_to(&mut self.knowledge)?;
+        self.cursor = tail.cursor;
+        Ok(())
+    }
+
     /// Takes the exclusive lock, takes in what others wrote, and lets `decide` stage and write rows.
-    /// The lock is held for as long as it takes.
+    /// The lock is held for as long as it takes; so what others wrote is taken in beforehand where
+    /// it is much, as it is late in a large round.
     pub fn locked<T>(
         &mut self,
         decide: impl FnOnce(&mut Session<'_>) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
+        if self.log.reader().bytes_after(&self.cursor)? > FAR_BEHIND {
+            self.catch_up()?;
+        }
         let guard = self.log.lock_exclusive()?;
         let tail = guard.read_from(&self.cursor)?;
         tail.apply_to(&mut self.knowledge)?;

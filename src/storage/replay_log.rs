@@ -145,6 +145,15 @@ impl ReplayLog {
         self.read_bytes(&LogCursor::origin(), end)
     }
 
+    /// Returns how many bytes seem to follow a cursor. Takes no lock, so there may be others.
+    ///
+    /// # Errors
+    /// The operating system does not tell.
+    pub fn bytes_after(&self, cursor: &LogCursor) -> Result<u64, StorageError> {
+        let length = self.file.metadata().map_err(self.io("read"))?.len();
+        Ok(length.saturating_sub(cursor.byte()))
+    }
+
     fn lock_shared(&self) -> Result<SharedGuard<'_>, StorageError> {
         lock::acquire(&self.file, &self.path, Mode::Shared, self.patience)?;
         Ok(SharedGuard(self))

@@ -1,6 +1,8 @@
 //! Claims and results, by one worker and by eight at once, in a short search and in long ones: the
 //! cost must not grow with the search.
 
+use std::collections::BTreeMap;
+use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -64,18 +66,19 @@ fn measure_after(results: u64, workers: u32, epsilon: f64) {
     let options = ReduceOptions { tables: Tables::Keep, ..ReduceOptions::default() };
     reduce(&experiment, &options).unwrap();
     let workers: Vec<Child> = (0..workers).map(|_| start(experiment.dir().root())).collect();
-    let (mut claims, mut records) = (Vec::new(), Vec::new());
+    let mut durations: BTreeMap<String, Vec<Duration>> = BTreeMap::new();
     for worker in workers {
         let said = worker.wait_with_output().unwrap();
         assert!(said.status.success(), "a worker failed");
         for line in String::from_utf8(said.stdout).unwrap().lines() {
-            let (what, nanoseconds) = line.split_once(' ').unwrap();
+            let (what, nanoseconds) = line.rsplit_once(' ').unwrap();
             let duration = Duration::from_nanos(nanoseconds.parse().unwrap());
-            if what == "claim" { claims.push(duration) } else { records.push(duration) }
+            durations.entry(what.to_owned()).or_default().push(duration);
         }
     }
-    Measured::new(claims).print(&format!("claim after {results} results"), LIMIT);
-    Measured::new(records).print(&format!("result after {results} results"), LIMIT);
+    for (what, durations) in durations {
+        Measured::new(durations).print(&format!("{what} after {results} results"), LIMIT);
+    }
 }
 
 fn start(directory: &Path) -> Child {
@@ -83,7 +86,8 @@ fn start(directory: &Path) -> Child {
     Command::new(program).arg(WORKER).arg(directory).stdout(Stdio::piped()).spawn().unwrap()
 }
 
-/// Claims and records as a task does, and prints how long each took, everything read included.
+/// Claims and records as a task does, and prints how long each took, everything read included, by
+/// the clock and of the processor: where others use the machine, the second tells more.
 pub fn work(directory: &Path) {
     let experiment = Experiment::open(directory).unwrap();
     let options = TrainOptions {
@@ -92,7 +96,7 @@ pub fn work(directory: &Path) {
         sharing_workers: WORKERS,
         round: None,
     };
-    let mut since = Instant::now();
+    let (mut since, mut before) = (Instant::now(), processor_time());
     train(&experiment, options, &mut |event| {
         let what = match event {
             TrainEvent::Claimed { .. } => Some("claim"),
@@ -103,8 +107,15 @@ pub fn work(directory: &Path) {
         };
         if let Some(what) = what {
             println!("{what} {}", since.elapsed().as_nanos());
+            println!("{what}, processor {}", processor_time() - before);
         }
-        since = Instant::now();
+        (since, before) = (Instant::now(), processor_time());
     })
     .unwrap();
+}
+
+/// Nanoseconds that this thread has run so far.
+fn processor_time() -> u64 {
+    let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    text.split_whitespace().next().unwrap().parse().unwrap()
 }
