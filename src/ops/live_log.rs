@@ -4,8 +4,8 @@ use super::Experiment;
 use crate::predictor::FittedPredictor;
 use crate::q_learning::QTable;
 use crate::storage::{
-    ExclusiveGuard, Knowledge, LogCursor, ReplayLog, Row, StorageError, View, ViewParams,
-    WritableReplayLog,
+    ExclusiveGuard, Knowledge, LogCursor, LogPosition, ReplayLog, Row, StorageError, View,
+    ViewParams, WritableReplayLog,
 };
 
 /// Returns what a view is made with.
@@ -18,30 +18,30 @@ pub(super) fn view_params(experiment: &Experiment) -> ViewParams {
     }
 }
 
-/// Reads so many rows of the log, from its beginning.
-pub(super) fn log_rows(experiment: &Experiment, rows: u64) -> anyhow::Result<Vec<Row>> {
+/// Reads the rows of the log before a position.
+pub(super) fn log_rows(experiment: &Experiment, end: &LogPosition) -> anyhow::Result<Vec<Row>> {
     let log = ReplayLog::open(experiment.dir())?;
-    let mut read = log.read_from(&LogCursor::start())?.rows;
-    read.truncate(rows as usize);
-    Ok(read)
+    Ok(log.rows_before(end)?.collect::<Result<_, _>>()?)
 }
 
 /// The experiment as it is at one moment, for those who only look.
 pub(super) struct Snapshot {
     view: View,
-    /// How many rows the view digested before the rows after it were taken in.
-    digested: u64,
+    /// Where the view stood before the rows after it were taken in.
+    digested: LogPosition,
+    /// The rows after it.
+    tail: Vec<Row>,
 }
 
 impl Snapshot {
     /// Reads the newest view, all of it, and the rows after it.
     pub fn read(experiment: &Experiment) -> anyhow::Result<Self> {
         let mut view = View::newest_to_learn(experiment.dir(), view_params(experiment))?;
-        let digested = view.rows();
+        let digested = view.position().clone();
         let log = ReplayLog::open(experiment.dir())?;
-        let tail = log.read_from(&log.cursor_at(view.position())?)?;
+        let tail = log.read_from(&log.cursor_at(&digested)?)?;
         view.apply(&tail)?;
-        Ok(Self { view, digested })
+        Ok(Self { view, digested, tail: tail.rows })
     }
 
     /// Returns what is known.
@@ -51,7 +51,7 @@ impl Snapshot {
 
     /// Whether the newest view lacks rows of the log.
     pub const fn view_is_behind(&self) -> bool {
-        self.digested < self.view.rows()
+        !self.tail.is_empty()
     }
 
     /// Returns the Q-table after all rows.
@@ -71,7 +71,9 @@ impl Snapshot {
 
     /// Reads every row of the log, as far as this snapshot knows it.
     pub fn all_rows(&self, experiment: &Experiment) -> anyhow::Result<Vec<Row>> {
-        log_rows(experiment, self.view.rows())
+        let mut rows = log_rows(experiment, &self.digested)?;
+        rows.extend_from_slice(&self.tail);
+        Ok(rows)
     }
 }
 

@@ -96,8 +96,8 @@ pub fn reduce(experiment: &Experiment, options: &ReduceOptions) -> anyhow::Resul
     view.apply(&tail)?;
     let mut fitted = None;
     if view.rows() > before {
-        let rows = view.rows();
-        if let Refitted::To(curves) = refit(experiment, &mut view, || log_rows(experiment, rows))? {
+        let end = view.position().clone();
+        if let Refitted::To(curves) = refit(experiment, &mut view, || log_rows(experiment, &end))? {
             fitted = Some(curves);
         }
         let published = view.publish(experiment.dir())?;
@@ -168,14 +168,13 @@ fn remove_checkpoints(experiment: &Experiment, knowledge: &Knowledge) -> anyhow:
 pub fn rebuild(experiment: &Experiment) -> anyhow::Result<u64> {
     let Some((rows, folder)) = experiment.dir().list_views()?.pop() else { return Ok(0) };
     let published = View::published(experiment.dir(), rows, &view_params(experiment))?;
-    ReplayLog::open(experiment.dir())?.cursor_at(published.position())?;
-    let digested = log_rows(experiment, rows)?;
+    let log = ReplayLog::open(experiment.dir())?;
     let mut view = View::empty(view_params(experiment));
-    for (row, number) in digested.iter().zip(1..) {
-        view.apply_row(row).with_context(|| format!("row {number} of the replay log"))?;
+    for (row, number) in log.rows_before(published.position())?.zip(1..) {
+        view.apply_row(&row?).with_context(|| format!("row {number} of the replay log"))?;
     }
     view.move_to(published.position().clone());
-    refit(experiment, &mut view, || Ok(digested))?;
+    refit(experiment, &mut view, || log_rows(experiment, published.position()))?;
     let differs = |what| Refusal::ViewDiffers { view: folder, rows, what };
     match view.compare(experiment.dir())? {
         Some(files) if files.is_empty() => Ok(rows),

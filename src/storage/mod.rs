@@ -86,7 +86,7 @@ pub use reference_q_values::{
     LayerType, ReferenceQValue, ReferenceTuple, read_q_values, write_q_values,
 };
 pub use replay_event::{Claimant, CurveSummary, StopNumbers, Training, refusal_as_reason};
-pub use replay_log::{ReplayLog, Tail};
+pub use replay_log::{ReplayLog, RowsBefore, Tail};
 pub use replay_row::{Attempt, Event, Iteration, Row};
 pub use round_files::{RoundArray, RoundDir, RoundJobs, RoundPlan};
 pub use time::Time;

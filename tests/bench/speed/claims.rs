@@ -45,8 +45,8 @@ pub fn measure_one(workers: u32, results: u64) {
     }
 }
 
-/// One row appended: the log locked, its tail read, the row written and synced, the log let go.
-fn under_the_lock(results: u64) {
+/// Measures one row appended: the log locked, its tail read, the row written and synced, the log let go.
+pub fn under_the_lock(results: u64) {
     let folder = tempfile::tempdir().unwrap();
     let experiment = search::write(folder.path(), Plan { results, epsilon: 1.0, per_task: 1 });
     let mut log = WritableReplayLog::open(experiment.dir()).unwrap();
@@ -60,7 +60,8 @@ fn under_the_lock(results: u64) {
     Measured::of(200, append).print(&format!("under the lock after {results} results"), LIMIT);
 }
 
-fn measure_after(results: u64, workers: u32, epsilon: f64) {
+/// Measures claims and results of so many workers at once.
+pub fn measure_after(results: u64, workers: u32, epsilon: f64) {
     let folder = tempfile::tempdir().unwrap();
     let experiment = search::write(folder.path(), Plan { results, epsilon, per_task: 30 });
     let options = ReduceOptions { tables: Tables::Keep, ..ReduceOptions::default() };

@@ -45,7 +45,8 @@ fn updates() {
     }
 }
 
-fn one_more(results: u64) {
+/// Measures the reduce of one new result, and that of all of them anew.
+pub fn one_more(results: u64) {
     let folder = tempfile::tempdir().unwrap();
     let experiment = search::write(folder.path(), Plan { results, epsilon: 1.0, per_task: 1 });
     let options = |tables| ReduceOptions { tables, ..ReduceOptions::default() };

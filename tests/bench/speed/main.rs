@@ -9,6 +9,7 @@
 mod claims; // workers that claim and record at once, in searches of different length
 mod commands; // from exec to exit, for commands a person waits for
 mod learning; // the Q-updates of a whole search, and the reduce of one new result
+mod long; // all of these in a search of 100,000 rows
 mod measured;
 mod search;
 
@@ -27,10 +28,11 @@ fn main() {
     {
         return claims::measure_one(workers, results);
     }
-    let figures: [(&str, fn()); 3] = [
+    let figures: [(&str, fn()); 4] = [
         ("commands", commands::measure),
         ("learning", learning::measure),
         (claims::WORD, claims::measure),
+        ("long", long::measure),
     ];
     for (name, measure) in figures {
         if arguments.is_empty() || arguments.iter().any(|argument| argument == name) {
