@@ -47,8 +47,8 @@ impl Experiment {
     /// When it is none, of another format version, or its configuration does not pass the checks.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
         // Absolute: jobs run in other folders.
-        let folder = std::env::current_dir().context("failed to find the current folder")?;
-        let dir = ExperimentDir::open(&folder.join(path))?;
+        let path = std::path::absolute(path).context("failed to find the current folder")?;
+        let dir = ExperimentDir::open(&path)?;
         let frozen: Frozen = yaml::read(&dir.configuration())?;
         let config = frozen
             .config

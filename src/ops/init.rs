@@ -1,7 +1,7 @@
 //! A configuration becomes an experiment directory.
 
 use std::env;
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 
 use anyhow::{Context, bail};
 
@@ -10,7 +10,7 @@ use super::experiment::Frozen;
 use crate::config::{self, ExperimentConfig, Setting, ValidConfig};
 use crate::dataset::{Fingerprint, load_training_images, split};
 use crate::slurm::check_experiment_path;
-use crate::storage::{ExperimentDir, FormatVersion};
+use crate::storage::{ExperimentDir, FormatVersion, StorageError};
 use crate::training::{TrainerKind, freeze_command};
 
 /// Reads and checks a configuration, and makes its paths absolute: it means the same from every folder.
@@ -39,8 +39,7 @@ fn absolute(folder: &Path, path: &Path) -> PathBuf {
 /// # Errors
 /// When the images are not as configured, or the directory cannot be made.
 pub fn init(config: ValidConfig, dir: &Path) -> anyhow::Result<Experiment> {
-    let folder = env::current_dir().context("failed to find the current folder")?;
-    let dir = folder.join(dir);
+    let dir = path::absolute(dir).context("failed to find the current folder")?;
     check_experiment_path(&dir)?;
     let data = check_data(&config)?;
     let frozen = Frozen {
@@ -70,13 +69,17 @@ fn check_data(config: &ValidConfig) -> anyhow::Result<Option<(Fingerprint, u64)>
     Ok(Some((Fingerprint::of_training_files(&config.data)?, training as u64)))
 }
 
-/// Opens the experiment in `dir` when its configuration is this one, or makes it when there is none.
+/// Opens the experiment in `dir` when its configuration is this one, or makes it when there is none;
+/// of several at once, one makes it.
 ///
 /// # Errors
 /// When there is an experiment with another configuration, naming what differs.
 pub fn open_or_init(config: ValidConfig, dir: &Path) -> anyhow::Result<Experiment> {
-    if !dir.join("experiment.yaml").exists() {
-        return init(config, dir);
+    if !ExperimentDir::is_at(dir) {
+        match init(config.clone(), dir) {
+            Err(error) if is_taken(&error) && ExperimentDir::is_at(dir) => {}
+            made => return made,
+        }
     }
     let experiment = Experiment::open(dir)?;
     let differences = differences(&experiment.config().config, &config.config)?;
@@ -84,6 +87,10 @@ pub fn open_or_init(config: ValidConfig, dir: &Path) -> anyhow::Result<Experimen
         bail!(super::Refusal::OtherConfiguration { dir: dir.to_owned(), differences });
     }
     Ok(experiment)
+}
+
+fn is_taken(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(StorageError::AlreadyExists { .. }))
 }
 
 /// Returns the keys whose values differ, each with both values.

@@ -3,7 +3,7 @@
 //! Who writes what is told in [`super`]; here a path is a function of the numbers in its name.
 
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -26,6 +26,7 @@ pub struct ExperimentDir {
 
 const CONFIGURATION: &str = "experiment.yaml";
 const LOG: &str = "replay.csv";
+const FOLDERS: [&str; 6] = ["views", "curves", "checkpoints", "rounds", "torn", "tables"];
 
 /// The part of `experiment.yaml` that every version of the program can read.
 #[derive(Deserialize)]
@@ -40,19 +41,18 @@ impl ExperimentDir {
     /// `configuration` is the text of `experiment.yaml`, `format_version` in it.
     ///
     /// # Errors
-    /// `root` is there already and not an empty folder, or cannot be written.
+    /// `root` is there already and neither empty nor what an interrupted `create` has left, or cannot be written.
     pub fn create(root: &Path, configuration: &str) -> Result<Self, StorageError> {
         let taken = || StorageError::AlreadyExists { path: root.to_owned() };
-        if root.exists() && !root.is_dir() {
+        if root.symlink_metadata().is_ok() && !root.is_dir() {
             return Err(taken());
         }
         fs::create_dir_all(root).map_err(StorageError::io("create", root))?;
-        let mut entries = fs::read_dir(root).map_err(StorageError::io("list", root))?;
-        if entries.next().is_some() {
+        let experiment = Self { root: root.to_owned() };
+        if !experiment.is_unmade().map_err(StorageError::io("list", root))? {
             return Err(taken());
         }
-        let experiment = Self { root: root.to_owned() };
-        for folder in ["views", "curves", "checkpoints", "rounds", "torn", "tables"] {
+        for folder in FOLDERS {
             let folder = root.join(folder);
             fs::create_dir_all(&folder).map_err(StorageError::io("create", &folder))?;
         }
@@ -61,6 +61,22 @@ impl ExperimentDir {
             Published::First => Self::open(root),
             Published::AlreadyThere => Err(taken()),
         }
+    }
+
+    /// Whether nothing is there, or what [`ExperimentDir::create`] makes before it has made an experiment.
+    fn is_unmade(&self) -> io::Result<bool> {
+        for entry in fs::read_dir(&self.root)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            let is_unmade = FOLDERS.contains(&name.as_ref())
+                || publish::is_private(&name)
+                || (name == LOG && entry.metadata()?.len() == replay_csv::header().len() as u64);
+            if !is_unmade {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Opens an experiment directory.
@@ -87,6 +103,11 @@ impl ExperimentDir {
     /// Names the paths of a directory whose configuration cannot be read, for `verify` to look at the rest.
     pub fn of_damaged(root: &Path) -> Self {
         Self { root: root.to_owned() }
+    }
+
+    /// Whether there is an experiment, readable or not.
+    pub fn is_at(root: &Path) -> bool {
+        root.join(CONFIGURATION).symlink_metadata().is_ok()
     }
 
     /// Returns the directory itself.
@@ -251,6 +272,22 @@ mod tests {
         assert!(again.to_string().contains("exists already"));
         let text = fs::read_to_string(experiment.configuration()).unwrap();
         assert!(text.contains("seed: 7"));
+    }
+
+    #[test]
+    fn what_an_interrupted_making_has_left_is_completed() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        fs::create_dir(root.join("views")).unwrap();
+        fs::write(root.join(".replay.csv.host.1.0.partial"), "iter").unwrap();
+        fs::write(root.join("replay.csv"), replay_csv::header() + "1,claimed\n").unwrap();
+        let create = || ExperimentDir::create(root, "format_version: 1\n");
+        assert!(matches!(create(), Err(StorageError::AlreadyExists { .. })), "a log with a row");
+        fs::write(root.join("replay.csv"), replay_csv::header()).unwrap();
+        fs::write(root.join("notes"), "").unwrap();
+        assert!(matches!(create(), Err(StorageError::AlreadyExists { .. })), "a person's file");
+        fs::remove_file(root.join("notes")).unwrap();
+        assert_eq!(create().unwrap(), ExperimentDir::open(root).unwrap());
     }
 
     #[test]

@@ -135,6 +135,23 @@ fn a_missing_trainer_is_refused_before_any_claim() {
 }
 
 #[test]
+fn an_init_that_was_killed_does_not_stand_in_the_way() {
+    let experiment = Experiment::init(SMALL);
+    // The last step of all makes it an experiment.
+    fs::remove_file(experiment.path("experiment.yaml")).unwrap();
+    fs::remove_dir(experiment.path("rounds")).unwrap();
+    experiment.run(&["train", "dir"]).fails_with(2).says("is not an experiment directory");
+    experiment.run(&["init", "config.yaml", "dir"]).success();
+    experiment.run(&["train", "dir"]).success();
+    // A search that has lost its configuration is not taken for one.
+    fs::remove_file(experiment.path("experiment.yaml")).unwrap();
+    for command in ["init", "run"] {
+        experiment.run(&[command, "config.yaml", "dir"]).fails_with(2).says("exists already");
+    }
+    assert_eq!(experiment.log().len(), 2);
+}
+
+#[test]
 fn a_file_in_the_place_of_the_directory_is_refused() {
     let experiment = Experiment::with(SMALL);
     for command in ["init", "run"] {
@@ -160,6 +177,12 @@ fn an_experiment_is_the_same_wherever_it_lies() {
     fs::create_dir(experiment.folder().join("a b")).unwrap();
     fs::rename(experiment.path(""), &moved).unwrap();
     let moved = moved.to_str().unwrap();
+    let gone = experiment.folder().join("gone");
+    fs::create_dir(&gone).unwrap();
+    let mut elsewhere = std::process::Command::new("sh");
+    elsewhere.args(["-c", "cd \"$0\" && rmdir \"$0\" && \"$1\" status \"$2\" -q"]);
+    elsewhere.arg(&gone).args([env!("CARGO_BIN_EXE_metaqnn"), moved]);
+    assert!(elsewhere.output().unwrap().status.success(), "from a folder that is gone");
     experiment.run(&["run", "config.yaml", moved]).success();
     experiment.run(&["reduce", moved, "--rebuild"]).success();
     let status = experiment.run(&["status", moved, "--json"]).success().json();

@@ -117,6 +117,23 @@ fn a_small_space_is_exhausted_and_the_search_ends() {
 }
 
 #[test]
+fn of_two_searches_that_make_one_directory_both_work_on_it() {
+    let experiment = Experiment::with(SMALL);
+    let searches = [(); 2].map(|()| {
+        let mut command = experiment.command(&["run", "config.yaml", "dir", "-q"]);
+        command.stdout(Stdio::null()).spawn().unwrap()
+    });
+    for mut search in searches {
+        assert!(search.wait().unwrap().success());
+    }
+    experiment.run(&["reduce", "dir", "--rebuild"]).success();
+    let log = experiment.log();
+    let claimed =
+        log.iter().filter(|row| row["event"] == "claimed").map(|row| &row["architecture"]);
+    assert_eq!(claimed.clone().count(), claimed.collect::<BTreeSet<_>>().len());
+}
+
+#[test]
 fn without_replay_the_search_runs_too() {
     let experiment = Experiment::with(SMALL);
     experiment
