@@ -23,7 +23,7 @@ pub struct ConfigArgs {
     #[arg(long, group = "what", value_name = "FILE")]
     check: Option<PathBuf>,
     /// Replace a value of the configuration
-    #[arg(long = "set", value_name = "PATH=VALUE", requires = "check")]
+    #[arg(long = "set", value_name = "PATH=VALUE", conflicts_with = "defaults")]
     settings: Vec<Setting>,
 }
 

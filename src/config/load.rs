@@ -8,6 +8,7 @@ use std::path::Path;
 use serde_yaml::{Mapping, Value};
 
 use super::error::ConfigError;
+use super::keys::{known_paths, paths, refuse_unknown};
 use super::setting::Setting;
 use super::wording::{in_plain_words, wrong_value};
 use super::{ExperimentConfig, ValidConfig};
@@ -53,8 +54,12 @@ pub fn parse(text: &str, settings: &[Setting]) -> Result<ExperimentConfig, Confi
         Value::Null => Value::Mapping(Mapping::new()),
         _ => return Err(ConfigError::NoSections),
     };
-    settings.iter().for_each(|setting| setting.apply(&mut document));
-    refuse_unknown_keys(&document)?;
+    let known = known_paths();
+    for setting in settings {
+        refuse_unknown(setting.path(), &known)?;
+        setting.apply(&mut document);
+    }
+    paths(&document).iter().try_for_each(|key| refuse_unknown(key, &known))?;
     drop_empty(&mut document);
     // Through text once more, so that an error tells the path of the value.
     let written = serde_yaml::to_string(&document).map_err(not_yaml)?;
@@ -69,20 +74,6 @@ fn drop_empty(document: &mut Value) {
     if let Some(Value::Mapping(experiment)) = sections.get_mut("experiment") {
         experiment.retain(|_, value| !value.is_null());
     }
-}
-
-/// Compares the keys with those of the defaults, which hold every one there is.
-fn refuse_unknown_keys(document: &Value) -> Result<(), ConfigError> {
-    let known_document: Value =
-        serde_yaml::from_str(DEFAULTS).expect("the defaults are YAML, as a test shows");
-    let known = paths(&known_document);
-    for key in paths(document) {
-        if !known.contains(&key) {
-            let nearest = nearest(&key, &known);
-            return Err(ConfigError::UnknownKey { key, nearest });
-        }
-    }
-    Ok(())
 }
 
 /// Returns every value that is no section, by its path, as text for people.
@@ -121,49 +112,6 @@ impl ValidConfig {
     }
 }
 
-/// Returns a key that is no text as it would be written.
-fn yaml_text(key: &Value) -> String {
-    serde_yaml::to_string(key).unwrap_or_default().trim_end().replace('\n', " ")
-}
-
-/// Returns the path of every key, in the order of the document; entries of a list share their paths.
-fn paths(document: &Value) -> Vec<String> {
-    fn walk(value: &Value, prefix: &str, found: &mut Vec<String>) {
-        match value {
-            Value::Mapping(mapping) => {
-                for (key, value) in mapping {
-                    let key = key.as_str().map_or_else(|| yaml_text(key), str::to_owned);
-                    let path = if prefix.is_empty() { key } else { format!("{prefix}.{key}") };
-                    found.push(path.clone());
-                    walk(value, &path, found);
-                }
-            }
-            Value::Sequence(entries) => entries.iter().for_each(|entry| walk(entry, prefix, found)),
-            _ => {}
-        }
-    }
-    let mut found = Vec::new();
-    walk(document, "", &mut found);
-    found
-}
-
-/// Returns the known path most like `key`, if any is like it: the same name in another section, or a misspelling.
-fn nearest(key: &str, known: &[String]) -> Option<String> {
-    fn name(path: &str) -> &str {
-        path.rsplit('.').next().unwrap_or_default()
-    }
-    known
-        .iter()
-        .map(|path| (strsim::jaro_winkler(name(path), name(key)), path))
-        .filter(|(likeness, _)| *likeness > 0.8)
-        // Of names that are equally like it, the one in the likest place.
-        .max_by(|(a, one), (b, other)| {
-            let place = |path: &str| strsim::jaro_winkler(path, key);
-            a.total_cmp(b).then(place(one).total_cmp(&place(other)))
-        })
-        .map(|(_, path)| path.clone())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -176,26 +124,6 @@ data: {kind: idx, path: /data, classes: 10, input_size: 28, channels: 1}
 
     fn problem(extra: &str) -> String {
         parse(&format!("{SMALL}{extra}"), &[]).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn an_unknown_key_is_named_with_the_nearest_known_one() {
-        assert_eq!(
-            problem("training: {epoch: 3}"),
-            "unknown key `training.epoch` (did you mean `training.epochs`?)"
-        );
-        assert_eq!(problem("epochs: 3"), "unknown key `epochs` (did you mean `training.epochs`?)");
-        assert_eq!(problem("zzz: 3"), "unknown key `zzz`");
-    }
-
-    #[test]
-    fn a_name_in_another_section_is_found_before_one_that_is_only_near() {
-        assert_eq!(
-            problem("training: {replay_size: 3}"),
-            "unknown key `training.replay_size` (did you mean `q_learning.replay_size`?)"
-        );
-        assert_eq!(problem("slurm: {reduce: {foo: 3}}"), "unknown key `slurm.reduce.foo`");
-        assert_eq!(problem("3: 4"), "unknown key `3`");
     }
 
     #[test]
@@ -238,7 +166,7 @@ data: {kind: idx, path: /data, classes: 10, input_size: 28, channels: 1}
         }
         assert!(matches!(parse("a: [", &[]), Err(ConfigError::NotYaml(_))));
         let empty = parse("", &[]).unwrap_err().to_string();
-        assert!(empty.starts_with("missing key `experiment` ("), "{empty}");
+        assert_eq!(empty, "missing key `experiment` (see `metaqnn config --defaults`)");
     }
 
     #[test]
@@ -247,6 +175,10 @@ data: {kind: idx, path: /data, classes: 10, input_size: 28, channels: 1}
             assert!(matches!(text.parse::<Setting>(), Err(ConfigError::NoSetting(_))), "{text}");
         }
         assert!(matches!("a=[".parse::<Setting>(), Err(ConfigError::NotYaml(_))));
+        // Deeper than the stack, were it walked.
+        let deep = format!("{}a=1", "a.".repeat(60_000)).parse().unwrap();
+        let problem = parse(SMALL, &[deep]).unwrap_err().to_string();
+        assert!(problem.starts_with("unknown key `a.a.a.") && problem.len() < 200, "{problem}");
     }
 
     #[test]
@@ -279,10 +211,55 @@ data: {kind: idx, path: /data, classes: 10, input_size: 28, channels: 1}
         assert_eq!(sorted(&all), sorted(&shown));
     }
 
+    #[test]
+    fn every_key_takes_any_value_or_refuses_it_in_one_line() {
+        for key in known_paths() {
+            for value in [
+                "",
+                "null",
+                "true",
+                "-1",
+                "0",
+                "1",
+                "1e308",
+                "-1e308",
+                ".nan",
+                ".inf",
+                "-.inf",
+                "18446744073709551615",
+                "x",
+                "'a\n%'",
+                "[]",
+                "[0]",
+                "[x, 1]",
+                "{}",
+                "{a: 1}",
+                "!x y",
+            ] {
+                let setting = format!("{key}={value}").parse().unwrap();
+                if let Err(problem) = parse(SMALL, &[setting]).and_then(ExperimentConfig::check) {
+                    let problem = problem.to_string();
+                    assert!(problem.lines().count() == 1, "{key}={value}: {problem}");
+                    assert!(problem.len() < 600, "{key}={value}: {problem}");
+                }
+            }
+        }
+    }
+
     proptest! {
         #[test]
         fn any_text_is_read_or_refused(text in "[a-z:{}\\[\\] ,\n&*!|>#'\"0-9-]{0,120}") {
             let _ = parse(&text, &[]);
+        }
+
+        #[test]
+        fn the_defaults_with_any_text_put_in_are_read_or_refused(
+            at in any::<prop::sample::Index>(), text in "\\PC{0,4}",
+        ) {
+            let characters: Vec<char> = DEFAULTS.chars().collect();
+            let (before, after) = characters.split_at(at.index(characters.len()));
+            let changed: String = before.iter().copied().chain(text.chars()).chain(after.iter().copied()).collect();
+            let _ = parse(&changed, &[]).and_then(ExperimentConfig::check);
         }
     }
 }

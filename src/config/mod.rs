@@ -5,6 +5,7 @@
 //! refused with their path and the nearest known key.
 
 mod error;
+mod keys;
 mod load;
 mod setting;
 mod validate;

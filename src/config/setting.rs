@@ -31,6 +31,11 @@ impl FromStr for Setting {
 }
 
 impl Setting {
+    /// Returns the path of its key.
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+
     /// Puts the value in its place, whatever was there; sections are made as needed.
     pub(super) fn apply(&self, document: &mut Value) {
         let mut here = document;

@@ -81,7 +81,7 @@ fn check_name(name: &str) -> Result<(), ConfigError> {
     let well_formed = name.starts_with(|c: char| c.is_ascii_alphanumeric())
         && name.chars().all(plain)
         && name.len() <= 64;
-    if well_formed { Ok(()) } else { Err(ConfigError::Name(name.to_owned())) }
+    if well_formed { Ok(()) } else { Err(ConfigError::Name(name.escape_debug().to_string())) }
 }
 
 #[cfg(test)]

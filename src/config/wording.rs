@@ -14,7 +14,8 @@ pub(super) fn wrong_value(error: &serde_yaml::Error, text: &str) -> ConfigError 
     let message = without_place(error);
     let line = serde_yaml::from_str::<ExperimentConfig>(text)
         .err()
-        .filter(|in_file| without_place(in_file) == message)
+        // A missing section has no line.
+        .filter(|in_file| without_place(in_file) == message && !message.starts_with("missing"))
         .and_then(|in_file| in_file.location())
         .map(|place| place.line());
     ConfigError::Value { problem: in_plain_words(&message), line }
@@ -22,7 +23,8 @@ pub(super) fn wrong_value(error: &serde_yaml::Error, text: &str) -> ConfigError 
 
 /// Replaces words of the parser, which speaks of types of this program, by those of a person who writes YAML.
 pub(super) fn in_plain_words(message: &str) -> String {
-    const WORDS: [(&str, &str); 13] = [
+    const WORDS: [(&str, &str); 15] = [
+        ("unknown field", "unknown key"),
         ("missing field", "missing key"),
         ("unknown variant", "unknown value"),
         ("unit value", "no value"),
@@ -33,6 +35,7 @@ pub(super) fn in_plain_words(message: &str) -> String {
         ("expected u32", "expected a whole number from 0 to 4294967295"),
         ("expected u64", "expected a whole number from 0 to 18446744073709551615"),
         ("expected f64", "expected a number"),
+        ("sequence", "list"),
         (" as u128", ""),
         (" as i128", ""),
         ("any YAML value", "at most 64 bits"),
@@ -71,6 +74,10 @@ mod tests {
                 "search_space.pools[0]: integer `2`, expected a list of numbers",
             ),
             ("data: missing field `classes`", "data: missing key `classes`"),
+            (
+                "epsilon_schedule: string \"x\", expected a sequence",
+                "epsilon_schedule: string \"x\", expected a list",
+            ),
         ] {
             assert_eq!(in_plain_words(message), plain);
         }

@@ -7,7 +7,7 @@ use crate::space::{Action, StateKey};
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum QLearningError {
     /// A parameter outside its range.
-    #[error("`{key}` is `{value}` (must be {range})")]
+    #[error("`{key}` is `{}` (must be {range})", readable(*value))]
     OutOfRange {
         /// Where it stands in the configuration.
         key: &'static str,
@@ -53,4 +53,9 @@ pub enum QLearningError {
     /// A Q-table that has not learned from a row of the replay memory it is said to belong to.
     #[error("the Q-table has no value for a state of `{0}`, which is in the replay memory")]
     NotLearned(String),
+}
+
+/// Writes a number out, unless that takes more digits than anybody reads.
+fn readable(value: f64) -> String {
+    if value.abs() < 1e15 { value.to_string() } else { format!("{value:e}") }
 }

@@ -17,6 +17,16 @@ pub enum SpaceError {
         /// Greatest legal value.
         most: u32,
     },
+    /// A list that is longer than any search can use.
+    #[error("`{key}` holds {number} values (must be at most {most})")]
+    TooMany {
+        /// Where it stands in the configuration.
+        key: &'static str,
+        /// How many values it holds.
+        number: usize,
+        /// How many it may hold.
+        most: usize,
+    },
     /// A value that stands twice in a list.
     #[error("`{key}` holds a value twice")]
     Repeated {

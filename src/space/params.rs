@@ -123,6 +123,8 @@ const LARGEST_IMAGE: u32 = 1024;
 /// 200 layers of 16,384 filters on 16,384 with kernels of at most 8 (the rule of the bins) over
 /// 1,024^2 pixels are 200 * 2^14 * 2^14 * 2^6 * 2^20 < 2^62 multiply-accumulates.
 const GREATEST: u32 = 16_384;
+/// The most choices of one kind of layer; it bounds the actions of a state.
+const MOST_CHOICES: usize = 64;
 /// The most classes a configuration may name.
 const MOST_CLASSES: u32 = 65_536;
 
@@ -168,8 +170,11 @@ fn in_range(key: &'static str, value: u32, least: u32, most: u32) -> Result<(), 
     }
 }
 
-/// Refuses a value that stands twice: it would be two actions with one meaning.
+/// Refuses a value that stands twice, which would be two actions with one meaning, and too many of them.
 fn choices<T: Ord>(key: &'static str, values: &[T]) -> Result<(), SpaceError> {
+    if values.len() > MOST_CHOICES {
+        return Err(SpaceError::TooMany { key, number: values.len(), most: MOST_CHOICES });
+    }
     if values.iter().collect::<BTreeSet<_>>().len() == values.len() {
         Ok(())
     } else {

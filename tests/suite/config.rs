@@ -132,6 +132,7 @@ fn numbers_that_no_search_ends_with_are_refused_with_their_key() {
         ("experiment.seed=-1", "experiment.seed: integer `-1`"),
         ("search_space.max_layers=201", "`search_space.max_layers` is `201`"),
         ("search_space.filters=[0]", "`search_space.filters` is `0`"),
+        ("q_learning.learning_rate=1e308", "`q_learning.learning_rate` is `1e308`"),
         ("search_space.pools=[[2, 0]]", "`search_space.pools` is `0`"),
         (
             "epsilon_schedule=[{epsilon: 1, architectures: 18446744073709551615}]",
@@ -143,6 +144,15 @@ fn numbers_that_no_search_ends_with_are_refused_with_their_key() {
         let stderr = refused.says(problem).stderr();
         assert!(stderr.len() < 400, "{stderr}");
     }
+}
+
+#[test]
+fn a_setting_without_a_file_to_change_is_refused() {
+    let experiment = Experiment::with(SMALL);
+    experiment
+        .run(&["config", "--defaults", "--set", "training.epochs=3"])
+        .fails_with(2)
+        .says("cannot be used with");
 }
 
 #[test]

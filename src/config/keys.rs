@@ -1,0 +1,110 @@
+//! The keys of a configuration: which there are, and which one was meant.
+
+use std::collections::BTreeSet;
+
+use serde_yaml::Value;
+
+use super::DEFAULTS;
+use super::error::ConfigError;
+
+/// Returns the paths of the defaults, which hold every key there is.
+pub(super) fn known_paths() -> BTreeSet<String> {
+    let defaults = serde_yaml::from_str(DEFAULTS).expect("the defaults are YAML, as a test shows");
+    paths(&defaults).into_iter().collect()
+}
+
+/// No known key is nearly as long; the start of a longer one shows that it is not meant as a key.
+const LONGEST_KEY: usize = 100;
+
+/// Refuses a path that is not `known`.
+///
+/// # Errors
+/// [`ConfigError::UnknownKey`], with the known path most like it.
+pub(super) fn refuse_unknown(key: &str, known: &BTreeSet<String>) -> Result<(), ConfigError> {
+    if known.contains(key) {
+        return Ok(());
+    }
+    let key: String = key.chars().take(LONGEST_KEY).flat_map(char::escape_debug).collect();
+    let nearest = nearest(&key, known);
+    Err(ConfigError::UnknownKey { key, nearest })
+}
+
+/// Returns a key that is no text as it would be written.
+fn yaml_text(key: &Value) -> String {
+    serde_yaml::to_string(key).unwrap_or_default().trim_end().replace('\n', " ")
+}
+
+/// Returns the path of every key, in the order of the document; entries of a list share their paths.
+pub(super) fn paths(document: &Value) -> Vec<String> {
+    fn walk(value: &Value, prefix: &str, found: &mut Vec<String>) {
+        match value {
+            Value::Mapping(mapping) => {
+                for (key, value) in mapping {
+                    let key = key.as_str().map_or_else(|| yaml_text(key), str::to_owned);
+                    let path = if prefix.is_empty() { key } else { format!("{prefix}.{key}") };
+                    found.push(path.clone());
+                    walk(value, &path, found);
+                }
+            }
+            Value::Sequence(entries) => entries.iter().for_each(|entry| walk(entry, prefix, found)),
+            _ => {}
+        }
+    }
+    let mut found = Vec::new();
+    walk(document, "", &mut found);
+    found
+}
+
+/// Returns the known path most like `key`, if any is like it: the same name in another section, or a misspelling.
+fn nearest(key: &str, known: &BTreeSet<String>) -> Option<String> {
+    fn name(path: &str) -> &str {
+        path.rsplit('.').next().unwrap_or_default()
+    }
+    known
+        .iter()
+        .map(|path| (strsim::jaro_winkler(name(path), name(key)), path))
+        .filter(|(likeness, _)| *likeness > 0.8)
+        // Of names that are equally like it, the one in the likest place.
+        .max_by(|(a, one), (b, other)| {
+            let place = |path: &str| strsim::jaro_winkler(path, key);
+            a.total_cmp(b).then(place(one).total_cmp(&place(other)))
+        })
+        .map(|(_, path)| path.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::parse;
+
+    fn problem(extra: &str) -> String {
+        let least = "experiment: {name: x}\ndata: {classes: 10, input_size: 28, channels: 1}\n";
+        parse(&format!("{least}{extra}"), &[]).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_the_nearest_known_one() {
+        assert_eq!(
+            problem("training: {epoch: 3}"),
+            "unknown key `training.epoch` (did you mean `training.epochs`?)"
+        );
+        assert_eq!(problem("epochs: 3"), "unknown key `epochs` (did you mean `training.epochs`?)");
+        assert_eq!(problem("zzz: 3"), "unknown key `zzz`");
+    }
+
+    #[test]
+    fn a_name_in_another_section_is_found_before_one_that_is_only_near() {
+        assert_eq!(
+            problem("training: {replay_size: 3}"),
+            "unknown key `training.replay_size` (did you mean `q_learning.replay_size`?)"
+        );
+        assert_eq!(problem("slurm: {reduce: {foo: 3}}"), "unknown key `slurm.reduce.foo`");
+        assert_eq!(problem("3: 4"), "unknown key `3`");
+        assert_eq!(problem("\"a\\nb\": 4"), "unknown key `a\\nb`");
+    }
+
+    #[test]
+    fn of_a_very_long_key_the_start_is_shown() {
+        let long = problem(&format!("? {}\n: 3", "x".repeat(10_000)));
+        assert_eq!(long, format!("unknown key `{}`", "x".repeat(100)));
+    }
+}
