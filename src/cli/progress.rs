@@ -17,6 +17,8 @@ pub struct Progress<'a> {
     /// Epochs of a whole training.
     epochs: u32,
     best: Option<f64>,
+    /// Why nothing is claimed, as it was told last: every worker finds out, and at every look.
+    idle: Option<TrainEvent>,
 }
 
 /// One bar for the search, when there is one, and one for each worker.
@@ -45,7 +47,7 @@ impl<'a> Progress<'a> {
 
     fn new(printer: &'a Printer, config: &ValidConfig, workers: u32, wanted: Option<u64>) -> Self {
         let bars = printer.bars().map(|all| Bars::new(all, workers, wanted));
-        Self { printer, bars, epochs: config.recipe.recipe().epochs, best: None }
+        Self { printer, bars, epochs: config.recipe.recipe().epochs, best: None, idle: None }
     }
 
     /// Tells how many architectures have results already, when a search goes on.
@@ -66,8 +68,24 @@ impl<'a> Progress<'a> {
             Some(bars) => bars.show(worker, event, self.best),
             None => false,
         };
-        if !is_shown && let Some(line) = self.line(event) {
+        if !is_shown
+            && self.is_news(event)
+            && let Some(line) = self.line(event)
+        {
             self.printer.note(&line);
+        }
+    }
+
+    fn is_news(&mut self, event: &TrainEvent) -> bool {
+        match event {
+            TrainEvent::Halted | TrainEvent::Nothing { .. } => {
+                self.idle.replace(event.clone()).as_ref() != Some(event)
+            }
+            TrainEvent::Claimed { .. } => {
+                self.idle = None;
+                true
+            }
+            _ => true,
         }
     }
 

@@ -5,7 +5,6 @@
 //! therefore nothing that the log does not know how to mend.
 
 use std::env;
-use std::mem::replace;
 use std::process::ExitStatus;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -63,7 +62,6 @@ pub fn run(
         deaths: 0,
         losses: 0,
         heard: Heard::default(),
-        told_of_others: false,
     };
     loop {
         // Claims of workers that died, in this run or an earlier one, are lost here.
@@ -132,8 +130,6 @@ struct Search<'a> {
     /// Trainings that were lost since the last result.
     losses: u32,
     heard: Heard,
-    /// Whether the person knows that others train what is left.
-    told_of_others: bool,
 }
 
 impl Search<'_> {
@@ -211,35 +207,26 @@ impl Search<'_> {
         Ok(WorkerCommand { program, arguments, environment: Default::default() })
     }
 
-    /// Takes in an event of a worker, and passes it on unless it tells what another one has told.
+    /// Takes in an event of a worker, and passes it on.
     fn hear(&mut self, seat: usize, line: &str) -> anyhow::Result<()> {
         let Ok(event) = serde_json::from_str(line) else {
             self.remember(line.to_owned());
             return Ok(());
         };
-        let mut is_news = true;
         match &event {
             TrainEvent::Recorded { .. } => (self.deaths, self.losses) = (0, 0),
-            TrainEvent::Claimed { .. } => {
-                self.heard.has_claimed = true;
-                self.told_of_others = false;
-            }
+            TrainEvent::Claimed { .. } => self.heard.has_claimed = true,
             TrainEvent::Lost { reason, .. } => {
                 self.losses += 1;
                 if self.losses >= MOST_LOSSES {
                     bail!(Refusal::OnlyLosses { losses: self.losses, reason: reason.clone() });
                 }
             }
-            TrainEvent::Halted => is_news = !replace(&mut self.heard.is_halted, true),
-            TrainEvent::Nothing { finished: false } => {
-                self.heard.others_train = true;
-                is_news = !replace(&mut self.told_of_others, true);
-            }
+            TrainEvent::Halted => self.heard.is_halted = true,
+            TrainEvent::Nothing { finished: false } => self.heard.others_train = true,
             _ => {}
         }
-        if is_news {
-            (self.on_event)(seat, &event);
-        }
+        (self.on_event)(seat, &event);
         Ok(())
     }
 

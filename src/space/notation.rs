@@ -273,6 +273,16 @@ mod tests {
         }
 
         #[test]
+        fn an_architecture_with_any_text_put_in_is_read_or_refused(
+            at in any::<prop::sample::Index>(), text in "\\PC{0,20}",
+        ) {
+            let mut changed = "[C(64,3,1), P(2,2), D(1,2), FC(128), D(2,2), SM(10)]".to_owned();
+            changed.insert_str(at.index(changed.len()), &text);
+            let _ = space().parse(&changed);
+            let _ = space().parse_prefix(&changed);
+        }
+
+        #[test]
         fn what_is_printed_is_read_back(choices in prop::collection::vec(0usize..100, 13)) {
             let space = space();
             let (mut layers, mut state) = (Vec::new(), Some(space.start()));

@@ -91,7 +91,9 @@ fn the_same_seed_gives_the_same_log_and_q_table() {
 #[test]
 fn several_workers_train_no_architecture_twice() {
     let experiment = Experiment::with(SMALL);
-    experiment.run(&["run", "config.yaml", "dir", "--workers", "4"]).success();
+    let ran = experiment.run(&["run", "config.yaml", "dir", "--workers", "4"]).success();
+    let ends = ran.stderr().matches("the epsilon schedule is finished").count();
+    assert_eq!(ends, 1, "what each worker tells is said once");
     let log = experiment.log();
     let claimed: Vec<_> = log
         .iter()
