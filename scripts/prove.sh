@@ -8,6 +8,7 @@
 #   kills    workers killed at random moments, a log cut at every byte, 64 workers started at once
 #   full_disk   a file system of 2 MiB that is full for a while
 #   nfs      searches on a real NFS: a server and two client machines
+#   simulate early stopping on the recorded curves of 341 networks
 #
 # Each proof is a file in scripts/proofs/, whose head says what it does and which cases it has.
 #

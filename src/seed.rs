@@ -26,6 +26,8 @@ pub enum Purpose {
     Predictor,
     /// Which stop verdicts are audited.
     Audit,
+    /// Orders and fits of a simulation over recorded curves.
+    Simulation,
 }
 
 impl Purpose {
@@ -40,6 +42,7 @@ impl Purpose {
             Self::Synthetic => "synthetic",
             Self::Predictor => "predictor",
             Self::Audit => "audit",
+            Self::Simulation => "simulation",
         }
     }
 }

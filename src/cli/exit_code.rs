@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use crate::config::ConfigError;
 use crate::dataset::DatasetError;
 use crate::ops::Refusal;
+use crate::predictor::PredictorError;
 use crate::q_learning::QLearningError;
 use crate::slurm::SlurmError;
 use crate::space::SpaceError;
@@ -59,6 +60,9 @@ impl ExitStatus {
             | Refusal::JobRuns { .. } => Self::TryAgain,
             Refusal::OtherConfiguration { .. }
             | Refusal::NotFresh { .. }
+            | Refusal::OnlyForFiles { .. }
+            | Refusal::Together { .. }
+            | Refusal::NoTarget { .. }
             | Refusal::TwoExcludes { .. }
             | Refusal::NotThere { .. }
             | Refusal::NoFolder { .. }
@@ -99,6 +103,10 @@ impl ExitStatus {
         }
         if let Some(dataset) = cause.downcast_ref::<DatasetError>() {
             return Some(if dataset.is_damage() { Self::Damaged } else { Self::Usage });
+        }
+        if let Some(predictor) = cause.downcast_ref::<PredictorError>() {
+            let is_damage = matches!(predictor, PredictorError::Saved { .. });
+            return Some(if is_damage { Self::Damaged } else { Self::Usage });
         }
         let is_usage =
             cause.is::<ConfigError>() || cause.is::<SpaceError>() || cause.is::<QLearningError>();

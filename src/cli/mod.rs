@@ -13,10 +13,12 @@ mod export;
 mod import;
 mod init;
 mod nodes_arg;
+mod number_arg;
 mod printer;
 mod progress;
 mod reduce;
 mod run;
+mod simulate;
 mod space;
 mod status;
 mod submit;
@@ -71,6 +73,7 @@ enum Command {
     Verify(verify::VerifyArgs),
     Doctor(doctor::DoctorArgs),
     Space(space::SpaceArgs),
+    Simulate(simulate::SimulateArgs),
     Import(import::ImportArgs),
     Export(export::ExportArgs),
     Config(config::ConfigArgs),
@@ -98,6 +101,7 @@ pub fn run() -> ExitCode {
         Command::Verify(args) => verify::run(args, &printer),
         Command::Doctor(args) => doctor::run(args, &printer),
         Command::Space(args) => space::run(args, &printer),
+        Command::Simulate(args) => simulate::run(args, &printer),
         Command::Import(args) => import::run(args, &printer),
         Command::Export(args) => export::run(args, &printer),
         Command::Config(args) => config::run(args, &printer),

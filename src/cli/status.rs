@@ -19,8 +19,9 @@ use crate::report::terminal;
     JSON, one object: experiment, trainer, condition (active, halted, finished, chain_broken), round, epsilon (in force), \
     iterations, counts (of iterations by status), wanted, results, left, best (null or architecture, iteration, \
     best_validation_accuracy, parameters, layers, epsilon), epsilons (for each what it wants and has), seconds \
-    (train_seconds, saved_seconds, lost_seconds), estimated_train_seconds_left, uses_accelerator, started_at, \
-    last_event_at, notices. `run --json` ends with the same.")]
+    (train_seconds, saved_seconds, lost_seconds), early_stopping (enabled, burn_in, full_curves, predictor_curves, \
+    stopped, audited, false_stops, their rate with its interval, switched_off, epochs), estimated_train_seconds_left, uses_accelerator, started_at, \
+    last_event_at, hosts (results and losses of each, bad or not), notices. `run --json` ends with the same.")]
 pub struct StatusArgs {
     /// The experiment directory
     dir: PathBuf,

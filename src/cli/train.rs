@@ -27,6 +27,7 @@ use crate::ops::{Experiment, train::TrainOptions};
     recorded    iteration, outcome (trained, stopped, failed, out_of_memory), reward, seconds\n  \
     lost        iteration, reason\n  \
     reused, superseded    iteration\n  \
+    stopping_switched_off  audited, false_stops\n  \
     halted      nothing else\n  \
     nothing     finished (false while others train what is left)")]
 pub struct TrainArgs {

@@ -29,6 +29,7 @@ mod round;
 mod round_size;
 mod round_stage;
 pub mod run;
+pub mod simulate;
 pub mod status;
 pub mod submit;
 pub mod tables;

@@ -91,6 +91,28 @@ pub enum Refusal {
         /// The file.
         path: PathBuf,
     },
+    /// An option that says how to read a file, given for an experiment.
+    #[error("`{}` is an experiment, which knows its curves and features (leave out `{option}`)", dir.display())]
+    OnlyForFiles {
+        /// The experiment directory.
+        dir: PathBuf,
+        /// The option.
+        option: &'static str,
+    },
+    /// Options that mean nothing together.
+    #[error("`{option}` does not go with {other} (leave out one of them)")]
+    Together {
+        /// The option.
+        option: &'static str,
+        /// What it was given with.
+        other: &'static str,
+    },
+    /// A file to be written that has no place.
+    #[error("cannot write `{}` (name a file in a folder that exists)", path.display())]
+    NoTarget {
+        /// The file.
+        path: PathBuf,
+    },
     /// The arrays of a round are still in the queue.
     #[error(
         "the tasks of round {round} have not ended yet, so it is too early to reduce them (wait, or end them with `metaqnn cancel`)"

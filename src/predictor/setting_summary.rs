@@ -41,9 +41,9 @@ pub struct SettingSummary {
 
 impl SettingSummary {
     /// Sums up what a setting did in each of the orders, at least one.
-    pub(super) fn of(setting: &Setting, orders: &[OrderResult]) -> Self {
+    pub(super) fn of(setting: &Setting, orders: &[&OrderResult]) -> Self {
         let over_orders = |of: &dyn Fn(&OrderResult) -> f64| {
-            mean(orders.iter().map(of)).expect("there is an order")
+            mean(orders.iter().copied().map(of)).expect("there is an order")
         };
         let in_walk = orders.iter().filter(|order| order.best_is_walked);
         Self {
@@ -155,7 +155,7 @@ mod tests {
         assert!((result.regret - 0.2).abs() < 1e-12);
         // |0.2 - 0.1| and |0.6 - 0.9|.
         let setting = Setting::grid(&[0.9], &[1], &[0.0]).unwrap()[0];
-        let summary = SettingSummary::of(&setting, &[result]);
+        let summary = SettingSummary::of(&setting, &[&result]);
         assert!((summary.stopped_mean_absolute_error.unwrap() - 0.2).abs() < 1e-12);
         assert_eq!((summary.best_kept, summary.orders_best_in_walk), (0, 1));
     }

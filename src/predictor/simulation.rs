@@ -86,23 +86,24 @@ pub fn simulate(
 ) -> Result<Simulation, PredictorError> {
     let grid = Setting::grid(&params.thresholds, &params.top_n, &params.offsets)?;
     let orders = OrderedFits::new(recorded, params, rng)?;
-    let walks = (0..orders.count())
+    // Only what is summed up is kept of random orders: there may be many.
+    let is_traced = params.orders == Orders::File;
+    let walked = (0..orders.count())
         .into_par_iter()
         .map(|number| {
-            let walks = orders.walk(number, &grid);
+            let walks = orders.walk(number, &grid)?;
+            let results = walks.iter().map(|steps| OrderResult::of(recorded, steps)).collect();
+            let trace = if is_traced { trace(recorded, &grid, &walks) } else { Vec::new() };
             on_order();
-            walks
+            Ok((results, trace))
         })
-        .collect::<Result<Vec<Vec<Vec<Step>>>, _>>()?;
+        .collect::<Result<Vec<(Vec<OrderResult>, Vec<TraceRow>)>, PredictorError>>()?;
+    let (results, traces): (Vec<_>, Vec<_>) = walked.into_iter().unzip();
     let summarise = |(at, setting): (usize, &Setting)| {
-        let results: Vec<OrderResult> =
-            walks.iter().map(|walks| OrderResult::of(recorded, &walks[at])).collect();
-        SettingSummary::of(setting, &results)
+        let of_setting: Vec<&OrderResult> = results.iter().map(|of_order| &of_order[at]).collect();
+        SettingSummary::of(setting, &of_setting)
     };
-    let trace = match params.orders {
-        Orders::File => trace(recorded, &grid, &walks[0]),
-        Orders::Random(_) => Vec::new(),
-    };
+    let trace = traces.into_iter().flatten().collect();
     Ok(Simulation { summaries: grid.iter().enumerate().map(summarise).collect(), trace })
 }
 

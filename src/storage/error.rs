@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::format::FormatVersion;
 use super::knowledge::Violation;
 use crate::outcome::NotAnAccuracy;
+use crate::predictor::PredictorError;
 use crate::q_learning::QLearningError;
 use crate::space::SpaceError;
 
@@ -172,6 +173,14 @@ pub enum StorageError {
         /// How that is seen.
         source: QLearningError,
     },
+    /// Recorded curves that cannot be replayed.
+    #[error("`{path}` cannot be replayed")]
+    Recorded {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: RecordedError,
+    },
     /// Less was written than given.
     #[error("only {written} of {expected} bytes fit into `{path}` (disk full, or over quota?)")]
     ShortWrite {
@@ -187,26 +196,30 @@ pub enum StorageError {
 impl StorageError {
     /// Whether files of the experiment are not what this program wrote.
     pub const fn is_damage(&self) -> bool {
-        matches!(
-            self,
-            Self::Yaml { .. }
-                | Self::Csv { .. }
-                | Self::NoColumn { .. }
-                | Self::WrongLine { .. }
-                | Self::DamagedRow { .. }
-                | Self::Changed { .. }
-                | Self::RefusedRow { .. }
-                | Self::DamagedView { .. }
-                | Self::Learner { .. }
-        )
+        matches!(self, Self::Recorded { source, .. } if !source.is_usage())
+            || matches!(
+                self,
+                Self::Yaml { .. }
+                    | Self::Csv { .. }
+                    | Self::NoColumn { .. }
+                    | Self::WrongLine { .. }
+                    | Self::DamagedRow { .. }
+                    | Self::Changed { .. }
+                    | Self::RefusedRow { .. }
+                    | Self::DamagedView { .. }
+                    | Self::Learner { .. }
+            )
     }
 
     /// Whether the person named the wrong directory.
     pub const fn is_usage(&self) -> bool {
-        matches!(
-            self,
-            Self::NotAnExperiment { .. } | Self::OtherFormat { .. } | Self::AlreadyExists { .. }
-        )
+        matches!(self, Self::Recorded { source, .. } if source.is_usage())
+            || matches!(
+                self,
+                Self::NotAnExperiment { .. }
+                    | Self::OtherFormat { .. }
+                    | Self::AlreadyExists { .. }
+            )
     }
 
     /// Whether the disk or a quota is full, which may pass.
@@ -287,4 +300,97 @@ pub enum RowError {
         "the row is not written as this program writes it (was the log saved by a spreadsheet?)"
     )]
     Foreign,
+}
+
+/// Why a file of recorded curves cannot be replayed.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum RecordedError {
+    /// No file of that name.
+    #[error("there is no such file")]
+    Missing,
+    /// A header without a curve.
+    #[error(
+        "no columns of a learning curve (they share a name and end in the number of the epoch: `y1`, `y2`, ..)"
+    )]
+    NoCurve,
+    /// A header without the curve that was asked for.
+    #[error("no columns `{prefix}1`, `{prefix}2`, .. (there are: {found})")]
+    NoSuchCurve {
+        /// What their names should begin with.
+        prefix: String,
+        /// What the names of numbered columns begin with.
+        found: String,
+    },
+    /// A header with several curves.
+    #[error("columns of several curves: {prefixes} (choose one with `--curve`)")]
+    SeveralCurves {
+        /// What the names of their columns begin with.
+        prefixes: String,
+    },
+    /// A curve whose epochs do not go up one by one.
+    #[error("columns of the curve `{prefix}` {how}")]
+    Epochs {
+        /// What their names begin with.
+        prefix: String,
+        /// What is wrong.
+        how: String,
+    },
+    /// A feature that is no column.
+    #[error("no column `{name}` to be a feature")]
+    NoFeature {
+        /// Its name.
+        name: String,
+    },
+    /// A feature that is something else already.
+    #[error("column `{name}` cannot be a feature (it is the id or part of the curve)")]
+    NotAFeature {
+        /// Its name.
+        name: String,
+    },
+    /// A header and nothing else.
+    #[error("no networks")]
+    Empty,
+    /// A row of another length.
+    #[error("line {line} has {found} cells where the header has {wanted}")]
+    Ragged {
+        /// Where the row begins, from 1.
+        line: u64,
+        /// Its cells.
+        found: usize,
+        /// Columns of the header.
+        wanted: usize,
+    },
+    /// A cell that is no number.
+    #[error("line {line}, column `{column}` is `{value}` (must be a finite number)")]
+    Cell {
+        /// Where the row begins, from 1.
+        line: u64,
+        /// The column.
+        column: String,
+        /// What stands there.
+        value: String,
+    },
+    /// A network that the predictor cannot take.
+    #[error("line {line}")]
+    Network {
+        /// Where its row begins, from 1.
+        line: u64,
+        /// Why not.
+        source: PredictorError,
+    },
+}
+
+impl RecordedError {
+    /// Whether the file may be whole, and other options would do.
+    const fn is_usage(&self) -> bool {
+        matches!(
+            self,
+            Self::Missing
+                | Self::NoCurve
+                | Self::NoSuchCurve { .. }
+                | Self::SeveralCurves { .. }
+                | Self::NoFeature { .. }
+                | Self::NotAFeature { .. }
+        )
+    }
 }

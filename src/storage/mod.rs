@@ -52,6 +52,8 @@ mod predictor_yaml;
 pub mod publish;
 mod q_table_csv;
 mod raw_log;
+mod recorded_columns;
+mod recorded_csv;
 mod reference;
 mod reference_q_values;
 mod replay_csv;
@@ -71,7 +73,7 @@ pub use blank::Kept;
 pub use crc32::Crc32;
 pub use curve_csv::{Curve, CurveRow, CurveWriter, Forecast};
 pub use disk_space::DiskSpace;
-pub use error::{RefusedRow, RowError, StorageError};
+pub use error::{RecordedError, RefusedRow, RowError, StorageError};
 pub use experiment_dir::ExperimentDir;
 pub use foreign_csv::{Problem, Readable, Reason};
 pub use format::FormatVersion;
@@ -81,6 +83,8 @@ pub use log_position::{LogCursor, LogPosition};
 pub use mount::{MountPoint, Nodes, check_locks_of_mount};
 pub use predictor_yaml::PREDICTOR;
 pub use raw_log::{RawLine, RawLog};
+pub use recorded_columns::RecordedColumns;
+pub use recorded_csv::{Recording, read_recorded};
 pub use reference::{ReferenceRow, read_replay_database, write_replay_database};
 pub use reference_q_values::{
     LayerType, ReferenceQValue, ReferenceTuple, read_q_values, write_q_values,

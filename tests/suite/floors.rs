@@ -45,6 +45,7 @@ const DOORS: &[(&str, &[&str])] = &[
             "report",
             "space",
             "q_learning",
+            "predictor",
             "seed",
             "storage",
             "dataset",

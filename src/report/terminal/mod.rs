@@ -1,9 +1,11 @@
 //! The search as text for a terminal of 80 columns.
 
 mod ranking;
+mod simulation;
 mod status;
 
 pub use ranking::ranked;
+pub use simulation::{hyperband, stopping};
 pub use status::status;
 
 /// Columns of the terminal.

@@ -1,0 +1,59 @@
+//! Numbers on the command line, refused with what is allowed.
+
+/// Reads a number that a rule allows.
+fn number(text: &str, allowed: &str, rule: impl Fn(f64) -> bool) -> Result<f64, String> {
+    let number = text.trim().parse().ok().filter(|number: &f64| number.is_finite());
+    number.filter(|number| rule(*number)).ok_or_else(|| format!("must be {allowed}"))
+}
+
+/// Reads a stop probability from which networks are stopped.
+pub fn threshold(text: &str) -> Result<f64, String> {
+    number(text, "above 0.5 and below 1", |threshold| threshold > 0.5 && threshold < 1.0)
+}
+
+/// Reads a number of at least 0.
+pub fn not_negative(text: &str) -> Result<f64, String> {
+    number(text, "a number of at least 0", |value| value >= 0.0)
+}
+
+/// Reads a number above 0.
+pub fn positive(text: &str) -> Result<f64, String> {
+    number(text, "a number above 0", |value| value > 0.0)
+}
+
+/// Reads a share that is not nothing.
+pub fn share(text: &str) -> Result<f64, String> {
+    number(text, "above 0 and at most 1", |share| share > 0.0 && share <= 1.0)
+}
+
+/// Reads the tolerance of a solver.
+pub fn tolerance(text: &str) -> Result<f64, String> {
+    number(text, "above 0 and below 1", |tolerance| tolerance > 0.0 && tolerance < 1.0)
+}
+
+/// Reads a whole number.
+pub fn at_least<const LEAST: usize>(text: &str) -> Result<usize, String> {
+    let number = text.trim().parse().ok().filter(|number| *number >= LEAST);
+    number.ok_or_else(|| format!("must be a whole number of at least {LEAST}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_outside_is_refused_with_what_is_allowed() {
+        assert_eq!(threshold("0.99"), Ok(0.99));
+        for text in ["0.5", "1", "nan", "inf", "", "x"] {
+            assert_eq!(threshold(text), Err("must be above 0.5 and below 1".into()), "{text}");
+        }
+        assert_eq!((not_negative("0"), not_negative("-0.1").is_err()), (Ok(0.0), true));
+        assert_eq!((positive("1e-4"), positive("0").is_err()), (Ok(1e-4), true));
+        assert_eq!(
+            (share("1"), share("1.01").is_err(), share("0").is_err()),
+            (Ok(1.0), true, true)
+        );
+        assert_eq!((tolerance("0.5"), tolerance("1").is_err()), (Ok(0.5), true));
+        assert_eq!((at_least::<3>("3"), at_least::<3>("2").is_err()), (Ok(3), true));
+    }
+}

@@ -1,0 +1,244 @@
+//! Recorded curves walked through the stopping rule. Reads everything, appends nothing.
+//!
+//! What is replayed are the rows of a file ([`storage::read_recorded`](crate::storage::read_recorded)),
+//! or the networks of an experiment that were trained to the end. All that is computed is the
+//! predictor's ([`crate::predictor`]).
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use serde::Serialize;
+
+use super::live_log::Snapshot;
+use super::{Experiment, Refusal};
+use crate::predictor::{
+    Better, EpochScore, Example, Features, HyperbandParams, HyperbandSummary, LearningCurve,
+    MetricScale, PredictorError, PredictorParams, RecordedCurves, Regressor, Simulation,
+    SimulationParams, TraceRow, score_regressor, simulate, simulate_hyperband,
+};
+use crate::seed::{Purpose, generator};
+use crate::storage::{
+    Attempt, Curve, Event, RecordedColumns, Recording, Row, publish, read_recorded,
+};
+
+/// How a file of recorded curves is to be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reading {
+    /// Which columns are the curve and the features.
+    pub columns: RecordedColumns,
+    /// Which way its metric is good.
+    pub better: Better,
+    /// Whether its logarithm is taken first.
+    pub scale: MetricScale,
+}
+
+/// Curves to replay, and what a person should know of them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Replayed {
+    /// The file or experiment.
+    pub path: PathBuf,
+    /// Its networks.
+    pub curves: RecordedCurves,
+    /// What was read, in one line.
+    pub summary: String,
+    /// What is odd about it.
+    pub warnings: Vec<String>,
+}
+
+/// Reads a file, or the fully trained networks of an experiment.
+///
+/// # Errors
+/// When it is neither, something in it cannot be used, or a way of reading is asked for that
+/// an experiment does not have.
+pub fn read(path: &Path, reading: &Reading) -> anyhow::Result<Replayed> {
+    let found = if path.is_dir() { of_experiment(path, reading)? } else { of_file(path, reading)? };
+    let name = format!("`{}`", path.display());
+    let curves = RecordedCurves::new(found.networks).with_context(|| name.clone())?;
+    let (networks, epochs) = (curves.networks(), curves.epochs());
+    let summary = format!("{name}: {networks} networks of {epochs} epochs; {}", found.read_as);
+    Ok(Replayed { path: path.to_owned(), curves, summary, warnings: found.warnings })
+}
+
+/// Networks, how they were read, and what is odd about them.
+struct Found {
+    networks: Vec<(String, Example)>,
+    read_as: String,
+    warnings: Vec<String>,
+}
+
+fn of_file(path: &Path, reading: &Reading) -> anyhow::Result<Found> {
+    let Reading { columns, better, scale } = reading;
+    let Recording { networks, curve, features, left_out, other_curves } =
+        read_recorded(path, columns, *better, *scale)?;
+    let mut read_as = format!("curve `{curve}`, features: {}", listed(&features));
+    if !left_out.is_empty() {
+        read_as.push_str(&format!("; left out, since not all numbers: {}", listed(&left_out)));
+    }
+    let mut warnings = Vec::new();
+    if !other_curves.is_empty() {
+        warnings.push(format!(
+            "the features hold another curve whole, which a network in training has only the start of: {} (name the features with `--features`)",
+            listed(&other_curves)
+        ));
+    }
+    Ok(Found { networks, read_as, warnings })
+}
+
+fn listed(names: &[String]) -> String {
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
+fn of_experiment(path: &Path, reading: &Reading) -> anyhow::Result<Found> {
+    let experiment = Experiment::open(path)?;
+    let means_nothing = [
+        ("--curve", reading.columns.curve.is_some()),
+        ("--features", reading.columns.features.is_some()),
+        ("--loss", reading.better == Better::Lower),
+    ];
+    if let Some((option, _)) = means_nothing.into_iter().find(|(_, is_given)| *is_given) {
+        return Err(Refusal::OnlyForFiles { dir: path.to_owned(), option }.into());
+    }
+    let rows = Snapshot::read(&experiment)?.all_rows(&experiment)?;
+    let trained: Vec<&Row> = rows.iter().filter(|row| row.event == Event::Trained).collect();
+    let stopped = rows.iter().filter(|row| row.event == Event::Stopped).count();
+    let mut warnings = Vec::new();
+    if stopped > 0 {
+        warnings.push(format!(
+            "{stopped} networks were stopped and have no whole curve to replay, so that poor ones are rarer here than in a search"
+        ));
+    }
+    let named = |row: &&Row| {
+        let example = example(&experiment, row, reading.scale)?;
+        Ok((row.iteration.unwrap_or_default().to_string(), example))
+    };
+    let networks = trained.iter().map(named).collect::<anyhow::Result<_>>()?;
+    let features = ["log10(parameters)", "layers", "log10(learning_rate)"].join(", ");
+    let read_as = format!("curve `validation_accuracy`, features: {features}");
+    Ok(Found { networks, read_as, warnings })
+}
+
+/// Returns what is learned from the row of a network that was trained to the end.
+fn example(experiment: &Experiment, row: &Row, scale: MetricScale) -> anyhow::Result<Example> {
+    let expected = "the row of a result has an iteration and an attempt";
+    let attempt =
+        Attempt { iteration: row.iteration.expect(expected), number: row.attempt.expect(expected) };
+    let path = experiment.dir().curve(attempt);
+    let curve = Curve::read(&path)?;
+    let named = || format!("`{}`", path.display());
+    let (rows, recipe) = (curve.last_start(), &experiment.config().recipe);
+    let first = rows.first().ok_or(PredictorError::EmptyCurve).with_context(named)?;
+    // A trainer that does not tell its learning rate is taken to keep to the recipe.
+    let learning_rate = first.learning_rate.unwrap_or_else(|| recipe.learning_rate(first.start, 1));
+    let (parameters, layers) = (row.parameters.unwrap_or(0), row.layers.unwrap_or(0));
+    let accuracies = rows.iter().map(|row| row.validation_accuracy.value()).collect();
+    let curve = LearningCurve::recorded(accuracies, Better::Higher, scale).with_context(named)?;
+    let features = Features::of_network(parameters, layers, learning_rate).with_context(named)?;
+    Ok(Example { features, curve })
+}
+
+/// Walks the networks through the stopping rule; `on_order` is told of each order that is done.
+///
+/// # Errors
+/// When the parameters do not allow it.
+pub fn stopping(
+    curves: &RecordedCurves,
+    params: &SimulationParams,
+    seed: u64,
+    on_order: &(dyn Fn() + Sync),
+) -> anyhow::Result<Simulation> {
+    Ok(simulate(curves, params, &mut generator(seed, Purpose::Simulation, 0, 0), on_order)?)
+}
+
+/// Runs Hyperband over the networks, with and without stopping inside its rungs.
+///
+/// # Errors
+/// When there are too few networks for one run, or the parameters do not allow it.
+pub fn hyperband(
+    curves: &RecordedCurves,
+    params: &SimulationParams,
+    scheduler: &HyperbandParams,
+    seed: u64,
+    on_order: &(dyn Fn() + Sync),
+) -> anyhow::Result<Vec<HyperbandSummary>> {
+    let rng = &mut generator(seed, Purpose::Simulation, 0, 0);
+    Ok(simulate_hyperband(curves, params, scheduler, rng, on_order)?)
+}
+
+/// Scores the regressor on the networks after the burn-in, epoch by epoch, and beside it the last
+/// value seen; over the same orders as [`stopping`].
+///
+/// # Errors
+/// When the parameters do not allow it.
+pub fn scores(
+    curves: &RecordedCurves,
+    params: &SimulationParams,
+    seed: u64,
+) -> anyhow::Result<Vec<EpochScore>> {
+    let score = |params: &SimulationParams| {
+        score_regressor(curves, params, &mut generator(seed, Purpose::Simulation, 0, 0))
+    };
+    let mut scores = score(params)?;
+    let predictor = params.predictor.params();
+    if predictor.regressor != Regressor::LastSeen {
+        let baseline = PredictorParams { regressor: Regressor::LastSeen, ..predictor.clone() };
+        scores.extend(score(&SimulationParams { predictor: baseline.check()?, ..params.clone() })?);
+    }
+    Ok(scores)
+}
+
+/// Checks that a file can be written later, so that nobody waits in vain.
+///
+/// # Errors
+/// When it has no folder.
+pub fn check_target(path: &Path) -> anyhow::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if folder.is_some_and(|folder| !folder.is_dir()) || path.is_dir() {
+        return Err(Refusal::NoTarget { path: path.to_owned() }.into());
+    }
+    Ok(())
+}
+
+/// Writes one row per walked network and setting.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write_trace(path: &Path, rows: &[TraceRow]) -> anyhow::Result<()> {
+    write_csv(path, &TRACE, rows)
+}
+
+/// Writes one row per regressor and epoch.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write_scores(path: &Path, rows: &[EpochScore]) -> anyhow::Result<()> {
+    write_csv(path, &SCORES, rows)
+}
+
+/// The columns of a trace, in the order of the fields of [`TraceRow`].
+const TRACE: [&str; 10] = [
+    "delta",
+    "top_n",
+    "offset",
+    "id",
+    "stopped",
+    "epoch",
+    "predicted",
+    "sigma",
+    "best",
+    "stop_probability",
+];
+
+/// The columns of scores, in the order of the fields of [`EpochScore`].
+const SCORES: [&str; 5] =
+    ["regressor", "epoch", "r_squared", "r_squared_standard_error", "mean_absolute_error"];
+
+fn write_csv(path: &Path, columns: &[&str], rows: &[impl Serialize]) -> anyhow::Result<()> {
+    let named = || format!("`{}`", path.display());
+    let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
+    writer.write_record(columns).with_context(named)?;
+    for row in rows {
+        writer.serialize(row).with_context(named)?;
+    }
+    let bytes = writer.into_inner().expect("nothing fails in memory");
+    Ok(publish::replace_file(path, &bytes)?)
+}
