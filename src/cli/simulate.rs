@@ -180,7 +180,7 @@ fn regressor() -> impl TypedValueParser<Value = Regressor> {
 }
 
 /// Runs the command.
-pub fn run(args: SimulateArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
+pub fn run(args: &SimulateArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
     // All that can be wrong is found before anything is computed.
     let params = args.params()?;
     args.check_files()?;
