@@ -110,7 +110,8 @@ def fits(all_networks):
         tests = np.array([row(network, epoch) for network in others])
         for number, given in enumerate(settings):
             one = {"epoch": epoch, **given, "predictions": list(fit(rows, targets, given)(tests))}
-            if epoch in [1, 5, 19] and number in [0, 4, 5]:
+            # Least squares by singular values take their time at 57 columns in a build for tests.
+            if (epoch, number) in [(1, 0), (1, 4), (1, 5), (5, 0), (5, 4), (5, 5), (19, 0), (19, 4)]:
                 one["sigma_refit"] = sigma(rows, targets, given, shared=False)
                 one["sigma_shared"] = sigma(rows, targets, given, shared=True)
             found.append(one)

@@ -94,7 +94,7 @@ struct FileArgs {
 
 #[derive(Debug, Args)]
 struct WalkArgs {
-    /// Networks trained to the end before any is stopped
+    /// Networks trained to the end before any is stopped (above 100, sigma comes from ten folds)
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = at_least::<3>)]
     burn_in: usize,
     /// Random orders of the networks

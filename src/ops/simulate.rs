@@ -20,6 +20,7 @@ use crate::seed::{Purpose, generator};
 use crate::storage::{
     Attempt, Curve, Event, RecordedColumns, Recording, Row, publish, read_recorded,
 };
+use crate::training::TrainerKind;
 
 /// How a file of recorded curves is to be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,6 +103,9 @@ fn of_experiment(path: &Path, reading: &Reading) -> anyhow::Result<Found> {
     let trained: Vec<&Row> = rows.iter().filter(|row| row.event == Event::Trained).collect();
     let stopped = rows.iter().filter(|row| row.event == Event::Stopped).count();
     let mut warnings = Vec::new();
+    if experiment.config().recipe.recipe().trainer == TrainerKind::Synthetic {
+        warnings.push("the accuracies are made up (trainer `synthetic`)".to_owned());
+    }
     if stopped > 0 {
         warnings.push(format!(
             "{stopped} networks were stopped and have no whole curve to replay, so that poor ones are rarer here than in a search"
@@ -112,9 +116,9 @@ fn of_experiment(path: &Path, reading: &Reading) -> anyhow::Result<Found> {
         Ok((row.iteration.unwrap_or_default().to_string(), example))
     };
     let networks = trained.iter().map(named).collect::<anyhow::Result<_>>()?;
-    let features = ["log10(parameters)", "layers", "log10(learning_rate)"].join(", ");
-    let read_as = format!("curve `validation_accuracy`, features: {features}");
-    Ok(Found { networks, read_as, warnings })
+    let read_as =
+        "curve `validation_accuracy`, features: log10(parameters), layers, log10(learning_rate)";
+    Ok(Found { networks, read_as: read_as.to_owned(), warnings })
 }
 
 /// Returns what is learned from the row of a network that was trained to the end.
