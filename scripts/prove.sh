@@ -3,6 +3,7 @@
 #
 # usage: scripts/prove.sh PROOF [CASE...]
 #
+#   damage   files of a search damaged, found and mended
 #   fashion  one network on the whole of Fashion-MNIST: its accuracy for three seeds
 #   slurm    searches on a real Slurm of four nodes with two fake GPUs each
 #   kills    workers killed at random moments, a log cut at every byte, 64 workers started at once
@@ -92,6 +93,7 @@ is_finished() { metaqnn status "$dir" --json | grep -q '"condition":"finished"';
 audit() {
   local counted
   counted=$(scripts/audit-search.py "$dir" "$results") || fail "$dir: $counted"
+  metaqnn verify "$dir" >"$dir.verify" || fail "$dir: $(cat "$dir.verify")"
   metaqnn reduce "$dir" --rebuild >/dev/null || fail "$dir: a rebuild gives another view"
   echo "   $(basename "$dir"): $counted"
 }
