@@ -1,7 +1,7 @@
 //! What an experiment is worth: every file read, and the views compared with what the log says.
 //!
 //! An audit only reads, and takes no lock but the shared one while it reads the log. What it finds are values
-//! ([`Finding`]); a repair ([`repair`]) mends what is safe to mend and audits again.
+//! ([`Finding`]); a repair ([`repair()`]) mends what is safe to mend and audits again.
 //!
 //! | file | holds |
 //! | --- | --- |
