@@ -91,7 +91,8 @@ impl LocalWorkers {
         Self { workers: BTreeMap::new(), started: 0, sender, receiver }
     }
 
-    /// Starts a worker, without standard input.
+    /// Starts a worker, without standard input, and as no task of Slurm: of several workers within one job (`salloc`, or
+    /// a batch script that says `metaqnn run`) each is a process of its own, and would take the others for copies.
     ///
     /// # Errors
     /// [`SlurmError::Start`] when the program cannot be started.
@@ -99,6 +100,7 @@ impl LocalWorkers {
         let mut child = Command::new(&command.program)
             .args(&command.arguments)
             .envs(&command.environment)
+            .env_remove("SLURM_JOB_ID")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -135,6 +135,19 @@ fn a_missing_trainer_is_refused_before_any_claim() {
 }
 
 #[test]
+fn a_path_that_scripts_and_logs_cannot_bear_is_refused() {
+    let experiment = Experiment::with(SMALL);
+    experiment.run(&["init", "config.yaml", "a%b"]).fails_with(2).says("contains `%`");
+    experiment.run(&["init", "config.yaml", "a\nb"]).fails_with(2).says("control character");
+    let no_text = std::os::unix::ffi::OsStrExt::from_bytes(b"a\xff");
+    let mut command = experiment.command(&["init", "config.yaml"]);
+    let output = command.arg::<&std::ffi::OsStr>(no_text).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("not valid UTF-8"));
+    assert_eq!(fs::read_dir(experiment.folder()).unwrap().count(), 1, "nothing was made");
+}
+
+#[test]
 fn an_init_that_was_killed_does_not_stand_in_the_way() {
     let experiment = Experiment::init(SMALL);
     // The last step of all makes it an experiment.

@@ -95,6 +95,14 @@ fn claims_of_an_ended_array_are_lost_and_drawn_again() {
 }
 
 #[test]
+fn what_is_no_job_of_the_scheduler_has_not_ended() {
+    let experiment = Experiment::init(SMALL);
+    for job in ["local", "12x", "", "1_2"] {
+        experiment.run(&["reduce", "dir", "--after", job]).fails_with(2).says("is no job id");
+    }
+}
+
+#[test]
 fn tables_are_written_with_their_dictionary() {
     let experiment = after_tasks(3);
     experiment.run(&["reduce", "dir"]).success();

@@ -105,6 +105,17 @@ fn several_workers_train_no_architecture_twice() {
 }
 
 #[test]
+fn within_a_job_of_slurm_workers_are_no_copies_of_one_task() {
+    let experiment = Experiment::with(SMALL);
+    let mut search = experiment.command(&["run", "config.yaml", "dir", "--workers", "2", "-q"]);
+    search.env("SLURM_JOB_ID", "900").env("SLURM_JOB_END_TIME", "4102444800");
+    assert!(search.stdout(Stdio::null()).status().unwrap().success());
+    for row in experiment.log().iter().filter(|row| row["event"] == "claimed") {
+        assert_eq!((row["job"].as_str(), row["attempt"].as_str()), ("local", "1"));
+    }
+}
+
+#[test]
 fn a_small_space_is_exhausted_and_the_search_ends() {
     // Two layers of one kind at most: far fewer architectures than the schedule asks for.
     let tiny = SMALL.replace(
