@@ -1,6 +1,6 @@
 # Searches on a real NFS 4.2: a server and two client machines, c1 and c2, eight workers on each (as root; 4 minutes).
 #
-# Cases: two_clients dead_client rebooted_client local_locks      (default: all of them)
+# Cases: two_clients dead_client paused_client rebooted_client local_locks      (default: all of them)
 #
 # The machines are guests of scripts/nfs-lab.sh, with one slow CPU each: figures compare with each other only.
 # Environment: PROVE_ITERATIONS, networks of two_clients (default: 300).
@@ -11,7 +11,7 @@ proof() {
   export NFS_LAB_DIR=${PROVE_LAB:-/run/metaqnn-prove-nfs} NFS_LAB_NETWORK=${PROVE_NETWORK:-10.79.1} NFS_LAB_LEASE=10
   trap 'scripts/nfs-lab.sh down' EXIT
   scripts/nfs-lab.sh up
-  local all=(two_clients dead_client rebooted_client local_locks)
+  local all=(two_clients dead_client paused_client rebooted_client local_locks)
   local case began
   for case in "${@:-${all[@]}}"; do
     declare -F "nfs_$case" >/dev/null || fail "there is no case \`$case\` (see --help)"
@@ -150,6 +150,35 @@ ends_on_c2() {
   on c2 "$METAQNN reduce -q /mnt/nfs/$name"
   workers c2
   on c2 "$METAQNN status /mnt/nfs/$name --json" | grep -q '"condition":"finished"'
+}
+
+# A machine that stands still for longer than its lease, with the lock held, has lost the lock when it goes on: the one
+# worker that believes it has it must not write.
+nfs_paused_client() {
+  search_on_nfs paused 100 86400
+  local first second size machine refused
+  workers c1 2>/dev/null &
+  first=$!
+  workers c2 &
+  second=$!
+  within 60 has_rows 50 || fail "the workers do not begin"
+  within 60 stopped_with_the_lock || fail "no worker on c1 was caught with the lock"
+  size=$(log_size)
+  machine=$(cat "$NFS_LAB_DIR/c1/pid")
+  kill -STOP "$machine"
+  within 60 has_grown "$size" || fail "the lock of a machine that stands still stays taken"
+  sleep 2
+  kill -CONT "$machine"
+  on c1 "kill -CONT \$(cat $dir.c1.pids)"
+  wait $second || fail "a worker on c2 failed"
+  wait $first || true # one fails, unless all that was left to it was to unlock
+  refused=$(grep -h ^error "$dir".c1.*.log || true)
+  echo "   c1: ${refused:-nobody had to write any more}"
+  [ -z "$(grep -v 'replay.csv.*Input/output error' <<<"$refused")" ] && [ "$(wc -l <<<"$refused")" = 1 ] ||
+    fail "no other worker was to fail"
+  on c1 "$METAQNN reduce -q /mnt/nfs/$name"
+  workers c1 || fail "a worker on c1 failed"
+  inspect
 }
 
 nfs_rebooted_client() {
