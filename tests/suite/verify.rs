@@ -484,3 +484,24 @@ fn a_repair_waits_for_nobody_that_trains_and_loses_no_result() {
     verify(&experiment).success();
     assert_eq!(results(&experiment), 18);
 }
+
+#[test]
+fn the_predictor_is_what_its_curves_say() {
+    let config = SMALL
+        .replace("{max_layers: 4", "{max_layers: 6")
+        .replace("architectures: 12", "architectures: 40")
+        + "early_stopping: {burn_in: 10, refit_every: 5, draws: 4}\n";
+    let experiment = Experiment::with(&config);
+    experiment.run(&["run", "config.yaml", "dir"]).success();
+    verify(&experiment).success();
+    let views = fs::read_dir(experiment.path("views")).unwrap();
+    let newest = views.map(|view| view.unwrap().path()).max().unwrap();
+    edit(&newest.join("predictor.yaml"), |bytes| [bytes, b"# changed\n".to_vec()].concat());
+    finds(&experiment, &format!("views/{}", newest.file_name().unwrap().to_str().unwrap()));
+    repair(&experiment).success();
+    let remade = fs::read_to_string(newest.join("predictor.yaml")).unwrap();
+    assert!(
+        !remade.contains("# changed") && verify(&experiment).success().stdout().contains("clean")
+    );
+    experiment.run(&["reduce", "dir", "--rebuild"]).success();
+}

@@ -13,6 +13,7 @@ use super::log::Examined;
 use super::views::Views;
 use crate::ops::Experiment;
 use crate::ops::live_log::view_params;
+use crate::ops::refit::refit;
 use crate::storage::{
     ExclusiveGuard, LogCursor, ReplayLog, Row, View, WritableReplayLog, publish, set_view_aside,
 };
@@ -72,6 +73,7 @@ fn publish_view(experiment: &Experiment) -> anyhow::Result<()> {
     let tail = ReplayLog::open(experiment.dir())?.read_from(&LogCursor::start())?;
     let mut view = View::empty(view_params(experiment));
     view.apply(&tail)?;
+    refit(experiment, &mut view, || Ok(tail.rows))?;
     if view.rows() > 0 {
         view.publish(experiment.dir())?;
     }

@@ -7,7 +7,8 @@ use super::finding::{Finding, Repair, below};
 use super::log::Placed;
 use crate::ops::Experiment;
 use crate::ops::live_log::view_params;
-use crate::storage::{RawLog, StorageError, View, ViewParams};
+use crate::ops::reduce::differing_files;
+use crate::storage::{RawLog, StorageError, View};
 
 /// What is wrong with a view.
 #[derive(Debug, Clone)]
@@ -53,8 +54,8 @@ impl Views {
             let problem = match View::published(experiment.dir(), *rows, &params) {
                 Ok(mut view) if raw.holds(view.position()) => {
                     views.vouched = *rows;
-                    match view.learner() {
-                        Ok(_) => {
+                    match view.learner().map(drop).and_then(|()| view.predictor().map(drop)) {
+                        Ok(()) => {
                             views.newest_good = Some(*rows);
                             continue;
                         }
@@ -84,30 +85,31 @@ fn misfit(view: &View, vouched: u64) -> String {
 /// Compares a good view with what its rows say, learned from nothing.
 ///
 /// # Errors
-/// The view cannot be read.
+/// The view or a curve cannot be read.
 pub(super) fn differing_view(
     experiment: &Experiment,
     rows: u64,
     placed: &[Placed],
     raw: &RawLog,
 ) -> anyhow::Result<Option<WrongView>> {
-    let params: ViewParams = view_params(experiment);
+    let params = view_params(experiment);
+    // A reduce keeps the newest ones only.
+    let Ok(published) = View::published(experiment.dir(), rows, &params) else { return Ok(None) };
     let mut view = View::empty(params);
     for placed in &placed[..rows as usize] {
         view.apply_row(&placed.row)?;
     }
     view.move_to(raw.position_after(rows));
-    let differing = view.compare(experiment.dir())?.unwrap_or_default();
-    Ok((!differing.is_empty()).then(|| WrongView {
+    let differing = differing_files(experiment, &mut view, &published)?.unwrap_or_default();
+    let which = match differing.as_slice() {
+        [] => return Ok(None),
+        [one] => format!("{one} is"),
+        several => format!("{} are", several.join(", ")),
+    };
+    Ok(Some(WrongView {
         rows,
         folder: experiment.dir().view(rows),
-        problem: format!(
-            "{} not what its rows of the log say with this `experiment.yaml`",
-            match differing.as_slice() {
-                [one] => format!("{one} is"),
-                several => format!("{} are", several.join(", ")),
-            }
-        ),
+        problem: format!("{which} not what its rows of the log say with this `experiment.yaml`"),
     }))
 }
 
