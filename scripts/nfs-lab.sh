@@ -175,10 +175,11 @@ boot() {
   ! session "$1" >/dev/null || return 0
   case $1 in server) number=2 disk=("ubda=$dir/disk") ;; c*) number=$((2 + ${1#c})) ;; esac
   build_preload
+  # Packets that the host has merged are taken (gro): without it they are lost, and lost again when they are repeated.
   rm -rf "${dir:?}/$1"
   mkdir -p "$dir/$1"
   LD_PRELOAD=$preload setsid linux.uml "${disk[@]}" "mem=${memory}M" root=/dev/root rootfstype=hostfs rootflags=/ rw quiet \
-    "vec0:transport=tap,ifname=$(interface "$1"),depth=64" con=null con0=null,fd:1 "umid=$1" "uml_dir=$dir/uml/" \
+    "vec0:transport=tap,ifname=$(interface "$1"),depth=64,gro=1" con=null con0=null,fd:1 "umid=$1" "uml_dir=$dir/uml/" \
     "init=$script" "NFS_LAB_ROLE=$1" "NFS_LAB_NUMBER=$number" "NFS_LAB_DIR=$dir" "NFS_LAB_LEASE=$lease" \
     "NFS_LAB_NETWORK=$network" </dev/null >"$dir/$1.console.log" 2>&1 9>&- &
   echo $! >"$dir/$1/pid"
@@ -203,8 +204,8 @@ up() {
   mkdir -p "$dir/modules/lib" "$dir/uml"
   install_packages
   ln -s /usr/lib/uml/modules "$dir/modules/lib/modules"
-  truncate -s 512M "$dir/disk"
-  mkfs.ext4 -q "$dir/disk"
+  fallocate -l 256M "$dir/disk" # a full disk here must not be one there
+  mkfs.ext4 -q -E nodiscard "$dir/disk"
   start_switch
   for guest in "${guests[@]}"; do boot "$guest"; done
   wait_for "${guests[@]}"
