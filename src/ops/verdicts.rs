@@ -74,9 +74,11 @@ impl<'a> Verdicts<'a> {
     /// switched stopping off.
     pub fn forecast(&mut self, start: &[CurveRow]) -> Option<Forecast> {
         let threshold = self.experiment.config().recipe.first_epoch_threshold();
-        let has_passed = start.first()?.validation_accuracy.value() > threshold;
+        if start.first()?.validation_accuracy.value() <= threshold {
+            return None;
+        }
         self.known.read_now_and_then();
-        if !has_passed || self.known.stopping_is_off() {
+        if self.known.stopping_is_off() {
             return None;
         }
         let seen = example_of(self.experiment, start, self.cost).ok()?;

@@ -131,7 +131,7 @@ pub struct IterationRecord {
     pub saved_seconds: Option<f64>,
     /// Seconds of training that came to nothing, not part of `train_seconds`: the sum over its rows.
     pub lost_seconds: Option<f64>,
-    /// Number of rows of the log behind the Q-values it was sampled with.
+    /// Number of rows of the log behind the Q-values it was sampled with and the predictor that judged it.
     pub view: Option<u64>,
     /// Why it failed, was lost, or the like.
     pub reason: Option<String>,

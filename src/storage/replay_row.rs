@@ -192,7 +192,7 @@ pub struct Row {
     pub saved_seconds: Option<f64>,
     /// Seconds of training that came to nothing, not part of `train_seconds`.
     pub lost_seconds: Option<f64>,
-    /// The view (rows digested) the architecture was sampled from.
+    /// The view (rows digested) the architecture was sampled from, and whose predictor judged it.
     pub view: Option<u64>,
     /// Why, in words; on a `claimed` row, that the attempt before counts as a loss.
     pub reason: Option<String>,

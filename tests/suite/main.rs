@@ -1,9 +1,10 @@
 //! One binary of tests: each runs the program `metaqnn` on an experiment of its own.
 
+mod audits; // of verdicts to stop, and the ledger
 mod config; // every key, checks, the shipped files
 mod contention; // many tasks at once
 mod doctor; // what a place can do
-mod early_stopping; // predictor, verdicts, audits, ledger
+mod early_stopping; // the predictor and its verdicts
 mod export; // files of the published program, and back
 mod floors; // the forbidden doors between the rooms
 mod full_disk; // for a while
