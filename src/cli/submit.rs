@@ -40,7 +40,7 @@ pub struct SubmitArgs {
     max_parallel: Option<u32>,
     #[command(flatten)]
     nodes: NodesArg,
-    /// Keep the tasks of this chain off nodes whose last three claims were all lost, and not all of one
+    /// Keep the tasks of this chain off nodes whose last three tasks all failed without a result, and not all with one
     /// architecture (`metaqnn status` names them), beside those of `slurm.exclude`
     #[arg(long)]
     exclude_bad_hosts: bool,

@@ -1,24 +1,60 @@
-//! Which machine each claim ended on, read from the rows of the log.
+//! What became of tasks on each machine, read from the rows of the log and from the refusals of each round.
 
 use std::collections::BTreeMap;
 
+use super::Experiment;
 use super::task::LOCAL;
-use crate::report::{ClaimEnd, EndedClaim, HostTally};
-use crate::storage::{Event, Iteration, Row};
+use crate::report::{HostTally, WorkEnd};
+use crate::storage::{
+    Event, Iteration, RoundDir, Row, StorageError, TaskRefusal, Time, counts_as_loss,
+};
 
-/// What came of the claims of each host.
+/// Reads the refusals of all rounds.
+///
+/// # Errors
+/// A folder cannot be listed, or a file cannot be read.
+pub(super) fn refusals(experiment: &Experiment) -> Result<Vec<TaskRefusal>, StorageError> {
+    let mut refusals = Vec::new();
+    for (round, _) in experiment.dir().list_rounds()? {
+        refusals.extend(RoundDir::of(experiment.dir(), round).refusals()?);
+    }
+    Ok(refusals)
+}
+
+/// What came of the tasks on each host.
 ///
 /// A claim counts for the host of its attempt, as its `claimed` row has it. One that was lost after the search was
 /// halted counts for nobody: a person ended it.
-pub(super) fn tallies(rows: &[Row]) -> Vec<HostTally> {
-    HostTally::of_each(ended_claims(rows).into_iter().map(|(_, claim)| claim))
+pub(super) fn tallies(rows: &[Row], refusals: &[TaskRefusal]) -> Vec<HostTally> {
+    HostTally::of_each(ends(rows, refusals).into_iter().map(|end| (end.host, end.end)))
 }
 
-/// Returns the nodes of the scheduler that seem to be at fault for their losses.
-pub(super) fn bad_nodes(rows: &[Row]) -> Vec<String> {
-    let of_scheduler = ended_claims(rows).into_iter().filter(|(job, _)| *job != LOCAL);
-    let tallies = HostTally::of_each(of_scheduler.map(|(_, claim)| claim));
+/// Returns the nodes of the scheduler that seem to be at fault.
+pub(super) fn bad_nodes(rows: &[Row], refusals: &[TaskRefusal]) -> Vec<String> {
+    let of_scheduler = ends(rows, refusals).into_iter().filter(|end| end.job != LOCAL);
+    let tallies = HostTally::of_each(of_scheduler.map(|end| (end.host, end.end)));
     tallies.into_iter().filter(|tally| tally.bad).map(|tally| tally.host).collect()
+}
+
+/// What ended, where, by which job, when.
+struct End<'a> {
+    host: &'a str,
+    job: &'a str,
+    end: WorkEnd<'a>,
+    time: Option<Time>,
+}
+
+/// Returns all that ended, in the order of the log, refusals where their time puts them.
+fn ends<'a>(rows: &'a [Row], refusals: &'a [TaskRefusal]) -> Vec<End<'a>> {
+    let mut ends = ended_claims(rows);
+    ends.extend(refusals.iter().map(|refusal| End {
+        host: &refusal.host,
+        job: &refusal.job,
+        end: WorkEnd::Refused(&refusal.reason),
+        time: Some(refusal.time),
+    }));
+    ends.sort_by_key(|end| end.time);
+    ends
 }
 
 /// An attempt under way.
@@ -29,8 +65,27 @@ struct Open<'a> {
     was_halted: bool,
 }
 
-/// Returns the claims that have ended, each with the job that made it, in the order in which they ended.
-fn ended_claims(rows: &[Row]) -> Vec<(&str, EndedClaim<'_>)> {
+impl<'a> Open<'a> {
+    /// Returns how the next row of its iteration ends it; `None` when it counts for nobody.
+    fn end(&self, row: &'a Row) -> Option<WorkEnd<'a>> {
+        let reason = row.reason.as_deref();
+        match row.event {
+            event if event.is_result() => Some(WorkEnd::Result),
+            _ if self.was_halted => None,
+            // Taken up again: lost only when the row says so.
+            Event::Claimed => reason.map(|reason| self.lost(reason)),
+            _ if !counts_as_loss(reason) => reason.map(WorkEnd::Refused),
+            _ => Some(self.lost(reason.unwrap_or("without a reason"))),
+        }
+    }
+
+    const fn lost(&self, reason: &'a str) -> WorkEnd<'a> {
+        WorkEnd::Lost { architecture: self.architecture, reason }
+    }
+}
+
+/// Returns the claims that have ended, in the order in which they did.
+fn ended_claims(rows: &[Row]) -> Vec<End<'_>> {
     let mut open: BTreeMap<Iteration, Open<'_>> = BTreeMap::new();
     let mut ended = Vec::new();
     for row in rows {
@@ -38,24 +93,11 @@ fn ended_claims(rows: &[Row]) -> Vec<(&str, EndedClaim<'_>)> {
             open.values_mut().for_each(|open| open.was_halted = true);
         }
         let Some(iteration) = row.iteration else { continue };
-        let before = match row.event {
-            Event::Claimed | Event::Lost => open.remove(&iteration),
-            event if event.is_result() => open.remove(&iteration),
-            _ => None,
-        };
-        if let Some(Open { host, job, architecture, was_halted }) = before {
-            let end = match row.event {
-                // Taken up again: lost only when the row says so.
-                Event::Claimed => row.reason.as_deref().map(ClaimEnd::Lost),
-                Event::Lost => {
-                    Some(ClaimEnd::Lost(row.reason.as_deref().unwrap_or("without a reason")))
-                }
-                _ => Some(ClaimEnd::Result),
-            };
-            let counts = |end: &ClaimEnd<'_>| *end == ClaimEnd::Result || !was_halted;
-            ended.extend(
-                end.filter(counts).map(|end| (job, EndedClaim { host, architecture, end })),
-            );
+        let is_end = row.event.is_result() || matches!(row.event, Event::Claimed | Event::Lost);
+        if let Some(before) = is_end.then(|| open.remove(&iteration)).flatten()
+            && let Some(end) = before.end(row)
+        {
+            ended.push(End { host: before.host, job: before.job, end, time: row.time });
         }
         if let (Event::Claimed, Some(host), Some(job), Some(architecture)) =
             (row.event, &row.host, &row.job, &row.architecture)
@@ -86,7 +128,7 @@ mod tests {
     }
 
     fn losses(rows: &[Row]) -> Vec<(String, u64)> {
-        tallies(rows).into_iter().map(|tally| (tally.host, tally.lost)).collect()
+        tallies(rows, &[]).into_iter().map(|tally| (tally.host, tally.lost)).collect()
     }
 
     #[test]
@@ -118,10 +160,35 @@ mod tests {
                 })
                 .collect()
         };
-        assert_eq!(bad_nodes(&rows("7")), ["n1"]);
-        assert!(bad_nodes(&rows(LOCAL)).is_empty());
-        assert!(tallies(&rows(LOCAL))[0].bad);
+        assert_eq!(bad_nodes(&rows("7"), &[]), ["n1"]);
+        assert!(bad_nodes(&rows(LOCAL), &[]).is_empty());
+        assert!(tallies(&rows(LOCAL), &[])[0].bad);
         let failed = after(&claimed(3, 1, "n1"), Event::Failed, Some("no learning rate passed"));
-        assert!(bad_nodes(&[rows("7"), vec![claimed(3, 1, "n1"), failed]].concat()).is_empty());
+        assert!(
+            bad_nodes(&[rows("7"), vec![claimed(3, 1, "n1"), failed]].concat(), &[]).is_empty()
+        );
+    }
+
+    #[test]
+    fn refusals_stand_among_the_claims_by_their_time() {
+        let at = |second: i64| Some(Time::from(jiff::Timestamp::from_second(second).unwrap()));
+        let refusal = |second: i64| TaskRefusal {
+            host: "n1".into(),
+            job: "7".into(),
+            task: second.to_string(),
+            reason: "no GPU".into(),
+            time: at(second).unwrap(),
+        };
+        let claim = Row { time: at(1), ..claimed(1, 1, "n1") };
+        let trained = |second| Row { time: at(second), ..after(&claim, Event::Trained, None) };
+        let refusals: Vec<TaskRefusal> = (10..13).map(refusal).collect();
+        assert_eq!(bad_nodes(&[claim.clone(), trained(5)], &refusals), ["n1"]);
+        assert!(bad_nodes(&[claim.clone(), trained(20)], &refusals).is_empty());
+        let tally = &tallies(&[claim.clone(), trained(5)], &refusals)[0];
+        assert_eq!((tally.results, tally.refused, tally.failures_in_a_row), (1, 3, 3));
+        // A claim that was lost because its trainer refused says the same.
+        let reason = crate::storage::refusal_as_reason("no GPU");
+        let lost = after(&claim, Event::Lost, Some(&reason));
+        assert_eq!(tallies(&[claim, lost], &[])[0].refused, 1);
     }
 }

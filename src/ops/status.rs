@@ -26,7 +26,7 @@ pub fn status(experiment: &Experiment) -> anyhow::Result<Summary> {
         condition,
         round: experiment.dir().list_rounds()?.last().map(|(number, _)| *number),
         epsilon: knowledge.epsilon_in_force(schedule).map(|epsilon| epsilon.value()),
-        hosts: hosts::tallies(&rows),
+        hosts: hosts::tallies(&rows, &hosts::refusals(experiment)?),
         early_stopping: records::early_stopping(experiment, &snapshot)?,
         notices,
     };

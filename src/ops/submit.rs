@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::append::{Appended, resume};
-use super::hosts::bad_nodes;
+use super::hosts::{bad_nodes, refusals};
 use super::live_log::{Snapshot, view_params};
 use super::lost_claims::{EndedJobs, lose_ended_claims};
 use super::round::{Round, parts, submitting_host};
@@ -130,7 +130,7 @@ fn avoiding_bad_hosts(
     if options.bad_hosts == BadHosts::Keep {
         return Ok(options);
     }
-    let bad = bad_nodes(&Snapshot::read(experiment)?.all_rows(experiment)?);
+    let bad = bad_nodes(&Snapshot::read(experiment)?.all_rows(experiment)?, &refusals(experiment)?);
     if bad.is_empty() {
         said.push("no host is bad".to_owned());
         return Ok(options);

@@ -20,8 +20,10 @@ use super::{Experiment, Refusal, TrainEvent};
 use crate::predictor::AuditFindings;
 use crate::slurm::{Slurm, Variables};
 use crate::storage::knowledge::Record;
-use crate::storage::{Attempt, Iteration, Row, StorageError, View, refusal_as_reason};
-use crate::training::{Interrupt, Signal, Trainer, trainer};
+use crate::storage::{
+    Attempt, Iteration, RoundDir, Row, StorageError, TaskRefusal, View, refusal_as_reason,
+};
+use crate::training::{Interrupt, Signal, Trainer, TrainingError, trainer};
 
 /// How long a task goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,11 +69,12 @@ pub fn train(
     options: TrainOptions,
     on_event: &mut Listener<'_>,
 ) -> anyhow::Result<()> {
-    let mut worker = Worker::new(experiment, options, on_event)?;
+    let note = |error: &anyhow::Error| note_refusal(experiment, options.round, error);
+    let mut worker = Worker::new(experiment, options, on_event).inspect_err(note)?;
     // Before any claim: other images or a missing trainer must not cost an architecture an attempt.
     experiment.check_data()?;
     let rehearsal = rehearsal(experiment, worker.threads())?;
-    worker.trainer.prepare(&rehearsal)?;
+    worker.trainer.prepare(&rehearsal).map_err(anyhow::Error::from).inspect_err(note)?;
     let most = match options.until {
         Until::Configured => experiment.config().slurm.params().architectures_per_task.get(),
         Until::Done => u32::MAX,
@@ -89,6 +92,23 @@ pub fn train(
         longest = longest.max(began.elapsed());
     }
     Ok(())
+}
+
+/// Leaves word that the trainer of this task refuses to work on this machine, for who counts them: without a claim the
+/// log tells nothing of it.
+fn note_refusal(experiment: &Experiment, round: Option<u32>, error: &anyhow::Error) {
+    let refusal = error.downcast_ref::<TrainingError>().filter(|error| error.is_refusal());
+    let (Some(round), Some(refusal)) = (round, refusal) else { return };
+    let noted = Task::current().and_then(|task| {
+        let Task { host, job, task, .. } = task;
+        let (reason, time) = (one_line(refusal), Timestamp::now().into());
+        let refusal = TaskRefusal { host, job, task, reason, time };
+        Ok(RoundDir::of(experiment.dir(), round).note_refusal(&refusal)?)
+    });
+    // The refusal itself is told in any case.
+    if let Err(error) = noted {
+        log::info!("the refusal is not kept: {error:#}");
+    }
 }
 
 struct Worker<'a> {

@@ -26,7 +26,7 @@ pub use architectures::{ArchitectureRecord, ranking};
 pub use counts::{Ledger, StatusCounts};
 pub use early_stopping::{EarlyStopping, PredictedEpoch, PredictorRecord, StoppingSummary};
 pub use epsilons::EpsilonSummary;
-pub use hosts::{ClaimEnd, EndedClaim, HostTally};
+pub use hosts::{HostTally, WorkEnd};
 pub use records::{CurveRecord, EpochRecord, IterationRecord, QValueRecord, Status};
 pub use settings::{Condition, EpsilonStage, SearchSettings, SearchState, TrainedBy};
 pub use summary::{Best, Summary};

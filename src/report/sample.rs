@@ -37,10 +37,8 @@ pub(super) fn state() -> SearchState {
         condition: Condition::Active,
         round: Some(2),
         epsilon: Some(0.5),
-        hosts: HostTally::of_each(["A", "B", "C"].map(|architecture| EndedClaim {
-            host: "node7",
-            architecture,
-            end: ClaimEnd::Lost("its array has ended"),
+        hosts: HostTally::of_each(["A", "B", "C"].map(|architecture| {
+            ("node7", WorkEnd::Lost { architecture, reason: "its array has ended" })
         })),
         early_stopping: early_stopping(),
         notices: Vec::new(),

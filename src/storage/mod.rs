@@ -62,6 +62,7 @@ mod replay_log;
 mod replay_row;
 mod round_files;
 mod row_reader;
+mod task_refusal;
 mod time;
 mod torn;
 mod view;
@@ -89,10 +90,13 @@ pub use reference::{ReferenceRow, read_replay_database, write_replay_database};
 pub use reference_q_values::{
     LayerType, ReferenceQValue, ReferenceTuple, read_q_values, write_q_values,
 };
-pub use replay_event::{Claimant, CurveSummary, StopNumbers, Training, refusal_as_reason};
+pub use replay_event::{
+    Claimant, CurveSummary, StopNumbers, Training, counts_as_loss, refusal_as_reason,
+};
 pub use replay_log::{ReplayLog, RowsBefore, Tail};
 pub use replay_row::{Attempt, Event, Iteration, Row};
 pub use round_files::{RoundArray, RoundDir, RoundJobs, RoundPlan};
+pub use task_refusal::TaskRefusal;
 pub use time::Time;
 pub use view::{View, ViewParams};
 pub use view_files::set_view_aside;

@@ -92,7 +92,7 @@ pub fn refusal_as_reason(refusal: &str) -> String {
 }
 
 /// Whether a `lost` row of this reason counts as a loss of its architecture.
-pub(super) fn counts_as_loss(reason: Option<&str>) -> bool {
+pub fn counts_as_loss(reason: Option<&str>) -> bool {
     reason.is_none_or(|reason| !reason.starts_with(NOT_THE_NETWORKS))
 }
 

@@ -375,7 +375,7 @@ fn nodes_on_which_claims_are_lost_are_shown_and_avoided() {
     assert_eq!((&hosts[0]["host"], &hosts[0]["bad"]), (&"n3".into(), &true.into()));
     assert_eq!((&hosts[1]["host"], &hosts[1]["bad"]), (&"n4".into(), &false.into()));
     let (_, text, _) = cluster.run(&["status", "dir"]);
-    assert!(text.contains("bad hosts   n3 (3 of 3 claims lost"), "{text}");
+    assert!(text.contains("bad hosts   n3 (3 of 3 tasks failed"), "{text}");
 
     let (code, _, stderr) =
         cluster.run(&["submit", "dir", "--exclude-bad-hosts", "--", "--exclude=n1"]);
@@ -388,4 +388,24 @@ fn nodes_on_which_claims_are_lost_are_shown_and_avoided() {
         "{:?}",
         cluster.calls("sbatch")
     );
+}
+
+#[test]
+fn nodes_whose_trainer_refuses_to_work_are_bad_without_a_claim() {
+    let missing = "trainer: command, command: [./no-such-trainer]";
+    let cluster = Cluster::new(&SMALL.replace("trainer: synthetic", missing));
+    fs::create_dir(cluster.experiment.path("rounds/0001")).unwrap();
+    for task in ["0", "1", "2", "2"] {
+        let mut train = cluster.command(&["train", "dir", "--round", "1"]);
+        train.env("SLURM_JOB_ID", "500").env("SLURM_ARRAY_JOB_ID", "500");
+        train.env("SLURM_ARRAY_TASK_ID", task).env("SLURMD_NODENAME", "n3");
+        assert_eq!(train.output().unwrap().status.code(), Some(4));
+    }
+    assert!(cluster.experiment.log().is_empty());
+    let (_, text, _) = cluster.run(&["status", "dir"]);
+    assert!(text.contains("bad hosts   n3 (3 of 3 tasks failed"), "{text}");
+    cluster.experiment.run(&["verify", "dir"]).success();
+    let (code, said, stderr) = cluster.run(&["submit", "dir", "--exclude-bad-hosts"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(said.contains("bad hosts are avoided: n3"), "{said}");
 }

@@ -148,6 +148,13 @@ pub(super) fn check_rounds(dir: &ExperimentDir, log: &Examined) -> anyhow::Resul
             damages.push("a file is missing that was written before one that is there".into());
         }
         findings.extend(damages.into_iter().map(|text| Finding::damage(name.clone(), text)));
+        match round.refusals() {
+            Err(error) if error.is_damage() => {
+                findings.push(Finding::note(name.clone(), one_line(&error)));
+            }
+            Err(error) => return Err(error.into()),
+            Ok(_) => {}
+        }
         let named: BTreeSet<&str> =
             array.iter().flat_map(|array| &array.array_jobs).map(String::as_str).collect();
         let others: BTreeSet<&str> = log

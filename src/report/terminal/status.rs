@@ -136,9 +136,10 @@ fn best(best: &Best) -> String {
 
 fn bad_hosts(bad: &[&HostTally]) -> String {
     let facts = bad.iter().map(|host| {
-        let ended = host.results + host.lost;
+        let failed = host.lost + host.refused;
+        let ended = host.results + failed;
         let last = host.last_reason.as_deref().unwrap_or("without a reason");
-        format!("{} ({} of {ended} claims lost, the last: {last})", host.host, host.lost)
+        format!("{} ({failed} of {ended} tasks failed, the last: {last})", host.host)
     });
     let facts: Vec<String> = facts.collect();
     format!("{}; `metaqnn submit DIR --exclude-bad-hosts` avoids them", facts.join(", "))
