@@ -75,7 +75,10 @@ fn fit(
 }
 
 /// Returns what is learned from the row of a network that was trained to the end.
-fn example(experiment: &Experiment, row: &Row) -> anyhow::Result<Example> {
+///
+/// # Errors
+/// When its curve cannot be read, is not as long as trainings are, or cannot be learned from.
+pub(super) fn example(experiment: &Experiment, row: &Row) -> anyhow::Result<Example> {
     let expected = "the row of a result has an iteration and an attempt";
     let attempt =
         Attempt { iteration: row.iteration.expect(expected), number: row.attempt.expect(expected) };

@@ -10,16 +10,15 @@ use anyhow::Context;
 use serde::Serialize;
 
 use super::live_log::Snapshot;
+use super::refit::example;
 use super::{Experiment, Refusal};
 use crate::predictor::{
-    Better, EpochScore, Example, Features, HyperbandParams, HyperbandSummary, LearningCurve,
-    MetricScale, PredictorError, PredictorParams, RecordedCurves, Regressor, Simulation,
-    SimulationParams, TraceRow, score_regressor, simulate, simulate_hyperband,
+    Better, EpochScore, Example, HyperbandParams, HyperbandSummary, LearningCurve, MetricScale,
+    PredictorParams, RecordedCurves, Regressor, Simulation, SimulationParams, TraceRow,
+    score_regressor, simulate, simulate_hyperband,
 };
 use crate::seed::{Purpose, generator};
-use crate::storage::{
-    Attempt, Curve, Event, RecordedColumns, Recording, Row, publish, read_recorded,
-};
+use crate::storage::{Event, RecordedColumns, Recording, Row, publish, read_recorded};
 use crate::training::TrainerKind;
 
 /// How a file of recorded curves is to be read.
@@ -112,32 +111,16 @@ fn of_experiment(path: &Path, reading: &Reading) -> anyhow::Result<Found> {
         ));
     }
     let named = |row: &&Row| {
-        let example = example(&experiment, row, reading.scale)?;
-        Ok((row.iteration.unwrap_or_default().to_string(), example))
+        let Example { features, curve } = example(&experiment, row)?;
+        let id = row.iteration.unwrap_or_default().to_string();
+        let curve = LearningCurve::recorded(curve.into(), Better::Higher, reading.scale)
+            .with_context(|| format!("iteration {id}"))?;
+        Ok((id, Example { features, curve }))
     };
     let networks = trained.iter().map(named).collect::<anyhow::Result<_>>()?;
     let read_as =
         "curve `validation_accuracy`, features: log10(parameters), layers, log10(learning_rate)";
     Ok(Found { networks, read_as: read_as.to_owned(), warnings })
-}
-
-/// Returns what is learned from the row of a network that was trained to the end.
-fn example(experiment: &Experiment, row: &Row, scale: MetricScale) -> anyhow::Result<Example> {
-    let expected = "the row of a result has an iteration and an attempt";
-    let attempt =
-        Attempt { iteration: row.iteration.expect(expected), number: row.attempt.expect(expected) };
-    let path = experiment.dir().curve(attempt);
-    let curve = Curve::read(&path)?;
-    let named = || format!("`{}`", path.display());
-    let (rows, recipe) = (curve.last_start(), &experiment.config().recipe);
-    let first = rows.first().ok_or(PredictorError::EmptyCurve).with_context(named)?;
-    // A trainer that does not tell its learning rate is taken to keep to the recipe.
-    let learning_rate = first.learning_rate.unwrap_or_else(|| recipe.learning_rate(first.start, 1));
-    let (parameters, layers) = (row.parameters.unwrap_or(0), row.layers.unwrap_or(0));
-    let accuracies = rows.iter().map(|row| row.validation_accuracy.value()).collect();
-    let curve = LearningCurve::recorded(accuracies, Better::Higher, scale).with_context(named)?;
-    let features = Features::of_network(parameters, layers, learning_rate).with_context(named)?;
-    Ok(Example { features, curve })
 }
 
 /// Walks the networks through the stopping rule; `on_order` is told of each order that is done.
