@@ -34,6 +34,7 @@
 
 mod append;
 mod blank;
+mod checked_files;
 mod crc32;
 mod curve_csv;
 mod disk_space;
@@ -44,6 +45,7 @@ mod format;
 mod handover;
 pub mod knowledge;
 mod known_csv;
+mod learned;
 mod lock;
 mod log_position;
 mod memory_csv;
@@ -67,6 +69,7 @@ mod time;
 mod torn;
 mod view;
 mod view_files;
+mod views;
 pub mod yaml;
 
 pub use append::{ExclusiveGuard, WritableReplayLog};
@@ -99,4 +102,4 @@ pub use round_files::{RoundArray, RoundDir, RoundJobs, RoundPlan};
 pub use task_refusal::TaskRefusal;
 pub use time::Time;
 pub use view::{View, ViewParams};
-pub use view_files::set_view_aside;
+pub use views::set_view_aside;

@@ -3,23 +3,18 @@
 //! It is a pure function of [`ViewParams`] and the rows, so that a view and the rows after it say
 //! what the whole log says, and nobody has to read the whole log. (The predictor is a function of
 //! the rows and their learning curves; the reducer, which reads those, gives it to the view.) Its
-//! files are the matter of [`super::view_files`].
-//!
-//! Reading the learned part costs more than all the rest, and a task that samples at epsilon 1
-//! never asks for it: it stays text until [`View::learner`] is called.
+//! files are the matter of [`super::view_files`], which one is read that of [`super::views`].
 
 use super::error::{RefusedRow, StorageError};
 use super::knowledge::Knowledge;
+use super::learned::{Learned, StoredLearner};
 use super::log_position::{LogCursor, LogPosition};
 use super::predictor_yaml::StoredPredictor;
 use super::replay_log::Tail;
-use super::replay_row::{Iteration, Row};
-use super::view_files::StoredLearner;
-use crate::outcome::Accuracy;
+use super::replay_row::Row;
 use crate::predictor::FittedPredictor;
 use crate::q_learning::{Learner, QTable, ValidQLearningParams};
-use crate::seed::{Purpose, generator};
-use crate::space::{Architecture, Space};
+use crate::space::Space;
 
 /// What a view is a function of, besides the rows: parts of the frozen configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,51 +38,16 @@ pub struct View {
     predictor: Option<StoredPredictor>,
 }
 
-/// The learned part, as far as somebody has asked for it.
-#[derive(Debug, Clone)]
-enum Learned {
-    Learner(Box<Learner>),
-    /// What a view holds, and what came after it.
-    Stored(StoredLearner, Vec<Lesson>),
-}
-
-/// A row of the replay memory.
-#[derive(Debug, Clone, PartialEq)]
-struct Lesson {
-    iteration: Iteration,
-    architecture: Architecture,
-    reward: Accuracy,
-}
-
-impl Lesson {
-    /// Returns the lesson of a row that the rules of the log allow, if it is one of the replay memory.
-    fn of(row: &Row, space: &Space) -> Result<Option<Self>, RefusedRow> {
-        let Some((architecture, reward)) = row.memory() else { return Ok(None) };
-        Ok(Some(Self {
-            iteration: row.iteration.expect("by the rules a result and its reuse have one"),
-            architecture: space.parse(architecture)?,
-            reward: Accuracy::new(reward)?,
-        }))
-    }
-
-    /// The draws of a row of the memory depend on its iteration alone, not on who learns it when.
-    fn teach(&self, learner: &mut Learner, seed: u64) {
-        let mut rng = generator(seed, Purpose::Replay, self.iteration.0, 0);
-        learner.learn(&self.architecture, self.reward, &mut rng);
-    }
-}
-
 impl View {
     /// Returns the view before the first row.
     pub fn empty(params: ViewParams) -> Self {
-        let learner = Learner::new(params.q_learning.clone(), params.space.clone());
         Self {
-            params,
             position: LogCursor::start().position(),
             rows: 0,
             knowledge: Knowledge::default(),
-            learned: Learned::Learner(Box::new(learner)),
+            learned: Learned::nothing(&params),
             predictor: None,
+            params,
         }
     }
 
@@ -132,11 +92,7 @@ impl View {
     /// Those of [`View::apply`].
     pub fn apply_row(&mut self, row: &Row) -> Result<(), RefusedRow> {
         self.knowledge.apply(row)?;
-        match (Lesson::of(row, &self.params.space)?, &mut self.learned) {
-            (None, _) => {}
-            (Some(lesson), Learned::Learner(learner)) => lesson.teach(learner, self.params.seed),
-            (Some(lesson), Learned::Stored(_, lessons)) => lessons.push(lesson),
-        }
+        self.learned.take_in(row, &self.params)?;
         self.rows += 1;
         Ok(())
     }
@@ -211,12 +167,7 @@ impl View {
     /// # Errors
     /// A view whose learned part is none of the search space.
     pub fn q_table(&self) -> Result<QTable, StorageError> {
-        match &self.learned {
-            Learned::Stored(stored, lessons) if lessons.is_empty() => {
-                stored.read_q_table(&self.params)
-            }
-            _ => Ok(self.clone().learner()?.q_table().clone()),
-        }
+        self.learned.q_table(&self.params)
     }
 
     /// Returns what is learned: the Q-table and the replay memory. The first call may have to read
@@ -225,24 +176,16 @@ impl View {
     /// # Errors
     /// A view whose learned part is none of the search space.
     pub fn learner(&mut self) -> Result<&Learner, StorageError> {
-        if let Learned::Stored(stored, lessons) = &self.learned {
-            let mut learner = stored.read(&self.params)?;
-            for lesson in lessons {
-                lesson.teach(&mut learner, self.params.seed);
-            }
-            self.learned = Learned::Learner(Box::new(learner));
-        }
-        match &self.learned {
-            Learned::Learner(learner) => Ok(learner),
-            Learned::Stored(..) => unreachable!("it was read just now"),
-        }
+        self.learned.learner(&self.params)
     }
 }
 
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::outcome::Accuracy;
     use crate::q_learning::{Epsilon, QLearningParams, sample_trajectory};
+    use crate::seed::{Purpose, generator};
     use crate::space::{ImageShape, SpaceParams};
     use crate::storage::knowledge::Record;
     use crate::storage::replay_event::{Claimant, CurveSummary, Training};
