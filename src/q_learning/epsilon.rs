@@ -155,7 +155,8 @@ impl EpsilonSchedule {
     }
 
     /// Returns the index of the stage with this epsilon.
-    pub fn stage_of(&self, epsilon: Epsilon) -> Option<usize> {
+    #[cfg(test)]
+    pub(crate) fn stage_of(&self, epsilon: Epsilon) -> Option<usize> {
         self.0.iter().position(|stage| stage.epsilon == epsilon)
     }
 

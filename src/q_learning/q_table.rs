@@ -63,7 +63,8 @@ impl QTable {
     }
 
     /// Returns the Q-value of an action, `None` when it is not legal in the state.
-    pub fn value(&self, key: &StateKey, action: Action) -> Option<f64> {
+    #[cfg(test)]
+    pub(super) fn value(&self, key: &StateKey, action: Action) -> Option<f64> {
         self.values(key).iter().find(|(legal, _)| *legal == action).map(|&(_, value)| value)
     }
 

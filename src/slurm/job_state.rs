@@ -75,7 +75,6 @@ fn is_held(state: &str, reason: &str) -> bool {
 pub struct JobStates {
     tasks: BTreeMap<TaskState, u32>,
     is_array: bool,
-    waits_for: Option<String>,
 }
 
 impl JobStates {
@@ -104,17 +103,9 @@ impl JobStates {
         !self.tasks.is_empty() && self.tasks.keys().all(|state| *state == TaskState::Held)
     }
 
-    /// Returns why a task waits, in Slurm's word: `Dependency`, `Priority`, `Resources`, `BeginTime`, `JobHeldUser` ...
-    pub fn waits_for(&self) -> Option<&str> {
-        self.waits_for.as_deref()
-    }
-
-    fn add(&mut self, index: &str, state: TaskState, reason: &str) {
+    fn add(&mut self, index: &str, state: TaskState) {
         self.is_array = index != "N/A";
         *self.tasks.entry(state).or_default() += 1;
-        if matches!(state, TaskState::Held | TaskState::Pending) && reason != "None" {
-            self.waits_for.get_or_insert_with(|| reason.to_owned());
-        }
     }
 }
 
@@ -128,7 +119,7 @@ pub(super) fn parse_squeue(answer: &str) -> Result<BTreeMap<JobId, JobStates>, S
         let columns: Vec<&str> = line.splitn(4, '|').map(str::trim).collect();
         let &[job, index, state, reason] = &columns[..] else { return Err(line.to_owned()) };
         let job = job.parse().map_err(|_| line.to_owned())?;
-        jobs.entry(job).or_default().add(index, TaskState::from_words(state, reason), reason);
+        jobs.entry(job).or_default().add(index, TaskState::from_words(state, reason));
     }
     Ok(jobs)
 }
@@ -187,18 +178,14 @@ mod tests {
     fn held_parts_are_held_even_when_they_wait_for_another() {
         assert!(job(HELD, 50).is_held() && job(HELD, 51).is_held());
         assert_eq!(job(HELD, 50).count(TaskState::Held), 4);
-        assert_eq!(job(HELD, 50).waits_for(), Some("JobHeldUser"));
         assert!(!job(HELD, 52).is_held());
-        assert_eq!(job(HELD, 52).waits_for(), Some("Dependency"));
     }
 
     #[test]
     fn a_released_array_runs_as_many_tasks_as_it_may() {
         let array = job(RUNNING, 50);
         assert_eq!((array.count(TaskState::Running), array.count(TaskState::Pending)), (2, 2));
-        assert_eq!(array.waits_for(), Some("JobArrayTaskLimit"));
         assert!(array.is_live() && !array.is_held());
-        assert_eq!(job(RUNNING, 51).waits_for(), Some("Dependency"));
     }
 
     #[test]

@@ -102,16 +102,6 @@ impl RoundDir {
         Ok(round)
     }
 
-    /// Returns the round with the greatest number, `None` when there was none yet. Its submission
-    /// may have come to an end at any file, the plan included.
-    ///
-    /// # Errors
-    /// The folder of the rounds cannot be listed.
-    pub fn newest(experiment: &ExperimentDir) -> Result<Option<Self>, StorageError> {
-        let newest = experiment.list_rounds()?.pop();
-        Ok(newest.map(|(round, folder)| Self { round, folder }))
-    }
-
     /// Returns the number of the round.
     pub const fn round(&self) -> u32 {
         self.round
@@ -237,14 +227,14 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_round_is_the_greatest() {
+    fn rounds_are_listed_in_the_order_of_their_numbers() {
         let (_folder, experiment) = experiment();
-        assert_eq!(RoundDir::newest(&experiment).unwrap(), None);
+        assert!(experiment.list_rounds().unwrap().is_empty());
         for round in [9, 10_000, 10] {
             RoundDir::create(&experiment, round).unwrap();
         }
-        let newest = RoundDir::newest(&experiment).unwrap().unwrap();
-        assert_eq!((newest.round(), newest.plan().unwrap()), (10_000, None));
+        let listed = experiment.list_rounds().unwrap();
+        assert!(listed.into_iter().map(|(round, _)| round).eq([9, 10, 10_000]));
     }
 
     #[test]
