@@ -1,31 +1,32 @@
 //! The keys of a configuration: which there are, and which one was meant.
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 use serde_yaml::Value;
 
 use super::DEFAULTS;
 use super::error::ConfigError;
 
-/// Returns the paths of the defaults, which hold every key there is.
-pub(super) fn known_paths() -> BTreeSet<String> {
+/// The paths of the defaults, which hold every key there is.
+pub(super) static KNOWN: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
     let defaults = serde_yaml::from_str(DEFAULTS).expect("the defaults are YAML, as a test shows");
     paths(&defaults).into_iter().collect()
-}
+});
 
 /// No known key is nearly as long; the start of a longer one shows that it is not meant as a key.
 const LONGEST_KEY: usize = 100;
 
-/// Refuses a path that is not `known`.
+/// Refuses a path that is not [`KNOWN`].
 ///
 /// # Errors
 /// [`ConfigError::UnknownKey`], with the known path most like it.
-pub(super) fn refuse_unknown(key: &str, known: &BTreeSet<String>) -> Result<(), ConfigError> {
-    if known.contains(key) {
+pub(super) fn refuse_unknown(key: &str) -> Result<(), ConfigError> {
+    if KNOWN.contains(key) {
         return Ok(());
     }
     let key: String = key.chars().take(LONGEST_KEY).flat_map(char::escape_debug).collect();
-    let nearest = nearest(&key, known);
+    let nearest = nearest(&key);
     Err(ConfigError::UnknownKey { key, nearest })
 }
 
@@ -56,11 +57,11 @@ pub(super) fn paths(document: &Value) -> Vec<String> {
 }
 
 /// Returns the known path most like `key`, if any is like it: the same name in another section, or a misspelling.
-fn nearest(key: &str, known: &BTreeSet<String>) -> Option<String> {
+fn nearest(key: &str) -> Option<String> {
     fn name(path: &str) -> &str {
         path.rsplit('.').next().unwrap_or_default()
     }
-    known
+    KNOWN
         .iter()
         .map(|path| (strsim::jaro_winkler(name(path), name(key)), path))
         .filter(|(likeness, _)| *likeness > 0.8)
