@@ -10,6 +10,7 @@
 #   full_disk   a file system of 2 MiB that is full for a while
 #   nfs      searches on a real NFS: a server and two client machines
 #   simulate early stopping on the recorded curves of 341 networks
+#   stopping a search on Fashion-MNIST with and without early stopping
 #
 # Each proof is a file in scripts/proofs/, whose head says what it does and which cases it has.
 #
