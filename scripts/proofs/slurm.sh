@@ -149,7 +149,7 @@ slurm_time_limit() {
   ! grep -rq 'TIME LIMIT' "$dir"/rounds/*/*.log || fail "a task was ended by its limit"
 }
 
-has_results() { [ "$(awk -F, '$2 == "trained" || $2 == "failed"' "$dir/replay.csv" | wc -l)" -ge "$1" ]; }
+has_results() { [ "$(awk -F, '$2 ~ /^(trained|stopped|failed)$/' "$dir/replay.csv" | wc -l)" -ge "$1" ]; }
 
 # is_whole_curve ITERATION ATTEMPT EPOCHS: every epoch stands in the curve once, in order.
 is_whole_curve() {
