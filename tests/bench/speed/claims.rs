@@ -2,7 +2,6 @@
 //! cost must not grow with the search.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -11,6 +10,7 @@ use metaqnn::ops::reduce::{ReduceOptions, Tables, reduce};
 use metaqnn::ops::train::{Reducing, TrainOptions, Until, train};
 use metaqnn::ops::{Experiment, TrainEvent};
 use metaqnn::storage::{LogCursor, Row, WritableReplayLog};
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::measured::Measured;
 use crate::search::{self, Plan};
@@ -108,15 +108,15 @@ pub fn work(directory: &Path) {
         };
         if let Some(what) = what {
             println!("{what} {}", since.elapsed().as_nanos());
-            println!("{what}, processor {}", processor_time() - before);
+            println!("{what}, processor {}", (processor_time() - before).as_nanos());
         }
         (since, before) = (Instant::now(), processor_time());
     })
     .unwrap();
 }
 
-/// Nanoseconds that this thread has run so far.
-fn processor_time() -> u64 {
-    let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap();
-    text.split_whitespace().next().unwrap().parse().unwrap()
+/// How long this thread has run so far.
+fn processor_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
