@@ -76,10 +76,11 @@ serve() {
   echo "$lease" >/proc/fs/nfsd/nfsv4leasetime
   echo "$lease" >/proc/fs/nfsd/nfsv4gracetime
   touch /var/lib/nfs/etab /var/lib/nfs/rmtab
+  # Before anybody can ask: the kernel remembers a refusal.
+  exportfs -o rw,sync,no_root_squash,no_subtree_check,insecure,fsid=0 "$network.0/24:/mnt/export"
   rpcbind -w
   rpc.mountd
   rpc.nfsd 8
-  exportfs -o rw,sync,no_root_squash,no_subtree_check,insecure,fsid=0 "$network.0/24:/mnt/export"
   echo Y >/proc/fs/nfsd/v4_end_grace # nobody has locks to take back
 }
 

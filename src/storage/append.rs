@@ -1,7 +1,7 @@
 //! Appending to the replay log, under its exclusive lock.
 //!
-//! Rows are appended with one write and synced before the lock is let go. A write that fails is cut
-//! back by its own writer; what a crash leaves at the end is saved and cut by the next one.
+//! Rows are appended with one write and synced before the lock is let go. A write that finds no room is
+//! cut back by its own writer; what a crash leaves at the end is saved and cut by the next one.
 
 use std::fs::File;
 use std::io::{self, ErrorKind};
@@ -76,9 +76,10 @@ impl ExclusiveGuard<'_> {
         log.parse(&log.read_bytes(cursor, self.end)?, cursor)
     }
 
-    /// Appends rows with one write and syncs them. On an error nothing has been appended.
+    /// Appends rows with one write and syncs them.
     ///
     /// # Errors
+    /// Nothing has been appended when there is no room; after another failure to write it is not known.
     /// A row cannot be written as text; the write was short or failed, or the sync failed.
     pub fn append(&mut self, rows: &[Row]) -> Result<(), StorageError> {
         let mut lines = LineWriter::new();
@@ -123,7 +124,10 @@ impl Drop for ExclusiveGuard<'_> {
     }
 }
 
-/// Writes `bytes` at the end of the log and syncs; on any failure cuts the log back to where it ended.
+/// Writes `bytes` at the end of the log and syncs; when there is no room cuts the log back to where it ended.
+///
+/// After any other failure the lock may be gone: a machine that its NFS server has not heard for a lease
+/// gets `EIO`, and others have appended since. Cutting would cut their rows.
 fn append_at(
     log: &ReplayLog,
     end: u64,
@@ -144,7 +148,7 @@ fn append_at(
         }
         Err(error) => Err(log.io("append to")(error)),
     };
-    if appended.is_err()
+    if appended.as_ref().is_err_and(StorageError::is_full)
         && let Err(error) = cut(log, end)
     {
         // The next writer cuts what is left; the first error says more.
@@ -279,6 +283,25 @@ mod tests {
         assert!(matches!(unsynced, StorageError::Io { action: "sync", .. }));
         assert_eq!(fs::read(experiment.replay_log()).unwrap(), before);
         append(&mut log, &[row(2)]);
+        assert_eq!(rows(&log), [row(1), row(2)]);
+    }
+
+    #[test]
+    fn a_writer_that_may_have_lost_its_lock_cuts_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let experiment = experiment(&folder);
+        let mut log = WritableReplayLog::open(&experiment).unwrap();
+        append(&mut log, &[row(1)]);
+        let end = fs::metadata(experiment.replay_log()).unwrap().len();
+        // What another machine has appended since is there when the sync fails.
+        append(&mut log, &[row(2)]);
+        let lost = |_: &File, _: &[u8], _| Err(io::Error::from_raw_os_error(5));
+        let unwritten = append_at(&log.log, end, b"3", lost, File::sync_data).unwrap_err();
+        assert!(matches!(unwritten, StorageError::Io { action: "append to", .. }));
+        let written = |_: &File, bytes: &[u8], _| Ok(bytes.len());
+        let unsynced = |_: &File| Err(io::Error::from_raw_os_error(5));
+        let unsynced = append_at(&log.log, end, b"3", written, unsynced).unwrap_err();
+        assert!(matches!(unsynced, StorageError::Io { action: "sync", .. }));
         assert_eq!(rows(&log), [row(1), row(2)]);
     }
 
