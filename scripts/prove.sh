@@ -6,7 +6,7 @@
 #   damage   files of a search damaged, found and mended
 #   fashion  one network on the whole of Fashion-MNIST: its accuracy for three seeds
 #   slurm    searches on a real Slurm of four nodes with two fake GPUs each
-#   kills    workers killed at random moments, a log cut at every byte, 64 workers started at once
+#   kills    workers killed at random moments, 64 workers started at once
 #   full_disk   a file system of 2 MiB that is full for a while
 #   nfs      searches on a real NFS: a server and two client machines
 #   simulate early stopping on the recorded curves of 341 networks

@@ -53,7 +53,7 @@ full_disk_pages() {
     timeout --preserve-status 1 "$METAQNN" train "$dir" --reduce --single-node >/dev/null 2>"$said" || status=$?
     case $status in
     0) ;;
-    4 | 75) ended=$((ended + 1)) && grep -q 'No space left on device' "$said" || fail "the disk is not named: $(cat "$said")" ;;
+    4 | 75) ended=$((ended + 1)) && grep -q 'No space left on device\|disk full' "$said" || fail "the disk is not named: $(cat "$said")" ;;
     *) fail "exit status $status with $pages pages of room: $(cat "$said")" ;;
     esac
     ! grep -q 'nothing is learned yet' "$said" || unlearned=$((unlearned + 1))
@@ -79,7 +79,7 @@ full_disk_for_a_while() {
     done
     wait "$search" && continue
     ended=$((ended + 1))
-    grep -q 'No space left on device' "$root/said" || fail "the search ended, and not for want of room: $(cat "$root/said")"
+    grep -q 'No space left on device\|disk full' "$root/said" || fail "the search ended, and not for want of room: $(cat "$root/said")"
   done
   echo "   full $times times; the search ended $ended times over it and went on"
   ends_well
