@@ -79,8 +79,8 @@ impl ExclusiveGuard<'_> {
     /// Appends rows with one write and syncs them.
     ///
     /// # Errors
-    /// Nothing has been appended when there is no room; after another failure to write it is not known.
-    /// A row cannot be written as text; the write was short or failed, or the sync failed.
+    /// A row cannot be written as text, or there is no room: then nothing has been appended. The write or
+    /// the sync failed otherwise: then it is not known.
     pub fn append(&mut self, rows: &[Row]) -> Result<(), StorageError> {
         let mut lines = LineWriter::new();
         for row in rows {
