@@ -58,8 +58,9 @@ impl Answer {
         if self.status.success() {
             return Ok(self);
         }
-        let Self { command, status, stderr, .. } = self;
-        Err(if is_submit_limit(&stderr) {
+        let is_submit_limit = is_submit_limit(&self.stderr);
+        let (stderr, Self { command, status, .. }) = (one_line(&self.stderr), self);
+        Err(if is_submit_limit {
             SlurmError::SubmitLimit { command, status, stderr }
         } else {
             SlurmError::Failed { command, status, stderr }
@@ -84,6 +85,12 @@ impl Answer {
             expected,
         }
     }
+}
+
+/// Puts complaints beside each other: an error is one line, in a log file and in a reason of a row.
+fn one_line(stderr: &str) -> String {
+    let lines = stderr.lines().map(str::trim).filter(|line| !line.is_empty());
+    lines.collect::<Vec<_>>().join("; ")
 }
 
 /// Returns whether `sbatch` refused a job only because too many are queued.

@@ -43,7 +43,7 @@ pub enum SlurmError {
         command: String,
         /// How it ended.
         status: ExitStatus,
-        /// What it said.
+        /// What it said, on one line.
         stderr: String,
     },
 
@@ -56,7 +56,7 @@ pub enum SlurmError {
         command: String,
         /// How it ended.
         status: ExitStatus,
-        /// What it said.
+        /// What it said, on one line.
         stderr: String,
     },
 

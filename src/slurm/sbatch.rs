@@ -290,6 +290,17 @@ mod tests {
     }
 
     #[test]
+    fn complaints_of_several_lines_are_one_line_of_an_error() {
+        let slurm = failing(
+            "squeue: error: fetch_config: DNS SRV lookup failed\n\nsqueue: fatal: no source\n",
+        );
+        let error = slurm.find(&[JobName::new("svhn-0001")]).unwrap_err().to_string();
+        let told =
+            "squeue: error: fetch_config: DNS SRV lookup failed; squeue: fatal: no source (run";
+        assert!(error.contains(told) && error.lines().count() == 1, "{error}");
+    }
+
+    #[test]
     fn jobs_of_several_names_are_found_by_one_question() {
         let slurm = fake(&[("FAKE_STDOUT", "50|0|RUNNING|None\n52|N/A|PENDING|Dependency")]);
         let names = [JobName::new("svhn-0001"), JobName::new("svhn-0001-reduce")];
