@@ -1,6 +1,11 @@
 //! A trainer that is a program of ten lines.
 
+use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
+use std::process::Stdio;
+use std::thread::sleep;
+use std::time::Duration;
 
 use crate::support::{Experiment, SMALL};
 
@@ -15,6 +20,39 @@ fn the_example_trainer_drives_a_search() {
     experiment.run(&["run", "config.yaml", "dir"]).success();
     let status = &experiment.run(&["status", "dir", "--json"]).success().json()[0];
     assert_eq!((&status["results"], &status["trainer"]), (&18.into(), &"command".into()));
+}
+
+#[test]
+fn a_metaqnn_that_is_killed_leaves_no_trainer() {
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/example-trainer.py");
+    let trainer = format!("echo $$ > process; exec python3 {}", example.display());
+    let config = SMALL.replace(
+        "trainer: synthetic, epochs: 4",
+        &format!("trainer: command, command: [sh, -c, '{trainer}'], epochs: 100000"),
+    );
+    let experiment = Experiment::init(&config);
+    let mut train = experiment.command(&["train", "dir", "--json"]);
+    let mut metaqnn = train.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    // Open to the end: a reader that leaves ends `metaqnn train` by a signal.
+    let mut events = BufReader::new(metaqnn.stdout.take().unwrap()).lines();
+    let is_epoch = |line: std::io::Result<String>| line.unwrap().contains("\"epoch\"");
+    assert!(events.any(is_epoch), "it trains");
+    let process = fs::read_to_string(experiment.folder().join("process")).unwrap();
+    metaqnn.kill().unwrap();
+    metaqnn.wait().unwrap();
+    assert!(ends_soon(process.trim()));
+}
+
+/// Whether a process is gone within two seconds. One that nobody waits for stays as a zombie.
+fn ends_soon(process: &str) -> bool {
+    let is_running = || {
+        let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+        stat.rsplit(") ").next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with('Z'))
+    };
+    (0..200).any(|_| {
+        sleep(Duration::from_millis(10));
+        !is_running()
+    })
 }
 
 #[test]
@@ -70,7 +108,7 @@ fn a_loss_that_is_no_number_is_the_networks_failure() {
     let config =
         SMALL.replace("trainer: synthetic", "trainer: command, command: [python3, trainer.py]");
     let experiment = Experiment::with(&config);
-    std::fs::write(experiment.folder().join("trainer.py"), trainer).unwrap();
+    fs::write(experiment.folder().join("trainer.py"), trainer).unwrap();
     experiment.run(&["init", "config.yaml", "dir"]).success();
     experiment.run(&["train", "dir"]).success();
     let row = &experiment.log()[1];

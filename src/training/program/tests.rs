@@ -2,8 +2,7 @@
 
 use std::env;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::path::Path;
 
 use tempfile::TempDir;
 
@@ -356,44 +355,4 @@ fn threads_are_told_in_the_environment_too() {
     assert_eq!(stage.train().unwrap(), Ending::Done);
     let inherited = env::var("OMP_NUM_THREADS").ok().and_then(|threads| threads.parse().ok());
     assert_eq!(stage.heard[0].training_loss, Some(inherited.unwrap_or(2.0)));
-}
-
-/// Where the process to be killed leaves the number of its trainer.
-const PLACE: &str = "METAQNN_TEST_PLACE";
-
-#[test]
-fn a_metaqnn_that_is_killed_leaves_no_trainer() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut metaqnn = Command::new(env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "training::program::tests::trains_until_it_is_killed"])
-        .env(PLACE, folder.path())
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
-    let begun = folder.path().join("begun");
-    while !begun.exists() {
-        assert_eq!(metaqnn.try_wait().unwrap(), None);
-        thread::sleep(TICK);
-    }
-    let process = process_in(&folder.path().join("process"));
-    assert!(is_running(process));
-    metaqnn.kill().unwrap();
-    metaqnn.wait().unwrap();
-    assert!(ends_soon(process));
-}
-
-#[test]
-#[ignore = "is run, and killed, by the test above"]
-fn trains_until_it_is_killed() {
-    let Some(place) = env::var_os(PLACE).map(PathBuf::from) else { return };
-    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/example-trainer.py");
-    let script = format!("echo $$ > {}/process; exec python3 {example}", place.display());
-    let command = TrainerCommand::given(&["sh", "-c", &script].map(str::to_owned)).unwrap();
-    let mut trainer = ProgramTrainer::new(command, Interrupt::default());
-    let ending = trainer.train(&request(100_000), &place.join("log"), &mut |_| {
-        fs::write(place.join("begun"), "").unwrap();
-        thread::sleep(Duration::from_secs(10));
-        ControlFlow::Continue(())
-    });
-    panic!("{ending:?}");
 }
