@@ -16,12 +16,12 @@ pub struct Accuracy(f64);
 pub struct NotAnAccuracy(pub f64);
 
 impl Accuracy {
-    /// Checks that `value` is a finite number in [0, 1].
+    /// Checks that `value` is a finite number in [0, 1]; -0 becomes 0.
     ///
     /// # Errors
     /// Returns the number when it is not.
     pub fn new(value: f64) -> Result<Self, NotAnAccuracy> {
-        if (0.0..=1.0).contains(&value) { Ok(Self(value)) } else { Err(NotAnAccuracy(value)) }
+        if (0.0..=1.0).contains(&value) { Ok(Self(value + 0.0)) } else { Err(NotAnAccuracy(value)) }
     }
 
     /// Brings a prediction, which may leave the range, back into [0, 1].
@@ -99,6 +99,7 @@ mod tests {
         assert_eq!(Accuracy::new(1.0).map(Accuracy::value), Ok(1.0));
         assert_eq!(Accuracy::new(86.0), Err(NotAnAccuracy(86.0)));
         assert!(Accuracy::new(f64::NAN).is_err());
+        assert!(Accuracy::new(-0.0).is_ok_and(|accuracy| accuracy.value().is_sign_positive()));
         assert_eq!(Accuracy::clamped(1.2).value(), 1.0);
         assert_eq!(Accuracy::chance(10).value(), 0.1);
     }

@@ -2,7 +2,9 @@
 
 /// Reads a number that a rule allows.
 fn number(text: &str, allowed: &str, rule: impl Fn(f64) -> bool) -> Result<f64, String> {
-    let number = text.trim().parse().ok().filter(|number: &f64| number.is_finite());
+    // The sum makes 0 of -0.
+    let number = text.trim().parse().ok().map(|number: f64| number + 0.0);
+    let number = number.filter(|number| number.is_finite());
     number.filter(|number| rule(*number)).ok_or_else(|| format!("must be {allowed}"))
 }
 
@@ -48,6 +50,7 @@ mod tests {
             assert_eq!(threshold(text), Err("must be above 0.5 and below 1".into()), "{text}");
         }
         assert_eq!((not_negative("0"), not_negative("-0.1").is_err()), (Ok(0.0), true));
+        assert!(not_negative("-0").is_ok_and(f64::is_sign_positive), "0 has no sign");
         assert_eq!((positive("1e-4"), positive("0").is_err()), (Ok(1e-4), true));
         assert_eq!(
             (share("1"), share("1.01").is_err(), share("0").is_err()),

@@ -16,14 +16,14 @@ impl Epsilon {
     /// Always a random action.
     pub const RANDOM: Self = Self(1.0);
 
-    /// Checks that `value` is a finite number in [0, 1].
+    /// Checks that `value` is a finite number in [0, 1]; -0 becomes 0.
     ///
     /// # Errors
     /// Returns the number when it is not.
     pub fn new(value: f64) -> Result<Self, QLearningError> {
         let range = "0 to 1";
         if (0.0..=1.0).contains(&value) {
-            Ok(Self(value))
+            Ok(Self(value + 0.0))
         } else {
             Err(QLearningError::OutOfRange { key: "epsilon", value, range })
         }

@@ -40,7 +40,18 @@ impl Colour {
 const MADE_UP: &str = "The accuracies are made up (trainer `synthetic`).";
 
 fn accuracy(share: Option<f64>) -> String {
-    share.map_or("-".to_owned(), |share| format!("{share:.4}"))
+    share.map_or("-".to_owned(), |share| decimals(share, 4))
+}
+
+/// Writes a number with so many decimals. What rounds to nothing is 0 and has no sign.
+fn decimals(value: f64, places: usize) -> String {
+    let text = format!("{value:.places$}");
+    match text.strip_prefix('-') {
+        Some(nothing) if nothing.bytes().all(|digit| matches!(digit, b'0' | b'.')) => {
+            nothing.to_owned()
+        }
+        _ => text,
+    }
 }
 
 /// Writes an epsilon with no more than four decimals.
@@ -101,6 +112,14 @@ mod tests {
     fn counts_are_written_as_people_say_them() {
         let counts = [0, 999, 1_000, 85_249, 999_949, 999_950, 11_263_498];
         assert_eq!(counts.map(short), ["0", "999", "1.0k", "85.2k", "999.9k", "1.00M", "11.26M"]);
+    }
+
+    #[test]
+    fn nothing_has_no_sign() {
+        let written = [-0.0, -4e-6, -5.1e-6, 4e-6, -1.0].map(|value| decimals(value, 5));
+        assert_eq!(written, ["0.00000", "0.00000", "-0.00001", "0.00000", "-1.00000"]);
+        assert_eq!(decimals(-0.4, 0), "0");
+        assert_eq!(accuracy(Some(-0.0)), "0.0000");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What a simulation says, as tables of at most 80 columns.
 
-use super::{Colour, text_of};
+use super::{Colour, decimals, text_of};
 use crate::predictor::{HyperbandSummary, SettingSummary};
 
 /// Returns one line for each setting of the stopping rule.
@@ -34,7 +34,7 @@ pub fn hyperband(settings: &[HyperbandSummary], colour: Colour) -> String {
     let heading = "scheduler   kappa delta offset  epochs speedup stopped    best  regret     max";
     let row = |setting: &HyperbandSummary| {
         format!(
-            "{:<11} {:>5} {:>5} {:>6} {:>7.0} {:>7.2} {:>6.1}% {:>7.4} {:>7} {:>7}",
+            "{:<11} {:>5} {:>5} {:>6} {:>7.0} {:>7.2} {:>6.1}% {:>7} {:>7} {:>7}",
             setting.scheduler,
             or_dash(setting.kappa, |kappa| format!("{kappa:.3}")),
             or_dash(setting.delta, |delta| delta.to_string()),
@@ -42,7 +42,7 @@ pub fn hyperband(settings: &[HyperbandSummary], colour: Colour) -> String {
             setting.epochs,
             setting.speedup,
             100.0 * setting.share_stopped,
-            setting.best_mean,
+            decimals(setting.best_mean, 4),
             small(setting.regret_mean),
             small(setting.regret_max),
         )
@@ -65,5 +65,5 @@ fn or_dash(value: Option<f64>, text: impl Fn(f64) -> String) -> String {
 
 /// Writes a difference of accuracies or losses.
 fn small(value: f64) -> String {
-    format!("{value:.5}")
+    decimals(value, 5)
 }
