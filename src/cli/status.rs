@@ -28,7 +28,7 @@ pub struct StatusArgs {
     /// One JSON object: times in UTC, durations in seconds
     #[arg(long)]
     json: bool,
-    /// Show it again every SECONDS, until interrupted
+    /// Show it again every SECONDS, until the search has finished or is halted
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "10", value_parser = clap::value_parser!(u64).range(1..))]
     watch: Option<u64>,
 }
@@ -43,18 +43,15 @@ pub fn run(args: StatusArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
         } else {
             terminal::status(&status, printer.colour())
         };
+        // Home and clear, on a terminal only: a file gets one block after the other.
+        let clears = args.watch.is_some() && printer.stdout_is_terminal() && !args.json;
+        let clear = if clears { "\x1b[H\x1b[2J" } else { "" };
+        printer.result(&format!("{clear}{text}"))?;
         match args.watch {
-            None => {
-                printer.result(&text)?;
-                return Ok(ExitStatus::Done);
-            }
-            Some(seconds) => {
-                // Home and clear, on a terminal only: a file gets one block after the other.
-                let clear =
-                    if printer.stdout_is_terminal() && !args.json { "\x1b[H\x1b[2J" } else { "" };
-                printer.result(&format!("{clear}{text}"))?;
+            Some(seconds) if !status.condition.has_ended() => {
                 std::thread::sleep(Duration::from_secs(seconds));
             }
+            _ => return Ok(ExitStatus::Done),
         }
     }
 }

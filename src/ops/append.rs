@@ -13,9 +13,11 @@ pub(super) enum Appended {
     Written,
     /// The search was in that state already.
     NotNeeded,
+    /// The schedule is finished: nothing is left to halt.
+    Finished,
 }
 
-/// Appends `halted` to a search that goes on, or `resumed` to one that is halted.
+/// Appends `halted` to a search that goes on, and is not finished, or `resumed` to one that is halted.
 pub(super) fn halt(experiment: &Experiment) -> anyhow::Result<Appended> {
     switch(experiment, Event::Halted)
 }
@@ -28,7 +30,11 @@ pub(super) fn resume(experiment: &Experiment) -> anyhow::Result<Appended> {
 fn switch(experiment: &Experiment, event: Event) -> anyhow::Result<Appended> {
     LiveLog::open(experiment)?.locked(|session| {
         let wants_halt = event == Event::Halted;
-        if session.knowledge().is_halted() == wants_halt {
+        let knowledge = session.knowledge();
+        if wants_halt && knowledge.is_finished(&experiment.config().schedule) {
+            return Ok(Appended::Finished);
+        }
+        if knowledge.is_halted() == wants_halt {
             return Ok(Appended::NotNeeded);
         }
         let now = Timestamp::now().into();

@@ -26,6 +26,7 @@ pub fn cancel(experiment: &Experiment) -> anyhow::Result<Vec<String>> {
             "halted: no new claim, no next round (`metaqnn submit` goes on)".to_owned()
         }
         Appended::NotNeeded => "the search was halted already".to_owned(),
+        Appended::Finished => "the search is finished, so there is nothing to halt".to_owned(),
     });
     let rounds = experiment.dir().list_rounds()?;
     if rounds.is_empty() {

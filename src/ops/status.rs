@@ -50,12 +50,13 @@ fn condition(
     experiment: &Experiment,
     knowledge: &Knowledge,
 ) -> anyhow::Result<(Condition, Vec<String>)> {
+    // First: nothing is left to go on with, should a person have halted it before its last results came.
+    if knowledge.is_finished(&experiment.config().schedule) {
+        return Ok((Condition::Finished, Vec::new()));
+    }
     if knowledge.is_halted() {
         let notice = "The search is halted: `metaqnn submit` goes on.".to_owned();
         return Ok((Condition::Halted, vec![notice]));
-    }
-    if knowledge.is_finished(&experiment.config().schedule) {
-        return Ok((Condition::Finished, Vec::new()));
     }
     // Without a scheduler to ask (another machine, say) nothing is known of the chain.
     match broken_chain(experiment, knowledge) {

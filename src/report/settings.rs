@@ -69,6 +69,12 @@ pub enum Condition {
 }
 
 impl Condition {
+    /// Returns whether nothing changes any more until a person acts: finished, or halted by one. A broken chain is
+    /// not: it may be on its way to the next round.
+    pub const fn has_ended(self) -> bool {
+        matches!(self, Self::Halted | Self::Finished)
+    }
+
     /// Returns the condition in words for people.
     pub const fn words(self) -> &'static str {
         match self {

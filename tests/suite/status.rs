@@ -25,6 +25,31 @@ fn status_fits_a_terminal_and_needs_no_view() {
 }
 
 #[test]
+fn a_watch_ends_with_the_search() {
+    let experiment = Experiment::with(SMALL);
+    experiment.run(&["run", "config.yaml", "dir"]).success();
+    let pictures = experiment.run(&["status", "dir", "--watch", "1", "--json"]).success().json();
+    assert_eq!(pictures.len(), 1);
+    assert_eq!(pictures[0]["condition"], "finished");
+    // A halted one does not go on by itself either.
+    let halted = Experiment::init(SMALL);
+    halted.run(&["cancel", "dir"]).success();
+    let pictures = halted.run(&["status", "dir", "--watch", "1", "--json"]).success().json();
+    assert_eq!((pictures.len(), &pictures[0]["condition"]), (1, &"halted".into()));
+}
+
+#[test]
+fn a_finished_search_stays_finished_when_it_is_cancelled() {
+    let experiment = Experiment::with(SMALL);
+    experiment.run(&["run", "config.yaml", "dir"]).success();
+    let log = experiment.text("replay.csv");
+    experiment.run(&["cancel", "dir"]).success().says("the search is finished");
+    assert_eq!(experiment.text("replay.csv"), log);
+    let status = &experiment.run(&["status", "dir", "--json"]).success().json()[0];
+    assert_eq!(status["condition"], "finished");
+}
+
+#[test]
 fn status_writes_nothing() {
     let experiment = Experiment::init(SMALL);
     experiment.run(&["train", "dir"]).success();
