@@ -66,6 +66,7 @@ impl ExitStatus {
             | Refusal::TwoExcludes { .. }
             | Refusal::NotThere { .. }
             | Refusal::NoFolder { .. }
+            | Refusal::NoRound { .. }
             | Refusal::WorkerRefuses { code: 2, .. } => Self::Usage,
             Refusal::ViewDiffers { .. } | Refusal::WorkerRefuses { code: 3, .. } => Self::Damaged,
             Refusal::WorkersDie { .. }

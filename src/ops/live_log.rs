@@ -94,8 +94,9 @@ impl LiveLog {
         Self::after(experiment, &view)
     }
 
-    /// As [`LiveLog::open`], for a view that was read already.
+    /// As [`LiveLog::open`], for a view that was read already. The folders that rows speak of are there afterwards.
     pub fn after(experiment: &Experiment, view: &View) -> anyhow::Result<Self> {
+        experiment.dir().make_folders()?;
         let log = WritableReplayLog::open(experiment.dir())?;
         let cursor = log.reader().cursor_at(view.position())?;
         Ok(Self { log, knowledge: view.knowledge().clone(), cursor })

@@ -80,13 +80,13 @@ pub enum Refusal {
         rows: u64,
     },
     /// A file that was named and is not there.
-    #[error("`{}` is not there", path.display())]
+    #[error("`{}` is not there (is the name right, and its disk mounted?)", path.display())]
     NotThere {
         /// The file.
         path: PathBuf,
     },
     /// A file where a folder is to be.
-    #[error("`{}` is no folder (name a folder to write into)", path.display())]
+    #[error("`{}` is no folder (name a folder)", path.display())]
     NoFolder {
         /// The file.
         path: PathBuf,
@@ -112,6 +112,14 @@ pub enum Refusal {
     NoTarget {
         /// The file.
         path: PathBuf,
+    },
+    /// A round that was never submitted.
+    #[error("there is no round {round}: {rounds} (`metaqnn reduce DIR` learns without one)")]
+    NoRound {
+        /// What was asked for.
+        round: u32,
+        /// The rounds there are, in words.
+        rounds: String,
     },
     /// The arrays of a round are still in the queue.
     #[error(

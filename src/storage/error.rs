@@ -49,6 +49,12 @@ pub enum StorageError {
         /// The file or folder.
         path: PathBuf,
     },
+    /// A file where an experiment has a folder.
+    #[error("`{path}` is no folder (move it away: the program makes the folder when it needs one)")]
+    NoFolder {
+        /// The file.
+        path: PathBuf,
+    },
     /// A YAML file of an experiment that cannot be read.
     #[error("`{path}` is unreadable")]
     Yaml {
@@ -199,7 +205,8 @@ impl StorageError {
         matches!(self, Self::Recorded { source, .. } if !source.is_usage())
             || matches!(
                 self,
-                Self::Yaml { .. }
+                Self::NoFolder { .. }
+                    | Self::Yaml { .. }
                     | Self::Csv { .. }
                     | Self::NoColumn { .. }
                     | Self::WrongLine { .. }

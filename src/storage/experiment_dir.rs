@@ -47,20 +47,39 @@ impl ExperimentDir {
         if root.symlink_metadata().is_ok() && !root.is_dir() {
             return Err(taken());
         }
-        fs::create_dir_all(root).map_err(StorageError::io("create", root))?;
+        fs::create_dir_all(root).map_err(|error| {
+            match root.ancestors().find(|above| above.is_file()) {
+                Some(file) => StorageError::AlreadyExists { path: file.to_owned() },
+                None => StorageError::io("create", root)(error),
+            }
+        })?;
         let experiment = Self { root: root.to_owned() };
         if !experiment.is_unmade().map_err(StorageError::io("list", root))? {
             return Err(taken());
         }
-        for folder in FOLDERS {
-            let folder = root.join(folder);
-            fs::create_dir_all(&folder).map_err(StorageError::io("create", &folder))?;
-        }
+        experiment.make_folders()?;
         publish::file_once(&experiment.replay_log(), replay_csv::header().as_bytes())?;
         match publish::file_once(&experiment.configuration(), configuration.as_bytes())? {
             Published::First => Self::open(root),
             Published::AlreadyThere => Err(taken()),
         }
+    }
+
+    /// Makes the folders that are not there: copies and archives may drop empty ones.
+    ///
+    /// # Errors
+    /// One cannot be made, or a file stands in its place.
+    pub fn make_folders(&self) -> Result<(), StorageError> {
+        for folder in FOLDERS.map(|name| self.root.join(name)) {
+            if folder.is_dir() {
+                continue;
+            }
+            fs::create_dir_all(&folder).map_err(|error| match error.kind() {
+                ErrorKind::AlreadyExists => StorageError::NoFolder { path: folder.clone() },
+                _ => StorageError::io("create", &folder)(error),
+            })?;
+        }
+        Ok(())
     }
 
     /// Whether nothing is there, or what [`ExperimentDir::create`] makes before it has made an experiment.
@@ -87,7 +106,10 @@ impl ExperimentDir {
         let path = root.join(CONFIGURATION);
         let head: Head = match yaml::read(&path) {
             Err(StorageError::Io { source, .. })
-                if matches!(source.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
+                if matches!(
+                    source.kind(),
+                    ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::IsADirectory
+                ) =>
             {
                 return Err(StorageError::NotAnExperiment { path: root.to_owned() });
             }

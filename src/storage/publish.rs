@@ -143,6 +143,9 @@ fn list<K: Ord>(
 ) -> Result<Vec<(K, PathBuf)>, StorageError> {
     let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == ErrorKind::NotADirectory => {
+            return Err(StorageError::NoFolder { path: folder.to_owned() });
+        }
         entries => entries.map_err(StorageError::io("list", folder))?,
     };
     let mut found = Vec::new();

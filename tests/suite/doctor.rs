@@ -96,7 +96,17 @@ fn what_will_not_work_is_a_failure_with_its_exit_code() {
     let output = ended(doctor(&experiment, &["dir", "--json"]));
     assert_eq!(output.status.code(), Some(4), "{}", text(&output));
     assert_eq!(verdict(&output, "trainer"), "failure");
-    assert_eq!(ended(doctor(&experiment, &["nowhere"])).status.code(), Some(4));
+}
+
+#[test]
+fn a_directory_that_is_none_is_a_wrong_argument() {
+    let experiment = Experiment::with(SMALL);
+    for dir in ["nowhere", "config.yaml", "config.yaml/below"] {
+        let output = ended(doctor(&experiment, &[dir]));
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(&format!("`{dir}`")) && output.stdout.is_empty(), "{said}");
+    }
 }
 
 #[test]

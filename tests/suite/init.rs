@@ -175,8 +175,8 @@ fn a_file_in_the_place_of_the_directory_is_refused() {
     }
     experiment
         .run(&["init", "config.yaml", "config.yaml/dir"])
-        .fails_with(4)
-        .says("config.yaml/dir");
+        .fails_with(2)
+        .says("config.yaml` exists already");
     // Not even root makes a folder there.
     experiment.run(&["init", "config.yaml", "/proc/dir"]).fails_with(4).says("/proc/dir");
     experiment.run(&["status", "config.yaml"]).fails_with(2).says("is not an experiment directory");

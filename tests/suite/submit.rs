@@ -261,8 +261,23 @@ fn cancel_lets_a_running_reduce_end_by_itself() {
     assert_eq!(cluster.calls("scancel"), ["scancel 101 104"]);
     assert!(stderr.contains("reduce of round 1 runs"), "{stderr}");
     let (_, _, stderr) = cluster.run(&["reduce", "dir", "--round", "2"]);
-    assert!(stderr.contains("round 2 has no plan"), "{stderr}");
+    assert!(stderr.contains("there is no round 2"), "{stderr}");
     assert!(!cluster.experiment.path("rounds/0002").exists(), "looking makes nothing");
+}
+
+#[test]
+fn a_round_that_is_not_there_is_not_reduced() {
+    let cluster = Cluster::new(SMALL);
+    cluster.experiment.run(&["train", "dir"]).success();
+    let reduce = |round| cluster.run(&["reduce", "dir", "--round", round]);
+    let (code, _, stderr) = reduce("1");
+    assert_eq!(code, Some(2), "{stderr}");
+    assert!(stderr.contains("there is no round 1: none was submitted yet"), "{stderr}");
+    cluster.run(&["submit", "dir"]);
+    let (code, _, stderr) = reduce("99");
+    assert_eq!(code, Some(2), "{stderr}");
+    assert!(stderr.contains("there is no round 99: round 1 alone is there"), "{stderr}");
+    assert_eq!(fs::read_dir(cluster.experiment.path("views")).unwrap().count(), 0, "no view");
 }
 
 #[test]
@@ -359,11 +374,12 @@ fn nodes_on_which_claims_are_lost_are_shown_and_avoided() {
         let mut train = cluster.command(&["train", "dir"]);
         train.env("SLURM_JOB_ID", "500").env("SLURM_ARRAY_JOB_ID", "500");
         train.env("SLURM_ARRAY_TASK_ID", task).env("SLURMD_NODENAME", node);
-        // A full disk at the curve is an error of the machine: the claim stays behind.
-        let curves = cluster.experiment.path("curves");
-        fs::rename(&curves, cluster.experiment.path("away")).unwrap();
+        // A curve that cannot be written is an error of the machine: the claim stays behind.
+        let iteration = task.parse::<u32>().unwrap() + 1;
+        let curve = cluster.experiment.path(&format!("curves/{iteration:06}.1.csv"));
+        fs::create_dir(&curve).unwrap();
         assert!(!train.output().unwrap().status.success());
-        fs::rename(cluster.experiment.path("away"), &curves).unwrap();
+        fs::remove_dir(&curve).unwrap();
     };
     ["0", "1", "2"].into_iter().for_each(|task| crashes(task, "n3"));
     crashes("3", "n4");

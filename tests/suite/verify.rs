@@ -56,6 +56,44 @@ fn edit(path: &Path, change: impl FnOnce(Vec<u8>) -> Vec<u8>) {
     fs::write(path, bytes).unwrap();
 }
 
+#[test]
+fn folders_that_a_copy_has_dropped_are_made_again() {
+    let experiment = Experiment::init(SMALL);
+    for name in ["views", "curves", "checkpoints", "rounds", "torn", "tables"] {
+        fs::remove_dir(experiment.path(name)).unwrap();
+    }
+    verify(&experiment).success();
+    experiment.run(&["status", "dir"]).success();
+    experiment.run(&["train", "dir"]).success();
+    experiment.run(&["reduce", "dir"]).success();
+    is_mended_and_goes_on(&experiment);
+}
+
+#[test]
+fn what_stands_in_the_place_of_a_folder_is_damage() {
+    let experiment = half_way();
+    for name in ["views", "curves", "checkpoints", "rounds", "torn"] {
+        let (path, kept) = (experiment.path(name), experiment.path(&format!("{name}.kept")));
+        fs::rename(&path, &kept).unwrap();
+        fs::write(&path, "x").unwrap();
+        finds(&experiment, &format!("damage    {name}: no folder"));
+        repair(&experiment).fails_with(3);
+        fs::remove_file(&path).unwrap();
+        fs::rename(&kept, &path).unwrap();
+    }
+    fs::rename(experiment.path("views"), experiment.path("views.kept")).unwrap();
+    fs::write(experiment.path("views"), "x").unwrap();
+    for command in ["status", "train", "reduce"] {
+        experiment.run(&[command, "dir"]).fails_with(3).says("views` is no folder (move it away");
+    }
+    fs::remove_file(experiment.path("views")).unwrap();
+    // As the message says, nothing need be put in its place.
+    is_mended_and_goes_on(&experiment);
+    fs::remove_file(experiment.path("experiment.yaml")).unwrap();
+    fs::create_dir(experiment.path("experiment.yaml")).unwrap();
+    finds(&experiment, "damage    experiment.yaml");
+}
+
 /// Where each line begins.
 fn lines(bytes: &[u8]) -> Vec<usize> {
     let ends = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n');

@@ -23,15 +23,16 @@ mod together;
 use std::collections::BTreeSet;
 use std::env;
 use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 
 use self::meeting::{Meeting, REPORT};
 use self::together::Participant;
-use super::Experiment;
 use super::task::host;
+use super::{Experiment, Refusal};
 use crate::slurm::{LocalWorkers, SlurmStep, Variables, WorkerCommand};
 use crate::storage::StorageError;
 
@@ -74,7 +75,7 @@ pub fn doctor(options: &DoctorOptions) -> anyhow::Result<Examination> {
         let checks = [vec![machine::examine_torch()], scheduler::examine()].concat();
         return Ok(Examination { checks });
     };
-    let dir = dir.canonicalize().with_context(|| format!("failed to find `{}`", dir.display()))?;
+    let dir = folder(dir)?;
     let experiment = experiment(&dir)?;
     let me = Participant { host: node()?, pid: std::process::id() };
     // Its companion ends with it.
@@ -181,6 +182,21 @@ fn presence(processes: usize, hosts: &[&str]) -> Check {
 
 fn on(host: &str, checks: Vec<Check>) -> Vec<Check> {
     checks.into_iter().map(|check| check.on(host)).collect()
+}
+
+/// Returns the whole path of the directory.
+fn folder(path: &Path) -> anyhow::Result<PathBuf> {
+    let named = |what| format!("failed to {what} `{}`", path.display());
+    let dir = match path.canonicalize() {
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            bail!(Refusal::NotThere { path: path.to_owned() })
+        }
+        dir => dir.with_context(|| named("find"))?,
+    };
+    if !dir.metadata().with_context(|| named("look at"))?.is_dir() {
+        bail!(Refusal::NoFolder { path: path.to_owned() });
+    }
+    Ok(dir)
 }
 
 /// Opens the experiment, if that is what the directory is.

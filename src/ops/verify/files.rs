@@ -110,6 +110,20 @@ fn attempt_of(iteration: Option<Iteration>, number: Option<u32>) -> Option<Attem
     Some(Attempt { iteration: iteration?, number: number? })
 }
 
+/// Returns what stands in the way of a folder, or of the log: nothing more can be looked at then.
+pub(super) fn misplaced(dir: &ExperimentDir) -> Vec<Finding> {
+    let folders =
+        [dir.views(), dir.curves(), dir.checkpoints(), dir.rounds(), dir.imported(), dir.torn()];
+    let problem = "no folder (move it away: the program makes the folder when it needs one)";
+    let in_the_way = folders.iter().filter(|path| path.exists() && !path.is_dir());
+    let mut findings: Vec<Finding> =
+        in_the_way.map(|path| Finding::damage(below(dir.root(), path), problem)).collect();
+    if dir.replay_log().is_dir() {
+        findings.push(Finding::damage(LOG, "a folder, in place of the log"));
+    }
+    findings
+}
+
 /// Checks the files by which rounds are submitted.
 ///
 /// # Errors

@@ -155,6 +155,11 @@ impl Subject {
     /// Returns what is found, and the newest view by its rows when it is not what they say.
     fn audit(&self) -> anyhow::Result<(Audit, Option<u64>)> {
         let mut findings: Vec<Finding> = self.configuration.iter().cloned().collect();
+        let misplaced = files::misplaced(&self.dir);
+        if !misplaced.is_empty() {
+            findings.extend(misplaced);
+            return Ok((Audit { counts: Counts::default(), findings }, None));
+        }
         // Before the log: what is listed now is told of in the log as it is read after.
         let files = AttemptFiles::list(&self.dir)?;
         let listed = self.dir.list_views()?;
