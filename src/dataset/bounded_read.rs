@@ -1,7 +1,7 @@
 //! Reading what a header declares without believing it.
 //!
 //! Memory grows with the bytes that really come, so a header that promises terabytes costs no more
-//! than the file it stands in.
+//! than the file it stands in. What is unpacked is more than its file: how much more is believed is bounded, too.
 
 use std::io::{self, Read};
 
@@ -35,6 +35,22 @@ pub(super) fn expect_end(reader: &mut impl Read) -> Result<(), FileDefect> {
     }
 }
 
+/// How many times larger than its packed bytes data may be. Images pack to a half or a fifth; only a run of one
+/// value packs to a thousandth.
+const MOST_TIMES: u64 = 100;
+
+/// Bytes that any packed file may promise.
+const SMALL: u64 = 1 << 26;
+
+/// Checks that packed bytes do not promise far more than images could be packed to.
+pub(super) fn check_promise(promised: u64, packed: usize) -> Result<(), FileDefect> {
+    let most = (packed as u64).saturating_mul(MOST_TIMES).max(SMALL);
+    if promised > most {
+        return Err(FileDefect::Promise { promised, packed });
+    }
+    Ok(())
+}
+
 fn is_end(error: &io::Error) -> Result<bool, FileDefect> {
     match error.kind() {
         io::ErrorKind::UnexpectedEof => Ok(true),
@@ -50,6 +66,15 @@ mod tests {
     fn a_promise_of_exabytes_costs_nothing() {
         let defect = read_exactly(&mut &b"abc"[..], u64::MAX).unwrap_err();
         assert_eq!(defect, FileDefect::Truncated { expected: u64::MAX, found: 3 });
+    }
+
+    #[test]
+    fn a_packed_file_may_promise_a_hundred_times_its_size() {
+        assert_eq!(check_promise(1 << 26, 1), Ok(()));
+        assert_eq!(check_promise(1 << 30, 1 << 24), Ok(()));
+        let promised = (100 << 20) + 1;
+        let defect = FileDefect::Promise { promised, packed: 1 << 20 };
+        assert_eq!(check_promise(promised, 1 << 20), Err(defect));
     }
 
     #[test]

@@ -159,6 +159,16 @@ pub enum FileDefect {
         /// Bytes that do.
         found: u64,
     },
+    /// Compressed data promise more than images could have been packed to.
+    #[error(
+        "its `{packed}` packed bytes promise `{promised}`, too many to be images (unpack it if they are)"
+    )]
+    Promise {
+        /// Bytes that it says it holds.
+        promised: u64,
+        /// Bytes that are there, packed.
+        packed: usize,
+    },
     /// The compressed data are damaged.
     #[error("damaged compressed data (fetch it again)")]
     Corrupt,

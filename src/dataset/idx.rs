@@ -7,7 +7,7 @@ use std::io::Read;
 
 use flate2::read::MultiGzDecoder;
 
-use super::bounded_read::{expect_end, read_array, read_exactly};
+use super::bounded_read::{check_promise, expect_end, read_array, read_exactly};
 use super::images::check_labels;
 use super::source_file::{FileNames, SourceFile};
 use super::{DatasetError, FileDefect, ImageShape, Images};
@@ -53,7 +53,11 @@ fn parse_images(file: &[u8], shape: ImageShape) -> Result<Vec<u8>, FileDefect> {
         return Err(FileDefect::NoImages);
     }
     // At most 2^32 images of 2^20 pixels: no overflow.
-    let bytes = read_exactly(&mut reader, u64::from(count) * shape.values() as u64)?;
+    let promised = u64::from(count) * shape.values() as u64;
+    if is_packed(file) {
+        check_promise(promised, file.len())?;
+    }
+    let bytes = read_exactly(&mut reader, promised)?;
     expect_end(&mut reader)?;
     Ok(bytes)
 }
@@ -73,7 +77,11 @@ fn parse_labels(file: &[u8], images: usize, classes: usize) -> Result<Vec<u8>, F
 
 /// Looks at the bytes, not at the name: a browser may have unpacked a file and kept its name.
 fn unpacked(file: &[u8]) -> Box<dyn Read + '_> {
-    if file.starts_with(&GZIP_MAGIC) { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) }
+    if is_packed(file) { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) }
+}
+
+fn is_packed(file: &[u8]) -> bool {
+    file.starts_with(&GZIP_MAGIC)
 }
 
 fn expect_magic(
@@ -162,8 +170,15 @@ pub(super) mod tests {
         // 4,294,967,295 images of four bytes are promised, and eight bytes there.
         let file = image_file(u32::MAX, 2, &[7; 8]);
         let defect = FileDefect::Truncated { expected: 4 * u64::from(u32::MAX), found: 8 };
-        assert_eq!(parse_images(&file, SHAPE), Err(defect.clone()));
-        assert_eq!(parse_images(&gzip(&file), SHAPE), Err(defect));
+        assert_eq!(parse_images(&file, SHAPE), Err(defect));
+    }
+
+    #[test]
+    fn a_gzip_file_that_promises_too_much_is_not_unpacked() {
+        // 33,554,432 images of four equal bytes, 128 MiB: a thousandth of it packed.
+        let bomb = gzip(&image_file(1 << 25, 2, &vec![0; 1 << 27]));
+        let defect = FileDefect::Promise { promised: 1 << 27, packed: bomb.len() };
+        assert_eq!(parse_images(&bomb, SHAPE), Err(defect));
     }
 
     #[test]

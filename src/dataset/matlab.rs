@@ -12,7 +12,7 @@ use std::io::Read;
 use flate2::read::ZlibDecoder;
 
 use super::FileDefect;
-use super::bounded_read::{expect_end, read_array, read_exactly};
+use super::bounded_read::{check_promise, expect_end, read_array, read_exactly};
 
 const HEADER_BYTES: usize = 128;
 const MATRIX: u32 = 14;
@@ -83,7 +83,11 @@ fn after_header(file: &[u8]) -> Result<&[u8], FileDefect> {
 fn unpacked(body: &[u8]) -> Result<Box<dyn Read + '_>, FileDefect> {
     let mut reader = ZlibDecoder::new(body);
     match read_tag(&mut reader)? {
-        Tag { kind: MATRIX, .. } => Ok(Box::new(reader)),
+        Tag { kind: MATRIX, bytes, .. } => {
+            check_promise(u64::from(bytes), body.len())?;
+            // One more, by which the end of the stream and its checksum are looked at.
+            Ok(Box::new(reader.take(u64::from(bytes) + 1)))
+        }
         Tag { kind, .. } => Err(FileDefect::Element { expected: "an array", found: kind }),
     }
 }
@@ -352,6 +356,21 @@ pub(super) mod tests {
         let file = file(&[compressed(&array)]);
         let defect = open(&file, "X").unwrap().read_bytes().unwrap_err();
         assert!(matches!(defect, FileDefect::Truncated { .. }), "{defect}");
+    }
+
+    #[test]
+    fn an_array_that_promises_too_much_is_not_unpacked() {
+        let packed = compressed(&array("X", CLASS_U8, &[1 << 27], (BYTES, &vec![0; 1 << 27])));
+        let defect = open(&file(&[packed]), "X").err();
+        assert!(matches!(defect, Some(FileDefect::Promise { .. })), "{defect:?}");
+    }
+
+    #[test]
+    fn a_changed_checksum_is_noticed() {
+        let mut packed = compressed(&array("X", CLASS_U8, &[100_000], (BYTES, &[7; 100_000])));
+        *packed.last_mut().unwrap() ^= 1;
+        let file = file(&[packed]);
+        assert_eq!(open(&file, "X").unwrap().read_bytes(), Err(FileDefect::Corrupt));
     }
 
     #[test]
