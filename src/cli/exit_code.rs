@@ -67,6 +67,7 @@ impl ExitStatus {
             | Refusal::NotThere { .. }
             | Refusal::NoFolder { .. }
             | Refusal::NoRound { .. }
+            | Refusal::LongLine { .. }
             | Refusal::WorkerRefuses { code: 2, .. } => Self::Usage,
             Refusal::ViewDiffers { .. } | Refusal::WorkerRefuses { code: 3, .. } => Self::Damaged,
             Refusal::WorkersDie { .. }

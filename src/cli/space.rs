@@ -1,9 +1,9 @@
 //! `metaqnn space`: the search space itself.
 
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, Read};
 use std::path::PathBuf;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Args;
 use serde::Serialize;
 use serde_json::json;
@@ -11,6 +11,7 @@ use serde_json::json;
 use super::exit_code::ExitStatus;
 use super::printer::Printer;
 use crate::config;
+use crate::ops::Refusal;
 use crate::q_learning::{Epsilon, QTable, sample_trajectory};
 use crate::seed::{Purpose, generator};
 use crate::space::{Architecture, LastLayer, Space, StateKey};
@@ -67,10 +68,11 @@ pub fn run(args: SpaceArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
             printer.result(&state_line(space, &key, args.json)?)?;
         }
     } else if args.check {
-        for line in io::stdin().lock().split(b'\n') {
-            let line = line.context("failed to read stdin")?;
-            let line = String::from_utf8_lossy(&line);
-            printer.result(&check_line(space, line.trim_end_matches('\r'), args.json)?)?;
+        let mut stdin = io::stdin().lock();
+        let mut number = 1;
+        while let Some(line) = read_line(&mut stdin, number)? {
+            printer.result(&check_line(space, &line, args.json)?)?;
+            number += 1;
         }
     } else if let Some(prefix) = &args.next {
         let state = space.parse_prefix(prefix)?;
@@ -90,6 +92,22 @@ pub fn run(args: SpaceArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
         printer.result(&size_text(space, args.json)?)?;
     }
     Ok(ExitStatus::Done)
+}
+
+/// Bytes of the longest line that is read; the longest architecture has some thousand.
+const LONGEST_LINE: u64 = 1 << 20;
+
+/// Reads a line without its end; `None` after the last one.
+fn read_line(stdin: &mut impl BufRead, number: u64) -> anyhow::Result<Option<String>> {
+    let mut line = Vec::new();
+    stdin.take(LONGEST_LINE).read_until(b'\n', &mut line).context("failed to read stdin")?;
+    if line.is_empty() {
+        return Ok(None);
+    }
+    if line.pop_if(|end| *end == b'\n').is_none() && line.len() as u64 == LONGEST_LINE {
+        bail!(Refusal::LongLine { number });
+    }
+    Ok(Some(String::from_utf8_lossy(&line).trim_end_matches('\r').to_owned()))
 }
 
 fn sample(

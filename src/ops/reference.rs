@@ -145,8 +145,11 @@ fn importer() -> anyhow::Result<Claimant> {
 
 /// Keeps the Q-table of the published program for reports, after a look at whether it is one.
 fn keep_q_values(experiment: &Experiment, path: &Path) -> anyhow::Result<usize> {
-    let bytes = fs::read(path).with_context(|| format!("failed to read `{}`", path.display()))?;
-    let readable = read_q_values(bytes.as_slice(), &experiment.config().space, path)?;
+    let failed = || format!("failed to read `{}`", path.display());
+    let readable =
+        read_q_values(File::open(path).with_context(failed)?, &experiment.config().space, path)?;
+    // Whole only now: a file that is no table may be of any size.
+    let bytes = fs::read(path).with_context(failed)?;
     if let Some(problem) = readable.problems.first() {
         log::warn!("`{}`, line {}: {}", path.display(), problem.line, problem.reason);
     }

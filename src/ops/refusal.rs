@@ -107,6 +107,12 @@ pub enum Refusal {
         /// What it was given with.
         other: &'static str,
     },
+    /// A line on stdin that is no architecture, nor the beginning of one.
+    #[error("line {number} of stdin has more than a mebibyte (write one architecture a line)")]
+    LongLine {
+        /// Its number, from 1.
+        number: u64,
+    },
     /// A file to be written that has no place.
     #[error("cannot write `{}` (name a file in a folder that exists)", path.display())]
     NoTarget {

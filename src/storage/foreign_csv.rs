@@ -10,6 +10,7 @@ use csv::ByteRecord;
 use jiff::Timestamp;
 
 use super::error::StorageError;
+use super::foreign_records::ForeignRecords;
 use super::time::Time;
 use crate::outcome::NotAnAccuracy;
 use crate::q_learning::Epsilon;
@@ -68,8 +69,8 @@ pub(super) fn read_rows<T>(
     row: impl Fn(&Fields) -> Result<T, Reason>,
 ) -> Result<Readable<T>, StorageError> {
     let failed = StorageError::csv(path);
-    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(reader);
-    let header = reader.byte_headers().map_err(failed)?;
+    let mut records = ForeignRecords::new(reader);
+    let header = records.header().map_err(failed)?;
     let columns = columns
         .into_iter()
         .map(|column| match header.iter().position(|name| name == column.as_bytes()) {
@@ -79,7 +80,7 @@ pub(super) fn read_rows<T>(
         .collect::<Result<BTreeMap<_, _>, _>>()?;
     let mut readable = Readable { rows: Vec::new(), problems: Vec::new() };
     let mut record = ByteRecord::new();
-    while reader.read_byte_record(&mut record).map_err(failed)? {
+    while records.read(&mut record).map_err(failed)? {
         match row(&Fields { columns: &columns, record: &record }) {
             Ok(row) => readable.rows.push(row),
             Err(reason) => {
@@ -102,7 +103,7 @@ impl Fields<'_> {
     pub(super) fn text(&self, column: &'static str) -> Result<&str, Reason> {
         let bytes = self.record.get(self.columns[column]).ok_or(Reason::Missing(column))?;
         std::str::from_utf8(bytes).map_err(|_| {
-            let value = String::from_utf8_lossy(bytes).into_owned();
+            let value = shown(&String::from_utf8_lossy(bytes));
             Reason::Value { column, value, expected: "UTF-8 text" }
         })
     }
@@ -155,6 +156,36 @@ impl Fields<'_> {
         parse: impl Fn(&str) -> Option<T>,
     ) -> Result<T, Reason> {
         let text = self.text(column)?.trim();
-        parse(text).ok_or_else(|| Reason::Value { column, value: text.to_owned(), expected })
+        parse(text).ok_or_else(|| Reason::Value { column, value: shown(text), expected })
+    }
+}
+
+/// Characters of a cell that a message shows.
+const SHOWN: usize = 60;
+
+/// Returns as much of a cell as a line of a message has room for, control characters as escapes.
+pub(super) fn shown(cell: &str) -> String {
+    let mut text = String::new();
+    for character in cell.chars().take(SHOWN) {
+        match character.is_control() {
+            true => text.extend(character.escape_debug()),
+            false => text.push(character),
+        }
+    }
+    if cell.chars().nth(SHOWN).is_some() {
+        text.push_str("..");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_shows_the_beginning_of_a_cell_on_one_line() {
+        assert_eq!(shown("0.5"), "0.5");
+        assert_eq!(shown("a\nb\u{1b}[31m"), "a\\nb\\u{1b}[31m");
+        assert_eq!(shown(&"\u{e9}".repeat(61)), "\u{e9}".repeat(60) + "..");
     }
 }

@@ -41,6 +41,7 @@ mod disk_space;
 mod error;
 mod experiment_dir;
 mod foreign_csv;
+mod foreign_records;
 mod format;
 mod handover;
 pub mod knowledge;

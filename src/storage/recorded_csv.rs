@@ -15,6 +15,8 @@ use std::path::Path;
 use csv::{ByteRecord, Position};
 
 use super::error::{RecordedError, StorageError};
+use super::foreign_csv::shown;
+use super::foreign_records::ForeignRecords;
 use super::recorded_columns::{CurveColumns, RecordedColumns, named_features, other_curves};
 use crate::predictor::{Better, Example, Features, LearningCurve, MetricScale, PredictorError};
 
@@ -63,10 +65,14 @@ struct Table {
 
 impl Table {
     fn read(reader: impl Read) -> Result<Self, csv::Error> {
-        let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(reader);
+        let mut records = ForeignRecords::new(reader);
         let name = |cell: &[u8]| String::from_utf8_lossy(cell).trim().to_owned();
-        let header = reader.byte_headers()?.iter().map(name).collect();
-        Ok(Self { header, rows: reader.into_byte_records().collect::<Result<_, _>>()? })
+        let header = records.header()?.iter().map(name).collect();
+        let (mut rows, mut row) = (Vec::new(), ByteRecord::new());
+        while records.read(&mut row)? {
+            rows.push(row.clone());
+        }
+        Ok(Self { header, rows })
     }
 
     fn recording(
@@ -123,7 +129,7 @@ impl Table {
                 RecordedError::Cell {
                     line: line(row),
                     column: self.header[place].clone(),
-                    value: String::from_utf8_lossy(&row[place]).into_owned(),
+                    value: shown(&String::from_utf8_lossy(&row[place])),
                 }
             })
         };

@@ -221,7 +221,7 @@ pub(super) mod tests {
                 "4: `SM(9)` cannot be layer 2 (the search space has no such layer)",
                 "5: `ix_q_value_update` is `4.5` (must be a whole number of at least 0)",
                 "6: `epsilon` is `70` (must be 0 to 1)",
-                "7: `machine_run_on` is `lu\nna` (must be one line of text)",
+                "7: `machine_run_on` is `lu\\nna` (must be one line of text)",
                 "9: `accuracy_last_val` is missing",
             ]
         );

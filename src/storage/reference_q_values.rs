@@ -10,7 +10,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::error::StorageError;
-use super::foreign_csv::{Fields, Readable, Reason, read_rows};
+use super::foreign_csv::{Fields, Readable, Reason, read_rows, shown};
 use super::q_table_csv::may_occur;
 use crate::q_learning::QTable;
 use crate::space::{Action, Bin, LastLayer, Layer, Space, StateKey};
@@ -174,7 +174,7 @@ impl ReferenceTuple {
                 .find(|layer_type| layer_type.name() == name)
                 .ok_or_else(|| Reason::Value {
                     column: kind,
-                    value: name.to_owned(),
+                    value: shown(name),
                     expected: "start, conv, pool, fc or gap",
                 })?,
             layer_depth: fields.count(depth)?,

@@ -136,3 +136,23 @@ fn what_is_not_there_or_no_folder_is_named() {
     experiment.run(&["import", "dir", "config.yaml"]).fails_with(3).says("config.yaml");
     assert_eq!(experiment.log().len(), 0);
 }
+
+#[test]
+fn files_without_an_end_of_line_are_refused_before_they_fill_the_memory() {
+    let experiment = with_rows();
+    let hole = std::fs::File::create(experiment.folder().join("hole.csv")).unwrap();
+    hole.set_len(1 << 36).unwrap();
+    for file in ["/dev/zero", "hole.csv"] {
+        let refused = experiment.run(&["import", "dir", file]).fails_with(3);
+        refused.says(file).says("the row at line 1 has more than a mebibyte");
+        let refused = experiment.run(&["simulate", file]).fails_with(3);
+        refused.says(file).says("the row at line 1 has more than a mebibyte");
+    }
+    // Beside a good file of rows.
+    std::fs::create_dir(experiment.folder().join("both")).unwrap();
+    let both = |name: &str| experiment.folder().join("both").join(name);
+    std::fs::rename(experiment.folder().join("rows.csv"), both("replay_database.csv")).unwrap();
+    std::fs::rename(experiment.folder().join("hole.csv"), both("q_values.csv")).unwrap();
+    experiment.run(&["import", "dir", "both"]).fails_with(3).says("q_values.csv");
+    assert_eq!(experiment.log().len(), 0);
+}

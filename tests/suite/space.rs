@@ -116,6 +116,17 @@ fn bytes_that_are_no_text_are_answered_too() {
 }
 
 #[test]
+fn a_line_without_an_end_is_refused() {
+    let experiment = space(32, 12);
+    let mut command = experiment.command(&["space", "config.yaml", "--check"]);
+    let zero = std::fs::File::open("/dev/zero").unwrap();
+    let output = command.stdin(zero).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("line 1 of stdin has more than a mebibyte"), "{said}");
+}
+
+#[test]
 fn the_greatest_space_is_counted_and_whoever_stops_reading_is_no_error() {
     use std::process::Stdio;
     let experiment = space(1024, 200);
