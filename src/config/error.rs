@@ -32,6 +32,14 @@ pub enum ConfigError {
     /// The text is not YAML.
     #[error("not readable as YAML: {0}")]
     NotYaml(String),
+    /// Brackets in brackets, far deeper than any configuration.
+    #[error("more than {most} brackets are open at line {line} (is one not closed?)")]
+    TooDeep {
+        /// The line, from 1.
+        line: usize,
+        /// How many may be.
+        most: usize,
+    },
     /// YAML, but a list or a single value.
     #[error(
         "a configuration is a mapping of sections such as `experiment` and `data` (see `metaqnn config --defaults`)"
@@ -49,7 +57,7 @@ pub enum ConfigError {
     #[error("failed to write the configuration as YAML")]
     Unwritable(#[source] serde_yaml::Error),
     /// A key that nothing reads.
-    #[error("unknown key `{key}`{}", nearest.as_ref().map_or(String::new(), |known| format!(" (did you mean `{known}`?)")))]
+    #[error("unknown key `{key}`{}", nearest.as_ref().map_or(" (see `metaqnn config --defaults`)".to_owned(), |known| format!(" (did you mean `{known}`?)")))]
     UnknownKey {
         /// Its path.
         key: String,

@@ -89,7 +89,7 @@ mod tests {
             "unknown key `training.epoch` (did you mean `training.epochs`?)"
         );
         assert_eq!(problem("epochs: 3"), "unknown key `epochs` (did you mean `training.epochs`?)");
-        assert_eq!(problem("zzz: 3"), "unknown key `zzz`");
+        assert_eq!(problem("zzz: 3"), "unknown key `zzz` (see `metaqnn config --defaults`)");
     }
 
     #[test]
@@ -98,14 +98,23 @@ mod tests {
             problem("training: {replay_size: 3}"),
             "unknown key `training.replay_size` (did you mean `q_learning.replay_size`?)"
         );
-        assert_eq!(problem("slurm: {reduce: {foo: 3}}"), "unknown key `slurm.reduce.foo`");
-        assert_eq!(problem("3: 4"), "unknown key `3`");
-        assert_eq!(problem("\"a\\nb\": 4"), "unknown key `a\\nb`");
+        assert_eq!(
+            problem("slurm: {reduce: {foo: 3}}"),
+            "unknown key `slurm.reduce.foo` (see `metaqnn config --defaults`)"
+        );
+        assert_eq!(problem("3: 4"), "unknown key `3` (see `metaqnn config --defaults`)");
+        assert_eq!(
+            problem("\"a\\nb\": 4"),
+            "unknown key `a\\nb` (see `metaqnn config --defaults`)"
+        );
     }
 
     #[test]
     fn of_a_very_long_key_the_start_is_shown() {
         let long = problem(&format!("? {}\n: 3", "x".repeat(10_000)));
-        assert_eq!(long, format!("unknown key `{}`", "x".repeat(100)));
+        assert_eq!(
+            long,
+            format!("unknown key `{}` (see `metaqnn config --defaults`)", "x".repeat(100))
+        );
     }
 }

@@ -7,10 +7,11 @@ use std::path::Path;
 
 use serde_yaml::{Mapping, Value};
 
+use super::document::document;
 use super::error::ConfigError;
 use super::keys::{paths, refuse_unknown};
 use super::setting::Setting;
-use super::wording::{in_plain_words, wrong_value};
+use super::wording::wrong_value;
 use super::{ExperimentConfig, ValidConfig};
 
 /// Every key with its default and a comment; what `metaqnn config --defaults` prints.
@@ -47,9 +48,7 @@ pub fn load(path: &Path, settings: &[Setting]) -> Result<ExperimentConfig, Confi
 pub fn parse(text: &str, settings: &[Setting]) -> Result<ExperimentConfig, ConfigError> {
     // Editors of some systems put it first; YAML would begin a second document after it.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let not_yaml =
-        |error: serde_yaml::Error| ConfigError::NotYaml(in_plain_words(&error.to_string()));
-    let mut document = match serde_yaml::from_str(text).map_err(not_yaml)? {
+    let mut document = match document(text)? {
         Value::Mapping(sections) => Value::Mapping(sections),
         Value::Null => Value::Mapping(Mapping::new()),
         _ => return Err(ConfigError::NoSections),
@@ -61,7 +60,7 @@ pub fn parse(text: &str, settings: &[Setting]) -> Result<ExperimentConfig, Confi
     paths(&document).iter().try_for_each(|key| refuse_unknown(key))?;
     drop_empty(&mut document);
     // Through text once more, so that an error tells the path of the value.
-    let written = serde_yaml::to_string(&document).map_err(not_yaml)?;
+    let written = serde_yaml::to_string(&document).map_err(ConfigError::Unwritable)?;
     serde_yaml::from_str(&written).map_err(|error| wrong_value(&error, text))
 }
 

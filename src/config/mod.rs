@@ -4,6 +4,7 @@
 //! after every rule was checked, and all that the rest of the program trusts. Unknown keys are
 //! refused with their path and the nearest known key.
 
+mod document;
 mod error;
 mod keys;
 mod load;

@@ -4,8 +4,8 @@ use std::str::FromStr;
 
 use serde_yaml::{Mapping, Value};
 
+use super::document::document;
 use super::error::ConfigError;
-use super::wording::in_plain_words;
 
 /// A value given on the command line as `PATH=VALUE`, in place of the file's.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,9 +24,7 @@ impl FromStr for Setting {
         if path.split('.').any(str::is_empty) {
             return Err(ConfigError::NoSetting(text.to_owned()));
         }
-        let value = serde_yaml::from_str(value)
-            .map_err(|error| ConfigError::NotYaml(in_plain_words(&error.to_string())))?;
-        Ok(Self { path: path.to_owned(), value })
+        Ok(Self { path: path.to_owned(), value: document(value)? })
     }
 }
 
