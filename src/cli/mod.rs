@@ -25,6 +25,7 @@ mod submit;
 mod train;
 mod verify;
 
+use std::io;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
@@ -84,8 +85,7 @@ enum Command {
 pub fn run() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        // Clap prints help to stdout and usage errors to stderr, with codes 0 and 2.
-        Err(error) => error.exit(),
+        Err(error) => return show(&error),
     };
     let printer = Printer::new(Verbosity::new(cli.global.quiet, cli.global.verbose));
     printer.start_logging();
@@ -117,5 +117,17 @@ pub fn run() -> ExitCode {
             code.into()
         }
         Err(_) => exit_code::ExitStatus::Bug.into(),
+    }
+}
+
+/// Prints help on stdout, or a usage error on stderr: exit codes 0 and 2. Help that cannot be written is a failure, unless
+/// its reader has seen enough.
+fn show(error: &clap::Error) -> ExitCode {
+    match error.print() {
+        Err(failure) if failure.kind() != io::ErrorKind::BrokenPipe && !error.use_stderr() => {
+            exit_code::ExitStatus::Environment.into()
+        }
+        _ if error.use_stderr() => exit_code::ExitStatus::Usage.into(),
+        _ => exit_code::ExitStatus::Done.into(),
     }
 }

@@ -13,9 +13,7 @@ use super::round::{Round, parts, submitting_host};
 use super::round_size::{AwaitedPredictor, NextRound, next_round};
 use super::round_stage::Stage;
 use super::{Experiment, Refusal};
-use crate::slurm::{
-    ArraySize, DryRun, Scheduler, Slurm, SlurmParams, Variables, check_not_reserved,
-};
+use crate::slurm::{ArraySize, DryRun, Scheduler, Slurm, SlurmParams, Variables, check_options};
 use crate::storage::{RoundPlan, View};
 
 /// Whether anything is really submitted.
@@ -71,7 +69,7 @@ impl SubmitOptions {
 /// When the experiment cannot be read or the scheduler refuses.
 pub fn submit(experiment: &Experiment, options: &SubmitOptions) -> anyhow::Result<Vec<String>> {
     // Before any file of a round says so for good.
-    options.sbatch_options.iter().try_for_each(|option| check_not_reserved(option))?;
+    check_options(&options.sbatch_options)?;
     check_excludes_once(options)?;
     if options.mode == Mode::DryRun {
         return dry_run(experiment, options);

@@ -62,7 +62,7 @@ pub use local::{LocalWorkers, Stream, WorkerCommand, WorkerEvent, WorkerId};
 pub use memory::Memory;
 pub use params::{ReduceParams, SlurmParams, ValidSlurmParams};
 pub use sbatch::{Requeued, Slurm};
-pub use sbatch_option::check_not_reserved;
+pub use sbatch_option::check_options;
 pub use time_limit::TimeLimit;
 
 /// What a search asks of a scheduler: [`Slurm`], or [`DryRun`].

@@ -30,7 +30,7 @@ const RESERVED: [(&str, Option<char>); 16] = [
 ///
 /// # Errors
 /// [`SlurmError::ReservedOption`].
-pub fn check_not_reserved(argument: &str) -> Result<(), SlurmError> {
+pub(super) fn check_not_reserved(argument: &str) -> Result<(), SlurmError> {
     let is_same = |long: &str, short: Option<char>| match argument.strip_prefix("--") {
         Some(option) => {
             let name = option.split('=').next().unwrap_or_default();
@@ -45,6 +45,22 @@ pub fn check_not_reserved(argument: &str) -> Result<(), SlurmError> {
         }
         None => Ok(()),
     }
+}
+
+/// Checks what a person adds to the command line of `sbatch`: options, each perhaps with its value after it, none of them
+/// one that a search sets itself. A word before any option would be taken for the script.
+///
+/// # Errors
+/// [`SlurmError::ReservedOption`], or [`SlurmError::Notation`].
+pub fn check_options(arguments: &[String]) -> Result<(), SlurmError> {
+    if let Some(word) = arguments.first().filter(|word| !word.starts_with('-')) {
+        return Err(SlurmError::Notation {
+            text: word.clone(),
+            notation: "option of `sbatch`",
+            hint: "such as `-- --partition=gpu`",
+        });
+    }
+    arguments.iter().try_for_each(|argument| check_not_reserved(argument))
 }
 
 /// Returns whether this is one option that can stand on a line of its own: `--name` or `--name=value`.
@@ -75,6 +91,17 @@ mod tests {
         ] {
             assert!(check_not_reserved(option).is_err(), "{option}");
         }
+    }
+
+    #[test]
+    fn a_word_before_any_option_would_be_the_script() {
+        let check = |words: &[&str]| {
+            check_options(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>())
+        };
+        assert!(check(&[]).is_ok() && check(&["-p", "gpu", "--nice"]).is_ok());
+        let problem = check(&["gpu"]).unwrap_err().to_string();
+        assert_eq!(problem, "`gpu` is no option of `sbatch` (such as `-- --partition=gpu`)");
+        assert!(check(&["--nice", "--array=1"]).is_err());
     }
 
     #[test]

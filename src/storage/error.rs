@@ -14,7 +14,7 @@ use crate::space::SpaceError;
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
     /// The operating system refused something.
-    #[error("cannot {action} `{path}`")]
+    #[error("cannot {action} `{path}`{}", remedy(source.kind()))]
     Io {
         /// What was tried: `read`, `append to`.
         action: &'static str,
@@ -253,6 +253,21 @@ impl StorageError {
     /// Returns the error of a line of a file.
     pub(super) fn line(path: &Path, line: u64, reason: impl Into<String>) -> Self {
         Self::WrongLine { path: path.to_owned(), line, reason: reason.into() }
+    }
+}
+
+/// What a person can do about an answer of the operating system; nothing where it says that itself.
+const fn remedy(kind: io::ErrorKind) -> &'static str {
+    match kind {
+        io::ErrorKind::PermissionDenied => " (see its permissions and those of its folder)",
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            " (remove files, or ask for more room)"
+        }
+        io::ErrorKind::ReadOnlyFilesystem => " (its file system is mounted for reading only)",
+        io::ErrorKind::StaleNetworkFileHandle => {
+            " (somebody removed it, or its file server has started again: run the command once more)"
+        }
+        _ => "",
     }
 }
 

@@ -1,6 +1,7 @@
 //! One binary of tests: each runs the program `metaqnn` on an experiment of its own.
 
 mod audits; // of verdicts to stop, and the ledger
+mod command_line; // what all commands have in common
 mod config; // every key, checks, the shipped files
 mod contention; // many tasks at once
 mod doctor; // what a place can do
