@@ -48,6 +48,7 @@ keeps() { holds "settings[-1]['best_kept'] >= $1 * settings[-1]['orders_best_in_
 simulate_stopping() {
   echo "   with the curves alone"
   walked --features=
+  holds 'abs(predicted - 0.87) < 0.03 and abs(last_seen - 0.58) < 0.08'
   keeps 0.9
   holds 'settings[-1]["speedup_after_burn_in"] >= 8'
   echo "   with the features of the networks"
