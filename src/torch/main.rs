@@ -37,8 +37,10 @@ mod trainer;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use metaqnn::training::Device;
 use metaqnn::training::protocol::TRY_AGAIN;
 
+use crate::device::Surroundings;
 use crate::error::TorchError;
 use crate::inbox::Inbox;
 use crate::trainer::{Departure, Trainer};
@@ -47,15 +49,26 @@ const USAGE: &str = "\
 Trains networks for `metaqnn`, which starts this program by itself (`training.trainer: torch`).
 
 Usage: metaqnn-torch < REQUESTS
+       metaqnn-torch --device auto|cpu|cuda
 
 One JSON request a line on stdin, one JSON message a line on stdout.
+With --device it says where it would train, as `training.device` is configured so.
 ";
 
 fn main() -> ExitCode {
-    if let Some(argument) = std::env::args().nth(1) {
-        return usage(&argument);
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        [] => exit_code(run()),
+        ["--device", "auto"] => exit_code(tell_device(Device::Auto)),
+        ["--device", "cpu"] => exit_code(tell_device(Device::Cpu)),
+        ["--device", "cuda"] => exit_code(tell_device(Device::Cuda)),
+        words => usage(words),
     }
-    match run() {
+}
+
+fn exit_code(ended: Result<Departure, TorchError>) -> ExitCode {
+    match ended {
         Ok(Departure::EndOfRequests) => ExitCode::SUCCESS,
         Ok(Departure::Interrupted) => ExitCode::from(TRY_AGAIN as u8),
         Err(error) => {
@@ -66,6 +79,17 @@ fn main() -> ExitCode {
     }
 }
 
+/// Says on stdout where networks would be trained.
+fn tell_device(wanted: Device) -> Result<Departure, TorchError> {
+    let told = match Surroundings::here().device(wanted)? {
+        tch::Device::Cpu => format!("the CPU ({} threads)", tch::get_num_threads()),
+        device => format!("a GPU ({device:?}, of {} visible)", tch::Cuda::device_count()),
+    };
+    writeln!(io::stdout(), "{told}")
+        .map_err(|source| TorchError::Pipe { doing: "write to stdout", source })?;
+    Ok(Departure::EndOfRequests)
+}
+
 fn run() -> Result<Departure, TorchError> {
     memory::keep_freed_memory();
     let inbox =
@@ -73,8 +97,8 @@ fn run() -> Result<Departure, TorchError> {
     Trainer::new(inbox, io::stdout().lock(), io::stderr()).run()
 }
 
-fn usage(argument: &str) -> ExitCode {
-    let asked = matches!(argument, "-h" | "--help");
+fn usage(words: &[&str]) -> ExitCode {
+    let asked = matches!(words, ["-h" | "--help"]);
     let written = match asked {
         true => io::stdout().write_all(USAGE.as_bytes()),
         false => io::stderr().write_all(USAGE.as_bytes()),

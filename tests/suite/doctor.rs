@@ -40,8 +40,8 @@ fn a_folder_is_examined_with_two_processes_and_left_as_it_was() {
     let before = fs::read_dir(experiment.path("")).unwrap().count();
     let output = ended(doctor(&experiment, &["dir", "--json"]));
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));
-    let fine = ["machines", "visibility", "locks", "log", "rename", "mount", "images", "trainer"];
-    for name in fine.into_iter().chain(["slurm"]) {
+    let fine = ["machines", "visibility", "locks", "log", "rename", "mount", "access", "images"];
+    for name in fine.into_iter().chain(["trainer", "slurm"]) {
         assert_eq!(verdict(&output, name), "ok", "{}", text(&output));
     }
     // These depend on the machine.
@@ -87,6 +87,17 @@ fn tasks_of_a_step_know_their_number() {
         let is_told = |check: &serde_json::Value| check["check"] == "sync" && check["host"] == host;
         assert!(checks(&first).iter().any(is_told), "{}", text(&first));
     }
+}
+
+#[test]
+fn a_log_that_cannot_be_opened_is_a_failure() {
+    let experiment = Experiment::init(SMALL);
+    fs::remove_file(experiment.path("replay.csv")).unwrap();
+    fs::create_dir(experiment.path("replay.csv")).unwrap();
+    let output = ended(doctor(&experiment, &["dir", "--json"]));
+    assert_eq!(output.status.code(), Some(4), "{}", text(&output));
+    assert_eq!(verdict(&output, "access"), "failure");
+    assert!(text(&output).contains("replay.csv"), "{}", text(&output));
 }
 
 #[test]
@@ -136,4 +147,47 @@ fn without_a_folder_trainer_and_scheduler_are_looked_at() {
     let output = ended(doctor(&experiment, &["--json"]));
     assert_eq!(output.status.code(), Some(4), "{}", text(&output));
     assert_eq!(verdict(&output, "slurm"), "failure");
+}
+
+#[test]
+fn the_trainer_tells_its_device_or_why_there_is_none() {
+    let experiment = Experiment::with(SMALL);
+    // In a folder of its own: `metaqnn-torch` is looked for beside the program first.
+    let program = experiment.folder().join("metaqnn");
+    fs::copy(env!("CARGO_BIN_EXE_metaqnn"), &program).unwrap();
+    let examine = || {
+        let mut command = Command::new(&program);
+        command.args(["doctor", "--json"]).env("PATH", experiment.folder());
+        let output = ended(command);
+        let trainer = checks(&output).into_iter().find(|check| check["check"] == "trainer");
+        let trainer = trainer.unwrap();
+        let said = |key: &str| trainer[key].as_str().unwrap_or_default().to_owned();
+        (output.status.code(), said("verdict"), said("seen"), said("remedy"))
+    };
+    let (code, verdict, seen, _) = examine();
+    assert_eq!((code, verdict.as_str()), (Some(0), "warning"), "{seen}");
+    assert!(seen.contains("found no `metaqnn-torch`"), "{seen}");
+    for (script, expected) in [
+        (
+            r#"[ "$*" = "--device auto" ] && echo "the CPU (2 threads)""#,
+            ("ok", "the CPU (2 threads)", ""),
+        ),
+        (
+            "echo 'libtorch_cpu.so: cannot open' >&2; exit 127",
+            ("failure", "libtorch_cpu.so: cannot open", "setup-libtorch"),
+        ),
+        (
+            "echo 'there is no GPU (see nvidia-smi)' >&2; exit 4",
+            ("failure", "there is no GPU (see nvidia-smi)", ""),
+        ),
+        ("kill -9 $$", ("failure", "signal: 9", "")),
+    ] {
+        let torch = experiment.folder().join("metaqnn-torch");
+        fs::write(&torch, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&torch, fs::Permissions::from_mode(0o755)).unwrap();
+        let (code, verdict, seen, remedy) = examine();
+        assert_eq!(code, Some(if verdict == "ok" { 0 } else { 4 }), "{seen}");
+        assert_eq!(verdict, expected.0, "{seen}");
+        assert!(seen.contains(expected.1) && remedy.contains(expected.2), "{seen}: {remedy}");
+    }
 }

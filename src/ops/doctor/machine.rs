@@ -1,18 +1,22 @@
 //! What one machine needs to train: the trainer with its libraries and its device, and the images.
 
 use std::env;
+use std::process::ExitStatus;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 
 use super::check::Check;
 use crate::ops::Experiment;
 use crate::ops::attempt::rehearsal;
 use crate::slurm::{LocalWorkers, Stream, WorkerCommand, WorkerEvent};
-use crate::training::{Interrupt, TrainerCommand, TrainerKind, trainer};
+use crate::training::{Device, Interrupt, TrainerCommand, TrainerKind, trainer};
 
 const TRAINER: &str = "trainer";
 const IMAGES: &str = "images";
+
+/// How long `metaqnn-torch` may take to load its libraries.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Examines the machine for an experiment: its trainer answers a request of no epoch, for which it loads its libraries
 /// and the images and finds its device.
@@ -21,64 +25,90 @@ pub(super) fn examine(experiment: &Experiment) -> Vec<Check> {
         Ok(()) => Check::ok(IMAGES, "they are those that the experiment was made with"),
         Err(error) => Check::failure(IMAGES, format!("{error:#}"), ""),
     };
-    let kind = experiment.config().recipe.recipe().trainer;
-    let name = match kind {
-        TrainerKind::Torch => "`metaqnn-torch` has loaded libtorch, its device and the images",
-        TrainerKind::Command => "the program of `training.command` starts",
-        TrainerKind::Synthetic => "`synthetic` needs nothing",
-    };
     let trainer = match rehearse(experiment) {
-        Ok(()) => Check::ok(TRAINER, name),
+        Ok(seen) => Check::ok(TRAINER, seen),
         Err(error) => Check::failure(TRAINER, format!("{error:#}"), ""),
     };
     vec![images, trainer]
 }
 
-fn rehearse(experiment: &Experiment) -> anyhow::Result<()> {
+fn rehearse(experiment: &Experiment) -> anyhow::Result<String> {
     let executable = env::current_exe().context("failed to find the running program")?;
     let recipe = experiment.config().recipe.recipe();
     let mut trainer =
         trainer(recipe, &executable, env::var_os("PATH").as_deref(), Interrupt::default())?;
     trainer.prepare(&rehearsal(experiment, 1)?)?;
-    Ok(())
+    Ok(match recipe.trainer {
+        TrainerKind::Torch => match ask_torch(recipe.device)? {
+            Answer::Device(device) => {
+                format!(
+                    "`metaqnn-torch` has loaded libtorch and the images, and trains on {device}"
+                )
+            }
+            Answer::Failure { last_words, .. } => bail!(last_words),
+        },
+        TrainerKind::Command => "the program of `training.command` starts".to_owned(),
+        TrainerKind::Synthetic => "`synthetic` needs nothing".to_owned(),
+    })
 }
 
-/// Examines the machine without an experiment: whether `metaqnn-torch` is there and finds its libraries.
+/// Examines the machine without an experiment: whether `metaqnn-torch` is there and finds its libraries and a device.
 pub(super) fn examine_torch() -> Check {
-    match torch_starts() {
-        Ok(None) => Check::ok(
-            TRAINER,
-            "`metaqnn-torch` starts and finds libtorch (its device is looked for with an experiment's DIR)",
-        ),
-        Ok(Some(last_words)) => {
+    match ask_torch(Device::Auto) {
+        Ok(Answer::Device(device)) => {
+            Check::ok(TRAINER, format!("`metaqnn-torch` finds libtorch, and trains on {device}"))
+        }
+        Ok(Answer::Failure { last_words, status }) if status.code() == Some(NO_LIBRARY) => {
             let remedy = "libtorch must lie where the program was linked to it: build it again with `scripts/setup-libtorch.sh`";
             Check::failure(TRAINER, format!("`metaqnn-torch` does not start: {last_words}"), remedy)
+        }
+        // Its own words name the remedy.
+        Ok(Answer::Failure { last_words, status }) => {
+            let seen = format!("`metaqnn-torch` does not work here: {last_words} ({status})");
+            Check::failure(TRAINER, seen, "")
         }
         // Other trainers do without.
         Err(error) => Check::warning(TRAINER, format!("{error:#}"), "not needed by other trainers"),
     }
 }
 
-/// Starts the program for its help; returns its last words when it fails.
-fn torch_starts() -> anyhow::Result<Option<String>> {
+/// Exit code of the loader of programs that does not find a library.
+const NO_LIBRARY: i32 = 127;
+
+/// What `metaqnn-torch` says of where it would train.
+enum Answer {
+    /// The device, in words.
+    Device(String),
+    /// The last line of its complaint.
+    Failure { last_words: String, status: ExitStatus },
+}
+
+/// Asks `metaqnn-torch` for its device.
+fn ask_torch(wanted: Device) -> anyhow::Result<Answer> {
     let executable = env::current_exe().context("failed to find the running program")?;
     let torch = TrainerCommand::torch(&executable, env::var_os("PATH").as_deref())?;
+    let wanted = match wanted {
+        Device::Auto => "auto",
+        Device::Cpu => "cpu",
+        Device::Cuda => "cuda",
+    };
     let mut workers = LocalWorkers::new();
     workers.start(&WorkerCommand {
         program: torch.program().to_owned(),
-        arguments: vec!["--help".into()],
+        arguments: vec!["--device".into(), wanted.into()],
         environment: Default::default(),
     })?;
-    let mut last_words = String::new();
+    let (mut device, mut last_words) = (String::new(), String::new());
     loop {
-        match workers.next_event(Duration::from_secs(60))? {
+        match workers.next_event(PATIENCE)? {
             Some(WorkerEvent::Line { stream: Stream::Messages, line, .. }) => last_words = line,
-            Some(WorkerEvent::Line { .. }) => {}
-            Some(WorkerEvent::Ended { status, .. }) if status.success() => return Ok(None),
+            Some(WorkerEvent::Line { line, .. }) => device = line,
             Some(WorkerEvent::Ended { status, .. }) => {
-                return Ok(Some(format!("{last_words} ({status})")));
+                let works = status.success() && !device.is_empty();
+                let failure = Answer::Failure { last_words, status };
+                return Ok(if works { Answer::Device(device) } else { failure });
             }
-            None => return Ok(Some("it says nothing for 60 s".to_owned())),
+            None => bail!("`{}` says nothing for 60 s", torch.program().display()),
         }
     }
 }

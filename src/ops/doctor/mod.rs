@@ -9,7 +9,7 @@
 //! | `check.rs` | [`Check`]: one thing that was looked at |
 //! | `meeting.rs` | how processes find each other and speak |
 //! | `together.rs` | locks, the log, names, clocks |
-//! | `place.rs` | mount, room, how long a sync takes |
+//! | `place.rs` | mount, room, what this user may do, how long a sync takes |
 //! | `machine.rs` | trainer, device, images |
 //! | `scheduler.rs` | what Slurm allows |
 
@@ -162,6 +162,7 @@ impl Seen<'_> {
                 &self.meeting.path(""),
                 &format!("sync-{}", self.meeting.rank()),
             ));
+            here.extend(self.experiment.map(place::access_check));
             here.extend(
                 self.experiment.map_or_else(|| vec![machine::examine_torch()], machine::examine),
             );

@@ -6,7 +6,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::check::Check;
-use crate::storage::{DiskSpace, MountPoint};
+use crate::ops::Experiment;
+use crate::storage::{DiskSpace, MountPoint, WritableReplayLog};
 
 /// Examines how the file system is mounted and what room there is.
 pub(super) fn examine(path: &Path) -> Vec<Check> {
@@ -22,6 +23,21 @@ pub(super) fn examine(path: &Path) -> Vec<Check> {
         Err(error) => Check::failure("space", format!("{error:#}"), ""),
     };
     vec![mount, space]
+}
+
+/// Examines whether this user may do with an experiment what every task does: append to its log, and write beside it.
+pub(super) fn access_check(experiment: &Experiment) -> Check {
+    const NAME: &str = "access";
+    let dir = experiment.dir();
+    let log = WritableReplayLog::open(dir).map(drop);
+    let listed = log.and_then(|()| dir.list_views().map(drop));
+    match listed.and_then(|()| dir.list_curves().map(drop)) {
+        Ok(()) => Check::ok(NAME, "this user may append to the log, and see views and curves"),
+        Err(error) => {
+            let remedy = "whoever runs tasks or commands must be allowed to";
+            Check::failure(NAME, format!("{:#}", anyhow::Error::from(error)), remedy)
+        }
+    }
 }
 
 fn mount_check(mount: &MountPoint) -> Check {
