@@ -25,48 +25,37 @@ pub(super) fn examine(experiment: &Experiment) -> Vec<Check> {
         Ok(()) => Check::ok(IMAGES, "they are those that the experiment was made with"),
         Err(error) => Check::failure(IMAGES, format!("{error:#}"), ""),
     };
-    let trainer = match rehearse(experiment) {
-        Ok(seen) => Check::ok(TRAINER, seen),
-        Err(error) => Check::failure(TRAINER, format!("{error:#}"), ""),
-    };
+    let trainer = rehearse(experiment)
+        .unwrap_or_else(|error| Check::failure(TRAINER, format!("{error:#}"), ""));
     vec![images, trainer]
 }
 
-fn rehearse(experiment: &Experiment) -> anyhow::Result<String> {
+fn rehearse(experiment: &Experiment) -> anyhow::Result<Check> {
     let executable = env::current_exe().context("failed to find the running program")?;
     let recipe = experiment.config().recipe.recipe();
-    let mut trainer =
-        trainer(recipe, &executable, env::var_os("PATH").as_deref(), Interrupt::default())?;
-    trainer.prepare(&rehearsal(experiment, 1)?)?;
-    Ok(match recipe.trainer {
-        TrainerKind::Torch => match ask_torch(recipe.device)? {
-            Answer::Device(device) => {
-                format!(
-                    "`metaqnn-torch` has loaded libtorch and the images, and trains on {device}"
-                )
-            }
-            Answer::Failure { last_words, .. } => bail!(last_words),
+    let seen = match recipe.trainer {
+        TrainerKind::Torch => match ask_torch(recipe.device)?.device() {
+            Ok(device) => format!(
+                "`metaqnn-torch` has loaded libtorch and the images, and trains on {device}"
+            ),
+            Err(failure) => return Ok(failure),
         },
         TrainerKind::Command => "the program of `training.command` starts".to_owned(),
         TrainerKind::Synthetic => "`synthetic` needs nothing".to_owned(),
-    })
+    };
+    let mut trainer =
+        trainer(recipe, &executable, env::var_os("PATH").as_deref(), Interrupt::default())?;
+    trainer.prepare(&rehearsal(experiment, 1)?)?;
+    Ok(Check::ok(TRAINER, seen))
 }
 
 /// Examines the machine without an experiment: whether `metaqnn-torch` is there and finds its libraries and a device.
 pub(super) fn examine_torch() -> Check {
-    match ask_torch(Device::Auto) {
-        Ok(Answer::Device(device)) => {
+    match ask_torch(Device::Auto).map(Answer::device) {
+        Ok(Ok(device)) => {
             Check::ok(TRAINER, format!("`metaqnn-torch` finds libtorch, and trains on {device}"))
         }
-        Ok(Answer::Failure { last_words, status }) if status.code() == Some(NO_LIBRARY) => {
-            let remedy = "libtorch must lie where the program was linked to it: build it again with `scripts/setup-libtorch.sh`";
-            Check::failure(TRAINER, format!("`metaqnn-torch` does not start: {last_words}"), remedy)
-        }
-        // Its own words name the remedy.
-        Ok(Answer::Failure { last_words, status }) => {
-            let seen = format!("`metaqnn-torch` does not work here: {last_words} ({status})");
-            Check::failure(TRAINER, seen, "")
-        }
+        Ok(Err(failure)) => failure,
         // Other trainers do without.
         Err(error) => Check::warning(TRAINER, format!("{error:#}"), "not needed by other trainers"),
     }
@@ -81,6 +70,26 @@ enum Answer {
     Device(String),
     /// The last line of its complaint.
     Failure { last_words: String, status: ExitStatus },
+}
+
+impl Answer {
+    /// Returns the device, or what is to be told of the failure.
+    fn device(self) -> Result<String, Check> {
+        match self {
+            Self::Device(device) => Ok(device),
+            Self::Failure { last_words, status } if status.code() == Some(NO_LIBRARY) => {
+                let seen = format!("`metaqnn-torch` does not start: {last_words}");
+                let remedy = "libtorch must lie where the program was linked to it: build it again with `scripts/setup-libtorch.sh`";
+                Err(Check::failure(TRAINER, seen, remedy))
+            }
+            // Its own words name the remedy.
+            Self::Failure { last_words, status } => {
+                let words = last_words.trim_start_matches("metaqnn-torch: ");
+                let seen = format!("`metaqnn-torch` does not work here ({status}): {words}");
+                Err(Check::failure(TRAINER, seen, ""))
+            }
+        }
+    }
 }
 
 /// Asks `metaqnn-torch` for its device.

@@ -1,24 +1,16 @@
-//! `metaqnn simulate`: what early stopping would have saved, and lost, on recorded curves.
+//! The arguments of `metaqnn simulate`, and what of the program they stand for.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
-use indicatif::{ProgressBar, ProgressStyle};
-use serde::Serialize;
-use serde_json::json;
 
-use super::exit_code::ExitStatus;
-use super::number_arg::{at_least, not_negative, positive, share, threshold, tolerance};
-use super::printer::Printer;
-use crate::ops::Refusal;
-use crate::ops::simulate::{self, Reading, Replayed};
+use super::super::number_arg::{at_least, not_negative, positive, share, threshold, tolerance};
+use crate::ops::simulate::Reading;
 use crate::predictor::{
     Better, FoldScaling, HyperbandParams, MetricScale, Orders, PredictorParams, Regressor,
     SearchScope, SimulationParams,
 };
-use crate::report::terminal::{self, Colour};
 use crate::storage::RecordedColumns;
 
 /// Replay recorded learning curves under the stopping rule: what it would have saved, and lost
@@ -56,28 +48,28 @@ use crate::storage::RecordedColumns;
 pub struct SimulateArgs {
     /// Files of recorded curves (CSV), or experiment directories
     #[arg(required = true, value_name = "FILE|EXPERIMENT")]
-    inputs: Vec<PathBuf>,
+    pub(super) inputs: Vec<PathBuf>,
     /// One JSON object a line
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
     /// Write what became of each walked network
     #[arg(long, value_name = "FILE.csv", requires = "file_order")]
-    trace: Option<PathBuf>,
+    pub(super) trace: Option<PathBuf>,
     /// Write R squared of the regressor at each epoch, and of the last value seen
     #[arg(long, value_name = "FILE.csv")]
-    scores: Option<PathBuf>,
+    pub(super) scores: Option<PathBuf>,
     #[command(flatten, next_help_heading = "Reading a file")]
-    file: FileArgs,
+    pub(super) file: FileArgs,
     #[command(flatten, next_help_heading = "Walk")]
-    walk: WalkArgs,
+    pub(super) walk: WalkArgs,
     #[command(flatten, next_help_heading = "Predictor")]
-    predictor: PredictorArgs,
+    pub(super) predictor: PredictorArgs,
     #[command(flatten, next_help_heading = "Hyperband")]
-    hyperband: HyperbandArgs,
+    pub(super) hyperband: HyperbandArgs,
 }
 
 #[derive(Debug, Args)]
-struct FileArgs {
+pub(super) struct FileArgs {
     /// What the names of the curve's columns begin with, when there are several curves
     #[arg(long, value_name = "PREFIX")]
     curve: Option<String>,
@@ -93,16 +85,16 @@ struct FileArgs {
 }
 
 #[derive(Debug, Args)]
-struct WalkArgs {
+pub(super) struct WalkArgs {
     /// Networks trained to the end before any is stopped (above 100, sigma comes from ten folds)
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = at_least::<3>)]
-    burn_in: usize,
+    pub(super) burn_in: usize,
     /// Random orders of the networks
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = at_least::<1>)]
-    orders: usize,
+    pub(super) orders: usize,
     /// One order: that of the file
     #[arg(long, conflicts_with = "orders")]
-    file_order: bool,
+    pub(super) file_order: bool,
     /// Stop probabilities from which a network is stopped, above 0.5 and below 1
     #[arg(long, value_name = "LIST", default_value = "0.9,0.95,0.99", value_delimiter = ',', value_parser = threshold)]
     delta: Vec<f64>,
@@ -114,11 +106,11 @@ struct WalkArgs {
     offset: Vec<f64>,
     /// Seed of the orders and of the search for hyperparameters
     #[arg(long, default_value_t = 0)]
-    seed: u64,
+    pub(super) seed: u64,
 }
 
 #[derive(Debug, Args)]
-struct PredictorArgs {
+pub(super) struct PredictorArgs {
     /// The regression model
     #[arg(long, value_name = "NAME", default_value_t = Regressor::NuSvrRbf, value_parser = regressor())]
     regressor: Regressor,
@@ -143,10 +135,10 @@ struct PredictorArgs {
 }
 
 #[derive(Debug, Args)]
-struct HyperbandArgs {
+pub(super) struct HyperbandArgs {
     /// Run Hyperband over the networks, plain or with stopping inside its rungs, in place of the walk
     #[arg(long, value_enum, default_value_t = Scheduler::None)]
-    scheduler: Scheduler,
+    pub(super) scheduler: Scheduler,
     /// One network in ETA goes on to the next rung
     #[arg(long, default_value_t = 3, value_parser = at_least::<2>)]
     eta: usize,
@@ -156,19 +148,19 @@ struct HyperbandArgs {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Search {
+pub(super) enum Search {
     Once,
     PerOrder,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Sigma {
+pub(super) enum Sigma {
     Refit,
     Shared,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Scheduler {
+pub(super) enum Scheduler {
     None,
     Hyperband,
     FHyperband,
@@ -179,32 +171,12 @@ fn regressor() -> impl TypedValueParser<Value = Regressor> {
         .map(|name| name.parse().expect("only names of regressors are possible"))
 }
 
-/// Runs the command.
-pub fn run(args: &SimulateArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
-    // All that can be wrong is found before anything is computed.
-    let params = args.params()?;
-    args.check_files()?;
-    let reading = args.file.reading();
-    let replayed = args.inputs.iter().map(|path| simulate::read(path, &reading));
-    let replayed = replayed.collect::<anyhow::Result<Vec<_>>>()?;
-    for input in &replayed {
-        printer.note(&input.summary);
-        input.warnings.iter().for_each(|warning| log::warn!("{warning}"));
-        let (networks, burn_in) = (input.curves.networks(), args.walk.burn_in);
-        if networks <= burn_in && args.hyperband.scheduler == Scheduler::None {
-            log::warn!(
-                "the burn-in of {burn_in} leaves none of {networks} networks to be stopped (choose a smaller --burn-in)"
-            );
-        }
-    }
-    for input in &replayed {
-        args.replay(input, &params, printer)?;
-    }
-    Ok(ExitStatus::Done)
-}
-
 impl SimulateArgs {
-    fn params(&self) -> anyhow::Result<SimulationParams> {
+    /// Returns how the networks are walked.
+    ///
+    /// # Errors
+    /// When the parameters of the predictor do not go together.
+    pub(super) fn params(&self) -> anyhow::Result<SimulationParams> {
         let (walk, given) = (&self.walk, &self.predictor);
         let predictor = PredictorParams {
             regressor: given.regressor,
@@ -231,79 +203,11 @@ impl SimulateArgs {
             },
         })
     }
-
-    /// Checks that the files to be written can be, and hold one simulation.
-    fn check_files(&self) -> anyhow::Result<()> {
-        for (option, file) in [("--trace", &self.trace), ("--scores", &self.scores)] {
-            let Some(file) = file else { continue };
-            simulate::check_target(file)?;
-            if self.inputs.len() > 1 {
-                return Err(Refusal::Together { option, other: "several inputs" }.into());
-            }
-        }
-        if self.trace.is_some() && self.hyperband.scheduler != Scheduler::None {
-            return Err(Refusal::Together { option: "--trace", other: "a scheduler" }.into());
-        }
-        Ok(())
-    }
-
-    fn replay(
-        &self,
-        input: &Replayed,
-        params: &SimulationParams,
-        printer: &Printer,
-    ) -> anyhow::Result<()> {
-        let (curves, seed) = (&input.curves, self.walk.seed);
-        let orders = if self.walk.file_order { 1 } else { self.walk.orders };
-        let bar = bar(printer, orders);
-        let on_order = || bar.inc(1);
-        match self.hyperband.scheduler() {
-            None => {
-                let simulation = simulate::stopping(curves, params, seed, &on_order)?;
-                bar.finish_and_clear();
-                self.print(input, &simulation.summaries, terminal::stopping, printer)?;
-                if let Some(file) = &self.trace {
-                    simulate::write_trace(file, &simulation.trace)?;
-                }
-            }
-            Some(scheduler) => {
-                let summaries = simulate::hyperband(curves, params, &scheduler, seed, &on_order)?;
-                bar.finish_and_clear();
-                self.print(input, &summaries, terminal::hyperband, printer)?;
-            }
-        }
-        if let Some(file) = &self.scores {
-            simulate::write_scores(file, &simulate::scores(curves, params, seed)?)?;
-        }
-        Ok(())
-    }
-
-    fn print<T: Serialize>(
-        &self,
-        input: &Replayed,
-        summaries: &[T],
-        table: impl Fn(&[T], Colour) -> String,
-        printer: &Printer,
-    ) -> anyhow::Result<()> {
-        let file = (self.inputs.len() > 1).then(|| input.path.display().to_string());
-        if !self.json {
-            let heading = file.map_or(String::new(), |file| format!("{file}\n"));
-            return printer.result(&(heading + &table(summaries, printer.colour())));
-        }
-        for summary in summaries {
-            let object = serde_json::to_string(summary)?;
-            printer.result(&match &file {
-                None => object,
-                // Before the columns that are fixed.
-                Some(file) => format!("{{\"file\":{},{}", json!(file), &object[1..]),
-            })?;
-        }
-        Ok(())
-    }
 }
 
 impl FileArgs {
-    fn reading(&self) -> Reading {
+    /// Returns how a file is read.
+    pub(super) fn reading(&self) -> Reading {
         let named = |names: &Vec<String>| {
             names
                 .iter()
@@ -323,7 +227,8 @@ impl FileArgs {
 }
 
 impl HyperbandArgs {
-    fn scheduler(&self) -> Option<HyperbandParams> {
+    /// Returns the scheduler, if there is to be one.
+    pub(super) fn scheduler(&self) -> Option<HyperbandParams> {
         let kappas = match self.scheduler {
             Scheduler::None => return None,
             Scheduler::Hyperband => Vec::new(),
@@ -333,14 +238,4 @@ impl HyperbandArgs {
         };
         Some(HyperbandParams { eta: self.eta, kappas })
     }
-}
-
-/// A bar over the orders, where a person watches.
-fn bar(printer: &Printer, orders: usize) -> ProgressBar {
-    let Some(bars) = printer.bars() else { return ProgressBar::hidden() };
-    let template = "simulate [{bar:28}] {pos}/{len} orders, {elapsed} gone, {eta} left";
-    let style = ProgressStyle::with_template(template).expect("the template is well formed");
-    let bar = bars.add(ProgressBar::new(orders as u64)).with_style(style.progress_chars("=> "));
-    bar.enable_steady_tick(Duration::from_secs(1));
-    bar
 }

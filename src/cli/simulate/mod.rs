@@ -1,0 +1,123 @@
+//! `metaqnn simulate`: what early stopping would have saved, and lost, on recorded curves.
+
+mod args;
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+use serde_json::json;
+
+use self::args::Scheduler;
+pub use self::args::SimulateArgs;
+use super::exit_code::ExitStatus;
+use super::printer::Printer;
+use crate::ops::Refusal;
+use crate::ops::simulate::{self, Replayed};
+use crate::predictor::SimulationParams;
+use crate::report::terminal::{self, Colour};
+
+/// Runs the command.
+pub fn run(args: &SimulateArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
+    // All that can be wrong is found before anything is computed.
+    let params = args.params()?;
+    args.check_files()?;
+    let reading = args.file.reading();
+    let replayed = args.inputs.iter().map(|path| simulate::read(path, &reading));
+    let replayed = replayed.collect::<anyhow::Result<Vec<_>>>()?;
+    for input in &replayed {
+        printer.note(&input.summary);
+        input.warnings.iter().for_each(|warning| log::warn!("{warning}"));
+        let (networks, burn_in) = (input.curves.networks(), args.walk.burn_in);
+        if networks <= burn_in && args.hyperband.scheduler == Scheduler::None {
+            log::warn!(
+                "the burn-in of {burn_in} leaves none of {networks} networks to be stopped (choose a smaller --burn-in)"
+            );
+        }
+    }
+    for input in &replayed {
+        args.replay(input, &params, printer)?;
+    }
+    Ok(ExitStatus::Done)
+}
+
+impl SimulateArgs {
+    /// Checks that the files to be written can be, and hold one simulation.
+    fn check_files(&self) -> anyhow::Result<()> {
+        for (option, file) in [("--trace", &self.trace), ("--scores", &self.scores)] {
+            let Some(file) = file else { continue };
+            simulate::check_target(file)?;
+            if self.inputs.len() > 1 {
+                return Err(Refusal::Together { option, other: "several inputs" }.into());
+            }
+        }
+        if self.trace.is_some() && self.hyperband.scheduler != Scheduler::None {
+            return Err(Refusal::Together { option: "--trace", other: "a scheduler" }.into());
+        }
+        Ok(())
+    }
+
+    fn replay(
+        &self,
+        input: &Replayed,
+        params: &SimulationParams,
+        printer: &Printer,
+    ) -> anyhow::Result<()> {
+        let (curves, seed) = (&input.curves, self.walk.seed);
+        let orders = if self.walk.file_order { 1 } else { self.walk.orders };
+        let bar = bar(printer, orders);
+        let on_order = || bar.inc(1);
+        match self.hyperband.scheduler() {
+            None => {
+                let simulation = simulate::stopping(curves, params, seed, &on_order)?;
+                bar.finish_and_clear();
+                self.print(input, &simulation.summaries, terminal::stopping, printer)?;
+                if let Some(file) = &self.trace {
+                    simulate::write_trace(file, &simulation.trace)?;
+                }
+            }
+            Some(scheduler) => {
+                let summaries = simulate::hyperband(curves, params, &scheduler, seed, &on_order)?;
+                bar.finish_and_clear();
+                self.print(input, &summaries, terminal::hyperband, printer)?;
+            }
+        }
+        if let Some(file) = &self.scores {
+            simulate::write_scores(file, &simulate::scores(curves, params, seed)?)?;
+        }
+        Ok(())
+    }
+
+    fn print<T: Serialize>(
+        &self,
+        input: &Replayed,
+        summaries: &[T],
+        table: impl Fn(&[T], Colour) -> String,
+        printer: &Printer,
+    ) -> anyhow::Result<()> {
+        let file = (self.inputs.len() > 1).then(|| input.path.display().to_string());
+        if !self.json {
+            let heading = file.map_or(String::new(), |file| format!("{file}\n"));
+            return printer.result(&(heading + &table(summaries, printer.colour())));
+        }
+        for summary in summaries {
+            let object = serde_json::to_string(summary)?;
+            printer.result(&match &file {
+                None => object,
+                // Before the columns that are fixed.
+                Some(file) => format!("{{\"file\":{},{}", json!(file), &object[1..]),
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// A bar over the orders, where a person watches.
+fn bar(printer: &Printer, orders: usize) -> ProgressBar {
+    let Some(bars) = printer.bars() else { return ProgressBar::hidden() };
+    let template = "simulate [{bar:28}] {pos}/{len} orders, {elapsed} gone, {eta} left";
+    let style = ProgressStyle::with_template(template).expect("the template is well formed");
+    let bar = bars.add(ProgressBar::new(orders as u64)).with_style(style.progress_chars("=> "));
+    bar.enable_steady_tick(Duration::from_secs(1));
+    bar
+}
