@@ -103,7 +103,7 @@ fn what_is_no_configuration_is_refused_in_one_line() {
         (b"a: \x01".to_vec(), "not readable as YAML"),
         (b"name: \xff".to_vec(), "byte 6 is no UTF-8"),
         (bomb.into_bytes(), "repetition limit"),
-        (vec![b'['; 5_000], "recursion limit"),
+        (vec![b'['; 5_000], "128 brackets are open at line 1"),
         (Vec::new(), "missing key `experiment`"),
         (b"- a\n- b\n".to_vec(), "a configuration is a mapping of sections"),
         (b"experiment: {name: x, name: y}\n".to_vec(), "duplicate entry with key \"name\""),
