@@ -25,7 +25,7 @@ proof() {
 
 on() { scripts/nfs-lab.sh run "$1" "$2"; }
 
-# search_on_nfs NAME ITERATIONS CLAIM_LIFETIME: makes an experiment in /mnt/nfs/NAME.
+# search_on_nfs NAME NETWORKS CLAIM_LIFETIME [EPOCH_SECONDS]: makes an experiment in /mnt/nfs/NAME.
 search_on_nfs() {
   name=$1 dir=$root/$1 results=$2
   rm -rf "$dir" "$dir".*
@@ -36,7 +36,7 @@ search_space: {max_layers: 6, filters: [8, 16, 32], fc_widths: [32, 16]}
 epsilon_schedule:
   - {epsilon: 1.0, architectures: $((results / 2))}
   - {epsilon: 0.5, architectures: $((results - results / 2))}
-training: {trainer: synthetic, epochs: 4, synthetic_epoch_seconds: 0.05, claim_lifetime: $3}
+training: {trainer: synthetic, epochs: 4, synthetic_epoch_seconds: ${4:-0.05}, claim_lifetime: $3}
 END
   on c1 "rm -rf /mnt/nfs/$1 && $METAQNN init -q $dir.yaml /mnt/nfs/$1"
 }
@@ -121,7 +121,7 @@ stopped_with_the_lock() {
 }
 
 nfs_dead_client() {
-  search_on_nfs dead 300 60
+  search_on_nfs dead 400 60 0.01
   local second size began lost
   workers c1 2>/dev/null &
   workers c2 &
@@ -152,10 +152,10 @@ ends_on_c2() {
   on c2 "$METAQNN status /mnt/nfs/$name --json" | grep -q '"condition":"finished"'
 }
 
-# A machine that stands still for longer than its lease, with the lock held, has lost the lock when it goes on: the one
-# worker that believes it has it must not write.
+# A machine that stands still for longer than its lease, with the lock held, has lost the lock when it goes on: the
+# worker that believes it has it must not write. (Its failed write is told to others on that machine, too.)
 nfs_paused_client() {
-  search_on_nfs paused 300 86400
+  search_on_nfs paused 400 86400 0.01
   local first second size machine refused
   workers c1 2>/dev/null &
   first=$!
@@ -171,11 +171,10 @@ nfs_paused_client() {
   kill -CONT "$machine"
   on c1 "kill -CONT \$(cat $dir.c1.pids) 2>/dev/null"
   wait $second || fail "a worker on c2 failed"
-  wait $first || true # one fails, unless all that was left to it was to unlock
+  wait $first || true # it fails, unless all that was left to it was to unlock
   refused=$(grep -h ^error "$dir".c1.*.log || true)
-  echo "   c1: ${refused:-nobody had to write any more}"
-  [ -z "$(grep -v 'replay.csv.*Input/output error' <<<"$refused")" ] && [ "$(wc -l <<<"$refused")" = 1 ] ||
-    fail "no other worker was to fail"
+  echo "   c1: $(grep -c . <<<"$refused") workers end: $(head -n 1 <<<"${refused:-nobody had to write any more}")"
+  [ -z "$(grep -v 'replay.csv.*Input/output error' <<<"$refused")" ] || fail "another error: $refused"
   on c1 "$METAQNN reduce -q /mnt/nfs/$name"
   workers c1 || fail "a worker on c1 failed"
   inspect
