@@ -157,6 +157,15 @@ ends_on_c2() {
   on c2 "$METAQNN status /mnt/nfs/$name --json" | grep -q '"condition":"finished"'
 }
 
+# Stops c1 as a whole, at any step of its workers, and lets it go on unless one of them has the lock.
+stands_still_with_the_lock() {
+  kill -STOP "$1"
+  on c2 "for try in {1..10}; do ! flock --nonblock /mnt/nfs/$name/replay.csv true || exit; sleep 0.1; done" && return
+  kill -CONT "$1"
+  sleep "0.$((RANDOM % 10))"
+  return 1
+}
+
 # A machine that stands still for longer than its lease, with the lock held, has lost the lock when it goes on: the
 # worker that believes it has it must not write. (Its failed write is told to others on that machine, too.)
 nfs_paused_client() {
@@ -167,14 +176,12 @@ nfs_paused_client() {
   workers c2 &
   second=$!
   within 60 has_rows 40 || fail "the workers do not begin"
-  stopped_with_the_lock
-  size=$(log_size)
   machine=$(cat "$NFS_LAB_DIR/c1/pid")
-  kill -STOP "$machine"
+  within 60 stands_still_with_the_lock "$machine" || fail "c1 was not caught with the lock"
+  size=$(log_size)
   within 60 has_grown "$size" || fail "the lock of a machine that stands still stays taken"
   sleep 2
   kill -CONT "$machine"
-  on c1 "kill -CONT \$(cat $dir.c1.pids) 2>/dev/null"
   wait $second || fail "a worker on c2 failed"
   wait $first || true # it fails, unless all that was left to it was to unlock
   refused=$(grep -h ^error "$dir".c1.*.log || true)

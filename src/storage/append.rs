@@ -100,7 +100,12 @@ impl ExclusiveGuard<'_> {
         if length < begin {
             return Err(log.changed("it ends within its first line".to_owned()));
         }
-        let end = torn::find_end(&log.file, begin, length).map_err(log.io("read"))?;
+        let mut end = torn::find_end(&log.file, begin, length).map_err(log.io("read"))?;
+        if end < length {
+            // What is cut must be torn on the server: see there.
+            torn::forget_cached(&log.file, end);
+            end = torn::find_end(&log.file, begin, length).map_err(log.io("read"))?;
+        }
         if end < length {
             let mut bytes =
                 vec![0; usize::try_from(length - end).expect("a file fits into memory")];
