@@ -179,7 +179,11 @@ boot() {
   # Packets that the host has merged are taken (gro): without it they are lost, and lost again when they are repeated.
   rm -rf "${dir:?}/$1"
   mkdir -p "$dir/$1"
-  LD_PRELOAD=$preload setsid linux.uml "${disk[@]}" "mem=${memory}M" root=/dev/root rootfstype=hostfs rootflags=/ rw quiet \
+  # Linux shares its processors among sessions, and a guest is a new one: its share is to be the caller's. (Starved by
+  # another session, guests do not even come up.)
+  LD_PRELOAD=$preload setsid bash -c '{ echo "$0" >/proc/self/autogroup; } 2>/dev/null; exec linux.uml "$@"' \
+    "$(sed 's/.* //' /proc/self/autogroup 2>/dev/null)" \
+    "${disk[@]}" "mem=${memory}M" root=/dev/root rootfstype=hostfs rootflags=/ rw quiet \
     "vec0:transport=tap,ifname=$(interface "$1"),depth=64,gro=1" con=null con0=null,fd:1 "umid=$1" "uml_dir=$dir/uml/" \
     "init=$script" "NFS_LAB_ROLE=$1" "NFS_LAB_NUMBER=$number" "NFS_LAB_DIR=$dir" "NFS_LAB_LEASE=$lease" \
     "NFS_LAB_NETWORK=$network" </dev/null >"$dir/$1.console.log" 2>&1 9>&- &
