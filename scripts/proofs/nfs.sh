@@ -162,14 +162,14 @@ stands_still_with_the_lock() {
   kill -STOP "$1"
   on c2 "for try in {1..10}; do ! flock --nonblock /mnt/nfs/$name/replay.csv true || exit; sleep 0.1; done" && return
   kill -CONT "$1"
-  sleep "0.$((RANDOM % 10))"
+  sleep "0.$((RANDOM % 4))"
   return 1
 }
 
 # A machine that stands still for longer than its lease, with the lock held, has lost the lock when it goes on: the
 # worker that believes it has it must not write. (Its failed write is told to others on that machine, too.)
 nfs_paused_client() {
-  search_on_nfs paused 300 86400
+  search_on_nfs paused 600 86400
   local first second size machine refused
   workers c1 2>/dev/null &
   first=$!

@@ -8,6 +8,7 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
+use super::direct_io::{self, Answers};
 use super::error::StorageError;
 use super::experiment_dir::ExperimentDir;
 use super::lock::{self, Mode, Patience};
@@ -53,6 +54,10 @@ impl WritableReplayLog {
     pub fn lock_exclusive(&mut self) -> Result<ExclusiveGuard<'_>, StorageError> {
         lock::acquire(&self.log.file, &self.log.path, Mode::Exclusive, self.log.patience)?;
         let mut guard = ExclusiveGuard { log: self, end: 0 };
+        let log = &guard.log.log;
+        // What is read, cut and written from here on must be what the server has.
+        direct_io::set_answers(&log.file, Answers::Server)
+            .map_err(log.io("open for direct I/O"))?;
         guard.end = guard.cut_torn_end()?;
         Ok(guard)
     }
@@ -95,17 +100,13 @@ impl ExclusiveGuard<'_> {
 
     fn cut_torn_end(&self) -> Result<u64, StorageError> {
         let log = &self.log.log;
-        let length = log.file.metadata().map_err(log.io("read"))?.len();
+        let told = log.file.metadata().map_err(log.io("read"))?.len();
+        let length = direct_io::length_by_reading(&log.file, told).map_err(log.io("read"))?;
         let begin = header().len() as u64;
         if length < begin {
             return Err(log.changed("it ends within its first line".to_owned()));
         }
-        let mut end = torn::find_end(&log.file, begin, length).map_err(log.io("read"))?;
-        if end < length {
-            // What is cut must be torn on the server: see there.
-            torn::forget_cached(&log.file, end);
-            end = torn::find_end(&log.file, begin, length).map_err(log.io("read"))?;
-        }
+        let end = torn::find_end(&log.file, begin, length).map_err(log.io("read"))?;
         if end < length {
             let mut bytes =
                 vec![0; usize::try_from(length - end).expect("a file fits into memory")];
@@ -125,7 +126,12 @@ impl ExclusiveGuard<'_> {
 
 impl Drop for ExclusiveGuard<'_> {
     fn drop(&mut self) {
-        lock::release(&self.log.log.file, &self.log.log.path);
+        let log = &self.log.log;
+        if let Err(error) = direct_io::set_answers(&log.file, Answers::Cache) {
+            // Reading is slower from here on, no more.
+            log::warn!("cannot reset the flags of `{}`: {error}", log.path.display());
+        }
+        lock::release(&log.file, &log.path);
     }
 }
 

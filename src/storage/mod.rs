@@ -37,6 +37,7 @@ mod blank;
 mod checked_files;
 mod crc32;
 mod curve_csv;
+mod direct_io;
 mod disk_space;
 mod error;
 mod experiment_dir;

@@ -5,7 +5,6 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Advice, fadvise};
 use sha2::{Digest, Sha256};
 
 use super::error::StorageError;
@@ -43,18 +42,6 @@ pub(super) fn find_end(file: &File, begin: u64, length: u64) -> io::Result<u64> 
             None if from == begin => return Ok(begin),
             None => window *= 4,
         }
-    }
-}
-
-/// Has this machine forget what it remembers of a file from a byte on, so that it is read again.
-///
-/// A client of NFS that its server had given up (it stood still for longer than its lease) was seen to
-/// read NULs where another machine had appended whole rows, under the lock.
-pub(super) fn forget_cached(file: &File, from: u64) {
-    // Whole pages alone are forgotten. No page is larger than this.
-    const PAGE: u64 = 1 << 16;
-    if let Err(error) = fadvise(file, from / PAGE * PAGE, None, Advice::DontNeed) {
-        log::warn!("the end of the log is read as this machine remembers it: {error}");
     }
 }
 

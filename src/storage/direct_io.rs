@@ -1,0 +1,79 @@
+//! Past the page cache of an NFS client, while the exclusive lock of a file is held.
+//!
+//! A client that stood still for longer than its lease has lost its locks and does not know it. Its server
+//! refuses what it writes (`EIO`), but a write through the cache of pages seems to succeed, stays in the
+//! memory that all processes of the machine share, and fails later, at the sync. Such a machine was seen to
+//! read NULs, under a lock taken afterwards, where another had appended whole rows. `fadvise` cannot be
+//! relied on, since it keeps pages that are dirty or being written, and opening the file again does no more
+//! than taking its lock does. With `O_DIRECT`, reads and writes are answered by the server alone (open(2)):
+//! a writer without its lock is refused at the write, and nothing is left behind.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+use rustix::fs::{NFS_SUPER_MAGIC, OFlags, fcntl_getfl, fcntl_setfl, fstatfs};
+
+/// Who answers reads and takes writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Answers {
+    /// The server alone.
+    Server,
+    /// This machine, as long as it believes that it knows.
+    Cache,
+}
+
+/// Sets who answers for an opened file on NFS. Of other file systems the cache is coherent.
+///
+/// # Errors
+/// The operating system refuses it.
+pub(super) fn set_answers(file: &File, answers: Answers) -> io::Result<()> {
+    if fstatfs(file)?.f_type != NFS_SUPER_MAGIC {
+        return Ok(());
+    }
+    let mut flags = fcntl_getfl(file)?;
+    flags.set(OFlags::DIRECT, answers == Answers::Server);
+    Ok(fcntl_setfl(file, flags)?)
+}
+
+/// Returns the length of a file, which is `told` at least: what an NFS client tells of the length may be an
+/// answer that was on its way for long, and to append there would overwrite rows. Reading goes on where it ends.
+///
+/// # Errors
+/// It cannot be read.
+pub(super) fn length_by_reading(file: &File, told: u64) -> io::Result<u64> {
+    let mut length = told;
+    let mut bytes = [0; 4096];
+    loop {
+        match file.read_at(&mut bytes, length) {
+            Ok(0) => return Ok(length),
+            Ok(read) => length += read as u64,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn a_file_is_as_long_as_it_can_be_read() {
+        let path = tempfile::NamedTempFile::new().unwrap();
+        fs::write(path.path(), vec![b'a'; 10_000]).unwrap();
+        let length = |told| length_by_reading(path.as_file(), told).unwrap();
+        assert_eq!([0, 1, 9_999, 10_000].map(length), [10_000; 4]);
+    }
+
+    #[test]
+    fn elsewhere_than_on_nfs_the_flags_of_a_file_stay() {
+        let path = tempfile::NamedTempFile::new().unwrap();
+        let flags = fcntl_getfl(path.as_file()).unwrap();
+        for answers in [Answers::Server, Answers::Cache] {
+            set_answers(path.as_file(), answers).unwrap();
+            assert_eq!(fcntl_getfl(path.as_file()).unwrap(), flags);
+        }
+    }
+}
