@@ -160,7 +160,9 @@ ends_on_c2() {
 # Stops c1 as a whole, at any step of its workers, and lets it go on unless one of them has the lock.
 stands_still_with_the_lock() {
   kill -STOP "$1"
-  on c2 "for try in {1..10}; do ! flock --nonblock /mnt/nfs/$name/replay.csv true || exit; sleep 0.1; done" && return
+  size=$(log_size)
+  on c2 "for try in {1..10}; do ! flock --nonblock /mnt/nfs/$name/replay.csv true || exit; sleep 0.1; done" &&
+    [ "$(log_size)" = "$size" ] && return
   kill -CONT "$1"
   sleep "0.$((RANDOM % 4))"
   return 1
@@ -178,7 +180,6 @@ nfs_paused_client() {
   within 60 has_rows 40 || fail "the workers do not begin"
   machine=$(cat "$NFS_LAB_DIR/c1/pid")
   within 60 stands_still_with_the_lock "$machine" || fail "c1 was not caught with the lock"
-  size=$(log_size)
   within 60 has_grown "$size" || fail "the lock of a machine that stands still stays taken"
   sleep 2
   kill -CONT "$machine"
