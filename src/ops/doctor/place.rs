@@ -12,6 +12,11 @@ use crate::storage::{DiskSpace, MountPoint, WritableReplayLog};
 /// Examines how the file system is mounted and what room there is.
 pub(super) fn examine(path: &Path) -> Vec<Check> {
     let mount = match MountPoint::of(path) {
+        Ok(Some(mount)) if mount.file_system == "nfs4" && takes_lost_locks_again() => {
+            let seen = "NFS takes a lock again that it lost (`nfs.recover_lost_locks=1`)";
+            let remedy = "set it to 0: a machine that stood still may write over others' rows";
+            Check::failure("mount", seen, remedy)
+        }
         Ok(Some(mount)) => mount_check(&mount),
         Ok(None) => {
             Check::warning("mount", "its options are not to be read", "see `mount` by hand")
@@ -38,6 +43,12 @@ pub(super) fn access_check(experiment: &Experiment) -> Check {
             Check::failure(NAME, format!("{:#}", anyhow::Error::from(error)), remedy)
         }
     }
+}
+
+/// Whether this machine goes on writing after its NFS server has given its lock to another.
+fn takes_lost_locks_again() -> bool {
+    std::fs::read_to_string("/sys/module/nfs/parameters/recover_lost_locks")
+        .is_ok_and(|value| value.trim() == "Y")
 }
 
 fn mount_check(mount: &MountPoint) -> Check {
