@@ -15,6 +15,7 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
+use super::direct_io;
 use super::error::{RowError, StorageError};
 use super::experiment_dir::ExperimentDir;
 use super::knowledge::Knowledge;
@@ -71,7 +72,7 @@ impl ReplayLog {
         options: &fs::OpenOptions,
     ) -> Result<Self, StorageError> {
         let path = experiment.replay_log();
-        let file = options.open(&path).map_err(StorageError::io("open", &path))?;
+        let file = direct_io::open(&path, options).map_err(StorageError::io("open", &path))?;
         Ok(Self { file, path, patience: Patience::default() })
     }
 
