@@ -1,4 +1,4 @@
-# Searches on a real NFS 4.2: a server and two client machines, c1 and c2, eight workers on each (as root; 5 minutes).
+# Searches on a real NFS 4.2: a server and two client machines, c1 and c2, eight workers on each (as root; 6 minutes).
 #
 # Cases: two_clients dead_client paused_client rebooted_client local_locks      (default: all of them)
 #
