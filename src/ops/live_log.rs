@@ -4,8 +4,8 @@ use super::Experiment;
 use crate::predictor::FittedPredictor;
 use crate::q_learning::QTable;
 use crate::storage::{
-    ExclusiveGuard, Knowledge, LogCursor, LogPosition, ReplayLog, Row, StorageError, View,
-    ViewParams, WritableReplayLog,
+    ExclusiveGuard, Knowledge, LogCursor, LogPosition, ReplayLog, Row, View, ViewParams,
+    WritableReplayLog,
 };
 
 /// Returns what a view is made with.
@@ -81,6 +81,8 @@ impl Snapshot {
 pub(super) struct LiveLog {
     log: WritableReplayLog,
     knowledge: Knowledge,
+    /// Where reading began: what lies before was found to be what the newest view was made from.
+    start: LogCursor,
     cursor: LogCursor,
 }
 
@@ -94,25 +96,29 @@ impl LiveLog {
         Self::after(experiment, &view)
     }
 
-    /// As [`LiveLog::open`], for a view that was read already. The folders that rows speak of are there afterwards.
+    /// As [`LiveLog::open`], beside a view that was read already. The folders that rows speak of are there afterwards.
     pub fn after(experiment: &Experiment, view: &View) -> anyhow::Result<Self> {
         experiment.dir().make_folders()?;
         let log = WritableReplayLog::open(experiment.dir())?;
         let cursor = log.reader().cursor_at(view.position())?;
-        Ok(Self { log, knowledge: view.knowledge().clone(), cursor })
+        Ok(Self { log, knowledge: view.knowledge().clone(), start: cursor.clone(), cursor })
     }
 
-    /// Opens the log to record a result, which is not refused where the log is no longer what the
-    /// newest view was made from: then what is known is what its rows say.
-    pub fn open_for_result(experiment: &Experiment) -> anyhow::Result<Self> {
-        match Self::open(experiment) {
-            Err(error) if matches!(error.downcast_ref(), Some(StorageError::Changed { .. })) => {
-                let log = WritableReplayLog::open(experiment.dir())?;
-                let cursor = LogCursor::start();
-                Ok(Self { log, knowledge: Knowledge::default(), cursor })
-            }
-            opened => opened,
-        }
+    /// Opens the log again, to read on; `None` when the rows that were read are no longer what they were.
+    ///
+    /// Not the file that is open: another program may have put one in its place.
+    pub fn reopened(self, experiment: &Experiment) -> anyhow::Result<Option<Self>> {
+        let log = WritableReplayLog::open(experiment.dir())?;
+        let holds = log.reader().holds_between(&self.start, &self.cursor)?;
+        Ok(holds.then_some(Self { log, ..self }))
+    }
+
+    /// Opens the log to record a result where it is no longer what the newest view was made from, which
+    /// refuses no result: what is known is what its rows say.
+    pub fn without_view(experiment: &Experiment) -> anyhow::Result<Self> {
+        let log = WritableReplayLog::open(experiment.dir())?;
+        let start = LogCursor::start();
+        Ok(Self { log, knowledge: Knowledge::default(), start: start.clone(), cursor: start })
     }
 
     /// Returns the number of rows that were taken in.

@@ -12,6 +12,7 @@ mod attempt;
 pub mod cancel;
 pub mod chain;
 mod claim;
+mod current;
 mod curve_in_progress;
 pub mod doctor;
 mod experiment;

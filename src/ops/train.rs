@@ -11,8 +11,9 @@ use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 
 use super::attempt::{AttemptEnd, Claim, Workbench, one_line, rehearsal};
 use super::claim::{Claimed, Sampler, WhyNothing};
+use super::current::Current;
 use super::curve_in_progress::CurveInProgress;
-use super::live_log::{LiveLog, view_params};
+use super::live_log::{LiveLog, Session};
 use super::reduce::{ReduceOptions, Tables, reduce};
 use super::task::Task;
 use super::verdicts::Verdicts;
@@ -21,7 +22,7 @@ use crate::predictor::AuditFindings;
 use crate::slurm::{Slurm, Variables};
 use crate::storage::knowledge::Record;
 use crate::storage::{
-    Attempt, Iteration, RoundDir, Row, StorageError, TaskRefusal, View, refusal_as_reason,
+    Attempt, Iteration, RoundDir, Row, StorageError, TaskRefusal, refusal_as_reason,
 };
 use crate::training::{Interrupt, Signal, Trainer, TrainingError, trainer};
 
@@ -118,6 +119,8 @@ struct Worker<'a> {
     task: Task,
     trainer: Box<dyn Trainer>,
     interrupt: Interrupt,
+    /// What the last claim or result has read; none before the first, and after an error.
+    kept: Option<Current>,
 }
 
 impl<'a> Worker<'a> {
@@ -131,13 +134,21 @@ impl<'a> Worker<'a> {
         let recipe = experiment.config().recipe.recipe();
         let trainer =
             trainer(recipe, &executable, env::var_os("PATH").as_deref(), interrupt.clone())?;
-        Ok(Self { experiment, options, on_event, task: Task::current()?, trainer, interrupt })
+        let task = Task::current()?;
+        Ok(Self { experiment, options, on_event, task, trainer, interrupt, kept: None })
+    }
+
+    /// Takes what is known now; whoever succeeds with it puts it back.
+    fn current(&mut self) -> anyhow::Result<Current> {
+        match self.kept.take() {
+            Some(kept) => kept.renewed(self.experiment),
+            None => Current::read(self.experiment),
+        }
     }
 
     /// Claims an architecture, and finds out who judges its training; `None` when there is nothing to claim.
     fn claim(&mut self) -> anyhow::Result<Option<(Claim, Option<Verdicts<'a>>)>> {
-        let view = View::newest(self.experiment.dir(), view_params(self.experiment))?;
-        let mut live = LiveLog::after(self.experiment, &view)?;
+        let Current { view, mut live } = self.current()?;
         let sampler = Sampler {
             experiment: self.experiment,
             task: &self.task,
@@ -145,10 +156,10 @@ impl<'a> Worker<'a> {
             view: &view,
             device: self.task.slurm.as_ref().and_then(|task| task.visible_devices.clone()),
         };
-        match sampler.claim(&mut live)? {
+        let claimed = match sampler.claim(&mut live)? {
             Claimed::Nothing(why) => {
                 self.tell_nothing(why);
-                Ok(None)
+                None
             }
             Claimed::Claim(claim, reused) => {
                 for iteration in reused {
@@ -162,9 +173,11 @@ impl<'a> Worker<'a> {
                     epochs: self.experiment.config().recipe.recipe().epochs,
                 });
                 let verdicts = Verdicts::of(self.experiment, &view, &claim);
-                Ok(Some((*claim, verdicts)))
+                Some((*claim, verdicts))
             }
-        }
+        };
+        self.kept = Some(Current { view, live });
+        Ok(claimed)
     }
 
     fn tell_nothing(&mut self, why: WhyNothing) {
@@ -219,8 +232,8 @@ impl<'a> Worker<'a> {
 
     fn lose(&mut self, attempt: Attempt, reason: String, seconds: f64) -> anyhow::Result<()> {
         let iteration = attempt.iteration;
-        self.once_there_is_room(iteration, || {
-            LiveLog::open_for_result(self.experiment)?.locked(|session| {
+        self.once_there_is_room(iteration, |worker| {
+            worker.write(|session| {
                 let now = Timestamp::now().into();
                 let rows = session.knowledge().lose(attempt, &reason, Some(seconds), now);
                 session.stage_all(rows)?;
@@ -239,9 +252,9 @@ impl<'a> Worker<'a> {
         curve: &mut CurveInProgress,
     ) -> anyhow::Result<()> {
         let iteration = attempt.iteration;
-        self.once_there_is_room(iteration, || Ok(curve.finish()?))?;
-        let counts = self.once_there_is_room(iteration, || {
-            LiveLog::open_for_result(self.experiment)?.locked(|session| {
+        self.once_there_is_room(iteration, |_| Ok(curve.finish()?))?;
+        let counts = self.once_there_is_room(iteration, |worker| {
+            worker.write(|session| {
                 let (rows, counts) = match session.knowledge().record(row)? {
                     Record::Append(rows) => (rows, true),
                     Record::AlreadyKnown { due, .. } => (due, false),
@@ -264,15 +277,33 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
+    /// Writes what a claim came to, which is not refused where the log is no longer what the newest view was made from.
+    fn write<T>(
+        &mut self,
+        decide: impl FnOnce(&mut Session<'_>) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        match self.current() {
+            Ok(mut current) => {
+                let written = current.live.locked(decide)?;
+                self.kept = Some(current);
+                Ok(written)
+            }
+            Err(error) if matches!(error.downcast_ref(), Some(StorageError::Changed { .. })) => {
+                LiveLog::without_view(self.experiment)?.locked(decide)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// Writes, again and again with growing pauses while the disk is full: a result is worth waiting for.
     fn once_there_is_room<T>(
-        &self,
+        &mut self,
         iteration: Iteration,
-        mut write: impl FnMut() -> anyhow::Result<T>,
+        mut write: impl FnMut(&mut Self) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
         let mut pause = Duration::from_secs(1);
         loop {
-            match write() {
+            match write(self) {
                 Err(error) if is_full(&error) && self.may_wait(pause) => {
                     log::warn!(
                         "iteration {iteration} is not recorded yet: {error:#}; trying again in {} s",

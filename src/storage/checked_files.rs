@@ -35,6 +35,11 @@ impl<'a> CheckedFiles<'a> {
         Ok(Self { folder, sums })
     }
 
+    /// Returns the list.
+    pub fn into_sums(self) -> Vec<u8> {
+        self.sums
+    }
+
     /// Reads a file and checks it by its line of `SHA256SUMS`.
     pub fn read(&self, name: &str) -> Result<Vec<u8>, StorageError> {
         self.read_if(name, |bytes| {

@@ -19,8 +19,8 @@ const HEADER: &str = "architecture,iteration,epsilon,reward,best_validation_accu
 /// The text of `known.csv`, not read but where it is asked.
 #[derive(Debug, Clone, Default)]
 pub struct KnownCsv {
-    /// Whole lines, the header left out.
-    lines: Arc<Vec<u8>>,
+    /// The file; empty when there is none.
+    bytes: Arc<Vec<u8>>,
 }
 
 impl KnownCsv {
@@ -28,7 +28,7 @@ impl KnownCsv {
     ///
     /// # Errors
     /// They do not begin and end as this program writes them.
-    pub(super) fn new(mut bytes: Vec<u8>, path: &Path) -> Result<Self, StorageError> {
+    pub(super) fn new(bytes: Vec<u8>, path: &Path) -> Result<Self, StorageError> {
         if !bytes.starts_with(HEADER.as_bytes()) {
             return Err(StorageError::line(path, 1, "it is not the header of the known results"));
         }
@@ -36,14 +36,18 @@ impl KnownCsv {
             let line = 1 + newlines(&bytes) as u64;
             return Err(StorageError::line(path, line, "it is cut off"));
         }
-        bytes.drain(..HEADER.len());
-        Ok(Self { lines: Arc::new(bytes) })
+        Ok(Self { bytes: Arc::new(bytes) })
+    }
+
+    /// Returns the whole lines after the header.
+    fn lines(&self) -> &[u8] {
+        self.bytes.get(HEADER.len()..).unwrap_or_default()
     }
 
     /// Returns the bytes of the file that holds these results and those `since`, of other architectures.
     pub(super) fn bytes_with(&self, since: &BTreeMap<String, Known>) -> Vec<u8> {
         let since: Vec<_> = since.iter().map(|(text, known)| line(text, known)).collect();
-        let kept = self.lines.split_inclusive(|&byte| byte == b'\n');
+        let kept = self.lines().split_inclusive(|&byte| byte == b'\n');
         let mut lines: Vec<&[u8]> = kept.chain(since.iter().map(Vec::as_slice)).collect();
         lines.sort();
         lines.insert(0, HEADER.as_bytes());
@@ -55,7 +59,7 @@ impl KnownCsv {
     /// The checksum of the file vouches for its lines; one that is no row all the same is passed over.
     pub fn get(&self, architecture: &str) -> Option<Known> {
         let sought = cell(architecture);
-        let mut lines = self.lines.as_slice();
+        let mut lines = self.lines();
         while !lines.is_empty() {
             let (before, line, after) = middle(lines);
             match line[..line.len().min(sought.len())].cmp(&sought) {
@@ -69,12 +73,12 @@ impl KnownCsv {
 
     /// Returns the architectures with their results, in the order of the file.
     pub fn rows(&self) -> impl Iterator<Item = (Cow<'_, str>, Known)> {
-        self.lines.split_inclusive(|&byte| byte == b'\n').filter_map(row)
+        self.lines().split_inclusive(|&byte| byte == b'\n').filter_map(row)
     }
 
     /// Returns how many there are.
     pub fn len(&self) -> usize {
-        newlines(&self.lines)
+        newlines(self.lines())
     }
 }
 

@@ -36,6 +36,8 @@ pub struct View {
     knowledge: Knowledge,
     learned: Learned,
     predictor: Option<StoredPredictor>,
+    /// The sums of the files it was read from, which are of this view and of no other.
+    sums: Option<Vec<u8>>,
 }
 
 impl View {
@@ -47,6 +49,7 @@ impl View {
             knowledge: Knowledge::default(),
             learned: Learned::nothing(&params),
             predictor: None,
+            sums: None,
             params,
         }
     }
@@ -58,10 +61,12 @@ impl View {
         knowledge: Knowledge,
         learner: StoredLearner,
         predictor: Option<StoredPredictor>,
+        sums: Vec<u8>,
     ) -> Self {
         let rows = position.rows;
         let learned = Learned::Stored(learner, Vec::new());
-        Self { params, position, rows, knowledge, learned, predictor }
+        let sums = Some(sums);
+        Self { params, position, rows, knowledge, learned, predictor, sums }
     }
 
     /// Takes in the rows that follow in the log.
@@ -155,6 +160,11 @@ impl View {
     /// Takes the predictor away: nobody is stopped.
     pub fn forget_predictor(&mut self) {
         self.predictor = None;
+    }
+
+    /// Returns the sums of the files that the view was read from, if it was read.
+    pub(super) fn sums(&self) -> Option<&[u8]> {
+        self.sums.as_deref()
     }
 
     pub(super) const fn stored_predictor(&self) -> Option<&StoredPredictor> {

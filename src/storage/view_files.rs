@@ -91,7 +91,8 @@ impl View {
             }
             None => None,
         };
-        Ok(Self::stored(params.clone(), view.log, knowledge, learner, predictor))
+        let sums = files.into_sums();
+        Ok(Self::stored(params.clone(), view.log, knowledge, learner, predictor, sums))
     }
 
     /// Returns the files but the sums, with their contents.

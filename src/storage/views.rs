@@ -53,6 +53,23 @@ impl View {
         Ok(Self::empty(params))
     }
 
+    /// Returns whether this view, as it was read, is the newest one: its name and the sums of its files
+    /// are still those. So a task need not read them again for its next claim.
+    ///
+    /// # Errors
+    /// The operating system refuses to list the views.
+    pub fn is_newest(&self, experiment: &ExperimentDir) -> Result<bool, StorageError> {
+        let newest = experiment.list_views()?.pop();
+        Ok(match (newest, self.sums()) {
+            (None, None) => self.rows() == 0,
+            (Some((rows, folder)), Some(sums)) => {
+                // One that is gone meanwhile, or cannot be read, is not what was read.
+                rows == self.rows() && fs::read(folder.join(SUMS)).is_ok_and(|now| now == sums)
+            }
+            _ => false,
+        })
+    }
+
     /// Reads the published view of so many rows.
     ///
     /// # Errors
@@ -199,6 +216,27 @@ pub(super) mod tests {
         assert_eq!(views, [5, 9, 12]);
         let names = fs::read_dir(experiment.views()).unwrap().count();
         assert_eq!(names, 3);
+    }
+
+    #[test]
+    fn a_view_is_the_newest_until_there_is_another_or_other_files_under_its_name() {
+        let (_folder, experiment) = experiment();
+        let is_newest = |view: &View| view.is_newest(&experiment).unwrap();
+        let nothing = newest(&experiment);
+        assert!(is_newest(&nothing));
+        let (log, other) = (random_log(12, 30), random_log(13, 30));
+        published(&experiment, &log[..9]);
+        let first = newest(&experiment);
+        assert!(is_newest(&first) && !is_newest(&nothing));
+        published(&experiment, &log[..12]);
+        assert!(!is_newest(&first) && is_newest(&newest(&experiment)));
+        set_view_aside(&experiment, 12).unwrap();
+        assert!(is_newest(&first));
+        // As after a repair that has blanked a row.
+        set_view_aside(&experiment, 9).unwrap();
+        assert!(!is_newest(&first));
+        published(&experiment, &other[..9]);
+        assert!(!is_newest(&first) && is_newest(&newest(&experiment)));
     }
 
     #[test]
