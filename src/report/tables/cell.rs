@@ -1,5 +1,7 @@
 //! How a value is written into a cell.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 
 use super::super::summary::utc;
@@ -28,16 +30,17 @@ pub(super) enum Cell {
 
 impl Cell {
     /// Writes the cell, before quoting.
-    pub(super) fn text(&self) -> String {
+    pub(super) fn text(&self) -> Cow<'_, str> {
         match self {
-            Self::Missing => String::new(),
-            Self::Integer(value) => value.to_string(),
-            Self::Number(value) => number(*value),
-            Self::Boolean(value) => value.to_string(),
-            Self::Time(time) => utc(*time),
-            Self::Word(word) => (*word).to_owned(),
-            Self::Verbatim(text) => text.clone(),
-            Self::FreeText(text) => safe(text),
+            Self::Missing => "".into(),
+            Self::Integer(value) => value.to_string().into(),
+            Self::Number(value) => number(*value).into(),
+            Self::Boolean(true) => "true".into(),
+            Self::Boolean(false) => "false".into(),
+            Self::Time(time) => utc(*time).into(),
+            Self::Word(word) => (*word).into(),
+            Self::Verbatim(text) => text.into(),
+            Self::FreeText(text) => safe(text).into(),
         }
     }
 }
@@ -46,6 +49,11 @@ impl Cell {
 /// spreadsheet keeps and shows (measured with LibreOffice), so that a table that passes through
 /// one holds the same numbers. The replay log has all 17 digits.
 fn number(value: f64) -> String {
+    let shortest = value.to_string();
+    if shortest.len() <= SIGNIFICANT_DIGITS && shortest != "-0" {
+        // So few digits stay as they are, and most numbers have no more: they come from text.
+        return shortest;
+    }
     let kept: f64 = format!("{value:.14e}").parse().expect("what is printed of a float is a float");
     let plain = format!("{kept}");
     let decimals = plain.split_once('.').map_or(0, |(_, decimals)| decimals.len());
@@ -57,6 +65,7 @@ fn number(value: f64) -> String {
     if plain == "-0" { "0".to_owned() } else { plain }
 }
 
+const SIGNIFICANT_DIGITS: usize = 15;
 const MOST_DECIMALS: usize = 20;
 
 impl From<u64> for Cell {
@@ -108,7 +117,9 @@ mod tests {
 
     #[test]
     fn numbers_have_at_most_fifteen_digits_and_no_exponent() {
-        let text = |value: f64| Cell::from(value).text();
+        let text = |value: f64| Cell::from(value).text().into_owned();
+        assert_eq!(text(0.812_345_678_901_2), "0.8123456789012");
+        assert_eq!(text(1e-13), "0.0000000000001");
         assert_eq!(text(0.1 + 0.2), "0.3");
         assert_eq!(text(2.0 / 3.0), "0.666666666666667");
         assert_eq!(text(1.0), "1");

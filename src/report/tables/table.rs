@@ -59,8 +59,10 @@ impl<R> Table<'_, R> {
             .write_record(self.columns.iter().map(|column| column.name.as_bytes()))
             .expect(into_memory);
         for row in rows {
-            let cells = self.columns.iter().map(|column| (column.value)(row).text());
-            writer.write_record(cells).expect(into_memory);
+            for column in &self.columns {
+                writer.write_field(&*(column.value)(row).text()).expect(into_memory);
+            }
+            writer.write_record(None::<&[u8]>).expect(into_memory);
         }
         String::from_utf8(writer.into_inner().expect(into_memory)).expect("cells are text")
     }
