@@ -1,148 +1,17 @@
 //! The learning curve of one attempt: `curves/000123.1.csv`, one row per epoch.
 //!
 //! A curve has one owner, the attempt in its name, which appends to it while it trains
-//! ([`CurveWriter`]). Everybody else reads what is there ([`Curve::read`]): a last line without
+//! ([`super::CurveWriter`]). Everybody else reads what is there ([`Curve::read`]): a last line without
 //! its newline is still being written, or was when the machine died, and is passed over.
 //!
 //! Training may begin anew within an attempt, with a smaller learning rate, when the first epoch
 //! is no better than chance. Such starts are numbered; the last one is the learning curve.
 
-use std::fs::{File, OpenOptions};
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use serde::{Deserialize, Serialize};
-
+use super::curve_row::CurveRow;
 use super::error::StorageError;
-use super::publish;
 use super::replay_event::CurveSummary;
-use super::replay_event::StopNumbers;
-use super::time::Time;
-use crate::outcome::Accuracy;
-
-/// The columns, in the order of the fields of [`CurveRow`].
-const COLUMNS: [&str; 13] = [
-    "epoch",
-    "start",
-    "learning_rate",
-    "training_loss",
-    "training_accuracy",
-    "validation_loss",
-    "validation_accuracy",
-    "seconds",
-    "time",
-    "predicted_accuracy",
-    "sigma",
-    "stop_probability",
-    "y_best",
-];
-
-/// What is known after one epoch. A number that the trainer does not tell is `None`.
-///
-/// A loss or a prediction that is not finite (a network that diverges) is written like one that is
-/// not told, as an empty cell: a spreadsheet would take `NaN` for text.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct CurveRow {
-    /// Number of the epoch within its start, from 1.
-    pub epoch: u32,
-    /// Number of the start, from 1.
-    pub start: u32,
-    /// Learning rate of the optimizer.
-    pub learning_rate: Option<f64>,
-    /// Mean loss over the training images.
-    pub training_loss: Option<f64>,
-    /// Accuracy on the training images.
-    pub training_accuracy: Option<Accuracy>,
-    /// Mean loss over the validation images.
-    pub validation_loss: Option<f64>,
-    /// Accuracy on the validation images.
-    pub validation_accuracy: Accuracy,
-    /// What the epoch took, its evaluation included.
-    pub seconds: Option<f64>,
-    /// When it ended, in UTC.
-    pub time: Time,
-    /// Mean of the prediction of the last epoch's accuracy; may lie outside [0, 1].
-    pub predicted_accuracy: Option<f64>,
-    /// Standard deviation of the prediction.
-    pub sigma: Option<f64>,
-    /// Probability that the last epoch stays below the best network so far.
-    pub stop_probability: Option<f64>,
-    /// The accuracy to beat when that was asked.
-    #[serde(default)]
-    pub y_best: Option<f64>,
-}
-
-/// What the stopping rule was told after an epoch, and what it said.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Forecast {
-    /// Predicted last-epoch accuracy; may lie outside [0, 1].
-    pub predicted_accuracy: f64,
-    /// Its standard deviation.
-    pub sigma: f64,
-    /// The accuracy to beat, once enough networks are trained to the end.
-    pub y_best: Option<f64>,
-    /// Probability that the network does not beat it.
-    pub stop_probability: Option<f64>,
-}
-
-impl Forecast {
-    /// Returns the numbers of a verdict to stop, if it is one at this threshold.
-    pub fn stop(&self, threshold: f64) -> Option<StopNumbers> {
-        let stop_probability = self.stop_probability.filter(|&found| found >= threshold)?;
-        Some(StopNumbers {
-            predicted_accuracy: self.predicted_accuracy,
-            sigma: self.sigma,
-            y_best: self.y_best?,
-            stop_probability,
-            threshold,
-        })
-    }
-}
-
-impl CurveRow {
-    /// Returns the row with a forecast.
-    #[must_use]
-    pub fn with_forecast(self, forecast: &Forecast) -> Self {
-        Self {
-            predicted_accuracy: Some(forecast.predicted_accuracy),
-            sigma: Some(forecast.sigma),
-            stop_probability: forecast.stop_probability,
-            y_best: forecast.y_best,
-            ..self
-        }
-    }
-
-    /// Returns the forecast after this epoch, if there was one.
-    pub fn forecast(&self) -> Option<Forecast> {
-        Some(Forecast {
-            predicted_accuracy: self.predicted_accuracy?,
-            sigma: self.sigma?,
-            y_best: self.y_best,
-            stop_probability: self.stop_probability,
-        })
-    }
-
-    /// Orders the rows of a file: by start, then epoch.
-    const fn position(&self) -> (u32, u32) {
-        (self.start, self.epoch)
-    }
-
-    fn with_finite_numbers(mut self) -> Self {
-        for number in [
-            &mut self.learning_rate,
-            &mut self.training_loss,
-            &mut self.validation_loss,
-            &mut self.seconds,
-            &mut self.predicted_accuracy,
-            &mut self.sigma,
-            &mut self.stop_probability,
-            &mut self.y_best,
-        ] {
-            *number = number.filter(|number| number.is_finite());
-        }
-        self
-    }
-}
 
 /// The rows of a curve file, in order.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -229,81 +98,15 @@ impl Curve {
     }
 }
 
-/// A curve that is being written, by its one owner.
-#[derive(Debug)]
-pub struct CurveWriter {
-    path: PathBuf,
-    file: File,
-}
-
-impl CurveWriter {
-    /// Creates the curve at `path`, with the rows that an earlier attempt left behind it.
-    ///
-    /// # Errors
-    /// A file that cannot be written, or that exists: no attempt writes the curve of another.
-    pub fn create(path: PathBuf, earlier: &[CurveRow]) -> Result<Self, StorageError> {
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .open(&path)
-            .map_err(StorageError::io("create", &path))?;
-        let mut curve = Self { path, file };
-        curve.write(&text(earlier))?;
-        Ok(curve)
-    }
-
-    /// Writes the whole curve in place of what its owner could write before: a disk that was full
-    /// has room again.
-    ///
-    /// # Errors
-    /// A file that cannot be written.
-    pub fn replace(path: &Path, rows: &[CurveRow]) -> Result<(), StorageError> {
-        publish::replace_file(path, &text(rows))
-    }
-
-    /// Appends a row, with a single write.
-    ///
-    /// # Errors
-    /// A file that cannot be written.
-    pub fn append(&mut self, row: &CurveRow) -> Result<(), StorageError> {
-        self.write(&line(row))
-    }
-
-    /// Brings the curve to the disk and closes it. Only then may the result be recorded, so that
-    /// no result is without its curve.
-    ///
-    /// # Errors
-    /// A file or folder that cannot be synced.
-    pub fn finish(self) -> Result<(), StorageError> {
-        self.file.sync_all().map_err(StorageError::io("sync", &self.path))?;
-        publish::sync_folder(self.path.parent().unwrap_or(Path::new("")))
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> Result<(), StorageError> {
-        self.file.write_all(bytes).map_err(StorageError::io("append to", &self.path))
-    }
-}
-
-/// Writes header and rows.
-fn text(rows: &[CurveRow]) -> Vec<u8> {
-    let mut bytes = format!("{}\n", COLUMNS.join(",")).into_bytes();
-    bytes.extend(rows.iter().flat_map(line));
-    bytes
-}
-
-/// Writes a row as a line of the file.
-fn line(row: &CurveRow) -> Vec<u8> {
-    let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
-    writer.serialize(row.clone().with_finite_numbers()).expect("a row is flat and goes to memory");
-    writer.into_inner().expect("nothing fails in memory")
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use super::super::curve_row::COLUMNS;
+    use super::super::curve_writer::{CurveWriter, line};
     use super::*;
+    use crate::outcome::Accuracy;
     use proptest::prelude::*;
 
-    fn row(start: u32, epoch: u32) -> CurveRow {
+    pub(in super::super) fn row(start: u32, epoch: u32) -> CurveRow {
         CurveRow {
             epoch,
             start,
@@ -321,25 +124,8 @@ mod tests {
         }
     }
 
-    fn read_back(path: &Path) -> Vec<(u32, u32)> {
+    pub(in super::super) fn read_back(path: &Path) -> Vec<(u32, u32)> {
         Curve::read(path).unwrap().rows().iter().map(CurveRow::position).collect()
-    }
-
-    #[test]
-    fn rows_can_be_read_as_soon_as_they_are_appended() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("000123.1.csv");
-        let mut writer = CurveWriter::create(path.clone(), &[]).unwrap();
-        assert_eq!(read_back(&path), []);
-        writer.append(&row(1, 1)).unwrap();
-        assert_eq!(read_back(&path), [(1, 1)]);
-        writer.append(&row(2, 1)).unwrap();
-        writer.finish().unwrap();
-        let curve = Curve::read(&path).unwrap();
-        assert_eq!(curve.rows()[0], CurveRow { validation_loss: None, ..row(1, 1) });
-        let text = std::fs::read_to_string(&path).unwrap();
-        let cells = "1,1,0.001,1.5,,,0.30000000000000004,2.25,2026-03-01T12:00:00.250Z,,,,";
-        assert_eq!(text.lines().nth(1), Some(cells));
     }
 
     #[test]
@@ -372,24 +158,6 @@ mod tests {
             (Some(0), Some(3), Some(Curve::default()))
         );
         assert_eq!(Curve::default().before(1, 2), None);
-    }
-
-    #[test]
-    fn a_curve_is_written_whole_once_there_is_room() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("1.1.csv");
-        std::fs::write(&path, "epoch,start\n1,").unwrap();
-        CurveWriter::replace(&path, &[row(1, 1), row(1, 2)]).unwrap();
-        assert_eq!(read_back(&path), [(1, 1), (1, 2)]);
-    }
-
-    #[test]
-    fn no_attempt_writes_the_curve_of_another() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("1.1.csv");
-        CurveWriter::create(path.clone(), &[row(1, 1)]).unwrap();
-        assert!(CurveWriter::create(path.clone(), &[]).is_err());
-        assert_eq!(read_back(&path), [(1, 1)]);
     }
 
     #[test]

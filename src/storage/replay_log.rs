@@ -20,7 +20,7 @@ use super::error::{RowError, StorageError};
 use super::experiment_dir::ExperimentDir;
 use super::knowledge::Knowledge;
 use super::lock::{self, Mode, Patience};
-use super::log_position::{LogCursor, LogPosition};
+use super::log_position::LogCursor;
 use super::replay_csv::header;
 use super::replay_row::Row;
 use super::row_reader::RowReader;
@@ -88,68 +88,6 @@ impl ReplayLog {
         cursor
     }
 
-    /// Returns the cursor at a position that a view has kept, after checking that the log up to it
-    /// is what it was. Takes no lock: these bytes change no more.
-    ///
-    /// # Errors
-    /// They have changed.
-    pub fn cursor_at(&self, position: &LogPosition) -> Result<LogCursor, StorageError> {
-        if let Some(cursor) = self.check(LogCursor::origin(), position)? {
-            return Ok(cursor);
-        }
-        // What another machine has appended since we opened the file is certain to be seen only
-        // under the lock.
-        let guard = self.lock_shared()?;
-        let cursor = self.check(LogCursor::origin(), position)?;
-        drop(guard);
-        cursor.ok_or_else(|| self.changed("a view was made from other rows".to_owned()))
-    }
-
-    /// Returns whether the rows between two cursors are still those that were read: no repair has
-    /// blanked one. What lies before `from` is taken to be what it was.
-    ///
-    /// # Errors
-    /// The log cannot be read.
-    pub fn holds_between(&self, from: &LogCursor, to: &LogCursor) -> Result<bool, StorageError> {
-        Ok(self.check(from.clone(), &to.position())?.is_some())
-    }
-
-    /// Reads on from a cursor to a position; `None` when what lies there is not what it was.
-    fn check(
-        &self,
-        mut cursor: LogCursor,
-        position: &LogPosition,
-    ) -> Result<Option<LogCursor>, StorageError> {
-        let mut chunk = vec![0; 1 << 16];
-        while cursor.byte() < position.byte {
-            let left = usize::try_from(position.byte - cursor.byte()).unwrap_or(usize::MAX);
-            let wanted = left.min(chunk.len());
-            let read = read_up_to(&self.file, &mut chunk[..wanted], cursor.byte())
-                .map_err(self.io("read"))?;
-            if read == 0 {
-                return Ok(None);
-            }
-            cursor.advance(&chunk[..read], 0);
-        }
-        cursor.advance(&[], position.rows - cursor.rows());
-        Ok((cursor.position() == *position).then_some(cursor))
-    }
-
-    /// Returns the rows before a position that a view has kept, piece by piece: a long log is not
-    /// held in memory. Takes no lock, as [`ReplayLog::cursor_at`].
-    ///
-    /// # Errors
-    /// They are not what they were: at once, or, when they change meanwhile, at the end.
-    pub fn rows_before(&self, position: &LogPosition) -> Result<RowsBefore<'_>, StorageError> {
-        self.cursor_at(position)?;
-        Ok(RowsBefore {
-            log: self,
-            end: position.clone(),
-            cursor: Some(LogCursor::start()),
-            rows: Vec::new().into_iter(),
-        })
-    }
-
     /// Returns the rows after a cursor. An unfinished line at the end is left to the next writer.
     ///
     /// # Errors
@@ -184,7 +122,7 @@ impl ReplayLog {
         Ok(length.saturating_sub(cursor.byte()))
     }
 
-    fn lock_shared(&self) -> Result<SharedGuard<'_>, StorageError> {
+    pub(super) fn lock_shared(&self) -> Result<SharedGuard<'_>, StorageError> {
         lock::acquire(&self.file, &self.path, Mode::Shared, self.patience)?;
         Ok(SharedGuard(self))
     }
@@ -234,63 +172,8 @@ impl ReplayLog {
     }
 }
 
-/// The rows before a position, read piece by piece; ends after the first error.
-#[derive(Debug)]
-pub struct RowsBefore<'a> {
-    log: &'a ReplayLog,
-    end: LogPosition,
-    /// Where the next piece begins; none after the last one.
-    cursor: Option<LogCursor>,
-    rows: std::vec::IntoIter<Row>,
-}
-
-/// Bytes that are read at once.
-const PIECE: u64 = 1 << 20;
-
-impl RowsBefore<'_> {
-    /// Reads the next piece that ends with a row.
-    fn read_on(&mut self, from: &LogCursor) -> Result<(), StorageError> {
-        let mut length = PIECE;
-        loop {
-            let end = self.end.byte.min(from.byte() + length);
-            let bytes = self.log.read_bytes(from, end)?;
-            let is_all = end == self.end.byte;
-            match bytes.iter().rposition(|&byte| byte == b'\n') {
-                // A row longer than a piece.
-                None if !is_all => length *= 2,
-                last => {
-                    let whole = last.map_or(0, |at| at + 1);
-                    let tail = self.log.parse(&bytes[..whole], from)?;
-                    self.rows = tail.rows.into_iter();
-                    if is_all && tail.cursor.position() != self.end {
-                        return Err(self.log.changed("it changed while it was read".to_owned()));
-                    }
-                    self.cursor = (!is_all).then_some(tail.cursor);
-                    return Ok(());
-                }
-            }
-        }
-    }
-}
-
-impl Iterator for RowsBefore<'_> {
-    type Item = Result<Row, StorageError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            if let Some(row) = self.rows.next() {
-                return Some(Ok(row));
-            }
-            let from = self.cursor.take()?;
-            if let Err(error) = self.read_on(&from) {
-                return Some(Err(error));
-            }
-        }
-    }
-}
-
 /// The shared lock.
-struct SharedGuard<'a>(&'a ReplayLog);
+pub(super) struct SharedGuard<'a>(&'a ReplayLog);
 
 impl Drop for SharedGuard<'_> {
     fn drop(&mut self) {
@@ -318,7 +201,7 @@ impl Tail {
 }
 
 /// Fills the buffer from `at`, less of it where the file ends.
-fn read_up_to(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+pub(super) fn read_up_to(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {
         match file.read_at(&mut buffer[filled..], at + filled as u64) {
@@ -332,14 +215,14 @@ fn read_up_to(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::storage::WritableReplayLog;
     use crate::storage::replay_row::{Event, Iteration};
     use std::path::Path;
 
     /// An experiment whose log has three rows, each a draw of nothing.
-    fn experiment(folder: &Path) -> ExperimentDir {
+    pub(in super::super) fn experiment(folder: &Path) -> ExperimentDir {
         let experiment =
             ExperimentDir::create(&folder.join("search"), "format_version: 1\n").unwrap();
         let mut log = WritableReplayLog::open(&experiment).unwrap();
@@ -351,7 +234,7 @@ mod tests {
         Row { iteration: Some(Iteration(iteration)), ..Row::new(Event::Lost) }
     }
 
-    fn message(error: StorageError) -> String {
+    pub(in super::super) fn message(error: StorageError) -> String {
         let source = std::error::Error::source(&error).map(ToString::to_string);
         [Some(error.to_string()), source].into_iter().flatten().collect::<Vec<_>>().join(": ")
     }
@@ -372,41 +255,6 @@ mod tests {
         let whole = log.read_from(&log.start()).unwrap();
         assert_eq!(whole.cursor.position(), tail.cursor.position());
         assert_eq!(log.cursor_at(&tail.cursor.position()).unwrap().rows(), 4);
-    }
-
-    #[test]
-    fn a_log_that_is_not_what_a_view_saw_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let experiment = experiment(folder.path());
-        let log = ReplayLog::open(&experiment).unwrap();
-        let cursor = log.read_from(&log.start()).unwrap().cursor;
-        let position = cursor.position();
-        let text = fs::read_to_string(experiment.replay_log()).unwrap();
-        fs::write(experiment.replay_log(), text.replace("2,lost", "9,lost")).unwrap();
-        assert!(
-            message(log.cursor_at(&position).unwrap_err()).contains("changed by another program")
-        );
-        fs::write(experiment.replay_log(), &text[..text.len() - 5]).unwrap();
-        assert!(
-            message(log.cursor_at(&position).unwrap_err()).contains("changed by another program")
-        );
-        assert!(message(log.read_from(&cursor).unwrap_err()).contains("it ends at byte"));
-    }
-
-    #[test]
-    fn rows_hold_until_one_of_them_is_blanked() {
-        let folder = tempfile::tempdir().unwrap();
-        let experiment = experiment(folder.path());
-        let log = ReplayLog::open(&experiment).unwrap();
-        let start = log.start();
-        let end = log.read_from(&start).unwrap().cursor;
-        assert!(log.holds_between(&start, &end).unwrap() && log.holds_between(&end, &end).unwrap());
-        let text = fs::read_to_string(experiment.replay_log()).unwrap();
-        fs::write(experiment.replay_log(), text.replace("2,lost", "2,void")).unwrap();
-        assert!(!log.holds_between(&start, &end).unwrap());
-        assert!(log.holds_between(&end, &end).unwrap(), "what lies before is not looked at");
-        fs::write(experiment.replay_log(), &text[..text.len() - 1]).unwrap();
-        assert!(!log.holds_between(&start, &end).unwrap());
     }
 
     #[test]

@@ -119,7 +119,8 @@ impl View {
 #[cfg(test)]
 mod tests {
     use super::super::checked_files::{SUMS, sums};
-    use super::super::view::tests::{params, random_log, tail_of, view_of};
+    use super::super::random_log::{params, random_log};
+    use super::super::view::tests::{tail_of, view_of};
     use super::super::views::tests::{experiment, newest, published};
     use super::*;
     use crate::predictor::{

@@ -175,7 +175,8 @@ fn remove_old(experiment: &ExperimentDir) -> Result<(), StorageError> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::super::predictor_yaml::PREDICTOR;
-    use super::super::view::tests::{params, random_log, tail_of, view_of};
+    use super::super::random_log::{params, random_log};
+    use super::super::view::tests::{tail_of, view_of};
     use super::*;
     use crate::storage::replay_row::Row;
     use crate::storage::{ReplayLog, WritableReplayLog};

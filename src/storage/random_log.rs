@@ -1,0 +1,100 @@
+//! Logs of random draws, results and losses, for tests.
+
+use rand::Rng;
+use rand::seq::IteratorRandom;
+
+use super::knowledge::{Knowledge, Record};
+use super::replay_event::{Claimant, CurveSummary, Training};
+use super::replay_row::{Attempt, Event, Row};
+use super::time::Time;
+use super::view::ViewParams;
+use crate::outcome::Accuracy;
+use crate::q_learning::{Epsilon, QLearningParams, QTable, sample_trajectory};
+use crate::seed::{Purpose, generator};
+use crate::space::{ImageShape, SpaceParams};
+
+/// A space so small that architectures are met again, and few enough updates to be quick.
+pub(super) fn params() -> ViewParams {
+    let image = ImageShape { size: 8, channels: 1, classes: 2 };
+    let space = SpaceParams {
+        max_layers: 2,
+        filters: vec![8],
+        fc_widths: vec![4],
+        ..SpaceParams::default()
+    };
+    let q_learning = QLearningParams { replay_size: 5, ..QLearningParams::default() };
+    ViewParams {
+        space: space.check(image).unwrap(),
+        q_learning: q_learning.check().unwrap(),
+        seed: 7,
+    }
+}
+
+fn time() -> Time {
+    "2026-03-01T12:00:00Z".parse().unwrap()
+}
+
+pub(super) fn claimant(task: usize) -> Claimant {
+    Claimant {
+        round: Some(1),
+        view: None,
+        device: None,
+        host: "node1".to_owned(),
+        job: "77".to_owned(),
+        task: task.to_string(),
+        time: time(),
+        expires_at: "2026-03-02T12:00:00Z".parse().unwrap(),
+    }
+}
+
+fn result(claim: &Row, rng: &mut impl Rng) -> Row {
+    let training = Training {
+        parameters: 1,
+        macs: 1,
+        layers: 1,
+        learning_rate: None,
+        restarts: 0,
+        train_seconds: 0.1,
+        lost_seconds: 0.0,
+        time: time(),
+    };
+    if rng.random_range(0..5) == 0 {
+        return Row { reward: None, event: Event::OutOfMemory, ..claim.clone() };
+    }
+    let best = Accuracy::new(rng.random()).unwrap();
+    let curve = CurveSummary { best, best_epoch: 1, last: best, epochs: 1 };
+    Row::trained(claim, &training, curve, None, best.value())
+}
+
+/// Returns a log of random draws, results and losses.
+pub(super) fn random_log(seed: u64, steps: usize) -> Vec<Row> {
+    let mut rng = generator(seed, Purpose::Sample, 0, 0);
+    let table = QTable::new(params().space, 0.5);
+    let (mut knowledge, mut log) = (Knowledge::default(), Vec::<Row>::new());
+    for step in 0..steps {
+        let open = knowledge.state().open.iter().choose(&mut rng);
+        let open = open.map(|(&iteration, open)| Attempt { iteration, number: open.attempt });
+        let rows = match (rng.random_range(0..4), open) {
+            (0, Some(attempt)) => knowledge.lose(attempt, "crashed", None, time()),
+            (1, Some(attempt)) => {
+                let is_claim = |row: &&Row| {
+                    row.event == Event::Claimed && row.iteration == Some(attempt.iteration)
+                };
+                let claim = log.iter().find(is_claim).unwrap();
+                match knowledge.record(&result(claim, &mut rng)).unwrap() {
+                    Record::Append(rows) | Record::AlreadyKnown { due: rows, .. } => rows,
+                }
+            }
+            _ => {
+                let architecture = sample_trajectory(&table, Epsilon::RANDOM, &mut rng);
+                let architecture = architecture.to_string();
+                vec![knowledge.draw(&architecture, Epsilon::RANDOM, &claimant(step))]
+            }
+        };
+        for row in rows {
+            knowledge.apply(&row).unwrap();
+            log.push(row);
+        }
+    }
+    log
+}
