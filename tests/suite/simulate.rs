@@ -255,6 +255,8 @@ fn what_is_wrong_with_an_option_names_it() {
         (&["--c", "-1"], "must be a number above 0"),
         (&["--kappa", "0"], "must be above 0 and at most 1"),
         (&["--eta", "1"], "at least 2"),
+        (&["--eta", "2"], "--scheduler"),
+        (&["--kappa", "0.5"], "--scheduler"),
         (&["--regressor", "svr"], "nu-svr-rbf"),
         (&["--orders", "2", "--file-order"], "--file-order"),
         (&["--trace", "trace.csv"], "--file-order"),
