@@ -68,7 +68,7 @@ impl WritableReplayLog {
 pub struct ExclusiveGuard<'a> {
     pub(super) log: &'a WritableReplayLog,
     /// Where the log ends, after a whole row.
-    end: u64,
+    pub(super) end: u64,
 }
 
 impl ExclusiveGuard<'_> {
@@ -101,12 +101,10 @@ impl ExclusiveGuard<'_> {
     fn cut_torn_end(&self) -> Result<u64, StorageError> {
         let log = &self.log.log;
         let told = log.file.metadata().map_err(log.io("read"))?.len();
-        let length = direct_io::length_by_reading(&log.file, told).map_err(log.io("read"))?;
-        let begin = header().len() as u64;
-        if length < begin {
+        let (end, length) = ends(&log.file, told).map_err(log.io("read"))?;
+        if length < header().len() as u64 {
             return Err(log.changed("it ends within its first line".to_owned()));
         }
-        let end = torn::find_end(&log.file, begin, length).map_err(log.io("read"))?;
         if end < length {
             let mut bytes =
                 vec![0; usize::try_from(length - end).expect("a file fits into memory")];
@@ -132,6 +130,19 @@ impl Drop for ExclusiveGuard<'_> {
             log::warn!("cannot reset the flags of `{}`: {error}", log.path.display());
         }
         lock::release(&log.file, &log.path);
+    }
+}
+
+/// Returns where the whole rows of a log end, and where its bytes do, which an NFS client may have `told` wrong.
+fn ends(file: &File, told: u64) -> io::Result<(u64, u64)> {
+    let from = |told| -> io::Result<(u64, u64)> {
+        let length = direct_io::length_by_reading(file, told)?;
+        Ok((torn::find_end(file, header().len() as u64, length)?, length))
+    };
+    match from(told) {
+        // Its end has been cut since that was told.
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => from(0),
+        found => found,
     }
 }
 
@@ -257,6 +268,21 @@ mod tests {
         assert_eq!(rows(&log), [row(1), row(2)]);
         let piece = fs::read_dir(experiment.torn()).unwrap().next().unwrap().unwrap();
         assert_eq!(piece.metadata().unwrap().len(), 10_001);
+    }
+
+    #[test]
+    fn the_ends_are_found_whatever_length_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let experiment = experiment(&folder);
+        let mut log = WritableReplayLog::open(&experiment).unwrap();
+        append(&mut log, &(1..=200).map(row).collect::<Vec<_>>());
+        let end = fs::metadata(experiment.replay_log()).unwrap().len();
+        let torn = fs::read_to_string(experiment.replay_log()).unwrap() + "201,cl";
+        fs::write(experiment.replay_log(), torn).unwrap();
+        let length = end + 6;
+        for told in [0, 1, end - 1, end, length, length + 1, length + 3, length + 10_000] {
+            assert_eq!(ends(&log.log.file, told).unwrap(), (end, length), "{told} were told");
+        }
     }
 
     #[test]

@@ -104,11 +104,6 @@ impl ReplayLog {
     /// Returns every byte of the file, read under the shared lock.
     pub(super) fn all_bytes(&self) -> Result<Vec<u8>, StorageError> {
         let _guard = self.lock_shared()?;
-        self.bytes_at_rest()
-    }
-
-    /// Returns every byte of the file, whose lock is held.
-    pub(super) fn bytes_at_rest(&self) -> Result<Vec<u8>, StorageError> {
         let end = self.file.metadata().map_err(self.io("read"))?.len();
         self.read_bytes(&LogCursor::origin(), end)
     }
