@@ -6,6 +6,8 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Access, access};
+use rustix::io::Errno;
 use serde::Deserialize;
 
 use super::error::StorageError;
@@ -78,6 +80,23 @@ impl ExperimentDir {
                 ErrorKind::AlreadyExists => StorageError::NoFolder { path: folder.clone() },
                 _ => StorageError::io("create", &folder)(error),
             })?;
+        }
+        Ok(())
+    }
+
+    /// Checks that this user may make files in each folder that is there.
+    ///
+    /// # Errors
+    /// Not in one, or a file stands in its place.
+    pub fn check_access(&self) -> Result<(), StorageError> {
+        for folder in FOLDERS.map(|name| self.root.join(name)) {
+            if folder.is_file() {
+                return Err(StorageError::NoFolder { path: folder });
+            }
+            match access(&folder, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK) {
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(error) => return Err(StorageError::io("write into", &folder)(error.into())),
+            }
         }
         Ok(())
     }

@@ -101,6 +101,27 @@ fn a_log_that_cannot_be_opened_is_a_failure() {
 }
 
 #[test]
+fn a_folder_that_takes_no_file_is_a_failure() {
+    let experiment = Experiment::init(SMALL);
+    let curves = experiment.path("curves");
+    fs::remove_dir(&curves).unwrap();
+    fs::write(&curves, "").unwrap();
+    let seen = || {
+        let output = ended(doctor(&experiment, &["dir", "--json"]));
+        assert_eq!(verdict(&output, "access"), "failure", "{}", text(&output));
+        text(&output)
+    };
+    assert!(seen().contains("curves` is no folder"));
+    // Root may write where nobody may.
+    if !rustix::process::geteuid().is_root() {
+        fs::remove_file(&curves).unwrap();
+        fs::create_dir(&curves).unwrap();
+        fs::set_permissions(&curves, fs::Permissions::from_mode(0o555)).unwrap();
+        assert!(seen().contains("cannot write into"));
+    }
+}
+
+#[test]
 fn what_will_not_work_is_a_failure_with_its_exit_code() {
     let config = "trainer: command, command: [./no-such-trainer]";
     let experiment = Experiment::init(&SMALL.replace("trainer: synthetic", config));
