@@ -120,8 +120,8 @@ pub fn run() -> ExitCode {
     }
 }
 
-/// Prints help on stdout, or a usage error on stderr: exit codes 0 and 2. Help that cannot be written is a failure, unless
-/// its reader has seen enough.
+/// Prints help on stdout, or a usage error on stderr: exit codes 0 and 2. Help that cannot be written is a failure,
+/// unless its reader has seen enough.
 fn show(error: &clap::Error) -> ExitCode {
     match error.print() {
         Err(failure) if failure.kind() != io::ErrorKind::BrokenPipe && !error.use_stderr() => {

@@ -5,8 +5,9 @@ use serde_yaml::Value;
 use super::error::ConfigError;
 use super::wording::in_plain_words;
 
-/// Brackets that may be open at once: more than any configuration has, and as many as the parser follows. Its time grows
-/// with the square of their number before it gives up, to minutes for a file of brackets.
+/// Brackets that may be open at once, those in comments and quotes counted, too: more than any configuration has, and
+/// as many as the parser follows. Its time grows with the square of their number before it gives up, to minutes for a
+/// file of brackets.
 const MOST_OPEN: usize = 128;
 
 /// Reads a document.

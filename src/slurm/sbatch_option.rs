@@ -47,8 +47,8 @@ pub(super) fn check_not_reserved(argument: &str) -> Result<(), SlurmError> {
     }
 }
 
-/// Checks what a person adds to the command line of `sbatch`: options, each perhaps with its value after it, none of them
-/// one that a search sets itself. A word before any option would be taken for the script.
+/// Checks what a person adds to the command line of `sbatch`: options, each perhaps with its value after it, none of
+/// them one that a search sets itself. A word before any option would be taken for the script.
 ///
 /// # Errors
 /// [`SlurmError::ReservedOption`], or [`SlurmError::Notation`].

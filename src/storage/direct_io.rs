@@ -8,9 +8,9 @@
 //! than taking its lock does. With `O_DIRECT`, reads and writes are answered by the server alone (open(2)):
 //! a writer without its lock is refused at the write, and nothing is left behind.
 //!
-//! A file opened so asks for no delegation either. With one, which a server gives to the only machine that
-//! has a file open, a client keeps locks to itself until it has to give it back. Eight processes of one machine
-//! were seen to stop for good then (Linux 6.1): one waits for the mutex of the delegation to unlock, one has that
+//! A file opened so asks for no delegation either (from NFS 4.1 on). With one, which a server gives to the only
+//! machine that has a file open, a client keeps locks to itself until it has to give it back. Eight processes of one
+//! machine were seen to stop for good then (Linux 6.1): one waits for the mutex of the delegation to unlock, one has that
 //! mutex and asks the server for the first one's lock, and a third has been given it already.
 
 use std::fs::{File, OpenOptions};
