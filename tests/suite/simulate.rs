@@ -257,6 +257,7 @@ fn what_is_wrong_with_an_option_names_it() {
         (&["--eta", "1"], "at least 2"),
         (&["--eta", "2"], "--scheduler"),
         (&["--kappa", "0.5"], "--scheduler"),
+        (&["--kappa", "0.5", "--scheduler", "hyperband"], "`--kappa` does not go with"),
         (&["--regressor", "svr"], "nu-svr-rbf"),
         (&["--orders", "2", "--file-order"], "--file-order"),
         (&["--trace", "trace.csv"], "--file-order"),

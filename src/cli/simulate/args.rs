@@ -142,9 +142,9 @@ pub(super) struct HyperbandArgs {
     /// One network in ETA goes on to the next rung
     #[arg(long, default_value_t = 3, value_parser = at_least::<2>, requires = "scheduler")]
     eta: usize,
-    /// Shares of a rung that are trained to its end, above 0 and at most 1 [default: 1 / ETA]
+    /// Shares of a rung that are trained to its end, above 0 and at most 1, for f-hyperband [default: 1 / ETA]
     #[arg(long, value_name = "LIST", value_delimiter = ',', allow_negative_numbers = true, value_parser = share, requires = "scheduler")]
-    kappa: Option<Vec<f64>>,
+    pub(super) kappa: Option<Vec<f64>>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

@@ -21,7 +21,7 @@ use crate::report::terminal::{self, Colour};
 pub fn run(args: &SimulateArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
     // All that can be wrong is found before anything is computed.
     let params = args.params()?;
-    args.check_files()?;
+    args.check()?;
     let reading = args.file.reading();
     let replayed = args.inputs.iter().map(|path| simulate::read(path, &reading));
     let replayed = replayed.collect::<anyhow::Result<Vec<_>>>()?;
@@ -42,8 +42,8 @@ pub fn run(args: &SimulateArgs, printer: &Printer) -> anyhow::Result<ExitStatus>
 }
 
 impl SimulateArgs {
-    /// Checks that the files to be written can be, and hold one simulation.
-    fn check_files(&self) -> anyhow::Result<()> {
+    /// Checks that the options go together, and that the files to be written can be and hold one simulation.
+    fn check(&self) -> anyhow::Result<()> {
         for (option, file) in [("--trace", &self.trace), ("--scores", &self.scores)] {
             let Some(file) = file else { continue };
             simulate::check_target(file)?;
@@ -53,6 +53,10 @@ impl SimulateArgs {
         }
         if self.trace.is_some() && self.hyperband.scheduler != Scheduler::None {
             return Err(Refusal::Together { option: "--trace", other: "a scheduler" }.into());
+        }
+        if self.hyperband.kappa.is_some() && self.hyperband.scheduler != Scheduler::FHyperband {
+            let other = "a scheduler that stops nobody inside a rung";
+            return Err(Refusal::Together { option: "--kappa", other }.into());
         }
         Ok(())
     }
