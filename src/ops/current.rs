@@ -2,7 +2,7 @@
 //!
 //! Reading the newest view, and checking that the log before it is what it was made from, is most of the work of a
 //! claim in a long search. Both stay what they are until another view is published, or a repair sets this one aside.
-//! (A client of NFS may show the folder of views as it was up to a minute ago, as a fresh reader sees it, too.)
+//! (A client of NFS may show the folder of views as it was for up to `acdirmax`, 60 s by default: nfs(5).)
 
 use super::Experiment;
 use super::live_log::{LiveLog, view_params};
