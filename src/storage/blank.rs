@@ -97,6 +97,8 @@ mod tests {
         assert_eq!(blanked(7, Some(12), Some(3)), b"12,void");
         assert_eq!(blanked(6, Some(12), Some(3)), b",void,");
         assert_eq!(blanked(3, Some(12), Some(3)), b"   ");
+        // Attempt 10 does not fit, and is not cut to attempt 1.
+        assert_eq!(blanked(7, None, Some(10)), b",void, ");
     }
 
     proptest! {
