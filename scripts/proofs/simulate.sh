@@ -40,7 +40,7 @@ walked() {
 # keeps SHARE: of the orders in which the best network was walked, at Delta 0.99.
 keeps() { holds "settings[-1]['best_kept'] >= $1 * settings[-1]['orders_best_in_walk']"; }
 
-# By the curves alone the best network is kept and 8 epochs in 9 are saved. The file's six features of
+# By the curves alone the best network is kept and ten epochs in eleven are saved. The file's six features of
 # a network make the first two epochs a gamble: the best one is the common LSTM, unlike all others by
 # them, so that a narrow kernel (gamma near 0.1 and above) predicts little more than the mean for it.
 # Whether it survives is then a matter of the hyperparameters drawn, here and with other programs, so

@@ -255,16 +255,8 @@ training: {trainer: synthetic}
     }
 
     fn record(live: &mut LiveLog, claim: &Row) {
-        let training = Training {
-            parameters: 1,
-            macs: 1,
-            layers: 1,
-            learning_rate: None,
-            restarts: 0,
-            train_seconds: 1.0,
-            lost_seconds: 0.0,
-            time: Timestamp::now().into(),
-        };
+        let training =
+            Training { learning_rate: None, ..Training::made_up(Timestamp::now().into()) };
         let row = Row::failed(claim, &training, None, "made up", 0.1);
         let recorded = live.locked(|session| {
             let Record::Append(rows) = session.knowledge().record(&row)? else { unreachable!() };

@@ -66,17 +66,19 @@ training: {trainer: synthetic}
         appended.unwrap();
     }
 
-    fn halted() -> Row {
-        Row::halted("2026-03-01T12:00:00Z".parse().unwrap())
+    /// Returns a search of one row, which was read.
+    fn halted_search(folder: &tempfile::TempDir) -> (Experiment, Current) {
+        let experiment = experiment(folder);
+        append(&experiment, Row::halted("2026-03-01T12:00:00Z".parse().unwrap()));
+        let mut current = Current::read(&experiment).unwrap();
+        assert!(current.live.peek(|known| known.is_halted()).unwrap());
+        (experiment, current)
     }
 
     #[test]
     fn what_was_read_is_kept_until_there_is_a_newer_view() {
         let folder = tempfile::tempdir().unwrap();
-        let experiment = experiment(&folder);
-        append(&experiment, halted());
-        let mut current = Current::read(&experiment).unwrap();
-        assert!(current.live.peek(|known| known.is_halted()).unwrap());
+        let (experiment, current) = halted_search(&folder);
         let mut current = current.renewed(&experiment).unwrap();
         assert_eq!((current.view.rows(), current.live.rows()), (0, 1), "nothing is read twice");
         append(&experiment, Row::resumed("2026-03-01T13:00:00Z".parse().unwrap()));
@@ -89,10 +91,7 @@ training: {trainer: synthetic}
     #[test]
     fn a_row_that_a_repair_has_blanked_is_forgotten() {
         let folder = tempfile::tempdir().unwrap();
-        let experiment = experiment(&folder);
-        append(&experiment, halted());
-        let mut current = Current::read(&experiment).unwrap();
-        assert!(current.live.peek(|known| known.is_halted()).unwrap());
+        let (experiment, current) = halted_search(&folder);
         let log = experiment.dir().replay_log();
         let text = fs::read_to_string(&log).unwrap();
         let line = text.lines().last().unwrap();

@@ -286,6 +286,19 @@ mod tests {
     }
 
     #[test]
+    fn a_log_cut_within_its_header_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let experiment = experiment(&folder);
+        let mut log = WritableReplayLog::open(&experiment).unwrap();
+        for length in [0, 1, header().len() - 1] {
+            fs::write(experiment.replay_log(), &header()[..length]).unwrap();
+            let refused = log.lock_exclusive().map(drop).unwrap_err();
+            assert!(matches!(refused, StorageError::Changed { .. }), "{refused}");
+            assert_eq!(fs::read(experiment.replay_log()).unwrap().len(), length);
+        }
+    }
+
+    #[test]
     fn what_cannot_be_saved_is_not_cut() {
         let folder = tempfile::tempdir().unwrap();
         let experiment = experiment(&folder);

@@ -48,16 +48,7 @@ pub(super) fn claimant(task: usize) -> Claimant {
 }
 
 fn result(claim: &Row, rng: &mut impl Rng) -> Row {
-    let training = Training {
-        parameters: 1,
-        macs: 1,
-        layers: 1,
-        learning_rate: None,
-        restarts: 0,
-        train_seconds: 0.1,
-        lost_seconds: 0.0,
-        time: time(),
-    };
+    let training = Training::made_up(time());
     if rng.random_range(0..5) == 0 {
         return Row { reward: None, event: Event::OutOfMemory, ..claim.clone() };
     }

@@ -48,6 +48,23 @@ pub struct Training {
     pub time: Time,
 }
 
+#[cfg(test)]
+impl Training {
+    /// Returns what a training of a network of one layer could have cost.
+    pub(crate) fn made_up(time: Time) -> Self {
+        Self {
+            parameters: 1,
+            macs: 1,
+            layers: 1,
+            learning_rate: Some(0.001),
+            restarts: 0,
+            train_seconds: 1.5,
+            lost_seconds: 0.0,
+            time,
+        }
+    }
+}
+
 /// What a learning curve comes to.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CurveSummary {
