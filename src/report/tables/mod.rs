@@ -105,11 +105,19 @@ impl Tables {
 /// The cell of an architecture. What is no such string is anybody's text and written with care.
 fn architecture(text: Option<&str>) -> Cell {
     match text {
-        Some(text) if text.starts_with('[') && reading(text) == Reading::Text => {
-            Cell::Verbatim(text.to_owned())
-        }
+        Some(text) if is_architecture(text) => Cell::Verbatim(text.to_owned()),
         other => free_text(other),
     }
+}
+
+/// Returns whether the text is in brackets, of the characters of an architecture, and left alone
+/// by a spreadsheet.
+fn is_architecture(text: &str) -> bool {
+    let of_the_notation = |c: char| c.is_ascii_alphanumeric() || "[](), ".contains(c);
+    text.starts_with('[')
+        && text.ends_with(']')
+        && text.chars().all(of_the_notation)
+        && reading(text) == Reading::Text
 }
 
 fn free_text(text: Option<&str>) -> Cell {
@@ -232,15 +240,18 @@ mod tests {
     fn what_only_begins_like_an_architecture_is_free_text() {
         let as_text = |text: &str| matches!(architecture(Some(text)), Cell::FreeText(_));
         assert!(!as_text("[C(64,3,1), P(2,2), SM(10)]"));
-        assert!(as_text("[\u{1a80}"), "a digit of another script");
-        assert!(as_text("[see mar1"));
+        assert!(as_text("[\u{1a80}]"), "a digit of another script");
+        assert!(as_text("[see mar1]"));
+        assert!(as_text("[C(64,3,1), SM(10)"));
+        assert!(as_text("[C(64,3,1),\nSM(10)]"));
+        assert_eq!(architecture(Some("[A[/home/me/x]")).text(), "[A[.../x]");
     }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
         fn whatever_people_write_the_rules_are_kept(
-            texts in prop::collection::vec(any::<String>(), 4),
+            texts in prop::collection::vec(prop_oneof![any::<String>(), r"\[[ -~]{0,20}\]"], 4),
             numbers in prop::collection::vec(prop::num::f64::ANY, 3),
         ) {
             let record = IterationRecord {
