@@ -61,7 +61,9 @@ pub fn simulate_hyperband(
     }
     let orders = params.orders.draw(recorded.networks(), rng)?;
     let generators: Vec<ChaCha8Rng> = orders.iter().map(|_| ChaCha8Rng::from_rng(rng)).collect();
-    let stops_at_all = settings.len() > 1;
+    // A rung gets no predictor before as many networks as the burn-in have come to its end.
+    let burn_in = params.predictor.params().burn_in;
+    let stops_at_all = settings.len() > 1 && runs * per_run >= burn_in;
     let chosen = match params.search {
         SearchScope::Once if stops_at_all => {
             choose_by_length(recorded, params, &orders[0], &brackets, &mut generators[0].clone())?
@@ -130,7 +132,8 @@ fn lengths(brackets: &[Bracket]) -> impl Iterator<Item = usize> {
     all.collect::<std::collections::BTreeSet<_>>().into_iter()
 }
 
-/// Chooses the hyperparameters for every length of a rung on the first networks of an order.
+/// Chooses the hyperparameters for every length of a rung on the first networks of an order, at
+/// least as many as the burn-in.
 fn choose_by_length(
     recorded: &RecordedCurves,
     params: &SimulationParams,
@@ -138,7 +141,7 @@ fn choose_by_length(
     brackets: &[Bracket],
     rng: &mut ChaCha8Rng,
 ) -> Result<BTreeMap<usize, Vec<Hyperparameters>>, PredictorError> {
-    let burn_in = params.predictor.params().burn_in.min(order.len());
+    let burn_in = params.predictor.params().burn_in;
     let choose = |length| {
         let examples = recorded.examples(&order[..burn_in], length);
         Ok((length, search::hyperparameters(&examples, &params.predictor, rng)?))
@@ -280,6 +283,15 @@ mod tests {
     fn run(networks: usize, burn_in: usize, kappa: Option<f64>) -> Vec<HyperbandSummary> {
         let predictor =
             PredictorParams { regressor: Regressor::Ols, burn_in, ..PredictorParams::default() };
+        run_with(networks, EPOCHS, predictor, kappa)
+    }
+
+    fn run_with(
+        networks: usize,
+        epochs: usize,
+        predictor: PredictorParams,
+        kappa: Option<f64>,
+    ) -> Vec<HyperbandSummary> {
         let params = SimulationParams {
             predictor: predictor.check().unwrap(),
             orders: Orders::Random(2),
@@ -289,7 +301,7 @@ mod tests {
             search: SearchScope::Once,
             scaling: FoldScaling::Refit,
         };
-        let recorded = RecordedCurves::new(synthetic_curves::named(networks, EPOCHS)).unwrap();
+        let recorded = RecordedCurves::new(synthetic_curves::named(networks, epochs)).unwrap();
         let scheduler = HyperbandParams { eta: 3, kappas: kappa.into_iter().collect() };
         let rng = &mut ChaCha8Rng::seed_from_u64(1);
         simulate_hyperband(&recorded, &params, &scheduler, rng, &|| ()).unwrap()
@@ -321,6 +333,15 @@ mod tests {
         for summary in run(300, 20, Some(1.0)) {
             assert_eq!((summary.share_stopped, summary.speedup), (0.0, 1.0));
         }
+    }
+
+    #[test]
+    fn networks_too_few_to_learn_from_are_all_trained() {
+        // Of two epochs a run is a single rung of a single network.
+        let predictor = PredictorParams { burn_in: 3, ..PredictorParams::default() };
+        let summaries = run_with(1, 2, predictor, Some(0.5));
+        assert_eq!((summaries.len(), summaries[0].networks), (3, 1));
+        assert!(summaries.iter().all(|s| (s.share_stopped, s.speedup) == (0.0, 1.0)));
     }
 
     #[test]

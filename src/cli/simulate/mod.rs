@@ -29,7 +29,7 @@ pub fn run(args: &SimulateArgs, printer: &Printer) -> anyhow::Result<ExitStatus>
         printer.note(&input.summary);
         input.warnings.iter().for_each(|warning| log::warn!("{warning}"));
         let (networks, burn_in) = (input.curves.networks(), args.walk.burn_in);
-        if networks <= burn_in && args.hyperband.scheduler == Scheduler::None {
+        if networks <= burn_in && args.hyperband.scheduler != Scheduler::Hyperband {
             log::warn!(
                 "the burn-in of {burn_in} leaves none of {networks} networks to be stopped (choose a smaller --burn-in)"
             );
