@@ -100,7 +100,8 @@ fn judge(network: usize, predictions: &Predictions, best: Option<f64>, rule: Sto
     let mut last = Step {
         network,
         stopped: false,
-        epoch: predictions.len(),
+        // Of a single epoch there is no verdict; the training ends there all the same.
+        epoch: predictions.len().max(1),
         prediction: None,
         best,
         stop_probability: None,
@@ -166,6 +167,13 @@ mod tests {
             (steps[0].stopped, steps[0].best, steps[0].stop_probability),
             (false, None, None)
         );
+    }
+
+    #[test]
+    fn a_training_of_one_epoch_ends_there_without_a_verdict() {
+        let rule = StoppingRule::default();
+        let step = judge(0, &Vec::new(), Some(0.9), rule);
+        assert_eq!((step.stopped, step.epoch, step.stop_probability), (false, 1, None));
     }
 
     #[test]
