@@ -69,7 +69,9 @@ impl ExitStatus {
             | Refusal::NoRound { .. }
             | Refusal::LongLine { .. }
             | Refusal::WorkerRefuses { code: 2, .. } => Self::Usage,
-            Refusal::ViewDiffers { .. } | Refusal::WorkerRefuses { code: 3, .. } => Self::Damaged,
+            Refusal::ViewDiffers { .. }
+            | Refusal::CurveLength { .. }
+            | Refusal::WorkerRefuses { code: 3, .. } => Self::Damaged,
             Refusal::WorkersDie { .. }
             | Refusal::WorkerRefuses { .. }
             | Refusal::OnlyLosses { .. } => Self::Environment,

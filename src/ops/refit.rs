@@ -5,7 +5,7 @@
 
 use anyhow::{Context, ensure};
 
-use super::Experiment;
+use super::{Experiment, Refusal};
 use crate::predictor::{Example, Features, FittedPredictor, LearningCurve, TrainingSet};
 use crate::seed::{Purpose, generator};
 use crate::storage::{Attempt, Curve, CurveRow, Event, Row, View};
@@ -85,12 +85,8 @@ pub(super) fn example(experiment: &Experiment, row: &Row) -> anyhow::Result<Exam
     let path = experiment.dir().curve(attempt);
     let (curve, epochs) = (Curve::read(&path)?, experiment.config().recipe.recipe().epochs);
     let last_start = curve.last_start();
-    ensure!(
-        last_start.len() == epochs as usize,
-        "`{}` has {} epochs instead of {epochs}",
-        path.display(),
-        last_start.len()
-    );
+    let found = last_start.len();
+    ensure!(found == epochs as usize, Refusal::CurveLength { path, found, wanted: epochs });
     let cost = (row.parameters.unwrap_or(0), row.layers.unwrap_or(0));
     example_of(experiment, last_start, cost).with_context(|| format!("`{}`", path.display()))
 }

@@ -63,6 +63,16 @@ pub enum Refusal {
         /// What differs.
         what: String,
     },
+    /// The learning curve of a network that was trained to the end does not reach there.
+    #[error("`{}` has {found} epochs instead of {wanted}", path.display())]
+    CurveLength {
+        /// The curve.
+        path: PathBuf,
+        /// Its epochs.
+        found: usize,
+        /// Epochs of a whole training.
+        wanted: u32,
+    },
     /// Nodes to avoid, from two sides.
     #[error(
         "`{option}` and `--exclude-bad-hosts` both say which nodes to avoid (put yours into `slurm.exclude` of the configuration, or add the bad ones of `metaqnn status` to it)"

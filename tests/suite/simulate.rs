@@ -298,6 +298,12 @@ fn the_trained_networks_of_an_experiment_are_replayed() {
     let ran = ran.says("log10(parameters), layers, log10(learning_rate)");
     drop(ran.says("the accuracies are made up"));
     experiment.run(&[&line[..], &["--loss"]].concat()).fails_with(2).says("leave out `--loss`");
+    let first = experiment.log().into_iter().find(|row| row["event"] == "trained").unwrap();
+    let curve = experiment.path(&format!("curves/{:0>6}.1.csv", first["iteration"]));
+    let text = fs::read_to_string(&curve).unwrap();
+    let whole: Vec<&str> = text.split_inclusive('\n').collect();
+    fs::write(&curve, whole[..whole.len() - 1].concat()).unwrap();
+    experiment.run(&line).fails_with(3).says("has 3 epochs instead of 4");
     let fresh = Experiment::init(SMALL);
     fresh.run(&["simulate", "dir"]).fails_with(2).says("no learning curves");
 }
@@ -318,6 +324,7 @@ fn hyperband_costs_less_with_stopping_inside_its_rungs() {
     let plain_only = folder.run(&with(&["--scheduler", "hyperband", "--json"])).success();
     assert_eq!(plain_only.json().len(), 1);
     let few = self::folder(&file(15, |y| y));
+    few.run(&with(&["--scheduler", "f-hyperband", "--json"])).success().says("leaves none of 15");
     few.run(&with(&["--scheduler", "hyperband", "--eta", "2"]))
         .fails_with(2)
         .says("15 networks are recorded (one run of Hyperband begins 22)");
