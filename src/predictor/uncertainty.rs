@@ -118,9 +118,9 @@ mod tests {
         // The mean of the others predicts where nothing else is known: with ten interleaved folds
         // networks 0, 10, 20 .. share one prediction, left out one by one they would not.
         let table = EpochTable {
-            rows: vec![vec![1.0]; 110],
-            last_seen: vec![0.0; 110],
-            targets: (0..110).map(|i| f64::from(i) / 110.0).collect(),
+            rows: vec![vec![1.0]; 101],
+            last_seen: vec![0.0; 101],
+            targets: (0..101).map(|i| f64::from(i) / 101.0).collect(),
         };
         let found = predict_held_out(&table, Hyperparameters::Ols, FoldScaling::Refit).unwrap();
         assert_eq!(found[0], found[10]);
