@@ -169,15 +169,17 @@ impl CurveInProgress {
 fn row(report: &EpochReport) -> CurveRow {
     let accuracy =
         |value: f64| Accuracy::new(value).expect("the protocol lets no other number through");
+    // A time or a rate below 0 (a clock was set back) counts as not told: tables and sums hold none.
+    let not_negative = |number: Option<f64>| number.filter(|number| *number >= 0.0);
     CurveRow {
         epoch: report.epoch,
         start: report.start,
-        learning_rate: report.learning_rate,
+        learning_rate: not_negative(report.learning_rate),
         training_loss: report.training_loss,
         training_accuracy: report.training_accuracy.map(accuracy),
         validation_loss: report.validation_loss,
         validation_accuracy: accuracy(report.validation_accuracy),
-        seconds: report.seconds,
+        seconds: not_negative(report.seconds),
         time: Timestamp::now().into(),
         predicted_accuracy: None,
         sigma: None,
@@ -247,6 +249,15 @@ mod tests {
         // Three epochs in 30 s.
         assert_eq!(silent.seconds_left(8, 30.0), 60.0);
         assert_eq!(silent.seconds_left(2, 30.0), 0.0);
+    }
+
+    #[test]
+    fn a_time_below_zero_counts_as_not_told() {
+        let report =
+            EpochReport { seconds: Some(-3600.0), learning_rate: Some(-1.0), ..report(1, 1, 0.5) };
+        assert_eq!((row(&report).seconds, row(&report).learning_rate), (None, None));
+        let report = EpochReport { seconds: Some(0.0), learning_rate: Some(0.0), ..report };
+        assert_eq!((row(&report).seconds, row(&report).learning_rate), (Some(0.0), Some(0.0)));
     }
 
     #[test]

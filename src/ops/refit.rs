@@ -126,9 +126,10 @@ pub(super) fn example_of(
     (parameters, layers): (u64, u32),
 ) -> anyhow::Result<Example> {
     let first = rows.first().context("no epoch")?;
-    // A trainer that does not tell its learning rate is taken to keep to the recipe.
+    // A trainer that does not tell its learning rate is taken to keep to the recipe; so is one that
+    // begins with a rate of 0 to warm up, which has no logarithm.
     let recipe = || experiment.config().recipe.learning_rate(first.start, 1);
-    let learning_rate = first.learning_rate.unwrap_or_else(recipe);
+    let learning_rate = first.learning_rate.filter(|rate| *rate > 0.0).unwrap_or_else(recipe);
     let accuracies: Vec<_> = rows.iter().map(|row| row.validation_accuracy).collect();
     Ok(Example {
         features: Features::of_network(parameters, layers, learning_rate)?,

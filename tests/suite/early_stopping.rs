@@ -403,3 +403,29 @@ fn curves_that_all_end_alike_predict_nothing() {
     said.says("all 3 full learning curves end at `0.5`").says("nobody is stopped");
     train_until(&experiment, 4);
 }
+
+/// Trains 2 epochs, each network better than the one before; the first epoch warms up from a rate of 0.
+const WARMING_UP: &str = r#"
+n=20
+while read -r request; do
+    n=$((n + 1))
+    echo "{\"epoch\": 1, \"validation_accuracy\": 0.$n, \"learning_rate\": 0}"
+    echo "{\"epoch\": 2, \"validation_accuracy\": 0.3$n, \"learning_rate\": 0.001}"
+    echo '{"done": true}'
+done
+"#;
+
+#[test]
+fn networks_that_warm_up_from_a_learning_rate_of_zero_are_learned_from() {
+    let config = STOPPING.replace("burn_in: 10", "burn_in: 3").replace(
+        "trainer: synthetic, epochs: 8",
+        "trainer: command, command: [sh, trainer.sh], epochs: 2",
+    );
+    let experiment = Experiment::with(&config);
+    fs::write(experiment.folder().join("trainer.sh"), WARMING_UP).unwrap();
+    experiment.run(&["init", "config.yaml", "dir"]).success();
+    experiment.run(&["train", "dir", "--until-done"]).success();
+    let reduced = experiment.run(&["reduce", "dir"]).success();
+    reduced.says("fitted the predictor");
+    assert!(experiment.log().iter().any(|row| row["learning_rate"] == "0.0"));
+}
