@@ -79,6 +79,14 @@ pub enum StorageError {
         /// Name of the column.
         column: &'static str,
     },
+    /// A part of an experiment that lies elsewhere.
+    #[error(
+        "`{path}` is a symbolic link that leads out of the experiment (put the file or folder itself there; the whole experiment may lie behind a link)"
+    )]
+    LeadsOut {
+        /// The link.
+        path: PathBuf,
+    },
     /// A line that is readable and cannot be right.
     #[error("`{path}` is wrong at line {line}: {reason}")]
     WrongLine {
@@ -225,6 +233,7 @@ impl StorageError {
                 self,
                 Self::NotAnExperiment { .. }
                     | Self::OtherFormat { .. }
+                    | Self::LeadsOut { .. }
                     | Self::AlreadyExists { .. }
             )
     }

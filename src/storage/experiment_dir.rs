@@ -59,6 +59,7 @@ impl ExperimentDir {
         if !experiment.is_unmade().map_err(StorageError::io("list", root))? {
             return Err(taken());
         }
+        experiment.check_links()?;
         experiment.make_folders()?;
         publish::file_once(&experiment.replay_log(), replay_csv::header().as_bytes())?;
         match publish::file_once(&experiment.configuration(), configuration.as_bytes())? {
@@ -117,10 +118,25 @@ impl ExperimentDir {
         Ok(true)
     }
 
+    /// Checks that what this program writes to lies in the directory: nothing is written elsewhere.
+    fn check_links(&self) -> Result<(), StorageError> {
+        let names = FOLDERS.into_iter().chain([CONFIGURATION, LOG]);
+        let paths = names.map(|name| self.root.join(name)).chain([self.imported()]);
+        let is_link = |path: &Path| path.symlink_metadata().is_ok_and(|entry| entry.is_symlink());
+        for path in paths.filter(|path| is_link(path)) {
+            let ends = path.canonicalize().and_then(|end| Ok((end, self.root.canonicalize()?)));
+            // One that ends nowhere now may end anywhere later.
+            if !ends.is_ok_and(|(end, root)| end.starts_with(root)) {
+                return Err(StorageError::LeadsOut { path });
+            }
+        }
+        Ok(())
+    }
+
     /// Opens an experiment directory.
     ///
     /// # Errors
-    /// `root` is no experiment, or one of another format version.
+    /// `root` is no experiment, or one of another format version; a part of it is a link that leads out.
     pub fn open(root: &Path) -> Result<Self, StorageError> {
         let path = root.join(CONFIGURATION);
         let head: Head = match yaml::read(&path) {
@@ -138,7 +154,9 @@ impl ExperimentDir {
             let (found, expected) = (head.format_version, FormatVersion::CURRENT);
             return Err(StorageError::OtherFormat { path, found, expected });
         }
-        Ok(Self { root: root.to_owned() })
+        let experiment = Self { root: root.to_owned() };
+        experiment.check_links()?;
+        Ok(experiment)
     }
 
     /// Names the paths of a directory whose configuration cannot be read, for `verify` to look at the rest.
@@ -343,6 +361,38 @@ mod tests {
         );
         fs::write(experiment.configuration(), "seed: 7\n").unwrap();
         assert!(message(experiment.root()).contains("experiment.yaml` is unreadable"));
+    }
+
+    #[test]
+    fn no_link_leads_out_of_an_experiment() {
+        let (folder, experiment) = experiment();
+        let elsewhere = folder.path().join("elsewhere");
+        fs::create_dir(&elsewhere).unwrap();
+        let around = folder.path().join("around");
+        std::os::unix::fs::symlink(experiment.root(), &around).unwrap();
+        for name in FOLDERS.into_iter().chain([LOG, CONFIGURATION]) {
+            let (path, kept) = (experiment.root().join(name), folder.path().join("kept"));
+            fs::rename(&path, &kept).unwrap();
+            std::os::unix::fs::symlink(&kept, &path).unwrap();
+            let refused = ExperimentDir::open(experiment.root()).unwrap_err();
+            assert!(matches!(&refused, StorageError::LeadsOut { path: named } if *named == path));
+            assert!(ExperimentDir::open(&around).is_err());
+            fs::remove_file(&path).unwrap();
+            fs::rename(&kept, &path).unwrap();
+        }
+        // A link to the experiment is no matter, nor is one that stays within.
+        let views = experiment.root().join("older");
+        fs::rename(experiment.views(), &views).unwrap();
+        std::os::unix::fs::symlink("older", experiment.views()).unwrap();
+        assert!(ExperimentDir::open(&around).is_ok());
+        fs::remove_dir(&views).unwrap();
+        assert!(ExperimentDir::open(&around).is_err(), "it ends nowhere");
+        // None is made of a folder with such a link.
+        let new = folder.path().join("new");
+        fs::create_dir(&new).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, new.join("curves")).unwrap();
+        assert!(ExperimentDir::create(&new, "format_version: 1\n").is_err());
+        assert_eq!(fs::read_dir(&new).unwrap().count(), 1);
     }
 
     #[test]

@@ -5,7 +5,8 @@
 //! name that was looked up too early stays unseen on NFS.
 
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use super::curve_csv::Curve;
@@ -102,18 +103,37 @@ fn copy_folder(source: &Path, target: &Path) -> Result<usize, StorageError> {
         if entry.file_name() == LEFT_ON_SIGNAL {
             continue;
         }
-        if from.is_dir() {
+        let kind = entry.file_type().map_err(StorageError::io("read", &from))?;
+        if kind.is_dir() {
             fs::create_dir(&to).map_err(StorageError::io("create", &to))?;
             files += copy_folder(&from, &to)?;
             continue;
         }
-        match fs::copy(&from, &to) {
-            Ok(_) => files += 1,
+        // The socket of a trainer's helper is nothing to go on with, and a pipe would never end.
+        if !kind.is_file() && !kind.is_symlink() {
+            continue;
+        }
+        let copied =
+            if kind.is_symlink() { copy_link(&from, &to) } else { fs::copy(&from, &to).map(drop) };
+        match copied {
+            Ok(()) => files += 1,
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(StorageError::io("copy", &from)(error)),
         }
     }
     Ok(files)
+}
+
+/// Copies a symbolic link. One to a file of the same folder, as `newest` may be, becomes that file: by
+/// its whole path it would lead to the earlier attempt's. Any other stays a link: what it leads to may be
+/// large, elsewhere, or the folder itself.
+fn copy_link(from: &Path, to: &Path) -> io::Result<()> {
+    let folder = from.parent().map(Path::canonicalize).transpose()?;
+    let end = from.canonicalize().ok().filter(|end| end.is_file());
+    match end {
+        Some(file) if file.parent() == folder.as_deref() => fs::copy(file, to).map(drop),
+        _ => symlink(fs::read_link(from)?, to),
+    }
 }
 
 #[cfg(test)]
@@ -154,6 +174,28 @@ mod tests {
         assert!(!experiment.has_left_on_signal(attempt(3)));
         let there = fs::read_to_string(experiment.checkpoint(attempt(2)).join("weights"));
         assert_eq!(there.unwrap(), "new");
+    }
+
+    #[test]
+    fn links_of_a_checkpoint_are_not_followed_out_of_it() {
+        let (folder, experiment) = experiment();
+        save(&experiment, attempt(1), "epoch_3", "weights");
+        let (own, images) = (experiment.checkpoint(attempt(1)), folder.path().join("images"));
+        fs::create_dir(&images).unwrap();
+        fs::write(images.join("large"), "").unwrap();
+        symlink(own.join("epoch_3"), own.join("newest")).unwrap();
+        symlink(&images, own.join("images")).unwrap();
+        symlink(".", own.join("here")).unwrap();
+        symlink("nowhere", own.join("gone")).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(own.join("socket")).unwrap();
+        assert!(experiment.take_checkpoint_over(attempt(2)).unwrap());
+        let copy = experiment.checkpoint(attempt(2));
+        let link = |name: &str| fs::read_link(copy.join(name)).ok();
+        assert_eq!((link("images"), link("here")), (Some(images), Some(".".into())));
+        assert_eq!(link("gone"), Some("nowhere".into()));
+        assert_eq!(link("newest"), None, "it would lead into the earlier attempt's folder");
+        assert_eq!(fs::read_to_string(copy.join("newest")).unwrap(), "weights");
+        assert!(!copy.join("socket").exists());
     }
 
     #[test]

@@ -236,10 +236,13 @@ fn remove_aside(removed: io::Result<()>, aside: &Path) {
 
 fn sync_tree(folder: &Path) -> Result<(), StorageError> {
     for entry in fs::read_dir(folder).map_err(StorageError::io("list", folder))? {
-        let path = entry.map_err(StorageError::io("list", folder))?.path();
-        if path.is_dir() {
+        let entry = entry.map_err(StorageError::io("list", folder))?;
+        let path = entry.path();
+        let kind = entry.file_type().map_err(StorageError::io("read", &path))?;
+        if kind.is_dir() {
             sync_tree(&path)?;
-        } else {
+        // A link is synced with its folder; what it leads to is not of this tree.
+        } else if !kind.is_symlink() {
             File::open(&path)
                 .and_then(|file| file.sync_all())
                 .map_err(StorageError::io("sync", &path))?;

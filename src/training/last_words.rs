@@ -2,7 +2,10 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
 
 /// Bytes that are kept. A log holds at most twice as many.
 const KEPT: usize = 256 * 1024;
@@ -63,7 +66,8 @@ impl Log {
         if self.written + words.len() > 2 * KEPT {
             let kept = &tail[tail.len().saturating_sub(KEPT)..];
             let aside = self.path.with_extension("log.aside");
-            fs::write(&aside, kept)?;
+            open_itself(&aside, OpenOptions::new().write(true).create(true).truncate(true))?
+                .write_all(kept)?;
             fs::rename(&aside, &self.path)?;
             self.file = None;
             self.written = kept.len();
@@ -71,12 +75,19 @@ impl Log {
         }
         let file = match &mut self.file {
             Some(file) => file,
-            none => none.insert(OpenOptions::new().create(true).append(true).open(&self.path)?),
+            none => {
+                none.insert(open_itself(&self.path, OpenOptions::new().create(true).append(true))?)
+            }
         };
         file.write_all(words)?;
         self.written += words.len();
         Ok(())
     }
+}
+
+/// Opens a file, and none that a symbolic link in its place leads to: nothing is written outside an experiment.
+fn open_itself(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    options.custom_flags(OFlags::NOFOLLOW.bits() as i32).open(path)
 }
 
 /// Returns a line as a person can read it: without control characters, and not too long.
@@ -125,6 +136,22 @@ mod tests {
         assert!((KEPT..=2 * KEPT).contains(&log.len()), "{}", log.len());
         assert!(log.ends_with(b"number 39999\n"));
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_a_log_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (other, path) = (folder.path().join("other"), folder.path().join("1.log"));
+        for link in [path.clone(), path.with_extension("log.aside")] {
+            fs::write(&other, "kept").unwrap();
+            std::os::unix::fs::symlink(&other, &link).unwrap();
+            let mut words = LastWords::default();
+            words.begin(&path);
+            (0..40_000).for_each(|_| words.hear(b"one more line of a trainer\n"));
+            assert_eq!(fs::read_to_string(&other).unwrap(), "kept", "{}", link.display());
+            assert_eq!(words.last_line(), "one more line of a trainer");
+            fs::remove_file(link).unwrap();
+        }
     }
 
     #[test]
