@@ -271,6 +271,8 @@ impl Replay<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::features::{Example, Features};
+    use super::super::learning_curve::LearningCurve;
     use super::super::params::PredictorParams;
     use super::super::recorded::Orders;
     use super::super::regressor::Regressor;
@@ -326,6 +328,48 @@ mod tests {
         assert!(eager.speedup > 1.1 && eager.share_stopped > 0.0, "{eager:?}");
         assert!(careful.speedup > 1.0 && careful.speedup <= eager.speedup, "{careful:?}");
         assert!(careful.regret_mean.abs() < 0.02, "{careful:?}");
+    }
+
+    /// Ten networks of four epochs, predicted by the last value seen. The value of network i is
+    /// 0.9 - i / 100 (0.855 of network 6) for three epochs and 0.3 less after the last: what the second
+    /// epoch brings is certain, what the last one brings is not.
+    fn run_by_hand(kappa: f64) -> Vec<HyperbandSummary> {
+        let network = |id: usize| {
+            let value = if id == 6 { 0.855 } else { 0.9 - id as f64 / 100.0 };
+            let curve = LearningCurve::new(vec![value, value, value, value - 0.3]).unwrap();
+            (id.to_string(), Example { features: Features::new(vec![]).unwrap(), curve })
+        };
+        let predictor = PredictorParams {
+            regressor: Regressor::LastSeen,
+            burn_in: 4,
+            ..PredictorParams::default()
+        };
+        let params = SimulationParams {
+            predictor: predictor.check().unwrap(),
+            orders: Orders::File,
+            thresholds: vec![0.9],
+            top_n: vec![],
+            offsets: vec![0.0],
+            search: SearchScope::Once,
+            scaling: FoldScaling::Refit,
+        };
+        let recorded = RecordedCurves::new((0..10).map(network).collect()).unwrap();
+        let scheduler = HyperbandParams { eta: 2, kappas: vec![kappa] };
+        let rng = &mut ChaCha8Rng::seed_from_u64(1);
+        simulate_hyperband(&recorded, &params, &scheduler, rng, &|| ()).unwrap()
+    }
+
+    #[test]
+    fn a_rung_is_predicted_to_its_own_end_once_enough_networks_came_there() {
+        // (4,1) (2,2) (1,4) / (3,2) (1,4) / (3,4): plain Hyperband spends 4 + 2 + 2, 6 + 2 and 12.
+        // Networks 0, 1, 4 and 5 are the first four to have two epochs; of network 6 it is then known
+        // after one that it stays below network 4: one epoch less. What follows the second epoch is
+        // uncertain (sigma 0.3), and nobody else is stopped.
+        let [plain, stopping] = run_by_hand(0.3).try_into().unwrap();
+        assert_eq!((plain.epochs, plain.networks), (28.0, 10));
+        assert_eq!((stopping.epochs, stopping.share_stopped), (27.0, 0.1));
+        // ceil(0.4 * 3) = 2 networks are protected, and network 6 is ahead of the second best so far.
+        assert_eq!(run_by_hand(0.4)[1].share_stopped, 0.0);
     }
 
     #[test]

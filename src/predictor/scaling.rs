@@ -99,6 +99,13 @@ mod tests {
     }
 
     #[test]
+    fn a_column_is_constant_below_a_deviation_of_a_millionth_of_a_millionth() {
+        // Deviations 2e-12 and 5e-13.
+        let standardised = |value: f64| Scale::of([-value, value].into_iter()).apply(value);
+        assert_eq!((standardised(2e-12), standardised(5e-13)), (1.0, 5e-13));
+    }
+
+    #[test]
     fn equal_large_values_have_no_deviation() {
         let scale = Scale::of([15_066_078.1; 100].into_iter());
         assert_eq!(scale, Scale { mean: 15_066_078.1, deviation: 1.0 });
