@@ -42,7 +42,7 @@ pub fn hyperband(settings: &[HyperbandSummary], colour: Colour) -> String {
             setting.epochs,
             setting.speedup,
             100.0 * setting.share_stopped,
-            decimals(setting.best_mean, 4),
+            fitting(setting.best_mean, 4),
             small(setting.regret_mean),
             small(setting.regret_max),
         )
@@ -65,5 +65,38 @@ fn or_dash(value: Option<f64>, text: impl Fn(f64) -> String) -> String {
 
 /// Writes a difference of accuracies or losses.
 fn small(value: f64) -> String {
-    decimals(value, 5)
+    fitting(value, 5)
+}
+
+/// Width of a number, its sign included.
+const WIDTH: usize = 7;
+
+/// Writes a number with `most` decimals, fewer where they do not fit; one that is too large or would
+/// look like 0 (a perplexity, a loss in other units) as a power of ten.
+fn fitting(value: f64, most: usize) -> String {
+    let plain = (0..=most).rev().map(|places| decimals(value, places));
+    let powers = [format!("{value:.1e}"), format!("{value:.0e}")];
+    let looks_like_0 = |text: &str| text.chars().all(|character| "-.0".contains(character));
+    let is_told = |text: &String| text.len() <= WIDTH && (value == 0.0 || !looks_like_0(text));
+    let [_, shortest] = powers.clone();
+    plain.chain(powers).find(is_told).unwrap_or(shortest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_of_any_size_fits_and_only_0_looks_like_it() {
+        let text = |value| small(value);
+        assert_eq!(text(0.0), "0.00000");
+        assert_eq!(text(0.0123456), "0.01235");
+        assert_eq!(text(3117.34461), "3117.34");
+        assert_eq!(text(27_575.232), "27575.2");
+        assert_eq!(text(-99_614.119), "-99614");
+        assert_eq!(text(1e99), "1.0e99");
+        assert_eq!(text(0.000_004), "4.0e-6");
+        assert_eq!(text(-3e-301), "-3e-301");
+        assert_eq!(fitting(0.81234, 4), "0.8123");
+    }
 }
