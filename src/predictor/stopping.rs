@@ -114,6 +114,13 @@ mod tests {
     }
 
     #[test]
+    fn a_probability_equal_to_the_threshold_stops() {
+        let threshold = Normal::standard().cdf(1.0);
+        let (stopped, p) = probability(StoppingRule::new(threshold, 0.0).unwrap(), 0.0, 1.0, 1.0);
+        assert!(stopped && p == threshold);
+    }
+
+    #[test]
     fn hopeless_networks_are_stopped() {
         assert!(probability(StoppingRule::default(), 0.10, 0.05, 0.80).0);
     }
