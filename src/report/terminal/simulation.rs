@@ -15,7 +15,7 @@ pub fn stopping(settings: &[SettingSummary], colour: Colour) -> String {
             "{:>5} {:>3} {:>6} {:>7.2} {:>6} {:>6.1}% {:>10} {:>5.2} {:>7} {:>7} {:>7}",
             setting.delta,
             setting.top_n,
-            setting.offset,
+            given(setting.offset),
             setting.speedup,
             or_dash(setting.speedup_after_burn_in, |speedup| format!("{speedup:.2}")),
             100.0 * setting.share_stopped,
@@ -38,7 +38,7 @@ pub fn hyperband(settings: &[HyperbandSummary], colour: Colour) -> String {
             setting.scheduler,
             or_dash(setting.kappa, |kappa| format!("{kappa:.3}")),
             or_dash(setting.delta, |delta| delta.to_string()),
-            or_dash(setting.offset, |offset| offset.to_string()),
+            or_dash(setting.offset, given),
             setting.epochs,
             setting.speedup,
             100.0 * setting.share_stopped,
@@ -66,6 +66,12 @@ fn or_dash(value: Option<f64>, text: impl Fn(f64) -> String) -> String {
 /// Writes a difference of accuracies or losses.
 fn small(value: f64) -> String {
     fitting(value, 5)
+}
+
+/// Writes a number that a person gave, all of it, with a power of ten where that is shorter.
+fn given(value: f64) -> String {
+    let (plain, power) = (value.to_string(), format!("{value:e}"));
+    if power.len() < plain.len() { power } else { plain }
 }
 
 /// Width of a number, its sign included.
@@ -98,5 +104,6 @@ mod tests {
         assert_eq!(text(0.000_004), "4.0e-6");
         assert_eq!(text(-3e-301), "-3e-301");
         assert_eq!(fitting(0.81234, 4), "0.8123");
+        assert_eq!([0.0, 0.05, 1e99].map(given), ["0", "0.05", "1e99"]);
     }
 }
