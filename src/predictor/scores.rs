@@ -24,14 +24,14 @@ impl Scores {
 
 /// Returns `1 - sum (y - yhat)^2 / sum (y - mean y)^2`: 1 for perfect predictions, 0 for those of the mean.
 ///
-/// None where all targets are equal, or so nearly that the squares of their differences vanish.
+/// None where all targets are equal, and where squares vanish or leave the range of floats.
 pub fn r_squared(targets: &[f64], predictions: &[f64]) -> Option<f64> {
     let mean = targets.iter().sum::<f64>() / targets.len() as f64;
     let total: f64 = targets.iter().map(|y| (y - mean).powi(2)).sum();
     let left: f64 = targets.iter().zip(predictions).map(|(y, yhat)| (y - yhat).powi(2)).sum();
     // Of equal targets rounding may leave a total.
-    let differ = targets.iter().any(|y| *y != targets[0]) && total > 0.0;
-    differ.then(|| 1.0 - left / total)
+    let differ = targets.iter().any(|y| *y != targets[0]);
+    differ.then(|| 1.0 - left / total).filter(|r_squared| r_squared.is_finite())
 }
 
 /// Returns `mean |y - yhat|`.
@@ -56,5 +56,6 @@ mod tests {
         assert_eq!(r_squared(&[0.1, 0.1, 0.1], &[0.1, 0.2, 0.1]), None);
         // 1e-200 squared is 0.
         assert_eq!(r_squared(&[0.0, 1e-200], &[0.0, 1e-200]), None);
+        assert_eq!(r_squared(&[0.0, 1.0], &[0.0, 1e200]), None);
     }
 }
