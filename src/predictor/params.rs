@@ -190,6 +190,15 @@ mod tests {
     }
 
     #[test]
+    fn the_defaults_are_those_of_the_paper_and_our_decisions() {
+        let text = "{enabled: true, regressor: nu-svr-rbf, burn_in: 100, refit_every: 50, threshold: 0.99, \
+             offset: 0, top_n: 1, audit_share: 0.02, false_stop_limit: 0.05, draws: 60, tolerance: 0.001, \
+             c: null, nu: null, gamma: null}";
+        let written: PredictorParams = serde_yaml::from_str(text).unwrap();
+        assert_eq!(written, PredictorParams::default());
+    }
+
+    #[test]
     fn all_given_means_no_search() {
         assert!(with(|_| ()).unwrap().is_search_needed());
         let given = with(|p| (p.c, p.nu, p.gamma) = (Some(1.0), Some(0.5), Some(0.1)));

@@ -95,6 +95,8 @@ pub(super) fn standard_error(values: &[f64]) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::features::{Example, Features};
+    use super::super::learning_curve::LearningCurve;
     use super::super::ordered_fits::SearchScope;
     use super::super::params::PredictorParams;
     use super::super::recorded::Orders;
@@ -104,10 +106,8 @@ mod tests {
     use rand_chacha::ChaCha8Rng;
     use rand_chacha::rand_core::SeedableRng;
 
-    fn scores(regressor: Regressor, burn_in: usize) -> Vec<EpochScore> {
-        let predictor =
-            PredictorParams { regressor, burn_in, draws: 5, ..PredictorParams::default() };
-        let params = SimulationParams {
+    fn params(predictor: PredictorParams) -> SimulationParams {
+        SimulationParams {
             predictor: predictor.check().unwrap(),
             orders: Orders::Random(3),
             thresholds: vec![],
@@ -115,9 +115,15 @@ mod tests {
             offsets: vec![],
             search: SearchScope::Once,
             scaling: FoldScaling::Refit,
-        };
+        }
+    }
+
+    fn scores(regressor: Regressor, burn_in: usize) -> Vec<EpochScore> {
+        let predictor =
+            PredictorParams { regressor, burn_in, draws: 5, ..PredictorParams::default() };
         let recorded = RecordedCurves::new(synthetic_curves::named(60, 12)).unwrap();
-        score_regressor(&recorded, &params, &mut ChaCha8Rng::seed_from_u64(1)).unwrap()
+        let rng = &mut ChaCha8Rng::seed_from_u64(1);
+        score_regressor(&recorded, &params(predictor), rng).unwrap()
     }
 
     #[test]
@@ -128,6 +134,28 @@ mod tests {
             assert_eq!((found.regressor, found.epoch), (*regressor, 3));
             assert!(found.r_squared.unwrap() > baseline, "{found:?} {baseline}");
         }
+    }
+
+    #[test]
+    fn only_networks_after_the_burn_in_are_scored() {
+        let network = |(id, values): (usize, [f64; 2])| {
+            let curve = LearningCurve::new(values.to_vec()).unwrap();
+            (id.to_string(), Example { features: Features::new(vec![]).unwrap(), curve })
+        };
+        // Three of the burn-in, which the last value seen tells exactly, and two that it does not.
+        let curves = [[0.1, 0.1], [0.2, 0.2], [0.3, 0.3], [0.5, 0.4], [0.5, 0.6]];
+        let named = curves.into_iter().enumerate().map(network).collect();
+        let predictor = PredictorParams {
+            regressor: Regressor::LastSeen,
+            burn_in: 3,
+            ..PredictorParams::default()
+        };
+        let params = SimulationParams { orders: Orders::File, ..params(predictor) };
+        let rng = &mut ChaCha8Rng::seed_from_u64(1);
+        let found = score_regressor(&RecordedCurves::new(named).unwrap(), &params, rng).unwrap();
+        // Errors of 0.1 around a mean of 0.5, from which the targets are 0.1 away: 1 - 0.02 / 0.02.
+        assert!(found[0].r_squared.unwrap().abs() < 1e-12);
+        assert!((found[0].mean_absolute_error - 0.1).abs() < 1e-12);
     }
 
     #[test]
