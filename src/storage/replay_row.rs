@@ -192,7 +192,9 @@ pub struct Row {
     pub saved_seconds: Option<f64>,
     /// Seconds of training that came to nothing, not part of `train_seconds`.
     pub lost_seconds: Option<f64>,
-    /// The view (rows digested) the architecture was sampled from, and whose predictor judged it.
+    /// The view (rows digested) that the attempt began with. Its predictor judges the epochs that this attempt trains;
+    /// a first attempt was sampled from it. (An audited training keeps the first verdict, which may be an earlier
+    /// attempt's: the `claimed` row of that one names its view.)
     pub view: Option<u64>,
     /// Why, in words; on a `claimed` row, that the attempt before counts as a loss.
     pub reason: Option<String>,

@@ -153,7 +153,7 @@ pub(super) fn columns<'a>() -> Vec<Column<'a, IterationRecord>> {
         column(
             "view",
             AtLeast(0),
-            "Rows of the replay log behind the Q-values it was sampled with and the predictor that judged it",
+            "Rows of the replay log behind the predictor that judged its newest attempt; of a first attempt also those behind the Q-values it was sampled with",
             |r: &Record| r.view,
         ),
         column("reason", FreeText, "Why it failed, was lost, or the like", |r: &Record| {
