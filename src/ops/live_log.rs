@@ -1,6 +1,7 @@
 //! What is known now: the newest view and the rows of the log after it, read or about to be written.
 
 use super::Experiment;
+use super::known_rows::{KnownRows, with_tail};
 use crate::predictor::FittedPredictor;
 use crate::q_learning::QTable;
 use crate::storage::{
@@ -36,10 +37,10 @@ pub(super) struct Snapshot {
 impl Snapshot {
     /// Reads the newest view, all of it, and the rows after it.
     pub fn read(experiment: &Experiment) -> anyhow::Result<Self> {
-        let mut view = View::newest_to_learn(experiment.dir(), view_params(experiment))?;
-        let digested = view.position().clone();
+        let view = View::newest_to_learn(experiment.dir(), view_params(experiment))?;
         let log = ReplayLog::open(experiment.dir())?;
-        let tail = log.read_from(&log.cursor_at(&digested)?)?;
+        let (mut view, tail) = with_tail(experiment, &log, view)?;
+        let digested = view.position().clone();
         view.apply(&tail)?;
         Ok(Self { view, digested, tail: tail.rows })
     }
@@ -80,10 +81,7 @@ impl Snapshot {
 /// The log opened for writing, with what is known at the last place that was read.
 pub(super) struct LiveLog {
     log: WritableReplayLog,
-    knowledge: Knowledge,
-    /// Where reading began: what lies before was found to be what the newest view was made from.
-    start: LogCursor,
-    cursor: LogCursor,
+    known: KnownRows,
 }
 
 /// Bytes of the log that are too many to be taken in under the exclusive lock: about 100 rows.
@@ -100,8 +98,8 @@ impl LiveLog {
     pub fn after(experiment: &Experiment, view: &View) -> anyhow::Result<Self> {
         experiment.dir().make_folders()?;
         let log = WritableReplayLog::open(experiment.dir())?;
-        let cursor = log.reader().cursor_at(view.position())?;
-        Ok(Self { log, knowledge: view.knowledge().clone(), start: cursor.clone(), cursor })
+        let known = KnownRows::of(view, log.reader())?;
+        Ok(Self { log, known })
     }
 
     /// Opens the log again, to read on; `None` when the rows that were read are no longer what they were.
@@ -109,7 +107,7 @@ impl LiveLog {
     /// Not the file that is open: another program may have put one in its place.
     pub fn reopened(self, experiment: &Experiment) -> anyhow::Result<Option<Self>> {
         let log = WritableReplayLog::open(experiment.dir())?;
-        let holds = log.reader().holds_between(&self.start, &self.cursor)?;
+        let holds = self.known.hold_in(log.reader())?;
         Ok(holds.then_some(Self { log, ..self }))
     }
 
@@ -117,54 +115,46 @@ impl LiveLog {
     /// refuses no result: what is known is what its rows say.
     pub fn without_view(experiment: &Experiment) -> anyhow::Result<Self> {
         let log = WritableReplayLog::open(experiment.dir())?;
-        let start = LogCursor::start();
-        Ok(Self { log, knowledge: Knowledge::default(), start: start.clone(), cursor: start })
+        Ok(Self { log, known: KnownRows::nothing() })
     }
 
     /// Returns the number of rows that were taken in.
     pub const fn rows(&self) -> u64 {
-        self.cursor.rows()
+        self.known.cursor().rows()
     }
 
     /// Returns what was known when the log was last read.
     pub const fn knowledge(&self) -> &Knowledge {
-        &self.knowledge
+        self.known.knowledge()
     }
 
     /// Takes in what others wrote, under the shared lock, and asks a question.
     pub fn peek<T>(&mut self, ask: impl FnOnce(&Knowledge) -> T) -> anyhow::Result<T> {
-        self.catch_up()?;
-        Ok(ask(&self.knowledge))
-    }
-
-    fn catch_up(&mut self) -> anyhow::Result<()> {
-        let tail = self.log.reader().read_from(&self.cursor)?;
-        tail.apply_to(&mut self.knowledge)?;
-        self.cursor = tail.cursor;
-        Ok(())
+        self.known.read_on(self.log.reader())?;
+        Ok(ask(self.known.knowledge()))
     }
 
     /// Takes the exclusive lock, takes in what others wrote, and lets `decide` stage and write rows.
     /// The lock is held for as long as it takes; so what others wrote is taken in beforehand where
-    /// it is much, as it is late in a large round.
+    /// it is much, as it is late in a large round, and where a repair has changed what was read before.
     pub fn locked<T>(
         &mut self,
         decide: impl FnOnce(&mut Session<'_>) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
-        if self.log.reader().bytes_after(&self.cursor)? > FAR_BEHIND {
-            self.catch_up()?;
+        if self.log.reader().bytes_after(self.known.cursor())? > FAR_BEHIND {
+            self.known.read_on(self.log.reader())?;
         }
-        let guard = self.log.lock_exclusive()?;
-        let tail = guard.read_from(&self.cursor)?;
-        tail.apply_to(&mut self.knowledge)?;
-        self.cursor = tail.cursor;
-        let mut session = Session {
-            guard,
-            knowledge: &mut self.knowledge,
-            cursor: &mut self.cursor,
-            staged: Vec::new(),
-        };
-        decide(&mut session)
+        let mut guard = self.log.lock_exclusive()?;
+        let mut tail = guard.read_from(self.known.cursor())?;
+        while self.known.are_ended_by(&tail) {
+            drop(guard);
+            self.known.read_on(self.log.reader())?;
+            guard = self.log.lock_exclusive()?;
+            tail = guard.read_from(self.known.cursor())?;
+        }
+        self.known.take_in(tail)?;
+        let (knowledge, cursor) = self.known.parts();
+        decide(&mut Session { guard, knowledge, cursor, staged: Vec::new() })
     }
 }
 

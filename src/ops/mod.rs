@@ -18,6 +18,7 @@ pub mod doctor;
 mod experiment;
 mod hosts;
 pub mod init;
+mod known_rows;
 mod live_log;
 pub mod lost_claims;
 mod records;

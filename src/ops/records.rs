@@ -120,7 +120,7 @@ fn status(event: Event) -> Option<Status> {
         Event::Reused => Status::Reused,
         Event::Lost => Status::Lost,
         Event::Void => Status::Void,
-        Event::Exhausted | Event::Halted | Event::Resumed => return None,
+        Event::Exhausted | Event::Halted | Event::Resumed | Event::Repaired => return None,
     })
 }
 

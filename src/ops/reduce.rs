@@ -6,6 +6,7 @@ use std::fs;
 
 use anyhow::{Context, bail};
 
+use super::known_rows::{publish_view, with_tail};
 use super::live_log::{log_rows, view_params};
 use super::lost_claims::{EndedJobs, lose_ended_claims};
 use super::refit::{Refitted, decide_alike, refit};
@@ -87,12 +88,12 @@ const TOP_CHECKPOINTS: usize = 10;
 /// # Errors
 /// When the log cannot be read or is not what the newest view was made from, or a file cannot be written.
 pub fn reduce(experiment: &Experiment, options: &ReduceOptions) -> anyhow::Result<Reduced> {
-    let mut view = View::newest_to_learn(experiment.dir(), view_params(experiment))?;
+    let view = View::newest_to_learn(experiment.dir(), view_params(experiment))?;
     let lost = lose_ended_claims(experiment, &view, &options.ended)?;
+    let log = ReplayLog::open(experiment.dir())?;
+    let (mut view, tail) = with_tail(experiment, &log, view)?;
     let before = view.rows();
     let was_off = audit_findings(experiment, view.knowledge()).is_switched_off();
-    let log = ReplayLog::open(experiment.dir())?;
-    let tail = log.read_from(&log.cursor_at(view.position())?)?;
     view.apply(&tail)?;
     let mut fitted = None;
     if view.rows() > before {
@@ -100,9 +101,16 @@ pub fn reduce(experiment: &Experiment, options: &ReduceOptions) -> anyhow::Resul
         if let Refitted::To(curves) = refit(experiment, &mut view, || log_rows(experiment, &end))? {
             fitted = Some(curves);
         }
-        let published = view.publish(experiment.dir())?;
-        if published == Published::AlreadyThere {
-            log::info!("another reduce has published the view of {} rows", view.rows());
+        match publish_view(experiment, &mut view, &log, &tail.cursor)? {
+            Some(Published::First) => {}
+            Some(Published::AlreadyThere) => {
+                log::info!("another reduce has published the view of {} rows", view.rows());
+            }
+            None => {
+                log::info!("the search was repaired meanwhile: everything is learned again");
+                let again = reduce(experiment, options)?;
+                return Ok(Reduced { lost: lost + again.lost, ..again });
+            }
         }
     }
     // Even without a new row: the reduce that published this view may have died here.

@@ -7,13 +7,12 @@ use rand::Rng;
 
 use super::Experiment;
 use super::attempt::Claim;
+use super::known_rows::KnownRows;
 use super::refit::example_of;
 use crate::outcome::Accuracy;
 use crate::predictor::{AuditFindings, FittedPredictor, Prediction, Verdict};
 use crate::seed::{Purpose, generator};
-use crate::storage::{
-    CurveRow, Forecast, Iteration, Knowledge, LogCursor, ReplayLog, StopNumbers, View,
-};
+use crate::storage::{CurveRow, Forecast, Iteration, Knowledge, ReplayLog, StopNumbers, View};
 
 /// How often the log is read for the best network so far.
 const READ_EVERY: Duration = Duration::from_secs(60);
@@ -144,15 +143,14 @@ pub(super) fn audited_by(
 /// when a verdict is due and at most once a minute. What is older makes stopping less likely only.
 struct KnownSoFar<'a> {
     experiment: &'a Experiment,
-    knowledge: Knowledge,
-    cursor: LogCursor,
+    known: KnownRows,
     read_at: Option<Instant>,
 }
 
 impl<'a> KnownSoFar<'a> {
     fn of(experiment: &'a Experiment, view: &View) -> anyhow::Result<Self> {
-        let cursor = ReplayLog::open(experiment.dir())?.cursor_at(view.position())?;
-        Ok(Self { experiment, knowledge: view.knowledge().clone(), cursor, read_at: None })
+        let known = KnownRows::of(view, &ReplayLog::open(experiment.dir())?)?;
+        Ok(Self { experiment, known, read_at: None })
     }
 
     /// A log that cannot be read now ends no training: what was known holds.
@@ -166,21 +164,18 @@ impl<'a> KnownSoFar<'a> {
     }
 
     fn read(&mut self) -> anyhow::Result<()> {
-        let tail = ReplayLog::open(self.experiment.dir())?.read_from(&self.cursor)?;
-        tail.apply_to(&mut self.knowledge)?;
-        self.cursor = tail.cursor;
-        Ok(())
+        self.known.read_on(&ReplayLog::open(self.experiment.dir())?)
     }
 
     fn y_best(&self) -> Option<Accuracy> {
         let top_n = self.experiment.config().early_stopping.params().top_n;
-        let last = self.knowledge.nth_best_last_accuracy(top_n)?;
+        let last = self.known.knowledge().nth_best_last_accuracy(top_n)?;
         // A blanked row leaves others unchecked.
         Accuracy::new(last).ok()
     }
 
     fn stopping_is_off(&self) -> bool {
-        audit_findings(self.experiment, &self.knowledge).is_switched_off()
+        audit_findings(self.experiment, self.known.knowledge()).is_switched_off()
     }
 }
 

@@ -238,6 +238,16 @@ impl StorageError {
             )
     }
 
+    /// Whether a file is not there, or no more: on NFS one that was removed under its reader is stale.
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if matches!(
+            source.kind(),
+            io::ErrorKind::NotFound
+                | io::ErrorKind::NotADirectory
+                | io::ErrorKind::StaleNetworkFileHandle
+        ))
+    }
+
     /// Whether the disk or a quota is full, which may pass.
     pub fn is_full(&self) -> bool {
         match self {

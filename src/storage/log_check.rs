@@ -3,6 +3,7 @@
 use super::error::StorageError;
 use super::log_position::{LogCursor, LogPosition};
 use super::replay_log::{ReplayLog, read_up_to};
+use super::replay_row::Event;
 
 impl ReplayLog {
     /// Returns the cursor at a position that a view has kept, after checking that the log up to it
@@ -20,6 +21,16 @@ impl ReplayLog {
         let cursor = self.check(LogCursor::origin(), position)?;
         drop(guard);
         cursor.ok_or_else(|| self.changed("a view was made from other rows".to_owned()))
+    }
+
+    /// Returns whether a repair has begun after so many rows, so that what was made of these rows is from before it.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub fn was_repaired_after(&self, rows: u64) -> Result<bool, StorageError> {
+        let all = self.read_from(&self.start())?.rows;
+        let rows = usize::try_from(rows).unwrap_or(usize::MAX);
+        Ok(all.iter().skip(rows).any(|row| row.event == Event::Repaired))
     }
 
     /// Returns whether the rows between two cursors are still those that were read: no repair has

@@ -29,8 +29,11 @@
 //! Tasks append claims and results and write their curves and checkpoints; the reducer appends
 //! losses and publishes views and tables; `submit` publishes rounds; everybody reads. `verify` looks at
 //! the log as it lies there ([`RawLog`]), and its repair alone overwrites anything: a damaged row, by a
-//! `void` row of the same length, its bytes saved before ([`ExclusiveGuard::blank`]). This room
-//! knows nothing of trainers and schedulers, and decides nothing about learning.
+//! `void` row of the same length, its bytes saved before ([`ExclusiveGuard::blank`]). Before that it
+//! appends a `repaired` row, by which everybody who reads on from an earlier place, under the lock at
+//! the latest, learns that what was read is to be forgotten ([`Tail::tells_of_repair`]): on NFS the
+//! folder of views may be shown as it was, but never the end of the locked log. This room knows
+//! nothing of trainers and schedulers, and decides nothing about learning.
 
 mod append;
 mod blank;

@@ -249,6 +249,11 @@ impl Row {
         Self { time: Some(time), ..Self::new(Event::Resumed) }
     }
 
+    /// Returns the row that a repair writes before it blanks a row or replaces a view.
+    pub fn repaired(time: Time) -> Self {
+        Self { time: Some(time), ..Self::new(Event::Repaired) }
+    }
+
     fn result(&self, event: Event, training: &Training) -> Self {
         Self {
             event,

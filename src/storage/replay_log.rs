@@ -22,7 +22,7 @@ use super::knowledge::Knowledge;
 use super::lock::{self, Mode, Patience};
 use super::log_position::LogCursor;
 use super::replay_csv::header;
-use super::replay_row::Row;
+use super::replay_row::{Event, Row};
 use super::row_reader::RowReader;
 use super::torn;
 
@@ -177,6 +177,12 @@ impl Drop for SharedGuard<'_> {
 }
 
 impl Tail {
+    /// Returns whether a repair has begun in these rows: what was read of the rows before it, and views made of
+    /// them, may hold what it has blanked or replaced since.
+    pub fn tells_of_repair(&self) -> bool {
+        self.rows.iter().any(|row| row.event == Event::Repaired)
+    }
+
     /// Takes the rows into what is known, and learns nothing from them.
     ///
     /// # Errors
@@ -213,7 +219,7 @@ pub(super) fn read_up_to(file: &File, buffer: &mut [u8], at: u64) -> io::Result<
 pub(super) mod tests {
     use super::*;
     use crate::storage::WritableReplayLog;
-    use crate::storage::replay_row::{Event, Iteration};
+    use crate::storage::replay_row::Iteration;
     use std::path::Path;
 
     /// An experiment whose log has three rows, each a draw of nothing.

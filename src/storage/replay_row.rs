@@ -80,11 +80,13 @@ pub enum Event {
     Imported,
     /// A damaged row was blanked.
     Void,
+    /// Rows before this one were blanked, or a view of them was replaced: what was read of them is forgotten.
+    Repaired,
 }
 
 impl Event {
     /// Every event, in the order of their meaning's table.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Claimed,
         Self::Pending,
         Self::Trained,
@@ -98,6 +100,7 @@ impl Event {
         Self::Resumed,
         Self::Imported,
         Self::Void,
+        Self::Repaired,
     ];
 
     /// Returns whether the event gives its architecture a result.
@@ -124,6 +127,7 @@ impl Event {
             Self::Resumed => "resumed",
             Self::Imported => "imported",
             Self::Void => "void",
+            Self::Repaired => "repaired",
         }
     }
 }

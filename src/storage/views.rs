@@ -5,7 +5,6 @@
 //! Whether a view fits the log is seen when the log is read on from its position.
 
 use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::checked_files::{SUMS, sums};
@@ -137,11 +136,8 @@ pub fn set_view_aside(experiment: &ExperimentDir, rows: u64) -> Result<PathBuf, 
 /// Tells a view that cannot be used from a file system that cannot be used.
 fn is_damage(error: &StorageError) -> bool {
     match error {
-        // Gone since the folder was listed: not found, or on NFS a stale handle.
-        StorageError::Io { source, .. } => matches!(
-            source.kind(),
-            ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::StaleNetworkFileHandle
-        ),
+        // Gone since the folder was listed.
+        StorageError::Io { .. } => error.is_gone(),
         _ => true,
     }
 }

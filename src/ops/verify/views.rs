@@ -1,6 +1,5 @@
 //! The views: whole in themselves, of a beginning of the log, and the newest one what that beginning says.
 
-use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use super::finding::{Finding, Repair, below};
@@ -15,6 +14,8 @@ use crate::storage::{RawLog, StorageError, View};
 pub(super) struct WrongView {
     /// The rows in its name.
     pub rows: u64,
+    /// Whether it is whole and fits the log, so that who decides by it does not see that it is wrong.
+    pub seems_good: bool,
     folder: PathBuf,
     problem: String,
 }
@@ -51,7 +52,7 @@ impl Views {
         let params = view_params(experiment);
         let mut views = Self::default();
         for (rows, folder) in listed {
-            let problem = match View::published(experiment.dir(), *rows, &params) {
+            let (seems_good, problem) = match View::published(experiment.dir(), *rows, &params) {
                 Ok(mut view) if raw.holds(view.position()) => {
                     views.vouched = *rows;
                     match view.learner().map(drop).and_then(|()| view.predictor().map(drop)) {
@@ -59,16 +60,17 @@ impl Views {
                             views.newest_good = Some(*rows);
                             continue;
                         }
-                        Err(error) => one_line(&error),
+                        Err(error) => (true, one_line(&error)),
                     }
                 }
-                Ok(view) => misfit(&view, views.vouched),
+                Ok(view) => (false, misfit(&view, views.vouched)),
                 // A reduce keeps the newest ones only.
-                Err(error) if is_gone(&error) && !folder.exists() => continue,
-                Err(error) if is_gone(&error) || error.is_damage() => one_line(&error),
+                Err(error) if error.is_gone() && !folder.exists() => continue,
+                Err(error) if error.is_gone() || error.is_damage() => (false, one_line(&error)),
                 Err(error) => return Err(error.into()),
             };
-            views.wrong.push(WrongView { rows: *rows, folder: folder.clone(), problem });
+            let folder = folder.clone();
+            views.wrong.push(WrongView { rows: *rows, seems_good, folder, problem });
         }
         Ok(views)
     }
@@ -108,16 +110,10 @@ pub(super) fn differing_view(
     };
     Ok(Some(WrongView {
         rows,
+        seems_good: true,
         folder: experiment.dir().view(rows),
         problem: format!("{which} not what its rows of the log say with this `experiment.yaml`"),
     }))
-}
-
-fn is_gone(error: &StorageError) -> bool {
-    matches!(error, StorageError::Io { source, .. } if matches!(
-        source.kind(),
-        ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::StaleNetworkFileHandle
-    ))
 }
 
 /// Returns an error with its causes.

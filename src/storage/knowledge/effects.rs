@@ -36,6 +36,8 @@ impl Knowledge {
                 self.state.open.values_mut().for_each(|open| open.was_halted = true);
             }
             Fact::Resumed => self.state.halted = false,
+            // Said to those who have read the rows before it.
+            Fact::Repaired => {}
             Fact::Void { iteration, attempt } => self.pass_over(iteration, attempt),
         }
         self.sum_up(row);

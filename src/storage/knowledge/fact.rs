@@ -51,6 +51,7 @@ pub(super) enum Fact<'a> {
     },
     Halted,
     Resumed,
+    Repaired,
     Void {
         iteration: Option<Iteration>,
         attempt: Option<u32>,
@@ -96,6 +97,7 @@ impl<'a> Fact<'a> {
             Event::Exhausted => Self::Exhausted { epsilon: need(row.epsilon, "epsilon")? },
             Event::Halted => Self::Halted,
             Event::Resumed => Self::Resumed,
+            Event::Repaired => Self::Repaired,
             Event::Void => Self::Void { iteration: row.iteration, attempt: row.attempt },
         })
     }
