@@ -257,7 +257,18 @@ fn what_is_wrong_with_an_option_names_it() {
         (&["--eta", "1"], "at least 2"),
         (&["--eta", "2"], "--scheduler"),
         (&["--kappa", "0.5"], "--scheduler"),
-        (&["--kappa", "0.5", "--scheduler", "hyperband"], "`--kappa` does not go with"),
+        (
+            &["--kappa", "0.5", "--scheduler", "hyperband"],
+            "`--kappa` does not go with `--scheduler hyperband`",
+        ),
+        (
+            &["--scheduler", "none", "--eta", "2"],
+            "`--eta` does not go with `--scheduler none` (leave out one of them)",
+        ),
+        (
+            &["--scheduler", "none", "--kappa", "0.5"],
+            "`--kappa` does not go with `--scheduler none`",
+        ),
         (&["--regressor", "svr"], "nu-svr-rbf"),
         (&["--orders", "2", "--file-order"], "--file-order"),
         (&["--trace", "trace.csv"], "--file-order"),

@@ -139,9 +139,9 @@ pub(super) struct HyperbandArgs {
     /// Run Hyperband over the networks, plain or with stopping inside its rungs, in place of the walk
     #[arg(long, value_enum, default_value_t = Scheduler::None)]
     pub(super) scheduler: Scheduler,
-    /// One network in ETA goes on to the next rung
-    #[arg(long, default_value_t = 3, value_parser = at_least::<2>, requires = "scheduler")]
-    eta: usize,
+    /// One network in ETA goes on to the next rung [default: 3]
+    #[arg(long, value_parser = at_least::<2>, requires = "scheduler")]
+    pub(super) eta: Option<usize>,
     /// Shares of a rung that are trained to its end, above 0 and at most 1, for f-hyperband [default: 1 / ETA]
     #[arg(long, value_name = "LIST", value_delimiter = ',', allow_negative_numbers = true, value_parser = share, requires = "scheduler")]
     pub(super) kappa: Option<Vec<f64>>,
@@ -229,13 +229,12 @@ impl FileArgs {
 impl HyperbandArgs {
     /// Returns the scheduler, if there is to be one.
     pub(super) fn scheduler(&self) -> Option<HyperbandParams> {
+        let eta = self.eta.unwrap_or(3);
         let kappas = match self.scheduler {
             Scheduler::None => return None,
             Scheduler::Hyperband => Vec::new(),
-            Scheduler::FHyperband => {
-                self.kappa.clone().unwrap_or_else(|| vec![1.0 / self.eta as f64])
-            }
+            Scheduler::FHyperband => self.kappa.clone().unwrap_or_else(|| vec![1.0 / eta as f64]),
         };
-        Some(HyperbandParams { eta: self.eta, kappas })
+        Some(HyperbandParams { eta, kappas })
     }
 }

@@ -8,8 +8,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use serde_json::json;
 
-use self::args::Scheduler;
 pub use self::args::SimulateArgs;
+use self::args::{HyperbandArgs, Scheduler};
 use super::exit_code::ExitStatus;
 use super::printer::Printer;
 use crate::ops::Refusal;
@@ -54,11 +54,20 @@ impl SimulateArgs {
         if self.trace.is_some() && self.hyperband.scheduler != Scheduler::None {
             return Err(Refusal::Together { option: "--trace", other: "a scheduler" }.into());
         }
-        if self.hyperband.kappa.is_some() && self.hyperband.scheduler != Scheduler::FHyperband {
-            let other = "a scheduler that stops nobody inside a rung";
-            return Err(Refusal::Together { option: "--kappa", other }.into());
+        let HyperbandArgs { scheduler, eta, kappa } = &self.hyperband;
+        let ignored = match scheduler {
+            Scheduler::None if eta.is_some() => Some(("--eta", "`--scheduler none`")),
+            Scheduler::None if kappa.is_some() => Some(("--kappa", "`--scheduler none`")),
+            // Stops nobody inside a rung.
+            Scheduler::Hyperband if kappa.is_some() => {
+                Some(("--kappa", "`--scheduler hyperband`, but with `f-hyperband`"))
+            }
+            _ => None,
+        };
+        match ignored {
+            Some((option, other)) => Err(Refusal::Together { option, other }.into()),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     fn replay(
