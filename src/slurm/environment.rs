@@ -26,7 +26,7 @@ pub struct SlurmTask {
     /// When the task will be ended (`SLURM_JOB_END_TIME`). Before Slurm 23 it is absent; ask
     /// [`Slurm::end_time`](super::Slurm::end_time) then.
     pub end_time: Option<Timestamp>,
-    /// The GPUs of this task (`CUDA_VISIBLE_DEVICES`); `None` when none was asked for.
+    /// The GPUs of this task (`CUDA_VISIBLE_DEVICES`); `None` when none was asked for, or all are hidden.
     pub visible_devices: Option<String>,
     /// The node (`SLURMD_NODENAME`).
     pub host: Option<String>,
@@ -51,8 +51,8 @@ impl SlurmTask {
             restarts: read.number("SLURM_RESTART_COUNT", "a count")?.unwrap_or(0),
             cpus,
             end_time: read.time("SLURM_JOB_END_TIME")?,
-            visible_devices: read.text("CUDA_VISIBLE_DEVICES")?.map(str::to_owned),
-            host: read.text("SLURMD_NODENAME")?.map(str::to_owned),
+            visible_devices: read.line("CUDA_VISIBLE_DEVICES")?,
+            host: read.line("SLURMD_NODENAME")?,
         }))
     }
 }
@@ -91,6 +91,15 @@ impl<'a> Reader<'a> {
     fn text(&self, name: &'static str) -> Result<Option<&'a str>, SlurmError> {
         let Some(value) = self.0.get(OsStr::new(name)) else { return Ok(None) };
         value.to_str().map(Some).ok_or_else(|| bad(name, &value.to_string_lossy(), "UTF-8 text"))
+    }
+
+    /// Reads text that stands in rows of the replay log, which are lines; an empty one says nothing.
+    fn line(&self, name: &'static str) -> Result<Option<String>, SlurmError> {
+        let Some(text) = self.text(name)? else { return Ok(None) };
+        if text.contains(char::is_control) {
+            return Err(bad(name, &text.escape_debug().to_string(), "one line of text"));
+        }
+        Ok(Some(text.to_owned()).filter(|text| !text.is_empty()))
     }
 
     fn number<T: std::str::FromStr>(
@@ -208,6 +217,19 @@ mod tests {
         let mut all = variables(CAPTURED);
         all.insert("SLURMD_NODENAME".into(), OsString::from_vec(vec![0xff]));
         assert!(SlurmTask::from_variables(&all).unwrap_err().to_string().contains("UTF-8"));
+    }
+
+    #[test]
+    fn what_stands_in_rows_is_one_line() {
+        for name in ["SLURMD_NODENAME", "CUDA_VISIBLE_DEVICES"] {
+            let mut all = variables(CAPTURED);
+            all.insert(name.into(), "n1\nn2".into());
+            let error = SlurmTask::from_variables(&all).unwrap_err().to_string();
+            let begin = format!("environment variable `{name}` is `n1\\nn2`, expected one line");
+            assert!(error.starts_with(&begin), "{error}");
+        }
+        let nothing = with("SLURMD_NODENAME=\nCUDA_VISIBLE_DEVICES=").unwrap();
+        assert_eq!((nothing.host, nothing.visible_devices), (None, None));
     }
 
     #[test]
