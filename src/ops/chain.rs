@@ -30,7 +30,7 @@ pub struct RoundEnd {
 /// [`Refusal::NoRound`]; [`Refusal::StillRunning`] and [`Refusal::SubmitLimit`], exit code 75; else as [`reduce`], or
 /// when the scheduler refuses.
 pub fn end_round(experiment: &Experiment, number: u32) -> anyhow::Result<RoundEnd> {
-    check_there_is(experiment, number)?;
+    Round::new(experiment, number).check_is_there()?;
     let mut scheduler = scheduler();
     let end = check_arrays_have_ended(experiment, number, &mut scheduler)
         .and_then(|()| reduce(experiment, &reduce_options(number)))
@@ -43,21 +43,6 @@ pub fn end_round(experiment: &Experiment, number: u32) -> anyhow::Result<RoundEn
         queue_again(experiment, number, error, &scheduler)?;
     }
     end
-}
-
-/// Refuses a number that no round has: a person has mistyped it.
-fn check_there_is(experiment: &Experiment, round: u32) -> anyhow::Result<()> {
-    let numbers: Vec<u32> =
-        experiment.dir().list_rounds()?.into_iter().map(|(number, _)| number).collect();
-    if numbers.contains(&round) {
-        return Ok(());
-    }
-    let rounds = match (numbers.first(), numbers.last()) {
-        (Some(first), Some(last)) if first < last => format!("rounds {first} to {last} are there"),
-        (Some(only), _) => format!("round {only} alone is there"),
-        _ => "none was submitted yet".to_owned(),
-    };
-    bail!(Refusal::NoRound { round, rounds })
 }
 
 const fn reduce_options(number: u32) -> ReduceOptions {

@@ -130,7 +130,7 @@ pub enum Refusal {
         path: PathBuf,
     },
     /// A round that was never submitted.
-    #[error("there is no round {round}: {rounds} (`metaqnn reduce DIR` learns without one)")]
+    #[error("there is no round {round}: {rounds} (leave out `--round` where none is meant)")]
     NoRound {
         /// What was asked for.
         round: u32,

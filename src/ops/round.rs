@@ -18,11 +18,11 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use jiff::Timestamp;
 
-use super::Experiment;
 use super::round_stage::Queue;
+use super::{Experiment, Refusal};
 use crate::slurm::{
     ArrayRange, BatchScript, Dependency, DryRun, JobId, JobName, JobSpec, Scheduler, Start, Work,
 };
@@ -49,6 +49,23 @@ impl<'a> Round<'a> {
     /// Returns the files of the round, to look at.
     pub fn files(&self) -> RoundDir {
         RoundDir::of(self.experiment.dir(), self.number)
+    }
+
+    /// Refuses a number that no round has: a person has mistyped it.
+    pub fn check_is_there(&self) -> anyhow::Result<()> {
+        // An NFS client may list the rounds as they were, and still finds by its name the folder into which the scheduler
+        // writes the log of this task.
+        if self.files().folder().is_dir() {
+            return Ok(());
+        }
+        let listed = self.experiment.dir().list_rounds()?;
+        let numbers: Vec<u32> = listed.into_iter().map(|(number, _)| number).collect();
+        let rounds = match numbers.as_slice() {
+            [] => "none was submitted yet".to_owned(),
+            [only] => format!("round {only} alone is there"),
+            [first, .., last] => format!("rounds {first} to {last} are there"),
+        };
+        bail!(Refusal::NoRound { round: self.number, rounds })
     }
 
     /// Returns what of the round is in the queue: nothing before it is planned.

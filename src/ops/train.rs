@@ -15,6 +15,7 @@ use super::current::Current;
 use super::curve_in_progress::CurveInProgress;
 use super::live_log::{LiveLog, Session};
 use super::reduce::{ReduceOptions, Tables, reduce};
+use super::round::Round;
 use super::task::Task;
 use super::verdicts::Verdicts;
 use super::{Experiment, Refusal, TrainEvent};
@@ -63,13 +64,16 @@ pub type Listener<'a> = dyn FnMut(TrainEvent) + 'a;
 /// Claims, trains and records.
 ///
 /// # Errors
-/// When the experiment cannot be read or written, or the trainer refuses to work at all; [`Refusal::TryAgain`]
+/// [`Refusal::NoRound`]; when the experiment cannot be read or written, or the trainer refuses to work at all; [`Refusal::TryAgain`]
 /// after a signal.
 pub fn train(
     experiment: &Experiment,
     options: TrainOptions,
     on_event: &mut Listener<'_>,
 ) -> anyhow::Result<()> {
+    if let Some(round) = options.round {
+        Round::new(experiment, round).check_is_there()?;
+    }
     let note = |error: &anyhow::Error| note_refusal(experiment, options.round, error);
     let mut worker = Worker::new(experiment, options, on_event).inspect_err(note)?;
     // Before any claim: other images or a missing trainer must not cost an architecture an attempt.

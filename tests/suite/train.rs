@@ -66,6 +66,30 @@ fn malformed_variables_of_the_scheduler_are_named() {
 }
 
 #[test]
+fn a_line_break_in_the_name_of_the_node_is_told_by_its_variable() {
+    let experiment = Experiment::init(SMALL);
+    let mut task = as_task(&experiment, "77", "3");
+    let output = task.env("SLURMD_NODENAME", "n1\nn2").output().unwrap();
+    assert_eq!(output.status.code(), Some(4));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("`SLURMD_NODENAME` is `n1\\nn2`"));
+    assert_eq!(experiment.log().len(), 0);
+}
+
+#[test]
+fn a_round_that_is_not_there_has_no_task() {
+    let experiment = Experiment::init(SMALL);
+    let train = |round: &str| experiment.run(&["train", "dir", "--round", round]);
+    train("7").fails_with(2).says("there is no round 7: none was submitted yet");
+    for round in ["0001", "0002", "0003"] {
+        std::fs::create_dir(experiment.path("rounds").join(round)).unwrap();
+    }
+    train("7").fails_with(2).says("there is no round 7: rounds 1 to 3 are there");
+    assert_eq!(experiment.log().len(), 0, "nothing is claimed");
+    train("3").success();
+    assert_eq!(experiment.log()[0]["round"], "3");
+}
+
+#[test]
 fn a_log_saved_by_a_spreadsheet_is_refused() {
     let experiment = Experiment::init(SMALL);
     for _ in 0..3 {
