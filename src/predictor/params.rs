@@ -9,6 +9,10 @@ use super::stopping::StoppingRule;
 /// Fewest full curves a predictor can be fitted to: each of the search's three folds must leave two.
 pub(super) const LEAST_CURVES: usize = 3;
 
+/// Most random draws of the search for hyperparameters: a thousand times what is usual would take days, and
+/// a mistyped number all memory.
+const MOST_DRAWS: usize = 100_000;
+
 /// Greatest `top_n`: the accuracies that a search keeps in view.
 pub const MOST_TOP_N: usize = 50;
 
@@ -96,7 +100,8 @@ impl PredictorParams {
         )?;
         let is_top_n = (1..=MOST_TOP_N).contains(&self.top_n);
         check("early_stopping.top_n", self.top_n as f64, is_top_n, "1 to 50")?;
-        check("early_stopping.draws", self.draws as f64, self.draws >= 1, "at least 1")?;
+        let is_count = (1..=MOST_DRAWS).contains(&self.draws);
+        check("early_stopping.draws", self.draws as f64, is_count, "1 to 100000")?;
         let is_share = |share: f64| (0.0..=1.0).contains(&share);
         check(
             "early_stopping.audit_share",
@@ -171,11 +176,12 @@ mod tests {
         assert!(with(|_| ()).is_ok());
         assert_eq!(with(|p| p.threshold = 0.5), Err(PredictorError::Threshold(0.5)));
         assert_eq!(with(|p| p.offset = -0.1), Err(PredictorError::Offset(-0.1)));
-        let changes: [(&str, Change); 10] = [
+        let changes: [(&str, Change); 11] = [
             ("burn_in", |p| p.burn_in = 2),
             ("offset", |p| p.offset = 5.0),
             ("top_n", |p| p.top_n = 51),
             ("draws", |p| p.draws = 0),
+            ("draws", |p| p.draws = usize::MAX),
             ("audit_share", |p| p.audit_share = 2.0),
             ("false_stop_limit", |p| p.false_stop_limit = f64::NAN),
             ("tolerance", |p| p.tolerance = 0.0),

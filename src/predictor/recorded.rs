@@ -66,12 +66,15 @@ impl RecordedCurves {
     }
 }
 
+/// Most random orders: all are drawn before the first is walked.
+const MOST_ORDERS: usize = 100_000;
+
 /// In which order the networks come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Orders {
     /// Once, in the order of the file.
     File,
-    /// In so many random orders.
+    /// In so many random orders, 1 to 100,000.
     Random(usize),
 }
 
@@ -79,7 +82,7 @@ impl Orders {
     /// Draws the orders, each a permutation of the networks 0 .. n.
     ///
     /// # Errors
-    /// When no order is asked for.
+    /// When no order is asked for, or too many.
     pub(super) fn draw(
         self,
         networks: usize,
@@ -88,9 +91,9 @@ impl Orders {
         let file: Vec<usize> = (0..networks).collect();
         match self {
             Self::File => Ok(vec![file]),
-            Self::Random(0) => {
-                let allowed = "at least 1";
-                Err(PredictorError::OutOfRange { key: "orders", value: 0.0, allowed })
+            Self::Random(count) if !(1..=MOST_ORDERS).contains(&count) => {
+                let (value, allowed) = (count as f64, "1 to 100000");
+                Err(PredictorError::OutOfRange { key: "orders", value, allowed })
             }
             Self::Random(count) => {
                 let shuffle = |_| {
@@ -130,6 +133,7 @@ mod tests {
             assert_eq!(*order, Orders::File.draw(20, rng).unwrap()[0]);
         }
         assert!(Orders::Random(0).draw(20, rng).is_err());
+        assert!(Orders::Random(usize::MAX).draw(20, rng).is_err());
     }
 
     #[test]

@@ -89,7 +89,7 @@ pub(super) struct WalkArgs {
     /// Networks trained to the end before any is stopped (above 100, sigma comes from ten folds)
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = at_least::<3>)]
     pub(super) burn_in: usize,
-    /// Random orders of the networks
+    /// Random orders of the networks, at most 100000
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = at_least::<1>)]
     pub(super) orders: usize,
     /// One order: that of the file
