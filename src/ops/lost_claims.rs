@@ -65,9 +65,15 @@ pub(super) fn lose_ended_claims(
     })
 }
 
-/// Seconds that an attempt without a result has spent, as far as its curve tells.
+/// Seconds that an attempt without a result has spent, as far as its curve tells; those of the attempt before it,
+/// whose epochs it was to go on from, where it has added none.
 fn seconds_of(experiment: &Experiment, attempt: Attempt) -> Option<f64> {
-    Curve::read(&experiment.dir().curve(attempt)).ok().map(|curve| curve.seconds())
+    let own = Curve::read(&experiment.dir().curve(attempt)).ok();
+    let curve = own.or_else(|| {
+        let earlier = experiment.dir().curve_before(attempt).ok()?;
+        (!earlier.rows().is_empty()).then_some(earlier)
+    });
+    curve.map(|curve| curve.seconds())
 }
 
 /// The jobs of claims that rounds up to this one hold open.

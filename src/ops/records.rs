@@ -65,6 +65,10 @@ fn after(before: IterationRecord, row: &Row, status: Status) -> IterationRecord 
         (None, None) => None,
         (total, more) => Some(total.unwrap_or(0.0) + more.unwrap_or(0.0)),
     };
+    // The result that came late of a claim that was lost holds the seconds that were counted as lost.
+    let came_late =
+        status.is_result() && before.status == Status::Lost && before.attempt == row.attempt;
+    let lost_before = before.lost_seconds.filter(|_| !came_late);
     IterationRecord {
         iteration: before.iteration,
         status,
@@ -91,7 +95,7 @@ fn after(before: IterationRecord, row: &Row, status: Status) -> IterationRecord 
         restarts: row.restarts,
         train_seconds: sum(before.train_seconds, row.train_seconds),
         saved_seconds: sum(before.saved_seconds, row.saved_seconds),
-        lost_seconds: sum(before.lost_seconds, row.lost_seconds),
+        lost_seconds: sum(lost_before, row.lost_seconds),
         view: row.view.or(before.view),
         reason: row.reason.clone(),
         device: row.device.clone().or(before.device),
@@ -230,6 +234,28 @@ mod tests {
 
     fn row(iteration: u64, event: Event) -> Row {
         Row { iteration: Some(Iteration(iteration)), ..Row::new(event) }
+    }
+
+    #[test]
+    fn seconds_of_a_late_result_are_lost_no_more() {
+        let lost = |attempt| Row {
+            attempt: Some(attempt),
+            lost_seconds: Some(50.0),
+            ..row(1, Event::Lost)
+        };
+        let late = Row {
+            attempt: Some(1),
+            train_seconds: Some(60.0),
+            lost_seconds: Some(1.0),
+            ..row(1, Event::Trained)
+        };
+        let seconds = |rows: [Row; 2]| {
+            let record = &iterations(&rows)[0];
+            (record.train_seconds, record.lost_seconds)
+        };
+        assert_eq!(seconds([lost(1), late.clone()]), (Some(60.0), Some(1.0)));
+        // Another attempt has spent its own.
+        assert_eq!(seconds([lost(2), late]), (Some(60.0), Some(51.0)));
     }
 
     #[test]

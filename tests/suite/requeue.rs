@@ -120,3 +120,19 @@ fn what_a_lost_claim_has_spent_is_known_from_its_curve() {
     let lost = &experiment.log()[1];
     assert_eq!((lost["event"].as_str(), lost["lost_seconds"].as_str()), ("lost", "20.0"));
 }
+
+#[test]
+fn what_an_attempt_was_to_go_on_from_is_lost_with_it() {
+    let experiment = killed();
+    // The second attempt dies before its first epoch.
+    let deaf = "import sys\nsys.stdin.readline()\nsys.stdin.readline()\n";
+    fs::write(experiment.folder().join("trainer.py"), deaf).unwrap();
+    let mut second = task(&experiment).spawn().unwrap();
+    await_that(&experiment, "replay.csv", |log| log.matches(",claimed,").count() == 2);
+    second.kill().unwrap();
+    second.wait().unwrap();
+    experiment.run(&["reduce", "dir", "--after", "500"]).success();
+    let lost = &experiment.log()[2];
+    assert_eq!((lost["event"].as_str(), lost["attempt"].as_str()), ("lost", "2"));
+    assert_eq!(lost["lost_seconds"], "20.0");
+}
