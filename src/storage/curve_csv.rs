@@ -145,6 +145,17 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn of_equally_good_epochs_the_first_is_the_best() {
+        let accuracies = [0.25, 0.75, 0.5, 0.75];
+        let rows = (1..).zip(accuracies).map(|(epoch, accuracy)| CurveRow {
+            validation_accuracy: Accuracy::new(accuracy).unwrap(),
+            ..row(1, epoch)
+        });
+        let summary = Curve { rows: rows.collect() }.summary().unwrap();
+        assert_eq!((summary.best_epoch, summary.best.value(), summary.epochs), (2, 0.75, 4));
+    }
+
+    #[test]
     fn nobody_goes_on_with_an_epoch_whose_forerunner_is_missing() {
         let curve = Curve { rows: vec![row(1, 1), row(2, 1), row(2, 2)] };
         let rows = |start, epoch| curve.before(start, epoch).map(|before| before.rows.len());
