@@ -127,6 +127,11 @@ fn a_small_space_is_exhausted_and_the_search_ends() {
     let log = experiment.log();
     assert_eq!(log.iter().filter(|row| row["event"] == "exhausted").count(), 2);
     assert_eq!(log.iter().filter(|row| row["event"] == "claimed").count(), 3);
+    // An epsilon is closed by a thousand draws of what is known.
+    for (at, _) in log.iter().enumerate().filter(|(_, row)| row["event"] == "exhausted") {
+        let known = log[..at].iter().rev().take_while(|row| row["event"] == "reused");
+        assert_eq!(known.count(), 1_000);
+    }
 }
 
 #[test]
