@@ -32,7 +32,7 @@ pub struct RunArgs {
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
     top: u32,
     /// Print the final state as one JSON object, that of `status`, instead of a table
-    #[arg(long)]
+    #[arg(long, conflicts_with = "top")]
     json: bool,
 }
 

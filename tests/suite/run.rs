@@ -200,3 +200,11 @@ fn on_a_terminal_bars_take_the_place_of_lines_and_leave_no_trace() {
     let shown = on_terminal("dumb", "lines").unwrap();
     assert!(shown.contains("epoch 4/4") && !shown.contains("search  ["), "{shown}");
 }
+
+#[test]
+fn the_length_of_a_table_does_not_go_with_json() {
+    let experiment = Experiment::with(SMALL);
+    let line = ["run", "config.yaml", "dir", "--json", "--top", "3"];
+    experiment.run(&line).fails_with(2).says("'--json' cannot be used with '--top <N>'");
+    assert!(!experiment.path("").exists());
+}

@@ -269,6 +269,10 @@ fn what_is_wrong_with_an_option_names_it() {
             &["--scheduler", "none", "--kappa", "0.5"],
             "`--kappa` does not go with `--scheduler none`",
         ),
+        (
+            &["--top-n", "2", "--scheduler", "f-hyperband"],
+            "`--top-n` does not go with a scheduler, where kappa",
+        ),
         (&["--regressor", "svr"], "nu-svr-rbf"),
         (&["--orders", "2", "--file-order"], "--file-order"),
         (&["--trace", "trace.csv"], "--file-order"),
@@ -284,6 +288,19 @@ fn what_is_wrong_with_an_option_names_it() {
             ["simulate", "curves.csv"].into_iter().chain(more.iter().copied()).collect();
         folder.run(&line).fails_with(2).says(message);
     }
+}
+
+#[test]
+fn a_hyperparameter_that_the_regressor_does_not_have_is_told() {
+    let folder = folder(&file(30, |y| y));
+    let line = ["simulate", "curves.csv", "--burn-in", "20", "--orders", "1", "--c", "1"];
+    let given = [&line[..], &["--nu", "0.5", "--gamma", "0.1"]].concat();
+    let linear = folder.run(&[&given[..], &["--regressor", "nu-svr-linear"]].concat()).success();
+    let linear = linear.says("`--gamma` is ignored: the regressor `nu-svr-linear` has none");
+    assert!(!linear.stderr().contains("`--nu` is"));
+    let ols = folder.run(&[&given[..], &["--regressor", "ols"]].concat()).success();
+    drop(ols.says("`--c` is ignored").says("`--nu` is ignored").says("`--gamma` is ignored"));
+    assert!(!folder.run(&given).success().stderr().contains("ignored"));
 }
 
 #[test]

@@ -100,7 +100,7 @@ pub(super) struct WalkArgs {
     delta: Vec<f64>,
     /// Compare with the n-th best network, so that the best n are trained to the end (with Hyperband kappa says so)
     #[arg(long, value_name = "LIST", default_value = "1", value_delimiter = ',', value_parser = at_least::<1>)]
-    top_n: Vec<usize>,
+    pub(super) top_n: Vec<usize>,
     /// Let networks finish that are predicted within this of the best
     #[arg(long, value_name = "LIST", default_value = "0", value_delimiter = ',', allow_negative_numbers = true, value_parser = not_negative)]
     offset: Vec<f64>,
@@ -113,7 +113,7 @@ pub(super) struct WalkArgs {
 pub(super) struct PredictorArgs {
     /// The regression model
     #[arg(long, value_name = "NAME", default_value_t = Regressor::NuSvrRbf, value_parser = regressor())]
-    regressor: Regressor,
+    pub(super) regressor: Regressor,
     /// C of the nu-SVR [default: searched, as the next two]
     #[arg(long, allow_negative_numbers = true, value_parser = positive)]
     c: Option<f64>,
@@ -223,6 +223,24 @@ impl FileArgs {
             better: if self.loss { Better::Lower } else { Better::Higher },
             scale: if self.log { MetricScale::Logarithmic } else { MetricScale::Linear },
         }
+    }
+}
+
+impl PredictorArgs {
+    /// Returns the hyperparameters that were given and that the regressor does not have.
+    pub(super) fn without_meaning(&self) -> impl Iterator<Item = &'static str> {
+        let (has_c_and_nu, has_gamma) = match self.regressor {
+            Regressor::NuSvrRbf => (true, true),
+            Regressor::NuSvrLinear => (true, false),
+            Regressor::Ols | Regressor::RandomForest | Regressor::LastSeen => (false, false),
+        };
+        let given = [
+            ("--c", self.c, has_c_and_nu),
+            ("--nu", self.nu, has_c_and_nu),
+            ("--gamma", self.gamma, has_gamma),
+        ];
+        let is_idle = |(_, value, has): &(_, Option<f64>, bool)| value.is_some() && !has;
+        given.into_iter().filter(is_idle).map(|(option, ..)| option)
     }
 }
 

@@ -22,6 +22,10 @@ pub fn run(args: &SimulateArgs, printer: &Printer) -> anyhow::Result<ExitStatus>
     // All that can be wrong is found before anything is computed.
     let params = args.params()?;
     args.check()?;
+    // No refusal: one line of options may serve all regressors.
+    for option in args.predictor.without_meaning() {
+        log::warn!("`{option}` is ignored: the regressor `{}` has none", args.predictor.regressor);
+    }
     let reading = args.file.reading();
     let replayed = args.inputs.iter().map(|path| simulate::read(path, &reading));
     let replayed = replayed.collect::<anyhow::Result<Vec<_>>>()?;
@@ -53,6 +57,10 @@ impl SimulateArgs {
         }
         if self.trace.is_some() && self.hyperband.scheduler != Scheduler::None {
             return Err(Refusal::Together { option: "--trace", other: "a scheduler" }.into());
+        }
+        if self.walk.top_n != [1] && self.hyperband.scheduler != Scheduler::None {
+            let other = "a scheduler, where kappa says how many are protected";
+            return Err(Refusal::Together { option: "--top-n", other }.into());
         }
         let HyperbandArgs { scheduler, eta, kappa } = &self.hyperband;
         let ignored = match scheduler {
