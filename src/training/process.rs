@@ -15,6 +15,7 @@ use rustix::process::{self, Pid, WaitId, WaitIdOptions};
 
 use super::interrupt::Signal;
 use super::last_words::LastWords;
+use super::patience::Patience;
 
 /// Longest line a trainer may write, its line feed included.
 pub(super) const LONGEST_LINE: u64 = 1024 * 1024;
@@ -24,9 +25,6 @@ const WAITING_LINES: usize = 16;
 
 /// Time between two looks at a process or a flag.
 pub(super) const TICK: Duration = Duration::from_millis(20);
-
-/// How long the rest of stderr may take after a trainer has ended.
-const STDERR_REST: Duration = Duration::from_millis(500);
 
 /// How long a killed process may take to die; one that waits for a broken device may never.
 const DEATH: Duration = Duration::from_secs(5);
@@ -39,8 +37,9 @@ pub(super) struct Process {
     lines: Receiver<Heard>,
     words: Arc<Mutex<LastWords>>,
     stderr_end: Receiver<()>,
-    status: Option<ExitStatus>,
-    farewell: Duration,
+    /// How it ended, and when that was seen.
+    end: Option<(ExitStatus, Instant)>,
+    patience: Patience,
 }
 
 /// What came of listening.
@@ -59,8 +58,8 @@ pub(super) enum Heard {
 }
 
 impl Process {
-    /// Takes a process with three pipes that leads a process group. It may take twice `farewell` to end.
-    pub(super) fn new(mut child: Child, farewell: Duration) -> Self {
+    /// Takes a process with three pipes that leads a process group. It may take twice `patience.farewell` to end.
+    pub(super) fn new(mut child: Child, patience: Patience) -> Self {
         let stdin = child.stdin.take();
         let stdout = child.stdout.take().expect("the stdout of a trainer is a pipe");
         let stderr = child.stderr.take().expect("the stderr of a trainer is a pipe");
@@ -73,7 +72,7 @@ impl Process {
             read_words(stderr, &to_words);
             drop(at_stderr_end);
         });
-        Self { child, stdin, lines, words, stderr_end, status: None, farewell }
+        Self { child, stdin, lines, words, stderr_end, end: None, patience }
     }
 
     /// Keeps what it writes to stderr from now on in the log at `path`.
@@ -92,13 +91,13 @@ impl Process {
 
     /// Waits for its next line, at most for `patience`.
     pub(super) fn hear(&mut self, patience: Duration) -> Heard {
-        let had_exited = self.status.is_some();
         match self.lines.recv_timeout(patience) {
             Ok(heard) => heard,
             Err(error) => match (self.exit(), error) {
                 (Some(status), RecvTimeoutError::Disconnected) => Heard::Exited(status),
-                // A process it left behind holds the pipe open.
-                (Some(status), RecvTimeoutError::Timeout) if had_exited => Heard::Exited(status),
+                (Some(status), RecvTimeoutError::Timeout) if self.rest_is_over() => {
+                    Heard::Exited(status)
+                }
                 (None, RecvTimeoutError::Disconnected) => {
                     thread::sleep(patience);
                     Heard::Closed
@@ -136,18 +135,23 @@ impl Process {
 
     /// Returns how it ended, if it has. What it left running in its group is killed.
     pub(super) fn exit(&mut self) -> Option<ExitStatus> {
-        if self.status.is_none() && self.has_exited() {
+        if self.end.is_none() && self.has_exited() {
             // Until it is waited for, its number belongs to its group: this hits no stranger.
             let _ = process::kill_process_group(self.pid(), process::Signal::KILL);
-            self.status = Some(self.child.wait().unwrap_or_default());
+            self.end = Some((self.child.wait().unwrap_or_default(), Instant::now()));
         }
-        self.status
+        self.end.map(|(status, _)| status)
+    }
+
+    /// Returns whether it ended so long ago that no more of its words are waited for.
+    fn rest_is_over(&self) -> bool {
+        self.end.is_some_and(|(_, since)| since.elapsed() >= self.patience.rest)
     }
 
     /// Returns the last line it wrote to stderr, once it has ended.
     pub(super) fn last_line(&self) -> String {
         // Ends at once when the thread that reads stderr does.
-        let _ = self.stderr_end.recv_timeout(STDERR_REST);
+        let _ = self.stderr_end.recv_timeout(self.patience.rest);
         lock(&self.words).last_line()
     }
 
@@ -177,11 +181,11 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         self.stdin = None;
-        if self.exits_within(self.farewell) {
+        if self.exits_within(self.patience.farewell) {
             return;
         }
         self.signal(Signal::Terminate);
-        if !self.exits_within(self.farewell) {
+        if !self.exits_within(self.patience.farewell) {
             self.kill();
         }
     }

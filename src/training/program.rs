@@ -23,9 +23,6 @@ use super::process::{Heard, LONGEST_LINE, Process, TICK};
 use super::protocol::{Request, Stop, TRY_AGAIN};
 use super::trainer::{Ending, Trainer};
 
-/// How much later than a trainer `metaqnn` may learn of a signal that was sent to both.
-const SAME_SIGNAL: Duration = Duration::from_millis(250);
-
 /// Speaks the trainer protocol with a program.
 ///
 /// The program is started at the first request and lives on for the next ones. It is ended when
@@ -89,13 +86,14 @@ impl ProgramTrainer {
             program: self.command.program.clone(),
             source,
         })?;
-        Ok(Process::new(child, self.patience.farewell))
+        Ok(Process::new(child, self.patience))
     }
 
     /// Returns the waiting program. One that has ended meanwhile, or spoke without being asked, is none.
     fn waiting(&mut self) -> Option<Process> {
         let mut process = self.idle.take()?;
-        if process.hear(Duration::ZERO) == Heard::Nothing {
+        // It may have ended, and the thread that reads its stdout not have come to the end yet.
+        if process.exit().is_none() && process.hear(Duration::ZERO) == Heard::Nothing {
             return Some(process);
         }
         log::warn!("trainer `{}` did not wait for a request", self.command.program.display());
@@ -175,7 +173,7 @@ impl ProgramTrainer {
         if !matches!(status.signal(), Some(SIGTERM | SIGUSR1)) {
             return false;
         }
-        let end = Instant::now() + SAME_SIGNAL;
+        let end = Instant::now() + self.patience.same_signal;
         while self.interrupt.signal().is_none() && Instant::now() < end {
             thread::sleep(TICK);
         }
