@@ -115,7 +115,13 @@ fn is_unsupported(error: &io::Error) -> bool {
 mod tests {
     use super::*;
 
-    const BRIEF: Patience = Patience { notice: Duration::ZERO, limit: Duration::ZERO };
+    const NONE: Patience = Patience { notice: Duration::ZERO, limit: Duration::ZERO };
+
+    /// Patient, although the lock is free: a process that another test is starting holds every
+    /// file of this one open until it has become another program.
+    fn takes(file: &File, path: &Path, mode: Mode) {
+        acquire(file, path, mode, Patience::default()).unwrap();
+    }
 
     fn opened(path: &Path) -> File {
         File::options().read(true).write(true).open(path).unwrap()
@@ -126,18 +132,18 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         let path = file.path();
         let (one, other) = (opened(path), opened(path));
-        acquire(&one, path, Mode::Shared, BRIEF).unwrap();
-        acquire(&other, path, Mode::Shared, BRIEF).unwrap();
+        takes(&one, path, Mode::Shared);
+        takes(&other, path, Mode::Shared);
         release(&other, path);
         assert!(matches!(
-            acquire(&other, path, Mode::Exclusive, BRIEF),
+            acquire(&other, path, Mode::Exclusive, NONE),
             Err(StorageError::Locked { seconds: 0, .. })
         ));
         release(&one, path);
-        acquire(&other, path, Mode::Exclusive, BRIEF).unwrap();
-        assert!(acquire(&one, path, Mode::Shared, BRIEF).is_err());
+        takes(&other, path, Mode::Exclusive);
+        assert!(acquire(&one, path, Mode::Shared, NONE).is_err());
         drop(other);
-        acquire(&one, path, Mode::Shared, BRIEF).unwrap();
+        takes(&one, path, Mode::Shared);
     }
 
     #[test]
