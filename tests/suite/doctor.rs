@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output, Stdio};
 
-use crate::support::{Experiment, SMALL};
+use crate::support::{Experiment, Program, SMALL, make_program};
 
 /// The program without any scheduler on PATH.
 fn doctor(experiment: &Experiment, arguments: &[&str]) -> Command {
@@ -40,12 +40,12 @@ fn a_folder_is_examined_with_two_processes_and_left_as_it_was() {
     let before = fs::read_dir(experiment.path("")).unwrap().count();
     let output = ended(doctor(&experiment, &["dir", "--json"]));
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));
-    let fine = ["machines", "visibility", "locks", "log", "rename", "mount", "access", "images"];
+    let fine = ["machines", "locks", "log", "rename", "mount", "access", "images"];
     for name in fine.into_iter().chain(["trainer", "slurm"]) {
         assert_eq!(verdict(&output, name), "ok", "{}", text(&output));
     }
-    // These depend on the machine.
-    for name in ["clocks", "space", "sync"] {
+    // These depend on the machine, and on how busy it is.
+    for name in ["visibility", "clocks", "space", "sync"] {
         assert_ne!(verdict(&output, name), "failure", "{}", text(&output));
     }
     assert!(text(&output).contains("2 processes appended 25 rows each"));
@@ -144,13 +144,11 @@ fn a_directory_that_is_none_is_a_wrong_argument() {
 #[test]
 fn without_a_folder_trainer_and_scheduler_are_looked_at() {
     let experiment = Experiment::with(SMALL);
-    let scontrol = experiment.folder().join("scontrol");
     let config =
         concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/slurm/scontrol_show_config.txt");
     let say = |name: &str, script: &str| {
-        let path = experiment.folder().join(name);
-        fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        let text = format!("#!/bin/sh\n{script}\n");
+        make_program(&experiment.folder().join(name), Program::Script(&text));
     };
     say("scontrol", &format!("/bin/cat '{config}'"));
     say("squeue", "exit 0");
@@ -163,8 +161,7 @@ fn without_a_folder_trainer_and_scheduler_are_looked_at() {
     assert!(checks(&output).iter().any(|check| check["check"] == "trainer"));
     assert!(!checks(&output).iter().any(|check| check["check"] == "locks"));
     // A scheduler that does not answer.
-    fs::write(scontrol, "#!/bin/sh\necho 'Unable to contact slurm controller' >&2; exit 1\n")
-        .unwrap();
+    say("scontrol", "echo 'Unable to contact slurm controller' >&2; exit 1");
     let output = ended(doctor(&experiment, &["--json"]));
     assert_eq!(output.status.code(), Some(4), "{}", text(&output));
     assert_eq!(verdict(&output, "slurm"), "failure");
@@ -175,7 +172,7 @@ fn the_trainer_tells_its_device_or_why_there_is_none() {
     let experiment = Experiment::with(SMALL);
     // In a folder of its own: `metaqnn-torch` is looked for beside the program first.
     let program = experiment.folder().join("metaqnn");
-    fs::copy(env!("CARGO_BIN_EXE_metaqnn"), &program).unwrap();
+    make_program(&program, Program::CopyOf(env!("CARGO_BIN_EXE_metaqnn").as_ref()));
     let examine = || {
         let mut command = Command::new(&program);
         command.args(["doctor", "--json"]).env("PATH", experiment.folder());
@@ -204,8 +201,7 @@ fn the_trainer_tells_its_device_or_why_there_is_none() {
         ("kill -9 $$", ("failure", "signal: 9", "")),
     ] {
         let torch = experiment.folder().join("metaqnn-torch");
-        fs::write(&torch, format!("#!/bin/sh\n{script}\n")).unwrap();
-        fs::set_permissions(&torch, fs::Permissions::from_mode(0o755)).unwrap();
+        make_program(&torch, Program::Script(&format!("#!/bin/sh\n{script}\n")));
         let (code, verdict, seen, remedy) = examine();
         assert_eq!(code, Some(if verdict == "ok" { 0 } else { 4 }), "{seen}");
         assert_eq!(verdict, expected.0, "{seen}");

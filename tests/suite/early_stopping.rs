@@ -10,7 +10,7 @@ use std::time::Duration;
 use metaqnn::predictor::{Features, FittedPredictor, LearningCurve};
 
 use crate::run::ELSEWHERE;
-use crate::support::Experiment;
+use crate::support::{Experiment, wait_until};
 
 /// A search whose trainings are stopped soon: burn-in 10.
 pub const STOPPING: &str = "
@@ -319,7 +319,7 @@ while line := sys.stdin.readline():
         if iteration == 7 and request["attempt"] == 1 and epoch == 2:
             sys.stdin.readline()
             sys.exit()
-        if iteration == 7 and epoch == 3 and select.select([sys.stdin], [], [], 20)[0]:
+        if iteration == 7 and epoch == 3 and select.select([sys.stdin], [], [], 300)[0]:
             with open("told", "w") as file:
                 file.write(sys.stdin.readline())
             break
@@ -358,10 +358,7 @@ fn a_training_taken_up_from_its_checkpoint_is_judged_and_its_trainer_told_to_sto
         has("checkpoints/000007.1/epochs", &|text| text == "2")
             && has("curves/000007.1.csv", &|text| text.matches('\n').count() == 3)
     };
-    assert!((0..800).any(|_| is_there() || {
-        sleep(Duration::from_millis(25));
-        false
-    }));
+    wait_until("the second epoch", is_there);
     first.kill().unwrap();
     first.wait().unwrap();
     // Only now there is a predictor.

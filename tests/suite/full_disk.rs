@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
-use crate::support::{Experiment, SMALL, skip};
+use crate::support::{Experiment, SMALL, skip, wait_until};
 
 /// A file system of a few hundred kilobytes at the experiment's `small/`, unmounted in the end.
 pub struct SmallDisk(PathBuf);
@@ -63,9 +63,8 @@ fn a_result_waits_until_the_disk_has_room() {
         .spawn()
         .unwrap();
     begin("begin");
-    while fs::read_to_string(&curve).map_or(0, |text| text.lines().count()) < 2 {
-        sleep(Duration::from_millis(20));
-    }
+    let epochs = || fs::read_to_string(&curve).unwrap_or_default().lines().count();
+    wait_until("the first epoch", || epochs() == 2);
     let filler = disk.fill();
     begin("go");
     sleep(Duration::from_millis(500));

@@ -1,11 +1,11 @@
 //! Killed between any two writes; the log cut at any byte; tasks requeued and doubled.
 
 use std::fs;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
-use crate::support::{Experiment, SMALL};
+use crate::support::{Experiment, SMALL, wait_until};
 
 #[test]
 fn the_log_cut_at_every_byte_of_its_last_rows_is_repaired_and_goes_on() {
@@ -77,13 +77,15 @@ fn waiting_task(experiment: &Experiment, task: &str) -> Command {
 }
 
 fn await_curve(experiment: &Experiment, name: &str) {
-    for _ in 0..400 {
-        if fs::read_to_string(experiment.path(name)).is_ok_and(|text| text.lines().count() > 1) {
-            return;
-        }
-        sleep(Duration::from_millis(25));
-    }
-    panic!("no epoch in `{name}`");
+    let curve = || fs::read_to_string(experiment.path(name)).unwrap_or_default();
+    wait_until(&format!("an epoch in `{name}`"), || curve().lines().count() > 1);
+}
+
+/// Tells a task to end, which it does.
+fn end(task: &mut Child) {
+    let told = Command::new("kill").args(["-TERM", &task.id().to_string()]).status().unwrap();
+    assert!(told.success());
+    assert_eq!(task.wait().unwrap().code(), Some(75));
 }
 
 #[test]
@@ -91,16 +93,14 @@ fn a_task_told_to_end_leaves_its_claim_open_and_takes_it_up_again() {
     let experiment = Experiment::init(&SMALL.replace("trainer: synthetic", WAITS));
     let mut task = waiting_task(&experiment, "0").spawn().unwrap();
     await_curve(&experiment, "curves/000001.1.csv");
-    let told = Command::new("kill").args(["-TERM", &task.id().to_string()]).status().unwrap();
-    assert!(told.success());
-    assert_eq!(task.wait().unwrap().code(), Some(75));
+    end(&mut task);
     assert_eq!(experiment.log().len(), 1, "the claim stays open");
     let mut again = waiting_task(&experiment, "0").spawn().unwrap();
     await_curve(&experiment, "curves/000001.2.csv");
     let claims = experiment.log();
     assert_eq!((claims[1]["iteration"].as_str(), claims[1]["attempt"].as_str()), ("1", "2"));
-    again.kill().unwrap();
-    again.wait().unwrap();
+    // Killed, it would leave this trainer behind, which does not look at its stdin.
+    end(&mut again);
 }
 
 #[test]
@@ -113,9 +113,7 @@ fn a_local_task_told_to_end_leaves_nothing_for_a_successor() {
         .spawn()
         .unwrap();
     await_curve(&experiment, "curves/000001.1.csv");
-    let told = Command::new("kill").args(["-TERM", &task.id().to_string()]).status().unwrap();
-    assert!(told.success());
-    assert_eq!(task.wait().unwrap().code(), Some(75));
+    end(&mut task);
     assert_eq!(fs::read_dir(experiment.path("checkpoints")).unwrap().count(), 0);
 }
 

@@ -1,10 +1,8 @@
 //! `metaqnn run` that ends before its schedule does: interrupted, killed, halted, or with a trainer that does not work.
 
 use std::process::{Child, Command, Stdio};
-use std::thread::sleep;
-use std::time::Duration;
 
-use crate::support::{Experiment, SMALL};
+use crate::support::{Experiment, SMALL, wait_until};
 
 #[test]
 fn a_trainer_that_never_works_ends_the_search() {
@@ -15,9 +13,9 @@ fn a_trainer_that_never_works_ends_the_search() {
         .fails_with(4)
         .says("10 trainings in a row came to nothing")
         .says("no licence");
-    // Its worker goes on until it is ended.
+    // Its worker goes on until it is ended: some more are lost on a busy machine.
     let losses = experiment.log().iter().filter(|row| row["event"] == "lost").count();
-    assert!((10..20).contains(&losses), "{losses}");
+    assert!(losses >= 10, "{losses}");
 }
 
 #[test]
@@ -55,16 +53,6 @@ fn claimants(experiment: &Experiment) -> Vec<String> {
         .filter(|row| row.contains(",claimed,"))
         .map(|row| row.split(',').find(|cell| cell.matches(':').count() == 3).unwrap().to_owned())
         .collect()
-}
-
-fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
-    for _ in 0..1200 {
-        if holds() {
-            return;
-        }
-        sleep(Duration::from_millis(25));
-    }
-    panic!("waited in vain for: {what}");
 }
 
 fn signal(child: &Child, name: &str) {
@@ -112,10 +100,20 @@ fn a_search_interrupted_or_killed_leaves_no_worker_and_goes_on() {
     assert_eq!(lost, 3, "every claim of a process that is gone is lost");
 }
 
+/// A small search by a command that has the example of a trainer at hand, `trainer.py`.
+fn with_example(trainer: &str) -> Experiment {
+    let experiment = Experiment::with(&SMALL.replace("trainer: synthetic", trainer));
+    let example =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/example-trainer.py");
+    std::fs::copy(example, experiment.folder().join("trainer.py")).unwrap();
+    experiment
+}
+
 #[test]
 fn a_halted_search_ends_and_goes_on_when_it_is_run_again() {
-    let slow = SMALL.replace("epochs: 4", "epochs: 4, synthetic_epoch_seconds: 0.05");
-    let experiment = Experiment::with(&slow);
+    // No training begins before the search is halted.
+    let waits = "trainer: command, command: [sh, -c, 'until [ -e halted ]; do sleep 0.02; done; exec python3 trainer.py']";
+    let experiment = with_example(waits);
     experiment.run(&["init", "config.yaml", "dir"]).success();
     let mut search = experiment
         .command(&["run", "config.yaml", "dir"])
@@ -123,10 +121,9 @@ fn a_halted_search_ends_and_goes_on_when_it_is_run_again() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    while experiment.log().is_empty() {
-        sleep(Duration::from_millis(10));
-    }
+    wait_until("a claim", || !experiment.log().is_empty());
     experiment.run(&["cancel", "dir"]).success();
+    std::fs::write(experiment.folder().join("halted"), "").unwrap();
     assert!(search.wait().unwrap().success(), "it ends, and does not ask for ever");
     let halted = experiment.log();
     let after = halted.iter().skip_while(|row| row["event"] != "halted");
@@ -140,10 +137,7 @@ fn a_halted_search_ends_and_goes_on_when_it_is_run_again() {
 fn a_worker_that_dies_is_replaced() {
     // The first training of all kills its worker.
     let killer = "trainer: command, command: [sh, -c, 'mkdir once && kill -9 $PPID; exec python3 trainer.py']";
-    let experiment = Experiment::with(&SMALL.replace("trainer: synthetic", killer));
-    let script =
-        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/example-trainer.py");
-    std::fs::copy(script, experiment.folder().join("trainer.py")).unwrap();
+    let experiment = with_example(killer);
     experiment.run(&["run", "config.yaml", "dir"]).success();
     let log = experiment.log();
     let of = |event: &str| log.iter().filter(|row| row["event"] == event).count();

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::process::Command;
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::support::{Experiment, skip};
+use crate::support::{Experiment, skip, wait_until};
 
 const SEARCH: &str = "
 experiment: {name: real, seed: 3}
@@ -24,16 +24,6 @@ fn has_slurm(test: &str) -> bool {
     }
     skip(test, "METAQNN_SLURM is not set (as root, scripts/test.sh starts a Slurm)");
     false
-}
-
-/// Waits until `done`, for two minutes at most.
-#[track_caller]
-fn await_that(what: &str, mut done: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !done() {
-        assert!(began.elapsed() < Duration::from_secs(120), "still not: {what}");
-        sleep(Duration::from_millis(200));
-    }
 }
 
 fn is_finished(experiment: &Experiment) -> bool {
@@ -68,8 +58,8 @@ fn one_submit_runs_a_search_to_its_end() {
     }
     let experiment = Experiment::init(SEARCH);
     experiment.run(&["submit", "dir"]).success();
-    await_that("finished", || is_finished(&experiment));
-    await_that("no job is left", || queue(&experiment).is_empty());
+    wait_until("finished", || is_finished(&experiment));
+    wait_until("no job is left", || queue(&experiment).is_empty());
     let log = experiment.log();
     assert_no_architecture_is_trained_twice(&log);
     let results = log.iter().filter(|row| ["trained", "failed"].contains(&row["event"].as_str()));
@@ -100,19 +90,19 @@ fn cancel_ends_a_chain_and_submit_goes_on() {
     }
     let experiment = Experiment::init(&SEARCH.replace("0.2}", "1.0}"));
     experiment.run(&["submit", "dir"]).success();
-    await_that("something is in training", || !experiment.log().is_empty());
+    wait_until("something is in training", || !experiment.log().is_empty());
     experiment.run(&["cancel", "dir"]).success();
-    await_that("no job is left", || queue(&experiment).is_empty());
+    wait_until("no job is left", || queue(&experiment).is_empty());
     let rows = experiment.log().len();
     sleep(Duration::from_secs(3));
     assert!(queue(&experiment).is_empty(), "nothing comes back");
     assert_eq!(experiment.log().len(), rows);
     experiment.run(&["submit", "dir"]).success();
-    await_that("something is in training again", || experiment.log().len() > rows + 1);
+    wait_until("something is in training again", || experiment.log().len() > rows + 1);
     // At once, while the tasks of the cancelled round still end.
     experiment.run(&["cancel", "dir"]).success();
     experiment.run(&["submit", "dir"]).success();
-    await_that("finished", || is_finished(&experiment));
+    wait_until("finished", || is_finished(&experiment));
     assert_no_architecture_is_trained_twice(&experiment.log());
 }
 
@@ -126,13 +116,13 @@ fn a_warned_task_requeues_itself_and_takes_its_claim_up() {
         &SEARCH.replace("0.2}", "3.0}").replace("architectures: 12", "architectures: 1"),
     );
     experiment.run(&["submit", "dir", "--rounds", "1"]).success();
-    await_that("a claim", || !experiment.log().is_empty());
+    wait_until("a claim", || !experiment.log().is_empty());
     let claim = experiment.log().remove(0);
     sleep(Duration::from_millis(500));
     let task = format!("{}_{}", claim["job"], claim["task"]);
     let told = Command::new("scancel").args(["--signal=USR1", "--batch", &task]).status().unwrap();
     assert!(told.success());
-    await_that("a second attempt", || {
+    wait_until("a second attempt", || {
         experiment.log().iter().any(|row| row["event"] == "claimed" && row["attempt"] == "2")
     });
     let log = experiment.log();
@@ -165,7 +155,7 @@ fn the_scripts_run_by_hand() {
     };
     let array = sbatch(&["--array=0-3"], "train.sbatch", &[]);
     sbatch(&[&format!("--dependency=afterany:{array}")], "reduce.sbatch", &["--after", &array]);
-    await_that("a view", || {
+    wait_until("a view", || {
         std::fs::read_dir(experiment.path("views")).unwrap().any(|entry| {
             entry.unwrap().file_name().to_str().is_some_and(|name| name.parse::<u64>().is_ok())
         })

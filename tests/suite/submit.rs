@@ -1,10 +1,9 @@
 //! `metaqnn submit`, with a scheduler of our own on PATH: what is asked of it, and in which order.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-use crate::support::{Experiment, SMALL};
+use crate::support::{Experiment, Program, SMALL, make_program};
 
 /// A scheduler that takes down what it is told: numbers jobs, knows their names, runs nothing. Its queue is what the
 /// test says: lines of job, index, state and reason.
@@ -43,8 +42,7 @@ impl Cluster {
         let bin = experiment.folder().join("bin");
         fs::create_dir(&bin).unwrap();
         for name in ["sbatch", "scontrol", "scancel", "squeue"] {
-            fs::write(bin.join(name), SCHEDULER).unwrap();
-            fs::set_permissions(bin.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+            make_program(&bin.join(name), Program::Script(SCHEDULER));
         }
         Self { experiment }
     }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::{Experiment, skip};
+use crate::support::{Experiment, Program, make_program, skip};
 
 /// Images of 8 x 8 pixels in two classes: bright above, or bright below.
 pub fn write_images(folder: &std::path::Path, count: usize) {
@@ -162,8 +162,9 @@ fn without_its_trainer_a_search_says_how_to_build_it() {
     // A copy of the program alone in a folder, and no other on PATH.
     let alone = experiment.folder().join("alone");
     fs::create_dir(&alone).unwrap();
-    fs::copy(env!("CARGO_BIN_EXE_metaqnn"), alone.join("metaqnn")).unwrap();
-    let output = std::process::Command::new(alone.join("metaqnn"))
+    let program = alone.join("metaqnn");
+    make_program(&program, Program::CopyOf(env!("CARGO_BIN_EXE_metaqnn").as_ref()));
+    let output = std::process::Command::new(program)
         .args(["train", "dir"])
         .current_dir(experiment.folder())
         .env("PATH", "/usr/bin:/bin")

@@ -5,14 +5,12 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
-use std::thread::sleep;
-use std::time::Duration;
 
 use metaqnn::training::protocol::{LayerDescription, Message, Request, VERSION};
 use metaqnn::training::{Device, EpochReport, Recipe};
 
 use crate::full_disk::SmallDisk;
-use crate::support::{Experiment, skip};
+use crate::support::{Experiment, skip, wait_until};
 use crate::torch::{TINY, write_images};
 
 /// Asks for two epochs of a network whose maps are large and whose parameters are few: a batch of
@@ -188,13 +186,8 @@ fn trainer_of(task: &Child) -> u32 {
 }
 
 fn await_epochs(path: &Path, epochs: usize) {
-    for _ in 0..4000 {
-        if fs::read_to_string(path).is_ok_and(|text| text.lines().count() > epochs) {
-            return;
-        }
-        sleep(Duration::from_millis(5));
-    }
-    panic!("no {epochs} epochs in `{}`", path.display());
+    let lines = || fs::read_to_string(path).unwrap_or_default().lines().count();
+    wait_until(&format!("{epochs} epochs in `{}`", path.display()), || lines() > epochs);
 }
 
 /// What a curve says of learning: all but when, and how long it took.

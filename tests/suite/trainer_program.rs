@@ -4,10 +4,8 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::Stdio;
-use std::thread::sleep;
-use std::time::Duration;
 
-use crate::support::{Experiment, SMALL};
+use crate::support::{Experiment, SMALL, wait_until};
 
 #[test]
 fn the_example_trainer_drives_a_search() {
@@ -40,19 +38,11 @@ fn a_metaqnn_that_is_killed_leaves_no_trainer() {
     let process = fs::read_to_string(experiment.folder().join("process")).unwrap();
     metaqnn.kill().unwrap();
     metaqnn.wait().unwrap();
-    assert!(ends_soon(process.trim()));
-}
-
-/// Whether a process is gone within two seconds. One that nobody waits for stays as a zombie.
-fn ends_soon(process: &str) -> bool {
-    let is_running = || {
-        let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-        stat.rsplit(") ").next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with('Z'))
-    };
-    (0..200).any(|_| {
-        sleep(Duration::from_millis(10));
-        !is_running()
-    })
+    // One that nobody waits for stays as a zombie.
+    wait_until("the end of the trainer", || {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", process.trim())).unwrap_or_default();
+        stat.rsplit(") ").next().is_none_or(|rest| rest.is_empty() || rest.starts_with('Z'))
+    });
 }
 
 #[test]

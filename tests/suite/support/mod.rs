@@ -7,6 +7,8 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 /// A temporary folder with a configuration and, once made, an experiment.
 pub struct Experiment {
@@ -90,10 +92,11 @@ impl Experiment {
         Ran { line: arguments.join(" "), output }
     }
 
-    /// The replay log as one map a row.
+    /// The replay log as one map a row, without a row that somebody is writing.
     pub fn log(&self) -> Vec<std::collections::HashMap<String, String>> {
-        let mut reader = csv::Reader::from_path(self.path("replay.csv")).unwrap();
-        reader.deserialize().map(Result::unwrap).collect()
+        let text = self.text("replay.csv");
+        let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
+        csv::Reader::from_reader(whole.as_bytes()).deserialize().map(Result::unwrap).collect()
     }
 }
 
@@ -155,6 +158,44 @@ impl Ran {
     pub fn json(&self) -> Vec<serde_json::Value> {
         self.stdout().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
+}
+
+/// Waits until something is so, for minutes if need be: nothing is claimed of how soon it is, since
+/// the machine may be busy.
+#[track_caller]
+pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(300);
+    while !holds() {
+        assert!(Instant::now() < end, "waited in vain for: {what}");
+        sleep(Duration::from_millis(10));
+    }
+}
+
+/// Makes a program, a copy of another one or a script. Not by this process: it starts programs at any
+/// moment, each of which has every file of it open until it has begun, and a file that somebody
+/// writes cannot be started (`ETXTBSY`).
+pub fn make_program(path: &Path, what: Program) {
+    let (mut command, text) = match what {
+        Program::CopyOf(other) => {
+            let mut command = Command::new("cp");
+            command.arg("--").args([other, path]);
+            (command, "")
+        }
+        Program::Script(text) => {
+            let mut command = Command::new("sh");
+            command.args(["-c", "cat > \"$0\" && chmod 755 \"$0\""]).arg(path);
+            (command, text)
+        }
+    };
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success());
+}
+
+/// What [`make_program`] makes.
+pub enum Program<'a> {
+    CopyOf(&'a Path),
+    Script(&'a str),
 }
 
 /// Says loudly that a test cannot run here; `scripts/test.sh` counts it as skipped.
