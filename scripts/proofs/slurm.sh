@@ -186,7 +186,7 @@ slurm_node_failure() {
       '$1 == iteration { printf "%s%s by attempt %s", by, $2, $3; by = ", " }' "$dir/replay.csv")"
     for attempt in 1 2; do is_whole_curve "$iteration" $attempt 10; done
   done
-  [ "$(awk -F, '$2 == "trained" && $1 <= 4 { print $3 }' "$dir/replay.csv" | sort | tr '\n' ' ')" = "1 1 1 2 " ] ||
+  [ "$(awk -F, '$2 == "trained" && $4 == 1 { print $3 }' "$dir/replay.csv" | sort | tr '\n' ' ')" = "1 1 1 2 " ] ||
     fail "a first and a second copy were to be first"
   [ "$(cat "$dir"/rounds/0001/*.log | grep -c 'another copy of this task was first')" = 2 ] ||
     fail "the copies that came second were to say so"
@@ -232,14 +232,27 @@ slurm_two_submits() {
   for i in 1 2 3 4 5 6 7 8; do dir=$root/two$i && finishes 120; done
 }
 
+# submit_duration NAME: submits a small search and says how many milliseconds that took, as does about a reduce.
+submit_duration() {
+  local began
+  search "$1" 4 2 0.1
+  began=$(date +%s%N)
+  metaqnn submit -q "$dir" >/dev/null
+  echo $((($(date +%s%N) - began) / 1000000 + 1))
+}
+
+# The text of a command that waits for a random part of so many milliseconds.
+waiting_below() { echo "ms=\$((RANDOM % $1)) && sleep \$((ms / 1000)).\$(printf %03d \$((ms % 1000)))"; }
+
 slurm_killed_submits() {
-  local i kills=0 pid
+  local i kills=0 pid whole
+  whole=$(submit_duration killed0)
   for i in 1 2 3 4 5 6 7 8; do
     search "killed$i" 4 2 0.1
     for _ in 1 2 3; do
       metaqnn submit -q "$dir" >/dev/null 2>&1 &
       pid=$!
-      sleep "0.$(printf %03d $((RANDOM % 130)))"
+      eval "$(waiting_below "$whole")"
       kill -9 "$pid" 2>/dev/null && kills=$((kills + 1))
       wait "$pid" 2>/dev/null || true
     done
@@ -247,11 +260,13 @@ slurm_killed_submits() {
     # One more may be held: the `sbatch` of a submit that was killed just now goes on.
     [ "$(arrays_of 0001)" -le 2 ] || fail "round 1 has $(arrays_of 0001) arrays"
   done
-  echo "   $kills submits killed"
-  for i in 1 2 3 4 5 6 7 8; do dir=$root/killed$i && finishes 120; done
+  echo "   $kills submits killed, of $whole ms"
+  [ "$kills" -ge 4 ] || fail "hardly a submit was killed"
+  for i in 0 1 2 3 4 5 6 7 8; do dir=$root/killed$i && finishes 120; done
 }
 
-# killing NAME: a program in place of metaqnn that kills reduces at random moments, while `$root/NAME.kills` lasts.
+# killing NAME MILLISECONDS: a program in place of metaqnn that kills reduces at a random moment of their first
+# milliseconds, while the number in `$root/NAME.kills` lasts.
 killing() {
   cat >"$root/$1.killing" <<END
 #!/bin/bash
@@ -259,16 +274,17 @@ kills=\$(cat "$root/$1.kills")
 if [ "\$1" != reduce ] || [ "\$kills" = 0 ]; then exec "$METAQNN" "\$@"; fi
 echo \$((kills - 1)) >"$root/$1.kills"
 "$METAQNN" "\$@" & pid=\$!
-sleep 0.\$(printf %03d \$((RANDOM % 150)))
+$(waiting_below "$2")
 kill -9 \$pid && echo "killed" && exit 137
 wait \$pid
 END
   chmod +x "$root/$1.killing"
-  echo "$2" >"$root/$1.kills"
 }
 
 slurm_killed_reduces() {
-  killing reduces 0
+  local whole
+  whole=$(submit_duration unhurt)
+  killing reduces "$whole"
   search reduces 16 8 0.1 "array_size: 4" "setup_lines: ['METAQNN=$root/reduces.killing']"
   local mended=0
   # One kill is mended by the second reduce, two in a row by `submit`.
@@ -283,8 +299,11 @@ slurm_killed_reduces() {
     sleep 1
   done
   finishes 60
-  echo "   $(cat "$dir"/rounds/*/reduce-*.log | grep -c ^killed) reduces killed; submit mended $mended times"
+  local killed
+  killed=$(cat "$dir"/rounds/*/reduce-*.log | grep -c ^killed || true)
+  echo "   $killed reduces killed within $whole ms; submit mended $mended times"
   [ "$(cat "$root/reduces.kills")" = 0 ] || fail "not all kills took place"
+  [ "$killed" -ge 2 ] || fail "hardly a reduce was killed"
 }
 
 # A limit on submitted jobs, met twice by the reduce of round 1 at different steps.
