@@ -230,7 +230,6 @@ fn why_nothing(knowledge: &Knowledge, schedule: &EpsilonSchedule) -> WhyNothing 
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
 
     use super::*;
     use crate::ops::init;
@@ -249,9 +248,7 @@ training: {trainer: synthetic}
 ";
 
     fn experiment(folder: &tempfile::TempDir) -> Experiment {
-        let file = folder.path().join("config.yaml");
-        fs::write(&file, CONFIGURATION).unwrap();
-        init::init(init::load(&file, &[]).unwrap(), &folder.path().join("search")).unwrap()
+        init::tests::experiment(&folder.path().join("search"), CONFIGURATION)
     }
 
     fn record(live: &mut LiveLog, claim: &Row) {

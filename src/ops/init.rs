@@ -106,3 +106,15 @@ fn differences(there: &ExperimentConfig, given: &ExperimentConfig) -> anyhow::Re
         .collect::<Vec<_>>()
         .join(", "))
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// Makes the experiment of a configuration at `dir`, the file beside it.
+    pub fn experiment(dir: &Path, configuration: &str) -> Experiment {
+        let file = dir.with_extension("yaml");
+        std::fs::write(&file, configuration).unwrap();
+        init(load(&file, &[]).unwrap(), dir).unwrap()
+    }
+}

@@ -187,7 +187,6 @@ pub(super) fn audit_findings(experiment: &Experiment, knowledge: &Knowledge) -> 
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
 
     use super::*;
     use crate::ops::init;
@@ -200,9 +199,7 @@ mod tests {
              training: {{trainer: synthetic}}\n\
              early_stopping: {{audit_share: {audit_share}}}\n"
         );
-        let file = folder.path().join("config.yaml");
-        fs::write(&file, configuration).unwrap();
-        init::init(init::load(&file, &[]).unwrap(), &folder.path().join(audit_share)).unwrap()
+        init::tests::experiment(&folder.path().join(audit_share), &configuration)
     }
 
     fn row(epoch: u32, stop_probability: Option<f64>) -> CurveRow {

@@ -378,6 +378,18 @@ fn a_training_taken_up_from_its_checkpoint_is_judged_and_its_trainer_told_to_sto
     assert_eq!(told.trim(), r#"{"stop":true}"#);
 }
 
+/// A search with a burn-in of 3, whose networks are trained by a shell script for 2 epochs.
+fn trained_by(script: &str) -> Experiment {
+    let config = STOPPING.replace("burn_in: 10", "burn_in: 3").replace(
+        "trainer: synthetic, epochs: 8",
+        "trainer: command, command: [sh, trainer.sh], epochs: 2",
+    );
+    let experiment = Experiment::with(&config);
+    fs::write(experiment.folder().join("trainer.sh"), script).unwrap();
+    experiment.run(&["init", "config.yaml", "dir"]).success();
+    experiment
+}
+
 /// Trains 2 epochs, all alike.
 const CONSTANT: &str = r#"
 while read -r request; do
@@ -388,13 +400,7 @@ done
 
 #[test]
 fn curves_that_all_end_alike_predict_nothing() {
-    let config = STOPPING.replace("burn_in: 10", "burn_in: 3").replace(
-        "trainer: synthetic, epochs: 8",
-        "trainer: command, command: [sh, constant.sh], epochs: 2",
-    );
-    let experiment = Experiment::with(&config);
-    fs::write(experiment.folder().join("constant.sh"), CONSTANT).unwrap();
-    experiment.run(&["init", "config.yaml", "dir"]).success();
+    let experiment = trained_by(CONSTANT);
     train_until(&experiment, 3);
     let said = experiment.run(&["reduce", "dir"]).success();
     said.says("all 3 full learning curves end at `0.5`").says("nobody is stopped");
@@ -414,13 +420,7 @@ done
 
 #[test]
 fn networks_that_warm_up_from_a_learning_rate_of_zero_are_learned_from() {
-    let config = STOPPING.replace("burn_in: 10", "burn_in: 3").replace(
-        "trainer: synthetic, epochs: 8",
-        "trainer: command, command: [sh, trainer.sh], epochs: 2",
-    );
-    let experiment = Experiment::with(&config);
-    fs::write(experiment.folder().join("trainer.sh"), WARMING_UP).unwrap();
-    experiment.run(&["init", "config.yaml", "dir"]).success();
+    let experiment = trained_by(WARMING_UP);
     experiment.run(&["train", "dir", "--until-done"]).success();
     let reduced = experiment.run(&["reduce", "dir"]).success();
     reduced.says("fitted the predictor");

@@ -141,9 +141,7 @@ training: {trainer: synthetic}
 ";
 
     fn experiment(folder: &tempfile::TempDir) -> Experiment {
-        let file = folder.path().join("config.yaml");
-        fs::write(&file, CONFIGURATION).unwrap();
-        init::init(init::load(&file, &[]).unwrap(), &folder.path().join("search")).unwrap()
+        init::tests::experiment(&folder.path().join("search"), CONFIGURATION)
     }
 
     /// Claims with what was read before, and returns the row.
