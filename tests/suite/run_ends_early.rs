@@ -135,8 +135,8 @@ fn a_halted_search_ends_and_goes_on_when_it_is_run_again() {
 
 #[test]
 fn a_worker_that_dies_is_replaced() {
-    // The first training of all kills its worker.
-    let killer = "trainer: command, command: [sh, -c, 'mkdir once && kill -9 $PPID; exec python3 trainer.py']";
+    // The first training of all kills its worker, and not before its request, which follows the claim.
+    let killer = "trainer: command, command: [sh, -c, 'mkdir once && read request && kill -9 $PPID; exec python3 trainer.py']";
     let experiment = with_example(killer);
     experiment.run(&["run", "config.yaml", "dir"]).success();
     let log = experiment.log();
