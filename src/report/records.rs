@@ -9,10 +9,11 @@ use serde::Serialize;
 use crate::space::{Action, StateKey};
 
 /// What has become of an iteration: the word of its deciding event in the replay log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// Being trained.
+    #[default]
     Claimed,
     /// Waits for another iteration that trains its architecture.
     Pending,
@@ -77,7 +78,7 @@ impl Status {
 }
 
 /// One iteration: one sampled architecture and what became of it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct IterationRecord {
     /// Number of the iteration, from 1.
     pub iteration: u64,
@@ -151,43 +152,8 @@ pub struct IterationRecord {
 
 impl IterationRecord {
     /// Returns a record of which only number and status are known, to be filled field by field.
-    pub const fn new(iteration: u64, status: Status) -> Self {
-        Self {
-            iteration,
-            status,
-            epsilon: None,
-            round: None,
-            attempt: None,
-            architecture: None,
-            of_iteration: None,
-            reward: None,
-            best_validation_accuracy: None,
-            best_epoch: None,
-            last_validation_accuracy: None,
-            epochs: None,
-            predicted_accuracy: None,
-            sigma: None,
-            y_best: None,
-            stop_probability: None,
-            threshold: None,
-            audit: None,
-            parameters: None,
-            macs: None,
-            layers: None,
-            learning_rate: None,
-            restarts: None,
-            train_seconds: None,
-            saved_seconds: None,
-            lost_seconds: None,
-            view: None,
-            reason: None,
-            device: None,
-            host: None,
-            job: None,
-            task: None,
-            started_at: None,
-            time: None,
-        }
+    pub fn new(iteration: u64, status: Status) -> Self {
+        Self { iteration, status, ..Self::default() }
     }
 }
 

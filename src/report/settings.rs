@@ -22,11 +22,7 @@ impl TrainedBy {
 
     /// Returns the trainer's word in the configuration.
     pub const fn name(self) -> &'static str {
-        match self {
-            Self::Torch => "torch",
-            Self::Command => "command",
-            Self::Synthetic => "synthetic",
-        }
+        Self::WORDS[self as usize]
     }
 }
 

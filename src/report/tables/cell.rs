@@ -4,7 +4,9 @@ use std::borrow::Cow;
 
 use jiff::Timestamp;
 
+use super::super::records::Status;
 use super::super::summary::utc;
+use super::spreadsheet::{Reading, reading};
 use super::text::safe;
 
 /// What stands in one cell.
@@ -105,15 +107,55 @@ impl From<&'static str> for Cell {
     }
 }
 
+impl From<Status> for Cell {
+    fn from(status: Status) -> Self {
+        Self::Word(status.name())
+    }
+}
+
+/// Anybody's text, unless the column says that it is an architecture.
+impl From<String> for Cell {
+    fn from(text: String) -> Self {
+        Self::FreeText(text)
+    }
+}
+
 impl<T: Into<Self>> From<Option<T>> for Cell {
     fn from(value: Option<T>) -> Self {
         value.map_or(Self::Missing, Into::into)
     }
 }
 
+/// The cell of an architecture. What is no such string is anybody's text and written with care.
+pub(super) fn architecture(text: String) -> Cell {
+    if is_architecture(&text) { Cell::Verbatim(text) } else { Cell::FreeText(text) }
+}
+
+/// Returns whether the text is in brackets, of the characters of an architecture, and left alone
+/// by a spreadsheet.
+fn is_architecture(text: &str) -> bool {
+    let of_the_notation = |c: char| c.is_ascii_alphanumeric() || "[](), ".contains(c);
+    text.starts_with('[')
+        && text.ends_with(']')
+        && text.chars().all(of_the_notation)
+        && reading(text) == Reading::Text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_only_begins_like_an_architecture_is_free_text() {
+        let cell = |text: &str| architecture(text.to_owned());
+        let as_text = |text: &str| matches!(cell(text), Cell::FreeText(_));
+        assert!(!as_text("[C(64,3,1), P(2,2), SM(10)]"));
+        assert!(as_text("[\u{1a80}]"), "a digit of another script");
+        assert!(as_text("[see mar1]"));
+        assert!(as_text("[C(64,3,1), SM(10)"));
+        assert!(as_text("[C(64,3,1),\nSM(10)]"));
+        assert_eq!(cell("[A[/home/me/x]").text(), "[A[.../x]");
+    }
 
     #[test]
     fn numbers_have_at_most_fifteen_digits_and_no_exponent() {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::cell::Cell;
+use super::cell::{Cell, architecture};
 
 /// Which values a column may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +15,12 @@ pub(super) enum Domain {
     NotNegative,
     /// Numbers in [0, 1].
     Share,
+    /// Durations in seconds.
+    Seconds,
+    /// Durations in hours.
+    Hours,
+    /// Lengths of an image, in pixels.
+    Pixels,
     /// `true` and `false`.
     Boolean,
     /// Points in time.
@@ -31,8 +37,10 @@ impl Domain {
     /// Returns the word in the dictionary's `type`.
     pub(super) const fn type_name(self) -> &'static str {
         match self {
-            Self::AtLeast(_) => "integer",
-            Self::Number | Self::NotNegative | Self::Share => "number",
+            Self::AtLeast(_) | Self::Pixels => "integer",
+            Self::Number | Self::NotNegative | Self::Share | Self::Seconds | Self::Hours => {
+                "number"
+            }
             Self::Boolean => "boolean",
             Self::Time => "time",
             Self::OneOf(_) => "word",
@@ -45,12 +53,23 @@ impl Domain {
     pub(super) const TYPES: &[&str] =
         &["integer", "number", "boolean", "time", "word", "architecture", "text"];
 
+    /// Returns the dictionary's `unit`, if its numbers have one.
+    pub(super) const fn unit(self) -> Option<&'static str> {
+        match self {
+            Self::Seconds => Some("seconds"),
+            Self::Hours => Some("hours"),
+            Self::Pixels => Some("pixels"),
+            _ => None,
+        }
+    }
+
     /// Returns the dictionary's `allowed_values`.
     pub(super) fn allowed_values(self) -> String {
         match self {
             Self::AtLeast(least) => format!("at least {least}"),
             Self::Number => "any number".to_owned(),
-            Self::NotNegative => "at least 0".to_owned(),
+            Self::NotNegative | Self::Seconds | Self::Hours => "at least 0".to_owned(),
+            Self::Pixels => "at least 1".to_owned(),
             Self::Share => "between 0 and 1".to_owned(),
             Self::Boolean => "true | false".to_owned(),
             Self::Time => "ISO 8601 in UTC with milliseconds".to_owned(),
@@ -70,8 +89,6 @@ impl Domain {
 pub(super) struct Column<'a, R> {
     /// Name in the header.
     pub(super) name: Cow<'static, str>,
-    /// Unit of its numbers, empty when they have none.
-    pub(super) unit: &'static str,
     /// What it means, for the data dictionary.
     pub(super) meaning: Cow<'static, str>,
     /// Which values it may hold, missing ones apart.
@@ -80,49 +97,55 @@ pub(super) struct Column<'a, R> {
     pub(super) value: Box<dyn Fn(&R) -> Cell + 'a>,
 }
 
-/// Defines a column without a unit.
+/// Defines a column.
 pub(super) fn column<'a, R, V: Into<Cell>>(
     name: impl Into<Cow<'static, str>>,
     domain: Domain,
     meaning: impl Into<Cow<'static, str>>,
     value: impl Fn(&R) -> V + 'a,
 ) -> Column<'a, R> {
-    Column {
-        name: name.into(),
-        unit: "",
-        meaning: meaning.into(),
-        domain,
-        value: Box::new(move |row| value(row).into()),
-    }
+    let cell = move |row: &R| match (domain, value(row).into()) {
+        (Domain::Architecture, Cell::FreeText(text)) => architecture(text),
+        (_, cell) => cell,
+    };
+    Column { name: name.into(), meaning: meaning.into(), domain, value: Box::new(cell) }
 }
 
-impl<'a, R: 'a> Column<'a, R> {
-    /// Gives the column a unit.
-    pub(super) fn in_unit(self, unit: &'static str) -> Self {
-        Self { unit, ..self }
-    }
+/// Defines columns that bear the names of the fields they show: `field: domain, meaning;`.
+macro_rules! fields {
+    ($row:ty: $($field:ident: $domain:expr, $meaning:expr;)*) => {
+        vec![$($crate::report::tables::column::column(
+            stringify!($field),
+            $domain,
+            $meaning,
+            |row: &$row| ToOwned::to_owned(&row.$field),
+        )),*]
+    };
+}
+pub(super) use fields;
 
-    /// Makes it a column of another table, whose rows hold an `R`.
-    pub(super) fn of<S: 'a>(self, part: impl Fn(&S) -> &R + 'a) -> Column<'a, S> {
-        let Self { name, unit, meaning, domain, value } = self;
-        Column { name, unit, meaning, domain, value: Box::new(move |row| value(part(row))) }
-    }
+/// Makes columns of another table, whose rows hold an `R`.
+pub(super) fn of_part<'a, R: 'a, S: 'a>(
+    columns: Vec<Column<'a, R>>,
+    part: impl Fn(&S) -> &R + Copy + 'a,
+) -> Vec<Column<'a, S>> {
+    let of = |Column { name, meaning, domain, value }: Column<'a, R>| Column {
+        name,
+        meaning,
+        domain,
+        value: Box::new(move |row: &S| value(part(row))),
+    };
+    columns.into_iter().map(of).collect()
 }
 
 /// Picks columns by name, in the order asked for.
 ///
 /// # Panics
 /// When there is no such column: the names are constants of the tables.
-pub(super) fn pick<'a, R>(columns: Vec<Column<'a, R>>, names: &[&str]) -> Vec<Column<'a, R>> {
-    let mut columns: Vec<Option<Column<R>>> = columns.into_iter().map(Some).collect();
-    names
-        .iter()
-        .map(|name| {
-            columns
-                .iter_mut()
-                .find(|column| column.as_ref().is_some_and(|column| column.name == *name))
-                .and_then(Option::take)
-                .expect("tables pick columns that exist, once")
-        })
-        .collect()
+pub(super) fn pick<'a, R>(mut columns: Vec<Column<'a, R>>, names: &[&str]) -> Vec<Column<'a, R>> {
+    let take = |name: &&str| {
+        let place = columns.iter().position(|column| column.name == *name);
+        columns.swap_remove(place.expect("tables pick columns that exist, once"))
+    };
+    names.iter().map(take).collect()
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::records::{CurveRecord, EpochRecord};
 use super::Search;
 use super::column::Domain::*;
-use super::column::{Column, column};
+use super::column::{Column, column, fields, of_part};
 use super::iterations::trainer;
 use super::table::Table;
 
@@ -17,77 +17,46 @@ pub(super) fn long<'a>(search: &Search<'a>) -> Table<'a, LongRow<'a>> {
     let curves = sorted(search.curves);
     let rows =
         curves.iter().flat_map(|&curve| curve.epochs.iter().map(move |epoch| (curve, epoch)));
-    let mut columns = vec![
-        column("iteration", AtLeast(1), ITERATION, |(curve, _): &LongRow| curve.iteration),
-        column("attempt", AtLeast(1), ATTEMPT, |(curve, _): &LongRow| curve.attempt),
-    ];
-    columns.extend(epoch_columns().into_iter().map(|column| column.of(|row: &LongRow<'a>| row.1)));
+    let mut columns = of_part(attempt_columns(), |row: &LongRow<'a>| row.0);
+    columns.extend(of_part(epoch_columns(), |row: &LongRow<'a>| row.1));
     columns.push(trainer(search.settings.trainer));
-    columns.push(y_best().of(|row: &LongRow<'a>| row.1));
+    columns.extend(of_part(newest_epoch_columns(), |row: &LongRow<'a>| row.1));
     Table { name: "curves_long", columns, rows: rows.collect() }
 }
 
-const ITERATION: &str = "Number of the iteration that was trained";
-const ATTEMPT: &str = "The attempt at the iteration";
-
-fn epoch_columns<'a>() -> Vec<Column<'a, EpochRecord>> {
-    type Epoch = EpochRecord;
-    vec![
-        column("epoch", AtLeast(1), "The epoch", |e: &Epoch| e.epoch),
-        column(
-            "start",
-            AtLeast(1),
-            "Which start of the training: each failed first-epoch test begins a new one, and the \
-             last start is the curve",
-            |e: &Epoch| e.start,
-        ),
-        column("learning_rate", NotNegative, "Learning rate in the epoch", |e: &Epoch| {
-            e.learning_rate
-        }),
-        column("training_loss", Number, "Mean training loss over the epoch", |e: &Epoch| {
-            e.training_loss
-        }),
-        column(
-            "training_accuracy",
-            Share,
-            "Share of training images classified correctly during the epoch",
-            |e: &Epoch| e.training_accuracy,
-        ),
-        column("validation_loss", Number, "Mean loss over the validation images", |e: &Epoch| {
-            e.validation_loss
-        }),
-        column(
-            "validation_accuracy",
-            Share,
-            "Share of validation images classified correctly after the epoch",
-            |e: &Epoch| e.validation_accuracy,
-        ),
-        column("seconds", NotNegative, "Time of the epoch", |e: &Epoch| e.seconds)
-            .in_unit("seconds"),
-        column("time", Time, "When the epoch ended", |e: &Epoch| e.time),
-        column(
-            "predicted_accuracy",
-            Number,
-            "Predicted validation accuracy after the last epoch",
-            |e: &Epoch| e.predicted_accuracy,
-        ),
-        column("sigma", NotNegative, "Standard deviation of the prediction", |e: &Epoch| e.sigma),
-        column(
-            "stop_probability",
-            Share,
-            "Probability, under the prediction, that the network stays below the best one",
-            |e: &Epoch| e.stop_probability,
-        ),
-    ]
+fn attempt_columns<'a>() -> Vec<Column<'a, CurveRecord>> {
+    fields! { CurveRecord:
+        iteration: AtLeast(1), "Number of the iteration that was trained";
+        attempt: AtLeast(1), "The attempt at the iteration";
+    }
 }
 
-fn y_best<'a>() -> Column<'a, EpochRecord> {
-    column(
-        "y_best",
-        Share,
-        "Last-epoch accuracy of the best network when the stopping rule was asked",
-        |epoch: &EpochRecord| epoch.y_best,
-    )
+fn epoch_columns<'a>() -> Vec<Column<'a, EpochRecord>> {
+    fields! { EpochRecord:
+        epoch: AtLeast(1), "The epoch";
+        start: AtLeast(1),
+            "Which start of the training: each failed first-epoch test begins a new one, and \
+             the last start is the curve";
+        learning_rate: NotNegative, "Learning rate in the epoch";
+        training_loss: Number, "Mean training loss over the epoch";
+        training_accuracy: Share, "Share of training images classified correctly during the epoch";
+        validation_loss: Number, "Mean loss over the validation images";
+        validation_accuracy: Share,
+            "Share of validation images classified correctly after the epoch";
+        seconds: Seconds, "Time of the epoch";
+        time: Time, "When the epoch ended";
+        predicted_accuracy: Number, "Predicted validation accuracy after the last epoch";
+        sigma: NotNegative, "Standard deviation of the prediction";
+        stop_probability: Share,
+            "Probability, under the prediction, that the network stays below the best one";
+    }
+}
+
+/// The column that came last: new ones go to the end.
+fn newest_epoch_columns<'a>() -> Vec<Column<'a, EpochRecord>> {
+    fields! { EpochRecord:
+        y_best: Share, "Last-epoch accuracy of the best network when the stopping rule was asked";
+    }
 }
 
 /// A curve laid out by epoch.
@@ -113,14 +82,13 @@ pub(super) fn wide<'a>(search: &Search<'a>) -> Table<'a, WideRow<'a>> {
         architecture: architectures.get(&curve.iteration).copied(),
         accuracies: by_epoch(curve, width),
     });
-    let mut columns = vec![
-        column("iteration", AtLeast(1), ITERATION, |row: &WideRow| row.curve.iteration),
-        column("attempt", AtLeast(1), ATTEMPT, |row: &WideRow| row.curve.attempt),
+    let mut columns = of_part(attempt_columns(), |row: &WideRow<'a>| row.curve);
+    columns.extend([
         column("architecture", Architecture, "The network's layers", |row: &WideRow| {
-            super::architecture(row.architecture)
+            row.architecture.map(str::to_owned)
         }),
         trainer(search.settings.trainer),
-    ];
+    ]);
     // Two digits or more, so that the names sort as the epochs.
     let digits = width.to_string().len().max(2);
     columns.extend((1..=width).map(|epoch| {
@@ -134,7 +102,8 @@ pub(super) fn wide<'a>(search: &Search<'a>) -> Table<'a, WideRow<'a>> {
     Table { name: "curves_wide", columns, rows: rows.collect() }
 }
 
-fn sorted(curves: &[CurveRecord]) -> Vec<&CurveRecord> {
+/// Returns the curves in the order of their attempts.
+pub(super) fn sorted(curves: &[CurveRecord]) -> Vec<&CurveRecord> {
     let mut curves: Vec<&CurveRecord> = curves.iter().collect();
     curves.sort_by_key(|curve| (curve.iteration, curve.attempt));
     curves

@@ -14,8 +14,6 @@ pub(super) struct Entry {
     pub(super) column: String,
     /// Its values.
     pub(super) domain: Domain,
-    /// Their unit.
-    pub(super) unit: &'static str,
     /// What it means.
     pub(super) meaning: String,
 }
@@ -29,7 +27,6 @@ impl Entry {
                 file: file.to_owned(),
                 column: column.name.clone().into_owned(),
                 domain: column.domain,
-                unit: column.unit,
                 meaning: column.meaning.clone().into_owned(),
             })
             .collect()
@@ -60,7 +57,7 @@ fn columns<'a>() -> Vec<Column<'a, Entry>> {
             |entry: &Entry| entry.domain.type_name(),
         ),
         column("unit", FreeText, "Unit of the numbers, if they have one", |entry: &Entry| {
-            if entry.unit.is_empty() { Cell::Missing } else { entry.unit.into() }
+            entry.domain.unit()
         }),
         column("meaning", FreeText, "What the column holds", move |entry: &Entry| {
             verbatim(entry.meaning.clone())

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::super::records::{CurveRecord, EpochRecord, IterationRecord, Status};
 use super::Search;
 use super::column::Domain::*;
-use super::column::{Column, column, pick};
+use super::column::{Column, column, of_part, pick};
 use super::iterations;
 use super::table::Table;
 use crate::predictor::wilson_interval;
@@ -61,10 +61,8 @@ pub(super) fn table<'a>(search: &Search<'a>) -> Table<'a, Row<'a>> {
         }
         row
     });
-    let rows = rows.collect();
-    let of_record = iterations::columns();
     let of_record = pick(
-        of_record,
+        iterations::columns(),
         &[
             "iteration",
             "status",
@@ -81,11 +79,10 @@ pub(super) fn table<'a>(search: &Search<'a>) -> Table<'a, Row<'a>> {
             "view",
         ],
     );
-    let mut columns: Vec<Column<'a, Row<'a>>> =
-        of_record.into_iter().map(|column| column.of(|row: &Row<'a>| row.record)).collect();
+    let mut columns = of_part(of_record, |row: &Row<'a>| row.record);
     columns.extend(audit_columns());
     columns.push(iterations::trainer(search.settings.trainer));
-    Table { name: "early_stopping", columns, rows }
+    Table { name: "early_stopping", columns, rows: rows.collect() }
 }
 
 /// Stopped, or trained to the end to audit a verdict to stop.

@@ -141,7 +141,7 @@ fn scope_columns<'a>() -> Vec<Column<'a, Row>> {
 fn hour_columns<'a>() -> Vec<Column<'a, Row>> {
     type Seconds = fn(&Row) -> f64;
     let hours = |name, meaning, seconds: Seconds| {
-        column(name, NotNegative, meaning, move |row: &Row| seconds(row) / 3600.0).in_unit("hours")
+        column(name, Hours, meaning, move |row: &Row| seconds(row) / 3600.0)
     };
     vec![
         hours(

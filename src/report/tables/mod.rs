@@ -26,8 +26,6 @@ mod spreadsheet;
 mod table;
 mod text;
 
-use cell::Cell;
-use spreadsheet::{Reading, reading};
 pub use table::TableFile;
 use table::{MOST_ROWS, Table};
 
@@ -100,28 +98,6 @@ impl Tables {
         self.files.extend(files);
         entries
     }
-}
-
-/// The cell of an architecture. What is no such string is anybody's text and written with care.
-fn architecture(text: Option<&str>) -> Cell {
-    match text {
-        Some(text) if is_architecture(text) => Cell::Verbatim(text.to_owned()),
-        other => free_text(other),
-    }
-}
-
-/// Returns whether the text is in brackets, of the characters of an architecture, and left alone
-/// by a spreadsheet.
-fn is_architecture(text: &str) -> bool {
-    let of_the_notation = |c: char| c.is_ascii_alphanumeric() || "[](), ".contains(c);
-    text.starts_with('[')
-        && text.ends_with(']')
-        && text.chars().all(of_the_notation)
-        && reading(text) == Reading::Text
-}
-
-fn free_text(text: Option<&str>) -> Cell {
-    text.map_or(Cell::Missing, |text| Cell::FreeText(text.to_owned()))
 }
 
 #[cfg(test)]
@@ -234,17 +210,6 @@ mod tests {
             let marked = file.text.lines().filter(|line| line.contains("synthetic")).count();
             assert!(file.rows > 0 && marked == file.rows, "{}", file.name);
         }
-    }
-
-    #[test]
-    fn what_only_begins_like_an_architecture_is_free_text() {
-        let as_text = |text: &str| matches!(architecture(Some(text)), Cell::FreeText(_));
-        assert!(!as_text("[C(64,3,1), P(2,2), SM(10)]"));
-        assert!(as_text("[\u{1a80}]"), "a digit of another script");
-        assert!(as_text("[see mar1]"));
-        assert!(as_text("[C(64,3,1), SM(10)"));
-        assert!(as_text("[C(64,3,1),\nSM(10)]"));
-        assert_eq!(architecture(Some("[A[/home/me/x]")).text(), "[A[.../x]");
     }
 
     proptest! {

@@ -3,7 +3,7 @@
 use super::super::architectures::{ArchitectureRecord, ranking};
 use super::Search;
 use super::column::Domain::*;
-use super::column::{Column, column, pick};
+use super::column::{Column, column, of_part, pick};
 use super::iterations;
 use super::table::Table;
 
@@ -70,16 +70,14 @@ pub(super) fn top<'a>(
     ]));
     of_architecture.extend([iteration(), times_sampled()]);
     of_architecture.extend(of_deciding(&["attempt", "learning_rate", "train_seconds"]));
-    columns.extend(
-        of_architecture.into_iter().map(|column| column.of(|(_, ranked): &Ranked<'a>| ranked)),
-    );
+    columns.extend(of_part(of_architecture, |(_, ranked): &Ranked<'a>| ranked));
     columns.push(iterations::trainer(search.settings.trainer));
     Table { name: "top_models", columns, rows: (1..).zip(ranking(architectures, TOP)).collect() }
 }
 
 fn architecture<'a>() -> Column<'a, ArchitectureRecord<'a>> {
     column("architecture", Architecture, "The network's layers", |of: &ArchitectureRecord| {
-        super::architecture(Some(of.architecture))
+        of.architecture.to_owned()
     })
 }
 
@@ -113,8 +111,5 @@ fn times_sampled<'a>() -> Column<'a, ArchitectureRecord<'a>> {
 
 /// Columns of the iteration with the architecture's result, else of its newest.
 fn of_deciding<'a>(names: &[&str]) -> Vec<Column<'a, ArchitectureRecord<'a>>> {
-    pick(iterations::columns(), names)
-        .into_iter()
-        .map(|column| column.of(|of: &ArchitectureRecord<'a>| of.deciding))
-        .collect()
+    of_part(pick(iterations::columns(), names), |of: &ArchitectureRecord<'a>| of.deciding)
 }

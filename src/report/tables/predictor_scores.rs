@@ -7,6 +7,7 @@ use super::super::records::Status;
 use super::Search;
 use super::column::Domain::*;
 use super::column::{Column, column};
+use super::curves::sorted;
 use super::iterations::trainer;
 use super::table::Table;
 
@@ -65,9 +66,7 @@ fn later(search: &Search<'_>) -> BTreeMap<u32, Later> {
         .collect();
     let mut later: BTreeMap<u32, Later> = BTreeMap::new();
     // In a fixed order, since sums of floats depend on it.
-    let mut curves: Vec<_> = search.curves.iter().collect();
-    curves.sort_by_key(|curve| (curve.iteration, curve.attempt));
-    for curve in curves {
+    for curve in sorted(search.curves) {
         let Some(last) = finals.get(&curve.iteration) else { continue };
         let start = curve.epochs.last().map(|epoch| epoch.start);
         for epoch in curve.epochs.iter().filter(|epoch| Some(epoch.start) == start) {

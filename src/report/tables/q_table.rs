@@ -25,7 +25,56 @@ type Row = QValueRecord;
 const STATE_LAYERS: &[&str] = &["start", "conv", "pool", "fc", "gap"];
 const ACTION_LAYERS: &[&str] = &["conv", "pool", "fc", "gap", "softmax"];
 
+/// A layer, with the sizes that its kind has.
+#[derive(Default)]
+struct Placed {
+    kind: &'static str,
+    filters: Option<u32>,
+    kernel: Option<u32>,
+    stride: Option<u32>,
+    fc_width: Option<u32>,
+}
+
+impl Placed {
+    fn last(row: &Row) -> Self {
+        match row.state.last {
+            LastLayer::Start => Self::of("start"),
+            LastLayer::Conv { filters, kernel, stride } => Self::conv(filters, kernel, stride),
+            LastLayer::Pool { kernel, stride } => Self::pool(kernel, stride),
+            LastLayer::FullyConnected { width, .. } => Self::fc(width),
+            LastLayer::GlobalAveragePool => Self::of("gap"),
+        }
+    }
+
+    fn next(row: &Row) -> Self {
+        match row.action {
+            Layer::Conv { filters, kernel, stride } => Self::conv(filters, kernel, stride),
+            Layer::Pool { kernel, stride } => Self::pool(kernel, stride),
+            Layer::FullyConnected { width } => Self::fc(width),
+            Layer::GlobalAveragePool { .. } => Self::of("gap"),
+            Layer::Softmax { .. } => Self::of("softmax"),
+        }
+    }
+
+    fn of(kind: &'static str) -> Self {
+        Self { kind, ..Self::default() }
+    }
+
+    fn conv(filters: u32, kernel: u32, stride: u32) -> Self {
+        Self { kind: "conv", filters: Some(filters), ..Self::pool(kernel, stride) }
+    }
+
+    fn pool(kernel: u32, stride: u32) -> Self {
+        Self { kernel: Some(kernel), stride: Some(stride), ..Self::of("pool") }
+    }
+
+    fn fc(width: u32) -> Self {
+        Self { fc_width: Some(width), ..Self::of("fc") }
+    }
+}
+
 fn state_columns<'a>() -> Vec<Column<'a, Row>> {
+    let [filters, kernel, stride, fc_width] = size_columns("state", "the last layer", Placed::last);
     vec![
         column("state_depth", AtLeast(0), "Number of layers placed so far", |row: &Row| {
             row.state.depth
@@ -35,40 +84,11 @@ fn state_columns<'a>() -> Vec<Column<'a, Row>> {
             OneOf(STATE_LAYERS),
             "Kind of the last layer placed: convolution, max pooling, fully connected, global \
              average pooling, or none at the start",
-            |row: &Row| match row.state.last {
-                LastLayer::Start => "start",
-                LastLayer::Conv { .. } => "conv",
-                LastLayer::Pool { .. } => "pool",
-                LastLayer::FullyConnected { .. } => "fc",
-                LastLayer::GlobalAveragePool => "gap",
-            },
+            |row: &Row| Placed::last(row).kind,
         ),
-        column(
-            "state_filters",
-            AtLeast(1),
-            "Filters of the last layer, a convolution",
-            |row: &Row| match row.state.last {
-                LastLayer::Conv { filters, .. } => Some(filters),
-                _ => None,
-            },
-        ),
-        column(
-            "state_kernel",
-            AtLeast(1),
-            "Side of the kernel or window of the last layer",
-            |row: &Row| match row.state.last {
-                LastLayer::Conv { kernel, .. } | LastLayer::Pool { kernel, .. } => Some(kernel),
-                _ => None,
-            },
-        )
-        .in_unit("pixels"),
-        column("state_stride", AtLeast(1), "Stride of the last layer", |row: &Row| {
-            match row.state.last {
-                LastLayer::Conv { stride, .. } | LastLayer::Pool { stride, .. } => Some(stride),
-                _ => None,
-            }
-        })
-        .in_unit("pixels"),
+        filters,
+        kernel,
+        stride,
         column(
             "state_fc_index",
             AtLeast(0),
@@ -78,27 +98,18 @@ fn state_columns<'a>() -> Vec<Column<'a, Row>> {
                 _ => None,
             },
         ),
-        column(
-            "state_fc_width",
-            AtLeast(1),
-            "Neurons of the last layer, a fully connected one",
-            |row: &Row| match row.state.last {
-                LastLayer::FullyConnected { width, .. } => Some(width),
-                _ => None,
-            },
-        ),
+        fc_width,
         column(
             "state_size_bin",
-            AtLeast(1),
+            Pixels,
             "Side of the representation, as the least of its bin: 8 and more, 4 to 7, at most 3",
             |row: &Row| row.state.bin.size(),
-        )
-        .in_unit("pixels"),
+        ),
     ]
 }
 
 fn action_columns<'a>() -> Vec<Column<'a, Row>> {
-    vec![
+    let mut columns = vec![
         column("action_depth", AtLeast(1), "Depth of the layer to be placed", |row: &Row| {
             row.state.depth + 1
         }),
@@ -106,48 +117,37 @@ fn action_columns<'a>() -> Vec<Column<'a, Row>> {
             "action_layer",
             OneOf(ACTION_LAYERS),
             "Kind of the layer to be placed; the softmax ends the network",
-            |row: &Row| match row.action {
-                Layer::Conv { .. } => "conv",
-                Layer::Pool { .. } => "pool",
-                Layer::FullyConnected { .. } => "fc",
-                Layer::GlobalAveragePool { .. } => "gap",
-                Layer::Softmax { .. } => "softmax",
-            },
+            |row: &Row| Placed::next(row).kind,
+        ),
+    ];
+    columns.extend(size_columns("action", "the layer to be placed", Placed::next));
+    columns
+}
+
+/// The sizes of a layer: of which one, in the name and in words.
+fn size_columns<'a>(of: &str, words: &str, layer: fn(&Row) -> Placed) -> [Column<'a, Row>; 4] {
+    let name = |size| format!("{of}_{size}");
+    [
+        column(
+            name("filters"),
+            AtLeast(1),
+            format!("Filters of {words}, a convolution"),
+            move |row: &Row| layer(row).filters,
         ),
         column(
-            "action_filters",
-            AtLeast(1),
-            "Filters of the layer to be placed, a convolution",
-            |row: &Row| match row.action {
-                Layer::Conv { filters, .. } => Some(filters),
-                _ => None,
-            },
+            name("kernel"),
+            Pixels,
+            format!("Side of the kernel or window of {words}"),
+            move |row: &Row| layer(row).kernel,
         ),
+        column(name("stride"), Pixels, format!("Stride of {words}"), move |row: &Row| {
+            layer(row).stride
+        }),
         column(
-            "action_kernel",
+            name("fc_width"),
             AtLeast(1),
-            "Side of the kernel or window of the layer to be placed",
-            |row: &Row| match row.action {
-                Layer::Conv { kernel, .. } | Layer::Pool { kernel, .. } => Some(kernel),
-                _ => None,
-            },
-        )
-        .in_unit("pixels"),
-        column("action_stride", AtLeast(1), "Stride of the layer to be placed", |row: &Row| {
-            match row.action {
-                Layer::Conv { stride, .. } | Layer::Pool { stride, .. } => Some(stride),
-                _ => None,
-            }
-        })
-        .in_unit("pixels"),
-        column(
-            "action_fc_width",
-            AtLeast(1),
-            "Neurons of the layer to be placed, a fully connected one",
-            |row: &Row| match row.action {
-                Layer::FullyConnected { width } => Some(width),
-                _ => None,
-            },
+            format!("Neurons of {words}, a fully connected one"),
+            move |row: &Row| layer(row).fc_width,
         ),
     ]
 }
