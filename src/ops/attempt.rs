@@ -13,7 +13,7 @@ use super::{Experiment, TrainEvent};
 use crate::seed::{Purpose, number};
 use crate::space::Architecture;
 use crate::storage::knowledge::EarlierAttempt;
-use crate::storage::{Attempt, Curve, ExperimentDir, Iteration, Row, StorageError};
+use crate::storage::{Attempt, Curve, ExperimentDir, Row, StorageError};
 use crate::training::protocol::{LayerDescription, Request, VERSION};
 use crate::training::{Ending, EpochReport, Trainer, TrainingError};
 
@@ -47,8 +47,8 @@ pub(super) enum AttemptEnd {
     },
     /// Because the trainer refuses to work here, whatever the network.
     Refused {
-        /// What it says.
-        error: TrainingError,
+        /// What it says: a [`TrainingError`].
+        error: anyhow::Error,
         /// Seconds that came to nothing, those of earlier attempts included.
         seconds: f64,
     },
@@ -65,17 +65,7 @@ enum Beginning {
     Checkpoint,
 }
 
-/// A training about to begin.
-struct Start<'a> {
-    claim: &'a Claim,
-    beginning: Beginning,
-    /// What an earlier attempt has left.
-    earlier: &'a Curve,
-    /// When the attempt began.
-    began: Instant,
-}
-
-/// Everything an attempt needs beside its claim.
+/// Everything an attempt needs.
 pub(super) struct Workbench<'a> {
     /// The experiment.
     pub experiment: &'a Experiment,
@@ -83,8 +73,12 @@ pub(super) struct Workbench<'a> {
     pub task: &'a Task,
     /// CPU threads of a network.
     pub threads: u32,
+    /// What is to be trained.
+    pub claim: &'a Claim,
     /// Who judges the training; nobody while there is no predictor.
     pub verdicts: Option<Verdicts<'a>>,
+    /// What trains.
+    pub trainer: &'a mut dyn Trainer,
     /// Where events go.
     pub on_event: &'a mut dyn FnMut(TrainEvent),
 }
@@ -94,26 +88,20 @@ impl Workbench<'_> {
     ///
     /// # Errors
     /// When files of the attempt cannot be written.
-    pub fn train(
-        &mut self,
-        claim: &Claim,
-        trainer: &mut dyn Trainer,
-    ) -> anyhow::Result<AttemptEnd> {
+    pub fn train(mut self) -> anyhow::Result<AttemptEnd> {
         let began = Instant::now();
-        let dir = self.experiment.dir();
-        let earlier = &dir.curve_before(claim.attempt)?;
-        let mut start = Start { claim, beginning: Beginning::Checkpoint, earlier, began };
-        if self.keeps_checkpoints() && dir.take_checkpoint_over(claim.attempt)? {
-            if let Some(end) = self.train_from(&start, trainer)? {
+        let (dir, attempt) = (self.experiment.dir(), self.claim.attempt);
+        let earlier = dir.curve_before(attempt)?;
+        if self.keeps_checkpoints() && dir.take_checkpoint_over(attempt)? {
+            if let Some(end) = self.train_from(Beginning::Checkpoint, &earlier, began)? {
                 return Ok(end);
             }
             log::warn!(
                 "the checkpoint of iteration {} is ahead of its learning curve, so it is trained from the beginning",
-                claim.attempt.iteration
+                attempt.iteration
             );
         }
-        start.beginning = Beginning::Anew;
-        let end = self.train_from(&start, trainer)?;
+        let end = self.train_from(Beginning::Anew, &earlier, began)?;
         Ok(end.expect("a training from the beginning needs no earlier epoch"))
     }
 
@@ -122,49 +110,49 @@ impl Workbench<'_> {
         self.task.slurm.is_some()
     }
 
-    /// Trains; `None` when the curve lacks epochs that the checkpoint has.
+    /// Trains, and goes on from the `earlier` curve; `None` when that lacks epochs that the checkpoint has.
     fn train_from(
         &mut self,
-        start: &Start<'_>,
-        trainer: &mut dyn Trainer,
+        beginning: Beginning,
+        earlier: &Curve,
+        began: Instant,
     ) -> anyhow::Result<Option<AttemptEnd>> {
-        let request = self.request(start)?;
-        let path = self.experiment.dir().curve(start.claim.attempt);
-        let mut curve = CurveInProgress::new(path, start.earlier.clone());
-        let (ended, kept) = self.listen_to(trainer, &request, &mut curve);
+        let request = self.request(beginning)?;
+        let path = self.experiment.dir().curve(self.claim.attempt);
+        let mut curve = CurveInProgress::new(path, earlier.clone());
+        let (ended, kept) = self.listen(&request, &mut curve);
         if kept? == Appended::Gap {
             return Ok(None);
         }
-        let spent = start.began.elapsed().as_secs_f64();
+        let spent = began.elapsed().as_secs_f64();
         Ok(match ended {
             Ok(Ending::Interrupted) => {
-                self.mark_left_on_signal(start.claim.attempt);
+                self.mark_left_on_signal();
                 Some(AttemptEnd::Interrupted)
             }
             Ok(ending) if !is_whole(&mut curve, &request, &ending) => None,
-            Ok(ending) => Some(self.end(start.claim, &ending, curve, spent)),
+            Ok(ending) => Some(self.end(&ending, curve, spent)),
             Err(error) => {
-                let seconds = spent + start.earlier.seconds();
-                Some(if error.is_refusal() {
+                let (is_refusal, error) = (error.is_refusal(), anyhow::Error::from(error));
+                let seconds = spent + earlier.seconds();
+                Some(if is_refusal {
                     AttemptEnd::Refused { error, seconds }
                 } else {
-                    AttemptEnd::Lost { reason: one_line(&error), seconds }
+                    AttemptEnd::Lost { reason: format!("{error:#}"), seconds }
                 })
             }
         })
     }
 
     /// Has the trainer train and keeps what it tells; ends it when that cannot be kept.
-    fn listen_to(
+    fn listen(
         &mut self,
-        trainer: &mut dyn Trainer,
         request: &Request,
         curve: &mut CurveInProgress,
     ) -> (Result<Ending, TrainingError>, Result<Appended, StorageError>) {
-        let attempt = Attempt { iteration: Iteration(request.iteration), number: request.attempt };
-        let log = self.experiment.dir().trainer_log(attempt);
+        let log = self.experiment.dir().trainer_log(self.claim.attempt);
         let mut kept = Ok(Appended::Row);
-        let ended = trainer.train(request, &log, &mut |report| {
+        let ended = self.trainer.train(request, &log, &mut |report| {
             let mut forecast = None;
             kept = curve.append(report, |start| {
                 forecast = self.verdicts.as_mut().and_then(|verdicts| verdicts.forecast(start));
@@ -180,8 +168,8 @@ impl Workbench<'_> {
         (ended, kept)
     }
 
-    fn request(&self, start: &Start<'_>) -> anyhow::Result<Request> {
-        let claim = start.claim;
+    fn request(&self, beginning: Beginning) -> anyhow::Result<Request> {
+        let claim = self.claim;
         let config = self.experiment.config();
         let iteration = claim.attempt.iteration.0;
         let folder = self.experiment.dir().checkpoint(claim.attempt);
@@ -193,7 +181,7 @@ impl Workbench<'_> {
             epochs: config.recipe.recipe().epochs,
             seed: number(config.seed(), Purpose::Weights, iteration, 0),
             checkpoint: self.keeps_checkpoints().then_some(folder),
-            resume: start.beginning == Beginning::Checkpoint,
+            resume: beginning == Beginning::Checkpoint,
             seconds_left: self
                 .task
                 .end_time
@@ -204,23 +192,17 @@ impl Workbench<'_> {
 
     /// Without the mark the claim may count as a loss, and no more than that: a full disk must not
     /// keep the task from being queued again.
-    fn mark_left_on_signal(&self, attempt: Attempt) {
+    fn mark_left_on_signal(&self) {
         if self.keeps_checkpoints()
-            && let Err(error) = self.experiment.dir().mark_left_on_signal(attempt)
+            && let Err(error) = self.experiment.dir().mark_left_on_signal(self.claim.attempt)
         {
             log::warn!("the attempt leaves unmarked: {error}");
         }
     }
 
     /// Returns what the end of a training comes to, after `spent` seconds in this attempt.
-    fn end(
-        &self,
-        claim: &Claim,
-        ending: &Ending,
-        curve: CurveInProgress,
-        spent: f64,
-    ) -> AttemptEnd {
-        match result_row(self.experiment, claim, ending, &curve, spent) {
+    fn end(&self, ending: &Ending, curve: CurveInProgress, spent: f64) -> AttemptEnd {
+        match result_row(self.experiment, self.claim, ending, &curve, spent) {
             Some(row) => AttemptEnd::Result { row: Box::new(row), curve: Box::new(curve) },
             None => AttemptEnd::Lost {
                 reason: "the trainer ended without a result".to_owned(),
@@ -293,15 +275,4 @@ fn epoch_event(iteration: u64, report: &EpochReport) -> TrainEvent {
         training_loss: report.training_loss,
         seconds: report.seconds,
     }
-}
-
-/// Returns an error with its causes, as a reason of a row.
-pub(super) fn one_line(error: &TrainingError) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

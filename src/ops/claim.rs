@@ -54,8 +54,6 @@ pub(super) struct Sampler<'a> {
     pub round: Option<u32>,
     /// The newest view.
     pub view: &'a View,
-    /// The device networks are trained on, as far as it is known.
-    pub device: Option<String>,
 }
 
 /// The Q-values that draws are made with.
@@ -208,7 +206,7 @@ impl Sampler<'_> {
         Claimant {
             round: self.round,
             view: Some(self.view.rows()),
-            device: self.device.clone(),
+            device: self.task.slurm.as_ref().and_then(|task| task.visible_devices.clone()),
             host: self.task.host.clone(),
             job: self.task.job.clone(),
             task: self.task.task.clone(),
@@ -269,13 +267,7 @@ training: {trainer: synthetic}
         let experiment = experiment(&folder);
         let view = View::empty(view_params(&experiment));
         let task = Task::current().unwrap();
-        let sampler = Sampler {
-            experiment: &experiment,
-            task: &task,
-            round: None,
-            view: &view,
-            device: None,
-        };
+        let sampler = Sampler { experiment: &experiment, task: &task, round: None, view: &view };
         let mut live = LiveLog::after(&experiment, &view).unwrap();
         let unread = || sampler.q_values(Some(Epsilon::RANDOM)).unwrap();
         let draw = |live: &mut LiveLog, q_values: &QValues| {

@@ -1,6 +1,7 @@
 //! Who works: an array task of a scheduler, or a local process.
 
 use std::fs;
+use std::time::Duration;
 
 use anyhow::Context;
 use jiff::{SignedDuration, Timestamp};
@@ -64,6 +65,12 @@ impl Task {
                 })
             }
         }
+    }
+
+    /// Returns how long the scheduler still lets the task work, if it says so.
+    pub fn time_left(&self) -> Option<Duration> {
+        let left = self.end_time?.duration_since(Timestamp::now());
+        Some(Duration::try_from(left).unwrap_or(Duration::ZERO))
     }
 
     /// Returns when a claim made now ends by itself: with the task, and after its lifetime at the latest.

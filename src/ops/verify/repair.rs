@@ -150,7 +150,7 @@ training: {trainer: synthetic}
         // A task of its own each time, which has no claim to take up again.
         let task = format!("{}", live.rows());
         let task = Task { task, ..Task::current().unwrap() };
-        let sampler = Sampler { experiment, task: &task, round: None, view, device: None };
+        let sampler = Sampler { experiment, task: &task, round: None, view };
         match sampler.claim(live).unwrap() {
             Claimed::Claim(claim, _) => claim.row,
             Claimed::Nothing(why) => panic!("{why:?}"),

@@ -1,5 +1,7 @@
 //! One task: claim, train, record; again while more is wanted of it.
 
+mod recording;
+
 use std::env;
 use std::num::NonZeroUsize;
 use std::thread;
@@ -9,11 +11,10 @@ use anyhow::Context;
 use jiff::Timestamp;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 
-use super::attempt::{AttemptEnd, Claim, Workbench, one_line, rehearsal};
+use self::recording::is_full;
+use super::attempt::{AttemptEnd, Claim, Workbench, rehearsal};
 use super::claim::{Claimed, Sampler, WhyNothing};
 use super::current::Current;
-use super::curve_in_progress::CurveInProgress;
-use super::live_log::{LiveLog, Session};
 use super::reduce::{ReduceOptions, Tables, reduce};
 use super::round::Round;
 use super::task::Task;
@@ -21,10 +22,7 @@ use super::verdicts::Verdicts;
 use super::{Experiment, Refusal, TrainEvent};
 use crate::predictor::AuditFindings;
 use crate::slurm::{Slurm, Variables};
-use crate::storage::knowledge::Record;
-use crate::storage::{
-    Attempt, Iteration, RoundDir, Row, StorageError, TaskRefusal, refusal_as_reason,
-};
+use crate::storage::{Iteration, RoundDir, TaskRefusal, refusal_as_reason};
 use crate::training::{Interrupt, Signal, Trainer, TrainingError, trainer};
 
 /// How long a task goes on.
@@ -102,11 +100,11 @@ pub fn train(
 /// Leaves word that the trainer of this task refuses to work on this machine, for who counts them: without a claim the
 /// log tells nothing of it.
 fn note_refusal(experiment: &Experiment, round: Option<u32>, error: &anyhow::Error) {
-    let refusal = error.downcast_ref::<TrainingError>().filter(|error| error.is_refusal());
-    let (Some(round), Some(refusal)) = (round, refusal) else { return };
+    let is_refusal = error.downcast_ref().is_some_and(TrainingError::is_refusal);
+    let Some(round) = round.filter(|_| is_refusal) else { return };
     let noted = Task::current().and_then(|task| {
         let Task { host, job, task, .. } = task;
-        let (reason, time) = (one_line(refusal), Timestamp::now().into());
+        let (reason, time) = (format!("{error:#}"), Timestamp::now().into());
         let refusal = TaskRefusal { host, job, task, reason, time };
         Ok(RoundDir::of(experiment.dir(), round).note_refusal(&refusal)?)
     });
@@ -158,7 +156,6 @@ impl<'a> Worker<'a> {
             task: &self.task,
             round: self.options.round,
             view: &view,
-            device: self.task.slurm.as_ref().and_then(|task| task.visible_devices.clone()),
         };
         let claimed = match sampler.claim(&mut live)? {
             Claimed::Nothing(why) => {
@@ -194,21 +191,22 @@ impl<'a> Worker<'a> {
 
     /// Trains a claim and records what it came to.
     fn work_on(&mut self, claim: &Claim, verdicts: Option<Verdicts<'a>>) -> anyhow::Result<()> {
-        let threads = self.threads();
-        let mut workbench = Workbench {
+        let workbench = Workbench {
             experiment: self.experiment,
             task: &self.task,
-            threads,
+            threads: self.threads(),
+            claim,
             verdicts,
+            trainer: self.trainer.as_mut(),
             on_event: &mut *self.on_event,
         };
-        match workbench.train(claim, self.trainer.as_mut())? {
+        match workbench.train()? {
             AttemptEnd::Interrupted => return self.leave(claim.attempt.iteration),
             AttemptEnd::Lost { reason, seconds } => self.lose(claim.attempt, reason, seconds)?,
             AttemptEnd::Refused { error, seconds } => {
                 // Lost at once, so that another machine may have it; counted against nobody.
-                self.lose(claim.attempt, refusal_as_reason(&one_line(&error)), seconds)?;
-                return Err(error.into());
+                self.lose(claim.attempt, refusal_as_reason(&format!("{error:#}")), seconds)?;
+                return Err(error);
             }
             AttemptEnd::Result { row, mut curve } => {
                 self.record(claim.attempt, &row, &mut curve)?
@@ -234,110 +232,6 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    fn lose(&mut self, attempt: Attempt, reason: String, seconds: f64) -> anyhow::Result<()> {
-        let iteration = attempt.iteration;
-        self.once_there_is_room(iteration, |worker| {
-            worker.write(|session| {
-                let now = Timestamp::now().into();
-                let rows = session.knowledge().lose(attempt, &reason, Some(seconds), now);
-                session.stage_all(rows)?;
-                session.write()
-            })
-        })?;
-        (self.on_event)(TrainEvent::Lost { iteration: iteration.0, reason });
-        Ok(())
-    }
-
-    /// Appends a result, once its curve is safe.
-    fn record(
-        &mut self,
-        attempt: Attempt,
-        row: &Row,
-        curve: &mut CurveInProgress,
-    ) -> anyhow::Result<()> {
-        let iteration = attempt.iteration;
-        self.once_there_is_room(iteration, |_| Ok(curve.finish()?))?;
-        let counts = self.once_there_is_room(iteration, |worker| {
-            worker.write(|session| {
-                let (rows, counts) = match session.knowledge().record(row)? {
-                    Record::Append(rows) => (rows, true),
-                    Record::AlreadyKnown { due, .. } => (due, false),
-                };
-                session.stage_all(rows)?;
-                session.write()?;
-                Ok(counts)
-            })
-        })?;
-        (self.on_event)(if counts {
-            TrainEvent::Recorded {
-                iteration: iteration.0,
-                outcome: row.event.to_string(),
-                reward: row.reward,
-                seconds: row.train_seconds.unwrap_or(0.0),
-            }
-        } else {
-            TrainEvent::Superseded { iteration: iteration.0 }
-        });
-        Ok(())
-    }
-
-    /// Writes what a claim came to, which is not refused where the log is no longer what the newest view was made from.
-    fn write<T>(
-        &mut self,
-        decide: impl FnOnce(&mut Session<'_>) -> anyhow::Result<T>,
-    ) -> anyhow::Result<T> {
-        match self.current() {
-            Ok(mut current) => {
-                let written = current.live.locked(decide)?;
-                self.kept = Some(current);
-                Ok(written)
-            }
-            Err(error) if matches!(error.downcast_ref(), Some(StorageError::Changed { .. })) => {
-                LiveLog::without_view(self.experiment)?.locked(decide)
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Writes, again and again with growing pauses while the disk is full: a result is worth waiting for.
-    fn once_there_is_room<T>(
-        &mut self,
-        iteration: Iteration,
-        mut write: impl FnMut(&mut Self) -> anyhow::Result<T>,
-    ) -> anyhow::Result<T> {
-        let mut pause = Duration::from_secs(1);
-        loop {
-            match write(self) {
-                Err(error) if is_full(&error) && self.may_wait(pause) => {
-                    log::warn!(
-                        "iteration {iteration} is not recorded yet: {error:#}; trying again in {} s",
-                        pause.as_secs()
-                    );
-                    self.sleep(pause);
-                    pause = (2 * pause).min(Duration::from_secs(60));
-                }
-                Err(error) if is_full(&error) => {
-                    self.requeue()?;
-                    return Err(error.context(Refusal::Unrecorded { iteration: iteration.0 }));
-                }
-                written => return written,
-            }
-        }
-    }
-
-    fn may_wait(&self, pause: Duration) -> bool {
-        let margin = pause + self.experiment.config().slurm.signal();
-        self.interrupt.signal().is_none() && self.time_left().is_none_or(|left| left > margin)
-    }
-
-    /// Sleeps in steps, so that a signal ends it.
-    fn sleep(&self, pause: Duration) {
-        let until = Instant::now() + pause;
-        while Instant::now() < until && self.interrupt.signal().is_none() {
-            thread::sleep(Duration::from_millis(100));
-        }
-    }
-
     /// Ends after a signal. The claim stays open: this task takes it up when it is queued again.
     fn leave(&self, iteration: Iteration) -> anyhow::Result<()> {
         let signal = match self.interrupt.signal() {
@@ -361,18 +255,13 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    fn time_left(&self) -> Option<Duration> {
-        let left = self.task.end_time?.duration_since(Timestamp::now());
-        Some(Duration::try_from(left).unwrap_or(Duration::ZERO))
-    }
-
     /// Whether one more network as long as the longest so far ends before the warning of the
     /// scheduler; the first one is always tried, unless a signal has come.
     fn time_is_left_for(&self, longest: Duration) -> bool {
         let needed = longest + self.experiment.config().slurm.signal();
         let is_first = longest.is_zero();
         self.interrupt.signal().is_none()
-            && (is_first || self.time_left().is_none_or(|left| left > needed))
+            && (is_first || self.task.time_left().is_none_or(|left| left > needed))
     }
 
     /// CPU threads of a network: as configured, as allotted, or this worker's share of the machine.
@@ -399,12 +288,4 @@ fn listen_for_signals() -> anyhow::Result<Interrupt> {
             .context("failed to listen for signals")?;
     }
     Ok(interrupt)
-}
-
-/// Whether an append failed for want of space, which may come back.
-fn is_full(error: &anyhow::Error) -> bool {
-    error
-        .chain()
-        .filter_map(|cause| cause.downcast_ref::<StorageError>())
-        .any(StorageError::is_full)
 }
