@@ -8,7 +8,7 @@ use super::exit_code::ExitStatus;
 use super::printer::Printer;
 use super::progress::Progress;
 use crate::config::Setting;
-use crate::ops::run::{RunOptions, run as run_search};
+use crate::ops::run::run as run_search;
 use crate::ops::{init, status};
 
 /// Run a whole search on this machine: sample, train, learn, to the end of the epsilon schedule
@@ -43,8 +43,7 @@ pub fn run(args: RunArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
     let experiment = init::open_or_init(config, &dir)?;
     let mut progress = Progress::of_search(printer, experiment.config(), args.workers);
     progress.start_at(status::status(&experiment)?.results);
-    let options = RunOptions { workers: args.workers };
-    run_search(&experiment, options, &mut |worker, event| progress.show(worker, event))?;
+    run_search(&experiment, args.workers, &mut |worker, event| progress.show(worker, event))?;
     drop(progress);
     if args.json {
         printer.result(&serde_json::to_string(&status::status(&experiment)?)?)?;

@@ -28,6 +28,7 @@ mod refit;
 mod refusal;
 mod result_row;
 mod round;
+mod round_plan;
 mod round_size;
 mod round_stage;
 pub mod run;

@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use super::known_rows::{publish_view, with_tail};
 use super::live_log::{log_rows, view_params};
 use super::lost_claims::{EndedJobs, lose_ended_claims};
-use super::refit::{Refitted, decide_alike, refit};
+use super::refit::{decide_alike, refit};
 use super::verdicts::audit_findings;
 use super::{Experiment, Refusal, tables};
 use crate::predictor::AuditFindings;
@@ -98,9 +98,7 @@ pub fn reduce(experiment: &Experiment, options: &ReduceOptions) -> anyhow::Resul
     let mut fitted = None;
     if view.rows() > before {
         let end = view.position().clone();
-        if let Refitted::To(curves) = refit(experiment, &mut view, || log_rows(experiment, &end))? {
-            fitted = Some(curves);
-        }
+        fitted = refit(experiment, &mut view, || log_rows(experiment, &end))?;
         match publish_view(experiment, &mut view, &log, &tail.cursor)? {
             Some(Published::First) => {}
             Some(Published::AlreadyThere) => {

@@ -10,17 +10,8 @@ use crate::predictor::{Example, Features, FittedPredictor, LearningCurve, Traini
 use crate::seed::{Purpose, generator};
 use crate::storage::{Attempt, Curve, CurveRow, Event, Row, View};
 
-/// What became of a view's predictor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refitted {
-    /// It is the one it was, or there is none yet.
-    Unchanged,
-    /// It was fitted to so many full curves.
-    To(usize),
-}
-
 /// Brings the predictor of a view up to date; `rows` reads the rows of the log that the view has
-/// taken in, when they are needed.
+/// taken in, when they are needed. Returns how many full curves it was fitted to, when it was fitted just now.
 ///
 /// Curves that nothing can be learned from end no search: a warning says so, and nobody is stopped.
 ///
@@ -30,25 +21,25 @@ pub(super) fn refit(
     experiment: &Experiment,
     view: &mut View,
     rows: impl FnOnce() -> anyhow::Result<Vec<Row>>,
-) -> anyhow::Result<Refitted> {
+) -> anyhow::Result<Option<usize>> {
     let params = &experiment.config().early_stopping;
     let full_curves = view.knowledge().full_curves();
     let Some(set) = TrainingSet::at(full_curves, params).filter(|_| params.params().enabled) else {
         view.forget_predictor();
-        return Ok(Refitted::Unchanged);
+        return Ok(None);
     };
     if view.predictor_curves() == Some(set.full_curves()) {
-        return Ok(Refitted::Unchanged);
+        return Ok(None);
     }
     view.forget_predictor();
     match fit(experiment, &set, &rows()?) {
         Ok(predictor) => {
             view.set_predictor(set.full_curves(), &predictor)?;
-            Ok(Refitted::To(predictor.examples().len()))
+            Ok(Some(predictor.examples().len()))
         }
         Err(problem) => {
             log::warn!("no predictor, so that nobody is stopped: {problem:#}");
-            Ok(Refitted::Unchanged)
+            Ok(None)
         }
     }
 }

@@ -26,8 +26,7 @@ use super::{Experiment, Refusal};
 use crate::slurm::{
     ArrayRange, BatchScript, Dependency, DryRun, JobId, JobName, JobSpec, Scheduler, Start, Work,
 };
-use crate::storage::publish::{self, Published};
-use crate::storage::{RoundArray, RoundDir, RoundJobs, RoundPlan};
+use crate::storage::{RoundArray, RoundDir, RoundJobs, RoundPlan, publish};
 
 /// One round of an experiment, about to be submitted or looked at.
 pub(super) struct Round<'a> {
@@ -87,14 +86,14 @@ impl<'a> Round<'a> {
         let array = match files.array()? {
             Some(array) => array,
             None => {
-                self.write_script(self.train_script(), &self.script_text(self.train_work())?)?;
+                self.write_script(self.train())?;
                 files.settle_array(self.queue_arrays(&plan, scheduler)?)?
             }
         };
         let jobs = match files.jobs()? {
             Some(jobs) => jobs,
             None => {
-                self.write_script(self.reduce_script(), &self.script_text(self.reduce_work())?)?;
+                self.write_script(self.reduce())?;
                 let mine = self.queue_reduces(&plan, &array, scheduler)?;
                 let jobs = files.settle_jobs(mine.clone())?;
                 if jobs != mine {
@@ -123,17 +122,9 @@ impl<'a> Round<'a> {
         }
         let mut lines = vec![format!("{}, then reduce", self.words(plan, &array))];
         if !plan.parts.is_empty() {
-            lines.push(format!(
-                "# {}\n{}",
-                self.train_script().display(),
-                self.script_text(self.train_work())?
-            ));
+            lines.push(self.shown_script(self.train())?);
         }
-        lines.push(format!(
-            "# {}\n{}",
-            self.reduce_script().display(),
-            self.script_text(self.reduce_work())?
-        ));
+        lines.push(self.shown_script(self.reduce())?);
         lines.extend(show.commands().iter().cloned());
         Ok(lines)
     }
@@ -161,7 +152,7 @@ impl<'a> Round<'a> {
             // Parts run one after the other, so that the limit on parallel tasks holds for all.
             let dependency = array_jobs.last().map(|&job| Dependency::Ended(vec![job]));
             let job = JobSpec {
-                script: self.train_script(),
+                script: self.script(self.train()),
                 name: name.clone(),
                 array: Some(ArrayRange { tasks, max_parallel: NonZeroU32::new(plan.max_parallel) }),
                 start: Start::Held,
@@ -193,7 +184,7 @@ impl<'a> Round<'a> {
     ) -> anyhow::Result<RoundJobs> {
         let arrays = job_ids(&array.array_jobs)?;
         let reduce = JobSpec {
-            script: self.reduce_script(),
+            script: self.script(self.reduce()),
             name: reduce_name(plan),
             array: None,
             start: Start::WhenReady,
@@ -211,20 +202,20 @@ impl<'a> Round<'a> {
         Ok(RoundJobs { reduce_job: first.to_string(), second_reduce_job: Some(second.to_string()) })
     }
 
-    const fn train_work(&self) -> Work {
+    const fn train(&self) -> Work {
         Work::Train { round: self.number }
     }
 
-    const fn reduce_work(&self) -> Work {
+    const fn reduce(&self) -> Work {
         Work::Reduce { round: self.number }
     }
 
-    fn train_script(&self) -> PathBuf {
-        self.experiment.dir().round(self.number).join("train.sbatch")
-    }
-
-    fn reduce_script(&self) -> PathBuf {
-        self.experiment.dir().round(self.number).join("reduce.sbatch")
+    fn script(&self, work: Work) -> PathBuf {
+        let name = match work {
+            Work::Train { .. } => "train.sbatch",
+            Work::Reduce { .. } => "reduce.sbatch",
+        };
+        self.files().folder().join(name)
     }
 
     fn script_text(&self, work: Work) -> anyhow::Result<String> {
@@ -240,30 +231,24 @@ impl<'a> Round<'a> {
     }
 
     /// Writes a script once: another submitter of this round renders the same text.
-    fn write_script(&self, path: PathBuf, text: &str) -> anyhow::Result<()> {
-        match publish::file_once(&path, text.as_bytes())? {
-            Published::First | Published::AlreadyThere => Ok(()),
-        }
+    fn write_script(&self, work: Work) -> anyhow::Result<()> {
+        publish::file_once(&self.script(work), self.script_text(work)?.as_bytes())?;
+        Ok(())
+    }
+
+    fn shown_script(&self, work: Work) -> anyhow::Result<String> {
+        Ok(format!("# {}\n{}", self.script(work).display(), self.script_text(work)?))
     }
 }
 
 /// Returns the name of a round's arrays, which no other round of any experiment bears.
-pub(super) fn array_name(plan: &RoundPlan) -> JobName {
+fn array_name(plan: &RoundPlan) -> JobName {
     JobName::new(&format!("{}-{:04}", plan.job_prefix, plan.round))
 }
 
 /// Returns the name of a round's reduces.
-pub(super) fn reduce_name(plan: &RoundPlan) -> JobName {
+fn reduce_name(plan: &RoundPlan) -> JobName {
     JobName::new(&format!("{}-{:04}-reduce", plan.job_prefix, plan.round))
-}
-
-/// Splits a round into arrays that the scheduler accepts.
-pub(super) fn parts(tasks: u32, max_array_size: u32) -> anyhow::Result<Vec<u32>> {
-    let Some(tasks) = NonZeroU32::new(tasks) else { return Ok(Vec::new()) };
-    let size = NonZeroU32::new(max_array_size)
-        .context("this cluster allows no arrays (`MaxArraySize` is 0)")?;
-    let whole = ArrayRange { tasks, max_parallel: None };
-    Ok(whole.parts(size).iter().map(|part| part.tasks.get()).collect())
 }
 
 /// Returns the time from `now` to `then` in whole seconds, never short of it: a reduce that starts a moment before a
@@ -277,23 +262,9 @@ pub(super) fn job_ids(texts: &[String]) -> anyhow::Result<Vec<JobId>> {
     texts.iter().map(|text| Ok(text.parse()?)).collect()
 }
 
-/// Returns the machine's name for the plan, empty when it has none.
-pub(super) fn submitting_host() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_round_larger_than_an_array_is_several() {
-        assert_eq!(parts(5, 10).unwrap(), [5]);
-        assert_eq!(parts(20, 10).unwrap(), [10, 10]);
-        assert_eq!(parts(23, 10).unwrap(), [10, 10, 3]);
-        assert!(parts(0, 10).unwrap().is_empty());
-        assert!(parts(5, 0).unwrap_err().to_string().contains("MaxArraySize"));
-    }
 
     #[test]
     fn a_reduce_never_starts_before_the_claims_it_waits_for_have_ended() {

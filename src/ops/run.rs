@@ -18,13 +18,6 @@ use super::reduce::{ReduceOptions, reduce};
 use super::{Experiment, Refusal, TrainEvent};
 use crate::slurm::{LocalWorkers, Stream, WorkerCommand, WorkerEvent, WorkerId};
 
-/// How a search runs here.
-#[derive(Debug, Clone, Copy)]
-pub struct RunOptions {
-    /// Networks trained at the same time.
-    pub workers: u32,
-}
-
 /// Deaths of workers in a row, without a result between them, after which the search gives up.
 const MOST_DEATHS: u32 = 3;
 /// Trainings in a row that are lost, after which the search gives up: a trainer that never works
@@ -39,15 +32,15 @@ const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(10);
 /// How long workers may take to end after a Ctrl-C.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Runs the search to the end of its schedule, or until it is halted; `on_event` gets what each
-/// worker (from 0) tells. A search that was halted before goes on.
+/// Runs the search to the end of its schedule, or until it is halted, with so many networks trained at the same time;
+/// `on_event` gets what each worker (from 0) tells. A search that was halted before goes on.
 ///
 /// # Errors
 /// When a worker cannot be started, can do no work here or keeps dying, when one training after the
 /// other is lost, or when the person interrupts.
 pub fn run(
     experiment: &Experiment,
-    options: RunOptions,
+    workers: u32,
     on_event: &mut dyn FnMut(usize, &TrainEvent),
 ) -> anyhow::Result<()> {
     let interrupted = catch_interrupts()?;
@@ -56,7 +49,7 @@ pub fn run(
     }
     let mut search = Search {
         experiment,
-        options,
+        workers,
         on_event,
         last_words: Vec::new(),
         deaths: 0,
@@ -122,7 +115,7 @@ fn catch_interrupts() -> anyhow::Result<Arc<AtomicBool>> {
 
 struct Search<'a> {
     experiment: &'a Experiment,
-    options: RunOptions,
+    workers: u32,
     on_event: &'a mut dyn FnMut(usize, &TrainEvent),
     last_words: Vec<String>,
     /// Workers that died since the last result.
@@ -140,7 +133,7 @@ impl Search<'_> {
         let mut workers = LocalWorkers::new();
         let command = self.worker_command()?;
         let mut seats: Vec<WorkerId> = Vec::new();
-        for _ in 0..self.options.workers {
+        for _ in 0..self.workers {
             seats.push(workers.start(&command)?);
         }
         let mut tables_written = Instant::now();
@@ -198,7 +191,7 @@ impl Search<'_> {
 
     fn worker_command(&self) -> anyhow::Result<WorkerCommand> {
         let program = env::current_exe().context("failed to find the running program")?;
-        let workers = self.options.workers.to_string();
+        let workers = self.workers.to_string();
         let mut arguments = vec!["train".into(), self.experiment.dir().root().into()];
         arguments.extend(
             ["--until-done", "--reduce", "--json", "--single-node", "--share", &workers]

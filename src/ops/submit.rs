@@ -1,19 +1,14 @@
 //! A search handed to the scheduler, round by round.
 
-use std::fs;
-
-use jiff::Timestamp;
-use sha2::{Digest, Sha256};
-
 use super::append::{Appended, resume};
 use super::hosts::{bad_nodes, refusals};
 use super::live_log::{Snapshot, view_params};
 use super::lost_claims::{EndedJobs, lose_ended_claims};
-use super::round::{Round, parts, submitting_host};
-use super::round_size::{AwaitedPredictor, NextRound, next_round};
+use super::round::Round;
+use super::round_plan::Order;
 use super::round_stage::Stage;
 use super::{Experiment, Refusal};
-use crate::slurm::{ArraySize, DryRun, Scheduler, Slurm, SlurmParams, Variables, check_options};
+use crate::slurm::{DryRun, Scheduler, Slurm, Variables, check_options};
 use crate::storage::{RoundPlan, View};
 
 /// Whether anything is really submitted.
@@ -159,61 +154,6 @@ fn complete(
     Ok(said)
 }
 
-/// What every round of a chain is asked; passed on through the plans.
-pub(super) struct Order {
-    job_prefix: String,
-    last_round: Option<u32>,
-    array_size: Option<u32>,
-    max_parallel: Option<u32>,
-    sbatch_options: Vec<String>,
-}
-
-impl Order {
-    /// Returns what the rounds after one with this plan are asked.
-    pub fn of(plan: &RoundPlan) -> Self {
-        Self {
-            job_prefix: plan.job_prefix.clone(),
-            last_round: plan.last_round,
-            array_size: plan.asked_array_size,
-            max_parallel: plan.asked_max_parallel,
-            sbatch_options: plan.sbatch_options.clone(),
-        }
-    }
-
-    /// Returns what a person asks of a chain that begins with round `first`.
-    fn of_a_person(experiment: &Experiment, first: u32, options: &SubmitOptions) -> Self {
-        Self {
-            job_prefix: job_prefix(experiment),
-            last_round: options.rounds.map(|rounds| first - 1 + rounds),
-            array_size: options.array_size,
-            max_parallel: options.max_parallel,
-            sbatch_options: options.sbatch_options.clone(),
-        }
-    }
-
-    /// The `slurm` section with what the person asked in its place.
-    fn params(&self, configured: &SlurmParams) -> SlurmParams {
-        let mut params = configured.clone();
-        if let Some(tasks) = self.array_size.and_then(std::num::NonZeroU32::new) {
-            params.array_size = ArraySize::Tasks(tasks);
-        }
-        if let Some(parallel) = self.max_parallel.and_then(std::num::NonZeroU32::new) {
-            params.max_parallel = parallel;
-        }
-        params
-    }
-}
-
-/// Returns what the names of an experiment's jobs begin with: its name, and a digest of its folder, since two
-/// experiments may have one name. The plan of each round keeps it: the folder may have another path on another node.
-fn job_prefix(experiment: &Experiment) -> String {
-    let root = experiment.dir().root();
-    let root = fs::canonicalize(root).unwrap_or_else(|_| root.to_owned());
-    let digest = Sha256::digest(root.as_os_str().as_encoded_bytes());
-    let place: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-    format!("{}-{place}", experiment.config().experiment().name)
-}
-
 fn newest_round(experiment: &Experiment) -> anyhow::Result<u32> {
     Ok(experiment.dir().list_rounds()?.last().map_or(0, |(number, _)| *number))
 }
@@ -226,7 +166,7 @@ pub(super) fn submit_round(
     scheduler: &mut Slurm,
 ) -> anyhow::Result<Vec<String>> {
     let state = Snapshot::read(experiment)?;
-    let Some(plan) = plan(experiment, &state, number, order, scheduler)? else {
+    let Some(plan) = order.plan(experiment, &state, number, scheduler)? else {
         return Ok(vec!["the epsilon schedule is finished; nothing to submit".to_owned()]);
     };
     hand_over(experiment, &Round::new(experiment, number), plan, scheduler)
@@ -246,52 +186,6 @@ fn hand_over(
         said.push("the search was halted meanwhile: the jobs are cancelled".to_owned());
     }
     Ok(said)
-}
-
-fn plan(
-    experiment: &Experiment,
-    state: &Snapshot,
-    number: u32,
-    order: &Order,
-    scheduler: &dyn Scheduler,
-) -> anyhow::Result<Option<RoundPlan>> {
-    let config = experiment.config();
-    let knowledge = state.knowledge();
-    let params = order.params(config.slurm.params());
-    let counts = knowledge.stage_counts(&config.schedule);
-    let next = next_round(&config.schedule, &counts, &params, awaited_predictor(experiment, state));
-    let (epsilon, tasks, not_before) = match next {
-        NextRound::Train { epsilon, tasks } => (Some(epsilon), tasks, None),
-        NextRound::Wait => {
-            (None, 0, knowledge.state().open.values().map(|open| open.expires_at).min())
-        }
-        NextRound::Nothing if state.view_is_behind() => (None, 0, None),
-        NextRound::Nothing => return Ok(None),
-    };
-    Ok(Some(RoundPlan {
-        round: number,
-        job_prefix: order.job_prefix.clone(),
-        epsilon,
-        array_size: tasks,
-        parts: if tasks == 0 { Vec::new() } else { parts(tasks, scheduler.max_array_size()?)? },
-        max_parallel: params.max_parallel.get(),
-        not_before,
-        last_round: order.last_round,
-        asked_array_size: order.array_size,
-        asked_max_parallel: order.max_parallel,
-        sbatch_options: order.sbatch_options.clone(),
-        created_at: Timestamp::now().into(),
-        host: submitting_host(),
-    }))
-}
-
-fn awaited_predictor(experiment: &Experiment, state: &Snapshot) -> AwaitedPredictor {
-    let params = experiment.config().early_stopping.params();
-    if params.enabled && !state.has_predictor() {
-        AwaitedPredictor::AfterBurnIn(params.burn_in as u64)
-    } else {
-        AwaitedPredictor::No
-    }
 }
 
 pub(super) fn scheduler() -> Slurm {
@@ -316,7 +210,7 @@ fn dry_run(experiment: &Experiment, options: &SubmitOptions) -> anyhow::Result<V
     let mut said = Vec::new();
     let options = avoiding_bad_hosts(experiment, options, &mut said)?;
     let order = Order::of_a_person(experiment, number, &options);
-    let Some(plan) = plan(experiment, &state, number, &order, &show)? else {
+    let Some(plan) = order.plan(experiment, &state, number, &show)? else {
         return Ok(vec!["the epsilon schedule is finished; nothing to submit".to_owned()]);
     };
     said.extend(Round::new(experiment, number).show(&plan, &mut show)?);
