@@ -223,6 +223,11 @@ fn is_whole(curve: &mut CurveInProgress, request: &Request, ending: &Ending) -> 
     }
 }
 
+/// Returns the attempt that a row tells of.
+pub(super) fn attempt_of(row: &Row) -> Option<Attempt> {
+    Some(Attempt { iteration: row.iteration?, number: row.attempt? })
+}
+
 /// Tells how an attempt ended that left without a row, by its files.
 ///
 /// It has added epochs when its curve reaches further than the one before: an attempt that trains

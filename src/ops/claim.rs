@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::Experiment;
-use super::attempt::{Claim, end_of};
+use super::attempt::{Claim, attempt_of, end_of};
 use super::live_log::{LiveLog, Session};
 use super::task::Task;
 use crate::q_learning::{Epsilon, EpsilonSchedule, QTable, sample_trajectory};
@@ -191,10 +191,7 @@ impl Sampler<'_> {
 
     fn claimed(&self, row: Row, reused: Vec<Iteration>) -> anyhow::Result<Claimed> {
         let expected = "a claimed row has an iteration, an attempt and an architecture";
-        let attempt = Attempt {
-            iteration: row.iteration.expect(expected),
-            number: row.attempt.expect(expected),
-        };
+        let attempt = attempt_of(&row).expect(expected);
         let text = row.architecture.as_deref().expect(expected);
         let architecture = self.experiment.config().space.parse(text)?;
         Ok(Claimed::Claim(Box::new(Claim { row, attempt, architecture }), reused))

@@ -5,10 +5,11 @@
 
 use anyhow::{Context, ensure};
 
+use super::attempt::attempt_of;
 use super::{Experiment, Refusal};
 use crate::predictor::{Example, Features, FittedPredictor, LearningCurve, TrainingSet};
 use crate::seed::{Purpose, generator};
-use crate::storage::{Attempt, Curve, CurveRow, Event, Row, View};
+use crate::storage::{Curve, CurveRow, Event, Row, View};
 
 /// Brings the predictor of a view up to date; `rows` reads the rows of the log that the view has
 /// taken in, when they are needed. Returns how many full curves it was fitted to, when it was fitted just now.
@@ -70,9 +71,7 @@ fn fit(
 /// # Errors
 /// When its curve cannot be read, is not as long as trainings are, or cannot be learned from.
 pub(super) fn example(experiment: &Experiment, row: &Row) -> anyhow::Result<Example> {
-    let expected = "the row of a result has an iteration and an attempt";
-    let attempt =
-        Attempt { iteration: row.iteration.expect(expected), number: row.attempt.expect(expected) };
+    let attempt = attempt_of(row).expect("the row of a result has an iteration and an attempt");
     let path = experiment.dir().curve(attempt);
     let (curve, epochs) = (Curve::read(&path)?, experiment.config().recipe.recipe().epochs);
     let last_start = curve.last_start();

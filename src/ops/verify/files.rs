@@ -1,17 +1,17 @@
-//! Every file beside the log and the views: learning curves, checkpoints, rounds, what an import brought, what was
-//! saved and what was left behind.
+//! Files beside the log, the views and the rounds: learning curves, checkpoints, what an import brought, what was saved
+//! and what was left behind.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use super::finding::{Finding, Repair, below};
+use super::finding::{Finding, Repair, below, or_damage};
 use super::log::{Examined, LOG};
 use super::results::{has_curve, wrong_curve};
-use super::views::one_line;
+use crate::ops::attempt::attempt_of;
 use crate::space::Space;
 use crate::storage::{
-    Attempt, Curve, ExperimentDir, Iteration, RoundDir, StorageError, publish, read_q_values,
+    Attempt, Curve, ExperimentDir, Iteration, StorageError, publish, read_q_values,
 };
 
 /// Files of attempts. Listed before the log is read, so that the log holds the claim of each.
@@ -58,7 +58,7 @@ impl AttemptFiles {
         let mut with_result = BTreeSet::new();
         for placed in log.rows.iter().filter(|placed| has_curve(&placed.row)) {
             let row = &placed.row;
-            let Some(attempt) = attempt_of(row.iteration, row.attempt) else { continue };
+            let Some(attempt) = attempt_of(row) else { continue };
             with_result.insert(attempt);
             let path = dir.curve(attempt);
             // One that was written since the folder was listed is there, too.
@@ -68,24 +68,16 @@ impl AttemptFiles {
                 findings.push(Finding::damage(name(&path), problem));
                 continue;
             }
-            match Curve::read(&path) {
-                Ok(curve) => {
-                    if let Some(problem) = wrong_curve(row, &curve) {
-                        findings.push(Finding::damage(name(&path), problem));
-                    }
-                }
-                Err(error) if error.is_damage() => {
-                    findings.push(Finding::damage(name(&path), one_line(&error)));
-                }
-                Err(error) => return Err(error.into()),
-            }
+            let wrong = match or_damage(Curve::read(&path))? {
+                Ok(curve) => wrong_curve(row, &curve),
+                Err(damage) => Some(damage),
+            };
+            findings.extend(wrong.map(|problem| Finding::damage(name(&path), problem)));
         }
         for (attempt, path) in self.curves.iter().filter(|(one, _)| !with_result.contains(one)) {
             // Nothing was made from it: the next attempt passes it over.
-            if let Err(error) = Curve::read(path)
-                && error.is_damage()
-            {
-                let problem = format!("{} (no result came of {attempt})", one_line(&error));
+            if let Ok(Err(damage)) = or_damage(Curve::read(path)) {
+                let problem = format!("{damage} (no result came of {attempt})");
                 findings.push(Finding::note(name(path), problem));
             }
         }
@@ -106,10 +98,6 @@ impl AttemptFiles {
     }
 }
 
-fn attempt_of(iteration: Option<Iteration>, number: Option<u32>) -> Option<Attempt> {
-    Some(Attempt { iteration: iteration?, number: number? })
-}
-
 /// Returns what stands in the way of a folder, or of the log: nothing more can be looked at then.
 pub(super) fn misplaced(dir: &ExperimentDir) -> Vec<Finding> {
     let folders =
@@ -124,70 +112,6 @@ pub(super) fn misplaced(dir: &ExperimentDir) -> Vec<Finding> {
     findings
 }
 
-/// Checks the files by which rounds are submitted.
-///
-/// # Errors
-/// A file that is there cannot be read.
-pub(super) fn check_rounds(dir: &ExperimentDir, log: &Examined) -> anyhow::Result<Vec<Finding>> {
-    let mut findings = Vec::new();
-    for ((number, folder), expected) in dir.list_rounds()?.into_iter().zip(1..) {
-        let name = below(dir.root(), &folder);
-        if number != expected {
-            let problem = format!("round {expected} is missing before it");
-            findings.push(Finding::damage(name, problem));
-            break;
-        }
-        let round = RoundDir::of(dir, number);
-        let (plan, array, jobs) = (round.plan(), round.array(), round.jobs());
-        let errors = [plan.as_ref().err(), array.as_ref().err(), jobs.as_ref().err()];
-        let mut damages: Vec<String> =
-            errors.into_iter().flatten().filter(|error| error.is_damage()).map(one_line).collect();
-        let (plan, array, jobs) = match (plan, array, jobs) {
-            (Ok(plan), Ok(array), Ok(jobs)) => (plan, array, jobs),
-            (Err(error), ..) | (_, Err(error), _) | (.., Err(error)) if !error.is_damage() => {
-                return Err(error.into());
-            }
-            _ => {
-                findings.extend(damages.drain(..).map(|text| Finding::damage(name.clone(), text)));
-                continue;
-            }
-        };
-        if let Some(plan) = &plan
-            && (plan.round != number || plan.parts.iter().sum::<u32>() != plan.array_size)
-        {
-            damages
-                .push("plan.yaml is that of another round, or its parts are not its array".into());
-        }
-        if (plan.is_none() && array.is_some()) || (array.is_none() && jobs.is_some()) {
-            damages.push("a file is missing that was written before one that is there".into());
-        }
-        findings.extend(damages.into_iter().map(|text| Finding::damage(name.clone(), text)));
-        match round.refusals() {
-            Err(error) if error.is_damage() => {
-                findings.push(Finding::note(name.clone(), one_line(&error)));
-            }
-            Err(error) => return Err(error.into()),
-            Ok(_) => {}
-        }
-        let named: BTreeSet<&str> =
-            array.iter().flat_map(|array| &array.array_jobs).map(String::as_str).collect();
-        let others: BTreeSet<&str> = log
-            .rows
-            .iter()
-            .filter(|placed| placed.row.round == Some(number))
-            .filter_map(|placed| placed.row.job.as_deref())
-            .filter(|job| !named.contains(job))
-            .collect();
-        if !others.is_empty() {
-            let jobs: Vec<&str> = others.into_iter().collect();
-            let problem =
-                format!("jobs that array.yaml does not name worked on it: {}", jobs.join(", "));
-            findings.push(Finding::note(name, problem));
-        }
-    }
-    Ok(findings)
-}
-
 /// Checks what an import has left.
 ///
 /// # Errors
@@ -195,16 +119,15 @@ pub(super) fn check_rounds(dir: &ExperimentDir, log: &Examined) -> anyhow::Resul
 pub(super) fn check_imported(dir: &ExperimentDir, space: &Space) -> anyhow::Result<Vec<Finding>> {
     let path = dir.imported().join("q_values.csv");
     let Ok(file) = File::open(&path) else { return Ok(Vec::new()) };
-    let name = below(dir.root(), &path);
-    Ok(match read_q_values(file, space, &path) {
-        Err(error) if error.is_damage() => vec![Finding::damage(name, one_line(&error))],
-        Err(error) => return Err(error.into()),
-        Ok(readable) if readable.problems.is_empty() => Vec::new(),
+    let finding = match or_damage(read_q_values(file, space, &path))? {
+        Err(damage) => Finding::damage(below(dir.root(), &path), damage),
+        Ok(readable) if readable.problems.is_empty() => return Ok(Vec::new()),
         Ok(readable) => {
             let problem = format!("{} rows are not of this search space", readable.problems.len());
-            vec![Finding::note(name, problem)]
+            Finding::note(below(dir.root(), &path), problem)
         }
-    })
+    };
+    Ok(vec![finding])
 }
 
 /// Returns what was saved from the log, and what interrupted writes have left behind or was set aside.

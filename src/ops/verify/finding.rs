@@ -5,6 +5,8 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use crate::storage::StorageError;
+
 /// Whether a finding is damage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -131,6 +133,21 @@ impl Repair {
             (Self::SetAside, true) => "set aside",
         }
     }
+}
+
+/// Returns what was read, or how that is damaged; any other error ends the audit.
+pub(super) fn or_damage<T>(
+    read: Result<T, StorageError>,
+) -> Result<Result<T, String>, StorageError> {
+    match read {
+        Err(error) if error.is_damage() => Ok(Err(one_line(error))),
+        read => read.map(Ok),
+    }
+}
+
+/// Returns an error with its causes.
+pub(super) fn one_line(error: StorageError) -> String {
+    format!("{:#}", anyhow::Error::from(error))
 }
 
 /// Names a path below an experiment.

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::finding::{Finding, Repair};
+use crate::ops::attempt::attempt_of;
 use crate::outcome::Accuracy;
 use crate::space::Space;
 use crate::storage::{Attempt, Event, Iteration, Kept, Knowledge, RawLine, RawLog, Row};
@@ -208,10 +209,7 @@ fn kept(line: &RawLine, most: Iteration) -> Kept {
 
 fn claimed(rows: &[Placed]) -> BTreeSet<Attempt> {
     let claims = rows.iter().filter(|placed| placed.row.event == Event::Claimed);
-    let attempts = claims.filter_map(|placed| {
-        Some(Attempt { iteration: placed.row.iteration?, number: placed.row.attempt? })
-    });
-    attempts.collect()
+    claims.filter_map(|placed| attempt_of(&placed.row)).collect()
 }
 
 /// Whether a blanked row may be the claim of an attempt.

@@ -9,7 +9,8 @@
 //! | `log.rs` | the replay log, row by row, through the one pure function `storage::knowledge` |
 //! | `results.rs` | result rows against search space, configuration and curves |
 //! | `views.rs` | views, and the newest one against a rebuild |
-//! | `files.rs` | curves, checkpoints, rounds, what was saved or left behind |
+//! | `rounds.rs` | the files by which rounds are submitted |
+//! | `files.rs` | curves, checkpoints, what was imported, saved or left behind |
 //! | `repair.rs` | mending, under the exclusive lock |
 
 mod files;
@@ -17,6 +18,7 @@ mod finding;
 mod log;
 mod repair;
 mod results;
+mod rounds;
 mod views;
 
 use std::env;
@@ -203,7 +205,7 @@ impl Subject {
                 differing = Some(rows);
             }
             findings.extend(files.findings(&self.dir, &examined)?);
-            findings.extend(files::check_rounds(&self.dir, &examined)?);
+            findings.extend(rounds::check_rounds(&self.dir, &examined)?);
             findings.extend(files::check_imported(&self.dir, &experiment.config().space)?);
         }
         findings.extend(files::left_behind(&self.dir)?);

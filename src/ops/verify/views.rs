@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use super::finding::{Finding, Repair, below};
+use super::finding::{Finding, Repair, below, one_line};
 use super::log::Placed;
 use crate::ops::Experiment;
 use crate::ops::live_log::view_params;
 use crate::ops::reduce::differing_files;
-use crate::storage::{RawLog, StorageError, View};
+use crate::storage::{RawLog, View};
 
 /// What is wrong with a view.
 #[derive(Debug, Clone)]
@@ -60,13 +60,13 @@ impl Views {
                             views.newest_good = Some(*rows);
                             continue;
                         }
-                        Err(error) => (true, one_line(&error)),
+                        Err(error) => (true, one_line(error)),
                     }
                 }
                 Ok(view) => (false, misfit(&view, views.vouched)),
                 // A reduce keeps the newest ones only.
                 Err(error) if error.is_gone() && !folder.exists() => continue,
-                Err(error) if error.is_gone() || error.is_damage() => (false, one_line(&error)),
+                Err(error) if error.is_gone() || error.is_damage() => (false, one_line(error)),
                 Err(error) => return Err(error.into()),
             };
             let folder = folder.clone();
@@ -114,15 +114,4 @@ pub(super) fn differing_view(
         folder: experiment.dir().view(rows),
         problem: format!("{which} not what its rows of the log say with this `experiment.yaml`"),
     }))
-}
-
-/// Returns an error with its causes.
-pub(super) fn one_line(error: &StorageError) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

@@ -1,0 +1,65 @@
+//! The files by which rounds are submitted, and the tasks that worked on them.
+
+use std::collections::BTreeSet;
+
+use super::finding::{Finding, below, or_damage};
+use super::log::Examined;
+use crate::storage::{ExperimentDir, RoundDir};
+
+/// Checks every round, as far as none is missing before it.
+///
+/// # Errors
+/// A file that is there cannot be read.
+pub(super) fn check_rounds(dir: &ExperimentDir, log: &Examined) -> anyhow::Result<Vec<Finding>> {
+    let mut findings = Vec::new();
+    for ((number, folder), expected) in dir.list_rounds()?.into_iter().zip(1..) {
+        let name = below(dir.root(), &folder);
+        if number != expected {
+            let problem = format!("round {expected} is missing before it");
+            findings.push(Finding::damage(name, problem));
+            break;
+        }
+        findings.extend(check_round(&RoundDir::of(dir, number), &name, log)?);
+    }
+    Ok(findings)
+}
+
+fn check_round(round: &RoundDir, name: &str, log: &Examined) -> anyhow::Result<Vec<Finding>> {
+    let damage = |problem: String| Finding::damage(name, problem);
+    let (plan, array, jobs) =
+        (or_damage(round.plan())?, or_damage(round.array())?, or_damage(round.jobs())?);
+    let (Ok(plan), Ok(array), Ok(jobs)) = (&plan, &array, &jobs) else {
+        let damages = [plan.err(), array.err(), jobs.err()];
+        return Ok(damages.into_iter().flatten().map(damage).collect());
+    };
+    let mut findings = Vec::new();
+    if let Some(plan) = plan
+        && (plan.round != round.round() || plan.parts.iter().sum::<u32>() != plan.array_size)
+    {
+        let problem = "plan.yaml is that of another round, or its parts are not its array";
+        findings.push(Finding::damage(name, problem));
+    }
+    if (plan.is_none() && array.is_some()) || (array.is_none() && jobs.is_some()) {
+        let problem = "a file is missing that was written before one that is there";
+        findings.push(Finding::damage(name, problem));
+    }
+    if let Err(damage) = or_damage(round.refusals())? {
+        findings.push(Finding::note(name, damage));
+    }
+    let named: BTreeSet<&str> =
+        array.iter().flat_map(|array| &array.array_jobs).map(String::as_str).collect();
+    let others: BTreeSet<&str> = log
+        .rows
+        .iter()
+        .filter(|placed| placed.row.round == Some(round.round()))
+        .filter_map(|placed| placed.row.job.as_deref())
+        .filter(|job| !named.contains(job))
+        .collect();
+    if !others.is_empty() {
+        let jobs: Vec<&str> = others.into_iter().collect();
+        let problem =
+            format!("jobs that array.yaml does not name worked on it: {}", jobs.join(", "));
+        findings.push(Finding::note(name, problem));
+    }
+    Ok(findings)
+}
