@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::exit_code::ExitStatus;
 use super::printer::Printer;
-use crate::ops::doctor::{DoctorOptions, Party, Verdict, doctor};
+use crate::ops::doctor::{Party, Verdict, doctor};
 
 /// Check what a search needs here: locks, file system, clocks, libtorch and GPU, Slurm
 #[derive(Debug, Args)]
@@ -42,13 +42,11 @@ pub fn run(args: DoctorArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
         (Some(size), ..) => Some(Party::ByHand { size }),
         _ => None,
     };
-    let examination = doctor(&DoctorOptions { dir: args.dir, party })?;
-    for check in &examination.checks {
+    let checks = doctor(args.dir.as_deref(), party)?;
+    for check in &checks {
         let line = if args.json { serde_json::to_string(check)? } else { check.to_string() };
         printer.result(&line)?;
     }
-    Ok(match examination.verdict() {
-        Verdict::Failure => ExitStatus::Environment,
-        Verdict::Ok | Verdict::Warning => ExitStatus::Done,
-    })
+    let fails = checks.iter().any(|check| check.verdict == Verdict::Failure);
+    Ok(if fails { ExitStatus::Environment } else { ExitStatus::Done })
 }

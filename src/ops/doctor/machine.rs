@@ -34,7 +34,7 @@ fn rehearse(experiment: &Experiment) -> anyhow::Result<Check> {
     let executable = env::current_exe().context("failed to find the running program")?;
     let recipe = experiment.config().recipe.recipe();
     let seen = match recipe.trainer {
-        TrainerKind::Torch => match ask_torch(recipe.device)?.device() {
+        TrainerKind::Torch => match ask_torch(recipe.device)? {
             Ok(device) => format!(
                 "`metaqnn-torch` has loaded libtorch and the images, and trains on {device}"
             ),
@@ -51,7 +51,7 @@ fn rehearse(experiment: &Experiment) -> anyhow::Result<Check> {
 
 /// Examines the machine without an experiment: whether `metaqnn-torch` is there and finds its libraries and a device.
 pub(super) fn examine_torch() -> Check {
-    match ask_torch(Device::Auto).map(Answer::device) {
+    match ask_torch(Device::Auto) {
         Ok(Ok(device)) => {
             Check::ok(TRAINER, format!("`metaqnn-torch` finds libtorch, and trains on {device}"))
         }
@@ -64,36 +64,21 @@ pub(super) fn examine_torch() -> Check {
 /// Exit code of the loader of programs that does not find a library.
 const NO_LIBRARY: i32 = 127;
 
-/// What `metaqnn-torch` says of where it would train.
-enum Answer {
-    /// The device, in words.
-    Device(String),
-    /// The last line of its complaint.
-    Failure { last_words: String, status: ExitStatus },
-}
-
-impl Answer {
-    /// Returns the device, or what is to be told of the failure.
-    fn device(self) -> Result<String, Check> {
-        match self {
-            Self::Device(device) => Ok(device),
-            Self::Failure { last_words, status } if status.code() == Some(NO_LIBRARY) => {
-                let seen = format!("`metaqnn-torch` does not start: {last_words}");
-                let remedy = "libtorch must lie where the program was linked to it: build it again with `scripts/setup-libtorch.sh`";
-                Err(Check::failure(TRAINER, seen, remedy))
-            }
-            // Its own words name the remedy.
-            Self::Failure { last_words, status } => {
-                let words = last_words.trim_start_matches("metaqnn-torch: ");
-                let seen = format!("`metaqnn-torch` does not work here ({status}): {words}");
-                Err(Check::failure(TRAINER, seen, ""))
-            }
-        }
+/// Returns what is to be told of a `metaqnn-torch` that has ended without a device.
+fn torch_failure(status: ExitStatus, last_words: &str) -> Check {
+    if status.code() == Some(NO_LIBRARY) {
+        let seen = format!("`metaqnn-torch` does not start: {last_words}");
+        let remedy = "libtorch must lie where the program was linked to it: build it again with `scripts/setup-libtorch.sh`";
+        return Check::failure(TRAINER, seen, remedy);
     }
+    // Its own words name the remedy.
+    let words = last_words.trim_start_matches("metaqnn-torch: ");
+    let seen = format!("`metaqnn-torch` does not work here ({status}): {words}");
+    Check::failure(TRAINER, seen, "")
 }
 
-/// Asks `metaqnn-torch` for its device.
-fn ask_torch(wanted: Device) -> anyhow::Result<Answer> {
+/// Asks `metaqnn-torch` for its device: returns it in words, or what is to be told of the failure.
+fn ask_torch(wanted: Device) -> anyhow::Result<Result<String, Check>> {
     let executable = env::current_exe().context("failed to find the running program")?;
     let torch = TrainerCommand::torch(&executable, env::var_os("PATH").as_deref())?;
     let wanted = match wanted {
@@ -114,8 +99,11 @@ fn ask_torch(wanted: Device) -> anyhow::Result<Answer> {
             Some(WorkerEvent::Line { line, .. }) => device = line,
             Some(WorkerEvent::Ended { status, .. }) => {
                 let works = status.success() && !device.is_empty();
-                let failure = Answer::Failure { last_words, status };
-                return Ok(if works { Answer::Device(device) } else { failure });
+                return Ok(if works {
+                    Ok(device)
+                } else {
+                    Err(torch_failure(status, &last_words))
+                });
             }
             None => bail!("`{}` says nothing for 60 s", torch.program().display()),
         }

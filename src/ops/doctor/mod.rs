@@ -8,12 +8,14 @@
 //! | --- | --- |
 //! | `check.rs` | [`Check`]: one thing that was looked at |
 //! | `meeting.rs` | how processes find each other and speak |
-//! | `together.rs` | locks, the log, names, clocks |
+//! | `together.rs` | locks, the log, names |
+//! | `clocks.rs` | clocks, and how soon files are seen |
 //! | `place.rs` | mount, room, what this user may do, how long a sync takes |
 //! | `machine.rs` | trainer, device, images |
 //! | `scheduler.rs` | what Slurm allows |
 
 mod check;
+mod clocks;
 mod machine;
 mod meeting;
 mod place;
@@ -39,47 +41,27 @@ use crate::storage::StorageError;
 pub use check::{Check, Verdict};
 pub use meeting::Party;
 
-/// What is asked.
-#[derive(Debug, Clone)]
-pub struct DoctorOptions {
-    /// Where experiments lie or are to lie, or one of them; `None` looks at trainer and scheduler alone.
-    pub dir: Option<PathBuf>,
-    /// Who examines together, when it is not the step of a job, nor this process and one that it starts.
-    pub party: Option<Party>,
-}
-
-/// What is seen, by the process that tells it; the others have nothing to tell.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Examination {
-    /// Everything that was looked at.
-    pub checks: Vec<Check>,
-}
-
-impl Examination {
-    /// Returns the worst verdict.
-    pub fn verdict(&self) -> Verdict {
-        self.checks.iter().map(|check| check.verdict).max().unwrap_or(Verdict::Ok)
-    }
-}
-
 /// How long is waited for what the others have seen, a trainer that loads its images included.
 const REPORTS: Duration = Duration::from_secs(300);
 
-/// Examines this place.
+/// Examines this place; returns everything that was looked at, to the process that tells it: the others have nothing
+/// to tell.
+///
+/// `dir` is where experiments lie or are to lie, or one of them; without it trainer and scheduler alone are looked at.
+/// `party` says who examines together, when it is not the step of a job, nor this process and one that it starts.
 ///
 /// # Errors
 /// When the directory is not there, or this process cannot learn its own identity. What does not work is no error but
 /// a failed [`Check`].
-pub fn doctor(options: &DoctorOptions) -> anyhow::Result<Examination> {
-    let Some(dir) = &options.dir else {
-        let checks = [vec![machine::examine_torch()], scheduler::examine()].concat();
-        return Ok(Examination { checks });
+pub fn doctor(dir: Option<&Path>, party: Option<Party>) -> anyhow::Result<Vec<Check>> {
+    let Some(dir) = dir else {
+        return Ok([vec![machine::examine_torch()], scheduler::examine()].concat());
     };
     let dir = folder(dir)?;
     let experiment = experiment(&dir)?;
     let me = Participant { host: node()?, pid: std::process::id() };
     // Its companion ends with it.
-    let (party, _companion) = match options.party.clone().or_else(step) {
+    let (party, _companion) = match party.or_else(step) {
         Some(party) => (party, None),
         None => {
             let party =
@@ -93,19 +75,16 @@ pub fn doctor(options: &DoctorOptions) -> anyhow::Result<Examination> {
             let remedy = "tasks write there: see permissions and quota";
             let mut checks = place::examine(&dir);
             checks.push(Check::failure("folder", format!("{error:#}"), remedy));
-            return Ok(Examination { checks: on(&me.host, checks) });
+            return Ok(on(&me.host, checks));
         }
     };
-    let seen = Seen { meeting: &meeting, me: &me, dir: &dir, experiment: experiment.as_ref() };
-    let own = seen.examine();
+    let mut checks = examine(&meeting, &me, &dir, experiment.as_ref());
     if !meeting.is_first() {
-        meeting.say(REPORT, &own)?;
-        return Ok(Examination::default());
+        meeting.say(REPORT, &checks)?;
+        return Ok(Vec::new());
     }
     // An error said already who is missing.
-    let is_broken_off = own.iter().any(|check| check.check == TOGETHER);
-    let mut checks = own;
-    if !is_broken_off {
+    if !checks.iter().any(|check| check.check == TOGETHER) {
         meeting.say(REPORT, &checks)?;
         for report in meeting.hear_reports::<Vec<Check>>(REPORTS).into_iter().skip(1) {
             checks.extend(report.unwrap_or_else(|error| vec![broken_off(&error)]));
@@ -113,7 +92,7 @@ pub fn doctor(options: &DoctorOptions) -> anyhow::Result<Examination> {
     }
     meeting.end();
     checks.extend(scheduler::examine());
-    Ok(Examination { checks })
+    Ok(checks)
 }
 
 const TOGETHER: &str = "processes";
@@ -127,49 +106,39 @@ fn broken_off(error: &anyhow::Error) -> Check {
     Check::failure(TOGETHER, format!("{error:#}"), remedy)
 }
 
-/// What one process sees.
-struct Seen<'a> {
-    meeting: &'a Meeting,
-    me: &'a Participant,
-    dir: &'a Path,
-    experiment: Option<&'a Experiment>,
-}
-
-impl Seen<'_> {
-    /// Looks at everything: together with the others, and what only one process of each machine need look at.
-    fn examine(&self) -> Vec<Check> {
-        let everybody = match self.meeting.everybody::<Participant>() {
-            Ok(everybody) => everybody,
-            Err(error) => return vec![broken_off(&error)],
-        };
-        let mut checks = Vec::new();
-        if self.meeting.is_first() {
-            let hosts: BTreeSet<&str> = everybody.iter().map(|one| one.host.as_str()).collect();
-            let hosts: Vec<&str> = hosts.into_iter().collect();
-            checks.push(presence(everybody.len(), &hosts));
-        }
-        match together::examine(self.meeting, &everybody) {
-            Ok(seen) => checks.extend(seen),
-            Err(error) => {
-                checks.push(broken_off(&error));
-                return checks;
-            }
-        }
-        let first_here = everybody.iter().position(|one| one.host == self.me.host);
-        if first_here == Some(self.meeting.rank() as usize) {
-            let mut here = place::examine(self.dir);
-            here.push(place::sync_check(
-                &self.meeting.path(""),
-                &format!("sync-{}", self.meeting.rank()),
-            ));
-            here.extend(self.experiment.map(place::access_check));
-            here.extend(
-                self.experiment.map_or_else(|| vec![machine::examine_torch()], machine::examine),
-            );
-            checks.extend(on(&self.me.host, here));
-        }
-        checks
+/// Looks at everything: together with the others, and what only one process of each machine need look at.
+fn examine(
+    meeting: &Meeting,
+    me: &Participant,
+    dir: &Path,
+    experiment: Option<&Experiment>,
+) -> Vec<Check> {
+    let everybody = match meeting.everybody::<Participant>() {
+        Ok(everybody) => everybody,
+        Err(error) => return vec![broken_off(&error)],
+    };
+    let mut checks = Vec::new();
+    if meeting.is_first() {
+        let hosts: BTreeSet<&str> = everybody.iter().map(|one| one.host.as_str()).collect();
+        let hosts: Vec<&str> = hosts.into_iter().collect();
+        checks.push(presence(everybody.len(), &hosts));
     }
+    match together::examine(meeting, &everybody) {
+        Ok(seen) => checks.extend(seen),
+        Err(error) => {
+            checks.push(broken_off(&error));
+            return checks;
+        }
+    }
+    let first_here = everybody.iter().position(|one| one.host == me.host);
+    if first_here == Some(meeting.rank() as usize) {
+        let mut here = place::examine(dir);
+        here.push(place::sync_check(&meeting.path(""), &format!("sync-{}", meeting.rank())));
+        here.extend(experiment.map(place::access_check));
+        here.extend(experiment.map_or_else(|| vec![machine::examine_torch()], machine::examine));
+        checks.extend(on(&me.host, here));
+    }
+    checks
 }
 
 fn presence(processes: usize, hosts: &[&str]) -> Check {
