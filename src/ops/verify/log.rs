@@ -59,39 +59,33 @@ impl Examined {
         let (mut rows, mut blanks) = (Vec::new(), Vec::<Blank>::new());
         let mut knowledge = Knowledge::default();
         for (index, line) in raw.lines().iter().enumerate() {
-            let placed = |row: Row| Placed { line: line.line, byte: line.byte, row };
             let taken = match &line.row {
                 Err(error) => Err(error.to_string()),
                 Ok(row) => legal
                     .check(row)
-                    .and_then(|()| knowledge.apply(row).map_err(|violation| violation.to_string())),
+                    .and_then(|()| knowledge.apply(row).map_err(|violation| violation.to_string()))
+                    .map(|()| row.clone()),
             };
-            let row = match (taken, &line.row) {
-                (Ok(()), Ok(row)) => row.clone(),
-                (taken, _) => {
-                    let keep = kept(line, most);
-                    let again = line.row.as_ref().ok().filter(|row| row.event.is_result()).cloned();
-                    blanks.push(Blank {
-                        index,
-                        keep,
-                        again: again.filter(|row| legal.check(row).is_ok()),
-                        problem: taken.err().unwrap_or_default(),
-                    });
-                    let (iteration, attempt) = (keep.iteration, keep.attempt);
-                    let void = Row { iteration, attempt, ..Row::new(Event::Void) };
-                    knowledge.apply(&void).expect("a void row may stand anywhere");
-                    void
-                }
-            };
-            rows.push(placed(row));
+            let row = taken.unwrap_or_else(|problem| {
+                let keep = kept(line, most);
+                let result = line.row.as_ref().ok().filter(|row| row.event.is_result());
+                let again = result.filter(|row| legal.check(row).is_ok()).cloned();
+                blanks.push(Blank { index, keep, again, problem });
+                let Kept { iteration, attempt } = keep;
+                let void = Row { iteration, attempt, ..Row::new(Event::Void) };
+                knowledge.apply(&void).expect("a void row may stand anywhere");
+                void
+            });
+            rows.push(Placed { line: line.line, byte: line.byte, row });
         }
         // A result that counts already, be it by a repair that was killed, is not appended again.
+        let known = knowledge.known();
         for blank in &mut blanks {
-            let architecture = blank.again.as_ref().and_then(|row| row.architecture.as_ref());
-            if architecture.is_none_or(|architecture| knowledge.known().contains_key(architecture))
-            {
-                blank.again = None;
-            }
+            blank.again.take_if(|row| {
+                row.architecture
+                    .as_ref()
+                    .is_none_or(|architecture| known.contains_key(architecture))
+            });
         }
         let claimed = claimed(&rows);
         Self { rows, knowledge, blanks, vouched, claimed }

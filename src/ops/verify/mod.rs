@@ -156,11 +156,18 @@ impl Subject {
 
     /// Returns what is found, and the newest view by its rows when it is not what they say.
     fn audit(&self) -> anyhow::Result<(Audit, Option<u64>)> {
-        let mut findings: Vec<Finding> = self.configuration.iter().cloned().collect();
+        let findings = self.configuration.iter().cloned().collect();
+        let mut audit = Audit { counts: Counts::default(), findings };
+        let differing = self.look_into(&mut audit)?;
+        Ok((audit, differing))
+    }
+
+    fn look_into(&self, audit: &mut Audit) -> anyhow::Result<Option<u64>> {
+        let Audit { counts, findings } = audit;
         let misplaced = files::misplaced(&self.dir);
         if !misplaced.is_empty() {
             findings.extend(misplaced);
-            return Ok((Audit { counts: Counts::default(), findings }, None));
+            return Ok(None);
         }
         // Before the log: what is listed now is told of in the log as it is read after.
         let files = AttemptFiles::list(&self.dir)?;
@@ -171,17 +178,18 @@ impl Subject {
                 if source.kind() == std::io::ErrorKind::NotFound =>
             {
                 findings.push(Finding::damage(log::LOG, "missing"));
-                return Ok((Audit { counts: Counts::default(), findings }, None));
+                return Ok(None);
             }
             Err(error) => return Err(error.into()),
         };
-        let space = self.experiment.as_ref().map(|experiment| &experiment.config().space);
-        let views = match &self.experiment {
+        let experiment = self.experiment.as_ref();
+        let views = match experiment {
             Some(experiment) => Views::read(experiment, &listed, &raw)?,
             None => Views::default(),
         };
+        let space = experiment.map(|experiment| &experiment.config().space);
         let examined = Examined::of(&raw, space, views.vouched);
-        let counts = Counts {
+        *counts = Counts {
             rows: examined.rows.len(),
             results: examined.knowledge.known().len(),
             views: listed.len(),
@@ -191,11 +199,11 @@ impl Subject {
         if let Some(how) = raw.foreign_header() {
             // What is known without the log is not worth much: nothing else can be compared.
             findings.push(log::foreign(how));
-            return Ok((Audit { counts, findings }, None));
+            return Ok(None);
         }
         findings.extend(examined.findings(&raw, Timestamp::now()));
         let mut differing = None;
-        if let Some(experiment) = &self.experiment {
+        if let Some(experiment) = experiment {
             findings.extend(results::check_rows(&examined.rows, experiment.config()));
             findings.extend(views.wrong.iter().map(|view| view.finding(experiment)));
             if let Some(rows) = views.newest_good
@@ -210,11 +218,10 @@ impl Subject {
         }
         findings.extend(files::left_behind(&self.dir)?);
         if examined.is_beyond_repair() {
-            let mended = |finding: &Finding| finding.repair == Repair::CutEnd;
-            findings.iter_mut().filter(|finding| !mended(finding)).for_each(|finding| {
+            for finding in findings.iter_mut().filter(|one| one.repair != Repair::CutEnd) {
                 finding.repair = Repair::None;
-            });
+            }
         }
-        Ok((Audit { counts, findings }, differing))
+        Ok(differing)
     }
 }
