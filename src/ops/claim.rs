@@ -2,10 +2,10 @@
 
 use jiff::Timestamp;
 
-use super::Experiment;
 use super::attempt::{Claim, attempt_of, end_of};
 use super::live_log::{LiveLog, Session};
 use super::task::Task;
+use super::{Experiment, TrainEvent};
 use crate::q_learning::{Epsilon, EpsilonSchedule, QTable, sample_trajectory};
 use crate::seed::{Purpose, generator};
 use crate::storage::{Attempt, Claimant, Event, Iteration, Knowledge, Row, View};
@@ -15,19 +15,8 @@ use crate::storage::{Attempt, Claimant, Event, Iteration, Knowledge, Row, View};
 pub(super) enum Claimed {
     /// An architecture to train; and iterations that a known architecture was drawn in before it.
     Claim(Box<Claim>, Vec<Iteration>),
-    /// Nothing.
-    Nothing(WhyNothing),
-}
-
-/// Why there is nothing to claim.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum WhyNothing {
-    /// The schedule is finished.
-    Finished,
-    /// A person has halted the search.
-    Halted,
-    /// Others train what is left of it.
-    AllClaimed,
+    /// Nothing, for the reason that is told.
+    Nothing(TrainEvent),
 }
 
 /// What came of the time under the lock.
@@ -213,13 +202,11 @@ impl Sampler<'_> {
     }
 }
 
-fn why_nothing(knowledge: &Knowledge, schedule: &EpsilonSchedule) -> WhyNothing {
+fn why_nothing(knowledge: &Knowledge, schedule: &EpsilonSchedule) -> TrainEvent {
     if knowledge.is_halted() {
-        WhyNothing::Halted
-    } else if knowledge.is_finished(schedule) {
-        WhyNothing::Finished
+        TrainEvent::Halted
     } else {
-        WhyNothing::AllClaimed
+        TrainEvent::Nothing { finished: knowledge.is_finished(schedule) }
     }
 }
 

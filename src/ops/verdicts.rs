@@ -34,7 +34,10 @@ pub(super) struct Verdicts<'a> {
     /// Weights and layers of the network.
     cost: (u64, u32),
     execution: Execution,
-    known: KnownSoFar<'a>,
+    /// The view, and the rows after it, read when a verdict is due and at most once a minute. What is older makes
+    /// stopping less likely only.
+    known: KnownRows,
+    read_at: Option<Instant>,
 }
 
 impl<'a> Verdicts<'a> {
@@ -63,7 +66,8 @@ impl<'a> Verdicts<'a> {
             predictor,
             cost: (cost.parameters, claim.architecture.depth() as u32),
             execution: execution(experiment, claim.attempt.iteration),
-            known: KnownSoFar::of(experiment, view)?,
+            known: KnownRows::of(view, &ReplayLog::open(experiment.dir())?)?,
+            read_at: None,
         }))
     }
 
@@ -76,18 +80,32 @@ impl<'a> Verdicts<'a> {
         if start.first()?.validation_accuracy.value() <= threshold {
             return None;
         }
-        self.known.read_now_and_then();
-        if self.known.stopping_is_off() {
+        self.read_now_and_then();
+        if audit_findings(self.experiment, self.known.knowledge()).is_switched_off() {
             return None;
         }
         let seen = example_of(self.experiment, start, self.cost).ok()?;
         let prediction = self.predictor.predict(&seen.curve, &seen.features)?;
-        let y_best = self.known.y_best();
-        Some(self.judged(prediction, y_best))
+        Some(self.judge(prediction))
     }
 
-    fn judged(&self, prediction: Prediction, y_best: Option<Accuracy>) -> Forecast {
-        let rule = self.experiment.config().early_stopping.rule();
+    /// A log that cannot be read now ends no training: what was known holds.
+    fn read_now_and_then(&mut self) {
+        if self.read_at.is_none_or(|at| at.elapsed() >= READ_EVERY) {
+            self.read_at = Some(Instant::now());
+            let log = ReplayLog::open(self.experiment.dir()).map_err(anyhow::Error::from);
+            if let Err(error) = log.and_then(|log| self.known.read_on(&log)) {
+                log::warn!("the stopping rule goes by what was known before: {error:#}");
+            }
+        }
+    }
+
+    fn judge(&self, prediction: Prediction) -> Forecast {
+        let early_stopping = &self.experiment.config().early_stopping;
+        let rule = early_stopping.rule();
+        let y_best = self.known.knowledge().nth_best_last_accuracy(early_stopping.params().top_n);
+        // A blanked row leaves others unchecked.
+        let y_best = y_best.and_then(|last| Accuracy::new(last).ok());
         let stop_probability = match rule.verdict(Some(prediction), y_best) {
             Verdict::Stop { stop_probability } => Some(stop_probability),
             Verdict::Continue { stop_probability } => stop_probability,
@@ -137,46 +155,6 @@ pub(super) fn audited_by(
     let threshold = experiment.config().early_stopping.params().threshold;
     let is_audit = execution(experiment, iteration) == Execution::Audit;
     start.iter().filter(|_| is_audit).find_map(|row| row.forecast()?.stop(threshold))
-}
-
-/// What the log says of the networks trained to the end: the view, and the rows after it, read
-/// when a verdict is due and at most once a minute. What is older makes stopping less likely only.
-struct KnownSoFar<'a> {
-    experiment: &'a Experiment,
-    known: KnownRows,
-    read_at: Option<Instant>,
-}
-
-impl<'a> KnownSoFar<'a> {
-    fn of(experiment: &'a Experiment, view: &View) -> anyhow::Result<Self> {
-        let known = KnownRows::of(view, &ReplayLog::open(experiment.dir())?)?;
-        Ok(Self { experiment, known, read_at: None })
-    }
-
-    /// A log that cannot be read now ends no training: what was known holds.
-    fn read_now_and_then(&mut self) {
-        if self.read_at.is_none_or(|at| at.elapsed() >= READ_EVERY) {
-            self.read_at = Some(Instant::now());
-            if let Err(error) = self.read() {
-                log::warn!("the stopping rule goes by what was known before: {error:#}");
-            }
-        }
-    }
-
-    fn read(&mut self) -> anyhow::Result<()> {
-        self.known.read_on(&ReplayLog::open(self.experiment.dir())?)
-    }
-
-    fn y_best(&self) -> Option<Accuracy> {
-        let top_n = self.experiment.config().early_stopping.params().top_n;
-        let last = self.known.knowledge().nth_best_last_accuracy(top_n)?;
-        // A blanked row leaves others unchecked.
-        Accuracy::new(last).ok()
-    }
-
-    fn stopping_is_off(&self) -> bool {
-        audit_findings(self.experiment, self.known.knowledge()).is_switched_off()
-    }
 }
 
 /// Returns what the audits have shown so far.

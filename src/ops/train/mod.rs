@@ -13,7 +13,7 @@ use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 
 use self::recording::is_full;
 use super::attempt::{AttemptEnd, Claim, Workbench, rehearsal};
-use super::claim::{Claimed, Sampler, WhyNothing};
+use super::claim::{Claimed, Sampler};
 use super::current::Current;
 use super::reduce::{ReduceOptions, Tables, reduce};
 use super::round::Round;
@@ -159,7 +159,7 @@ impl<'a> Worker<'a> {
         };
         let claimed = match sampler.claim(&mut live)? {
             Claimed::Nothing(why) => {
-                self.tell_nothing(why);
+                (self.on_event)(why);
                 None
             }
             Claimed::Claim(claim, reused) => {
@@ -179,14 +179,6 @@ impl<'a> Worker<'a> {
         };
         self.kept = Some(Current { view, live });
         Ok(claimed)
-    }
-
-    fn tell_nothing(&mut self, why: WhyNothing) {
-        (self.on_event)(match why {
-            WhyNothing::Halted => TrainEvent::Halted,
-            WhyNothing::Finished => TrainEvent::Nothing { finished: true },
-            WhyNothing::AllClaimed => TrainEvent::Nothing { finished: false },
-        });
     }
 
     /// Trains a claim and records what it came to.
