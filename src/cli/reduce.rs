@@ -10,6 +10,7 @@ use super::printer::Printer;
 use crate::ops::Experiment;
 use crate::ops::chain::end_round;
 use crate::ops::lost_claims::EndedJobs;
+use crate::ops::rebuild::rebuild;
 use crate::ops::reduce::{self, ReduceOptions, Tables};
 
 /// Learn from new results: Q-updates, a new view, the tables
@@ -39,7 +40,7 @@ pub fn run(args: ReduceArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
     let experiment = Experiment::open(&args.dir)?;
     experiment.check_locks(args.nodes.nodes())?;
     if args.rebuild {
-        let rows = reduce::rebuild(&experiment)?;
+        let rows = rebuild(&experiment)?;
         printer.result(&format!("the newest view equals what {rows} rows of the log say"))?;
         return Ok(ExitStatus::Done);
     }

@@ -1,7 +1,7 @@
 //! A search taken back from the scheduler.
 
 use super::Experiment;
-use super::append::{Appended, halt};
+use super::halt::{Switched, halt};
 use super::round::Round;
 use super::submit::scheduler;
 use crate::slurm::{JobId, Scheduler};
@@ -22,11 +22,11 @@ pub fn cancel(experiment: &Experiment) -> anyhow::Result<Vec<String>> {
     // Written first: whatever starts from now on sees it and ends, and whoever submits looks at it afterwards. So
     // jobs that are not in the queue below are cancelled by their submitter.
     said.push(match halt(experiment)? {
-        Appended::Written => {
+        Switched::Written => {
             "halted: no new claim, no next round (`metaqnn submit` goes on)".to_owned()
         }
-        Appended::NotNeeded => "the search was halted already".to_owned(),
-        Appended::Finished => "the search is finished, so there is nothing to halt".to_owned(),
+        Switched::NotNeeded => "the search was halted already".to_owned(),
+        Switched::Finished => "the search is finished, so there is nothing to halt".to_owned(),
     });
     let rounds = experiment.dir().list_rounds()?;
     if rounds.is_empty() {

@@ -2,11 +2,11 @@
 
 use anyhow::bail;
 
-use super::live_log::Snapshot;
 use super::lost_claims::EndedJobs;
 use super::reduce::{ReduceOptions, Reduced, Tables, reduce};
 use super::round::{Round, job_ids};
 use super::round_plan::Order;
+use super::snapshot::Snapshot;
 use super::submit::{scheduler, submit_round};
 use super::{Experiment, Refusal};
 use crate::slurm::{Requeued, Scheduler, Slurm, SlurmError, SlurmTask, Variables};

@@ -215,7 +215,6 @@ mod tests {
 
     use super::*;
     use crate::ops::init;
-    use crate::ops::live_log::view_params;
     use crate::storage::Training;
     use crate::storage::knowledge::Record;
 
@@ -249,7 +248,7 @@ training: {trainer: synthetic}
     fn no_draw_is_made_with_q_values_that_were_not_read() {
         let folder = tempfile::tempdir().unwrap();
         let experiment = experiment(&folder);
-        let view = View::empty(view_params(&experiment));
+        let view = View::empty(experiment.view_params());
         let task = Task::current().unwrap();
         let sampler = Sampler { experiment: &experiment, task: &task, round: None, view: &view };
         let mut live = LiveLog::after(&experiment, &view).unwrap();

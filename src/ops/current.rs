@@ -6,7 +6,7 @@
 //! 60 s by default: nfs(5). A view from before a repair then serves for its Q-values and its predictor alone.)
 
 use super::Experiment;
-use super::live_log::{LiveLog, view_params};
+use super::live_log::LiveLog;
 use crate::storage::View;
 
 /// The newest view, and the log after it.
@@ -20,7 +20,7 @@ pub(super) struct Current {
 impl Current {
     /// Reads the view, and checks the log by it.
     pub fn read(experiment: &Experiment) -> anyhow::Result<Self> {
-        let view = View::newest(experiment.dir(), view_params(experiment))?;
+        let view = View::newest(experiment.dir(), experiment.view_params())?;
         let live = LiveLog::after(experiment, &view)?;
         Ok(Self { view, live })
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{ExperimentConfig, ValidConfig};
 use crate::dataset::Fingerprint;
-use crate::storage::{ExperimentDir, FormatVersion, Nodes, check_locks_of_mount, yaml};
+use crate::storage::{ExperimentDir, FormatVersion, Nodes, ViewParams, check_locks_of_mount, yaml};
 
 /// What stands in `experiment.yaml`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -66,6 +66,15 @@ impl Experiment {
     /// Returns the configuration.
     pub const fn config(&self) -> &ValidConfig {
         &self.config
+    }
+
+    /// Returns what a view is made with.
+    pub(super) fn view_params(&self) -> ViewParams {
+        ViewParams {
+            space: self.config.space.clone(),
+            q_learning: self.config.q_learning.clone(),
+            seed: self.config.seed(),
+        }
     }
 
     /// Returns the optimizer steps of an epoch; 1 when the trainer brings its own images, so that

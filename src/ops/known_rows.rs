@@ -6,7 +6,6 @@
 //! well: a client of NFS may show it as it was, but never the end of the log it has locked.
 
 use super::Experiment;
-use super::live_log::view_params;
 use crate::storage::publish::Published;
 use crate::storage::{Knowledge, LogCursor, ReplayLog, StorageError, Tail, View, set_view_aside};
 
@@ -92,7 +91,7 @@ pub(super) fn with_tail(
         Err(error) if is_from_before_a_repair(log, view.rows(), &error) => {}
         Err(error) => return Err(error.into()),
     }
-    Ok((View::empty(view_params(experiment)), log.read_from(&LogCursor::start())?))
+    Ok((View::empty(experiment.view_params()), log.read_from(&LogCursor::start())?))
 }
 
 /// Publishes a view of the rows before `end`; `None` where a repair has begun after them: it is put out of sight again.

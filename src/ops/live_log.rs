@@ -1,82 +1,8 @@
-//! What is known now: the newest view and the rows of the log after it, read or about to be written.
+//! The log open for writing, and what is known of it while rows are decided under its lock.
 
 use super::Experiment;
-use super::known_rows::{KnownRows, with_tail};
-use crate::predictor::FittedPredictor;
-use crate::q_learning::QTable;
-use crate::storage::{
-    ExclusiveGuard, Knowledge, LogCursor, LogPosition, ReplayLog, Row, View, ViewParams,
-    WritableReplayLog,
-};
-
-/// Returns what a view is made with.
-pub(super) fn view_params(experiment: &Experiment) -> ViewParams {
-    let config = experiment.config();
-    ViewParams {
-        space: config.space.clone(),
-        q_learning: config.q_learning.clone(),
-        seed: config.seed(),
-    }
-}
-
-/// Reads the rows of the log before a position.
-pub(super) fn log_rows(experiment: &Experiment, end: &LogPosition) -> anyhow::Result<Vec<Row>> {
-    let log = ReplayLog::open(experiment.dir())?;
-    Ok(log.rows_before(end)?.collect::<Result<_, _>>()?)
-}
-
-/// The experiment as it is at one moment, for those who only look.
-pub(super) struct Snapshot {
-    view: View,
-    /// Where the view stood before the rows after it were taken in.
-    digested: LogPosition,
-    /// The rows after it.
-    tail: Vec<Row>,
-}
-
-impl Snapshot {
-    /// Reads the newest view, all of it, and the rows after it.
-    pub fn read(experiment: &Experiment) -> anyhow::Result<Self> {
-        let view = View::newest_to_learn(experiment.dir(), view_params(experiment))?;
-        let log = ReplayLog::open(experiment.dir())?;
-        let (mut view, tail) = with_tail(experiment, &log, view)?;
-        let digested = view.position().clone();
-        view.apply(&tail)?;
-        Ok(Self { view, digested, tail: tail.rows })
-    }
-
-    /// Returns what is known.
-    pub const fn knowledge(&self) -> &Knowledge {
-        self.view.knowledge()
-    }
-
-    /// Whether the newest view lacks rows of the log.
-    pub const fn view_is_behind(&self) -> bool {
-        !self.tail.is_empty()
-    }
-
-    /// Returns the Q-table after all rows.
-    pub fn q_table(&self) -> anyhow::Result<QTable> {
-        Ok(self.view.q_table()?)
-    }
-
-    /// Reads the predictor of the newest view, with the number of full curves at its fit.
-    pub fn predictor(&self) -> anyhow::Result<Option<(usize, FittedPredictor)>> {
-        Ok(self.view.predictor_curves().zip(self.view.predictor()?))
-    }
-
-    /// Whether the newest view has a predictor.
-    pub fn has_predictor(&self) -> bool {
-        self.view.predictor_curves().is_some()
-    }
-
-    /// Reads every row of the log, as far as this snapshot knows it.
-    pub fn all_rows(&self, experiment: &Experiment) -> anyhow::Result<Vec<Row>> {
-        let mut rows = log_rows(experiment, &self.digested)?;
-        rows.extend_from_slice(&self.tail);
-        Ok(rows)
-    }
-}
+use super::known_rows::KnownRows;
+use crate::storage::{ExclusiveGuard, Knowledge, LogCursor, Row, View, WritableReplayLog};
 
 /// The log opened for writing, with what is known at the last place that was read.
 pub(super) struct LiveLog {
@@ -90,7 +16,7 @@ const FAR_BEHIND: u64 = 1 << 15;
 impl LiveLog {
     /// Opens the log beside the newest view, after a look at whether the one fits the other.
     pub fn open(experiment: &Experiment) -> anyhow::Result<Self> {
-        let view = View::newest(experiment.dir(), view_params(experiment))?;
+        let view = View::newest(experiment.dir(), experiment.view_params())?;
         Self::after(experiment, &view)
     }
 

@@ -7,7 +7,6 @@
 //! fits the predictor at fixed counts (`refit`), publishes a view; [`chain`] submits the next round.
 //! [`run`] does the same with processes of this machine.
 
-mod append;
 mod attempt;
 pub mod cancel;
 pub mod chain;
@@ -16,11 +15,13 @@ mod current;
 mod curve_in_progress;
 pub mod doctor;
 mod experiment;
+mod halt;
 mod hosts;
 pub mod init;
 mod known_rows;
 mod live_log;
 pub mod lost_claims;
+pub mod rebuild;
 mod records;
 pub mod reduce;
 pub mod reference;
@@ -33,6 +34,7 @@ mod round_size;
 mod round_stage;
 pub mod run;
 pub mod simulate;
+mod snapshot;
 pub mod status;
 pub mod submit;
 pub mod tables;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rayon::prelude::*;
 
 use super::Experiment;
-use super::live_log::Snapshot;
+use super::snapshot::Snapshot;
 use super::task::LOCAL;
 use super::verdicts::audit_findings;
 use crate::outcome::Accuracy;

@@ -4,18 +4,16 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
 
-use anyhow::{Context, bail};
-
 use super::known_rows::{publish_view, with_tail};
-use super::live_log::{log_rows, view_params};
 use super::lost_claims::{EndedJobs, lose_ended_claims};
-use super::refit::{decide_alike, refit};
+use super::refit::refit;
+use super::snapshot::log_rows;
 use super::verdicts::audit_findings;
-use super::{Experiment, Refusal, tables};
+use super::{Experiment, tables};
 use crate::predictor::AuditFindings;
 use crate::storage::knowledge::Standing;
 use crate::storage::publish::Published;
-use crate::storage::{Knowledge, PREDICTOR, ReplayLog, View};
+use crate::storage::{Knowledge, ReplayLog, View};
 
 /// Whether the tables for people are written, too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -88,7 +86,7 @@ const TOP_CHECKPOINTS: usize = 10;
 /// # Errors
 /// When the log cannot be read or is not what the newest view was made from, or a file cannot be written.
 pub fn reduce(experiment: &Experiment, options: &ReduceOptions) -> anyhow::Result<Reduced> {
-    let view = View::newest_to_learn(experiment.dir(), view_params(experiment))?;
+    let view = View::newest_to_learn(experiment.dir(), experiment.view_params())?;
     let lost = lose_ended_claims(experiment, &view, &options.ended)?;
     let log = ReplayLog::open(experiment.dir())?;
     let (mut view, tail) = with_tail(experiment, &log, view)?;
@@ -165,44 +163,4 @@ fn remove_checkpoints(experiment: &Experiment, knowledge: &Knowledge) -> anyhow:
         }
     }
     Ok(())
-}
-
-/// Fits the predictor of a view that was learned from nothing, and compares it with the published view of the same rows:
-/// the names of the files that differ, `None` when there is no such view any more. Predictors are compared by what they
-/// decide: their last bits differ between processors.
-///
-/// # Errors
-/// When a curve or the published view cannot be read.
-pub(super) fn differing_files(
-    experiment: &Experiment,
-    view: &mut View,
-    published: &View,
-) -> anyhow::Result<Option<Vec<&'static str>>> {
-    refit(experiment, view, || log_rows(experiment, published.position()))?;
-    let files = view.compare(experiment.dir())?;
-    if files.as_deref() == Some(&[PREDICTOR]) && decide_alike(view, published)? {
-        return Ok(Some(Vec::new()));
-    }
-    Ok(files)
-}
-
-/// Learns everything again from nothing and compares with the newest view; returns how many rows that digests.
-///
-/// # Errors
-/// [`Refusal::ViewDiffers`] when they are not the same.
-pub fn rebuild(experiment: &Experiment) -> anyhow::Result<u64> {
-    let Some((rows, folder)) = experiment.dir().list_views()?.pop() else { return Ok(0) };
-    let published = View::published(experiment.dir(), rows, &view_params(experiment))?;
-    let log = ReplayLog::open(experiment.dir())?;
-    let mut view = View::empty(view_params(experiment));
-    for (row, number) in log.rows_before(published.position())?.zip(1..) {
-        view.apply_row(&row?).with_context(|| format!("row {number} of the replay log"))?;
-    }
-    view.move_to(published.position().clone());
-    let differs = |what| Refusal::ViewDiffers { view: folder, rows, what };
-    match differing_files(experiment, &mut view, &published)? {
-        Some(files) if files.is_empty() => Ok(rows),
-        Some(files) => bail!(differs(format!("{} differ", files.join(", ")))),
-        None => bail!(differs("it has vanished".to_owned())),
-    }
 }

@@ -9,7 +9,8 @@ use anyhow::{Context, bail};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::live_log::{LiveLog, Snapshot};
+use super::live_log::LiveLog;
+use super::snapshot::Snapshot;
 use super::task::Task;
 use super::{Experiment, Refusal};
 use crate::outcome::Accuracy;

@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::Experiment;
-use super::live_log::Snapshot;
 use super::round_size::{AwaitedPredictor, NextRound, next_round};
+use super::snapshot::Snapshot;
 use super::submit::SubmitOptions;
 use super::task::host;
 use crate::slurm::{ArrayRange, ArraySize, Scheduler, SlurmParams};

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
-use super::append::{Appended, resume};
+use super::halt::{Switched, resume};
 use super::reduce::{ReduceOptions, reduce};
 use super::{Experiment, Refusal, TrainEvent};
 use crate::slurm::{LocalWorkers, Stream, WorkerCommand, WorkerEvent, WorkerId};
@@ -44,7 +44,7 @@ pub fn run(
     on_event: &mut dyn FnMut(usize, &TrainEvent),
 ) -> anyhow::Result<()> {
     let interrupted = catch_interrupts()?;
-    if resume(experiment)? == Appended::Written {
+    if resume(experiment)? == Switched::Written {
         log::warn!("the search was halted and goes on");
     }
     let mut search = Search {

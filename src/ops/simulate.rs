@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use serde::Serialize;
 
-use super::live_log::Snapshot;
 use super::refit::example;
+use super::snapshot::Snapshot;
 use super::{Experiment, Refusal};
 use crate::predictor::{
     Better, EpochScore, Example, HyperbandParams, HyperbandSummary, LearningCurve, MetricScale,

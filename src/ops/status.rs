@@ -3,10 +3,10 @@
 use super::Experiment;
 use super::chain::end_of_chain;
 use super::hosts;
-use super::live_log::Snapshot;
 use super::records;
 use super::round::Round;
 use super::round_stage::Stage;
+use super::snapshot::Snapshot;
 use super::submit::scheduler;
 use crate::report::terminal::{self, Colour};
 use crate::report::{ArchitectureRecord, Condition, SearchState, Summary, ranking};

@@ -1,12 +1,12 @@
 //! A search handed to the scheduler, round by round.
 
-use super::append::{Appended, resume};
+use super::halt::{Switched, resume};
 use super::hosts::{bad_nodes, refusals};
-use super::live_log::{Snapshot, view_params};
 use super::lost_claims::{EndedJobs, lose_ended_claims};
 use super::round::Round;
 use super::round_plan::Order;
 use super::round_stage::Stage;
+use super::snapshot::Snapshot;
 use super::{Experiment, Refusal};
 use crate::slurm::{DryRun, Scheduler, Slurm, Variables, check_options};
 use crate::storage::{RoundPlan, View};
@@ -71,7 +71,7 @@ pub fn submit(experiment: &Experiment, options: &SubmitOptions) -> anyhow::Resul
     }
     let mut scheduler = scheduler();
     let mut said = Vec::new();
-    if resume(experiment)? == Appended::Written {
+    if resume(experiment)? == Switched::Written {
         said.push("the search was halted and goes on".to_owned());
     }
     let newest = newest_round(experiment)?;
@@ -86,7 +86,7 @@ pub fn submit(experiment: &Experiment, options: &SubmitOptions) -> anyhow::Resul
         Some(Stage::Over) | None => newest + 1,
     };
     // The claims that cancelled arrays left would be waited for otherwise: no reduce of theirs has run.
-    let view = View::newest(experiment.dir(), view_params(experiment))?;
+    let view = View::newest(experiment.dir(), experiment.view_params())?;
     let lost = lose_ended_claims(experiment, &view, &EndedJobs::UpToRound(newest))?;
     if lost > 0 {
         said.push(format!("{lost} claims of jobs that have ended are lost"));

@@ -5,8 +5,8 @@ use std::fs;
 use anyhow::Context;
 
 use super::Experiment;
-use super::live_log::Snapshot;
 use super::records;
+use super::snapshot::Snapshot;
 use crate::report::tables::{Search, Tables};
 use crate::storage::publish;
 

@@ -14,7 +14,6 @@ use super::log::Examined;
 use super::views::Views;
 use crate::ops::Experiment;
 use crate::ops::known_rows::{publish_view, set_aside_if_there};
-use crate::ops::live_log::view_params;
 use crate::ops::refit::refit;
 use crate::storage::{ExclusiveGuard, LogCursor, ReplayLog, Row, View, WritableReplayLog, publish};
 
@@ -106,7 +105,7 @@ fn publish_new_view(experiment: &Experiment) -> anyhow::Result<()> {
     let log = ReplayLog::open(experiment.dir())?;
     let tail = log.read_from(&LogCursor::start())?;
     let end = tail.cursor.clone();
-    let mut view = View::empty(view_params(experiment));
+    let mut view = View::empty(experiment.view_params());
     view.apply(&tail)?;
     refit(experiment, &mut view, || Ok(tail.rows))?;
     if view.rows() > 0 {
@@ -263,7 +262,7 @@ training: {trainer: synthetic}
         fail(&experiment);
         let log = ReplayLog::open(experiment.dir()).unwrap();
         let tail = log.read_from(&log.start()).unwrap();
-        let mut view = View::empty(view_params(&experiment));
+        let mut view = View::empty(experiment.view_params());
         view.apply(&tail).unwrap();
         edit(&experiment.dir().replay_log(), "1,failed,1", "1,frailty,");
         assert!(repair(experiment.dir().root()).unwrap().is_clean());

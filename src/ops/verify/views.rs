@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use super::finding::{Finding, Repair, below, one_line};
 use super::log::Placed;
 use crate::ops::Experiment;
-use crate::ops::live_log::view_params;
-use crate::ops::reduce::differing_files;
+use crate::ops::rebuild::differing_files;
 use crate::storage::{RawLog, View};
 
 /// What is wrong with a view.
@@ -49,7 +48,7 @@ impl Views {
         listed: &[(u64, PathBuf)],
         raw: &RawLog,
     ) -> anyhow::Result<Self> {
-        let params = view_params(experiment);
+        let params = experiment.view_params();
         let mut views = Self::default();
         for (rows, folder) in listed {
             let (seems_good, problem) = match View::published(experiment.dir(), *rows, &params) {
@@ -94,7 +93,7 @@ pub(super) fn differing_view(
     placed: &[Placed],
     raw: &RawLog,
 ) -> anyhow::Result<Option<WrongView>> {
-    let params = view_params(experiment);
+    let params = experiment.view_params();
     // A reduce keeps the newest ones only.
     let Ok(published) = View::published(experiment.dir(), rows, &params) else { return Ok(None) };
     let mut view = View::empty(params);

@@ -3,7 +3,8 @@
 use std::time::Instant;
 
 use metaqnn::ops::Experiment;
-use metaqnn::ops::reduce::{ReduceOptions, Tables, rebuild, reduce};
+use metaqnn::ops::rebuild::rebuild;
+use metaqnn::ops::reduce::{ReduceOptions, Tables, reduce};
 use metaqnn::ops::train::{Reducing, TrainOptions, Until, train};
 use metaqnn::outcome::Accuracy;
 use metaqnn::q_learning::{Learner, QLearningParams};

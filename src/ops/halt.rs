@@ -1,4 +1,4 @@
-//! Events that a person causes: one row each, by itself.
+//! A search halted and taken up again by a person: one row each, by itself.
 
 use jiff::Timestamp;
 
@@ -8,7 +8,7 @@ use crate::storage::{Event, Row};
 
 /// Whether a row was needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Appended {
+pub(super) enum Switched {
     /// It was, and is written.
     Written,
     /// The search was in that state already.
@@ -18,28 +18,28 @@ pub(super) enum Appended {
 }
 
 /// Appends `halted` to a search that goes on, and is not finished, or `resumed` to one that is halted.
-pub(super) fn halt(experiment: &Experiment) -> anyhow::Result<Appended> {
+pub(super) fn halt(experiment: &Experiment) -> anyhow::Result<Switched> {
     switch(experiment, Event::Halted)
 }
 
 /// See [`halt`].
-pub(super) fn resume(experiment: &Experiment) -> anyhow::Result<Appended> {
+pub(super) fn resume(experiment: &Experiment) -> anyhow::Result<Switched> {
     switch(experiment, Event::Resumed)
 }
 
-fn switch(experiment: &Experiment, event: Event) -> anyhow::Result<Appended> {
+fn switch(experiment: &Experiment, event: Event) -> anyhow::Result<Switched> {
     LiveLog::open(experiment)?.locked(|session| {
         let wants_halt = event == Event::Halted;
         let knowledge = session.knowledge();
         if wants_halt && knowledge.is_finished(&experiment.config().schedule) {
-            return Ok(Appended::Finished);
+            return Ok(Switched::Finished);
         }
         if knowledge.is_halted() == wants_halt {
-            return Ok(Appended::NotNeeded);
+            return Ok(Switched::NotNeeded);
         }
         let now = Timestamp::now().into();
         session.stage(if wants_halt { Row::halted(now) } else { Row::resumed(now) })?;
         session.write()?;
-        Ok(Appended::Written)
+        Ok(Switched::Written)
     })
 }
