@@ -11,8 +11,8 @@ use super::verdicts::audit_findings;
 use crate::outcome::Accuracy;
 use crate::q_learning::QTable;
 use crate::report::{
-    CurveRecord, EarlyStopping, EpochRecord, EpsilonStage, IterationRecord, PredictedEpoch,
-    PredictorRecord, QValueRecord, SearchSettings, Status, TrainedBy,
+    CurveRecord, EarlyStopping, EpochRecord, EpsilonStage, IterationRecord, PredictorRecord,
+    QValueRecord, SearchSettings, Status, TrainedBy,
 };
 use crate::storage::{
     Attempt, Curve, CurveRow, Event, Iteration, Knowledge, Row, StorageError, Time,
@@ -206,14 +206,7 @@ pub(super) fn early_stopping(
         predictor: snapshot.predictor()?.map(|(full_curves, fitted)| PredictorRecord {
             full_curves: full_curves as u64,
             networks: fitted.examples().len() as u64,
-            epochs: fitted
-                .scores()
-                .map(|(sigma, held_out)| PredictedEpoch {
-                    sigma,
-                    r_squared: held_out.r_squared,
-                    mean_absolute_error: held_out.mean_absolute_error,
-                })
-                .collect(),
+            epochs: fitted.scores().collect(),
         }),
     })
 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::records::{IterationRecord, Status};
-use crate::predictor::AuditFindings;
+use crate::predictor::{AuditFindings, Scores};
 
 /// What the caller knows of early stopping: by the configuration, the log and the newest view.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -27,19 +27,8 @@ pub struct PredictorRecord {
     pub full_curves: u64,
     /// Networks among them that it was fitted to.
     pub networks: u64,
-    /// What is known of its errors, for each number of observed epochs from 1.
-    pub epochs: Vec<PredictedEpoch>,
-}
-
-/// How well the last epoch is predicted from so many epochs: by networks left out of the fit.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct PredictedEpoch {
-    /// Standard deviation of the error, an accuracy.
-    pub sigma: f64,
-    /// R squared; none where all networks ended alike.
-    pub r_squared: Option<f64>,
-    /// Mean absolute error, an accuracy.
-    pub mean_absolute_error: f64,
+    /// Sigma and the scores of predictions of networks left out of the fit, for each number of observed epochs from 1.
+    pub epochs: Vec<(f64, Scores)>,
 }
 
 /// Early stopping in numbers: a part of `status --json`. Field names are stable.

@@ -24,7 +24,7 @@ pub mod terminal;
 
 pub use architectures::{ArchitectureRecord, ranking};
 pub use counts::{Ledger, StatusCounts};
-pub use early_stopping::{EarlyStopping, PredictedEpoch, PredictorRecord, StoppingSummary};
+pub use early_stopping::{EarlyStopping, PredictorRecord, StoppingSummary};
 pub use epsilons::EpsilonSummary;
 pub use hosts::{HostTally, WorkEnd};
 pub use records::{CurveRecord, EpochRecord, IterationRecord, QValueRecord, Status};

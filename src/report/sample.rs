@@ -2,11 +2,11 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::early_stopping::{EarlyStopping, PredictedEpoch, PredictorRecord};
+use super::early_stopping::{EarlyStopping, PredictorRecord};
 use super::hosts::*;
 use super::records::*;
 use super::settings::*;
-use crate::predictor::AuditFindings;
+use crate::predictor::{AuditFindings, Scores};
 use crate::space::{Bin, LastLayer, Layer, StateKey};
 
 pub(super) const SMALL: &str = "[C(64,3,1), C(64,3,1), D(1,1), SM(10)]";
@@ -46,10 +46,8 @@ pub(super) fn state() -> SearchState {
 }
 
 pub(super) fn early_stopping() -> EarlyStopping {
-    let epoch = |sigma, r_squared, mean_absolute_error| PredictedEpoch {
-        sigma,
-        r_squared: Some(r_squared),
-        mean_absolute_error,
+    let epoch = |sigma, r_squared, mean_absolute_error| {
+        (sigma, Scores { r_squared: Some(r_squared), mean_absolute_error })
     };
     EarlyStopping {
         enabled: true,

@@ -138,14 +138,14 @@ pub(super) fn of_part<'a, R: 'a, S: 'a>(
     columns.into_iter().map(of).collect()
 }
 
-/// Picks columns by name, in the order asked for.
+/// Picks columns by their names, which spaces divide, in the order asked for.
 ///
 /// # Panics
 /// When there is no such column: the names are constants of the tables.
-pub(super) fn pick<'a, R>(mut columns: Vec<Column<'a, R>>, names: &[&str]) -> Vec<Column<'a, R>> {
-    let take = |name: &&str| {
-        let place = columns.iter().position(|column| column.name == *name);
-        columns.swap_remove(place.expect("tables pick columns that exist, once"))
+pub(super) fn pick<'a, R>(mut columns: Vec<Column<'a, R>>, names: &str) -> Vec<Column<'a, R>> {
+    let take = |name: &str| {
+        let place = columns.iter().position(|column| column.name == name);
+        columns.remove(place.expect("tables pick columns that exist, once"))
     };
-    names.iter().map(take).collect()
+    names.split_whitespace().map(take).collect()
 }

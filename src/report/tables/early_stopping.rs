@@ -61,25 +61,9 @@ pub(super) fn table<'a>(search: &Search<'a>) -> Table<'a, Row<'a>> {
         }
         row
     });
-    let of_record = pick(
-        iterations::columns(),
-        &[
-            "iteration",
-            "status",
-            "epsilon",
-            "round",
-            "architecture",
-            "epochs",
-            "predicted_accuracy",
-            "sigma",
-            "y_best",
-            "stop_probability",
-            "threshold",
-            "saved_seconds",
-            "view",
-        ],
-    );
-    let mut columns = of_part(of_record, |row: &Row<'a>| row.record);
+    let names = "iteration status epsilon round architecture epochs predicted_accuracy sigma y_best \
+        stop_probability threshold saved_seconds view";
+    let mut columns = of_part(pick(iterations::columns(), names), |row: &Row<'a>| row.record);
     columns.extend(audit_columns());
     columns.push(iterations::trainer(search.settings.trainer));
     Table { name: "early_stopping", columns, rows: rows.collect() }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::super::records::{IterationRecord, Status};
 use super::Search;
 use super::column::Domain::*;
-use super::column::{Column, column};
+use super::column::{Column, column, fields};
 use super::iterations::trainer;
 use super::table::Table;
 
@@ -104,6 +104,7 @@ pub(super) fn table<'a>(search: &Search<'a>) -> Table<'a, Row> {
     let scopes = total.into_iter().chain(epsilons).chain(rounds.into_iter().map(Scope::Round));
     let rows = scopes.map(|scope| Row::of(scope, search.iterations)).collect();
     let mut columns = scope_columns();
+    columns.extend(count_columns());
     columns.extend(hour_columns());
     columns.push(trainer(search.settings.trainer));
     Table { name: "gpu_hours", columns, rows }
@@ -128,14 +129,15 @@ fn scope_columns<'a>() -> Vec<Column<'a, Row>> {
             Scope::Round(round) => Some(round),
             _ => None,
         }),
-        column("trained", AtLeast(0), "Networks trained to the end", |row: &Row| row.trained),
-        column("stopped", AtLeast(0), "Networks ended by the stopping rule", |row: &Row| {
-            row.stopped
-        }),
-        column("epochs", AtLeast(0), "Epochs trained, of trainings with a result", |row: &Row| {
-            row.epochs
-        }),
     ]
+}
+
+fn count_columns<'a>() -> Vec<Column<'a, Row>> {
+    fields! { Row:
+        trained: AtLeast(0), "Networks trained to the end";
+        stopped: AtLeast(0), "Networks ended by the stopping rule";
+        epochs: AtLeast(0), "Epochs trained, of trainings with a result";
+    }
 }
 
 fn hour_columns<'a>() -> Vec<Column<'a, Row>> {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::early_stopping::{PredictedEpoch, PredictorRecord};
+use super::super::early_stopping::PredictorRecord;
 use super::super::records::Status;
 use super::Search;
 use super::column::Domain::*;
@@ -10,11 +10,12 @@ use super::column::{Column, column};
 use super::curves::sorted;
 use super::iterations::trainer;
 use super::table::Table;
+use crate::predictor::Scores;
 
 /// One number of observed epochs.
 pub(super) struct Row<'a> {
     observed_epochs: u32,
-    predictor: Option<(&'a PredictorRecord, PredictedEpoch)>,
+    predictor: Option<(&'a PredictorRecord, f64, Scores)>,
     later: Later,
 }
 
@@ -47,7 +48,8 @@ pub(super) fn table<'a>(search: &Search<'a>) -> Table<'a, Row<'a>> {
     let rows = observed.into_iter().map(|observed_epochs| Row {
         observed_epochs,
         predictor: predictor.and_then(|predictor| {
-            Some((predictor, *predictor.epochs.get(observed_epochs as usize - 1)?))
+            let (sigma, scores) = *predictor.epochs.get(observed_epochs as usize - 1)?;
+            Some((predictor, sigma, scores))
         }),
         later: later.get(&observed_epochs).copied().unwrap_or_default(),
     });
@@ -81,7 +83,7 @@ fn later(search: &Search<'_>) -> BTreeMap<u32, Later> {
 }
 
 fn columns<'a>() -> Vec<Column<'a, Row<'a>>> {
-    let of = |row: &Row<'a>| row.predictor.map(|(_, epoch)| epoch);
+    let scores = |row: &Row<'a>| row.predictor.map(|(.., scores)| scores);
     vec![
         column(
             "observed_epochs",
@@ -93,31 +95,31 @@ fn columns<'a>() -> Vec<Column<'a, Row<'a>>> {
             "full_curves",
             AtLeast(0),
             "Networks trained to the end when the newest predictor was fitted",
-            |row: &Row<'a>| row.predictor.map(|(predictor, _)| predictor.full_curves),
+            |row: &Row<'a>| row.predictor.map(|(predictor, ..)| predictor.full_curves),
         ),
         column(
             "networks",
             AtLeast(0),
             "Networks among them that it was fitted to",
-            |row: &Row<'a>| row.predictor.map(|(predictor, _)| predictor.networks),
+            |row: &Row<'a>| row.predictor.map(|(predictor, ..)| predictor.networks),
         ),
         column(
             "sigma",
             NotNegative,
             "Standard deviation of the error, by networks left out of the fit",
-            move |row: &Row<'a>| of(row).map(|epoch| epoch.sigma),
+            |row: &Row<'a>| row.predictor.map(|(_, sigma, _)| sigma),
         ),
         column(
             "r_squared",
             Number,
             "R squared of those predictions; missing where all networks ended alike",
-            move |row: &Row<'a>| of(row).and_then(|epoch| epoch.r_squared),
+            move |row: &Row<'a>| scores(row)?.r_squared,
         ),
         column(
             "mean_absolute_error",
             NotNegative,
             "Mean absolute error of those predictions",
-            move |row: &Row<'a>| of(row).map(|epoch| epoch.mean_absolute_error),
+            move |row: &Row<'a>| Some(scores(row)?.mean_absolute_error),
         ),
         column(
             "later_networks",
