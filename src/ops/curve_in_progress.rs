@@ -189,8 +189,13 @@ fn row(report: &EpochReport) -> CurveRow {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    /// Returns the row of an epoch in the first start.
+    pub fn curve_row(epoch: u32, validation_accuracy: f64) -> CurveRow {
+        row(&report(1, epoch, validation_accuracy))
+    }
 
     fn report(start: u32, epoch: u32, validation_accuracy: f64) -> EpochReport {
         EpochReport {

@@ -165,8 +165,8 @@ pub(super) fn audit_findings(experiment: &Experiment, knowledge: &Knowledge) -> 
 
 #[cfg(test)]
 mod tests {
-
     use super::*;
+    use crate::ops::curve_in_progress::tests::curve_row;
     use crate::ops::init;
 
     /// An experiment that audits every verdict, or none.
@@ -181,21 +181,7 @@ mod tests {
     }
 
     fn row(epoch: u32, stop_probability: Option<f64>) -> CurveRow {
-        let row = CurveRow {
-            epoch,
-            start: 1,
-            learning_rate: None,
-            training_loss: None,
-            training_accuracy: None,
-            validation_loss: None,
-            validation_accuracy: Accuracy::clamped(0.5),
-            seconds: None,
-            time: "2026-03-01T12:00:00Z".parse().unwrap(),
-            predicted_accuracy: None,
-            sigma: None,
-            stop_probability: None,
-            y_best: None,
-        };
+        let row = curve_row(epoch, 0.5);
         let forecast = Forecast {
             predicted_accuracy: 0.5 + f64::from(epoch) / 100.0,
             sigma: 0.1,

@@ -101,26 +101,13 @@ pub(super) fn wrong_curve(row: &Row, curve: &Curve) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::storage::{CurveRow, Iteration};
+    use crate::ops::curve_in_progress::tests::curve_row;
+    use crate::storage::Iteration;
 
     fn curve(accuracies: &[f64]) -> Curve {
         let mut curve = Curve::default();
         for (epoch, &accuracy) in (1..).zip(accuracies) {
-            curve.push(CurveRow {
-                epoch,
-                start: 1,
-                learning_rate: None,
-                training_loss: None,
-                training_accuracy: None,
-                validation_loss: None,
-                validation_accuracy: Accuracy::new(accuracy).unwrap(),
-                seconds: None,
-                time: "2026-03-01T12:00:00Z".parse().unwrap(),
-                predicted_accuracy: None,
-                sigma: None,
-                stop_probability: None,
-                y_best: None,
-            });
+            curve.push(curve_row(epoch, accuracy));
         }
         curve
     }
