@@ -47,7 +47,7 @@ pub enum TrainEvent {
         outcome: String,
         /// What Q-learning gets, if anything.
         reward: Option<f64>,
-        /// Seconds of training in this attempt.
+        /// Seconds of training, those of an earlier attempt whose epochs count included.
         seconds: f64,
     },
     /// The result of another copy of this task was there first; nothing was recorded.
