@@ -1,6 +1,7 @@
 //! Progress for people: bars on a terminal, one line an epoch in a file.
 
 use std::fmt::Write;
+use std::mem;
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
@@ -17,8 +18,11 @@ pub struct Progress<'a> {
     /// Epochs of a whole training.
     epochs: u32,
     best: Option<f64>,
-    /// Why nothing is claimed, as it was told last: every worker finds out, and at every look.
-    idle: Option<TrainEvent>,
+    /// That nothing will be claimed any more has been told: every worker finds out, some sooner than
+    /// what another said before is heard.
+    end_is_told: bool,
+    /// That others train what is left has been told since the last claim.
+    wait_is_told: bool,
 }
 
 /// One bar for the search, when there is one, and one for each worker.
@@ -47,7 +51,14 @@ impl<'a> Progress<'a> {
 
     fn new(printer: &'a Printer, config: &ValidConfig, workers: u32, wanted: Option<u64>) -> Self {
         let bars = printer.bars().map(|all| Bars::new(all, workers, wanted));
-        Self { printer, bars, epochs: config.recipe.recipe().epochs, best: None, idle: None }
+        Self {
+            printer,
+            bars,
+            epochs: config.recipe.recipe().epochs,
+            best: None,
+            end_is_told: false,
+            wait_is_told: false,
+        }
     }
 
     /// Tells how many architectures have results already, when a search goes on.
@@ -78,11 +89,14 @@ impl<'a> Progress<'a> {
 
     fn is_news(&mut self, event: &TrainEvent) -> bool {
         match event {
-            TrainEvent::Halted | TrainEvent::Nothing { .. } => {
-                self.idle.replace(event.clone()).as_ref() != Some(event)
+            TrainEvent::Halted | TrainEvent::Nothing { finished: true } => {
+                !mem::replace(&mut self.end_is_told, true)
+            }
+            TrainEvent::Nothing { finished: false } => {
+                !self.end_is_told && !mem::replace(&mut self.wait_is_told, true)
             }
             TrainEvent::Claimed { .. } => {
-                self.idle = None;
+                self.wait_is_told = false;
                 true
             }
             _ => true,
