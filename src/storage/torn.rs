@@ -12,14 +12,15 @@ use super::publish;
 use super::replay_csv::header;
 
 /// Returns where the whole lines of `bytes` end, which begin with a line: after the last line that
-/// is finished by a newline and followed by no other, lines with NULs at the end left out. (After
-/// a power cut a file can be as long as it was to be, and hold NULs where the data did not arrive.)
+/// is finished by a newline and followed by no other, lines with NULs and empty ones at the end left out. (After
+/// a power cut a file can be as long as it was to be, and hold NULs where the data did not arrive; an editor or
+/// an `echo` leaves a line feed.)
 pub(super) fn end_of_whole_lines(bytes: &[u8]) -> Option<usize> {
     let mut end = bytes.iter().rposition(|&byte| byte == b'\n')? + 1;
     loop {
         let begin = bytes[..end - 1].iter().rposition(|&byte| byte == b'\n').map(|at| at + 1);
         let line = &bytes[begin.unwrap_or(0)..end];
-        if !line.contains(&0) {
+        if !line.contains(&0) && line != b"\n" {
             return Some(end);
         }
         end = begin?;
@@ -97,6 +98,9 @@ mod tests {
         assert_eq!(end("a\nb"), Some(2));
         assert_eq!(end("a\n\0\0\0"), Some(2));
         assert_eq!(end("a\nb\0\n\0\n"), Some(2));
+        assert_eq!(end("a\n\n\n"), Some(2));
+        assert_eq!(end("a\n\nb\n\n"), Some(5));
+        assert_eq!(end("\n"), None);
         assert_eq!(end("a\0\n"), None);
         assert_eq!(end("a"), None);
         assert_eq!(end("\0\nb\n"), Some(4));

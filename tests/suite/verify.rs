@@ -203,6 +203,15 @@ fn nuls_at_the_end_are_kept_and_cut() {
 }
 
 #[test]
+fn empty_lines_at_the_end_are_kept_and_cut() {
+    let experiment = half_way();
+    edit(&experiment.path("replay.csv"), |bytes| [bytes, b"\n\n".to_vec()].concat());
+    finds(&experiment, "it ends in 2 bytes that are no row");
+    is_mended_and_goes_on(&experiment);
+    assert_eq!(pieces(&experiment), [b"\n\n".to_vec()]);
+}
+
+#[test]
 fn a_damaged_row_is_kept_and_blanked_and_nothing_moves() {
     for event in ["claimed", "trained"] {
         let experiment = half_way();
