@@ -1,11 +1,11 @@
 //! A view compared with what its rows of the log say, learned from nothing.
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 
 use super::refit::{decide_alike, refit};
 use super::snapshot::log_rows;
 use super::{Experiment, Refusal};
-use crate::storage::{PREDICTOR, ReplayLog, View};
+use crate::storage::{PREDICTOR, ReplayLog, StorageError, View};
 
 /// Fits the predictor of a view that was learned from nothing, and compares it with the published view of the same rows:
 /// the names of the files that differ, `None` when there is no such view any more. Predictors are compared by what they
@@ -35,8 +35,10 @@ pub fn rebuild(experiment: &Experiment) -> anyhow::Result<u64> {
     let published = View::published(experiment.dir(), rows, &experiment.view_params())?;
     let log = ReplayLog::open(experiment.dir())?;
     let mut view = View::empty(experiment.view_params());
-    for (row, number) in log.rows_before(published.position())?.zip(1..) {
-        view.apply_row(&row?).with_context(|| format!("row {number} of the replay log"))?;
+    // The first line is the header.
+    for (row, line) in log.rows_before(published.position())?.zip(2..) {
+        let path = experiment.dir().replay_log();
+        view.apply_row(&row?).map_err(|source| StorageError::RefusedRow { path, line, source })?;
     }
     view.move_to(published.position().clone());
     let differs = |what| Refusal::ViewDiffers { view: folder, rows, what };

@@ -46,6 +46,18 @@ fn a_rebuild_from_nothing_gives_the_bytes_of_the_q_table() {
 }
 
 #[test]
+fn a_rebuild_of_a_log_of_another_search_space_tells_the_line() {
+    let experiment = after_tasks(8);
+    experiment.run(&["reduce", "dir"]).success();
+    let path = experiment.path("experiment.yaml");
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(text.contains("max_layers: 4"));
+    fs::write(&path, text.replace("max_layers: 4", "max_layers: 1")).unwrap();
+    let refused = experiment.run(&["reduce", "dir", "--rebuild"]).fails_with(3);
+    refused.says("replay.csv` is damaged at line");
+}
+
+#[test]
 fn a_view_damaged_in_itself_is_rebuilt() {
     let experiment = after_tasks(4);
     experiment.run(&["reduce", "dir"]).success();
