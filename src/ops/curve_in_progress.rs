@@ -21,6 +21,9 @@ pub(super) struct CurveInProgress {
     file: CurveFile,
 }
 
+/// Longest an epoch can have taken, in seconds: a year.
+const LONGEST_EPOCH: f64 = 366.0 * 24.0 * 3600.0;
+
 #[derive(Debug)]
 enum CurveFile {
     /// No epoch yet.
@@ -169,8 +172,10 @@ impl CurveInProgress {
 fn row(report: &EpochReport) -> CurveRow {
     let accuracy =
         |value: f64| Accuracy::new(value).expect("the protocol lets no other number through");
-    // A time or a rate below 0 (a clock was set back) counts as not told: tables and sums hold none.
+    // A time or a rate below 0 (a clock was set back) counts as not told: tables and sums hold none. So does a time
+    // stamp in the place of a duration: it would stand in the ledger as half a century.
     let not_negative = |number: Option<f64>| number.filter(|number| *number >= 0.0);
+    let seconds = not_negative(report.seconds).filter(|seconds| *seconds <= LONGEST_EPOCH);
     CurveRow {
         epoch: report.epoch,
         start: report.start,
@@ -179,7 +184,7 @@ fn row(report: &EpochReport) -> CurveRow {
         training_accuracy: report.training_accuracy.map(accuracy),
         validation_loss: report.validation_loss,
         validation_accuracy: accuracy(report.validation_accuracy),
-        seconds: not_negative(report.seconds),
+        seconds,
         time: Timestamp::now().into(),
         predicted_accuracy: None,
         sigma: None,
@@ -257,7 +262,11 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_time_below_zero_counts_as_not_told() {
+    fn a_time_below_zero_or_of_years_counts_as_not_told() {
+        for seconds in [1.8e9, 1e308] {
+            let told = EpochReport { seconds: Some(seconds), ..report(1, 1, 0.5) };
+            assert_eq!(row(&told).seconds, None, "{seconds}");
+        }
         let report =
             EpochReport { seconds: Some(-3600.0), learning_rate: Some(-1.0), ..report(1, 1, 0.5) };
         assert_eq!((row(&report).seconds, row(&report).learning_rate), (None, None));

@@ -232,7 +232,8 @@ impl<'a> Worker<'a> {
                 "USR1"
             }
             // Never requeued by itself: a cancelled job would come back.
-            _ => "TERM",
+            Some(Signal::Terminate) => "TERM",
+            None => "its trainer (exit status 75)",
         };
         Err(Refusal::TryAgain { signal, iteration: iteration.0 }.into())
     }
