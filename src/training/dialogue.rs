@@ -55,6 +55,11 @@ impl Dialogue {
         self.is_stopped
     }
 
+    /// Returns whether the trainer has told no epoch yet.
+    pub(super) const fn has_just_begun(&self) -> bool {
+        self.last.is_none()
+    }
+
     /// Takes the next line of the trainer.
     ///
     /// # Errors

@@ -5,8 +5,9 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::Path;
-use std::process::{Child, ChildStdin, ExitStatus};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
+use std::process::{Child, ExitStatus};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -33,7 +34,10 @@ const DEATH: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Process {
     child: Child,
-    stdin: Option<ChildStdin>,
+    /// What a thread writes to its stdin, so that nobody waits for a trainer that does not read.
+    to_stdin: Option<Sender<String>>,
+    /// Whether it has closed its stdin, as far as something was said since.
+    is_deaf: Arc<AtomicBool>,
     lines: Receiver<Heard>,
     words: Arc<Mutex<LastWords>>,
     stderr_end: Receiver<()>,
@@ -60,19 +64,28 @@ pub(super) enum Heard {
 impl Process {
     /// Takes a process with three pipes that leads a process group. It may take twice `patience.farewell` to end.
     pub(super) fn new(mut child: Child, patience: Patience) -> Self {
-        let stdin = child.stdin.take();
+        let stdin = child.stdin.take().expect("the stdin of a trainer is a pipe");
         let stdout = child.stdout.take().expect("the stdout of a trainer is a pipe");
         let stderr = child.stderr.take().expect("the stderr of a trainer is a pipe");
         let words = Arc::new(Mutex::new(LastWords::default()));
         let (to_lines, lines) = mpsc::sync_channel(WAITING_LINES);
         let (at_stderr_end, stderr_end) = mpsc::channel();
         let to_words = Arc::clone(&words);
+        let is_deaf = Arc::new(AtomicBool::new(false));
+        let (to_stdin, said) = mpsc::channel();
+        let becomes_deaf = Arc::clone(&is_deaf);
+        thread::spawn(move || {
+            if write_lines(stdin, &said).is_err() {
+                becomes_deaf.store(true, Ordering::SeqCst);
+            }
+        });
         thread::spawn(move || read_lines(stdout, &to_lines));
         thread::spawn(move || {
             read_words(stderr, &to_words);
             drop(at_stderr_end);
         });
-        Self { child, stdin, lines, words, stderr_end, end: None, patience }
+        let to_stdin = Some(to_stdin);
+        Self { child, to_stdin, is_deaf, lines, words, stderr_end, end: None, patience }
     }
 
     /// Keeps what it writes to stderr from now on in the log at `path`.
@@ -80,13 +93,17 @@ impl Process {
         lock(&self.words).begin(path);
     }
 
-    /// Writes a line to its stdin.
-    ///
-    /// # Errors
-    /// When it has closed its stdin, which it does at the latest when it ends.
-    pub(super) fn say(&mut self, line: &str) -> io::Result<()> {
-        let stdin = self.stdin.as_mut().expect("stdin is open until the trainer is dropped");
-        stdin.write_all(format!("{line}\n").as_bytes())
+    /// Has a line written to its stdin, and does not wait until it is read: what nobody reads fills the pipe.
+    pub(super) fn say(&self, line: &str) {
+        let to_stdin = self.to_stdin.as_ref();
+        let to_stdin = to_stdin.expect("stdin is open until the trainer is dropped");
+        // A thread that has ended has told that the trainer is deaf.
+        let _ = to_stdin.send(format!("{line}\n"));
+    }
+
+    /// Returns whether something said could not be written, since its stdin is closed; at the latest when it ends.
+    pub(super) fn is_deaf(&self) -> bool {
+        self.is_deaf.load(Ordering::SeqCst)
     }
 
     /// Waits for its next line, at most for `patience`.
@@ -180,7 +197,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        self.stdin = None;
+        self.to_stdin = None;
         if self.exits_within(self.patience.farewell) {
             return;
         }
@@ -193,6 +210,11 @@ impl Drop for Process {
 
 fn lock(words: &Mutex<LastWords>) -> MutexGuard<'_, LastWords> {
     words.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Writes what is said, until nothing more will be; then stdin closes.
+fn write_lines(mut stdin: impl Write, said: &Receiver<String>) -> io::Result<()> {
+    said.iter().try_for_each(|line| stdin.write_all(line.as_bytes()))
 }
 
 /// Passes on whole lines. The rest of a line that a trainer died over is none.

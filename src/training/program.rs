@@ -27,6 +27,8 @@ use super::trainer::{Ending, Trainer};
 ///
 /// The program is started at the first request and lives on for the next ones. It is ended when
 /// the trainer is dropped, and after every training that went wrong; then the next request starts it again.
+/// One that has ended between two requests is started again for the second, even where that is
+/// only seen when it does not answer.
 #[derive(Debug)]
 pub struct ProgramTrainer {
     command: TrainerCommand,
@@ -93,7 +95,8 @@ impl ProgramTrainer {
     fn waiting(&mut self) -> Option<Process> {
         let mut process = self.idle.take()?;
         // It may have ended, and the thread that reads its stdout not have come to the end yet.
-        if process.exit().is_none() && process.hear(Duration::ZERO) == Heard::Nothing {
+        let is_there = process.exit().is_none() && !process.is_deaf();
+        if is_there && process.hear(Duration::ZERO) == Heard::Nothing {
             return Some(process);
         }
         log::warn!("trainer `{}` did not wait for a request", self.command.program.display());
@@ -110,10 +113,12 @@ impl ProgramTrainer {
         on_epoch: &mut dyn FnMut(&EpochReport) -> ControlFlow<()>,
     ) -> Result<Ending, TrainingError> {
         let mut wait = Wait::begin(request.recipe.silence_limit, self.patience);
-        if process.say(&to_line(request)).is_err() {
-            wait.pipe_closed("stdin");
-        }
+        process.say(&to_line(request));
         loop {
+            // One that was told to stop and does not listen may train to the end.
+            if process.is_deaf() && !dialogue.is_stopped() {
+                wait.pipe_closed("stdin");
+            }
             if let Some(signal) = self.interrupt.signal()
                 && !wait.is_for_exit_after(signal)
             {
@@ -125,8 +130,7 @@ impl ProgramTrainer {
                     match dialogue.hear(&line).map_err(|problem| broken(problem, &line))? {
                         Turn::Epoch(report) if on_epoch(&report).is_break() => {
                             dialogue.stop();
-                            // One that does not listen trains to the end.
-                            let _ = process.say(&to_line(&Stop { stop: true }));
+                            process.say(&to_line(&Stop { stop: true }));
                         }
                         Turn::Epoch(_) | Turn::Late => {}
                         Turn::Ended(ending) => return Ok(ending),
@@ -206,13 +210,19 @@ impl Trainer for ProgramTrainer {
         if self.interrupt.signal().is_some() {
             return Ok(Ending::Interrupted);
         }
-        let mut process = match self.waiting() {
-            Some(process) => process,
-            None => self.start(request.threads)?,
-        };
+        let waiting = self.waiting();
+        let was_waiting = waiting.is_some();
+        let mut process = waiting.map_or_else(|| self.start(request.threads), Ok)?;
         process.log_to(log);
         let mut dialogue = Dialogue::new(request);
-        let ending = self.converse(&mut process, &mut dialogue, request, on_epoch);
+        let mut ending = self.converse(&mut process, &mut dialogue, request, on_epoch);
+        if was_waiting && is_end(&ending) && dialogue.has_just_begun() {
+            // It was about to end when it was asked: that is not this network's doing.
+            process.kill();
+            process = self.start(request.threads)?;
+            process.log_to(log);
+            ending = self.converse(&mut process, &mut dialogue, request, on_epoch);
+        }
         match ending {
             Ok(Ending::Interrupted) | Err(_) => process.kill(),
             Ok(_) if process.exit().is_some() => {}
@@ -227,6 +237,11 @@ impl Trainer for ProgramTrainer {
             ending => ending,
         }
     }
+}
+
+/// Whether the program ended, or was about to, without a reason given.
+const fn is_end(ending: &Result<Ending, TrainingError>) -> bool {
+    matches!(ending, Err(TrainingError::Crashed { .. } | TrainingError::ClosedPipe { .. }))
 }
 
 fn broken(problem: String, line: &[u8]) -> TrainingError {

@@ -261,11 +261,51 @@ fn a_closed_pipe_is_noticed() {
     let mut stage = Stage::new("read -r request; exec >&-; sleep 1000");
     stage.trainer.patience.closed = BRIEF;
     assert_eq!(stage.error(), "the trainer closed its stdout and lives on");
+    // One that hears no second request is started again for it.
     let mut stage =
-        Stage::new("read -r request; exec <&-; epoch 1 0; epoch 2 0; done_; sleep 1000");
+        Stage::new("read -r request; exec <&-; epoch 1 $$; epoch 2 0; done_; sleep 1000");
     stage.trainer.patience.closed = BRIEF;
     assert_eq!(stage.train().unwrap(), Ending::Done);
-    assert_eq!(stage.error(), "the trainer closed its stdin and lives on");
+    assert_eq!(stage.train().unwrap(), Ending::Done);
+    assert_ne!(stage.heard[0].training_loss, stage.heard[2].training_loss);
+}
+
+#[test]
+fn a_program_that_ends_with_a_second_request_is_started_again() {
+    // It is there when it is asked, so that nobody can tell before.
+    let script = "read -r request; epoch 1 $$; epoch 2 0; done_; read -r request; exit 3";
+    let mut stage = Stage::new(script);
+    assert_eq!(stage.train().unwrap(), Ending::Done);
+    assert_eq!(stage.train().unwrap(), Ending::Done);
+    assert_ne!(stage.heard[0].training_loss, stage.heard[2].training_loss);
+    // Once: a network that ends a program which has just begun is to blame.
+    let mut stage = Stage::new(
+        "if mkdir $1/first; then epoch_ok=1; fi; read -r request; \
+        if [ $epoch_ok ]; then epoch 1 0; epoch 2 0; done_; read -r request; fi; exit 3",
+    );
+    assert_eq!(stage.train().unwrap(), Ending::Done);
+    assert!(stage.error().contains("exit status 3"));
+}
+
+#[test]
+fn nobody_waits_for_a_trainer_that_does_not_read() {
+    // A request that no pipe holds.
+    let mut long = request(2);
+    long.data = serde_json::Value::String("x".repeat(3_000_000));
+    long.recipe.silence_limit = 0.2;
+    let mut stage = Stage::new("echo $$ > $1/process; sleep 1000");
+    let silent = stage.train_with(&long, |_| ControlFlow::Continue(()));
+    assert!(matches!(silent, Err(TrainingError::Silent { .. })), "{silent:?}");
+    assert!(!is_running(stage.process("process")));
+    // Nor when a signal comes.
+    let mut stage = Stage::new("epoch 1 0; sleep 1000");
+    long.recipe.silence_limit = 1e6;
+    let interrupt = stage.interrupt.clone();
+    let interrupted = stage.train_with(&long, |_| {
+        interrupt.raise(Signal::Terminate);
+        ControlFlow::Continue(())
+    });
+    assert_eq!(interrupted.unwrap(), Ending::Interrupted);
 }
 
 #[test]
