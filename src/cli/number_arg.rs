@@ -1,5 +1,7 @@
 //! Numbers on the command line, refused with what is allowed.
 
+use crate::predictor::{LEAST_TOLERANCE, MOST_C};
+
 /// Reads a number that a rule allows.
 fn number(text: &str, allowed: &str, rule: impl Fn(f64) -> bool) -> Result<f64, String> {
     // The sum makes 0 of -0.
@@ -28,9 +30,14 @@ pub fn share(text: &str) -> Result<f64, String> {
     number(text, "above 0 and at most 1", |share| share > 0.0 && share <= 1.0)
 }
 
-/// Reads the tolerance of a solver.
+/// Reads the tolerance of a solver: with a smaller one it would not end.
 pub fn tolerance(text: &str) -> Result<f64, String> {
-    number(text, "above 0 and below 1", |tolerance| tolerance > 0.0 && tolerance < 1.0)
+    number(text, "1e-9 or more, below 1", |tolerance| (LEAST_TOLERANCE..1.0).contains(&tolerance))
+}
+
+/// Reads C of a nu-SVR.
+pub fn c(text: &str) -> Result<f64, String> {
+    number(text, "above 0 and at most 1e6", |c| c > 0.0 && c <= MOST_C)
 }
 
 /// Reads a whole number.
@@ -57,6 +64,8 @@ mod tests {
             (Ok(1.0), true, true)
         );
         assert_eq!((tolerance("0.5"), tolerance("1").is_err()), (Ok(0.5), true));
+        assert_eq!((tolerance("1e-9"), tolerance("1e-14").is_err()), (Ok(1e-9), true));
+        assert_eq!((c("1e6"), c("1e12").is_err(), c("0").is_err()), (Ok(1e6), true, true));
         assert_eq!((at_least::<3>("3"), at_least::<3>("2").is_err()), (Ok(3), true));
     }
 }

@@ -60,7 +60,7 @@ pub use hyperband::{Bracket, Rung, hyperband};
 pub use hyperband_summary::HyperbandSummary;
 pub use learning_curve::{Better, LearningCurve, MetricScale};
 pub use ordered_fits::SearchScope;
-pub use params::{MOST_TOP_N, PredictorParams, ValidPredictorParams};
+pub use params::{LEAST_TOLERANCE, MOST_C, MOST_TOP_N, PredictorParams, ValidPredictorParams};
 pub use recorded::{Orders, RecordedCurves};
 pub use regressor::Regressor;
 pub use regressor_scores::{EpochScore, score_regressor};

@@ -13,6 +13,13 @@ pub(super) const LEAST_CURVES: usize = 3;
 /// a mistyped number all memory.
 const MOST_DRAWS: usize = 100_000;
 
+/// Smallest tolerance of the nu-SVR's solver. Near the precision of a float it turns in circles until it gives up,
+/// minutes for each fit.
+pub const LEAST_TOLERANCE: f64 = 1e-9;
+
+/// Greatest C of the nu-SVR: ten thousand times the greatest that is searched. With more a fit takes minutes, too.
+pub const MOST_C: f64 = 1e6;
+
 /// Greatest `top_n`: the accuracies that a search keeps in view.
 pub const MOST_TOP_N: usize = 50;
 
@@ -115,13 +122,12 @@ impl PredictorParams {
             is_share(self.false_stop_limit),
             "0 to 1",
         )?;
-        let is_tolerance = self.tolerance > 0.0 && self.tolerance < 1.0;
-        check("early_stopping.tolerance", self.tolerance, is_tolerance, "above 0 and below 1")?;
-        let is_positive = |value: f64| value > 0.0 && value.is_finite();
-        for (key, value) in [("early_stopping.c", self.c), ("early_stopping.gamma", self.gamma)] {
-            let value = value.unwrap_or(1.0);
-            check(key, value, is_positive(value), "a finite number above 0")?;
-        }
+        let is_tolerance = self.tolerance >= LEAST_TOLERANCE && self.tolerance < 1.0;
+        check("early_stopping.tolerance", self.tolerance, is_tolerance, "1e-9 or more, below 1")?;
+        let (c, gamma) = (self.c.unwrap_or(1.0), self.gamma.unwrap_or(1.0));
+        check("early_stopping.c", c, c > 0.0 && c <= MOST_C, "above 0 and at most 1e6")?;
+        let is_gamma = gamma > 0.0 && gamma.is_finite();
+        check("early_stopping.gamma", gamma, is_gamma, "a finite number above 0")?;
         let nu = self.nu.unwrap_or(1.0);
         check("early_stopping.nu", nu, nu > 0.0 && nu <= 1.0, "above 0 and at most 1")?;
         Ok(ValidPredictorParams { params: self, rule })
@@ -176,7 +182,7 @@ mod tests {
         assert!(with(|_| ()).is_ok());
         assert_eq!(with(|p| p.threshold = 0.5), Err(PredictorError::Threshold(0.5)));
         assert_eq!(with(|p| p.offset = -0.1), Err(PredictorError::Offset(-0.1)));
-        let changes: [(&str, Change); 11] = [
+        let changes: [(&str, Change); 13] = [
             ("burn_in", |p| p.burn_in = 2),
             ("offset", |p| p.offset = 5.0),
             ("top_n", |p| p.top_n = 51),
@@ -185,7 +191,9 @@ mod tests {
             ("audit_share", |p| p.audit_share = 2.0),
             ("false_stop_limit", |p| p.false_stop_limit = f64::NAN),
             ("tolerance", |p| p.tolerance = 0.0),
+            ("tolerance", |p| p.tolerance = 1e-14),
             ("c", |p| p.c = Some(-1.0)),
+            ("c", |p| p.c = Some(1e7)),
             ("nu", |p| p.nu = Some(1.5)),
             ("gamma", |p| p.gamma = Some(f64::INFINITY)),
         ];

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 
-use super::super::number_arg::{at_least, not_negative, positive, share, threshold, tolerance};
+use super::super::number_arg::{at_least, c, not_negative, positive, share, threshold, tolerance};
 use crate::ops::simulate::Reading;
 use crate::predictor::{
     Better, FoldScaling, HyperbandParams, MetricScale, Orders, PredictorParams, Regressor,
@@ -115,7 +115,7 @@ pub(super) struct PredictorArgs {
     #[arg(long, value_name = "NAME", default_value_t = Regressor::NuSvrRbf, value_parser = regressor())]
     pub(super) regressor: Regressor,
     /// C of the nu-SVR [default: searched, as the next two]
-    #[arg(long, allow_negative_numbers = true, value_parser = positive)]
+    #[arg(long, allow_negative_numbers = true, value_parser = c)]
     c: Option<f64>,
     /// nu of the nu-SVR, above 0 and at most 1
     #[arg(long, allow_negative_numbers = true, value_parser = share)]
