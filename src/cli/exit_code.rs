@@ -63,6 +63,7 @@ impl ExitStatus {
             | Refusal::OnlyForFiles { .. }
             | Refusal::Together { .. }
             | Refusal::NoTarget { .. }
+            | Refusal::OverInput { .. }
             | Refusal::TwoExcludes { .. }
             | Refusal::NotThere { .. }
             | Refusal::NoFolder { .. }

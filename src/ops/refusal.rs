@@ -19,7 +19,7 @@ pub enum Refusal {
     /// A task was told to end; its claim stays open, or it is to be queued again.
     #[error("told to end by {signal}; the claim of iteration {iteration} stays open")]
     TryAgain {
-        /// The signal's name.
+        /// The signal's name, or who else says so.
         signal: &'static str,
         /// What was being trained.
         iteration: u64,
@@ -128,6 +128,14 @@ pub enum Refusal {
     NoTarget {
         /// The file.
         path: PathBuf,
+    },
+    /// A file to be written in the place of what is read.
+    #[error("cannot write `{}`: `{}` is replayed (name another file)", path.display(), input.display())]
+    OverInput {
+        /// The file.
+        path: PathBuf,
+        /// The input that it is, or lies in.
+        input: PathBuf,
     },
     /// A round that was never submitted.
     #[error("there is no round {round}: {rounds} (leave out `--round` where none is meant)")]

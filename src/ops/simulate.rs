@@ -173,14 +173,25 @@ pub fn scores(
     Ok(scores)
 }
 
-/// Checks that a file can be written later, so that nobody waits in vain.
+/// Checks that a file can be written later, so that nobody waits in vain, and replaces nothing that is read.
 ///
 /// # Errors
-/// When it has no folder.
-pub fn check_target(path: &Path) -> anyhow::Result<()> {
+/// When it has no folder, is one of the inputs, or lies in an experiment that is.
+pub fn check_target(path: &Path, inputs: &[PathBuf]) -> anyhow::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     if folder.is_some_and(|folder| !folder.is_dir()) || path.is_dir() {
         return Err(Refusal::NoTarget { path: path.to_owned() }.into());
+    }
+    // The folder's real name and the file's own: a link in the file's place is replaced, not followed.
+    let real = folder.unwrap_or(Path::new(".")).canonicalize().ok();
+    let real = real.zip(path.file_name()).map(|(folder, name)| folder.join(name));
+    for input in inputs {
+        let is_read = input
+            .canonicalize()
+            .is_ok_and(|input| real.as_ref().is_some_and(|real| real.starts_with(&input)));
+        if is_read || path == input {
+            return Err(Refusal::OverInput { path: path.to_owned(), input: input.clone() }.into());
+        }
     }
     Ok(())
 }

@@ -354,6 +354,22 @@ pub enum RecordedError {
         "no columns of a learning curve (they share a name and end in the number of the epoch: `y1`, `y2`, ..)"
     )]
     NoCurve,
+    /// A header of one column.
+    #[error(
+        "its header is one column, `{header}` (separate columns by commas, and write decimals with a full stop)"
+    )]
+    OneColumn {
+        /// The header.
+        header: String,
+    },
+    /// A header that begins with a column of the curve.
+    #[error(
+        "its first column, `{name}`, is one of the curve (begin with a column that names the networks)"
+    )]
+    NoId {
+        /// The column.
+        name: String,
+    },
     /// A header without the curve that was asked for.
     #[error("no columns `{prefix}1`, `{prefix}2`, .. (there are: {found})")]
     NoSuchCurve {
@@ -428,6 +444,8 @@ impl RecordedError {
             self,
             Self::Missing
                 | Self::NoCurve
+                | Self::OneColumn { .. }
+                | Self::NoId { .. }
                 | Self::NoSuchCurve { .. }
                 | Self::SeveralCurves { .. }
                 | Self::NoFeature { .. }

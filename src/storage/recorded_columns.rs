@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::error::RecordedError;
+use super::foreign_csv::shown;
 
 /// What a person says of the columns of a file of recorded curves.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,9 +32,14 @@ impl CurveColumns {
     /// Finds the columns of the curve among those after the first, which is an id.
     ///
     /// # Errors
-    /// When there is no such group, there are several and none is named, or its numbers do not
-    /// go up from 0 or 1 one by one.
+    /// When there is no such group, there are several and none is named, the first column is one of it, or its
+    /// numbers do not go up from 0 or 1 one by one.
     pub fn find(header: &[String], wanted: Option<&str>) -> Result<Self, RecordedError> {
+        if let [only] = header
+            && only.contains([';', '\t'])
+        {
+            return Err(RecordedError::OneColumn { header: shown(only) });
+        }
         let mut groups = groups(header);
         match wanted {
             Some(prefix) if groups.contains_key(prefix) => {
@@ -49,6 +55,9 @@ impl CurveColumns {
             return Err(RecordedError::SeveralCurves { prefixes: listed(&groups) });
         }
         let (prefix, group) = groups.pop_first().ok_or(RecordedError::NoCurve)?;
+        if numbered(&header[0]).is_some_and(|(of, _)| of == prefix) {
+            return Err(RecordedError::NoId { name: header[0].clone() });
+        }
         check_numbers(prefix, &group)?;
         let places = group.iter().map(|(_, place)| *place).collect();
         Ok(Self { prefix: prefix.to_owned(), places })
@@ -146,8 +155,12 @@ mod tests {
     }
 
     #[test]
-    fn the_id_is_never_part_of_it() {
-        assert_eq!(find("y0,y1,y2", None), Ok(("y".into(), vec![1, 2])));
+    fn a_curve_that_begins_in_the_place_of_the_id_is_refused() {
+        // Taken for the id, an epoch would be missing without a word.
+        for text in ["y0,y1,y2", "y1,y2,y3", "0,1,2"] {
+            assert!(find(text, None).unwrap_err().contains("its first column"), "{text}");
+        }
+        assert_eq!(find("id0,y1,y2", None), Ok(("y".into(), vec![1, 2])));
     }
 
     #[test]

@@ -214,6 +214,12 @@ fn what_is_wrong_with_a_file_is_said_before_any_work() {
             "`curves.csv` cannot be replayed: columns of several curves: `a_`, `b_` (choose one with `--curve`)",
         ),
         ("id,a,b\nx,0,0\n", 2, "no columns of a learning curve"),
+        (
+            "id;y1;y2\nx;0,1;0,2\n",
+            2,
+            "its header is one column, `id;y1;y2` (separate columns by commas",
+        ),
+        ("y0,y1,y2\n0.1,0.2,0.3\n", 2, "its first column, `y0`, is one of the curve"),
         ("id,y1,y3\nx,0,0\n", 3, "columns of the curve `y` lack number 2"),
         (
             "id,y1,y2\nx,0.1,0.2\ny,0.1,NaN\n",
@@ -242,6 +248,25 @@ fn what_is_wrong_with_a_file_is_said_before_any_work() {
 }
 
 #[test]
+fn what_is_replayed_is_not_written_over() {
+    let text = file(30, |y| y);
+    let folder = folder(&text);
+    let curves = folder.folder().join("curves.csv").display().to_string();
+    std::os::unix::fs::symlink(".", folder.folder().join("here")).unwrap();
+    for target in ["curves.csv", "./curves.csv", "here/curves.csv", &curves] {
+        for options in [&["--scores", target][..], &["--file-order", "--trace", target]] {
+            folder.run(&with(options)).fails_with(2).says("`curves.csv` is replayed");
+        }
+    }
+    assert_eq!(fs::read_to_string(&curves).unwrap(), text);
+    let both = ["--file-order", "--trace", "new.csv", "--scores", "new.csv"];
+    folder
+        .run(&with(&both))
+        .fails_with(2)
+        .says("`--trace` does not go with `--scores` of the same file");
+}
+
+#[test]
 fn what_is_wrong_with_an_option_names_it() {
     let folder = folder(&file(30, |y| y));
     for (more, message) in [
@@ -252,7 +277,10 @@ fn what_is_wrong_with_an_option_names_it() {
         (&["--burn-in", "2"], "at least 3"),
         (&["--orders", "0"], "at least 1"),
         (&["--nu", "1.5"], "must be above 0 and at most 1"),
-        (&["--c", "-1"], "must be a number above 0"),
+        (&["--c", "-1"], "must be above 0 and at most 1e6"),
+        (&["--c", "1e12"], "must be above 0 and at most 1e6"),
+        (&["--gamma", "0"], "must be a number above 0"),
+        (&["--tolerance", "1e-14"], "must be 1e-9 or more, below 1"),
         (&["--kappa", "0"], "must be above 0 and at most 1"),
         (&["--eta", "1"], "at least 2"),
         (&["--eta", "2"], "--scheduler"),
@@ -320,6 +348,10 @@ fn the_trained_networks_of_an_experiment_are_replayed() {
     experiment.run(&["run", "config.yaml", "dir", "-q"]).success();
     let trained = experiment.log().iter().filter(|row| row["event"] == "trained").count();
     let line = ["simulate", "dir", "--burn-in", "6", "--regressor", "ols", "--orders", "3"];
+    let log = fs::read(experiment.path("replay.csv")).unwrap();
+    let over = experiment.run(&[&line[..], &["--scores", "dir/replay.csv"]].concat());
+    over.fails_with(2).says("`dir` is replayed");
+    assert_eq!(fs::read(experiment.path("replay.csv")).unwrap(), log);
     let ran = experiment.run(&[&line[..], &["--json"]].concat()).success();
     assert_eq!(ran.json().len(), 3);
     let ran = ran.says(&format!("`dir`: {trained} networks of 4 epochs"));

@@ -50,10 +50,14 @@ impl SimulateArgs {
     fn check(&self) -> anyhow::Result<()> {
         for (option, file) in [("--trace", &self.trace), ("--scores", &self.scores)] {
             let Some(file) = file else { continue };
-            simulate::check_target(file)?;
+            simulate::check_target(file, &self.inputs)?;
             if self.inputs.len() > 1 {
                 return Err(Refusal::Together { option, other: "several inputs" }.into());
             }
+        }
+        if self.trace.is_some() && self.trace == self.scores {
+            let other = "`--scores` of the same file";
+            return Err(Refusal::Together { option: "--trace", other }.into());
         }
         if self.trace.is_some() && self.hyperband.scheduler != Scheduler::None {
             return Err(Refusal::Together { option: "--trace", other: "a scheduler" }.into());
