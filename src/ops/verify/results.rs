@@ -4,7 +4,7 @@ use super::finding::Finding;
 use super::log::{LOG, Placed};
 use crate::config::ValidConfig;
 use crate::outcome::{Accuracy, Outcome};
-use crate::storage::{Curve, CurveSummary, Event, Row};
+use crate::storage::{Curve, CurveSummary, Event, Forecast, Row};
 
 /// Checks the numbers of result rows that follow from the architecture and the configuration.
 pub(super) fn check_rows(rows: &[Placed], config: &ValidConfig) -> Vec<Finding> {
@@ -15,6 +15,15 @@ pub(super) fn check_rows(rows: &[Placed], config: &ValidConfig) -> Vec<Finding> 
         if let Some(problem) = wrong {
             findings.push(Finding::damage(LOG, problem).at(placed.line, placed.byte));
         }
+    }
+    let threshold = config.early_stopping.params().threshold;
+    let mut others = results().filter(|placed| is_verdict_at_another(&placed.row, threshold));
+    if let Some(first) = others.next() {
+        let problem = format!(
+            "{} verdicts were not made at the threshold {threshold} that `experiment.yaml` asks for",
+            1 + others.count()
+        );
+        findings.push(Finding::damage(LOG, problem).at(first.line, first.byte));
     }
     let epochs = config.recipe.recipe().epochs;
     let mut others = results()
@@ -28,6 +37,10 @@ pub(super) fn check_rows(rows: &[Placed], config: &ValidConfig) -> Vec<Finding> 
         findings.push(Finding::damage(LOG, problem).at(first.line, first.byte));
     }
     findings
+}
+
+fn is_verdict_at_another(row: &Row, threshold: f64) -> bool {
+    row.threshold.is_some_and(|told| told != threshold)
 }
 
 fn wrong_cost(row: &Row, config: &ValidConfig) -> Option<String> {
@@ -94,7 +107,43 @@ pub(super) fn wrong_curve(row: &Row, curve: &Curve) -> Option<String> {
         Some(own) if own != told => {
             Some(format!("it has {}; its result tells of {}", words(own), words(told)))
         }
-        Some(_) => None,
+        Some(_) => wrong_verdict(row, curve),
+    }
+}
+
+/// Returns how the verdict of a stopped or audited network is not that of the epoch in which it was stopped, or was to
+/// be for the first time.
+fn wrong_verdict(row: &Row, curve: &Curve) -> Option<String> {
+    let threshold = row.threshold?;
+    let mut verdicts = curve
+        .last_start()
+        .iter()
+        .filter_map(|at| Some((at.epoch, at.forecast()?.stop(threshold)?)));
+    let own = match row.event {
+        Event::Stopped => verdicts.next_back().filter(|(epoch, _)| Some(*epoch) == row.epochs),
+        _ => verdicts.next().filter(|_| row.audit == Some(true)),
+    };
+    let told = Forecast {
+        predicted_accuracy: row.predicted_accuracy?,
+        sigma: row.sigma?,
+        y_best: row.y_best,
+        stop_probability: row.stop_probability,
+    };
+    let words = |forecast: &Forecast| {
+        let Forecast { predicted_accuracy, sigma, y_best, stop_probability } = forecast;
+        let (y_best, stop_probability) = (said(*y_best), said(*stop_probability));
+        format!(
+            "{predicted_accuracy}, sigma {sigma}, y_best {y_best}, probability {stop_probability}"
+        )
+    };
+    match own {
+        Some((_, own)) if told.stop(threshold) == Some(own) => None,
+        Some((epoch, _)) => {
+            let at = curve.last_start().iter().find(|at| at.epoch == epoch)?.forecast()?;
+            let (own, told) = (words(&at), words(&told));
+            Some(format!("epoch {epoch} predicts {own}; its result tells of {told}"))
+        }
+        None => Some(format!("it has no verdict of {}, which its result tells of", words(&told))),
     }
 }
 
@@ -131,6 +180,62 @@ mod tests {
         assert!(wrong(&[0.1, 0.75, 0.25]).unwrap().contains("the best 0.75"));
         assert!(wrong(&[0.5, 0.5, 0.25]).unwrap().contains("in epoch 1"));
         assert!(wrong(&[]).unwrap().contains("no epoch"));
+    }
+
+    /// A curve of three epochs with these stop probabilities.
+    fn judged(probabilities: [Option<f64>; 3]) -> Curve {
+        let mut curve = Curve::default();
+        for (row, stop_probability) in
+            self::curve(&[0.1, 0.5, 0.25]).rows().iter().zip(probabilities)
+        {
+            let forecast = Forecast {
+                predicted_accuracy: 0.5 + f64::from(row.epoch) / 100.0,
+                sigma: 0.25,
+                y_best: Some(0.75),
+                stop_probability,
+            };
+            let judged = stop_probability.map(|_| row.clone().with_forecast(&forecast));
+            curve.push(judged.unwrap_or_else(|| row.clone()));
+        }
+        curve
+    }
+
+    #[test]
+    fn a_verdict_is_the_last_of_a_stopped_network_and_the_first_of_an_audited_one() {
+        let verdict = |row: Row, predicted, stop_probability| Row {
+            predicted_accuracy: Some(predicted),
+            sigma: Some(0.25),
+            y_best: Some(0.75),
+            stop_probability: Some(stop_probability),
+            threshold: Some(0.99),
+            ..row
+        };
+        let stopped = verdict(Row { event: Event::Stopped, ..trained() }, 0.53, 0.995);
+        let audited = verdict(Row { audit: Some(true), ..trained() }, 0.51, 0.99);
+        let curve = judged([Some(0.99), Some(0.5), Some(0.995)]);
+        assert_eq!(wrong_curve(&stopped, &curve), None);
+        assert_eq!(wrong_curve(&audited, &curve), None);
+        let changes: [fn(&mut Row); 4] = [
+            |row| row.sigma = Some(0.2),
+            |row| row.y_best = Some(0.7),
+            |row| row.stop_probability = Some(0.999),
+            |row| row.predicted_accuracy = Some(0.4),
+        ];
+        for change in changes {
+            for row in [&stopped, &audited] {
+                let mut changed = row.clone();
+                change(&mut changed);
+                let wrong = wrong_curve(&changed, &curve).unwrap();
+                assert!(wrong.contains("predicts 0.5"), "{wrong}");
+            }
+        }
+        // No epoch was to be its last; or nobody says that it was audited.
+        let never = judged([Some(0.5), None, Some(0.5)]);
+        assert!(wrong_curve(&stopped, &never).unwrap().starts_with("it has no verdict"));
+        let unmarked = Row { audit: None, ..audited };
+        assert!(wrong_curve(&unmarked, &curve).unwrap().starts_with("it has no verdict"));
+        assert!(is_verdict_at_another(&stopped, 0.9) && !is_verdict_at_another(&stopped, 0.99));
+        assert!(!is_verdict_at_another(&trained(), 0.9));
     }
 
     #[test]
