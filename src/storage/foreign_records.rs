@@ -22,7 +22,7 @@ impl<R: Read> ForeignRecords<R> {
     /// Takes the source of the bytes; nothing is read yet.
     pub fn new(source: R) -> Self {
         let ration = Rc::new(Cell::new(0));
-        let source = Rationed { source, left: Rc::clone(&ration) };
+        let source = Rationed { source, left: Rc::clone(&ration), is_after_return: false };
         let reader = csv::ReaderBuilder::new().flexible(true).from_reader(source);
         Self { reader, ration }
     }
@@ -58,10 +58,13 @@ impl<R: Read> ForeignRecords<R> {
     }
 }
 
-/// A source that fails once a row has had its ration.
+/// A source that fails once a row has had its ration, and ends its lines by a line feed alone, however the file does:
+/// the reader counts line feeds, and would name the line before a row of a file of another system.
 struct Rationed<R> {
     source: R,
     left: Rc<Cell<u64>>,
+    /// Whether the last byte was a carriage return, so that a line feed belongs to it.
+    is_after_return: bool,
 }
 
 impl<R: Read> Read for Rationed<R> {
@@ -69,9 +72,31 @@ impl<R: Read> Read for Rationed<R> {
         if self.left.get() == 0 {
             return Err(ErrorKind::InvalidData.into());
         }
-        let bytes = self.source.read(buffer)?;
-        self.left.set(self.left.get().saturating_sub(bytes as u64));
-        Ok(bytes)
+        loop {
+            let bytes = self.source.read(buffer)?;
+            self.left.set(self.left.get().saturating_sub(bytes as u64));
+            let kept = self.end_lines_alike(&mut buffer[..bytes]);
+            // Nothing is left of a line feed that belongs to a carriage return; the source has not ended.
+            if kept > 0 || bytes == 0 {
+                return Ok(kept);
+            }
+        }
+    }
+}
+
+impl<R> Rationed<R> {
+    /// Makes a line feed of each end of a line, in place; returns how many bytes are left.
+    fn end_lines_alike(&mut self, bytes: &mut [u8]) -> usize {
+        let mut kept = 0;
+        for at in 0..bytes.len() {
+            let byte = bytes[at];
+            if byte != b'\n' || !self.is_after_return {
+                bytes[kept] = if byte == b'\r' { b'\n' } else { byte };
+                kept += 1;
+            }
+            self.is_after_return = byte == b'\r';
+        }
+        kept
     }
 }
 
@@ -88,6 +113,35 @@ mod tests {
             rows += 1;
         }
         Ok(rows)
+    }
+
+    /// A source that gives its bytes one by one.
+    struct Drops<'a>(&'a [u8]);
+
+    impl Read for Drops<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.0.read(&mut buffer[..1])
+        }
+    }
+
+    #[test]
+    fn a_row_is_on_the_same_line_however_the_lines_of_its_file_end() {
+        let text = "a,b\n1,2\n\"x\ny\",4\n5,6";
+        let lines = |source: &mut dyn Read| {
+            let (mut records, mut record) = (ForeignRecords::new(source), ByteRecord::new());
+            records.header().unwrap();
+            let mut lines = Vec::new();
+            while records.read(&mut record).unwrap() {
+                lines.push((record.position().unwrap().line(), record[1].to_vec()));
+            }
+            lines
+        };
+        let wanted = [(2, b"2".to_vec()), (3, b"4".to_vec()), (5, b"6".to_vec())];
+        for end in ["\n", "\r\n", "\r"] {
+            let text = text.replace('\n', end);
+            assert_eq!(lines(&mut text.as_bytes()), wanted, "{end:?}");
+            assert_eq!(lines(&mut Drops(text.as_bytes())), wanted, "{end:?}");
+        }
     }
 
     #[test]
