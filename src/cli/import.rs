@@ -44,5 +44,7 @@ pub fn run(args: ImportArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
     } else {
         imported.to_string()
     })?;
-    Ok(ExitStatus::Done)
+    // A file of which nothing can be used is the wrong one, or all of it is in percent.
+    let is_in_vain = imported.imported_rows == 0 && !imported.set_aside_rows.is_empty();
+    Ok(if is_in_vain { ExitStatus::Damaged } else { ExitStatus::Done })
 }

@@ -50,6 +50,17 @@ fn rows_of_the_published_program_are_taken_over_in_order() {
 }
 
 #[test]
+fn an_import_of_no_row_at_all_has_failed_and_can_be_repeated() {
+    let experiment = with_rows();
+    let percent = ROWS.replace(",0.8,", ",80,").replace(",0.1,", ",10,");
+    fs::write(experiment.folder().join("percent.csv"), percent).unwrap();
+    let refused = experiment.run(&["import", "dir", "percent.csv"]).fails_with(3);
+    assert!(refused.stdout().contains("imported 0 of 4 rows"), "{}", refused.stdout());
+    drop(refused.says("line 2: accuracy `80` is outside [0, 1]"));
+    experiment.run(&["import", "dir", "rows.csv"]).success();
+}
+
+#[test]
 fn an_import_that_is_refused_keeps_nothing() {
     let experiment = with_rows();
     let folder = experiment.folder().join("reference");
