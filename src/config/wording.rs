@@ -23,7 +23,7 @@ pub(super) fn wrong_value(error: &serde_yaml::Error, text: &str) -> ConfigError 
 
 /// Replaces words of the parser, which speaks of types of this program, by those of a person who writes YAML.
 pub(super) fn in_plain_words(message: &str) -> String {
-    const WORDS: [(&str, &str); 15] = [
+    const WORDS: [(&str, &str); 16] = [
         ("unknown field", "unknown key"),
         ("missing field", "missing key"),
         ("unknown variant", "unknown value"),
@@ -34,6 +34,7 @@ pub(super) fn in_plain_words(message: &str) -> String {
         ("expected u16", "expected a whole number from 0 to 65535"),
         ("expected u32", "expected a whole number from 0 to 4294967295"),
         ("expected u64", "expected a whole number from 0 to 18446744073709551615"),
+        ("expected usize", "expected a whole number from 0 on"),
         ("expected f64", "expected a number"),
         ("sequence", "list"),
         (" as u128", ""),
@@ -72,6 +73,10 @@ mod tests {
             (
                 "search_space.pools[0]: invalid type: integer `2`, expected tuple struct Pool",
                 "search_space.pools[0]: integer `2`, expected a list of numbers",
+            ),
+            (
+                "early_stopping.burn_in: invalid type: string \"1_00\", expected usize",
+                "early_stopping.burn_in: string \"1_00\", expected a whole number from 0 on",
             ),
             ("data: missing field `classes`", "data: missing key `classes`"),
             (
