@@ -19,7 +19,7 @@ pub enum Refusal {
     /// A task was told to end; its claim stays open, or it is to be queued again.
     #[error("told to end by {signal}; the claim of iteration {iteration} stays open")]
     TryAgain {
-        /// The signal's name, or who else says so.
+        /// The signal's name.
         signal: &'static str,
         /// What was being trained.
         iteration: u64,

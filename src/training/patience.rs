@@ -17,7 +17,7 @@ pub struct Patience {
     pub closed: Duration,
     /// To exit after its stdin was closed, and again after the TERM that follows: 2 s.
     pub farewell: Duration,
-    /// For this process to get the signal that a program died of, when it is sent to both: 250 ms.
+    /// For this process to get the signal that a program ended by, when it is sent to both: 1 s.
     pub same_signal: Duration,
     /// For the rest of what it wrote, after it has ended. It is there at once, unless the machine is so
     /// busy that nobody reads it, or a process outside its group holds the pipe open: 5 s.
@@ -31,7 +31,7 @@ impl Default for Patience {
             terminate: Duration::from_secs(20),
             closed: Duration::from_secs(10),
             farewell: Duration::from_secs(2),
-            same_signal: Duration::from_millis(250),
+            same_signal: Duration::from_secs(1),
             rest: Duration::from_secs(5),
         }
     }

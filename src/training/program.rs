@@ -165,16 +165,17 @@ impl ProgramTrainer {
         status: ExitStatus,
         wait: &Wait,
     ) -> Result<Ending, TrainingError> {
-        if wait.is_for_exit() || status.code() == Some(TRY_AGAIN) || self.shares_signal(status) {
+        if wait.is_for_exit() || self.shares_signal(status) {
             return Ok(Ending::Interrupted);
         }
         Err(TrainingError::Crashed { how: describe(status), last_words: process.last_line() })
     }
 
-    /// Returns whether the program died of a signal that this process gets too: the scheduler may
+    /// Returns whether the program ended by a signal that this process gets too: the scheduler may
     /// send it to both, and the program may be the first to know.
     fn shares_signal(&self, status: ExitStatus) -> bool {
-        if !matches!(status.signal(), Some(SIGTERM | SIGUSR1)) {
+        let is_of_signal = matches!(status.signal(), Some(SIGTERM | SIGUSR1));
+        if !is_of_signal && status.code() != Some(TRY_AGAIN) {
             return false;
         }
         let end = Instant::now() + self.patience.same_signal;

@@ -232,8 +232,7 @@ impl<'a> Worker<'a> {
                 "USR1"
             }
             // Never requeued by itself: a cancelled job would come back.
-            Some(Signal::Terminate) => "TERM",
-            None => "its trainer (exit status 75)",
+            _ => "TERM",
         };
         Err(Refusal::TryAgain { signal, iteration: iteration.0 }.into())
     }

@@ -353,9 +353,9 @@ fn words_that_come_later_than_the_end_are_heard() {
     let mut stage = Stage::new(
         r#"read -r request; epoch 1 0
         setsid sh -c "echo > $1/outlives; sleep 0.3; echo '$(epoch 2 0)'" &
-        until [ -e $1/outlives ]; do sleep 0.01; done; exit 75"#,
+        until [ -e $1/outlives ]; do sleep 0.01; done; exit 3"#,
     );
-    assert_eq!(stage.train().unwrap(), Ending::Interrupted);
+    assert!(stage.error().contains("exit status 3"));
     assert_eq!(stage.heard.len(), 2);
 }
 
@@ -385,22 +385,27 @@ fn a_trainer_that_ignores_signals_is_killed() {
 
 #[test]
 fn a_signal_to_both_may_reach_the_trainer_first() {
-    assert_eq!(Stage::new("read -r request; exit 75").train().unwrap(), Ending::Interrupted);
-    let mut stage = Stage::new("echo $$ > $1/process; read -r request; kill -TERM $$");
-    stage.trainer.patience.same_signal = LONG;
-    let interrupt = stage.interrupt.clone();
-    let process = stage.folder.path().join("process");
-    let late = thread::spawn(move || {
-        // A line feed ends the number.
-        let number = || fs::read_to_string(&process).ok()?.strip_suffix('\n')?.parse().ok();
-        assert!(comes_to(|| number().is_some_and(|number| !is_running(number))));
-        interrupt.raise(Signal::Terminate);
-    });
-    assert_eq!(stage.train().unwrap(), Ending::Interrupted);
-    late.join().unwrap();
-    // A signal to the trainer alone is its own misfortune.
-    let alone = Stage::new("read -r request; kill -TERM $$").error();
-    assert!(alone.starts_with("the trainer crashed (signal 15 (TERM))"), "{alone}");
+    for end in ["kill -TERM $$", "exit 75"] {
+        let mut stage = Stage::new(&format!("echo $$ > $1/process; read -r request; {end}"));
+        stage.trainer.patience.same_signal = LONG;
+        let interrupt = stage.interrupt.clone();
+        let process = stage.folder.path().join("process");
+        let late = thread::spawn(move || {
+            // A line feed ends the number.
+            let number = || fs::read_to_string(&process).ok()?.strip_suffix('\n')?.parse().ok();
+            assert!(comes_to(|| number().is_some_and(|number| !is_running(number))));
+            interrupt.raise(Signal::Terminate);
+        });
+        assert_eq!(stage.train().unwrap(), Ending::Interrupted);
+        late.join().unwrap();
+    }
+    // What the trainer does alone is its own misfortune.
+    for (end, how) in [("kill -TERM $$", "signal 15 (TERM)"), ("exit 75", "exit status 75")] {
+        let mut stage = Stage::new(&format!("read -r request; {end}"));
+        stage.trainer.patience.same_signal = BRIEF;
+        let alone = stage.error();
+        assert!(alone.starts_with(&format!("the trainer crashed ({how})")), "{alone}");
+    }
 }
 
 #[test]
