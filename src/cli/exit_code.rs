@@ -63,6 +63,7 @@ impl ExitStatus {
             | Refusal::OnlyForFiles { .. }
             | Refusal::Together { .. }
             | Refusal::NoTarget { .. }
+            | Refusal::IsThere { .. }
             | Refusal::OverInput { .. }
             | Refusal::TwoExcludes { .. }
             | Refusal::NotThere { .. }

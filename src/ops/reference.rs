@@ -163,20 +163,37 @@ fn keep_q_values(experiment: &Experiment, path: &Path) -> anyhow::Result<usize> 
     Ok(readable.rows.len())
 }
 
+/// What becomes of files that an export finds in its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Existing {
+    /// They stay: they may be the published program's own.
+    Keep,
+    /// They are replaced.
+    Replace,
+}
+
 /// Writes `replay_database.csv` and `q_values.csv` into a folder, and returns their paths.
 ///
 /// # Errors
-/// When the log cannot be read or a file not be written.
-pub fn export(experiment: &Experiment, target: &Path) -> anyhow::Result<Vec<PathBuf>> {
+/// [`Refusal::NoFolder`]; [`Refusal::IsThere`]; when the log cannot be read or a file not be written.
+pub fn export(
+    experiment: &Experiment,
+    target: &Path,
+    existing: Existing,
+) -> anyhow::Result<Vec<PathBuf>> {
     if target.exists() && !target.is_dir() {
         bail!(Refusal::NoFolder { path: target.to_owned() });
+    }
+    let (database, q_values) = (target.join(REPLAY_DATABASE), target.join(Q_VALUES));
+    let in_place = [&database, &q_values].into_iter().find(|path| path.exists());
+    if let (Existing::Keep, Some(path)) = (existing, in_place) {
+        bail!(Refusal::IsThere { path: path.clone() });
     }
     let snapshot = Snapshot::read(experiment)?;
     let rows = snapshot.all_rows(experiment)?;
     let rows = reference_rows(experiment, snapshot.knowledge().known(), &rows)?;
     fs::create_dir_all(target)
         .with_context(|| format!("failed to create `{}`", target.display()))?;
-    let (database, q_values) = (target.join(REPLAY_DATABASE), target.join(Q_VALUES));
     let mut text = Vec::new();
     write_replay_database(&mut text, &rows, &database)?;
     publish::replace_file(&database, &text)?;

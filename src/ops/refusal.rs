@@ -129,6 +129,12 @@ pub enum Refusal {
         /// The file.
         path: PathBuf,
     },
+    /// A file to be written that is there.
+    #[error("`{}` is there (name another folder, or replace it with `--overwrite`)", path.display())]
+    IsThere {
+        /// The file.
+        path: PathBuf,
+    },
     /// A file to be written in the place of what is read.
     #[error("cannot write `{}`: `{}` is replayed (name another file)", path.display(), input.display())]
     OverInput {

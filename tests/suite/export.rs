@@ -93,6 +93,21 @@ fn what_is_exported_is_imported_alike() {
 }
 
 #[test]
+fn no_file_is_replaced_unasked() {
+    let experiment = with_rows();
+    experiment.run(&["import", "dir", "rows.csv"]).success();
+    let out = experiment.folder().join("out");
+    fs::create_dir(&out).unwrap();
+    let theirs = out.join("q_values.csv");
+    fs::write(&theirs, "theirs").unwrap();
+    experiment.run(&["export", "dir", "out"]).fails_with(2).says("`out/q_values.csv` is there");
+    assert_eq!(fs::read_to_string(&theirs).unwrap(), "theirs");
+    assert!(!out.join("replay_database.csv").exists());
+    experiment.run(&["export", "dir", "out", "--overwrite"]).success();
+    assert_ne!(fs::read_to_string(&theirs).unwrap(), "theirs");
+}
+
+#[test]
 fn the_authors_search_is_taken_over() {
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/metaqnn-svhn");
     if !data.exists() {
