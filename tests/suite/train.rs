@@ -1,11 +1,14 @@
 //! `metaqnn train`: one task.
 
+use std::fs;
 use std::io::{BufRead, BufReader};
-use std::process::Stdio;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
 
-use crate::support::{Experiment, SMALL};
+use crate::support::{Experiment, Program, SMALL, make_program, skip};
 
-fn as_task(experiment: &Experiment, job: &str, task: &str) -> std::process::Command {
+fn as_task(experiment: &Experiment, job: &str, task: &str) -> Command {
     let mut command = experiment.command(&["train", "dir"]);
     command
         .env("SLURM_JOB_ID", "900")
@@ -37,6 +40,30 @@ fn a_task_of_an_array_is_known_by_job_and_index() {
     assert_eq!((claim["job"].as_str(), claim["task"].as_str()), ("77", "3"));
     // The job goes on until 2100.
     assert!(claim["expires_at"].as_str() < "2099", "a lifetime caps the end");
+}
+
+#[test]
+fn a_folder_that_takes_no_file_costs_no_claim() {
+    let experiment = Experiment::init(SMALL);
+    let program = experiment.folder().join("metaqnn");
+    make_program(&program, Program::CopyOf(env!("CARGO_BIN_EXE_metaqnn").as_ref()));
+    let mut open = Command::new("chmod");
+    assert!(open.args(["-R", "a+rwX"]).arg(experiment.folder()).status().unwrap().success());
+    fs::set_permissions(experiment.path("curves"), fs::Permissions::from_mode(0o555)).unwrap();
+    let mut task = Command::new(&program);
+    task.args(["train", "dir"]).current_dir(experiment.folder());
+    // Root may write where nobody may.
+    if rustix::process::geteuid().is_root() {
+        task.uid(65_534).gid(65_534);
+    }
+    let Ok(refused) = task.output() else {
+        let why = "temporary folders are not for every user";
+        return skip("a_folder_that_takes_no_file_costs_no_claim", why);
+    };
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(4), "{said}");
+    assert!(said.contains("cannot write into") && said.contains("curves"), "{said}");
+    assert!(experiment.log().is_empty());
 }
 
 #[test]

@@ -74,7 +74,9 @@ pub fn train(
     }
     let note = |error: &anyhow::Error| note_refusal(experiment, options.round, error);
     let mut worker = Worker::new(experiment, options, on_event).inspect_err(note)?;
-    // Before any claim: other images or a missing trainer must not cost an architecture an attempt.
+    // Before any claim: a folder of somebody else, other images or a missing trainer must not cost an
+    // architecture an attempt.
+    experiment.dir().check_access()?;
     experiment.check_data()?;
     let rehearsal = rehearsal(experiment, worker.threads())?;
     worker.trainer.prepare(&rehearsal).map_err(anyhow::Error::from).inspect_err(note)?;
