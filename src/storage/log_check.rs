@@ -28,7 +28,7 @@ impl ReplayLog {
     /// # Errors
     /// The log cannot be read.
     pub fn was_repaired_after(&self, rows: u64) -> Result<bool, StorageError> {
-        let all = self.read_from(&self.start())?.rows;
+        let all = self.read_from(&LogCursor::start())?.rows;
         let rows = usize::try_from(rows).unwrap_or(usize::MAX);
         Ok(all.iter().skip(rows).any(|row| row.event == Event::Repaired))
     }
@@ -76,7 +76,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let experiment = experiment(folder.path());
         let log = ReplayLog::open(&experiment).unwrap();
-        let cursor = log.read_from(&log.start()).unwrap().cursor;
+        let cursor = log.read_from(&LogCursor::start()).unwrap().cursor;
         let position = cursor.position();
         let text = fs::read_to_string(experiment.replay_log()).unwrap();
         fs::write(experiment.replay_log(), text.replace("2,lost", "9,lost")).unwrap();
@@ -95,7 +95,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let experiment = experiment(folder.path());
         let log = ReplayLog::open(&experiment).unwrap();
-        let start = log.start();
+        let start = LogCursor::start();
         let end = log.read_from(&start).unwrap().cursor;
         assert!(log.holds_between(&start, &end).unwrap() && log.holds_between(&end, &end).unwrap());
         let text = fs::read_to_string(experiment.replay_log()).unwrap();

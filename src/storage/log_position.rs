@@ -58,6 +58,12 @@ impl LogCursor {
     }
 }
 
+/// Returns the number of the line of the log that follows so many rows: the first line is the header, and lines
+/// are counted from 1.
+pub(super) const fn line_after(rows: u64) -> u64 {
+    rows + 2
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

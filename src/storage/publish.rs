@@ -126,7 +126,8 @@ pub fn listing<K: Ord>(
 }
 
 /// Returns what a folder holds under private names, in the order of the keys that `key` reads from
-/// them without their first full stop: what is being written aside, or was when its writer died.
+/// them without their first full stop: what is being written aside, or was when its writer died, and what was set
+/// aside.
 ///
 /// # Errors
 /// The folder cannot be read.
@@ -157,24 +158,6 @@ fn list<K: Ord>(
     }
     found.sort();
     Ok(found)
-}
-
-/// Counts the private names in a folder: of writes under way, of interrupted ones, and of what was set aside. A folder
-/// that is not there has none.
-///
-/// # Errors
-/// The folder cannot be read.
-pub fn private_names(folder: &Path) -> Result<usize, StorageError> {
-    let entries = match fs::read_dir(folder) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(0),
-        entries => entries.map_err(StorageError::io("list", folder))?,
-    };
-    let mut count = 0;
-    for entry in entries {
-        let name = entry.map_err(StorageError::io("list", folder))?.file_name();
-        count += usize::from(name.to_str().is_some_and(is_private));
-    }
-    Ok(count)
 }
 
 /// Syncs the entries of a folder, so that a name made or removed in it survives a power cut.

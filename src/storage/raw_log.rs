@@ -7,7 +7,7 @@ use super::blank::blanked;
 use super::crc32::Crc32;
 use super::error::{RowError, StorageError};
 use super::experiment_dir::ExperimentDir;
-use super::log_position::{LogCursor, LogPosition};
+use super::log_position::{LogCursor, LogPosition, line_after};
 use super::replay_csv::header;
 use super::replay_log::ReplayLog;
 use super::replay_row::{Event, Row};
@@ -133,7 +133,7 @@ fn lines(bytes: &[u8], begin: usize) -> Vec<RawLine> {
     for text in bytes[begin..].split_inclusive(|&byte| byte == b'\n') {
         let text = text.strip_suffix(b"\n").unwrap_or(text);
         let row = Row::parse(text).and_then(|row| whole_void(row, text));
-        let line = lines.len() as u64 + 2;
+        let line = line_after(lines.len() as u64);
         lines.push(RawLine { line, byte: byte as u64, bytes: text.to_vec(), row });
         byte += text.len() + 1;
     }

@@ -16,11 +16,11 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use super::direct_io;
-use super::error::{RowError, StorageError};
+use super::error::{RefusedRow, RowError, StorageError};
 use super::experiment_dir::ExperimentDir;
 use super::knowledge::Knowledge;
 use super::lock::{self, Mode, Patience};
-use super::log_position::LogCursor;
+use super::log_position::{LogCursor, line_after};
 use super::replay_csv::header;
 use super::replay_row::{Event, Row};
 use super::row_reader::RowReader;
@@ -81,13 +81,6 @@ impl ReplayLog {
         self.patience = patience;
     }
 
-    /// Returns the cursor before the first row.
-    pub fn start(&self) -> LogCursor {
-        let mut cursor = LogCursor::origin();
-        cursor.advance(header().as_bytes(), 0);
-        cursor
-    }
-
     /// Returns the rows after a cursor. An unfinished line at the end is left to the next writer.
     ///
     /// # Errors
@@ -140,8 +133,7 @@ impl ReplayLog {
         let mut rows = Vec::new();
         while let Some(row) = reader.next() {
             rows.push(row.map_err(|error| {
-                // The first line is the header, and lines are counted from 1.
-                let line = from.rows() + rows.len() as u64 + 2;
+                let line = line_after(from.rows() + rows.len() as u64);
                 match error {
                     RowError::Foreign => self.changed(format!("line {line}: {error}")),
                     source => StorageError::DamagedRow {
@@ -188,13 +180,20 @@ impl Tail {
     /// # Errors
     /// A row breaks the rules of the log: names its line.
     pub fn apply_to(&self, knowledge: &mut Knowledge) -> Result<(), StorageError> {
-        // The first line is the header, and lines are counted from 1.
-        let first_line = self.cursor.rows() - self.rows.len() as u64 + 2;
-        for (line, row) in (first_line..).zip(&self.rows) {
-            knowledge.apply(row).map_err(|violation| StorageError::RefusedRow {
+        self.each(|row| Ok(knowledge.apply(row)?))
+    }
+
+    /// Gives away the rows one by one, and names the line of the first that is refused.
+    pub(super) fn each(
+        &self,
+        mut take_in: impl FnMut(&Row) -> Result<(), RefusedRow>,
+    ) -> Result<(), StorageError> {
+        let first = self.cursor.rows() - self.rows.len() as u64;
+        for (before, row) in (first..).zip(&self.rows) {
+            take_in(row).map_err(|source| StorageError::RefusedRow {
                 path: self.path.clone(),
-                line,
-                source: violation.into(),
+                line: line_after(before),
+                source,
             })?;
         }
         Ok(())
@@ -245,7 +244,7 @@ pub(super) mod tests {
         let folder = tempfile::tempdir().unwrap();
         let experiment = experiment(folder.path());
         let log = ReplayLog::open(&experiment).unwrap();
-        let all = log.read_from(&log.start()).unwrap();
+        let all = log.read_from(&LogCursor::start()).unwrap();
         assert_eq!(all.rows, [row(1), row(2), row(3)]);
         let position = all.cursor.position();
         assert_eq!(position.byte, fs::metadata(experiment.replay_log()).unwrap().len());
@@ -253,7 +252,7 @@ pub(super) mod tests {
         writer.lock_exclusive().unwrap().append(&[row(4)]).unwrap();
         let tail = log.read_from(&log.cursor_at(&position).unwrap()).unwrap();
         assert_eq!((tail.rows, tail.cursor.rows()), (vec![row(4)], 4));
-        let whole = log.read_from(&log.start()).unwrap();
+        let whole = log.read_from(&LogCursor::start()).unwrap();
         assert_eq!(whole.cursor.position(), tail.cursor.position());
         assert_eq!(log.cursor_at(&tail.cursor.position()).unwrap().rows(), 4);
     }
@@ -266,7 +265,7 @@ pub(super) mod tests {
         let text = fs::read_to_string(experiment.replay_log()).unwrap();
         for rest in ["4,lost", "\0\0\0\0", "4,lo\0\n"] {
             fs::write(experiment.replay_log(), text.clone() + rest).unwrap();
-            assert_eq!(log.read_from(&log.start()).unwrap().rows.len(), 3);
+            assert_eq!(log.read_from(&LogCursor::start()).unwrap().rows.len(), 3);
         }
     }
 
@@ -279,7 +278,7 @@ pub(super) mod tests {
         fs::write(experiment.replay_log(), text.replace("2,lost", "2,l\0st")).unwrap();
         let at = text.find("2,lost").unwrap();
         assert_eq!(
-            message(log.read_from(&log.start()).unwrap_err()),
+            message(log.read_from(&LogCursor::start()).unwrap_err()),
             format!(
                 "`{}` is damaged at line 3, byte {at} (`metaqnn verify` tells what can be mended, and mends it with `--repair`): \
                  column `event` is unreadable: `l\0st`",
@@ -290,7 +289,7 @@ pub(super) mod tests {
         let line = text.lines().nth(2).unwrap();
         let blanked = format!("{:width$}", "2,void,,", width = line.len());
         fs::write(experiment.replay_log(), text.replace(line, &blanked)).unwrap();
-        let rows = log.read_from(&log.start()).unwrap().rows;
+        let rows = log.read_from(&LogCursor::start()).unwrap().rows;
         assert_eq!((rows[1].event, rows[1].iteration), (Event::Void, Some(Iteration(2))));
         assert_eq!(rows[2], row(3));
     }
@@ -311,7 +310,8 @@ pub(super) mod tests {
         ];
         for text in foreign {
             fs::write(experiment.replay_log(), &text).unwrap();
-            let read = ReplayLog::open(&experiment).and_then(|log| log.read_from(&log.start()));
+            let read =
+                ReplayLog::open(&experiment).and_then(|log| log.read_from(&LogCursor::start()));
             let message = message(read.unwrap_err());
             assert!(message.contains("was changed by another program"), "{message}");
         }

@@ -78,14 +78,7 @@ impl View {
     /// # Panics
     /// When the rows are not those after [`View::position`].
     pub fn apply(&mut self, tail: &Tail) -> Result<(), StorageError> {
-        for row in &tail.rows {
-            self.apply_row(row).map_err(|source| StorageError::RefusedRow {
-                path: tail.path.clone(),
-                // The first line is the header, and lines are counted from 1.
-                line: self.rows + 2,
-                source,
-            })?;
-        }
+        tail.each(|row| self.apply_row(row))?;
         self.move_to(tail.cursor.position());
         Ok(())
     }

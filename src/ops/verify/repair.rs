@@ -179,7 +179,7 @@ training: {trainer: synthetic}
     /// The events of the log, an initial each.
     fn events(experiment: &Experiment) -> String {
         let log = ReplayLog::open(experiment.dir()).unwrap();
-        let rows = log.read_from(&log.start()).unwrap().rows;
+        let rows = log.read_from(&LogCursor::start()).unwrap().rows;
         rows.iter().map(|row| &row.event.name()[..1]).collect()
     }
 
@@ -261,7 +261,7 @@ training: {trainer: synthetic}
         let experiment = experiment(&folder);
         fail(&experiment);
         let log = ReplayLog::open(experiment.dir()).unwrap();
-        let tail = log.read_from(&log.start()).unwrap();
+        let tail = log.read_from(&LogCursor::start()).unwrap();
         let mut view = View::empty(experiment.view_params());
         view.apply(&tail).unwrap();
         edit(&experiment.dir().replay_log(), "1,failed,1", "1,frailty,");
