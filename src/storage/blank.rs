@@ -11,10 +11,10 @@ use super::append::ExclusiveGuard;
 use super::error::StorageError;
 use super::raw_log::RawLine;
 use super::replay_csv::COLUMNS;
-use super::replay_row::{Attempt, Iteration};
+use super::replay_row::{Attempt, Iteration, Row};
 use super::torn;
 
-/// What a blanked row keeps.
+/// What a blanked row keeps, or what can still be read of a damaged one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Kept {
     /// Its iteration.
@@ -24,6 +24,11 @@ pub struct Kept {
 }
 
 impl Kept {
+    /// Returns the numbers of a row.
+    pub const fn of(row: &Row) -> Self {
+        Self { iteration: row.iteration, attempt: row.attempt }
+    }
+
     /// Returns the attempt, when both numbers are known.
     pub fn attempt(self) -> Option<Attempt> {
         Some(Attempt { iteration: self.iteration?, number: self.attempt? })
@@ -41,8 +46,7 @@ impl ExclusiveGuard<'_> {
             return Ok(None);
         }
         let saved = torn::save(&self.log.torn, line.byte, &line.bytes)?;
-        let blank =
-            blanked(line.bytes.len(), keep.iteration.map(|iteration| iteration.0), keep.attempt);
+        let blank = blanked(line.bytes.len(), keep);
         let log = self.log.reader();
         log.file.write_all_at(&blank, line.byte).map_err(log.io("overwrite a row of"))?;
         log.file.sync_data().map_err(log.io("sync"))?;
@@ -51,9 +55,9 @@ impl ExclusiveGuard<'_> {
 }
 
 /// Returns a `void` row of exactly `length` bytes: all columns when they fit, else `iteration,void,attempt` or less.
-pub(super) fn blanked(length: usize, iteration: Option<u64>, attempt: Option<u32>) -> Vec<u8> {
-    let numbers = [(iteration, attempt), (iteration, None), (None, None)];
-    let mut forms = numbers.into_iter().flat_map(|(iteration, attempt)| forms(iteration, attempt));
+pub(super) fn blanked(length: usize, keep: Kept) -> Vec<u8> {
+    let kept = [keep, Kept { attempt: None, ..keep }, Kept::default()];
+    let mut forms = kept.into_iter().flat_map(forms);
     let fits = |candidate: &String| {
         // Spaces may follow a comma only: after a number or the event they would change it.
         candidate.len() == length || (candidate.len() < length && candidate.ends_with(','))
@@ -63,10 +67,10 @@ pub(super) fn blanked(length: usize, iteration: Option<u64>, attempt: Option<u32
 }
 
 /// Returns the ways to write these numbers, the longest first.
-fn forms(iteration: Option<u64>, attempt: Option<u32>) -> [String; 3] {
-    let iteration = iteration.map_or_else(String::new, |number| number.to_string());
+fn forms(keep: Kept) -> [String; 3] {
+    let iteration = keep.iteration.map_or_else(String::new, |number| number.to_string());
     let columns = ",".repeat(COLUMNS.len() - 3);
-    match attempt {
+    match keep.attempt {
         Some(attempt) => {
             let row = format!("{iteration},void,{attempt}");
             [row.clone() + &columns, row.clone() + ",", row]
@@ -81,10 +85,14 @@ fn forms(iteration: Option<u64>, attempt: Option<u32>) -> [String; 3] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::storage::replay_row::{Event, Row};
+    use crate::storage::replay_row::Event;
     use crate::storage::{ExperimentDir, RawLog, WritableReplayLog};
     use proptest::prelude::*;
     use std::fs;
+
+    fn blanked(length: usize, iteration: Option<u64>, attempt: Option<u32>) -> Vec<u8> {
+        super::blanked(length, Kept { iteration: iteration.map(Iteration), attempt })
+    }
 
     #[test]
     fn a_blanked_row_has_all_columns_where_they_fit() {
@@ -146,9 +154,7 @@ mod tests {
             let raw = guard.read_raw().unwrap();
             let line = &raw.lines()[1];
             if line.row.is_err() {
-                let (iteration, attempt) = line.readable_numbers();
-                let keep = Kept { iteration: iteration.map(Iteration), attempt };
-                assert!(guard.blank(line, keep).unwrap().is_some());
+                assert!(guard.blank(line, line.readable()).unwrap().is_some());
             }
             let raw = guard.read_raw().unwrap();
             let rows: Vec<_> = raw.lines().iter().map(|line| line.row.clone().unwrap()).collect();

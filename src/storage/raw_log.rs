@@ -3,14 +3,14 @@
 use std::fs;
 
 use super::append::ExclusiveGuard;
-use super::blank::blanked;
+use super::blank::{Kept, blanked};
 use super::crc32::Crc32;
 use super::error::{RowError, StorageError};
 use super::experiment_dir::ExperimentDir;
 use super::log_position::{LogCursor, LogPosition, line_after};
 use super::replay_csv::header;
 use super::replay_log::ReplayLog;
-use super::replay_row::{Event, Row};
+use super::replay_row::{Event, Iteration, Row};
 use super::torn;
 
 /// One line of the log after the header.
@@ -27,11 +27,15 @@ pub struct RawLine {
 }
 
 impl RawLine {
-    /// Returns what can still be read of the row's beginning: iteration and attempt.
-    pub fn readable_numbers(&self) -> (Option<u64>, Option<u32>) {
+    /// Returns the numbers of the row; of one that is none, what can still be read of its beginning.
+    pub fn readable(&self) -> Kept {
+        if let Ok(row) = &self.row {
+            return Kept::of(row);
+        }
         let mut fields = self.bytes.split(|&byte| byte == b',');
-        let iteration = fields.next().and_then(number);
-        (iteration, fields.nth(1).and_then(number).and_then(|number| u32::try_from(number).ok()))
+        let iteration = fields.next().and_then(number).map(Iteration);
+        let attempt = fields.nth(1).and_then(number);
+        Kept { iteration, attempt: attempt.and_then(|number| u32::try_from(number).ok()) }
     }
 }
 
@@ -142,8 +146,7 @@ fn lines(bytes: &[u8], begin: usize) -> Vec<RawLine> {
 
 /// A row that a repair was killed in is blanked in part.
 fn whole_void(row: Row, text: &[u8]) -> Result<Row, RowError> {
-    let is_whole = row.event != Event::Void
-        || blanked(text.len(), row.iteration.map(|iteration| iteration.0), row.attempt) == text;
+    let is_whole = row.event != Event::Void || blanked(text.len(), Kept::of(&row)) == text;
     if is_whole { Ok(row) } else { Err(RowError::HalfBlanked) }
 }
 
@@ -151,7 +154,6 @@ fn whole_void(row: Row, text: &[u8]) -> Result<Row, RowError> {
 mod tests {
     use super::*;
     use crate::storage::WritableReplayLog;
-    use crate::storage::replay_row::Iteration;
     use proptest::prelude::*;
 
     fn row(iteration: u64) -> Row {
@@ -179,7 +181,7 @@ mod tests {
         assert_eq!(good, [true, false, true, true]);
         let damaged = &raw.lines()[1];
         assert_eq!((damaged.line, damaged.byte), (3, second as u64));
-        assert_eq!(damaged.readable_numbers(), (Some(2), Some(2)));
+        assert_eq!(damaged.readable(), Kept { iteration: Some(Iteration(2)), attempt: Some(2) });
     }
 
     #[test]

@@ -190,13 +190,7 @@ pub(super) fn foreign(how: &str) -> Finding {
 
 /// What a damaged row keeps: numbers that can still be read and can be right.
 fn kept(line: &RawLine, most: Iteration) -> Kept {
-    let (iteration, attempt) = match &line.row {
-        Ok(row) => (row.iteration, row.attempt),
-        Err(_) => {
-            let (iteration, attempt) = line.readable_numbers();
-            (iteration.map(Iteration), attempt)
-        }
-    };
+    let Kept { iteration, attempt } = line.readable();
     let iteration = iteration.filter(|iteration| (Iteration::FIRST..=most).contains(iteration));
     Kept { iteration, attempt: attempt.filter(|_| iteration.is_some()) }
 }
