@@ -190,10 +190,6 @@ mod tests {
     use std::fs;
     use std::thread;
 
-    fn experiment(folder: &tempfile::TempDir) -> ExperimentDir {
-        ExperimentDir::create(&folder.path().join("search"), "format_version: 1\n").unwrap()
-    }
-
     fn row(iteration: u64) -> Row {
         let architecture = Some(format!("[C({iteration},3,1), SM(10)]"));
         Row { iteration: Some(Iteration(iteration)), architecture, ..Row::new(Event::Pending) }
@@ -209,8 +205,7 @@ mod tests {
 
     #[test]
     fn a_guard_sees_what_it_appends_and_excludes_all_others() {
-        let folder = tempfile::tempdir().unwrap();
-        let experiment = experiment(&folder);
+        let (_folder, experiment) = ExperimentDir::made_up();
         let (mut one, mut other) =
             [(); 2].map(|()| WritableReplayLog::open(&experiment).unwrap()).into();
         other.set_patience(Patience {
@@ -232,8 +227,7 @@ mod tests {
 
     #[test]
     fn a_log_cut_at_any_byte_of_its_last_rows_is_mended_and_goes_on() {
-        let folder = tempfile::tempdir().unwrap();
-        let experiment = experiment(&folder);
+        let (_folder, experiment) = ExperimentDir::made_up();
         let mut log = WritableReplayLog::open(&experiment).unwrap();
         append(&mut log, &(1..=4).map(row).collect::<Vec<_>>());
         let whole = fs::read(experiment.replay_log()).unwrap();
@@ -258,8 +252,7 @@ mod tests {
 
     #[test]
     fn nuls_at_the_end_are_saved_and_cut() {
-        let folder = tempfile::tempdir().unwrap();
-        let experiment = experiment(&folder);
+        let (_folder, experiment) = ExperimentDir::made_up();
         let mut log = WritableReplayLog::open(&experiment).unwrap();
         append(&mut log, &[row(1)]);
         let whole = fs::read(experiment.replay_log()).unwrap();
@@ -272,8 +265,7 @@ mod tests {
 
     #[test]
     fn the_ends_are_found_whatever_length_is_told() {
-        let folder = tempfile::tempdir().unwrap();
-        let experiment = experiment(&folder);
+        let (_folder, experiment) = ExperimentDir::made_up();
         let mut log = WritableReplayLog::open(&experiment).unwrap();
         append(&mut log, &(1..=200).map(row).collect::<Vec<_>>());
         let end = fs::metadata(experiment.replay_log()).unwrap().len();
@@ -287,8 +279,7 @@ mod tests {
 
     #[test]
     fn a_log_cut_within_its_header_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let experiment = experiment(&folder);
+        let (_folder, experiment) = ExperimentDir::made_up();
         let mut log = WritableReplayLog::open(&experiment).unwrap();
         for length in [0, 1, header().len() - 1] {
             fs::write(experiment.replay_log(), &header()[..length]).unwrap();
@@ -300,8 +291,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_saved_is_not_cut() {
-        let folder = tempfile::tempdir().unwrap();
-        let experiment = experiment(&folder);
+        let (_folder, experiment) = ExperimentDir::made_up();
         let mut log = WritableReplayLog::open(&experiment).unwrap();
         let torn = fs::read_to_string(experiment.replay_log()).unwrap() + "1,cl";
         fs::write(experiment.replay_log(), &torn).unwrap();
@@ -316,8 +306,7 @@ mod tests {
 
     #[test]
     fn a_write_that_fails_is_cut_back() {
-        let folder = tempfile::tempdir().unwrap();
-        let experiment = experiment(&folder);
+        let (_folder, experiment) = ExperimentDir::made_up();
         let mut log = WritableReplayLog::open(&experiment).unwrap();
         append(&mut log, &[row(1)]);
         let before = fs::read(experiment.replay_log()).unwrap();
@@ -338,8 +327,7 @@ mod tests {
 
     #[test]
     fn a_writer_that_may_have_lost_its_lock_cuts_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let experiment = experiment(&folder);
+        let (_folder, experiment) = ExperimentDir::made_up();
         let mut log = WritableReplayLog::open(&experiment).unwrap();
         append(&mut log, &[row(1)]);
         let end = fs::metadata(experiment.replay_log()).unwrap().len();
@@ -357,8 +345,8 @@ mod tests {
 
     #[test]
     fn a_row_that_cannot_be_text_is_refused_with_all_beside_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut log = WritableReplayLog::open(&experiment(&folder)).unwrap();
+        let (_folder, experiment) = ExperimentDir::made_up();
+        let mut log = WritableReplayLog::open(&experiment).unwrap();
         let bad = Row { host: Some("a\nb".into()), ..row(2) };
         let mut guard = log.lock_exclusive().unwrap();
         assert!(matches!(guard.append(&[row(1), bad]), Err(StorageError::Unwritable { .. })));
@@ -370,8 +358,7 @@ mod tests {
     fn many_writers_lose_nothing() {
         const WRITERS: u64 = 4;
         const ROWS: u64 = 25;
-        let folder = tempfile::tempdir().unwrap();
-        let experiment = experiment(&folder);
+        let (_folder, experiment) = ExperimentDir::made_up();
         thread::scope(|scope| {
             for writer in 0..WRITERS {
                 let mut log = WritableReplayLog::open(&experiment).unwrap();

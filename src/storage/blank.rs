@@ -129,9 +129,7 @@ mod tests {
 
     #[test]
     fn blanking_that_was_killed_at_any_byte_is_repeated() {
-        let folder = tempfile::tempdir().unwrap();
-        let experiment =
-            ExperimentDir::create(&folder.path().join("x"), "format_version: 1\n").unwrap();
+        let (_folder, experiment) = ExperimentDir::made_up();
         let row = |number| Row {
             iteration: Some(Iteration(number)),
             attempt: Some(1),

@@ -298,6 +298,17 @@ impl ExperimentDir {
     }
 }
 
+#[cfg(test)]
+impl ExperimentDir {
+    /// Makes an experiment below a folder that vanishes with the first value.
+    pub(crate) fn made_up() -> (tempfile::TempDir, Self) {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("search");
+        let experiment = Self::create(&root, "format_version: 1\nseed: 7\n").unwrap();
+        (folder, experiment)
+    }
+}
+
 fn attempt_of(name: &str) -> Option<Attempt> {
     let (iteration, attempt) = name.split_once('.')?;
     let iteration = Iteration(number(iteration, 6)?);
@@ -314,16 +325,9 @@ fn number(name: &str, width: usize) -> Option<u64> {
 mod tests {
     use super::*;
 
-    fn experiment() -> (tempfile::TempDir, ExperimentDir) {
-        let folder = tempfile::tempdir().unwrap();
-        let root = folder.path().join("search");
-        let experiment = ExperimentDir::create(&root, "format_version: 1\nseed: 7\n").unwrap();
-        (folder, experiment)
-    }
-
     #[test]
     fn an_experiment_is_made_once() {
-        let (_folder, experiment) = experiment();
+        let (_folder, experiment) = ExperimentDir::made_up();
         assert_eq!(ExperimentDir::open(experiment.root()).unwrap(), experiment);
         let log = fs::read_to_string(experiment.replay_log()).unwrap();
         assert_eq!(log, replay_csv::header());
@@ -351,7 +355,7 @@ mod tests {
 
     #[test]
     fn another_folder_or_another_version_is_refused() {
-        let (folder, experiment) = experiment();
+        let (folder, experiment) = ExperimentDir::made_up();
         let message = |path: &Path| ExperimentDir::open(path).unwrap_err().to_string();
         assert!(message(folder.path()).contains("is not an experiment directory"));
         assert!(message(&folder.path().join("none")).contains("metaqnn init"));
@@ -365,7 +369,7 @@ mod tests {
 
     #[test]
     fn no_link_leads_out_of_an_experiment() {
-        let (folder, experiment) = experiment();
+        let (folder, experiment) = ExperimentDir::made_up();
         let elsewhere = folder.path().join("elsewhere");
         fs::create_dir(&elsewhere).unwrap();
         let around = folder.path().join("around");
@@ -397,7 +401,7 @@ mod tests {
 
     #[test]
     fn names_are_read_back_as_they_are_written() {
-        let (_folder, experiment) = experiment();
+        let (_folder, experiment) = ExperimentDir::made_up();
         let attempt = Attempt { iteration: Iteration(123), number: 2 };
         let curve = experiment.curve(attempt);
         assert!(curve.ends_with("curves/000123.2.csv"));

@@ -141,13 +141,6 @@ mod tests {
     use super::*;
     use crate::storage::Iteration;
 
-    fn experiment() -> (tempfile::TempDir, ExperimentDir) {
-        let folder = tempfile::tempdir().unwrap();
-        let root = folder.path().join("search");
-        let experiment = ExperimentDir::create(&root, "format_version: 1\n").unwrap();
-        (folder, experiment)
-    }
-
     fn attempt(number: u32) -> Attempt {
         Attempt { iteration: Iteration(7), number }
     }
@@ -160,7 +153,7 @@ mod tests {
 
     #[test]
     fn the_newest_checkpoint_is_copied_with_its_folders_and_without_its_mark() {
-        let (_folder, experiment) = experiment();
+        let (_folder, experiment) = ExperimentDir::made_up();
         save(&experiment, attempt(1), "weights", "old");
         save(&experiment, attempt(2), "weights", "new");
         save(&experiment, attempt(2), "shards/0", "part");
@@ -178,7 +171,7 @@ mod tests {
 
     #[test]
     fn links_of_a_checkpoint_are_not_followed_out_of_it() {
-        let (folder, experiment) = experiment();
+        let (folder, experiment) = ExperimentDir::made_up();
         save(&experiment, attempt(1), "epoch_3", "weights");
         let (own, images) = (experiment.checkpoint(attempt(1)), folder.path().join("images"));
         fs::create_dir(&images).unwrap();
@@ -200,7 +193,7 @@ mod tests {
 
     #[test]
     fn an_attempt_that_died_before_its_first_checkpoint_hides_none() {
-        let (_folder, experiment) = experiment();
+        let (_folder, experiment) = ExperimentDir::made_up();
         save(&experiment, attempt(1), "weights", "of the first");
         experiment.mark_left_on_signal(attempt(2)).unwrap();
         fs::create_dir(experiment.checkpoint(attempt(3))).unwrap();
@@ -211,7 +204,7 @@ mod tests {
 
     #[test]
     fn a_copy_that_a_crash_cut_short_is_no_checkpoint() {
-        let (_folder, experiment) = experiment();
+        let (_folder, experiment) = ExperimentDir::made_up();
         save(&experiment, attempt(1), "weights", "whole");
         // What a killed copy leaves: a private folder, never the attempt's own.
         let aside = experiment.checkpoints().join(".000007.2.host.1.0.partial");
@@ -225,14 +218,14 @@ mod tests {
 
     #[test]
     fn a_first_attempt_takes_nothing_over() {
-        let (_folder, experiment) = experiment();
+        let (_folder, experiment) = ExperimentDir::made_up();
         assert!(!experiment.take_checkpoint_over(attempt(1)).unwrap());
         assert!(experiment.curve_before(attempt(1)).unwrap().rows().is_empty());
     }
 
     #[test]
     fn an_unreadable_curve_is_passed_over() {
-        let (_folder, experiment) = experiment();
+        let (_folder, experiment) = ExperimentDir::made_up();
         fs::write(experiment.curve(attempt(1)), "\0\0\0\0\n\0\0\n").unwrap();
         assert!(experiment.curve_before(attempt(2)).unwrap().rows().is_empty());
     }

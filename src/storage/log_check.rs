@@ -73,8 +73,7 @@ mod tests {
 
     #[test]
     fn a_log_that_is_not_what_a_view_saw_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let experiment = experiment(folder.path());
+        let (_folder, experiment) = experiment();
         let log = ReplayLog::open(&experiment).unwrap();
         let cursor = log.read_from(&LogCursor::start()).unwrap().cursor;
         let position = cursor.position();
@@ -92,8 +91,7 @@ mod tests {
 
     #[test]
     fn rows_hold_until_one_of_them_is_blanked() {
-        let folder = tempfile::tempdir().unwrap();
-        let experiment = experiment(folder.path());
+        let (_folder, experiment) = experiment();
         let log = ReplayLog::open(&experiment).unwrap();
         let start = LogCursor::start();
         let end = log.read_from(&start).unwrap().cursor;

@@ -216,9 +216,7 @@ mod tests {
 
     #[test]
     fn under_the_lock_the_log_ends_where_it_did_when_the_lock_was_taken() {
-        let folder = tempfile::tempdir().unwrap();
-        let root = folder.path().join("search");
-        let experiment = ExperimentDir::create(&root, "format_version: 1\n").unwrap();
+        let (_folder, experiment) = ExperimentDir::made_up();
         let mut writer = WritableReplayLog::open(&experiment).unwrap();
         let mut guard = writer.lock_exclusive().unwrap();
         guard.append(&[row(1), row(2)]).unwrap();

@@ -219,15 +219,13 @@ pub(super) mod tests {
     use super::*;
     use crate::storage::WritableReplayLog;
     use crate::storage::replay_row::Iteration;
-    use std::path::Path;
 
     /// An experiment whose log has three rows, each a draw of nothing.
-    pub(in super::super) fn experiment(folder: &Path) -> ExperimentDir {
-        let experiment =
-            ExperimentDir::create(&folder.join("search"), "format_version: 1\n").unwrap();
+    pub(in super::super) fn experiment() -> (tempfile::TempDir, ExperimentDir) {
+        let (folder, experiment) = ExperimentDir::made_up();
         let mut log = WritableReplayLog::open(&experiment).unwrap();
         log.lock_exclusive().unwrap().append(&[row(1), row(2), row(3)]).unwrap();
-        experiment
+        (folder, experiment)
     }
 
     fn row(iteration: u64) -> Row {
@@ -241,8 +239,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_view_s_position_gives_the_rows_after_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let experiment = experiment(folder.path());
+        let (_folder, experiment) = experiment();
         let log = ReplayLog::open(&experiment).unwrap();
         let all = log.read_from(&LogCursor::start()).unwrap();
         assert_eq!(all.rows, [row(1), row(2), row(3)]);
@@ -259,8 +256,7 @@ pub(super) mod tests {
 
     #[test]
     fn an_unfinished_last_line_is_not_read() {
-        let folder = tempfile::tempdir().unwrap();
-        let experiment = experiment(folder.path());
+        let (_folder, experiment) = experiment();
         let log = ReplayLog::open(&experiment).unwrap();
         let text = fs::read_to_string(experiment.replay_log()).unwrap();
         for rest in ["4,lost", "\0\0\0\0", "4,lo\0\n"] {
@@ -271,8 +267,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_damaged_row_is_named_by_line_and_byte() {
-        let folder = tempfile::tempdir().unwrap();
-        let experiment = experiment(folder.path());
+        let (_folder, experiment) = experiment();
         let log = ReplayLog::open(&experiment).unwrap();
         let text = fs::read_to_string(experiment.replay_log()).unwrap();
         fs::write(experiment.replay_log(), text.replace("2,lost", "2,l\0st")).unwrap();
@@ -296,8 +291,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_log_saved_by_a_spreadsheet_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let experiment = experiment(folder.path());
+        let (_folder, experiment) = experiment();
         let text = fs::read_to_string(experiment.replay_log()).unwrap();
         let quoted = text.replace("2,lost", "\"2\",lost");
         let foreign = [

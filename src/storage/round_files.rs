@@ -186,13 +186,6 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn experiment() -> (tempfile::TempDir, ExperimentDir) {
-        let folder = tempfile::tempdir().unwrap();
-        let root = folder.path().join("search");
-        let experiment = ExperimentDir::create(&root, "format_version: 1\n").unwrap();
-        (folder, experiment)
-    }
-
     fn plan(host: &str) -> RoundPlan {
         RoundPlan {
             round: 7,
@@ -213,7 +206,7 @@ mod tests {
 
     #[test]
     fn the_first_to_write_decides_for_all() {
-        let (_folder, experiment) = experiment();
+        let (_folder, experiment) = ExperimentDir::made_up();
         let round = RoundDir::create(&experiment, 7).unwrap();
         assert_eq!(round.plan().unwrap(), None);
         assert_eq!(round.settle_plan(plan("node1")).unwrap(), plan("node1"));
@@ -228,7 +221,7 @@ mod tests {
 
     #[test]
     fn rounds_are_listed_in_the_order_of_their_numbers() {
-        let (_folder, experiment) = experiment();
+        let (_folder, experiment) = ExperimentDir::made_up();
         assert!(experiment.list_rounds().unwrap().is_empty());
         for round in [9, 10_000, 10] {
             RoundDir::create(&experiment, round).unwrap();
@@ -239,7 +232,7 @@ mod tests {
 
     #[test]
     fn a_person_can_read_the_files() {
-        let (_folder, experiment) = experiment();
+        let (_folder, experiment) = ExperimentDir::made_up();
         let round = RoundDir::create(&experiment, 7).unwrap();
         round.settle_plan(RoundPlan { array_size: 0, parts: vec![], ..plan("node1") }).unwrap();
         let jobs = ["1002".to_owned(), "1003".to_owned()];

@@ -69,9 +69,7 @@ mod tests {
 
     #[test]
     fn refusals_are_kept_once_for_each_task_and_machine() {
-        let folder = tempfile::tempdir().unwrap();
-        let experiment =
-            ExperimentDir::create(&folder.path().join("x"), "format_version: 1\n").unwrap();
+        let (_folder, experiment) = ExperimentDir::made_up();
         let round = RoundDir::create(&experiment, 3).unwrap();
         let refusal = |host: &str, second: i64| TaskRefusal {
             host: host.into(),

@@ -121,19 +121,20 @@ mod tests {
     use super::super::checked_files::{SUMS, sums};
     use super::super::random_log::{params, random_log};
     use super::super::view::tests::{tail_of, view_of};
-    use super::super::views::tests::{experiment, newest, published};
+    use super::super::views::tests::{newest, published};
     use super::*;
     use crate::predictor::{
         Example, Features, FittedPredictor, LearningCurve, PredictorParams, Regressor,
     };
     use crate::seed::{Purpose, generator};
+    use crate::storage::ExperimentDir;
     use proptest::prelude::*;
     use sha2::{Digest, Sha256};
     use std::fs;
 
     #[test]
     fn a_person_can_read_and_check_the_files() {
-        let (_folder, experiment) = experiment();
+        let (_folder, experiment) = ExperimentDir::made_up();
         let view = published(&experiment, &random_log(11, 12));
         let text = |name| fs::read_to_string(view.join(name)).unwrap();
         let head = format!("program: {}\nlog:\n  rows: ", env!("CARGO_PKG_VERSION"));
@@ -145,7 +146,7 @@ mod tests {
 
     #[test]
     fn who_only_decides_passes_over_what_decides_nothing() {
-        let (_folder, experiment) = experiment();
+        let (_folder, experiment) = ExperimentDir::made_up();
         let log = random_log(21, 40);
         published(&experiment, &log[..10]);
         for (name, rows) in [(MEMORY, log.len()), (KNOWN, 10)] {
@@ -170,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_predictor_is_carried_from_view_to_view() {
-        let (_folder, experiment) = experiment();
+        let (_folder, experiment) = ExperimentDir::made_up();
         let log = random_log(21, 30);
         let mut view = view_of(&log[..10]);
         assert_eq!((view.predictor_curves(), view.predictor().unwrap()), (None, None));
@@ -190,7 +191,7 @@ mod tests {
 
     #[test]
     fn a_view_without_the_predictor_it_names_is_damaged() {
-        let (_folder, experiment) = experiment();
+        let (_folder, experiment) = ExperimentDir::made_up();
         let log = random_log(22, 20);
         let mut view = view_of(&log);
         view.set_predictor(3, &predictor(0.1)).unwrap();

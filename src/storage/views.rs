@@ -178,13 +178,6 @@ pub(super) mod tests {
     use crate::storage::{ReplayLog, WritableReplayLog};
     use proptest::prelude::*;
 
-    pub(in super::super) fn experiment() -> (tempfile::TempDir, ExperimentDir) {
-        let folder = tempfile::tempdir().unwrap();
-        let root = folder.path().join("search");
-        let experiment = ExperimentDir::create(&root, "format_version: 1\n").unwrap();
-        (folder, experiment)
-    }
-
     pub(in super::super) fn newest(experiment: &ExperimentDir) -> View {
         View::newest(experiment, params()).unwrap()
     }
@@ -201,7 +194,7 @@ pub(super) mod tests {
 
     #[test]
     fn the_newest_view_is_read_and_three_are_kept() {
-        let (_folder, experiment) = experiment();
+        let (_folder, experiment) = ExperimentDir::made_up();
         assert_eq!(newest(&experiment).rows(), 0);
         let log = random_log(12, 30);
         for rows in [2, 9, 5, 12, 3] {
@@ -217,7 +210,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_view_is_the_newest_until_there_is_another_or_other_files_under_its_name() {
-        let (_folder, experiment) = experiment();
+        let (_folder, experiment) = ExperimentDir::made_up();
         let is_newest = |view: &View| view.is_newest(&experiment).unwrap();
         let nothing = newest(&experiment);
         assert!(is_newest(&nothing));
@@ -238,7 +231,7 @@ pub(super) mod tests {
 
     #[test]
     fn the_first_of_two_reducers_publishes() {
-        let (_folder, experiment) = experiment();
+        let (_folder, experiment) = ExperimentDir::made_up();
         let log = random_log(13, 20);
         published(&experiment, &log);
         let again = view_of(&log).publish(&experiment).unwrap();
@@ -248,7 +241,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_damaged_view_is_put_out_of_sight_and_the_one_before_is_taken() {
-        let (_folder, experiment) = experiment();
+        let (_folder, experiment) = ExperimentDir::made_up();
         let log = random_log(14, 40);
         published(&experiment, &log[..10]);
         let damages: [fn(&Path); 4] = [
@@ -278,7 +271,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_view_under_another_ones_name_is_damaged() {
-        let (_folder, experiment) = experiment();
+        let (_folder, experiment) = ExperimentDir::made_up();
         let log = random_log(15, 20);
         let view = published(&experiment, &log[..10]);
         fs::rename(view, experiment.view(11)).unwrap();
@@ -290,7 +283,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_view_is_compared_file_by_file() {
-        let (_folder, experiment) = experiment();
+        let (_folder, experiment) = ExperimentDir::made_up();
         let log = random_log(16, 40);
         assert_eq!(view_of(&log).compare(&experiment).unwrap(), None);
         published(&experiment, &log);
@@ -302,7 +295,7 @@ pub(super) mod tests {
 
     #[test]
     fn reducers_and_readers_at_once_do_each_other_no_harm() {
-        let (_folder, experiment) = experiment();
+        let (_folder, experiment) = ExperimentDir::made_up();
         let log = random_log(20, 40);
         std::thread::scope(|scope| {
             for _ in 0..3 {
@@ -327,7 +320,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_view_goes_on_from_its_place_in_the_log() {
-        let (_folder, experiment) = experiment();
+        let (_folder, experiment) = ExperimentDir::made_up();
         let rows = random_log(17, 40);
         let append = |rows: &[Row]| {
             let mut log = WritableReplayLog::open(&experiment).unwrap();
@@ -351,7 +344,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_view_that_does_not_fit_the_log_is_refused_and_can_be_set_aside() {
-        let (_folder, experiment) = experiment();
+        let (_folder, experiment) = ExperimentDir::made_up();
         published(&experiment, &random_log(18, 20)[..10]);
         let mut log = WritableReplayLog::open(&experiment).unwrap();
         log.lock_exclusive().unwrap().append(&random_log(19, 20)).unwrap();
@@ -369,7 +362,7 @@ pub(super) mod tests {
         fn a_view_and_the_rows_after_it_say_what_the_whole_log_says(
             seed in 0u64..1000, cuts in prop::collection::vec(0usize..60, 1..3),
         ) {
-            let (_folder, experiment) = experiment();
+            let (_folder, experiment) = ExperimentDir::made_up();
             let log = random_log(seed, 60);
             let mut whole = view_of(&log);
             let mut view = View::empty(params());
