@@ -66,13 +66,16 @@ mod random_log;
 mod raw_log;
 mod recorded_columns;
 mod recorded_csv;
+mod recorded_error;
 mod reference;
 mod reference_q_values;
+mod reference_tuple;
 mod replay_csv;
 mod replay_event;
 mod replay_log;
 mod replay_row;
 mod round_files;
+mod row_error;
 mod row_reader;
 mod rows_before;
 mod task_refusal;
@@ -90,7 +93,7 @@ pub use curve_csv::Curve;
 pub use curve_row::{CurveRow, Forecast};
 pub use curve_writer::CurveWriter;
 pub use disk_space::DiskSpace;
-pub use error::{RecordedError, RefusedRow, RowError, StorageError};
+pub use error::{RefusedRow, StorageError};
 pub use experiment_dir::ExperimentDir;
 pub use foreign_csv::{Problem, Readable, Reason};
 pub use format::FormatVersion;
@@ -102,16 +105,17 @@ pub use predictor_yaml::PREDICTOR;
 pub use raw_log::{RawLine, RawLog};
 pub use recorded_columns::RecordedColumns;
 pub use recorded_csv::{Recording, read_recorded};
+pub use recorded_error::RecordedError;
 pub use reference::{ReferenceRow, read_replay_database, write_replay_database};
-pub use reference_q_values::{
-    LayerType, ReferenceQValue, ReferenceTuple, read_q_values, write_q_values,
-};
+pub use reference_q_values::{ReferenceQValue, read_q_values, write_q_values};
+pub use reference_tuple::{LayerType, ReferenceTuple};
 pub use replay_event::{
     Claimant, CurveSummary, StopNumbers, Training, counts_as_loss, refusal_as_reason,
 };
 pub use replay_log::{ReplayLog, Tail};
 pub use replay_row::{Attempt, Event, Iteration, Row};
 pub use round_files::{RoundArray, RoundDir, RoundJobs, RoundPlan};
+pub use row_error::RowError;
 pub use rows_before::RowsBefore;
 pub use task_refusal::TaskRefusal;
 pub use time::Time;

@@ -5,12 +5,13 @@ use std::fs;
 use super::append::ExclusiveGuard;
 use super::blank::{Kept, blanked};
 use super::crc32::Crc32;
-use super::error::{RowError, StorageError};
+use super::error::StorageError;
 use super::experiment_dir::ExperimentDir;
 use super::log_position::{LogCursor, LogPosition, line_after};
 use super::replay_csv::header;
 use super::replay_log::ReplayLog;
 use super::replay_row::{Event, Iteration, Row};
+use super::row_error::RowError;
 use super::torn;
 
 /// One line of the log after the header.

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::error::RecordedError;
 use super::foreign_csv::shown;
+use super::recorded_error::RecordedError;
 
 /// What a person says of the columns of a file of recorded curves.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

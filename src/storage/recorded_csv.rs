@@ -14,10 +14,11 @@ use std::path::Path;
 
 use csv::{ByteRecord, Position};
 
-use super::error::{RecordedError, StorageError};
+use super::error::StorageError;
 use super::foreign_csv::shown;
 use super::foreign_records::ForeignRecords;
 use super::recorded_columns::{CurveColumns, RecordedColumns, named_features, other_curves};
+use super::recorded_error::RecordedError;
 use crate::predictor::{Better, Example, Features, LearningCurve, MetricScale, PredictorError};
 
 /// The networks of a file.

@@ -7,8 +7,8 @@
 
 use csv::{Terminator, WriterBuilder};
 
-use super::error::RowError;
 use super::replay_row::Row;
+use super::row_error::RowError;
 
 /// The columns in the order of the file.
 pub const COLUMNS: [&str; 35] = [

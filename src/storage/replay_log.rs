@@ -16,13 +16,14 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use super::direct_io;
-use super::error::{RefusedRow, RowError, StorageError};
+use super::error::{RefusedRow, StorageError};
 use super::experiment_dir::ExperimentDir;
 use super::knowledge::Knowledge;
 use super::lock::{self, Mode, Patience};
 use super::log_position::{LogCursor, line_after};
 use super::replay_csv::header;
 use super::replay_row::{Event, Row};
+use super::row_error::RowError;
 use super::row_reader::RowReader;
 use super::torn;
 

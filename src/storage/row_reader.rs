@@ -2,9 +2,9 @@
 
 use csv::{ByteRecord, ReaderBuilder, Terminator};
 
-use super::error::RowError;
 use super::replay_csv::{COLUMNS, LineWriter};
 use super::replay_row::{Event, Iteration, Row};
+use super::row_error::RowError;
 use super::time::Time;
 
 impl Row {
