@@ -46,6 +46,7 @@ mod direct_io;
 mod disk_space;
 mod error;
 mod experiment_dir;
+mod experiment_making;
 mod foreign_csv;
 mod foreign_records;
 mod format;

@@ -1,0 +1,236 @@
+//! How an experiment directory is made, and opened: what must be there, and what must not.
+
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::Path;
+
+use rustix::fs::{Access, access};
+use rustix::io::Errno;
+use serde::Deserialize;
+
+use super::error::StorageError;
+use super::experiment_dir::{CONFIGURATION, ExperimentDir, FOLDERS, LOG};
+use super::format::FormatVersion;
+use super::publish::{self, Published};
+use super::replay_csv;
+use super::yaml;
+
+/// The part of `experiment.yaml` that every version of the program can read.
+#[derive(Deserialize)]
+struct Head {
+    format_version: FormatVersion,
+}
+
+impl ExperimentDir {
+    /// Makes an experiment directory: an empty log and the folders, then, as the last step that
+    /// makes it one, the frozen configuration.
+    ///
+    /// `configuration` is the text of `experiment.yaml`, `format_version` in it.
+    ///
+    /// # Errors
+    /// `root` is there already and neither empty nor what an interrupted `create` has left, or cannot be written.
+    pub fn create(root: &Path, configuration: &str) -> Result<Self, StorageError> {
+        let taken = || StorageError::AlreadyExists { path: root.to_owned() };
+        if root.symlink_metadata().is_ok() && !root.is_dir() {
+            return Err(taken());
+        }
+        fs::create_dir_all(root).map_err(|error| {
+            match root.ancestors().find(|above| above.is_file()) {
+                Some(file) => StorageError::AlreadyExists { path: file.to_owned() },
+                None => StorageError::io("create", root)(error),
+            }
+        })?;
+        let experiment = Self { root: root.to_owned() };
+        if !experiment.is_unmade().map_err(StorageError::io("list", root))? {
+            return Err(taken());
+        }
+        experiment.check_links()?;
+        experiment.make_folders()?;
+        publish::file_once(&experiment.replay_log(), replay_csv::header().as_bytes())?;
+        match publish::file_once(&experiment.configuration(), configuration.as_bytes())? {
+            Published::First => Self::open(root),
+            Published::AlreadyThere => Err(taken()),
+        }
+    }
+
+    /// Makes the folders that are not there: copies and archives may drop empty ones.
+    ///
+    /// # Errors
+    /// One cannot be made, or a file stands in its place.
+    pub fn make_folders(&self) -> Result<(), StorageError> {
+        for folder in FOLDERS.map(|name| self.root.join(name)) {
+            if folder.is_dir() {
+                continue;
+            }
+            fs::create_dir_all(&folder).map_err(|error| match error.kind() {
+                ErrorKind::AlreadyExists => StorageError::NoFolder { path: folder.clone() },
+                _ => StorageError::io("create", &folder)(error),
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Checks that this user may make files in each folder that is there.
+    ///
+    /// # Errors
+    /// Not in one, or a file stands in its place.
+    pub fn check_access(&self) -> Result<(), StorageError> {
+        for folder in FOLDERS.map(|name| self.root.join(name)) {
+            if folder.is_file() {
+                return Err(StorageError::NoFolder { path: folder });
+            }
+            match access(&folder, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK) {
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(error) => return Err(StorageError::io("write into", &folder)(error.into())),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether nothing is there, or what [`ExperimentDir::create`] makes before it has made an experiment.
+    fn is_unmade(&self) -> io::Result<bool> {
+        for entry in fs::read_dir(&self.root)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            let is_unmade = FOLDERS.contains(&name.as_ref())
+                || publish::is_private(&name)
+                || (name == LOG && entry.metadata()?.len() == replay_csv::header().len() as u64);
+            if !is_unmade {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Checks that what this program writes to lies in the directory: nothing is written elsewhere.
+    fn check_links(&self) -> Result<(), StorageError> {
+        let names = FOLDERS.into_iter().chain([CONFIGURATION, LOG]);
+        let paths = names.map(|name| self.root.join(name)).chain([self.imported()]);
+        let is_link = |path: &Path| path.symlink_metadata().is_ok_and(|entry| entry.is_symlink());
+        for path in paths.filter(|path| is_link(path)) {
+            let ends = path.canonicalize().and_then(|end| Ok((end, self.root.canonicalize()?)));
+            // One that ends nowhere now may end anywhere later.
+            if !ends.is_ok_and(|(end, root)| end.starts_with(root)) {
+                return Err(StorageError::LeadsOut { path });
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens an experiment directory.
+    ///
+    /// # Errors
+    /// `root` is no experiment, or one of another format version; a part of it is a link that leads out.
+    pub fn open(root: &Path) -> Result<Self, StorageError> {
+        let path = root.join(CONFIGURATION);
+        let head: Head = match yaml::read(&path) {
+            Err(StorageError::Io { source, .. })
+                if matches!(
+                    source.kind(),
+                    ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::IsADirectory
+                ) =>
+            {
+                return Err(StorageError::NotAnExperiment { path: root.to_owned() });
+            }
+            head => head?,
+        };
+        if head.format_version != FormatVersion::CURRENT {
+            let (found, expected) = (head.format_version, FormatVersion::CURRENT);
+            return Err(StorageError::OtherFormat { path, found, expected });
+        }
+        let experiment = Self { root: root.to_owned() };
+        experiment.check_links()?;
+        Ok(experiment)
+    }
+}
+
+#[cfg(test)]
+impl ExperimentDir {
+    /// Makes an experiment below a folder that vanishes with the first value.
+    pub(crate) fn made_up() -> (tempfile::TempDir, Self) {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("search");
+        let experiment = Self::create(&root, "format_version: 1\nseed: 7\n").unwrap();
+        (folder, experiment)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_experiment_is_made_once() {
+        let (_folder, experiment) = ExperimentDir::made_up();
+        assert_eq!(ExperimentDir::open(experiment.root()).unwrap(), experiment);
+        let log = fs::read_to_string(experiment.replay_log()).unwrap();
+        assert_eq!(log, replay_csv::header());
+        let again = ExperimentDir::create(experiment.root(), "format_version: 1\n").unwrap_err();
+        assert!(again.to_string().contains("exists already"));
+        let text = fs::read_to_string(experiment.configuration()).unwrap();
+        assert!(text.contains("seed: 7"));
+    }
+
+    #[test]
+    fn what_an_interrupted_making_has_left_is_completed() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        fs::create_dir(root.join("views")).unwrap();
+        fs::write(root.join(".replay.csv.host.1.0.partial"), "iter").unwrap();
+        fs::write(root.join("replay.csv"), replay_csv::header() + "1,claimed\n").unwrap();
+        let create = || ExperimentDir::create(root, "format_version: 1\n");
+        assert!(matches!(create(), Err(StorageError::AlreadyExists { .. })), "a log with a row");
+        fs::write(root.join("replay.csv"), replay_csv::header()).unwrap();
+        fs::write(root.join("notes"), "").unwrap();
+        assert!(matches!(create(), Err(StorageError::AlreadyExists { .. })), "a person's file");
+        fs::remove_file(root.join("notes")).unwrap();
+        assert_eq!(create().unwrap(), ExperimentDir::open(root).unwrap());
+    }
+
+    #[test]
+    fn another_folder_or_another_version_is_refused() {
+        let (folder, experiment) = ExperimentDir::made_up();
+        let message = |path: &Path| ExperimentDir::open(path).unwrap_err().to_string();
+        assert!(message(folder.path()).contains("is not an experiment directory"));
+        assert!(message(&folder.path().join("none")).contains("metaqnn init"));
+        fs::write(experiment.configuration(), "format_version: 2\n").unwrap();
+        assert!(
+            message(experiment.root()).contains("format version 2, this program reads version 1")
+        );
+        fs::write(experiment.configuration(), "seed: 7\n").unwrap();
+        assert!(message(experiment.root()).contains("experiment.yaml` is unreadable"));
+    }
+
+    #[test]
+    fn no_link_leads_out_of_an_experiment() {
+        let (folder, experiment) = ExperimentDir::made_up();
+        let elsewhere = folder.path().join("elsewhere");
+        fs::create_dir(&elsewhere).unwrap();
+        let around = folder.path().join("around");
+        std::os::unix::fs::symlink(experiment.root(), &around).unwrap();
+        for name in FOLDERS.into_iter().chain([LOG, CONFIGURATION]) {
+            let (path, kept) = (experiment.root().join(name), folder.path().join("kept"));
+            fs::rename(&path, &kept).unwrap();
+            std::os::unix::fs::symlink(&kept, &path).unwrap();
+            let refused = ExperimentDir::open(experiment.root()).unwrap_err();
+            assert!(matches!(&refused, StorageError::LeadsOut { path: named } if *named == path));
+            assert!(ExperimentDir::open(&around).is_err());
+            fs::remove_file(&path).unwrap();
+            fs::rename(&kept, &path).unwrap();
+        }
+        // A link to the experiment is no matter, nor is one that stays within.
+        let views = experiment.root().join("older");
+        fs::rename(experiment.views(), &views).unwrap();
+        std::os::unix::fs::symlink("older", experiment.views()).unwrap();
+        assert!(ExperimentDir::open(&around).is_ok());
+        fs::remove_dir(&views).unwrap();
+        assert!(ExperimentDir::open(&around).is_err(), "it ends nowhere");
+        // None is made of a folder with such a link.
+        let new = folder.path().join("new");
+        fs::create_dir(&new).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, new.join("curves")).unwrap();
+        assert!(ExperimentDir::create(&new, "format_version: 1\n").is_err());
+        assert_eq!(fs::read_dir(&new).unwrap().count(), 1);
+    }
+}
