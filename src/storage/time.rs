@@ -18,11 +18,6 @@ impl Time {
     pub const fn timestamp(self) -> Timestamp {
         self.0
     }
-
-    /// Returns the seconds from `earlier` to this time; 0 when the clock went back meanwhile.
-    pub fn seconds_since(self, earlier: Self) -> f64 {
-        self.0.duration_since(earlier.0).as_secs_f64().max(0.0)
-    }
 }
 
 /// Rounds to the millisecond.
@@ -70,7 +65,5 @@ mod tests {
         assert_eq!(time.to_string().parse::<Time>().unwrap(), time);
         let whole: Time = "2026-03-01T12:00:00Z".parse().unwrap();
         assert_eq!(whole.to_string(), "2026-03-01T12:00:00.000Z");
-        assert_eq!(time.seconds_since(whole), 0.25);
-        assert_eq!(whole.seconds_since(time), 0.0);
     }
 }
