@@ -118,27 +118,23 @@ pub(super) fn may_occur(state: &StateKey, space: &Space) -> bool {
 
 /// Returns the cells that name a state, all but the last two of its row.
 fn state_cells(state: &StateKey) -> [String; STATE] {
-    let cell = |number: u32| number.to_string();
-    let none = String::new;
-    let [filters, kernel, stride, index, width] = match state.last {
-        LastLayer::Start | LastLayer::GlobalAveragePool => [none(), none(), none(), none(), none()],
+    let (layer, numbers) = match state.last {
+        LastLayer::Start => ("start", [None; 5]),
         LastLayer::Conv { filters, kernel, stride } => {
-            [cell(filters), cell(kernel), cell(stride), none(), none()]
+            ("conv", [Some(filters), Some(kernel), Some(stride), None, None])
         }
-        LastLayer::Pool { kernel, stride } => [none(), cell(kernel), cell(stride), none(), none()],
+        LastLayer::Pool { kernel, stride } => {
+            ("pool", [None, Some(kernel), Some(stride), None, None])
+        }
         LastLayer::FullyConnected { index, width } => {
-            [none(), none(), none(), cell(index), cell(width)]
+            ("fc", [None, None, None, Some(index), Some(width)])
         }
+        LastLayer::GlobalAveragePool => ("gap", [None; 5]),
     };
-    let layer = match state.last {
-        LastLayer::Start => "start",
-        LastLayer::Conv { .. } => "conv",
-        LastLayer::Pool { .. } => "pool",
-        LastLayer::FullyConnected { .. } => "fc",
-        LastLayer::GlobalAveragePool => "gap",
-    };
-    let bin = cell(state.bin.size());
-    [cell(state.depth), layer.to_owned(), filters, kernel, stride, index, width, bin]
+    let cell = |number: Option<u32>| number.map_or_else(String::new, |number| number.to_string());
+    let [filters, kernel, stride, index, width] = numbers.map(cell);
+    let (depth, bin) = (state.depth.to_string(), state.bin.size().to_string());
+    [depth, layer.to_owned(), filters, kernel, stride, index, width, bin]
 }
 
 #[cfg(test)]
