@@ -192,6 +192,7 @@ impl Sampler<'_> {
         Claimant {
             round: self.round,
             view: Some(self.view.rows()),
+            predictor: self.view.predictor_curves().map(|curves| curves as u64),
             device: self.task.slurm.as_ref().and_then(|task| task.visible_devices.clone()),
             host: self.task.host.clone(),
             job: self.task.job.clone(),

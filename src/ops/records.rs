@@ -104,6 +104,9 @@ fn after(before: IterationRecord, row: &Row, status: Status) -> IterationRecord 
         task: number_of(row.job.as_deref(), row.task.as_deref()).or(before.task),
         started_at: row.started_at.map(Time::timestamp).or(before.started_at),
         time: row.time.map(Time::timestamp).or(before.time),
+        repeat: row.repeat.or(before.repeat),
+        predictor: row.predictor.or(before.predictor),
+        strategy: row.strategy.clone().or(before.strategy),
     }
 }
 
@@ -124,7 +127,9 @@ fn status(event: Event) -> Option<Status> {
         Event::Reused => Status::Reused,
         Event::Lost => Status::Lost,
         Event::Void => Status::Void,
-        Event::Exhausted | Event::Halted | Event::Resumed | Event::Repaired => return None,
+        Event::Exhausted | Event::Halted | Event::Resumed | Event::Set | Event::Repaired => {
+            return None;
+        }
     })
 }
 

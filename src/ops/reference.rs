@@ -135,6 +135,7 @@ fn importer() -> anyhow::Result<Claimant> {
     Ok(Claimant {
         round: None,
         view: None,
+        predictor: None,
         device: None,
         host: task.host,
         job: task.job,

@@ -148,6 +148,12 @@ pub struct IterationRecord {
     pub started_at: Option<Timestamp>,
     /// When its newest row was written.
     pub time: Option<Timestamp>,
+    /// Which training of the architecture, from 1.
+    pub repeat: Option<u32>,
+    /// The predictor that judged its newest attempt, by the full curves that there were when it was fitted.
+    pub predictor: Option<u64>,
+    /// Why a strategy drew it; `None` for Q-learning.
+    pub strategy: Option<String>,
 }
 
 impl IterationRecord {

@@ -69,6 +69,7 @@ fn sampled(iteration: u64, status: Status, epsilon: f64, architecture: &str) -> 
         architecture: Some(architecture.into()),
         view: Some(if epsilon == 1.0 { 0 } else { 12 }),
         time: Some(minute(iteration as i64)),
+        repeat: Some(1),
         ..IterationRecord::new(iteration, status)
     }
 }
@@ -84,6 +85,7 @@ fn begun(record: IterationRecord, parameters: u64, macs: u64, layers: u32) -> It
         job: Some(4_183_220),
         task: Some(record.iteration),
         started_at: Some(minute(record.iteration as i64 - 1)),
+        predictor: (record.view == Some(12)).then_some(100),
         ..record
     }
 }

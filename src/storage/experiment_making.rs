@@ -151,7 +151,7 @@ impl ExperimentDir {
     pub(crate) fn made_up() -> (tempfile::TempDir, Self) {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("search");
-        let experiment = Self::create(&root, "format_version: 1\nseed: 7\n").unwrap();
+        let experiment = Self::create(&root, "format_version: 2\nseed: 7\n").unwrap();
         (folder, experiment)
     }
 }
@@ -166,7 +166,7 @@ mod tests {
         assert_eq!(ExperimentDir::open(experiment.root()).unwrap(), experiment);
         let log = fs::read_to_string(experiment.replay_log()).unwrap();
         assert_eq!(log, replay_csv::header());
-        let again = ExperimentDir::create(experiment.root(), "format_version: 1\n").unwrap_err();
+        let again = ExperimentDir::create(experiment.root(), "format_version: 2\n").unwrap_err();
         assert!(again.to_string().contains("exists already"));
         let text = fs::read_to_string(experiment.configuration()).unwrap();
         assert!(text.contains("seed: 7"));
@@ -179,7 +179,7 @@ mod tests {
         fs::create_dir(root.join("views")).unwrap();
         fs::write(root.join(".replay.csv.host.1.0.partial"), "iter").unwrap();
         fs::write(root.join("replay.csv"), replay_csv::header() + "1,claimed\n").unwrap();
-        let create = || ExperimentDir::create(root, "format_version: 1\n");
+        let create = || ExperimentDir::create(root, "format_version: 2\n");
         assert!(matches!(create(), Err(StorageError::AlreadyExists { .. })), "a log with a row");
         fs::write(root.join("replay.csv"), replay_csv::header()).unwrap();
         fs::write(root.join("notes"), "").unwrap();
@@ -194,9 +194,9 @@ mod tests {
         let message = |path: &Path| ExperimentDir::open(path).unwrap_err().to_string();
         assert!(message(folder.path()).contains("is not an experiment directory"));
         assert!(message(&folder.path().join("none")).contains("metaqnn init"));
-        fs::write(experiment.configuration(), "format_version: 2\n").unwrap();
+        fs::write(experiment.configuration(), "format_version: 3\n").unwrap();
         assert!(
-            message(experiment.root()).contains("format version 2, this program reads version 1")
+            message(experiment.root()).contains("format version 3, this program reads version 2")
         );
         fs::write(experiment.configuration(), "seed: 7\n").unwrap();
         assert!(message(experiment.root()).contains("experiment.yaml` is unreadable"));
@@ -230,7 +230,7 @@ mod tests {
         let new = folder.path().join("new");
         fs::create_dir(&new).unwrap();
         std::os::unix::fs::symlink(&elsewhere, new.join("curves")).unwrap();
-        assert!(ExperimentDir::create(&new, "format_version: 1\n").is_err());
+        assert!(ExperimentDir::create(&new, "format_version: 2\n").is_err());
         assert_eq!(fs::read_dir(&new).unwrap().count(), 1);
     }
 }

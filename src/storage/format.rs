@@ -21,7 +21,7 @@ pub struct FormatVersion(pub u32);
 
 impl FormatVersion {
     /// The version of this program.
-    pub const CURRENT: Self = Self(1);
+    pub const CURRENT: Self = Self(2);
 }
 
 impl fmt::Display for FormatVersion {

@@ -38,6 +38,7 @@ pub(super) fn claimant(task: usize) -> Claimant {
     Claimant {
         round: Some(1),
         view: None,
+        predictor: None,
         device: None,
         host: "node1".to_owned(),
         job: "77".to_owned(),

@@ -64,7 +64,9 @@ impl RawLog {
     /// It cannot be read, or its lock stayed taken.
     pub fn read(experiment: &ExperimentDir) -> Result<Self, StorageError> {
         let log = ReplayLog::open_unchecked(experiment, fs::File::options().read(true))?;
-        Ok(Self::of(log.all_bytes()?))
+        let bytes = log.all_bytes()?;
+        torn::refuse_version_1(&bytes, &experiment.replay_log())?;
+        Ok(Self::of(bytes))
     }
 
     /// Takes the bytes of a log apart.

@@ -1,4 +1,4 @@
-//! Rows of the replay log as text: one line each, 35 columns, one way to write a row.
+//! Rows of the replay log as text: one line each, 38 columns, one way to write a row.
 //!
 //! RFC 4180 quoting through the `csv` crate; numbers are the shortest that read back as the same;
 //! a missing value is an empty field. No field ever holds CR, LF or NUL, so a line is a row and a
@@ -11,7 +11,7 @@ use super::replay_row::Row;
 use super::row_error::RowError;
 
 /// The columns in the order of the file.
-pub const COLUMNS: [&str; 35] = [
+pub const COLUMNS: [&str; 38] = [
     "iteration",
     "event",
     "attempt",
@@ -47,6 +47,9 @@ pub const COLUMNS: [&str; 35] = [
     "started_at",
     "time",
     "expires_at",
+    "repeat",
+    "predictor",
+    "strategy",
 ];
 
 /// Returns the header line of the log, its newline included.
@@ -80,7 +83,7 @@ impl Row {
         Ok(())
     }
 
-    fn texts(&self) -> [(&'static str, Option<&String>); 6] {
+    fn texts(&self) -> [(&'static str, Option<&String>); 7] {
         [
             ("architecture", self.architecture.as_ref()),
             ("reason", self.reason.as_ref()),
@@ -88,6 +91,7 @@ impl Row {
             ("host", self.host.as_ref()),
             ("job", self.job.as_ref()),
             ("task", self.task.as_ref()),
+            ("strategy", self.strategy.as_ref()),
         ]
     }
 
@@ -161,12 +165,13 @@ mod tests {
             audit: Some(true),
             reason: Some("said \"no\", twice".into()),
             time: Some(time),
+            repeat: Some(1),
             ..Row::new(Event::Trained)
         }
     }
 
     const LINE: &str = "12,trained,1,,0.1,\"[C(64,3,1), SM(10)]\",,0.5,,,,,,,,,,true,,,,,,,,,,\
-        \"said \"\"no\"\", twice\",,,,,,2026-03-01T12:00:00.250Z,\n";
+        \"said \"\"no\"\", twice\",,,,,,2026-03-01T12:00:00.250Z,,1,,\n";
 
     #[test]
     fn a_row_is_one_line_of_the_columns_in_their_order() {
@@ -212,10 +217,10 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_printed_is_read_back(
-            counts in prop::collection::vec(prop::option::of(any::<u32>()), 4),
-            large in prop::collection::vec(prop::option::of(any::<u64>()), 4),
+            counts in prop::collection::vec(prop::option::of(any::<u32>()), 5),
+            large in prop::collection::vec(prop::option::of(any::<u64>()), 5),
             numbers in prop::collection::vec(number(), 4),
-            texts in prop::collection::vec(text(), 6),
+            texts in prop::collection::vec(text(), 7),
             milliseconds in prop::option::of(0i64..4_000_000_000_000),
         ) {
             let timestamp = |ms| jiff::Timestamp::from_millisecond(ms).unwrap();
@@ -238,6 +243,9 @@ mod tests {
                 host: texts[3].clone(),
                 job: texts[4].clone(),
                 task: texts[5].clone(),
+                repeat: counts[4],
+                predictor: large[4],
+                strategy: texts[6].clone(),
                 expires_at: milliseconds.map(|ms| Time::from(timestamp(ms))),
                 ..Row::new(Event::Claimed)
             };

@@ -12,6 +12,8 @@ pub struct Claimant {
     pub round: Option<u32>,
     /// The view it samples from, by its rows.
     pub view: Option<u64>,
+    /// The predictor that will judge it, by its full curves.
+    pub predictor: Option<u64>,
     /// The device it trains on.
     pub device: Option<String>,
     /// Its machine.
@@ -119,6 +121,7 @@ impl Row {
         Self {
             attempt: Some(attempt.number),
             device: by.device.clone(),
+            predictor: by.predictor,
             expires_at: Some(by.expires_at),
             ..Self::drawn(Event::Claimed, attempt.iteration, epsilon, architecture, by)
         }
@@ -142,6 +145,7 @@ impl Row {
             job: Some(by.job.clone()),
             task: Some(by.task.clone()),
             time: Some(by.time),
+            repeat: Some(1),
             ..Self::new(event)
         }
     }
@@ -221,6 +225,7 @@ impl Row {
             reward: Some(accuracy.value()),
             best_validation_accuracy: Some(accuracy.value()),
             time,
+            repeat: Some(1),
             ..Self::new(Event::Imported)
         }
     }
@@ -247,6 +252,11 @@ impl Row {
     /// Returns the row by which a person lets it go on.
     pub fn resumed(time: Time) -> Self {
         Self { time: Some(time), ..Self::new(Event::Resumed) }
+    }
+
+    /// Returns the row by which a person changes a key of the configuration; `setting` is `key=value`.
+    pub fn set(setting: &str, time: Time) -> Self {
+        Self { reason: Some(setting.to_owned()), time: Some(time), ..Self::new(Event::Set) }
     }
 
     /// Returns the row that a repair writes before it blanks a row or replaces a view.
@@ -317,6 +327,7 @@ mod tests {
         Claimant {
             round: Some(2),
             view: Some(40),
+            predictor: Some(100),
             device: Some("cuda:0".into()),
             host: "n1".into(),
             job: "77".into(),
@@ -349,7 +360,7 @@ mod tests {
         assert_eq!(
             String::from_utf8(row.to_line().unwrap()).unwrap(),
             "9,trained,2,2,0.9,[SM(10)],,0.5,0.5,3,0.5,4,,,,,,,10,20,0,0.001,0,8.5,,0.0,40,,cuda:0,\
-             n1,77,3,2026-03-01T12:00:00.000Z,2026-03-01T13:00:00.000Z,\n"
+             n1,77,3,2026-03-01T12:00:00.000Z,2026-03-01T13:00:00.000Z,,1,100,\n"
         );
         let failed = Row::failed(&claim, &training, None, "no learning rate\npassed", 0.1);
         assert_eq!((failed.epochs, failed.best_epoch), (Some(0), None));

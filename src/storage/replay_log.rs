@@ -61,6 +61,7 @@ impl ReplayLog {
         let log = Self::open_unchecked(experiment, options)?;
         let mut begin = vec![0; header().len()];
         let read = read_up_to(&log.file, &mut begin, 0).map_err(log.io("read"))?;
+        torn::refuse_version_1(&begin[..read], &log.path)?;
         match torn::foreign_header(&begin[..read]) {
             None => Ok(log),
             Some(how) => Err(log.changed(how)),

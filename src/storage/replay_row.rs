@@ -80,13 +80,15 @@ pub enum Event {
     Imported,
     /// A damaged row was blanked.
     Void,
+    /// A person changed a key of the configuration: `reason` is `key=value`.
+    Set,
     /// Rows before this one were blanked, or a view of them was replaced: what was read of them is forgotten.
     Repaired,
 }
 
 impl Event {
     /// Every event, in the order of their meaning's table.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Claimed,
         Self::Pending,
         Self::Trained,
@@ -99,6 +101,7 @@ impl Event {
         Self::Halted,
         Self::Resumed,
         Self::Imported,
+        Self::Set,
         Self::Void,
         Self::Repaired,
     ];
@@ -126,6 +129,7 @@ impl Event {
             Self::Halted => "halted",
             Self::Resumed => "resumed",
             Self::Imported => "imported",
+            Self::Set => "set",
             Self::Void => "void",
             Self::Repaired => "repaired",
         }
@@ -216,6 +220,13 @@ pub struct Row {
     pub time: Option<Time>,
     /// When the claim ends by itself.
     pub expires_at: Option<Time>,
+    /// Which training of the architecture, from 1, in every row with an architecture; only a `list` experiment trains
+    /// one several times.
+    pub repeat: Option<u32>,
+    /// The predictor that judges the epochs of the attempt, by the full curves that the log held when it was fitted.
+    pub predictor: Option<u64>,
+    /// Why a strategy drew the architecture, in a few words; empty for Q-learning.
+    pub strategy: Option<String>,
 }
 
 impl Row {
@@ -257,6 +268,9 @@ impl Row {
             started_at: None,
             time: None,
             expires_at: None,
+            repeat: None,
+            predictor: None,
+            strategy: None,
         }
     }
 

@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use super::error::StorageError;
+use super::format::FormatVersion;
 use super::publish;
-use super::replay_csv::header;
+use super::replay_csv::{COLUMNS, header};
 
 /// Returns where the whole lines of `bytes` end, which begin with a line: after the last line that
 /// is finished by a newline and followed by no other, lines with NULs and empty ones at the end left out. (After
@@ -86,6 +87,16 @@ pub(super) fn foreign_header(begin: &[u8]) -> Option<String> {
     Some(how.to_owned())
 }
 
+/// Refuses a log that begins as those of format version 1 did, which lacked the last three columns.
+pub(super) fn refuse_version_1(begin: &[u8], path: &Path) -> Result<(), StorageError> {
+    let line = begin.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    if line != COLUMNS[..COLUMNS.len() - 3].join(",").as_bytes() {
+        return Ok(());
+    }
+    let (found, expected) = (FormatVersion(1), FormatVersion::CURRENT);
+    Err(StorageError::OtherFormat { path: path.to_owned(), found, expected })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,5 +158,9 @@ mod tests {
         assert_eq!(how(&header.replace("event", "\"event\"")), "its columns are quoted");
         assert_eq!(how(&header.replace("event", "Event")), "its first line is not the header");
         assert_eq!(how(""), "it is empty");
+        let first = header.replace(",repeat,predictor,strategy", "") + "1,claimed,1,1,1.0,a";
+        let refused = refuse_version_1(first.as_bytes(), Path::new("log"));
+        assert!(matches!(refused, Err(StorageError::OtherFormat { .. })));
+        assert!(refuse_version_1(header.as_bytes(), Path::new("log")).is_ok());
     }
 }

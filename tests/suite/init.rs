@@ -8,7 +8,7 @@ use crate::support::{Experiment, SMALL};
 fn an_experiment_is_made_once() {
     let experiment = Experiment::init(SMALL);
     let frozen = experiment.text("experiment.yaml");
-    assert!(frozen.starts_with("format_version: 1\n"));
+    assert!(frozen.starts_with("format_version: 2\n"));
     assert!(frozen.contains("replay_size: 100"), "every default is spelled out");
     assert_eq!(experiment.text("replay.csv").lines().count(), 1);
     experiment.run(&["init", "config.yaml", "dir"]).fails_with(2).says("exists already");
@@ -25,11 +25,28 @@ fn settings_of_the_command_line_are_frozen() {
 fn another_format_version_is_refused() {
     let experiment = Experiment::init(SMALL);
     let path = experiment.path("experiment.yaml");
-    let text = fs::read_to_string(&path).unwrap().replace("format_version: 1", "format_version: 9");
-    fs::write(&path, text).unwrap();
-    for command in ["train", "reduce", "status"] {
-        experiment.run(&[command, "dir"]).fails_with(2).says("format version 9");
+    let text = experiment.text("experiment.yaml");
+    let refuses = |version: u32| {
+        let sentence = format!(
+            "has format version {version}, this program reads version 2 (use the program that began the experiment, or \
+             begin a new one)"
+        );
+        for command in ["train", "reduce", "status", "submit", "verify", "cancel"] {
+            experiment.run(&[command, "dir"]).fails_with(2).says(&sentence);
+        }
+        experiment.run(&["verify", "dir", "--repair"]).fails_with(2).says(&sentence);
+        experiment.run(&["run", "config.yaml", "dir"]).fails_with(2).says(&sentence);
+        experiment.run(&["export", "dir", "out"]).fails_with(2).says(&sentence);
+    };
+    for version in [1, 9] {
+        fs::write(&path, text.replace("format_version: 2", &format!("format_version: {version}")))
+            .unwrap();
+        refuses(version);
     }
+    fs::write(&path, text).unwrap();
+    let log = experiment.text("replay.csv").replace(",repeat,predictor,strategy", "");
+    fs::write(experiment.path("replay.csv"), log).unwrap();
+    refuses(1);
 }
 
 #[test]

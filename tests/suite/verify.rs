@@ -393,7 +393,7 @@ fn a_changed_configuration_is_found() {
     assert_eq!(experiment.text("replay.csv"), log, "every row is good, but for the configuration");
     change("seed: 5", "seed: many");
     finds(&experiment, "experiment.yaml: ");
-    change("format_version: 1", "format_version: 2");
+    change("format_version: 2", "format_version: 3");
     verify(&experiment).fails_with(2);
     fs::remove_file(&path).unwrap();
     finds(&experiment, "only the log is checked");
@@ -445,7 +445,7 @@ fn rows_that_an_interrupted_write_left_out_are_appended() {
         let at = text.rfind(&format!("\n{},claimed", claim["iteration"])).unwrap() + 1;
         let end = at + text[at..].find('\n').unwrap() + 1;
         let pending = format!(
-            "{next},pending,,,{},\"{}\",{}{}\n",
+            "{next},pending,,,{},\"{}\",{}{},1,,\n",
             claim["epsilon"],
             claim["architecture"],
             claim["iteration"],

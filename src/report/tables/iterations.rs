@@ -13,6 +13,8 @@ pub(super) fn table<'a>(search: &Search<'a>) -> Table<'a, &'a IterationRecord> {
     rows.sort_by_key(|record| record.iteration);
     let mut columns = of_part(columns(), |row: &&'a IterationRecord| *row);
     columns.push(trainer(search.settings.trainer));
+    // At the end, since they came later.
+    columns.extend(of_part(newest_columns(), |row: &&'a IterationRecord| *row));
     Table { name: "iterations", columns, rows }
 }
 
@@ -72,5 +74,17 @@ pub(super) fn columns<'a>() -> Vec<Column<'a, IterationRecord>> {
         task: AtLeast(0), "Element of the array; missing for local processes";
         started_at: Time, "When the attempt began";
         time: Time, "When the newest row of the replay log was written";
+    }
+}
+
+fn newest_columns<'a>() -> Vec<Column<'a, IterationRecord>> {
+    fields! { IterationRecord:
+        repeat: AtLeast(1),
+            "Which training of the architecture it is; above 1 only where a list of networks is \
+             trained several times";
+        predictor: AtLeast(1),
+            "Full learning curves behind the predictor that judges its newest attempt; missing \
+             without a predictor";
+        strategy: FreeText, "Why the strategy drew the architecture; missing for Q-learning";
     }
 }

@@ -207,6 +207,7 @@ impl Unfinished<'_> {
             epsilon: Some(self.epsilon),
             architecture: Some(self.architecture.to_owned()),
             time,
+            repeat: Some(1),
             ..Row::new(event)
         }
     }

@@ -36,8 +36,9 @@ impl Knowledge {
                 self.state.open.values_mut().for_each(|open| open.was_halted = true);
             }
             Fact::Resumed => self.state.halted = false,
-            // Said to those who have read the rows before it.
-            Fact::Repaired => {}
+            // A change of the configuration changes nothing that is known; a repair is for those who have read the rows
+            // before it.
+            Fact::Set | Fact::Repaired => {}
             Fact::Void { iteration, attempt } => self.pass_over(iteration, attempt),
         }
         self.sum_up(row);

@@ -51,6 +51,7 @@ pub(super) enum Fact<'a> {
     },
     Halted,
     Resumed,
+    Set,
     Repaired,
     Void {
         iteration: Option<Iteration>,
@@ -97,6 +98,10 @@ impl<'a> Fact<'a> {
             Event::Exhausted => Self::Exhausted { epsilon: need(row.epsilon, "epsilon")? },
             Event::Halted => Self::Halted,
             Event::Resumed => Self::Resumed,
+            Event::Set => {
+                need(row.reason.as_deref(), "reason")?;
+                Self::Set
+            }
             Event::Repaired => Self::Repaired,
             Event::Void => Self::Void { iteration: row.iteration, attempt: row.attempt },
         })

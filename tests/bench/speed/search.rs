@@ -128,6 +128,7 @@ fn write_curve(experiment: &Experiment, row: &Row) {
 fn claimant() -> Claimant {
     Claimant {
         round: Some(3),
+        predictor: None,
         view: Some(1_000),
         device: Some("0".into()),
         host: "node-17.cluster.example".into(),

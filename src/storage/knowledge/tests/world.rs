@@ -42,6 +42,7 @@ pub(super) fn time() -> Time {
 pub(super) fn claimant(job: &str, task: &str) -> Claimant {
     Claimant {
         round: Some(1),
+        predictor: None,
         view: Some(0),
         device: None,
         host: "n1".into(),
