@@ -68,15 +68,12 @@ impl CurveInProgress {
             };
             self.keep(kept);
         }
-        let mut row = row(report);
-        let mut so_far = self.curve.clone();
-        so_far.push(row.clone());
-        if let Some(forecast) = foretell(so_far.last_start()) {
-            row = row.with_forecast(&forecast);
+        // Nothing here costs more the longer the curve is, but for the prediction, which sees the whole start.
+        self.curve.push(row(report));
+        if let Some(forecast) = foretell(self.curve.last_start()) {
+            self.curve.add_forecast(&forecast);
         }
-        let written = self.write(&row);
-        self.curve.push(row);
-        match written {
+        match self.write_last() {
             Err(error) if error.is_full() => {
                 log::warn!("the training goes on, its curve is written later: {error}");
                 self.file = CurveFile::Behind;
@@ -102,12 +99,13 @@ impl CurveInProgress {
         self.curve = kept;
     }
 
-    fn write(&mut self, row: &CurveRow) -> Result<(), StorageError> {
+    fn write_last(&mut self) -> Result<(), StorageError> {
+        let Some((last, before)) = self.curve.rows().split_last() else { return Ok(()) };
         match &mut self.file {
-            CurveFile::Open(writer) => writer.append(row),
+            CurveFile::Open(writer) => writer.append(last),
             CurveFile::None => {
-                let mut writer = CurveWriter::create(self.path.clone(), self.curve.rows())?;
-                writer.append(row)?;
+                let mut writer = CurveWriter::create(self.path.clone(), before)?;
+                writer.append(last)?;
                 self.file = CurveFile::Open(writer);
                 Ok(())
             }

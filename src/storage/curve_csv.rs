@@ -9,7 +9,7 @@
 
 use std::path::Path;
 
-use super::curve_row::CurveRow;
+use super::curve_row::{CurveRow, Forecast};
 use super::error::StorageError;
 use super::replay_event::CurveSummary;
 
@@ -90,6 +90,13 @@ impl Curve {
         let rows = &self.rows[..end];
         let last = rows.last().map(CurveRow::position);
         (epoch == 1 || last == Some((start, epoch - 1))).then(|| Self { rows: rows.to_vec() })
+    }
+
+    /// Adds what was predicted after the last epoch.
+    pub fn add_forecast(&mut self, forecast: &Forecast) {
+        if let Some(last) = self.rows.pop() {
+            self.rows.push(last.with_forecast(forecast));
+        }
     }
 
     /// Takes in the row of the next epoch.

@@ -12,9 +12,12 @@ use super::trainer::Ending;
 #[derive(Debug)]
 pub(super) struct Dialogue {
     epochs: u32,
+    /// Starts of a training, from 1: one for each learning rate.
+    starts: u32,
     resume: bool,
     last: Option<Place>,
-    is_stopped: bool,
+    /// Lines since the trainer was asked to stop; none before.
+    lines_after_stop: Option<u32>,
 }
 
 /// Start and epoch of a report.
@@ -42,17 +45,23 @@ pub(super) enum Turn {
 impl Dialogue {
     /// Begins with a request.
     pub(super) const fn new(request: &Request) -> Self {
-        Self { epochs: request.epochs, resume: request.resume, last: None, is_stopped: false }
+        Self {
+            epochs: request.epochs,
+            starts: request.recipe.learning_rate_tries,
+            resume: request.resume,
+            last: None,
+            lines_after_stop: None,
+        }
     }
 
     /// Notes that the trainer was told to stop: whatever ends the training now, it is stopped.
     pub(super) const fn stop(&mut self) {
-        self.is_stopped = true;
+        self.lines_after_stop = Some(0);
     }
 
     /// Returns whether the trainer was told to stop.
     pub(super) const fn is_stopped(&self) -> bool {
-        self.is_stopped
+        self.lines_after_stop.is_some()
     }
 
     /// Returns whether the trainer has told no epoch yet.
@@ -66,21 +75,22 @@ impl Dialogue {
     /// Says in a few words what is wrong with it.
     pub(super) fn hear(&mut self, line: &[u8]) -> Result<Turn, String> {
         let line = str::from_utf8(line).map_err(|_| "not UTF-8".to_owned())?;
+        self.count_after_stop()?;
         // What serde finds wrong may quote the whole line.
         Ok(match Message::parse(line).map_err(|problem| readable(problem.as_bytes()))? {
             Message::Epoch(report) => {
                 self.follow(&report)?;
-                if self.is_stopped { Turn::Late } else { Turn::Epoch(report) }
+                if self.is_stopped() { Turn::Late } else { Turn::Epoch(report) }
             }
             Message::Refused(reason) => match self.last {
                 None => Turn::Refused(readable(reason.as_bytes())),
                 Some(_) => return Err("refused after an epoch".into()),
             },
-            Message::Diverged { .. } if self.is_stopped => Turn::Late,
+            Message::Diverged { .. } if self.is_stopped() => Turn::Late,
             Message::Diverged { epoch } => Turn::Diverged(format!(
                 "the loss or the accuracy of epoch {epoch} is not a finite number"
             )),
-            _ if self.is_stopped => Turn::Ended(Ending::Stopped),
+            _ if self.is_stopped() => Turn::Ended(Ending::Stopped),
             Message::Done => {
                 self.check_done()?;
                 Turn::Ended(Ending::Done)
@@ -90,6 +100,16 @@ impl Dialogue {
             }
             Message::OutOfMemory { peak_bytes } => Turn::Ended(Ending::OutOfMemory { peak_bytes }),
         })
+    }
+
+    /// A trainer that does not read the stop may train to the end, and says no more than that.
+    fn count_after_stop(&mut self) -> Result<(), String> {
+        let Some(lines) = &mut self.lines_after_stop else { return Ok(()) };
+        *lines += 1;
+        if *lines > self.epochs {
+            return Err(format!("more than {} lines after it was asked to stop", self.epochs));
+        }
+        Ok(())
     }
 
     /// Checks that a report is the next one.
@@ -102,6 +122,12 @@ impl Dialogue {
         };
         if epoch > self.epochs {
             return Err(format!("epoch {epoch} of {}", self.epochs));
+        }
+        if start > self.starts {
+            return Err(format!(
+                "start {start} of {} (`training.learning_rate_tries`)",
+                self.starts
+            ));
         }
         if !follows {
             let before = match self.last {
@@ -174,6 +200,26 @@ mod tests {
         assert_eq!(refused(&[(2, 1), (1, 1)]), "epoch 1 of start 1 after epoch 1 of start 2");
         assert_eq!(refused(&[(1, 1), (2, 2)]), "epoch 2 of start 2 after epoch 1 of start 1");
         assert_eq!(refused(&[(1, 1), (1, 2), (1, 3), (1, 4)]), "epoch 4 of 3");
+    }
+
+    #[test]
+    fn a_training_has_as_many_starts_as_learning_rates() {
+        let starts: Vec<_> = (1..=6).map(|start| (start, 1)).collect();
+        let sixth = tell_epochs(&request(3), &starts, DONE).unwrap_err();
+        assert_eq!(sixth, "start 6 of 5 (`training.learning_rate_tries`)");
+        // A trainer may leave numbers out, and gains no start by that.
+        assert!(tell_epochs(&request(3), &[(1, 1), (5, 1)], &epoch(5, 2)).is_ok());
+        assert!(tell_epochs(&request(3), &[(1, 1)], &epoch(6, 1)).is_err());
+    }
+
+    #[test]
+    fn after_a_stop_no_more_lines_come_than_a_whole_training_has() {
+        for line in [r#"{"epoch": 2, "validation_accuracy": NaN}"#.to_owned(), epoch(1, 2)] {
+            let mut dialogue = Dialogue::new(&request(3));
+            dialogue.stop();
+            let said = (0..10).map_while(|_| dialogue.hear(line.as_bytes()).ok()).count();
+            assert!(said <= 3, "{said} times {line}");
+        }
     }
 
     #[test]

@@ -74,6 +74,12 @@ pub enum TrainingError {
         /// Which of its pipes.
         pipe: &'static str,
     },
+    /// The trainer did not end a training that it was asked to stop.
+    #[error("the trainer did not stop within {seconds} s (`training.silence_limit`)")]
+    NotStopped {
+        /// The limit.
+        seconds: f64,
+    },
     /// The trainer said nothing for too long.
     #[error("the trainer was silent for {seconds} s (`training.silence_limit`)")]
     Silent {

@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
-/// Bytes that are kept. A log holds at most twice as many.
-const KEPT: usize = 256 * 1024;
+use super::protocol::STDERR_KEPT;
 
 /// Longest line that goes into an error.
 const READABLE: usize = 400;
@@ -38,8 +37,8 @@ impl LastWords {
     /// Takes more of stderr. A log that cannot be written ends no training: it is told once and given up.
     pub(super) fn hear(&mut self, words: &[u8]) {
         self.tail.extend_from_slice(words);
-        if self.tail.len() > 2 * KEPT {
-            self.tail.drain(..self.tail.len() - KEPT);
+        if self.tail.len() > 2 * STDERR_KEPT {
+            self.tail.drain(..self.tail.len() - STDERR_KEPT);
         }
         if let Some(log) = &mut self.log
             && let Err(error) = log.write(words, &self.tail)
@@ -63,8 +62,8 @@ impl LastWords {
 impl Log {
     /// Appends `words`; when that has become too long, begins again with `tail`.
     fn write(&mut self, words: &[u8], tail: &[u8]) -> io::Result<()> {
-        if self.written + words.len() > 2 * KEPT {
-            let kept = &tail[tail.len().saturating_sub(KEPT)..];
+        if self.written + words.len() > 2 * STDERR_KEPT {
+            let kept = &tail[tail.len().saturating_sub(STDERR_KEPT)..];
             let aside = self.path.with_extension("log.aside");
             open_itself(&aside, OpenOptions::new().write(true).create(true).truncate(true))?
                 .write_all(kept)?;
@@ -133,7 +132,7 @@ mod tests {
             words.hear(format!("this is the line of the number {line}\n").as_bytes());
         }
         let log = fs::read(&path).unwrap();
-        assert!((KEPT..=2 * KEPT).contains(&log.len()), "{}", log.len());
+        assert!((STDERR_KEPT..=2 * STDERR_KEPT).contains(&log.len()), "{}", log.len());
         assert!(log.ends_with(b"number 39999\n"));
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }

@@ -50,6 +50,8 @@ pub(super) struct Wait {
 enum Awaited {
     /// Its next word.
     Word,
+    /// The end of a training that it was asked to stop.
+    EndOfTraining,
     /// Its end, since it has closed a pipe.
     EndOfPipe(&'static str),
     /// Its end, since it was passed a signal.
@@ -70,9 +72,17 @@ impl Wait {
         }
     }
 
+    /// Notes that it was asked to stop: from now on a word buys no more time.
+    pub(super) fn asked_to_stop(&mut self) {
+        if self.what == Awaited::Word {
+            self.what = Awaited::EndOfTraining;
+            self.until = Instant::now() + self.silence;
+        }
+    }
+
     /// Notes that a pipe is closed, seen from the program.
     pub(super) fn pipe_closed(&mut self, pipe: &'static str) {
-        if self.what == Awaited::Word {
+        if matches!(self.what, Awaited::Word | Awaited::EndOfTraining) {
             self.what = Awaited::EndOfPipe(pipe);
             self.until = Instant::now() + self.patience.closed;
         }
@@ -107,6 +117,9 @@ impl Wait {
     pub(super) fn outcome(&self) -> Result<Ending, TrainingError> {
         match self.what {
             Awaited::Word => Err(TrainingError::Silent { seconds: self.silence.as_secs_f64() }),
+            Awaited::EndOfTraining => {
+                Err(TrainingError::NotStopped { seconds: self.silence.as_secs_f64() })
+            }
             Awaited::EndOfPipe(pipe) => Err(TrainingError::ClosedPipe { pipe }),
             Awaited::EndAfter(_) => Ok(Ending::Interrupted),
         }

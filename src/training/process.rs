@@ -17,12 +17,7 @@ use rustix::process::{self, Pid, WaitId, WaitIdOptions};
 use super::interrupt::Signal;
 use super::last_words::LastWords;
 use super::patience::Patience;
-
-/// Longest line a trainer may write, its line feed included.
-pub(super) const LONGEST_LINE: u64 = 1024 * 1024;
-
-/// Lines that wait to be heard; a trainer that says more waits itself.
-const WAITING_LINES: usize = 16;
+use super::protocol::{LONGEST_LINE, WAITING_LINES};
 
 /// Time between two looks at a process or a flag.
 pub(super) const TICK: Duration = Duration::from_millis(20);

@@ -19,8 +19,8 @@ use super::error::TrainingError;
 use super::interrupt::Interrupt;
 use super::last_words::readable;
 use super::patience::{Patience, Wait};
-use super::process::{Heard, LONGEST_LINE, Process, TICK};
-use super::protocol::{Request, Stop, TRY_AGAIN};
+use super::process::{Heard, Process, TICK};
+use super::protocol::{LONGEST_LINE, Request, Stop, TRY_AGAIN};
 use super::trainer::{Ending, Trainer};
 
 /// Speaks the trainer protocol with a program.
@@ -131,6 +131,7 @@ impl ProgramTrainer {
                         Turn::Epoch(report) if on_epoch(&report).is_break() => {
                             dialogue.stop();
                             process.say(&to_line(&Stop { stop: true }));
+                            wait.asked_to_stop();
                         }
                         Turn::Epoch(_) | Turn::Late => {}
                         Turn::Ended(ending) => return Ok(ending),
@@ -153,7 +154,11 @@ impl ProgramTrainer {
                 Heard::Nothing => {}
             }
             if wait.is_over() {
-                return wait.outcome();
+                // Its exit is the reason, though a child of it keeps the pipes open.
+                return match process.exit() {
+                    Some(status) => self.exited(process, status, &wait),
+                    None => wait.outcome(),
+                };
             }
         }
     }
@@ -232,7 +237,7 @@ impl Trainer for ProgramTrainer {
         match ending {
             Ok(_) if dialogue.is_stopped() => Ok(Ending::Stopped),
             Err(error) if dialogue.is_stopped() => {
-                log::warn!("after it was told to stop, {error}");
+                log::warn!("the training was stopped, and its trainer is ended: {error}");
                 Ok(Ending::Stopped)
             }
             ending => ending,

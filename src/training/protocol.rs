@@ -22,8 +22,8 @@
 //!
 //! What else may come to a trainer:
 //!
-//! * `{"stop": true}` while it trains: it ends that training (with `done`) and waits. One that
-//!   does not look trains to the end. A stop that comes while it waits came too late and means nothing.
+//! * `{"stop": true}` while it trains: it ends that training (with `done`) and waits. A stop that
+//!   comes while it waits came too late and means nothing.
 //! * USR1 or TERM, perhaps twice: it finishes or drops the epoch, makes its checkpoint whole and
 //!   exits with [`TRY_AGAIN`].
 //! * The death of `metaqnn`: stdin ends and printing fails. It ends, at the latest with the epoch.
@@ -31,10 +31,26 @@
 //! A trainer that cannot work where it is, whatever the network (no GPU, no data), says
 //! `{"refused": "why"}` instead of the first epoch: nothing is held against the network. One that
 //! merely ends has crashed, because from outside a broken installation and a network that kills
-//! the trainer look alike. Anything else is an error too: a line that is no JSON or longer than
-//! 1 MiB, an accuracy outside [0, 1], a closed stdout, silence longer than the recipe's limit.
+//! the trainer look alike. Anything else is an error too: a line that is no JSON, an accuracy outside
+//! [0, 1], a closed stdout.
 //!
-//! What a trainer writes to stderr is kept beside the learning curve, the last 256 KiB at least.
+//! What a trainer writes to stderr is kept beside the learning curve.
+//!
+//! # Bounds
+//!
+//! Whatever a trainer does, a training ends. One that passes a bound is killed with its process group.
+//!
+//! | of | at most | then the training is |
+//! | --- | --- | --- |
+//! | a line | [`LONGEST_LINE`] bytes | lost |
+//! | lines not read yet | [`WAITING_LINES`]; then the trainer waits | |
+//! | starts | `training.learning_rate_tries` | lost |
+//! | epochs of a start | `training.epochs`, each once | lost |
+//! | time between two lines | `training.silence_limit` | lost |
+//! | after `{"stop": true}` | `training.silence_limit` in all, and `training.epochs` lines | stopped |
+//! | exit after USR1, TERM, a closed pipe | [`Patience`](super::Patience) | interrupted; for a pipe lost |
+//! | reading after its exit, where a child of it holds a pipe | [`Patience::rest`](super::Patience::rest) | |
+//! | stderr, in memory and on disk | 2 x [`STDERR_KEPT`] bytes, the end of it | |
 
 use std::path::PathBuf;
 
@@ -48,6 +64,15 @@ use crate::space::{Architecture, Layer, Padding, PoolRounding, Space};
 /// The version of the protocol, the `protocol` field of each request. Raised when a field changes
 /// its meaning or vanishes; a new field does not raise it, so trainers ignore unknown ones.
 pub const VERSION: u32 = 1;
+
+/// Longest line a trainer may write, its line feed included.
+pub const LONGEST_LINE: u64 = 1024 * 1024;
+
+/// Lines that wait to be read; a trainer that writes more waits itself.
+pub const WAITING_LINES: usize = 16;
+
+/// Bytes of stderr that are kept at least. A log holds at most twice as many.
+pub const STDERR_KEPT: usize = 256 * 1024;
 
 /// Exit code of a trainer that a signal ended after its checkpoint was made whole.
 pub const TRY_AGAIN: i32 = 75;

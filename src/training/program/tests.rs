@@ -153,6 +153,33 @@ fn a_trainer_told_to_stop_ends_early_and_waits() {
 }
 
 #[test]
+fn a_trainer_that_does_not_stop_is_killed_and_the_verdict_stands() {
+    // Neither silence nor words buy time.
+    let nan = r#"echo '{"epoch": 2, "validation_accuracy": NaN}'; sleep 0.05"#;
+    for goes_on in ["sleep 0.01", nan] {
+        let mut stage = Stage::new(&format!(
+            "echo $$ > $1/process; read -r request; epoch 1 0; while :; do {goes_on}; done"
+        ));
+        let mut quick = request(20);
+        quick.recipe.silence_limit = 0.3;
+        let ending = stage.train_with(&quick, |_| ControlFlow::Break(()));
+        assert_eq!(ending.unwrap(), Ending::Stopped, "{goes_on}");
+        assert!(!is_running(stage.process("process")), "{goes_on}");
+    }
+}
+
+#[test]
+fn a_trainer_that_begins_again_and_again_is_ended() {
+    let mut stage = Stage::new(
+        r#"read -r request; s=0
+        while :; do s=$((s+1)); echo "{\"epoch\": 1, \"start\": $s, \"validation_accuracy\": 0.1}"; done"#,
+    );
+    let error = stage.error();
+    assert!(error.contains("start 6 of 5"), "{error}");
+    assert_eq!(stage.heard.iter().map(|report| report.start).max(), Some(5));
+}
+
+#[test]
 fn a_verdict_stands_even_if_the_trainer_dies_of_it() {
     let mut stage = Stage::new("read -r request; epoch 1 $$; read -r line; exit 1");
     let ending = stage.train_with(&request(20), |_| ControlFlow::Break(()));
