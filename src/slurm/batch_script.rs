@@ -11,6 +11,7 @@ use super::{SlurmError, ValidSlurmParams};
 
 const TRAIN: &str = include_str!("../../slurm/train.sbatch");
 const REDUCE: &str = include_str!("../../slurm/reduce.sbatch");
+const END_OF_SETUP: &str = "# end setup";
 
 /// What a batch script does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,18 +62,19 @@ impl BatchScript<'_> {
         Ok(with_part(&script, "setup", &self.setup()?))
     }
 
-    /// Returns the lines before the program. Its arguments are set last: some scripts that a site has its users
-    /// source read the arguments of the shell.
+    /// Returns program, arguments and setup lines. The lines stand in a here document; the script runs them.
     fn setup(&self) -> Result<Vec<String>, SlurmError> {
         let program = shell_quoted(checked(self.program)?);
         let experiment = shell_quoted(check_experiment_path(self.experiment)?);
-        let arguments = match self.work {
-            Work::Train { round } | Work::Reduce { round } => {
-                format!("set -- {experiment} --round {round}")
-            }
-        };
-        let lines = self.params.params().setup_lines.iter().cloned();
-        Ok([format!("METAQNN={program}")].into_iter().chain(lines).chain([arguments]).collect())
+        let (Work::Train { round } | Work::Reduce { round }) = self.work;
+        let mut lines = vec![
+            format!("METAQNN={program}"),
+            format!("arguments=({experiment} --round {round})"),
+            format!("mapfile -t setup_lines <<'{END_OF_SETUP}'"),
+        ];
+        lines.extend(self.params.params().setup_lines.iter().cloned());
+        lines.push(END_OF_SETUP.to_owned());
+        Ok(lines)
     }
 }
 
@@ -286,6 +288,109 @@ mod tests {
         }
     }
 
+    /// Runs a rendered script with these setup lines and a program that prints its arguments and `X`.
+    fn run_with(setup_lines: &[&str]) -> (Option<i32>, String) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+        file("program", "#!/bin/sh\necho \"$*: X=$X\"\n");
+        // A site's own files go on after commands that fail.
+        file(
+            "site",
+            "_f() { [ -n \"$UNSET\" ] && return 1; return 0; }\nfalse\n_f\nexport X=site\n",
+        );
+        let program = folder.path().join("program");
+        fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let params = SlurmParams {
+            setup_lines: setup_lines.iter().map(|&line| line.to_owned()).collect(),
+            ..SlurmParams::default()
+        };
+        let params = params.validate().unwrap();
+        let script = BatchScript {
+            program: &program,
+            ..script(Work::Train { round: 7 }, Path::new("/x"), &params)
+        };
+        file("script", &script.render().unwrap());
+        let output =
+            Command::new("bash").arg("script").current_dir(folder.path()).output().unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(text).unwrap())
+    }
+
+    #[test]
+    fn a_setup_line_that_fails_ends_the_job_before_the_program_and_is_named() {
+        let tcl_modules =
+            "module() { echo \"ERROR:105: Unable to locate a modulefile for '$2'\" >&2; }";
+        for (lines, how) in [
+            (&["no-module load cuda"][..], "(exit status 127): no-module load cuda ("),
+            (
+                &["module() { return 1; }", "module load x"],
+                "(exit status 1 of `return 1`): module load x (",
+            ),
+            (&[tcl_modules, "module load x"], "(it reports an error): module load x ("),
+            (&["source venv/bin/activate"], "(exit status 1): source venv/bin/activate ("),
+            (&["cd nowhere && source site"], "(exit status 1): cd nowhere && source site ("),
+            (&["false | cat"], "(exit status 1): false | cat ("),
+            (&["false; true"], "(exit status 1 of `false`): false; true ("),
+            (&["X=1", "X=$(exit 3)"], "(exit status 3): X=$(exit 3) ("),
+            (&["export X=\"$(exit 3)\""], "): export X=\"$(exit 3)\" ("),
+            (
+                &["if true; then", "  false", "  true", "fi"],
+                "(exit status 1 of `false`): if true; then (",
+            ),
+            (&["setup() {", "false", "true", "}", "setup"], "(exit status 1 of `false`): setup ("),
+            (&["set +e", "false"], "(exit status 1): false ("),
+            (&["exit 0"], "(it ended the script with exit status 0): exit 0 ("),
+            (&["set -u", "source site"], "(it ended the script with exit status 1): source site ("),
+            (&["if true; then"], "(it is not complete): if true; then ("),
+            (&["echo 'a"], "(it is not complete): echo 'a ("),
+        ] {
+            let (status, text) = run_with(lines);
+            assert_eq!(status, Some(4), "{lines:?}: {text}");
+            let last = text.lines().last().unwrap();
+            assert!(
+                last.starts_with("metaqnn: setup line failed (") && last.contains(how),
+                "{lines:?}: {text}"
+            );
+            assert!(!text.contains("train /x"), "{lines:?}: {text}");
+        }
+    }
+
+    #[test]
+    fn setup_lines_that_succeed_or_may_fail_reach_the_program() {
+        for (lines, x) in [
+            (&[][..], ""),
+            (&["# a comment", "", "X=1", "export X"], "1"),
+            (&["no-module load cuda || true"], ""),
+            (&["export X=\"$(echo 'a  b')\""], "a  b"),
+            (&["export X=$(false) || true"], ""),
+            (&["if false", "then", "  false", "else", "  export X=1", "fi"], "1"),
+            (&["read -r X <<END", "a 'quote", "END", "export X"], "a 'quote"),
+            (&["export X=a\\", "b"], "ab"),
+            (&["set() { echo a; }", "export X=$(set)"], "a"),
+            (&["[ -e nowhere ] && source nowhere"], ""),
+            (&["for i in a b; do [ -e $i ] && X=$i; done"], ""),
+            (&["if grep -q a /dev/null; then X=1; fi"], ""),
+            (&["yes | head -n 1 >/dev/null"], ""),
+            (&["source site"], "site"),
+            (&["module() { echo \"loading $2\" >&2; export X=$2; }", "module load cuda"], "cuda"),
+            (&["set -euo pipefail", "export X=1"], "1"),
+            (&["set -- a b c", "cd /"], ""),
+        ] {
+            let (status, text) = run_with(lines);
+            assert_eq!(status, Some(0), "{lines:?}: {text}");
+            assert!(text.contains(&format!("train /x --round 7: X={x}\n")), "{lines:?}: {text}");
+        }
+    }
+
+    #[test]
+    fn both_templates_run_their_setup_lines_alike() {
+        let part = |text: &'static str| {
+            let (_, from) = text.split_once("\n# begin setup").unwrap();
+            from.split_once("\n# Last: ").unwrap().0
+        };
+        assert_eq!(part(TRAIN), part(REDUCE));
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(32))]
 
@@ -295,7 +400,7 @@ mod tests {
             let experiment = PathBuf::from(format!("/scratch/{name}"));
             let params = params("setup_lines: ['METAQNN=/bin/echo', 'exec 2>&1']");
             let text = script(Work::Reduce { round }, &experiment, &params).render().unwrap();
-            let output = Command::new("/bin/sh").arg("-c").arg(&text).env_remove("METAQNN").output().unwrap();
+            let output = Command::new("/bin/bash").arg("-c").arg(&text).env_remove("METAQNN").output().unwrap();
             let expected = format!("reduce /scratch/{name} --round {round}\n");
             prop_assert_eq!(String::from_utf8_lossy(&output.stdout), expected);
         }
