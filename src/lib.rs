@@ -8,10 +8,10 @@
 //! | roof | [`cli`]: words in, words out |
 //! | second | [`ops`]: one operation per verb; [`config`]: the YAML; [`report`]: results as values, tables and text |
 //! | first | [`storage`]: all that lies on disk; [`dataset`]: images, checked; [`training`]: trainers and their protocol; [`slurm`]: the scheduler |
-//! | ground | [`space`]: which networks exist; [`q_learning`]: which layer to place next; [`predictor`]: when to stop; [`outcome`]; [`seed`] |
+//! | ground | [`space`]: which networks exist; [`q_learning`]: which layer to place next; [`predictor`]: when to stop; [`outcome`]; [`seed`]; [`maths`] |
 //!
 //! The other program of the crate, `metaqnn-torch` (`src/torch`), trains with libtorch and sees
-//! `training`, `space`, `dataset` and `seed` alone. This library is never linked to libtorch.
+//! `training`, `space`, `dataset`, `seed` and `maths` alone. This library is never linked to libtorch.
 //!
 //! # How a round goes
 //!
@@ -53,6 +53,7 @@
 pub mod cli;
 pub mod config;
 pub mod dataset;
+pub mod maths;
 pub mod ops;
 pub mod outcome;
 pub mod predictor;

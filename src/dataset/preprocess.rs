@@ -5,6 +5,7 @@
 //! bytes, 0 to 255: the floors of the formulas are meant for it.
 
 use super::{ImageShape, Images, Preprocess};
+use crate::maths::{exp, square};
 
 /// The width of the Gaussian of local contrast normalisation, in pixels.
 pub const LOCAL_KERNEL_SIZE: usize = 7;
@@ -121,7 +122,7 @@ fn pixel_statistics(images: &Images) -> (Vec<f32>, Vec<f32>) {
 fn whiten(plane: &[u8]) -> Vec<f32> {
     let pixels = plane.len() as f64;
     let mean = plane.iter().map(|&x| f64::from(x)).sum::<f64>() / pixels;
-    let variance = plane.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>() / pixels;
+    let variance = plane.iter().map(|&x| square(f64::from(x) - mean)).sum::<f64>() / pixels;
     let deviation = variance.sqrt().max(1.0 / pixels.sqrt());
     plane.iter().map(|&x| ((f64::from(x) - mean) / deviation) as f32).collect()
 }
@@ -171,7 +172,7 @@ pub fn gaussian_kernel() -> [f32; LOCAL_KERNEL_SIZE] {
 fn gaussian() -> [f64; LOCAL_KERNEL_SIZE] {
     let centre = LOCAL_KERNEL_SIZE / 2;
     let weights: [f64; LOCAL_KERNEL_SIZE] =
-        std::array::from_fn(|step| (-0.5 * (step.abs_diff(centre) as f64).powi(2)).exp());
+        std::array::from_fn(|step| exp(-0.5 * square(step.abs_diff(centre) as f64)));
     let sum: f64 = weights.iter().sum();
     weights.map(|weight| weight / sum)
 }

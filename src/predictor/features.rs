@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::PredictorError;
 use super::learning_curve::{LearningCurve, differences, is_computable};
+use crate::maths::log10;
 
 /// The features of a network that do not depend on the epoch: architecture, then hyperparameters.
 ///
@@ -36,7 +37,7 @@ impl Features {
         layers: u32,
         learning_rate: f64,
     ) -> Result<Self, PredictorError> {
-        Self::new(vec![(parameters as f64).log10(), f64::from(layers), learning_rate.log10()])
+        Self::new(vec![log10(parameters as f64), f64::from(layers), log10(learning_rate)])
     }
 
     /// Returns the values in their order.

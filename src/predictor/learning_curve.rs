@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::error::PredictorError;
+use crate::maths::ln;
 use crate::outcome::Accuracy;
 
 /// Largest size of a number the predictor computes with: its square is far from overflow.
@@ -70,7 +71,7 @@ impl LearningCurve {
             if let Some(at) = curve.0.iter().position(|value| *value <= 0.0) {
                 return Err(PredictorError::NoLogarithm { epoch: at + 1, value: curve.0[at] });
             }
-            curve.0.iter_mut().for_each(|value| *value = value.ln());
+            curve.0.iter_mut().for_each(|value| *value = ln(*value));
         }
         if better == Better::Lower {
             curve.0.iter_mut().for_each(|value| *value = -*value);
@@ -143,7 +144,7 @@ mod tests {
 
     #[test]
     fn losses_are_put_on_the_log_scale_and_then_negated() {
-        let losses = vec![1.0_f64.exp(), 1.0];
+        let losses = vec![std::f64::consts::E, 1.0];
         let curve =
             LearningCurve::recorded(losses.clone(), Better::Lower, MetricScale::Logarithmic)
                 .unwrap();

@@ -17,6 +17,7 @@ use libsvm_rs::{
 use serde::{Deserialize, Serialize};
 
 use super::error::PredictorError;
+use crate::maths::exp;
 
 /// How alike two networks are.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -44,7 +45,7 @@ impl Kernel {
     fn of_similarity(self, similarity: f64) -> f64 {
         match self {
             Self::Linear => similarity,
-            Self::Rbf { gamma } => (-gamma * similarity).exp(),
+            Self::Rbf { gamma } => exp(-gamma * similarity),
         }
     }
 }
@@ -174,13 +175,16 @@ impl NuSvr {
 
 /// LIBSVM's form of a kernel matrix: each row begins with its own number (index 0), then the values.
 fn kernel_rows(kernel: Kernel, training: &Similarities) -> Vec<Vec<SvmNode>> {
-    let nodes = |(number, row): (usize, &Vec<f64>)| {
+    let mut rows: Vec<Vec<SvmNode>> = Vec::with_capacity(training.0.len());
+    for (number, similarities) in training.0.iter().enumerate() {
         let own = (number + 1) as f64;
-        let values = row.iter().map(|similarity| kernel.of_similarity(*similarity));
-        let numbered = std::iter::once(own).chain(values);
-        numbered.zip(0..).map(|(value, index)| SvmNode { index, value }).collect()
-    };
-    training.0.iter().enumerate().map(nodes).collect()
+        // A kernel is symmetric: what stands left of the diagonal is known from the rows above.
+        let known = rows.iter().map(|above| above[number + 1].value);
+        let new = similarities[number..].iter().map(|similarity| kernel.of_similarity(*similarity));
+        let values = std::iter::once(own).chain(known).chain(new);
+        rows.push(values.zip(0..).map(|(value, index)| SvmNode { index, value }).collect());
+    }
+    rows
 }
 
 #[cfg(test)]
@@ -192,7 +196,8 @@ mod tests {
         let rows: Vec<Vec<f64>> = (0..40).map(|i| vec![f64::from(i) * 0.1 - 2.0]).collect();
         // Noise: the fractional part of multiples of the golden ratio, in [-0.3, 0.3).
         let noise = |i: usize| ((i as f64 * 0.618_034).fract() - 0.5) * 0.6;
-        let targets = rows.iter().enumerate().map(|(i, x)| (2.0 * x[0]).sin() + noise(i)).collect();
+        let targets =
+            rows.iter().enumerate().map(|(i, x)| libm::sin(2.0 * x[0]) + noise(i)).collect();
         (rows, targets)
     }
 

@@ -13,6 +13,7 @@ use super::regressor::{Hyperparameters, Regressor};
 use super::scores::Scores;
 use super::setting_summary::mean;
 use super::simulation::SimulationParams;
+use crate::maths::square;
 
 /// Scores of a regressor at one number of observed epochs, over all orders.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -88,7 +89,7 @@ fn score_epochs(
 /// Returns the standard error of a mean: the sample deviation over the root of the number.
 pub(super) fn standard_error(values: &[f64]) -> Option<f64> {
     let mean = mean(values.iter().copied()).filter(|_| values.len() > 1)?;
-    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+    let squares: f64 = values.iter().map(|value| square(value - mean)).sum();
     let count = values.len() as f64;
     Some((squares / (count - 1.0) / count).sqrt())
 }

@@ -1,6 +1,7 @@
 //! Standardisation: every column with mean 0 and deviation 1 over the training set.
 
 use super::features::EpochTable;
+use crate::maths::square;
 
 /// A deviation below this is that of a constant column.
 const CONSTANT: f64 = 1e-12;
@@ -20,7 +21,7 @@ impl Scale {
         // where the rounding of large ones would pass for a deviation.
         let first = values.clone().next().unwrap_or_default();
         let mean = first + values.clone().map(|value| value - first).sum::<f64>() / count;
-        let variance = values.map(|value| (value - mean).powi(2)).sum::<f64>() / count;
+        let variance = values.map(|value| square(value - mean)).sum::<f64>() / count;
         let deviation = variance.sqrt();
         Self { mean, deviation: if deviation < CONSTANT { 1.0 } else { deviation } }
     }

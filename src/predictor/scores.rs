@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::maths::square;
+
 /// Scores of some predictions.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -27,8 +29,8 @@ impl Scores {
 /// None where all targets are equal, and where squares vanish or leave the range of floats.
 pub fn r_squared(targets: &[f64], predictions: &[f64]) -> Option<f64> {
     let mean = targets.iter().sum::<f64>() / targets.len() as f64;
-    let total: f64 = targets.iter().map(|y| (y - mean).powi(2)).sum();
-    let left: f64 = targets.iter().zip(predictions).map(|(y, yhat)| (y - yhat).powi(2)).sum();
+    let total: f64 = targets.iter().map(|y| square(y - mean)).sum();
+    let left: f64 = targets.iter().zip(predictions).map(|(y, yhat)| square(y - yhat)).sum();
     // Of equal targets rounding may leave a total.
     let differ = targets.iter().any(|y| *y != targets[0]);
     differ.then(|| 1.0 - left / total).filter(|r_squared| r_squared.is_finite())

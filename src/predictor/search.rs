@@ -16,6 +16,7 @@ use super::params::ValidPredictorParams;
 use super::regressor::{Hyperparameters, Regressor};
 use super::scaling::Scaling;
 use super::scores::r_squared;
+use crate::maths::pow;
 
 /// Folds of the cross-validation.
 const FOLDS: usize = 3;
@@ -90,9 +91,9 @@ fn draw(params: &ValidPredictorParams, rng: &mut impl Rng) -> NuSvrParams {
     let params = params.params();
     let is_linear = params.regressor == Regressor::NuSvrLinear;
     let exponents = if is_linear { -4.0..0.0 } else { -2.0..2.0 };
-    let c = 10.0_f64.powf(rng.random_range(exponents));
+    let c = pow(10.0, rng.random_range(exponents));
     let nu = rng.random_range(0.05..1.0);
-    let gamma = 10.0_f64.powf(rng.random_range(-4.0..0.0));
+    let gamma = pow(10.0, rng.random_range(-4.0..0.0));
     let kernel = if is_linear {
         Kernel::Linear
     } else {
@@ -151,6 +152,7 @@ mod tests {
     use super::super::params::PredictorParams;
     use super::super::synthetic_curves;
     use super::*;
+    use crate::maths::log10;
 
     fn params(change: fn(&mut PredictorParams)) -> ValidPredictorParams {
         let mut params = PredictorParams::default();
@@ -180,16 +182,16 @@ mod tests {
     #[test]
     fn draws_fill_the_ranges_of_their_kernel() {
         let gamma = |drawn: &NuSvrParams| match drawn.kernel {
-            Kernel::Rbf { gamma } => gamma.log10() + 4.0,
+            Kernel::Rbf { gamma } => log10(gamma) + 4.0,
             Kernel::Linear => panic!("{drawn:?}"),
         };
         let rbf = draws(&params(|_| ()));
-        assert!(fill(span(&rbf, |drawn| drawn.c.log10() + 2.0), 0.0, 4.0));
+        assert!(fill(span(&rbf, |drawn| log10(drawn.c) + 2.0), 0.0, 4.0));
         assert!(fill(span(&rbf, |drawn| drawn.nu), 0.05, 1.0));
         assert!(fill(span(&rbf, gamma), 0.0, 4.0));
         let linear = draws(&params(|p| p.regressor = Regressor::NuSvrLinear));
         assert!(linear.iter().all(|drawn| drawn.kernel == Kernel::Linear));
-        assert!(fill(span(&linear, |drawn| drawn.c.log10() + 4.0), 0.0, 4.0));
+        assert!(fill(span(&linear, |drawn| log10(drawn.c) + 4.0), 0.0, 4.0));
         assert!(fill(span(&linear, |drawn| drawn.nu), 0.05, 1.0));
     }
 

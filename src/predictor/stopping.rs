@@ -1,8 +1,7 @@
 //! The stopping rule: end a training that will hardly beat the best network.
 
-use statrs::distribution::{ContinuousCDF, Normal};
-
 use super::error::PredictorError;
+use crate::maths::normal_cdf;
 use crate::outcome::Accuracy;
 
 /// What is expected of a network's last epoch.
@@ -72,7 +71,7 @@ impl StoppingRule {
             return Verdict::Continue { stop_probability: None };
         };
         let z = (y_best - self.offset - prediction.mean) / prediction.sigma;
-        let stop_probability = Normal::standard().cdf(z);
+        let stop_probability = normal_cdf(z);
         if stop_probability >= self.threshold {
             Verdict::Stop { stop_probability }
         } else {
@@ -115,7 +114,7 @@ mod tests {
 
     #[test]
     fn a_probability_equal_to_the_threshold_stops() {
-        let threshold = Normal::standard().cdf(1.0);
+        let threshold = normal_cdf(1.0);
         let (stopped, p) = probability(StoppingRule::new(threshold, 0.0).unwrap(), 0.0, 1.0, 1.0);
         assert!(stopped && p == threshold);
     }

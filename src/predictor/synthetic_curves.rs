@@ -2,6 +2,7 @@
 
 use super::features::{Example, Features};
 use super::learning_curve::LearningCurve;
+use crate::maths::exp;
 
 /// Returns networks whose accuracy rises to a level set by two features; the same ones each time.
 pub(super) fn examples(networks: usize, epochs: usize) -> Vec<Example> {
@@ -15,7 +16,7 @@ fn example(network: usize, epochs: usize) -> Example {
     let level = 0.3 + 0.4 * size + 0.2 * depth;
     let speed = 0.2 + 0.5 * part(0.732_051);
     let noise = |epoch: usize| 0.02 * ((network * 31 + epoch) as f64 * 0.236_068).fract();
-    let accuracy = |epoch: usize| level * (1.0 - (-speed * epoch as f64).exp()) + noise(epoch);
+    let accuracy = |epoch: usize| level * (1.0 - exp(-speed * epoch as f64)) + noise(epoch);
     Example {
         features: Features::new(vec![size, depth]).expect("finite"),
         curve: LearningCurve::new((1..=epochs).map(accuracy).collect()).expect("finite"),

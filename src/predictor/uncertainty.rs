@@ -12,6 +12,7 @@ use super::features::EpochTable;
 use super::folds::Folds;
 use super::regressor::Hyperparameters;
 use super::scaling::Scaling;
+use crate::maths::square;
 
 /// Most networks of which each is left out by itself; beyond, leave-one-out would take minutes.
 const LEAVE_ONE_OUT_UP_TO: usize = 100;
@@ -80,7 +81,7 @@ pub(super) fn predict_held_out(
 
 /// Returns `sqrt(mean (yhat - y)^2)`, at least 1e-6. The error model has mean zero, so bias counts.
 pub(super) fn sigma(targets: &[f64], predictions: &[f64]) -> f64 {
-    let squares = targets.iter().zip(predictions).map(|(y, yhat)| (yhat - y).powi(2));
+    let squares = targets.iter().zip(predictions).map(|(y, yhat)| square(yhat - y));
     (squares.sum::<f64>() / targets.len() as f64).sqrt().max(LEAST_SIGMA)
 }
 

@@ -126,7 +126,7 @@ impl Fields<'_> {
     pub(super) fn count<T: TryFrom<u64>>(&self, column: &'static str) -> Result<T, Reason> {
         self.parsed(column, "a whole number of at least 0", |text| {
             let number: f64 = text.parse().ok()?;
-            let whole = (0.0..=2f64.powi(53)).contains(&number) && number.fract() == 0.0;
+            let whole = (0.0..=(1_u64 << 53) as f64).contains(&number) && number.fract() == 0.0;
             T::try_from(whole.then_some(number as u64)?).ok()
         })
     }

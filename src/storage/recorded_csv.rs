@@ -183,7 +183,7 @@ mod tests {
         let table = Table::read(&b"id,y1,y2\na,2,1\n"[..]).unwrap();
         let columns = RecordedColumns::default();
         let found = table.recording(&columns, Better::Lower, MetricScale::Logarithmic).unwrap();
-        assert_eq!(found.networks[0].1.curve.values(), [-2.0_f64.ln(), 0.0]);
+        assert_eq!(found.networks[0].1.curve.values(), [-std::f64::consts::LN_2, 0.0]);
     }
 
     #[test]

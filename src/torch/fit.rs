@@ -308,7 +308,7 @@ mod tests {
         assert_eq!(starts, [(1, 1), (2, 1), (3, 1), (4, 1), (5, 1)]);
         let rates: Vec<_> =
             recorder.reports.iter().map(|report| report.learning_rate.unwrap()).collect();
-        assert!((rates[4] - 0.01 * 0.4_f64.powi(4)).abs() < 1e-12);
+        assert!((rates[4] - 0.01 * 0.0256).abs() < 1e-12);
         let losses: Vec<_> = recorder.reports.iter().map(|report| report.training_loss).collect();
         assert!(losses.windows(2).all(|pair| pair[0] != pair[1]), "{losses:?}");
     }

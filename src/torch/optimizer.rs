@@ -4,6 +4,7 @@
 //! whatever their number. State and scratch are allocated once, so that a step allocates nothing
 //! and cannot run out of memory half-way.
 
+use metaqnn::maths::pow;
 use metaqnn::training::Recipe;
 use tch::{TchError, Tensor};
 
@@ -98,7 +99,7 @@ impl Adam {
         let _guard = tch::no_grad_guard();
         let state = &mut self.state;
         state.steps += 1;
-        let correction = |beta: f64| 1.0 - beta.powf(state.steps as f64);
+        let correction = |beta: f64| 1.0 - pow(beta, state.steps as f64);
         let (correction1, correction2) = (correction(self.beta1), correction(self.beta2));
 
         let _ = gradient.f_addcmul_(parameters, &self.weight_decay)?;

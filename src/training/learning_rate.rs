@@ -1,13 +1,14 @@
 //! The learning rate of an epoch, as a pure function of the recipe.
 
 use super::recipe::ValidRecipe;
+use crate::maths::pow;
 
 impl ValidRecipe {
     /// Returns the learning rate a start begins with: `learning_rate * retry_factor^(start - 1)`,
     /// starts counted from 1 (paper, section 5: 0.001, and 0.4 times as much at each restart).
     pub fn initial_learning_rate(&self, start: u32) -> f64 {
         let recipe = self.recipe();
-        recipe.learning_rate * recipe.learning_rate_retry_factor.powi(start as i32 - 1)
+        recipe.learning_rate * pow(recipe.learning_rate_retry_factor, f64::from(start - 1))
     }
 
     /// Returns the learning rate of an epoch (from 1): the start's, times `decay_factor` for every
@@ -15,7 +16,7 @@ impl ValidRecipe {
     pub fn learning_rate(&self, start: u32, epoch: u32) -> f64 {
         let recipe = self.recipe();
         let steps = (epoch - 1) / recipe.decay_every;
-        self.initial_learning_rate(start) * recipe.decay_factor.powi(steps as i32)
+        self.initial_learning_rate(start) * pow(recipe.decay_factor, f64::from(steps))
     }
 }
 

@@ -1,6 +1,7 @@
 //! How good the synthetic trainer takes a design to be.
 
 use super::protocol::LayerDescription;
+use crate::maths::{exp, pow};
 
 /// Returns the merit of a design, in (0, 1): the share of the way from chance to the ceiling that
 /// its training can get.
@@ -29,7 +30,7 @@ pub(super) fn merit(layers: &[LayerDescription]) -> f64 {
         sum += match layer {
             LayerDescription::Conv { kernel, .. } => {
                 convs += 1;
-                0.88_f64.powi(convs - 1) + worth_of_kernel(*kernel, depth)
+                pow(0.88, f64::from(convs - 1)) + worth_of_kernel(*kernel, depth)
             }
             LayerDescription::Pool { .. } => {
                 pools += 1;
@@ -49,7 +50,7 @@ pub(super) fn merit(layers: &[LayerDescription]) -> f64 {
             }
         };
     }
-    1.0 / (1.0 + f64::exp(-sum))
+    1.0 / (1.0 + exp(-sum))
 }
 
 const fn worth_of_kernel(kernel: u32, depth: u32) -> f64 {
@@ -71,7 +72,7 @@ mod tests {
 
     #[test]
     fn hand_worked_merits() {
-        let logistic = |sum: f64| 1.0 / (1.0 + f64::exp(-sum));
+        let logistic = |sum: f64| 1.0 / (1.0 + exp(-sum));
         let close = |a: f64, b: f64| (a - b).abs() < 1e-12;
         assert!(close(of("[SM(10)]"), logistic(-2.4)));
         // -2.4 + 1 + 0.88 + 0.6 = 0.08; the dropout after the second layer counts for nothing.

@@ -14,7 +14,6 @@ use std::time::{Duration, Instant};
 use rand::Rng;
 use rand::distr::Open01;
 use rand_chacha::ChaCha8Rng;
-use statrs::distribution::{ContinuousCDF, Normal};
 
 use super::epoch_report::EpochReport;
 use super::error::TrainingError;
@@ -24,6 +23,7 @@ use super::process::TICK;
 use super::protocol::Request;
 use super::recipe::ValidRecipe;
 use super::trainer::{Ending, Trainer};
+use crate::maths::{ln, normal_quantile, pow};
 use crate::outcome::Accuracy;
 use crate::seed::{self, Purpose};
 
@@ -170,9 +170,9 @@ impl<'a> Network<'a> {
     /// Draws the validation accuracy after an epoch.
     fn accuracy(&mut self, start: u32, epoch: u32) -> f64 {
         let falls = (epoch - 1) / self.recipe.recipe().decay_every;
-        let calm = 0.5_f64.powi(falls as i32);
-        let pace = self.pace * 0.9_f64.powi(start as i32 - 1);
-        let left = (1.0 - pace).powi(epoch as i32) * calm;
+        let calm = pow(0.5, f64::from(falls));
+        let pace = self.pace * pow(0.9, f64::from(start - 1));
+        let left = pow(1.0 - pace, f64::from(epoch)) * calm;
         let noise = EPOCH_NOISE * calm * normal(&mut self.random);
         (self.plateau - (self.plateau - self.chance) * left + noise).clamp(0.0, 1.0)
     }
@@ -181,7 +181,7 @@ impl<'a> Network<'a> {
     /// classifier that is as sure as it is often right.
     fn report(&self, start: u32, epoch: u32, validation_accuracy: f64) -> EpochReport {
         let training_accuracy = validation_accuracy + 0.2 * (1.0 - validation_accuracy);
-        let loss = |accuracy: f64| -accuracy.max(self.chance / 2.0).ln();
+        let loss = |accuracy: f64| -ln(accuracy.max(self.chance / 2.0));
         EpochReport {
             epoch,
             start,
@@ -197,7 +197,7 @@ impl<'a> Network<'a> {
 
 /// Draws from the standard normal distribution.
 fn normal(random: &mut impl Rng) -> f64 {
-    Normal::standard().inverse_cdf(random.sample(Open01))
+    normal_quantile(random.sample(Open01))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
+use metaqnn::maths::exp;
 use metaqnn::predictor::{
     Better, EpochScore, FoldScaling, MetricScale, Orders, PredictorParams, RecordedCurves,
     Regressor, SearchScope, SimulationParams, score_regressor,
@@ -26,7 +27,7 @@ fn accuracies(network: usize) -> (f64, f64, Vec<f64>) {
     let noise = |epoch: usize| 0.02 * ((network * 31 + epoch) as f64 * 0.236_068).fract();
     let accuracy = |epoch: usize| match network % 10 {
         9 => 0.1 + noise(epoch) / 10.0,
-        _ => level * (1.0 - (-0.5 * epoch as f64).exp()) + noise(epoch),
+        _ => level * (1.0 - exp(-0.5 * epoch as f64)) + noise(epoch),
     };
     (size, depth, (1..=EPOCHS).map(accuracy).collect())
 }
@@ -105,6 +106,7 @@ fn every_setting_is_one_object_with_the_promised_columns() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "compared within a tolerance")]
 fn a_trace_can_be_checked_by_its_own_numbers() {
     let folder = folder(&file(60, |y| y));
     let trace = ["--file-order", "--delta", "0.9,0.99", "--offset", "0.01", "--trace", "trace.csv"];
@@ -119,7 +121,7 @@ fn a_trace_can_be_checked_by_its_own_numbers() {
         assert_eq!((row[3].as_str(), number(8)), (format!("n{network}").as_str(), best));
         // Phi((best - offset - predicted) / sigma): the probability that it ends below.
         let expected = Normal::standard().cdf((best - 0.01 - predicted) / sigma);
-        assert!((probability - expected).abs() < 1e-12, "{row:?}");
+        assert!((probability - expected).abs() < 1e-10, "{row:?}");
         let stopped = row[4] == "true";
         assert_eq!(stopped, probability >= 0.9, "{row:?}");
         assert!(stopped || number(5) == EPOCHS as f64 - 1.0, "{row:?}");
@@ -148,7 +150,7 @@ fn losses_are_judged_as_accuracies_are() {
     let accuracies = folder(&file(60, |y| y)).run(&with(&["--orders", "3", "--json"])).success();
     let losses = folder(&file(60, |y| -y));
     let losses = losses.run(&with(&["--orders", "3", "--json", "--loss"])).success();
-    let powers = folder(&file(60, f64::exp));
+    let powers = folder(&file(60, exp));
     let powers = powers.run(&with(&["--orders", "3", "--json", "--log"])).success();
     for (at, expected) in accuracies.json().iter().enumerate() {
         for found in [&losses.json()[at], &powers.json()[at]] {

@@ -1,0 +1,167 @@
+//! Elementary functions with the same bits on every machine.
+//!
+//! What an experiment stores is computed again elsewhere and compared to the bit. `f64::exp` and its
+//! kind are the C library's, which takes fused instructions where the processor has them, so the last
+//! bit depends on both; `powi` also depends on how the program was optimised. These are plain Rust
+//! (crate `libm`): every function with such a choice is taken from here (`.clippy.toml` sees to it).
+//! Sums, products, quotients and roots are exact as IEEE 754 has them and need nothing.
+
+use std::f64::consts::SQRT_2;
+
+pub use libm::{exp, log as ln, log10, pow};
+use statrs::function::evaluate::polynomial;
+
+/// Returns `x * x`.
+pub fn square(x: f64) -> f64 {
+    x * x
+}
+
+/// Returns the distribution function of the standard normal distribution: the probability of a value
+/// below `z`.
+pub fn normal_cdf(z: f64) -> f64 {
+    0.5 * libm::erfc(-z / SQRT_2)
+}
+
+/// Returns the value that a standard normal one stays below with probability `p`, in (0, 1).
+///
+/// Wichura, 1988, *The percentage points of the normal distribution* (algorithm AS 241, PPND16).
+pub fn normal_quantile(p: f64) -> f64 {
+    let from_median = p - 0.5;
+    if from_median.abs() <= 0.425 {
+        let x = 0.180625 - from_median * from_median;
+        return from_median * ratio(x, &MIDDLE);
+    }
+    let depth = (-ln(p.min(1.0 - p))).sqrt();
+    let size = if depth <= 5.0 { ratio(depth - 1.6, &TAIL) } else { ratio(depth - 5.0, &FAR_TAIL) };
+    size.copysign(from_median)
+}
+
+/// Numerator and denominator, the constant terms first.
+type Rational = [[f64; 8]; 2];
+
+fn ratio(x: f64, [numerator, denominator]: &Rational) -> f64 {
+    polynomial(x, numerator) / polynomial(x, denominator)
+}
+
+const MIDDLE: Rational = [
+    [
+        3.3871328727963665,
+        133.14166789178438,
+        1971.5909503065513,
+        13731.69376550946,
+        45921.95393154987,
+        67265.7709270087,
+        33430.57558358813,
+        2509.0809287301227,
+    ],
+    [
+        1.0,
+        42.31333070160091,
+        687.1870074920579,
+        5394.196021424751,
+        21213.794301586597,
+        39307.89580009271,
+        28729.085735721943,
+        5226.495278852854,
+    ],
+];
+
+const TAIL: Rational = [
+    [
+        1.4234371107496835,
+        4.630337846156546,
+        5.769497221460691,
+        3.6478483247632045,
+        1.2704582524523684,
+        0.2417807251774506,
+        0.022723844989269184,
+        0.0007745450142783414,
+    ],
+    [
+        1.0,
+        2.053191626637759,
+        1.6763848301838038,
+        0.6897673349851,
+        0.14810397642748008,
+        0.015198666563616457,
+        0.0005475938084995345,
+        1.0507500716444169e-09,
+    ],
+];
+
+const FAR_TAIL: Rational = [
+    [
+        6.657904643501103,
+        5.463784911164114,
+        1.7848265399172913,
+        0.29656057182850487,
+        0.026532189526576124,
+        0.0012426609473880784,
+        2.7115555687434876e-05,
+        2.0103343992922881e-07,
+    ],
+    [
+        1.0,
+        0.599832206555888,
+        0.1369298809227358,
+        0.014875361290850615,
+        0.0007868691311456133,
+        1.8463183175100548e-05,
+        1.421511758316446e-07,
+        2.0442631033899397e-15,
+    ],
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use statrs::distribution::{ContinuousCDF, Normal};
+
+    /// Returns the checksum of a function's bits at 10,000 points of (0, 1).
+    fn bits(function: impl Fn(f64) -> f64) -> u32 {
+        let mut checksum = crc32fast::Hasher::new();
+        for point in 1..=10_000 {
+            checksum.update(&function(f64::from(point) / 10_001.0).to_le_bytes());
+        }
+        checksum.finalize()
+    }
+
+    #[test]
+    fn the_bits_are_those_of_every_machine() {
+        let found = [
+            bits(|x| exp(40.0 * x - 30.0)),
+            bits(ln),
+            bits(|x| log10(1e8 * x)),
+            bits(|x| pow(10.0, 4.0 * x - 2.0)),
+            bits(|x| normal_cdf(16.0 * x - 8.0)),
+            bits(normal_quantile),
+        ];
+        assert_eq!(
+            found,
+            [0x76b0_7639, 0x3725_7a60, 0xef39_aa49, 0x58d7_35a3, 0x8057_10b1, 0x0640_e520]
+        );
+    }
+
+    #[test]
+    fn quantiles_known_from_tables() {
+        for (p, z) in [(0.9, 1.2816), (0.95, 1.6449), (0.99, 2.3263), (0.001, -3.0902)] {
+            assert!((normal_quantile(p) - z).abs() < 5e-5, "{p}");
+        }
+        assert_eq!(normal_quantile(0.75), -normal_quantile(0.25));
+    }
+
+    proptest! {
+        #[test]
+        #[expect(clippy::disallowed_methods, reason = "compared within a tolerance")]
+        fn the_normal_distribution_is_that_of_statrs(z in -8.0..8.0) {
+            let theirs = Normal::standard();
+            // statrs 0.18 has ten digits here.
+            prop_assert!((normal_cdf(z) / theirs.cdf(z) - 1.0).abs() < 2e-10);
+            // Below the median, since probabilities near 1 are too coarse to lead back.
+            let p = normal_cdf(-z.abs());
+            prop_assert!((normal_quantile(p) - theirs.inverse_cdf(p)).abs() < 1e-10, "{p}");
+            prop_assert!((normal_quantile(p) + z.abs()).abs() < 1e-12, "{p}");
+        }
+    }
+}
