@@ -8,6 +8,7 @@ use clap::Args;
 use super::exit_code::ExitStatus;
 use super::printer::Printer;
 use crate::config::{DEFAULTS, ExperimentConfig, Setting, load};
+use crate::ops::init::check_images;
 
 /// Show every key of a configuration with its default, or check a file
 #[derive(Debug, Args)]
@@ -19,7 +20,7 @@ pub struct ConfigArgs {
     /// Print every key with its default and a comment
     #[arg(long, group = "what")]
     defaults: bool,
-    /// Check a configuration without looking at its data, and print it with every default filled in
+    /// Check a configuration, and its data where they are, and print it with every default filled in
     #[arg(long, group = "what", value_name = "FILE")]
     check: Option<PathBuf>,
     /// Replace a value of the configuration
@@ -35,6 +36,10 @@ pub fn run(args: ConfigArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
             let config = load(&path, &args.settings)
                 .and_then(ExperimentConfig::check)
                 .with_context(|| format!("`{}`", path.display()))?;
+            config.warnings().iter().for_each(|warning| log::warn!("{warning}"));
+            if config.config.data.path.as_ref().is_some_and(|data| data.exists()) {
+                check_images(&config)?;
+            }
             printer.result(&config.to_yaml()?)?;
         }
     }

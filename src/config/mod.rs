@@ -10,6 +10,7 @@ mod keys;
 mod load;
 mod setting;
 mod validate;
+mod warnings;
 mod wording;
 
 use serde::{Deserialize, Serialize};

@@ -113,6 +113,29 @@ pub enum DatasetError {
         /// The first such class.
         class: usize,
     },
+    /// No image of a class would judge: networks that never answer it would lose nothing.
+    #[error(
+        "the split leaves no image of class `{class}`, which has `{available}`, among the `{validation}` for validation ({}, or take the same number of every class: `data.validation.method: balanced`)",
+        least.map_or("lower `data.classes` or add images".to_owned(), |least| format!("raise `data.validation.images` to at least {least}"))
+    )]
+    NothingToValidate {
+        /// The first such class.
+        class: usize,
+        /// Its images.
+        available: usize,
+        /// Images asked for, for validation.
+        validation: usize,
+        /// The fewest images for validation that leave every class in both parts, if any number does.
+        least: Option<usize>,
+    },
+    /// A class cannot be in both parts.
+    #[error(
+        "class `{class}` has a single image, but a class needs at least 2, one to train with and one for validation (add images, or leave the class out)"
+    )]
+    SingleImage {
+        /// The first such class.
+        class: usize,
+    },
     /// Other files than those of the fingerprint would be read.
     #[error("the training files in `{}` are now {}, but were {} when the experiment was created \
              (restore them)", folder.display(), quoted(found, ", "), quoted(expected, ", "))]

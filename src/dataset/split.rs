@@ -28,8 +28,8 @@ pub struct Split {
 /// experiment has the same split.
 ///
 /// # Errors
-/// Says so when more images are asked for than there are, and when a class would have none to train
-/// with.
+/// Says so when more images are asked for than there are, and when a class would have none in one of
+/// the parts. (The reference goes on, with networks that never see a class, or are never asked for it.)
 pub fn split(
     images: &Images,
     params: &ValidDataParams,
@@ -78,7 +78,22 @@ fn stratified(
         return Err(DatasetError::TooFewImages { validation, training, available, class });
     }
     let counts: Vec<usize> = classes.iter().map(Vec::len).collect();
+    if let Some(class) = counts.iter().position(|&count| count == 1) {
+        return Err(DatasetError::SingleImage { class });
+    }
     let for_validation = shares(&counts, judging);
+    if let Some(class) = for_validation.iter().position(|&count| count == 0) {
+        let is_in_both = |validation: &usize| {
+            let shares = shares(&counts, *validation);
+            shares.iter().zip(&counts).all(|(taken, count)| (1..*count).contains(taken))
+        };
+        return Err(DatasetError::NothingToValidate {
+            class,
+            available: counts[class],
+            validation: judging,
+            least: (judging + 1..available).find(is_in_both),
+        });
+    }
     let left: Vec<usize> = counts.iter().zip(&for_validation).map(|(n, taken)| n - taken).collect();
     let for_training = match params.training_images() {
         Some(wanted) => shares(&left, wanted),
@@ -258,10 +273,44 @@ mod tests {
 
     #[test]
     fn a_class_with_nothing_to_train_is_named() {
-        // One image of class 1 among nine: 1/9 of four training images rounds to none.
-        let images = images(vec![0, 0, 0, 0, 0, 0, 0, 0, 1], 2);
-        let error = split(&images, &asking(2, 2, "first", Some(2)), 1).unwrap_err();
+        // Of eight and two images four and one judge; of the rest, one in five is of class 1: none of two.
+        let images = images(vec![0, 0, 0, 0, 0, 0, 0, 0, 1, 1], 2);
+        let error = split(&images, &asking(2, 5, "first", Some(2)), 1).unwrap_err();
         assert!(matches!(error, DatasetError::NothingToTrain { class: 1 }), "{error}");
+    }
+
+    #[test]
+    fn a_class_without_an_image_in_validation_is_refused_with_the_number_that_is_enough() {
+        // 2 of 100 images are of class 1: 2/100 of 20 rounds to none, of 25 to one (0.5), but 24.5 of class 0 come
+        // first, rounded to 25; of 26 images 25.48 are rounded to 25.
+        let labels: Vec<u8> = (0..100).map(|index| u8::from(index % 50 == 7)).collect();
+        for method in ["random", "first"] {
+            let images = images(labels.clone(), 2);
+            let error = split(&images, &asking(2, 20, method, None), 3).unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                "the split leaves no image of class `1`, which has `2`, among the `20` for validation (raise \
+                 `data.validation.images` to at least 26, or take the same number of every class: \
+                 `data.validation.method: balanced`)"
+            );
+            assert!(split(&images, &asking(2, 25, method, None), 3).is_err());
+            let enough = split(&images, &asking(2, 26, method, None), 3).unwrap();
+            assert_eq!(class_counts(&images, &enough.validation), [25, 1]);
+        }
+    }
+
+    #[test]
+    fn fewer_images_for_validation_than_classes_are_refused() {
+        let images = images((0..40).map(|index| index % 4).collect(), 4);
+        let error = split(&images, &asking(4, 3, "random", None), 3).unwrap_err();
+        assert!(matches!(error, DatasetError::NothingToValidate { least: Some(4), .. }), "{error}");
+    }
+
+    #[test]
+    fn a_class_of_one_image_is_refused() {
+        let images = images(vec![0, 1, 2, 3], 4);
+        let error = split(&images, &asking(4, 2, "random", None), 3).unwrap_err();
+        assert!(matches!(error, DatasetError::SingleImage { class: 0 }), "{error}");
     }
 
     proptest! {
@@ -284,6 +333,9 @@ mod tests {
             prop_assert_eq!(split.training.len(), training.unwrap_or(images.count() - wanted));
             let share = wanted as f64 / images.count() as f64;
             let counts = images.class_counts();
+            for part in [&split.training, &split.validation] {
+                prop_assert!(!class_counts(&images, part).contains(&0));
+            }
             for (taken, count) in class_counts(&images, &split.validation).iter().zip(&counts) {
                 prop_assert!((*taken as f64) < share * *count as f64 + 1.0);
             }

@@ -13,7 +13,8 @@ use crate::slurm::check_experiment_path;
 use crate::storage::{ExperimentDir, FormatVersion, StorageError};
 use crate::training::{TrainerKind, freeze_command};
 
-/// Reads and checks a configuration, and makes its paths absolute: it means the same from every folder.
+/// Reads and checks a configuration, and makes its paths absolute: it means the same from every folder. What is
+/// allowed, but hardly meant, is warned of.
 ///
 /// # Errors
 /// The first thing that is wrong with it, with the file and key.
@@ -25,7 +26,9 @@ pub fn load(path: &Path, settings: &[Setting]) -> anyhow::Result<ValidConfig> {
         *data = absolute(&folder, data);
     }
     config.training.command = freeze_command(&config.training.command, &folder);
-    config.check().with_context(|| format!("`{}`", path.display()))
+    let config = config.check().with_context(|| format!("`{}`", path.display()))?;
+    config.warnings().iter().for_each(|warning| log::warn!("{warning}"));
+    Ok(config)
 }
 
 fn absolute(folder: &Path, path: &Path) -> PathBuf {
@@ -64,9 +67,22 @@ fn check_data(config: &ValidConfig) -> anyhow::Result<Option<(Fingerprint, u64)>
         );
         return Ok(None);
     }
+    let training = check_images(config)?;
+    Ok(Some((Fingerprint::of_training_files(&config.data)?, training)))
+}
+
+/// Looks at every image and at the split, and returns how many images train.
+///
+/// # Errors
+/// The images are not as configured, or a class would have none in one of the parts.
+pub fn check_images(config: &ValidConfig) -> anyhow::Result<u64> {
     let images = load_training_images(&config.data)?;
-    let training = split(&images, &config.data, config.seed())?.training.len();
-    Ok(Some((Fingerprint::of_training_files(&config.data)?, training as u64)))
+    let parts = split(&images, &config.data, config.seed())?;
+    let validation = images.subset(&parts.validation).class_counts();
+    if let Some(warning) = config.warning_of_constant_answer(&validation) {
+        log::warn!("{warning}");
+    }
+    Ok(parts.training.len() as u64)
 }
 
 /// Opens the experiment in `dir` when its configuration is this one, or makes it when there is none;

@@ -87,6 +87,22 @@ pub struct ValidPredictorParams {
 }
 
 impl PredictorParams {
+    /// Returns the hyperparameters that are given and that the regressor does not have.
+    pub fn without_meaning(&self) -> impl Iterator<Item = &'static str> {
+        let (has_c_and_nu, has_gamma) = match self.regressor {
+            Regressor::NuSvrRbf => (true, true),
+            Regressor::NuSvrLinear => (true, false),
+            Regressor::Ols | Regressor::RandomForest | Regressor::LastSeen => (false, false),
+        };
+        let given = [
+            ("c", self.c, has_c_and_nu),
+            ("nu", self.nu, has_c_and_nu),
+            ("gamma", self.gamma, has_gamma),
+        ];
+        let is_idle = |(_, value, has): &(_, Option<f64>, bool)| value.is_some() && !has;
+        given.into_iter().filter(is_idle).map(|(name, ..)| name)
+    }
+
     /// Checks the parameters.
     ///
     /// # Errors

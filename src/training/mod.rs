@@ -33,6 +33,9 @@ pub use error::TrainingError;
 pub use interrupt::{Interrupt, Signal};
 pub use patience::Patience;
 pub use program::ProgramTrainer;
-pub use recipe::{Device, Initialisation, Precision, Recipe, TrainerKind, ValidRecipe};
+pub use recipe::{
+    Device, Initialisation, Precision, Recipe, TrainerKind, ValidRecipe,
+    default_first_epoch_threshold,
+};
 pub use synthetic::SyntheticTrainer;
 pub use trainer::{Ending, Trainer, trainer};

@@ -140,7 +140,7 @@ impl Default for Recipe {
 /// chance. The second term is ours: with few classes 1.5 times chance is more than most networks reach in one epoch
 /// (0.75 of two classes), and the agent would learn from failures that are none. Both terms are equal at ten classes;
 /// from there on the paper's factor decides.
-fn default_first_epoch_threshold(classes: u32) -> f64 {
+pub fn default_first_epoch_threshold(classes: u32) -> f64 {
     let chance = Accuracy::chance(classes).value();
     f64::min(1.5 / f64::from(classes), chance + (1.0 - chance) / 18.0)
 }
@@ -183,9 +183,8 @@ impl Recipe {
         if let Some(threads) = self.threads {
             in_range("threads", threads.into(), 1.0, 4096.0)?;
         }
-        let threshold = self
-            .first_epoch_threshold
-            .unwrap_or_else(|| default_first_epoch_threshold(classes));
+        let threshold =
+            self.first_epoch_threshold.unwrap_or_else(|| default_first_epoch_threshold(classes));
         in_range("first_epoch_threshold", threshold, 0.0, 1.0)?;
         let has_no_program = self.command.first().is_none_or(String::is_empty);
         match (self.trainer, has_no_program) {

@@ -29,7 +29,8 @@ fn every_shipped_configuration_is_valid() {
     );
     let experiment = Experiment::with(SMALL);
     for name in names {
-        experiment.run(&["config", "--check", folder.join(name).to_str().unwrap()]).success();
+        let checked = experiment.run(&["config", "--check", folder.join(name).to_str().unwrap()]);
+        assert_eq!(checked.success().stderr(), "", "no warning");
     }
 }
 
@@ -58,6 +59,21 @@ fn a_stopping_rule_that_would_stop_winners_is_refused() {
     let experiment = Experiment::with(&format!("{SMALL}early_stopping: {{threshold: 0.5}}\n"));
     let refused = experiment.run(&["config", "--check", "config.yaml"]).fails_with(2);
     refused.says("`early_stopping.threshold` is `0.5` (must be above 0.5 and below 1)");
+}
+
+#[test]
+fn a_burn_in_that_is_never_over_is_warned_of_wherever_a_configuration_is_read() {
+    let experiment = Experiment::with(SMALL);
+    for command in [
+        &["config", "--check", "config.yaml"][..],
+        &["init", "config.yaml", "dir"],
+        &["run", "config.yaml"],
+    ] {
+        let warned = experiment.run(command).success();
+        drop(
+            warned.says("warn: `early_stopping.burn_in` is 100, but the schedule has 18 networks"),
+        );
+    }
 }
 
 #[test]

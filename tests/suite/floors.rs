@@ -19,7 +19,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("dataset", &["seed", "maths"]),
     ("training", &["space", "outcome", "seed", "maths"]),
     ("slurm", &[]),
-    ("config", &["space", "q_learning", "predictor", "dataset", "training", "slurm"]),
+    ("config", &["space", "outcome", "q_learning", "predictor", "dataset", "training", "slurm"]),
     ("report", &["space", "outcome", "q_learning", "predictor"]),
     (
         "ops",

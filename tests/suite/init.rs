@@ -114,6 +114,36 @@ fn damaged_images_are_refused() {
 }
 
 #[test]
+fn a_class_that_would_not_be_judged_is_refused() {
+    // Of ten images each of two classes and two of the first, three judge: none of the first.
+    let labels = [[1, 2]; 10].concat();
+    let experiment = with_images(&[&labels[..], &[0, 0]].concat(), 0);
+    for command in [&["init", "config.yaml", "dir"][..], &["config", "--check", "config.yaml"]] {
+        let refused = experiment.run(command).fails_with(2);
+        let refused =
+            refused.says("no image of class `0`, which has `2`, among the `3` for validation");
+        drop(refused.says("raise `data.validation.images` to at least"));
+    }
+    assert!(!experiment.path("").exists(), "nothing is left behind");
+}
+
+#[test]
+fn a_constant_answer_that_would_lead_is_warned_of() {
+    // 16 of 20 images are of class 0, and 6 of the 8 that judge.
+    let labels = [&[0; 16][..], &[1, 1, 2, 2]].concat();
+    let experiment = with_images(&labels, 0);
+    let images = ["--set", "data.validation.images=8"];
+    for command in [["init", "config.yaml", "dir"], ["config", "--check", "config.yaml"]] {
+        let warned = experiment.run(&[&command[..], &images].concat()).success();
+        drop(
+            warned
+                .says("6 of the 8 images for validation are of class 0")
+                .says("accuracy of 0.7500"),
+        );
+    }
+}
+
+#[test]
 fn a_search_goes_on_only_with_the_images_it_began_with() {
     let experiment = with_images(&[0, 1, 2, 0, 1, 2, 0, 1, 2], 0);
     experiment.run(&["init", "config.yaml", "dir"]).success();

@@ -226,24 +226,6 @@ impl FileArgs {
     }
 }
 
-impl PredictorArgs {
-    /// Returns the hyperparameters that were given and that the regressor does not have.
-    pub(super) fn without_meaning(&self) -> impl Iterator<Item = &'static str> {
-        let (has_c_and_nu, has_gamma) = match self.regressor {
-            Regressor::NuSvrRbf => (true, true),
-            Regressor::NuSvrLinear => (true, false),
-            Regressor::Ols | Regressor::RandomForest | Regressor::LastSeen => (false, false),
-        };
-        let given = [
-            ("--c", self.c, has_c_and_nu),
-            ("--nu", self.nu, has_c_and_nu),
-            ("--gamma", self.gamma, has_gamma),
-        ];
-        let is_idle = |(_, value, has): &(_, Option<f64>, bool)| value.is_some() && !has;
-        given.into_iter().filter(is_idle).map(|(option, ..)| option)
-    }
-}
-
 impl HyperbandArgs {
     /// Returns the scheduler, if there is to be one.
     pub(super) fn scheduler(&self) -> Option<HyperbandParams> {

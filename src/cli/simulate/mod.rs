@@ -23,8 +23,8 @@ pub fn run(args: &SimulateArgs, printer: &Printer) -> anyhow::Result<ExitStatus>
     let params = args.params()?;
     args.check()?;
     // No refusal: one line of options may serve all regressors.
-    for option in args.predictor.without_meaning() {
-        log::warn!("`{option}` is ignored: the regressor `{}` has none", args.predictor.regressor);
+    for name in params.predictor.params().without_meaning() {
+        log::warn!("`--{name}` is ignored: the regressor `{}` has none", args.predictor.regressor);
     }
     let reading = args.file.reading();
     let replayed = args.inputs.iter().map(|path| simulate::read(path, &reading));

@@ -1,0 +1,325 @@
+//! What is allowed in a configuration, but is hardly what a person wants.
+//!
+//! The one place that decides it: `init`, `run` and `config --check` print what it returns. Each sentence names key and
+//! value, what follows from them, and what to do.
+
+use num_bigint::BigUint;
+
+use super::ValidConfig;
+use crate::outcome::Accuracy;
+use crate::predictor::{Prediction, PredictorParams, Regressor, Verdict, n_features};
+use crate::training::{Recipe, TrainerKind, default_first_epoch_threshold};
+
+impl ValidConfig {
+    /// Returns the warnings that need no data.
+    pub fn warnings(&self) -> Vec<String> {
+        let stopping =
+            if self.config.early_stopping.enabled { self.of_stopping() } else { Vec::new() };
+        let others = [self.of_schedule(), self.of_first_epoch(), self.of_decay()];
+        stopping.into_iter().chain(others.into_iter().flatten()).collect()
+    }
+
+    /// Returns a warning when a network that answers the same for every image passes the first-epoch test.
+    /// `validation` counts the images for validation of each class.
+    pub fn warning_of_constant_answer(&self, validation: &[usize]) -> Option<String> {
+        let (class, most) = validation
+            .iter()
+            .enumerate()
+            .max_by_key(|(class, count)| (**count, std::cmp::Reverse(*class)))?;
+        let all: usize = validation.iter().sum();
+        let share = *most as f64 / all as f64;
+        // A threshold that a person has lowered asks for no test: only classes of very different sizes are told.
+        let passes = self
+            .recipe
+            .first_epoch_threshold()
+            .max(default_first_epoch_threshold(self.config.data.classes));
+        (share > passes).then(|| {
+            format!(
+                "{most} of the {all} images for validation are of class {class}: a network that always answers {class} reaches an accuracy of {share:.4} and passes the first-epoch test, which asks for more than {:.4} (set `training.first_epoch_threshold` to {} or more, or take the same number of every class: `data.validation.method: balanced`)",
+                self.recipe.first_epoch_threshold(),
+                // One image more.
+                rounded_up((*most + 1) as f64 / all as f64),
+            )
+        })
+    }
+
+    /// Returns how many networks the schedule has.
+    fn networks(&self) -> u64 {
+        self.schedule.stages().iter().map(|stage| stage.architectures).sum()
+    }
+
+    fn of_stopping(&self) -> Vec<String> {
+        const OFF: &str = "or set `early_stopping.enabled: false`";
+        let PredictorParams {
+            burn_in,
+            top_n,
+            refit_every,
+            audit_share,
+            regressor,
+            threshold,
+            offset,
+            ..
+        } = *self.early_stopping.params();
+        let (epochs, networks) = (self.config.training.epochs, self.networks());
+        let mut warnings = Vec::new();
+        if epochs == 1 {
+            warnings.push(format!(
+                "`training.epochs` is 1: early stopping has no epoch to save (train longer, {OFF})"
+            ));
+        }
+        let (key, first) = if top_n > burn_in { ("top_n", top_n) } else { ("burn_in", burn_in) };
+        if networks <= first as u64 {
+            warnings.push(format!(
+                "`early_stopping.{key}` is {first}, but the schedule has {networks} networks: none is ever stopped (lower it, {OFF})"
+            ));
+        } else if refit_every != PredictorParams::default().refit_every
+            && (burn_in + refit_every) as u64 > networks
+        {
+            warnings.push(format!(
+                "`early_stopping.refit_every` is {refit_every}, but the schedule has {networks} networks, {burn_in} of them the burn-in: the predictor is never fitted again (lower it, or set it to 0)"
+            ));
+        }
+        if audit_share >= 1.0 {
+            warnings.push(format!(
+                "`early_stopping.audit_share` is 1: every network that is to be stopped is trained to the end, and nothing is saved (lower it, {OFF})"
+            ));
+        }
+        if !self.stops_a_guess() {
+            warnings.push(format!(
+                "`early_stopping.threshold` is {threshold} and `early_stopping.offset` is {offset}: not even a network that guesses is ever stopped, since accuracies {}are not known so well (lower them, {OFF})",
+                self.validation_images().map_or(String::new(), |images| format!("on {images} images for validation ")),
+            ));
+        }
+        // Parameters, layers and learning rate beside the curve, up to the epoch before the last.
+        let features = n_features(3, epochs.saturating_sub(1) as usize);
+        if regressor == Regressor::Ols && epochs > 1 && burn_in <= features {
+            warnings.push(format!(
+                "`early_stopping.burn_in` is {burn_in}, but the regressor `ols` fits up to {features} features at `training.epochs: {epochs}`: it fits any curves and predicts none (raise it above {features}, or choose another regressor)"
+            ));
+        }
+        for name in self.early_stopping.params().without_meaning() {
+            warnings.push(format!(
+                "`early_stopping.{name}` is ignored: the regressor `{regressor}` has none (set it to null)"
+            ));
+        }
+        warnings
+    }
+
+    /// Whether the rule would stop a network that is known to guess, beside one without an error.
+    ///
+    /// Sigma is at least the sampling error of an accuracy near chance on so many images.
+    fn stops_a_guess(&self) -> bool {
+        let chance = Accuracy::chance(self.config.data.classes);
+        let variance = |images: u32| chance.value() * (1.0 - chance.value()) / f64::from(images);
+        let sigma = self.validation_images().map_or(1e-6, |images| variance(images).sqrt());
+        let prediction = Prediction { mean: chance.value(), sigma };
+        let best = Accuracy::new(1.0).expect("1 is an accuracy");
+        matches!(
+            self.early_stopping.rule().verdict(Some(prediction), Some(best)),
+            Verdict::Stop { .. }
+        )
+    }
+
+    /// Returns how many images judge, where the configuration has images.
+    fn validation_images(&self) -> Option<u32> {
+        self.config.data.kind.map(|_| self.config.data.validation.images)
+    }
+
+    fn of_schedule(&self) -> Option<String> {
+        let (networks, all) = (self.networks(), self.space.count_architectures());
+        (BigUint::from(networks) > all).then(|| {
+            format!(
+                "`epsilon_schedule` wants {networks} architectures, but the search space holds {all}: the search ends when all are trained (lower the schedule, or widen `search_space`)"
+            )
+        })
+    }
+
+    fn of_first_epoch(&self) -> Option<String> {
+        const KEY: &str = "training.first_epoch_threshold";
+        let chance = Accuracy::chance(self.config.data.classes).value();
+        let threshold = self.recipe.first_epoch_threshold();
+        let images = self.validation_images();
+        let step = images.map_or(0.0, |images| 1.0 / f64::from(images));
+        // Floats: 0.15 - 0.1 is a little less than 1/20.
+        let is_at_most = |a: f64, b: f64| a <= b + 1e-12;
+        if threshold == 0.0 {
+            None // no test is asked for
+        } else if is_at_most(1.0 - step, threshold) {
+            let of_all =
+                if threshold >= 1.0 { "no network" } else { "only a network without an error" };
+            Some(format!(
+                "`{KEY}` is {threshold}: {of_all} passes the first-epoch test, so that the others fail (lower it)"
+            ))
+        } else if threshold < chance {
+            Some(format!(
+                "`{KEY}` is {threshold}, less than the {chance:.4} of a guess: every network passes the first-epoch test (raise it, or set it to 0 for no test)"
+            ))
+        } else if let Some(images) = images
+            && threshold > chance
+            && is_at_most(threshold - chance, step)
+        {
+            Some(format!(
+                "`data.validation.images` is {images}: one image is {step:.4} of accuracy, no less than what lies between a guess ({chance:.4}) and the first-epoch threshold ({threshold:.4}), so that luck decides the test (raise it)"
+            ))
+        } else {
+            None
+        }
+    }
+
+    fn of_decay(&self) -> Option<String> {
+        let Recipe { trainer, epochs, decay_every, decay_factor, .. } = self.config.training;
+        let never_falls = epochs > 1 && epochs <= decay_every && decay_factor < 1.0;
+        (trainer == TrainerKind::Torch && never_falls).then(|| {
+            format!(
+                "`training.decay_every` is {decay_every} and `training.epochs` {epochs}: the learning rate never falls (lower `training.decay_every`, or set `training.decay_factor: 1` if that is meant)"
+            )
+        })
+    }
+}
+
+/// Writes an accuracy with four decimals, none of which makes it less.
+fn rounded_up(accuracy: f64) -> String {
+    format!("{:.4}", (accuracy * 1e4).ceil().min(1e4) / 1e4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::parse;
+    use super::*;
+
+    /// Warnings of the defaults with something changed.
+    fn warnings(changes: &[&str]) -> Vec<String> {
+        config(changes).warnings()
+    }
+
+    fn config(changes: &[&str]) -> ValidConfig {
+        let least = "experiment: {name: x}\n\
+                     data: {kind: idx, path: x, classes: 10, input_size: 28, channels: 1}\n";
+        let settings: Vec<_> = changes.iter().map(|change| change.parse().unwrap()).collect();
+        parse(least, &settings).unwrap().check().unwrap()
+    }
+
+    fn only(changes: &[&str]) -> String {
+        let [warning] =
+            warnings(changes).try_into().unwrap_or_else(|found| panic!("{changes:?}: {found:?}"));
+        warning
+    }
+
+    const SHORT: &str =
+        "epsilon_schedule=[{epsilon: 1, architectures: 60}, {epsilon: 0.1, architectures: 40}]";
+
+    #[test]
+    fn the_defaults_give_no_warning() {
+        assert_eq!(warnings(&[]), [""; 0]);
+        assert_eq!(warnings(&["training.first_epoch_threshold=0"]), [""; 0], "no test is a wish");
+    }
+
+    #[test]
+    fn a_burn_in_that_is_never_over_is_told_with_both_numbers() {
+        assert_eq!(
+            only(&[SHORT]),
+            "`early_stopping.burn_in` is 100, but the schedule has 100 networks: none is ever stopped (lower it, or set \
+             `early_stopping.enabled: false`)"
+        );
+        assert_eq!(warnings(&[SHORT, "early_stopping.burn_in=99"]), [""; 0]);
+        assert_eq!(warnings(&[SHORT, "early_stopping.enabled=false"]), [""; 0]);
+        let top = only(&[
+            "epsilon_schedule=[{epsilon: 1, architectures: 30}]",
+            "early_stopping.burn_in=10",
+            "early_stopping.top_n=40",
+        ]);
+        assert!(top.starts_with("`early_stopping.top_n` is 40"), "{top}");
+    }
+
+    #[test]
+    fn stopping_that_can_do_nothing_is_told() {
+        let begins = |changes: &[&str], beginning: &str| {
+            let warning = only(changes);
+            assert!(warning.starts_with(beginning), "{warning}");
+        };
+        begins(&["training.epochs=1"], "`training.epochs` is 1: early stopping");
+        begins(&["early_stopping.audit_share=1"], "`early_stopping.audit_share` is 1");
+        begins(
+            &["early_stopping.offset=0.95"],
+            "`early_stopping.threshold` is 0.99 and `early_stopping.offset` is 0.95",
+        );
+        begins(&["early_stopping.refit_every=2700"], "`early_stopping.refit_every` is 2700");
+        begins(
+            &["early_stopping.regressor=ols", "early_stopping.burn_in=57"],
+            "`early_stopping.burn_in` is 57",
+        );
+        begins(
+            &["early_stopping.regressor=ols", "early_stopping.gamma=1"],
+            "`early_stopping.gamma` is ignored",
+        );
+        // Two images: the sampling error of a guess is 0.35, and (1 - 0.5) / 0.35 = 1.4 sigma are 0.92.
+        let few =
+            ["data.classes=2", "data.validation.images=2", "training.first_epoch_threshold=0"];
+        begins(&few, "`early_stopping.threshold` is 0.99");
+        assert_eq!(warnings(&[&few[..], &["early_stopping.threshold=0.9"]].concat()), [""; 0]);
+    }
+
+    #[test]
+    fn a_schedule_larger_than_the_space_is_told() {
+        let warning = only(&["search_space.max_layers=1"]);
+        // 12 convolutions, global average pooling, nothing.
+        assert!(
+            warning.starts_with(
+                "`epsilon_schedule` wants 2700 architectures, but the search space holds 14"
+            ),
+            "{warning}"
+        );
+    }
+
+    #[test]
+    fn a_first_epoch_test_that_says_nothing_is_told() {
+        let at = |threshold: &str| {
+            warnings(&[&format!("training.first_epoch_threshold={threshold}")]).join("")
+        };
+        assert!(at("1").contains("is 1: no network passes"), "{}", at("1"));
+        assert!(at("0.9998").contains("only a network without an error"), "{}", at("0.9998"));
+        assert!(at("0.05").contains("less than the 0.1000 of a guess"), "{}", at("0.05"));
+        assert_eq!([at("0.1"), at("0.3"), at("0.9997")], ["", "", ""]);
+        let of = |images: &str| warnings(&[&format!("data.validation.images={images}")]).join("");
+        assert!(of("20").contains("one image is 0.0500 of accuracy"), "{}", of("20"));
+        assert_eq!(of("21"), "");
+        // A trainer with images of its own judges on who knows how many.
+        assert_eq!(
+            warnings(&[
+                "data.kind=null",
+                "data.path=null",
+                "training.trainer=synthetic",
+                "data.validation.images=20"
+            ]),
+            [""; 0]
+        );
+    }
+
+    #[test]
+    fn a_learning_rate_that_never_falls_is_told() {
+        assert!(
+            only(&["training.epochs=5"])
+                .starts_with("`training.decay_every` is 5 and `training.epochs` 5")
+        );
+        assert_eq!(warnings(&["training.epochs=6"]), [""; 0]);
+        assert_eq!(warnings(&["training.epochs=5", "training.decay_factor=1"]), [""; 0]);
+    }
+
+    #[test]
+    fn a_constant_answer_that_passes_the_first_epoch_is_told_with_its_accuracy() {
+        let two = config(&["data.classes=2"]);
+        assert_eq!(
+            two.warning_of_constant_answer(&[9, 91]).unwrap(),
+            "91 of the 100 images for validation are of class 1: a network that always answers 1 reaches an accuracy of \
+             0.9100 and passes the first-epoch test, which asks for more than 0.5278 (set \
+             `training.first_epoch_threshold` to 0.9200 or more, or take the same number of every class: \
+             `data.validation.method: balanced`)"
+        );
+        assert_eq!(two.warning_of_constant_answer(&[50, 50]), None);
+        assert_eq!(two.warning_of_constant_answer(&[52, 48]), None, "0.52 does not pass 0.5278");
+        let raised = config(&["data.classes=2", "training.first_epoch_threshold=0.92"]);
+        assert_eq!(raised.warning_of_constant_answer(&[9, 91]), None);
+        let none = config(&["training.first_epoch_threshold=0"]);
+        assert_eq!(none.warning_of_constant_answer(&[10; 10]), None, "equal classes");
+    }
+}
