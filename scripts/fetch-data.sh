@@ -127,7 +127,7 @@ from_debian() {
     chmod 711 "$aside"
     if ! apt_download "$debian"; then
         # A fresh machine or container has no package lists yet; only root can fetch them.
-        [ "$(id -u)" = 0 ] && apt-get -qq update >&2 && apt_download "$debian" || return 1
+        [ "$(id -u)" = 0 ] && "$(dirname "$0")/apt-install.sh" && apt_download "$debian" || return 1
     fi
     package=$(echo "$debian"/*.deb)
     dpkg -x "$package" "$debian" && mv "$debian"/usr/share/datasets/fashion-mnist/*.gz "$aside"

@@ -132,14 +132,7 @@ install_packages() {
   done
   [ ${#missing[@]} -gt 0 ] || return 0
   say "installing ${missing[*]}"
-  # Packages would start daemons of their own; a policy of 101 forbids it.
-  local policy=/usr/sbin/policy-rc.d install=(apt-get install -qy --no-install-recommends "${missing[@]}")
-  if [ -e $policy ]; then policy=; else printf '#!/bin/sh\nexit 101\n' >$policy && chmod +x $policy; fi
-  export DEBIAN_FRONTEND=noninteractive
-  "${install[@]}" >"$dir/apt.log" 2>&1 9>&- ||
-    { apt-get update -q && "${install[@]}"; } >>"$dir/apt.log" 2>&1 9>&- || missing=()
-  [ -z "$policy" ] || rm -f "$policy"
-  [ ${#missing[@]} -gt 0 ] || fail "apt-get cannot install User Mode Linux and NFS"
+  "$(dirname "$script")/apt-install.sh" "${missing[@]}" 9>&- || fail "User Mode Linux and NFS cannot be installed"
 }
 
 # A network has a switch and cards of its own, so that two labs may stand beside each other.

@@ -74,14 +74,7 @@ install_packages() {
   done
   [ ${#missing[@]} -gt 0 ] || return 0
   say "installing ${missing[*]}"
-  # Packages would start daemons of their own; a policy of 101 forbids it.
-  local policy=/usr/sbin/policy-rc.d install=(apt-get install -qy --no-install-recommends "${missing[@]}")
-  if [ -e $policy ]; then policy=; else printf '#!/bin/sh\nexit 101\n' >$policy && chmod +x $policy; fi
-  export DEBIAN_FRONTEND=noninteractive
-  "${install[@]}" >"$dir/log/apt.log" 2>&1 9>&- ||
-    { apt-get update -q && "${install[@]}"; } >>"$dir/log/apt.log" 2>&1 9>&- || missing=()
-  [ -z "$policy" ] || rm -f "$policy"
-  [ ${#missing[@]} -gt 0 ] || fail "apt-get cannot install Slurm"
+  "$(dirname "$0")/apt-install.sh" "${missing[@]}" 9>&- || fail "Slurm cannot be installed"
 }
 
 configure() {
