@@ -8,10 +8,10 @@
 //! | roof | [`cli`]: words in, words out |
 //! | second | [`ops`]: one operation per verb; [`config`]: the YAML; [`report`]: results as values, tables and text |
 //! | first | [`storage`]: all that lies on disk; [`dataset`]: images, checked; [`training`]: trainers and their protocol; [`slurm`]: the scheduler |
-//! | ground | [`space`]: which networks exist; [`q_learning`]: which layer to place next; [`predictor`]: when to stop; [`outcome`]; [`seed`]; [`maths`] |
+//! | ground | [`space`]: which networks exist; [`q_learning`]: which layer to place next; [`predictor`]: when to stop; [`outcome`]; [`seed`]; [`maths`]; [`regular_file`]: files whose names others can take |
 //!
 //! The other program of the crate, `metaqnn-torch` (`src/torch`), trains with libtorch and sees
-//! `training`, `space`, `dataset`, `seed` and `maths` alone. This library is never linked to libtorch.
+//! `training`, `space`, `dataset`, `seed`, `maths` and `regular_file` alone. This library is never linked to libtorch.
 //!
 //! # How a round goes
 //!
@@ -58,6 +58,7 @@ pub mod ops;
 pub mod outcome;
 pub mod predictor;
 pub mod q_learning;
+pub mod regular_file;
 pub mod report;
 pub mod seed;
 pub mod slurm;

@@ -20,9 +20,6 @@ pub enum ConfigError {
         "a folder is no configuration (name a YAML file; an experiment directory comes after it)"
     )]
     Folder,
-    /// The file is far larger than any configuration.
-    #[error("more than a mebibyte, too much for a configuration (is it the right file?)")]
-    TooLarge,
     /// The file is no text.
     #[error("not a text file: byte {byte} is no UTF-8 (is it the right file?)")]
     NotText {

@@ -1,8 +1,6 @@
 //! From YAML text to an [`ExperimentConfig`], and back.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 use serde_yaml::{Mapping, Value};
@@ -13,12 +11,10 @@ use super::keys::{paths, refuse_unknown};
 use super::setting::Setting;
 use super::wording::wrong_value;
 use super::{ExperimentConfig, ValidConfig};
+use crate::regular_file::{self, SMALL};
 
 /// Every key with its default and a comment; what `metaqnn config --defaults` prints.
 pub const DEFAULTS: &str = include_str!("defaults.yaml");
-
-/// Far more than any configuration needs.
-const MOST_BYTES: u64 = 1 << 20;
 
 /// Reads a configuration file. The error does not name it; who asked for it does.
 ///
@@ -28,14 +24,7 @@ pub fn load(path: &Path, settings: &[Setting]) -> Result<ExperimentConfig, Confi
     if path.is_dir() {
         return Err(ConfigError::Folder);
     }
-    let mut bytes = Vec::new();
-    // A pipe has no size to ask for, so the bytes are counted as they come.
-    File::open(path)
-        .and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes))
-        .map_err(ConfigError::Read)?;
-    if bytes.len() as u64 > MOST_BYTES {
-        return Err(ConfigError::TooLarge);
-    }
+    let bytes = regular_file::read_input(path, SMALL).map_err(ConfigError::Read)?;
     let text = String::from_utf8(bytes)
         .map_err(|error| ConfigError::NotText { byte: error.utf8_error().valid_up_to() })?;
     parse(&text, settings)

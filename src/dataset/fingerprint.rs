@@ -5,11 +5,13 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::source_file::{Part, locate};
 use super::{DatasetError, ValidDataParams};
+use crate::regular_file;
 
 /// Sizes and digests of the training files, by their name within the folder of the data set.
 ///
@@ -90,7 +92,8 @@ fn check_bytes(path: PathBuf, expected: &FileDigest) -> Result<(), DatasetError>
 
 fn digest(path: &Path) -> Result<FileDigest, DatasetError> {
     let read = |source| DatasetError::Read { path: path.to_owned(), source };
-    let mut file = File::open(path).map_err(read)?;
+    let mut file =
+        regular_file::open(path, File::options().read(true), OFlags::empty()).map_err(read)?;
     let mut hasher = Sha256::new();
     let bytes = io::copy(&mut file, &mut hasher).map_err(read)?;
     Ok(FileDigest { bytes, sha256: format!("{:x}", hasher.finalize()) })

@@ -5,6 +5,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{DataKind, DatasetError, FileDefect, cifar, idx, svhn};
+use crate::regular_file;
+
+/// Far more than any data set that a trainer holds in memory.
+const MOST_BYTES: u64 = 1 << 37;
 
 /// One file in memory.
 pub(super) struct SourceFile {
@@ -15,7 +19,7 @@ pub(super) struct SourceFile {
 impl SourceFile {
     /// Reads a file whole.
     pub(super) fn read(path: PathBuf) -> Result<Self, DatasetError> {
-        match fs::read(&path) {
+        match regular_file::read_linked(&path, MOST_BYTES) {
             Ok(bytes) => Ok(Self { path, bytes }),
             Err(source) => Err(DatasetError::Read { path, source }),
         }

@@ -152,10 +152,10 @@ pub(super) fn curves(
     for curve in read.collect::<Vec<_>>() {
         match curve {
             Ok(curve) => curves.push(curve),
-            Err(error) if error.is_damage() => {
-                notices.push(format!("a learning curve is left out of the tables: {error}"));
+            Err(error) => {
+                let error = anyhow::Error::from(error);
+                notices.push(format!("a learning curve is left out of the tables: {error:#}"));
             }
-            Err(error) => return Err(error.into()),
         }
     }
     Ok((curves, notices))

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -15,6 +15,7 @@ use super::task::Task;
 use super::{Experiment, Refusal};
 use crate::outcome::Accuracy;
 use crate::q_learning::Epsilon;
+use crate::regular_file::{self, LARGE};
 use crate::storage::knowledge::{KnownArchitectures, Standing};
 use crate::storage::{
     Claimant, Event, Knowledge, ReferenceRow, Row, publish, read_q_values, read_replay_database,
@@ -65,9 +66,9 @@ pub fn import(experiment: &Experiment, source: &Path) -> anyhow::Result<Imported
     if !database.exists() {
         bail!(Refusal::NotThere { path: database });
     }
-    let file = File::open(&database)
+    let bytes = regular_file::read_input(&database, LARGE)
         .with_context(|| format!("failed to read `{}`", database.display()))?;
-    let readable = read_replay_database(file, &experiment.config().space, &database)?;
+    let readable = read_replay_database(&bytes[..], &experiment.config().space, &database)?;
     let mut live = LiveLog::open(experiment)?;
     // Looked at before anything is kept, and again under the lock.
     let rows = live.peek(|_| ()).map(|()| live.rows())?;
@@ -148,10 +149,8 @@ fn importer() -> anyhow::Result<Claimant> {
 /// Keeps the Q-table of the published program for reports, after a look at whether it is one.
 fn keep_q_values(experiment: &Experiment, path: &Path) -> anyhow::Result<usize> {
     let failed = || format!("failed to read `{}`", path.display());
-    let readable =
-        read_q_values(File::open(path).with_context(failed)?, &experiment.config().space, path)?;
-    // Whole only now: a file that is no table may be of any size.
-    let bytes = fs::read(path).with_context(failed)?;
+    let bytes = regular_file::read_input(path, LARGE).with_context(failed)?;
+    let readable = read_q_values(&bytes[..], &experiment.config().space, path)?;
     if let Some(problem) = readable.problems.first() {
         log::warn!("`{}`, line {}: {}", path.display(), problem.line, problem.reason);
     }

@@ -1,11 +1,12 @@
 //! Who works: an array task of a scheduler, or a local process.
 
-use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
 use jiff::{SignedDuration, Timestamp};
 
+use crate::regular_file::{self, SMALL};
 use crate::slurm::{Slurm, SlurmTask, Variables};
 
 /// The identity of a task, as it stands in its rows of the log.
@@ -130,13 +131,18 @@ impl std::fmt::Display for LocalProcess {
 /// The first part of the boot's identifier tells boots apart and keeps the column narrow.
 fn boot() -> anyhow::Result<String> {
     let path = "/proc/sys/kernel/random/boot_id";
-    let id = fs::read_to_string(path).with_context(|| format!("failed to read `{path}`"))?;
+    let id = kernel_text(path).with_context(|| format!("failed to read `{path}`"))?;
     Ok(id.chars().take(8).collect())
+}
+
+fn kernel_text(path: &str) -> std::io::Result<String> {
+    let bytes = regular_file::read(Path::new(path), SMALL)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Returns when a live process started, in clock ticks since boot.
 fn start_time(pid: u32) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let stat = kernel_text(&format!("/proc/{pid}/stat")).ok()?;
     // The name of the program stands in parentheses and may hold anything, so fields count from the last one.
     let (_, after_name) = stat.rsplit_once(')')?;
     let mut fields = after_name.split_whitespace();

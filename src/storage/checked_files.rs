@@ -1,12 +1,12 @@
 //! Files with a list of their sums, each checked when it is read.
 
-use std::fs;
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
 use super::crc32::Crc32;
 use super::error::StorageError;
+use crate::regular_file::{self, LARGE, SMALL};
 
 /// Name of the list, as `sha256sum` writes and checks it.
 pub(super) const SUMS: &str = "SHA256SUMS";
@@ -31,7 +31,7 @@ impl<'a> CheckedFiles<'a> {
     /// Opens a folder that has the list.
     pub fn open(folder: &'a Path) -> Result<Self, StorageError> {
         let path = folder.join(SUMS);
-        let sums = fs::read(&path).map_err(StorageError::io("read", &path))?;
+        let sums = regular_file::read(&path, SMALL).map_err(StorageError::io("read", &path))?;
         Ok(Self { folder, sums })
     }
 
@@ -59,7 +59,7 @@ impl<'a> CheckedFiles<'a> {
         is_whole: impl Fn(&[u8]) -> bool,
     ) -> Result<Vec<u8>, StorageError> {
         let path = self.folder.join(name);
-        let bytes = fs::read(&path).map_err(StorageError::io("read", &path))?;
+        let bytes = regular_file::read(&path, LARGE).map_err(StorageError::io("read", &path))?;
         if is_whole(&bytes) {
             return Ok(bytes);
         }
@@ -70,6 +70,7 @@ impl<'a> CheckedFiles<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn a_file_is_checked_by_its_own_line() {

@@ -12,6 +12,7 @@ use std::path::Path;
 use super::curve_row::{CurveRow, Forecast};
 use super::error::StorageError;
 use super::replay_event::CurveSummary;
+use crate::regular_file::{self, MEDIUM};
 
 /// The rows of a curve file, in order.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -25,7 +26,7 @@ impl Curve {
     /// # Errors
     /// A file that cannot be read; a line that is no row or not later than the one before it.
     pub fn read(path: &Path) -> Result<Self, StorageError> {
-        let bytes = std::fs::read(path).map_err(StorageError::io("read", path))?;
+        let bytes = regular_file::read(path, MEDIUM).map_err(StorageError::io("read", path))?;
         Self::parse(&bytes, path)
     }
 

@@ -15,10 +15,12 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use rustix::fs::{NFS_SUPER_MAGIC, OFlags, fcntl_getfl, fcntl_setfl, fstatfs, statfs};
+
+use crate::regular_file;
 
 /// Who answers reads and takes writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,10 +37,9 @@ pub(super) enum Answers {
 /// It cannot be opened.
 pub(super) fn open(path: &Path, options: &OpenOptions) -> io::Result<File> {
     if statfs(path)?.f_type != NFS_SUPER_MAGIC {
-        return options.open(path);
+        return regular_file::open(path, options, OFlags::NOFOLLOW);
     }
-    let direct = i32::try_from(OFlags::DIRECT.bits()).expect("a flag fits");
-    let file = options.clone().custom_flags(direct).open(path)?;
+    let file = regular_file::open(path, options, OFlags::NOFOLLOW | OFlags::DIRECT)?;
     set_answers(&file, Answers::Cache)?;
     Ok(file)
 }

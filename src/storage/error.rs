@@ -9,6 +9,7 @@ use super::recorded_error::RecordedError;
 use super::row_error::RowError;
 use crate::outcome::NotAnAccuracy;
 use crate::q_learning::QLearningError;
+use crate::regular_file::NotAFile;
 use crate::space::SpaceError;
 
 /// An error of storage. Every one names the file.
@@ -210,8 +211,9 @@ pub enum StorageError {
 
 impl StorageError {
     /// Whether files of the experiment are not what this program wrote.
-    pub const fn is_damage(&self) -> bool {
+    pub fn is_damage(&self) -> bool {
         matches!(self, Self::Recorded { source, .. } if !source.is_usage())
+            || matches!(self, Self::Io { source, .. } if NotAFile::is_in(source))
             || matches!(
                 self,
                 Self::NoFolder { .. }

@@ -123,6 +123,8 @@ impl ExperimentDir {
     /// # Errors
     /// `root` is no experiment, or one of another format version; a part of it is a link that leads out.
     pub fn open(root: &Path) -> Result<Self, StorageError> {
+        let experiment = Self { root: root.to_owned() };
+        experiment.check_links()?;
         let path = root.join(CONFIGURATION);
         let head: Head = match yaml::read(&path) {
             Err(StorageError::Io { source, .. })
@@ -139,8 +141,6 @@ impl ExperimentDir {
             let (found, expected) = (head.format_version, FormatVersion::CURRENT);
             return Err(StorageError::OtherFormat { path, found, expected });
         }
-        let experiment = Self { root: root.to_owned() };
-        experiment.check_links()?;
         Ok(experiment)
     }
 }

@@ -4,16 +4,19 @@
 //! No attempt touches the files of another: the next one copies. It finds them by listing, since a
 //! name that was looked up too early stays unseen on NFS.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
 
 use super::curve_csv::Curve;
 use super::error::StorageError;
 use super::experiment_dir::ExperimentDir;
 use super::publish;
 use super::replay_row::Attempt;
+use crate::regular_file;
 
 /// The file in a checkpoint folder that says: the attempt left on a signal.
 const LEFT_ON_SIGNAL: &str = "left_on_signal";
@@ -64,7 +67,10 @@ impl ExperimentDir {
         let folder = self.checkpoint(attempt);
         let path = folder.join(LEFT_ON_SIGNAL);
         fs::create_dir_all(&folder)
-            .and_then(|()| fs::write(&path, ""))
+            .and_then(|()| {
+                let options = File::options().write(true).create(true).clone();
+                regular_file::open(&path, &options, OFlags::NOFOLLOW).map(drop)
+            })
             .map_err(StorageError::io("write", &path))
     }
 

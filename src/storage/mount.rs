@@ -8,6 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::error::StorageError;
+use crate::regular_file::{self, LARGE};
 
 /// Which machines work on an experiment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,9 +51,11 @@ impl MountPoint {
     /// # Errors
     /// There is nothing at the path.
     pub fn of(path: &Path) -> Result<Option<Self>, StorageError> {
-        let Ok(mounts) = fs::read_to_string("/proc/self/mountinfo") else { return Ok(None) };
+        let Ok(mounts) = regular_file::read_linked(Path::new("/proc/self/mountinfo"), LARGE) else {
+            return Ok(None);
+        };
         let path = fs::canonicalize(path).map_err(StorageError::io("find", path))?;
-        Ok(mount_of(&mounts, &path))
+        Ok(mount_of(&String::from_utf8_lossy(&mounts), &path))
     }
 
     /// `36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue` (proc(5)):

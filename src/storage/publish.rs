@@ -17,7 +17,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process;
 
+use rustix::fs::OFlags;
+
 use super::error::StorageError;
+use crate::regular_file;
 
 /// Who was first to publish under a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,7 +168,7 @@ fn list<K: Ord>(
 /// # Errors
 /// The folder cannot be opened or synced.
 pub fn sync_folder(folder: &Path) -> Result<(), StorageError> {
-    match File::open(folder).and_then(|folder| folder.sync_all()) {
+    match regular_file::sync_folder(folder) {
         // Some network file systems refuse to sync a folder, and do so at once by themselves.
         Err(error) if error.kind() == ErrorKind::InvalidInput => Ok(()),
         synced => synced.map_err(StorageError::io("sync", folder)),
@@ -226,7 +229,7 @@ fn sync_tree(folder: &Path) -> Result<(), StorageError> {
             sync_tree(&path)?;
         // A link is synced with its folder; what it leads to is not of this tree.
         } else if !kind.is_symlink() {
-            File::open(&path)
+            regular_file::open(&path, File::options().read(true), OFlags::NOFOLLOW)
                 .and_then(|file| file.sync_all())
                 .map_err(StorageError::io("sync", &path))?;
         }

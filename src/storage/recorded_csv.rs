@@ -8,7 +8,6 @@
 //! The first column names the network. Unlike the files of the published program, a cell that
 //! cannot be used is an error: a simulation over what is left would say something else.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -20,6 +19,7 @@ use super::foreign_records::ForeignRecords;
 use super::recorded_columns::{CurveColumns, RecordedColumns, named_features, other_curves};
 use super::recorded_error::RecordedError;
 use crate::predictor::{Better, Example, Features, LearningCurve, MetricScale, PredictorError};
+use crate::regular_file::{self, LARGE};
 
 /// The networks of a file.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,11 +50,11 @@ pub fn read_recorded(
     scale: MetricScale,
 ) -> Result<Recording, StorageError> {
     let refuse = |source| StorageError::Recorded { path: path.to_owned(), source };
-    let file = File::open(path).map_err(|error| match error.kind() {
+    let bytes = regular_file::read_input(path, LARGE).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => refuse(RecordedError::Missing),
         _ => StorageError::io("read", path)(error),
     })?;
-    let table = Table::read(file).map_err(StorageError::csv(path))?;
+    let table = Table::read(&bytes[..]).map_err(StorageError::csv(path))?;
     table.recording(columns, better, scale).map_err(refuse)
 }
 

@@ -13,6 +13,7 @@ use super::experiment_dir::ExperimentDir;
 use super::publish::{self, Published};
 use super::view::{View, ViewParams};
 use super::view_files::{FILES, Files, Reading};
+use crate::regular_file::{self, SMALL};
 
 /// How many views are kept: a reader that listed the folder still finds the one it has chosen.
 const KEPT: usize = 3;
@@ -63,7 +64,8 @@ impl View {
             (None, None) => self.rows() == 0,
             (Some((rows, folder)), Some(sums)) => {
                 // One that is gone meanwhile, or cannot be read, is not what was read.
-                rows == self.rows() && fs::read(folder.join(SUMS)).is_ok_and(|now| now == sums)
+                rows == self.rows()
+                    && regular_file::read(&folder.join(SUMS), SMALL).is_ok_and(|now| now == sums)
             }
             _ => false,
         })
@@ -136,8 +138,8 @@ pub fn set_view_aside(experiment: &ExperimentDir, rows: u64) -> Result<PathBuf, 
 /// Tells a view that cannot be used from a file system that cannot be used.
 fn is_damage(error: &StorageError) -> bool {
     match error {
-        // Gone since the folder was listed.
-        StorageError::Io { .. } => error.is_gone(),
+        // Gone since the folder was listed, or no file.
+        StorageError::Io { .. } => error.is_gone() || error.is_damage(),
         _ => true,
     }
 }

@@ -1,19 +1,19 @@
 //! The one place of storage that sees `serde_yaml`, which is archived: a successor goes in here.
 
-use std::fs;
 use std::path::Path;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::error::StorageError;
+use crate::regular_file::{self, MEDIUM};
 
 /// Reads a YAML file.
 ///
 /// # Errors
 /// The file cannot be read, or is not a `T`.
 pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T, StorageError> {
-    parse(&fs::read(path).map_err(StorageError::io("read", path))?, path)
+    parse(&regular_file::read(path, MEDIUM).map_err(StorageError::io("read", path))?, path)
 }
 
 /// Reads the bytes of a YAML file.

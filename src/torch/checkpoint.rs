@@ -11,7 +11,9 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
+use metaqnn::regular_file;
 use metaqnn::training::protocol::Request;
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tch::{Kind, Tensor};
@@ -65,10 +67,10 @@ impl Checkpoint {
         let saved = Tensor::write_safetensors(&tensors, &aside)
             .map_err(|error| failed("write", &aside, error))
             .and_then(|()| {
-                File::open(&aside)
+                regular_file::open(&aside, File::options().read(true), OFlags::NOFOLLOW)
                     .and_then(|file| file.sync_all())
                     .and_then(|()| fs::rename(&aside, &path))
-                    .and_then(|()| File::open(&self.folder)?.sync_all())
+                    .and_then(|()| regular_file::sync_folder(&self.folder))
                     .map_err(|error| failed("write", &path, error))
             });
         if saved.is_err() {
@@ -116,6 +118,9 @@ impl Checkpoint {
         if !path.exists() {
             return Ok(None);
         }
+        // What libtorch opens it waits for.
+        regular_file::open(&path, File::options().read(true), OFlags::NOFOLLOW)
+            .map_err(|error| failed("read", &path, error))?;
         let tensors =
             Tensor::read_safetensors(&path).map_err(|error| failed("read", &path, error))?;
         let tensor = |name: &str| {

@@ -1,6 +1,8 @@
 //! Memory of the CPU: kept from one optimizer step to the next, given back when it is short, and measured.
 
-use std::fs;
+use std::path::Path;
+
+use metaqnn::regular_file::{self, SMALL};
 
 /// Tells the allocator of libc to keep what is freed, instead of giving it back to the system.
 ///
@@ -41,7 +43,8 @@ pub fn give_freed_memory_back() {
 /// Returns the most memory that this process has occupied so far, in bytes, libtorch and images
 /// included; `None` where the system does not tell.
 pub fn greatest_occupied() -> Option<u64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let status = regular_file::read(Path::new("/proc/self/status"), SMALL).ok()?;
+    let status = String::from_utf8_lossy(&status);
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kibibytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
     Some(kibibytes * 1024)

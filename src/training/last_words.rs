@@ -2,12 +2,12 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
 use super::protocol::STDERR_KEPT;
+use crate::regular_file;
 
 /// Longest line that goes into an error.
 const READABLE: usize = 400;
@@ -84,9 +84,9 @@ impl Log {
     }
 }
 
-/// Opens a file, and none that a symbolic link in its place leads to: nothing is written outside an experiment.
-fn open_itself(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
-    options.custom_flags(OFlags::NOFOLLOW.bits() as i32).open(path)
+/// Opens a file, and none that a link in its place leads to: nothing is written outside an experiment.
+fn open_itself(path: &Path, options: &OpenOptions) -> io::Result<File> {
+    regular_file::open(path, options, OFlags::NOFOLLOW)
 }
 
 /// Returns a line as a person can read it: without control characters, and not too long.

@@ -11,6 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::regular_file::{self, SMALL};
 use crate::storage::publish::{self, Published};
 
 /// How processes find each other.
@@ -194,9 +195,9 @@ impl Meeting {
     }
 }
 
-fn read<T: DeserializeOwned>(path: &PathBuf) -> anyhow::Result<T> {
+fn read<T: DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
     let said = || format!("failed to read `{}`", path.display());
-    serde_json::from_slice(&fs::read(path).with_context(said)?).with_context(said)
+    serde_json::from_slice(&regular_file::read(path, SMALL).with_context(said)?).with_context(said)
 }
 
 fn make(folder: &Path) -> anyhow::Result<()> {

@@ -5,8 +5,11 @@ use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use rustix::fs::OFlags;
+
 use super::check::Check;
 use crate::ops::Experiment;
+use crate::regular_file::{self, SMALL};
 use crate::storage::{DiskSpace, MountPoint, WritableReplayLog};
 
 /// Examines how the file system is mounted and what room there is.
@@ -46,8 +49,8 @@ pub(super) fn access_check(experiment: &Experiment) -> Check {
 
 /// Whether this machine goes on writing after its NFS server has given its lock to another.
 fn takes_lost_locks_again() -> bool {
-    std::fs::read_to_string("/sys/module/nfs/parameters/recover_lost_locks")
-        .is_ok_and(|value| value.trim() == "Y")
+    let path = Path::new("/sys/module/nfs/parameters/recover_lost_locks");
+    regular_file::read(path, SMALL).is_ok_and(|value| value.trim_ascii() == b"Y")
 }
 
 fn mount_check(mount: &MountPoint) -> Check {
@@ -124,7 +127,8 @@ pub(super) fn sync_check(folder: &Path, name: &str) -> Check {
 }
 
 fn sync_times(path: &Path) -> std::io::Result<Vec<Duration>> {
-    let mut file = File::create(path)?;
+    let options = File::options().write(true).create(true).truncate(true).clone();
+    let mut file = regular_file::open(path, &options, OFlags::NOFOLLOW)?;
     file.write_all(&vec![b'x'; BYTES])?;
     file.sync_all()?;
     (0..SYNCS)

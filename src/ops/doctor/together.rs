@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::check::Check;
 use super::clocks::clocks;
 use super::meeting::Meeting;
+use crate::regular_file::{self, SMALL};
 use crate::storage::publish::{self, Published};
 use crate::storage::{
     Event, ExperimentDir, FormatVersion, Iteration, LogCursor, Patience, Row, StorageError,
@@ -230,7 +231,7 @@ fn names(meeting: &Meeting) -> anyhow::Result<Vec<Check>> {
 
 /// A name that a stale look-up hides is there all the same: only what is seen and is not whole counts.
 fn is_whole(path: &std::path::Path) -> bool {
-    std::fs::read(path)
+    regular_file::read(path, SMALL)
         .map_or(true, |bytes| bytes.len() == 4096 && bytes.iter().all(|&byte| byte == bytes[0]))
 }
 

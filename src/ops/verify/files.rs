@@ -2,13 +2,14 @@
 //! and what was left behind.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::finding::{Finding, Repair, below, or_damage};
 use super::log::{Examined, LOG};
 use super::results::{has_curve, wrong_curve};
 use crate::ops::attempt::attempt_of;
+use crate::regular_file::{self, LARGE};
 use crate::space::Space;
 use crate::storage::{
     Attempt, Curve, ExperimentDir, Iteration, StorageError, publish, read_q_values,
@@ -118,8 +119,16 @@ pub(super) fn misplaced(dir: &ExperimentDir) -> Vec<Finding> {
 /// A file that is there cannot be read.
 pub(super) fn check_imported(dir: &ExperimentDir, space: &Space) -> anyhow::Result<Vec<Finding>> {
     let path = dir.imported().join("q_values.csv");
-    let Ok(file) = File::open(&path) else { return Ok(Vec::new()) };
-    let finding = match or_damage(read_q_values(file, space, &path))? {
+    let read = regular_file::read(&path, LARGE).map_err(|source| StorageError::Io {
+        action: "read",
+        path: path.clone(),
+        source,
+    });
+    if read.as_ref().is_err_and(StorageError::is_gone) {
+        return Ok(Vec::new());
+    }
+    let table = read.and_then(|bytes| read_q_values(&bytes[..], space, &path));
+    let finding = match or_damage(table)? {
         Err(damage) => Finding::damage(below(dir.root(), &path), damage),
         Ok(readable) if readable.problems.is_empty() => return Ok(Vec::new()),
         Ok(readable) => {

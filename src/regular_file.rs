@@ -1,0 +1,252 @@
+//! Opening files whose names others can take: no open waits, and nothing but a regular file is read.
+//!
+//! A named pipe in the place of a file would stop a reader for good, a link to an endless device would fill its
+//! memory. So every file is opened without blocking, looked at, and read up to a bound. Files of an experiment are
+//! opened by [`read`], which follows no link; `tests/suite/floors.rs` finds who opens one otherwise.
+
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{self, ErrorKind, IsTerminal, Read};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{FsWord, OFlags, fcntl_getfl, fcntl_setfl, fstatfs};
+use rustix::io::Errno;
+
+/// Most bytes of a file of a few lines: plans, jobs, results, checksums.
+pub const SMALL: u64 = 1 << 20;
+
+/// Most bytes of a file that grows with the epochs of a training, or with the keys of a configuration.
+pub const MEDIUM: u64 = 1 << 26;
+
+/// Most bytes of a file that grows with a search, and of a table that a person names.
+pub const LARGE: u64 = 1 << 30;
+
+/// What is no file that can be read: the source of an [`io::Error`] of the kind `InvalidData`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotAFile {
+    /// Something else than a file.
+    #[error("it is {0}, not a regular file")]
+    Kind(&'static str),
+    /// A link where none is followed.
+    #[error(
+        "it is a symbolic link, and a file of an experiment is none (put the file itself there)"
+    )]
+    Link,
+    /// A file that no program has written for this purpose.
+    #[error("it has more than {0} bytes, the most that a file of its kind can have")]
+    TooLarge(u64),
+    /// A named pipe at its other end.
+    #[error("it is a named pipe that no program writes to")]
+    NoWriter,
+}
+
+impl NotAFile {
+    /// Whether an error says so.
+    pub fn is_in(error: &io::Error) -> bool {
+        error.get_ref().is_some_and(|source| source.is::<Self>())
+    }
+}
+
+impl From<NotAFile> for io::Error {
+    fn from(source: NotAFile) -> Self {
+        Self::new(ErrorKind::InvalidData, source)
+    }
+}
+
+/// Reads a file of an experiment, of `most` bytes at most. No link is followed.
+///
+/// # Errors
+/// It cannot be opened or read, is no regular file, or is larger.
+pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    whole(open(path, File::options().read(true), OFlags::NOFOLLOW)?, most)
+}
+
+/// Reads a file outside of an experiment, also behind links.
+///
+/// # Errors
+/// Those of [`read`].
+pub fn read_linked(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    whole(open(path, File::options().read(true), OFlags::empty())?, most)
+}
+
+/// Reads what a person names as input: a file, also behind links, or what another program writes, such as
+/// `/dev/stdin` or `<(command)`.
+///
+/// # Errors
+/// Those of [`read`]; nothing writes to a named pipe.
+pub fn read_input(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let file = open_at_once(path, File::options().read(true), OFlags::empty())?;
+    let metadata = file.metadata()?;
+    let kind = metadata.file_type();
+    if kind.is_fifo() {
+        wait_for_writer(&file)?;
+    } else if !(metadata.is_file() || file.is_terminal() || is_null(&metadata)) {
+        return Err(NotAFile::Kind(kind_of(&metadata)).into());
+    }
+    fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
+    whole(file, most)
+}
+
+/// Opens a regular file with the options and `flags`, such as `O_NOFOLLOW`.
+///
+/// # Errors
+/// It cannot be opened, or is no regular file.
+pub fn open(path: &Path, options: &OpenOptions, flags: OFlags) -> io::Result<File> {
+    let file = open_at_once(path, options, flags)?;
+    let metadata = file.metadata()?;
+    if metadata.is_file() { Ok(file) } else { Err(NotAFile::Kind(kind_of(&metadata)).into()) }
+}
+
+/// Syncs the entries of a folder.
+///
+/// # Errors
+/// It cannot be opened or synced, or is no folder.
+pub fn sync_folder(path: &Path) -> io::Result<()> {
+    let only = i32::try_from(OFlags::DIRECTORY.bits()).expect("flags of open are small");
+    File::options().read(true).custom_flags(only).open(path)?.sync_all()
+}
+
+/// How often, and after which pause, a file is opened again that another machine holds a lease on: `O_NONBLOCK` is
+/// refused until the lease is given back, `/proc/sys/fs/lease-break-time` (45 s) at the latest.
+const LEASE: (u32, Duration) = (600, Duration::from_millis(100));
+
+fn open_at_once(path: &Path, options: &OpenOptions, flags: OFlags) -> io::Result<File> {
+    let flags = (flags | OFlags::NONBLOCK | OFlags::NOCTTY).bits();
+    let flags = i32::try_from(flags).expect("flags of open are small");
+    let mut options = options.clone();
+    options.custom_flags(flags);
+    let mut tries = 0;
+    loop {
+        let error = match options.open(path) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock && tries < LEASE.0 => {
+                tries += 1;
+                thread::sleep(LEASE.1);
+                continue;
+            }
+            Err(error) => error,
+            opened => return opened,
+        };
+        return Err(match Errno::from_io_error(&error) {
+            Some(Errno::LOOP) if path.is_symlink() => NotAFile::Link.into(),
+            // A folder that is opened for writing; a socket, or a pipe without a reader.
+            Some(Errno::ISDIR | Errno::NXIO) => {
+                NotAFile::Kind(path.metadata().as_ref().map_or("none", kind_of)).into()
+            }
+            _ => error,
+        });
+    }
+}
+
+fn whole(file: File, most: u64) -> io::Result<Vec<u8>> {
+    let size = file.metadata()?.len();
+    let mut bytes = Vec::new();
+    if size <= most {
+        bytes.try_reserve_exact(size as usize).map_err(|_| ErrorKind::OutOfMemory)?;
+        // Pipes, and files of the kernel, do not say how long they are.
+        file.take(most + 1).read_to_end(&mut bytes)?;
+    }
+    if size.max(bytes.len() as u64) > most {
+        Err(NotAFile::TooLarge(most).into())
+    } else {
+        Ok(bytes)
+    }
+}
+
+fn kind_of(metadata: &Metadata) -> &'static str {
+    let kind = metadata.file_type();
+    if kind.is_dir() {
+        "a folder"
+    } else if kind.is_fifo() {
+        "a named pipe"
+    } else if kind.is_socket() {
+        "a socket"
+    } else {
+        "a device"
+    }
+}
+
+/// `/dev/null`, for nothing: 1, 3 on Linux.
+fn is_null(metadata: &Metadata) -> bool {
+    metadata.file_type().is_char_device() && metadata.rdev() == rustix::fs::makedev(1, 3)
+}
+
+/// Linux's number of the file system in which pipes without a name lie.
+const PIPEFS: FsWord = 0x5049_5045;
+
+/// Longest wait for the other end of a pipe that has a name.
+const WRITER: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
+
+/// Who has made a pipe without a name has its other end; one with a name waits for anybody.
+fn wait_for_writer(file: &File) -> io::Result<()> {
+    let is_named = fstatfs(file)?.f_type != PIPEFS;
+    if is_named && poll(&mut [PollFd::new(file, PollFlags::IN)], Some(&WRITER))? == 0 {
+        return Err(NotAFile::NoWriter.into());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    use std::fs;
+    use std::os::unix::fs::symlink;
+    use std::os::unix::net::UnixListener;
+
+    fn fifo(path: &Path) {
+        mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    }
+
+    fn refusal<T: std::fmt::Debug>(read: io::Result<T>) -> NotAFile {
+        *read.unwrap_err().get_ref().unwrap().downcast_ref().unwrap()
+    }
+
+    #[test]
+    fn only_a_regular_file_is_read_and_nothing_waits() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::write(at("file"), "1234").unwrap();
+        assert_eq!(read(&at("file"), 4).unwrap(), b"1234");
+        assert_eq!(refusal(read(&at("file"), 3)), NotAFile::TooLarge(3));
+        fifo(&at("fifo"));
+        let _socket = UnixListener::bind(at("socket")).unwrap();
+        symlink("file", at("link")).unwrap();
+        symlink("/dev/zero", at("endless")).unwrap();
+        for (name, is) in [("fifo", "a named pipe"), ("socket", "a socket"), ("", "a folder")] {
+            assert_eq!(refusal(read(&at(name), 4)), NotAFile::Kind(is));
+            assert_eq!(refusal(read_linked(&at(name), 4)), NotAFile::Kind(is));
+            let append = open(&at(name), File::options().append(true), OFlags::NOFOLLOW);
+            assert_eq!(refusal(append), NotAFile::Kind(is));
+        }
+        assert_eq!(refusal(read(&at("link"), 4)), NotAFile::Link);
+        assert_eq!(refusal(read(&at("endless"), 4)), NotAFile::Link);
+        assert_eq!(read_linked(&at("link"), 4).unwrap(), b"1234");
+        assert_eq!(refusal(read_linked(&at("endless"), 4)), NotAFile::Kind("a device"));
+        assert_eq!(read(&at("none"), 4).unwrap_err().kind(), ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_sparse_file_of_a_terabyte_costs_nothing() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(1 << 40).unwrap();
+        assert_eq!(refusal(read(file.path(), LARGE)), NotAFile::TooLarge(LARGE));
+    }
+
+    #[test]
+    fn input_may_come_through_a_pipe_that_a_program_writes_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("fifo");
+        fifo(&path);
+        let read = thread::scope(|scope| {
+            scope.spawn(|| fs::write(&path, "12").unwrap());
+            read_input(&path, 4)
+        });
+        assert_eq!(read.unwrap(), b"12");
+        assert_eq!(read_input(Path::new("/dev/null"), 4).unwrap(), b"");
+        assert_eq!(refusal(read_input(Path::new("/dev/zero"), 4)), NotAFile::Kind("a device"));
+        assert_eq!(refusal(read_input(folder.path(), 4)), NotAFile::Kind("a folder"));
+    }
+}
