@@ -24,7 +24,7 @@ training: {trainer: synthetic, epochs: 8}
 early_stopping: {burn_in: 10, refit_every: 5, draws: 4, audit_share: 0.0}
 ";
 
-fn newest_view(experiment: &Experiment) -> PathBuf {
+pub fn newest_view(experiment: &Experiment) -> PathBuf {
     let views = fs::read_dir(experiment.path("views")).unwrap();
     let views = views.map(|view| view.unwrap().path());
     views.filter(|path| path.file_name().unwrap().len() == 9).max().unwrap()

@@ -12,6 +12,7 @@ mod full_disk; // for a while
 mod init; // what is refused before any work is done
 mod interruption; // killed between any two writes
 mod learning; // Q-learning on synthetic rewards
+mod portable; // the same bytes on every machine
 mod reduce; // learning, again and again
 mod requeue; // killed, queued again, taken up from a checkpoint
 mod run; // a whole search on one machine

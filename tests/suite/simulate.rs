@@ -33,7 +33,7 @@ fn accuracies(network: usize) -> (f64, f64, Vec<f64>) {
 }
 
 /// A file of networks, each value changed by `change`.
-fn file(networks: usize, change: impl Fn(f64) -> f64) -> String {
+pub fn file(networks: usize, change: impl Fn(f64) -> f64) -> String {
     let mut text = "id,size,depth".to_owned();
     (1..=EPOCHS).for_each(|epoch| write!(text, ",y{epoch}").unwrap());
     for network in 0..networks {
@@ -45,7 +45,7 @@ fn file(networks: usize, change: impl Fn(f64) -> f64) -> String {
 }
 
 /// A folder with `curves.csv`.
-fn folder(text: &str) -> Experiment {
+pub fn folder(text: &str) -> Experiment {
     let folder = Experiment::with("");
     fs::write(folder.folder().join("curves.csv"), text).unwrap();
     folder
