@@ -9,6 +9,7 @@
 #   kills    workers killed at random moments, 64 workers started at once
 #   full_disk   a file system of 2 MiB that is full for a while
 #   nfs      searches on a real NFS: a server and two client machines
+#   portable the same bytes with musl, without FMA, without optimisation, for this very processor
 #   simulate early stopping on the recorded curves of 341 networks
 #   stopping a search on Fashion-MNIST with and without early stopping
 #
