@@ -1,15 +1,15 @@
 //! Progress for people: bars on a terminal, one line an epoch in a file.
 
-use std::fmt::Write;
 use std::mem;
 use std::time::Duration;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
+use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressStyle};
 
 use super::printer::Printer;
 use crate::config::ValidConfig;
 use crate::ops::TrainEvent;
 use crate::ops::reduce::switched_off;
+use crate::report::Status;
 
 /// Shows what tasks tell. Dropped, it takes its bars away.
 pub struct Progress<'a> {
@@ -35,6 +35,31 @@ struct Bars {
 struct Worker {
     bar: ProgressBar,
     network: String,
+    left: EpochsLeft,
+}
+
+/// How long the epochs that are left will take, by those of this start.
+///
+/// The first epoch is no measure: it warms the device up, and a network that fails its test ends or begins anew.
+#[derive(Debug, Default)]
+struct EpochsLeft {
+    epochs: u32,
+    seconds: f64,
+}
+
+impl EpochsLeft {
+    /// Counts an epoch and returns the seconds that the others up to `all` will take, unless the rule stops the network
+    /// before; none where the trainer does not say how long an epoch takes.
+    fn after(&mut self, epoch: u32, seconds: Option<f64>, all: u32) -> Option<f64> {
+        if epoch == 1 {
+            *self = Self::default();
+            return None;
+        }
+        self.epochs += 1;
+        self.seconds += seconds?;
+        let left = all.saturating_sub(epoch);
+        (left > 0).then(|| self.seconds / f64::from(self.epochs) * f64::from(left))
+    }
 }
 
 impl<'a> Progress<'a> {
@@ -61,17 +86,20 @@ impl<'a> Progress<'a> {
         }
     }
 
-    /// Tells how many architectures have results already, when a search goes on.
-    pub fn start_at(&self, results: u64) {
+    /// Tells how many architectures have results already, and the best accuracy, when a search goes on.
+    pub fn start_at(&mut self, results: u64, best: Option<f64>) {
+        self.best = best;
         if let Some(search) = self.bars.as_ref().and_then(|bars| bars.search.as_ref()) {
             search.set_position(results);
-            search.reset_eta();
         }
     }
 
     /// Shows one event of a worker.
     pub fn show(&mut self, worker: usize, event: &TrainEvent) {
-        if let TrainEvent::Recorded { reward: Some(reward), .. } = event {
+        // What was stopped or failed has shown no final accuracy.
+        if let TrainEvent::Recorded { reward: Some(reward), outcome, .. } = event
+            && outcome == Status::Trained.name()
+        {
             self.best = Some(self.best.map_or(*reward, |best: f64| best.max(*reward)));
         }
         // Bars show what goes on; what has gone wrong stays to be read, above them.
@@ -157,13 +185,14 @@ impl Drop for Progress<'_> {
 impl Bars {
     fn new(all: &MultiProgress, workers: u32, wanted: Option<u64>) -> Self {
         let worker = |_| {
-            let template = "network [{bar:28}] {pos}/{len} epochs{left} {wide_msg}";
+            let template = "network [{bar:28}] {pos}/{len} epochs{prefix} {wide_msg}";
             let bar = all.add(ProgressBar::new(1)).with_style(style(template));
-            Worker { bar, network: String::new() }
+            Worker { bar, network: String::new(), left: EpochsLeft::default() }
         };
         let workers = (0..workers).map(worker).collect();
         let search = wanted.map(|wanted| {
-            let template = "search  [{bar:28}] {pos}/{len} networks{left} {msg}";
+            // Without a time: `status` has a range, by what networks have cost.
+            let template = "search  [{bar:28}] {pos}/{len} networks {msg}";
             let bar = all.add(ProgressBar::new(wanted)).with_style(style(template));
             bar.enable_steady_tick(Duration::from_secs(1));
             bar
@@ -173,16 +202,20 @@ impl Bars {
 
     /// Shows an event; says whether it has a place on the bars.
     fn show(&mut self, worker: usize, event: &TrainEvent, best: Option<f64>) -> bool {
-        let Worker { bar, network } = &mut self.workers[worker];
+        let Worker { bar, network, left } = &mut self.workers[worker];
         match event {
             TrainEvent::Claimed { iteration, epochs, architecture, .. } => {
                 bar.set_length(u64::from(*epochs));
                 bar.set_position(0);
-                bar.reset_eta();
+                bar.set_prefix("");
                 *network = architecture.clone();
                 bar.set_message(format!("#{iteration} {architecture}"));
             }
-            TrainEvent::Epoch { iteration, epoch, validation_accuracy, .. } => {
+            TrainEvent::Epoch { iteration, epoch, validation_accuracy, seconds, .. } => {
+                let all = bar.length().unwrap_or_default() as u32;
+                let left = left.after(*epoch, *seconds, all).map(Duration::from_secs_f64);
+                let left = left.map(|left| format!(", at most {:#} left", HumanDuration(left)));
+                bar.set_prefix(left.unwrap_or_default());
                 bar.set_position(u64::from(*epoch));
                 bar.set_message(format!("#{iteration} {validation_accuracy:.4} {network}"));
             }
@@ -197,6 +230,7 @@ impl Bars {
             TrainEvent::Reused { .. } => {}
             TrainEvent::Nothing { .. } => {
                 bar.set_message(String::new());
+                bar.set_prefix("");
                 return self.search.is_some();
             }
             TrainEvent::Superseded { .. }
@@ -212,10 +246,23 @@ fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template)
         .expect("the template is well formed")
         .progress_chars("=> ")
-        .with_key("left", |state: &ProgressState, text: &mut dyn Write| {
-            // Before the first step nothing is known.
-            if state.pos() > 0 && state.pos() < state.len().unwrap_or(0) {
-                let _ = write!(text, ", {:#} left", indicatif::HumanDuration(state.eta()));
-            }
-        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_epochs_that_are_left_take_as_long_as_those_of_this_start() {
+        let mut left = EpochsLeft::default();
+        // A start that fails its test, then the one that counts; its first epoch is slow.
+        let told = [(1, 50.0), (1, 50.0), (2, 10.0), (3, 10.0), (4, 10.0)]
+            .map(|(epoch, seconds)| left.after(epoch, Some(seconds), 4));
+        assert_eq!(told, [None, None, Some(20.0), Some(10.0), None]);
+        // The next network, whose trainer does not say how long an epoch takes.
+        assert_eq!([1, 2, 3].map(|epoch| left.after(epoch, None, 4)), [None; 3]);
+        // One that goes on at epoch 3 after a requeue.
+        let mut resumed = EpochsLeft::default();
+        assert_eq!([3, 4].map(|epoch| resumed.after(epoch, Some(6.0), 5)), [Some(12.0), Some(6.0)]);
+    }
 }

@@ -42,7 +42,8 @@ pub fn run(args: RunArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
     let dir = args.dir.unwrap_or_else(|| PathBuf::from(&config.experiment().name));
     let experiment = init::open_or_init(config, &dir)?;
     let mut progress = Progress::of_search(printer, experiment.config(), args.workers);
-    progress.start_at(status::status(&experiment)?.results);
+    let before = status::status(&experiment)?;
+    progress.start_at(before.results, before.best.map(|best| best.best_validation_accuracy));
     run_search(&experiment, args.workers, &mut |worker, event| progress.show(worker, event))?;
     drop(progress);
     if args.json {

@@ -20,7 +20,8 @@ use crate::report::terminal;
     iterations, counts (of iterations by status), wanted, results, left, best (null or architecture, iteration, \
     best_validation_accuracy, parameters, layers, epsilon), epsilons (for each what it wants and has), seconds \
     (train_seconds, saved_seconds, lost_seconds), early_stopping (enabled, burn_in, full_curves, predictor_curves, \
-    stopped, audited, false_stops, their rate with its interval, switched_off, epochs), estimated_train_seconds_left, uses_accelerator, started_at, \
+    stopped, audited, false_stops, their rate with its interval, switched_off, epochs), estimated_train_seconds_left (null where the next two are far apart), \
+    least_train_seconds_left, most_train_seconds_left (null while too few networks have been trained to tell), uses_accelerator, started_at, \
     last_event_at, hosts (results and losses of each, bad or not), notices. `run --json` ends with the same.")]
 pub struct StatusArgs {
     /// The experiment directory

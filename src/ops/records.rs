@@ -19,18 +19,23 @@ use crate::storage::{
 };
 use crate::training::TrainerKind;
 
-/// Returns what the configuration says of a search, and which epsilons were closed.
-pub(super) fn settings(experiment: &Experiment, knowledge: &Knowledge) -> SearchSettings {
+/// Returns what the configuration says of a search, who trained, and which epsilons were closed.
+pub(super) fn settings(
+    experiment: &Experiment,
+    knowledge: &Knowledge,
+    iterations: &[IterationRecord],
+) -> SearchSettings {
     let config = experiment.config();
     let counts = knowledge.stage_counts(&config.schedule);
     let recipe = config.recipe.recipe();
+    let configured = match recipe.trainer {
+        TrainerKind::Torch => TrainedBy::Torch,
+        TrainerKind::Command => TrainedBy::Command,
+        TrainerKind::Synthetic => TrainedBy::Synthetic,
+    };
     SearchSettings {
         experiment: config.experiment().name.clone(),
-        trainer: match recipe.trainer {
-            TrainerKind::Torch => TrainedBy::Torch,
-            TrainerKind::Command => TrainedBy::Command,
-            TrainerKind::Synthetic => TrainedBy::Synthetic,
-        },
+        trainer: TrainedBy::of(configured, iterations),
         epochs: recipe.epochs,
         schedule: config
             .schedule

@@ -30,8 +30,9 @@ pub fn status(experiment: &Experiment) -> anyhow::Result<Summary> {
         early_stopping: records::early_stopping(experiment, &snapshot)?,
         notices,
     };
-    let settings = records::settings(experiment, knowledge);
-    Ok(Summary::new(&settings, &state, &records::iterations(&rows)))
+    let iterations = records::iterations(&rows);
+    let settings = records::settings(experiment, knowledge, &iterations);
+    Ok(Summary::new(&settings, &state, &iterations))
 }
 
 /// Returns the ranking of the best networks as text for a terminal.
@@ -42,7 +43,7 @@ pub fn ranked(experiment: &Experiment, at_most: usize, colour: Colour) -> anyhow
     let snapshot = Snapshot::read(experiment)?;
     let iterations = records::iterations(&snapshot.all_rows(experiment)?);
     let best = ranking(&ArchitectureRecord::gather(&iterations), at_most);
-    let trainer = records::settings(experiment, snapshot.knowledge()).trainer;
+    let trainer = records::settings(experiment, snapshot.knowledge(), &iterations).trainer;
     Ok(terminal::ranked(&best, trainer, colour))
 }
 

@@ -17,8 +17,8 @@ use crate::storage::publish;
 pub fn write(experiment: &Experiment) -> anyhow::Result<Vec<String>> {
     let snapshot = Snapshot::read(experiment)?;
     let rows = snapshot.all_rows(experiment)?;
-    let settings = records::settings(experiment, snapshot.knowledge());
     let iterations = records::iterations(&rows);
+    let settings = records::settings(experiment, snapshot.knowledge(), &iterations);
     let (curves, notices) = records::curves(experiment, &iterations)?;
     let q_values = records::q_values(&snapshot.q_table()?);
     let early_stopping = records::early_stopping(experiment, &snapshot)?;

@@ -31,11 +31,13 @@ pub struct EpsilonSummary {
     pub counts: StatusCounts,
     /// Rows of the replay memory sampled at it: results and repeats that carry a reward.
     pub memory_rows: u64,
-    /// Mean reward over those rows, repeats included: the "mean accuracy at epsilon" of
-    /// MetaQNN's figure 3.
-    pub mean_reward: Option<f64>,
-    /// Mean reward over the rows that are results, so that each architecture counts once.
-    pub mean_reward_of_results: Option<f64>,
+    /// Mean reward over the rows that are results: the networks that are new at this epsilon, each once.
+    pub mean_reward_of_new: Option<f64>,
+    /// Mean reward over all those rows, repeats included: the "mean accuracy at epsilon" of MetaQNN's figure 3.
+    /// At a low epsilon one good network drawn again and again can be most of it.
+    pub mean_reward_with_repeats: Option<f64>,
+    /// Rows of the memory that repeat a network that has its result already.
+    pub repeats: u64,
     /// Greatest validation accuracy of a network trained to the end or imported, in [0, 1].
     pub best_validation_accuracy: Option<f64>,
     /// Seconds of training.
@@ -100,8 +102,9 @@ impl EpsilonSummary {
             last_iteration: records.iter().map(|record| record.iteration).max(),
             counts,
             memory_rows: rewards.count,
-            mean_reward: rewards.value(),
-            mean_reward_of_results: rewards_of_results.value(),
+            mean_reward_of_new: rewards_of_results.value(),
+            mean_reward_with_repeats: rewards.value(),
+            repeats: rewards.count - rewards_of_results.count,
             best_validation_accuracy: best,
             seconds,
         }
@@ -129,13 +132,13 @@ mod tests {
     }
 
     #[test]
-    fn the_mean_reward_of_an_epsilon_counts_repeats() {
+    fn the_mean_reward_of_an_epsilon_is_that_of_new_networks_and_beside_it_that_with_repeats() {
         let first = &of_sample()[0];
         // Iterations 1, 2, 3 and 4, which repeats 1: (0.75 + 2/3 + 0.1 + 0.75) / 4.
-        assert_eq!(first.memory_rows, 4);
-        assert!((first.mean_reward.unwrap() - 2.26666667 / 4.0).abs() < 1e-8);
+        assert_eq!((first.memory_rows, first.repeats), (4, 1));
+        assert!((first.mean_reward_with_repeats.unwrap() - 2.26666667 / 4.0).abs() < 1e-8);
         // Without the repeat: (0.75 + 2/3 + 0.1) / 3.
-        assert!((first.mean_reward_of_results.unwrap() - 1.51666667 / 3.0).abs() < 1e-8);
+        assert!((first.mean_reward_of_new.unwrap() - 1.51666667 / 3.0).abs() < 1e-8);
     }
 
     #[test]
@@ -193,7 +196,7 @@ mod tests {
             SearchSettings { schedule: Vec::new(), ..sample::settings(TrainedBy::Torch) };
         let first = &EpsilonSummary::of_each(&settings, &iterations)[0];
         assert_eq!((first.epsilon, first.memory_rows), (1.0, 1615));
-        assert!((first.mean_reward.unwrap() - 0.522514).abs() < 1e-6);
-        assert!((first.mean_reward_of_results.unwrap() - 0.542).abs() < 5e-4);
+        assert!((first.mean_reward_with_repeats.unwrap() - 0.522514).abs() < 1e-6);
+        assert!((first.mean_reward_of_new.unwrap() - 0.542).abs() < 5e-4);
     }
 }

@@ -21,6 +21,7 @@ mod settings;
 mod summary;
 pub mod tables;
 pub mod terminal;
+mod time_left;
 
 pub use architectures::{ArchitectureRecord, ranking};
 pub use counts::{Ledger, StatusCounts};
@@ -30,3 +31,4 @@ pub use hosts::{HostTally, WorkEnd};
 pub use records::{CurveRecord, EpochRecord, IterationRecord, QValueRecord, Status};
 pub use settings::{Condition, EpsilonStage, SearchSettings, SearchState, TrainedBy};
 pub use summary::{Best, Summary};
+pub use time_left::TimeLeft;

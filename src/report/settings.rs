@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::early_stopping::EarlyStopping;
 use super::hosts::HostTally;
+use super::records::{IterationRecord, Status};
 
 /// Who trained the networks. Everything a synthetic trainer's accuracies enter is marked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -15,10 +16,36 @@ pub enum TrainedBy {
     Command,
     /// Nobody: the learning curves are made up.
     Synthetic,
+    /// Nobody here: all results were taken over from another search.
+    Imported,
 }
 
 impl TrainedBy {
-    pub(super) const WORDS: &[&str] = &["torch", "command", "synthetic"];
+    pub(super) const WORDS: &[&str] = &["torch", "command", "synthetic", "imported"];
+
+    /// Returns who trained in a search: the configured trainer, unless all that the search has was imported.
+    pub fn of(configured: Self, iterations: &[IterationRecord]) -> Self {
+        let is_by_the_trainer = |record: &IterationRecord| {
+            !matches!(record.status, Status::Imported | Status::Reused | Status::Void)
+        };
+        let has = |status| iterations.iter().any(|record| record.status == status);
+        if has(Status::Imported) && !iterations.iter().any(is_by_the_trainer) {
+            Self::Imported
+        } else {
+            configured
+        }
+    }
+
+    /// Returns what a person should read beside the accuracies, if they were not measured here.
+    pub const fn mark(self) -> Option<&'static str> {
+        match self {
+            Self::Torch | Self::Command => None,
+            Self::Synthetic => {
+                Some("The accuracies of networks trained here are made up (trainer `synthetic`).")
+            }
+            Self::Imported => Some("The accuracies are imported: none was trained here."),
+        }
+    }
 
     /// Returns the trainer's word in the configuration.
     pub const fn name(self) -> &'static str {

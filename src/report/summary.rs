@@ -4,12 +4,13 @@ use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
 use super::architectures::{ArchitectureRecord, ranking};
-use super::counts::{Ledger, Mean, StatusCounts};
+use super::counts::{Ledger, StatusCounts};
 use super::early_stopping::StoppingSummary;
 use super::epsilons::EpsilonSummary;
 use super::hosts::HostTally;
 use super::records::IterationRecord;
 use super::settings::{Condition, SearchSettings, SearchState, TrainedBy};
+use super::time_left::TimeLeft;
 
 /// The best architecture so far.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -33,7 +34,7 @@ pub struct Best {
 pub struct Summary {
     /// Name of the experiment.
     pub experiment: String,
-    /// Who trains; the accuracies of a `synthetic` trainer are made up.
+    /// Who trains; the accuracies of a `synthetic` trainer are made up. `imported` when all results were.
     pub trainer: TrainedBy,
     /// Where the search stands.
     pub condition: Condition,
@@ -59,8 +60,12 @@ pub struct Summary {
     pub seconds: Ledger,
     /// Early stopping.
     pub early_stopping: StoppingSummary,
-    /// Seconds of training that are left, at the mean of the results so far.
+    /// Seconds of training that are left, the middle of the next two; none when they are far apart.
     pub estimated_train_seconds_left: Option<f64>,
+    /// At least so many; none while too few networks have been trained to tell.
+    pub least_train_seconds_left: Option<f64>,
+    /// At most so many.
+    pub most_train_seconds_left: Option<f64>,
     /// Whether a network was trained on something else than a CPU.
     pub uses_accelerator: bool,
     /// When the first attempt began.
@@ -84,15 +89,12 @@ impl Summary {
     ) -> Self {
         let epsilons = EpsilonSummary::of_each(settings, iterations);
         let (mut counts, mut seconds) = (StatusCounts::default(), Ledger::default());
-        let mut seconds_of_results = Mean::default();
         for record in iterations {
             counts.add(record.status);
             seconds.add(record);
-            if record.status.is_result() {
-                seconds_of_results.add(record.train_seconds);
-            }
         }
         let left = epsilons.iter().map(EpsilonSummary::left).sum();
+        let time_left = TimeLeft::of(iterations, &state.early_stopping, settings.epochs, left);
         let architectures = ArchitectureRecord::gather(iterations);
         Self {
             experiment: settings.experiment.clone(),
@@ -113,11 +115,14 @@ impl Summary {
                 settings.epochs,
                 iterations,
             ),
-            estimated_train_seconds_left: seconds_of_results.value().map(|mean| mean * left as f64),
+            estimated_train_seconds_left: time_left.and_then(TimeLeft::middle),
+            least_train_seconds_left: time_left.map(|time| time.least),
+            most_train_seconds_left: time_left.map(|time| time.most),
             uses_accelerator: iterations
                 .iter()
                 .filter_map(|record| record.device.as_deref())
-                .any(|device| !device.starts_with("cpu")),
+                // What Slurm sets where a task has no GPU.
+                .any(|device| !device.starts_with("cpu") && !matches!(device, "NoDevFiles" | "-1")),
             started_at: iterations.iter().filter_map(|record| record.started_at).min(),
             last_event_at: iterations.iter().filter_map(|record| record.time).max(),
             hosts: state.hosts.clone(),
@@ -175,9 +180,15 @@ mod tests {
     }
 
     #[test]
-    fn the_time_left_is_what_results_took() {
-        // Results 1, 2, 3 and 8 took 360.5 + 360.5 + 90 + 120 seconds: 232.75 each, 5 are left.
-        assert_eq!(of_sample().estimated_train_seconds_left, Some(5.0 * 232.75));
+    fn the_time_left_is_a_range_by_what_networks_took() {
+        // One network has been stopped since stopping began, too few to tell. Whole trainings took 360.5, 360.5 and
+        // 90 s; five are left, one of them in training; at least an epoch of three each.
+        let summary = of_sample();
+        let (least, most) =
+            (summary.least_train_seconds_left.unwrap(), summary.most_train_seconds_left.unwrap());
+        assert!((4.0 / 3.0 * 90.0..4.0 / 3.0 * 270.34).contains(&least), "{least}");
+        assert!(most > 5.0 * 270.33, "{most}");
+        assert_eq!(summary.estimated_train_seconds_left, None, "too far apart");
     }
 
     #[test]

@@ -50,6 +50,28 @@ fn rows_of_the_published_program_are_taken_over_in_order() {
 }
 
 #[test]
+fn an_imported_search_is_called_imported() {
+    let experiment = with_rows();
+    experiment.run(&["import", "dir", "rows.csv"]).success();
+    experiment.run(&["reduce", "dir"]).success();
+    let text = experiment.run(&["status", "dir"]).success().stdout();
+    assert!(text.contains("The accuracies are imported") && !text.contains("made up"), "{text}");
+    let status = experiment.run(&["status", "dir", "--json"]).success().json().remove(0);
+    assert_eq!(status["trainer"], "imported");
+    assert!(status["most_train_seconds_left"].is_null(), "nothing was trained here: {status}");
+    for table in ["iterations", "models", "top_models", "epsilon_summary", "gpu_hours", "q_table"] {
+        let text = experiment.text(&format!("tables/{table}.csv"));
+        assert!(text.lines().count() > 1 && !text.contains("synthetic"), "{table}: {text}");
+    }
+    // What is trained here afterwards is not.
+    experiment.run(&["train", "dir"]).success();
+    experiment.run(&["reduce", "dir"]).success();
+    let rows = experiment.text("tables/iterations.csv");
+    let trained_by = |at: usize| rows.lines().nth(at).unwrap().contains("synthetic");
+    assert_eq!([1, 2, 3, 4].map(trained_by), [false, false, false, true], "{rows}");
+}
+
+#[test]
 fn an_import_of_no_row_at_all_has_failed_and_can_be_repeated() {
     let experiment = with_rows();
     let percent = ROWS.replace(",0.8,", ",80,").replace(",0.1,", ",10,");
@@ -131,7 +153,7 @@ fn the_authors_search_is_taken_over() {
     let mut summary =
         csv::Reader::from_path(experiment.path("tables/epsilon_summary.csv")).unwrap();
     let columns: Vec<String> = summary.headers().unwrap().iter().map(str::to_owned).collect();
-    let mean = columns.iter().position(|column| column == "mean_reward").unwrap();
+    let mean = columns.iter().position(|column| column == "mean_reward_with_repeats").unwrap();
     let at_one = summary.records().next().unwrap().unwrap();
     let mean: f64 = at_one[mean].parse().unwrap();
     assert!((mean - 0.522514).abs() < 5e-7, "{mean}");

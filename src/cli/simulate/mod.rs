@@ -140,7 +140,7 @@ impl SimulateArgs {
 /// A bar over the orders, where a person watches.
 fn bar(printer: &Printer, orders: usize) -> ProgressBar {
     let Some(bars) = printer.bars() else { return ProgressBar::hidden() };
-    let template = "simulate [{bar:28}] {pos}/{len} orders, {elapsed} gone, {eta} left";
+    let template = "simulate [{bar:28}] {pos}/{len} orders, {elapsed} gone";
     let style = ProgressStyle::with_template(template).expect("the template is well formed");
     let bar = bars.add(ProgressBar::new(orders as u64)).with_style(style.progress_chars("=> "));
     bar.enable_steady_tick(Duration::from_secs(1));

@@ -22,6 +22,7 @@ pub(super) fn table<'a>(search: &Search<'a>) -> Table<'a, Row> {
     columns.extend(reward_columns());
     columns.extend(of_part(seconds_columns(), |row: &Row| &row.seconds));
     columns.push(trainer(search.settings.trainer));
+    columns.extend(newest_columns());
     let rows = EpsilonSummary::of_each(search.settings, search.iterations);
     Table { name: "epsilon_summary", columns, rows }
 }
@@ -61,11 +62,21 @@ fn reward_columns<'a>() -> Vec<Column<'a, Row>> {
     fields! { Row:
         memory_rows: AtLeast(0),
             "Rows of the replay memory: iterations with a reward, repeats included";
-        mean_reward: Share, "Mean reward over all rows of the replay memory, repeats included";
-        mean_reward_of_results: Share,
-            "Mean reward over the results alone, so that each architecture counts once";
+        mean_reward_of_new: Share,
+            "Mean reward of the networks that are new at this epsilon, each once";
+        mean_reward_with_repeats: Share,
+            "Mean reward over all rows of the replay memory, as the paper counts: a network that is \
+             drawn again counts again";
         best_validation_accuracy: Share,
             "Greatest validation accuracy of a network trained to the end or imported";
+    }
+}
+
+/// The column that came last: new ones go to the end.
+fn newest_columns<'a>() -> Vec<Column<'a, Row>> {
+    fields! { Row:
+        repeats: AtLeast(0),
+            "Rows of the replay memory that repeat a network that has its result already";
     }
 }
 

@@ -1,5 +1,7 @@
 //! `iterations.csv`: one row per iteration.
 
+use std::collections::BTreeSet;
+
 use super::super::records::{IterationRecord, Status};
 use super::super::settings::TrainedBy;
 use super::Search;
@@ -12,7 +14,7 @@ pub(super) fn table<'a>(search: &Search<'a>) -> Table<'a, &'a IterationRecord> {
     let mut rows: Vec<&IterationRecord> = search.iterations.iter().collect();
     rows.sort_by_key(|record| record.iteration);
     let mut columns = of_part(columns(), |row: &&'a IterationRecord| *row);
-    columns.push(trainer(search.settings.trainer));
+    columns.extend(of_part(vec![trainer_of(search)], |row: &&'a IterationRecord| *row));
     // At the end, since they came later.
     columns.extend(of_part(newest_columns(), |row: &&'a IterationRecord| *row));
     Table { name: "iterations", columns, rows }
@@ -20,11 +22,28 @@ pub(super) fn table<'a>(search: &Search<'a>) -> Table<'a, &'a IterationRecord> {
 
 /// Marks each row with who trained, so that no table of made-up accuracies passes for a real one.
 pub(super) fn trainer<'a, R>(trainer: TrainedBy) -> Column<'a, R> {
+    trainer_by(move |_| trainer)
+}
+
+/// Marks each row with who trained its network: an imported one was not trained here.
+pub(super) fn trainer_of<'a>(search: &Search<'a>) -> Column<'a, IterationRecord> {
+    let of_search = search.settings.trainer;
+    let is_imported = |record: &&IterationRecord| record.status == Status::Imported;
+    let imported: BTreeSet<u64> =
+        search.iterations.iter().filter(is_imported).map(|record| record.iteration).collect();
+    trainer_by(move |record: &IterationRecord| {
+        let result = record.of_iteration.unwrap_or(record.iteration);
+        if imported.contains(&result) { TrainedBy::Imported } else { of_search }
+    })
+}
+
+fn trainer_by<'a, R>(trainer: impl Fn(&R) -> TrainedBy + 'a) -> Column<'a, R> {
     column(
         "trainer",
         OneOf(TrainedBy::WORDS),
-        "Who trains in this search; accuracies of the synthetic trainer are made up",
-        move |_| trainer.name(),
+        "Who trained: the trainer of this search, whose accuracies are made up when it is synthetic, or imported, \
+         when the result was taken over from another one",
+        move |row: &R| trainer(row).name(),
     )
 }
 

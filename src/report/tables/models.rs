@@ -20,8 +20,12 @@ pub(super) fn table<'a>(
         predicted_accuracy sigma stop_probability parameters macs layers learning_rate \
         restarts train_seconds saved_seconds reason device time";
     let mut columns = pick(columns(), names);
-    columns.push(iterations::trainer(search.settings.trainer));
+    columns.extend(trainer_of(search));
     Table { name: "models", columns, rows: architectures.to_vec() }
+}
+
+fn trainer_of<'a>(search: &Search<'a>) -> Vec<Column<'a, ArchitectureRecord<'a>>> {
+    of_part(vec![iterations::trainer_of(search)], |of: &ArchitectureRecord<'a>| of.deciding)
 }
 
 /// An architecture with its rank.
@@ -43,7 +47,7 @@ pub(super) fn top<'a>(
         |(rank, _): &Ranked| *rank,
     )];
     columns.extend(of_part(pick(self::columns(), names), |(_, ranked): &Ranked<'a>| ranked));
-    columns.push(iterations::trainer(search.settings.trainer));
+    columns.extend(of_part(trainer_of(search), |(_, ranked): &Ranked<'a>| ranked));
     Table { name: "top_models", columns, rows: (1..).zip(ranking(architectures, TOP)).collect() }
 }
 

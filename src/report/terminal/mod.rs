@@ -37,8 +37,6 @@ impl Colour {
     }
 }
 
-const MADE_UP: &str = "The accuracies are made up (trainer `synthetic`).";
-
 fn accuracy(share: Option<f64>) -> String {
     share.map_or("-".to_owned(), |share| decimals(share, 4))
 }

@@ -2,7 +2,7 @@
 
 use super::super::architectures::ArchitectureRecord;
 use super::super::settings::TrainedBy;
-use super::{Colour, MADE_UP, accuracy, hanging, known, rounded, short, text_of};
+use super::{Colour, accuracy, hanging, known, rounded, short, text_of};
 
 /// Returns a ranking as a table of at most 80 columns, long architectures on several lines.
 pub fn ranked(ranking: &[ArchitectureRecord], trainer: TrainedBy, colour: Colour) -> String {
@@ -21,9 +21,7 @@ pub fn ranked(ranking: &[ArchitectureRecord], trainer: TrainedBy, colour: Colour
         );
         lines.extend(hanging(&facts, record.architecture));
     }
-    if trainer == TrainedBy::Synthetic {
-        lines.push(colour.warning(MADE_UP));
-    }
+    lines.extend(trainer.mark().map(|mark| colour.warning(mark)));
     text_of(&lines)
 }
 

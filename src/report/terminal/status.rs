@@ -4,17 +4,14 @@ use super::super::early_stopping::StoppingSummary;
 use super::super::epsilons::EpsilonSummary;
 use super::super::hosts::HostTally;
 use super::super::records::Status;
-use super::super::settings::TrainedBy;
 use super::super::summary::{Best, Summary};
-use super::{Colour, MADE_UP, WIDTH, accuracy, hanging, known, rounded, short, text_of, wrapped};
+use super::{Colour, WIDTH, accuracy, hanging, known, rounded, short, text_of, wrapped};
 
 /// Returns what `status` shows: lines of at most 80 columns, unless a single word is longer.
 pub fn status(summary: &Summary, colour: Colour) -> String {
     let headline = wrapped(&headline(summary), WIDTH);
     let mut lines: Vec<String> = headline.iter().map(|line| colour.bold(line)).collect();
-    if summary.trainer == TrainedBy::Synthetic {
-        lines.push(colour.warning(MADE_UP));
-    }
+    lines.extend(summary.trainer.mark().map(|mark| colour.warning(mark)));
     lines.push(String::new());
     lines.extend(entry("results", &results(summary)));
     lines.extend(entry("iterations", &iterations(summary)));
@@ -29,9 +26,11 @@ pub fn status(summary: &Summary, colour: Colour) -> String {
         lines.extend(entry("bad hosts", &bad_hosts(&bad)));
     }
     lines.push(String::new());
-    lines.push(
-        colour.bold("epsilon  progress                results  wanted  mean reward  best accuracy"),
-    );
+    lines.push(colour.bold(&format!("{:37}mean reward of", "")));
+    lines
+        .push(colour.bold(
+            "epsilon  progress   results  wanted  new networks  with repeats  best accuracy",
+        ));
     lines.extend(summary.epsilons.iter().map(epsilon_line));
     for notice in &summary.notices {
         lines.push(String::new());
@@ -81,7 +80,7 @@ const fn hours_label(summary: &Summary) -> &'static str {
 fn hours_used(summary: &Summary) -> String {
     let seconds = summary.seconds;
     format!(
-        "{} used, {} saved by stopping, {} lost",
+        "{} used, about {} saved by stopping, {} lost",
         hours(seconds.train_seconds + seconds.lost_seconds),
         hours(seconds.saved_seconds),
         hours(seconds.lost_seconds)
@@ -116,12 +115,14 @@ fn stopping(stopping: &StoppingSummary) -> String {
 }
 
 fn left(summary: &Summary) -> String {
-    match summary.estimated_train_seconds_left {
-        Some(seconds) if summary.left > 0 => {
-            let label = hours_label(summary);
-            format!("{} results, about {} {label}", summary.left, hours(seconds))
+    let Summary { left, least_train_seconds_left, most_train_seconds_left, .. } = summary;
+    match (least_train_seconds_left, most_train_seconds_left) {
+        (Some(least), Some(most)) if *left > 0 => {
+            let (least, most, label) = (hours(*least), hours(*most), hours_label(summary));
+            let range = if least == most { least } else { format!("{least} to {most}") };
+            format!("{left} results, {range} {label} of training")
         }
-        _ => format!("{} results", summary.left),
+        _ => format!("{left} results"),
     }
 }
 
@@ -146,19 +147,20 @@ fn bad_hosts(bad: &[&HostTally]) -> String {
 }
 
 fn epsilon_line(epsilon: &EpsilonSummary) -> String {
-    let note = if epsilon.exhausted { "  exhausted" } else { "" };
+    let progress =
+        if epsilon.exhausted { format!("{:<9}", "exhausted") } else { progress(epsilon) };
     format!(
-        "{:>7}  {}  {:>9}  {:>6}  {:>11}  {:>13}{note}",
+        "{:>7}  {progress}  {:>7}  {:>6}  {:>12}  {:>12}  {:>13}",
         rounded(epsilon.epsilon),
-        progress(epsilon),
         epsilon.results,
         known(epsilon.wanted),
-        accuracy(epsilon.mean_reward),
+        accuracy(epsilon.mean_reward_of_new),
+        accuracy(epsilon.mean_reward_with_repeats),
         accuracy(epsilon.best_validation_accuracy),
     )
 }
 
-const BAR: u64 = 20;
+const BAR: u64 = 9;
 
 fn progress(epsilon: &EpsilonSummary) -> String {
     let wanted = epsilon.wanted.unwrap_or(epsilon.results).max(1);
@@ -180,7 +182,7 @@ mod tests {
     use super::super::super::golden::assert_golden;
     use super::super::super::records::IterationRecord;
     use super::super::super::sample;
-    use super::super::super::settings::{SearchSettings, SearchState};
+    use super::super::super::settings::{SearchSettings, SearchState, TrainedBy};
     use super::*;
     use proptest::prelude::*;
 
@@ -202,9 +204,12 @@ mod tests {
     }
 
     #[test]
-    fn a_synthetic_trainer_is_named() {
-        assert!(!status(&summary(TrainedBy::Torch), Colour::Plain).contains(MADE_UP));
-        assert!(status(&summary(TrainedBy::Synthetic), Colour::Plain).contains(MADE_UP));
+    fn accuracies_that_nobody_measured_here_are_marked() {
+        let of = |trainer| status(&summary(trainer), Colour::Plain);
+        assert!(of(TrainedBy::Synthetic).contains("made up (trainer `synthetic`)"));
+        assert!(of(TrainedBy::Imported).contains("imported: none was trained here"));
+        assert!(!of(TrainedBy::Imported).contains("made up"));
+        assert!(!of(TrainedBy::Torch).contains("The accuracies"));
     }
 
     #[test]

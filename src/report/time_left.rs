@@ -1,0 +1,236 @@
+//! How much training is left: from what networks have cost, as a range, or not at all.
+
+use super::early_stopping::EarlyStopping;
+use super::records::{IterationRecord, Status};
+
+/// Seconds of training that are left, all workers together.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TimeLeft {
+    /// At least so many.
+    pub least: f64,
+    /// At most so many.
+    pub most: f64,
+}
+
+/// Fewest networks whose costs say something of those to come.
+const FEWEST: usize = 3;
+/// The same since networks are stopped: some are, some are not.
+const FEWEST_SINCE_STOPPING: usize = 10;
+/// Networks whose costs count, the newest: the agent turns to others as it learns.
+const NEWEST: usize = 50;
+/// Standard errors on both sides.
+const SURE: f64 = 2.0;
+
+impl TimeLeft {
+    /// Infers it from the networks that have been trained here, when `left` more are to get a result. None while too
+    /// few have.
+    ///
+    /// Networks in training count whole at most and nothing at least. Until networks are stopped, nobody knows how many
+    /// will be: each after the burn-in costs an epoch at least.
+    pub fn of(
+        iterations: &[IterationRecord],
+        stopping: &EarlyStopping,
+        epochs: u32,
+        left: u64,
+    ) -> Option<Self> {
+        if left == 0 {
+            return Some(Self { least: 0.0, most: 0.0 });
+        }
+        let mut results: Vec<(u64, Status, f64)> = iterations
+            .iter()
+            .filter(|record| record.status.is_result())
+            .filter_map(|record| Some((record.iteration, record.status, record.train_seconds?)))
+            .collect();
+        // Not by their times: clocks differ, and jump.
+        results.sort_unstable_by_key(|(iteration, ..)| *iteration);
+        let open = iterations.iter().filter(|record| record.status == Status::Claimed).count();
+        let not_begun = left.saturating_sub(open as u64) as f64;
+        let within = |least: TimeLeft, most: TimeLeft| Self { least: least.least, most: most.most };
+        let is_stopping = stopping.enabled && !stopping.findings.is_switched_off();
+        let first_stopped = results.iter().position(|(_, status, _)| *status == Status::Stopped);
+        let since_stopping = &results[first_stopped.unwrap_or(results.len())..];
+        if is_stopping
+            && since_stopping.len() >= FEWEST_SINCE_STOPPING
+            && let Some(cost) = Cost::of(since_stopping.iter())
+        {
+            return Some(within(cost.of_many(not_begun), cost.of_many(left as f64)));
+        }
+        // A stopped network says nothing of whole trainings.
+        let whole = Cost::of(results.iter().filter(|(_, status, _)| *status != Status::Stopped))?;
+        let of_burn_in = stopping.burn_in.saturating_sub(stopping.full_curves) as f64;
+        let least = match is_stopping {
+            true if of_burn_in < not_begun => {
+                of_burn_in + (not_begun - of_burn_in) / f64::from(epochs.max(1))
+            }
+            _ => not_begun,
+        };
+        Some(within(whole.of_many(least), whole.of_many(left as f64)))
+    }
+
+    /// Returns the middle of the range, unless it is so wide that the middle says little.
+    pub fn middle(self) -> Option<f64> {
+        (self.most <= 3.0 * self.least).then_some((self.least + self.most) / 2.0)
+    }
+}
+
+/// Mean and spread of the cost of a network.
+struct Cost {
+    networks: f64,
+    mean: f64,
+    deviation: f64,
+    least: f64,
+}
+
+impl Cost {
+    /// Of the newest costs; none of too few.
+    fn of<'a>(results: impl DoubleEndedIterator<Item = &'a (u64, Status, f64)>) -> Option<Self> {
+        let newest: Vec<f64> = results.rev().take(NEWEST).map(|(.., seconds)| *seconds).collect();
+        if newest.len() < FEWEST {
+            return None;
+        }
+        let networks = newest.len() as f64;
+        let mean = newest.iter().sum::<f64>() / networks;
+        let squares: f64 = newest.iter().map(|cost| (cost - mean) * (cost - mean)).sum();
+        let deviation = (squares / (networks - 1.0)).sqrt();
+        Some(Self { networks, mean, deviation, least: newest.iter().copied().fold(mean, f64::min) })
+    }
+
+    /// Returns what so many more cost: their sum varies, and so does the mean it is inferred from.
+    fn of_many(&self, count: f64) -> TimeLeft {
+        let error = SURE * self.deviation * (count + count * count / self.networks).sqrt();
+        let sum = count * self.mean;
+        TimeLeft { least: (sum - error).max(count * self.least), most: sum + error }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::{Rng, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+    use crate::predictor::AuditFindings;
+
+    const EPOCHS: u32 = 20;
+
+    fn result(iteration: usize, status: Status, seconds: f64) -> IterationRecord {
+        IterationRecord {
+            train_seconds: Some(seconds),
+            ..IterationRecord::new(iteration as u64 + 1, status)
+        }
+    }
+
+    fn without_stopping() -> EarlyStopping {
+        EarlyStopping::default()
+    }
+
+    /// A search of so many networks, and what was told after each of them beside what was really left.
+    fn told(
+        all: &[IterationRecord],
+        stopping: impl Fn(&[IterationRecord]) -> EarlyStopping,
+    ) -> Vec<(Option<TimeLeft>, f64)> {
+        (0..all.len())
+            .map(|done| {
+                let (done, to_come) = all.split_at(done);
+                let left = to_come.len() as u64;
+                let really = to_come.iter().filter_map(|record| record.train_seconds).sum();
+                (TimeLeft::of(done, &stopping(done), EPOCHS, left), really)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn networks_of_one_cost_leave_exactly_what_they_will_take() {
+        let all: Vec<_> = (0..40).map(|network| result(network, Status::Trained, 50.0)).collect();
+        for (done, (told, really)) in told(&all, |_| without_stopping()).into_iter().enumerate() {
+            match told {
+                None => assert!(done < FEWEST, "{done}"),
+                Some(told) => {
+                    assert_eq!((told.least, told.most), (really, really), "{done}");
+                    assert_eq!(told.middle(), Some(really));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_really_left_lies_within_the_range() {
+        let (mut within, mut all_told) = (0, 0);
+        for seed in 0..20 {
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            // Costs that differ tenfold, a tenth of the networks failing at once.
+            let mut cost = |network: usize| match rng.random_range(0..10) {
+                0 => result(network, Status::Failed, 5.0),
+                _ => result(network, Status::Trained, rng.random_range(20.0..200.0)),
+            };
+            let all: Vec<_> = (0..200).map(&mut cost).collect();
+            for (told, really) in told(&all, |_| without_stopping()) {
+                let Some(told) = told else { continue };
+                all_told += 1;
+                within += usize::from((told.least..=told.most).contains(&really));
+                if let Some(middle) = told.middle() {
+                    assert!(middle < 2.5 * really && really < 2.5 * middle, "{middle} {really}");
+                }
+            }
+        }
+        assert!(within * 10 >= all_told * 9, "{within} of {all_told}");
+    }
+
+    #[test]
+    fn stopping_that_is_still_to_come_is_within_the_range() {
+        // 30 whole trainings of 100 s; then four of five networks are stopped after a quarter.
+        let all: Vec<_> = (0..200)
+            .map(|network| match network {
+                30.. if network % 5 != 0 => result(network, Status::Stopped, 25.0),
+                _ => result(network, Status::Trained, 100.0),
+            })
+            .collect();
+        let stopping = |done: &[IterationRecord]| EarlyStopping {
+            enabled: true,
+            burn_in: 30,
+            full_curves: done.iter().filter(|record| record.status == Status::Trained).count()
+                as u64,
+            ..EarlyStopping::default()
+        };
+        for (done, (told, really)) in told(&all, stopping).into_iter().enumerate() {
+            let Some(told) = told else { continue };
+            // The last few are too few for a range of two standard errors to hold each time.
+            assert!(told.least <= really + 1e-9 || done > 190, "{done}: {told:?} {really}");
+            assert!(told.most >= really - 1e-9 || done > 190, "{done}: {told:?} {really}");
+            // No single number while it is unknown how many will be stopped.
+            assert!(told.middle().is_none() || done > 30, "{done}: {told:?}");
+        }
+    }
+
+    #[test]
+    fn stopping_that_was_switched_off_saves_nothing_more() {
+        let all: Vec<_> = (0..20)
+            .map(|network| match network {
+                5..10 => result(network, Status::Stopped, 25.0),
+                _ => result(network, Status::Trained, 100.0),
+            })
+            .collect();
+        let off = EarlyStopping {
+            enabled: true,
+            burn_in: 5,
+            findings: AuditFindings { audited: 9, false_stops: 5, switched_off_after: Some(9) },
+            ..EarlyStopping::default()
+        };
+        let told = TimeLeft::of(&all[..10], &off, EPOCHS, 10).unwrap();
+        assert_eq!((told.least, told.most), (1000.0, 1000.0));
+    }
+
+    #[test]
+    fn networks_in_training_are_done_in_part() {
+        let mut iterations: Vec<_> =
+            (0..5).map(|network| result(network, Status::Trained, 50.0)).collect();
+        iterations.push(IterationRecord::new(6, Status::Claimed));
+        // Imported networks cost nothing here, and repeats neither.
+        iterations.push(IterationRecord::new(7, Status::Imported));
+        iterations.push(IterationRecord::new(8, Status::Reused));
+        let told = TimeLeft::of(&iterations, &without_stopping(), EPOCHS, 4).unwrap();
+        assert_eq!((told.least, told.most), (150.0, 200.0));
+        assert_eq!(TimeLeft::of(&iterations[5..], &without_stopping(), EPOCHS, 4), None);
+        assert_eq!(TimeLeft::of(&[], &without_stopping(), EPOCHS, 0).unwrap().most, 0.0);
+    }
+}
