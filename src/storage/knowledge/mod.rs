@@ -24,7 +24,7 @@
 //! | `lost`, attempt n | open(n) | → lost | free; a loss, unless halted after attempt n began, or its trainer refused to work there |
 //! | `lost`, no attempt | pending; X neither open nor known | → lost | |
 //! | `exhausted` | not halted, not exhausted | | |
-//! | `halted`, `resumed`, `repaired`, `void` | always | | |
+//! | `halted`, `resumed`, `set`, `repaired`, `void` | always | | |
 //!
 //! Every write of a result or a loss ends the other iterations of its architecture, too. A power
 //! cut can drop the end of a write; then an open iteration of a known architecture, or a pending
