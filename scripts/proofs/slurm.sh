@@ -350,7 +350,9 @@ slurm_waiting_round() {
   began=$SECONDS
   scancel "$hand"
   # The claims stay open for their lifetime. Long epochs were for them alone.
-  sed -i 's/synthetic_epoch_seconds: .*/synthetic_epoch_seconds: 0.1/' "$dir/experiment.yaml"
+  local yaml=$dir/experiment.yaml
+  sed -i '$d; s/synthetic_epoch_seconds: .*/synthetic_epoch_seconds: 0.1/' "$yaml"
+  echo "# SHA-256 of all before this line: $(sha256sum <"$yaml" | cut -d' ' -f1)" >>"$yaml"
   metaqnn submit "$dir" | grep 'no tasks' || fail "a round without tasks was expected"
   queued | grep -q -- '-0001-reduce .* PENDING' || fail "the reduce of round 1 was to wait"
   finishes 180

@@ -59,6 +59,8 @@ impl ExitStatus {
             | Refusal::StillRunning { .. }
             | Refusal::JobRuns { .. } => Self::TryAgain,
             Refusal::OtherConfiguration { .. }
+            | Refusal::SetTwice { .. }
+            | Refusal::TakesBack { .. }
             | Refusal::NotFresh { .. }
             | Refusal::OnlyForFiles { .. }
             | Refusal::Together { .. }

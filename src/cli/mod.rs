@@ -18,6 +18,7 @@ mod printer;
 mod progress;
 mod reduce;
 mod run;
+mod set;
 mod simulate;
 mod space;
 mod status;
@@ -68,6 +69,7 @@ enum Command {
     Run(run::RunArgs),
     Submit(submit::SubmitArgs),
     Cancel(cancel::CancelArgs),
+    Set(set::SetArgs),
     Status(status::StatusArgs),
     Train(train::TrainArgs),
     Reduce(reduce::ReduceArgs),
@@ -95,6 +97,7 @@ pub fn run() -> ExitCode {
         Command::Run(args) => run::run(args, &printer),
         Command::Submit(args) => submit::run(args, &printer),
         Command::Cancel(args) => cancel::run(args, &printer),
+        Command::Set(args) => set::run(args, &printer),
         Command::Status(args) => status::run(args, &printer),
         Command::Train(args) => train::run(args, &printer),
         Command::Reduce(args) => reduce::run(args, &printer),

@@ -9,7 +9,7 @@ use super::printer::Printer;
 use super::progress::Progress;
 use crate::config::Setting;
 use crate::ops::run::run as run_search;
-use crate::ops::{init, status};
+use crate::ops::{Experiment, init, status};
 
 /// Run a whole search on this machine: sample, train, learn, to the end of the epsilon schedule
 #[derive(Debug, Args)]
@@ -46,6 +46,8 @@ pub fn run(args: RunArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
     progress.start_at(before.results, before.best.map(|best| best.best_validation_accuracy));
     run_search(&experiment, args.workers, &mut |worker, event| progress.show(worker, event))?;
     drop(progress);
+    // What was changed meanwhile.
+    let experiment = Experiment::open(experiment.dir().root())?;
     if args.json {
         printer.result(&serde_json::to_string(&status::status(&experiment)?)?)?;
     } else {

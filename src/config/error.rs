@@ -64,6 +64,17 @@ pub enum ConfigError {
     /// A `--set` argument without a value.
     #[error("`--set {0}` is not of the form PATH=VALUE (such as `training.epochs=3`)")]
     NoSetting(String),
+    /// A key that may not be changed once the experiment is made.
+    #[error(
+        "`{0}` is frozen: what was learned with one value says nothing of another (make a new experiment with it: `metaqnn init CONFIG NEW_DIR --set {0}=VALUE`; to be changed are only `slurm.*`, `epsilon_schedule` and `training.` device, threads, silence_limit, claim_lifetime, checkpoint_dir)"
+    )]
+    Frozen(String),
+    /// A section in place of a key.
+    #[error("`{0}` is a section (name one of its keys)")]
+    WholeSection(String),
+    /// A value that has no form on one line, as a number that is none.
+    #[error("the value of `{0}` cannot be written into the log")]
+    NoLine(String),
     /// A name that cannot be a folder's and a job's.
     #[error(
         "`experiment.name` is `{0}` (use 1 to 64 letters, digits, `.`, `_` and `-`, a letter or digit first)"

@@ -4,6 +4,7 @@
 //! after every rule was checked, and all that the rest of the program trusts. Unknown keys are
 //! refused with their path and the nearest known key.
 
+mod change;
 mod document;
 mod error;
 mod keys;
@@ -15,6 +16,7 @@ mod wording;
 
 use serde::{Deserialize, Serialize};
 
+pub use change::{Change, in_force};
 pub use error::ConfigError;
 pub use load::{DEFAULTS, leaves, load, parse};
 pub use setting::Setting;

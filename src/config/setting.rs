@@ -1,5 +1,6 @@
 //! Values given on the command line.
 
+use std::fmt;
 use std::str::FromStr;
 
 use serde_yaml::{Mapping, Value};
@@ -28,9 +29,17 @@ impl FromStr for Setting {
     }
 }
 
+/// Writes it on one line, the value as JSON, which is YAML too.
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = serde_json::to_string(&self.value).map_err(|_| fmt::Error)?;
+        write!(f, "{}={value}", self.path)
+    }
+}
+
 impl Setting {
     /// Returns the path of its key.
-    pub(super) fn path(&self) -> &str {
+    pub fn path(&self) -> &str {
         &self.path
     }
 

@@ -17,6 +17,8 @@ pub(super) enum Claimed {
     Claim(Box<Claim>, Vec<Iteration>),
     /// Nothing, for the reason that is told.
     Nothing(TrainEvent),
+    /// Nothing yet: the configuration was changed since it was read.
+    OtherConfiguration,
 }
 
 /// What came of the time under the lock.
@@ -126,6 +128,9 @@ impl Sampler<'_> {
         q_values: &QValues,
         reused: &mut Vec<Iteration>,
     ) -> anyhow::Result<Drawn> {
+        if session.knowledge().state().settings != self.experiment.settings() {
+            return Ok(Drawn::Done(Claimed::OtherConfiguration));
+        }
         if let Some(earlier) = self.open_claim(session.knowledge()) {
             return Ok(Drawn::HasOpenClaim(earlier));
         }

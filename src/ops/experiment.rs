@@ -5,9 +5,12 @@ use std::path::Path;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
-use crate::config::{ExperimentConfig, ValidConfig};
+use crate::config::{self, ExperimentConfig, Setting, ValidConfig};
 use crate::dataset::Fingerprint;
-use crate::storage::{ExperimentDir, FormatVersion, Nodes, ViewParams, check_locks_of_mount, yaml};
+use crate::storage::{
+    ExperimentDir, FormatVersion, Nodes, ReplayLog, StorageError, ViewParams, check_locks_of_mount,
+    yaml,
+};
 
 /// What stands in `experiment.yaml`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -32,12 +35,16 @@ impl Frozen {
     }
 }
 
-/// An experiment directory with its checked configuration.
+/// An experiment directory with the configuration in force: the frozen one, changed by the `set` rows of the log.
 #[derive(Debug)]
 pub struct Experiment {
     dir: ExperimentDir,
     config: ValidConfig,
     frozen: Frozen,
+    /// Checksum of the frozen one.
+    sha256: String,
+    /// The `set` rows.
+    settings: Vec<String>,
 }
 
 impl Experiment {
@@ -48,14 +55,29 @@ impl Experiment {
     pub fn open(path: &Path) -> anyhow::Result<Self> {
         // Absolute: jobs run in other folders.
         let path = std::path::absolute(path).context("failed to find the current folder")?;
-        let dir = ExperimentDir::open(&path)?;
-        let frozen: Frozen = yaml::read(&dir.configuration())?;
-        let config = frozen
-            .config
-            .clone()
-            .check()
-            .with_context(|| format!("`{}`", dir.configuration().display()))?;
-        Ok(Self { dir, config, frozen })
+        let (dir, text) = ExperimentDir::open_frozen(&path)?;
+        let frozen: Frozen = yaml::parse(&text.text, &dir.configuration()).map_err(newer_key)?;
+        let settings = ReplayLog::settings(&dir)?;
+        let config = in_force(&dir, &frozen, &settings)?;
+        Ok(Self { dir, config, frozen, sha256: text.sha256, settings })
+    }
+
+    /// Returns the configuration in force after these `set` rows.
+    ///
+    /// # Errors
+    /// One of them changes what this program does not know or does not change.
+    pub(super) fn in_force(&self, settings: &[String]) -> anyhow::Result<ValidConfig> {
+        in_force(&self.dir, &self.frozen, settings)
+    }
+
+    /// Returns the `set` rows that the configuration was read with.
+    pub(super) fn settings(&self) -> &[String] {
+        &self.settings
+    }
+
+    /// Returns the configuration as it was frozen.
+    pub(super) const fn frozen(&self) -> &ExperimentConfig {
+        &self.frozen.config
     }
 
     /// Returns the directory.
@@ -74,6 +96,7 @@ impl Experiment {
             space: self.config.space.clone(),
             q_learning: self.config.q_learning.clone(),
             seed: self.config.seed(),
+            sha256: self.sha256.clone(),
         }
     }
 
@@ -103,5 +126,35 @@ impl Experiment {
             files.check_files(&self.config.data)?;
         }
         Ok(())
+    }
+}
+
+fn in_force(
+    dir: &ExperimentDir,
+    frozen: &Frozen,
+    settings: &[String],
+) -> anyhow::Result<ValidConfig> {
+    let parsed = settings.iter().map(|setting| setting.parse::<Setting>());
+    parsed
+        .collect::<Result<Vec<_>, _>>()
+        .and_then(|parsed| config::in_force(&frozen.config, &parsed)?.check())
+        .with_context(|| match settings {
+            [] => format!("`{}`", dir.configuration().display()),
+            _ => format!(
+                "`{}` with the `set` rows of `{}`",
+                dir.configuration().display(),
+                dir.replay_log().display()
+            ),
+        })
+}
+
+/// A file that is as it was written, with a key that this program does not know, is a newer program's.
+fn newer_key(error: StorageError) -> StorageError {
+    let StorageError::Yaml { path, source } = &error else { return error };
+    let text = source.to_string();
+    let key = text.split_once("unknown field `").and_then(|(_, rest)| rest.split_once('`'));
+    match key {
+        Some((key, _)) => StorageError::NewerKey { path: path.clone(), key: key.to_owned() },
+        None => error,
     }
 }

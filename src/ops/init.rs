@@ -1,5 +1,6 @@
 //! A configuration becomes an experiment directory.
 
+use std::collections::BTreeSet;
 use std::env;
 use std::path::{self, Path, PathBuf};
 
@@ -7,7 +8,8 @@ use anyhow::{Context, bail};
 
 use super::Experiment;
 use super::experiment::Frozen;
-use crate::config::{self, ExperimentConfig, Setting, ValidConfig};
+use super::set::set;
+use crate::config::{self, Change, ExperimentConfig, Setting, ValidConfig};
 use crate::dataset::{Fingerprint, load_training_images, split};
 use crate::slurm::check_experiment_path;
 use crate::storage::{ExperimentDir, FormatVersion, StorageError};
@@ -98,29 +100,46 @@ pub fn open_or_init(config: ValidConfig, dir: &Path) -> anyhow::Result<Experimen
         }
     }
     let experiment = Experiment::open(dir)?;
-    let differences = differences(&experiment.config().config, &config.config)?;
+    let given = differing(&experiment, &config.config)?;
+    if given.is_empty() {
+        return Ok(experiment);
+    }
+    let frozen = given.iter().filter(|(key, ..)| Change::of(key).is_err());
+    let differences: Vec<String> = frozen
+        .map(|(key, there, here)| format!("`{key}` is {there} there and {here} here"))
+        .collect();
     if !differences.is_empty() {
+        let differences = differences.join(", ");
         bail!(super::Refusal::OtherConfiguration { dir: dir.to_owned(), differences });
     }
-    Ok(experiment)
+    let settings = given.iter().map(|(key, _, here)| format!("{key}={here}").parse());
+    for notice in set(&experiment, &settings.collect::<Result<Vec<_>, _>>()?)? {
+        log::warn!("{notice}");
+    }
+    Experiment::open(dir)
 }
 
 fn is_taken(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(StorageError::AlreadyExists { .. }))
 }
 
-/// Returns the keys whose values differ, each with both values.
-fn differences(there: &ExperimentConfig, given: &ExperimentConfig) -> anyhow::Result<String> {
-    let (there, given) = (config::leaves(there)?, config::leaves(given)?);
-    let differ = there.iter().filter_map(|(key, value)| {
-        let other = given.get(key).map_or("(none)", String::as_str);
-        (other != value).then(|| format!("`{key}` is {value} there and {other} here"))
+/// Returns the keys of a given configuration whose values are neither the frozen ones nor in force, each with the value
+/// in force and the given one.
+fn differing(
+    experiment: &Experiment,
+    given: &ExperimentConfig,
+) -> anyhow::Result<Vec<(String, String, String)>> {
+    let frozen = config::leaves(experiment.frozen())?;
+    let (there, given) = (config::leaves(&experiment.config().config)?, config::leaves(given)?);
+    // A section that may be null is a key in one of them, and its keys are in the other.
+    let none = "null".to_owned();
+    let keys: BTreeSet<&String> = there.keys().chain(given.keys()).collect();
+    let differing = keys.into_iter().filter_map(|key| {
+        let (there, here) = (there.get(key).unwrap_or(&none), given.get(key).unwrap_or(&none));
+        let is_new = here != there && here != frozen.get(key).unwrap_or(&none);
+        is_new.then(|| (key.clone(), there.clone(), here.clone()))
     });
-    let added = given.keys().filter(|key| !there.contains_key(*key));
-    Ok(differ
-        .chain(added.map(|key| format!("`{key}` is only here")))
-        .collect::<Vec<_>>()
-        .join(", "))
+    Ok(differing.collect())
 }
 
 #[cfg(test)]

@@ -33,6 +33,7 @@ mod round_plan;
 mod round_size;
 mod round_stage;
 pub mod run;
+pub mod set;
 pub mod simulate;
 mod snapshot;
 pub mod status;

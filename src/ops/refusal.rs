@@ -16,6 +16,24 @@ pub enum Refusal {
         /// The keys that differ, with their values.
         differences: String,
     },
+    /// One key, two values.
+    #[error("`{key}` is given twice (leave out one of them)")]
+    SetTwice {
+        /// The key.
+        key: String,
+    },
+    /// A schedule that takes back what has begun.
+    #[error(
+        "stage {stage} of the epsilon schedule has begun: it has to stay in its place, with epsilon {epsilon} and {architectures} architectures or more (new stages come after it)"
+    )]
+    TakesBack {
+        /// Its place, from 1.
+        stage: usize,
+        /// Its epsilon.
+        epsilon: f64,
+        /// How many it wants.
+        architectures: u64,
+    },
     /// A task was told to end; its claim stays open, or it is to be queued again.
     #[error("told to end by {signal}; the claim of iteration {iteration} stays open")]
     TryAgain {

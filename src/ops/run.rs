@@ -58,7 +58,9 @@ pub fn run(
     };
     loop {
         // Claims of workers that died, in this run or an earlier one, are lost here.
-        let reduced = reduce(experiment, &ReduceOptions::default())?;
+        // With the configuration of now, which a longer schedule may have changed.
+        let experiment = Experiment::open(experiment.dir().root())?;
+        let reduced = reduce(&experiment, &ReduceOptions::default())?;
         if reduced.finished || search.heard.is_halted {
             return Ok(());
         }

@@ -45,6 +45,34 @@ pub enum StorageError {
         /// The version of this program.
         expected: FormatVersion,
     },
+    /// A frozen configuration that is not as it was written.
+    #[error(
+        "`{path}` is not what `metaqnn init` wrote: {how} (put it back from a copy; what may change, `metaqnn set` changes)"
+    )]
+    Unfrozen {
+        /// The file.
+        path: PathBuf,
+        /// How that is seen.
+        how: &'static str,
+    },
+    /// A frozen configuration, whole, with a key that this program does not know.
+    #[error(
+        "`{path}` holds the key `{key}`, which a newer program wrote and this one does not know (use the program that made the experiment)"
+    )]
+    NewerKey {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        key: String,
+    },
+    /// A view of another configuration.
+    #[error(
+        "view `{path}` was made with another `experiment.yaml` (put back the one that the experiment was made with: what was learned with one says nothing of another)"
+    )]
+    OtherConfiguration {
+        /// The view.
+        path: PathBuf,
+    },
     /// Something is there already that is made only once.
     #[error("`{path}` exists already (choose another directory, or remove it)")]
     AlreadyExists {
@@ -218,6 +246,8 @@ impl StorageError {
                 self,
                 Self::NoFolder { .. }
                     | Self::Yaml { .. }
+                    | Self::Unfrozen { .. }
+                    | Self::OtherConfiguration { .. }
                     | Self::Csv { .. }
                     | Self::NoColumn { .. }
                     | Self::WrongLine { .. }
@@ -236,6 +266,7 @@ impl StorageError {
                 self,
                 Self::NotAnExperiment { .. }
                     | Self::OtherFormat { .. }
+                    | Self::NewerKey { .. }
                     | Self::LeadsOut { .. }
                     | Self::AlreadyExists { .. }
             )

@@ -6,26 +6,60 @@ use std::path::Path;
 
 use rustix::fs::{Access, access};
 use rustix::io::Errno;
-use serde::Deserialize;
+use sha2::{Digest, Sha256};
 
 use super::error::StorageError;
 use super::experiment_dir::{CONFIGURATION, ExperimentDir, FOLDERS, LOG};
 use super::format::FormatVersion;
 use super::publish::{self, Published};
 use super::replay_csv;
-use super::yaml;
+use crate::regular_file::{self, MEDIUM};
 
-/// The part of `experiment.yaml` that every version of the program can read.
-#[derive(Deserialize)]
-struct Head {
-    format_version: FormatVersion,
+/// Returns the version in the first line of `experiment.yaml`, the part that every version of the program can read.
+fn version_in(bytes: &[u8]) -> Option<FormatVersion> {
+    let line = bytes.split(|&byte| byte == b'\n').next()?;
+    let number = str::from_utf8(line.strip_prefix(b"format_version: ")?).ok()?;
+    number.trim().parse().ok().map(FormatVersion)
+}
+
+/// What stands before the checksum in the last line of `experiment.yaml`.
+const CHECKSUM: &str = "# SHA-256 of all before this line: ";
+
+/// The text of `experiment.yaml`, which is whole.
+#[derive(Debug, Clone)]
+pub struct FrozenText {
+    /// All but the last line.
+    pub text: Vec<u8>,
+    /// The checksum in the last line.
+    pub sha256: String,
+}
+
+impl FrozenText {
+    /// Takes the last line off, and checks the rest by it.
+    fn of(mut bytes: Vec<u8>) -> Result<Self, &'static str> {
+        let lines = bytes.strip_suffix(b"\n").unwrap_or_default();
+        let start = lines.iter().rposition(|&byte| byte == b'\n').map_or(0, |newline| newline + 1);
+        let Some(sha256) = lines[start..].strip_prefix(CHECKSUM.as_bytes()) else {
+            return Err("it does not end in its checksum, so that a part of it may be missing");
+        };
+        let sha256 = String::from_utf8_lossy(sha256).into_owned();
+        bytes.truncate(start);
+        if sha256 != checksum(&bytes) {
+            return Err("its checksum is that of another text, so that it was edited or damaged");
+        }
+        Ok(Self { text: bytes, sha256 })
+    }
+}
+
+fn checksum(text: &[u8]) -> String {
+    format!("{:x}", Sha256::digest(text))
 }
 
 impl ExperimentDir {
     /// Makes an experiment directory: an empty log and the folders, then, as the last step that
     /// makes it one, the frozen configuration.
     ///
-    /// `configuration` is the text of `experiment.yaml`, `format_version` in it.
+    /// `configuration` is the text of `experiment.yaml`, `format_version` in it, without the checksum at its end.
     ///
     /// # Errors
     /// `root` is there already and neither empty nor what an interrupted `create` has left, or cannot be written.
@@ -47,7 +81,8 @@ impl ExperimentDir {
         experiment.check_links()?;
         experiment.make_folders()?;
         publish::file_once(&experiment.replay_log(), replay_csv::header().as_bytes())?;
-        match publish::file_once(&experiment.configuration(), configuration.as_bytes())? {
+        let sealed = format!("{configuration}{CHECKSUM}{}\n", checksum(configuration.as_bytes()));
+        match publish::file_once(&experiment.configuration(), sealed.as_bytes())? {
             Published::First => Self::open(root),
             Published::AlreadyThere => Err(taken()),
         }
@@ -121,27 +156,38 @@ impl ExperimentDir {
     /// Opens an experiment directory.
     ///
     /// # Errors
-    /// `root` is no experiment, or one of another format version; a part of it is a link that leads out.
+    /// Those of [`ExperimentDir::open_frozen`].
     pub fn open(root: &Path) -> Result<Self, StorageError> {
+        Self::open_frozen(root).map(|(experiment, _)| experiment)
+    }
+
+    /// Opens an experiment directory and reads its frozen configuration.
+    ///
+    /// # Errors
+    /// `root` is no experiment, or one of another format version; its configuration is not as it was written; a part of
+    /// it is a link that leads out.
+    pub fn open_frozen(root: &Path) -> Result<(Self, FrozenText), StorageError> {
         let experiment = Self { root: root.to_owned() };
         experiment.check_links()?;
         let path = root.join(CONFIGURATION);
-        let head: Head = match yaml::read(&path) {
-            Err(StorageError::Io { source, .. })
+        let bytes = match regular_file::read(&path, MEDIUM) {
+            Err(error)
                 if matches!(
-                    source.kind(),
+                    error.kind(),
                     ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::IsADirectory
                 ) =>
             {
                 return Err(StorageError::NotAnExperiment { path: root.to_owned() });
             }
-            head => head?,
+            bytes => bytes.map_err(StorageError::io("read", &path))?,
         };
-        if head.format_version != FormatVersion::CURRENT {
-            let (found, expected) = (head.format_version, FormatVersion::CURRENT);
+        // Another version may end in another way, so that its number is read first.
+        let (version, expected) = (version_in(&bytes), FormatVersion::CURRENT);
+        if let Some(found) = version.filter(|found| *found != expected) {
             return Err(StorageError::OtherFormat { path, found, expected });
         }
-        Ok(experiment)
+        let frozen = FrozenText::of(bytes).map_err(|how| StorageError::Unfrozen { path, how })?;
+        Ok((experiment, frozen))
     }
 }
 
@@ -199,7 +245,25 @@ mod tests {
             message(experiment.root()).contains("format version 3, this program reads version 2")
         );
         fs::write(experiment.configuration(), "seed: 7\n").unwrap();
-        assert!(message(experiment.root()).contains("experiment.yaml` is unreadable"));
+        assert!(message(experiment.root()).contains("does not end in its checksum"));
+    }
+
+    #[test]
+    fn every_cut_and_every_changed_byte_of_the_configuration_is_found() {
+        let (_folder, experiment) = ExperimentDir::made_up();
+        let text = fs::read(experiment.configuration()).unwrap();
+        let refuses = |bytes: &[u8]| {
+            fs::write(experiment.configuration(), bytes).unwrap();
+            let error = ExperimentDir::open(experiment.root()).unwrap_err();
+            error.is_damage() || matches!(error, StorageError::OtherFormat { .. })
+        };
+        assert!((0..text.len()).all(|end| refuses(&text[..end])));
+        let changed = |at: usize| [&text[..at], b"#", &text[at + 1..]].concat();
+        let other = (0..text.len()).filter(|&at| text[at] != b'#');
+        assert!({ other }.all(|at| refuses(&changed(at))));
+        assert!(refuses(&[&text[..], b"\n"].concat()));
+        assert!(refuses(&[b"\n", &text[..]].concat()));
+        assert!(refuses(&String::from_utf8(text).unwrap().replace('\n', "\r\n").into_bytes()));
     }
 
     #[test]

@@ -96,6 +96,7 @@ pub use curve_writer::CurveWriter;
 pub use disk_space::DiskSpace;
 pub use error::{RefusedRow, StorageError};
 pub use experiment_dir::ExperimentDir;
+pub use experiment_making::FrozenText;
 pub use foreign_csv::{Problem, Readable, Reason};
 pub use format::FormatVersion;
 pub use knowledge::Knowledge;

@@ -27,6 +27,7 @@ pub(super) fn params() -> ViewParams {
         space: space.check(image).unwrap(),
         q_learning: q_learning.check().unwrap(),
         seed: 7,
+        sha256: "made up".to_owned(),
     }
 }
 

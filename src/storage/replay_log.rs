@@ -96,6 +96,25 @@ impl ReplayLog {
         self.parse(&bytes[..whole], cursor)
     }
 
+    /// Returns the changes of the configuration up to the last whole line, read without a lock. Damaged rows are left to
+    /// those who read all of them, and so is a log that is missing or begins in another way.
+    ///
+    /// # Errors
+    /// The log cannot be read, or is of another format version.
+    pub fn settings(experiment: &ExperimentDir) -> Result<Vec<String>, StorageError> {
+        let log = match Self::open(experiment) {
+            Err(error) if error.is_gone() || error.is_damage() => return Ok(Vec::new()),
+            log => log?,
+        };
+        let length = log.file.metadata().map_err(log.io("read"))?.len();
+        let bytes = log.read_bytes(&LogCursor::origin(), length)?;
+        let whole = torn::end_of_whole_lines(&bytes).unwrap_or(0);
+        let lines = bytes[..whole].split(|&byte| byte == b'\n');
+        // A row without an iteration, as it is written.
+        let set = lines.filter(|line| line.starts_with(b",set,"));
+        Ok(set.filter_map(|line| Row::parse(line).ok()?.reason).collect())
+    }
+
     /// Returns every byte of the file, read under the shared lock.
     pub(super) fn all_bytes(&self) -> Result<Vec<u8>, StorageError> {
         let _guard = self.lock_shared()?;

@@ -25,6 +25,8 @@ pub struct ViewParams {
     pub q_learning: ValidQLearningParams,
     /// The seed of the experiment.
     pub seed: u64,
+    /// Checksum of `experiment.yaml`, which decides all of it.
+    pub sha256: String,
 }
 
 /// What is known and what is learned after some rows of the log.
@@ -235,7 +237,7 @@ pub(super) mod tests {
     #[test]
     fn each_row_is_learned_with_the_generator_of_its_iteration() {
         let log = random_log(3, 60);
-        let ViewParams { space, q_learning, seed } = params();
+        let ViewParams { space, q_learning, seed, .. } = params();
         let mut learner = Learner::new(q_learning, space.clone());
         for row in &log {
             if let Some((architecture, reward)) = row.memory() {

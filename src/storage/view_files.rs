@@ -39,6 +39,10 @@ struct ViewYaml {
     /// Version of the program that wrote the view.
     program: String,
     log: LogPosition,
+    /// Checksum of `experiment.yaml`.
+    configuration_sha256: String,
+    /// `set` rows in the log up to there.
+    set_rows: usize,
     /// Checksum of `known.csv`.
     known_crc32: Crc32,
     /// Full curves in the log when the predictor was fitted; null without a predictor.
@@ -76,6 +80,15 @@ impl View {
                 how: "it is of other rows than its name",
             });
         }
+        if view.configuration_sha256 != params.sha256 {
+            return Err(StorageError::OtherConfiguration { path: folder.to_owned() });
+        }
+        if view.set_rows != view.knowledge.settings.len() {
+            return Err(StorageError::DamagedView {
+                path,
+                how: "it counts other `set` rows than it knows",
+            });
+        }
         let (known, memory) = match reading {
             Reading::ToDecide => (files.read_fast(KNOWN, view.known_crc32)?, None),
             Reading::ToLearn => (files.read(KNOWN)?, Some(files.read(MEMORY)?)),
@@ -100,6 +113,8 @@ impl View {
         let known = self.knowledge().known().to_csv();
         let view = ViewYaml {
             program: env!("CARGO_PKG_VERSION").to_owned(),
+            configuration_sha256: self.params().sha256.clone(),
+            set_rows: self.knowledge().state().settings.len(),
             log: self.position().clone(),
             known_crc32: Crc32::of(&known),
             predictor_curves: self.predictor_curves(),

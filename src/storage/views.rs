@@ -140,6 +140,8 @@ fn is_damage(error: &StorageError) -> bool {
     match error {
         // Gone since the folder was listed, or no file.
         StorageError::Io { .. } => error.is_gone() || error.is_damage(),
+        // Not of this experiment, or this one is no longer what it was: nothing is made anew of it.
+        StorageError::OtherConfiguration { .. } => false,
         _ => true,
     }
 }

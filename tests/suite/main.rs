@@ -17,6 +17,7 @@ mod reduce; // learning, again and again
 mod requeue; // killed, queued again, taken up from a checkpoint
 mod run; // a whole search on one machine
 mod run_ends_early; // interrupted, killed, halted, or with a trainer that does not work
+mod set; // what is frozen, and what may change
 mod simulate; // early stopping on recorded curves
 mod slurm_real; // sbatch for real, where there is a Slurm
 mod space; // the search space

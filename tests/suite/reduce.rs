@@ -46,15 +46,27 @@ fn a_rebuild_from_nothing_gives_the_bytes_of_the_q_table() {
 }
 
 #[test]
-fn a_rebuild_of_a_log_of_another_search_space_tells_the_line() {
+fn another_configuration_than_that_of_the_views_is_refused() {
     let experiment = after_tasks(8);
     experiment.run(&["reduce", "dir"]).success();
-    let path = experiment.path("experiment.yaml");
-    let text = fs::read_to_string(&path).unwrap();
-    assert!(text.contains("max_layers: 4"));
-    fs::write(&path, text.replace("max_layers: 4", "max_layers: 1")).unwrap();
-    let refused = experiment.run(&["reduce", "dir", "--rebuild"]).fails_with(3);
-    refused.says("replay.csv` is damaged at line");
+    let (log, views_before) = (experiment.text("replay.csv"), views(&experiment));
+    experiment.refreeze("epochs: 4", "epochs: 5");
+    for command in [
+        &["train", "dir"][..],
+        &["reduce", "dir"],
+        &["reduce", "dir", "--rebuild"],
+        &["status", "dir"],
+        &["submit", "dir"],
+    ] {
+        experiment.run(command).fails_with(3).says("was made with another `experiment.yaml`");
+    }
+    let found = experiment.run(&["verify", "dir"]).fails_with(3).stdout();
+    assert!(found.contains("was made with another `experiment.yaml`"), "{found}");
+    experiment.run(&["verify", "dir", "--repair"]).fails_with(3);
+    assert_eq!((experiment.text("replay.csv"), views(&experiment)), (log, views_before));
+    experiment.refreeze("epochs: 5", "epochs: 4");
+    experiment.run(&["verify", "dir"]).success();
+    experiment.run(&["train", "dir"]).success();
 }
 
 #[test]

@@ -92,6 +92,10 @@ pub fn train(
         let began = Instant::now();
         match worker.claim()? {
             Some((claim, verdicts)) => worker.work_on(&claim, verdicts)?,
+            None if worker.is_outdated => {
+                drop(worker);
+                return train(&Experiment::open(experiment.dir().root())?, options, on_event);
+            }
             None => break,
         }
         longest = longest.max(began.elapsed());
@@ -125,6 +129,8 @@ struct Worker<'a> {
     interrupt: Interrupt,
     /// What the last claim or result has read; none before the first, and after an error.
     kept: Option<Current>,
+    /// The configuration was changed since it was read.
+    is_outdated: bool,
 }
 
 impl<'a> Worker<'a> {
@@ -139,7 +145,16 @@ impl<'a> Worker<'a> {
         let trainer =
             trainer(recipe, &executable, env::var_os("PATH").as_deref(), interrupt.clone())?;
         let task = Task::current()?;
-        Ok(Self { experiment, options, on_event, task, trainer, interrupt, kept: None })
+        Ok(Self {
+            experiment,
+            options,
+            on_event,
+            task,
+            trainer,
+            interrupt,
+            kept: None,
+            is_outdated: false,
+        })
     }
 
     /// Takes what is known now; whoever succeeds with it puts it back.
@@ -162,6 +177,10 @@ impl<'a> Worker<'a> {
         let claimed = match sampler.claim(&mut live)? {
             Claimed::Nothing(why) => {
                 (self.on_event)(why);
+                None
+            }
+            Claimed::OtherConfiguration => {
+                self.is_outdated = true;
                 None
             }
             Claimed::Claim(claim, reused) => {

@@ -66,7 +66,8 @@ impl Worker<'_> {
         Ok(())
     }
 
-    /// Writes what a claim came to, which is not refused where the log is no longer what the newest view was made from.
+    /// Writes what a claim came to, which is not refused where the log or the configuration is no longer what the newest view
+    /// was made from.
     fn write<T>(
         &mut self,
         decide: impl FnOnce(&mut Session<'_>) -> anyhow::Result<T>,
@@ -77,7 +78,12 @@ impl Worker<'_> {
                 self.kept = Some(current);
                 Ok(written)
             }
-            Err(error) if matches!(error.downcast_ref(), Some(StorageError::Changed { .. })) => {
+            Err(error)
+                if matches!(
+                    error.downcast_ref(),
+                    Some(StorageError::Changed { .. } | StorageError::OtherConfiguration { .. })
+                ) =>
+            {
                 LiveLog::without_view(self.experiment)?.locked(decide)
             }
             Err(error) => Err(error),

@@ -34,7 +34,7 @@ use self::log::Examined;
 use self::views::{Views, differing_view};
 use super::Experiment;
 use crate::config::ConfigError;
-use crate::storage::{ExperimentDir, RawLog, StorageError};
+use crate::storage::{ExperimentDir, RawLog, StorageError, View};
 
 pub use finding::{Finding, Repair, Severity};
 
@@ -122,6 +122,22 @@ pub fn repair(experiment_path: &Path) -> anyhow::Result<Audit> {
     Ok(Audit { counts: after.counts, findings: repaired.chain(after.findings.clone()).collect() })
 }
 
+/// Finds a view that was made with another configuration: then nothing can be said of the rows by this one, and nothing
+/// is mended.
+fn of_another_configuration(experiment: &Experiment) -> Option<Finding> {
+    let params = experiment.view_params();
+    // A folder that cannot be listed is found by who looks at all of them.
+    let mut views = experiment.dir().list_views().unwrap_or_default().into_iter().rev();
+    let other = views.find_map(|(rows, _)| {
+        View::published(experiment.dir(), rows, &params)
+            .err()
+            .filter(|error| matches!(error, StorageError::OtherConfiguration { .. }))
+    });
+    other.map(|error| {
+        Finding::damage("experiment.yaml", format!("{error}; only the log is checked"))
+    })
+}
+
 /// An experiment directory whose configuration may be damaged.
 struct Subject {
     dir: ExperimentDir,
@@ -134,8 +150,10 @@ impl Subject {
     fn open(path: &Path) -> anyhow::Result<Self> {
         let error = match Experiment::open(path) {
             Ok(experiment) => {
-                let (dir, experiment) = (experiment.dir().clone(), Some(experiment));
-                return Ok(Self { dir, experiment, configuration: None });
+                let configuration = of_another_configuration(&experiment);
+                let dir = experiment.dir().clone();
+                let experiment = configuration.is_none().then_some(experiment);
+                return Ok(Self { dir, experiment, configuration });
             }
             Err(error) => error,
         };

@@ -152,7 +152,7 @@ training: {trainer: synthetic}
         let sampler = Sampler { experiment, task: &task, round: None, view };
         match sampler.claim(live).unwrap() {
             Claimed::Claim(claim, _) => claim.row,
-            Claimed::Nothing(why) => panic!("{why:?}"),
+            other => panic!("{other:?}"),
         }
     }
 

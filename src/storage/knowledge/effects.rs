@@ -10,6 +10,14 @@ use crate::storage::time::Time;
 impl Knowledge {
     /// Takes in a row that the rules allow.
     pub(super) fn take_in(&mut self, fact: &Fact<'_>, row: &Row) {
+        if let Fact::Claimed { drawn, .. }
+        | Fact::Pending { drawn, .. }
+        | Fact::Reused { drawn, .. }
+        | Fact::Lost { drawn, .. } = *fact
+        {
+            // From the first draw on, its epsilon has begun.
+            self.tally(drawn.epsilon);
+        }
         match *fact {
             Fact::Claimed { drawn, attempt, job, task, expires_at, counts_loss } => {
                 if counts_loss {
@@ -36,9 +44,9 @@ impl Knowledge {
                 self.state.open.values_mut().for_each(|open| open.was_halted = true);
             }
             Fact::Resumed => self.state.halted = false,
-            // A change of the configuration changes nothing that is known; a repair is for those who have read the rows
-            // before it.
-            Fact::Set | Fact::Repaired => {}
+            Fact::Set { setting } => self.state.settings.push(setting.to_owned()),
+            // Said to those who have read the rows before it.
+            Fact::Repaired => {}
             Fact::Void { iteration, attempt } => self.pass_over(iteration, attempt),
         }
         self.sum_up(row);

@@ -51,7 +51,9 @@ pub(super) enum Fact<'a> {
     },
     Halted,
     Resumed,
-    Set,
+    Set {
+        setting: &'a str,
+    },
     Repaired,
     Void {
         iteration: Option<Iteration>,
@@ -98,10 +100,7 @@ impl<'a> Fact<'a> {
             Event::Exhausted => Self::Exhausted { epsilon: need(row.epsilon, "epsilon")? },
             Event::Halted => Self::Halted,
             Event::Resumed => Self::Resumed,
-            Event::Set => {
-                need(row.reason.as_deref(), "reason")?;
-                Self::Set
-            }
+            Event::Set => Self::Set { setting: need(row.reason.as_deref(), "reason")? },
             Event::Repaired => Self::Repaired,
             Event::Void => Self::Void { iteration: row.iteration, attempt: row.attempt },
         })

@@ -58,7 +58,11 @@ impl Knowledge {
                 self.check_unknown(drawn.architecture)
             }
             Fact::Exhausted { epsilon } => self.check_wanted(epsilon),
-            Fact::Halted | Fact::Resumed | Fact::Set | Fact::Repaired | Fact::Void { .. } => Ok(()),
+            Fact::Halted
+            | Fact::Resumed
+            | Fact::Set { .. }
+            | Fact::Repaired
+            | Fact::Void { .. } => Ok(()),
         }
     }
 

@@ -149,6 +149,8 @@ pub struct KnowledgeState {
     /// The audits of the stopping rule, in the order of their rows.
     #[serde(default)]
     pub audits: Vec<Audit>,
+    /// Changes of the configuration, in the order of their rows.
+    pub settings: Vec<String>,
     /// How many rows of each event there are.
     pub events: BTreeMap<Event, u64>,
     /// Sums of the columns of seconds.
@@ -175,6 +177,7 @@ impl Default for KnowledgeState {
             best: None,
             last_accuracies: Vec::new(),
             audits: Vec::new(),
+            settings: Vec::new(),
             events: BTreeMap::new(),
             seconds: Seconds::default(),
             newest_round_with_result: None,

@@ -10,6 +10,8 @@ use std::process::{Command, Output, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use sha2::Digest;
+
 /// A temporary folder with a configuration and, once made, an experiment.
 pub struct Experiment {
     folder: tempfile::TempDir,
@@ -55,6 +57,17 @@ impl Experiment {
     pub fn text(&self, below: &str) -> String {
         let path = self.path(below);
         fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    }
+
+    /// Replaces a part of the frozen configuration and makes its checksum fit, as only a program that means harm does.
+    pub fn refreeze(&self, from: &str, to: &str) {
+        let text = self.text("experiment.yaml");
+        let (text, _) = text.rsplit_once("# SHA-256").expect("a checksum ends the file");
+        assert!(text.contains(from), "{from}");
+        let text = text.replace(from, to);
+        let checksum = format!("{:x}", sha2::Sha256::digest(&text));
+        let sealed = format!("{text}# SHA-256 of all before this line: {checksum}\n");
+        fs::write(self.path("experiment.yaml"), sealed).unwrap();
     }
 
     /// A command in the folder, free of the scheduler's variables.

@@ -1,0 +1,93 @@
+//! What may change of a frozen configuration, changed by rows of the log.
+
+use anyhow::{Context, bail};
+use jiff::Timestamp;
+
+use super::live_log::LiveLog;
+use super::{Experiment, Refusal};
+use crate::config::{self, Change, ConfigError, Setting};
+use crate::q_learning::EpsilonSchedule;
+use crate::storage::{Knowledge, Row};
+
+/// Appends one `set` row for each setting that changes something, all or none of them; returns what there is to say.
+/// Tasks that are training go on as they were claimed; the next claim is made with the new values.
+///
+/// # Errors
+/// A key that may not be changed, a value that `init` would refuse, a schedule that takes back what has begun.
+pub fn set(experiment: &Experiment, settings: &[Setting]) -> anyhow::Result<Vec<String>> {
+    for (index, setting) in settings.iter().enumerate() {
+        Change::of(setting.path())?;
+        if settings[..index].iter().any(|earlier| earlier.path() == setting.path()) {
+            bail!(Refusal::SetTwice { key: setting.path().to_owned() });
+        }
+    }
+    LiveLog::open(experiment)?.locked(|session| {
+        let known = session.knowledge();
+        let before = experiment.in_force(&known.state().settings)?;
+        let (mut said, mut rows, mut config) = (Vec::new(), Vec::new(), before.config.clone());
+        for setting in settings {
+            let after = config::in_force(&config, std::slice::from_ref(setting))?;
+            let line = setting.to_string();
+            if after == config {
+                said.push(format!("`{line}` is in force already: nothing to change"));
+                continue;
+            }
+            // As it will be read from the log.
+            if config::in_force(&config, &[line.parse()?])? != after {
+                bail!(ConfigError::NoLine(setting.path().to_owned()));
+            }
+            said.push(format!(
+                "`{line}` is in force from now on{}",
+                Change::of(setting.path())?.notice()
+            ));
+            rows.push(Row::set(&line, Timestamp::now().into()));
+            config = after;
+        }
+        let after = config.check().context("after these changes")?;
+        check_schedule(known, &before.schedule, &after.schedule)?;
+        session.stage_all(rows)?;
+        session.write()?;
+        Ok(said)
+    })
+}
+
+impl Change {
+    /// What a person should know of it.
+    const fn notice(self) -> &'static str {
+        match self {
+            Self::Free => "",
+            Self::LastDigits => {
+                " (networks trained from now on differ in their last digits from those before)"
+            }
+            Self::Schedule => " (`metaqnn submit` or `metaqnn run` goes on with it)",
+        }
+    }
+}
+
+/// Checks that each stage up to the last that has begun keeps its place and epsilon, and gets no fewer architectures.
+fn check_schedule(
+    known: &Knowledge,
+    before: &EpsilonSchedule,
+    after: &EpsilonSchedule,
+) -> anyhow::Result<()> {
+    let has_begun =
+        |epsilon: f64| known.state().epsilons.iter().any(|tally| tally.epsilon == epsilon);
+    let stages = before.stages();
+    let begun = stages
+        .iter()
+        .rposition(|stage| has_begun(stage.epsilon.value()))
+        .map_or(0, |last| last + 1);
+    for (index, stage) in stages[..begun].iter().enumerate() {
+        let keeps = after.stages().get(index).is_some_and(|now| {
+            now.epsilon == stage.epsilon && now.architectures >= stage.architectures
+        });
+        if !keeps {
+            bail!(Refusal::TakesBack {
+                stage: index + 1,
+                epsilon: stage.epsilon.value(),
+                architectures: stage.architectures,
+            });
+        }
+    }
+    Ok(())
+}
