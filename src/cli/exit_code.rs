@@ -64,6 +64,7 @@ impl ExitStatus {
             | Refusal::NotFresh { .. }
             | Refusal::OnlyForFiles { .. }
             | Refusal::Together { .. }
+            | Refusal::NothingToWrite { .. }
             | Refusal::NoTarget { .. }
             | Refusal::IsThere { .. }
             | Refusal::OverInput { .. }

@@ -135,6 +135,21 @@ pub enum Refusal {
         /// What it was given with.
         other: &'static str,
     },
+    /// A file of a simulation that would have no row.
+    #[error(
+        "`{}` would be empty: of {networks} networks of {epochs} epochs, a burn-in of {burn_in} leaves nothing to predict (choose a smaller `--burn-in`, and curves of two epochs or more)",
+        path.display()
+    )]
+    NothingToWrite {
+        /// The file.
+        path: PathBuf,
+        /// Networks that are replayed.
+        networks: usize,
+        /// Epochs of each.
+        epochs: usize,
+        /// Networks that are trained to the end first.
+        burn_in: usize,
+    },
     /// A line on stdin that is no architecture, nor the beginning of one.
     #[error("line {number} of stdin has more than a mebibyte (write one architecture a line)")]
     LongLine {

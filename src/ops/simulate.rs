@@ -173,11 +173,12 @@ pub fn scores(
     Ok(scores)
 }
 
-/// Checks that a file can be written later, so that nobody waits in vain, and replaces nothing that is read.
+/// Checks that a file can be written later, so that nobody waits in vain, and replaces nothing that is read; returns
+/// which file it is, however it is spelled.
 ///
 /// # Errors
 /// When it has no folder, is one of the inputs, or lies in an experiment that is.
-pub fn check_target(path: &Path, inputs: &[PathBuf]) -> anyhow::Result<()> {
+pub fn check_target(path: &Path, inputs: &[PathBuf]) -> anyhow::Result<PathBuf> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     if folder.is_some_and(|folder| !folder.is_dir()) || path.is_dir() {
         return Err(Refusal::NoTarget { path: path.to_owned() }.into());
@@ -185,15 +186,14 @@ pub fn check_target(path: &Path, inputs: &[PathBuf]) -> anyhow::Result<()> {
     // The folder's real name and the file's own: a link in the file's place is replaced, not followed.
     let real = folder.unwrap_or(Path::new(".")).canonicalize().ok();
     let real = real.zip(path.file_name()).map(|(folder, name)| folder.join(name));
+    let real = real.ok_or_else(|| Refusal::NoTarget { path: path.to_owned() })?;
     for input in inputs {
-        let is_read = input
-            .canonicalize()
-            .is_ok_and(|input| real.as_ref().is_some_and(|real| real.starts_with(&input)));
+        let is_read = input.canonicalize().is_ok_and(|input| real.starts_with(&input));
         if is_read || path == input {
             return Err(Refusal::OverInput { path: path.to_owned(), input: input.clone() }.into());
         }
     }
-    Ok(())
+    Ok(real)
 }
 
 /// Writes one row per walked network and setting.

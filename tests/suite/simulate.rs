@@ -193,8 +193,48 @@ fn a_burn_in_of_all_networks_stops_nobody_and_says_so() {
     let setting = &ran.json()[0];
     assert_eq!((&setting["speedup"], &setting["share_stopped"]), (&1.0.into(), &0.0.into()));
     assert!(setting["speedup_after_burn_in"].is_null());
-    folder.run(&with(&["--file-order", "--trace", "trace.csv"])).success();
-    assert!(read_csv(&folder.folder().join("trace.csv")).1.is_empty());
+}
+
+#[test]
+fn a_file_that_would_be_empty_is_refused_before_any_work() {
+    let folder = folder(&file(15, |y| y));
+    let files = [&["--file-order", "--trace", "rows.csv"][..], &["--scores", "rows.csv"]];
+    for options in files {
+        folder.run(&with(options)).fails_with(2).says("`rows.csv` would be empty");
+    }
+    fs::write(folder.folder().join("curves.csv"), file(30, |y| y)).unwrap();
+    for more in [&["--orders", "1"][..], &["--orders", "4", "--json"], &[]] {
+        let line = [&["--trace", "rows.csv"][..], more].concat();
+        let refused = folder.run(&with(&line)).fails_with(2);
+        drop(refused.says("`--trace` does not go with random orders, but with `--file-order`"));
+    }
+    let lone = "id,size,y1\na,1,0.5\nb,2,0.6\nc,3,0.7\nd,4,0.8\n";
+    fs::write(folder.folder().join("lone.csv"), lone).unwrap();
+    let line = ["simulate", "lone.csv", "--curve", "y", "--burn-in", "3", "--scores", "rows.csv"];
+    folder.run(&line).fails_with(2);
+    assert!(!folder.folder().join("rows.csv").exists());
+}
+
+#[test]
+fn an_option_that_plain_hyperband_does_not_look_at_is_refused_or_told() {
+    let folder = folder(&file(60, |y| y));
+    let plain = ["simulate", "curves.csv", "--scheduler", "hyperband", "--orders", "1"];
+    for (option, value) in
+        [("--delta", "0.9"), ("--offset", "0"), ("--top-n", "1"), ("--kappa", "0.5")]
+    {
+        let refused = folder.run(&[&plain[..], &[option, value]].concat()).fails_with(2);
+        drop(refused.says(&format!("`{option}` does not go with")));
+    }
+    for (option, value) in
+        [("--burn-in", "20"), ("--regressor", "ols"), ("--c", "1"), ("--sigma", "shared")]
+    {
+        let ran = folder.run(&[&plain[..], &[option, value]].concat()).success();
+        drop(ran.says(&format!("`{option}` is ignored: plain Hyperband predicts nothing")));
+    }
+    assert_eq!(folder.run(&plain).success().stderr().lines().count(), 1, "what was read");
+    let scored = ["--scores", "s.csv", "--burn-in", "20", "--regressor", "ols"];
+    folder.run(&[&plain[..], &scored].concat()).success();
+    assert_eq!(read_csv(&folder.folder().join("s.csv")).1.len(), 2 * (EPOCHS - 1));
 }
 
 #[test]
@@ -261,11 +301,13 @@ fn what_is_replayed_is_not_written_over() {
         }
     }
     assert_eq!(fs::read_to_string(&curves).unwrap(), text);
-    let both = ["--file-order", "--trace", "new.csv", "--scores", "new.csv"];
-    folder
-        .run(&with(&both))
-        .fails_with(2)
-        .says("`--trace` does not go with `--scores` of the same file");
+    for scores in ["new.csv", "./new.csv", "here/new.csv"] {
+        let both = ["--file-order", "--trace", "new.csv", "--scores", scores];
+        folder
+            .run(&with(&both))
+            .fails_with(2)
+            .says("`--trace` does not go with `--scores` of the same file");
+    }
 }
 
 #[test]

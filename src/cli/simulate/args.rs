@@ -52,8 +52,8 @@ pub struct SimulateArgs {
     /// One JSON object a line
     #[arg(long)]
     pub(super) json: bool,
-    /// Write what became of each walked network
-    #[arg(long, value_name = "FILE.csv", requires = "file_order")]
+    /// Write what became of each walked network (with `--file-order`)
+    #[arg(long, value_name = "FILE.csv")]
     pub(super) trace: Option<PathBuf>,
     /// Write R squared of the regressor at each epoch, and of the last value seen
     #[arg(long, value_name = "FILE.csv")]
@@ -86,24 +86,24 @@ pub(super) struct FileArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct WalkArgs {
-    /// Networks trained to the end before any is stopped (above 100, sigma comes from ten folds)
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = at_least::<3>)]
-    pub(super) burn_in: usize,
+    /// Networks trained to the end before any is stopped (above 100, sigma comes from ten folds) [default: 100]
+    #[arg(long, value_name = "N", value_parser = at_least::<3>)]
+    burn_in: Option<usize>,
     /// Random orders of the networks, at most 100000
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = at_least::<1>)]
     pub(super) orders: usize,
     /// One order: that of the file
     #[arg(long, conflicts_with = "orders")]
     pub(super) file_order: bool,
-    /// Stop probabilities from which a network is stopped, above 0.5 and below 1
-    #[arg(long, value_name = "LIST", default_value = "0.9,0.95,0.99", value_delimiter = ',', value_parser = threshold)]
-    delta: Vec<f64>,
-    /// Compare with the n-th best network, so that the best n are trained to the end (with Hyperband kappa says so)
-    #[arg(long, value_name = "LIST", default_value = "1", value_delimiter = ',', value_parser = at_least::<1>)]
-    pub(super) top_n: Vec<usize>,
-    /// Let networks finish that are predicted within this of the best
-    #[arg(long, value_name = "LIST", default_value = "0", value_delimiter = ',', allow_negative_numbers = true, value_parser = not_negative)]
-    offset: Vec<f64>,
+    /// Stop probabilities from which a network is stopped, above 0.5 and below 1 [default: 0.9,0.95,0.99]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = threshold)]
+    delta: Option<Vec<f64>>,
+    /// Compare with the n-th best network, so that the best n are trained to the end (with Hyperband kappa says so) [default: 1]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = at_least::<1>)]
+    top_n: Option<Vec<usize>>,
+    /// Let networks finish that are predicted within this of the best [default: 0]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', allow_negative_numbers = true, value_parser = not_negative)]
+    offset: Option<Vec<f64>>,
     /// Seed of the orders and of the search for hyperparameters
     #[arg(long, default_value_t = 0)]
     pub(super) seed: u64,
@@ -111,9 +111,9 @@ pub(super) struct WalkArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct PredictorArgs {
-    /// The regression model
-    #[arg(long, value_name = "NAME", default_value_t = Regressor::NuSvrRbf, value_parser = regressor())]
-    pub(super) regressor: Regressor,
+    /// The regression model [default: nu-svr-rbf]
+    #[arg(long, value_name = "NAME", value_parser = regressor())]
+    regressor: Option<Regressor>,
     /// C of the nu-SVR [default: searched, as the next two]
     #[arg(long, allow_negative_numbers = true, value_parser = c)]
     c: Option<f64>,
@@ -123,15 +123,15 @@ pub(super) struct PredictorArgs {
     /// gamma of the radial basis function
     #[arg(long, allow_negative_numbers = true, value_parser = positive)]
     gamma: Option<f64>,
-    /// Tolerance of the nu-SVR's solver
-    #[arg(long, default_value_t = 1e-3, allow_negative_numbers = true, value_parser = tolerance)]
-    tolerance: f64,
-    /// Search hyperparameters once for each file and epoch (on the first order's burn-in), or for each order
-    #[arg(long, value_enum, default_value_t = Search::Once)]
-    search: Search,
-    /// Scale each leave-one-out fold anew, or all by the scales of the whole burn-in
-    #[arg(long, value_enum, default_value_t = Sigma::Refit)]
-    sigma: Sigma,
+    /// Tolerance of the nu-SVR's solver [default: 0.001]
+    #[arg(long, allow_negative_numbers = true, value_parser = tolerance)]
+    tolerance: Option<f64>,
+    /// Search hyperparameters once for each file and epoch (on the first order's burn-in), or for each order [default: once]
+    #[arg(long, value_enum)]
+    search: Option<Search>,
+    /// Scale each leave-one-out fold anew, or all by the scales of the whole burn-in [default: refit]
+    #[arg(long, value_enum)]
+    sigma: Option<Sigma>,
 }
 
 #[derive(Debug, Args)]
@@ -140,10 +140,10 @@ pub(super) struct HyperbandArgs {
     #[arg(long, value_enum, default_value_t = Scheduler::None)]
     pub(super) scheduler: Scheduler,
     /// One network in ETA goes on to the next rung [default: 3]
-    #[arg(long, value_parser = at_least::<2>, requires = "scheduler")]
+    #[arg(long, value_parser = at_least::<2>)]
     pub(super) eta: Option<usize>,
     /// Shares of a rung that are trained to its end, above 0 and at most 1, for f-hyperband [default: 1 / ETA]
-    #[arg(long, value_name = "LIST", value_delimiter = ',', allow_negative_numbers = true, value_parser = share, requires = "scheduler")]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', allow_negative_numbers = true, value_parser = share)]
     pub(super) kappa: Option<Vec<f64>>,
 }
 
@@ -177,31 +177,78 @@ impl SimulateArgs {
     /// # Errors
     /// When the parameters of the predictor do not go together.
     pub(super) fn params(&self) -> anyhow::Result<SimulationParams> {
-        let (walk, given) = (&self.walk, &self.predictor);
+        let (walk, given, default) = (&self.walk, &self.predictor, PredictorParams::default());
         let predictor = PredictorParams {
-            regressor: given.regressor,
-            burn_in: walk.burn_in,
-            tolerance: given.tolerance,
+            regressor: given.regressor.unwrap_or(default.regressor),
+            burn_in: walk.burn_in.unwrap_or(default.burn_in),
+            tolerance: given.tolerance.unwrap_or(default.tolerance),
             c: given.c,
             nu: given.nu,
             gamma: given.gamma,
-            ..PredictorParams::default()
+            ..default
         };
         Ok(SimulationParams {
             predictor: predictor.check()?,
             orders: if walk.file_order { Orders::File } else { Orders::Random(walk.orders) },
-            thresholds: walk.delta.clone(),
-            top_n: walk.top_n.clone(),
-            offsets: walk.offset.clone(),
+            thresholds: walk.delta.clone().unwrap_or_else(|| vec![0.9, 0.95, 0.99]),
+            top_n: walk.top_n.clone().unwrap_or_else(|| vec![1]),
+            offsets: walk.offset.clone().unwrap_or_else(|| vec![0.0]),
             search: match given.search {
-                Search::Once => SearchScope::Once,
-                Search::PerOrder => SearchScope::PerOrder,
+                None | Some(Search::Once) => SearchScope::Once,
+                Some(Search::PerOrder) => SearchScope::PerOrder,
             },
             scaling: match given.sigma {
-                Sigma::Refit => FoldScaling::Refit,
-                Sigma::Shared => FoldScaling::Shared,
+                None | Some(Sigma::Refit) => FoldScaling::Refit,
+                Some(Sigma::Shared) => FoldScaling::Shared,
             },
         })
+    }
+
+    /// Returns an option that was given and would do nothing beside another one, with that one in words.
+    ///
+    /// Not left to clap, which waives what an option requires when a third one rules that out.
+    pub(super) fn idle_option(&self) -> Option<(&'static str, &'static str)> {
+        let (walk, hyperband) = (&self.walk, &self.hyperband);
+        let has_scheduler = hyperband.scheduler != Scheduler::None;
+        const NONE: &str = "`--scheduler none`";
+        const PLAIN: &str = "`--scheduler hyperband`, but with `f-hyperband`";
+        let is_plain = hyperband.scheduler == Scheduler::Hyperband;
+        let protected = "a scheduler, where kappa says how many are protected";
+        [
+            ("--trace", self.trace.is_some() && has_scheduler, "a scheduler"),
+            (
+                "--trace",
+                self.trace.is_some() && !walk.file_order,
+                "random orders, but with `--file-order`",
+            ),
+            ("--top-n", walk.top_n.is_some() && has_scheduler, protected),
+            ("--eta", hyperband.eta.is_some() && !has_scheduler, NONE),
+            ("--kappa", hyperband.kappa.is_some() && !has_scheduler, NONE),
+            ("--kappa", hyperband.kappa.is_some() && is_plain, PLAIN),
+            ("--delta", walk.delta.is_some() && is_plain, PLAIN),
+            ("--offset", walk.offset.is_some() && is_plain, PLAIN),
+        ]
+        .into_iter()
+        .find_map(|(option, is_idle, other)| is_idle.then_some((option, other)))
+    }
+
+    /// Returns the options of the predictor that were given although nothing is predicted: no refusal, since one line
+    /// of options may serve both schedulers.
+    pub(super) fn ignored_options(&self) -> impl Iterator<Item = &'static str> {
+        let given = &self.predictor;
+        let predicts = self.hyperband.scheduler != Scheduler::Hyperband || self.scores.is_some();
+        [
+            ("--burn-in", self.walk.burn_in.is_some()),
+            ("--regressor", given.regressor.is_some()),
+            ("--c", given.c.is_some()),
+            ("--nu", given.nu.is_some()),
+            ("--gamma", given.gamma.is_some()),
+            ("--tolerance", given.tolerance.is_some()),
+            ("--search", given.search.is_some()),
+            ("--sigma", given.sigma.is_some()),
+        ]
+        .into_iter()
+        .filter_map(move |(option, is_given)| (is_given && !predicts).then_some(option))
     }
 }
 

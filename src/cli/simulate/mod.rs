@@ -8,8 +8,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use serde_json::json;
 
+use self::args::Scheduler;
 pub use self::args::SimulateArgs;
-use self::args::{HyperbandArgs, Scheduler};
 use super::exit_code::ExitStatus;
 use super::printer::Printer;
 use crate::ops::Refusal;
@@ -23,8 +23,12 @@ pub fn run(args: &SimulateArgs, printer: &Printer) -> anyhow::Result<ExitStatus>
     let params = args.params()?;
     args.check()?;
     // No refusal: one line of options may serve all regressors.
-    for name in params.predictor.params().without_meaning() {
-        log::warn!("`--{name}` is ignored: the regressor `{}` has none", args.predictor.regressor);
+    let predictor = params.predictor.params();
+    for name in predictor.without_meaning() {
+        log::warn!("`--{name}` is ignored: the regressor `{}` has none", predictor.regressor);
+    }
+    for option in args.ignored_options() {
+        log::warn!("`{option}` is ignored: plain Hyperband predicts nothing");
     }
     let reading = args.file.reading();
     let replayed = args.inputs.iter().map(|path| simulate::read(path, &reading));
@@ -32,7 +36,12 @@ pub fn run(args: &SimulateArgs, printer: &Printer) -> anyhow::Result<ExitStatus>
     for input in &replayed {
         printer.note(&input.summary);
         input.warnings.iter().for_each(|warning| log::warn!("{warning}"));
-        let (networks, burn_in) = (input.curves.networks(), args.walk.burn_in);
+        let (networks, burn_in) = (input.curves.networks(), predictor.burn_in);
+        let is_empty = networks <= burn_in || input.curves.epochs() == 1;
+        if let Some(file) = args.trace.as_ref().or(args.scores.as_ref()).filter(|_| is_empty) {
+            let (path, networks, epochs) = (file.clone(), networks, input.curves.epochs());
+            return Err(Refusal::NothingToWrite { path, networks, epochs, burn_in }.into());
+        }
         if networks <= burn_in && args.hyperband.scheduler != Scheduler::Hyperband {
             log::warn!(
                 "the burn-in of {burn_in} leaves none of {networks} networks to be stopped (choose a smaller --burn-in)"
@@ -48,38 +57,24 @@ pub fn run(args: &SimulateArgs, printer: &Printer) -> anyhow::Result<ExitStatus>
 impl SimulateArgs {
     /// Checks that the options go together, and that the files to be written can be and hold one simulation.
     fn check(&self) -> anyhow::Result<()> {
+        let mut targets = Vec::new();
+        if let Some((option, other)) = self.idle_option() {
+            return Err(Refusal::Together { option, other }.into());
+        }
         for (option, file) in [("--trace", &self.trace), ("--scores", &self.scores)] {
             let Some(file) = file else { continue };
-            simulate::check_target(file, &self.inputs)?;
+            targets.push(simulate::check_target(file, &self.inputs)?);
             if self.inputs.len() > 1 {
                 return Err(Refusal::Together { option, other: "several inputs" }.into());
             }
         }
-        if self.trace.is_some() && self.trace == self.scores {
+        if let [trace, scores] = targets.as_slice()
+            && trace == scores
+        {
             let other = "`--scores` of the same file";
             return Err(Refusal::Together { option: "--trace", other }.into());
         }
-        if self.trace.is_some() && self.hyperband.scheduler != Scheduler::None {
-            return Err(Refusal::Together { option: "--trace", other: "a scheduler" }.into());
-        }
-        if self.walk.top_n != [1] && self.hyperband.scheduler != Scheduler::None {
-            let other = "a scheduler, where kappa says how many are protected";
-            return Err(Refusal::Together { option: "--top-n", other }.into());
-        }
-        let HyperbandArgs { scheduler, eta, kappa } = &self.hyperband;
-        let ignored = match scheduler {
-            Scheduler::None if eta.is_some() => Some(("--eta", "`--scheduler none`")),
-            Scheduler::None if kappa.is_some() => Some(("--kappa", "`--scheduler none`")),
-            // Stops nobody inside a rung.
-            Scheduler::Hyperband if kappa.is_some() => {
-                Some(("--kappa", "`--scheduler hyperband`, but with `f-hyperband`"))
-            }
-            _ => None,
-        };
-        match ignored {
-            Some((option, other)) => Err(Refusal::Together { option, other }.into()),
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     fn replay(
