@@ -40,6 +40,7 @@
 //! | `views/` | `reduce`, `train --reduce` | every command but `init` |
 //! | `curves/*.csv` | `train`, each attempt its own | `train` (a later attempt), `reduce` |
 //! | `curves/*.log` | `train`: what the trainer says | people |
+//! | `curves/*.result` | `train`: a result until it is in the log | `train` (a later attempt), `reduce` |
 //! | `checkpoints/` | the trainer, each attempt its own | `train` (a later attempt); `reduce` removes what nobody needs |
 //! | `rounds/` | `submit`, and `reduce` for the next round; the scheduler its logs; `train` where its trainer refuses to work | `submit`, `reduce`, `status`, `cancel` |
 //! | `imported/` | `import` | people |

@@ -76,8 +76,11 @@ impl ExitStatus {
             | Refusal::WorkerRefuses { code: 2, .. } => Self::Usage,
             Refusal::ViewDiffers { .. }
             | Refusal::CurveLength { .. }
+            | Refusal::RowsMissing { .. }
+            | Refusal::CurveTaken { .. }
             | Refusal::WorkerRefuses { code: 3, .. } => Self::Damaged,
             Refusal::WorkersDie { .. }
+            | Refusal::UnrecordedHere { .. }
             | Refusal::WorkerRefuses { .. }
             | Refusal::OnlyLosses { .. } => Self::Environment,
         }

@@ -9,7 +9,7 @@ use super::curve_in_progress::{Appended, CurveInProgress};
 use super::result_row::result_row;
 use super::task::Task;
 use super::verdicts::Verdicts;
-use super::{Experiment, TrainEvent};
+use super::{Experiment, Refusal, TrainEvent};
 use crate::seed::{Purpose, number};
 use crate::space::Architecture;
 use crate::storage::knowledge::EarlierAttempt;
@@ -45,9 +45,9 @@ pub(super) enum AttemptEnd {
         /// Seconds that came to nothing, those of earlier attempts included.
         seconds: f64,
     },
-    /// Because the trainer refuses to work here, whatever the network.
+    /// Because nothing can be trained here, whatever the network.
     Refused {
-        /// What it says: a [`TrainingError`].
+        /// Why: what the trainer says, a [`TrainingError`], or [`Refusal::CurveTaken`].
         error: anyhow::Error,
         /// Seconds that came to nothing, those of earlier attempts included.
         seconds: f64,
@@ -91,6 +91,12 @@ impl Workbench<'_> {
     pub fn train(mut self) -> anyhow::Result<AttemptEnd> {
         let began = Instant::now();
         let (dir, attempt) = (self.experiment.dir(), self.claim.attempt);
+        // No epoch is trained whose curve has no place.
+        let path = dir.curve(attempt);
+        if path.exists() {
+            let error = Refusal::CurveTaken { path }.into();
+            return Ok(AttemptEnd::Refused { error, seconds: 0.0 });
+        }
         let earlier = dir.curve_before(attempt)?;
         if self.keeps_checkpoints() && dir.take_checkpoint_over(attempt)? {
             if let Some(end) = self.train_from(Beginning::Checkpoint, &earlier, began)? {
@@ -119,12 +125,17 @@ impl Workbench<'_> {
     ) -> anyhow::Result<Option<AttemptEnd>> {
         let request = self.request(beginning)?;
         let path = self.experiment.dir().curve(self.claim.attempt);
-        let mut curve = CurveInProgress::new(path, earlier.clone());
+        let mut curve = CurveInProgress::new(path.clone(), earlier.clone());
         let (ended, kept) = self.listen(&request, &mut curve);
-        if kept? == Appended::Gap {
-            return Ok(None);
-        }
         let spent = began.elapsed().as_secs_f64();
+        match kept {
+            Ok(Appended::Row) => {}
+            Ok(Appended::Gap) => return Ok(None),
+            Err(error) => {
+                let error = anyhow::Error::from(error).context(Refusal::CurveTaken { path });
+                return Ok(Some(AttemptEnd::Refused { error, seconds: spent + earlier.seconds() }));
+            }
+        }
         Ok(match ended {
             Ok(Ending::Interrupted) => {
                 self.mark_left_on_signal();
@@ -221,11 +232,6 @@ fn is_whole(curve: &mut CurveInProgress, request: &Request, ending: &Ending) -> 
         // Without an epoch nothing tells whether the earlier curve has all of them; this needs none.
         ending => matches!(ending, Ending::OutOfMemory { .. }),
     }
-}
-
-/// Returns the attempt that a row tells of.
-pub(super) fn attempt_of(row: &Row) -> Option<Attempt> {
-    Some(Attempt { iteration: row.iteration?, number: row.attempt? })
 }
 
 /// Tells how an attempt ended that left without a row, by its files.

@@ -2,7 +2,8 @@
 
 use jiff::Timestamp;
 
-use super::attempt::{Claim, attempt_of, end_of};
+use super::attempt::{Claim, end_of};
+use super::left_results::{self, LeftResults};
 use super::live_log::{LiveLog, Session};
 use super::task::Task;
 use super::{Experiment, TrainEvent};
@@ -107,7 +108,17 @@ impl Sampler<'_> {
         live: &mut LiveLog,
         earlier: Attempt,
     ) -> anyhow::Result<Option<Claimed>> {
-        let end = end_of(self.experiment.dir(), earlier)?;
+        let dir = self.experiment.dir();
+        // What an attempt of this task has finished is not trained again.
+        let left = LeftResults::of(dir, earlier.iteration)?;
+        if !left.is_empty() {
+            let settled = live.locked(|session| left.record(session))?;
+            left_results::remove(dir, settled.iter().map(|(attempt, _)| attempt));
+            if let Some((_, told)) = settled.into_iter().next() {
+                return Ok(Some(Claimed::Nothing(told)));
+            }
+        }
+        let end = end_of(dir, earlier)?;
         live.locked(|session| {
             if self.open_claim(session.knowledge()) != Some(earlier) {
                 return Ok(None);
@@ -185,7 +196,7 @@ impl Sampler<'_> {
 
     fn claimed(&self, row: Row, reused: Vec<Iteration>) -> anyhow::Result<Claimed> {
         let expected = "a claimed row has an iteration, an attempt and an architecture";
-        let attempt = attempt_of(&row).expect(expected);
+        let attempt = row.attempt().expect(expected);
         let text = row.architecture.as_deref().expect(expected);
         let architecture = self.experiment.config().space.parse(text)?;
         Ok(Claimed::Claim(Box::new(Claim { row, attempt, architecture }), reused))

@@ -30,7 +30,7 @@ enum CurveFile {
     None,
     /// It has every row.
     Open(CurveWriter),
-    /// It lacks rows: the disk was full.
+    /// It lacks rows, which could not be written.
     Behind,
     /// It has every row, and they are synced.
     Closed,
@@ -52,11 +52,11 @@ impl CurveInProgress {
         Self { path, earlier, curve: Curve::default(), kept_seconds: 0.0, file: CurveFile::None }
     }
 
-    /// Appends an epoch. A full disk ends no training: the file is made whole by [`Self::finish`].
+    /// Appends an epoch. A file that cannot be written ends no training: it is made whole by [`Self::finish`].
     /// `foretell` is asked where the training ends, given the epochs of its last start.
     ///
     /// # Errors
-    /// The file cannot be written, for another reason than want of space.
+    /// The file is there already, and so that of another attempt.
     pub fn append(
         &mut self,
         report: &EpochReport,
@@ -74,7 +74,7 @@ impl CurveInProgress {
             self.curve.add_forecast(&forecast);
         }
         match self.write_last() {
-            Err(error) if error.is_full() => {
+            Err(error) if !error.is_taken() => {
                 log::warn!("the training goes on, its curve is written later: {error}");
                 self.file = CurveFile::Behind;
                 Ok(Appended::Row)

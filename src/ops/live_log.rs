@@ -2,7 +2,9 @@
 
 use super::Experiment;
 use super::known_rows::KnownRows;
-use crate::storage::{ExclusiveGuard, Knowledge, LogCursor, Row, View, WritableReplayLog};
+use crate::storage::{
+    ExclusiveGuard, Knowledge, LogCursor, Patience, Row, View, WritableReplayLog,
+};
 
 /// The log opened for writing, with what is known at the last place that was read.
 pub(super) struct LiveLog {
@@ -35,6 +37,11 @@ impl LiveLog {
         let log = WritableReplayLog::open(experiment.dir())?;
         let holds = self.known.hold_in(log.reader())?;
         Ok(holds.then_some(Self { log, ..self }))
+    }
+
+    /// Sets how long to wait for the lock.
+    pub const fn set_patience(&mut self, patience: Patience) {
+        self.log.set_patience(patience);
     }
 
     /// Opens the log to record a result where it is no longer what the newest view was made from, which
@@ -115,6 +122,11 @@ impl Session<'_> {
     /// Takes several rows in.
     pub fn stage_all(&mut self, rows: Vec<Row>) -> anyhow::Result<()> {
         rows.into_iter().try_for_each(|row| self.stage(row))
+    }
+
+    /// Brings what is in the log to the disk.
+    pub fn sync(&self) -> anyhow::Result<()> {
+        Ok(self.guard.sync()?)
     }
 
     /// Appends what was staged, in one write.

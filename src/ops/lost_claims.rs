@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
+use super::attempt_files::AttemptFiles;
+use super::left_results::{self, LeftResults};
 use super::live_log::LiveLog;
 use super::submit::scheduler;
 use super::task::{LOCAL, LocalProcess};
@@ -23,10 +25,11 @@ pub enum EndedJobs {
     UpToRound(u32),
 }
 
-/// Appends `lost` rows for claims that have ended, and rows that an interrupted write left out; returns how many
-/// claims were lost.
+/// Appends results that their attempts could not append, `lost` rows for claims that have ended, and rows that an
+/// interrupted write left out; returns how many claims were lost.
 ///
 /// # Errors
+/// [`Refusal::RowsMissing`] when the log lacks rows;
 /// [`Refusal::JobRuns`] when the one job that has ended has not; else when the log cannot be read or written, or the
 /// scheduler cannot be asked.
 pub(super) fn lose_ended_claims(
@@ -34,7 +37,10 @@ pub(super) fn lose_ended_claims(
     view: &View,
     ended: &EndedJobs,
 ) -> anyhow::Result<usize> {
+    let dir = experiment.dir();
+    let (files, left) = (AttemptFiles::list(dir)?, LeftResults::read(dir)?);
     let mut live = LiveLog::after(experiment, view)?;
+    live.peek(|known| files.check(known))??;
     let jobs = match ended {
         EndedJobs::None => BTreeSet::new(),
         EndedJobs::One(job) => one_that_has_ended(job)?,
@@ -44,7 +50,7 @@ pub(super) fn lose_ended_claims(
         }
     };
     let (ended, due) = live.peek(|known| (ended_claims(known, &jobs), known.due_rows(None)))?;
-    if ended.is_empty() && due.is_empty() {
+    if ended.is_empty() && due.is_empty() && left.is_empty() {
         return Ok(0);
     }
     // Before the lock, which is not held while files are read. One that ends between has none told.
@@ -52,7 +58,8 @@ pub(super) fn lose_ended_claims(
         .iter()
         .filter_map(|&(attempt, _)| Some((attempt, seconds_of(experiment, attempt)?)))
         .collect();
-    live.locked(|session| {
+    let (lost, settled) = live.locked(|session| {
+        let settled = left.record(session)?;
         let now = Timestamp::now().into();
         session.stage_all(session.knowledge().due_rows(Some(now)))?;
         let ended = ended_claims(session.knowledge(), &jobs);
@@ -61,8 +68,10 @@ pub(super) fn lose_ended_claims(
             session.stage_all(session.knowledge().lose(*attempt, reason, seconds, now))?;
         }
         session.write()?;
-        Ok(ended.len())
-    })
+        Ok((ended.len(), settled))
+    })?;
+    left_results::remove(dir, settled.iter().map(|(attempt, _)| attempt));
+    Ok(lost)
 }
 
 /// Seconds that an attempt without a result has spent, as far as its curve tells; those of the attempt before it,

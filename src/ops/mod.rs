@@ -8,6 +8,7 @@
 //! [`run`] does the same with processes of this machine.
 
 mod attempt;
+mod attempt_files;
 pub mod cancel;
 pub mod chain;
 mod claim;
@@ -19,6 +20,7 @@ mod halt;
 mod hosts;
 pub mod init;
 mod known_rows;
+mod left_results;
 mod live_log;
 pub mod lost_claims;
 pub mod rebuild;

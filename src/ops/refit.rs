@@ -5,7 +5,6 @@
 
 use anyhow::{Context, ensure};
 
-use super::attempt::attempt_of;
 use super::{Experiment, Refusal};
 use crate::predictor::{Example, Features, FittedPredictor, LearningCurve, TrainingSet};
 use crate::seed::{Purpose, generator};
@@ -71,7 +70,7 @@ fn fit(
 /// # Errors
 /// When its curve cannot be read, is not as long as trainings are, or cannot be learned from.
 pub(super) fn example(experiment: &Experiment, row: &Row) -> anyhow::Result<Example> {
-    let attempt = attempt_of(row).expect("the row of a result has an iteration and an attempt");
+    let attempt = row.attempt().expect("the row of a result has an iteration and an attempt");
     let path = experiment.dir().curve(attempt);
     let (curve, epochs) = (Curve::read(&path)?, experiment.config().recipe.recipe().epochs);
     let last_start = curve.last_start();

@@ -205,12 +205,50 @@ pub enum Refusal {
         "the next round is not submitted: a limit on submitted jobs was met (it is when others have ended: run `metaqnn submit` then)"
     )]
     SubmitLimit,
-    /// The disk stayed full until the time was nearly up.
+    /// The log could not be written until the time was nearly up.
     #[error(
-        "failed to record iteration {iteration} until the time was nearly up; its learning curve and checkpoint are kept"
+        "failed to record iteration {iteration} until the time was nearly up; what it came to is kept beside its learning curve, and the next attempt or `metaqnn reduce` records it"
     )]
     Unrecorded {
         /// The iteration.
         iteration: u64,
     },
+    /// The log could not be written for long, and no scheduler queues the task again.
+    #[error(
+        "failed to record iteration {iteration} for ten minutes; what it came to is kept beside its learning curve, and the next `metaqnn run` or `metaqnn reduce` records it"
+    )]
+    UnrecordedHere {
+        /// The iteration.
+        iteration: u64,
+    },
+    /// A claim whose learning curve has no place.
+    #[error(
+        "`{}` is there before its attempt has begun, so that the claim is given back (`metaqnn verify --repair` sets aside what the log does not know of)",
+        path.display()
+    )]
+    CurveTaken {
+        /// The curve.
+        path: PathBuf,
+    },
+    /// Files of attempts that the log holds no row of.
+    #[error(
+        "the log lacks rows: `{}`{} is there, and no row of it (the next iteration would be {next}; put back the newer log if it was replaced by an older copy, else `metaqnn verify --repair` sets such files aside)",
+        file.display(),
+        and_others(*others)
+    )]
+    RowsMissing {
+        /// The first such file.
+        file: PathBuf,
+        /// How many others there are.
+        others: usize,
+        /// The next iteration, as far as the log tells.
+        next: u64,
+    },
+}
+
+fn and_others(others: usize) -> String {
+    match others {
+        0 => String::new(),
+        others => format!(" (and {others} other files)"),
+    }
 }

@@ -1,6 +1,7 @@
 //! How far a search is. Reads everything, appends nothing.
 
 use super::Experiment;
+use super::attempt_files::AttemptFiles;
 use super::chain::end_of_chain;
 use super::hosts;
 use super::records;
@@ -17,11 +18,13 @@ use crate::storage::Knowledge;
 /// # Errors
 /// When the log cannot be read.
 pub fn status(experiment: &Experiment) -> anyhow::Result<Summary> {
+    let files = AttemptFiles::list(experiment.dir())?;
     let snapshot = Snapshot::read(experiment)?;
     let rows = snapshot.all_rows(experiment)?;
     let knowledge = snapshot.knowledge();
     let schedule = &experiment.config().schedule;
-    let (condition, notices) = condition(experiment, knowledge)?;
+    let (condition, mut notices) = condition(experiment, knowledge)?;
+    notices.extend(files.check(knowledge).err().map(|missing| format!("Damaged: {missing}.")));
     let state = SearchState {
         condition,
         round: experiment.dir().list_rounds()?.last().map(|(number, _)| *number),

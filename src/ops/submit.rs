@@ -1,5 +1,6 @@
 //! A search handed to the scheduler, round by round.
 
+use super::attempt_files::check_rows_are_there;
 use super::halt::{Switched, resume};
 use super::hosts::{bad_nodes, refusals};
 use super::lost_claims::{EndedJobs, lose_ended_claims};
@@ -66,6 +67,7 @@ pub fn submit(experiment: &Experiment, options: &SubmitOptions) -> anyhow::Resul
     // Before any file of a round says so for good.
     check_options(&options.sbatch_options)?;
     check_excludes_once(options)?;
+    check_rows_are_there(experiment)?;
     if options.mode == Mode::DryRun {
         return dry_run(experiment, options);
     }

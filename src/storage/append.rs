@@ -98,6 +98,15 @@ impl ExclusiveGuard<'_> {
         Ok(())
     }
 
+    /// Syncs what was appended before, perhaps by a writer whose own sync failed.
+    ///
+    /// # Errors
+    /// It cannot be synced.
+    pub fn sync(&self) -> Result<(), StorageError> {
+        let log = &self.log.log;
+        log.file.sync_data().map_err(log.io("sync"))
+    }
+
     fn cut_torn_end(&self) -> Result<u64, StorageError> {
         let log = &self.log.log;
         let told = log.file.metadata().map_err(log.io("read"))?.len();

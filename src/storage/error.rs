@@ -282,6 +282,11 @@ impl StorageError {
         ))
     }
 
+    /// Whether a file is there already that is made only once.
+    pub fn is_taken(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::AlreadyExists)
+    }
+
     /// Whether the disk or a quota is full, which may pass.
     pub fn is_full(&self) -> bool {
         match self {

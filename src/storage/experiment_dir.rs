@@ -87,7 +87,15 @@ impl ExperimentDir {
     /// # Errors
     /// The folder cannot be listed.
     pub fn list_curves(&self) -> Result<Vec<(Attempt, PathBuf)>, StorageError> {
-        publish::listing(&self.curves(), |name| attempt_of(name.strip_suffix(".csv")?))
+        self.list_of_attempts(".csv")
+    }
+
+    /// Returns the files of attempts in the folder of the curves whose names end so.
+    pub(super) fn list_of_attempts(
+        &self,
+        end: &str,
+    ) -> Result<Vec<(Attempt, PathBuf)>, StorageError> {
+        publish::listing(&self.curves(), |name| attempt_of(name.strip_suffix(end)?))
     }
 
     /// Returns the folder of the checkpoints.

@@ -5,7 +5,8 @@
 //!   experiment.yaml         frozen configuration; its format version decides who may open it
 //!   replay.csv              the replay log: one row per event; the record of truth, and the lock
 //!   views/000003141/        what was learned from the first 3,141 rows of the log
-//!   curves/000123.1.csv     learning curve of iteration 123, attempt 1; .log: its trainer's words
+//!   curves/000123.1.csv     learning curve of iteration 123, attempt 1; .log: its trainer's words;
+//!                           .result: the row to be appended, until that has succeeded
 //!   checkpoints/000123.1/   of that attempt
 //!   rounds/0007/            plan, batch scripts, job ids, scheduler logs
 //!   imported/               the reference's Q-table, after an import
@@ -75,6 +76,7 @@ mod replay_csv;
 mod replay_event;
 mod replay_log;
 mod replay_row;
+mod result_file;
 mod round_files;
 mod row_error;
 mod row_reader;

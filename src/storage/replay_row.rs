@@ -274,6 +274,11 @@ impl Row {
         }
     }
 
+    /// Returns the attempt that the row is about, if it names one.
+    pub fn attempt(&self) -> Option<Attempt> {
+        Some(Attempt { iteration: self.iteration?, number: self.attempt? })
+    }
+
     /// Returns the architecture and reward that the row adds to the replay memory: those of
     /// results and `reused` rows that carry a reward.
     pub fn memory(&self) -> Option<(&str, f64)> {

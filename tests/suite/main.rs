@@ -1,5 +1,6 @@
 //! One binary of tests: each runs the program `metaqnn` on an experiment of its own.
 
+mod append_fails; // of a result, at any step; and a process killed at any call
 mod audits; // of verdicts to stop, and the ledger
 mod command_line; // what all commands have in common
 mod config; // every key, checks, the shipped files

@@ -433,9 +433,59 @@ fn files_of_attempts_that_the_log_does_not_know_are_set_aside() {
     let checkpoint = experiment.path("checkpoints/000099.1");
     fs::create_dir(&checkpoint).unwrap();
     fs::write(checkpoint.join("weights"), "left").unwrap();
-    finds(&experiment, "checkpoints/000099.1: the log holds no claim of it");
+    finds(&experiment, "checkpoints/000099.1: the log holds neither a claim nor a result of it");
     is_mended_and_goes_on(&experiment);
     assert!(!checkpoint.exists());
+}
+
+/// Puts back the log as it was some rows ago, which views still fit.
+fn forget_rows(experiment: &Experiment, rows: usize) {
+    edit(&experiment.path("replay.csv"), |bytes| {
+        let lines = lines(&bytes);
+        bytes[..lines[lines.len() - rows]].to_vec()
+    });
+}
+
+#[test]
+fn a_log_that_lacks_rows_is_found_before_anything_is_claimed() {
+    let experiment = half_way();
+    forget_rows(&experiment, 2);
+    let before = experiment.text("replay.csv");
+    for command in ["train", "reduce", "submit"] {
+        experiment.run(&[command, "dir"]).fails_with(3).says("the log lacks rows: `");
+    }
+    experiment.run(&["run", "config.yaml", "dir"]).fails_with(3).says("metaqnn verify --repair");
+    assert_eq!(experiment.text("replay.csv"), before);
+    let said = experiment.run(&["status", "dir"]).success().stdout();
+    assert!(said.contains("lacks rows"), "{said}");
+    is_mended_and_goes_on(&experiment);
+}
+
+#[test]
+fn a_curve_of_a_claim_taken_up_again_that_the_log_lacks_is_found_too() {
+    let experiment = half_way();
+    // The claim of the newest iteration is open, and its second attempt has left a curve.
+    forget_rows(&experiment, 1);
+    let claim = experiment.log().pop().unwrap();
+    assert_eq!(claim["event"], "claimed");
+    let iteration: u64 = claim["iteration"].parse().unwrap();
+    fs::write(experiment.path(&format!("curves/{iteration:06}.2.csv")), "epoch\n").unwrap();
+    experiment.run(&["train", "dir"]).fails_with(3).says("the log lacks rows: `");
+    is_mended_and_goes_on(&experiment);
+}
+
+#[test]
+fn a_curve_is_not_set_aside_while_a_result_or_a_later_claim_tells_of_its_attempt() {
+    let experiment = half_way();
+    let claim = line_of(&experiment, "claimed");
+    edit(&experiment.path("replay.csv"), |bytes| {
+        let at = lines(&bytes)[claim - 1];
+        // A hole from within the claim, which leaves its result whole.
+        [&bytes[..at], b"?", &bytes[at + 40..]].concat()
+    });
+    repair(&experiment).success();
+    assert!(experiment.path("curves/000001.1.csv").exists());
+    is_mended_and_goes_on(&experiment);
 }
 
 #[test]

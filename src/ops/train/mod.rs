@@ -13,6 +13,7 @@ use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 
 use self::recording::is_full;
 use super::attempt::{AttemptEnd, Claim, Workbench, rehearsal};
+use super::attempt_files::AttemptFiles;
 use super::claim::{Claimed, Sampler};
 use super::current::Current;
 use super::reduce::{ReduceOptions, Tables, reduce};
@@ -131,6 +132,8 @@ struct Worker<'a> {
     kept: Option<Current>,
     /// The configuration was changed since it was read.
     is_outdated: bool,
+    /// Files of attempts as the task begins, until they were looked at.
+    files: Option<AttemptFiles>,
 }
 
 impl<'a> Worker<'a> {
@@ -145,6 +148,7 @@ impl<'a> Worker<'a> {
         let trainer =
             trainer(recipe, &executable, env::var_os("PATH").as_deref(), interrupt.clone())?;
         let task = Task::current()?;
+        let files = Some(AttemptFiles::list(experiment.dir())?);
         Ok(Self {
             experiment,
             options,
@@ -154,6 +158,7 @@ impl<'a> Worker<'a> {
             interrupt,
             kept: None,
             is_outdated: false,
+            files,
         })
     }
 
@@ -168,6 +173,9 @@ impl<'a> Worker<'a> {
     /// Claims an architecture, and finds out who judges its training; `None` when there is nothing to claim.
     fn claim(&mut self) -> anyhow::Result<Option<(Claim, Option<Verdicts<'a>>)>> {
         let Current { view, mut live } = self.current()?;
+        if let Some(files) = self.files.take() {
+            live.peek(|known| files.check(known))??;
+        }
         let sampler = Sampler {
             experiment: self.experiment,
             task: &self.task,

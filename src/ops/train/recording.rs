@@ -1,4 +1,5 @@
-//! What a claim came to, appended to the log: a result or a loss, however long the disk is full.
+//! What a claim came to, appended to the log: a result however long the log cannot be written, a loss while the disk is
+//! full.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -7,10 +8,16 @@ use jiff::Timestamp;
 
 use super::Worker;
 use crate::ops::curve_in_progress::CurveInProgress;
+use crate::ops::left_results::{self, LeftResults};
 use crate::ops::live_log::{LiveLog, Session};
 use crate::ops::{Refusal, TrainEvent};
-use crate::storage::knowledge::Record;
-use crate::storage::{Attempt, Iteration, Row, StorageError};
+use crate::storage::{Attempt, Iteration, Patience, Row, StorageError};
+use crate::training::Signal;
+
+/// The longest pause between two tries to append a result.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// How long a task without a scheduler tries to append a result; the next `run` appends it then.
+const LONGEST_WITHOUT_A_SCHEDULER: Duration = Duration::from_secs(600);
 
 impl Worker<'_> {
     /// Appends that an attempt has ended without a result.
@@ -21,48 +28,51 @@ impl Worker<'_> {
         seconds: f64,
     ) -> anyhow::Result<()> {
         let iteration = attempt.iteration;
-        self.once_there_is_room(iteration, |worker| {
+        let dir = self.experiment.dir();
+        // A result of this iteration that waits to be appended goes before its loss.
+        let left = LeftResults::of(dir, iteration)?;
+        let settled = self.until_written(iteration, is_full, |worker| {
             worker.write(|session| {
+                let settled = left.record(session)?;
                 let now = Timestamp::now().into();
                 let rows = session.knowledge().lose(attempt, &reason, Some(seconds), now);
                 session.stage_all(rows)?;
-                session.write()
+                session.write()?;
+                Ok(settled)
             })
         })?;
-        (self.on_event)(TrainEvent::Lost { iteration: iteration.0, reason });
+        left_results::remove(dir, settled.iter().map(|(attempt, _)| attempt));
+        let told = settled.into_iter().next().map(|(_, told)| told);
+        (self.on_event)(told.unwrap_or(TrainEvent::Lost { iteration: iteration.0, reason }));
         Ok(())
     }
 
-    /// Appends a result, once its curve is safe.
+    /// Appends a result, once its curve is safe. Until that has succeeded the row lies beside the curve.
     pub(super) fn record(
         &mut self,
         attempt: Attempt,
         row: &Row,
         curve: &mut CurveInProgress,
     ) -> anyhow::Result<()> {
-        let iteration = attempt.iteration;
-        self.once_there_is_room(iteration, |_| Ok(curve.finish()?))?;
-        let counts = self.once_there_is_room(iteration, |worker| {
-            worker.write(|session| {
-                let (rows, counts) = match session.knowledge().record(row)? {
-                    Record::Append(rows) => (rows, true),
-                    Record::AlreadyKnown { due, .. } => (due, false),
-                };
-                session.stage_all(rows)?;
-                session.write()?;
-                Ok(counts)
-            })
-        })?;
-        (self.on_event)(if counts {
-            TrainEvent::Recorded {
-                iteration: iteration.0,
-                outcome: row.event.to_string(),
-                reward: row.reward,
-                seconds: row.train_seconds.unwrap_or(0.0),
-            }
-        } else {
-            TrainEvent::Superseded { iteration: iteration.0 }
-        });
+        let dir = self.experiment.dir();
+        let mut is_published = false;
+        let told = self.until_written(
+            attempt.iteration,
+            |_| true,
+            |worker| {
+                curve.finish()?;
+                if !is_published {
+                    match dir.publish_result(attempt, row) {
+                        Ok(_) => is_published = true,
+                        // The log may take it all the same.
+                        Err(error) => log::warn!("a result is not kept beside its curve: {error}"),
+                    }
+                }
+                worker.write(|session| left_results::record(session, row))
+            },
+        )?;
+        left_results::remove(dir, [&attempt]);
+        (self.on_event)(told);
         Ok(())
     }
 
@@ -74,6 +84,7 @@ impl Worker<'_> {
     ) -> anyhow::Result<T> {
         match self.current() {
             Ok(mut current) => {
+                current.live.set_patience(self.patience());
                 let written = current.live.locked(decide)?;
                 self.kept = Some(current);
                 Ok(written)
@@ -90,35 +101,59 @@ impl Worker<'_> {
         }
     }
 
-    /// Writes, again and again with growing pauses while the disk is full: a result is worth waiting for.
-    fn once_there_is_room<T>(
+    /// Writes, again and again with growing pauses after an error that is worth it, until the time is nearly up.
+    fn until_written<T>(
         &mut self,
         iteration: Iteration,
+        is_worth_it: impl Fn(&anyhow::Error) -> bool,
         mut write: impl FnMut(&mut Self) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
-        let mut pause = Duration::from_secs(1);
+        let (began, mut pause) = (Instant::now(), Duration::from_secs(1));
         loop {
-            match write(self) {
-                Err(error) if is_full(&error) && self.may_wait(pause) => {
-                    log::warn!(
-                        "iteration {iteration} is not recorded yet: {error:#}; trying again in {} s",
-                        pause.as_secs()
-                    );
-                    self.sleep(pause);
-                    pause = (2 * pause).min(Duration::from_secs(60));
-                }
-                Err(error) if is_full(&error) => {
-                    self.requeue()?;
-                    return Err(error.context(Refusal::Unrecorded { iteration: iteration.0 }));
-                }
+            let error = match write(self) {
+                Err(error) if is_worth_it(&error) => error,
                 written => return written,
+            };
+            if self.interrupt.signal().is_some() || self.time_to_record(began) < pause {
+                return Err(self.leave_unrecorded(iteration, error));
             }
+            log::warn!(
+                "iteration {iteration} is not recorded yet: {error:#}; trying again in {} s",
+                pause.as_secs()
+            );
+            self.sleep(pause);
+            pause = (2 * pause).min(LONGEST_PAUSE);
         }
     }
 
-    fn may_wait(&self, pause: Duration) -> bool {
-        let margin = pause + self.experiment.config().slurm.signal();
-        self.interrupt.signal().is_none() && self.task.time_left().is_none_or(|left| left > margin)
+    /// How long a task that has begun to record a result may go on trying: until the scheduler's warning, if it says when
+    /// that is, and without a scheduler as long as a person may wait.
+    fn time_to_record(&self, began: Instant) -> Duration {
+        match (&self.task.slurm, self.task.time_left()) {
+            (None, _) => LONGEST_WITHOUT_A_SCHEDULER.saturating_sub(began.elapsed()),
+            (Some(_), None) => Duration::MAX,
+            (Some(_), Some(left)) => left.saturating_sub(self.experiment.config().slurm.signal()),
+        }
+    }
+
+    /// No longer than the task has time: a wait for the lock is not ended by the scheduler's warning.
+    fn patience(&self) -> Patience {
+        let patience = Patience::default();
+        Patience { limit: patience.limit.min(self.time_to_record(Instant::now())), ..patience }
+    }
+
+    fn leave_unrecorded(&self, iteration: Iteration, error: anyhow::Error) -> anyhow::Error {
+        let iteration = iteration.0;
+        if self.task.slurm.is_none() && self.interrupt.signal().is_none() {
+            return error.context(Refusal::UnrecordedHere { iteration });
+        }
+        // Never after TERM: a cancelled job would come back.
+        if self.interrupt.signal() != Some(Signal::Terminate)
+            && let Err(error) = self.requeue()
+        {
+            log::warn!("the task is not queued again: {error:#}");
+        }
+        error.context(Refusal::Unrecorded { iteration })
     }
 
     /// Sleeps in steps, so that a signal ends it.

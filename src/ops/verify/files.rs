@@ -8,50 +8,50 @@ use std::path::{Path, PathBuf};
 use super::finding::{Finding, Repair, below, or_damage};
 use super::log::{Examined, LOG};
 use super::results::{has_curve, wrong_curve};
-use crate::ops::attempt::attempt_of;
+use crate::ops::attempt_files::AttemptFiles;
 use crate::regular_file::{self, LARGE};
 use crate::space::Space;
+use crate::storage::knowledge::Record;
 use crate::storage::{
     Attempt, Curve, ExperimentDir, Iteration, StorageError, publish, read_q_values,
 };
 
-/// Files of attempts. Listed before the log is read, so that the log holds the claim of each.
-#[derive(Debug, Clone)]
-pub(super) struct AttemptFiles {
-    curves: Vec<(Attempt, PathBuf)>,
-    checkpoints: Vec<(Attempt, PathBuf)>,
-}
-
 impl AttemptFiles {
-    /// Lists them.
-    ///
-    /// # Errors
-    /// A folder cannot be listed.
-    pub fn list(dir: &ExperimentDir) -> Result<Self, StorageError> {
-        Ok(Self { curves: dir.list_curves()?, checkpoints: dir.list_checkpoints()? })
-    }
-
-    /// Returns how many curves there are.
-    pub fn count_curves(&self) -> usize {
-        self.curves.len()
-    }
-
-    /// Returns those that the log does not know of: they would be in the way of the attempt that gets their number.
-    pub fn unknown_to<'a>(&'a self, log: &'a Examined) -> impl Iterator<Item = &'a Path> {
-        let all = self.curves.iter().chain(&self.checkpoints);
-        all.filter(|(attempt, _)| !log.knows(*attempt)).map(|(_, path)| path.as_path())
-    }
-
-    /// Checks curves against result rows, and all of them against the log.
+    /// Returns those that a repair sets aside: of attempts that the log does not know of, and results that it can never
+    /// have.
     ///
     /// # Errors
     /// A file that is there cannot be read.
-    pub fn findings(&self, dir: &ExperimentDir, log: &Examined) -> anyhow::Result<Vec<Finding>> {
+    pub(super) fn to_set_aside(
+        &self,
+        dir: &ExperimentDir,
+        log: &Examined,
+    ) -> anyhow::Result<Vec<PathBuf>> {
+        let mut aside: Vec<PathBuf> =
+            self.unknown(|attempt| log.knows(attempt)).map(Path::to_owned).collect();
+        for (attempt, path) in self.results.iter().filter(|(attempt, _)| log.knows(*attempt)) {
+            let left = left_result(dir, *attempt, String::new(), log)?;
+            if left.is_some_and(|finding| finding.repair == Repair::SetAside) {
+                aside.push(path.clone());
+            }
+        }
+        Ok(aside)
+    }
+
+    /// Checks curves against result rows, and all files of attempts against the log.
+    ///
+    /// # Errors
+    /// A file that is there cannot be read.
+    pub(super) fn findings(
+        &self,
+        dir: &ExperimentDir,
+        log: &Examined,
+    ) -> anyhow::Result<Vec<Finding>> {
         let name = |path: &Path| below(dir.root(), path);
         let mut findings: Vec<Finding> = self
-            .unknown_to(log)
+            .unknown(|attempt| log.knows(attempt))
             .map(|path| {
-                let problem = "the log holds no claim of it, and it would be in the way of the attempt that gets its number";
+                let problem = "the log holds neither a claim nor a result of it, and it would be in the way of the attempt that gets its number";
                 Finding::damage(name(path), problem).mended_by(Repair::SetAside)
             })
             .collect();
@@ -59,7 +59,7 @@ impl AttemptFiles {
         let mut with_result = BTreeSet::new();
         for placed in log.rows.iter().filter(|placed| has_curve(&placed.row)) {
             let row = &placed.row;
-            let Some(attempt) = attempt_of(row) else { continue };
+            let Some(attempt) = row.attempt() else { continue };
             with_result.insert(attempt);
             let path = dir.curve(attempt);
             // One that was written since the folder was listed is there, too.
@@ -82,6 +82,9 @@ impl AttemptFiles {
                 findings.push(Finding::note(name(path), problem));
             }
         }
+        for (attempt, path) in self.results.iter().filter(|(attempt, _)| log.knows(*attempt)) {
+            findings.extend(left_result(dir, *attempt, name(path), log)?);
+        }
         let known = log.knowledge.known();
         let ended: BTreeSet<Iteration> = known.iter().map(|(_, known)| known.iteration).collect();
         let left = self
@@ -97,6 +100,37 @@ impl AttemptFiles {
         }
         Ok(findings)
     }
+}
+
+/// Tells what is to become of a result that waits to be appended; nothing when that was done meanwhile.
+fn left_result(
+    dir: &ExperimentDir,
+    attempt: Attempt,
+    name: String,
+    log: &Examined,
+) -> anyhow::Result<Option<Finding>> {
+    let set_aside = |problem| Finding::damage(&name, problem).mended_by(Repair::SetAside);
+    let row = match dir.read_result(attempt) {
+        Err(error) if error.is_gone() => return Ok(None),
+        read => match or_damage(read)? {
+            Ok(row) => row,
+            Err(damage) => return Ok(Some(set_aside(damage))),
+        },
+    };
+    let problem = match log.knowledge.record(&row) {
+        Ok(Record::Append(_)) => {
+            format!("the result of iteration {} is not in the log yet", attempt.iteration)
+        }
+        Ok(Record::AlreadyKnown { of_iteration, .. }) => {
+            format!(
+                "left over: the log has a result of its architecture, of iteration {of_iteration}"
+            )
+        }
+        Err(violation) => {
+            return Ok(Some(set_aside(format!("it can never be appended: {violation}"))));
+        }
+    };
+    Ok(Some(Finding::note(name, problem).mended_by(Repair::SettleResult)))
 }
 
 /// Returns what stands in the way of a folder, or of the log: nothing more can be looked at then.

@@ -33,6 +33,8 @@ pub enum Repair {
     RebuildView,
     /// Puts a file or folder out of sight.
     SetAside,
+    /// Appends a result that its attempt could not append, or removes it where the log has one.
+    SettleResult,
 }
 
 /// One thing that an audit found.
@@ -106,11 +108,11 @@ impl fmt::Display for Finding {
         }
         write!(f, ": {}", self.problem)?;
         match (self.severity, self.repair) {
-            (Severity::Note, _) => Ok(()),
+            (Severity::Note, Repair::None) => Ok(()),
             (Severity::Damage, Repair::None) => {
                 f.write_str(" [no safe repair: put it back from a copy]")
             }
-            (Severity::Damage, repair) => write!(f, " [{}]", repair.words(self.repaired)),
+            (_, repair) => write!(f, " [{}]", repair.words(self.repaired)),
         }
     }
 }
@@ -131,6 +133,10 @@ impl Repair {
             (Self::RebuildView, true) => "set aside, and learned again from the log",
             (Self::SetAside, false) => "--repair sets it aside",
             (Self::SetAside, true) => "set aside",
+            (Self::SettleResult, false) => {
+                "--repair appends or removes it, as the next reduce does"
+            }
+            (Self::SettleResult, true) => "appended or removed",
         }
     }
 }

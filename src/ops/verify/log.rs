@@ -1,12 +1,11 @@
 //! The replay log, row by row: which lines are no rows, which rows may not stand where they stand, and what the log
 //! says when those are blanked.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
 use super::finding::{Finding, Repair};
-use crate::ops::attempt::attempt_of;
 use crate::outcome::Accuracy;
 use crate::space::Space;
 use crate::storage::{Attempt, Event, Iteration, Kept, Knowledge, RawLine, RawLog, Row};
@@ -45,8 +44,8 @@ pub(super) struct Examined {
     pub blanks: Vec<Blank>,
     /// How many rows a view vouches for: they are what they were when it was made.
     vouched: u64,
-    /// Attempts whose claim the log holds, or held in a row that was blanked.
-    claimed: BTreeSet<Attempt>,
+    /// The newest attempt of each iteration that a row tells of.
+    attempts: BTreeMap<Iteration, u32>,
 }
 
 impl Examined {
@@ -87,8 +86,8 @@ impl Examined {
                     .is_none_or(|architecture| known.contains_key(architecture))
             });
         }
-        let claimed = claimed(&rows);
-        Self { rows, knowledge, blanks, vouched, claimed }
+        let attempts = newest_attempts(&rows);
+        Self { rows, knowledge, blanks, vouched, attempts }
     }
 
     /// Whether blanking would be no repair. So much is refused, a tenth of the rows and more than three, that another
@@ -101,9 +100,10 @@ impl Examined {
         self.blanks.iter().any(|blank| (blank.index as u64) < self.vouched)
     }
 
-    /// Whether the log knows of an attempt; one that it does not know of is in the way of the one that gets its number.
+    /// Whether a row of the log tells of an attempt or of a later one, or may have told before it was blanked; an attempt
+    /// of which none does is in the way of the one that gets its number.
     pub fn knows(&self, attempt: Attempt) -> bool {
-        self.claimed.contains(&attempt)
+        self.attempts.get(&attempt.iteration).is_some_and(|newest| attempt.number <= *newest)
             || (attempt.iteration < self.knowledge.next_iteration()
                 && self.rows.iter().any(|placed| is_blank_of(&placed.row, attempt)))
     }
@@ -195,9 +195,14 @@ fn kept(line: &RawLine, most: Iteration) -> Kept {
     Kept { iteration, attempt: attempt.filter(|_| iteration.is_some()) }
 }
 
-fn claimed(rows: &[Placed]) -> BTreeSet<Attempt> {
-    let claims = rows.iter().filter(|placed| placed.row.event == Event::Claimed);
-    claims.filter_map(|placed| attempt_of(&placed.row)).collect()
+/// A claim, a result or a loss of an attempt tells of it.
+fn newest_attempts(rows: &[Placed]) -> BTreeMap<Iteration, u32> {
+    let mut newest = BTreeMap::new();
+    for attempt in rows.iter().filter_map(|placed| placed.row.attempt()) {
+        let number: &mut u32 = newest.entry(attempt.iteration).or_default();
+        *number = attempt.number.max(*number);
+    }
+    newest
 }
 
 /// Whether a blanked row may be the claim of an attempt.

@@ -29,10 +29,10 @@ use anyhow::Context;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use self::files::AttemptFiles;
 use self::log::Examined;
 use self::views::{Views, differing_view};
 use super::Experiment;
+use super::attempt_files::AttemptFiles;
 use crate::config::ConfigError;
 use crate::storage::{ExperimentDir, RawLog, StorageError, View};
 
@@ -211,7 +211,7 @@ impl Subject {
             rows: examined.rows.len(),
             results: examined.knowledge.known().len(),
             views: listed.len(),
-            curves: files.count_curves(),
+            curves: files.curves.len(),
             rounds: self.dir.list_rounds()?.len(),
         };
         if let Some(how) = raw.foreign_header() {

@@ -9,12 +9,12 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::files::AttemptFiles;
 use super::log::Examined;
 use super::views::Views;
-use crate::ops::Experiment;
+use crate::ops::attempt_files::AttemptFiles;
 use crate::ops::known_rows::{publish_view, set_aside_if_there};
 use crate::ops::refit::refit;
+use crate::ops::{Experiment, left_results};
 use crate::storage::{ExclusiveGuard, LogCursor, ReplayLog, Row, View, WritableReplayLog, publish};
 
 /// Mends the log, sets files aside that are in the way, and replaces views that are wrong; `differing` is the newest
@@ -43,15 +43,15 @@ pub(super) fn mend(experiment: &Experiment, differing: Option<u64>) -> anyhow::R
     for rows in &wrong {
         set_aside_if_there(experiment, *rows)?;
     }
-    for path in files.unknown_to(&mended.log) {
-        let aside = publish::set_aside(path)?;
+    for path in files.to_set_aside(dir, &mended.log)? {
+        let aside = publish::set_aside(&path)?;
         log::info!("`{}` was set aside as `{}`", path.display(), aside.display());
     }
     drop(guard);
-    if wrong.is_empty() && mended.told == Told::Nobody {
-        return Ok(());
+    if !wrong.is_empty() || mended.told == Told::Readers {
+        publish_new_view(experiment)?;
     }
-    publish_new_view(experiment)
+    left_results::settle(experiment)
 }
 
 /// A log after its repair.

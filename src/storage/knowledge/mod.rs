@@ -47,7 +47,7 @@ mod violation;
 mod tests;
 
 use crate::q_learning::{Epsilon, EpsilonSchedule, StageCounts};
-use crate::storage::replay_row::{Event, Iteration, Row};
+use crate::storage::replay_row::{Attempt, Event, Iteration, Row};
 use fact::Fact;
 
 pub use decisions::{EarlierAttempt, Record};
@@ -138,6 +138,29 @@ impl Knowledge {
             }
             None => Standing::Free,
         }
+    }
+
+    /// Whether this row is the result that its architecture has.
+    pub fn has_result(&self, row: &Row) -> bool {
+        let known =
+            row.architecture.as_deref().and_then(|architecture| self.known.get(architecture));
+        known.is_some_and(|known| {
+            Some(known.iteration) == row.iteration
+                && (known.reward, known.best_validation_accuracy)
+                    == (row.reward, row.best_validation_accuracy)
+        })
+    }
+
+    /// Whether the log holds the claim of an attempt, or may have held it in a row that was blanked.
+    pub fn has_begun(&self, attempt: Attempt) -> bool {
+        let Attempt { iteration, number } = attempt;
+        let newest = match (self.state.open.get(&iteration), self.state.lost.get(&iteration)) {
+            (Some(open), _) => open.attempt,
+            (None, Some(lost)) => lost.attempt,
+            // Of an iteration that has ended nothing is begun any more.
+            (None, None) => u32::MAX,
+        };
+        iteration < self.state.next_iteration && number <= newest
     }
 
     /// Returns how often an architecture without a result was lost.
