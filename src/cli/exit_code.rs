@@ -81,6 +81,7 @@ impl ExitStatus {
             | Refusal::WorkerRefuses { code: 3, .. } => Self::Damaged,
             Refusal::WorkersDie { .. }
             | Refusal::UnrecordedHere { .. }
+            | Refusal::NoNodeLeft { .. }
             | Refusal::WorkerRefuses { .. }
             | Refusal::OnlyLosses { .. } => Self::Environment,
         }

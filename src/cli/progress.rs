@@ -161,12 +161,8 @@ impl<'a> Progress<'a> {
             TrainEvent::StoppingSwitchedOff { audited, false_stops } => {
                 switched_off(*audited, *false_stops)
             }
-            TrainEvent::Halted => {
-                "the search is halted (`metaqnn submit` or `metaqnn run` goes on)".into()
-            }
-            TrainEvent::Nothing { finished: true } => "the epsilon schedule is finished".into(),
-            TrainEvent::Nothing { finished: false } => {
-                "nothing to claim: others train what is left".into()
+            TrainEvent::Halted | TrainEvent::Nothing { .. } => {
+                event.reason_to_claim_nothing()?.to_owned()
             }
             TrainEvent::Reused { .. } => return None,
         })

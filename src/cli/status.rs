@@ -16,7 +16,8 @@ use crate::report::terminal;
     metaqnn status DIR\n  \
     metaqnn status DIR --watch\n  \
     metaqnn status DIR --json\n\n\
-    JSON, one object: experiment, trainer, condition (active, halted, finished, chain_broken), round, epsilon (in force), \
+    JSON, one object: experiment, trainer, condition (active; paused: the rounds asked for are done; halted; finished; chain_broken: \
+    nothing is queued; stuck: what is queued comes to nothing; notices say why), round, epsilon (in force), \
     iterations, counts (of iterations by status), wanted, results, left, best (null or architecture, iteration, \
     best_validation_accuracy, parameters, layers, epsilon), epsilons (for each what it wants and has), seconds \
     (train_seconds, saved_seconds, lost_seconds), early_stopping (enabled, burn_in, full_curves, predictor_curves, \
@@ -29,7 +30,7 @@ pub struct StatusArgs {
     /// One JSON object: times in UTC, durations in seconds
     #[arg(long)]
     json: bool,
-    /// Show it again every SECONDS, until the search has finished or is halted
+    /// Show it again every SECONDS, until the search has finished, is halted or paused
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "10", value_parser = clap::value_parser!(u64).range(1..))]
     watch: Option<u64>,
 }

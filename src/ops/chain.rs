@@ -1,5 +1,7 @@
 //! From one round to the next: what the reduce of a round does, and when the chain ends.
 
+use std::fmt;
+
 use anyhow::bail;
 
 use super::lost_claims::EndedJobs;
@@ -93,18 +95,42 @@ fn go_on(
     })
 }
 
-/// Says why no round follows this one though the schedule is not finished.
-pub(super) fn end_of_chain(knowledge: &Knowledge, plan: &RoundPlan) -> Option<String> {
-    let number = plan.round;
-    if plan.last_round.is_some_and(|last| number >= last) {
-        return Some(format!("round {number} was asked to be the last"));
+/// Why no round follows one though the schedule is not finished.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum EndOfChain {
+    /// It was asked to be the last.
+    AskedFor {
+        /// Its number.
+        round: u32,
+    },
+    /// As many rounds in a row as end a chain brought no result.
+    Fruitless {
+        /// The last of them.
+        round: u32,
+    },
+}
+
+impl fmt::Display for EndOfChain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AskedFor { round } => write!(f, "round {round} was asked to be the last"),
+            Self::Fruitless { round } => write!(
+                f,
+                "{MOST_FRUITLESS_ROUNDS} rounds in a row brought no result, so the chain has ended (see the logs in `rounds/{round:04}`)"
+            ),
+        }
+    }
+}
+
+/// Returns why no round follows the one with this plan, should the schedule not be finished.
+pub(super) fn end_of_chain(knowledge: &Knowledge, plan: &RoundPlan) -> Option<EndOfChain> {
+    let round = plan.round;
+    if plan.last_round.is_some_and(|last| round >= last) {
+        return Some(EndOfChain::AskedFor { round });
     }
     let newest_with_result = knowledge.state().newest_round_with_result.unwrap_or(0);
-    (number >= newest_with_result + MOST_FRUITLESS_ROUNDS).then(|| {
-        format!(
-            "{MOST_FRUITLESS_ROUNDS} rounds in a row brought no result, so the chain has ended (see the logs in `rounds/{number:04}`)"
-        )
-    })
+    let is_fruitless = round >= newest_with_result + MOST_FRUITLESS_ROUNDS;
+    is_fruitless.then_some(EndOfChain::Fruitless { round })
 }
 
 fn waiting_helps(error: &anyhow::Error) -> bool {

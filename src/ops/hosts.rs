@@ -1,13 +1,14 @@
 //! What became of tasks on each machine, read from the rows of the log and from the refusals of each round.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::Experiment;
+use anyhow::bail;
+
+use super::snapshot::Snapshot;
 use super::task::LOCAL;
-use crate::report::{HostTally, WorkEnd};
-use crate::storage::{
-    Event, Iteration, RoundDir, Row, StorageError, TaskRefusal, Time, counts_as_loss,
-};
+use super::{Experiment, Refusal};
+use crate::report::{CommonFailure, HostTask, Hosts, WorkEnd};
+use crate::storage::{Event, Iteration, RoundDir, Row, StorageError, TaskRefusal, counts_as_loss};
 
 /// Reads the refusals of all rounds.
 ///
@@ -21,44 +22,89 @@ pub(super) fn refusals(experiment: &Experiment) -> Result<Vec<TaskRefusal>, Stor
     Ok(refusals)
 }
 
-/// What came of the tasks on each host.
+/// Judges the hosts.
 ///
 /// A claim counts for the host of its attempt, as its `claimed` row has it. One that was lost after the search was
 /// halted counts for nobody: a person ended it.
-pub(super) fn tallies(rows: &[Row], refusals: &[TaskRefusal]) -> Vec<HostTally> {
-    HostTally::of_each(ends(rows, refusals).into_iter().map(|end| (end.host, end.end)))
+pub(super) fn judge(rows: &[Row], refusals: &[TaskRefusal]) -> Hosts {
+    Hosts::judge(tasks(rows, refusals).into_iter().map(|task| task.task))
 }
 
-/// Returns the nodes of the scheduler that seem to be at fault.
-pub(super) fn bad_nodes(rows: &[Row], refusals: &[TaskRefusal]) -> Vec<String> {
-    let of_scheduler = ends(rows, refusals).into_iter().filter(|end| end.job != LOCAL);
-    let tallies = HostTally::of_each(of_scheduler.map(|end| (end.host, end.end)));
-    tallies.into_iter().filter(|tally| tally.bad).map(|tally| tally.host).collect()
+/// Returns the nodes of the scheduler that seem to be at fault; the only one that was tried, if all fail there.
+fn bad_nodes(hosts: Hosts) -> Vec<String> {
+    match hosts.common_failure {
+        Some(common) if common.hosts.len() == 1 => common.hosts,
+        _ => hosts.tallies.into_iter().filter(|it| it.bad).map(|it| it.host).collect(),
+    }
 }
 
-/// What ended, where, by which job, when.
-struct End<'a> {
-    host: &'a str,
+/// Returns the nodes to avoid, and says why these or why none.
+///
+/// `usable` are the nodes that may run the tasks, as far as the scheduler answers: it is asked only when some are bad.
+///
+/// # Errors
+/// [`Refusal::NoNodeLeft`]; a file cannot be read.
+pub(super) fn nodes_to_avoid(
+    experiment: &Experiment,
+    usable: impl FnOnce() -> Option<BTreeSet<String>>,
+) -> anyhow::Result<(Vec<String>, String)> {
+    let rows = Snapshot::read(experiment)?.all_rows(experiment)?;
+    let refusals = refusals(experiment)?;
+    let of_scheduler = tasks(&rows, &refusals).into_iter().filter(|task| task.job != LOCAL);
+    let hosts = Hosts::judge(of_scheduler.map(|task| task.task));
+    let tried: BTreeSet<String> = hosts.tallies.iter().map(|it| it.host.clone()).collect();
+    let sentence = hosts.common_failure.as_ref().map(sentence);
+    let bad = bad_nodes(hosts);
+    if bad.is_empty() {
+        let why = sentence.map_or_else(String::new, |sentence| format!(": {sentence}"));
+        return Ok((bad, format!("no host is bad{why}")));
+    }
+    let nodes = usable();
+    if nodes.as_ref().unwrap_or(&tried).iter().all(|node| bad.contains(node)) {
+        let of = if nodes.is_some() { "that can run its tasks" } else { "that have been tried" };
+        bail!(Refusal::NoNodeLeft { bad: bad.join(", "), of });
+    }
+    let said = format!("bad hosts are avoided: {}", bad.join(", "));
+    Ok((bad, said))
+}
+
+/// Says what fails everywhere.
+pub(super) fn sentence(common: &CommonFailure) -> String {
+    let CommonFailure { reason, failures, hosts } = common;
+    match &hosts[..] {
+        [host] => {
+            format!("{failures} tasks in a row failed on {host}, the only host tried: {reason}")
+        }
+        hosts => format!(
+            "{failures} tasks failed on {} hosts for one reason, so it is not the hosts: {reason}",
+            hosts.len()
+        ),
+    }
+}
+
+/// What a job did on a host. The place of row n of the log, from 0, is 2 n + 1; before it a refusal has 2 n.
+struct JobTask<'a> {
     job: &'a str,
-    end: WorkEnd<'a>,
-    time: Option<Time>,
+    task: HostTask<'a>,
 }
 
-/// Returns all that ended, in the order of the log, refusals where their time puts them.
-fn ends<'a>(rows: &'a [Row], refusals: &'a [TaskRefusal]) -> Vec<End<'a>> {
-    let mut ends = ended_claims(rows);
-    ends.extend(refusals.iter().map(|refusal| End {
-        host: &refusal.host,
-        job: &refusal.job,
-        end: WorkEnd::Refused(&refusal.reason),
-        time: Some(refusal.time),
+/// Returns all tasks, in the order in which they ended, refusals where their time puts them, then what is under way.
+fn tasks<'a>(rows: &'a [Row], refusals: &'a [TaskRefusal]) -> Vec<JobTask<'a>> {
+    let (mut tasks, under_way) = claims(rows);
+    tasks.extend(refusals.iter().map(|refusal| {
+        let place = 2 * rows.partition_point(|row| row.time <= Some(refusal.time));
+        let end = WorkEnd::Refused(&refusal.reason);
+        let task = HostTask { host: &refusal.host, end, began: place, ended: place };
+        JobTask { job: &refusal.job, task }
     }));
-    ends.sort_by_key(|end| end.time);
-    ends
+    tasks.sort_by_key(|task| task.task.ended);
+    tasks.extend(under_way);
+    tasks
 }
 
 /// An attempt under way.
 struct Open<'a> {
+    began: usize,
     host: &'a str,
     job: &'a str,
     architecture: &'a str,
@@ -79,16 +125,21 @@ impl<'a> Open<'a> {
         }
     }
 
+    const fn task(&self, end: WorkEnd<'a>, ended: usize) -> JobTask<'a> {
+        let task = HostTask { host: self.host, end, began: self.began, ended };
+        JobTask { job: self.job, task }
+    }
+
     const fn lost(&self, reason: &'a str) -> WorkEnd<'a> {
         WorkEnd::Lost { architecture: self.architecture, reason }
     }
 }
 
-/// Returns the claims that have ended, in the order in which they did.
-fn ended_claims(rows: &[Row]) -> Vec<End<'_>> {
+/// Returns the claims that have ended, in the order in which they did, and those that have not.
+fn claims(rows: &[Row]) -> (Vec<JobTask<'_>>, Vec<JobTask<'_>>) {
     let mut open: BTreeMap<Iteration, Open<'_>> = BTreeMap::new();
     let mut ended = Vec::new();
-    for row in rows {
+    for (row, place) in rows.iter().zip((1..).step_by(2)) {
         if row.event == Event::Halted {
             open.values_mut().for_each(|open| open.was_halted = true);
         }
@@ -97,20 +148,23 @@ fn ended_claims(rows: &[Row]) -> Vec<End<'_>> {
         if let Some(before) = is_end.then(|| open.remove(&iteration)).flatten()
             && let Some(end) = before.end(row)
         {
-            ended.push(End { host: before.host, job: before.job, end, time: row.time });
+            ended.push(before.task(end, place));
         }
         if let (Event::Claimed, Some(host), Some(job), Some(architecture)) =
             (row.event, &row.host, &row.job, &row.architecture)
         {
-            open.insert(iteration, Open { host, job, architecture, was_halted: false });
+            let claim = Open { began: place, host, job, architecture, was_halted: false };
+            open.insert(iteration, claim);
         }
     }
-    ended
+    let under_way = open.into_values().map(|open| open.task(WorkEnd::UnderWay, usize::MAX));
+    (ended, under_way.collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::storage::Time;
 
     fn claimed(iteration: u64, attempt: u32, host: &str) -> Row {
         Row {
@@ -128,7 +182,7 @@ mod tests {
     }
 
     fn losses(rows: &[Row]) -> Vec<(String, u64)> {
-        tallies(rows, &[]).into_iter().map(|tally| (tally.host, tally.lost)).collect()
+        judge(rows, &[]).tallies.into_iter().map(|tally| (tally.host, tally.lost)).collect()
     }
 
     #[test]
@@ -150,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_nodes_are_those_of_a_scheduler() {
+    fn a_host_that_was_the_only_one_tried_may_be_bad() {
         let rows = |job: &str| -> Vec<Row> {
             (1..=3)
                 .flat_map(|iteration| {
@@ -160,13 +214,11 @@ mod tests {
                 })
                 .collect()
         };
-        assert_eq!(bad_nodes(&rows("7"), &[]), ["n1"]);
-        assert!(bad_nodes(&rows(LOCAL), &[]).is_empty());
-        assert!(tallies(&rows(LOCAL), &[])[0].bad);
+        let bad_nodes = |rows: &[Row]| super::bad_nodes(judge(rows, &[]));
+        assert_eq!(bad_nodes(&rows("7")), ["n1"], "the only one tried");
+        assert_eq!(judge(&rows(LOCAL), &[]).common_failure.unwrap().failures, 3);
         let failed = after(&claimed(3, 1, "n1"), Event::Failed, Some("no learning rate passed"));
-        assert!(
-            bad_nodes(&[rows("7"), vec![claimed(3, 1, "n1"), failed]].concat(), &[]).is_empty()
-        );
+        assert!(bad_nodes(&[rows("7"), vec![claimed(3, 1, "n1"), failed]].concat()).is_empty());
     }
 
     #[test]
@@ -182,13 +234,13 @@ mod tests {
         let claim = Row { time: at(1), ..claimed(1, 1, "n1") };
         let trained = |second| Row { time: at(second), ..after(&claim, Event::Trained, None) };
         let refusals: Vec<TaskRefusal> = (10..13).map(refusal).collect();
-        assert_eq!(bad_nodes(&[claim.clone(), trained(5)], &refusals), ["n1"]);
-        assert!(bad_nodes(&[claim.clone(), trained(20)], &refusals).is_empty());
-        let tally = &tallies(&[claim.clone(), trained(5)], &refusals)[0];
+        assert_eq!(bad_nodes(judge(&[claim.clone(), trained(5)], &refusals)), ["n1"]);
+        assert!(bad_nodes(judge(&[claim.clone(), trained(20)], &refusals)).is_empty());
+        let tally = &judge(&[claim.clone(), trained(5)], &refusals).tallies[0];
         assert_eq!((tally.results, tally.refused, tally.failures_in_a_row), (1, 3, 3));
         // A claim that was lost because its trainer refused says the same.
         let reason = crate::storage::refusal_as_reason("no GPU");
         let lost = after(&claim, Event::Lost, Some(&reason));
-        assert_eq!(tallies(&[claim, lost], &[])[0].refused, 1);
+        assert_eq!(judge(&[claim, lost], &[]).tallies[0].refused, 1);
     }
 }

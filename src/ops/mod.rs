@@ -44,6 +44,7 @@ pub mod tables;
 mod task;
 pub mod train;
 mod train_event;
+mod unclaimed;
 mod verdicts;
 pub mod verify;
 

@@ -99,6 +99,16 @@ pub enum Refusal {
         /// What stands after `--`.
         option: String,
     },
+    /// Every node is bad.
+    #[error(
+        "`--exclude-bad-hosts` would leave no node: {bad} are all {of}, so nothing is submitted (`metaqnn status` has their reasons)"
+    )]
+    NoNodeLeft {
+        /// Their names.
+        bad: String,
+        /// What they are all of.
+        of: &'static str,
+    },
     /// An import into an experiment that has begun.
     #[error("`{}` has {rows} events already (import into a fresh experiment: `metaqnn init CONFIG NEW_DIR`)", dir.display())]
     NotFresh {

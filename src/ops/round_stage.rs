@@ -44,6 +44,11 @@ impl Queue {
         named.iter().any(|job| self.arrays.get(job).is_some_and(JobStates::is_live))
     }
 
+    /// Returns how many tasks of these arrays have not ended.
+    pub fn live_tasks(&self, named: &[JobId]) -> u32 {
+        named.iter().filter_map(|job| self.arrays.get(job)).map(JobStates::live_tasks).sum()
+    }
+
     /// Returns whether this job is a reduce of the round.
     pub fn has_reduce(&self, job: JobId) -> bool {
         self.reduces.contains_key(&job)
@@ -89,12 +94,18 @@ impl Round<'_> {
 
     /// Asks how far the round has come.
     pub fn stage(&self, scheduler: &dyn Scheduler) -> anyhow::Result<Stage> {
+        Ok(self.look(scheduler)?.0)
+    }
+
+    /// Asks how far the round has come, and what of it is in the queue.
+    pub fn look(&self, scheduler: &dyn Scheduler) -> anyhow::Result<(Stage, Queue)> {
         let files = self.files();
         if files.plan()?.is_none() {
-            return Ok(Stage::Unplanned);
+            return Ok((Stage::Unplanned, Queue::default()));
         }
         let named = files.array()?.map(|array| job_ids(&array.array_jobs)).transpose()?;
         let has_jobs_file = files.jobs()?.is_some();
-        Ok(self.queue(scheduler)?.stage(named.as_deref(), has_jobs_file))
+        let queue = self.queue(scheduler)?;
+        Ok((queue.stage(named.as_deref(), has_jobs_file), queue))
     }
 }

@@ -42,6 +42,11 @@ impl Snapshot {
         !self.tail.is_empty()
     }
 
+    /// Returns the rows that the newest view lacks.
+    pub fn new_rows(&self) -> &[Row] {
+        &self.tail
+    }
+
     /// Returns the Q-table after all rows.
     pub fn q_table(&self) -> anyhow::Result<QTable> {
         Ok(self.view.q_table()?)

@@ -1,17 +1,20 @@
 //! How far a search is. Reads everything, appends nothing.
 
+use std::collections::BTreeSet;
+
 use super::Experiment;
 use super::attempt_files::AttemptFiles;
-use super::chain::end_of_chain;
+use super::chain::{EndOfChain, end_of_chain};
 use super::hosts;
 use super::records;
 use super::round::Round;
-use super::round_stage::Stage;
+use super::round_stage::{Queue, Stage};
 use super::snapshot::Snapshot;
 use super::submit::scheduler;
+use super::unclaimed::{Unclaimed, last_words_of_reduce, unclaimed};
 use crate::report::terminal::{self, Colour};
 use crate::report::{ArchitectureRecord, Condition, SearchState, Summary, ranking};
-use crate::storage::Knowledge;
+use crate::storage::{Event, RoundDir, Row, TaskRefusal};
 
 /// Returns the search in numbers.
 ///
@@ -23,13 +26,29 @@ pub fn status(experiment: &Experiment) -> anyhow::Result<Summary> {
     let rows = snapshot.all_rows(experiment)?;
     let knowledge = snapshot.knowledge();
     let schedule = &experiment.config().schedule;
-    let (condition, mut notices) = condition(experiment, knowledge)?;
-    notices.extend(files.check(knowledge).err().map(|missing| format!("Damaged: {missing}.")));
+    let refusals = hosts::refusals(experiment)?;
+    let hosts = hosts::judge(&rows, &refusals);
+    let round = experiment.dir().list_rounds()?.last().map(|(number, _)| *number);
+    let seen = Seen { experiment, snapshot: &snapshot, rows: &rows, refusals: &refusals };
+    let Standing { mut condition, mut notices } = seen.standing(round)?;
+    let is_under_way = matches!(condition, Condition::Active | Condition::Stuck);
+    if let Some(common) = &hosts.common_failure
+        && !matches!(condition, Condition::Finished | Condition::Halted)
+        && (!is_under_way || seen.fails_in(round))
+    {
+        notices.insert(0, format!("{}.", hosts::sentence(common)));
+        condition = if is_under_way { Condition::Stuck } else { condition };
+    }
+    if let Err(missing) = files.check(knowledge) {
+        notices.push(format!("Damaged: {missing}."));
+        // Every command but those that only look refuses it.
+        condition = if condition == Condition::Active { Condition::Stuck } else { condition };
+    }
     let state = SearchState {
         condition,
-        round: experiment.dir().list_rounds()?.last().map(|(number, _)| *number),
+        round,
         epsilon: knowledge.epsilon_in_force(schedule).map(|epsilon| epsilon.value()),
-        hosts: hosts::tallies(&rows, &hosts::refusals(experiment)?),
+        hosts: hosts.tallies,
         early_stopping: records::early_stopping(experiment, &snapshot)?,
         notices,
     };
@@ -50,50 +69,128 @@ pub fn ranked(experiment: &Experiment, at_most: usize, colour: Colour) -> anyhow
     Ok(terminal::ranked(&best, trainer, colour))
 }
 
-fn condition(
-    experiment: &Experiment,
-    knowledge: &Knowledge,
-) -> anyhow::Result<(Condition, Vec<String>)> {
-    // First: nothing is left to go on with, should a person have halted it before its last results came.
-    if knowledge.is_finished(&experiment.config().schedule) {
-        return Ok((Condition::Finished, Vec::new()));
-    }
-    if knowledge.is_halted() {
-        let notice = "The search is halted: `metaqnn submit` goes on.".to_owned();
-        return Ok((Condition::Halted, vec![notice]));
-    }
-    // Without a scheduler to ask (another machine, say) nothing is known of the chain.
-    match broken_chain(experiment, knowledge) {
-        Ok(notices) if notices.is_empty() => Ok((Condition::Active, notices)),
-        Ok(notices) => Ok((Condition::ChainBroken, notices)),
-        Err(error) => {
-            log::info!("the scheduler cannot be asked: {error:#}");
-            Ok((Condition::Active, Vec::new()))
-        }
+/// Where a search stands, and what a person should know of it.
+struct Standing {
+    condition: Condition,
+    notices: Vec<String>,
+}
+
+impl Standing {
+    fn of(condition: Condition, notices: impl IntoIterator<Item = String>) -> Self {
+        Self { condition, notices: notices.into_iter().collect() }
     }
 }
 
-/// Says why no round goes on by itself; nothing when one does, or when there was none yet.
-fn broken_chain(experiment: &Experiment, knowledge: &Knowledge) -> anyhow::Result<Vec<String>> {
-    let Some((newest, _)) = experiment.dir().list_rounds()?.pop() else { return Ok(Vec::new()) };
-    let scheduler = scheduler();
-    let round = Round::new(experiment, newest);
-    let notice = match round.stage(&scheduler)? {
-        Stage::UnderWay => return Ok(Vec::new()),
-        Stage::Over => {
-            let plan = round.files().plan()?;
-            let why = plan.and_then(|plan| end_of_chain(knowledge, &plan));
-            why.unwrap_or_else(|| "no round is queued or running".to_owned())
+/// What was read of a search.
+struct Seen<'a> {
+    experiment: &'a Experiment,
+    snapshot: &'a Snapshot,
+    rows: &'a [Row],
+    refusals: &'a [TaskRefusal],
+}
+
+impl Seen<'_> {
+    fn standing(&self, newest: Option<u32>) -> anyhow::Result<Standing> {
+        let knowledge = self.snapshot.knowledge();
+        // First: nothing is left to go on with, should a person have halted it before its last results came.
+        if knowledge.is_finished(&self.experiment.config().schedule) {
+            return Ok(Standing::of(Condition::Finished, None));
         }
-        Stage::Unplanned | Stage::Unsubmitted | Stage::Held => {
+        if knowledge.is_halted() {
+            let notice = "The search is halted: `metaqnn submit` goes on.".to_owned();
+            return Ok(Standing::of(Condition::Halted, Some(notice)));
+        }
+        let Some(newest) = newest else { return Ok(Standing::of(Condition::Active, None)) };
+        // Without a scheduler to ask (another machine, say) nothing is known of the chain.
+        self.standing_of_chain(newest).or_else(|error| {
+            log::info!("the scheduler cannot be asked: {error:#}");
+            Ok(Standing::of(Condition::Active, None))
+        })
+    }
+
+    fn standing_of_chain(&self, newest: u32) -> anyhow::Result<Standing> {
+        let scheduler = scheduler();
+        let (stage, queue) = Round::new(self.experiment, newest).look(&scheduler)?;
+        match stage {
+            Stage::UnderWay => self.standing_under_way(newest, &queue),
+            Stage::Over => self.standing_after(newest, &queue),
             // The reduce before it may be about to submit it; a person's `submit` takes a moment, too.
-            if newest > 1
-                && Round::new(experiment, newest - 1).queue(&scheduler)?.has_reduce_at_work()
+            Stage::Unplanned | Stage::Unsubmitted | Stage::Held
+                if newest > 1
+                    && Round::new(self.experiment, newest - 1)
+                        .queue(&scheduler)?
+                        .has_reduce_at_work() =>
             {
-                return Ok(Vec::new());
+                Ok(Standing::of(Condition::Active, None))
             }
-            format!("round {newest} was not submitted to its end")
+            Stage::Unplanned | Stage::Unsubmitted | Stage::Held => {
+                let why = format!("Chain broken: round {newest} was not submitted to its end.");
+                Ok(Standing::of(Condition::ChainBroken, [format!("{why} Run `metaqnn submit`.")]))
+            }
         }
-    };
-    Ok(vec![format!("Chain broken: {notice}. Run `metaqnn submit`.")])
+    }
+
+    fn standing_under_way(&self, newest: u32, queue: &Queue) -> anyhow::Result<Standing> {
+        let unclaimed = match self.unclaimed(newest, queue)? {
+            // Nothing is known of its tasks yet: those of the round before tell more.
+            None if newest > 1 && !self.has_claims_of(newest) => {
+                let before = self.unclaimed(newest - 1, &Queue::default())?;
+                before.filter(|before| !before.was_halted)
+            }
+            unclaimed => unclaimed,
+        };
+        let is_stuck = unclaimed.as_ref().is_some_and(|unclaimed| unclaimed.is_every_task);
+        let condition = if is_stuck { Condition::Stuck } else { Condition::Active };
+        Ok(Standing::of(condition, unclaimed.map(|unclaimed| unclaimed.sentence())))
+    }
+
+    /// Where the search stands when no job in the queue submits the next round.
+    fn standing_after(&self, newest: u32, queue: &Queue) -> anyhow::Result<Standing> {
+        let plan = Round::new(self.experiment, newest).files().plan()?;
+        let end = plan.and_then(|plan| end_of_chain(self.snapshot.knowledge(), &plan));
+        let is_behind =
+            self.snapshot.new_rows().iter().any(|row| row.round.is_some_and(|of| of <= newest));
+        let unclaimed = self.unclaimed(newest, queue)?;
+        let is_in_vain = unclaimed.as_ref().is_some_and(|unclaimed| unclaimed.is_every_task);
+        let tasks = unclaimed.map(|unclaimed| unclaimed.sentence());
+        if matches!(end, Some(EndOfChain::AskedFor { .. })) && !is_behind && !is_in_vain {
+            let done = "The rounds asked for are done: `metaqnn submit` goes on.".to_owned();
+            return Ok(Standing::of(Condition::Paused, tasks.into_iter().chain([done])));
+        }
+        let why = match end {
+            Some(end @ EndOfChain::Fruitless { .. }) => end.to_string(),
+            _ => "no round is queued or running".to_owned(),
+        };
+        let said = match tasks {
+            Some(tasks) => Some(tasks),
+            None => last_words_of_reduce(self.experiment, newest)?,
+        };
+        let remedy = if said.is_some() { "Correct that, then run" } else { "Run" };
+        let said = said.map_or_else(String::new, |said| format!(" {said}"));
+        let notice = format!("Chain broken: {why}.{said} {remedy} `metaqnn submit`.");
+        Ok(Standing::of(Condition::ChainBroken, Some(notice)))
+    }
+
+    /// Tasks of a round that ended without a claim.
+    fn unclaimed(&self, round: u32, queue: &Queue) -> anyhow::Result<Option<Unclaimed>> {
+        unclaimed(self.experiment, round, queue, self.rows, self.refusals)
+    }
+
+    fn claims_of(&self, round: u32) -> impl Iterator<Item = &Row> {
+        let claims = self.rows.iter().filter(|row| row.event == Event::Claimed);
+        claims.filter(move |row| row.round == Some(round))
+    }
+
+    fn has_claims_of(&self, round: u32) -> bool {
+        self.claims_of(round).next().is_some()
+    }
+
+    /// Whether the newest round has failures, and not only the ones before; without rounds, whether nothing trains.
+    fn fails_in(&self, newest: Option<u32>) -> bool {
+        let Some(newest) = newest else { return self.snapshot.knowledge().state().open.is_empty() };
+        let claimed: BTreeSet<_> = self.claims_of(newest).map(|row| row.iteration).collect();
+        let is_loss = |row: &Row| row.event == Event::Lost && claimed.contains(&row.iteration);
+        self.rows.iter().any(is_loss)
+            || RoundDir::of(self.experiment.dir(), newest).refusals().is_ok_and(|it| !it.is_empty())
+    }
 }

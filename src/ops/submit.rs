@@ -1,13 +1,16 @@
 //! A search handed to the scheduler, round by round.
 
+use std::collections::BTreeSet;
+
 use super::attempt_files::check_rows_are_there;
 use super::halt::{Switched, resume};
-use super::hosts::{bad_nodes, refusals};
+use super::hosts::{nodes_to_avoid, refusals};
 use super::lost_claims::{EndedJobs, lose_ended_claims};
 use super::round::Round;
 use super::round_plan::Order;
 use super::round_stage::Stage;
 use super::snapshot::Snapshot;
+use super::unclaimed::unclaimed;
 use super::{Experiment, Refusal};
 use crate::slurm::{DryRun, Scheduler, Slurm, Variables, check_options};
 use crate::storage::{RoundPlan, View};
@@ -87,6 +90,9 @@ pub fn submit(experiment: &Experiment, options: &SubmitOptions) -> anyhow::Resul
         Some(Stage::Unplanned) => newest,
         Some(Stage::Over) | None => newest + 1,
     };
+    if let Some(vain) = unclaimed_before(experiment, newest, &scheduler)? {
+        said.push(format!("{vain}; if nothing has changed, this round ends the same way"));
+    }
     // The claims that cancelled arrays left would be waited for otherwise: no reduce of theirs has run.
     let view = View::newest(experiment.dir(), experiment.view_params())?;
     let lost = lose_ended_claims(experiment, &view, &EndedJobs::UpToRound(newest))?;
@@ -97,6 +103,22 @@ pub fn submit(experiment: &Experiment, options: &SubmitOptions) -> anyhow::Resul
     let order = Order::of_a_person(experiment, number, &options);
     said.extend(submit_round(experiment, number, &order, &mut scheduler)?);
     Ok(said)
+}
+
+/// Says so when every task of the round before ended without a claim, and not because a person ended it.
+fn unclaimed_before(
+    experiment: &Experiment,
+    number: u32,
+    scheduler: &Slurm,
+) -> anyhow::Result<Option<String>> {
+    if number == 0 {
+        return Ok(None);
+    }
+    let rows = Snapshot::read(experiment)?.all_rows(experiment)?;
+    let queue = Round::new(experiment, number).queue(scheduler)?;
+    let found = unclaimed(experiment, number, &queue, &rows, &refusals(experiment)?)?;
+    let vain = found.filter(|it| it.is_every_task && !it.was_halted);
+    Ok(vain.map(|unclaimed| unclaimed.sentence()))
 }
 
 /// On the line of `sbatch` the last of two options holds, so that bad hosts and others cannot both be given there.
@@ -125,16 +147,30 @@ fn avoiding_bad_hosts(
     if options.bad_hosts == BadHosts::Keep {
         return Ok(options);
     }
-    let bad = bad_nodes(&Snapshot::read(experiment)?.all_rows(experiment)?, &refusals(experiment)?);
+    let (bad, why) = nodes_to_avoid(experiment, || usable_nodes(experiment, &options))?;
+    said.push(why);
     if bad.is_empty() {
-        said.push("no host is bad".to_owned());
         return Ok(options);
     }
-    said.push(format!("bad hosts are avoided: {}", bad.join(", ")));
     let configured = experiment.config().slurm.params().exclude.clone();
     let all: Vec<String> = configured.into_iter().chain(bad).collect();
     options.sbatch_options.push(format!("--exclude={}", all.join(",")));
     Ok(options)
+}
+
+/// Asks the scheduler which nodes may run the tasks; `None` without an answer.
+fn usable_nodes(experiment: &Experiment, options: &SubmitOptions) -> Option<BTreeSet<String>> {
+    let params = experiment.config().slurm.params();
+    let asked = options.sbatch_options.iter().rev().find_map(|it| it.strip_prefix("--partition="));
+    let scheduler = scheduler();
+    let nodes = scheduler.nodes(asked.or(params.partition.as_deref())).and_then(|mut nodes| {
+        if let Some(exclude) = &params.exclude {
+            let excluded = scheduler.host_names(exclude)?;
+            nodes.retain(|node| !excluded.contains(node));
+        }
+        Ok(nodes)
+    });
+    nodes.inspect_err(|error| log::info!("the nodes cannot be asked for: {error}")).ok()
 }
 
 /// Completes a round that was planned before.

@@ -77,3 +77,28 @@ pub enum TrainEvent {
         finished: bool,
     },
 }
+
+impl TrainEvent {
+    /// What a task says that claims nothing, though all is well.
+    const REASONS_TO_CLAIM_NOTHING: [&str; 3] = [
+        "the search is halted (`metaqnn submit` or `metaqnn run` goes on)",
+        "the epsilon schedule is finished",
+        "nothing to claim: others train what is left",
+    ];
+
+    /// Returns why nothing is claimed, in words; `None` for another event.
+    pub const fn reason_to_claim_nothing(&self) -> Option<&'static str> {
+        let [halted, finished, others] = Self::REASONS_TO_CLAIM_NOTHING;
+        match self {
+            Self::Halted => Some(halted),
+            Self::Nothing { finished: true } => Some(finished),
+            Self::Nothing { finished: false } => Some(others),
+            _ => None,
+        }
+    }
+
+    /// Whether a line of a task's log says why it has claimed nothing.
+    pub fn is_reason_to_claim_nothing(line: &str) -> bool {
+        Self::REASONS_TO_CLAIM_NOTHING.iter().any(|reason| line.contains(reason))
+    }
+}

@@ -1,11 +1,16 @@
-//! Machines that fail: a failure of a machine told from that of a network.
+//! Machines that fail: a failure of a machine told from that of a network, and from one that is everywhere the same.
 //!
 //! A network that fails is a result. A claim that ends without one is a loss, and says little by itself: the
-//! architecture may kill its trainer wherever it is. A trainer that refuses to work somewhere says all. A host is
-//! *bad* when the last three tasks that ended on it all failed so, and not all with one architecture. One result there
-//! clears it.
+//! architecture may kill its trainer wherever it is. A trainer that refuses to work somewhere says all. The rule:
+//!
+//! 1. A host is *suspect* when the last three tasks that ended on it all failed so, and not all with one architecture.
+//!    One result there clears it.
+//! 2. The failure is *common* when all suspect hosts fail for one reason ([`gist`]), at least two hosts do (suspect or
+//!    not; one is enough when no other has been tried), and no other host works: none has had a result since the first
+//!    of these tasks began, and none that has not failed has a task in training.
+//! 3. Suspect hosts are *bad* unless the failure is common.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -23,6 +28,21 @@ pub enum WorkEnd<'a> {
     },
     /// The trainer refused to work there, whatever the network: why.
     Refused(&'a str),
+    /// Not yet: it trains.
+    UnderWay,
+}
+
+/// A task on a host. Places are those in the order of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HostTask<'a> {
+    /// The machine.
+    pub host: &'a str,
+    /// How it ended.
+    pub end: WorkEnd<'a>,
+    /// Where it began.
+    pub began: usize,
+    /// Where it ended; anything when it is under way.
+    pub ended: usize,
 }
 
 /// What came of the tasks on one host.
@@ -44,100 +64,330 @@ pub struct HostTally {
     pub bad: bool,
 }
 
-/// How many failures in a row make a host bad.
-const IN_A_ROW: u64 = 3;
+/// One reason for which tasks fail on every host that has been tried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommonFailure {
+    /// The reason, as the newest of these failures has it.
+    pub reason: String,
+    /// How many tasks failed for it, since the last result of each host.
+    pub failures: u64,
+    /// Where, in order of name.
+    pub hosts: Vec<String>,
+}
 
-impl HostTally {
-    /// Sums up what ended on each host, given in the order in which it ended; hosts in order of name.
-    pub fn of_each<'a>(ends: impl IntoIterator<Item = (&'a str, WorkEnd<'a>)>) -> Vec<Self> {
-        let mut hosts: BTreeMap<&str, (Self, Row<'_>)> = BTreeMap::new();
-        for (host, end) in ends {
-            let (tally, row) =
-                hosts.entry(host).or_insert_with(|| (Self::new(host), Row::default()));
-            match end {
-                WorkEnd::Result => {
-                    tally.results += 1;
-                    tally.failures_in_a_row = 0;
-                    *row = Row::default();
-                }
-                WorkEnd::Lost { architecture, reason } => {
-                    tally.lost += 1;
-                    tally.fail(reason);
-                    row.is_of_no_network |= row.first.is_some_and(|first| first != architecture);
-                    row.first = row.first.or(Some(architecture));
-                }
-                WorkEnd::Refused(reason) => {
-                    tally.refused += 1;
-                    tally.fail(reason);
-                    row.is_of_no_network = true;
-                }
-            }
-            tally.bad = tally.failures_in_a_row >= IN_A_ROW && row.is_of_no_network;
+/// What came of the tasks on all hosts.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Hosts {
+    /// Each host on which a task has ended, in order of name.
+    pub tallies: Vec<HostTally>,
+    /// Why none of them is at fault though tasks fail.
+    pub common_failure: Option<CommonFailure>,
+}
+
+/// How many failures in a row make a host suspect.
+const IN_A_ROW: usize = 3;
+
+impl Hosts {
+    /// Judges the hosts by their tasks, given in the order in which they ended.
+    pub fn judge<'a>(tasks: impl IntoIterator<Item = HostTask<'a>>) -> Self {
+        let mut histories: BTreeMap<&str, History<'_>> = BTreeMap::new();
+        for task in tasks {
+            histories.entry(task.host).or_default().add(task);
         }
-        hosts.into_values().map(|(tally, _)| tally).collect()
-    }
-
-    fn new(host: &str) -> Self {
-        Self {
-            host: host.to_owned(),
-            results: 0,
-            lost: 0,
-            refused: 0,
-            failures_in_a_row: 0,
-            last_reason: None,
-            bad: false,
-        }
-    }
-
-    fn fail(&mut self, reason: &str) {
-        self.failures_in_a_row += 1;
-        self.last_reason = Some(reason.to_owned());
+        let hosts: BTreeSet<&str> = histories.keys().copied().collect();
+        let common_failure = common_failure(&histories, &hosts);
+        let is_common = common_failure.is_some();
+        let ended = histories.iter().filter(|(_, history)| history.has_ended_tasks());
+        let tallies = ended.map(|(host, history)| HostTally {
+            host: (*host).to_owned(),
+            results: history.results,
+            lost: history.lost,
+            refused: history.refused,
+            failures_in_a_row: history.failures.len() as u64,
+            last_reason: history.last_reason.map(str::to_owned),
+            bad: history.is_suspect() && !is_common,
+        });
+        Self { tallies: tallies.collect(), common_failure }
     }
 }
 
-/// Failures one after the other.
+/// The failure that all suspect hosts have in common, if it is nobody's in particular.
+fn common_failure(
+    histories: &BTreeMap<&str, History<'_>>,
+    hosts: &BTreeSet<&str>,
+) -> Option<CommonFailure> {
+    let gist = |reason: &str| gist(reason, hosts);
+    let suspects: Vec<&History<'_>> = histories.values().filter(|it| it.is_suspect()).collect();
+    let reasons: BTreeSet<String> = suspects.iter().map(|it| it.main_reason(&gist)).collect();
+    let [common] = &Vec::from_iter(reasons)[..] else { return None };
+    let since = suspects.iter().flat_map(|it| &it.failures).map(|it| it.began).min()?;
+    let works = |it: &History<'_>| {
+        !it.is_suspect()
+            && (it.last_result.is_some_and(|ended| ended > since)
+                || (it.is_under_way && it.failures.is_empty()))
+    };
+    let failing: BTreeMap<&str, Vec<&Failure<'_>>> = histories
+        .iter()
+        .map(|(host, it)| {
+            let failures = it.failures.iter().filter(|it| gist(it.reason) == *common);
+            (*host, failures.collect::<Vec<_>>())
+        })
+        .filter(|(_, failures)| !failures.is_empty())
+        .collect();
+    let is_compared = failing.len() >= 2 || histories.len() == 1;
+    if !is_compared || histories.values().any(works) {
+        return None;
+    }
+    let newest = failing.values().flatten().max_by_key(|it| it.ended)?;
+    Some(CommonFailure {
+        reason: newest.reason.to_owned(),
+        failures: failing.values().map(|failures| failures.len() as u64).sum(),
+        hosts: failing.keys().map(|host| (*host).to_owned()).collect(),
+    })
+}
+
+/// What ended on one host.
 #[derive(Default)]
-struct Row<'a> {
-    first: Option<&'a str>,
-    /// Whether no single network can be at fault for all of them.
-    is_of_no_network: bool,
+struct History<'a> {
+    results: u64,
+    lost: u64,
+    refused: u64,
+    last_reason: Option<&'a str>,
+    /// Those since the last result.
+    failures: Vec<Failure<'a>>,
+    last_result: Option<usize>,
+    is_under_way: bool,
+}
+
+/// A task that failed.
+struct Failure<'a> {
+    began: usize,
+    ended: usize,
+    /// `None` when it failed whatever the network.
+    architecture: Option<&'a str>,
+    reason: &'a str,
+}
+
+impl<'a> History<'a> {
+    fn add(&mut self, task: HostTask<'a>) {
+        let HostTask { end, began, ended, .. } = task;
+        let (architecture, reason) = match end {
+            WorkEnd::Result => {
+                self.results += 1;
+                self.last_result = Some(ended);
+                self.failures.clear();
+                return;
+            }
+            WorkEnd::UnderWay => {
+                self.is_under_way = true;
+                return;
+            }
+            WorkEnd::Lost { architecture, reason } => {
+                self.lost += 1;
+                (Some(architecture), reason)
+            }
+            WorkEnd::Refused(reason) => {
+                self.refused += 1;
+                (None, reason)
+            }
+        };
+        self.last_reason = Some(reason);
+        self.failures.push(Failure { began, ended, architecture, reason });
+    }
+
+    const fn has_ended_tasks(&self) -> bool {
+        self.results + self.lost + self.refused > 0
+    }
+
+    fn is_suspect(&self) -> bool {
+        let first = self.failures.first().and_then(|failure| failure.architecture);
+        let is_of_one_network =
+            first.is_some() && self.failures.iter().all(|it| it.architecture == first);
+        self.failures.len() >= IN_A_ROW && !is_of_one_network
+    }
+
+    /// The gist of most failures since the last result; of the newest of them when as many have another.
+    fn main_reason(&self, gist: &impl Fn(&str) -> String) -> String {
+        let mut counts: BTreeMap<String, (usize, usize)> = BTreeMap::new();
+        for failure in &self.failures {
+            let (count, ended) = counts.entry(gist(failure.reason)).or_default();
+            (*count, *ended) = (*count + 1, failure.ended);
+        }
+        let most = counts.into_iter().max_by_key(|(_, count_and_end)| *count_and_end);
+        most.map_or_else(String::new, |(gist, _)| gist)
+    }
+}
+
+/// Returns a reason without what differs from task to task: names of these hosts, paths, and words with a digit
+/// (numbers, process ids, lines, temporary names).
+fn gist(reason: &str, hosts: &BTreeSet<&str>) -> String {
+    let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
+    let gist_of = |word: &str| {
+        if word.contains('/') {
+            return "/".to_owned();
+        }
+        let mut text = String::new();
+        let mut rest = word;
+        while let Some(first) = rest.chars().next() {
+            let end = rest.find(|c| is_part(c) != is_part(first)).unwrap_or(rest.len());
+            let (part, after) = rest.split_at(end);
+            let name = part.trim_end_matches('.');
+            let varies = name.contains(|c: char| c.is_ascii_digit()) || hosts.contains(name);
+            text.push_str(if varies && is_part(first) { "#" } else { part });
+            rest = after;
+        }
+        text
+    };
+    reason.split_whitespace().map(gist_of).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
 mod tests {
+    use super::WorkEnd::{Refused, Result, UnderWay};
     use super::*;
 
-    fn lost(architecture: &str) -> WorkEnd<'_> {
+    const fn lost(architecture: &str) -> WorkEnd<'_> {
         WorkEnd::Lost { architecture, reason: "gone" }
     }
 
-    fn bad(ends: &[WorkEnd<'_>]) -> bool {
-        HostTally::of_each(ends.iter().map(|&end| ("n1", end)))[0].bad
+    /// Tasks that end as soon as they begin.
+    fn tasks<'a>(ends: &[(&'a str, WorkEnd<'a>)]) -> Vec<HostTask<'a>> {
+        let task = |(place, &(host, end))| HostTask { host, end, began: place, ended: place };
+        ends.iter().enumerate().map(task).collect()
+    }
+
+    /// The bad hosts, and how many tasks failed for the common reason.
+    fn judged(ends: &[(&str, WorkEnd<'_>)]) -> (Vec<String>, Option<u64>) {
+        let hosts = Hosts::judge(tasks(ends));
+        let bad = hosts.tallies.into_iter().filter(|tally| tally.bad).map(|tally| tally.host);
+        (bad.collect(), hosts.common_failure.map(|common| common.failures))
+    }
+
+    /// On `n1`, beside a host that works.
+    fn is_bad(ends: &[WorkEnd<'_>]) -> bool {
+        let n1 = ends.iter().map(|&end| ("n1", end));
+        judged(&n1.chain([("n2", Result)]).collect::<Vec<_>>()).0 == ["n1"]
     }
 
     #[test]
     fn three_losses_of_several_architectures_make_a_host_bad_and_a_result_clears_it() {
-        use WorkEnd::Result;
-        assert!(!bad(&[lost("A"), lost("B")]));
-        assert!(bad(&[lost("A"), lost("B"), lost("A")]));
-        assert!(bad(&[Result, lost("A"), lost("B"), lost("C")]));
-        assert!(!bad(&[lost("A"), Result, lost("C"), lost("D")]));
-        assert!(!bad(&[lost("A"), lost("B"), lost("C"), Result]));
-        assert!(!bad(&[lost("A"), lost("A"), lost("A")]), "that is the network's fault");
+        assert!(!is_bad(&[lost("A"), lost("B")]));
+        assert!(is_bad(&[lost("A"), lost("B"), lost("A")]));
+        assert!(is_bad(&[Result, lost("A"), lost("B"), lost("C")]));
+        assert!(!is_bad(&[lost("A"), Result, lost("C"), lost("D")]));
+        assert!(!is_bad(&[lost("A"), lost("B"), lost("C"), Result]));
+        assert!(!is_bad(&[lost("A"), lost("A"), lost("A")]), "that is the network's fault");
     }
 
     #[test]
     fn a_trainer_that_refuses_needs_no_other_network() {
-        let refused = WorkEnd::Refused("no GPU");
-        assert!(bad(&[refused; 3]) && !bad(&[refused; 2]));
-        assert!(bad(&[lost("A"), refused, lost("A")]));
-        assert!(!bad(&[refused, refused, refused, WorkEnd::Result]));
+        let refused = Refused("no GPU");
+        assert!(is_bad(&[refused; 3]) && !is_bad(&[refused; 2]));
+        assert!(is_bad(&[lost("A"), refused, lost("A")]));
+        assert!(!is_bad(&[refused, refused, refused, Result]));
+    }
+
+    #[test]
+    fn what_fails_everywhere_for_one_reason_is_no_hosts_fault() {
+        let three = |host, reason| [(host, Refused(reason)); 3];
+        let (n1, n2, n3) = (three("n1", "a"), three("n2", "a"), three("n3", "a"));
+        let works = [("n4", Result)];
+        let trains = [("n4", UnderWay)];
+        for (case, ends, bad, common) in [
+            ("all of two", [&n1[..], &n2].concat(), &[][..], Some(6)),
+            ("two for different reasons", [n1, three("n2", "b")].concat(), &["n1", "n2"], None),
+            (
+                "one reason with other numbers",
+                [three("n1", "pid 1"), three("n2", "pid 22")].concat(),
+                &[],
+                Some(6),
+            ),
+            ("the only host tried", n1.to_vec(), &[], Some(3)),
+            ("three, the fourth not tried", [n1, n2, n3].concat(), &[], Some(9)),
+            (
+                "three, the fourth works",
+                [&n1[..], &n2, &n3, &works].concat(),
+                &["n1", "n2", "n3"],
+                None,
+            ),
+            (
+                "three, the fourth trains its first",
+                [&n1[..], &n2, &n3, &trains].concat(),
+                &["n1", "n2", "n3"],
+                None,
+            ),
+            ("three, the fourth worked before", [&works[..], &n1, &n2, &n3].concat(), &[], Some(9)),
+            (
+                "three, the fourth begins to fail",
+                [&n1[..], &n2, &n3, &[("n4", Refused("a"))]].concat(),
+                &[],
+                Some(10),
+            ),
+            ("one, beside one that worked before", [&works[..], &n1].concat(), &["n1"], None),
+            (
+                "one, beside one that fails for another reason",
+                [&n1[..], &[("n4", Refused("b"))]].concat(),
+                &["n1"],
+                None,
+            ),
+            (
+                "one, beside one that begins to fail alike",
+                [&n1[..], &[("n4", Refused("a"))]].concat(),
+                &[],
+                Some(4),
+            ),
+            ("one, beside one that trains", [&n1[..], &trains].concat(), &["n1"], None),
+            (
+                "all have worked before",
+                [&[("n1", Result), ("n2", Result)], &n1[..], &n2].concat(),
+                &[],
+                Some(6),
+            ),
+            (
+                "a few of another reason",
+                [&n1[..], &n1[..1], &[("n1", Refused("b"))], &n2].concat(),
+                &[],
+                Some(7),
+            ),
+            ("nothing fails", works.to_vec(), &[], None),
+        ] {
+            let bad = bad.iter().map(ToString::to_string).collect();
+            assert_eq!(judged(&ends), (bad, common), "{case}");
+        }
+    }
+
+    #[test]
+    fn a_host_with_a_result_while_others_lost_their_claims_works() {
+        // Losses are recorded when a round ends: after all its results.
+        let task = |host, end, began, ended| HostTask { host, end, began, ended };
+        let mut tasks = vec![task("n2", Result, 4, 5)];
+        tasks.extend((0..3).map(|began| task("n1", Refused("array has ended"), began, began + 6)));
+        tasks.push(task("n2", Refused("array has ended"), 3, 9));
+        let hosts = Hosts::judge(tasks);
+        assert_eq!(hosts.common_failure, None);
+        assert!(hosts.tallies[0].bad && !hosts.tallies[1].bad);
+    }
+
+    #[test]
+    fn reasons_are_alike_whatever_numbers_paths_and_hosts_they_name() {
+        let hosts = BTreeSet::from(["gandalf", "n1", "n2"]);
+        for (one, other) in [
+            ("exit status 1 (pid 4711)", "exit status 1 (pid 12)"),
+            ("cannot open `/tmp/job1/x`: no such file", "cannot open `/scratch/a`: no such file"),
+            ("no GPU on gandalf.", "no GPU on n2."),
+            ("trainer.py:12: KeyError", "trainer.py:240: KeyError"),
+            ("CUDA error at 0x7f3a", "CUDA error at 0x11"),
+        ] {
+            assert_eq!(gist(one, &hosts), gist(other, &hosts));
+        }
+        assert_ne!(gist("no GPU", &hosts), gist("no data", &hosts));
+        assert_ne!(gist("wizard is gone", &hosts), gist("gandalf is gone", &hosts));
     }
 
     #[test]
     fn hosts_are_told_apart_and_in_order() {
-        let ends = [("n2", lost("A")), ("n1", WorkEnd::Result), ("n2", WorkEnd::Refused("two"))];
-        let tallies = HostTally::of_each(ends);
+        let ends = [("n2", lost("A")), ("n1", Result), ("n2", Refused("two")), ("n3", UnderWay)];
+        let tallies = Hosts::judge(tasks(&ends)).tallies;
         let names: Vec<&str> = tallies.iter().map(|tally| tally.host.as_str()).collect();
         assert_eq!(names, ["n1", "n2"]);
         assert_eq!((tallies[0].results, tallies[0].lost), (1, 0));

@@ -27,7 +27,7 @@ pub use architectures::{ArchitectureRecord, ranking};
 pub use counts::{Ledger, StatusCounts};
 pub use early_stopping::{EarlyStopping, PredictorRecord, StoppingSummary};
 pub use epsilons::EpsilonSummary;
-pub use hosts::{HostTally, WorkEnd};
+pub use hosts::{CommonFailure, HostTally, HostTask, Hosts, WorkEnd};
 pub use records::{CurveRecord, EpochRecord, IterationRecord, QValueRecord, Status};
 pub use settings::{Condition, EpsilonStage, SearchSettings, SearchState, TrainedBy};
 pub use summary::{Best, Summary};

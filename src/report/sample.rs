@@ -37,9 +37,13 @@ pub(super) fn state() -> SearchState {
         condition: Condition::Active,
         round: Some(2),
         epsilon: Some(0.5),
-        hosts: HostTally::of_each(["A", "B", "C"].map(|architecture| {
-            ("node7", WorkEnd::Lost { architecture, reason: "its array has ended" })
-        })),
+        hosts: {
+            let lost = |architecture| WorkEnd::Lost { architecture, reason: "its array has ended" };
+            let ends = [("node7", lost("A")), ("node7", lost("B")), ("node7", lost("C"))];
+            let ends = ends.into_iter().chain([("node8", WorkEnd::Result)]).enumerate();
+            let task = |(place, (host, end))| HostTask { host, end, began: place, ended: place };
+            Hosts::judge(ends.map(task)).tallies
+        },
         early_stopping: early_stopping(),
         notices: Vec::new(),
     }

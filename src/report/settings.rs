@@ -87,15 +87,19 @@ pub enum Condition {
     Halted,
     /// Every epsilon has its architectures or is exhausted, and nothing is open.
     Finished,
+    /// Not finished; the rounds that were asked for are done.
+    Paused,
     /// Not finished, and no round is queued or running.
     ChainBroken,
+    /// A round is queued or runs, and nothing comes of it until a person acts.
+    Stuck,
 }
 
 impl Condition {
-    /// Returns whether nothing changes any more until a person acts: finished, or halted by one. A broken chain is
-    /// not: it may be on its way to the next round.
+    /// Returns whether nothing changes any more until a person acts: finished, halted by one, or as far as one has asked.
+    /// A broken chain is not: it may be on its way to the next round.
     pub const fn has_ended(self) -> bool {
-        matches!(self, Self::Halted | Self::Finished)
+        matches!(self, Self::Halted | Self::Finished | Self::Paused)
     }
 
     /// Returns the condition in words for people.
@@ -104,7 +108,9 @@ impl Condition {
             Self::Active => "active",
             Self::Halted => "halted",
             Self::Finished => "finished",
+            Self::Paused => "paused",
             Self::ChainBroken => "chain broken",
+            Self::Stuck => "stuck",
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What `scontrol show config` says of a cluster, as far as a search depends on it.
 
+use std::collections::BTreeSet;
+
 use super::job_state::parse_config;
 
 /// What becomes of a job that has to make room for another one (`PreemptMode`).
@@ -64,6 +66,29 @@ impl ClusterConfig {
     }
 }
 
+/// The columns asked of `sinfo`: node, partition, state.
+pub(super) const SINFO_FORMAT: &str = "--format=%N|%P|%T";
+
+/// Reads the nodes that take jobs from the answer of `sinfo --noheader --Node` in our columns; of the default partition
+/// alone, which bears a `*`, if that is wanted.
+///
+/// # Errors
+/// Returns the first line that is none.
+pub(super) fn parse_sinfo(answer: &str, of_default: bool) -> Result<BTreeSet<String>, String> {
+    let mut nodes = BTreeSet::new();
+    for line in answer.lines().filter(|line| !line.trim().is_empty()) {
+        let columns: Vec<&str> = line.split('|').map(str::trim).collect();
+        let &[node, partition, state] = &columns[..] else { return Err(line.to_owned()) };
+        // A `*` behind a state: the node does not answer.
+        let is_out = ["down", "drain", "fail", "error", "unk", "inval", "maint"];
+        let takes_jobs = !state.ends_with('*') && !is_out.iter().any(|out| state.starts_with(out));
+        if takes_jobs && (!of_default || partition.ends_with('*')) {
+            nodes.insert(node.to_owned());
+        }
+    }
+    Ok(nodes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,6 +117,17 @@ mod tests {
         assert_eq!(read("GANG,SUSPEND"), Preemption::Suspend);
         assert_eq!([read("CANCEL"), read("REQUEUE")], [Preemption::Cancel, Preemption::Requeue]);
         assert_eq!(read("NEW"), Preemption::Other("NEW".into()));
+    }
+
+    #[test]
+    fn nodes_that_take_jobs_are_those_that_are_not_out() {
+        // As printed by Slurm 22.05.8, but for the states of n5 to n9.
+        let answer = "n1|batch*|idle\nn1|urgent|idle\nn2|batch*|mixed\nn3|batch*|down*\nn4|urgent|allocated\n\
+                      n5|batch*|drained\nn6|batch*|idle~\nn7|batch*|idle*\nn8|batch*|draining\nn9|batch*|planned\n";
+        let nodes = |of_default| Vec::from_iter(parse_sinfo(answer, of_default).unwrap());
+        assert_eq!(nodes(true), ["n1", "n2", "n6", "n9"]);
+        assert_eq!(nodes(false), ["n1", "n2", "n4", "n6", "n9"]);
+        assert_eq!(parse_sinfo("n1 idle", false), Err("n1 idle".to_owned()));
     }
 
     proptest! {

@@ -59,6 +59,10 @@ impl TaskState {
         }
     }
 
+    const fn is_live(self) -> bool {
+        self.goes_on() || matches!(self, Self::Ending)
+    }
+
     /// Returns whether a task in this state waits or runs, and goes on unless somebody ends it.
     const fn goes_on(self) -> bool {
         matches!(self, Self::Held | Self::Pending | Self::Running | Self::Unknown)
@@ -90,7 +94,13 @@ impl JobStates {
 
     /// Returns whether a task may still run, or be queued again.
     pub fn is_live(&self) -> bool {
-        self.goes_on() || self.count(TaskState::Ending) > 0
+        self.live_tasks() > 0
+    }
+
+    /// Returns how many tasks may still run, or be queued again.
+    pub fn live_tasks(&self) -> u32 {
+        let live = self.tasks.iter().filter(|(state, _)| state.is_live());
+        live.map(|(_, count)| count).sum()
     }
 
     /// Returns whether a task waits or runs that was not told to end.

@@ -1,10 +1,11 @@
 //! Slurm, through its commands: `sbatch`, `squeue`, `scontrol`, `scancel`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 
 use jiff::Timestamp;
 
+use super::cluster_config::{SINFO_FORMAT, parse_sinfo};
 use super::command::{Answer, FORGOTTEN, ask};
 use super::environment::{Variables, submission_environment};
 use super::job_state::{SQUEUE_FORMAT, parse_config, parse_end_time, parse_squeue};
@@ -72,6 +73,28 @@ impl Slurm {
     pub fn config(&self) -> Result<ClusterConfig, SlurmError> {
         let answer = self.ask("scontrol", ["show", "config"])?.success()?;
         Ok(ClusterConfig::parse(&answer.stdout))
+    }
+
+    /// Asks for the nodes of a partition, or of the default one, that take jobs now or later: not those that are down,
+    /// drained or failing.
+    ///
+    /// # Errors
+    /// When Slurm cannot be asked.
+    pub fn nodes(&self, partition: Option<&str>) -> Result<BTreeSet<String>, SlurmError> {
+        let of = partition.map(|partition| format!("--partition={partition}"));
+        let columns = ["--noheader", "--Node", SINFO_FORMAT].map(str::to_owned);
+        let answer = self.ask("sinfo", columns.into_iter().chain(of))?.success()?;
+        parse_sinfo(&answer.stdout, partition.is_none())
+            .map_err(|line| answer.unreadable(&line, "node, partition and state between `|`"))
+    }
+
+    /// Returns the names that a list such as `n[1-3],n7` stands for.
+    ///
+    /// # Errors
+    /// When Slurm cannot be asked.
+    pub fn host_names(&self, list: &str) -> Result<Vec<String>, SlurmError> {
+        let answer = self.ask("scontrol", ["show", "hostnames", list])?.success()?;
+        Ok(answer.stdout.split_whitespace().map(str::to_owned).collect())
     }
 
     fn squeue<const N: usize>(
