@@ -7,6 +7,7 @@ use clap::Args;
 use super::exit_code::ExitStatus;
 use super::printer::Printer;
 use crate::ops::doctor::{Party, Verdict, doctor};
+use crate::storage::Trust;
 
 /// Check what a search needs here: locks, file system, clocks, libtorch and GPU, Slurm
 #[derive(Debug, Args)]
@@ -36,13 +37,13 @@ pub struct DoctorArgs {
 }
 
 /// Runs the command.
-pub fn run(args: DoctorArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
+pub fn run(args: DoctorArgs, trust: Trust, printer: &Printer) -> anyhow::Result<ExitStatus> {
     let party = match (args.peers, args.party, args.rank) {
         (Some(size), Some(name), Some(rank)) => Some(Party::Step { name, rank, size }),
         (Some(size), ..) => Some(Party::ByHand { size }),
         _ => None,
     };
-    let checks = doctor(args.dir.as_deref(), party)?;
+    let checks = doctor(args.dir.as_deref(), party, trust)?;
     for check in &checks {
         let line = if args.json { serde_json::to_string(check)? } else { check.to_string() };
         printer.result(&line)?;

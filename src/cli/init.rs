@@ -8,6 +8,7 @@ use super::exit_code::ExitStatus;
 use super::printer::Printer;
 use crate::config::Setting;
 use crate::ops;
+use crate::storage::Trust;
 
 /// Check a configuration and its data, and make the experiment directory
 #[derive(Debug, Args)]
@@ -25,9 +26,9 @@ pub struct InitArgs {
 }
 
 /// Runs the command.
-pub fn run(args: InitArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
+pub fn run(args: InitArgs, trust: Trust, printer: &Printer) -> anyhow::Result<ExitStatus> {
     let config = ops::init::load(&args.config, &args.settings)?;
-    let experiment = ops::init::init(config, &args.dir)?;
+    let experiment = ops::init::init(config, &args.dir, trust)?;
     printer.note(&format!(
         "made the experiment `{}` (next: `metaqnn submit` it to a cluster, or `metaqnn run` here with the arguments of this `init`)",
         experiment.dir().root().display(),

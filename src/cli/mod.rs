@@ -29,8 +29,10 @@ mod verify;
 use std::io;
 use std::process::ExitCode;
 
+use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand};
 
+use crate::storage::Trust;
 use printer::{Printer, Verbosity};
 
 /// Finds convolutional networks for an image-classification data set, on one machine or as Slurm jobs.
@@ -55,6 +57,9 @@ struct Cli {
 
 #[derive(Debug, Args)]
 struct Global {
+    /// Trust every member of the experiment's group to run programs as you: their write permission is no reason to refuse it
+    #[arg(long, global = true, env = "METAQNN_TRUST_GROUP", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    trust_group: bool,
     /// Say less: only results and errors
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     quiet: bool,
@@ -91,18 +96,20 @@ pub fn run() -> ExitCode {
     };
     let printer = Printer::new(Verbosity::new(cli.global.quiet, cli.global.verbose));
     printer.start_logging();
+    let trust = if cli.global.trust_group { Trust::Group } else { Trust::Owner };
+    trust.set_umask();
     // A panic is a bug: it gets its own code, and the message that the default hook has printed.
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| match cli.command {
-        Command::Init(args) => init::run(args, &printer),
-        Command::Run(args) => run::run(args, &printer),
-        Command::Submit(args) => submit::run(args, &printer),
+        Command::Init(args) => init::run(args, trust, &printer),
+        Command::Run(args) => run::run(args, trust, &printer),
+        Command::Submit(args) => submit::run(args, trust, &printer),
         Command::Cancel(args) => cancel::run(args, &printer),
         Command::Set(args) => set::run(args, &printer),
         Command::Status(args) => status::run(args, &printer),
-        Command::Train(args) => train::run(args, &printer),
-        Command::Reduce(args) => reduce::run(args, &printer),
+        Command::Train(args) => train::run(args, trust, &printer),
+        Command::Reduce(args) => reduce::run(args, trust, &printer),
         Command::Verify(args) => verify::run(args, &printer),
-        Command::Doctor(args) => doctor::run(args, &printer),
+        Command::Doctor(args) => doctor::run(args, trust, &printer),
         Command::Space(args) => space::run(args, &printer),
         Command::Simulate(args) => simulate::run(&args, &printer),
         Command::Import(args) => import::run(args, &printer),

@@ -12,6 +12,7 @@ use crate::ops::chain::end_round;
 use crate::ops::lost_claims::EndedJobs;
 use crate::ops::rebuild::rebuild;
 use crate::ops::reduce::{self, ReduceOptions, Tables};
+use crate::storage::Trust;
 
 /// Learn from new results: Q-updates, a new view, the tables
 #[derive(Debug, Args)]
@@ -36,8 +37,8 @@ pub struct ReduceArgs {
 }
 
 /// Runs the command.
-pub fn run(args: ReduceArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
-    let experiment = Experiment::open(&args.dir)?;
+pub fn run(args: ReduceArgs, trust: Trust, printer: &Printer) -> anyhow::Result<ExitStatus> {
+    let experiment = Experiment::open(&args.dir)?.trusted_by(trust)?;
     experiment.check_locks(args.nodes.nodes())?;
     if args.rebuild {
         let rows = rebuild(&experiment)?;

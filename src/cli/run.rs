@@ -9,7 +9,8 @@ use super::printer::Printer;
 use super::progress::Progress;
 use crate::config::Setting;
 use crate::ops::run::run as run_search;
-use crate::ops::{Experiment, init, status};
+use crate::ops::{init, status};
+use crate::storage::Trust;
 
 /// Run a whole search on this machine: sample, train, learn, to the end of the epsilon schedule
 #[derive(Debug, Args)]
@@ -37,17 +38,17 @@ pub struct RunArgs {
 }
 
 /// Runs the command.
-pub fn run(args: RunArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
+pub fn run(args: RunArgs, trust: Trust, printer: &Printer) -> anyhow::Result<ExitStatus> {
     let config = init::load(&args.config, &args.settings)?;
     let dir = args.dir.unwrap_or_else(|| PathBuf::from(&config.experiment().name));
-    let experiment = init::open_or_init(config, &dir)?;
+    let experiment = init::open_or_init(config, &dir, trust)?;
     let mut progress = Progress::of_search(printer, experiment.config(), args.workers);
     let before = status::status(&experiment)?;
     progress.start_at(before.results, before.best.map(|best| best.best_validation_accuracy));
     run_search(&experiment, args.workers, &mut |worker, event| progress.show(worker, event))?;
     drop(progress);
     // What was changed meanwhile.
-    let experiment = Experiment::open(experiment.dir().root())?;
+    let experiment = experiment.reopened()?;
     if args.json {
         printer.result(&serde_json::to_string(&status::status(&experiment)?)?)?;
     } else {

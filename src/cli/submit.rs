@@ -9,6 +9,7 @@ use super::nodes_arg::NodesArg;
 use super::printer::Printer;
 use crate::ops::Experiment;
 use crate::ops::submit::{BadHosts, Mode, SubmitOptions, submit};
+use crate::storage::Trust;
 
 /// Submit one round to Slurm, and the chain after it
 #[derive(Debug, Args)]
@@ -50,8 +51,8 @@ pub struct SubmitArgs {
 }
 
 /// Runs the command.
-pub fn run(args: SubmitArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
-    let experiment = Experiment::open(&args.dir)?;
+pub fn run(args: SubmitArgs, trust: Trust, printer: &Printer) -> anyhow::Result<ExitStatus> {
+    let experiment = Experiment::open(&args.dir)?.trusted_by(trust)?;
     experiment.check_locks(args.nodes.nodes())?;
     let options = SubmitOptions {
         rounds: args.rounds,

@@ -13,6 +13,7 @@ use super::printer::Printer;
 use super::progress::Progress;
 use crate::ops::train::{Reducing, Until, train};
 use crate::ops::{Experiment, train::TrainOptions};
+use crate::storage::Trust;
 
 /// Sample one architecture, train it, record the result (what each task of a Slurm array does)
 #[derive(Debug, Args)]
@@ -53,8 +54,8 @@ pub struct TrainArgs {
 }
 
 /// Runs the command.
-pub fn run(args: TrainArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
-    let experiment = Experiment::open(&args.dir)?;
+pub fn run(args: TrainArgs, trust: Trust, printer: &Printer) -> anyhow::Result<ExitStatus> {
+    let experiment = Experiment::open(&args.dir)?.trusted_by(trust)?;
     experiment.check_locks(args.nodes.nodes())?;
     let options = TrainOptions {
         until: if args.until_done { Until::Done } else { Until::Configured },

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::config::{self, ExperimentConfig, Setting, ValidConfig};
 use crate::dataset::Fingerprint;
 use crate::storage::{
-    ExperimentDir, FormatVersion, Nodes, ReplayLog, StorageError, ViewParams, check_locks_of_mount,
-    yaml,
+    ExperimentDir, FormatVersion, Nodes, ReplayLog, StorageError, Trust, ViewParams,
+    check_locks_of_mount, yaml,
 };
 
 /// What stands in `experiment.yaml`.
@@ -45,6 +45,8 @@ pub struct Experiment {
     sha256: String,
     /// The `set` rows.
     settings: Vec<String>,
+    /// Who may write to it, besides this user.
+    trust: Trust,
 }
 
 impl Experiment {
@@ -59,7 +61,30 @@ impl Experiment {
         let frozen: Frozen = yaml::parse(&text.text, &dir.configuration()).map_err(newer_key)?;
         let settings = ReplayLog::settings(&dir)?;
         let config = in_force(&dir, &frozen, &settings)?;
-        Ok(Self { dir, config, frozen, sha256: text.sha256, settings })
+        Ok(Self { dir, config, frozen, sha256: text.sha256, settings, trust: Trust::Owner })
+    }
+
+    /// Checks that nobody but those whom the person trusts can write to the experiment: before a program that it names is
+    /// started, here or by a job.
+    ///
+    /// # Errors
+    /// Somebody else can.
+    pub fn trusted_by(self, trust: Trust) -> anyhow::Result<Self> {
+        self.dir.check_trust(trust)?;
+        Ok(Self { trust, ..self })
+    }
+
+    /// Reads everything again, with what was changed since.
+    ///
+    /// # Errors
+    /// Those of [`Experiment::open`] and [`Experiment::trusted_by`].
+    pub fn reopened(&self) -> anyhow::Result<Self> {
+        Self::open(self.dir.root())?.trusted_by(self.trust)
+    }
+
+    /// Returns whom the person who started this process trusts.
+    pub(super) const fn trust(&self) -> Trust {
+        self.trust
     }
 
     /// Returns the configuration in force after these `set` rows.

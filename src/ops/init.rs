@@ -12,7 +12,7 @@ use super::set::set;
 use crate::config::{self, Change, ExperimentConfig, Setting, ValidConfig};
 use crate::dataset::{Fingerprint, load_training_images, split};
 use crate::slurm::check_experiment_path;
-use crate::storage::{ExperimentDir, FormatVersion, StorageError};
+use crate::storage::{ExperimentDir, FormatVersion, StorageError, Trust};
 use crate::training::{TrainerKind, freeze_command};
 
 /// Reads and checks a configuration, and makes its paths absolute: it means the same from every folder. What is
@@ -43,7 +43,7 @@ fn absolute(folder: &Path, path: &Path) -> PathBuf {
 ///
 /// # Errors
 /// When the images are not as configured, or the directory cannot be made.
-pub fn init(config: ValidConfig, dir: &Path) -> anyhow::Result<Experiment> {
+pub fn init(config: ValidConfig, dir: &Path, trust: Trust) -> anyhow::Result<Experiment> {
     let dir = path::absolute(dir).context("failed to find the current folder")?;
     check_experiment_path(&dir)?;
     let data = check_data(&config)?;
@@ -54,8 +54,8 @@ pub fn init(config: ValidConfig, dir: &Path) -> anyhow::Result<Experiment> {
         data_files: data.map(|(files, _)| files),
         config: config.config,
     };
-    ExperimentDir::create(&dir, &frozen.to_yaml()?)?;
-    Experiment::open(&dir)
+    ExperimentDir::create(&dir, &frozen.to_yaml()?, trust)?;
+    Experiment::open(&dir)?.trusted_by(trust)
 }
 
 /// Looks at every image before any work is done; returns the files and how many images train.
@@ -92,14 +92,14 @@ pub fn check_images(config: &ValidConfig) -> anyhow::Result<u64> {
 ///
 /// # Errors
 /// When there is an experiment with another configuration, naming what differs.
-pub fn open_or_init(config: ValidConfig, dir: &Path) -> anyhow::Result<Experiment> {
+pub fn open_or_init(config: ValidConfig, dir: &Path, trust: Trust) -> anyhow::Result<Experiment> {
     if !ExperimentDir::is_at(dir) {
-        match init(config.clone(), dir) {
+        match init(config.clone(), dir, trust) {
             Err(error) if is_taken(&error) && ExperimentDir::is_at(dir) => {}
             made => return made,
         }
     }
-    let experiment = Experiment::open(dir)?;
+    let experiment = Experiment::open(dir)?.trusted_by(trust)?;
     let given = differing(&experiment, &config.config)?;
     if given.is_empty() {
         return Ok(experiment);
@@ -116,7 +116,7 @@ pub fn open_or_init(config: ValidConfig, dir: &Path) -> anyhow::Result<Experimen
     for notice in set(&experiment, &settings.collect::<Result<Vec<_>, _>>()?)? {
         log::warn!("{notice}");
     }
-    Experiment::open(dir)
+    Experiment::open(dir)?.trusted_by(trust)
 }
 
 fn is_taken(error: &anyhow::Error) -> bool {
@@ -150,6 +150,6 @@ pub(super) mod tests {
     pub fn experiment(dir: &Path, configuration: &str) -> Experiment {
         let file = dir.with_extension("yaml");
         std::fs::write(&file, configuration).unwrap();
-        init(load(&file, &[]).unwrap(), dir).unwrap()
+        init(load(&file, &[]).unwrap(), dir, Trust::Owner).unwrap()
     }
 }

@@ -26,7 +26,7 @@ use super::{Experiment, Refusal};
 use crate::slurm::{
     ArrayRange, BatchScript, Dependency, DryRun, JobId, JobName, JobSpec, Scheduler, Start, Work,
 };
-use crate::storage::{RoundArray, RoundDir, RoundJobs, RoundPlan, publish};
+use crate::storage::{RoundArray, RoundDir, RoundJobs, RoundPlan, Trust, publish};
 
 /// One round of an experiment, about to be submitted or looked at.
 pub(super) struct Round<'a> {
@@ -225,6 +225,7 @@ impl<'a> Round<'a> {
             program: &program,
             experiment: self.experiment.dir().root(),
             log_folder: &self.experiment.dir().round(self.number),
+            trust_group: self.experiment.trust() == Trust::Group,
             params: &self.experiment.config().slurm,
         }
         .render()?)

@@ -17,6 +17,7 @@ use super::halt::{Switched, resume};
 use super::reduce::{ReduceOptions, reduce};
 use super::{Experiment, Refusal, TrainEvent};
 use crate::slurm::{LocalWorkers, Stream, WorkerCommand, WorkerEvent, WorkerId};
+use crate::storage::Trust;
 
 /// Deaths of workers in a row, without a result between them, after which the search gives up.
 const MOST_DEATHS: u32 = 3;
@@ -59,7 +60,7 @@ pub fn run(
     loop {
         // Claims of workers that died, in this run or an earlier one, are lost here.
         // With the configuration of now, which a longer schedule may have changed.
-        let experiment = Experiment::open(experiment.dir().root())?;
+        let experiment = experiment.reopened()?;
         let reduced = reduce(&experiment, &ReduceOptions::default())?;
         if reduced.finished || search.heard.is_halted {
             return Ok(());
@@ -199,6 +200,9 @@ impl Search<'_> {
             ["--until-done", "--reduce", "--json", "--single-node", "--share", &workers]
                 .map(Into::into),
         );
+        if self.experiment.trust() == Trust::Group {
+            arguments.push("--trust-group".into());
+        }
         Ok(WorkerCommand { program, arguments, environment: Default::default() })
     }
 

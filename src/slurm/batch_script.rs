@@ -40,6 +40,8 @@ pub struct BatchScript<'a> {
     /// The folder of the scheduler's logs: an absolute path. It must exist before the job starts: a job without it
     /// fails, and says nothing.
     pub log_folder: &'a Path,
+    /// Whether the person who submits trusts the experiment's group.
+    pub trust_group: bool,
     /// The section `slurm` of the configuration.
     pub params: &'a ValidSlurmParams,
 }
@@ -67,9 +69,10 @@ impl BatchScript<'_> {
         let program = shell_quoted(checked(self.program)?);
         let experiment = shell_quoted(check_experiment_path(self.experiment)?);
         let (Work::Train { round } | Work::Reduce { round }) = self.work;
+        let trust = if self.trust_group { " --trust-group" } else { "" };
         let mut lines = vec![
             format!("METAQNN={program}"),
-            format!("arguments=({experiment} --round {round})"),
+            format!("arguments=({experiment} --round {round}{trust})"),
             format!("mapfile -t setup_lines <<'{END_OF_SETUP}'"),
         ];
         lines.extend(self.params.params().setup_lines.iter().cloned());
@@ -191,6 +194,7 @@ mod tests {
             program: Path::new("/opt/metaqnn/bin/metaqnn"),
             experiment,
             log_folder: Path::new("/scratch/ada/svhn search/rounds/0007"),
+            trust_group: false,
             params,
         }
     }

@@ -65,6 +65,16 @@ pub enum StorageError {
         /// The key.
         key: String,
     },
+    /// Somebody else could have this user run a program.
+    #[error("`{path}` {why}, and what stands in an experiment is run as you ({remedy})")]
+    Untrusted {
+        /// The file or folder.
+        path: PathBuf,
+        /// Who may write it.
+        why: String,
+        /// What to do.
+        remedy: &'static str,
+    },
     /// A view of another configuration.
     #[error(
         "view `{path}` was made with another `experiment.yaml` (put back the one that the experiment was made with: what was learned with one says nothing of another)"

@@ -10,8 +10,7 @@ use super::replay_row::{Attempt, Iteration};
 
 /// An experiment directory of this program's format version.
 ///
-/// Files are made with the permissions of the process (its umask), nothing else: a group that
-/// shares an experiment sets the group bit on the directory and the umask.
+/// Files are made with the permissions of the process, whose umask [`super::Trust`] sets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExperimentDir {
     pub(super) root: PathBuf,

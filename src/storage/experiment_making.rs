@@ -13,6 +13,7 @@ use super::experiment_dir::{CONFIGURATION, ExperimentDir, FOLDERS, LOG};
 use super::format::FormatVersion;
 use super::publish::{self, Published};
 use super::replay_csv;
+use super::trust::Trust;
 use crate::regular_file::{self, MEDIUM};
 
 /// Returns the version in the first line of `experiment.yaml`, the part that every version of the program can read.
@@ -61,9 +62,11 @@ impl ExperimentDir {
     ///
     /// `configuration` is the text of `experiment.yaml`, `format_version` in it, without the checksum at its end.
     ///
+    /// None but those whom `trust` names may write there, whatever the umask.
+    ///
     /// # Errors
     /// `root` is there already and neither empty nor what an interrupted `create` has left, or cannot be written.
-    pub fn create(root: &Path, configuration: &str) -> Result<Self, StorageError> {
+    pub fn create(root: &Path, configuration: &str, trust: Trust) -> Result<Self, StorageError> {
         let taken = || StorageError::AlreadyExists { path: root.to_owned() };
         if root.symlink_metadata().is_ok() && !root.is_dir() {
             return Err(taken());
@@ -79,11 +82,15 @@ impl ExperimentDir {
             return Err(taken());
         }
         experiment.check_links()?;
+        trust.restrict(root)?;
         experiment.make_folders()?;
         publish::file_once(&experiment.replay_log(), replay_csv::header().as_bytes())?;
         let sealed = format!("{configuration}{CHECKSUM}{}\n", checksum(configuration.as_bytes()));
         match publish::file_once(&experiment.configuration(), sealed.as_bytes())? {
-            Published::First => Self::open(root),
+            Published::First => {
+                experiment.trusted_paths().try_for_each(|path| trust.restrict(&path))?;
+                Self::open(root)
+            }
             Published::AlreadyThere => Err(taken()),
         }
     }
@@ -197,7 +204,7 @@ impl ExperimentDir {
     pub(crate) fn made_up() -> (tempfile::TempDir, Self) {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("search");
-        let experiment = Self::create(&root, "format_version: 2\nseed: 7\n").unwrap();
+        let experiment = Self::create(&root, "format_version: 2\nseed: 7\n", Trust::Owner).unwrap();
         (folder, experiment)
     }
 }
@@ -212,7 +219,8 @@ mod tests {
         assert_eq!(ExperimentDir::open(experiment.root()).unwrap(), experiment);
         let log = fs::read_to_string(experiment.replay_log()).unwrap();
         assert_eq!(log, replay_csv::header());
-        let again = ExperimentDir::create(experiment.root(), "format_version: 2\n").unwrap_err();
+        let again = ExperimentDir::create(experiment.root(), "format_version: 2\n", Trust::Owner)
+            .unwrap_err();
         assert!(again.to_string().contains("exists already"));
         let text = fs::read_to_string(experiment.configuration()).unwrap();
         assert!(text.contains("seed: 7"));
@@ -225,7 +233,7 @@ mod tests {
         fs::create_dir(root.join("views")).unwrap();
         fs::write(root.join(".replay.csv.host.1.0.partial"), "iter").unwrap();
         fs::write(root.join("replay.csv"), replay_csv::header() + "1,claimed\n").unwrap();
-        let create = || ExperimentDir::create(root, "format_version: 2\n");
+        let create = || ExperimentDir::create(root, "format_version: 2\n", Trust::Owner);
         assert!(matches!(create(), Err(StorageError::AlreadyExists { .. })), "a log with a row");
         fs::write(root.join("replay.csv"), replay_csv::header()).unwrap();
         fs::write(root.join("notes"), "").unwrap();
@@ -294,7 +302,7 @@ mod tests {
         let new = folder.path().join("new");
         fs::create_dir(&new).unwrap();
         std::os::unix::fs::symlink(&elsewhere, new.join("curves")).unwrap();
-        assert!(ExperimentDir::create(&new, "format_version: 2\n").is_err());
+        assert!(ExperimentDir::create(&new, "format_version: 2\n", Trust::Owner).is_err());
         assert_eq!(fs::read_dir(&new).unwrap().count(), 1);
     }
 }

@@ -30,4 +30,5 @@ mod torch; // metaqnn-torch, where it was built
 mod torch_in_trouble; // short of memory, short of disk, killed
 mod train; // one task
 mod trainer_program; // a trainer of ten lines
+mod trust; // what others may write
 mod verify; // damaged in every way

@@ -36,7 +36,7 @@ use self::together::Participant;
 use super::task::host;
 use super::{Experiment, Refusal};
 use crate::slurm::{LocalWorkers, SlurmStep, Variables, WorkerCommand};
-use crate::storage::StorageError;
+use crate::storage::{StorageError, Trust};
 
 pub use check::{Check, Verdict};
 pub use meeting::Party;
@@ -53,12 +53,18 @@ const REPORTS: Duration = Duration::from_secs(300);
 /// # Errors
 /// When the directory is not there, or this process cannot learn its own identity. What does not work is no error but
 /// a failed [`Check`].
-pub fn doctor(dir: Option<&Path>, party: Option<Party>) -> anyhow::Result<Vec<Check>> {
+pub fn doctor(
+    dir: Option<&Path>,
+    party: Option<Party>,
+    trust: Trust,
+) -> anyhow::Result<Vec<Check>> {
     let Some(dir) = dir else {
         return Ok([vec![machine::examine_torch()], scheduler::examine()].concat());
     };
     let dir = folder(dir)?;
-    let experiment = experiment(&dir)?;
+    // Its trainer is tried.
+    let experiment =
+        experiment(&dir)?.map(|experiment| experiment.trusted_by(trust)).transpose()?;
     let me = Participant { host: node()?, pid: std::process::id() };
     // Its companion ends with it.
     let (party, _companion) = match party.or_else(step) {

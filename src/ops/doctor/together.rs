@@ -11,7 +11,7 @@ use super::meeting::Meeting;
 use crate::regular_file::{self, SMALL};
 use crate::storage::publish::{self, Published};
 use crate::storage::{
-    Event, ExperimentDir, FormatVersion, Iteration, LogCursor, Patience, Row, StorageError,
+    Event, ExperimentDir, FormatVersion, Iteration, LogCursor, Patience, Row, StorageError, Trust,
     WritableReplayLog,
 };
 
@@ -48,7 +48,7 @@ fn private_log(meeting: &Meeting) -> anyhow::Result<ExperimentDir> {
     let root = meeting.path("log");
     if meeting.is_first() {
         let configuration = format!("format_version: {}\n", FormatVersion::CURRENT);
-        let made = ExperimentDir::create(&root, &configuration)?;
+        let made = ExperimentDir::create(&root, &configuration, Trust::Owner)?;
         meeting.say("log", &())?;
         return Ok(made);
     }

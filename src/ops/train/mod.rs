@@ -95,7 +95,7 @@ pub fn train(
             Some((claim, verdicts)) => worker.work_on(&claim, verdicts)?,
             None if worker.is_outdated => {
                 drop(worker);
-                return train(&Experiment::open(experiment.dir().root())?, options, on_event);
+                return train(&experiment.reopened()?, options, on_event);
             }
             None => break,
         }

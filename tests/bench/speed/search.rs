@@ -11,7 +11,7 @@ use metaqnn::space::Space;
 use metaqnn::storage::knowledge::Record;
 use metaqnn::storage::{
     Attempt, Claimant, CurveRow, CurveSummary, CurveWriter, Event, Knowledge, Row, Time, Training,
-    WritableReplayLog,
+    Trust, WritableReplayLog,
 };
 use rand::Rng;
 
@@ -50,7 +50,7 @@ pub fn write(folder: &Path, plan: Plan) -> Experiment {
     let file = folder.join("config.yaml");
     fs::write(&file, text).unwrap();
     let config = init::load(&file, &[]).unwrap();
-    let experiment = init::init(config, &folder.join("search")).unwrap();
+    let experiment = init::init(config, &folder.join("search"), Trust::Owner).unwrap();
     let rows = rows(&experiment.config().space, plan.results);
     let mut log = WritableReplayLog::open(experiment.dir()).unwrap();
     log.lock_exclusive().unwrap().append(&rows).unwrap();
