@@ -83,7 +83,10 @@ impl ExitStatus {
             | Refusal::UnrecordedHere { .. }
             | Refusal::NoNodeLeft { .. }
             | Refusal::WorkerRefuses { .. }
-            | Refusal::OnlyLosses { .. } => Self::Environment,
+            | Refusal::OnlyLosses { .. }
+            | Refusal::TimeTooShort
+            | Refusal::LostForTime { .. }
+            | Refusal::WarnedTooEarly => Self::Environment,
         }
     }
 

@@ -26,6 +26,8 @@ pub(super) struct Claim {
     pub attempt: Attempt,
     /// What is to be trained.
     pub architecture: Architecture,
+    /// Attempts in a row before this one that left on the time warning without a new epoch.
+    pub left_in_vain: u32,
 }
 
 /// How an attempt ended.
@@ -53,7 +55,12 @@ pub(super) enum AttemptEnd {
         seconds: f64,
     },
     /// By a signal.
-    Interrupted,
+    Interrupted {
+        /// Seconds that are in no curve, of this attempt and of epochs that it has trained again.
+        lost_seconds: f64,
+        /// Seconds that come to nothing if the claim is lost: those of the epochs before, too.
+        all_seconds: f64,
+    },
 }
 
 /// Where an attempt begins.
@@ -138,8 +145,12 @@ impl Workbench<'_> {
         }
         Ok(match ended {
             Ok(Ending::Interrupted) => {
-                self.mark_left_on_signal();
-                Some(AttemptEnd::Interrupted)
+                let trained_again = if curve.has_epochs() { curve.lost_seconds() } else { 0.0 };
+                let in_curve = curve.own_seconds().min(spent);
+                Some(AttemptEnd::Interrupted {
+                    lost_seconds: spent - in_curve + trained_again,
+                    all_seconds: spent + earlier.seconds(),
+                })
             }
             Ok(ending) if !is_whole(&mut curve, &request, &ending) => None,
             Ok(ending) => Some(self.end(&ending, curve, spent)),
@@ -201,16 +212,6 @@ impl Workbench<'_> {
         })
     }
 
-    /// Without the mark the claim may count as a loss, and no more than that: a full disk must not
-    /// keep the task from being queued again.
-    fn mark_left_on_signal(&self) {
-        if self.keeps_checkpoints()
-            && let Err(error) = self.experiment.dir().mark_left_on_signal(self.claim.attempt)
-        {
-            log::warn!("the attempt leaves unmarked: {error}");
-        }
-    }
-
     /// Returns what the end of a training comes to, after `spent` seconds in this attempt.
     fn end(&self, ending: &Ending, curve: CurveInProgress, spent: f64) -> AttemptEnd {
         match result_row(self.experiment, self.claim, ending, &curve, spent) {
@@ -236,20 +237,19 @@ fn is_whole(curve: &mut CurveInProgress, request: &Request, ending: &Ending) -> 
 
 /// Tells how an attempt ended that left without a row, by its files.
 ///
-/// It has added epochs when its curve reaches further than the one before: an attempt that trains
-/// the same epochs again, and dies where the one before died, has not.
+/// It has added epochs when its curve reaches further than any before: an attempt that trains the
+/// same epochs again, and ends where an earlier one ended, has not.
 pub(super) fn end_of(
     dir: &ExperimentDir,
     attempt: Attempt,
 ) -> Result<EarlierAttempt, StorageError> {
-    if dir.has_left_on_signal(attempt) {
-        return Ok(EarlierAttempt::LeftOnSignal);
-    }
-    let reach = |curve: Curve| curve.rows().last().map(|row| (row.start, row.epoch));
-    let next = Attempt { number: attempt.number + 1, ..attempt };
-    // An attempt without a curve of its own has that of the one before for its newest.
-    let added = reach(dir.curve_before(next)?) > reach(dir.curve_before(attempt)?);
-    Ok(if added { EarlierAttempt::AddedEpochs } else { EarlierAttempt::CameToNothing })
+    let left = dir.left_on_signal(attempt);
+    Ok(match left {
+        Some(left) if !left.is_time_warning => EarlierAttempt::LeftOnSignal,
+        _ if dir.reach(attempt) > dir.reach_before(attempt)? => EarlierAttempt::AddedEpochs,
+        Some(left) => EarlierAttempt::LeftInVain { lost_seconds: left.lost_seconds },
+        None => EarlierAttempt::CameToNothing,
+    })
 }
 
 /// Returns a request of 0 epochs: it names recipe and data, and asks for no network.

@@ -6,7 +6,7 @@ use super::attempt::{Claim, end_of};
 use super::left_results::{self, LeftResults};
 use super::live_log::{LiveLog, Session};
 use super::task::Task;
-use super::{Experiment, TrainEvent};
+use super::{Experiment, Refusal, TrainEvent};
 use crate::q_learning::{Epsilon, EpsilonSchedule, QTable, sample_trajectory};
 use crate::seed::{Purpose, generator};
 use crate::storage::{Attempt, Claimant, Event, Iteration, Knowledge, Row, View};
@@ -128,7 +128,8 @@ impl Sampler<'_> {
             let claim = rows.iter().find(|row| row.event == Event::Claimed).cloned();
             session.stage_all(rows)?;
             session.write()?;
-            claim.map(|row| self.claimed(row, Vec::new())).transpose()
+            let known = session.knowledge();
+            claim.map(|row| self.claimed(row, Vec::new(), known)).transpose()
         })
     }
 
@@ -144,6 +145,10 @@ impl Sampler<'_> {
         }
         if let Some(earlier) = self.open_claim(session.knowledge()) {
             return Ok(Drawn::HasOpenClaim(earlier));
+        }
+        // Without a scheduler there is no time limit.
+        if self.task.slurm.is_some() && session.knowledge().is_time_too_short() {
+            anyhow::bail!(Refusal::TimeTooShort);
         }
         let schedule = &self.experiment.config().schedule;
         let by = self.claimant();
@@ -172,7 +177,8 @@ impl Sampler<'_> {
             match row.event {
                 Event::Claimed => {
                     session.write()?;
-                    return self.claimed(row, std::mem::take(reused)).map(Drawn::Done);
+                    let known = session.knowledge();
+                    return self.claimed(row, std::mem::take(reused), known).map(Drawn::Done);
                 }
                 Event::Reused => reused.extend(row.iteration),
                 _ => {}
@@ -194,12 +200,20 @@ impl Sampler<'_> {
         knowledge.draw(&architecture, epsilon, by)
     }
 
-    fn claimed(&self, row: Row, reused: Vec<Iteration>) -> anyhow::Result<Claimed> {
+    fn claimed(
+        &self,
+        row: Row,
+        reused: Vec<Iteration>,
+        known: &Knowledge,
+    ) -> anyhow::Result<Claimed> {
         let expected = "a claimed row has an iteration, an attempt and an architecture";
         let attempt = row.attempt().expect(expected);
         let text = row.architecture.as_deref().expect(expected);
         let architecture = self.experiment.config().space.parse(text)?;
-        Ok(Claimed::Claim(Box::new(Claim { row, attempt, architecture }), reused))
+        let open = known.state().open.get(&attempt.iteration);
+        let left_in_vain = open.map_or(0, |open| open.left_in_vain);
+        let claim = Claim { row, attempt, architecture, left_in_vain };
+        Ok(Claimed::Claim(Box::new(claim), reused))
     }
 
     fn claimant(&self) -> Claimant {

@@ -143,6 +143,11 @@ impl CurveInProgress {
         self.kept_seconds
     }
 
+    /// Seconds of the epochs that this attempt has trained.
+    pub fn own_seconds(&self) -> f64 {
+        self.curve.seconds() - self.kept_seconds
+    }
+
     /// Seconds of earlier epochs that came to nothing, since this attempt trains them again.
     pub fn lost_seconds(&self) -> f64 {
         self.earlier.seconds() - self.kept_seconds

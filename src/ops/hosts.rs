@@ -8,7 +8,9 @@ use super::snapshot::Snapshot;
 use super::task::LOCAL;
 use super::{Experiment, Refusal};
 use crate::report::{CommonFailure, HostTask, Hosts, WorkEnd};
-use crate::storage::{Event, Iteration, RoundDir, Row, StorageError, TaskRefusal, counts_as_loss};
+use crate::storage::{
+    Event, Iteration, RoundDir, Row, StorageError, TaskRefusal, counts_as_loss, is_for_want_of_time,
+};
 
 /// Reads the refusals of all rounds.
 ///
@@ -117,7 +119,7 @@ impl<'a> Open<'a> {
         let reason = row.reason.as_deref();
         match row.event {
             event if event.is_result() => Some(WorkEnd::Result),
-            _ if self.was_halted => None,
+            _ if self.was_halted || is_for_want_of_time(reason) => None,
             // Taken up again: lost only when the row says so.
             Event::Claimed => reason.map(|reason| self.lost(reason)),
             _ if !counts_as_loss(reason) => reason.map(WorkEnd::Refused),

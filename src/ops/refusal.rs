@@ -42,6 +42,28 @@ pub enum Refusal {
         /// What was being trained.
         iteration: u64,
     },
+    /// One claim after the other was lost for want of time.
+    #[error(
+        "nothing more is claimed: three claims in a row were lost since each had three attempts in a row that left on the time \
+         warning without a new epoch (`slurm.time` is too short, or the trainer keeps no checkpoint: \
+         `metaqnn set DIR slurm.time=...`, then `metaqnn submit DIR`)"
+    )]
+    TimeTooShort,
+    /// The last of some attempts in a row that came to nothing for want of time.
+    #[error(
+        "the claim of iteration {iteration} is lost: three attempts in a row left on the time warning without a new epoch \
+         (`slurm.time` is too short, or the trainer keeps no checkpoint)"
+    )]
+    LostForTime {
+        /// The iteration.
+        iteration: u64,
+    },
+    /// The time warning came before anything was claimed.
+    #[error(
+        "the time warning came before the trainer was ready, so nothing was claimed (is `slurm.time` too short for the data \
+         to be loaded, or `slurm.signal_seconds` too long?)"
+    )]
+    WarnedTooEarly,
     /// A person interrupted a local search.
     #[error("interrupted (the same command goes on where it was)")]
     Interrupted,

@@ -5,21 +5,35 @@
 //! name that was looked up too early stays unseen on NFS.
 
 use std::fs::{self, File};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
 use super::curve_csv::Curve;
+use super::curve_row::CurveRow;
 use super::error::StorageError;
 use super::experiment_dir::ExperimentDir;
 use super::publish;
 use super::replay_row::Attempt;
 use crate::regular_file;
 
-/// The file in a checkpoint folder that says: the attempt left on a signal.
+/// The file in a checkpoint folder that says: the attempt left on a signal. It holds which, and the seconds of
+/// [`LeftOnSignal::lost_seconds`].
 const LEFT_ON_SIGNAL: &str = "left_on_signal";
+
+/// What the mark of [`LEFT_ON_SIGNAL`] says of the time warning; of any other signal it says `TERM`.
+const TIME_WARNING: &str = "USR1";
+
+/// How an attempt left that was asked to by a signal.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LeftOnSignal {
+    /// Whether it was the warning that the time is nearly up.
+    pub is_time_warning: bool,
+    /// Seconds of the attempt that are in no learning curve.
+    pub lost_seconds: f64,
+}
 
 impl ExperimentDir {
     /// Returns the curve of the newest attempt before this one that has one; empty when there is
@@ -63,20 +77,53 @@ impl ExperimentDir {
     ///
     /// # Errors
     /// The mark cannot be written.
-    pub fn mark_left_on_signal(&self, attempt: Attempt) -> Result<(), StorageError> {
+    pub fn mark_left_on_signal(
+        &self,
+        attempt: Attempt,
+        left: &LeftOnSignal,
+    ) -> Result<(), StorageError> {
+        let signal = if left.is_time_warning { TIME_WARNING } else { "TERM" };
         let folder = self.checkpoint(attempt);
         let path = folder.join(LEFT_ON_SIGNAL);
         fs::create_dir_all(&folder)
             .and_then(|()| {
-                let options = File::options().write(true).create(true).clone();
-                regular_file::open(&path, &options, OFlags::NOFOLLOW).map(drop)
+                let options = File::options().write(true).create(true).truncate(true).clone();
+                regular_file::open(&path, &options, OFlags::NOFOLLOW)
+            })
+            .and_then(|mut mark| {
+                mark.write_all(format!("{signal} {:.3}\n", left.lost_seconds).as_bytes())
             })
             .map_err(StorageError::io("write", &path))
     }
 
-    /// Whether an attempt left because it was told to.
-    pub fn has_left_on_signal(&self, attempt: Attempt) -> bool {
-        self.checkpoint(attempt).join(LEFT_ON_SIGNAL).exists()
+    /// Returns how an attempt left that was asked to; `None` for any other end. A mark that a crash has cut short
+    /// tells of no time warning.
+    pub fn left_on_signal(&self, attempt: Attempt) -> Option<LeftOnSignal> {
+        let path = self.checkpoint(attempt).join(LEFT_ON_SIGNAL);
+        let mark = match regular_file::read(&path, regular_file::SMALL) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return None,
+            read => String::from_utf8(read.unwrap_or_default()).unwrap_or_default(),
+        };
+        let mut words = mark.strip_suffix('\n').unwrap_or_default().split(' ');
+        let is_time_warning = words.next() == Some(TIME_WARNING);
+        let seconds = words.next().and_then(|word| word.parse().ok());
+        let seconds = seconds.filter(|seconds: &f64| seconds.is_finite() && *seconds >= 0.0);
+        Some(LeftOnSignal { is_time_warning, lost_seconds: seconds.unwrap_or(0.0) })
+    }
+
+    /// Returns the last start and epoch in the curve of an attempt; `None` without a readable one.
+    pub fn reach(&self, attempt: Attempt) -> Option<(u32, u32)> {
+        Curve::read(&self.curve(attempt)).ok()?.rows().last().map(CurveRow::position)
+    }
+
+    /// Returns the greatest start and epoch that an attempt before this one has reached.
+    ///
+    /// # Errors
+    /// The folder cannot be listed.
+    pub fn reach_before(&self, attempt: Attempt) -> Result<Option<(u32, u32)>, StorageError> {
+        let earlier = before(attempt, || self.list_curves())?;
+        let reach = |path: PathBuf| Curve::read(&path).ok()?.rows().last().map(CurveRow::position);
+        Ok(earlier.into_iter().filter_map(reach).max())
     }
 }
 
@@ -164,13 +211,14 @@ mod tests {
         save(&experiment, attempt(2), "weights", "new");
         save(&experiment, attempt(2), "shards/0", "part");
         save(&experiment, Attempt { iteration: Iteration(8), number: 2 }, "weights", "other");
-        experiment.mark_left_on_signal(attempt(2)).unwrap();
-        assert!(experiment.has_left_on_signal(attempt(2)));
+        let left = LeftOnSignal { is_time_warning: true, lost_seconds: 2.5 };
+        experiment.mark_left_on_signal(attempt(2), &left).unwrap();
+        assert_eq!(experiment.left_on_signal(attempt(2)), Some(left));
         assert!(experiment.take_checkpoint_over(attempt(3)).unwrap());
         let own = experiment.checkpoint(attempt(3));
         assert_eq!(fs::read_to_string(own.join("weights")).unwrap(), "new");
         assert_eq!(fs::read_to_string(own.join("shards/0")).unwrap(), "part");
-        assert!(!experiment.has_left_on_signal(attempt(3)));
+        assert_eq!(experiment.left_on_signal(attempt(3)), None);
         let there = fs::read_to_string(experiment.checkpoint(attempt(2)).join("weights"));
         assert_eq!(there.unwrap(), "new");
     }
@@ -201,7 +249,8 @@ mod tests {
     fn an_attempt_that_died_before_its_first_checkpoint_hides_none() {
         let (_folder, experiment) = ExperimentDir::made_up();
         save(&experiment, attempt(1), "weights", "of the first");
-        experiment.mark_left_on_signal(attempt(2)).unwrap();
+        let left = LeftOnSignal { is_time_warning: false, lost_seconds: 0.0 };
+        experiment.mark_left_on_signal(attempt(2), &left).unwrap();
         fs::create_dir(experiment.checkpoint(attempt(3))).unwrap();
         assert!(experiment.take_checkpoint_over(attempt(4)).unwrap());
         let own = experiment.checkpoint(attempt(4)).join("weights");
@@ -220,6 +269,16 @@ mod tests {
         let own = experiment.checkpoint(attempt(3)).join("weights");
         assert_eq!(fs::read_to_string(own).unwrap(), "whole");
         assert_eq!(experiment.list_unfinished_checkpoints().unwrap(), [(attempt(2), aside)]);
+    }
+
+    #[test]
+    fn a_mark_that_was_cut_short_tells_of_no_time_warning() {
+        let (_folder, experiment) = ExperimentDir::made_up();
+        for mark in ["", "USR", "USR1", "USR1 12"] {
+            save(&experiment, attempt(1), LEFT_ON_SIGNAL, mark);
+            let left = LeftOnSignal { is_time_warning: false, lost_seconds: 0.0 };
+            assert_eq!(experiment.left_on_signal(attempt(1)), Some(left), "{mark}");
+        }
     }
 
     #[test]

@@ -102,6 +102,7 @@ pub use experiment_dir::ExperimentDir;
 pub use experiment_making::FrozenText;
 pub use foreign_csv::{Problem, Readable, Reason};
 pub use format::FormatVersion;
+pub use handover::LeftOnSignal;
 pub use knowledge::Knowledge;
 pub use lock::Patience;
 pub use log_position::{LogCursor, LogPosition};
@@ -115,7 +116,8 @@ pub use reference::{ReferenceRow, read_replay_database, write_replay_database};
 pub use reference_q_values::{ReferenceQValue, read_q_values, write_q_values};
 pub use reference_tuple::{LayerType, ReferenceTuple};
 pub use replay_event::{
-    Claimant, CurveSummary, StopNumbers, Training, counts_as_loss, refusal_as_reason,
+    Claimant, CurveSummary, StopNumbers, TIME_TOO_SHORT, Training, counts_as_loss,
+    is_for_want_of_time, refusal_as_reason,
 };
 pub use replay_log::{ReplayLog, Tail};
 pub use replay_row::{Attempt, Event, Iteration, Row};

@@ -97,6 +97,14 @@ pub struct StopNumbers {
 
 /// On a `claimed` row: the attempt before is counted as a loss.
 pub(super) const CAME_TO_NOTHING: &str = "the attempt before added no epoch";
+/// On a `claimed` row: the attempt before left on the time warning and had reached no new epoch.
+pub(super) const LEFT_IN_VAIN: &str =
+    "the attempt before left on the time warning without a new epoch";
+/// On a `lost` row: so did as many attempts in a row as are allowed.
+pub const TIME_TOO_SHORT: &str = "not the network's fault: three attempts in a row left on the time warning \
+     without a new epoch (`slurm.time` is too short, or the trainer keeps no checkpoint)";
+/// The key of the time limit; a `set` row of it begins anew with the claims lost for want of time.
+pub(super) const TIME_KEY: &str = "slurm.time";
 /// On a `lost` row without an attempt: the architecture is not tried again.
 pub(super) const QUARANTINED: &str = "quarantined";
 
@@ -113,6 +121,11 @@ pub fn refusal_as_reason(refusal: &str) -> String {
 /// Whether a `lost` row of this reason counts as a loss of its architecture.
 pub fn counts_as_loss(reason: Option<&str>) -> bool {
     reason.is_none_or(|reason| !reason.starts_with(NOT_THE_NETWORKS))
+}
+
+/// Whether a row of this reason tells of the time limit and neither of a host nor of an architecture.
+pub fn is_for_want_of_time(reason: Option<&str>) -> bool {
+    matches!(reason, Some(LEFT_IN_VAIN | TIME_TOO_SHORT))
 }
 
 impl Row {

@@ -204,7 +204,8 @@ pub struct Row {
     /// a first attempt was sampled from it. (An audited training keeps the first verdict, which may be an earlier
     /// attempt's: the `claimed` row of that one names its view.)
     pub view: Option<u64>,
-    /// Why, in words; on a `claimed` row, that the attempt before counts as a loss.
+    /// Why, in words; on a `claimed` row, that the attempt before counts as a loss, or left on the time warning without
+    /// a new epoch.
     pub reason: Option<String>,
     /// The device that trains.
     pub device: Option<String>,

@@ -131,3 +131,106 @@ fn what_an_attempt_was_to_go_on_from_is_lost_with_it() {
     assert_eq!((lost["event"].as_str(), lost["attempt"].as_str()), ("lost", "2"));
     assert_eq!(lost["lost_seconds"], "20.0");
 }
+
+/// Writes as many epochs of each training as the file `epochs` says, from the first, keeps no checkpoint, and waits.
+const NO_CHECKPOINT: &str = "trainer: command, command: [sh, -c, 'trap \"exit 75\" USR1 TERM; read request; \
+    for epoch in $(cat epochs); do echo {\\\"epoch\\\": $epoch, \\\"validation_accuracy\\\": 0.5, \\\"seconds\\\": 10}; done; \
+    while :; do sleep 0.05; done']";
+
+/// An experiment whose tasks are not queued again by the scheduler, for want of one, but by the test.
+fn without_checkpoints() -> Experiment {
+    let config = SMALL.replace("trainer: synthetic", NO_CHECKPOINT);
+    let experiment = Experiment::with(&format!("{config}\nslurm: {{requeue: false}}\n"));
+    experiment.run(&["init", "config.yaml", "dir"]).success();
+    experiment
+}
+
+/// Starts a task, lets it train the epochs of `epochs`, gives it a signal, and returns its exit code.
+fn attempt_ended_by(experiment: &Experiment, epochs: &str, signal: &str) -> Option<i32> {
+    fs::write(experiment.folder().join("epochs"), epochs).unwrap();
+    let claims = || experiment.text("replay.csv").matches(",claimed,").count();
+    let before = claims();
+    let mut task = task(experiment).spawn().unwrap();
+    wait_until("the next claim", || claims() > before);
+    let log = experiment.log();
+    let claim = log.iter().rev().find(|row| row["event"] == "claimed").unwrap();
+    let iteration: u32 = claim["iteration"].parse().unwrap();
+    let curve = format!("curves/{iteration:06}.{}.csv", claim["attempt"]);
+    let wanted = epochs.split_whitespace().count();
+    if wanted > 0 {
+        await_rows(experiment, &curve, wanted);
+    }
+    assert!(
+        Command::new("kill").args([signal, &task.id().to_string()]).status().unwrap().success()
+    );
+    task.wait().unwrap().code()
+}
+
+#[test]
+fn three_attempts_in_a_row_without_a_new_epoch_lose_the_claim_and_three_such_claims_end_the_search()
+{
+    let experiment = without_checkpoints();
+    for claim in 1..=3 {
+        for code in [75, 75, 4] {
+            let ended = attempt_ended_by(&experiment, "", "-USR1");
+            assert_eq!(ended, Some(code), "claim {claim}");
+        }
+    }
+    let log = experiment.log();
+    let events: Vec<_> = log.iter().map(|row| row["event"].as_str()).collect();
+    assert_eq!(events, ["claimed", "claimed", "claimed", "lost"].repeat(3));
+    assert_eq!(log[0]["reason"], "");
+    for row in log.iter().skip(1).take(2) {
+        assert_eq!(
+            row["reason"],
+            "the attempt before left on the time warning without a new epoch"
+        );
+    }
+    assert!(log[3]["reason"].contains("`slurm.time` is too short"), "{}", log[3]["reason"]);
+    // What the attempts took stands in the ledger.
+    let seconds =
+        |row: &std::collections::HashMap<String, String>| row["lost_seconds"].parse::<f64>();
+    assert!(
+        log.iter().filter(|row| row["iteration"] == "1").skip(1).all(|row| seconds(row).is_ok())
+    );
+    let mut refused = experiment.command(&["train", "dir"]);
+    for (name, value) in task(&experiment).get_envs() {
+        refused.env(name, value.unwrap());
+    }
+    let refused = refused.output().unwrap();
+    let words = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(4), "{words}");
+    assert!(words.contains("nothing more is claimed") && words.contains("slurm.time"), "{words}");
+    assert_eq!(experiment.log().len(), 12, "nothing was claimed");
+}
+
+#[test]
+fn an_epoch_is_new_when_no_earlier_attempt_has_reached_it() {
+    let experiment = without_checkpoints();
+    for (epochs, code) in [("1 2 3", 75), ("1", 75), ("1 2", 75)] {
+        assert_eq!(attempt_ended_by(&experiment, epochs, "-USR1"), Some(code), "{epochs}");
+    }
+    // The first attempt reached a new epoch; the second and the third did not, though the third got further than the
+    // second. A fourth that does begins a new row.
+    assert_eq!(attempt_ended_by(&experiment, "1 2 3 4", "-USR1"), Some(75));
+    let reasons: Vec<bool> = experiment.log().iter().map(|row| !row["reason"].is_empty()).collect();
+    assert_eq!(reasons, [false, false, true, true]);
+    for code in [75, 75, 4] {
+        assert_eq!(attempt_ended_by(&experiment, "1 2 3", "-USR1"), Some(code));
+    }
+    let log = experiment.log();
+    assert_eq!(log.last().unwrap()["event"], "lost");
+    // Each attempt in vain tells of the epochs of 10 s that it trained again: 3, 1, 4, 3; the last one of those that it
+    // leaves: 3.
+    let lost: f64 = log.iter().filter_map(|row| row["lost_seconds"].parse::<f64>().ok()).sum();
+    assert!((140.0..160.0).contains(&lost), "{lost}");
+}
+
+#[test]
+fn an_attempt_that_leaves_on_term_is_no_attempt_in_vain() {
+    let experiment = without_checkpoints();
+    for signal in ["-USR1", "-USR1", "-TERM", "-TERM", "-USR1", "-USR1"] {
+        assert_eq!(attempt_ended_by(&experiment, "", signal), Some(75), "{signal}");
+    }
+    assert_eq!(attempt_ended_by(&experiment, "", "-USR1"), Some(4));
+}

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 
 use self::recording::is_full;
-use super::attempt::{AttemptEnd, Claim, Workbench, rehearsal};
+use super::attempt::{AttemptEnd, Claim, Workbench, end_of, rehearsal};
 use super::attempt_files::AttemptFiles;
 use super::claim::{Claimed, Sampler};
 use super::current::Current;
@@ -23,7 +23,10 @@ use super::verdicts::Verdicts;
 use super::{Experiment, Refusal, TrainEvent};
 use crate::predictor::AuditFindings;
 use crate::slurm::{Slurm, Variables};
-use crate::storage::{Iteration, RoundDir, TaskRefusal, refusal_as_reason};
+use crate::storage::knowledge::{EarlierAttempt, is_last_in_vain};
+use crate::storage::{
+    Attempt, LeftOnSignal, RoundDir, TIME_TOO_SHORT, TaskRefusal, refusal_as_reason,
+};
 use crate::training::{Interrupt, Signal, Trainer, TrainingError, trainer};
 
 /// How long a task goes on.
@@ -81,6 +84,9 @@ pub fn train(
     experiment.check_data()?;
     let rehearsal = rehearsal(experiment, worker.threads())?;
     worker.trainer.prepare(&rehearsal).map_err(anyhow::Error::from).inspect_err(note)?;
+    if worker.interrupt.signal() == Some(Signal::TimeNearlyUp) {
+        return Err(Refusal::WarnedTooEarly.into());
+    }
     let most = match options.until {
         Until::Configured => experiment.config().slurm.params().architectures_per_task.get(),
         Until::Done => u32::MAX,
@@ -222,7 +228,9 @@ impl<'a> Worker<'a> {
             on_event: &mut *self.on_event,
         };
         match workbench.train()? {
-            AttemptEnd::Interrupted => return self.leave(claim.attempt.iteration),
+            AttemptEnd::Interrupted { lost_seconds, all_seconds } => {
+                return self.leave(claim, lost_seconds, all_seconds);
+            }
             AttemptEnd::Lost { reason, seconds } => self.lose(claim.attempt, reason, seconds)?,
             AttemptEnd::Refused { error, seconds } => {
                 // Lost at once, so that another machine may have it; counted against nobody.
@@ -253,17 +261,36 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    /// Ends after a signal. The claim stays open: this task takes it up when it is queued again.
-    fn leave(&self, iteration: Iteration) -> anyhow::Result<()> {
-        let signal = match self.interrupt.signal() {
-            Some(Signal::TimeNearlyUp) => {
-                self.requeue()?;
-                "USR1"
-            }
-            // Never requeued by itself: a cancelled job would come back.
-            _ => "TERM",
-        };
-        Err(Refusal::TryAgain { signal, iteration: iteration.0 }.into())
+    /// Ends after a signal. The claim stays open: this task takes it up when it is queued again. It is lost when the
+    /// time was too short too often.
+    fn leave(&mut self, claim: &Claim, lost_seconds: f64, all_seconds: f64) -> anyhow::Result<()> {
+        let attempt = claim.attempt;
+        let iteration = attempt.iteration.0;
+        let is_time_warning = self.interrupt.signal() == Some(Signal::TimeNearlyUp);
+        self.mark_left_on_signal(attempt, &LeftOnSignal { is_time_warning, lost_seconds });
+        // Never requeued by itself: a cancelled job would come back.
+        if !is_time_warning {
+            return Err(Refusal::TryAgain { signal: "TERM", iteration }.into());
+        }
+        if self.task.slurm.is_some()
+            && is_last_in_vain(claim.left_in_vain)
+            && matches!(end_of(self.experiment.dir(), attempt)?, EarlierAttempt::LeftInVain { .. })
+        {
+            self.lose(attempt, TIME_TOO_SHORT.to_owned(), all_seconds)?;
+            return Err(Refusal::LostForTime { iteration }.into());
+        }
+        self.requeue()?;
+        Err(Refusal::TryAgain { signal: "USR1", iteration }.into())
+    }
+
+    /// Without the mark the claim may count as a loss, and no more than that: a full disk must not
+    /// keep the task from being queued again. Only under a scheduler is a claim taken up again.
+    fn mark_left_on_signal(&self, attempt: Attempt, left: &LeftOnSignal) {
+        if self.task.slurm.is_some()
+            && let Err(error) = self.experiment.dir().mark_left_on_signal(attempt, left)
+        {
+            log::warn!("the attempt leaves unmarked: {error}");
+        }
     }
 
     fn requeue(&self) -> anyhow::Result<()> {

@@ -5,21 +5,29 @@
 
 use std::collections::BTreeSet;
 
-use super::state::LOSSES_TO_QUARANTINE;
+use super::state::{ATTEMPTS_IN_VAIN, LOSSES_TO_QUARANTINE};
 use super::violation::Violation;
 use super::{Knowledge, Open, Standing};
 use crate::q_learning::Epsilon;
-use crate::storage::replay_event::{CAME_TO_NOTHING, Claimant, QUARANTINED, plain};
+use crate::storage::replay_event::{
+    CAME_TO_NOTHING, Claimant, LEFT_IN_VAIN, QUARANTINED, TIME_TOO_SHORT, plain,
+};
 use crate::storage::replay_row::{Attempt, Event, Iteration, Row};
 use crate::storage::time::Time;
 
-/// How the attempt before this one has ended, as its checkpoint folder and its curve tell.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How the attempt before this one has ended, as its checkpoint folder and its curve tell. An epoch is
+/// new when no earlier attempt at the iteration has reached it.
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum EarlierAttempt {
-    /// It added epochs to its curve.
+    /// It added new epochs to its curve.
     AddedEpochs,
-    /// It was told to leave by a signal, and has marked that.
+    /// It left on TERM, which says nothing of it, and has marked that.
     LeftOnSignal,
+    /// It left on the time warning without a new epoch, and has marked that.
+    LeftInVain {
+        /// Seconds that are in no curve.
+        lost_seconds: f64,
+    },
     /// Neither: perhaps the architecture kills its trainer or its node.
     CameToNothing,
 }
@@ -75,7 +83,7 @@ impl Knowledge {
 
     /// Returns the rows by which a task takes up `earlier`, its [`Self::resumable`] attempt: a
     /// `claimed` row of the next attempt, or, when the earlier one was the third loss of the
-    /// architecture, the rows of its loss.
+    /// architecture or the third in a row that left on the time warning in vain, the rows of its loss.
     ///
     /// An attempt that came to nothing after the search was halted is no loss.
     pub fn resume(&self, earlier: Attempt, end: EarlierAttempt, by: &Claimant) -> Vec<Row> {
@@ -84,9 +92,18 @@ impl Knowledge {
         if is_loss && self.losses(&open.architecture) + 1 >= LOSSES_TO_QUARANTINE {
             return self.lose(earlier, CAME_TO_NOTHING, None, by.time);
         }
+        let (reason, lost_seconds) = match end {
+            EarlierAttempt::LeftInVain { lost_seconds } => {
+                if is_last_in_vain(open.left_in_vain) {
+                    return self.lose(earlier, TIME_TOO_SHORT, Some(lost_seconds), by.time);
+                }
+                (Some(LEFT_IN_VAIN), Some(lost_seconds))
+            }
+            _ => (is_loss.then_some(CAME_TO_NOTHING), None),
+        };
         let next = Attempt { number: earlier.number + 1, ..earlier };
         let claim = Row::claimed(next, open.epsilon, &open.architecture, by);
-        vec![Row { reason: is_loss.then(|| CAME_TO_NOTHING.to_owned()), ..claim }]
+        vec![Row { reason: reason.map(str::to_owned), lost_seconds, ..claim }]
     }
 
     /// Returns what becomes of a result row: if it counts, the rows that were due, the result, and
@@ -189,6 +206,12 @@ impl Knowledge {
         });
         open.chain(pending)
     }
+}
+
+/// Whether an attempt that leaves on the time warning without a new epoch, after `before` others in a row
+/// that did, ends its claim.
+pub const fn is_last_in_vain(before: u32) -> bool {
+    before + 1 >= ATTEMPTS_IN_VAIN
 }
 
 /// An iteration that is open or pending.

@@ -4,6 +4,7 @@
 use super::Knowledge;
 use super::fact::{Drawn, Fact};
 use super::state::{Audit, Best, EpsilonTally, KnowledgeState, Known, LostClaim, Open, Pending};
+use crate::storage::replay_event::TIME_KEY;
 use crate::storage::replay_row::{Event, Iteration, Row};
 use crate::storage::time::Time;
 
@@ -19,11 +20,14 @@ impl Knowledge {
             self.tally(drawn.epsilon);
         }
         match *fact {
-            Fact::Claimed { drawn, attempt, job, task, expires_at, counts_loss } => {
+            Fact::Claimed { drawn, attempt, job, task, expires_at, counts_loss, left_in_vain } => {
                 if counts_loss {
                     self.count_loss(drawn.architecture);
                 }
-                self.open(drawn, attempt, (job, task), expires_at, row);
+                let before = self.state.open.get(&drawn.iteration);
+                let before = before.map_or(0, |open| open.left_in_vain);
+                let in_vain = if left_in_vain { before + 1 } else { 0 };
+                self.open(drawn, (attempt, in_vain), (job, task), expires_at, row);
             }
             Fact::Pending { drawn, of_iteration } => {
                 self.end(drawn.iteration);
@@ -36,7 +40,10 @@ impl Knowledge {
                 self.state.pending.insert(drawn.iteration, pending);
             }
             Fact::Reused { drawn, .. } => self.end(drawn.iteration),
-            Fact::Lost { drawn, counts_loss, .. } => self.lose_claim(drawn, counts_loss),
+            Fact::Lost { drawn, counts_loss, in_vain, .. } => {
+                self.state.lost_in_vain += u32::from(in_vain);
+                self.lose_claim(drawn, counts_loss);
+            }
             Fact::Result { drawn, .. } | Fact::Imported(drawn) => self.know(drawn, row),
             Fact::Exhausted { epsilon } => self.tally(epsilon).exhausted = true,
             Fact::Halted => {
@@ -44,7 +51,12 @@ impl Knowledge {
                 self.state.open.values_mut().for_each(|open| open.was_halted = true);
             }
             Fact::Resumed => self.state.halted = false,
-            Fact::Set { setting } => self.state.settings.push(setting.to_owned()),
+            Fact::Set { setting } => {
+                if setting.split('=').next() == Some(TIME_KEY) {
+                    self.state.lost_in_vain = 0;
+                }
+                self.state.settings.push(setting.to_owned());
+            }
             // Said to those who have read the rows before it.
             Fact::Repaired => {}
             Fact::Void { iteration, attempt } => self.pass_over(iteration, attempt),
@@ -55,7 +67,7 @@ impl Knowledge {
     fn open(
         &mut self,
         drawn: Drawn<'_>,
-        attempt: u32,
+        (attempt, left_in_vain): (u32, u32),
         (job, task): (&str, &str),
         expires_at: Time,
         row: &Row,
@@ -78,6 +90,7 @@ impl Knowledge {
             expires_at,
             is_newest_of_task: true,
             was_halted: false,
+            left_in_vain,
         };
         self.state.open.insert(drawn.iteration, open);
     }
@@ -137,6 +150,9 @@ impl Knowledge {
         };
         self.known.insert(drawn.architecture.to_owned(), known);
         self.tally(drawn.epsilon).results += 1;
+        if !self.is_time_too_short() {
+            self.state.lost_in_vain = 0;
+        }
         self.state.losses.remove(drawn.architecture);
         self.state.lost.retain(|_, lost| lost.architecture != drawn.architecture);
         self.compare_with_best(drawn, row);

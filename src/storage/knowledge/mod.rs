@@ -21,7 +21,7 @@
 //! | `claimed`, attempt n + 1 | open(n), the newest claim of the same job and task | → open(n + 1) | a loss when the row says so, unless that were the third |
 //! | a result of attempt m ≤ n | open(n), or a claim lost at n; X not known | → result | known; counts at its epsilon |
 //! | `reused` | open or pending; X known | → reused | |
-//! | `lost`, attempt n | open(n) | → lost | free; a loss, unless halted after attempt n began, or its trainer refused to work there |
+//! | `lost`, attempt n | open(n) | → lost | free; a loss, unless halted after attempt n began, or its reason says that it is not the network's fault |
 //! | `lost`, no attempt | pending; X neither open nor known | → lost | |
 //! | `exhausted` | not halted, not exhausted | | |
 //! | `halted`, `resumed`, `set`, `repaired`, `void` | always | | |
@@ -31,6 +31,11 @@
 //! one of an architecture that is free, stays behind until the next such write, which mends that
 //! first ([`Knowledge::due_rows`]). So results can exceed the schedule only by late results: those
 //! of claims that were lost before.
+//!
+//! A `claimed` row of attempt n + 1 also says when attempt n left on the time warning without a new
+//! epoch; at the third such attempt in a row the claim is lost instead, and after three such claims
+//! in a row, without a result between them, nothing is claimed until `slurm.time` is set. Whoever
+//! appends goes by that; a log that does not is no damage.
 //!
 //! After a `void` row, which blanks a damaged one, rows lack what it said, and are taken in
 //! unchecked; neither its iteration nor its attempt is given again.
@@ -50,7 +55,7 @@ use crate::q_learning::{Epsilon, EpsilonSchedule, StageCounts};
 use crate::storage::replay_row::{Attempt, Event, Iteration, Row};
 use fact::Fact;
 
-pub use decisions::{EarlierAttempt, Record};
+pub use decisions::{EarlierAttempt, Record, is_last_in_vain};
 pub use known::KnownArchitectures;
 pub use state::{
     Audit, Best, EpsilonTally, KnowledgeState, Known, LostClaim, Open, Pending, Seconds,
@@ -124,6 +129,12 @@ impl Knowledge {
     /// Returns whether a person has stopped the search.
     pub const fn is_halted(&self) -> bool {
         self.state.halted
+    }
+
+    /// Returns whether so many claims in a row were lost to the time limit that nothing more is claimed before
+    /// `slurm.time` is set.
+    pub const fn is_time_too_short(&self) -> bool {
+        self.state.lost_in_vain >= state::CLAIMS_IN_VAIN
     }
 
     /// Returns where an architecture stands; one that has a result is known, whatever else.

@@ -10,6 +10,12 @@ use crate::storage::time::Time;
 /// How many losses keep an architecture from being tried again.
 pub(super) const LOSSES_TO_QUARANTINE: u32 = 3;
 
+/// How many attempts in a row may leave on the time warning without a new epoch; then the claim is lost.
+pub(super) const ATTEMPTS_IN_VAIN: u32 = 3;
+
+/// How many claims in a row may be lost so; then nothing is claimed until `slurm.time` is set.
+pub(super) const CLAIMS_IN_VAIN: u32 = 3;
+
 /// The first result of an architecture.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Known {
@@ -49,6 +55,8 @@ pub struct Open {
     pub is_newest_of_task: bool,
     /// Whether the search was halted after the newest attempt had begun: its loss does not count.
     pub was_halted: bool,
+    /// Attempts in a row, up to the one before the newest, that left on the time warning without a new epoch.
+    pub left_in_vain: u32,
 }
 
 /// An iteration that waits for the training of its architecture by another one.
@@ -140,6 +148,9 @@ pub struct KnowledgeState {
     pub lost: BTreeMap<Iteration, LostClaim>,
     /// How many losses an architecture without a result has; three quarantine it.
     pub losses: BTreeMap<String, u32>,
+    /// Claims in a row that were lost since three attempts in a row left on the time warning without a new epoch; none
+    /// after a result or another `slurm.time`.
+    pub lost_in_vain: u32,
     /// Results and exhaustion per epsilon, in the order in which the epsilons came up.
     pub epsilons: Vec<EpsilonTally>,
     /// The best result so far; of equal ones the first.
@@ -173,6 +184,7 @@ impl Default for KnowledgeState {
             pending: BTreeMap::new(),
             lost: BTreeMap::new(),
             losses: BTreeMap::new(),
+            lost_in_vain: 0,
             epsilons: Vec::new(),
             best: None,
             last_accuracies: Vec::new(),

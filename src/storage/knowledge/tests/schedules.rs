@@ -8,9 +8,9 @@ use rand_chacha::ChaCha8Rng;
 
 use super::world::{World, Write, attempt_of, claimant, schedule, time};
 use crate::seed::{Purpose, generator};
-use crate::storage::knowledge::{EarlierAttempt, Knowledge, KnownArchitectures};
+use crate::storage::knowledge::{EarlierAttempt, Knowledge, KnownArchitectures, is_last_in_vain};
 use crate::storage::known_csv::KnownCsv;
-use crate::storage::replay_event::Claimant;
+use crate::storage::replay_event::{Claimant, TIME_TOO_SHORT};
 use crate::storage::replay_row::{Event, Row};
 
 const ARCHITECTURES: [&str; 6] = ["A", "B", "C", "D", "E", "F"];
@@ -28,6 +28,8 @@ struct Schedule {
     jobs: u32,
     rng: ChaCha8Rng,
     architectures: usize,
+    /// The time limit ends most attempts before their first epoch.
+    is_short: bool,
 }
 
 impl Schedule {
@@ -37,7 +39,8 @@ impl Schedule {
             (0..rng.random_range(1..4)).map(|_| rng.random_range(1..4)).collect();
         let architectures = rng.random_range(1..=ARCHITECTURES.len());
         let world = World::new(schedule(&wanted));
-        Self { world, processes: Vec::new(), jobs: 0, rng, architectures }
+        let is_short = rng.random_bool(0.3);
+        Self { world, processes: Vec::new(), jobs: 0, rng, architectures, is_short }
     }
 
     fn choices(&mut self) -> Vec<&'static str> {
@@ -71,6 +74,9 @@ impl Schedule {
                 self.begin(self.processes[copied].by.clone());
             }
             2 | 3 => self.reduce(),
+            5 if self.rng.random_bool(0.1) => {
+                self.write(&[Row::set("slurm.time=02:00:00", time())]);
+            }
             4 => {
                 let row = if self.world.knowledge.is_halted() {
                     Row::resumed(time())
@@ -102,7 +108,10 @@ impl Schedule {
                     EarlierAttempt::LeftOnSignal,
                     EarlierAttempt::CameToNothing,
                 ];
-                let earlier = *earlier.choose(&mut self.rng).unwrap();
+                let in_vain = EarlierAttempt::LeftInVain { lost_seconds: 0.5 };
+                let is_in_vain = self.rng.random_bool(if self.is_short { 0.9 } else { 0.2 });
+                let other = *earlier.choose(&mut self.rng).unwrap();
+                let earlier = if is_in_vain { in_vain } else { other };
                 let taken_up = (!process.has_looked_back)
                     .then(|| self.world.resume(&process.by, earlier))
                     .flatten();
@@ -120,12 +129,20 @@ impl Schedule {
                     self.processes.push(process);
                 }
             }
+            Some(_) if self.is_short && self.rng.random_bool(0.8) => self.begin(process.by),
             Some(claim) => match self.rng.random_range(0..10) {
                 // Killed; a requeue starts the task again.
                 0 | 1 => self.begin(process.by),
                 2 => {}
                 3 | 4 => {
-                    let rows = self.world.lose(attempt_of(&claim));
+                    let attempt = attempt_of(&claim);
+                    // Either on its own account, or since it was the last of a row in vain.
+                    let open = self.world.knowledge.state().open.get(&attempt.iteration);
+                    let rows = if open.is_some_and(|open| is_last_in_vain(open.left_in_vain)) {
+                        self.world.knowledge.lose(attempt, TIME_TOO_SHORT, Some(0.5), time())
+                    } else {
+                        self.world.lose(attempt)
+                    };
                     if self.write(&rows) {
                         self.world.check_mended();
                         self.processes.push(process);
@@ -200,12 +217,21 @@ fn run(seed: u64) -> Vec<Row> {
 fn no_schedule_breaks_the_rules() {
     let seeds = std::env::var("METAQNN_SCHEDULES").map_or(1000, |number| number.parse().unwrap());
     let mut events = std::collections::BTreeMap::new();
+    let (mut lost_in_vain, mut blocked) = (0, 0);
     for seed in 0..seeds {
         let log = std::panic::catch_unwind(|| run(seed));
         let log = log.unwrap_or_else(|_| panic!("schedule {seed} breaks the rules"));
         log.iter().for_each(|row| *events.entry(row.event).or_insert(0u32) += 1);
+        let mut knowledge = Knowledge::default();
+        for row in &log {
+            knowledge.apply(row).unwrap();
+            let is_of_time = row.reason.as_deref().is_some_and(|reason| reason.contains("time"));
+            lost_in_vain += u32::from(row.event == Event::Lost && is_of_time);
+            blocked += u32::from(knowledge.is_time_too_short());
+        }
     }
     // The schedules reach what they are to check.
     let reached = [Event::Pending, Event::Reused, Event::Lost, Event::Exhausted, Event::Halted];
     assert!(reached.iter().all(|event| events[event] > 20), "{events:?}");
+    assert!(lost_in_vain > 20 && blocked > 20, "{lost_in_vain} {blocked}");
 }

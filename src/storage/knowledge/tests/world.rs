@@ -89,6 +89,9 @@ impl World {
     pub(super) fn draw(&self, choices: &[&str], by: &Claimant) -> Vec<Row> {
         let mut knowledge = self.knowledge.clone();
         let mut rows = Vec::new();
+        if knowledge.is_time_too_short() {
+            return rows;
+        }
         let Some(epsilon) = knowledge.epsilon_in_force(&self.schedule) else { return rows };
         for architecture in choices {
             let row = knowledge.draw(architecture, epsilon, by);
@@ -195,6 +198,30 @@ impl World {
         assert_eq!(self.knowledge.next_iteration().0, drawn + 1);
         assert_eq!(self.knowledge.known().len(), results.len());
         self.check_losses();
+        self.check_time();
+    }
+
+    /// No claim leaves more than three times in a row in vain, and no claim begins after three in a row that were
+    /// lost for it, without a result between them, until the time limit is set.
+    fn check_time(&self) {
+        let mut left: BTreeMap<_, u32> = BTreeMap::new();
+        let mut lost = 0;
+        for row in &self.log {
+            let is_of_time = row.reason.as_deref().is_some_and(|reason| reason.contains("time"));
+            match row.event {
+                Event::Claimed => {
+                    assert!(row.attempt != Some(1) || lost < 3, "a claim under too short a limit");
+                    let left = left.entry(row.iteration).or_default();
+                    *left = if is_of_time { *left + 1 } else { 0 };
+                    assert!(*left < 3, "{:?} goes on in vain", row.iteration);
+                }
+                Event::Lost if is_of_time => lost += 1,
+                Event::Set if is_of_time => lost = 0,
+                event if event.is_result() && lost < 3 => lost = 0,
+                _ => {}
+            }
+        }
+        assert_eq!(self.knowledge.is_time_too_short(), lost >= 3);
     }
 
     /// A lost claim is a loss unless a halt lies after it or its trainer refused to work; so is an attempt that says so of the one
@@ -206,7 +233,7 @@ impl World {
             let is_loss = match row.event {
                 Event::Claimed => {
                     claimed_at.insert(row.iteration, at);
-                    row.reason.is_some()
+                    row.reason.as_deref() == Some("the attempt before added no epoch")
                 }
                 Event::Lost => {
                     let is_refusal =
