@@ -10,6 +10,7 @@
 #   full_disk   a file system of 2 MiB that is full for a while
 #   nfs      searches on a real NFS: a server and two client machines
 #   portable the same bytes with musl, without FMA, without optimisation, for this very processor
+#   filesystems searches on Gluster and sshfs, mounted twice
 #   simulate early stopping on the recorded curves of 341 networks
 #   stopping a search on Fashion-MNIST with and without early stopping
 #

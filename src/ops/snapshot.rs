@@ -8,7 +8,7 @@ use crate::storage::{Knowledge, LogPosition, ReplayLog, Row, View};
 
 /// Reads the rows of the log before a position.
 pub(super) fn log_rows(experiment: &Experiment, end: &LogPosition) -> anyhow::Result<Vec<Row>> {
-    let log = ReplayLog::open(experiment.dir())?;
+    let log = ReplayLog::open_to_look(experiment.dir())?;
     Ok(log.rows_before(end)?.collect::<Result<_, _>>()?)
 }
 
@@ -25,7 +25,7 @@ impl Snapshot {
     /// Reads the newest view, all of it, and the rows after it.
     pub fn read(experiment: &Experiment) -> anyhow::Result<Self> {
         let view = View::newest_to_learn(experiment.dir(), experiment.view_params())?;
-        let log = ReplayLog::open(experiment.dir())?;
+        let log = ReplayLog::open_to_look(experiment.dir())?;
         let (mut view, tail) = with_tail(experiment, &log, view)?;
         let digested = view.position().clone();
         view.apply(&tail)?;

@@ -4,7 +4,7 @@
 //! cut back by its own writer; what a crash leaves at the end is saved and cut by the next one.
 
 use std::fs::File;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
@@ -14,7 +14,7 @@ use super::experiment_dir::ExperimentDir;
 use super::lock::{self, Mode, Patience};
 use super::log_position::LogCursor;
 use super::replay_csv::{LineWriter, header};
-use super::replay_log::{ReplayLog, Tail};
+use super::replay_log::{ReplayLog, Tail, read_up_to};
 use super::replay_row::Row;
 use super::torn;
 
@@ -58,6 +58,7 @@ impl WritableReplayLog {
         // What is read, cut and written from here on must be what the server has.
         direct_io::set_answers(&log.file, Answers::Server)
             .map_err(log.io("open for direct I/O"))?;
+        direct_io::refresh(&log.file).map_err(log.io("sync"))?;
         guard.end = guard.cut_torn_end()?;
         Ok(guard)
     }
@@ -93,7 +94,14 @@ impl ExclusiveGuard<'_> {
             lines.push(row).map_err(|source| StorageError::Unwritable { path: path(), source })?;
         }
         let bytes = lines.into_bytes();
-        append_at(&self.log.log, self.end, &bytes, FileExt::write_at, File::sync_data)?;
+        let (log, end) = (&self.log.log, self.end);
+        match direct_io::open_to_append(&log.file, &log.path).map_err(log.io("open"))? {
+            None => append_at(log, end, &bytes, FileExt::write_at, File::sync_data)?,
+            Some(file) => {
+                let write = |_: &File, bytes: &[u8], _| (&file).write(bytes);
+                append_at(log, end, &bytes, write, |_| file.sync_data())?;
+            }
+        }
         self.end += bytes.len() as u64;
         Ok(())
     }
@@ -180,12 +188,19 @@ fn append_at(
         Err(error) => Err(log.io("append to")(error)),
     };
     if appended.as_ref().is_err_and(StorageError::is_full)
-        && let Err(error) = cut(log, end)
+        && let Err(error) = cut_own(log, end, bytes)
     {
         // The next writer cuts what is left; the first error says more.
         log::error!("{error}");
     }
     appended
+}
+
+/// Cuts what was written of `bytes` at `end`. Anything else that stands there is left to the next writer, who saves it.
+fn cut_own(log: &ReplayLog, end: u64, bytes: &[u8]) -> Result<(), StorageError> {
+    let mut there = vec![0; bytes.len() + 1];
+    let read = read_up_to(&log.file, &mut there, end).map_err(log.io("read"))?;
+    if bytes.starts_with(&there[..read]) { cut(log, end) } else { Ok(()) }
 }
 
 fn cut(log: &ReplayLog, end: u64) -> Result<(), StorageError> {
@@ -331,6 +346,19 @@ mod tests {
         assert!(matches!(unsynced, StorageError::Io { action: "sync", .. }));
         assert_eq!(fs::read(experiment.replay_log()).unwrap(), before);
         append(&mut log, &[row(2)]);
+        assert_eq!(rows(&log), [row(1), row(2)]);
+    }
+
+    #[test]
+    fn a_writer_without_room_cuts_no_row_of_another() {
+        let (_folder, experiment) = ExperimentDir::made_up();
+        let mut log = WritableReplayLog::open(&experiment).unwrap();
+        append(&mut log, &[row(1)]);
+        let end = fs::metadata(experiment.replay_log()).unwrap().len();
+        // Where this writer takes the end to be another has appended.
+        append(&mut log, &[row(2)]);
+        let full = |_: &File, _: &[u8], _| Err(io::Error::from(ErrorKind::StorageFull));
+        append_at(&log.log, end, b"3,lost", full, File::sync_data).unwrap_err();
         assert_eq!(rows(&log), [row(1), row(2)]);
     }
 

@@ -191,13 +191,13 @@ pub enum StorageError {
     },
     /// A file system whose locks exclude nobody on other machines.
     #[error(
-        "the file system of `{path}` is mounted with `{option}`: its locks do not reach other machines (mount it without; or, if only this machine works on the experiment, `metaqnn run`, or `--single-node`)"
+        "the file system of `{path}` {why}: its locks do not reach other machines (put the experiment on another, such as NFS 4 without `nolock`, Lustre mounted with `flock`, GPFS; or, if only this machine works on it, `metaqnn run`, or `--single-node`)"
     )]
     NodeLocalLocks {
         /// The experiment.
         path: PathBuf,
-        /// The mount option.
-        option: String,
+        /// What keeps them: `is mounted with `nolock``, `is sshfs`.
+        why: String,
     },
     /// A row that a view cannot take in.
     #[error(

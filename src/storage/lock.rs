@@ -93,14 +93,21 @@ fn try_once(file: &File, path: &Path, mode: Mode) -> Result<Try, StorageError> {
     };
     match tried {
         Ok(()) => Ok(Try::Ours),
-        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
-            Ok(Try::Taken)
-        }
+        Err(error) if is_taken(&error) => Ok(Try::Taken),
         Err(source) if is_unsupported(&source) => {
             Err(StorageError::LocksUnsupported { path: path.to_owned(), source })
         }
         Err(source) => Err(StorageError::io("lock", path)(source)),
     }
+}
+
+/// The lock of an opened file asks for no permission: `EACCES` is how a server of cifs says that another has it
+/// (fcntl(2) allows it, too).
+fn is_taken(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::WouldBlock | ErrorKind::Interrupted | ErrorKind::PermissionDenied
+    )
 }
 
 /// Linux's own number for "not supported" by an NFS server; no libc knows it.
@@ -144,6 +151,14 @@ mod tests {
         assert!(acquire(&one, path, Mode::Shared, NONE).is_err());
         drop(other);
         takes(&one, path, Mode::Shared);
+    }
+
+    #[test]
+    fn a_lock_that_another_machine_has_is_taken_by_whatever_number_its_server_says_so() {
+        let [again, interrupted, access, permission] = [11, 4, 13, 1];
+        let is = |code| is_taken(&io::Error::from_raw_os_error(code));
+        assert!([again, interrupted, access, permission].into_iter().all(is));
+        assert!(![5, 37, 116].into_iter().any(is));
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Whether locks on a path exclude other machines, as far as the mount options tell.
 //!
-//! An NFS mount with `nolock` or `local_lock`, or a Lustre mount with `localflock`, answers every
-//! lock and keeps it to itself: two machines would both hold the log. Such a mount is refused,
-//! unless only this machine works on the experiment.
+//! An NFS mount with `nolock` or `local_lock`, a Lustre mount with `localflock`, sshfs, 9p and virtiofs answer every
+//! lock and keep it to this machine: two machines would both hold the log. On cifs a vain try of the holder's own
+//! machine frees the lock on the server. All of them are refused, unless only this machine works on the experiment.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -25,10 +25,9 @@ pub enum Nodes {
 /// The file system is mounted with locks of this machine alone, and several machines may work on it.
 pub fn check_locks_of_mount(path: &Path, nodes: Nodes) -> Result<(), StorageError> {
     let mount = MountPoint::of(path)?;
-    match mount.as_ref().and_then(MountPoint::node_local_option) {
-        Some(option) if nodes == Nodes::Many => {
-            let (path, option) = (path.to_owned(), option.to_owned());
-            Err(StorageError::NodeLocalLocks { path, option })
+    match mount.as_ref().and_then(MountPoint::node_local) {
+        Some(why) if nodes == Nodes::Many => {
+            Err(StorageError::NodeLocalLocks { path: path.to_owned(), why })
         }
         _ => Ok(()),
     }
@@ -71,12 +70,19 @@ impl MountPoint {
         Some(Self { point, file_system: kind, options: options.collect() })
     }
 
-    /// Returns the option that keeps locks to this machine, if there is one.
-    pub fn node_local_option(&self) -> Option<&str> {
-        let is_local = |option: &&str| {
-            matches!(*option, "nolock" | "localflock" | "local_lock=flock" | "local_lock=all")
+    /// Returns what keeps locks to this machine, if anything does: an option, or the kind of the file system.
+    pub fn node_local(&self) -> Option<String> {
+        let is_local = |option: &&String| {
+            matches!(
+                option.as_str(),
+                "nolock" | "localflock" | "local_lock=flock" | "local_lock=all"
+            )
         };
-        self.options.iter().map(String::as_str).find(is_local)
+        let kind = self.file_system.strip_prefix("fuse.").unwrap_or(&self.file_system);
+        if matches!(kind, "cifs" | "smb3" | "smbfs" | "sshfs" | "9p" | "virtiofs") {
+            return Some(format!("is {kind}"));
+        }
+        self.options.iter().find(is_local).map(|option| format!("is mounted with `{option}`"))
     }
 }
 
@@ -121,23 +127,32 @@ mod tests {
 32 22 0:42 / /mnt/b/posix rw - nfs srv:/c rw,vers=3,local_lock=posix
 33 22 0:43 / /mnt/two\\040words rw - lustre mds@tcp:/scratch rw,localflock
 34 22 0:44 / /mnt/a rw - lustre mds@tcp:/home rw,flock
+35 22 0:45 / /mnt/c rw,relatime - cifs //srv/share rw,vers=3.1.1,cache=strict,addr=10.0.0.1
+36 22 0:46 / /mnt/d rw,relatime - smb3 //srv/share rw,vers=3.1.1
+37 22 0:47 / /mnt/e rw,nosuid,nodev - fuse.sshfs me@srv: rw,user_id=0,group_id=0,allow_other
+38 22 0:48 / /mnt/f rw,relatime - 9p share rw,trans=virtio
+39 22 0:49 / /mnt/g rw,relatime - virtiofs share rw
+40 22 0:50 / /mnt/h rw,relatime - fuse.glusterfs srv:v rw,user_id=0,group_id=0,max_read=131072
 ";
 
     fn mount(path: &str) -> MountPoint {
         mount_of(MOUNTS, Path::new(path)).unwrap()
     }
 
-    fn option(path: &str) -> Option<String> {
-        mount(path).node_local_option().map(str::to_owned)
+    fn why(path: &str) -> Option<String> {
+        mount(path).node_local()
     }
 
     #[test]
     fn locks_kept_to_one_machine_are_found() {
-        assert_eq!(option("/home/x"), None);
-        assert_eq!(option("/mnt/b/experiment").as_deref(), Some("nolock"));
-        assert_eq!(option("/mnt/bc"), None);
-        assert_eq!(option("/mnt/b/posix/experiment"), None);
-        assert_eq!(option("/mnt/two words").as_deref(), Some("localflock"));
+        assert_eq!(why("/home/x"), None);
+        assert_eq!(why("/mnt/b/experiment").as_deref(), Some("is mounted with `nolock`"));
+        assert_eq!(why("/mnt/bc"), None);
+        assert_eq!(why("/mnt/b/posix/experiment"), None);
+        assert_eq!(why("/mnt/two words").as_deref(), Some("is mounted with `localflock`"));
+        let kinds = ["c", "d", "e", "f", "g", "h"].map(|name| why(&format!("/mnt/{name}/x")));
+        let refused = ["cifs", "smb3", "sshfs", "9p", "virtiofs"].map(|kind| format!("is {kind}"));
+        assert_eq!(kinds, [refused.map(Some).as_slice(), &[None]].concat()[..]);
     }
 
     #[test]

@@ -14,6 +14,7 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::direct_io;
 use super::error::{RefusedRow, StorageError};
@@ -33,7 +34,12 @@ pub struct ReplayLog {
     pub(super) file: File,
     pub(super) path: PathBuf,
     pub(super) patience: Patience,
+    /// Whether the log is read without the lock when that stays taken.
+    at_worst_unlocked: bool,
 }
+
+/// How long those wait who only look.
+const LOOK: Patience = Patience { notice: Duration::from_secs(2), limit: Duration::from_secs(2) };
 
 /// The rows after a cursor.
 #[derive(Debug, Clone)]
@@ -52,6 +58,15 @@ impl ReplayLog {
     /// The log cannot be opened, or does not begin as this program begins it.
     pub fn open(experiment: &ExperimentDir) -> Result<Self, StorageError> {
         Self::open_with(experiment, File::options().read(true))
+    }
+
+    /// Opens the log of an experiment for those who only look: while its lock stays taken they read the whole rows that
+    /// are there after 2 s, and say so.
+    ///
+    /// # Errors
+    /// Those of [`ReplayLog::open`].
+    pub fn open_to_look(experiment: &ExperimentDir) -> Result<Self, StorageError> {
+        Ok(Self { patience: LOOK, at_worst_unlocked: true, ..Self::open(experiment)? })
     }
 
     pub(super) fn open_with(
@@ -75,7 +90,7 @@ impl ReplayLog {
     ) -> Result<Self, StorageError> {
         let path = experiment.replay_log();
         let file = direct_io::open(&path, options).map_err(StorageError::io("open", &path))?;
-        Ok(Self { file, path, patience: Patience::default() })
+        Ok(Self { file, path, patience: Patience::default(), at_worst_unlocked: false })
     }
 
     /// Sets how long to wait for the lock.
@@ -131,9 +146,24 @@ impl ReplayLog {
         Ok(length.saturating_sub(cursor.byte()))
     }
 
-    pub(super) fn lock_shared(&self) -> Result<SharedGuard<'_>, StorageError> {
-        lock::acquire(&self.file, &self.path, Mode::Shared, self.patience)?;
-        Ok(SharedGuard(self))
+    pub(super) fn lock_shared(&self) -> Result<Option<SharedGuard<'_>>, StorageError> {
+        match lock::acquire(&self.file, &self.path, Mode::Shared, self.patience) {
+            Err(StorageError::Locked { path, seconds }) if self.at_worst_unlocked => {
+                log::warn!(
+                    "`{}` has been locked for {seconds} s by a process that may hang: its whole rows are read without the lock, and the newest may be missing",
+                    path.display()
+                );
+                Ok(None)
+            }
+            locked => {
+                locked?;
+                // Who only reads may lack what is needed to sync.
+                if let Err(error) = direct_io::refresh(&self.file) {
+                    log::debug!("cannot sync `{}`: {error}", self.path.display());
+                }
+                Ok(Some(SharedGuard(self)))
+            }
+        }
     }
 
     pub(super) fn read_bytes(&self, cursor: &LogCursor, end: u64) -> Result<Vec<u8>, StorageError> {

@@ -11,6 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::check::{Check, Verdict};
 use crate::regular_file::{self, SMALL};
 use crate::storage::publish::{self, Published};
 
@@ -177,12 +178,15 @@ impl Meeting {
                 let read = |&rank: &u32| read(path(what, rank).expect("none is missing"));
                 return ranks.iter().map(read).collect();
             };
-            // Who has ended says no more.
-            anyhow::ensure!(
-                path(REPORT, missing).is_none() || what == REPORT,
-                "process {missing} of {} has ended before",
-                self.size
-            );
+            // Who has ended says no more, but why.
+            if what != REPORT
+                && let Some(report) = path(REPORT, missing)
+            {
+                let checks: Vec<Check> = read(report)?;
+                let why = checks.iter().find(|check| check.verdict == Verdict::Failure);
+                let why = why.map_or_else(|| "it does not say why".to_owned(), Check::to_string);
+                anyhow::bail!("process {missing} of {} has ended: {why}", self.size);
+            }
             anyhow::ensure!(
                 begin.elapsed() < patience,
                 "process {missing} of {} is not to be seen after {} s: it was not started, or a file that one machine \
@@ -246,9 +250,10 @@ mod tests {
     fn nobody_waits_for_one_that_has_reported() {
         let dir = tempfile::tempdir().unwrap();
         let (one, other) = (step(dir.path(), 0), step(dir.path(), 1));
-        other.say(REPORT, &()).unwrap();
+        let checks = [Check::ok("mount", "nfs"), Check::failure("locks", "no locks here", "none")];
+        other.say(REPORT, &checks).unwrap();
         let error = one.hear_one::<u32>("pong", 1).unwrap_err().to_string();
-        assert_eq!(error, "process 1 of 2 has ended before");
+        assert_eq!(error, "process 1 of 2 has ended: failure  locks: no locks here (none)");
     }
 
     #[test]

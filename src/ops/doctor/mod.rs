@@ -32,6 +32,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 
 use self::meeting::{Meeting, REPORT};
+use self::place::MOUNT;
 use self::together::Participant;
 use super::task::host;
 use super::{Experiment, Refusal};
@@ -65,6 +66,13 @@ pub fn doctor(
     // Its trainer is tried.
     let experiment =
         experiment(&dir)?.map(|experiment| experiment.trusted_by(trust)).transpose()?;
+    let place = place::examine(&dir);
+    // What is tried together would only take its time on such a file system.
+    if place.iter().any(|check| check.check == MOUNT && check.verdict == Verdict::Failure) {
+        let machine =
+            experiment.as_ref().map_or_else(|| vec![machine::examine_torch()], machine::examine);
+        return Ok([on(&node()?, [place, machine].concat()), scheduler::examine()].concat());
+    }
     let me = Participant { host: node()?, pid: std::process::id() };
     // Its companion ends with it.
     let (party, _companion) = match party.or_else(step) {
@@ -79,7 +87,7 @@ pub fn doctor(
         Ok(meeting) => meeting,
         Err(error) => {
             let remedy = "tasks write there: see permissions and quota";
-            let mut checks = place::examine(&dir);
+            let mut checks = place;
             checks.push(Check::failure("folder", format!("{error:#}"), remedy));
             return Ok(on(&me.host, checks));
         }

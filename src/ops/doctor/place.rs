@@ -12,19 +12,20 @@ use crate::ops::Experiment;
 use crate::regular_file::{self, SMALL};
 use crate::storage::{DiskSpace, MountPoint, WritableReplayLog};
 
+/// Name of what is said of the mount.
+pub(super) const MOUNT: &str = "mount";
+
 /// Examines how the file system is mounted and what room there is.
 pub(super) fn examine(path: &Path) -> Vec<Check> {
     let mount = match MountPoint::of(path) {
         Ok(Some(mount)) if mount.file_system == "nfs4" && takes_lost_locks_again() => {
             let seen = "NFS takes a lock again that it lost (`nfs.recover_lost_locks=1`)";
             let remedy = "set it to 0: a machine that stood still may write over others' rows";
-            Check::failure("mount", seen, remedy)
+            Check::failure(MOUNT, seen, remedy)
         }
         Ok(Some(mount)) => mount_check(&mount),
-        Ok(None) => {
-            Check::warning("mount", "its options are not to be read", "see `mount` by hand")
-        }
-        Err(error) => Check::failure("mount", format!("{error:#}"), ""),
+        Ok(None) => Check::warning(MOUNT, "its options are not to be read", "see `mount` by hand"),
+        Err(error) => Check::failure(MOUNT, format!("{error:#}"), ""),
     };
     let space = match DiskSpace::of(path) {
         Ok(space) => space_check(space),
@@ -62,22 +63,23 @@ fn mount_check(mount: &MountPoint) -> Check {
     );
     let has = |option: &str| mount.options.iter().any(|other| other == option);
     if has("ro") {
-        return Check::failure("mount", seen, "it is mounted for reading only: choose another");
+        return Check::failure(MOUNT, seen, "it is mounted for reading only: choose another");
     }
-    if let Some(option) = mount.node_local_option() {
+    if let Some(why) = mount.node_local() {
         let remedy = format!(
-            "`{option}` keeps locks to one machine: mount it without; or search on one machine with `--single-node`"
+            "it {why}, which keeps locks to one machine: put experiments on another file system, such as NFS 4 without \
+             `nolock`, Lustre mounted with `flock`, GPFS; or search on one machine with `--single-node`"
         );
-        return Check::failure("mount", seen, remedy);
+        return Check::failure(MOUNT, seen, remedy);
     }
     if mount.file_system == "lustre" && !has("flock") {
-        return Check::failure("mount", seen, "Lustre has no locks unless mounted with `flock`");
+        return Check::failure(MOUNT, seen, "Lustre has no locks unless mounted with `flock`");
     }
     if mount.file_system.starts_with("nfs") && has("soft") {
         let remedy = "`soft` gives up a write when the server is slow: mount it with `hard`";
-        return Check::warning("mount", seen, remedy);
+        return Check::warning(MOUNT, seen, remedy);
     }
-    Check::ok("mount", seen)
+    Check::ok(MOUNT, seen)
 }
 
 const MIB: u64 = 1 << 20;
@@ -164,6 +166,10 @@ mod tests {
         assert_eq!(mount("lustre", &["rw", "localflock"]), Verdict::Failure);
         assert_eq!(mount("lustre", &["rw"]), Verdict::Failure);
         assert_eq!(mount("ext4", &["ro"]), Verdict::Failure);
+        assert_eq!(mount("fuse.glusterfs", &["rw"]), Verdict::Ok);
+        for kind in ["cifs", "smb3", "fuse.sshfs", "9p", "virtiofs"] {
+            assert_eq!(mount(kind, &["rw"]), Verdict::Failure, "{kind}");
+        }
     }
 
     #[test]
