@@ -18,8 +18,8 @@ use crate::q_learning::Epsilon;
 use crate::regular_file::{self, LARGE};
 use crate::storage::knowledge::{KnownArchitectures, Standing};
 use crate::storage::{
-    Claimant, Event, Knowledge, ReferenceRow, Row, publish, read_q_values, read_replay_database,
-    write_q_values, write_replay_database,
+    Claimant, Event, Knowledge, ReferenceRow, Row, StorageError, publish, read_q_values,
+    read_replay_database, write_q_values, write_replay_database,
 };
 
 /// What an import has taken over.
@@ -66,8 +66,7 @@ pub fn import(experiment: &Experiment, source: &Path) -> anyhow::Result<Imported
     if !database.exists() {
         bail!(Refusal::NotThere { path: database });
     }
-    let bytes = regular_file::read_input(&database, LARGE)
-        .with_context(|| format!("failed to read `{}`", database.display()))?;
+    let bytes = read_input(&database)?;
     let readable = read_replay_database(&bytes[..], &experiment.config().space, &database)?;
     let mut live = LiveLog::open(experiment)?;
     // Looked at before anything is kept, and again under the lock.
@@ -146,10 +145,17 @@ fn importer() -> anyhow::Result<Claimant> {
     })
 }
 
+fn read_input(path: &Path) -> Result<Vec<u8>, StorageError> {
+    regular_file::read_input(path, LARGE).map_err(|source| StorageError::Io {
+        action: "read",
+        path: path.to_owned(),
+        source,
+    })
+}
+
 /// Keeps the Q-table of the published program for reports, after a look at whether it is one.
 fn keep_q_values(experiment: &Experiment, path: &Path) -> anyhow::Result<usize> {
-    let failed = || format!("failed to read `{}`", path.display());
-    let bytes = regular_file::read_input(path, LARGE).with_context(failed)?;
+    let bytes = read_input(path)?;
     let readable = read_q_values(&bytes[..], &experiment.config().space, path)?;
     if let Some(problem) = readable.problems.first() {
         log::warn!("`{}`, line {}: {}", path.display(), problem.line, problem.reason);

@@ -118,6 +118,7 @@ impl ExclusiveGuard<'_> {
     fn cut_torn_end(&self) -> Result<u64, StorageError> {
         let log = &self.log.log;
         let told = log.file.metadata().map_err(log.io("read"))?.len();
+        log.check_length(told)?;
         let (end, length) = ends(&log.file, told).map_err(log.io("read"))?;
         if length < header().len() as u64 {
             return Err(log.changed("it ends within its first line".to_owned()));

@@ -27,6 +27,7 @@ use super::replay_row::{Event, Row};
 use super::row_error::RowError;
 use super::row_reader::RowReader;
 use super::torn;
+use crate::regular_file::{LARGE, NotAFile};
 
 /// The log, opened for reading.
 #[derive(Debug)]
@@ -166,6 +167,14 @@ impl ReplayLog {
         }
     }
 
+    /// Checks that so many bytes may be of a log, before memory is taken for them.
+    pub(super) fn check_length(&self, length: u64) -> Result<(), StorageError> {
+        if length > LARGE {
+            return Err(self.io("read")(NotAFile::TooLarge(LARGE).into()));
+        }
+        Ok(())
+    }
+
     pub(super) fn read_bytes(&self, cursor: &LogCursor, end: u64) -> Result<Vec<u8>, StorageError> {
         let Some(length) = end.checked_sub(cursor.byte()) else {
             return Err(self.changed(format!(
@@ -173,6 +182,7 @@ impl ReplayLog {
                 cursor.byte()
             )));
         };
+        self.check_length(length)?;
         let mut bytes = vec![0; usize::try_from(length).expect("a file fits into memory")];
         let read = read_up_to(&self.file, &mut bytes, cursor.byte()).map_err(self.io("read"))?;
         bytes.truncate(read);

@@ -50,6 +50,17 @@ fn a_finished_search_stays_finished_when_it_is_cancelled() {
 }
 
 #[test]
+fn status_answers_from_the_whole_rows_while_another_process_keeps_the_lock() {
+    let experiment = Experiment::init(SMALL);
+    experiment.run(&["train", "dir"]).success();
+    let log = std::fs::File::open(experiment.path("replay.csv")).unwrap();
+    fs2::FileExt::lock_exclusive(&log).unwrap();
+    let ran =
+        experiment.run(&["status", "dir", "--json"]).success().says("has been locked for 2 s");
+    assert_eq!(ran.json()[0]["results"], 1);
+}
+
+#[test]
 fn status_writes_nothing() {
     let experiment = Experiment::init(SMALL);
     experiment.run(&["train", "dir"]).success();

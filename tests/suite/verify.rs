@@ -607,3 +607,46 @@ fn the_predictor_is_what_its_curves_say() {
     );
     experiment.run(&["reduce", "dir", "--rebuild"]).success();
 }
+
+/// Puts a named pipe in the place of a file, does something, and puts the file back.
+fn with_pipe_at(path: &Path, then: impl FnOnce()) {
+    let kept = path.with_extension("kept");
+    fs::rename(path, &kept).unwrap();
+    make_pipe(path);
+    then();
+    fs::rename(&kept, path).unwrap();
+}
+
+fn make_pipe(path: &Path) {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+}
+
+#[test]
+fn a_named_pipe_in_the_place_of_a_file_is_named_and_not_waited_for() {
+    let experiment = half_way();
+    let refuses = |name: &str, commands: &[&[&str]]| {
+        with_pipe_at(&experiment.path(name), || {
+            for command in commands {
+                let ran = experiment.run(command).fails_with(3);
+                assert!((ran.stdout() + &ran.stderr()).contains("a named pipe"), "{command:?}");
+            }
+        });
+    };
+    let [status, verify, reduce, train] =
+        ["status", "verify", "reduce", "train"].map(|command| [command, "dir"]);
+    refuses("experiment.yaml", &[&status, &verify, &train]);
+    refuses("replay.csv", &[&status, &verify, &reduce, &train]);
+    refuses("curves/000001.1.csv", &[&verify]);
+    // It costs the tables that curve, and a view is made anew.
+    with_pipe_at(&experiment.path("curves/000001.1.csv"), || {
+        let ran = experiment.run(&reduce).success();
+        let said = ran.stdout() + &ran.stderr();
+        assert!(said.contains("000001.1.csv") && said.contains("a named pipe"), "{said}");
+    });
+    let views = fs::read_dir(experiment.path("views")).unwrap().map(|entry| entry.unwrap().path());
+    let view = views.max().unwrap().join("view.yaml");
+    fs::remove_file(&view).unwrap();
+    make_pipe(&view);
+    experiment.run(&status).success();
+}
