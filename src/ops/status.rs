@@ -125,7 +125,8 @@ impl Seen<'_> {
             }
             Stage::Unplanned | Stage::Unsubmitted | Stage::Held => {
                 let why = format!("Chain broken: round {newest} was not submitted to its end.");
-                Ok(Standing::of(Condition::ChainBroken, [format!("{why} Run `metaqnn submit`.")]))
+                let remedy = "Run `metaqnn submit`.".to_owned();
+                Ok(Standing::of(Condition::ChainBroken, [why, remedy]))
             }
         }
     }
@@ -139,9 +140,14 @@ impl Seen<'_> {
             }
             unclaimed => unclaimed,
         };
-        let is_stuck = unclaimed.as_ref().is_some_and(|unclaimed| unclaimed.is_every_task);
-        let condition = if is_stuck { Condition::Stuck } else { Condition::Active };
-        Ok(Standing::of(condition, unclaimed.map(|unclaimed| unclaimed.sentence())))
+        let Some(unclaimed) = unclaimed else { return Ok(Standing::of(Condition::Active, None)) };
+        let notice = unclaimed.sentence();
+        if !unclaimed.is_every_task {
+            return Ok(Standing::of(Condition::Active, Some(notice)));
+        }
+        let remedy =
+            "Correct that: `metaqnn cancel` ends the round, `metaqnn submit` begins another.";
+        Ok(Standing::of(Condition::Stuck, [notice, remedy.to_owned()]))
     }
 
     /// Where the search stands when no job in the queue submits the next round.
@@ -157,18 +163,19 @@ impl Seen<'_> {
             let done = "The rounds asked for are done: `metaqnn submit` goes on.".to_owned();
             return Ok(Standing::of(Condition::Paused, tasks.into_iter().chain([done])));
         }
-        let why = match end {
-            Some(end @ EndOfChain::Fruitless { .. }) => end.to_string(),
-            _ => "no round is queued or running".to_owned(),
+        let (why, reduce) = match end {
+            Some(end @ EndOfChain::Fruitless { .. }) => (end.to_string(), None),
+            _ => {
+                let reduce = last_words_of_reduce(self.experiment, newest)?;
+                ("no round is queued or running".to_owned(), reduce)
+            }
         };
-        let said = match tasks {
-            Some(tasks) => Some(tasks),
-            None => last_words_of_reduce(self.experiment, newest)?,
-        };
+        let said = tasks.or(reduce);
         let remedy = if said.is_some() { "Correct that, then run" } else { "Run" };
-        let said = said.map_or_else(String::new, |said| format!(" {said}"));
-        let notice = format!("Chain broken: {why}.{said} {remedy} `metaqnn submit`.");
-        Ok(Standing::of(Condition::ChainBroken, Some(notice)))
+        let notices = [Some(format!("Chain broken: {why}.")), said];
+        let remedy = format!("{remedy} `metaqnn submit`.");
+        let notices = notices.into_iter().flatten().chain([remedy]);
+        Ok(Standing::of(Condition::ChainBroken, notices))
     }
 
     /// Tasks of a round that ended without a claim.

@@ -91,7 +91,8 @@ pub fn submit(experiment: &Experiment, options: &SubmitOptions) -> anyhow::Resul
         Some(Stage::Over) | None => newest + 1,
     };
     if let Some(vain) = unclaimed_before(experiment, newest, &scheduler)? {
-        said.push(format!("{vain}; if nothing has changed, this round ends the same way"));
+        said.push(vain);
+        said.push("if nothing has changed since, this round ends the same way".to_owned());
     }
     // The claims that cancelled arrays left would be waited for otherwise: no reduce of theirs has run.
     let view = View::newest(experiment.dir(), experiment.view_params())?;

@@ -87,10 +87,10 @@ impl Unclaimed {
         let Self { round, tasks, of, .. } = self;
         let count = format!("{tasks} of {of} tasks of round {round} ended without a claim");
         match &self.log {
-            Some(log) => format!("{count}; {}", log.sentence(*round)),
+            Some(log) => format!("{count}. {}", log.sentence(*round)),
             None => format!(
                 "{count}, and no log of theirs in `rounds/{round:04}` says why (were they cancelled, or can the \
-                 nodes not write to that folder?)"
+                 nodes not write to that folder?)."
             ),
         }
     }
@@ -98,7 +98,7 @@ impl Unclaimed {
 
 impl LogEnd {
     fn sentence(&self, round: u32) -> String {
-        format!("the last line of `rounds/{round:04}/{}`: {}", self.name, self.line)
+        format!("The last line of `rounds/{round:04}/{}`: {}", self.name, self.line)
     }
 }
 

@@ -1,6 +1,7 @@
 //! `metaqnn submit`, with a scheduler of our own on PATH: what is asked of it, and in which order.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use crate::support::{Experiment, Program, SMALL, make_program};
@@ -368,20 +369,20 @@ fn jobs_are_found_whatever_path_leads_to_the_experiment() {
 #[test]
 fn nodes_on_which_claims_are_lost_are_shown_and_avoided() {
     let config = SMALL.replace("training:", "slurm: {exclude: n9, array_size: 4}\ntraining:");
-    let cluster = Cluster::new(&config);
+    // Kills its task, whose claim stays behind.
+    let killer = "trainer: command, command: [sh, -c, '[ -e well ] || { read request; kill -9 $PPID; }; exec python3 trainer.py']";
+    let cluster = Cluster::new(&config.replace("trainer: synthetic", killer));
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/example-trainer.py");
+    fs::copy(example, cluster.experiment.folder().join("trainer.py")).unwrap();
     let crashes = |task: &str, node: &str| {
         let mut train = cluster.command(&["train", "dir"]);
         train.env("SLURM_JOB_ID", "500").env("SLURM_ARRAY_JOB_ID", "500");
         train.env("SLURM_ARRAY_TASK_ID", task).env("SLURMD_NODENAME", node);
-        // A curve that cannot be written is an error of the machine: the claim stays behind.
-        let iteration = task.parse::<u32>().unwrap() + 1;
-        let curve = cluster.experiment.path(&format!("curves/{iteration:06}.1.csv"));
-        fs::create_dir(&curve).unwrap();
         assert!(!train.output().unwrap().status.success());
-        fs::remove_dir(&curve).unwrap();
     };
     ["0", "1", "2"].into_iter().for_each(|task| crashes(task, "n3"));
     crashes("3", "n4");
+    fs::write(cluster.experiment.folder().join("well"), "").unwrap();
     let mut train = cluster.command(&["train", "dir"]);
     assert!(
         train.env("SLURM_JOB_ID", "501").env("SLURMD_NODENAME", "n4").status().unwrap().success()
@@ -489,7 +490,7 @@ fn tasks_that_ended_without_a_claim_are_counted_and_one_of_their_logs_is_shown()
     let text = words();
     assert!(text.contains(": chain broken, "), "{text}");
     let said = format!(
-        "12 of 12 tasks of round 1 ended without a claim; the last line of `rounds/0001/101_0.log`: {failed} Correct that, then run `metaqnn submit`."
+        "12 of 12 tasks of round 1 ended without a claim. The last line of `rounds/0001/101_0.log`: {failed} Correct that, then run `metaqnn submit`."
     );
     assert!(text.contains(&said), "{text}");
     // Some of its tasks still wait.
