@@ -36,7 +36,7 @@
 //! | file of an experiment | written by | read by |
 //! | --- | --- | --- |
 //! | `experiment.yaml` | `init`, `run` | every command |
-//! | `replay.csv` | `train`, `reduce`, `run`, `cancel`, `submit`, `import` (appended under its lock) | every command |
+//! | `replay.csv` | `train`, `reduce`, `run`, `cancel`, `submit`, `set`, `import` (appended under its lock) | every command |
 //! | `views/` | `reduce`, `train --reduce` | every command but `init` |
 //! | `curves/*.csv` | `train`, each attempt its own | `train` (a later attempt), `reduce` |
 //! | `curves/*.log` | `train`: what the trainer says | people |

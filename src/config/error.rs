@@ -61,8 +61,8 @@ pub enum ConfigError {
         /// The path of the known key most like it.
         nearest: Option<String>,
     },
-    /// A `--set` argument without a value.
-    #[error("`--set {0}` is not of the form PATH=VALUE (such as `training.epochs=3`)")]
+    /// A setting without a key or a value.
+    #[error("`{0}` is not of the form PATH=VALUE (such as `training.epochs=3`)")]
     NoSetting(String),
     /// A key that may not be changed once the experiment is made.
     #[error(

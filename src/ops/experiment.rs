@@ -82,6 +82,13 @@ impl Experiment {
         Self::open(self.dir.root())?.trusted_by(self.trust)
     }
 
+    /// Returns the experiment with the configuration in force after these `set` rows, which were read under the lock.
+    pub(super) fn changed_by(&self, settings: Vec<String>) -> anyhow::Result<Self> {
+        let (dir, frozen, sha256) = (self.dir.clone(), self.frozen.clone(), self.sha256.clone());
+        let config = in_force(&dir, &frozen, &settings)?;
+        Self { dir, config, frozen, sha256, settings, trust: self.trust }.trusted_by(self.trust)
+    }
+
     /// Returns whom the person who started this process trusts.
     pub(super) const fn trust(&self) -> Trust {
         self.trust

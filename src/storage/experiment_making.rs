@@ -83,6 +83,8 @@ impl ExperimentDir {
         }
         experiment.check_links()?;
         trust.restrict(root)?;
+        // Of another user, for one: nothing is put there.
+        experiment.check_trust(trust)?;
         experiment.make_folders()?;
         publish::file_once(&experiment.replay_log(), replay_csv::header().as_bytes())?;
         let sealed = format!("{configuration}{CHECKSUM}{}\n", checksum(configuration.as_bytes()));

@@ -190,3 +190,25 @@ fn a_task_claims_with_what_was_set_while_it_trained() {
         assert_eq!((count("set"), count("trained")), (1, 3), "{command}");
     }
 }
+
+#[test]
+fn a_forged_row_sets_nothing_that_is_frozen() {
+    let experiment = Experiment::init(SMALL);
+    experiment.run(&["set", "dir", "slurm.signal_seconds=60"]).success();
+    let log = experiment.text("replay.csv");
+    for forged in [
+        "training.command=[sh]",
+        "slurm.colour=5",
+        "slurm.signal_seconds=soon",
+        "slurm.signal_seconds",
+    ] {
+        assert!(log.contains("slurm.signal_seconds=60"));
+        fs::write(experiment.path("replay.csv"), log.replace("slurm.signal_seconds=60", forged))
+            .unwrap();
+        for command in ["train", "reduce", "status"] {
+            let refused = experiment.run(&[command, "dir"]).fails_with(2);
+            refused.says("with the `set` rows of").says("replay.csv");
+        }
+        experiment.run(&["verify", "dir", "--repair"]).fails_with(3);
+    }
+}

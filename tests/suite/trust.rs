@@ -134,4 +134,10 @@ fn an_experiment_of_another_user_is_refused() {
         chown(&path, Some(0), Some(0)).unwrap();
     }
     experiment.run(&["train", "dir"]).success();
+    // Nothing is put into a folder of another user.
+    let empty = experiment.folder().join("empty");
+    fs::create_dir(&empty).unwrap();
+    chown(&empty, Some(2001), None).unwrap();
+    experiment.run(&["init", "config.yaml", "empty"]).fails_with(4).says("belongs to user 2001");
+    assert_eq!(fs::read_dir(&empty).unwrap().count(), 0);
 }

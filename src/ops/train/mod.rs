@@ -99,11 +99,13 @@ pub fn train(
         let began = Instant::now();
         match worker.claim()? {
             Some((claim, verdicts)) => worker.work_on(&claim, verdicts)?,
-            None if worker.is_outdated => {
-                drop(worker);
-                return train(&experiment.reopened()?, options, on_event);
-            }
-            None => break,
+            None => match worker.changed_settings.take() {
+                None => break,
+                Some(settings) => {
+                    drop(worker);
+                    return train(&experiment.changed_by(settings)?, options, on_event);
+                }
+            },
         }
         longest = longest.max(began.elapsed());
     }
@@ -136,8 +138,8 @@ struct Worker<'a> {
     interrupt: Interrupt,
     /// What the last claim or result has read; none before the first, and after an error.
     kept: Option<Current>,
-    /// The configuration was changed since it was read.
-    is_outdated: bool,
+    /// The `set` rows, where there are others than the configuration was read with.
+    changed_settings: Option<Vec<String>>,
     /// Files of attempts as the task begins, until they were looked at.
     files: Option<AttemptFiles>,
 }
@@ -163,7 +165,7 @@ impl<'a> Worker<'a> {
             trainer,
             interrupt,
             kept: None,
-            is_outdated: false,
+            changed_settings: None,
             files,
         })
     }
@@ -194,7 +196,7 @@ impl<'a> Worker<'a> {
                 None
             }
             Claimed::OtherConfiguration => {
-                self.is_outdated = true;
+                self.changed_settings = Some(live.knowledge().state().settings.clone());
                 None
             }
             Claimed::Claim(claim, reused) => {
