@@ -147,7 +147,9 @@ impl<'a> Progress<'a> {
                 )
             }
             TrainEvent::Recorded { iteration, outcome, reward, .. } => {
-                let reward = reward.map_or(String::new(), |reward| format!(", reward {reward:.4}"));
+                // The reward of a stopped network is what was predicted of it.
+                let what = if outcome == Status::Stopped.name() { "predicted" } else { "reward" };
+                let reward = reward.map_or(String::new(), |reward| format!(", {what} {reward:.4}"));
                 format!("iteration {iteration}: {outcome}{reward}")
             }
             TrainEvent::Superseded { iteration } => {

@@ -41,11 +41,11 @@ pub struct SpaceArgs {
     #[arg(long, group = "question", value_name = "PREFIX")]
     next: Option<String>,
     /// Sample N architectures, untrained and uniformly over the legal layers unless --epsilon says otherwise
-    #[arg(long, group = "question", value_name = "N")]
+    #[arg(long, group = "question", value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     sample: Option<u64>,
-    /// Epsilon of --sample; below 1 the untrained Q-table ties, so the choice stays random
-    #[arg(long, requires = "sample", default_value_t = 1.0)]
-    epsilon: f64,
+    /// Epsilon of --sample; below 1 the untrained Q-table ties, so the choice stays random [default: 1]
+    #[arg(long)]
+    epsilon: Option<f64>,
     /// Show what an architecture costs
     #[arg(long, group = "question", value_name = "ARCHITECTURE")]
     cost: Option<String>,
@@ -62,6 +62,11 @@ pub fn run(args: SpaceArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
     let config = config::load(&args.config, &args.settings)
         .and_then(config::ExperimentConfig::check)
         .with_context(|| format!("`{}`", args.config.display()))?;
+    // Not left to clap, which waives what an option requires when a third one rules that out.
+    if args.epsilon.is_some() && args.sample.is_none() {
+        let other = "another question than `--sample`";
+        bail!(Refusal::Together { option: "--epsilon", other });
+    }
     let space = &config.space;
     if args.states {
         for key in space.states() {
@@ -116,7 +121,7 @@ fn sample(
     args: &SpaceArgs,
     printer: &Printer,
 ) -> anyhow::Result<()> {
-    let epsilon = Epsilon::new(args.epsilon)?;
+    let epsilon = Epsilon::new(args.epsilon.unwrap_or(1.0))?;
     let q_table = QTable::new(config.space.clone(), config.q_learning.params().initial_q_value);
     for iteration in 1..=number {
         let mut rng = generator(config.seed(), Purpose::Sample, iteration, 0);

@@ -91,7 +91,7 @@ fn stratified(
             class,
             available: counts[class],
             validation: judging,
-            least: (judging + 1..available).find(is_in_both),
+            least: (judging + 1..=available - training).find(is_in_both),
         });
     }
     let left: Vec<usize> = counts.iter().zip(&for_validation).map(|(n, taken)| n - taken).collect();

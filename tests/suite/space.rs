@@ -88,6 +88,11 @@ fn what_may_follow_a_beginning_is_listed() {
     next("[C(64,7,1)]").fails_with(2).says("`C(64,7,1)` cannot be layer 1");
     experiment.run(&["space", "config.yaml", "--cost", "[C(64,3,1)]"]).fails_with(2).says("SM(10)");
     experiment.run(&["space", "config.yaml", "--sample", "1", "--epsilon", "2"]).fails_with(2);
+    experiment.run(&["space", "config.yaml", "--sample", "0"]).fails_with(2);
+    for question in [&["--states"][..], &["--check"], &[]] {
+        let line = [&["space", "config.yaml", "--epsilon", "0.5"][..], question].concat();
+        drop(experiment.run(&line).fails_with(2).says("`--epsilon` does not go with"));
+    }
 }
 
 #[test]

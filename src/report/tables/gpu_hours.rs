@@ -165,7 +165,7 @@ fn hour_columns<'a>() -> Vec<Column<'a, Row>> {
         column(
             "saved_share",
             Share,
-            "saved_hours as a share of spent_hours and saved_hours together",
+            "saved_hours as a share of spent_hours and saved_hours together: an estimate, as they are",
             Row::saved_share,
         ),
     ]

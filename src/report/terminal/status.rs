@@ -118,9 +118,14 @@ fn left(summary: &Summary) -> String {
     let Summary { left, least_train_seconds_left, most_train_seconds_left, .. } = summary;
     match (least_train_seconds_left, most_train_seconds_left) {
         (Some(least), Some(most)) if *left > 0 => {
-            let (least, most, label) = (hours(*least), hours(*most), hours_label(summary));
+            // Minutes would be 0.00 hours.
+            let (least, most, unit) = if *most < 600.0 {
+                (format!("{:.0}", least.floor()), format!("{:.0}", most.ceil()), "seconds")
+            } else {
+                (hours(*least), hours(*most), hours_label(summary))
+            };
             let range = if least == most { least } else { format!("{least} to {most}") };
-            format!("{left} results, {range} {label} of training")
+            format!("{left} results, {range} {unit} of training")
         }
         _ => format!("{left} results"),
     }
@@ -210,6 +215,22 @@ mod tests {
         assert!(of(TrainedBy::Imported).contains("imported: none was trained here"));
         assert!(!of(TrainedBy::Imported).contains("made up"));
         assert!(!of(TrainedBy::Torch).contains("The accuracies"));
+    }
+
+    #[test]
+    fn the_time_left_is_a_range_in_a_unit_that_shows_it_or_not_told() {
+        let with = |least, most| {
+            let mut summary = summary(TrainedBy::Torch);
+            (summary.least_train_seconds_left, summary.most_train_seconds_left) = (least, most);
+            left(&summary)
+        };
+        assert_eq!(with(Some(8.2), Some(20.1)), "5 results, 8 to 21 seconds of training");
+        assert_eq!(
+            with(Some(3600.0), Some(7200.0)),
+            "5 results, 1.00 to 2.00 GPU-hours of training"
+        );
+        assert_eq!(with(Some(7200.0), Some(7200.0)), "5 results, 2.00 GPU-hours of training");
+        assert_eq!(with(None, None), "5 results");
     }
 
     #[test]
