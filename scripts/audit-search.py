@@ -60,7 +60,9 @@ tasks = 0
 hosts = {claim["host"] for claim in claims}
 for folder in sorted((experiment / "rounds").glob("[0-9]*")):
     number = str(int(folder.name))
-    named = re.findall(r"^- '(\d+)'", (folder / "array.yaml").read_text(), re.M)
+    # The greatest rendering holds.
+    rendering = max(folder.glob("[0-9]*/"), key=lambda folder: int(folder.name))
+    named = re.findall(r"^- '(\d+)'", (rendering / "array.yaml").read_text(), re.M)
     logs = {log.stem for log in folder.glob("*.log")}
     ran = {row["job"] for row in claims if row["round"] == number}
     ran |= {log.split("_")[0] for log in logs if not log.startswith("reduce-")}

@@ -37,7 +37,7 @@ finishes() {
 }
 
 # The array of round 1.
-first_array() { sed -n "s/^- '\(.*\)'/\1/p" "$dir/rounds/0001/array.yaml"; }
+first_array() { sed -n "s/^- '\(.*\)'/\1/p" "$dir/rounds/0001/1/array.yaml"; }
 
 # One submit, nobody's hand.
 slurm_end_to_end() {
@@ -334,8 +334,8 @@ slurm_early_reduce() {
   metaqnn submit -q "$dir" >/dev/null
   within 30 has_events claimed 1 || fail "no claim"
   local name log
-  name=$(sed -n 's/^job_name: //p' "$dir/rounds/0001/array.yaml")-reduce
-  log=$dir/rounds/0001/reduce-$(sbatch --parsable --job-name="$name" "$dir/rounds/0001/reduce.sbatch").log
+  name=$(sed -n 's/^job_name: //p' "$dir/rounds/0001/1/array.yaml")-reduce
+  log=$dir/rounds/0001/reduce-$(sbatch --parsable --job-name="$name" "$dir/rounds/0001/1/reduce.sbatch").log
   finishes 120
   grep -q 'have not ended yet.*queued again' "$log" || fail "the early reduce was to be queued again"
   grep -q 'learned from' "$log" || fail "the early reduce was to reduce later"
@@ -369,6 +369,6 @@ slurm_parts() {
   search parts 12 6 0.3 "array_size: 12"
   metaqnn submit "$dir" | sed 's/^/   /'
   finishes 180
-  [ "$(grep -c "^- '" "$dir/rounds/0001/array.yaml")" = 3 ] || fail "three arrays were expected"
+  [ "$(grep -c "^- '" "$dir/rounds/0001/1/array.yaml")" = 3 ] || fail "three arrays were expected"
   sandbox ""
 }

@@ -86,7 +86,8 @@ impl ExitStatus {
             | Refusal::OnlyLosses { .. }
             | Refusal::TimeTooShort
             | Refusal::LostForTime { .. }
-            | Refusal::WarnedTooEarly => Self::Environment,
+            | Refusal::WarnedTooEarly
+            | Refusal::NotSubmitted { .. } => Self::Environment,
         }
     }
 

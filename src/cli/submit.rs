@@ -8,7 +8,7 @@ use super::exit_code::ExitStatus;
 use super::nodes_arg::NodesArg;
 use super::printer::Printer;
 use crate::ops::Experiment;
-use crate::ops::submit::{BadHosts, Mode, SubmitOptions, submit};
+use crate::ops::submit::{BadHosts, Mode, SubmitOptions, submit, variables_of_this_process};
 use crate::storage::Trust;
 
 /// Submit one round to Slurm, and the chain after it
@@ -20,7 +20,10 @@ use crate::storage::Trust;
     metaqnn submit DIR -- --partition=gpu --mail-type=END\n\n\
     Submitting twice is safe: a round is submitted once, whoever asks, and one that was left half-submitted is \
     completed. Each round's reduce submits the next, so nothing waits for this command or this terminal; \
-    `metaqnn status DIR` says when the chain is broken, and `metaqnn submit DIR` mends it.")]
+    `metaqnn status DIR` says when the chain is broken, and `metaqnn submit DIR` mends it.\n\n\
+    A round that the scheduler refuses is rendered anew by the next `submit`, from the configuration (`metaqnn set`) and \
+    options of then. SBATCH_ACCOUNT, SBATCH_PARTITION, SBATCH_QOS, SBATCH_RESERVATION and SLURM_CLUSTERS hold where the \
+    configuration says null, in later rounds too; other SBATCH_ variables are not used.")]
 pub struct SubmitArgs {
     /// The experiment directory
     dir: PathBuf,
@@ -54,7 +57,12 @@ pub struct SubmitArgs {
 pub fn run(args: SubmitArgs, trust: Trust, printer: &Printer) -> anyhow::Result<ExitStatus> {
     let experiment = Experiment::open(&args.dir)?.trusted_by(trust)?;
     experiment.check_locks(args.nodes.nodes())?;
+    let (sbatch_variables, notices) = variables_of_this_process(&experiment)?;
+    for notice in notices {
+        log::warn!("{notice}");
+    }
     let options = SubmitOptions {
+        sbatch_variables,
         rounds: args.rounds,
         mode: if args.dry_run { Mode::DryRun } else { Mode::Submit },
         array_size: args.array_size,

@@ -32,10 +32,15 @@ pub fn cancel(experiment: &Experiment) -> anyhow::Result<Vec<String>> {
     if rounds.is_empty() {
         return Ok(said);
     }
-    let mut scheduler = scheduler();
+    let mut scheduler = scheduler(experiment)?;
     let mut ended: Vec<JobId> = Vec::new();
     for (number, _) in rounds.iter().rev().take(ROUNDS) {
-        let queue = Round::new(experiment, *number).queue(&scheduler)?;
+        let round = Round::new(experiment, *number);
+        // Before the queue is read: an array that is held meanwhile is taken back by its submitter.
+        if round.withdraw_unnamed()? {
+            said.push(format!("round {number} is withdrawn: no job of it was named"));
+        }
+        let queue = round.queue(&scheduler)?;
         ended.extend(queue.all_but_running_reduces());
         if queue.has_running_reduce() {
             said.push(format!("the reduce of round {number} runs, and ends by itself"));

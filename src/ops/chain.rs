@@ -34,7 +34,7 @@ pub struct RoundEnd {
 /// when the scheduler refuses.
 pub fn end_round(experiment: &Experiment, number: u32) -> anyhow::Result<RoundEnd> {
     Round::new(experiment, number).check_is_there()?;
-    let mut scheduler = scheduler();
+    let mut scheduler = scheduler(experiment)?;
     let end = check_arrays_have_ended(experiment, number, &mut scheduler)
         .and_then(|()| reduce(experiment, &reduce_options(number)))
         .and_then(|reduced| {
@@ -80,6 +80,11 @@ fn go_on(
     let Some(plan) = Round::new(experiment, number).files().plan()? else {
         return Ok(vec![format!("round {number} has no plan; nothing is submitted after it")]);
     };
+    // The reduce of a rendering whose arrays were cancelled, while another one takes its place: that has its own.
+    if !Round::new(experiment, number).was_submitted()? {
+        let reason = format!("round {number} was not submitted to its end");
+        return Ok(vec![format!("{reason}; `metaqnn submit` goes on")]);
+    }
     let state = Snapshot::read(experiment)?;
     if state.knowledge().is_halted() {
         return Ok(vec!["the search is halted; `metaqnn submit` goes on".to_owned()]);
@@ -87,7 +92,9 @@ fn go_on(
     if let Some(reason) = end_of_chain(state.knowledge(), &plan) {
         return Ok(vec![format!("{reason}; `metaqnn submit` goes on")]);
     }
-    submit_round(experiment, number + 1, &Order::of(&plan), scheduler).map_err(|error| match error
+    // What a person has asked of the next round meanwhile holds.
+    let next = Round::new(experiment, number + 1).files().plan()?.unwrap_or(plan);
+    submit_round(experiment, number + 1, &Order::of(&next), scheduler).map_err(|error| match error
         .downcast_ref()
     {
         Some(SlurmError::SubmitLimit { .. }) => error.context(Refusal::SubmitLimit),

@@ -43,10 +43,10 @@ pub(super) fn lose_ended_claims(
     live.peek(|known| files.check(known))??;
     let jobs = match ended {
         EndedJobs::None => BTreeSet::new(),
-        EndedJobs::One(job) => one_that_has_ended(job)?,
+        EndedJobs::One(job) => one_that_has_ended(experiment, job)?,
         EndedJobs::UpToRound(round) => {
             // The scheduler is asked before the lock: a job that has ended claims nothing more.
-            those_that_have_ended(live.peek(|known| jobs_of_rounds(known, *round))?)?
+            those_that_have_ended(experiment, live.peek(|known| jobs_of_rounds(known, *round))?)?
         }
     };
     let (ended, due) = live.peek(|known| (ended_claims(known, &jobs), known.due_rows(None)))?;
@@ -93,17 +93,20 @@ fn jobs_of_rounds(knowledge: &Knowledge, round: u32) -> BTreeSet<String> {
 }
 
 /// A task that was told to end counts as ended: it leaves its claim, and a result that still comes is taken.
-fn those_that_have_ended(jobs: BTreeSet<String>) -> anyhow::Result<BTreeSet<String>> {
+fn those_that_have_ended(
+    experiment: &Experiment,
+    jobs: BTreeSet<String>,
+) -> anyhow::Result<BTreeSet<String>> {
     let ids: Vec<JobId> = jobs.iter().filter_map(|job| job.parse().ok()).collect();
-    let states = scheduler().states(&ids)?;
+    let states = scheduler(experiment)?.states(&ids)?;
     let goes_on = |id| states.get(&id).is_some_and(|states| states.goes_on());
     Ok(ids.into_iter().filter(|id| !goes_on(*id)).map(|id| id.to_string()).collect())
 }
 
 /// A dependency on a job that the scheduler has forgotten counts as satisfied, so that a reduce may start too early.
-fn one_that_has_ended(job: &str) -> anyhow::Result<BTreeSet<String>> {
+fn one_that_has_ended(experiment: &Experiment, job: &str) -> anyhow::Result<BTreeSet<String>> {
     let id: JobId = job.parse()?;
-    match scheduler().states(&[id]) {
+    match scheduler(experiment)?.states(&[id]) {
         Ok(states) if states.get(&id).is_some_and(|states| states.is_live()) => {
             anyhow::bail!(Refusal::JobRuns { job: job.to_owned() })
         }

@@ -232,6 +232,14 @@ pub enum Refusal {
         /// The job.
         job: String,
     },
+    /// The scheduler refused a job of a round.
+    #[error("round {round} is not submitted ({remedy})")]
+    NotSubmitted {
+        /// The round.
+        round: u32,
+        /// What is left of it, and how to go on.
+        remedy: String,
+    },
     /// The scheduler takes no more jobs now.
     #[error(
         "the next round is not submitted: a limit on submitted jobs was met (it is when others have ended: run `metaqnn submit` then)"

@@ -1,32 +1,39 @@
 //! One round handed to the scheduler exactly once, whoever submits and whoever crashes where.
 //!
-//! The steps, each of which leaves a file that is created once and by one submitter only:
+//! The steps, each of which leaves a file or folder that is created once and by one submitter only:
 //!
 //! ```text
-//! create plan.yaml -> sbatch --hold the array(s) -> create array.yaml -> submit the reduces behind
-//! that array -> create jobs.yaml -> release the array that array.yaml names -> scancel held
-//! arrays of this round that it does not name
+//! render 1/ (plan.yaml and scripts) -> sbatch --hold the array(s) -> create 1/array.yaml -> submit the reduces behind
+//! that array -> create 1/jobs.yaml -> release the array that array.yaml names -> scancel held arrays of this round that
+//! it does not name
 //! ```
 //!
-//! Whoever comes later reads the files that are there and goes on at the first that is missing.
-//! An array that a submitter held and could not name, because it died or another was first, has
-//! the round's job name and is cancelled by whoever finishes, or by the reduce of the round; it
-//! never ran, since it was held. A reduce too many does no harm: all of them submit the same next
-//! round, which is submitted once.
+//! Whoever comes later reads the files that are there and goes on at the first that is missing ([`super::round_step`]).
+//! A rendering of which no job exists (the scheduler refused it, say) is withdrawn when something else would be rendered
+//! now: an `array.yaml` that names no array closes it for everybody, and 2/ takes its place.
+//!
+//! An array that a submitter held and could not name, because it died or another was first, has the round's job name
+//! and is cancelled by whoever finishes, or by the reduce of the round; it never ran, since it was held. A reduce too
+//! many does no harm: all of them submit the same next round, which is submitted once.
 
 use std::num::NonZeroU32;
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use jiff::Timestamp;
 
+use super::round_plan::Order;
+use super::round_refused::not_submitted;
 use super::round_stage::Queue;
+use super::round_step::{Arrays, Seen, Step, next_step};
+use super::snapshot::Snapshot;
 use super::{Experiment, Refusal};
 use crate::slurm::{
-    ArrayRange, BatchScript, Dependency, DryRun, JobId, JobName, JobSpec, Scheduler, Start, Work,
+    ArrayRange, Asked, BatchScript, Dependency, DryRun, JobId, JobName, JobSpec, Scheduler,
+    SlurmError, Start, Work,
 };
-use crate::storage::{RoundArray, RoundDir, RoundJobs, RoundPlan, Trust, publish};
+use crate::storage::{Rendering, RoundArray, RoundDir, RoundJobs, RoundPlan, Trust};
 
 /// One round of an experiment, about to be submitted or looked at.
 pub(super) struct Round<'a> {
@@ -73,64 +80,281 @@ impl<'a> Round<'a> {
         Ok(Queue::of(scheduler.find(&[array_name(&plan), reduce_name(&plan)])?))
     }
 
-    /// Submits the round, or completes what another submitter began; returns what was done, in words.
+    /// Submits the round, or completes what another submitter began; returns what was done, in words: nothing when the
+    /// schedule is finished and learned.
     ///
-    /// `plan` is what is to be done if no plan is there yet.
+    /// A rendering of which no job exists yet gives way, once, to what `order` would render now.
     pub fn submit(
         &self,
-        plan: RoundPlan,
+        order: &Order,
         scheduler: &mut dyn Scheduler,
-    ) -> anyhow::Result<Vec<String>> {
-        let files = RoundDir::create(self.experiment.dir(), self.number)?;
-        let plan = files.settle_plan(plan)?;
-        let array = match files.array()? {
-            Some(array) => array,
-            None => {
-                self.write_script(self.train())?;
-                files.settle_array(self.queue_arrays(&plan, scheduler)?)?
+    ) -> anyhow::Result<Option<Vec<String>>> {
+        let (mut said, mut may_render) = (Vec::new(), true);
+        // What this process has held is taken for live, even if the queue is slow to show it.
+        let mut held = None;
+        loop {
+            // In this order: an array that was named, then gone, then without `jobs.yaml` beside it never ran.
+            let newest = self.files().newest()?;
+            let array = newest.as_ref().map(Rendering::array).transpose()?.flatten();
+            let queue = self.queue(scheduler)?;
+            let mut seen = self.seen(newest.as_ref(), array.as_ref(), &queue)?;
+            if seen.arrays == Arrays::Gone && held == Some(seen.rendering) {
+                seen.arrays = Arrays::Live;
+            }
+            let anew = match &newest {
+                Some(rendering) if may_render && seen.may_give_way() => {
+                    self.rendered_now(order, scheduler)?.filter(|now| !now.is(rendering))
+                }
+                _ => None,
+            };
+            let rendering = newest.as_ref();
+            match (next_step(&seen, anew.is_some()), rendering) {
+                (Step::Render(number), _) => {
+                    let now = match anew {
+                        Some(now) => Some(now),
+                        None => self.rendered_now(order, scheduler)?,
+                    };
+                    let Some(now) = now else { return Ok(None) };
+                    let files = RoundDir::create(self.experiment.dir(), self.number)?;
+                    files.render(&files.rendering(number), &now.plan, &now.scripts)?;
+                    if number > 1 {
+                        said.push(format!(
+                            "round {} is rendered anew, since nothing of it has run",
+                            self.number
+                        ));
+                    }
+                    may_render = false;
+                }
+                (Step::Withdraw, Some(rendering)) => {
+                    self.withdraw(rendering)?;
+                    may_render = false;
+                }
+                (Step::HoldArrays, Some(rendering)) => {
+                    let (words, is_mine) = self.hold_arrays(rendering, &queue, scheduler)?;
+                    said.extend(words);
+                    held = is_mine.then_some(seen.rendering);
+                }
+                (Step::QueueReduces, Some(rendering)) => {
+                    self.queue_reduces(rendering, &queue, scheduler)?;
+                }
+                (Step::Release, Some(rendering)) => {
+                    said.extend(self.release(rendering, scheduler)?);
+                    return Ok(Some(said));
+                }
+                (_, None) => unreachable!("a round without a rendering is rendered first"),
+            }
+        }
+    }
+
+    /// Withdraws the rendering that holds, if no array of it was named yet; returns whether it is withdrawn.
+    pub fn withdraw_unnamed(&self) -> anyhow::Result<bool> {
+        match self.files().newest()? {
+            Some(rendering) => Ok(self.withdraw(&rendering)?.withdrawn),
+            None => Ok(false),
+        }
+    }
+
+    /// Closes a rendering of which no array is named: whoever holds one for it takes it back. Returns what it says in the
+    /// end, since another submitter may be first.
+    fn withdraw(&self, rendering: &Rendering) -> anyhow::Result<RoundArray> {
+        let job_name = array_name(&rendering.plan()?).to_string();
+        Ok(rendering.settle_array(RoundArray {
+            array_jobs: Vec::new(),
+            job_name,
+            withdrawn: true,
+        })?)
+    }
+
+    /// Returns what a submitter sees of the round, whose rendering and array were read before the queue.
+    fn seen(
+        &self,
+        rendering: Option<&Rendering>,
+        array: Option<&RoundArray>,
+        queue: &Queue,
+    ) -> anyhow::Result<Seen> {
+        let Some(rendering) = rendering else { return Ok(Seen::default()) };
+        let arrays = match array {
+            None => Arrays::Unnamed,
+            Some(array) => match job_ids(&array.array_jobs)?.as_slice() {
+                [] if !array.withdrawn => Arrays::None,
+                named if queue.any_is_live(named) => Arrays::Live,
+                _ => Arrays::Gone,
+            },
+        };
+        Ok(Seen {
+            rendering: rendering.number(),
+            arrays,
+            has_queued_jobs: !queue.is_empty(),
+            has_jobs_file: rendering.jobs()?.is_some(),
+        })
+    }
+
+    /// Returns whether the rendering that holds is in the hands of the scheduler, or was: its reduce goes on with the
+    /// chain. (The reduce of a round without tasks may begin before `jobs.yaml` says so.)
+    pub fn was_submitted(&self) -> anyhow::Result<bool> {
+        let Some(rendering) = self.files().newest()? else { return Ok(false) };
+        let array = rendering.array()?;
+        let waits_only = array.is_some_and(|array| array.array_jobs.is_empty() && !array.withdrawn);
+        Ok(waits_only || rendering.jobs()?.is_some())
+    }
+
+    /// Renders the round by what is known now; `None` when the schedule is finished and learned.
+    fn rendered_now(
+        &self,
+        order: &Order,
+        scheduler: &dyn Scheduler,
+    ) -> anyhow::Result<Option<Rendered>> {
+        let state = Snapshot::read(self.experiment)?;
+        let Some(mut plan) = order.plan(self.experiment, &state, self.number, scheduler)? else {
+            return Ok(None);
+        };
+        // All renderings of a round bear one name, by which its jobs are found.
+        if let Some(before) = self.files().plan()? {
+            plan.job_prefix = before.job_prefix;
+        }
+        let script = |work| Ok((script_name(work), self.script_text(work, &plan)?));
+        let scripts = [self.train(), self.reduce()].map(script);
+        let scripts = scripts.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
+        Ok(Some(Rendered { plan, scripts }))
+    }
+
+    /// Holds the arrays and names them, unless another submitter has; what was held in vain is taken back. Returns what a
+    /// person should know, and whether `array.yaml` names these.
+    fn hold_arrays(
+        &self,
+        rendering: &Rendering,
+        before: &Queue,
+        scheduler: &mut dyn Scheduler,
+    ) -> anyhow::Result<(Vec<String>, bool)> {
+        let (plan, mut jobs) = (rendering.plan()?, Vec::new());
+        let tested = self.test(&plan, rendering, scheduler);
+        let submitted = tested.and_then(|said| {
+            self.queue_arrays(&plan, rendering.folder(), scheduler, &mut jobs)?;
+            Ok(said)
+        });
+        let said = match submitted {
+            Ok(said) => said,
+            Err(error) => {
+                // A job whose id could not be read, and parts before the one that was refused.
+                let is_new = |queue: &Queue| queue.arrays_beside(before);
+                let left = self.take_back(rendering, jobs, is_new, scheduler);
+                return Err(not_submitted(self.experiment, &plan, error, &left));
             }
         };
-        let jobs = match files.jobs()? {
-            Some(jobs) => jobs,
-            None => {
-                self.write_script(self.reduce())?;
-                let mine = self.queue_reduces(&plan, &array, scheduler)?;
-                let jobs = files.settle_jobs(mine.clone())?;
-                if jobs != mine {
-                    let losers: Vec<String> =
-                        [mine.reduce_job].into_iter().chain(mine.second_reduce_job).collect();
-                    scheduler.cancel(&job_ids(&losers)?)?;
-                }
+        let array_jobs = jobs.iter().map(ToString::to_string).collect();
+        let job_name = array_name(&plan).to_string();
+        let mine = RoundArray { array_jobs, job_name, withdrawn: false };
+        let is_mine = rendering.settle_array(mine.clone())? == mine;
+        if !is_mine {
+            scheduler.cancel(&jobs)?;
+        }
+        Ok((said, is_mine))
+    }
+
+    /// Queues the reduces and names them, unless another submitter has.
+    fn queue_reduces(
+        &self,
+        rendering: &Rendering,
+        before: &Queue,
+        scheduler: &mut dyn Scheduler,
+    ) -> anyhow::Result<()> {
+        let (plan, mut jobs) = (rendering.plan()?, Vec::new());
+        let array = rendering.array()?.context("the array of a round has vanished")?;
+        let arrays = job_ids(&array.array_jobs)?;
+        let submitted =
+            self.submit_reduces(&plan, rendering.folder(), &arrays, scheduler, &mut jobs);
+        if let Err(error) = submitted {
+            let is_new = |queue: &Queue| queue.reduces_beside(before);
+            self.take_back(rendering, jobs, is_new, scheduler);
+            return Err(not_submitted(self.experiment, &plan, error.into(), &arrays));
+        }
+        let mut ids = jobs.iter().map(ToString::to_string);
+        let reduce_job = ids.next().context("a round without a reduce")?;
+        let mine = RoundJobs { reduce_job, second_reduce_job: ids.next() };
+        if rendering.settle_jobs(mine.clone())? != mine {
+            scheduler.cancel(&jobs)?;
+        }
+        Ok(())
+    }
+
+    /// Cancels jobs that no file names: these, and those that `is_new` picks from the queue. Returns those that stay
+    /// behind.
+    fn take_back(
+        &self,
+        rendering: &Rendering,
+        mut jobs: Vec<JobId>,
+        is_new: impl Fn(&Queue) -> Vec<JobId>,
+        scheduler: &mut dyn Scheduler,
+    ) -> Vec<JobId> {
+        match self.queue(scheduler) {
+            Ok(queue) => jobs.extend(is_new(&queue)),
+            Err(error) => log::warn!("jobs of round {} may stay behind: {error:#}", self.number),
+        }
+        let named = rendering.array().ok().flatten();
+        let named = named.map_or_else(Vec::new, |array| array.array_jobs);
+        jobs.retain(|job| !named.contains(&job.to_string()));
+        jobs.sort_unstable();
+        jobs.dedup();
+        match scheduler.cancel(&jobs) {
+            Ok(()) => Vec::new(),
+            Err(error) => {
+                log::warn!("jobs of round {} stay behind: {error}", self.number);
                 jobs
             }
-        };
+        }
+    }
+
+    /// Releases the arrays that are named, and cancels those that are not.
+    fn release(
+        &self,
+        rendering: &Rendering,
+        scheduler: &mut dyn Scheduler,
+    ) -> anyhow::Result<Vec<String>> {
+        let (plan, array) = (rendering.plan()?, rendering.array()?);
+        let array = array.context("the array of a round has vanished")?;
+        let jobs = rendering.jobs()?.context("the reduces of a round have vanished")?;
         let named = job_ids(&array.array_jobs)?;
         for &job in &named {
             scheduler.release(job)?;
         }
-        let unnamed = self.queue(scheduler)?.arrays_but(&named);
-        scheduler.cancel(&unnamed)?;
-        Ok(vec![format!("{}, then reduce (job {})", self.words(&plan, &array), jobs.reduce_job)])
+        let queue = self.queue(scheduler)?;
+        // Of a greater rendering, which holds when this one's array was cancelled, nothing is known here.
+        if self.files().newest()?.as_ref() == Some(rendering) {
+            scheduler.cancel(&queue.arrays_but(&named))?;
+        }
+        let submitted =
+            format!("{}, then reduce (job {})", self.words(&plan, &named), jobs.reduce_job);
+        let warning = queue
+            .cannot_start()
+            .map(|why| format!("round {} cannot start: the scheduler says {why}", self.number));
+        Ok([submitted].into_iter().chain(warning).collect())
     }
 
-    /// Shows the scripts of the round and the commands that would submit it.
-    pub fn show(&self, plan: &RoundPlan, show: &mut DryRun) -> anyhow::Result<Vec<String>> {
-        let array = self.queue_arrays(plan, show)?;
-        self.queue_reduces(plan, &array, show)?;
-        for job in job_ids(&array.array_jobs)? {
+    /// Shows the scripts of the round and the commands that would submit it; `None` when the schedule is finished.
+    pub fn show(&self, order: &Order, show: &mut DryRun) -> anyhow::Result<Option<Vec<String>>> {
+        let Some(Rendered { plan, scripts }) = self.rendered_now(order, show)? else {
+            return Ok(None);
+        };
+        let newest = self.files().newest()?.map_or(0, |rendering| rendering.number());
+        let rendering = self.files().rendering(newest + 1);
+        let mut arrays = Vec::new();
+        self.queue_arrays(&plan, rendering.folder(), show, &mut arrays)?;
+        self.submit_reduces(&plan, rendering.folder(), &arrays, show, &mut Vec::new())?;
+        for &job in &arrays {
             show.release(job)?;
         }
-        let mut lines = vec![format!("{}, then reduce", self.words(plan, &array))];
-        if !plan.parts.is_empty() {
-            lines.push(self.shown_script(self.train())?);
+        let mut lines = vec![format!("{}, then reduce", self.words(&plan, &arrays))];
+        for (name, text) in &scripts {
+            if *name != script_name(self.train()) || !plan.parts.is_empty() {
+                lines.push(format!("# {}\n{text}", rendering.folder().join(name).display()));
+            }
         }
-        lines.push(self.shown_script(self.reduce())?);
         lines.extend(show.commands().iter().cloned());
-        Ok(lines)
+        Ok(Some(lines))
     }
 
-    fn words(&self, plan: &RoundPlan, array: &RoundArray) -> String {
-        let jobs = array.array_jobs.join(", ");
+    fn words(&self, plan: &RoundPlan, arrays: &[JobId]) -> String {
+        let jobs = in_words(arrays);
         match (plan.array_size, plan.epsilon) {
             (0, _) => format!("round {}: no tasks, waits for open claims", self.number),
             (tasks, epsilon) => {
@@ -140,66 +364,97 @@ impl<'a> Round<'a> {
         }
     }
 
-    fn queue_arrays(
+    /// Asks whether the jobs of the round could ever start: a held one is accepted in any case. Returns what a person
+    /// should know.
+    fn test(
         &self,
         plan: &RoundPlan,
+        rendering: &Rendering,
         scheduler: &mut dyn Scheduler,
-    ) -> anyhow::Result<RoundArray> {
-        let name = array_name(plan);
-        let mut array_jobs: Vec<JobId> = Vec::new();
-        for &tasks in &plan.parts {
-            let tasks = NonZeroU32::new(tasks).context("a part of a round without tasks")?;
-            // Parts run one after the other, so that the limit on parallel tasks holds for all.
-            let dependency = array_jobs.last().map(|&job| Dependency::Ended(vec![job]));
-            let job = JobSpec {
-                script: self.script(self.train()),
-                name: name.clone(),
-                array: Some(ArrayRange { tasks, max_parallel: NonZeroU32::new(plan.max_parallel) }),
-                start: Start::Held,
-                dependency,
-                begin_after: None,
-                extra_options: plan.sbatch_options.clone(),
-            };
-            match scheduler.submit(&job) {
-                Ok(job) => array_jobs.push(job),
-                Err(error) => {
-                    // Held parts that nobody names would count towards a limit on submitted jobs at every try.
-                    if let Err(error) = scheduler.cancel(&array_jobs) {
-                        log::warn!("held arrays of round {} stay behind: {error}", self.number);
-                    }
-                    return Err(error.into());
+    ) -> anyhow::Result<Vec<String>> {
+        let folder = rendering.folder();
+        let array = plan.parts.first().map(|&tasks| self.array_job(plan, folder, tasks, None));
+        let mut said = Vec::new();
+        for job in array.transpose()?.into_iter().chain([self.reduce_job(plan, folder)]) {
+            if let Some(words) = scheduler.test(&job)? {
+                let work = if job.array.is_some() { "a task" } else { "the reduce" };
+                log::info!("{work} of round {} is submitted untested: {words}", self.number);
+                // Other words are those of a wrapper that does not know the question.
+                if words.contains("allocation failure") {
+                    said.push(format!("{work} cannot start now, the scheduler says: {words}"));
                 }
             }
         }
-        let array_jobs = array_jobs.iter().map(ToString::to_string).collect();
-        Ok(RoundArray { array_jobs, job_name: name.to_string() })
+        Ok(said)
     }
 
-    /// Queues the reduce behind the arrays, and a second one that runs if the first fails.
-    fn queue_reduces(
+    /// Submits the arrays, held; `jobs` has those that were accepted, whatever follows.
+    fn queue_arrays(
         &self,
         plan: &RoundPlan,
-        array: &RoundArray,
+        folder: &Path,
         scheduler: &mut dyn Scheduler,
-    ) -> anyhow::Result<RoundJobs> {
-        let arrays = job_ids(&array.array_jobs)?;
-        let reduce = JobSpec {
-            script: self.script(self.reduce()),
+        jobs: &mut Vec<JobId>,
+    ) -> anyhow::Result<()> {
+        for &tasks in &plan.parts {
+            let job = self.array_job(plan, folder, tasks, jobs.last().copied())?;
+            jobs.push(scheduler.submit(&job)?);
+        }
+        Ok(())
+    }
+
+    /// One part of the round. Parts run one after the other, so that the limit on parallel tasks holds for all.
+    fn array_job(
+        &self,
+        plan: &RoundPlan,
+        folder: &Path,
+        tasks: u32,
+        after: Option<JobId>,
+    ) -> anyhow::Result<JobSpec> {
+        let tasks = NonZeroU32::new(tasks).context("a part of a round without tasks")?;
+        Ok(JobSpec {
+            script: folder.join(script_name(self.train())),
+            name: array_name(plan),
+            array: Some(ArrayRange { tasks, max_parallel: NonZeroU32::new(plan.max_parallel) }),
+            start: Start::Held,
+            dependency: after.map(|job| Dependency::Ended(vec![job])),
+            begin_after: None,
+            extra_options: plan.sbatch_options.clone(),
+        })
+    }
+
+    fn reduce_job(&self, plan: &RoundPlan, folder: &Path) -> JobSpec {
+        JobSpec {
+            script: folder.join(script_name(self.reduce())),
             name: reduce_name(plan),
             array: None,
             start: Start::WhenReady,
-            dependency: (!arrays.is_empty()).then_some(Dependency::Ended(arrays)),
-            begin_after: plan.not_before.map(|time| time_until(time.timestamp(), Timestamp::now())),
-            extra_options: Vec::new(),
-        };
-        let first = scheduler.submit(&reduce)?;
-        let after_failure = Some(Dependency::Failed(vec![first]));
-        let second = scheduler.submit(&JobSpec {
-            dependency: after_failure,
+            dependency: None,
             begin_after: None,
-            ..reduce
+            extra_options: Vec::new(),
+        }
+    }
+
+    /// Submits the reduce behind the arrays, and a second one that runs if the first fails; `jobs` has those that were
+    /// accepted, whatever follows.
+    fn submit_reduces(
+        &self,
+        plan: &RoundPlan,
+        folder: &Path,
+        arrays: &[JobId],
+        scheduler: &mut dyn Scheduler,
+        jobs: &mut Vec<JobId>,
+    ) -> Result<(), SlurmError> {
+        let reduce = self.reduce_job(plan, folder);
+        let first = scheduler.submit(&JobSpec {
+            dependency: (!arrays.is_empty()).then(|| Dependency::Ended(arrays.to_vec())),
+            begin_after: plan.not_before.map(|time| time_until(time.timestamp(), Timestamp::now())),
+            ..reduce.clone()
         })?;
-        Ok(RoundJobs { reduce_job: first.to_string(), second_reduce_job: Some(second.to_string()) })
+        jobs.push(first);
+        let after_failure = Some(Dependency::Failed(vec![first]));
+        jobs.push(scheduler.submit(&JobSpec { dependency: after_failure, ..reduce })?);
+        Ok(())
     }
 
     const fn train(&self) -> Work {
@@ -210,15 +465,7 @@ impl<'a> Round<'a> {
         Work::Reduce { round: self.number }
     }
 
-    fn script(&self, work: Work) -> PathBuf {
-        let name = match work {
-            Work::Train { .. } => "train.sbatch",
-            Work::Reduce { .. } => "reduce.sbatch",
-        };
-        self.files().folder().join(name)
-    }
-
-    fn script_text(&self, work: Work) -> anyhow::Result<String> {
+    fn script_text(&self, work: Work, plan: &RoundPlan) -> anyhow::Result<String> {
         let program = std::env::current_exe().context("failed to find the running program")?;
         Ok(BatchScript {
             work,
@@ -227,18 +474,30 @@ impl<'a> Round<'a> {
             log_folder: &self.experiment.dir().round(self.number),
             trust_group: self.experiment.trust() == Trust::Group,
             params: &self.experiment.config().slurm,
+            asked: Asked { options: &plan.sbatch_options, variables: &plan.sbatch_variables },
         }
         .render()?)
     }
+}
 
-    /// Writes a script once: another submitter of this round renders the same text.
-    fn write_script(&self, work: Work) -> anyhow::Result<()> {
-        publish::file_once(&self.script(work), self.script_text(work)?.as_bytes())?;
-        Ok(())
+/// What a rendering would hold.
+struct Rendered {
+    plan: RoundPlan,
+    scripts: Vec<(&'static str, String)>,
+}
+
+impl Rendered {
+    /// Returns whether a rendering holds this.
+    fn is(&self, rendering: &Rendering) -> bool {
+        let same_plan = rendering.plan().is_ok_and(|plan| plan.asks_the_same(&self.plan));
+        same_plan && self.scripts.iter().all(|(name, text)| rendering.has_script(name, text))
     }
+}
 
-    fn shown_script(&self, work: Work) -> anyhow::Result<String> {
-        Ok(format!("# {}\n{}", self.script(work).display(), self.script_text(work)?))
+const fn script_name(work: Work) -> &'static str {
+    match work {
+        Work::Train { .. } => "train.sbatch",
+        Work::Reduce { .. } => "reduce.sbatch",
     }
 }
 
@@ -257,6 +516,11 @@ fn reduce_name(plan: &RoundPlan) -> JobName {
 fn time_until(then: Timestamp, now: Timestamp) -> Duration {
     let left = Duration::try_from(then.duration_since(now)).unwrap_or(Duration::ZERO);
     Duration::from_secs(left.as_secs() + 1)
+}
+
+/// Writes job ids for a person.
+pub(super) fn in_words(jobs: &[JobId]) -> String {
+    jobs.iter().map(JobId::to_string).collect::<Vec<_>>().join(", ")
 }
 
 pub(super) fn job_ids(texts: &[String]) -> anyhow::Result<Vec<JobId>> {

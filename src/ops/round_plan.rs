@@ -1,5 +1,6 @@
 //! What a round is to do: planned by what is known now, and by what a person has asked of its chain.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::num::NonZeroU32;
 
@@ -12,7 +13,7 @@ use super::round_size::{AwaitedPredictor, NextRound, next_round};
 use super::snapshot::Snapshot;
 use super::submit::SubmitOptions;
 use super::task::host;
-use crate::slurm::{ArrayRange, ArraySize, Scheduler, SlurmParams};
+use crate::slurm::{ArrayRange, ArraySize, CLUSTER, Scheduler, Slurm, SlurmParams, Variables};
 use crate::storage::RoundPlan;
 
 /// What every round of a chain is asked; passed on through the plans.
@@ -22,6 +23,7 @@ pub(super) struct Order {
     array_size: Option<u32>,
     max_parallel: Option<u32>,
     sbatch_options: Vec<String>,
+    sbatch_variables: BTreeMap<String, String>,
 }
 
 impl Order {
@@ -33,6 +35,7 @@ impl Order {
             array_size: plan.asked_array_size,
             max_parallel: plan.asked_max_parallel,
             sbatch_options: plan.sbatch_options.clone(),
+            sbatch_variables: plan.sbatch_variables.clone(),
         }
     }
 
@@ -44,6 +47,7 @@ impl Order {
             array_size: options.array_size,
             max_parallel: options.max_parallel,
             sbatch_options: options.sbatch_options.clone(),
+            sbatch_variables: options.sbatch_variables.clone(),
         }
     }
 
@@ -81,9 +85,25 @@ impl Order {
             asked_array_size: self.array_size,
             asked_max_parallel: self.max_parallel,
             sbatch_options: self.sbatch_options.clone(),
+            sbatch_variables: self.sbatch_variables.clone(),
             created_at: Timestamp::now().into(),
             host: host().unwrap_or_default(),
         }))
+    }
+
+    /// Returns the scheduler that this chain is submitted to.
+    pub fn scheduler(&self) -> Slurm {
+        let variables: Variables = std::env::vars_os().collect();
+        Slurm::new(&variables).on_cluster(self.sbatch_variables.get(CLUSTER).map(String::as_str))
+    }
+
+    /// Returns whether a plan has what is asked.
+    pub fn is_kept_by(&self, plan: &RoundPlan) -> bool {
+        let Self { job_prefix: _, last_round, array_size, max_parallel, .. } = self;
+        (*last_round, *array_size, *max_parallel)
+            == (plan.last_round, plan.asked_array_size, plan.asked_max_parallel)
+            && (&self.sbatch_options, &self.sbatch_variables)
+                == (&plan.sbatch_options, &plan.sbatch_variables)
     }
 
     /// The `slurm` section with what the person asked in its place.

@@ -34,6 +34,28 @@ impl Queue {
         Self { arrays, reduces }
     }
 
+    /// Returns whether no job of the round is there.
+    pub fn is_empty(&self) -> bool {
+        self.arrays.is_empty() && self.reduces.is_empty()
+    }
+
+    /// Returns the arrays that were not there before.
+    pub fn arrays_beside(&self, before: &Self) -> Vec<JobId> {
+        self.arrays.keys().copied().filter(|job| !before.arrays.contains_key(job)).collect()
+    }
+
+    /// Returns the reduces that were not there before.
+    pub fn reduces_beside(&self, before: &Self) -> Vec<JobId> {
+        self.reduces.keys().copied().filter(|job| !before.reduces.contains_key(job)).collect()
+    }
+
+    /// Returns a job that can never start, with the scheduler's reason, in words.
+    pub fn cannot_start(&self) -> Option<String> {
+        self.arrays.iter().chain(&self.reduces).find_map(|(job, states)| {
+            states.cannot_start().map(|reason| format!("`{reason}` of job {job}"))
+        })
+    }
+
     /// Returns the arrays, but for these.
     pub fn arrays_but(&self, named: &[JobId]) -> Vec<JobId> {
         self.arrays.keys().copied().filter(|job| !named.contains(job)).collect()
@@ -72,12 +94,7 @@ impl Queue {
 
     /// Decides how far a planned round has come. `named` are the arrays of `array.yaml`, if that is there.
     fn stage(&self, named: Option<&[JobId]>, has_jobs_file: bool) -> Stage {
-        let Some(named) = named else { return Stage::Unsubmitted };
-        if !has_jobs_file {
-            // Nobody has released it yet, so an array that is gone was cancelled.
-            let was_cancelled = !named.is_empty() && !self.any_is_live(named);
-            return if was_cancelled { Stage::Over } else { Stage::Unsubmitted };
-        }
+        let Some(named) = named.filter(|_| has_jobs_file) else { return Stage::Unsubmitted };
         if !self.has_reduce_at_work() {
             return Stage::Over;
         }
@@ -99,12 +116,12 @@ impl Round<'_> {
 
     /// Asks how far the round has come, and what of it is in the queue.
     pub fn look(&self, scheduler: &dyn Scheduler) -> anyhow::Result<(Stage, Queue)> {
-        let files = self.files();
-        if files.plan()?.is_none() {
+        let Some(rendering) = self.files().newest()? else {
             return Ok((Stage::Unplanned, Queue::default()));
-        }
-        let named = files.array()?.map(|array| job_ids(&array.array_jobs)).transpose()?;
-        let has_jobs_file = files.jobs()?.is_some();
+        };
+        let named = rendering.array()?.map(|array| job_ids(&array.array_jobs)).transpose()?;
+        let has_jobs_file = rendering.jobs()?.is_some();
+        // After the files: jobs that they name are in it, or have ended.
         let queue = self.queue(scheduler)?;
         Ok((queue.stage(named.as_deref(), has_jobs_file), queue))
     }

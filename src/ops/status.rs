@@ -109,7 +109,7 @@ impl Seen<'_> {
     }
 
     fn standing_of_chain(&self, newest: u32) -> anyhow::Result<Standing> {
-        let scheduler = scheduler();
+        let scheduler = scheduler(self.experiment)?;
         let (stage, queue) = Round::new(self.experiment, newest).look(&scheduler)?;
         match stage {
             Stage::UnderWay => self.standing_under_way(newest, &queue),
@@ -132,6 +132,13 @@ impl Seen<'_> {
     }
 
     fn standing_under_way(&self, newest: u32, queue: &Queue) -> anyhow::Result<Standing> {
+        if let Some(why) = queue.cannot_start() {
+            let notice = format!(
+                "Round {newest} cannot start: the scheduler says {why}. Run `metaqnn cancel`, correct the request \
+                 with `metaqnn set`, then run `metaqnn submit`."
+            );
+            return Ok(Standing::of(Condition::Stuck, [notice]));
+        }
         let unclaimed = match self.unclaimed(newest, queue)? {
             // Nothing is known of its tasks yet: those of the round before tell more.
             None if newest > 1 && !self.has_claims_of(newest) => {

@@ -1,6 +1,6 @@
 //! A search handed to the scheduler, round by round.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::attempt_files::check_rows_are_there;
 use super::halt::{Switched, resume};
@@ -12,8 +12,11 @@ use super::round_stage::Stage;
 use super::snapshot::Snapshot;
 use super::unclaimed::unclaimed;
 use super::{Experiment, Refusal};
-use crate::slurm::{DryRun, Scheduler, Slurm, Variables, check_options};
-use crate::storage::{RoundPlan, View};
+use crate::slurm::{
+    CLUSTER, DryRun, Scheduler, Slurm, Variables, check_options, option_value, submit_variables,
+    unused_variables,
+};
+use crate::storage::View;
 
 /// Whether anything is really submitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +42,8 @@ pub struct SubmitOptions {
     pub bad_hosts: BadHosts,
     /// More options for sbatch.
     pub sbatch_options: Vec<String>,
+    /// What the person's environment says for sbatch: see [`variables_of_this_process`].
+    pub sbatch_variables: BTreeMap<String, String>,
 }
 
 /// What is done about nodes on which claims are lost.
@@ -74,20 +79,20 @@ pub fn submit(experiment: &Experiment, options: &SubmitOptions) -> anyhow::Resul
     if options.mode == Mode::DryRun {
         return dry_run(experiment, options);
     }
-    let mut scheduler = scheduler();
     let mut said = Vec::new();
     if resume(experiment)? == Switched::Written {
         said.push("the search was halted and goes on".to_owned());
     }
     let newest = newest_round(experiment)?;
+    let mut scheduler = scheduler(experiment)?;
     let stage = Round::new(experiment, newest).stage_if_any(&scheduler)?;
     let number = match stage {
-        Some(Stage::Unsubmitted | Stage::Held | Stage::UnderWay) => {
+        Some(Stage::Held | Stage::UnderWay) => {
             said.extend(complete(experiment, newest, options, &mut scheduler)?);
             return Ok(said);
         }
-        // A submitter that died right after it made the folder.
-        Some(Stage::Unplanned) => newest,
+        // A submitter died or was refused before all its jobs were in the queue.
+        Some(Stage::Unplanned | Stage::Unsubmitted) => newest,
         Some(Stage::Over) | None => newest + 1,
     };
     if let Some(vain) = unclaimed_before(experiment, newest, &scheduler)? {
@@ -102,7 +107,13 @@ pub fn submit(experiment: &Experiment, options: &SubmitOptions) -> anyhow::Resul
     }
     let options = avoiding_bad_hosts(experiment, options, &mut said)?;
     let order = Order::of_a_person(experiment, number, &options);
+    let mut scheduler = order.scheduler();
     said.extend(submit_round(experiment, number, &order, &mut scheduler)?);
+    if let Some(plan) = Round::new(experiment, number).files().plan()?
+        && !order.is_kept_by(&plan)
+    {
+        said.push(keeps_its_options(number));
+    }
     Ok(said)
 }
 
@@ -120,6 +131,45 @@ fn unclaimed_before(
     let found = unclaimed(experiment, number, &queue, &rows, &refusals(experiment)?)?;
     let vain = found.filter(|it| it.is_every_task && !it.was_halted);
     Ok(vain.map(|unclaimed| unclaimed.sentence()))
+}
+
+fn keeps_its_options(number: u32) -> String {
+    format!(
+        "round {number} and the ones after it keep to the options they were submitted with (`metaqnn cancel`, then `metaqnn submit` again, for others)"
+    )
+}
+
+/// Returns what the environment of this process says for `sbatch`, as far as a search keeps to it, and notices of what
+/// it does not.
+///
+/// # Errors
+/// A variable that no batch script can hold.
+pub fn variables_of_this_process(
+    experiment: &Experiment,
+) -> anyhow::Result<(BTreeMap<String, String>, Vec<String>)> {
+    let all: Variables = std::env::vars_os().collect();
+    let used = submit_variables(&all)?;
+    let slurm = experiment.config().slurm.params();
+    let mut notices = Vec::new();
+    for (name, key, configured) in [
+        ("SBATCH_ACCOUNT", "account", &slurm.account),
+        ("SBATCH_PARTITION", "partition", &slurm.partition),
+        ("SBATCH_QOS", "qos", &slurm.qos),
+    ] {
+        if let (Some(value), Some(configured)) = (used.get(name), configured)
+            && value != configured
+        {
+            notices.push(format!("`{name}={value}` is not used: `slurm.{key}` is `{configured}`"));
+        }
+    }
+    let unused = unused_variables(&all);
+    if !unused.is_empty() {
+        notices.push(format!(
+            "not used: {} (write such options into the section `slurm` of the configuration, with `metaqnn set`, or after `--`)",
+            unused.join(", ")
+        ));
+    }
+    Ok((used, notices))
 }
 
 /// On the line of `sbatch` the last of two options holds, so that bad hosts and others cannot both be given there.
@@ -162,9 +212,11 @@ fn avoiding_bad_hosts(
 /// Asks the scheduler which nodes may run the tasks; `None` without an answer.
 fn usable_nodes(experiment: &Experiment, options: &SubmitOptions) -> Option<BTreeSet<String>> {
     let params = experiment.config().slurm.params();
-    let asked = options.sbatch_options.iter().rev().find_map(|it| it.strip_prefix("--partition="));
-    let scheduler = scheduler();
-    let nodes = scheduler.nodes(asked.or(params.partition.as_deref())).and_then(|mut nodes| {
+    let asked = option_value(&options.sbatch_options, "partition", 'p');
+    let of_environment = options.sbatch_variables.get("SBATCH_PARTITION").map(String::as_str);
+    let partition = asked.or(params.partition.as_deref()).or(of_environment);
+    let scheduler = scheduler_of_this_process().ok()?;
+    let nodes = scheduler.nodes(partition).and_then(|mut nodes| {
         if let Some(exclude) = &params.exclude {
             let excluded = scheduler.host_names(exclude)?;
             nodes.retain(|node| !excluded.contains(node));
@@ -185,11 +237,9 @@ fn complete(
     let Some(plan) = round.files().plan()? else { return Ok(Vec::new()) };
     let mut said = vec![format!("round {number} is under way")];
     if options.asks_for_a_plan() {
-        said.push(format!(
-            "round {number} and the ones after it keep to the options they were submitted with (`metaqnn cancel`, then `metaqnn submit` again, for others)"
-        ));
+        said.push(keeps_its_options(number));
     }
-    said.extend(hand_over(experiment, &round, plan, scheduler)?);
+    said.extend(submit_round(experiment, number, &Order::of(&plan), scheduler)?);
     Ok(said)
 }
 
@@ -197,28 +247,17 @@ fn newest_round(experiment: &Experiment) -> anyhow::Result<u32> {
     Ok(experiment.dir().list_rounds()?.last().map_or(0, |(number, _)| *number))
 }
 
-/// Plans a round by what is known now and submits it; does nothing when the schedule is finished and learned.
+/// Submits a round, unless the search is halted meanwhile; does nothing when the schedule is finished and learned.
 pub(super) fn submit_round(
     experiment: &Experiment,
     number: u32,
     order: &Order,
     scheduler: &mut Slurm,
 ) -> anyhow::Result<Vec<String>> {
-    let state = Snapshot::read(experiment)?;
-    let Some(plan) = order.plan(experiment, &state, number, scheduler)? else {
+    let round = Round::new(experiment, number);
+    let Some(mut said) = round.submit(order, scheduler)? else {
         return Ok(vec!["the epsilon schedule is finished; nothing to submit".to_owned()]);
     };
-    hand_over(experiment, &Round::new(experiment, number), plan, scheduler)
-}
-
-/// Submits a round, unless the search is halted meanwhile.
-fn hand_over(
-    experiment: &Experiment,
-    round: &Round<'_>,
-    plan: RoundPlan,
-    scheduler: &mut Slurm,
-) -> anyhow::Result<Vec<String>> {
-    let mut said = round.submit(plan, scheduler)?;
     // Whoever halts writes so before it looks for jobs, and this looks after it has queued them: one sees the other.
     if Snapshot::read(experiment)?.knowledge().is_halted() {
         scheduler.cancel(&round.queue(scheduler)?.all_but_running_reduces())?;
@@ -227,31 +266,42 @@ fn hand_over(
     Ok(said)
 }
 
-pub(super) fn scheduler() -> Slurm {
-    let variables: Variables = std::env::vars_os().collect();
-    Slurm::new(&variables)
+/// Returns the scheduler of the chain: the plan of its newest round says which cluster, before there is one this
+/// process's environment.
+pub(super) fn scheduler(experiment: &Experiment) -> anyhow::Result<Slurm> {
+    let newest = Round::new(experiment, newest_round(experiment)?);
+    Ok(match newest.files().plan()? {
+        Some(plan) => Order::of(&plan).scheduler(),
+        None => scheduler_of_this_process()?,
+    })
+}
+
+/// Returns the scheduler that this process's environment leads to.
+pub(super) fn scheduler_of_this_process() -> anyhow::Result<Slurm> {
+    let all: Variables = std::env::vars_os().collect();
+    let cluster = submit_variables(&all)?.remove(CLUSTER);
+    Ok(Slurm::new(&all).on_cluster(cluster.as_deref()))
 }
 
 /// Shows what `submit` would do: the scripts and the commands.
 fn dry_run(experiment: &Experiment, options: &SubmitOptions) -> anyhow::Result<Vec<String>> {
-    let state = Snapshot::read(experiment)?;
     let newest = newest_round(experiment)?;
-    let scheduler = scheduler();
+    let scheduler = scheduler(experiment)?;
     // Without a scheduler at hand (a laptop, say) its usual limit is shown, and nothing is known of its queue.
     let mut show = scheduler.max_array_size().map_or_else(|_| DryRun::default(), DryRun::new);
     let number = match Round::new(experiment, newest).stage_if_any(&scheduler) {
-        Ok(Some(Stage::Unsubmitted | Stage::Held | Stage::UnderWay)) => {
+        Ok(Some(Stage::Held | Stage::UnderWay)) => {
             return Ok(vec![format!("round {newest} is under way; it would only be completed")]);
         }
-        Ok(Some(Stage::Unplanned)) => newest,
+        Ok(Some(Stage::Unplanned | Stage::Unsubmitted)) => newest,
         _ => newest + 1,
     };
     let mut said = Vec::new();
     let options = avoiding_bad_hosts(experiment, options, &mut said)?;
     let order = Order::of_a_person(experiment, number, &options);
-    let Some(plan) = order.plan(experiment, &state, number, &show)? else {
-        return Ok(vec!["the epsilon schedule is finished; nothing to submit".to_owned()]);
-    };
-    said.extend(Round::new(experiment, number).show(&plan, &mut show)?);
+    match Round::new(experiment, number).show(&order, &mut show)? {
+        Some(shown) => said.extend(shown),
+        None => said.push("the epsilon schedule is finished; nothing to submit".to_owned()),
+    }
     Ok(said)
 }

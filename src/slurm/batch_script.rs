@@ -3,10 +3,12 @@
 //! The templates run by hand too. `submit` puts its own lines in place of their two marked parts, so that what a person
 //! reads, edits and submits is what the program submits.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::params::{ReduceParams, SlurmParams};
 use super::quoting::{directive_quoted, shell_quoted};
+use super::sbatch_option::option_value;
 use super::{SlurmError, ValidSlurmParams};
 
 const TRAIN: &str = include_str!("../../slurm/train.sbatch");
@@ -28,6 +30,26 @@ pub enum Work {
     },
 }
 
+/// What a person's `submit` says beside the configuration, for every round of a chain.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// Options for `sbatch`. All of them stand on the command line of arrays; account, partition, quality of service and
+    /// reservation are to hold for reduces, too.
+    pub options: &'a [String],
+    /// What [`submit_variables`](super::submit_variables) found: it holds where the configuration says `null`.
+    pub variables: &'a BTreeMap<String, String>,
+}
+
+impl<'a> Asked<'a> {
+    fn variable(self, name: &str) -> Option<&'a str> {
+        self.variables.get(name).map(String::as_str)
+    }
+
+    fn option(self, long: &str, short: char) -> Option<&'a str> {
+        option_value(self.options, long, short)
+    }
+}
+
 /// A batch script to be rendered.
 #[derive(Debug, Clone, Copy)]
 pub struct BatchScript<'a> {
@@ -44,6 +66,8 @@ pub struct BatchScript<'a> {
     pub trust_group: bool,
     /// The section `slurm` of the configuration.
     pub params: &'a ValidSlurmParams,
+    /// What a person asked beside it.
+    pub asked: Asked<'a>,
 }
 
 impl BatchScript<'_> {
@@ -57,8 +81,8 @@ impl BatchScript<'_> {
         let log_folder = check_experiment_path(self.log_folder)?;
         let params = self.params.params();
         let (template, options) = match self.work {
-            Work::Train { .. } => (TRAIN, train_options(params, log_folder)),
-            Work::Reduce { .. } => (REDUCE, reduce_options(params, log_folder)),
+            Work::Train { .. } => (TRAIN, train_options(params, self.asked, log_folder)),
+            Work::Reduce { .. } => (REDUCE, reduce_options(params, self.asked, log_folder)),
         };
         let script = with_part(template, "options", &options);
         Ok(with_part(&script, "setup", &self.setup()?))
@@ -105,11 +129,17 @@ fn checked(path: &Path) -> Result<&str, SlurmError> {
     path.is_absolute().then_some(text).ok_or_else(|| problem("is not absolute"))
 }
 
-fn train_options(params: &SlurmParams, log_folder: &str) -> Vec<String> {
+fn train_options(params: &SlurmParams, asked: Asked<'_>, log_folder: &str) -> Vec<String> {
+    let SlurmParams { partition, account, qos, .. } = params;
     let mut options = vec![directive("output", &format!("{log_folder}/%A_%a.log"))];
-    options.extend(given("partition", params.partition.as_ref()));
-    options.extend(given("account", params.account.as_ref()));
-    options.extend(given("qos", params.qos.as_ref()));
+    for (name, configured, variable) in [
+        ("partition", partition.as_deref(), "SBATCH_PARTITION"),
+        ("account", account.as_deref(), "SBATCH_ACCOUNT"),
+        ("qos", qos.as_deref(), "SBATCH_QOS"),
+        ("reservation", None, "SBATCH_RESERVATION"),
+    ] {
+        options.extend(given(name, configured.or_else(|| asked.variable(variable))));
+    }
     options.extend(given("time", params.time));
     options.push(directive("cpus-per-task", &params.cpus_per_task.to_string()));
     options.extend(given("mem", params.memory.as_ref()));
@@ -122,13 +152,19 @@ fn train_options(params: &SlurmParams, log_folder: &str) -> Vec<String> {
     options
 }
 
-fn reduce_options(params: &SlurmParams, log_folder: &str) -> Vec<String> {
+fn reduce_options(params: &SlurmParams, asked: Asked<'_>, log_folder: &str) -> Vec<String> {
     let ReduceParams { partition, qos, time, cpus_per_task, memory, extra_options } =
         &params.reduce;
     let mut options = vec![directive("output", &format!("{log_folder}/reduce-%j.log"))];
-    options.extend(given("partition", partition.as_ref().or(params.partition.as_ref())));
-    options.extend(given("account", params.account.as_ref()));
-    options.extend(given("qos", qos.as_ref().or(params.qos.as_ref())));
+    for (name, short, own, of_tasks, variable) in [
+        ("partition", 'p', partition.as_deref(), params.partition.as_deref(), "SBATCH_PARTITION"),
+        ("account", 'A', None, params.account.as_deref(), "SBATCH_ACCOUNT"),
+        ("qos", 'q', qos.as_deref(), params.qos.as_deref(), "SBATCH_QOS"),
+        ("reservation", NO_LETTER, None, None, "SBATCH_RESERVATION"),
+    ] {
+        let value = own.or_else(|| asked.option(name, short)).or(of_tasks);
+        options.extend(given(name, value.or_else(|| asked.variable(variable))));
+    }
     options.extend(given("time", *time));
     options.push(directive("cpus-per-task", &cpus_per_task.to_string()));
     options.extend(given("mem", memory.as_ref()));
@@ -136,6 +172,9 @@ fn reduce_options(params: &SlurmParams, log_folder: &str) -> Vec<String> {
     options.extend(common_options(params));
     options
 }
+
+/// The letter of an option that has none.
+const NO_LETTER: char = '\0';
 
 fn common_options(params: &SlurmParams) -> [String; 3] {
     let requeue = if params.requeue { "requeue" } else { "no-requeue" };
@@ -196,7 +235,54 @@ mod tests {
             log_folder: Path::new("/scratch/ada/svhn search/rounds/0007"),
             trust_group: false,
             params,
+            asked: Asked { options: &[], variables: &NONE },
         }
+    }
+
+    static NONE: BTreeMap<String, String> = BTreeMap::new();
+
+    /// The lines of a script that say where it runs and who pays.
+    fn placement(work: Work, yaml: &str, options: &[&str]) -> Vec<String> {
+        let options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
+        let variables = ["PARTITION", "ACCOUNT", "QOS", "RESERVATION"]
+            .map(|name| (format!("SBATCH_{name}"), name.to_ascii_lowercase()))
+            .into();
+        let asked = Asked { options: &options, variables: &variables };
+        let params = params(yaml);
+        let script = BatchScript { asked, ..script(work, Path::new("/x"), &params) };
+        let text = script.render().unwrap();
+        let lines = text.lines().filter_map(|line| line.strip_prefix("#SBATCH --"));
+        let names = ["partition=", "account=", "qos=", "reservation="];
+        let is_one = |line: &&str| names.iter().any(|name| line.starts_with(name));
+        lines.filter(is_one).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn the_persons_variables_hold_where_the_configuration_says_null() {
+        let (train, reduce) = (Work::Train { round: 7 }, Work::Reduce { round: 7 });
+        let all = ["partition=partition", "account=account", "qos=qos", "reservation=reservation"];
+        assert_eq!(placement(train, "{}", &[]), all);
+        assert_eq!(placement(reduce, "{}", &[]), all);
+        let configured = "{partition: gpu, account: lab, reduce: {qos: short}}";
+        let train = placement(train, configured, &[]);
+        assert_eq!(train, ["partition=gpu", "account=lab", "qos=qos", "reservation=reservation"]);
+        let reduce = placement(reduce, configured, &[]);
+        assert_eq!(
+            reduce,
+            ["partition=gpu", "account=lab", "qos=short", "reservation=reservation"]
+        );
+    }
+
+    #[test]
+    fn what_a_person_says_of_place_and_account_holds_for_the_reduce() {
+        let options = ["-p", "big", "--account=mine", "--nice"];
+        let reduce = |yaml| placement(Work::Reduce { round: 7 }, yaml, &options);
+        let lines = reduce("{partition: gpu, account: lab, reduce: {qos: short}}");
+        assert_eq!(
+            lines,
+            ["partition=big", "account=mine", "qos=short", "reservation=reservation"]
+        );
+        assert!(reduce("{reduce: {partition: cpu}}").contains(&"partition=cpu".to_owned()));
     }
 
     const EVERY_OPTION: &str = "

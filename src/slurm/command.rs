@@ -13,11 +13,13 @@ pub(super) const FORGOTTEN: &str = "Invalid job id specified";
 /// What a command said.
 #[derive(Debug)]
 pub(super) struct Answer {
-    command: String,
+    /// The whole command, quoted for a shell.
+    pub command: String,
     status: ExitStatus,
     /// Its standard output.
     pub stdout: String,
-    stderr: String,
+    /// Its standard error.
+    pub stderr: String,
 }
 
 /// Runs a command to its end, in this environment and no other.
@@ -51,6 +53,11 @@ impl Answer {
     /// Returns whether the command failed with these words.
     pub(super) fn failed_with(&self, words: &str) -> bool {
         !self.status.success() && self.stderr.contains(words)
+    }
+
+    /// Returns whether the command succeeded.
+    pub(super) fn is_success(&self) -> bool {
+        self.status.success()
     }
 
     /// Succeeds when the command did.
@@ -88,7 +95,7 @@ impl Answer {
 }
 
 /// Puts complaints beside each other: an error is one line, in a log file and in a reason of a row.
-fn one_line(stderr: &str) -> String {
+pub(super) fn one_line(stderr: &str) -> String {
     let lines = stderr.lines().map(str::trim).filter(|line| !line.is_empty());
     lines.collect::<Vec<_>>().join("; ")
 }

@@ -32,6 +32,10 @@ impl Default for DryRun {
 }
 
 impl Scheduler for DryRun {
+    fn test(&mut self, _job: &JobSpec) -> Result<Option<String>, SlurmError> {
+        Ok(None)
+    }
+
     fn submit(&mut self, job: &JobSpec) -> Result<JobId, SlurmError> {
         let command = command_line("sbatch", &job.sbatch_arguments()?);
         self.submitted += 1;

@@ -121,13 +121,51 @@ fn bad(name: &'static str, value: &str, expected: &'static str) -> SlurmError {
     SlurmError::Variable { name, value: value.to_owned(), expected }
 }
 
+/// The variables of a person's `submit` that hold where the configuration says `null`, in every round of the chain.
+const FOR_SUBMIT: [&str; 5] =
+    ["SBATCH_ACCOUNT", "SBATCH_PARTITION", "SBATCH_QOS", "SBATCH_RESERVATION", CLUSTER];
+
+/// The variable with the cluster that every command asks. `sbatch` alone has a second name for it.
+pub const CLUSTER: &str = "SLURM_CLUSTERS";
+const CLUSTER_OF_SBATCH: &str = "SBATCH_CLUSTERS";
+
+/// Returns those variables of a person's `submit` that hold where the configuration says `null`: account, partition,
+/// quality of service, reservation, cluster.
+///
+/// # Errors
+/// [`SlurmError::Variable`] when one of them cannot stand in a script, or names several clusters.
+pub fn submit_variables(variables: &Variables) -> Result<BTreeMap<String, String>, SlurmError> {
+    let read = Reader(variables);
+    let mut found = BTreeMap::new();
+    for name in [CLUSTER_OF_SBATCH].into_iter().chain(FOR_SUBMIT) {
+        let Some(value) = read.line(name)?.filter(|value| !value.trim().is_empty()) else {
+            continue;
+        };
+        let key = if name == CLUSTER_OF_SBATCH { CLUSTER } else { name };
+        if key == CLUSTER && value.contains(',') {
+            return Err(bad(name, &value, "the name of one cluster"));
+        }
+        found.insert(key.to_owned(), value);
+    }
+    Ok(found)
+}
+
+/// Returns the names of variables from which `sbatch` would take options and that a search does not use: it could not
+/// keep to them in later rounds.
+pub fn unused_variables(variables: &Variables) -> Vec<String> {
+    let names = variables.iter().filter(|(_, value)| !value.is_empty());
+    let names = names.map(|(name, _)| name.to_string_lossy().into_owned());
+    let is_used = |name: &str| FOR_SUBMIT.contains(&name) || name == CLUSTER_OF_SBATCH;
+    names.filter(|name| name.starts_with("SBATCH_") && !is_used(name)).collect()
+}
+
 /// Returns the environment in which `sbatch` and its relatives are started.
 ///
 /// A job inherits the environment of its submitter. So what describes the *submitting* task is left out, lest a reduce
 /// believe that it is the array task that submitted it: every `SLURM_*` and `SLURMD_*`, and the GPUs of that task. So
 /// are the variables from which the commands take options (`SBATCH_*`, `SQUEUE_*`, `SCANCEL_*`, `SCONTROL_*`): they
-/// override the options of a script, and the configuration alone decides. `SLURM_CONF`, by which a cluster is found,
-/// stays.
+/// override the options of a script, for the first round alone; what of them holds stands in the plan
+/// ([`submit_variables`]). `SLURM_CONF`, by which a cluster is found, stays.
 pub(super) fn submission_environment(variables: &Variables) -> Variables {
     variables
         .iter()
@@ -230,6 +268,28 @@ mod tests {
         }
         let nothing = with("SLURMD_NODENAME=\nCUDA_VISIBLE_DEVICES=").unwrap();
         assert_eq!((nothing.host, nothing.visible_devices), (None, None));
+    }
+
+    #[test]
+    fn a_person_may_name_account_partition_qos_reservation_and_cluster() {
+        let all = variables(
+            "SBATCH_ACCOUNT=lab\nSBATCH_QOS= \nSBATCH_PARTITION=gpu,big\nSBATCH_CLUSTERS=north\nSBATCH_GRES=gpu:2\n\
+             SBATCH_TIMELIMIT=60\nSBATCH_WCKEY=\nSLURM_JOB_ID=7\nSALLOC_ACCOUNT=x",
+        );
+        let expected =
+            [("SBATCH_ACCOUNT", "lab"), ("SBATCH_PARTITION", "gpu,big"), (CLUSTER, "north")];
+        let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(submit_variables(&all).unwrap(), expected.into());
+        assert_eq!(unused_variables(&all), ["SBATCH_GRES", "SBATCH_TIMELIMIT"]);
+    }
+
+    #[test]
+    fn a_variable_that_no_script_can_hold_is_named() {
+        for (name, value) in [("SBATCH_QOS", "a\nb"), (CLUSTER, "north,south")] {
+            let all = [(name.into(), value.into())].into();
+            let error = submit_variables(&all).unwrap_err().to_string();
+            assert!(error.contains(name), "{error}");
+        }
     }
 
     #[test]

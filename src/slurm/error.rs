@@ -47,6 +47,15 @@ pub enum SlurmError {
         stderr: String,
     },
 
+    /// A request that the scheduler can never serve.
+    #[error("the scheduler can never start this job: {words} (it was asked with `{command}`)")]
+    Impossible {
+        /// The whole command, quoted for a shell.
+        command: String,
+        /// What the scheduler says, on one line.
+        words: String,
+    },
+
     /// No more jobs may be queued now; later, when others have ended, they may.
     #[error(
         "`{command}` met a limit on submitted jobs, {status}: {stderr} (wait until queued jobs have ended, or choose a smaller `slurm.array_size`)"

@@ -1,5 +1,6 @@
 //! How jobs and tasks are called.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -27,6 +28,55 @@ impl FromStr for JobId {
             hint: "a number as printed by `sbatch --parsable`",
         })
     }
+}
+
+/// Returns the job ids that stand alone on a line of what `sbatch` printed: `123`, `123;cluster`, or `Submitted batch job
+/// 123 on cluster x`. A site's wrapper may print lines of its own before and after, in colours.
+pub(super) fn ids_on_lines(answer: &str) -> BTreeSet<JobId> {
+    let id = |line: &str| {
+        let words = line.strip_prefix("sbatch:").unwrap_or(line).trim();
+        if let Some(rest) = words.strip_prefix("Submitted batch job ") {
+            return valid_id(rest.split_ascii_whitespace().next()?);
+        }
+        let (number, cluster) = words.split_once(';').unwrap_or((words, "x"));
+        let is_name = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        let is_cluster = !cluster.trim().is_empty() && cluster.trim().chars().all(is_name);
+        valid_id(number.trim()).filter(|_| is_cluster)
+    };
+    text_lines(answer).iter().filter_map(|line| id(line)).collect()
+}
+
+/// Returns every number in a text that may be a job id.
+pub(super) fn numbers_in(text: &str) -> BTreeSet<JobId> {
+    let lines = text_lines(text);
+    let numbers = lines.iter().flat_map(|line| line.split(|c: char| !c.is_ascii_digit()));
+    numbers.filter_map(valid_id).collect()
+}
+
+/// Returns the lines that hold anything, without the escape sequences by which a terminal shows colours.
+pub(super) fn text_lines(text: &str) -> Vec<String> {
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text.chars();
+    while let Some(c) = rest.next() {
+        if c != '\u{1b}' {
+            plain.push(c);
+            continue;
+        }
+        match rest.next() {
+            // A colour: `ESC [ ... letter`.
+            Some('[') => rest.by_ref().find(|c| ('@'..='~').contains(c)),
+            // The title of a window: `ESC ] ... BEL`, or to another `ESC`.
+            Some(']') => rest.by_ref().find(|c| matches!(c, '\u{7}' | '\u{1b}')),
+            _ => None,
+        };
+    }
+    let lines = plain.split(['\n', '\r']).map(str::trim).filter(|line| !line.is_empty());
+    lines.map(str::to_owned).collect()
+}
+
+/// No job has the number 0.
+fn valid_id(text: &str) -> Option<JobId> {
+    text.parse().ok().filter(|id| *id != JobId(0))
 }
 
 /// A task of an array, or a job that is no array: what stays the same when it is requeued.
@@ -87,6 +137,36 @@ mod tests {
         for text in ["", "-1", "+1", "12_3", "12;cluster", " 1", "99999999999"] {
             assert!(text.parse::<JobId>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn the_line_that_is_an_id_is_found_wherever_it_stands() {
+        for answer in [
+            "123\n",
+            "123;sandbox\n",
+            "  123 \r\n",
+            "Submitted batch job 123\n",
+            "Submitted batch job 123 on cluster x\n",
+            "sbatch: Submitted batch job 123\n",
+            "Your project has 12 hours left\n123\n",
+            "123\nRemaining budget of project p123: 4711 core hours\n",
+            "\u{1b}]0;42\u{7}*** 2026 ***\n\n\u{1b}[1;32m123\u{1b}[0m\nSee https://wiki/42\n",
+            "99999999999\n123\n0\n",
+            "123\nSubmitted batch job 123\n",
+        ] {
+            assert_eq!(ids_on_lines(answer), [JobId(123)].into(), "{answer:?}");
+        }
+        assert_eq!(ids_on_lines("4711\n123\n"), [JobId(123), JobId(4711)].into());
+        for answer in ["", "job <123> is queued", "123;", "123;a b", "12 3", "-1", "99999999999"] {
+            assert!(ids_on_lines(answer).is_empty(), "{answer:?}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_found_within_words() {
+        let numbers =
+            numbers_in("project p7: job <123> is queued, 99999999999 hours, 00, \u{1b}[31m5");
+        assert_eq!(numbers, [JobId(5), JobId(7), JobId(123)].into());
     }
 
     #[test]

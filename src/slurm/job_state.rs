@@ -18,6 +18,8 @@ pub enum TaskState {
     Held,
     /// Waits: for a dependency, for its time, for room, or after a requeue.
     Pending,
+    /// Waits for what can never come, and stays in the queue: no node is large enough, say.
+    Stuck,
     /// Runs, or is being started.
     Running,
     /// Has ended or was told to end, and is being cleaned up; or waits for what can never come. It may still be queued
@@ -44,6 +46,7 @@ impl TaskState {
             "PENDING" | "REQUEUE_HOLD" | "SPECIAL_EXIT" if is_held(state, reason) => Self::Held,
             // Slurm cancels it soon: every job is submitted with `--kill-on-invalid-dep=yes`.
             "PENDING" if reason == "DependencyNeverSatisfied" => Self::Ending,
+            "PENDING" if can_never_start(reason) => Self::Stuck,
             "PENDING" | "REQUEUED" | "REQUEUE_FED" => Self::Pending,
             "RUNNING" | "CONFIGURING" | "SUSPENDED" | "STOPPED" | "SIGNALING" | "STAGE_OUT"
             | "RESIZING" => Self::Running,
@@ -65,7 +68,7 @@ impl TaskState {
 
     /// Returns whether a task in this state waits or runs, and goes on unless somebody ends it.
     const fn goes_on(self) -> bool {
-        matches!(self, Self::Held | Self::Pending | Self::Running | Self::Unknown)
+        matches!(self, Self::Held | Self::Pending | Self::Stuck | Self::Running | Self::Unknown)
     }
 }
 
@@ -74,11 +77,38 @@ fn is_held(state: &str, reason: &str) -> bool {
     state != "PENDING" || reason.to_ascii_lowercase().contains("held")
 }
 
+/// Returns whether a pending job with this reason stays pending until a person or an administrator changes something.
+///
+/// A limit on one job, or on a node, is passed by this job alone; one on a user, an account or a group (`AssocGrp...`,
+/// `QOSMax...PerUser`) waits for other jobs to end. Nodes that are down, and partitions, come back.
+fn can_never_start(reason: &str) -> bool {
+    const NEVER: [&str; 12] = [
+        "BadConstraints",
+        "PartitionNodeLimit",
+        "PartitionTimeLimit",
+        "AssociationTimeLimit",
+        "QOSTimeLimit",
+        "InvalidAccount",
+        "InvalidQOS",
+        "AccountNotAllowed",
+        "QOSNotAllowed",
+        "ReservationDeleted",
+        "MaxMemPerLimit",
+        "DeadLine",
+    ];
+    let reason = reason.split([',', ' ', '(']).next().unwrap_or_default();
+    NEVER.contains(&reason)
+        || ["PerJob", "PerNode", "WallDuration"].iter().any(|word| reason.contains(word))
+        || reason.starts_with("QOSMin")
+        || reason.starts_with("AssocMin")
+}
+
 /// The states of a job's tasks. A job that is no array has one.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct JobStates {
     tasks: BTreeMap<TaskState, u32>,
     is_array: bool,
+    stuck: Option<String>,
 }
 
 impl JobStates {
@@ -113,8 +143,17 @@ impl JobStates {
         !self.tasks.is_empty() && self.tasks.keys().all(|state| *state == TaskState::Held)
     }
 
-    fn add(&mut self, index: &str, state: TaskState) {
+    /// Returns the scheduler's reason why no task of the job can ever start.
+    pub fn cannot_start(&self) -> Option<&str> {
+        let all = self.tasks.keys().all(|state| *state == TaskState::Stuck);
+        self.stuck.as_deref().filter(|_| all)
+    }
+
+    fn add(&mut self, index: &str, state: TaskState, reason: &str) {
         self.is_array = index != "N/A";
+        if state == TaskState::Stuck {
+            self.stuck = Some(reason.to_owned());
+        }
         *self.tasks.entry(state).or_default() += 1;
     }
 }
@@ -125,11 +164,13 @@ impl JobStates {
 /// Returns the first line that is none.
 pub(super) fn parse_squeue(answer: &str) -> Result<BTreeMap<JobId, JobStates>, String> {
     let mut jobs = BTreeMap::<JobId, JobStates>::new();
-    for line in answer.lines().filter(|line| !line.trim().is_empty()) {
+    // Some releases put `CLUSTER: NAME` before the jobs of a cluster that was named.
+    let is_job = |line: &&str| !line.trim().is_empty() && !line.starts_with("CLUSTER: ");
+    for line in answer.lines().filter(is_job) {
         let columns: Vec<&str> = line.splitn(4, '|').map(str::trim).collect();
         let &[job, index, state, reason] = &columns[..] else { return Err(line.to_owned()) };
         let job = job.parse().map_err(|_| line.to_owned())?;
-        jobs.entry(job).or_default().add(index, TaskState::from_words(state, reason));
+        jobs.entry(job).or_default().add(index, TaskState::from_words(state, reason), reason);
     }
     Ok(jobs)
 }
@@ -243,8 +284,44 @@ mod tests {
     }
 
     #[test]
+    fn what_can_never_start_is_told_from_what_waits() {
+        for reason in [
+            "BadConstraints",
+            "PartitionTimeLimit",
+            "InvalidQOS",
+            "QOSMaxWallDurationPerJobLimit",
+            "AssocMaxCpuPerJobLimit",
+            "QOSMaxGRESPerNode",
+            "QOSMinGRES",
+        ] {
+            let states = job(&format!("7|0|PENDING|{reason}\n7|1|PENDING|{reason}"), 7);
+            assert_eq!(states.cannot_start(), Some(reason));
+            assert!(states.is_live() && states.goes_on() && !states.is_held(), "{reason}");
+            let one_runs = job(&format!("7|0|RUNNING|None\n7|1|PENDING|{reason}"), 7);
+            assert_eq!(one_runs.cannot_start(), None, "{reason}");
+        }
+        for reason in [
+            "Priority",
+            "Resources",
+            "Dependency",
+            "BeginTime",
+            "JobHeldUser",
+            "PartitionDown",
+            "ReqNodeNotAvail, UnavailableNodes:n[1-4]",
+            "AssocGrpCPUMinutesLimit",
+            "QOSMaxJobsPerUserLimit",
+            "QOSMaxCpuPerUserLimit",
+            "None",
+        ] {
+            let states = job(&format!("7|0|PENDING|{reason}"), 7);
+            assert_eq!(states.cannot_start(), None, "{reason}");
+        }
+    }
+
+    #[test]
     fn an_empty_queue_is_no_error() {
         assert!(parse_squeue("\n").unwrap().is_empty());
+        assert!(parse_squeue("CLUSTER: north\n").unwrap().is_empty());
     }
 
     #[test]

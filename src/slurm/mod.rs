@@ -14,6 +14,7 @@
 //! | `environment.rs` | [`SlurmTask`]: what a task is told by the scheduler, from a given map |
 //! | `array_range.rs`, `array_size.rs`, `time_limit.rs`, `memory.rs`, `job_id.rs` | notations, each a type |
 //! | `sbatch_option.rs` | which options a person may add |
+//! | `refused.rs` | which option a refusal of `sbatch` is about, and which refusals are for good |
 //! | `quoting.rs` | text that reaches a shell or a line of options as it is |
 //! | `local.rs` | [`LocalWorkers`]: the processes of `metaqnn run` |
 //!
@@ -43,6 +44,7 @@ mod local;
 mod memory;
 mod params;
 mod quoting;
+mod refused;
 mod sbatch;
 mod sbatch_option;
 mod time_limit;
@@ -50,10 +52,12 @@ mod yaml_scalar;
 
 pub use array_range::{ArrayRange, DEFAULT_MAX_ARRAY_SIZE};
 pub use array_size::ArraySize;
-pub use batch_script::{BatchScript, Work, check_experiment_path};
+pub use batch_script::{Asked, BatchScript, Work, check_experiment_path};
 pub use cluster_config::{ClusterConfig, Preemption};
 pub use dry_run::DryRun;
-pub use environment::{SlurmStep, SlurmTask, Variables};
+pub use environment::{
+    CLUSTER, SlurmStep, SlurmTask, Variables, submit_variables, unused_variables,
+};
 pub use error::SlurmError;
 pub use job_id::{JobId, JobName, TaskId};
 pub use job_spec::{Dependency, JobSpec, Start};
@@ -61,8 +65,9 @@ pub use job_state::{JobStates, TaskState};
 pub use local::{LocalWorkers, Stream, WorkerCommand, WorkerEvent, WorkerId};
 pub use memory::Memory;
 pub use params::{ReduceParams, SlurmParams, ValidSlurmParams};
+pub use refused::refused_option;
 pub use sbatch::{Requeued, Slurm};
-pub use sbatch_option::check_options;
+pub use sbatch_option::{check_options, option_value};
 pub use time_limit::TimeLimit;
 
 /// What a search asks of a scheduler: [`Slurm`], or [`DryRun`].
@@ -70,6 +75,13 @@ pub use time_limit::TimeLimit;
 /// Enough for a round to be submitted once by several submitters that may crash anywhere: a held array is found
 /// again by its name, released when a file names it, and cancelled otherwise.
 pub trait Scheduler {
+    /// Asks whether a job could ever start, without submitting it; returns the scheduler's words when it could not now,
+    /// or cannot say.
+    ///
+    /// # Errors
+    /// [`SlurmError::Impossible`] when it can never start; a missing command as it is.
+    fn test(&mut self, job: &JobSpec) -> Result<Option<String>, SlurmError>;
+
     /// Submits one job or array.
     ///
     /// # Errors

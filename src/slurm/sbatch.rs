@@ -6,15 +6,20 @@ use std::ffi::OsString;
 use jiff::Timestamp;
 
 use super::cluster_config::{SINFO_FORMAT, parse_sinfo};
-use super::command::{Answer, FORGOTTEN, ask};
-use super::environment::{Variables, submission_environment};
+use super::command::{Answer, FORGOTTEN, ask, one_line};
+use super::environment::{CLUSTER, Variables, submission_environment};
+use super::job_id::{ids_on_lines, numbers_in, text_lines};
 use super::job_state::{SQUEUE_FORMAT, parse_config, parse_end_time, parse_squeue};
-use super::{ClusterConfig, JobId, JobName, JobSpec, JobStates, Scheduler, SlurmError, TaskId};
+use super::refused::refused_for_good;
+use super::{
+    ClusterConfig, JobId, JobName, JobSpec, JobStates, Scheduler, SlurmError, Start, TaskId,
+};
 
 /// The cluster's Slurm.
 #[derive(Debug, Clone)]
 pub struct Slurm {
     environment: Variables,
+    cluster: Option<String>,
 }
 
 /// What became of the wish to be requeued.
@@ -32,7 +37,17 @@ impl Slurm {
     /// Returns the Slurm that the commands on `PATH` lead to. Of the variables, those that describe the task that this
     /// process may be are not passed on to the jobs it submits, nor those that override options of `sbatch`.
     pub fn new(variables: &Variables) -> Self {
-        Self { environment: submission_environment(variables) }
+        Self { environment: submission_environment(variables), cluster: None }
+    }
+
+    /// Asks this cluster, where a person has several to choose from (`SLURM_CLUSTERS`).
+    #[must_use]
+    pub fn on_cluster(mut self, cluster: Option<&str>) -> Self {
+        self.cluster = cluster.map(str::to_owned);
+        if let Some(cluster) = cluster {
+            self.environment.insert(CLUSTER.into(), cluster.into());
+        }
+        self
     }
 
     /// Asks when a task will be ended; `None` when it has no time limit.
@@ -117,15 +132,58 @@ impl Slurm {
         program: &'static str,
         arguments: impl IntoIterator<Item = impl Into<OsString>>,
     ) -> Result<Answer, SlurmError> {
-        ask(program, &words(arguments), &self.environment)
+        let mut all = words(self.cluster.iter().map(|cluster| format!("--clusters={cluster}")));
+        all.extend(words(arguments));
+        ask(program, &all, &self.environment)
+    }
+
+    /// Finds the id of the job that was just submitted: the only line that `sbatch` printed; of several that could be it,
+    /// the one that is in the queue under the job's name.
+    fn submitted_id(&self, job: &JobSpec, answer: &Answer) -> Option<JobId> {
+        let ids = ids_on_lines(&answer.stdout);
+        let only_id = ids.first().copied().filter(|_| ids.len() == 1);
+        if only_id.is_some() && text_lines(&answer.stdout).len() == 1 {
+            return only_id;
+        }
+        let queued = self.find(std::slice::from_ref(&job.name)).unwrap_or_else(|error| {
+            log::info!("the queue does not say which job was submitted: {error}");
+            BTreeMap::new()
+        });
+        let numbers = numbers_in(&format!("{}\n{}", answer.stdout, answer.stderr));
+        let named = [ids, numbers].into_iter().find_map(|candidates| {
+            let mut named = candidates.into_iter().filter(|id| queued.contains_key(id));
+            named.next().filter(|_| named.next().is_none())
+        });
+        named.or(only_id.filter(|_| queued.is_empty()))
     }
 }
 
 impl Scheduler for Slurm {
+    fn test(&mut self, job: &JobSpec) -> Result<Option<String>, SlurmError> {
+        // Held: a wrapper that leaves `--test-only` out submits a job, which must not start.
+        let mut arguments: Vec<OsString> = vec!["--test-only".into()];
+        arguments.extend(JobSpec { start: Start::Held, ..job.clone() }.sbatch_arguments()?);
+        let answer = self.ask("sbatch", arguments)?;
+        let submitted: Vec<JobId> = ids_on_lines(&answer.stdout).into_iter().collect();
+        if answer.is_success() {
+            self.cancel(&submitted)?;
+            return Ok(None);
+        }
+        let words = format!("{}\n{}", answer.stderr, answer.stdout);
+        match refused_for_good(&words) {
+            Some(_) => Err(SlurmError::Impossible {
+                words: one_line(&answer.stderr),
+                command: answer.command,
+            }),
+            None => Ok(Some(one_line(&words))),
+        }
+    }
+
     fn submit(&mut self, job: &JobSpec) -> Result<JobId, SlurmError> {
         let answer = self.ask("sbatch", job.sbatch_arguments()?)?.success()?;
-        parse_parsable(&answer.stdout)
-            .ok_or_else(|| answer.unreadable(&answer.stdout, "a job id, or `id;cluster`"))
+        self.submitted_id(job, &answer).ok_or_else(|| {
+            answer.unreadable(&one_line(&answer.stdout), "a job id, or `id;cluster`")
+        })
     }
 
     fn find(&self, names: &[JobName]) -> Result<BTreeMap<JobId, JobStates>, SlurmError> {
@@ -167,17 +225,9 @@ fn words(arguments: impl IntoIterator<Item = impl Into<OsString>>) -> Vec<OsStri
     arguments.into_iter().map(Into::into).collect()
 }
 
-/// Reads what `sbatch --parsable` prints: `123`, or `123;cluster`.
-fn parse_parsable(answer: &str) -> Option<JobId> {
-    // A site's submit filter may print lines of its own before it.
-    let line = answer.lines().rfind(|line| !line.trim().is_empty())?;
-    line.split(';').next()?.trim().parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::slurm::Start;
 
     /// Slurm's commands, but for `tests/fixtures/slurm/fake` in place of the programs.
     fn fake(variables: &[(&str, &str)]) -> Slurm {
@@ -207,17 +257,36 @@ mod tests {
     const TASK: TaskId = TaskId { job: JobId(50), task: Some(1) };
 
     #[test]
-    fn the_job_id_is_read_with_and_without_a_cluster() {
-        assert_eq!(parse_parsable("123\n"), Some(JobId(123)));
-        assert_eq!(parse_parsable("123;sandbox\n"), Some(JobId(123)));
-        assert_eq!(parse_parsable("Your project has 12 hours left\n123\n"), Some(JobId(123)));
-        assert_eq!(parse_parsable("Submitted batch job 123\n"), None);
-        assert_eq!(parse_parsable(""), None);
+    fn a_submitted_job_has_its_id() {
+        assert_eq!(fake(&[("FAKE_STDOUT", "4011")]).submit(&job()).unwrap(), JobId(4011));
     }
 
     #[test]
-    fn a_submitted_job_has_its_id() {
-        assert_eq!(fake(&[("FAKE_STDOUT", "4011")]).submit(&job()).unwrap(), JobId(4011));
+    fn a_lonely_id_between_other_lines_is_the_jobs() {
+        // The queue of this fake answers the same, which is no job: nothing contradicts the line.
+        let banner = "Welcome\n4011\nRemaining budget: 12 core hours";
+        assert_eq!(fake(&[("FAKE_STDOUT", banner)]).submit(&job()).unwrap(), JobId(4011));
+    }
+
+    #[test]
+    fn a_test_says_never_or_not_now_or_nothing() {
+        let test = |stderr: &str| failing(stderr).test(&job());
+        let never = "allocation failure: Requested node configuration is not available";
+        let error = test(never).unwrap_err();
+        assert!(matches!(error, SlurmError::Impossible { .. }), "{error}");
+        assert!(error.to_string().contains("node configuration is not available"), "{error}");
+        let busy = "allocation failure: Requested nodes are busy";
+        assert_eq!(test(busy).unwrap().as_deref(), Some(busy));
+        assert_eq!(fake(&[]).test(&job()).unwrap(), None);
+    }
+
+    #[test]
+    fn every_command_asks_the_cluster_that_was_chosen() {
+        let slurm = fake(&[("FAKE_SHOW", "1"), ("SLURM_CLUSTERS", "south")]);
+        let shown = slurm.clone().on_cluster(Some("north")).ask("squeue", ["-h"]).unwrap().stdout;
+        assert!(shown.starts_with("squeue --clusters=north -h\n"), "{shown}");
+        assert!(shown.contains("SLURM_CLUSTERS=north"), "{shown}");
+        assert!(!slurm.ask("squeue", ["-h"]).unwrap().stdout.contains("SLURM_CLUSTERS"));
     }
 
     #[test]

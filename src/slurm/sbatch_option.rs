@@ -47,6 +47,24 @@ pub(super) fn check_not_reserved(argument: &str) -> Result<(), SlurmError> {
     }
 }
 
+/// Returns the value of an option of `sbatch` among words of its command line, the last one where it stands twice.
+pub fn option_value<'a>(arguments: &'a [String], long: &str, short: char) -> Option<&'a str> {
+    let mut value = None;
+    for (place, argument) in arguments.iter().enumerate() {
+        let next = || arguments.get(place + 1).map(String::as_str);
+        let found = if let Some(option) = argument.strip_prefix("--") {
+            let (name, given) =
+                option.split_once('=').map_or((option, None), |(n, v)| (n, Some(v)));
+            (!name.is_empty() && long.starts_with(name)).then(|| given.or_else(next)).flatten()
+        } else {
+            let given = argument.strip_prefix('-').and_then(|rest| rest.strip_prefix(short));
+            given.and_then(|given| if given.is_empty() { next() } else { Some(given) })
+        };
+        value = found.or(value);
+    }
+    value
+}
+
 /// Checks what a person adds to the command line of `sbatch`: options, each perhaps with its value after it, none of
 /// them one that a search sets itself. A word before any option would be taken for the script.
 ///
@@ -102,6 +120,22 @@ mod tests {
         let problem = check(&["gpu"]).unwrap_err().to_string();
         assert_eq!(problem, "`gpu` is no option of `sbatch` (such as `-- --partition=gpu`)");
         assert!(check(&["--nice", "--array=1"]).is_err());
+    }
+
+    #[test]
+    fn the_value_of_an_option_is_found_in_each_form() {
+        let value = |line: &str| {
+            let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            option_value(&words, "partition", 'p').map(str::to_owned)
+        };
+        for line in
+            ["--partition=gpu", "--nice --part gpu", "-p gpu", "-pgpu -Alab", "-p cpu -p gpu"]
+        {
+            assert_eq!(value(line).as_deref(), Some("gpu"), "{line}");
+        }
+        for line in ["--nice", "-A gpu", "--", "-p", "--partitions=gpu"] {
+            assert_eq!(value(line), None, "{line}");
+        }
     }
 
     #[test]

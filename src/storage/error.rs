@@ -95,6 +95,12 @@ pub enum StorageError {
         /// The file.
         path: PathBuf,
     },
+    /// A file that was published together with others, which are there.
+    #[error("`{path}` is missing (the other files of its folder are there)")]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
     /// A YAML file of an experiment that cannot be read.
     #[error("`{path}` is unreadable")]
     Yaml {
@@ -255,6 +261,7 @@ impl StorageError {
             || matches!(
                 self,
                 Self::NoFolder { .. }
+                    | Self::Missing { .. }
                     | Self::Yaml { .. }
                     | Self::Unfrozen { .. }
                     | Self::OtherConfiguration { .. }

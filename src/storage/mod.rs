@@ -8,7 +8,7 @@
 //!   curves/000123.1.csv     learning curve of iteration 123, attempt 1; .log: its trainer's words;
 //!                           .result: the row to be appended, until that has succeeded
 //!   checkpoints/000123.1/   of that attempt
-//!   rounds/0007/            plan, batch scripts, job ids, scheduler logs
+//!   rounds/0007/1/          plan, batch scripts, job ids of a round, first rendering; beside it scheduler logs
 //!   imported/               the reference's Q-table, after an import
 //!   torn/                   what was cut or replaced in the log, each piece once
 //!   tables/, report/        for people
@@ -121,7 +121,7 @@ pub use replay_event::{
 };
 pub use replay_log::{ReplayLog, Tail};
 pub use replay_row::{Attempt, Event, Iteration, Row};
-pub use round_files::{RoundArray, RoundDir, RoundJobs, RoundPlan};
+pub use round_files::{Rendering, RoundArray, RoundDir, RoundJobs, RoundPlan};
 pub use row_error::RowError;
 pub use rows_before::RowsBefore;
 pub use task_refusal::TaskRefusal;

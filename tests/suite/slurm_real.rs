@@ -32,7 +32,7 @@ fn is_finished(experiment: &Experiment) -> bool {
 
 /// The jobs of an experiment in the queue, by the name that its rounds bear.
 fn queue(experiment: &Experiment) -> Vec<String> {
-    let array = experiment.text("rounds/0001/array.yaml");
+    let array = experiment.text("rounds/0001/1/array.yaml");
     let name = array.lines().find_map(|line| line.strip_prefix("job_name: ")).unwrap();
     let prefix = name.trim_end_matches("0001");
     let output = Command::new("squeue").args(["-h", "-o", "%j %i %T"]).output().unwrap();

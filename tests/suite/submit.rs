@@ -11,9 +11,24 @@ use crate::support::{Experiment, Program, SMALL, make_program};
 const SCHEDULER: &str = r#"#!/bin/sh
 # What a program named like Slurm's was asked, one line a call.
 name=$(basename "$0")
+case "$*" in
+  *--test-only*)
+    echo "test $*" >> "$FAKE/calls"
+    if [ -e "$FAKE/verdict" ] && case "$*" in *$(head -n 1 "$FAKE/verdict")*) true ;; *) false ;; esac; then
+      tail -n +2 "$FAKE/verdict" >&2
+      exit 1
+    fi
+    echo "sbatch: Job 99 to start at 2026-03-01T12:00:00 using 1 processors on nodes n1 in partition batch" >&2
+    exit 0 ;;
+esac
 echo "$name $*" >> "$FAKE/calls"
+echo "$name ${SLURM_CLUSTERS-}${SBATCH_ACCOUNT-}${SBATCH_GRES-}" >> "$FAKE/variables"
 case "$name" in
   sbatch)
+    if [ -e "$FAKE/refusal" ] && case "$*" in *$(head -n 1 "$FAKE/refusal")*) true ;; *) false ;; esac; then
+      tail -n +2 "$FAKE/refusal" >&2
+      exit 1
+    fi
     if [ -e "$FAKE/limit" ] && case "$*" in *$(cat "$FAKE/limit")*) true ;; *) false ;; esac; then
       echo "sbatch: error: AssocMaxSubmitJobLimit" >&2
       echo "sbatch: error: Batch job submission failed: Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)" >&2
@@ -22,6 +37,8 @@ case "$name" in
     number=$(($(cat "$FAKE/number" 2>/dev/null || echo 100) + 1))
     echo "$number" > "$FAKE/number"
     for argument; do case "$argument" in --job-name=*) echo "$number ${argument#--job-name=}" >> "$FAKE/jobs" ;; esac; done
+    # What a site's wrapper makes of the answer.
+    [ ! -e "$FAKE/shown" ] || { number=$number sh "$FAKE/shown"; exit 0; }
     echo "$number" ;;
   scontrol) case "$*" in *config*) echo "MaxArraySize            = 6" ;; *hostnames*) echo "$3" | tr , '\n' ;; esac ;;
   sinfo) cat "$FAKE/nodes" ;;
@@ -89,12 +106,18 @@ fn a_round_is_held_arrays_then_reduces_then_a_release() {
     assert!(sbatch[2].contains("--dependency=afterany:101:102"), "{sbatch:?}");
     assert!(sbatch[3].contains("--dependency=afternotok:103"), "{sbatch:?}");
     assert_eq!(sbatch.len(), 4);
+    // Each script was tried before anything was held.
+    let tested = cluster.calls("test");
+    assert!(
+        tested[0].contains("--array=0-5%10") && tested[0].ends_with("rounds/0001/1/train.sbatch")
+    );
+    assert!(tested[1].ends_with("rounds/0001/1/reduce.sbatch") && tested.len() == 2, "{tested:?}");
     let released = cluster.calls("scontrol release");
     assert_eq!(released.len(), 2, "{released:?}");
     for file in ["plan.yaml", "array.yaml", "jobs.yaml", "train.sbatch", "reduce.sbatch"] {
-        assert!(cluster.experiment.path("rounds/0001").join(file).exists(), "{file}");
+        assert!(cluster.experiment.path("rounds/0001/1").join(file).exists(), "{file}");
     }
-    let script = cluster.experiment.text("rounds/0001/train.sbatch");
+    let script = cluster.experiment.text("rounds/0001/1/train.sbatch");
     assert!(
         script.contains("#SBATCH --signal=B:USR1@120") && script.contains("--round 1"),
         "{script}"
@@ -105,7 +128,7 @@ fn a_round_is_held_arrays_then_reduces_then_a_release() {
 fn submitting_again_goes_on_at_the_first_missing_file() {
     let cluster = Cluster::new(SMALL);
     cluster.run(&["submit", "dir"]);
-    fs::remove_file(cluster.experiment.path("rounds/0001/jobs.yaml")).unwrap();
+    fs::remove_file(cluster.experiment.path("rounds/0001/1/jobs.yaml")).unwrap();
     cluster.queue(&["101|0|PENDING|JobHeldUser", "102|0|PENDING|JobHeldUser"]);
     let (code, ..) = cluster.run(&["submit", "dir"]);
     assert_eq!(code, Some(0));
@@ -198,12 +221,15 @@ fn a_folder_without_a_plan_is_the_next_round() {
 }
 
 #[test]
-fn a_round_whose_held_arrays_were_cancelled_is_over() {
+fn a_round_whose_held_arrays_were_cancelled_is_rendered_anew() {
     let cluster = Cluster::new(SMALL);
     cluster.run(&["submit", "dir"]);
-    fs::remove_file(cluster.experiment.path("rounds/0001/jobs.yaml")).unwrap();
+    fs::remove_file(cluster.experiment.path("rounds/0001/1/jobs.yaml")).unwrap();
     let (_, stdout, _) = cluster.run(&["submit", "dir", "--array-size", "3"]);
-    assert!(stdout.contains("round 2: 3 tasks"), "{stdout}");
+    assert!(stdout.contains("round 1 is rendered anew"), "{stdout}");
+    assert!(stdout.contains("round 1: 3 tasks"), "{stdout}");
+    cluster.experiment.text("rounds/0001/2/jobs.yaml");
+    cluster.experiment.run(&["verify", "dir"]).success();
 }
 
 #[test]
@@ -550,4 +576,252 @@ fn a_round_asked_to_be_the_last_whose_reduce_failed_is_a_broken_chain() {
         words.contains("`rounds/0001/reduce-102.log`: error: no space left on device"),
         "{text}"
     );
+}
+
+impl Cluster {
+    /// Has `sbatch` refuse calls that hold `pattern`.
+    fn refuses(&self, pattern: &str, words: &str) {
+        self.lay("refusal", &format!("{pattern}\n{words}\n"));
+    }
+
+    fn lay(&self, name: &str, text: &str) {
+        fs::write(self.experiment.folder().join(name), text).unwrap();
+    }
+
+    fn remove(&self, name: &str) {
+        fs::remove_file(self.experiment.folder().join(name)).unwrap();
+    }
+
+    /// The lines of options in a script of round 1.
+    fn options(&self, script: &str) -> Vec<String> {
+        let text = self.experiment.text(&format!("rounds/0001/{script}"));
+        text.lines().filter(|line| line.starts_with("#SBATCH")).map(str::to_owned).collect()
+    }
+}
+
+#[test]
+fn a_refused_round_is_rendered_anew_from_the_options_of_now() {
+    let config = SMALL.replace("training:", "slurm: {partition: gpux}\ntraining:");
+    let cluster = Cluster::new(&config);
+    cluster
+        .lay("verdict", "rounds/0001/1/\nallocation failure: Invalid partition name specified\n");
+    let (code, _, stderr) = cluster.run(&["submit", "dir"]);
+    assert_eq!(code, Some(4), "{stderr}");
+    assert!(stderr.contains("Invalid partition name specified"), "{stderr}");
+    assert!(stderr.contains("slurm.partition=VALUE`"), "{stderr}");
+    assert!(stderr.contains("-- --partition=VALUE`"), "{stderr}");
+    assert!(cluster.calls("sbatch").is_empty());
+    // As before, it is refused as before, and nothing piles up.
+    let (code, ..) = cluster.run(&["submit", "dir"]);
+    assert_eq!(code, Some(4));
+    assert!(!cluster.experiment.path("rounds/0001/2").exists());
+    let (code, stdout, stderr) = cluster.run(&["submit", "dir", "--", "--partition=batch"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(
+        stdout.contains("round 1 is rendered anew") && stdout.contains("round 1: 12"),
+        "{stdout}"
+    );
+    assert!(cluster.calls("sbatch")[0].contains("--partition=batch"));
+    assert!(cluster.options("1/reduce.sbatch").contains(&"#SBATCH --partition=gpux".to_owned()));
+    assert!(cluster.options("2/reduce.sbatch").contains(&"#SBATCH --partition=batch".to_owned()));
+    assert!(cluster.experiment.text("rounds/0001/1/array.yaml").contains("withdrawn: true"));
+    cluster.experiment.run(&["verify", "dir"]).success();
+}
+
+#[test]
+fn cancel_withdraws_a_round_without_a_job() {
+    let cluster = Cluster::new(SMALL);
+    cluster.refuses(
+        "--array",
+        "sbatch: error: Batch job submission failed: Invalid qos specification",
+    );
+    let (code, _, stderr) = cluster.run(&["submit", "dir"]);
+    assert_eq!(code, Some(4), "{stderr}");
+    assert!(stderr.contains("slurm.qos=VALUE`"), "{stderr}");
+    let (code, stdout, stderr) = cluster.run(&["cancel", "dir"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(format!("{stdout}{stderr}").contains("round 1 is withdrawn"), "{stdout}{stderr}");
+    cluster.remove("refusal");
+    let (code, stdout, stderr) = cluster.run(&["submit", "dir"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stdout.contains("round 1: 12 tasks"), "{stdout}");
+    cluster.experiment.text("rounds/0001/2/jobs.yaml");
+}
+
+#[test]
+fn a_reduce_that_is_refused_leaves_the_array_held_and_named() {
+    let cluster = Cluster::new(SMALL);
+    cluster.refuses(
+        "reduce.sbatch",
+        "sbatch: error: Batch job submission failed: Job dependency problem",
+    );
+    let (code, _, stderr) = cluster.run(&["submit", "dir", "--array-size", "3"]);
+    assert_eq!(code, Some(4), "{stderr}");
+    assert!(stderr.contains("Job dependency problem"), "{stderr}");
+    assert!(
+        stderr.contains("stays held (job 101)") && stderr.contains("metaqnn cancel"),
+        "{stderr}"
+    );
+    assert!(cluster.calls("scancel").is_empty() && cluster.calls("scontrol release").is_empty());
+    cluster.remove("refusal");
+    cluster.queue(&["101|0|PENDING|JobHeldUser"]);
+    let (code, stdout, _) = cluster.run(&["submit", "dir"]);
+    assert_eq!(code, Some(0));
+    assert!(stdout.contains("round 1: 3 tasks at epsilon 1.0 (job 101)"), "{stdout}");
+    assert!(stdout.contains("keep to the options"), "{stdout}");
+    assert_eq!(cluster.calls("scontrol release"), ["scontrol release 101"]);
+}
+
+#[test]
+fn the_second_reduce_that_is_refused_takes_the_first_one_back() {
+    let cluster = Cluster::new(SMALL);
+    cluster.refuses("afternotok", "sbatch: error: AssocMaxSubmitJobLimit");
+    let (code, _, stderr) = cluster.run(&["submit", "dir", "--array-size", "3"]);
+    assert_eq!(code, Some(4), "{stderr}");
+    assert_eq!(cluster.calls("scancel"), ["scancel 102"]);
+}
+
+#[test]
+fn what_can_never_start_is_found_before_anything_is_held() {
+    let cluster = Cluster::new(SMALL);
+    let never = "allocation failure: Requested node configuration is not available";
+    cluster.lay("verdict", &format!("reduce.sbatch\n{never}\n"));
+    let (code, _, stderr) = cluster.run(&["submit", "dir"]);
+    assert_eq!(code, Some(4), "{stderr}");
+    assert!(stderr.contains("can never start") && stderr.contains(never), "{stderr}");
+    assert!(cluster.calls("sbatch").is_empty());
+    // One that is only busy now, and a wrapper that does not know the question.
+    for words in
+        ["allocation failure: Requested nodes are busy", "site: unknown option --test-only"]
+    {
+        let cluster = Cluster::new(SMALL);
+        cluster.lay("verdict", &format!("train.sbatch\n{words}\n"));
+        let (code, stdout, stderr) = cluster.run(&["submit", "dir"]);
+        assert_eq!(code, Some(0), "{stderr}");
+        assert_eq!(stdout.contains(words), words.contains("busy"), "{stdout}");
+    }
+}
+
+#[test]
+fn a_round_that_can_never_start_is_named_with_the_schedulers_reason() {
+    let cluster = Cluster::new(SMALL);
+    cluster.run(&["submit", "dir", "--array-size", "2"]);
+    let waits = "102|N/A|PENDING|Dependency";
+    let never = "PENDING|PartitionTimeLimit";
+    cluster.queue(&[&format!("101|0|{never}"), &format!("101|1|{never}"), waits]);
+    let (_, text, _) = cluster.run(&["status", "dir"]);
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains(": stuck, "), "{text}");
+    assert!(
+        words.contains("Round 1 cannot start: the scheduler says `PartitionTimeLimit` of job 101"),
+        "{text}"
+    );
+    let (_, said, _) = cluster.run(&["submit", "dir"]);
+    assert!(
+        said.contains("round 1 cannot start: the scheduler says `PartitionTimeLimit`"),
+        "{said}"
+    );
+    cluster.queue(&["101|0|PENDING|Resources", waits]);
+    let (_, text, _) = cluster.run(&["status", "dir"]);
+    assert!(text.contains(": active, "), "{text}");
+}
+
+#[test]
+fn the_id_is_found_among_other_lines() {
+    for shown in [
+        "echo $number; echo Remaining budget of project p123: 4711 core hours",
+        "echo '*** 2026 ***'; echo Submitted batch job $number on cluster north",
+        "printf '\\033[1m%s\\033[0m;north\\r\\n' $number",
+        "echo Welcome; echo; echo $number; echo See https://wiki/42",
+    ] {
+        let cluster = Cluster::new(SMALL);
+        cluster.lay("shown", shown);
+        let (code, stdout, stderr) = cluster.run(&["submit", "dir", "--array-size", "3"]);
+        assert_eq!(code, Some(0), "{shown}: {stderr}");
+        assert!(stdout.contains("(job 101), then reduce (job 102)"), "{shown}: {stdout}");
+    }
+}
+
+#[test]
+fn of_several_lines_the_one_with_the_rounds_name_in_the_queue_is_the_id() {
+    for shown in
+        ["echo 4711; echo $number", "echo your job $number costs 4711", "echo job=$number >&2"]
+    {
+        let cluster = Cluster::new(SMALL);
+        cluster.queue(&[
+            "101|0|PENDING|JobHeldUser",
+            "102|N/A|PENDING|Dependency",
+            "103|N/A|PENDING|Dependency",
+            "4711|0|RUNNING|None",
+        ]);
+        cluster.lay("jobs", "4711 another-search\n");
+        cluster.lay("shown", shown);
+        let (code, stdout, stderr) = cluster.run(&["submit", "dir", "--array-size", "3"]);
+        // The second reduce has the name of the first, which one of the two numbers is.
+        assert_eq!(code, Some(0), "{shown}: {stderr}");
+        assert!(stdout.contains("(job 101)"), "{shown}: {stdout}");
+        assert!(cluster.calls("scancel").is_empty(), "{:?}", cluster.calls("scancel"));
+    }
+}
+
+#[test]
+fn a_job_without_a_readable_id_is_taken_back() {
+    let cluster = Cluster::new(SMALL);
+    // It appears in the queue with the round's name.
+    cluster.lay("shown", "echo '101|0|PENDING|JobHeldUser' > $FAKE/queue; echo Thank you");
+    for _ in 0..2 {
+        let (code, _, stderr) = cluster.run(&["submit", "dir", "--array-size", "3"]);
+        assert_eq!(code, Some(4), "{stderr}");
+        assert!(
+            stderr.contains("`Thank you`") && stderr.contains("round 1 is not submitted"),
+            "{stderr}"
+        );
+        assert_eq!(cluster.calls("scancel").pop().unwrap(), "scancel 101");
+        cluster.queue(&[]);
+        cluster.lay("number", "100\n");
+        fs::remove_file(cluster.experiment.folder().join("jobs")).unwrap();
+    }
+    assert!(!cluster.experiment.path("rounds/0001/1/array.yaml").exists());
+}
+
+/// Runs a command with more variables.
+fn run_with(cluster: &Cluster, arguments: &[&str], variables: &[(&str, &str)]) -> (String, String) {
+    let mut command = cluster.command(arguments);
+    command.envs(variables.iter().copied());
+    let output = command.output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    (text(&output.stdout), text(&output.stderr))
+}
+
+#[test]
+fn account_and_cluster_of_the_persons_environment_hold_in_every_round() {
+    let config = SMALL.replace("training:", "slurm: {qos: long, array_size: 3}\ntraining:");
+    let cluster = Cluster::new(&config);
+    let variables = [
+        ("SBATCH_ACCOUNT", "lab"),
+        ("SBATCH_QOS", "short"),
+        ("SLURM_CLUSTERS", "north"),
+        ("SBATCH_GRES", "gpu:8"),
+    ];
+    let (_, stderr) = run_with(&cluster, &["submit", "dir"], &variables);
+    assert!(stderr.contains("`SBATCH_QOS=short` is not used"), "{stderr}");
+    assert!(stderr.contains("not used: SBATCH_GRES"), "{stderr}");
+    for script in ["1/train.sbatch", "1/reduce.sbatch"] {
+        let options = cluster.options(script);
+        assert!(options.contains(&"#SBATCH --account=lab".to_owned()), "{options:?}");
+        assert!(options.contains(&"#SBATCH --qos=long".to_owned()), "{options:?}");
+    }
+    assert!(cluster.experiment.text("rounds/0001/1/plan.yaml").contains("SBATCH_ACCOUNT: lab"));
+    // The next round is submitted from within a job, whose environment says something else.
+    let job = [("SBATCH_ACCOUNT", "other"), ("SLURM_CLUSTERS", "south"), ("SLURM_JOB_ID", "102")];
+    run_with(&cluster, &["reduce", "dir", "--round", "1"], &job);
+    let second = cluster.experiment.text("rounds/0002/1/train.sbatch");
+    assert!(second.contains("#SBATCH --account=lab"), "{second}");
+    run_with(&cluster, &["status", "dir"], &[]);
+    run_with(&cluster, &["cancel", "dir"], &[]);
+    let calls = fs::read_to_string(cluster.experiment.folder().join("calls")).unwrap();
+    assert!(calls.lines().all(|call| call.contains("--clusters=north")), "{calls}");
+    let seen = fs::read_to_string(cluster.experiment.folder().join("variables")).unwrap();
+    assert!(seen.lines().all(|line| line.ends_with(" north")), "{seen}");
 }

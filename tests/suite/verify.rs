@@ -530,11 +530,15 @@ fn findings_are_one_object_a_line() {
 #[test]
 fn a_damaged_round_is_named() {
     let experiment = half_way();
-    fs::create_dir(experiment.path("rounds/0002")).unwrap();
-    fs::write(experiment.path("rounds/0002/plan.yaml"), "round: 2\n").unwrap();
+    fs::create_dir_all(experiment.path("rounds/0002/2")).unwrap();
+    fs::write(experiment.path("rounds/0002/2/plan.yaml"), "round: 2\n").unwrap();
     finds(&experiment, "rounds/0002: round 1 is missing before it");
     fs::rename(experiment.path("rounds/0002"), experiment.path("rounds/0001")).unwrap();
+    finds(&experiment, "rounds/0001/2: rendering 1 of the round is missing before it");
+    fs::rename(experiment.path("rounds/0001/2"), experiment.path("rounds/0001/1")).unwrap();
     finds(&experiment, "plan.yaml` is unreadable");
+    fs::remove_file(experiment.path("rounds/0001/1/plan.yaml")).unwrap();
+    finds(&experiment, "plan.yaml` is missing");
     experiment.run(&["verify", "nowhere"]).fails_with(2);
 }
 

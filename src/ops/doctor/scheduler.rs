@@ -1,14 +1,17 @@
 //! What the scheduler allows.
 
 use super::check::Check;
-use crate::ops::submit::scheduler;
+use crate::ops::submit::scheduler_of_this_process;
 use crate::slurm::{ClusterConfig, JobName, Preemption, Scheduler, SlurmError};
 
 const SLURM: &str = "slurm";
 
 /// Asks the scheduler, if there is one.
 pub(super) fn examine() -> Vec<Check> {
-    let slurm = scheduler();
+    let slurm = match scheduler_of_this_process() {
+        Ok(slurm) => slurm,
+        Err(error) => return vec![Check::failure(SLURM, error.to_string(), "name one cluster")],
+    };
     let config = match slurm.config() {
         Ok(config) => config,
         Err(SlurmError::Missing { .. }) => {

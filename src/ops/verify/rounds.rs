@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::finding::{Finding, below, or_damage};
 use super::log::Examined;
-use crate::storage::{ExperimentDir, RoundDir};
+use crate::storage::{ExperimentDir, Rendering, RoundDir};
 
 /// Checks every round, as far as none is missing before it.
 ///
@@ -25,35 +25,25 @@ pub(super) fn check_rounds(dir: &ExperimentDir, log: &Examined) -> anyhow::Resul
 }
 
 fn check_round(round: &RoundDir, name: &str, log: &Examined) -> anyhow::Result<Vec<Finding>> {
-    let damage = |problem: String| Finding::damage(name, problem);
-    let (plan, array, jobs) =
-        (or_damage(round.plan())?, or_damage(round.array())?, or_damage(round.jobs())?);
-    let (Ok(plan), Ok(array), Ok(jobs)) = (&plan, &array, &jobs) else {
-        let damages = [plan.err(), array.err(), jobs.err()];
-        return Ok(damages.into_iter().flatten().map(damage).collect());
-    };
-    let mut findings = Vec::new();
-    if let Some(plan) = plan
-        && (plan.round != round.round() || plan.parts.iter().sum::<u32>() != plan.array_size)
-    {
-        let problem = "plan.yaml is that of another round, or its parts are not its array";
-        findings.push(Finding::damage(name, problem));
-    }
-    if (plan.is_none() && array.is_some()) || (array.is_none() && jobs.is_some()) {
-        let problem = "a file is missing that was written before one that is there";
-        findings.push(Finding::damage(name, problem));
+    let (mut findings, mut named) = (Vec::new(), BTreeSet::new());
+    for (rendering, expected) in round.renderings()?.into_iter().zip(1..) {
+        let name = format!("{name}/{}", rendering.number());
+        if rendering.number() != expected {
+            let problem = format!("rendering {expected} of the round is missing before it");
+            findings.push(Finding::damage(name, problem));
+            break;
+        }
+        check_rendering(round, &rendering, &name, &mut findings, &mut named)?;
     }
     if let Err(damage) = or_damage(round.refusals())? {
         findings.push(Finding::note(name, damage));
     }
-    let named: BTreeSet<&str> =
-        array.iter().flat_map(|array| &array.array_jobs).map(String::as_str).collect();
     let others: BTreeSet<&str> = log
         .rows
         .iter()
         .filter(|placed| placed.row.round == Some(round.round()))
         .filter_map(|placed| placed.row.job.as_deref())
-        .filter(|job| !named.contains(job))
+        .filter(|job| !named.contains(*job))
         .collect();
     if !others.is_empty() {
         let jobs: Vec<&str> = others.into_iter().collect();
@@ -62,4 +52,31 @@ fn check_round(round: &RoundDir, name: &str, log: &Examined) -> anyhow::Result<V
         findings.push(Finding::note(name, problem));
     }
     Ok(findings)
+}
+
+/// Checks the files of a rendering, and adds the arrays that it names to `named`.
+fn check_rendering(
+    round: &RoundDir,
+    rendering: &Rendering,
+    name: &str,
+    findings: &mut Vec<Finding>,
+    named: &mut BTreeSet<String>,
+) -> anyhow::Result<()> {
+    let (plan, array, jobs) =
+        (or_damage(rendering.plan())?, or_damage(rendering.array())?, or_damage(rendering.jobs())?);
+    let (Ok(plan), Ok(array), Ok(jobs)) = (&plan, &array, &jobs) else {
+        let damages = [plan.err(), array.err(), jobs.err()].into_iter().flatten();
+        findings.extend(damages.map(|problem| Finding::damage(name, problem)));
+        return Ok(());
+    };
+    if plan.round != round.round() || plan.parts.iter().sum::<u32>() != plan.array_size {
+        let problem = "plan.yaml is that of another round, or its parts are not its array";
+        findings.push(Finding::damage(name, problem));
+    }
+    if array.is_none() && jobs.is_some() {
+        let problem = "a file is missing that was written before one that is there";
+        findings.push(Finding::damage(name, problem));
+    }
+    named.extend(array.iter().flat_map(|array| array.array_jobs.iter().cloned()));
+    Ok(())
 }
