@@ -45,6 +45,15 @@ pub fn set(experiment: &Experiment, settings: &[Setting]) -> anyhow::Result<Vec<
         }
         let after = config.check().context("after these changes")?;
         check_schedule(known, &before.schedule, &after.schedule)?;
+        let stages = after.schedule.stages().iter().zip(known.stage_counts(&after.schedule));
+        for (stage, _) in stages.filter(|(stage, counts)| {
+            counts.exhausted && !before.schedule.stages().contains(stage)
+        }) {
+            said.push(format!(
+                "nothing new can be drawn at epsilon {}, which is closed: a stage of another epsilon is needed for more",
+                stage.epsilon
+            ));
+        }
         session.stage_all(rows)?;
         session.write()?;
         Ok(said)

@@ -39,6 +39,10 @@ pub fn status(experiment: &Experiment) -> anyhow::Result<Summary> {
         notices.insert(0, format!("{}.", hosts::sentence(common)));
         condition = if is_under_way { Condition::Stuck } else { condition };
     }
+    if !experiment.settings().is_empty() {
+        let settings = experiment.settings().join(", ");
+        notices.push(format!("Changed with `metaqnn set`: {settings}."));
+    }
     if let Err(missing) = files.check(knowledge) {
         notices.push(format!("Damaged: {missing}."));
         // Every command but those that only look refuses it.

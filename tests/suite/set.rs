@@ -79,6 +79,8 @@ fn what_may_change_is_changed_by_rows_of_the_log() {
     for line in ["time: 02:00:00", "gres: null", "threads: 2", "- export A=b"] {
         assert!(in_force.contains(line), "{line}\n{in_force}");
     }
+    let status = experiment.run(&["status", "dir"]).success().stdout();
+    assert!(status.contains("Changed with `metaqnn set`: slurm.time="), "{status}");
     experiment.run(&["train", "dir"]).success();
     experiment.run(&["reduce", "dir"]).success();
     experiment.run(&["train", "dir"]).success();
@@ -211,4 +213,22 @@ fn a_forged_row_sets_nothing_that_is_frozen() {
         }
         experiment.run(&["verify", "dir", "--repair"]).fails_with(3);
     }
+}
+
+#[test]
+fn more_networks_at_a_closed_epsilon_are_said_to_need_another() {
+    let tiny = "experiment: {name: tiny, seed: 5}\n\
+                data: {classes: 10, input_size: 8, channels: 1}\n\
+                search_space: {max_layers: 1, filters: [8], kernels: [1], fc_widths: [4]}\n\
+                epsilon_schedule: [{epsilon: 1.0, architectures: 1000}]\n\
+                training: {trainer: synthetic, epochs: 1}\n";
+    let experiment = Experiment::with(tiny);
+    experiment.run(&["run", "config.yaml", "dir"]).success();
+    let set = |stages: &str| {
+        let setting = format!("epsilon_schedule=[{{epsilon: 1.0, architectures: {stages}}}]");
+        experiment.run(&["set", "dir", &setting]).success()
+    };
+    set("2000").says("nothing new can be drawn at epsilon 1.0, which is closed");
+    let longer = set("2000}, {epsilon: 0.1, architectures: 5").stderr();
+    assert!(!longer.contains("nothing new"), "{longer}");
 }
