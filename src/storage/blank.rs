@@ -54,7 +54,8 @@ impl ExclusiveGuard<'_> {
     }
 }
 
-/// Returns a `void` row of exactly `length` bytes: all columns when they fit, else `iteration,void,attempt` or less.
+/// Returns a `void` row of exactly `length` bytes: all columns when they fit, else `iteration,void,attempt` or less, and
+/// commas alone where not even the event fits.
 pub(super) fn blanked(length: usize, keep: Kept) -> Vec<u8> {
     let kept = [keep, Kept { attempt: None, ..keep }, Kept::default()];
     let mut forms = kept.into_iter().flat_map(forms);
@@ -62,7 +63,7 @@ pub(super) fn blanked(length: usize, keep: Kept) -> Vec<u8> {
         // Spaces may follow a comma only: after a number or the event they would change it.
         candidate.len() == length || (candidate.len() < length && candidate.ends_with(','))
     };
-    let begin = forms.find(fits).unwrap_or_default();
+    let begin = forms.find(fits).unwrap_or_else(|| ",".repeat(length));
     format!("{begin:length$}").into_bytes()
 }
 
@@ -104,7 +105,7 @@ mod tests {
         assert_eq!(blanked(8, Some(12), Some(3)), b"12,void,");
         assert_eq!(blanked(7, Some(12), Some(3)), b"12,void");
         assert_eq!(blanked(6, Some(12), Some(3)), b",void,");
-        assert_eq!(blanked(3, Some(12), Some(3)), b"   ");
+        assert_eq!(blanked(3, Some(12), Some(3)), b",,,");
         // Attempt 10 does not fit, and is not cut to attempt 1.
         assert_eq!(blanked(7, None, Some(10)), b",void, ");
     }

@@ -120,11 +120,11 @@ fn row(record: &ByteRecord) -> Result<Row, RowError> {
 }
 
 /// Reads a row that `verify --repair` blanked: `iteration,void,attempt` and anything after it, as
-/// far as the length of the damaged row allowed; spaces alone when it allowed nothing.
+/// far as the length of the damaged row allowed; commas alone when it did not allow the event.
 fn void(record: &ByteRecord) -> Option<Row> {
     let number = |field: usize| str::from_utf8(record.get(field)?).ok()?.parse().ok();
-    let is_blank = record.len() == 1 && record[0].iter().all(|&byte| byte == b' ');
-    if !is_blank && record.get(1) != Some(b"void") {
+    let is_short = (2..=",void".len()).contains(&record.len());
+    if !(is_short && record.iter().all(<[u8]>::is_empty)) && record.get(1) != Some(b"void") {
         return None;
     }
     let attempt = number(2).and_then(|attempt| u32::try_from(attempt).ok());
@@ -171,7 +171,10 @@ mod tests {
         assert_eq!(void("12,void,2,      "), (Some(12), Some(2)));
         assert_eq!(void("12,void"), (Some(12), None));
         assert_eq!(void(",void"), (None, None));
-        assert_eq!(void("   "), (None, None));
+        assert_eq!(void(",,,"), (None, None));
+        for blanks in [" ", "   ", "          ", ",,,,,"] {
+            assert!(Row::parse(blanks.as_bytes()).is_err(), "`{blanks}` is no row");
+        }
     }
 
     #[test]

@@ -438,6 +438,65 @@ fn files_of_attempts_that_the_log_does_not_know_are_set_aside() {
     assert!(!checkpoint.exists());
 }
 
+#[test]
+fn after_a_repair_a_doubled_result_is_still_damage_and_never_learned_twice() {
+    let experiment = half_way();
+    let log = experiment.path("replay.csv");
+    for numbers_are_lost in [false, true] {
+        let line = line_of(&experiment, "failed").min(line_of(&experiment, "trained"));
+        edit(&log, |bytes| {
+            let at = lines(&bytes)[line - 1];
+            let number = if numbers_are_lost { b"\0" } else { &bytes[at..=at] };
+            // 1,trained -> 1,\0rained
+            [&bytes[..at], number, b",\0", &bytes[at + 3..]].concat()
+        });
+        repair(&experiment).success();
+        verify(&experiment).success();
+        let before = (experiment.text("replay.csv"), results(&experiment));
+        let is_result = |line: &&str| line.contains(",trained,") || line.contains(",failed,");
+        let block: Vec<&str> = before.0.lines().filter(is_result).take(2).collect();
+        let doubled = format!("{}{}\n", before.0, block.join("\n"));
+        fs::write(&log, &doubled).unwrap();
+        finds(&experiment, "its architecture has a result");
+        for command in ["reduce", "train", "status"] {
+            experiment.run(&[command, "dir"]).fails_with(3).says("is damaged at line");
+        }
+        repair(&experiment).success();
+        assert_eq!(results(&experiment), before.1);
+    }
+    is_mended_and_goes_on(&experiment);
+}
+
+#[test]
+fn a_line_of_blanks_is_no_blanked_row_and_a_short_line_can_be_blanked() {
+    for line in ["          ", "   ", "x"] {
+        let experiment = half_way();
+        edit(&experiment.path("replay.csv"), |bytes| {
+            let at = lines(&bytes)[4];
+            [&bytes[..at], line.as_bytes(), b"\n", &bytes[at..]].concat()
+        });
+        finds(&experiment, "damage    replay.csv:5");
+        experiment.run(&["status", "dir"]).fails_with(3);
+        is_mended_and_goes_on(&experiment);
+    }
+}
+
+#[test]
+fn whole_rows_that_are_gone_from_the_middle_cost_no_result() {
+    let experiment = finished();
+    let before = results(&experiment);
+    // Two claims, whose results are still there; they belong to different parts of the search.
+    edit(&experiment.path("replay.csv"), |bytes| {
+        let text = String::from_utf8(bytes).unwrap();
+        let is_gone =
+            |line: &&str| !line.starts_with("2,claimed") && !line.starts_with("9,claimed");
+        text.lines().filter(is_gone).map(|line| format!("{line}\n")).collect::<String>().into()
+    });
+    verify(&experiment).fails_with(3);
+    is_mended_and_goes_on(&experiment);
+    assert!(results(&experiment) >= before);
+}
+
 /// Puts back the log as it was some rows ago, which views still fit.
 fn forget_rows(experiment: &Experiment, rows: usize) {
     edit(&experiment.path("replay.csv"), |bytes| {

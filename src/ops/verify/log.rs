@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::finding::{Finding, Repair};
 use crate::outcome::Accuracy;
 use crate::space::Space;
-use crate::storage::{Attempt, Event, Iteration, Kept, Knowledge, RawLine, RawLog, Row};
+use crate::storage::{Attempt, Event, Iteration, Kept, Knowledge, RawLine, RawLog, Row, RowError};
 
 /// The name of the log in findings.
 pub(super) const LOG: &str = "replay.csv";
@@ -66,7 +66,7 @@ impl Examined {
                     .map(|()| row.clone()),
             };
             let row = taken.unwrap_or_else(|problem| {
-                let keep = kept(line, most);
+                let keep = kept(line, most, &knowledge);
                 let result = line.row.as_ref().ok().filter(|row| row.event.is_result());
                 let again = result.filter(|row| legal.check(row).is_ok()).cloned();
                 blanks.push(Blank { index, keep, again, problem });
@@ -78,13 +78,9 @@ impl Examined {
             rows.push(Placed { line: line.line, byte: line.byte, row });
         }
         // A result that counts already, be it by a repair that was killed, is not appended again.
-        let known = knowledge.known();
+        let mut mended = knowledge.clone();
         for blank in &mut blanks {
-            blank.again.take_if(|row| {
-                row.architecture
-                    .as_ref()
-                    .is_none_or(|architecture| known.contains_key(architecture))
-            });
+            blank.again.take_if(|row| mended.apply(row).is_err());
         }
         let attempts = newest_attempts(&rows);
         Self { rows, knowledge, blanks, vouched, attempts }
@@ -188,10 +184,17 @@ pub(super) fn foreign(how: &str) -> Finding {
     Finding::damage(LOG, problem).at(1, 0)
 }
 
-/// What a damaged row keeps: numbers that can still be read and can be right.
-fn kept(line: &RawLine, most: Iteration) -> Kept {
+/// What a damaged row keeps: numbers that can still be read and can be right. A line without its columns may be what a
+/// hole in the log has left of several rows.
+fn kept(line: &RawLine, most: Iteration, knowledge: &Knowledge) -> Kept {
+    if matches!(line.row, Err(RowError::Columns { .. })) {
+        return Kept::default();
+    }
     let Kept { iteration, attempt } = line.readable();
-    let iteration = iteration.filter(|iteration| (Iteration::FIRST..=most).contains(iteration));
+    let iteration = iteration.filter(|iteration| {
+        (Iteration::FIRST..=most).contains(iteration)
+            && (line.row.is_ok() || knowledge.may_change(*iteration))
+    });
     Kept { iteration, attempt: attempt.filter(|_| iteration.is_some()) }
 }
 

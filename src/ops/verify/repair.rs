@@ -235,7 +235,8 @@ training: {trainer: synthetic}
         assert!(repair(experiment.dir().root()).unwrap().is_clean());
         let known = current.live.locked(|session| Ok(session.knowledge().clone())).unwrap();
         assert_eq!((known.known().len(), known.state().events[&Event::Void]), (0, 1));
-        assert_eq!(claim(&experiment, &mut current).iteration, Some(Iteration(2)));
+        // The row may have been the claim of the second iteration.
+        assert_eq!(claim(&experiment, &mut current).iteration, Some(Iteration(3)));
         assert_eq!(events(&experiment), "cvrc");
         assert_clean(&experiment);
     }

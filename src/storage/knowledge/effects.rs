@@ -1,5 +1,4 @@
-//! What a row changes. Total: after a blanked row the rules are not checked, and every row is taken
-//! for what it says.
+//! What a row changes that the rules allow.
 
 use super::Knowledge;
 use super::fact::{Drawn, Fact};
@@ -27,10 +26,17 @@ impl Knowledge {
                 let before = self.state.open.get(&drawn.iteration);
                 let before = before.map_or(0, |open| open.left_in_vain);
                 let in_vain = if left_in_vain { before + 1 } else { 0 };
+                self.close_others(drawn);
+                if attempt == 1 {
+                    self.end_doubt(drawn.iteration);
+                    self.end_doubt_of_draws();
+                }
                 self.open(drawn, (attempt, in_vain), (job, task), expires_at, row);
             }
             Fact::Pending { drawn, of_iteration } => {
                 self.end(drawn.iteration);
+                self.end_doubt(drawn.iteration);
+                self.end_doubt_of_draws();
                 let pending = Pending {
                     architecture: drawn.architecture.to_owned(),
                     epsilon: drawn.epsilon,
@@ -39,18 +45,38 @@ impl Knowledge {
                 };
                 self.state.pending.insert(drawn.iteration, pending);
             }
-            Fact::Reused { drawn, .. } => self.end(drawn.iteration),
-            Fact::Lost { drawn, counts_loss, in_vain, .. } => {
-                self.state.lost_in_vain += u32::from(in_vain);
-                self.lose_claim(drawn, counts_loss);
+            Fact::Reused { drawn, .. } => {
+                self.end(drawn.iteration);
+                if self.known.contains_key(drawn.architecture) {
+                    self.end_doubt(drawn.iteration);
+                } else {
+                    // The result that it reuses was blanked: one of its own may come and is the only one.
+                    self.state.doubt.iterations.insert(drawn.iteration);
+                }
             }
-            Fact::Result { drawn, .. } | Fact::Imported(drawn) => self.know(drawn, row),
+            Fact::Lost { drawn, attempt, counts_loss, in_vain } => {
+                self.state.lost_in_vain += u32::from(in_vain);
+                self.lose_claim(drawn, attempt, counts_loss);
+                // The result of a lost claim may still come, of an attempt whose row was blanked, too.
+                if attempt.is_none() {
+                    self.end_doubt(drawn.iteration);
+                }
+            }
+            Fact::Result { drawn, .. } => self.know(drawn, row),
+            Fact::Imported(drawn) => {
+                self.know(drawn, row);
+                self.end_doubt_of_draws();
+            }
             Fact::Exhausted { epsilon } => self.tally(epsilon).exhausted = true,
             Fact::Halted => {
                 self.state.halted = true;
+                self.state.doubt.halt = false;
                 self.state.open.values_mut().for_each(|open| open.was_halted = true);
             }
-            Fact::Resumed => self.state.halted = false,
+            Fact::Resumed => {
+                self.state.halted = false;
+                self.state.doubt.halt = false;
+            }
             Fact::Set { setting } => {
                 if setting.split('=').next() == Some(TIME_KEY) {
                     self.state.lost_in_vain = 0;
@@ -59,7 +85,7 @@ impl Knowledge {
             }
             // Said to those who have read the rows before it.
             Fact::Repaired => {}
-            Fact::Void { iteration, attempt } => self.pass_over(iteration, attempt),
+            Fact::Void { iteration, attempt } => self.take_in_blank(iteration, attempt),
         }
         self.sum_up(row);
     }
@@ -103,32 +129,32 @@ impl Knowledge {
         self.state.lost.remove(&iteration);
     }
 
-    /// No number of a blanked row is given again: the files of its attempt may be there.
-    fn pass_over(&mut self, iteration: Option<Iteration>, attempt: Option<u32>) {
-        let Some(iteration) = iteration else { return };
-        self.count_draw(iteration);
-        if let Some(open) = self.state.open.get_mut(&iteration) {
-            open.attempt = open.attempt.max(attempt.unwrap_or(0));
+    /// An architecture is trained by one iteration at a time: the end of another one was blanked.
+    fn close_others(&mut self, drawn: Drawn<'_>) {
+        let others = self.state.open.iter().filter(|(iteration, open)| {
+            open.architecture == drawn.architecture && **iteration != drawn.iteration
+        });
+        for iteration in others.map(|(&iteration, _)| iteration).collect::<Vec<_>>() {
+            let open = self.state.open.remove(&iteration).expect("it was found there");
+            let Open { architecture, epsilon, attempt, .. } = open;
+            self.state.lost.insert(iteration, LostClaim { architecture, epsilon, attempt });
         }
-    }
-
-    fn count_draw(&mut self, iteration: Iteration) {
-        self.state.next_iteration = self.state.next_iteration.max(iteration.next());
     }
 
     /// A claim that ends without a result counts as a loss, unless the search was halted after it had
     /// begun, or the row says that no network could have been trained there.
-    fn lose_claim(&mut self, drawn: Drawn<'_>, counts_loss: bool) {
-        let open = self.state.open.remove(&drawn.iteration);
+    fn lose_claim(&mut self, drawn: Drawn<'_>, attempt: Option<u32>, counts_loss: bool) {
+        let was_halted = self.state.open.get(&drawn.iteration).is_some_and(|open| open.was_halted);
         self.end(drawn.iteration);
-        let Some(open) = open.filter(|open| !self.known.contains_key(&open.architecture)) else {
+        let Some(attempt) = attempt.filter(|_| !self.known.contains_key(drawn.architecture)) else {
             return;
         };
-        if counts_loss && !open.was_halted {
-            self.count_loss(&open.architecture);
+        if counts_loss && !was_halted {
+            self.count_loss(drawn.architecture);
         }
-        let Open { architecture, epsilon, attempt, .. } = open;
-        self.state.lost.insert(drawn.iteration, LostClaim { architecture, epsilon, attempt });
+        let Drawn { iteration, architecture, epsilon } = drawn;
+        let architecture = architecture.to_owned();
+        self.state.lost.insert(iteration, LostClaim { architecture, epsilon, attempt });
     }
 
     fn count_loss(&mut self, architecture: &str) {
@@ -139,9 +165,7 @@ impl Knowledge {
 
     fn know(&mut self, drawn: Drawn<'_>, row: &Row) {
         self.end(drawn.iteration);
-        if self.known.contains_key(drawn.architecture) {
-            return;
-        }
+        self.end_doubt(drawn.iteration);
         let known = Known {
             iteration: drawn.iteration,
             epsilon: drawn.epsilon,

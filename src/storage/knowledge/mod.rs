@@ -37,10 +37,12 @@
 //! in a row, without a result between them, nothing is claimed until `slurm.time` is set. Whoever
 //! appends goes by that; a log that does not is no damage.
 //!
-//! After a `void` row, which blanks a damaged one, rows lack what it said, and are taken in
-//! unchecked; neither its iteration nor its attempt is given again.
+//! A `void` row blanks a damaged one. Rows after it lack what that said, so that the rules are relaxed for the
+//! iterations that it may have told of ([`Doubt`]), and for no other; neither its iteration nor its attempt is given
+//! again. A second result of an architecture is never allowed.
 
 mod decisions;
+mod doubt;
 mod effects;
 mod fact;
 mod known;
@@ -56,6 +58,7 @@ use crate::storage::replay_row::{Attempt, Event, Iteration, Row};
 use fact::Fact;
 
 pub use decisions::{EarlierAttempt, Record, is_last_in_vain};
+pub use doubt::Doubt;
 pub use known::KnownArchitectures;
 pub use state::{
     Audit, Best, EpsilonTally, KnowledgeState, Known, LostClaim, Open, Pending, Seconds,
@@ -112,12 +115,7 @@ impl Knowledge {
 
     /// Reads a row that may come next.
     fn allow<'a>(&self, row: &'a Row) -> Result<Fact<'a>, Violation> {
-        let allowed = Fact::of(row).and_then(|fact| {
-            if !self.state.events.contains_key(&Event::Void) {
-                self.check(&fact, row)?;
-            }
-            Ok(fact)
-        });
+        let allowed = Fact::of(row).and_then(|fact| self.check(&fact, row).map(|()| fact));
         allowed.map_err(|rule| Violation { event: row.event, iteration: row.iteration, rule })
     }
 
@@ -171,7 +169,7 @@ impl Knowledge {
             // Of an iteration that has ended nothing is begun any more.
             (None, None) => u32::MAX,
         };
-        iteration < self.state.next_iteration && number <= newest
+        iteration < self.state.next_iteration && (number <= newest || self.is_in_doubt(iteration))
     }
 
     /// Returns how often an architecture without a result was lost.

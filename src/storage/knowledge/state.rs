@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::doubt::Doubt;
 use crate::storage::replay_row::{Event, Iteration};
 use crate::storage::time::Time;
 
@@ -168,6 +169,9 @@ pub struct KnowledgeState {
     pub seconds: Seconds,
     /// The newest round that brought a result.
     pub newest_round_with_result: Option<u32>,
+    /// What blanked rows may have said.
+    #[serde(default, skip_serializing_if = "Doubt::is_none")]
+    pub doubt: Doubt,
 }
 
 impl KnowledgeState {
@@ -193,6 +197,7 @@ impl Default for KnowledgeState {
             events: BTreeMap::new(),
             seconds: Seconds::default(),
             newest_round_with_result: None,
+            doubt: Doubt::default(),
         }
     }
 }

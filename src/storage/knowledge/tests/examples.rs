@@ -349,17 +349,66 @@ fn a_violation_names_iteration_and_rule() {
     assert_eq!(violation.rule, Rule::Missing("task"));
 }
 
+/// A blanked row of this iteration, or of one that could not be read.
+fn void(iteration: Option<u64>) -> Row {
+    Row { iteration: iteration.map(Iteration), ..Row::new(Event::Void) }
+}
+
 #[test]
-fn after_a_blanked_row_the_rest_is_taken_in() {
+fn after_a_blanked_claim_the_rest_of_its_iteration_is_taken_in() {
+    for blank in [void(Some(1)), void(None)] {
+        let mut world = world();
+        let claim = draw(&mut world, "0", "A");
+        let rows = [world.record(&claim), vec![draw(&mut world, "1", "B")]].concat();
+        let mut knowledge = Knowledge::default();
+        assert!(knowledge.apply(&rows[0]).is_err());
+        knowledge.apply(&blank).unwrap();
+        rows.iter().for_each(|row| knowledge.apply(row).unwrap());
+        assert_eq!((knowledge.known().len(), knowledge.next_iteration()), (1, Iteration(3)));
+        assert!(knowledge.state().doubt.is_none(), "{:?}", knowledge.state().doubt);
+    }
+}
+
+#[test]
+fn after_a_blanked_row_the_rules_hold_for_what_it_cannot_have_told_of() {
+    for blank in [void(Some(2)), void(None)] {
+        let mut world = World::new(schedule(&[9]));
+        let first = draw(&mut world, "0", "A");
+        let known = record(&mut world, &first);
+        let second = draw(&mut world, "1", "B");
+        // It may have been the result of the second iteration.
+        world.knowledge.apply(&blank).unwrap();
+        let third = Row { iteration: Some(Iteration(3)), ..first.clone() };
+        assert_eq!(rule(&world, &known[0]), Rule::Known(Iteration(1)));
+        assert_eq!(rule(&world, &third), Rule::Known(Iteration(1)));
+        let unknown = Row { architecture: Some("C".into()), ..first.clone() };
+        assert!(matches!(rule(&world, &unknown), Rule::NotNext(_)), "iteration 1 has ended");
+        let ended = Row { architecture: Some("C".into()), ..result(&first) };
+        assert_eq!(rule(&world, &ended), Rule::Ended);
+        // The next draw ends the doubt of draws, and the end of the second iteration that of it.
+        let next = draw(&mut world, "2", "D");
+        let far = Row { iteration: Some(Iteration(99)), ..draw(&mut world, "3", "E") };
+        assert!(matches!(
+            rule(&world, &Row { architecture: Some("F".into()), ..far }),
+            Rule::NotNext(_)
+        ));
+        record(&mut world, &second);
+        assert_eq!(rule(&world, &second), Rule::NotNext(world.knowledge.next_iteration()));
+        assert_eq!(rule(&world, &result(&second)), Rule::Known(Iteration(2)));
+        record(&mut world, &next);
+    }
+}
+
+#[test]
+fn the_number_of_a_blanked_claim_is_not_given_again_and_its_result_is_taken() {
     let mut world = world();
+    let mut before = world.knowledge.clone();
     let claim = draw(&mut world, "0", "A");
-    let rows = [world.record(&claim), vec![draw(&mut world, "1", "B")]].concat();
-    let mut knowledge = Knowledge::default();
-    let void = Row { iteration: Some(Iteration(1)), ..Row::new(Event::Void) };
-    assert!(knowledge.apply(&rows[0]).is_err());
-    knowledge.apply(&void).unwrap();
-    rows.iter().for_each(|row| knowledge.apply(row).unwrap());
-    assert_eq!((knowledge.known().len(), knowledge.next_iteration()), (1, Iteration(3)));
+    before.apply(&void(None)).unwrap();
+    world.knowledge = before;
+    assert_eq!(draw(&mut world, "1", "B").iteration, Some(Iteration(2)));
+    record(&mut world, &claim);
+    assert!(matches!(world.knowledge.standing("A"), Standing::Known(_)));
 }
 
 #[test]
