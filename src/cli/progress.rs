@@ -254,9 +254,9 @@ mod tests {
     fn the_epochs_that_are_left_take_as_long_as_those_of_this_start() {
         let mut left = EpochsLeft::default();
         // A start that fails its test, then the one that counts; its first epoch is slow.
-        let told = [(1, 50.0), (1, 50.0), (2, 10.0), (3, 10.0), (4, 10.0)]
+        let left_after = [(1, 50.0), (1, 50.0), (2, 10.0), (3, 10.0), (4, 10.0)]
             .map(|(epoch, seconds)| left.after(epoch, Some(seconds), 4));
-        assert_eq!(told, [None, None, Some(20.0), Some(10.0), None]);
+        assert_eq!(left_after, [None, None, Some(20.0), Some(10.0), None]);
         // The next network, whose trainer does not say how long an epoch takes.
         assert_eq!([1, 2, 3].map(|epoch| left.after(epoch, None, 4)), [None; 3]);
         // One that goes on at epoch 3 after a requeue.

@@ -28,7 +28,7 @@ impl ValidConfig {
             .max_by_key(|(class, count)| (**count, std::cmp::Reverse(*class)))?;
         let all: usize = validation.iter().sum();
         let share = *most as f64 / all as f64;
-        // A threshold that a person has lowered asks for no test: only classes of very different sizes are told.
+        // A threshold that a person has lowered asks for no test: then only classes of very different sizes matter.
         let passes = self
             .recipe
             .first_epoch_threshold()
@@ -211,11 +211,15 @@ mod tests {
     #[test]
     fn the_defaults_give_no_warning() {
         assert_eq!(warnings(&[]), [""; 0]);
-        assert_eq!(warnings(&["training.first_epoch_threshold=0"]), [""; 0], "no test is a wish");
+        assert_eq!(
+            warnings(&["training.first_epoch_threshold=0"]),
+            [""; 0],
+            "no test was asked for"
+        );
     }
 
     #[test]
-    fn a_burn_in_that_is_never_over_is_told_with_both_numbers() {
+    fn a_burn_in_that_is_never_over_is_warned_of_with_both_numbers() {
         assert_eq!(
             only(&[SHORT]),
             "`early_stopping.burn_in` is 100, but the schedule has 100 networks: none is ever stopped (lower it, or set \
@@ -232,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn stopping_that_can_do_nothing_is_told() {
+    fn stopping_that_can_do_nothing_is_warned_of() {
         let begins = |changes: &[&str], beginning: &str| {
             let warning = only(changes);
             assert!(warning.starts_with(beginning), "{warning}");
@@ -260,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_schedule_larger_than_the_space_is_told() {
+    fn a_schedule_larger_than_the_space_is_warned_of() {
         let warning = only(&["search_space.max_layers=1"]);
         // 12 convolutions, global average pooling, nothing.
         assert!(
@@ -272,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn a_first_epoch_test_that_says_nothing_is_told() {
+    fn a_first_epoch_test_that_says_nothing_is_warned_of() {
         let at = |threshold: &str| {
             warnings(&[&format!("training.first_epoch_threshold={threshold}")]).join("")
         };
@@ -283,7 +287,7 @@ mod tests {
         let of = |images: &str| warnings(&[&format!("data.validation.images={images}")]).join("");
         assert!(of("20").contains("one image is 0.0500 of accuracy"), "{}", of("20"));
         assert_eq!(of("21"), "");
-        // A trainer with images of its own judges on who knows how many.
+        // How many images a trainer with data of its own validates on is unknown.
         assert_eq!(
             warnings(&[
                 "data.kind=null",
@@ -296,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn a_learning_rate_that_never_falls_is_told() {
+    fn a_learning_rate_that_never_falls_is_warned_of() {
         assert!(
             only(&["training.epochs=5"])
                 .starts_with("`training.decay_every` is 5 and `training.epochs` 5")
@@ -306,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn a_constant_answer_that_passes_the_first_epoch_is_told_with_its_accuracy() {
+    fn a_constant_answer_that_passes_the_first_epoch_is_warned_of_with_its_accuracy() {
         let two = config(&["data.classes=2"]);
         assert_eq!(
             two.warning_of_constant_answer(&[9, 91]).unwrap(),

@@ -16,7 +16,7 @@ pub enum TrainedBy {
     Command,
     /// Nobody: the learning curves are made up.
     Synthetic,
-    /// Nobody here: all results were taken over from another search.
+    /// None here: all results were taken over from another search.
     Imported,
 }
 

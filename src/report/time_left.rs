@@ -25,7 +25,7 @@ impl TimeLeft {
     /// Infers it from the networks that have been trained here, when `left` more are to get a result. None while too
     /// few have.
     ///
-    /// Networks in training count whole at most and nothing at least. Until networks are stopped, nobody knows how many
+    /// Networks in training count whole at most and nothing at least. Until networks are stopped, it is unknown how many
     /// will be: each after the burn-in costs an epoch at least.
     pub fn of(
         iterations: &[IterationRecord],
@@ -55,7 +55,7 @@ impl TimeLeft {
         {
             return Some(within(cost.of_many(not_begun), cost.of_many(left as f64)));
         }
-        // A stopped network says nothing of whole trainings.
+        // Stopped networks are no measure of whole trainings.
         let whole = Cost::of(results.iter().filter(|(_, status, _)| *status != Status::Stopped))?;
         let of_burn_in = stopping.burn_in.saturating_sub(stopping.full_curves) as f64;
         let least = match is_stopping {
@@ -67,7 +67,7 @@ impl TimeLeft {
         Some(within(whole.of_many(least), whole.of_many(left as f64)))
     }
 
-    /// Returns the middle of the range, unless it is so wide that the middle says little.
+    /// Returns the middle of the range, unless it is too wide for a single number.
     pub fn middle(self) -> Option<f64> {
         (self.most <= 3.0 * self.least).then_some((self.least + self.most) / 2.0)
     }
@@ -124,8 +124,8 @@ mod tests {
         EarlyStopping::default()
     }
 
-    /// A search of so many networks, and what was told after each of them beside what was really left.
-    fn told(
+    /// A search of so many networks, and the estimate before each of them beside what was really left.
+    fn estimates(
         all: &[IterationRecord],
         stopping: impl Fn(&[IterationRecord]) -> EarlyStopping,
     ) -> Vec<(Option<TimeLeft>, f64)> {
@@ -142,12 +142,14 @@ mod tests {
     #[test]
     fn networks_of_one_cost_leave_exactly_what_they_will_take() {
         let all: Vec<_> = (0..40).map(|network| result(network, Status::Trained, 50.0)).collect();
-        for (done, (told, really)) in told(&all, |_| without_stopping()).into_iter().enumerate() {
-            match told {
+        for (done, (estimate, really)) in
+            estimates(&all, |_| without_stopping()).into_iter().enumerate()
+        {
+            match estimate {
                 None => assert!(done < FEWEST, "{done}"),
-                Some(told) => {
-                    assert_eq!((told.least, told.most), (really, really), "{done}");
-                    assert_eq!(told.middle(), Some(really));
+                Some(estimate) => {
+                    assert_eq!((estimate.least, estimate.most), (really, really), "{done}");
+                    assert_eq!(estimate.middle(), Some(really));
                 }
             }
         }
@@ -155,7 +157,7 @@ mod tests {
 
     #[test]
     fn what_is_really_left_lies_within_the_range() {
-        let (mut within, mut all_told) = (0, 0);
+        let (mut within, mut count) = (0, 0);
         for seed in 0..20 {
             let mut rng = ChaCha8Rng::seed_from_u64(seed);
             // Costs that differ tenfold, a tenth of the networks failing at once.
@@ -164,16 +166,16 @@ mod tests {
                 _ => result(network, Status::Trained, rng.random_range(20.0..200.0)),
             };
             let all: Vec<_> = (0..200).map(&mut cost).collect();
-            for (told, really) in told(&all, |_| without_stopping()) {
-                let Some(told) = told else { continue };
-                all_told += 1;
-                within += usize::from((told.least..=told.most).contains(&really));
-                if let Some(middle) = told.middle() {
+            for (estimate, really) in estimates(&all, |_| without_stopping()) {
+                let Some(estimate) = estimate else { continue };
+                count += 1;
+                within += usize::from((estimate.least..=estimate.most).contains(&really));
+                if let Some(middle) = estimate.middle() {
                     assert!(middle < 2.5 * really && really < 2.5 * middle, "{middle} {really}");
                 }
             }
         }
-        assert!(within * 10 >= all_told * 9, "{within} of {all_told}");
+        assert!(within * 10 >= count * 9, "{within} of {count}");
     }
 
     #[test]
@@ -192,13 +194,13 @@ mod tests {
                 as u64,
             ..EarlyStopping::default()
         };
-        for (done, (told, really)) in told(&all, stopping).into_iter().enumerate() {
-            let Some(told) = told else { continue };
+        for (done, (estimate, really)) in estimates(&all, stopping).into_iter().enumerate() {
+            let Some(estimate) = estimate else { continue };
             // The last few are too few for a range of two standard errors to hold each time.
-            assert!(told.least <= really + 1e-9 || done > 190, "{done}: {told:?} {really}");
-            assert!(told.most >= really - 1e-9 || done > 190, "{done}: {told:?} {really}");
+            assert!(estimate.least <= really + 1e-9 || done > 190, "{done}: {estimate:?} {really}");
+            assert!(estimate.most >= really - 1e-9 || done > 190, "{done}: {estimate:?} {really}");
             // No single number while it is unknown how many will be stopped.
-            assert!(told.middle().is_none() || done > 30, "{done}: {told:?}");
+            assert!(estimate.middle().is_none() || done > 30, "{done}: {estimate:?}");
         }
     }
 
@@ -216,8 +218,8 @@ mod tests {
             findings: AuditFindings { audited: 9, false_stops: 5, switched_off_after: Some(9) },
             ..EarlyStopping::default()
         };
-        let told = TimeLeft::of(&all[..10], &off, EPOCHS, 10).unwrap();
-        assert_eq!((told.least, told.most), (1000.0, 1000.0));
+        let estimate = TimeLeft::of(&all[..10], &off, EPOCHS, 10).unwrap();
+        assert_eq!((estimate.least, estimate.most), (1000.0, 1000.0));
     }
 
     #[test]
@@ -228,8 +230,8 @@ mod tests {
         // Imported networks cost nothing here, and repeats neither.
         iterations.push(IterationRecord::new(7, Status::Imported));
         iterations.push(IterationRecord::new(8, Status::Reused));
-        let told = TimeLeft::of(&iterations, &without_stopping(), EPOCHS, 4).unwrap();
-        assert_eq!((told.least, told.most), (150.0, 200.0));
+        let estimate = TimeLeft::of(&iterations, &without_stopping(), EPOCHS, 4).unwrap();
+        assert_eq!((estimate.least, estimate.most), (150.0, 200.0));
         assert_eq!(TimeLeft::of(&iterations[5..], &without_stopping(), EPOCHS, 4), None);
         assert_eq!(TimeLeft::of(&[], &without_stopping(), EPOCHS, 0).unwrap().most, 0.0);
     }

@@ -27,7 +27,7 @@ fn what_every_worker_would_say_is_said_once() {
         .run(&["run", "config.yaml", "dir", "--workers", "3", "--set", trainer, "--set", command])
         .fails_with(4);
     let stderr = refused.stderr();
-    // Before any worker is started, this search is told that its burn-in is never over.
+    // Before any worker is started, the configuration is warned of: its burn-in is never over.
     let [warning, error] = stderr.lines().collect::<Vec<_>>()[..] else { panic!("{stderr}") };
     assert!(warning.starts_with("warn: `early_stopping.burn_in`"), "{stderr}");
     assert!(error.starts_with("error: failed to start the trainer `no-such-trainer`"), "{stderr}");

@@ -216,7 +216,7 @@ fn a_file_that_would_be_empty_is_refused_before_any_work() {
 }
 
 #[test]
-fn an_option_that_plain_hyperband_does_not_look_at_is_refused_or_told() {
+fn an_option_that_plain_hyperband_does_not_look_at_is_refused_or_warned_of() {
     let folder = folder(&file(60, |y| y));
     let plain = ["simulate", "curves.csv", "--scheduler", "hyperband", "--orders", "1"];
     for (option, value) in

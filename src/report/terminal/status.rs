@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn accuracies_that_nobody_measured_here_are_marked() {
+    fn accuracies_that_were_not_measured_here_are_marked() {
         let of = |trainer| status(&summary(trainer), Colour::Plain);
         assert!(of(TrainedBy::Synthetic).contains("made up (trainer `synthetic`)"));
         assert!(of(TrainedBy::Imported).contains("imported: none was trained here"));
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn the_time_left_is_a_range_in_a_unit_that_shows_it_or_not_told() {
+    fn the_time_left_is_a_range_in_a_unit_that_shows_it_or_absent() {
         let with = |least, most| {
             let mut summary = summary(TrainedBy::Torch);
             (summary.least_train_seconds_left, summary.most_train_seconds_left) = (least, most);
