@@ -84,6 +84,28 @@ fn one_submit_runs_a_search_to_its_end() {
 }
 
 #[test]
+fn a_setup_line_that_fails_ends_the_chain_and_a_corrected_one_goes_on() {
+    if !has_slurm("a_setup_line_that_fails_ends_the_chain_and_a_corrected_one_goes_on") {
+        return;
+    }
+    let lines = "max_parallel: 8, setup_lines: [no-module load cuda]";
+    let experiment = Experiment::init(&SEARCH.replace("max_parallel: 8", lines));
+    experiment.run(&["submit", "dir"]).success();
+    wait_until("no job is left", || queue(&experiment).is_empty());
+    let status = experiment.run(&["status", "dir", "--json"]).success().json().remove(0);
+    assert_eq!((&status["condition"], &status["iterations"]), (&"chain_broken".into(), &0.into()));
+    let notices = status["notices"].to_string();
+    assert!(notices.contains("12 of 12 tasks of round 1 ended without a claim"), "{notices}");
+    assert!(
+        notices.contains("setup line failed (exit status 127): no-module load cuda"),
+        "{notices}"
+    );
+    experiment.run(&["set", "dir", "slurm.setup_lines=[]"]).success();
+    experiment.run(&["submit", "dir"]).success();
+    wait_until("finished", || is_finished(&experiment));
+}
+
+#[test]
 fn cancel_ends_a_chain_and_submit_goes_on() {
     if !has_slurm("cancel_ends_a_chain_and_submit_goes_on") {
         return;
