@@ -1,6 +1,6 @@
 # The same bytes from five programs: built for speed, without optimisation, for this very processor, statically
-# with musl, and the first one on a processor without FMA and AVX2, as glibc's tunables show it (10 minutes, most
-# of it builds). Needs an x86-64 with FMA and `rustup target add x86_64-unknown-linux-musl`.
+# with musl, and the first one on a processor without FMA and AVX2, as glibc's tunables show it (most of the time
+# is builds). Needs an x86-64 with FMA and `rustup target add x86_64-unknown-linux-musl`.
 #
 # Cases: whole      a search of 150 networks with 100 in the burn-in: log, curves, Q-table, predictor
 #        stopping   a search in which most networks are stopped
@@ -41,7 +41,6 @@ compared() {
     by "$maker" run -q "$root/config.yaml" "$root/searches/$maker" >/dev/null
     for reader in "${!programs[@]}"; do
       by "$reader" verify "$root/searches/$maker" >"$root/verify" || fail "$maker for $reader: $(cat "$root/verify")"
-      by "$reader" reduce -q "$root/searches/$maker" --rebuild >/dev/null || fail "$reader rebuilds another view than $maker"
     done
   done
   python3 - "$root/searches" <<'END' || fail "see above"
