@@ -8,7 +8,7 @@
 //! | roof | [`cli`]: words in, words out |
 //! | second | [`ops`]: one operation per verb; [`config`]: the YAML; [`report`]: results as values, tables and text |
 //! | first | [`storage`]: all that lies on disk; [`dataset`]: images, checked; [`training`]: trainers and their protocol; [`slurm`]: the scheduler |
-//! | ground | [`space`]: which networks exist; [`q_learning`]: which layer to place next; [`predictor`]: when to stop; [`outcome`]; [`seed`]; [`maths`]; [`regular_file`]: files whose names others can take |
+//! | ground | [`space`]: which networks exist; [`q_learning`]: which layer to place next; [`predictor`]: when to stop; [`outcome`]; [`seed`]; [`maths`]; [`regular_file`], [`yaml_bounds`]: files that others could have written |
 //!
 //! The other program of the crate, `metaqnn-torch` (`src/torch`), trains with libtorch and sees
 //! `training`, `space`, `dataset`, `seed`, `maths` and `regular_file` alone. This library is never linked to libtorch.
@@ -66,3 +66,4 @@ pub mod slurm;
 pub mod space;
 pub mod storage;
 pub mod training;
+pub mod yaml_bounds;

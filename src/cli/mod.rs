@@ -12,6 +12,7 @@ mod exit_code;
 mod export;
 mod import;
 mod init;
+mod machine;
 mod nodes_arg;
 mod number_arg;
 mod printer;
@@ -88,6 +89,21 @@ enum Command {
     Completions(completions::CompletionsArgs),
 }
 
+impl Command {
+    /// Whether it may fit or read a predictor, or read many curves at once.
+    const fn computes(&self) -> bool {
+        matches!(
+            self,
+            Self::Run(_)
+                | Self::Status(_)
+                | Self::Train(_)
+                | Self::Reduce(_)
+                | Self::Verify(_)
+                | Self::Simulate(_)
+        )
+    }
+}
+
 /// Parses the arguments of the process, runs the command, and reports its error if it has one.
 pub fn run() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -99,23 +115,29 @@ pub fn run() -> ExitCode {
     let trust = if cli.global.trust_group { Trust::Group } else { Trust::Owner };
     trust.set_umask();
     // A panic is a bug: it gets its own code, and the message that the default hook has printed.
-    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| match cli.command {
-        Command::Init(args) => init::run(args, trust, &printer),
-        Command::Run(args) => run::run(args, trust, &printer),
-        Command::Submit(args) => submit::run(args, trust, &printer),
-        Command::Cancel(args) => cancel::run(args, &printer),
-        Command::Set(args) => set::run(args, &printer),
-        Command::Status(args) => status::run(args, &printer),
-        Command::Train(args) => train::run(args, trust, &printer),
-        Command::Reduce(args) => reduce::run(args, trust, &printer),
-        Command::Verify(args) => verify::run(args, &printer),
-        Command::Doctor(args) => doctor::run(args, trust, &printer),
-        Command::Space(args) => space::run(args, &printer),
-        Command::Simulate(args) => simulate::run(&args, &printer),
-        Command::Import(args) => import::run(args, &printer),
-        Command::Export(args) => export::run(args, &printer),
-        Command::Config(args) => config::run(args, &printer),
-        Command::Completions(args) => completions::run(&args, &printer),
+    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        machine::check_clock()?;
+        if cli.command.computes() {
+            machine::prepare_threads()?;
+        }
+        match cli.command {
+            Command::Init(args) => init::run(args, trust, &printer),
+            Command::Run(args) => run::run(args, trust, &printer),
+            Command::Submit(args) => submit::run(args, trust, &printer),
+            Command::Cancel(args) => cancel::run(args, &printer),
+            Command::Set(args) => set::run(args, &printer),
+            Command::Status(args) => status::run(args, &printer),
+            Command::Train(args) => train::run(args, trust, &printer),
+            Command::Reduce(args) => reduce::run(args, trust, &printer),
+            Command::Verify(args) => verify::run(args, &printer),
+            Command::Doctor(args) => doctor::run(args, trust, &printer),
+            Command::Space(args) => space::run(args, &printer),
+            Command::Simulate(args) => simulate::run(&args, &printer),
+            Command::Import(args) => import::run(args, &printer),
+            Command::Export(args) => export::run(args, &printer),
+            Command::Config(args) => config::run(args, &printer),
+            Command::Completions(args) => completions::run(&args, &printer),
+        }
     }));
     match result {
         Ok(Ok(code)) => code.into(),

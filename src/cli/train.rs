@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use anyhow::Context;
 use clap::Args;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
@@ -64,7 +65,7 @@ pub fn run(args: TrainArgs, trust: Trust, printer: &Printer) -> anyhow::Result<E
         round: args.round,
     };
     if args.json {
-        end_with_reader();
+        end_with_reader()?;
         train(&experiment, options, &mut |event| printer.event(&event))?;
     } else {
         let mut progress = Progress::of_task(printer, experiment.config());
@@ -75,8 +76,8 @@ pub fn run(args: TrainArgs, trust: Trust, printer: &Printer) -> anyhow::Result<E
 
 /// Ends the task as TERM does, once nobody reads its events any more: a `metaqnn run` that was killed,
 /// or whose terminal was closed, must not leave workers behind that train on for hours.
-fn end_with_reader() {
-    std::thread::spawn(|| {
+fn end_with_reader() -> anyhow::Result<()> {
+    let end = || {
         let stdout = std::io::stdout();
         // No event is asked for: an error or a hang-up is always told. A file has neither.
         let ended = loop {
@@ -89,5 +90,7 @@ fn end_with_reader() {
         if let Err(error) = ended {
             log::warn!("the end of whoever reads the events is not seen: {error}");
         }
-    });
+    };
+    let started = std::thread::Builder::new().spawn(end).map(drop);
+    started.context("cannot start a thread (see `ulimit -u`)")
 }

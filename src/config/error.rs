@@ -8,6 +8,7 @@ use crate::q_learning::QLearningError;
 use crate::slurm::SlurmError;
 use crate::space::SpaceError;
 use crate::training::TrainingError;
+use crate::yaml_bounds::TooMuch;
 
 /// An error of a configuration.
 #[derive(Debug, thiserror::Error)]
@@ -29,14 +30,9 @@ pub enum ConfigError {
     /// The text is not YAML.
     #[error("not readable as YAML: {0}")]
     NotYaml(String),
-    /// Brackets in brackets, far deeper than any configuration.
-    #[error("more than {most} brackets are open at line {line} (is one not closed?)")]
-    TooDeep {
-        /// The line, from 1.
-        line: usize,
-        /// How many may be.
-        most: usize,
-    },
+    /// Far more than any configuration asks of a parser.
+    #[error(transparent)]
+    TooMuch(#[from] TooMuch),
     /// YAML, but a list or a single value.
     #[error(
         "a configuration is a mapping of sections such as `experiment` and `data` (see `metaqnn config --defaults`)"

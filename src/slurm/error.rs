@@ -16,6 +16,10 @@ pub enum SlurmError {
         command: &'static str,
     },
 
+    /// A limit of the system.
+    #[error("cannot start a thread that listens to a worker (see `ulimit -u`)")]
+    Thread(#[source] io::Error),
+
     /// A program could not be started.
     #[error("cannot start `{}` (is it an executable file of this machine?)", program.display())]
     Start {

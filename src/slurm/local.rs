@@ -109,20 +109,24 @@ impl LocalWorkers {
             .map_err(|source| SlurmError::Start { program: command.program.clone(), source })?;
         let worker = WorkerId(self.started);
         self.started += 1;
-        self.listen(worker, Stream::Output, child.stdout.take().expect("standard output is piped"));
-        self.listen(
-            worker,
-            Stream::Messages,
-            child.stderr.take().expect("standard error is piped"),
-        );
+        let output = child.stdout.take().expect("standard output is piped");
+        let messages = child.stderr.take().expect("standard error is piped");
+        // From here on it ends with the set.
         self.workers.insert(worker, Worker { child, open_streams: 2 });
+        self.listen(worker, Stream::Output, output)?;
+        self.listen(worker, Stream::Messages, messages)?;
         Ok(worker)
     }
 
-    fn listen(&self, worker: WorkerId, stream: Stream, source: impl Read + Send + 'static) {
+    fn listen(
+        &self,
+        worker: WorkerId,
+        stream: Stream,
+        source: impl Read + Send + 'static,
+    ) -> Result<(), SlurmError> {
         let sender = self.sender.clone();
         // Ends with the stream, or when nobody listens any more.
-        thread::spawn(move || {
+        let listen = move || {
             let mut lines = BufReader::new(source).split(b'\n');
             while let Some(Ok(bytes)) = lines.next() {
                 let line = String::from_utf8_lossy(&bytes).trim_end_matches('\r').to_owned();
@@ -131,7 +135,8 @@ impl LocalWorkers {
                 }
             }
             let _ = sender.send(Heard::Closed(worker));
-        });
+        };
+        thread::Builder::new().spawn(listen).map(drop).map_err(SlurmError::Thread)
     }
 
     /// Returns the workers that have not been heard to end.

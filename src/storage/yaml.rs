@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error};
 
 use super::error::StorageError;
 use crate::regular_file::{self, MEDIUM};
+use crate::yaml_bounds;
 
 /// Reads a YAML file.
 ///
@@ -21,8 +22,11 @@ pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T, StorageError> {
 /// # Errors
 /// They are not a `T`; `path` says which file they are from.
 pub fn parse<T: DeserializeOwned>(bytes: &[u8], path: &Path) -> Result<T, StorageError> {
-    serde_yaml::from_slice(bytes)
-        .map_err(|source| StorageError::Yaml { path: path.to_owned(), source })
+    let refused = |source| StorageError::Yaml { path: path.to_owned(), source };
+    // What is no text the parser refuses.
+    yaml_bounds::check(&String::from_utf8_lossy(bytes))
+        .map_err(|too_much| refused(serde_yaml::Error::custom(too_much)))?;
+    serde_yaml::from_slice(bytes).map_err(refused)
 }
 
 /// Returns a value as YAML.

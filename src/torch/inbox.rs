@@ -61,17 +61,17 @@ impl Inbox {
         let mut signals = Signals::new([SIGUSR1, SIGTERM])?;
         let on_signal = sender.clone();
         // A queue without a reader means that the program is ending: nothing is left to be told.
-        thread::spawn(move || {
+        thread::Builder::new().spawn(move || {
             for _ in signals.forever() {
                 let _ = on_signal.send(Event::Signal);
             }
-        });
-        thread::spawn(move || {
+        })?;
+        thread::Builder::new().spawn(move || {
             for line in io::stdin().lock().lines().map_while(Result::ok) {
                 let _ = sender.send(Event::Line(line));
             }
             let _ = sender.send(Event::End);
-        });
+        })?;
         Ok(Self::new(events))
     }
 

@@ -23,6 +23,11 @@ pub enum TrainingError {
         "`training.trainer` is `command` and `training.command` is empty (give program and arguments as a list)"
     )]
     NoCommand,
+    /// A limit of the system.
+    #[error(
+        "cannot start the threads that speak to a trainer (see `ulimit -u`, and the limits of the job)"
+    )]
+    Thread(#[source] io::Error),
     /// A command that nobody would run.
     #[error("`training.command` is given, but `training.trainer` is not `command`")]
     UnusedCommand,

@@ -58,7 +58,7 @@ pub(super) enum Heard {
 
 impl Process {
     /// Takes a process with three pipes that leads a process group. It may take twice `patience.farewell` to end.
-    pub(super) fn new(mut child: Child, patience: Patience) -> Self {
+    pub(super) fn new(mut child: Child, patience: Patience) -> io::Result<Self> {
         let stdin = child.stdin.take().expect("the stdin of a trainer is a pipe");
         let stdout = child.stdout.take().expect("the stdout of a trainer is a pipe");
         let stderr = child.stderr.take().expect("the stderr of a trainer is a pipe");
@@ -69,18 +69,23 @@ impl Process {
         let is_deaf = Arc::new(AtomicBool::new(false));
         let (to_stdin, said) = mpsc::channel();
         let becomes_deaf = Arc::clone(&is_deaf);
-        thread::spawn(move || {
+        let write = move || {
             if write_lines(stdin, &said).is_err() {
                 becomes_deaf.store(true, Ordering::SeqCst);
             }
-        });
-        thread::spawn(move || read_lines(stdout, &to_lines));
-        thread::spawn(move || {
+        };
+        let read = move || {
             read_words(stderr, &to_words);
             drop(at_stderr_end);
-        });
+        };
         let to_stdin = Some(to_stdin);
-        Self { child, to_stdin, is_deaf, lines, words, stderr_end, end: None, patience }
+        // Dropped, it ends the trainer: where a thread cannot be started.
+        let process =
+            Self { child, to_stdin, is_deaf, lines, words, stderr_end, end: None, patience };
+        thread::Builder::new().spawn(write)?;
+        thread::Builder::new().spawn(move || read_lines(stdout, &to_lines))?;
+        thread::Builder::new().spawn(read)?;
+        Ok(process)
     }
 
     /// Keeps what it writes to stderr from now on in the log at `path`.

@@ -88,7 +88,7 @@ impl ProgramTrainer {
             program: self.command.program.clone(),
             source,
         })?;
-        Ok(Process::new(child, self.patience))
+        Process::new(child, self.patience).map_err(TrainingError::Thread)
     }
 
     /// Returns the waiting program. One that has ended meanwhile, or spoke without being asked, is none.
