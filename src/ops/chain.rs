@@ -115,6 +115,8 @@ pub(super) enum EndOfChain {
         /// The last of them.
         round: u32,
     },
+    /// Nothing more is claimed: one claim after the other was lost for want of time.
+    TimeTooShort,
 }
 
 impl fmt::Display for EndOfChain {
@@ -125,6 +127,9 @@ impl fmt::Display for EndOfChain {
                 f,
                 "{MOST_FRUITLESS_ROUNDS} rounds in a row brought no result, so the chain has ended (see the logs in `rounds/{round:04}`)"
             ),
+            Self::TimeTooShort => {
+                write!(f, "nothing more is claimed before `metaqnn set DIR slurm.time=...`")
+            }
         }
     }
 }
@@ -132,6 +137,9 @@ impl fmt::Display for EndOfChain {
 /// Returns why no round follows the one with this plan, should the schedule not be finished.
 pub(super) fn end_of_chain(knowledge: &Knowledge, plan: &RoundPlan) -> Option<EndOfChain> {
     let round = plan.round;
+    if knowledge.is_time_too_short() {
+        return Some(EndOfChain::TimeTooShort);
+    }
     if plan.last_round.is_some_and(|last| round >= last) {
         return Some(EndOfChain::AskedFor { round });
     }

@@ -146,10 +146,6 @@ impl Sampler<'_> {
         if let Some(earlier) = self.open_claim(session.knowledge()) {
             return Ok(Drawn::HasOpenClaim(earlier));
         }
-        // Without a scheduler there is no time limit.
-        if self.task.slurm.is_some() && session.knowledge().is_time_too_short() {
-            anyhow::bail!(Refusal::TimeTooShort);
-        }
         let schedule = &self.experiment.config().schedule;
         let by = self.claimant();
         let mut draws = 0;
@@ -160,6 +156,10 @@ impl Sampler<'_> {
                 session.write()?;
                 return Ok(Drawn::Done(Claimed::Nothing(why)));
             };
+            // Without a scheduler there is no time limit.
+            if self.task.slurm.is_some() && session.knowledge().is_time_too_short() {
+                anyhow::bail!(Refusal::TimeTooShort);
+            }
             if !q_values.serve(epsilon) {
                 session.write()?;
                 return Ok(Drawn::NeedsQValues);

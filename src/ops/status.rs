@@ -14,7 +14,7 @@ use super::submit::scheduler;
 use super::unclaimed::{Unclaimed, last_words_of_reduce, unclaimed};
 use crate::report::terminal::{self, Colour};
 use crate::report::{ArchitectureRecord, Condition, SearchState, Summary, ranking};
-use crate::storage::{Event, RoundDir, Row, TaskRefusal};
+use crate::storage::{Event, Knowledge, RoundDir, Row, TaskRefusal};
 
 /// Returns the search in numbers.
 ///
@@ -42,6 +42,13 @@ pub fn status(experiment: &Experiment) -> anyhow::Result<Summary> {
     if !experiment.settings().is_empty() {
         let settings = experiment.settings().join(", ");
         notices.push(format!("Changed with `metaqnn set`: {settings}."));
+    }
+    if let Some(notice) = want_of_time(knowledge)
+        && !matches!(condition, Condition::Finished | Condition::Halted)
+    {
+        notices.insert(0, notice);
+        let is_stuck = condition == Condition::Active && knowledge.is_time_too_short();
+        condition = if is_stuck { Condition::Stuck } else { condition };
     }
     if let Err(missing) = files.check(knowledge) {
         notices.push(format!("Damaged: {missing}."));
@@ -71,6 +78,27 @@ pub fn ranked(experiment: &Experiment, at_most: usize, colour: Colour) -> anyhow
     let best = ranking(&ArchitectureRecord::gather(&iterations), at_most);
     let trainer = records::settings(experiment, snapshot.knowledge(), &iterations).trainer;
     Ok(terminal::ranked(&best, trainer, colour))
+}
+
+/// Says that tasks leave on the time warning without a new epoch, again and again.
+fn want_of_time(knowledge: &Knowledge) -> Option<String> {
+    let state = knowledge.state();
+    let in_vain = state.open.iter().find(|(_, open)| open.left_in_vain > 0);
+    let what = match (in_vain, state.lost_in_vain) {
+        (None, 0) => return None,
+        (Some((iteration, open)), 0) => {
+            let times = open.left_in_vain;
+            format!(
+                "iteration {iteration} left on the time warning without a new epoch (attempts in a row: {times})"
+            )
+        }
+        (_, claims) => format!(
+            "claims in a row that were lost after three attempts without a new epoch before the time warning: {claims}"
+        ),
+    };
+    let remedy = "is `slurm.time` too short, or does the trainer keep no checkpoint?";
+    let whole = format!("{what}; {remedy} See `metaqnn set DIR slurm.time=...`.");
+    Some(whole[..1].to_uppercase() + &whole[1..])
 }
 
 /// Where a search stands, and what a person should know of it.
@@ -175,7 +203,9 @@ impl Seen<'_> {
             return Ok(Standing::of(Condition::Paused, tasks.into_iter().chain([done])));
         }
         let (why, reduce) = match end {
-            Some(end @ EndOfChain::Fruitless { .. }) => (end.to_string(), None),
+            Some(end @ (EndOfChain::Fruitless { .. } | EndOfChain::TimeTooShort)) => {
+                (end.to_string(), None)
+            }
             _ => {
                 let reduce = last_words_of_reduce(self.experiment, newest)?;
                 ("no round is queued or running".to_owned(), reduce)

@@ -76,6 +76,7 @@ pub fn submit(experiment: &Experiment, options: &SubmitOptions) -> anyhow::Resul
     check_options(&options.sbatch_options)?;
     check_excludes_once(options)?;
     check_rows_are_there(experiment)?;
+    check_time_is_enough(experiment)?;
     if options.mode == Mode::DryRun {
         return dry_run(experiment, options);
     }
@@ -115,6 +116,16 @@ pub fn submit(experiment: &Experiment, options: &SubmitOptions) -> anyhow::Resul
         said.push(keeps_its_options(number));
     }
     Ok(said)
+}
+
+/// Refuses a round whose tasks would claim nothing, since one claim after the other was lost for want of time.
+fn check_time_is_enough(experiment: &Experiment) -> anyhow::Result<()> {
+    let state = Snapshot::read(experiment)?;
+    let is_wanted = state.knowledge().epsilon_in_force(&experiment.config().schedule).is_some();
+    if is_wanted && state.knowledge().is_time_too_short() {
+        anyhow::bail!(Refusal::TimeTooShort);
+    }
+    Ok(())
 }
 
 /// Says so when every task of the round before ended without a claim, and not because a person ended it.

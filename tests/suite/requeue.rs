@@ -202,6 +202,12 @@ fn three_attempts_in_a_row_without_a_new_epoch_lose_the_claim_and_three_such_cla
     assert_eq!(refused.status.code(), Some(4), "{words}");
     assert!(words.contains("nothing more is claimed") && words.contains("slurm.time"), "{words}");
     assert_eq!(experiment.log().len(), 12, "nothing was claimed");
+    experiment.run(&["submit", "dir", "--dry-run"]).fails_with(4).says("nothing more is claimed");
+    let status = experiment.run(&["status", "dir"]).success().stdout();
+    assert!(status.contains("is `slurm.time` too short"), "{status}");
+    // A longer limit, and the search goes on.
+    experiment.run(&["set", "dir", "slurm.time=02:00:00"]).success();
+    assert_eq!(attempt_ended_by(&experiment, "1 2", "-USR1"), Some(75));
 }
 
 #[test]
