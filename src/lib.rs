@@ -41,7 +41,7 @@
 //! | `curves/*.csv` | `train`, each attempt its own | `train` (a later attempt), `reduce` |
 //! | `curves/*.log` | `train`: what the trainer says | people |
 //! | `curves/*.result` | `train`: a result until it is in the log | `train` (a later attempt), `reduce` |
-//! | `checkpoints/` | the trainer, each attempt its own | `train` (a later attempt); `reduce` removes what nobody needs |
+//! | `checkpoints/`, or a folder in `training.checkpoint_dir` | the trainer, each attempt its own | `train` (a later attempt); `reduce` removes what nobody needs |
 //! | `rounds/` | `submit`, and `reduce` for the next round; the scheduler its logs; `train` where its trainer refuses to work | `submit`, `reduce`, `status`, `cancel` |
 //! | `imported/` | `import` | people |
 //! | `torn/` | whoever locks the log after a crash; `verify --repair` | people |

@@ -62,6 +62,7 @@ impl ExitStatus {
             | Refusal::SetTwice { .. }
             | Refusal::TakesBack { .. }
             | Refusal::NotFresh { .. }
+            | Refusal::CheckpointsInside { .. }
             | Refusal::OnlyForFiles { .. }
             | Refusal::Together { .. }
             | Refusal::NothingToWrite { .. }

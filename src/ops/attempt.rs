@@ -113,6 +113,12 @@ impl Workbench<'_> {
                 "the checkpoint of iteration {} is ahead of its learning curve, so it is trained from the beginning",
                 attempt.iteration
             );
+        } else if let Some(place) = dir.scratch().filter(|_| !earlier.rows().is_empty()) {
+            log::warn!(
+                "no checkpoint of iteration {} is in `{}` (was it purged?), so it is trained from the beginning",
+                attempt.iteration,
+                place.display()
+            );
         }
         let end = self.train_from(Beginning::Anew, &earlier, began)?;
         Ok(end.expect("a training from the beginning needs no earlier epoch"))

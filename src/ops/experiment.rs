@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
+use super::Refusal;
 use crate::config::{self, ExperimentConfig, Setting, ValidConfig};
 use crate::dataset::Fingerprint;
 use crate::storage::{
@@ -61,6 +62,14 @@ impl Experiment {
         let frozen: Frozen = yaml::parse(&text.text, &dir.configuration()).map_err(newer_key)?;
         let settings = ReplayLog::settings(&dir)?;
         let config = in_force(&dir, &frozen, &settings)?;
+        let dir = match &config.recipe.recipe().checkpoint_dir {
+            Some(place) => {
+                let folder =
+                    format!("{}-{}", config.experiment().name, dir.identity(&text.sha256)?);
+                dir.with_scratch(Some(place.join(folder)))
+            }
+            None => dir,
+        };
         Ok(Self { dir, config, frozen, sha256: text.sha256, settings, trust: Trust::Owner })
     }
 
@@ -161,7 +170,35 @@ impl Experiment {
     }
 }
 
+/// Checks that checkpoints which are to lie outside of the experiment do.
+///
+/// # Errors
+/// [`Refusal::CheckpointsInside`].
+pub(super) fn check_checkpoint_dir(config: &ValidConfig, root: &Path) -> Result<(), Refusal> {
+    let Some(place) = &config.recipe.recipe().checkpoint_dir else { return Ok(()) };
+    // Resolved as far as they exist.
+    let resolved = |path: &Path| {
+        let existing = path.ancestors().find_map(|above| Some((above, above.canonicalize().ok()?)));
+        let (above, real) = existing.unwrap_or((path, path.to_owned()));
+        real.join(path.strip_prefix(above).unwrap_or(path))
+    };
+    if resolved(place).starts_with(resolved(root)) {
+        return Err(Refusal::CheckpointsInside { place: place.clone() });
+    }
+    Ok(())
+}
+
 fn in_force(
+    dir: &ExperimentDir,
+    frozen: &Frozen,
+    settings: &[String],
+) -> anyhow::Result<ValidConfig> {
+    let config = parsed_in_force(dir, frozen, settings)?;
+    check_checkpoint_dir(&config, dir.root())?;
+    Ok(config)
+}
+
+fn parsed_in_force(
     dir: &ExperimentDir,
     frozen: &Frozen,
     settings: &[String],

@@ -7,7 +7,7 @@ use std::path::{self, Path, PathBuf};
 use anyhow::{Context, bail};
 
 use super::Experiment;
-use super::experiment::Frozen;
+use super::experiment::{Frozen, check_checkpoint_dir};
 use super::set::set;
 use crate::config::{self, Change, ExperimentConfig, Setting, ValidConfig};
 use crate::dataset::{Fingerprint, load_training_images, split};
@@ -46,6 +46,7 @@ fn absolute(folder: &Path, path: &Path) -> PathBuf {
 pub fn init(config: ValidConfig, dir: &Path, trust: Trust) -> anyhow::Result<Experiment> {
     let dir = path::absolute(dir).context("failed to find the current folder")?;
     check_experiment_path(&dir)?;
+    check_checkpoint_dir(&config, &dir)?;
     let data = check_data(&config)?;
     let frozen = Frozen {
         format_version: FormatVersion::CURRENT,
@@ -55,7 +56,9 @@ pub fn init(config: ValidConfig, dir: &Path, trust: Trust) -> anyhow::Result<Exp
         config: config.config,
     };
     ExperimentDir::create(&dir, &frozen.to_yaml()?, trust)?;
-    Experiment::open(&dir)?.trusted_by(trust)
+    let experiment = Experiment::open(&dir)?.trusted_by(trust)?;
+    experiment.dir().make_scratch()?;
+    Ok(experiment)
 }
 
 /// Looks at every image before any work is done; returns the files and how many images train.

@@ -64,6 +64,15 @@ pub enum Refusal {
          to be loaded, or `slurm.signal_seconds` too long?)"
     )]
     WarnedTooEarly,
+    /// Checkpoints that are to lie outside of the experiment do not.
+    #[error(
+        "`training.checkpoint_dir` is `{}`, inside the experiment (name a folder outside, or `null` for `checkpoints/` in it)",
+        place.display()
+    )]
+    CheckpointsInside {
+        /// The place.
+        place: PathBuf,
+    },
     /// A person interrupted a local search.
     #[error("interrupted (the same command goes on where it was)")]
     Interrupted,

@@ -14,6 +14,8 @@ use super::replay_row::{Attempt, Iteration};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExperimentDir {
     pub(super) root: PathBuf,
+    /// Where checkpoints are kept outside of it.
+    pub(super) scratch: Option<PathBuf>,
 }
 
 pub(super) const CONFIGURATION: &str = "experiment.yaml";
@@ -25,7 +27,7 @@ pub(super) const FOLDERS: [&str; 6] =
 impl ExperimentDir {
     /// Names the paths of a directory whose configuration cannot be read, for `verify` to look at the rest.
     pub fn of_damaged(root: &Path) -> Self {
-        Self { root: root.to_owned() }
+        Self { root: root.to_owned(), scratch: None }
     }
 
     /// Whether there is an experiment, readable or not.
@@ -97,14 +99,32 @@ impl ExperimentDir {
         publish::listing(&self.curves(), |name| attempt_of(name.strip_suffix(end)?))
     }
 
-    /// Returns the folder of the checkpoints.
+    /// Keeps checkpoints in `folder`, outside of the experiment.
+    #[must_use]
+    pub fn with_scratch(self, folder: Option<PathBuf>) -> Self {
+        Self { scratch: folder, ..self }
+    }
+
+    /// Returns the folder outside of the experiment that holds checkpoints, if there is to be one.
+    pub fn scratch(&self) -> Option<&Path> {
+        self.scratch.as_deref()
+    }
+
+    /// Returns the folder of the checkpoints inside the experiment. It holds the marks of attempts in any case, which
+    /// must not vanish.
     pub fn checkpoints(&self) -> PathBuf {
         self.root.join("checkpoints")
     }
 
+    /// Returns every folder that may hold checkpoints.
+    pub fn checkpoint_places(&self) -> impl Iterator<Item = PathBuf> {
+        [self.checkpoints()].into_iter().chain(self.scratch.clone())
+    }
+
     /// Returns the checkpoint folder of an attempt.
     pub fn checkpoint(&self, attempt: Attempt) -> PathBuf {
-        self.checkpoints().join(attempt.to_string())
+        let place = self.scratch.clone().unwrap_or_else(|| self.checkpoints());
+        place.join(attempt.to_string())
     }
 
     /// Returns the checkpoint folders that are there, by attempt.
@@ -112,7 +132,12 @@ impl ExperimentDir {
     /// # Errors
     /// The folder cannot be listed.
     pub fn list_checkpoints(&self) -> Result<Vec<(Attempt, PathBuf)>, StorageError> {
-        publish::listing(&self.checkpoints(), attempt_of)
+        let mut found = Vec::new();
+        for place in self.checkpoint_places() {
+            found.extend(publish::listing(&place, attempt_of)?);
+        }
+        found.sort();
+        Ok(found)
     }
 
     /// Returns the copies of checkpoints that are being made, or were when their attempt was killed.
@@ -120,10 +145,15 @@ impl ExperimentDir {
     /// # Errors
     /// The folder cannot be listed.
     pub fn list_unfinished_checkpoints(&self) -> Result<Vec<(Attempt, PathBuf)>, StorageError> {
-        publish::private_listing(&self.checkpoints(), |name| {
+        let attempt_in = |name: &str| {
             let (iteration, rest) = name.split_once('.')?;
             attempt_of(&format!("{iteration}.{}", rest.split('.').next()?))
-        })
+        };
+        let mut found = Vec::new();
+        for place in self.checkpoint_places() {
+            found.extend(publish::private_listing(&place, attempt_in)?);
+        }
+        Ok(found)
     }
 
     /// Returns the folder of the rounds.

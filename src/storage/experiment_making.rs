@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{self, ErrorKind};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use rustix::fs::{Access, access};
@@ -77,7 +78,7 @@ impl ExperimentDir {
                 None => StorageError::io("create", root)(error),
             }
         })?;
-        let experiment = Self { root: root.to_owned() };
+        let experiment = Self { root: root.to_owned(), scratch: None };
         if !experiment.is_unmade().map_err(StorageError::io("list", root))? {
             return Err(taken());
         }
@@ -112,6 +113,31 @@ impl ExperimentDir {
             })?;
         }
         Ok(())
+    }
+
+    /// Makes the folder for checkpoints outside of the experiment where it is not there: a scratch file system may have
+    /// been purged.
+    ///
+    /// # Errors
+    /// It cannot be made, or this user may not write into it.
+    pub fn make_scratch(&self) -> Result<(), StorageError> {
+        let Some(folder) = &self.scratch else { return Ok(()) };
+        fs::create_dir_all(folder).map_err(StorageError::io("create", folder))?;
+        access(folder, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK)
+            .map_err(|error| StorageError::io("write into", folder)(error.into()))
+    }
+
+    /// Returns what tells this experiment from every other, also from a copy of it: the frozen configuration and the
+    /// log, which is never replaced. Equal on all nodes, and after a move within a file system.
+    ///
+    /// # Errors
+    /// The log cannot be looked at.
+    pub fn identity(&self, sha256: &str) -> Result<String, StorageError> {
+        let log = self.replay_log();
+        let inode = fs::metadata(&log).map_err(StorageError::io("read", &log))?.ino();
+        let name = self.root.file_name().unwrap_or_default().to_string_lossy();
+        let digest = checksum(format!("{sha256} {inode} {name}").as_bytes());
+        Ok(digest[..12].to_owned())
     }
 
     /// Checks that this user may make files in each folder that is there.
@@ -176,7 +202,7 @@ impl ExperimentDir {
     /// `root` is no experiment, or one of another format version; its configuration is not as it was written; a part of
     /// it is a link that leads out.
     pub fn open_frozen(root: &Path) -> Result<(Self, FrozenText), StorageError> {
-        let experiment = Self { root: root.to_owned() };
+        let experiment = Self { root: root.to_owned(), scratch: None };
         experiment.check_links()?;
         let path = root.join(CONFIGURATION);
         let bytes = match regular_file::read(&path, MEDIUM) {

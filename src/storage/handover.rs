@@ -83,9 +83,9 @@ impl ExperimentDir {
         left: &LeftOnSignal,
     ) -> Result<(), StorageError> {
         let signal = if left.is_time_warning { TIME_WARNING } else { "TERM" };
-        let folder = self.checkpoint(attempt);
-        let path = folder.join(LEFT_ON_SIGNAL);
-        fs::create_dir_all(&folder)
+        let path = self.mark(attempt);
+        let folder = path.parent().unwrap_or(Path::new(""));
+        fs::create_dir_all(folder)
             .and_then(|()| {
                 let options = File::options().write(true).create(true).truncate(true).clone();
                 regular_file::open(&path, &options, OFlags::NOFOLLOW)
@@ -96,10 +96,15 @@ impl ExperimentDir {
             .map_err(StorageError::io("write", &path))
     }
 
+    /// In the experiment, also where checkpoints are outside of it: without its mark an attempt counts as a loss.
+    fn mark(&self, attempt: Attempt) -> PathBuf {
+        self.checkpoints().join(attempt.to_string()).join(LEFT_ON_SIGNAL)
+    }
+
     /// Returns how an attempt left that was asked to; `None` for any other end. A mark that a crash has cut short
     /// tells of no time warning.
     pub fn left_on_signal(&self, attempt: Attempt) -> Option<LeftOnSignal> {
-        let path = self.checkpoint(attempt).join(LEFT_ON_SIGNAL);
+        let path = self.mark(attempt);
         let mark = match regular_file::read(&path, regular_file::SMALL) {
             Err(error) if error.kind() == ErrorKind::NotFound => return None,
             read => String::from_utf8(read.unwrap_or_default()).unwrap_or_default(),

@@ -18,6 +18,15 @@ pub enum TrainingError {
         /// Greatest legal value.
         most: f64,
     },
+    /// A place for checkpoints that is not the same from every folder.
+    #[error(
+        "`training.checkpoint_dir` is `{}` (give an absolute path without `..`, such as a folder of yours on scratch)",
+        path.display()
+    )]
+    CheckpointDir {
+        /// The place.
+        path: PathBuf,
+    },
     /// The trainer `command` without a command.
     #[error(
         "`training.trainer` is `command` and `training.command` is empty (give program and arguments as a list)"

@@ -1,5 +1,7 @@
 //! How networks are trained: the `training` section of a configuration.
 
+use std::path::{Component, PathBuf};
+
 use serde::{Deserialize, Serialize};
 
 use super::error::TrainingError;
@@ -101,6 +103,9 @@ pub struct Recipe {
     pub silence_limit: f64,
     /// Seconds after which a claim without a result is lost, where the scheduler names no earlier end.
     pub claim_lifetime: f64,
+    /// An absolute folder outside of the experiment, in which a folder of its own holds the checkpoints; null means
+    /// inside the experiment.
+    pub checkpoint_dir: Option<PathBuf>,
 }
 
 impl Default for Recipe {
@@ -129,6 +134,7 @@ impl Default for Recipe {
             synthetic_epoch_seconds: 0.0,
             silence_limit: 3600.0,
             claim_lifetime: 86_400.0,
+            checkpoint_dir: None,
         }
     }
 }
@@ -186,6 +192,11 @@ impl Recipe {
         let threshold =
             self.first_epoch_threshold.unwrap_or_else(|| default_first_epoch_threshold(classes));
         in_range("first_epoch_threshold", threshold, 0.0, 1.0)?;
+        if let Some(path) = &self.checkpoint_dir
+            && (!path.is_absolute() || path.components().any(|part| part == Component::ParentDir))
+        {
+            return Err(TrainingError::CheckpointDir { path: path.clone() });
+        }
         let has_no_program = self.command.first().is_none_or(String::is_empty);
         match (self.trainer, has_no_program) {
             (TrainerKind::Command, true) => Err(TrainingError::NoCommand),

@@ -1,6 +1,7 @@
 //! Tasks that were killed and are queued again, with a trainer that keeps checkpoints.
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
@@ -30,17 +31,31 @@ while line := sys.stdin.readline():
 
 /// An experiment whose first attempt was killed after two epochs.
 fn killed() -> Experiment {
+    killed_with("checkpoints", &[])
+}
+
+/// The same, with more settings; `place` is where its checkpoints are found.
+fn killed_with(place: &str, settings: &[&str]) -> Experiment {
     let config =
         SMALL.replace("trainer: synthetic", "trainer: command, command: [python3, trainer.py]");
     let experiment = Experiment::with(&config);
     fs::write(experiment.folder().join("trainer.py"), TRAINER).unwrap();
-    experiment.run(&["init", "config.yaml", "dir"]).success();
+    experiment.run(&[&["init", "config.yaml", "dir"], settings].concat()).success();
+    let place = place_of_checkpoints(&experiment, place);
     let mut first = task(&experiment).spawn().unwrap();
     await_rows(&experiment, "curves/000001.1.csv", 2);
-    await_text(&experiment, "checkpoints/000001.1/epochs", "2");
+    await_text(&experiment, place.join("000001.1/epochs").to_str().unwrap(), "2");
     first.kill().unwrap();
     first.wait().unwrap();
     experiment
+}
+
+/// Below the experiment, or the only folder in the one beside it that is named.
+fn place_of_checkpoints(experiment: &Experiment, name: &str) -> PathBuf {
+    match fs::read_dir(experiment.folder().join(name)) {
+        Ok(mut inside) => inside.next().unwrap().unwrap().path(),
+        Err(_) => experiment.path(name),
+    }
 }
 
 fn task(experiment: &Experiment) -> Command {
@@ -205,8 +220,10 @@ fn three_attempts_in_a_row_without_a_new_epoch_lose_the_claim_and_three_such_cla
     experiment.run(&["submit", "dir", "--dry-run"]).fails_with(4).says("nothing more is claimed");
     let status = experiment.run(&["status", "dir"]).success().stdout();
     assert!(status.contains("is `slurm.time` too short"), "{status}");
-    // A longer limit, and the search goes on.
-    experiment.run(&["set", "dir", "slurm.time=02:00:00"]).success();
+    // The limit is set, were it to the same as before, and the search goes on.
+    let config = experiment.text("experiment.yaml");
+    let limit = config.lines().find_map(|line| line.strip_prefix("    time: ")).unwrap();
+    experiment.run(&["set", "dir", &format!("slurm.time={limit}")]).success();
     assert_eq!(attempt_ended_by(&experiment, "1 2", "-USR1"), Some(75));
 }
 
@@ -239,4 +256,60 @@ fn an_attempt_that_leaves_on_term_is_no_attempt_in_vain() {
         assert_eq!(attempt_ended_by(&experiment, "", signal), Some(75), "{signal}");
     }
     assert_eq!(attempt_ended_by(&experiment, "", "-USR1"), Some(4));
+}
+
+/// An experiment that keeps its checkpoints in `scratch` beside it, killed after two epochs.
+fn killed_on_scratch() -> (Experiment, PathBuf) {
+    let scratch = tempfile::tempdir().unwrap();
+    let place = format!("training.checkpoint_dir={}", scratch.path().display());
+    let experiment = killed_with(scratch.path().to_str().unwrap(), &["--set", &place]);
+    let folder = place_of_checkpoints(&experiment, scratch.path().to_str().unwrap());
+    // Removed with the other temporary files of the machine.
+    let _ = scratch.keep();
+    (experiment, folder)
+}
+
+#[test]
+fn checkpoints_outside_of_the_experiment_are_taken_up_and_removed() {
+    let (experiment, folder) = killed_on_scratch();
+    assert!(folder.file_name().unwrap().to_str().unwrap().starts_with("small-"), "{folder:?}");
+    assert_eq!(fs::read_dir(experiment.path("checkpoints")).unwrap().count(), 0);
+    assert!(task(&experiment).status().unwrap().success());
+    let result = &experiment.log()[2];
+    assert_eq!((result["event"].as_str(), result["lost_seconds"].as_str()), ("trained", "0.0"));
+    assert!(folder.join("000001.2").is_dir());
+    experiment.run(&["verify", "dir"]).success();
+    fs::remove_dir_all(folder.parent().unwrap()).unwrap();
+}
+
+#[test]
+fn after_a_purge_of_its_checkpoints_a_network_is_trained_from_the_beginning_with_a_notice() {
+    let (experiment, folder) = killed_on_scratch();
+    let scratch = folder.parent().unwrap();
+    fs::remove_dir_all(scratch).unwrap();
+    let ended = task(&experiment).stderr(Stdio::piped()).output().unwrap();
+    let words = String::from_utf8(ended.stderr).unwrap();
+    assert!(ended.status.success() && words.contains("was it purged?"), "{words}");
+    let result = &experiment.log()[2];
+    assert_eq!((result["event"].as_str(), result["epochs"].as_str()), ("trained", "4"));
+    assert_eq!(result["lost_seconds"], "20.0");
+    fs::remove_dir_all(scratch).unwrap();
+}
+
+#[test]
+fn a_place_for_checkpoints_is_absolute_and_outside() {
+    let experiment = Experiment::with(SMALL);
+    let inside = experiment.path("below/it");
+    for (place, why) in [
+        ("scratch", "absolute path"),
+        ("/scratch/../x", "without `..`"),
+        (inside.to_str().unwrap(), "inside the experiment"),
+    ] {
+        let setting = format!("training.checkpoint_dir={place}");
+        experiment.run(&["init", "config.yaml", "dir", "--set", &setting]).fails_with(2).says(why);
+        assert!(!experiment.path("experiment.yaml").exists());
+    }
+    experiment.run(&["init", "config.yaml", "dir"]).success();
+    let setting = format!("training.checkpoint_dir={}", inside.display());
+    experiment.run(&["set", "dir", &setting]).fails_with(2).says("inside the experiment");
 }

@@ -149,6 +149,7 @@ fn examine(
         let mut here = place::examine(dir);
         here.push(place::sync_check(&meeting.path(""), &format!("sync-{}", meeting.rank())));
         here.extend(experiment.map(place::access_check));
+        here.extend(experiment.map(place::scratch_checks).unwrap_or_default());
         here.extend(experiment.map_or_else(|| vec![machine::examine_torch()], machine::examine));
         checks.extend(on(&me.host, here));
     }

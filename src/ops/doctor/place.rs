@@ -28,7 +28,7 @@ pub(super) fn examine(path: &Path) -> Vec<Check> {
         Err(error) => Check::failure(MOUNT, format!("{error:#}"), ""),
     };
     let space = match DiskSpace::of(path) {
-        Ok(space) => space_check(space),
+        Ok(space) => space_check("space", space),
         Err(error) => Check::failure("space", format!("{error:#}"), ""),
     };
     vec![mount, space]
@@ -46,6 +46,42 @@ pub(super) fn access_check(experiment: &Experiment) -> Check {
             Check::failure(NAME, format!("{:#}", anyhow::Error::from(error)), remedy)
         }
     }
+}
+
+/// File systems that lie on the disks or in the memory of one machine.
+const OF_ONE_MACHINE: [&str; 7] = ["ext2", "ext3", "ext4", "xfs", "btrfs", "tmpfs", "overlay"];
+
+/// Examines the place outside of the experiment that keeps its checkpoints.
+pub(super) fn scratch_checks(experiment: &Experiment) -> Vec<Check> {
+    const NAME: &str = "checkpoints";
+    let Some(folder) = experiment.dir().scratch() else { return Vec::new() };
+    let place = folder.display();
+    if let Err(error) = experiment.dir().make_scratch() {
+        let remedy = "every node must see it, and this user write there: `metaqnn set DIR training.checkpoint_dir=...`";
+        return vec![Check::failure(
+            NAME,
+            format!("`{place}`: {:#}", anyhow::Error::from(error)),
+            remedy,
+        )];
+    }
+    let seen = match MountPoint::of(folder) {
+        Ok(Some(mount)) if OF_ONE_MACHINE.contains(&mount.file_system.as_str()) => {
+            let seen = format!(
+                "`{place}` lies on {}, which may be of this machine alone",
+                mount.file_system
+            );
+            let remedy =
+                "where other nodes do not see it, a requeued task trains from the beginning";
+            Check::warning(NAME, seen, remedy)
+        }
+        Ok(Some(mount)) => Check::ok(NAME, format!("`{place}` on {}", mount.file_system)),
+        Ok(None) | Err(_) => Check::ok(NAME, format!("`{place}`")),
+    };
+    let space = DiskSpace::of(folder).map_or_else(
+        |error| Check::failure(NAME, format!("{error:#}"), ""),
+        |space| space_check(NAME, space),
+    );
+    vec![seen, space]
 }
 
 /// Whether this machine goes on writing after its NFS server has given its lock to another.
@@ -84,7 +120,7 @@ fn mount_check(mount: &MountPoint) -> Check {
 
 const MIB: u64 = 1 << 20;
 
-fn space_check(space: DiskSpace) -> Check {
+fn space_check(name: &'static str, space: DiskSpace) -> Check {
     let inodes = space
         .inodes
         .map_or_else(|| "no limit on files".to_owned(), |inodes| format!("{inodes} files"));
@@ -92,11 +128,11 @@ fn space_check(space: DiskSpace) -> Check {
     let remedy = "make room, or have the quota raised: a network takes a curve of a few KiB, checkpoints take megabytes";
     let inodes = space.inodes.unwrap_or(u64::MAX);
     if space.bytes < 16 * MIB || inodes < 100 {
-        Check::failure("space", seen, remedy)
+        Check::failure(name, seen, remedy)
     } else if space.bytes < 1024 * MIB || inodes < 10_000 {
-        Check::warning("space", seen, remedy)
+        Check::warning(name, seen, remedy)
     } else {
-        Check::ok("space", seen)
+        Check::ok(name, seen)
     }
 }
 
@@ -174,7 +210,7 @@ mod tests {
 
     #[test]
     fn little_room_is_told() {
-        let verdict = |bytes, inodes| space_check(DiskSpace { bytes, inodes }).verdict;
+        let verdict = |bytes, inodes| space_check("space", DiskSpace { bytes, inodes }).verdict;
         assert_eq!(verdict(1 << 40, None), Verdict::Ok);
         assert_eq!(verdict(1 << 40, Some(5_000)), Verdict::Warning);
         assert_eq!(verdict(1 << 29, Some(1 << 20)), Verdict::Warning);

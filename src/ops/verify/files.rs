@@ -193,7 +193,8 @@ pub(super) fn left_behind(dir: &ExperimentDir) -> anyhow::Result<Vec<Finding>> {
         dir.rounds(),
         dir.torn(),
     ];
-    for folder in folders.into_iter().chain(rounds) {
+    let scratch = dir.scratch().map(Path::to_owned);
+    for folder in folders.into_iter().chain(scratch).chain(rounds) {
         let private = publish::private_listing(&folder, |_| Some(()))?.len();
         if private > 0 {
             let name = match below(dir.root(), &folder) {
