@@ -18,41 +18,61 @@ pub(super) fn not_submitted(
         Some(SlurmError::Answer { .. }) => "",
         _ => return error,
     };
-    let option = refused_option(words);
     let dir = experiment.dir().root().display();
-    let is_reduce = error.to_string().contains("/reduce.sbatch");
-    let key = option.map_or("KEY", |option| key_of(option, is_reduce));
-    let set = format!("`metaqnn set {dir} slurm.{key}=VALUE`");
-    let given = format!("`metaqnn submit {dir} -- --{}=VALUE`", option.unwrap_or("OPTION"));
-    let variable = option.map(|option| format!("SBATCH_{}", option.to_ascii_uppercase()));
-    let variable = variable.filter(|variable| plan.sbatch_variables.contains_key(variable));
-    let variable =
-        variable.map_or_else(String::new, |name| format!(" (`{name}` was set where `submit` ran)"));
+    let corrected = correction(plan, refused_option(words), &error, &dir.to_string());
     let remedy = if held.is_empty() {
-        format!(
-            "nothing of it is in the queue; correct it with {set}, or for this chain with {given}{variable}"
-        )
+        format!("nothing of it is in the queue; {corrected}")
     } else {
         format!(
-            "its array stays held (job {}): `metaqnn submit {dir}` goes on with it; `metaqnn cancel {dir}` \
-             takes it back, and after that {set}, or {given}, corrects the request{variable}",
+            "its array stays held (job {}): `metaqnn submit {dir}` goes on with it, `metaqnn cancel {dir}` takes it back; \
+             after that, {corrected}",
             in_words(held)
         )
     };
     error.context(Refusal::NotSubmitted { round: plan.round, remedy })
 }
 
-/// The key below `slurm` that sets an option of `sbatch`.
-fn key_of(option: &'static str, is_reduce: bool) -> &'static str {
-    match (option, is_reduce) {
-        ("partition", true) => "reduce.partition",
-        ("qos", true) => "reduce.qos",
-        ("time", true) => "reduce.time",
-        ("mem", true) => "reduce.memory",
-        ("mem", false) => "memory",
-        ("reservation", true) => "reduce.extra_options",
-        ("reservation", false) => "extra_options",
-        ("array", _) => "array_size",
-        (option, _) => option,
+/// Says where the refused request is corrected.
+fn correction(
+    plan: &RoundPlan,
+    option: Option<&'static str>,
+    error: &anyhow::Error,
+    dir: &str,
+) -> String {
+    let is_reduce = error.to_string().contains("/reduce.sbatch");
+    let value = option.map_or("KEY=VALUE".to_owned(), |option| setting(option, is_reduce));
+    let mut said = format!(
+        "correct it with `metaqnn set {dir} slurm.{value}`, or for this chain with `metaqnn submit {dir} -- --{}=VALUE`",
+        option.unwrap_or("OPTION")
+    );
+    if option.is_none() && error.to_string().contains("node configuration") {
+        let keys = if is_reduce {
+            "reduce.{cpus_per_task, memory}"
+        } else {
+            "{gres, memory, cpus_per_task, constraint}"
+        };
+        said += &format!("; `slurm.{keys}` say what a node must have");
     }
+    if !plan.sbatch_options.is_empty() && !is_reduce {
+        said += &format!("; after `--` it was given `{}`", plan.sbatch_options.join(" "));
+    }
+    let variable = option.map(|option| format!("SBATCH_{}", option.to_ascii_uppercase()));
+    if let Some((name, value)) =
+        variable.and_then(|name| plan.sbatch_variables.get_key_value(&name))
+    {
+        said += &format!("; where `submit` ran, `{name}` was `{value}`");
+    }
+    said
+}
+
+/// The key below `slurm` that sets an option of `sbatch`, with a value to be filled in.
+fn setting(option: &str, is_reduce: bool) -> String {
+    let (key, has_own) = match option {
+        "reservation" => ("extra_options=[--reservation", true),
+        "array" => ("array_size", false),
+        "mem" => ("memory", true),
+        option => (option, ["partition", "qos", "time"].contains(&option)),
+    };
+    let end = if key.contains('[') { "]" } else { "" };
+    format!("{}{key}=VALUE{end}", if has_own && is_reduce { "reduce." } else { "" })
 }
