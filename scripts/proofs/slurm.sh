@@ -1,7 +1,7 @@
 # Searches on a real Slurm of four nodes with two fake GPUs each (as root; 11 minutes).
 #
 # Cases: end_to_end by_hand cancel one_task requeue time_limit node_failure two_submits killed_submits
-#        killed_reduces submit_limit early_reduce parts waiting_round      (default: all of them)
+#        killed_reduces submit_limit refused early_reduce parts waiting_round      (default: all of them)
 
 proof() {
   [ "$(id -u)" = 0 ] || fail "the daemons of Slurm need root"
@@ -11,7 +11,7 @@ proof() {
   trap 'scripts/slurm-sandbox.sh down' EXIT
   sandbox ""
   cases slurm end_to_end by_hand cancel one_task requeue time_limit node_failure two_submits killed_submits \
-    killed_reduces submit_limit early_reduce waiting_round parts -- "$@"
+    killed_reduces submit_limit refused early_reduce waiting_round parts -- "$@"
 }
 
 # sandbox LINES: (re)starts Slurm with these further lines of configuration.
@@ -312,7 +312,7 @@ slurm_submit_limit() {
   cat >"$root/limited/sbatch" <<END
 #!/bin/bash
 left=\$(cat "$root/limited/left")
-case "\$*" in *0002*--array*) [ "\$left" = 2 ] ;; *0002-reduce*) [ "\$left" = 1 ] ;; *) false ;; esac || exec "$(command -v sbatch)" "\$@"
+case "\$*" in *--test-only*) false ;; *0002*--array*) [ "\$left" = 2 ] ;; *0002-reduce*) [ "\$left" = 1 ] ;; *) false ;; esac || exec "$(command -v sbatch)" "\$@"
 echo \$((left - 1)) >"$root/limited/left"
 echo "sbatch: error: AssocMaxSubmitJobLimit" >&2
 echo "sbatch: error: Batch job submission failed: Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)" >&2
@@ -326,6 +326,32 @@ END
   [ "$(cat "$root/limited/left")" = 0 ] || fail "the limit was not met"
   [ "$(cat "$dir"/rounds/0001/reduce-*.log | grep -c 'queued again')" = 2 ] || fail "the reduce was to be queued again twice"
   [ "$(ls "$dir"/rounds/0001/reduce-*.log | wc -l)" = 1 ] || fail "the second reduce was not needed"
+}
+
+# Requests that the scheduler refuses or could never serve, and a site's wrapper that says more than the id.
+slurm_refused() {
+  local word
+  for word in partition=nope gres=gpu:a100:1 gres=fpga:1 mem=900G constraint=nope reservation=nope cpus-per-task=99; do
+    search refused 4 2 0.1
+    ! metaqnn submit -q "$dir" -- "--$word" 2>"$root/refused.said" || fail "--$word was to be refused"
+    grep -q "metaqnn set .* slurm" "$root/refused.said" || fail "$(cat "$root/refused.said") does not say where to correct it"
+    is_idle || fail "--$word leaves jobs in the queue"
+    [ $((RANDOM % 2)) = 0 ] || metaqnn cancel -q "$dir"
+    metaqnn submit -q "$dir" >/dev/null
+    finishes 90
+    [ -e "$dir/rounds/0001/2/jobs.yaml" ] || fail "round 1 was to be rendered anew"
+  done
+  mkdir -p "$root/talks"
+  cat >"$root/talks/sbatch" <<END
+#!/bin/bash
+printf 'Welcome to 2026\n4711\n'
+"$(command -v sbatch)" "\$@" || exit
+echo "12 core hours are left"
+END
+  chmod +x "$root/talks/sbatch"
+  search talks 4 2 0.1 "setup_lines: ['PATH=$root/talks:\$PATH']"
+  PATH=$root/talks:$PATH metaqnn submit -q "$dir" >/dev/null
+  finishes 90
 }
 
 # A reduce that starts while its array runs, as after a dependency on a job that Slurm has forgotten.

@@ -110,6 +110,7 @@ pub fn submit(experiment: &Experiment, options: &SubmitOptions) -> anyhow::Resul
     let order = Order::of_a_person(experiment, number, &options);
     let mut scheduler = order.scheduler();
     said.extend(submit_round(experiment, number, &order, &mut scheduler)?);
+    // Its array was held before: then the rendering did not give way.
     if let Some(plan) = Round::new(experiment, number).files().plan()?
         && !order.is_kept_by(&plan)
     {
