@@ -18,15 +18,13 @@ pub(super) fn check_clock() -> io::Result<()> {
     Ok(())
 }
 
-/// Has computations use this thread alone where no others can be started.
+/// Starts the threads that computations share.
 ///
 /// # Errors
-/// There is no way to compute.
-pub(super) fn prepare_threads() -> io::Result<()> {
-    if let Err(error) = ThreadPoolBuilder::new().build() {
-        log::warn!("computations have one thread, since no others can be started: {error}");
-        let alone = ThreadPoolBuilder::new().num_threads(1).use_current_thread();
-        alone.build_global().map_err(io::Error::other)?;
-    }
-    Ok(())
+/// The system gives none.
+pub(super) fn start_threads() -> io::Result<()> {
+    ThreadPoolBuilder::new().build_global().map_err(|error| {
+        let remedy = "see `ulimit -u`, or set RAYON_NUM_THREADS=1";
+        io::Error::other(format!("cannot start the threads that compute ({remedy}): {error}"))
+    })
 }

@@ -118,7 +118,7 @@ pub fn run() -> ExitCode {
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         machine::check_clock()?;
         if cli.command.computes() {
-            machine::prepare_threads()?;
+            machine::start_threads()?;
         }
         match cli.command {
             Command::Init(args) => init::run(args, trust, &printer),
