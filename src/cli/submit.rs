@@ -45,7 +45,8 @@ pub struct SubmitArgs {
     #[command(flatten)]
     nodes: NodesArg,
     /// Keep the tasks of this chain off nodes whose last three tasks all failed without a result, and not all with one
-    /// architecture (`metaqnn status` names them), beside those of `slurm.exclude`
+    /// architecture (`metaqnn status` names them), beside those of `slurm.exclude`. Not those where tasks fail for the one
+    /// reason for which they fail everywhere; an error when no node would be left
     #[arg(long)]
     exclude_bad_hosts: bool,
     /// More options for sbatch, after `--`

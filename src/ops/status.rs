@@ -31,17 +31,14 @@ pub fn status(experiment: &Experiment) -> anyhow::Result<Summary> {
     let round = experiment.dir().list_rounds()?.last().map(|(number, _)| *number);
     let seen = Seen { experiment, snapshot: &snapshot, rows: &rows, refusals: &refusals };
     let Standing { mut condition, mut notices } = seen.standing(round)?;
-    let is_under_way = matches!(condition, Condition::Active | Condition::Stuck);
     if let Some(common) = &hosts.common_failure
         && !matches!(condition, Condition::Finished | Condition::Halted)
-        && (!is_under_way || seen.fails_in(round))
     {
         notices.insert(0, format!("{}.", hosts::sentence(common)));
-        condition = if is_under_way { Condition::Stuck } else { condition };
-    }
-    if !experiment.settings().is_empty() {
-        let settings = experiment.settings().join(", ");
-        notices.push(format!("Changed with `metaqnn set`: {settings}."));
+        // Failures of the rounds before may be history: a person has corrected their reason.
+        if condition == Condition::Active && seen.fails_in(round) {
+            condition = Condition::Stuck;
+        }
     }
     if let Some(notice) = want_of_time(knowledge)
         && !matches!(condition, Condition::Finished | Condition::Halted)

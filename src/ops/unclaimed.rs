@@ -131,7 +131,8 @@ fn last_line(path: &Path) -> Option<String> {
     let text = String::from_utf8_lossy(&end);
     let plain = |line: &str| -> String { line.chars().filter(|c| !c.is_control()).collect() };
     let mut lines = text.lines().map(|line| plain(line).trim().to_owned());
-    let last = lines.rfind(|line| !line.is_empty())?;
+    // Of a program for another processor bash says so, and adds a line that ends in `Success`.
+    let last = lines.rfind(|line| !line.is_empty() && !line.ends_with(": Success"))?;
     Some(last.chars().take(MOST_CHARACTERS).collect())
 }
 

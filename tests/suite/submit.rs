@@ -511,7 +511,11 @@ fn tasks_that_ended_without_a_claim_are_counted_and_one_of_their_logs_is_shown()
         text.split_whitespace().collect::<Vec<_>>().join(" ")
     };
     let failed = "metaqnn: setup line failed (exit status 127): module load cuda";
-    write_log(&cluster, "101_0.log", &format!("module: command not found\n\u{1b}{failed}\n\n"));
+    write_log(
+        &cluster,
+        "101_0.log",
+        &format!("module: command not found\n\u{1b}{failed}\nx: Success\n\n"),
+    );
     write_log(&cluster, "reduce-103.log", "another line\n");
     let text = words();
     assert!(text.contains(": chain broken, "), "{text}");
