@@ -124,3 +124,101 @@ pub(super) fn settle(experiment: &Experiment) -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::ops::init;
+    use crate::ops::lost_claims::{EndedJobs, lose_ended_claims};
+    use crate::q_learning::Epsilon;
+    use crate::storage::{Claimant, Event, Training, View};
+
+    const CONFIGURATION: &str = "
+experiment: {name: left, seed: 1}
+data: {classes: 10, input_size: 16, channels: 1}
+epsilon_schedule: [{epsilon: 1.0, architectures: 9}]
+training: {trainer: synthetic}
+";
+
+    /// Draws the one architecture in a claim that has ended already.
+    fn draw(live: &mut LiveLog) -> Row {
+        let time = Timestamp::UNIX_EPOCH.into();
+        let by = Claimant {
+            round: None,
+            view: None,
+            predictor: None,
+            device: None,
+            host: "n1".into(),
+            job: "7".into(),
+            task: "0".into(),
+            time,
+            expires_at: time,
+        };
+        live.locked(|session| {
+            let row = session.knowledge().draw("[SM(10)]", Epsilon::RANDOM, &by);
+            session.stage(row.clone())?;
+            session.write()?;
+            Ok(row)
+        })
+        .unwrap()
+    }
+
+    fn result_of(claim: &Row, reward: f64) -> Row {
+        let training =
+            Training { learning_rate: None, ..Training::made_up(Timestamp::UNIX_EPOCH.into()) };
+        Row::failed(claim, &training, None, "made up", reward)
+    }
+
+    fn events(experiment: &Experiment) -> Vec<Event> {
+        let log = crate::storage::ReplayLog::open(experiment.dir()).unwrap();
+        let start = crate::storage::LogCursor::start();
+        log.read_from(&start).unwrap().rows.iter().map(|row| row.event).collect()
+    }
+
+    fn reduce(experiment: &Experiment) -> usize {
+        let view = View::empty(experiment.view_params());
+        lose_ended_claims(experiment, &view, &EndedJobs::None).unwrap()
+    }
+
+    #[test]
+    fn a_left_result_is_appended_before_its_expired_claim_is_lost_and_late_ones_are_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let experiment = init::tests::experiment(&folder.path().join("search"), CONFIGURATION);
+        let mut live = LiveLog::open(&experiment).unwrap();
+        let first = draw(&mut live);
+        assert_eq!(
+            (reduce(&experiment), events(&experiment)),
+            (1, vec![Event::Claimed, Event::Lost])
+        );
+        let second = draw(&mut live);
+        let publish = |claim: &Row, reward| {
+            let attempt = claim.attempt().unwrap();
+            experiment.dir().publish_result(attempt, &result_of(claim, reward)).unwrap();
+        };
+        publish(&second, 0.25);
+        assert_eq!(reduce(&experiment), 0, "it is recorded and not lost");
+        // The first attempt has finished, too, when its architecture has a result.
+        publish(&first, 0.125);
+        assert_eq!(reduce(&experiment), 0);
+        let all = [Event::Claimed, Event::Lost, Event::Claimed, Event::Failed];
+        assert_eq!(events(&experiment), all);
+        assert!(experiment.dir().list_results().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_result_that_is_in_the_log_already_is_told_as_recorded() {
+        let folder = tempfile::tempdir().unwrap();
+        let experiment = init::tests::experiment(&folder.path().join("search"), CONFIGURATION);
+        let mut live = LiveLog::open(&experiment).unwrap();
+        let claim = draw(&mut live);
+        // A write whose sync fails is tried again, and so is one that a reduce was faster with.
+        for reward in [0.25, 0.25, 0.5] {
+            let row = result_of(&claim, reward);
+            let told = live.locked(|session| record(session, &row)).unwrap();
+            assert_eq!(matches!(told, TrainEvent::Recorded { .. }), reward == 0.25, "{told:?}");
+        }
+        assert_eq!(events(&experiment), [Event::Claimed, Event::Failed]);
+    }
+}

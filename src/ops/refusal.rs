@@ -256,7 +256,7 @@ pub enum Refusal {
     SubmitLimit,
     /// The log could not be written until the time was nearly up.
     #[error(
-        "failed to record iteration {iteration} until the time was nearly up; what it came to is kept beside its learning curve, and the next attempt or `metaqnn reduce` records it"
+        "failed to record iteration {iteration} until the time was nearly up (a result is kept beside its learning curve: the next attempt or `metaqnn reduce` records it)"
     )]
     Unrecorded {
         /// The iteration.
@@ -264,7 +264,7 @@ pub enum Refusal {
     },
     /// The log could not be written for long, and no scheduler queues the task again.
     #[error(
-        "failed to record iteration {iteration} for ten minutes; what it came to is kept beside its learning curve, and the next `metaqnn run` or `metaqnn reduce` records it"
+        "failed to record iteration {iteration} for ten minutes (a result is kept beside its learning curve: once the log can be written the next `metaqnn run` or `metaqnn reduce` records it)"
     )]
     UnrecordedHere {
         /// The iteration.

@@ -16,6 +16,8 @@ use crate::training::Signal;
 
 /// The longest pause between two tries to append a result.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// How long the lock of the log is waited for though the time is nearly up.
+const SHORTEST_PATIENCE: Duration = Duration::from_secs(30);
 /// How long a task without a scheduler tries to append a result; the next `run` appends it then.
 const LONGEST_WITHOUT_A_SCHEDULER: Duration = Duration::from_secs(600);
 
@@ -136,10 +138,11 @@ impl Worker<'_> {
         }
     }
 
-    /// No longer than the task has time: a wait for the lock is not ended by the scheduler's warning.
+    /// Not much longer than the task has time: a wait for the lock is not ended by the scheduler's warning.
     fn patience(&self) -> Patience {
         let patience = Patience::default();
-        Patience { limit: patience.limit.min(self.time_to_record(Instant::now())), ..patience }
+        let left = self.time_to_record(Instant::now()).max(SHORTEST_PATIENCE);
+        Patience { limit: patience.limit.min(left), ..patience }
     }
 
     fn leave_unrecorded(&self, iteration: Iteration, error: anyhow::Error) -> anyhow::Error {
