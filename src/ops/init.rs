@@ -57,7 +57,7 @@ pub fn init(config: ValidConfig, dir: &Path, trust: Trust) -> anyhow::Result<Exp
     };
     ExperimentDir::create(&dir, &frozen.to_yaml()?, trust)?;
     let experiment = Experiment::open(&dir)?.trusted_by(trust)?;
-    experiment.dir().make_scratch()?;
+    experiment.dir().make_scratch(trust)?;
     Ok(experiment)
 }
 

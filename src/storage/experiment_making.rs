@@ -119,16 +119,18 @@ impl ExperimentDir {
     /// been purged.
     ///
     /// # Errors
-    /// It cannot be made, or this user may not write into it.
-    pub fn make_scratch(&self) -> Result<(), StorageError> {
+    /// It cannot be made, this user may not write into it, or others may whom `trust` does not name: a checkpoint may be
+    /// a program.
+    pub fn make_scratch(&self, trust: Trust) -> Result<(), StorageError> {
         let Some(folder) = &self.scratch else { return Ok(()) };
         fs::create_dir_all(folder).map_err(StorageError::io("create", folder))?;
         access(folder, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK)
-            .map_err(|error| StorageError::io("write into", folder)(error.into()))
+            .map_err(|error| StorageError::io("write into", folder)(error.into()))?;
+        self.check_trust(trust)
     }
 
     /// Returns what tells this experiment from every other, also from a copy of it: the frozen configuration and the
-    /// log, which is never replaced. Equal on all nodes, and after a move within a file system.
+    /// log, which is never replaced. Equal on all nodes, and after a move within a file system that keeps its name.
     ///
     /// # Errors
     /// The log cannot be looked at.

@@ -95,7 +95,13 @@ impl ExperimentDir {
     /// [`StorageError::Untrusted`], naming the first of them that others can write.
     pub fn check_trust(&self, trust: Trust) -> Result<(), StorageError> {
         for path in self.trusted_paths() {
-            match fs::metadata(&path) {
+            // What this program makes outside of the experiment is no link.
+            let looked_at = if self.scratch.as_ref() == Some(&path) {
+                fs::symlink_metadata(&path)
+            } else {
+                fs::metadata(&path)
+            };
+            match looked_at {
                 Ok(entry) => {
                     if let Some((why, remedy)) = trust.distrusts(&entry) {
                         return Err(StorageError::Untrusted { path, why, remedy });
@@ -109,10 +115,12 @@ impl ExperimentDir {
         Ok(())
     }
 
-    /// Returns the directory and what lies in it.
+    /// Returns the directory and what lies in it, and the folder outside that holds its checkpoints.
     pub(super) fn trusted_paths(&self) -> impl Iterator<Item = PathBuf> {
         let names = [CONFIGURATION, LOG].into_iter().chain(FOLDERS);
-        std::iter::once(self.root.clone()).chain(names.map(|name| self.root.join(name)))
+        std::iter::once(self.root.clone())
+            .chain(names.map(|name| self.root.join(name)))
+            .chain(self.scratch.clone())
     }
 }
 

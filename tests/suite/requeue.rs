@@ -1,6 +1,7 @@
 //! Tasks that were killed and are queued again, with a trainer that keeps checkpoints.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -312,4 +313,18 @@ fn a_place_for_checkpoints_is_absolute_and_outside() {
     experiment.run(&["init", "config.yaml", "dir"]).success();
     let setting = format!("training.checkpoint_dir={}", inside.display());
     experiment.run(&["set", "dir", &setting]).fails_with(2).says("inside the experiment");
+}
+
+#[test]
+fn checkpoints_that_others_could_have_put_there_are_not_taken_up() {
+    let (experiment, folder) = killed_on_scratch();
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).unwrap();
+    let refused = task(&experiment).stderr(Stdio::piped()).output().unwrap();
+    let words = String::from_utf8(refused.stderr).unwrap();
+    assert!(!refused.status.success() && words.contains("can be written by every user"), "{words}");
+    fs::remove_dir_all(&folder).unwrap();
+    std::os::unix::fs::symlink(experiment.folder(), &folder).unwrap();
+    assert!(!task(&experiment).status().unwrap().success());
+    assert_eq!(experiment.log().len(), 1, "nothing was claimed");
+    fs::remove_dir_all(folder.parent().unwrap()).unwrap();
 }

@@ -56,7 +56,7 @@ pub(super) fn scratch_checks(experiment: &Experiment) -> Vec<Check> {
     const NAME: &str = "checkpoints";
     let Some(folder) = experiment.dir().scratch() else { return Vec::new() };
     let place = folder.display();
-    if let Err(error) = experiment.dir().make_scratch() {
+    if let Err(error) = experiment.dir().make_scratch(experiment.trust()) {
         let remedy = "every node must see it, and this user write there: `metaqnn set DIR training.checkpoint_dir=...`";
         return vec![Check::failure(
             NAME,

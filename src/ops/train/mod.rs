@@ -81,7 +81,7 @@ pub fn train(
     // Before any claim: a folder of somebody else, other images or a missing trainer must not cost an
     // architecture an attempt.
     experiment.dir().check_access()?;
-    experiment.dir().make_scratch()?;
+    experiment.dir().make_scratch(experiment.trust())?;
     experiment.check_data()?;
     let rehearsal = rehearsal(experiment, worker.threads())?;
     worker.trainer.prepare(&rehearsal).map_err(anyhow::Error::from).inspect_err(note)?;
