@@ -23,7 +23,8 @@ pub fn status(summary: &Summary, colour: Colour) -> String {
     lines.extend(entry("best", &summary.best.as_ref().map_or("none yet".to_owned(), best)));
     let bad: Vec<&HostTally> = summary.hosts.iter().filter(|host| host.bad).collect();
     if !bad.is_empty() {
-        lines.extend(entry("bad hosts", &bad_hosts(&bad)));
+        let others = summary.hosts.len() - bad.len();
+        lines.extend(entry("bad hosts", &bad_hosts(&bad, others)));
     }
     lines.push(String::new());
     lines.push(colour.bold(&format!("{:37}mean reward of", "")));
@@ -140,7 +141,7 @@ fn best(best: &Best) -> String {
     format!("{accuracy} ({}): {}", facts.join(", "), best.architecture)
 }
 
-fn bad_hosts(bad: &[&HostTally]) -> String {
+fn bad_hosts(bad: &[&HostTally], others: usize) -> String {
     let facts = bad.iter().map(|host| {
         let failed = host.lost + host.refused;
         let ended = host.results + failed;
@@ -148,7 +149,11 @@ fn bad_hosts(bad: &[&HostTally]) -> String {
         format!("{} ({failed} of {ended} tasks failed, the last: {last})", host.host)
     });
     let facts: Vec<String> = facts.collect();
-    format!("{}; `metaqnn submit DIR --exclude-bad-hosts` avoids them", facts.join(", "))
+    let remedy = match others {
+        0 => "no other host has been tried",
+        _ => "`metaqnn submit DIR --exclude-bad-hosts` avoids them",
+    };
+    format!("{}; {remedy}", facts.join(", "))
 }
 
 fn epsilon_line(epsilon: &EpsilonSummary) -> String {
