@@ -18,6 +18,7 @@
 
 use std::num::NonZeroU32;
 use std::path::Path;
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -34,6 +35,9 @@ use crate::slurm::{
     SlurmError, Start, Work,
 };
 use crate::storage::{Rendering, RoundArray, RoundDir, RoundJobs, RoundPlan, Trust};
+
+/// How long after a release the scheduler has looked at an array.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// One round of an experiment, about to be submitted or looked at.
 pub(super) struct Round<'a> {
@@ -317,7 +321,12 @@ impl<'a> Round<'a> {
         for &job in &named {
             scheduler.release(job)?;
         }
-        let queue = self.queue(scheduler)?;
+        let mut queue = self.queue(scheduler)?;
+        if queue.are_unseen(&named) {
+            // Its reason (a time above the limit of the partition, say) comes a moment after the release.
+            thread::sleep(LOOK_AGAIN);
+            queue = self.queue(scheduler)?;
+        }
         // Of a greater rendering, which holds when this one's array was cancelled, nothing is known here.
         if self.files().newest()?.as_ref() == Some(rendering) {
             scheduler.cancel(&queue.arrays_but(&named))?;

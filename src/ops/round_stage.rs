@@ -49,6 +49,11 @@ impl Queue {
         self.reduces.keys().copied().filter(|job| !before.reduces.contains_key(job)).collect()
     }
 
+    /// Returns whether the scheduler has not looked at any of these arrays yet.
+    pub fn are_unseen(&self, named: &[JobId]) -> bool {
+        named.iter().any(|job| self.arrays.get(job).is_some_and(JobStates::is_unseen))
+    }
+
     /// Returns a job that can never start, with the scheduler's reason, in words.
     pub fn cannot_start(&self) -> Option<String> {
         self.arrays.iter().chain(&self.reduces).find_map(|(job, states)| {

@@ -108,7 +108,8 @@ fn can_never_start(reason: &str) -> bool {
 pub struct JobStates {
     tasks: BTreeMap<TaskState, u32>,
     is_array: bool,
-    stuck: Option<String>,
+    /// Why a task waits.
+    reason: Option<String>,
 }
 
 impl JobStates {
@@ -145,14 +146,22 @@ impl JobStates {
 
     /// Returns the scheduler's reason why no task of the job can ever start.
     pub fn cannot_start(&self) -> Option<&str> {
-        let all = self.tasks.keys().all(|state| *state == TaskState::Stuck);
-        self.stuck.as_deref().filter(|_| all)
+        self.reason.as_deref().filter(|_| self.all_are(TaskState::Stuck))
+    }
+
+    /// Returns whether all tasks wait and the scheduler has not looked at them yet, so that it gives no reason.
+    pub fn is_unseen(&self) -> bool {
+        self.all_are(TaskState::Pending) && self.reason.as_deref() == Some("None")
+    }
+
+    fn all_are(&self, state: TaskState) -> bool {
+        self.tasks.keys().all(|it| *it == state)
     }
 
     fn add(&mut self, index: &str, state: TaskState, reason: &str) {
         self.is_array = index != "N/A";
-        if state == TaskState::Stuck {
-            self.stuck = Some(reason.to_owned());
+        if matches!(state, TaskState::Pending | TaskState::Stuck) {
+            self.reason = Some(reason.to_owned());
         }
         *self.tasks.entry(state).or_default() += 1;
     }
@@ -315,6 +324,7 @@ mod tests {
         ] {
             let states = job(&format!("7|0|PENDING|{reason}"), 7);
             assert_eq!(states.cannot_start(), None, "{reason}");
+            assert_eq!(states.is_unseen(), reason == "None");
         }
     }
 

@@ -103,6 +103,17 @@ impl Slurm {
             .map_err(|line| answer.unreadable(&line, "node, partition and state between `|`"))
     }
 
+    /// Returns whether a node of the cluster is down, drained or failing; not without an answer.
+    fn a_node_is_out(&self) -> bool {
+        let answer = self.ask("sinfo", ["--noheader", "--Node", SINFO_FORMAT]);
+        let answer = answer.and_then(Answer::success);
+        answer.is_ok_and(|answer| {
+            let all: BTreeSet<&str> =
+                answer.stdout.lines().filter_map(|line| line.split('|').next()).collect();
+            parse_sinfo(&answer.stdout, false).is_ok_and(|usable| usable.len() < all.len())
+        })
+    }
+
     /// Returns the names that a list such as `n[1-3],n7` stands for.
     ///
     /// # Errors
@@ -171,6 +182,10 @@ impl Scheduler for Slurm {
         }
         let words = format!("{}\n{}", answer.stderr, answer.stdout);
         match refused_for_good(&words) {
+            // The scheduler looks at the nodes that take jobs now: one that is drained may be large enough.
+            Some(verdict) if verdict.contains("node configuration") && self.a_node_is_out() => {
+                Ok(Some(one_line(&words)))
+            }
             Some(_) => Err(SlurmError::Impossible {
                 words: one_line(&answer.stderr),
                 command: answer.command,

@@ -690,10 +690,16 @@ fn what_can_never_start_is_found_before_anything_is_held() {
     let cluster = Cluster::new(SMALL);
     let never = "allocation failure: Requested node configuration is not available";
     cluster.lay("verdict", &format!("reduce.sbatch\n{never}\n"));
+    cluster.lay("nodes", "n1|batch*|idle\nn2|batch*|allocated\n");
     let (code, _, stderr) = cluster.run(&["submit", "dir"]);
     assert_eq!(code, Some(4), "{stderr}");
     assert!(stderr.contains("can never start") && stderr.contains(never), "{stderr}");
     assert!(cluster.calls("sbatch").is_empty());
+    // A node that is drained may be large enough.
+    cluster.lay("nodes", "n1|batch*|idle\nn2|batch*|drained\n");
+    let (code, stdout, stderr) = cluster.run(&["submit", "dir"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stdout.contains("the reduce cannot start now, the scheduler says"), "{stdout}");
     // One that is only busy now, and a wrapper that does not know the question.
     for words in
         ["allocation failure: Requested nodes are busy", "site: unknown option --test-only"]
