@@ -4,15 +4,17 @@
 //! memory. So every file is opened without blocking, looked at, and read up to a bound. Files of an experiment are
 //! opened by [`read`], which follows no link; `tests/suite/floors.rs` finds who opens one otherwise.
 
-use std::fs::{File, Metadata, OpenOptions};
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, IsTerminal, Read};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{FsWord, OFlags, fcntl_getfl, fcntl_setfl, fstatfs};
+use rustix::fs::{Dir, FsWord, Mode, OFlags, fcntl_getfl, fcntl_setfl, fstatfs};
 use rustix::io::Errno;
 
 /// Most bytes of a file of a few lines: plans, jobs, results, checksums.
@@ -98,6 +100,43 @@ pub fn open(path: &Path, options: &OpenOptions, flags: OFlags) -> io::Result<Fil
     let file = open_at_once(path, options, flags)?;
     let metadata = file.metadata()?;
     if metadata.is_file() { Ok(file) } else { Err(NotAFile::Kind(kind_of(&metadata)).into()) }
+}
+
+/// Lists the names in a folder, in no order.
+///
+/// [`std::fs::read_dir`] and [`std::fs::remove_dir_all`] panic where a folder cannot be closed, as on a network file
+/// system that reports an earlier error then; this and [`remove_folder`] do not.
+///
+/// # Errors
+/// It cannot be opened or read, or is no folder.
+pub fn names(folder: &Path) -> io::Result<Vec<OsString>> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let mut names = Vec::new();
+    for entry in Dir::new(rustix::fs::open(folder, flags, Mode::empty())?)? {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        if !matches!(name, b"." | b"..") {
+            names.push(OsStr::from_bytes(name).to_owned());
+        }
+    }
+    Ok(names)
+}
+
+/// Removes a folder with all that is in it; links are removed, not followed.
+///
+/// # Errors
+/// It is no folder, or something cannot be removed. What another process removes meanwhile is no error.
+pub fn remove_folder(folder: &Path) -> io::Result<()> {
+    for name in names(folder)? {
+        let path = folder.join(name);
+        let removed = path.symlink_metadata().and_then(|metadata| {
+            if metadata.is_dir() { remove_folder(&path) } else { fs::remove_file(&path) }
+        });
+        removed.or_else(
+            |error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) },
+        )?;
+    }
+    fs::remove_dir(folder)
 }
 
 /// Syncs the entries of a folder.
@@ -202,6 +241,24 @@ mod tests {
 
     fn refusal<T: std::fmt::Debug>(read: io::Result<T>) -> NotAFile {
         *read.unwrap_err().get_ref().unwrap().downcast_ref().unwrap()
+    }
+
+    #[test]
+    fn a_folder_is_removed_with_its_links_and_not_with_what_they_lead_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir_all(at("tree/below")).unwrap();
+        fs::create_dir(at("elsewhere")).unwrap();
+        fs::write(at("elsewhere/kept"), "").unwrap();
+        fs::write(at("tree/below/file"), "").unwrap();
+        symlink(at("elsewhere"), at("tree/link")).unwrap();
+        let mut found = names(&at("tree")).unwrap();
+        found.sort();
+        assert_eq!(found, ["below", "link"]);
+        remove_folder(&at("tree")).unwrap();
+        assert_eq!(names(folder.path()).unwrap(), ["elsewhere"]);
+        assert_eq!(names(&at("elsewhere")).unwrap(), ["kept"]);
+        assert_eq!(names(&at("elsewhere/kept")).unwrap_err().kind(), ErrorKind::NotADirectory);
     }
 
     #[test]

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::fs;
 
 use super::known_rows::{publish_view, with_tail};
 use super::lost_claims::{EndedJobs, lose_ended_claims};
@@ -11,6 +10,7 @@ use super::snapshot::log_rows;
 use super::verdicts::audit_findings;
 use super::{Experiment, tables};
 use crate::predictor::AuditFindings;
+use crate::regular_file;
 use crate::storage::knowledge::Standing;
 use crate::storage::publish::Published;
 use crate::storage::{Knowledge, ReplayLog, View};
@@ -157,7 +157,7 @@ fn remove_checkpoints(experiment: &Experiment, knowledge: &Knowledge) -> anyhow:
         let is_unknown = iteration >= knowledge.next_iteration();
         if !may_go_on && !is_unknown {
             // A task that still writes there makes its folder again.
-            if let Err(error) = fs::remove_dir_all(&folder) {
+            if let Err(error) = regular_file::remove_folder(&folder) {
                 log::info!("`{}` stays: {error}", folder.display());
             }
         }

@@ -161,13 +161,12 @@ impl ExperimentDir {
 
     /// Whether nothing is there, or what [`ExperimentDir::create`] makes before it has made an experiment.
     fn is_unmade(&self) -> io::Result<bool> {
-        for entry in fs::read_dir(&self.root)? {
-            let entry = entry?;
-            let name = entry.file_name();
+        for name in regular_file::names(&self.root)? {
             let name = name.to_string_lossy();
+            let length = || self.root.join(LOG).symlink_metadata().map(|metadata| metadata.len());
             let is_unmade = FOLDERS.contains(&name.as_ref())
                 || publish::is_private(&name)
-                || (name == LOG && entry.metadata()?.len() == replay_csv::header().len() as u64);
+                || (name == LOG && length()? == replay_csv::header().len() as u64);
             if !is_unmade {
                 return Ok(false);
             }

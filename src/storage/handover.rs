@@ -150,18 +150,20 @@ fn before(
 /// Copies the files of a checkpoint and returns how many. The attempt that owns it may live on,
 /// as a second copy of the same task, and a reduce may remove it: what vanishes is left out.
 fn copy_folder(source: &Path, target: &Path) -> Result<usize, StorageError> {
-    let entries = match fs::read_dir(source) {
+    let names = match regular_file::names(source) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(0),
-        entries => entries.map_err(StorageError::io("list", source))?,
+        names => names.map_err(StorageError::io("list", source))?,
     };
     let mut files = 0;
-    for entry in entries {
-        let entry = entry.map_err(StorageError::io("list", source))?;
-        let (from, to) = (entry.path(), target.join(entry.file_name()));
-        if entry.file_name() == LEFT_ON_SIGNAL {
+    for name in names {
+        let (from, to) = (source.join(&name), target.join(&name));
+        if name == LEFT_ON_SIGNAL {
             continue;
         }
-        let kind = entry.file_type().map_err(StorageError::io("read", &from))?;
+        let kind = match from.symlink_metadata() {
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            metadata => metadata.map_err(StorageError::io("read", &from))?.file_type(),
+        };
         if kind.is_dir() {
             fs::create_dir(&to).map_err(StorageError::io("create", &to))?;
             files += copy_folder(&from, &to)?;

@@ -92,7 +92,7 @@ pub fn folder_once(
         }
     });
     if !matches!(published, Ok(Published::First)) {
-        remove_aside(fs::remove_dir_all(&aside), &aside);
+        remove_aside(regular_file::remove_folder(&aside), &aside);
     }
     sync_folder(parent(path))?;
     published
@@ -145,20 +145,15 @@ fn list<K: Ord>(
     folder: &Path,
     key: impl Fn(&str) -> Option<K>,
 ) -> Result<Vec<(K, PathBuf)>, StorageError> {
-    let entries = match fs::read_dir(folder) {
+    let names = match regular_file::names(folder) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) if error.kind() == ErrorKind::NotADirectory => {
             return Err(StorageError::NoFolder { path: folder.to_owned() });
         }
-        entries => entries.map_err(StorageError::io("list", folder))?,
+        names => names.map_err(StorageError::io("list", folder))?,
     };
-    let mut found = Vec::new();
-    for entry in entries {
-        let entry = entry.map_err(StorageError::io("list", folder))?;
-        if let Some(key) = entry.file_name().to_str().and_then(&key) {
-            found.push((key, entry.path()));
-        }
-    }
+    let found = names.iter().filter_map(|name| Some((key(name.to_str()?)?, folder.join(name))));
+    let mut found: Vec<_> = found.collect();
     found.sort();
     Ok(found)
 }
@@ -221,10 +216,9 @@ fn remove_aside(removed: io::Result<()>, aside: &Path) {
 }
 
 fn sync_tree(folder: &Path) -> Result<(), StorageError> {
-    for entry in fs::read_dir(folder).map_err(StorageError::io("list", folder))? {
-        let entry = entry.map_err(StorageError::io("list", folder))?;
-        let path = entry.path();
-        let kind = entry.file_type().map_err(StorageError::io("read", &path))?;
+    for name in regular_file::names(folder).map_err(StorageError::io("list", folder))? {
+        let path = folder.join(name);
+        let kind = path.symlink_metadata().map_err(StorageError::io("read", &path))?.file_type();
         if kind.is_dir() {
             sync_tree(&path)?;
         // A link is synced with its folder; what it leads to is not of this tree.

@@ -163,7 +163,7 @@ fn remove_old(experiment: &ExperimentDir) -> Result<(), StorageError> {
         // Another reducer may remove it at the same time; one left behind does no harm.
         let removed = publish::set_aside(&folder).and_then(|aside| {
             let around = aside.parent().expect("what is set aside lies in a folder of its own");
-            fs::remove_dir_all(around).map_err(StorageError::io("remove", around))
+            regular_file::remove_folder(around).map_err(StorageError::io("remove", around))
         });
         if let Err(error) = removed {
             log::debug!("an old view is left: {error}");

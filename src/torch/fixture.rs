@@ -112,7 +112,7 @@ impl Listener for Recorder {
         if let Some((at, folder)) = &self.remove_at
             && *at == self.asked
         {
-            fs::remove_dir_all(folder).unwrap();
+            metaqnn::regular_file::remove_folder(folder).unwrap();
         }
         self.asked += 1;
         (Some(self.asked - 1) == self.interrupt_at).then_some(Interruption::Signal)

@@ -163,7 +163,14 @@ fn effects_stay_in_their_rooms() {
             .iter()
             .any(|name| path.iter().any(|component| component == *name));
         // Whatever else stands in the place of a file is waited for, or read without an end.
-        for opening in ["File::open", "File::create", "fs::read(", "fs::read_to_string"] {
+        for opening in [
+            "File::open",
+            "File::create",
+            "fs::read(",
+            "fs::read_to_string",
+            "read_dir(",
+            "fs::remove_dir_all",
+        ] {
             forbid(opening, room == "regular_file" || is_of_tests);
         }
         let may_start_programs = room == "slurm" || path.starts_with("training/program");

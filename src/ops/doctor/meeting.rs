@@ -141,7 +141,7 @@ impl Meeting {
     pub fn end(&self) {
         // On NFS a file that somebody has open leaves a name behind for a moment.
         for _ in 0..20 {
-            match fs::remove_dir_all(&self.folder) {
+            match regular_file::remove_folder(&self.folder) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                     thread::sleep(5 * PAUSE)
                 }
@@ -219,7 +219,7 @@ fn remove_if_stale(folder: &Path) -> anyhow::Result<()> {
     if age.is_ok_and(|age| age > STALE) {
         let aside = publish::set_aside(folder)?;
         let around = aside.parent().expect("what is set aside lies in a folder of its own");
-        fs::remove_dir_all(around)
+        regular_file::remove_folder(around)
             .with_context(|| format!("failed to remove `{}`", around.display()))?;
     }
     Ok(())
