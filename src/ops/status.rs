@@ -47,6 +47,10 @@ pub fn status(experiment: &Experiment) -> anyhow::Result<Summary> {
         let is_stuck = condition == Condition::Active && knowledge.is_time_too_short();
         condition = if is_stuck { Condition::Stuck } else { condition };
     }
+    if !experiment.settings().is_empty() {
+        let settings = experiment.settings().join(", ");
+        notices.push(format!("Changed with `metaqnn set`: {settings}."));
+    }
     if let Err(missing) = files.check(knowledge) {
         notices.push(format!("Damaged: {missing}."));
         // Every command but those that only look refuses it.

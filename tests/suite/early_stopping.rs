@@ -90,8 +90,15 @@ fn the_predictor_is_a_function_of_the_log_alone() {
     let lines: Vec<&str> = log.split_inclusive('\n').collect();
     fs::remove_dir_all(experiment.path("views")).unwrap();
     fs::create_dir(experiment.path("views")).unwrap();
+    fs::rename(experiment.path("curves"), experiment.path("later")).unwrap();
+    fs::create_dir(experiment.path("curves")).unwrap();
     for rows in (2..=lines.len()).filter(|&rows| !lines[rows - 1].contains(",claimed,")) {
         fs::write(experiment.path("replay.csv"), lines[..rows].concat()).unwrap();
+        let iteration = lines[rows - 1].split(',').next().unwrap();
+        let curve = format!("{iteration:0>6}.1.csv");
+        let to = experiment.path("curves").join(&curve);
+        // A draw of a network that has a result has no curve.
+        let _ = fs::rename(experiment.path("later").join(&curve), to);
         experiment.run(&["reduce", "dir"]).success();
     }
     assert_eq!(experiment.text("replay.csv"), log);
@@ -274,9 +281,12 @@ fn a_verdict_follows_from_the_log_and_the_view_it_names() {
         let again = Experiment::init(STOPPING);
         let lines: Vec<&str> = text.split_inclusive('\n').collect();
         fs::write(again.path("replay.csv"), lines[..=rows].concat()).unwrap();
-        for entry in fs::read_dir(experiment.path("curves")).unwrap() {
-            let from = entry.unwrap().path();
-            fs::copy(&from, again.path("curves").join(from.file_name().unwrap())).unwrap();
+        for line in &lines[1..=rows] {
+            let curve = format!("{:0>6}.1.csv", line.split(',').next().unwrap());
+            let from = experiment.path("curves").join(&curve);
+            if from.exists() {
+                fs::copy(&from, again.path("curves").join(&curve)).unwrap();
+            }
         }
         again.run(&["reduce", "dir"]).success();
         let predictor: FittedPredictor = serde_yaml::from_str(&predictor(&again).unwrap()).unwrap();

@@ -150,7 +150,7 @@ fn a_warned_task_requeues_itself_and_takes_its_claim_up() {
     let log = experiment.log();
     let again = log.iter().find(|row| row["attempt"] == "2").unwrap();
     assert_eq!(again["iteration"], claim["iteration"]);
-    assert_eq!(again["reason"], "", "an end by a signal is no loss");
+    assert_eq!(again["reason"], "the attempt before left on the time warning without a new epoch");
     experiment.run(&["cancel", "dir"]).success();
 }
 
