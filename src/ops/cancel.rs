@@ -3,7 +3,7 @@
 use super::Experiment;
 use super::halt::{Switched, halt};
 use super::round::Round;
-use super::submit::scheduler;
+use super::scheduler::scheduler;
 use crate::slurm::{JobId, Scheduler};
 
 /// Rounds that are looked at: the newest may be in the making while the one before it ends.

@@ -6,10 +6,12 @@ use anyhow::bail;
 
 use super::lost_claims::EndedJobs;
 use super::reduce::{ReduceOptions, Reduced, Tables, reduce};
-use super::round::{Round, job_ids};
+use super::round::Round;
+use super::round_jobs::job_ids;
 use super::round_plan::Order;
+use super::scheduler::scheduler;
 use super::snapshot::Snapshot;
-use super::submit::{scheduler, submit_round};
+use super::submit::submit_round;
 use super::{Experiment, Refusal};
 use crate::slurm::{Requeued, Scheduler, Slurm, SlurmError, SlurmTask, Variables};
 use crate::storage::{Knowledge, RoundPlan};

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::attempt_files::AttemptFiles;
 use super::left_results::{self, LeftResults};
 use super::live_log::LiveLog;
-use super::submit::scheduler;
+use super::scheduler::scheduler;
 use super::task::{LOCAL, LocalProcess};
 use super::{Experiment, Refusal};
 use crate::slurm::{JobId, Scheduler};

@@ -16,25 +16,23 @@
 //! and is cancelled by whoever finishes, or by the reduce of the round; it never ran, since it was held. A reduce too
 //! many does no harm: all of them submit the same next round, which is submitted once.
 
-use std::num::NonZeroU32;
-use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use jiff::Timestamp;
 
+use super::round_jobs::{
+    Rendered, TRAIN_SCRIPT, array_name, in_words, job_ids, queue_arrays, reduce_name,
+    submit_reduces, test,
+};
 use super::round_plan::Order;
 use super::round_refused::not_submitted;
-use super::round_stage::Queue;
+use super::round_stage::{Queue, Stage};
 use super::round_step::{Arrays, Seen, Step, next_step};
 use super::snapshot::Snapshot;
 use super::{Experiment, Refusal};
-use crate::slurm::{
-    ArrayRange, Asked, BatchScript, Dependency, DryRun, JobId, JobName, JobSpec, Scheduler,
-    SlurmError, Start, Work,
-};
-use crate::storage::{Rendering, RoundArray, RoundDir, RoundJobs, RoundPlan, Trust};
+use crate::slurm::{DryRun, JobId, Scheduler};
+use crate::storage::{Rendering, RoundArray, RoundDir, RoundJobs, RoundPlan};
 
 /// How long after a release the scheduler has looked at an array.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -82,6 +80,28 @@ impl<'a> Round<'a> {
     pub fn queue(&self, scheduler: &dyn Scheduler) -> anyhow::Result<Queue> {
         let Some(plan) = self.files().plan()? else { return Ok(Queue::default()) };
         Ok(Queue::of(scheduler.find(&[array_name(&plan), reduce_name(&plan)])?))
+    }
+
+    /// Asks how far the round has come; `None` for round 0, which there never is.
+    pub fn stage_if_any(&self, scheduler: &dyn Scheduler) -> anyhow::Result<Option<Stage>> {
+        if self.number() == 0 { Ok(None) } else { self.stage(scheduler).map(Some) }
+    }
+
+    /// Asks how far the round has come.
+    pub fn stage(&self, scheduler: &dyn Scheduler) -> anyhow::Result<Stage> {
+        Ok(self.look(scheduler)?.0)
+    }
+
+    /// Asks how far the round has come, and what of it is in the queue.
+    pub fn look(&self, scheduler: &dyn Scheduler) -> anyhow::Result<(Stage, Queue)> {
+        let Some(rendering) = self.files().newest()? else {
+            return Ok((Stage::Unplanned, Queue::default()));
+        };
+        let named = rendering.array()?.map(|array| job_ids(&array.array_jobs)).transpose()?;
+        let has_jobs_file = rendering.jobs()?.is_some();
+        // After the files: jobs that they name are in it, or have ended.
+        let queue = self.queue(scheduler)?;
+        Ok((queue.stage(named.as_deref(), has_jobs_file), queue))
     }
 
     /// Submits the round, or completes what another submitter began; returns what was done, in words: nothing when the
@@ -216,10 +236,7 @@ impl<'a> Round<'a> {
         if let Some(before) = self.files().plan()? {
             plan.job_prefix = before.job_prefix;
         }
-        let script = |work| Ok((script_name(work), self.script_text(work, &plan)?));
-        let scripts = [self.train(), self.reduce()].map(script);
-        let scripts = scripts.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
-        Ok(Some(Rendered { plan, scripts }))
+        Rendered::of(self.experiment, plan).map(Some)
     }
 
     /// Holds the arrays and names them, unless another submitter has; what was held in vain is taken back. Returns what a
@@ -231,9 +248,9 @@ impl<'a> Round<'a> {
         scheduler: &mut dyn Scheduler,
     ) -> anyhow::Result<(Vec<String>, bool)> {
         let (plan, mut jobs) = (rendering.plan()?, Vec::new());
-        let tested = self.test(&plan, rendering, scheduler);
+        let tested = test(&plan, rendering.folder(), scheduler);
         let submitted = tested.and_then(|said| {
-            self.queue_arrays(&plan, rendering.folder(), scheduler, &mut jobs)?;
+            queue_arrays(&plan, rendering.folder(), scheduler, &mut jobs)?;
             Ok(said)
         });
         let said = match submitted {
@@ -265,8 +282,7 @@ impl<'a> Round<'a> {
         let (plan, mut jobs) = (rendering.plan()?, Vec::new());
         let array = rendering.array()?.context("the array of a round has vanished")?;
         let arrays = job_ids(&array.array_jobs)?;
-        let submitted =
-            self.submit_reduces(&plan, rendering.folder(), &arrays, scheduler, &mut jobs);
+        let submitted = submit_reduces(&plan, rendering.folder(), &arrays, scheduler, &mut jobs);
         if let Err(error) = submitted {
             let is_new = |queue: &Queue| queue.reduces_beside(before);
             self.take_back(rendering, jobs, is_new, scheduler);
@@ -347,14 +363,14 @@ impl<'a> Round<'a> {
         let newest = self.files().newest()?.map_or(0, |rendering| rendering.number());
         let rendering = self.files().rendering(newest + 1);
         let mut arrays = Vec::new();
-        self.queue_arrays(&plan, rendering.folder(), show, &mut arrays)?;
-        self.submit_reduces(&plan, rendering.folder(), &arrays, show, &mut Vec::new())?;
+        queue_arrays(&plan, rendering.folder(), show, &mut arrays)?;
+        submit_reduces(&plan, rendering.folder(), &arrays, show, &mut Vec::new())?;
         for &job in &arrays {
             show.release(job)?;
         }
         let mut lines = vec![format!("{}, then reduce", self.words(&plan, &arrays))];
         for (name, text) in &scripts {
-            if *name != script_name(self.train()) || !plan.parts.is_empty() {
+            if *name != TRAIN_SCRIPT || !plan.parts.is_empty() {
                 lines.push(format!("# {}\n{text}", rendering.folder().join(name).display()));
             }
         }
@@ -371,179 +387,5 @@ impl<'a> Round<'a> {
                 format!("round {}: {tasks} tasks{at} (job {jobs})", self.number)
             }
         }
-    }
-
-    /// Asks whether the jobs of the round could ever start: a held one is accepted in any case. Returns what a person
-    /// should know.
-    fn test(
-        &self,
-        plan: &RoundPlan,
-        rendering: &Rendering,
-        scheduler: &mut dyn Scheduler,
-    ) -> anyhow::Result<Vec<String>> {
-        let folder = rendering.folder();
-        let array = plan.parts.first().map(|&tasks| self.array_job(plan, folder, tasks, None));
-        let mut said = Vec::new();
-        for job in array.transpose()?.into_iter().chain([self.reduce_job(plan, folder)]) {
-            if let Some(words) = scheduler.test(&job)? {
-                let work = if job.array.is_some() { "a task" } else { "the reduce" };
-                log::info!("{work} of round {} is submitted untested: {words}", self.number);
-                // Other words are those of a wrapper that does not know the question.
-                if words.contains("allocation failure") {
-                    said.push(format!("{work} cannot start now, the scheduler says: {words}"));
-                }
-            }
-        }
-        Ok(said)
-    }
-
-    /// Submits the arrays, held; `jobs` has those that were accepted, whatever follows.
-    fn queue_arrays(
-        &self,
-        plan: &RoundPlan,
-        folder: &Path,
-        scheduler: &mut dyn Scheduler,
-        jobs: &mut Vec<JobId>,
-    ) -> anyhow::Result<()> {
-        for &tasks in &plan.parts {
-            let job = self.array_job(plan, folder, tasks, jobs.last().copied())?;
-            jobs.push(scheduler.submit(&job)?);
-        }
-        Ok(())
-    }
-
-    /// One part of the round. Parts run one after the other, so that the limit on parallel tasks holds for all.
-    fn array_job(
-        &self,
-        plan: &RoundPlan,
-        folder: &Path,
-        tasks: u32,
-        after: Option<JobId>,
-    ) -> anyhow::Result<JobSpec> {
-        let tasks = NonZeroU32::new(tasks).context("a part of a round without tasks")?;
-        Ok(JobSpec {
-            script: folder.join(script_name(self.train())),
-            name: array_name(plan),
-            array: Some(ArrayRange { tasks, max_parallel: NonZeroU32::new(plan.max_parallel) }),
-            start: Start::Held,
-            dependency: after.map(|job| Dependency::Ended(vec![job])),
-            begin_after: None,
-            extra_options: plan.sbatch_options.clone(),
-        })
-    }
-
-    fn reduce_job(&self, plan: &RoundPlan, folder: &Path) -> JobSpec {
-        JobSpec {
-            script: folder.join(script_name(self.reduce())),
-            name: reduce_name(plan),
-            array: None,
-            start: Start::WhenReady,
-            dependency: None,
-            begin_after: None,
-            extra_options: Vec::new(),
-        }
-    }
-
-    /// Submits the reduce behind the arrays, and a second one that runs if the first fails; `jobs` has those that were
-    /// accepted, whatever follows.
-    fn submit_reduces(
-        &self,
-        plan: &RoundPlan,
-        folder: &Path,
-        arrays: &[JobId],
-        scheduler: &mut dyn Scheduler,
-        jobs: &mut Vec<JobId>,
-    ) -> Result<(), SlurmError> {
-        let reduce = self.reduce_job(plan, folder);
-        let first = scheduler.submit(&JobSpec {
-            dependency: (!arrays.is_empty()).then(|| Dependency::Ended(arrays.to_vec())),
-            begin_after: plan.not_before.map(|time| time_until(time.timestamp(), Timestamp::now())),
-            ..reduce.clone()
-        })?;
-        jobs.push(first);
-        let after_failure = Some(Dependency::Failed(vec![first]));
-        jobs.push(scheduler.submit(&JobSpec { dependency: after_failure, ..reduce })?);
-        Ok(())
-    }
-
-    const fn train(&self) -> Work {
-        Work::Train { round: self.number }
-    }
-
-    const fn reduce(&self) -> Work {
-        Work::Reduce { round: self.number }
-    }
-
-    fn script_text(&self, work: Work, plan: &RoundPlan) -> anyhow::Result<String> {
-        let program = std::env::current_exe().context("failed to find the running program")?;
-        Ok(BatchScript {
-            work,
-            program: &program,
-            experiment: self.experiment.dir().root(),
-            log_folder: &self.experiment.dir().round(self.number),
-            trust_group: self.experiment.trust() == Trust::Group,
-            params: &self.experiment.config().slurm,
-            asked: Asked { options: &plan.sbatch_options, variables: &plan.sbatch_variables },
-        }
-        .render()?)
-    }
-}
-
-/// What a rendering would hold.
-struct Rendered {
-    plan: RoundPlan,
-    scripts: Vec<(&'static str, String)>,
-}
-
-impl Rendered {
-    /// Returns whether a rendering holds this.
-    fn is(&self, rendering: &Rendering) -> bool {
-        let same_plan = rendering.plan().is_ok_and(|plan| plan.asks_the_same(&self.plan));
-        same_plan && self.scripts.iter().all(|(name, text)| rendering.has_script(name, text))
-    }
-}
-
-const fn script_name(work: Work) -> &'static str {
-    match work {
-        Work::Train { .. } => "train.sbatch",
-        Work::Reduce { .. } => "reduce.sbatch",
-    }
-}
-
-/// Returns the name of a round's arrays, which no other round of any experiment bears.
-fn array_name(plan: &RoundPlan) -> JobName {
-    JobName::new(&format!("{}-{:04}", plan.job_prefix, plan.round))
-}
-
-/// Returns the name of a round's reduces.
-fn reduce_name(plan: &RoundPlan) -> JobName {
-    JobName::new(&format!("{}-{:04}-reduce", plan.job_prefix, plan.round))
-}
-
-/// Returns the time from `now` to `then` in whole seconds, never short of it: a reduce that starts a moment before a
-/// claim ends would find nothing to do.
-fn time_until(then: Timestamp, now: Timestamp) -> Duration {
-    let left = Duration::try_from(then.duration_since(now)).unwrap_or(Duration::ZERO);
-    Duration::from_secs(left.as_secs() + 1)
-}
-
-/// Writes job ids for a person.
-pub(super) fn in_words(jobs: &[JobId]) -> String {
-    jobs.iter().map(JobId::to_string).collect::<Vec<_>>().join(", ")
-}
-
-pub(super) fn job_ids(texts: &[String]) -> anyhow::Result<Vec<JobId>> {
-    texts.iter().map(|text| Ok(text.parse()?)).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_reduce_never_starts_before_the_claims_it_waits_for_have_ended() {
-        let at = |milliseconds| Timestamp::from_millisecond(milliseconds).unwrap();
-        assert_eq!(time_until(at(10_900), at(1_000)), Duration::from_secs(10));
-        assert_eq!(time_until(at(1_000), at(10_000)), Duration::from_secs(1));
     }
 }

@@ -11,19 +11,18 @@ use sha2::{Digest, Sha256};
 use super::Experiment;
 use super::round_size::{AwaitedPredictor, NextRound, next_round};
 use super::snapshot::Snapshot;
-use super::submit::SubmitOptions;
 use super::task::host;
-use crate::slurm::{ArrayRange, ArraySize, CLUSTER, Scheduler, Slurm, SlurmParams, Variables};
+use crate::slurm::{ArrayRange, ArraySize, Scheduler, SlurmParams};
 use crate::storage::RoundPlan;
 
 /// What every round of a chain is asked; passed on through the plans.
 pub(super) struct Order {
-    job_prefix: String,
-    last_round: Option<u32>,
-    array_size: Option<u32>,
-    max_parallel: Option<u32>,
-    sbatch_options: Vec<String>,
-    sbatch_variables: BTreeMap<String, String>,
+    pub job_prefix: String,
+    pub last_round: Option<u32>,
+    pub array_size: Option<u32>,
+    pub max_parallel: Option<u32>,
+    pub sbatch_options: Vec<String>,
+    pub sbatch_variables: BTreeMap<String, String>,
 }
 
 impl Order {
@@ -36,18 +35,6 @@ impl Order {
             max_parallel: plan.asked_max_parallel,
             sbatch_options: plan.sbatch_options.clone(),
             sbatch_variables: plan.sbatch_variables.clone(),
-        }
-    }
-
-    /// Returns what a person asks of a chain that begins with round `first`.
-    pub fn of_a_person(experiment: &Experiment, first: u32, options: &SubmitOptions) -> Self {
-        Self {
-            job_prefix: job_prefix(experiment),
-            last_round: options.rounds.map(|rounds| first - 1 + rounds),
-            array_size: options.array_size,
-            max_parallel: options.max_parallel,
-            sbatch_options: options.sbatch_options.clone(),
-            sbatch_variables: options.sbatch_variables.clone(),
         }
     }
 
@@ -91,12 +78,6 @@ impl Order {
         }))
     }
 
-    /// Returns the scheduler that this chain is submitted to.
-    pub fn scheduler(&self) -> Slurm {
-        let variables: Variables = std::env::vars_os().collect();
-        Slurm::new(&variables).on_cluster(self.sbatch_variables.get(CLUSTER).map(String::as_str))
-    }
-
     /// Returns whether a plan has what is asked.
     pub fn is_kept_by(&self, plan: &RoundPlan) -> bool {
         let Self { job_prefix: _, last_round, array_size, max_parallel, .. } = self;
@@ -130,7 +111,7 @@ fn awaited_predictor(experiment: &Experiment, state: &Snapshot) -> AwaitedPredic
 
 /// Returns what the names of an experiment's jobs begin with: its name, and a digest of its folder, since two
 /// experiments may have one name. The plan of each round keeps it: the folder may have another path on another node.
-fn job_prefix(experiment: &Experiment) -> String {
+pub(super) fn job_prefix(experiment: &Experiment) -> String {
     let root = experiment.dir().root();
     let root = fs::canonicalize(root).unwrap_or_else(|_| root.to_owned());
     let digest = Sha256::digest(root.as_os_str().as_encoded_bytes());

@@ -1,6 +1,6 @@
 //! What a person is told of a round that the scheduler refused: what is left of it, and where to correct the request.
 
-use super::round::in_words;
+use super::round_jobs::in_words;
 use super::{Experiment, Refusal};
 use crate::slurm::{JobId, SlurmError, refused_option};
 use crate::storage::RoundPlan;

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::round::{Round, job_ids};
-use crate::slurm::{JobId, JobStates, Scheduler, TaskState};
+use crate::slurm::{JobId, JobStates, TaskState};
 
 /// How far a round has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,36 +97,12 @@ impl Queue {
     }
 
     /// Decides how far a planned round has come. `named` are the arrays of `array.yaml`, if that is there.
-    fn stage(&self, named: Option<&[JobId]>, has_jobs_file: bool) -> Stage {
+    pub fn stage(&self, named: Option<&[JobId]>, has_jobs_file: bool) -> Stage {
         let Some(named) = named.filter(|_| has_jobs_file) else { return Stage::Unsubmitted };
         if !self.has_reduce_at_work() {
             return Stage::Over;
         }
         let is_held = |job| self.arrays.get(job).is_some_and(JobStates::is_held);
         if named.iter().any(is_held) { Stage::Held } else { Stage::UnderWay }
-    }
-}
-
-impl Round<'_> {
-    /// Asks how far the round has come; `None` for round 0, which there never is.
-    pub fn stage_if_any(&self, scheduler: &dyn Scheduler) -> anyhow::Result<Option<Stage>> {
-        if self.number() == 0 { Ok(None) } else { self.stage(scheduler).map(Some) }
-    }
-
-    /// Asks how far the round has come.
-    pub fn stage(&self, scheduler: &dyn Scheduler) -> anyhow::Result<Stage> {
-        Ok(self.look(scheduler)?.0)
-    }
-
-    /// Asks how far the round has come, and what of it is in the queue.
-    pub fn look(&self, scheduler: &dyn Scheduler) -> anyhow::Result<(Stage, Queue)> {
-        let Some(rendering) = self.files().newest()? else {
-            return Ok((Stage::Unplanned, Queue::default()));
-        };
-        let named = rendering.array()?.map(|array| job_ids(&array.array_jobs)).transpose()?;
-        let has_jobs_file = rendering.jobs()?.is_some();
-        // After the files: jobs that they name are in it, or have ended.
-        let queue = self.queue(scheduler)?;
-        Ok((queue.stage(named.as_deref(), has_jobs_file), queue))
     }
 }

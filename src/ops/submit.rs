@@ -7,13 +7,14 @@ use super::halt::{Switched, resume};
 use super::hosts::{nodes_to_avoid, refusals};
 use super::lost_claims::{EndedJobs, lose_ended_claims};
 use super::round::Round;
-use super::round_plan::Order;
+use super::round_plan::{Order, job_prefix};
 use super::round_stage::Stage;
+use super::scheduler::{scheduler, scheduler_of_this_process, scheduler_with};
 use super::snapshot::Snapshot;
 use super::unclaimed::unclaimed;
 use super::{Experiment, Refusal};
 use crate::slurm::{
-    CLUSTER, DryRun, Scheduler, Slurm, Variables, check_options, option_value, submit_variables,
+    DryRun, Scheduler, Slurm, Variables, check_options, option_value, submit_variables,
     unused_variables,
 };
 use crate::storage::View;
@@ -107,8 +108,8 @@ pub fn submit(experiment: &Experiment, options: &SubmitOptions) -> anyhow::Resul
         said.push(format!("{lost} claims of jobs that have ended are lost"));
     }
     let options = avoiding_bad_hosts(experiment, options, &mut said)?;
-    let order = Order::of_a_person(experiment, number, &options);
-    let mut scheduler = order.scheduler();
+    let order = order_of(experiment, number, &options);
+    let mut scheduler = scheduler_with(&options.sbatch_variables);
     said.extend(submit_round(experiment, number, &order, &mut scheduler)?);
     // Its array was held before: then the rendering did not give way.
     if let Some(plan) = Round::new(experiment, number).files().plan()?
@@ -117,6 +118,18 @@ pub fn submit(experiment: &Experiment, options: &SubmitOptions) -> anyhow::Resul
         said.push(keeps_its_options(number));
     }
     Ok(said)
+}
+
+/// Returns what a person asks of a chain that begins with round `first`.
+fn order_of(experiment: &Experiment, first: u32, options: &SubmitOptions) -> Order {
+    Order {
+        job_prefix: job_prefix(experiment),
+        last_round: options.rounds.map(|rounds| first - 1 + rounds),
+        array_size: options.array_size,
+        max_parallel: options.max_parallel,
+        sbatch_options: options.sbatch_options.clone(),
+        sbatch_variables: options.sbatch_variables.clone(),
+    }
 }
 
 /// Refuses a round whose tasks would claim nothing, since one claim after the other was lost for want of time.
@@ -278,23 +291,6 @@ pub(super) fn submit_round(
     Ok(said)
 }
 
-/// Returns the scheduler of the chain: the plan of its newest round says which cluster, before there is one this
-/// process's environment.
-pub(super) fn scheduler(experiment: &Experiment) -> anyhow::Result<Slurm> {
-    let newest = Round::new(experiment, newest_round(experiment)?);
-    Ok(match newest.files().plan()? {
-        Some(plan) => Order::of(&plan).scheduler(),
-        None => scheduler_of_this_process()?,
-    })
-}
-
-/// Returns the scheduler that this process's environment leads to.
-pub(super) fn scheduler_of_this_process() -> anyhow::Result<Slurm> {
-    let all: Variables = std::env::vars_os().collect();
-    let cluster = submit_variables(&all)?.remove(CLUSTER);
-    Ok(Slurm::new(&all).on_cluster(cluster.as_deref()))
-}
-
 /// Shows what `submit` would do: the scripts and the commands.
 fn dry_run(experiment: &Experiment, options: &SubmitOptions) -> anyhow::Result<Vec<String>> {
     let newest = newest_round(experiment)?;
@@ -310,7 +306,7 @@ fn dry_run(experiment: &Experiment, options: &SubmitOptions) -> anyhow::Result<V
     };
     let mut said = Vec::new();
     let options = avoiding_bad_hosts(experiment, options, &mut said)?;
-    let order = Order::of_a_person(experiment, number, &options);
+    let order = order_of(experiment, number, &options);
     match Round::new(experiment, number).show(&order, &mut show)? {
         Some(shown) => said.extend(shown),
         None => said.push("the epsilon schedule is finished; nothing to submit".to_owned()),

@@ -7,7 +7,8 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
-use super::round::{Round, job_ids};
+use super::round::Round;
+use super::round_jobs::job_ids;
 use super::round_stage::Queue;
 use super::{Experiment, TrainEvent};
 use crate::regular_file;

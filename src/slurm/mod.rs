@@ -75,8 +75,7 @@ pub use time_limit::TimeLimit;
 /// Enough for a round to be submitted once by several submitters that may crash anywhere: a held array is found
 /// again by its name, released when a file names it, and cancelled otherwise.
 pub trait Scheduler {
-    /// Asks whether a job could ever start, without submitting it; returns the scheduler's words when it could not now,
-    /// or cannot say.
+    /// Asks whether a job could ever start, without submitting it; returns the scheduler's words when it could not now.
     ///
     /// # Errors
     /// [`SlurmError::Impossible`] when it can never start; a missing command as it is.

@@ -1,5 +1,8 @@
 //! What a refusal of `sbatch` is about.
 
+/// What stands before the scheduler's verdict in an answer of `sbatch --test-only`.
+pub(super) const ALLOCATION_FAILURE: &str = "allocation failure: ";
+
 /// Returns the words of the scheduler by which `sbatch --test-only` says that a job can never start; `None` for one that
 /// can, or not now, and where a wrapper or an option is at fault: then submitting tells.
 pub(super) fn refused_for_good(words: &str) -> Option<&str> {
@@ -19,7 +22,7 @@ pub(super) fn refused_for_good(words: &str) -> Option<&str> {
     ];
     // "Invalid" is said of these, too, which pass by.
     const FOR_NOW: [&str; 4] = ["credential", "job id", "protocol", "not usable now"];
-    let (_, verdict) = words.split_once("allocation failure: ")?;
+    let (_, verdict) = words.split_once(ALLOCATION_FAILURE)?;
     let verdict = verdict.lines().next().unwrap_or_default().trim();
     let said = verdict.to_ascii_lowercase();
     let has = |texts: &[&str]| texts.iter().any(|text| said.contains(text));

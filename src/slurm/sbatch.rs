@@ -10,7 +10,7 @@ use super::command::{Answer, FORGOTTEN, ask, one_line};
 use super::environment::{CLUSTER, Variables, submission_environment};
 use super::job_id::{ids_on_lines, numbers_in, text_lines};
 use super::job_state::{SQUEUE_FORMAT, parse_config, parse_end_time, parse_squeue};
-use super::refused::refused_for_good;
+use super::refused::{ALLOCATION_FAILURE, refused_for_good};
 use super::{
     ClusterConfig, JobId, JobName, JobSpec, JobStates, Scheduler, SlurmError, Start, TaskId,
 };
@@ -190,7 +190,12 @@ impl Scheduler for Slurm {
                 words: one_line(&answer.stderr),
                 command: answer.command,
             }),
-            None => Ok(Some(one_line(&words))),
+            None if words.contains(ALLOCATION_FAILURE) => Ok(Some(one_line(&words))),
+            // A wrapper that does not know the question: submitting tells.
+            None => {
+                log::info!("`{}` is submitted untested: {}", job.name, one_line(&words));
+                Ok(None)
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! What the scheduler allows.
 
 use super::check::Check;
-use crate::ops::submit::scheduler_of_this_process;
+use crate::ops::scheduler::scheduler_of_this_process;
 use crate::slurm::{ClusterConfig, JobName, Preemption, Scheduler, SlurmError};
 
 const SLURM: &str = "slurm";
