@@ -41,10 +41,12 @@ fn correction(
 ) -> String {
     let is_reduce = error.to_string().contains("/reduce.sbatch");
     let value = option.map_or("KEY=VALUE".to_owned(), |option| setting(option, is_reduce));
-    let mut said = format!(
-        "correct it with `metaqnn set {dir} slurm.{value}`, or for this chain with `metaqnn submit {dir} -- --{}=VALUE`",
-        option.unwrap_or("OPTION")
-    );
+    let mut said = format!("correct it with `metaqnn set {dir} slurm.{value}`");
+    // What stands after `--` is for arrays, and the reduce's own keys come before it.
+    if !is_reduce {
+        let option = option.unwrap_or("OPTION");
+        said += &format!(", or for this chain with `metaqnn submit {dir} -- --{option}=VALUE`");
+    }
     if option.is_none() && error.to_string().contains("node configuration") {
         let keys = if is_reduce {
             "reduce.{cpus_per_task, memory}"

@@ -175,9 +175,14 @@ impl Scheduler for Slurm {
         let mut arguments: Vec<OsString> = vec!["--test-only".into()];
         arguments.extend(JobSpec { start: Start::Held, ..job.clone() }.sbatch_arguments()?);
         let answer = self.ask("sbatch", arguments)?;
-        let submitted: Vec<JobId> = ids_on_lines(&answer.stdout).into_iter().collect();
+        // Only jobs of this name: a number in a wrapper's banner may be the id of another job.
+        let mut submitted = numbers_in(&answer.stdout);
+        if !submitted.is_empty() {
+            let queued = self.find(std::slice::from_ref(&job.name))?;
+            submitted.retain(|id| queued.contains_key(id));
+            self.cancel(&Vec::from_iter(submitted))?;
+        }
         if answer.is_success() {
-            self.cancel(&submitted)?;
             return Ok(None);
         }
         let words = format!("{}\n{}", answer.stderr, answer.stdout);

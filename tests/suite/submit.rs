@@ -14,6 +14,7 @@ name=$(basename "$0")
 case "$*" in
   *--test-only*)
     echo "test $*" >> "$FAKE/calls"
+    [ ! -e "$FAKE/tested" ] || sh "$FAKE/tested" "$@"
     if [ -e "$FAKE/verdict" ] && case "$*" in *$(head -n 1 "$FAKE/verdict")*) true ;; *) false ;; esac; then
       tail -n +2 "$FAKE/verdict" >&2
       exit 1
@@ -694,6 +695,8 @@ fn what_can_never_start_is_found_before_anything_is_held() {
     let (code, _, stderr) = cluster.run(&["submit", "dir"]);
     assert_eq!(code, Some(4), "{stderr}");
     assert!(stderr.contains("can never start") && stderr.contains(never), "{stderr}");
+    // Options after `--` are for arrays.
+    assert!(!stderr.contains("-- --"), "{stderr}");
     assert!(cluster.calls("sbatch").is_empty());
     // A node that is drained may be large enough.
     cluster.lay("nodes", "n1|batch*|idle\nn2|batch*|drained\n");
@@ -772,6 +775,25 @@ fn of_several_lines_the_one_with_the_rounds_name_in_the_queue_is_the_id() {
         assert!(stdout.contains("(job 101)"), "{shown}: {stdout}");
         assert!(cluster.calls("scancel").is_empty(), "{:?}", cluster.calls("scancel"));
     }
+}
+
+#[test]
+fn only_jobs_of_the_round_are_cancelled_after_a_test() {
+    let cluster = Cluster::new(SMALL);
+    cluster.queue(&["77|0|PENDING|JobHeldUser", "4711|0|RUNNING|None"]);
+    cluster.lay("jobs", "4711 another-search\n");
+    cluster.lay("tested", "echo 4711");
+    let (code, _, stderr) = cluster.run(&["submit", "dir", "--array-size", "3", "--rounds", "1"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(cluster.calls("scancel").is_empty(), "{:?}", cluster.calls("scancel"));
+    // A wrapper that leaves `--test-only` out.
+    let cluster = Cluster::new(SMALL);
+    cluster.queue(&["77|0|PENDING|JobHeldUser", "4711|0|RUNNING|None"]);
+    cluster.lay("jobs", "4711 another-search\n");
+    cluster.lay("tested", "echo \"77 ${3#--job-name=}\" >> $FAKE/jobs; echo 4711; echo job 77");
+    cluster.run(&["submit", "dir", "--array-size", "3", "--rounds", "1"]);
+    assert_eq!(cluster.calls("scancel")[0], "scancel 77");
+    assert!(cluster.calls("scancel").iter().all(|call| !call.contains("4711")));
 }
 
 #[test]
