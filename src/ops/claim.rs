@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::attempt::{Claim, end_of};
-use super::left_results::{self, LeftResults};
+use super::left_results::LeftResults;
 use super::live_log::{LiveLog, Session};
 use super::task::Task;
 use super::{Experiment, Refusal, TrainEvent};
@@ -112,9 +112,8 @@ impl Sampler<'_> {
         // What an attempt of this task has finished is not trained again.
         let left = LeftResults::of(dir, earlier.iteration)?;
         if !left.is_empty() {
-            let settled = live.locked(|session| left.record(session))?;
-            left_results::remove(dir, settled.iter().map(|(attempt, _)| attempt));
-            if let Some((_, told)) = settled.into_iter().next() {
+            let settled = live.locked(|session| left.settle(session))?;
+            if let Some(told) = settled.into_iter().next() {
                 return Ok(Some(Claimed::Nothing(told)));
             }
         }

@@ -193,18 +193,8 @@ fn in_force(
     frozen: &Frozen,
     settings: &[String],
 ) -> anyhow::Result<ValidConfig> {
-    let config = parsed_in_force(dir, frozen, settings)?;
-    check_checkpoint_dir(&config, dir.root())?;
-    Ok(config)
-}
-
-fn parsed_in_force(
-    dir: &ExperimentDir,
-    frozen: &Frozen,
-    settings: &[String],
-) -> anyhow::Result<ValidConfig> {
     let parsed = settings.iter().map(|setting| setting.parse::<Setting>());
-    parsed
+    let config = parsed
         .collect::<Result<Vec<_>, _>>()
         .and_then(|parsed| config::in_force(&frozen.config, &parsed)?.check())
         .with_context(|| match settings {
@@ -214,7 +204,9 @@ fn parsed_in_force(
                 dir.configuration().display(),
                 dir.replay_log().display()
             ),
-        })
+        })?;
+    check_checkpoint_dir(&config, dir.root())?;
+    Ok(config)
 }
 
 /// A file that is as it was written, with a key that this program does not know, is a newer program's.

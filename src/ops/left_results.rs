@@ -1,7 +1,8 @@
 //! Results that attempts have published beside their curves and not appended to the log: their process ended between
 //! the two, or is still trying.
 //!
-//! Whoever is about to record claims as lost appends these first. One whose process lives finds its row in the log then.
+//! Each place that records claims as lost appends these first. A process that is still trying then finds its row in the
+//! log.
 
 use super::live_log::{LiveLog, Session};
 use super::{Experiment, TrainEvent};
@@ -9,15 +10,18 @@ use crate::storage::knowledge::Record;
 use crate::storage::{Attempt, ExperimentDir, Iteration, Row, StorageError};
 
 /// The results that were there when the folder was listed, of which none is damaged.
-#[derive(Debug, Default)]
-pub(super) struct LeftResults(Vec<(Attempt, Row)>);
+#[derive(Debug)]
+pub(super) struct LeftResults<'a> {
+    dir: &'a ExperimentDir,
+    rows: Vec<(Attempt, Row)>,
+}
 
-impl LeftResults {
+impl<'a> LeftResults<'a> {
     /// Reads all of them, without a lock: to be listed before the log is read.
     ///
     /// # Errors
     /// The folder or a file cannot be read. A damaged file is passed over with a warning.
-    pub fn read(dir: &ExperimentDir) -> Result<Self, StorageError> {
+    pub fn read(dir: &'a ExperimentDir) -> Result<Self, StorageError> {
         Self::read_of(dir, |_| true)
     }
 
@@ -25,18 +29,18 @@ impl LeftResults {
     ///
     /// # Errors
     /// Those of [`LeftResults::read`].
-    pub fn of(dir: &ExperimentDir, iteration: Iteration) -> Result<Self, StorageError> {
+    pub fn of(dir: &'a ExperimentDir, iteration: Iteration) -> Result<Self, StorageError> {
         Self::read_of(dir, |attempt| attempt.iteration == iteration)
     }
 
     fn read_of(
-        dir: &ExperimentDir,
+        dir: &'a ExperimentDir,
         is_wanted: impl Fn(Attempt) -> bool,
     ) -> Result<Self, StorageError> {
-        let mut left = Vec::new();
+        let mut rows = Vec::new();
         for (attempt, path) in dir.list_results()?.into_iter().filter(|(one, _)| is_wanted(*one)) {
             match dir.read_result(attempt) {
-                Ok(row) => left.push((attempt, row)),
+                Ok(row) => rows.push((attempt, row)),
                 // Appended meanwhile.
                 Err(error) if error.is_gone() => {}
                 Err(error) if error.is_damage() => {
@@ -45,18 +49,19 @@ impl LeftResults {
                 Err(error) => return Err(error),
             }
         }
-        Ok(Self(left))
+        Ok(Self { dir, rows })
     }
 
     /// Whether there is none.
     pub const fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.rows.is_empty()
     }
 
-    /// Appends those that count, and returns all that the log has no use for any more, with what became of them.
-    pub fn record(&self, session: &mut Session<'_>) -> anyhow::Result<Vec<(Attempt, TrainEvent)>> {
+    /// Appends those that count, removes their files and those of which the log has no use any more, and returns what
+    /// became of them.
+    pub fn settle(&self, session: &mut Session<'_>) -> anyhow::Result<Vec<TrainEvent>> {
         let mut settled = Vec::new();
-        for (attempt, row) in &self.0 {
+        for (attempt, row) in &self.rows {
             if let Err(violation) = session.knowledge().record(row) {
                 log::warn!(
                     "the result of attempt {attempt} is left where it is: {violation} (see `metaqnn verify`)"
@@ -75,7 +80,8 @@ impl LeftResults {
                     attempt.iteration
                 ),
             }
-            settled.push((*attempt, told));
+            remove(self.dir, *attempt);
+            settled.push(told);
         }
         Ok(settled)
     }
@@ -103,12 +109,10 @@ pub(super) fn record(session: &mut Session<'_>, row: &Row) -> anyhow::Result<Tra
     })
 }
 
-/// Removes the files of results that the log has no use for any more; one that stays is removed by the next reduce.
-pub(super) fn remove<'a>(dir: &ExperimentDir, settled: impl IntoIterator<Item = &'a Attempt>) {
-    for attempt in settled {
-        if let Err(error) = dir.remove_result(*attempt) {
-            log::info!("a result that is in the log stays beside its curve: {error}");
-        }
+/// Removes the file of a result that the log has no use for any more; one that stays is removed by the next reduce.
+pub(super) fn remove(dir: &ExperimentDir, attempt: Attempt) {
+    if let Err(error) = dir.remove_result(attempt) {
+        log::info!("a result that is in the log stays beside its curve: {error}");
     }
 }
 
@@ -116,11 +120,10 @@ pub(super) fn remove<'a>(dir: &ExperimentDir, settled: impl IntoIterator<Item = 
 ///
 /// # Errors
 /// A file cannot be read, or the log not be written.
-pub(super) fn settle(experiment: &Experiment) -> anyhow::Result<()> {
+pub(super) fn settle_all(experiment: &Experiment) -> anyhow::Result<()> {
     let left = LeftResults::read(experiment.dir())?;
     if !left.is_empty() {
-        let settled = LiveLog::open(experiment)?.locked(|session| left.record(session))?;
-        remove(experiment.dir(), settled.iter().map(|(attempt, _)| attempt));
+        LiveLog::open(experiment)?.locked(|session| left.settle(session))?;
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::attempt_files::AttemptFiles;
-use super::left_results::{self, LeftResults};
+use super::left_results::LeftResults;
 use super::live_log::LiveLog;
 use super::scheduler::scheduler;
 use super::task::{LOCAL, LocalProcess};
@@ -58,8 +58,8 @@ pub(super) fn lose_ended_claims(
         .iter()
         .filter_map(|&(attempt, _)| Some((attempt, seconds_of(experiment, attempt)?)))
         .collect();
-    let (lost, settled) = live.locked(|session| {
-        let settled = left.record(session)?;
+    live.locked(|session| {
+        left.settle(session)?;
         let now = Timestamp::now().into();
         session.stage_all(session.knowledge().due_rows(Some(now)))?;
         let ended = ended_claims(session.knowledge(), &jobs);
@@ -68,10 +68,8 @@ pub(super) fn lose_ended_claims(
             session.stage_all(session.knowledge().lose(*attempt, reason, seconds, now))?;
         }
         session.write()?;
-        Ok((ended.len(), settled))
-    })?;
-    left_results::remove(dir, settled.iter().map(|(attempt, _)| attempt));
-    Ok(lost)
+        Ok(ended.len())
+    })
 }
 
 /// Seconds that an attempt without a result has spent, as far as its curve tells; those of the attempt before it,

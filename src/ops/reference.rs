@@ -146,11 +146,7 @@ fn importer() -> anyhow::Result<Claimant> {
 }
 
 fn read_input(path: &Path) -> Result<Vec<u8>, StorageError> {
-    regular_file::read_input(path, LARGE).map_err(|source| StorageError::Io {
-        action: "read",
-        path: path.to_owned(),
-        source,
-    })
+    regular_file::read_input(path, LARGE).map_err(StorageError::io("read", path))
 }
 
 /// Keeps the Q-table of the published program for reports, after a look at whether it is one.

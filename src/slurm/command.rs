@@ -14,12 +14,12 @@ pub(super) const FORGOTTEN: &str = "Invalid job id specified";
 #[derive(Debug)]
 pub(super) struct Answer {
     /// The whole command, quoted for a shell.
-    pub command: String,
+    pub(super) command: String,
     status: ExitStatus,
     /// Its standard output.
     pub stdout: String,
     /// Its standard error.
-    pub stderr: String,
+    pub(super) stderr: String,
 }
 
 /// Runs a command to its end, in this environment and no other.

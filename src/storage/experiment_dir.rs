@@ -117,7 +117,7 @@ impl ExperimentDir {
     }
 
     /// Returns every folder that may hold checkpoints.
-    pub fn checkpoint_places(&self) -> impl Iterator<Item = PathBuf> {
+    fn checkpoint_places(&self) -> impl Iterator<Item = PathBuf> {
         [self.checkpoints()].into_iter().chain(self.scratch.clone())
     }
 

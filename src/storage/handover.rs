@@ -118,7 +118,7 @@ impl ExperimentDir {
 
     /// Returns the last start and epoch in the curve of an attempt; `None` without a readable one.
     pub fn reach(&self, attempt: Attempt) -> Option<(u32, u32)> {
-        Curve::read(&self.curve(attempt)).ok()?.rows().last().map(CurveRow::position)
+        reach(&self.curve(attempt))
     }
 
     /// Returns the greatest start and epoch that an attempt before this one has reached.
@@ -127,9 +127,12 @@ impl ExperimentDir {
     /// The folder cannot be listed.
     pub fn reach_before(&self, attempt: Attempt) -> Result<Option<(u32, u32)>, StorageError> {
         let earlier = before(attempt, || self.list_curves())?;
-        let reach = |path: PathBuf| Curve::read(&path).ok()?.rows().last().map(CurveRow::position);
-        Ok(earlier.into_iter().filter_map(reach).max())
+        Ok(earlier.iter().filter_map(|path| reach(path)).max())
     }
+}
+
+fn reach(curve: &Path) -> Option<(u32, u32)> {
+    Curve::read(curve).ok()?.rows().last().map(CurveRow::position)
 }
 
 /// Returns what attempts before this one at the same iteration have left, the newest first. A first

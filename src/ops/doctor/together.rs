@@ -203,11 +203,7 @@ fn names(meeting: &Meeting) -> anyhow::Result<Vec<Check>> {
         }
         let published = publish::folder_once(&folder, |aside| {
             let path = aside.join("file");
-            std::fs::write(&path, &text).map_err(|source| StorageError::Io {
-                action: "write",
-                path,
-                source,
-            })
+            std::fs::write(&path, &text).map_err(StorageError::io("write", &path))
         })?;
         won += u32::from(published == Published::First);
         torn += u32::from(!is_whole(&folder.join("file")));

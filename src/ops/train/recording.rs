@@ -35,7 +35,7 @@ impl Worker<'_> {
         let left = LeftResults::of(dir, iteration)?;
         let settled = self.until_written(iteration, is_full, |worker| {
             worker.write(|session| {
-                let settled = left.record(session)?;
+                let settled = left.settle(session)?;
                 let now = Timestamp::now().into();
                 let rows = session.knowledge().lose(attempt, &reason, Some(seconds), now);
                 session.stage_all(rows)?;
@@ -43,8 +43,7 @@ impl Worker<'_> {
                 Ok(settled)
             })
         })?;
-        left_results::remove(dir, settled.iter().map(|(attempt, _)| attempt));
-        let told = settled.into_iter().next().map(|(_, told)| told);
+        let told = settled.into_iter().next();
         (self.on_event)(told.unwrap_or(TrainEvent::Lost { iteration: iteration.0, reason }));
         Ok(())
     }
@@ -73,7 +72,7 @@ impl Worker<'_> {
                 worker.write(|session| left_results::record(session, row))
             },
         )?;
-        left_results::remove(dir, [&attempt]);
+        left_results::remove(dir, attempt);
         (self.on_event)(told);
         Ok(())
     }

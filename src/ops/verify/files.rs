@@ -153,11 +153,7 @@ pub(super) fn misplaced(dir: &ExperimentDir) -> Vec<Finding> {
 /// A file that is there cannot be read.
 pub(super) fn check_imported(dir: &ExperimentDir, space: &Space) -> anyhow::Result<Vec<Finding>> {
     let path = dir.imported().join("q_values.csv");
-    let read = regular_file::read(&path, LARGE).map_err(|source| StorageError::Io {
-        action: "read",
-        path: path.clone(),
-        source,
-    });
+    let read = regular_file::read(&path, LARGE).map_err(StorageError::io("read", &path));
     if read.as_ref().is_err_and(StorageError::is_gone) {
         return Ok(Vec::new());
     }

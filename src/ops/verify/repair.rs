@@ -51,7 +51,7 @@ pub(super) fn mend(experiment: &Experiment, differing: Option<u64>) -> anyhow::R
     if !wrong.is_empty() || mended.told == Told::Readers {
         publish_new_view(experiment)?;
     }
-    left_results::settle(experiment)
+    left_results::settle_all(experiment)
 }
 
 /// A log after its repair.
