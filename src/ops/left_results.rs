@@ -68,13 +68,13 @@ impl<'a> LeftResults<'a> {
                 );
                 continue;
             }
-            let was_known = session.knowledge().has_result(row);
+            let before = session.rows();
             let told = record(session, row)?;
             match &told {
                 TrainEvent::Superseded { iteration } => log::warn!(
                     "a result of iteration {iteration} is dropped, since its architecture has one; its learning curve is kept"
                 ),
-                _ if was_known => {}
+                _ if session.rows() == before => {}
                 _ => log::warn!(
                     "the result of iteration {}, which its task could not append, is recorded",
                     attempt.iteration
@@ -90,13 +90,14 @@ impl<'a> LeftResults<'a> {
 /// Appends a result under the lock, unless its architecture has one; returns what became of it.
 pub(super) fn record(session: &mut Session<'_>, row: &Row) -> anyhow::Result<TrainEvent> {
     let iteration = row.iteration.unwrap_or_default().0;
-    let rows = match session.knowledge().record(row)? {
-        Record::Append(rows) => rows,
-        Record::AlreadyKnown { due, .. } => due,
+    let (rows, is_known) = match session.knowledge().record(row)? {
+        Record::Append(rows) => (rows, false),
+        Record::AlreadyKnown { due, .. } => (due, true),
     };
     session.stage_all(rows)?;
     session.write()?;
-    if !session.knowledge().has_result(row) {
+    // Another copy of the task may have trained the very same.
+    if is_known && !session.has_result_of(row)? {
         return Ok(TrainEvent::Superseded { iteration });
     }
     // It may stand in the log by an earlier try, whose sync failed.
@@ -222,6 +223,10 @@ training: {trainer: synthetic}
             let told = live.locked(|session| record(session, &row)).unwrap();
             assert_eq!(matches!(told, TrainEvent::Recorded { .. }), reward == 0.25, "{told:?}");
         }
+        // Another copy of the task comes to the same from the same checkpoint: its own result is not in the log.
+        let second = Row { attempt: Some(2), ..result_of(&claim, 0.25) };
+        let told = live.locked(|session| record(session, &second)).unwrap();
+        assert!(matches!(told, TrainEvent::Superseded { .. }), "{told:?}");
         assert_eq!(events(&experiment), [Event::Claimed, Event::Failed]);
     }
 }

@@ -124,6 +124,17 @@ impl Session<'_> {
         rows.into_iter().try_for_each(|row| self.stage(row))
     }
 
+    /// Returns whether this very result, of this attempt, is in the log. Reads all of it.
+    pub fn has_result_of(&self, result: &Row) -> anyhow::Result<bool> {
+        let all = self.guard.read_from(&LogCursor::start())?;
+        let is_same = |row: &Row| {
+            row.event.is_result()
+                && (row.iteration, row.attempt, row.reward)
+                    == (result.iteration, result.attempt, result.reward)
+        };
+        Ok(all.rows.iter().any(is_same))
+    }
+
     /// Brings what is in the log to the disk.
     pub fn sync(&self) -> anyhow::Result<()> {
         Ok(self.guard.sync()?)

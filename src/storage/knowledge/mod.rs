@@ -149,17 +149,6 @@ impl Knowledge {
         }
     }
 
-    /// Whether this row is the result that its architecture has.
-    pub fn has_result(&self, row: &Row) -> bool {
-        let known =
-            row.architecture.as_deref().and_then(|architecture| self.known.get(architecture));
-        known.is_some_and(|known| {
-            Some(known.iteration) == row.iteration
-                && (known.reward, known.best_validation_accuracy)
-                    == (row.reward, row.best_validation_accuracy)
-        })
-    }
-
     /// Whether the log holds the claim of an attempt, or may have held it in a row that was blanked.
     pub fn has_begun(&self, attempt: Attempt) -> bool {
         let Attempt { iteration, number } = attempt;
