@@ -6,7 +6,7 @@ use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
 use super::Refusal;
-use crate::config::{self, ExperimentConfig, Setting, ValidConfig};
+use crate::config::{self, ConfigError, ExperimentConfig, Setting, ValidConfig};
 use crate::dataset::Fingerprint;
 use crate::storage::{
     ExperimentDir, FormatVersion, Nodes, ReplayLog, StorageError, Trust, ViewParams,
@@ -56,11 +56,35 @@ impl Experiment {
     /// # Errors
     /// When it is none, of another format version, or its configuration does not pass the checks.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
+        Self::open_with(path, ReplayLog::settings)
+    }
+
+    /// Opens an experiment of which a `set` row has no value that can be in force, without any of them; others, and
+    /// those with a row that a newer program has written, are not opened because of `error`.
+    ///
+    /// # Errors
+    /// `error`.
+    pub(super) fn open_as_frozen(path: &Path, error: anyhow::Error) -> anyhow::Result<Self> {
+        let is_value = |cause: &ConfigError| {
+            !matches!(cause, ConfigError::UnknownKey { .. } | ConfigError::Frozen(_))
+        };
+        match error.downcast_ref() {
+            Some(cause) if is_value(cause) => {
+                Self::open_with(path, |_| Ok(Vec::new())).map_err(|_| error)
+            }
+            _ => Err(error),
+        }
+    }
+
+    fn open_with(
+        path: &Path,
+        settings: impl Fn(&ExperimentDir) -> Result<Vec<String>, StorageError>,
+    ) -> anyhow::Result<Self> {
         // Absolute: jobs run in other folders.
         let path = std::path::absolute(path).context("failed to find the current folder")?;
         let (dir, text) = ExperimentDir::open_frozen(&path)?;
         let frozen: Frozen = yaml::parse(&text.text, &dir.configuration()).map_err(newer_key)?;
-        let settings = ReplayLog::settings(&dir)?;
+        let settings = settings(&dir)?;
         let config = in_force(&dir, &frozen, &settings)?;
         let dir = match &config.recipe.recipe().checkpoint_dir {
             Some(place) => {
@@ -200,7 +224,7 @@ fn in_force(
         .with_context(|| match settings {
             [] => format!("`{}`", dir.configuration().display()),
             _ => format!(
-                "`{}` with the `set` rows of `{}`",
+                "`{}` with the `set` rows of `{}` (`metaqnn verify` names the row)",
                 dir.configuration().display(),
                 dir.replay_log().display()
             ),

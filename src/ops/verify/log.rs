@@ -2,12 +2,13 @@
 //! says when those are blanked.
 
 use std::collections::BTreeMap;
+use std::slice;
 
 use jiff::Timestamp;
 
 use super::finding::{Finding, Repair};
+use crate::ops::Experiment;
 use crate::outcome::Accuracy;
-use crate::space::Space;
 use crate::storage::{Attempt, Event, Iteration, Kept, Knowledge, RawLine, RawLog, Row, RowError};
 
 /// The name of the log in findings.
@@ -49,26 +50,26 @@ pub(super) struct Examined {
 }
 
 impl Examined {
-    /// Reads every line. Without a search space, architectures are not looked at; `vouched` tells how many rows are
-    /// those that a view was made from.
-    pub fn of(raw: &RawLog, space: Option<&Space>, vouched: u64) -> Self {
+    /// Reads every line. Without an experiment, architectures and settings are not looked at; `vouched` tells how many
+    /// rows are those that a view was made from.
+    pub fn of(raw: &RawLog, experiment: Option<&Experiment>, vouched: u64) -> Self {
         let highest = raw.lines().iter().filter_map(|line| line.row.as_ref().ok()?.iteration).max();
         let most = highest.unwrap_or_default().next();
-        let mut legal = Legal { space, met: BTreeMap::new() };
+        let mut legal = Legal { experiment, met: BTreeMap::new() };
         let (mut rows, mut blanks) = (Vec::new(), Vec::<Blank>::new());
         let mut knowledge = Knowledge::default();
         for (index, line) in raw.lines().iter().enumerate() {
             let taken = match &line.row {
                 Err(error) => Err(error.to_string()),
                 Ok(row) => legal
-                    .check(row)
+                    .check(row, &knowledge)
                     .and_then(|()| knowledge.apply(row).map_err(|violation| violation.to_string()))
                     .map(|()| row.clone()),
             };
             let row = taken.unwrap_or_else(|problem| {
                 let keep = kept(line, most, &knowledge);
                 let result = line.row.as_ref().ok().filter(|row| row.event.is_result());
-                let again = result.filter(|row| legal.check(row).is_ok()).cloned();
+                let again = result.filter(|row| legal.check(row, &knowledge).is_ok()).cloned();
                 blanks.push(Blank { index, keep, again, problem });
                 let Kept { iteration, attempt } = keep;
                 let void = Row { iteration, attempt, ..Row::new(Event::Void) };
@@ -110,9 +111,15 @@ impl Examined {
         let repair = if self.is_beyond_repair() { Repair::None } else { Repair::BlankRow };
         for blank in &self.blanks {
             let line = &raw.lines()[blank.index];
-            let what = blank.keep.attempt().map_or_else(String::new, |attempt| {
-                format!(" (of iteration {}, attempt {})", attempt.iteration, attempt.number)
-            });
+            let what = match blank.keep.attempt() {
+                Some(Attempt { iteration, number }) => {
+                    format!(" (of iteration {iteration}, attempt {number})")
+                }
+                None if line.bytes.starts_with(b",set,") => {
+                    " (a blanked row sets nothing: `metaqnn set` it again)".to_owned()
+                }
+                None => String::new(),
+            };
             let repair = if line.bytes.is_empty() { Repair::None } else { repair };
             findings.push(
                 Finding::damage(LOG, format!("{}{what}", blank.problem))
@@ -160,11 +167,12 @@ impl Examined {
                 && !self.blanks.iter().any(|blank| blank.index as u64 + 2 == placed.line)
         };
         let blanks = self.rows.iter().filter(is_blank).map(|placed| {
-            let of = placed.row.iteration.map_or_else(
-                || "an unknown iteration".to_owned(),
-                |iteration| format!("iteration {iteration}"),
-            );
-            let problem = format!("a row of {of} was blanked (its bytes are in torn/)");
+            let problem = match placed.row.iteration {
+                Some(iteration) => {
+                    format!("a row of iteration {iteration} was blanked (its bytes are in torn/)")
+                }
+                None => "a row was blanked (its bytes are in torn/; what it set, if it was a `set` row, is not in force)".to_owned(),
+            };
             Finding::note(LOG, problem).at(placed.line, placed.byte)
         });
         let expired = self.knowledge.expired(now.into()).into_iter().map(|attempt| {
@@ -215,23 +223,36 @@ fn is_blank_of(row: &Row, attempt: Attempt) -> bool {
         && row.attempt.is_none_or(|number| number == attempt.number)
 }
 
-/// Architectures and rewards that a search space can have.
+/// Architectures and rewards that a search space can have, and settings that can be in force.
 struct Legal<'a> {
-    space: Option<&'a Space>,
+    experiment: Option<&'a Experiment>,
     /// What was said of each text.
     met: BTreeMap<String, Result<(), String>>,
 }
 
 impl Legal<'_> {
-    fn check(&mut self, row: &Row) -> Result<(), String> {
+    fn check(&mut self, row: &Row, knowledge: &Knowledge) -> Result<(), String> {
         if let Some(reward) = row.reward {
             Accuracy::new(reward).map_err(|error| format!("column `reward`: {error}"))?;
         }
-        let (Some(space), Some(text)) = (self.space, &row.architecture) else { return Ok(()) };
+        let Some(experiment) = self.experiment else { return Ok(()) };
+        if let (Event::Set, Some(setting)) = (row.event, &row.reason) {
+            let settings = [&knowledge.state().settings[..], slice::from_ref(setting)].concat();
+            let in_force = experiment.in_force(&settings);
+            return in_force
+                .map(drop)
+                .map_err(|error| format!("column `reason`: {}", error.root_cause()));
+        }
+        let Some(text) = &row.architecture else { return Ok(()) };
         if let Some(said) = self.met.get(text) {
             return said.clone();
         }
-        let said = match space.parse(text).map(|architecture| architecture.to_string()) {
+        let said = match experiment
+            .config()
+            .space
+            .parse(text)
+            .map(|architecture| architecture.to_string())
+        {
             Err(error) => Err(format!("column `architecture`: {error}")),
             Ok(own) if own != *text => {
                 Err(format!("column `architecture`: `{text}` should be written `{own}`"))

@@ -148,7 +148,10 @@ struct Subject {
 
 impl Subject {
     fn open(path: &Path) -> anyhow::Result<Self> {
-        let error = match Experiment::open(path) {
+        // A `set` row that cannot be in force is damage of the log, and mended there.
+        let opened =
+            Experiment::open(path).or_else(|error| Experiment::open_as_frozen(path, error));
+        let error = match opened {
             Ok(experiment) => {
                 let configuration = of_another_configuration(&experiment);
                 let dir = experiment.dir().clone();
@@ -205,8 +208,7 @@ impl Subject {
             Some(experiment) => Views::read(experiment, &listed, &raw)?,
             None => Views::default(),
         };
-        let space = experiment.map(|experiment| &experiment.config().space);
-        let examined = Examined::of(&raw, space, views.vouched);
+        let examined = Examined::of(&raw, experiment, views.vouched);
         *counts = Counts {
             rows: examined.rows.len(),
             results: examined.knowledge.known().len(),

@@ -76,9 +76,8 @@ fn mend_log(
     vouched: u64,
     misleading: &BTreeSet<u64>,
 ) -> anyhow::Result<Option<Mended>> {
-    let space = &experiment.config().space;
     let raw = guard.read_raw()?;
-    let examined = Examined::of(&raw, Some(space), vouched);
+    let examined = Examined::of(&raw, Some(experiment), vouched);
     if examined.is_beyond_repair() {
         return Ok(None);
     }
@@ -94,9 +93,9 @@ fn mend_log(
     for blank in &examined.blanks {
         guard.blank(&raw.lines()[blank.index], blank.keep)?;
     }
-    let examined = Examined::of(&guard.read_raw()?, Some(space), vouched);
+    let examined = Examined::of(&guard.read_raw()?, Some(experiment), vouched);
     guard.append(&examined.knowledge.due_rows(Some(Timestamp::now().into())))?;
-    let log = Examined::of(&guard.read_raw()?, Some(space), vouched);
+    let log = Examined::of(&guard.read_raw()?, Some(experiment), vouched);
     Ok(Some(Mended { log, told }))
 }
 
