@@ -8,7 +8,7 @@
 //! | roof | [`cli`]: words in, words out |
 //! | second | [`ops`]: one operation per verb; [`config`]: the YAML; [`report`]: results as values, tables and text |
 //! | first | [`storage`]: all that lies on disk; [`dataset`]: images, checked; [`training`]: trainers and their protocol; [`slurm`]: the scheduler |
-//! | ground | [`space`]: which networks exist; [`q_learning`]: which layer to place next; [`predictor`]: when to stop; [`outcome`]; [`seed`]; [`maths`]; [`regular_file`], [`yaml_bounds`]: files that others could have written |
+//! | ground | [`space`]: which networks exist; [`q_learning`]: which layer to place next; [`predictor`]: when to stop; [`outcome`]; [`seed`]; [`maths`]; [`regular_file`], [`yaml_bounds`]: reading files within bounds |
 //!
 //! The other program of the crate, `metaqnn-torch` (`src/torch`), trains with libtorch and sees
 //! `training`, `space`, `dataset`, `seed`, `maths` and `regular_file` alone. This library is never linked to libtorch.
@@ -40,9 +40,9 @@
 //! | `views/` | `reduce`, `train --reduce` | every command but `init` |
 //! | `curves/*.csv` | `train`, each attempt its own | `train` (a later attempt), `reduce` |
 //! | `curves/*.log` | `train`: what the trainer says | people |
-//! | `curves/*.result` | `train`: a result until it is in the log | `train` (a later attempt), `reduce` |
-//! | `checkpoints/`, or a folder in `training.checkpoint_dir` | the trainer, each attempt its own | `train` (a later attempt); `reduce` removes what nobody needs |
-//! | `rounds/` | `submit`, and `reduce` for the next round; the scheduler its logs; `train` where its trainer refuses to work | `submit`, `reduce`, `status`, `cancel` |
+//! | `curves/*.result` | `train`: a result until it is in the log | `train` (a later attempt), `reduce`, `verify --repair` |
+//! | `checkpoints/`, or a folder in `training.checkpoint_dir` | the trainer, each attempt its own | `train` (a later attempt); `reduce` removes what is no longer needed |
+//! | `rounds/` | `submit`, and `reduce` for the next round; the scheduler its logs; `train` where its trainer refuses to work; in `rounds/N/k/` the k-th rendering: plan, scripts, job ids | `submit`, `reduce`, `status`, `cancel` |
 //! | `imported/` | `import` | people |
 //! | `torn/` | whoever locks the log after a crash; `verify --repair` | people |
 //! | `tables/` | `reduce`, `run` | people |

@@ -218,7 +218,7 @@ const PIPEFS: FsWord = 0x5049_5045;
 /// Longest wait for the other end of a pipe that has a name.
 const WRITER: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
 
-/// Who has made a pipe without a name has its other end; one with a name waits for anybody.
+/// The other end of a pipe without a name is open from the start; that of one with a name may never be opened.
 fn wait_for_writer(file: &File) -> io::Result<()> {
     let is_named = fstatfs(file)?.f_type != PIPEFS;
     if is_named && poll(&mut [PollFd::new(file, PollFlags::IN)], Some(&WRITER))? == 0 {

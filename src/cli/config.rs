@@ -1,4 +1,4 @@
-//! `metaqnn config`: every key, and a check of a file.
+//! `metaqnn config`: every key, a check of a file, and what is in force.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ use crate::config::{DEFAULTS, ExperimentConfig, Setting, load};
 use crate::ops::Experiment;
 use crate::ops::init::check_images;
 
-/// Show every key of a configuration with its default, or check a file
+/// Show every key of a configuration with its default, check a file, or show what is in force in an experiment
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     metaqnn config --defaults > mine.yaml\n  \

@@ -86,7 +86,7 @@ impl<'a> Progress<'a> {
         }
     }
 
-    /// Tells how many architectures have results already, and the best accuracy, when a search goes on.
+    /// Sets how many architectures have results already, and the best accuracy, when a search goes on.
     pub fn start_at(&mut self, results: u64, best: Option<f64>) {
         self.best = best;
         if let Some(search) = self.bars.as_ref().and_then(|bars| bars.search.as_ref()) {

@@ -17,7 +17,7 @@ use crate::report::terminal;
     metaqnn status DIR --watch\n  \
     metaqnn status DIR --json\n\n\
     JSON, one object: experiment, trainer, condition (active; paused: the rounds asked for are done; halted; finished; chain_broken: \
-    nothing is queued; stuck: what is queued comes to nothing; notices say why), round, epsilon (in force), \
+    nothing is queued; stuck: what is queued makes no progress; notices say why), round, epsilon (in force), \
     iterations, counts (of iterations by status), wanted, results, left, best (null or architecture, iteration, \
     best_validation_accuracy, parameters, layers, epsilon), epsilons (for each what it wants and has), seconds \
     (train_seconds, saved_seconds, lost_seconds), early_stopping (enabled, burn_in, full_curves, predictor_curves, \

@@ -27,7 +27,7 @@ pub(super) struct Claim {
     /// What is to be trained.
     pub architecture: Architecture,
     /// Attempts in a row before this one that left on the time warning without a new epoch.
-    pub left_in_vain: u32,
+    pub timeouts: u32,
 }
 
 /// How an attempt ended.
@@ -253,7 +253,7 @@ pub(super) fn end_of(
     Ok(match left {
         Some(left) if !left.is_time_warning => EarlierAttempt::LeftOnSignal,
         _ if dir.reach(attempt) > dir.reach_before(attempt)? => EarlierAttempt::AddedEpochs,
-        Some(left) => EarlierAttempt::LeftInVain { lost_seconds: left.lost_seconds },
+        Some(left) => EarlierAttempt::TimedOut { lost_seconds: left.lost_seconds },
         None => EarlierAttempt::CameToNothing,
     })
 }

@@ -1,6 +1,6 @@
 //! Files of attempts, and those among them that the log does not know of.
 //!
-//! An attempt begins with a row of the log, so that a file of one without any row tells that rows were lost: the log was
+//! An attempt begins with a row of the log, so a file of an attempt without any row means that rows were lost: the log was
 //! put back from an older copy, or its server has lost its last seconds. It would be in the way of the attempt that gets
 //! its number.
 

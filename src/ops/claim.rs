@@ -113,8 +113,8 @@ impl Sampler<'_> {
         let left = LeftResults::of(dir, earlier.iteration)?;
         if !left.is_empty() {
             let settled = live.locked(|session| left.settle(session))?;
-            if let Some(told) = settled.into_iter().next() {
-                return Ok(Some(Claimed::Nothing(told)));
+            if let Some(event) = settled.into_iter().next() {
+                return Ok(Some(Claimed::Nothing(event)));
             }
         }
         let end = end_of(dir, earlier)?;
@@ -210,8 +210,8 @@ impl Sampler<'_> {
         let text = row.architecture.as_deref().expect(expected);
         let architecture = self.experiment.config().space.parse(text)?;
         let open = known.state().open.get(&attempt.iteration);
-        let left_in_vain = open.map_or(0, |open| open.left_in_vain);
-        let claim = Claim { row, attempt, architecture, left_in_vain };
+        let timeouts = open.map_or(0, |open| open.timeouts);
+        let claim = Claim { row, attempt, architecture, timeouts };
         Ok(Claimed::Claim(Box::new(claim), reused))
     }
 

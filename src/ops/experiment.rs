@@ -97,11 +97,11 @@ impl Experiment {
         Ok(Self { dir, config, frozen, sha256: text.sha256, settings, trust: Trust::Owner })
     }
 
-    /// Checks that nobody but those whom the person trusts can write to the experiment: before a program that it names is
-    /// started, here or by a job.
+    /// Checks that only trusted users can write to the experiment: before a program that it names is started, here or by a
+    /// job.
     ///
     /// # Errors
-    /// Somebody else can.
+    /// Another user can.
     pub fn trusted_by(self, trust: Trust) -> anyhow::Result<Self> {
         self.dir.check_trust(trust)?;
         Ok(Self { trust, ..self })

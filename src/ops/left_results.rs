@@ -69,8 +69,8 @@ impl<'a> LeftResults<'a> {
                 continue;
             }
             let before = session.rows();
-            let told = record(session, row)?;
-            match &told {
+            let event = record(session, row)?;
+            match &event {
                 TrainEvent::Superseded { iteration } => log::warn!(
                     "a result of iteration {iteration} is dropped, since its architecture has one; its learning curve is kept"
                 ),
@@ -81,7 +81,7 @@ impl<'a> LeftResults<'a> {
                 ),
             }
             remove(self.dir, *attempt);
-            settled.push(told);
+            settled.push(event);
         }
         Ok(settled)
     }
@@ -220,13 +220,13 @@ training: {trainer: synthetic}
         // A write whose sync fails is tried again, and so is one that a reduce was faster with.
         for reward in [0.25, 0.25, 0.5] {
             let row = result_of(&claim, reward);
-            let told = live.locked(|session| record(session, &row)).unwrap();
-            assert_eq!(matches!(told, TrainEvent::Recorded { .. }), reward == 0.25, "{told:?}");
+            let event = live.locked(|session| record(session, &row)).unwrap();
+            assert_eq!(matches!(event, TrainEvent::Recorded { .. }), reward == 0.25, "{event:?}");
         }
         // Another copy of the task comes to the same from the same checkpoint: its own result is not in the log.
         let second = Row { attempt: Some(2), ..result_of(&claim, 0.25) };
-        let told = live.locked(|session| record(session, &second)).unwrap();
-        assert!(matches!(told, TrainEvent::Superseded { .. }), "{told:?}");
+        let event = live.locked(|session| record(session, &second)).unwrap();
+        assert!(matches!(event, TrainEvent::Superseded { .. }), "{event:?}");
         assert_eq!(events(&experiment), [Event::Claimed, Event::Failed]);
     }
 }

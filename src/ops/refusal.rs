@@ -290,7 +290,7 @@ pub enum Refusal {
         file: PathBuf,
         /// How many others there are.
         others: usize,
-        /// The next iteration, as far as the log tells.
+        /// The next iteration by the log.
         next: u64,
     },
 }

@@ -1,4 +1,4 @@
-//! One round handed to the scheduler exactly once, whoever submits and whoever crashes where.
+//! One round submitted exactly once, by any number of submitters that may crash anywhere.
 //!
 //! The steps, each of which leaves a file or folder that is created once and by one submitter only:
 //!
@@ -8,12 +8,12 @@
 //! it does not name
 //! ```
 //!
-//! Whoever comes later reads the files that are there and goes on at the first that is missing ([`super::round_step`]).
+//! A later submitter reads the files that are there and goes on at the first that is missing ([`super::round_step`]).
 //! A rendering of which no job exists (the scheduler refused it, say) is withdrawn when something else would be rendered
-//! now: an `array.yaml` that names no array closes it for everybody, and 2/ takes its place.
+//! now: an `array.yaml` that names no array closes it for all submitters, and 2/ takes its place.
 //!
 //! An array that a submitter held and could not name, because it died or another was first, has the round's job name
-//! and is cancelled by whoever finishes, or by the reduce of the round; it never ran, since it was held. A reduce too
+//! and is cancelled by the submitter that finishes, or by the reduce of the round; it never ran, since it was held. A reduce too
 //! many does no harm: all of them submit the same next round, which is submitted once.
 
 use std::thread;
@@ -178,7 +178,7 @@ impl<'a> Round<'a> {
         }
     }
 
-    /// Closes a rendering of which no array is named: whoever holds one for it takes it back. Returns what it says in the
+    /// Closes a rendering of which no array is named: a submitter that holds one cancels it. Returns what it says in the
     /// end, since another submitter may be first.
     fn withdraw(&self, rendering: &Rendering) -> anyhow::Result<RoundArray> {
         let job_name = array_name(&rendering.plan()?).to_string();
@@ -239,7 +239,7 @@ impl<'a> Round<'a> {
         Rendered::of(self.experiment, plan).map(Some)
     }
 
-    /// Holds the arrays and names them, unless another submitter has; what was held in vain is taken back. Returns what a
+    /// Holds the arrays and names them, unless another submitter has; then the arrays are cancelled. Returns what a
     /// person should know, and whether `array.yaml` names these.
     fn hold_arrays(
         &self,

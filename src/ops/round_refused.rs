@@ -1,4 +1,4 @@
-//! What a person is told of a round that the scheduler refused: what is left of it, and where to correct the request.
+//! The error of a round that the scheduler refused: what is left of it, and where to correct the request.
 
 use super::round_jobs::in_words;
 use super::{Experiment, Refusal};

@@ -166,7 +166,7 @@ mod tests {
             self.arrays[array].job = Job::Gone;
         }
 
-        /// All worlds that one more instruction of anybody leads to.
+        /// All worlds that one more instruction leads to.
         fn next(&self) -> Vec<Self> {
             let mut next = Vec::new();
             for index in 0..self.submitters.len() {

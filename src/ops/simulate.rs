@@ -173,7 +173,7 @@ pub fn scores(
     Ok(scores)
 }
 
-/// Checks that a file can be written later, so that nobody waits in vain, and replaces nothing that is read; returns
+/// Checks, before the computation, that a file can be written after it and replaces nothing that is read; returns
 /// which file it is, however it is spelled.
 ///
 /// # Errors

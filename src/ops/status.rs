@@ -84,11 +84,11 @@ pub fn ranked(experiment: &Experiment, at_most: usize, colour: Colour) -> anyhow
 /// Says that tasks leave on the time warning without a new epoch, again and again.
 fn want_of_time(knowledge: &Knowledge) -> Option<String> {
     let state = knowledge.state();
-    let in_vain = state.open.iter().find(|(_, open)| open.left_in_vain > 0);
-    let what = match (in_vain, state.lost_in_vain) {
+    let timed_out = state.open.iter().find(|(_, open)| open.timeouts > 0);
+    let what = match (timed_out, state.claims_timed_out) {
         (None, 0) => return None,
         (Some((iteration, open)), 0) => {
-            let times = open.left_in_vain;
+            let times = open.timeouts;
             format!(
                 "iteration {iteration} left on the time warning without a new epoch (attempts in a row: {times})"
             )
@@ -173,7 +173,7 @@ impl Seen<'_> {
             return Ok(Standing::of(Condition::Stuck, [notice]));
         }
         let unclaimed = match self.unclaimed(newest, queue)? {
-            // Nothing is known of its tasks yet: those of the round before tell more.
+            // Its tasks have not begun: those of the round before are the newest known.
             None if newest > 1 && !self.has_claims_of(newest) => {
                 let before = self.unclaimed(newest - 1, &Queue::default())?;
                 before.filter(|before| !before.was_halted)
@@ -197,9 +197,9 @@ impl Seen<'_> {
         let is_behind =
             self.snapshot.new_rows().iter().any(|row| row.round.is_some_and(|of| of <= newest));
         let unclaimed = self.unclaimed(newest, queue)?;
-        let is_in_vain = unclaimed.as_ref().is_some_and(|unclaimed| unclaimed.is_every_task);
+        let all_are_unclaimed = unclaimed.as_ref().is_some_and(|unclaimed| unclaimed.is_every_task);
         let tasks = unclaimed.map(|unclaimed| unclaimed.sentence());
-        if matches!(end, Some(EndOfChain::AskedFor { .. })) && !is_behind && !is_in_vain {
+        if matches!(end, Some(EndOfChain::AskedFor { .. })) && !is_behind && !all_are_unclaimed {
             let done = "The rounds asked for are done: `metaqnn submit` goes on.".to_owned();
             return Ok(Standing::of(Condition::Paused, tasks.into_iter().chain([done])));
         }

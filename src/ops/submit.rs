@@ -97,8 +97,8 @@ pub fn submit(experiment: &Experiment, options: &SubmitOptions) -> anyhow::Resul
         Some(Stage::Unplanned | Stage::Unsubmitted) => newest,
         Some(Stage::Over) | None => newest + 1,
     };
-    if let Some(vain) = unclaimed_before(experiment, newest, &scheduler)? {
-        said.push(vain);
+    if let Some(sentence) = unclaimed_before(experiment, newest, &scheduler)? {
+        said.push(sentence);
         said.push("if nothing has changed since, this round ends the same way".to_owned());
     }
     // The claims that cancelled arrays left would be waited for otherwise: no reduce of theirs has run.
@@ -154,8 +154,8 @@ fn unclaimed_before(
     let rows = Snapshot::read(experiment)?.all_rows(experiment)?;
     let queue = Round::new(experiment, number).queue(scheduler)?;
     let found = unclaimed(experiment, number, &queue, &rows, &refusals(experiment)?)?;
-    let vain = found.filter(|it| it.is_every_task && !it.was_halted);
-    Ok(vain.map(|unclaimed| unclaimed.sentence()))
+    let all = found.filter(|it| it.is_every_task && !it.was_halted);
+    Ok(all.map(|unclaimed| unclaimed.sentence()))
 }
 
 fn keeps_its_options(number: u32) -> String {

@@ -1,4 +1,5 @@
-//! Tasks of a round that ended without a claim: the log of the search has no row of them, so their own logs tell why.
+//! Tasks of a round that ended without a claim: the log of the search has no row of them, so the reason is read from
+//! their own logs.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -56,14 +57,14 @@ pub(super) fn unclaimed(
     let claims = claims.filter_map(|row| Some((row.job.as_deref()?, row.task.as_deref()?)));
     let claims: BTreeSet<(&str, &str)> = claims.filter(|(job, _)| is_theirs(job)).collect();
     let refused = refusals.iter().map(|it| (it.job.as_str(), it.task.as_str()));
-    let mut told = claims.clone();
-    told.extend(refused.filter(|(job, _)| is_theirs(job)));
+    let mut accounted = claims.clone();
+    accounted.extend(refused.filter(|(job, _)| is_theirs(job)));
     let ended = plan.array_size.saturating_sub(queue.live_tasks(&job_ids(&jobs)?)) as usize;
     // Some of those that have claimed may not have ended: the least number.
-    let mut tasks = ended.saturating_sub(told.len());
+    let mut tasks = ended.saturating_sub(accounted.len());
     let logs = publish::listing(files.folder(), |name| {
         let (job, task) = name.strip_suffix(".log")?.split_once('_')?;
-        let is_wanted = tasks > 0 && is_theirs(job) && !told.contains(&(job, task));
+        let is_wanted = tasks > 0 && is_theirs(job) && !accounted.contains(&(job, task));
         is_wanted.then(|| (task.parse::<u32>().unwrap_or(u32::MAX), name.to_owned()))
     })?;
     let mut log = None;
@@ -77,7 +78,7 @@ pub(super) fn unclaimed(
     }
     let since = Some(plan.created_at);
     let was_halted = rows.iter().any(|row| row.event == Event::Halted && row.time >= since);
-    let (of, is_every_task) = (plan.array_size, told.is_empty());
+    let (of, is_every_task) = (plan.array_size, accounted.is_empty());
     let found = Unclaimed { round, tasks, of, is_every_task, was_halted, log };
     Ok((tasks > 0).then_some(found))
 }

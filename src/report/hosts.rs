@@ -1,4 +1,5 @@
-//! Machines that fail: a failure of a machine told from that of a network, and from one that is everywhere the same.
+//! Machines that fail: a failure of a machine is distinguished from that of a network, and from one that is the same
+//! everywhere.
 //!
 //! A network that fails is a result. A claim that ends without one is a loss, and says little by itself: the
 //! architecture may kill its trainer wherever it is. A trainer that refuses to work somewhere says all. The rule:
@@ -111,7 +112,7 @@ impl Hosts {
     }
 }
 
-/// The failure that all suspect hosts have in common, if it is nobody's in particular.
+/// The failure that all suspect hosts have in common, if it is common by the rule above.
 fn common_failure(
     histories: &BTreeMap<&str, History<'_>>,
     hosts: &BTreeSet<&str>,

@@ -4,7 +4,7 @@
 pub(super) const ALLOCATION_FAILURE: &str = "allocation failure: ";
 
 /// Returns the words of the scheduler by which `sbatch --test-only` says that a job can never start; `None` for one that
-/// can, or not now, and where a wrapper or an option is at fault: then submitting tells.
+/// can, or not now, and where a wrapper or an option is at fault: then the submission itself decides.
 pub(super) fn refused_for_good(words: &str) -> Option<&str> {
     const FOR_GOOD: [&str; 12] = [
         "node configuration is not available",
@@ -29,7 +29,7 @@ pub(super) fn refused_for_good(words: &str) -> Option<&str> {
     (has(&FOR_GOOD) && !has(&FOR_NOW)).then_some(verdict)
 }
 
-/// Returns the option of `sbatch` that a refusal is about, as far as its words tell.
+/// Returns the option of `sbatch` that a refusal is about, if its text names one.
 pub fn refused_option(words: &str) -> Option<&'static str> {
     // The first that fits: "Invalid account or account/partition combination specified".
     const OPTIONS: [(&str, &str); 18] = [

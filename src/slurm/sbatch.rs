@@ -196,7 +196,7 @@ impl Scheduler for Slurm {
                 command: answer.command,
             }),
             None if words.contains(ALLOCATION_FAILURE) => Ok(Some(one_line(&words))),
-            // A wrapper that does not know the question: submitting tells.
+            // A wrapper that does not know `--test-only`: the submission itself decides.
             None => {
                 log::info!("`{}` is submitted untested: {}", job.name, one_line(&words));
                 Ok(None)

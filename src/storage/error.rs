@@ -65,7 +65,7 @@ pub enum StorageError {
         /// The key.
         key: String,
     },
-    /// Somebody else could have this user run a program.
+    /// Another user could make this one run a program.
     #[error("`{path}` {why}, and what stands in an experiment is run as you ({remedy})")]
     Untrusted {
         /// The file or folder.

@@ -129,7 +129,7 @@ impl ExperimentDir {
         self.check_trust(trust)
     }
 
-    /// Returns what tells this experiment from every other, also from a copy of it: the frozen configuration and the
+    /// Returns what distinguishes this experiment from every other, also from a copy of it: the frozen configuration and the
     /// log, which is never replaced. Equal on all nodes, and after a move within a file system that keeps its name.
     ///
     /// # Errors

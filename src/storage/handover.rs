@@ -102,7 +102,7 @@ impl ExperimentDir {
     }
 
     /// Returns how an attempt left that was asked to; `None` for any other end. A mark that a crash has cut short
-    /// tells of no time warning.
+    /// counts as no time warning.
     pub fn left_on_signal(&self, attempt: Attempt) -> Option<LeftOnSignal> {
         let path = self.mark(attempt);
         let mark = match regular_file::read(&path, regular_file::SMALL) {

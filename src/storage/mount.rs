@@ -1,7 +1,7 @@
 //! Whether locks on a path exclude other machines, as far as the mount options tell.
 //!
 //! An NFS mount with `nolock` or `local_lock`, a Lustre mount with `localflock`, sshfs, 9p and virtiofs answer every
-//! lock and keep it to this machine: two machines would both hold the log. On cifs a vain try of the holder's own
+//! lock and keep it to this machine: two machines would both hold the log. On cifs a failed try from the holder's own
 //! machine frees the lock on the server. All of them are refused, unless only this machine works on the experiment.
 
 use std::fs;

@@ -98,7 +98,7 @@ pub struct StopNumbers {
 /// On a `claimed` row: the attempt before is counted as a loss.
 pub(super) const CAME_TO_NOTHING: &str = "the attempt before added no epoch";
 /// On a `claimed` row: the attempt before left on the time warning and had reached no new epoch.
-pub(super) const LEFT_IN_VAIN: &str =
+pub(super) const AFTER_TIMEOUT: &str =
     "the attempt before left on the time warning without a new epoch";
 /// On a `lost` row: so did as many attempts in a row as are allowed.
 pub const TIME_TOO_SHORT: &str = "not the network's fault: three attempts in a row left on the time warning \
@@ -123,9 +123,9 @@ pub fn counts_as_loss(reason: Option<&str>) -> bool {
     reason.is_none_or(|reason| !reason.starts_with(NOT_THE_NETWORKS))
 }
 
-/// Whether a row of this reason tells of the time limit and neither of a host nor of an architecture.
+/// Whether this reason is the time limit, and so says nothing about a host or an architecture.
 pub fn is_for_want_of_time(reason: Option<&str>) -> bool {
-    matches!(reason, Some(LEFT_IN_VAIN | TIME_TOO_SHORT))
+    matches!(reason, Some(AFTER_TIMEOUT | TIME_TOO_SHORT))
 }
 
 impl Row {

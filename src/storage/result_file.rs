@@ -1,8 +1,8 @@
 //! A result that is about to be appended to the log: `curves/000123.1.result`.
 //!
 //! An attempt publishes the very row, with a checksum, before it tries to append it, and removes the file after a
-//! synced append. So a finished training outlives its process: whoever would record the claim as lost appends the row
-//! that lies here instead.
+//! synced append. So a finished training outlives its process: each place that would record the claim as lost appends
+//! this row instead.
 
 use std::fs;
 use std::io::ErrorKind;

@@ -1,4 +1,4 @@
-//! The files by which a round is submitted once, whoever crashes where: `rounds/0007/1/plan.yaml`, its batch scripts,
+//! The files by which a round is submitted once, wherever a submitter crashes: `rounds/0007/1/plan.yaml`, its batch scripts,
 //! `array.yaml` and `jobs.yaml`.
 //!
 //! `rounds/0007/1/` is the first rendering of round 7. Plan and scripts appear together and never change; a round that

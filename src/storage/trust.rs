@@ -13,7 +13,7 @@ use super::experiment_dir::{CONFIGURATION, ExperimentDir, FOLDERS, LOG};
 /// Whom the person who starts a command trusts besides root; no file says so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trust {
-    /// Nobody else.
+    /// No other user.
     Owner,
     /// The members of the experiment's group.
     Group,
@@ -85,11 +85,11 @@ impl Trust {
 }
 
 impl ExperimentDir {
-    /// Checks that nobody can make this user run a program by writing to the experiment: the directory, its
+    /// Checks that no untrusted user can make this one run a program by writing to the experiment: the directory, its
     /// configuration, its log (whose `set` rows hold lines of a shell), and its folders (batch scripts, checkpoints).
     ///
-    /// Folders above it are not looked at: who may rename the experiment can put in its place only what belongs to
-    /// himself, or another experiment of this user.
+    /// Folders above it are not checked: a user who may rename the experiment can put only files of their own in its
+    /// place, which are refused, or another experiment of this user.
     ///
     /// # Errors
     /// [`StorageError::Untrusted`], naming the first of them that others can write.

@@ -23,7 +23,7 @@ use super::verdicts::Verdicts;
 use super::{Experiment, Refusal, TrainEvent};
 use crate::predictor::AuditFindings;
 use crate::slurm::{Slurm, Variables};
-use crate::storage::knowledge::{EarlierAttempt, is_last_in_vain};
+use crate::storage::knowledge::{EarlierAttempt, is_last_timeout};
 use crate::storage::{
     Attempt, LeftOnSignal, RoundDir, TIME_TOO_SHORT, TaskRefusal, refusal_as_reason,
 };
@@ -276,8 +276,8 @@ impl<'a> Worker<'a> {
             return Err(Refusal::TryAgain { signal: "TERM", iteration }.into());
         }
         if self.task.slurm.is_some()
-            && is_last_in_vain(claim.left_in_vain)
-            && matches!(end_of(self.experiment.dir(), attempt)?, EarlierAttempt::LeftInVain { .. })
+            && is_last_timeout(claim.timeouts)
+            && matches!(end_of(self.experiment.dir(), attempt)?, EarlierAttempt::TimedOut { .. })
         {
             self.lose(attempt, TIME_TOO_SHORT.to_owned(), all_seconds)?;
             return Err(Refusal::LostForTime { iteration }.into());

@@ -43,8 +43,8 @@ impl Worker<'_> {
                 Ok(settled)
             })
         })?;
-        let told = settled.into_iter().next();
-        (self.on_event)(told.unwrap_or(TrainEvent::Lost { iteration: iteration.0, reason }));
+        let event = settled.into_iter().next();
+        (self.on_event)(event.unwrap_or(TrainEvent::Lost { iteration: iteration.0, reason }));
         Ok(())
     }
 
@@ -57,7 +57,7 @@ impl Worker<'_> {
     ) -> anyhow::Result<()> {
         let dir = self.experiment.dir();
         let mut is_published = false;
-        let told = self.until_written(
+        let event = self.until_written(
             attempt.iteration,
             |_| true,
             |worker| {
@@ -73,7 +73,7 @@ impl Worker<'_> {
             },
         )?;
         left_results::remove(dir, attempt);
-        (self.on_event)(told);
+        (self.on_event)(event);
         Ok(())
     }
 

@@ -102,7 +102,7 @@ impl AttemptFiles {
     }
 }
 
-/// Tells what is to become of a result that waits to be appended; nothing when that was done meanwhile.
+/// Returns the finding about a result that waits to be appended; none when it was appended meanwhile.
 fn left_result(
     dir: &ExperimentDir,
     attempt: Attempt,

@@ -45,7 +45,7 @@ pub(super) struct Examined {
     pub blanks: Vec<Blank>,
     /// How many rows a view vouches for: they are what they were when it was made.
     vouched: u64,
-    /// The newest attempt of each iteration that a row tells of.
+    /// The newest attempt of each iteration that a row names.
     attempts: BTreeMap<Iteration, u32>,
 }
 
@@ -97,8 +97,8 @@ impl Examined {
         self.blanks.iter().any(|blank| (blank.index as u64) < self.vouched)
     }
 
-    /// Whether a row of the log tells of an attempt or of a later one, or may have told before it was blanked; an attempt
-    /// of which none does is in the way of the one that gets its number.
+    /// Whether a row of the log names an attempt or a later one, or may have before it was blanked; the files of any other
+    /// attempt are in the way of the one that gets its number.
     pub fn knows(&self, attempt: Attempt) -> bool {
         self.attempts.get(&attempt.iteration).is_some_and(|newest| attempt.number <= *newest)
             || (attempt.iteration < self.knowledge.next_iteration()
@@ -206,7 +206,7 @@ fn kept(line: &RawLine, most: Iteration, knowledge: &Knowledge) -> Kept {
     Kept { iteration, attempt: attempt.filter(|_| iteration.is_some()) }
 }
 
-/// A claim, a result or a loss of an attempt tells of it.
+/// Claims, results and losses name their attempts.
 fn newest_attempts(rows: &[Placed]) -> BTreeMap<Iteration, u32> {
     let mut newest = BTreeMap::new();
     for attempt in rows.iter().filter_map(|placed| placed.row.attempt()) {

@@ -5,17 +5,17 @@
 
 use std::collections::BTreeSet;
 
-use super::state::{ATTEMPTS_IN_VAIN, LOSSES_TO_QUARANTINE};
+use super::state::{LOSSES_TO_QUARANTINE, TIMEOUTS_TO_LOSE};
 use super::violation::Violation;
 use super::{Knowledge, Open, Standing};
 use crate::q_learning::Epsilon;
 use crate::storage::replay_event::{
-    CAME_TO_NOTHING, Claimant, LEFT_IN_VAIN, QUARANTINED, TIME_TOO_SHORT, plain,
+    AFTER_TIMEOUT, CAME_TO_NOTHING, Claimant, QUARANTINED, TIME_TOO_SHORT, plain,
 };
 use crate::storage::replay_row::{Attempt, Event, Iteration, Row};
 use crate::storage::time::Time;
 
-/// How the attempt before this one has ended, as its checkpoint folder and its curve tell. An epoch is
+/// How the attempt before this one has ended, by its checkpoint folder and its curve. An epoch is
 /// new when no earlier attempt at the iteration has reached it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum EarlierAttempt {
@@ -24,7 +24,7 @@ pub enum EarlierAttempt {
     /// It left on TERM, which says nothing of it, and has marked that.
     LeftOnSignal,
     /// It left on the time warning without a new epoch, and has marked that.
-    LeftInVain {
+    TimedOut {
         /// Seconds that are in no curve.
         lost_seconds: f64,
     },
@@ -83,7 +83,7 @@ impl Knowledge {
 
     /// Returns the rows by which a task takes up `earlier`, its [`Self::resumable`] attempt: a
     /// `claimed` row of the next attempt, or, when the earlier one was the third loss of the
-    /// architecture or the third in a row that left on the time warning in vain, the rows of its loss.
+    /// architecture or the third in a row that timed out, the rows of its loss.
     ///
     /// An attempt that came to nothing after the search was halted is no loss.
     pub fn resume(&self, earlier: Attempt, end: EarlierAttempt, by: &Claimant) -> Vec<Row> {
@@ -93,11 +93,11 @@ impl Knowledge {
             return self.lose(earlier, CAME_TO_NOTHING, None, by.time);
         }
         let (reason, lost_seconds) = match end {
-            EarlierAttempt::LeftInVain { lost_seconds } => {
-                if is_last_in_vain(open.left_in_vain) {
+            EarlierAttempt::TimedOut { lost_seconds } => {
+                if is_last_timeout(open.timeouts) {
                     return self.lose(earlier, TIME_TOO_SHORT, Some(lost_seconds), by.time);
                 }
-                (Some(LEFT_IN_VAIN), Some(lost_seconds))
+                (Some(AFTER_TIMEOUT), Some(lost_seconds))
             }
             _ => (is_loss.then_some(CAME_TO_NOTHING), None),
         };
@@ -210,8 +210,8 @@ impl Knowledge {
 
 /// Whether an attempt that leaves on the time warning without a new epoch, after `before` others in a row
 /// that did, ends its claim.
-pub const fn is_last_in_vain(before: u32) -> bool {
-    before + 1 >= ATTEMPTS_IN_VAIN
+pub const fn is_last_timeout(before: u32) -> bool {
+    before + 1 >= TIMEOUTS_TO_LOSE
 }
 
 /// An iteration that is open or pending.

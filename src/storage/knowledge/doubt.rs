@@ -1,8 +1,8 @@
-//! What blanked rows may have said, and so where the rules of the log do not hold to the letter.
+//! What blanked rows may have been about, and so where the rules of the log are relaxed.
 //!
-//! A `void` row keeps the iteration of the row that it blanks where that could still be read. Then it may have told of
-//! that iteration; else of any that had not ended, of a draw, or of a halt. Its neighbours bound it: an iteration is in
-//! doubt until it ends, draws until the next one.
+//! A `void` row keeps the iteration of the row that it blanks where that could still be read. Then it was
+//! about that iteration; else it may have been about any that had not ended, a draw, or a halt. An iteration is in doubt
+//! until it ends, draws until the next one.
 
 use std::collections::BTreeSet;
 
@@ -18,7 +18,7 @@ const MOST_HIDDEN_DRAWS: u64 = 1000;
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Doubt {
-    /// Iterations that a blanked row may have told of and that have not ended since.
+    /// Iterations that a blanked row may have been about and that have not ended since.
     pub iterations: BTreeSet<Iteration>,
     /// Whether draws may be missing before the next one.
     pub draws: bool,
@@ -34,24 +34,24 @@ impl Doubt {
 }
 
 impl Knowledge {
-    /// Whether a blanked row may have told of an iteration.
+    /// Whether a blanked row may have been about an iteration.
     pub(super) fn is_in_doubt(&self, iteration: Iteration) -> bool {
         let doubt = &self.state.doubt;
         doubt.iterations.contains(&iteration)
             || (doubt.draws && iteration >= self.state.next_iteration && self.is_near(iteration))
     }
 
-    /// Whether a draw may have been blanked whose iteration this is: no row tells of it.
+    /// Whether the draw of this iteration may have been blanked: no row names it.
     pub(super) fn may_be_drawn_in_doubt(&self, iteration: Iteration) -> bool {
         self.is_in_doubt(iteration) && !self.is_unfinished(iteration)
     }
 
-    /// Whether any row was blanked, which may have told of a loss.
+    /// Whether any row was blanked, which may have been a loss.
     pub(super) fn has_blanks(&self) -> bool {
         self.state.events.contains_key(&Event::Void)
     }
 
-    /// Whether a row that cannot be read may tell of an iteration: one that has ended changes no more.
+    /// Whether a row that cannot be read may be about an iteration: one that has ended changes no more.
     pub fn may_change(&self, iteration: Iteration) -> bool {
         self.is_unfinished(iteration)
             || self.is_in_doubt(iteration)

@@ -19,19 +19,19 @@ impl Knowledge {
             self.tally(drawn.epsilon);
         }
         match *fact {
-            Fact::Claimed { drawn, attempt, job, task, expires_at, counts_loss, left_in_vain } => {
+            Fact::Claimed { drawn, attempt, job, task, expires_at, counts_loss, after_timeout } => {
                 if counts_loss {
                     self.count_loss(drawn.architecture);
                 }
                 let before = self.state.open.get(&drawn.iteration);
-                let before = before.map_or(0, |open| open.left_in_vain);
-                let in_vain = if left_in_vain { before + 1 } else { 0 };
+                let before = before.map_or(0, |open| open.timeouts);
+                let timeouts = if after_timeout { before + 1 } else { 0 };
                 self.close_others(drawn);
                 if attempt == 1 {
                     self.end_doubt(drawn.iteration);
                     self.end_doubt_of_draws();
                 }
-                self.open(drawn, (attempt, in_vain), (job, task), expires_at, row);
+                self.open(drawn, (attempt, timeouts), (job, task), expires_at, row);
             }
             Fact::Pending { drawn, of_iteration } => {
                 self.end(drawn.iteration);
@@ -54,8 +54,8 @@ impl Knowledge {
                     self.state.doubt.iterations.insert(drawn.iteration);
                 }
             }
-            Fact::Lost { drawn, attempt, counts_loss, in_vain } => {
-                self.state.lost_in_vain += u32::from(in_vain);
+            Fact::Lost { drawn, attempt, counts_loss, timed_out } => {
+                self.state.claims_timed_out += u32::from(timed_out);
                 self.lose_claim(drawn, attempt, counts_loss);
                 // The result of a lost claim may still come, of an attempt whose row was blanked, too.
                 if attempt.is_none() {
@@ -79,7 +79,7 @@ impl Knowledge {
             }
             Fact::Set { setting } => {
                 if setting.split('=').next() == Some(TIME_KEY) {
-                    self.state.lost_in_vain = 0;
+                    self.state.claims_timed_out = 0;
                 }
                 self.state.settings.push(setting.to_owned());
             }
@@ -93,7 +93,7 @@ impl Knowledge {
     fn open(
         &mut self,
         drawn: Drawn<'_>,
-        (attempt, left_in_vain): (u32, u32),
+        (attempt, timeouts): (u32, u32),
         (job, task): (&str, &str),
         expires_at: Time,
         row: &Row,
@@ -116,7 +116,7 @@ impl Knowledge {
             expires_at,
             is_newest_of_task: true,
             was_halted: false,
-            left_in_vain,
+            timeouts,
         };
         self.state.open.insert(drawn.iteration, open);
     }
@@ -175,7 +175,7 @@ impl Knowledge {
         self.known.insert(drawn.architecture.to_owned(), known);
         self.tally(drawn.epsilon).results += 1;
         if !self.is_time_too_short() {
-            self.state.lost_in_vain = 0;
+            self.state.claims_timed_out = 0;
         }
         self.state.losses.remove(drawn.architecture);
         self.state.lost.retain(|_, lost| lost.architecture != drawn.architecture);

@@ -1,7 +1,9 @@
 //! A row of the log as the rules see it: the columns that an event needs, present.
 
 use super::violation::Rule;
-use crate::storage::replay_event::{CAME_TO_NOTHING, LEFT_IN_VAIN, TIME_TOO_SHORT, counts_as_loss};
+use crate::storage::replay_event::{
+    AFTER_TIMEOUT, CAME_TO_NOTHING, TIME_TOO_SHORT, counts_as_loss,
+};
 use crate::storage::replay_row::{Event, Iteration, Row};
 use crate::storage::time::Time;
 
@@ -25,7 +27,7 @@ pub(super) enum Fact<'a> {
         /// Whether the attempt before counts as a loss.
         counts_loss: bool,
         /// Whether the attempt before left on the time warning without a new epoch.
-        left_in_vain: bool,
+        after_timeout: bool,
     },
     Pending {
         drawn: Drawn<'a>,
@@ -42,7 +44,7 @@ pub(super) enum Fact<'a> {
         /// Whether it may be the architecture's fault.
         counts_loss: bool,
         /// Whether the time limit is too short for it.
-        in_vain: bool,
+        timed_out: bool,
     },
     /// The result of an attempt.
     Result {
@@ -83,7 +85,7 @@ impl<'a> Fact<'a> {
                 task: need(row.task.as_deref(), "task")?,
                 expires_at: need(row.expires_at, "expires_at")?,
                 counts_loss: row.reason.as_deref() == Some(CAME_TO_NOTHING),
-                left_in_vain: row.reason.as_deref() == Some(LEFT_IN_VAIN),
+                after_timeout: row.reason.as_deref() == Some(AFTER_TIMEOUT),
             },
             Event::Pending => Self::Pending {
                 drawn: drawn()?,
@@ -97,7 +99,7 @@ impl<'a> Fact<'a> {
                 drawn: drawn()?,
                 attempt: row.attempt,
                 counts_loss: counts_as_loss(row.reason.as_deref()),
-                in_vain: row.reason.as_deref() == Some(TIME_TOO_SHORT),
+                timed_out: row.reason.as_deref() == Some(TIME_TOO_SHORT),
             },
             Event::Trained | Event::Stopped | Event::Failed | Event::OutOfMemory => {
                 Self::Result { drawn: drawn()?, attempt: need(row.attempt, "attempt")? }

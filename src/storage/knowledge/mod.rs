@@ -34,11 +34,11 @@
 //!
 //! A `claimed` row of attempt n + 1 also says when attempt n left on the time warning without a new
 //! epoch; at the third such attempt in a row the claim is lost instead, and after three such claims
-//! in a row, without a result between them, nothing is claimed until `slurm.time` is set. Whoever
-//! appends goes by that; a log that does not is no damage.
+//! in a row, without a result between them, nothing is claimed until `slurm.time` is set. These are
+//! decisions of those who append; a log that differs is no damage.
 //!
 //! A `void` row blanks a damaged one. Rows after it lack what that said, so that the rules are relaxed for the
-//! iterations that it may have told of ([`Doubt`]), and for no other; neither its iteration nor its attempt is given
+//! iterations that it may have been about ([`Doubt`]), and for no other; neither its iteration nor its attempt is given
 //! again. A second result of an architecture is never allowed.
 
 mod decisions;
@@ -57,7 +57,7 @@ use crate::q_learning::{Epsilon, EpsilonSchedule, StageCounts};
 use crate::storage::replay_row::{Attempt, Event, Iteration, Row};
 use fact::Fact;
 
-pub use decisions::{EarlierAttempt, Record, is_last_in_vain};
+pub use decisions::{EarlierAttempt, Record, is_last_timeout};
 pub use doubt::Doubt;
 pub use known::KnownArchitectures;
 pub use state::{
@@ -132,7 +132,7 @@ impl Knowledge {
     /// Returns whether so many claims in a row were lost to the time limit that nothing more is claimed before
     /// `slurm.time` is set.
     pub const fn is_time_too_short(&self) -> bool {
-        self.state.lost_in_vain >= state::CLAIMS_IN_VAIN
+        self.state.claims_timed_out >= state::TIMED_OUT_CLAIMS_TO_STOP
     }
 
     /// Returns where an architecture stands; one that has a result is known, whatever else.

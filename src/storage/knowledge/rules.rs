@@ -119,7 +119,7 @@ impl Knowledge {
         }
     }
 
-    /// The iteration was open at this attempt or an earlier one, as far as rows tell that were not blanked.
+    /// The iteration was open at this attempt or an earlier one, by the rows that were not blanked.
     fn check_attempt_in_doubt(&self, drawn: Drawn<'_>, attempt: u32) -> Result<(), Rule> {
         match self.state.open.get(&drawn.iteration) {
             Some(open) if open.attempt <= attempt => same(drawn, &open.architecture, open.epsilon),

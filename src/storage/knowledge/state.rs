@@ -12,10 +12,10 @@ use crate::storage::time::Time;
 pub(super) const LOSSES_TO_QUARANTINE: u32 = 3;
 
 /// How many attempts in a row may leave on the time warning without a new epoch; then the claim is lost.
-pub(super) const ATTEMPTS_IN_VAIN: u32 = 3;
+pub(super) const TIMEOUTS_TO_LOSE: u32 = 3;
 
 /// How many claims in a row may be lost so; then nothing is claimed until `slurm.time` is set.
-pub(super) const CLAIMS_IN_VAIN: u32 = 3;
+pub(super) const TIMED_OUT_CLAIMS_TO_STOP: u32 = 3;
 
 /// The first result of an architecture.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -57,7 +57,7 @@ pub struct Open {
     /// Whether the search was halted after the newest attempt had begun: its loss does not count.
     pub was_halted: bool,
     /// Attempts in a row, up to the one before the newest, that left on the time warning without a new epoch.
-    pub left_in_vain: u32,
+    pub timeouts: u32,
 }
 
 /// An iteration that waits for the training of its architecture by another one.
@@ -151,7 +151,7 @@ pub struct KnowledgeState {
     pub losses: BTreeMap<String, u32>,
     /// Claims in a row that were lost since three attempts in a row left on the time warning without a new epoch; none
     /// after a result or another `slurm.time`.
-    pub lost_in_vain: u32,
+    pub claims_timed_out: u32,
     /// Results and exhaustion per epsilon, in the order in which the epsilons came up.
     pub epsilons: Vec<EpsilonTally>,
     /// The best result so far; of equal ones the first.
@@ -188,7 +188,7 @@ impl Default for KnowledgeState {
             pending: BTreeMap::new(),
             lost: BTreeMap::new(),
             losses: BTreeMap::new(),
-            lost_in_vain: 0,
+            claims_timed_out: 0,
             epsilons: Vec::new(),
             best: None,
             last_accuracies: Vec::new(),

@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::world::{World, Write, attempt_of, claimant, schedule, time};
 use crate::seed::{Purpose, generator};
-use crate::storage::knowledge::{EarlierAttempt, Knowledge, KnownArchitectures, is_last_in_vain};
+use crate::storage::knowledge::{EarlierAttempt, Knowledge, KnownArchitectures, is_last_timeout};
 use crate::storage::known_csv::KnownCsv;
 use crate::storage::replay_event::{Claimant, TIME_TOO_SHORT};
 use crate::storage::replay_row::{Event, Row};
@@ -109,10 +109,10 @@ impl Schedule {
                     EarlierAttempt::LeftOnSignal,
                     EarlierAttempt::CameToNothing,
                 ];
-                let in_vain = EarlierAttempt::LeftInVain { lost_seconds: 0.5 };
-                let is_in_vain = self.rng.random_bool(if self.is_short { 0.9 } else { 0.2 });
+                let timed_out = EarlierAttempt::TimedOut { lost_seconds: 0.5 };
+                let is_timed_out = self.rng.random_bool(if self.is_short { 0.9 } else { 0.2 });
                 let other = *earlier.choose(&mut self.rng).unwrap();
-                let earlier = if is_in_vain { in_vain } else { other };
+                let earlier = if is_timed_out { timed_out } else { other };
                 let taken_up = (!process.has_looked_back)
                     .then(|| self.world.resume(&process.by, earlier))
                     .flatten();
@@ -137,9 +137,9 @@ impl Schedule {
                 2 => {}
                 3 | 4 => {
                     let attempt = attempt_of(&claim);
-                    // Either on its own account, or since it was the last of a row in vain.
+                    // Either on its own account, or since it was the last allowed timeout in a row.
                     let open = self.world.knowledge.state().open.get(&attempt.iteration);
-                    let rows = if open.is_some_and(|open| is_last_in_vain(open.left_in_vain)) {
+                    let rows = if open.is_some_and(|open| is_last_timeout(open.timeouts)) {
                         self.world.knowledge.lose(attempt, TIME_TOO_SHORT, Some(0.5), time())
                     } else {
                         self.world.lose(attempt)
@@ -313,7 +313,7 @@ fn run(seed: u64) -> Vec<Row> {
 #[test]
 fn no_schedule_breaks_the_rules() {
     let mut events = BTreeMap::new();
-    let (mut lost_in_vain, mut blocked) = (0, 0);
+    let (mut claims_timed_out, mut blocked) = (0, 0);
     for seed in 0..seeds() {
         let log = std::panic::catch_unwind(|| run(seed));
         let log = log.unwrap_or_else(|_| panic!("schedule {seed} breaks the rules"));
@@ -322,12 +322,12 @@ fn no_schedule_breaks_the_rules() {
         for row in &log {
             knowledge.apply(row).unwrap();
             let is_of_time = row.reason.as_deref().is_some_and(|reason| reason.contains("time"));
-            lost_in_vain += u32::from(row.event == Event::Lost && is_of_time);
+            claims_timed_out += u32::from(row.event == Event::Lost && is_of_time);
             blocked += u32::from(knowledge.is_time_too_short());
         }
     }
     // The schedules reach what they are to check.
     let reached = [Event::Pending, Event::Reused, Event::Lost, Event::Exhausted, Event::Halted];
     assert!(reached.iter().all(|event| events[event] > 20), "{events:?}");
-    assert!(lost_in_vain > 20 && blocked > 20, "{lost_in_vain} {blocked}");
+    assert!(claims_timed_out > 20 && blocked > 20, "{claims_timed_out} {blocked}");
 }

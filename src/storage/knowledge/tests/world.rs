@@ -201,7 +201,7 @@ impl World {
         self.check_time();
     }
 
-    /// No claim leaves more than three times in a row in vain, and no claim begins after three in a row that were
+    /// No claim times out more than three times in a row, and no claim begins after three in a row that were
     /// lost for it, without a result between them, until the time limit is set.
     fn check_time(&self) {
         let mut left: BTreeMap<_, u32> = BTreeMap::new();
@@ -213,7 +213,7 @@ impl World {
                     assert!(row.attempt != Some(1) || lost < 3, "a claim under too short a limit");
                     let left = left.entry(row.iteration).or_default();
                     *left = if is_of_time { *left + 1 } else { 0 };
-                    assert!(*left < 3, "{:?} goes on in vain", row.iteration);
+                    assert!(*left < 3, "{:?} goes on after three timeouts", row.iteration);
                 }
                 Event::Lost if is_of_time => lost += 1,
                 Event::Set if is_of_time => lost = 0,
