@@ -34,11 +34,16 @@ impl ValidConfig {
             .first_epoch_threshold()
             .max(default_first_epoch_threshold(self.config.data.classes));
         (share > passes).then(|| {
+            // One image more, where that leaves a network anything to pass with.
+            let remedy = if most + 2 < all {
+                let threshold = rounded_up((most + 1) as f64 / all as f64);
+                format!("set `training.first_epoch_threshold` to {threshold} or more")
+            } else {
+                "raise `data.validation.images`".to_owned()
+            };
             format!(
-                "{most} of the {all} images for validation are of class {class}: a network that always answers {class} reaches an accuracy of {share:.4} and passes the first-epoch test, which asks for more than {:.4} (set `training.first_epoch_threshold` to {} or more, or take the same number of every class: `data.validation.method: balanced`)",
+                "{most} of the {all} images for validation are of class {class}: a network that always answers {class} reaches an accuracy of {share:.4} and passes the first-epoch test, which asks for more than {:.4} ({remedy}, or take the same number of every class: `data.validation.method: balanced`, with `data.training_images`)",
                 self.recipe.first_epoch_threshold(),
-                // One image more.
-                rounded_up((*most + 1) as f64 / all as f64),
             )
         })
     }
@@ -317,8 +322,10 @@ mod tests {
             "91 of the 100 images for validation are of class 1: a network that always answers 1 reaches an accuracy of \
              0.9100 and passes the first-epoch test, which asks for more than 0.5278 (set \
              `training.first_epoch_threshold` to 0.9200 or more, or take the same number of every class: \
-             `data.validation.method: balanced`)"
+             `data.validation.method: balanced`, with `data.training_images`)"
         );
+        let few = two.warning_of_constant_answer(&[1, 19]).unwrap();
+        assert!(few.contains("(raise `data.validation.images`, or take"), "1 is never passed: {few}");
         assert_eq!(two.warning_of_constant_answer(&[50, 50]), None);
         assert_eq!(two.warning_of_constant_answer(&[52, 48]), None, "0.52 does not pass 0.5278");
         let raised = config(&["data.classes=2", "training.first_epoch_threshold=0.92"]);

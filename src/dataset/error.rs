@@ -115,7 +115,7 @@ pub enum DatasetError {
     },
     /// No image of a class would judge: networks that never answer it would lose nothing.
     #[error(
-        "the split leaves no image of class `{class}`, which has `{available}`, among the `{validation}` for validation ({}, or take the same number of every class: `data.validation.method: balanced`)",
+        "the split leaves no image of class `{class}`, which has `{available}`, among the `{validation}` for validation ({}, or take the same number of every class: `data.validation.method: balanced`, with `data.training_images`)",
         least.map_or("lower `data.classes` or add images".to_owned(), |least| format!("raise `data.validation.images` to at least {least}"))
     )]
     NothingToValidate {

@@ -291,7 +291,7 @@ mod tests {
                 error.to_string(),
                 "the split leaves no image of class `1`, which has `2`, among the `20` for validation (raise \
                  `data.validation.images` to at least 26, or take the same number of every class: \
-                 `data.validation.method: balanced`)"
+                 `data.validation.method: balanced`, with `data.training_images`)"
             );
             assert!(split(&images, &asking(2, 25, method, None), 3).is_err());
             let enough = split(&images, &asking(2, 26, method, None), 3).unwrap();
