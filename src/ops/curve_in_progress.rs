@@ -120,7 +120,7 @@ impl CurveInProgress {
     /// The file cannot be written or synced.
     pub fn finish(&mut self) -> Result<(), StorageError> {
         match std::mem::replace(&mut self.file, CurveFile::Behind) {
-            CurveFile::Open(writer) => writer.finish()?,
+            CurveFile::Open(writer) => writer.finish(self.curve.rows())?,
             CurveFile::Behind => CurveWriter::replace(&self.path, self.curve.rows())?,
             CurveFile::None | CurveFile::Closed => {}
         }

@@ -141,7 +141,7 @@ pub(super) mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (first, second) = (folder.path().join("1.1.csv"), folder.path().join("1.2.csv"));
         let rows = [row(1, 1), row(2, 1), row(2, 2), row(2, 3)];
-        CurveWriter::create(first.clone(), &rows).unwrap().finish().unwrap();
+        CurveWriter::create(first.clone(), &rows).unwrap().finish(&rows).unwrap();
         let earlier = Curve::read(&first).unwrap();
         assert_eq!(earlier.last_start().len(), 3);
         // Resumed from a checkpoint of the second epoch: the third is trained again.

@@ -1,12 +1,13 @@
 //! A learning curve as the attempt writes it that owns it.
 
-use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use super::curve_row::{COLUMNS, CurveRow};
 use super::error::StorageError;
 use super::publish;
+use crate::regular_file;
 
 /// A curve that is being written, by its one owner.
 #[derive(Debug)]
@@ -32,12 +33,18 @@ impl CurveWriter {
     }
 
     /// Writes the whole curve in place of what its owner could write before: a disk that was full
-    /// has room again.
+    /// has room again, or somebody has removed it with its folder.
     ///
     /// # Errors
     /// A file that cannot be written.
     pub fn replace(path: &Path, rows: &[CurveRow]) -> Result<(), StorageError> {
-        publish::replace_file(path, &text(rows))
+        let folder = path.parent().unwrap_or(Path::new(""));
+        match fs::create_dir(folder) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+                Err(StorageError::io("create", folder)(error))
+            }
+            _ => publish::replace_file(path, &text(rows)),
+        }
     }
 
     /// Appends a row, with a single write.
@@ -48,13 +55,21 @@ impl CurveWriter {
         self.write(&line(row))
     }
 
-    /// Brings the curve to the disk and closes it. Only then may the result be recorded, so that
-    /// no result is without its curve.
+    /// Brings the curve to the disk and closes it, written anew if its file no longer holds `rows`: scratch is purged.
+    /// Only then may the result be recorded, so that no result is without its curve.
     ///
     /// # Errors
-    /// A file or folder that cannot be synced.
-    pub fn finish(self) -> Result<(), StorageError> {
+    /// A file or folder that cannot be written or synced.
+    pub fn finish(self, rows: &[CurveRow]) -> Result<(), StorageError> {
         self.file.sync_all().map_err(StorageError::io("sync", &self.path))?;
+        let is_gone = match regular_file::read(&self.path, regular_file::MEDIUM) {
+            Ok(bytes) => bytes != text(rows),
+            // What cannot be read stands in its place: that costs the curve, not the result.
+            Err(error) => error.kind() == ErrorKind::NotFound,
+        };
+        if is_gone {
+            return Self::replace(&self.path, rows);
+        }
         publish::sync_folder(self.path.parent().unwrap_or(Path::new("")))
     }
 
@@ -92,7 +107,7 @@ mod tests {
         writer.append(&row(1, 1)).unwrap();
         assert_eq!(read_back(&path), [(1, 1)]);
         writer.append(&row(2, 1)).unwrap();
-        writer.finish().unwrap();
+        writer.finish(&[row(1, 1), row(2, 1)]).unwrap();
         let curve = Curve::read(&path).unwrap();
         assert_eq!(curve.rows()[0], CurveRow { validation_loss: None, ..row(1, 1) });
         let text = std::fs::read_to_string(&path).unwrap();
@@ -107,6 +122,32 @@ mod tests {
         std::fs::write(&path, "epoch,start\n1,").unwrap();
         CurveWriter::replace(&path, &[row(1, 1), row(1, 2)]).unwrap();
         assert_eq!(read_back(&path), [(1, 1), (1, 2)]);
+    }
+
+    #[test]
+    fn a_curve_that_was_removed_cut_or_lost_its_folder_is_written_anew_at_the_end() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("curves");
+        let path = folder.join("1.1.csv");
+        let damages: [fn(&Path); 3] = [
+            |path| std::fs::remove_file(path).unwrap(),
+            |path| std::fs::write(path, "epoch,start\n1,").unwrap(),
+            |path| std::fs::remove_dir_all(path.parent().unwrap()).unwrap(),
+        ];
+        for damage in damages {
+            std::fs::create_dir_all(&folder).unwrap();
+            let mut writer = CurveWriter::create(path.clone(), &[row(1, 1)]).unwrap();
+            damage(&path);
+            writer.append(&row(1, 2)).unwrap();
+            writer.finish(&[row(1, 1), row(1, 2)]).unwrap();
+            assert_eq!(read_back(&path), [(1, 1), (1, 2)]);
+            std::fs::remove_file(&path).unwrap();
+        }
+        let writer = CurveWriter::create(path.clone(), &[row(1, 1)]).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        writer.finish(&[row(1, 1)]).unwrap();
+        assert!(path.is_dir());
     }
 
     #[test]
