@@ -325,7 +325,10 @@ mod tests {
              `data.validation.method: balanced`, with `data.training_images`)"
         );
         let few = two.warning_of_constant_answer(&[1, 19]).unwrap();
-        assert!(few.contains("(raise `data.validation.images`, or take"), "1 is never passed: {few}");
+        assert!(
+            few.contains("(raise `data.validation.images`, or take"),
+            "1 is never passed: {few}"
+        );
         assert_eq!(two.warning_of_constant_answer(&[50, 50]), None);
         assert_eq!(two.warning_of_constant_answer(&[52, 48]), None, "0.52 does not pass 0.5278");
         let raised = config(&["data.classes=2", "training.first_epoch_threshold=0.92"]);

@@ -51,7 +51,9 @@ fn rows_of_the_published_program_are_taken_over_in_order() {
 
 #[test]
 fn an_imported_search_is_called_imported() {
-    let experiment = with_rows();
+    let schedule = "[{epsilon: 1.0, architectures: 2}, {epsilon: 0.5, architectures: 3}]";
+    let experiment = Experiment::init(&format!("{SVHN}epsilon_schedule: {schedule}\n"));
+    fs::write(experiment.folder().join("rows.csv"), ROWS).unwrap();
     experiment.run(&["import", "dir", "rows.csv"]).success();
     experiment.run(&["reduce", "dir"]).success();
     let text = experiment.run(&["status", "dir"]).success().stdout();
@@ -69,6 +71,9 @@ fn an_imported_search_is_called_imported() {
     let rows = experiment.text("tables/iterations.csv");
     let trained_by = |at: usize| rows.lines().nth(at).unwrap().contains("synthetic");
     assert_eq!([1, 2, 3, 4].map(trained_by), [false, false, false, true], "{rows}");
+    let rows = experiment.text("tables/epsilon_summary.csv");
+    let trained_by = |at: usize| rows.lines().nth(at).unwrap().contains("synthetic");
+    assert_eq!([1, 2].map(trained_by), [false, true], "{rows}");
 }
 
 #[test]

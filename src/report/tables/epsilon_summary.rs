@@ -3,10 +3,11 @@
 use super::super::counts::Ledger;
 use super::super::epsilons::EpsilonSummary;
 use super::super::records::Status;
+use super::super::settings::TrainedBy;
 use super::Search;
 use super::column::Domain::*;
 use super::column::{Column, column, fields, of_part};
-use super::iterations::trainer;
+use super::iterations::trainer_by;
 use super::table::Table;
 
 type Row = EpsilonSummary;
@@ -21,7 +22,11 @@ pub(super) fn table<'a>(search: &Search<'a>) -> Table<'a, Row> {
     }));
     columns.extend(reward_columns());
     columns.extend(of_part(seconds_columns(), |row: &Row| &row.seconds));
-    columns.push(trainer(search.settings.trainer));
+    let of_search = search.settings.trainer;
+    columns.push(trainer_by(move |row: &Row| {
+        let imported = row.counts.of(Status::Imported);
+        if imported > 0 && imported == row.results { TrainedBy::Imported } else { of_search }
+    }));
     columns.extend(newest_columns());
     let rows = EpsilonSummary::of_each(search.settings, search.iterations);
     Table { name: "epsilon_summary", columns, rows }

@@ -37,7 +37,8 @@ pub(super) fn trainer_of<'a>(search: &Search<'a>) -> Column<'a, IterationRecord>
     })
 }
 
-fn trainer_by<'a, R>(trainer: impl Fn(&R) -> TrainedBy + 'a) -> Column<'a, R> {
+/// Marks each row with who trained what it tells of.
+pub(super) fn trainer_by<'a, R>(trainer: impl Fn(&R) -> TrainedBy + 'a) -> Column<'a, R> {
     column(
         "trainer",
         OneOf(TrainedBy::WORDS),
