@@ -29,14 +29,14 @@ pub fn status(experiment: &Experiment) -> anyhow::Result<Summary> {
     let refusals = hosts::refusals(experiment)?;
     let hosts = hosts::judge(&rows, &refusals);
     let round = experiment.dir().list_rounds()?.last().map(|(number, _)| *number);
-    let seen = Seen { experiment, snapshot: &snapshot, rows: &rows, refusals: &refusals };
-    let Standing { mut condition, mut notices } = seen.standing(round)?;
+    let evidence = Evidence { experiment, snapshot: &snapshot, rows: &rows, refusals: &refusals };
+    let Diagnosis { mut condition, mut notices } = evidence.diagnosis(round)?;
     if let Some(common) = &hosts.common_failure
         && !matches!(condition, Condition::Finished | Condition::Halted)
     {
         notices.insert(0, format!("{}.", hosts::sentence(common)));
         // Failures of the rounds before may be history: a person has corrected their reason.
-        if condition == Condition::Active && seen.fails_in(round) {
+        if condition == Condition::Active && evidence.fails_in(round) {
             condition = Condition::Stuck;
         }
     }
@@ -90,63 +90,62 @@ fn want_of_time(knowledge: &Knowledge) -> Option<String> {
         (Some((iteration, open)), 0) => {
             let times = open.timeouts;
             format!(
-                "iteration {iteration} left on the time warning without a new epoch (attempts in a row: {times})"
+                "Iteration {iteration} left on the time warning without a new epoch (attempts in a row: {times})"
             )
         }
         (_, claims) => format!(
-            "claims in a row that were lost after three attempts without a new epoch before the time warning: {claims}"
+            "Claims in a row that were lost after three attempts without a new epoch before the time warning: {claims}"
         ),
     };
     let remedy = "is `slurm.time` too short, or does the trainer keep no checkpoint?";
-    let whole = format!("{what}; {remedy} See `metaqnn set DIR slurm.time=...`.");
-    Some(whole[..1].to_uppercase() + &whole[1..])
+    Some(format!("{what}; {remedy} See `metaqnn set DIR slurm.time=...`."))
 }
 
 /// Where a search stands, and what a person should know of it.
-struct Standing {
+struct Diagnosis {
     condition: Condition,
     notices: Vec<String>,
 }
 
-impl Standing {
+impl Diagnosis {
     fn of(condition: Condition, notices: impl IntoIterator<Item = String>) -> Self {
         Self { condition, notices: notices.into_iter().collect() }
     }
 }
 
-/// What was read of a search.
-struct Seen<'a> {
+/// What was read of a search, from which its diagnosis follows.
+struct Evidence<'a> {
     experiment: &'a Experiment,
     snapshot: &'a Snapshot,
     rows: &'a [Row],
     refusals: &'a [TaskRefusal],
 }
 
-impl Seen<'_> {
-    fn standing(&self, newest: Option<u32>) -> anyhow::Result<Standing> {
+impl Evidence<'_> {
+    fn diagnosis(&self, newest: Option<u32>) -> anyhow::Result<Diagnosis> {
         let knowledge = self.snapshot.knowledge();
         // First: nothing is left to go on with, should a person have halted it before its last results came.
         if knowledge.is_finished(&self.experiment.config().schedule) {
-            return Ok(Standing::of(Condition::Finished, None));
+            return Ok(Diagnosis::of(Condition::Finished, None));
         }
         if knowledge.is_halted() {
             let notice = "The search is halted: `metaqnn submit` goes on.".to_owned();
-            return Ok(Standing::of(Condition::Halted, Some(notice)));
+            return Ok(Diagnosis::of(Condition::Halted, Some(notice)));
         }
-        let Some(newest) = newest else { return Ok(Standing::of(Condition::Active, None)) };
+        let Some(newest) = newest else { return Ok(Diagnosis::of(Condition::Active, None)) };
         // Without a scheduler to ask (another machine, say) nothing is known of the chain.
-        self.standing_of_chain(newest).or_else(|error| {
+        self.diagnosis_of_chain(newest).or_else(|error| {
             log::info!("the scheduler cannot be asked: {error:#}");
-            Ok(Standing::of(Condition::Active, None))
+            Ok(Diagnosis::of(Condition::Active, None))
         })
     }
 
-    fn standing_of_chain(&self, newest: u32) -> anyhow::Result<Standing> {
+    fn diagnosis_of_chain(&self, newest: u32) -> anyhow::Result<Diagnosis> {
         let scheduler = scheduler(self.experiment)?;
         let (stage, queue) = Round::new(self.experiment, newest).look(&scheduler)?;
         match stage {
-            Stage::UnderWay => self.standing_under_way(newest, &queue),
-            Stage::Over => self.standing_after(newest, &queue),
+            Stage::UnderWay => self.diagnosis_under_way(newest, &queue),
+            Stage::Over => self.diagnosis_after(newest, &queue),
             // The reduce before it may be about to submit it; a person's `submit` takes a moment, too.
             Stage::Unplanned | Stage::Unsubmitted | Stage::Held
                 if newest > 1
@@ -154,23 +153,23 @@ impl Seen<'_> {
                         .queue(&scheduler)?
                         .has_reduce_at_work() =>
             {
-                Ok(Standing::of(Condition::Active, None))
+                Ok(Diagnosis::of(Condition::Active, None))
             }
             Stage::Unplanned | Stage::Unsubmitted | Stage::Held => {
                 let why = format!("Chain broken: round {newest} was not submitted to its end.");
                 let remedy = "Run `metaqnn submit`.".to_owned();
-                Ok(Standing::of(Condition::ChainBroken, [why, remedy]))
+                Ok(Diagnosis::of(Condition::ChainBroken, [why, remedy]))
             }
         }
     }
 
-    fn standing_under_way(&self, newest: u32, queue: &Queue) -> anyhow::Result<Standing> {
+    fn diagnosis_under_way(&self, newest: u32, queue: &Queue) -> anyhow::Result<Diagnosis> {
         if let Some(why) = queue.cannot_start() {
             let notice = format!(
                 "Round {newest} cannot start: the scheduler says {why}. Run `metaqnn cancel`, correct the request \
                  with `metaqnn set`, then run `metaqnn submit`."
             );
-            return Ok(Standing::of(Condition::Stuck, [notice]));
+            return Ok(Diagnosis::of(Condition::Stuck, [notice]));
         }
         let unclaimed = match self.unclaimed(newest, queue)? {
             // Its tasks have not begun: those of the round before are the newest known.
@@ -180,18 +179,18 @@ impl Seen<'_> {
             }
             unclaimed => unclaimed,
         };
-        let Some(unclaimed) = unclaimed else { return Ok(Standing::of(Condition::Active, None)) };
+        let Some(unclaimed) = unclaimed else { return Ok(Diagnosis::of(Condition::Active, None)) };
         let notice = unclaimed.sentence();
         if !unclaimed.is_every_task {
-            return Ok(Standing::of(Condition::Active, Some(notice)));
+            return Ok(Diagnosis::of(Condition::Active, Some(notice)));
         }
         let remedy =
             "Correct that: `metaqnn cancel` ends the round, `metaqnn submit` begins another.";
-        Ok(Standing::of(Condition::Stuck, [notice, remedy.to_owned()]))
+        Ok(Diagnosis::of(Condition::Stuck, [notice, remedy.to_owned()]))
     }
 
     /// Where the search stands when no job in the queue submits the next round.
-    fn standing_after(&self, newest: u32, queue: &Queue) -> anyhow::Result<Standing> {
+    fn diagnosis_after(&self, newest: u32, queue: &Queue) -> anyhow::Result<Diagnosis> {
         let plan = Round::new(self.experiment, newest).files().plan()?;
         let end = plan.and_then(|plan| end_of_chain(self.snapshot.knowledge(), &plan));
         let is_behind =
@@ -201,7 +200,7 @@ impl Seen<'_> {
         let tasks = unclaimed.map(|unclaimed| unclaimed.sentence());
         if matches!(end, Some(EndOfChain::AskedFor { .. })) && !is_behind && !all_are_unclaimed {
             let done = "The rounds asked for are done: `metaqnn submit` goes on.".to_owned();
-            return Ok(Standing::of(Condition::Paused, tasks.into_iter().chain([done])));
+            return Ok(Diagnosis::of(Condition::Paused, tasks.into_iter().chain([done])));
         }
         let (why, reduce) = match end {
             Some(end @ (EndOfChain::Fruitless { .. } | EndOfChain::TimeTooShort)) => {
@@ -217,7 +216,7 @@ impl Seen<'_> {
         let notices = [Some(format!("Chain broken: {why}.")), said];
         let remedy = format!("{remedy} `metaqnn submit`.");
         let notices = notices.into_iter().flatten().chain([remedy]);
-        Ok(Standing::of(Condition::ChainBroken, notices))
+        Ok(Diagnosis::of(Condition::ChainBroken, notices))
     }
 
     /// Tasks of a round that ended without a claim.

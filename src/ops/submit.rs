@@ -14,8 +14,7 @@ use super::snapshot::Snapshot;
 use super::unclaimed::unclaimed;
 use super::{Experiment, Refusal};
 use crate::slurm::{
-    DryRun, Scheduler, Slurm, Variables, check_options, option_value, submit_variables,
-    unused_variables,
+    Asked, DryRun, Scheduler, Slurm, Variables, check_options, submit_variables, unused_variables,
 };
 use crate::storage::View;
 
@@ -237,9 +236,9 @@ fn avoiding_bad_hosts(
 /// Asks the scheduler which nodes may run the tasks; `None` without an answer.
 fn usable_nodes(experiment: &Experiment, options: &SubmitOptions) -> Option<BTreeSet<String>> {
     let params = experiment.config().slurm.params();
-    let asked = option_value(&options.sbatch_options, "partition", 'p');
-    let of_environment = options.sbatch_variables.get("SBATCH_PARTITION").map(String::as_str);
-    let partition = asked.or(params.partition.as_deref()).or(of_environment);
+    let asked = Asked { options: &options.sbatch_options, variables: &options.sbatch_variables };
+    let configured = params.partition.as_deref();
+    let partition = asked.value(("partition", 'p'), configured, "SBATCH_PARTITION");
     let scheduler = scheduler_of_this_process().ok()?;
     let nodes = scheduler.nodes(partition).and_then(|mut nodes| {
         if let Some(exclude) = &params.exclude {

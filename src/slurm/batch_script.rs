@@ -45,8 +45,15 @@ impl<'a> Asked<'a> {
         self.variables.get(name).map(String::as_str)
     }
 
-    fn option(self, long: &str, short: char) -> Option<&'a str> {
-        option_value(self.options, long, short)
+    /// Returns the value of an option for the tasks: that of the command line, else the configured one, else that of a
+    /// variable.
+    pub fn value(
+        self,
+        (long, short): (&str, char),
+        configured: Option<&'a str>,
+        variable: &str,
+    ) -> Option<&'a str> {
+        option_value(self.options, long, short).or(configured).or_else(|| self.variable(variable))
     }
 }
 
@@ -152,7 +159,7 @@ fn train_options(params: &SlurmParams, asked: Asked<'_>, log_folder: &str) -> Ve
     options
 }
 
-fn reduce_options(params: &SlurmParams, asked: Asked<'_>, log_folder: &str) -> Vec<String> {
+fn reduce_options<'a>(params: &'a SlurmParams, asked: Asked<'a>, log_folder: &str) -> Vec<String> {
     let ReduceParams { partition, qos, time, cpus_per_task, memory, extra_options } =
         &params.reduce;
     let mut options = vec![directive("output", &format!("{log_folder}/reduce-%j.log"))];
@@ -162,8 +169,8 @@ fn reduce_options(params: &SlurmParams, asked: Asked<'_>, log_folder: &str) -> V
         ("qos", 'q', qos.as_deref(), params.qos.as_deref(), "SBATCH_QOS"),
         ("reservation", NO_LETTER, None, None, "SBATCH_RESERVATION"),
     ] {
-        let value = own.or_else(|| asked.option(name, short)).or(of_tasks);
-        options.extend(given(name, value.or_else(|| asked.variable(variable))));
+        let value = own.or_else(|| asked.value((name, short), of_tasks, variable));
+        options.extend(given(name, value));
     }
     options.extend(given("time", *time));
     options.push(directive("cpus-per-task", &cpus_per_task.to_string()));

@@ -67,7 +67,7 @@ pub use memory::Memory;
 pub use params::{ReduceParams, SlurmParams, ValidSlurmParams};
 pub use refused::refused_option;
 pub use sbatch::{Requeued, Slurm};
-pub use sbatch_option::{check_options, option_value};
+pub use sbatch_option::check_options;
 pub use time_limit::TimeLimit;
 
 /// What a search asks of a scheduler: [`Slurm`], or [`DryRun`].

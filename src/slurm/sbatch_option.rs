@@ -48,7 +48,11 @@ pub(super) fn check_not_reserved(argument: &str) -> Result<(), SlurmError> {
 }
 
 /// Returns the value of an option of `sbatch` among words of its command line, the last one where it stands twice.
-pub fn option_value<'a>(arguments: &'a [String], long: &str, short: char) -> Option<&'a str> {
+pub(super) fn option_value<'a>(
+    arguments: &'a [String],
+    long: &str,
+    short: char,
+) -> Option<&'a str> {
     let mut value = None;
     for (place, argument) in arguments.iter().enumerate() {
         let next = || arguments.get(place + 1).map(String::as_str);
