@@ -21,7 +21,7 @@ use crate::storage::Trust;
 pub struct RunArgs {
     /// The configuration
     config: PathBuf,
-    /// The experiment directory, `./<experiment.name>` if not given; made when missing, continued when the configuration is equal
+    /// The experiment directory, `./<experiment.name>` if not given; made when missing, continued when the configuration is equal, or differs only in what `metaqnn set` may change
     dir: Option<PathBuf>,
     /// How many networks are trained at the same time
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=4096), value_name = "N")]

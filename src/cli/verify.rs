@@ -18,8 +18,9 @@ use crate::storage::check_locks_of_mount;
     metaqnn verify DIR --json            one object a finding\n\n\
     Exits 0 when there is no damage, and 3 when there is. Without --repair nothing is changed. With it, damaged rows of \
     the log are kept in torn/ and blanked in place, an unfinished end is kept and cut, views that do not fit the log \
-    are set aside and learned again; nothing is dropped without a copy. It takes the lock of the log and \
-    tells in it that what was read before is to be read again, so tasks that run may go on. Killed, it can be repeated.")]
+    are set aside and learned again, files of attempts that the log does not know are set aside, and results that wait \
+    beside their curves are appended; nothing is dropped without a copy. It takes the lock of the log and appends a row \
+    after which tasks that run read it again. Killed, it can be repeated.")]
 pub struct VerifyArgs {
     /// The experiment directory
     dir: PathBuf,
