@@ -198,7 +198,7 @@ pub enum Refusal {
         number: u64,
     },
     /// A file to be written that has no place.
-    #[error("cannot write `{}` (name a file in a folder that exists)", path.display())]
+    #[error("cannot write `{}` (name a file in a folder that exists, no folder, link or device)", path.display())]
     NoTarget {
         /// The file.
         path: PathBuf,

@@ -4,6 +4,7 @@
 //! or the networks of an experiment that were trained to the end. All that is computed is the
 //! predictor's ([`crate::predictor`]).
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -177,13 +178,15 @@ pub fn scores(
 /// which file it is, however it is spelled.
 ///
 /// # Errors
-/// When it has no folder, is one of the inputs, or lies in an experiment that is.
+/// When it has no folder, a folder, link or device has its name, it is one of the inputs, or lies in an experiment that is.
 pub fn check_target(path: &Path, inputs: &[PathBuf]) -> anyhow::Result<PathBuf> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    if folder.is_some_and(|folder| !folder.is_dir()) || path.is_dir() {
+    // A rename would put a plain file in the place of `/dev/stdout`, too.
+    let is_other = fs::symlink_metadata(path).is_ok_and(|there| !there.is_file());
+    if folder.is_some_and(|folder| !folder.is_dir()) || is_other {
         return Err(Refusal::NoTarget { path: path.to_owned() }.into());
     }
-    // The folder's real name and the file's own: a link in the file's place is replaced, not followed.
+    // The folder's real name and the file's own.
     let real = folder.unwrap_or(Path::new(".")).canonicalize().ok();
     let real = real.zip(path.file_name()).map(|(folder, name)| folder.join(name));
     let real = real.ok_or_else(|| Refusal::NoTarget { path: path.to_owned() })?;

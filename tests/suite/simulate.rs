@@ -311,6 +311,21 @@ fn what_is_replayed_is_not_written_over() {
 }
 
 #[test]
+fn only_a_plain_file_is_written_over() {
+    let folder = folder(&file(30, |y| y));
+    let at = |name: &str| folder.folder().join(name);
+    drop(std::os::unix::net::UnixListener::bind(at("socket")).unwrap());
+    std::os::unix::fs::symlink("/dev/null", at("link")).unwrap();
+    fs::create_dir(at("folder")).unwrap();
+    for target in ["socket", "link", "folder"] {
+        let kind = || fs::symlink_metadata(at(target)).unwrap().file_type();
+        let before = kind();
+        folder.run(&with(&["--file-order", "--trace", target])).fails_with(2).says("cannot write");
+        assert_eq!(kind(), before);
+    }
+}
+
+#[test]
 fn what_is_wrong_with_an_option_names_it() {
     let folder = folder(&file(30, |y| y));
     for (more, message) in [
