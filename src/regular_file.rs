@@ -46,7 +46,7 @@ pub enum NotAFile {
 }
 
 impl NotAFile {
-    /// Whether an error says so.
+    /// Whether it is the source of an error.
     pub fn is_in(error: &io::Error) -> bool {
         error.get_ref().is_some_and(|source| source.is::<Self>())
     }

@@ -1,4 +1,4 @@
-//! What libraries take for granted of a machine, and would panic without.
+//! What libraries require of a machine and would panic without.
 
 use std::io;
 use std::time::SystemTime;
@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use jiff::Timestamp;
 use rayon::ThreadPoolBuilder;
 
-/// Looks at the clock.
+/// Checks the clock.
 ///
 /// # Errors
 /// It cannot be right.

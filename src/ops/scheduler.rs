@@ -9,7 +9,7 @@ use crate::storage::RoundDir;
 /// Returns the scheduler of the chain: the plan of its newest round names the cluster, or, before there is one, the
 /// environment of this process.
 pub(super) fn scheduler(experiment: &Experiment) -> anyhow::Result<Slurm> {
-    let newest = experiment.dir().list_rounds()?.last().map_or(0, |(number, _)| *number);
+    let newest = experiment.dir().newest_round()?.unwrap_or(0);
     match RoundDir::of(experiment.dir(), newest).plan()? {
         Some(plan) => Ok(scheduler_with(&plan.sbatch_variables)),
         None => scheduler_of_this_process(),

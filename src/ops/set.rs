@@ -29,7 +29,7 @@ pub fn set(experiment: &Experiment, settings: &[Setting]) -> anyhow::Result<Vec<
         for setting in settings {
             let after = config::in_force(&config, std::slice::from_ref(setting))?;
             let line = setting.to_string();
-            // The same limit again is the word that a search which was short of time goes on: its trainer was mended, say.
+            // Setting the same limit again lets a search that ran out of time go on: its trainer may have been mended.
             let goes_on = known.is_time_too_short() && setting.path() == "slurm.time";
             if after == config && !goes_on {
                 said.push(format!("`{line}` is in force already: nothing to change"));

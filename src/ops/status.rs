@@ -28,7 +28,7 @@ pub fn status(experiment: &Experiment) -> anyhow::Result<Summary> {
     let schedule = &experiment.config().schedule;
     let refusals = hosts::refusals(experiment)?;
     let hosts = hosts::judge(&rows, &refusals);
-    let round = experiment.dir().list_rounds()?.last().map(|(number, _)| *number);
+    let round = experiment.dir().newest_round()?;
     let evidence = Evidence { experiment, snapshot: &snapshot, rows: &rows, refusals: &refusals };
     let Diagnosis { mut condition, mut notices } = evidence.diagnosis(round)?;
     if let Some(common) = &hosts.common_failure

@@ -84,7 +84,7 @@ pub fn submit(experiment: &Experiment, options: &SubmitOptions) -> anyhow::Resul
     if resume(experiment)? == Switched::Written {
         said.push("the search was halted and goes on".to_owned());
     }
-    let newest = newest_round(experiment)?;
+    let newest = experiment.dir().newest_round()?.unwrap_or(0);
     let mut scheduler = scheduler(experiment)?;
     let stage = Round::new(experiment, newest).stage_if_any(&scheduler)?;
     let number = match stage {
@@ -141,7 +141,7 @@ fn check_time_is_enough(experiment: &Experiment) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Says so when every task of the round before ended without a claim, and not because a person ended it.
+/// Returns a sentence when every task of the round before ended without a claim, and not because a person ended it.
 fn unclaimed_before(
     experiment: &Experiment,
     number: u32,
@@ -267,10 +267,6 @@ fn complete(
     Ok(said)
 }
 
-fn newest_round(experiment: &Experiment) -> anyhow::Result<u32> {
-    Ok(experiment.dir().list_rounds()?.last().map_or(0, |(number, _)| *number))
-}
-
 /// Submits a round, unless the search is halted meanwhile; does nothing when the schedule is finished and learned.
 pub(super) fn submit_round(
     experiment: &Experiment,
@@ -292,7 +288,7 @@ pub(super) fn submit_round(
 
 /// Shows what `submit` would do: the scripts and the commands.
 fn dry_run(experiment: &Experiment, options: &SubmitOptions) -> anyhow::Result<Vec<String>> {
-    let newest = newest_round(experiment)?;
+    let newest = experiment.dir().newest_round()?.unwrap_or(0);
     let scheduler = scheduler(experiment)?;
     // Without a scheduler at hand (a laptop, say) its usual limit is shown, and nothing is known of its queue.
     let mut show = scheduler.max_array_size().map_or_else(|_| DryRun::default(), DryRun::new);

@@ -248,7 +248,7 @@ mod tests {
 
     static NONE: BTreeMap<String, String> = BTreeMap::new();
 
-    /// The lines of a script that say where it runs and who pays.
+    /// The lines of a script with partition, account, quality of service and reservation.
     fn placement(work: Work, yaml: &str, options: &[&str]) -> Vec<String> {
         let options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
         let variables = ["PARTITION", "ACCOUNT", "QOS", "RESERVATION"]

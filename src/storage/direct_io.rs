@@ -65,7 +65,7 @@ const FUSE: FsWord = 0x6573_5546;
 /// The file cannot be synced.
 pub(super) fn refresh(file: &File) -> io::Result<()> {
     if fstatfs(file)?.f_type == FUSE {
-        // Room that the file has already. Some file systems cannot reserve any, and who only reads may not.
+        // Room that the file has already. Some file systems cannot reserve any, and a file opened for reading cannot.
         let _ = fallocate(file, FallocateFlags::KEEP_SIZE, 0, 1);
         file.sync_all()?;
         statx(file, "", AtFlags::EMPTY_PATH | AtFlags::STATX_FORCE_SYNC, StatxFlags::SIZE)?;

@@ -174,6 +174,14 @@ impl ExperimentDir {
         publish::listing(&self.rounds(), |name| u32::try_from(number(name, 4)?).ok())
     }
 
+    /// Returns the number of the newest round, if there is any.
+    ///
+    /// # Errors
+    /// The folder cannot be listed.
+    pub fn newest_round(&self) -> Result<Option<u32>, StorageError> {
+        Ok(self.list_rounds()?.last().map(|(number, _)| *number))
+    }
+
     /// Returns the folder of what an import brought.
     pub fn imported(&self) -> PathBuf {
         self.root.join("imported")

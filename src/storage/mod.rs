@@ -5,7 +5,7 @@
 //!   experiment.yaml         frozen configuration; its format version decides who may open it
 //!   replay.csv              the replay log: one row per event; the record of truth, and the lock
 //!   views/000003141/        what was learned from the first 3,141 rows of the log
-//!   curves/000123.1.csv     learning curve of iteration 123, attempt 1; .log: its trainer's words;
+//!   curves/000123.1.csv     learning curve of iteration 123, attempt 1; .log: its trainer's stderr;
 //!                           .result: the row to be appended, until that has succeeded
 //!   checkpoints/000123.1/   of that attempt
 //!   rounds/0007/1/          plan, batch scripts, job ids of a round, first rendering; beside it scheduler logs

@@ -39,7 +39,7 @@ pub struct ReplayLog {
     at_worst_unlocked: bool,
 }
 
-/// How long those wait who only look.
+/// How long commands that only read wait for the lock.
 const LOOK: Patience = Patience { notice: Duration::from_secs(2), limit: Duration::from_secs(2) };
 
 /// The rows after a cursor.
@@ -61,7 +61,7 @@ impl ReplayLog {
         Self::open_with(experiment, File::options().read(true))
     }
 
-    /// Opens the log of an experiment for those who only look: while its lock stays taken they read the whole rows that
+    /// Opens the log of an experiment for commands that only read: while its lock stays taken they read the whole rows that
     /// are there after 2 s, and say so.
     ///
     /// # Errors
@@ -158,7 +158,7 @@ impl ReplayLog {
             }
             locked => {
                 locked?;
-                // Who only reads may lack what is needed to sync.
+                // A file opened for reading may not be synced everywhere.
                 if let Err(error) = direct_io::refresh(&self.file) {
                     log::debug!("cannot sync `{}`: {error}", self.path.display());
                 }

@@ -72,7 +72,7 @@ impl Wait {
         }
     }
 
-    /// Notes that it was asked to stop: from now on a word buys no more time.
+    /// Notes that it was asked to stop: from now on a line from it does not extend the wait.
     pub(super) fn asked_to_stop(&mut self) {
         if self.what == Awaited::Word {
             self.what = Awaited::EndOfTraining;

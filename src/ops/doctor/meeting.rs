@@ -178,7 +178,7 @@ impl Meeting {
                 let read = |&rank: &u32| read(path(what, rank).expect("none is missing"));
                 return ranks.iter().map(read).collect();
             };
-            // Who has ended says no more, but why.
+            // A process that has ended sends nothing more, but has left its error.
             if what != REPORT
                 && let Some(report) = path(REPORT, missing)
             {

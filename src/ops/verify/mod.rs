@@ -126,7 +126,7 @@ pub fn repair(experiment_path: &Path) -> anyhow::Result<Audit> {
 /// is mended.
 fn of_another_configuration(experiment: &Experiment) -> Option<Finding> {
     let params = experiment.view_params();
-    // A folder that cannot be listed is found by who looks at all of them.
+    // A folder that cannot be listed is reported by the check of all views.
     let mut views = experiment.dir().list_views().unwrap_or_default().into_iter().rev();
     let other = views.find_map(|(rows, _)| {
         View::published(experiment.dir(), rows, &params)
