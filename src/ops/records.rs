@@ -108,6 +108,7 @@ fn after(before: IterationRecord, row: &Row, status: Status) -> IterationRecord 
         job: number_of(row.job.as_deref(), row.job.as_deref()).or(before.job),
         task: number_of(row.job.as_deref(), row.task.as_deref()).or(before.task),
         started_at: row.started_at.map(Time::timestamp).or(before.started_at),
+        first_started_at: before.first_started_at.or(row.started_at.map(Time::timestamp)),
         time: row.time.map(Time::timestamp).or(before.time),
         repeat: row.repeat.or(before.repeat),
         predictor: row.predictor.or(before.predictor),
@@ -233,6 +234,8 @@ pub(super) fn q_values(q_table: &QTable) -> Vec<QValueRecord> {
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
 
     fn row(iteration: u64, event: Event) -> Row {
@@ -259,6 +262,14 @@ mod tests {
         assert_eq!(seconds([lost(1), late.clone()]), (Some(60.0), Some(1.0)));
         // Another attempt has spent its own.
         assert_eq!(seconds([lost(2), late]), (Some(60.0), Some(51.0)));
+    }
+
+    #[test]
+    fn a_training_that_was_taken_up_again_began_with_its_first_attempt() {
+        let [first, second] = [5, 9].map(|second| Timestamp::from_second(second).unwrap());
+        let claim = |at: Timestamp| Row { started_at: Some(at.into()), ..row(1, Event::Claimed) };
+        let record = &iterations(&[claim(first), claim(second)])[0];
+        assert_eq!((record.first_started_at, record.started_at), (Some(first), Some(second)));
     }
 
     #[test]

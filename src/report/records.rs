@@ -146,6 +146,8 @@ pub struct IterationRecord {
     pub task: Option<u64>,
     /// When the attempt began.
     pub started_at: Option<Timestamp>,
+    /// When the first attempt began.
+    pub first_started_at: Option<Timestamp>,
     /// When its newest row was written.
     pub time: Option<Timestamp>,
     /// Which training of the architecture, from 1.

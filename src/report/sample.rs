@@ -89,6 +89,7 @@ fn begun(record: IterationRecord, parameters: u64, macs: u64, layers: u32) -> It
         job: Some(4_183_220),
         task: Some(record.iteration),
         started_at: Some(minute(record.iteration as i64 - 1)),
+        first_started_at: Some(minute(record.iteration as i64 - 1)),
         predictor: (record.view == Some(12)).then_some(100),
         ..record
     }

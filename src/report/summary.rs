@@ -123,7 +123,7 @@ impl Summary {
                 .filter_map(|record| record.device.as_deref())
                 // What Slurm sets where a task has no GPU.
                 .any(|device| !device.starts_with("cpu") && !matches!(device, "NoDevFiles" | "-1")),
-            started_at: iterations.iter().filter_map(|record| record.started_at).min(),
+            started_at: iterations.iter().filter_map(|record| record.first_started_at).min(),
             last_event_at: iterations.iter().filter_map(|record| record.time).max(),
             hosts: state.hosts.clone(),
             notices: state.notices.clone(),
