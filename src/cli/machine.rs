@@ -1,10 +1,12 @@
 //! What libraries require of a machine and would panic without.
 
 use std::io;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use jiff::Timestamp;
 use rayon::ThreadPoolBuilder;
+use signal_hook::consts::SIGXFSZ;
 
 /// Checks the clock.
 ///
@@ -16,6 +18,15 @@ pub(super) fn check_clock() -> io::Result<()> {
         return Err(io::Error::other(beyond));
     }
     Ok(())
+}
+
+/// Makes a write beyond the largest file that this process may write (`ulimit -f`) an error; unasked, the signal ends the
+/// process without a word, and a finished training would not be kept until there is room.
+///
+/// # Errors
+/// The system does not allow it.
+pub(super) fn keep_running_at_file_size_limit() -> io::Result<()> {
+    signal_hook::flag::register(SIGXFSZ, Arc::default()).map(drop)
 }
 
 /// Starts the threads that computations share.

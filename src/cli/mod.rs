@@ -117,6 +117,7 @@ pub fn run() -> ExitCode {
     // A panic is a bug: it gets its own code, and the message that the default hook has printed.
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         machine::check_clock()?;
+        machine::keep_running_at_file_size_limit()?;
         if cli.command.computes() {
             machine::start_threads()?;
         }

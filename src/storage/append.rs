@@ -341,7 +341,10 @@ mod tests {
         let full = |_: &File| Err(io::Error::from(ErrorKind::StorageFull));
         let end = before.len() as u64;
         let short = append_at(&log.log, end, &bytes, half, File::sync_data).unwrap_err();
-        assert!(short.to_string().contains("(disk full, or over quota?)"), "{short}");
+        assert!(
+            short.to_string().contains("(disk full, over quota, or at the limit of `ulimit -f`?)"),
+            "{short}"
+        );
         assert_eq!(fs::read(experiment.replay_log()).unwrap(), before);
         let unsynced = append_at(&log.log, end, &bytes, File::write_at, full).unwrap_err();
         assert!(matches!(unsynced, StorageError::Io { action: "sync", .. }));

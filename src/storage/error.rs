@@ -242,7 +242,9 @@ pub enum StorageError {
         source: RecordedError,
     },
     /// Less was written than given.
-    #[error("only {written} of {expected} bytes fit into `{path}` (disk full, or over quota?)")]
+    #[error(
+        "only {written} of {expected} bytes fit into `{path}` (disk full, over quota, or at the limit of `ulimit -f`?)"
+    )]
     ShortWrite {
         /// The log.
         path: PathBuf,
@@ -335,6 +337,7 @@ impl StorageError {
 const fn remedy(kind: io::ErrorKind) -> &'static str {
     match kind {
         io::ErrorKind::PermissionDenied => " (see its permissions and those of its folder)",
+        io::ErrorKind::FileTooLarge => " (this process may write no larger files: see `ulimit -f`)",
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             " (remove files, or ask for more room)"
         }

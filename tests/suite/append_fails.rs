@@ -247,3 +247,22 @@ fn a_damaged_result_costs_its_training_and_nothing_else() {
     assert_eq!(failing.left_results(), 0);
     failing.experiment.run(&["verify", "dir"]).success();
 }
+
+#[test]
+fn a_file_that_may_not_grow_is_an_error_and_ends_no_process() {
+    let experiment = Experiment::init(SMALL);
+    let limited = |command: &str| {
+        let line = format!("ulimit -f 0; exec {} {command} dir", env!("CARGO_BIN_EXE_metaqnn"));
+        let shell =
+            Command::new("sh").args(["-c", &line]).current_dir(experiment.folder()).output();
+        let ended = shell.unwrap();
+        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert_eq!(ended.status.code(), Some(4), "{command}: {said}");
+        assert!(said.contains("see `ulimit -f`"), "{command}: {said}");
+    };
+    limited("train");
+    experiment.run(&["train", "dir"]).success();
+    limited("reduce");
+    experiment.run(&["reduce", "dir"]).success();
+    experiment.run(&["verify", "dir"]).success();
+}
