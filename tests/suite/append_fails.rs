@@ -73,11 +73,24 @@ impl Failing {
 
     /// The task of an array job, on which these calls on these paths fail.
     fn task(&self, job: &str, calls: &str, path: &str, [from, times, errno]: [i32; 3]) -> Command {
-        let mut task = self.experiment.command(&["train", "dir", "--json"]);
+        let mut task = self.command(&["train", "dir", "--json"], calls, path, [from, times, errno]);
         task.env("SLURM_JOB_ID", job)
             .env("SLURM_ARRAY_JOB_ID", job)
             .env("SLURM_ARRAY_TASK_ID", "0")
-            .env("SLURM_JOB_END_TIME", "4102444800")
+            .env("SLURM_JOB_END_TIME", "4102444800");
+        task
+    }
+
+    /// A command on which these calls on these paths fail.
+    fn command(
+        &self,
+        arguments: &[&str],
+        calls: &str,
+        path: &str,
+        [from, times, errno]: [i32; 3],
+    ) -> Command {
+        let mut command = self.experiment.command(arguments);
+        command
             .env("LD_PRELOAD", &self.library)
             .env("FAIL_CALLS", calls)
             .env("FAIL_PATH", path)
@@ -87,7 +100,7 @@ impl Failing {
             )
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        task
+        command
     }
 
     fn run(&self, job: &str, calls: &str, path: &str, numbers: [i32; 3]) -> Output {
@@ -246,6 +259,27 @@ fn a_damaged_result_costs_its_training_and_nothing_else() {
     failing.experiment.run(&["verify", "dir", "--repair"]).success();
     assert_eq!(failing.left_results(), 0);
     failing.experiment.run(&["verify", "dir"]).success();
+}
+
+#[test]
+fn a_curve_that_cannot_be_read_costs_that_curve_and_not_the_audit() {
+    let failing = Failing::new();
+    for _ in 0..2 {
+        failing.experiment.run(&["train", "dir"]).success();
+    }
+    fs::write(failing.experiment.path("torn/unknown"), "").unwrap();
+    const EACCES: i32 = 13;
+    let unreadable = |command: &str| {
+        let mut command =
+            failing.command(&[command, "dir"], "open", "000001.1.csv", [1, 9, EACCES]);
+        command.output().unwrap()
+    };
+    let audit = unreadable("verify");
+    let said = String::from_utf8(audit.stdout).unwrap();
+    assert_eq!(audit.status.code(), Some(3), "{said}");
+    assert!(said.contains("damage    curves/000001.1.csv: cannot read"), "{said}");
+    assert!(said.contains("torn/unknown") && said.contains("1 damage: "), "{said}");
+    assert!(unreadable("reduce").status.success());
 }
 
 #[test]

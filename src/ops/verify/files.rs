@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::finding::{Finding, Repair, below, or_damage};
+use super::finding::{Finding, Repair, below, one_line, or_damage};
 use super::log::{Examined, LOG};
 use super::results::{has_curve, wrong_curve};
 use crate::ops::attempt_files::AttemptFiles;
@@ -69,9 +69,10 @@ impl AttemptFiles {
                 findings.push(Finding::damage(name(&path), problem));
                 continue;
             }
-            let wrong = match or_damage(Curve::read(&path))? {
+            // One that cannot be read costs that curve, not the audit.
+            let wrong = match Curve::read(&path) {
                 Ok(curve) => wrong_curve(row, &curve),
-                Err(damage) => Some(damage),
+                Err(error) => Some(one_line(error)),
             };
             findings.extend(wrong.map(|problem| Finding::damage(name(&path), problem)));
         }
