@@ -1,6 +1,6 @@
 //! An experiment, opened: its directory and its frozen configuration.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
@@ -86,14 +86,7 @@ impl Experiment {
         let frozen: Frozen = yaml::parse(&text.text, &dir.configuration()).map_err(newer_key)?;
         let settings = settings(&dir)?;
         let config = in_force(&dir, &frozen, &settings)?;
-        let dir = match &config.recipe.recipe().checkpoint_dir {
-            Some(place) => {
-                let folder =
-                    format!("{}-{}", config.experiment().name, dir.identity(&text.sha256)?);
-                dir.with_scratch(Some(place.join(folder)))
-            }
-            None => dir,
-        };
+        let dir = with_scratch(dir, &config, &text.sha256)?;
         Ok(Self { dir, config, frozen, sha256: text.sha256, settings, trust: Trust::Owner })
     }
 
@@ -119,6 +112,7 @@ impl Experiment {
     pub(super) fn changed_by(&self, settings: Vec<String>) -> anyhow::Result<Self> {
         let (dir, frozen, sha256) = (self.dir.clone(), self.frozen.clone(), self.sha256.clone());
         let config = in_force(&dir, &frozen, &settings)?;
+        let dir = with_scratch(dir, &config, &sha256)?;
         Self { dir, config, frozen, sha256, settings, trust: self.trust }.trusted_by(self.trust)
     }
 
@@ -210,6 +204,21 @@ pub(super) fn check_checkpoint_dir(config: &ValidConfig, root: &Path) -> Result<
         return Err(Refusal::CheckpointsInside { place: place.clone() });
     }
     Ok(())
+}
+
+/// Puts checkpoints where the configuration in force wants them, in a folder of the experiment's own.
+fn with_scratch(
+    dir: ExperimentDir,
+    config: &ValidConfig,
+    sha256: &str,
+) -> Result<ExperimentDir, StorageError> {
+    let place = config.recipe.recipe().checkpoint_dir.as_ref();
+    let folder = |place: &PathBuf| {
+        let name = format!("{}-{}", config.experiment().name, dir.identity(sha256)?);
+        Ok(place.join(name))
+    };
+    let scratch = place.map(folder).transpose()?;
+    Ok(dir.with_scratch(scratch))
 }
 
 fn in_force(

@@ -166,9 +166,10 @@ fn run_appends_what_set_may_change_and_refuses_the_rest() {
 fn a_task_claims_with_what_was_set_while_it_trained() {
     let schedule =
         |architectures: u32| format!("[{{epsilon: 1.0, architectures: {architectures}}}]");
-    // The first training asks for two more networks.
+    // The first training asks for two more networks, and for another place of checkpoints.
     let script = format!(
-        "while read request; do\n  if ! [ -e asked ]; then touch asked; {} set dir 'epsilon_schedule={}' 2>&2; fi\n  \
+        "mkdir -p scratch\nwhile read request; do\n  \
+         if ! [ -e asked ]; then touch asked; {} set dir 'epsilon_schedule={}' training.checkpoint_dir=$PWD/scratch 2>&2; fi\n  \
          echo '{{\"epoch\": 1, \"validation_accuracy\": 0.5}}'; echo '{{\"done\": true}}'\ndone\n",
         env!("CARGO_BIN_EXE_metaqnn"),
         schedule(3)
@@ -189,7 +190,9 @@ fn a_task_claims_with_what_was_set_while_it_trained() {
             _ => experiment.run(&["train", "dir", "--until-done"]).success(),
         };
         let count = |event| experiment.log().iter().filter(|row| row["event"] == event).count();
-        assert_eq!((count("set"), count("trained")), (1, 3), "{command}");
+        assert_eq!((count("set"), count("trained")), (2, 3), "{command}");
+        let scratch = fs::read_dir(experiment.folder().join("scratch")).unwrap();
+        assert_eq!(scratch.count(), 1, "{command}: the folder of this experiment");
     }
 }
 
