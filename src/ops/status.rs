@@ -202,17 +202,17 @@ impl Evidence<'_> {
             let done = "The rounds asked for are done: `metaqnn submit` goes on.".to_owned();
             return Ok(Diagnosis::of(Condition::Paused, tasks.into_iter().chain([done])));
         }
+        // Rounds that came to nothing do so again unless something is corrected.
+        let is_vain = matches!(end, Some(EndOfChain::Fruitless { .. } | EndOfChain::TimeTooShort));
         let (why, reduce) = match end {
-            Some(end @ (EndOfChain::Fruitless { .. } | EndOfChain::TimeTooShort)) => {
-                (end.to_string(), None)
-            }
+            Some(end) if is_vain => (end.to_string(), None),
             _ => {
                 let reduce = last_words_of_reduce(self.experiment, newest)?;
                 ("no round is queued or running".to_owned(), reduce)
             }
         };
         let said = tasks.or(reduce);
-        let remedy = if said.is_some() { "Correct that, then run" } else { "Run" };
+        let remedy = if said.is_some() || is_vain { "Correct that, then run" } else { "Run" };
         let notices = [Some(format!("Chain broken: {why}.")), said];
         let remedy = format!("{remedy} `metaqnn submit`.");
         let notices = notices.into_iter().flatten().chain([remedy]);

@@ -497,6 +497,25 @@ fn what_fails_on_all_nodes_for_one_reason_is_said_once_and_excludes_none() {
     assert!(cluster.calls("sbatch").iter().all(|call| !call.contains("--exclude")));
 }
 
+#[test]
+fn a_chain_that_ended_in_vain_is_to_be_corrected_before_it_is_submitted_again() {
+    let crashes = "trainer: command, command: ['false']";
+    let cluster = Cluster::new(&SMALL.replace("trainer: synthetic", crashes));
+    for array in ["101", "104", "107"] {
+        cluster.run(&["submit", "dir", "--array-size", "1"]);
+        cluster.queue(&[&format!("{array}|0|RUNNING|None")]);
+        let round = cluster.experiment.path("rounds").read_dir().unwrap().count().to_string();
+        let mut train = cluster.command(&["train", "dir", "--round", &round]);
+        train.env("SLURM_JOB_ID", array).env("SLURM_ARRAY_JOB_ID", array);
+        train.env("SLURM_ARRAY_TASK_ID", "0").output().unwrap();
+        cluster.queue(&[]);
+    }
+    let (_, text, _) = cluster.run(&["status", "dir"]);
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains("3 rounds in a row brought no result"), "{text}");
+    assert!(words.contains("Correct that, then run `metaqnn submit`."), "{text}");
+}
+
 /// Writes what a task or a reduce of round 1 has left in its log.
 fn write_log(cluster: &Cluster, name: &str, text: &str) {
     fs::write(cluster.experiment.path("rounds/0001").join(name), text).unwrap();
