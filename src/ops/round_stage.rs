@@ -60,6 +60,13 @@ impl Queue {
         })
     }
 
+    /// Returns the first reduce when it is held, by a person or after a failed launch: no reduce is submitted so, and
+    /// the second one waits for it.
+    pub fn held_reduce(&self) -> Option<JobId> {
+        let (job, states) = self.reduces.first_key_value()?;
+        states.is_held().then_some(*job)
+    }
+
     /// Returns the arrays, but for these.
     pub fn arrays_but(&self, named: &[JobId]) -> Vec<JobId> {
         self.arrays.keys().copied().filter(|job| !named.contains(job)).collect()

@@ -171,6 +171,12 @@ impl Evidence<'_> {
             );
             return Ok(Diagnosis::of(Condition::Stuck, [notice]));
         }
+        if let Some(job) = queue.held_reduce() {
+            let notice = format!(
+                "The reduce of round {newest} is held (job {job}), and the chain waits for it: `scontrol release {job}`."
+            );
+            return Ok(Diagnosis::of(Condition::Stuck, [notice]));
+        }
         let unclaimed = match self.unclaimed(newest, queue)? {
             // Its tasks have not begun: those of the round before are the newest known.
             None if newest > 1 && !self.has_claims_of(newest) => {

@@ -753,6 +753,9 @@ fn a_round_that_can_never_start_is_named_with_the_schedulers_reason() {
         said.contains("round 1 cannot start: the scheduler says `PartitionTimeLimit`"),
         "{said}"
     );
+    cluster.queue(&["102|N/A|PENDING|launch failed requeued held", "103|N/A|PENDING|Dependency"]);
+    let (_, text, _) = cluster.run(&["status", "dir"]);
+    assert!(text.contains(": stuck, ") && text.contains("is held (job 102)"), "{text}");
     cluster.queue(&["101|0|PENDING|Resources", "101|1|PENDING|Resources", waits]);
     let (_, text, _) = cluster.run(&["status", "dir"]);
     assert!(text.contains(": active, "), "{text}");
