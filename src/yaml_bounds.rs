@@ -55,18 +55,25 @@ enum Within {
     Comment,
 }
 
-/// Brackets that open are counted wherever they stand, those that close only outside of quotes and comments. What is
-/// taken for quotes and is none, as in `5" wide`, only keeps brackets open.
+/// Brackets that open are counted wherever they stand; one that closes within quotes or a comment closes only what
+/// was opened there. So what is taken for quotes and is none, as in `5" wide`, at most keeps brackets open.
 fn check_depth(text: &str) -> Result<(), TooMuch> {
     let (mut open, mut line, mut within) = (0_usize, 1, Within::Nothing);
+    // How many were open where the quotes or the comment began.
+    let mut outside = 0;
     let (mut before, mut characters) = ('\n', text.chars().peekable());
     while let Some(character) = characters.next() {
         let begins = before.is_whitespace() || "[]{},:-?\u{feff}".contains(before);
         match (&within, character) {
             (_, '[' | '{') => open += 1,
             (Within::Nothing, ']' | '}') => open = open.saturating_sub(1),
-            (Within::Nothing, '"' | '\'') if begins => within = Within::Quotes(character),
-            (Within::Nothing, '#') if before.is_whitespace() => within = Within::Comment,
+            (_, ']' | '}') => open = open.saturating_sub(1).max(outside),
+            (Within::Nothing, '"' | '\'') if begins => {
+                (within, outside) = (Within::Quotes(character), open);
+            }
+            (Within::Nothing, '#') if before.is_whitespace() => {
+                (within, outside) = (Within::Comment, open);
+            }
             (Within::Comment, '\n') => within = Within::Nothing,
             (Within::Quotes('"'), '\\') => drop(characters.next_if(|&next| next != '\n')),
             (Within::Quotes('\''), '\'') if characters.next_if_eq(&'\'').is_some() => {}
@@ -168,6 +175,8 @@ mod tests {
     fn wide_lists_and_quotes_that_are_none_are_fine() {
         let wide = "[1, {a: 2}, 'it''s', \"]\\\"\", don't], ".repeat(10_000);
         assert_eq!(check(&format!("a: [{wide}[]] # five \" wide\nb: 5\" wide\n")), Ok(()));
+        let architectures = "- '[C(64,3,1), SM(10)]' # [one of many]\n- \"{a}\"\n".repeat(10_000);
+        assert_eq!(check(&architectures), Ok(()));
         assert_eq!(check("a: &name [1, 2]\nb: *name\nc: 2 * 3\n"), Ok(()));
     }
 
