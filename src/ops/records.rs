@@ -108,7 +108,11 @@ fn after(before: IterationRecord, row: &Row, status: Status) -> IterationRecord 
         job: number_of(row.job.as_deref(), row.job.as_deref()).or(before.job),
         task: number_of(row.job.as_deref(), row.task.as_deref()).or(before.task),
         started_at: row.started_at.map(Time::timestamp).or(before.started_at),
-        first_started_at: before.first_started_at.or(row.started_at.map(Time::timestamp)),
+        // A claim's own time is when its attempt began.
+        first_started_at: before.first_started_at.or_else(|| {
+            let claimed_at = row.time.filter(|_| status == Status::Claimed);
+            row.started_at.or(claimed_at).map(Time::timestamp)
+        }),
         time: row.time.map(Time::timestamp).or(before.time),
         repeat: row.repeat.or(before.repeat),
         predictor: row.predictor.or(before.predictor),
@@ -267,8 +271,9 @@ mod tests {
     #[test]
     fn a_training_that_was_taken_up_again_began_with_its_first_attempt() {
         let [first, second] = [5, 9].map(|second| Timestamp::from_second(second).unwrap());
-        let claim = |at: Timestamp| Row { started_at: Some(at.into()), ..row(1, Event::Claimed) };
-        let record = &iterations(&[claim(first), claim(second)])[0];
+        let claim = |at: Timestamp| Row { time: Some(at.into()), ..row(1, Event::Claimed) };
+        let result = Row { started_at: Some(second.into()), ..row(1, Event::Trained) };
+        let record = &iterations(&[claim(first), claim(second), result])[0];
         assert_eq!((record.first_started_at, record.started_at), (Some(first), Some(second)));
     }
 
