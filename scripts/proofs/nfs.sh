@@ -25,7 +25,7 @@ proof() {
 
 on() { scripts/nfs-lab.sh run "$1" "$2"; }
 
-# search_on_nfs NAME NETWORKS CLAIM_LIFETIME: makes an experiment in /mnt/nfs/NAME.
+# search_on_nfs NAME NETWORKS CLAIM_LIFETIME [EPOCH_SECONDS]: makes an experiment in /mnt/nfs/NAME.
 search_on_nfs() {
   name=$1 dir=$root/$1 results=$2
   rm -rf "$dir" "$dir".*
@@ -36,7 +36,7 @@ search_space: {max_layers: 6, filters: [8, 16, 32], fc_widths: [32, 16]}
 epsilon_schedule:
   - {epsilon: 1.0, architectures: $((results / 2))}
   - {epsilon: 0.5, architectures: $((results - results / 2))}
-training: {trainer: synthetic, epochs: 4, synthetic_epoch_seconds: 0.05, claim_lifetime: $3}
+training: {trainer: synthetic, epochs: 4, synthetic_epoch_seconds: ${4:-0.05}, claim_lifetime: $3}
 END
   on c1 "rm -rf /mnt/nfs/$1 && $METAQNN init -q $dir.yaml /mnt/nfs/$1"
 }
@@ -197,7 +197,8 @@ nfs_paused_client() {
 }
 
 nfs_rebooted_client() {
-  search_on_nfs reboot 150 86400
+  # Epochs so long that the end of c1 finds trainings under way, not only results that wait for the lock.
+  search_on_nfs reboot 150 86400 0.5
   local second open lost
   workers c1 2>/dev/null &
   workers c2 &
