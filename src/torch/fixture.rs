@@ -1,6 +1,5 @@
 //! Small problems for the tests of this program.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
