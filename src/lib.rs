@@ -16,7 +16,7 @@
 //! # How a round goes
 //!
 //! 1. `submit` plans the round by what the log says and hands an array of tasks and a reduce to the
-//!    scheduler ([`ops::submit`]). `run` starts local processes in their place ([`ops::run`]).
+//!    scheduler ([`ops::rounds::submit`]). `run` starts local processes in their place ([`ops::run`]).
 //! 2. Each task is `train` ([`ops::train`]). It reads the newest view (what was learned up to some row
 //!    of the log); under the log's lock it reads the rows after that, samples an architecture by
 //!    epsilon and Q-values, and appends its claim.
@@ -51,19 +51,37 @@
 //! guard of the log, which exists while the lock is held, can append.
 #![deny(missing_docs)]
 
-pub mod cli;
-pub mod config;
+pub(crate) mod cli;
+pub(crate) mod config;
 pub mod dataset;
 pub mod maths;
-pub mod ops;
+pub(crate) mod ops;
 pub mod outcome;
 pub mod predictor;
 pub mod q_learning;
 pub mod regular_file;
-pub mod report;
+pub(crate) mod report;
 pub mod seed;
-pub mod slurm;
+pub(crate) mod slurm;
 pub mod space;
-pub mod storage;
+pub(crate) mod storage;
 pub mod training;
-pub mod yaml_bounds;
+pub(crate) mod yaml_bounds;
+
+pub use cli::run;
+
+/// What the benchmarks and tests of the crate link besides the trainer's rooms.
+#[doc(hidden)]
+pub mod internals {
+    pub use crate::ops::{
+        Experiment, TrainEvent, init,
+        reduce::{ReduceOptions, Tables, rebuild::rebuild, reduce},
+        train::{Reducing, TrainOptions, Until, train},
+    };
+    pub use crate::report::tables::lint;
+    pub use crate::storage::{
+        Attempt, Claimant, CurveRow, CurveSummary, CurveWriter, Event, Knowledge, LogCursor,
+        RecordedColumns, Row, Time, Training, Trust, WritableReplayLog, read_recorded,
+        search_state::Record,
+    };
+}

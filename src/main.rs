@@ -1,5 +1,5 @@
 //! The program `metaqnn`.
 
 fn main() -> std::process::ExitCode {
-    metaqnn::cli::run()
+    metaqnn::run()
 }

@@ -7,7 +7,7 @@ use clap::Args;
 use super::exit_code::ExitStatus;
 use super::printer::Printer;
 use crate::ops::Experiment;
-use crate::ops::cancel::cancel;
+use crate::ops::rounds::cancel::cancel;
 
 /// End a search on the cluster: no new claim, no next round; what is recorded stays
 #[derive(Debug, Args)]

@@ -8,10 +8,10 @@ use super::exit_code::ExitStatus;
 use super::nodes_arg::NodesArg;
 use super::printer::Printer;
 use crate::ops::Experiment;
-use crate::ops::chain::end_round;
-use crate::ops::lost_claims::EndedJobs;
-use crate::ops::rebuild::rebuild;
+use crate::ops::reduce::lost_claims::EndedJobs;
+use crate::ops::reduce::rebuild::rebuild;
 use crate::ops::reduce::{self, ReduceOptions, Tables};
+use crate::ops::rounds::chain::end_round;
 use crate::storage::Trust;
 
 /// Learn from new results: Q-updates, a new view, the tables

@@ -8,7 +8,9 @@ use super::exit_code::ExitStatus;
 use super::nodes_arg::NodesArg;
 use super::printer::Printer;
 use crate::ops::Experiment;
-use crate::ops::submit::{BadHosts, Mode, SubmitOptions, submit, variables_of_this_process};
+use crate::ops::rounds::submit::{
+    BadHosts, Mode, SubmitOptions, submit, variables_of_this_process,
+};
 use crate::storage::Trust;
 
 /// Submit one round to Slurm, and the chain after it

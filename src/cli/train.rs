@@ -12,8 +12,9 @@ use super::exit_code::ExitStatus;
 use super::nodes_arg::NodesArg;
 use super::printer::Printer;
 use super::progress::Progress;
+use crate::ops::Experiment;
+use crate::ops::train::TrainOptions;
 use crate::ops::train::{Reducing, Until, train};
-use crate::ops::{Experiment, train::TrainOptions};
 use crate::storage::Trust;
 
 /// Sample one architecture, train it, record the result (what each task of a Slurm array does)

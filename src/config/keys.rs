@@ -75,7 +75,7 @@ fn nearest(key: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::parse;
+    use crate::config::load::parse;
 
     fn problem(extra: &str) -> String {
         let least = "experiment: {name: x}\ndata: {classes: 10, input_size: 28, channels: 1}\n";

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 pub use change::{Change, in_force};
 pub use error::ConfigError;
-pub use load::{DEFAULTS, leaves, load, parse};
+pub use load::{DEFAULTS, leaves, load};
 pub use setting::Setting;
 pub use validate::ValidConfig;
 

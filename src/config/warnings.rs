@@ -189,8 +189,8 @@ fn rounded_up(accuracy: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::parse;
     use super::*;
+    use crate::config::load::parse;
 
     /// Warnings of the defaults with something changed.
     fn warnings(changes: &[&str]) -> Vec<String> {

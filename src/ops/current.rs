@@ -2,15 +2,15 @@
 //!
 //! Reading the newest view, and checking that the log before it is what it was made from, is most of the work of a
 //! claim in a long search. Both stay what they are until another view is published, or a repair says in the log that
-//! they may not be ([`super::known_rows`]). (A client of NFS may show the folder of views as it was for up to `acdirmax`,
+//! they may not be ([`crate::ops::known_rows`]). (A client of NFS may show the folder of views as it was for up to `acdirmax`,
 //! 60 s by default: nfs(5). A view from before a repair then serves for its Q-values and its predictor alone.)
 
-use super::Experiment;
-use super::live_log::LiveLog;
+use crate::ops::Experiment;
+use crate::ops::live_log::LiveLog;
 use crate::storage::View;
 
 /// The newest view, and the log after it.
-pub(super) struct Current {
+pub(crate) struct Current {
     /// The view.
     pub view: View,
     /// The log.

@@ -5,18 +5,19 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
-use super::Refusal;
 use crate::config::{self, ConfigError, ExperimentConfig, Setting, ValidConfig};
 use crate::dataset::Fingerprint;
+use crate::ops::Refusal;
+use crate::storage::fs::yaml;
 use crate::storage::{
     ExperimentDir, FormatVersion, Nodes, ReplayLog, StorageError, Trust, ViewParams,
-    check_locks_of_mount, yaml,
+    check_locks_of_mount,
 };
 
 /// What stands in `experiment.yaml`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Frozen {
+pub(crate) struct Frozen {
     /// Version of the files.
     pub format_version: FormatVersion,
     /// The program that made the experiment.
@@ -64,7 +65,7 @@ impl Experiment {
     ///
     /// # Errors
     /// `error`.
-    pub(super) fn open_as_frozen(path: &Path, error: anyhow::Error) -> anyhow::Result<Self> {
+    pub(crate) fn open_as_frozen(path: &Path, error: anyhow::Error) -> anyhow::Result<Self> {
         let is_value = |cause: &ConfigError| {
             !matches!(cause, ConfigError::UnknownKey { .. } | ConfigError::Frozen(_))
         };
@@ -109,7 +110,7 @@ impl Experiment {
     }
 
     /// Returns the experiment with the configuration in force after these `set` rows, which were read under the lock.
-    pub(super) fn changed_by(&self, settings: Vec<String>) -> anyhow::Result<Self> {
+    pub(crate) fn changed_by(&self, settings: Vec<String>) -> anyhow::Result<Self> {
         let (dir, frozen, sha256) = (self.dir.clone(), self.frozen.clone(), self.sha256.clone());
         let config = in_force(&dir, &frozen, &settings)?;
         let dir = with_scratch(dir, &config, &sha256)?;
@@ -117,7 +118,7 @@ impl Experiment {
     }
 
     /// Returns whom the person who started this process trusts.
-    pub(super) const fn trust(&self) -> Trust {
+    pub(crate) const fn trust(&self) -> Trust {
         self.trust
     }
 
@@ -125,17 +126,17 @@ impl Experiment {
     ///
     /// # Errors
     /// One of them changes what this program does not know or does not change.
-    pub(super) fn in_force(&self, settings: &[String]) -> anyhow::Result<ValidConfig> {
+    pub(crate) fn in_force(&self, settings: &[String]) -> anyhow::Result<ValidConfig> {
         in_force(&self.dir, &self.frozen, settings)
     }
 
     /// Returns the `set` rows that the configuration was read with.
-    pub(super) fn settings(&self) -> &[String] {
+    pub(crate) fn settings(&self) -> &[String] {
         &self.settings
     }
 
     /// Returns the configuration as it was frozen.
-    pub(super) const fn frozen(&self) -> &ExperimentConfig {
+    pub(crate) const fn frozen(&self) -> &ExperimentConfig {
         &self.frozen.config
     }
 
@@ -150,7 +151,7 @@ impl Experiment {
     }
 
     /// Returns what a view is made with.
-    pub(super) fn view_params(&self) -> ViewParams {
+    pub(crate) fn view_params(&self) -> ViewParams {
         ViewParams {
             space: self.config.space.clone(),
             q_learning: self.config.q_learning.clone(),
@@ -192,7 +193,7 @@ impl Experiment {
 ///
 /// # Errors
 /// [`Refusal::CheckpointsInside`].
-pub(super) fn check_checkpoint_dir(config: &ValidConfig, root: &Path) -> Result<(), Refusal> {
+pub(crate) fn check_checkpoint_dir(config: &ValidConfig, root: &Path) -> Result<(), Refusal> {
     let Some(place) = &config.recipe.recipe().checkpoint_dir else { return Ok(()) };
     // Resolved as far as they exist.
     let resolved = |path: &Path| {

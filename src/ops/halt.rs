@@ -2,13 +2,13 @@
 
 use jiff::Timestamp;
 
-use super::Experiment;
-use super::live_log::LiveLog;
+use crate::ops::Experiment;
+use crate::ops::live_log::LiveLog;
 use crate::storage::{Event, Row};
 
 /// Whether a row was needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Switched {
+pub(crate) enum Switched {
     /// It was, and is written.
     Written,
     /// The search was in that state already.
@@ -18,12 +18,12 @@ pub(super) enum Switched {
 }
 
 /// Appends `halted` to a search that goes on, and is not finished, or `resumed` to one that is halted.
-pub(super) fn halt(experiment: &Experiment) -> anyhow::Result<Switched> {
+pub(crate) fn halt(experiment: &Experiment) -> anyhow::Result<Switched> {
     switch(experiment, Event::Halted)
 }
 
 /// See [`halt`].
-pub(super) fn resume(experiment: &Experiment) -> anyhow::Result<Switched> {
+pub(crate) fn resume(experiment: &Experiment) -> anyhow::Result<Switched> {
     switch(experiment, Event::Resumed)
 }
 

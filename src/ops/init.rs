@@ -6,11 +6,11 @@ use std::path::{self, Path, PathBuf};
 
 use anyhow::{Context, bail};
 
-use super::Experiment;
-use super::experiment::{Frozen, check_checkpoint_dir};
-use super::set::set;
 use crate::config::{self, Change, ExperimentConfig, Setting, ValidConfig};
 use crate::dataset::{Fingerprint, load_training_images, split};
+use crate::ops::Experiment;
+use crate::ops::experiment::{Frozen, check_checkpoint_dir};
+use crate::ops::set::set;
 use crate::slurm::check_experiment_path;
 use crate::storage::{ExperimentDir, FormatVersion, StorageError, Trust};
 use crate::training::{TrainerKind, freeze_command};
@@ -113,7 +113,7 @@ pub fn open_or_init(config: ValidConfig, dir: &Path, trust: Trust) -> anyhow::Re
         .collect();
     if !differences.is_empty() {
         let differences = differences.join(", ");
-        bail!(super::Refusal::OtherConfiguration { dir: dir.to_owned(), differences });
+        bail!(crate::ops::Refusal::OtherConfiguration { dir: dir.to_owned(), differences });
     }
     let settings = given.iter().map(|(key, _, here)| format!("{key}={here}").parse());
     for notice in set(&experiment, &settings.collect::<Result<Vec<_>, _>>()?)? {

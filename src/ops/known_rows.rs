@@ -5,13 +5,13 @@
 //! and without a view; a view published after the repair has the row behind it. The folder of views could not say it as
 //! well: a client of NFS may show it as it was, but never the end of the log it has locked.
 
-use super::Experiment;
-use crate::storage::publish::Published;
+use crate::ops::Experiment;
+use crate::storage::fs::publish::Published;
 use crate::storage::{Knowledge, LogCursor, ReplayLog, StorageError, Tail, View, set_view_aside};
 
 /// What is known up to a place in the log.
 #[derive(Debug, Clone)]
-pub(super) struct KnownRows {
+pub(crate) struct KnownRows {
     knowledge: Knowledge,
     /// Where reading began: what lies before was found to be what a view was made from.
     start: LogCursor,
@@ -80,7 +80,7 @@ impl KnownRows {
 }
 
 /// Returns a view with the rows that follow it; the empty one with all rows where a repair has begun since.
-pub(super) fn with_tail(
+pub(crate) fn with_tail(
     experiment: &Experiment,
     log: &ReplayLog,
     view: View,
@@ -95,7 +95,7 @@ pub(super) fn with_tail(
 }
 
 /// Publishes a view of the rows before `end`; `None` where a repair has begun after them: it is put out of sight again.
-pub(super) fn publish_view(
+pub(crate) fn publish_view(
     experiment: &Experiment,
     view: &mut View,
     log: &ReplayLog,
@@ -110,7 +110,7 @@ pub(super) fn publish_view(
 }
 
 /// Puts a view out of sight, unless another repair or reduce has done so.
-pub(super) fn set_aside_if_there(experiment: &Experiment, rows: u64) -> anyhow::Result<()> {
+pub(crate) fn set_aside_if_there(experiment: &Experiment, rows: u64) -> anyhow::Result<()> {
     match set_view_aside(experiment.dir(), rows) {
         Ok(aside) => {
             log::info!("the view of {rows} rows was set aside as `{}`", aside.display());

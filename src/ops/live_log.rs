@@ -1,13 +1,13 @@
 //! The log open for writing, and what is known of it while rows are decided under its lock.
 
-use super::Experiment;
-use super::known_rows::KnownRows;
+use crate::ops::Experiment;
+use crate::ops::known_rows::KnownRows;
 use crate::storage::{
     ExclusiveGuard, Knowledge, LogCursor, Patience, Row, View, WritableReplayLog,
 };
 
 /// The log opened for writing, with what is known at the last place that was read.
-pub(super) struct LiveLog {
+pub(crate) struct LiveLog {
     log: WritableReplayLog,
     known: KnownRows,
 }
@@ -94,7 +94,7 @@ impl LiveLog {
 /// The time under the lock: rows are staged, seen in what is known, and written together.
 ///
 /// After an error the [`LiveLog`] knows rows that were never written, and is not to be used again.
-pub(super) struct Session<'a> {
+pub(crate) struct Session<'a> {
     guard: ExclusiveGuard<'a>,
     knowledge: &'a mut Knowledge,
     cursor: &'a mut LogCursor,

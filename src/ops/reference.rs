@@ -9,16 +9,17 @@ use anyhow::{Context, bail};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::live_log::LiveLog;
-use super::snapshot::Snapshot;
-use super::task::Task;
-use super::{Experiment, Refusal};
+use crate::ops::live_log::LiveLog;
+use crate::ops::snapshot::Snapshot;
+use crate::ops::train::task::Task;
+use crate::ops::{Experiment, Refusal};
 use crate::outcome::Accuracy;
 use crate::q_learning::Epsilon;
 use crate::regular_file::{self, LARGE};
-use crate::storage::knowledge::{KnownArchitectures, Standing};
+use crate::storage::fs::publish;
+use crate::storage::search_state::{KnownArchitectures, Standing};
 use crate::storage::{
-    Claimant, Event, Knowledge, ReferenceRow, Row, StorageError, publish, read_q_values,
+    Claimant, Event, Knowledge, ReferenceRow, Row, StorageError, read_q_values,
     read_replay_database, write_q_values, write_replay_database,
 };
 

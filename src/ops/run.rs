@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
-use super::halt::{Switched, resume};
-use super::reduce::{ReduceOptions, reduce};
-use super::{Experiment, Refusal, TrainEvent};
+use crate::ops::halt::{Switched, resume};
+use crate::ops::reduce::{ReduceOptions, reduce};
+use crate::ops::{Experiment, Refusal, TrainEvent};
 use crate::slurm::{LocalWorkers, Stream, WorkerCommand, WorkerEvent, WorkerId};
 use crate::storage::Trust;
 
@@ -166,7 +166,7 @@ impl Search<'_> {
             }
             if tables_written.elapsed() > TABLES_EVERY {
                 // Copies for people: the search does not end over them.
-                if let Err(error) = super::tables::write(self.experiment) {
+                if let Err(error) = crate::ops::reduce::tables::write(self.experiment) {
                     log::warn!("the tables are not written anew: {error:#}");
                 }
                 tables_written = Instant::now();

@@ -3,10 +3,10 @@
 use anyhow::{Context, bail};
 use jiff::Timestamp;
 
-use super::experiment::check_checkpoint_dir;
-use super::live_log::LiveLog;
-use super::{Experiment, Refusal};
 use crate::config::{self, Change, ConfigError, Setting};
+use crate::ops::experiment::check_checkpoint_dir;
+use crate::ops::live_log::LiveLog;
+use crate::ops::{Experiment, Refusal};
 use crate::q_learning::EpsilonSchedule;
 use crate::storage::{Knowledge, Row};
 

@@ -10,16 +10,17 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use serde::Serialize;
 
-use super::refit::example;
-use super::snapshot::Snapshot;
-use super::{Experiment, Refusal};
+use crate::ops::reduce::refit::example;
+use crate::ops::snapshot::Snapshot;
+use crate::ops::{Experiment, Refusal};
 use crate::predictor::{
     Better, EpochScore, Example, HyperbandParams, HyperbandSummary, LearningCurve, MetricScale,
     PredictorParams, RecordedCurves, Regressor, Simulation, SimulationParams, TraceRow,
     score_regressor, simulate, simulate_hyperband,
 };
 use crate::seed::{Purpose, generator};
-use crate::storage::{Event, RecordedColumns, Recording, Row, publish, read_recorded};
+use crate::storage::fs::publish;
+use crate::storage::{Event, RecordedColumns, Recording, Row, read_recorded};
 use crate::training::TrainerKind;
 
 /// How a file of recorded curves is to be read.

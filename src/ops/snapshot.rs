@@ -1,19 +1,19 @@
 //! The experiment as it is at one moment: the newest view and the rows of the log after it.
 
-use super::Experiment;
-use super::known_rows::with_tail;
+use crate::ops::Experiment;
+use crate::ops::known_rows::with_tail;
 use crate::predictor::FittedPredictor;
 use crate::q_learning::QTable;
 use crate::storage::{Knowledge, LogPosition, ReplayLog, Row, View};
 
 /// Reads the rows of the log before a position.
-pub(super) fn log_rows(experiment: &Experiment, end: &LogPosition) -> anyhow::Result<Vec<Row>> {
+pub(crate) fn log_rows(experiment: &Experiment, end: &LogPosition) -> anyhow::Result<Vec<Row>> {
     let log = ReplayLog::open_to_look(experiment.dir())?;
     Ok(log.rows_before(end)?.collect::<Result<_, _>>()?)
 }
 
 /// The experiment as it is at one moment, for those who only look.
-pub(super) struct Snapshot {
+pub(crate) struct Snapshot {
     view: View,
     /// Where the view stood before the rows after it were taken in.
     digested: LogPosition,

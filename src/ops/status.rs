@@ -2,16 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use super::Experiment;
-use super::attempt_files::AttemptFiles;
-use super::chain::{EndOfChain, end_of_chain};
-use super::hosts;
-use super::records;
-use super::round::Round;
-use super::round_stage::{Queue, Stage};
-use super::scheduler::scheduler;
-use super::snapshot::Snapshot;
-use super::unclaimed::{Unclaimed, last_words_of_reduce, unclaimed};
+use crate::ops::Experiment;
+use crate::ops::reduce::records;
+use crate::ops::rounds::chain::{EndOfChain, end_of_chain};
+use crate::ops::rounds::hosts;
+use crate::ops::rounds::round::Round;
+use crate::ops::rounds::scheduler::scheduler;
+use crate::ops::rounds::stage::{Queue, Stage};
+use crate::ops::rounds::unclaimed::{Unclaimed, last_words_of_reduce, unclaimed};
+use crate::ops::snapshot::Snapshot;
+use crate::ops::train::attempt_files::AttemptFiles;
 use crate::report::terminal::{self, Colour};
 use crate::report::{ArchitectureRecord, Condition, SearchState, Summary, ranking};
 use crate::storage::{Event, Knowledge, RoundDir, Row, TaskRefusal};

@@ -24,11 +24,8 @@ pub mod terminal;
 mod time_left;
 
 pub use architectures::{ArchitectureRecord, ranking};
-pub use counts::{Ledger, StatusCounts};
-pub use early_stopping::{EarlyStopping, PredictorRecord, StoppingSummary};
-pub use epsilons::EpsilonSummary;
-pub use hosts::{CommonFailure, HostTally, HostTask, Hosts, WorkEnd};
+pub use early_stopping::{EarlyStopping, PredictorRecord};
+pub use hosts::{CommonFailure, HostTask, Hosts, WorkEnd};
 pub use records::{CurveRecord, EpochRecord, IterationRecord, QValueRecord, Status};
 pub use settings::{Condition, EpsilonStage, SearchSettings, SearchState, TrainedBy};
-pub use summary::{Best, Summary};
-pub use time_left::TimeLeft;
+pub use summary::Summary;

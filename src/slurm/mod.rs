@@ -64,7 +64,7 @@ pub use job_spec::{Dependency, JobSpec, Start};
 pub use job_state::{JobStates, TaskState};
 pub use local::{LocalWorkers, Stream, WorkerCommand, WorkerEvent, WorkerId};
 pub use memory::Memory;
-pub use params::{ReduceParams, SlurmParams, ValidSlurmParams};
+pub use params::{SlurmParams, ValidSlurmParams};
 pub use refused::refused_option;
 pub use sbatch::{Requeued, Slurm};
 pub use sbatch_option::check_options;

@@ -3,14 +3,14 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::format::FormatVersion;
-use super::knowledge::Violation;
-use super::recorded_error::RecordedError;
-use super::row_error::RowError;
 use crate::outcome::NotAnAccuracy;
 use crate::q_learning::QLearningError;
 use crate::regular_file::NotAFile;
 use crate::space::SpaceError;
+use crate::storage::format::FormatVersion;
+use crate::storage::log::row_error::RowError;
+use crate::storage::recorded_error::RecordedError;
+use crate::storage::search_state::Violation;
 
 /// An error of storage. Every one names the file.
 #[derive(Debug, thiserror::Error)]
@@ -323,12 +323,12 @@ impl StorageError {
     }
 
     /// Returns a closure that names the file for an error of the CSV reader or writer.
-    pub(super) fn csv(path: &Path) -> impl Fn(csv::Error) -> Self + Copy {
+    pub(crate) fn csv(path: &Path) -> impl Fn(csv::Error) -> Self + Copy {
         move |source| Self::Csv { path: path.to_owned(), source }
     }
 
     /// Returns the error of a line of a file.
-    pub(super) fn line(path: &Path, line: u64, reason: impl Into<String>) -> Self {
+    pub(crate) fn line(path: &Path, line: u64, reason: impl Into<String>) -> Self {
         Self::WrongLine { path: path.to_owned(), line, reason: reason.into() }
     }
 }

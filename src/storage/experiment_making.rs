@@ -9,13 +9,13 @@ use rustix::fs::{Access, access};
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
-use super::error::StorageError;
-use super::experiment_dir::{CONFIGURATION, ExperimentDir, FOLDERS, LOG};
-use super::format::FormatVersion;
-use super::publish::{self, Published};
-use super::replay_csv;
-use super::trust::Trust;
 use crate::regular_file::{self, MEDIUM};
+use crate::storage::dir::{CONFIGURATION, ExperimentDir, FOLDERS, LOG};
+use crate::storage::error::StorageError;
+use crate::storage::format::FormatVersion;
+use crate::storage::fs::publish::{self, Published};
+use crate::storage::fs::trust::Trust;
+use crate::storage::log::text;
 
 /// Returns the version in the first line of `experiment.yaml`, the part that every version of the program can read.
 fn version_in(bytes: &[u8]) -> Option<FormatVersion> {
@@ -87,7 +87,7 @@ impl ExperimentDir {
         // Of another user, for one: nothing is put there.
         experiment.check_trust(trust)?;
         experiment.make_folders()?;
-        publish::file_once(&experiment.replay_log(), replay_csv::header().as_bytes())?;
+        publish::file_once(&experiment.replay_log(), text::header().as_bytes())?;
         let sealed = format!("{configuration}{CHECKSUM}{}\n", checksum(configuration.as_bytes()));
         match publish::file_once(&experiment.configuration(), sealed.as_bytes())? {
             Published::First => {
@@ -166,7 +166,7 @@ impl ExperimentDir {
             let length = || self.root.join(LOG).symlink_metadata().map(|metadata| metadata.len());
             let is_unmade = FOLDERS.contains(&name.as_ref())
                 || publish::is_private(&name)
-                || (name == LOG && length()? == replay_csv::header().len() as u64);
+                || (name == LOG && length()? == text::header().len() as u64);
             if !is_unmade {
                 return Ok(false);
             }
@@ -247,7 +247,7 @@ mod tests {
         let (_folder, experiment) = ExperimentDir::made_up();
         assert_eq!(ExperimentDir::open(experiment.root()).unwrap(), experiment);
         let log = fs::read_to_string(experiment.replay_log()).unwrap();
-        assert_eq!(log, replay_csv::header());
+        assert_eq!(log, text::header());
         let again = ExperimentDir::create(experiment.root(), "format_version: 2\n", Trust::Owner)
             .unwrap_err();
         assert!(again.to_string().contains("exists already"));
@@ -261,10 +261,10 @@ mod tests {
         let root = folder.path();
         fs::create_dir(root.join("views")).unwrap();
         fs::write(root.join(".replay.csv.host.1.0.partial"), "iter").unwrap();
-        fs::write(root.join("replay.csv"), replay_csv::header() + "1,claimed\n").unwrap();
+        fs::write(root.join("replay.csv"), text::header() + "1,claimed\n").unwrap();
         let create = || ExperimentDir::create(root, "format_version: 2\n", Trust::Owner);
         assert!(matches!(create(), Err(StorageError::AlreadyExists { .. })), "a log with a row");
-        fs::write(root.join("replay.csv"), replay_csv::header()).unwrap();
+        fs::write(root.join("replay.csv"), text::header()).unwrap();
         fs::write(root.join("notes"), "").unwrap();
         assert!(matches!(create(), Err(StorageError::AlreadyExists { .. })), "a person's file");
         fs::remove_file(root.join("notes")).unwrap();

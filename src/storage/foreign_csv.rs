@@ -9,12 +9,12 @@ use std::path::Path;
 use csv::ByteRecord;
 use jiff::Timestamp;
 
-use super::error::StorageError;
-use super::foreign_records::ForeignRecords;
-use super::time::Time;
 use crate::outcome::NotAnAccuracy;
 use crate::q_learning::Epsilon;
 use crate::space::SpaceError;
+use crate::storage::error::StorageError;
+use crate::storage::fs::bounded_csv::ForeignRecords;
+use crate::storage::fs::time::Time;
 
 /// What a file holds, and what of it could not be used.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,7 +62,7 @@ pub enum Reason {
 }
 
 /// Reads rows by the names of their columns and sorts the usable from the others.
-pub(super) fn read_rows<T>(
+pub(crate) fn read_rows<T>(
     reader: impl Read,
     columns: impl IntoIterator<Item = &'static str>,
     path: &Path,
@@ -93,14 +93,14 @@ pub(super) fn read_rows<T>(
 }
 
 /// The cells of one row, by the names of their columns.
-pub(super) struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     columns: &'a BTreeMap<&'static str, usize>,
     record: &'a ByteRecord,
 }
 
 impl Fields<'_> {
     /// Returns a cell's text.
-    pub(super) fn text(&self, column: &'static str) -> Result<&str, Reason> {
+    pub(crate) fn text(&self, column: &'static str) -> Result<&str, Reason> {
         let bytes = self.record.get(self.columns[column]).ok_or(Reason::Missing(column))?;
         std::str::from_utf8(bytes).map_err(|_| {
             let value = shown(&String::from_utf8_lossy(bytes));
@@ -109,21 +109,21 @@ impl Fields<'_> {
     }
 
     /// Returns a cell's text on one line, as every field of the replay log must be.
-    pub(super) fn line(&self, column: &'static str) -> Result<String, Reason> {
+    pub(crate) fn line(&self, column: &'static str) -> Result<String, Reason> {
         self.parsed(column, "one line of text", |text| {
             (!text.contains(char::is_control)).then(|| text.to_owned())
         })
     }
 
     /// Returns a finite number.
-    pub(super) fn number(&self, column: &'static str) -> Result<f64, Reason> {
+    pub(crate) fn number(&self, column: &'static str) -> Result<f64, Reason> {
         self.parsed(column, "a number", |text| {
             text.parse().ok().filter(|number: &f64| number.is_finite())
         })
     }
 
     /// Returns a whole number of at least 0 that a float holds exactly.
-    pub(super) fn count<T: TryFrom<u64>>(&self, column: &'static str) -> Result<T, Reason> {
+    pub(crate) fn count<T: TryFrom<u64>>(&self, column: &'static str) -> Result<T, Reason> {
         self.parsed(column, "a whole number of at least 0", |text| {
             let number: f64 = text.parse().ok()?;
             let whole = (0.0..=(1_u64 << 53) as f64).contains(&number) && number.fract() == 0.0;
@@ -132,12 +132,12 @@ impl Fields<'_> {
     }
 
     /// Returns an exploration rate.
-    pub(super) fn epsilon(&self, column: &'static str) -> Result<Epsilon, Reason> {
+    pub(crate) fn epsilon(&self, column: &'static str) -> Result<Epsilon, Reason> {
         self.parsed(column, "0 to 1", |text| text.parse().ok())
     }
 
     /// Returns a time written in Unix seconds; 0 means that nobody wrote it down.
-    pub(super) fn time(&self, column: &'static str) -> Result<Option<Time>, Reason> {
+    pub(crate) fn time(&self, column: &'static str) -> Result<Option<Time>, Reason> {
         self.parsed(column, "a time in Unix seconds, 0 when unknown", |text| {
             let seconds: f64 = text.parse().ok().filter(|seconds: &f64| seconds.is_finite())?;
             if seconds == 0.0 {
@@ -164,7 +164,7 @@ impl Fields<'_> {
 const SHOWN: usize = 60;
 
 /// Returns as much of a cell as a line of a message has room for, control characters as escapes.
-pub(super) fn shown(cell: &str) -> String {
+pub(crate) fn shown(cell: &str) -> String {
     let mut text = String::new();
     for character in cell.chars().take(SHOWN) {
         match character.is_control() {

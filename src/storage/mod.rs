@@ -20,7 +20,7 @@
 //! minute. So there are two kinds of files:
 //!
 //! * **The log**, which is its own lock ([`ReplayLog`], [`WritableReplayLog`]). All that happens is
-//!   decided from its rows, by [`knowledge`], as read under the exclusive lock, and becomes a row.
+//!   decided from its rows, by [`search_state`], as read under the exclusive lock, and becomes a row.
 //! * **Everything else is written once** under a name never used before, and appears whole
 //!   ([`publish`]). Readers list the folder.
 //!
@@ -36,96 +36,55 @@
 //! folder of views may be shown as it was, but never the end of the locked log. This room knows
 //! nothing of trainers and schedulers, and decides nothing about learning.
 
-mod append;
-mod blank;
-mod checked_files;
-mod crc32;
-mod curve_csv;
-mod curve_row;
-mod curve_writer;
-mod direct_io;
-mod disk_space;
-mod error;
-mod experiment_dir;
-mod experiment_making;
-mod foreign_csv;
-mod foreign_records;
-mod format;
-mod handover;
-pub mod knowledge;
-mod known_csv;
-mod learned;
-mod lock;
-mod log_check;
-mod log_position;
-mod memory_csv;
-mod mount;
-mod predictor_yaml;
-pub mod publish;
-mod q_table_csv;
-#[cfg(test)]
-mod random_log;
-mod raw_log;
-mod recorded_columns;
-mod recorded_csv;
-mod recorded_error;
-mod reference;
-mod reference_q_values;
-mod reference_tuple;
-mod replay_csv;
-mod replay_event;
-mod replay_log;
-mod replay_row;
-mod result_file;
-mod round_files;
-mod row_error;
-mod row_reader;
-mod rows_before;
-mod task_refusal;
-mod time;
-mod torn;
-mod trust;
-mod view;
-mod view_files;
-mod views;
-pub mod yaml;
+pub(crate) mod attempt;
+pub(crate) mod dir;
+pub(crate) mod error;
+pub(crate) mod experiment_making;
+pub(crate) mod foreign_csv;
+pub(crate) mod format;
+pub(crate) mod fs;
+pub(crate) mod log;
+pub(crate) mod recorded_columns;
+pub(crate) mod recorded_csv;
+pub(crate) mod recorded_error;
+pub(crate) mod reference;
+pub(crate) mod reference_q_values;
+pub(crate) mod reference_tuple;
+pub(crate) mod round;
+pub mod search_state;
+pub(crate) mod task_refusal;
+pub(crate) mod view;
 
-pub use append::{ExclusiveGuard, WritableReplayLog};
-pub use blank::Kept;
-pub use crc32::Crc32;
-pub use curve_csv::Curve;
-pub use curve_row::{CurveRow, Forecast};
-pub use curve_writer::CurveWriter;
-pub use disk_space::DiskSpace;
-pub use error::{RefusedRow, StorageError};
-pub use experiment_dir::ExperimentDir;
-pub use experiment_making::FrozenText;
-pub use foreign_csv::{Problem, Readable, Reason};
+pub use attempt::curve_csv::Curve;
+pub use attempt::curve_row::{CurveRow, Forecast};
+pub use attempt::curve_writer::CurveWriter;
+pub use attempt::resume::LeftOnSignal;
+pub use dir::ExperimentDir;
+pub use error::StorageError;
 pub use format::FormatVersion;
-pub use handover::LeftOnSignal;
-pub use knowledge::Knowledge;
-pub use lock::Patience;
-pub use log_position::{LogCursor, LogPosition};
-pub use mount::{MountPoint, Nodes, check_locks_of_mount};
-pub use predictor_yaml::PREDICTOR;
-pub use raw_log::{RawLine, RawLog};
-pub use recorded_columns::RecordedColumns;
-pub use recorded_csv::{Recording, read_recorded};
-pub use recorded_error::RecordedError;
-pub use reference::{ReferenceRow, read_replay_database, write_replay_database};
-pub use reference_q_values::{ReferenceQValue, read_q_values, write_q_values};
-pub use reference_tuple::{LayerType, ReferenceTuple};
-pub use replay_event::{
+pub use fs::disk_space::DiskSpace;
+pub use fs::lock::Patience;
+pub use fs::mount::{MountPoint, Nodes, check_locks_of_mount};
+pub use fs::time::Time;
+pub use fs::trust::Trust;
+pub use log::append::{ExclusiveGuard, WritableReplayLog};
+pub use log::blank::Kept;
+pub use log::damage::{RawLine, RawLog};
+pub use log::event::{
     Claimant, CurveSummary, StopNumbers, TIME_TOO_SHORT, Training, counts_as_loss,
     is_for_want_of_time, refusal_as_reason,
 };
-pub use replay_log::{ReplayLog, Tail};
-pub use replay_row::{Attempt, Event, Iteration, Row};
-pub use round_files::{Rendering, RoundArray, RoundDir, RoundJobs, RoundPlan};
-pub use row_error::RowError;
-pub use rows_before::RowsBefore;
+pub use log::file::{ReplayLog, Tail};
+pub use log::position::{LogCursor, LogPosition};
+pub use log::row::{Attempt, Event, Iteration, Row};
+pub use log::row_error::RowError;
+pub use recorded_columns::RecordedColumns;
+pub use recorded_csv::{Recording, read_recorded};
+pub use reference::{ReferenceRow, read_replay_database, write_replay_database};
+pub use reference_q_values::{read_q_values, write_q_values};
+pub use round::{Rendering, RoundArray, RoundDir, RoundJobs, RoundPlan};
+pub use search_state::Knowledge;
 pub use task_refusal::TaskRefusal;
-pub use time::Time;
-pub use trust::Trust;
+pub use view::predictor_yaml::PREDICTOR;
+pub use view::views::set_view_aside;
 pub use view::{View, ViewParams};
-pub use views::set_view_aside;

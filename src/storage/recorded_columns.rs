@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::foreign_csv::shown;
-use super::recorded_error::RecordedError;
+use crate::storage::foreign_csv::shown;
+use crate::storage::recorded_error::RecordedError;
 
 /// What a person says of the columns of a file of recorded curves.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub struct RecordedColumns {
 
 /// The columns of a learning curve: a common prefix, then the number of the epoch.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct CurveColumns {
+pub(crate) struct CurveColumns {
     pub prefix: String,
     /// Places in the header, in the order of the epochs.
     pub places: Vec<usize>,
@@ -68,7 +68,7 @@ impl CurveColumns {
 ///
 /// # Errors
 /// When there is no such column, or it is the id or part of the curve.
-pub(super) fn named_features(
+pub(crate) fn named_features(
     header: &[String],
     curve: &CurveColumns,
     names: &[String],
@@ -85,7 +85,7 @@ pub(super) fn named_features(
 }
 
 /// Returns, of some columns, those that look like another learning curve, as their prefixes.
-pub(super) fn other_curves(header: &[String], columns: &[usize]) -> Vec<String> {
+pub(crate) fn other_curves(header: &[String], columns: &[usize]) -> Vec<String> {
     let is_curve = |(_, group): &(&str, Group)| {
         group.len() >= FEWEST && group.iter().all(|(_, place)| columns.contains(place))
     };

@@ -13,13 +13,15 @@ use std::path::Path;
 
 use csv::{ByteRecord, Position};
 
-use super::error::StorageError;
-use super::foreign_csv::shown;
-use super::foreign_records::ForeignRecords;
-use super::recorded_columns::{CurveColumns, RecordedColumns, named_features, other_curves};
-use super::recorded_error::RecordedError;
 use crate::predictor::{Better, Example, Features, LearningCurve, MetricScale, PredictorError};
 use crate::regular_file::{self, LARGE};
+use crate::storage::error::StorageError;
+use crate::storage::foreign_csv::shown;
+use crate::storage::fs::bounded_csv::ForeignRecords;
+use crate::storage::recorded_columns::{
+    CurveColumns, RecordedColumns, named_features, other_curves,
+};
+use crate::storage::recorded_error::RecordedError;
 
 /// The networks of a file.
 #[derive(Debug, Clone, PartialEq)]

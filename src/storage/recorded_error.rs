@@ -98,7 +98,7 @@ pub enum RecordedError {
 
 impl RecordedError {
     /// Whether the file may be whole, and other options would do.
-    pub(super) const fn is_usage(&self) -> bool {
+    pub(crate) const fn is_usage(&self) -> bool {
         matches!(
             self,
             Self::Missing

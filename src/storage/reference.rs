@@ -1,17 +1,17 @@
 //! The reference's `replay_database.csv` (specification, section 10.1), read and written.
 //!
-//! Its Q-values are in [`super::reference_q_values`]; how unusable rows are set aside, in
-//! [`super::foreign_csv`].
+//! Its Q-values are in [`crate::storage::reference_q_values`]; how unusable rows are set aside, in
+//! [`crate::storage::foreign_csv`].
 
 use std::io::{Read, Write};
 use std::path::Path;
 
-use super::error::StorageError;
-use super::foreign_csv::{Fields, Readable, Reason, read_rows};
-use super::time::Time;
 use crate::outcome::Accuracy;
 use crate::q_learning::Epsilon;
 use crate::space::{Architecture, Space};
+use crate::storage::error::StorageError;
+use crate::storage::foreign_csv::{Fields, Readable, Reason, read_rows};
+use crate::storage::fs::time::Time;
 
 /// The columns of `replay_database.csv`, in the reference's order.
 const COLUMNS: [&str; 11] = [

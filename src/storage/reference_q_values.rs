@@ -6,11 +6,11 @@
 use std::io::{Read, Write};
 use std::path::Path;
 
-use super::error::StorageError;
-use super::foreign_csv::{Readable, Reason, read_rows};
-use super::reference_tuple::ReferenceTuple;
 use crate::q_learning::QTable;
 use crate::space::{Action, Space, StateKey};
+use crate::storage::error::StorageError;
+use crate::storage::foreign_csv::{Readable, Reason, read_rows};
+use crate::storage::reference_tuple::ReferenceTuple;
 
 /// The columns of `q_values.csv`, alphabetical as in the reference: that of the tuple's fields.
 /// (Older files of the reference have four more, always 0; readers go by name.)
@@ -95,10 +95,10 @@ pub fn write_q_values(writer: impl Write, table: &QTable, path: &Path) -> Result
 
 #[cfg(test)]
 mod tests {
-    use super::super::reference::tests::published;
-    use super::super::reference_tuple::LayerType;
     use super::*;
     use crate::space::{Bin, ImageShape, LastLayer, Layer, SpaceParams};
+    use crate::storage::reference::tests::published;
+    use crate::storage::reference_tuple::LayerType;
     use proptest::prelude::*;
     use std::collections::BTreeSet;
 

@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
-use super::foreign_csv::{Fields, Reason, shown};
-use super::q_table_csv::may_occur;
 use crate::space::{Action, Bin, LastLayer, Layer, Space, StateKey};
+use crate::storage::foreign_csv::{Fields, Reason, shown};
+use crate::storage::view::q_table::may_occur;
 
 /// A state or an action as the reference writes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -31,7 +31,6 @@ pub struct ReferenceTuple {
 /// The reference's names for kinds of layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "the names are the documentation")]
 pub enum LayerType {
     Start,
     Conv,
@@ -41,9 +40,9 @@ pub enum LayerType {
 }
 
 impl LayerType {
-    pub(super) const ALL: [Self; 5] = [Self::Start, Self::Conv, Self::Pool, Self::Fc, Self::Gap];
+    pub(crate) const ALL: [Self; 5] = [Self::Start, Self::Conv, Self::Pool, Self::Fc, Self::Gap];
 
-    pub(super) const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Start => "start",
             Self::Conv => "conv",
@@ -117,7 +116,7 @@ impl ReferenceTuple {
     }
 
     /// Returns the state that the tuple writes, `None` when it writes none.
-    pub(super) fn state(&self, space: &Space) -> Option<StateKey> {
+    pub(crate) fn state(&self, space: &Space) -> Option<StateKey> {
         let bin = [Bin::One, Bin::Four, Bin::Eight]
             .into_iter()
             .find(|bin| bin.size() == self.image_size)?;
@@ -126,14 +125,14 @@ impl ReferenceTuple {
     }
 
     /// Returns the action that the tuple writes, `None` when it is not legal in `state`.
-    pub(super) fn action(&self, state: &StateKey, space: &Space) -> Option<Action> {
+    pub(crate) fn action(&self, state: &StateKey, space: &Space) -> Option<Action> {
         space
             .legal_actions(state)
             .into_iter()
             .find(|&action| Self::of_action(state, action) == *self)
     }
 
-    pub(super) fn of(fields: &Fields, columns: [&'static str; 8]) -> Result<Self, Reason> {
+    pub(crate) fn of(fields: &Fields, columns: [&'static str; 8]) -> Result<Self, Reason> {
         let [fc_size, filter_depth, filter_size, image_size, depth, kind, stride, terminate] =
             columns;
         let name = fields.text(kind)?.trim();
@@ -157,7 +156,7 @@ impl ReferenceTuple {
     }
 
     /// Returns the cells in alphabetical order of their columns.
-    pub(super) fn fields(&self) -> [String; 8] {
+    pub(crate) fn fields(&self) -> [String; 8] {
         [
             self.fc_size.to_string(),
             self.filter_depth.to_string(),

@@ -5,11 +5,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::error::StorageError;
-use super::publish;
-use super::round_files::RoundDir;
-use super::time::Time;
-use super::yaml;
+use crate::storage::error::StorageError;
+use crate::storage::fs::publish;
+use crate::storage::fs::time::Time;
+use crate::storage::fs::yaml;
+use crate::storage::round::RoundDir;
 
 /// A task that could not work.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fs;
 
-use metaqnn::report::tables::lint::lint_tables;
+use metaqnn::internals::lint::lint_tables;
 
 use crate::early_stopping::{STOPPING, count, number, searched};
 use crate::support::Experiment;

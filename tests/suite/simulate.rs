@@ -4,13 +4,13 @@ use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
+use metaqnn::internals::{RecordedColumns, read_recorded};
 use metaqnn::maths::exp;
 use metaqnn::predictor::{
     Better, EpochScore, FoldScaling, MetricScale, Orders, PredictorParams, RecordedCurves,
     Regressor, SearchScope, SimulationParams, score_regressor,
 };
 use metaqnn::seed::{Purpose, generator};
-use metaqnn::storage::{RecordedColumns, read_recorded};
 use statrs::distribution::{ContinuousCDF, Normal};
 
 use crate::support::{Experiment, SMALL, skip};

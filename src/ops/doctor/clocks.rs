@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::check::Check;
-use super::meeting::Meeting;
-use super::together::Participant;
+use crate::ops::doctor::check::Check;
+use crate::ops::doctor::meeting::Meeting;
+use crate::ops::doctor::together::Participant;
 use crate::storage::Time;
 
 /// Questions about the time.
@@ -16,7 +16,7 @@ const PINGS: u32 = 3;
 ///
 /// # Errors
 /// Somebody is missing, or a file cannot be read or written.
-pub(super) fn clocks(meeting: &Meeting, everybody: &[Participant]) -> anyhow::Result<Vec<Check>> {
+pub(crate) fn clocks(meeting: &Meeting, everybody: &[Participant]) -> anyhow::Result<Vec<Check>> {
     if !meeting.is_first() {
         for ping in 0..PINGS {
             let name = format!("ping-{}-{ping}", meeting.rank());
@@ -93,8 +93,8 @@ fn visibility(slowest: Duration) -> Check {
 
 #[cfg(test)]
 mod tests {
-    use super::super::check::Verdict;
     use super::*;
+    use crate::ops::doctor::check::Verdict;
 
     #[test]
     fn a_clock_is_judged_by_what_is_certain() {

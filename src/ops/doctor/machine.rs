@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 
-use super::check::Check;
 use crate::ops::Experiment;
-use crate::ops::attempt::rehearsal;
+use crate::ops::doctor::check::Check;
+use crate::ops::train::attempt::rehearsal;
 use crate::slurm::{LocalWorkers, Stream, WorkerCommand, WorkerEvent};
 use crate::training::{Device, Interrupt, TrainerCommand, TrainerKind, trainer};
 
@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Examines the machine for an experiment: its trainer answers a request of no epoch, for which it loads its libraries
 /// and the images and finds its device.
-pub(super) fn examine(experiment: &Experiment) -> Vec<Check> {
+pub(crate) fn examine(experiment: &Experiment) -> Vec<Check> {
     let images = match experiment.check_data() {
         Ok(()) => Check::ok(IMAGES, "they are those that the experiment was made with"),
         Err(error) => Check::failure(IMAGES, format!("{error:#}"), ""),
@@ -50,7 +50,7 @@ fn rehearse(experiment: &Experiment) -> anyhow::Result<Check> {
 }
 
 /// Examines the machine without an experiment: whether `metaqnn-torch` is there and finds its libraries and a device.
-pub(super) fn examine_torch() -> Check {
+pub(crate) fn examine_torch() -> Check {
     match ask_torch(Device::Auto) {
         Ok(Ok(device)) => {
             Check::ok(TRAINER, format!("`metaqnn-torch` finds libtorch, and trains on {device}"))

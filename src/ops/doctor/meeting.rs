@@ -11,9 +11,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::check::{Check, Verdict};
+use crate::ops::doctor::check::{Check, Verdict};
 use crate::regular_file::{self, SMALL};
-use crate::storage::publish::{self, Published};
+use crate::storage::fs::publish::{self, Published};
 
 /// How processes find each other.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,14 +43,14 @@ const STALE: SignedDuration = SignedDuration::from_mins(10);
 
 /// A party that has begun.
 #[derive(Debug)]
-pub(super) struct Meeting {
+pub(crate) struct Meeting {
     folder: PathBuf,
     rank: u32,
     size: u32,
 }
 
 /// The last thing that everybody says.
-pub(super) const REPORT: &str = "report";
+pub(crate) const REPORT: &str = "report";
 const HERE: &str = "here";
 
 impl Meeting {

@@ -34,8 +34,8 @@ use anyhow::{Context, bail};
 use self::meeting::{Meeting, REPORT};
 use self::place::MOUNT;
 use self::together::Participant;
-use super::task::host;
-use super::{Experiment, Refusal};
+use crate::ops::train::task::host;
+use crate::ops::{Experiment, Refusal};
 use crate::slurm::{LocalWorkers, SlurmStep, Variables, WorkerCommand};
 use crate::storage::{StorageError, Trust};
 

@@ -7,16 +7,16 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::OFlags;
 
-use super::check::Check;
 use crate::ops::Experiment;
+use crate::ops::doctor::check::Check;
 use crate::regular_file::{self, SMALL};
 use crate::storage::{DiskSpace, MountPoint, WritableReplayLog};
 
 /// Name of what is said of the mount.
-pub(super) const MOUNT: &str = "mount";
+pub(crate) const MOUNT: &str = "mount";
 
 /// Examines how the file system is mounted and what room there is.
-pub(super) fn examine(path: &Path) -> Vec<Check> {
+pub(crate) fn examine(path: &Path) -> Vec<Check> {
     let mount = match MountPoint::of(path) {
         Ok(Some(mount)) if mount.file_system == "nfs4" && takes_lost_locks_again() => {
             let seen = "NFS takes a lock again that it lost (`nfs.recover_lost_locks=1`)";
@@ -35,7 +35,7 @@ pub(super) fn examine(path: &Path) -> Vec<Check> {
 }
 
 /// Examines whether this user may do with an experiment what every task does: append to its log, and write beside it.
-pub(super) fn access_check(experiment: &Experiment) -> Check {
+pub(crate) fn access_check(experiment: &Experiment) -> Check {
     const NAME: &str = "access";
     let dir = experiment.dir();
     let log = WritableReplayLog::open(dir).map(drop);
@@ -52,7 +52,7 @@ pub(super) fn access_check(experiment: &Experiment) -> Check {
 const OF_ONE_MACHINE: [&str; 7] = ["ext2", "ext3", "ext4", "xfs", "btrfs", "tmpfs", "overlay"];
 
 /// Examines the place outside of the experiment that keeps its checkpoints.
-pub(super) fn scratch_checks(experiment: &Experiment) -> Vec<Check> {
+pub(crate) fn scratch_checks(experiment: &Experiment) -> Vec<Check> {
     const NAME: &str = "checkpoints";
     let Some(folder) = experiment.dir().scratch() else { return Vec::new() };
     let place = folder.display();
@@ -142,7 +142,7 @@ const SYNCS: usize = 15;
 const BYTES: usize = 4 << 20;
 
 /// Writes into a folder of its own, and tells how long a sync takes.
-pub(super) fn sync_check(folder: &Path, name: &str) -> Check {
+pub(crate) fn sync_check(folder: &Path, name: &str) -> Check {
     let path = folder.join(name);
     match sync_times(&path) {
         Ok(mut times) => {
@@ -181,8 +181,8 @@ fn sync_times(path: &Path) -> std::io::Result<Vec<Duration>> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::check::Verdict;
     use super::*;
+    use crate::ops::doctor::check::Verdict;
 
     fn mount(file_system: &str, options: &[&str]) -> Verdict {
         mount_check(&MountPoint {

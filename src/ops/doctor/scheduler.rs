@@ -1,13 +1,13 @@
 //! What the scheduler allows.
 
-use super::check::Check;
-use crate::ops::scheduler::scheduler_of_this_process;
+use crate::ops::doctor::check::Check;
+use crate::ops::rounds::scheduler::scheduler_of_this_process;
 use crate::slurm::{ClusterConfig, JobName, Preemption, Scheduler, SlurmError};
 
 const SLURM: &str = "slurm";
 
 /// Asks the scheduler, if there is one.
-pub(super) fn examine() -> Vec<Check> {
+pub(crate) fn examine() -> Vec<Check> {
     let slurm = match scheduler_of_this_process() {
         Ok(slurm) => slurm,
         Err(error) => return vec![Check::failure(SLURM, error.to_string(), "name one cluster")],
@@ -114,8 +114,8 @@ fn requeue(config: &ClusterConfig) -> Check {
 
 #[cfg(test)]
 mod tests {
-    use super::super::check::Verdict;
     use super::*;
+    use crate::ops::doctor::check::Verdict;
 
     fn usual() -> ClusterConfig {
         ClusterConfig {

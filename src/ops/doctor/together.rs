@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::check::Check;
-use super::clocks::clocks;
-use super::meeting::Meeting;
+use crate::ops::doctor::check::Check;
+use crate::ops::doctor::clocks::clocks;
+use crate::ops::doctor::meeting::Meeting;
 use crate::regular_file::{self, SMALL};
-use crate::storage::publish::{self, Published};
+use crate::storage::fs::publish::{self, Published};
 use crate::storage::{
     Event, ExperimentDir, FormatVersion, Iteration, LogCursor, Patience, Row, StorageError, Trust,
     WritableReplayLog,
@@ -17,7 +17,7 @@ use crate::storage::{
 
 /// Who takes part.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Participant {
+pub(crate) struct Participant {
     pub host: String,
     pub pid: u32,
 }
@@ -34,7 +34,7 @@ const A_WHILE: Patience =
 ///
 /// # Errors
 /// Somebody is missing, or a file cannot be read or written.
-pub(super) fn examine(meeting: &Meeting, everybody: &[Participant]) -> anyhow::Result<Vec<Check>> {
+pub(crate) fn examine(meeting: &Meeting, everybody: &[Participant]) -> anyhow::Result<Vec<Check>> {
     let mut checks = clocks(meeting, everybody)?;
     let mut log = WritableReplayLog::open(&private_log(meeting)?)?;
     checks.extend(exclusion(meeting, everybody, &mut log)?);
@@ -233,8 +233,8 @@ fn is_whole(path: &std::path::Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::check::Verdict;
     use super::*;
+    use crate::ops::doctor::check::Verdict;
 
     #[test]
     fn rows_that_are_gone_or_out_of_order_are_seen() {

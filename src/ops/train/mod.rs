@@ -1,6 +1,15 @@
 //! One task: claim, train, record; again while more is wanted of it.
 
-mod recording;
+pub(crate) mod attempt;
+pub(crate) mod attempt_files;
+pub(crate) mod claim;
+pub(crate) mod curve;
+pub(crate) mod event;
+pub(crate) mod left_results;
+pub(crate) mod record;
+pub(crate) mod result_row;
+pub(crate) mod stopping;
+pub(crate) mod task;
 
 use std::env;
 use std::num::NonZeroUsize;
@@ -11,19 +20,19 @@ use anyhow::Context;
 use jiff::Timestamp;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 
-use self::recording::is_full;
-use super::attempt::{AttemptEnd, Claim, Workbench, end_of, rehearsal};
-use super::attempt_files::AttemptFiles;
-use super::claim::{Claimed, Sampler};
-use super::current::Current;
-use super::reduce::{ReduceOptions, Tables, reduce};
-use super::round::Round;
-use super::task::Task;
-use super::verdicts::Verdicts;
-use super::{Experiment, Refusal, TrainEvent};
+use self::record::is_full;
+use crate::ops::current::Current;
+use crate::ops::reduce::{ReduceOptions, Tables, reduce};
+use crate::ops::rounds::round::Round;
+use crate::ops::train::attempt::{AttemptEnd, Claim, Workbench, end_of, rehearsal};
+use crate::ops::train::attempt_files::AttemptFiles;
+use crate::ops::train::claim::{Claimed, Sampler};
+use crate::ops::train::stopping::Verdicts;
+use crate::ops::train::task::Task;
+use crate::ops::{Experiment, Refusal, TrainEvent};
 use crate::predictor::AuditFindings;
 use crate::slurm::{Slurm, Variables};
-use crate::storage::knowledge::{EarlierAttempt, is_last_timeout};
+use crate::storage::search_state::{EarlierAttempt, is_last_timeout};
 use crate::storage::{
     Attempt, LeftOnSignal, RoundDir, TIME_TOO_SHORT, TaskRefusal, refusal_as_reason,
 };

@@ -5,16 +5,15 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::finding::{Finding, Repair, below, one_line, or_damage};
-use super::log::{Examined, LOG};
-use super::results::{has_curve, wrong_curve};
-use crate::ops::attempt_files::AttemptFiles;
+use crate::ops::train::attempt_files::AttemptFiles;
+use crate::ops::verify::finding::{Finding, Repair, below, one_line, or_damage};
+use crate::ops::verify::log::{Examined, LOG};
+use crate::ops::verify::results::{has_curve, wrong_curve};
 use crate::regular_file::{self, LARGE};
 use crate::space::Space;
-use crate::storage::knowledge::Record;
-use crate::storage::{
-    Attempt, Curve, ExperimentDir, Iteration, StorageError, publish, read_q_values,
-};
+use crate::storage::fs::publish;
+use crate::storage::search_state::Record;
+use crate::storage::{Attempt, Curve, ExperimentDir, Iteration, StorageError, read_q_values};
 
 impl AttemptFiles {
     /// Returns those that a repair sets aside: of attempts that the log does not know of, and results that it can never
@@ -22,7 +21,7 @@ impl AttemptFiles {
     ///
     /// # Errors
     /// A file that is there cannot be read.
-    pub(super) fn to_set_aside(
+    pub(crate) fn to_set_aside(
         &self,
         dir: &ExperimentDir,
         log: &Examined,
@@ -42,7 +41,7 @@ impl AttemptFiles {
     ///
     /// # Errors
     /// A file that is there cannot be read.
-    pub(super) fn findings(
+    pub(crate) fn findings(
         &self,
         dir: &ExperimentDir,
         log: &Examined,
@@ -135,7 +134,7 @@ fn left_result(
 }
 
 /// Returns what stands in the way of a folder, or of the log: nothing more can be looked at then.
-pub(super) fn misplaced(dir: &ExperimentDir) -> Vec<Finding> {
+pub(crate) fn misplaced(dir: &ExperimentDir) -> Vec<Finding> {
     let folders =
         [dir.views(), dir.curves(), dir.checkpoints(), dir.rounds(), dir.imported(), dir.torn()];
     let problem = "no folder (move it away: the program makes the folder when it needs one)";
@@ -152,7 +151,7 @@ pub(super) fn misplaced(dir: &ExperimentDir) -> Vec<Finding> {
 ///
 /// # Errors
 /// A file that is there cannot be read.
-pub(super) fn check_imported(dir: &ExperimentDir, space: &Space) -> anyhow::Result<Vec<Finding>> {
+pub(crate) fn check_imported(dir: &ExperimentDir, space: &Space) -> anyhow::Result<Vec<Finding>> {
     let path = dir.imported().join("q_values.csv");
     let read = regular_file::read(&path, LARGE).map_err(StorageError::io("read", &path));
     if read.as_ref().is_err_and(StorageError::is_gone) {
@@ -174,7 +173,7 @@ pub(super) fn check_imported(dir: &ExperimentDir, space: &Space) -> anyhow::Resu
 ///
 /// # Errors
 /// A folder cannot be listed.
-pub(super) fn left_behind(dir: &ExperimentDir) -> anyhow::Result<Vec<Finding>> {
+pub(crate) fn left_behind(dir: &ExperimentDir) -> anyhow::Result<Vec<Finding>> {
     let mut findings = Vec::new();
     for (_, path) in publish::listing(&dir.torn(), |name| Some(name.to_owned()))? {
         let bytes = fs::metadata(&path).map_or(0, |file| file.len());

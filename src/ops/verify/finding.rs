@@ -142,7 +142,7 @@ impl Repair {
 }
 
 /// Returns what was read, or how that is damaged; any other error ends the audit.
-pub(super) fn or_damage<T>(
+pub(crate) fn or_damage<T>(
     read: Result<T, StorageError>,
 ) -> Result<Result<T, String>, StorageError> {
     match read {
@@ -152,12 +152,12 @@ pub(super) fn or_damage<T>(
 }
 
 /// Returns an error with its causes.
-pub(super) fn one_line(error: StorageError) -> String {
+pub(crate) fn one_line(error: StorageError) -> String {
     format!("{:#}", anyhow::Error::from(error))
 }
 
 /// Names a path below an experiment.
-pub(super) fn below(root: &Path, path: &Path) -> String {
+pub(crate) fn below(root: &Path, path: &Path) -> String {
     path.strip_prefix(root).unwrap_or(path).display().to_string()
 }
 

@@ -6,17 +6,17 @@ use std::slice;
 
 use jiff::Timestamp;
 
-use super::finding::{Finding, Repair};
 use crate::ops::Experiment;
+use crate::ops::verify::finding::{Finding, Repair};
 use crate::outcome::Accuracy;
 use crate::storage::{Attempt, Event, Iteration, Kept, Knowledge, RawLine, RawLog, Row, RowError};
 
 /// The name of the log in findings.
-pub(super) const LOG: &str = "replay.csv";
+pub(crate) const LOG: &str = "replay.csv";
 
 /// A row of the log, or the `void` one that a repair makes of it.
 #[derive(Debug, Clone)]
-pub(super) struct Placed {
+pub(crate) struct Placed {
     pub line: u64,
     pub byte: u64,
     pub row: Row,
@@ -24,7 +24,7 @@ pub(super) struct Placed {
 
 /// A line to be blanked.
 #[derive(Debug, Clone)]
-pub(super) struct Blank {
+pub(crate) struct Blank {
     /// Index of the line.
     pub index: usize,
     /// What it keeps.
@@ -36,7 +36,7 @@ pub(super) struct Blank {
 
 /// What a log says.
 #[derive(Debug, Clone)]
-pub(super) struct Examined {
+pub(crate) struct Examined {
     /// Its rows, damaged ones as if they were blanked.
     pub rows: Vec<Placed>,
     /// What is known from them.
@@ -187,7 +187,7 @@ impl Examined {
 }
 
 /// Says that the log begins as no log of this program does.
-pub(super) fn foreign(how: &str) -> Finding {
+pub(crate) fn foreign(how: &str) -> Finding {
     let problem = format!("it was changed by another program: {how}");
     Finding::damage(LOG, problem).at(1, 0)
 }

@@ -31,12 +31,12 @@ use serde::Serialize;
 
 use self::log::Examined;
 use self::views::{Views, differing_view};
-use super::Experiment;
-use super::attempt_files::AttemptFiles;
 use crate::config::ConfigError;
+use crate::ops::Experiment;
+use crate::ops::train::attempt_files::AttemptFiles;
 use crate::storage::{ExperimentDir, RawLog, StorageError, View};
 
-pub use finding::{Finding, Repair, Severity};
+pub use finding::{Finding, Repair};
 
 /// What an audit has looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]

@@ -9,20 +9,22 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::log::Examined;
-use super::views::Views;
-use crate::ops::attempt_files::AttemptFiles;
+use crate::ops::Experiment;
 use crate::ops::known_rows::{publish_view, set_aside_if_there};
-use crate::ops::refit::refit;
-use crate::ops::{Experiment, left_results};
-use crate::storage::{ExclusiveGuard, LogCursor, ReplayLog, Row, View, WritableReplayLog, publish};
+use crate::ops::reduce::refit::refit;
+use crate::ops::train::attempt_files::AttemptFiles;
+use crate::ops::train::left_results;
+use crate::ops::verify::log::Examined;
+use crate::ops::verify::views::Views;
+use crate::storage::fs::publish;
+use crate::storage::{ExclusiveGuard, LogCursor, ReplayLog, Row, View, WritableReplayLog};
 
 /// Mends the log, sets files aside that are in the way, and replaces views that are wrong; `differing` is the newest
 /// one when it is not what its rows say.
 ///
 /// # Errors
 /// The lock stayed taken, or a file cannot be written: then all is as it was, or as far as it was mended.
-pub(super) fn mend(experiment: &Experiment, differing: Option<u64>) -> anyhow::Result<()> {
+pub(crate) fn mend(experiment: &Experiment, differing: Option<u64>) -> anyhow::Result<()> {
     let dir = experiment.dir();
     let files = AttemptFiles::list(dir)?;
     let mut log = WritableReplayLog::open(dir)?;
@@ -120,15 +122,15 @@ mod tests {
 
     use sha2::{Digest, Sha256};
 
-    use super::super::{repair, verify};
     use super::*;
-    use crate::ops::claim::{Claimed, Sampler};
     use crate::ops::current::Current;
     use crate::ops::init;
     use crate::ops::live_log::LiveLog;
     use crate::ops::reduce::{ReduceOptions, reduce};
-    use crate::ops::task::Task;
-    use crate::storage::knowledge::Record;
+    use crate::ops::train::claim::{Claimed, Sampler};
+    use crate::ops::train::task::Task;
+    use crate::ops::verify::{repair, verify};
+    use crate::storage::search_state::Record;
     use crate::storage::{Event, Iteration, Training};
 
     const CONFIGURATION: &str = "

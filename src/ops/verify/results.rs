@@ -1,13 +1,13 @@
 //! What result rows claim, against the search space, the configuration and the learning curves.
 
-use super::finding::Finding;
-use super::log::{LOG, Placed};
 use crate::config::ValidConfig;
+use crate::ops::verify::finding::Finding;
+use crate::ops::verify::log::{LOG, Placed};
 use crate::outcome::{Accuracy, Outcome};
 use crate::storage::{Curve, CurveSummary, Event, Forecast, Row};
 
 /// Checks the numbers of result rows that follow from the architecture and the configuration.
-pub(super) fn check_rows(rows: &[Placed], config: &ValidConfig) -> Vec<Finding> {
+pub(crate) fn check_rows(rows: &[Placed], config: &ValidConfig) -> Vec<Finding> {
     let mut findings = Vec::new();
     let results = || rows.iter().filter(|placed| placed.row.event.is_result());
     for placed in results() {
@@ -83,12 +83,12 @@ fn said(number: Option<f64>) -> String {
 }
 
 /// Whether a result was trained for epochs that its curve must hold.
-pub(super) fn has_curve(row: &Row) -> bool {
+pub(crate) fn has_curve(row: &Row) -> bool {
     row.event.is_result() && row.epochs.is_some_and(|epochs| epochs > 0)
 }
 
 /// Returns how the curve of a result is not the one that its row was made from.
-pub(super) fn wrong_curve(row: &Row, curve: &Curve) -> Option<String> {
+pub(crate) fn wrong_curve(row: &Row, curve: &Curve) -> Option<String> {
     let own = curve.summary();
     let numbers = |summary: &CurveSummary| {
         (summary.epochs, summary.best.value(), summary.best_epoch, summary.last.value())
@@ -150,7 +150,7 @@ fn wrong_verdict(row: &Row, curve: &Curve) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::curve_in_progress::tests::curve_row;
+    use crate::ops::train::curve::tests::curve_row;
     use crate::storage::Iteration;
 
     fn curve(accuracies: &[f64]) -> Curve {

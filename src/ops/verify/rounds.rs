@@ -2,15 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use super::finding::{Finding, below, or_damage};
-use super::log::Examined;
+use crate::ops::verify::finding::{Finding, below, or_damage};
+use crate::ops::verify::log::Examined;
 use crate::storage::{ExperimentDir, Rendering, RoundDir};
 
 /// Checks every round, as far as none is missing before it.
 ///
 /// # Errors
 /// A file that is there cannot be read.
-pub(super) fn check_rounds(dir: &ExperimentDir, log: &Examined) -> anyhow::Result<Vec<Finding>> {
+pub(crate) fn check_rounds(dir: &ExperimentDir, log: &Examined) -> anyhow::Result<Vec<Finding>> {
     let mut findings = Vec::new();
     for ((number, folder), expected) in dir.list_rounds()?.into_iter().zip(1..) {
         let name = below(dir.root(), &folder);

@@ -2,15 +2,15 @@
 
 use std::path::PathBuf;
 
-use super::finding::{Finding, Repair, below, one_line};
-use super::log::Placed;
 use crate::ops::Experiment;
-use crate::ops::rebuild::differing_files;
+use crate::ops::reduce::rebuild::differing_files;
+use crate::ops::verify::finding::{Finding, Repair, below, one_line};
+use crate::ops::verify::log::Placed;
 use crate::storage::{RawLog, View};
 
 /// What is wrong with a view.
 #[derive(Debug, Clone)]
-pub(super) struct WrongView {
+pub(crate) struct WrongView {
     /// The rows in its name.
     pub rows: u64,
     /// Whether it is whole and fits the log, so that who decides by it does not see that it is wrong.
@@ -29,7 +29,7 @@ impl WrongView {
 
 /// What the views on disk are worth.
 #[derive(Debug, Default)]
-pub(super) struct Views {
+pub(crate) struct Views {
     /// Those that are damaged in themselves, or made of other rows.
     pub wrong: Vec<WrongView>,
     /// The newest good one, by its rows.
@@ -87,7 +87,7 @@ fn misfit(view: &View, vouched: u64) -> String {
 ///
 /// # Errors
 /// The view or a curve cannot be read.
-pub(super) fn differing_view(
+pub(crate) fn differing_view(
     experiment: &Experiment,
     rows: u64,
     placed: &[Placed],

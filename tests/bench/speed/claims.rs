@@ -6,10 +6,10 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use metaqnn::ops::reduce::{ReduceOptions, Tables, reduce};
-use metaqnn::ops::train::{Reducing, TrainOptions, Until, train};
-use metaqnn::ops::{Experiment, TrainEvent};
-use metaqnn::storage::{LogCursor, Row, WritableReplayLog};
+use metaqnn::internals::{Experiment, TrainEvent};
+use metaqnn::internals::{LogCursor, Row, WritableReplayLog};
+use metaqnn::internals::{ReduceOptions, Tables, reduce};
+use metaqnn::internals::{Reducing, TrainOptions, Until, train};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::measured::Measured;

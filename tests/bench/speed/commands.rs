@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use metaqnn::ops::reduce::{ReduceOptions, Tables, reduce};
+use metaqnn::internals::{ReduceOptions, Tables, reduce};
 
 use crate::measured::Measured;
 use crate::search::{self, Plan};

@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
-use metaqnn::ops::Experiment;
-use metaqnn::ops::rebuild::rebuild;
-use metaqnn::ops::reduce::{ReduceOptions, Tables, reduce};
-use metaqnn::ops::train::{Reducing, TrainOptions, Until, train};
+use metaqnn::internals::Experiment;
+use metaqnn::internals::rebuild;
+use metaqnn::internals::{ReduceOptions, Tables, reduce};
+use metaqnn::internals::{Reducing, TrainOptions, Until, train};
 use metaqnn::outcome::Accuracy;
 use metaqnn::q_learning::{Learner, QLearningParams};
 use metaqnn::seed::{Purpose, generator};

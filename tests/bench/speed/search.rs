@@ -3,16 +3,16 @@
 use std::fs;
 use std::path::Path;
 
-use metaqnn::ops::{Experiment, init};
+use metaqnn::internals::Record;
+use metaqnn::internals::{
+    Attempt, Claimant, CurveRow, CurveSummary, CurveWriter, Event, Knowledge, Row, Time, Training,
+    Trust, WritableReplayLog,
+};
+use metaqnn::internals::{Experiment, init};
 use metaqnn::outcome::Accuracy;
 use metaqnn::q_learning::{Epsilon, QTable, sample_trajectory};
 use metaqnn::seed::{Purpose, generator};
 use metaqnn::space::Space;
-use metaqnn::storage::knowledge::Record;
-use metaqnn::storage::{
-    Attempt, Claimant, CurveRow, CurveSummary, CurveWriter, Event, Knowledge, Row, Time, Training,
-    Trust, WritableReplayLog,
-};
 use rand::Rng;
 
 /// The space of the paper's SVHN search; a schedule that goes on far beyond what is written here.

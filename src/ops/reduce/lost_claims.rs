@@ -1,0 +1,140 @@
+//! Claims that have ended without a result: found, and recorded as lost.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use crate::ops::live_log::LiveLog;
+use crate::ops::rounds::scheduler::scheduler;
+use crate::ops::train::attempt_files::AttemptFiles;
+use crate::ops::train::left_results::LeftResults;
+use crate::ops::train::task::{LOCAL, LocalProcess};
+use crate::ops::{Experiment, Refusal};
+use crate::slurm::{JobId, Scheduler};
+use crate::storage::{Attempt, Curve, Knowledge, View};
+
+/// Array jobs whose open claims are lost, since nobody works on them any more.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum EndedJobs {
+    /// None. (Claims past their end and claims of local processes that are gone are lost all the same.)
+    #[default]
+    None,
+    /// This one, which a person says has ended.
+    One(String),
+    /// Those of this round and of the ones before it that the scheduler has forgotten, or is ending.
+    UpToRound(u32),
+}
+
+/// Appends results that their attempts could not append, `lost` rows for claims that have ended, and rows that an
+/// interrupted write left out; returns how many claims were lost.
+///
+/// # Errors
+/// [`Refusal::RowsMissing`] when the log lacks rows;
+/// [`Refusal::JobRuns`] when the one job that has ended has not; else when the log cannot be read or written, or the
+/// scheduler cannot be asked.
+pub(crate) fn lose_ended_claims(
+    experiment: &Experiment,
+    view: &View,
+    ended: &EndedJobs,
+) -> anyhow::Result<usize> {
+    let dir = experiment.dir();
+    let (files, left) = (AttemptFiles::list(dir)?, LeftResults::read(dir)?);
+    let mut live = LiveLog::after(experiment, view)?;
+    live.peek(|known| files.check(known))??;
+    let jobs = match ended {
+        EndedJobs::None => BTreeSet::new(),
+        EndedJobs::One(job) => one_that_has_ended(experiment, job)?,
+        EndedJobs::UpToRound(round) => {
+            // The scheduler is asked before the lock: a job that has ended claims nothing more.
+            those_that_have_ended(experiment, live.peek(|known| jobs_of_rounds(known, *round))?)?
+        }
+    };
+    let (ended, due) = live.peek(|known| (ended_claims(known, &jobs), known.due_rows(None)))?;
+    if ended.is_empty() && due.is_empty() && left.is_empty() {
+        return Ok(0);
+    }
+    // Before the lock, which is not held while files are read. One that ends between has none told.
+    let seconds: BTreeMap<Attempt, f64> = ended
+        .iter()
+        .filter_map(|&(attempt, _)| Some((attempt, seconds_of(experiment, attempt)?)))
+        .collect();
+    live.locked(|session| {
+        left.settle(session)?;
+        let now = Timestamp::now().into();
+        session.stage_all(session.knowledge().due_rows(Some(now)))?;
+        let ended = ended_claims(session.knowledge(), &jobs);
+        for (attempt, reason) in &ended {
+            let seconds = seconds.get(attempt).copied();
+            session.stage_all(session.knowledge().lose(*attempt, reason, seconds, now))?;
+        }
+        session.write()?;
+        Ok(ended.len())
+    })
+}
+
+/// Seconds that an attempt without a result has spent, as far as its curve tells; those of the attempt before it,
+/// whose epochs it was to go on from, where it has added none.
+fn seconds_of(experiment: &Experiment, attempt: Attempt) -> Option<f64> {
+    let own = Curve::read(&experiment.dir().curve(attempt)).ok();
+    let curve = own.or_else(|| {
+        let earlier = experiment.dir().curve_before(attempt).ok()?;
+        (!earlier.rows().is_empty()).then_some(earlier)
+    });
+    curve.map(|curve| curve.seconds())
+}
+
+/// The jobs of claims that rounds up to this one hold open.
+fn jobs_of_rounds(knowledge: &Knowledge, round: u32) -> BTreeSet<String> {
+    let open = knowledge.state().open.values();
+    let of_rounds = open.filter(|open| open.round.is_some_and(|number| number <= round));
+    of_rounds.map(|open| open.job.clone()).collect()
+}
+
+/// A task that was told to end counts as ended: it leaves its claim, and a result that still comes is taken.
+fn those_that_have_ended(
+    experiment: &Experiment,
+    jobs: BTreeSet<String>,
+) -> anyhow::Result<BTreeSet<String>> {
+    let ids: Vec<JobId> = jobs.iter().filter_map(|job| job.parse().ok()).collect();
+    let states = scheduler(experiment)?.states(&ids)?;
+    let goes_on = |id| states.get(&id).is_some_and(|states| states.goes_on());
+    Ok(ids.into_iter().filter(|id| !goes_on(*id)).map(|id| id.to_string()).collect())
+}
+
+/// A dependency on a job that the scheduler has forgotten counts as satisfied, so that a reduce may start too early.
+fn one_that_has_ended(experiment: &Experiment, job: &str) -> anyhow::Result<BTreeSet<String>> {
+    let id: JobId = job.parse()?;
+    match scheduler(experiment)?.states(&[id]) {
+        Ok(states) if states.get(&id).is_some_and(|states| states.is_live()) => {
+            anyhow::bail!(Refusal::JobRuns { job: job.to_owned() })
+        }
+        Ok(_) => {}
+        // Without a scheduler at hand the person's word counts: a claim lost too early is trained twice, no worse.
+        Err(error) => log::warn!("job {job} is taken for ended: {error}"),
+    }
+    Ok([job.to_owned()].into())
+}
+
+fn ended_claims(
+    knowledge: &Knowledge,
+    ended_jobs: &BTreeSet<String>,
+) -> Vec<(Attempt, &'static str)> {
+    let mut ended: Vec<(Attempt, &'static str)> = Vec::new();
+    for job in ended_jobs {
+        ended.extend(
+            knowledge.open_of_job(job).into_iter().map(|attempt| (attempt, "its array has ended")),
+        );
+    }
+    for (&iteration, open) in &knowledge.state().open {
+        let is_gone = open.job == LOCAL
+            && LocalProcess::parse(&open.task).is_some_and(|process| process.is_gone());
+        if is_gone {
+            ended.push((Attempt { iteration, number: open.attempt }, "its process is gone"));
+        }
+    }
+    let expired = knowledge.expired(Timestamp::now().into());
+    ended.extend(expired.into_iter().map(|attempt| (attempt, "its time is over")));
+    let mut seen = BTreeSet::new();
+    ended.retain(|(attempt, _)| seen.insert(attempt.iteration));
+    ended
+}

@@ -1,0 +1,173 @@
+//! Learning from what the tasks recorded: lose ended claims, apply new rows, publish a view, write the tables.
+
+pub mod lost_claims;
+pub mod rebuild;
+pub(crate) mod records;
+pub(crate) mod refit;
+pub mod tables;
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use crate::ops::Experiment;
+use crate::ops::known_rows::{publish_view, with_tail};
+use crate::ops::reduce::lost_claims::{EndedJobs, lose_ended_claims};
+use crate::ops::reduce::refit::refit;
+
+use crate::ops::snapshot::log_rows;
+use crate::ops::train::stopping::audit_findings;
+use crate::predictor::AuditFindings;
+use crate::regular_file;
+use crate::storage::fs::publish::Published;
+use crate::storage::search_state::Standing;
+use crate::storage::{Knowledge, ReplayLog, View};
+
+/// Whether the tables for people are written, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Tables {
+    /// Yes.
+    #[default]
+    Write,
+    /// No: they stay as they are.
+    Keep,
+}
+
+/// What a reduce is asked.
+#[derive(Debug, Clone, Default)]
+pub struct ReduceOptions {
+    /// Lose the open claims of these array jobs.
+    pub ended: EndedJobs,
+    /// Write the tables.
+    pub tables: Tables,
+}
+
+/// What a reduce has done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reduced {
+    /// Rows of the log that the newest view digests.
+    pub rows: u64,
+    /// How many of them were new.
+    pub new_rows: u64,
+    /// Full curves that the predictor was fitted to, when it was fitted just now.
+    pub fitted: Option<usize>,
+    /// What the audits have shown, when they have switched early stopping off in these rows.
+    pub switched_off: Option<AuditFindings>,
+    /// Claims that were lost.
+    pub lost: usize,
+    /// Whether the epsilon schedule is finished.
+    pub finished: bool,
+    /// What a person should know.
+    pub notices: Vec<String>,
+}
+
+impl fmt::Display for Reduced {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "learned from {} new rows of {}", self.new_rows, self.rows)?;
+        if let Some(curves) = self.fitted {
+            write!(f, "; fitted the predictor to {curves} learning curves")?;
+        }
+        if self.lost > 0 {
+            write!(f, "; {} claims ended without a result", self.lost)?;
+        }
+        if let Some(findings) = &self.switched_off {
+            write!(f, "\n{}", switched_off(findings.audited, findings.false_stops))?;
+        }
+        self.notices.iter().try_for_each(|notice| write!(f, "\n{notice}"))
+    }
+}
+
+/// Says that early stopping has ended itself.
+pub fn switched_off(audited: u64, false_stops: u64) -> String {
+    format!(
+        "early stopping is switched off: {false_stops} of {audited} audited networks have beaten the best \
+         one although they were to be stopped, which is surely more than \
+         `early_stopping.false_stop_limit` allows"
+    )
+}
+
+/// How many networks keep their checkpoints: those that a longer training would begin with.
+const TOP_CHECKPOINTS: usize = 10;
+
+/// Reduces. Running it twice changes nothing; two at once do double work and no harm.
+///
+/// # Errors
+/// When the log cannot be read or is not what the newest view was made from, or a file cannot be written.
+pub fn reduce(experiment: &Experiment, options: &ReduceOptions) -> anyhow::Result<Reduced> {
+    let view = View::newest_to_learn(experiment.dir(), experiment.view_params())?;
+    let lost = lose_ended_claims(experiment, &view, &options.ended)?;
+    let log = ReplayLog::open(experiment.dir())?;
+    let (mut view, tail) = with_tail(experiment, &log, view)?;
+    let before = view.rows();
+    let was_off = audit_findings(experiment, view.knowledge()).is_switched_off();
+    view.apply(&tail)?;
+    let mut fitted = None;
+    if view.rows() > before {
+        let end = view.position().clone();
+        fitted = refit(experiment, &mut view, || log_rows(experiment, &end))?;
+        match publish_view(experiment, &mut view, &log, &tail.cursor)? {
+            Some(Published::First) => {}
+            Some(Published::AlreadyThere) => {
+                log::info!("another reduce has published the view of {} rows", view.rows());
+            }
+            None => {
+                log::info!("the search was repaired meanwhile: everything is learned again");
+                let again = reduce(experiment, options)?;
+                return Ok(Reduced { lost: lost + again.lost, ..again });
+            }
+        }
+    }
+    // Even without a new row: the reduce that published this view may have died here.
+    remove_checkpoints(experiment, view.knowledge())?;
+    let notices = match options.tables {
+        Tables::Write => tables::write(experiment)?,
+        Tables::Keep => Vec::new(),
+    };
+    let findings = audit_findings(experiment, view.knowledge());
+    Ok(Reduced {
+        rows: view.rows(),
+        new_rows: view.rows() - before,
+        fitted,
+        switched_off: Some(findings).filter(|found| found.is_switched_off() && !was_off),
+        lost,
+        finished: view.knowledge().is_finished(&experiment.config().schedule),
+        notices,
+    })
+}
+
+/// Removes the checkpoints of architectures that are known or quarantined, but for the best ones'.
+fn remove_checkpoints(experiment: &Experiment, knowledge: &Knowledge) -> anyhow::Result<()> {
+    let checkpoints = experiment.dir().list_checkpoints()?;
+    // Of a copy that was cut short nobody has any use once its architecture is done.
+    let unfinished = experiment.dir().list_unfinished_checkpoints()?;
+    if checkpoints.is_empty() && unfinished.is_empty() {
+        return Ok(());
+    }
+    let mut best: Vec<_> = knowledge.known().iter().map(|(_, known)| known).collect();
+    best.sort_by(|a, b| {
+        b.best_validation_accuracy
+            .unwrap_or(0.0)
+            .total_cmp(&a.best_validation_accuracy.unwrap_or(0.0))
+            .then(a.iteration.cmp(&b.iteration))
+    });
+    let kept: BTreeSet<_> =
+        best.iter().take(TOP_CHECKPOINTS).map(|known| known.iteration).collect();
+    let state = knowledge.state();
+    let checkpoints =
+        checkpoints.into_iter().filter(|(attempt, _)| !kept.contains(&attempt.iteration));
+    for (attempt, folder) in checkpoints.chain(unfinished) {
+        let iteration = attempt.iteration;
+        let may_go_on = state.open.contains_key(&iteration)
+            || state.lost.get(&iteration).is_some_and(|lost| {
+                matches!(knowledge.standing(&lost.architecture), Standing::Free | Standing::Open(_))
+            });
+        // An iteration drawn after the view is not known to it.
+        let is_unknown = iteration >= knowledge.next_iteration();
+        if !may_go_on && !is_unknown {
+            // A task that still writes there makes its folder again.
+            if let Err(error) = regular_file::remove_folder(&folder) {
+                log::info!("`{}` stays: {error}", folder.display());
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,68 @@
+//! Files of attempts, and those among them that the log does not know of.
+//!
+//! An attempt begins with a row of the log, so a file of an attempt without any row means that rows were lost: the log was
+//! put back from an older copy, or its server has lost its last seconds. It would be in the way of the attempt that gets
+//! its number.
+
+use std::path::{Path, PathBuf};
+
+use crate::ops::live_log::LiveLog;
+use crate::ops::{Experiment, Refusal};
+use crate::storage::{Attempt, ExperimentDir, Knowledge, StorageError};
+
+/// Files of attempts: to be listed before the log is read, so that the log holds the claim of each.
+#[derive(Debug, Clone)]
+pub(crate) struct AttemptFiles {
+    /// Learning curves.
+    pub curves: Vec<(Attempt, PathBuf)>,
+    /// Results that wait to be appended.
+    pub results: Vec<(Attempt, PathBuf)>,
+    /// Folders of checkpoints.
+    pub checkpoints: Vec<(Attempt, PathBuf)>,
+}
+
+impl AttemptFiles {
+    /// Lists them.
+    ///
+    /// # Errors
+    /// A folder cannot be listed.
+    pub fn list(dir: &ExperimentDir) -> Result<Self, StorageError> {
+        Ok(Self {
+            curves: dir.list_curves()?,
+            results: dir.list_results()?,
+            checkpoints: dir.list_checkpoints()?,
+        })
+    }
+
+    /// Returns those of attempts that `knows` does not know.
+    pub fn unknown(&self, knows: impl Fn(Attempt) -> bool) -> impl Iterator<Item = &Path> {
+        let all = self.curves.iter().chain(&self.results).chain(&self.checkpoints);
+        all.filter(move |(attempt, _)| !knows(*attempt)).map(|(_, path)| path.as_path())
+    }
+
+    /// Refuses to go on where the log, read after they were listed, lacks the rows of one.
+    ///
+    /// # Errors
+    /// [`Refusal::RowsMissing`].
+    pub fn check(&self, knowledge: &Knowledge) -> Result<(), Refusal> {
+        let mut unknown = self.unknown(|attempt| knowledge.has_begun(attempt));
+        match unknown.next() {
+            None => Ok(()),
+            Some(file) => Err(Refusal::RowsMissing {
+                file: file.to_owned(),
+                others: unknown.count(),
+                next: knowledge.next_iteration().0,
+            }),
+        }
+    }
+}
+
+/// Refuses to go on where the log lacks rows.
+///
+/// # Errors
+/// [`Refusal::RowsMissing`]; the experiment cannot be read.
+pub(crate) fn check_rows_are_there(experiment: &Experiment) -> anyhow::Result<()> {
+    let files = AttemptFiles::list(experiment.dir())?;
+    LiveLog::open(experiment)?.peek(|known| files.check(known))??;
+    Ok(())
+}

@@ -1,0 +1,344 @@
+//! The learning curve of an attempt while it grows.
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+
+use crate::outcome::Accuracy;
+use crate::storage::{Curve, CurveRow, CurveSummary, CurveWriter, Forecast, StorageError};
+use crate::training::EpochReport;
+
+/// The curve of an attempt: in memory whole, on disk as far as there is room.
+///
+/// Its file begins with the first report, which tells how much of an earlier attempt's curve still stands.
+#[derive(Debug)]
+pub(crate) struct CurveInProgress {
+    path: PathBuf,
+    earlier: Curve,
+    curve: Curve,
+    /// Seconds of the earlier epochs that this curve begins with.
+    kept_seconds: f64,
+    file: CurveFile,
+}
+
+/// Longest an epoch can have taken, in seconds: a year.
+const LONGEST_EPOCH: f64 = 366.0 * 24.0 * 3600.0;
+
+#[derive(Debug)]
+enum CurveFile {
+    /// No epoch yet.
+    None,
+    /// It has every row.
+    Open(CurveWriter),
+    /// It lacks rows, which could not be written.
+    Behind,
+    /// It has every row, and they are synced.
+    Closed,
+}
+
+/// What became of a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Appended {
+    /// It is the next row.
+    Row,
+    /// An epoch before it is missing: the checkpoint that the trainer goes on from is ahead of the
+    /// curve.
+    Gap,
+}
+
+impl CurveInProgress {
+    /// Begins a curve that is to lie at `path`. `earlier` is that of an earlier attempt.
+    pub fn new(path: PathBuf, earlier: Curve) -> Self {
+        Self { path, earlier, curve: Curve::default(), kept_seconds: 0.0, file: CurveFile::None }
+    }
+
+    /// Appends an epoch. A file that cannot be written ends no training: it is made whole by [`Self::finish`].
+    /// `foretell` is asked where the training ends, given the epochs of its last start.
+    ///
+    /// # Errors
+    /// The file is there already, and so that of another attempt.
+    pub fn append(
+        &mut self,
+        report: &EpochReport,
+        foretell: impl FnOnce(&[CurveRow]) -> Option<Forecast>,
+    ) -> Result<Appended, StorageError> {
+        if self.curve.rows().is_empty() {
+            let Some(kept) = self.earlier.before(report.start, report.epoch) else {
+                return Ok(Appended::Gap);
+            };
+            self.keep(kept);
+        }
+        // Nothing here costs more the longer the curve is, but for the prediction, which sees the whole start.
+        self.curve.push(row(report));
+        if let Some(forecast) = foretell(self.curve.last_start()) {
+            self.curve.add_forecast(&forecast);
+        }
+        match self.write_last() {
+            Err(error) if !error.is_taken() => {
+                log::warn!("the training goes on, its curve is written later: {error}");
+                self.file = CurveFile::Behind;
+                Ok(Appended::Row)
+            }
+            written => written.map(|()| Appended::Row),
+        }
+    }
+
+    /// Takes the earlier attempt's curve for this one's, after a trainer that had nothing left to
+    /// train. [`Appended::Gap`] when it does not reach the last of `epochs`.
+    pub fn keep_earlier(&mut self, epochs: u32) -> Appended {
+        if self.earlier.rows().last().is_none_or(|last| last.epoch < epochs) {
+            return Appended::Gap;
+        }
+        self.keep(self.earlier.clone());
+        self.file = CurveFile::Behind;
+        Appended::Row
+    }
+
+    fn keep(&mut self, kept: Curve) {
+        self.kept_seconds = kept.seconds();
+        self.curve = kept;
+    }
+
+    fn write_last(&mut self) -> Result<(), StorageError> {
+        let Some((last, before)) = self.curve.rows().split_last() else { return Ok(()) };
+        match &mut self.file {
+            CurveFile::Open(writer) => writer.append(last),
+            CurveFile::None => {
+                let mut writer = CurveWriter::create(self.path.clone(), before)?;
+                writer.append(last)?;
+                self.file = CurveFile::Open(writer);
+                Ok(())
+            }
+            CurveFile::Behind | CurveFile::Closed => Ok(()),
+        }
+    }
+
+    /// Brings the whole curve to the disk; to be called again after an error. A training without an
+    /// epoch has no file.
+    ///
+    /// # Errors
+    /// The file cannot be written or synced.
+    pub fn finish(&mut self) -> Result<(), StorageError> {
+        match std::mem::replace(&mut self.file, CurveFile::Behind) {
+            CurveFile::Open(writer) => writer.finish(self.curve.rows())?,
+            CurveFile::Behind => CurveWriter::replace(&self.path, self.curve.rows())?,
+            CurveFile::None | CurveFile::Closed => {}
+        }
+        self.file = CurveFile::Closed;
+        Ok(())
+    }
+
+    /// Returns the rows of the last start: the learning curve.
+    pub fn last_start(&self) -> &[CurveRow] {
+        self.curve.last_start()
+    }
+
+    /// Whether any epoch is over.
+    pub fn has_epochs(&self) -> bool {
+        !self.curve.rows().is_empty()
+    }
+
+    /// Seconds of earlier epochs that this curve begins with.
+    pub const fn kept_seconds(&self) -> f64 {
+        self.kept_seconds
+    }
+
+    /// Seconds of the epochs that this attempt has trained.
+    pub fn own_seconds(&self) -> f64 {
+        self.curve.seconds() - self.kept_seconds
+    }
+
+    /// Seconds of earlier epochs that came to nothing, since this attempt trains them again.
+    pub fn lost_seconds(&self) -> f64 {
+        self.earlier.seconds() - self.kept_seconds
+    }
+
+    /// Estimates the seconds of the epochs that a whole training of `epochs` has more: each as long as the
+    /// mean of this start, or of all epochs in `spent` seconds where the trainer tells no times.
+    pub fn seconds_left(&self, epochs: u32, spent: f64) -> f64 {
+        let start = self.last_start();
+        let told: Vec<f64> = start.iter().filter_map(|row| row.seconds).collect();
+        let mean = if told.is_empty() {
+            spent / self.curve.rows().len().max(1) as f64
+        } else {
+            told.iter().sum::<f64>() / told.len() as f64
+        };
+        mean * f64::from(epochs.saturating_sub(start.len() as u32))
+    }
+
+    /// Sums the curve up; `None` without an epoch.
+    pub fn summary(&self) -> Option<CurveSummary> {
+        self.curve.summary()
+    }
+}
+
+fn row(report: &EpochReport) -> CurveRow {
+    let accuracy =
+        |value: f64| Accuracy::new(value).expect("the protocol lets no other number through");
+    // A time or a rate below 0 (a clock was set back) counts as not told: tables and sums hold none. So does a time
+    // stamp in the place of a duration: it would stand in the ledger as half a century.
+    let not_negative = |number: Option<f64>| number.filter(|number| *number >= 0.0);
+    let seconds = not_negative(report.seconds).filter(|seconds| *seconds <= LONGEST_EPOCH);
+    CurveRow {
+        epoch: report.epoch,
+        start: report.start,
+        learning_rate: not_negative(report.learning_rate),
+        training_loss: report.training_loss,
+        training_accuracy: report.training_accuracy.map(accuracy),
+        validation_loss: report.validation_loss,
+        validation_accuracy: accuracy(report.validation_accuracy),
+        seconds,
+        time: Timestamp::now().into(),
+        predicted_accuracy: None,
+        sigma: None,
+        stop_probability: None,
+        y_best: None,
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// Returns the row of an epoch in the first start.
+    pub fn curve_row(epoch: u32, validation_accuracy: f64) -> CurveRow {
+        row(&report(1, epoch, validation_accuracy))
+    }
+
+    fn report(start: u32, epoch: u32, validation_accuracy: f64) -> EpochReport {
+        EpochReport {
+            epoch,
+            start,
+            learning_rate: None,
+            training_loss: None,
+            training_accuracy: None,
+            validation_loss: None,
+            validation_accuracy,
+            seconds: Some(10.0),
+        }
+    }
+
+    fn curve_of(reports: &[(u32, u32)]) -> Curve {
+        let mut curve = Curve::default();
+        reports.iter().for_each(|&(start, epoch)| curve.push(row(&report(start, epoch, 0.5))));
+        curve
+    }
+
+    fn positions(path: &std::path::Path) -> Vec<(u32, u32)> {
+        Curve::read(path).unwrap().rows().iter().map(|row| (row.start, row.epoch)).collect()
+    }
+
+    #[test]
+    fn a_training_taken_up_again_begins_with_the_epochs_that_still_stand() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("000001.2.csv");
+        let mut curve =
+            CurveInProgress::new(path.clone(), curve_of(&[(1, 1), (2, 1), (2, 2), (2, 3)]));
+        assert_eq!(curve.append(&report(2, 3, 0.75), |_| None).unwrap(), Appended::Row);
+        assert_eq!(curve.append(&report(2, 4, 0.75), |_| None).unwrap(), Appended::Row);
+        curve.finish().unwrap();
+        assert_eq!(positions(&path), [(1, 1), (2, 1), (2, 2), (2, 3), (2, 4)]);
+        // Three of the four epochs of 10 s stand.
+        assert_eq!((curve.kept_seconds(), curve.lost_seconds()), (30.0, 10.0));
+        let summary = curve.summary().unwrap();
+        assert_eq!((summary.epochs, summary.best_epoch, summary.best.value()), (4, 3, 0.75));
+    }
+
+    #[test]
+    fn what_is_left_takes_as_long_as_what_there_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut curve = CurveInProgress::new(folder.path().join("1.1.csv"), Curve::default());
+        for (start, epoch, seconds) in [(1, 1, 50.0), (2, 1, 14.0), (2, 2, 10.0)] {
+            let told = EpochReport { seconds: Some(seconds), ..report(start, epoch, 0.5) };
+            curve.append(&told, |_| None).unwrap();
+        }
+        // Epochs of 14 and 10 s, and six more to come.
+        assert_eq!(curve.seconds_left(8, 99.0), 72.0);
+        let mut silent = CurveInProgress::new(folder.path().join("2.1.csv"), Curve::default());
+        for (start, epoch) in [(1, 1), (2, 1), (2, 2)] {
+            let told = EpochReport { seconds: None, ..report(start, epoch, 0.5) };
+            silent.append(&told, |_| None).unwrap();
+        }
+        // Three epochs in 30 s.
+        assert_eq!(silent.seconds_left(8, 30.0), 60.0);
+        assert_eq!(silent.seconds_left(2, 30.0), 0.0);
+    }
+
+    #[test]
+    fn a_time_below_zero_or_of_years_counts_as_not_told() {
+        for seconds in [1.8e9, 1e308] {
+            let told = EpochReport { seconds: Some(seconds), ..report(1, 1, 0.5) };
+            assert_eq!(row(&told).seconds, None, "{seconds}");
+        }
+        let report =
+            EpochReport { seconds: Some(-3600.0), learning_rate: Some(-1.0), ..report(1, 1, 0.5) };
+        assert_eq!((row(&report).seconds, row(&report).learning_rate), (None, None));
+        let report = EpochReport { seconds: Some(0.0), learning_rate: Some(0.0), ..report };
+        assert_eq!((row(&report).seconds, row(&report).learning_rate), (Some(0.0), Some(0.0)));
+    }
+
+    #[test]
+    fn a_forecast_is_made_from_the_last_start_and_written_with_its_epoch() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("1.2.csv");
+        let mut curve = CurveInProgress::new(path.clone(), curve_of(&[(1, 1), (2, 1)]));
+        let forecast = Forecast {
+            predicted_accuracy: 1.5,
+            sigma: 0.25,
+            y_best: Some(0.75),
+            stop_probability: Some(0.125),
+        };
+        let foretell = |start: &[CurveRow]| {
+            assert_eq!(start.iter().map(|row| row.epoch).collect::<Vec<_>>(), [1, 2]);
+            Some(forecast)
+        };
+        curve.append(&report(2, 2, 0.5), foretell).unwrap();
+        curve.finish().unwrap();
+        let rows = Curve::read(&path).unwrap();
+        let forecasts: Vec<_> = rows.rows().iter().map(CurveRow::forecast).collect();
+        assert_eq!(forecasts, [None, None, Some(forecast)]);
+    }
+
+    #[test]
+    fn a_training_begun_anew_has_lost_what_was_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut curve =
+            CurveInProgress::new(folder.path().join("1.2.csv"), curve_of(&[(1, 1), (1, 2)]));
+        curve.append(&report(1, 1, 0.5), |_| None).unwrap();
+        assert_eq!((curve.kept_seconds(), curve.lost_seconds()), (0.0, 20.0));
+        assert_eq!(curve.last_start().len(), 1);
+    }
+
+    #[test]
+    fn a_checkpoint_ahead_of_the_curve_is_found_out() {
+        let path = PathBuf::from("/nowhere/1.2.csv");
+        let begin = |reports: &[(u32, u32)]| CurveInProgress::new(path.clone(), curve_of(reports));
+        let mut curve = begin(&[(1, 1), (1, 2)]);
+        assert_eq!(curve.append(&report(1, 4, 0.5), |_| None).unwrap(), Appended::Gap);
+        assert!(!curve.has_epochs());
+        assert_eq!(begin(&[(1, 1), (1, 2)]).keep_earlier(3), Appended::Gap);
+        assert_eq!(begin(&[(1, 1), (1, 2)]).keep_earlier(2), Appended::Row);
+        assert_eq!(begin(&[]).keep_earlier(1), Appended::Gap);
+    }
+
+    #[test]
+    fn a_trainer_that_had_nothing_left_to_do_keeps_the_whole_curve() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("1.2.csv");
+        let mut curve = CurveInProgress::new(path.clone(), curve_of(&[(1, 1), (1, 2)]));
+        assert_eq!(curve.keep_earlier(2), Appended::Row);
+        curve.finish().unwrap();
+        curve.finish().unwrap();
+        assert_eq!(positions(&path), [(1, 1), (1, 2)]);
+        assert_eq!((curve.kept_seconds(), curve.lost_seconds()), (20.0, 0.0));
+    }
+
+    #[test]
+    fn a_training_without_an_epoch_has_no_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("1.1.csv");
+        let mut curve = CurveInProgress::new(path.clone(), Curve::default());
+        curve.finish().unwrap();
+        assert!(!path.exists() && curve.summary().is_none());
+    }
+}

@@ -1,0 +1,176 @@
+//! What a claim came to, appended to the log: a result however long the log cannot be written, a loss while the disk is
+//! full.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use crate::ops::live_log::{LiveLog, Session};
+use crate::ops::train::Worker;
+use crate::ops::train::curve::CurveInProgress;
+use crate::ops::train::left_results::{self, LeftResults};
+use crate::ops::{Refusal, TrainEvent};
+use crate::storage::{Attempt, Iteration, Patience, Row, StorageError};
+use crate::training::Signal;
+
+/// The longest pause between two tries to append a result.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// How long the lock of the log is waited for though the time is nearly up.
+const SHORTEST_PATIENCE: Duration = Duration::from_secs(30);
+/// How long a task without a scheduler tries to append a result; the next `run` appends it then.
+const LONGEST_WITHOUT_A_SCHEDULER: Duration = Duration::from_secs(600);
+
+impl Worker<'_> {
+    /// Appends that an attempt has ended without a result.
+    pub(crate) fn lose(
+        &mut self,
+        attempt: Attempt,
+        reason: String,
+        seconds: f64,
+    ) -> anyhow::Result<()> {
+        let iteration = attempt.iteration;
+        let dir = self.experiment.dir();
+        // A result of this iteration that waits to be appended goes before its loss.
+        let left = LeftResults::of(dir, iteration)?;
+        let settled = self.until_written(iteration, is_full, |worker| {
+            worker.write(|session| {
+                let settled = left.settle(session)?;
+                let now = Timestamp::now().into();
+                let rows = session.knowledge().lose(attempt, &reason, Some(seconds), now);
+                session.stage_all(rows)?;
+                session.write()?;
+                Ok(settled)
+            })
+        })?;
+        let event = settled.into_iter().next();
+        (self.on_event)(event.unwrap_or(TrainEvent::Lost { iteration: iteration.0, reason }));
+        Ok(())
+    }
+
+    /// Appends a result, once its curve is safe. Until that has succeeded the row lies beside the curve.
+    pub(crate) fn record(
+        &mut self,
+        attempt: Attempt,
+        row: &Row,
+        curve: &mut CurveInProgress,
+    ) -> anyhow::Result<()> {
+        let dir = self.experiment.dir();
+        let mut is_published = false;
+        let event = self.until_written(
+            attempt.iteration,
+            |_| true,
+            |worker| {
+                curve.finish()?;
+                if !is_published {
+                    match dir.publish_result(attempt, row) {
+                        Ok(_) => is_published = true,
+                        // The log may take it all the same.
+                        Err(error) => log::warn!("a result is not kept beside its curve: {error}"),
+                    }
+                }
+                worker.write(|session| left_results::record(session, row))
+            },
+        )?;
+        left_results::remove(dir, attempt);
+        (self.on_event)(event);
+        Ok(())
+    }
+
+    /// Writes what a claim came to, which is not refused where the log or the configuration is no longer what the newest view
+    /// was made from.
+    fn write<T>(
+        &mut self,
+        decide: impl FnOnce(&mut Session<'_>) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        match self.current() {
+            Ok(mut current) => {
+                current.live.set_patience(self.patience());
+                let written = current.live.locked(decide)?;
+                self.kept = Some(current);
+                Ok(written)
+            }
+            Err(error)
+                if matches!(
+                    error.downcast_ref(),
+                    Some(StorageError::Changed { .. } | StorageError::OtherConfiguration { .. })
+                ) =>
+            {
+                LiveLog::without_view(self.experiment)?.locked(decide)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes, again and again with growing pauses after an error that is worth it, until the time is nearly up.
+    fn until_written<T>(
+        &mut self,
+        iteration: Iteration,
+        is_worth_it: impl Fn(&anyhow::Error) -> bool,
+        mut write: impl FnMut(&mut Self) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        let (began, mut pause) = (Instant::now(), Duration::from_secs(1));
+        loop {
+            let error = match write(self) {
+                Err(error) if is_worth_it(&error) => error,
+                written => return written,
+            };
+            if self.interrupt.signal().is_some() || self.time_to_record(began) < pause {
+                return Err(self.leave_unrecorded(iteration, error));
+            }
+            log::warn!(
+                "iteration {iteration} is not recorded yet: {error:#}; trying again in {} s",
+                pause.as_secs()
+            );
+            self.sleep(pause);
+            pause = (2 * pause).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// How long a task that has begun to record a result may go on trying: until the scheduler's warning, if it says when
+    /// that is, and without a scheduler as long as a person may wait.
+    fn time_to_record(&self, began: Instant) -> Duration {
+        match (&self.task.slurm, self.task.time_left()) {
+            (None, _) => LONGEST_WITHOUT_A_SCHEDULER.saturating_sub(began.elapsed()),
+            (Some(_), None) => Duration::MAX,
+            (Some(_), Some(left)) => left.saturating_sub(self.experiment.config().slurm.signal()),
+        }
+    }
+
+    /// Not much longer than the task has time: a wait for the lock is not ended by the scheduler's warning.
+    fn patience(&self) -> Patience {
+        let patience = Patience::default();
+        let left = self.time_to_record(Instant::now()).max(SHORTEST_PATIENCE);
+        Patience { limit: patience.limit.min(left), ..patience }
+    }
+
+    fn leave_unrecorded(&self, iteration: Iteration, error: anyhow::Error) -> anyhow::Error {
+        let iteration = iteration.0;
+        if self.task.slurm.is_none() && self.interrupt.signal().is_none() {
+            return error.context(Refusal::UnrecordedHere { iteration });
+        }
+        // Never after TERM: a cancelled job would come back.
+        if self.interrupt.signal() != Some(Signal::Terminate)
+            && let Err(error) = self.requeue()
+        {
+            log::warn!("the task is not queued again: {error:#}");
+        }
+        error.context(Refusal::Unrecorded { iteration })
+    }
+
+    /// Sleeps in steps, so that a signal ends it.
+    fn sleep(&self, pause: Duration) {
+        let until = Instant::now() + pause;
+        while Instant::now() < until && self.interrupt.signal().is_none() {
+            thread::sleep(Duration::from_millis(100));
+        }
+    }
+}
+
+/// Whether an append failed for want of space, which may come back.
+pub(crate) fn is_full(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<StorageError>())
+        .any(StorageError::is_full)
+}

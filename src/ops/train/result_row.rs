@@ -1,0 +1,67 @@
+//! The row that the end of a training comes to.
+
+use jiff::Timestamp;
+
+use crate::ops::Experiment;
+use crate::ops::train::attempt::Claim;
+use crate::ops::train::curve::CurveInProgress;
+use crate::ops::train::stopping::{audited_by, stopped_by};
+use crate::outcome::{Accuracy, Outcome};
+use crate::storage::{Row, Training};
+use crate::training::Ending;
+
+/// Returns the row of a training that has ended after `spent` seconds in this attempt; none when it
+/// has no result.
+pub(crate) fn result_row(
+    experiment: &Experiment,
+    claim: &Claim,
+    ending: &Ending,
+    curve: &CurveInProgress,
+    spent: f64,
+) -> Option<Row> {
+    let config = experiment.config();
+    let start = curve.last_start();
+    // A start counts once its first epoch has beaten the threshold.
+    let threshold = config.recipe.first_epoch_threshold();
+    let first = start.first();
+    let passed = first.is_some_and(|row| row.validation_accuracy.value() > threshold);
+    let cost = config.space.cost(&claim.architecture);
+    let training = Training {
+        parameters: cost.parameters,
+        macs: cost.macs,
+        layers: claim.architecture.depth() as u32,
+        learning_rate: first.filter(|_| passed).and_then(|row| row.learning_rate),
+        restarts: first.map_or(0, |row| row.start - 1),
+        train_seconds: spent + curve.kept_seconds(),
+        lost_seconds: curve.lost_seconds(),
+        time: Timestamp::now().into(),
+    };
+    let classes = config.space.image().classes;
+    let reward = |outcome| config.reward().reward(&outcome, classes).map(Accuracy::value);
+    match ending {
+        Ending::Done => {
+            let audit = audited_by(experiment, claim.attempt.iteration, start);
+            let curve = curve.summary()?;
+            let reward = reward(Outcome::Trained { best: curve.best, last: curve.last })?;
+            Some(Row::trained(&claim.row, &training, curve, audit, reward))
+        }
+        Ending::Stopped => {
+            let numbers = stopped_by(experiment, start)?;
+            let saved = curve.seconds_left(config.recipe.recipe().epochs, training.train_seconds);
+            let reward = reward(Outcome::Stopped { predicted: numbers.predicted_accuracy })?;
+            Some(Row::stopped(&claim.row, &training, curve.summary()?, numbers, saved, reward))
+        }
+        Ending::Failed { reason } => {
+            let curve = curve.summary().filter(|_| passed);
+            let reward = reward(Outcome::Failed { best: curve.map(|curve| curve.best) })?;
+            Some(Row::failed(&claim.row, &training, curve, reason, reward))
+        }
+        Ending::OutOfMemory { peak_bytes } => {
+            let reason = peak_bytes
+                .map_or_else(String::new, |bytes| format!("{bytes} bytes in use at most"));
+            let reward = reward(Outcome::OutOfMemory);
+            Some(Row::out_of_memory(&claim.row, &training, &reason, reward))
+        }
+        Ending::Interrupted => None,
+    }
+}

@@ -1,0 +1,307 @@
+//! What an attempt hands over to the next one at the same iteration: its curve, its checkpoint, and
+//! the mark that it left because it was told to.
+//!
+//! No attempt touches the files of another: the next one copies. It finds them by listing, since a
+//! name that was looked up too early stays unseen on NFS.
+
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
+
+use crate::regular_file;
+use crate::storage::attempt::curve_csv::Curve;
+use crate::storage::attempt::curve_row::CurveRow;
+use crate::storage::dir::ExperimentDir;
+use crate::storage::error::StorageError;
+use crate::storage::fs::publish;
+use crate::storage::log::row::Attempt;
+
+/// The file in a checkpoint folder that says: the attempt left on a signal. It holds which, and the seconds of
+/// [`LeftOnSignal::lost_seconds`].
+const LEFT_ON_SIGNAL: &str = "left_on_signal";
+
+/// What the mark of [`LEFT_ON_SIGNAL`] says of the time warning; of any other signal it says `TERM`.
+const TIME_WARNING: &str = "USR1";
+
+/// How an attempt left that was asked to by a signal.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LeftOnSignal {
+    /// Whether it was the warning that the time is nearly up.
+    pub is_time_warning: bool,
+    /// Seconds of the attempt that are in no learning curve.
+    pub lost_seconds: f64,
+}
+
+impl ExperimentDir {
+    /// Returns the curve of the newest attempt before this one that has one; empty when there is
+    /// none, or when a power cut has left it unreadable.
+    ///
+    /// # Errors
+    /// The folder or the file cannot be read.
+    pub fn curve_before(&self, attempt: Attempt) -> Result<Curve, StorageError> {
+        match before(attempt, || self.list_curves())?.first() {
+            None => Ok(Curve::default()),
+            Some(path) => match Curve::read(path) {
+                Err(error) if error.is_damage() => {
+                    log::warn!("the curve of an earlier attempt is passed over: {error}");
+                    Ok(Curve::default())
+                }
+                read => read,
+            },
+        }
+    }
+
+    /// Copies the checkpoint of the newest attempt before this one into the folder of this one, whole
+    /// or not at all. Returns whether there was one.
+    ///
+    /// # Errors
+    /// A folder cannot be listed, or the copy cannot be written.
+    pub fn take_checkpoint_over(&self, attempt: Attempt) -> Result<bool, StorageError> {
+        for source in before(attempt, || self.list_checkpoints())? {
+            let mut files = 0;
+            publish::folder_once(&self.checkpoint(attempt), |aside| {
+                files = copy_folder(&source, aside)?;
+                Ok(())
+            })?;
+            if files > 0 {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Marks that an attempt left because it was told to, so that its end counts as no loss.
+    ///
+    /// # Errors
+    /// The mark cannot be written.
+    pub fn mark_left_on_signal(
+        &self,
+        attempt: Attempt,
+        left: &LeftOnSignal,
+    ) -> Result<(), StorageError> {
+        let signal = if left.is_time_warning { TIME_WARNING } else { "TERM" };
+        let path = self.mark(attempt);
+        let folder = path.parent().unwrap_or(Path::new(""));
+        fs::create_dir_all(folder)
+            .and_then(|()| {
+                let options = File::options().write(true).create(true).truncate(true).clone();
+                regular_file::open(&path, &options, OFlags::NOFOLLOW)
+            })
+            .and_then(|mut mark| {
+                mark.write_all(format!("{signal} {:.3}\n", left.lost_seconds).as_bytes())
+            })
+            .map_err(StorageError::io("write", &path))
+    }
+
+    /// In the experiment, also where checkpoints are outside of it: without its mark an attempt counts as a loss.
+    fn mark(&self, attempt: Attempt) -> PathBuf {
+        self.checkpoints().join(attempt.to_string()).join(LEFT_ON_SIGNAL)
+    }
+
+    /// Returns how an attempt left that was asked to; `None` for any other end. A mark that a crash has cut short
+    /// counts as no time warning.
+    pub fn left_on_signal(&self, attempt: Attempt) -> Option<LeftOnSignal> {
+        let path = self.mark(attempt);
+        let mark = match regular_file::read(&path, regular_file::SMALL) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return None,
+            read => String::from_utf8(read.unwrap_or_default()).unwrap_or_default(),
+        };
+        let mut words = mark.strip_suffix('\n').unwrap_or_default().split(' ');
+        let is_time_warning = words.next() == Some(TIME_WARNING);
+        let seconds = words.next().and_then(|word| word.parse().ok());
+        let seconds = seconds.filter(|seconds: &f64| seconds.is_finite() && *seconds >= 0.0);
+        Some(LeftOnSignal { is_time_warning, lost_seconds: seconds.unwrap_or(0.0) })
+    }
+
+    /// Returns the last start and epoch in the curve of an attempt; `None` without a readable one.
+    pub fn reach(&self, attempt: Attempt) -> Option<(u32, u32)> {
+        reach(&self.curve(attempt))
+    }
+
+    /// Returns the greatest start and epoch that an attempt before this one has reached.
+    ///
+    /// # Errors
+    /// The folder cannot be listed.
+    pub fn reach_before(&self, attempt: Attempt) -> Result<Option<(u32, u32)>, StorageError> {
+        let earlier = before(attempt, || self.list_curves())?;
+        Ok(earlier.iter().filter_map(|path| reach(path)).max())
+    }
+}
+
+fn reach(curve: &Path) -> Option<(u32, u32)> {
+    Curve::read(curve).ok()?.rows().last().map(CurveRow::position)
+}
+
+/// Returns what attempts before this one at the same iteration have left, the newest first. A first
+/// attempt, as nearly all are, lists nothing: a folder of a long search is long.
+fn before(
+    attempt: Attempt,
+    list: impl FnOnce() -> Result<Vec<(Attempt, PathBuf)>, StorageError>,
+) -> Result<Vec<PathBuf>, StorageError> {
+    if attempt.number <= 1 {
+        return Ok(Vec::new());
+    }
+    let is_before =
+        |other: Attempt| other.iteration == attempt.iteration && other.number < attempt.number;
+    let earlier = list()?.into_iter().rev().filter(|(other, _)| is_before(*other));
+    Ok(earlier.map(|(_, path)| path).collect())
+}
+
+/// Copies the files of a checkpoint and returns how many. The attempt that owns it may live on,
+/// as a second copy of the same task, and a reduce may remove it: what vanishes is left out.
+fn copy_folder(source: &Path, target: &Path) -> Result<usize, StorageError> {
+    let names = match regular_file::names(source) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(0),
+        names => names.map_err(StorageError::io("list", source))?,
+    };
+    let mut files = 0;
+    for name in names {
+        let (from, to) = (source.join(&name), target.join(&name));
+        if name == LEFT_ON_SIGNAL {
+            continue;
+        }
+        let kind = match from.symlink_metadata() {
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            metadata => metadata.map_err(StorageError::io("read", &from))?.file_type(),
+        };
+        if kind.is_dir() {
+            fs::create_dir(&to).map_err(StorageError::io("create", &to))?;
+            files += copy_folder(&from, &to)?;
+            continue;
+        }
+        // The socket of a trainer's helper is nothing to go on with, and a pipe would never end.
+        if !kind.is_file() && !kind.is_symlink() {
+            continue;
+        }
+        let copied =
+            if kind.is_symlink() { copy_link(&from, &to) } else { fs::copy(&from, &to).map(drop) };
+        match copied {
+            Ok(()) => files += 1,
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(StorageError::io("copy", &from)(error)),
+        }
+    }
+    Ok(files)
+}
+
+/// Copies a symbolic link. One to a file of the same folder, as `newest` may be, becomes that file: by
+/// its whole path it would lead to the earlier attempt's. Any other stays a link: what it leads to may be
+/// large, elsewhere, or the folder itself.
+fn copy_link(from: &Path, to: &Path) -> io::Result<()> {
+    let folder = from.parent().map(Path::canonicalize).transpose()?;
+    let end = from.canonicalize().ok().filter(|end| end.is_file());
+    match end {
+        Some(file) if file.parent() == folder.as_deref() => fs::copy(file, to).map(drop),
+        _ => symlink(fs::read_link(from)?, to),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::Iteration;
+
+    fn attempt(number: u32) -> Attempt {
+        Attempt { iteration: Iteration(7), number }
+    }
+
+    fn save(experiment: &ExperimentDir, attempt: Attempt, name: &str, text: &str) {
+        let path = experiment.checkpoint(attempt).join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    #[test]
+    fn the_newest_checkpoint_is_copied_with_its_folders_and_without_its_mark() {
+        let (_folder, experiment) = ExperimentDir::made_up();
+        save(&experiment, attempt(1), "weights", "old");
+        save(&experiment, attempt(2), "weights", "new");
+        save(&experiment, attempt(2), "shards/0", "part");
+        save(&experiment, Attempt { iteration: Iteration(8), number: 2 }, "weights", "other");
+        let left = LeftOnSignal { is_time_warning: true, lost_seconds: 2.5 };
+        experiment.mark_left_on_signal(attempt(2), &left).unwrap();
+        assert_eq!(experiment.left_on_signal(attempt(2)), Some(left));
+        assert!(experiment.take_checkpoint_over(attempt(3)).unwrap());
+        let own = experiment.checkpoint(attempt(3));
+        assert_eq!(fs::read_to_string(own.join("weights")).unwrap(), "new");
+        assert_eq!(fs::read_to_string(own.join("shards/0")).unwrap(), "part");
+        assert_eq!(experiment.left_on_signal(attempt(3)), None);
+        let there = fs::read_to_string(experiment.checkpoint(attempt(2)).join("weights"));
+        assert_eq!(there.unwrap(), "new");
+    }
+
+    #[test]
+    fn links_of_a_checkpoint_are_not_followed_out_of_it() {
+        let (folder, experiment) = ExperimentDir::made_up();
+        save(&experiment, attempt(1), "epoch_3", "weights");
+        let (own, images) = (experiment.checkpoint(attempt(1)), folder.path().join("images"));
+        fs::create_dir(&images).unwrap();
+        fs::write(images.join("large"), "").unwrap();
+        symlink(own.join("epoch_3"), own.join("newest")).unwrap();
+        symlink(&images, own.join("images")).unwrap();
+        symlink(".", own.join("here")).unwrap();
+        symlink("nowhere", own.join("gone")).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(own.join("socket")).unwrap();
+        assert!(experiment.take_checkpoint_over(attempt(2)).unwrap());
+        let copy = experiment.checkpoint(attempt(2));
+        let link = |name: &str| fs::read_link(copy.join(name)).ok();
+        assert_eq!((link("images"), link("here")), (Some(images), Some(".".into())));
+        assert_eq!(link("gone"), Some("nowhere".into()));
+        assert_eq!(link("newest"), None, "it would lead into the earlier attempt's folder");
+        assert_eq!(fs::read_to_string(copy.join("newest")).unwrap(), "weights");
+        assert!(!copy.join("socket").exists());
+    }
+
+    #[test]
+    fn an_attempt_that_died_before_its_first_checkpoint_hides_none() {
+        let (_folder, experiment) = ExperimentDir::made_up();
+        save(&experiment, attempt(1), "weights", "of the first");
+        let left = LeftOnSignal { is_time_warning: false, lost_seconds: 0.0 };
+        experiment.mark_left_on_signal(attempt(2), &left).unwrap();
+        fs::create_dir(experiment.checkpoint(attempt(3))).unwrap();
+        assert!(experiment.take_checkpoint_over(attempt(4)).unwrap());
+        let own = experiment.checkpoint(attempt(4)).join("weights");
+        assert_eq!(fs::read_to_string(own).unwrap(), "of the first");
+    }
+
+    #[test]
+    fn a_copy_that_a_crash_cut_short_is_no_checkpoint() {
+        let (_folder, experiment) = ExperimentDir::made_up();
+        save(&experiment, attempt(1), "weights", "whole");
+        // What a killed copy leaves: a private folder, never the attempt's own.
+        let aside = experiment.checkpoints().join(".000007.2.host.1.0.partial");
+        fs::create_dir(&aside).unwrap();
+        fs::write(aside.join("weights"), "who").unwrap();
+        assert!(experiment.take_checkpoint_over(attempt(3)).unwrap());
+        let own = experiment.checkpoint(attempt(3)).join("weights");
+        assert_eq!(fs::read_to_string(own).unwrap(), "whole");
+        assert_eq!(experiment.list_unfinished_checkpoints().unwrap(), [(attempt(2), aside)]);
+    }
+
+    #[test]
+    fn a_mark_that_was_cut_short_tells_of_no_time_warning() {
+        let (_folder, experiment) = ExperimentDir::made_up();
+        for mark in ["", "USR", "USR1", "USR1 12"] {
+            save(&experiment, attempt(1), LEFT_ON_SIGNAL, mark);
+            let left = LeftOnSignal { is_time_warning: false, lost_seconds: 0.0 };
+            assert_eq!(experiment.left_on_signal(attempt(1)), Some(left), "{mark}");
+        }
+    }
+
+    #[test]
+    fn a_first_attempt_takes_nothing_over() {
+        let (_folder, experiment) = ExperimentDir::made_up();
+        assert!(!experiment.take_checkpoint_over(attempt(1)).unwrap());
+        assert!(experiment.curve_before(attempt(1)).unwrap().rows().is_empty());
+    }
+
+    #[test]
+    fn an_unreadable_curve_is_passed_over() {
+        let (_folder, experiment) = ExperimentDir::made_up();
+        fs::write(experiment.curve(attempt(1)), "\0\0\0\0\n\0\0\n").unwrap();
+        assert!(experiment.curve_before(attempt(2)).unwrap().rows().is_empty());
+    }
+}

@@ -1,0 +1,170 @@
+//! The advisory lock of a file: try, pause, try again, give up with a remedy.
+//!
+//! Only try-lock, since a blocking `flock` on NFS sleeps 1 to 30 s between its own tries. The
+//! pause is jittered, so that tasks that start together do not try in step. Locks of two opened
+//! files exclude each other within one process, too; a killed process frees its lock at once.
+
+use std::fs::File;
+use std::io::{self, ErrorKind};
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use fs2::FileExt;
+use rustix::io::Errno;
+
+use crate::storage::error::StorageError;
+
+/// Who may hold the lock beside us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// Other readers.
+    Shared,
+    /// Nobody.
+    Exclusive,
+}
+
+/// How long to wait for a lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// After this time a notice is logged.
+    pub notice: Duration,
+    /// After this time waiting ends with an error.
+    pub limit: Duration,
+}
+
+/// 5 s until the notice, 300 s until the error: longer than an NFS server keeps the lock of a dead
+/// machine (its lease, 90 s usually).
+impl Default for Patience {
+    fn default() -> Self {
+        Self { notice: Duration::from_secs(5), limit: Duration::from_secs(300) }
+    }
+}
+
+const PAUSE_MILLISECONDS: std::ops::RangeInclusive<u64> = 2..=30;
+
+/// Takes the lock of an opened file.
+///
+/// # Errors
+/// It stayed taken, or the file system has no locks.
+pub(crate) fn acquire(
+    file: &File,
+    path: &Path,
+    mode: Mode,
+    patience: Patience,
+) -> Result<(), StorageError> {
+    let begin = Instant::now();
+    let mut has_told = false;
+    loop {
+        match try_once(file, path, mode)? {
+            Try::Taken if begin.elapsed() >= patience.limit => {
+                let seconds = patience.limit.as_secs();
+                return Err(StorageError::Locked { path: path.to_owned(), seconds });
+            }
+            Try::Taken if !has_told && begin.elapsed() >= patience.notice => {
+                log::warn!("waiting for the lock of `{}`", path.display());
+                has_told = true;
+            }
+            Try::Taken => {}
+            Try::Ours => return Ok(()),
+        }
+        // The one random number that no seed decides: nothing depends on it but the pause.
+        thread::sleep(Duration::from_millis(rand::random_range(PAUSE_MILLISECONDS)));
+    }
+}
+
+/// Lets go of the lock.
+pub(crate) fn release(file: &File, path: &Path) {
+    // The lock ends with the process at the latest; an error here must not hide that rows are safe.
+    if let Err(error) = FileExt::unlock(file) {
+        log::warn!("cannot unlock `{}`: {error}", path.display());
+    }
+}
+
+enum Try {
+    Ours,
+    Taken,
+}
+
+fn try_once(file: &File, path: &Path, mode: Mode) -> Result<Try, StorageError> {
+    let tried = match mode {
+        Mode::Shared => FileExt::try_lock_shared(file),
+        Mode::Exclusive => FileExt::try_lock_exclusive(file),
+    };
+    match tried {
+        Ok(()) => Ok(Try::Ours),
+        Err(error) if is_taken(&error) => Ok(Try::Taken),
+        Err(source) if is_unsupported(&source) => {
+            Err(StorageError::LocksUnsupported { path: path.to_owned(), source })
+        }
+        Err(source) => Err(StorageError::io("lock", path)(source)),
+    }
+}
+
+/// The lock of an opened file asks for no permission: `EACCES` is how a server of cifs says that another has it
+/// (fcntl(2) allows it, too).
+fn is_taken(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::WouldBlock | ErrorKind::Interrupted | ErrorKind::PermissionDenied
+    )
+}
+
+/// Linux's own number for "not supported" by an NFS server; no libc knows it.
+const ENOTSUPP: i32 = 524;
+
+fn is_unsupported(error: &io::Error) -> bool {
+    let codes = [Errno::NOLCK, Errno::NOSYS, Errno::OPNOTSUPP].map(Errno::raw_os_error);
+    error.raw_os_error().is_some_and(|code| codes.contains(&code) || code == ENOTSUPP)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NONE: Patience = Patience { notice: Duration::ZERO, limit: Duration::ZERO };
+
+    /// Patient, although the lock is free: a process that another test is starting holds every
+    /// file of this one open until it has become another program.
+    fn takes(file: &File, path: &Path, mode: Mode) {
+        acquire(file, path, mode, Patience::default()).unwrap();
+    }
+
+    fn opened(path: &Path) -> File {
+        File::options().read(true).write(true).open(path).unwrap()
+    }
+
+    #[test]
+    fn one_writer_or_many_readers() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let path = file.path();
+        let (one, other) = (opened(path), opened(path));
+        takes(&one, path, Mode::Shared);
+        takes(&other, path, Mode::Shared);
+        release(&other, path);
+        assert!(matches!(
+            acquire(&other, path, Mode::Exclusive, NONE),
+            Err(StorageError::Locked { seconds: 0, .. })
+        ));
+        release(&one, path);
+        takes(&other, path, Mode::Exclusive);
+        assert!(acquire(&one, path, Mode::Shared, NONE).is_err());
+        drop(other);
+        takes(&one, path, Mode::Shared);
+    }
+
+    #[test]
+    fn a_lock_that_another_machine_has_is_taken_by_whatever_number_its_server_says_so() {
+        let [again, interrupted, access, permission] = [11, 4, 13, 1];
+        let is = |code| is_taken(&io::Error::from_raw_os_error(code));
+        assert!([again, interrupted, access, permission].into_iter().all(is));
+        assert!(![5, 37, 116].into_iter().any(is));
+    }
+
+    #[test]
+    fn a_file_system_without_locks_is_told_apart() {
+        let is = |code| is_unsupported(&io::Error::from_raw_os_error(code));
+        assert!([37, 38, 95, 524].into_iter().all(is));
+        assert!(!is(5));
+    }
+}

@@ -1,0 +1,178 @@
+//! Whether locks on a path exclude other machines, as far as the mount options tell.
+//!
+//! An NFS mount with `nolock` or `local_lock`, a Lustre mount with `localflock`, sshfs, 9p and virtiofs answer every
+//! lock and keep it to this machine: two machines would both hold the log. On cifs a failed try from the holder's own
+//! machine frees the lock on the server. All of them are refused, unless only this machine works on the experiment.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::regular_file::{self, LARGE};
+use crate::storage::error::StorageError;
+
+/// Which machines work on an experiment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Nodes {
+    /// This one alone (`--single-node`).
+    Single,
+    /// Any.
+    Many,
+}
+
+/// Checks that locks on files at `path` exclude all machines that work on the experiment.
+///
+/// # Errors
+/// The file system is mounted with locks of this machine alone, and several machines may work on it.
+pub fn check_locks_of_mount(path: &Path, nodes: Nodes) -> Result<(), StorageError> {
+    let mount = MountPoint::of(path)?;
+    match mount.as_ref().and_then(MountPoint::node_local) {
+        Some(why) if nodes == Nodes::Many => {
+            Err(StorageError::NodeLocalLocks { path: path.to_owned(), why })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Where a file system is mounted, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MountPoint {
+    /// The folder.
+    pub point: PathBuf,
+    /// The kind of file system: `nfs4`, `lustre`, `ext4`.
+    pub file_system: String,
+    /// Options of the mount, then those of the file system.
+    pub options: Vec<String>,
+}
+
+impl MountPoint {
+    /// Returns the mount that a path lies on; `None` where the kernel does not tell.
+    ///
+    /// # Errors
+    /// There is nothing at the path.
+    pub fn of(path: &Path) -> Result<Option<Self>, StorageError> {
+        let Ok(mounts) = regular_file::read_linked(Path::new("/proc/self/mountinfo"), LARGE) else {
+            return Ok(None);
+        };
+        let path = fs::canonicalize(path).map_err(StorageError::io("find", path))?;
+        Ok(mount_of(&String::from_utf8_lossy(&mounts), &path))
+    }
+
+    /// `36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue` (proc(5)):
+    /// the fifth field is the mount point, any number of fields stands before the hyphen.
+    fn parse(line: &str) -> Option<Self> {
+        let (mount, file_system) = line.split_once(" - ")?;
+        let mut fields = mount.split(' ').skip(4);
+        let point = PathBuf::from(unescape(fields.next()?));
+        let of_mount = fields.next()?.split(',');
+        let mut fields = file_system.split(' ');
+        let kind = fields.next()?.to_owned();
+        let options = of_mount.chain(fields.nth(1)?.split(',')).map(str::to_owned);
+        Some(Self { point, file_system: kind, options: options.collect() })
+    }
+
+    /// Returns what keeps locks to this machine, if anything does: an option, or the kind of the file system.
+    pub fn node_local(&self) -> Option<String> {
+        let is_local = |option: &&String| {
+            matches!(
+                option.as_str(),
+                "nolock" | "localflock" | "local_lock=flock" | "local_lock=all"
+            )
+        };
+        let kind = self.file_system.strip_prefix("fuse.").unwrap_or(&self.file_system);
+        if matches!(kind, "cifs" | "smb3" | "smbfs" | "sshfs" | "9p" | "virtiofs") {
+            return Some(format!("is {kind}"));
+        }
+        self.options.iter().find(is_local).map(|option| format!("is mounted with `{option}`"))
+    }
+}
+
+/// Returns the mount that a path lies on: the one with the longest mount point, and of equal ones
+/// the last, which hides the others.
+fn mount_of(mounts: &str, path: &Path) -> Option<MountPoint> {
+    let lying = mounts.lines().filter_map(MountPoint::parse);
+    lying
+        .filter(|mount| path.starts_with(&mount.point))
+        .max_by_key(|mount| mount.point.components().count())
+}
+
+/// The kernel writes space, tab, newline and backslash as three octal digits: `\040`.
+fn unescape(field: &str) -> String {
+    let mut plain = String::new();
+    let mut rest = field;
+    while let Some((before, after)) = rest.split_once('\\') {
+        plain.push_str(before);
+        match after.get(..3).and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+            Some(byte) if byte.is_ascii() => {
+                plain.push(char::from(byte));
+                rest = &after[3..];
+            }
+            _ => {
+                plain.push('\\');
+                rest = after;
+            }
+        }
+    }
+    plain + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const MOUNTS: &str = "\
+22 1 0:20 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
+30 22 0:40 / /mnt/a rw,relatime shared:20 - nfs4 srv:/a rw,vers=4.2,local_lock=none,addr=10.0.0.1
+31 22 0:41 / /mnt/b rw,relatime - nfs srv:/b rw,vers=3,nolock,local_lock=all,addr=10.0.0.1
+32 22 0:42 / /mnt/b/posix rw - nfs srv:/c rw,vers=3,local_lock=posix
+33 22 0:43 / /mnt/two\\040words rw - lustre mds@tcp:/scratch rw,localflock
+34 22 0:44 / /mnt/a rw - lustre mds@tcp:/home rw,flock
+35 22 0:45 / /mnt/c rw,relatime - cifs //srv/share rw,vers=3.1.1,cache=strict,addr=10.0.0.1
+36 22 0:46 / /mnt/d rw,relatime - smb3 //srv/share rw,vers=3.1.1
+37 22 0:47 / /mnt/e rw,nosuid,nodev - fuse.sshfs me@srv: rw,user_id=0,group_id=0,allow_other
+38 22 0:48 / /mnt/f rw,relatime - 9p share rw,trans=virtio
+39 22 0:49 / /mnt/g rw,relatime - virtiofs share rw
+40 22 0:50 / /mnt/h rw,relatime - fuse.glusterfs srv:v rw,user_id=0,group_id=0,max_read=131072
+";
+
+    fn mount(path: &str) -> MountPoint {
+        mount_of(MOUNTS, Path::new(path)).unwrap()
+    }
+
+    fn why(path: &str) -> Option<String> {
+        mount(path).node_local()
+    }
+
+    #[test]
+    fn locks_kept_to_one_machine_are_found() {
+        assert_eq!(why("/home/x"), None);
+        assert_eq!(why("/mnt/b/experiment").as_deref(), Some("is mounted with `nolock`"));
+        assert_eq!(why("/mnt/bc"), None);
+        assert_eq!(why("/mnt/b/posix/experiment"), None);
+        assert_eq!(why("/mnt/two words").as_deref(), Some("is mounted with `localflock`"));
+        let kinds = ["c", "d", "e", "f", "g", "h"].map(|name| why(&format!("/mnt/{name}/x")));
+        let refused = ["cifs", "smb3", "sshfs", "9p", "virtiofs"].map(|kind| format!("is {kind}"));
+        assert_eq!(kinds, [refused.map(Some).as_slice(), &[None]].concat()[..]);
+    }
+
+    #[test]
+    fn a_later_mount_hides_an_earlier_one() {
+        let mount = mount("/mnt/a/x");
+        assert_eq!(mount.file_system, "lustre");
+        assert_eq!(mount.options, ["rw", "rw", "flock"]);
+    }
+
+    #[test]
+    fn an_ordinary_folder_is_fine() {
+        let folder = tempfile::tempdir().unwrap();
+        check_locks_of_mount(folder.path(), Nodes::Many).unwrap();
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read(text in "[\\\\0-9a-z /,\n-]{0,80}") {
+            let _ = mount_of(&text, Path::new("/a/b"));
+            let _ = unescape(&text);
+        }
+    }
+}

@@ -1,0 +1,355 @@
+//! Files that appear whole, once, under a name never used before.
+//!
+//! What is published is written aside under a private name (host, process, number of the try),
+//! synced, and put in place by one atomic step; then the folder is synced. A file appears by
+//! `link`, which fails when the name is taken and never shows a half-written file; a folder by
+//! `rename`, which fails when a folder with content is there. So the first to publish wins, and a
+//! reader on another machine sees all or nothing. (`O_EXCL` on the final name would leave an empty
+//! file after a crash, which would block for good.)
+//!
+//! Readers list the folder and take the newest name; polling a name does not work on NFS, where a
+//! lookup that failed is remembered for half a minute. A private name that a crash left behind is
+//! harmless: [`is_private`] tells it apart, and [`listing`] never shows it.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process;
+
+use rustix::fs::OFlags;
+
+use crate::regular_file;
+use crate::storage::error::StorageError;
+
+/// Who was first to publish under a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Published {
+    /// This call: the name now holds what was given.
+    First,
+    /// Somebody before: the name holds theirs, and what was given is gone.
+    AlreadyThere,
+}
+
+const PRIVATE_END: &str = ".partial";
+
+/// Returns whether a name in a folder is one under which something is or was written aside.
+pub fn is_private(name: &str) -> bool {
+    name.starts_with('.') && name.ends_with(PRIVATE_END)
+}
+
+/// Publishes a file, unless the name is taken.
+///
+/// # Errors
+/// The file cannot be written, synced or linked.
+pub fn file_once(path: &Path, bytes: &[u8]) -> Result<Published, StorageError> {
+    let aside = write_aside(path, bytes)?;
+    let published = match fs::hard_link(&aside, path) {
+        Ok(()) => Ok(Published::First),
+        // An NFS server that did the link and lost its answer is asked again, and then refuses.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            match fs::metadata(&aside).map(|aside| aside.nlink()) {
+                Ok(2) => Ok(Published::First),
+                _ => Ok(Published::AlreadyThere),
+            }
+        }
+        Err(error) => Err(StorageError::io("link", path)(error)),
+    };
+    remove_aside(fs::remove_file(&aside), &aside);
+    sync_folder(parent(path))?;
+    published
+}
+
+/// Writes a file in place of what is there: for copies made for people, and for files with one
+/// owner. A reader sees the old or the new one, whole.
+///
+/// # Errors
+/// The file cannot be written, synced or renamed.
+pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
+    let aside = write_aside(path, bytes)?;
+    if let Err(error) = fs::rename(&aside, path) {
+        remove_aside(fs::remove_file(&aside), &aside);
+        return Err(StorageError::io("replace", path)(error));
+    }
+    sync_folder(parent(path))
+}
+
+/// Publishes a folder, unless one with content has the name. `fill` writes the files into the
+/// private folder it is given; they are synced afterwards.
+///
+/// # Errors
+/// Those of `fill`, or the folder cannot be made, synced or renamed.
+pub fn folder_once(
+    path: &Path,
+    fill: impl FnOnce(&Path) -> Result<(), StorageError>,
+) -> Result<Published, StorageError> {
+    let aside = private_name(path, |aside| fs::create_dir(aside))?.0;
+    let published = fill(&aside).and_then(|()| sync_tree(&aside)).and_then(|()| {
+        match fs::rename(&aside, path) {
+            Ok(()) => Ok(Published::First),
+            Err(error) if is_taken(&error) => Ok(Published::AlreadyThere),
+            Err(error) => Err(StorageError::io("publish", path)(error)),
+        }
+    });
+    if !matches!(published, Ok(Published::First)) {
+        remove_aside(regular_file::remove_folder(&aside), &aside);
+    }
+    sync_folder(parent(path))?;
+    published
+}
+
+/// Moves a folder into a private one beside it, where no reader looks, and returns where it is now.
+///
+/// Into a folder made for it, and not onto a private name: `rename` puts a folder in the place of
+/// an empty one, and an empty one may be what another process has just begun to fill.
+///
+/// # Errors
+/// There is no folder at `path`, or it cannot be renamed.
+pub fn set_aside(path: &Path) -> Result<PathBuf, StorageError> {
+    let name = path.file_name().expect("a path of an experiment has a name");
+    let around = private_name(path, |aside| fs::create_dir(aside))?.0;
+    let aside = around.join(name);
+    if let Err(error) = fs::rename(path, &aside) {
+        remove_aside(fs::remove_dir(&around), &around);
+        return Err(StorageError::io("set aside", path)(error));
+    }
+    Ok(aside)
+}
+
+/// Returns what a folder holds, in the order of the keys that `key` reads from the names; names
+/// that `key` refuses and private names are left out. A folder that is not there is empty.
+///
+/// # Errors
+/// The folder cannot be read.
+pub fn listing<K: Ord>(
+    folder: &Path,
+    key: impl Fn(&str) -> Option<K>,
+) -> Result<Vec<(K, PathBuf)>, StorageError> {
+    list(folder, |name| if is_private(name) { None } else { key(name) })
+}
+
+/// Returns what a folder holds under private names, in the order of the keys that `key` reads from
+/// them without their first full stop: what is being written aside, or was when its writer died, and what was set
+/// aside.
+///
+/// # Errors
+/// The folder cannot be read.
+pub fn private_listing<K: Ord>(
+    folder: &Path,
+    key: impl Fn(&str) -> Option<K>,
+) -> Result<Vec<(K, PathBuf)>, StorageError> {
+    list(folder, |name| if is_private(name) { key(&name[1..]) } else { None })
+}
+
+fn list<K: Ord>(
+    folder: &Path,
+    key: impl Fn(&str) -> Option<K>,
+) -> Result<Vec<(K, PathBuf)>, StorageError> {
+    let names = match regular_file::names(folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == ErrorKind::NotADirectory => {
+            return Err(StorageError::NoFolder { path: folder.to_owned() });
+        }
+        names => names.map_err(StorageError::io("list", folder))?,
+    };
+    let found = names.iter().filter_map(|name| Some((key(name.to_str()?)?, folder.join(name))));
+    let mut found: Vec<_> = found.collect();
+    found.sort();
+    Ok(found)
+}
+
+/// Syncs the entries of a folder, so that a name made or removed in it survives a power cut.
+///
+/// # Errors
+/// The folder cannot be opened or synced.
+pub fn sync_folder(folder: &Path) -> Result<(), StorageError> {
+    match regular_file::sync_folder(folder) {
+        // Some network file systems refuse to sync a folder, and do so at once by themselves.
+        Err(error) if error.kind() == ErrorKind::InvalidInput => Ok(()),
+        synced => synced.map_err(StorageError::io("sync", folder)),
+    }
+}
+
+fn write_aside(path: &Path, bytes: &[u8]) -> Result<PathBuf, StorageError> {
+    let (aside, mut file) =
+        private_name(path, |aside| OpenOptions::new().write(true).create_new(true).open(aside))?;
+    if let Err(error) = file.write_all(bytes).and_then(|()| file.sync_all()) {
+        remove_aside(fs::remove_file(&aside), &aside);
+        return Err(StorageError::io("write", path)(error));
+    }
+    Ok(aside)
+}
+
+/// Makes something beside `path` under the first private name that is free. A process id comes
+/// again, in containers at once, so a left-over can have the name of this very process.
+fn private_name<T>(
+    path: &Path,
+    make: impl Fn(&Path) -> io::Result<T>,
+) -> Result<(PathBuf, T), StorageError> {
+    let name = path.file_name().expect("a path of an experiment has a name").to_string_lossy();
+    let host = rustix::system::uname();
+    let host = host.nodename().to_string_lossy();
+    let mut number = 0u32;
+    loop {
+        let aside =
+            path.with_file_name(format!(".{name}.{host}.{}.{number}{PRIVATE_END}", process::id()));
+        match make(&aside) {
+            Ok(made) => return Ok((aside, made)),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => number += 1,
+            Err(error) => return Err(StorageError::io("create", &aside)(error)),
+        }
+    }
+}
+
+fn is_taken(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::DirectoryNotEmpty | ErrorKind::AlreadyExists | ErrorKind::NotADirectory
+    )
+}
+
+/// A private name left behind does no harm, so that it could not be removed is only mentioned.
+fn remove_aside(removed: io::Result<()>, aside: &Path) {
+    if let Err(error) = removed {
+        log::debug!("`{}` is left behind: {error}", aside.display());
+    }
+}
+
+fn sync_tree(folder: &Path) -> Result<(), StorageError> {
+    for name in regular_file::names(folder).map_err(StorageError::io("list", folder))? {
+        let path = folder.join(name);
+        let kind = path.symlink_metadata().map_err(StorageError::io("read", &path))?.file_type();
+        if kind.is_dir() {
+            sync_tree(&path)?;
+        // A link is synced with its folder; what it leads to is not of this tree.
+        } else if !kind.is_symlink() {
+            regular_file::open(&path, File::options().read(true), OFlags::NOFOLLOW)
+                .and_then(|file| file.sync_all())
+                .map_err(StorageError::io("sync", &path))?;
+        }
+    }
+    sync_folder(folder)
+}
+
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::thread;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<String> = fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn the_first_file_wins_and_nothing_is_left_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("plan.yaml");
+        assert_eq!(file_once(&path, b"first").unwrap(), Published::First);
+        assert_eq!(file_once(&path, b"second").unwrap(), Published::AlreadyThere);
+        assert_eq!(fs::read(&path).unwrap(), b"first");
+        replace_file(&path, b"third").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"third");
+        assert_eq!(names(folder.path()), ["plan.yaml"]);
+    }
+
+    #[test]
+    fn the_first_folder_wins_and_an_empty_one_does_not_count() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("000000001");
+        fs::create_dir(&path).unwrap();
+        let publish = |text: &'static str| {
+            folder_once(&path, |aside| {
+                fs::create_dir(aside.join("deep")).unwrap();
+                fs::write(aside.join("deep/file"), text).map_err(StorageError::io("write", aside))
+            })
+        };
+        assert_eq!(publish("first").unwrap(), Published::First);
+        assert_eq!(publish("second").unwrap(), Published::AlreadyThere);
+        assert_eq!(fs::read(path.join("deep/file")).unwrap(), b"first");
+        assert_eq!(names(folder.path()), ["000000001"]);
+    }
+
+    #[test]
+    fn of_many_at_once_exactly_one_is_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("array.yaml");
+        let first = thread::scope(|scope| {
+            let tries: Vec<_> = (0..8u8)
+                .map(|writer| {
+                    let path = &path;
+                    scope.spawn(move || file_once(path, &[writer; 1000]).unwrap())
+                })
+                .collect();
+            tries
+                .into_iter()
+                .map(|one| one.join().unwrap())
+                .filter(|&p| p == Published::First)
+                .count()
+        });
+        assert_eq!(first, 1);
+        let bytes = fs::read(&path).unwrap();
+        assert_eq!((bytes.len(), bytes.iter().all(|&byte| byte == bytes[0])), (1000, true));
+        assert_eq!(names(folder.path()), ["array.yaml"]);
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_filled_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("view");
+        let failed =
+            folder_once(&path, |_| Err(StorageError::AlreadyExists { path: path.clone() }));
+        assert!(failed.is_err());
+        assert!(names(folder.path()).is_empty());
+    }
+
+    #[test]
+    fn a_listing_is_in_the_order_of_its_keys_without_what_was_left_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["10", "9", ".11.host.1.0.partial", "notes"] {
+            fs::write(folder.path().join(name), "").unwrap();
+        }
+        let found = listing(folder.path(), |name| name.parse::<u64>().ok()).unwrap();
+        assert_eq!(found.iter().map(|(key, _)| *key).collect::<Vec<_>>(), [9, 10]);
+        let private = private_listing(folder.path(), |name| Some(name.to_owned())).unwrap();
+        assert_eq!(private[0].0, "11.host.1.0.partial");
+        assert_eq!(private.len(), 1);
+        assert!(listing(&folder.path().join("none"), |_| Some(())).unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_is_set_aside_is_seen_no_more_and_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("000000012");
+        for text in ["first", "second"] {
+            fs::create_dir(&path).unwrap();
+            fs::write(path.join("file"), text).unwrap();
+            let aside = set_aside(&path).unwrap();
+            assert_eq!(fs::read_to_string(aside.join("file")).unwrap(), text);
+        }
+        assert_eq!(names(folder.path()).len(), 2);
+        assert!(listing(folder.path(), |_| Some(())).unwrap().is_empty());
+        assert!(set_aside(&path).is_err());
+    }
+
+    #[test]
+    fn the_name_of_a_left_over_is_passed_by() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("curve");
+        let (left_over, _) = private_name(&path, |aside| fs::write(aside, "old")).unwrap();
+        file_once(&path, b"new").unwrap();
+        assert_eq!(fs::read(&left_over).unwrap(), b"old");
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+    }
+}

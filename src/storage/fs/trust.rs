@@ -1,0 +1,165 @@
+//! Who may write to an experiment: its configuration and its log name programs, which this user then runs.
+
+use std::fs::{self, Metadata, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::Mode;
+use rustix::process::{getegid, geteuid, getgroups, umask};
+
+use crate::storage::dir::{CONFIGURATION, ExperimentDir, FOLDERS, LOG};
+use crate::storage::error::StorageError;
+
+/// Whom the person who starts a command trusts besides root; no file says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trust {
+    /// No other user.
+    Owner,
+    /// The members of the experiment's group.
+    Group,
+}
+
+/// Write permission of all others, and of the group. (With an access control list, the bits of the group are the most
+/// that any user or group named in it has.)
+const OTHERS: u32 = 0o002;
+const GROUP: u32 = 0o020;
+
+impl Trust {
+    /// Lets this process, and the programs that it starts, make no file that others may write; of a group that is
+    /// trusted every member may.
+    pub fn set_umask(self) {
+        let before = umask(Mode::empty()).as_raw_mode();
+        umask(Mode::from_raw_mode(match self {
+            Self::Owner => before | GROUP | OTHERS,
+            Self::Group => before & !0o070 | OTHERS,
+        }));
+    }
+
+    const fn refused_bits(self) -> u32 {
+        match self {
+            Self::Owner => GROUP | OTHERS,
+            Self::Group => OTHERS,
+        }
+    }
+
+    /// Takes away the write permissions that a folder had before, or got by an access control list of the one above it.
+    pub(crate) fn restrict(self, path: &Path) -> Result<(), StorageError> {
+        let entry = fs::metadata(path).map_err(StorageError::io("read", path))?;
+        if entry.uid() == geteuid().as_raw() && entry.mode() & self.refused_bits() != 0 {
+            let mode = Permissions::from_mode(entry.mode() & 0o7777 & !self.refused_bits());
+            fs::set_permissions(path, mode)
+                .map_err(StorageError::io("change the mode of", path))?;
+        }
+        Ok(())
+    }
+
+    /// Says why an entry is not to be trusted, and what can be done.
+    fn distrusts(self, entry: &Metadata) -> Option<(String, &'static str)> {
+        let (owner, me) = (entry.uid(), geteuid().as_raw());
+        let is_of_my_group = || {
+            entry.gid() == getegid().as_raw()
+                || getgroups()
+                    .is_ok_and(|groups| groups.iter().any(|group| group.as_raw() == entry.gid()))
+        };
+        if owner != me && owner != 0 && !(self == Self::Group && is_of_my_group()) {
+            let remedy = if is_of_my_group() {
+                "run it as that user; if every member of its group may run programs as you, add `--trust-group` or set METAQNN_TRUST_GROUP=1"
+            } else {
+                "run it as that user, or make an experiment of your own"
+            };
+            return Some((format!("belongs to user {owner}, not to you ({me}) or root"), remedy));
+        }
+        if entry.mode() & OTHERS != 0 {
+            return Some((
+                "can be written by every user".to_owned(),
+                "look whether it is as it was, then `chmod -R o-w` the experiment",
+            ));
+        }
+        (entry.mode() & self.refused_bits() != 0).then(|| {
+            (
+                format!("can be written by its group ({})", entry.gid()),
+                "`chmod -R g-w` the experiment; or, if every member may run programs as you, add `--trust-group` or set METAQNN_TRUST_GROUP=1",
+            )
+        })
+    }
+}
+
+impl ExperimentDir {
+    /// Checks that no untrusted user can make this one run a program by writing to the experiment: the directory, its
+    /// configuration, its log (whose `set` rows hold lines of a shell), and its folders (batch scripts, checkpoints).
+    ///
+    /// Folders above it are not checked: a user who may rename the experiment can put only files of their own in its
+    /// place, which are refused, or another experiment of this user.
+    ///
+    /// # Errors
+    /// [`StorageError::Untrusted`], naming the first of them that others can write.
+    pub fn check_trust(&self, trust: Trust) -> Result<(), StorageError> {
+        for path in self.trusted_paths() {
+            // What this program makes outside of the experiment is no link.
+            let looked_at = if self.scratch.as_ref() == Some(&path) {
+                fs::symlink_metadata(&path)
+            } else {
+                fs::metadata(&path)
+            };
+            match looked_at {
+                Ok(entry) => {
+                    if let Some((why, remedy)) = trust.distrusts(&entry) {
+                        return Err(StorageError::Untrusted { path, why, remedy });
+                    }
+                }
+                // Copies may lack empty folders.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(StorageError::io("read", &path)(error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the directory and what lies in it, and the folder outside that holds its checkpoints.
+    pub(crate) fn trusted_paths(&self) -> impl Iterator<Item = PathBuf> {
+        let names = [CONFIGURATION, LOG].into_iter().chain(FOLDERS);
+        std::iter::once(self.root.clone())
+            .chain(names.map(|name| self.root.join(name)))
+            .chain(self.scratch.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_or_the_group_may_write_is_not_trusted() {
+        let (_folder, experiment) = ExperimentDir::made_up();
+        experiment.check_trust(Trust::Owner).unwrap();
+        for path in experiment.trusted_paths() {
+            let mode = fs::metadata(&path).unwrap().permissions().mode();
+            let with = |bits| {
+                fs::set_permissions(&path, Permissions::from_mode(mode | bits)).unwrap();
+                (
+                    experiment.check_trust(Trust::Owner).is_ok(),
+                    experiment.check_trust(Trust::Group).is_ok(),
+                )
+            };
+            assert_eq!(with(OTHERS), (false, false), "{}", path.display());
+            assert_eq!(with(GROUP), (false, true), "{}", path.display());
+            let named = experiment.check_trust(Trust::Owner).unwrap_err().to_string();
+            assert!(named.contains(&format!("`{}`", path.display())), "{named}");
+            assert_eq!(with(0), (true, true), "{}", path.display());
+        }
+    }
+
+    #[test]
+    fn an_empty_folder_that_others_may_write_is_closed_before_anything_is_put_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("search");
+        for (trust, left) in [(Trust::Owner, 0o755), (Trust::Group, 0o775)] {
+            fs::create_dir(&root).unwrap();
+            fs::set_permissions(&root, Permissions::from_mode(0o777)).unwrap();
+            let experiment = ExperimentDir::create(&root, "format_version: 2\n", trust).unwrap();
+            assert_eq!(fs::metadata(&root).unwrap().mode() & 0o777, left);
+            experiment.check_trust(trust).unwrap();
+            fs::remove_dir_all(&root).unwrap();
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! What to write: rows decided from what is known, to be appended in one write.
+//!
+//! Nothing here changes what is known: the caller applies the rows it is given, and so sees what
+//! follows from them before they are on disk.
+
+use std::collections::BTreeSet;
+
+use crate::q_learning::Epsilon;
+use crate::storage::fs::time::Time;
+use crate::storage::log::event::{
+    AFTER_TIMEOUT, CAME_TO_NOTHING, Claimant, QUARANTINED, TIME_TOO_SHORT, plain,
+};
+use crate::storage::log::row::{Attempt, Event, Iteration, Row};
+use crate::storage::search_state::state::{LOSSES_TO_QUARANTINE, TIMEOUTS_TO_LOSE};
+use crate::storage::search_state::violation::Violation;
+use crate::storage::search_state::{Knowledge, Open, Standing};
+
+/// How the attempt before this one has ended, by its checkpoint folder and its curve. An epoch is
+/// new when no earlier attempt at the iteration has reached it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum EarlierAttempt {
+    /// It added new epochs to its curve.
+    AddedEpochs,
+    /// It left on TERM, which says nothing of it, and has marked that.
+    LeftOnSignal,
+    /// It left on the time warning without a new epoch, and has marked that.
+    TimedOut {
+        /// Seconds that are in no curve.
+        lost_seconds: f64,
+    },
+    /// Neither: perhaps the architecture kills its trainer or its node.
+    CameToNothing,
+}
+
+/// What becomes of a result.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Record {
+    /// It counts: these rows are to be appended.
+    Append(Vec<Row>),
+    /// Its architecture has a result: it is dropped, and only these rows, due anyway, are to be appended.
+    AlreadyKnown {
+        /// The iteration of the result that counts.
+        of_iteration: Iteration,
+        /// Rows that an interrupted write left out.
+        due: Vec<Row>,
+    },
+}
+
+impl Knowledge {
+    /// Returns the row of a draw: `claimed` when its architecture is to be trained, `pending` when
+    /// another iteration is training it, `reused` when it has a result, `lost` when it is quarantined.
+    ///
+    /// To be called only while [`Self::epsilon_in_force`] gives this epsilon.
+    pub fn draw(&self, architecture: &str, epsilon: Epsilon, by: &Claimant) -> Row {
+        let epsilon = epsilon.value();
+        let iteration = self.state.next_iteration;
+        let drawn = |event| Row::drawn(event, iteration, epsilon, architecture, by);
+        match self.standing(architecture) {
+            Standing::Free => {
+                Row::claimed(Attempt { iteration, number: 1 }, epsilon, architecture, by)
+            }
+            Standing::Open(open) => Row { of_iteration: Some(open), ..drawn(Event::Pending) },
+            Standing::Known(known) => Row {
+                of_iteration: Some(known.iteration),
+                reward: known.reward,
+                ..drawn(Event::Reused)
+            },
+            Standing::Quarantined => {
+                Row { reason: Some(QUARANTINED.to_owned()), ..drawn(Event::Lost) }
+            }
+        }
+    }
+
+    /// Returns the attempt that a task takes up again when it starts: its newest claim, if that is open.
+    pub fn resumable(&self, job: &str, task: &str) -> Option<Attempt> {
+        let mut open = self.state.open.iter();
+        let (&iteration, open) = open.find(|(_, open)| {
+            open.is_newest_of_task && (open.job.as_str(), open.task.as_str()) == (job, task)
+        })?;
+        let is_known = self.known.contains_key(&open.architecture);
+        (!is_known).then_some(Attempt { iteration, number: open.attempt })
+    }
+
+    /// Returns the rows by which a task takes up `earlier`, its [`Self::resumable`] attempt: a
+    /// `claimed` row of the next attempt, or, when the earlier one was the third loss of the
+    /// architecture or the third in a row that timed out, the rows of its loss.
+    ///
+    /// An attempt that came to nothing after the search was halted is no loss.
+    pub fn resume(&self, earlier: Attempt, end: EarlierAttempt, by: &Claimant) -> Vec<Row> {
+        let Some(open) = self.open_at(earlier) else { return Vec::new() };
+        let is_loss = end == EarlierAttempt::CameToNothing && !open.was_halted;
+        if is_loss && self.losses(&open.architecture) + 1 >= LOSSES_TO_QUARANTINE {
+            return self.lose(earlier, CAME_TO_NOTHING, None, by.time);
+        }
+        let (reason, lost_seconds) = match end {
+            EarlierAttempt::TimedOut { lost_seconds } => {
+                if is_last_timeout(open.timeouts) {
+                    return self.lose(earlier, TIME_TOO_SHORT, Some(lost_seconds), by.time);
+                }
+                (Some(AFTER_TIMEOUT), Some(lost_seconds))
+            }
+            _ => (is_loss.then_some(CAME_TO_NOTHING), None),
+        };
+        let next = Attempt { number: earlier.number + 1, ..earlier };
+        let claim = Row::claimed(next, open.epsilon, &open.architecture, by);
+        vec![Row { reason: reason.map(str::to_owned), lost_seconds, ..claim }]
+    }
+
+    /// Returns what becomes of a result row: if it counts, the rows that were due, the result, and
+    /// a `reused` row for every other open or pending iteration of its architecture.
+    ///
+    /// # Errors
+    /// The row is not a result that this log can have.
+    pub fn record(&self, result: &Row) -> Result<Record, Violation> {
+        let time = result.time;
+        let due = self.due_rows(time);
+        let architecture = result.architecture.as_deref();
+        if let Some(known) = architecture.and_then(|architecture| self.known.get(architecture)) {
+            return Ok(Record::AlreadyKnown { of_iteration: known.iteration, due });
+        }
+        self.allow(result)?;
+        let mended: Vec<_> = due.iter().map(|row| row.iteration).collect();
+        let others = self.unfinished().filter(|other| {
+            Some(other.architecture) == architecture
+                && Some(other.iteration) != result.iteration
+                && !mended.contains(&Some(other.iteration))
+        });
+        let reused: Vec<_> =
+            others.map(|other| other.reused(result.iteration, result.reward, time)).collect();
+        Ok(Record::Append([due, vec![result.clone()], reused].concat()))
+    }
+
+    /// Returns the rows by which an attempt is lost: those that were due, the `lost` row, and one
+    /// for every pending iteration of its architecture. None when the iteration is no longer at
+    /// that attempt: somebody has ended it, or taken it up.
+    pub fn lose(
+        &self,
+        attempt: Attempt,
+        reason: &str,
+        lost_seconds: Option<f64>,
+        time: Time,
+    ) -> Vec<Row> {
+        let mut rows = self.due_rows(Some(time));
+        let is_due = rows.iter().any(|row| row.iteration == Some(attempt.iteration));
+        let Some(open) = self.open_at(attempt).filter(|_| !is_due) else { return rows };
+        let unfinished = self.unfinished().filter(|one| one.architecture == open.architecture);
+        let (claims, waiting): (Vec<_>, Vec<_>) =
+            unfinished.partition(|one| one.iteration == attempt.iteration);
+        rows.extend(claims.iter().map(|claim| Row {
+            attempt: Some(attempt.number),
+            reason: plain(reason),
+            lost_seconds,
+            host: open.host.clone(),
+            job: Some(open.job.clone()),
+            task: Some(open.task.clone()),
+            started_at: open.claimed_at,
+            ..claim.row(Event::Lost, Some(time))
+        }));
+        let reason = format!("iteration {} was lost", attempt.iteration);
+        rows.extend(waiting.iter().map(|pending| pending.lost(&reason, Some(time))));
+        rows
+    }
+
+    /// Returns the rows that a power cut has dropped from the end of a write: an open or pending
+    /// iteration of an architecture with a result is `reused`; a pending one of an architecture
+    /// neither known nor open is `lost`. Whoever writes a result or a loss appends them first.
+    pub fn due_rows(&self, time: Option<Time>) -> Vec<Row> {
+        let open: BTreeSet<_> =
+            self.state.open.values().map(|open| open.architecture.as_str()).collect();
+        let due = |one: Unfinished<'_>| match self.known.get(one.architecture) {
+            Some(known) => Some(one.reused(Some(known.iteration), known.reward, time)),
+            None if open.contains(one.architecture) => None,
+            None => Some(one.lost("what it waited for was lost", time)),
+        };
+        self.unfinished().filter_map(due).collect()
+    }
+
+    /// Returns the attempts whose claims have ended by `now`.
+    pub fn expired(&self, now: Time) -> Vec<Attempt> {
+        let expired = self.state.open.iter().filter(|(_, open)| open.expires_at <= now);
+        expired.map(|(&iteration, open)| Attempt { iteration, number: open.attempt }).collect()
+    }
+
+    /// Returns the open attempts of an array job.
+    pub fn open_of_job(&self, job: &str) -> Vec<Attempt> {
+        let open = self.state.open.iter().filter(|(_, open)| open.job == job);
+        open.map(|(&iteration, open)| Attempt { iteration, number: open.attempt }).collect()
+    }
+
+    fn open_at(&self, attempt: Attempt) -> Option<&Open> {
+        self.state.open.get(&attempt.iteration).filter(|open| open.attempt == attempt.number)
+    }
+
+    fn unfinished(&self) -> impl Iterator<Item = Unfinished<'_>> {
+        let open = self.state.open.iter().map(|(&iteration, open)| Unfinished {
+            iteration,
+            architecture: &open.architecture,
+            epsilon: open.epsilon,
+            round: open.round,
+        });
+        let pending = self.state.pending.iter().map(|(&iteration, pending)| Unfinished {
+            iteration,
+            architecture: &pending.architecture,
+            epsilon: pending.epsilon,
+            round: pending.round,
+        });
+        open.chain(pending)
+    }
+}
+
+/// Whether an attempt that leaves on the time warning without a new epoch, after `before` others in a row
+/// that did, ends its claim.
+pub const fn is_last_timeout(before: u32) -> bool {
+    before + 1 >= TIMEOUTS_TO_LOSE
+}
+
+/// An iteration that is open or pending.
+struct Unfinished<'a> {
+    iteration: Iteration,
+    architecture: &'a str,
+    epsilon: f64,
+    round: Option<u32>,
+}
+
+impl Unfinished<'_> {
+    fn row(&self, event: Event, time: Option<Time>) -> Row {
+        Row {
+            iteration: Some(self.iteration),
+            round: self.round,
+            epsilon: Some(self.epsilon),
+            architecture: Some(self.architecture.to_owned()),
+            time,
+            repeat: Some(1),
+            ..Row::new(event)
+        }
+    }
+
+    fn reused(&self, of: Option<Iteration>, reward: Option<f64>, time: Option<Time>) -> Row {
+        Row { of_iteration: of, reward, ..self.row(Event::Reused, time) }
+    }
+
+    fn lost(&self, reason: &str, time: Option<Time>) -> Row {
+        Row { reason: plain(reason), ..self.row(Event::Lost, time) }
+    }
+}

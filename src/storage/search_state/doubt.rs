@@ -1,0 +1,117 @@
+//! What blanked rows may have been about, and so where the rules of the log are relaxed.
+//!
+//! A `void` row keeps the iteration of the row that it blanks where that could still be read. Then it was
+//! about that iteration; else it may have been about any that had not ended, a draw, or a halt. An iteration is in doubt
+//! until it ends, draws until the next one.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::storage::log::row::{Event, Iteration};
+use crate::storage::search_state::Knowledge;
+
+/// The most draws that are taken to be missing where rows were blanked: a hole in the log can hold many.
+const MOST_HIDDEN_DRAWS: u64 = 1000;
+
+/// Where the log is in doubt, since rows of it were blanked.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Doubt {
+    /// Iterations that a blanked row may have been about and that have not ended since.
+    pub iterations: BTreeSet<Iteration>,
+    /// Whether draws may be missing before the next one.
+    pub draws: bool,
+    /// Whether the search may have been halted or resumed, until the next draw.
+    pub halt: bool,
+}
+
+impl Doubt {
+    /// Whether nothing is in doubt.
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Knowledge {
+    /// Whether a blanked row may have been about an iteration.
+    pub(crate) fn is_in_doubt(&self, iteration: Iteration) -> bool {
+        let doubt = &self.state.doubt;
+        doubt.iterations.contains(&iteration)
+            || (doubt.draws && iteration >= self.state.next_iteration && self.is_near(iteration))
+    }
+
+    /// Whether the draw of this iteration may have been blanked: no row names it.
+    pub(crate) fn may_be_drawn_in_doubt(&self, iteration: Iteration) -> bool {
+        self.is_in_doubt(iteration) && !self.is_unfinished(iteration)
+    }
+
+    /// Whether any row was blanked, which may have been a loss.
+    pub(crate) fn has_blanks(&self) -> bool {
+        self.state.events.contains_key(&Event::Void)
+    }
+
+    /// Whether a row that cannot be read may be about an iteration: one that has ended changes no more.
+    pub fn may_change(&self, iteration: Iteration) -> bool {
+        self.is_unfinished(iteration)
+            || self.is_in_doubt(iteration)
+            || (iteration >= self.state.next_iteration && self.is_near(iteration))
+    }
+
+    /// Takes in a blanked row. No number that it may have had is given again: the files of its attempt may be there.
+    pub(crate) fn take_in_blank(&mut self, iteration: Option<Iteration>, attempt: Option<u32>) {
+        match iteration {
+            Some(iteration) if self.may_change(iteration) => {
+                self.count_draw(iteration);
+                self.state.doubt.iterations.insert(iteration);
+                if let Some(open) = self.state.open.get_mut(&iteration) {
+                    open.attempt = open.attempt.max(attempt.unwrap_or(0));
+                }
+            }
+            // A second row of one that had ended, or a row of another search: it has changed nothing.
+            Some(_) => {}
+            None => {
+                let state = &mut self.state;
+                let next = state.next_iteration;
+                let unfinished = state.open.keys().chain(state.pending.keys());
+                let all: Vec<_> = unfinished.chain(state.lost.keys()).copied().collect();
+                state.doubt.iterations.extend(all.into_iter().chain([next]));
+                state.doubt.halt = true;
+                self.count_draw(next);
+            }
+        }
+        self.state.doubt.draws = true;
+    }
+
+    /// An iteration stands where the last row says: it has ended, or begun.
+    pub(crate) fn end_doubt(&mut self, iteration: Iteration) {
+        self.state.doubt.iterations.remove(&iteration);
+    }
+
+    /// Nothing is drawn while the search is halted, and draws are numbered one after the other.
+    pub(crate) fn end_doubt_of_draws(&mut self) {
+        let doubt = &mut self.state.doubt;
+        doubt.draws = false;
+        if std::mem::take(&mut doubt.halt) {
+            self.state.halted = false;
+        }
+    }
+
+    /// Draws are numbered without gaps but for those whose rows were blanked.
+    pub(crate) fn count_draw(&mut self, iteration: Iteration) {
+        let next = self.state.next_iteration;
+        self.state.doubt.iterations.extend((next.0..iteration.0).map(Iteration));
+        self.state.next_iteration = next.max(iteration.next());
+    }
+
+    fn is_unfinished(&self, iteration: Iteration) -> bool {
+        let state = &self.state;
+        state.open.contains_key(&iteration)
+            || state.pending.contains_key(&iteration)
+            || state.lost.contains_key(&iteration)
+    }
+
+    fn is_near(&self, iteration: Iteration) -> bool {
+        iteration.0.saturating_sub(self.state.next_iteration.0) < MOST_HIDDEN_DRAWS
+    }
+}

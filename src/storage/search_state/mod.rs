@@ -1,0 +1,208 @@
+//! What the rows of the replay log say: one pure function, rows in, what is known out.
+//!
+//! Sampling, claiming, recording, reducing, `status` and `verify` all decide from a [`Knowledge`].
+//! It is built by [`Knowledge::apply`], row after row, and refuses a row that the rules do not allow:
+//! such a row is damage. Decisions are functions of it that return the rows to append, which are
+//! rows that it then allows.
+//!
+//! # Rules
+//!
+//! For an architecture X: *known* means that it has a result; *open*, that one iteration of it is
+//! claimed and has not ended; *quarantined*, neither of both, and three losses.
+//!
+//! | row | allowed when | iteration | architecture |
+//! | --- | --- | --- | --- |
+//! | a draw: the next number, not halted, its epsilon not exhausted | | | |
+//! | - `claimed`, attempt 1 | X free | new → open(1) | open; counts at its epsilon |
+//! | - `pending` | X open, not known | new → pending | |
+//! | - `reused` | X known | new → reused | |
+//! | - `lost`, no attempt | X quarantined | new → lost | no loss |
+//! | - `imported` | X not known | new → result | known |
+//! | `claimed`, attempt n + 1 | open(n), the newest claim of the same job and task | → open(n + 1) | a loss when the row says so, unless that were the third |
+//! | a result of attempt m ≤ n | open(n), or a claim lost at n; X not known | → result | known; counts at its epsilon |
+//! | `reused` | open or pending; X known | → reused | |
+//! | `lost`, attempt n | open(n) | → lost | free; a loss, unless halted after attempt n began, or its reason says that it is not the network's fault |
+//! | `lost`, no attempt | pending; X neither open nor known | → lost | |
+//! | `exhausted` | not halted, not exhausted | | |
+//! | `halted`, `resumed`, `set`, `repaired`, `void` | always | | |
+//!
+//! Every write of a result or a loss ends the other iterations of its architecture, too. A power
+//! cut can drop the end of a write; then an open iteration of a known architecture, or a pending
+//! one of an architecture that is free, stays behind until the next such write, which mends that
+//! first ([`Knowledge::due_rows`]). So results can exceed the schedule only by late results: those
+//! of claims that were lost before.
+//!
+//! A `claimed` row of attempt n + 1 also says when attempt n left on the time warning without a new
+//! epoch; at the third such attempt in a row the claim is lost instead, and after three such claims
+//! in a row, without a result between them, nothing is claimed until `slurm.time` is set. These are
+//! decisions of those who append; a log that differs is no damage.
+//!
+//! A `void` row blanks a damaged one. Rows after it lack what that said, so that the rules are relaxed for the
+//! iterations that it may have been about ([`Doubt`]), and for no other; neither its iteration nor its attempt is given
+//! again. A second result of an architecture is never allowed.
+
+mod decisions;
+mod doubt;
+mod effects;
+mod fact;
+mod known;
+mod rules;
+mod state;
+pub(crate) mod violation;
+
+#[cfg(test)]
+mod tests;
+
+use crate::q_learning::{Epsilon, EpsilonSchedule, StageCounts};
+use crate::storage::log::row::{Attempt, Event, Iteration, Row};
+use fact::Fact;
+
+pub use decisions::{EarlierAttempt, Record, is_last_timeout};
+pub use known::KnownArchitectures;
+pub use state::{KnowledgeState, Known, Open};
+pub use violation::Violation;
+
+/// What is known after some rows of the log.
+///
+/// Memory is linear in the architectures met, not in the rows.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Knowledge {
+    known: KnownArchitectures,
+    state: KnowledgeState,
+}
+
+/// Where an architecture stands.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Standing {
+    /// It may be claimed.
+    Free,
+    /// This iteration trains it.
+    Open(Iteration),
+    /// It has this result.
+    Known(Known),
+    /// It was lost three times and is not tried again.
+    Quarantined,
+}
+
+impl Knowledge {
+    /// Returns what a view has kept: [`Self::known`] and [`Self::state`].
+    pub const fn from_parts(known: KnownArchitectures, state: KnowledgeState) -> Self {
+        Self { known, state }
+    }
+
+    /// Returns the architectures that have a result, with their first one.
+    pub const fn known(&self) -> &KnownArchitectures {
+        &self.known
+    }
+
+    /// Returns all that is known but the results.
+    pub const fn state(&self) -> &KnowledgeState {
+        &self.state
+    }
+
+    /// Takes in the next row of the log.
+    ///
+    /// # Errors
+    /// Says which rule the row breaks; nothing is changed then.
+    pub fn apply(&mut self, row: &Row) -> Result<(), Violation> {
+        let fact = self.allow(row)?;
+        self.take_in(&fact, row);
+        Ok(())
+    }
+
+    /// Reads a row that may come next.
+    fn allow<'a>(&self, row: &'a Row) -> Result<Fact<'a>, Violation> {
+        let allowed = Fact::of(row).and_then(|fact| self.check(&fact, row).map(|()| fact));
+        allowed.map_err(|rule| Violation { event: row.event, iteration: row.iteration, rule })
+    }
+
+    /// Returns the number of the next draw.
+    pub const fn next_iteration(&self) -> Iteration {
+        self.state.next_iteration
+    }
+
+    /// Returns whether a person has stopped the search.
+    pub const fn is_halted(&self) -> bool {
+        self.state.halted
+    }
+
+    /// Returns whether so many claims in a row were lost to the time limit that nothing more is claimed before
+    /// `slurm.time` is set.
+    pub const fn is_time_too_short(&self) -> bool {
+        self.state.claims_timed_out >= state::TIMED_OUT_CLAIMS_TO_STOP
+    }
+
+    /// Returns where an architecture stands; one that has a result is known, whatever else.
+    pub fn standing(&self, architecture: &str) -> Standing {
+        if let Some(known) = self.known.get(architecture) {
+            return Standing::Known(known);
+        }
+        match self.state.open.iter().find(|(_, open)| open.architecture == architecture) {
+            Some((&iteration, _)) => Standing::Open(iteration),
+            None if self.losses(architecture) >= state::LOSSES_TO_QUARANTINE => {
+                Standing::Quarantined
+            }
+            None => Standing::Free,
+        }
+    }
+
+    /// Whether the log holds the claim of an attempt, or may have held it in a row that was blanked.
+    pub fn has_begun(&self, attempt: Attempt) -> bool {
+        let Attempt { iteration, number } = attempt;
+        let newest = match (self.state.open.get(&iteration), self.state.lost.get(&iteration)) {
+            (Some(open), _) => open.attempt,
+            (None, Some(lost)) => lost.attempt,
+            // Of an iteration that has ended nothing is begun any more.
+            (None, None) => u32::MAX,
+        };
+        iteration < self.state.next_iteration && (number <= newest || self.is_in_doubt(iteration))
+    }
+
+    /// Returns how often an architecture without a result was lost.
+    pub fn losses(&self, architecture: &str) -> u32 {
+        self.state.losses.get(architecture).copied().unwrap_or(0)
+    }
+
+    /// Returns how many networks were trained to the end: so many full learning curves there are.
+    pub fn full_curves(&self) -> usize {
+        self.state.events.get(&Event::Trained).map_or(0, |&rows| rows as usize)
+    }
+
+    /// Returns the n-th best last-epoch accuracy of the networks trained to the end, if there are as
+    /// many; never one that was only predicted.
+    ///
+    /// `n` is at least 1 and at most [`KnowledgeState::ACCURACIES_KEPT`].
+    pub fn nth_best_last_accuracy(&self, n: usize) -> Option<f64> {
+        self.state.last_accuracies.get(n.checked_sub(1)?).copied()
+    }
+
+    /// Returns what has happened in each stage of a schedule.
+    pub fn stage_counts(&self, schedule: &EpsilonSchedule) -> Vec<StageCounts> {
+        let counts = |epsilon: f64| {
+            let tally = self.state.epsilons.iter().find(|tally| tally.epsilon == epsilon);
+            let open = self.state.open.values().filter(|open| open.epsilon == epsilon);
+            StageCounts {
+                results: tally.map_or(0, |tally| tally.results),
+                open: open.count() as u64,
+                exhausted: tally.is_some_and(|tally| tally.exhausted),
+            }
+        };
+        schedule.stages().iter().map(|stage| counts(stage.epsilon.value())).collect()
+    }
+
+    /// Returns the epsilon to draw at; `None` when nothing is to be drawn: halted, or no stage
+    /// wants more than it has and is being trained.
+    pub fn epsilon_in_force(&self, schedule: &EpsilonSchedule) -> Option<Epsilon> {
+        let stage = schedule.stage_in_force(&self.stage_counts(schedule))?;
+        (!self.state.halted).then(|| schedule.stages()[stage].epsilon)
+    }
+
+    /// Returns whether every stage is exhausted or has its number of results, and nothing is open.
+    pub fn is_finished(&self, schedule: &EpsilonSchedule) -> bool {
+        self.state.open.is_empty() && schedule.is_finished(&self.stage_counts(schedule))
+    }
+
+    fn is_exhausted(&self, epsilon: f64) -> bool {
+        self.state.epsilons.iter().any(|tally| tally.epsilon == epsilon && tally.exhausted)
+    }
+}

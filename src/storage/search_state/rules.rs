@@ -1,0 +1,193 @@
+//! Which row may follow what is known: the table in [`super`], row by row.
+
+use crate::storage::log::row::Row;
+use crate::storage::search_state::fact::{Drawn, Fact};
+use crate::storage::search_state::state::LOSSES_TO_QUARANTINE;
+use crate::storage::search_state::violation::Rule;
+use crate::storage::search_state::{Knowledge, Standing};
+
+impl Knowledge {
+    /// Checks that a row may come next.
+    pub(crate) fn check(&self, fact: &Fact<'_>, row: &Row) -> Result<(), Rule> {
+        match *fact {
+            Fact::Claimed { drawn, attempt: 1, .. } => {
+                self.check_draw(drawn)?;
+                match self.standing(drawn.architecture) {
+                    Standing::Free => Ok(()),
+                    Standing::Known(known) => Err(Rule::Known(known.iteration)),
+                    Standing::Open(open) if self.is_in_doubt(open) => Ok(()),
+                    Standing::Open(open) => Err(Rule::Open(open)),
+                    Standing::Quarantined if self.has_blanks() => Ok(()),
+                    Standing::Quarantined => Err(Rule::Quarantined),
+                }
+            }
+            Fact::Claimed { drawn, attempt, .. } if self.is_in_doubt(drawn.iteration) => {
+                self.check_unknown(drawn.architecture)?;
+                self.check_attempt_in_doubt(drawn, attempt.saturating_sub(1))
+            }
+            Fact::Claimed { drawn, attempt, job, task, counts_loss, .. } => {
+                self.check_attempt(drawn, attempt.saturating_sub(1))?;
+                let open = &self.state.open[&drawn.iteration];
+                if (open.job.as_str(), open.task.as_str()) != (job, task) || !open.is_newest_of_task
+                {
+                    return Err(Rule::NotNewestOfTask);
+                }
+                let losses = self.losses(drawn.architecture) + u32::from(counts_loss);
+                if losses < LOSSES_TO_QUARANTINE || self.has_blanks() {
+                    Ok(())
+                } else {
+                    Err(Rule::Quarantined)
+                }
+            }
+            Fact::Pending { drawn, of_iteration } => {
+                self.check_draw(drawn)?;
+                match self.standing(drawn.architecture) {
+                    Standing::Open(open) if open == of_iteration => Ok(()),
+                    Standing::Known(known) => Err(Rule::Known(known.iteration)),
+                    Standing::Open(open) if !self.is_in_doubt(open) => Err(Rule::NotOpen),
+                    _ if self.is_in_doubt(of_iteration) => Ok(()),
+                    _ => Err(Rule::NotOpen),
+                }
+            }
+            Fact::Reused { drawn, of_iteration } => {
+                // One whose draw was blanked may have waited since.
+                if !self.may_be_drawn_in_doubt(drawn.iteration) {
+                    if drawn.iteration == self.state.next_iteration {
+                        self.check_draw(drawn)?;
+                    } else {
+                        self.check_unfinished(drawn)?;
+                    }
+                }
+                match self.known.get(drawn.architecture) {
+                    Some(known) if known.iteration != of_iteration => Err(Rule::NotKnown),
+                    Some(known) if known.reward != row.reward => Err(Rule::OtherReward),
+                    Some(_) => Ok(()),
+                    None if self.is_in_doubt(of_iteration) => Ok(()),
+                    None => Err(Rule::NotKnown),
+                }
+            }
+            Fact::Lost { drawn, attempt: Some(attempt), .. }
+                if self.is_in_doubt(drawn.iteration) =>
+            {
+                self.check_attempt_in_doubt(drawn, attempt)
+            }
+            Fact::Lost { drawn, attempt: Some(attempt), .. } => self.check_attempt(drawn, attempt),
+            Fact::Lost { drawn, attempt: None, .. } => self.check_lost_without_attempt(drawn),
+            Fact::Result { drawn, attempt } => self.check_result(drawn, attempt),
+            Fact::Imported(drawn) => {
+                self.check_draw(drawn)?;
+                self.check_unknown(drawn.architecture)
+            }
+            Fact::Exhausted { epsilon } => self.check_wanted(epsilon),
+            Fact::Halted
+            | Fact::Resumed
+            | Fact::Set { .. }
+            | Fact::Repaired
+            | Fact::Void { .. } => Ok(()),
+        }
+    }
+
+    /// A draw takes the next number, at an epsilon that is still drawn at.
+    fn check_draw(&self, drawn: Drawn<'_>) -> Result<(), Rule> {
+        let next = self.state.next_iteration;
+        if drawn.iteration != next && !self.may_be_drawn_in_doubt(drawn.iteration) {
+            return Err(Rule::NotNext(next));
+        }
+        self.check_wanted(drawn.epsilon)
+    }
+
+    fn check_wanted(&self, epsilon: f64) -> Result<(), Rule> {
+        match (self.state.halted, self.is_exhausted(epsilon)) {
+            (true, _) if !self.state.doubt.halt => Err(Rule::Halted),
+            (_, true) => Err(Rule::Exhausted),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_unknown(&self, architecture: &str) -> Result<(), Rule> {
+        match self.known.get(architecture) {
+            Some(known) => Err(Rule::Known(known.iteration)),
+            None => Ok(()),
+        }
+    }
+
+    /// The iteration is open, and this is its newest attempt.
+    fn check_attempt(&self, drawn: Drawn<'_>, attempt: u32) -> Result<(), Rule> {
+        match self.state.open.get(&drawn.iteration) {
+            Some(open) if open.attempt == attempt => same(drawn, &open.architecture, open.epsilon),
+            _ => Err(Rule::NotAtAttempt),
+        }
+    }
+
+    /// The iteration was open at this attempt or an earlier one, by the rows that were not blanked.
+    fn check_attempt_in_doubt(&self, drawn: Drawn<'_>, attempt: u32) -> Result<(), Rule> {
+        match self.state.open.get(&drawn.iteration) {
+            Some(open) if open.attempt <= attempt => same(drawn, &open.architecture, open.epsilon),
+            None if self.may_be_drawn_in_doubt(drawn.iteration) => Ok(()),
+            _ => Err(Rule::NotAtAttempt),
+        }
+    }
+
+    /// The iteration is open or pending.
+    fn check_unfinished(&self, drawn: Drawn<'_>) -> Result<(), Rule> {
+        if let Some(open) = self.state.open.get(&drawn.iteration) {
+            same(drawn, &open.architecture, open.epsilon)
+        } else if let Some(pending) = self.state.pending.get(&drawn.iteration) {
+            same(drawn, &pending.architecture, pending.epsilon)
+        } else {
+            Err(Rule::Ended)
+        }
+    }
+
+    /// A draw of a quarantined architecture, or a pending iteration whose training has ended.
+    fn check_lost_without_attempt(&self, drawn: Drawn<'_>) -> Result<(), Rule> {
+        let standing = self.standing(drawn.architecture);
+        let in_doubt = self.may_be_drawn_in_doubt(drawn.iteration);
+        if drawn.iteration == self.state.next_iteration && !in_doubt {
+            self.check_draw(drawn)?;
+            return match standing {
+                Standing::Quarantined => Ok(()),
+                Standing::Free if self.has_blanks() => Ok(()),
+                Standing::Open(open) if self.is_in_doubt(open) => Ok(()),
+                _ => Err(Rule::NotQuarantined),
+            };
+        }
+        match self.state.pending.get(&drawn.iteration) {
+            Some(pending) => same(drawn, &pending.architecture, pending.epsilon)?,
+            None if in_doubt => {}
+            None => return Err(Rule::Ended),
+        }
+        match standing {
+            Standing::Known(known) => Err(Rule::Known(known.iteration)),
+            Standing::Open(open) if self.is_in_doubt(open) => Ok(()),
+            Standing::Open(open) => Err(Rule::Open(open)),
+            Standing::Free | Standing::Quarantined => Ok(()),
+        }
+    }
+
+    /// The iteration is open or a lost claim, the attempt one of its own, and its architecture has no result.
+    fn check_result(&self, drawn: Drawn<'_>, attempt: u32) -> Result<(), Rule> {
+        self.check_unknown(drawn.architecture)?;
+        let newest = if let Some(open) = self.state.open.get(&drawn.iteration) {
+            same(drawn, &open.architecture, open.epsilon)?;
+            open.attempt
+        } else if let Some(lost) = self.state.lost.get(&drawn.iteration) {
+            same(drawn, &lost.architecture, lost.epsilon)?;
+            lost.attempt
+        } else if self.may_be_drawn_in_doubt(drawn.iteration) {
+            return Ok(());
+        } else {
+            return Err(Rule::Ended);
+        };
+        let is_there = (1..=newest).contains(&attempt) || self.is_in_doubt(drawn.iteration);
+        if is_there { Ok(()) } else { Err(Rule::NotAtAttempt) }
+    }
+}
+
+fn same(drawn: Drawn<'_>, architecture: &str, epsilon: f64) -> Result<(), Rule> {
+    if (drawn.architecture, drawn.epsilon) == (architecture, epsilon) {
+        Ok(())
+    } else {
+        Err(Rule::OtherDraw)
+    }
+}
