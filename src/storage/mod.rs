@@ -22,7 +22,7 @@
 //! * **The log**, which is its own lock ([`ReplayLog`], [`WritableReplayLog`]). All that happens is
 //!   decided from its rows, by [`search_state`], as read under the exclusive lock, and becomes a row.
 //! * **Everything else is written once** under a name never used before, and appears whole
-//!   ([`publish`]). Readers list the folder.
+//!   ([`fs::publish`]). Readers list the folder.
 //!
 //! What has one owner may also grow or be replaced: a curve and a checkpoint belong to the attempt in
 //! their name. `tables/` and `report/` are copies that no program reads.

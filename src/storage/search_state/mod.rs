@@ -38,7 +38,7 @@
 //! decisions of those who append; a log that differs is no damage.
 //!
 //! A `void` row blanks a damaged one. Rows after it lack what that said, so that the rules are relaxed for the
-//! iterations that it may have been about ([`Doubt`]), and for no other; neither its iteration nor its attempt is given
+//! iterations that it may have been about ([`doubt::Doubt`]), and for no other; neither its iteration nor its attempt is given
 //! again. A second result of an architecture is never allowed.
 
 mod decisions;
