@@ -1,7 +1,7 @@
 //! `metaqnn`: designs convolutional networks by Q-learning, as batch jobs on an HPC cluster.
 //!
 //! The house has four floors; each uses the ones below it and never one above
-//! (`tests/suite/floors.rs` reads the source and says so).
+//! (`tests/suite/layers.rs` reads the source and says so).
 //!
 //! | floor | rooms |
 //! | --- | --- |

@@ -2,7 +2,7 @@
 //!
 //! A named pipe in the place of a file would stop a reader for good, a link to an endless device would fill its
 //! memory. So every file is opened without blocking, looked at, and read up to a bound. Files of an experiment are
-//! opened by [`read`], which follows no link; `tests/suite/floors.rs` finds who opens one otherwise.
+//! opened by [`read`], which follows no link; `tests/suite/layers.rs` finds who opens one otherwise.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Metadata, OpenOptions};

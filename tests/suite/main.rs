@@ -8,10 +8,10 @@ mod contention; // many tasks at once
 mod doctor; // what a place can do
 mod early_stopping; // the predictor and its verdicts
 mod export; // files of the published program, and back
-mod floors; // the forbidden doors between the rooms
 mod full_disk; // for a while
 mod init; // what is refused before any work is done
 mod interruption; // killed between any two writes
+mod layers; // who may use what, where effects stand, how large each module is
 mod learning; // Q-learning on synthetic rewards
 mod portable; // the same bytes on every machine
 mod reduce; // learning, again and again

@@ -1,0 +1,339 @@
+//! The layers of the crate, read from its source: which module may use which, where effects may
+//! stand and how large a module may grow.
+//!
+//! Within one crate the compiler enforces none of this, so `src/` is parsed here.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use proc_macro2::{TokenStream, TokenTree};
+use syn::spanned::Spanned;
+use syn::visit::{self, Visit};
+
+/// From the lowest layer to the highest: a module, its budget of lines without tests, and the
+/// modules it may name. A change may raise a budget in the same commit, with a reason there.
+const MODULES: &[(&str, usize, &[&str])] = &[
+    ("space", 1_200, &[]),
+    ("outcome", 100, &[]),
+    ("seed", 80, &[]),
+    ("maths", 120, &[]),
+    ("regular_file", 240, &[]),
+    ("yaml_bounds", 160, &[]),
+    ("q_learning", 950, &["space", "outcome"]),
+    ("predictor", 3_300, &["space", "outcome", "maths"]),
+    (
+        "storage",
+        8_500,
+        &["space", "outcome", "seed", "q_learning", "predictor", "regular_file", "yaml_bounds"],
+    ),
+    ("dataset", 2_000, &["seed", "maths", "regular_file"]),
+    ("training", 2_200, &["space", "outcome", "seed", "maths", "regular_file"]),
+    ("slurm", 2_600, &[]),
+    (
+        "config",
+        820,
+        &[
+            "space",
+            "outcome",
+            "q_learning",
+            "predictor",
+            "dataset",
+            "training",
+            "slurm",
+            "regular_file",
+            "yaml_bounds",
+        ],
+    ),
+    ("report", 3_700, &["space", "outcome", "q_learning", "predictor"]),
+    (
+        "ops",
+        9_700,
+        &[
+            "space",
+            "outcome",
+            "seed",
+            "q_learning",
+            "predictor",
+            "storage",
+            "dataset",
+            "training",
+            "slurm",
+            "config",
+            "report",
+            "regular_file",
+        ],
+    ),
+    // Exit codes follow from the error types of all modules.
+    (
+        "cli",
+        2_300,
+        &[
+            "ops",
+            "config",
+            "report",
+            "space",
+            "q_learning",
+            "predictor",
+            "seed",
+            "storage",
+            "dataset",
+            "training",
+            "slurm",
+        ],
+    ),
+    // The other program, which links the library as `metaqnn`.
+    ("torch", 2_500, &["training", "space", "dataset", "seed", "maths", "regular_file"]),
+];
+
+/// A file of `src/`, without what is compiled for tests alone.
+#[derive(Default)]
+struct Source {
+    /// Below `src/`.
+    path: PathBuf,
+    /// Paths that it names, each with `crate`, `self` and `super` resolved to `crate`.
+    names: BTreeSet<Vec<String>>,
+    /// Files that it declares as modules for tests.
+    test_modules: Vec<String>,
+    lines: usize,
+}
+
+impl Source {
+    /// Its path as a module: `["storage", "log"]`.
+    fn module(&self) -> Vec<String> {
+        let path = self.path.with_extension("");
+        let mut parts: Vec<_> = path.iter().map(|part| part.to_str().unwrap().to_owned()).collect();
+        if ["mod", "lib", "main"].contains(&parts.last().unwrap().as_str()) {
+            parts.pop();
+        }
+        parts
+    }
+
+    fn layer(&self) -> String {
+        self.module().first().cloned().unwrap_or_default()
+    }
+
+    fn add(&mut self, name: Vec<String>) {
+        let mut at = self.module();
+        let mut rest = name.as_slice();
+        match rest[0].as_str() {
+            "self" => rest = &rest[1..],
+            "super" => {
+                while rest.first().is_some_and(|part| part == "super") {
+                    at.pop();
+                    rest = &rest[1..];
+                }
+            }
+            _ => {
+                self.names.insert(name);
+                return;
+            }
+        }
+        self.names
+            .insert(["crate".to_owned()].into_iter().chain(at).chain(rest.to_vec()).collect());
+    }
+
+    fn add_tree(&mut self, before: &[String], tree: &syn::UseTree) {
+        let with = |name: &syn::Ident| [before, &[name.to_string()]].concat();
+        match tree {
+            syn::UseTree::Path(path) => self.add_tree(&with(&path.ident), &path.tree),
+            syn::UseTree::Name(name) => self.add(with(&name.ident)),
+            syn::UseTree::Rename(rename) => self.add(with(&rename.ident)),
+            syn::UseTree::Glob(_) => self.add([before, &["*".to_owned()]].concat()),
+            syn::UseTree::Group(group) => {
+                group.items.iter().for_each(|tree| self.add_tree(before, tree));
+            }
+        }
+    }
+
+    /// Paths within the arguments of a macro.
+    fn add_tokens(&mut self, tokens: TokenStream) {
+        let mut name: Vec<String> = Vec::new();
+        let mut colons = 0;
+        for token in tokens {
+            match token {
+                TokenTree::Ident(ident) => {
+                    if colons != 2 && !name.is_empty() {
+                        self.add(std::mem::take(&mut name));
+                    }
+                    name.push(ident.to_string());
+                    colons = 0;
+                }
+                TokenTree::Punct(punct) if punct.as_char() == ':' => colons += 1,
+                TokenTree::Group(group) => self.add_tokens(group.stream()),
+                _ => colons = 0,
+            }
+        }
+        if !name.is_empty() {
+            self.add(name);
+        }
+    }
+
+    /// Whether a part is compiled for tests alone; its lines are then not counted.
+    fn is_of_tests(&mut self, attributes: &[syn::Attribute], part: &impl Spanned) -> bool {
+        let is_of_tests = attributes.iter().any(|attribute| {
+            attribute.path().is_ident("cfg")
+                && attribute.meta.require_list().is_ok_and(|list| {
+                    let condition = list.tokens.to_string();
+                    condition == "test" || condition.starts_with("all (test")
+                })
+        });
+        if is_of_tests {
+            let span = part.span();
+            self.lines -= span.end().line - span.start().line + 1;
+        }
+        is_of_tests
+    }
+}
+
+impl<'a> Visit<'a> for Source {
+    fn visit_item(&mut self, item: &'a syn::Item) {
+        let attributes = match item {
+            syn::Item::Mod(module) => &module.attrs,
+            syn::Item::Fn(function) => &function.attrs,
+            syn::Item::Use(used) => &used.attrs,
+            syn::Item::Impl(block) => &block.attrs,
+            syn::Item::Struct(defined) => &defined.attrs,
+            syn::Item::Enum(defined) => &defined.attrs,
+            syn::Item::Const(constant) => &constant.attrs,
+            syn::Item::Static(constant) => &constant.attrs,
+            _ => return visit::visit_item(self, item),
+        };
+        if !self.is_of_tests(attributes, item) {
+            visit::visit_item(self, item);
+        } else if let syn::Item::Mod(module) = item {
+            self.test_modules.push(module.ident.to_string());
+        }
+    }
+
+    fn visit_impl_item_fn(&mut self, function: &'a syn::ImplItemFn) {
+        if !self.is_of_tests(&function.attrs, function) {
+            visit::visit_impl_item_fn(self, function);
+        }
+    }
+
+    fn visit_item_use(&mut self, used: &'a syn::ItemUse) {
+        self.add_tree(&[], &used.tree);
+    }
+
+    fn visit_path(&mut self, path: &'a syn::Path) {
+        self.add(path.segments.iter().map(|segment| segment.ident.to_string()).collect());
+        visit::visit_path(self, path);
+    }
+
+    fn visit_expr_method_call(&mut self, call: &'a syn::ExprMethodCall) {
+        self.add(vec![call.method.to_string()]);
+        visit::visit_expr_method_call(self, call);
+    }
+
+    fn visit_macro(&mut self, called: &'a syn::Macro) {
+        self.add_tokens(called.tokens.clone());
+        visit::visit_macro(self, called);
+    }
+}
+
+fn sources() -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut folders = vec![root.clone()];
+    let mut found = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                let path = path.strip_prefix(&root).unwrap().to_owned();
+                let mut source = Source { path, lines: text.lines().count(), ..Source::default() };
+                source.visit_file(&syn::parse_file(&text).unwrap());
+                found.push(source);
+            }
+        }
+    }
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    let of_tests: Vec<Vec<String>> = found
+        .iter()
+        .flat_map(|source| {
+            source.test_modules.iter().map(|name| [source.module(), vec![name.clone()]].concat())
+        })
+        .collect();
+    found.retain(|source| !of_tests.iter().any(|module| source.module().starts_with(module)));
+    found
+}
+
+fn layer(name: &str) -> Option<&'static (&'static str, usize, &'static [&'static str])> {
+    MODULES.iter().find(|(module, ..)| *module == name)
+}
+
+#[test]
+fn every_module_uses_only_the_modules_below_it() {
+    for source in sources() {
+        let name = source.layer();
+        let Some((_, _, allowed)) = layer(&name) else {
+            assert!(["", "lib", "main"].contains(&name.as_str()), "unknown module `{name}`");
+            continue;
+        };
+        let library = if name == "torch" { "metaqnn" } else { "crate" };
+        for used in source.names.iter().filter(|used| used[0] == library && used.len() > 1) {
+            let is_layer = library == "metaqnn" || layer(&used[1]).is_some();
+            assert!(
+                !is_layer || used[1] == name || allowed.contains(&used[1].as_str()),
+                "src/{} uses `{}`, which is not below `{name}`",
+                source.path.display(),
+                used.join("::")
+            );
+        }
+    }
+}
+
+#[test]
+fn every_module_keeps_to_its_budget_of_lines() {
+    let mut lines = BTreeMap::<String, usize>::new();
+    for source in sources() {
+        *lines.entry(source.layer()).or_default() += source.lines;
+    }
+    for (name, budget, _) in MODULES {
+        let lines = lines[*name];
+        assert!(lines <= *budget, "src/{name} has {lines} lines without tests, of {budget}");
+    }
+}
+
+#[test]
+fn effects_stay_in_their_modules() {
+    for source in sources() {
+        let (path, name) = (source.path.as_path(), source.layer());
+        let forbid = |word: &str, is_allowed: bool| {
+            let word: Vec<_> = word.split("::").collect();
+            let is_used = source.names.iter().any(|used| {
+                let used: Vec<_> = used.iter().map(String::as_str).collect();
+                if word.len() > 1 {
+                    used.windows(word.len()).any(|part| part == word)
+                } else {
+                    used[0] == word[0]
+                }
+            });
+            assert!(is_allowed || !is_used, "src/{} uses `{}`", path.display(), word.join("::"));
+        };
+        forbid("tch", name == "torch");
+        forbid("fs2", path == Path::new("storage/fs/lock.rs"));
+        forbid("clap", name == "cli");
+        // Anything but a regular file in the place of one is waited for, or read without an end.
+        for opening in [
+            "File::open",
+            "File::create",
+            "fs::read",
+            "fs::read_to_string",
+            "fs::read_dir",
+            "read_dir",
+            "fs::remove_dir_all",
+        ] {
+            forbid(opening, name == "regular_file");
+        }
+        let may_start_programs = name == "slurm" || path == Path::new("training/program.rs");
+        forbid("process::Command", may_start_programs);
+        let is_pure = ["space", "q_learning", "predictor", "outcome", "seed", "maths"];
+        for effect in ["std::fs", "std::process", "std::env", "SystemTime", "Instant::now", "log"] {
+            forbid(effect, !is_pure.contains(&name.as_str()));
+        }
+    }
+}
