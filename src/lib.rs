@@ -75,8 +75,8 @@ pub use cli::run;
 pub mod internals {
     pub use crate::ops::{
         Experiment, TrainEvent, init,
-        reduce::{ReduceOptions, Tables, rebuild::rebuild, reduce},
-        train::{Reducing, TrainOptions, Until, train},
+        reduce::{ReduceOptions, rebuild::rebuild, reduce},
+        train::{TrainOptions, train},
     };
     pub use crate::report::tables::lint;
     pub use crate::storage::{

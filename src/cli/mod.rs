@@ -4,7 +4,7 @@
 //! same name in `ops`. Results go to stdout, everything else to stderr (see `printer`); the
 //! exit code follows from the type of the error (see `exit_code`).
 
-mod cancel;
+mod args;
 mod completions;
 mod config;
 mod doctor;
@@ -13,8 +13,6 @@ mod export;
 mod import;
 mod init;
 mod machine;
-mod nodes_arg;
-mod number_arg;
 mod printer;
 mod progress;
 mod reduce;
@@ -74,7 +72,7 @@ enum Command {
     Init(init::InitArgs),
     Run(run::RunArgs),
     Submit(submit::SubmitArgs),
-    Cancel(cancel::CancelArgs),
+    Cancel(submit::CancelArgs),
     Set(set::SetArgs),
     Status(status::StatusArgs),
     Train(train::TrainArgs),
@@ -125,7 +123,7 @@ pub fn run() -> ExitCode {
             Command::Init(args) => init::run(args, trust, &printer),
             Command::Run(args) => run::run(args, trust, &printer),
             Command::Submit(args) => submit::run(args, trust, &printer),
-            Command::Cancel(args) => cancel::run(args, &printer),
+            Command::Cancel(args) => submit::run_cancel(args, &printer),
             Command::Set(args) => set::run(args, &printer),
             Command::Status(args) => status::run(args, &printer),
             Command::Train(args) => train::run(args, trust, &printer),

@@ -1,11 +1,9 @@
 //! `metaqnn verify`: what an experiment is worth.
 
-use std::path::PathBuf;
-
 use clap::Args;
 
+use super::args::SharedDir;
 use super::exit_code::ExitStatus;
-use super::nodes_arg::NodesArg;
 use super::printer::Printer;
 use crate::ops::verify::{repair, verify};
 use crate::storage::check_locks_of_mount;
@@ -22,10 +20,8 @@ use crate::storage::check_locks_of_mount;
     beside their curves are appended; nothing is dropped without a copy. It takes the lock of the log and appends a row \
     after which tasks that run read it again. Killed, it can be repeated.")]
 pub struct VerifyArgs {
-    /// The experiment directory
-    dir: PathBuf,
     #[command(flatten)]
-    nodes: NodesArg,
+    place: SharedDir,
     /// Mend what is safe to mend
     #[arg(long)]
     repair: bool,
@@ -37,12 +33,12 @@ pub struct VerifyArgs {
 /// Runs the command.
 pub fn run(args: VerifyArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
     let audit = if args.repair {
-        if args.dir.exists() {
-            check_locks_of_mount(&args.dir, args.nodes.nodes())?;
+        if args.place.dir.exists() {
+            check_locks_of_mount(&args.place.dir, args.place.nodes())?;
         }
-        repair(&args.dir)?
+        repair(&args.place.dir)?
     } else {
-        verify(&args.dir)?
+        verify(&args.place.dir)?
     };
     for finding in &audit.findings {
         let line = if args.json { serde_json::to_string(finding)? } else { finding.to_string() };

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 
-use super::super::number_arg::{at_least, c, not_negative, positive, share, threshold, tolerance};
+use super::super::args::{at_least, c, not_negative, positive, share, threshold, tolerance};
 use crate::ops::simulate::Reading;
 use crate::predictor::{
     Better, FoldScaling, HyperbandParams, MetricScale, Orders, PredictorParams, Regressor,

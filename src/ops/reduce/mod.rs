@@ -22,23 +22,13 @@ use crate::storage::fs::publish::Published;
 use crate::storage::search_state::Standing;
 use crate::storage::{Knowledge, ReplayLog, View};
 
-/// Whether the tables for people are written, too.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Tables {
-    /// Yes.
-    #[default]
-    Write,
-    /// No: they stay as they are.
-    Keep,
-}
-
 /// What a reduce is asked.
 #[derive(Debug, Clone, Default)]
 pub struct ReduceOptions {
     /// Lose the open claims of these array jobs.
     pub ended: EndedJobs,
-    /// Write the tables.
-    pub tables: Tables,
+    /// Leave the tables as they are.
+    pub keep_tables: bool,
 }
 
 /// What a reduce has done.
@@ -118,10 +108,7 @@ pub fn reduce(experiment: &Experiment, options: &ReduceOptions) -> anyhow::Resul
     }
     // Even without a new row: the reduce that published this view may have died here.
     remove_checkpoints(experiment, view.knowledge())?;
-    let notices = match options.tables {
-        Tables::Write => tables::write(experiment)?,
-        Tables::Keep => Vec::new(),
-    };
+    let notices = if options.keep_tables { Vec::new() } else { tables::write(experiment)? };
     let findings = audit_findings(experiment, view.knowledge());
     Ok(Reduced {
         rows: view.rows(),

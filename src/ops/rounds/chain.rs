@@ -5,7 +5,7 @@ use std::fmt;
 use anyhow::bail;
 
 use crate::ops::reduce::lost_claims::EndedJobs;
-use crate::ops::reduce::{ReduceOptions, Reduced, Tables, reduce};
+use crate::ops::reduce::{ReduceOptions, Reduced, reduce};
 use crate::ops::rounds::jobs::job_ids;
 use crate::ops::rounds::plan::Order;
 use crate::ops::rounds::round::Round;
@@ -51,7 +51,7 @@ pub fn end_round(experiment: &Experiment, number: u32) -> anyhow::Result<RoundEn
 }
 
 const fn reduce_options(number: u32) -> ReduceOptions {
-    ReduceOptions { ended: EndedJobs::UpToRound(number), tables: Tables::Write }
+    ReduceOptions { ended: EndedJobs::UpToRound(number), keep_tables: false }
 }
 
 /// Refuses while tasks of the round are about. A dependency on a job that the scheduler has forgotten counts as

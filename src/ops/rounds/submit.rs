@@ -18,42 +18,38 @@ use crate::slurm::{
 };
 use crate::storage::View;
 
-/// Whether anything is really submitted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
-    /// Yes.
-    Submit,
-    /// No: show what would be.
-    DryRun,
-}
-
 /// What a person asks of the chain, beside the configuration.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, clap::Args)]
 pub struct SubmitOptions {
-    /// End the chain after so many rounds; `None` goes on until the schedule is finished.
+    /// Submit N rounds in all, then end the chain
+    #[arg(long, value_name = "N", conflicts_with = "until_done",
+        value_parser = clap::value_parser!(u32).range(1..))]
     pub rounds: Option<u32>,
-    /// Really, or for show.
-    pub mode: Mode,
-    /// In place of `slurm.array_size`.
+    /// Go on until the epsilon schedule is finished (the default)
+    #[arg(long)]
+    pub until_done: bool,
+    /// Show scripts and commands, submit nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Tasks of the array, in place of `slurm.array_size`
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub array_size: Option<u32>,
-    /// In place of `slurm.max_parallel`.
+    /// Tasks at the same time, in place of `slurm.max_parallel`
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_parallel: Option<u32>,
-    /// Whether nodes on which claims are lost are avoided.
-    pub bad_hosts: BadHosts,
-    /// More options for sbatch.
+    /// Keep the tasks of this chain off bad nodes, beside those of `slurm.exclude`
+    ///
+    /// A node is bad when its last three tasks all failed without a result, and not all with one
+    /// architecture (`metaqnn status` names them). Nodes where tasks fail for the one reason for
+    /// which they fail everywhere are kept. It is an error when no node would be left.
+    #[arg(long)]
+    pub exclude_bad_hosts: bool,
+    /// More options for sbatch, after `--`
+    #[arg(last = true, value_name = "SBATCH_OPTION")]
     pub sbatch_options: Vec<String>,
     /// What the person's environment says for sbatch: see [`variables_of_this_process`].
+    #[arg(skip)]
     pub sbatch_variables: BTreeMap<String, String>,
-}
-
-/// What is done about nodes on which claims are lost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum BadHosts {
-    /// Nothing.
-    #[default]
-    Keep,
-    /// The tasks of this chain do not run there.
-    Exclude,
 }
 
 impl SubmitOptions {
@@ -63,7 +59,7 @@ impl SubmitOptions {
             || self.array_size.is_some()
             || self.max_parallel.is_some()
             || !self.sbatch_options.is_empty()
-            || matches!(self.bad_hosts, BadHosts::Exclude)
+            || self.exclude_bad_hosts
     }
 }
 
@@ -77,7 +73,7 @@ pub fn submit(experiment: &Experiment, options: &SubmitOptions) -> anyhow::Resul
     check_excludes_once(options)?;
     check_rows_are_there(experiment)?;
     check_time_is_enough(experiment)?;
-    if options.mode == Mode::DryRun {
+    if options.dry_run {
         return dry_run(experiment, options);
     }
     let mut said = Vec::new();
@@ -204,7 +200,7 @@ fn check_excludes_once(options: &SubmitOptions) -> Result<(), Refusal> {
         is_long || option.starts_with("-x")
     };
     match options.sbatch_options.iter().find(is_exclude) {
-        Some(given) if options.bad_hosts == BadHosts::Exclude => {
+        Some(given) if options.exclude_bad_hosts => {
             Err(Refusal::TwoExcludes { option: given.clone() })
         }
         _ => Ok(()),
@@ -219,7 +215,7 @@ fn avoiding_bad_hosts(
     said: &mut Vec<String>,
 ) -> anyhow::Result<SubmitOptions> {
     let mut options = options.clone();
-    if options.bad_hosts == BadHosts::Keep {
+    if !options.exclude_bad_hosts {
         return Ok(options);
     }
     let (bad, why) = nodes_to_avoid(experiment, || usable_nodes(experiment, &options))?;

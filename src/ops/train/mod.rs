@@ -22,7 +22,7 @@ use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 
 use self::record::is_full;
 use crate::ops::current::Current;
-use crate::ops::reduce::{ReduceOptions, Tables, reduce};
+use crate::ops::reduce::{ReduceOptions, reduce};
 use crate::ops::rounds::round::Round;
 use crate::ops::train::attempt::{AttemptEnd, Claim, Workbench, end_of, rehearsal};
 use crate::ops::train::attempt_files::AttemptFiles;
@@ -38,35 +38,22 @@ use crate::storage::{
 };
 use crate::training::{Interrupt, Signal, Trainer, TrainingError, trainer};
 
-/// How long a task goes on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Until {
-    /// For `slurm.architectures_per_task` architectures, while its time allows.
-    Configured,
-    /// Until nothing is left to claim.
-    Done,
-}
-
-/// Whether a task learns, too.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reducing {
-    /// The reduce of the round does.
-    Never,
-    /// After every result, as the paper does.
-    AfterEachResult,
-}
-
 /// What is asked of a task.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default, clap::Args)]
 pub struct TrainOptions {
-    /// How long it goes on.
-    pub until: Until,
-    /// Whether it learns.
-    pub reducing: Reducing,
-    /// How many workers share this machine's cores.
-    pub sharing_workers: u32,
-    /// The round that the task belongs to.
+    /// Go on claiming until the schedule has nothing more to claim
+    #[arg(long)]
+    pub until_done: bool,
+    /// Learn after every result, as the paper does and as `run` asks of its workers
+    #[arg(long)]
+    pub reduce: bool,
+    /// The round that the task belongs to (what the rendered script says)
+    #[arg(long, value_name = "N")]
     pub round: Option<u32>,
+    /// How many workers share this machine's cores
+    #[arg(long, default_value_t = 1, value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub share: u32,
 }
 
 /// Where events of a task go. Nothing comes back: that nobody can be told ends no training.
@@ -97,10 +84,8 @@ pub fn train(
     if worker.interrupt.signal() == Some(Signal::TimeNearlyUp) {
         return Err(Refusal::WarnedTooEarly.into());
     }
-    let most = match options.until {
-        Until::Configured => experiment.config().slurm.params().architectures_per_task.get(),
-        Until::Done => u32::MAX,
-    };
+    let per_task = experiment.config().slurm.params().architectures_per_task.get();
+    let most = if options.until_done { u32::MAX } else { per_task };
     let mut longest = Duration::ZERO;
     for _ in 0..most {
         if !worker.time_is_left_for(longest) {
@@ -253,15 +238,12 @@ impl<'a> Worker<'a> {
                 self.record(claim.attempt, &row, &mut curve)?
             }
         }
-        match self.options.reducing {
-            Reducing::AfterEachResult => self.reduce(),
-            Reducing::Never => Ok(()),
-        }
+        if self.options.reduce { self.reduce() } else { Ok(()) }
     }
 
     /// Learns what is new. What does not fit on the disk now is learned after a later result.
     fn reduce(&mut self) -> anyhow::Result<()> {
-        let options = ReduceOptions { tables: Tables::Keep, ..ReduceOptions::default() };
+        let options = ReduceOptions { keep_tables: true, ..ReduceOptions::default() };
         match reduce(self.experiment, &options) {
             Err(error) if is_full(&error) => log::warn!("nothing is learned yet: {error:#}"),
             reduced => {
@@ -330,7 +312,7 @@ impl<'a> Worker<'a> {
         let allotted = self.task.slurm.as_ref().and_then(|task| task.cpus).map(|cpus| cpus.get());
         let share = || {
             let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get) as u32;
-            (cores / self.options.sharing_workers.max(1)).max(1)
+            (cores / self.options.share.max(1)).max(1)
         };
         recipe.threads.or(allotted).unwrap_or_else(share)
     }

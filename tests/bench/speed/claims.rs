@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use metaqnn::internals::{Experiment, TrainEvent};
 use metaqnn::internals::{LogCursor, Row, WritableReplayLog};
-use metaqnn::internals::{ReduceOptions, Tables, reduce};
-use metaqnn::internals::{Reducing, TrainOptions, Until, train};
+use metaqnn::internals::{ReduceOptions, reduce};
+use metaqnn::internals::{TrainOptions, train};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::measured::Measured;
@@ -64,7 +64,7 @@ pub fn under_the_lock(results: u64) {
 pub fn measure_after(results: u64, workers: u32, epsilon: f64) {
     let folder = tempfile::tempdir().unwrap();
     let experiment = search::write(folder.path(), Plan { results, epsilon, per_task: 30 });
-    let options = ReduceOptions { tables: Tables::Keep, ..ReduceOptions::default() };
+    let options = ReduceOptions { keep_tables: true, ..ReduceOptions::default() };
     reduce(&experiment, &options).unwrap();
     let workers: Vec<Child> = (0..workers).map(|_| start(experiment.dir().root())).collect();
     let mut durations: BTreeMap<String, Vec<Duration>> = BTreeMap::new();
@@ -91,12 +91,7 @@ fn start(directory: &Path) -> Child {
 /// the clock and of the processor: where others use the machine, the second tells more.
 pub fn work(directory: &Path) {
     let experiment = Experiment::open(directory).unwrap();
-    let options = TrainOptions {
-        until: Until::Configured,
-        reducing: Reducing::Never,
-        sharing_workers: WORKERS,
-        round: None,
-    };
+    let options = TrainOptions { share: WORKERS, ..TrainOptions::default() };
     let (mut since, mut before) = (Instant::now(), processor_time());
     train(&experiment, options, &mut |event| {
         let what = match event {

@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use metaqnn::internals::Experiment;
 use metaqnn::internals::rebuild;
-use metaqnn::internals::{ReduceOptions, Tables, reduce};
-use metaqnn::internals::{Reducing, TrainOptions, Until, train};
+use metaqnn::internals::{ReduceOptions, reduce};
+use metaqnn::internals::{TrainOptions, train};
 use metaqnn::outcome::Accuracy;
 use metaqnn::q_learning::{Learner, QLearningParams};
 use metaqnn::seed::{Purpose, generator};
@@ -50,14 +50,14 @@ fn updates() {
 pub fn one_more(results: u64) {
     let folder = tempfile::tempdir().unwrap();
     let experiment = search::write(folder.path(), Plan { results, epsilon: 1.0, per_task: 1 });
-    let options = |tables| ReduceOptions { tables, ..ReduceOptions::default() };
-    reduce(&experiment, &options(Tables::Keep)).unwrap();
-    for (tables, name) in [(Tables::Keep, "without tables"), (Tables::Write, "with tables")] {
+    let options = |keep_tables| ReduceOptions { keep_tables, ..ReduceOptions::default() };
+    reduce(&experiment, &options(true)).unwrap();
+    for (keep_tables, name) in [(true, "without tables"), (false, "with tables")] {
         let mut durations = Vec::new();
         for _ in 0..5 {
             train_one(&experiment);
             let began = Instant::now();
-            let reduced = reduce(&experiment, &options(tables)).unwrap();
+            let reduced = reduce(&experiment, &options(keep_tables)).unwrap();
             durations.push(began.elapsed());
             assert!(reduced.new_rows > 0);
         }
@@ -70,11 +70,6 @@ pub fn one_more(results: u64) {
 
 /// Claims, trains and records one architecture.
 fn train_one(experiment: &Experiment) {
-    let options = TrainOptions {
-        until: Until::Configured,
-        reducing: Reducing::Never,
-        sharing_workers: 1,
-        round: None,
-    };
+    let options = TrainOptions { share: 1, ..TrainOptions::default() };
     train(experiment, options, &mut |_| {}).unwrap();
 }
