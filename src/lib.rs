@@ -6,8 +6,8 @@
 //! | floor | rooms |
 //! | --- | --- |
 //! | roof | [`cli`]: words in, words out |
-//! | second | [`ops`]: one operation per verb; [`config`]: the YAML; [`report`]: results as values, tables and text |
-//! | first | [`storage`]: all that lies on disk; [`dataset`]: images, checked; [`training`]: trainers and their protocol; [`slurm`]: the scheduler |
+//! | second | [`ops`]: one operation per verb; [`simulate`]: the stopping rule on recorded curves; [`config`]: the YAML; [`report`]: results as values, tables and text |
+//! | first | [`storage`]: all that lies on disk; [`exchange`]: files of the published program; [`dataset`]: images, checked; [`training`]: trainers and their protocol; [`slurm`]: the scheduler |
 //! | ground | [`space`]: which networks exist; [`q_learning`]: which layer to place next; [`predictor`]: when to stop; [`outcome`]; [`seed`]; [`maths`]; [`regular_file`], [`yaml_bounds`]: reading files within bounds |
 //!
 //! The other program of the crate, `metaqnn-torch` (`src/torch`), trains with libtorch and sees
@@ -54,6 +54,7 @@
 pub(crate) mod cli;
 pub(crate) mod config;
 pub mod dataset;
+pub(crate) mod exchange;
 pub mod maths;
 pub(crate) mod ops;
 pub mod outcome;
@@ -62,6 +63,7 @@ pub mod q_learning;
 pub mod regular_file;
 pub(crate) mod report;
 pub mod seed;
+pub(crate) mod simulate;
 pub(crate) mod slurm;
 pub mod space;
 pub(crate) mod storage;
@@ -79,9 +81,12 @@ pub mod internals {
         train::{TrainOptions, train},
     };
     pub use crate::report::tables::lint;
+    pub use crate::simulate::{
+        EpochScore, Orders, RecordedColumns, RecordedCurves, SearchScope, SimulationParams,
+        read_recorded, score_regressor,
+    };
     pub use crate::storage::{
-        Attempt, Claimant, CurveRow, CurveSummary, CurveWriter, Event, Knowledge, LogCursor,
-        RecordedColumns, Row, Time, Training, Trust, WritableReplayLog, read_recorded,
-        search_state::Record,
+        Attempt, Claimant, CurveRow, CurveSummary, CurveWriter, Event, Knowledge, LogCursor, Row,
+        Time, Training, Trust, WritableReplayLog, search_state::Record,
     };
 }

@@ -7,6 +7,7 @@ use crate::dataset::DatasetError;
 use crate::ops::Refusal;
 use crate::predictor::PredictorError;
 use crate::q_learning::QLearningError;
+use crate::simulate::CurvesFileError;
 use crate::slurm::SlurmError;
 use crate::space::SpaceError;
 use crate::storage::StorageError;
@@ -101,6 +102,9 @@ impl ExitStatus {
             } else {
                 Self::Environment
             });
+        }
+        if let Some(CurvesFileError { source, .. }) = cause.downcast_ref() {
+            return Some(if source.is_usage() { Self::Usage } else { Self::Damaged });
         }
         if let Some(slurm) = cause.downcast_ref::<SlurmError>() {
             return Some(match slurm {

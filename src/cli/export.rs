@@ -7,7 +7,7 @@ use clap::Args;
 use super::exit_code::ExitStatus;
 use super::printer::Printer;
 use crate::ops::Experiment;
-use crate::ops::reference::{Existing, export};
+use crate::ops::export::{Existing, export};
 
 /// Write `replay_database.csv` and `q_values.csv` as the published program would
 #[derive(Debug, Args)]

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::exit_code::ExitStatus;
 use super::printer::Printer;
-use crate::ops::{Experiment, reference};
+use crate::ops::{Experiment, import};
 
 /// Take over the results of the published program into a fresh experiment
 #[derive(Debug, Args)]
@@ -32,7 +32,7 @@ const SHOWN: usize = 5;
 /// Runs the command.
 pub fn run(args: ImportArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
     let experiment = Experiment::open(&args.dir)?;
-    let imported = reference::import(&experiment, &args.source)?;
+    let imported = import::import(&experiment, &args.source)?;
     for problem in imported.set_aside_rows.iter().take(SHOWN) {
         printer.note(&format!("set aside: {problem}"));
     }

@@ -7,7 +7,7 @@ use super::scaling::Scaling;
 
 /// A regression model with its scales and the rows it was fitted to.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct EpochModel {
+pub(crate) struct EpochModel {
     scaling: Scaling,
     /// Standardised training rows, which a nu-SVR refers to.
     rows: Vec<Vec<f64>>,
@@ -25,7 +25,7 @@ impl EpochModel {
     }
 
     /// Fits to some networks of a table, standardised by given scales.
-    pub fn fit_some(
+    pub(super) fn fit_some(
         table: &EpochTable,
         networks: &[usize],
         scaling: Scaling,
@@ -41,7 +41,7 @@ impl EpochModel {
     ///
     /// # Errors
     /// Names the part that does not fit the training set.
-    pub fn restore(table: &EpochTable, mut model: Model) -> Result<Self, &'static str> {
+    pub(super) fn restore(table: &EpochTable, mut model: Model) -> Result<Self, &'static str> {
         let all: Vec<usize> = (0..table.rows.len()).collect();
         let scaling = Scaling::of(table, &all);
         let rows = scaling.rows(&table.rows_of(&all));
@@ -50,7 +50,7 @@ impl EpochModel {
     }
 
     /// Returns what was learned, without scales and rows.
-    pub fn into_model(self) -> Model {
+    pub(super) fn into_model(self) -> Model {
         self.model
     }
 

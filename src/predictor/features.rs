@@ -71,7 +71,7 @@ pub struct Example {
 
 impl Example {
     /// Checks that others have as many epochs and features as this one.
-    pub(super) fn check_alike(&self, others: &[Self]) -> Result<(), PredictorError> {
+    pub(crate) fn check_alike(&self, others: &[Self]) -> Result<(), PredictorError> {
         let size = |example: &Self| (example.curve.epochs(), example.features.values().len());
         let (epochs, fixed) = size(self);
         for (index, other) in (1..).zip(others) {
@@ -107,7 +107,7 @@ pub(super) fn feature_row(features: &Features, observed: &[f64]) -> Vec<f64> {
 
 /// What the networks of a training set looked like after one epoch, and where they ended.
 #[derive(Debug, Clone)]
-pub(super) struct EpochTable {
+pub(crate) struct EpochTable {
     /// One row of features per network.
     pub rows: Vec<Vec<f64>>,
     /// The last value observed of each.

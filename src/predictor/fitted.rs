@@ -56,7 +56,7 @@ impl FittedPredictor {
     }
 
     /// Fits with hyperparameters chosen before, one for each epoch but the last.
-    pub(super) fn fit_with(
+    pub(crate) fn fit_with(
         examples: Vec<Example>,
         chosen: &[Hyperparameters],
         scaling: FoldScaling,
@@ -84,7 +84,7 @@ impl FittedPredictor {
         self.predict_observed(curve.values(), features)
     }
 
-    pub(super) fn predict_observed(
+    pub(crate) fn predict_observed(
         &self,
         observed: &[f64],
         features: &Features,

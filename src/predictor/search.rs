@@ -24,7 +24,7 @@ const FOLDS: usize = 3;
 /// Chooses the hyperparameters of every observed epoch 1 .. T-1, each by a search of its own.
 ///
 /// The generators of the epochs are drawn from `rng` beforehand, so threads change nothing.
-pub(super) fn hyperparameters(
+pub(crate) fn hyperparameters(
     examples: &[Example],
     params: &ValidPredictorParams,
     rng: &mut impl Rng,

@@ -5,7 +5,7 @@ use super::learning_curve::LearningCurve;
 use crate::maths::exp;
 
 /// Returns networks whose accuracy rises to a level set by two features; the same ones each time.
-pub(super) fn examples(networks: usize, epochs: usize) -> Vec<Example> {
+pub(crate) fn examples(networks: usize, epochs: usize) -> Vec<Example> {
     (0..networks).map(|network| example(network, epochs)).collect()
 }
 
@@ -24,6 +24,6 @@ fn example(network: usize, epochs: usize) -> Example {
 }
 
 /// Returns the same networks with their numbers as names.
-pub(super) fn named(networks: usize, epochs: usize) -> Vec<(String, Example)> {
+pub(crate) fn named(networks: usize, epochs: usize) -> Vec<(String, Example)> {
     (0..networks).map(|network| (network.to_string(), example(network, epochs))).collect()
 }

@@ -23,6 +23,7 @@ mod notation;
 mod params;
 mod shape;
 mod state;
+mod tuple;
 
 pub use action::Action;
 pub use architecture::{Architecture, DropoutMark};
@@ -32,3 +33,5 @@ pub use layer::Layer;
 pub use params::{ImageShape, KernelRule, Padding, Pool, PoolRounding, Space, SpaceParams};
 pub use shape::{conv_output, pool_output};
 pub use state::{Bin, LastLayer, State, StateKey};
+
+pub(crate) use tuple::{LayerType, StateTuple, may_occur};

@@ -9,7 +9,6 @@ use crate::regular_file::NotAFile;
 use crate::space::SpaceError;
 use crate::storage::format::FormatVersion;
 use crate::storage::log::row_error::RowError;
-use crate::storage::recorded_error::RecordedError;
 use crate::storage::search_state::Violation;
 
 /// An error of storage. Every one names the file.
@@ -233,14 +232,6 @@ pub enum StorageError {
         /// How that is seen.
         source: QLearningError,
     },
-    /// Recorded curves that cannot be replayed.
-    #[error("`{path}` cannot be replayed")]
-    Recorded {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        source: RecordedError,
-    },
     /// Less was written than given.
     #[error(
         "only {written} of {expected} bytes fit into `{path}` (disk full, over quota, or at the limit of `ulimit -f`?)"
@@ -258,8 +249,7 @@ pub enum StorageError {
 impl StorageError {
     /// Whether files of the experiment are not what this program wrote.
     pub fn is_damage(&self) -> bool {
-        matches!(self, Self::Recorded { source, .. } if !source.is_usage())
-            || matches!(self, Self::Io { source, .. } if NotAFile::is_in(source))
+        matches!(self, Self::Io { source, .. } if NotAFile::is_in(source))
             || matches!(
                 self,
                 Self::NoFolder { .. }
@@ -280,15 +270,14 @@ impl StorageError {
 
     /// Whether the person named the wrong directory.
     pub const fn is_usage(&self) -> bool {
-        matches!(self, Self::Recorded { source, .. } if source.is_usage())
-            || matches!(
-                self,
-                Self::NotAnExperiment { .. }
-                    | Self::OtherFormat { .. }
-                    | Self::NewerKey { .. }
-                    | Self::LeadsOut { .. }
-                    | Self::AlreadyExists { .. }
-            )
+        matches!(
+            self,
+            Self::NotAnExperiment { .. }
+                | Self::OtherFormat { .. }
+                | Self::NewerKey { .. }
+                | Self::LeadsOut { .. }
+                | Self::AlreadyExists { .. }
+        )
     }
 
     /// Whether a file is not there, or no more: on NFS one that was removed under its reader is stale.

@@ -14,7 +14,7 @@ use syn::visit::{self, Visit};
 /// From the lowest layer to the highest: a module, its budget of lines without tests, and the
 /// modules it may name. A change may raise a budget in the same commit, with a reason there.
 const MODULES: &[(&str, usize, &[&str])] = &[
-    ("space", 1_200, &[]),
+    ("space", 1_350, &[]),
     ("outcome", 100, &[]),
     ("seed", 80, &[]),
     ("maths", 120, &[]),
@@ -27,6 +27,7 @@ const MODULES: &[(&str, usize, &[&str])] = &[
         8_500,
         &["space", "outcome", "seed", "q_learning", "predictor", "regular_file", "yaml_bounds"],
     ),
+    ("exchange", 500, &["space", "outcome", "q_learning", "storage"]),
     ("dataset", 2_000, &["seed", "maths", "regular_file"]),
     ("training", 2_200, &["space", "outcome", "seed", "maths", "regular_file"]),
     ("slurm", 2_600, &[]),
@@ -56,10 +57,27 @@ const MODULES: &[(&str, usize, &[&str])] = &[
             "q_learning",
             "predictor",
             "storage",
+            "exchange",
             "dataset",
             "training",
             "slurm",
             "config",
+            "report",
+            "regular_file",
+        ],
+    ),
+    (
+        "simulate",
+        2_000,
+        &[
+            "outcome",
+            "seed",
+            "maths",
+            "predictor",
+            "storage",
+            "exchange",
+            "training",
+            "ops",
             "report",
             "regular_file",
         ],
@@ -70,6 +88,7 @@ const MODULES: &[(&str, usize, &[&str])] = &[
         2_300,
         &[
             "ops",
+            "simulate",
             "config",
             "report",
             "space",

@@ -4,12 +4,12 @@ use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
-use metaqnn::internals::{RecordedColumns, read_recorded};
-use metaqnn::maths::exp;
-use metaqnn::predictor::{
-    Better, EpochScore, FoldScaling, MetricScale, Orders, PredictorParams, RecordedCurves,
-    Regressor, SearchScope, SimulationParams, score_regressor,
+use metaqnn::internals::{
+    EpochScore, Orders, RecordedColumns, RecordedCurves, SearchScope, SimulationParams,
+    read_recorded, score_regressor,
 };
+use metaqnn::maths::exp;
+use metaqnn::predictor::{Better, FoldScaling, MetricScale, PredictorParams, Regressor};
 use metaqnn::seed::{Purpose, generator};
 use statrs::distribution::{ContinuousCDF, Normal};
 

@@ -6,12 +6,10 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 
 use super::super::args::{at_least, c, not_negative, positive, share, threshold, tolerance};
-use crate::ops::simulate::Reading;
-use crate::predictor::{
-    Better, FoldScaling, HyperbandParams, MetricScale, Orders, PredictorParams, Regressor,
-    SearchScope, SimulationParams,
+use crate::predictor::{Better, FoldScaling, MetricScale, PredictorParams, Regressor};
+use crate::simulate::{
+    HyperbandParams, Orders, Reading, RecordedColumns, SearchScope, SimulationParams,
 };
-use crate::storage::RecordedColumns;
 
 /// Replay recorded learning curves under the stopping rule: what it would have saved, and lost
 #[derive(Debug, Args)]

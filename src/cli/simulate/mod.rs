@@ -13,9 +13,8 @@ pub use self::args::SimulateArgs;
 use super::exit_code::ExitStatus;
 use super::printer::Printer;
 use crate::ops::Refusal;
-use crate::ops::simulate::{self, Replayed};
-use crate::predictor::SimulationParams;
-use crate::report::terminal::{self, Colour};
+use crate::report::terminal::Colour;
+use crate::simulate::{self, Replayed, SimulationParams, table};
 
 /// Runs the command.
 pub fn run(args: &SimulateArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
@@ -91,7 +90,7 @@ impl SimulateArgs {
             None => {
                 let simulation = simulate::stopping(curves, params, seed, &on_order)?;
                 bar.finish_and_clear();
-                self.print(input, &simulation.summaries, terminal::stopping, printer)?;
+                self.print(input, &simulation.summaries, table::stopping, printer)?;
                 if let Some(file) = &self.trace {
                     simulate::write_trace(file, &simulation.trace)?;
                 }
@@ -99,7 +98,7 @@ impl SimulateArgs {
             Some(scheduler) => {
                 let summaries = simulate::hyperband(curves, params, &scheduler, seed, &on_order)?;
                 bar.finish_and_clear();
-                self.print(input, &summaries, terminal::hyperband, printer)?;
+                self.print(input, &summaries, table::hyperband, printer)?;
             }
         }
         if let Some(file) = &self.scores {
@@ -112,13 +111,13 @@ impl SimulateArgs {
         &self,
         input: &Replayed,
         summaries: &[T],
-        table: impl Fn(&[T], Colour) -> String,
+        text: impl Fn(&[T], Colour) -> String,
         printer: &Printer,
     ) -> anyhow::Result<()> {
         let file = (self.inputs.len() > 1).then(|| input.path.display().to_string());
         if !self.json {
             let heading = file.map_or(String::new(), |file| format!("{file}\n"));
-            return printer.result(&(heading + &table(summaries, printer.colour())));
+            return printer.result(&(heading + &text(summaries, printer.colour())));
         }
         for summary in summaries {
             let object = serde_json::to_string(summary)?;

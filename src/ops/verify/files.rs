@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::exchange::read_q_values;
 use crate::ops::train::attempt_files::AttemptFiles;
 use crate::ops::verify::finding::{Finding, Repair, below, one_line, or_damage};
 use crate::ops::verify::log::{Examined, LOG};
@@ -13,7 +14,7 @@ use crate::regular_file::{self, LARGE};
 use crate::space::Space;
 use crate::storage::fs::publish;
 use crate::storage::search_state::Record;
-use crate::storage::{Attempt, Curve, ExperimentDir, Iteration, StorageError, read_q_values};
+use crate::storage::{Attempt, Curve, ExperimentDir, Iteration, StorageError};
 
 impl AttemptFiles {
     /// Returns those that a repair sets aside: of attempts that the log does not know of, and results that it can never

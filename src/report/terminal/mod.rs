@@ -1,11 +1,9 @@
 //! The search as text for a terminal of 80 columns.
 
 mod ranking;
-mod simulation;
 mod status;
 
 pub use ranking::ranked;
-pub use simulation::{hyperband, stopping};
 pub use status::status;
 
 /// Columns of the terminal.
@@ -21,7 +19,7 @@ pub enum Colour {
 }
 
 impl Colour {
-    fn bold(self, text: &str) -> String {
+    pub(crate) fn bold(self, text: &str) -> String {
         self.paint("1", text)
     }
 
@@ -42,7 +40,7 @@ fn accuracy(share: Option<f64>) -> String {
 }
 
 /// Writes a number with so many decimals. What rounds to nothing is 0 and has no sign.
-fn decimals(value: f64, places: usize) -> String {
+pub(crate) fn decimals(value: f64, places: usize) -> String {
     let text = format!("{value:.places$}");
     match text.strip_prefix('-') {
         Some(nothing) if nothing.bytes().all(|digit| matches!(digit, b'0' | b'.')) => {
@@ -98,7 +96,7 @@ fn wrapped(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
-fn text_of(lines: &[String]) -> String {
+pub(crate) fn text_of(lines: &[String]) -> String {
     lines.iter().map(|line| line.trim_end().to_owned() + "\n").collect()
 }
 

@@ -9,7 +9,7 @@ use std::path::Path;
 use csv::StringRecord;
 
 use crate::q_learning::QTable;
-use crate::space::{Action, Bin, LastLayer, Space, StateKey};
+use crate::space::{Action, Bin, LastLayer, Space, StateKey, may_occur};
 use crate::storage::error::StorageError;
 
 /// The state is its depth, its last layer (kind and numbers; empty where the kind has none) and
@@ -103,17 +103,6 @@ fn state_of(record: &StringRecord, space: &Space) -> Option<StateKey> {
     let bin = bins.into_iter().find(|bin| Ok(bin.size()) == number(7))?;
     let state = StateKey { depth: number(0).ok()?, last, bin };
     (may_occur(&state, space) && record.iter().take(STATE).eq(state_cells(&state))).then_some(state)
-}
-
-/// Returns whether a state read from a file lies within the limits of the space, so that its legal
-/// actions can be asked for.
-pub(crate) fn may_occur(state: &StateKey, space: &Space) -> bool {
-    let within = match state.last {
-        LastLayer::Start => state.depth == 0,
-        LastLayer::FullyConnected { index, .. } => index < state.depth,
-        _ => state.depth > 0,
-    };
-    within && state.depth <= space.params().max_layers
 }
 
 /// Returns the cells that name a state, all but the last two of its row.

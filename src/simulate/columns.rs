@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::storage::foreign_csv::shown;
-use crate::storage::recorded_error::RecordedError;
+use super::error::RecordedError;
+use crate::exchange::patient_csv::shown;
 
 /// What a person says of the columns of a file of recorded curves.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -121,16 +121,17 @@ pub(super) fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::synthetic_curves;
     use super::*;
+    use crate::predictor::synthetic_curves;
 
     #[test]
     fn speedup_and_regret_by_hand() {
         // Four networks of four epochs, the best last and in the burn-in none of the best two; three
         // are walked: one stopped after 1 epoch, one trained, one (the best) stopped after 2.
         let finals = [0.5, 0.1, 0.7, 0.9];
-        let named = |(id, mut network): (usize, (String, super::super::Example))| {
-            let curve = super::super::LearningCurve::new(vec![0.0, 0.0, 0.0, finals[id]]).unwrap();
+        let named = |(id, mut network): (usize, (String, crate::predictor::Example))| {
+            let curve =
+                crate::predictor::LearningCurve::new(vec![0.0, 0.0, 0.0, finals[id]]).unwrap();
             network.1.curve = curve;
             network
         };
@@ -140,7 +141,7 @@ mod tests {
             network,
             stopped,
             epoch,
-            prediction: Some(super::super::Prediction { mean, sigma: 0.1 }),
+            prediction: Some(crate::predictor::Prediction { mean, sigma: 0.1 }),
             best: Some(0.5),
             stop_probability: Some(0.5),
         };

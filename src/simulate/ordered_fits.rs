@@ -4,13 +4,13 @@ use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
-use super::error::PredictorError;
-use super::fitted::FittedPredictor;
 use super::recorded::RecordedCurves;
-use super::regressor::Hyperparameters;
-use super::search;
 use super::simulation::SimulationParams;
 use super::walk::{Setting, Step, predict_all, walk};
+use crate::predictor::FittedPredictor;
+use crate::predictor::PredictorError;
+use crate::predictor::regressor::Hyperparameters;
+use crate::predictor::search;
 
 /// Whose burn-in hyperparameters are searched on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

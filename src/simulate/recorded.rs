@@ -3,8 +3,8 @@
 use rand::Rng;
 use rand::seq::SliceRandom;
 
-use super::error::PredictorError;
-use super::features::Example;
+use crate::predictor::Example;
+use crate::predictor::PredictorError;
 
 /// Networks trained to the end, all equally long, with their names: what a simulation replays.
 #[derive(Debug, Clone, PartialEq)]
@@ -109,8 +109,8 @@ impl Orders {
 
 #[cfg(test)]
 mod tests {
-    use super::super::synthetic_curves;
     use super::*;
+    use crate::predictor::synthetic_curves;
     use rand_chacha::ChaCha8Rng;
     use rand_chacha::rand_core::SeedableRng;
 

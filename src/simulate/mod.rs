@@ -1,8 +1,24 @@
 //! Recorded curves walked through the stopping rule. Reads everything, appends nothing.
 //!
-//! What is replayed are the rows of a file ([`storage::read_recorded`](crate::storage::read_recorded)),
+//! What is replayed are the rows of a file ([`read_recorded`]),
 //! or the networks of an experiment that were trained to the end. All that is computed is the
 //! predictor's ([`crate::predictor`]).
+
+mod columns;
+mod curves_file;
+mod error;
+mod f_hyperband;
+#[cfg(test)]
+mod golden;
+mod hyperband;
+mod hyperband_summary;
+mod ordered_fits;
+mod recorded;
+mod regressor_scores;
+mod setting_summary;
+mod simulation;
+pub(crate) mod table;
+mod walk;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,15 +29,22 @@ use serde::Serialize;
 use crate::ops::reduce::refit::example;
 use crate::ops::snapshot::Snapshot;
 use crate::ops::{Experiment, Refusal};
-use crate::predictor::{
-    Better, EpochScore, Example, HyperbandParams, HyperbandSummary, LearningCurve, MetricScale,
-    PredictorParams, RecordedCurves, Regressor, Simulation, SimulationParams, TraceRow,
-    score_regressor, simulate, simulate_hyperband,
-};
+use crate::predictor::{Better, Example, LearningCurve, MetricScale, PredictorParams, Regressor};
 use crate::seed::{Purpose, generator};
 use crate::storage::fs::publish;
-use crate::storage::{Event, RecordedColumns, Recording, Row, read_recorded};
+use crate::storage::{Event, Row};
 use crate::training::TrainerKind;
+
+pub use columns::RecordedColumns;
+pub use curves_file::{Recording, read_recorded};
+pub use error::CurvesFileError;
+pub use f_hyperband::{HyperbandParams, simulate_hyperband};
+pub use hyperband_summary::HyperbandSummary;
+pub use ordered_fits::SearchScope;
+pub use recorded::{Orders, RecordedCurves};
+pub use regressor_scores::{EpochScore, score_regressor};
+pub use setting_summary::SettingSummary;
+pub use simulation::{Simulation, SimulationParams, TraceRow, simulate};
 
 /// How a file of recorded curves is to be read.
 #[derive(Debug, Clone, PartialEq, Eq)]

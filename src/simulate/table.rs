@@ -1,7 +1,7 @@
 //! What a simulation says, as tables of at most 80 columns.
 
-use super::{Colour, decimals, text_of};
-use crate::predictor::{HyperbandSummary, SettingSummary};
+use super::{HyperbandSummary, SettingSummary};
+use crate::report::terminal::{Colour, decimals, text_of};
 
 /// Returns one line for each setting of the stopping rule.
 ///

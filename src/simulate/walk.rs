@@ -1,10 +1,10 @@
 //! One order of recorded curves walked under one setting of the stopping rule.
 
-use super::best_finals::BestFinals;
-use super::error::PredictorError;
-use super::fitted::FittedPredictor;
 use super::recorded::RecordedCurves;
-use super::stopping::{Prediction, StoppingRule, Verdict};
+use crate::predictor::BestFinals;
+use crate::predictor::FittedPredictor;
+use crate::predictor::PredictorError;
+use crate::predictor::{Prediction, StoppingRule, Verdict};
 
 /// One setting of the rule.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -121,9 +121,9 @@ fn judge(network: usize, predictions: &Predictions, best: Option<f64>, rule: Sto
 
 #[cfg(test)]
 mod tests {
-    use super::super::features::{Example, Features};
-    use super::super::learning_curve::LearningCurve;
     use super::*;
+    use crate::predictor::LearningCurve;
+    use crate::predictor::{Example, Features};
 
     /// Networks of three epochs with given last values, each predicted as it ends with sigma 0.01.
     fn walked(finals: &[f64], top_n: usize) -> Vec<Step> {

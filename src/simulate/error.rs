@@ -1,6 +1,18 @@
 //! Why recorded learning curves cannot be replayed.
 
+use std::path::PathBuf;
+
 use crate::predictor::PredictorError;
+
+/// A file of recorded curves that cannot be replayed.
+#[derive(Debug, thiserror::Error)]
+#[error("`{path}` cannot be replayed")]
+pub struct CurvesFileError {
+    /// The file.
+    pub path: PathBuf,
+    /// Why not.
+    pub source: RecordedError,
+}
 
 /// Why a file of recorded curves cannot be replayed.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

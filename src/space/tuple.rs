@@ -2,13 +2,11 @@
 
 use serde::Serialize;
 
-use crate::space::{Action, Bin, LastLayer, Layer, Space, StateKey};
-use crate::storage::foreign_csv::{Fields, Reason, shown};
-use crate::storage::view::q_table::may_occur;
+use super::{Action, Bin, LastLayer, Layer, Space, StateKey};
 
 /// A state or an action as the reference writes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct ReferenceTuple {
+pub(crate) struct StateTuple {
     /// Kind of the last layer; of the layer to be added in an action, but that termination keeps
     /// the kind of the layer it follows.
     pub layer_type: LayerType,
@@ -31,7 +29,7 @@ pub struct ReferenceTuple {
 /// The reference's names for kinds of layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum LayerType {
+pub(crate) enum LayerType {
     Start,
     Conv,
     Pool,
@@ -53,7 +51,7 @@ impl LayerType {
     }
 }
 
-impl ReferenceTuple {
+impl StateTuple {
     /// Writes a state (specification, section 1).
     pub fn of_state(state: &StateKey) -> Self {
         let (layer_type, filter_depth, filter_size, stride, fc_size) = match state.last {
@@ -132,29 +130,6 @@ impl ReferenceTuple {
             .find(|&action| Self::of_action(state, action) == *self)
     }
 
-    pub(crate) fn of(fields: &Fields, columns: [&'static str; 8]) -> Result<Self, Reason> {
-        let [fc_size, filter_depth, filter_size, image_size, depth, kind, stride, terminate] =
-            columns;
-        let name = fields.text(kind)?.trim();
-        Ok(Self {
-            layer_type: LayerType::ALL
-                .into_iter()
-                .find(|layer_type| layer_type.name() == name)
-                .ok_or_else(|| Reason::Value {
-                    column: kind,
-                    value: shown(name),
-                    expected: "start, conv, pool, fc or gap",
-                })?,
-            layer_depth: fields.count(depth)?,
-            filter_depth: fields.count(filter_depth)?,
-            filter_size: fields.count(filter_size)?,
-            stride: fields.count(stride)?,
-            image_size: fields.count(image_size)?,
-            fc_size: fields.count(fc_size)?,
-            terminate: fields.count(terminate)?,
-        })
-    }
-
     /// Returns the cells in alphabetical order of their columns.
     pub(crate) fn fields(&self) -> [String; 8] {
         [
@@ -170,6 +145,17 @@ impl ReferenceTuple {
     }
 }
 
+/// Returns whether a state read from a file lies within the limits of the space, so that its legal
+/// actions can be asked for.
+pub(crate) fn may_occur(state: &StateKey, space: &Space) -> bool {
+    let within = match state.last {
+        LastLayer::Start => state.depth == 0,
+        LastLayer::FullyConnected { index, .. } => index < state.depth,
+        _ => state.depth > 0,
+    };
+    within && state.depth <= space.params().max_layers
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -180,27 +166,27 @@ mod tests {
         let last = LastLayer::FullyConnected { index: 0, width: 256 };
         let state = StateKey { depth: 7, last, bin: Bin::Four };
         assert_eq!(
-            ReferenceTuple::of_state(&state).fields(),
+            StateTuple::of_state(&state).fields(),
             ["256", "0", "0", "4", "7", "fc", "0", "0"]
         );
         assert_eq!(
-            ReferenceTuple::of_action(&state, Layer::FullyConnected { width: 128 }).fields(),
+            StateTuple::of_action(&state, Layer::FullyConnected { width: 128 }).fields(),
             ["128", "1", "0", "1", "8", "fc", "0", "0"]
         );
         assert_eq!(
-            ReferenceTuple::of_action(&state, Layer::Softmax { classes: 10 }).fields(),
+            StateTuple::of_action(&state, Layer::Softmax { classes: 10 }).fields(),
             ["256", "0", "0", "4", "8", "fc", "0", "1"]
         );
         let start = StateKey { depth: 0, last: LastLayer::Start, bin: Bin::Eight };
         assert_eq!(
-            ReferenceTuple::of_action(&start, Layer::Softmax { classes: 10 }).fields(),
+            StateTuple::of_action(&start, Layer::Softmax { classes: 10 }).fields(),
             ["0", "1", "0", "8", "1", "start", "0", "1"]
         );
         // A pooling's action keeps the bin it leaves.
         let last = LastLayer::Conv { filters: 64, kernel: 3, stride: 1 };
         let conv = StateKey { depth: 1, last, bin: Bin::Eight };
         assert_eq!(
-            ReferenceTuple::of_action(&conv, Layer::Pool { kernel: 5, stride: 3 }).fields(),
+            StateTuple::of_action(&conv, Layer::Pool { kernel: 5, stride: 3 }).fields(),
             ["0", "0", "5", "8", "2", "pool", "3", "0"]
         );
     }

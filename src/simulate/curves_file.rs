@@ -13,15 +13,13 @@ use std::path::Path;
 
 use csv::{ByteRecord, Position};
 
+use super::columns::{CurveColumns, RecordedColumns, named_features, other_curves};
+use super::error::{CurvesFileError, RecordedError};
+use crate::exchange::patient_csv::shown;
 use crate::predictor::{Better, Example, Features, LearningCurve, MetricScale, PredictorError};
 use crate::regular_file::{self, LARGE};
 use crate::storage::error::StorageError;
-use crate::storage::foreign_csv::shown;
 use crate::storage::fs::bounded_csv::ForeignRecords;
-use crate::storage::recorded_columns::{
-    CurveColumns, RecordedColumns, named_features, other_curves,
-};
-use crate::storage::recorded_error::RecordedError;
 
 /// The networks of a file.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,14 +48,14 @@ pub fn read_recorded(
     columns: &RecordedColumns,
     better: Better,
     scale: MetricScale,
-) -> Result<Recording, StorageError> {
-    let refuse = |source| StorageError::Recorded { path: path.to_owned(), source };
+) -> anyhow::Result<Recording> {
+    let refuse = |source| CurvesFileError { path: path.to_owned(), source };
     let bytes = regular_file::read_input(path, LARGE).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => refuse(RecordedError::Missing),
-        _ => StorageError::io("read", path)(error),
+        io::ErrorKind::NotFound => refuse(RecordedError::Missing).into(),
+        _ => anyhow::Error::from(StorageError::io("read", path)(error)),
     })?;
     let table = Table::read(&bytes[..]).map_err(StorageError::csv(path))?;
-    table.recording(columns, better, scale).map_err(refuse)
+    Ok(table.recording(columns, better, scale).map_err(refuse)?)
 }
 
 /// Header and rows as text.

@@ -1,16 +1,15 @@
 //! The reference's `q_values.csv` (specification, section 10.2), written and read.
 //!
-//! One row per state and action, both as [`ReferenceTuple`]: the binned state under `start_*`, the action under
+//! One row per state and action, both as [`StateTuple`]: the binned state under `start_*`, the action under
 //! `end_*`, that is the layer to be added with the depth it will have.
 
 use std::io::{Read, Write};
 use std::path::Path;
 
+use super::patient_csv::{Fields, Readable, Reason, read_rows, shown};
 use crate::q_learning::QTable;
-use crate::space::{Action, Space, StateKey};
+use crate::space::{Action, LayerType, Space, StateKey, StateTuple};
 use crate::storage::error::StorageError;
-use crate::storage::foreign_csv::{Readable, Reason, read_rows};
-use crate::storage::reference_tuple::ReferenceTuple;
 
 /// The columns of `q_values.csv`, alphabetical as in the reference: that of the tuple's fields.
 /// (Older files of the reference have four more, always 0; readers go by name.)
@@ -36,7 +35,7 @@ const COLUMNS: [&str; 17] = [
 
 /// One row of `q_values.csv`.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct ReferenceQValue {
+pub struct PublishedQValue {
     /// The state.
     pub state: StateKey,
     /// An action legal there.
@@ -56,17 +55,38 @@ pub fn read_q_values(
     reader: impl Read,
     space: &Space,
     path: &Path,
-) -> Result<Readable<ReferenceQValue>, StorageError> {
+) -> Result<Readable<PublishedQValue>, StorageError> {
     let [end, start] = [0, 8].map(|first| {
         <[&str; 8]>::try_from(&COLUMNS[first..first + 8]).expect("a tuple has eight fields")
     });
     read_rows(reader, COLUMNS, path, |fields| {
-        let (state, action) =
-            (ReferenceTuple::of(fields, start)?, ReferenceTuple::of(fields, end)?);
+        let (state, action) = (tuple(fields, start)?, tuple(fields, end)?);
         let q_value = fields.number("utility")?;
         let state = state.state(space).ok_or(Reason::Foreign)?;
         let action = action.action(&state, space).ok_or(Reason::Foreign)?;
-        Ok(ReferenceQValue { state, action, q_value })
+        Ok(PublishedQValue { state, action, q_value })
+    })
+}
+
+fn tuple(fields: &Fields, columns: [&'static str; 8]) -> Result<StateTuple, Reason> {
+    let [fc_size, filter_depth, filter_size, image_size, depth, kind, stride, terminate] = columns;
+    let name = fields.text(kind)?.trim();
+    Ok(StateTuple {
+        layer_type: LayerType::ALL
+            .into_iter()
+            .find(|layer_type| layer_type.name() == name)
+            .ok_or_else(|| Reason::Value {
+                column: kind,
+                value: shown(name),
+                expected: "start, conv, pool, fc or gap",
+            })?,
+        layer_depth: fields.count(depth)?,
+        filter_depth: fields.count(filter_depth)?,
+        filter_size: fields.count(filter_size)?,
+        stride: fields.count(stride)?,
+        image_size: fields.count(image_size)?,
+        fc_size: fields.count(fc_size)?,
+        terminate: fields.count(terminate)?,
     })
 }
 
@@ -83,9 +103,9 @@ pub fn write_q_values(writer: impl Write, table: &QTable, path: &Path) -> Result
     let mut writer = csv::Writer::from_writer(writer);
     writer.write_record(COLUMNS).map_err(failed)?;
     for state in states {
-        let start = ReferenceTuple::of_state(&state).fields();
+        let start = StateTuple::of_state(&state).fields();
         for (action, q_value) in table.values(&state).iter() {
-            let end = ReferenceTuple::of_action(&state, *action).fields();
+            let end = StateTuple::of_action(&state, *action).fields();
             let utility = format!("{q_value:?}");
             writer.write_record(end.iter().chain(&start).chain([&utility])).map_err(failed)?;
         }
@@ -95,10 +115,10 @@ pub fn write_q_values(writer: impl Write, table: &QTable, path: &Path) -> Result
 
 #[cfg(test)]
 mod tests {
+    use super::super::replay_database::tests::published;
     use super::*;
+    use crate::space::LayerType;
     use crate::space::{Bin, ImageShape, LastLayer, Layer, SpaceParams};
-    use crate::storage::reference::tests::published;
-    use crate::storage::reference_tuple::LayerType;
     use proptest::prelude::*;
     use std::collections::BTreeSet;
 
@@ -106,7 +126,7 @@ mod tests {
         params.check(ImageShape { size: 32, channels: 3, classes: 10 }).unwrap()
     }
 
-    fn read(text: &str, space: &Space) -> Readable<ReferenceQValue> {
+    fn read(text: &str, space: &Space) -> Readable<PublishedQValue> {
         read_q_values(text.as_bytes(), space, Path::new("q_values.csv")).unwrap()
     }
 

@@ -13,17 +13,17 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rayon::prelude::*;
 
-use super::best_finals::BestFinals;
-use super::error::PredictorError;
-use super::fitted::FittedPredictor;
 use super::hyperband::{Bracket, Rung, hyperband};
 use super::hyperband_summary::{Found, HyperbandSummary, RungRule, Schedule};
 use super::ordered_fits::SearchScope;
 use super::recorded::RecordedCurves;
-use super::regressor::Hyperparameters;
-use super::search;
 use super::simulation::SimulationParams;
-use super::stopping::{StoppingRule, Verdict};
+use crate::predictor::BestFinals;
+use crate::predictor::FittedPredictor;
+use crate::predictor::PredictorError;
+use crate::predictor::regressor::Hyperparameters;
+use crate::predictor::search;
+use crate::predictor::{StoppingRule, Verdict};
 
 /// How Hyperband schedules, and whom f-Hyperband protects.
 #[derive(Debug, Clone, PartialEq)]
@@ -271,14 +271,14 @@ impl Replay<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::features::{Example, Features};
-    use super::super::learning_curve::LearningCurve;
-    use super::super::params::PredictorParams;
     use super::super::recorded::Orders;
-    use super::super::regressor::Regressor;
-    use super::super::synthetic_curves;
-    use super::super::uncertainty::FoldScaling;
     use super::*;
+    use crate::predictor::FoldScaling;
+    use crate::predictor::LearningCurve;
+    use crate::predictor::PredictorParams;
+    use crate::predictor::Regressor;
+    use crate::predictor::synthetic_curves;
+    use crate::predictor::{Example, Features};
 
     const EPOCHS: usize = 27;
 

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::regressor_scores::standard_error;
 use super::setting_summary::mean;
-use super::stopping::StoppingRule;
+use crate::predictor::StoppingRule;
 
 /// What Hyperband spent and found under one setting. Without `delta` it is plain Hyperband.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -4,16 +4,16 @@ use rand::Rng;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::epoch_model::EpochModel;
-use super::error::PredictorError;
-use super::features::EpochTable;
 use super::ordered_fits::OrderedFits;
 use super::recorded::RecordedCurves;
-use super::regressor::{Hyperparameters, Regressor};
-use super::scores::Scores;
 use super::setting_summary::mean;
 use super::simulation::SimulationParams;
 use crate::maths::square;
+use crate::predictor::PredictorError;
+use crate::predictor::Scores;
+use crate::predictor::epoch_model::EpochModel;
+use crate::predictor::features::EpochTable;
+use crate::predictor::regressor::{Hyperparameters, Regressor};
 
 /// Scores of a regressor at one number of observed epochs, over all orders.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -96,14 +96,14 @@ pub(super) fn standard_error(values: &[f64]) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::features::{Example, Features};
-    use super::super::learning_curve::LearningCurve;
     use super::super::ordered_fits::SearchScope;
-    use super::super::params::PredictorParams;
     use super::super::recorded::Orders;
-    use super::super::synthetic_curves;
-    use super::super::uncertainty::FoldScaling;
     use super::*;
+    use crate::predictor::FoldScaling;
+    use crate::predictor::LearningCurve;
+    use crate::predictor::PredictorParams;
+    use crate::predictor::synthetic_curves;
+    use crate::predictor::{Example, Features};
     use rand_chacha::ChaCha8Rng;
     use rand_chacha::rand_core::SeedableRng;
 

@@ -7,13 +7,13 @@ use rand::Rng;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::error::PredictorError;
 use super::ordered_fits::{OrderedFits, SearchScope};
-use super::params::ValidPredictorParams;
 use super::recorded::{Orders, RecordedCurves};
 use super::setting_summary::{OrderResult, SettingSummary};
-use super::uncertainty::FoldScaling;
 use super::walk::{Setting, Step};
+use crate::predictor::FoldScaling;
+use crate::predictor::PredictorError;
+use crate::predictor::ValidPredictorParams;
 
 /// What is simulated.
 #[derive(Debug, Clone, PartialEq)]
@@ -129,10 +129,10 @@ fn trace(recorded: &RecordedCurves, grid: &[Setting], walks: &[Vec<Step>]) -> Ve
 
 #[cfg(test)]
 mod tests {
-    use super::super::params::PredictorParams;
-    use super::super::regressor::Regressor;
-    use super::super::synthetic_curves;
     use super::*;
+    use crate::predictor::PredictorParams;
+    use crate::predictor::Regressor;
+    use crate::predictor::synthetic_curves;
     use rand_chacha::ChaCha8Rng;
     use rand_chacha::rand_core::SeedableRng;
 

@@ -1,16 +1,16 @@
 //! The reference's `replay_database.csv` (specification, section 10.1), read and written.
 //!
-//! Its Q-values are in [`crate::storage::reference_q_values`]; how unusable rows are set aside, in
-//! [`crate::storage::foreign_csv`].
+//! Its Q-values are in `q_values.rs`; how unusable rows are set aside, in
+//! `patient_csv.rs`.
 
 use std::io::{Read, Write};
 use std::path::Path;
 
+use super::patient_csv::{Fields, Readable, Reason, read_rows};
 use crate::outcome::Accuracy;
 use crate::q_learning::Epsilon;
 use crate::space::{Architecture, Space};
 use crate::storage::error::StorageError;
-use crate::storage::foreign_csv::{Fields, Readable, Reason, read_rows};
 use crate::storage::fs::time::Time;
 
 /// The columns of `replay_database.csv`, in the reference's order.
@@ -32,7 +32,7 @@ const UNUSED: [&str; 2] = ["accuracy_best_test", "accuracy_last_test"];
 
 /// One row of `replay_database.csv`: a sampled network and its accuracies.
 #[derive(Debug, Clone, PartialEq)]
-pub struct ReferenceRow {
+pub struct ReplayRow {
     /// `net`. A network that was sampled again has a row each time.
     pub architecture: Architecture,
     /// `accuracy_best_val`: the reward; chance for a network that failed.
@@ -62,9 +62,9 @@ pub fn read_replay_database(
     reader: impl Read,
     space: &Space,
     path: &Path,
-) -> Result<Readable<ReferenceRow>, StorageError> {
+) -> Result<Readable<ReplayRow>, StorageError> {
     let columns = COLUMNS.into_iter().filter(|column| !UNUSED.contains(column));
-    read_rows(reader, columns, path, |fields| ReferenceRow::of(fields, space))
+    read_rows(reader, columns, path, |fields| ReplayRow::of(fields, space))
 }
 
 /// Writes `replay_database.csv` as the reference's code would read it.
@@ -73,7 +73,7 @@ pub fn read_replay_database(
 /// A writer that fails; `path` names it.
 pub fn write_replay_database<'a>(
     writer: impl Write,
-    rows: impl IntoIterator<Item = &'a ReferenceRow>,
+    rows: impl IntoIterator<Item = &'a ReplayRow>,
     path: &Path,
 ) -> Result<(), StorageError> {
     let failed = StorageError::csv(path);
@@ -85,7 +85,7 @@ pub fn write_replay_database<'a>(
     writer.flush().map_err(StorageError::io("write", path))
 }
 
-impl ReferenceRow {
+impl ReplayRow {
     fn of(fields: &Fields, space: &Space) -> Result<Self, Reason> {
         Ok(Self {
             best_validation_accuracy: Accuracy::new(fields.number("accuracy_best_val")?)?,
@@ -152,11 +152,11 @@ pub(super) mod tests {
         found
     }
 
-    fn read(text: &str) -> Readable<ReferenceRow> {
+    fn read(text: &str) -> Readable<ReplayRow> {
         read_replay_database(text.as_bytes(), &space(), Path::new("replay_database.csv")).unwrap()
     }
 
-    fn written(rows: &[ReferenceRow]) -> String {
+    fn written(rows: &[ReplayRow]) -> String {
         let mut bytes = Vec::new();
         write_replay_database(&mut bytes, rows, Path::new("out")).unwrap();
         String::from_utf8(bytes).unwrap()

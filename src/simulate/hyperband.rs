@@ -1,6 +1,6 @@
 //! Hyperband's schedule: how many networks are trained for how long (Li et al., 2018, algorithm 1).
 
-use super::error::PredictorError;
+use crate::predictor::PredictorError;
 
 /// A rung of successive halving: so many networks, trained until they have so many epochs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
