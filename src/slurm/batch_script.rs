@@ -1,7 +1,5 @@
-//! Batch scripts: the templates of the repository's folder `slurm/` with the options of the configuration.
-//!
-//! The templates run by hand too. `submit` puts its own lines in place of their two marked parts, so that what a person
-//! reads, edits and submits is what the program submits.
+//! Batch scripts: the templates `slurm/*.sbatch`, which also run by hand, with the options of the
+//! configuration in place of their two marked parts.
 
 use std::collections::BTreeMap;
 use std::path::Path;

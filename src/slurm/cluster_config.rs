@@ -1,38 +1,6 @@
-//! What `scontrol show config` says of a cluster, as far as a search depends on it.
+//! Answers of `scontrol show config` and `sinfo`.
 
 use std::collections::BTreeSet;
-
-use super::job_state::parse_config;
-
-/// What becomes of a job that has to make room for another one (`PreemptMode`).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Preemption {
-    /// Nobody has to.
-    Off,
-    /// It is queued again.
-    Requeue,
-    /// It is ended for good.
-    Cancel,
-    /// It stands still, and keeps its memory.
-    Suspend,
-    /// Something that this program does not know.
-    Other(String),
-}
-
-impl Preemption {
-    /// Reads `PreemptMode`: `GANG` beside another mode says only that both may share.
-    fn parse(text: &str) -> Self {
-        let mut modes = text.split(',').map(|mode| mode.trim().to_ascii_uppercase());
-        let mode = modes.find(|mode| mode != "GANG" && mode != "WITHIN").unwrap_or_default();
-        match mode.as_str() {
-            "" | "OFF" => Self::Off,
-            "REQUEUE" => Self::Requeue,
-            "CANCEL" => Self::Cancel,
-            "SUSPEND" => Self::Suspend,
-            _ => Self::Other(text.to_owned()),
-        }
-    }
-}
 
 /// The settings of a cluster. A line that is missing or unreadable is `None`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,39 +9,46 @@ pub struct ClusterConfig {
     pub version: Option<String>,
     /// `MaxArraySize`: one more than the greatest index of an array.
     pub max_array_size: Option<u32>,
-    /// `MaxJobCount`: jobs in the queue at once, those of everybody and every task of an array counted.
+    /// `MaxJobCount`: jobs in the queue at once, of all users, every task of an array counted.
     pub max_job_count: Option<u32>,
-    /// `JobRequeue`: whether jobs may be queued again unless they ask otherwise.
+    /// `JobRequeue`: whether jobs may be requeued unless they ask otherwise.
     pub requeues_by_default: Option<bool>,
-    /// `PreemptMode`; `None` when there is no such line.
-    pub preemption: Option<Preemption>,
+    /// What becomes of a job that is preempted (`PreemptMode`): `OFF`, `REQUEUE`, `CANCEL`,
+    /// `SUSPEND`. Without `GANG` and `WITHIN`, which only say which jobs share.
+    pub preempt_mode: Option<String>,
     /// `KillWait`: seconds between TERM and KILL.
     pub kill_wait_seconds: Option<u32>,
 }
 
 impl ClusterConfig {
-    /// Reads an answer of `scontrol show config`.
+    /// Reads an answer of `scontrol show config`: lines `Key = value`.
     pub(super) fn parse(answer: &str) -> Self {
-        let number = |key| parse_config(answer, key)?.split_whitespace().next()?.parse().ok();
+        let pairs = || answer.lines().filter_map(|line| line.split_once('='));
+        let value = |key| pairs().find(|(name, _)| name.trim() == key).map(|(_, it)| it.trim());
+        let number = |key| value(key)?.split_whitespace().next()?.parse().ok();
         Self {
-            version: parse_config(answer, "SLURM_VERSION").map(str::to_owned),
+            version: value("SLURM_VERSION").map(str::to_owned),
             max_array_size: number("MaxArraySize"),
             max_job_count: number("MaxJobCount"),
             requeues_by_default: number("JobRequeue").map(|number| number != 0),
-            preemption: parse_config(answer, "PreemptMode").map(Preemption::parse),
+            preempt_mode: value("PreemptMode").map(preempt_mode),
             kill_wait_seconds: number("KillWait"),
         }
     }
 }
 
-/// The columns asked of `sinfo`: node, partition, state.
+fn preempt_mode(text: &str) -> String {
+    let mut modes = text.split(',').map(|mode| mode.trim().to_ascii_uppercase());
+    let mode = modes.find(|mode| mode != "GANG" && mode != "WITHIN").unwrap_or_default();
+    if mode.is_empty() { "OFF".to_owned() } else { mode }
+}
+
+/// Node, partition, state.
 pub(super) const SINFO_FORMAT: &str = "--format=%N|%P|%T";
 
-/// Reads the nodes that take jobs from the answer of `sinfo --noheader --Node` in our columns; of the default partition
-/// alone, which bears a `*`, if that is wanted.
-///
-/// # Errors
-/// Returns the first line that is none.
+/// Reads the nodes that take jobs from the answer of `sinfo --noheader --Node` in our columns; with
+/// `of_default` those of the default partition, which is marked with a `*`. The error is the first
+/// line that is not a node.
 pub(super) fn parse_sinfo(answer: &str, of_default: bool) -> Result<BTreeSet<String>, String> {
     let mut nodes = BTreeSet::new();
     for line in answer.lines().filter(|line| !line.trim().is_empty()) {
@@ -104,19 +79,23 @@ mod tests {
                 max_array_size: Some(1001),
                 max_job_count: Some(10_000),
                 requeues_by_default: Some(true),
-                preemption: Some(Preemption::Requeue),
+                preempt_mode: Some("REQUEUE".into()),
                 kill_wait_seconds: Some(5),
             }
         );
     }
 
     #[test]
-    fn modes_of_preemption_are_told_apart() {
-        let read = Preemption::parse;
-        assert_eq!([read("OFF"), read("GANG")], [Preemption::Off, Preemption::Off]);
-        assert_eq!(read("GANG,SUSPEND"), Preemption::Suspend);
-        assert_eq!([read("CANCEL"), read("REQUEUE")], [Preemption::Cancel, Preemption::Requeue]);
-        assert_eq!(read("NEW"), Preemption::Other("NEW".into()));
+    fn modes_of_preemption_are_read_without_gang() {
+        for (text, mode) in [
+            ("OFF", "OFF"),
+            ("GANG", "OFF"),
+            ("GANG,SUSPEND", "SUSPEND"),
+            ("requeue", "REQUEUE"),
+            ("NEW", "NEW"),
+        ] {
+            assert_eq!(preempt_mode(text), mode);
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! One command of Slurm, run, and what it said.
+//! One command of Slurm, run, and what its answer means.
 
 use std::ffi::OsString;
 use std::io;
@@ -7,25 +7,20 @@ use std::process::{Command, ExitStatus, Stdio};
 use super::quoting::command_line;
 use super::{SlurmError, Variables};
 
-/// What Slurm says of a job that it does not know any more.
+/// Slurm forgets a job some minutes after its end.
 pub(super) const FORGOTTEN: &str = "Invalid job id specified";
 
-/// What a command said.
 #[derive(Debug)]
 pub(super) struct Answer {
     /// The whole command, quoted for a shell.
-    pub(super) command: String,
+    pub command: String,
     status: ExitStatus,
-    /// Its standard output.
     pub stdout: String,
-    /// Its standard error.
-    pub(super) stderr: String,
+    pub stderr: String,
 }
 
-/// Runs a command to its end, in this environment and no other.
-///
-/// # Errors
-/// When it cannot be started. That it failed is part of the answer.
+/// Runs a command to its end, in this environment and no other. That it failed is part of the
+/// answer.
 pub(super) fn ask(
     program: &'static str,
     arguments: &[OsString],
@@ -50,19 +45,17 @@ pub(super) fn ask(
 }
 
 impl Answer {
-    /// Returns whether the command failed with these words.
-    pub(super) fn failed_with(&self, words: &str) -> bool {
-        !self.status.success() && self.stderr.contains(words)
+    pub fn failed_with(&self, words: &str) -> bool {
+        !self.is_success() && self.stderr.contains(words)
     }
 
-    /// Returns whether the command succeeded.
-    pub(super) fn is_success(&self) -> bool {
+    pub fn is_success(&self) -> bool {
         self.status.success()
     }
 
     /// Succeeds when the command did.
-    pub(super) fn success(self) -> Result<Self, SlurmError> {
-        if self.status.success() {
+    pub fn success(self) -> Result<Self, SlurmError> {
+        if self.is_success() {
             return Ok(self);
         }
         let is_submit_limit = is_submit_limit(&self.stderr);
@@ -74,18 +67,18 @@ impl Answer {
         })
     }
 
-    /// Succeeds too when each complaint is that a job, or some tasks of it, have ended. Of an array that has ended in
-    /// part, Slurm lists the other tasks as well: `50_1: No error`.
-    pub(super) fn success_or_ended(self) -> Result<(), SlurmError> {
+    /// Succeeds too when each line of stderr says that a job, or some tasks of it, have ended. Of
+    /// an array that has ended in part, Slurm lists the other tasks as well: `50_1: No error`.
+    pub fn success_or_ended(self) -> Result<(), SlurmError> {
         const ENDED: [&str; 4] =
             [FORGOTTEN, "already finished", "already completing or completed", ": No error"];
-        let has_ended = |complaint: &str| ENDED.iter().any(|words| complaint.contains(words));
+        let has_ended = |line: &str| ENDED.iter().any(|words| line.contains(words));
         let only_ended = !self.stderr.is_empty() && self.stderr.lines().all(has_ended);
         if only_ended { Ok(()) } else { self.success().map(|_| ()) }
     }
 
-    /// Makes the error of an answer that cannot be read; `line` is what was not understood.
-    pub(super) fn unreadable(&self, line: &str, expected: &'static str) -> SlurmError {
+    /// The error of an answer that cannot be read; `line` is what was not understood.
+    pub fn unreadable(&self, line: &str, expected: &'static str) -> SlurmError {
         SlurmError::Answer {
             command: self.command.clone(),
             answer: line.trim().to_owned(),
@@ -94,16 +87,17 @@ impl Answer {
     }
 }
 
-/// Puts complaints beside each other: an error is one line, in a log file and in a reason of a row.
+/// An error is one line, in a log file and in a reason of a row.
 pub(super) fn one_line(stderr: &str) -> String {
     let lines = stderr.lines().map(str::trim).filter(|line| !line.is_empty());
     lines.collect::<Vec<_>>().join("; ")
 }
 
-/// Returns whether `sbatch` refused a job only because too many are queued.
+/// Whether `sbatch` refused a job only because too many are queued.
 ///
-/// The policy message alone also stands for limits on size and time, which waiting does not help; then the line before
-/// it names a limit that is not one on submission (`QOSMaxWallDurationPerJobLimit`). Some releases print no such line.
+/// The policy message alone also stands for limits on size and time, which waiting does not help;
+/// then the line before it names a limit that is not one on submission
+/// (`QOSMaxWallDurationPerJobLimit`). Some releases print no such line.
 fn is_submit_limit(stderr: &str) -> bool {
     let reason = stderr.split(|c: char| !c.is_ascii_alphanumeric()).find(|word| {
         word.ends_with("Limit") && (word.starts_with("Assoc") || word.starts_with("QOS"))
@@ -112,10 +106,66 @@ fn is_submit_limit(stderr: &str) -> bool {
         Some(reason) => reason.contains("Submit"),
         None => {
             stderr.contains("Job violates accounting/QOS policy")
-                // `MaxJobCount` of the whole cluster; sbatch itself has tried again for two minutes.
+                // `MaxJobCount` of the whole cluster; sbatch itself has tried for two minutes.
                 || stderr.contains("temporarily unable to accept job")
         }
     }
+}
+
+/// Precedes the scheduler's verdict in an answer of `sbatch --test-only`.
+pub(super) const ALLOCATION_FAILURE: &str = "allocation failure: ";
+
+/// The words by which `sbatch --test-only` says that a job can never start; `None` for one that can,
+/// or not now, and where a wrapper or an option is at fault: then the submission itself decides.
+pub(super) fn refused_for_good(words: &str) -> Option<&str> {
+    const FOR_GOOD: [&str; 12] = [
+        "node configuration is not available",
+        "invalid",
+        "exceed",
+        "more processors requested than permitted",
+        "task is not available",
+        "not permitted",
+        "permission denied",
+        "not allowed",
+        "not in this",
+        "unsupported",
+        "deprecated",
+        "unspecified gres",
+    ];
+    // Temporary, though the text has "invalid".
+    const FOR_NOW: [&str; 4] = ["credential", "job id", "protocol", "not usable now"];
+    let (_, verdict) = words.split_once(ALLOCATION_FAILURE)?;
+    let verdict = verdict.lines().next().unwrap_or_default().trim();
+    let said = verdict.to_ascii_lowercase();
+    let has = |texts: &[&str]| texts.iter().any(|text| said.contains(text));
+    (has(&FOR_GOOD) && !has(&FOR_NOW)).then_some(verdict)
+}
+
+/// The option of `sbatch` that a refusal is about, if its text names one.
+pub fn refused_option(words: &str) -> Option<&'static str> {
+    // The first that fits: "Invalid account or account/partition combination specified".
+    const OPTIONS: [(&str, &str); 18] = [
+        ("wallduration", "time"),
+        ("submitjob", "array"),
+        ("gres", "gres"),
+        ("generic resource", "gres"),
+        ("feature", "constraint"),
+        ("constraint", "constraint"),
+        ("time limit is invalid", "time"),
+        ("--time", "time"),
+        ("partitiontimelimit", "time"),
+        ("reservation", "reservation"),
+        ("invalid qos", "qos"),
+        ("job's qos", "qos"),
+        ("invalidaccount", "account"),
+        ("account or", "account"),
+        ("--account", "account"),
+        ("job's account", "account"),
+        ("partition", "partition"),
+        ("memory", "mem"),
+    ];
+    let words = words.to_ascii_lowercase();
+    OPTIONS.iter().find(|(word, _)| words.contains(word)).map(|(_, option)| *option)
 }
 
 #[cfg(test)]
@@ -138,5 +188,55 @@ mod tests {
         assert!(!is_submit_limit(
             "sbatch: error: Batch job submission failed: Invalid qos specification"
         ));
+    }
+
+    #[test]
+    fn what_can_never_start_is_told_from_what_cannot_start_now() {
+        // The first four as printed by Slurm 22.05.8.
+        for words in [
+            "allocation failure: Requested node configuration is not available",
+            "sbatch: error: invalid partition specified: nope\nallocation failure: Invalid partition name specified",
+            "allocation failure: Invalid feature specification",
+            "sbatch: error: Invalid generic resource (gres) specification\nallocation failure: Invalid generic resource (gres) specification",
+            "allocation failure: Requested time limit is invalid (missing or exceeds some limit)",
+            "allocation failure: User's group not permitted to use this partition",
+        ] {
+            assert!(refused_for_good(words).is_some(), "{words}");
+        }
+        for words in [
+            "sbatch: Job 15 to start at 2026-11-28T21:04:17 using 1 processors on nodes n1 in partition batch",
+            "allocation failure: Requested nodes are busy",
+            "allocation failure: Required node not available (down, drained or reserved)",
+            "allocation failure: Requested partition configuration not available now",
+            "allocation failure: Requested reservation not usable now",
+            "allocation failure: Unable to contact slurm controller (connect failure)",
+            "sbatch: unrecognized option '--test-only'",
+            "sbatch: error: invalid option --test-only of this site's sbatch",
+            "",
+        ] {
+            assert_eq!(refused_for_good(words), None, "{words}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_names_the_option_to_correct() {
+        for (words, option) in [
+            ("sbatch: error: invalid partition specified: gpux", Some("partition")),
+            ("Invalid account or account/partition combination specified", Some("account")),
+            ("sbatch: error: several accounts are yours, name one with --account", Some("account")),
+            ("Invalid qos specification", Some("qos")),
+            ("sbatch: error: Invalid generic resource (gres) specification", Some("gres")),
+            ("Invalid feature specification", Some("constraint")),
+            ("Requested time limit is invalid (missing or exceeds some limit)", Some("time")),
+            ("Requested reservation is invalid", Some("reservation")),
+            ("sbatch: error: Memory specification can not be satisfied", Some("mem")),
+            (
+                "sbatch: error: QOSMaxWallDurationPerJobLimit; Job violates accounting/QOS policy",
+                Some("time"),
+            ),
+            ("Requested node configuration is not available", None),
+        ] {
+            assert_eq!(refused_option(words), option, "{words}");
+        }
     }
 }

@@ -3,25 +3,24 @@
 use std::collections::BTreeMap;
 
 use super::quoting::command_line;
-use super::{DEFAULT_MAX_ARRAY_SIZE, JobId, JobName, JobSpec, JobStates, Scheduler, SlurmError};
+use super::{JobId, JobName, JobSpec, JobStates, Scheduler, SlurmError};
 
-/// Writes down the commands that [`Slurm`](super::Slurm) would run to change something; runs none. Its queue is empty.
+/// Slurm's own default of `MaxArraySize`: indices 0 to 1000.
+const DEFAULT_MAX_ARRAY_SIZE: u32 = 1001;
+
+/// Records the commands that [`Slurm`](super::Slurm) would run to change something; runs none. Its
+/// queue is empty, and its job ids are 1, 2, ...
 #[derive(Debug, Clone)]
 pub struct DryRun {
-    commands: Vec<String>,
+    /// Each a line for a shell.
+    pub commands: Vec<String>,
     submitted: u32,
     max_array_size: u32,
 }
 
 impl DryRun {
-    /// Makes a dry run on a cluster with this `MaxArraySize`.
     pub const fn new(max_array_size: u32) -> Self {
         Self { commands: Vec::new(), submitted: 0, max_array_size }
-    }
-
-    /// Returns the commands so far, each a line for a shell. The ids of jobs are made up: 1, 2, ...
-    pub fn commands(&self) -> &[String] {
-        &self.commands
     }
 }
 
@@ -72,7 +71,7 @@ impl Scheduler for DryRun {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::slurm::{ArrayRange, Dependency, Start};
+    use crate::slurm::{ArrayRange, Dependency};
     use std::num::NonZeroU32;
 
     #[test]
@@ -84,7 +83,7 @@ mod tests {
             script: "/scratch/ada's/rounds/0001/train.sbatch".into(),
             name: JobName::new("svhn-0001"),
             array: Some(array),
-            start: Start::Held,
+            held: true,
             dependency: None,
             begin_after: None,
             extra_options: Vec::new(),
@@ -93,7 +92,7 @@ mod tests {
         let reduce = JobSpec {
             script: "/scratch/ada's/rounds/0001/reduce.sbatch".into(),
             array: None,
-            start: Start::WhenReady,
+            held: false,
             dependency: Some(Dependency::Ended(vec![id])),
             ..train
         };
@@ -101,7 +100,7 @@ mod tests {
         dry_run.release(id).unwrap();
         dry_run.cancel(&[]).unwrap();
         assert_eq!(
-            dry_run.commands(),
+            dry_run.commands,
             [
                 r"sbatch --parsable --job-name=svhn-0001 --array=0-7%4 --hold '/scratch/ada'\''s/rounds/0001/train.sbatch'  # job 1",
                 r"sbatch --parsable --job-name=svhn-0001 --dependency=afterany:1 '/scratch/ada'\''s/rounds/0001/reduce.sbatch'  # job 2",

@@ -1,4 +1,4 @@
-//! What a task is told by the scheduler, from a given map of variables.
+//! Slurm's environment variables: of a task, of a submission.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -8,35 +8,31 @@ use jiff::Timestamp;
 
 use super::{JobId, SlurmError, TaskId};
 
-/// The variables of an environment.
 pub type Variables = BTreeMap<OsString, OsString>;
 
-/// What Slurm says of the task that this process is.
+/// The task that this process is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SlurmTask {
     /// The task: `SLURM_ARRAY_JOB_ID` and `SLURM_ARRAY_TASK_ID`, or `SLURM_JOB_ID`.
     ///
-    /// Two processes may be the same task: Slurm starts a task again when it loses sight of a node where the first
-    /// copy goes on.
+    /// Two processes may be the same task: Slurm restarts the tasks of a node that it cannot reach,
+    /// where the first copy goes on.
     pub id: TaskId,
-    /// How often the task was requeued (`SLURM_RESTART_COUNT`, absent at first).
+    /// `SLURM_RESTART_COUNT`, absent at first.
     pub restarts: u32,
-    /// CPUs for this task (`SLURM_CPUS_PER_TASK`, set when asked for, else `SLURM_CPUS_ON_NODE`).
+    /// `SLURM_CPUS_PER_TASK`, set when asked for, else `SLURM_CPUS_ON_NODE`.
     pub cpus: Option<NonZeroU32>,
     /// When the task will be ended (`SLURM_JOB_END_TIME`). Before Slurm 23 it is absent; ask
     /// [`Slurm::end_time`](super::Slurm::end_time) then.
     pub end_time: Option<Timestamp>,
-    /// The GPUs of this task (`CUDA_VISIBLE_DEVICES`); `None` when none was asked for, or all are hidden.
+    /// `CUDA_VISIBLE_DEVICES`; `None` when no GPU was asked for, or all are hidden.
     pub visible_devices: Option<String>,
-    /// The node (`SLURMD_NODENAME`).
+    /// `SLURMD_NODENAME`.
     pub host: Option<String>,
 }
 
 impl SlurmTask {
-    /// Reads the variables of a job. `None` outside of one (no `SLURM_JOB_ID`).
-    ///
-    /// # Errors
-    /// [`SlurmError::Variable`] when one of them is not what Slurm documents.
+    /// `None` outside of a job (no `SLURM_JOB_ID`).
     pub fn from_variables(variables: &Variables) -> Result<Option<Self>, SlurmError> {
         let read = Reader(variables);
         let Some(job) = read.number("SLURM_JOB_ID", "a job id")? else { return Ok(None) };
@@ -60,16 +56,16 @@ impl SlurmTask {
 /// The job step that this process is a task of: what `srun` starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SlurmStep {
-    /// Job and step, as in `4711.0`.
+    /// Job and step: `4711.0`.
     pub name: String,
-    /// How many tasks it has (`SLURM_STEP_NUM_TASKS`).
+    /// `SLURM_STEP_NUM_TASKS`.
     pub tasks: u32,
-    /// Which one this is, from 0 (`SLURM_PROCID`).
+    /// `SLURM_PROCID`, from 0.
     pub rank: u32,
 }
 
 impl SlurmStep {
-    /// Reads the variables of a step; `None` where `srun` has started nothing.
+    /// `None` where `srun` has started nothing.
     pub fn from_variables(variables: &Variables) -> Option<Self> {
         let read = Reader(variables);
         let number = |name| read.number::<u32>(name, "a number").ok().flatten();
@@ -93,7 +89,7 @@ impl<'a> Reader<'a> {
         value.to_str().map(Some).ok_or_else(|| bad(name, &value.to_string_lossy(), "UTF-8 text"))
     }
 
-    /// Reads text that stands in rows of the replay log, which are lines; an empty one says nothing.
+    /// Text of a row of the log, which is one line; an empty value counts as none.
     fn line(&self, name: &'static str) -> Result<Option<String>, SlurmError> {
         let Some(text) = self.text(name)? else { return Ok(None) };
         if text.contains(char::is_control) {
@@ -121,19 +117,15 @@ fn bad(name: &'static str, value: &str, expected: &'static str) -> SlurmError {
     SlurmError::Variable { name, value: value.to_owned(), expected }
 }
 
-/// The variables of a person's `submit` that hold where the configuration says `null`, in every round of the chain.
 const FOR_SUBMIT: [&str; 5] =
     ["SBATCH_ACCOUNT", "SBATCH_PARTITION", "SBATCH_QOS", "SBATCH_RESERVATION", CLUSTER];
 
-/// The variable with the cluster that every command asks. `sbatch` alone has a second name for it.
+/// The cluster that every command asks. `sbatch` alone has a second name for it.
 pub const CLUSTER: &str = "SLURM_CLUSTERS";
 const CLUSTER_OF_SBATCH: &str = "SBATCH_CLUSTERS";
 
-/// Returns those variables of a person's `submit` that hold where the configuration says `null`: account, partition,
-/// quality of service, reservation, cluster.
-///
-/// # Errors
-/// [`SlurmError::Variable`] when one of them cannot stand in a script, or names several clusters.
+/// The variables of a person's `submit` that hold where the configuration says `null`, in every
+/// round of the chain: account, partition, quality of service, reservation, cluster.
 pub fn submit_variables(variables: &Variables) -> Result<BTreeMap<String, String>, SlurmError> {
     let read = Reader(variables);
     let mut found = BTreeMap::new();
@@ -150,8 +142,8 @@ pub fn submit_variables(variables: &Variables) -> Result<BTreeMap<String, String
     Ok(found)
 }
 
-/// Returns the names of variables from which `sbatch` would take options and that a search does not use: it could not
-/// keep to them in later rounds.
+/// The variables from which `sbatch` would take options and that a search does not use: later rounds
+/// could not keep to them.
 pub fn unused_variables(variables: &Variables) -> Vec<String> {
     let names = variables.iter().filter(|(_, value)| !value.is_empty());
     let names = names.map(|(name, _)| name.to_string_lossy().into_owned());
@@ -159,13 +151,13 @@ pub fn unused_variables(variables: &Variables) -> Vec<String> {
     names.filter(|name| name.starts_with("SBATCH_") && !is_used(name)).collect()
 }
 
-/// Returns the environment in which `sbatch` and its relatives are started.
+/// The environment in which `sbatch` and its relatives are started, which a job inherits.
 ///
-/// A job inherits the environment of its submitter. So what describes the *submitting* task is left out, lest a reduce
-/// believe that it is the array task that submitted it: every `SLURM_*` and `SLURMD_*`, and the GPUs of that task. So
-/// are the variables from which the commands take options (`SBATCH_*`, `SQUEUE_*`, `SCANCEL_*`, `SCONTROL_*`): they
-/// override the options of a script, for the first round alone; what of them holds stands in the plan
-/// ([`submit_variables`]). `SLURM_CONF`, by which a cluster is found, stays.
+/// What describes the *submitting* task is left out, or a reduce would take itself for the array
+/// task that submitted it: every `SLURM_*` and `SLURMD_*`, and the GPUs of that task. So are the
+/// variables from which the commands take options (`SBATCH_*`, `SQUEUE_*`, `SCANCEL_*`,
+/// `SCONTROL_*`): they override the options of a script, for the first round alone; those that hold
+/// stand in the plan ([`submit_variables`]). `SLURM_CONF`, by which a cluster is found, stays.
 pub(super) fn submission_environment(variables: &Variables) -> Variables {
     variables
         .iter()

@@ -1,4 +1,4 @@
-//! How jobs and tasks are called.
+//! Job ids and names, and the id of a new job in what `sbatch` printed.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -30,7 +30,7 @@ impl FromStr for JobId {
     }
 }
 
-/// Returns the job ids that stand alone on a line of what `sbatch` printed: `123`, `123;cluster`, or `Submitted batch job
+/// Returns the job ids that stand alone on a line: `123`, `123;cluster`, or `Submitted batch job
 /// 123 on cluster x`. A site's wrapper may print lines of its own before and after, in colours.
 pub(super) fn ids_on_lines(answer: &str) -> BTreeSet<JobId> {
     let id = |line: &str| {
@@ -53,7 +53,7 @@ pub(super) fn numbers_in(text: &str) -> BTreeSet<JobId> {
     numbers.filter_map(valid_id).collect()
 }
 
-/// Returns the lines that hold anything, without the escape sequences by which a terminal shows colours.
+/// Returns the lines that are not empty, without the escape sequences of a terminal.
 pub(super) fn text_lines(text: &str) -> Vec<String> {
     let mut plain = String::with_capacity(text.len());
     let mut rest = text.chars();
@@ -81,7 +81,8 @@ fn valid_id(text: &str) -> Option<JobId> {
 
 /// A task of an array, or a job that is no array: what stays the same when it is requeued.
 ///
-/// The job id that Slurm gives to each task of an array does not serve: the task created last shares the array's.
+/// The job id that Slurm gives to each task of an array does not serve: the task created last
+/// shares the array's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TaskId {
     /// The array, or the job.
@@ -100,22 +101,18 @@ impl fmt::Display for TaskId {
     }
 }
 
-/// The name of a job, by which it is found in the queue.
-///
-/// ASCII letters, digits, `.`, `_` and `-` only: `squeue --name` takes commas for a list, `--output` takes `%` for a pattern.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+/// The name of a job: ASCII letters, digits, `.`, `_` and `-` only, since `squeue --name` takes
+/// commas for a list and `--output` takes `%` for a pattern.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobName(String);
 
 impl JobName {
-    /// Makes a name from any text, with `_` for each character that a name cannot have.
-    ///
-    /// Two texts may give one name; whoever needs a unique name puts what makes it unique into safe characters.
+    /// Puts `_` for each character that a name cannot have, so that two texts may give one name.
     pub fn new(text: &str) -> Self {
         let safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
         Self(text.chars().map(|c| if safe(c) { c } else { '_' }).collect())
     }
 
-    /// Returns the name.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -2,11 +2,12 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::sbatch_option::check_not_reserved;
-use super::{ArrayRange, JobId, JobName, SlurmError};
+use super::{JobId, JobName, SlurmError};
 
 /// What one submission decides; all else stands in the script.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,34 +16,41 @@ pub struct JobSpec {
     pub script: PathBuf,
     /// The name by which [`Scheduler::find`](super::Scheduler::find) finds the job.
     pub name: JobName,
-    /// The tasks; `None` for a single job.
+    /// `None` for a single job.
     pub array: Option<ArrayRange>,
     /// Whether the job waits to be released.
-    pub start: Start,
-    /// What it waits for besides.
+    pub held: bool,
     pub dependency: Option<Dependency>,
     /// The time from now on that must pass before it may start.
     pub begin_after: Option<Duration>,
-    /// Options of `sbatch` that a person gave for this submission; they override those of the script.
+    /// Options of `sbatch` that a person gave; they override those of the script.
     pub extra_options: Vec<String>,
 }
 
-/// When a job may start.
+/// The tasks 0 to n - 1 of an array: indices always begin at 0, since no task looks at its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Start {
-    /// As soon as there is room.
-    WhenReady,
-    /// Not before it is released.
-    Held,
+pub struct ArrayRange {
+    pub tasks: NonZeroU32,
+    /// Number of tasks that run at once; `None` is no limit.
+    pub max_parallel: Option<NonZeroU32>,
+}
+
+impl fmt::Display for ArrayRange {
+    /// `0-99%10`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "0-{}", self.tasks.get() - 1)?;
+        self.max_parallel.map_or(Ok(()), |limit| write!(f, "%{limit}"))
+    }
 }
 
 /// Other jobs that must have ended first.
 ///
-/// Slurm takes a job that it has forgotten (`MinJobAge`, 5 minutes by default), or never knew, for one that satisfies
-/// every dependency: a dependent job must check what it finds, and is best submitted together with what it waits for.
+/// Slurm takes a job that it has forgotten (`MinJobAge`, 5 minutes by default), or never knew, for
+/// one that satisfies every dependency: a dependent job must check what it finds, and is best
+/// submitted together with what it waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Dependency {
-    /// All of them have ended, in whatever way (`afterany`). A requeued task has not ended.
+    /// All of them have ended, in any state (`afterany`). A requeued task has not ended.
     Ended(Vec<JobId>),
     /// All of them have ended, and failed (`afternotok`).
     Failed(Vec<JobId>),
@@ -60,14 +68,11 @@ impl fmt::Display for Dependency {
 }
 
 impl JobSpec {
-    /// Returns the arguments of `sbatch`.
-    ///
-    /// # Errors
-    /// [`SlurmError::ReservedOption`] when an extra option would change what this specification says.
+    /// The arguments of `sbatch`; an error when an extra option would change what this says.
     pub fn sbatch_arguments(&self) -> Result<Vec<OsString>, SlurmError> {
         let mut arguments = vec!["--parsable".to_owned(), format!("--job-name={}", self.name)];
         arguments.extend(self.array.map(|array| format!("--array={array}")));
-        arguments.extend((self.start == Start::Held).then(|| "--hold".to_owned()));
+        arguments.extend(self.held.then(|| "--hold".to_owned()));
         arguments.extend(self.dependency.as_ref().map(|jobs| format!("--dependency={jobs}")));
         arguments.extend(self.begin_after.map(|wait| format!("--begin=now+{}", wait.as_secs())));
         for option in &self.extra_options {
@@ -83,14 +88,13 @@ impl JobSpec {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::num::NonZeroU32;
 
     fn job() -> JobSpec {
         JobSpec {
             script: "/scratch/svhn/rounds/0007/train.sbatch".into(),
             name: JobName::new("svhn-0007"),
             array: None,
-            start: Start::WhenReady,
+            held: false,
             dependency: None,
             begin_after: None,
             extra_options: Vec::new(),
@@ -101,7 +105,7 @@ mod tests {
     fn a_held_array_is_written_as_sbatch_reads_it() {
         let array =
             ArrayRange { tasks: NonZeroU32::new(100).unwrap(), max_parallel: NonZeroU32::new(10) };
-        let job = JobSpec { array: Some(array), start: Start::Held, ..job() };
+        let job = JobSpec { array: Some(array), held: true, ..job() };
         assert_eq!(
             job.sbatch_arguments().unwrap(),
             [

@@ -1,4 +1,4 @@
-//! What `squeue` and `scontrol` answer.
+//! Answers of `squeue` and `scontrol show job`.
 
 use std::collections::BTreeMap;
 
@@ -8,39 +8,28 @@ use jiff::tz::TimeZone;
 
 use super::JobId;
 
-/// The columns asked of `squeue`: array or job, index, state, reason. The reason comes last since it is free text.
+/// Array or job, index, state, reason. The reason comes last since it is free text.
 pub(super) const SQUEUE_FORMAT: &str = "--format=%F|%K|%T|%r";
 
-/// The state of one task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TaskState {
-    /// Waits to be released.
     Held,
-    /// Waits: for a dependency, for its time, for room, or after a requeue.
+    /// Waits for a dependency, its begin time or resources, or after a requeue.
     Pending,
-    /// Waits for what can never come, and stays in the queue: no node is large enough, say.
+    /// Stays pending until a person changes the request or the cluster: no node is large enough,
+    /// say.
     Stuck,
     /// Runs, or is being started.
     Running,
-    /// Has ended or was told to end, and is being cleaned up; or waits for what can never come. It may still be queued
-    /// again.
+    /// Is cleaned up, or has a dependency that can never be satisfied. It may still be requeued.
     Ending,
-    /// Ended with exit status 0.
-    Completed,
-    /// Ended with another exit status, or for want of its node.
-    Failed,
-    /// Cancelled by a person, or by Slurm since its dependency can never be satisfied.
-    Cancelled,
-    /// Reached its time limit.
-    TimedOut,
-    /// Killed for its memory.
-    OutOfMemory,
-    /// A state that this program does not know: taken for one that has not ended.
+    Ended,
+    /// Counted as live: a state of a later release of Slurm.
     Unknown,
 }
 
 impl TaskState {
-    /// Reads a state and its reason in the long words of `squeue` (column `%T`, `%r`).
+    /// Reads the long words of `squeue` (columns `%T`, `%r`).
     fn from_words(state: &str, reason: &str) -> Self {
         match state {
             "PENDING" | "REQUEUE_HOLD" | "SPECIAL_EXIT" if is_held(state, reason) => Self::Held,
@@ -51,24 +40,11 @@ impl TaskState {
             "RUNNING" | "CONFIGURING" | "SUSPENDED" | "STOPPED" | "SIGNALING" | "STAGE_OUT"
             | "RESIZING" => Self::Running,
             "COMPLETING" => Self::Ending,
-            "COMPLETED" => Self::Completed,
-            "FAILED" | "BOOT_FAIL" | "NODE_FAIL" | "LAUNCH_FAILED" | "RECONFIG_FAIL" => {
-                Self::Failed
-            }
-            "CANCELLED" | "PREEMPTED" | "REVOKED" => Self::Cancelled,
-            "TIMEOUT" | "DEADLINE" => Self::TimedOut,
-            "OUT_OF_MEMORY" => Self::OutOfMemory,
+            "COMPLETED" | "FAILED" | "BOOT_FAIL" | "NODE_FAIL" | "LAUNCH_FAILED"
+            | "RECONFIG_FAIL" | "CANCELLED" | "PREEMPTED" | "REVOKED" | "TIMEOUT" | "DEADLINE"
+            | "OUT_OF_MEMORY" => Self::Ended,
             _ => Self::Unknown,
         }
-    }
-
-    const fn is_live(self) -> bool {
-        self.goes_on() || matches!(self, Self::Ending)
-    }
-
-    /// Returns whether a task in this state waits or runs, and goes on unless somebody ends it.
-    const fn goes_on(self) -> bool {
-        matches!(self, Self::Held | Self::Pending | Self::Stuck | Self::Running | Self::Unknown)
     }
 }
 
@@ -77,10 +53,9 @@ fn is_held(state: &str, reason: &str) -> bool {
     state != "PENDING" || reason.to_ascii_lowercase().contains("held")
 }
 
-/// Returns whether a pending job with this reason stays pending until a person or an administrator changes something.
-///
-/// A limit on one job, or on a node, is passed by this job alone; one on a user, an account or a group (`AssocGrp...`,
-/// `QOSMax...PerUser`) waits for other jobs to end. Nodes that are down, and partitions, come back.
+/// A limit on one job, or on a node, is exceeded by this job alone; one on a user, an account or a
+/// group (`AssocGrp...`, `QOSMax...PerUser`) waits for other jobs to end. Nodes that are down, and
+/// partitions, come back.
 fn can_never_start(reason: &str) -> bool {
     const NEVER: [&str; 12] = [
         "BadConstraints",
@@ -107,49 +82,41 @@ fn can_never_start(reason: &str) -> bool {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct JobStates {
     tasks: BTreeMap<TaskState, u32>,
-    is_array: bool,
+    /// Whether the job is an array, be it of one task.
+    pub is_array: bool,
     /// Why a task waits.
     reason: Option<String>,
 }
 
 impl JobStates {
-    /// Returns how many tasks are in a state.
     pub fn count(&self, state: TaskState) -> u32 {
         self.tasks.get(&state).copied().unwrap_or(0)
     }
 
-    /// Returns whether the job is an array, be it of one task.
-    pub const fn is_array(&self) -> bool {
-        self.is_array
-    }
-
-    /// Returns whether a task may still run, or be queued again.
     pub fn is_live(&self) -> bool {
         self.live_tasks() > 0
     }
 
-    /// Returns how many tasks may still run, or be queued again.
+    /// Tasks that may still run, or be requeued.
     pub fn live_tasks(&self) -> u32 {
-        let live = self.tasks.iter().filter(|(state, _)| state.is_live());
-        live.map(|(_, count)| count).sum()
+        self.tasks.values().sum::<u32>() - self.count(TaskState::Ended)
     }
 
-    /// Returns whether a task waits or runs that was not told to end.
+    /// Whether a task waits or runs that is not about to end.
     pub fn goes_on(&self) -> bool {
-        self.tasks.keys().any(|state| state.goes_on())
+        self.live_tasks() > self.count(TaskState::Ending)
     }
 
-    /// Returns whether tasks wait to be released, and none of them has been.
     pub fn is_held(&self) -> bool {
-        !self.tasks.is_empty() && self.tasks.keys().all(|state| *state == TaskState::Held)
+        !self.tasks.is_empty() && self.all_are(TaskState::Held)
     }
 
-    /// Returns the scheduler's reason why no task of the job can ever start.
+    /// The scheduler's reason why no task of the job can ever start.
     pub fn cannot_start(&self) -> Option<&str> {
         self.reason.as_deref().filter(|_| self.all_are(TaskState::Stuck))
     }
 
-    /// Returns whether all tasks wait and the scheduler has not looked at them yet, so that it gives no reason.
+    /// Whether the scheduler has not considered the job yet, so that it gives no reason.
     pub fn is_unseen(&self) -> bool {
         self.all_are(TaskState::Pending) && self.reason.as_deref() == Some("None")
     }
@@ -167,10 +134,8 @@ impl JobStates {
     }
 }
 
-/// Reads the answer of `squeue --noheader --array` in our columns.
-///
-/// # Errors
-/// Returns the first line that is none.
+/// Reads the answer of `squeue --noheader --array` in our columns; the error is the first line that
+/// is not a job.
 pub(super) fn parse_squeue(answer: &str) -> Result<BTreeMap<JobId, JobStates>, String> {
     let mut jobs = BTreeMap::<JobId, JobStates>::new();
     // Some releases put `CLUSTER: NAME` before the jobs of a cluster that was named.
@@ -186,11 +151,9 @@ pub(super) fn parse_squeue(answer: &str) -> Result<BTreeMap<JobId, JobStates>, S
 
 /// Reads when a task will be ended, from the answer of `scontrol show job --oneliner` given in UTC.
 ///
-/// `None` for a task without time limit (`EndTime=Unknown`).
-///
-/// # Errors
-/// Returns the answer when it has no such field. (A job name or a comment may hold any text: the field is the one that
-/// follows the start time.)
+/// `None` for a task without time limit (`EndTime=Unknown`); the error is an answer without such a
+/// field. (A job name or a comment may hold any text: the field is the one that follows the start
+/// time.)
 pub(super) fn parse_end_time(answer: &str) -> Result<Option<Timestamp>, String> {
     let words: Vec<&str> = answer.split_ascii_whitespace().collect();
     let end = words.windows(2).find_map(|pair| match pair {
@@ -207,15 +170,6 @@ pub(super) fn parse_end_time(answer: &str) -> Result<Option<Timestamp>, String> 
 fn parse_utc(time: &str) -> Option<Timestamp> {
     let time: DateTime = time.parse().ok()?;
     time.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
-}
-
-/// Reads a value from the answer of `scontrol show config`: lines `Key = value`.
-pub(super) fn parse_config<'a>(answer: &'a str, key: &str) -> Option<&'a str> {
-    let pairs = answer.lines().filter_map(|line| line.split_once('='));
-    pairs
-        .map(|(name, value)| (name.trim(), value.trim()))
-        .find(|(name, _)| *name == key)
-        .map(|(_, value)| value)
 }
 
 #[cfg(test)]
@@ -259,16 +213,16 @@ mod tests {
         let jobs = parse_squeue(ENDED).unwrap();
         assert_eq!(jobs.len(), 4);
         assert!(jobs.values().all(|job| !job.is_live()));
-        assert_eq!(job(ENDED, 50).count(TaskState::Cancelled), 4);
-        assert_eq!(job(ENDED, 52).count(TaskState::Completed), 1);
+        assert_eq!(job(ENDED, 50).count(TaskState::Ended), 4);
         // The first reduce succeeded, so the second could never start.
-        assert_eq!(job(ENDED, 53).count(TaskState::Cancelled), 1);
+        assert_eq!(job(ENDED, 52).count(TaskState::Ended), 1);
+        assert_eq!(job(ENDED, 53).count(TaskState::Ended), 1);
     }
 
     #[test]
     fn arrays_are_told_from_single_jobs() {
-        assert!(job(HELD, 50).is_array() && job(RUNNING, 51).is_array());
-        assert!(!job(HELD, 52).is_array() && !job(ENDED, 53).is_array());
+        assert!(job(HELD, 50).is_array && job(RUNNING, 51).is_array);
+        assert!(!job(HELD, 52).is_array && !job(ENDED, 53).is_array);
     }
 
     #[test]
@@ -362,20 +316,11 @@ mod tests {
         assert!(parse_end_time("").is_err());
     }
 
-    #[test]
-    fn the_size_of_arrays_is_read_from_the_configuration() {
-        let answer = include_str!("../../tests/fixtures/slurm/scontrol_show_config.txt");
-        assert_eq!(parse_config(answer, "MaxArraySize"), Some("1001"));
-        assert_eq!(parse_config(answer, "SLURM_VERSION"), Some("22.05.8"));
-        assert_eq!(parse_config(answer, "MaxArray"), None);
-    }
-
     proptest! {
         #[test]
         fn any_answer_is_read_or_refused(answer in "(\\PC|\n|\\|){0,80}|StartTime=\\PC{0,9} EndTime=[0-9T:-]{0,30}") {
             let _ = parse_squeue(&answer);
             let _ = parse_end_time(&answer);
-            let _ = parse_config(&answer, "MaxArraySize");
         }
     }
 }

@@ -1,18 +1,16 @@
-//! Text that reaches a shell, or a line of options in a batch script, as it is.
+//! Quoting for a shell, and for a line of options in a batch script.
 
 use std::ffi::OsString;
 
-/// Quotes text as one word of a POSIX shell.
-///
-/// The text must have no NUL, which no shell can carry.
+/// Quotes text without NUL as one word of a POSIX shell.
 pub(super) fn shell_quoted(text: &str) -> String {
     if is_plain(text) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
-/// Quotes the value of an option on a line `#SBATCH --option=value`.
+/// Quotes text without line break as the value of an option on a line `#SBATCH --option=value`.
 ///
-/// No shell reads that line but `sbatch`, whose rules are its own: white space and `#` end a word unless quoted, and a
-/// backslash makes the next character plain, within quotes too. The text must have no line break.
+/// `sbatch` has rules of its own: white space and `#` end a word unless quoted, and a backslash
+/// makes the next character plain, within quotes too.
 pub(super) fn directive_quoted(text: &str) -> String {
     if is_plain(text) {
         text.to_owned()
@@ -21,7 +19,6 @@ pub(super) fn directive_quoted(text: &str) -> String {
     }
 }
 
-/// Writes a command as a line that a person can give to a shell.
 pub(super) fn command_line(program: &str, arguments: &[OsString]) -> String {
     let arguments = arguments.iter().map(|argument| shell_quoted(&argument.to_string_lossy()));
     [program.to_owned()].into_iter().chain(arguments).collect::<Vec<_>>().join(" ")

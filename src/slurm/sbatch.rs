@@ -6,41 +6,35 @@ use std::ffi::OsString;
 use jiff::Timestamp;
 
 use super::cluster_config::{SINFO_FORMAT, parse_sinfo};
-use super::command::{Answer, FORGOTTEN, ask, one_line};
+use super::command::{ALLOCATION_FAILURE, Answer, FORGOTTEN, ask, one_line, refused_for_good};
 use super::environment::{CLUSTER, Variables, submission_environment};
 use super::job_id::{ids_on_lines, numbers_in, text_lines};
-use super::job_state::{SQUEUE_FORMAT, parse_config, parse_end_time, parse_squeue};
-use super::refused::{ALLOCATION_FAILURE, refused_for_good};
-use super::{
-    ClusterConfig, JobId, JobName, JobSpec, JobStates, Scheduler, SlurmError, Start, TaskId,
-};
+use super::job_state::{SQUEUE_FORMAT, parse_end_time, parse_squeue};
+use super::{ClusterConfig, JobId, JobName, JobSpec, JobStates, Scheduler, SlurmError, TaskId};
 
-/// The cluster's Slurm.
 #[derive(Debug, Clone)]
 pub struct Slurm {
     environment: Variables,
     cluster: Option<String>,
 }
 
-/// What became of the wish to be requeued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Requeued {
     /// Slurm ends this run of the task, with TERM first, and starts it again.
     Now,
-    /// Slurm had requeued it already, as it does with a preempted task ("Job is pending execution").
+    /// Slurm has requeued it already, as it does with a preempted task.
     Already,
     /// The task may not be requeued: submitted with `--no-requeue`, or forbidden on this cluster.
     Forbidden,
 }
 
 impl Slurm {
-    /// Returns the Slurm that the commands on `PATH` lead to. Of the variables, those that describe the task that this
-    /// process may be are not passed on to the jobs it submits, nor those that override options of `sbatch`.
+    /// The Slurm that the commands on `PATH` lead to; see [`submission_environment`].
     pub fn new(variables: &Variables) -> Self {
         Self { environment: submission_environment(variables), cluster: None }
     }
 
-    /// Asks this cluster, where a person has several to choose from (`SLURM_CLUSTERS`).
+    /// Chooses one of several clusters (`SLURM_CLUSTERS`).
     #[must_use]
     pub fn on_cluster(mut self, cluster: Option<&str>) -> Self {
         self.cluster = cluster.map(str::to_owned);
@@ -50,10 +44,7 @@ impl Slurm {
         self
     }
 
-    /// Asks when a task will be ended; `None` when it has no time limit.
-    ///
-    /// # Errors
-    /// When Slurm cannot be asked, or has forgotten the task.
+    /// When a task will be ended; `None` when it has no time limit.
     pub fn end_time(&self, task: TaskId) -> Result<Option<Timestamp>, SlurmError> {
         // Slurm writes the reader's local time, without its offset.
         let mut in_utc = self.environment.clone();
@@ -64,12 +55,8 @@ impl Slurm {
             .map_err(|line| answer.unreadable(&line, "`EndTime=` and a time"))
     }
 
-    /// Asks for this task to be ended now and started again later.
-    ///
-    /// Never in answer to TERM: such a job cannot be cancelled, since `scancel` sends TERM too.
-    ///
-    /// # Errors
-    /// When Slurm cannot be asked, or refuses for a reason that [`Requeued`] does not name.
+    /// Asks for this task to be ended now and started again later. Never in answer to TERM: such a
+    /// job cannot be cancelled, since `scancel` sends TERM too.
     pub fn requeue(&self, task: TaskId) -> Result<Requeued, SlurmError> {
         let answer = self.ask("scontrol", ["requeue", &task.to_string()])?;
         if answer.failed_with("Job is pending execution") {
@@ -81,20 +68,13 @@ impl Slurm {
         answer.success().map(|_| Requeued::Now)
     }
 
-    /// Asks how the cluster is set up.
-    ///
-    /// # Errors
-    /// When Slurm cannot be asked.
     pub fn config(&self) -> Result<ClusterConfig, SlurmError> {
         let answer = self.ask("scontrol", ["show", "config"])?.success()?;
         Ok(ClusterConfig::parse(&answer.stdout))
     }
 
-    /// Asks for the nodes of a partition, or of the default one, that take jobs now or later: not those that are down,
-    /// drained or failing.
-    ///
-    /// # Errors
-    /// When Slurm cannot be asked.
+    /// The nodes of a partition, or of the default one, that take jobs now or later: not those that
+    /// are down, drained or failing.
     pub fn nodes(&self, partition: Option<&str>) -> Result<BTreeSet<String>, SlurmError> {
         let of = partition.map(|partition| format!("--partition={partition}"));
         let columns = ["--noheader", "--Node", SINFO_FORMAT].map(str::to_owned);
@@ -103,7 +83,7 @@ impl Slurm {
             .map_err(|line| answer.unreadable(&line, "node, partition and state between `|`"))
     }
 
-    /// Returns whether a node of the cluster is down, drained or failing; not without an answer.
+    /// Whether a node of the cluster is down, drained or failing; `false` without an answer.
     fn a_node_is_out(&self) -> bool {
         let answer = self.ask("sinfo", ["--noheader", "--Node", SINFO_FORMAT]);
         let answer = answer.and_then(Answer::success);
@@ -114,10 +94,7 @@ impl Slurm {
         })
     }
 
-    /// Returns the names that a list such as `n[1-3],n7` stands for.
-    ///
-    /// # Errors
-    /// When Slurm cannot be asked.
+    /// The names that a list such as `n[1-3],n7` stands for.
     pub fn host_names(&self, list: &str) -> Result<Vec<String>, SlurmError> {
         let answer = self.ask("scontrol", ["show", "hostnames", list])?.success()?;
         Ok(answer.stdout.split_whitespace().map(str::to_owned).collect())
@@ -129,7 +106,7 @@ impl Slurm {
     ) -> Result<BTreeMap<JobId, JobStates>, SlurmError> {
         let columns = ["--noheader", "--array", SQUEUE_FORMAT];
         let answer = self.ask("squeue", columns.into_iter().chain(selection))?;
-        // One job asked for, and forgotten: with several, squeue leaves it out without a word.
+        // One job asked for, and forgotten: with several, squeue silently leaves it out.
         if answer.failed_with(FORGOTTEN) {
             return Ok(BTreeMap::new());
         }
@@ -148,8 +125,8 @@ impl Slurm {
         ask(program, &all, &self.environment)
     }
 
-    /// Finds the id of the job that was just submitted: the only line that `sbatch` printed; of several that could be it,
-    /// the one that is in the queue under the job's name.
+    /// The id of the job that was just submitted: the only line that `sbatch` printed; of several
+    /// that could be it, the one that is in the queue under the job's name.
     fn submitted_id(&self, job: &JobSpec, answer: &Answer) -> Option<JobId> {
         let ids = ids_on_lines(&answer.stdout);
         let only_id = ids.first().copied().filter(|_| ids.len() == 1);
@@ -173,7 +150,7 @@ impl Scheduler for Slurm {
     fn test(&mut self, job: &JobSpec) -> Result<Option<String>, SlurmError> {
         // Held: a wrapper that leaves `--test-only` out submits a job, which must not start.
         let mut arguments: Vec<OsString> = vec!["--test-only".into()];
-        arguments.extend(JobSpec { start: Start::Held, ..job.clone() }.sbatch_arguments()?);
+        arguments.extend(JobSpec { held: true, ..job.clone() }.sbatch_arguments()?);
         let answer = self.ask("sbatch", arguments)?;
         // Only jobs of this name: a number in a wrapper's banner may be the id of another job.
         let mut submitted = numbers_in(&answer.stdout);
@@ -187,7 +164,7 @@ impl Scheduler for Slurm {
         }
         let words = format!("{}\n{}", answer.stderr, answer.stdout);
         match refused_for_good(&words) {
-            // The scheduler looks at the nodes that take jobs now: one that is drained may be large enough.
+            // Only nodes that take jobs now are considered: a drained one may be large enough.
             Some(verdict) if verdict.contains("node configuration") && self.a_node_is_out() => {
                 Ok(Some(one_line(&words)))
             }
@@ -241,8 +218,8 @@ impl Scheduler for Slurm {
 
     fn max_array_size(&self) -> Result<u32, SlurmError> {
         let answer = self.ask("scontrol", ["show", "config"])?.success()?;
-        let size = parse_config(&answer.stdout, "MaxArraySize").unwrap_or_default();
-        size.parse().map_err(|_| answer.unreadable(size, "a line `MaxArraySize = NUMBER`"))
+        let size = ClusterConfig::parse(&answer.stdout).max_array_size;
+        size.ok_or_else(|| answer.unreadable("", "a line `MaxArraySize = NUMBER`"))
     }
 }
 
@@ -272,7 +249,7 @@ mod tests {
             script: "/scratch/svhn/rounds/0001/train.sbatch".into(),
             name: JobName::new("svhn-0001"),
             array: None,
-            start: Start::Held,
+            held: true,
             dependency: None,
             begin_after: None,
             extra_options: Vec::new(),

@@ -1,10 +1,9 @@
-//! Options of `sbatch` that a person may add, and those that the program depends on.
+//! Options of `sbatch`: which a person may add, and their values.
 
 use super::SlurmError;
 
 /// The options that a search sets itself, or that would change what it does, with their letters.
-///
-/// `clusters` is among them since the ids of another cluster's jobs could not be asked for.
+/// `clusters` since the ids of another cluster's jobs could not be asked for.
 const RESERVED: [(&str, Option<char>); 16] = [
     ("array", Some('a')),
     ("begin", Some('b')),
@@ -24,12 +23,7 @@ const RESERVED: [(&str, Option<char>); 16] = [
     ("wrap", None),
 ];
 
-/// Checks that an argument of `sbatch` is none of the options that a search sets itself.
-///
-/// `sbatch` takes abbreviations of long options, so `--arr` is `--array`.
-///
-/// # Errors
-/// [`SlurmError::ReservedOption`].
+/// Refuses the options that a search sets itself; `--arr` is `--array`, as for `sbatch`.
 pub(super) fn check_not_reserved(argument: &str) -> Result<(), SlurmError> {
     let is_same = |long: &str, short: Option<char>| match argument.strip_prefix("--") {
         Some(option) => {
@@ -47,7 +41,7 @@ pub(super) fn check_not_reserved(argument: &str) -> Result<(), SlurmError> {
     }
 }
 
-/// Returns the value of an option of `sbatch` among words of its command line, the last one where it stands twice.
+/// The value of an option among words of the command line, the last one where it stands twice.
 pub(super) fn option_value<'a>(
     arguments: &'a [String],
     long: &str,
@@ -69,11 +63,8 @@ pub(super) fn option_value<'a>(
     value
 }
 
-/// Checks what a person adds to the command line of `sbatch`: options, each perhaps with its value after it, none of
-/// them one that a search sets itself. A word before any option would be taken for the script.
-///
-/// # Errors
-/// [`SlurmError::ReservedOption`], or [`SlurmError::Notation`].
+/// Checks what a person adds to the command line of `sbatch`: options, each perhaps with its value
+/// after it, none of them reserved. A word before any option would be taken for the script.
 pub fn check_options(arguments: &[String]) -> Result<(), SlurmError> {
     if let Some(word) = arguments.first().filter(|word| !word.starts_with('-')) {
         return Err(SlurmError::Notation {
@@ -85,7 +76,7 @@ pub fn check_options(arguments: &[String]) -> Result<(), SlurmError> {
     arguments.iter().try_for_each(|argument| check_not_reserved(argument))
 }
 
-/// Returns whether this is one option that can stand on a line of its own: `--name` or `--name=value`.
+/// Whether this can stand on a line of its own: `--name` or `--name=value`.
 pub(super) fn is_long_option(option: &str) -> bool {
     let name = option.split('=').next().and_then(|name| name.strip_prefix("--"));
     name.is_some_and(|name| {

@@ -2,7 +2,7 @@
 
 use crate::ops::doctor::check::Check;
 use crate::ops::rounds::scheduler::scheduler_of_this_process;
-use crate::slurm::{ClusterConfig, JobName, Preemption, Scheduler, SlurmError};
+use crate::slurm::{ClusterConfig, JobName, Scheduler, SlurmError};
 
 const SLURM: &str = "slurm";
 
@@ -69,23 +69,23 @@ fn arrays(config: &ClusterConfig) -> Check {
 
 fn preemption(config: &ClusterConfig) -> Check {
     const NAME: &str = "preemption";
-    match &config.preemption {
-        Some(Preemption::Off) => Check::ok(NAME, "no job has to make room for another"),
-        Some(Preemption::Requeue) => Check::ok(
+    match config.preempt_mode.as_deref() {
+        Some("OFF") => Check::ok(NAME, "no job has to make room for another"),
+        Some("REQUEUE") => Check::ok(
             NAME,
             "a task that has to make room is queued again, and goes on from its checkpoint",
         ),
-        Some(Preemption::Cancel) => Check::warning(
+        Some("CANCEL") => Check::warning(
             NAME,
             "a task that has to make room is ended for good: what it trained is lost",
             "choose a partition or QOS that is not preempted, or short trainings",
         ),
-        Some(Preemption::Suspend) => Check::warning(
+        Some("SUSPEND") => Check::warning(
             NAME,
             "a task that has to make room stands still, and its claim may end meanwhile",
             "choose a partition or QOS that is not preempted",
         ),
-        Some(Preemption::Other(mode)) => Check::warning(
+        Some(mode) => Check::warning(
             NAME,
             format!("`PreemptMode` is `{mode}`"),
             "ask what becomes of a job that has to make room",
@@ -123,7 +123,7 @@ mod tests {
             max_array_size: Some(1001),
             max_job_count: Some(10_000),
             requeues_by_default: Some(true),
-            preemption: Some(Preemption::Off),
+            preempt_mode: Some("OFF".into()),
             kill_wait_seconds: Some(30),
         }
     }
@@ -143,13 +143,13 @@ mod tests {
     fn what_loses_work_is_told() {
         let first =
             |config: &ClusterConfig| judge(config).into_iter().map(|check| check.verdict).max();
-        for preemption in [Preemption::Cancel, Preemption::Suspend] {
-            let config = ClusterConfig { preemption: Some(preemption), ..usual() };
+        for mode in ["CANCEL", "SUSPEND"] {
+            let config = ClusterConfig { preempt_mode: Some(mode.into()), ..usual() };
             assert_eq!(first(&config), Some(Verdict::Warning));
         }
         let without = ClusterConfig { max_array_size: Some(1), ..usual() };
         assert_eq!(first(&without), Some(Verdict::Failure));
-        let untold = ClusterConfig { max_array_size: None, preemption: None, ..usual() };
+        let untold = ClusterConfig { max_array_size: None, preempt_mode: None, ..usual() };
         assert_eq!(first(&untold), Some(Verdict::Warning));
         let hasty = ClusterConfig { kill_wait_seconds: Some(2), ..usual() };
         assert_eq!(first(&hasty), Some(Verdict::Warning));

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use crate::ops::Experiment;
 use crate::slurm::{
     ArrayRange, Asked, BatchScript, Dependency, JobId, JobName, JobSpec, Scheduler, SlurmError,
-    Start, Work,
+    Work,
 };
 use crate::storage::{Rendering, RoundPlan, Trust};
 
@@ -110,7 +110,7 @@ fn array_job(
         script: folder.join(TRAIN_SCRIPT),
         name: array_name(plan),
         array: Some(ArrayRange { tasks, max_parallel: NonZeroU32::new(plan.max_parallel) }),
-        start: Start::Held,
+        held: true,
         dependency: after.map(|job| Dependency::Ended(vec![job])),
         begin_after: None,
         extra_options: plan.sbatch_options.clone(),
@@ -122,7 +122,7 @@ fn reduce_job(plan: &RoundPlan, folder: &Path) -> JobSpec {
         script: folder.join(REDUCE_SCRIPT),
         name: reduce_name(plan),
         array: None,
-        start: Start::WhenReady,
+        held: false,
         dependency: None,
         begin_after: None,
         extra_options: Vec::new(),

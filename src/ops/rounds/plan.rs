@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::iter;
 use std::num::NonZeroU32;
 
-use anyhow::Context;
+use anyhow::ensure;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
@@ -12,7 +13,7 @@ use crate::ops::Experiment;
 use crate::ops::rounds::size::{AwaitedPredictor, NextRound, next_round};
 use crate::ops::snapshot::Snapshot;
 use crate::ops::train::task::host;
-use crate::slurm::{ArrayRange, ArraySize, Scheduler, SlurmParams};
+use crate::slurm::{ArraySize, Scheduler, SlurmParams};
 use crate::storage::RoundPlan;
 
 /// What every round of a chain is asked; passed on through the plans.
@@ -119,13 +120,12 @@ pub(crate) fn job_prefix(experiment: &Experiment) -> String {
     format!("{}-{place}", experiment.config().experiment().name)
 }
 
-/// Splits a round into arrays that the scheduler accepts.
+/// Splits a round into arrays that the scheduler accepts, each with the indices from 0 on:
+/// `MaxArraySize` limits the index (1001 allows 0 to 1000), not only the number of tasks.
 fn parts(tasks: u32, max_array_size: u32) -> anyhow::Result<Vec<u32>> {
-    let Some(tasks) = NonZeroU32::new(tasks) else { return Ok(Vec::new()) };
-    let size = NonZeroU32::new(max_array_size)
-        .context("this cluster allows no arrays (`MaxArraySize` is 0)")?;
-    let whole = ArrayRange { tasks, max_parallel: None };
-    Ok(whole.parts(size).iter().map(|part| part.tasks.get()).collect())
+    ensure!(max_array_size > 0, "this cluster allows no arrays (`MaxArraySize` is 0)");
+    let whole = iter::repeat_n(max_array_size, (tasks / max_array_size) as usize);
+    Ok(whole.chain(Some(tasks % max_array_size).filter(|&rest| rest > 0)).collect())
 }
 
 #[cfg(test)]

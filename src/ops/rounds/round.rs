@@ -374,7 +374,7 @@ impl<'a> Round<'a> {
                 lines.push(format!("# {}\n{text}", rendering.folder().join(name).display()));
             }
         }
-        lines.extend(show.commands().iter().cloned());
+        lines.extend(show.commands.iter().cloned());
         Ok(Some(lines))
     }
 

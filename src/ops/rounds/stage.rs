@@ -29,7 +29,7 @@ pub(crate) struct Queue {
 impl Queue {
     /// Tells the arrays of a round from its reduces.
     pub fn of(jobs: BTreeMap<JobId, JobStates>) -> Self {
-        let (arrays, reduces) = jobs.into_iter().partition(|(_, states)| states.is_array());
+        let (arrays, reduces) = jobs.into_iter().partition(|(_, states)| states.is_array);
         Self { arrays, reduces }
     }
 

@@ -1,38 +1,41 @@
-//! Time limits: `days-hours:minutes:seconds`.
+//! Notations of Slurm and of the section `slurm`: time limits, amounts of memory, array sizes.
 
 use std::fmt;
+use std::marker::PhantomData;
+use std::num::NonZeroU32;
 use std::str::FromStr;
 use std::time::Duration;
 
+use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{SlurmError, yaml_scalar};
+use super::SlurmError;
 
-/// Beyond this many seconds (10,000 days) a number is a mistake; Slurm itself takes 49,711 days for no limit.
+/// Beyond 10,000 days a number is a mistake; Slurm itself takes 49,711 days for no limit.
 const MAX_SECONDS: u64 = 10_000 * 86_400;
 
 /// How long a job may run: a whole number of seconds, or no limit.
 ///
-/// Read in every form that `sbatch --time` takes: `minutes`, `minutes:seconds`, `hours:minutes:seconds`, `days-hours`,
-/// `days-hours:minutes`, `days-hours:minutes:seconds`, and `UNLIMITED`, `INFINITE`, `-1` or zero for no limit. As
-/// there, a field may pass 59 (`1:90:00` is two and a half hours). Slurm rounds up to whole minutes.
+/// Read in every form that `sbatch --time` takes: `minutes`, `minutes:seconds`,
+/// `hours:minutes:seconds`, `days-hours`, `days-hours:minutes`, `days-hours:minutes:seconds`, and
+/// `UNLIMITED`, `INFINITE`, `-1` or zero for no limit. As there, a field may pass 59 (`1:90:00` is
+/// two and a half hours). Slurm rounds up to whole minutes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimeLimit {
     seconds: Option<u64>,
 }
 
 impl TimeLimit {
-    /// No limit.
     pub const UNLIMITED: Self = Self { seconds: None };
 
-    /// Returns the limit, or `None` when there is none.
+    /// `None` without a limit.
     pub fn duration(self) -> Option<Duration> {
         self.seconds.map(Duration::from_secs)
     }
 }
 
 impl fmt::Display for TimeLimit {
-    /// Writes `hours:minutes:seconds`, with `days-` before it from one day on, or `UNLIMITED`.
+    /// `hours:minutes:seconds`, with `days-` before it from one day on, or `UNLIMITED`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(seconds) = self.seconds else { return f.write_str("UNLIMITED") };
         if seconds >= 86_400 {
@@ -54,7 +57,8 @@ impl FromStr for TimeLimit {
             SlurmError::Notation {
                 text: text.to_owned(),
                 notation: "time limit",
-                hint: "write `days-hours:minutes:seconds` such as `04:00:00` or `1-12:00:00`, minutes alone, or `UNLIMITED`; at most 10,000 days",
+                hint: "write `days-hours:minutes:seconds` such as `04:00:00` or `1-12:00:00`, \
+                       minutes alone, or `UNLIMITED`; at most 10,000 days",
             }
         })
     }
@@ -77,7 +81,7 @@ fn seconds(text: &str) -> Option<u64> {
     Some(((days.unwrap_or(0) * 24 + hours) * 60 + minutes) * 60 + seconds)
 }
 
-/// Reads a field of at most 10 digits, so that their sum in seconds cannot overflow.
+/// A field has at most 10 digits, so that their sum in seconds cannot overflow.
 fn field(text: &str) -> Option<u64> {
     let is_number =
         (1..=10).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -90,9 +94,89 @@ impl Serialize for TimeLimit {
     }
 }
 
-impl<'de> Deserialize<'de> for TimeLimit {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        yaml_scalar::parse(deserializer)
+/// Memory of a node for one job, as `sbatch --mem` takes it: a number with `K`, `M`, `G` or `T`, in
+/// MB without one; 0 is all memory of the node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Memory(String);
+
+impl fmt::Display for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for Memory {
+    type Err = SlurmError;
+
+    fn from_str(text: &str) -> Result<Self, SlurmError> {
+        let digits = text.strip_suffix(['K', 'M', 'G', 'T', 'k', 'm', 'g', 't']).unwrap_or(text);
+        let is_number =
+            (1..=12).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
+        is_number.then(|| Self(text.to_owned())).ok_or_else(|| SlurmError::Notation {
+            text: text.to_owned(),
+            notation: "amount of memory",
+            hint: "a whole number with K, M, G or T, such as `16G`; MB without one",
+        })
+    }
+}
+
+/// How many tasks a round has, before the limits of the cluster and of the schedule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ArraySize {
+    /// Chosen for each round.
+    Auto,
+    /// At most so many.
+    #[serde(untagged)]
+    Tasks(NonZeroU32),
+}
+
+impl FromStr for ArraySize {
+    type Err = SlurmError;
+
+    fn from_str(text: &str) -> Result<Self, SlurmError> {
+        if text == "auto" {
+            return Ok(Self::Auto);
+        }
+        text.parse().map(Self::Tasks).map_err(|_| SlurmError::Notation {
+            text: text.to_owned(),
+            notation: "array size",
+            hint: "`auto`, or a number from 1 on",
+        })
+    }
+}
+
+/// In YAML these may stand with or without quotes: `90` is a number there, `04:00:00` is not.
+macro_rules! deserialize_from_text {
+    ($($notation:ty),+) => {$(
+        impl<'de> Deserialize<'de> for $notation {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_any(Scalar(PhantomData))
+            }
+        }
+    )+};
+}
+deserialize_from_text!(TimeLimit, Memory, ArraySize);
+
+struct Scalar<T>(PhantomData<T>);
+
+impl<T: FromStr<Err = SlurmError>> Visitor<'_> for Scalar<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string or a whole number")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
+        text.parse().map_err(E::custom)
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<T, E> {
+        self.visit_str(&number.to_string())
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<T, E> {
+        self.visit_str(&number.to_string())
     }
 }
 
@@ -163,6 +247,31 @@ mod tests {
         assert_eq!(read("1-12"), "1-12:00:00");
         assert_eq!(read("90"), "01:30:00");
         assert_eq!(read("'10:00'"), "00:10:00");
+    }
+
+    #[test]
+    fn memory_is_a_number_and_a_unit() {
+        for text in ["0", "4000", "16G", "512m", "1T"] {
+            assert_eq!(text.parse::<Memory>().unwrap().to_string(), text);
+        }
+        for text in ["", "G", "1.5G", "16GB", "16 G", "-1", "\u{663}G"] {
+            assert!(text.parse::<Memory>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn memory_in_yaml_needs_no_unit() {
+        assert_eq!(serde_yaml::from_str::<Memory>("4000").unwrap().to_string(), "4000");
+    }
+
+    #[test]
+    fn a_size_is_auto_or_a_number_of_tasks() {
+        let read = |yaml| serde_yaml::from_str::<ArraySize>(yaml).ok();
+        assert_eq!(read("auto"), Some(ArraySize::Auto));
+        assert_eq!(read("500"), NonZeroU32::new(500).map(ArraySize::Tasks));
+        for yaml in ["0", "-1", "many", "1.5", "''"] {
+            assert_eq!(read(yaml), None, "{yaml}");
+        }
     }
 
     proptest! {
