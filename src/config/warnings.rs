@@ -7,7 +7,7 @@ use num_bigint::BigUint;
 
 use super::ValidConfig;
 use crate::outcome::Accuracy;
-use crate::predictor::{Prediction, PredictorParams, Regressor, Verdict, n_features};
+use crate::predictor::{Prediction, PredictorParams, Regressor, n_features};
 use crate::training::{Recipe, TrainerKind, default_first_epoch_threshold};
 
 impl ValidConfig {
@@ -118,11 +118,7 @@ impl ValidConfig {
         let variance = |images: u32| chance.value() * (1.0 - chance.value()) / f64::from(images);
         let sigma = self.validation_images().map_or(1e-6, |images| variance(images).sqrt());
         let prediction = Prediction { mean: chance.value(), sigma };
-        let best = Accuracy::new(1.0).expect("1 is an accuracy");
-        matches!(
-            self.early_stopping.rule().verdict(Some(prediction), Some(best)),
-            Verdict::Stop { .. }
-        )
+        self.early_stopping.rule().judge(Some(prediction), Some(1.0)).is_stop()
     }
 
     /// Returns how many images judge, where the configuration has images.

@@ -1,29 +1,25 @@
 //! The n-th best network trained to the end: what the stopping rule compares with.
 
-/// The n best final values seen so far; only measured ones belong here, never predictions.
-#[derive(Debug, Clone, PartialEq)]
+use serde::{Deserialize, Serialize};
+
+/// The best final values seen so far; only measured ones belong here, never predictions.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BestFinals {
-    n: usize,
-    /// At most n values, best first.
+    /// How many are kept.
+    most: usize,
+    /// Best first.
     best: Vec<f64>,
 }
 
 impl BestFinals {
-    /// Begins with no value; `n` is at least 1.
-    ///
-    /// # Panics
-    /// When `n` is 0.
-    pub fn new(n: usize) -> Self {
-        assert!(n > 0, "there is no zeroth best");
-        Self { n, best: Vec::new() }
+    /// Begins with no value, to keep so many.
+    pub const fn new(most: usize) -> Self {
+        Self { most, best: Vec::new() }
     }
 
     /// Begins with the final values of networks trained to the end.
-    ///
-    /// # Panics
-    /// When `n` is 0.
-    pub fn of(n: usize, finals: impl IntoIterator<Item = f64>) -> Self {
-        let mut best = Self::new(n);
+    pub fn of(most: usize, finals: impl IntoIterator<Item = f64>) -> Self {
+        let mut best = Self::new(most);
         finals.into_iter().for_each(|value| best.add(value));
         best
     }
@@ -32,14 +28,14 @@ impl BestFinals {
     pub fn add(&mut self, value: f64) {
         let place = self.best.partition_point(|better| *better >= value);
         self.best.insert(place, value);
-        self.best.truncate(self.n);
+        self.best.truncate(self.most);
     }
 
-    /// Returns the n-th best value, when there are as many.
+    /// Returns the n-th best value (from 1), when there are as many.
     ///
     /// With fewer there is none: each of the first n networks may still be among the best n.
-    pub fn nth(&self) -> Option<f64> {
-        self.best.get(self.n - 1).copied()
+    pub fn nth(&self, n: usize) -> Option<f64> {
+        self.best.get(n.checked_sub(1)?).copied()
     }
 }
 
@@ -50,9 +46,9 @@ mod tests {
 
     #[test]
     fn with_fewer_than_n_there_is_none() {
-        assert_eq!(BestFinals::new(1).nth(), None);
-        assert_eq!(BestFinals::of(3, [0.5, 0.7]).nth(), None);
-        assert_eq!(BestFinals::of(3, [0.5, 0.7, 0.6, 0.9]).nth(), Some(0.6));
+        assert_eq!(BestFinals::new(1).nth(1), None);
+        assert_eq!(BestFinals::of(3, [0.5, 0.7]).nth(3), None);
+        assert_eq!(BestFinals::of(3, [0.5, 0.7, 0.6, 0.9]).nth(3), Some(0.6));
     }
 
     proptest! {
@@ -60,7 +56,7 @@ mod tests {
         fn the_order_of_adding_does_not_matter(
             mut finals in proptest::collection::vec(0.0..1.0, 1..20), n in 1_usize..5,
         ) {
-            let found = BestFinals::of(n, finals.clone()).nth();
+            let found = BestFinals::of(n, finals.clone()).nth(n);
             finals.sort_by(|a, b| b.total_cmp(a));
             prop_assert_eq!(found, finals.get(n - 1).copied());
         }

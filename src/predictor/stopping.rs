@@ -2,7 +2,6 @@
 
 use super::error::PredictorError;
 use crate::maths::normal_cdf;
-use crate::outcome::Accuracy;
 
 /// What is expected of a network's last epoch.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -39,6 +38,21 @@ pub struct StoppingRule {
     offset: f64,
 }
 
+impl Verdict {
+    /// Whether the training is to end.
+    pub const fn is_stop(self) -> bool {
+        matches!(self, Self::Stop { .. })
+    }
+
+    /// Returns the probability that the network stays below the best.
+    pub const fn stop_probability(self) -> Option<f64> {
+        match self {
+            Self::Continue { stop_probability } => stop_probability,
+            Self::Stop { stop_probability } => Some(stop_probability),
+        }
+    }
+}
+
 impl StoppingRule {
     /// Makes a rule.
     ///
@@ -57,15 +71,12 @@ impl StoppingRule {
         Ok(Self { threshold, offset })
     }
 
-    /// Judges a training. Without a prediction, or while no network is trained to the end, it goes on.
+    /// Judges a training, by an accuracy or another metric of which more is better: the only place
+    /// where a stop probability is compared with the threshold. Without a prediction, or while no
+    /// network is trained to the end, it goes on.
     ///
-    /// For the best n to be trained to the end, `y_best` is the n-th best last-epoch accuracy of the
+    /// For the best n to be trained to the end, `y_best` is the n-th best last-epoch value of the
     /// networks trained to the end ([`BestFinals`](super::BestFinals)).
-    pub fn verdict(&self, prediction: Option<Prediction>, y_best: Option<Accuracy>) -> Verdict {
-        self.judge(prediction, y_best.map(Accuracy::value))
-    }
-
-    /// Judges as [`verdict`](Self::verdict) does, by any metric of which more is better.
     pub fn judge(&self, prediction: Option<Prediction>, y_best: Option<f64>) -> Verdict {
         let (Some(prediction), Some(y_best)) = (prediction, y_best) else {
             return Verdict::Continue { stop_probability: None };
@@ -93,11 +104,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn probability(rule: StoppingRule, mean: f64, sigma: f64, best: f64) -> (bool, f64) {
-        let best = Accuracy::new(best).unwrap();
-        match rule.verdict(Some(Prediction { mean, sigma }), Some(best)) {
-            Verdict::Stop { stop_probability } => (true, stop_probability),
-            Verdict::Continue { stop_probability } => (false, stop_probability.unwrap()),
-        }
+        let verdict = rule.judge(Some(Prediction { mean, sigma }), Some(best));
+        (verdict.is_stop(), verdict.stop_probability().unwrap())
     }
 
     #[test]
@@ -129,8 +137,8 @@ mod tests {
         let rule = StoppingRule::default();
         let goes_on = Verdict::Continue { stop_probability: None };
         let hopeless = Prediction { mean: 0.1, sigma: 0.01 };
-        assert_eq!(rule.verdict(None, Some(Accuracy::clamped(0.9))), goes_on);
-        assert_eq!(rule.verdict(Some(hopeless), None), goes_on);
+        assert_eq!(rule.judge(None, Some(0.9)), goes_on);
+        assert_eq!(rule.judge(Some(hopeless), None), goes_on);
     }
 
     #[test]

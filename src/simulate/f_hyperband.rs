@@ -21,9 +21,9 @@ use super::simulation::SimulationParams;
 use crate::predictor::BestFinals;
 use crate::predictor::FittedPredictor;
 use crate::predictor::PredictorError;
+use crate::predictor::StoppingRule;
 use crate::predictor::regressor::Hyperparameters;
 use crate::predictor::search;
-use crate::predictor::{StoppingRule, Verdict};
 
 /// How Hyperband schedules, and whom f-Hyperband protects.
 #[derive(Debug, Clone, PartialEq)]
@@ -214,11 +214,12 @@ impl Replay<'_> {
     ) -> Result<Vec<(usize, f64)>, PredictorError> {
         let protected = self.rule.map_or(1.0, |rule| rule.kappa) * rung.networks as f64;
         // A product that should be whole may be a hair above it.
-        let mut best = BestFinals::new((protected - 1e-9).ceil().max(1.0) as usize);
+        let protected = (protected - 1e-9).ceil().max(1.0) as usize;
+        let mut best = BestFinals::new(protected);
         let mut finished = Vec::new();
         for &network in contenders {
             self.fit_if_due(rung.epochs)?;
-            let reached = self.train(network, from, rung.epochs, best.nth());
+            let reached = self.train(network, from, rung.epochs, best.nth(protected));
             self.spent += reached - from;
             for (length, known) in self.lengths.range_mut(from + 1..=reached) {
                 debug_assert!(*length <= reached);
@@ -263,7 +264,7 @@ impl Replay<'_> {
         let is_stopped = |epoch: &usize| {
             let observed = &example.curve.values()[..*epoch];
             let prediction = predictor.predict_observed(observed, &example.features);
-            matches!(rule.judge(prediction, best), Verdict::Stop { .. })
+            rule.judge(prediction, best).is_stop()
         };
         (from + 1..to).find(is_stopped).unwrap_or(to)
     }

@@ -4,7 +4,7 @@ use super::recorded::RecordedCurves;
 use crate::predictor::BestFinals;
 use crate::predictor::FittedPredictor;
 use crate::predictor::PredictorError;
-use crate::predictor::{Prediction, StoppingRule, Verdict};
+use crate::predictor::{Prediction, StoppingRule};
 
 /// One setting of the rule.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -86,7 +86,7 @@ pub(super) fn walk(
     let mut best = BestFinals::of(setting.top_n, finals);
     let mut steps = Vec::with_capacity(walked.len());
     for (&network, predictions) in walked.iter().zip(predictions) {
-        let step = judge(network, predictions, best.nth(), setting.rule);
+        let step = judge(network, predictions, best.nth(setting.top_n), setting.rule);
         if !step.stopped {
             best.add(recorded.last(network));
         }
@@ -107,10 +107,8 @@ fn judge(network: usize, predictions: &Predictions, best: Option<f64>, rule: Sto
         stop_probability: None,
     };
     for (epoch, &prediction) in (1..).zip(predictions) {
-        let (stopped, stop_probability) = match rule.judge(prediction, best) {
-            Verdict::Continue { stop_probability } => (false, stop_probability),
-            Verdict::Stop { stop_probability } => (true, Some(stop_probability)),
-        };
+        let verdict = rule.judge(prediction, best);
+        let (stopped, stop_probability) = (verdict.is_stop(), verdict.stop_probability());
         last = Step { network, stopped, epoch, prediction, best, stop_probability };
         if stopped {
             break;

@@ -49,7 +49,7 @@ pub(crate) mod task_refusal;
 pub(crate) mod view;
 
 pub use attempt::curve_csv::Curve;
-pub use attempt::curve_row::{CurveRow, Forecast};
+pub use attempt::curve_row::CurveRow;
 pub use attempt::curve_writer::CurveWriter;
 pub use attempt::resume::LeftOnSignal;
 pub use dir::ExperimentDir;
@@ -64,8 +64,8 @@ pub use log::append::{ExclusiveGuard, WritableReplayLog};
 pub use log::blank::Kept;
 pub use log::damage::{RawLine, RawLog};
 pub use log::event::{
-    Claimant, CurveSummary, StopNumbers, TIME_TOO_SHORT, Training, counts_as_loss,
-    is_for_want_of_time, refusal_as_reason,
+    Claimant, CurveSummary, TIME_TOO_SHORT, Training, counts_as_loss, is_for_want_of_time,
+    refusal_as_reason,
 };
 pub use log::file::{ReplayLog, Tail};
 pub use log::position::{LogCursor, LogPosition};

@@ -79,7 +79,7 @@ impl Progress {
     /// a first epoch counts as not passing the test.
     pub fn record(&mut self, start: u32, epoch: u32, accuracy: Option<f64>, recipe: &ValidRecipe) {
         if epoch == 1 {
-            self.passed = accuracy.is_some_and(|found| found > recipe.first_epoch_threshold());
+            self.passed = accuracy.is_some_and(|found| recipe.passes_first_epoch(found));
             (self.best_epoch, self.best_validation_accuracy) = (0, 0.0);
         }
         (self.start, self.epoch) = (start, epoch);

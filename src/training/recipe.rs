@@ -218,6 +218,12 @@ impl ValidRecipe {
     pub const fn first_epoch_threshold(&self) -> f64 {
         self.threshold
     }
+
+    /// Whether a start whose first epoch ends at this validation accuracy goes on: the first-epoch
+    /// test, which the threshold itself does not pass.
+    pub fn passes_first_epoch(&self, validation_accuracy: f64) -> bool {
+        validation_accuracy > self.threshold
+    }
 }
 
 #[cfg(test)]

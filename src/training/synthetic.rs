@@ -159,7 +159,7 @@ impl<'a> Network<'a> {
             let is_false = self.random.random_bool(FALSE_START);
             let accuracy = if is_false { self.chance } else { self.accuracy(start, 1) };
             tell(&self.report(start, 1, accuracy))?;
-            if accuracy > self.recipe.first_epoch_threshold() {
+            if self.recipe.passes_first_epoch(accuracy) {
                 return ControlFlow::Continue(start);
             }
         }

@@ -436,3 +436,80 @@ fn networks_that_warm_up_from_a_learning_rate_of_zero_are_learned_from() {
     reduced.says("fitted the predictor");
     assert!(experiment.log().iter().any(|row| row["learning_rate"] == "0.0"));
 }
+
+/// Where networks ended, in their order: name, epochs, and the probability at which one was stopped.
+type Ends = Vec<(String, usize, Option<f64>)>;
+
+fn ends_in_search(threshold: f64) -> Ends {
+    let log = searched(&format!("early_stopping.threshold={threshold}")).log();
+    let results = log.iter().filter(|row| !row["epochs"].is_empty());
+    let end = |row: &HashMap<String, String>| {
+        let stopped = (row["event"] == "stopped").then(|| number(row, "stop_probability"));
+        (row["iteration"].clone(), row["epochs"].parse().unwrap(), stopped)
+    };
+    results.map(end).collect()
+}
+
+fn ends_in_simulation(threshold: f64) -> Ends {
+    let folder = crate::simulate::folder(&crate::simulate::file(60, |y| y));
+    let delta = threshold.to_string();
+    let line = "simulate curves.csv --burn-in 20 --regressor ols --file-order --trace trace.csv";
+    let line: Vec<&str> = line.split(' ').chain(["--delta", &delta]).collect();
+    folder.run(&line).success();
+    let mut reader = csv::Reader::from_path(folder.folder().join("trace.csv")).unwrap();
+    let end = |row: HashMap<String, String>| {
+        let stopped = (row["stopped"] == "true").then(|| number(&row, "stop_probability"));
+        (row["id"].clone(), row["epoch"].parse().unwrap(), stopped)
+    };
+    reader.deserialize().map(|row| end(row.unwrap())).collect()
+}
+
+#[test]
+fn a_probability_equal_to_the_threshold_stops_in_train_and_in_simulate() {
+    for ends in [ends_in_search, ends_in_simulation] {
+        let all = ends(0.9);
+        // The first stop that is not certain: up to there a higher threshold changes nothing.
+        let at = all.iter().position(|(_, _, stopped)| stopped.is_some_and(|p| p < 1.0)).unwrap();
+        let probability = all[at].2.unwrap();
+        assert_eq!(ends(probability)[..=at], all[..=at]);
+        let next = &ends(f64::from_bits(probability.to_bits() + 1))[..=at];
+        assert_eq!(next[..at], all[..at]);
+        assert!(next[at].1 > all[at].1 || next[at].2.is_none(), "{:?}", next[at]);
+    }
+}
+
+#[test]
+fn a_first_epoch_equal_to_the_threshold_fails_in_train_and_is_not_simulated() {
+    let search = |threshold: &str| {
+        let experiment = Experiment::with(STOPPING);
+        let mut line = vec!["run", "config.yaml", "dir"];
+        let threshold = format!("training.first_epoch_threshold={threshold}");
+        for change in ["early_stopping.enabled=false", "training.learning_rate_tries=1", &threshold]
+        {
+            line.extend(["--set", change]);
+        }
+        experiment.run(&line).success();
+        let trained = count(&experiment, "trained");
+        let simulated = experiment.run(&["simulate", "dir", "--regressor", "ols", "--orders", "1"]);
+        drop(simulated.success().says(&format!("`dir`: {trained} networks of 8 epochs")));
+        (experiment, trained)
+    };
+    let (plain, _) = search("null");
+    let event_of = |experiment: &Experiment, iteration: &str| {
+        let mut log = experiment.log().into_iter();
+        log.rfind(|row| row["iteration"] == iteration).unwrap()["event"].clone()
+    };
+    let network = plain.log().into_iter().find(|row| row["event"] == "trained").unwrap();
+    let network = &network["iteration"];
+    let curve = plain.text(&format!("curves/{network:0>6}.1.csv"));
+    let mut reader = csv::Reader::from_reader(curve.as_bytes());
+    let first: HashMap<String, String> = reader.deserialize().next().unwrap().unwrap();
+    let accuracy = number(&first, "validation_accuracy");
+    let (at, trained_at) = search(&accuracy.to_string());
+    let (below, trained_below) = search(&f64::from_bits(accuracy.to_bits() - 1).to_string());
+    assert_eq!(
+        (event_of(&at, network), event_of(&below, network)),
+        ("failed".into(), "trained".into())
+    );
+    assert_eq!(trained_below, trained_at + 1);
+}

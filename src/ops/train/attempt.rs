@@ -181,17 +181,17 @@ impl Workbench<'_> {
         let log = self.experiment.dir().trainer_log(self.claim.attempt);
         let mut kept = Ok(Appended::Row);
         let ended = self.trainer.train(request, &log, &mut |report| {
-            let mut forecast = None;
-            kept = curve.append(report, |start| {
-                forecast = self.verdicts.as_mut().and_then(|verdicts| verdicts.forecast(start));
-                forecast
+            let mut flow = ControlFlow::Continue(());
+            kept = curve.append(report, |curve| {
+                if let Some(verdicts) = &mut self.verdicts {
+                    flow = verdicts.judge(curve);
+                }
             });
             if !matches!(kept, Ok(Appended::Row)) {
                 return ControlFlow::Break(());
             }
             (self.on_event)(epoch_event(request.iteration, report));
-            let flow = |verdicts: &Verdicts<'_>| verdicts.flow(forecast.as_ref());
-            self.verdicts.as_ref().map_or(ControlFlow::Continue(()), flow)
+            flow
         });
         (ended, kept)
     }

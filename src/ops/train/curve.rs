@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 
 use crate::outcome::Accuracy;
-use crate::storage::{Curve, CurveRow, CurveSummary, CurveWriter, Forecast, StorageError};
+use crate::storage::{Curve, CurveRow, CurveSummary, CurveWriter, StorageError};
 use crate::training::EpochReport;
 
 /// The curve of an attempt: in memory whole, on disk as far as there is room.
@@ -53,14 +53,14 @@ impl CurveInProgress {
     }
 
     /// Appends an epoch. A file that cannot be written ends no training: it is made whole by [`Self::finish`].
-    /// `foretell` is asked where the training ends, given the epochs of its last start.
+    /// `judge` may add a prediction to the newest row.
     ///
     /// # Errors
     /// The file is there already, and so that of another attempt.
     pub fn append(
         &mut self,
         report: &EpochReport,
-        foretell: impl FnOnce(&[CurveRow]) -> Option<Forecast>,
+        judge: impl FnOnce(&mut Curve),
     ) -> Result<Appended, StorageError> {
         if self.curve.rows().is_empty() {
             let Some(kept) = self.earlier.before(report.start, report.epoch) else {
@@ -70,9 +70,7 @@ impl CurveInProgress {
         }
         // Nothing here costs more the longer the curve is, but for the prediction, which sees the whole start.
         self.curve.push(row(report));
-        if let Some(forecast) = foretell(self.curve.last_start()) {
-            self.curve.add_forecast(&forecast);
-        }
+        judge(&mut self.curve);
         match self.write_last() {
             Err(error) if !error.is_taken() => {
                 log::warn!("the training goes on, its curve is written later: {error}");
@@ -199,6 +197,7 @@ fn row(report: &EpochReport) -> CurveRow {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::predictor::{Prediction, StoppingRule};
 
     /// Returns the row of an epoch in the first start.
     pub fn curve_row(epoch: u32, validation_accuracy: f64) -> CurveRow {
@@ -234,8 +233,8 @@ pub(crate) mod tests {
         let path = folder.path().join("000001.2.csv");
         let mut curve =
             CurveInProgress::new(path.clone(), curve_of(&[(1, 1), (2, 1), (2, 2), (2, 3)]));
-        assert_eq!(curve.append(&report(2, 3, 0.75), |_| None).unwrap(), Appended::Row);
-        assert_eq!(curve.append(&report(2, 4, 0.75), |_| None).unwrap(), Appended::Row);
+        assert_eq!(curve.append(&report(2, 3, 0.75), |_| ()).unwrap(), Appended::Row);
+        assert_eq!(curve.append(&report(2, 4, 0.75), |_| ()).unwrap(), Appended::Row);
         curve.finish().unwrap();
         assert_eq!(positions(&path), [(1, 1), (2, 1), (2, 2), (2, 3), (2, 4)]);
         // Three of the four epochs of 10 s stand.
@@ -250,14 +249,14 @@ pub(crate) mod tests {
         let mut curve = CurveInProgress::new(folder.path().join("1.1.csv"), Curve::default());
         for (start, epoch, seconds) in [(1, 1, 50.0), (2, 1, 14.0), (2, 2, 10.0)] {
             let told = EpochReport { seconds: Some(seconds), ..report(start, epoch, 0.5) };
-            curve.append(&told, |_| None).unwrap();
+            curve.append(&told, |_| ()).unwrap();
         }
         // Epochs of 14 and 10 s, and six more to come.
         assert_eq!(curve.seconds_left(8, 99.0), 72.0);
         let mut silent = CurveInProgress::new(folder.path().join("2.1.csv"), Curve::default());
         for (start, epoch) in [(1, 1), (2, 1), (2, 2)] {
             let told = EpochReport { seconds: None, ..report(start, epoch, 0.5) };
-            silent.append(&told, |_| None).unwrap();
+            silent.append(&told, |_| ()).unwrap();
         }
         // Three epochs in 30 s.
         assert_eq!(silent.seconds_left(8, 30.0), 60.0);
@@ -278,25 +277,25 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_forecast_is_made_from_the_last_start_and_written_with_its_epoch() {
+    fn a_prediction_is_made_from_the_last_start_and_written_with_its_epoch() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("1.2.csv");
         let mut curve = CurveInProgress::new(path.clone(), curve_of(&[(1, 1), (2, 1)]));
-        let forecast = Forecast {
-            predicted_accuracy: 1.5,
-            sigma: 0.25,
-            y_best: Some(0.75),
-            stop_probability: Some(0.125),
-        };
-        let foretell = |start: &[CurveRow]| {
+        let judge = |curve: &mut Curve| {
+            let start = curve.last_start();
             assert_eq!(start.iter().map(|row| row.epoch).collect::<Vec<_>>(), [1, 2]);
-            Some(forecast)
+            let prediction = Prediction { mean: 1.5, sigma: 0.25 };
+            curve.last_mut().unwrap().judge(StoppingRule::default(), prediction, Some(0.75));
         };
-        curve.append(&report(2, 2, 0.5), foretell).unwrap();
+        curve.append(&report(2, 2, 0.5), judge).unwrap();
         curve.finish().unwrap();
         let rows = Curve::read(&path).unwrap();
-        let forecasts: Vec<_> = rows.rows().iter().map(CurveRow::forecast).collect();
-        assert_eq!(forecasts, [None, None, Some(forecast)]);
+        let predicted: Vec<_> = rows.rows().iter().map(|row| row.predicted_accuracy).collect();
+        assert_eq!(predicted, [None, None, Some(1.5)]);
+        let last = &rows.rows()[2];
+        assert_eq!((last.sigma, last.y_best), (Some(0.25), Some(0.75)));
+        // Phi(-3) = 0.00135.
+        assert!(last.stop_probability.is_some_and(|found| (found - 0.00135).abs() < 1e-5));
     }
 
     #[test]
@@ -304,7 +303,7 @@ pub(crate) mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut curve =
             CurveInProgress::new(folder.path().join("1.2.csv"), curve_of(&[(1, 1), (1, 2)]));
-        curve.append(&report(1, 1, 0.5), |_| None).unwrap();
+        curve.append(&report(1, 1, 0.5), |_| ()).unwrap();
         assert_eq!((curve.kept_seconds(), curve.lost_seconds()), (0.0, 20.0));
         assert_eq!(curve.last_start().len(), 1);
     }
@@ -314,7 +313,7 @@ pub(crate) mod tests {
         let path = PathBuf::from("/nowhere/1.2.csv");
         let begin = |reports: &[(u32, u32)]| CurveInProgress::new(path.clone(), curve_of(reports));
         let mut curve = begin(&[(1, 1), (1, 2)]);
-        assert_eq!(curve.append(&report(1, 4, 0.5), |_| None).unwrap(), Appended::Gap);
+        assert_eq!(curve.append(&report(1, 4, 0.5), |_| ()).unwrap(), Appended::Gap);
         assert!(!curve.has_epochs());
         assert_eq!(begin(&[(1, 1), (1, 2)]).keep_earlier(3), Appended::Gap);
         assert_eq!(begin(&[(1, 1), (1, 2)]).keep_earlier(2), Appended::Row);

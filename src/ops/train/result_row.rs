@@ -5,9 +5,9 @@ use jiff::Timestamp;
 use crate::ops::Experiment;
 use crate::ops::train::attempt::Claim;
 use crate::ops::train::curve::CurveInProgress;
-use crate::ops::train::stopping::{audited_by, stopped_by};
+use crate::ops::train::stopping::{audited_at, stopped_at};
 use crate::outcome::{Accuracy, Outcome};
-use crate::storage::{Row, Training};
+use crate::storage::{CurveRow, Row, Training};
 use crate::training::Ending;
 
 /// Returns the row of a training that has ended after `spent` seconds in this attempt; none when it
@@ -22,9 +22,9 @@ pub(crate) fn result_row(
     let config = experiment.config();
     let start = curve.last_start();
     // A start counts once its first epoch has beaten the threshold.
-    let threshold = config.recipe.first_epoch_threshold();
     let first = start.first();
-    let passed = first.is_some_and(|row| row.validation_accuracy.value() > threshold);
+    let passes = |row: &CurveRow| config.recipe.passes_first_epoch(row.validation_accuracy.value());
+    let passed = first.is_some_and(passes);
     let cost = config.space.cost(&claim.architecture);
     let training = Training {
         parameters: cost.parameters,
@@ -37,19 +37,24 @@ pub(crate) fn result_row(
         time: Timestamp::now().into(),
     };
     let classes = config.space.image().classes;
+    let threshold = config.early_stopping.params().threshold;
     let reward = |outcome| config.reward().reward(&outcome, classes).map(Accuracy::value);
     match ending {
         Ending::Done => {
-            let audit = audited_by(experiment, claim.attempt.iteration, start);
-            let curve = curve.summary()?;
-            let reward = reward(Outcome::Trained { best: curve.best, last: curve.last })?;
-            Some(Row::trained(&claim.row, &training, curve, audit, reward))
+            let summary = curve.summary()?;
+            let reward = reward(Outcome::Trained { best: summary.best, last: summary.last })?;
+            let row = Row::trained(&claim.row, &training, summary, reward);
+            Some(match audited_at(experiment, claim.attempt.iteration, start) {
+                Some(at) => Row { audit: Some(true), ..with_verdict(row, at, threshold) },
+                None => row,
+            })
         }
         Ending::Stopped => {
-            let numbers = stopped_by(experiment, start)?;
+            let at = stopped_at(experiment, start)?;
             let saved = curve.seconds_left(config.recipe.recipe().epochs, training.train_seconds);
-            let reward = reward(Outcome::Stopped { predicted: numbers.predicted_accuracy })?;
-            Some(Row::stopped(&claim.row, &training, curve.summary()?, numbers, saved, reward))
+            let reward = reward(Outcome::Stopped { predicted: at.predicted_accuracy? })?;
+            let row = Row::stopped(&claim.row, &training, curve.summary()?, saved, reward);
+            Some(with_verdict(row, at, threshold))
         }
         Ending::Failed { reason } => {
             let curve = curve.summary().filter(|_| passed);
@@ -63,5 +68,17 @@ pub(crate) fn result_row(
             Some(Row::out_of_memory(&claim.row, &training, &reason, reward))
         }
         Ending::Interrupted => None,
+    }
+}
+
+/// Adds the numbers of the verdict to stop that stands in the row of an epoch.
+fn with_verdict(row: Row, at: &CurveRow, threshold: f64) -> Row {
+    Row {
+        predicted_accuracy: at.predicted_accuracy,
+        sigma: at.sigma,
+        y_best: at.y_best,
+        stop_probability: at.stop_probability,
+        threshold: Some(threshold),
+        ..row
     }
 }

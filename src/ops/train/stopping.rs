@@ -12,7 +12,7 @@ use crate::ops::train::attempt::Claim;
 use crate::outcome::Accuracy;
 use crate::predictor::{AuditFindings, FittedPredictor, Prediction, Verdict};
 use crate::seed::{Purpose, generator};
-use crate::storage::{CurveRow, Forecast, Iteration, Knowledge, ReplayLog, StopNumbers, View};
+use crate::storage::{Curve, CurveRow, Iteration, Knowledge, ReplayLog, View};
 
 /// How often the log is read for the best network so far.
 const READ_EVERY: Duration = Duration::from_secs(60);
@@ -71,13 +71,30 @@ impl<'a> Verdicts<'a> {
         }))
     }
 
-    /// Foretells where a training ends; `start` are the epochs of its last start.
+    /// Judges a training by the epochs of its last start: writes prediction and verdict into the
+    /// newest row, and returns whether the training is to end.
     ///
-    /// None before the first-epoch test is passed, after the last epoch, and once the audits have
-    /// switched stopping off.
-    pub fn forecast(&mut self, start: &[CurveRow]) -> Option<Forecast> {
-        let threshold = self.experiment.config().recipe.first_epoch_threshold();
-        if start.first()?.validation_accuracy.value() <= threshold {
+    /// There is no prediction before the first-epoch test is passed, after the last epoch, and once
+    /// the audits have switched stopping off.
+    pub fn judge(&mut self, curve: &mut Curve) -> ControlFlow<()> {
+        let Some(prediction) = self.predict(curve.last_start()) else {
+            return ControlFlow::Continue(());
+        };
+        let early_stopping = &self.experiment.config().early_stopping;
+        let last_accuracies = &self.known.knowledge().state().last_accuracies;
+        let y_best = last_accuracies.nth(early_stopping.params().top_n);
+        // A blanked row leaves others unchecked.
+        let y_best = y_best.filter(|best| Accuracy::new(*best).is_ok());
+        let newest = curve.last_mut().expect("what was predicted from has rows");
+        match (newest.judge(early_stopping.rule(), prediction, y_best), self.execution) {
+            (Verdict::Stop { .. }, Execution::Stop) => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        }
+    }
+
+    fn predict(&mut self, start: &[CurveRow]) -> Option<Prediction> {
+        let first = start.first()?.validation_accuracy.value();
+        if !self.experiment.config().recipe.passes_first_epoch(first) {
             return None;
         }
         self.read_now_and_then();
@@ -85,8 +102,7 @@ impl<'a> Verdicts<'a> {
             return None;
         }
         let seen = example_of(self.experiment, start, self.cost).ok()?;
-        let prediction = self.predictor.predict(&seen.curve, &seen.features)?;
-        Some(self.judge(prediction))
+        self.predictor.predict(&seen.curve, &seen.features)
     }
 
     /// A log that cannot be read now ends no training: what was known holds.
@@ -97,34 +113,6 @@ impl<'a> Verdicts<'a> {
             if let Err(error) = log.and_then(|log| self.known.read_on(&log)) {
                 log::warn!("the stopping rule goes by what was known before: {error:#}");
             }
-        }
-    }
-
-    fn judge(&self, prediction: Prediction) -> Forecast {
-        let early_stopping = &self.experiment.config().early_stopping;
-        let rule = early_stopping.rule();
-        let y_best = self.known.knowledge().nth_best_last_accuracy(early_stopping.params().top_n);
-        // A blanked row leaves others unchecked.
-        let y_best = y_best.and_then(|last| Accuracy::new(last).ok());
-        let stop_probability = match rule.verdict(Some(prediction), y_best) {
-            Verdict::Stop { stop_probability } => Some(stop_probability),
-            Verdict::Continue { stop_probability } => stop_probability,
-        };
-        Forecast {
-            predicted_accuracy: prediction.mean,
-            sigma: prediction.sigma,
-            y_best: y_best.map(Accuracy::value),
-            stop_probability,
-        }
-    }
-
-    /// Says whether a training goes on after an epoch with this forecast.
-    pub fn flow(&self, forecast: Option<&Forecast>) -> ControlFlow<()> {
-        let threshold = self.experiment.config().early_stopping.params().threshold;
-        let is_stop = forecast.and_then(|forecast| forecast.stop(threshold)).is_some();
-        match self.execution {
-            Execution::Stop if is_stop => ControlFlow::Break(()),
-            Execution::Stop | Execution::Audit => ControlFlow::Continue(()),
         }
     }
 }
@@ -140,21 +128,24 @@ fn execution(experiment: &Experiment, iteration: Iteration) -> Execution {
     }
 }
 
-/// Returns the numbers by which a training was stopped: those of its last epoch.
-pub(crate) fn stopped_by(experiment: &Experiment, start: &[CurveRow]) -> Option<StopNumbers> {
-    start.last()?.forecast()?.stop(experiment.config().early_stopping.params().threshold)
+/// Returns the epoch after which a training was stopped: its last.
+pub(crate) fn stopped_at<'a>(
+    experiment: &Experiment,
+    start: &'a [CurveRow],
+) -> Option<&'a CurveRow> {
+    start.last().filter(|row| row.is_stop(experiment.config().early_stopping.rule()))
 }
 
-/// Returns the numbers of the first verdict to stop a network that was trained to the end to audit
-/// it. An attempt goes on with the rows of the one before, so that none is forgotten.
-pub(crate) fn audited_by(
+/// Returns the epoch of the first verdict to stop a network that was trained to the end to audit it.
+/// An attempt goes on with the rows of the one before, so that none is forgotten.
+pub(crate) fn audited_at<'a>(
     experiment: &Experiment,
     iteration: Iteration,
-    start: &[CurveRow],
-) -> Option<StopNumbers> {
-    let threshold = experiment.config().early_stopping.params().threshold;
+    start: &'a [CurveRow],
+) -> Option<&'a CurveRow> {
+    let rule = experiment.config().early_stopping.rule();
     let is_audit = execution(experiment, iteration) == Execution::Audit;
-    start.iter().filter(|_| is_audit).find_map(|row| row.forecast()?.stop(threshold))
+    start.iter().find(|row| is_audit && row.is_stop(rule))
 }
 
 /// Returns what the audits have shown so far.
@@ -168,6 +159,7 @@ mod tests {
     use super::*;
     use crate::ops::init;
     use crate::ops::train::curve::tests::curve_row;
+    use crate::predictor::StoppingRule;
 
     /// An experiment that audits every verdict, or none.
     fn experiment(folder: &tempfile::TempDir, audit_share: &str) -> Experiment {
@@ -180,15 +172,15 @@ mod tests {
         init::tests::experiment(&folder.path().join(audit_share), &configuration)
     }
 
-    fn row(epoch: u32, stop_probability: Option<f64>) -> CurveRow {
-        let row = curve_row(epoch, 0.5);
-        let forecast = Forecast {
-            predicted_accuracy: 0.5 + f64::from(epoch) / 100.0,
-            sigma: 0.1,
-            y_best: Some(0.9),
-            stop_probability,
-        };
-        stop_probability.map_or(row.clone(), |_| row.with_forecast(&forecast))
+    /// A row whose verdict is to stop from 0.99 on when z, by which the best lies above the prediction
+    /// in deviations, is at least 2.3264.
+    fn row(epoch: u32, z: Option<f64>) -> CurveRow {
+        let mut row = curve_row(epoch, 0.5);
+        if let Some(z) = z {
+            let prediction = Prediction { mean: f64::from(epoch) - z, sigma: 1.0 };
+            row.judge(StoppingRule::default(), prediction, Some(f64::from(epoch)));
+        }
+        row
     }
 
     #[test]
@@ -196,12 +188,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (all, none) = (experiment(&folder, "1.0"), experiment(&folder, "0.0"));
         // An earlier attempt got the first verdict; this one was not asked, or changed its mind.
-        let start = [row(1, Some(0.5)), row(2, Some(0.99)), row(3, None), row(4, Some(0.7))];
-        let audited = audited_by(&all, Iteration(1), &start).unwrap();
-        assert_eq!((audited.predicted_accuracy, audited.threshold), (0.52, 0.99));
-        assert_eq!(audited_by(&none, Iteration(1), &start), None, "no audit: it should have ended");
-        assert_eq!(audited_by(&all, Iteration(1), &start[2..]), None);
-        assert_eq!(stopped_by(&none, &start), None);
-        assert_eq!(stopped_by(&none, &start[..2]).unwrap().stop_probability, 0.99);
+        let start = [row(1, Some(0.0)), row(2, Some(3.0)), row(3, None), row(4, Some(2.0))];
+        assert_eq!(audited_at(&all, Iteration(1), &start).unwrap().epoch, 2);
+        assert_eq!(audited_at(&none, Iteration(1), &start), None, "no audit: it should have ended");
+        assert_eq!(audited_at(&all, Iteration(1), &start[2..]), None);
+        assert_eq!(stopped_at(&none, &start), None);
+        assert_eq!(stopped_at(&none, &start[..2]).unwrap().epoch, 2);
     }
 }

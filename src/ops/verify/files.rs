@@ -10,6 +10,7 @@ use crate::ops::train::attempt_files::AttemptFiles;
 use crate::ops::verify::finding::{Finding, Repair, below, one_line, or_damage};
 use crate::ops::verify::log::{Examined, LOG};
 use crate::ops::verify::results::{has_curve, wrong_curve};
+use crate::predictor::StoppingRule;
 use crate::regular_file::{self, LARGE};
 use crate::space::Space;
 use crate::storage::fs::publish;
@@ -45,6 +46,7 @@ impl AttemptFiles {
     pub(crate) fn findings(
         &self,
         dir: &ExperimentDir,
+        rule: StoppingRule,
         log: &Examined,
     ) -> anyhow::Result<Vec<Finding>> {
         let name = |path: &Path| below(dir.root(), path);
@@ -71,7 +73,7 @@ impl AttemptFiles {
             }
             // One that cannot be read costs that curve, not the audit.
             let wrong = match Curve::read(&path) {
-                Ok(curve) => wrong_curve(row, &curve),
+                Ok(curve) => wrong_curve(row, &curve, rule),
                 Err(error) => Some(one_line(error)),
             };
             findings.extend(wrong.map(|problem| Finding::damage(name(&path), problem)));

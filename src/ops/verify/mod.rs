@@ -232,7 +232,11 @@ impl Subject {
                 findings.push(view.finding(experiment));
                 differing = Some(rows);
             }
-            findings.extend(files.findings(&self.dir, &examined)?);
+            findings.extend(files.findings(
+                &self.dir,
+                experiment.config().early_stopping.rule(),
+                &examined,
+            )?);
             findings.extend(rounds::check_rounds(&self.dir, &examined)?);
             findings.extend(files::check_imported(&self.dir, &experiment.config().space)?);
         }

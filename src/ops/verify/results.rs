@@ -4,7 +4,9 @@ use crate::config::ValidConfig;
 use crate::ops::verify::finding::Finding;
 use crate::ops::verify::log::{LOG, Placed};
 use crate::outcome::{Accuracy, Outcome};
-use crate::storage::{Curve, CurveSummary, Event, Forecast, Row};
+use crate::predictor::StoppingRule;
+
+use crate::storage::{Curve, CurveSummary, Event, Row};
 
 /// Checks the numbers of result rows that follow from the architecture and the configuration.
 pub(crate) fn check_rows(rows: &[Placed], config: &ValidConfig) -> Vec<Finding> {
@@ -88,7 +90,7 @@ pub(crate) fn has_curve(row: &Row) -> bool {
 }
 
 /// Returns how the curve of a result is not the one that its row was made from.
-pub(crate) fn wrong_curve(row: &Row, curve: &Curve) -> Option<String> {
+pub(crate) fn wrong_curve(row: &Row, curve: &Curve, rule: StoppingRule) -> Option<String> {
     let own = curve.summary();
     let numbers = |summary: &CurveSummary| {
         (summary.epochs, summary.best.value(), summary.best_epoch, summary.last.value())
@@ -107,50 +109,44 @@ pub(crate) fn wrong_curve(row: &Row, curve: &Curve) -> Option<String> {
         Some(own) if own != told => {
             Some(format!("it has {}; its result tells of {}", words(own), words(told)))
         }
-        Some(_) => wrong_verdict(row, curve),
+        Some(_) => wrong_verdict(row, curve, rule),
     }
 }
 
 /// Returns how the verdict of a stopped or audited network is not that of the epoch in which it was stopped, or was to
 /// be for the first time.
-fn wrong_verdict(row: &Row, curve: &Curve) -> Option<String> {
-    let threshold = row.threshold?;
-    let mut verdicts = curve
-        .last_start()
-        .iter()
-        .filter_map(|at| Some((at.epoch, at.forecast()?.stop(threshold)?)));
+fn wrong_verdict(row: &Row, curve: &Curve, rule: StoppingRule) -> Option<String> {
+    row.threshold?;
+    let mut verdicts = curve.last_start().iter().filter(|at| at.is_stop(rule));
     let own = match row.event {
-        Event::Stopped => verdicts.next_back().filter(|(epoch, _)| Some(*epoch) == row.epochs),
+        Event::Stopped => verdicts.next_back().filter(|at| Some(at.epoch) == row.epochs),
         _ => verdicts.next().filter(|_| row.audit == Some(true)),
     };
-    let told = Forecast {
-        predicted_accuracy: row.predicted_accuracy?,
-        sigma: row.sigma?,
-        y_best: row.y_best,
-        stop_probability: row.stop_probability,
-    };
-    let words = |forecast: &Forecast| {
-        let Forecast { predicted_accuracy, sigma, y_best, stop_probability } = forecast;
-        let (y_best, stop_probability) = (said(*y_best), said(*stop_probability));
+    let words = |[predicted, sigma, y_best, stop_probability]: [Option<f64>; 4]| {
         format!(
-            "{predicted_accuracy}, sigma {sigma}, y_best {y_best}, probability {stop_probability}"
+            "{predicted}, sigma {sigma}, y_best {y_best}, probability {stop_probability}",
+            predicted = said(predicted),
+            sigma = said(sigma),
+            y_best = said(y_best),
+            stop_probability = said(stop_probability)
         )
     };
-    match own {
-        Some((_, own)) if told.stop(threshold) == Some(own) => None,
-        Some((epoch, _)) => {
-            let at = curve.last_start().iter().find(|at| at.epoch == epoch)?.forecast()?;
-            let (own, told) = (words(&at), words(&told));
-            Some(format!("epoch {epoch} predicts {own}; its result tells of {told}"))
-        }
-        None => Some(format!("it has no verdict of {}, which its result tells of", words(&told))),
-    }
+    let told = [row.predicted_accuracy, row.sigma, row.y_best, row.stop_probability];
+    let Some(at) = own else {
+        return Some(format!("it has no verdict of {}, which its result tells of", words(told)));
+    };
+    let own = [at.predicted_accuracy, at.sigma, at.y_best, at.stop_probability];
+    (own != told).then(|| {
+        let (epoch, own, told) = (at.epoch, words(own), words(told));
+        format!("epoch {epoch} predicts {own}; its result tells of {told}")
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::ops::train::curve::tests::curve_row;
+    use crate::predictor::Prediction;
     use crate::storage::Iteration;
 
     fn curve(accuracies: &[f64]) -> Curve {
@@ -174,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_curve_has_the_epochs_and_the_accuracies_of_its_row() {
-        let wrong = |accuracies: &[f64]| wrong_curve(&trained(), &curve(accuracies));
+        let wrong = |accuracies: &[f64]| wrong_curve(&trained(), &curve(accuracies), rule());
         assert_eq!(wrong(&[0.1, 0.5, 0.25]), None);
         assert!(wrong(&[0.1, 0.5]).unwrap().starts_with("it has 2 epochs"));
         assert!(wrong(&[0.1, 0.75, 0.25]).unwrap().contains("the best 0.75"));
@@ -182,37 +178,41 @@ mod tests {
         assert!(wrong(&[]).unwrap().contains("no epoch"));
     }
 
-    /// A curve of three epochs with these stop probabilities.
-    fn judged(probabilities: [Option<f64>; 3]) -> Curve {
-        let mut curve = Curve::default();
-        for (row, stop_probability) in
-            self::curve(&[0.1, 0.5, 0.25]).rows().iter().zip(probabilities)
-        {
-            let forecast = Forecast {
-                predicted_accuracy: 0.5 + f64::from(row.epoch) / 100.0,
-                sigma: 0.25,
-                y_best: Some(0.75),
-                stop_probability,
-            };
-            let judged = stop_probability.map(|_| row.clone().with_forecast(&forecast));
-            curve.push(judged.unwrap_or_else(|| row.clone()));
+    /// A curve of three epochs whose best lies so many deviations above the prediction.
+    fn judged(z: [Option<f64>; 3]) -> Curve {
+        let mut judged = Curve::default();
+        for (row, z) in curve(&[0.1, 0.5, 0.25]).rows().iter().zip(z) {
+            judged.push(row.clone());
+            if let Some(z) = z {
+                let prediction = Prediction { mean: 0.5, sigma: 0.25 };
+                judged.last_mut().unwrap().judge(rule(), prediction, Some(0.5 + 0.25 * z));
+            }
         }
-        curve
+        judged
+    }
+
+    /// Stops from a z of 2.3264 on.
+    fn rule() -> StoppingRule {
+        StoppingRule::default()
     }
 
     #[test]
     fn a_verdict_is_the_last_of_a_stopped_network_and_the_first_of_an_audited_one() {
-        let verdict = |row: Row, predicted, stop_probability| Row {
-            predicted_accuracy: Some(predicted),
-            sigma: Some(0.25),
-            y_best: Some(0.75),
-            stop_probability: Some(stop_probability),
-            threshold: Some(0.99),
-            ..row
+        let curve = judged([Some(3.0), Some(0.0), Some(4.0)]);
+        let with_verdict = |row: Row, epoch: usize| {
+            let at = &curve.rows()[epoch - 1];
+            Row {
+                predicted_accuracy: at.predicted_accuracy,
+                sigma: at.sigma,
+                y_best: at.y_best,
+                stop_probability: at.stop_probability,
+                threshold: Some(0.99),
+                ..row
+            }
         };
-        let stopped = verdict(Row { event: Event::Stopped, ..trained() }, 0.53, 0.995);
-        let audited = verdict(Row { audit: Some(true), ..trained() }, 0.51, 0.99);
-        let curve = judged([Some(0.99), Some(0.5), Some(0.995)]);
+        let wrong_curve = |row: &Row, curve: &Curve| super::wrong_curve(row, curve, rule());
+        let stopped = with_verdict(Row { event: Event::Stopped, ..trained() }, 3);
+        let audited = with_verdict(Row { audit: Some(true), ..trained() }, 1);
         assert_eq!(wrong_curve(&stopped, &curve), None);
         assert_eq!(wrong_curve(&audited, &curve), None);
         let changes: [fn(&mut Row); 4] = [
@@ -230,7 +230,7 @@ mod tests {
             }
         }
         // No epoch was to be its last; or nobody says that it was audited.
-        let never = judged([Some(0.5), None, Some(0.5)]);
+        let never = judged([Some(0.0), None, Some(0.0)]);
         assert!(wrong_curve(&stopped, &never).unwrap().starts_with("it has no verdict"));
         let unmarked = Row { audit: None, ..audited };
         assert!(wrong_curve(&unmarked, &curve).unwrap().starts_with("it has no verdict"));

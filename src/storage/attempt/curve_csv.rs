@@ -10,7 +10,7 @@
 use std::path::Path;
 
 use crate::regular_file::{self, MEDIUM};
-use crate::storage::attempt::curve_row::{CurveRow, Forecast};
+use crate::storage::attempt::curve_row::CurveRow;
 use crate::storage::error::StorageError;
 use crate::storage::log::event::CurveSummary;
 
@@ -93,11 +93,9 @@ impl Curve {
         (epoch == 1 || last == Some((start, epoch - 1))).then(|| Self { rows: rows.to_vec() })
     }
 
-    /// Adds what was predicted after the last epoch.
-    pub fn add_forecast(&mut self, forecast: &Forecast) {
-        if let Some(last) = self.rows.pop() {
-            self.rows.push(last.with_forecast(forecast));
-        }
+    /// Returns the row of the last epoch, to add what was predicted after it.
+    pub fn last_mut(&mut self) -> Option<&mut CurveRow> {
+        self.rows.last_mut()
     }
 
     /// Takes in the row of the next epoch.

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::outcome::Accuracy;
+use crate::predictor::{Prediction, StoppingRule, Verdict};
 use crate::storage::fs::time::Time;
-use crate::storage::log::event::StopNumbers;
 
 /// The columns, in the order of the fields of [`CurveRow`].
 pub(crate) const COLUMNS: [&str; 13] = [
@@ -58,54 +58,26 @@ pub struct CurveRow {
     pub y_best: Option<f64>,
 }
 
-/// What the stopping rule was told after an epoch, and what it said.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Forecast {
-    /// Predicted last-epoch accuracy; may lie outside [0, 1].
-    pub predicted_accuracy: f64,
-    /// Its standard deviation.
-    pub sigma: f64,
-    /// The accuracy to beat, once enough networks are trained to the end.
-    pub y_best: Option<f64>,
-    /// Probability that the network does not beat it.
-    pub stop_probability: Option<f64>,
-}
-
-impl Forecast {
-    /// Returns the numbers of a verdict to stop, if it is one at this threshold.
-    pub fn stop(&self, threshold: f64) -> Option<StopNumbers> {
-        let stop_probability = self.stop_probability.filter(|&found| found >= threshold)?;
-        Some(StopNumbers {
-            predicted_accuracy: self.predicted_accuracy,
-            sigma: self.sigma,
-            y_best: self.y_best?,
-            stop_probability,
-            threshold,
-        })
-    }
-}
-
 impl CurveRow {
-    /// Returns the row with a forecast.
-    #[must_use]
-    pub fn with_forecast(self, forecast: &Forecast) -> Self {
-        Self {
-            predicted_accuracy: Some(forecast.predicted_accuracy),
-            sigma: Some(forecast.sigma),
-            stop_probability: forecast.stop_probability,
-            y_best: forecast.y_best,
-            ..self
-        }
+    /// Has the stopping rule judge a prediction made after this epoch, and keeps the numbers.
+    pub fn judge(
+        &mut self,
+        rule: StoppingRule,
+        prediction: Prediction,
+        y_best: Option<f64>,
+    ) -> Verdict {
+        let verdict = rule.judge(Some(prediction), y_best);
+        self.predicted_accuracy = Some(prediction.mean);
+        self.sigma = Some(prediction.sigma);
+        self.y_best = y_best;
+        self.stop_probability = verdict.stop_probability();
+        verdict
     }
 
-    /// Returns the forecast after this epoch, if there was one.
-    pub fn forecast(&self) -> Option<Forecast> {
-        Some(Forecast {
-            predicted_accuracy: self.predicted_accuracy?,
-            sigma: self.sigma?,
-            y_best: self.y_best,
-            stop_probability: self.stop_probability,
-        })
+    /// Whether the rule says to stop after this epoch, asked again with the numbers that were kept.
+    pub fn is_stop(&self, rule: StoppingRule) -> bool {
+        let (Some(mean), Some(sigma)) = (self.predicted_accuracy, self.sigma) else { return false };
+        rule.judge(Some(Prediction { mean, sigma }), self.y_best).is_stop()
     }
 
     /// Orders the rows of a file: by start, then epoch.

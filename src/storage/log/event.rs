@@ -80,21 +80,6 @@ pub struct CurveSummary {
     pub epochs: u32,
 }
 
-/// The numbers by which the stopping rule would have a training end.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct StopNumbers {
-    /// Predicted last-epoch accuracy; may leave [0, 1].
-    pub predicted_accuracy: f64,
-    /// Its standard deviation.
-    pub sigma: f64,
-    /// The accuracy to beat.
-    pub y_best: f64,
-    /// Probability that the network does not beat it.
-    pub stop_probability: f64,
-    /// The probability at which training is stopped.
-    pub threshold: f64,
-}
-
 /// On a `claimed` row: the attempt before is counted as a loss.
 pub(crate) const CAME_TO_NOTHING: &str = "the attempt before added no epoch";
 /// On a `claimed` row: the attempt before left on the time warning and had reached no new epoch.
@@ -164,21 +149,10 @@ impl Row {
     }
 
     /// Returns the result of a network that was trained to the end. `claim` is the `claimed` row of
-    /// the attempt; `audit` holds the verdict of the stopping rule when the network was trained on
-    /// against it.
-    pub fn trained(
-        claim: &Self,
-        training: &Training,
-        curve: CurveSummary,
-        audit: Option<StopNumbers>,
-        reward: f64,
-    ) -> Self {
+    /// the attempt.
+    pub fn trained(claim: &Self, training: &Training, curve: CurveSummary, reward: f64) -> Self {
         let row = Self { reward: Some(reward), ..claim.result(Event::Trained, training) };
-        let row = row.with_curve(Some(curve));
-        match audit {
-            Some(numbers) => Self { audit: Some(true), ..row.with_stop(numbers) },
-            None => row,
-        }
+        row.with_curve(Some(curve))
     }
 
     /// Returns the result of a training that the stopping rule has ended, saving `saved_seconds`.
@@ -186,14 +160,13 @@ impl Row {
         claim: &Self,
         training: &Training,
         curve: CurveSummary,
-        numbers: StopNumbers,
         saved_seconds: f64,
         reward: f64,
     ) -> Self {
         Self {
             reward: Some(reward),
             saved_seconds: Some(saved_seconds),
-            ..claim.result(Event::Stopped, training).with_curve(Some(curve)).with_stop(numbers)
+            ..claim.result(Event::Stopped, training).with_curve(Some(curve))
         }
     }
 
@@ -304,17 +277,6 @@ impl Row {
             ..self
         }
     }
-
-    fn with_stop(self, numbers: StopNumbers) -> Self {
-        Self {
-            predicted_accuracy: Some(numbers.predicted_accuracy),
-            sigma: Some(numbers.sigma),
-            y_best: Some(numbers.y_best),
-            stop_probability: Some(numbers.stop_probability),
-            threshold: Some(numbers.threshold),
-            ..self
-        }
-    }
 }
 
 /// Makes a reason fit for a field: one line, not endless, `None` when nothing is left.
@@ -369,7 +331,7 @@ mod tests {
         };
         let half = Accuracy::new(0.5).unwrap();
         let curve = CurveSummary { best: half, best_epoch: 3, last: half, epochs: 4 };
-        let row = Row::trained(&claim, &training, curve, None, 0.5);
+        let row = Row::trained(&claim, &training, curve, 0.5);
         assert_eq!(
             String::from_utf8(row.to_line().unwrap()).unwrap(),
             "9,trained,2,2,0.9,[SM(10)],,0.5,0.5,3,0.5,4,,,,,,,10,20,0,0.001,0,8.5,,0.0,40,,cuda:0,\

@@ -56,7 +56,7 @@ fn result(claim: &Row, rng: &mut impl Rng) -> Row {
     }
     let best = Accuracy::new(rng.random()).unwrap();
     let curve = CurveSummary { best, best_epoch: 1, last: best, epochs: 1 };
-    Row::trained(claim, &training, curve, None, best.value())
+    Row::trained(claim, &training, curve, best.value())
 }
 
 /// Returns a log of random draws, results and losses.

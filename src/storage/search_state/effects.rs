@@ -6,7 +6,7 @@ use crate::storage::log::row::{Event, Iteration, Row};
 use crate::storage::search_state::Knowledge;
 use crate::storage::search_state::fact::{Drawn, Fact};
 use crate::storage::search_state::state::{
-    Audit, Best, EpsilonTally, KnowledgeState, Known, LostClaim, Open, Pending,
+    Audit, Best, EpsilonTally, Known, LostClaim, Open, Pending,
 };
 
 impl Knowledge {
@@ -199,9 +199,7 @@ impl Knowledge {
             });
         }
         if let Some(last) = row.last_validation_accuracy.filter(|_| row.event == Event::Trained) {
-            let at = state.last_accuracies.partition_point(|&greater| greater >= last);
-            state.last_accuracies.insert(at, last);
-            state.last_accuracies.truncate(KnowledgeState::ACCURACIES_KEPT);
+            state.last_accuracies.add(last);
             if let Some(y_best) = row.y_best.filter(|_| row.audit == Some(true)) {
                 let (iteration, is_false_stop) = (drawn.iteration, last > y_best);
                 state.audits.push(Audit { iteration, is_false_stop });

@@ -168,14 +168,6 @@ impl Knowledge {
         self.state.events.get(&Event::Trained).map_or(0, |&rows| rows as usize)
     }
 
-    /// Returns the n-th best last-epoch accuracy of the networks trained to the end, if there are as
-    /// many; never one that was only predicted.
-    ///
-    /// `n` is at least 1 and at most [`KnowledgeState::ACCURACIES_KEPT`].
-    pub fn nth_best_last_accuracy(&self, n: usize) -> Option<f64> {
-        self.state.last_accuracies.get(n.checked_sub(1)?).copied()
-    }
-
     /// Returns what has happened in each stage of a schedule.
     pub fn stage_counts(&self, schedule: &EpsilonSchedule) -> Vec<StageCounts> {
         let counts = |epsilon: f64| {

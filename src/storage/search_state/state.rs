@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::predictor::{BestFinals, MOST_TOP_N};
 use crate::storage::fs::time::Time;
 use crate::storage::log::row::{Event, Iteration};
 use crate::storage::search_state::doubt::Doubt;
@@ -156,8 +157,8 @@ pub struct KnowledgeState {
     pub epsilons: Vec<EpsilonTally>,
     /// The best result so far; of equal ones the first.
     pub best: Option<Best>,
-    /// The greatest last-epoch accuracies of `trained` rows, descending, [`Self::ACCURACIES_KEPT`] at most.
-    pub last_accuracies: Vec<f64>,
+    /// The greatest last-epoch accuracies of `trained` rows.
+    pub last_accuracies: BestFinals,
     /// The audits of the stopping rule, in the order of their rows.
     #[serde(default)]
     pub audits: Vec<Audit>,
@@ -174,11 +175,6 @@ pub struct KnowledgeState {
     pub doubt: Doubt,
 }
 
-impl KnowledgeState {
-    /// How many last-epoch accuracies are kept: the greatest `top_n` a stopping rule can have.
-    pub const ACCURACIES_KEPT: usize = crate::predictor::MOST_TOP_N;
-}
-
 impl Default for KnowledgeState {
     fn default() -> Self {
         Self {
@@ -191,7 +187,7 @@ impl Default for KnowledgeState {
             claims_timed_out: 0,
             epsilons: Vec::new(),
             best: None,
-            last_accuracies: Vec::new(),
+            last_accuracies: BestFinals::new(MOST_TOP_N),
             audits: Vec::new(),
             settings: Vec::new(),
             events: BTreeMap::new(),

@@ -97,7 +97,7 @@ fn trained(claim: &Row, accuracy: f64) -> Row {
     };
     let best = Accuracy::new(accuracy).unwrap();
     let curve = CurveSummary { best, best_epoch: 17, last: best, epochs: EPOCHS };
-    Row::trained(claim, &training, curve, None, accuracy)
+    Row::trained(claim, &training, curve, accuracy)
 }
 
 fn write_curve(experiment: &Experiment, row: &Row) {
