@@ -1,17 +1,73 @@
-//! `metaqnn config`: every key, a check of a file, and what is in force.
+//! `metaqnn init`, `set`, `config`: the configuration of an experiment; and `completions`.
 
 use std::path::PathBuf;
 
 use anyhow::Context;
-use clap::Args;
+use clap::{Args, CommandFactory};
+use clap_complete::Shell;
 
 use super::exit_code::ExitStatus;
 use super::printer::Printer;
 use crate::config::{DEFAULTS, ExperimentConfig, Setting, load};
-use crate::ops::Experiment;
-use crate::ops::init::check_images;
+use crate::ops::{self, Experiment};
+use crate::storage::Trust;
 
-/// Show every key of a configuration with its default, check a file, or show what is in force in an experiment
+/// Check a configuration and its data, and make the experiment directory
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    metaqnn init configs/cifar10.yaml /scratch/me/cifar10\n  \
+    metaqnn init configs/svhn.yaml svhn-2 --set experiment.seed=2 --set data.path=/data/svhn")]
+pub struct InitArgs {
+    /// The configuration
+    config: PathBuf,
+    /// The experiment directory to make; it must not exist, or be empty
+    dir: PathBuf,
+    /// Replace a value of the configuration
+    #[arg(long = "set", value_name = "PATH=VALUE")]
+    settings: Vec<Setting>,
+}
+
+pub fn init(args: InitArgs, trust: Trust, printer: &Printer) -> anyhow::Result<ExitStatus> {
+    let config = ops::init::load(&args.config, &args.settings)?;
+    let experiment = ops::init::init(config, &args.dir, trust)?;
+    printer.note(&format!(
+        "made the experiment `{}` (next: `metaqnn submit` it to a cluster, or `metaqnn run` here \
+         with the arguments of this `init`)",
+        experiment.dir().root().display(),
+    ));
+    Ok(ExitStatus::Done)
+}
+
+/// Change what may change of an experiment's configuration
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    metaqnn set DIR slurm.time=12:00:00 slurm.memory=16G\n  \
+    metaqnn set DIR 'epsilon_schedule=[{epsilon: 1.0, architectures: 1500}, \
+    {epsilon: 0.1, architectures: 300}]'\n\n\
+    Each change is a row of the log, and in force for what begins after it; `experiment.yaml` \
+    stays as it is. `metaqnn config --in-force DIR` prints what is in force. Keys that may \
+    change:\n  \
+    slurm.*                             how jobs are submitted\n  \
+    training.device, training.threads   last digits of accuracies change\n  \
+    training.silence_limit, training.claim_lifetime, training.checkpoint_dir\n  \
+    epsilon_schedule                    each stage that has begun keeps its place and epsilon and \
+    gets no fewer architectures; new ones come after it")]
+pub struct SetArgs {
+    /// The experiment directory
+    dir: PathBuf,
+    /// The keys to change, each with its new value (`null` where a key may be empty)
+    #[arg(required = true, value_name = "KEY=VALUE")]
+    settings: Vec<Setting>,
+}
+
+pub fn set(args: SetArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
+    let experiment = Experiment::open(&args.dir)?;
+    ops::set::set(&experiment, &args.settings)?.iter().for_each(|line| printer.note(line));
+    Ok(ExitStatus::Done)
+}
+
+/// Show every key of a configuration with its default, check a file, or show what is in force in an
+/// experiment
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     metaqnn config --defaults > mine.yaml\n  \
@@ -22,10 +78,11 @@ pub struct ConfigArgs {
     /// Print every key with its default and a comment
     #[arg(long, group = "what")]
     defaults: bool,
-    /// Check a configuration, and its data where they are, and print it with every default filled in
+    /// Check a configuration, and its data where they are, and print it with every default
     #[arg(long, group = "what", value_name = "FILE")]
     check: Option<PathBuf>,
-    /// Print what is in force in an experiment: its frozen configuration, with what `metaqnn set` has changed
+    /// Print what is in force in an experiment: its frozen configuration, with what `metaqnn set`
+    /// has changed
     #[arg(long, group = "what", value_name = "DIR", conflicts_with = "settings")]
     in_force: Option<PathBuf>,
     /// Replace a value of the configuration
@@ -33,21 +90,36 @@ pub struct ConfigArgs {
     settings: Vec<Setting>,
 }
 
-/// Runs the command.
-pub fn run(args: ConfigArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
-    match (args.check, args.in_force) {
-        (None, None) => printer.result(DEFAULTS)?,
-        (None, Some(dir)) => printer.result(&Experiment::open(&dir)?.config().to_yaml()?)?,
-        (Some(path), _) => {
-            let config = load(&path, &args.settings)
-                .and_then(ExperimentConfig::check)
-                .with_context(|| format!("`{}`", path.display()))?;
-            config.warnings().iter().for_each(|warning| log::warn!("{warning}"));
-            if config.config.data.path.as_ref().is_some_and(|data| data.exists()) {
-                check_images(&config)?;
-            }
-            printer.result(&config.to_yaml()?)?;
+pub fn config(args: ConfigArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
+    if let Some(path) = args.check {
+        let config = load(&path, &args.settings)
+            .and_then(ExperimentConfig::check)
+            .with_context(|| format!("`{}`", path.display()))?;
+        config.warnings().iter().for_each(|warning| log::warn!("{warning}"));
+        if config.config.data.path.as_ref().is_some_and(|data| data.exists()) {
+            ops::init::check_images(&config)?;
         }
+        printer.result(&config.to_yaml()?)?;
+    } else if let Some(dir) = args.in_force {
+        printer.result(&Experiment::open(&dir)?.config().to_yaml()?)?;
+    } else {
+        printer.result(DEFAULTS)?;
     }
+    Ok(ExitStatus::Done)
+}
+
+/// Print the completions of a shell
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  \
+    metaqnn completions bash > ~/.local/share/bash-completion/completions/metaqnn")]
+pub struct CompletionsArgs {
+    /// bash, elvish, fish, powershell or zsh
+    shell: Shell,
+}
+
+pub fn completions(args: &CompletionsArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut super::Cli::command(), "metaqnn", &mut script);
+    printer.result(&String::from_utf8_lossy(&script))?;
     Ok(ExitStatus::Done)
 }

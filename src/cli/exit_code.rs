@@ -1,4 +1,4 @@
-//! The table of exit codes, from the type of the error.
+//! The table of exit codes, by the type of the error.
 
 use std::process::ExitCode;
 
@@ -13,38 +13,29 @@ use crate::space::SpaceError;
 use crate::storage::StorageError;
 use crate::training::TrainingError;
 
-/// How the program ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExitStatus {
-    /// 0: done; a network that fails is a recorded outcome and done, too.
-    Done,
-    /// 1: a bug.
-    Bug,
-    /// 2: usage or configuration.
-    Usage,
-    /// 3: damaged data.
-    Damaged,
-    /// 4: the environment: lock, disk, GPU, scheduler.
-    Environment,
-    /// 75: try again (requeue me).
-    TryAgain,
+    /// Also when a network fails: that is a recorded outcome.
+    Done = 0,
+    Bug = 1,
+    /// Usage or configuration.
+    Usage = 2,
+    /// Damaged data.
+    Damaged = 3,
+    /// Lock, disk, GPU, scheduler.
+    Environment = 4,
+    /// Requeue me.
+    TryAgain = 75,
 }
 
 impl From<ExitStatus> for ExitCode {
     fn from(status: ExitStatus) -> Self {
-        Self::from(match status {
-            ExitStatus::Done => 0,
-            ExitStatus::Bug => 1,
-            ExitStatus::Usage => 2,
-            ExitStatus::Damaged => 3,
-            ExitStatus::Environment => 4,
-            ExitStatus::TryAgain => 75,
-        })
+        Self::from(status as u8)
     }
 }
 
 impl ExitStatus {
-    /// Returns the code of an error: that of the first cause whose type is known here.
+    /// The code of the first cause whose type is in the table.
     pub fn of(error: &anyhow::Error) -> Self {
         // What was added as context is found by the error alone, not in the chain.
         let context = error.downcast_ref::<Refusal>().map(Self::of_refusal);
@@ -59,23 +50,7 @@ impl ExitStatus {
             | Refusal::SubmitLimit
             | Refusal::StillRunning { .. }
             | Refusal::JobRuns { .. } => Self::TryAgain,
-            Refusal::OtherConfiguration { .. }
-            | Refusal::SetTwice { .. }
-            | Refusal::TakesBack { .. }
-            | Refusal::NotFresh { .. }
-            | Refusal::CheckpointsInside { .. }
-            | Refusal::OnlyForFiles { .. }
-            | Refusal::Together { .. }
-            | Refusal::NothingToWrite { .. }
-            | Refusal::NoTarget { .. }
-            | Refusal::IsThere { .. }
-            | Refusal::OverInput { .. }
-            | Refusal::TwoExcludes { .. }
-            | Refusal::NotThere { .. }
-            | Refusal::NoFolder { .. }
-            | Refusal::NoRound { .. }
-            | Refusal::LongLine { .. }
-            | Refusal::WorkerRefuses { code: 2, .. } => Self::Usage,
+            Refusal::WorkerRefuses { code: 2, .. } => Self::Usage,
             Refusal::ViewDiffers { .. }
             | Refusal::CurveLength { .. }
             | Refusal::RowsMissing { .. }
@@ -90,17 +65,16 @@ impl ExitStatus {
             | Refusal::LostForTime { .. }
             | Refusal::WarnedTooEarly
             | Refusal::NotSubmitted { .. } => Self::Environment,
+            _ => Self::Usage,
         }
     }
 
     fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Self> {
         if let Some(storage) = cause.downcast_ref::<StorageError>() {
-            return Some(if storage.is_damage() {
-                Self::Damaged
-            } else if storage.is_usage() {
-                Self::Usage
-            } else {
-                Self::Environment
+            return Some(match storage {
+                _ if storage.is_damage() => Self::Damaged,
+                _ if storage.is_usage() => Self::Usage,
+                _ => Self::Environment,
             });
         }
         if let Some(CurvesFileError { source, .. }) = cause.downcast_ref() {
@@ -126,12 +100,13 @@ impl ExitStatus {
         if let Some(dataset) = cause.downcast_ref::<DatasetError>() {
             return Some(if dataset.is_damage() { Self::Damaged } else { Self::Usage });
         }
-        if let Some(predictor) = cause.downcast_ref::<PredictorError>() {
-            let is_damage = matches!(predictor, PredictorError::Saved { .. });
-            return Some(if is_damage { Self::Damaged } else { Self::Usage });
+        if let Some(PredictorError::Saved { .. }) = cause.downcast_ref() {
+            return Some(Self::Damaged);
         }
-        let is_usage =
-            cause.is::<ConfigError>() || cause.is::<SpaceError>() || cause.is::<QLearningError>();
+        let is_usage = cause.is::<PredictorError>()
+            || cause.is::<ConfigError>()
+            || cause.is::<SpaceError>()
+            || cause.is::<QLearningError>();
         if is_usage {
             return Some(Self::Usage);
         }

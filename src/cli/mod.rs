@@ -1,40 +1,49 @@
-//! The command line: words in, words out.
+//! The command line.
 //!
-//! Each command is a file here that turns arguments into options and calls the operation of the
-//! same name in `ops`. Results go to stdout, everything else to stderr (see `printer`); the
-//! exit code follows from the type of the error (see `exit_code`).
+//! Each command is an `Args` type, its help and a `run` function that calls one operation of `ops`.
+//! Results go to stdout, everything else to stderr; exit codes follow from the types of errors.
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | `args.rs` | [`args::SharedDir`], ranges of numbers: what several commands share |
+//! | `config.rs` | `init`, `set`, `config`, `completions` |
+//! | `run.rs`, `train.rs`, `reduce.rs`, `submit.rs` (with `cancel`) | a search |
+//! | `status.rs`, `checks.rs` (`verify`, `doctor`), `space.rs` | questions |
+//! | `simulate/`, `import.rs`, `export.rs` | other data |
+//! | `printer.rs`, `progress.rs` | [`Printer`]: stdout, stderr, log messages; progress events |
+//! | `exit_code.rs` | [`ExitStatus`]: the one table from errors to exit codes |
+//! | `machine.rs` | clock, threads, signals: what libraries would panic without |
 
 mod args;
-mod completions;
+mod checks;
 mod config;
-mod doctor;
 mod exit_code;
 mod export;
 mod import;
-mod init;
 mod machine;
 mod printer;
 mod progress;
 mod reduce;
 mod run;
-mod set;
 mod simulate;
 mod space;
 mod status;
 mod submit;
 mod train;
-mod verify;
 
 use std::io;
 use std::process::ExitCode;
 
 use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand};
+use log::LevelFilter;
 
 use crate::storage::Trust;
-use printer::{Printer, Verbosity};
+use exit_code::ExitStatus;
+use printer::Printer;
 
-/// Finds convolutional networks for an image-classification data set, on one machine or as Slurm jobs.
+/// Finds convolutional networks for an image-classification data set, on one machine or as Slurm
+/// jobs.
 #[derive(Debug, Parser)]
 #[command(
     name = "metaqnn",
@@ -56,8 +65,10 @@ struct Cli {
 
 #[derive(Debug, Args)]
 struct Global {
-    /// Trust every member of the experiment's group to run programs as you: their write permission is no reason to refuse it
-    #[arg(long, global = true, env = "METAQNN_TRUST_GROUP", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    /// Trust every member of the experiment's group to run programs as you: their write permission
+    /// is no reason to refuse it
+    #[arg(long, global = true, env = "METAQNN_TRUST_GROUP", hide_env_values = true)]
+    #[arg(value_parser = FalseyValueParser::new())]
     trust_group: bool,
     /// Say less: only results and errors
     #[arg(short, long, global = true, conflicts_with = "verbose")]
@@ -69,36 +80,55 @@ struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Init(init::InitArgs),
+    Init(config::InitArgs),
     Run(run::RunArgs),
     Submit(submit::SubmitArgs),
     Cancel(submit::CancelArgs),
-    Set(set::SetArgs),
+    Set(config::SetArgs),
     Status(status::StatusArgs),
     Train(train::TrainArgs),
     Reduce(reduce::ReduceArgs),
-    Verify(verify::VerifyArgs),
-    Doctor(doctor::DoctorArgs),
+    Verify(checks::VerifyArgs),
+    Doctor(checks::DoctorArgs),
     Space(space::SpaceArgs),
     Simulate(Box<simulate::SimulateArgs>),
     Import(import::ImportArgs),
     Export(export::ExportArgs),
     Config(config::ConfigArgs),
-    Completions(completions::CompletionsArgs),
+    Completions(config::CompletionsArgs),
 }
 
 impl Command {
     /// Whether it may fit or read a predictor, or read many curves at once.
     const fn computes(&self) -> bool {
-        matches!(
-            self,
-            Self::Run(_)
-                | Self::Status(_)
-                | Self::Train(_)
-                | Self::Reduce(_)
-                | Self::Verify(_)
-                | Self::Simulate(_)
-        )
+        use Command::{Reduce, Run, Simulate, Status, Train, Verify};
+        matches!(self, Run(_) | Status(_) | Train(_) | Reduce(_) | Verify(_) | Simulate(_))
+    }
+
+    fn run(self, trust: Trust, printer: &Printer) -> anyhow::Result<ExitStatus> {
+        machine::check_clock()?;
+        machine::keep_running_at_file_size_limit()?;
+        if self.computes() {
+            machine::start_threads()?;
+        }
+        match self {
+            Self::Init(args) => config::init(args, trust, printer),
+            Self::Run(args) => run::run(args, trust, printer),
+            Self::Submit(args) => submit::run(args, trust, printer),
+            Self::Cancel(args) => submit::run_cancel(args, printer),
+            Self::Set(args) => config::set(args, printer),
+            Self::Status(args) => status::run(args, printer),
+            Self::Train(args) => train::run(args, trust, printer),
+            Self::Reduce(args) => reduce::run(args, trust, printer),
+            Self::Verify(args) => checks::verify(args, printer),
+            Self::Doctor(args) => checks::doctor(args, trust, printer),
+            Self::Space(args) => space::run(args, printer),
+            Self::Simulate(args) => simulate::run(&args, printer),
+            Self::Import(args) => import::run(args, printer),
+            Self::Export(args) => export::run(args, printer),
+            Self::Config(args) => config::config(args, printer),
+            Self::Completions(args) => config::completions(&args, printer),
+        }
     }
 }
 
@@ -106,59 +136,36 @@ impl Command {
 pub fn run() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return show(&error),
+        Err(error) => return show(&error).into(),
     };
-    let printer = Printer::new(Verbosity::new(cli.global.quiet, cli.global.verbose));
+    let printer = Printer::new(match (cli.global.quiet, cli.global.verbose) {
+        (true, _) => LevelFilter::Error,
+        (false, 0) => LevelFilter::Warn,
+        (false, 1) => LevelFilter::Info,
+        (false, _) => LevelFilter::Debug,
+    });
     printer.start_logging();
     let trust = if cli.global.trust_group { Trust::Group } else { Trust::Owner };
     trust.set_umask();
-    // A panic is a bug: it gets its own code, and the message that the default hook has printed.
-    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        machine::check_clock()?;
-        machine::keep_running_at_file_size_limit()?;
-        if cli.command.computes() {
-            machine::start_threads()?;
-        }
-        match cli.command {
-            Command::Init(args) => init::run(args, trust, &printer),
-            Command::Run(args) => run::run(args, trust, &printer),
-            Command::Submit(args) => submit::run(args, trust, &printer),
-            Command::Cancel(args) => submit::run_cancel(args, &printer),
-            Command::Set(args) => set::run(args, &printer),
-            Command::Status(args) => status::run(args, &printer),
-            Command::Train(args) => train::run(args, trust, &printer),
-            Command::Reduce(args) => reduce::run(args, trust, &printer),
-            Command::Verify(args) => verify::run(args, &printer),
-            Command::Doctor(args) => doctor::run(args, trust, &printer),
-            Command::Space(args) => space::run(args, &printer),
-            Command::Simulate(args) => simulate::run(&args, &printer),
-            Command::Import(args) => import::run(args, &printer),
-            Command::Export(args) => export::run(args, &printer),
-            Command::Config(args) => config::run(args, &printer),
-            Command::Completions(args) => completions::run(&args, &printer),
-        }
-    }));
-    match result {
-        Ok(Ok(code)) => code.into(),
+    // A panic is a bug: it has its own code, and its message is printed by the default hook.
+    let command = std::panic::AssertUnwindSafe(|| cli.command.run(trust, &printer));
+    let status = match std::panic::catch_unwind(command) {
+        Ok(Ok(status)) => status,
         Ok(Err(error)) => {
-            let code = exit_code::ExitStatus::of(&error);
-            if code != exit_code::ExitStatus::Done {
-                printer.error(&error);
-            }
-            code.into()
+            printer.error(&error);
+            ExitStatus::of(&error)
         }
-        Err(_) => exit_code::ExitStatus::Bug.into(),
-    }
+        Err(_) => ExitStatus::Bug,
+    };
+    status.into()
 }
 
-/// Prints help on stdout, or a usage error on stderr: exit codes 0 and 2. Help that cannot be written is a failure,
-/// unless its reader has seen enough.
-fn show(error: &clap::Error) -> ExitCode {
+/// Prints help on stdout, or a usage error on stderr. Help that cannot be written is a failure,
+/// unless its reader has closed the pipe.
+fn show(error: &clap::Error) -> ExitStatus {
     match error.print() {
-        Err(failure) if failure.kind() != io::ErrorKind::BrokenPipe && !error.use_stderr() => {
-            exit_code::ExitStatus::Environment.into()
-        }
-        _ if error.use_stderr() => exit_code::ExitStatus::Usage.into(),
-        _ => exit_code::ExitStatus::Done.into(),
+        _ if error.use_stderr() => ExitStatus::Usage,
+        Err(failure) if failure.kind() != io::ErrorKind::BrokenPipe => ExitStatus::Environment,
+        _ => ExitStatus::Done,
     }
 }

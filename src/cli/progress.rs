@@ -11,36 +11,35 @@ use crate::ops::TrainEvent;
 use crate::ops::reduce::switched_off;
 use crate::report::Status;
 
-/// Shows what tasks tell. Dropped, it takes its bars away.
+/// Shows the progress events of tasks. Dropped, it takes its bars away.
 pub struct Progress<'a> {
     printer: &'a Printer,
     bars: Option<Bars>,
     /// Epochs of a whole training.
     epochs: u32,
     best: Option<f64>,
-    /// That nothing will be claimed any more has been told: every worker finds out, some sooner than
-    /// what another said before is heard.
-    end_is_told: bool,
-    /// That others train what is left has been told since the last claim.
-    wait_is_told: bool,
+    /// Every worker reports the end, some before an earlier event of another is read.
+    end_is_shown: bool,
+    /// Since the last claim: that others train what is left.
+    wait_is_shown: bool,
 }
 
 /// One bar for the search, when there is one, and one for each worker.
 struct Bars {
     search: Option<ProgressBar>,
-    workers: Vec<Worker>,
+    workers: Vec<WorkerBar>,
 }
 
-/// The bar of a worker, and what it trains.
-struct Worker {
+struct WorkerBar {
     bar: ProgressBar,
     network: String,
     left: EpochsLeft,
 }
 
-/// How long the epochs that are left will take, by those of this start.
+/// How long the remaining epochs will take, by those of this start.
 ///
-/// The first epoch is no measure: it warms the device up, and a network that fails its test ends or begins anew.
+/// The first epoch is no measure: the device warms up, and a network that fails its test ends or
+/// begins anew.
 #[derive(Debug, Default)]
 struct EpochsLeft {
     epochs: u32,
@@ -48,8 +47,8 @@ struct EpochsLeft {
 }
 
 impl EpochsLeft {
-    /// Counts an epoch and returns the seconds that the others up to `all` will take, unless the rule stops the network
-    /// before; none where the trainer does not say how long an epoch takes.
+    /// Counts an epoch and returns the seconds that the others up to `all` will take, unless the
+    /// network is stopped before; none where the trainer does not report how long an epoch takes.
     fn after(&mut self, epoch: u32, seconds: Option<f64>, all: u32) -> Option<f64> {
         if epoch == 1 {
             *self = Self::default();
@@ -63,12 +62,10 @@ impl EpochsLeft {
 }
 
 impl<'a> Progress<'a> {
-    /// Makes the progress of one task.
     pub fn of_task(printer: &'a Printer, config: &ValidConfig) -> Self {
         Self::new(printer, config, 1, None)
     }
 
-    /// Makes the progress of a whole search by several workers.
     pub fn of_search(printer: &'a Printer, config: &ValidConfig, workers: u32) -> Self {
         let wanted = config.schedule.stages().iter().map(|stage| stage.architectures).sum();
         Self::new(printer, config, workers, Some(wanted))
@@ -76,17 +73,13 @@ impl<'a> Progress<'a> {
 
     fn new(printer: &'a Printer, config: &ValidConfig, workers: u32, wanted: Option<u64>) -> Self {
         let bars = printer.bars().map(|all| Bars::new(all, workers, wanted));
-        Self {
-            printer,
-            bars,
-            epochs: config.recipe.recipe().epochs,
-            best: None,
-            end_is_told: false,
-            wait_is_told: false,
-        }
+        let epochs = config.recipe.recipe().epochs;
+        let (end_is_shown, wait_is_shown) = (false, false);
+        Self { printer, bars, epochs, best: None, end_is_shown, wait_is_shown }
     }
 
-    /// Sets how many architectures have results already, and the best accuracy, when a search goes on.
+    /// Sets how many architectures have results already, and the best accuracy, when a search goes
+    /// on.
     pub fn start_at(&mut self, results: u64, best: Option<f64>) {
         self.best = best;
         if let Some(search) = self.bars.as_ref().and_then(|bars| bars.search.as_ref()) {
@@ -94,7 +87,6 @@ impl<'a> Progress<'a> {
         }
     }
 
-    /// Shows one event of a worker.
     pub fn show(&mut self, worker: usize, event: &TrainEvent) {
         // What was stopped or failed has shown no final accuracy.
         if let TrainEvent::Recorded { reward: Some(reward), outcome, .. } = event
@@ -102,12 +94,9 @@ impl<'a> Progress<'a> {
         {
             self.best = Some(self.best.map_or(*reward, |best: f64| best.max(*reward)));
         }
-        // Bars show what goes on; what has gone wrong stays to be read, above them.
-        let is_shown = match &mut self.bars {
-            Some(bars) => bars.show(worker, event, self.best),
-            None => false,
-        };
-        if !is_shown
+        // Bars show the current state; what went wrong is printed above them and stays.
+        let has_bar = self.bars.as_mut().is_some_and(|bars| bars.show(worker, event, self.best));
+        if !has_bar
             && self.is_news(event)
             && let Some(line) = self.line(event)
         {
@@ -118,13 +107,13 @@ impl<'a> Progress<'a> {
     fn is_news(&mut self, event: &TrainEvent) -> bool {
         match event {
             TrainEvent::Halted | TrainEvent::Nothing { finished: true } => {
-                !mem::replace(&mut self.end_is_told, true)
+                !mem::replace(&mut self.end_is_shown, true)
             }
             TrainEvent::Nothing { finished: false } => {
-                !self.end_is_told && !mem::replace(&mut self.wait_is_told, true)
+                !self.end_is_shown && !mem::replace(&mut self.wait_is_shown, true)
             }
             TrainEvent::Claimed { .. } => {
-                self.wait_is_told = false;
+                self.wait_is_shown = false;
                 true
             }
             _ => true,
@@ -132,17 +121,19 @@ impl<'a> Progress<'a> {
     }
 
     fn line(&self, event: &TrainEvent) -> Option<String> {
+        let past_first =
+            |number: u32, words: String| if number > 1 { words } else { String::new() };
         Some(match event {
             TrainEvent::Claimed { iteration, attempt, epsilon, architecture, .. } => {
-                let again =
-                    if *attempt > 1 { format!(" (attempt {attempt})") } else { String::new() };
+                let again = past_first(*attempt, format!(" (attempt {attempt})"));
                 format!("iteration {iteration}{again}, epsilon {epsilon}: {architecture}")
             }
             TrainEvent::Epoch { iteration, epoch, start, validation_accuracy, seconds, .. } => {
-                let start = if *start > 1 { format!(" of start {start}") } else { String::new() };
+                let start = past_first(*start, format!(" of start {start}"));
                 let seconds = seconds.map_or(String::new(), |seconds| format!(", {seconds:.1} s"));
                 format!(
-                    "iteration {iteration}, epoch {epoch}/{}{start}: validation accuracy {validation_accuracy:.4}{seconds}",
+                    "iteration {iteration}, epoch {epoch}/{}{start}: \
+                     validation accuracy {validation_accuracy:.4}{seconds}",
                     self.epochs
                 )
             }
@@ -152,11 +143,9 @@ impl<'a> Progress<'a> {
                 let reward = reward.map_or(String::new(), |reward| format!(", {what} {reward:.4}"));
                 format!("iteration {iteration}: {outcome}{reward}")
             }
-            TrainEvent::Superseded { iteration } => {
-                format!(
-                    "iteration {iteration}: another copy of this task was first; its result stands"
-                )
-            }
+            TrainEvent::Superseded { iteration } => format!(
+                "iteration {iteration}: another copy of this task was first; its result stands"
+            ),
             TrainEvent::Lost { iteration, reason } => {
                 format!("iteration {iteration}: lost ({reason})")
             }
@@ -182,31 +171,34 @@ impl Drop for Progress<'_> {
 
 impl Bars {
     fn new(all: &MultiProgress, workers: u32, wanted: Option<u64>) -> Self {
-        let worker = |_| {
-            let template = "network [{bar:28}] {pos}/{len} epochs{prefix} {wide_msg}";
-            let bar = all.add(ProgressBar::new(1)).with_style(style(template));
-            Worker { bar, network: String::new(), left: EpochsLeft::default() }
+        let bar = |length, template| {
+            let style = ProgressStyle::with_template(template).expect("it is well formed");
+            all.add(ProgressBar::new(length)).with_style(style.progress_chars("=> "))
+        };
+        let worker = |_| WorkerBar {
+            bar: bar(1, "network [{bar:28}] {pos}/{len} epochs{prefix} {wide_msg}"),
+            network: String::new(),
+            left: EpochsLeft::default(),
         };
         let workers = (0..workers).map(worker).collect();
         let search = wanted.map(|wanted| {
             // Without a time: `status` has a range, by what networks have cost.
-            let template = "search  [{bar:28}] {pos}/{len} networks {msg}";
-            let bar = all.add(ProgressBar::new(wanted)).with_style(style(template));
+            let bar = bar(wanted, "search  [{bar:28}] {pos}/{len} networks {msg}");
             bar.enable_steady_tick(Duration::from_secs(1));
             bar
         });
         Self { search, workers }
     }
 
-    /// Shows an event; says whether it has a place on the bars.
+    /// Shows an event; returns whether it has a place on the bars.
     fn show(&mut self, worker: usize, event: &TrainEvent, best: Option<f64>) -> bool {
-        let Worker { bar, network, left } = &mut self.workers[worker];
+        let WorkerBar { bar, network, left } = &mut self.workers[worker];
         match event {
             TrainEvent::Claimed { iteration, epochs, architecture, .. } => {
                 bar.set_length(u64::from(*epochs));
                 bar.set_position(0);
                 bar.set_prefix("");
-                *network = architecture.clone();
+                network.clone_from(architecture);
                 bar.set_message(format!("#{iteration} {architecture}"));
             }
             TrainEvent::Epoch { iteration, epoch, validation_accuracy, seconds, .. } => {
@@ -220,30 +212,20 @@ impl Bars {
             TrainEvent::Recorded { .. } => {
                 if let Some(search) = &self.search {
                     search.inc(1);
-                    search.set_message(
-                        best.map_or(String::new(), |best| format!("(best {best:.4})")),
-                    );
+                    let best = best.map(|best| format!("(best {best:.4})"));
+                    search.set_message(best.unwrap_or_default());
                 }
             }
             TrainEvent::Reused { .. } => {}
             TrainEvent::Nothing { .. } => {
-                bar.set_message(String::new());
+                bar.set_message("");
                 bar.set_prefix("");
                 return self.search.is_some();
             }
-            TrainEvent::Superseded { .. }
-            | TrainEvent::Lost { .. }
-            | TrainEvent::StoppingSwitchedOff { .. }
-            | TrainEvent::Halted => return false,
+            _ => return false,
         }
         true
     }
-}
-
-fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template)
-        .expect("the template is well formed")
-        .progress_chars("=> ")
 }
 
 #[cfg(test)]

@@ -21,23 +21,27 @@ use crate::storage::Trust;
 pub struct RunArgs {
     /// The configuration
     config: PathBuf,
-    /// The experiment directory, `./<experiment.name>` if not given; made when missing, continued when the configuration is equal, or differs only in what `metaqnn set` may change
+    /// The experiment directory, `./<experiment.name>` if not given
+    ///
+    /// Made when missing; continued when the configuration is equal, or differs only in what
+    /// `metaqnn set` may change.
     dir: Option<PathBuf>,
     /// How many networks are trained at the same time
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=4096), value_name = "N")]
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=4096))]
     workers: u32,
     /// Replace a value of the configuration
     #[arg(long = "set", value_name = "PATH=VALUE")]
     settings: Vec<Setting>,
     /// How many architectures the final table shows
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
+    #[arg(long, default_value_t = 10, value_name = "N")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
     top: u32,
     /// Print the final state as one JSON object, that of `status`, instead of a table
     #[arg(long, conflicts_with = "top")]
     json: bool,
 }
 
-/// Runs the command.
 pub fn run(args: RunArgs, trust: Trust, printer: &Printer) -> anyhow::Result<ExitStatus> {
     let config = init::load(&args.config, &args.settings)?;
     let dir = args.dir.unwrap_or_else(|| PathBuf::from(&config.experiment().name));
@@ -47,14 +51,14 @@ pub fn run(args: RunArgs, trust: Trust, printer: &Printer) -> anyhow::Result<Exi
     progress.start_at(before.results, before.best.map(|best| best.best_validation_accuracy));
     run_search(&experiment, args.workers, &mut |worker, event| progress.show(worker, event))?;
     drop(progress);
-    // What was changed meanwhile.
+    // With what was `set` meanwhile.
     let experiment = experiment.reopened()?;
     if args.json {
         printer.result(&serde_json::to_string(&status::status(&experiment)?)?)?;
     } else {
         printer.result(&status::ranked(&experiment, args.top as usize, printer.colour())?)?;
-        printer
-            .note(&format!("tables for a spreadsheet: `{}`", experiment.dir().tables().display()));
+        let tables = experiment.dir().tables();
+        printer.note(&format!("tables for a spreadsheet: `{}`", tables.display()));
     }
     Ok(ExitStatus::Done)
 }

@@ -25,8 +25,10 @@ use crate::space::{Architecture, LastLayer, Space, StateKey};
     metaqnn space configs/svhn.yaml --cost '[C(64,3,1), P(2,2), SM(10)]'\n  \
     metaqnn space configs/svhn.yaml --check --json < architectures.txt\n\n\
     JSON, one object a line:\n  \
-    (no option)  states, state_action_pairs, architectures (a string: it may pass 2^53), input_size, max_layers, limits\n  \
-    --states     layer_type, layer_depth, filter_depth, filter_size, stride, image_size (of its bin), fc_size, next\n  \
+    (no option)  states, state_action_pairs, architectures (a string: it may pass 2^53), \
+    input_size, max_layers, limits\n  \
+    --states     layer_type, layer_depth, filter_depth, filter_size, stride, image_size (of its \
+    bin), fc_size, next\n  \
     --check      architecture, legal, reason, with_dropout, layers, parameters, macs, sizes")]
 pub struct SpaceArgs {
     /// The configuration
@@ -40,10 +42,13 @@ pub struct SpaceArgs {
     /// List the layers that may follow the beginning of an architecture
     #[arg(long, group = "question", value_name = "PREFIX")]
     next: Option<String>,
-    /// Sample N architectures, untrained and uniformly over the legal layers unless --epsilon says otherwise
-    #[arg(long, group = "question", value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    /// Sample N architectures, untrained and uniformly over the legal layers unless --epsilon says
+    /// otherwise
+    #[arg(long, group = "question", value_name = "N")]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
     sample: Option<u64>,
-    /// Epsilon of --sample; below 1 the untrained Q-table ties, so the choice stays random [default: 1]
+    /// Epsilon of --sample; below 1 the untrained Q-table ties, so the choice stays random
+    /// [default: 1]
     #[arg(long)]
     epsilon: Option<f64>,
     /// Show what an architecture costs
@@ -57,7 +62,6 @@ pub struct SpaceArgs {
     settings: Vec<config::Setting>,
 }
 
-/// Runs the command.
 pub fn run(args: SpaceArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
     let config = config::load(&args.config, &args.settings)
         .and_then(config::ExperimentConfig::check)
@@ -68,33 +72,42 @@ pub fn run(args: SpaceArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
         bail!(Refusal::Together { option: "--epsilon", other });
     }
     let space = &config.space;
+    let answer = Answer { printer, json: args.json };
     if args.states {
-        for key in space.states() {
-            printer.result(&state_line(space, &key, args.json)?)?;
-        }
+        space.states().iter().try_for_each(|key| answer.state(space, key))?;
     } else if args.check {
         let mut stdin = io::stdin().lock();
-        let mut number = 1;
-        while let Some(line) = read_line(&mut stdin, number)? {
-            printer.result(&check_line(space, &line, args.json)?)?;
-            number += 1;
+        for number in 1.. {
+            let Some(line) = read_line(&mut stdin, number)? else { break };
+            let checked = Checked::of(space, &line);
+            answer.print(
+                &checked,
+                match &checked.reason {
+                    Some(reason) => format!("illegal: {reason}"),
+                    None => {
+                        format!("legal: {}", checked.with_dropout.as_deref().unwrap_or_default())
+                    }
+                },
+            )?;
         }
     } else if let Some(prefix) = &args.next {
         let state = space.parse_prefix(prefix)?;
         for action in space.legal_actions(&space.key(&state)) {
-            printer.result(&text_or_json(
-                args.json,
-                action.to_string(),
-                |layer| json!({ "layer": layer }),
-            )?)?;
+            let layer = action.to_string();
+            answer.print(&json!({ "layer": layer }), layer)?;
         }
     } else if let Some(number) = args.sample {
-        sample(&config, number, &args, printer)?;
+        let epsilon = Epsilon::new(args.epsilon.unwrap_or(1.0))?;
+        let q_table = QTable::new(space.clone(), config.q_learning.params().initial_q_value);
+        for iteration in 1..=number {
+            let mut rng = generator(config.seed(), Purpose::Sample, iteration, 0);
+            let architecture = sample_trajectory(&q_table, epsilon, &mut rng).to_string();
+            answer.print(&json!({ "architecture": architecture }), architecture)?;
+        }
     } else if let Some(text) = &args.cost {
-        let architecture = space.parse(text)?;
-        printer.result(&cost_text(space, &architecture, args.json)?)?;
+        answer.cost(space, &space.parse(text)?)?;
     } else {
-        printer.result(&size_text(space, args.json)?)?;
+        answer.size(space)?;
     }
     Ok(ExitStatus::Done)
 }
@@ -115,35 +128,6 @@ fn read_line(stdin: &mut impl BufRead, number: u64) -> anyhow::Result<Option<Str
     Ok(Some(String::from_utf8_lossy(&line).trim_end_matches('\r').to_owned()))
 }
 
-fn sample(
-    config: &config::ValidConfig,
-    number: u64,
-    args: &SpaceArgs,
-    printer: &Printer,
-) -> anyhow::Result<()> {
-    let epsilon = Epsilon::new(args.epsilon.unwrap_or(1.0))?;
-    let q_table = QTable::new(config.space.clone(), config.q_learning.params().initial_q_value);
-    for iteration in 1..=number {
-        let mut rng = generator(config.seed(), Purpose::Sample, iteration, 0);
-        let architecture = sample_trajectory(&q_table, epsilon, &mut rng);
-        let line = text_or_json(
-            args.json,
-            architecture.to_string(),
-            |text| json!({ "architecture": text }),
-        )?;
-        printer.result(&line)?;
-    }
-    Ok(())
-}
-
-fn text_or_json(
-    json: bool,
-    text: String,
-    object: impl Fn(&str) -> serde_json::Value,
-) -> anyhow::Result<String> {
-    Ok(if json { serde_json::to_string(&object(&text))? } else { text })
-}
-
 #[derive(Serialize)]
 struct Size {
     states: usize,
@@ -154,50 +138,7 @@ struct Size {
     limits: Option<()>,
 }
 
-fn size_text(space: &Space, json: bool) -> anyhow::Result<String> {
-    let size = Size {
-        states: space.states().len(),
-        state_action_pairs: space.count_state_action_pairs(),
-        architectures: space.count_architectures().to_string(),
-        input_size: space.image().size,
-        max_layers: space.params().max_layers,
-        limits: None,
-    };
-    if json {
-        return Ok(serde_json::to_string(&size)?);
-    }
-    Ok(format!(
-        "images          {0} x {0} pixels, {1}, {2} classes\n\
-         most layers     {3}\n\
-         states          {4}\n\
-         state-actions   {5}\n\
-         architectures   {6}\n",
-        size.input_size,
-        match space.image().channels {
-            1 => "1 channel".to_owned(),
-            channels => format!("{channels} channels"),
-        },
-        space.image().classes,
-        size.max_layers,
-        with_commas(&size.states.to_string()),
-        with_commas(&size.state_action_pairs.to_string()),
-        with_commas(&size.architectures),
-    ))
-}
-
-/// Groups the digits of a whole number by three, for people.
-fn with_commas(digits: &str) -> String {
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// The fields of a state under the names of the reference's files.
+/// The fields of a state under the names of the published program's files.
 #[derive(Serialize)]
 struct StateLine {
     layer_type: &'static str,
@@ -210,43 +151,8 @@ struct StateLine {
     next: Vec<String>,
 }
 
-fn state_line(space: &Space, key: &StateKey, json: bool) -> anyhow::Result<String> {
-    let next: Vec<String> = space.legal_actions(key).iter().map(ToString::to_string).collect();
-    let (layer_type, filter_depth, filter_size, stride, fc_size) = match key.last {
-        LastLayer::Start => ("start", 1, 0, 0, 0),
-        LastLayer::Conv { filters, kernel, stride } => ("conv", filters, kernel, stride, 0),
-        LastLayer::Pool { kernel, stride } => ("pool", 0, kernel, stride, 0),
-        LastLayer::FullyConnected { index, width } => ("fc", index, 0, 0, width),
-        LastLayer::GlobalAveragePool => ("gap", 0, 0, 0, 0),
-    };
-    let line = StateLine {
-        layer_type,
-        layer_depth: key.depth,
-        filter_depth,
-        filter_size,
-        stride,
-        image_size: key.bin.size(),
-        fc_size,
-        next,
-    };
-    if json {
-        return Ok(serde_json::to_string(&line)?);
-    }
-    Ok(format!(
-        "depth {:>2}  {:<5} {:>3} {} {} {:>3}  size {}: {}",
-        line.layer_depth,
-        layer_type,
-        filter_depth,
-        filter_size,
-        stride,
-        fc_size,
-        key.bin.size(),
-        line.next.join(" ")
-    ))
-}
-
 #[derive(Serialize)]
-struct CheckLine<'a> {
+struct Checked<'a> {
     architecture: &'a str,
     legal: bool,
     reason: Option<String>,
@@ -257,46 +163,115 @@ struct CheckLine<'a> {
     sizes: Option<Vec<u32>>,
 }
 
-fn check_line(space: &Space, text: &str, json: bool) -> anyhow::Result<String> {
-    let parsed = space.parse(text);
-    let architecture = parsed.as_ref().ok();
-    let cost = architecture.map(|architecture| space.cost(architecture));
-    let line = CheckLine {
-        architecture: text,
-        legal: parsed.is_ok(),
-        reason: parsed.as_ref().err().map(ToString::to_string),
-        with_dropout: architecture.map(ToString::to_string),
-        layers: architecture.map(Architecture::depth),
-        parameters: cost.map(|cost| cost.parameters),
-        macs: cost.map(|cost| cost.macs),
-        sizes: architecture.map(|architecture| space.sizes(architecture)),
-    };
-    if json {
-        return Ok(serde_json::to_string(&line)?);
+impl<'a> Checked<'a> {
+    fn of(space: &Space, text: &'a str) -> Self {
+        let parsed = space.parse(text);
+        let architecture = parsed.as_ref().ok();
+        let cost = architecture.map(|architecture| space.cost(architecture));
+        Self {
+            architecture: text,
+            legal: parsed.is_ok(),
+            reason: parsed.as_ref().err().map(ToString::to_string),
+            with_dropout: architecture.map(ToString::to_string),
+            layers: architecture.map(Architecture::depth),
+            parameters: cost.map(|cost| cost.parameters),
+            macs: cost.map(|cost| cost.macs),
+            sizes: architecture.map(|architecture| space.sizes(architecture)),
+        }
     }
-    Ok(match &line.reason {
-        Some(reason) => format!("illegal: {reason}"),
-        None => format!("legal: {}", line.with_dropout.unwrap_or_default()),
-    })
 }
 
-fn cost_text(space: &Space, architecture: &Architecture, json: bool) -> anyhow::Result<String> {
-    if json {
-        return check_line(space, &architecture.to_string(), true);
+/// Prints an answer as text or as a JSON object.
+struct Answer<'a> {
+    printer: &'a Printer,
+    json: bool,
+}
+
+impl Answer<'_> {
+    fn print(&self, object: &impl Serialize, text: String) -> anyhow::Result<()> {
+        self.printer.result(&if self.json { serde_json::to_string(object)? } else { text })
     }
-    let cost = space.cost(architecture);
-    let sizes: Vec<String> = space.sizes(architecture).iter().map(ToString::to_string).collect();
-    Ok(format!(
-        "architecture          {architecture}\n\
-         layers                {}\n\
-         parameters            {}\n\
-         multiply-accumulates  {}\n\
-         sizes                 {}\n",
-        architecture.depth(),
-        with_commas(&cost.parameters.to_string()),
-        with_commas(&cost.macs.to_string()),
-        sizes.join(" "),
-    ))
+
+    fn size(&self, space: &Space) -> anyhow::Result<()> {
+        let image = space.image();
+        let size = Size {
+            states: space.states().len(),
+            state_action_pairs: space.count_state_action_pairs(),
+            architectures: space.count_architectures().to_string(),
+            input_size: image.size,
+            max_layers: space.params().max_layers,
+            limits: None,
+        };
+        let text = format!(
+            "images          {0} x {0} pixels, {1} channel{2}, {3} classes\n\
+             most layers     {4}\n\
+             states          {5}\n\
+             state-actions   {6}\n\
+             architectures   {7}\n",
+            image.size,
+            image.channels,
+            if image.channels == 1 { "" } else { "s" },
+            image.classes,
+            size.max_layers,
+            with_commas(size.states),
+            with_commas(size.state_action_pairs),
+            with_commas(&size.architectures),
+        );
+        self.print(&size, text)
+    }
+
+    fn state(&self, space: &Space, key: &StateKey) -> anyhow::Result<()> {
+        let (layer_type, filter_depth, filter_size, stride, fc_size) = match key.last {
+            LastLayer::Start => ("start", 1, 0, 0, 0),
+            LastLayer::Conv { filters, kernel, stride } => ("conv", filters, kernel, stride, 0),
+            LastLayer::Pool { kernel, stride } => ("pool", 0, kernel, stride, 0),
+            LastLayer::FullyConnected { index, width } => ("fc", index, 0, 0, width),
+            LastLayer::GlobalAveragePool => ("gap", 0, 0, 0, 0),
+        };
+        let (layer_depth, image_size) = (key.depth, key.bin.size());
+        let next: Vec<String> = space.legal_actions(key).iter().map(ToString::to_string).collect();
+        let text = format!(
+            "depth {layer_depth:>2}  {layer_type:<5} {filter_depth:>3} {filter_size} {stride} \
+             {fc_size:>3}  size {image_size}: {}",
+            next.join(" ")
+        );
+        let line = StateLine {
+            layer_type,
+            layer_depth,
+            filter_depth,
+            filter_size,
+            stride,
+            image_size,
+            fc_size,
+            next,
+        };
+        self.print(&line, text)
+    }
+
+    fn cost(&self, space: &Space, architecture: &Architecture) -> anyhow::Result<()> {
+        let cost = space.cost(architecture);
+        let sizes: Vec<_> = space.sizes(architecture).iter().map(ToString::to_string).collect();
+        let text = format!(
+            "architecture          {architecture}\n\
+             layers                {}\n\
+             parameters            {}\n\
+             multiply-accumulates  {}\n\
+             sizes                 {}\n",
+            architecture.depth(),
+            with_commas(cost.parameters),
+            with_commas(cost.macs),
+            sizes.join(" "),
+        );
+        self.print(&Checked::of(space, &architecture.to_string()), text)
+    }
+}
+
+/// Groups the digits of a whole number by three.
+fn with_commas(number: impl ToString) -> String {
+    let digits = number.to_string();
+    let groups: Vec<&str> =
+        digits.as_bytes().rchunks(3).rev().filter_map(|group| str::from_utf8(group).ok()).collect();
+    groups.join(",")
 }
 
 #[cfg(test)]

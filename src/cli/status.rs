@@ -16,14 +16,17 @@ use crate::report::terminal;
     metaqnn status DIR\n  \
     metaqnn status DIR --watch\n  \
     metaqnn status DIR --json\n\n\
-    JSON, one object: experiment, trainer, condition (active; paused: the rounds asked for are done; halted; finished; chain_broken: \
-    nothing is queued; stuck: what is queued makes no progress; notices say why), round, epsilon (in force), \
-    iterations, counts (of iterations by status), wanted, results, left, best (null or architecture, iteration, \
-    best_validation_accuracy, parameters, layers, epsilon), epsilons (for each what it wants and has), seconds \
-    (train_seconds, saved_seconds, lost_seconds), early_stopping (enabled, burn_in, full_curves, predictor_curves, \
-    stopped, audited, false_stops, their rate with its interval, switched_off, epochs), estimated_train_seconds_left (null where the next two are far apart), \
-    least_train_seconds_left, most_train_seconds_left (null while too few networks have been trained to tell), uses_accelerator, started_at, \
-    last_event_at, hosts (results and losses of each, bad or not), notices. `run --json` ends with the same.")]
+    JSON, one object: experiment, trainer, condition (active; paused: the rounds asked for are \
+    done; halted; finished; chain_broken: nothing is queued; stuck: what is queued makes no \
+    progress; notices say why), round, epsilon (in force), iterations, counts (of iterations by \
+    status), wanted, results, left, best (null or architecture, iteration, \
+    best_validation_accuracy, parameters, layers, epsilon), epsilons (for each what it wants and \
+    has), seconds (train_seconds, saved_seconds, lost_seconds), early_stopping (enabled, burn_in, \
+    full_curves, predictor_curves, stopped, audited, false_stops, their rate with its interval, \
+    switched_off, epochs), estimated_train_seconds_left (null where the next two are far apart), \
+    least_train_seconds_left, most_train_seconds_left (null while too few networks have been \
+    trained), uses_accelerator, started_at, last_event_at, hosts (results and losses of each, bad \
+    or not), notices. `run --json` ends with the same.")]
 pub struct StatusArgs {
     /// The experiment directory
     dir: PathBuf,
@@ -31,11 +34,11 @@ pub struct StatusArgs {
     #[arg(long)]
     json: bool,
     /// Show it again every SECONDS, until the search has finished, is halted or paused
-    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "10", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "10")]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
     watch: Option<u64>,
 }
 
-/// Runs the command.
 pub fn run(args: StatusArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
     loop {
         let experiment = Experiment::open(&args.dir)?;

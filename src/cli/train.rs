@@ -51,8 +51,8 @@ pub fn run(args: TrainArgs, trust: Trust, printer: &Printer) -> anyhow::Result<E
     Ok(ExitStatus::Done)
 }
 
-/// Ends the task as TERM does when the reader of stdout is gone: a `metaqnn run` that was killed, or
-/// whose terminal was closed, must not leave workers behind that train on for hours.
+/// Ends the task as TERM does when the reader of stdout is gone: a `metaqnn run` that was killed,
+/// or whose terminal was closed, must not leave workers behind that train on for hours.
 fn end_with_reader() -> anyhow::Result<()> {
     let end = || {
         let stdout = std::io::stdout();

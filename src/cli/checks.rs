@@ -1,0 +1,118 @@
+//! `metaqnn verify` and `metaqnn doctor`: an experiment audited, its surroundings examined.
+
+use std::fmt::Display;
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::args::SharedDir;
+use super::exit_code::ExitStatus;
+use super::printer::Printer;
+use crate::ops::doctor::{self, Party, Verdict};
+use crate::ops::verify;
+use crate::storage::{Trust, check_locks_of_mount};
+
+/// Audit an experiment: every file parses, the Q-table equals what the log says, nothing is lost
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    metaqnn verify DIR\n  \
+    metaqnn verify DIR --repair\n  \
+    metaqnn verify DIR --json            one object a finding\n\n\
+    Exits 0 when there is no damage, and 3 when there is. Nothing is changed without --repair.\n\n\
+    With --repair:\n  \
+    - corrupt rows of the log are copied to torn/ and blanked in place\n  \
+    - an unfinished last row is copied to torn/ and cut\n  \
+    - views and predictors that do not fit the log are renamed aside and made again from it\n  \
+    - files of attempts without a row in the log are renamed aside, out of the way of the attempt\n    \
+    that gets their number\n  \
+    - results that wait beside their curves are appended\n\
+    Nothing is dropped without a copy. A repair takes the lock of the log and appends a `repaired` \
+    row, after which running tasks read the log again from its start; nothing need be stopped. \
+    Killed at any moment, it can be repeated. It refuses to blank more than a tenth of the log, or \
+    rows of a prefix whose checksum matches a view: then another program has written the log, or \
+    `experiment.yaml` was changed (put the file back from a copy).")]
+pub struct VerifyArgs {
+    #[command(flatten)]
+    place: SharedDir,
+    /// Mend what is safe to mend
+    #[arg(long)]
+    repair: bool,
+    /// One JSON object a line
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn verify(args: VerifyArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
+    let dir = &args.place.dir;
+    let audit = if args.repair {
+        if dir.exists() {
+            check_locks_of_mount(dir, args.place.nodes())?;
+        }
+        verify::repair(dir)?
+    } else {
+        verify::verify(dir)?
+    };
+    print(&audit.findings, args.json, printer)?;
+    if !args.json {
+        printer.result(&audit.to_string())?;
+    }
+    Ok(if audit.is_clean() { ExitStatus::Done } else { ExitStatus::Damaged })
+}
+
+/// Check what a search needs here: locks, file system, clocks, libtorch and GPU, Slurm
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    metaqnn doctor                          the trainer and Slurm\n  \
+    metaqnn doctor DIR                      also the file system, with two local processes\n  \
+    srun -N2 metaqnn doctor DIR             between machines\n  \
+    metaqnn doctor DIR --peers 2            the same, started by hand on two machines\n\n\
+    It checks lock exclusion across machines, log integrity, atomic names, directory caching, \
+    clock skew, mount options, fsync latency, free space, permissions, trainer and device, images, \
+    and Slurm's limits and preemption; each check is ok, a warning or a failure with a remedy. \
+    Exits 4 after a failure.\n\n\
+    DIR is an experiment, then its trainer and its images are tried too, or where experiments are \
+    to lie. Under srun the first task prints the checks of all. A folder `doctor.*` in DIR is the \
+    rendezvous; it is removed at the end.\n\n\
+    On NFS 4, a machine that stands still for longer than its server's lease (90 s usually) loses \
+    the lock of the log: the server refuses its next write, and the task ends with an input/output \
+    error. With `recover_lost_locks=1` (/sys/module/nfs/parameters/; the default is 0) the client \
+    takes a lost lock again and may overwrite rows that others have appended since, so that this \
+    is a failure here. The lock of a dead machine is free one lease later.")]
+pub struct DoctorArgs {
+    /// An experiment directory, or where experiments are to lie
+    dir: Option<PathBuf>,
+    /// Wait up to a minute for as many processes, started by hand on other machines
+    #[arg(long, value_name = "N", requires = "dir")]
+    #[arg(value_parser = clap::value_parser!(u32).range(2..=4096))]
+    peers: Option<u32>,
+    /// Which party to join, as process RANK (how the program starts a second one of itself)
+    #[arg(long, hide = true, requires_all = ["rank", "peers"])]
+    party: Option<String>,
+    /// See `--party`
+    #[arg(long, hide = true)]
+    rank: Option<u32>,
+    /// One JSON object a line
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn doctor(args: DoctorArgs, trust: Trust, printer: &Printer) -> anyhow::Result<ExitStatus> {
+    let party = match (args.peers, args.party, args.rank) {
+        (Some(size), Some(name), Some(rank)) => Some(Party::Step { name, rank, size }),
+        (Some(size), ..) => Some(Party::ByHand { size }),
+        _ => None,
+    };
+    let checks = doctor::doctor(args.dir.as_deref(), party, trust)?;
+    print(&checks, args.json, printer)?;
+    let fails = checks.iter().any(|check| check.verdict == Verdict::Failure);
+    Ok(if fails { ExitStatus::Environment } else { ExitStatus::Done })
+}
+
+fn print(checks: &[impl Serialize + Display], json: bool, printer: &Printer) -> anyhow::Result<()> {
+    for check in checks {
+        let line = if json { serde_json::to_string(check)? } else { check.to_string() };
+        printer.result(&line)?;
+    }
+    Ok(())
+}
