@@ -49,7 +49,6 @@
 //!
 //! The types say who may write: paths come from [`storage::ExperimentDir`], and only the exclusive
 //! guard of the log, which exists while the lock is held, can append.
-#![deny(missing_docs)]
 
 pub(crate) mod cli;
 pub(crate) mod config;

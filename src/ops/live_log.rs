@@ -3,7 +3,7 @@
 use crate::ops::Experiment;
 use crate::ops::known_rows::KnownRows;
 use crate::storage::{
-    ExclusiveGuard, Knowledge, LogCursor, Patience, Row, View, WritableReplayLog,
+    ExclusiveGuard, Knowledge, LockTimeout, LogCursor, Row, View, WritableReplayLog,
 };
 
 /// The log opened for writing, with what is known at the last place that was read.
@@ -40,8 +40,8 @@ impl LiveLog {
     }
 
     /// Sets how long to wait for the lock.
-    pub const fn set_patience(&mut self, patience: Patience) {
-        self.log.set_patience(patience);
+    pub const fn set_lock_timeout(&mut self, patience: LockTimeout) {
+        self.log.set_lock_timeout(patience);
     }
 
     /// Opens the log to record a result where it is no longer what the newest view was made from, which

@@ -9,7 +9,7 @@ use crate::storage::{Knowledge, LogPosition, ReplayLog, Row, View};
 /// Reads the rows of the log before a position.
 pub(crate) fn log_rows(experiment: &Experiment, end: &LogPosition) -> anyhow::Result<Vec<Row>> {
     let log = ReplayLog::open_to_look(experiment.dir())?;
-    Ok(log.rows_before(end)?.collect::<Result<_, _>>()?)
+    Ok(log.rows_before(end)?)
 }
 
 /// The experiment as it is at one moment, for those who only look.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::storage::error::StorageError;
 use crate::storage::fs::publish;
-use crate::storage::log::row::{Attempt, Iteration};
+use crate::storage::log::event::{Attempt, Iteration};
 
 /// An experiment directory of this program's format version.
 ///

@@ -8,7 +8,7 @@ use crate::q_learning::QLearningError;
 use crate::regular_file::NotAFile;
 use crate::space::SpaceError;
 use crate::storage::format::FormatVersion;
-use crate::storage::log::row_error::RowError;
+use crate::storage::log::text::RowError;
 use crate::storage::search_state::Violation;
 
 /// An error of storage. Every one names the file.

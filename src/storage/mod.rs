@@ -56,21 +56,18 @@ pub use dir::ExperimentDir;
 pub use error::StorageError;
 pub use format::FormatVersion;
 pub use fs::disk_space::DiskSpace;
-pub use fs::lock::Patience;
+pub use fs::lock::LockTimeout;
 pub use fs::mount::{MountPoint, Nodes, check_locks_of_mount};
 pub use fs::time::Time;
 pub use fs::trust::Trust;
-pub use log::append::{ExclusiveGuard, WritableReplayLog};
-pub use log::blank::Kept;
-pub use log::damage::{RawLine, RawLog};
+pub use log::damage::{Kept, RawLine, RawLog};
 pub use log::event::{
-    Claimant, CurveSummary, TIME_TOO_SHORT, Training, counts_as_loss, is_for_want_of_time,
-    refusal_as_reason,
+    Attempt, Claimant, CurveSummary, Event, Iteration, Row, TIME_TOO_SHORT, Training,
+    counts_as_loss, is_for_want_of_time, refusal_as_reason,
 };
-pub use log::file::{ReplayLog, Tail};
+pub use log::file::{ExclusiveGuard, ReplayLog, Tail, WritableReplayLog};
 pub use log::position::{LogCursor, LogPosition};
-pub use log::row::{Attempt, Event, Iteration, Row};
-pub use log::row_error::RowError;
+pub use log::text::RowError;
 pub use round::{Rendering, RoundArray, RoundDir, RoundJobs, RoundPlan};
 pub use search_state::Knowledge;
 pub use task_refusal::TaskRefusal;

@@ -11,8 +11,8 @@ use crate::ops::doctor::meeting::Meeting;
 use crate::regular_file::{self, SMALL};
 use crate::storage::fs::publish::{self, Published};
 use crate::storage::{
-    Event, ExperimentDir, FormatVersion, Iteration, LogCursor, Patience, Row, StorageError, Trust,
-    WritableReplayLog,
+    Event, ExperimentDir, FormatVersion, Iteration, LockTimeout, LogCursor, Row, StorageError,
+    Trust, WritableReplayLog,
 };
 
 /// Who takes part.
@@ -26,9 +26,9 @@ pub(crate) struct Participant {
 const ROWS: u64 = 25;
 /// Names that all want to publish under.
 const NAMES: u32 = 20;
-const ONCE: Patience = Patience { notice: Duration::ZERO, limit: Duration::ZERO };
-const A_WHILE: Patience =
-    Patience { notice: Duration::from_secs(10), limit: Duration::from_secs(60) };
+const ONCE: LockTimeout = LockTimeout { notice: Duration::ZERO, limit: Duration::ZERO };
+const A_WHILE: LockTimeout =
+    LockTimeout { notice: Duration::from_secs(10), limit: Duration::from_secs(60) };
 
 /// Examines the file system together; returns what the first process has to tell.
 ///
@@ -63,7 +63,7 @@ fn exclusion(
     log: &mut WritableReplayLog,
 ) -> anyhow::Result<Vec<Check>> {
     if meeting.is_first() {
-        log.set_patience(A_WHILE);
+        log.set_lock_timeout(A_WHILE);
         let guard = log.lock_exclusive()?;
         meeting.say("held", &())?;
         let got = (1..meeting.size())
@@ -80,7 +80,7 @@ fn exclusion(
         return Ok(vec![exclusion_check(holder, &also)]);
     }
     let () = meeting.hear_one("held", 0)?;
-    log.set_patience(ONCE);
+    log.set_lock_timeout(ONCE);
     let got = match log.lock_exclusive() {
         Ok(_) => true,
         Err(StorageError::Locked { .. }) => false,
@@ -88,7 +88,7 @@ fn exclusion(
     };
     meeting.say("tried", &got)?;
     let () = meeting.hear_one("freed", 0)?;
-    log.set_patience(A_WHILE);
+    log.set_lock_timeout(A_WHILE);
     drop(log.lock_exclusive()?);
     Ok(Vec::new())
 }

@@ -36,9 +36,9 @@ pub fn rebuild(experiment: &Experiment) -> anyhow::Result<u64> {
     let log = ReplayLog::open(experiment.dir())?;
     let mut view = View::empty(experiment.view_params());
     // The first line is the header.
-    for (row, line) in log.rows_before(published.position())?.zip(2..) {
+    for (row, line) in log.rows_before(published.position())?.iter().zip(2..) {
         let path = experiment.dir().replay_log();
-        view.apply_row(&row?).map_err(|source| StorageError::RefusedRow { path, line, source })?;
+        view.apply_row(row).map_err(|source| StorageError::RefusedRow { path, line, source })?;
     }
     view.move_to(published.position().clone());
     let differs = |what| Refusal::ViewDiffers { view: folder, rows, what };

@@ -11,7 +11,7 @@ use crate::ops::train::Worker;
 use crate::ops::train::curve::CurveInProgress;
 use crate::ops::train::left_results::{self, LeftResults};
 use crate::ops::{Refusal, TrainEvent};
-use crate::storage::{Attempt, Iteration, Patience, Row, StorageError};
+use crate::storage::{Attempt, Iteration, LockTimeout, Row, StorageError};
 use crate::training::Signal;
 
 /// The longest pause between two tries to append a result.
@@ -85,7 +85,7 @@ impl Worker<'_> {
     ) -> anyhow::Result<T> {
         match self.current() {
             Ok(mut current) => {
-                current.live.set_patience(self.patience());
+                current.live.set_lock_timeout(self.patience());
                 let written = current.live.locked(decide)?;
                 self.kept = Some(current);
                 Ok(written)
@@ -138,10 +138,10 @@ impl Worker<'_> {
     }
 
     /// Not much longer than the task has time: a wait for the lock is not ended by the scheduler's warning.
-    fn patience(&self) -> Patience {
-        let patience = Patience::default();
+    fn patience(&self) -> LockTimeout {
+        let patience = LockTimeout::default();
         let left = self.time_to_record(Instant::now()).max(SHORTEST_PATIENCE);
-        Patience { limit: patience.limit.min(left), ..patience }
+        LockTimeout { limit: patience.limit.min(left), ..patience }
     }
 
     fn leave_unrecorded(&self, iteration: Iteration, error: anyhow::Error) -> anyhow::Error {

@@ -216,7 +216,7 @@ impl Subject {
             curves: files.curves.len(),
             rounds: self.dir.list_rounds()?.len(),
         };
-        if let Some(how) = raw.foreign_header() {
+        if let Some(how) = raw.header_problem() {
             // What is known without the log is not worth much: nothing else can be compared.
             findings.push(log::foreign(how));
             return Ok(None);

@@ -181,7 +181,7 @@ training: {trainer: synthetic}
     fn events(experiment: &Experiment) -> String {
         let log = ReplayLog::open(experiment.dir()).unwrap();
         let rows = log.read_from(&LogCursor::start()).unwrap().rows;
-        rows.iter().map(|row| &row.event.name()[..1]).collect()
+        rows.iter().map(|row| row.event.to_string().remove(0)).collect()
     }
 
     #[track_caller]

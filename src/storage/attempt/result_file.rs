@@ -14,7 +14,7 @@ use crate::regular_file;
 use crate::storage::dir::ExperimentDir;
 use crate::storage::error::StorageError;
 use crate::storage::fs::publish::{self, Published};
-use crate::storage::log::row::{Attempt, Row};
+use crate::storage::log::event::{Attempt, Row};
 use crate::storage::log::text::header;
 
 impl ExperimentDir {
@@ -86,7 +86,7 @@ fn text(line: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::storage::log::row::{Event, Iteration};
+    use crate::storage::log::event::{Event, Iteration};
 
     const ATTEMPT: Attempt = Attempt { iteration: Iteration(12), number: 2 };
 

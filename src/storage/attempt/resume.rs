@@ -17,7 +17,7 @@ use crate::storage::attempt::curve_row::CurveRow;
 use crate::storage::dir::ExperimentDir;
 use crate::storage::error::StorageError;
 use crate::storage::fs::publish;
-use crate::storage::log::row::Attempt;
+use crate::storage::log::event::Attempt;
 
 /// The file in a checkpoint folder that says: the attempt left on a signal. It holds which, and the seconds of
 /// [`LeftOnSignal::lost_seconds`].

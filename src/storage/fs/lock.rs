@@ -17,7 +17,7 @@ use crate::storage::error::StorageError;
 
 /// Who may hold the lock beside us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mode {
+pub(crate) enum LockMode {
     /// Other readers.
     Shared,
     /// Nobody.
@@ -26,7 +26,7 @@ pub(crate) enum Mode {
 
 /// How long to wait for a lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Patience {
+pub struct LockTimeout {
     /// After this time a notice is logged.
     pub notice: Duration,
     /// After this time waiting ends with an error.
@@ -35,7 +35,7 @@ pub struct Patience {
 
 /// 5 s until the notice, 300 s until the error: longer than an NFS server keeps the lock of a dead
 /// machine (its lease, 90 s usually).
-impl Default for Patience {
+impl Default for LockTimeout {
     fn default() -> Self {
         Self { notice: Duration::from_secs(5), limit: Duration::from_secs(300) }
     }
@@ -50,18 +50,18 @@ const PAUSE_MILLISECONDS: std::ops::RangeInclusive<u64> = 2..=30;
 pub(crate) fn acquire(
     file: &File,
     path: &Path,
-    mode: Mode,
-    patience: Patience,
+    mode: LockMode,
+    timeout: LockTimeout,
 ) -> Result<(), StorageError> {
     let begin = Instant::now();
     let mut has_told = false;
     loop {
         match try_once(file, path, mode)? {
-            Try::Taken if begin.elapsed() >= patience.limit => {
-                let seconds = patience.limit.as_secs();
+            Try::Taken if begin.elapsed() >= timeout.limit => {
+                let seconds = timeout.limit.as_secs();
                 return Err(StorageError::Locked { path: path.to_owned(), seconds });
             }
-            Try::Taken if !has_told && begin.elapsed() >= patience.notice => {
+            Try::Taken if !has_told && begin.elapsed() >= timeout.notice => {
                 log::warn!("waiting for the lock of `{}`", path.display());
                 has_told = true;
             }
@@ -86,10 +86,10 @@ enum Try {
     Taken,
 }
 
-fn try_once(file: &File, path: &Path, mode: Mode) -> Result<Try, StorageError> {
+fn try_once(file: &File, path: &Path, mode: LockMode) -> Result<Try, StorageError> {
     let tried = match mode {
-        Mode::Shared => FileExt::try_lock_shared(file),
-        Mode::Exclusive => FileExt::try_lock_exclusive(file),
+        LockMode::Shared => FileExt::try_lock_shared(file),
+        LockMode::Exclusive => FileExt::try_lock_exclusive(file),
     };
     match tried {
         Ok(()) => Ok(Try::Ours),
@@ -122,12 +122,12 @@ fn is_unsupported(error: &io::Error) -> bool {
 mod tests {
     use super::*;
 
-    const NONE: Patience = Patience { notice: Duration::ZERO, limit: Duration::ZERO };
+    const NONE: LockTimeout = LockTimeout { notice: Duration::ZERO, limit: Duration::ZERO };
 
     /// Patient, although the lock is free: a process that another test is starting holds every
     /// file of this one open until it has become another program.
-    fn takes(file: &File, path: &Path, mode: Mode) {
-        acquire(file, path, mode, Patience::default()).unwrap();
+    fn takes(file: &File, path: &Path, mode: LockMode) {
+        acquire(file, path, mode, LockTimeout::default()).unwrap();
     }
 
     fn opened(path: &Path) -> File {
@@ -139,18 +139,18 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         let path = file.path();
         let (one, other) = (opened(path), opened(path));
-        takes(&one, path, Mode::Shared);
-        takes(&other, path, Mode::Shared);
+        takes(&one, path, LockMode::Shared);
+        takes(&other, path, LockMode::Shared);
         release(&other, path);
         assert!(matches!(
-            acquire(&other, path, Mode::Exclusive, NONE),
+            acquire(&other, path, LockMode::Exclusive, NONE),
             Err(StorageError::Locked { seconds: 0, .. })
         ));
         release(&one, path);
-        takes(&other, path, Mode::Exclusive);
-        assert!(acquire(&one, path, Mode::Shared, NONE).is_err());
+        takes(&other, path, LockMode::Exclusive);
+        assert!(acquire(&one, path, LockMode::Shared, NONE).is_err());
         drop(other);
-        takes(&one, path, Mode::Shared);
+        takes(&one, path, LockMode::Shared);
     }
 
     #[test]

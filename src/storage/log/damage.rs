@@ -1,34 +1,134 @@
-//! The replay log as it lies on disk, damage included: for `verify`, which looks past what stops every other reader.
+//! Damage of the log: the unfinished end that a crash leaves, a file that another program saved, and lines that are no
+//! rows.
+//!
+//! The end is saved in `torn/` and cut by the next writer. Every other damage stops all readers but `verify`, which reads
+//! a [`RawLog`]; its repair blanks a line: overwrites it with a `void` row of the same length, so that no byte offset
+//! moves, its bytes saved before. The row keeps its iteration and attempt as far as they are known and fit. A repair that
+//! is killed leaves a row that is void in part; [`RawLog`] tells it from a whole one, and blanking is then repeated.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 
-use crate::storage::dir::ExperimentDir;
+use sha2::{Digest, Sha256};
+
 use crate::storage::error::StorageError;
+use crate::storage::format::FormatVersion;
 use crate::storage::fs::checksum::Crc32;
-use crate::storage::log::append::ExclusiveGuard;
-use crate::storage::log::blank::{Kept, blanked};
-use crate::storage::log::file::ReplayLog;
+use crate::storage::fs::publish;
+use crate::storage::log::event::{Attempt, Event, Iteration, Row};
 use crate::storage::log::position::{LogCursor, LogPosition, line_after};
-use crate::storage::log::row::{Event, Iteration, Row};
-use crate::storage::log::row_error::RowError;
-use crate::storage::log::text::header;
-use crate::storage::log::torn;
+use crate::storage::log::text::{COLUMNS, RowError, header};
+
+/// Where the whole lines of `bytes` end, which begin with a line: after the last line that is finished by a newline and
+/// followed by no other, lines with NULs and empty ones at the end left out. (After a power cut a file can be as long as
+/// it was to be, and hold NULs where the data did not arrive; an editor or an `echo` leaves a line feed.)
+pub(crate) fn end_of_whole_lines(bytes: &[u8]) -> Option<usize> {
+    let mut end = bytes.iter().rposition(|&byte| byte == b'\n')? + 1;
+    loop {
+        let begin = bytes[..end - 1].iter().rposition(|&byte| byte == b'\n').map(|at| at + 1);
+        let line = &bytes[begin.unwrap_or(0)..end];
+        if !line.contains(&0) && line != b"\n" {
+            return Some(end);
+        }
+        end = begin?;
+    }
+}
+
+/// Where the whole lines of a file end that has a header of `begin` bytes. Reads from the end backwards, no more than
+/// needed.
+pub(crate) fn find_end(file: &File, begin: u64, length: u64) -> io::Result<u64> {
+    let mut window = 4096;
+    loop {
+        let from = length.saturating_sub(window).max(begin);
+        let size = usize::try_from(length.saturating_sub(from)).expect("a file fits into memory");
+        let mut bytes = vec![0; size];
+        file.read_exact_at(&mut bytes, from)?;
+        let first =
+            bytes.iter().position(|&byte| byte == b'\n').map_or(size, |newline| newline + 1);
+        // Unless the window begins with the first row, its first line is the end of one.
+        let skipped = if from == begin { 0 } else { first };
+        match end_of_whole_lines(&bytes[skipped..]) {
+            Some(end) => return Ok(from + (skipped + end) as u64),
+            None if from == begin => return Ok(begin),
+            None => window *= 4,
+        }
+    }
+}
+
+/// Saves bytes that are to be cut from the log or overwritten, each piece once, and returns where.
+pub(crate) fn save(folder: &Path, byte: u64, bytes: &[u8]) -> Result<PathBuf, StorageError> {
+    fs::create_dir_all(folder).map_err(StorageError::io("create", folder))?;
+    let digest = format!("{:x}", Sha256::digest(bytes));
+    let path = folder.join(format!("{byte:012}.{}", &digest[..16]));
+    publish::file_once(&path, bytes)?;
+    Ok(path)
+}
+
+/// How the beginning of a log differs from the header, if it does.
+pub(crate) fn header_problem(begin: &[u8]) -> Option<&'static str> {
+    let header = header();
+    if begin == header.as_bytes() {
+        return None;
+    }
+    let line = begin.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    Some(if begin.is_empty() {
+        "it is empty"
+    } else if begin.starts_with(b"\xef\xbb\xbf") {
+        "it begins with a byte order mark"
+    } else if line.contains(&b'\r') || header.trim_end().as_bytes().starts_with(line) {
+        "its lines end in another way"
+    } else if line.contains(&b';') || line.contains(&b'\t') {
+        "its columns are separated in another way"
+    } else if line.contains(&b'"') {
+        "its columns are quoted"
+    } else {
+        "its first line is not the header"
+    })
+}
+
+/// Refuses a log that begins as those of format version 1 did, which lacked the last three columns.
+pub(crate) fn refuse_version_1(begin: &[u8], path: &Path) -> Result<(), StorageError> {
+    let line = begin.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    if line != COLUMNS[..COLUMNS.len() - 3].join(",").as_bytes() {
+        return Ok(());
+    }
+    let (found, expected) = (FormatVersion(1), FormatVersion::CURRENT);
+    Err(StorageError::OtherFormat { path: path.to_owned(), found, expected })
+}
+
+/// What a blanked row keeps, or what can still be read of a damaged one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Kept {
+    pub iteration: Option<Iteration>,
+    pub attempt: Option<u32>,
+}
+
+impl Kept {
+    pub const fn of(row: &Row) -> Self {
+        Self { iteration: row.iteration, attempt: row.attempt }
+    }
+
+    pub fn attempt(self) -> Option<Attempt> {
+        Some(Attempt { iteration: self.iteration?, number: self.attempt? })
+    }
+}
 
 /// One line of the log after the header.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RawLine {
-    /// Its number, the header being 1.
+    /// The header being 1.
     pub line: u64,
     /// Where it begins, from 0.
     pub byte: u64,
-    /// Its bytes, without the newline.
+    /// Without the newline.
     pub bytes: Vec<u8>,
-    /// The row it is, or why it is none.
     pub row: Result<Row, RowError>,
 }
 
 impl RawLine {
-    /// Returns the numbers of the row; of one that is none, what can still be read of its beginning.
+    /// The numbers of the row; of one that is none, what can still be read of its beginning.
     pub fn readable(&self) -> Kept {
         if let Ok(row) = &self.row {
             return Kept::of(row);
@@ -47,58 +147,46 @@ fn number(field: &[u8]) -> Option<u64> {
     (number.to_string() == text).then_some(number)
 }
 
-/// The whole log.
+/// The whole log as it lies on disk, damage included.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RawLog {
     bytes: Vec<u8>,
-    foreign: Option<String>,
+    header_problem: Option<&'static str>,
     lines: Vec<RawLine>,
     /// Where the whole lines end.
     end: usize,
 }
 
 impl RawLog {
-    /// Reads the log of an experiment, under the shared lock.
-    ///
-    /// # Errors
-    /// It cannot be read, or its lock stayed taken.
-    pub fn read(experiment: &ExperimentDir) -> Result<Self, StorageError> {
-        let log = ReplayLog::open_unchecked(experiment, fs::File::options().read(true))?;
-        let bytes = log.all_bytes()?;
-        torn::refuse_version_1(&bytes, &experiment.replay_log())?;
-        Ok(Self::of(bytes))
-    }
-
-    /// Takes the bytes of a log apart.
     pub fn of(bytes: Vec<u8>) -> Self {
         let begin = header().len().min(bytes.len());
-        if let Some(how) = torn::foreign_header(&bytes[..begin]) {
+        let header_problem = header_problem(&bytes[..begin]);
+        if header_problem.is_some() {
             let end = bytes.len();
-            return Self { bytes, foreign: Some(how), lines: Vec::new(), end };
+            return Self { bytes, header_problem, lines: Vec::new(), end };
         }
-        let end = begin + torn::end_of_whole_lines(&bytes[begin..]).unwrap_or(0);
+        let end = begin + end_of_whole_lines(&bytes[begin..]).unwrap_or(0);
         let lines = lines(&bytes[..end], begin);
-        Self { bytes, foreign: None, lines, end }
+        Self { bytes, header_problem, lines, end }
     }
 
-    /// Returns how the beginning differs from the header of this program, if it does; then nothing else is told.
-    pub fn foreign_header(&self) -> Option<&str> {
-        self.foreign.as_deref()
+    /// How the beginning differs from the header of this program, if it does; then there are no lines.
+    pub const fn header_problem(&self) -> Option<&'static str> {
+        self.header_problem
     }
 
-    /// Returns every whole line after the header.
     pub fn lines(&self) -> &[RawLine] {
         &self.lines
     }
 
-    /// Returns what follows the last whole line, which the next writer saves and cuts: where it begins, and how many
-    /// bytes there are.
+    /// What follows the last whole line, which the next writer saves and cuts: where it begins, and how many bytes there
+    /// are.
     pub fn torn_end(&self) -> Option<(u64, usize)> {
         let length = self.bytes.len() - self.end;
         (length > 0).then_some((self.end as u64, length))
     }
 
-    /// Returns whether the log up to a position is what it was when a view was made of it.
+    /// Whether the log up to a position is what it was when a view was made of it.
     pub fn holds(&self, position: &LogPosition) -> bool {
         let Ok(byte) = usize::try_from(position.byte) else { return false };
         let Some(before) = self.bytes[..self.end].get(..byte) else { return false };
@@ -106,10 +194,7 @@ impl RawLog {
         rows == position.rows && Crc32::of(before) == position.crc32
     }
 
-    /// Returns the position after so many lines.
-    ///
-    /// # Panics
-    /// When there are fewer.
+    /// The position after so many lines; panics when there are fewer.
     pub fn position_after(&self, rows: u64) -> LogPosition {
         let end = match self.lines.get(rows as usize) {
             Some(next) => next.byte as usize,
@@ -119,17 +204,6 @@ impl RawLog {
         cursor.advance(&self.bytes[..end], rows);
         assert!(rows as usize <= self.lines.len(), "a position lies within the log");
         cursor.position()
-    }
-}
-
-impl ExclusiveGuard<'_> {
-    /// Reads the whole log, damage included; an unfinished end was cut when the lock was taken. Not as far as an NFS
-    /// client says that it goes: half a row would be taken for a damaged one.
-    ///
-    /// # Errors
-    /// It cannot be read.
-    pub fn read_raw(&self) -> Result<RawLog, StorageError> {
-        Ok(RawLog::of(self.log.reader().read_bytes(&LogCursor::origin(), self.end)?))
     }
 }
 
@@ -147,98 +221,39 @@ fn lines(bytes: &[u8], begin: usize) -> Vec<RawLine> {
     lines
 }
 
-/// A row that a repair was killed in is blanked in part.
 fn whole_void(row: Row, text: &[u8]) -> Result<Row, RowError> {
     let is_whole = row.event != Event::Void || blanked(text.len(), Kept::of(&row)) == text;
     if is_whole { Ok(row) } else { Err(RowError::HalfBlanked) }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::storage::WritableReplayLog;
-    use proptest::prelude::*;
+/// Returns a `void` row of exactly `length` bytes: all columns when they fit, else `iteration,void,attempt` or less, and
+/// commas alone where not even the event fits.
+pub(crate) fn blanked(length: usize, keep: Kept) -> Vec<u8> {
+    let kept = [keep, Kept { attempt: None, ..keep }, Kept::default()];
+    let mut forms = kept.into_iter().flat_map(forms);
+    let fits = |candidate: &String| {
+        // Spaces may follow a comma only: after a number or the event they would change it.
+        candidate.len() == length || (candidate.len() < length && candidate.ends_with(','))
+    };
+    let begin = forms.find(fits).unwrap_or_else(|| ",".repeat(length));
+    format!("{begin:length$}").into_bytes()
+}
 
-    fn row(iteration: u64) -> Row {
-        let reason = Some("said \"no\", twice".to_owned());
-        Row {
-            iteration: Some(Iteration(iteration)),
-            attempt: Some(2),
-            reason,
-            ..Row::new(Event::Lost)
+/// Returns the ways to write these numbers, the longest first.
+fn forms(keep: Kept) -> [String; 3] {
+    let iteration = keep.iteration.map_or_else(String::new, |number| number.to_string());
+    let columns = ",".repeat(COLUMNS.len() - 3);
+    match keep.attempt {
+        Some(attempt) => {
+            let row = format!("{iteration},void,{attempt}");
+            [row.clone() + &columns, row.clone() + ",", row]
         }
-    }
-
-    fn log(rows: u64) -> Vec<u8> {
-        let lines = (1..=rows).flat_map(|number| row(number).to_line().unwrap());
-        header().into_bytes().into_iter().chain(lines).collect()
-    }
-
-    #[test]
-    fn lines_after_a_damaged_one_are_read() {
-        let mut bytes = log(4);
-        let second = header().len() + row(1).to_line().unwrap().len();
-        bytes[second + 3] = 0;
-        let raw = RawLog::of(bytes);
-        let good: Vec<bool> = raw.lines().iter().map(|line| line.row.is_ok()).collect();
-        assert_eq!(good, [true, false, true, true]);
-        let damaged = &raw.lines()[1];
-        assert_eq!((damaged.line, damaged.byte), (3, second as u64));
-        assert_eq!(damaged.readable(), Kept { iteration: Some(Iteration(2)), attempt: Some(2) });
-    }
-
-    #[test]
-    fn an_open_quote_swallows_no_other_line() {
-        let text = String::from_utf8(log(3)).unwrap().replacen("twice\"", "twice", 1);
-        let raw = RawLog::of(text.into_bytes());
-        let good: Vec<bool> = raw.lines().iter().map(|line| line.row.is_ok()).collect();
-        assert_eq!(good, [false, true, true]);
-    }
-
-    #[test]
-    fn a_position_holds_until_a_byte_before_it_changes() {
-        let bytes = log(3);
-        let raw = RawLog::of(bytes.clone());
-        let position = raw.position_after(2);
-        assert!(raw.holds(&position));
-        assert!(RawLog::of(log(2)).holds(&position));
-        assert!(!RawLog::of(log(1)).holds(&position));
-        let mut changed = bytes;
-        changed[header().len()] = b'7';
-        assert!(!RawLog::of(changed).holds(&position));
-    }
-
-    #[test]
-    fn the_unfinished_end_is_told() {
-        let mut bytes = log(2);
-        let end = bytes.len() as u64;
-        bytes.extend_from_slice(b"3,lo");
-        assert_eq!(RawLog::of(bytes).torn_end(), Some((end, 4)));
-        assert_eq!(RawLog::of(log(2)).torn_end(), None);
-    }
-
-    #[test]
-    fn under_the_lock_the_log_ends_where_it_did_when_the_lock_was_taken() {
-        let (_folder, experiment) = ExperimentDir::made_up();
-        let mut writer = WritableReplayLog::open(&experiment).unwrap();
-        let mut guard = writer.lock_exclusive().unwrap();
-        guard.append(&[row(1), row(2)]).unwrap();
-        fs::write(experiment.replay_log(), [log(2), b"3,lo".to_vec()].concat()).unwrap();
-        assert_eq!(guard.read_raw().unwrap(), RawLog::of(log(2)));
-    }
-
-    proptest! {
-        #[test]
-        fn any_bytes_are_taken_apart(
-            bytes in prop::collection::vec(any::<u8>(), 0..300), with_header in any::<bool>(),
-        ) {
-            let begin = if with_header { header().into_bytes() } else { Vec::new() };
-            let whole = [begin, bytes].concat();
-            let raw = RawLog::of(whole.clone());
-            for line in raw.lines() {
-                let at = line.byte as usize;
-                prop_assert_eq!(&whole[at..at + line.bytes.len()], &line.bytes[..]);
-            }
+        None => {
+            let row = format!("{iteration},void");
+            [format!("{row},{columns}"), row.clone() + ",", row]
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,82 +1,237 @@
-//! Makes the row of each event, so that none lacks a column it needs.
+//! One row of the log: one event, and the columns that say what is known of it.
+//!
+//! Rows are made by the constructors at the end, so that none lacks a column that its event needs. What a sequence of
+//! rows means is said by [`crate::storage::search_state`].
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 
 use crate::outcome::Accuracy;
 use crate::q_learning::Epsilon;
 use crate::storage::fs::time::Time;
-use crate::storage::log::row::{Attempt, Event, Iteration, Row};
 
-/// Who draws, or begins an attempt.
+/// The number of one sampled architecture, from 1: the paper's counter.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Iteration(pub u64);
+
+impl Iteration {
+    pub const FIRST: Self = Self(1);
+
+    pub const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+impl fmt::Display for Iteration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// One try, from 1, to train the architecture of an iteration. Every file that it writes carries both numbers, so that
+/// two copies of a task never write the same file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Attempt {
+    pub iteration: Iteration,
+    pub number: u32,
+}
+
+/// As in the names of its files: `000123.1`.
+impl fmt::Display for Attempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:06}.{}", self.iteration.0, self.number)
+    }
+}
+
+/// What has happened; printed as it stands in the log.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Default,
+    Serialize,
+    Deserialize,
+    Display,
+    EnumString,
+    IntoStaticStr,
+    VariantArray,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum Event {
+    /// An attempt to train an architecture has begun.
+    Claimed,
+    /// An architecture was sampled while another iteration is training it.
+    Pending,
+    /// A network was trained to the end.
+    Trained,
+    /// A training was ended by the stopping rule.
+    Stopped,
+    /// A training failed by the network's own fault.
+    Failed,
+    /// A network does not fit into the memory of the device.
+    OutOfMemory,
+    /// An architecture was sampled that has a result, or got one while it was pending or open.
+    Reused,
+    /// An iteration ended without a result.
+    Lost,
+    /// Nothing new could be drawn at an epsilon: it is closed.
+    Exhausted,
+    /// A person stopped the search.
+    Halted,
+    /// A person resumed it.
+    Resumed,
+    /// A result of another search was imported.
+    Imported,
+    /// A damaged row was blanked.
+    #[default]
+    Void,
+    /// A person changed a key of the configuration: `reason` is `key=value`.
+    Set,
+    /// Rows before this one were blanked, or a view of them was replaced: what was read of them is stale.
+    Repaired,
+}
+
+impl Event {
+    /// Whether the event gives its architecture a result.
+    pub const fn is_result(self) -> bool {
+        matches!(
+            self,
+            Self::Trained | Self::Stopped | Self::Failed | Self::OutOfMemory | Self::Imported
+        )
+    }
+}
+
+/// One event with every column of the log; a column that does not apply is empty.
+///
+/// The fields are the columns, in their order: both are part of the format.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Row {
+    pub iteration: Option<Iteration>,
+    pub event: Event,
+    /// Which attempt at this iteration, from 1.
+    pub attempt: Option<u32>,
+    /// The round of the task that writes.
+    pub round: Option<u32>,
+    /// The epsilon at which the architecture was sampled.
+    pub epsilon: Option<f64>,
+    /// With its dropout marks.
+    pub architecture: Option<String>,
+    /// The iteration whose training is awaited, or whose result is reused.
+    pub of_iteration: Option<Iteration>,
+    /// What Q-learning learns from.
+    pub reward: Option<f64>,
+    /// Greatest over the epochs, in [0, 1].
+    pub best_validation_accuracy: Option<f64>,
+    /// Of that accuracy, from 1.
+    pub best_epoch: Option<u32>,
+    /// In [0, 1].
+    pub last_validation_accuracy: Option<f64>,
+    /// Number of epochs trained.
+    pub epochs: Option<u32>,
+    /// Predicted last-epoch accuracy at the verdict; may leave [0, 1].
+    pub predicted_accuracy: Option<f64>,
+    /// Standard deviation of the prediction.
+    pub sigma: Option<f64>,
+    /// The accuracy to beat, at the verdict.
+    pub y_best: Option<f64>,
+    /// Probability that the network would not have beaten it.
+    pub stop_probability: Option<f64>,
+    /// The probability at which training is stopped.
+    pub threshold: Option<f64>,
+    /// Whether the network was trained on against a verdict to stop, to audit the rule.
+    pub audit: Option<bool>,
+    /// Weights and biases.
+    pub parameters: Option<u64>,
+    /// Multiply-accumulates for one image.
+    pub macs: Option<u64>,
+    /// The softmax not counted.
+    pub layers: Option<u32>,
+    /// The one that passed the first-epoch test.
+    pub learning_rate: Option<f64>,
+    /// How many learning rates failed that test.
+    pub restarts: Option<u32>,
+    /// Over all starts of this attempt, and over the epochs of earlier attempts that it resumes from.
+    pub train_seconds: Option<f64>,
+    /// What the stopping rule is estimated to have saved.
+    pub saved_seconds: Option<f64>,
+    /// Training that is in no result, not part of `train_seconds`.
+    pub lost_seconds: Option<f64>,
+    /// The view (rows digested) from which a first attempt was sampled.
+    pub view: Option<u64>,
+    /// Why, in words; on a `claimed` row, that the attempt before counts as a loss, or left on the time warning without
+    /// a new epoch.
+    pub reason: Option<String>,
+    pub device: Option<String>,
+    pub host: Option<String>,
+    /// The Slurm array job, or `local`.
+    pub job: Option<String>,
+    /// The element of the array, or the local process.
+    pub task: Option<String>,
+    /// When the attempt began.
+    pub started_at: Option<Time>,
+    /// When the row was written.
+    pub time: Option<Time>,
+    /// When the claim expires.
+    pub expires_at: Option<Time>,
+    /// Which training of the architecture, from 1, in every row with an architecture; only a `list` experiment trains
+    /// one several times.
+    pub repeat: Option<u32>,
+    /// The predictor that judges the epochs of the attempt, by the full curves that the log held when it was fitted.
+    /// (An audited training keeps the first verdict, which may be an earlier attempt's: see its `claimed` row.)
+    pub predictor: Option<u64>,
+    /// Why a strategy drew the architecture, in a few words; empty for Q-learning.
+    pub strategy: Option<String>,
+}
+
+/// Who draws, or begins an attempt: columns of a [`Row`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Claimant {
-    /// The round it belongs to; none by hand.
+    /// None by hand.
     pub round: Option<u32>,
-    /// The view it samples from, by its rows.
     pub view: Option<u64>,
-    /// The predictor that will judge it, by its full curves.
     pub predictor: Option<u64>,
-    /// The device it trains on.
     pub device: Option<String>,
-    /// Its machine.
     pub host: String,
-    /// Its Slurm array job, or `local`.
     pub job: String,
-    /// Its element of the array; of a local process: host, boot, process and its start.
+    /// The element of the array; of a local process: host, boot, process and its start.
     pub task: String,
     /// Now.
     pub time: Time,
-    /// When its claim ends by itself.
     pub expires_at: Time,
 }
 
-/// What a training has cost, and on which network.
+/// What a training has cost, and on which network: columns of a [`Row`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Training {
-    /// Weights and biases.
     pub parameters: u64,
-    /// Multiply-accumulates for one image.
     pub macs: u64,
-    /// Number of layers, the softmax not counted.
     pub layers: u32,
-    /// The learning rate that passed the first-epoch test; `None` when none did.
     pub learning_rate: Option<f64>,
-    /// How many learning rates failed that test.
     pub restarts: u32,
-    /// Seconds spent on this training: over all starts of this attempt, and over the epochs of
-    /// earlier attempts that it goes on from.
     pub train_seconds: f64,
-    /// Seconds of earlier attempts that came to nothing, not part of `train_seconds`.
     pub lost_seconds: f64,
     /// Now.
     pub time: Time,
 }
 
-#[cfg(test)]
-impl Training {
-    /// Returns what a training of a network of one layer could have cost.
-    pub(crate) fn made_up(time: Time) -> Self {
-        Self {
-            parameters: 1,
-            macs: 1,
-            layers: 1,
-            learning_rate: Some(0.001),
-            restarts: 0,
-            train_seconds: 1.5,
-            lost_seconds: 0.0,
-            time,
-        }
-    }
-}
-
-/// What a learning curve comes to.
+/// The accuracies of a learning curve.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CurveSummary {
-    /// Greatest validation accuracy.
     pub best: Accuracy,
-    /// Its epoch, from 1.
+    /// From 1.
     pub best_epoch: u32,
-    /// Validation accuracy after the last epoch.
     pub last: Accuracy,
-    /// Number of epochs.
     pub epochs: u32,
 }
 
@@ -88,7 +243,7 @@ pub(crate) const AFTER_TIMEOUT: &str =
 /// On a `lost` row: so did as many attempts in a row as are allowed.
 pub const TIME_TOO_SHORT: &str = "not the network's fault: three attempts in a row left on the time warning \
      without a new epoch (`slurm.time` is too short, or the trainer keeps no checkpoint)";
-/// The key of the time limit; a `set` row of it begins anew with the claims lost for want of time.
+/// The key of the time limit; a `set` row of it resets the count of claims lost to it.
 pub(crate) const TIME_KEY: &str = "slurm.time";
 /// On a `lost` row without an attempt: the architecture is not tried again.
 pub(crate) const QUARANTINED: &str = "quarantined";
@@ -98,7 +253,7 @@ const NOT_THE_NETWORKS: &str = "not the network's fault: ";
 
 const REASON_LENGTH: usize = 300;
 
-/// Returns the reason of a claim that is lost because the trainer refused to work at all, whatever the network.
+/// The reason of a claim that is lost because the trainer refused to work at all, whatever the network.
 pub fn refusal_as_reason(refusal: &str) -> String {
     format!("{NOT_THE_NETWORKS}{refusal}")
 }
@@ -114,7 +269,25 @@ pub fn is_for_want_of_time(reason: Option<&str>) -> bool {
 }
 
 impl Row {
-    /// Returns the row of an attempt that begins.
+    /// A row of which only the event is known.
+    pub fn new(event: Event) -> Self {
+        Self { event, ..Self::default() }
+    }
+
+    pub fn attempt(&self) -> Option<Attempt> {
+        Some(Attempt { iteration: self.iteration?, number: self.attempt? })
+    }
+
+    /// The architecture and reward that the row adds to the replay memory: those of results and `reused` rows that
+    /// carry a reward.
+    pub fn memory(&self) -> Option<(&str, f64)> {
+        if self.event.is_result() || self.event == Event::Reused {
+            Some((self.architecture.as_deref()?, self.reward?))
+        } else {
+            None
+        }
+    }
+
     pub fn claimed(attempt: Attempt, epsilon: f64, architecture: &str, by: &Claimant) -> Self {
         Self {
             attempt: Some(attempt.number),
@@ -125,7 +298,7 @@ impl Row {
         }
     }
 
-    /// Returns what every row of a draw carries.
+    /// The columns of every draw.
     pub(crate) fn drawn(
         event: Event,
         iteration: Iteration,
@@ -135,27 +308,36 @@ impl Row {
     ) -> Self {
         Self {
             iteration: Some(iteration),
+            architecture: Some(architecture.to_owned()),
+            repeat: Some(1),
+            ..Self::by(event, epsilon, by)
+        }
+    }
+
+    /// The row that closes an epsilon at which nothing new can be drawn.
+    pub fn exhausted(epsilon: Epsilon, by: &Claimant) -> Self {
+        Self::by(Event::Exhausted, epsilon.value(), by)
+    }
+
+    fn by(event: Event, epsilon: f64, by: &Claimant) -> Self {
+        Self {
             round: by.round,
             epsilon: Some(epsilon),
-            architecture: Some(architecture.to_owned()),
             view: by.view,
             host: Some(by.host.clone()),
             job: Some(by.job.clone()),
             task: Some(by.task.clone()),
             time: Some(by.time),
-            repeat: Some(1),
             ..Self::new(event)
         }
     }
 
-    /// Returns the result of a network that was trained to the end. `claim` is the `claimed` row of
-    /// the attempt.
+    /// `claim` is the `claimed` row of the attempt.
     pub fn trained(claim: &Self, training: &Training, curve: CurveSummary, reward: f64) -> Self {
         let row = Self { reward: Some(reward), ..claim.result(Event::Trained, training) };
         row.with_curve(Some(curve))
     }
 
-    /// Returns the result of a training that the stopping rule has ended, saving `saved_seconds`.
     pub fn stopped(
         claim: &Self,
         training: &Training,
@@ -170,8 +352,7 @@ impl Row {
         }
     }
 
-    /// Returns the result of a training that failed by the network's own fault; `curve` is that of
-    /// its epochs, if any.
+    /// `curve` is that of its epochs, if any.
     pub fn failed(
         claim: &Self,
         training: &Training,
@@ -186,7 +367,6 @@ impl Row {
         }
     }
 
-    /// Returns the result of a network that does not fit into the memory of the device.
     pub fn out_of_memory(
         claim: &Self,
         training: &Training,
@@ -196,7 +376,6 @@ impl Row {
         Self { reward, reason: plain(reason), ..claim.result(Event::OutOfMemory, training) }
     }
 
-    /// Returns the result that another search gave an architecture, at that time.
     pub fn imported(
         iteration: Iteration,
         epsilon: f64,
@@ -216,36 +395,19 @@ impl Row {
         }
     }
 
-    /// Returns the row that closes an epsilon at which nothing new can be drawn.
-    pub fn exhausted(epsilon: Epsilon, by: &Claimant) -> Self {
-        Self {
-            round: by.round,
-            epsilon: Some(epsilon.value()),
-            view: by.view,
-            host: Some(by.host.clone()),
-            job: Some(by.job.clone()),
-            task: Some(by.task.clone()),
-            time: Some(by.time),
-            ..Self::new(Event::Exhausted)
-        }
-    }
-
-    /// Returns the row by which a person stops the search.
     pub fn halted(time: Time) -> Self {
         Self { time: Some(time), ..Self::new(Event::Halted) }
     }
 
-    /// Returns the row by which a person lets it go on.
     pub fn resumed(time: Time) -> Self {
         Self { time: Some(time), ..Self::new(Event::Resumed) }
     }
 
-    /// Returns the row by which a person changes a key of the configuration; `setting` is `key=value`.
+    /// `setting` is `key=value`.
     pub fn set(setting: &str, time: Time) -> Self {
         Self { reason: Some(setting.to_owned()), time: Some(time), ..Self::new(Event::Set) }
     }
 
-    /// Returns the row that a repair writes before it blanks a row or replaces a view.
     pub fn repaired(time: Time) -> Self {
         Self { time: Some(time), ..Self::new(Event::Repaired) }
     }
@@ -288,6 +450,23 @@ pub(crate) fn plain(reason: &str) -> Option<String> {
         .collect();
     let line = line.trim();
     (!line.is_empty()).then(|| line.to_owned())
+}
+
+#[cfg(test)]
+impl Training {
+    /// What a training of a network of one layer could have cost.
+    pub(crate) fn made_up(time: Time) -> Self {
+        Self {
+            parameters: 1,
+            macs: 1,
+            layers: 1,
+            learning_rate: Some(0.001),
+            restarts: 0,
+            train_seconds: 1.5,
+            lost_seconds: 0.0,
+            time,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,51 +1,49 @@
-//! The replay log: the record of truth of an experiment, and its lock.
+//! The log as a file: the record of truth of an experiment, and its lock.
 //!
-//! One file, appended to and never renamed or replaced, locked itself: on NFS only the locked file
-//! is coherent between machines. [`ReplayLog`] reads, and needs no permission to write;
-//! [`WritableReplayLog`](crate::storage::WritableReplayLog) can also be locked exclusively, and only the
-//! [`ExclusiveGuard`](crate::storage::ExclusiveGuard), which lives as long as that lock is held, appends. A
-//! shared lock is never turned into an exclusive one: the borrow checker sees to it.
+//! One file, appended to and never renamed or replaced, locked itself: on NFS only the locked file is coherent between
+//! machines. [`ReplayLog`] reads, and needs no permission to write; [`WritableReplayLog`] can also be locked exclusively,
+//! and only the [`ExclusiveGuard`], which lives as long as that lock is held, appends. A shared lock is never turned into
+//! an exclusive one: the borrow checker sees to it.
 //!
-//! Under the lock only the tail is read, so its cost does not grow with the log: what lies before
-//! is checked beforehand, by [`ReplayLog::cursor_at`], and read without the lock, by
-//! [`ReplayLog::rows_before`].
+//! Under the lock only the tail is read, so that its cost does not grow with the log: what lies before is read or checked
+//! beforehand, without it ([`ReplayLog::cursor_at`], [`ReplayLog::rows_before`]). Rows are appended with one write and
+//! synced before the lock is released. A write that finds no room is cut back by its own writer; what a crash leaves at
+//! the end is saved and cut by the next one.
 
 use std::fs::{self, File};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::regular_file::{LARGE, NotAFile};
+use crate::regular_file::{LARGE, NotAFile, read_up_to};
 use crate::storage::dir::ExperimentDir;
 use crate::storage::error::{RefusedRow, StorageError};
-use crate::storage::fs::direct_io;
-use crate::storage::fs::lock::{self, Mode, Patience};
-use crate::storage::log::position::{LogCursor, line_after};
-use crate::storage::log::row::{Event, Row};
-use crate::storage::log::row_error::RowError;
-use crate::storage::log::row_reader::RowReader;
-use crate::storage::log::text::header;
-use crate::storage::log::torn;
+use crate::storage::fs::direct_io::{self, Answers};
+use crate::storage::fs::lock::{self, LockMode, LockTimeout};
+use crate::storage::log::damage::{self, Kept, RawLine, RawLog, end_of_whole_lines};
+use crate::storage::log::event::{Event, Row};
+use crate::storage::log::position::{LogCursor, LogPosition, line_after};
+use crate::storage::log::text::{LineWriter, RowError, RowReader, header};
 use crate::storage::search_state::Knowledge;
 
 /// The log, opened for reading.
 #[derive(Debug)]
 pub struct ReplayLog {
-    pub(crate) file: File,
-    pub(crate) path: PathBuf,
-    pub(crate) patience: Patience,
+    file: File,
+    path: PathBuf,
+    timeout: LockTimeout,
     /// Whether the log is read without the lock when that stays taken.
     at_worst_unlocked: bool,
 }
 
 /// How long commands that only read wait for the lock.
-const LOOK: Patience = Patience { notice: Duration::from_secs(2), limit: Duration::from_secs(2) };
+const LOOK: LockTimeout =
+    LockTimeout { notice: Duration::from_secs(2), limit: Duration::from_secs(2) };
 
 /// The rows after a cursor.
 #[derive(Debug, Clone)]
 pub struct Tail {
-    /// The rows.
     pub rows: Vec<Row>,
     /// Where they end.
     pub cursor: LogCursor,
@@ -53,105 +51,121 @@ pub struct Tail {
 }
 
 impl ReplayLog {
-    /// Opens the log of an experiment for reading.
-    ///
-    /// # Errors
-    /// The log cannot be opened, or does not begin as this program begins it.
     pub fn open(experiment: &ExperimentDir) -> Result<Self, StorageError> {
         Self::open_with(experiment, File::options().read(true))
     }
 
-    /// Opens the log of an experiment for commands that only read: while its lock stays taken they read the whole rows that
-    /// are there after 2 s, and say so.
-    ///
-    /// # Errors
-    /// Those of [`ReplayLog::open`].
+    /// Opens the log for commands that only read: while its lock stays taken they read the whole rows that are there
+    /// after 2 s, and say so.
     pub fn open_to_look(experiment: &ExperimentDir) -> Result<Self, StorageError> {
-        Ok(Self { patience: LOOK, at_worst_unlocked: true, ..Self::open(experiment)? })
+        Ok(Self { timeout: LOOK, at_worst_unlocked: true, ..Self::open(experiment)? })
     }
 
-    pub(crate) fn open_with(
+    fn open_with(
         experiment: &ExperimentDir,
         options: &fs::OpenOptions,
     ) -> Result<Self, StorageError> {
         let log = Self::open_unchecked(experiment, options)?;
         let mut begin = vec![0; header().len()];
         let read = read_up_to(&log.file, &mut begin, 0).map_err(log.io("read"))?;
-        torn::refuse_version_1(&begin[..read], &log.path)?;
-        match torn::foreign_header(&begin[..read]) {
+        damage::refuse_version_1(&begin[..read], &log.path)?;
+        match damage::header_problem(&begin[..read]) {
             None => Ok(log),
             Some(how) => Err(log.changed(how)),
         }
     }
 
-    /// Opens a log whatever it begins with.
-    pub(crate) fn open_unchecked(
+    fn open_unchecked(
         experiment: &ExperimentDir,
         options: &fs::OpenOptions,
     ) -> Result<Self, StorageError> {
         let path = experiment.replay_log();
         let file = direct_io::open(&path, options).map_err(StorageError::io("open", &path))?;
-        Ok(Self { file, path, patience: Patience::default(), at_worst_unlocked: false })
-    }
-
-    /// Sets how long to wait for the lock.
-    pub const fn set_patience(&mut self, patience: Patience) {
-        self.patience = patience;
+        Ok(Self { file, path, timeout: LockTimeout::default(), at_worst_unlocked: false })
     }
 
     /// Returns the rows after a cursor. An unfinished line at the end is left to the next writer.
-    ///
-    /// # Errors
-    /// The lock stayed taken, a row is damaged, or the log ends before the cursor.
     pub fn read_from(&self, cursor: &LogCursor) -> Result<Tail, StorageError> {
+        let _guard = self.lock_shared()?;
+        self.read_unlocked(cursor)
+    }
+
+    /// Returns the rows after a cursor up to the last whole one, without a lock: the newest may be missing.
+    pub fn read_unlocked(&self, cursor: &LogCursor) -> Result<Tail, StorageError> {
+        let bytes = self.read_bytes(cursor, self.length()?)?;
+        self.parse(&bytes[..end_of_whole_lines(&bytes).unwrap_or(0)], cursor)
+    }
+
+    /// Returns the rows before a position that a view has kept. Takes no lock, as [`ReplayLog::cursor_at`].
+    pub fn rows_before(&self, position: &LogPosition) -> Result<Vec<Row>, StorageError> {
+        self.cursor_at(position)?;
+        let start = LogCursor::start();
+        let tail = self.parse(&self.read_bytes(&start, position.byte)?, &start)?;
+        if tail.cursor.position() == *position {
+            Ok(tail.rows)
+        } else {
+            Err(self.changed("it changed while it was read"))
+        }
+    }
+
+    /// Returns the cursor at a position that a view has kept, after comparing the checksum of the log up to it. Takes no
+    /// lock: these bytes change no more.
+    pub fn cursor_at(&self, position: &LogPosition) -> Result<LogCursor, StorageError> {
+        let read = || LogCursor::origin().read_on(&self.file, position).map_err(self.io("read"));
+        if let Some(cursor) = read()? {
+            return Ok(cursor);
+        }
+        // What another machine has appended since we opened the file is certain to be seen only under the lock.
         let guard = self.lock_shared()?;
-        let end = self.file.metadata().map_err(self.io("read"))?.len();
-        let bytes = self.read_bytes(cursor, end)?;
+        let cursor = read()?;
         drop(guard);
-        let whole = torn::end_of_whole_lines(&bytes).unwrap_or(0);
-        self.parse(&bytes[..whole], cursor)
+        cursor.ok_or_else(|| self.changed("a view was made from other rows"))
+    }
+
+    /// Whether a repair has begun after so many rows, so that what was made of these rows is stale.
+    pub fn was_repaired_after(&self, rows: u64) -> Result<bool, StorageError> {
+        let all = self.read_from(&LogCursor::start())?.rows;
+        let rows = usize::try_from(rows).unwrap_or(usize::MAX);
+        Ok(all.iter().skip(rows).any(|row| row.event == Event::Repaired))
+    }
+
+    /// Whether the rows between two cursors are still those that were read: no repair has blanked one. What lies before
+    /// `from` is taken to be what it was.
+    pub fn holds_between(&self, from: &LogCursor, to: &LogCursor) -> Result<bool, StorageError> {
+        let read = from.clone().read_on(&self.file, &to.position()).map_err(self.io("read"))?;
+        Ok(read.is_some())
     }
 
     /// Returns the changes of the configuration up to the last whole line, read without a lock. Damaged rows are left to
     /// those who read all of them, and so is a log that is missing or begins in another way.
-    ///
-    /// # Errors
-    /// The log cannot be read, or is of another format version.
     pub fn settings(experiment: &ExperimentDir) -> Result<Vec<String>, StorageError> {
         let log = match Self::open(experiment) {
             Err(error) if error.is_gone() || error.is_damage() => return Ok(Vec::new()),
             log => log?,
         };
-        let length = log.file.metadata().map_err(log.io("read"))?.len();
-        let bytes = log.read_bytes(&LogCursor::origin(), length)?;
-        let whole = torn::end_of_whole_lines(&bytes).unwrap_or(0);
+        let bytes = log.read_bytes(&LogCursor::origin(), log.length()?)?;
+        let whole = end_of_whole_lines(&bytes).unwrap_or(0);
         let lines = bytes[..whole].split(|&byte| byte == b'\n');
         // A row without an iteration, as it is written.
         let set = lines.filter(|line| line.starts_with(b",set,"));
         Ok(set.filter_map(|line| Row::parse(line).ok()?.reason).collect())
     }
 
-    /// Returns every byte of the file, read under the shared lock.
-    pub(crate) fn all_bytes(&self) -> Result<Vec<u8>, StorageError> {
-        let _guard = self.lock_shared()?;
-        let end = self.file.metadata().map_err(self.io("read"))?.len();
-        self.read_bytes(&LogCursor::origin(), end)
-    }
-
-    /// Returns how many bytes seem to follow a cursor. Takes no lock, so there may be others.
-    ///
-    /// # Errors
-    /// The operating system does not tell.
+    /// How many bytes seem to follow a cursor. Takes no lock, so there may be others.
     pub fn bytes_after(&self, cursor: &LogCursor) -> Result<u64, StorageError> {
-        let length = self.file.metadata().map_err(self.io("read"))?.len();
-        Ok(length.saturating_sub(cursor.byte()))
+        Ok(self.length()?.saturating_sub(cursor.byte()))
     }
 
-    pub(crate) fn lock_shared(&self) -> Result<Option<SharedGuard<'_>>, StorageError> {
-        match lock::acquire(&self.file, &self.path, Mode::Shared, self.patience) {
+    fn length(&self) -> Result<u64, StorageError> {
+        Ok(self.file.metadata().map_err(self.io("read"))?.len())
+    }
+
+    fn lock_shared(&self) -> Result<Option<SharedGuard<'_>>, StorageError> {
+        match lock::acquire(&self.file, &self.path, LockMode::Shared, self.timeout) {
             Err(StorageError::Locked { path, seconds }) if self.at_worst_unlocked => {
                 log::warn!(
-                    "`{}` has been locked for {seconds} s by a process that may hang: its whole rows are read without the lock, and the newest may be missing",
+                    "`{}` has been locked for {seconds} s by a process that may hang: its whole rows are read without \
+                     the lock, and the newest may be missing",
                     path.display()
                 );
                 Ok(None)
@@ -168,35 +182,34 @@ impl ReplayLog {
     }
 
     /// Checks that so many bytes may be of a log, before memory is taken for them.
-    pub(crate) fn check_length(&self, length: u64) -> Result<(), StorageError> {
+    fn check_length(&self, length: u64) -> Result<(), StorageError> {
         if length > LARGE {
             return Err(self.io("read")(NotAFile::TooLarge(LARGE).into()));
         }
         Ok(())
     }
 
-    pub(crate) fn read_bytes(&self, cursor: &LogCursor, end: u64) -> Result<Vec<u8>, StorageError> {
-        let Some(length) = end.checked_sub(cursor.byte()) else {
-            return Err(self.changed(format!(
-                "it ends at byte {end}, and was read up to byte {} before",
-                cursor.byte()
-            )));
+    fn read_bytes(&self, cursor: &LogCursor, end: u64) -> Result<Vec<u8>, StorageError> {
+        let before = cursor.byte();
+        let Some(length) = end.checked_sub(before) else {
+            let how = format!("it ends at byte {end}, and was read up to byte {before} before");
+            return Err(self.changed(how));
         };
         self.check_length(length)?;
         let mut bytes = vec![0; usize::try_from(length).expect("a file fits into memory")];
-        let read = read_up_to(&self.file, &mut bytes, cursor.byte()).map_err(self.io("read"))?;
+        let read = read_up_to(&self.file, &mut bytes, before).map_err(self.io("read"))?;
         bytes.truncate(read);
         Ok(bytes)
     }
 
-    pub(crate) fn parse(&self, bytes: &[u8], from: &LogCursor) -> Result<Tail, StorageError> {
+    fn parse(&self, bytes: &[u8], from: &LogCursor) -> Result<Tail, StorageError> {
         let mut reader = RowReader::new(bytes);
         let mut rows = Vec::new();
         while let Some(row) = reader.next() {
             rows.push(row.map_err(|error| {
                 let line = line_after(from.rows() + rows.len() as u64);
                 match error {
-                    RowError::Foreign => self.changed(format!("line {line}: {error}")),
+                    RowError::NotCanonical => self.changed(format!("line {line}: {error}")),
                     source => StorageError::DamagedRow {
                         path: self.path.clone(),
                         line,
@@ -211,17 +224,17 @@ impl ReplayLog {
         Ok(Tail { rows, cursor, path: self.path.clone() })
     }
 
-    pub(crate) fn io(&self, action: &'static str) -> impl FnOnce(io::Error) -> StorageError {
+    fn io(&self, action: &'static str) -> impl FnOnce(io::Error) -> StorageError {
         StorageError::io(action, &self.path)
     }
 
-    pub(crate) fn changed(&self, how: String) -> StorageError {
-        StorageError::Changed { path: self.path.clone(), how }
+    fn changed(&self, how: impl Into<String>) -> StorageError {
+        StorageError::Changed { path: self.path.clone(), how: how.into() }
     }
 }
 
 /// The shared lock.
-pub(crate) struct SharedGuard<'a>(&'a ReplayLog);
+struct SharedGuard<'a>(&'a ReplayLog);
 
 impl Drop for SharedGuard<'_> {
     fn drop(&mut self) {
@@ -229,17 +242,23 @@ impl Drop for SharedGuard<'_> {
     }
 }
 
+impl RawLog {
+    /// Reads the log of an experiment, under the shared lock.
+    pub fn read(experiment: &ExperimentDir) -> Result<Self, StorageError> {
+        let log = ReplayLog::open_unchecked(experiment, File::options().read(true))?;
+        let _guard = log.lock_shared()?;
+        let bytes = log.read_bytes(&LogCursor::origin(), log.length()?)?;
+        damage::refuse_version_1(&bytes, &log.path)?;
+        Ok(Self::of(bytes))
+    }
+}
+
 impl Tail {
-    /// Returns whether a repair has begun in these rows: what was read of the rows before it, and views made of
-    /// them, may hold what it has blanked or replaced since.
+    /// Whether a repair has begun in these rows: what was read of the rows before it, and views made of them, are stale.
     pub fn tells_of_repair(&self) -> bool {
         self.rows.iter().any(|row| row.event == Event::Repaired)
     }
 
-    /// Takes the rows into what is known, and learns nothing from them.
-    ///
-    /// # Errors
-    /// A row breaks the rules of the log: names its line.
     pub fn apply_to(&self, knowledge: &mut Knowledge) -> Result<(), StorageError> {
         self.each(|row| Ok(knowledge.apply(row)?))
     }
@@ -261,114 +280,195 @@ impl Tail {
     }
 }
 
-/// Fills the buffer from `at`, less of it where the file ends.
-pub(crate) fn read_up_to(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
-    let mut filled = 0;
-    while filled < buffer.len() {
-        match file.read_at(&mut buffer[filled..], at + filled as u64) {
-            Ok(0) => break,
-            Ok(read) => filled += read,
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
+/// The log, opened for reading and appending.
+#[derive(Debug)]
+pub struct WritableReplayLog {
+    log: ReplayLog,
+    /// Where what is cut or blanked is saved before.
+    torn: PathBuf,
+}
+
+impl WritableReplayLog {
+    pub fn open(experiment: &ExperimentDir) -> Result<Self, StorageError> {
+        let log = ReplayLog::open_with(experiment, File::options().read(true).write(true))?;
+        Ok(Self { log, torn: experiment.torn() })
     }
-    Ok(filled)
+
+    pub const fn reader(&self) -> &ReplayLog {
+        &self.log
+    }
+
+    pub const fn set_lock_timeout(&mut self, timeout: LockTimeout) {
+        self.log.timeout = timeout;
+    }
+
+    /// Locks the log for appending. What a crash or another program left unfinished at its end is saved in `torn/` and
+    /// cut off first.
+    pub fn lock_exclusive(&mut self) -> Result<ExclusiveGuard<'_>, StorageError> {
+        lock::acquire(&self.log.file, &self.log.path, LockMode::Exclusive, self.log.timeout)?;
+        let mut guard = ExclusiveGuard { log: &self.log, torn: &self.torn, end: 0 };
+        let log = guard.log;
+        // What is read, cut and written from here on must be what the server has.
+        direct_io::set_answers(&log.file, Answers::Server)
+            .map_err(log.io("open for direct I/O"))?;
+        direct_io::refresh(&log.file).map_err(log.io("sync"))?;
+        guard.end = guard.cut_torn_end()?;
+        Ok(guard)
+    }
+}
+
+/// The exclusive lock: while it lives no other process reads or appends. Dropping it unlocks.
+#[derive(Debug)]
+pub struct ExclusiveGuard<'a> {
+    log: &'a ReplayLog,
+    torn: &'a Path,
+    /// Where the log ends, after a whole row.
+    end: u64,
+}
+
+impl ExclusiveGuard<'_> {
+    pub fn read_from(&self, cursor: &LogCursor) -> Result<Tail, StorageError> {
+        self.log.parse(&self.log.read_bytes(cursor, self.end)?, cursor)
+    }
+
+    /// Appends rows with one write and syncs them.
+    ///
+    /// # Errors
+    /// A row cannot be written as text, or there is no room: then nothing has been appended. The write or the sync failed
+    /// otherwise: then it is not known.
+    pub fn append(&mut self, rows: &[Row]) -> Result<(), StorageError> {
+        let (log, end) = (self.log, self.end);
+        let mut lines = LineWriter::new();
+        for row in rows {
+            let unwritable = |source| StorageError::Unwritable { path: log.path.clone(), source };
+            lines.push(row).map_err(unwritable)?;
+        }
+        let bytes = lines.into_bytes();
+        match direct_io::open_to_append(&log.file, &log.path).map_err(log.io("open"))? {
+            None => append_at(log, end, &bytes, FileExt::write_at, File::sync_data)?,
+            Some(file) => {
+                let write = |_: &File, bytes: &[u8], _| (&file).write(bytes);
+                append_at(log, end, &bytes, write, |_| file.sync_data())?;
+            }
+        }
+        self.end += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Syncs what was appended before, perhaps by a writer whose own sync failed.
+    pub fn sync(&self) -> Result<(), StorageError> {
+        self.log.file.sync_data().map_err(self.log.io("sync"))
+    }
+
+    /// Reads the whole log, damage included; an unfinished end was cut when the lock was taken. Not as far as an NFS
+    /// client says that it goes: half a row would be taken for a damaged one.
+    pub fn read_raw(&self) -> Result<RawLog, StorageError> {
+        Ok(RawLog::of(self.log.read_bytes(&LogCursor::origin(), self.end)?))
+    }
+
+    /// Blanks a line of [`ExclusiveGuard::read_raw`], and returns where its bytes are kept. A line without a byte cannot
+    /// be blanked and is left as it is: `None`. So is one whose bytes cannot be saved: an error.
+    pub fn blank(&mut self, line: &RawLine, keep: Kept) -> Result<Option<PathBuf>, StorageError> {
+        if line.bytes.is_empty() {
+            return Ok(None);
+        }
+        let saved = damage::save(self.torn, line.byte, &line.bytes)?;
+        let (log, blank) = (self.log, damage::blanked(line.bytes.len(), keep));
+        log.file.write_all_at(&blank, line.byte).map_err(log.io("overwrite a row of"))?;
+        log.file.sync_data().map_err(log.io("sync"))?;
+        Ok(Some(saved))
+    }
+
+    fn cut_torn_end(&self) -> Result<u64, StorageError> {
+        let log = self.log;
+        let reported = log.length()?;
+        log.check_length(reported)?;
+        let (end, length) = ends(&log.file, reported).map_err(log.io("read"))?;
+        if length < header().len() as u64 {
+            return Err(log.changed("it ends within its first line"));
+        }
+        if end < length {
+            let size = usize::try_from(length - end).expect("a file fits into memory");
+            let mut bytes = vec![0; size];
+            log.file.read_exact_at(&mut bytes, end).map_err(log.io("read"))?;
+            let saved = damage::save(self.torn, end, &bytes)?;
+            cut(log, end)?;
+            log::warn!(
+                "`{}` ended in {size} bytes that are no row; they are kept as `{}`",
+                log.path.display(),
+                saved.display()
+            );
+        }
+        Ok(end)
+    }
+}
+
+impl Drop for ExclusiveGuard<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = direct_io::set_answers(&self.log.file, Answers::Cache) {
+            // Reading is slower from here on, no more.
+            log::warn!("cannot reset the flags of `{}`: {error}", self.log.path.display());
+        }
+        lock::release(&self.log.file, &self.log.path);
+    }
+}
+
+/// Where the whole rows of a log end, and where its bytes do, which an NFS client may have reported wrong.
+fn ends(file: &File, reported: u64) -> io::Result<(u64, u64)> {
+    let from = |reported| -> io::Result<(u64, u64)> {
+        let length = direct_io::length_by_reading(file, reported)?;
+        Ok((damage::find_end(file, header().len() as u64, length)?, length))
+    };
+    match from(reported) {
+        // The file was truncated after its length was read.
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => from(0),
+        found => found,
+    }
+}
+
+/// Writes `bytes` at the end of the log and syncs; when there is no room cuts the log back to where it ended.
+///
+/// After any other failure the lock may be gone: a machine that its NFS server has not heard for a lease
+/// gets `EIO`, and others have appended since. Cutting would cut their rows.
+fn append_at(
+    log: &ReplayLog,
+    end: u64,
+    bytes: &[u8],
+    write: impl Fn(&File, &[u8], u64) -> io::Result<usize>,
+    sync: impl Fn(&File) -> io::Result<()>,
+) -> Result<(), StorageError> {
+    let written = loop {
+        match write(&log.file, bytes, end) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            written => break written,
+        }
+    };
+    let appended = match written {
+        Ok(written) if written == bytes.len() => sync(&log.file).map_err(log.io("sync")),
+        Ok(written) => {
+            Err(StorageError::ShortWrite { path: log.path.clone(), written, expected: bytes.len() })
+        }
+        Err(error) => Err(log.io("append to")(error)),
+    };
+    if appended.as_ref().is_err_and(StorageError::is_full)
+        && let Err(error) = cut_own(log, end, bytes)
+    {
+        // The next writer cuts what is left; the first error says more.
+        log::error!("{error}");
+    }
+    appended
+}
+
+/// Cuts what was written of `bytes` at `end`. Anything else that stands there is left to the next writer, who saves it.
+fn cut_own(log: &ReplayLog, end: u64, bytes: &[u8]) -> Result<(), StorageError> {
+    let mut there = vec![0; bytes.len() + 1];
+    let read = read_up_to(&log.file, &mut there, end).map_err(log.io("read"))?;
+    if bytes.starts_with(&there[..read]) { cut(log, end) } else { Ok(()) }
+}
+
+fn cut(log: &ReplayLog, end: u64) -> Result<(), StorageError> {
+    log.file.set_len(end).and_then(|()| log.file.sync_data()).map_err(log.io("cut the end of"))
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use super::*;
-    use crate::storage::WritableReplayLog;
-    use crate::storage::log::row::Iteration;
-
-    /// An experiment whose log has three rows, each a draw of nothing.
-    pub(in super::super) fn experiment() -> (tempfile::TempDir, ExperimentDir) {
-        let (folder, experiment) = ExperimentDir::made_up();
-        let mut log = WritableReplayLog::open(&experiment).unwrap();
-        log.lock_exclusive().unwrap().append(&[row(1), row(2), row(3)]).unwrap();
-        (folder, experiment)
-    }
-
-    fn row(iteration: u64) -> Row {
-        Row { iteration: Some(Iteration(iteration)), ..Row::new(Event::Lost) }
-    }
-
-    pub(in super::super) fn message(error: StorageError) -> String {
-        let source = std::error::Error::source(&error).map(ToString::to_string);
-        [Some(error.to_string()), source].into_iter().flatten().collect::<Vec<_>>().join(": ")
-    }
-
-    #[test]
-    fn a_view_s_position_gives_the_rows_after_it() {
-        let (_folder, experiment) = experiment();
-        let log = ReplayLog::open(&experiment).unwrap();
-        let all = log.read_from(&LogCursor::start()).unwrap();
-        assert_eq!(all.rows, [row(1), row(2), row(3)]);
-        let position = all.cursor.position();
-        assert_eq!(position.byte, fs::metadata(experiment.replay_log()).unwrap().len());
-        let mut writer = WritableReplayLog::open(&experiment).unwrap();
-        writer.lock_exclusive().unwrap().append(&[row(4)]).unwrap();
-        let tail = log.read_from(&log.cursor_at(&position).unwrap()).unwrap();
-        assert_eq!((tail.rows, tail.cursor.rows()), (vec![row(4)], 4));
-        let whole = log.read_from(&LogCursor::start()).unwrap();
-        assert_eq!(whole.cursor.position(), tail.cursor.position());
-        assert_eq!(log.cursor_at(&tail.cursor.position()).unwrap().rows(), 4);
-    }
-
-    #[test]
-    fn an_unfinished_last_line_is_not_read() {
-        let (_folder, experiment) = experiment();
-        let log = ReplayLog::open(&experiment).unwrap();
-        let text = fs::read_to_string(experiment.replay_log()).unwrap();
-        for rest in ["4,lost", "\0\0\0\0", "4,lo\0\n"] {
-            fs::write(experiment.replay_log(), text.clone() + rest).unwrap();
-            assert_eq!(log.read_from(&LogCursor::start()).unwrap().rows.len(), 3);
-        }
-    }
-
-    #[test]
-    fn a_damaged_row_is_named_by_line_and_byte() {
-        let (_folder, experiment) = experiment();
-        let log = ReplayLog::open(&experiment).unwrap();
-        let text = fs::read_to_string(experiment.replay_log()).unwrap();
-        fs::write(experiment.replay_log(), text.replace("2,lost", "2,l\0st")).unwrap();
-        let at = text.find("2,lost").unwrap();
-        assert_eq!(
-            message(log.read_from(&LogCursor::start()).unwrap_err()),
-            format!(
-                "`{}` is damaged at line 3, byte {at} (`metaqnn verify` tells what can be mended, and mends it with `--repair`): \
-                 column `event` is unreadable: `l\0st`",
-                experiment.replay_log().display()
-            )
-        );
-        // A blanked row of the same length is read.
-        let line = text.lines().nth(2).unwrap();
-        let blanked = format!("{:width$}", "2,void,,", width = line.len());
-        fs::write(experiment.replay_log(), text.replace(line, &blanked)).unwrap();
-        let rows = log.read_from(&LogCursor::start()).unwrap().rows;
-        assert_eq!((rows[1].event, rows[1].iteration), (Event::Void, Some(Iteration(2))));
-        assert_eq!(rows[2], row(3));
-    }
-
-    #[test]
-    fn a_log_saved_by_a_spreadsheet_is_refused() {
-        let (_folder, experiment) = experiment();
-        let text = fs::read_to_string(experiment.replay_log()).unwrap();
-        let quoted = text.replace("2,lost", "\"2\",lost");
-        let foreign = [
-            text.replace('\n', "\r\n"),
-            text.replace(',', ";"),
-            format!("\u{feff}{text}"),
-            text.replace("iteration,event", "\"iteration\",\"event\""),
-            quoted,
-            text.replace("2,lost", "2.0,lost").replace("event", "Event"),
-        ];
-        for text in foreign {
-            fs::write(experiment.replay_log(), &text).unwrap();
-            let read =
-                ReplayLog::open(&experiment).and_then(|log| log.read_from(&LogCursor::start()));
-            let message = message(read.unwrap_err());
-            assert!(message.contains("was changed by another program"), "{message}");
-        }
-    }
-}
+mod tests;

@@ -1,7 +1,11 @@
-//! A place between two rows of the replay log, and the checksum of everything before it.
+//! A place between two rows of the log, with the checksum of the prefix before it.
+
+use std::fs::File;
+use std::io;
 
 use serde::{Deserialize, Serialize};
 
+use crate::regular_file::read_up_to;
 use crate::storage::fs::checksum::Crc32;
 use crate::storage::log::text::header;
 
@@ -17,18 +21,18 @@ pub struct LogPosition {
     pub crc32: Crc32,
 }
 
-/// A [`LogPosition`] in an opened log: what lies before it was read, or found to be what it was.
-/// Reading goes on from here, and the checksum is computed from the new bytes alone.
+/// A [`LogPosition`] whose prefix was read, or compared with its checksum. Reading goes on from here, and the checksum
+/// is computed from the new bytes alone.
 #[derive(Debug, Clone)]
 pub struct LogCursor(LogPosition);
 
 impl LogCursor {
-    /// Returns the cursor before the first byte of a file.
+    /// Before the first byte of the file.
     pub(crate) const fn origin() -> Self {
         Self(LogPosition { rows: 0, byte: 0, crc32: Crc32::EMPTY })
     }
 
-    /// Returns the cursor before the first row of a log, after its header.
+    /// Before the first row, after the header.
     pub fn start() -> Self {
         let mut cursor = Self::origin();
         cursor.advance(header().as_bytes(), 0);
@@ -42,24 +46,40 @@ impl LogCursor {
         self.0.crc32 = self.0.crc32.followed_by(bytes);
     }
 
-    /// Returns the number of rows before the cursor.
+    /// Reads on to a position; `None` when what lies between is not what it was.
+    pub(crate) fn read_on(
+        mut self,
+        file: &File,
+        position: &LogPosition,
+    ) -> io::Result<Option<Self>> {
+        let mut chunk = vec![0; 1 << 16];
+        while self.byte() < position.byte {
+            let left = usize::try_from(position.byte - self.byte()).unwrap_or(usize::MAX);
+            let wanted = left.min(chunk.len());
+            let read = read_up_to(file, &mut chunk[..wanted], self.byte())?;
+            if read == 0 {
+                return Ok(None);
+            }
+            self.advance(&chunk[..read], 0);
+        }
+        self.advance(&[], position.rows - self.rows());
+        Ok((self.0 == *position).then_some(self))
+    }
+
     pub const fn rows(&self) -> u64 {
         self.0.rows
     }
 
-    /// Returns the number of bytes before the cursor.
     pub const fn byte(&self) -> u64 {
         self.0.byte
     }
 
-    /// Returns the position.
     pub fn position(&self) -> LogPosition {
         self.0.clone()
     }
 }
 
-/// Returns the number of the line of the log that follows so many rows: the first line is the header, and lines
-/// are counted from 1.
+/// The number of the line that follows so many rows: lines are counted from 1, and the first is the header.
 pub(crate) const fn line_after(rows: u64) -> u64 {
     rows + 2
 }

@@ -8,8 +8,8 @@ use crate::q_learning::{Epsilon, QLearningParams, QTable, sample_trajectory};
 use crate::seed::{Purpose, generator};
 use crate::space::{ImageShape, SpaceParams};
 use crate::storage::fs::time::Time;
+use crate::storage::log::event::{Attempt, Event, Row};
 use crate::storage::log::event::{Claimant, CurveSummary, Training};
-use crate::storage::log::row::{Attempt, Event, Row};
 use crate::storage::search_state::{Knowledge, Record};
 use crate::storage::view::ViewParams;
 

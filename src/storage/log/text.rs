@@ -1,102 +1,95 @@
-//! Rows of the replay log as text: one line each, 38 columns, one way to write a row.
+//! Rows of the log as text: one line each, one way to write a row, and every other way refused.
 //!
-//! RFC 4180 quoting through the `csv` crate; numbers are the shortest that read back as the same;
-//! a missing value is an empty field. No field ever holds CR, LF or NUL, so a line is a row and a
-//! row is a line, and what a crash or a foreign program leaves in the file is told apart from
-//! rows. A line that is not exactly what this program would write is refused.
+//! RFC 4180 quoting through the `csv` crate; numbers are the shortest that read back as the same; a missing value is an
+//! empty field. No field holds CR, LF or NUL, so that a line is a row and a row is a line, and what a crash or another
+//! program leaves in the file is told apart from rows.
 
-use csv::{Terminator, WriterBuilder};
+use std::sync::LazyLock;
 
-use crate::storage::log::row::Row;
-use crate::storage::log::row_error::RowError;
+use csv::{ByteRecord, ReaderBuilder, Terminator, WriterBuilder};
 
-/// The columns in the order of the file.
-pub const COLUMNS: [&str; 38] = [
-    "iteration",
-    "event",
-    "attempt",
-    "round",
-    "epsilon",
-    "architecture",
-    "of_iteration",
-    "reward",
-    "best_validation_accuracy",
-    "best_epoch",
-    "last_validation_accuracy",
-    "epochs",
-    "predicted_accuracy",
-    "sigma",
-    "y_best",
-    "stop_probability",
-    "threshold",
-    "audit",
-    "parameters",
-    "macs",
-    "layers",
-    "learning_rate",
-    "restarts",
-    "train_seconds",
-    "saved_seconds",
-    "lost_seconds",
-    "view",
-    "reason",
-    "device",
-    "host",
-    "job",
-    "task",
-    "started_at",
-    "time",
-    "expires_at",
-    "repeat",
-    "predictor",
-    "strategy",
-];
+use crate::outcome::NotAnAccuracy;
+use crate::space::SpaceError;
+use crate::storage::fs::time::Time;
+use crate::storage::log::event::{Event, Iteration, Row};
+use crate::storage::search_state::Violation;
 
-/// Returns the header line of the log, its newline included.
+/// The columns in the order of the file: the fields of [`Row`], as serde names them.
+pub static COLUMNS: LazyLock<Vec<String>> = LazyLock::new(|| {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.serialize(Row::default()).expect("a row of plain fields is written to memory");
+    let text = String::from_utf8(writer.into_inner().expect("memory takes every byte"));
+    let text = text.expect("names of fields are text");
+    text.lines().next().unwrap_or_default().split(',').map(str::to_owned).collect()
+});
+
+/// The header line of the log, its newline included.
 pub fn header() -> String {
     COLUMNS.join(",") + "\n"
 }
 
+/// Why a line of the log is no row, a row cannot be a line, or a row cannot stand where it stands.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum RowError {
+    /// 0 when the line is no row at all.
+    #[error("{found} columns instead of {}", COLUMNS.len())]
+    Columns { found: usize },
+    #[error("column `{column}` is unreadable: `{value}`")]
+    Unreadable { column: &'static str, value: String },
+    #[error("column `{column}` is not a finite number")]
+    NotFinite { column: &'static str },
+    /// Text that would break the line.
+    #[error("column `{column}` is empty text, or holds a line break or NUL")]
+    Forbidden { column: &'static str },
+    /// `verify --repair` was killed while it blanked the row.
+    #[error("the row was blanked in part")]
+    HalfBlanked,
+    #[error(
+        "the row is not written as this program writes it (was the log saved by a spreadsheet?)"
+    )]
+    NotCanonical,
+    #[error(transparent)]
+    Rule(#[from] Violation),
+    #[error(transparent)]
+    Architecture(#[from] SpaceError),
+    #[error("column `reward`: {0}")]
+    Reward(#[from] NotAnAccuracy),
+}
+
 impl Row {
-    /// Returns the row as a line of the log, its newline included.
-    ///
-    /// # Errors
-    /// Names a column whose text is empty or holds CR, LF or NUL, or whose number is not finite.
+    /// The row as a line of the log, its newline included.
     pub fn to_line(&self) -> Result<Vec<u8>, RowError> {
         let mut lines = LineWriter::new();
         lines.push(self)?;
         Ok(lines.into_bytes())
     }
 
+    /// Reads a line of the log, given without its newline.
+    pub fn parse(line: &[u8]) -> Result<Self, RowError> {
+        if line.contains(&b'\n') {
+            return Err(RowError::Columns { found: 0 });
+        }
+        let terminated = [line, b"\n"].concat();
+        RowReader::new(&terminated).next().expect("a line gives a row or an error")
+    }
+
     fn check(&self) -> Result<(), RowError> {
-        for (column, text) in self.texts() {
+        let texts = [
+            ("architecture", &self.architecture),
+            ("reason", &self.reason),
+            ("device", &self.device),
+            ("host", &self.host),
+            ("job", &self.job),
+            ("task", &self.task),
+            ("strategy", &self.strategy),
+        ];
+        for (column, text) in texts {
             let is_forbidden = |byte| matches!(byte, b'\r' | b'\n' | 0);
-            if text.is_some_and(|text| text.is_empty() || text.bytes().any(is_forbidden)) {
+            if text.as_ref().is_some_and(|text| text.is_empty() || text.bytes().any(is_forbidden)) {
                 return Err(RowError::Forbidden { column });
             }
         }
-        for (column, number) in self.numbers() {
-            if number.is_some_and(|number| !number.is_finite()) {
-                return Err(RowError::NotFinite { column });
-            }
-        }
-        Ok(())
-    }
-
-    fn texts(&self) -> [(&'static str, Option<&String>); 7] {
-        [
-            ("architecture", self.architecture.as_ref()),
-            ("reason", self.reason.as_ref()),
-            ("device", self.device.as_ref()),
-            ("host", self.host.as_ref()),
-            ("job", self.job.as_ref()),
-            ("task", self.task.as_ref()),
-            ("strategy", self.strategy.as_ref()),
-        ]
-    }
-
-    fn numbers(&self) -> [(&'static str, Option<f64>); 13] {
-        [
+        let numbers = [
             ("epsilon", self.epsilon),
             ("reward", self.reward),
             ("best_validation_accuracy", self.best_validation_accuracy),
@@ -110,7 +103,11 @@ impl Row {
             ("train_seconds", self.train_seconds),
             ("saved_seconds", self.saved_seconds),
             ("lost_seconds", self.lost_seconds),
-        ]
+        ];
+        match numbers.iter().find(|(_, number)| number.is_some_and(|number| !number.is_finite())) {
+            Some((column, _)) => Err(RowError::NotFinite { column }),
+            None => Ok(()),
+        }
     }
 }
 
@@ -118,41 +115,146 @@ impl Row {
 pub struct LineWriter(csv::Writer<Vec<u8>>);
 
 impl LineWriter {
-    /// Returns a writer without rows.
     pub fn new() -> Self {
         let mut builder = WriterBuilder::new();
         builder.has_headers(false).terminator(Terminator::Any(b'\n'));
         Self(builder.from_writer(Vec::new()))
     }
 
-    /// Adds the line of a row.
-    ///
-    /// # Errors
-    /// Those of [`Row::to_line`]; nothing is added then.
+    /// Adds the line of a row; nothing when it cannot be text.
     pub fn push(&mut self, row: &Row) -> Result<(), RowError> {
         row.check()?;
         self.0.serialize(row).expect("a row of plain fields is written to memory");
         Ok(())
     }
 
-    /// Returns the lines.
     pub fn into_bytes(self) -> Vec<u8> {
         self.0.into_inner().expect("memory takes every byte")
     }
 
-    /// Returns the lines so far.
-    pub(crate) fn bytes(&mut self) -> &[u8] {
+    fn bytes(&mut self) -> &[u8] {
         self.0.flush().expect("memory takes every byte");
         self.0.get_ref()
     }
 }
 
+/// Reads the rows of whole lines, one after the other; ends after the first that is refused.
+pub struct RowReader<'a> {
+    bytes: &'a [u8],
+    /// Where the next line begins: after an error, where the refused one begins.
+    at: usize,
+    reader: csv::Reader<&'a [u8]>,
+    record: ByteRecord,
+    printed: LineWriter,
+    refused: bool,
+}
+
+impl<'a> RowReader<'a> {
+    /// Reads from `bytes`, which begin with a line and end with a newline.
+    pub fn new(bytes: &'a [u8]) -> Self {
+        let mut builder = ReaderBuilder::new();
+        builder.has_headers(false).flexible(true).terminator(Terminator::Any(b'\n'));
+        Self {
+            bytes,
+            at: 0,
+            reader: builder.from_reader(bytes),
+            record: ByteRecord::new(),
+            printed: LineWriter::new(),
+            refused: false,
+        }
+    }
+
+    /// Where the next line begins; after an error, where the refused line begins.
+    pub const fn byte(&self) -> usize {
+        self.at
+    }
+
+    fn read(&mut self) -> Result<Row, RowError> {
+        self.reader.read_byte_record(&mut self.record).expect("memory gives every byte");
+        let end = self.reader.position().byte() as usize;
+        let line = &self.bytes[self.at..end];
+        // A blank line is skipped by the reader, and a quote left open swallows the lines after it.
+        if line.iter().position(|&byte| byte == b'\n') != Some(line.len() - 1) {
+            return Err(RowError::Columns { found: 0 });
+        }
+        let row = match void(&self.record) {
+            Some(void) => void,
+            None => {
+                let row = row(&self.record)?;
+                let from = self.printed.bytes().len();
+                self.printed.push(&row)?;
+                if self.printed.bytes()[from..] != *line {
+                    return Err(RowError::NotCanonical);
+                }
+                row
+            }
+        };
+        self.at = end;
+        Ok(row)
+    }
+}
+
+impl Iterator for RowReader<'_> {
+    type Item = Result<Row, RowError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.refused || self.at == self.bytes.len() {
+            return None;
+        }
+        let row = self.read();
+        self.refused = row.is_err();
+        Some(row)
+    }
+}
+
+fn row(record: &ByteRecord) -> Result<Row, RowError> {
+    if record.len() != COLUMNS.len() {
+        return Err(RowError::Columns { found: record.len() });
+    }
+    record.deserialize(None).map_err(|error| {
+        let column = match error.kind() {
+            csv::ErrorKind::Deserialize { err, .. } => err.field(),
+            _ => None,
+        };
+        // Text that is not UTF-8, an unknown event and a wrong time are reported without their column.
+        let is_wrong = |&index: &usize| {
+            let Ok(text) = str::from_utf8(&record[index]) else { return true };
+            match COLUMNS[index].as_str() {
+                "event" => text.parse::<Event>().is_err(),
+                "started_at" | "time" | "expires_at" => {
+                    !text.is_empty() && text.parse::<Time>().is_err()
+                }
+                _ => false,
+            }
+        };
+        let column = column
+            .map(|index| index as usize)
+            .or_else(|| (0..COLUMNS.len()).find(is_wrong))
+            .unwrap_or(0);
+        RowError::Unreadable {
+            column: &COLUMNS[column],
+            value: String::from_utf8_lossy(&record[column]).into_owned(),
+        }
+    })
+}
+
+/// Reads a row that `verify --repair` blanked: `iteration,void,attempt` and anything after it, as
+/// far as the length of the damaged row allowed; commas alone when it did not allow the event.
+fn void(record: &ByteRecord) -> Option<Row> {
+    let number = |field: usize| str::from_utf8(record.get(field)?).ok()?.parse().ok();
+    let is_short = (2..=",void".len()).contains(&record.len());
+    if !(is_short && record.iter().all(<[u8]>::is_empty)) && record.get(1) != Some(b"void") {
+        return None;
+    }
+    let attempt = number(2).and_then(|attempt| u32::try_from(attempt).ok());
+    Some(Row { iteration: number(0).map(Iteration), attempt, ..Row::new(Event::Void) })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::storage::fs::time::Time;
-    use crate::storage::log::row::{Event, Iteration};
     use proptest::prelude::*;
+    use strum::VariantArray;
 
     fn full() -> Row {
         let time: Time = "2026-03-01T12:00:00.250Z".parse().unwrap();
@@ -181,15 +283,17 @@ mod tests {
 
     #[test]
     fn the_header_names_the_fields_of_a_row() {
-        let mut writer = csv::Writer::from_writer(Vec::new());
-        writer.serialize(full()).unwrap();
-        let text = String::from_utf8(writer.into_inner().unwrap()).unwrap();
-        assert_eq!(text.lines().next().unwrap(), header().trim_end());
+        let names = "iteration,event,attempt,round,epsilon,architecture,of_iteration,reward,\
+            best_validation_accuracy,best_epoch,last_validation_accuracy,epochs,predicted_accuracy,\
+            sigma,y_best,stop_probability,threshold,audit,parameters,macs,layers,learning_rate,\
+            restarts,train_seconds,saved_seconds,lost_seconds,view,reason,device,host,job,task,\
+            started_at,time,expires_at,repeat,predictor,strategy\n";
+        assert_eq!(header(), names);
     }
 
     #[test]
     fn events_have_one_name() {
-        for event in Event::ALL {
+        for &event in Event::VARIANTS {
             let line = Row::new(event).to_line().unwrap();
             assert!(line.starts_with(format!(",{event},").as_bytes()));
             assert_eq!(Row::parse(&line[..line.len() - 1]).unwrap(), Row::new(event));
@@ -212,6 +316,54 @@ mod tests {
 
     fn number() -> impl Strategy<Value = Option<f64>> {
         prop::option::of(any::<f64>().prop_filter("finite", |number| number.is_finite()))
+    }
+    #[test]
+    fn errors_name_the_column() {
+        let message =
+            |from, to| Row::parse(LINE.trim_end().replace(from, to).as_bytes()).unwrap_err();
+        assert_eq!(message("12,", "x,").to_string(), "column `iteration` is unreadable: `x`");
+        assert!(message("0.5", "NaN").to_string().contains("`reward`"));
+        assert!(message("true", "yes").to_string().contains("`audit`"));
+        assert!(message("2026-03", "2026-3").to_string().contains("`time`"));
+        assert!(message("trained", "hired").to_string().contains("`event`"));
+        assert!(matches!(message("12,", "12,,"), RowError::Columns { found: 39 }));
+    }
+
+    #[test]
+    fn one_row_has_one_way_to_be_written() {
+        for (from, to) in [("0.5", "0.50"), ("12,", "\"12\","), (".250Z", ".25Z"), ("0.5", "5e-1")]
+        {
+            let line = LINE.trim_end().replace(from, to);
+            assert!(matches!(Row::parse(line.as_bytes()), Err(RowError::NotCanonical)), "{line}");
+        }
+        assert!(Row::parse(LINE.replace('\n', "\r").as_bytes()).is_err());
+    }
+
+    #[test]
+    fn a_blanked_row_keeps_what_it_could() {
+        let void = |line: &str| {
+            let row = Row::parse(line.as_bytes()).unwrap();
+            assert_eq!(row.event, Event::Void);
+            (row.iteration.map(|iteration| iteration.0), row.attempt)
+        };
+        assert_eq!(void("12,void,2,      "), (Some(12), Some(2)));
+        assert_eq!(void("12,void"), (Some(12), None));
+        assert_eq!(void(",void"), (None, None));
+        assert_eq!(void(",,,"), (None, None));
+        for blanks in [" ", "   ", "          ", ",,,,,"] {
+            assert!(Row::parse(blanks.as_bytes()).is_err(), "`{blanks}` is no row");
+        }
+    }
+
+    #[test]
+    fn an_open_quote_is_an_error_at_its_own_line() {
+        let text = format!("{LINE}{}{LINE}", LINE.replace(", SM(10)]\"", ""));
+        let mut rows = RowReader::new(text.as_bytes());
+        assert!(rows.next().unwrap().is_ok());
+        assert!(rows.next().unwrap().is_err());
+        assert_eq!(rows.byte(), LINE.len());
+        assert!(rows.next().is_none());
+        assert!(Row::parse(b"").is_err());
     }
 
     proptest! {
@@ -251,6 +403,26 @@ mod tests {
             };
             let line = row.to_line().unwrap();
             prop_assert_eq!(Row::parse(&line[..line.len() - 1]).unwrap(), row);
+        }
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
+            let _ = Row::parse(&bytes);
+            let mut lines = bytes;
+            lines.push(b'\n');
+            let _ = RowReader::new(&lines).count();
+        }
+
+        #[test]
+        fn a_line_with_one_byte_changed_is_read_or_refused(at in 0usize..140, byte in any::<u8>()) {
+            let mut line = LINE.trim_end().as_bytes().to_vec();
+            let index = at % line.len();
+            line[index] = byte;
+            if let Ok(row) = Row::parse(&line)
+                && row.event != Event::Void
+            {
+                line.push(b'\n');
+                prop_assert_eq!(row.to_line().unwrap(), line);
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::storage::fs::time::Time;
 use crate::storage::log::event::{
     AFTER_TIMEOUT, CAME_TO_NOTHING, Claimant, QUARANTINED, TIME_TOO_SHORT, plain,
 };
-use crate::storage::log::row::{Attempt, Event, Iteration, Row};
+use crate::storage::log::event::{Attempt, Event, Iteration, Row};
 use crate::storage::search_state::state::{LOSSES_TO_QUARANTINE, TIMEOUTS_TO_LOSE};
 use crate::storage::search_state::violation::Violation;
 use crate::storage::search_state::{Knowledge, Open, Standing};

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::storage::log::row::{Event, Iteration};
+use crate::storage::log::event::{Event, Iteration};
 use crate::storage::search_state::Knowledge;
 
 /// The most draws that are taken to be missing where rows were blanked: a hole in the log can hold many.

@@ -2,7 +2,7 @@
 
 use crate::storage::fs::time::Time;
 use crate::storage::log::event::TIME_KEY;
-use crate::storage::log::row::{Event, Iteration, Row};
+use crate::storage::log::event::{Event, Iteration, Row};
 use crate::storage::search_state::Knowledge;
 use crate::storage::search_state::fact::{Drawn, Fact};
 use crate::storage::search_state::state::{

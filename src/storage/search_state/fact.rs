@@ -2,7 +2,7 @@
 
 use crate::storage::fs::time::Time;
 use crate::storage::log::event::{AFTER_TIMEOUT, CAME_TO_NOTHING, TIME_TOO_SHORT, counts_as_loss};
-use crate::storage::log::row::{Event, Iteration, Row};
+use crate::storage::log::event::{Event, Iteration, Row};
 use crate::storage::search_state::violation::Rule;
 
 /// An iteration with its architecture and the epsilon at which that was drawn.

@@ -54,7 +54,7 @@ pub(crate) mod violation;
 mod tests;
 
 use crate::q_learning::{Epsilon, EpsilonSchedule, StageCounts};
-use crate::storage::log::row::{Attempt, Event, Iteration, Row};
+use crate::storage::log::event::{Attempt, Event, Iteration, Row};
 use fact::Fact;
 
 pub use decisions::{EarlierAttempt, Record, is_last_timeout};

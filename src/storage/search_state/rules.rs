@@ -1,6 +1,6 @@
 //! Which row may follow what is known: the table in [`super`], row by row.
 
-use crate::storage::log::row::Row;
+use crate::storage::log::event::Row;
 use crate::storage::search_state::fact::{Drawn, Fact};
 use crate::storage::search_state::state::LOSSES_TO_QUARANTINE;
 use crate::storage::search_state::violation::Rule;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::predictor::{BestFinals, MOST_TOP_N};
 use crate::storage::fs::time::Time;
-use crate::storage::log::row::{Event, Iteration};
+use crate::storage::log::event::{Event, Iteration};
 use crate::storage::search_state::doubt::Doubt;
 
 /// How many losses keep an architecture from being tried again.

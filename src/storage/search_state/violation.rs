@@ -1,6 +1,6 @@
 //! The rules of the log, and what breaks them.
 
-use crate::storage::log::row::{Event, Iteration};
+use crate::storage::log::event::{Event, Iteration};
 
 /// A row that may not stand where it stands: damage, or a bug.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::storage::error::StorageError;
-use crate::storage::log::row::Iteration;
+use crate::storage::log::event::Iteration;
 use crate::storage::search_state::Known;
 
 const HEADER: &str = "architecture,iteration,epsilon,reward,best_validation_accuracy\n";

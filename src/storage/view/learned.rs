@@ -11,7 +11,7 @@ use crate::seed::{Purpose, generator};
 use crate::space::{Architecture, Space};
 use crate::storage::error::{RefusedRow, StorageError};
 use crate::storage::fs::checked_files::CheckedFiles;
-use crate::storage::log::row::{Iteration, Row};
+use crate::storage::log::event::{Iteration, Row};
 use crate::storage::view::ViewParams;
 use crate::storage::view::files::{MEMORY, Q_TABLE};
 use crate::storage::view::memory_csv::MemoryRows;

@@ -17,9 +17,9 @@ use crate::predictor::FittedPredictor;
 use crate::q_learning::{Learner, QTable, ValidQLearningParams};
 use crate::space::Space;
 use crate::storage::error::{RefusedRow, StorageError};
+use crate::storage::log::event::Row;
 use crate::storage::log::file::Tail;
 use crate::storage::log::position::{LogCursor, LogPosition};
-use crate::storage::log::row::Row;
 use crate::storage::search_state::Knowledge;
 use crate::storage::view::learned::{Learned, StoredLearner};
 use crate::storage::view::predictor_yaml::StoredPredictor;
@@ -199,8 +199,8 @@ pub(super) mod tests {
     use crate::outcome::Accuracy;
     use crate::q_learning::Epsilon;
     use crate::seed::{Purpose, generator};
+    use crate::storage::log::event::Event;
     use crate::storage::log::random_log::{claimant, params, random_log};
-    use crate::storage::log::row::Event;
     use proptest::prelude::*;
 
     /// Returns the rows of a log that a view has not taken in.

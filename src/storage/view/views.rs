@@ -175,8 +175,8 @@ fn remove_old(experiment: &ExperimentDir) -> Result<(), StorageError> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::storage::log::event::Row;
     use crate::storage::log::random_log::{params, random_log};
-    use crate::storage::log::row::Row;
     use crate::storage::view::predictor_yaml::PREDICTOR;
     use crate::storage::view::tests::{tail_of, view_of};
     use crate::storage::{ReplayLog, WritableReplayLog};

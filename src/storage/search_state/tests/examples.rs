@@ -1,7 +1,7 @@
 //! Each row of the table of rules, by hand.
 
 use crate::storage::log::event::refusal_as_reason;
-use crate::storage::log::row::{Attempt, Event, Iteration, Row};
+use crate::storage::log::event::{Attempt, Event, Iteration, Row};
 use crate::storage::search_state::tests::world::{
     World, Write, attempt_of, claimant, result, schedule, time,
 };

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::rc::Rc;
 
 use crate::storage::log::event::Claimant;
-use crate::storage::log::row::{Event, Row};
+use crate::storage::log::event::{Event, Row};
 use crate::storage::search_state::EarlierAttempt;
 use crate::storage::search_state::tests::world::{World, Write, attempt_of, claimant, schedule};
 
@@ -78,7 +78,7 @@ impl Search {
         let open = &moment.world.knowledge.state().open;
         for attempt in open.iter().map(|(&iteration, open)| (iteration, open.attempt)) {
             let (iteration, number) = attempt;
-            let attempt = crate::storage::log::row::Attempt { iteration, number };
+            let attempt = crate::storage::log::event::Attempt { iteration, number };
             self.reduce(moment, &moment.world.lose(attempt));
         }
         self.reduce(moment, &moment.world.knowledge.due_rows(None));

@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::seed::{Purpose, generator};
 use crate::storage::log::event::{Claimant, TIME_TOO_SHORT};
-use crate::storage::log::row::{Event, Row};
+use crate::storage::log::event::{Event, Row};
 use crate::storage::search_state::tests::world::{
     World, Write, attempt_of, claimant, schedule, time,
 };

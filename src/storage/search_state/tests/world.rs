@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::q_learning::{Epsilon, EpsilonSchedule, EpsilonScheduleParams, EpsilonStage};
 use crate::storage::fs::time::Time;
+use crate::storage::log::event::{Attempt, Event, Iteration, Row};
 use crate::storage::log::event::{Claimant, CurveSummary, Training};
-use crate::storage::log::row::{Attempt, Event, Iteration, Row};
 use crate::storage::search_state::{EarlierAttempt, Knowledge, Record};
 
 /// How much of a write is on disk afterwards.

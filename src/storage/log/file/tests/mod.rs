@@ -1,0 +1,4 @@
+//! The log read and appended to, cut, damaged and shared.
+
+mod appending;
+mod reading;
