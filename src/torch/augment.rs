@@ -5,9 +5,6 @@
 use tch::{Kind, TchError, Tensor};
 
 /// Mirrors each image of `[B, H, W, C]` left to right with probability 1/2.
-///
-/// # Errors
-/// When the device has no room.
 pub fn mirror(images: &Tensor) -> Result<Tensor, TchError> {
     let batch = images.size()[0];
     let coins = Tensor::f_rand([batch, 1, 1, 1], (Kind::Float, images.device()))?;
@@ -16,9 +13,6 @@ pub fn mirror(images: &Tensor) -> Result<Tensor, TchError> {
 
 /// Shifts each image of `[B, H, W, C]` by up to `most` pixels along each axis, all shifts equally
 /// likely; `fill` comes in at the border.
-///
-/// # Errors
-/// When the device has no room.
 pub fn translate(images: &Tensor, most: i64, fill: f64) -> Result<Tensor, TchError> {
     let [batch, height, width, _] = images.size()[..] else {
         unreachable!("a batch of images has four axes")
@@ -77,7 +71,8 @@ mod tests {
         let windows: Vec<_> =
             (0..3).flat_map(|y| (0..3).map(move |x| (y, x))).map(|(y, x)| at(y, x)).collect();
         assert!(found.iter().all(|image| windows.contains(image)));
-        // Each of 9 windows is missed by 64 draws with probability (8/9)^64 = 0.0005; at least 6 occur.
+        // Each of 9 windows is missed by 64 draws with probability (8/9)^64 = 0.0005; at least 6
+        // occur.
         assert!(windows.iter().filter(|window| found.contains(window)).count() >= 6);
     }
 }

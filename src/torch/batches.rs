@@ -12,25 +12,23 @@ use super::augment::{mirror, translate};
 use super::error::TorchError;
 use super::normaliser::Normaliser;
 
-/// Images and labels of one part.
 #[derive(Debug)]
-struct Part {
+struct ImageTensors {
     /// Bytes `[N, H, W, C]`.
     bytes: Tensor,
     /// 64-bit labels `[N]`.
     labels: Tensor,
 }
 
-/// Both parts of a data set on the device.
 #[derive(Debug)]
 pub struct Batches {
-    training: Part,
-    validation: Part,
+    training: ImageTensors,
+    validation: ImageTensors,
     normaliser: Normaliser,
     augment: AugmentParams,
 }
 
-impl Part {
+impl ImageTensors {
     fn new(images: &Images, device: Device) -> Result<Self, TchError> {
         let shape = images.shape();
         let (channels, size) = (shape.channels as i64, shape.size as i64);
@@ -49,42 +47,32 @@ impl Part {
 }
 
 impl Batches {
-    /// Puts a data set on the device.
-    ///
-    /// # Errors
-    /// When the device has no room.
     pub fn new(
         data: &TrainingData,
         augment: AugmentParams,
         device: Device,
     ) -> Result<Self, TorchError> {
         Ok(Self {
-            training: Part::new(&data.training, device)?,
-            validation: Part::new(&data.validation, device)?,
+            training: ImageTensors::new(&data.training, device)?,
+            validation: ImageTensors::new(&data.validation, device)?,
             normaliser: Normaliser::new(&data.normalisation, data.training.shape(), device)?,
             augment,
         })
     }
 
-    /// Returns the device.
     pub fn device(&self) -> Device {
         self.training.labels.device()
     }
 
-    /// Returns the number of images that train.
     pub fn training_images(&self) -> i64 {
         self.training.count()
     }
 
-    /// Returns the number of images that judge.
     pub fn validation_images(&self) -> i64 {
         self.validation.count()
     }
 
     /// Draws an order of the training images, `[N]`, from libtorch's generator.
-    ///
-    /// # Errors
-    /// When the device has no room.
     pub fn random_order(&self) -> Result<Tensor, TorchError> {
         Ok(Tensor::f_randperm(self.training.count(), (Kind::Int64, self.device()))?)
     }
@@ -93,9 +81,6 @@ impl Batches {
     ///
     /// Augmentation works on normalised images, as in the reference, where the stored images are
     /// normalised and mirrored while they are read.
-    ///
-    /// # Errors
-    /// When the device has no room.
     pub fn training_batch(&self, indices: &Tensor) -> Result<(Tensor, Tensor), TorchError> {
         let bytes = self.training.bytes.f_index_select(0, indices)?;
         let labels = self.training.labels.f_index_select(0, indices)?;
@@ -110,10 +95,8 @@ impl Batches {
         Ok((images.f_permute([0, 3, 1, 2])?, labels))
     }
 
-    /// Returns `count` validation images from `first` on: numbers `[B, C, H, W]`, normalised, and labels `[B]`.
-    ///
-    /// # Errors
-    /// When the device has no room.
+    /// Returns `count` validation images from `first` on: numbers `[B, C, H, W]`, normalised, and
+    /// labels `[B]`.
     pub fn validation_batch(&self, first: i64, count: i64) -> Result<(Tensor, Tensor), TorchError> {
         let bytes = self.validation.bytes.f_narrow(0, first, count)?;
         let images = self.normaliser.normalise(&bytes)?.f_permute([0, 3, 1, 2])?;

@@ -5,7 +5,7 @@
 //! anew at every epoch, so they need not be saved. The file is written aside and renamed, so the
 //! one under the name is always whole.
 //!
-//! Whoever cannot save has lost nothing yet: the next epoch is saved again, and until then a
+//! A failed save loses nothing yet: the next epoch is saved again, and until then a
 //! training that is cut short goes on from the one before.
 
 use std::fs::{self, File};
@@ -27,14 +27,12 @@ const FILE: &str = "checkpoint.safetensors";
 /// The folder belongs to one attempt, so one name will do for the file that is being written.
 const UNFINISHED: &str = "checkpoint.unfinished";
 
-/// Where a training is saved.
 #[derive(Debug)]
 pub struct Checkpoint {
     folder: PathBuf,
     training: String,
 }
 
-/// What is saved besides the tensors.
 #[derive(Debug, Serialize, Deserialize)]
 struct Saved {
     /// Which training this is: a digest of all in the request that decides about weights.
@@ -44,17 +42,13 @@ struct Saved {
 }
 
 impl Checkpoint {
-    /// Names the checkpoint of a request, if it wants one.
     pub fn of(request: &Request) -> Option<Self> {
         let folder = request.checkpoint.clone()?;
         Some(Self { folder, training: digest(request) })
     }
 
-    /// Saves weights, optimizer and progress, replacing what was saved before. Makes the folder, also
-    /// where somebody has removed it.
-    ///
-    /// # Errors
-    /// When the file cannot be written (no room, no permission); the one before is still there then.
+    /// Saves weights, optimizer and progress, replacing what was saved before. Makes the folder,
+    /// also where it was removed.
     pub fn save(
         &self,
         network: &Network,
@@ -80,7 +74,6 @@ impl Checkpoint {
         saved
     }
 
-    /// Returns all that is saved, by name.
     fn tensors(
         &self,
         network: &Network,
@@ -106,9 +99,6 @@ impl Checkpoint {
 
     /// Puts a saved training back into a network and its optimizer, which have its shapes.
     /// Returns how far it had come; `None` when nothing was saved.
-    ///
-    /// # Errors
-    /// When the file cannot be read, or belongs to another training.
     pub fn restore(
         &self,
         network: &mut Network,

@@ -7,13 +7,11 @@ use tch::Device;
 use super::batches::Batches;
 use super::error::TorchError;
 
-/// Holds one data set.
 #[derive(Debug, Default)]
 pub struct DataCache {
     loaded: Option<Loaded>,
 }
 
-/// A data set, and what it was loaded for.
 #[derive(Debug)]
 struct Loaded {
     params: DataParams,
@@ -24,10 +22,6 @@ struct Loaded {
 
 impl DataCache {
     /// Returns the data set of a request, read from its files unless it was the last one too.
-    ///
-    /// # Errors
-    /// When the request's `data` is none or differs from the request's own sizes, the files are
-    /// bad, or the device has no room.
     pub fn get(&mut self, request: &Request, device: Device) -> Result<&Batches, TorchError> {
         let params: DataParams = serde_json::from_value(request.data.clone())
             .map_err(|error| TorchError::NoRequest { problem: format!("data: {error}") })?;

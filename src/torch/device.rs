@@ -4,10 +4,8 @@ use metaqnn::training::{self, Precision};
 
 use super::error::TorchError;
 
-/// What of the environment decides about the device.
 #[derive(Debug, Clone, Default)]
 pub struct Surroundings {
-    /// Whether libtorch sees a GPU.
     pub gpu: bool,
     /// `CUDA_VISIBLE_DEVICES`, which the scheduler sets and CUDA itself obeys.
     pub visible_devices: Option<String>,
@@ -16,7 +14,6 @@ pub struct Surroundings {
 }
 
 impl Surroundings {
-    /// Looks around.
     pub fn here() -> Self {
         Self {
             gpu: tch::Cuda::is_available(),
@@ -25,11 +22,6 @@ impl Surroundings {
         }
     }
 
-    /// Returns the device for what a recipe asks.
-    ///
-    /// # Errors
-    /// When a GPU is asked for or was allotted, and libtorch sees none: training on the CPU then
-    /// would waste the allocation for hours before anybody looked.
     pub fn device(&self, wanted: training::Device) -> Result<tch::Device, TorchError> {
         match (wanted, self.gpu) {
             (training::Device::Cpu, _) => Ok(tch::Device::Cpu),
@@ -43,7 +35,6 @@ impl Surroundings {
         }
     }
 
-    /// Returns what says that this process was given a GPU.
     fn allotted(&self) -> Option<&'static str> {
         // `-1` and Slurm's `NoDevFiles` mean: none.
         let names_gpus = |variable: &Option<String>| {

@@ -4,28 +4,24 @@ use tch::Tensor;
 
 use super::batches::Batches;
 use super::error::TorchError;
-use super::evaluate::{Scores, Tally, summed_loss};
+use super::evaluate::{Evaluation, Tally, summed_loss};
 use super::inbox::Interruption;
-use super::memory::give_freed_memory_back;
-use super::network::{Mode, Network};
+use super::memory::fitting_memory;
+use super::network::{Network, Phase};
 use super::optimizer::Adam;
 use super::parameters::Accumulation;
 
-/// How an epoch ended.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum EpochEnd {
     /// Loss and accuracy while training, dropout included.
-    Finished(Scores),
+    Finished(Evaluation),
     /// Cut short; weights are half-way and of no use.
     Dropped(Interruption),
 }
 
-/// What does not change within an epoch.
 #[derive(Debug, Clone, Copy)]
 pub struct EpochSettings {
-    /// Images of an optimizer step.
     pub batch_size: i64,
-    /// The learning rate.
     pub learning_rate: f64,
 }
 
@@ -34,9 +30,6 @@ pub struct EpochSettings {
 ///
 /// The order, augmentation and dropout are drawn from libtorch's generator, which the caller seeds.
 /// `micro_batch` shrinks when memory is short, and stays so for the epochs to come.
-///
-/// # Errors
-/// When libtorch fails, or when not even one image fits into memory.
 pub fn train_epoch(
     network: &mut Network,
     optimizer: &mut Adam,
@@ -82,7 +75,7 @@ fn gradient(
         let count = micro.min(batch - first);
         let (images, labels) =
             (images.f_narrow(0, first, count)?, labels.f_narrow(0, first, count)?);
-        let logits = network.forward(&images, Mode::Training)?;
+        let logits = network.forward(&images, Phase::Training)?;
         let loss = summed_loss(&logits, &labels)?;
         network.parameters.backward(&loss.f_div_scalar(batch as f64)?, accumulation)?;
         accumulation = Accumulation::Added;
@@ -91,76 +84,21 @@ fn gradient(
     Ok(answers)
 }
 
-/// Tries with `micro` images at a time, and with half as many whenever memory is short.
-///
-/// # Errors
-/// The last failure, when one image does not fit either; any other failure at once.
-pub fn fitting_memory<T>(
-    micro: &mut i64,
-    mut attempt: impl FnMut(i64) -> Result<T, TorchError>,
-) -> Result<T, TorchError> {
-    loop {
-        match attempt(*micro) {
-            Err(TorchError::OutOfMemory { .. }) if *micro > 1 => {
-                give_freed_memory_back();
-                *micro = (*micro + 1) / 2;
-            }
-            other => return other,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::fixture::{alone, batches, layers};
     use crate::initialisation::initialise;
-    use crate::plan::{Plan, Precision};
+    use crate::plan::Plan;
     use metaqnn::training::Initialisation;
     use metaqnn::training::protocol::LayerDescription;
-    use tch::Device;
-
-    fn short() -> TorchError {
-        TorchError::OutOfMemory { message: "CUDA out of memory".into(), in_use: None }
-    }
-
-    #[test]
-    fn short_memory_halves_the_micro_batch_until_it_fits() {
-        let mut tried = Vec::new();
-        let mut micro = 128;
-        let fits = |micro| {
-            tried.push(micro);
-            if micro > 20 { Err(short()) } else { Ok(micro) }
-        };
-        assert_eq!(fitting_memory(&mut micro, fits).unwrap(), 16);
-        assert_eq!(tried, [128, 64, 32, 16]);
-        assert_eq!(micro, 16);
-    }
-
-    #[test]
-    fn an_image_that_does_not_fit_is_out_of_memory() {
-        let mut micro = 5;
-        let error = fitting_memory(&mut micro, |_| Err::<(), _>(short())).unwrap_err();
-        assert!(matches!(error, TorchError::OutOfMemory { .. }));
-        assert_eq!(micro, 1);
-    }
-
-    #[test]
-    fn other_failures_are_not_tried_again() {
-        let mut times = 0;
-        let mut micro = 128;
-        let failure = |_| {
-            times += 1;
-            Err::<(), _>(TorchError::Libtorch { message: "device-side assert".into() })
-        };
-        assert!(fitting_memory(&mut micro, failure).is_err());
-        assert_eq!((times, micro), (1, 128));
-    }
+    use tch::{Device, Kind};
 
     #[test]
     fn micro_batches_give_the_gradient_of_the_batch() {
         let _alone = alone();
-        // Without dropout and batch normalisation, whose results depend on what is computed together.
+        // Without dropout and batch normalisation, whose results depend on what is computed
+        // together.
         let plain: Vec<_> = layers()
             .into_iter()
             .filter(|layer| !matches!(layer, LayerDescription::Dropout { .. }))
@@ -177,7 +115,7 @@ mod tests {
         let data = batches();
         let (images, labels) =
             data.training_batch(&Tensor::arange(31, (tch::Kind::Int64, Device::Cpu))).unwrap();
-        let plan = Plan::new(&plain, 8, 1, Precision::Float32).unwrap();
+        let plan = Plan::new(&plain, 8, 1, Kind::Float).unwrap();
         let mut network = Network::build(plan, Device::Cpu).unwrap();
         tch::manual_seed(3);
         initialise(&network.parameters, Initialisation::CaffeXavier).unwrap();

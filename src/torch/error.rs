@@ -9,87 +9,47 @@ use tch::TchError;
 
 use super::plan::Misplaced;
 
-/// An error of the trainer.
 #[derive(Debug, thiserror::Error)]
 pub enum TorchError {
     /// The device has no room. Becomes the answer `out_of_memory` when micro-batches do not help.
     #[error("memory is short: {message}")]
     OutOfMemory {
-        /// What libtorch says.
         message: String,
         /// Bytes in use on the device at that moment, when libtorch says so.
         in_use: Option<u64>,
     },
-    /// The device has no room for the images, whatever the network.
     #[error(
-        "images do not fit on the device: {message} (set `data.training_images`, or use a larger device)"
+        "images do not fit on the device: {message} (set `data.training_images`, or use a larger \
+         device)"
     )]
-    NoRoomForImages {
-        /// What libtorch says.
-        message: String,
-    },
-    /// Any other failure inside libtorch.
+    NoRoomForImages { message: String },
     #[error("libtorch failed: {message}")]
-    Libtorch {
-        /// What libtorch says.
-        message: String,
-    },
-    /// A GPU is wanted and none is seen.
+    Libtorch { message: String },
     #[error("{wanted}, but libtorch sees no GPU ({remedy})")]
-    NoGpu {
-        /// Who wants it.
-        wanted: &'static str,
-        /// What to check.
-        remedy: &'static str,
-    },
-    /// A line of stdin that is no request.
+    NoGpu { wanted: &'static str, remedy: &'static str },
     #[error("request cannot be read: {problem}")]
-    NoRequest {
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// A request of another version of the protocol.
+    NoRequest { problem: String },
     #[error(
         "request speaks protocol `{found}`, this trainer `{}` (use programs of one version)",
         protocol::VERSION
     )]
-    OtherProtocol {
-        /// Its version.
-        found: u32,
-    },
-    /// Layers that make no network.
+    OtherProtocol { found: u32 },
     #[error(transparent)]
     Misplaced(#[from] Misplaced),
-    /// A recipe with a value outside its range.
     #[error(transparent)]
     Recipe(#[from] TrainingError),
-    /// Images that cannot be read, or a wrong `data` section.
     #[error(transparent)]
     Data(#[from] DatasetError),
-    /// A checkpoint that cannot be written or read.
     #[error("failed to {doing} checkpoint `{}`: {reason}", path.display())]
-    Checkpoint {
-        /// `read` or `write`.
-        doing: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        reason: String,
-    },
-    /// A checkpoint of another training.
-    #[error("checkpoint `{}` belongs to another training (remove it, or resume with the request it was made for)", path.display())]
-    OtherTraining {
-        /// The file.
-        path: PathBuf,
-    },
-    /// stdin or stdout is gone.
+    Checkpoint { doing: &'static str, path: PathBuf, reason: String },
+    #[error(
+        "checkpoint `{}` belongs to another training (remove it, or resume with the request it was \
+         made for)",
+        path.display()
+    )]
+    OtherTraining { path: PathBuf },
     #[error("failed to {doing}")]
-    Pipe {
-        /// What was being done.
-        doing: &'static str,
-        /// Why.
-        source: io::Error,
-    },
+    Pipe { doing: &'static str, source: io::Error },
 }
 
 impl TorchError {
@@ -124,7 +84,6 @@ impl TorchError {
     }
 }
 
-/// Joins an error with its causes.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -150,7 +109,6 @@ const OUT_OF_MEMORY: [&str; 6] = [
 /// does not know has another message, which goes on after these words.)
 const NO_ROOM_FOR_CODE: &str = "could not create a primitive";
 
-/// The longest message that is passed on.
 const LONGEST_MESSAGE: usize = 200;
 
 impl From<TchError> for TorchError {

@@ -4,11 +4,10 @@ use tch::{Kind, Reduction, Tensor};
 
 use super::batches::Batches;
 use super::error::TorchError;
-use super::network::{Mode, Network};
+use super::network::{Network, Phase};
 
-/// Loss and accuracy over some images.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Scores {
+pub struct Evaluation {
     /// Mean cross-entropy; `None` when it is not a number.
     pub loss: Option<f64>,
     /// Share classified correctly, in [0, 1].
@@ -24,10 +23,6 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Begins with nothing.
-    ///
-    /// # Errors
-    /// When the device has no room.
     pub fn new(device: tch::Device) -> Result<Self, TorchError> {
         Ok(Self {
             loss: Tensor::f_zeros([0_i64; 0], (Kind::Double, device))?,
@@ -37,9 +32,6 @@ impl Tally {
     }
 
     /// Adds a batch: its summed loss, its logits `[B, classes]` and its labels `[B]`.
-    ///
-    /// # Errors
-    /// When the device has no room.
     pub fn add(
         &mut self,
         loss: &Tensor,
@@ -55,13 +47,10 @@ impl Tally {
     }
 
     /// Reads the sums, which waits for the device.
-    ///
-    /// # Errors
-    /// When libtorch fails.
-    pub fn scores(&self) -> Result<Scores, TorchError> {
+    pub fn scores(&self) -> Result<Evaluation, TorchError> {
         let loss = self.loss.f_double_value(&[])? / self.images as f64;
         let hits = self.hits.f_int64_value(&[])?;
-        Ok(Scores {
+        Ok(Evaluation {
             loss: loss.is_finite().then_some(loss),
             accuracy: hits as f64 / self.images as f64,
         })
@@ -69,25 +58,19 @@ impl Tally {
 }
 
 /// Returns the cross-entropy of logits `[B, classes]` with labels `[B]`, summed over the batch.
-///
-/// # Errors
-/// When the device has no room.
 pub fn summed_loss(logits: &Tensor, labels: &Tensor) -> Result<Tensor, TorchError> {
     Ok(logits.f_cross_entropy_loss(labels, None::<Tensor>, Reduction::Sum, -100, 0.0)?)
 }
 
 /// Returns the scores over all validation images, `batch` at a time.
-///
-/// # Errors
-/// When the device has no room.
-pub fn evaluate(network: &Network, data: &Batches, batch: i64) -> Result<Scores, TorchError> {
+pub fn evaluate(network: &Network, data: &Batches, batch: i64) -> Result<Evaluation, TorchError> {
     let _guard = tch::no_grad_guard();
     let mut tally = Tally::new(data.device())?;
     let count = data.validation_images();
     let mut first = 0;
     while first < count {
         let (images, labels) = data.validation_batch(first, batch.min(count - first))?;
-        let logits = network.forward(&images, Mode::Evaluation)?;
+        let logits = network.forward(&images, Phase::Evaluation)?;
         tally.add(&summed_loss(&logits, &labels)?, &logits, &labels)?;
         first += batch;
     }

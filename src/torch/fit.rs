@@ -5,42 +5,36 @@ use std::time::Instant;
 use metaqnn::seed::{self, Purpose};
 use metaqnn::training::protocol::Request;
 use metaqnn::training::{self, EpochReport, ValidRecipe};
+use tch::Kind;
 
 use super::batches::Batches;
 use super::checkpoint::Checkpoint;
-use super::epoch::{EpochEnd, EpochSettings, fitting_memory, train_epoch};
+use super::epoch::{EpochEnd, EpochSettings, train_epoch};
 use super::error::TorchError;
-use super::evaluate::{Scores, evaluate};
+use super::evaluate::{Evaluation, evaluate};
 use super::inbox::Interruption;
 use super::initialisation::initialise;
+use super::memory::fitting_memory;
 use super::network::Network;
 use super::optimizer::Adam;
-use super::plan::{Plan, Precision};
+use super::plan::Plan;
 use super::progress::{NextEpoch, Progress};
 
-/// How a training ended.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Ending {
-    /// All epochs done.
+pub enum FitEnd {
     Done,
     /// The network's own fault.
     Failed(String),
-    /// Cut short.
     Interrupted(Interruption),
 }
 
-/// What the training loop tells and asks.
 pub trait Listener {
-    /// Hears of an epoch.
-    ///
-    /// # Errors
-    /// When nobody can be told any more.
     fn epoch(&mut self, report: EpochReport) -> Result<(), TorchError>;
 
     /// Says whether the training is to be cut short. Asked between any two optimizer steps.
     fn interruption(&mut self) -> Option<Interruption>;
 
-    /// Hears what a person may want to know. That nobody can be told ends no training.
+    /// Prints a notice; a closed stderr does not end the training.
     fn notice(&mut self, text: &str);
 }
 
@@ -51,19 +45,15 @@ pub trait Listener {
 /// (on one kind of machine, with one number of threads; some of cuDNN's sums have no fixed order).
 ///
 /// A checkpoint that cannot be saved ends no training: the next epoch is saved again.
-///
-/// # Errors
-/// When the layers make no network, the checkpoint to go on from cannot be read or is another
-/// training's, libtorch fails, or memory is short even with one image at a time.
 pub fn fit(
     request: &Request,
     recipe: &ValidRecipe,
     data: &Batches,
     listener: &mut dyn Listener,
-) -> Result<Ending, TorchError> {
+) -> Result<FitEnd, TorchError> {
     let precision = match recipe.recipe().precision {
-        training::Precision::Bfloat16 if data.device().is_cuda() => Precision::BFloat16,
-        _ => Precision::Float32,
+        training::Precision::Bfloat16 if data.device().is_cuda() => Kind::BFloat16,
+        _ => Kind::Float,
     };
     let plan = Plan::new(&request.layers, request.input_size, request.channels, precision)?;
     let mut network = Network::build(plan, data.device())?;
@@ -78,12 +68,12 @@ pub fn fit(
     loop {
         let (start, epoch) = match progress.next(recipe, request.epochs) {
             NextEpoch::Epoch { start, epoch } => (start, epoch),
-            NextEpoch::Done => return Ok(Ending::Done),
+            NextEpoch::Done => return Ok(FitEnd::Done),
             NextEpoch::NoLearningRate => {
-                return Ok(Ending::Failed("no learning rate passed the first-epoch test".into()));
+                return Ok(FitEnd::Failed("no learning rate passed the first-epoch test".into()));
             }
             NextEpoch::Diverged => {
-                return Ok(Ending::Failed(format!(
+                return Ok(FitEnd::Failed(format!(
                     "loss is not a number in epoch {}",
                     progress.epoch
                 )));
@@ -105,13 +95,14 @@ pub fn fit(
             train_epoch(&mut network, &mut optimizer, data, settings, micro_batch, interruption)?;
         if progress.micro_batch < fitted {
             listener.notice(&format!(
-                "memory is short: gradients are summed over {} images at a time, no longer {fitted}",
+                "memory is short: gradients are summed over {} images at a time, no longer \
+                 {fitted}",
                 progress.micro_batch
             ));
         }
         let training = match end {
             EpochEnd::Finished(scores) => scores,
-            EpochEnd::Dropped(reason) => return Ok(Ending::Interrupted(reason)),
+            EpochEnd::Dropped(reason) => return Ok(FitEnd::Interrupted(reason)),
         };
         let mut batch = recipe.recipe().validation_batch_size.into();
         let validation = fitting_memory(&mut batch, |batch| evaluate(&network, data, batch))?;
@@ -120,8 +111,8 @@ pub fn fit(
         progress.record(start, epoch, is_number.then_some(validation.accuracy), recipe);
         let seconds = began.elapsed().as_secs_f64();
         listener.epoch(report(&progress, training, validation, seconds))?;
-        // Told before it is saved: what is saved is then never missing from the curve, and what is
-        // told twice after a crash is the same.
+        // Reported before it is saved: what is saved is then never missing from the curve, and what
+        // is reported twice after a crash is the same.
         if let Some(checkpoint) = &checkpoint
             && let Err(error) = checkpoint.save(&network, &optimizer, &progress)
         {
@@ -130,7 +121,6 @@ pub fn fit(
     }
 }
 
-/// Begins a start: new weights, a fresh optimizer.
 fn begin(
     network: &mut Network,
     optimizer: &mut Adam,
@@ -150,7 +140,12 @@ fn seed_libtorch(request: &Request, purpose: Purpose, part: u64) {
     tch::manual_seed(number.try_into().expect("the number was made to fit a signed one"));
 }
 
-fn report(progress: &Progress, training: Scores, validation: Scores, seconds: f64) -> EpochReport {
+fn report(
+    progress: &Progress,
+    training: Evaluation,
+    validation: Evaluation,
+    seconds: f64,
+) -> EpochReport {
     EpochReport {
         epoch: progress.epoch,
         start: progress.start,
@@ -171,7 +166,7 @@ mod tests {
     use std::path::Path;
     use tch::Tensor;
 
-    fn train(request: &Request, recorder: &mut Recorder) -> Ending {
+    fn train(request: &Request, recorder: &mut Recorder) -> FitEnd {
         let recipe = request.recipe.clone().check(request.classes).unwrap();
         fit(request, &recipe, &batches(), recorder).unwrap()
     }
@@ -196,7 +191,7 @@ mod tests {
     fn a_problem_that_can_be_learnt_is_learnt() {
         let _alone = alone();
         let mut recorder = Recorder::default();
-        assert_eq!(train(&Request { epochs: 8, ..request(None) }, &mut recorder), Ending::Done);
+        assert_eq!(train(&Request { epochs: 8, ..request(None) }, &mut recorder), FitEnd::Done);
         assert_eq!(recorder.reports.len(), 8);
         assert!(recorder.reports[7].validation_accuracy >= 0.95, "{:?}", recorder.reports);
         // Three steps of 32 in an epoch of 96.
@@ -208,7 +203,7 @@ mod tests {
         let _alone = alone();
         let (whole, parts) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let mut straight = Recorder::default();
-        assert_eq!(train(&request(Some(whole.path())), &mut straight), Ending::Done);
+        assert_eq!(train(&request(Some(whole.path())), &mut straight), FitEnd::Done);
 
         // Interrupted in the middle of the third epoch, then of the fourth.
         let mut reports = Vec::new();
@@ -231,10 +226,10 @@ mod tests {
             let parts = tempfile::tempdir().unwrap();
             let mut first = Recorder { interrupt_at: Some(step), ..Recorder::default() };
             let ending = train(&request(Some(parts.path())), &mut first);
-            assert_eq!(ending, Ending::Interrupted(Interruption::Signal));
+            assert_eq!(ending, FitEnd::Interrupted(Interruption::Signal));
             let mut second = Recorder::default();
             let again = Request { resume: true, attempt: 2, ..request(Some(parts.path())) };
-            assert_eq!(train(&again, &mut second), Ending::Done);
+            assert_eq!(train(&again, &mut second), FitEnd::Done);
             assert_eq!([first.reports, second.reports].concat(), straight.reports, "step {step}");
             assert_eq!(saved(parts.path()), saved(whole.path()), "step {step}");
         }
@@ -247,7 +242,7 @@ mod tests {
         train(&request(Some(folder.path())), &mut Recorder::default());
         let mut recorder = Recorder::default();
         let again = Request { resume: true, ..request(Some(folder.path())) };
-        assert_eq!(train(&again, &mut recorder), Ending::Done);
+        assert_eq!(train(&again, &mut recorder), FitEnd::Done);
         assert_eq!((recorder.reports.len(), recorder.asked), (0, 0));
     }
 
@@ -260,7 +255,7 @@ mod tests {
         let checkpoint = folder.path().join("000005.1");
         let mut recorder =
             Recorder { remove_at: Some((6, checkpoint.clone())), ..Recorder::default() };
-        assert_eq!(train(&request(Some(&checkpoint)), &mut recorder), Ending::Done);
+        assert_eq!(train(&request(Some(&checkpoint)), &mut recorder), FitEnd::Done);
         assert_eq!((recorder.reports.len(), recorder.notices.len()), (4, 0));
         assert_eq!(saved(&checkpoint), saved(straight.path()));
     }
@@ -274,7 +269,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         let folder = file.path().join("000005.1");
         let mut recorder = Recorder::default();
-        assert_eq!(train(&request(Some(&folder)), &mut recorder), Ending::Done);
+        assert_eq!(train(&request(Some(&folder)), &mut recorder), FitEnd::Done);
         assert_eq!(recorder.reports, straight.reports);
         assert_eq!(recorder.notices.len(), 4);
         assert!(
@@ -301,7 +296,7 @@ mod tests {
         let mut request = request(None);
         request.recipe.first_epoch_threshold = Some(1.0);
         let mut recorder = Recorder::default();
-        let Ending::Failed(reason) = train(&request, &mut recorder) else { panic!() };
+        let FitEnd::Failed(reason) = train(&request, &mut recorder) else { panic!() };
         assert_eq!(reason, "no learning rate passed the first-epoch test");
         let starts: Vec<_> =
             recorder.reports.iter().map(|report| (report.start, report.epoch)).collect();
@@ -344,7 +339,7 @@ mod tests {
         request.recipe.first_epoch_threshold = Some(0.0);
         let mut recorder = Recorder::default();
         let ending = train(&request, &mut recorder);
-        assert!(matches!(ending, Ending::Failed(_)), "{ending:?}");
+        assert!(matches!(ending, FitEnd::Failed(_)), "{ending:?}");
         assert_eq!(recorder.reports.len(), 5);
         assert!(
             recorder.reports.iter().all(|report| report.validation_loss.is_none()),

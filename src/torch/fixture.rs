@@ -17,13 +17,15 @@ use crate::error::TorchError;
 use crate::fit::Listener;
 use crate::inbox::Interruption;
 
-/// Waits for libtorch's one generator: tests run side by side, and would draw from each other's stream.
+/// Waits for libtorch's one generator: tests run side by side, and would draw from each other's
+/// stream.
 pub fn alone() -> MutexGuard<'static, ()> {
     static GENERATOR: Mutex<()> = Mutex::new(());
     GENERATOR.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Grey images of 8x8 pixels and two classes: the left (0) or the right half (1) is brighter, with noise.
+/// Grey images of 8x8 pixels and two classes: the left (0) or the right half (1) is brighter, with
+/// noise.
 pub fn halves(count: usize) -> Images {
     let mut rng = generator(1, Purpose::Synthetic, 0, 0);
     let labels: Vec<u8> = (0..count).map(|index| (index % 2) as u8).collect();
@@ -97,7 +99,7 @@ pub struct Recorder {
     pub interrupt_at: Option<u32>,
     /// Removes this folder at this question, from 0.
     pub remove_at: Option<(u32, PathBuf)>,
-    /// What a person was told.
+    /// Notices.
     pub notices: Vec<String>,
 }
 

@@ -12,26 +12,19 @@ use metaqnn::training::protocol::Stop;
 use signal_hook::consts::{SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 
-/// Something from outside.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
-    /// A line of stdin.
+pub enum Input {
     Line(String),
-    /// The end of stdin.
     End,
     /// USR1 (time is nearly up) or TERM.
     Signal,
 }
 
-/// What the trainer is to do next.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Next {
-    /// Answer this request.
-    Request(String),
-    /// Leave: stdin has ended.
-    Leave,
-    /// Leave to be started again: a signal came.
-    LeaveInterrupted,
+/// Why the trainer ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    EndOfInput,
+    Signal,
 }
 
 /// Why a training is cut short.
@@ -46,53 +39,49 @@ pub enum Interruption {
 /// The queue of what came from outside.
 #[derive(Debug)]
 pub struct Inbox {
-    events: Receiver<Event>,
+    events: Receiver<Input>,
     /// Came while a training ran, and is for afterwards.
-    later: VecDeque<Event>,
+    later: VecDeque<Input>,
 }
 
 impl Inbox {
     /// Starts listening to stdin and to USR1 and TERM.
-    ///
-    /// # Errors
-    /// When the signals cannot be caught.
     pub fn open() -> io::Result<Self> {
         let (sender, events) = mpsc::channel();
         let mut signals = Signals::new([SIGUSR1, SIGTERM])?;
         let on_signal = sender.clone();
-        // A queue without a reader means that the program is ending: nothing is left to be told.
+        // A queue without a reader means that the program is ending.
         thread::Builder::new().spawn(move || {
             for _ in signals.forever() {
-                let _ = on_signal.send(Event::Signal);
+                let _ = on_signal.send(Input::Signal);
             }
         })?;
         thread::Builder::new().spawn(move || {
             for line in io::stdin().lock().lines().map_while(Result::ok) {
-                let _ = sender.send(Event::Line(line));
+                let _ = sender.send(Input::Line(line));
             }
-            let _ = sender.send(Event::End);
+            let _ = sender.send(Input::End);
         })?;
         Ok(Self::new(events))
     }
 
-    /// Makes an inbox of given events.
-    pub const fn new(events: Receiver<Event>) -> Self {
+    pub const fn new(events: Receiver<Input>) -> Self {
         Self { events, later: VecDeque::new() }
     }
 
     /// Waits for the next request, or a reason to leave. A `stop` that comes when nothing is
     /// being trained came too late and is passed over, as are blank lines.
-    pub fn next(&mut self) -> Next {
+    pub fn next(&mut self) -> Result<String, Exit> {
         loop {
             let event = match self.later.pop_front() {
                 Some(event) => event,
-                None => self.events.recv().unwrap_or(Event::End),
+                None => self.events.recv().unwrap_or(Input::End),
             };
             match event {
-                Event::Line(line) if line.trim().is_empty() || is_stop(&line) => {}
-                Event::Line(line) => return Next::Request(line),
-                Event::End => return Next::Leave,
-                Event::Signal => return Next::LeaveInterrupted,
+                Input::Line(line) if line.trim().is_empty() || is_stop(&line) => {}
+                Input::Line(line) => return Ok(line),
+                Input::End => return Err(Exit::EndOfInput),
+                Input::Signal => return Err(Exit::Signal),
             }
         }
     }
@@ -103,8 +92,8 @@ impl Inbox {
     pub fn interruption(&mut self) -> Option<Interruption> {
         loop {
             match self.events.try_recv() {
-                Ok(Event::Line(line)) if is_stop(&line) => return Some(Interruption::Stop),
-                Ok(Event::Signal) => return Some(Interruption::Signal),
+                Ok(Input::Line(line)) if is_stop(&line) => return Some(Interruption::Stop),
+                Ok(Input::Signal) => return Some(Interruption::Signal),
                 Ok(event) => self.later.push_back(event),
                 Err(TryRecvError::Empty | TryRecvError::Disconnected) => return None,
             }
@@ -120,7 +109,7 @@ fn is_stop(line: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn inbox(events: &[Event]) -> Inbox {
+    fn inbox(events: &[Input]) -> Inbox {
         let (sender, receiver) = mpsc::channel();
         for event in events {
             sender.send(event.clone()).unwrap();
@@ -128,38 +117,38 @@ mod tests {
         Inbox::new(receiver)
     }
 
-    fn line(text: &str) -> Event {
-        Event::Line(text.into())
+    fn line(text: &str) -> Input {
+        Input::Line(text.into())
     }
 
     #[test]
     fn a_stop_ends_the_training_it_was_meant_for_and_no_later_one() {
         let mut inbox =
-            inbox(&[line("first"), line(r#"{"stop": true}"#), line("second"), Event::End]);
-        assert_eq!(inbox.next(), Next::Request("first".into()));
+            inbox(&[line("first"), line(r#"{"stop": true}"#), line("second"), Input::End]);
+        assert_eq!(inbox.next(), Ok("first".into()));
         // The training of `first` ended by itself before it looked.
-        assert_eq!(inbox.next(), Next::Request("second".into()));
+        assert_eq!(inbox.next(), Ok("second".into()));
         assert_eq!(inbox.interruption(), None);
-        assert_eq!(inbox.next(), Next::Leave);
+        assert_eq!(inbox.next(), Err(Exit::EndOfInput));
     }
 
     #[test]
     fn what_is_no_stop_waits_for_the_end_of_the_training() {
-        let mut inbox = inbox(&[line("second"), line(r#"{"stop": true}"#), Event::End]);
+        let mut inbox = inbox(&[line("second"), line(r#"{"stop": true}"#), Input::End]);
         assert_eq!(inbox.interruption(), Some(Interruption::Stop));
         assert_eq!(inbox.interruption(), None);
-        assert_eq!(inbox.next(), Next::Request("second".into()));
-        assert_eq!(inbox.next(), Next::Leave);
+        assert_eq!(inbox.next(), Ok("second".into()));
+        assert_eq!(inbox.next(), Err(Exit::EndOfInput));
     }
 
     #[test]
     fn a_signal_ends_both_training_and_waiting() {
-        assert_eq!(inbox(&[Event::Signal]).interruption(), Some(Interruption::Signal));
-        assert_eq!(inbox(&[Event::Signal]).next(), Next::LeaveInterrupted);
+        assert_eq!(inbox(&[Input::Signal]).interruption(), Some(Interruption::Signal));
+        assert_eq!(inbox(&[Input::Signal]).next(), Err(Exit::Signal));
     }
 
     #[test]
     fn the_end_of_stdin_does_not_cut_a_training_short() {
-        assert_eq!(inbox(&[Event::End]).interruption(), None);
+        assert_eq!(inbox(&[Input::End]).interruption(), None);
     }
 }

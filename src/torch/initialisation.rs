@@ -8,9 +8,6 @@ use super::parameters::{Parameters, Role};
 /// Draws the weights from libtorch's generator, which the caller seeds; biases become 0, scales 1.
 ///
 /// Weights are uniform in `[-bound, bound]` ([`bound`]), in the order of the layers.
-///
-/// # Errors
-/// When libtorch fails.
 pub fn initialise(parameters: &Parameters, form: Initialisation) -> Result<(), TchError> {
     let _guard = tch::no_grad_guard();
     for (shape, parameter) in parameters.iter() {
@@ -30,7 +27,8 @@ pub fn initialise(parameters: &Parameters, form: Initialisation) -> Result<(), T
 /// Returns the bound of the uniform distribution of a weight.
 ///
 /// Caffe's "Xavier", which the published code used, is `sqrt(3 / fan_in)`: variance `1 / fan_in`.
-/// Glorot and Bengio (2010, equation 16), whom the paper cites, have `sqrt(6 / (fan_in + fan_out))`.
+/// Glorot and Bengio (2010, equation 16), whom the paper cites, have `sqrt(6 / (fan_in +
+/// fan_out))`.
 fn bound(form: Initialisation, fan_in: i64, fan_out: i64) -> f64 {
     match form {
         Initialisation::CaffeXavier => (3.0 / fan_in as f64).sqrt(),

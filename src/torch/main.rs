@@ -6,8 +6,8 @@
 //!
 //! The way of a request: [`inbox`] hands its line to [`trainer`], which reads it, chooses the
 //! [`device`] and loads the images ([`data_cache`], [`batches`]); [`fit`] then trains its
-//! [`network`] (as [`plan`] says) start by start ([`progress`]) and [`epoch`] by epoch, and saves a [`checkpoint`]
-//! after each.
+//! [`network`] (as [`plan`] says) start by start ([`progress`]) and [`epoch`] by epoch, and saves a
+//! [`checkpoint`] after each.
 //!
 //! Exit codes: 0 stdin has ended; 2 a line that is no request; 3 bad images; 4 the environment (no
 //! GPU, disk, libtorch); 75 a signal came, and the training can be taken up from its checkpoint.
@@ -42,8 +42,8 @@ use metaqnn::training::protocol::TRY_AGAIN;
 
 use crate::device::Surroundings;
 use crate::error::TorchError;
-use crate::inbox::Inbox;
-use crate::trainer::{Departure, Trainer};
+use crate::inbox::{Exit, Inbox};
+use crate::trainer::TorchTrainer;
 
 const USAGE: &str = "\
 Trains networks for `metaqnn`, which starts this program by itself (`training.trainer: torch`).
@@ -60,17 +60,17 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         [] => exit_code(run()),
-        ["--device", "auto"] => exit_code(tell_device(Device::Auto)),
-        ["--device", "cpu"] => exit_code(tell_device(Device::Cpu)),
-        ["--device", "cuda"] => exit_code(tell_device(Device::Cuda)),
+        ["--device", "auto"] => exit_code(print_device(Device::Auto)),
+        ["--device", "cpu"] => exit_code(print_device(Device::Cpu)),
+        ["--device", "cuda"] => exit_code(print_device(Device::Cuda)),
         words => usage(words),
     }
 }
 
-fn exit_code(ended: Result<Departure, TorchError>) -> ExitCode {
+fn exit_code(ended: Result<Exit, TorchError>) -> ExitCode {
     match ended {
-        Ok(Departure::EndOfRequests) => ExitCode::SUCCESS,
-        Ok(Departure::Interrupted) => ExitCode::from(TRY_AGAIN as u8),
+        Ok(Exit::EndOfInput) => ExitCode::SUCCESS,
+        Ok(Exit::Signal) => ExitCode::from(TRY_AGAIN as u8),
         Err(error) => {
             // When stderr is gone too, the exit code is all that is left to say.
             let _ = writeln!(io::stderr(), "metaqnn-torch: {}", error::chain(&error));
@@ -80,21 +80,21 @@ fn exit_code(ended: Result<Departure, TorchError>) -> ExitCode {
 }
 
 /// Says on stdout where networks would be trained.
-fn tell_device(wanted: Device) -> Result<Departure, TorchError> {
-    let told = match Surroundings::here().device(wanted)? {
+fn print_device(wanted: Device) -> Result<Exit, TorchError> {
+    let device = match Surroundings::here().device(wanted)? {
         tch::Device::Cpu => format!("the CPU ({} threads)", tch::get_num_threads()),
         device => format!("a GPU ({device:?}, of {} visible)", tch::Cuda::device_count()),
     };
-    writeln!(io::stdout(), "{told}")
+    writeln!(io::stdout(), "{device}")
         .map_err(|source| TorchError::Pipe { doing: "write to stdout", source })?;
-    Ok(Departure::EndOfRequests)
+    Ok(Exit::EndOfInput)
 }
 
-fn run() -> Result<Departure, TorchError> {
+fn run() -> Result<Exit, TorchError> {
     memory::keep_freed_memory();
     let inbox =
         Inbox::open().map_err(|source| TorchError::Pipe { doing: "catch signals", source })?;
-    Trainer::new(inbox, io::stdout().lock(), io::stderr()).run()
+    TorchTrainer::new(inbox, io::stdout().lock(), io::stderr()).run()
 }
 
 fn usage(words: &[&str]) -> ExitCode {

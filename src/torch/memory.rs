@@ -1,15 +1,18 @@
-//! Memory of the CPU: kept from one optimizer step to the next, given back when it is short, and measured.
+//! Memory: micro-batches when it is short; on the CPU kept between optimizer steps, and measured.
 
 use std::path::Path;
 
 use metaqnn::regular_file::{self, SMALL};
 
-/// Tells the allocator of libc to keep what is freed, instead of giving it back to the system.
+use super::error::TorchError;
+
+/// Makes the allocator of libc keep what is freed, instead of giving it back to the system.
 ///
 /// A training step allocates and frees the same maps of some ten megabytes again and again. By
-/// default they go back to the system at the end of a step and come again page by page: that
-/// took 12 % of the time of a step (137 against 122 ms, one thread, batch 128, 64 and 128 filters on 28x28
-/// pixels). The process stays as large as its largest network, which it has to find room for anyway.
+/// default they go back to the system at the end of a step and come again page by page: that took
+/// 12 % of the time of a step (137 against 122 ms, one thread, batch 128, 64 and 128 filters on
+/// 28x28 pixels). The process stays as large as its largest network, which it has to find room for
+/// anyway.
 ///
 /// Does nothing where libc is not GNU's.
 pub fn keep_freed_memory() {
@@ -27,8 +30,9 @@ pub fn keep_freed_memory() {
     }
 }
 
-/// Gives freed memory back to the system: when it is short, what the allocator keeps may be just what
-/// is missing elsewhere (oneDNN, for one, takes room for the code it generates past the allocator).
+/// Gives freed memory back to the system: when it is short, what the allocator keeps may be just
+/// what is missing elsewhere (oneDNN, for one, takes room for the code it generates past the
+/// allocator).
 ///
 /// Does nothing where libc is not GNU's.
 pub fn give_freed_memory_back() {
@@ -50,9 +54,62 @@ pub fn greatest_occupied() -> Option<u64> {
     Some(kibibytes * 1024)
 }
 
+/// Tries with `micro` images at a time, and with half as many whenever memory is short.
+pub fn fitting_memory<T>(
+    micro: &mut i64,
+    mut attempt: impl FnMut(i64) -> Result<T, TorchError>,
+) -> Result<T, TorchError> {
+    loop {
+        match attempt(*micro) {
+            Err(TorchError::OutOfMemory { .. }) if *micro > 1 => {
+                give_freed_memory_back();
+                *micro = (*micro + 1) / 2;
+            }
+            other => return other,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn short() -> TorchError {
+        TorchError::OutOfMemory { message: "CUDA out of memory".into(), in_use: None }
+    }
+
+    #[test]
+    fn short_memory_halves_the_micro_batch_until_it_fits() {
+        let mut tried = Vec::new();
+        let mut micro = 128;
+        let fits = |micro| {
+            tried.push(micro);
+            if micro > 20 { Err(short()) } else { Ok(micro) }
+        };
+        assert_eq!(fitting_memory(&mut micro, fits).unwrap(), 16);
+        assert_eq!(tried, [128, 64, 32, 16]);
+        assert_eq!(micro, 16);
+    }
+
+    #[test]
+    fn an_image_that_does_not_fit_is_out_of_memory() {
+        let mut micro = 5;
+        let error = fitting_memory(&mut micro, |_| Err::<(), _>(short())).unwrap_err();
+        assert!(matches!(error, TorchError::OutOfMemory { .. }));
+        assert_eq!(micro, 1);
+    }
+
+    #[test]
+    fn other_failures_are_not_tried_again() {
+        let mut times = 0;
+        let mut micro = 128;
+        let failure = |_| {
+            times += 1;
+            Err::<(), _>(TorchError::Libtorch { message: "device-side assert".into() })
+        };
+        assert!(fitting_memory(&mut micro, failure).is_err());
+        assert_eq!((times, micro), (1, 128));
+    }
 
     #[test]
     fn what_was_occupied_once_is_measured() {

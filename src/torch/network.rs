@@ -4,22 +4,20 @@ use metaqnn::space::PoolRounding;
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::parameters::Parameters;
-use super::plan::{Operation, Plan, Precision};
+use super::plan::{Operation, Plan};
 
 /// Whether a network learns or is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
+pub enum Phase {
     /// Dropout drops, batch normalisation uses and records the batch's statistics.
     Training,
     /// Dropout does nothing, batch normalisation uses the recorded statistics.
     Evaluation,
 }
 
-/// A network with weights.
 #[derive(Debug)]
 pub struct Network {
     plan: Plan,
-    /// Its parameters.
     pub parameters: Parameters,
     /// Mean and variance of each batch normalisation, as recorded while training.
     running: Vec<(Tensor, Tensor)>,
@@ -30,10 +28,6 @@ const BATCH_NORM_MOMENTUM: f64 = 0.1;
 const BATCH_NORM_EPSILON: f64 = 1e-5;
 
 impl Network {
-    /// Gives a planned network its tensors, all parameters 0.
-    ///
-    /// # Errors
-    /// When the device has no room.
     pub fn build(plan: Plan, device: Device) -> Result<Self, TchError> {
         let options = (Kind::Float, device);
         let running = plan
@@ -48,10 +42,7 @@ impl Network {
     }
 
     /// Computes the logits `[N, classes]` of images `[N, C, H, W]`.
-    ///
-    /// # Errors
-    /// When the device has no room.
-    pub fn forward(&self, images: &Tensor, mode: Mode) -> Result<Tensor, TchError> {
+    pub fn forward(&self, images: &Tensor, mode: Phase) -> Result<Tensor, TchError> {
         let mut maps = images.shallow_clone();
         for index in 0..self.plan.layers.len() {
             maps = self.forward_layer(index, maps, mode)?;
@@ -60,14 +51,11 @@ impl Network {
     }
 
     /// Computes the output of one layer, its dropout included.
-    ///
-    /// # Errors
-    /// When the device has no room.
     pub fn forward_layer(
         &self,
         index: usize,
         mut maps: Tensor,
-        mode: Mode,
+        mode: Phase,
     ) -> Result<Tensor, TchError> {
         for &operation in &self.plan.layers[index] {
             maps = self.apply(operation, maps, mode)?;
@@ -87,10 +75,6 @@ impl Network {
         self.running.iter().enumerate().flat_map(named).collect()
     }
 
-    /// Sets every running mean to 0 and variance to 1.
-    ///
-    /// # Errors
-    /// When libtorch fails.
     pub fn reset_statistics(&mut self) -> Result<(), TchError> {
         for (mean, variance) in &mut self.running {
             let _ = mean.f_zero_()?;
@@ -103,7 +87,7 @@ impl Network {
         &self,
         operation: Operation,
         mut maps: Tensor,
-        mode: Mode,
+        mode: Phase,
     ) -> Result<Tensor, TchError> {
         match operation {
             Operation::Convolution { weight, stride, padding } => {
@@ -121,13 +105,14 @@ impl Network {
                     Some(self.parameters.view(scale + 1)),
                     Some(mean),
                     Some(variance),
-                    mode == Mode::Training,
+                    mode == Phase::Training,
                     BATCH_NORM_MOMENTUM,
                     BATCH_NORM_EPSILON,
                     true,
                 )
             }
-            // In place: neither a convolution nor a normalisation nor a dense layer needs its own output again.
+            // In place: neither a convolution nor a normalisation nor a dense layer needs its own
+            // output again.
             Operation::Relu => maps.f_relu_(),
             Operation::MaxPool { kernel, stride, rounding } => maps.f_max_pool2d(
                 [kernel, kernel],
@@ -137,7 +122,7 @@ impl Network {
                 rounding == PoolRounding::Ceil,
             ),
             Operation::Dropout { probability } => {
-                maps.f_dropout(probability, mode == Mode::Training)
+                maps.f_dropout(probability, mode == Phase::Training)
             }
             Operation::GlobalMean => maps.f_mean_dim([2, 3].as_slice(), false, None::<Kind>),
             Operation::Flatten => maps.f_flatten(1, -1),
@@ -146,10 +131,7 @@ impl Network {
 
     /// Returns a layer's input, weight and bias in the precision it computes in.
     fn operands(&self, maps: &Tensor, weight: usize) -> Result<(Tensor, Tensor, Tensor), TchError> {
-        let kind = match self.plan.precision {
-            Precision::Float32 => Kind::Float,
-            Precision::BFloat16 => Kind::BFloat16,
-        };
+        let kind = self.plan.precision;
         let (weight, bias) = (self.parameters.view(weight), self.parameters.view(weight + 1));
         Ok((maps.f_to_kind(kind)?, weight.f_to_kind(kind)?, bias.f_to_kind(kind)?))
     }
@@ -189,7 +171,7 @@ mod tests {
     fn check(space: &Space, architecture: &Architecture) {
         let image = space.image();
         let layers = LayerDescription::of(space, architecture);
-        let plan = Plan::new(&layers, image.size, image.channels, Precision::Float32).unwrap();
+        let plan = Plan::new(&layers, image.size, image.channels, Kind::Float).unwrap();
         let network = Network::build(plan, CPU).unwrap();
         assert_eq!(network.parameters.count() as u64, space.cost(architecture).parameters);
         let _guard = tch::no_grad_guard();
@@ -198,7 +180,7 @@ mod tests {
             .permute([0, 3, 1, 2]);
         let mut sizes = Vec::new();
         for (index, layer) in layers.iter().enumerate() {
-            maps = network.forward_layer(index, maps, Mode::Evaluation).unwrap();
+            maps = network.forward_layer(index, maps, Phase::Evaluation).unwrap();
             if matches!(layer, LayerDescription::Conv { .. } | LayerDescription::Pool { .. }) {
                 assert_eq!(maps.size()[2], maps.size()[3]);
                 sizes.push(maps.size()[2] as u32);
@@ -272,12 +254,12 @@ mod tests {
         };
         let images = Tensor::rand([5, 9, 9, 2], (Kind::Float, CPU)).permute([0, 3, 1, 2]);
         let answer = |between| {
-            let plan = Plan::new(&with(between), 9, 2, Precision::Float32).unwrap();
+            let plan = Plan::new(&with(between), 9, 2, Kind::Float).unwrap();
             let moved = plan.layers[0].last() != Some(&Operation::Relu);
             let mut network = Network::build(plan, CPU).unwrap();
             tch::manual_seed(5);
             initialise(&network.parameters, Initialisation::CaffeXavier).unwrap();
-            let logits = network.forward(&images, Mode::Training).unwrap();
+            let logits = network.forward(&images, Phase::Training).unwrap();
             let loss = logits.square().sum(Kind::Float);
             network.parameters.backward(&loss, Accumulation::Fresh).unwrap();
             (moved, logits.detach(), network.parameters.for_update().1.copy())
@@ -294,12 +276,11 @@ mod tests {
     #[test]
     fn dropout_drops_and_scales_while_training_only() {
         let _alone = alone();
-        let plan =
-            Plan::new(&[LayerDescription::Dropout { probability: 0.25 }], 8, 1, Precision::Float32);
+        let plan = Plan::new(&[LayerDescription::Dropout { probability: 0.25 }], 8, 1, Kind::Float);
         let network = Network::build(plan.unwrap(), CPU).unwrap();
         let ones = Tensor::ones([50, 1, 8, 8], (Kind::Float, CPU));
-        assert_eq!(network.forward(&ones, Mode::Evaluation).unwrap(), ones);
-        let dropped = network.forward(&ones, Mode::Training).unwrap();
+        assert_eq!(network.forward(&ones, Phase::Evaluation).unwrap(), ones);
+        let dropped = network.forward(&ones, Phase::Training).unwrap();
         // 3,200 values are 0 or 1 / 0.75; the mean of them deviates by 0.01 from 1.
         assert!((dropped.max().double_value(&[]) - 4.0 / 3.0).abs() < 1e-6);
         assert!((dropped.mean(Kind::Float).double_value(&[]) - 1.0).abs() < 0.06);
@@ -316,15 +297,15 @@ mod tests {
             network
         };
         let images = Tensor::rand([16, 8, 8, 1], (Kind::Float, CPU)).permute([0, 3, 1, 2]);
-        let exact = build(Precision::Float32).forward(&images, Mode::Evaluation).unwrap();
-        let mut rounding = build(Precision::BFloat16);
-        let rounded = rounding.forward(&images, Mode::Evaluation).unwrap();
+        let exact = build(Kind::Float).forward(&images, Phase::Evaluation).unwrap();
+        let mut rounding = build(Kind::BFloat16);
+        let rounded = rounding.forward(&images, Phase::Evaluation).unwrap();
         let difference = (&exact - &rounded).abs().max().double_value(&[]);
         assert!(
             difference > 0.0 && difference < 0.05 * exact.abs().max().double_value(&[]),
             "{difference}"
         );
-        let loss = rounding.forward(&images, Mode::Training).unwrap().square().sum(Kind::Float);
+        let loss = rounding.forward(&images, Phase::Training).unwrap().square().sum(Kind::Float);
         rounding.parameters.backward(&loss, Accumulation::Fresh).unwrap();
         assert!(rounding.parameters.for_update().1.abs().max().double_value(&[]) > 0.0);
     }

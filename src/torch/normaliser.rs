@@ -28,10 +28,6 @@ enum Method {
 }
 
 impl Normaliser {
-    /// Puts the statistics on the device.
-    ///
-    /// # Errors
-    /// When the device has no room.
     pub fn new(
         fitted: &Normalisation,
         shape: ImageShape,
@@ -70,9 +66,6 @@ impl Normaliser {
     }
 
     /// Normalises bytes `[B, H, W, C]` into 32-bit numbers of the same shape.
-    ///
-    /// # Errors
-    /// When the device has no room.
     pub fn normalise(&self, bytes: &Tensor) -> Result<Tensor, TchError> {
         let mut images = bytes.f_to_kind(Kind::Float)?;
         match &self.method {

@@ -27,10 +27,8 @@ pub struct Adam {
     scratch: Tensor,
 }
 
-/// What Adam remembers between two steps.
 #[derive(Debug)]
 pub struct AdamState {
-    /// Steps done.
     pub steps: i64,
     /// Decayed mean of the gradients, `[total]`.
     pub mean: Tensor,
@@ -39,10 +37,6 @@ pub struct AdamState {
 }
 
 impl Adam {
-    /// Makes an optimizer for parameters that lie flat in `parameters`.
-    ///
-    /// # Errors
-    /// When the device has no room.
     pub fn new(recipe: &Recipe, parameters: &Tensor) -> Result<Self, TchError> {
         let zeros = || parameters.f_zeros_like();
         Ok(Self {
@@ -59,10 +53,6 @@ impl Adam {
         })
     }
 
-    /// Forgets everything, for a new start.
-    ///
-    /// # Errors
-    /// When libtorch fails.
     pub fn reset(&mut self) -> Result<(), TchError> {
         self.state.steps = 0;
         let _ = self.state.mean.f_zero_()?;
@@ -70,15 +60,10 @@ impl Adam {
         Ok(())
     }
 
-    /// Returns the state, to be saved.
     pub const fn state(&self) -> &AdamState {
         &self.state
     }
 
-    /// Goes on from a saved state.
-    ///
-    /// # Errors
-    /// When the shapes differ.
     pub fn restore(&mut self, saved: &AdamState) -> Result<(), TchError> {
         self.state.mean.f_copy_(&saved.mean)?;
         self.state.mean_square.f_copy_(&saved.mean_square)?;
@@ -87,9 +72,6 @@ impl Adam {
     }
 
     /// Changes `parameters` by one step along `gradient`, which it uses up.
-    ///
-    /// # Errors
-    /// When libtorch fails.
     pub fn step(
         &mut self,
         parameters: &mut Tensor,
@@ -137,10 +119,11 @@ mod tests {
         let found = values(&parameters);
         assert!((found[0] - (1.0 - 0.001 * (1.0 - 1e-8 / 0.5005))).abs() < 1e-14);
         assert!((found[1] - (-2.0 + 0.001 * (1.0 - 1e-8 / 1.001))).abs() < 1e-14);
-        // Step 2 with gradient 0.1: g = 0.1 + 0.0005 * 0.99900000002 = 0.10049950000001.
-        // m = 0.9 * 0.05005 + 0.1 * g = 0.045045 + 0.01004995 = 0.05509495; m^ = m / 0.19 = 0.28997342.
-        // v = 0.999 * 0.00025050025 + 0.001 * g^2 = 0.00025024975 + 0.00001010015 = 0.0002603499;
-        // v^ = v / 0.001999 = 0.13024007; step = 0.0002 * 0.28997342 / (0.36088789 + 1e-8) = 0.000160699996.
+        // Step 2 with gradient 0.1: g = 0.1 + 0.0005 * 0.99900000002 = 0.10049950000001. m = 0.9 *
+        // 0.05005 + 0.1 * g = 0.045045 + 0.01004995 = 0.05509495; m^ = m / 0.19 = 0.28997342. v =
+        // 0.999 * 0.00025050025 + 0.001 * g^2 = 0.00025024975 + 0.00001010015 = 0.0002603499; v^ =
+        // v / 0.001999 = 0.13024007; step = 0.0002 * 0.28997342 / (0.36088789 + 1e-8) =
+        // 0.000160699996.
         adam.step(&mut parameters, &mut Tensor::from_slice(&[0.1, 0.0]), 0.0002).unwrap();
         assert!((values(&parameters)[0] - (0.99900000002 - 0.000160699996)).abs() < 1e-10);
         assert_eq!(adam.state().steps, 2);

@@ -5,28 +5,24 @@
 
 use tch::{Device, Kind, TchError, Tensor};
 
-/// What a parameter is, which decides how it is initialised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// Weights of a convolution or dense layer, with the number of inputs of one output and the reverse.
+    /// Weights of a convolution or dense layer, with the number of inputs of one output and the
+    /// reverse.
     Weight {
         /// Inputs of one output value.
         fan_in: i64,
         /// Outputs that one input value reaches.
         fan_out: i64,
     },
-    /// Shift of a convolution, dense layer or batch normalisation.
     Bias,
-    /// Scale of a batch normalisation.
     Scale,
 }
 
-/// One parameter tensor as planned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParameterShape {
     /// Its shape: `[outputs, inputs, kernel, kernel]`, `[outputs, inputs]` or `[outputs]`.
     pub size: Vec<i64>,
-    /// What it is.
     pub role: Role,
 }
 
@@ -45,7 +41,6 @@ impl ParameterShape {
 /// would give): cuDNN's and oneDNN's fast paths ask for aligned weights.
 const ALIGNMENT: i64 = 64;
 
-/// All parameters of a network.
 #[derive(Debug)]
 pub struct Parameters {
     /// Every value, padding included, which is 0 and stays so. No gradient is recorded on it.
@@ -62,9 +57,6 @@ impl Parameters {
     /// Allocates parameters, all 0.
     ///
     /// Weights of convolutions lie channels last in memory, as the maps do.
-    ///
-    /// # Errors
-    /// When the device has no room.
     pub fn zeros(shapes: Vec<ParameterShape>, device: Device) -> Result<Self, TchError> {
         let _guard = tch::no_grad_guard();
         let total = shapes.iter().map(ParameterShape::padded).sum::<i64>();
@@ -91,12 +83,10 @@ impl Parameters {
         })
     }
 
-    /// Returns the parameter at `index`, in the order of the shapes.
     pub fn view(&self, index: usize) -> &Tensor {
         &self.views[index]
     }
 
-    /// Returns every parameter with its shape.
     pub fn iter(&self) -> impl Iterator<Item = (&ParameterShape, &Tensor)> {
         self.shapes.iter().zip(&self.views)
     }
@@ -106,7 +96,6 @@ impl Parameters {
         &self.flat
     }
 
-    /// Returns the number of parameters.
     #[cfg(test)]
     pub fn count(&self) -> i64 {
         self.shapes.iter().map(ParameterShape::count).sum()
@@ -114,9 +103,6 @@ impl Parameters {
 
     /// Computes the gradient of a loss into one tensor in the layout of [`Self::flat`], and adds it
     /// to what that tensor holds when `accumulation` says so.
-    ///
-    /// # Errors
-    /// When the device has no room; the values are unchanged then.
     pub fn backward(&mut self, loss: &Tensor, accumulation: Accumulation) -> Result<(), TchError> {
         let gradients = Tensor::f_run_backward(&[loss], &self.views, false, false)?;
         let _guard = tch::no_grad_guard();
@@ -138,18 +124,14 @@ impl Parameters {
         Ok(())
     }
 
-    /// Returns the values and their gradient, for an optimizer to change.
     pub fn for_update(&mut self) -> (&mut Tensor, &mut Tensor) {
         (&mut self.flat, &mut self.gradient)
     }
 }
 
-/// Whether a gradient replaces the one before it or is added to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Accumulation {
-    /// The first or only micro-batch of an optimizer step.
     Fresh,
-    /// A further micro-batch of the same step.
     Added,
 }
 
@@ -181,7 +163,8 @@ mod tests {
     #[test]
     fn the_flat_gradient_is_that_of_each_parameter_in_its_place() {
         let mut parameters = Parameters::zeros(shapes(), Device::Cpu).unwrap();
-        // The gradient of sum(c * p) is c. The constants of the convolution come in the usual order.
+        // The gradient of sum(c * p) is c. The constants of the convolution come in the usual
+        // order.
         let constants: Vec<Tensor> = shapes()
             .iter()
             .map(|shape| {

@@ -5,97 +5,65 @@
 
 use metaqnn::space::{PoolRounding, pool_output};
 use metaqnn::training::protocol::LayerDescription;
+use tch::Kind;
 
 use super::parameters::{ParameterShape, Role};
 
-/// What convolutions and dense layers compute in; parameters and loss are always 32 bits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Precision {
-    /// 32 bits, as libtorch does it (on recent GPUs convolutions then use TF32).
-    Float32,
-    /// bfloat16: parameters and maps are rounded where they enter a layer. Slow on most CPUs.
-    BFloat16,
-}
-
-/// A layer that cannot stand where it does.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("layer {position} of the request {problem}")]
 pub struct Misplaced {
     /// Position from 1, dropout counted.
     pub position: usize,
-    /// What is wrong with it.
     pub problem: &'static str,
 }
 
-/// One operation on a batch. A `weight` or `scale` is the index of a parameter; its bias or shift is the next.
+/// One operation on a batch. A `weight` or `scale` is the index of a parameter; its bias or shift
+/// is the next.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Operation {
     /// A convolution, zeros added on each side.
     Convolution {
-        /// Index of the weights.
         weight: usize,
-        /// Stride.
         stride: i64,
-        /// Zeros on each side.
         padding: i64,
     },
-    /// A batch normalisation of maps.
     BatchNorm {
-        /// Index of the scale.
         scale: usize,
-        /// Index of its running statistics.
         running: usize,
     },
-    /// Negative values become 0.
     Relu,
-    /// A max pooling without padding.
     MaxPool {
-        /// Side of the window.
         kernel: i64,
-        /// Stride.
         stride: i64,
-        /// Whether incomplete windows count.
         rounding: PoolRounding,
     },
-    /// Drops values, scaled, while training.
     Dropout {
-        /// Probability that a value is dropped.
         probability: f64,
     },
-    /// The mean of each map.
     GlobalMean,
-    /// Maps become one row of values.
     Flatten,
-    /// A dense layer.
     Dense {
-        /// Index of the weights.
         weight: usize,
     },
 }
 
-/// A network as planned: which operations, which parameters.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
-    /// Operations of each layer of the request.
     pub layers: Vec<Vec<Operation>>,
     /// Parameters, in the order that operations count them.
     pub shapes: Vec<ParameterShape>,
     /// Channels of each batch normalisation.
     pub running: Vec<i64>,
     /// What convolutions and dense layers compute in.
-    pub precision: Precision,
+    pub precision: Kind,
 }
 
 impl Plan {
-    /// Plans the network of a layer sequence on square images.
-    ///
-    /// # Errors
-    /// Names the first layer that does not fit the maps before it.
     pub fn new(
         layers: &[LayerDescription],
         input_size: u32,
         channels: u32,
-        precision: Precision,
+        precision: Kind,
     ) -> Result<Self, Misplaced> {
         let mut planner = Planner {
             side: input_size,
@@ -120,7 +88,8 @@ impl Plan {
 /// Moves a ReLU that stands right before a pooling behind it.
 ///
 /// max(relu(x)) = relu(max(x)), and the gradient is the same too: it goes to the greatest value of
-/// a window, if that is above 0. But the pooling leaves a quarter of the values or fewer to rectify.
+/// a window, if that is above 0. But the pooling leaves a quarter of the values or fewer to
+/// rectify.
 fn rectify_after_pooling(layers: &mut [Vec<Operation>]) {
     for index in 1..layers.len() {
         let (before, after) = layers.split_at_mut(index);
@@ -134,7 +103,6 @@ fn rectify_after_pooling(layers: &mut [Vec<Operation>]) {
     }
 }
 
-/// Walks the layers with the shape of the maps between them.
 struct Planner {
     side: u32,
     channels: i64,
@@ -212,7 +180,6 @@ impl Planner {
         Ok(Operation::MaxPool { kernel: kernel.into(), stride: stride.into(), rounding })
     }
 
-    /// Checks that a window can slide over a map.
     fn slide(&self, kernel: u32, stride: u32) -> Result<(), &'static str> {
         match (self.flat, kernel, stride) {
             (true, ..) => Err("needs a map, but the layer before it has none"),
@@ -257,9 +224,7 @@ mod tests {
     #[test]
     fn layers_that_do_not_fit_are_named() {
         let plan = |layers: &[LayerDescription]| {
-            Plan::new(layers, 4, 1, Precision::Float32)
-                .map(|_| ())
-                .map_err(|error| error.to_string())
+            Plan::new(layers, 4, 1, Kind::Float).map(|_| ()).map_err(|error| error.to_string())
         };
         let pool =
             |kernel| LayerDescription::Pool { kernel, stride: 2, ceil: false, batch_norm: false };

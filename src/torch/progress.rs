@@ -7,7 +7,6 @@
 use metaqnn::training::ValidRecipe;
 use serde::{Deserialize, Serialize};
 
-/// How far a training has come.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
     /// The start (which learning rate), from 1.
@@ -33,21 +32,16 @@ pub struct Progress {
 pub enum NextEpoch {
     /// Train this epoch of this start; the first one begins with new weights.
     Epoch {
-        /// The start, from 1.
         start: u32,
-        /// The epoch, from 1.
         epoch: u32,
     },
-    /// All epochs are done.
     Done,
-    /// No learning rate passed the first-epoch test.
     NoLearningRate,
     /// The loss is no longer a number, after a first epoch that passed.
     Diverged,
 }
 
 impl Progress {
-    /// Returns the progress of a training that has not begun.
     pub const fn beginning(batch_size: i64) -> Self {
         Self {
             start: 1,
@@ -61,7 +55,6 @@ impl Progress {
         }
     }
 
-    /// Returns what is next.
     pub fn next(&self, recipe: &ValidRecipe, epochs: u32) -> NextEpoch {
         match (self.epoch, self.passed) {
             (0, _) => NextEpoch::Epoch { start: self.start, epoch: 1 },

@@ -9,45 +9,30 @@ use tch::{Cuda, Device};
 use super::data_cache::DataCache;
 use super::device::{Surroundings, precision_notice};
 use super::error::{TorchError, chain};
-use super::fit::{Ending, Listener, fit};
-use super::inbox::{Inbox, Interruption, Next};
+use super::fit::{FitEnd, Listener, fit};
+use super::inbox::{Exit, Inbox, Interruption};
 use super::memory;
 
-/// Why the trainer leaves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Departure {
-    /// stdin has ended.
-    EndOfRequests,
-    /// A signal came; what was being trained is to be taken up again.
-    Interrupted,
-}
-
 /// Answers requests from an inbox with messages on `messages`; notices for people go to `notices`.
-pub struct Trainer<M, N> {
+pub struct TorchTrainer<M, N> {
     inbox: Inbox,
     messages: M,
     notices: N,
     data: DataCache,
 }
 
-impl<M: Write, N: Write> Trainer<M, N> {
-    /// Makes a trainer that has loaded nothing yet.
+impl<M: Write, N: Write> TorchTrainer<M, N> {
     pub fn new(inbox: Inbox, messages: M, notices: N) -> Self {
         Self { inbox, messages, notices, data: DataCache::default() }
     }
 
-    /// Answers until there is a reason to leave.
-    ///
-    /// # Errors
-    /// When a line is no request, or this process cannot answer it.
-    pub fn run(&mut self) -> Result<Departure, TorchError> {
+    pub fn run(&mut self) -> Result<Exit, TorchError> {
         loop {
             match self.inbox.next() {
-                Next::Leave => return Ok(Departure::EndOfRequests),
-                Next::LeaveInterrupted => return Ok(Departure::Interrupted),
-                Next::Request(line) => match self.answer(&line) {
+                Err(exit) => return Ok(exit),
+                Ok(line) => match self.answer(&line) {
                     Ok(Some(message)) => send(&mut self.messages, &message)?,
-                    Ok(None) => return Ok(Departure::Interrupted),
+                    Ok(None) => return Ok(Exit::Signal),
                     Err(error) => {
                         if error.is_refusal() {
                             send(&mut self.messages, &Message::Refused(chain(&error)))?;
@@ -83,9 +68,9 @@ impl<M: Write, N: Write> Trainer<M, N> {
             notices: &mut self.notices,
         };
         match fit(&request, &recipe, data, &mut outside) {
-            Ok(Ending::Interrupted(Interruption::Signal)) => Ok(None),
-            Ok(Ending::Done | Ending::Interrupted(Interruption::Stop)) => Ok(Some(Message::Done)),
-            Ok(Ending::Failed(reason)) => Ok(Some(Message::Failed(reason))),
+            Ok(FitEnd::Interrupted(Interruption::Signal)) => Ok(None),
+            Ok(FitEnd::Done | FitEnd::Interrupted(Interruption::Stop)) => Ok(Some(Message::Done)),
+            Ok(FitEnd::Failed(reason)) => Ok(Some(Message::Failed(reason))),
             Err(error @ TorchError::OutOfMemory { in_use, .. }) => {
                 outside.notice(&format!("one image at a time is too much: {error}"));
                 // tch reaches no statistics of a GPU's allocator, but what that says when it fails.
@@ -119,10 +104,9 @@ impl<M: Write, N: Write> Trainer<M, N> {
     }
 }
 
-/// More threads than any machine has.
 const MOST_THREADS: u32 = 4096;
 
-/// What a training hears of the world outside.
+/// Connects the training loop to stdin, stdout and signals.
 struct Outside<'a, M, N> {
     inbox: &'a mut Inbox,
     messages: &'a mut M,
@@ -144,16 +128,16 @@ impl<M: Write, N: Write> Listener for Outside<'_, M, N> {
 }
 
 fn send(messages: &mut impl Write, message: &Message) -> Result<(), TorchError> {
-    let told: io::Result<()> =
+    let written: io::Result<()> =
         writeln!(messages, "{}", message.to_line()).and_then(|()| messages.flush());
-    told.map_err(|source| TorchError::Pipe { doing: "write to stdout", source })
+    written.map_err(|source| TorchError::Pipe { doing: "write to stdout", source })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::fixture::{alone, halves, request};
-    use crate::inbox::Event;
+    use crate::inbox::Input;
     use metaqnn::training::protocol::LayerDescription;
     use std::fs;
     use std::path::Path;
@@ -182,16 +166,16 @@ mod tests {
         Request { epochs, data, ..request(None) }
     }
 
-    fn line(request: &Request) -> Event {
-        Event::Line(serde_json::to_string(request).unwrap())
+    fn line(request: &Request) -> Input {
+        Input::Line(serde_json::to_string(request).unwrap())
     }
 
     /// Lets a trainer answer some events; returns how it left and the messages.
-    fn answers(events: Vec<Event>) -> (Result<Departure, TorchError>, Vec<Message>) {
+    fn answers(events: Vec<Input>) -> (Result<Exit, TorchError>, Vec<Message>) {
         let (sender, receiver) = mpsc::channel();
         events.into_iter().for_each(|event| sender.send(event).unwrap());
         drop(sender);
-        let mut trainer = Trainer::new(Inbox::new(receiver), Vec::new(), Vec::new());
+        let mut trainer = TorchTrainer::new(Inbox::new(receiver), Vec::new(), Vec::new());
         let departure = trainer.run();
         let text = String::from_utf8(trainer.messages).unwrap();
         (departure, text.lines().map(|line| Message::parse(line).unwrap()).collect())
@@ -205,7 +189,7 @@ mod tests {
         let first = on_files(folder.path(), 2);
         let second = Request { iteration: 6, epochs: 1, ..first.clone() };
         let (departure, messages) = answers(vec![line(&first), line(&second)]);
-        assert_eq!(departure.unwrap(), Departure::EndOfRequests);
+        assert_eq!(departure.unwrap(), Exit::EndOfInput);
         assert!(
             matches!(
                 &messages[..],
@@ -228,10 +212,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         write_idx(folder.path(), 136);
         let long = on_files(folder.path(), 100_000);
-        let stop = Event::Line(r#"{"stop": true}"#.into());
+        let stop = Input::Line(r#"{"stop": true}"#.into());
         let short = on_files(folder.path(), 1);
         let (departure, messages) = answers(vec![line(&long), stop, line(&short)]);
-        assert_eq!(departure.unwrap(), Departure::EndOfRequests);
+        assert_eq!(departure.unwrap(), Exit::EndOfInput);
         assert!(
             matches!(&messages[..], [Message::Done, Message::Epoch(_), Message::Done]),
             "{messages:?}"
@@ -243,8 +227,8 @@ mod tests {
         let _alone = alone();
         let folder = tempfile::tempdir().unwrap();
         write_idx(folder.path(), 136);
-        let (departure, messages) = answers(vec![line(&on_files(folder.path(), 9)), Event::Signal]);
-        assert_eq!((departure.unwrap(), messages.len()), (Departure::Interrupted, 0));
+        let (departure, messages) = answers(vec![line(&on_files(folder.path(), 9)), Input::Signal]);
+        assert_eq!((departure.unwrap(), messages.len()), (Exit::Signal, 0));
     }
 
     #[test]
@@ -272,7 +256,7 @@ mod tests {
         let refusal = |event| answers(vec![event]).0.unwrap_err();
         let folder = tempfile::tempdir().unwrap();
         let good = on_files(folder.path(), 1);
-        let error = refusal(Event::Line("{".into()));
+        let error = refusal(Input::Line("{".into()));
         assert_eq!((error.exit_code(), error.to_string().contains("cannot be read")), (2, true));
         assert_eq!(refusal(line(&Request { protocol: 2, ..good.clone() })).exit_code(), 2);
         assert_eq!(refusal(line(&Request { classes: 3, ..good.clone() })).exit_code(), 3);
