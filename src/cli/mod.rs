@@ -125,7 +125,7 @@ impl Command {
             Self::Space(args) => space::run(args, printer),
             Self::Simulate(args) => simulate::run(&args, printer),
             Self::Import(args) => import::run(args, printer),
-            Self::Export(args) => export::run(args, printer),
+            Self::Export(args) => export::run(&args, printer),
             Self::Config(args) => config::config(args, printer),
             Self::Completions(args) => config::completions(&args, printer),
         }

@@ -14,7 +14,7 @@ use crate::config;
 use crate::ops::Refusal;
 use crate::q_learning::{Epsilon, QTable, sample_trajectory};
 use crate::seed::{Purpose, generator};
-use crate::space::{Architecture, LastLayer, Space, StateKey};
+use crate::space::{Architecture, Space, StateKey, StateTuple};
 
 /// Show the search space of a configuration: its size, what is legal, samples, costs
 #[derive(Debug, Args)]
@@ -138,16 +138,11 @@ struct Size {
     limits: Option<()>,
 }
 
-/// The fields of a state under the names of the published program's files.
+/// A state in the published columns, and the actions that are legal there.
 #[derive(Serialize)]
 struct StateLine {
-    layer_type: &'static str,
-    layer_depth: u32,
-    filter_depth: u32,
-    filter_size: u32,
-    stride: u32,
-    image_size: u32,
-    fc_size: u32,
+    #[serde(flatten)]
+    state: StateTuple,
     next: Vec<String>,
 }
 
@@ -221,31 +216,16 @@ impl Answer<'_> {
     }
 
     fn state(&self, space: &Space, key: &StateKey) -> anyhow::Result<()> {
-        let (layer_type, filter_depth, filter_size, stride, fc_size) = match key.last {
-            LastLayer::Start => ("start", 1, 0, 0, 0),
-            LastLayer::Conv { filters, kernel, stride } => ("conv", filters, kernel, stride, 0),
-            LastLayer::Pool { kernel, stride } => ("pool", 0, kernel, stride, 0),
-            LastLayer::FullyConnected { index, width } => ("fc", index, 0, 0, width),
-            LastLayer::GlobalAveragePool => ("gap", 0, 0, 0, 0),
-        };
-        let (layer_depth, image_size) = (key.depth, key.bin.size());
         let next: Vec<String> = space.legal_actions(key).iter().map(ToString::to_string).collect();
+        let state = StateTuple::of_state(key);
+        let StateTuple { layer_type, layer_depth, filter_depth, filter_size, stride, .. } = state;
+        let (fc_size, image_size) = (state.fc_size, state.image_size);
         let text = format!(
             "depth {layer_depth:>2}  {layer_type:<5} {filter_depth:>3} {filter_size} {stride} \
              {fc_size:>3}  size {image_size}: {}",
             next.join(" ")
         );
-        let line = StateLine {
-            layer_type,
-            layer_depth,
-            filter_depth,
-            filter_size,
-            stride,
-            image_size,
-            fc_size,
-            next,
-        };
-        self.print(&line, text)
+        self.print(&StateLine { state, next }, text)
     }
 
     fn cost(&self, space: &Space, architecture: &Architecture) -> anyhow::Result<()> {

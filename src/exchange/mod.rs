@@ -1,18 +1,22 @@
-//! The files of the published program: what `import` reads and `export` writes.
+//! The files of the published program, `replay_database.csv` and `q_values.csv`: what `import`
+//! takes over, `export` writes and `verify` looks at.
 //!
 //! | file | what |
 //! | --- | --- |
-//! | `patient_csv.rs` | rows by column name; a row that cannot be used is set aside with a reason |
-//! | `replay_database.rs` | [`ReplayRow`]: the sampled networks and their accuracies |
-//! | `q_values.rs` | the Q-table, by [`StateTuple`](crate::space::StateTuple) |
+//! | `csv_rows` | header and rows of a CSV file that another program wrote |
+//! | `columns` | rows by the names of their columns, `UsableRows`: the others are set aside |
+//! | `replay_database` | [`ReplayRow`]: the sampled networks and their accuracies |
+//! | `q_values` | the Q-table, each pair as two [`StateTuple`](crate::space::StateTuple)s |
+//!
+//! Used by `ops`; `simulate` reads its curves by `csv_rows`.
 
-pub(crate) mod patient_csv;
+mod columns;
+pub(crate) mod csv_rows;
 mod q_values;
 mod replay_database;
 
 pub use q_values::{read_q_values, write_q_values};
 pub use replay_database::{ReplayRow, read_replay_database, write_replay_database};
 
-/// The usual names of the files.
 pub const REPLAY_DATABASE: &str = "replay_database.csv";
 pub const Q_VALUES: &str = "q_values.csv";

@@ -1,123 +1,79 @@
-//! The reference's `q_values.csv` (specification, section 10.2), written and read.
+//! The published `q_values.csv`: one row per state and action.
 //!
-//! One row per state and action, both as [`StateTuple`]: the binned state under `start_*`, the action under
-//! `end_*`, that is the layer to be added with the depth it will have.
+//! The binned state stands under `start_*`, the action under `end_*`: the layer to be added, with
+//! the depth it will have. (Older files have four more columns, always 0; readers go by name.)
 
-use std::io::{Read, Write};
 use std::path::Path;
 
-use super::patient_csv::{Fields, Readable, Reason, read_rows, shown};
+use super::columns::{Cells, UsableRows, read_rows, refusal};
 use crate::q_learning::QTable;
-use crate::space::{Action, LayerType, Space, StateKey, StateTuple};
+use crate::space::{Action, PAIR_COLUMNS, Space, StateKey, StateTuple};
 use crate::storage::error::StorageError;
 
-/// The columns of `q_values.csv`, alphabetical as in the reference: that of the tuple's fields.
-/// (Older files of the reference have four more, always 0; readers go by name.)
-const COLUMNS: [&str; 17] = [
-    "end_fc_size",
-    "end_filter_depth",
-    "end_filter_size",
-    "end_image_size",
-    "end_layer_depth",
-    "end_layer_type",
-    "end_stride",
-    "end_terminate",
-    "start_fc_size",
-    "start_filter_depth",
-    "start_filter_size",
-    "start_image_size",
-    "start_layer_depth",
-    "start_layer_type",
-    "start_stride",
-    "start_terminate",
-    "utility",
-];
+const UTILITY: &str = "utility";
 
-/// One row of `q_values.csv`.
+/// An action that is legal in a state, and its Q-value.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct PublishedQValue {
-    /// The state.
+pub struct QValue {
     pub state: StateKey,
-    /// An action legal there.
     pub action: Action,
-    /// `utility`.
     pub q_value: f64,
 }
 
-/// Reads `q_values.csv`; pairs that are not legal in `space` are set aside. `path` serves the messages.
+/// Reads the file; pairs that are not legal in `space` are set aside.
 ///
 /// The states may be those of the published code's sampler, which keeps the bin of the layer
 /// before a fully connected one (`fc_bin_quirk`).
-///
-/// # Errors
-/// A file that cannot be read, and a header that lacks a column.
 pub fn read_q_values(
-    reader: impl Read,
+    bytes: Vec<u8>,
     space: &Space,
     path: &Path,
-) -> Result<Readable<PublishedQValue>, StorageError> {
-    let [end, start] = [0, 8].map(|first| {
-        <[&str; 8]>::try_from(&COLUMNS[first..first + 8]).expect("a tuple has eight fields")
-    });
-    read_rows(reader, COLUMNS, path, |fields| {
-        let (state, action) = (tuple(fields, start)?, tuple(fields, end)?);
-        let q_value = fields.number("utility")?;
-        let state = state.state(space).ok_or(Reason::Foreign)?;
-        let action = action.action(&state, space).ok_or(Reason::Foreign)?;
-        Ok(PublishedQValue { state, action, q_value })
+) -> Result<UsableRows<QValue>, StorageError> {
+    let outside = || "its state and action are not in the search space".to_owned();
+    let columns = [&PAIR_COLUMNS[..], &[UTILITY]].concat();
+    read_rows(bytes, &columns, path, |cells| {
+        let (end, start) = PAIR_COLUMNS.split_at(8);
+        let (start, end) = (tuple(cells, start)?, tuple(cells, end)?);
+        let q_value = cells.number(UTILITY)?;
+        let state = start.state(space).ok_or_else(outside)?;
+        let action = end.action(&state, space).ok_or_else(outside)?;
+        Ok(QValue { state, action, q_value })
     })
 }
 
-fn tuple(fields: &Fields, columns: [&'static str; 8]) -> Result<StateTuple, Reason> {
-    let [fc_size, filter_depth, filter_size, image_size, depth, kind, stride, terminate] = columns;
-    let name = fields.text(kind)?.trim();
-    Ok(StateTuple {
-        layer_type: LayerType::ALL
-            .into_iter()
-            .find(|layer_type| layer_type.name() == name)
-            .ok_or_else(|| Reason::Value {
-                column: kind,
-                value: shown(name),
-                expected: "start, conv, pool, fc or gap",
-            })?,
-        layer_depth: fields.count(depth)?,
-        filter_depth: fields.count(filter_depth)?,
-        filter_size: fields.count(filter_size)?,
-        stride: fields.count(stride)?,
-        image_size: fields.count(image_size)?,
-        fc_size: fields.count(fc_size)?,
-        terminate: fields.count(terminate)?,
-    })
+fn tuple(cells: &Cells, columns: &[&str]) -> Result<StateTuple, String> {
+    let mut tuple = [""; 8];
+    for (cell, column) in tuple.iter_mut().zip(columns) {
+        *cell = cells.text(column)?;
+    }
+    StateTuple::parse(tuple)
+        .map_err(|(place, expected)| refusal(columns[place], tuple[place], expected))
 }
 
-/// Writes `q_values.csv`: every enumerated state with its legal actions, in order, as the
-/// reference's code would read it. What was never learned has the initial Q-value.
-///
-/// # Errors
-/// A writer that fails; `path` names it.
-pub fn write_q_values(writer: impl Write, table: &QTable, path: &Path) -> Result<(), StorageError> {
-    let failed = StorageError::csv(path);
+/// Writes every enumerated state with its legal actions, in order. What was never learned has the
+/// initial Q-value.
+pub fn write_q_values(table: &QTable) -> Vec<u8> {
     // With `fc_bin_quirk` the table learns under keys that sampling, which enumerates, never uses.
     let mut states = table.space().states();
     states.extend(table.rows().map(|(state, _)| state));
-    let mut writer = csv::Writer::from_writer(writer);
-    writer.write_record(COLUMNS).map_err(failed)?;
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(PAIR_COLUMNS.iter().chain([&UTILITY])).expect("written to memory");
     for state in states {
-        let start = StateTuple::of_state(&state).fields();
+        let start = StateTuple::of_state(&state).cells();
         for (action, q_value) in table.values(&state).iter() {
-            let end = StateTuple::of_action(&state, *action).fields();
+            let end = StateTuple::of_action(&state, *action).cells();
             let utility = format!("{q_value:?}");
-            writer.write_record(end.iter().chain(&start).chain([&utility])).map_err(failed)?;
+            let cells = end.iter().chain(&start).chain([&utility]);
+            writer.write_record(cells).expect("written to memory");
         }
     }
-    writer.flush().map_err(StorageError::io("write", path))
+    writer.into_inner().expect("written to memory")
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::replay_database::tests::published;
     use super::*;
-    use crate::space::LayerType;
     use crate::space::{Bin, ImageShape, LastLayer, Layer, SpaceParams};
     use proptest::prelude::*;
     use std::collections::BTreeSet;
@@ -126,14 +82,12 @@ mod tests {
         params.check(ImageShape { size: 32, channels: 3, classes: 10 }).unwrap()
     }
 
-    fn read(text: &str, space: &Space) -> Readable<PublishedQValue> {
-        read_q_values(text.as_bytes(), space, Path::new("q_values.csv")).unwrap()
+    fn read(text: &str, space: &Space) -> UsableRows<QValue> {
+        read_q_values(text.into(), space, Path::new("q_values.csv")).unwrap()
     }
 
     fn written(table: &QTable) -> String {
-        let mut bytes = Vec::new();
-        write_q_values(&mut bytes, table, Path::new("out")).unwrap();
-        String::from_utf8(bytes).unwrap()
+        String::from_utf8(write_q_values(table)).unwrap()
     }
 
     #[test]
@@ -147,7 +101,7 @@ mod tests {
         let text = written(&table);
         assert_eq!(text.lines().count(), 1 + 4_058);
         let read = read(&text, &space);
-        assert_eq!(read.problems, []);
+        assert_eq!(read.set_aside, [] as [String; 0]);
         let states: BTreeSet<_> = read.rows.iter().map(|row| row.state).collect();
         assert!(states == space.states());
         let of_start: Vec<_> =
@@ -169,9 +123,9 @@ mod tests {
     }
 
     #[test]
-    fn unknown_columns_are_passed_over_and_foreign_pairs_set_aside() {
+    fn unknown_columns_are_passed_over_and_pairs_outside_the_space_set_aside() {
         let space = space(SpaceParams { max_layers: 12, ..SpaceParams::default() });
-        let header = "end_split_depth,".to_owned() + &COLUMNS.join(",");
+        let header = format!("end_split_depth,{},utility", PAIR_COLUMNS.join(","));
         // GAP after the start; a convolution with a kernel as large as its bin; a state too deep.
         let text = format!(
             "{header}\n0,0,0,0,1,1,gap,0,0,0,1,0,8,0,start,0,0,0.25\n\
@@ -182,8 +136,8 @@ mod tests {
         let pair = table.rows[0];
         assert_eq!(pair.action, Layer::GlobalAveragePool { classes: 10 });
         assert_eq!((pair.state.depth, pair.q_value), (0, 0.25));
-        let problems: Vec<_> = table.problems.into_iter().map(|p| (p.line, p.reason)).collect();
-        assert_eq!(problems, [(3, Reason::Foreign), (4, Reason::Foreign)]);
+        let reason = "its state and action are not in the search space";
+        assert_eq!(table.set_aside, [3, 4].map(|line| format!("line {line}: {reason}")));
     }
 
     #[test]
@@ -192,7 +146,7 @@ mod tests {
         // Made by the published sampler, whose fully connected states keep the bin before them.
         let space = space(SpaceParams { fc_bin_quirk: true, ..SpaceParams::default() });
         let table = read(&std::fs::read_to_string(path).unwrap(), &space);
-        assert_eq!((table.rows.len(), table.problems.len()), (4_161, 0));
+        assert_eq!((table.rows.len(), table.set_aside.len()), (4_161, 0));
         let mut states = BTreeSet::new();
         for of_state in table.rows.chunk_by(|one, other| one.state == other.state) {
             let state = of_state[0].state;
@@ -212,14 +166,14 @@ mod tests {
         #[test]
         fn any_numbers_are_read_or_set_aside(
             numbers in prop::collection::vec(prop_oneof![0u32..9, any::<u32>()], 14),
-            kinds in prop::collection::vec(0usize..5, 2),
+            kinds in prop::collection::vec("start|conv|pool|fc|gap", 2),
         ) {
             let mut cells: Vec<String> = numbers.iter().map(u32::to_string).collect();
-            cells.insert(5, LayerType::ALL[kinds[0]].name().to_owned());
-            cells.insert(13, LayerType::ALL[kinds[1]].name().to_owned());
-            let text = format!("{}\n{},0.5\n", COLUMNS.join(","), cells.join(","));
+            cells.insert(5, kinds[0].clone());
+            cells.insert(13, kinds[1].clone());
+            let text = format!("{},utility\n{},0.5\n", PAIR_COLUMNS.join(","), cells.join(","));
             let table = read(&text, &space(SpaceParams::default()));
-            prop_assert_eq!(table.rows.len() + table.problems.len(), 1);
+            prop_assert_eq!(table.rows.len() + table.set_aside.len(), 1);
         }
     }
 }

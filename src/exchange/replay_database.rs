@@ -1,19 +1,15 @@
-//! The reference's `replay_database.csv` (specification, section 10.1), read and written.
-//!
-//! Its Q-values are in `q_values.rs`; how unusable rows are set aside, in
-//! `patient_csv.rs`.
+//! The published `replay_database.csv`: the networks that were sampled, and their accuracies.
 
-use std::io::{Read, Write};
 use std::path::Path;
 
-use super::patient_csv::{Fields, Readable, Reason, read_rows};
+use super::columns::{Cells, UsableRows, read_rows};
 use crate::outcome::Accuracy;
 use crate::q_learning::Epsilon;
 use crate::space::{Architecture, Space};
 use crate::storage::error::StorageError;
 use crate::storage::fs::time::Time;
 
-/// The columns of `replay_database.csv`, in the reference's order.
+/// The columns, in the published order.
 const COLUMNS: [&str; 11] = [
     "net",
     "accuracy_best_val",
@@ -27,13 +23,13 @@ const COLUMNS: [&str; 11] = [
     "time_finished",
     "machine_run_on",
 ];
-/// Never read, and written as -1 by the reference: it keeps the test images out of the search.
+/// Never read, and always -1: the published code keeps the test images out of the search.
 const UNUSED: [&str; 2] = ["accuracy_best_test", "accuracy_last_test"];
 
-/// One row of `replay_database.csv`: a sampled network and its accuracies.
+/// A sampled network. One that was sampled again has a row each time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReplayRow {
-    /// `net`. A network that was sampled again has a row each time.
+    /// `net`.
     pub architecture: Architecture,
     /// `accuracy_best_val`: the reward; chance for a network that failed.
     pub best_validation_accuracy: Accuracy,
@@ -43,89 +39,78 @@ pub struct ReplayRow {
     pub last_validation_accuracy: Accuracy,
     /// `iter_last_val`: optimizer steps of the last evaluation.
     pub last_step: u64,
-    /// `ix_q_value_update`: the iteration. No key: many rows may carry the same number.
+    /// `ix_q_value_update`. No key: many rows may carry the same number.
     pub iteration: u64,
-    /// `epsilon`: in force when the network was sampled.
+    /// In force when the network was sampled.
     pub epsilon: Epsilon,
-    /// `time_finished`, in Unix seconds in the file; 0 there means that nobody wrote it down.
+    /// `time_finished`, in Unix seconds in the file; 0 there where it is unknown.
     pub finished: Option<Time>,
-    /// `machine_run_on`: the worker.
+    /// `machine_run_on`.
     pub machine: String,
 }
 
-/// Reads `replay_database.csv`. Accuracies outside [0, 1] and networks outside `space` are set
-/// aside, dropout marks other than those of the layers included. `path` serves the messages.
-///
-/// # Errors
-/// A file that cannot be read, and a header that lacks a column.
+/// Reads the file. Accuracies outside [0, 1] (some runs wrote percent) and networks outside `space`
+/// are set aside, dropout marks other than those of the layers included.
 pub fn read_replay_database(
-    reader: impl Read,
+    bytes: Vec<u8>,
     space: &Space,
     path: &Path,
-) -> Result<Readable<ReplayRow>, StorageError> {
-    let columns = COLUMNS.into_iter().filter(|column| !UNUSED.contains(column));
-    read_rows(reader, columns, path, |fields| ReplayRow::of(fields, space))
+) -> Result<UsableRows<ReplayRow>, StorageError> {
+    let columns: Vec<_> = COLUMNS.into_iter().filter(|name| !UNUSED.contains(name)).collect();
+    read_rows(bytes, &columns, path, |cells| ReplayRow::read(cells, space))
 }
 
-/// Writes `replay_database.csv` as the reference's code would read it.
-///
-/// # Errors
-/// A writer that fails; `path` names it.
-pub fn write_replay_database<'a>(
-    writer: impl Write,
-    rows: impl IntoIterator<Item = &'a ReplayRow>,
-    path: &Path,
-) -> Result<(), StorageError> {
-    let failed = StorageError::csv(path);
-    let mut writer = csv::Writer::from_writer(writer);
-    writer.write_record(COLUMNS).map_err(failed)?;
+/// Writes the file; numbers as Python prints them, all floats.
+pub fn write_replay_database(rows: &[ReplayRow]) -> Vec<u8> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(COLUMNS).expect("written to memory");
+    let float = |value: f64| format!("{value:?}");
     for row in rows {
-        writer.write_record(row.fields()).map_err(failed)?;
+        let time = row.finished.map_or(0, |time| time.timestamp().as_millisecond());
+        let cells = [
+            row.architecture.to_string(),
+            float(row.best_validation_accuracy.value()),
+            float(row.best_step as f64),
+            float(row.last_validation_accuracy.value()),
+            float(row.last_step as f64),
+            float(-1.0),
+            float(-1.0),
+            float(row.iteration as f64),
+            row.epsilon.to_string(),
+            float(time as f64 / 1e3),
+            row.machine.clone(),
+        ];
+        writer.write_record(cells).expect("written to memory");
     }
-    writer.flush().map_err(StorageError::io("write", path))
+    writer.into_inner().expect("written to memory")
 }
 
 impl ReplayRow {
-    fn of(fields: &Fields, space: &Space) -> Result<Self, Reason> {
+    fn read(cells: &Cells, space: &Space) -> Result<Self, String> {
+        let accuracy =
+            |column| Accuracy::new(cells.number(column)?).map_err(|error| error.to_string());
         Ok(Self {
-            best_validation_accuracy: Accuracy::new(fields.number("accuracy_best_val")?)?,
-            last_validation_accuracy: Accuracy::new(fields.number("accuracy_last_val")?)?,
-            architecture: space.parse(fields.text("net")?)?,
-            best_step: fields.count("iter_best_val")?,
-            last_step: fields.count("iter_last_val")?,
-            iteration: fields.count("ix_q_value_update")?,
-            epsilon: fields.epsilon("epsilon")?,
-            finished: fields.time("time_finished")?,
-            machine: fields.line("machine_run_on")?,
+            best_validation_accuracy: accuracy("accuracy_best_val")?,
+            last_validation_accuracy: accuracy("accuracy_last_val")?,
+            architecture: space.parse(cells.text("net")?).map_err(|error| error.to_string())?,
+            best_step: cells.count("iter_best_val")?,
+            last_step: cells.count("iter_last_val")?,
+            iteration: cells.count("ix_q_value_update")?,
+            epsilon: cells.parsed("epsilon", "0 to 1", |text| text.parse().ok())?,
+            finished: cells.time("time_finished")?,
+            // As every field of the log must be.
+            machine: cells.parsed("machine_run_on", "one line of text", |text| {
+                (!text.contains(char::is_control)).then(|| text.to_owned())
+            })?,
         })
-    }
-
-    /// Returns the cells in the order of [`COLUMNS`]; numbers as Python prints them, all floats.
-    fn fields(&self) -> [String; COLUMNS.len()] {
-        let seconds =
-            self.finished.map_or(0.0, |time| time.timestamp().as_millisecond() as f64 / 1e3);
-        let float = |value: f64| format!("{value:?}");
-        [
-            self.architecture.to_string(),
-            float(self.best_validation_accuracy.value()),
-            float(self.best_step as f64),
-            float(self.last_validation_accuracy.value()),
-            float(self.last_step as f64),
-            float(-1.0),
-            float(-1.0),
-            float(self.iteration as f64),
-            self.epsilon.to_string(),
-            float(seconds),
-            self.machine.clone(),
-        ]
     }
 }
 
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::outcome::NotAnAccuracy;
     use std::collections::BTreeSet;
+    use std::io::Write;
     use std::path::PathBuf;
 
     use crate::space::{ImageShape, SpaceParams};
@@ -152,14 +137,12 @@ pub(super) mod tests {
         found
     }
 
-    fn read(text: &str) -> Readable<ReplayRow> {
-        read_replay_database(text.as_bytes(), &space(), Path::new("replay_database.csv")).unwrap()
+    fn read(text: &str) -> UsableRows<ReplayRow> {
+        read_replay_database(text.into(), &space(), Path::new("replay_database.csv")).unwrap()
     }
 
     fn written(rows: &[ReplayRow]) -> String {
-        let mut bytes = Vec::new();
-        write_replay_database(&mut bytes, rows, Path::new("out")).unwrap();
-        String::from_utf8(bytes).unwrap()
+        String::from_utf8(write_replay_database(rows)).unwrap()
     }
 
     #[test]
@@ -170,7 +153,7 @@ pub(super) mod tests {
             "\"[C(64,3,1), C(64,3,1), D(1,1), SM(10)]\",0.6832,533.0,0.68,10660.0,-1.0,-1.0,7.0,0.9,1475869775.73,luna\n",
         );
         let database = read(&text);
-        assert_eq!(database.problems, []);
+        assert_eq!(database.set_aside, [] as [String; 0]);
         assert_eq!(database.rows[0].finished, None);
         let second = &database.rows[1];
         assert_eq!(second.best_validation_accuracy.value(), 0.6832);
@@ -211,25 +194,23 @@ pub(super) mod tests {
         .concat();
         let database = read(&text);
         assert_eq!(database.rows.len(), 1);
-        let problems: Vec<_> =
-            database.problems.iter().map(|p| format!("{}: {}", p.line, p.reason)).collect();
         assert_eq!(
-            problems,
+            database.set_aside,
             [
-                "2: accuracy `86` is outside [0, 1]",
-                "3: the dropout marks are not those of the layers, which are `[C(64,3,1), SM(10)]`",
-                "4: `SM(9)` cannot be layer 2 (the search space has no such layer)",
-                "5: `ix_q_value_update` is `4.5` (must be a whole number of at least 0)",
-                "6: `epsilon` is `70` (must be 0 to 1)",
-                "7: `machine_run_on` is `lu\\nna` (must be one line of text)",
-                "9: `accuracy_last_val` is missing",
+                "line 2: accuracy `86` is outside [0, 1]",
+                "line 3: the dropout marks are not those of the layers, which are `[C(64,3,1), SM(10)]`",
+                "line 4: `SM(9)` cannot be layer 2 (the search space has no such layer)",
+                "line 5: `ix_q_value_update` is `4.5` (must be a whole number of at least 0)",
+                "line 6: `epsilon` is `70` (must be 0 to 1)",
+                "line 7: `machine_run_on` is `lu\\nna` (must be one line of text)",
+                "line 9: `accuracy_last_val` is missing",
             ]
         );
     }
 
     #[test]
     fn a_header_without_a_column_is_refused() {
-        let error = read_replay_database("net\n".as_bytes(), &space(), Path::new("a.csv"));
+        let error = read_replay_database("net\n".into(), &space(), Path::new("a.csv"));
         assert!(matches!(error, Err(StorageError::NoColumn { column: "accuracy_best_val", .. })));
     }
 
@@ -238,14 +219,16 @@ pub(super) mod tests {
         let Some(path) = published("replay_database.csv") else { return };
         let text = std::fs::read_to_string(path).unwrap();
         let database = read(&text);
-        assert_eq!((database.rows.len(), database.problems.len()), (1_910, 73));
-        let percent = Reason::Accuracy(NotAnAccuracy(86.0));
-        assert!(database.problems.iter().all(|problem| problem.reason == percent));
+        assert_eq!((database.rows.len(), database.set_aside.len()), (1_910, 73));
+        let percent = "accuracy `86` is outside [0, 1]";
+        assert!(database.set_aside.iter().all(|reason| reason.ends_with(percent)));
         let networks: BTreeSet<_> = database.rows.iter().map(|row| &row.architecture).collect();
         assert_eq!(networks.len(), 1_789);
 
-        let set_aside: BTreeSet<u64> = database.problems.iter().map(|p| p.line).collect();
-        let kept = text.lines().zip(1u64..).filter(|(_, line)| !set_aside.contains(line));
+        let is_kept = |line: u64| {
+            !database.set_aside.iter().any(|row| row.starts_with(&format!("line {line}: ")))
+        };
+        let kept = text.lines().zip(1u64..).filter(|(_, line)| is_kept(*line));
         let kept: String = kept.map(|(text, _)| format!("{text}\n")).collect();
         assert_eq!(written(&database.rows), kept);
     }
@@ -277,8 +260,8 @@ pub(super) mod tests {
         #[test]
         fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let whole = [HEADER.as_bytes(), &bytes].concat();
-            let _ = read_replay_database(&bytes[..], &space(), Path::new("any"));
-            let database = read_replay_database(&whole[..], &space(), Path::new("any")).unwrap();
+            let _ = read_replay_database(bytes, &space(), Path::new("any"));
+            let database = read_replay_database(whole, &space(), Path::new("any")).unwrap();
             prop_assert!(database.rows.is_empty());
         }
 
@@ -286,7 +269,7 @@ pub(super) mod tests {
         fn any_cells_are_read_or_set_aside(cells in prop::collection::vec("[-0-9.einfNa]{0,8}", 10)) {
             let text = format!("{HEADER}[SM(10)],{}\n", cells.join(","));
             let database = read(&text);
-            prop_assert_eq!(database.rows.len() + database.problems.len(), 1);
+            prop_assert_eq!(database.rows.len() + database.set_aside.len(), 1);
         }
     }
 }

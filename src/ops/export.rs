@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 
@@ -17,48 +17,38 @@ use crate::storage::fs::publish;
 use crate::storage::search_state::KnownArchitectures;
 use crate::storage::{Event, Row};
 
-/// What becomes of files that an export finds in its place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Existing {
-    /// They stay: they may be the published program's own.
-    Keep,
-    /// They are replaced.
-    Replace,
+/// Where to write.
+#[derive(Debug, clap::Args)]
+pub struct ExportOptions {
+    /// The folder to write into; made when missing
+    target: PathBuf,
+    /// Replace files of these names that are there
+    #[arg(long)]
+    overwrite: bool,
 }
 
-/// Writes `replay_database.csv` and `q_values.csv` into a folder, and returns their paths.
-///
-/// # Errors
-/// [`Refusal::NoFolder`]; [`Refusal::IsThere`]; when the log cannot be read or a file not be written.
-pub fn export(
-    experiment: &Experiment,
-    target: &Path,
-    existing: Existing,
-) -> anyhow::Result<Vec<PathBuf>> {
+/// Writes `replay_database.csv` and `q_values.csv`, and returns their paths.
+pub fn export(experiment: &Experiment, options: &ExportOptions) -> anyhow::Result<[PathBuf; 2]> {
+    let target = &options.target;
     if target.exists() && !target.is_dir() {
-        bail!(Refusal::NoFolder { path: target.to_owned() });
+        bail!(Refusal::NoFolder { path: target.clone() });
     }
-    let (database, q_values) = (target.join(REPLAY_DATABASE), target.join(Q_VALUES));
-    let in_place = [&database, &q_values].into_iter().find(|path| path.exists());
-    if let (Existing::Keep, Some(path)) = (existing, in_place) {
+    let paths = [REPLAY_DATABASE, Q_VALUES].map(|name| target.join(name));
+    if let Some(path) = paths.iter().find(|path| !options.overwrite && path.exists()) {
         bail!(Refusal::IsThere { path: path.clone() });
     }
     let snapshot = Snapshot::read(experiment)?;
     let rows = snapshot.all_rows(experiment)?;
-    let rows = reference_rows(experiment, snapshot.knowledge().known(), &rows)?;
+    let rows = replay_rows(experiment, snapshot.knowledge().known(), &rows)?;
     fs::create_dir_all(target)
         .with_context(|| format!("failed to create `{}`", target.display()))?;
-    let mut text = Vec::new();
-    write_replay_database(&mut text, &rows, &database)?;
-    publish::replace_file(&database, &text)?;
-    let mut text = Vec::new();
-    write_q_values(&mut text, &snapshot.q_table()?, &q_values)?;
-    publish::replace_file(&q_values, &text)?;
-    Ok(vec![database, q_values])
+    publish::replace_file(&paths[0], &write_replay_database(&rows))?;
+    publish::replace_file(&paths[1], &write_q_values(&snapshot.q_table()?))?;
+    Ok(paths)
 }
 
-/// The rows of the replay memory. A row of a network met again tells what its first result told.
-fn reference_rows(
+/// The rows of the replay memory. A network met again has the numbers of its first result.
+fn replay_rows(
     experiment: &Experiment,
     known: &KnownArchitectures,
     rows: &[Row],
@@ -72,7 +62,7 @@ fn reference_rows(
         let first = known.get(architecture).and_then(|known| results.get(&Some(known.iteration)));
         let result = first.copied().unwrap_or(row);
         let reward = Accuracy::new(reward)?;
-        // A failed network has its chance level twice, reached at step 0: the reference's way to say so.
+        // A failed network has its chance level twice, reached at step 0: as the published code writes it.
         let is_failed = result.event == Event::Failed && result.best_validation_accuracy.is_none();
         let last = result.last_validation_accuracy.map_or(Ok(reward), Accuracy::new)?;
         let step =

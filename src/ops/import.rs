@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, bail};
 use jiff::Timestamp;
@@ -20,15 +20,12 @@ use crate::storage::{Claimant, Knowledge, Row, StorageError};
 /// What an import has taken over.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Imported {
-    /// Rows in the file, the header not counted.
     pub rows: usize,
-    /// Rows that were taken over.
     pub imported_rows: usize,
-    /// Different networks among them.
     pub distinct_architectures: usize,
     /// Rows that could not be used, each with its line and the reason.
     pub set_aside_rows: Vec<String>,
-    /// Q-values kept beside for reports; none without a `q_values.csv`.
+    /// Q-values kept for reports; none without a `q_values.csv`.
     pub q_values: Option<usize>,
 }
 
@@ -46,29 +43,32 @@ impl fmt::Display for Imported {
     }
 }
 
-/// Appends the rows of a `replay_database.csv` to the log of a fresh experiment, in the order of the file.
+/// Appends the rows of a `replay_database.csv` to the log of a fresh experiment, in the order of the
+/// file; `source` is the file, or a folder of the usual names.
 ///
 /// Iterations are numbered by row, since the file's own number is no key. A network's first row is
 /// `imported`, its later ones are `reused`, so that none is dropped from the replay memory.
-///
-/// # Errors
-/// When the experiment has begun, or a file cannot be read or written.
 pub fn import(experiment: &Experiment, source: &Path) -> anyhow::Result<Imported> {
-    let (database, q_values) = files_of(source);
+    let mut database = source.to_owned();
+    let mut q_values = None;
+    if source.is_dir() {
+        database = source.join(REPLAY_DATABASE);
+        q_values = Some(source.join(Q_VALUES)).filter(|path| path.exists());
+    }
     if !database.exists() {
         bail!(Refusal::NotThere { path: database });
     }
     let bytes = read_input(&database)?;
-    let readable = read_replay_database(&bytes[..], &experiment.config().space, &database)?;
+    let usable = read_replay_database(bytes, &experiment.config().space, &database)?;
     let mut live = LiveLog::open(experiment)?;
     // Looked at before anything is kept, and again under the lock.
     let rows = live.peek(|_| ()).map(|()| live.rows())?;
     check_fresh(experiment, rows)?;
-    let kept = q_values.map(|path| keep_q_values(experiment, &path)).transpose()?;
-    let distinct = live.locked(|session| {
+    let q_values = q_values.map(|path| keep_q_values(experiment, &path)).transpose()?;
+    let distinct_architectures = live.locked(|session| {
         check_fresh(experiment, session.rows())?;
         let by = importer()?;
-        for row in &readable.rows {
+        for row in &usable.rows {
             let row = imported_row(session.knowledge(), row, &by);
             session.stage(row)?;
         }
@@ -76,15 +76,11 @@ pub fn import(experiment: &Experiment, source: &Path) -> anyhow::Result<Imported
         Ok(session.knowledge().known().len())
     })?;
     Ok(Imported {
-        rows: readable.rows.len() + readable.problems.len(),
-        imported_rows: readable.rows.len(),
-        distinct_architectures: distinct,
-        set_aside_rows: readable
-            .problems
-            .iter()
-            .map(|problem| format!("line {}: {}", problem.line, problem.reason))
-            .collect(),
-        q_values: kept,
+        rows: usable.rows.len() + usable.set_aside.len(),
+        imported_rows: usable.rows.len(),
+        distinct_architectures,
+        set_aside_rows: usable.set_aside,
+        q_values,
     })
 }
 
@@ -93,16 +89,6 @@ fn check_fresh(experiment: &Experiment, rows: u64) -> anyhow::Result<()> {
         bail!(Refusal::NotFresh { dir: experiment.dir().root().to_owned(), rows });
     }
     Ok(())
-}
-
-/// A file, or a folder with the usual names.
-fn files_of(source: &Path) -> (PathBuf, Option<PathBuf>) {
-    if source.is_dir() {
-        let q_values = source.join(Q_VALUES);
-        (source.join(REPLAY_DATABASE), q_values.exists().then_some(q_values))
-    } else {
-        (source.to_owned(), None)
-    }
 }
 
 fn imported_row(knowledge: &Knowledge, row: &ReplayRow, by: &Claimant) -> Row {
@@ -141,18 +127,17 @@ fn read_input(path: &Path) -> Result<Vec<u8>, StorageError> {
     regular_file::read_input(path, LARGE).map_err(StorageError::io("read", path))
 }
 
-/// Keeps the Q-table of the published program for reports, after a look at whether it is one.
+/// Keeps the Q-table of the published program for reports, if it is one; returns its size.
 fn keep_q_values(experiment: &Experiment, path: &Path) -> anyhow::Result<usize> {
     let bytes = read_input(path)?;
-    let readable = read_q_values(&bytes[..], &experiment.config().space, path)?;
-    if let Some(problem) = readable.problems.first() {
-        log::warn!("`{}`, line {}: {}", path.display(), problem.line, problem.reason);
+    let usable = read_q_values(bytes.clone(), &experiment.config().space, path)?;
+    if let Some(reason) = usable.set_aside.first() {
+        log::warn!("`{}`, {reason}", path.display());
     }
     let folder = experiment.dir().imported();
     fs::create_dir_all(&folder)
         .with_context(|| format!("failed to create `{}`", folder.display()))?;
-    let kept = folder.join(Q_VALUES);
     // An import that died here before it wrote the log may have kept another one.
-    publish::replace_file(&kept, &bytes)?;
-    Ok(readable.rows.len())
+    publish::replace_file(&folder.join(Q_VALUES), &bytes)?;
+    Ok(usable.rows.len())
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::error::RecordedError;
-use crate::exchange::patient_csv::shown;
+use crate::exchange::csv_rows::shown;
 
 /// What a person says of the columns of a file of recorded curves.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

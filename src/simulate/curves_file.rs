@@ -8,18 +8,17 @@
 //! The first column names the network. Unlike the files of the published program, a cell that
 //! cannot be used is an error: a simulation over what is left would say something else.
 
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 
-use csv::{ByteRecord, Position};
+use csv::ByteRecord;
 
 use super::columns::{CurveColumns, RecordedColumns, named_features, other_curves};
 use super::error::{CurvesFileError, RecordedError};
-use crate::exchange::patient_csv::shown;
+use crate::exchange::csv_rows::{line, read_csv, shown};
 use crate::predictor::{Better, Example, Features, LearningCurve, MetricScale, PredictorError};
 use crate::regular_file::{self, LARGE};
 use crate::storage::error::StorageError;
-use crate::storage::fs::bounded_csv::ForeignRecords;
 
 /// The networks of a file.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,7 +53,7 @@ pub fn read_recorded(
         io::ErrorKind::NotFound => refuse(RecordedError::Missing).into(),
         _ => anyhow::Error::from(StorageError::io("read", path)(error)),
     })?;
-    let table = Table::read(&bytes[..]).map_err(StorageError::csv(path))?;
+    let table = Table::read(bytes).map_err(StorageError::csv(path))?;
     Ok(table.recording(columns, better, scale).map_err(refuse)?)
 }
 
@@ -65,15 +64,10 @@ struct Table {
 }
 
 impl Table {
-    fn read(reader: impl Read) -> Result<Self, csv::Error> {
-        let mut records = ForeignRecords::new(reader);
+    fn read(bytes: Vec<u8>) -> Result<Self, csv::Error> {
+        let (header, rows) = read_csv(bytes)?;
         let name = |cell: &[u8]| String::from_utf8_lossy(cell).trim().to_owned();
-        let header = records.header()?.iter().map(name).collect();
-        let (mut rows, mut row) = (Vec::new(), ByteRecord::new());
-        while records.read(&mut row)? {
-            rows.push(row.clone());
-        }
-        Ok(Self { header, rows })
+        Ok(Self { header: header.iter().map(name).collect(), rows })
     }
 
     fn recording(
@@ -143,18 +137,13 @@ fn number(cell: &[u8]) -> Option<f64> {
     std::str::from_utf8(cell.trim_ascii()).ok()?.parse().ok()
 }
 
-/// Returns the line on which a row begins, from 1.
-fn line(row: &ByteRecord) -> u64 {
-    row.position().map_or(0, Position::line)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
 
     fn read_by(text: &[u8], columns: &RecordedColumns) -> Result<Recording, String> {
-        let table = Table::read(text).map_err(|error| error.to_string())?;
+        let table = Table::read(text.to_vec()).map_err(|error| error.to_string())?;
         let recording = table.recording(columns, Better::Higher, MetricScale::Linear);
         recording.map_err(|error| match std::error::Error::source(&error) {
             Some(source) => format!("{error}: {source}"),
@@ -180,7 +169,7 @@ mod tests {
 
     #[test]
     fn losses_are_turned_round() {
-        let table = Table::read(&b"id,y1,y2\na,2,1\n"[..]).unwrap();
+        let table = Table::read(b"id,y1,y2\na,2,1\n".to_vec()).unwrap();
         let columns = RecordedColumns::default();
         let found = table.recording(&columns, Better::Lower, MetricScale::Logarithmic).unwrap();
         assert_eq!(found.networks[0].1.curve.values(), [-std::f64::consts::LN_2, 0.0]);

@@ -34,4 +34,4 @@ pub use params::{ImageShape, KernelRule, Padding, Pool, PoolRounding, Space, Spa
 pub use shape::{conv_output, pool_output};
 pub use state::{Bin, LastLayer, State, StateKey};
 
-pub(crate) use tuple::{LayerType, StateTuple, may_occur};
+pub(crate) use tuple::{PAIR_COLUMNS, StateTuple, may_occur, whole_number};

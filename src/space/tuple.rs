@@ -1,81 +1,77 @@
-//! The reference's 8-tuples: a state, or an action in it (specification, sections 1 and 2.3).
+//! The 8-tuples of the published code: a state, or an action in it.
 
 use serde::Serialize;
 
 use super::{Action, Bin, LastLayer, Layer, Space, StateKey};
 
-/// A state or an action as the reference writes it.
+/// A state or an action in the columns of the published `q_values.csv`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(crate) struct StateTuple {
-    /// Kind of the last layer; of the layer to be added in an action, but that termination keeps
-    /// the kind of the layer it follows.
-    pub layer_type: LayerType,
+    /// Kind of the last layer, one of [`KINDS`]; of the layer to be added in an action, but that
+    /// termination keeps the kind of the layer it follows.
+    pub layer_type: &'static str,
     /// Position of that layer, 0 at the start.
     pub layer_depth: u32,
-    /// Filters of a convolution; for a fully connected layer how many of its kind precede it; 1 at the start.
+    /// Filters of a convolution; for a fully connected layer how many of its kind precede it; 1 at
+    /// the start.
     pub filter_depth: u32,
     /// Side of the kernel or window.
     pub filter_size: u32,
-    /// Stride.
     pub stride: u32,
     /// Bin of the representation size: 8, 4 or 1. In an action, that of the state it leaves.
     pub image_size: u32,
     /// Neurons of a fully connected layer.
     pub fc_size: u32,
     /// 1 in the action that terminates.
+    #[serde(skip)]
     pub terminate: u32,
 }
 
-/// The reference's names for kinds of layers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum LayerType {
-    Start,
-    Conv,
-    Pool,
-    Fc,
-    Gap,
-}
+/// The columns of a pair of action and state in the published file, alphabetical: those of
+/// [`StateTuple::cells`], first of the action.
+pub(crate) const PAIR_COLUMNS: [&str; 16] = [
+    "end_fc_size",
+    "end_filter_depth",
+    "end_filter_size",
+    "end_image_size",
+    "end_layer_depth",
+    "end_layer_type",
+    "end_stride",
+    "end_terminate",
+    "start_fc_size",
+    "start_filter_depth",
+    "start_filter_size",
+    "start_image_size",
+    "start_layer_depth",
+    "start_layer_type",
+    "start_stride",
+    "start_terminate",
+];
 
-impl LayerType {
-    pub(crate) const ALL: [Self; 5] = [Self::Start, Self::Conv, Self::Pool, Self::Fc, Self::Gap];
-
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Start => "start",
-            Self::Conv => "conv",
-            Self::Pool => "pool",
-            Self::Fc => "fc",
-            Self::Gap => "gap",
-        }
-    }
-}
+const KINDS: [&str; 5] = ["start", "conv", "pool", "fc", "gap"];
 
 impl StateTuple {
-    /// Writes a state (specification, section 1).
     pub fn of_state(state: &StateKey) -> Self {
         let (layer_type, filter_depth, filter_size, stride, fc_size) = match state.last {
-            LastLayer::Start => (LayerType::Start, 1, 0, 0, 0),
-            LastLayer::Conv { filters, kernel, stride } => {
-                (LayerType::Conv, filters, kernel, stride, 0)
-            }
-            LastLayer::Pool { kernel, stride } => (LayerType::Pool, 0, kernel, stride, 0),
-            LastLayer::FullyConnected { index, width } => (LayerType::Fc, index, 0, 0, width),
-            LastLayer::GlobalAveragePool => (LayerType::Gap, 0, 0, 0, 0),
+            LastLayer::Start => ("start", 1, 0, 0, 0),
+            LastLayer::Conv { filters, kernel, stride } => ("conv", filters, kernel, stride, 0),
+            LastLayer::Pool { kernel, stride } => ("pool", 0, kernel, stride, 0),
+            LastLayer::FullyConnected { index, width } => ("fc", index, 0, 0, width),
+            LastLayer::GlobalAveragePool => ("gap", 0, 0, 0, 0),
         };
+        let (layer_depth, image_size) = (state.depth, state.bin.size());
         Self {
             layer_type,
-            layer_depth: state.depth,
+            layer_depth,
             filter_depth,
             filter_size,
             stride,
-            image_size: state.bin.size(),
+            image_size,
             fc_size,
             terminate: 0,
         }
     }
 
-    /// Writes an action taken in a state (specification, section 2.3).
     pub fn of_action(state: &StateKey, action: Action) -> Self {
         let index = match state.last {
             LastLayer::FullyConnected { index, .. } => index + 1,
@@ -96,56 +92,72 @@ impl StateTuple {
         Self { terminate, ..Self::of_state(&StateKey { depth: state.depth + 1, last, bin }) }
     }
 
-    /// Returns the last layer that the tuple names.
-    fn last_layer(&self) -> LastLayer {
-        match self.layer_type {
-            LayerType::Start => LastLayer::Start,
-            LayerType::Conv => LastLayer::Conv {
+    /// Returns the state, if it may occur in `space`.
+    pub fn state(&self, space: &Space) -> Option<StateKey> {
+        let last = match self.layer_type {
+            "conv" => LastLayer::Conv {
                 filters: self.filter_depth,
                 kernel: self.filter_size,
                 stride: self.stride,
             },
-            LayerType::Pool => LastLayer::Pool { kernel: self.filter_size, stride: self.stride },
-            LayerType::Fc => {
-                LastLayer::FullyConnected { index: self.filter_depth, width: self.fc_size }
-            }
-            LayerType::Gap => LastLayer::GlobalAveragePool,
-        }
-    }
-
-    /// Returns the state that the tuple writes, `None` when it writes none.
-    pub(crate) fn state(&self, space: &Space) -> Option<StateKey> {
-        let bin = [Bin::One, Bin::Four, Bin::Eight]
-            .into_iter()
-            .find(|bin| bin.size() == self.image_size)?;
-        let state = StateKey { depth: self.layer_depth, last: self.last_layer(), bin };
+            "pool" => LastLayer::Pool { kernel: self.filter_size, stride: self.stride },
+            "fc" => LastLayer::FullyConnected { index: self.filter_depth, width: self.fc_size },
+            "gap" => LastLayer::GlobalAveragePool,
+            _ => LastLayer::Start,
+        };
+        let bins = [Bin::One, Bin::Four, Bin::Eight];
+        let bin = bins.into_iter().find(|bin| bin.size() == self.image_size)?;
+        let state = StateKey { depth: self.layer_depth, last, bin };
         (may_occur(&state, space) && Self::of_state(&state) == *self).then_some(state)
     }
 
-    /// Returns the action that the tuple writes, `None` when it is not legal in `state`.
-    pub(crate) fn action(&self, state: &StateKey, space: &Space) -> Option<Action> {
-        space
-            .legal_actions(state)
-            .into_iter()
-            .find(|&action| Self::of_action(state, action) == *self)
+    /// Returns the action, if it is legal in `state`.
+    pub fn action(&self, state: &StateKey, space: &Space) -> Option<Action> {
+        let legal = space.legal_actions(state);
+        legal.into_iter().find(|&action| Self::of_action(state, action) == *self)
     }
 
-    /// Returns the cells in alphabetical order of their columns.
-    pub(crate) fn fields(&self) -> [String; 8] {
+    /// Writes the cells of one half of [`PAIR_COLUMNS`].
+    pub fn cells(&self) -> [String; 8] {
         [
             self.fc_size.to_string(),
             self.filter_depth.to_string(),
             self.filter_size.to_string(),
             self.image_size.to_string(),
             self.layer_depth.to_string(),
-            self.layer_type.name().to_owned(),
+            self.layer_type.to_owned(),
             self.stride.to_string(),
             self.terminate.to_string(),
         ]
     }
+
+    /// Reads the cells of one half of [`PAIR_COLUMNS`]; of one that cannot be used its place, and
+    /// what it must be.
+    pub fn parse(cells: [&str; 8]) -> Result<Self, (usize, &'static str)> {
+        let number =
+            |at: usize| whole_number(cells[at]).ok_or((at, "a whole number of at least 0"));
+        let kind = KINDS.into_iter().find(|kind| *kind == cells[5].trim());
+        Ok(Self {
+            layer_type: kind.ok_or((5, "start, conv, pool, fc or gap"))?,
+            layer_depth: number(4)?,
+            filter_depth: number(1)?,
+            filter_size: number(2)?,
+            stride: number(6)?,
+            image_size: number(3)?,
+            fc_size: number(0)?,
+            terminate: number(7)?,
+        })
+    }
 }
 
-/// Returns whether a state read from a file lies within the limits of the space, so that its legal
+/// Reads a whole number that a float holds exactly, also written as a float: `3.0`.
+pub(crate) fn whole_number<T: TryFrom<u64>>(text: &str) -> Option<T> {
+    let number: f64 = text.trim().parse().ok()?;
+    let whole = (0.0..=(1_u64 << 53) as f64).contains(&number) && number.fract() == 0.0;
+    T::try_from(whole.then_some(number as u64)?).ok()
+}
+
+/// Whether a state that was read from a file lies within the limits of the space, so that its legal
 /// actions can be asked for.
 pub(crate) fn may_occur(state: &StateKey, space: &Space) -> bool {
     let within = match state.last {
@@ -166,27 +178,27 @@ mod tests {
         let last = LastLayer::FullyConnected { index: 0, width: 256 };
         let state = StateKey { depth: 7, last, bin: Bin::Four };
         assert_eq!(
-            StateTuple::of_state(&state).fields(),
+            StateTuple::of_state(&state).cells(),
             ["256", "0", "0", "4", "7", "fc", "0", "0"]
         );
         assert_eq!(
-            StateTuple::of_action(&state, Layer::FullyConnected { width: 128 }).fields(),
+            StateTuple::of_action(&state, Layer::FullyConnected { width: 128 }).cells(),
             ["128", "1", "0", "1", "8", "fc", "0", "0"]
         );
         assert_eq!(
-            StateTuple::of_action(&state, Layer::Softmax { classes: 10 }).fields(),
+            StateTuple::of_action(&state, Layer::Softmax { classes: 10 }).cells(),
             ["256", "0", "0", "4", "8", "fc", "0", "1"]
         );
         let start = StateKey { depth: 0, last: LastLayer::Start, bin: Bin::Eight };
         assert_eq!(
-            StateTuple::of_action(&start, Layer::Softmax { classes: 10 }).fields(),
+            StateTuple::of_action(&start, Layer::Softmax { classes: 10 }).cells(),
             ["0", "1", "0", "8", "1", "start", "0", "1"]
         );
         // A pooling's action keeps the bin it leaves.
         let last = LastLayer::Conv { filters: 64, kernel: 3, stride: 1 };
         let conv = StateKey { depth: 1, last, bin: Bin::Eight };
         assert_eq!(
-            StateTuple::of_action(&conv, Layer::Pool { kernel: 5, stride: 3 }).fields(),
+            StateTuple::of_action(&conv, Layer::Pool { kernel: 5, stride: 3 }).cells(),
             ["0", "0", "5", "8", "2", "pool", "3", "0"]
         );
     }

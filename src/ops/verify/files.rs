@@ -160,12 +160,12 @@ pub(crate) fn check_imported(dir: &ExperimentDir, space: &Space) -> anyhow::Resu
     if read.as_ref().is_err_and(StorageError::is_gone) {
         return Ok(Vec::new());
     }
-    let table = read.and_then(|bytes| read_q_values(&bytes[..], space, &path));
+    let table = read.and_then(|bytes| read_q_values(bytes, space, &path));
     let finding = match or_damage(table)? {
         Err(damage) => Finding::damage(below(dir.root(), &path), damage),
-        Ok(readable) if readable.problems.is_empty() => return Ok(Vec::new()),
-        Ok(readable) => {
-            let problem = format!("{} rows are not of this search space", readable.problems.len());
+        Ok(usable) if usable.set_aside.is_empty() => return Ok(Vec::new()),
+        Ok(usable) => {
+            let problem = format!("{} rows are not of this search space", usable.set_aside.len());
             Finding::note(below(dir.root(), &path), problem)
         }
     };

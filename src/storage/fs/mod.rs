@@ -1,6 +1,5 @@
 //! Files of a shared file system: publishing, locks, direct reads, checksums, times.
 
-pub(crate) mod bounded_csv;
 pub(crate) mod checked_files;
 pub(crate) mod checksum;
 pub(crate) mod direct_io;
