@@ -79,7 +79,6 @@ pub mod internals {
         reduce::{ReduceOptions, rebuild::rebuild, reduce},
         train::{TrainOptions, train},
     };
-    pub use crate::report::tables::lint;
     pub use crate::simulate::{
         EpochScore, Orders, RecordedColumns, RecordedCurves, SearchScope, SimulationParams,
         read_recorded, score_regressor,

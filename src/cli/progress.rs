@@ -9,7 +9,7 @@ use super::printer::Printer;
 use crate::config::ValidConfig;
 use crate::ops::TrainEvent;
 use crate::ops::reduce::switched_off;
-use crate::report::Status;
+use crate::storage::Event;
 
 /// Shows the progress events of tasks. Dropped, it takes its bars away.
 pub struct Progress<'a> {
@@ -90,7 +90,7 @@ impl<'a> Progress<'a> {
     pub fn show(&mut self, worker: usize, event: &TrainEvent) {
         // What was stopped or failed has shown no final accuracy.
         if let TrainEvent::Recorded { reward: Some(reward), outcome, .. } = event
-            && outcome == Status::Trained.name()
+            && *outcome == Event::Trained.to_string()
         {
             self.best = Some(self.best.map_or(*reward, |best: f64| best.max(*reward)));
         }
@@ -139,7 +139,8 @@ impl<'a> Progress<'a> {
             }
             TrainEvent::Recorded { iteration, outcome, reward, .. } => {
                 // The reward of a stopped network is what was predicted of it.
-                let what = if outcome == Status::Stopped.name() { "predicted" } else { "reward" };
+                let what =
+                    if *outcome == Event::Stopped.to_string() { "predicted" } else { "reward" };
                 let reward = reward.map_or(String::new(), |reward| format!(", {what} {reward:.4}"));
                 format!("iteration {iteration}: {outcome}{reward}")
             }

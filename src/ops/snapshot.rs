@@ -57,6 +57,11 @@ impl Snapshot {
         Ok(self.view.predictor_curves().zip(self.view.predictor()?))
     }
 
+    /// Returns the number of full curves that the predictor of the newest view was fitted to.
+    pub fn predictor_curves(&self) -> Option<usize> {
+        self.view.predictor_curves()
+    }
+
     /// Whether the newest view has a predictor.
     pub fn has_predictor(&self) -> bool {
         self.view.predictor_curves().is_some()

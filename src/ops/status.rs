@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::ops::Experiment;
-use crate::ops::reduce::records;
+use crate::ops::reduce::tables::search_data;
 use crate::ops::rounds::chain::{EndOfChain, end_of_chain};
 use crate::ops::rounds::hosts;
 use crate::ops::rounds::round::Round;
@@ -13,7 +13,7 @@ use crate::ops::rounds::unclaimed::{Unclaimed, last_words_of_reduce, unclaimed};
 use crate::ops::snapshot::Snapshot;
 use crate::ops::train::attempt_files::AttemptFiles;
 use crate::report::terminal::{self, Colour};
-use crate::report::{ArchitectureRecord, Condition, SearchState, Summary, ranking};
+use crate::report::{ArchitectureRecord, Condition, Summary, first_start, ranking};
 use crate::storage::{Event, Knowledge, RoundDir, Row, TaskRefusal};
 
 /// Returns the search in numbers.
@@ -56,29 +56,19 @@ pub fn status(experiment: &Experiment) -> anyhow::Result<Summary> {
         // Every command but those that only look refuses it.
         condition = if condition == Condition::Active { Condition::Stuck } else { condition };
     }
-    let state = SearchState {
-        condition,
-        round,
-        epsilon: knowledge.epsilon_in_force(schedule).map(|epsilon| epsilon.value()),
-        hosts: hosts.tallies,
-        early_stopping: records::early_stopping(experiment, &snapshot)?,
-        notices,
-    };
-    let iterations = records::iterations(&rows);
-    let settings = records::settings(experiment, knowledge, &iterations);
-    Ok(Summary::new(&settings, &state, &iterations))
+    let epsilon = knowledge.epsilon_in_force(schedule).map(|epsilon| epsilon.value());
+    let started_at = first_start(&rows);
+    let hosts = hosts.tallies;
+    let search = search_data(experiment, &snapshot, &rows);
+    Ok(Summary { condition, round, epsilon, started_at, hosts, notices, ..Summary::of(&search) })
 }
 
 /// Returns the ranking of the best networks as text for a terminal.
-///
-/// # Errors
-/// When the log cannot be read.
 pub fn ranked(experiment: &Experiment, at_most: usize, colour: Colour) -> anyhow::Result<String> {
     let snapshot = Snapshot::read(experiment)?;
-    let iterations = records::iterations(&snapshot.all_rows(experiment)?);
-    let best = ranking(&ArchitectureRecord::gather(&iterations), at_most);
-    let trainer = records::settings(experiment, snapshot.knowledge(), &iterations).trainer;
-    Ok(terminal::ranked(&best, trainer, colour))
+    let search = search_data(experiment, &snapshot, &snapshot.all_rows(experiment)?);
+    let best = ranking(&ArchitectureRecord::gather(&search.iterations), at_most);
+    Ok(terminal::ranked(&best, search.trainer, colour))
 }
 
 /// Says that tasks leave on the time warning without a new epoch, again and again.

@@ -1,59 +1,44 @@
 //! Iterations put together by architecture, and the ranking of architectures.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
-use super::records::{IterationRecord, Status};
+use crate::storage::{Event, Row};
 
-/// One architecture with every iteration that sampled it.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// One architecture with the iterations that sampled it.
+#[derive(Debug, Clone, Copy)]
 pub struct ArchitectureRecord<'a> {
-    /// The architecture with its dropout marks.
     pub architecture: &'a str,
-    /// The first iteration that sampled it.
-    pub first: &'a IterationRecord,
-    /// The iteration that says most of it: the one with its result, else the newest being
-    /// trained, else the newest.
-    pub deciding: &'a IterationRecord,
-    /// How often it was sampled.
+    pub first: &'a Row,
+    /// The iteration with its result, else the newest being trained, else the newest.
+    pub deciding: &'a Row,
     pub times_sampled: u64,
 }
 
 impl<'a> ArchitectureRecord<'a> {
-    /// Puts iterations together by architecture, in the order in which they were first sampled.
-    pub fn gather(iterations: &'a [IterationRecord]) -> Vec<Self> {
-        let mut gathered = BTreeMap::<&str, Self>::new();
-        for record in iterations {
-            let Some(architecture) = record.architecture.as_deref() else { continue };
-            gathered.entry(architecture).and_modify(|known| known.add(record)).or_insert(Self {
-                architecture,
-                first: record,
-                deciding: record,
-                times_sampled: 1,
-            });
+    /// Puts iterations together, in the order in which architectures were first sampled.
+    pub fn gather(iterations: &'a [Row]) -> Vec<Self> {
+        let weight = |row: &Row| (row.event.is_result(), row.event == Event::Claimed);
+        let mut gathered: Vec<Self> = Vec::new();
+        let mut places = HashMap::new();
+        for row in iterations {
+            let Some(architecture) = row.architecture.as_deref() else { continue };
+            let place = *places.entry(architecture).or_insert(gathered.len());
+            if let Some(known) = gathered.get_mut(place) {
+                known.times_sampled += 1;
+                if weight(row) >= weight(known.deciding) {
+                    known.deciding = row;
+                }
+            } else {
+                gathered.push(Self { architecture, first: row, deciding: row, times_sampled: 1 });
+            }
         }
-        let mut architectures: Vec<Self> = gathered.into_values().collect();
-        architectures.sort_by_key(|one| one.first.iteration);
-        architectures
+        gathered
     }
 
-    fn add(&mut self, record: &'a IterationRecord) {
-        self.times_sampled += 1;
-        if record.iteration < self.first.iteration {
-            self.first = record;
-        }
-        let weight = |of: &IterationRecord| {
-            (of.status.is_result(), of.status == Status::Claimed, of.iteration)
-        };
-        if weight(record) > weight(self.deciding) {
-            self.deciding = record;
-        }
-    }
-
-    /// Returns what the architecture is ranked by: its best validation accuracy, when it was
-    /// trained to the end or imported. A stopped or failed network has shown no final accuracy.
-    fn ranked_by(&self) -> Option<f64> {
-        match self.deciding.status {
-            Status::Trained | Status::Imported => self.deciding.best_validation_accuracy,
+    /// A stopped or failed network has shown no final accuracy.
+    fn final_accuracy(&self) -> Option<f64> {
+        match self.deciding.event {
+            Event::Trained | Event::Imported => self.deciding.best_validation_accuracy,
             _ => None,
         }
     }
@@ -67,40 +52,42 @@ pub fn ranking<'a>(
 ) -> Vec<ArchitectureRecord<'a>> {
     let mut ranked: Vec<(f64, &ArchitectureRecord)> = architectures
         .iter()
-        .filter_map(|architecture| Some((architecture.ranked_by()?, architecture)))
+        .filter_map(|architecture| Some((architecture.final_accuracy()?, architecture)))
         .collect();
-    let cost = |of: &ArchitectureRecord| of.deciding.parameters.unwrap_or(u64::MAX);
-    ranked.sort_by(|(a, one), (b, other)| {
-        b.total_cmp(a)
-            .then(cost(one).cmp(&cost(other)))
-            .then(one.deciding.iteration.cmp(&other.deciding.iteration))
-    });
+    let order = |of: &ArchitectureRecord| {
+        (of.deciding.parameters.unwrap_or(u64::MAX), of.deciding.iteration)
+    };
+    ranked.sort_by(|(a, one), (b, other)| b.total_cmp(a).then(order(one).cmp(&order(other))));
     ranked.into_iter().take(at_most).map(|(_, architecture)| *architecture).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::sample;
+    use super::super::sample::{self, iteration};
     use super::*;
+
+    fn number(row: &Row) -> u64 {
+        row.iteration.unwrap().0
+    }
 
     #[test]
     fn an_architecture_has_the_result_of_its_iterations() {
         let iterations = sample::iterations();
         let gathered = ArchitectureRecord::gather(&iterations);
         let small = gathered.iter().find(|of| of.architecture == sample::SMALL).unwrap();
-        assert_eq!((small.first.iteration, small.deciding.iteration), (1, 1));
+        assert_eq!((number(small.first), number(small.deciding)), (1, 1));
         assert_eq!(small.times_sampled, 2);
         // Iteration 9 trains it and 10 waits for that.
         let open = gathered.last().unwrap();
-        assert_eq!((open.first.iteration, open.deciding.iteration), (9, 9));
-        assert_eq!((open.deciding.status, open.times_sampled), (Status::Claimed, 2));
+        assert_eq!((number(open.first), number(open.deciding)), (9, 9));
+        assert_eq!((open.deciding.event, open.times_sampled), (Event::Claimed, 2));
     }
 
     #[test]
     fn architectures_come_in_the_order_of_their_first_iterations() {
         let iterations = sample::iterations();
-        let firsts: Vec<u64> =
-            ArchitectureRecord::gather(&iterations).iter().map(|of| of.first.iteration).collect();
+        let gathered = ArchitectureRecord::gather(&iterations);
+        let firsts: Vec<u64> = gathered.iter().map(|of| number(of.first)).collect();
         assert_eq!(firsts, [1, 2, 3, 5, 6, 7, 8, 9]);
     }
 
@@ -108,17 +95,17 @@ mod tests {
     fn only_final_accuracies_are_ranked() {
         let iterations = sample::iterations();
         let ranked = ranking(&ArchitectureRecord::gather(&iterations), 10);
-        let order: Vec<u64> = ranked.iter().map(|of| of.deciding.iteration).collect();
+        let order: Vec<u64> = ranked.iter().map(|of| number(of.deciding)).collect();
         assert_eq!(order, [7, 1, 2]);
     }
 
     #[test]
     fn of_equals_the_smaller_network_comes_first_then_the_earlier() {
-        let equal = |iteration, architecture: &str, parameters| IterationRecord {
+        let equal = |number, architecture: &str, parameters| Row {
             architecture: Some(architecture.into()),
             best_validation_accuracy: Some(0.9),
             parameters,
-            ..IterationRecord::new(iteration, Status::Trained)
+            ..iteration(number, Event::Trained)
         };
         let iterations = [
             equal(1, "[A]", None),
@@ -127,7 +114,7 @@ mod tests {
             equal(4, "[D]", Some(10)),
         ];
         let ranked = ranking(&ArchitectureRecord::gather(&iterations), 3);
-        let order: Vec<u64> = ranked.iter().map(|of| of.deciding.iteration).collect();
+        let order: Vec<u64> = ranked.iter().map(|of| number(of.deciding)).collect();
         assert_eq!(order, [3, 4, 2]);
     }
 }

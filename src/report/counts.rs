@@ -2,25 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
-use super::records::{IterationRecord, Status};
+use super::iterations::STATUSES;
+use crate::storage::{Event, Row};
 
-/// How many iterations have which status; every status is there.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(transparent)]
-pub struct StatusCounts(BTreeMap<Status, u64>);
-
-impl Default for StatusCounts {
-    fn default() -> Self {
-        Self(Status::ALL.into_iter().map(|status| (status, 0)).collect())
-    }
-}
+/// How many iterations stand at which event; in JSON each of [`STATUSES`].
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct StatusCounts(BTreeMap<Event, u64>);
 
 impl StatusCounts {
-    /// Returns how many iterations have a status.
-    pub fn of(&self, status: Status) -> u64 {
-        self.0[&status]
+    pub fn of(&self, status: Event) -> u64 {
+        self.0.get(&status).copied().unwrap_or(0)
     }
 
     /// Returns how many iterations gave their architecture a result.
@@ -28,8 +21,14 @@ impl StatusCounts {
         self.0.iter().filter(|(status, _)| status.is_result()).map(|(_, count)| count).sum()
     }
 
-    pub(super) fn add(&mut self, status: Status) {
+    pub fn add(&mut self, status: Event) {
         *self.0.entry(status).or_default() += 1;
+    }
+}
+
+impl Serialize for StatusCounts {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(STATUSES.map(|status| (status, self.of(status))))
     }
 }
 
@@ -40,34 +39,14 @@ pub struct Ledger {
     pub train_seconds: f64,
     /// Saved by the stopping rule, as estimated.
     pub saved_seconds: f64,
-    /// Spent on what came to nothing, not part of `train_seconds`.
+    /// Spent in vain, not part of `train_seconds`.
     pub lost_seconds: f64,
 }
 
 impl Ledger {
-    pub(super) fn add(&mut self, record: &IterationRecord) {
-        self.train_seconds += record.train_seconds.unwrap_or(0.0);
-        self.saved_seconds += record.saved_seconds.unwrap_or(0.0);
-        self.lost_seconds += record.lost_seconds.unwrap_or(0.0);
-    }
-}
-
-/// A sum with its number of terms.
-#[derive(Debug, Default, Clone, Copy)]
-pub(super) struct Mean {
-    sum: f64,
-    pub(super) count: u64,
-}
-
-impl Mean {
-    pub(super) fn add(&mut self, term: Option<f64>) {
-        if let Some(term) = term {
-            self.sum += term;
-            self.count += 1;
-        }
-    }
-
-    pub(super) fn value(self) -> Option<f64> {
-        (self.count > 0).then(|| self.sum / self.count as f64)
+    pub fn add(&mut self, row: &Row) {
+        self.train_seconds += row.train_seconds.unwrap_or(0.0);
+        self.saved_seconds += row.saved_seconds.unwrap_or(0.0);
+        self.lost_seconds += row.lost_seconds.unwrap_or(0.0);
     }
 }

@@ -1,17 +1,17 @@
 //! Each epsilon of a search in numbers.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::counts::{Ledger, Mean, StatusCounts};
-use super::records::{IterationRecord, Status};
-use super::settings::SearchSettings;
+use super::counts::{Ledger, StatusCounts};
+use super::iterations::{epsilon_bits, grouped};
+use super::search::SearchData;
+use crate::storage::{Event, Row};
 
-/// One epsilon of the search.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// One epsilon of the search: a part of `status --json`, whose keys are stable.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct EpsilonSummary {
-    /// Share of random actions, in [0, 1].
     pub epsilon: f64,
     /// Architectures that are to get a result at it; `None` when the schedule does not have it.
     pub wanted: Option<u64>,
@@ -21,92 +21,73 @@ pub struct EpsilonSummary {
     pub results: u64,
     /// Iterations sampled at it.
     pub iterations: u64,
-    /// Distinct architectures among those, known from before or not.
+    /// Those among their architectures that were new or met before.
     pub distinct_architectures: u64,
-    /// The first of its iterations.
     pub first_iteration: Option<u64>,
-    /// The last of its iterations.
     pub last_iteration: Option<u64>,
-    /// What became of the iterations.
     pub counts: StatusCounts,
     /// Rows of the replay memory sampled at it: results and repeats that carry a reward.
     pub memory_rows: u64,
-    /// Mean reward over the rows that are results: the networks that are new at this epsilon, each once.
+    /// Mean reward over the rows that are results: the networks that are new at this epsilon.
     pub mean_reward_of_new: Option<f64>,
-    /// Mean reward over all those rows, repeats included: the "mean accuracy at epsilon" of MetaQNN's figure 3.
-    /// At a low epsilon one good network drawn again and again can be most of it.
+    /// Mean reward over all those rows, repeats included: the "mean accuracy at epsilon" of
+    /// MetaQNN's figure 3. At a low epsilon one good network drawn again and again can be most of it.
     pub mean_reward_with_repeats: Option<f64>,
     /// Rows of the memory that repeat a network that has its result already.
     pub repeats: u64,
-    /// Greatest validation accuracy of a network trained to the end or imported, in [0, 1].
+    /// Greatest validation accuracy of a network trained to the end or imported.
     pub best_validation_accuracy: Option<f64>,
-    /// Seconds of training.
     pub seconds: Ledger,
 }
 
 impl EpsilonSummary {
     /// Sums up each epsilon: those of the schedule in its order, then others downwards.
-    pub fn of_each(settings: &SearchSettings, iterations: &[IterationRecord]) -> Vec<Self> {
-        // Bits of floats from 0 up are ordered as the floats.
-        let key = |epsilon: f64| epsilon.max(0.0).to_bits();
-        let mut sampled = BTreeMap::<u64, Vec<&IterationRecord>>::new();
-        for record in iterations {
-            if let Some(epsilon) = record.epsilon {
-                sampled.entry(key(epsilon)).or_default().push(record);
-            }
-        }
-        let mut summaries = Vec::<Self>::new();
-        for stage in &settings.schedule {
-            if let Some(known) = summaries.iter_mut().find(|known| known.epsilon == stage.epsilon) {
-                known.wanted = known.wanted.map(|wanted| wanted + stage.wanted);
-                known.exhausted |= stage.exhausted;
-                continue;
-            }
-            let records = sampled.remove(&key(stage.epsilon)).unwrap_or_default();
-            let mut summary = Self::of_one(stage.epsilon, &records);
-            (summary.wanted, summary.exhausted) = (Some(stage.wanted), stage.exhausted);
-            summaries.push(summary);
-        }
-        let others = sampled.iter().rev();
-        summaries
-            .extend(others.map(|(bits, records)| Self::of_one(f64::from_bits(*bits), records)));
+    pub fn of_each(search: &SearchData) -> Vec<Self> {
+        let mut sampled = grouped(&search.iterations, epsilon_bits);
+        let mut summaries: Vec<Self> = search
+            .stages
+            .iter()
+            .map(|(stage, counts)| {
+                let epsilon = stage.epsilon.value();
+                let rows = sampled.remove(&epsilon.to_bits()).unwrap_or_default();
+                let wanted = Some(stage.architectures);
+                Self { wanted, exhausted: counts.exhausted, ..Self::of_one(epsilon, &rows) }
+            })
+            .collect();
+        let others = sampled.into_iter().rev();
+        summaries.extend(others.map(|(bits, rows)| Self::of_one(f64::from_bits(bits), &rows)));
         summaries
     }
 
-    fn of_one(epsilon: f64, records: &[&IterationRecord]) -> Self {
-        let (mut counts, mut seconds) = (StatusCounts::default(), Ledger::default());
-        let (mut rewards, mut rewards_of_results) = (Mean::default(), Mean::default());
+    fn of_one(epsilon: f64, rows: &[&Row]) -> Self {
+        let mut summary = Self { epsilon, iterations: rows.len() as u64, ..Self::default() };
         let mut architectures = BTreeSet::new();
-        let mut best: Option<f64> = None;
-        for record in records {
-            counts.add(record.status);
-            seconds.add(record);
-            architectures.extend(record.architecture.as_deref());
-            rewards.add(record.reward);
-            if record.status.is_result() {
-                rewards_of_results.add(record.reward);
+        let (mut rewards, mut rewards_of_new) = (Vec::new(), Vec::new());
+        for row in rows {
+            summary.counts.add(row.event);
+            summary.seconds.add(row);
+            architectures.extend(row.architecture.as_deref());
+            rewards.extend(row.reward);
+            if row.event.is_result() {
+                rewards_of_new.extend(row.reward);
             }
-            if matches!(record.status, Status::Trained | Status::Imported) {
-                let accuracy = record.best_validation_accuracy;
-                best = best.into_iter().chain(accuracy).reduce(f64::max);
+            if matches!(row.event, Event::Trained | Event::Imported) {
+                let best = summary.best_validation_accuracy.into_iter();
+                summary.best_validation_accuracy =
+                    best.chain(row.best_validation_accuracy).reduce(f64::max);
             }
         }
+        let number = |row: Option<&&Row>| Some(row?.iteration?.0);
         Self {
-            epsilon,
-            wanted: None,
-            exhausted: false,
-            results: counts.results(),
-            iterations: records.len() as u64,
+            results: summary.counts.results(),
             distinct_architectures: architectures.len() as u64,
-            first_iteration: records.iter().map(|record| record.iteration).min(),
-            last_iteration: records.iter().map(|record| record.iteration).max(),
-            counts,
-            memory_rows: rewards.count,
-            mean_reward_of_new: rewards_of_results.value(),
-            mean_reward_with_repeats: rewards.value(),
-            repeats: rewards.count - rewards_of_results.count,
-            best_validation_accuracy: best,
-            seconds,
+            first_iteration: number(rows.first()),
+            last_iteration: number(rows.last()),
+            memory_rows: rewards.len() as u64,
+            mean_reward_of_new: mean(&rewards_of_new),
+            mean_reward_with_repeats: mean(&rewards),
+            repeats: (rewards.len() - rewards_of_new.len()) as u64,
+            ..summary
         }
     }
 
@@ -119,16 +100,19 @@ impl EpsilonSummary {
     }
 }
 
+fn mean(terms: &[f64]) -> Option<f64> {
+    (!terms.is_empty()).then(|| terms.iter().sum::<f64>() / terms.len() as f64)
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
-    use super::super::sample;
-    use super::super::settings::{EpsilonStage, TrainedBy};
+    use super::super::sample::{self, iteration};
     use super::*;
 
     fn of_sample() -> Vec<EpsilonSummary> {
-        EpsilonSummary::of_each(&sample::settings(TrainedBy::Torch), &sample::iterations())
+        EpsilonSummary::of_each(&sample::search("torch"))
     }
 
     #[test]
@@ -146,10 +130,10 @@ mod tests {
         let first = &of_sample()[0];
         assert_eq!((first.iterations, first.distinct_architectures, first.results), (6, 5, 4));
         assert_eq!((first.first_iteration, first.last_iteration), (Some(1), Some(6)));
-        let counts = [Status::Trained, Status::Failed, Status::OutOfMemory, Status::Reused]
+        let counts = [Event::Trained, Event::Failed, Event::OutOfMemory, Event::Reused]
             .map(|status| first.counts.of(status));
         assert_eq!(counts, [2, 1, 1, 1]);
-        assert_eq!(first.counts.of(Status::Lost), 1);
+        assert_eq!(first.counts.of(Event::Lost), 1);
         assert_eq!(first.best_validation_accuracy, Some(0.75));
         // 360.5 + 360.5 + 90 of results, a failed one among them; 12 of an attempt that was lost.
         assert_eq!((first.seconds.train_seconds, first.seconds.lost_seconds), (811.0, 12.0));
@@ -157,15 +141,13 @@ mod tests {
 
     #[test]
     fn epsilons_outside_the_schedule_follow_it_downwards() {
-        let stage = EpsilonStage { epsilon: 0.5, wanted: 2, exhausted: false };
-        let settings =
-            SearchSettings { schedule: vec![stage, stage], ..sample::settings(TrainedBy::Torch) };
-        let mut iterations = sample::iterations();
-        iterations
-            .push(IterationRecord { epsilon: Some(0.7), ..IterationRecord::new(12, Status::Lost) });
-        let summaries = EpsilonSummary::of_each(&settings, &iterations);
+        let mut search = sample::search("torch");
+        search.stages.drain(..1);
+        let epsilon = Some(0.7);
+        search.iterations.push(Row { epsilon, ..iteration(12, Event::Lost) });
+        let summaries = EpsilonSummary::of_each(&search);
         let found: Vec<_> = summaries.iter().map(|of| (of.epsilon, of.wanted)).collect();
-        assert_eq!(found, [(0.5, Some(4)), (1.0, None), (0.7, None)]);
+        assert_eq!(found, [(0.5, Some(2)), (0.1, Some(4)), (1.0, None), (0.7, None)]);
     }
 
     /// The paper's 0.5225 at epsilon 1 is a mean over all rows of the authors' replay file,
@@ -177,24 +159,23 @@ mod tests {
         let Ok(mut reader) = csv::Reader::from_path(path) else { return };
         let mut seen = BTreeSet::new();
         let mut iterations = Vec::new();
-        for (iteration, row) in (1..).zip(reader.records()) {
+        for (number, row) in (1..).zip(reader.records()) {
             let row = row.unwrap();
             let accuracy: f64 = row[1].parse().unwrap();
             let is_new = seen.insert(row[0].to_owned());
             if accuracy <= 1.0 {
-                let status = if is_new { Status::Imported } else { Status::Reused };
-                iterations.push(IterationRecord {
+                let status = if is_new { Event::Imported } else { Event::Reused };
+                iterations.push(Row {
                     architecture: Some(row[0].to_owned()),
                     epsilon: Some(row[8].parse().unwrap()),
                     reward: Some(accuracy),
                     best_validation_accuracy: Some(accuracy),
-                    ..IterationRecord::new(iteration, status)
+                    ..iteration(number, status)
                 });
             }
         }
-        let settings =
-            SearchSettings { schedule: Vec::new(), ..sample::settings(TrainedBy::Torch) };
-        let first = &EpsilonSummary::of_each(&settings, &iterations)[0];
+        let search = SearchData { iterations, ..SearchData::default() };
+        let first = &EpsilonSummary::of_each(&search)[0];
         assert_eq!((first.epsilon, first.memory_rows), (1.0, 1615));
         assert!((first.mean_reward_with_repeats.unwrap() - 0.522514).abs() < 1e-6);
         assert!((first.mean_reward_of_new.unwrap() - 0.542).abs() < 5e-4);

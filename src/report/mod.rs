@@ -1,11 +1,17 @@
-//! Reports: what a search has found, as values, then as tables for a spreadsheet and for the terminal.
+//! Reports: what a search has found, as values, then as tables for a spreadsheet and as text for a
+//! terminal.
 //!
-//! The caller fills flat records ([`IterationRecord`], [`CurveRecord`], [`QValueRecord`]) from the
-//! replay log, the curves and the Q-table; everything here is computed from those and returned as
-//! values and text. Writing files, printing and the clock are the caller's business.
+//! `ops` reads the files of an experiment into [`SearchData`], whose rows are those of the log and
+//! of the curves; everything here is computed from it and returned as values and text. Writing
+//! files, printing and the clock are the caller's. In reading order:
 //!
-//! [`Summary`] is the search in numbers (`status --json`), [`terminal`] shows it to people,
-//! [`tables`] are the CSV files with their data dictionary.
+//! * `search`: [`SearchData`], [`Condition`]; `iterations`: one row an iteration
+//! * `architectures`, `epsilons`, `counts`, `early_stopping`, `time_left`, `hosts`: parts of
+//! * `summary`: [`Summary`], the search in numbers (`status --json`)
+//! * [`terminal`]: that, the ranking and simulations as text of 80 columns
+//! * [`tables`]: the CSV files with their data dictionary
+//!
+//! It may use `storage` for the types of rows; used by `ops` and `cli`.
 
 mod architectures;
 mod counts;
@@ -14,18 +20,17 @@ mod epsilons;
 #[cfg(test)]
 mod golden;
 mod hosts;
-mod records;
+mod iterations;
 #[cfg(test)]
 mod sample;
-mod settings;
+mod search;
 mod summary;
 pub mod tables;
 pub mod terminal;
 mod time_left;
 
 pub use architectures::{ArchitectureRecord, ranking};
-pub use early_stopping::{EarlyStopping, PredictorRecord};
 pub use hosts::{CommonFailure, HostTask, Hosts, WorkEnd};
-pub use records::{CurveRecord, EpochRecord, IterationRecord, QValueRecord, Status};
-pub use settings::{Condition, EpsilonStage, SearchSettings, SearchState, TrainedBy};
+pub use iterations::{by_iteration, first_start};
+pub use search::{Condition, EarlyStopping, PredictorScores, SearchData, who_trained};
 pub use summary::Summary;

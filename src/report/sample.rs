@@ -1,13 +1,17 @@
 //! A small search made by hand: every status, a restart, texts that a spreadsheet would change.
 
+use std::collections::BTreeMap;
+
 use jiff::{SignedDuration, Timestamp};
 
-use super::early_stopping::{EarlyStopping, PredictorRecord};
-use super::hosts::*;
-use super::records::*;
-use super::settings::*;
+use super::hosts::HostTally;
+use super::search::{EarlyStopping, PredictorScores, SearchData};
+use super::summary::Summary;
+use crate::outcome::Accuracy;
 use crate::predictor::{AuditFindings, Scores};
-use crate::space::{Bin, LastLayer, Layer, StateKey};
+use crate::q_learning::{Epsilon, EpsilonStage, StageCounts};
+use crate::space::{Action, Bin, LastLayer, Layer, StateKey};
+use crate::storage::{Attempt, Curve, CurveRow, Event, Iteration, Row, Time};
 
 pub(super) const SMALL: &str = "[C(64,3,1), C(64,3,1), D(1,1), SM(10)]";
 pub(super) const BARE: &str = "[SM(10)]";
@@ -17,88 +21,98 @@ pub(super) const DENSE: &str =
 pub(super) const WIDE: &str = "[C(512,5,1), C(512,5,1), D(1,1), SM(10)]";
 
 /// Returns the time so many minutes into the search.
-pub(super) fn minute(minutes: i64) -> Timestamp {
+fn minute(minutes: i64) -> Time {
     let start: Timestamp = "2026-03-01T12:00:00.250Z".parse().unwrap();
-    start + SignedDuration::from_mins(minutes)
+    (start + SignedDuration::from_mins(minutes)).into()
 }
 
-pub(super) fn settings(trainer: TrainedBy) -> SearchSettings {
-    let stage = |epsilon, wanted| EpsilonStage { epsilon, wanted, exhausted: false };
-    SearchSettings {
+pub(super) fn search(trainer: &'static str) -> SearchData {
+    let stages = [(1.0, 5), (0.5, 2), (0.1, 4)].map(|(epsilon, architectures)| {
+        let epsilon = Epsilon::new(epsilon).unwrap();
+        (EpsilonStage { epsilon, architectures }, StageCounts::default())
+    });
+    let scores = |sigma, r_squared, mean_absolute_error| {
+        (sigma, Scores { r_squared: Some(r_squared), mean_absolute_error })
+    };
+    SearchData {
         experiment: "svhn".into(),
         trainer,
         epochs: 3,
-        schedule: vec![stage(1.0, 5), stage(0.5, 2), stage(0.1, 4)],
-    }
-}
-
-pub(super) fn state() -> SearchState {
-    SearchState {
-        condition: Condition::Active,
-        round: Some(2),
-        epsilon: Some(0.5),
-        hosts: {
-            let lost = |architecture| WorkEnd::Lost { architecture, reason: "its array has ended" };
-            let ends = [("node7", lost("A")), ("node7", lost("B")), ("node7", lost("C"))];
-            let ends = ends.into_iter().chain([("node8", WorkEnd::Result)]).enumerate();
-            let task = |(place, (host, end))| HostTask { host, end, began: place, ended: place };
-            Hosts::judge(ends.map(task)).tallies
+        stages: stages.into(),
+        iterations: iterations(),
+        early_stopping: EarlyStopping {
+            enabled: true,
+            burn_in: 2,
+            full_curves: 3,
+            predictor_curves: Some(2),
+            findings: AuditFindings { audited: 4, false_stops: 1, switched_off_after: None },
         },
-        early_stopping: early_stopping(),
-        notices: Vec::new(),
-    }
-}
-
-pub(super) fn early_stopping() -> EarlyStopping {
-    let epoch = |sigma, r_squared, mean_absolute_error| {
-        (sigma, Scores { r_squared: Some(r_squared), mean_absolute_error })
-    };
-    EarlyStopping {
-        enabled: true,
-        burn_in: 2,
-        full_curves: 3,
-        findings: AuditFindings { audited: 4, false_stops: 1, switched_off_after: None },
-        predictor: Some(PredictorRecord {
-            full_curves: 2,
+        curves: curves(),
+        q_values: q_values(),
+        predictor: Some(PredictorScores {
             networks: 2,
-            epochs: vec![epoch(0.05, 0.75, 0.04), epoch(0.02, 0.95, 0.0125)],
+            epochs: vec![scores(0.05, 0.75, 0.04), scores(0.02, 0.95, 0.0125)],
         }),
     }
 }
 
-fn sampled(iteration: u64, status: Status, epsilon: f64, architecture: &str) -> IterationRecord {
-    IterationRecord {
+pub(super) fn summary(search: &SearchData) -> Summary {
+    let host = |host: &str, results, lost, last_reason: Option<&str>| HostTally {
+        host: host.to_owned(),
+        results,
+        lost,
+        refused: 0,
+        failures_in_a_row: lost,
+        last_reason: last_reason.map(str::to_owned),
+        bad: lost > 0,
+    };
+    Summary {
+        round: Some(2),
+        epsilon: Some(0.5),
+        started_at: Some(minute(0)),
+        hosts: vec![host("node7", 0, 3, Some("its array has ended")), host("node8", 1, 0, None)],
+        ..Summary::of(search)
+    }
+}
+
+/// An iteration of which only number and event are known.
+pub(super) fn iteration(number: u64, event: Event) -> Row {
+    Row { iteration: Some(Iteration(number)), ..Row::new(event) }
+}
+
+fn sampled(number: u64, event: Event, epsilon: f64, architecture: &str) -> Row {
+    Row {
         epsilon: Some(epsilon),
         round: Some(if epsilon == 1.0 { 1 } else { 2 }),
         architecture: Some(architecture.into()),
         view: Some(if epsilon == 1.0 { 0 } else { 12 }),
-        time: Some(minute(iteration as i64)),
+        time: Some(minute(number as i64)),
         repeat: Some(1),
-        ..IterationRecord::new(iteration, status)
+        ..iteration(number, event)
     }
 }
 
-fn begun(record: IterationRecord, parameters: u64, macs: u64, layers: u32) -> IterationRecord {
-    IterationRecord {
+fn begun(row: Row, parameters: u64, macs: u64, layers: u32) -> Row {
+    let number = row.iteration.unwrap().0;
+    Row {
         attempt: Some(1),
         parameters: Some(parameters),
         macs: Some(macs),
         layers: Some(layers),
         device: Some("NVIDIA H100".into()),
         host: Some("gpu-07".into()),
-        job: Some(4_183_220),
-        task: Some(record.iteration),
-        started_at: Some(minute(record.iteration as i64 - 1)),
-        first_started_at: Some(minute(record.iteration as i64 - 1)),
-        predictor: (record.view == Some(12)).then_some(100),
-        ..record
+        job: Some("4183220".into()),
+        task: Some(number.to_string()),
+        started_at: Some(minute(number as i64 - 1)),
+        predictor: (row.view == Some(12)).then_some(100),
+        ..row
     }
 }
 
-/// Iterations 1 to 11, out of order as a reader might get them.
-pub(super) fn iterations() -> Vec<IterationRecord> {
-    use Status::*;
-    let trained = |record: IterationRecord, best: f64, last: f64| IterationRecord {
+/// Iterations 1 to 11.
+pub(super) fn iterations() -> Vec<Row> {
+    use Event::*;
+    let trained = |row: Row, best: f64, last: f64| Row {
         reward: Some(best),
         best_validation_accuracy: Some(best),
         best_epoch: Some(2),
@@ -107,12 +121,12 @@ pub(super) fn iterations() -> Vec<IterationRecord> {
         learning_rate: Some(0.001),
         restarts: Some(0),
         train_seconds: Some(360.5),
-        ..record
+        ..row
     };
-    let mut iterations = vec![
+    vec![
         trained(begun(sampled(1, Trained, 1.0, SMALL), 694_090, 40_500_000, 2), 0.75, 0.74),
         trained(begun(sampled(2, Trained, 1.0, BARE), 30_730, 30_720, 0), 2.0 / 3.0, 0.5),
-        IterationRecord {
+        Row {
             reward: Some(0.1),
             epochs: Some(1),
             restarts: Some(5),
@@ -120,28 +134,28 @@ pub(super) fn iterations() -> Vec<IterationRecord> {
             reason: Some("no learning rate passed the first-epoch test".into()),
             ..begun(sampled(3, Failed, 1.0, DENSE), 50_634, 2_000_000, 5)
         },
-        IterationRecord {
-            of_iteration: Some(1),
+        Row {
+            of_iteration: Some(Iteration(1)),
             reward: Some(0.75),
             ..sampled(4, Reused, 1.0, SMALL)
         },
-        IterationRecord {
+        Row {
             reason: Some("=1+1, says the trainer: see\n/home/ada/experiment/curves/5.log".into()),
             host: Some("may12".into()),
             lost_seconds: Some(12.0),
             ..begun(sampled(5, Lost, 1.0, POOLED), 11_118, 9_931_364, 3)
         },
-        IterationRecord {
+        Row {
             reason: Some("peak of 3.5 GiB".into()),
             device: Some("cpu".into()),
             ..begun(sampled(6, OutOfMemory, 1.0, WIDE), 11_840_010, 6_750_000_000, 2)
         },
-        IterationRecord {
+        Row {
             best_validation_accuracy: Some(0.95),
             reward: Some(0.95),
             ..sampled(7, Imported, 0.5, "[C(256,1,1), GAP(10), SM(10)]")
         },
-        IterationRecord {
+        Row {
             reward: Some(0.41),
             best_validation_accuracy: Some(0.35),
             best_epoch: Some(1),
@@ -160,27 +174,25 @@ pub(super) fn iterations() -> Vec<IterationRecord> {
             ..begun(sampled(8, Stopped, 0.5, "[C(64,1,1), SM(10)]"), 655_626, 851_968, 1)
         },
         begun(sampled(9, Claimed, 0.5, "[C(64,5,1), SM(10)]"), 660_234, 5_570_560, 1),
-        IterationRecord {
-            of_iteration: Some(9),
+        Row {
+            of_iteration: Some(Iteration(9)),
             ..sampled(10, Pending, 0.5, "[C(64,5,1), SM(10)]")
         },
-        IterationRecord { attempt: Some(1), ..IterationRecord::new(11, Void) },
-    ];
-    iterations.rotate_left(4);
-    iterations
+        Row { attempt: Some(1), ..iteration(11, Void) },
+    ]
 }
 
-fn epoch(epoch: u32, start: u32, accuracy: f64) -> EpochRecord {
-    EpochRecord {
+fn epoch(epoch: u32, start: u32, accuracy: f64) -> CurveRow {
+    CurveRow {
         epoch,
         start,
         learning_rate: Some(if start == 1 { 0.001 } else { 0.0004 }),
         training_loss: Some(2.25 / f64::from(epoch)),
-        training_accuracy: Some(accuracy + 0.01),
+        training_accuracy: Some(Accuracy::new(accuracy + 0.01).unwrap()),
         validation_loss: None,
-        validation_accuracy: accuracy,
+        validation_accuracy: Accuracy::new(accuracy).unwrap(),
         seconds: Some(120.25),
-        time: Some(minute(2 * i64::from(epoch))),
+        time: minute(2 * i64::from(epoch)),
         predicted_accuracy: None,
         sigma: None,
         stop_probability: None,
@@ -188,32 +200,31 @@ fn epoch(epoch: u32, start: u32, accuracy: f64) -> EpochRecord {
     }
 }
 
-pub(super) fn curves() -> Vec<CurveRecord> {
-    vec![
-        // The first start fails its test; its loss is not a number.
-        CurveRecord {
-            iteration: 8,
-            attempt: 1,
-            epochs: vec![
-                EpochRecord { training_loss: Some(f64::NAN), ..epoch(1, 1, 0.1) },
-                EpochRecord {
-                    predicted_accuracy: Some(0.41),
-                    sigma: Some(0.05),
-                    stop_probability: Some(1.0),
-                    y_best: Some(0.95),
-                    ..epoch(1, 2, 0.35)
-                },
-            ],
-        },
-        CurveRecord {
-            iteration: 1,
-            attempt: 1,
-            epochs: vec![epoch(1, 1, 0.6), epoch(2, 1, 0.75), epoch(3, 1, 0.74)],
-        },
-    ]
+/// Returns the curve of a first attempt.
+pub(super) fn curve(number: u64, rows: impl IntoIterator<Item = CurveRow>) -> (Attempt, Curve) {
+    let mut curve = Curve::default();
+    rows.into_iter().for_each(|row| curve.push(row));
+    (Attempt { iteration: Iteration(number), number: 1 }, curve)
 }
 
-pub(super) fn q_values() -> Vec<QValueRecord> {
+pub(super) fn three_epochs() -> [CurveRow; 3] {
+    [epoch(1, 1, 0.6), epoch(2, 1, 0.75), epoch(3, 1, 0.74)]
+}
+
+fn curves() -> BTreeMap<Attempt, Curve> {
+    // The first start fails its test; its loss is not a number.
+    let failed = CurveRow { training_loss: Some(f64::NAN), ..epoch(1, 1, 0.1) };
+    let stopped = CurveRow {
+        predicted_accuracy: Some(0.41),
+        sigma: Some(0.05),
+        stop_probability: Some(1.0),
+        y_best: Some(0.95),
+        ..epoch(1, 2, 0.35)
+    };
+    BTreeMap::from([curve(8, [failed, stopped]), curve(1, three_epochs())])
+}
+
+fn q_values() -> Vec<(StateKey, Action, f64)> {
     let classes = 10;
     let softmax = Layer::Softmax { classes };
     let key = |depth, last, bin| StateKey { depth, last, bin };
@@ -222,16 +233,14 @@ pub(super) fn q_values() -> Vec<QValueRecord> {
     let dense = key(3, LastLayer::FullyConnected { index: 0, width: 128 }, Bin::One);
     let gap = key(3, LastLayer::GlobalAveragePool, Bin::One);
     let start = key(0, LastLayer::Start, Bin::Eight);
-    [
-        (dense, softmax, 0.5),
-        (gap, softmax, 0.504),
+    vec![
+        (start, softmax, 0.5),
+        (start, Layer::Conv { filters: 64, kernel: 3, stride: 1 }, 0.5000396),
         (conv, softmax, 0.49996),
         (conv, Layer::Pool { kernel: 5, stride: 3 }, 0.5),
         (pool, Layer::FullyConnected { width: 128 }, 0.5000000000000001),
         (pool, Layer::GlobalAveragePool { classes }, 0.5),
-        (start, softmax, 0.5),
-        (start, Layer::Conv { filters: 64, kernel: 3, stride: 1 }, 0.5000396),
+        (dense, softmax, 0.5),
+        (gap, softmax, 0.504),
     ]
-    .map(|(state, action, q_value)| QValueRecord { state, action, q_value })
-    .to_vec()
 }

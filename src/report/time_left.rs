@@ -1,14 +1,12 @@
 //! How much training is left: from what networks have cost, as a range, or not at all.
 
-use super::early_stopping::EarlyStopping;
-use super::records::{IterationRecord, Status};
+use super::search::SearchData;
+use crate::storage::Event;
 
 /// Seconds of training that are left, all workers together.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct TimeLeft {
-    /// At least so many.
     pub least: f64,
-    /// At most so many.
     pub most: f64,
 }
 
@@ -22,49 +20,47 @@ const NEWEST: usize = 50;
 const SURE: f64 = 2.0;
 
 impl TimeLeft {
-    /// Infers it from the networks that have been trained here, when `left` more are to get a result. None while too
-    /// few have.
+    /// Infers it from the networks that have been trained here, when `left` more are to get a
+    /// result. None while too few have.
     ///
-    /// Networks in training count whole at most and nothing at least. Until networks are stopped, it is unknown how many
-    /// will be: each after the burn-in costs an epoch at least.
-    pub fn of(
-        iterations: &[IterationRecord],
-        stopping: &EarlyStopping,
-        epochs: u32,
-        left: u64,
-    ) -> Option<Self> {
+    /// Networks in training count whole at most and not at all at least. Until networks are
+    /// stopped, it is unknown how many will be: each after the burn-in costs an epoch at least.
+    pub fn of(search: &SearchData, left: u64) -> Option<Self> {
         if left == 0 {
-            return Some(Self { least: 0.0, most: 0.0 });
+            return Some(Self::default());
         }
-        let mut results: Vec<(u64, Status, f64)> = iterations
+        let (iterations, stopping) = (&search.iterations, search.early_stopping);
+        // In the order of iterations, not of times: clocks differ, and jump.
+        let results: Vec<(Event, f64)> = iterations
             .iter()
-            .filter(|record| record.status.is_result())
-            .filter_map(|record| Some((record.iteration, record.status, record.train_seconds?)))
+            .filter(|row| row.event.is_result())
+            .filter_map(|row| Some((row.event, row.train_seconds?)))
             .collect();
-        // Not by their times: clocks differ, and jump.
-        results.sort_unstable_by_key(|(iteration, ..)| *iteration);
-        let open = iterations.iter().filter(|record| record.status == Status::Claimed).count();
+        let open = iterations.iter().filter(|row| row.event == Event::Claimed).count();
         let not_begun = left.saturating_sub(open as u64) as f64;
-        let within = |least: TimeLeft, most: TimeLeft| Self { least: least.least, most: most.most };
+        let between = |cost: CostSample, least, most| Self {
+            least: cost.of_many(least).least,
+            most: cost.of_many(most).most,
+        };
+        let is_stopped = |result: &(Event, f64)| result.0 == Event::Stopped;
         let is_stopping = stopping.enabled && !stopping.findings.is_switched_off();
-        let first_stopped = results.iter().position(|(_, status, _)| *status == Status::Stopped);
+        let first_stopped = results.iter().position(is_stopped);
         let since_stopping = &results[first_stopped.unwrap_or(results.len())..];
         if is_stopping
             && since_stopping.len() >= FEWEST_SINCE_STOPPING
-            && let Some(cost) = Cost::of(since_stopping.iter())
+            && let Some(cost) = CostSample::of(since_stopping.iter())
         {
-            return Some(within(cost.of_many(not_begun), cost.of_many(left as f64)));
+            return Some(between(cost, not_begun, left as f64));
         }
         // Stopped networks are no measure of whole trainings.
-        let whole = Cost::of(results.iter().filter(|(_, status, _)| *status != Status::Stopped))?;
+        let whole = CostSample::of(results.iter().filter(|&result| !is_stopped(result)))?;
         let of_burn_in = stopping.burn_in.saturating_sub(stopping.full_curves) as f64;
-        let least = match is_stopping {
-            true if of_burn_in < not_begun => {
-                of_burn_in + (not_begun - of_burn_in) / f64::from(epochs.max(1))
-            }
-            _ => not_begun,
+        let least = if is_stopping && of_burn_in < not_begun {
+            of_burn_in + (not_begun - of_burn_in) / f64::from(search.epochs.max(1))
+        } else {
+            not_begun
         };
-        Some(within(whole.of_many(least), whole.of_many(left as f64)))
+        Some(between(whole, least, left as f64))
     }
 
     /// Returns the middle of the range, unless it is too wide for a single number.
@@ -74,17 +70,17 @@ impl TimeLeft {
 }
 
 /// Mean and spread of the cost of a network.
-struct Cost {
+struct CostSample {
     networks: f64,
     mean: f64,
     deviation: f64,
     least: f64,
 }
 
-impl Cost {
+impl CostSample {
     /// Of the newest costs; none of too few.
-    fn of<'a>(results: impl DoubleEndedIterator<Item = &'a (u64, Status, f64)>) -> Option<Self> {
-        let newest: Vec<f64> = results.rev().take(NEWEST).map(|(.., seconds)| *seconds).collect();
+    fn of<'a>(results: impl DoubleEndedIterator<Item = &'a (Event, f64)>) -> Option<Self> {
+        let newest: Vec<f64> = results.rev().take(NEWEST).map(|(_, seconds)| *seconds).collect();
         if newest.len() < FEWEST {
             return None;
         }
@@ -108,16 +104,20 @@ mod tests {
     use rand::{Rng, SeedableRng};
     use rand_chacha::ChaCha8Rng;
 
+    use super::super::sample::iteration;
+    use super::super::search::EarlyStopping;
     use super::*;
     use crate::predictor::AuditFindings;
+    use crate::storage::Row;
 
-    const EPOCHS: u32 = 20;
+    fn result(network: usize, event: Event, seconds: f64) -> Row {
+        Row { train_seconds: Some(seconds), ..iteration(network as u64 + 1, event) }
+    }
 
-    fn result(iteration: usize, status: Status, seconds: f64) -> IterationRecord {
-        IterationRecord {
-            train_seconds: Some(seconds),
-            ..IterationRecord::new(iteration as u64 + 1, status)
-        }
+    fn time_left(iterations: &[Row], early_stopping: EarlyStopping, left: u64) -> Option<TimeLeft> {
+        let iterations = iterations.to_vec();
+        let search = SearchData { iterations, early_stopping, epochs: 20, ..SearchData::default() };
+        TimeLeft::of(&search, left)
     }
 
     fn without_stopping() -> EarlyStopping {
@@ -126,22 +126,22 @@ mod tests {
 
     /// A search of so many networks, and the estimate before each of them beside what was really left.
     fn estimates(
-        all: &[IterationRecord],
-        stopping: impl Fn(&[IterationRecord]) -> EarlyStopping,
+        all: &[Row],
+        stopping: impl Fn(&[Row]) -> EarlyStopping,
     ) -> Vec<(Option<TimeLeft>, f64)> {
         (0..all.len())
             .map(|done| {
                 let (done, to_come) = all.split_at(done);
                 let left = to_come.len() as u64;
-                let really = to_come.iter().filter_map(|record| record.train_seconds).sum();
-                (TimeLeft::of(done, &stopping(done), EPOCHS, left), really)
+                let really = to_come.iter().filter_map(|row| row.train_seconds).sum();
+                (time_left(done, stopping(done), left), really)
             })
             .collect()
     }
 
     #[test]
     fn networks_of_one_cost_leave_exactly_what_they_will_take() {
-        let all: Vec<_> = (0..40).map(|network| result(network, Status::Trained, 50.0)).collect();
+        let all: Vec<_> = (0..40).map(|network| result(network, Event::Trained, 50.0)).collect();
         for (done, (estimate, really)) in
             estimates(&all, |_| without_stopping()).into_iter().enumerate()
         {
@@ -162,8 +162,8 @@ mod tests {
             let mut rng = ChaCha8Rng::seed_from_u64(seed);
             // Costs that differ tenfold, a tenth of the networks failing at once.
             let mut cost = |network: usize| match rng.random_range(0..10) {
-                0 => result(network, Status::Failed, 5.0),
-                _ => result(network, Status::Trained, rng.random_range(20.0..200.0)),
+                0 => result(network, Event::Failed, 5.0),
+                _ => result(network, Event::Trained, rng.random_range(20.0..200.0)),
             };
             let all: Vec<_> = (0..200).map(&mut cost).collect();
             for (estimate, really) in estimates(&all, |_| without_stopping()) {
@@ -183,15 +183,14 @@ mod tests {
         // 30 whole trainings of 100 s; then four of five networks are stopped after a quarter.
         let all: Vec<_> = (0..200)
             .map(|network| match network {
-                30.. if network % 5 != 0 => result(network, Status::Stopped, 25.0),
-                _ => result(network, Status::Trained, 100.0),
+                30.. if network % 5 != 0 => result(network, Event::Stopped, 25.0),
+                _ => result(network, Event::Trained, 100.0),
             })
             .collect();
-        let stopping = |done: &[IterationRecord]| EarlyStopping {
+        let stopping = |done: &[Row]| EarlyStopping {
             enabled: true,
             burn_in: 30,
-            full_curves: done.iter().filter(|record| record.status == Status::Trained).count()
-                as u64,
+            full_curves: done.iter().filter(|row| row.event == Event::Trained).count() as u64,
             ..EarlyStopping::default()
         };
         for (done, (estimate, really)) in estimates(&all, stopping).into_iter().enumerate() {
@@ -208,8 +207,8 @@ mod tests {
     fn stopping_that_was_switched_off_saves_nothing_more() {
         let all: Vec<_> = (0..20)
             .map(|network| match network {
-                5..10 => result(network, Status::Stopped, 25.0),
-                _ => result(network, Status::Trained, 100.0),
+                5..10 => result(network, Event::Stopped, 25.0),
+                _ => result(network, Event::Trained, 100.0),
             })
             .collect();
         let off = EarlyStopping {
@@ -218,21 +217,21 @@ mod tests {
             findings: AuditFindings { audited: 9, false_stops: 5, switched_off_after: Some(9) },
             ..EarlyStopping::default()
         };
-        let estimate = TimeLeft::of(&all[..10], &off, EPOCHS, 10).unwrap();
+        let estimate = time_left(&all[..10], off, 10).unwrap();
         assert_eq!((estimate.least, estimate.most), (1000.0, 1000.0));
     }
 
     #[test]
     fn networks_in_training_are_done_in_part() {
         let mut iterations: Vec<_> =
-            (0..5).map(|network| result(network, Status::Trained, 50.0)).collect();
-        iterations.push(IterationRecord::new(6, Status::Claimed));
+            (0..5).map(|network| result(network, Event::Trained, 50.0)).collect();
+        iterations.push(iteration(6, Event::Claimed));
         // Imported networks cost nothing here, and repeats neither.
-        iterations.push(IterationRecord::new(7, Status::Imported));
-        iterations.push(IterationRecord::new(8, Status::Reused));
-        let estimate = TimeLeft::of(&iterations, &without_stopping(), EPOCHS, 4).unwrap();
+        iterations.push(iteration(7, Event::Imported));
+        iterations.push(iteration(8, Event::Reused));
+        let estimate = time_left(&iterations, without_stopping(), 4).unwrap();
         assert_eq!((estimate.least, estimate.most), (150.0, 200.0));
-        assert_eq!(TimeLeft::of(&iterations[5..], &without_stopping(), EPOCHS, 4), None);
-        assert_eq!(TimeLeft::of(&[], &without_stopping(), EPOCHS, 0).unwrap().most, 0.0);
+        assert_eq!(time_left(&iterations[5..], without_stopping(), 4), None);
+        assert_eq!(time_left(&[], without_stopping(), 0).unwrap().most, 0.0);
     }
 }

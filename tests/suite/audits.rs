@@ -1,12 +1,10 @@
 //! Early stopping in a search: audits of its verdicts, and the ledger of what it saves.
 
 use std::collections::HashMap;
-use std::fs;
-
-use metaqnn::internals::lint::lint_tables;
 
 use crate::early_stopping::{STOPPING, count, number, searched};
 use crate::support::Experiment;
+use crate::table_rules::broken_rules;
 
 /// Says of each network whether anybody foretold where it ends.
 fn foretold(experiment: &Experiment) -> Vec<bool> {
@@ -61,12 +59,7 @@ fn the_ledger_adds_up_and_the_tables_keep_their_rules() {
     let slow = "training.synthetic_epoch_seconds=0.01";
     let settings = ["--set", slow, "--set", "early_stopping.audit_share=0.3"];
     experiment.run(&[&["run", "config.yaml", "dir"], &settings[..]].concat()).success();
-    let names = fs::read_dir(experiment.path("tables")).unwrap();
-    let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let tables: Vec<(String, String)> =
-        names.map(|name| (name.clone(), experiment.text(&format!("tables/{name}")))).collect();
-    let files = tables.iter().map(|(name, text)| (name.as_str(), text.as_bytes()));
-    assert_eq!(lint_tables(files), []);
+    assert_eq!(broken_rules(&experiment.path("tables")), [""; 0]);
     let rows = |name: &str| -> Vec<HashMap<String, String>> {
         let text = experiment.text(&format!("tables/{name}.csv"));
         csv::Reader::from_reader(text.as_bytes()).deserialize().map(Result::unwrap).collect()

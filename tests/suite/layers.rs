@@ -46,7 +46,7 @@ const MODULES: &[(&str, usize, &[&str])] = &[
             "yaml_bounds",
         ],
     ),
-    ("report", 3_700, &["space", "outcome", "q_learning", "predictor"]),
+    ("report", 2_800, &["space", "outcome", "q_learning", "predictor", "storage"]),
     (
         "ops",
         9_700,

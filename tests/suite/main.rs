@@ -22,10 +22,10 @@ mod set; // what is frozen, and what may change
 mod simulate; // early stopping on recorded curves
 mod slurm_real; // sbatch for real, where there is a Slurm
 mod space; // the search space
-mod spreadsheets; // the rules of the tables
 mod status; // how far a search is
 mod submit; // a round handed to a scheduler of our own
 mod support;
+mod table_rules; // what spreadsheets and statistics programs need
 mod torch; // metaqnn-torch, where it was built
 mod torch_in_trouble; // short of memory, short of disk, killed
 mod train; // one task

@@ -2,7 +2,6 @@
 
 pub mod lost_claims;
 pub mod rebuild;
-pub(crate) mod records;
 pub(crate) mod refit;
 pub mod tables;
 

@@ -1,34 +1,36 @@
 //! The tables of an experiment, written for people: never read by the program.
 
+use std::collections::BTreeMap;
 use std::fs;
 
 use anyhow::Context;
+use rayon::prelude::*;
 
 use crate::ops::Experiment;
-use crate::ops::reduce::records;
 use crate::ops::snapshot::Snapshot;
-use crate::report::tables::{Search, Tables};
+use crate::ops::train::stopping::audit_findings;
+use crate::report::tables::TableSet;
+use crate::report::{EarlyStopping, PredictorScores, SearchData, by_iteration, who_trained};
 use crate::storage::fs::publish;
+use crate::storage::{Attempt, Curve, Row, StorageError};
+use crate::training::TrainerKind;
 
 /// Writes every table anew, each by one rename; returns what a person should know of them.
-///
-/// # Errors
-/// When the log or a curve cannot be read, or a table not be written.
 pub fn write(experiment: &Experiment) -> anyhow::Result<Vec<String>> {
     let snapshot = Snapshot::read(experiment)?;
-    let rows = snapshot.all_rows(experiment)?;
-    let iterations = records::iterations(&rows);
-    let settings = records::settings(experiment, snapshot.knowledge(), &iterations);
-    let (curves, notices) = records::curves(experiment, &iterations)?;
-    let q_values = records::q_values(&snapshot.q_table()?);
-    let early_stopping = records::early_stopping(experiment, &snapshot)?;
-    let tables = Tables::new(&Search {
-        settings: &settings,
-        iterations: &iterations,
-        curves: &curves,
-        q_values: &q_values,
-        early_stopping: &early_stopping,
+    let mut search = search_data(experiment, &snapshot, &snapshot.all_rows(experiment)?);
+    let (curves, notices) = curves(experiment, &search.iterations);
+    search.curves = curves;
+    let q_table = snapshot.q_table()?;
+    let q_values = q_table.rows().flat_map(|(state, values)| {
+        values.iter().map(move |&(action, q_value)| (state, action, q_value))
     });
+    search.q_values = q_values.collect();
+    search.predictor = snapshot.predictor()?.map(|(_, fitted)| PredictorScores {
+        networks: fitted.examples().len() as u64,
+        epochs: fitted.scores().collect(),
+    });
+    let tables = TableSet::new(&search);
     let folder = experiment.dir().tables();
     fs::create_dir_all(&folder)
         .with_context(|| format!("failed to create `{}`", folder.display()))?;
@@ -36,4 +38,68 @@ pub fn write(experiment: &Experiment) -> anyhow::Result<Vec<String>> {
         publish::replace_file(&folder.join(&file.name), file.text.as_bytes())?;
     }
     Ok([tables.notices, notices].concat())
+}
+
+/// Returns what the configuration and the rows of the log say of a search.
+pub(crate) fn search_data(
+    experiment: &Experiment,
+    snapshot: &Snapshot,
+    rows: &[Row],
+) -> SearchData {
+    let (config, knowledge) = (experiment.config(), snapshot.knowledge());
+    let recipe = config.recipe.recipe();
+    let stopping = config.early_stopping.params();
+    let configured = match recipe.trainer {
+        TrainerKind::Torch => "torch",
+        TrainerKind::Command => "command",
+        TrainerKind::Synthetic => "synthetic",
+    };
+    let counts = knowledge.stage_counts(&config.schedule);
+    let iterations = by_iteration(rows);
+    SearchData {
+        experiment: config.experiment().name.clone(),
+        trainer: who_trained(configured, &iterations),
+        epochs: recipe.epochs,
+        stages: config.schedule.stages().iter().copied().zip(counts).collect(),
+        iterations,
+        early_stopping: EarlyStopping {
+            enabled: stopping.enabled,
+            burn_in: stopping.burn_in as u64,
+            full_curves: knowledge.full_curves() as u64,
+            predictor_curves: snapshot.predictor_curves().map(|curves| curves as u64),
+            findings: audit_findings(experiment, knowledge),
+        },
+        ..SearchData::default()
+    }
+}
+
+/// Reads the curves of the attempts whose results stand in the log. One that is damaged is left
+/// out, with a notice: the tables must not end the search.
+fn curves(experiment: &Experiment, iterations: &[Row]) -> (BTreeMap<Attempt, Curve>, Vec<String>) {
+    let results = iterations.par_iter().filter(|row| row.event.is_result());
+    // Many small files, which a server gives faster when several are asked for.
+    let read: Vec<_> = results
+        .filter_map(Row::attempt)
+        .filter_map(|attempt| Some((attempt, curve(experiment, attempt).transpose()?)))
+        .collect();
+    let (mut curves, mut notices) = (BTreeMap::new(), Vec::new());
+    for (attempt, curve) in read {
+        match curve {
+            Ok(curve) => {
+                curves.insert(attempt, curve);
+            }
+            Err(error) => {
+                let error = anyhow::Error::from(error);
+                notices.push(format!("a learning curve is left out of the tables: {error:#}"));
+            }
+        }
+    }
+    (curves, notices)
+}
+
+/// Reads the curve of an attempt; none of a network that does not fit into memory, which has no
+/// epoch.
+fn curve(experiment: &Experiment, attempt: Attempt) -> Result<Option<Curve>, StorageError> {
+    let path = experiment.dir().curve(attempt);
+    if path.exists() { Curve::read(&path).map(Some) } else { Ok(None) }
 }

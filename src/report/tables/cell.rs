@@ -1,165 +1,142 @@
 //! How a value is written into a cell.
 
-use std::borrow::Cow;
+use super::spreadsheet::{CellKind, kind_of};
+use crate::outcome::Accuracy;
+use crate::storage::{Event, Iteration, Time};
 
-use jiff::Timestamp;
-
-use super::super::records::Status;
-use super::super::summary::utc;
-use super::spreadsheet::{Reading, reading};
-use super::text::safe;
-
-/// What stands in one cell.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Cell {
-    /// Nothing: not known, or does not apply.
-    Missing,
-    /// A whole number.
-    Integer(u64),
-    /// A finite number.
-    Number(f64),
-    /// A truth value.
-    Boolean(bool),
-    /// A point in time.
-    Time(Timestamp),
-    /// A word of ours.
-    Word(&'static str),
-    /// Text of ours whose beginning no spreadsheet changes: architectures, names of columns.
-    Verbatim(String),
-    /// Text of anybody.
-    FreeText(String),
+/// What can stand in a cell, before quoting. An empty text is a missing value: not known, or not
+/// applicable.
+pub(super) trait Cell {
+    fn text(&self) -> String;
 }
 
-impl Cell {
-    /// Writes the cell, before quoting.
-    pub(super) fn text(&self) -> Cow<'_, str> {
-        match self {
-            Self::Missing => "".into(),
-            Self::Integer(value) => value.to_string().into(),
-            Self::Number(value) => number(*value).into(),
-            Self::Boolean(true) => "true".into(),
-            Self::Boolean(false) => "false".into(),
-            Self::Time(time) => utc(*time).into(),
-            Self::Word(word) => (*word).into(),
-            Self::Verbatim(text) => text.into(),
-            Self::FreeText(text) => safe(text).into(),
-        }
-    }
-}
-
-/// Writes at most 15 significant digits and 20 decimals, never an exponent: as much as a
-/// spreadsheet keeps and shows (measured with LibreOffice), so that a table that passes through
-/// one holds the same numbers. The replay log has all 17 digits.
-fn number(value: f64) -> String {
-    let shortest = value.to_string();
-    if shortest.len() <= SIGNIFICANT_DIGITS && shortest != "-0" {
-        // So few digits stay as they are, and most numbers have no more: they come from text.
-        return shortest;
-    }
-    let kept: f64 = format!("{value:.14e}").parse().expect("what is printed of a float is a float");
-    let plain = format!("{kept}");
-    let decimals = plain.split_once('.').map_or(0, |(_, decimals)| decimals.len());
-    let plain = if decimals > MOST_DECIMALS {
-        format!("{kept:.MOST_DECIMALS$}").trim_end_matches('0').trim_end_matches('.').to_owned()
-    } else {
-        plain
+macro_rules! written_as_displayed {
+    ($($of:ty),*) => {
+        $(impl Cell for $of {
+            fn text(&self) -> String {
+                self.to_string()
+            }
+        })*
     };
-    if plain == "-0" { "0".to_owned() } else { plain }
+}
+
+// `&'static str`: words of this program.
+written_as_displayed!(u32, u64, bool, Event, Iteration, Time, &'static str);
+
+/// At most 15 significant digits and 20 decimals, never an exponent: as much as a spreadsheet
+/// keeps and shows (measured with LibreOffice), so that a table that passes through one holds the
+/// same numbers. The replay log has all 17 digits. What is not finite, such as the loss of a
+/// network that diverged, is missing.
+impl Cell for f64 {
+    fn text(&self) -> String {
+        if !self.is_finite() {
+            return String::new();
+        }
+        let shortest = self.to_string();
+        if shortest.len() <= SIGNIFICANT_DIGITS && shortest != "-0" {
+            // Most numbers come from a text with so few digits.
+            return shortest;
+        }
+        let kept: Self = format!("{self:.14e}").parse().expect("a printed float is a float");
+        let plain = kept.to_string();
+        let decimals = plain.split_once('.').map_or(0, |(_, decimals)| decimals.len());
+        let plain = if decimals > MOST_DECIMALS {
+            let cut = format!("{kept:.MOST_DECIMALS$}");
+            cut.trim_end_matches('0').trim_end_matches('.').to_owned()
+        } else {
+            plain
+        };
+        if plain == "-0" { "0".to_owned() } else { plain }
+    }
 }
 
 const SIGNIFICANT_DIGITS: usize = 15;
 const MOST_DECIMALS: usize = 20;
 
-impl From<u64> for Cell {
-    fn from(value: u64) -> Self {
-        Self::Integer(value)
+impl Cell for Accuracy {
+    fn text(&self) -> String {
+        self.value().text()
     }
 }
 
-impl From<u32> for Cell {
-    fn from(value: u32) -> Self {
-        Self::Integer(value.into())
+impl<T: Cell> Cell for Option<T> {
+    fn text(&self) -> String {
+        self.as_ref().map_or_else(String::new, T::text)
     }
 }
 
-/// What is not finite, such as the loss of a network that diverged, is missing.
-impl From<f64> for Cell {
-    fn from(value: f64) -> Self {
-        if value.is_finite() { Self::Number(value) } else { Self::Missing }
+/// Most characters of a text; a spreadsheet's cell holds 32,767.
+const LONGEST: usize = 32_000;
+
+/// Text of other programs and people: one line, without absolute paths, and such that a
+/// spreadsheet leaves it alone.
+///
+/// White space and control characters become single spaces; of absolute paths the last part stays
+/// (`.../name`), since tables are handed on and homes are private. If a spreadsheet might take the
+/// result for anything else than text, or if it begins with an apostrophe, an apostrophe is put
+/// before it: taking one leading apostrophe away gives the text back.
+impl Cell for String {
+    fn text(&self) -> String {
+        let line: Vec<_> = self
+            .split(|c: char| c.is_whitespace() || c.is_control())
+            .filter(|word| !word.is_empty())
+            .collect();
+        let mut line = without_absolute_paths(&line.join(" "));
+        if let Some((end, _)) = line.char_indices().nth(LONGEST) {
+            line.truncate(end);
+            line.push_str("...");
+        }
+        match kind_of(&line) {
+            CellKind::Text if !line.starts_with('\'') => line,
+            CellKind::Empty => line,
+            _ => format!("'{line}"),
+        }
     }
 }
 
-impl From<bool> for Cell {
-    fn from(value: bool) -> Self {
-        Self::Boolean(value)
+fn without_absolute_paths(text: &str) -> String {
+    let mut shortened = String::with_capacity(text.len());
+    let mut kept = 0;
+    for (start, end) in absolute_paths(text) {
+        let path = text[start..end].trim_end_matches('/');
+        shortened.push_str(&text[kept..start]);
+        shortened.push_str(".../");
+        shortened.push_str(path.rsplit('/').next().unwrap_or_default());
+        kept = end;
     }
+    shortened + &text[kept..]
 }
 
-impl From<Timestamp> for Cell {
-    fn from(value: Timestamp) -> Self {
-        Self::Time(value)
+/// Returns where absolute paths begin and end: a slash at the beginning of a word, up to white
+/// space or a quotation mark.
+fn absolute_paths(text: &str) -> Vec<(usize, usize)> {
+    let is_of_a_name = |c: char| c.is_alphanumeric() || "._-~/".contains(c);
+    let mut found = Vec::new();
+    let (mut before, mut after) = (' ', 0);
+    for (start, c) in text.char_indices() {
+        let has_a_name = text[start + c.len_utf8()..].starts_with(is_of_a_name);
+        if c == '/' && start >= after && !is_of_a_name(before) && has_a_name {
+            let ends = |c: char| c.is_whitespace() || "`'\"<>|;,()".contains(c);
+            after = text[start..].find(ends).map_or(text.len(), |length| start + length);
+            found.push((start, after));
+        }
+        before = c;
     }
-}
-
-impl From<&'static str> for Cell {
-    fn from(value: &'static str) -> Self {
-        Self::Word(value)
-    }
-}
-
-impl From<Status> for Cell {
-    fn from(status: Status) -> Self {
-        Self::Word(status.name())
-    }
-}
-
-/// Anybody's text, unless the column says that it is an architecture.
-impl From<String> for Cell {
-    fn from(text: String) -> Self {
-        Self::FreeText(text)
-    }
-}
-
-impl<T: Into<Self>> From<Option<T>> for Cell {
-    fn from(value: Option<T>) -> Self {
-        value.map_or(Self::Missing, Into::into)
-    }
-}
-
-/// The cell of an architecture. What is no such string is anybody's text and written with care.
-pub(super) fn architecture(text: String) -> Cell {
-    if is_architecture(&text) { Cell::Verbatim(text) } else { Cell::FreeText(text) }
-}
-
-/// Returns whether the text is in brackets, of the characters of an architecture, and left alone
-/// by a spreadsheet.
-fn is_architecture(text: &str) -> bool {
-    let of_the_notation = |c: char| c.is_ascii_alphanumeric() || "[](), ".contains(c);
-    text.starts_with('[')
-        && text.ends_with(']')
-        && text.chars().all(of_the_notation)
-        && reading(text) == Reading::Text
+    found
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
-    #[test]
-    fn what_only_begins_like_an_architecture_is_free_text() {
-        let cell = |text: &str| architecture(text.to_owned());
-        let as_text = |text: &str| matches!(cell(text), Cell::FreeText(_));
-        assert!(!as_text("[C(64,3,1), P(2,2), SM(10)]"));
-        assert!(as_text("[\u{1a80}]"), "a digit of another script");
-        assert!(as_text("[see mar1]"));
-        assert!(as_text("[C(64,3,1), SM(10)"));
-        assert!(as_text("[C(64,3,1),\nSM(10)]"));
-        assert_eq!(cell("[A[/home/me/x]").text(), "[A[.../x]");
+    fn safe(text: &str) -> String {
+        text.to_owned().text()
     }
 
     #[test]
     fn numbers_have_at_most_fifteen_digits_and_no_exponent() {
-        let text = |value: f64| Cell::from(value).text().into_owned();
+        let text = |value: f64| value.text();
         assert_eq!(text(0.812_345_678_901_2), "0.8123456789012");
         assert_eq!(text(1e-13), "0.0000000000001");
         assert_eq!(text(0.1 + 0.2), "0.3");
@@ -177,14 +154,71 @@ mod tests {
 
     #[test]
     fn what_is_not_finite_is_missing() {
-        assert_eq!(Cell::from(f64::NAN).text(), "");
-        assert_eq!(Cell::from(Some(f64::INFINITY)).text(), "");
-        assert_eq!(Cell::from(None::<u64>).text(), "");
+        assert_eq!(f64::NAN.text(), "");
+        assert_eq!(Some(f64::INFINITY).text(), "");
+        assert_eq!(None::<u64>.text(), "");
     }
 
     #[test]
-    fn times_are_in_utc_with_milliseconds() {
-        let time: Timestamp = "2026-03-01T13:00:00.2504+01:00".parse().unwrap();
-        assert_eq!(Cell::from(time).text(), "2026-03-01T12:00:00.250Z");
+    fn ordinary_text_is_left_alone() {
+        for text in ["", "gpu-07", "diverged: loss is not a number", "cuda:0 and/or cpu", "3 a"] {
+            assert_eq!(safe(text).trim_start_matches('\''), text);
+        }
+        assert_eq!(safe("gpu-07"), "gpu-07");
+        assert_eq!(safe("[C(64,3,1), P(2,2), SM(10)]"), "[C(64,3,1), P(2,2), SM(10)]");
+    }
+
+    #[test]
+    fn what_a_spreadsheet_would_change_gets_an_apostrophe() {
+        assert_eq!(safe("=HYPERLINK(\"x\")"), "'=HYPERLINK(\"x\")");
+        assert_eq!(safe("may12"), "'may12");
+        assert_eq!(safe("1-2"), "'1-2");
+        assert_eq!(safe("007"), "'007");
+        assert_eq!(safe("true"), "'true");
+        assert_eq!(safe("'quoted'"), "''quoted'");
+        assert_eq!(safe("\t=1"), "'=1");
+        assert_eq!(safe("[see mar1]"), "'[see mar1]");
+        assert_eq!(safe("[\u{1a80}]"), "'[\u{1a80}]", "a digit of another script");
+    }
+
+    #[test]
+    fn a_text_is_one_line_of_bounded_length() {
+        assert_eq!(safe("a\r\n  b\0\u{7}c\n"), "a b c");
+        assert_eq!(safe(&"é".repeat(2 * LONGEST)).chars().count(), LONGEST + 3);
+    }
+
+    #[test]
+    fn of_absolute_paths_the_name_stays() {
+        assert_eq!(safe("no room in `/scratch/me/x y`"), "no room in `.../x y`");
+        assert_eq!(safe("open /a/b/c.csv: denied"), "open .../c.csv: denied");
+        assert_eq!(safe("path=/home/me/"), "path=.../me");
+        assert_eq!(safe("w/o 1 / 2, a/b, ~/c, ../d, .../e"), "w/o 1 / 2, a/b, ~/c, ../d, .../e");
+        assert_eq!(safe("file:///home/me/x"), "file:.../x");
+        assert_eq!(safe("[A[/home/me/x]"), "[A[.../x]");
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_becomes_harmless(text in any::<String>()) {
+            let safe = safe(&text);
+            prop_assert!(matches!(kind_of(&safe), CellKind::Text | CellKind::Empty), "{safe:?}");
+            prop_assert!(absolute_paths(&safe).is_empty(), "{safe:?}");
+            prop_assert!(!safe.chars().any(char::is_control));
+        }
+
+        #[test]
+        fn an_apostrophe_can_be_taken_away_again(text in "[-=+'a-z0-9:,()%.]{0,20}") {
+            let safe = safe(&text);
+            prop_assert_eq!(safe.strip_prefix('\'').unwrap_or(&safe), text);
+        }
+
+        #[test]
+        fn any_number_is_taken_for_one(bits in any::<u64>()) {
+            let text = f64::from_bits(bits).text();
+            prop_assert!(matches!(kind_of(&text), CellKind::Number | CellKind::Empty), "{text}");
+            let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+            let digits = digits.trim_start_matches('0').trim_end_matches('0');
+            prop_assert!(digits.len() <= SIGNIFICANT_DIGITS, "{text}");
+        }
     }
 }

@@ -1,40 +1,29 @@
 //! The one definition of a column: what the tables write and what the data dictionary says.
 
-use std::borrow::Cow;
-
-use super::cell::{Cell, architecture};
+use super::cell::Cell;
 
 /// Which values a column may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Domain {
     /// Whole numbers from a least one.
     AtLeast(u64),
-    /// Any number.
     Number,
-    /// Numbers from 0.
     NotNegative,
     /// Numbers in [0, 1].
     Share,
-    /// Durations in seconds.
     Seconds,
-    /// Durations in hours.
     Hours,
-    /// Lengths of an image, in pixels.
+    /// Lengths of an image.
     Pixels,
-    /// `true` and `false`.
     Boolean,
-    /// Points in time.
     Time,
-    /// One of these words.
-    OneOf(&'static [&'static str]),
-    /// An architecture string.
+    /// One of the words between ` | `.
+    OneOf(&'static str),
     Architecture,
-    /// Whatever somebody wrote.
     FreeText,
 }
 
 impl Domain {
-    /// Returns the word in the dictionary's `type`.
     pub(super) const fn type_name(self) -> &'static str {
         match self {
             Self::AtLeast(_) | Self::Pixels => "integer",
@@ -50,10 +39,8 @@ impl Domain {
     }
 
     /// Every word of [`Domain::type_name`].
-    pub(super) const TYPES: &[&str] =
-        &["integer", "number", "boolean", "time", "word", "architecture", "text"];
+    pub(super) const TYPES: &str = "integer | number | boolean | time | word | architecture | text";
 
-    /// Returns the dictionary's `unit`, if its numbers have one.
     pub(super) const fn unit(self) -> Option<&'static str> {
         match self {
             Self::Seconds => Some("seconds"),
@@ -63,82 +50,89 @@ impl Domain {
         }
     }
 
-    /// Returns the dictionary's `allowed_values`.
     pub(super) fn allowed_values(self) -> String {
         match self {
-            Self::AtLeast(least) => format!("at least {least}"),
-            Self::Number => "any number".to_owned(),
-            Self::NotNegative | Self::Seconds | Self::Hours => "at least 0".to_owned(),
-            Self::Pixels => "at least 1".to_owned(),
-            Self::Share => "between 0 and 1".to_owned(),
-            Self::Boolean => "true | false".to_owned(),
-            Self::Time => "ISO 8601 in UTC with milliseconds".to_owned(),
-            Self::OneOf(words) => words.join(" | "),
-            Self::Architecture => "layers between brackets: C(filters,kernel,stride), \
-                P(kernel,stride), FC(width), GAP(classes), SM(classes), D(i,n) for dropout with \
-                probability i/(2n)"
-                .to_owned(),
-            Self::FreeText => "any text on one line; an apostrophe at its beginning is not part \
-                of it and keeps spreadsheets from changing it"
-                .to_owned(),
+            Self::AtLeast(least) => return format!("at least {least}"),
+            Self::Number => "any number",
+            Self::NotNegative | Self::Seconds | Self::Hours => "at least 0",
+            Self::Pixels => "at least 1",
+            Self::Share => "between 0 and 1",
+            Self::Boolean => "true | false",
+            Self::Time => "ISO 8601 in UTC with milliseconds",
+            Self::OneOf(words) => words,
+            Self::Architecture => {
+                "layers between brackets: C(filters,kernel,stride), P(kernel,stride), FC(width), \
+                 GAP(classes), SM(classes), D(i,n) for dropout with probability i/(2n)"
+            }
+            Self::FreeText => {
+                "any text on one line; an apostrophe at its beginning is not part of it and keeps \
+                 spreadsheets from changing it"
+            }
         }
+        .to_owned()
     }
 }
 
 /// A column of a table whose rows are made from values of type `R`.
 pub(super) struct Column<'a, R> {
     /// Name in the header.
-    pub(super) name: Cow<'static, str>,
+    pub(super) name: String,
     /// What it means, for the data dictionary.
-    pub(super) meaning: Cow<'static, str>,
+    pub(super) meaning: String,
     /// Which values it may hold, missing ones apart.
     pub(super) domain: Domain,
-    /// Reads the cell of a row.
-    pub(super) value: Box<dyn Fn(&R) -> Cell + 'a>,
+    /// Writes the cell of a row.
+    pub(super) text: Box<dyn Fn(&R) -> String + 'a>,
 }
 
-/// Defines a column.
-pub(super) fn column<'a, R, V: Into<Cell>>(
-    name: impl Into<Cow<'static, str>>,
+pub(super) fn column<'a, R, V: Cell>(
+    name: impl Into<String>,
     domain: Domain,
-    meaning: impl Into<Cow<'static, str>>,
+    meaning: impl Into<String>,
     value: impl Fn(&R) -> V + 'a,
 ) -> Column<'a, R> {
-    let cell = move |row: &R| match (domain, value(row).into()) {
-        (Domain::Architecture, Cell::FreeText(text)) => architecture(text),
-        (_, cell) => cell,
-    };
-    Column { name: name.into(), meaning: meaning.into(), domain, value: Box::new(cell) }
+    let text = Box::new(move |row: &R| value(row).text());
+    Column { name: name.into(), meaning: meaning.into(), domain, text }
 }
 
-/// Defines columns that bear the names of the fields they show: `field: domain, meaning;`.
-macro_rules! fields {
-    ($row:ty: $($field:ident: $domain:expr, $meaning:expr;)*) => {
-        vec![$($crate::report::tables::column::column(
-            stringify!($field),
-            $domain,
-            $meaning,
-            |row: &$row| ToOwned::to_owned(&row.$field),
-        )),*]
+/// Defines columns: `name: domain, meaning, value;`, the value being the field of that name where
+/// none is given.
+macro_rules! columns {
+    (@one $row:ty, $name:ident, $domain:expr, $meaning:expr) => {
+        $crate::report::tables::column::Column {
+            name: stringify!($name).to_owned(),
+            meaning: $meaning.to_owned(),
+            domain: $domain,
+            text: Box::new(|row: &$row| $crate::report::tables::cell::Cell::text(&row.$name)),
+        }
+    };
+    (@one $row:ty, $name:ident, $domain:expr, $meaning:expr, $value:expr) => {
+        $crate::report::tables::column::column::<$row, _>(
+            stringify!($name), $domain, $meaning, $value,
+        )
+    };
+    ($row:ty: $($name:ident: $domain:expr, $meaning:expr $(, $value:expr)?;)*) => {
+        vec![$(columns!(@one $row, $name, $domain, $meaning $(, $value)?)),*]
     };
 }
-pub(super) use fields;
+pub(super) use columns;
 
 /// Makes columns of another table, whose rows hold an `R`.
 pub(super) fn of_part<'a, R: 'a, S: 'a>(
     columns: Vec<Column<'a, R>>,
     part: impl Fn(&S) -> &R + Copy + 'a,
 ) -> Vec<Column<'a, S>> {
-    let of = |Column { name, meaning, domain, value }: Column<'a, R>| Column {
+    let of = |Column { name, meaning, domain, text }: Column<'a, R>| Column {
         name,
         meaning,
         domain,
-        value: Box::new(move |row: &S| value(part(row))),
+        text: Box::new(move |row: &S| text(part(row))),
     };
     columns.into_iter().map(of).collect()
 }
 
-/// Picks columns by their names, which spaces divide, in the order asked for.
+/// Picks columns by their names, which spaces divide, in the order asked for; of two with one
+/// name the first.
 ///
 /// # Panics
 /// When there is no such column: the names are constants of the tables.
@@ -148,4 +142,16 @@ pub(super) fn pick<'a, R>(mut columns: Vec<Column<'a, R>>, names: &str) -> Vec<C
         columns.remove(place.expect("tables pick columns that exist, once"))
     };
     names.split_whitespace().map(take).collect()
+}
+
+/// Marks each row with who trained what it shows, so that no table of made-up accuracies passes
+/// for a real one.
+pub(super) fn trainer<'a, R>(trainer: impl Fn(&R) -> &'static str + 'a) -> Column<'a, R> {
+    column(
+        "trainer",
+        Domain::OneOf("torch | command | synthetic | imported"),
+        "Who trained: the trainer of this search, whose accuracies are made up when it is \
+         synthetic, or imported, when the result was taken over from another one",
+        trainer,
+    )
 }

@@ -1,188 +1,123 @@
 //! `early_stopping.csv`: one row per verdict to stop, executed or audited.
 
-use std::collections::BTreeMap;
-
-use super::super::records::{CurveRecord, EpochRecord, IterationRecord, Status};
-use super::Search;
 use super::column::Domain::*;
-use super::column::{Column, column, of_part, pick};
-use super::iterations;
+use super::column::{Column, columns, of_part, pick, trainer};
+use super::iterations::iteration_columns;
 use super::table::Table;
-use crate::predictor::wilson_interval;
+use crate::predictor::AuditFindings;
+use crate::report::search::SearchData;
+use crate::storage::{Curve, Event, Row};
 
-/// One verdict.
-pub(super) struct Row<'a> {
-    record: &'a IterationRecord,
-    /// The epoch after which it was given, where the curve tells.
+pub(super) struct VerdictRow<'a> {
+    iteration: &'a Row,
+    /// The epoch after which it was given, if the curve is there.
     verdict_epoch: Option<u32>,
-    /// Audits up to this one, and the false stops among them; none of a stopped network.
-    audits: Option<(u64, u64)>,
+    /// Audits up to this one; none of a stopped network.
+    audits: Option<AuditFindings>,
 }
 
-impl Row<'_> {
+impl VerdictRow<'_> {
     fn final_accuracy(&self) -> Option<f64> {
-        self.record.last_validation_accuracy.filter(|_| self.audits.is_some())
+        self.iteration.last_validation_accuracy.filter(|_| self.audits.is_some())
     }
 
     /// How far an audited network has ended above the best one of its verdict.
     fn ahead(&self) -> Option<f64> {
-        Some(self.final_accuracy()? - self.record.y_best?)
+        Some(self.final_accuracy()? - self.iteration.y_best?)
     }
 
-    fn rate(&self) -> Option<f64> {
-        self.audits.map(|(audits, false_stops)| false_stops as f64 / audits as f64)
-    }
-
-    fn interval(&self) -> Option<(f64, f64)> {
-        self.audits.and_then(|(audits, false_stops)| wilson_interval(false_stops, audits))
+    fn interval(&self) -> (Option<f64>, Option<f64>) {
+        self.audits.and_then(|audits| audits.interval()).unzip()
     }
 }
 
-/// Returns the verdicts in the order of their iterations.
-pub(super) fn table<'a>(search: &Search<'a>) -> Table<'a, Row<'a>> {
-    let curves: BTreeMap<(u64, Option<u32>), &CurveRecord> =
-        search.curves.iter().map(|curve| ((curve.iteration, Some(curve.attempt)), curve)).collect();
-    let mut records: Vec<_> =
-        search.iterations.iter().filter(|record| is_verdict(record)).collect();
-    records.sort_by_key(|record| record.iteration);
-    let (mut audits, mut false_stops) = (0, 0);
-    let rows = records.into_iter().map(|record| {
-        let curve = curves.get(&(record.iteration, record.attempt));
-        let mut row = Row {
-            record,
-            verdict_epoch: curve.and_then(|curve| verdict_epoch(record, &curve.epochs)),
-            audits: None,
-        };
-        if record.status == Status::Trained {
-            audits += 1;
-            row.audits = Some((audits, false_stops));
-            false_stops += u64::from(row.ahead().is_some_and(|ahead| ahead > 0.0));
-            row.audits = Some((audits, false_stops));
+pub(super) fn table(search: &SearchData) -> Table<'_, VerdictRow<'_>> {
+    let mut so_far = AuditFindings::default();
+    let rows = search.iterations.iter().filter(|row| is_verdict(row)).map(|iteration| {
+        let curve = iteration.attempt().and_then(|attempt| search.curves.get(&attempt));
+        let verdict_epoch = curve.and_then(|curve| verdict_epoch(iteration, curve));
+        let is_audit = iteration.event == Event::Trained;
+        if is_audit {
+            let last = iteration.last_validation_accuracy.zip(iteration.y_best);
+            so_far.audited += 1;
+            so_far.false_stops += u64::from(last.is_some_and(|(last, best)| last - best > 0.0));
         }
-        row
+        VerdictRow { iteration, verdict_epoch, audits: is_audit.then_some(so_far) }
     });
     let names = "iteration status epsilon round architecture epochs predicted_accuracy sigma y_best \
         stop_probability threshold saved_seconds view";
-    let mut columns = of_part(pick(iterations::columns(), names), |row: &Row<'a>| row.record);
+    let mut columns = of_part(pick(iteration_columns(), names), |row: &VerdictRow| row.iteration);
     columns.extend(audit_columns());
-    columns.push(iterations::trainer(search.settings.trainer));
+    columns.push(trainer(|_| search.trainer));
     Table { name: "early_stopping", columns, rows: rows.collect() }
 }
 
 /// Stopped, or trained to the end to audit a verdict to stop.
-fn is_verdict(record: &IterationRecord) -> bool {
-    match record.status {
-        Status::Stopped => true,
-        Status::Trained => record.audit == Some(true),
-        _ => false,
-    }
+fn is_verdict(row: &Row) -> bool {
+    row.event == Event::Stopped || row.event == Event::Trained && row.audit == Some(true)
 }
 
 /// The last epoch of a stopped network; of an audited one the first with the numbers of its row.
-fn verdict_epoch(record: &IterationRecord, epochs: &[EpochRecord]) -> Option<u32> {
-    let start = epochs.last()?.start;
-    let is_verdict = |epoch: &&EpochRecord| {
-        epoch.start == start
-            && epoch.predicted_accuracy == record.predicted_accuracy
-            && epoch.stop_probability == record.stop_probability
-    };
-    epochs.iter().find(is_verdict).map(|epoch| epoch.epoch)
+fn verdict_epoch(iteration: &Row, curve: &Curve) -> Option<u32> {
+    let verdict = (iteration.predicted_accuracy, iteration.stop_probability);
+    let mut epochs = curve.last_start().iter();
+    Some(epochs.find(|row| (row.predicted_accuracy, row.stop_probability) == verdict)?.epoch)
 }
 
-fn audit_columns<'a>() -> Vec<Column<'a, Row<'a>>> {
-    vec![
-        column(
-            "verdict_epoch",
-            AtLeast(1),
-            "Epoch after which the verdict was given",
-            |row: &Row<'a>| row.verdict_epoch,
-        ),
-        column(
-            "audit",
-            Boolean,
+fn audit_columns<'a>() -> Vec<Column<'a, VerdictRow<'a>>> {
+    columns! { VerdictRow:
+        verdict_epoch: AtLeast(1), "Epoch after which the verdict was given";
+        audit: Boolean,
             "Whether the network was trained to the end all the same, to audit the verdict",
-            |row: &Row<'a>| row.audits.is_some(),
-        ),
-        column(
-            "final_accuracy",
-            Share,
+            |row| row.audits.is_some();
+        final_accuracy: Share,
             "Validation accuracy after the last epoch, of an audited network",
-            Row::final_accuracy,
-        ),
-        column(
-            "prediction_error",
-            Number,
-            "predicted_accuracy less final_accuracy",
-            |row: &Row<'a>| Some(row.record.predicted_accuracy? - row.final_accuracy()?),
-        ),
-        column(
-            "false_stop",
-            Boolean,
+            VerdictRow::final_accuracy;
+        prediction_error: Number, "predicted_accuracy less final_accuracy",
+            |row| Some(row.iteration.predicted_accuracy? - row.final_accuracy()?);
+        false_stop: Boolean,
             "Whether final_accuracy is above y_best: stopping would have cost the best network",
-            |row: &Row<'a>| row.ahead().map(|ahead| ahead > 0.0),
-        ),
-        column(
-            "regret",
-            NotNegative,
+            |row| row.ahead().map(|ahead| ahead > 0.0);
+        regret: NotNegative,
             "How far final_accuracy is above y_best; 0 where the verdict was right",
-            |row: &Row<'a>| row.ahead().map(|ahead| ahead.max(0.0)),
-        ),
-        column(
-            "audits_so_far",
-            AtLeast(1),
-            "Audits in the iterations up to this one",
-            |row: &Row<'a>| row.audits.map(|(audits, _)| audits),
-        ),
-        column("false_stop_rate", Share, "Share of false stops among the audits so far", Row::rate),
-        column(
-            "false_stop_rate_lower",
-            Share,
-            "Lower end of the 95 % interval of that share (Wilson)",
-            |row: &Row<'a>| row.interval().map(|(lower, _)| lower),
-        ),
-        column(
-            "false_stop_rate_upper",
-            Share,
-            "Upper end of the 95 % interval of that share (Wilson)",
-            |row: &Row<'a>| row.interval().map(|(_, upper)| upper),
-        ),
-    ]
+            |row| row.ahead().map(|ahead| ahead.max(0.0));
+        audits_so_far: AtLeast(1), "Audits in the iterations up to this one",
+            |row| row.audits.map(|audits| audits.audited);
+        false_stop_rate: Share, "Share of false stops among the audits so far",
+            |row| row.audits.and_then(|audits| audits.rate());
+        false_stop_rate_lower: Share,
+            "Lower end of the 95 % interval of that share (Wilson)", |row| row.interval().0;
+        false_stop_rate_upper: Share,
+            "Upper end of the 95 % interval of that share (Wilson)", |row| row.interval().1;
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::sample;
-    use super::super::super::settings::TrainedBy;
     use super::*;
+    use crate::report::sample::iteration;
 
-    fn audited(iteration: u64, last: f64) -> IterationRecord {
-        IterationRecord {
+    fn audited(number: u64, last: f64) -> Row {
+        Row {
             audit: Some(true),
             y_best: Some(0.75),
             predicted_accuracy: Some(0.5),
             last_validation_accuracy: Some(last),
-            ..IterationRecord::new(iteration, Status::Trained)
+            ..iteration(number, Event::Trained)
         }
     }
 
     #[test]
     fn audits_are_judged_one_after_the_other() {
-        let settings = sample::settings(TrainedBy::Torch);
-        // Beside a network that nobody wanted to stop and one that was stopped.
-        let iterations = [
-            audited(3, 0.875),
+        // Beside a network that was not to be stopped and one that was stopped.
+        let iterations = vec![
             audited(1, 0.5),
             audited(2, 0.75),
-            IterationRecord { audit: None, ..audited(4, 0.25) },
-            IterationRecord { y_best: Some(0.75), ..IterationRecord::new(5, Status::Stopped) },
+            audited(3, 0.875),
+            Row { audit: None, ..audited(4, 0.25) },
+            Row { y_best: Some(0.75), ..iteration(5, Event::Stopped) },
         ];
-        let search = Search {
-            settings: &settings,
-            iterations: &iterations,
-            curves: &[],
-            q_values: &[],
-            early_stopping: &Default::default(),
-        };
+        let search = SearchData { iterations, ..SearchData::default() };
         let text = table(&search).files(10)[0].text.clone();
         let mut reader = csv::Reader::from_reader(text.as_bytes());
         let header = reader.headers().unwrap().clone();

@@ -1,39 +1,39 @@
 //! `epsilon_summary.csv`: one row per epsilon.
 
-use super::super::counts::Ledger;
-use super::super::epsilons::EpsilonSummary;
-use super::super::records::Status;
-use super::super::settings::TrainedBy;
-use super::Search;
 use super::column::Domain::*;
-use super::column::{Column, column, fields, of_part};
-use super::iterations::trainer_by;
+use super::column::{Column, column, columns, of_part, trainer};
 use super::table::Table;
-
-type Row = EpsilonSummary;
+use crate::report::counts::Ledger;
+use crate::report::epsilons::EpsilonSummary;
+use crate::report::iterations::STATUSES;
+use crate::report::search::{IMPORTED, SearchData};
+use crate::storage::Event;
 
 /// Returns the epsilons of the schedule in its order, then others downwards.
-pub(super) fn table<'a>(search: &Search<'a>) -> Table<'a, Row> {
+pub(super) fn table(search: &SearchData) -> Table<'_, EpsilonSummary> {
     let mut columns = size_columns();
-    columns.extend(Status::ALL.map(|status| {
-        column(status.name(), AtLeast(0), iterations_that(status), move |row: &Row| {
+    columns.extend(STATUSES.map(|status| {
+        let meaning = iterations_that(status);
+        column(status.to_string(), AtLeast(0), meaning, move |row: &EpsilonSummary| {
             row.counts.of(status)
         })
     }));
     columns.extend(reward_columns());
-    columns.extend(of_part(seconds_columns(), |row: &Row| &row.seconds));
-    let of_search = search.settings.trainer;
-    columns.push(trainer_by(move |row: &Row| {
-        let imported = row.counts.of(Status::Imported);
-        if imported > 0 && imported == row.results { TrainedBy::Imported } else { of_search }
+    columns.extend(of_part(seconds_columns(), |row: &EpsilonSummary| &row.seconds));
+    columns.push(trainer(|row: &EpsilonSummary| {
+        let imported = row.counts.of(Event::Imported);
+        if imported > 0 && imported == row.results { IMPORTED } else { search.trainer }
     }));
-    columns.extend(newest_columns());
-    let rows = EpsilonSummary::of_each(search.settings, search.iterations);
-    Table { name: "epsilon_summary", columns, rows }
+    // At the end, since it came later.
+    columns.extend(columns! { EpsilonSummary:
+        repeats: AtLeast(0),
+            "Rows of the replay memory that repeat a network that has its result already";
+    });
+    Table { name: "epsilon_summary", columns, rows: EpsilonSummary::of_each(search) }
 }
 
-fn size_columns<'a>() -> Vec<Column<'a, Row>> {
-    fields! { Row:
+fn size_columns<'a>() -> Vec<Column<'a, EpsilonSummary>> {
+    columns! { EpsilonSummary:
         epsilon: Share, "Share of random actions";
         wanted: AtLeast(0),
             "Architectures that are to get a result at this epsilon; missing when the schedule \
@@ -48,23 +48,24 @@ fn size_columns<'a>() -> Vec<Column<'a, Row>> {
     }
 }
 
-const fn iterations_that(status: Status) -> &'static str {
+const fn iterations_that(status: Event) -> &'static str {
     match status {
-        Status::Claimed => "Iterations being trained",
-        Status::Pending => "Iterations that wait for another one with the same architecture",
-        Status::Trained => "Iterations trained to the end",
-        Status::Stopped => "Iterations ended by the stopping rule",
-        Status::Failed => "Iterations that failed by the network's own fault",
-        Status::OutOfMemory => "Iterations whose network does not fit into the device's memory",
-        Status::Imported => "Iterations taken over from another search",
-        Status::Reused => "Iterations that took the result of another one",
-        Status::Lost => "Iterations that ended without a result",
-        Status::Void => "Iterations whose row of the log was damaged and blanked",
+        Event::Claimed => "Iterations being trained",
+        Event::Pending => "Iterations that wait for another one with the same architecture",
+        Event::Trained => "Iterations trained to the end",
+        Event::Stopped => "Iterations ended by the stopping rule",
+        Event::Failed => "Iterations that failed by the network's own fault",
+        Event::OutOfMemory => "Iterations whose network does not fit into the device's memory",
+        Event::Imported => "Iterations taken over from another search",
+        Event::Reused => "Iterations that took the result of another one",
+        Event::Lost => "Iterations that ended without a result",
+        // Void; the others are no status.
+        _ => "Iterations whose row of the log was damaged and blanked",
     }
 }
 
-fn reward_columns<'a>() -> Vec<Column<'a, Row>> {
-    fields! { Row:
+fn reward_columns<'a>() -> Vec<Column<'a, EpsilonSummary>> {
+    columns! { EpsilonSummary:
         memory_rows: AtLeast(0),
             "Rows of the replay memory: iterations with a reward, repeats included";
         mean_reward_of_new: Share,
@@ -77,16 +78,8 @@ fn reward_columns<'a>() -> Vec<Column<'a, Row>> {
     }
 }
 
-/// The column that came last: new ones go to the end.
-fn newest_columns<'a>() -> Vec<Column<'a, Row>> {
-    fields! { Row:
-        repeats: AtLeast(0),
-            "Rows of the replay memory that repeat a network that has its result already";
-    }
-}
-
 fn seconds_columns<'a>() -> Vec<Column<'a, Ledger>> {
-    fields! { Ledger:
+    columns! { Ledger:
         train_seconds: Seconds, "Time spent on training";
         saved_seconds: Seconds, "Time that the stopping rule is estimated to have saved";
         lost_seconds: Seconds, "Time of training that came to nothing, not part of train_seconds";

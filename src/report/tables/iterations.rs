@@ -2,59 +2,50 @@
 
 use std::collections::BTreeSet;
 
-use super::super::records::{IterationRecord, Status};
-use super::super::settings::TrainedBy;
-use super::Search;
 use super::column::Domain::*;
-use super::column::{Column, column, fields, of_part};
+use super::column::{Column, columns, of_part, trainer};
 use super::table::Table;
+use crate::report::search::{IMPORTED, SearchData};
+use crate::storage::{Event, Row};
 
-/// Returns the table, in the order of the iterations.
-pub(super) fn table<'a>(search: &Search<'a>) -> Table<'a, &'a IterationRecord> {
-    let mut rows: Vec<&IterationRecord> = search.iterations.iter().collect();
-    rows.sort_by_key(|record| record.iteration);
-    let mut columns = of_part(columns(), |row: &&'a IterationRecord| *row);
-    columns.extend(of_part(vec![trainer_of(search)], |row: &&'a IterationRecord| *row));
+pub(super) fn table<'a>(search: &'a SearchData) -> Table<'a, &'a Row> {
+    let mut columns = iteration_columns();
+    columns.push(trainer_of(search));
     // At the end, since they came later.
-    columns.extend(of_part(newest_columns(), |row: &&'a IterationRecord| *row));
-    Table { name: "iterations", columns, rows }
+    columns.extend(newest_columns());
+    let columns = of_part(columns, |row: &&'a Row| *row);
+    Table { name: "iterations", columns, rows: search.iterations.iter().collect() }
 }
 
-/// Marks each row with who trained, so that no table of made-up accuracies passes for a real one.
-pub(super) fn trainer<'a, R>(trainer: TrainedBy) -> Column<'a, R> {
-    trainer_by(move |_| trainer)
-}
-
-/// Marks each row with who trained its network: an imported one was not trained here.
-pub(super) fn trainer_of<'a>(search: &Search<'a>) -> Column<'a, IterationRecord> {
-    let of_search = search.settings.trainer;
-    let is_imported = |record: &&IterationRecord| record.status == Status::Imported;
-    let imported: BTreeSet<u64> =
-        search.iterations.iter().filter(is_imported).map(|record| record.iteration).collect();
-    trainer_by(move |record: &IterationRecord| {
-        let result = record.of_iteration.unwrap_or(record.iteration);
-        if imported.contains(&result) { TrainedBy::Imported } else { of_search }
+/// Who trained the network of an iteration: an imported one was not trained here.
+pub(super) fn trainer_of<'a>(search: &SearchData) -> Column<'a, Row> {
+    let of_search = search.trainer;
+    let is_imported = |row: &&Row| row.event == Event::Imported;
+    let imported: BTreeSet<_> =
+        search.iterations.iter().filter(is_imported).map(|row| row.iteration).collect();
+    trainer(move |row: &Row| {
+        let result = row.of_iteration.or(row.iteration);
+        if imported.contains(&result) { IMPORTED } else { of_search }
     })
 }
 
-/// Marks each row with who trained what it tells of.
-pub(super) fn trainer_by<'a, R>(trainer: impl Fn(&R) -> TrainedBy + 'a) -> Column<'a, R> {
-    column(
-        "trainer",
-        OneOf(TrainedBy::WORDS),
-        "Who trained: the trainer of this search, whose accuracies are made up when it is synthetic, or imported, \
-         when the result was taken over from another one",
-        move |row: &R| trainer(row).name(),
-    )
+/// What a column of statuses may hold.
+const WORDS: &str = "claimed | pending | trained | stopped | failed | out_of_memory | imported | \
+    reused | lost | void";
+
+/// A job or task of Slurm; what a local process has in its place is no number.
+fn number(text: &Option<String>) -> Option<u64> {
+    text.as_ref()?.parse().ok()
 }
 
 /// The columns of an iteration, from which other tables pick.
-pub(super) fn columns<'a>() -> Vec<Column<'a, IterationRecord>> {
-    fields! { IterationRecord:
+pub(super) fn iteration_columns<'a>() -> Vec<Column<'a, Row>> {
+    columns! { Row:
         iteration: AtLeast(1), "Number of the sampled architecture";
-        status: OneOf(Status::WORDS),
+        status: OneOf(WORDS),
             "What has become of the iteration: claimed and pending are under way; lost and void \
-             have no result; reused took the result of of_iteration";
+             have no result; reused took the result of of_iteration",
+            |row| row.event;
         epsilon: Share, "Share of random actions when it was sampled";
         round: AtLeast(1), "Round in which it was sampled";
         architecture: Architecture, "The network's layers";
@@ -90,15 +81,16 @@ pub(super) fn columns<'a>() -> Vec<Column<'a, IterationRecord>> {
         reason: FreeText, "Why it failed, was lost, or the like";
         device: FreeText, "Device that trained";
         host: FreeText, "Machine that trained";
-        job: AtLeast(0), "Slurm array; missing for local processes";
-        task: AtLeast(0), "Element of the array; missing for local processes";
+        job: AtLeast(0), "Slurm array; missing for local processes", |row| number(&row.job);
+        task: AtLeast(0), "Element of the array; missing for local processes",
+            |row| number(&row.task);
         started_at: Time, "When the attempt began";
         time: Time, "When the newest row of the replay log was written";
     }
 }
 
-fn newest_columns<'a>() -> Vec<Column<'a, IterationRecord>> {
-    fields! { IterationRecord:
+fn newest_columns<'a>() -> Vec<Column<'a, Row>> {
+    columns! { Row:
         repeat: AtLeast(1),
             "Which training of the architecture it is; above 1 only where a list of networks is \
              trained several times";

@@ -1,14 +1,17 @@
 //! The CSV tables of a search, for spreadsheets and statistics programs.
 //!
-//! Every table is a list of columns: name, unit, allowed values, meaning, and how a
-//! cell is read from a row. The files and the data dictionary `columns.csv` are both made from
-//! those lists, so that they cannot disagree.
+//! Every table is a list of columns: name, unit, allowed values, meaning, and how a cell is read
+//! from a row. The files and the data dictionary `columns.csv` are both made from those lists, so
+//! that they cannot disagree. A new table is one file here and one line in [`TableSet::new`].
 //!
-//! The rules: UTF-8; one header row; one fact per cell; a stable order of columns, new ones at
-//! the end; a full stop as decimal point and at most 15 significant digits; quoting after RFC
-//! 4180; a missing value is an empty cell; times in ISO 8601, UTC; no cell that a spreadsheet
-//! would compute, take for a date or otherwise change; no absolute
-//! path; a table of more than 1,000,000 rows is split. [`lint`] checks them.
+//! The rules, which `tests/suite/table_rules.rs` checks: UTF-8; one header row; one fact per cell;
+//! a stable order of columns, new ones at the end; a full stop as decimal point and at most 15
+//! significant digits; quoting after RFC 4180; a missing value is an empty cell; times in ISO 8601,
+//! UTC; no cell that a spreadsheet would compute, take for a date or otherwise change; no absolute
+//! path; a table of more than 1,000,000 rows is split.
+//!
+//! [`column`], [`cell`], [`spreadsheet`]: what every table is made of; [`table`], [`dictionary`]:
+//! how it is written; then one file a table, `models` with two.
 
 mod cell;
 mod column;
@@ -18,83 +21,67 @@ mod early_stopping;
 mod epsilon_summary;
 mod gpu_hours;
 mod iterations;
-pub mod lint;
 mod models;
 mod predictor_scores;
 mod q_table;
 mod spreadsheet;
 mod table;
-mod text;
 
 pub use table::TableFile;
 use table::{MOST_ROWS, Table};
 
 use super::architectures::ArchitectureRecord;
-use super::early_stopping::EarlyStopping;
-use super::records::{CurveRecord, IterationRecord, QValueRecord};
-use super::settings::SearchSettings;
-
-/// What the tables are made from.
-#[derive(Debug, Clone, Copy)]
-pub struct Search<'a> {
-    /// What the configuration says.
-    pub settings: &'a SearchSettings,
-    /// The iterations, in any order.
-    pub iterations: &'a [IterationRecord],
-    /// The curves that count, and others if they are of interest, in any order.
-    pub curves: &'a [CurveRecord],
-    /// The Q-table, the actions of each state in the order of the search space.
-    pub q_values: &'a [QValueRecord],
-    /// The predictor and what its audits have shown.
-    pub early_stopping: &'a EarlyStopping,
-}
+use super::search::SearchData;
 
 /// The tables as files.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Tables {
-    /// The files, the data dictionary last.
+pub struct TableSet {
+    /// The data dictionary last.
     pub files: Vec<TableFile>,
     /// What a person should know: which tables were split.
     pub notices: Vec<String>,
 }
 
-impl Tables {
-    /// Makes every table of a search.
-    pub fn new(search: &Search) -> Self {
+impl TableSet {
+    pub fn new(search: &SearchData) -> Self {
         Self::with_rows(search, MOST_ROWS)
     }
 
-    fn with_rows(search: &Search, most_rows: usize) -> Self {
-        let architectures = ArchitectureRecord::gather(search.iterations);
-        let mut tables = Self::default();
-        let mut entries = Vec::new();
-        entries.extend(tables.add(&iterations::table(search), most_rows));
-        entries.extend(tables.add(&models::table(search, &architectures), most_rows));
-        entries.extend(tables.add(&models::top(search, &architectures), most_rows));
-        entries.extend(tables.add(&epsilon_summary::table(search), most_rows));
-        entries.extend(tables.add(&curves::long(search), most_rows));
-        entries.extend(tables.add(&curves::wide(search), most_rows));
-        entries.extend(tables.add(&q_table::table(search), most_rows));
-        entries.extend(tables.add(&gpu_hours::table(search), most_rows));
-        entries.extend(tables.add(&early_stopping::table(search), most_rows));
-        entries.extend(tables.add(&predictor_scores::table(search), most_rows));
-        tables.files.extend(dictionary::table(entries).files(MOST_ROWS));
-        tables
+    fn with_rows(search: &SearchData, most_rows: usize) -> Self {
+        let architectures = ArchitectureRecord::gather(&search.iterations);
+        let mut set = Self::default();
+        let entries = [
+            set.add(&iterations::table(search), most_rows),
+            set.add(&models::table(search, &architectures), most_rows),
+            set.add(&models::top(search, &architectures), most_rows),
+            set.add(&epsilon_summary::table(search), most_rows),
+            set.add(&curves::long(search), most_rows),
+            set.add(&curves::wide(search), most_rows),
+            set.add(&q_table::table(search), most_rows),
+            set.add(&gpu_hours::table(search), most_rows),
+            set.add(&early_stopping::table(search), most_rows),
+            set.add(&predictor_scores::table(search), most_rows),
+        ];
+        let entries = entries.into_iter().flatten().collect();
+        set.files.extend(dictionary::table(entries).files(MOST_ROWS));
+        set
     }
 
     /// Adds the files of a table and returns what the dictionary says of them.
-    fn add<R>(&mut self, table: &Table<R>, most_rows: usize) -> Vec<dictionary::Entry> {
+    fn add<R>(&mut self, table: &Table<R>, most_rows: usize) -> Vec<dictionary::ColumnEntry> {
         let files = table.files(most_rows);
-        let entries = table.entries(&files);
         if let [first, .., last] = files.as_slice() {
             self.notices.push(format!(
-                "`{}` has {} rows, more than a spreadsheet opens: it is split into {} files, up to `{}`",
+                "`{}` has {} rows, more than a spreadsheet opens: it is split into {} files, up \
+                 to `{}`",
                 first.name,
                 table.rows.len(),
                 files.len(),
                 last.name
             ));
         }
+        let entries = files.iter().flat_map(|of| dictionary::entries(&of.name, &table.columns));
+        let entries = entries.collect();
         self.files.extend(files);
         entries
     }
@@ -102,32 +89,16 @@ impl Tables {
 
 #[cfg(test)]
 mod tests {
-    use super::super::golden::assert_golden;
-    use super::super::records::{IterationRecord, Status};
-    use super::super::sample;
-    use super::super::settings::TrainedBy;
-    use super::*;
     use proptest::prelude::*;
 
-    fn of_sample(most_rows: usize) -> Tables {
-        Tables::with_rows(
-            &Search {
-                settings: &sample::settings(TrainedBy::Torch),
-                iterations: &sample::iterations(),
-                curves: &sample::curves(),
-                q_values: &sample::q_values(),
-                early_stopping: &sample::early_stopping(),
-            },
-            most_rows,
-        )
-    }
+    use super::spreadsheet::{CellKind, kind_of};
+    use super::*;
+    use crate::report::golden::assert_golden;
+    use crate::report::sample::{self, iteration};
+    use crate::storage::{Event, Row};
 
-    fn problems(tables: &Tables) -> Vec<String> {
-        let files = tables.files.iter().map(|file| (file.name.as_str(), file.text.as_bytes()));
-        lint::lint_tables(files)
-            .iter()
-            .map(|(file, problem)| format!("{file}: {problem}"))
-            .collect()
+    fn of_sample(most_rows: usize) -> TableSet {
+        TableSet::with_rows(&sample::search("torch"), most_rows)
     }
 
     #[test]
@@ -138,38 +109,8 @@ mod tests {
     }
 
     #[test]
-    fn the_tables_keep_their_own_rules() {
-        assert_eq!(problems(&of_sample(MOST_ROWS)), [""; 0]);
-    }
-
-    #[test]
-    fn the_order_of_what_is_given_does_not_show() {
-        let (mut iterations, mut curves) = (sample::iterations(), sample::curves());
-        iterations.reverse();
-        curves.reverse();
-        let tables = Tables::new(&Search {
-            settings: &sample::settings(TrainedBy::Torch),
-            iterations: &iterations,
-            curves: &curves,
-            q_values: &sample::q_values(),
-            early_stopping: &sample::early_stopping(),
-        });
-        assert_eq!(tables, of_sample(MOST_ROWS));
-    }
-
-    #[test]
     fn a_search_that_has_not_begun_has_tables_of_headers() {
-        let settings =
-            SearchSettings { schedule: Vec::new(), ..sample::settings(TrainedBy::Torch) };
-        let search = Search {
-            settings: &settings,
-            iterations: &[],
-            curves: &[],
-            q_values: &[],
-            early_stopping: &EarlyStopping::default(),
-        };
-        let tables = Tables::new(&search);
-        assert_eq!(problems(&tables), [""; 0]);
+        let tables = TableSet::new(&SearchData::default());
         for file in tables.files.iter().filter(|file| file.name != "columns.csv") {
             assert_eq!((file.rows, file.text.lines().count()), (0, 1), "{}", file.name);
         }
@@ -185,27 +126,17 @@ mod tests {
             .map(|file| (file.name.as_str(), file.rows))
             .collect();
         assert_eq!(rows, [("curves_long.csv", 4), ("curves_long_2.csv", 1)]);
-        assert!(
-            tables.notices.contains(
-                &"`curves_long.csv` has 5 rows, more than a spreadsheet opens: it is split into 2 \
-              files, up to `curves_long_2.csv`"
-                    .to_owned()
-            )
-        );
-        assert_eq!(problems(&tables), [""; 0]);
+        let notice = "`curves_long.csv` has 5 rows, more than a spreadsheet opens: it is split \
+            into 2 files, up to `curves_long_2.csv`";
+        assert!(tables.notices.iter().any(|of| of == notice));
+        let dictionary = &tables.files.last().unwrap().text;
+        assert!(tables.files.iter().all(|file| dictionary.contains(&file.name)));
         assert!(of_sample(MOST_ROWS).notices.is_empty());
     }
 
     #[test]
     fn a_synthetic_trainer_is_marked_in_every_row() {
-        let settings = sample::settings(TrainedBy::Synthetic);
-        let tables = Tables::new(&Search {
-            settings: &settings,
-            iterations: &sample::iterations(),
-            curves: &sample::curves(),
-            q_values: &sample::q_values(),
-            early_stopping: &sample::early_stopping(),
-        });
+        let tables = TableSet::new(&sample::search("synthetic"));
         for file in tables.files.iter().filter(|file| file.name != "columns.csv") {
             // The sample has one imported network, in three of the tables.
             let marks = ["synthetic", "imported"];
@@ -220,11 +151,11 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
-        fn whatever_people_write_the_rules_are_kept(
+        fn whatever_people_write_no_cell_is_changed_by_a_spreadsheet(
             texts in prop::collection::vec(prop_oneof![any::<String>(), r"\[[ -~]{0,20}\]"], 4),
             numbers in prop::collection::vec(prop::num::f64::ANY, 3),
         ) {
-            let record = IterationRecord {
+            let row = Row {
                 architecture: Some(texts[0].clone()),
                 reason: Some(texts[1].clone()),
                 device: Some(texts[2].clone()),
@@ -232,18 +163,16 @@ mod tests {
                 predicted_accuracy: Some(numbers[0]),
                 sigma: Some(numbers[1].abs()),
                 train_seconds: Some(numbers[2].abs()),
-                ..IterationRecord::new(1, Status::Lost)
+                ..iteration(1, Event::Lost)
             };
-            let settings = sample::settings(TrainedBy::Command);
-            let search = Search {
-                settings: &settings,
-                iterations: &[record],
-                curves: &[],
-                q_values: &[],
-                early_stopping: &EarlyStopping::default(),
-            };
-            for file in Tables::new(&search).files {
-                prop_assert_eq!(lint::lint_table(file.text.as_bytes()), [], "{}", file.text);
+            let search = SearchData { iterations: vec![row], trainer: "command", ..sample::search("torch") };
+            for file in TableSet::new(&search).files {
+                for record in csv::Reader::from_reader(file.text.as_bytes()).records() {
+                    for cell in &record.unwrap() {
+                        let is_changed = matches!(kind_of(cell), CellKind::Formula | CellKind::Guess);
+                        prop_assert!(!is_changed && !cell.contains(char::is_control), "{cell}");
+                    }
+                }
             }
         }
     }

@@ -1,33 +1,26 @@
 //! `q_table.csv`: the Q-values, one row per state and action.
 
-use super::super::records::QValueRecord;
-use super::Search;
 use super::column::Domain::*;
-use super::column::{Column, column};
-use super::iterations::trainer;
+use super::column::{Column, column, columns, trainer};
 use super::table::Table;
-use crate::space::{LastLayer, Layer};
+use crate::report::search::SearchData;
+use crate::space::{Action, LastLayer, Layer, StateKey};
 
-/// Returns the table ordered by state; the actions of a state stay in their given order.
-pub(super) fn table<'a>(search: &Search<'a>) -> Table<'a, QValueRecord> {
-    let mut rows = search.q_values.to_vec();
-    rows.sort_by_key(|row| row.state);
+type QValue = (StateKey, Action, f64);
+
+pub(super) fn table(search: &SearchData) -> Table<'_, QValue> {
     let mut columns = state_columns();
     columns.extend(action_columns());
-    columns
-        .push(column("q_value", Number, "Reward expected of the action", |row: &Row| row.q_value));
-    columns.push(trainer(search.settings.trainer));
-    Table { name: "q_table", columns, rows }
+    columns.extend(columns! { QValue:
+        q_value: Number, "Reward expected of the action", |row| row.2;
+    });
+    columns.push(trainer(|_| search.trainer));
+    Table { name: "q_table", columns, rows: search.q_values.clone() }
 }
-
-type Row = QValueRecord;
-
-const STATE_LAYERS: &[&str] = &["start", "conv", "pool", "fc", "gap"];
-const ACTION_LAYERS: &[&str] = &["conv", "pool", "fc", "gap", "softmax"];
 
 /// A layer, with the sizes that its kind has.
 #[derive(Default)]
-struct Placed {
+struct LayerSizes {
     kind: &'static str,
     filters: Option<u32>,
     kernel: Option<u32>,
@@ -35,9 +28,10 @@ struct Placed {
     fc_width: Option<u32>,
 }
 
-impl Placed {
-    fn last(row: &Row) -> Self {
-        match row.state.last {
+impl LayerSizes {
+    /// Of the last layer placed.
+    fn last((state, ..): &QValue) -> Self {
+        match state.last {
             LastLayer::Start => Self::of("start"),
             LastLayer::Conv { filters, kernel, stride } => Self::conv(filters, kernel, stride),
             LastLayer::Pool { kernel, stride } => Self::pool(kernel, stride),
@@ -46,8 +40,9 @@ impl Placed {
         }
     }
 
-    fn next(row: &Row) -> Self {
-        match row.action {
+    /// Of the layer to be placed.
+    fn next((_, action, _): &QValue) -> Self {
+        match *action {
             Layer::Conv { filters, kernel, stride } => Self::conv(filters, kernel, stride),
             Layer::Pool { kernel, stride } => Self::pool(kernel, stride),
             Layer::FullyConnected { width } => Self::fc(width),
@@ -73,81 +68,57 @@ impl Placed {
     }
 }
 
-fn state_columns<'a>() -> Vec<Column<'a, Row>> {
-    let [filters, kernel, stride, fc_width] = size_columns("state", "the last layer", Placed::last);
-    vec![
-        column("state_depth", AtLeast(0), "Number of layers placed so far", |row: &Row| {
-            row.state.depth
-        }),
-        column(
-            "state_layer",
-            OneOf(STATE_LAYERS),
+fn state_columns<'a>() -> Vec<Column<'a, QValue>> {
+    let mut columns = columns! { QValue:
+        state_depth: AtLeast(0), "Number of layers placed so far", |row| row.0.depth;
+        state_layer: OneOf("start | conv | pool | fc | gap"),
             "Kind of the last layer placed: convolution, max pooling, fully connected, global \
              average pooling, or none at the start",
-            |row: &Row| Placed::last(row).kind,
-        ),
-        filters,
-        kernel,
-        stride,
-        column(
-            "state_fc_index",
-            AtLeast(0),
+            |row| LayerSizes::last(row).kind;
+        state_fc_index: AtLeast(0),
             "Fully connected layers before the last layer, which is one itself",
-            |row: &Row| match row.state.last {
+            |row| match row.0.last {
                 LastLayer::FullyConnected { index, .. } => Some(index),
                 _ => None,
-            },
-        ),
-        fc_width,
-        column(
-            "state_size_bin",
-            Pixels,
+            };
+        state_size_bin: Pixels,
             "Side of the representation, as the least of its bin: 8 and more, 4 to 7, at most 3",
-            |row: &Row| row.state.bin.size(),
-        ),
-    ]
+            |row| row.0.bin.size();
+    };
+    let [filters, kernel, stride, fc_width] =
+        size_columns("state", "the last layer", LayerSizes::last);
+    columns.splice(2..2, [filters, kernel, stride]);
+    columns.insert(6, fc_width);
+    columns
 }
 
-fn action_columns<'a>() -> Vec<Column<'a, Row>> {
-    let mut columns = vec![
-        column("action_depth", AtLeast(1), "Depth of the layer to be placed", |row: &Row| {
-            row.state.depth + 1
-        }),
-        column(
-            "action_layer",
-            OneOf(ACTION_LAYERS),
+fn action_columns<'a>() -> Vec<Column<'a, QValue>> {
+    let mut columns = columns! { QValue:
+        action_depth: AtLeast(1), "Depth of the layer to be placed", |row| row.0.depth + 1;
+        action_layer: OneOf("conv | pool | fc | gap | softmax"),
             "Kind of the layer to be placed; the softmax ends the network",
-            |row: &Row| Placed::next(row).kind,
-        ),
-    ];
-    columns.extend(size_columns("action", "the layer to be placed", Placed::next));
+            |row| LayerSizes::next(row).kind;
+    };
+    columns.extend(size_columns("action", "the layer to be placed", LayerSizes::next));
     columns
 }
 
 /// The sizes of a layer: of which one, in the name and in words.
-fn size_columns<'a>(of: &str, words: &str, layer: fn(&Row) -> Placed) -> [Column<'a, Row>; 4] {
-    let name = |size| format!("{of}_{size}");
+fn size_columns<'a>(
+    of: &str,
+    words: &str,
+    layer: fn(&QValue) -> LayerSizes,
+) -> [Column<'a, QValue>; 4] {
+    type Size = fn(LayerSizes) -> Option<u32>;
+    let size = |name, domain, meaning: String, size: Size| {
+        column(format!("{of}_{name}"), domain, meaning, move |row: &QValue| size(layer(row)))
+    };
     [
-        column(
-            name("filters"),
-            AtLeast(1),
-            format!("Filters of {words}, a convolution"),
-            move |row: &Row| layer(row).filters,
-        ),
-        column(
-            name("kernel"),
-            Pixels,
-            format!("Side of the kernel or window of {words}"),
-            move |row: &Row| layer(row).kernel,
-        ),
-        column(name("stride"), Pixels, format!("Stride of {words}"), move |row: &Row| {
-            layer(row).stride
+        size("filters", AtLeast(1), format!("Filters of {words}, a convolution"), |of| of.filters),
+        size("kernel", Pixels, format!("Side of the kernel or window of {words}"), |of| of.kernel),
+        size("stride", Pixels, format!("Stride of {words}"), |of| of.stride),
+        size("fc_width", AtLeast(1), format!("Neurons of {words}, a fully connected one"), |of| {
+            of.fc_width
         }),
-        column(
-            name("fc_width"),
-            AtLeast(1),
-            format!("Neurons of {words}, a fully connected one"),
-            move |row: &Row| layer(row).fc_width,
-        ),
     ]
 }

@@ -1,7 +1,6 @@
 //! A table, and how it becomes files.
 
 use super::column::Column;
-use super::dictionary::Entry;
 
 /// Rows of one file: what spreadsheets can open.
 pub(super) const MOST_ROWS: usize = 1_000_000;
@@ -9,9 +8,8 @@ pub(super) const MOST_ROWS: usize = 1_000_000;
 /// One CSV file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableFile {
-    /// Its name, `iterations.csv` or, from the second part of a split table on, `curves_long_2.csv`.
+    /// `iterations.csv` or, from the second part of a split table on, `curves_long_2.csv`.
     pub name: String,
-    /// Its content.
     pub text: String,
     /// Number of rows, the header not counted.
     pub rows: usize,
@@ -21,7 +19,7 @@ pub struct TableFile {
 pub(super) struct Table<'a, R> {
     /// Name of the file without `.csv`.
     pub(super) name: &'static str,
-    /// The columns, in order; new ones go to the end, so that readers by position go on working.
+    /// In order; new ones go to the end, so that readers by position go on working.
     pub(super) columns: Vec<Column<'a, R>>,
     /// What the rows are made from.
     pub(super) rows: Vec<R>,
@@ -34,36 +32,25 @@ impl<R> Table<'_, R> {
             [] => vec![&[]],
             rows => rows.chunks(most_rows).collect(),
         };
-        (1..)
-            .zip(parts)
-            .map(|(part, rows)| TableFile {
-                name: match part {
-                    1 => format!("{}.csv", self.name),
-                    _ => format!("{}_{part}.csv", self.name),
-                },
-                text: self.text(rows),
-                rows: rows.len(),
-            })
-            .collect()
+        let name = |part| match part {
+            1 => format!("{}.csv", self.name),
+            _ => format!("{}_{part}.csv", self.name),
+        };
+        let file = |(part, rows): (usize, &[R])| TableFile {
+            name: name(part),
+            text: self.text(rows).expect("writing into memory does not fail"),
+            rows: rows.len(),
+        };
+        (1..).zip(parts).map(file).collect()
     }
 
-    /// Describes the columns of each file.
-    pub(super) fn entries(&self, files: &[TableFile]) -> Vec<Entry> {
-        files.iter().flat_map(|file| Entry::of_each(&file.name, &self.columns)).collect()
-    }
-
-    fn text(&self, rows: &[R]) -> String {
+    fn text(&self, rows: &[R]) -> csv::Result<String> {
         let mut writer = csv::Writer::from_writer(Vec::new());
-        let into_memory = "writing into memory does not fail";
-        writer
-            .write_record(self.columns.iter().map(|column| column.name.as_bytes()))
-            .expect(into_memory);
+        writer.write_record(self.columns.iter().map(|column| &column.name))?;
         for row in rows {
-            for column in &self.columns {
-                writer.write_field(&*(column.value)(row).text()).expect(into_memory);
-            }
-            writer.write_record(None::<&[u8]>).expect(into_memory);
+            writer.write_record(self.columns.iter().map(|column| (column.text)(row)))?;
         }
-        String::from_utf8(writer.into_inner().expect(into_memory)).expect("cells are text")
+        let bytes = writer.into_inner().map_err(csv::IntoInnerError::into_error)?;
+        Ok(String::from_utf8(bytes).expect("cells are text"))
     }
 }

@@ -1,11 +1,11 @@
 //! The ranking of architectures, as shown at the end of a search.
 
-use super::super::architectures::ArchitectureRecord;
-use super::super::settings::TrainedBy;
 use super::{Colour, accuracy, hanging, known, rounded, short, text_of};
+use crate::report::architectures::ArchitectureRecord;
+use crate::report::search::mark;
 
 /// Returns a ranking as a table of at most 80 columns, long architectures on several lines.
-pub fn ranked(ranking: &[ArchitectureRecord], trainer: TrainedBy, colour: Colour) -> String {
+pub fn ranked(ranking: &[ArchitectureRecord], trainer: &str, colour: Colour) -> String {
     if ranking.is_empty() {
         return "No network has been trained to the end.\n".to_owned();
     }
@@ -21,34 +21,35 @@ pub fn ranked(ranking: &[ArchitectureRecord], trainer: TrainedBy, colour: Colour
         );
         lines.extend(hanging(&facts, record.architecture));
     }
-    lines.extend(trainer.mark().map(|mark| colour.warning(mark)));
+    lines.extend(mark(trainer).map(|mark| colour.warning(mark)));
     text_of(&lines)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::golden::assert_golden;
-    use super::super::super::records::{IterationRecord, Status};
-    use super::super::super::{ranking, sample};
     use super::super::WIDTH;
     use super::*;
+    use crate::report::golden::assert_golden;
+    use crate::report::ranking;
+    use crate::report::sample::{self, iteration};
+    use crate::storage::{Event, Row};
     use proptest::prelude::*;
 
     #[test]
     fn the_ranking_is_the_accepted_one() {
         let mut iterations = sample::iterations();
-        iterations.push(IterationRecord {
+        iterations.push(Row {
             architecture: Some(sample::DENSE.replace("64", "512")),
             best_validation_accuracy: Some(0.943_15),
             parameters: Some(11_263_498),
             layers: Some(5),
             epsilon: Some(1.0 / 3.0),
-            ..IterationRecord::new(12, Status::Trained)
+            ..iteration(12, Event::Trained)
         });
         let ranking = ranking(&ArchitectureRecord::gather(&iterations), 10);
-        assert_golden("report/ranking.txt", &ranked(&ranking, TrainedBy::Synthetic, Colour::Plain));
+        assert_golden("report/ranking.txt", &ranked(&ranking, "synthetic", Colour::Plain));
         assert_eq!(
-            ranked(&[], TrainedBy::Torch, Colour::Plain),
+            ranked(&[], "torch", Colour::Plain),
             "No network has been trained to the end.\n"
         );
     }
@@ -60,16 +61,16 @@ mod tests {
             parameters in 0..100_000_000_000u64,
             epsilon in 0.0..=1.0f64,
         ) {
-            let iterations = [IterationRecord {
+            let iterations = [Row {
                 architecture: Some(format!("[{}]", layers.join(", "))),
                 best_validation_accuracy: Some(epsilon),
                 parameters: Some(parameters),
                 layers: Some(18),
                 epsilon: Some(epsilon),
-                ..IterationRecord::new(1, Status::Trained)
+                ..iteration(1, Event::Trained)
             }];
             let ranking = ranking(&ArchitectureRecord::gather(&iterations), 10);
-            let text = ranked(&ranking, TrainedBy::Synthetic, Colour::Plain);
+            let text = ranked(&ranking, "synthetic", Colour::Plain);
             prop_assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{}", text);
         }
     }

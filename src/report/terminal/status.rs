@@ -1,22 +1,23 @@
 //! What `status` shows.
 
-use super::super::early_stopping::StoppingSummary;
-use super::super::epsilons::EpsilonSummary;
-use super::super::hosts::HostTally;
-use super::super::records::Status;
-use super::super::summary::{Best, Summary};
 use super::{Colour, WIDTH, accuracy, hanging, known, rounded, short, text_of, wrapped};
+use crate::report::early_stopping::StoppingSummary;
+use crate::report::epsilons::EpsilonSummary;
+use crate::report::hosts::HostTally;
+use crate::report::search::{EarlyStopping, mark};
+use crate::report::summary::{BestNetwork, Summary};
+use crate::storage::Event;
 
 /// Returns what `status` shows: lines of at most 80 columns, unless a single word is longer.
 pub fn status(summary: &Summary, colour: Colour) -> String {
     let headline = wrapped(&headline(summary), WIDTH);
     let mut lines: Vec<String> = headline.iter().map(|line| colour.bold(line)).collect();
-    lines.extend(summary.trainer.mark().map(|mark| colour.warning(mark)));
+    lines.extend(mark(summary.trainer).map(|mark| colour.warning(mark)));
     lines.push(String::new());
     lines.extend(entry("results", &results(summary)));
     lines.extend(entry("iterations", &iterations(summary)));
     lines.extend(entry(hours_label(summary), &hours_used(summary)));
-    if summary.early_stopping.enabled {
+    if summary.early_stopping.known.enabled {
         lines.extend(entry("stopping", &stopping(&summary.early_stopping)));
     }
     lines.extend(entry("left", &left(summary)));
@@ -50,13 +51,13 @@ fn headline(summary: &Summary) -> String {
 fn results(summary: &Summary) -> String {
     let of = |status| summary.counts.of(status);
     let mut parts = vec![
-        format!("{} trained", of(Status::Trained)),
-        format!("{} stopped", of(Status::Stopped)),
-        format!("{} failed", of(Status::Failed)),
-        format!("{} out of memory", of(Status::OutOfMemory)),
+        format!("{} trained", of(Event::Trained)),
+        format!("{} stopped", of(Event::Stopped)),
+        format!("{} failed", of(Event::Failed)),
+        format!("{} out of memory", of(Event::OutOfMemory)),
     ];
-    if of(Status::Imported) > 0 {
-        parts.push(format!("{} imported", of(Status::Imported)));
+    if of(Event::Imported) > 0 {
+        parts.push(format!("{} imported", of(Event::Imported)));
     }
     format!("{} of {}: {}", summary.results, summary.wanted, parts.join(", "))
 }
@@ -66,10 +67,10 @@ fn iterations(summary: &Summary) -> String {
     format!(
         "{}: {} in flight, {} waiting, {} reused, {} lost",
         summary.iterations,
-        of(Status::Claimed),
-        of(Status::Pending),
-        of(Status::Reused),
-        of(Status::Lost) + of(Status::Void),
+        of(Event::Claimed),
+        of(Event::Pending),
+        of(Event::Reused),
+        of(Event::Lost) + of(Event::Void),
     )
 }
 
@@ -89,8 +90,9 @@ fn hours_used(summary: &Summary) -> String {
 }
 
 fn stopping(stopping: &StoppingSummary) -> String {
-    let StoppingSummary { burn_in, full_curves, audited, false_stops, .. } = stopping;
-    let mut facts = vec![match stopping.predictor_curves {
+    let StoppingSummary { known, audited, false_stops, .. } = stopping;
+    let EarlyStopping { burn_in, full_curves, .. } = known;
+    let mut facts = vec![match known.predictor_curves {
         _ if stopping.switched_off => "switched off by its audits".to_owned(),
         Some(curves) => format!("predictor of {curves} full curves"),
         None if full_curves < burn_in => {
@@ -132,7 +134,7 @@ fn left(summary: &Summary) -> String {
     }
 }
 
-fn best(best: &Best) -> String {
+fn best(best: &BestNetwork) -> String {
     let mut facts = vec![format!("iteration {}", best.iteration)];
     facts.extend(best.epsilon.map(|epsilon| format!("epsilon {}", rounded(epsilon))));
     facts.extend(best.layers.map(|layers| format!("{layers} layers")));
@@ -189,43 +191,36 @@ fn entry(label: &str, text: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::golden::assert_golden;
-    use super::super::super::records::IterationRecord;
-    use super::super::super::sample;
-    use super::super::super::settings::{SearchSettings, SearchState, TrainedBy};
     use super::*;
+    use crate::report::golden::assert_golden;
+    use crate::report::sample::{self, iteration};
+    use crate::storage::Row;
     use proptest::prelude::*;
 
-    fn summary(trainer: TrainedBy) -> Summary {
-        let state = SearchState {
-            notices: vec![
-                "The chain is broken: no job of round 2 is queued or running (run `metaqnn \
-                 submit` to go on)"
-                    .into(),
-            ],
-            ..sample::state()
-        };
-        Summary::new(&sample::settings(trainer), &state, &sample::iterations())
+    fn summary(trainer: &'static str) -> Summary {
+        let notice = "The chain is broken: no job of round 2 is queued or running (run `metaqnn \
+            submit` to go on)";
+        Summary { notices: vec![notice.into()], ..sample::summary(&sample::search(trainer)) }
     }
 
     #[test]
     fn the_status_is_the_accepted_one() {
-        assert_golden("report/status.txt", &status(&summary(TrainedBy::Torch), Colour::Plain));
+        assert_golden("report/status.txt", &status(&summary("torch"), Colour::Plain));
     }
 
     #[test]
     fn accuracies_that_were_not_measured_here_are_marked() {
         let of = |trainer| status(&summary(trainer), Colour::Plain);
-        assert!(of(TrainedBy::Synthetic).contains("made up (trainer `synthetic`)"));
-        assert!(of(TrainedBy::Imported).contains("imported: none was trained here"));
-        assert!(!of(TrainedBy::Imported).contains("made up"));
-        assert!(!of(TrainedBy::Torch).contains("The accuracies"));
+        assert!(of("synthetic").contains("made up (trainer `synthetic`)"));
+        assert!(of("imported").contains("imported: none was trained here"));
+        assert!(!of("imported").contains("made up"));
+        assert!(!of("torch").contains("The accuracies"));
     }
 
     #[test]
     fn the_time_left_is_a_range_in_a_unit_that_shows_it_or_absent() {
         let with = |least, most| {
-            let mut summary = summary(TrainedBy::Torch);
+            let mut summary = summary("torch");
             (summary.least_train_seconds_left, summary.most_train_seconds_left) = (least, most);
             left(&summary)
         };
@@ -240,7 +235,7 @@ mod tests {
 
     #[test]
     fn colour_adds_nothing_but_escape_sequences() {
-        let summary = summary(TrainedBy::Synthetic);
+        let summary = summary("synthetic");
         let coloured = status(&summary, Colour::Ansi);
         let plain = ["\u{1b}[1m", "\u{1b}[33m", "\u{1b}[0m"]
             .iter()
@@ -257,19 +252,17 @@ mod tests {
             parameters in 0..100_000_000_000u64,
             epsilon in 0.0..=1.0f64,
         ) {
-            let settings = SearchSettings {
-                experiment: name,
-                ..sample::settings(TrainedBy::Synthetic)
-            };
-            let iterations = [IterationRecord {
+            let row = Row {
                 architecture: Some(format!("[{}]", layers.join(", "))),
                 best_validation_accuracy: Some(epsilon),
                 parameters: Some(parameters),
                 layers: Some(18),
                 epsilon: Some(epsilon),
-                ..IterationRecord::new(u64::from(u32::MAX), Status::Trained)
-            }];
-            let text = status(&Summary::new(&settings, &sample::state(), &iterations), Colour::Plain);
+                ..iteration(u64::from(u32::MAX), Event::Trained)
+            };
+            let mut search = sample::search("synthetic");
+            (search.experiment, search.iterations) = (name, vec![row]);
+            let text = status(&sample::summary(&search), Colour::Plain);
             prop_assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{}", text);
         }
     }

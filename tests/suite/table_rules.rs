@@ -1,21 +1,50 @@
-//! Checks tables as they lie on disk against the rules of [`super`].
+//! The tables as they lie on disk, checked against the rules that stand in `src/report/tables`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::fs;
+use std::path::Path;
 
-use super::spreadsheet::{Reading, reading};
-use super::table::MOST_ROWS;
-use super::text::absolute_paths;
+use spreadsheet::{CellKind, kind_of};
+
+use crate::support::{Experiment, SMALL};
+
+#[path = "../../src/report/tables/spreadsheet.rs"]
+mod spreadsheet;
+
+#[test]
+fn the_tables_of_a_search_keep_the_rules() {
+    let experiment = Experiment::with(SMALL);
+    experiment.run(&["run", "config.yaml", "dir"]).success();
+    assert_eq!(broken_rules(&experiment.path("tables")), [""; 0]);
+}
+
+#[test]
+fn the_accepted_tables_keep_the_rules() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/tables");
+    assert_eq!(broken_rules(&golden), [""; 0]);
+}
+
+/// Returns every rule that the tables in a folder break, each with its file and line.
+pub fn broken_rules(folder: &Path) -> Vec<String> {
+    let read = |entry: std::io::Result<fs::DirEntry>| {
+        let entry = entry.unwrap();
+        (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap())
+    };
+    let files: Vec<_> = fs::read_dir(folder).unwrap().map(read).collect();
+    let problems = lint_tables(files.iter().map(|(name, bytes)| (name.as_str(), &bytes[..])));
+    problems.iter().map(|(file, problem)| format!("{file}: {problem}")).collect()
+}
+
+const MOST_ROWS: usize = 1_000_000;
 
 /// A rule that a table breaks.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
+struct Problem {
     /// Line of the table, the header being 1; 0 for the file as a whole.
-    pub line: usize,
+    line: usize,
     /// Name of the column, empty for the line as a whole.
-    pub column: String,
-    /// What is wrong.
-    pub what: String,
+    column: String,
+    what: String,
 }
 
 impl fmt::Display for Problem {
@@ -35,7 +64,7 @@ struct Read {
 }
 
 /// Returns every rule that the bytes of a table break.
-pub fn lint_table(bytes: &[u8]) -> Vec<Problem> {
+fn lint_table(bytes: &[u8]) -> Vec<Problem> {
     match read(bytes) {
         Ok(table) => lint_header(&table).into_iter().chain(lint_cells(&table)).collect(),
         Err(problem) => vec![problem],
@@ -44,9 +73,7 @@ pub fn lint_table(bytes: &[u8]) -> Vec<Problem> {
 
 /// Returns every rule that the tables of a search break, each with the name of its file: the
 /// rules of each table by itself, and what `columns.csv` says of them.
-pub fn lint_tables<'a>(
-    files: impl IntoIterator<Item = (&'a str, &'a [u8])>,
-) -> Vec<(String, Problem)> {
+fn lint_tables<'a>(files: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Vec<(String, Problem)> {
     let files: BTreeMap<&str, &[u8]> = files.into_iter().collect();
     let mut problems = Vec::new();
     let mut tables = BTreeMap::new();
@@ -114,7 +141,7 @@ fn lint_header(table: &Read) -> Vec<Problem> {
 
 fn lint_cells(table: &Read) -> Vec<Problem> {
     let mut problems = Vec::new();
-    let mut kinds: Vec<Option<Reading>> = vec![None; table.header.len()];
+    let mut kinds: Vec<Option<CellKind>> = vec![None; table.header.len()];
     for (index, row) in table.rows.iter().enumerate() {
         if row.iter().all(String::is_empty) {
             problems.push(problem(index + 2, "", "is empty"));
@@ -124,14 +151,14 @@ fn lint_cells(table: &Read) -> Vec<Problem> {
             if cell.chars().any(char::is_control) {
                 found(format!("{cell:?} has a control character or a line break"));
             }
-            if !absolute_paths(cell).is_empty() {
+            if has_absolute_path(cell) {
                 found(format!("`{cell}` has an absolute path"));
             }
-            match reading(cell) {
-                Reading::Empty => continue,
-                Reading::Formula => found(format!("`{cell}` would be computed")),
-                Reading::Guess => found(format!("`{cell}` may be taken for a number or a date")),
-                Reading::Number if significant_digits(cell) > 15 => {
+            match kind_of(cell) {
+                CellKind::Empty => continue,
+                CellKind::Formula => found(format!("`{cell}` would be computed")),
+                CellKind::Guess => found(format!("`{cell}` may be taken for a number or a date")),
+                CellKind::Number if significant_digits(cell) > 15 => {
                     found(format!("`{cell}` has more digits than a spreadsheet keeps"));
                 }
                 read => match kind.get_or_insert(read) {
@@ -142,6 +169,12 @@ fn lint_cells(table: &Read) -> Vec<Problem> {
         }
     }
     problems
+}
+
+/// A slash at the beginning of a word, before a name.
+fn has_absolute_path(cell: &str) -> bool {
+    let ends = |c: char| !c.is_alphanumeric() && !"._-~/".contains(c);
+    cell.split(ends).any(|word| word.len() > 1 && word.starts_with('/'))
 }
 
 fn significant_digits(number: &str) -> usize {
@@ -195,12 +228,12 @@ fn lint_meaning(table: &Read, entries: &[Entry]) -> Vec<Problem> {
 fn is_allowed(cell: &str, entry: &Entry) -> bool {
     let of_type = match entry.type_name.as_str() {
         "integer" => cell.bytes().all(|byte| byte.is_ascii_digit()),
-        "number" => reading(cell) == Reading::Number,
-        "boolean" => reading(cell) == Reading::Boolean,
-        "time" => reading(cell) == Reading::Time,
+        "number" => kind_of(cell) == CellKind::Number,
+        "boolean" => kind_of(cell) == CellKind::Boolean,
+        "time" => kind_of(cell) == CellKind::Time,
         "word" => entry.allowed_values.split(" | ").any(|word| word == cell),
         "architecture" => cell.starts_with('[') && cell.ends_with(']'),
-        "text" => reading(cell) == Reading::Text,
+        "text" => kind_of(cell) == CellKind::Text,
         _ => false,
     };
     let number = || cell.parse::<f64>();

@@ -1,0 +1,157 @@
+//! One row an iteration: its rows of the log folded into one.
+
+use std::collections::BTreeMap;
+
+use crate::storage::{Event, Iteration, Row, Time};
+
+/// The events that an iteration can stand at, in the order in which they are counted and shown.
+pub const STATUSES: [Event; 10] = [
+    Event::Claimed,
+    Event::Pending,
+    Event::Trained,
+    Event::Stopped,
+    Event::Failed,
+    Event::OutOfMemory,
+    Event::Imported,
+    Event::Reused,
+    Event::Lost,
+    Event::Void,
+];
+
+/// Returns one row an iteration, in their order: its newest row, seconds summed over all of them.
+pub fn by_iteration(rows: &[Row]) -> Vec<Row> {
+    let mut iterations: BTreeMap<Iteration, Row> = BTreeMap::new();
+    for row in rows.iter().filter(|row| STATUSES.contains(&row.event)) {
+        let Some(iteration) = row.iteration else { continue };
+        let row = match iterations.remove(&iteration) {
+            Some(before) => merged(before, row.clone()),
+            None => row.clone(),
+        };
+        iterations.insert(iteration, row);
+    }
+    iterations.into_values().collect()
+}
+
+/// What the newer row lacks of the draw and of the attempt stays as it was; what it lacks of a
+/// result is not known.
+fn merged(before: Row, row: Row) -> Row {
+    let sum = |total: Option<f64>, more: Option<f64>| match (total, more) {
+        (None, None) => None,
+        (total, more) => Some(total.unwrap_or(0.0) + more.unwrap_or(0.0)),
+    };
+    // The late result of a lost claim holds the seconds that were counted as lost.
+    let came_late =
+        row.event.is_result() && before.event == Event::Lost && before.attempt == row.attempt;
+    let lost_before = before.lost_seconds.filter(|_| !came_late);
+    Row {
+        attempt: row.attempt.or(before.attempt),
+        round: row.round.or(before.round),
+        epsilon: row.epsilon.or(before.epsilon),
+        architecture: row.architecture.or(before.architecture),
+        train_seconds: sum(before.train_seconds, row.train_seconds),
+        saved_seconds: sum(before.saved_seconds, row.saved_seconds),
+        lost_seconds: sum(lost_before, row.lost_seconds),
+        view: row.view.or(before.view),
+        device: row.device.or(before.device),
+        host: row.host.or(before.host),
+        job: row.job.or(before.job),
+        task: row.task.or(before.task),
+        started_at: row.started_at.or(before.started_at),
+        time: row.time.or(before.time),
+        repeat: row.repeat.or(before.repeat),
+        predictor: row.predictor.or(before.predictor),
+        strategy: row.strategy.or(before.strategy),
+        ..row
+    }
+}
+
+/// Groups iterations; those without a key are left out.
+pub fn grouped<K: Ord>(
+    iterations: &[Row],
+    key: impl Fn(&Row) -> Option<K>,
+) -> BTreeMap<K, Vec<&Row>> {
+    let mut groups: BTreeMap<K, Vec<&Row>> = BTreeMap::new();
+    for row in iterations {
+        if let Some(key) = key(row) {
+            groups.entry(key).or_default().push(row);
+        }
+    }
+    groups
+}
+
+/// The bits of the epsilon: those of floats from 0 up are ordered as the floats.
+pub fn epsilon_bits(row: &Row) -> Option<u64> {
+    Some(row.epsilon?.max(0.0).to_bits())
+}
+
+/// Returns when the first attempt began; the time of a claim is when its attempt began.
+pub fn first_start(rows: &[Row]) -> Option<Time> {
+    let start = |row: &Row| match row.event {
+        Event::Claimed => row.started_at.or(row.time),
+        _ => row.started_at,
+    };
+    rows.iter().filter_map(start).min()
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+
+    fn row(iteration: u64, event: Event) -> Row {
+        Row { iteration: Some(Iteration(iteration)), ..Row::new(event) }
+    }
+
+    #[test]
+    fn seconds_of_a_late_result_are_lost_no_more() {
+        let lost = |attempt| Row {
+            attempt: Some(attempt),
+            lost_seconds: Some(50.0),
+            ..row(1, Event::Lost)
+        };
+        let late = Row {
+            attempt: Some(1),
+            train_seconds: Some(60.0),
+            lost_seconds: Some(1.0),
+            ..row(1, Event::Trained)
+        };
+        let seconds = |rows: [Row; 2]| {
+            let iteration = &by_iteration(&rows)[0];
+            (iteration.train_seconds, iteration.lost_seconds)
+        };
+        assert_eq!(seconds([lost(1), late.clone()]), (Some(60.0), Some(1.0)));
+        // Another attempt has spent its own.
+        assert_eq!(seconds([lost(2), late]), (Some(60.0), Some(51.0)));
+    }
+
+    #[test]
+    fn a_search_began_with_its_first_attempt() {
+        let [first, second] = [5, 9].map(|second| Timestamp::from_second(second).unwrap());
+        let claim = |at: Timestamp| Row { time: Some(at.into()), ..row(1, Event::Claimed) };
+        let result = Row { started_at: Some(second.into()), ..row(1, Event::Trained) };
+        let rows = vec![claim(first), claim(second), result];
+        assert_eq!(first_start(&rows), Some(first.into()));
+        assert_eq!(by_iteration(&rows)[0].started_at, Some(second.into()));
+    }
+
+    #[test]
+    fn the_last_event_decides_and_seconds_add_up() {
+        let rows = vec![
+            Row { attempt: Some(1), job: Some("7".into()), ..row(1, Event::Claimed) },
+            Row {
+                lost_seconds: Some(5.0),
+                attempt: Some(1),
+                reason: Some("gone".into()),
+                ..row(1, Event::Lost)
+            },
+            Row { train_seconds: Some(60.0), reward: Some(0.5), ..row(1, Event::Trained) },
+            row(2, Event::Claimed),
+            Row::new(Event::Halted),
+        ];
+        let [first, second] = &by_iteration(&rows)[..] else { panic!("two iterations") };
+        assert_eq!((first.event, second.event), (Event::Trained, Event::Claimed));
+        assert_eq!((first.train_seconds, first.lost_seconds), (Some(60.0), Some(5.0)));
+        assert_eq!((first.job.as_deref(), first.reason.as_deref()), (Some("7"), None));
+    }
+}

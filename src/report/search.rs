@@ -1,0 +1,114 @@
+//! What reports are made from.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::predictor::{AuditFindings, Scores};
+use crate::q_learning::{EpsilonStage, StageCounts};
+use crate::space::{Action, StateKey};
+use crate::storage::{Attempt, Curve, Event, Row};
+
+/// A search as read from its files. `status` leaves empty what the tables alone show.
+#[derive(Debug, Clone, Default)]
+pub struct SearchData {
+    pub experiment: String,
+    /// The configured trainer, `torch`, `command` or `synthetic`, or [`IMPORTED`].
+    pub trainer: &'static str,
+    /// Epochs of a full training.
+    pub epochs: u32,
+    /// The epsilon schedule, and what has happened in each stage.
+    pub stages: Vec<(EpsilonStage, StageCounts)>,
+    /// One row an iteration, in their order ([`super::by_iteration`]).
+    pub iterations: Vec<Row>,
+    pub early_stopping: EarlyStopping,
+    /// The curves of the attempts that have a result.
+    pub curves: BTreeMap<Attempt, Curve>,
+    /// The Q-table in the order of its states and actions.
+    pub q_values: Vec<(StateKey, Action, f64)>,
+    pub predictor: Option<PredictorScores>,
+}
+
+/// What the configuration, the log and the newest predictor say of early stopping.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+pub struct EarlyStopping {
+    pub enabled: bool,
+    /// Networks trained to the end before the first may be stopped.
+    pub burn_in: u64,
+    /// Networks trained to the end so far.
+    pub full_curves: u64,
+    /// Networks trained to the end when the predictor was fitted; `None` without a predictor.
+    pub predictor_curves: Option<u64>,
+    #[serde(skip)]
+    pub findings: AuditFindings,
+}
+
+/// How well the newest predictor predicts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PredictorScores {
+    /// Networks that it was fitted to.
+    pub networks: u64,
+    /// Sigma and the scores of predictions of networks left out of the fit, for each number of
+    /// observed epochs from 1.
+    pub epochs: Vec<(f64, Scores)>,
+}
+
+/// The trainer of results that were taken over from another search.
+pub const IMPORTED: &str = "imported";
+
+/// Returns who trained: the configured trainer, unless all results were imported.
+pub fn who_trained(configured: &'static str, iterations: &[Row]) -> &'static str {
+    let is_by_the_trainer =
+        |row: &Row| !matches!(row.event, Event::Imported | Event::Reused | Event::Void);
+    let has_imported = iterations.iter().any(|row| row.event == Event::Imported);
+    if has_imported && !iterations.iter().any(is_by_the_trainer) { IMPORTED } else { configured }
+}
+
+/// Returns what a person should read beside accuracies that were not measured here.
+pub fn mark(trainer: &str) -> Option<&'static str> {
+    match trainer {
+        "synthetic" => {
+            Some("The accuracies of networks trained here are made up (trainer `synthetic`).")
+        }
+        IMPORTED => Some("The accuracies are imported: none was trained here."),
+        _ => None,
+    }
+}
+
+/// Where a search stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Condition {
+    /// Not finished, and nothing is known to stand in its way.
+    #[default]
+    Active,
+    /// Halted by a person.
+    Halted,
+    /// Every epsilon has its architectures or is exhausted, and nothing is open.
+    Finished,
+    /// Not finished; the rounds that were asked for are done.
+    Paused,
+    /// Not finished, and no round is queued or running.
+    ChainBroken,
+    /// A round is queued or runs, and makes no progress until a person acts.
+    Stuck,
+}
+
+impl Condition {
+    /// Whether nothing changes any more until a person acts. A broken chain is not among these:
+    /// it may be on its way to the next round.
+    pub const fn has_ended(self) -> bool {
+        matches!(self, Self::Halted | Self::Finished | Self::Paused)
+    }
+
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Halted => "halted",
+            Self::Finished => "finished",
+            Self::Paused => "paused",
+            Self::ChainBroken => "chain broken",
+            Self::Stuck => "stuck",
+        }
+    }
+}
