@@ -1,58 +1,58 @@
-//! One thing that was looked at, as a value.
+//! One thing that was examined, as a value.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// What is to be thought of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// As it should be.
     Ok,
-    /// A search works, and less well than it could, or not in every case.
+    /// A search works, but not as well as it could, or not in every case.
     Warning,
     /// A search will not work.
     Failure,
 }
 
-/// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Check {
-    /// What is to be thought of it.
     pub verdict: Verdict,
-    /// What was looked at, in a word or two.
+    /// What was examined, in a word or two.
     pub check: String,
-    /// Where; `None` when it is no matter of one machine.
+    /// `None` when it is not about one machine.
     pub host: Option<String>,
-    /// What was seen.
     pub seen: String,
-    /// What to do, unless it is as it should be.
+    /// What to do, unless all is well.
     pub remedy: Option<String>,
 }
 
 impl Check {
-    /// Returns what is as it should be.
+    /// A check whose remedy is needed only if it is not ok, and is empty where `seen` names it.
+    pub fn new(verdict: Verdict, check: &str, seen: impl Into<String>, remedy: &str) -> Self {
+        // Messages of other programs may have several lines.
+        let seen = seen.into().lines().collect::<Vec<_>>().join("; ");
+        let remedy = (verdict != Verdict::Ok && !remedy.is_empty()).then(|| remedy.to_owned());
+        Self { verdict, check: check.to_owned(), host: None, seen, remedy }
+    }
+
     pub fn ok(check: &str, seen: impl Into<String>) -> Self {
-        // What other programs say may have several lines.
-        let seen: String = seen.into();
-        let (check, seen) = (check.to_owned(), seen.lines().collect::<Vec<_>>().join("; "));
-        Self { verdict: Verdict::Ok, check, host: None, seen, remedy: None }
+        Self::new(Verdict::Ok, check, seen, "")
     }
 
-    /// Returns what could be better, and how.
-    pub fn warning(check: &str, seen: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { verdict: Verdict::Warning, remedy: Some(remedy.into()), ..Self::ok(check, seen) }
+    pub fn warning(check: &str, seen: impl Into<String>, remedy: &str) -> Self {
+        Self::new(Verdict::Warning, check, seen, remedy)
     }
 
-    /// Returns what will not work, and what to do. A message that names the remedy itself needs no other.
-    pub fn failure(check: &str, seen: impl Into<String>, remedy: impl Into<String>) -> Self {
-        let remedy = Some(remedy.into()).filter(|remedy| !remedy.is_empty());
-        Self { verdict: Verdict::Failure, remedy, ..Self::ok(check, seen) }
+    pub fn failure(check: &str, seen: impl Into<String>, remedy: &str) -> Self {
+        Self::new(Verdict::Failure, check, seen, remedy)
     }
 
-    /// Says on which machine it was seen.
+    /// The failure of an error, with its causes.
+    pub fn error(check: &str, error: impl Into<anyhow::Error>, remedy: &str) -> Self {
+        Self::failure(check, format!("{:#}", error.into()), remedy)
+    }
+
     pub fn on(self, host: &str) -> Self {
         Self { host: Some(host.to_owned()), ..self }
     }
@@ -66,15 +66,12 @@ impl fmt::Display for Check {
             Verdict::Warning => "warning",
             Verdict::Failure => "failure",
         };
-        write!(f, "{verdict:<7}  {}", self.check)?;
-        if let Some(host) = &self.host {
-            write!(f, " ({host})")?;
-        }
-        write!(f, ": {}", self.seen)?;
-        match &self.remedy {
-            Some(remedy) => write!(f, " ({remedy})"),
-            None => Ok(()),
-        }
+        let in_brackets = |text: &Option<String>| match text {
+            Some(text) => format!(" ({text})"),
+            None => String::new(),
+        };
+        let (host, remedy) = (in_brackets(&self.host), in_brackets(&self.remedy));
+        write!(f, "{verdict:<7}  {}{host}: {}{remedy}", self.check, self.seen)
     }
 }
 

@@ -1,100 +1,88 @@
-//! How far the clocks of several machines are apart, and how soon one sees what another writes.
+//! Clock skew between machines, and how soon one sees the files of another.
 
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use crate::ops::doctor::check::Check;
-use crate::ops::doctor::meeting::Meeting;
-use crate::ops::doctor::together::Participant;
+use crate::ops::doctor::check::{Check, Verdict};
+use crate::ops::doctor::rendezvous::{Participant, Rendezvous};
 use crate::storage::Time;
 
-/// Questions about the time.
 const PINGS: u32 = 3;
 
-/// Asks everybody for the time: the answer lies between question and its receipt.
-///
-/// # Errors
-/// Somebody is missing, or a file cannot be read or written.
-pub(crate) fn clocks(meeting: &Meeting, everybody: &[Participant]) -> anyhow::Result<Vec<Check>> {
-    if !meeting.is_first() {
+/// The first process asks each other one for the time, which lies between question and answer.
+pub(crate) fn clocks(all: &Rendezvous, who: &[Participant]) -> anyhow::Result<Vec<Check>> {
+    if !all.is_first() {
         for ping in 0..PINGS {
-            let name = format!("ping-{}-{ping}", meeting.rank());
-            let () = meeting.hear_one(&name, 0)?;
-            meeting.say(&format!("pong-{ping}"), &Time::from(Timestamp::now()))?;
+            let () = all.wait_for(&format!("ping-{}-{ping}", all.rank()), 0)?;
+            all.publish(&format!("pong-{ping}"), &Time::from(Timestamp::now()))?;
         }
         return Ok(Vec::new());
     }
-    let mut widest = Skew { seconds: 0.0, within: f64::INFINITY };
-    let mut whose = 0;
+    let mut widest = (Skew { seconds: 0.0, within: f64::INFINITY }, 0);
     let mut slowest = Duration::ZERO;
-    for rank in 1..meeting.size() {
+    for rank in 1..all.size() {
         let mut best = Skew { seconds: 0.0, within: f64::INFINITY };
         for ping in 0..PINGS {
-            let asked = Timestamp::now();
-            let began = Instant::now();
-            meeting.say(&format!("ping-{rank}-{ping}"), &())?;
-            let told: Time = meeting.hear_one(&format!("pong-{ping}"), rank)?;
+            let (asked, began) = (Timestamp::now(), Instant::now());
+            all.publish(&format!("ping-{rank}-{ping}"), &())?;
+            let time: Time = all.wait_for(&format!("pong-{ping}"), rank)?;
             slowest = slowest.max(began.elapsed());
-            best = best.narrower(Skew::of(asked, told.timestamp(), Timestamp::now()));
+            let skew = Skew::of(asked, time.timestamp(), Timestamp::now());
+            if skew.within < best.within {
+                best = skew;
+            }
         }
-        if rank == 1 || best.seconds.abs() > widest.seconds.abs() {
-            (widest, whose) = (best, rank);
+        if rank == 1 || best.seconds.abs() > widest.0.seconds.abs() {
+            widest = (best, rank as usize);
         }
     }
-    let (here, there) = (&everybody[0].host, &everybody[whose as usize].host);
-    Ok(vec![widest.check(here, there), visibility(slowest)])
+    let (skew, other) = widest;
+    Ok(vec![skew.check(&who[0].host, &who[other].host), visibility(slowest)])
 }
 
 /// How far another clock is ahead.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Skew {
     seconds: f64,
-    /// The truth lies this near.
+    /// The error is at most this.
     within: f64,
 }
 
 impl Skew {
-    fn of(asked: Timestamp, told: Timestamp, heard: Timestamp) -> Self {
-        let within = heard.duration_since(asked).as_secs_f64() / 2.0;
-        Self { seconds: told.duration_since(asked).as_secs_f64() - within, within }
-    }
-
-    fn narrower(self, other: Self) -> Self {
-        if other.within < self.within { other } else { self }
+    fn of(asked: Timestamp, answer: Timestamp, received: Timestamp) -> Self {
+        let within = received.duration_since(asked).as_secs_f64() / 2.0;
+        Self { seconds: answer.duration_since(asked).as_secs_f64() - within, within }
     }
 
     fn check(self, here: &str, there: &str) -> Check {
-        let seconds = self.seconds.abs();
+        let (seconds, within) = (self.seconds.abs(), self.within);
         let seen = format!(
-            "those of {here} and {there} are {seconds:.3} s apart, give or take {:.3} s",
-            self.within
+            "those of {here} and {there} are {seconds:.3} s apart, give or take {within:.3} s"
         );
-        let remedy = "set the clocks by NTP (chrony): claims end by them";
-        match (seconds - self.within).max(0.0) {
-            apart if apart > 300.0 => Check::failure("clocks", seen, remedy),
-            apart if apart > 2.0 => Check::warning("clocks", seen, remedy),
-            _ => Check::ok("clocks", seen),
-        }
+        let verdict = match (seconds - within).max(0.0) {
+            apart if apart > 300.0 => Verdict::Failure,
+            apart if apart > 2.0 => Verdict::Warning,
+            _ => Verdict::Ok,
+        };
+        Check::new(verdict, "clocks", seen, "set the clocks by NTP (chrony): claims expire by them")
     }
 }
 
 fn visibility(slowest: Duration) -> Check {
+    let milliseconds = slowest.as_millis();
     let seen = format!(
-        "a new file is seen by listing its folder: an answer comes within {} ms",
-        slowest.as_millis()
+        "a new file is seen by listing its folder: an answer comes within {milliseconds} ms"
     );
-    if slowest < Duration::from_secs(5) {
-        return Check::ok("visibility", seen);
-    }
-    let remedy = "ask for a mount without long directory caching (NFS: `acdirmax`): a search works, and its rounds lag";
-    Check::warning("visibility", seen, remedy)
+    let is_soon = slowest < Duration::from_secs(5);
+    let remedy = "ask for a mount without long directory caching (NFS: `acdirmax`): a search \
+                  works, and its rounds lag";
+    Check::new(if is_soon { Verdict::Ok } else { Verdict::Warning }, "visibility", seen, remedy)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::doctor::check::Verdict;
 
     #[test]
     fn a_clock_is_judged_by_what_is_certain() {

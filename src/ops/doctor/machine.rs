@@ -18,15 +18,16 @@ const IMAGES: &str = "images";
 /// How long `metaqnn-torch` may take to load its libraries.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Examines the machine for an experiment: its trainer answers a request of no epoch, for which it loads its libraries
-/// and the images and finds its device.
-pub(crate) fn examine(experiment: &Experiment) -> Vec<Check> {
+/// Examines the machine: without an experiment whether `metaqnn-torch` is there and finds its
+/// libraries and a device; with one, its trainer answers a request of no epoch, for which it loads
+/// the images, too.
+pub(crate) fn examine(experiment: Option<&Experiment>) -> Vec<Check> {
+    let Some(experiment) = experiment else { return vec![examine_torch()] };
     let images = match experiment.check_data() {
         Ok(()) => Check::ok(IMAGES, "they are those that the experiment was made with"),
-        Err(error) => Check::failure(IMAGES, format!("{error:#}"), ""),
+        Err(error) => Check::error(IMAGES, error, ""),
     };
-    let trainer = rehearse(experiment)
-        .unwrap_or_else(|error| Check::failure(TRAINER, format!("{error:#}"), ""));
+    let trainer = rehearse(experiment).unwrap_or_else(|error| Check::error(TRAINER, error, ""));
     vec![images, trainer]
 }
 
@@ -49,15 +50,16 @@ fn rehearse(experiment: &Experiment) -> anyhow::Result<Check> {
     Ok(Check::ok(TRAINER, seen))
 }
 
-/// Examines the machine without an experiment: whether `metaqnn-torch` is there and finds its libraries and a device.
-pub(crate) fn examine_torch() -> Check {
+fn examine_torch() -> Check {
     match ask_torch(Device::Auto) {
         Ok(Ok(device)) => {
             Check::ok(TRAINER, format!("`metaqnn-torch` finds libtorch, and trains on {device}"))
         }
         Ok(Err(failure)) => failure,
         // Other trainers do without.
-        Err(error) => Check::warning(TRAINER, format!("{error:#}"), "not needed by other trainers"),
+        Err(error) => {
+            Check::warning(TRAINER, format!("{error:#}"), "other trainers do not need it")
+        }
     }
 }
 
@@ -68,7 +70,8 @@ const NO_LIBRARY: i32 = 127;
 fn torch_failure(status: ExitStatus, last_words: &str) -> Check {
     if status.code() == Some(NO_LIBRARY) {
         let seen = format!("`metaqnn-torch` does not start: {last_words}");
-        let remedy = "libtorch must lie where the program was linked to it: build it again with `scripts/setup-libtorch.sh`";
+        let remedy = "libtorch must lie where the program was linked to it: build it again with \
+                      `scripts/setup-libtorch.sh`";
         return Check::failure(TRAINER, seen, remedy);
     }
     // Its own words name the remedy.

@@ -1,0 +1,222 @@
+//! The rendezvous of processes on several machines: they exchange messages by files alone, as
+//! tasks of a search do. A message is a file that is published once; receivers list the folder.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use jiff::{SignedDuration, Timestamp};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::ops::doctor::check::{Check, Verdict};
+use crate::regular_file::{self, SMALL};
+use crate::storage::fs::publish::{self, Published};
+
+/// Which processes examine together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Party {
+    /// The tasks of a job step: each knows its rank, from 0.
+    Step { name: String, rank: u32, size: u32 },
+    /// Processes that a person starts on several machines: ranks follow from the order of arrival.
+    ByHand { size: u32 },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Participant {
+    pub host: String,
+    pub pid: u32,
+}
+
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// For the checks of the others: a trainer that loads its images included.
+const REPORT_TIMEOUT: Duration = Duration::from_secs(300);
+/// Between two looks at the folder.
+const PAUSE: Duration = Duration::from_millis(10);
+/// An older rendezvous by hand was abandoned.
+const STALE: SignedDuration = SignedDuration::from_mins(10);
+
+#[derive(Debug)]
+pub(crate) struct Rendezvous {
+    folder: PathBuf,
+    rank: u32,
+    size: u32,
+}
+
+/// The last message of each process: its checks.
+pub(crate) const REPORT: &str = "report";
+const HERE: &str = "here";
+
+impl Rendezvous {
+    /// Joins a party in a folder below `dir`.
+    pub fn join(dir: &Path, party: &Party, who: &impl Serialize) -> anyhow::Result<Self> {
+        let (name, size) = match party {
+            Party::Step { name, size, .. } => (name.as_str(), *size),
+            Party::ByHand { size } => ("by-hand", *size),
+        };
+        let folder = dir.join(format!("doctor.{name}"));
+        make(&folder)?;
+        if let Party::Step { rank, .. } = party {
+            let joined = Self { folder, rank: *rank, size };
+            joined.publish(HERE, who)?;
+            return Ok(joined);
+        }
+        remove_if_stale(&folder)?;
+        make(&folder)?;
+        for rank in 0..size {
+            let joined = Self { folder: folder.clone(), rank, size };
+            if joined.publish(HERE, who)? == Published::First {
+                return Ok(joined);
+            }
+        }
+        let folder = folder.display();
+        bail!("{size} processes are there already (wait until they end, or remove `{folder}`)")
+    }
+
+    pub const fn rank(&self) -> u32 {
+        self.rank
+    }
+
+    pub const fn size(&self) -> u32 {
+        self.size
+    }
+
+    /// The first process asks the others and prints the checks of all.
+    pub const fn is_first(&self) -> bool {
+        self.rank == 0
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// Sends a message to all.
+    pub fn publish(&self, what: &str, message: &impl Serialize) -> anyhow::Result<Published> {
+        let path = self.path(&format!("{what}.{}", self.rank));
+        Ok(publish::file_once(&path, &serde_json::to_vec(message)?)?)
+    }
+
+    pub fn participants(&self) -> anyhow::Result<Vec<Participant>> {
+        self.wait_for_all(HERE)
+    }
+
+    /// Waits for a message of each process; returns them by rank.
+    pub fn wait_for_all<T: DeserializeOwned>(&self, what: &str) -> anyhow::Result<Vec<T>> {
+        (0..self.size).map(|rank| self.wait_for(what, rank)).collect()
+    }
+
+    /// Waits for a message of one process.
+    pub fn wait_for<T: DeserializeOwned>(&self, what: &str, rank: u32) -> anyhow::Result<T> {
+        let timeout = if what == REPORT { REPORT_TIMEOUT } else { TIMEOUT };
+        let (size, begin) = (self.size, Instant::now());
+        loop {
+            let there = publish::listing(&self.folder, |name| {
+                let (what, rank) = name.rsplit_once('.')?;
+                Some((what.to_owned(), rank.parse::<u32>().ok()?))
+            })?;
+            ensure!(!there.is_empty(), "the first process has ended the examination");
+            let path = |what: &str| {
+                let mut found = there.iter().filter(|((name, by), _)| name == what && *by == rank);
+                found.next().map(|(_, path)| path)
+            };
+            if let Some(path) = path(what) {
+                return read(path);
+            }
+            // A process that has ended sends nothing more, but has left its checks.
+            if let Some(report) = path(REPORT) {
+                let checks: Vec<Check> = read(report)?;
+                let why = checks.iter().find(|check| check.verdict == Verdict::Failure);
+                let why = why.map_or_else(|| "it does not say why".to_owned(), Check::to_string);
+                bail!("process {rank} of {size} has ended: {why}");
+            }
+            ensure!(
+                begin.elapsed() < timeout,
+                "process {rank} of {size} has not answered for {} s: it was not started, or a file \
+                 that one machine writes is not seen by another",
+                timeout.as_secs()
+            );
+            thread::sleep(PAUSE);
+        }
+    }
+
+    /// Removes the folder.
+    pub fn end(&self) {
+        // On NFS an open file that is removed leaves a name behind for a moment.
+        for _ in 0..20 {
+            match regular_file::remove_folder(&self.folder) {
+                Err(error) if error.kind() != ErrorKind::NotFound => thread::sleep(5 * PAUSE),
+                _ => return,
+            }
+        }
+        log::warn!("`{}` is left behind", self.folder.display());
+    }
+}
+
+fn read<T: DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
+    let failed = || format!("failed to read `{}`", path.display());
+    serde_json::from_slice(&regular_file::read(path, SMALL).with_context(failed)?)
+        .with_context(failed)
+}
+
+fn make(folder: &Path) -> anyhow::Result<()> {
+    match fs::create_dir(folder) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        made => made.with_context(|| format!("failed to create `{}`", folder.display())),
+    }
+}
+
+/// A rendezvous by hand whose first process was killed is in the way of the next.
+fn remove_if_stale(folder: &Path) -> anyhow::Result<()> {
+    let Ok(metadata) = fs::metadata(folder) else { return Ok(()) };
+    let Ok(Ok(changed)) = metadata.modified().map(Timestamp::try_from) else { return Ok(()) };
+    if Timestamp::now().duration_since(changed) > STALE {
+        let aside = publish::set_aside(folder)?;
+        let around = aside.parent().expect("what is set aside lies in a folder of its own");
+        regular_file::remove_folder(around)
+            .with_context(|| format!("failed to remove `{}`", around.display()))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(dir: &Path, rank: u32) -> Rendezvous {
+        let party = Party::Step { name: "7.0".into(), rank, size: 2 };
+        Rendezvous::join(dir, &party, &format!("host{rank}")).unwrap()
+    }
+
+    #[test]
+    fn a_message_reaches_the_other_process() {
+        let dir = tempfile::tempdir().unwrap();
+        let (one, other) = (step(dir.path(), 0), step(dir.path(), 1));
+        assert_eq!(one.wait_for_all::<String>(HERE).unwrap(), ["host0", "host1"]);
+        other.publish("pong", &3).unwrap();
+        assert_eq!(one.wait_for::<u32>("pong", 1).unwrap(), 3);
+        one.end();
+        assert!(other.wait_for::<u32>("ping", 0).unwrap_err().to_string().contains("has ended"));
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_process_that_has_ended_is_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let (one, other) = (step(dir.path(), 0), step(dir.path(), 1));
+        let checks = [Check::ok("mount", "nfs"), Check::failure("locks", "no locks here", "none")];
+        other.publish(REPORT, &checks).unwrap();
+        let error = one.wait_for::<u32>("pong", 1).unwrap_err().to_string();
+        assert_eq!(error, "process 1 of 2 has ended: failure  locks: no locks here (none)");
+    }
+
+    #[test]
+    fn processes_by_hand_get_ranks_in_the_order_of_arrival() {
+        let dir = tempfile::tempdir().unwrap();
+        let join = || Rendezvous::join(dir.path(), &Party::ByHand { size: 2 }, &());
+        assert_eq!((join().unwrap().rank(), join().unwrap().rank()), (0, 1));
+        assert!(join().unwrap_err().to_string().contains("there already"));
+    }
+}

@@ -1,0 +1,143 @@
+//! What the scheduler allows.
+
+use crate::ops::doctor::check::{Check, Verdict};
+use crate::ops::rounds::scheduler::scheduler_of_this_process;
+use crate::slurm::{ClusterConfig, JobName, Scheduler, SlurmError};
+
+/// Asks the scheduler, if there is one.
+pub(crate) fn examine() -> Vec<Check> {
+    let slurm = match scheduler_of_this_process() {
+        Ok(slurm) => slurm,
+        Err(error) => return vec![Check::error("slurm", error, "name one cluster")],
+    };
+    let config = match slurm.config() {
+        Ok(config) => config,
+        Err(error) => return vec![without_config(&error)],
+    };
+    let answers = match slurm.find(&[JobName::new("metaqnn-doctor")]) {
+        Ok(_) => {
+            let version = config.version.as_deref().unwrap_or("of an unknown version");
+            Check::ok("slurm", format!("version {version} answers"))
+        }
+        Err(error) => {
+            let remedy = "`squeue` must work where `submit` is run";
+            Check::failure("slurm", error.to_string(), remedy)
+        }
+    };
+    [vec![answers], judge(&config)].concat()
+}
+
+fn without_config(error: &SlurmError) -> Check {
+    const HERE: &str = "`metaqnn run` searches on this machine alone";
+    if matches!(error, SlurmError::Missing { .. }) {
+        return Check::ok("slurm", format!("there is none here: {HERE}"));
+    }
+    let said = error.to_string();
+    if said.contains("configuration source") {
+        let seen = format!("its programs find no cluster: {HERE}");
+        return Check::warning("slurm", seen, "on a cluster, set SLURM_CONF or ask why");
+    }
+    let remedy = "ask for it with `scontrol ping`: nothing can be submitted now";
+    Check::failure("slurm", said, remedy)
+}
+
+fn judge(config: &ClusterConfig) -> Vec<Check> {
+    vec![arrays(config), preemption(config), requeue(config)]
+}
+
+fn arrays(config: &ClusterConfig) -> Check {
+    let (Some(array), Some(jobs)) = (config.max_array_size, config.max_job_count) else {
+        let seen = "`MaxArraySize` or `MaxJobCount` is not given";
+        return Check::warning("arrays", seen, "see `scontrol show config`");
+    };
+    let seen = format!(
+        "an array has {array} tasks at most (larger rounds are submitted in parts), the queue \
+         {jobs} jobs"
+    );
+    let (verdict, remedy) = match (array, jobs) {
+        (..2, _) => (Verdict::Failure, "this cluster allows no job arrays"),
+        (_, ..500) => (
+            Verdict::Warning,
+            "keep rounds small (`slurm.array_size`): every task of an array counts",
+        ),
+        _ => (Verdict::Ok, ""),
+    };
+    Check::new(verdict, "arrays", seen, remedy)
+}
+
+fn preemption(config: &ClusterConfig) -> Check {
+    let another = "choose a partition or QOS that is not preempted";
+    let (verdict, seen, remedy) = match config.preempt_mode.as_deref() {
+        Some("OFF") => (Verdict::Ok, "no job is preempted", ""),
+        Some("REQUEUE") => {
+            (Verdict::Ok, "a preempted task is requeued and goes on from its checkpoint", "")
+        }
+        Some("CANCEL") => {
+            (Verdict::Warning, "a preempted task is ended, and what it trained is lost", another)
+        }
+        Some("SUSPEND") => {
+            (Verdict::Warning, "a preempted task is suspended, and its claim may expire", another)
+        }
+        Some(mode) => {
+            let seen = format!("`PreemptMode` is `{mode}`");
+            return Check::warning("preemption", seen, "ask what becomes of a preempted job");
+        }
+        None => (Verdict::Warning, "`PreemptMode` is not given", "see `scontrol show config`"),
+    };
+    Check::new(verdict, "preemption", seen, remedy)
+}
+
+fn requeue(config: &ClusterConfig) -> Check {
+    let wait = config.kill_wait_seconds.unwrap_or(30);
+    let may = match config.requeues_by_default {
+        Some(false) => "jobs are not requeued unless they ask, which the scripts do (`--requeue`)",
+        _ => "jobs may be requeued",
+    };
+    let verdict = if wait < 10 { Verdict::Warning } else { Verdict::Ok };
+    let seen = format!("{may}; a task has {wait} s between TERM and KILL");
+    let remedy = "too short to save a checkpoint: only the warning before the time limit saves one";
+    Check::new(verdict, "requeue", seen, remedy)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn usual() -> ClusterConfig {
+        ClusterConfig {
+            version: Some("23.11.4".into()),
+            max_array_size: Some(1001),
+            max_job_count: Some(10_000),
+            requeues_by_default: Some(true),
+            preempt_mode: Some("OFF".into()),
+            kill_wait_seconds: Some(30),
+        }
+    }
+
+    fn verdicts(config: &ClusterConfig) -> Vec<Verdict> {
+        judge(config).into_iter().map(|check| check.verdict).collect()
+    }
+
+    #[test]
+    fn a_usual_cluster_is_fine() {
+        assert_eq!(verdicts(&usual()), [Verdict::Ok; 3]);
+        let asks = ClusterConfig { requeues_by_default: Some(false), ..usual() };
+        assert_eq!(verdicts(&asks), [Verdict::Ok; 3]);
+    }
+
+    #[test]
+    fn what_loses_work_is_a_warning() {
+        let first =
+            |config: &ClusterConfig| judge(config).into_iter().map(|check| check.verdict).max();
+        for mode in ["CANCEL", "SUSPEND"] {
+            let config = ClusterConfig { preempt_mode: Some(mode.into()), ..usual() };
+            assert_eq!(first(&config), Some(Verdict::Warning));
+        }
+        let without = ClusterConfig { max_array_size: Some(1), ..usual() };
+        assert_eq!(first(&without), Some(Verdict::Failure));
+        let untold = ClusterConfig { max_array_size: None, preempt_mode: None, ..usual() };
+        assert_eq!(first(&untold), Some(Verdict::Warning));
+        let hasty = ClusterConfig { kill_wait_seconds: Some(2), ..usual() };
+        assert_eq!(first(&hasty), Some(Verdict::Warning));
+    }
+}
