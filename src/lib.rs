@@ -8,7 +8,7 @@
 //! | roof | [`cli`]: words in, words out |
 //! | second | [`ops`]: one operation per verb; [`simulate`]: the stopping rule on recorded curves; [`config`]: the YAML; [`report`]: results as values, tables and text |
 //! | first | [`storage`]: all that lies on disk; [`exchange`]: files of the published program; [`dataset`]: images, checked; [`training`]: trainers and their protocol; [`slurm`]: the scheduler |
-//! | ground | [`space`]: which networks exist; [`q_learning`]: which layer to place next; [`predictor`]: when to stop; [`outcome`]; [`seed`]; [`maths`]; [`regular_file`], [`yaml_bounds`]: reading files within bounds |
+//! | ground | [`space`]: which networks exist; [`q_learning`]: which layer to place next; [`predictor`]: when to stop; [`outcome`]; [`seed`]; [`maths`]; [`regular_file`], [`yaml_bounds`]: reading files within bounds; [`invalid`]: refused values |
 //!
 //! The other program of the crate, `metaqnn-torch` (`src/torch`), trains with libtorch and sees
 //! `training`, `space`, `dataset`, `seed`, `maths` and `regular_file` alone. This library is never linked to libtorch.
@@ -54,6 +54,7 @@ pub(crate) mod cli;
 pub(crate) mod config;
 pub mod dataset;
 pub(crate) mod exchange;
+pub mod invalid;
 pub mod maths;
 pub(crate) mod ops;
 pub mod outcome;

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use crate::config::ConfigError;
 use crate::dataset::DatasetError;
+use crate::invalid::Invalid;
 use crate::ops::Refusal;
 use crate::predictor::PredictorError;
 use crate::q_learning::QLearningError;
@@ -83,19 +84,14 @@ impl ExitStatus {
         if let Some(slurm) = cause.downcast_ref::<SlurmError>() {
             return Some(match slurm {
                 SlurmError::Notation { .. }
-                | SlurmError::Parameter { .. }
                 | SlurmError::ReservedOption { .. }
                 | SlurmError::Path { .. } => Self::Usage,
                 _ => Self::Environment,
             });
         }
         if let Some(training) = cause.downcast_ref::<TrainingError>() {
-            return Some(match training {
-                TrainingError::OutOfRange { .. }
-                | TrainingError::NoCommand
-                | TrainingError::UnusedCommand => Self::Usage,
-                _ => Self::Environment,
-            });
+            let is_usage = matches!(training, TrainingError::Invalid(_));
+            return Some(if is_usage { Self::Usage } else { Self::Environment });
         }
         if let Some(dataset) = cause.downcast_ref::<DatasetError>() {
             return Some(if dataset.is_damage() { Self::Damaged } else { Self::Usage });
@@ -105,6 +101,7 @@ impl ExitStatus {
         }
         let is_usage = cause.is::<PredictorError>()
             || cause.is::<ConfigError>()
+            || cause.is::<Invalid>()
             || cause.is::<SpaceError>()
             || cause.is::<QLearningError>();
         if is_usage {
@@ -124,7 +121,10 @@ mod tests {
         let of = |error: anyhow::Error| ExitStatus::of(&error);
         assert_eq!(of(anyhow::anyhow!("what?")), ExitStatus::Bug);
         assert_eq!(of(Refusal::Interrupted.into()), ExitStatus::TryAgain);
-        assert_eq!(of(SpaceError::EvenKernel(2).into()), ExitStatus::Usage);
+        assert_eq!(
+            of(Invalid::new("data.classes", 1, "must be 2 to 256").into()),
+            ExitStatus::Usage
+        );
         let io = std::io::Error::from(std::io::ErrorKind::StorageFull);
         assert_eq!(of(anyhow::Error::from(io).context("failed to write")), ExitStatus::Environment);
         let limit: anyhow::Result<()> = Err(SlurmError::Missing { command: "sbatch" }.into());

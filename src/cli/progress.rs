@@ -73,7 +73,7 @@ impl<'a> Progress<'a> {
 
     fn new(printer: &'a Printer, config: &ValidConfig, workers: u32, wanted: Option<u64>) -> Self {
         let bars = printer.bars().map(|all| Bars::new(all, workers, wanted));
-        let epochs = config.recipe.recipe().epochs;
+        let epochs = config.recipe.epochs;
         let (end_is_shown, wait_is_shown) = (false, false);
         Self { printer, bars, epochs, best: None, end_is_shown, wait_is_shown }
     }

@@ -98,7 +98,7 @@ pub fn run(args: SpaceArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
         }
     } else if let Some(number) = args.sample {
         let epsilon = Epsilon::new(args.epsilon.unwrap_or(1.0))?;
-        let q_table = QTable::new(space.clone(), config.q_learning.params().initial_q_value);
+        let q_table = QTable::new(space.clone(), config.q_learning.initial_q_value);
         for iteration in 1..=number {
             let mut rng = generator(config.seed(), Purpose::Sample, iteration, 0);
             let architecture = sample_trajectory(&q_table, epsilon, &mut rng).to_string();
@@ -194,7 +194,7 @@ impl Answer<'_> {
             state_action_pairs: space.count_state_action_pairs(),
             architectures: space.count_architectures().to_string(),
             input_size: image.size,
-            max_layers: space.params().max_layers,
+            max_layers: space.max_layers,
             limits: None,
         };
         let text = format!(

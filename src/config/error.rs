@@ -2,12 +2,7 @@
 
 use std::io;
 
-use crate::dataset::DatasetError;
-use crate::predictor::PredictorError;
-use crate::q_learning::QLearningError;
-use crate::slurm::SlurmError;
-use crate::space::SpaceError;
-use crate::training::TrainingError;
+use crate::invalid::Invalid;
 use crate::yaml_bounds::TooMuch;
 
 /// An error of a configuration.
@@ -71,32 +66,6 @@ pub enum ConfigError {
     /// A value that has no form on one line, as a number that is none.
     #[error("the value of `{0}` cannot be written into the log")]
     NoLine(String),
-    /// A name that cannot be a folder's and a job's.
-    #[error(
-        "`experiment.name` is `{0}` (use 1 to 64 letters, digits, `.`, `_` and `-`, a letter or digit first)"
-    )]
-    Name(String),
-    /// The trainer needs images and there are none.
-    #[error(
-        "`training.trainer` is `torch` and there is no `data.kind` (name format and folder of the images: `data.kind` and `data.path`)"
-    )]
-    NoImages,
-    /// The `data` section.
     #[error(transparent)]
-    Data(#[from] DatasetError),
-    /// The `search_space` section.
-    #[error(transparent)]
-    Space(#[from] SpaceError),
-    /// The `q_learning`, `epsilon_schedule` or `reward` section.
-    #[error(transparent)]
-    QLearning(#[from] QLearningError),
-    /// The `training` section.
-    #[error(transparent)]
-    Training(#[from] TrainingError),
-    /// The `early_stopping` section.
-    #[error(transparent)]
-    Predictor(#[from] PredictorError),
-    /// The `slurm` section.
-    #[error(transparent)]
-    Slurm(#[from] SlurmError),
+    Invalid(#[from] Invalid),
 }

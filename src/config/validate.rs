@@ -3,6 +3,7 @@
 use super::error::ConfigError;
 use super::{ExperimentConfig, ExperimentParams};
 use crate::dataset::ValidDataParams;
+use crate::invalid::Invalid;
 use crate::predictor::ValidPredictorParams;
 use crate::q_learning::{EpsilonSchedule, RewardParams, ValidQLearningParams};
 use crate::slurm::ValidSlurmParams;
@@ -43,7 +44,9 @@ impl ExperimentConfig {
             classes: self.data.classes,
         };
         if self.training.trainer == TrainerKind::Torch && self.data.kind.is_none() {
-            return Err(ConfigError::NoImages);
+            let allowed = "`training.trainer` is `torch`: name format and folder of the images, \
+                           `data.kind` and `data.path`";
+            return Err(Invalid::new("data.kind", "null", allowed).into());
         }
         Ok(ValidConfig {
             data: self.data.clone().check()?,
@@ -52,7 +55,7 @@ impl ExperimentConfig {
             schedule: self.epsilon_schedule.clone().check()?,
             recipe: self.training.clone().check(image.classes)?,
             early_stopping: self.early_stopping.clone().check()?,
-            slurm: self.slurm.clone().validate()?,
+            slurm: self.slurm.clone().check()?,
             config: self,
         })
     }
@@ -76,12 +79,13 @@ impl ValidConfig {
 }
 
 /// The name becomes a folder and a job name, so it is kept free of anything a shell or a path could read.
-fn check_name(name: &str) -> Result<(), ConfigError> {
+fn check_name(name: &str) -> Result<(), Invalid> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let well_formed = name.starts_with(|c: char| c.is_ascii_alphanumeric())
         && name.chars().all(plain)
         && name.len() <= 64;
-    if well_formed { Ok(()) } else { Err(ConfigError::Name(name.escape_debug().to_string())) }
+    let allowed = "use 1 to 64 letters, digits, `.`, `_` and `-`, a letter or digit first";
+    Invalid::unless(well_formed, "experiment.name", name.escape_debug(), allowed)
 }
 
 #[cfg(test)]

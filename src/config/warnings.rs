@@ -64,7 +64,7 @@ impl ValidConfig {
             threshold,
             offset,
             ..
-        } = *self.early_stopping.params();
+        } = *self.early_stopping;
         let (epochs, networks) = (self.config.training.epochs, self.networks());
         let mut warnings = Vec::new();
         if epochs == 1 {
@@ -102,7 +102,7 @@ impl ValidConfig {
                 "`early_stopping.burn_in` is {burn_in}, but the regressor `ols` fits up to {features} features at `training.epochs: {epochs}`: it fits any curves and predicts none (raise it above {features}, or choose another regressor)"
             ));
         }
-        for name in self.early_stopping.params().without_meaning() {
+        for name in self.early_stopping.without_meaning() {
             warnings.push(format!(
                 "`early_stopping.{name}` is ignored: the regressor `{regressor}` has none (set it to null)"
             ));

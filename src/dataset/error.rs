@@ -4,54 +4,13 @@ use std::io;
 use std::path::PathBuf;
 
 use super::DataKind;
+use crate::invalid::Invalid;
 
 /// A data set that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DatasetError {
-    /// A number of the configuration is outside its range.
-    #[error("`data.{key}` is `{value}`, must be from {min} to {max}")]
-    OutOfRange {
-        /// The key within `data`.
-        key: &'static str,
-        /// Its value.
-        value: u32,
-        /// The smallest allowed value.
-        min: u32,
-        /// The largest allowed value.
-        max: u32,
-    },
-    /// One of the two keys that name the files is there without the other.
-    #[error(
-        "`data.kind` and `data.path` go together (give both, or none when the trainer brings its own data)"
-    )]
-    KindWithoutPath,
-    /// A number of the configuration cannot differ for this format.
-    #[error("`data.{key}` is `{value}`, but data of kind `{kind}` have `{expected}`")]
-    FixedByFormat {
-        /// The key within `data`.
-        key: &'static str,
-        /// Its value.
-        value: u32,
-        /// The format.
-        kind: DataKind,
-        /// What the format has.
-        expected: u32,
-    },
-    /// A balanced split does not know how many images train.
-    #[error("`data.validation.method` is `balanced`, which needs `data.training_images`")]
-    BalancedWithoutTrainingImages,
-    /// A balanced split cannot take the same number of every class.
-    #[error(
-        "`data.{key}` is `{value}`, which a balanced split cannot divide among `{classes}` classes"
-    )]
-    NotAMultiple {
-        /// The key within `data`.
-        key: &'static str,
-        /// Its value.
-        value: u32,
-        /// The number of classes.
-        classes: u32,
-    },
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
     /// Images are wanted, but the configuration names none.
     #[error("no images are configured (set `data.kind` and `data.path`)")]
     NoFiles,

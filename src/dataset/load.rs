@@ -29,7 +29,7 @@ pub fn load_training_data(
     let parts = split(&images, params, experiment_seed)?;
     let training = images.subset(&parts.training);
     let validation = images.subset(&parts.validation);
-    let normalisation = Normalisation::fit(params.preprocess(), &training);
+    let normalisation = Normalisation::fit(params.preprocess, &training);
     Ok(TrainingData { training, validation, normalisation })
 }
 
@@ -66,7 +66,9 @@ fn load(params: &ValidDataParams, part: Part) -> Result<Images, DatasetError> {
         .map(|name| SourceFile::read(folder.join(name)))
         .collect::<Result<Vec<_>, _>>()?;
     match kind {
-        DataKind::Idx => idx::parse([&files[0], &files[1]], params.shape(), params.classes()),
+        DataKind::Idx => {
+            idx::parse([&files[0], &files[1]], params.shape(), params.classes as usize)
+        }
         DataKind::Cifar10 => cifar::parse(&files, cifar::Labels::One),
         DataKind::Cifar100 => cifar::parse(&files, cifar::Labels::CoarseAndFine),
         DataKind::Svhn => svhn::parse(&files[0]),

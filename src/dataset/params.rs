@@ -1,10 +1,12 @@
 //! The `data:` section of a configuration: which images, how they are split and prepared.
 
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::{DatasetError, ImageShape};
+use crate::invalid::Invalid;
 
 /// Describes a data set: the `data:` section as a person writes it.
 ///
@@ -136,89 +138,82 @@ impl DataParams {
     /// Checks every rule that needs no file.
     ///
     /// # Errors
-    /// Returns the first rule that does not hold, with the value and what is allowed.
-    pub fn check(self) -> Result<ValidDataParams, DatasetError> {
-        check_range("classes", self.classes, 2, MAX_CLASSES)?;
-        check_range("input_size", self.input_size, 1, MAX_INPUT_SIZE)?;
-        check_range("channels", self.channels, 1, MAX_CHANNELS)?;
+    /// The first rule that is broken.
+    pub fn check(self) -> Result<ValidDataParams, Invalid> {
+        Invalid::unless_in(2..=MAX_CLASSES, "data.classes", self.classes)?;
+        Invalid::unless_in(1..=MAX_INPUT_SIZE, "data.input_size", self.input_size)?;
+        Invalid::unless_in(1..=MAX_CHANNELS, "data.channels", self.channels)?;
         if self.kind.is_some() != self.path.is_some() {
-            return Err(DatasetError::KindWithoutPath);
+            let missing = if self.kind.is_none() { "data.kind" } else { "data.path" };
+            let allowed = "give both `data.kind` and `data.path`, \
+                           or none when the trainer brings its own data";
+            return Err(Invalid::new(missing, "null", allowed));
         }
         if let Some(kind) = self.kind {
             self.check_format(kind)?;
         }
-        check_range("validation.images", self.validation.images, 1, u32::MAX)?;
-        if let Some(images) = self.training_images {
-            check_range("training_images", images, 1, u32::MAX)?;
-        }
+        Invalid::unless_in(1..=u32::MAX, "data.validation.images", self.validation.images)?;
+        let training = self.training_images;
+        Invalid::unless_in(1..=u32::MAX, "data.training_images", training.unwrap_or(1))?;
         self.check_balanced()?;
         if self.preprocess == Preprocess::LocalContrastNormalisation {
             // The mirrored border of the blur reaches three pixels into the image.
-            check_range("input_size", self.input_size, 4, MAX_INPUT_SIZE)?;
+            Invalid::unless_in(4..=MAX_INPUT_SIZE, "data.input_size", self.input_size)?;
         }
-        check_range("augment.translate", self.augment.translate, 0, self.input_size - 1)?;
+        let most = self.input_size - 1;
+        Invalid::unless_in(0..=most, "data.augment.translate", self.augment.translate)?;
         Ok(ValidDataParams(self))
     }
 
-    fn check_format(&self, kind: DataKind) -> Result<(), DatasetError> {
+    fn check_format(&self, kind: DataKind) -> Result<(), Invalid> {
         let (classes, input_size, channels) = match kind {
             DataKind::Idx => (None, None, 1),
             DataKind::Cifar10 | DataKind::Svhn => (Some(10), Some(32), 3),
             DataKind::Cifar100 => (Some(100), Some(32), 3),
         };
         let keys = [
-            ("classes", self.classes, classes),
-            ("input_size", self.input_size, input_size),
-            ("channels", self.channels, Some(channels)),
+            ("data.classes", self.classes, classes),
+            ("data.input_size", self.input_size, input_size),
+            ("data.channels", self.channels, Some(channels)),
         ];
         for (key, value, fixed) in keys {
-            if let Some(expected) = fixed.filter(|&expected| expected != value) {
-                return Err(DatasetError::FixedByFormat { key, value, kind, expected });
-            }
+            let fixed = fixed.unwrap_or(value);
+            let allowed = format!("must be `{fixed}` for data of kind `{kind}`");
+            Invalid::unless(value == fixed, key, value, &allowed)?;
         }
         Ok(())
     }
 
-    fn check_balanced(&self) -> Result<(), DatasetError> {
+    fn check_balanced(&self) -> Result<(), Invalid> {
         if self.validation.method != SplitMethod::Balanced {
             return Ok(());
         }
-        let Some(training) = self.training_images else {
-            return Err(DatasetError::BalancedWithoutTrainingImages);
-        };
+        let training = self.training_images.ok_or_else(|| {
+            let allowed = "`data.validation.method: balanced` needs a number";
+            Invalid::new("data.training_images", "null", allowed)
+        })?;
         for (key, value) in
-            [("training_images", training), ("validation.images", self.validation.images)]
+            [("data.training_images", training), ("data.validation.images", self.validation.images)]
         {
-            if !value.is_multiple_of(self.classes) {
-                return Err(DatasetError::NotAMultiple { key, value, classes: self.classes });
-            }
+            let holds = value.is_multiple_of(self.classes);
+            let allowed = format!("a balanced split needs a multiple of `{}`", self.classes);
+            Invalid::unless(holds, key, value, &allowed)?;
         }
         Ok(())
     }
 }
 
-fn check_range(key: &'static str, value: u32, min: u32, max: u32) -> Result<(), DatasetError> {
-    if (min..=max).contains(&value) {
-        Ok(())
-    } else {
-        Err(DatasetError::OutOfRange { key, value, min, max })
+impl Deref for ValidDataParams {
+    type Target = DataParams;
+    fn deref(&self) -> &DataParams {
+        &self.0
     }
 }
 
 impl ValidDataParams {
-    /// Returns the parameters as written, for a frozen configuration or a request to a trainer.
-    pub fn as_params(&self) -> &DataParams {
-        &self.0
-    }
-
     /// Returns the shape of every image.
     pub fn shape(&self) -> ImageShape {
         ImageShape { channels: self.0.channels as usize, size: self.0.input_size as usize }
-    }
-
-    /// Returns the number of classes, 2 to 256.
-    pub fn classes(&self) -> usize {
-        self.0.classes as usize
     }
 
     /// Returns the format of the files and their folder.
@@ -230,26 +225,6 @@ impl ValidDataParams {
             (Some(kind), Some(path)) => Ok((kind, path)),
             _ => Err(DatasetError::NoFiles),
         }
-    }
-
-    /// Returns how the validation part is chosen.
-    pub fn validation(&self) -> ValidationParams {
-        self.0.validation
-    }
-
-    /// Returns how many images train, when not all that are left.
-    pub fn training_images(&self) -> Option<usize> {
-        self.0.training_images.map(|images| images as usize)
-    }
-
-    /// Returns what is done to the pixels.
-    pub fn preprocess(&self) -> Preprocess {
-        self.0.preprocess
-    }
-
-    /// Returns how training images are varied.
-    pub fn augment(&self) -> AugmentParams {
-        self.0.augment
     }
 }
 
@@ -285,10 +260,10 @@ mod tests {
     fn the_defaults_are_those_of_the_paper() {
         let params = fashion_mnist().check().unwrap();
         let validation = ValidationParams { images: 5_000, method: SplitMethod::Random };
-        assert_eq!(params.validation(), validation);
-        assert_eq!(params.training_images(), None);
-        assert_eq!(params.preprocess(), Preprocess::MeanSubtraction);
-        assert_eq!(params.augment(), AugmentParams { mirror: false, translate: 0 });
+        assert_eq!(params.validation, validation);
+        assert_eq!(params.training_images, None);
+        assert_eq!(params.preprocess, Preprocess::MeanSubtraction);
+        assert_eq!(params.augment, AugmentParams { mirror: false, translate: 0 });
         assert_eq!(params.shape(), ImageShape { channels: 1, size: 28 });
     }
 

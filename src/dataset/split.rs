@@ -36,7 +36,7 @@ pub fn split(
     experiment_seed: u64,
 ) -> Result<Split, DatasetError> {
     let mut rng = generator(experiment_seed, Purpose::Split, 0, 0);
-    let validation = params.validation();
+    let validation = params.validation;
     let mut classes = indices_by_class(images);
     let mut split = match validation.method {
         SplitMethod::Balanced => balanced(&classes, params)?,
@@ -71,8 +71,8 @@ fn stratified(
     available: usize,
     params: &ValidDataParams,
 ) -> Result<Split, DatasetError> {
-    let judging = params.validation().images as usize;
-    let training = params.training_images().unwrap_or(1);
+    let judging = params.validation.images as usize;
+    let training = params.training_images.map(|images| images as usize).unwrap_or(1);
     if judging + training > available {
         let (validation, class) = (judging, None);
         return Err(DatasetError::TooFewImages { validation, training, available, class });
@@ -95,7 +95,7 @@ fn stratified(
         });
     }
     let left: Vec<usize> = counts.iter().zip(&for_validation).map(|(n, taken)| n - taken).collect();
-    let for_training = match params.training_images() {
+    let for_training = match params.training_images.map(|images| images as usize) {
         Some(wanted) => shares(&left, wanted),
         None => left,
     };
@@ -113,8 +113,9 @@ fn stratified(
 
 /// The same number of every class: the first train, the next judge.
 fn balanced(classes: &[Vec<usize>], params: &ValidDataParams) -> Result<Split, DatasetError> {
-    let training = params.training_images().unwrap_or_default() / classes.len();
-    let validation = params.validation().images as usize / classes.len();
+    let training =
+        params.training_images.map(|images| images as usize).unwrap_or_default() / classes.len();
+    let validation = params.validation.images as usize / classes.len();
     let mut split = Split { training: Vec::new(), validation: Vec::new() };
     for (class, indices) in classes.iter().enumerate() {
         let Some(taken) = indices.get(..training + validation) else {

@@ -163,7 +163,7 @@ impl Experiment {
     /// Returns the optimizer steps of an epoch; 1 when the trainer brings its own images, so that
     /// steps are epochs.
     pub fn steps_per_epoch(&self) -> u64 {
-        let batch = u64::from(self.config.recipe.recipe().batch_size);
+        let batch = u64::from(self.config.recipe.batch_size);
         self.frozen.training_images.map_or(1, |images| (images / batch).max(1))
     }
 
@@ -194,7 +194,7 @@ impl Experiment {
 /// # Errors
 /// [`Refusal::CheckpointsInside`].
 pub(crate) fn check_checkpoint_dir(config: &ValidConfig, root: &Path) -> Result<(), Refusal> {
-    let Some(place) = &config.recipe.recipe().checkpoint_dir else { return Ok(()) };
+    let Some(place) = &config.recipe.checkpoint_dir else { return Ok(()) };
     // Resolved as far as they exist.
     let resolved = |path: &Path| {
         let existing = path.ancestors().find_map(|above| Some((above, above.canonicalize().ok()?)));
@@ -213,7 +213,7 @@ fn with_scratch(
     config: &ValidConfig,
     sha256: &str,
 ) -> Result<ExperimentDir, StorageError> {
-    let place = config.recipe.recipe().checkpoint_dir.as_ref();
+    let place = config.recipe.checkpoint_dir.as_ref();
     let folder = |place: &PathBuf| {
         let name = format!("{}-{}", config.experiment().name, dir.identity(sha256)?);
         Ok(place.join(name))

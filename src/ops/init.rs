@@ -65,7 +65,7 @@ pub fn init(config: ValidConfig, dir: &Path, trust: Trust) -> anyhow::Result<Exp
 fn check_data(config: &ValidConfig) -> anyhow::Result<Option<(Fingerprint, u64)>> {
     // A trainer may bring images of its own; those that are named and there are checked all the same.
     let Some(folder) = &config.config.data.path else { return Ok(None) };
-    if config.recipe.recipe().trainer != TrainerKind::Torch && !folder.exists() {
+    if config.recipe.trainer != TrainerKind::Torch && !folder.exists() {
         log::warn!(
             "`{}` is not there, so no image is checked (this trainer may need none)",
             folder.display()

@@ -1,24 +1,12 @@
 //! What can be wrong with the predictor's parameters and with what it is given.
 
+use crate::invalid::Invalid;
+
 /// An error of the predictor.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum PredictorError {
-    /// A threshold that would stop networks more likely to win than not, or none at all.
-    #[error("`early_stopping.threshold` is `{0}` (must be above 0.5 and below 1)")]
-    Threshold(f64),
-    /// An offset that is no difference of accuracies.
-    #[error("`early_stopping.offset` is `{0}` (must be a finite number of at least 0)")]
-    Offset(f64),
-    /// A parameter outside its range.
-    #[error("`{key}` is `{value}` (must be {allowed})")]
-    OutOfRange {
-        /// The key in the configuration.
-        key: &'static str,
-        /// Its value.
-        value: f64,
-        /// What is allowed, in words.
-        allowed: &'static str,
-    },
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
     /// A regression model that there is not.
     #[error("no regressor is called `{name}` (one of {known})")]
     UnknownRegressor {

@@ -1,10 +1,12 @@
 //! What the configuration says of early stopping, unchecked ([`PredictorParams`]) and checked ([`ValidPredictorParams`]).
 
+use std::ops::Deref;
+
 use serde::{Deserialize, Serialize};
 
-use super::error::PredictorError;
 use super::regressor::Regressor;
 use super::stopping::StoppingRule;
+use crate::invalid::Invalid;
 
 /// Fewest full curves a predictor can be fitted to: each of the search's three folds must leave two.
 pub(super) const LEAST_CURVES: usize = 3;
@@ -107,64 +109,38 @@ impl PredictorParams {
     ///
     /// # Errors
     /// One error per rule, naming the key and the value.
-    pub fn check(self) -> Result<ValidPredictorParams, PredictorError> {
+    pub fn check(self) -> Result<ValidPredictorParams, Invalid> {
         let rule = StoppingRule::new(self.threshold, self.offset)?;
-        check(
-            "early_stopping.burn_in",
-            self.burn_in as f64,
-            self.burn_in >= LEAST_CURVES,
-            "at least 3",
-        )?;
-        check(
-            "early_stopping.offset",
-            self.offset,
-            self.offset <= 1.0,
-            "0 to 1, a difference of accuracies",
-        )?;
-        let is_top_n = (1..=MOST_TOP_N).contains(&self.top_n);
-        check("early_stopping.top_n", self.top_n as f64, is_top_n, "1 to 50")?;
-        let is_count = (1..=MOST_DRAWS).contains(&self.draws);
-        check("early_stopping.draws", self.draws as f64, is_count, "1 to 100000")?;
-        let is_share = |share: f64| (0.0..=1.0).contains(&share);
-        check(
-            "early_stopping.audit_share",
-            self.audit_share,
-            is_share(self.audit_share),
-            "0 to 1",
-        )?;
-        check(
-            "early_stopping.false_stop_limit",
-            self.false_stop_limit,
-            is_share(self.false_stop_limit),
-            "0 to 1",
-        )?;
+        let check = |key: &str, value: f64, holds, allowed: &str| {
+            Invalid::unless(holds, &format!("early_stopping.{key}"), value, allowed)
+        };
+        check("burn_in", self.burn_in as f64, self.burn_in >= LEAST_CURVES, "must be at least 3")?;
+        let allowed = "must be 0 to 1, a difference of accuracies";
+        check("offset", self.offset, self.offset <= 1.0, allowed)?;
+        Invalid::unless_in(1..=MOST_TOP_N, "early_stopping.top_n", self.top_n)?;
+        Invalid::unless_in(1..=MOST_DRAWS, "early_stopping.draws", self.draws)?;
+        Invalid::unless_in(0.0..=1.0, "early_stopping.audit_share", self.audit_share)?;
+        Invalid::unless_in(0.0..=1.0, "early_stopping.false_stop_limit", self.false_stop_limit)?;
         let is_tolerance = self.tolerance >= LEAST_TOLERANCE && self.tolerance < 1.0;
-        check("early_stopping.tolerance", self.tolerance, is_tolerance, "1e-9 or more, below 1")?;
+        check("tolerance", self.tolerance, is_tolerance, "must be 1e-9 or more, below 1")?;
         let (c, gamma) = (self.c.unwrap_or(1.0), self.gamma.unwrap_or(1.0));
-        check("early_stopping.c", c, c > 0.0 && c <= MOST_C, "above 0 and at most 1e6")?;
+        check("c", c, c > 0.0 && c <= MOST_C, "must be above 0 and at most 1e6")?;
         let is_gamma = gamma > 0.0 && gamma.is_finite();
-        check("early_stopping.gamma", gamma, is_gamma, "a finite number above 0")?;
+        check("gamma", gamma, is_gamma, "must be a finite number above 0")?;
         let nu = self.nu.unwrap_or(1.0);
-        check("early_stopping.nu", nu, nu > 0.0 && nu <= 1.0, "above 0 and at most 1")?;
+        check("nu", nu, nu > 0.0 && nu <= 1.0, "must be above 0 and at most 1")?;
         Ok(ValidPredictorParams { params: self, rule })
     }
 }
 
-fn check(
-    key: &'static str,
-    value: f64,
-    rule: bool,
-    allowed: &'static str,
-) -> Result<(), PredictorError> {
-    if rule { Ok(()) } else { Err(PredictorError::OutOfRange { key, value, allowed }) }
+impl Deref for ValidPredictorParams {
+    type Target = PredictorParams;
+    fn deref(&self) -> &PredictorParams {
+        &self.params
+    }
 }
 
 impl ValidPredictorParams {
-    /// Returns the checked parameters.
-    pub const fn params(&self) -> &PredictorParams {
-        &self.params
-    }
-
     /// Returns the stopping rule they describe.
     pub const fn rule(&self) -> StoppingRule {
         self.rule
@@ -187,7 +163,7 @@ mod tests {
 
     type Change = fn(&mut PredictorParams);
 
-    fn with(change: Change) -> Result<ValidPredictorParams, PredictorError> {
+    fn with(change: Change) -> Result<ValidPredictorParams, Invalid> {
         let mut params = PredictorParams::default();
         change(&mut params);
         params.check()
@@ -196,9 +172,9 @@ mod tests {
     #[test]
     fn each_rule_has_its_error() {
         assert!(with(|_| ()).is_ok());
-        assert_eq!(with(|p| p.threshold = 0.5), Err(PredictorError::Threshold(0.5)));
-        assert_eq!(with(|p| p.offset = -0.1), Err(PredictorError::Offset(-0.1)));
-        let changes: [(&str, Change); 13] = [
+        let changes: [(&str, Change); 15] = [
+            ("threshold", |p| p.threshold = 0.5),
+            ("offset", |p| p.offset = -0.1),
             ("burn_in", |p| p.burn_in = 2),
             ("offset", |p| p.offset = 5.0),
             ("top_n", |p| p.top_n = 51),

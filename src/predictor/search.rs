@@ -43,7 +43,7 @@ fn of_epoch(
     params: &ValidPredictorParams,
     rng: &mut impl Rng,
 ) -> Result<Hyperparameters, PredictorError> {
-    Ok(match params.params().regressor {
+    Ok(match params.regressor {
         Regressor::NuSvrRbf | Regressor::NuSvrLinear => {
             Hyperparameters::NuSvr(best_nu_svr(table, params, rng)?)
         }
@@ -60,7 +60,7 @@ fn best_nu_svr(
     params: &ValidPredictorParams,
     rng: &mut impl Rng,
 ) -> Result<NuSvrParams, PredictorError> {
-    let draws = if params.is_search_needed() { params.params().draws } else { 1 };
+    let draws = if params.is_search_needed() { params.draws } else { 1 };
     let candidates: Vec<NuSvrParams> = (0..draws).map(|_| draw(params, rng)).collect();
     let [first, others @ ..] = candidates.as_slice() else {
         unreachable!("at least one draw is checked");
@@ -88,7 +88,6 @@ fn best_nu_svr(
 /// RBF: C log-uniform in 1e-2..1e2, gamma log-uniform in 1e-4..1. Linear: C log-uniform in 1e-4..1.
 /// Either: nu uniform in 0.05..1. What the configuration fixes replaces what is drawn.
 fn draw(params: &ValidPredictorParams, rng: &mut impl Rng) -> NuSvrParams {
-    let params = params.params();
     let is_linear = params.regressor == Regressor::NuSvrLinear;
     let exponents = if is_linear { -4.0..0.0 } else { -2.0..2.0 };
     let c = pow(10.0, rng.random_range(exponents));
@@ -202,7 +201,7 @@ mod tests {
             kernel: Kernel::Rbf { gamma: 0.02 },
             c: 3.0,
             nu: 0.4,
-            tolerance: given.params().tolerance,
+            tolerance: given.tolerance,
         };
         let table = EpochTable::new(&synthetic_curves::examples(12, 6), 3);
         let rng = &mut ChaCha8Rng::seed_from_u64(5);

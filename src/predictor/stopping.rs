@@ -1,6 +1,6 @@
 //! The stopping rule: end a training that will hardly beat the best network.
 
-use super::error::PredictorError;
+use crate::invalid::Invalid;
 use crate::maths::normal_cdf;
 
 /// What is expected of a network's last epoch.
@@ -61,13 +61,11 @@ impl StoppingRule {
     ///
     /// # Errors
     /// When the threshold is not in (0.5, 1) or the offset is below 0 or not finite.
-    pub fn new(threshold: f64, offset: f64) -> Result<Self, PredictorError> {
-        if !(threshold > 0.5 && threshold < 1.0) {
-            return Err(PredictorError::Threshold(threshold));
-        }
-        if !(offset >= 0.0 && offset.is_finite()) {
-            return Err(PredictorError::Offset(offset));
-        }
+    pub fn new(threshold: f64, offset: f64) -> Result<Self, Invalid> {
+        let (key, allowed) = ("early_stopping.threshold", "must be above 0.5 and below 1");
+        Invalid::unless(threshold > 0.5 && threshold < 1.0, key, threshold, allowed)?;
+        let (key, allowed) = ("early_stopping.offset", "must be a finite number of at least 0");
+        Invalid::unless(offset >= 0.0 && offset.is_finite(), key, offset, allowed)?;
         Ok(Self { threshold, offset })
     }
 

@@ -21,7 +21,7 @@ pub struct TrainingSet {
 impl TrainingSet {
     /// Returns the training set in force when the log holds `full_curves` of them; none during the burn-in.
     pub fn at(full_curves: usize, params: &ValidPredictorParams) -> Option<Self> {
-        let (burn_in, every) = (params.params().burn_in, params.params().refit_every);
+        let (burn_in, every) = (params.burn_in, params.refit_every);
         let further = full_curves.checked_sub(burn_in)?;
         let refitted = further.checked_div(every).map_or(0, |refits| refits * every);
         Some(Self { burn_in, full_curves: burn_in + refitted })

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::error::QLearningError;
+use crate::invalid::Invalid;
 
 /// The probability of a random action, in [0, 1].
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize)]
@@ -20,13 +20,9 @@ impl Epsilon {
     ///
     /// # Errors
     /// Returns the number when it is not.
-    pub fn new(value: f64) -> Result<Self, QLearningError> {
-        let range = "0 to 1";
-        if (0.0..=1.0).contains(&value) {
-            Ok(Self(value + 0.0))
-        } else {
-            Err(QLearningError::OutOfRange { key: "epsilon", value, range })
-        }
+    pub fn new(value: f64) -> Result<Self, Invalid> {
+        Invalid::unless_in(0.0..=1.0, "epsilon", value)?;
+        Ok(Self(value + 0.0))
     }
 
     /// Returns the number.
@@ -44,18 +40,16 @@ impl fmt::Display for Epsilon {
 }
 
 impl FromStr for Epsilon {
-    type Err = QLearningError;
-    fn from_str(text: &str) -> Result<Self, QLearningError> {
-        match text.parse() {
-            Ok(value) => Self::new(value),
-            Err(_) => Err(QLearningError::NoNumber(text.to_owned())),
-        }
+    type Err = Invalid;
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let value = text.parse().map_err(|_| Invalid::new("epsilon", text, "must be 0 to 1"))?;
+        Self::new(value)
     }
 }
 
 impl TryFrom<f64> for Epsilon {
-    type Error = QLearningError;
-    fn try_from(value: f64) -> Result<Self, QLearningError> {
+    type Error = Invalid;
+    fn try_from(value: f64) -> Result<Self, Invalid> {
         Self::new(value)
     }
 }
@@ -128,21 +122,15 @@ impl EpsilonScheduleParams {
     ///
     /// # Errors
     /// No stage, a stage of no architectures, an epsilon that stands twice.
-    pub fn check(self) -> Result<EpsilonSchedule, QLearningError> {
-        if self.0.is_empty() {
-            return Err(QLearningError::NoStages);
-        }
+    pub fn check(self) -> Result<EpsilonSchedule, Invalid> {
+        let (key, needs) = ("epsilon_schedule", "a search needs at least one stage");
+        Invalid::unless(!self.0.is_empty(), key, "[]", needs)?;
         for (index, stage) in self.0.iter().enumerate() {
-            if !(1..=MOST_ARCHITECTURES).contains(&stage.architectures) {
-                return Err(QLearningError::OutOfRange {
-                    key: "epsilon_schedule.architectures",
-                    value: stage.architectures as f64,
-                    range: "1 to 1000000000",
-                });
-            }
-            if self.0[..index].iter().any(|earlier| earlier.epsilon == stage.epsilon) {
-                return Err(QLearningError::RepeatedEpsilon(stage.epsilon));
-            }
+            let key = "epsilon_schedule.architectures";
+            Invalid::unless_in(1..=MOST_ARCHITECTURES, key, stage.architectures)?;
+            let is_new = self.0[..index].iter().all(|earlier| earlier.epsilon != stage.epsilon);
+            let (key, why) = ("epsilon_schedule.epsilon", "stands twice: join the two stages");
+            Invalid::unless(is_new, key, stage.epsilon, why)?;
         }
         Ok(EpsilonSchedule(self.0))
     }
@@ -212,11 +200,11 @@ impl EpsilonStage {
 mod tests {
     use super::*;
 
-    fn schedule(stages: &[(f64, u64)]) -> Result<EpsilonSchedule, QLearningError> {
+    fn schedule(stages: &[(f64, u64)]) -> Result<EpsilonSchedule, Invalid> {
         let stage = |&(epsilon, architectures): &(f64, u64)| {
             Ok(EpsilonStage { epsilon: Epsilon::new(epsilon)?, architectures })
         };
-        let stages: Result<_, QLearningError> = stages.iter().map(stage).collect();
+        let stages: Result<_, Invalid> = stages.iter().map(stage).collect();
         EpsilonScheduleParams(stages?).check()
     }
 
@@ -269,13 +257,16 @@ mod tests {
 
     #[test]
     fn each_rule_has_its_error() {
-        assert_eq!(schedule(&[]), Err(QLearningError::NoStages));
-        let half = Epsilon::new(0.5).unwrap();
-        assert_eq!(schedule(&[(0.5, 1), (0.5, 2)]), Err(QLearningError::RepeatedEpsilon(half)));
-        assert!(matches!(schedule(&[(1.5, 1)]), Err(QLearningError::OutOfRange { .. })));
+        let refused = |stages: &[(f64, u64)]| schedule(stages).unwrap_err().to_string();
+        assert_eq!(refused(&[]), "`epsilon_schedule` is `[]` (a search needs at least one stage)");
+        assert_eq!(
+            refused(&[(0.5, 1), (0.5, 2)]),
+            "`epsilon_schedule.epsilon` is `0.5` (stands twice: join the two stages)"
+        );
+        assert_eq!(refused(&[(1.5, 1)]), "`epsilon` is `1.5` (must be 0 to 1)");
         for architectures in [0, MOST_ARCHITECTURES + 1, u64::MAX] {
-            let stages = [(0.5, architectures)];
-            assert!(matches!(schedule(&stages), Err(QLearningError::OutOfRange { .. })));
+            let problem = refused(&[(0.5, architectures)]);
+            assert!(problem.ends_with("(must be 1 to 1000000000)"), "{problem}");
         }
     }
 

@@ -24,7 +24,7 @@ pub struct Learner {
 impl Learner {
     /// Makes a learner that has seen nothing.
     pub fn new(params: ValidQLearningParams, space: Space) -> Self {
-        let q_table = QTable::new(space, params.params().initial_q_value);
+        let q_table = QTable::new(space, params.initial_q_value);
         Self { params, q_table, memory: ReplayMemory::default() }
     }
 
@@ -62,11 +62,11 @@ impl Learner {
     /// When the architecture is not one of the space.
     pub fn learn(&mut self, architecture: &Architecture, reward: Accuracy, rng: &mut impl Rng) {
         let new = self.memory.append(architecture, reward, &mut self.q_table);
-        if !self.params.params().experience_replay {
+        if !self.params.experience_replay {
             self.q_table.update(new.trajectory(), reward, &self.params);
             return;
         }
-        for _ in 0..self.params.params().replay_size {
+        for _ in 0..self.params.replay_size {
             let drawn = self.memory.sample(rng);
             self.q_table.update(drawn.trajectory(), drawn.reward(), &self.params);
         }

@@ -1,8 +1,10 @@
 //! The constants of Q-learning, unchecked ([`QLearningParams`]) and checked ([`ValidQLearningParams`]).
 
+use std::ops::Deref;
+
 use serde::{Deserialize, Serialize};
 
-use super::error::QLearningError;
+use crate::invalid::Invalid;
 
 /// The `q_learning` section of a configuration. The defaults are those of the paper.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -42,47 +44,20 @@ impl Default for QLearningParams {
 pub struct ValidQLearningParams(QLearningParams);
 
 impl QLearningParams {
-    /// Checks the ranges.
-    ///
-    /// # Errors
-    /// Names the key and the value out of range.
-    pub fn check(self) -> Result<ValidQLearningParams, QLearningError> {
-        let check = |key, value, range, holds| {
-            if holds { Ok(()) } else { Err(QLearningError::OutOfRange { key, value, range }) }
-        };
-        let Self { learning_rate, discount_factor, initial_q_value, replay_size, .. } = self;
-        check(
-            "q_learning.learning_rate",
-            learning_rate,
-            "above 0 and at most 1",
-            learning_rate > 0.0 && learning_rate <= 1.0,
-        )?;
-        check(
-            "q_learning.discount_factor",
-            discount_factor,
-            "0 to 1",
-            (0.0..=1.0).contains(&discount_factor),
-        )?;
-        check(
-            "q_learning.initial_q_value",
-            initial_q_value,
-            "0 to 1",
-            (0.0..=1.0).contains(&initial_q_value),
-        )?;
+    pub fn check(self) -> Result<ValidQLearningParams, Invalid> {
+        let (key, rate) = ("q_learning.learning_rate", self.learning_rate);
+        Invalid::unless(rate > 0.0 && rate <= 1.0, key, rate, "must be above 0 and at most 1")?;
+        Invalid::unless_in(0.0..=1.0, "q_learning.discount_factor", self.discount_factor)?;
+        Invalid::unless_in(0.0..=1.0, "q_learning.initial_q_value", self.initial_q_value)?;
         // Beyond any use: a reduce that learns from each new row so often would not end in a day.
-        check(
-            "q_learning.replay_size",
-            f64::from(replay_size),
-            "1 to 1000000",
-            (1..=1_000_000).contains(&replay_size),
-        )?;
+        Invalid::unless_in(1..=1_000_000, "q_learning.replay_size", self.replay_size)?;
         Ok(ValidQLearningParams(self))
     }
 }
 
-impl ValidQLearningParams {
-    /// Returns the checked values.
-    pub const fn params(&self) -> &QLearningParams {
+impl Deref for ValidQLearningParams {
+    type Target = QLearningParams;
+    fn deref(&self) -> &QLearningParams {
         &self.0
     }
 }
@@ -91,13 +66,10 @@ impl ValidQLearningParams {
 mod tests {
     use super::*;
 
-    fn refused(change: fn(&mut QLearningParams)) -> &'static str {
+    fn refused(change: fn(&mut QLearningParams)) -> String {
         let mut params = QLearningParams::default();
         change(&mut params);
-        match params.check() {
-            Err(QLearningError::OutOfRange { key, .. }) => key,
-            other => panic!("not refused: {other:?}"),
-        }
+        params.check().unwrap_err().key
     }
 
     #[test]

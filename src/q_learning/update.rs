@@ -23,7 +23,7 @@ impl QTable {
         reward: Accuracy,
         params: &ValidQLearningParams,
     ) {
-        let (alpha, gamma) = (params.params().learning_rate, params.params().discount_factor);
+        let (alpha, gamma) = (params.learning_rate, params.discount_factor);
         let mut target = reward.value();
         for &place in trajectory.iter().rev() {
             let value = self.value_at_mut(place);

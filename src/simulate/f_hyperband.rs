@@ -18,6 +18,7 @@ use super::hyperband_summary::{Found, HyperbandSummary, RungRule, Schedule};
 use super::ordered_fits::SearchScope;
 use super::recorded::RecordedCurves;
 use super::simulation::SimulationParams;
+use crate::invalid::Invalid;
 use crate::predictor::BestFinals;
 use crate::predictor::FittedPredictor;
 use crate::predictor::PredictorError;
@@ -62,7 +63,7 @@ pub fn simulate_hyperband(
     let orders = params.orders.draw(recorded.networks(), rng)?;
     let generators: Vec<ChaCha8Rng> = orders.iter().map(|_| ChaCha8Rng::from_rng(rng)).collect();
     // A rung gets no predictor before as many networks as the burn-in have come to its end.
-    let burn_in = params.predictor.params().burn_in;
+    let burn_in = params.predictor.burn_in;
     let stops_at_all = settings.len() > 1 && runs * per_run >= burn_in;
     let chosen = match params.search {
         SearchScope::Once if stops_at_all => {
@@ -112,10 +113,8 @@ fn settings(
 ) -> Result<Vec<Option<RungRule>>, PredictorError> {
     let mut settings = vec![None];
     for &kappa in &scheduler.kappas {
-        if !(kappa > 0.0 && kappa <= 1.0) {
-            let allowed = "above 0 and at most 1";
-            return Err(PredictorError::OutOfRange { key: "kappa", value: kappa, allowed });
-        }
+        let allowed = "must be above 0 and at most 1";
+        Invalid::unless(kappa > 0.0 && kappa <= 1.0, "kappa", kappa, allowed)?;
         for &delta in &params.thresholds {
             for &offset in &params.offsets {
                 let rule = StoppingRule::new(delta, offset)?;
@@ -141,7 +140,7 @@ fn choose_by_length(
     brackets: &[Bracket],
     rng: &mut ChaCha8Rng,
 ) -> Result<BTreeMap<usize, Vec<Hyperparameters>>, PredictorError> {
-    let burn_in = params.predictor.params().burn_in;
+    let burn_in = params.predictor.burn_in;
     let choose = |length| {
         let examples = recorded.examples(&order[..burn_in], length);
         Ok((length, search::hyperparameters(&examples, &params.predictor, rng)?))
@@ -238,7 +237,7 @@ impl Replay<'_> {
 
     /// Fits the predictor of a length as soon as enough networks were trained that far.
     fn fit_if_due(&mut self, length: usize) -> Result<(), PredictorError> {
-        let burn_in = self.params.predictor.params().burn_in;
+        let burn_in = self.params.predictor.burn_in;
         let Some(known) = self.lengths.get_mut(&length).filter(|_| self.rule.is_some()) else {
             return Ok(());
         };

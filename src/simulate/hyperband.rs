@@ -1,6 +1,6 @@
 //! Hyperband's schedule: how many networks are trained for how long (Li et al., 2018, algorithm 1).
 
-use crate::predictor::PredictorError;
+use crate::invalid::Invalid;
 
 /// A rung of successive halving: so many networks, trained until they have so many epochs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,14 +22,9 @@ pub type Bracket = Vec<Rung>;
 ///
 /// # Errors
 /// When `eta` is below 2 or there is no epoch.
-pub fn hyperband(max_epochs: usize, eta: usize) -> Result<Vec<Bracket>, PredictorError> {
-    for (key, value, least, allowed) in
-        [("eta", eta, 2, "at least 2"), ("epochs", max_epochs, 1, "at least 1")]
-    {
-        if value < least {
-            return Err(PredictorError::OutOfRange { key, value: value as f64, allowed });
-        }
-    }
+pub fn hyperband(max_epochs: usize, eta: usize) -> Result<Vec<Bracket>, Invalid> {
+    Invalid::unless(eta >= 2, "eta", eta, "must be at least 2")?;
+    Invalid::unless(max_epochs >= 1, "epochs", max_epochs, "must be at least 1")?;
     // Powers 1, eta, eta^2 .. up to R.
     let powers: Vec<usize> = std::iter::successors(Some(1_usize), |power| power.checked_mul(eta))
         .take_while(|power| *power <= max_epochs)

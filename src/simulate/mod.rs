@@ -127,7 +127,7 @@ fn of_experiment(path: &Path, reading: &Reading) -> anyhow::Result<Found> {
     let trained: Vec<&Row> = rows.iter().filter(|row| row.event == Event::Trained).collect();
     let stopped = rows.iter().filter(|row| row.event == Event::Stopped).count();
     let mut warnings = Vec::new();
-    if experiment.config().recipe.recipe().trainer == TrainerKind::Synthetic {
+    if experiment.config().recipe.trainer == TrainerKind::Synthetic {
         warnings.push("the accuracies are made up (trainer `synthetic`)".to_owned());
     }
     if stopped > 0 {
@@ -190,9 +190,10 @@ pub fn scores(
         score_regressor(curves, params, &mut generator(seed, Purpose::Simulation, 0, 0))
     };
     let mut scores = score(params)?;
-    let predictor = params.predictor.params();
+    let predictor = &params.predictor;
     if predictor.regressor != Regressor::LastSeen {
-        let baseline = PredictorParams { regressor: Regressor::LastSeen, ..predictor.clone() };
+        let baseline =
+            PredictorParams { regressor: Regressor::LastSeen, ..PredictorParams::clone(predictor) };
         scores.extend(score(&SimulationParams { predictor: baseline.check()?, ..params.clone() })?);
     }
     Ok(scores)

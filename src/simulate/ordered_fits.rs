@@ -52,13 +52,13 @@ impl<'a> OrderedFits<'a> {
 
     /// Whether the burn-in leaves any network to walk.
     pub fn walks_any(&self) -> bool {
-        self.recorded.networks() > self.params.predictor.params().burn_in
+        self.recorded.networks() > self.params.predictor.burn_in
     }
 
     /// Returns the networks of the burn-in and those walked after it.
     pub fn parts(&self, number: usize) -> (&[usize], &[usize]) {
         let order = &self.orders[number];
-        order.split_at(self.params.predictor.params().burn_in.min(order.len()))
+        order.split_at(self.params.predictor.burn_in.min(order.len()))
     }
 
     /// Returns the hyperparameters of an order's models.

@@ -3,6 +3,7 @@
 use rand::Rng;
 use rand::seq::SliceRandom;
 
+use crate::invalid::Invalid;
 use crate::predictor::Example;
 use crate::predictor::PredictorError;
 
@@ -91,11 +92,8 @@ impl Orders {
         let file: Vec<usize> = (0..networks).collect();
         match self {
             Self::File => Ok(vec![file]),
-            Self::Random(count) if !(1..=MOST_ORDERS).contains(&count) => {
-                let (value, allowed) = (count as f64, "1 to 100000");
-                Err(PredictorError::OutOfRange { key: "orders", value, allowed })
-            }
             Self::Random(count) => {
+                Invalid::unless_in(1..=MOST_ORDERS, "orders", count)?;
                 let shuffle = |_| {
                     let mut order = file.clone();
                     order.shuffle(rng);

@@ -58,7 +58,7 @@ pub fn score_regressor(
         let r_squared: Vec<f64> = of_epoch().filter_map(|scores| scores.r_squared).collect();
         let errors = of_epoch().map(|scores| scores.mean_absolute_error);
         EpochScore {
-            regressor: params.predictor.params().regressor,
+            regressor: params.predictor.regressor,
             epoch,
             r_squared: mean(r_squared.iter().copied()),
             r_squared_standard_error: standard_error(&r_squared),

@@ -189,7 +189,7 @@ mod tests {
     #[test]
     fn the_same_seed_gives_the_same_table_on_any_number_of_threads() {
         let mut params = params(20, Orders::Random(3));
-        let mut predictor = params.predictor.params().clone();
+        let mut predictor = PredictorParams::clone(&params.predictor);
         (predictor.regressor, predictor.draws) = (Regressor::NuSvrRbf, 3);
         params.predictor = predictor.check().unwrap();
         for search in [SearchScope::Once, SearchScope::PerOrder] {

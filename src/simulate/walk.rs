@@ -1,9 +1,9 @@
 //! One order of recorded curves walked under one setting of the stopping rule.
 
 use super::recorded::RecordedCurves;
+use crate::invalid::Invalid;
 use crate::predictor::BestFinals;
 use crate::predictor::FittedPredictor;
-use crate::predictor::PredictorError;
 use crate::predictor::{Prediction, StoppingRule};
 
 /// One setting of the rule.
@@ -21,14 +21,11 @@ impl Setting {
         thresholds: &[f64],
         top_ns: &[usize],
         offsets: &[f64],
-    ) -> Result<Vec<Self>, PredictorError> {
+    ) -> Result<Vec<Self>, Invalid> {
         let mut grid = Vec::new();
         for &threshold in thresholds {
             for &top_n in top_ns {
-                if top_n == 0 {
-                    let (key, allowed) = ("top_n", "at least 1");
-                    return Err(PredictorError::OutOfRange { key, value: 0.0, allowed });
-                }
+                Invalid::unless(top_n >= 1, "top_n", top_n, "must be at least 1")?;
                 for &offset in offsets {
                     let rule = StoppingRule::new(threshold, offset)?;
                     grid.push(Self { threshold, top_n, offset, rule });

@@ -84,7 +84,7 @@ impl BatchScript<'_> {
     /// [`SlurmError::Path`] when a path cannot stand in a script (see [`check_experiment_path`]).
     pub fn render(&self) -> Result<String, SlurmError> {
         let log_folder = check_experiment_path(self.log_folder)?;
-        let params = self.params.params();
+        let params = self.params;
         let (template, options) = match self.work {
             Work::Train { .. } => (TRAIN, train_options(params, self.asked, log_folder)),
             Work::Reduce { .. } => (REDUCE, reduce_options(params, self.asked, log_folder)),
@@ -104,7 +104,7 @@ impl BatchScript<'_> {
             format!("arguments=({experiment} --round {round}{trust})"),
             format!("mapfile -t setup_lines <<'{END_OF_SETUP}'"),
         ];
-        lines.extend(self.params.params().setup_lines.iter().cloned());
+        lines.extend(self.params.setup_lines.iter().cloned());
         lines.push(END_OF_SETUP.to_owned());
         Ok(lines)
     }
@@ -225,7 +225,7 @@ mod tests {
     use std::process::Command;
 
     fn params(yaml: &str) -> ValidSlurmParams {
-        serde_yaml::from_str::<SlurmParams>(yaml).unwrap().validate().unwrap()
+        serde_yaml::from_str::<SlurmParams>(yaml).unwrap().check().unwrap()
     }
 
     fn script<'a>(
@@ -399,7 +399,7 @@ mod tests {
             setup_lines: setup_lines.iter().map(|&line| line.to_owned()).collect(),
             ..SlurmParams::default()
         };
-        let params = params.validate().unwrap();
+        let params = params.check().unwrap();
         let script = BatchScript {
             program: &program,
             ..script(Work::Train { round: 7 }, Path::new("/x"), &params)

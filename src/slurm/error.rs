@@ -110,17 +110,6 @@ pub enum SlurmError {
         hint: &'static str,
     },
 
-    /// A value of the configuration that cannot be used.
-    #[error("`slurm.{key}` is `{value}`: {problem}")]
-    Parameter {
-        /// The key, below `slurm`.
-        key: String,
-        /// Its value.
-        value: String,
-        /// Why not, and what to write instead.
-        problem: &'static str,
-    },
-
     /// An option that the program sets itself.
     #[error(
         "`{option}` cannot be given to `sbatch`: metaqnn sets `--{reserved}` itself (leave it out)"

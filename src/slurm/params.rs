@@ -1,12 +1,14 @@
 //! The section `slurm` of the configuration.
 
 use std::num::NonZeroU32;
+use std::ops::Deref;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::sbatch_option::{check_not_reserved, is_long_option};
-use super::{ArraySize, Memory, SlurmError, TimeLimit};
+use super::{ArraySize, Memory, TimeLimit};
+use crate::invalid::Invalid;
 
 /// What a search asks of Slurm, as written in the configuration. Absent options are left to the cluster's defaults.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,12 +116,14 @@ const fn count(number: u32) -> NonZeroU32 {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ValidSlurmParams(SlurmParams);
 
-impl ValidSlurmParams {
-    /// Returns the values.
-    pub const fn params(&self) -> &SlurmParams {
+impl Deref for ValidSlurmParams {
+    type Target = SlurmParams;
+    fn deref(&self) -> &SlurmParams {
         &self.0
     }
+}
 
+impl ValidSlurmParams {
     /// Returns how long before its end a task is told so.
     pub fn signal(&self) -> Duration {
         Duration::from_secs(self.0.signal_seconds.into())
@@ -130,8 +134,8 @@ impl SlurmParams {
     /// Checks what the types do not: texts that reach a batch script, and numbers that must go together.
     ///
     /// # Errors
-    /// [`SlurmError::Parameter`] with the key, or [`SlurmError::ReservedOption`].
-    pub fn validate(self) -> Result<ValidSlurmParams, SlurmError> {
+    /// The first rule that is broken.
+    pub fn check(self) -> Result<ValidSlurmParams, Invalid> {
         let texts = [
             ("partition", &self.partition),
             ("account", &self.account),
@@ -160,10 +164,10 @@ impl SlurmParams {
         Ok(ValidSlurmParams(self))
     }
 
-    fn check_signal(&self) -> Result<(), SlurmError> {
+    fn check_signal(&self) -> Result<(), Invalid> {
         let seconds = self.signal_seconds;
         if seconds == 0 {
-            let problem = "a task must be told before its time is up (write 120)";
+            let problem = "a task must be told before its time is up: write 120";
             return Err(parameter("signal_seconds", &seconds.to_string(), problem));
         }
         // The signal may come a minute early, and Slurm rounds limits up to minutes.
@@ -172,23 +176,23 @@ impl SlurmParams {
             Some(limit) if limit <= needed => Err(parameter(
                 "time",
                 &self.time.unwrap_or(TimeLimit::UNLIMITED).to_string(),
-                "a task would be told to stop as soon as it starts (allow at least `signal_seconds` and a minute more)",
+                "a task would be told to stop as soon as it starts: allow at least `signal_seconds` and a minute more",
             )),
             _ => Ok(()),
         }
     }
 }
 
-fn parameter(key: &str, value: &str, problem: &'static str) -> SlurmError {
-    SlurmError::Parameter { key: key.to_owned(), value: value.to_owned(), problem }
+fn parameter(key: &str, value: &str, problem: &str) -> Invalid {
+    Invalid::new(format!("slurm.{key}"), value.escape_debug(), problem)
 }
 
-fn check_text(key: &str, text: &str) -> Result<(), SlurmError> {
+fn check_text(key: &str, text: &str) -> Result<(), Invalid> {
     if text.trim().is_empty() {
         return Err(parameter(
             key,
             text,
-            "the text is empty (write `null` to leave the choice to the cluster)",
+            "the text is empty: write `null` to leave the choice to the cluster",
         ));
     }
     if text.chars().any(char::is_control) {
@@ -201,13 +205,14 @@ fn check_text(key: &str, text: &str) -> Result<(), SlurmError> {
     Ok(())
 }
 
-fn check_option(key: &str, option: &str) -> Result<(), SlurmError> {
+fn check_option(key: &str, option: &str) -> Result<(), Invalid> {
     check_text(key, option)?;
     if !is_long_option(option) {
         let problem = "an option of `sbatch` is written `--name` or `--name=value`";
         return Err(parameter(key, option, problem));
     }
-    check_not_reserved(option)
+    let is_set = |error: super::SlurmError| parameter(key, option, &error.to_string());
+    check_not_reserved(option).map_err(is_set)
 }
 
 #[cfg(test)]
@@ -216,18 +221,18 @@ mod tests {
 
     fn read(yaml: &str) -> Result<ValidSlurmParams, String> {
         let params: SlurmParams = serde_yaml::from_str(yaml).map_err(|error| error.to_string())?;
-        params.validate().map_err(|error| error.to_string())
+        params.check().map_err(|error| error.to_string())
     }
 
     #[test]
     fn an_empty_section_is_the_defaults() {
-        assert_eq!(read("{}").unwrap().params(), &SlurmParams::default());
+        assert_eq!(read("{}").unwrap().0, SlurmParams::default());
     }
 
     #[test]
     fn the_defaults_are_written_and_read_back() {
         let yaml = serde_yaml::to_string(&SlurmParams::default()).unwrap();
-        assert_eq!(read(&yaml).unwrap().params(), &SlurmParams::default());
+        assert_eq!(read(&yaml).unwrap().0, SlurmParams::default());
     }
 
     #[test]
@@ -250,12 +255,12 @@ mod tests {
             setup_lines: [module load cuda]
             extra_options: [--mail-type=END, --exclusive]
             reduce: {partition: cpu, qos: short, time: 30, cpus_per_task: 2, memory: 4000, extra_options: [--nice]}";
-        let params = read(yaml).unwrap().params().clone();
+        let params = read(yaml).unwrap().0;
         assert_eq!(params.array_size, ArraySize::Tasks(count(500)));
         assert_eq!(params.time.unwrap().to_string(), "04:00:00");
         assert_eq!(params.reduce.time.unwrap().to_string(), "00:30:00");
         let yaml = serde_yaml::to_string(&params).unwrap();
-        assert_eq!(read(&yaml).unwrap().params(), &params);
+        assert_eq!(read(&yaml).unwrap().0, params);
     }
 
     #[test]

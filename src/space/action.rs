@@ -17,7 +17,7 @@ impl Space {
 
     /// Returns every layer that the parameters name, in the order of [`Space::legal_actions`].
     fn every_action(&self) -> impl Iterator<Item = Action> {
-        let params = self.params();
+        let params = self;
         let classes = self.image().classes;
         let convs = params.filters.iter().flat_map(|&filters| {
             params.kernels.iter().map(move |&kernel| Layer::Conv { filters, kernel, stride: 1 })
@@ -36,7 +36,7 @@ impl Space {
         if matches!(action, Layer::Softmax { .. }) {
             return None;
         }
-        if key.depth >= self.params().max_layers {
+        if key.depth >= self.max_layers {
             return Some("the network has its greatest number of layers");
         }
         match action {
@@ -65,10 +65,10 @@ impl Space {
 
     fn why_no_pool(&self, key: &StateKey) -> Option<&'static str> {
         match key.last {
-            LastLayer::Pool { .. } if !self.params().allow_consecutive_pooling => {
+            LastLayer::Pool { .. } if !self.allow_consecutive_pooling => {
                 Some("a pooling may not follow a pooling")
             }
-            LastLayer::Start if !self.params().allow_initial_pooling => {
+            LastLayer::Start if !self.allow_initial_pooling => {
                 Some("a network may not begin with a pooling")
             }
             _ => None,
@@ -76,7 +76,7 @@ impl Space {
     }
 
     fn why_too_large(&self, key: &StateKey, kernel: u32) -> Option<&'static str> {
-        let fits = match self.params().kernel_rule {
+        let fits = match self.kernel_rule {
             KernelRule::StrictBin => kernel < key.bin.size(),
             KernelRule::LeBin => kernel <= key.bin.size(),
         };
@@ -84,7 +84,7 @@ impl Space {
     }
 
     fn why_not_dense(&self, key: &StateKey, width: u32) -> Option<&'static str> {
-        let limit = self.params().max_fc_layers;
+        let limit = self.max_fc_layers;
         match key.last {
             LastLayer::GlobalAveragePool => {
                 Some("only the softmax follows a global average pooling")

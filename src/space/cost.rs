@@ -23,7 +23,7 @@ impl Space {
     pub fn cost(&self, architecture: &Architecture) -> Cost {
         let mut cost = Cost { parameters: 0, macs: 0 };
         let mut channels = u64::from(self.image().channels);
-        let batch_norm = |channels: u64| if self.params().batch_norm { 2 * channels } else { 0 };
+        let batch_norm = |channels: u64| if self.batch_norm { 2 * channels } else { 0 };
         // What a dense layer sees: maps of this side, until a layer has flattened them.
         let mut pixels = square(self.image().size);
         for (state, &layer) in self.states_of(architecture).iter().zip(architecture.layers()) {

@@ -5,39 +5,6 @@ use super::layer::Layer;
 /// An error of the search space.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SpaceError {
-    /// A parameter outside its range.
-    #[error("`{key}` is `{value}` (must be {least} to {most})")]
-    OutOfRange {
-        /// Where it stands in the configuration.
-        key: &'static str,
-        /// The value found.
-        value: u32,
-        /// Smallest legal value.
-        least: u32,
-        /// Greatest legal value.
-        most: u32,
-    },
-    /// A list that is longer than any search can use.
-    #[error("`{key}` holds {number} values (must be at most {most})")]
-    TooMany {
-        /// Where it stands in the configuration.
-        key: &'static str,
-        /// How many values it holds.
-        number: usize,
-        /// How many it may hold.
-        most: usize,
-    },
-    /// A value that stands twice in a list.
-    #[error("`{key}` holds a value twice")]
-    Repeated {
-        /// Where it stands in the configuration.
-        key: &'static str,
-    },
-    /// An even kernel cannot be padded to keep the size.
-    #[error(
-        "`search_space.kernels` holds `{0}`, and `same` padding needs odd kernels (or set `conv_padding: valid`)"
-    )]
-    EvenKernel(u32),
     /// Text that is no architecture at all.
     #[error("architecture is not readable at character {position}: {reason}")]
     Unreadable {

@@ -1,10 +1,11 @@
 //! What the configuration says of the space, unchecked ([`SpaceParams`]) and checked ([`Space`]).
 
 use std::collections::BTreeSet;
+use std::ops::Deref;
 
 use serde::{Deserialize, Serialize};
 
-use super::error::SpaceError;
+use crate::invalid::Invalid;
 
 /// Padding of the convolutions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -132,62 +133,53 @@ impl SpaceParams {
     /// Checks the parameters against each other and the images.
     ///
     /// # Errors
-    /// One error per rule, naming the key below `search_space` (or `data`) and the value.
-    pub fn check(self, image: ImageShape) -> Result<Space, SpaceError> {
-        in_range("data.input_size", image.size, 1, LARGEST_IMAGE)?;
-        in_range("data.channels", image.channels, 1, 1024)?;
-        in_range("data.classes", image.classes, 2, MOST_CLASSES)?;
-        in_range("search_space.max_layers", self.max_layers, 1, MOST_LAYERS)?;
-        in_range("search_space.max_fc_layers", self.max_fc_layers, 0, MOST_LAYERS)?;
-        choices("search_space.filters", &self.filters)?;
-        choices("search_space.kernels", &self.kernels)?;
-        choices("search_space.fc_widths", &self.fc_widths)?;
-        choices("search_space.pools", &self.pools)?;
-        let sides_and_strides: Vec<u32> =
-            self.pools.iter().flat_map(|&Pool(side, stride)| [side, stride]).collect();
-        for (key, numbers) in [
-            ("search_space.filters", &self.filters),
-            ("search_space.kernels", &self.kernels),
-            ("search_space.fc_widths", &self.fc_widths),
-            ("search_space.pools", &sides_and_strides),
-        ] {
-            numbers.iter().try_for_each(|&number| in_range(key, number, 1, GREATEST))?;
-        }
-        if let (Padding::Same, Some(&even)) =
-            (self.conv_padding, self.kernels.iter().find(|&&kernel| kernel % 2 == 0))
-        {
-            return Err(SpaceError::EvenKernel(even));
+    /// The first rule that is broken.
+    pub fn check(self, image: ImageShape) -> Result<Space, Invalid> {
+        Invalid::unless_in(1..=LARGEST_IMAGE, "data.input_size", image.size)?;
+        Invalid::unless_in(1..=1024, "data.channels", image.channels)?;
+        Invalid::unless_in(2..=MOST_CLASSES, "data.classes", image.classes)?;
+        Invalid::unless_in(1..=MOST_LAYERS, "search_space.max_layers", self.max_layers)?;
+        Invalid::unless_in(0..=MOST_LAYERS, "search_space.max_fc_layers", self.max_fc_layers)?;
+        check_list("search_space.filters", &self.filters, |&filters| [filters, filters])?;
+        check_list("search_space.kernels", &self.kernels, |&kernel| [kernel, kernel])?;
+        check_list("search_space.fc_widths", &self.fc_widths, |&width| [width, width])?;
+        check_list("search_space.pools", &self.pools, |&Pool(side, stride)| [side, stride])?;
+        let even = self.kernels.iter().find(|&kernel| kernel % 2 == 0);
+        if let (Padding::Same, Some(even)) = (self.conv_padding, even) {
+            let allowed = "`same` padding needs odd kernels, or set `conv_padding: valid`";
+            return Err(Invalid::new("search_space.kernels", even, allowed));
         }
         Ok(Space { params: self, image })
     }
 }
 
-fn in_range(key: &'static str, value: u32, least: u32, most: u32) -> Result<(), SpaceError> {
-    if (least..=most).contains(&value) {
-        Ok(())
-    } else {
-        Err(SpaceError::OutOfRange { key, value, least, most })
+/// Refuses a value that stands twice, which would be two actions with one meaning, and too many of them.
+fn check_list<T: Ord>(
+    key: &str,
+    values: &[T],
+    numbers: impl Fn(&T) -> [u32; 2],
+) -> Result<(), Invalid> {
+    let length = format!("a list of {}", values.len());
+    let allowed = format!("must have at most {MOST_CHOICES} values");
+    Invalid::unless(values.len() <= MOST_CHOICES, key, length, &allowed)?;
+    let mut seen = BTreeSet::new();
+    for value in values {
+        let [a, b] = numbers(value);
+        Invalid::unless_in(1..=GREATEST, key, a)?;
+        Invalid::unless_in(1..=GREATEST, key, b)?;
+        Invalid::unless(seen.insert(value), key, a, "stands twice in the list")?;
     }
+    Ok(())
 }
 
-/// Refuses a value that stands twice, which would be two actions with one meaning, and too many of them.
-fn choices<T: Ord>(key: &'static str, values: &[T]) -> Result<(), SpaceError> {
-    if values.len() > MOST_CHOICES {
-        return Err(SpaceError::TooMany { key, number: values.len(), most: MOST_CHOICES });
-    }
-    if values.iter().collect::<BTreeSet<_>>().len() == values.len() {
-        Ok(())
-    } else {
-        Err(SpaceError::Repeated { key })
+impl Deref for Space {
+    type Target = SpaceParams;
+    fn deref(&self) -> &SpaceParams {
+        &self.params
     }
 }
 
 impl Space {
-    /// Returns the checked parameters.
-    pub const fn params(&self) -> &SpaceParams {
-        &self.params
-    }
-
     /// Returns the shape of the images.
     pub const fn image(&self) -> ImageShape {
         self.image
@@ -208,13 +200,27 @@ mod tests {
             params.check(IMAGE)
         };
         assert!(with(|_| {}).is_ok());
-        assert_eq!(with(|p| p.kernels = vec![2]), Err(SpaceError::EvenKernel(2)));
+        let refused = |change| with(change).unwrap_err().to_string();
+        assert_eq!(
+            refused(|p| p.kernels = vec![2]),
+            "`search_space.kernels` is `2` (`same` padding needs odd kernels, or set `conv_padding: valid`)"
+        );
         assert!(with(|p| (p.kernels, p.conv_padding) = (vec![2], Padding::Valid)).is_ok());
         assert_eq!(
-            with(|p| p.filters = vec![64, 64]),
-            Err(SpaceError::Repeated { key: "search_space.filters" })
+            refused(|p| p.filters = vec![64, 64]),
+            "`search_space.filters` is `64` (stands twice in the list)"
         );
-        assert!(matches!(with(|p| p.max_layers = 0), Err(SpaceError::OutOfRange { .. })));
-        assert!(matches!(with(|p| p.pools = vec![Pool(2, 0)]), Err(SpaceError::OutOfRange { .. })));
+        assert_eq!(
+            refused(|p| p.max_layers = 0),
+            "`search_space.max_layers` is `0` (must be 1 to 200)"
+        );
+        assert_eq!(
+            refused(|p| p.pools = vec![Pool(2, 0)]),
+            "`search_space.pools` is `0` (must be 1 to 16384)"
+        );
+        assert_eq!(
+            refused(|p| p.filters = (1..=65).collect()),
+            "`search_space.filters` is `a list of 65` (must have at most 64 values)"
+        );
     }
 }

@@ -37,11 +37,9 @@ impl Space {
     pub(super) fn output_size(&self, size: u32, layer: Layer) -> u32 {
         match layer {
             Layer::Conv { kernel, stride, .. } => {
-                conv_output(size, kernel, stride, self.params().conv_padding)
+                conv_output(size, kernel, stride, self.conv_padding)
             }
-            Layer::Pool { kernel, stride } => {
-                pool_output(size, kernel, stride, self.params().pool_rounding)
-            }
+            Layer::Pool { kernel, stride } => pool_output(size, kernel, stride, self.pool_rounding),
             Layer::FullyConnected { .. }
             | Layer::GlobalAveragePool { .. }
             | Layer::Softmax { .. } => size,

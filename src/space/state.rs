@@ -139,7 +139,7 @@ impl Space {
     /// The same as [`Space::key`], unless `fc_bin_quirk` reproduces the published code, which
     /// keeps the previous layer's bin while sampling and so looks where no update ever arrives.
     pub fn sampling_key(&self, state: &State) -> StateKey {
-        if self.params().fc_bin_quirk {
+        if self.fc_bin_quirk {
             StateKey { depth: state.depth, last: state.last, bin: Bin::of(state.size) }
         } else {
             self.key(state)

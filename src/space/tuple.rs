@@ -165,7 +165,7 @@ pub(crate) fn may_occur(state: &StateKey, space: &Space) -> bool {
         LastLayer::FullyConnected { index, .. } => index < state.depth,
         _ => state.depth > 0,
     };
-    within && state.depth <= space.params().max_layers
+    within && state.depth <= space.max_layers
 }
 
 #[cfg(test)]

@@ -50,7 +50,7 @@ fn load(params: DataParams, experiment_seed: u64, device: Device) -> Result<Load
     let valid = params.clone().check()?;
     let data = load_training_data(&valid, experiment_seed)?;
     // Not the network's fault, so not its answer `out_of_memory`.
-    let batches = Batches::new(&data, valid.augment(), device).map_err(|error| match error {
+    let batches = Batches::new(&data, valid.augment, device).map_err(|error| match error {
         TorchError::OutOfMemory { message, .. } => TorchError::NoRoomForImages { message },
         other => other,
     })?;

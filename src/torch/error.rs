@@ -4,7 +4,8 @@ use std::io;
 use std::path::PathBuf;
 
 use metaqnn::dataset::DatasetError;
-use metaqnn::training::{TrainingError, protocol};
+use metaqnn::invalid::Invalid;
+use metaqnn::training::protocol;
 use tch::TchError;
 
 use super::plan::Misplaced;
@@ -37,7 +38,7 @@ pub enum TorchError {
     #[error(transparent)]
     Misplaced(#[from] Misplaced),
     #[error(transparent)]
-    Recipe(#[from] TrainingError),
+    Invalid(#[from] Invalid),
     #[error(transparent)]
     Data(#[from] DatasetError),
     #[error("failed to {doing} checkpoint `{}`: {reason}", path.display())]
@@ -59,7 +60,7 @@ impl TorchError {
             self,
             Self::NoGpu { .. }
                 | Self::OtherProtocol { .. }
-                | Self::Recipe(_)
+                | Self::Invalid(_)
                 | Self::Data(_)
                 | Self::NoRoomForImages { .. }
         )
@@ -71,7 +72,7 @@ impl TorchError {
             Self::NoRequest { .. }
             | Self::OtherProtocol { .. }
             | Self::Misplaced(_)
-            | Self::Recipe(_)
+            | Self::Invalid(_)
             | Self::OtherTraining { .. } => 2,
             Self::Data(_) => 3,
             Self::OutOfMemory { .. }

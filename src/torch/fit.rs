@@ -51,19 +51,19 @@ pub fn fit(
     data: &Batches,
     listener: &mut dyn Listener,
 ) -> Result<FitEnd, TorchError> {
-    let precision = match recipe.recipe().precision {
+    let precision = match recipe.precision {
         training::Precision::Bfloat16 if data.device().is_cuda() => Kind::BFloat16,
         _ => Kind::Float,
     };
     let plan = Plan::new(&request.layers, request.input_size, request.channels, precision)?;
     let mut network = Network::build(plan, data.device())?;
-    let mut optimizer = Adam::new(recipe.recipe(), network.parameters.flat())?;
+    let mut optimizer = Adam::new(recipe, network.parameters.flat())?;
     let checkpoint = Checkpoint::of(request);
     let mut progress = match &checkpoint {
         Some(checkpoint) if request.resume => checkpoint.restore(&mut network, &mut optimizer)?,
         _ => None,
     }
-    .unwrap_or_else(|| Progress::beginning(recipe.recipe().batch_size.into()));
+    .unwrap_or_else(|| Progress::beginning(recipe.batch_size.into()));
 
     loop {
         let (start, epoch) = match progress.next(recipe, request.epochs) {
@@ -84,7 +84,7 @@ pub fn fit(
             begin(&mut network, &mut optimizer, request, recipe, start)?;
         }
         let settings = EpochSettings {
-            batch_size: recipe.recipe().batch_size.into(),
+            batch_size: recipe.batch_size.into(),
             learning_rate: recipe.learning_rate(start, epoch),
         };
         seed_libtorch(request, Purpose::Epoch, u64::from(start) << 32 | u64::from(epoch));
@@ -104,7 +104,7 @@ pub fn fit(
             EpochEnd::Finished(scores) => scores,
             EpochEnd::Dropped(reason) => return Ok(FitEnd::Interrupted(reason)),
         };
-        let mut batch = recipe.recipe().validation_batch_size.into();
+        let mut batch = recipe.validation_batch_size.into();
         let validation = fitting_memory(&mut batch, |batch| evaluate(&network, data, batch))?;
 
         let is_number = training.loss.is_some() && validation.loss.is_some();
@@ -129,7 +129,7 @@ fn begin(
     start: u32,
 ) -> Result<(), TorchError> {
     seed_libtorch(request, Purpose::Weights, start.into());
-    initialise(&network.parameters, recipe.recipe().initialisation)?;
+    initialise(&network.parameters, recipe.initialisation)?;
     network.reset_statistics()?;
     optimizer.reset()?;
     Ok(())

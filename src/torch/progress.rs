@@ -58,9 +58,7 @@ impl Progress {
     pub fn next(&self, recipe: &ValidRecipe, epochs: u32) -> NextEpoch {
         match (self.epoch, self.passed) {
             (0, _) => NextEpoch::Epoch { start: self.start, epoch: 1 },
-            (_, false) if self.start >= recipe.recipe().learning_rate_tries => {
-                NextEpoch::NoLearningRate
-            }
+            (_, false) if self.start >= recipe.learning_rate_tries => NextEpoch::NoLearningRate,
             (_, false) => NextEpoch::Epoch { start: self.start + 1, epoch: 1 },
             (_, true) if self.diverged => NextEpoch::Diverged,
             (done, true) if done >= epochs => NextEpoch::Done,

@@ -55,7 +55,7 @@ impl<M: Write, N: Write> TorchTrainer<M, N> {
             return Err(TorchError::OtherProtocol { found: request.protocol });
         }
         let recipe = request.recipe.clone().check(request.classes)?;
-        let device = Surroundings::here().device(recipe.recipe().device)?;
+        let device = Surroundings::here().device(recipe.device)?;
         self.prepare(&request, &recipe, device)?;
         let data = self.data.get(&request, device)?;
         if request.epochs == 0 {
@@ -93,9 +93,9 @@ impl<M: Write, N: Write> TorchTrainer<M, N> {
     ) -> Result<(), TorchError> {
         tch::set_num_threads(request.threads.clamp(1, MOST_THREADS) as i32);
         if device.is_cuda() {
-            Cuda::cudnn_set_benchmark(recipe.recipe().cudnn_benchmark);
+            Cuda::cudnn_set_benchmark(recipe.cudnn_benchmark);
             let variable = |name: &str| std::env::var(name).ok();
-            if let Some(notice) = precision_notice(recipe.recipe().precision, variable) {
+            if let Some(notice) = precision_notice(recipe.precision, variable) {
                 writeln!(self.notices, "metaqnn-torch: {notice}")
                     .map_err(|source| TorchError::Pipe { doing: "write to stderr", source })?;
             }

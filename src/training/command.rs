@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::error::TrainingError;
+use crate::invalid::Invalid;
 
 /// The trainer that comes with `metaqnn`.
 const TORCH: &str = "metaqnn-torch";
@@ -42,7 +43,9 @@ impl TrainerCommand {
     /// # Errors
     /// When it is empty.
     pub fn given(command: &[String]) -> Result<Self, TrainingError> {
-        let (program, arguments) = command.split_first().ok_or(TrainingError::NoCommand)?;
+        let (program, arguments) = command.split_first().ok_or_else(|| {
+            Invalid::new("training.command", "[]", "give program and arguments as a list")
+        })?;
         Ok(Self { program: program.into(), arguments: arguments.to_vec() })
     }
 }

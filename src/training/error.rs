@@ -3,43 +3,18 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::invalid::Invalid;
+
 /// An error of training.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainingError {
-    /// A parameter outside its range.
-    #[error("`training.{key}` is `{}` (must be {least} to {most})", readable(*value))]
-    OutOfRange {
-        /// The key below `training`.
-        key: &'static str,
-        /// The value found.
-        value: f64,
-        /// Smallest legal value.
-        least: f64,
-        /// Greatest legal value.
-        most: f64,
-    },
-    /// A place for checkpoints that is not the same from every folder.
-    #[error(
-        "`training.checkpoint_dir` is `{}` (give an absolute path without `..`, such as a folder of yours on scratch)",
-        path.display()
-    )]
-    CheckpointDir {
-        /// The place.
-        path: PathBuf,
-    },
-    /// The trainer `command` without a command.
-    #[error(
-        "`training.trainer` is `command` and `training.command` is empty (give program and arguments as a list)"
-    )]
-    NoCommand,
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
     /// A limit of the system.
     #[error(
         "cannot start the threads that speak to a trainer (see `ulimit -u`, and the limits of the job)"
     )]
     Thread(#[source] io::Error),
-    /// A command that nobody would run.
-    #[error("`training.command` is given, but `training.trainer` is not `command`")]
-    UnusedCommand,
     /// The trainer `torch` without its program.
     #[error(
         "found no `metaqnn-torch`, neither in `{}` nor on PATH (build it: `scripts/setup-libtorch.sh`, \
@@ -107,9 +82,4 @@ impl TrainingError {
     pub const fn is_refusal(&self) -> bool {
         matches!(self, Self::NoTorch { .. } | Self::Start { .. } | Self::Refused { .. })
     }
-}
-
-/// Writes a number out, unless that takes more digits than anybody reads.
-fn readable(value: f64) -> String {
-    if value.abs() < 1e15 { value.to_string() } else { format!("{value:e}") }
 }

@@ -7,14 +7,14 @@ impl ValidRecipe {
     /// Returns the learning rate a start begins with: `learning_rate * retry_factor^(start - 1)`,
     /// starts counted from 1 (paper, section 5: 0.001, and 0.4 times as much at each restart).
     pub fn initial_learning_rate(&self, start: u32) -> f64 {
-        let recipe = self.recipe();
+        let recipe = self;
         recipe.learning_rate * pow(recipe.learning_rate_retry_factor, f64::from(start - 1))
     }
 
     /// Returns the learning rate of an epoch (from 1): the start's, times `decay_factor` for every
     /// `decay_every` epochs that are over.
     pub fn learning_rate(&self, start: u32, epoch: u32) -> f64 {
-        let recipe = self.recipe();
+        let recipe = self;
         let steps = (epoch - 1) / recipe.decay_every;
         self.initial_learning_rate(start) * pow(recipe.decay_factor, f64::from(steps))
     }

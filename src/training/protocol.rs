@@ -170,7 +170,7 @@ pub enum LayerDescription {
 impl LayerDescription {
     /// Describes the layers of an architecture, dropout included.
     pub fn of(space: &Space, architecture: &Architecture) -> Vec<Self> {
-        let params = space.params();
+        let params = space;
         let batch_norm = params.batch_norm;
         let mut descriptions = Vec::new();
         for (&layer, mark) in architecture.layers().iter().zip(architecture.dropout()) {

@@ -1,10 +1,11 @@
 //! How networks are trained: the `training` section of a configuration.
 
+use std::ops::Deref;
 use std::path::{Component, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::error::TrainingError;
+use crate::invalid::Invalid;
 use crate::outcome::Accuracy;
 
 /// Which trainer trains.
@@ -163,13 +164,9 @@ impl Recipe {
     ///
     /// # Errors
     /// One error per rule, naming the key below `training` and the value.
-    pub fn check(self, classes: u32) -> Result<ValidRecipe, TrainingError> {
-        let in_range = |key, value: f64, least: f64, most: f64| {
-            if (least..=most).contains(&value) {
-                Ok(())
-            } else {
-                Err(TrainingError::OutOfRange { key, value, least, most })
-            }
+    pub fn check(self, classes: u32) -> Result<ValidRecipe, Invalid> {
+        let in_range = |key: &str, value: f64, least: f64, most: f64| {
+            Invalid::unless_in(least..=most, &format!("training.{key}"), value)
         };
         in_range("epochs", self.epochs.into(), 1.0, 100_000.0)?;
         in_range("batch_size", self.batch_size.into(), 1.0, 1e6)?;
@@ -195,25 +192,35 @@ impl Recipe {
         if let Some(path) = &self.checkpoint_dir
             && (!path.is_absolute() || path.components().any(|part| part == Component::ParentDir))
         {
-            return Err(TrainingError::CheckpointDir { path: path.clone() });
+            let allowed =
+                "give an absolute path without `..`, such as a folder of yours on scratch";
+            return Err(Invalid::new("training.checkpoint_dir", path.display(), allowed));
         }
-        let has_no_program = self.command.first().is_none_or(String::is_empty);
-        match (self.trainer, has_no_program) {
-            (TrainerKind::Command, true) => Err(TrainingError::NoCommand),
-            (TrainerKind::Torch | TrainerKind::Synthetic, false) => {
-                Err(TrainingError::UnusedCommand)
+        let has_program = self.command.first().is_some_and(|program| !program.is_empty());
+        let command = format!("{:?}", self.command);
+        match (self.trainer, has_program) {
+            (TrainerKind::Command, false) => {
+                let allowed =
+                    "`training.trainer` is `command`: give program and arguments as a list";
+                Err(Invalid::new("training.command", command, allowed))
+            }
+            (TrainerKind::Torch | TrainerKind::Synthetic, true) => {
+                let allowed = "must be `[]` unless `training.trainer` is `command`";
+                Err(Invalid::new("training.command", command, allowed))
             }
             _ => Ok(ValidRecipe { recipe: self, threshold }),
         }
     }
 }
 
-impl ValidRecipe {
-    /// Returns the recipe as configured.
-    pub const fn recipe(&self) -> &Recipe {
+impl Deref for ValidRecipe {
+    type Target = Recipe;
+    fn deref(&self) -> &Recipe {
         &self.recipe
     }
+}
 
+impl ValidRecipe {
     /// Returns the validation accuracy that the first epoch must exceed, or the next learning rate is tried.
     pub const fn first_epoch_threshold(&self) -> f64 {
         self.threshold

@@ -96,7 +96,7 @@ impl Trainer for SyntheticTrainer {
         on_epoch: &mut dyn FnMut(&EpochReport) -> ControlFlow<()>,
     ) -> Result<Ending, TrainingError> {
         let recipe = request.recipe.clone().check(request.classes)?;
-        let seconds = recipe.recipe().synthetic_epoch_seconds;
+        let seconds = recipe.synthetic_epoch_seconds;
         let mut tell = |report: &EpochReport| {
             self.wait(seconds)?;
             on_epoch(report).map_break(|()| Ending::Stopped)
@@ -155,7 +155,7 @@ impl<'a> Network<'a> {
         &mut self,
         tell: &mut impl FnMut(&EpochReport) -> ControlFlow<Ending>,
     ) -> ControlFlow<Ending, u32> {
-        for start in 1..=self.recipe.recipe().learning_rate_tries {
+        for start in 1..=self.recipe.learning_rate_tries {
             let is_false = self.random.random_bool(FALSE_START);
             let accuracy = if is_false { self.chance } else { self.accuracy(start, 1) };
             tell(&self.report(start, 1, accuracy))?;
@@ -169,7 +169,7 @@ impl<'a> Network<'a> {
 
     /// Draws the validation accuracy after an epoch.
     fn accuracy(&mut self, start: u32, epoch: u32) -> f64 {
-        let falls = (epoch - 1) / self.recipe.recipe().decay_every;
+        let falls = (epoch - 1) / self.recipe.decay_every;
         let calm = pow(0.5, f64::from(falls));
         let pace = self.pace * pow(0.9, f64::from(start - 1));
         let left = pow(1.0 - pace, f64::from(epoch)) * calm;
@@ -190,7 +190,7 @@ impl<'a> Network<'a> {
             training_accuracy: Some(training_accuracy),
             validation_loss: Some(loss(validation_accuracy)),
             validation_accuracy,
-            seconds: Some(self.recipe.recipe().synthetic_epoch_seconds),
+            seconds: Some(self.recipe.synthetic_epoch_seconds),
         }
     }
 }

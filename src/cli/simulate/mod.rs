@@ -22,7 +22,7 @@ pub fn run(args: &SimulateArgs, printer: &Printer) -> anyhow::Result<ExitStatus>
     let params = args.params()?;
     args.check()?;
     // No refusal: one line of options may serve all regressors.
-    let predictor = params.predictor.params();
+    let predictor = &params.predictor;
     for name in predictor.without_meaning() {
         log::warn!("`--{name}` is ignored: the regressor `{}` has none", predictor.regressor);
     }

@@ -33,7 +33,7 @@ pub(crate) fn examine(experiment: Option<&Experiment>) -> Vec<Check> {
 
 fn rehearse(experiment: &Experiment) -> anyhow::Result<Check> {
     let executable = env::current_exe().context("failed to find the running program")?;
-    let recipe = experiment.config().recipe.recipe();
+    let recipe = &experiment.config().recipe;
     let seen = match recipe.trainer {
         TrainerKind::Torch => match ask_torch(recipe.device)? {
             Ok(device) => format!(

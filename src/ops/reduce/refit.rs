@@ -24,7 +24,7 @@ pub(crate) fn refit(
 ) -> anyhow::Result<Option<usize>> {
     let params = &experiment.config().early_stopping;
     let full_curves = view.knowledge().full_curves();
-    let Some(set) = TrainingSet::at(full_curves, params).filter(|_| params.params().enabled) else {
+    let Some(set) = TrainingSet::at(full_curves, params).filter(|_| params.enabled) else {
         view.forget_predictor();
         return Ok(None);
     };
@@ -72,7 +72,7 @@ fn fit(
 pub(crate) fn example(experiment: &Experiment, row: &Row) -> anyhow::Result<Example> {
     let attempt = row.attempt().expect("the row of a result has an iteration and an attempt");
     let path = experiment.dir().curve(attempt);
-    let (curve, epochs) = (Curve::read(&path)?, experiment.config().recipe.recipe().epochs);
+    let (curve, epochs) = (Curve::read(&path)?, experiment.config().recipe.epochs);
     let last_start = curve.last_start();
     let found = last_start.len();
     ensure!(found == epochs as usize, Refusal::CurveLength { path, found, wanted: epochs });

@@ -47,8 +47,8 @@ pub(crate) fn search_data(
     rows: &[Row],
 ) -> SearchData {
     let (config, knowledge) = (experiment.config(), snapshot.knowledge());
-    let recipe = config.recipe.recipe();
-    let stopping = config.early_stopping.params();
+    let recipe = &config.recipe;
+    let stopping = &config.early_stopping;
     let configured = match recipe.trainer {
         TrainerKind::Torch => "torch",
         TrainerKind::Command => "command",

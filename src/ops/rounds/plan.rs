@@ -49,7 +49,7 @@ impl Order {
     ) -> anyhow::Result<Option<RoundPlan>> {
         let config = experiment.config();
         let knowledge = state.knowledge();
-        let params = self.params(config.slurm.params());
+        let params = self.params(&config.slurm);
         let counts = knowledge.stage_counts(&config.schedule);
         let next =
             next_round(&config.schedule, &counts, &params, awaited_predictor(experiment, state));
@@ -102,7 +102,7 @@ impl Order {
 }
 
 fn awaited_predictor(experiment: &Experiment, state: &Snapshot) -> AwaitedPredictor {
-    let params = experiment.config().early_stopping.params();
+    let params = &experiment.config().early_stopping;
     if params.enabled && !state.has_predictor() {
         AwaitedPredictor::AfterBurnIn(params.burn_in as u64)
     } else {

@@ -169,7 +169,7 @@ pub fn variables_of_this_process(
 ) -> anyhow::Result<(BTreeMap<String, String>, Vec<String>)> {
     let all: Variables = std::env::vars_os().collect();
     let used = submit_variables(&all)?;
-    let slurm = experiment.config().slurm.params();
+    let slurm = &experiment.config().slurm;
     let mut notices = Vec::new();
     for (name, key, configured) in [
         ("SBATCH_ACCOUNT", "account", &slurm.account),
@@ -223,7 +223,7 @@ fn avoiding_bad_hosts(
     if bad.is_empty() {
         return Ok(options);
     }
-    let configured = experiment.config().slurm.params().exclude.clone();
+    let configured = experiment.config().slurm.exclude.clone();
     let all: Vec<String> = configured.into_iter().chain(bad).collect();
     options.sbatch_options.push(format!("--exclude={}", all.join(",")));
     Ok(options)
@@ -231,7 +231,7 @@ fn avoiding_bad_hosts(
 
 /// Asks the scheduler which nodes may run the tasks; `None` without an answer.
 fn usable_nodes(experiment: &Experiment, options: &SubmitOptions) -> Option<BTreeSet<String>> {
-    let params = experiment.config().slurm.params();
+    let params = &experiment.config().slurm;
     let asked = Asked { options: &options.sbatch_options, variables: &options.sbatch_variables };
     let configured = params.partition.as_deref();
     let partition = asked.value(("partition", 'p'), configured, "SBATCH_PARTITION");

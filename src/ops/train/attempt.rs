@@ -206,7 +206,7 @@ impl Workbench<'_> {
             attempt: claim.attempt.number,
             architecture: claim.architecture.to_string(),
             layers: LayerDescription::of(&config.space, &claim.architecture),
-            epochs: config.recipe.recipe().epochs,
+            epochs: config.recipe.epochs,
             seed: number(config.seed(), Purpose::Weights, iteration, 0),
             checkpoint: self.keeps_checkpoints().then_some(folder),
             resume: beginning == Beginning::Checkpoint,
@@ -278,7 +278,7 @@ pub(crate) fn rehearsal(experiment: &Experiment, threads: u32) -> anyhow::Result
         resume: false,
         seconds_left: None,
         threads,
-        recipe: config.recipe.recipe().clone(),
+        recipe: config.config.training.clone(),
         data: serde_json::to_value(&config.config.data)?,
     })
 }

@@ -92,7 +92,7 @@ impl Sampler<'_> {
         Ok(match epsilon {
             None | Some(Epsilon::RANDOM) => {
                 let config = self.experiment.config();
-                let initial = config.q_learning.params().initial_q_value;
+                let initial = config.q_learning.initial_q_value;
                 QValues::Unread(QTable::new(config.space.clone(), initial))
             }
             Some(_) => QValues::Learned(self.view.q_table()?),
@@ -217,7 +217,7 @@ impl Sampler<'_> {
 
     fn claimant(&self) -> Claimant {
         let now = Timestamp::now();
-        let lifetime = self.experiment.config().recipe.recipe().claim_lifetime;
+        let lifetime = self.experiment.config().recipe.claim_lifetime;
         Claimant {
             round: self.round,
             view: Some(self.view.rows()),

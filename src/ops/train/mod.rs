@@ -84,7 +84,7 @@ pub fn train(
     if worker.interrupt.signal() == Some(Signal::TimeNearlyUp) {
         return Err(Refusal::WarnedTooEarly.into());
     }
-    let per_task = experiment.config().slurm.params().architectures_per_task.get();
+    let per_task = experiment.config().slurm.architectures_per_task.get();
     let most = if options.until_done { u32::MAX } else { per_task };
     let mut longest = Duration::ZERO;
     for _ in 0..most {
@@ -147,7 +147,7 @@ impl<'a> Worker<'a> {
     ) -> anyhow::Result<Self> {
         let interrupt = listen_for_signals()?;
         let executable = env::current_exe().context("failed to find the running program")?;
-        let recipe = experiment.config().recipe.recipe();
+        let recipe = &experiment.config().recipe;
         let trainer =
             trainer(recipe, &executable, env::var_os("PATH").as_deref(), interrupt.clone())?;
         let task = Task::current()?;
@@ -203,7 +203,7 @@ impl<'a> Worker<'a> {
                     attempt: claim.attempt.number,
                     epsilon: claim.row.epsilon.unwrap_or(1.0),
                     architecture: claim.architecture.to_string(),
-                    epochs: self.experiment.config().recipe.recipe().epochs,
+                    epochs: self.experiment.config().recipe.epochs,
                 });
                 let verdicts = Verdicts::of(self.experiment, &view, &claim);
                 Some((*claim, verdicts))
@@ -289,7 +289,7 @@ impl<'a> Worker<'a> {
 
     fn requeue(&self) -> anyhow::Result<()> {
         if let Some(task) = &self.task.slurm
-            && self.experiment.config().slurm.params().requeue
+            && self.experiment.config().slurm.requeue
         {
             let variables: Variables = env::vars_os().collect();
             Slurm::new(&variables).requeue(task.id)?;
@@ -308,7 +308,7 @@ impl<'a> Worker<'a> {
 
     /// CPU threads of a network: as configured, as allotted, or this worker's share of the machine.
     fn threads(&self) -> u32 {
-        let recipe = self.experiment.config().recipe.recipe();
+        let recipe = &self.experiment.config().recipe;
         let allotted = self.task.slurm.as_ref().and_then(|task| task.cpus).map(|cpus| cpus.get());
         let share = || {
             let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get) as u32;

@@ -37,7 +37,7 @@ pub(crate) fn result_row(
         time: Timestamp::now().into(),
     };
     let classes = config.space.image().classes;
-    let threshold = config.early_stopping.params().threshold;
+    let threshold = config.early_stopping.threshold;
     let reward = |outcome| config.reward().reward(&outcome, classes).map(Accuracy::value);
     match ending {
         Ending::Done => {
@@ -51,7 +51,7 @@ pub(crate) fn result_row(
         }
         Ending::Stopped => {
             let at = stopped_at(experiment, start)?;
-            let saved = curve.seconds_left(config.recipe.recipe().epochs, training.train_seconds);
+            let saved = curve.seconds_left(config.recipe.epochs, training.train_seconds);
             let reward = reward(Outcome::Stopped { predicted: at.predicted_accuracy? })?;
             let row = Row::stopped(&claim.row, &training, curve.summary()?, saved, reward);
             Some(with_verdict(row, at, threshold))

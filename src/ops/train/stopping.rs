@@ -57,7 +57,7 @@ impl<'a> Verdicts<'a> {
         claim: &Claim,
     ) -> anyhow::Result<Option<Self>> {
         let config = experiment.config();
-        let epochs = config.recipe.recipe().epochs as usize;
+        let epochs = config.recipe.epochs as usize;
         let is_of_these = |predictor: &FittedPredictor| predictor.epochs() == epochs;
         let Some(predictor) = view.predictor()?.filter(is_of_these) else { return Ok(None) };
         let cost = config.space.cost(&claim.architecture);
@@ -82,7 +82,7 @@ impl<'a> Verdicts<'a> {
         };
         let early_stopping = &self.experiment.config().early_stopping;
         let last_accuracies = &self.known.knowledge().state().last_accuracies;
-        let y_best = last_accuracies.nth(early_stopping.params().top_n);
+        let y_best = last_accuracies.nth(early_stopping.top_n);
         // A blanked row leaves others unchecked.
         let y_best = y_best.filter(|best| Accuracy::new(*best).is_ok());
         let newest = curve.last_mut().expect("what was predicted from has rows");
@@ -121,7 +121,7 @@ impl<'a> Verdicts<'a> {
 fn execution(experiment: &Experiment, iteration: Iteration) -> Execution {
     let config = experiment.config();
     let mut rng = generator(config.seed(), Purpose::Audit, iteration.0, 0);
-    if rng.random::<f64>() < config.early_stopping.params().audit_share {
+    if rng.random::<f64>() < config.early_stopping.audit_share {
         Execution::Audit
     } else {
         Execution::Stop
@@ -150,7 +150,7 @@ pub(crate) fn audited_at<'a>(
 
 /// Returns what the audits have shown so far.
 pub(crate) fn audit_findings(experiment: &Experiment, knowledge: &Knowledge) -> AuditFindings {
-    let limit = experiment.config().early_stopping.params().false_stop_limit;
+    let limit = experiment.config().early_stopping.false_stop_limit;
     AuditFindings::of(knowledge.state().audits.iter().map(|audit| audit.is_false_stop), limit)
 }
 

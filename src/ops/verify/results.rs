@@ -18,7 +18,7 @@ pub(crate) fn check_rows(rows: &[Placed], config: &ValidConfig) -> Vec<Finding> 
             findings.push(Finding::damage(LOG, problem).at(placed.line, placed.byte));
         }
     }
-    let threshold = config.early_stopping.params().threshold;
+    let threshold = config.early_stopping.threshold;
     let mut others = results().filter(|placed| is_verdict_at_another(&placed.row, threshold));
     if let Some(first) = others.next() {
         let problem = format!(
@@ -27,7 +27,7 @@ pub(crate) fn check_rows(rows: &[Placed], config: &ValidConfig) -> Vec<Finding> 
         );
         findings.push(Finding::damage(LOG, problem).at(first.line, first.byte));
     }
-    let epochs = config.recipe.recipe().epochs;
+    let epochs = config.recipe.epochs;
     let mut others = results()
         .filter(|placed| placed.row.event == Event::Trained && placed.row.epochs != Some(epochs));
     // One finding for all: most likely it is the configuration that was changed.

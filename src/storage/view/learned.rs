@@ -80,7 +80,7 @@ impl StoredLearner {
     /// Reads the Q-table alone.
     fn read_q_table(&self, params: &ViewParams) -> Result<QTable, StorageError> {
         let path = self.folder.join(Q_TABLE);
-        let initial = params.q_learning.params().initial_q_value;
+        let initial = params.q_learning.initial_q_value;
         read_q_table(&self.q_table, params.space.clone(), initial, &path)
     }
 
