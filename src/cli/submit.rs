@@ -9,7 +9,7 @@ use super::exit_code::ExitStatus;
 use super::printer::Printer;
 use crate::ops::Experiment;
 use crate::ops::rounds::cancel::cancel;
-use crate::ops::rounds::submit::{SubmitOptions, submit, variables_of_this_process};
+use crate::ops::rounds::submit::{SubmitOptions, submit};
 use crate::storage::Trust;
 
 /// Submit one round to Slurm, and the chain after it
@@ -35,10 +35,7 @@ pub struct SubmitArgs {
 
 pub fn run(args: SubmitArgs, trust: Trust, printer: &Printer) -> anyhow::Result<ExitStatus> {
     let experiment = args.dir.open(trust)?;
-    let (sbatch_variables, notices) = variables_of_this_process(&experiment)?;
-    notices.iter().for_each(|notice| log::warn!("{notice}"));
-    let options = SubmitOptions { sbatch_variables, ..args.options };
-    for line in submit(&experiment, &options)? {
+    for line in submit(&experiment, &args.options)? {
         printer.result(&line)?;
     }
     Ok(ExitStatus::Done)

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use crate::ops::Experiment;
 use crate::ops::reduce::tables::search_data;
-use crate::ops::rounds::chain::{EndOfChain, end_of_chain};
-use crate::ops::rounds::hosts;
+use crate::ops::rounds::chain::{EndOfChain, end_of_chain, scheduler};
+use crate::ops::rounds::host_tasks::{refusals, tasks};
+use crate::ops::rounds::hosts::Hosts;
+use crate::ops::rounds::queue::{Queue, Stage};
 use crate::ops::rounds::round::Round;
-use crate::ops::rounds::scheduler::scheduler;
-use crate::ops::rounds::stage::{Queue, Stage};
-use crate::ops::rounds::unclaimed::{Unclaimed, last_words_of_reduce, unclaimed};
+use crate::ops::rounds::unclaimed::{Unclaimed, last_line_of_reduce, unclaimed};
 use crate::ops::snapshot::Snapshot;
 use crate::ops::train::attempt_files::AttemptFiles;
 use crate::report::terminal::{self, Colour};
@@ -26,15 +26,15 @@ pub fn status(experiment: &Experiment) -> anyhow::Result<Summary> {
     let rows = snapshot.all_rows(experiment)?;
     let knowledge = snapshot.knowledge();
     let schedule = &experiment.config().schedule;
-    let refusals = hosts::refusals(experiment)?;
-    let hosts = hosts::judge(&rows, &refusals);
+    let refusals = refusals(experiment)?;
+    let hosts = Hosts::judge(tasks(&rows, &refusals));
     let round = experiment.dir().newest_round()?;
     let evidence = Evidence { experiment, snapshot: &snapshot, rows: &rows, refusals: &refusals };
     let Diagnosis { mut condition, mut notices } = evidence.diagnosis(round)?;
     if let Some(common) = &hosts.common_failure
         && !matches!(condition, Condition::Finished | Condition::Halted)
     {
-        notices.insert(0, format!("{}.", hosts::sentence(common)));
+        notices.insert(0, format!("{common}."));
         // Failures of the rounds before may be history: a person has corrected their reason.
         if condition == Condition::Active && evidence.fails_in(round) {
             condition = Condition::Stuck;
@@ -137,7 +137,7 @@ impl Evidence<'_> {
             Stage::UnderWay => self.diagnosis_under_way(newest, &queue),
             Stage::Over => self.diagnosis_after(newest, &queue),
             // The reduce before it may be about to submit it; a person's `submit` takes a moment, too.
-            Stage::Unplanned | Stage::Unsubmitted | Stage::Held
+            Stage::Unsubmitted | Stage::Held
                 if newest > 1
                     && Round::new(self.experiment, newest - 1)
                         .queue(&scheduler)?
@@ -145,7 +145,7 @@ impl Evidence<'_> {
             {
                 Ok(Diagnosis::of(Condition::Active, None))
             }
-            Stage::Unplanned | Stage::Unsubmitted | Stage::Held => {
+            Stage::Unsubmitted | Stage::Held => {
                 let why = format!("Chain broken: round {newest} was not submitted to its end.");
                 let remedy = "Run `metaqnn submit`.".to_owned();
                 Ok(Diagnosis::of(Condition::ChainBroken, [why, remedy]))
@@ -187,7 +187,7 @@ impl Evidence<'_> {
 
     /// Where the search stands when no job in the queue submits the next round.
     fn diagnosis_after(&self, newest: u32, queue: &Queue) -> anyhow::Result<Diagnosis> {
-        let plan = Round::new(self.experiment, newest).files().plan()?;
+        let plan = Round::new(self.experiment, newest).files.plan()?;
         let end = plan.and_then(|plan| end_of_chain(self.snapshot.knowledge(), &plan));
         let is_behind =
             self.snapshot.new_rows().iter().any(|row| row.round.is_some_and(|of| of <= newest));
@@ -203,7 +203,7 @@ impl Evidence<'_> {
         let (why, reduce) = match end {
             Some(end) if is_vain => (end.to_string(), None),
             _ => {
-                let reduce = last_words_of_reduce(self.experiment, newest)?;
+                let reduce = last_line_of_reduce(&Round::new(self.experiment, newest))?;
                 ("no round is queued or running".to_owned(), reduce)
             }
         };
@@ -217,7 +217,7 @@ impl Evidence<'_> {
 
     /// Tasks of a round that ended without a claim.
     fn unclaimed(&self, round: u32, queue: &Queue) -> anyhow::Result<Option<Unclaimed>> {
-        unclaimed(self.experiment, round, queue, self.rows, self.refusals)
+        unclaimed(&Round::new(self.experiment, round), queue, self.rows, self.refusals)
     }
 
     fn claims_of(&self, round: u32) -> impl Iterator<Item = &Row> {

@@ -30,7 +30,7 @@ pub mod terminal;
 mod time_left;
 
 pub use architectures::{ArchitectureRecord, ranking};
-pub use hosts::{CommonFailure, HostTask, Hosts, WorkEnd};
+pub use hosts::HostTally;
 pub use iterations::{by_iteration, first_start};
 pub use search::{Condition, EarlyStopping, PredictorScores, SearchData, who_trained};
 pub use summary::Summary;

@@ -45,7 +45,6 @@ pub(crate) mod fs;
 pub(crate) mod log;
 pub(crate) mod round;
 pub mod search_state;
-pub(crate) mod task_refusal;
 pub(crate) mod view;
 
 pub use attempt::curve_csv::Curve;
@@ -68,9 +67,8 @@ pub use log::event::{
 pub use log::file::{ExclusiveGuard, ReplayLog, Tail, WritableReplayLog};
 pub use log::position::{LogCursor, LogPosition};
 pub use log::text::RowError;
-pub use round::{Rendering, RoundArray, RoundDir, RoundJobs, RoundPlan};
+pub use round::{Rendering, RoundArray, RoundDir, RoundJobs, RoundPlan, TaskRefusal};
 pub use search_state::Knowledge;
-pub use task_refusal::TaskRefusal;
 pub use view::predictor_yaml::PREDICTOR;
 pub use view::views::set_view_aside;
 pub use view::{View, ViewParams};

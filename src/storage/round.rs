@@ -1,14 +1,15 @@
-//! The files by which a round is submitted once, wherever a submitter crashes: `rounds/0007/1/plan.yaml`, its batch scripts,
-//! `array.yaml` and `jobs.yaml`.
+//! The folder of a round: the files by which it is submitted once, wherever a submitter crashes, and
+//! refusals of its tasks.
 //!
-//! `rounds/0007/1/` is the first rendering of round 7. Plan and scripts appear together and never change; a round that
-//! the scheduler refused, and of which no job exists, is rendered anew as `rounds/0007/2/`, and the greatest number
-//! holds. `array.yaml` and `jobs.yaml` are created once: of several submitters the first to create one decides what it
-//! says, and the others go on with that. So a later submitter begins at the first file that is missing.
+//! `rounds/0007/1/` is the first rendering of round 7. `plan.yaml` and the batch scripts appear
+//! together and never change; a round that the scheduler refused, and of which no job exists, is
+//! rendered anew as `rounds/0007/2/`, and the greatest number holds. `array.yaml` and `jobs.yaml`
+//! are created once: the first of several submitters to create one decides what it says, and the
+//! others go on with that. So a later submitter begins at the first file that is missing.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -21,18 +22,18 @@ use crate::storage::fs::publish::{self, Published};
 use crate::storage::fs::time::Time;
 use crate::storage::fs::yaml;
 
-/// What a round is to do: written before anything is submitted.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// What a round is to do, and what a person asks of the whole chain.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RoundPlan {
-    /// Number of the round, from 1.
+    /// From 1.
     pub round: u32,
-    /// What the names of the experiment's jobs begin with. Decided once and passed on from round to round: the path
-    /// of an experiment, of which it is made, may not be the same on every machine.
+    /// What the names of the experiment's jobs begin with. Decided once and passed on from round to
+    /// round: the path of an experiment, of which it is made, may not be the same on every machine.
     pub job_prefix: String,
-    /// The epsilon in force; `None` when the schedule is finished and the round only reduces.
+    /// The epsilon in force; `None` for a round without tasks.
     pub epsilon: Option<Epsilon>,
-    /// Number of array tasks over all parts; 0 for a round that only waits for open claims and reduces.
+    /// Array tasks over all parts; 0 for a round that only waits for open claims and reduces.
     pub array_size: u32,
     /// Sizes of the arrays it is submitted as, each within the scheduler's limit.
     pub parts: Vec<u32>,
@@ -40,28 +41,34 @@ pub struct RoundPlan {
     pub max_parallel: u32,
     /// The last round of the chain; `None` when it goes on until the schedule is finished.
     pub last_round: Option<u32>,
-    /// What a person asked in place of `slurm.array_size`, for the whole chain.
+    /// Asked in place of `slurm.array_size`, for the whole chain.
     pub asked_array_size: Option<u32>,
-    /// What a person asked in place of `slurm.max_parallel`, for the whole chain.
+    /// Asked in place of `slurm.max_parallel`, for the whole chain.
     pub asked_max_parallel: Option<u32>,
     /// Further options for `sbatch`, for the whole chain.
     pub sbatch_options: Vec<String>,
-    /// What the environment of the person's `submit` said where the configuration may say `null`, for the whole chain:
-    /// `SBATCH_ACCOUNT` and the like.
+    /// `SBATCH_ACCOUNT` and the like of the person's `submit`, for the whole chain: they hold where
+    /// the configuration says `null`.
     pub sbatch_variables: BTreeMap<String, String>,
-    /// Not to begin before, for a round that waits for the end of open claims.
+    /// The end of the open claims that a round waits for.
     pub not_before: Option<Time>,
-    /// When the plan was made.
     pub created_at: Time,
-    /// The machine it was made on.
     pub host: String,
 }
 
 impl RoundPlan {
-    /// Returns whether both ask for the same. When and where a plan was made does not matter.
+    /// Whether both are the same but for when and where they were made.
     pub fn asks_the_same(&self, other: &Self) -> bool {
         let other = Self { created_at: self.created_at, host: self.host.clone(), ..other.clone() };
         *self == other
+    }
+
+    /// Whether both ask the same of the chain.
+    pub fn asks_the_same_of_the_chain(&self, other: &Self) -> bool {
+        (self.last_round, self.asked_array_size, self.asked_max_parallel)
+            == (other.last_round, other.asked_array_size, other.asked_max_parallel)
+            && self.sbatch_options == other.sbatch_options
+            && self.sbatch_variables == other.sbatch_variables
     }
 }
 
@@ -71,10 +78,9 @@ impl RoundPlan {
 pub struct RoundArray {
     /// Job ids of the parts, in order; empty for a round without tasks.
     pub array_jobs: Vec<String>,
-    /// Name of the jobs, which no other round of any experiment bears: held arrays that no file
-    /// names are found by it.
+    /// Unique to the round: held arrays that no file names are found by it.
     pub job_name: String,
-    /// Whether the rendering was withdrawn before an array of it was named: none of them will ever run.
+    /// Whether the rendering was withdrawn before an array of it was named: none of them will run.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub withdrawn: bool,
 }
@@ -83,34 +89,44 @@ pub struct RoundArray {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RoundJobs {
-    /// Job id of the reduce.
     pub reduce_job: String,
-    /// Job id of the second reduce, which runs when the first one fails.
+    /// Runs when the first one fails.
     pub second_reduce_job: Option<String>,
+}
+
+/// A task that could not even claim, since the trainer refuses to work where it is. The log has
+/// rows of claims only, and a node without its GPU ends one task after the other, so that such
+/// tasks must be counted: `refused.JOB_TASK.HOST.yaml`, written once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TaskRefusal {
+    pub host: String,
+    /// The array job.
+    pub job: String,
+    pub task: String,
+    /// The trainer's error.
+    pub reason: String,
+    pub time: Time,
 }
 
 const PLAN: &str = "plan.yaml";
 const ARRAY: &str = "array.yaml";
 const JOBS: &str = "jobs.yaml";
 
-/// The folder of one round: its renderings, the scheduler's logs.
+/// The folder of one round: its renderings, its refusals, the scheduler's logs. It need not exist.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RoundDir {
-    round: u32,
-    folder: PathBuf,
+    pub round: u32,
+    pub folder: PathBuf,
 }
 
 impl RoundDir {
-    /// Names the folder of a round, to look at; it need not be there.
     pub fn of(experiment: &ExperimentDir, round: u32) -> Self {
         Self { round, folder: experiment.round(round) }
     }
 
-    /// Makes the folder of a round, unless it is there: the scheduler writes its logs into it, and
-    /// does not make it.
-    ///
-    /// # Errors
-    /// The folder cannot be made.
+    /// Makes the folder, unless it exists: the scheduler writes its logs into it, and does not make
+    /// it.
     pub fn create(experiment: &ExperimentDir, round: u32) -> Result<Self, StorageError> {
         let round = Self::of(experiment, round);
         fs::create_dir_all(&round.folder).map_err(StorageError::io("create", &round.folder))?;
@@ -118,25 +134,12 @@ impl RoundDir {
         Ok(round)
     }
 
-    /// Returns the number of the round.
-    pub const fn round(&self) -> u32 {
-        self.round
-    }
-
-    /// Returns the folder, for logs.
-    pub fn folder(&self) -> &Path {
-        &self.folder
-    }
-
-    /// Names a rendering of the round, from 1; it need not be there.
+    /// A rendering, from 1; it need not exist.
     pub fn rendering(&self, number: u32) -> Rendering {
         Rendering { number, folder: self.folder.join(number.to_string()) }
     }
 
-    /// Returns the renderings that are there, the one that holds last.
-    ///
-    /// # Errors
-    /// The folder cannot be listed.
+    /// The renderings that exist, the one that holds last.
     pub fn renderings(&self) -> Result<Vec<Rendering>, StorageError> {
         let is_one = |name: &str| {
             let number: u32 = name.parse().ok()?;
@@ -146,34 +149,22 @@ impl RoundDir {
         Ok(found.into_iter().map(|(number, folder)| Rendering { number, folder }).collect())
     }
 
-    /// Returns the rendering that holds: the one with the greatest number.
-    ///
-    /// # Errors
-    /// The folder cannot be listed.
+    /// The rendering that holds.
     pub fn newest(&self) -> Result<Option<Rendering>, StorageError> {
         Ok(self.renderings()?.pop())
     }
 
-    /// Reads the plan that holds, `None` when the round was never rendered.
-    ///
-    /// # Errors
-    /// A file that is there and cannot be read.
+    /// The plan that holds, `None` when the round was never rendered.
     pub fn plan(&self) -> Result<Option<RoundPlan>, StorageError> {
         self.newest()?.map(|rendering| rendering.plan()).transpose()
     }
 
-    /// Reads the array of the rendering that holds, `None` when there is none yet.
-    ///
-    /// # Errors
-    /// A file that is there and cannot be read.
+    /// The array of the rendering that holds.
     pub fn array(&self) -> Result<Option<RoundArray>, StorageError> {
         Ok(self.newest()?.map(|rendering| rendering.array()).transpose()?.flatten())
     }
 
     /// Publishes a rendering, unless its number is taken.
-    ///
-    /// # Errors
-    /// A file that cannot be written, or the folder cannot be renamed.
     pub fn render(
         &self,
         rendering: &Rendering,
@@ -190,67 +181,65 @@ impl RoundDir {
         })?;
         Ok(())
     }
+
+    /// Keeps the refusal of a task, once for each task and machine.
+    pub fn note_refusal(&self, refusal: &TaskRefusal) -> Result<(), StorageError> {
+        // Names of machines are plain; any other character could leave the folder.
+        let plain = |letter: char| if letter.is_ascii_alphanumeric() { letter } else { '-' };
+        let host: String = refusal.host.chars().map(plain).collect();
+        let path =
+            self.folder.join(format!("refused.{}_{}.{host}.yaml", refusal.job, refusal.task));
+        publish::file_once(&path, yaml::print(refusal, &path)?.as_bytes())?;
+        Ok(())
+    }
+
+    /// The refusals of this round's tasks, in the order of their time.
+    pub fn refusals(&self) -> Result<Vec<TaskRefusal>, StorageError> {
+        let is_one = |name: &str| {
+            (name.starts_with("refused.") && name.ends_with(".yaml")).then(|| name.to_owned())
+        };
+        let files = publish::listing(&self.folder, is_one)?;
+        let refusals = files.iter().map(|(_, path)| yaml::read(path));
+        let mut refusals = refusals.collect::<Result<Vec<TaskRefusal>, _>>()?;
+        refusals.sort_by_key(|refusal| refusal.time);
+        Ok(refusals)
+    }
 }
 
-/// One rendering of a round: its plan and batch scripts, and what became of them.
+/// One rendering of a round: its plan and batch scripts, and the jobs made of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rendering {
-    number: u32,
-    folder: PathBuf,
+    /// From 1.
+    pub number: u32,
+    pub folder: PathBuf,
 }
 
 impl Rendering {
-    /// Returns its number, from 1.
-    pub const fn number(&self) -> u32 {
-        self.number
-    }
-
-    /// Returns the folder, for scripts.
-    pub fn folder(&self) -> &Path {
-        &self.folder
-    }
-
-    /// Returns whether the rendering has this text as a batch script.
     pub fn has_script(&self, name: &str, text: &str) -> bool {
         regular_file::read(&self.folder.join(name), SMALL).is_ok_and(|read| read == text.as_bytes())
     }
 
-    /// Reads the plan.
-    ///
-    /// # Errors
-    /// It is not there, or cannot be read.
     pub fn plan(&self) -> Result<RoundPlan, StorageError> {
         self.read(PLAN)?.ok_or_else(|| self.missing(PLAN))
     }
 
-    /// Reads the array, `None` when there is none yet.
-    ///
-    /// # Errors
-    /// A file that is there and cannot be read.
+    /// `None` when there is none yet.
     pub fn array(&self) -> Result<Option<RoundArray>, StorageError> {
         self.read(ARRAY)
     }
 
-    /// Reads the reduces, `None` when there are none yet.
-    ///
-    /// # Errors
-    /// A file that is there and cannot be read.
+    /// `None` when there are none yet.
     pub fn jobs(&self) -> Result<Option<RoundJobs>, StorageError> {
         self.read(JOBS)
     }
 
-    /// Creates the file of the array and returns what it says: this one, or that of whoever was first.
-    ///
-    /// # Errors
-    /// A file that cannot be written or read.
+    /// Creates the file of the array and returns what it says: this, or what the first to create it
+    /// has written.
     pub fn settle_array(&self, array: RoundArray) -> Result<RoundArray, StorageError> {
         self.settle(ARRAY, array)
     }
 
-    /// Creates the file of the reduces and returns what it says: these, or those of whoever was first.
-    ///
-    /// # Errors
-    /// A file that cannot be written or read.
+    /// The same for the file of the reduces.
     pub fn settle_jobs(&self, jobs: RoundJobs) -> Result<RoundJobs, StorageError> {
         self.settle(JOBS, jobs)
     }
@@ -318,11 +307,11 @@ mod tests {
         rendered(&experiment, 1, &plan("node1"));
         let first = rendered(&experiment, 1, &plan("node2"));
         assert_eq!(first.plan().unwrap(), plan("node1"));
-        assert_eq!(fs::read_to_string(first.folder().join("train.sbatch")).unwrap(), "node1");
+        assert_eq!(fs::read_to_string(first.folder.join("train.sbatch")).unwrap(), "node1");
         assert_eq!((first.array().unwrap(), first.jobs().unwrap()), (None, None));
         let another = RoundDir::of(&experiment, 8);
         assert_eq!(another.newest().unwrap(), None);
-        assert!(!another.folder().exists(), "looking makes nothing");
+        assert!(!another.folder.exists(), "looking makes nothing");
     }
 
     #[test]
@@ -332,9 +321,9 @@ mod tests {
             rendered(&experiment, number, &plan("node1"));
         }
         let round = RoundDir::of(&experiment, 7);
-        fs::write(round.folder().join("105_0.log"), "").unwrap();
-        fs::create_dir(round.folder().join("011")).unwrap();
-        assert_eq!(round.newest().unwrap().unwrap().number(), 10);
+        fs::write(round.folder.join("105_0.log"), "").unwrap();
+        fs::create_dir(round.folder.join("011")).unwrap();
+        assert_eq!(round.newest().unwrap().unwrap().number, 10);
     }
 
     #[test]
@@ -369,7 +358,7 @@ mod tests {
         assert_eq!(round.settle_array(array.clone()).unwrap(), array);
         let [reduce_job, second] = jobs;
         round.settle_jobs(RoundJobs { reduce_job, second_reduce_job: Some(second) }).unwrap();
-        let text = |name| fs::read_to_string(round.folder().join(name)).unwrap();
+        let text = |name| fs::read_to_string(round.folder.join(name)).unwrap();
         assert_eq!(
             text("plan.yaml"),
             "round: 7\njob_prefix: svhn-1f2e3d4c\nepsilon: 0.9\narray_size: 0\nparts: []\nmax_parallel: 10\nlast_round: null\n\
@@ -379,6 +368,25 @@ mod tests {
         );
         assert_eq!(text("array.yaml"), "array_jobs:\n- '1002'\n- '1003'\njob_name: svhn.7\n");
         assert_eq!(text("jobs.yaml"), "reduce_job: '1002'\nsecond_reduce_job: '1003'\n");
+    }
+
+    #[test]
+    fn refusals_are_kept_once_for_each_task_and_machine() {
+        let (_folder, experiment) = ExperimentDir::made_up();
+        let round = RoundDir::create(&experiment, 3).unwrap();
+        let refusal = |host: &str, second: i64| TaskRefusal {
+            host: host.into(),
+            job: "7".into(),
+            task: "0".into(),
+            reason: "no GPU".into(),
+            time: jiff::Timestamp::from_second(second).unwrap().into(),
+        };
+        assert_eq!(round.refusals().unwrap(), []);
+        round.note_refusal(&refusal("n2/../x", 20)).unwrap();
+        round.note_refusal(&refusal("n1", 10)).unwrap();
+        round.note_refusal(&refusal("n1", 30)).unwrap();
+        assert_eq!(round.refusals().unwrap(), [refusal("n1", 10), refusal("n2/../x", 20)]);
+        assert_eq!(std::fs::read_dir(round.folder).unwrap().count(), 2);
     }
 
     proptest! {

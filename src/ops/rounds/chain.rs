@@ -1,72 +1,194 @@
-//! From one round to the next: what the reduce of a round does, and when the chain ends.
+//! The chain of a search: the jobs of a round and their dependencies, and how one round leads to the
+//! next.
+//!
+//! ```text
+//! array part 1 <- afterany - part 2 ... <- afterany - reduce <- afternotok - second reduce
+//!                                                      | submits
+//!                                                      v
+//!                                                  the next round
+//! ```
 
 use std::fmt;
+use std::num::NonZeroU32;
+use std::path::Path;
+use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
+use jiff::Timestamp;
 
 use crate::ops::reduce::lost_claims::EndedJobs;
 use crate::ops::reduce::{ReduceOptions, Reduced, reduce};
-use crate::ops::rounds::jobs::job_ids;
-use crate::ops::rounds::plan::Order;
+use crate::ops::rounds::plan::{REDUCE_SCRIPT, TRAIN_SCRIPT};
 use crate::ops::rounds::round::Round;
-use crate::ops::rounds::scheduler::scheduler;
 use crate::ops::rounds::submit::submit_round;
 use crate::ops::snapshot::Snapshot;
 use crate::ops::{Experiment, Refusal};
-use crate::slurm::{Requeued, Scheduler, Slurm, SlurmError, SlurmTask, Variables};
-use crate::storage::{Knowledge, RoundPlan};
+use crate::slurm::{
+    ArrayRange, CLUSTER, Dependency, JobId, JobName, JobSpec, Requeued, Scheduler, Slurm,
+    SlurmError, SlurmTask, Variables, submit_variables,
+};
+use crate::storage::{Knowledge, RoundDir, RoundPlan};
 
 /// Rounds in a row without a result after which the chain ends.
 const MOST_FRUITLESS_ROUNDS: u32 = 3;
 
-/// What the end of a round came to.
+/// The scheduler of the chain: the plan of its newest round names the cluster, or, before there is
+/// one, the environment of this process.
+pub(crate) fn scheduler(experiment: &Experiment) -> anyhow::Result<Slurm> {
+    let newest = experiment.dir().newest_round()?.unwrap_or(0);
+    match RoundDir::of(experiment.dir(), newest).plan()? {
+        Some(plan) => Ok(scheduler_of_plan(&plan)),
+        None => scheduler_of_this_process(),
+    }
+}
+
+pub(crate) fn scheduler_of_plan(plan: &RoundPlan) -> Slurm {
+    let variables: Variables = std::env::vars_os().collect();
+    Slurm::new(&variables).on_cluster(plan.sbatch_variables.get(CLUSTER).map(String::as_str))
+}
+
+pub(crate) fn scheduler_of_this_process() -> anyhow::Result<Slurm> {
+    let variables: Variables = std::env::vars_os().collect();
+    let cluster = submit_variables(&variables)?.remove(CLUSTER);
+    Ok(Slurm::new(&variables).on_cluster(cluster.as_deref()))
+}
+
+/// The name of a round's arrays, unique to the round of the experiment.
+pub(crate) fn array_name(plan: &RoundPlan) -> JobName {
+    JobName::new(&format!("{}-{:04}", plan.job_prefix, plan.round))
+}
+
+/// The name of a round's reduces.
+pub(crate) fn reduce_name(plan: &RoundPlan) -> JobName {
+    JobName::new(&format!("{}-{:04}-reduce", plan.job_prefix, plan.round))
+}
+
+/// Asks whether the jobs of the round could ever start: a held one is accepted in any case. Returns
+/// notices for a person.
+pub(crate) fn test(
+    plan: &RoundPlan,
+    folder: &Path,
+    scheduler: &mut dyn Scheduler,
+) -> anyhow::Result<Vec<String>> {
+    let array = plan.parts.first().map(|&tasks| array_job(plan, folder, tasks, None));
+    let mut said = Vec::new();
+    for job in array.transpose()?.into_iter().chain([reduce_job(plan, folder)]) {
+        if let Some(words) = scheduler.test(&job)? {
+            let work = if job.array.is_some() { "a task" } else { "the reduce" };
+            said.push(format!("{work} cannot start now, the scheduler says: {words}"));
+        }
+    }
+    Ok(said)
+}
+
+/// Submits the arrays, held; `jobs` has those that were accepted, also after an error.
+pub(crate) fn submit_arrays(
+    plan: &RoundPlan,
+    folder: &Path,
+    scheduler: &mut dyn Scheduler,
+    jobs: &mut Vec<JobId>,
+) -> anyhow::Result<()> {
+    for &tasks in &plan.parts {
+        let job = array_job(plan, folder, tasks, jobs.last().copied())?;
+        jobs.push(scheduler.submit(&job)?);
+    }
+    Ok(())
+}
+
+/// One part of the round. Parts run one after the other, so that the limit on parallel tasks holds
+/// for all.
+fn array_job(
+    plan: &RoundPlan,
+    folder: &Path,
+    tasks: u32,
+    after: Option<JobId>,
+) -> anyhow::Result<JobSpec> {
+    let tasks = NonZeroU32::new(tasks).context("a part of a round without tasks")?;
+    Ok(JobSpec {
+        script: folder.join(TRAIN_SCRIPT),
+        name: array_name(plan),
+        array: Some(ArrayRange { tasks, max_parallel: NonZeroU32::new(plan.max_parallel) }),
+        held: true,
+        dependency: after.map(|job| Dependency::Ended(vec![job])),
+        begin_after: None,
+        extra_options: plan.sbatch_options.clone(),
+    })
+}
+
+fn reduce_job(plan: &RoundPlan, folder: &Path) -> JobSpec {
+    JobSpec {
+        script: folder.join(REDUCE_SCRIPT),
+        name: reduce_name(plan),
+        array: None,
+        held: false,
+        dependency: None,
+        begin_after: None,
+        extra_options: Vec::new(),
+    }
+}
+
+/// Submits the reduce behind the arrays, and a second one that runs if the first fails; `jobs` has
+/// those that were accepted, also after an error.
+pub(crate) fn submit_reduces(
+    plan: &RoundPlan,
+    folder: &Path,
+    arrays: &[JobId],
+    scheduler: &mut dyn Scheduler,
+    jobs: &mut Vec<JobId>,
+) -> Result<(), SlurmError> {
+    let reduce = reduce_job(plan, folder);
+    let first = scheduler.submit(&JobSpec {
+        dependency: (!arrays.is_empty()).then(|| Dependency::Ended(arrays.to_vec())),
+        begin_after: plan.not_before.map(|time| time_until(time.timestamp(), Timestamp::now())),
+        ..reduce.clone()
+    })?;
+    jobs.push(first);
+    let after_failure = Some(Dependency::Failed(vec![first]));
+    jobs.push(scheduler.submit(&JobSpec { dependency: after_failure, ..reduce })?);
+    Ok(())
+}
+
+/// In whole seconds, rounded up: a reduce that starts a moment before a claim expires would find
+/// nothing to do.
+fn time_until(then: Timestamp, now: Timestamp) -> Duration {
+    let left = Duration::try_from(then.duration_since(now)).unwrap_or(Duration::ZERO);
+    Duration::from_secs(left.as_secs() + 1)
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RoundEnd {
-    /// What was learned.
     pub reduced: Reduced,
     /// What became of the chain, in words.
     pub chain: Vec<String>,
 }
 
-/// Ends a round, as its batch script asks: loses the claims that its tasks left, learns, and submits the next round
-/// or says why the chain ends. When only time is missing, this job is queued again.
-///
-/// # Errors
-/// [`Refusal::NoRound`]; [`Refusal::StillRunning`] and [`Refusal::SubmitLimit`], exit code 75; else as [`reduce`], or
-/// when the scheduler refuses.
+/// Ends a round, as its batch script asks: loses the claims that its tasks left, learns, and submits
+/// the next round or says why the chain ends. When waiting would help ([`Refusal::StillRunning`],
+/// [`Refusal::SubmitLimit`]), this job is requeued.
 pub fn end_round(experiment: &Experiment, number: u32) -> anyhow::Result<RoundEnd> {
-    Round::new(experiment, number).check_is_there()?;
+    let round = Round::new(experiment, number);
+    round.check_exists()?;
     let mut scheduler = scheduler(experiment)?;
-    let end = check_arrays_have_ended(experiment, number, &mut scheduler)
-        .and_then(|()| reduce(experiment, &reduce_options(number)))
-        .and_then(|reduced| {
-            Ok(RoundEnd { reduced, chain: go_on(experiment, number, &mut scheduler)? })
-        });
+    let options = ReduceOptions { ended: EndedJobs::UpToRound(number), keep_tables: false };
+    let end = check_arrays_have_ended(&round, &mut scheduler)
+        .and_then(|()| reduce(experiment, &options))
+        .and_then(|reduced| Ok(RoundEnd { reduced, chain: go_on(&round, &mut scheduler)? }));
     if let Err(error) = &end
-        && waiting_helps(error)
+        && matches!(error.downcast_ref(), Some(Refusal::StillRunning { .. } | Refusal::SubmitLimit))
     {
-        queue_again(experiment, number, error, &scheduler)?;
+        requeue(&round, error, &scheduler)?;
     }
     end
 }
 
-const fn reduce_options(number: u32) -> ReduceOptions {
-    ReduceOptions { ended: EndedJobs::UpToRound(number), keep_tables: false }
-}
-
-/// Refuses while tasks of the round are about. A dependency on a job that the scheduler has forgotten counts as
-/// satisfied, and a person may start a reduce by hand, so this may be early.
-fn check_arrays_have_ended(
-    experiment: &Experiment,
-    number: u32,
-    scheduler: &mut Slurm,
-) -> anyhow::Result<()> {
-    let round = Round::new(experiment, number);
-    let Some(array) = round.files().array()? else { return Ok(()) };
+/// Refuses while tasks of the round are live. A dependency on a job that the scheduler has forgotten
+/// counts as satisfied, and a person may start a reduce by hand, so this may be early.
+fn check_arrays_have_ended(round: &Round<'_>, scheduler: &mut Slurm) -> anyhow::Result<()> {
+    let Some(array) = round.files.array()? else { return Ok(()) };
     let named = job_ids(&array.array_jobs)?;
     let queue = round.queue(scheduler)?;
     if queue.any_is_live(&named) {
-        bail!(Refusal::StillRunning { round: number });
+        bail!(Refusal::StillRunning { round: round.number() });
     }
     // A submitter that died right after its `sbatch` has left them, held.
     scheduler.cancel(&queue.arrays_but(&named))?;
@@ -74,31 +196,28 @@ fn check_arrays_have_ended(
 }
 
 /// Submits the round after this one, or says why the chain ends.
-fn go_on(
-    experiment: &Experiment,
-    number: u32,
-    scheduler: &mut Slurm,
-) -> anyhow::Result<Vec<String>> {
-    let Some(plan) = Round::new(experiment, number).files().plan()? else {
+fn go_on(round: &Round<'_>, scheduler: &mut Slurm) -> anyhow::Result<Vec<String>> {
+    let number = round.number();
+    let Some(plan) = round.files.plan()? else {
         return Ok(vec![format!("round {number} has no plan; nothing is submitted after it")]);
     };
-    // The reduce of a rendering whose arrays were cancelled, while another one takes its place: that has its own.
-    if !Round::new(experiment, number).was_submitted()? {
-        let reason = format!("round {number} was not submitted to its end");
-        return Ok(vec![format!("{reason}; `metaqnn submit` goes on")]);
+    let ends = |reason| Ok(vec![format!("{reason}; `metaqnn submit` goes on")]);
+    // The reduce of a rendering whose arrays were cancelled, while another one takes its place, which
+    // has its own reduce.
+    if !round.was_submitted()? {
+        return ends(format!("round {number} was not submitted completely"));
     }
-    let state = Snapshot::read(experiment)?;
+    let state = Snapshot::read(round.experiment)?;
     if state.knowledge().is_halted() {
-        return Ok(vec!["the search is halted; `metaqnn submit` goes on".to_owned()]);
+        return ends("the search is halted".to_owned());
     }
     if let Some(reason) = end_of_chain(state.knowledge(), &plan) {
-        return Ok(vec![format!("{reason}; `metaqnn submit` goes on")]);
+        return ends(reason.to_string());
     }
+    let next = Round::new(round.experiment, number + 1);
     // What a person has asked of the next round meanwhile holds.
-    let next = Round::new(experiment, number + 1).files().plan()?.unwrap_or(plan);
-    submit_round(experiment, number + 1, &Order::of(&next), scheduler).map_err(|error| match error
-        .downcast_ref()
-    {
+    let asked = next.files.plan()?.unwrap_or(plan);
+    submit_round(&next, &asked, scheduler).map_err(|error| match error.downcast_ref() {
         Some(SlurmError::SubmitLimit { .. }) => error.context(Refusal::SubmitLimit),
         _ => error,
     })
@@ -107,17 +226,11 @@ fn go_on(
 /// Why no round follows one though the schedule is not finished.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum EndOfChain {
-    /// It was asked to be the last.
-    AskedFor {
-        /// Its number.
-        round: u32,
-    },
-    /// As many rounds in a row as end a chain brought no result.
-    Fruitless {
-        /// The last of them.
-        round: u32,
-    },
-    /// Nothing more is claimed: one claim after the other was lost for want of time.
+    /// The round was asked to be the last.
+    AskedFor { round: u32 },
+    /// [`MOST_FRUITLESS_ROUNDS`], up to this one, brought no result.
+    Fruitless { round: u32 },
+    /// Nothing more is claimed: one claim after the other was lost since `slurm.time` is too short.
     TimeTooShort,
 }
 
@@ -127,7 +240,8 @@ impl fmt::Display for EndOfChain {
             Self::AskedFor { round } => write!(f, "round {round} was asked to be the last"),
             Self::Fruitless { round } => write!(
                 f,
-                "{MOST_FRUITLESS_ROUNDS} rounds in a row brought no result, so the chain has ended (see the logs in `rounds/{round:04}`)"
+                "{MOST_FRUITLESS_ROUNDS} rounds in a row brought no result, so the chain has ended \
+                 (see the logs in `rounds/{round:04}`)"
             ),
             Self::TimeTooShort => {
                 write!(f, "nothing more is claimed before `metaqnn set DIR slurm.time=...`")
@@ -136,7 +250,6 @@ impl fmt::Display for EndOfChain {
     }
 }
 
-/// Returns why no round follows the one with this plan, should the schedule not be finished.
 pub(crate) fn end_of_chain(knowledge: &Knowledge, plan: &RoundPlan) -> Option<EndOfChain> {
     let round = plan.round;
     if knowledge.is_time_too_short() {
@@ -150,27 +263,38 @@ pub(crate) fn end_of_chain(knowledge: &Knowledge, plan: &RoundPlan) -> Option<En
     is_fruitless.then_some(EndOfChain::Fruitless { round })
 }
 
-fn waiting_helps(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref(), Some(Refusal::StillRunning { .. } | Refusal::SubmitLimit))
-}
-
-/// Has this job queued again, if it is a reduce of the round: the second reduce would start at once, and meet the same.
-/// Slurm lets a requeued job wait, for two minutes on a usual cluster.
-fn queue_again(
-    experiment: &Experiment,
-    number: u32,
-    error: &anyhow::Error,
-    scheduler: &Slurm,
-) -> anyhow::Result<()> {
+/// Requeues this job, if it is a reduce of the round: the second reduce would start at once, and
+/// fail alike. Slurm delays a requeued job, for two minutes on a usual cluster.
+fn requeue(round: &Round<'_>, error: &anyhow::Error, scheduler: &Slurm) -> anyhow::Result<()> {
     let variables: Variables = std::env::vars_os().collect();
     let Some(task) = SlurmTask::from_variables(&variables)? else { return Ok(()) };
-    if !Round::new(experiment, number).queue(scheduler)?.has_reduce(task.id.job) {
+    if !round.queue(scheduler)?.reduces.contains_key(&task.id.job) {
         return Ok(());
     }
-    // Said before: Slurm ends this process as soon as it is asked.
+    // Logged before: Slurm ends this process as soon as it is asked.
     log::warn!("{error:#}; this job is to be queued again");
     if scheduler.requeue(task.id)? == Requeued::Forbidden {
         log::warn!("this job may not be queued again: run `metaqnn submit` later");
     }
     Ok(())
+}
+
+pub(crate) fn in_words(jobs: &[JobId]) -> String {
+    jobs.iter().map(JobId::to_string).collect::<Vec<_>>().join(", ")
+}
+
+pub(crate) fn job_ids(texts: &[String]) -> anyhow::Result<Vec<JobId>> {
+    texts.iter().map(|text| Ok(text.parse()?)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reduce_never_starts_before_the_claims_it_waits_for_have_expired() {
+        let at = |milliseconds| Timestamp::from_millisecond(milliseconds).unwrap();
+        assert_eq!(time_until(at(10_900), at(1_000)), Duration::from_secs(10));
+        assert_eq!(time_until(at(1_000), at(10_000)), Duration::from_secs(1));
+    }
 }

@@ -1,62 +1,109 @@
-//! What became of tasks on each machine, read from the rows of the log and from the refusals of each round.
+//! Which hosts are at fault when tasks fail, as opposed to the network or a cause common to all
+//! hosts.
+//!
+//! A network that fails is a result. A claim that ends without one is a loss, and says little by
+//! itself: the architecture may kill its trainer on every host. A trainer that refuses to work on a
+//! host is conclusive. The rule:
+//!
+//! 1. A host is *suspect* when the last three tasks that ended on it all failed so, and not all with
+//!    one architecture. One result there clears it.
+//! 2. The failure is *common* when all suspect hosts fail for one reason ([`gist`]), at least two
+//!    hosts do (suspect or not; one is enough when no other has been tried), and no other host
+//!    works: none has had a result since the first of these tasks began, and none that has not
+//!    failed has a task in training.
+//! 3. Suspect hosts are *bad* unless the failure is common.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use anyhow::bail;
 
+use crate::ops::rounds::host_tasks::{HostTask, TaskEnd, refusals, tasks};
 use crate::ops::snapshot::Snapshot;
 use crate::ops::train::task::LOCAL;
 use crate::ops::{Experiment, Refusal};
-use crate::report::{CommonFailure, HostTask, Hosts, WorkEnd};
-use crate::storage::{
-    Event, Iteration, RoundDir, Row, StorageError, TaskRefusal, counts_as_loss, is_for_want_of_time,
-};
+use crate::report::HostTally;
 
-/// Reads the refusals of all rounds.
-///
-/// # Errors
-/// A folder cannot be listed, or a file cannot be read.
-pub(crate) fn refusals(experiment: &Experiment) -> Result<Vec<TaskRefusal>, StorageError> {
-    let mut refusals = Vec::new();
-    for (round, _) in experiment.dir().list_rounds()? {
-        refusals.extend(RoundDir::of(experiment.dir(), round).refusals()?);
+/// How many failures in a row make a host suspect.
+const IN_A_ROW: usize = 3;
+
+/// One reason for which tasks fail on every host that has been tried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CommonFailure {
+    /// As the newest of these failures has it.
+    reason: String,
+    /// How many tasks failed for it, since the last result of each host.
+    pub failures: u64,
+    /// In order of name.
+    hosts: Vec<String>,
+}
+
+impl fmt::Display for CommonFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { reason, failures, hosts } = self;
+        match &hosts[..] {
+            [host] => write!(
+                f,
+                "{failures} tasks in a row failed on {host}, the only host tried: {reason}"
+            ),
+            hosts => write!(
+                f,
+                "{failures} tasks failed on {} hosts for one reason, so it is not the hosts: {reason}",
+                hosts.len()
+            ),
+        }
     }
-    Ok(refusals)
 }
 
-/// Judges the hosts.
-///
-/// A claim counts for the host of its attempt, as its `claimed` row has it. One that was lost after the search was
-/// halted counts for nobody: a person ended it.
-pub(crate) fn judge(rows: &[Row], refusals: &[TaskRefusal]) -> Hosts {
-    Hosts::judge(tasks(rows, refusals).into_iter().map(|task| task.task))
+#[derive(Debug, Default)]
+pub(crate) struct Hosts {
+    /// Each host on which a task has ended, in order of name.
+    pub tallies: Vec<HostTally>,
+    pub common_failure: Option<CommonFailure>,
 }
 
-/// Returns the nodes of the scheduler that seem to be at fault; the only one that was tried, if all fail there.
-fn bad_nodes(hosts: Hosts) -> Vec<String> {
-    match hosts.common_failure {
-        Some(common) if common.hosts.len() == 1 => common.hosts,
-        _ => hosts.tallies.into_iter().filter(|it| it.bad).map(|it| it.host).collect(),
+impl Hosts {
+    /// Judges the hosts by their tasks, given in the order in which they ended.
+    pub fn judge<'a>(tasks: impl IntoIterator<Item = HostTask<'a>>) -> Self {
+        let mut histories: BTreeMap<&str, History<'_>> = BTreeMap::new();
+        for task in tasks {
+            histories.entry(task.host).or_default().add(task);
+        }
+        let common_failure = common_failure(&histories);
+        let is_common = common_failure.is_some();
+        let ended = histories.into_iter().filter(|(_, history)| history.has_ended_tasks());
+        let tallies = ended.map(|(host, history)| HostTally {
+            host: host.to_owned(),
+            failures_in_a_row: history.failures.len() as u64,
+            bad: history.is_suspect() && !is_common,
+            ..history.tally
+        });
+        Self { tallies: tallies.collect(), common_failure }
+    }
+
+    /// The nodes that seem to be at fault; the only one that was tried, if all fail there.
+    pub(super) fn bad_nodes(self) -> Vec<String> {
+        match self.common_failure {
+            Some(common) if common.hosts.len() == 1 => common.hosts,
+            _ => self.tallies.into_iter().filter(|it| it.bad).map(|it| it.host).collect(),
+        }
     }
 }
 
-/// Returns the nodes to avoid, and says why these or why none.
+/// Returns the nodes to avoid, and a sentence with the reason for these or for none.
 ///
-/// `usable` are the nodes that may run the tasks, as far as the scheduler answers: it is asked only when some are bad.
-///
-/// # Errors
-/// [`Refusal::NoNodeLeft`]; a file cannot be read.
+/// `usable` are the nodes that may run the tasks, as far as the scheduler answers: it is asked only
+/// when some are bad.
 pub(crate) fn nodes_to_avoid(
     experiment: &Experiment,
     usable: impl FnOnce() -> Option<BTreeSet<String>>,
 ) -> anyhow::Result<(Vec<String>, String)> {
     let rows = Snapshot::read(experiment)?.all_rows(experiment)?;
     let refusals = refusals(experiment)?;
-    let of_scheduler = tasks(&rows, &refusals).into_iter().filter(|task| task.job != LOCAL);
-    let hosts = Hosts::judge(of_scheduler.map(|task| task.task));
+    let hosts = Hosts::judge(tasks(&rows, &refusals).into_iter().filter(|task| task.job != LOCAL));
     let tried: BTreeSet<String> = hosts.tallies.iter().map(|it| it.host.clone()).collect();
-    let sentence = hosts.common_failure.as_ref().map(sentence);
-    let bad = bad_nodes(hosts);
+    let sentence = hosts.common_failure.as_ref().map(ToString::to_string);
+    let bad = hosts.bad_nodes();
     if bad.is_empty() {
         let why = sentence.map_or_else(String::new, |sentence| format!(": {sentence}"));
         return Ok((bad, format!("no host is bad{why}")));
@@ -70,179 +117,283 @@ pub(crate) fn nodes_to_avoid(
     Ok((bad, said))
 }
 
-/// Says what fails everywhere.
-pub(crate) fn sentence(common: &CommonFailure) -> String {
-    let CommonFailure { reason, failures, hosts } = common;
-    match &hosts[..] {
-        [host] => {
-            format!("{failures} tasks in a row failed on {host}, the only host tried: {reason}")
-        }
-        hosts => format!(
-            "{failures} tasks failed on {} hosts for one reason, so it is not the hosts: {reason}",
-            hosts.len()
-        ),
+/// The failure that all suspect hosts have in common, if it is common by the rule above.
+fn common_failure(histories: &BTreeMap<&str, History<'_>>) -> Option<CommonFailure> {
+    let hosts: BTreeSet<&str> = histories.keys().copied().collect();
+    let gist = |reason: &str| gist(reason, &hosts);
+    let suspects: Vec<&History<'_>> = histories.values().filter(|it| it.is_suspect()).collect();
+    let reasons: BTreeSet<String> = suspects.iter().map(|it| it.main_reason(&gist)).collect();
+    let [common] = &Vec::from_iter(reasons)[..] else { return None };
+    let since = suspects.iter().flat_map(|it| &it.failures).map(|it| it.began).min()?;
+    let works = |it: &History<'_>| {
+        !it.is_suspect()
+            && (it.last_result.is_some_and(|ended| ended > since)
+                || (it.is_under_way && it.failures.is_empty()))
+    };
+    let failing: BTreeMap<&str, Vec<&Failure<'_>>> = histories
+        .iter()
+        .map(|(host, it)| {
+            let failures = it.failures.iter().filter(|it| gist(it.reason) == *common);
+            (*host, failures.collect::<Vec<_>>())
+        })
+        .filter(|(_, failures)| !failures.is_empty())
+        .collect();
+    let is_compared = failing.len() >= 2 || histories.len() == 1;
+    if !is_compared || histories.values().any(works) {
+        return None;
     }
+    let newest = failing.values().flatten().max_by_key(|it| it.ended)?;
+    Some(CommonFailure {
+        reason: newest.reason.to_owned(),
+        failures: failing.values().map(|failures| failures.len() as u64).sum(),
+        hosts: failing.keys().map(|host| (*host).to_owned()).collect(),
+    })
 }
 
-/// What a job did on a host. The place of row n of the log, from 0, is 2 n + 1; before it a refusal has 2 n.
-struct JobTask<'a> {
-    job: &'a str,
-    task: HostTask<'a>,
+/// What ended on one host.
+#[derive(Default)]
+struct History<'a> {
+    /// Its counts and its last reason.
+    tally: HostTally,
+    /// Those since the last result.
+    failures: Vec<Failure<'a>>,
+    last_result: Option<usize>,
+    is_under_way: bool,
 }
 
-/// Returns all tasks, in the order in which they ended, refusals where their time puts them, then what is under way.
-fn tasks<'a>(rows: &'a [Row], refusals: &'a [TaskRefusal]) -> Vec<JobTask<'a>> {
-    let (mut tasks, under_way) = claims(rows);
-    tasks.extend(refusals.iter().map(|refusal| {
-        let place = 2 * rows.partition_point(|row| row.time <= Some(refusal.time));
-        let end = WorkEnd::Refused(&refusal.reason);
-        let task = HostTask { host: &refusal.host, end, began: place, ended: place };
-        JobTask { job: &refusal.job, task }
-    }));
-    tasks.sort_by_key(|task| task.task.ended);
-    tasks.extend(under_way);
-    tasks
-}
-
-/// An attempt under way.
-struct Open<'a> {
+struct Failure<'a> {
     began: usize,
-    host: &'a str,
-    job: &'a str,
-    architecture: &'a str,
-    was_halted: bool,
+    ended: usize,
+    /// `None` when it failed whatever the network.
+    architecture: Option<&'a str>,
+    reason: &'a str,
 }
 
-impl<'a> Open<'a> {
-    /// Returns how the next row of its iteration ends it; `None` when it counts for nobody.
-    fn end(&self, row: &'a Row) -> Option<WorkEnd<'a>> {
-        let reason = row.reason.as_deref();
-        match row.event {
-            event if event.is_result() => Some(WorkEnd::Result),
-            _ if self.was_halted || is_for_want_of_time(reason) => None,
-            // Taken up again: lost only when the row says so.
-            Event::Claimed => reason.map(|reason| self.lost(reason)),
-            _ if !counts_as_loss(reason) => reason.map(WorkEnd::Refused),
-            _ => Some(self.lost(reason.unwrap_or("without a reason"))),
+impl<'a> History<'a> {
+    fn add(&mut self, task: HostTask<'a>) {
+        let HostTask { end, began, ended, .. } = task;
+        let (architecture, reason) = match end {
+            TaskEnd::Result => {
+                self.tally.results += 1;
+                self.last_result = Some(ended);
+                self.failures.clear();
+                return;
+            }
+            TaskEnd::UnderWay => {
+                self.is_under_way = true;
+                return;
+            }
+            TaskEnd::Lost { architecture, reason } => {
+                self.tally.lost += 1;
+                (Some(architecture), reason)
+            }
+            TaskEnd::Refused(reason) => {
+                self.tally.refused += 1;
+                (None, reason)
+            }
+        };
+        self.tally.last_reason = Some(reason.to_owned());
+        self.failures.push(Failure { began, ended, architecture, reason });
+    }
+
+    const fn has_ended_tasks(&self) -> bool {
+        self.tally.results + self.tally.lost + self.tally.refused > 0
+    }
+
+    fn is_suspect(&self) -> bool {
+        let first = self.failures.first().and_then(|failure| failure.architecture);
+        let is_of_one_network =
+            first.is_some() && self.failures.iter().all(|it| it.architecture == first);
+        self.failures.len() >= IN_A_ROW && !is_of_one_network
+    }
+
+    /// The gist of most failures since the last result; of the newest of them in a tie.
+    fn main_reason(&self, gist: &impl Fn(&str) -> String) -> String {
+        let mut counts: BTreeMap<String, (usize, usize)> = BTreeMap::new();
+        for failure in &self.failures {
+            let (count, ended) = counts.entry(gist(failure.reason)).or_default();
+            (*count, *ended) = (*count + 1, failure.ended);
         }
-    }
-
-    const fn task(&self, end: WorkEnd<'a>, ended: usize) -> JobTask<'a> {
-        let task = HostTask { host: self.host, end, began: self.began, ended };
-        JobTask { job: self.job, task }
-    }
-
-    const fn lost(&self, reason: &'a str) -> WorkEnd<'a> {
-        WorkEnd::Lost { architecture: self.architecture, reason }
+        let most = counts.into_iter().max_by_key(|(_, count_and_end)| *count_and_end);
+        most.map_or_else(String::new, |(gist, _)| gist)
     }
 }
 
-/// Returns the claims that have ended, in the order in which they did, and those that have not.
-fn claims(rows: &[Row]) -> (Vec<JobTask<'_>>, Vec<JobTask<'_>>) {
-    let mut open: BTreeMap<Iteration, Open<'_>> = BTreeMap::new();
-    let mut ended = Vec::new();
-    for (row, place) in rows.iter().zip((1..).step_by(2)) {
-        if row.event == Event::Halted {
-            open.values_mut().for_each(|open| open.was_halted = true);
+/// A reason without what differs from task to task: names of these hosts, paths, and words with a
+/// digit (numbers, process ids, lines, temporary names).
+fn gist(reason: &str, hosts: &BTreeSet<&str>) -> String {
+    let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
+    let gist_of = |word: &str| {
+        if word.contains('/') {
+            return "/".to_owned();
         }
-        let Some(iteration) = row.iteration else { continue };
-        let is_end = row.event.is_result() || matches!(row.event, Event::Claimed | Event::Lost);
-        if let Some(before) = is_end.then(|| open.remove(&iteration)).flatten()
-            && let Some(end) = before.end(row)
-        {
-            ended.push(before.task(end, place));
+        let mut text = String::new();
+        let mut rest = word;
+        while let Some(first) = rest.chars().next() {
+            let end = rest.find(|c| is_part(c) != is_part(first)).unwrap_or(rest.len());
+            let (part, after) = rest.split_at(end);
+            let name = part.trim_end_matches('.');
+            let varies = name.contains(|c: char| c.is_ascii_digit()) || hosts.contains(name);
+            text.push_str(if varies && is_part(first) { "#" } else { part });
+            rest = after;
         }
-        if let (Event::Claimed, Some(host), Some(job), Some(architecture)) =
-            (row.event, &row.host, &row.job, &row.architecture)
-        {
-            let claim = Open { began: place, host, job, architecture, was_halted: false };
-            open.insert(iteration, claim);
-        }
-    }
-    let under_way = open.into_values().map(|open| open.task(WorkEnd::UnderWay, usize::MAX));
-    (ended, under_way.collect())
+        text
+    };
+    reason.split_whitespace().map(gist_of).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
 mod tests {
+    use super::TaskEnd::{Refused, Result, UnderWay};
     use super::*;
-    use crate::storage::Time;
 
-    fn claimed(iteration: u64, attempt: u32, host: &str) -> Row {
-        Row {
-            iteration: Some(Iteration(iteration)),
-            attempt: Some(attempt),
-            architecture: Some(format!("A{iteration}")),
-            host: Some(host.to_owned()),
-            job: Some("7".to_owned()),
-            ..Row::new(Event::Claimed)
+    const fn lost(architecture: &str) -> TaskEnd<'_> {
+        TaskEnd::Lost { architecture, reason: "gone" }
+    }
+
+    /// Tasks that end as soon as they begin.
+    fn made_up<'a>(ends: &[(&'a str, TaskEnd<'a>)]) -> Vec<HostTask<'a>> {
+        let task =
+            |(place, &(host, end))| HostTask { host, job: "7", end, began: place, ended: place };
+        ends.iter().enumerate().map(task).collect()
+    }
+
+    /// The bad hosts, and how many tasks failed for the common reason.
+    fn judged(ends: &[(&str, TaskEnd<'_>)]) -> (Vec<String>, Option<u64>) {
+        let hosts = Hosts::judge(made_up(ends));
+        let bad = hosts.tallies.into_iter().filter(|tally| tally.bad).map(|tally| tally.host);
+        (bad.collect(), hosts.common_failure.map(|common| common.failures))
+    }
+
+    /// On `n1`, beside a host that works.
+    fn is_bad(ends: &[TaskEnd<'_>]) -> bool {
+        let n1 = ends.iter().map(|&end| ("n1", end));
+        judged(&n1.chain([("n2", Result)]).collect::<Vec<_>>()).0 == ["n1"]
+    }
+
+    #[test]
+    fn three_losses_of_several_architectures_make_a_host_bad_and_a_result_clears_it() {
+        assert!(!is_bad(&[lost("A"), lost("B")]));
+        assert!(is_bad(&[lost("A"), lost("B"), lost("A")]));
+        assert!(is_bad(&[Result, lost("A"), lost("B"), lost("C")]));
+        assert!(!is_bad(&[lost("A"), Result, lost("C"), lost("D")]));
+        assert!(!is_bad(&[lost("A"), lost("B"), lost("C"), Result]));
+        assert!(!is_bad(&[lost("A"), lost("A"), lost("A")]), "that is the network's fault");
+    }
+
+    #[test]
+    fn a_trainer_that_refuses_needs_no_other_network() {
+        let refused = Refused("no GPU");
+        assert!(is_bad(&[refused; 3]) && !is_bad(&[refused; 2]));
+        assert!(is_bad(&[lost("A"), refused, lost("A")]));
+        assert!(!is_bad(&[refused, refused, refused, Result]));
+    }
+
+    #[test]
+    fn what_fails_everywhere_for_one_reason_is_no_hosts_fault() {
+        let three = |host, reason| [(host, Refused(reason)); 3];
+        let (n1, n2, n3) = (three("n1", "a"), three("n2", "a"), three("n3", "a"));
+        let works = [("n4", Result)];
+        let trains = [("n4", UnderWay)];
+        for (case, ends, bad, common) in [
+            ("all of two", [&n1[..], &n2].concat(), &[][..], Some(6)),
+            ("two for different reasons", [n1, three("n2", "b")].concat(), &["n1", "n2"], None),
+            (
+                "one reason with other numbers",
+                [three("n1", "pid 1"), three("n2", "pid 22")].concat(),
+                &[],
+                Some(6),
+            ),
+            ("the only host tried", n1.to_vec(), &[], Some(3)),
+            ("three, the fourth not tried", [n1, n2, n3].concat(), &[], Some(9)),
+            (
+                "three, the fourth works",
+                [&n1[..], &n2, &n3, &works].concat(),
+                &["n1", "n2", "n3"],
+                None,
+            ),
+            (
+                "three, the fourth trains its first",
+                [&n1[..], &n2, &n3, &trains].concat(),
+                &["n1", "n2", "n3"],
+                None,
+            ),
+            ("three, the fourth worked before", [&works[..], &n1, &n2, &n3].concat(), &[], Some(9)),
+            (
+                "three, the fourth begins to fail",
+                [&n1[..], &n2, &n3, &[("n4", Refused("a"))]].concat(),
+                &[],
+                Some(10),
+            ),
+            ("one, beside one that worked before", [&works[..], &n1].concat(), &["n1"], None),
+            (
+                "one, beside one that fails for another reason",
+                [&n1[..], &[("n4", Refused("b"))]].concat(),
+                &["n1"],
+                None,
+            ),
+            (
+                "one, beside one that begins to fail alike",
+                [&n1[..], &[("n4", Refused("a"))]].concat(),
+                &[],
+                Some(4),
+            ),
+            ("one, beside one that trains", [&n1[..], &trains].concat(), &["n1"], None),
+            (
+                "all have worked before",
+                [&[("n1", Result), ("n2", Result)], &n1[..], &n2].concat(),
+                &[],
+                Some(6),
+            ),
+            (
+                "a few of another reason",
+                [&n1[..], &n1[..1], &[("n1", Refused("b"))], &n2].concat(),
+                &[],
+                Some(7),
+            ),
+            ("nothing fails", works.to_vec(), &[], None),
+        ] {
+            let bad = bad.iter().map(ToString::to_string).collect();
+            assert_eq!(judged(&ends), (bad, common), "{case}");
         }
     }
 
-    fn after(claim: &Row, event: Event, reason: Option<&str>) -> Row {
-        Row { event, host: None, reason: reason.map(str::to_owned), ..claim.clone() }
-    }
-
-    fn losses(rows: &[Row]) -> Vec<(String, u64)> {
-        judge(rows, &[]).tallies.into_iter().map(|tally| (tally.host, tally.lost)).collect()
+    #[test]
+    fn a_host_with_a_result_while_others_lost_their_claims_works() {
+        // Losses are recorded when a round ends: after all its results.
+        let task = |host, end, began, ended| HostTask { host, job: "7", end, began, ended };
+        let mut tasks = vec![task("n2", Result, 4, 5)];
+        tasks.extend((0..3).map(|began| task("n1", Refused("array has ended"), began, began + 6)));
+        tasks.push(task("n2", Refused("array has ended"), 3, 9));
+        let hosts = Hosts::judge(tasks);
+        assert_eq!(hosts.common_failure, None);
+        assert!(hosts.tallies[0].bad && !hosts.tallies[1].bad);
     }
 
     #[test]
-    fn a_loss_counts_for_the_host_of_the_attempt_that_was_lost() {
-        let first = claimed(1, 1, "n1");
-        // Taken up on another node: the attempt before came to nothing, on the first.
-        let second = Row { reason: Some("it added no epoch".into()), ..claimed(1, 2, "n2") };
-        let third = claimed(1, 3, "n3");
-        let lost = after(&third, Event::Lost, Some("its array has ended"));
-        let rows = [first, second, third, lost];
-        assert_eq!(losses(&rows), [("n1".to_owned(), 1), ("n3".to_owned(), 1)]);
+    fn reasons_are_alike_whatever_numbers_paths_and_hosts_they_name() {
+        let hosts = BTreeSet::from(["gandalf", "n1", "n2"]);
+        for (one, other) in [
+            ("exit status 1 (pid 4711)", "exit status 1 (pid 12)"),
+            ("cannot open `/tmp/job1/x`: no such file", "cannot open `/scratch/a`: no such file"),
+            ("no GPU on gandalf.", "no GPU on n2."),
+            ("trainer.py:12: KeyError", "trainer.py:240: KeyError"),
+            ("CUDA error at 0x7f3a", "CUDA error at 0x11"),
+        ] {
+            assert_eq!(gist(one, &hosts), gist(other, &hosts));
+        }
+        assert_ne!(gist("no GPU", &hosts), gist("no data", &hosts));
+        assert_ne!(gist("wizard is gone", &hosts), gist("gandalf is gone", &hosts));
     }
 
     #[test]
-    fn what_a_person_halted_counts_for_nobody() {
-        let claim = claimed(1, 1, "n1");
-        let lost = after(&claim, Event::Lost, Some("its array has ended"));
-        assert!(losses(&[claim, Row::new(Event::Halted), lost]).is_empty());
-    }
-
-    #[test]
-    fn a_host_that_was_the_only_one_tried_may_be_bad() {
-        let rows = |job: &str| -> Vec<Row> {
-            (1..=3)
-                .flat_map(|iteration| {
-                    let claim = Row { job: Some(job.to_owned()), ..claimed(iteration, 1, "n1") };
-                    let lost = after(&claim, Event::Lost, Some("gone"));
-                    [claim, lost]
-                })
-                .collect()
-        };
-        let bad_nodes = |rows: &[Row]| super::bad_nodes(judge(rows, &[]));
-        assert_eq!(bad_nodes(&rows("7")), ["n1"], "the only one tried");
-        assert_eq!(judge(&rows(LOCAL), &[]).common_failure.unwrap().failures, 3);
-        let failed = after(&claimed(3, 1, "n1"), Event::Failed, Some("no learning rate passed"));
-        assert!(bad_nodes(&[rows("7"), vec![claimed(3, 1, "n1"), failed]].concat()).is_empty());
-    }
-
-    #[test]
-    fn refusals_stand_among_the_claims_by_their_time() {
-        let at = |second: i64| Some(Time::from(jiff::Timestamp::from_second(second).unwrap()));
-        let refusal = |second: i64| TaskRefusal {
-            host: "n1".into(),
-            job: "7".into(),
-            task: second.to_string(),
-            reason: "no GPU".into(),
-            time: at(second).unwrap(),
-        };
-        let claim = Row { time: at(1), ..claimed(1, 1, "n1") };
-        let trained = |second| Row { time: at(second), ..after(&claim, Event::Trained, None) };
-        let refusals: Vec<TaskRefusal> = (10..13).map(refusal).collect();
-        assert_eq!(bad_nodes(judge(&[claim.clone(), trained(5)], &refusals)), ["n1"]);
-        assert!(bad_nodes(judge(&[claim.clone(), trained(20)], &refusals)).is_empty());
-        let tally = &judge(&[claim.clone(), trained(5)], &refusals).tallies[0];
-        assert_eq!((tally.results, tally.refused, tally.failures_in_a_row), (1, 3, 3));
-        // A claim that was lost because its trainer refused says the same.
-        let reason = crate::storage::refusal_as_reason("no GPU");
-        let lost = after(&claim, Event::Lost, Some(&reason));
-        assert_eq!(judge(&[claim, lost], &[]).tallies[0].refused, 1);
+    fn each_host_has_a_tally_in_order_of_name() {
+        let ends = [("n2", lost("A")), ("n1", Result), ("n2", Refused("two")), ("n3", UnderWay)];
+        let tallies = Hosts::judge(made_up(&ends)).tallies;
+        let names: Vec<&str> = tallies.iter().map(|tally| tally.host.as_str()).collect();
+        assert_eq!(names, ["n1", "n2"]);
+        assert_eq!((tallies[0].results, tallies[0].lost), (1, 0));
+        assert_eq!((tallies[1].lost, tallies[1].refused), (1, 1));
+        assert_eq!(tallies[1].last_reason.as_deref(), Some("two"));
     }
 }

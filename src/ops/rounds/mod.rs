@@ -1,15 +1,27 @@
-//! Rounds of batch jobs: planned, submitted, chained, cancelled.
+//! Rounds of batch jobs on a cluster. Used by `cli`, `status`, `doctor`, and `train` and `reduce` for
+//! what they need of their round.
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | `submit.rs` | `submit`: the next round; [`submit::SubmitOptions`] |
+//! | `cancel.rs` | `cancel` |
+//! | `chain.rs` | the jobs of a round and their dependencies; `end_round`, which `reduce --round` calls: the next round, or why the chain ends |
+//! | `plan.rs` | how many tasks a round has, and its batch scripts |
+//! | `round.rs` | [`round::Round`]: submitted exactly once, whoever crashes where |
+//! | `step.rs` | the next step of a submitter, a pure function, checked over all interleavings |
+//! | `queue.rs` | [`queue::Queue`]: the jobs of a round; [`queue::Stage`]: how far it has come |
+//! | `refused.rs` | where to correct what the scheduler refused |
+//! | `hosts.rs` | [`hosts::Hosts`]: which hosts are bad, by their tasks (`host_tasks.rs`) |
+//! | `unclaimed.rs` | tasks that ended without a claim, from their logs |
 
 pub mod cancel;
 pub mod chain;
+pub mod host_tasks;
 pub mod hosts;
-pub mod jobs;
 pub mod plan;
+pub mod queue;
 pub mod refused;
 pub mod round;
-pub mod scheduler;
-pub mod size;
-pub mod stage;
 pub mod step;
 pub mod submit;
 pub mod unclaimed;

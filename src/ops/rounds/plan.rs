@@ -1,123 +1,123 @@
-//! What a round is to do: planned by what is known now, and by what a person has asked of its chain.
+//! The plan of a round: how many tasks, from what is known now and what is asked of the chain; and its
+//! batch scripts.
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::iter;
 use std::num::NonZeroU32;
+use std::{fs, iter};
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use crate::ops::Experiment;
-use crate::ops::rounds::size::{AwaitedPredictor, NextRound, next_round};
 use crate::ops::snapshot::Snapshot;
 use crate::ops::train::task::host;
-use crate::slurm::{ArraySize, Scheduler, SlurmParams};
-use crate::storage::RoundPlan;
+use crate::q_learning::{Epsilon, EpsilonSchedule, StageCounts};
+use crate::slurm::{ArraySize, Asked, BatchScript, Scheduler, SlurmParams, Work};
+use crate::storage::{Rendering, RoundPlan, Trust};
 
-/// What every round of a chain is asked; passed on through the plans.
-pub(crate) struct Order {
-    pub job_prefix: String,
-    pub last_round: Option<u32>,
-    pub array_size: Option<u32>,
-    pub max_parallel: Option<u32>,
-    pub sbatch_options: Vec<String>,
-    pub sbatch_variables: BTreeMap<String, String>,
+pub(crate) const TRAIN_SCRIPT: &str = "train.sbatch";
+pub(crate) const REDUCE_SCRIPT: &str = "reduce.sbatch";
+
+/// Plans a round by what is known now; `None` when the schedule is finished and learned. What is
+/// asked of the chain is taken from `asked`: the plan of the round before, or of a person.
+pub(crate) fn plan_round(
+    experiment: &Experiment,
+    number: u32,
+    asked: &RoundPlan,
+    scheduler: &dyn Scheduler,
+) -> anyhow::Result<Option<RoundPlan>> {
+    let config = experiment.config();
+    let state = Snapshot::read(experiment)?;
+    let knowledge = state.knowledge();
+    let mut params = SlurmParams::clone(&config.slurm);
+    if let Some(tasks) = asked.asked_array_size.and_then(NonZeroU32::new) {
+        params.array_size = ArraySize::Tasks(tasks);
+    }
+    if let Some(parallel) = asked.asked_max_parallel.and_then(NonZeroU32::new) {
+        params.max_parallel = parallel;
+    }
+    let stopping = &config.early_stopping;
+    let awaits_predictor = stopping.enabled && !state.has_predictor();
+    let burn_in = awaits_predictor.then_some(stopping.burn_in as u64);
+    let counts = knowledge.stage_counts(&config.schedule);
+    let (epsilon, tasks, not_before) = match next_round(&config.schedule, &counts, &params, burn_in)
+    {
+        NextRound::Train { epsilon, tasks } => (Some(epsilon), tasks, None),
+        NextRound::Wait => {
+            (None, 0, knowledge.state().open.values().map(|open| open.expires_at).min())
+        }
+        NextRound::Nothing if state.view_is_behind() => (None, 0, None),
+        NextRound::Nothing => return Ok(None),
+    };
+    Ok(Some(RoundPlan {
+        round: number,
+        epsilon,
+        array_size: tasks,
+        parts: if tasks == 0 { Vec::new() } else { parts(tasks, scheduler.max_array_size()?)? },
+        max_parallel: params.max_parallel.get(),
+        not_before,
+        created_at: Timestamp::now().into(),
+        host: host().unwrap_or_default(),
+        ..asked.clone()
+    }))
 }
 
-impl Order {
-    /// Returns what the rounds after one with this plan are asked.
-    pub fn of(plan: &RoundPlan) -> Self {
-        Self {
-            job_prefix: plan.job_prefix.clone(),
-            last_round: plan.last_round,
-            array_size: plan.asked_array_size,
-            max_parallel: plan.asked_max_parallel,
-            sbatch_options: plan.sbatch_options.clone(),
-            sbatch_variables: plan.sbatch_variables.clone(),
-        }
-    }
-
-    /// Plans a round by what is known now; `None` when the schedule is finished and learned.
-    pub fn plan(
-        &self,
-        experiment: &Experiment,
-        state: &Snapshot,
-        number: u32,
-        scheduler: &dyn Scheduler,
-    ) -> anyhow::Result<Option<RoundPlan>> {
-        let config = experiment.config();
-        let knowledge = state.knowledge();
-        let params = self.params(&config.slurm);
-        let counts = knowledge.stage_counts(&config.schedule);
-        let next =
-            next_round(&config.schedule, &counts, &params, awaited_predictor(experiment, state));
-        let (epsilon, tasks, not_before) = match next {
-            NextRound::Train { epsilon, tasks } => (Some(epsilon), tasks, None),
-            NextRound::Wait => {
-                (None, 0, knowledge.state().open.values().map(|open| open.expires_at).min())
-            }
-            NextRound::Nothing if state.view_is_behind() => (None, 0, None),
-            NextRound::Nothing => return Ok(None),
-        };
-        Ok(Some(RoundPlan {
-            round: number,
-            job_prefix: self.job_prefix.clone(),
-            epsilon,
-            array_size: tasks,
-            parts: if tasks == 0 { Vec::new() } else { parts(tasks, scheduler.max_array_size()?)? },
-            max_parallel: params.max_parallel.get(),
-            not_before,
-            last_round: self.last_round,
-            asked_array_size: self.array_size,
-            asked_max_parallel: self.max_parallel,
-            sbatch_options: self.sbatch_options.clone(),
-            sbatch_variables: self.sbatch_variables.clone(),
-            created_at: Timestamp::now().into(),
-            host: host().unwrap_or_default(),
-        }))
-    }
-
-    /// Returns whether a plan has what is asked.
-    pub fn is_kept_by(&self, plan: &RoundPlan) -> bool {
-        let Self { job_prefix: _, last_round, array_size, max_parallel, .. } = self;
-        (*last_round, *array_size, *max_parallel)
-            == (plan.last_round, plan.asked_array_size, plan.asked_max_parallel)
-            && (&self.sbatch_options, &self.sbatch_variables)
-                == (&plan.sbatch_options, &plan.sbatch_variables)
-    }
-
-    /// The `slurm` section with what the person asked in its place.
-    fn params(&self, configured: &SlurmParams) -> SlurmParams {
-        let mut params = configured.clone();
-        if let Some(tasks) = self.array_size.and_then(NonZeroU32::new) {
-            params.array_size = ArraySize::Tasks(tasks);
-        }
-        if let Some(parallel) = self.max_parallel.and_then(NonZeroU32::new) {
-            params.max_parallel = parallel;
-        }
-        params
-    }
-}
-
-fn awaited_predictor(experiment: &Experiment, state: &Snapshot) -> AwaitedPredictor {
-    let params = &experiment.config().early_stopping;
-    if params.enabled && !state.has_predictor() {
-        AwaitedPredictor::AfterBurnIn(params.burn_in as u64)
-    } else {
-        AwaitedPredictor::No
-    }
-}
-
-/// Returns what the names of an experiment's jobs begin with: its name, and a digest of its folder, since two
-/// experiments may have one name. The plan of each round keeps it: the folder may have another path on another node.
+/// What the names of an experiment's jobs begin with: its name, and a digest of its folder, since
+/// two experiments may have one name.
 pub(crate) fn job_prefix(experiment: &Experiment) -> String {
     let root = experiment.dir().root();
     let root = fs::canonicalize(root).unwrap_or_else(|_| root.to_owned());
     let digest = Sha256::digest(root.as_os_str().as_encoded_bytes());
     let place: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
     format!("{}-{place}", experiment.config().experiment().name)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum NextRound {
+    Train {
+        epsilon: Epsilon,
+        tasks: u32,
+    },
+    /// Nothing can be claimed before open claims end: wait for them and reduce.
+    Wait,
+    /// The schedule is finished.
+    Nothing,
+}
+
+/// Array size while epsilon is 1: the Q-table is not read, so no round is too long.
+const RANDOM_ROUND: u64 = 500;
+
+/// Decides what the next round does; `burn_in` is that of early stopping while it has no predictor.
+///
+/// A round never crosses an epsilon boundary. `auto` is 500 tasks while epsilon is 1, then ten times
+/// `max_parallel`, at most half of the epsilon's architectures: rounds as small as the number of
+/// GPUs leave most of them idle at the barrier, and rounds up to 100 cost no learning. Until there
+/// is a predictor, which only a reduce can fit, it is no more than the burn-in.
+fn next_round(
+    schedule: &EpsilonSchedule,
+    counts: &[StageCounts],
+    params: &SlurmParams,
+    burn_in: Option<u64>,
+) -> NextRound {
+    let Some(stage) = schedule.stage_in_force(counts) else {
+        let is_open = counts.iter().any(|counts| counts.open > 0);
+        return if is_open { NextRound::Wait } else { NextRound::Nothing };
+    };
+    let epsilon = schedule.stages()[stage].epsilon;
+    let wanted = schedule.still_wanted(stage, counts[stage]);
+    let automatic = || {
+        let half = schedule.stages()[stage].architectures.div_ceil(2);
+        let parallel = u64::from(params.max_parallel.get());
+        let most = if epsilon == Epsilon::RANDOM { RANDOM_ROUND } else { half.min(10 * parallel) };
+        burn_in.map_or(most, |burn_in| most.min(burn_in))
+    };
+    let most = match params.array_size {
+        ArraySize::Tasks(tasks) => u64::from(tasks.get()),
+        ArraySize::Auto => automatic(),
+    };
+    let per_task = u64::from(params.architectures_per_task.get());
+    let tasks = most.min(wanted.div_ceil(per_task)).max(1);
+    NextRound::Train { epsilon, tasks: u32::try_from(tasks).unwrap_or(u32::MAX) }
 }
 
 /// Splits a round into arrays that the scheduler accepts, each with the indices from 0 on:
@@ -128,9 +128,113 @@ fn parts(tasks: u32, max_array_size: u32) -> anyhow::Result<Vec<u32>> {
     Ok(whole.chain(Some(tasks % max_array_size).filter(|&rest| rest > 0)).collect())
 }
 
+/// The contents of a rendering.
+pub(crate) struct Rendered {
+    pub plan: RoundPlan,
+    /// Names and texts.
+    pub scripts: Vec<(&'static str, String)>,
+}
+
+impl Rendered {
+    pub fn of(experiment: &Experiment, plan: RoundPlan) -> anyhow::Result<Self> {
+        let program = std::env::current_exe().context("failed to find the running program")?;
+        let round = plan.round;
+        let mut scripts = Vec::new();
+        for (name, work) in
+            [(TRAIN_SCRIPT, Work::Train { round }), (REDUCE_SCRIPT, Work::Reduce { round })]
+        {
+            let script = BatchScript {
+                work,
+                program: &program,
+                experiment: experiment.dir().root(),
+                log_folder: &experiment.dir().round(round),
+                trust_group: experiment.trust() == Trust::Group,
+                params: &experiment.config().slurm,
+                asked: Asked { options: &plan.sbatch_options, variables: &plan.sbatch_variables },
+            };
+            scripts.push((name, script.render()?));
+        }
+        Ok(Self { plan, scripts })
+    }
+
+    /// Whether a rendering holds this.
+    pub fn is(&self, rendering: &Rendering) -> bool {
+        let same_plan = rendering.plan().is_ok_and(|plan| plan.asks_the_same(&self.plan));
+        same_plan && self.scripts.iter().all(|(name, text)| rendering.has_script(name, text))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::q_learning::{EpsilonScheduleParams, EpsilonStage};
+
+    fn size(results: [u64; 2], open: [u64; 2], change: impl Fn(&mut SlurmParams)) -> NextRound {
+        size_awaiting(None, results, open, change)
+    }
+
+    fn size_awaiting(
+        burn_in: Option<u64>,
+        results: [u64; 2],
+        open: [u64; 2],
+        change: impl Fn(&mut SlurmParams),
+    ) -> NextRound {
+        let stage = |epsilon, architectures| EpsilonStage {
+            epsilon: Epsilon::new(epsilon).unwrap(),
+            architectures,
+        };
+        let schedule =
+            EpsilonScheduleParams(vec![stage(1.0, 1500), stage(0.5, 150)]).check().unwrap();
+        let counts =
+            [0, 1].map(|i| StageCounts { results: results[i], open: open[i], exhausted: false });
+        let mut params = SlurmParams::default();
+        change(&mut params);
+        next_round(&schedule, &counts, &params, burn_in)
+    }
+
+    fn tasks(round: NextRound) -> u32 {
+        match round {
+            NextRound::Train { tasks, .. } => tasks,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn random_rounds_are_long_and_learning_rounds_short() {
+        assert_eq!(tasks(size([0, 0], [0, 0], |_| {})), 500);
+        // Ten times ten tasks at a time are 100, half of 150 is 75.
+        assert_eq!(tasks(size([1500, 0], [0, 0], |_| {})), 75);
+        assert_eq!(tasks(size([1500, 0], [0, 0], |p| p.max_parallel = 2.try_into().unwrap())), 20);
+    }
+
+    #[test]
+    fn until_there_is_a_predictor_a_round_is_no_longer_than_the_burn_in() {
+        let burn_in = Some(100);
+        assert_eq!(tasks(size_awaiting(burn_in, [0, 0], [0, 0], |_| {})), 100);
+        assert_eq!(tasks(size_awaiting(burn_in, [1450, 0], [0, 0], |_| {})), 50);
+        assert_eq!(tasks(size_awaiting(burn_in, [1500, 0], [0, 0], |_| {})), 75);
+        let given = |p: &mut SlurmParams| p.array_size = ArraySize::Tasks(300.try_into().unwrap());
+        assert_eq!(tasks(size_awaiting(burn_in, [0, 0], [0, 0], given)), 300);
+    }
+
+    #[test]
+    fn a_round_asks_for_no_more_than_is_wanted() {
+        assert_eq!(tasks(size([1490, 0], [4, 0], |_| {})), 6);
+        let by_three = |p: &mut SlurmParams| p.architectures_per_task = 3.try_into().unwrap();
+        assert_eq!(tasks(size([1490, 0], [0, 0], by_three)), 4);
+    }
+
+    #[test]
+    fn a_round_never_crosses_an_epsilon() {
+        let NextRound::Train { epsilon, .. } = size([1499, 0], [0, 0], |_| {}) else { panic!() };
+        assert_eq!(epsilon, Epsilon::RANDOM);
+    }
+
+    #[test]
+    fn open_claims_are_waited_for() {
+        assert_eq!(size([1500, 149], [0, 1], |_| {}), NextRound::Wait);
+        assert_eq!(size([1500, 150], [0, 0], |_| {}), NextRound::Nothing);
+    }
 
     #[test]
     fn a_round_larger_than_an_array_is_several() {

@@ -1,11 +1,13 @@
-//! The error of a round that the scheduler refused: what is left of it, and where to correct the request.
+//! The error of a round that the scheduler refused: which jobs are left, and where to correct the
+//! request.
 
-use crate::ops::rounds::jobs::in_words;
+use crate::ops::rounds::chain::in_words;
 use crate::ops::{Experiment, Refusal};
 use crate::slurm::{JobId, SlurmError, refused_option};
 use crate::storage::RoundPlan;
 
-/// Adds to a refusal of the scheduler where to correct it. `held` are arrays of the round that stay in the queue.
+/// Adds to a refusal of the scheduler where to correct it. `held`: arrays of the round that stay in
+/// the queue.
 pub(crate) fn not_submitted(
     experiment: &Experiment,
     plan: &RoundPlan,
@@ -24,15 +26,14 @@ pub(crate) fn not_submitted(
         format!("nothing of it is in the queue; {corrected}")
     } else {
         format!(
-            "its array stays held (job {}): `metaqnn submit {dir}` goes on with it, `metaqnn cancel {dir}` takes it back; \
-             after that, {corrected}",
+            "its array stays held (job {}): `metaqnn submit {dir}` goes on with it, \
+             `metaqnn cancel {dir}` takes it back; after that, {corrected}",
             in_words(held)
         )
     };
     error.context(Refusal::NotSubmitted { round: plan.round, remedy })
 }
 
-/// Says where the refused request is corrected.
 fn correction(
     plan: &RoundPlan,
     option: Option<&'static str>,
@@ -42,7 +43,7 @@ fn correction(
     let is_reduce = error.to_string().contains("/reduce.sbatch");
     let value = option.map_or("KEY=VALUE".to_owned(), |option| setting(option, is_reduce));
     let mut said = format!("correct it with `metaqnn set {dir} slurm.{value}`");
-    // What stands after `--` is for arrays, and the reduce's own keys come before it.
+    // Options after `--` are for arrays, and the reduce's own keys override them.
     if !is_reduce {
         let option = option.unwrap_or("OPTION");
         said += &format!(", or for this chain with `metaqnn submit {dir} -- --{option}=VALUE`");

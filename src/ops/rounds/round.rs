@@ -3,67 +3,62 @@
 //! The steps, each of which leaves a file or folder that is created once and by one submitter only:
 //!
 //! ```text
-//! render 1/ (plan.yaml and scripts) -> sbatch --hold the array(s) -> create 1/array.yaml -> submit the reduces behind
-//! that array -> create 1/jobs.yaml -> release the array that array.yaml names -> scancel held arrays of this round that
-//! it does not name
+//! render 1/ (plan.yaml and scripts) -> sbatch --hold the array(s) -> create 1/array.yaml
+//! -> submit the reduces behind that array -> create 1/jobs.yaml
+//! -> release the array that array.yaml names -> scancel held arrays that it does not name
 //! ```
 //!
-//! A later submitter reads the files that are there and goes on at the first that is missing ([`crate::ops::rounds::step`]).
-//! A rendering of which no job exists (the scheduler refused it, say) is withdrawn when something else would be rendered
-//! now: an `array.yaml` that names no array closes it for all submitters, and 2/ takes its place.
+//! A later submitter reads the files that exist and goes on at the first that is missing
+//! ([`crate::ops::rounds::step`]). A rendering of which no job exists (the scheduler refused it,
+//! say) is withdrawn when something else would be rendered now: an `array.yaml` that names no array
+//! closes it for all submitters, and 2/ takes its place.
 //!
-//! An array that a submitter held and could not name, because it died or another was first, has the round's job name
-//! and is cancelled by the submitter that finishes, or by the reduce of the round; it never ran, since it was held. A reduce too
-//! many does no harm: all of them submit the same next round, which is submitted once.
+//! An array that a submitter held and could not name, because it died or another was first, has the
+//! round's job name and is cancelled by the submitter that finishes, or by the reduce of the round;
+//! it never ran, since it was held. A reduce too many does no harm: all of them submit the same next
+//! round, which is submitted once.
 
+use std::collections::BTreeMap;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 
-use crate::ops::rounds::jobs::{
-    Rendered, TRAIN_SCRIPT, array_name, in_words, job_ids, queue_arrays, reduce_name,
-    submit_reduces, test,
+use crate::ops::rounds::chain::{
+    array_name, in_words, job_ids, reduce_name, submit_arrays, submit_reduces, test,
 };
-use crate::ops::rounds::plan::Order;
+use crate::ops::rounds::plan::{Rendered, TRAIN_SCRIPT, plan_round};
+use crate::ops::rounds::queue::{Queue, Stage};
 use crate::ops::rounds::refused::not_submitted;
-use crate::ops::rounds::stage::{Queue, Stage};
 use crate::ops::rounds::step::{Arrays, Seen, Step, next_step};
-use crate::ops::snapshot::Snapshot;
 use crate::ops::{Experiment, Refusal};
-use crate::slurm::{DryRun, JobId, Scheduler};
+use crate::slurm::{DryRun, JobId, JobStates, Scheduler};
 use crate::storage::{Rendering, RoundArray, RoundDir, RoundJobs, RoundPlan};
 
-/// How long after a release the scheduler has looked at an array.
+/// How long after a release the scheduler has considered an array.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// One round of an experiment, about to be submitted or looked at.
+/// One round of an experiment; it need not exist.
 pub(crate) struct Round<'a> {
-    experiment: &'a Experiment,
-    number: u32,
+    pub experiment: &'a Experiment,
+    pub files: RoundDir,
 }
 
 impl<'a> Round<'a> {
-    /// Names a round; nothing is written.
-    pub const fn new(experiment: &'a Experiment, number: u32) -> Self {
-        Self { experiment, number }
+    pub fn new(experiment: &'a Experiment, number: u32) -> Self {
+        Self { experiment, files: RoundDir::of(experiment.dir(), number) }
     }
 
-    /// Returns its number, from 1.
+    /// From 1.
     pub const fn number(&self) -> u32 {
-        self.number
-    }
-
-    /// Returns the files of the round, to look at.
-    pub fn files(&self) -> RoundDir {
-        RoundDir::of(self.experiment.dir(), self.number)
+        self.files.round
     }
 
     /// Refuses a number that no round has: a person has mistyped it.
-    pub fn check_is_there(&self) -> anyhow::Result<()> {
-        // An NFS client may list the rounds as they were, and still finds by its name the folder into which the scheduler
-        // writes the log of this task.
-        if self.files().folder().is_dir() {
+    pub fn check_exists(&self) -> anyhow::Result<()> {
+        // An NFS client may have a stale listing of the rounds, and still find by its name the folder
+        // into which the scheduler writes the log of this task.
+        if self.files.folder.is_dir() {
             return Ok(());
         }
         let listed = self.experiment.dir().list_rounds()?;
@@ -73,29 +68,22 @@ impl<'a> Round<'a> {
             [only] => format!("round {only} alone is there"),
             [first, .., last] => format!("rounds {first} to {last} are there"),
         };
-        bail!(Refusal::NoRound { round: self.number, rounds })
+        bail!(Refusal::NoRound { round: self.number(), rounds })
     }
 
-    /// Returns what of the round is in the queue: nothing before it is planned.
+    /// The jobs of the round that have not ended: none before it is planned.
     pub fn queue(&self, scheduler: &dyn Scheduler) -> anyhow::Result<Queue> {
-        let Some(plan) = self.files().plan()? else { return Ok(Queue::default()) };
+        let Some(plan) = self.files.plan()? else { return Ok(Queue::default()) };
         Ok(Queue::of(scheduler.find(&[array_name(&plan), reduce_name(&plan)])?))
     }
 
-    /// Asks how far the round has come; `None` for round 0, which there never is.
-    pub fn stage_if_any(&self, scheduler: &dyn Scheduler) -> anyhow::Result<Option<Stage>> {
-        if self.number() == 0 { Ok(None) } else { self.stage(scheduler).map(Some) }
-    }
-
-    /// Asks how far the round has come.
-    pub fn stage(&self, scheduler: &dyn Scheduler) -> anyhow::Result<Stage> {
-        Ok(self.look(scheduler)?.0)
-    }
-
-    /// Asks how far the round has come, and what of it is in the queue.
+    /// How far the round has come, and its queue. Round 0, which never exists, is over.
     pub fn look(&self, scheduler: &dyn Scheduler) -> anyhow::Result<(Stage, Queue)> {
-        let Some(rendering) = self.files().newest()? else {
-            return Ok((Stage::Unplanned, Queue::default()));
+        if self.number() == 0 {
+            return Ok((Stage::Over, Queue::default()));
+        }
+        let Some(rendering) = self.files.newest()? else {
+            return Ok((Stage::Unsubmitted, Queue::default()));
         };
         let named = rendering.array()?.map(|array| job_ids(&array.array_jobs)).transpose()?;
         let has_jobs_file = rendering.jobs()?.is_some();
@@ -104,53 +92,61 @@ impl<'a> Round<'a> {
         Ok((queue.stage(named.as_deref(), has_jobs_file), queue))
     }
 
-    /// Submits the round, or completes what another submitter began; returns what was done, in words: nothing when the
-    /// schedule is finished and learned.
+    /// Whether the rendering that holds was submitted, so that its reduce goes on with the chain.
+    /// (The reduce of a round without tasks may begin before `jobs.yaml` says so.)
+    pub fn was_submitted(&self) -> anyhow::Result<bool> {
+        let Some(rendering) = self.files.newest()? else { return Ok(false) };
+        let array = rendering.array()?;
+        let waits_only = array.is_some_and(|array| array.array_jobs.is_empty() && !array.withdrawn);
+        Ok(waits_only || rendering.jobs()?.is_some())
+    }
+
+    /// Submits the round, or completes what another submitter began; returns what was done, in
+    /// words: `None` when the schedule is finished and learned.
     ///
-    /// A rendering of which no job exists yet gives way, once, to what `order` would render now.
+    /// A rendering of which no job exists yet gives way, once, to what `asked` would render now.
     pub fn submit(
         &self,
-        order: &Order,
+        asked: &RoundPlan,
         scheduler: &mut dyn Scheduler,
     ) -> anyhow::Result<Option<Vec<String>>> {
         let (mut said, mut may_render) = (Vec::new(), true);
-        // What this process has held is taken for live, even if the queue is slow to show it.
+        // What this process has held counts as live, even if the queue is slow to show it.
         let mut held = None;
         loop {
-            // In this order: an array that was named, then gone, then without `jobs.yaml` beside it never ran.
-            let newest = self.files().newest()?;
+            // In this order: an array that was named, then gone, then without `jobs.yaml` never ran.
+            let newest = self.files.newest()?;
             let array = newest.as_ref().map(Rendering::array).transpose()?.flatten();
             let queue = self.queue(scheduler)?;
-            let mut seen = self.seen(newest.as_ref(), array.as_ref(), &queue)?;
+            let mut seen = seen(newest.as_ref(), array.as_ref(), &queue)?;
             if seen.arrays == Arrays::Gone && held == Some(seen.rendering) {
                 seen.arrays = Arrays::Live;
             }
             let anew = match &newest {
                 Some(rendering) if may_render && seen.may_give_way() => {
-                    self.rendered_now(order, scheduler)?.filter(|now| !now.is(rendering))
+                    self.rendered_now(asked, scheduler)?.filter(|now| !now.is(rendering))
                 }
                 _ => None,
             };
-            let rendering = newest.as_ref();
-            match (next_step(&seen, anew.is_some()), rendering) {
+            match (next_step(&seen, anew.is_some()), newest.as_ref()) {
                 (Step::Render(number), _) => {
                     let now = match anew {
                         Some(now) => Some(now),
-                        None => self.rendered_now(order, scheduler)?,
+                        None => self.rendered_now(asked, scheduler)?,
                     };
                     let Some(now) = now else { return Ok(None) };
-                    let files = RoundDir::create(self.experiment.dir(), self.number)?;
+                    let files = RoundDir::create(self.experiment.dir(), self.number())?;
                     files.render(&files.rendering(number), &now.plan, &now.scripts)?;
                     if number > 1 {
+                        let round = self.number();
                         said.push(format!(
-                            "round {} is rendered anew, since nothing of it has run",
-                            self.number
+                            "round {round} is rendered anew, since nothing of it has run"
                         ));
                     }
                     may_render = false;
                 }
                 (Step::Withdraw, Some(rendering)) => {
-                    self.withdraw(rendering)?;
+                    withdraw(rendering)?;
                     may_render = false;
                 }
                 (Step::HoldArrays, Some(rendering)) => {
@@ -170,77 +166,32 @@ impl<'a> Round<'a> {
         }
     }
 
-    /// Withdraws the rendering that holds, if no array of it was named yet; returns whether it is withdrawn.
+    /// Withdraws the rendering that holds, if no array of it was named yet; returns whether it is
+    /// withdrawn.
     pub fn withdraw_unnamed(&self) -> anyhow::Result<bool> {
-        match self.files().newest()? {
-            Some(rendering) => Ok(self.withdraw(&rendering)?.withdrawn),
+        match self.files.newest()? {
+            Some(rendering) => Ok(withdraw(&rendering)?.withdrawn),
             None => Ok(false),
         }
-    }
-
-    /// Closes a rendering of which no array is named: a submitter that holds one cancels it. Returns what it says in the
-    /// end, since another submitter may be first.
-    fn withdraw(&self, rendering: &Rendering) -> anyhow::Result<RoundArray> {
-        let job_name = array_name(&rendering.plan()?).to_string();
-        Ok(rendering.settle_array(RoundArray {
-            array_jobs: Vec::new(),
-            job_name,
-            withdrawn: true,
-        })?)
-    }
-
-    /// Returns what a submitter sees of the round, whose rendering and array were read before the queue.
-    fn seen(
-        &self,
-        rendering: Option<&Rendering>,
-        array: Option<&RoundArray>,
-        queue: &Queue,
-    ) -> anyhow::Result<Seen> {
-        let Some(rendering) = rendering else { return Ok(Seen::default()) };
-        let arrays = match array {
-            None => Arrays::Unnamed,
-            Some(array) => match job_ids(&array.array_jobs)?.as_slice() {
-                [] if !array.withdrawn => Arrays::None,
-                named if queue.any_is_live(named) => Arrays::Live,
-                _ => Arrays::Gone,
-            },
-        };
-        Ok(Seen {
-            rendering: rendering.number(),
-            arrays,
-            has_queued_jobs: !queue.is_empty(),
-            has_jobs_file: rendering.jobs()?.is_some(),
-        })
-    }
-
-    /// Returns whether the rendering that holds is in the hands of the scheduler, or was: its reduce goes on with the
-    /// chain. (The reduce of a round without tasks may begin before `jobs.yaml` says so.)
-    pub fn was_submitted(&self) -> anyhow::Result<bool> {
-        let Some(rendering) = self.files().newest()? else { return Ok(false) };
-        let array = rendering.array()?;
-        let waits_only = array.is_some_and(|array| array.array_jobs.is_empty() && !array.withdrawn);
-        Ok(waits_only || rendering.jobs()?.is_some())
     }
 
     /// Renders the round by what is known now; `None` when the schedule is finished and learned.
     fn rendered_now(
         &self,
-        order: &Order,
+        asked: &RoundPlan,
         scheduler: &dyn Scheduler,
     ) -> anyhow::Result<Option<Rendered>> {
-        let state = Snapshot::read(self.experiment)?;
-        let Some(mut plan) = order.plan(self.experiment, &state, self.number, scheduler)? else {
-            return Ok(None);
-        };
-        // All renderings of a round bear one name, by which its jobs are found.
-        if let Some(before) = self.files().plan()? {
+        let plan = plan_round(self.experiment, self.number(), asked, scheduler)?;
+        let Some(mut plan) = plan else { return Ok(None) };
+        // All renderings of a round have one name, by which its jobs are found.
+        if let Some(before) = self.files.plan()? {
             plan.job_prefix = before.job_prefix;
         }
         Rendered::of(self.experiment, plan).map(Some)
     }
 
-    /// Holds the arrays and names them, unless another submitter has; then the arrays are cancelled. Returns what a
-    /// person should know, and whether `array.yaml` names these.
+    /// Holds the arrays and names them, unless another submitter has; then the arrays are cancelled.
+    /// Returns notices for a person, and whether `array.yaml` names these arrays.
     fn hold_arrays(
         &self,
         rendering: &Rendering,
@@ -248,17 +199,16 @@ impl<'a> Round<'a> {
         scheduler: &mut dyn Scheduler,
     ) -> anyhow::Result<(Vec<String>, bool)> {
         let (plan, mut jobs) = (rendering.plan()?, Vec::new());
-        let tested = test(&plan, rendering.folder(), scheduler);
+        let tested = test(&plan, &rendering.folder, scheduler);
         let submitted = tested.and_then(|said| {
-            queue_arrays(&plan, rendering.folder(), scheduler, &mut jobs)?;
+            submit_arrays(&plan, &rendering.folder, scheduler, &mut jobs)?;
             Ok(said)
         });
         let said = match submitted {
             Ok(said) => said,
             Err(error) => {
                 // A job whose id could not be read, and parts before the one that was refused.
-                let is_new = |queue: &Queue| queue.arrays_beside(before);
-                let left = self.take_back(rendering, jobs, is_new, scheduler);
+                let left = self.take_back(rendering, jobs, before, |it| &it.arrays, scheduler);
                 return Err(not_submitted(self.experiment, &plan, error, &left));
             }
         };
@@ -282,10 +232,9 @@ impl<'a> Round<'a> {
         let (plan, mut jobs) = (rendering.plan()?, Vec::new());
         let array = rendering.array()?.context("the array of a round has vanished")?;
         let arrays = job_ids(&array.array_jobs)?;
-        let submitted = submit_reduces(&plan, rendering.folder(), &arrays, scheduler, &mut jobs);
+        let submitted = submit_reduces(&plan, &rendering.folder, &arrays, scheduler, &mut jobs);
         if let Err(error) = submitted {
-            let is_new = |queue: &Queue| queue.reduces_beside(before);
-            self.take_back(rendering, jobs, is_new, scheduler);
+            self.take_back(rendering, jobs, before, |it| &it.reduces, scheduler);
             return Err(not_submitted(self.experiment, &plan, error.into(), &arrays));
         }
         let mut ids = jobs.iter().map(ToString::to_string);
@@ -297,18 +246,22 @@ impl<'a> Round<'a> {
         Ok(())
     }
 
-    /// Cancels jobs that no file names: these, and those that `is_new` picks from the queue. Returns those that stay
-    /// behind.
+    /// Cancels jobs that no file names: these, and those of a kind that were not in the queue
+    /// before. Returns those that could not be cancelled.
     fn take_back(
         &self,
         rendering: &Rendering,
         mut jobs: Vec<JobId>,
-        is_new: impl Fn(&Queue) -> Vec<JobId>,
+        before: &Queue,
+        kind: fn(&Queue) -> &BTreeMap<JobId, JobStates>,
         scheduler: &mut dyn Scheduler,
     ) -> Vec<JobId> {
+        let round = self.number();
         match self.queue(scheduler) {
-            Ok(queue) => jobs.extend(is_new(&queue)),
-            Err(error) => log::warn!("jobs of round {} may stay behind: {error:#}", self.number),
+            Ok(queue) => {
+                jobs.extend(kind(&queue).keys().filter(|job| !kind(before).contains_key(job)));
+            }
+            Err(error) => log::warn!("jobs of round {round} may stay behind: {error:#}"),
         }
         let named = rendering.array().ok().flatten();
         let named = named.map_or_else(Vec::new, |array| array.array_jobs);
@@ -318,7 +271,7 @@ impl<'a> Round<'a> {
         match scheduler.cancel(&jobs) {
             Ok(()) => Vec::new(),
             Err(error) => {
-                log::warn!("jobs of round {} stay behind: {error}", self.number);
+                log::warn!("jobs of round {round} stay behind: {error}");
                 jobs
             }
         }
@@ -338,54 +291,90 @@ impl<'a> Round<'a> {
             scheduler.release(job)?;
         }
         let mut queue = self.queue(scheduler)?;
-        if queue.are_unseen(&named) {
-            // Its reason (a time above the limit of the partition, say) comes a moment after the release.
+        if queue.any_is_unseen(&named) {
+            // The scheduler's reason (a time above the limit of the partition, say) comes a moment
+            // after the release.
             thread::sleep(LOOK_AGAIN);
             queue = self.queue(scheduler)?;
         }
-        // Of a greater rendering, which holds when this one's array was cancelled, nothing is known here.
-        if self.files().newest()?.as_ref() == Some(rendering) {
+        // The arrays of a greater rendering, which holds when this one's was cancelled, are unknown.
+        if self.files.newest()?.as_ref() == Some(rendering) {
             scheduler.cancel(&queue.arrays_but(&named))?;
         }
-        let submitted =
-            format!("{}, then reduce (job {})", self.words(&plan, &named), jobs.reduce_job);
-        let warning = queue
-            .cannot_start()
-            .map(|why| format!("round {} cannot start: the scheduler says {why}", self.number));
-        Ok([submitted].into_iter().chain(warning).collect())
+        let mut said =
+            vec![format!("{}, then reduce (job {})", summary(&plan, &named), jobs.reduce_job)];
+        said.extend(
+            queue.cannot_start().map(|why| {
+                format!("round {} cannot start: the scheduler says {why}", self.number())
+            }),
+        );
+        Ok(said)
     }
 
-    /// Shows the scripts of the round and the commands that would submit it; `None` when the schedule is finished.
-    pub fn show(&self, order: &Order, show: &mut DryRun) -> anyhow::Result<Option<Vec<String>>> {
-        let Some(Rendered { plan, scripts }) = self.rendered_now(order, show)? else {
+    /// Shows the scripts of the round and the commands that would submit it; `None` when the
+    /// schedule is finished.
+    pub fn show(
+        &self,
+        asked: &RoundPlan,
+        show: &mut DryRun,
+    ) -> anyhow::Result<Option<Vec<String>>> {
+        let Some(Rendered { plan, scripts }) = self.rendered_now(asked, show)? else {
             return Ok(None);
         };
-        let newest = self.files().newest()?.map_or(0, |rendering| rendering.number());
-        let rendering = self.files().rendering(newest + 1);
+        let newest = self.files.newest()?.map_or(0, |rendering| rendering.number);
+        let folder = self.files.rendering(newest + 1).folder;
         let mut arrays = Vec::new();
-        queue_arrays(&plan, rendering.folder(), show, &mut arrays)?;
-        submit_reduces(&plan, rendering.folder(), &arrays, show, &mut Vec::new())?;
+        submit_arrays(&plan, &folder, show, &mut arrays)?;
+        submit_reduces(&plan, &folder, &arrays, show, &mut Vec::new())?;
         for &job in &arrays {
             show.release(job)?;
         }
-        let mut lines = vec![format!("{}, then reduce", self.words(&plan, &arrays))];
+        let mut lines = vec![format!("{}, then reduce", summary(&plan, &arrays))];
         for (name, text) in &scripts {
             if *name != TRAIN_SCRIPT || !plan.parts.is_empty() {
-                lines.push(format!("# {}\n{text}", rendering.folder().join(name).display()));
+                lines.push(format!("# {}\n{text}", folder.join(name).display()));
             }
         }
         lines.extend(show.commands.iter().cloned());
         Ok(Some(lines))
     }
+}
 
-    fn words(&self, plan: &RoundPlan, arrays: &[JobId]) -> String {
-        let jobs = in_words(arrays);
-        match (plan.array_size, plan.epsilon) {
-            (0, _) => format!("round {}: no tasks, waits for open claims", self.number),
-            (tasks, epsilon) => {
-                let at = epsilon.map_or(String::new(), |epsilon| format!(" at epsilon {epsilon}"));
-                format!("round {}: {tasks} tasks{at} (job {jobs})", self.number)
-            }
-        }
+/// Closes a rendering of which no array is named: a submitter that holds one cancels it. Returns
+/// what `array.yaml` says in the end, since another submitter may be first.
+fn withdraw(rendering: &Rendering) -> anyhow::Result<RoundArray> {
+    let job_name = array_name(&rendering.plan()?).to_string();
+    Ok(rendering.settle_array(RoundArray { array_jobs: Vec::new(), job_name, withdrawn: true })?)
+}
+
+/// What a submitter sees of the round, whose rendering and array were read before the queue.
+fn seen(
+    rendering: Option<&Rendering>,
+    array: Option<&RoundArray>,
+    queue: &Queue,
+) -> anyhow::Result<Seen> {
+    let Some(rendering) = rendering else { return Ok(Seen::default()) };
+    let arrays = match array {
+        None => Arrays::Unnamed,
+        Some(array) => match job_ids(&array.array_jobs)?.as_slice() {
+            [] if !array.withdrawn => Arrays::None,
+            named if queue.any_is_live(named) => Arrays::Live,
+            _ => Arrays::Gone,
+        },
+    };
+    Ok(Seen {
+        rendering: rendering.number,
+        arrays,
+        has_queued_jobs: !queue.is_empty(),
+        has_jobs_file: rendering.jobs()?.is_some(),
+    })
+}
+
+fn summary(plan: &RoundPlan, arrays: &[JobId]) -> String {
+    let round = plan.round;
+    if plan.array_size == 0 {
+        return format!("round {round}: no tasks, waits for open claims");
     }
+    let at = plan.epsilon.map_or(String::new(), |epsilon| format!(" at epsilon {epsilon}"));
+    format!("round {round}: {} tasks{at} (job {})", plan.array_size, in_words(arrays))
 }

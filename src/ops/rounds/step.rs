@@ -1,19 +1,19 @@
-//! What a submitter does next of a round, as a pure function of what it sees. Checked over all interleavings below.
+//! What a submitter does next of a round, as a pure function of what it sees. Checked over all
+//! interleavings below.
 
-/// What a submitter sees of a round: the rendering that holds and its `array.yaml`, then the queue, then `jobs.yaml`.
+/// What a submitter reads, in this order: the rendering that holds and its `array.yaml`, the queue,
+/// `jobs.yaml`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Seen {
     /// The number of the rendering; 0 when there is none.
     pub rendering: u32,
-    /// The arrays of the rendering.
     pub arrays: Arrays,
-    /// Whether `jobs.yaml` is there.
     pub has_jobs_file: bool,
-    /// Whether any job bears the round's name.
+    /// Whether any job has the round's name.
     pub has_queued_jobs: bool,
 }
 
-/// What `array.yaml` and the queue say of the arrays of a rendering.
+/// The arrays of a rendering by `array.yaml` and the queue.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub(crate) enum Arrays {
     /// There is no `array.yaml`.
@@ -27,13 +27,12 @@ pub(crate) enum Arrays {
     Gone,
 }
 
-/// What to do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Step {
     /// Publish the rendering with this number.
     Render(u32),
-    /// Create an `array.yaml` that names no array. A submitter does so once: two of them could else outbid each other for
-    /// ever.
+    /// Create an `array.yaml` that names no array. A submitter does so once: two of them could
+    /// otherwise replace each other's rendering for ever.
     Withdraw,
     /// Test the request, hold the arrays, and create `array.yaml`.
     HoldArrays,
@@ -44,17 +43,17 @@ pub(crate) enum Step {
 }
 
 impl Seen {
-    /// Returns whether the rendering may give way to another one: no job exists, and none was named.
+    /// Whether the rendering may give way to another one: no job exists, and none was named.
     pub const fn may_give_way(&self) -> bool {
         let is_open = matches!(self.arrays, Arrays::Unnamed | Arrays::None) && !self.has_jobs_file;
         self.rendering > 0 && is_open && !self.has_queued_jobs
     }
 }
 
-/// Decides the next step; `differs` says that something else would be rendered now.
+/// Decides the next step; `differs`: something else would be rendered now.
 ///
-/// An array that was named, then gone, and then without `jobs.yaml` never ran, since that file is created before an array
-/// is released.
+/// An array that was named, then gone, and then without `jobs.yaml` never ran, since that file is
+/// created before an array is released.
 pub(crate) const fn next_step(seen: &Seen, differs: bool) -> Step {
     if seen.rendering == 0 {
         return Step::Render(1);

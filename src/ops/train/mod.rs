@@ -70,7 +70,7 @@ pub fn train(
     on_event: &mut Listener<'_>,
 ) -> anyhow::Result<()> {
     if let Some(round) = options.round {
-        Round::new(experiment, round).check_is_there()?;
+        Round::new(experiment, round).check_exists()?;
     }
     let note = |error: &anyhow::Error| note_refusal(experiment, options.round, error);
     let mut worker = Worker::new(experiment, options, on_event).inspect_err(note)?;

@@ -27,8 +27,8 @@ pub(crate) fn check_rounds(dir: &ExperimentDir, log: &Examined) -> anyhow::Resul
 fn check_round(round: &RoundDir, name: &str, log: &Examined) -> anyhow::Result<Vec<Finding>> {
     let (mut findings, mut named) = (Vec::new(), BTreeSet::new());
     for (rendering, expected) in round.renderings()?.into_iter().zip(1..) {
-        let name = format!("{name}/{}", rendering.number());
-        if rendering.number() != expected {
+        let name = format!("{name}/{}", rendering.number);
+        if rendering.number != expected {
             let problem = format!("rendering {expected} of the round is missing before it");
             findings.push(Finding::damage(name, problem));
             break;
@@ -41,7 +41,7 @@ fn check_round(round: &RoundDir, name: &str, log: &Examined) -> anyhow::Result<V
     let others: BTreeSet<&str> = log
         .rows
         .iter()
-        .filter(|placed| placed.row.round == Some(round.round()))
+        .filter(|placed| placed.row.round == Some(round.round))
         .filter_map(|placed| placed.row.job.as_deref())
         .filter(|job| !named.contains(*job))
         .collect();
@@ -69,7 +69,7 @@ fn check_rendering(
         findings.extend(damages.map(|problem| Finding::damage(name, problem)));
         return Ok(());
     };
-    if plan.round != round.round() || plan.parts.iter().sum::<u32>() != plan.array_size {
+    if plan.round != round.round || plan.parts.iter().sum::<u32>() != plan.array_size {
         let problem = "plan.yaml is that of another round, or its parts are not its array";
         findings.push(Finding::damage(name, problem));
     }
