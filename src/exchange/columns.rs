@@ -31,7 +31,7 @@ pub(super) fn read_rows<T>(
     let (header, records) = read_csv(bytes).map_err(StorageError::csv(path))?;
     let place = |&column| match header.iter().position(|name| name == str::as_bytes(column)) {
         Some(place) => Ok((column, place)),
-        None => Err(StorageError::NoColumn { path: path.to_owned(), column }),
+        None => Err(StorageError::damaged(path, format!("lacks the column `{column}`"))),
     };
     let places = columns.iter().map(place).collect::<Result<_, _>>()?;
     let (mut rows, mut set_aside) = (Vec::new(), Vec::new());

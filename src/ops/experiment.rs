@@ -10,8 +10,7 @@ use crate::dataset::Fingerprint;
 use crate::ops::Refusal;
 use crate::storage::fs::yaml;
 use crate::storage::{
-    ExperimentDir, FormatVersion, Nodes, ReplayLog, StorageError, Trust, ViewParams,
-    check_locks_of_mount,
+    ExperimentDir, Nodes, ReplayLog, StorageError, Trust, ViewParams, check_locks_of_mount,
 };
 
 /// What stands in `experiment.yaml`.
@@ -19,7 +18,7 @@ use crate::storage::{
 #[serde(deny_unknown_fields)]
 pub(crate) struct Frozen {
     /// Version of the files.
-    pub format_version: FormatVersion,
+    pub format_version: u32,
     /// The program that made the experiment.
     pub program_version: String,
     /// The image files as they were; null when the trainer brings its own images.
@@ -249,7 +248,13 @@ fn newer_key(error: StorageError) -> StorageError {
     let text = source.to_string();
     let key = text.split_once("unknown field `").and_then(|(_, rest)| rest.split_once('`'));
     match key {
-        Some((key, _)) => StorageError::NewerKey { path: path.clone(), key: key.to_owned() },
+        Some((key, _)) => StorageError::Unusable {
+            path: path.clone(),
+            problem: format!(
+                "holds the key `{key}`, which a newer program wrote and this one does not know \
+                 (use the program that made the experiment)"
+            ),
+        },
         None => error,
     }
 }

@@ -12,7 +12,7 @@ use crate::ops::Experiment;
 use crate::ops::experiment::{Frozen, check_checkpoint_dir};
 use crate::ops::set::set;
 use crate::slurm::check_experiment_path;
-use crate::storage::{ExperimentDir, FormatVersion, StorageError, Trust};
+use crate::storage::{ExperimentDir, FORMAT_VERSION, StorageError, Trust};
 use crate::training::{TrainerKind, freeze_command};
 
 /// Reads and checks a configuration, and makes its paths absolute: it means the same from every folder. What is
@@ -49,7 +49,7 @@ pub fn init(config: ValidConfig, dir: &Path, trust: Trust) -> anyhow::Result<Exp
     check_checkpoint_dir(&config, &dir)?;
     let data = check_data(&config)?;
     let frozen = Frozen {
-        format_version: FormatVersion::CURRENT,
+        format_version: FORMAT_VERSION,
         program_version: env!("CARGO_PKG_VERSION").into(),
         training_images: data.as_ref().map(|(_, images)| *images),
         data_files: data.map(|(files, _)| files),

@@ -257,7 +257,10 @@ impl Rendering {
     }
 
     fn missing(&self, name: &'static str) -> StorageError {
-        StorageError::Missing { path: self.folder.join(name) }
+        StorageError::damaged(
+            &self.folder.join(name),
+            "is missing (the other files of its folder are there)",
+        )
     }
 
     /// Lists the folder before it opens a file: one that another machine has created is seen so.

@@ -10,7 +10,7 @@ use crate::ops::doctor::rendezvous::{Participant, Rendezvous};
 use crate::regular_file::{self, SMALL};
 use crate::storage::fs::publish::{self, Published};
 use crate::storage::{
-    Event, ExperimentDir, FormatVersion, Iteration, LockTimeout, LogCursor, Row, StorageError,
+    Event, ExperimentDir, FORMAT_VERSION, Iteration, LockTimeout, LogCursor, Row, StorageError,
     Trust, WritableReplayLog,
 };
 
@@ -36,7 +36,7 @@ pub(crate) fn examine(all: &Rendezvous, who: &[Participant]) -> anyhow::Result<V
 fn private_log(all: &Rendezvous) -> anyhow::Result<ExperimentDir> {
     let root = all.path("log");
     if all.is_first() {
-        let configuration = format!("format_version: {}\n", FormatVersion::CURRENT);
+        let configuration = format!("format_version: {FORMAT_VERSION}\n");
         let made = ExperimentDir::create(&root, &configuration, Trust::Owner)?;
         all.publish("log", &())?;
         return Ok(made);

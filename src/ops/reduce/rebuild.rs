@@ -38,7 +38,11 @@ pub fn rebuild(experiment: &Experiment) -> anyhow::Result<u64> {
     // The first line is the header.
     for (row, line) in log.rows_before(published.position())?.iter().zip(2..) {
         let path = experiment.dir().replay_log();
-        view.apply_row(row).map_err(|source| StorageError::RefusedRow { path, line, source })?;
+        view.apply_row(row).map_err(|source| StorageError::DamagedRow {
+            path,
+            place: format!("line {line}"),
+            source,
+        })?;
     }
     view.move_to(published.position().clone());
     let differs = |what| Refusal::ViewDiffers { view: folder, rows, what };

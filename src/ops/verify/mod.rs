@@ -161,7 +161,7 @@ impl Subject {
             Err(error) => error,
         };
         let folder = env::current_dir().context("failed to find the current folder")?;
-        let dir = ExperimentDir::of_damaged(&folder.join(path));
+        let dir = ExperimentDir::unchecked(&folder.join(path));
         let is_damaged = match error.downcast_ref::<StorageError>() {
             Some(StorageError::NotAnExperiment { .. }) => dir.replay_log().exists(),
             Some(error) => error.is_damage(),

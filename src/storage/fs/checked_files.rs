@@ -63,7 +63,7 @@ impl<'a> CheckedFiles<'a> {
         if is_whole(&bytes) {
             return Ok(bytes);
         }
-        Err(StorageError::DamagedView { path, how: "it is not what was written" })
+        Err(StorageError::damaged(&path, "is damaged: it is not what was written"))
     }
 }
 
@@ -82,7 +82,7 @@ mod tests {
         let files = CheckedFiles::open(folder.path()).unwrap();
         assert_eq!(files.read("one").unwrap(), b"1");
         fs::write(path("other"), "1").unwrap();
-        assert!(matches!(files.read("other"), Err(StorageError::DamagedView { .. })));
+        assert!(matches!(files.read("other"), Err(StorageError::Damaged { .. })));
         assert_eq!(files.read_fast("other", Crc32::of(b"1")).unwrap(), b"1");
         assert!(files.read_fast("other", Crc32::of(b"2")).is_err());
         // A line that was cut off vouches for nothing.

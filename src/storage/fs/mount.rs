@@ -27,7 +27,13 @@ pub fn check_locks_of_mount(path: &Path, nodes: Nodes) -> Result<(), StorageErro
     let mount = MountPoint::of(path)?;
     match mount.as_ref().and_then(MountPoint::node_local) {
         Some(why) if nodes == Nodes::Many => {
-            Err(StorageError::NodeLocalLocks { path: path.to_owned(), why })
+            let problem = format!(
+                "lies on a file system that {why}: its locks do not reach other machines (put the \
+                 experiment on another, such as NFS 4 without `nolock`, Lustre mounted with \
+                 `flock`, GPFS; or, if only this machine works on it, `metaqnn run`, or \
+                 `--single-node`)"
+            );
+            Err(StorageError::Unsafe { path: path.to_owned(), problem })
         }
         _ => Ok(()),
     }

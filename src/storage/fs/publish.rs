@@ -148,7 +148,7 @@ fn list<K: Ord>(
     let names = match regular_file::names(folder) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) if error.kind() == ErrorKind::NotADirectory => {
-            return Err(StorageError::NoFolder { path: folder.to_owned() });
+            return Err(StorageError::no_folder(folder));
         }
         names => names.map_err(StorageError::io("list", folder))?,
     };

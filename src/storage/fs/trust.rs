@@ -1,13 +1,13 @@
-//! Who may write to an experiment: its configuration and its log name programs, which this user then runs.
+//! Who may write to an experiment: its configuration and its log name programs, which this user then
+//! runs.
 
 use std::fs::{self, Metadata, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::fs::Mode;
 use rustix::process::{getegid, geteuid, getgroups, umask};
 
-use crate::storage::dir::{CONFIGURATION, ExperimentDir, FOLDERS, LOG};
 use crate::storage::error::StorageError;
 
 /// Whom the person who starts a command trusts besides root; no file says so.
@@ -19,14 +19,14 @@ pub enum Trust {
     Group,
 }
 
-/// Write permission of all others, and of the group. (With an access control list, the bits of the group are the most
-/// that any user or group named in it has.)
+/// Write permission. (With an access control list, the bits of the group are the most that any user
+/// or group named in it has.)
 const OTHERS: u32 = 0o002;
 const GROUP: u32 = 0o020;
 
 impl Trust {
-    /// Lets this process, and the programs that it starts, make no file that others may write; of a group that is
-    /// trusted every member may.
+    /// Lets this process, and the programs that it starts, make no file that others may write; of a
+    /// group that is trusted every member may.
     pub fn set_umask(self) {
         let before = umask(Mode::empty()).as_raw_mode();
         umask(Mode::from_raw_mode(match self {
@@ -42,7 +42,8 @@ impl Trust {
         }
     }
 
-    /// Takes away the write permissions that a folder had before, or got by an access control list of the one above it.
+    /// Takes away the write permissions that a folder had before, or got by an access control list of
+    /// the one above it.
     pub(crate) fn restrict(self, path: &Path) -> Result<(), StorageError> {
         let entry = fs::metadata(path).map_err(StorageError::io("read", path))?;
         if entry.uid() == geteuid().as_raw() && entry.mode() & self.refused_bits() != 0 {
@@ -53,80 +54,44 @@ impl Trust {
         Ok(())
     }
 
-    /// Says why an entry is not to be trusted, and what can be done.
-    fn distrusts(self, entry: &Metadata) -> Option<(String, &'static str)> {
+    /// Refuses an entry that others may write, or that belongs to another user.
+    pub(crate) fn check(self, path: &Path, entry: &Metadata) -> Result<(), StorageError> {
         let (owner, me) = (entry.uid(), geteuid().as_raw());
         let is_of_my_group = || {
-            entry.gid() == getegid().as_raw()
-                || getgroups()
-                    .is_ok_and(|groups| groups.iter().any(|group| group.as_raw() == entry.gid()))
+            let gid = entry.gid();
+            gid == getegid().as_raw()
+                || getgroups().is_ok_and(|groups| groups.iter().any(|group| group.as_raw() == gid))
         };
-        if owner != me && owner != 0 && !(self == Self::Group && is_of_my_group()) {
+        let (why, remedy) = if owner != me
+            && owner != 0
+            && !(self == Self::Group && is_of_my_group())
+        {
             let remedy = if is_of_my_group() {
-                "run it as that user; if every member of its group may run programs as you, add `--trust-group` or set METAQNN_TRUST_GROUP=1"
+                "run it as that user; if every member of its group may run programs as you, add \
+                 `--trust-group` or set METAQNN_TRUST_GROUP=1"
             } else {
                 "run it as that user, or make an experiment of your own"
             };
-            return Some((format!("belongs to user {owner}, not to you ({me}) or root"), remedy));
-        }
-        if entry.mode() & OTHERS != 0 {
-            return Some((
-                "can be written by every user".to_owned(),
-                "look whether it is as it was, then `chmod -R o-w` the experiment",
-            ));
-        }
-        (entry.mode() & self.refused_bits() != 0).then(|| {
-            (
-                format!("can be written by its group ({})", entry.gid()),
-                "`chmod -R g-w` the experiment; or, if every member may run programs as you, add `--trust-group` or set METAQNN_TRUST_GROUP=1",
-            )
-        })
-    }
-}
-
-impl ExperimentDir {
-    /// Checks that no untrusted user can make this one run a program by writing to the experiment: the directory, its
-    /// configuration, its log (whose `set` rows hold lines of a shell), and its folders (batch scripts, checkpoints).
-    ///
-    /// Folders above it are not checked: a user who may rename the experiment can put only files of their own in its
-    /// place, which are refused, or another experiment of this user.
-    ///
-    /// # Errors
-    /// [`StorageError::Untrusted`], naming the first of them that others can write.
-    pub fn check_trust(&self, trust: Trust) -> Result<(), StorageError> {
-        for path in self.trusted_paths() {
-            // What this program makes outside of the experiment is no link.
-            let looked_at = if self.scratch.as_ref() == Some(&path) {
-                fs::symlink_metadata(&path)
-            } else {
-                fs::metadata(&path)
-            };
-            match looked_at {
-                Ok(entry) => {
-                    if let Some((why, remedy)) = trust.distrusts(&entry) {
-                        return Err(StorageError::Untrusted { path, why, remedy });
-                    }
-                }
-                // Copies may lack empty folders.
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(error) => return Err(StorageError::io("read", &path)(error)),
-            }
-        }
-        Ok(())
-    }
-
-    /// Returns the directory and what lies in it, and the folder outside that holds its checkpoints.
-    pub(crate) fn trusted_paths(&self) -> impl Iterator<Item = PathBuf> {
-        let names = [CONFIGURATION, LOG].into_iter().chain(FOLDERS);
-        std::iter::once(self.root.clone())
-            .chain(names.map(|name| self.root.join(name)))
-            .chain(self.scratch.clone())
+            (format!("belongs to user {owner}, not to you ({me}) or root"), remedy)
+        } else if entry.mode() & OTHERS != 0 {
+            let remedy = "look whether it is as it was, then `chmod -R o-w` the experiment";
+            ("can be written by every user".to_owned(), remedy)
+        } else if entry.mode() & self.refused_bits() != 0 {
+            let remedy = "`chmod -R g-w` the experiment; or, if every member may run programs as \
+                 you, add `--trust-group` or set METAQNN_TRUST_GROUP=1";
+            (format!("can be written by its group ({})", entry.gid()), remedy)
+        } else {
+            return Ok(());
+        };
+        let problem = format!("{why}, and what stands in an experiment is run as you ({remedy})");
+        Err(StorageError::Unsafe { path: path.to_owned(), problem })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::storage::dir::ExperimentDir;
 
     #[test]
     fn what_others_or_the_group_may_write_is_not_trusted() {

@@ -1,10 +1,11 @@
-//! Damage of the log: the unfinished end that a crash leaves, a file that another program saved, and lines that are no
-//! rows.
+//! Damage of the log: the unfinished end that a crash leaves, a file that another program saved,
+//! and lines that are no rows.
 //!
-//! The end is saved in `torn/` and cut by the next writer. Every other damage stops all readers but `verify`, which reads
-//! a [`RawLog`]; its repair blanks a line: overwrites it with a `void` row of the same length, so that no byte offset
-//! moves, its bytes saved before. The row keeps its iteration and attempt as far as they are known and fit. A repair that
-//! is killed leaves a row that is void in part; [`RawLog`] tells it from a whole one, and blanking is then repeated.
+//! The end is saved in `torn/` and cut by the next writer. Every other damage stops all readers but
+//! `verify`, which reads a [`RawLog`]; its repair blanks a line: overwrites it with a `void` row of
+//! the same length, so that no byte offset moves, its bytes saved before. The row keeps its
+//! iteration and attempt as far as they are known and fit. A repair that is killed leaves a row
+//! that is void in part; [`RawLog`] tells it from a whole one, and blanking is then repeated.
 
 use std::fs::{self, File};
 use std::io;
@@ -13,17 +14,18 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use crate::storage::dir::FORMAT_VERSION;
 use crate::storage::error::StorageError;
-use crate::storage::format::FormatVersion;
 use crate::storage::fs::checksum::Crc32;
 use crate::storage::fs::publish;
 use crate::storage::log::event::{Attempt, Event, Iteration, Row};
 use crate::storage::log::position::{LogCursor, LogPosition, line_after};
 use crate::storage::log::text::{COLUMNS, RowError, header};
 
-/// Where the whole lines of `bytes` end, which begin with a line: after the last line that is finished by a newline and
-/// followed by no other, lines with NULs and empty ones at the end left out. (After a power cut a file can be as long as
-/// it was to be, and hold NULs where the data did not arrive; an editor or an `echo` leaves a line feed.)
+/// Where the whole lines of `bytes` end, which begin with a line: after the last line that is
+/// finished by a newline and followed by no other, lines with NULs and empty ones at the end left
+/// out. (After a power cut a file can be as long as it was to be, and hold NULs where the data did
+/// not arrive; an editor or an `echo` leaves a line feed.)
 pub(crate) fn end_of_whole_lines(bytes: &[u8]) -> Option<usize> {
     let mut end = bytes.iter().rposition(|&byte| byte == b'\n')? + 1;
     loop {
@@ -36,8 +38,8 @@ pub(crate) fn end_of_whole_lines(bytes: &[u8]) -> Option<usize> {
     }
 }
 
-/// Where the whole lines of a file end that has a header of `begin` bytes. Reads from the end backwards, no more than
-/// needed.
+/// Where the whole lines of a file end that has a header of `begin` bytes. Reads from the end
+/// backwards, no more than needed.
 pub(crate) fn find_end(file: &File, begin: u64, length: u64) -> io::Result<u64> {
     let mut window = 4096;
     loop {
@@ -94,8 +96,7 @@ pub(crate) fn refuse_version_1(begin: &[u8], path: &Path) -> Result<(), StorageE
     if line != COLUMNS[..COLUMNS.len() - 3].join(",").as_bytes() {
         return Ok(());
     }
-    let (found, expected) = (FormatVersion(1), FormatVersion::CURRENT);
-    Err(StorageError::OtherFormat { path: path.to_owned(), found, expected })
+    Err(StorageError::OtherFormat { path: path.to_owned(), found: 1, expected: FORMAT_VERSION })
 }
 
 /// What a blanked row keeps, or what can still be read of a damaged one.
@@ -170,7 +171,8 @@ impl RawLog {
         Self { bytes, header_problem, lines, end }
     }
 
-    /// How the beginning differs from the header of this program, if it does; then there are no lines.
+    /// How the beginning differs from the header of this program, if it does; then there are no
+    /// lines.
     pub const fn header_problem(&self) -> Option<&'static str> {
         self.header_problem
     }
@@ -179,8 +181,8 @@ impl RawLog {
         &self.lines
     }
 
-    /// What follows the last whole line, which the next writer saves and cuts: where it begins, and how many bytes there
-    /// are.
+    /// What follows the last whole line, which the next writer saves and cuts: where it begins, and
+    /// how many bytes there are.
     pub fn torn_end(&self) -> Option<(u64, usize)> {
         let length = self.bytes.len() - self.end;
         (length > 0).then_some((self.end as u64, length))
@@ -226,8 +228,8 @@ fn whole_void(row: Row, text: &[u8]) -> Result<Row, RowError> {
     if is_whole { Ok(row) } else { Err(RowError::HalfBlanked) }
 }
 
-/// Returns a `void` row of exactly `length` bytes: all columns when they fit, else `iteration,void,attempt` or less, and
-/// commas alone where not even the event fits.
+/// Returns a `void` row of exactly `length` bytes: all columns when they fit, else
+/// `iteration,void,attempt` or less, and commas alone where not even the event fits.
 pub(crate) fn blanked(length: usize, keep: Kept) -> Vec<u8> {
     let kept = [keep, Kept { attempt: None, ..keep }, Kept::default()];
     let mut forms = kept.into_iter().flat_map(forms);

@@ -1,7 +1,7 @@
 //! One row of the log: one event, and the columns that say what is known of it.
 //!
-//! Rows are made by the constructors at the end, so that none lacks a column that its event needs. What a sequence of
-//! rows means is said by [`crate::storage::search_state`].
+//! Rows are made by the constructors at the end, so that none lacks a column that its event needs.
+//! What a sequence of rows means is said by [`crate::storage::search_state`].
 
 use std::fmt;
 
@@ -33,8 +33,8 @@ impl fmt::Display for Iteration {
     }
 }
 
-/// One try, from 1, to train the architecture of an iteration. Every file that it writes carries both numbers, so that
-/// two copies of a task never write the same file.
+/// One try, from 1, to train the architecture of an iteration. Every file that it writes carries
+/// both numbers, so that two copies of a task never write the same file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Attempt {
     pub iteration: Iteration,
@@ -98,7 +98,8 @@ pub enum Event {
     Void,
     /// A person changed a key of the configuration: `reason` is `key=value`.
     Set,
-    /// Rows before this one were blanked, or a view of them was replaced: what was read of them is stale.
+    /// Rows before this one were blanked, or a view of them was replaced: what was read of them is
+    /// stale.
     Repaired,
 }
 
@@ -161,7 +162,8 @@ pub struct Row {
     pub learning_rate: Option<f64>,
     /// How many learning rates failed that test.
     pub restarts: Option<u32>,
-    /// Over all starts of this attempt, and over the epochs of earlier attempts that it resumes from.
+    /// Over all starts of this attempt, and over the epochs of earlier attempts that it resumes
+    /// from.
     pub train_seconds: Option<f64>,
     /// What the stopping rule is estimated to have saved.
     pub saved_seconds: Option<f64>,
@@ -169,8 +171,8 @@ pub struct Row {
     pub lost_seconds: Option<f64>,
     /// The view (rows digested) from which a first attempt was sampled.
     pub view: Option<u64>,
-    /// Why, in words; on a `claimed` row, that the attempt before counts as a loss, or left on the time warning without
-    /// a new epoch.
+    /// Why, in words; on a `claimed` row, that the attempt before counts as a loss, or left on the
+    /// time warning without a new epoch.
     pub reason: Option<String>,
     pub device: Option<String>,
     pub host: Option<String>,
@@ -184,11 +186,12 @@ pub struct Row {
     pub time: Option<Time>,
     /// When the claim expires.
     pub expires_at: Option<Time>,
-    /// Which training of the architecture, from 1, in every row with an architecture; only a `list` experiment trains
-    /// one several times.
+    /// Which training of the architecture, from 1, in every row with an architecture; only a `list`
+    /// experiment trains one several times.
     pub repeat: Option<u32>,
-    /// The predictor that judges the epochs of the attempt, by the full curves that the log held when it was fitted.
-    /// (An audited training keeps the first verdict, which may be an earlier attempt's: see its `claimed` row.)
+    /// The predictor that judges the epochs of the attempt, by the full curves that the log held
+    /// when it was fitted. (An audited training keeps the first verdict, which may be an earlier
+    /// attempt's: see its `claimed` row.)
     pub predictor: Option<u64>,
     /// Why a strategy drew the architecture, in a few words; empty for Q-learning.
     pub strategy: Option<String>,
@@ -248,12 +251,14 @@ pub(crate) const TIME_KEY: &str = "slurm.time";
 /// On a `lost` row without an attempt: the architecture is not tried again.
 pub(crate) const QUARANTINED: &str = "quarantined";
 
-/// How the reason of a `lost` row begins when no network could be trained there, so that the loss is not counted.
+/// How the reason of a `lost` row begins when no network could be trained there, so that the loss
+/// is not counted.
 const NOT_THE_NETWORKS: &str = "not the network's fault: ";
 
 const REASON_LENGTH: usize = 300;
 
-/// The reason of a claim that is lost because the trainer refused to work at all, whatever the network.
+/// The reason of a claim that is lost because the trainer refused to work at all, whatever the
+/// network.
 pub fn refusal_as_reason(refusal: &str) -> String {
     format!("{NOT_THE_NETWORKS}{refusal}")
 }
@@ -278,8 +283,8 @@ impl Row {
         Some(Attempt { iteration: self.iteration?, number: self.attempt? })
     }
 
-    /// The architecture and reward that the row adds to the replay memory: those of results and `reused` rows that
-    /// carry a reward.
+    /// The architecture and reward that the row adds to the replay memory: those of results and
+    /// `reused` rows that carry a reward.
     pub fn memory(&self) -> Option<(&str, f64)> {
         if self.event.is_result() || self.event == Event::Reused {
             Some((self.architecture.as_deref()?, self.reward?))

@@ -1,14 +1,16 @@
 //! The log as a file: the record of truth of an experiment, and its lock.
 //!
-//! One file, appended to and never renamed or replaced, locked itself: on NFS only the locked file is coherent between
-//! machines. [`ReplayLog`] reads, and needs no permission to write; [`WritableReplayLog`] can also be locked exclusively,
-//! and only the [`ExclusiveGuard`], which lives as long as that lock is held, appends. A shared lock is never turned into
-//! an exclusive one: the borrow checker sees to it.
+//! One file, appended to and never renamed or replaced, locked itself: on NFS only the locked file
+//! is coherent between machines. [`ReplayLog`] reads, and needs no permission to write;
+//! [`WritableReplayLog`] can also be locked exclusively, and only the [`ExclusiveGuard`], which
+//! lives as long as that lock is held, appends. A shared lock is never turned into an exclusive
+//! one: the borrow checker sees to it.
 //!
-//! Under the lock only the tail is read, so that its cost does not grow with the log: what lies before is read or checked
-//! beforehand, without it ([`ReplayLog::cursor_at`], [`ReplayLog::rows_before`]). Rows are appended with one write and
-//! synced before the lock is released. A write that finds no room is cut back by its own writer; what a crash leaves at
-//! the end is saved and cut by the next one.
+//! Under the lock only the tail is read, so that its cost does not grow with the log: what lies
+//! before is read or checked beforehand, without it ([`ReplayLog::cursor_at`],
+//! [`ReplayLog::rows_before`]). Rows are appended with one write and synced before the lock is
+//! released. A write that finds no room is cut back by its own writer; what a crash leaves at the
+//! end is saved and cut by the next one.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
@@ -18,7 +20,7 @@ use std::time::Duration;
 
 use crate::regular_file::{LARGE, NotAFile, read_up_to};
 use crate::storage::dir::ExperimentDir;
-use crate::storage::error::{RefusedRow, StorageError};
+use crate::storage::error::StorageError;
 use crate::storage::fs::direct_io::{self, Answers};
 use crate::storage::fs::lock::{self, LockMode, LockTimeout};
 use crate::storage::log::damage::{self, Kept, RawLine, RawLog, end_of_whole_lines};
@@ -55,8 +57,8 @@ impl ReplayLog {
         Self::open_with(experiment, File::options().read(true))
     }
 
-    /// Opens the log for commands that only read: while its lock stays taken they read the whole rows that are there
-    /// after 2 s, and say so.
+    /// Opens the log for commands that only read: while its lock stays taken they read the whole
+    /// rows that are there after 2 s, and say so.
     pub fn open_to_look(experiment: &ExperimentDir) -> Result<Self, StorageError> {
         Ok(Self { timeout: LOOK, at_worst_unlocked: true, ..Self::open(experiment)? })
     }
@@ -90,13 +92,15 @@ impl ReplayLog {
         self.read_unlocked(cursor)
     }
 
-    /// Returns the rows after a cursor up to the last whole one, without a lock: the newest may be missing.
+    /// Returns the rows after a cursor up to the last whole one, without a lock: the newest may be
+    /// missing.
     pub fn read_unlocked(&self, cursor: &LogCursor) -> Result<Tail, StorageError> {
         let bytes = self.read_bytes(cursor, self.length()?)?;
         self.parse(&bytes[..end_of_whole_lines(&bytes).unwrap_or(0)], cursor)
     }
 
-    /// Returns the rows before a position that a view has kept. Takes no lock, as [`ReplayLog::cursor_at`].
+    /// Returns the rows before a position that a view has kept. Takes no lock, as
+    /// [`ReplayLog::cursor_at`].
     pub fn rows_before(&self, position: &LogPosition) -> Result<Vec<Row>, StorageError> {
         self.cursor_at(position)?;
         let start = LogCursor::start();
@@ -108,14 +112,15 @@ impl ReplayLog {
         }
     }
 
-    /// Returns the cursor at a position that a view has kept, after comparing the checksum of the log up to it. Takes no
-    /// lock: these bytes change no more.
+    /// Returns the cursor at a position that a view has kept, after comparing the checksum of the
+    /// log up to it. Takes no lock: these bytes change no more.
     pub fn cursor_at(&self, position: &LogPosition) -> Result<LogCursor, StorageError> {
         let read = || LogCursor::origin().read_on(&self.file, position).map_err(self.io("read"));
         if let Some(cursor) = read()? {
             return Ok(cursor);
         }
-        // What another machine has appended since we opened the file is certain to be seen only under the lock.
+        // What another machine has appended since we opened the file is certain to be seen only
+        // under the lock.
         let guard = self.lock_shared()?;
         let cursor = read()?;
         drop(guard);
@@ -129,15 +134,16 @@ impl ReplayLog {
         Ok(all.iter().skip(rows).any(|row| row.event == Event::Repaired))
     }
 
-    /// Whether the rows between two cursors are still those that were read: no repair has blanked one. What lies before
-    /// `from` is taken to be what it was.
+    /// Whether the rows between two cursors are still those that were read: no repair has blanked
+    /// one. What lies before `from` is taken to be what it was.
     pub fn holds_between(&self, from: &LogCursor, to: &LogCursor) -> Result<bool, StorageError> {
         let read = from.clone().read_on(&self.file, &to.position()).map_err(self.io("read"))?;
         Ok(read.is_some())
     }
 
-    /// Returns the changes of the configuration up to the last whole line, read without a lock. Damaged rows are left to
-    /// those who read all of them, and so is a log that is missing or begins in another way.
+    /// Returns the changes of the configuration up to the last whole line, read without a lock.
+    /// Damaged rows are left to those who read all of them, and so is a log that is missing or
+    /// begins in another way.
     pub fn settings(experiment: &ExperimentDir) -> Result<Vec<String>, StorageError> {
         let log = match Self::open(experiment) {
             Err(error) if error.is_gone() || error.is_damage() => return Ok(Vec::new()),
@@ -210,12 +216,11 @@ impl ReplayLog {
                 let line = line_after(from.rows() + rows.len() as u64);
                 match error {
                     RowError::NotCanonical => self.changed(format!("line {line}: {error}")),
-                    source => StorageError::DamagedRow {
-                        path: self.path.clone(),
-                        line,
-                        byte: from.byte() + reader.byte() as u64,
-                        source,
-                    },
+                    source => {
+                        let byte = from.byte() + reader.byte() as u64;
+                        let place = format!("line {line}, byte {byte}");
+                        StorageError::DamagedRow { path: self.path.clone(), place, source }
+                    }
                 }
             })?);
         }
@@ -254,7 +259,8 @@ impl RawLog {
 }
 
 impl Tail {
-    /// Whether a repair has begun in these rows: what was read of the rows before it, and views made of them, are stale.
+    /// Whether a repair has begun in these rows: what was read of the rows before it, and views
+    /// made of them, are stale.
     pub fn tells_of_repair(&self) -> bool {
         self.rows.iter().any(|row| row.event == Event::Repaired)
     }
@@ -266,13 +272,13 @@ impl Tail {
     /// Gives away the rows one by one, and names the line of the first that is refused.
     pub(crate) fn each(
         &self,
-        mut take_in: impl FnMut(&Row) -> Result<(), RefusedRow>,
+        mut take_in: impl FnMut(&Row) -> Result<(), RowError>,
     ) -> Result<(), StorageError> {
         let first = self.cursor.rows() - self.rows.len() as u64;
         for (before, row) in (first..).zip(&self.rows) {
-            take_in(row).map_err(|source| StorageError::RefusedRow {
+            take_in(row).map_err(|source| StorageError::DamagedRow {
                 path: self.path.clone(),
-                line: line_after(before),
+                place: format!("line {}", line_after(before)),
                 source,
             })?;
         }
@@ -302,8 +308,8 @@ impl WritableReplayLog {
         self.log.timeout = timeout;
     }
 
-    /// Locks the log for appending. What a crash or another program left unfinished at its end is saved in `torn/` and
-    /// cut off first.
+    /// Locks the log for appending. What a crash or another program left unfinished at its end is
+    /// saved in `torn/` and cut off first.
     pub fn lock_exclusive(&mut self) -> Result<ExclusiveGuard<'_>, StorageError> {
         lock::acquire(&self.log.file, &self.log.path, LockMode::Exclusive, self.log.timeout)?;
         let mut guard = ExclusiveGuard { log: &self.log, torn: &self.torn, end: 0 };
@@ -334,8 +340,8 @@ impl ExclusiveGuard<'_> {
     /// Appends rows with one write and syncs them.
     ///
     /// # Errors
-    /// A row cannot be written as text, or there is no room: then nothing has been appended. The write or the sync failed
-    /// otherwise: then it is not known.
+    /// A row cannot be written as text, or there is no room: then nothing has been appended. The
+    /// write or the sync failed otherwise: then it is not known.
     pub fn append(&mut self, rows: &[Row]) -> Result<(), StorageError> {
         let (log, end) = (self.log, self.end);
         let mut lines = LineWriter::new();
@@ -360,14 +366,15 @@ impl ExclusiveGuard<'_> {
         self.log.file.sync_data().map_err(self.log.io("sync"))
     }
 
-    /// Reads the whole log, damage included; an unfinished end was cut when the lock was taken. Not as far as an NFS
-    /// client says that it goes: half a row would be taken for a damaged one.
+    /// Reads the whole log, damage included; an unfinished end was cut when the lock was taken. Not
+    /// as far as an NFS client says that it goes: half a row would be taken for a damaged one.
     pub fn read_raw(&self) -> Result<RawLog, StorageError> {
         Ok(RawLog::of(self.log.read_bytes(&LogCursor::origin(), self.end)?))
     }
 
-    /// Blanks a line of [`ExclusiveGuard::read_raw`], and returns where its bytes are kept. A line without a byte cannot
-    /// be blanked and is left as it is: `None`. So is one whose bytes cannot be saved: an error.
+    /// Blanks a line of [`ExclusiveGuard::read_raw`], and returns where its bytes are kept. A line
+    /// without a byte cannot be blanked and is left as it is: `None`. So is one whose bytes cannot
+    /// be saved: an error.
     pub fn blank(&mut self, line: &RawLine, keep: Kept) -> Result<Option<PathBuf>, StorageError> {
         if line.bytes.is_empty() {
             return Ok(None);
@@ -413,7 +420,8 @@ impl Drop for ExclusiveGuard<'_> {
     }
 }
 
-/// Where the whole rows of a log end, and where its bytes do, which an NFS client may have reported wrong.
+/// Where the whole rows of a log end, and where its bytes do, which an NFS client may have reported
+/// wrong.
 fn ends(file: &File, reported: u64) -> io::Result<(u64, u64)> {
     let from = |reported| -> io::Result<(u64, u64)> {
         let length = direct_io::length_by_reading(file, reported)?;
@@ -426,10 +434,11 @@ fn ends(file: &File, reported: u64) -> io::Result<(u64, u64)> {
     }
 }
 
-/// Writes `bytes` at the end of the log and syncs; when there is no room cuts the log back to where it ended.
+/// Writes `bytes` at the end of the log and syncs; when there is no room cuts the log back to where
+/// it ended.
 ///
-/// After any other failure the lock may be gone: a machine that its NFS server has not heard for a lease
-/// gets `EIO`, and others have appended since. Cutting would cut their rows.
+/// After any other failure the lock may be gone: a machine that its NFS server has not heard for a
+/// lease gets `EIO`, and others have appended since. Cutting would cut their rows.
 fn append_at(
     log: &ReplayLog,
     end: u64,
@@ -459,7 +468,8 @@ fn append_at(
     appended
 }
 
-/// Cuts what was written of `bytes` at `end`. Anything else that stands there is left to the next writer, who saves it.
+/// Cuts what was written of `bytes` at `end`. Anything else that stands there is left to the next
+/// writer, who saves it.
 fn cut_own(log: &ReplayLog, end: u64, bytes: &[u8]) -> Result<(), StorageError> {
     let mut there = vec![0; bytes.len() + 1];
     let read = read_up_to(&log.file, &mut there, end).map_err(log.io("read"))?;

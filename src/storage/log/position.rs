@@ -21,8 +21,8 @@ pub struct LogPosition {
     pub crc32: Crc32,
 }
 
-/// A [`LogPosition`] whose prefix was read, or compared with its checksum. Reading goes on from here, and the checksum
-/// is computed from the new bytes alone.
+/// A [`LogPosition`] whose prefix was read, or compared with its checksum. Reading goes on from
+/// here, and the checksum is computed from the new bytes alone.
 #[derive(Debug, Clone)]
 pub struct LogCursor(LogPosition);
 
@@ -79,7 +79,8 @@ impl LogCursor {
     }
 }
 
-/// The number of the line that follows so many rows: lines are counted from 1, and the first is the header.
+/// The number of the line that follows so many rows: lines are counted from 1, and the first is the
+/// header.
 pub(crate) const fn line_after(rows: u64) -> u64 {
     rows + 2
 }

@@ -1,8 +1,8 @@
 //! Rows of the log as text: one line each, one way to write a row, and every other way refused.
 //!
-//! RFC 4180 quoting through the `csv` crate; numbers are the shortest that read back as the same; a missing value is an
-//! empty field. No field holds CR, LF or NUL, so that a line is a row and a row is a line, and what a crash or another
-//! program leaves in the file is told apart from rows.
+//! RFC 4180 quoting through the `csv` crate; numbers are the shortest that read back as the same; a
+//! missing value is an empty field. No field holds CR, LF or NUL, so that a line is a row and a row
+//! is a line, and what a crash or another program leaves in the file is told apart from rows.
 
 use std::sync::LazyLock;
 
@@ -216,7 +216,8 @@ fn row(record: &ByteRecord) -> Result<Row, RowError> {
             csv::ErrorKind::Deserialize { err, .. } => err.field(),
             _ => None,
         };
-        // Text that is not UTF-8, an unknown event and a wrong time are reported without their column.
+        // Text that is not UTF-8, an unknown event and a wrong time are reported without their
+        // column.
         let is_wrong = |&index: &usize| {
             let Ok(text) = str::from_utf8(&record[index]) else { return true };
             match COLUMNS[index].as_str() {

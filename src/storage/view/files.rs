@@ -75,19 +75,19 @@ impl View {
         let path = folder.join(VIEW);
         let view: ViewYaml = yaml::parse(&files.read(VIEW)?, &path)?;
         if view.log.rows != rows {
-            return Err(StorageError::DamagedView {
-                path,
-                how: "it is of other rows than its name",
-            });
+            return Err(StorageError::damaged(
+                &path,
+                "is damaged: it is of other rows than its name",
+            ));
         }
         if view.configuration_sha256 != params.sha256 {
             return Err(StorageError::OtherConfiguration { path: folder.to_owned() });
         }
         if view.set_rows != view.knowledge.settings.len() {
-            return Err(StorageError::DamagedView {
-                path,
-                how: "it counts other `set` rows than it knows",
-            });
+            return Err(StorageError::damaged(
+                &path,
+                "is damaged: it counts other `set` rows than it knows",
+            ));
         }
         let (known, memory) = match reading {
             Reading::ToDecide => (files.read_fast(KNOWN, view.known_crc32)?, None),

@@ -185,7 +185,7 @@ mod tests {
     fn a_file_without_its_header_or_its_end_is_refused() {
         for (text, line) in [("", 1), ("iteration\n", 1), (&format!("{HEADER}\"[SM(10)]\",3"), 2)] {
             let error = read(text.as_bytes()).unwrap_err();
-            assert!(matches!(error, StorageError::WrongLine { line: named, .. } if named == line));
+            assert!(error.to_string().contains(&format!("line {line}:")));
         }
     }
 

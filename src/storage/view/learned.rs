@@ -9,9 +9,10 @@ use crate::outcome::Accuracy;
 use crate::q_learning::{Learner, QTable};
 use crate::seed::{Purpose, generator};
 use crate::space::{Architecture, Space};
-use crate::storage::error::{RefusedRow, StorageError};
+use crate::storage::error::StorageError;
 use crate::storage::fs::checked_files::CheckedFiles;
 use crate::storage::log::event::{Iteration, Row};
+use crate::storage::log::text::RowError;
 use crate::storage::view::ViewParams;
 use crate::storage::view::files::{MEMORY, Q_TABLE};
 use crate::storage::view::memory_csv::MemoryRows;
@@ -34,7 +35,7 @@ impl Learned {
     }
 
     /// Takes in a row that the rules of the log allow.
-    pub fn take_in(&mut self, row: &Row, params: &ViewParams) -> Result<(), RefusedRow> {
+    pub fn take_in(&mut self, row: &Row, params: &ViewParams) -> Result<(), RowError> {
         match (Lesson::of(row, &params.space)?, self) {
             (None, _) => {}
             (Some(lesson), Self::Learner(learner)) => lesson.teach(learner, params.seed),
@@ -95,8 +96,10 @@ impl StoredLearner {
                 MemoryRows::read(&bytes, &params.space, &path)?
             }
         };
-        Learner::resume(params.q_learning.clone(), q_table, memory.rows())
-            .map_err(|source| StorageError::Learner { path: self.folder.clone(), source })
+        Learner::resume(params.q_learning.clone(), q_table, memory.rows()).map_err(|error| {
+            let problem = format!("cannot be learned on from: {error}");
+            StorageError::damaged(&self.folder, problem)
+        })
     }
 }
 
@@ -110,7 +113,7 @@ pub(crate) struct Lesson {
 
 impl Lesson {
     /// Returns the lesson of a row that the rules of the log allow, if it is one of the replay memory.
-    fn of(row: &Row, space: &Space) -> Result<Option<Self>, RefusedRow> {
+    fn of(row: &Row, space: &Space) -> Result<Option<Self>, RowError> {
         let Some((architecture, reward)) = row.memory() else { return Ok(None) };
         Ok(Some(Self {
             iteration: row.iteration.expect("by the rules a result and its reuse have one"),

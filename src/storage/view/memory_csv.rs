@@ -136,7 +136,7 @@ mod tests {
     fn a_damaged_line_is_named() {
         let wrong = |rows: &str| {
             let error = read(&format!("{HEADER}1,0.5,[SM(10)]\n{rows}")).unwrap_err();
-            assert!(matches!(error, StorageError::WrongLine { line: 3, .. }), "{error}");
+            assert!(error.to_string().contains("line 3:"), "{error}");
         };
         wrong("2,,\n");
         wrong("0,,\n");

@@ -16,10 +16,11 @@ pub(crate) mod views;
 use crate::predictor::FittedPredictor;
 use crate::q_learning::{Learner, QTable, ValidQLearningParams};
 use crate::space::Space;
-use crate::storage::error::{RefusedRow, StorageError};
+use crate::storage::error::StorageError;
 use crate::storage::log::event::Row;
 use crate::storage::log::file::Tail;
 use crate::storage::log::position::{LogCursor, LogPosition};
+use crate::storage::log::text::RowError;
 use crate::storage::search_state::Knowledge;
 use crate::storage::view::learned::{Learned, StoredLearner};
 use crate::storage::view::predictor_yaml::StoredPredictor;
@@ -98,7 +99,7 @@ impl View {
     ///
     /// # Errors
     /// Those of [`View::apply`].
-    pub fn apply_row(&mut self, row: &Row) -> Result<(), RefusedRow> {
+    pub fn apply_row(&mut self, row: &Row) -> Result<(), RowError> {
         self.knowledge.apply(row)?;
         self.learned.take_in(row, &self.params)?;
         self.rows += 1;
@@ -281,12 +282,12 @@ pub(super) mod tests {
         let claim = Knowledge::default().draw("[C(9,3,1), SM(2)]", Epsilon::RANDOM, &claimant(0));
         let mut view = view_of(std::slice::from_ref(&claim));
         let failed = |reward| Row { reward: Some(reward), event: Event::Failed, ..claim.clone() };
-        assert!(matches!(view.apply_row(&failed(0.5)), Err(RefusedRow::Architecture(_))));
+        assert!(matches!(view.apply_row(&failed(0.5)), Err(RowError::Architecture(_))));
 
         let claim = Knowledge::default().draw("[SM(2)]", Epsilon::RANDOM, &claimant(0));
         let mut view = view_of(std::slice::from_ref(&claim));
         let failed = Row { reward: Some(86.0), event: Event::Failed, ..claim };
-        assert!(matches!(view.apply_row(&failed), Err(RefusedRow::Reward(_))));
+        assert!(matches!(view.apply_row(&failed), Err(RowError::Reward(_))));
     }
 
     proptest! {
