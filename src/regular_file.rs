@@ -59,26 +59,17 @@ impl From<NotAFile> for io::Error {
 }
 
 /// Reads a file of an experiment, of `most` bytes at most. No link is followed.
-///
-/// # Errors
-/// It cannot be opened or read, is no regular file, or is larger.
 pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     whole(open(path, File::options().read(true), OFlags::NOFOLLOW)?, most)
 }
 
 /// Reads a file outside of an experiment, also behind links.
-///
-/// # Errors
-/// Those of [`read`].
 pub fn read_linked(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     whole(open(path, File::options().read(true), OFlags::empty())?, most)
 }
 
 /// Reads what a person names as input: a file, also behind links, or what another program writes, such as
 /// `/dev/stdin` or `<(command)`.
-///
-/// # Errors
-/// Those of [`read`]; nothing writes to a named pipe.
 pub fn read_input(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let file = open_at_once(path, File::options().read(true), OFlags::empty())?;
     let metadata = file.metadata()?;
@@ -93,9 +84,6 @@ pub fn read_input(path: &Path, most: u64) -> io::Result<Vec<u8>> {
 }
 
 /// Opens a regular file with the options and `flags`, such as `O_NOFOLLOW`.
-///
-/// # Errors
-/// It cannot be opened, or is no regular file.
 pub fn open(path: &Path, options: &OpenOptions, flags: OFlags) -> io::Result<File> {
     let file = open_at_once(path, options, flags)?;
     let metadata = file.metadata()?;
@@ -106,9 +94,6 @@ pub fn open(path: &Path, options: &OpenOptions, flags: OFlags) -> io::Result<Fil
 ///
 /// [`std::fs::read_dir`] and [`std::fs::remove_dir_all`] panic where a folder cannot be closed, as on a network file
 /// system that reports an earlier error then; this and [`remove_folder`] do not.
-///
-/// # Errors
-/// It cannot be opened or read, or is no folder.
 pub fn names(folder: &Path) -> io::Result<Vec<OsString>> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let mut names = Vec::new();
@@ -123,9 +108,6 @@ pub fn names(folder: &Path) -> io::Result<Vec<OsString>> {
 }
 
 /// Removes a folder with all that is in it; links are removed, not followed.
-///
-/// # Errors
-/// It is no folder, or something cannot be removed. What another process removes meanwhile is no error.
 pub fn remove_folder(folder: &Path) -> io::Result<()> {
     for name in names(folder)? {
         let path = folder.join(name);
@@ -140,9 +122,6 @@ pub fn remove_folder(folder: &Path) -> io::Result<()> {
 }
 
 /// Syncs the entries of a folder.
-///
-/// # Errors
-/// It cannot be opened or synced, or is no folder.
 pub fn sync_folder(path: &Path) -> io::Result<()> {
     let only = i32::try_from(OFlags::DIRECTORY.bits()).expect("flags of open are small");
     File::options().read(true).custom_flags(only).open(path)?.sync_all()

@@ -22,9 +22,6 @@ pub struct Curve {
 
 impl Curve {
     /// Reads the curve at `path`, up to its last whole line.
-    ///
-    /// # Errors
-    /// A file that cannot be read; a line that is no row or not later than the one before it.
     pub fn read(path: &Path) -> Result<Self, StorageError> {
         let bytes = regular_file::read(path, MEDIUM).map_err(StorageError::io("read", path))?;
         Self::parse(&bytes, path)

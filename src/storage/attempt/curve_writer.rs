@@ -18,9 +18,6 @@ pub struct CurveWriter {
 
 impl CurveWriter {
     /// Creates the curve at `path`, with the rows that an earlier attempt left behind it.
-    ///
-    /// # Errors
-    /// A file that cannot be written, or that exists: no attempt writes the curve of another.
     pub fn create(path: PathBuf, earlier: &[CurveRow]) -> Result<Self, StorageError> {
         let file = OpenOptions::new()
             .write(true)
@@ -34,9 +31,6 @@ impl CurveWriter {
 
     /// Writes the whole curve in place of what its owner could write before: a disk that was full
     /// has room again, or somebody has removed it with its folder.
-    ///
-    /// # Errors
-    /// A file that cannot be written.
     pub fn replace(path: &Path, rows: &[CurveRow]) -> Result<(), StorageError> {
         let folder = path.parent().unwrap_or(Path::new(""));
         match fs::create_dir(folder) {
@@ -48,18 +42,12 @@ impl CurveWriter {
     }
 
     /// Appends a row, with a single write.
-    ///
-    /// # Errors
-    /// A file that cannot be written.
     pub fn append(&mut self, row: &CurveRow) -> Result<(), StorageError> {
         self.write(&line(row))
     }
 
     /// Brings the curve to the disk and closes it, written anew if its file no longer holds `rows`: scratch is purged.
     /// Only then may the result be recorded, so that no result is without its curve.
-    ///
-    /// # Errors
-    /// A file or folder that cannot be written or synced.
     pub fn finish(self, rows: &[CurveRow]) -> Result<(), StorageError> {
         self.file.sync_all().map_err(StorageError::io("sync", &self.path))?;
         let is_gone = match regular_file::read(&self.path, regular_file::MEDIUM) {

@@ -19,9 +19,6 @@ use crate::storage::log::text::header;
 
 impl ExperimentDir {
     /// Publishes the result row of an attempt, unless its file is there already.
-    ///
-    /// # Errors
-    /// The row cannot be written as text, or the file cannot be written.
     pub fn publish_result(&self, attempt: Attempt, row: &Row) -> Result<Published, StorageError> {
         let path = self.result(attempt);
         let line = row
@@ -31,9 +28,6 @@ impl ExperimentDir {
     }
 
     /// Reads the result row of an attempt.
-    ///
-    /// # Errors
-    /// The file cannot be read, or is not what the attempt has written.
     pub fn read_result(&self, attempt: Attempt) -> Result<Row, StorageError> {
         let path = self.result(attempt);
         let bytes = regular_file::read(&path, regular_file::SMALL)
@@ -52,9 +46,6 @@ impl ExperimentDir {
     }
 
     /// Removes the result of an attempt, which the log holds now; another process may have done so.
-    ///
-    /// # Errors
-    /// The file cannot be removed.
     pub fn remove_result(&self, attempt: Attempt) -> Result<(), StorageError> {
         let path = self.result(attempt);
         match fs::remove_file(&path) {
@@ -64,9 +55,6 @@ impl ExperimentDir {
     }
 
     /// Returns the results that wait to be appended, by attempt.
-    ///
-    /// # Errors
-    /// The folder cannot be listed.
     pub fn list_results(&self) -> Result<Vec<(Attempt, PathBuf)>, StorageError> {
         self.list_of_attempts(".result")
     }

@@ -38,9 +38,6 @@ pub struct LeftOnSignal {
 impl ExperimentDir {
     /// Returns the curve of the newest attempt before this one that has one; empty when there is
     /// none, or when a power cut has left it unreadable.
-    ///
-    /// # Errors
-    /// The folder or the file cannot be read.
     pub fn curve_before(&self, attempt: Attempt) -> Result<Curve, StorageError> {
         match before(attempt, || self.list_curves())?.first() {
             None => Ok(Curve::default()),
@@ -56,9 +53,6 @@ impl ExperimentDir {
 
     /// Copies the checkpoint of the newest attempt before this one into the folder of this one, whole
     /// or not at all. Returns whether there was one.
-    ///
-    /// # Errors
-    /// A folder cannot be listed, or the copy cannot be written.
     pub fn take_checkpoint_over(&self, attempt: Attempt) -> Result<bool, StorageError> {
         for source in before(attempt, || self.list_checkpoints())? {
             let mut files = 0;
@@ -74,9 +68,6 @@ impl ExperimentDir {
     }
 
     /// Marks that an attempt left because it was told to, so that its end counts as no loss.
-    ///
-    /// # Errors
-    /// The mark cannot be written.
     pub fn mark_left_on_signal(
         &self,
         attempt: Attempt,
@@ -122,9 +113,6 @@ impl ExperimentDir {
     }
 
     /// Returns the greatest start and epoch that an attempt before this one has reached.
-    ///
-    /// # Errors
-    /// The folder cannot be listed.
     pub fn reach_before(&self, attempt: Attempt) -> Result<Option<(u32, u32)>, StorageError> {
         let earlier = before(attempt, || self.list_curves())?;
         Ok(earlier.iter().filter_map(|path| reach(path)).max())

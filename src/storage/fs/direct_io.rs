@@ -43,9 +43,6 @@ pub(crate) enum Answers {
 }
 
 /// Opens a file, on NFS without asking for a delegation. The cache answers for it.
-///
-/// # Errors
-/// It cannot be opened.
 pub(crate) fn open(path: &Path, options: &OpenOptions) -> io::Result<File> {
     if statfs(path)?.f_type != NFS_SUPER_MAGIC {
         return regular_file::open(path, options, OFlags::NOFOLLOW);
@@ -60,9 +57,6 @@ const FUSE: FsWord = 0x6573_5546;
 
 /// Makes what is read of an opened file come from the server, on FUSE; to be called under its lock. Of a file opened for
 /// reading only what is cached may be 1 s old all the same.
-///
-/// # Errors
-/// The file cannot be synced.
 pub(crate) fn refresh(file: &File) -> io::Result<()> {
     if fstatfs(file)?.f_type == FUSE {
         // Room that the file has already. Some file systems cannot reserve any, and a file opened for reading cannot.
@@ -75,9 +69,6 @@ pub(crate) fn refresh(file: &File) -> io::Result<()> {
 
 /// Opens a file once more, for a write that the server places at its end: on FUSE. `None` where writes are placed by
 /// this machine.
-///
-/// # Errors
-/// It cannot be opened.
 pub(crate) fn open_to_append(file: &File, path: &Path) -> io::Result<Option<File>> {
     if fstatfs(file)?.f_type != FUSE {
         return Ok(None);
@@ -86,9 +77,6 @@ pub(crate) fn open_to_append(file: &File, path: &Path) -> io::Result<Option<File
 }
 
 /// Sets who answers for an opened file on NFS. Of other file systems the cache is coherent, but for [`refresh`].
-///
-/// # Errors
-/// The operating system refuses it.
 pub(crate) fn set_answers(file: &File, answers: Answers) -> io::Result<()> {
     if fstatfs(file)?.f_type != NFS_SUPER_MAGIC {
         return Ok(());
@@ -100,9 +88,6 @@ pub(crate) fn set_answers(file: &File, answers: Answers) -> io::Result<()> {
 
 /// Returns the length of a file, which is `told` at least: what an NFS client tells of the length may be an
 /// answer that was on its way for long, and to append there would overwrite rows. Reading goes on where it ends.
-///
-/// # Errors
-/// It cannot be read.
 pub(crate) fn length_by_reading(file: &File, told: u64) -> io::Result<u64> {
     let mut length = told;
     let mut bytes = [0; 4096];

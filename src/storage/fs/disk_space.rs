@@ -15,9 +15,6 @@ pub struct DiskSpace {
 
 impl DiskSpace {
     /// Asks the file system of a path.
-    ///
-    /// # Errors
-    /// It does not answer.
     pub fn of(path: &Path) -> Result<Self, StorageError> {
         let told = rustix::fs::statvfs(path)
             .map_err(|error| StorageError::io("look at the file system of", path)(error.into()))?;

@@ -44,9 +44,6 @@ impl Default for LockTimeout {
 const PAUSE_MILLISECONDS: std::ops::RangeInclusive<u64> = 2..=30;
 
 /// Takes the lock of an opened file.
-///
-/// # Errors
-/// It stayed taken, or the file system has no locks.
 pub(crate) fn acquire(
     file: &File,
     path: &Path,

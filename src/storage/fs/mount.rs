@@ -20,9 +20,6 @@ pub enum Nodes {
 }
 
 /// Checks that locks on files at `path` exclude all machines that work on the experiment.
-///
-/// # Errors
-/// The file system is mounted with locks of this machine alone, and several machines may work on it.
 pub fn check_locks_of_mount(path: &Path, nodes: Nodes) -> Result<(), StorageError> {
     let mount = MountPoint::of(path)?;
     match mount.as_ref().and_then(MountPoint::node_local) {
@@ -52,9 +49,6 @@ pub struct MountPoint {
 
 impl MountPoint {
     /// Returns the mount that a path lies on; `None` where the kernel does not tell.
-    ///
-    /// # Errors
-    /// There is nothing at the path.
     pub fn of(path: &Path) -> Result<Option<Self>, StorageError> {
         let Ok(mounts) = regular_file::read_linked(Path::new("/proc/self/mountinfo"), LARGE) else {
             return Ok(None);

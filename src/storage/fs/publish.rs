@@ -39,9 +39,6 @@ pub fn is_private(name: &str) -> bool {
 }
 
 /// Publishes a file, unless the name is taken.
-///
-/// # Errors
-/// The file cannot be written, synced or linked.
 pub fn file_once(path: &Path, bytes: &[u8]) -> Result<Published, StorageError> {
     let aside = write_aside(path, bytes)?;
     let published = match fs::hard_link(&aside, path) {
@@ -62,9 +59,6 @@ pub fn file_once(path: &Path, bytes: &[u8]) -> Result<Published, StorageError> {
 
 /// Writes a file in place of what is there: for copies made for people, and for files with one
 /// owner. A reader sees the old or the new one, whole.
-///
-/// # Errors
-/// The file cannot be written, synced or renamed.
 pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
     let aside = write_aside(path, bytes)?;
     if let Err(error) = fs::rename(&aside, path) {
@@ -76,9 +70,6 @@ pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
 
 /// Publishes a folder, unless one with content has the name. `fill` writes the files into the
 /// private folder it is given; they are synced afterwards.
-///
-/// # Errors
-/// Those of `fill`, or the folder cannot be made, synced or renamed.
 pub fn folder_once(
     path: &Path,
     fill: impl FnOnce(&Path) -> Result<(), StorageError>,
@@ -102,9 +93,6 @@ pub fn folder_once(
 ///
 /// Into a folder made for it, and not onto a private name: `rename` puts a folder in the place of
 /// an empty one, and an empty one may be what another process has just begun to fill.
-///
-/// # Errors
-/// There is no folder at `path`, or it cannot be renamed.
 pub fn set_aside(path: &Path) -> Result<PathBuf, StorageError> {
     let name = path.file_name().expect("a path of an experiment has a name");
     let around = private_name(path, |aside| fs::create_dir(aside))?.0;
@@ -118,9 +106,6 @@ pub fn set_aside(path: &Path) -> Result<PathBuf, StorageError> {
 
 /// Returns what a folder holds, in the order of the keys that `key` reads from the names; names
 /// that `key` refuses and private names are left out. A folder that is not there is empty.
-///
-/// # Errors
-/// The folder cannot be read.
 pub fn listing<K: Ord>(
     folder: &Path,
     key: impl Fn(&str) -> Option<K>,
@@ -131,9 +116,6 @@ pub fn listing<K: Ord>(
 /// Returns what a folder holds under private names, in the order of the keys that `key` reads from
 /// them without their first full stop: what is being written aside, or was when its writer died, and what was set
 /// aside.
-///
-/// # Errors
-/// The folder cannot be read.
 pub fn private_listing<K: Ord>(
     folder: &Path,
     key: impl Fn(&str) -> Option<K>,
@@ -159,9 +141,6 @@ fn list<K: Ord>(
 }
 
 /// Syncs the entries of a folder, so that a name made or removed in it survives a power cut.
-///
-/// # Errors
-/// The folder cannot be opened or synced.
 pub fn sync_folder(folder: &Path) -> Result<(), StorageError> {
     match regular_file::sync_folder(folder) {
         // Some network file systems refuse to sync a folder, and do so at once by themselves.

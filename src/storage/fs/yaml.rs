@@ -10,17 +10,11 @@ use crate::storage::error::StorageError;
 use crate::yaml_bounds;
 
 /// Reads a YAML file.
-///
-/// # Errors
-/// The file cannot be read, or is not a `T`.
 pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T, StorageError> {
     parse(&regular_file::read(path, MEDIUM).map_err(StorageError::io("read", path))?, path)
 }
 
 /// Reads the bytes of a YAML file.
-///
-/// # Errors
-/// They are not a `T`; `path` says which file they are from.
 pub fn parse<T: DeserializeOwned>(bytes: &[u8], path: &Path) -> Result<T, StorageError> {
     let refused = |source| StorageError::Yaml { path: path.to_owned(), source };
     // What is no text the parser refuses.
@@ -30,9 +24,6 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8], path: &Path) -> Result<T, Storag
 }
 
 /// Returns a value as YAML.
-///
-/// # Errors
-/// The value has a form that YAML lacks; `path` says which file it was for.
 pub fn print<T: Serialize>(value: &T, path: &Path) -> Result<String, StorageError> {
     serde_yaml::to_string(value)
         .map_err(|source| StorageError::Yaml { path: path.to_owned(), source })

@@ -337,11 +337,8 @@ impl ExclusiveGuard<'_> {
         self.log.parse(&self.log.read_bytes(cursor, self.end)?, cursor)
     }
 
-    /// Appends rows with one write and syncs them.
-    ///
-    /// # Errors
-    /// A row cannot be written as text, or there is no room: then nothing has been appended. The
-    /// write or the sync failed otherwise: then it is not known.
+    /// Appends rows with one write and syncs them. When a row cannot be written as text, or there is
+    /// no room, nothing has been appended; after another error that is not known.
     pub fn append(&mut self, rows: &[Row]) -> Result<(), StorageError> {
         let (log, end) = (self.log, self.end);
         let mut lines = LineWriter::new();

@@ -108,9 +108,6 @@ impl Knowledge {
 
     /// Returns what becomes of a result row: if it counts, the rows that were due, the result, and
     /// a `reused` row for every other open or pending iteration of its architecture.
-    ///
-    /// # Errors
-    /// The row is not a result that this log can have.
     pub fn record(&self, result: &Row) -> Result<Record, Violation> {
         let time = result.time;
         let due = self.due_rows(time);

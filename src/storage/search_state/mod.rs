@@ -101,9 +101,6 @@ impl Knowledge {
     }
 
     /// Takes in the next row of the log.
-    ///
-    /// # Errors
-    /// Says which rule the row breaks; nothing is changed then.
     pub fn apply(&mut self, row: &Row) -> Result<(), Violation> {
         let fact = self.allow(row)?;
         self.take_in(&fact, row);

@@ -58,7 +58,7 @@ fn a_damaged_row_is_named_by_line_and_byte() {
     assert_eq!(
         message(log.read_from(&LogCursor::start()).unwrap_err()),
         format!(
-            "`{}` is damaged at line 3, byte {at} (`metaqnn verify` tells what can be mended, and mends it with `--repair`): \
+            "`{}` is damaged at line 3, byte {at} (`metaqnn verify` lists what can be mended, and mends it with `--repair`): \
              column `event` is unreadable: `l\0st`",
             experiment.replay_log().display()
         )
