@@ -9,33 +9,25 @@ use super::iterations::{epsilon_bits, grouped};
 use super::search::SearchData;
 use crate::storage::{Event, Row};
 
-/// One epsilon of the search: a part of `status --json`, whose keys are stable.
+/// One epsilon of the search, a part of `status --json`: the keys are stable. What each means is
+/// said in `tables/epsilon_summary.rs`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct EpsilonSummary {
     pub epsilon: f64,
-    /// Architectures that are to get a result at it; `None` when the schedule does not have it.
     pub wanted: Option<u64>,
-    /// Whether it was closed because nothing new could be drawn.
     pub exhausted: bool,
-    /// Architectures that got their result at it.
     pub results: u64,
-    /// Iterations sampled at it.
     pub iterations: u64,
-    /// Those among their architectures that were new or met before.
     pub distinct_architectures: u64,
     pub first_iteration: Option<u64>,
     pub last_iteration: Option<u64>,
     pub counts: StatusCounts,
-    /// Rows of the replay memory sampled at it: results and repeats that carry a reward.
     pub memory_rows: u64,
-    /// Mean reward over the rows that are results: the networks that are new at this epsilon.
     pub mean_reward_of_new: Option<f64>,
-    /// Mean reward over all those rows, repeats included: the "mean accuracy at epsilon" of
-    /// MetaQNN's figure 3. At a low epsilon one good network drawn again and again can be most of it.
+    /// The "mean accuracy at epsilon" of MetaQNN's figure 3. At a low epsilon one good network
+    /// drawn again and again can be most of it.
     pub mean_reward_with_repeats: Option<f64>,
-    /// Rows of the memory that repeat a network that has its result already.
     pub repeats: u64,
-    /// Greatest validation accuracy of a network trained to the end or imported.
     pub best_validation_accuracy: Option<f64>,
     pub seconds: Ledger,
 }

@@ -76,8 +76,9 @@ pub fn mark(trainer: &str) -> Option<&'static str> {
 }
 
 /// Where a search stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, strum::Display)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Condition {
     /// Not finished, and nothing is known to stand in its way.
     #[default]
@@ -99,16 +100,5 @@ impl Condition {
     /// it may be on its way to the next round.
     pub const fn has_ended(self) -> bool {
         matches!(self, Self::Halted | Self::Finished | Self::Paused)
-    }
-
-    pub const fn words(self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::Halted => "halted",
-            Self::Finished => "finished",
-            Self::Paused => "paused",
-            Self::ChainBroken => "chain broken",
-            Self::Stuck => "stuck",
-        }
     }
 }

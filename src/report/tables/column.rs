@@ -24,62 +24,41 @@ pub(super) enum Domain {
 }
 
 impl Domain {
-    pub(super) const fn type_name(self) -> &'static str {
-        match self {
-            Self::AtLeast(_) | Self::Pixels => "integer",
-            Self::Number | Self::NotNegative | Self::Share | Self::Seconds | Self::Hours => {
-                "number"
-            }
-            Self::Boolean => "boolean",
-            Self::Time => "time",
-            Self::OneOf(_) => "word",
-            Self::Architecture => "architecture",
-            Self::FreeText => "text",
-        }
-    }
-
-    /// Every word of [`Domain::type_name`].
-    pub(super) const TYPES: &str = "integer | number | boolean | time | word | architecture | text";
-
-    pub(super) const fn unit(self) -> Option<&'static str> {
-        match self {
-            Self::Seconds => Some("seconds"),
-            Self::Hours => Some("hours"),
-            Self::Pixels => Some("pixels"),
-            _ => None,
-        }
-    }
-
-    pub(super) fn allowed_values(self) -> String {
-        match self {
-            Self::AtLeast(least) => return format!("at least {least}"),
-            Self::Number => "any number",
-            Self::NotNegative | Self::Seconds | Self::Hours => "at least 0",
-            Self::Pixels => "at least 1",
-            Self::Share => "between 0 and 1",
-            Self::Boolean => "true | false",
-            Self::Time => "ISO 8601 in UTC with milliseconds",
-            Self::OneOf(words) => words,
-            Self::Architecture => {
+    /// Returns the dictionary's `type`, `unit` and `allowed_values`.
+    pub(super) fn described(self) -> (&'static str, Option<&'static str>, String) {
+        let (type_name, unit, allowed) = match self {
+            Self::AtLeast(least) => return ("integer", None, format!("at least {least}")),
+            Self::Pixels => ("integer", Some("pixels"), "at least 1"),
+            Self::Number => ("number", None, "any number"),
+            Self::NotNegative => ("number", None, "at least 0"),
+            Self::Seconds => ("number", Some("seconds"), "at least 0"),
+            Self::Hours => ("number", Some("hours"), "at least 0"),
+            Self::Share => ("number", None, "between 0 and 1"),
+            Self::Boolean => ("boolean", None, "true | false"),
+            Self::Time => ("time", None, "ISO 8601 in UTC with milliseconds"),
+            Self::OneOf(words) => ("word", None, words),
+            Self::Architecture => (
+                "architecture",
+                None,
                 "layers between brackets: C(filters,kernel,stride), P(kernel,stride), FC(width), \
-                 GAP(classes), SM(classes), D(i,n) for dropout with probability i/(2n)"
-            }
-            Self::FreeText => {
+                 GAP(classes), SM(classes), D(i,n) for dropout with probability i/(2n)",
+            ),
+            Self::FreeText => (
+                "text",
+                None,
                 "any text on one line; an apostrophe at its beginning is not part of it and keeps \
-                 spreadsheets from changing it"
-            }
-        }
-        .to_owned()
+                 spreadsheets from changing it",
+            ),
+        };
+        (type_name, unit, allowed.to_owned())
     }
 }
 
 /// A column of a table whose rows are made from values of type `R`.
 pub(super) struct Column<'a, R> {
-    /// Name in the header.
     pub(super) name: String,
-    /// What it means, for the data dictionary.
     pub(super) meaning: String,
-    /// Which values it may hold, missing ones apart.
+    /// Of the values that are not missing.
     pub(super) domain: Domain,
     /// Writes the cell of a row.
     pub(super) text: Box<dyn Fn(&R) -> String + 'a>,

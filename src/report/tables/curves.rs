@@ -16,25 +16,7 @@ pub(super) fn long(search: &SearchData) -> Table<'_, LongRow<'_>> {
     let rows = search.curves.iter();
     let rows = rows.flat_map(|(attempt, curve)| curve.rows().iter().map(move |row| (attempt, row)));
     let mut columns = of_part(attempt_columns(), |row: &LongRow| row.0);
-    columns.extend(of_part(epoch_columns(), |row: &LongRow| row.1));
-    columns.push(trainer(|_| search.trainer));
-    // At the end, since it came later.
-    let newest = columns! { CurveRow:
-        y_best: Share, "Last-epoch accuracy of the best network when the stopping rule was asked";
-    };
-    columns.extend(of_part(newest, |row: &LongRow| row.1));
-    Table { name: "curves_long", columns, rows: rows.collect() }
-}
-
-fn attempt_columns<'a>() -> Vec<Column<'a, Attempt>> {
-    columns! { Attempt:
-        iteration: AtLeast(1), "Number of the iteration that was trained";
-        attempt: AtLeast(1), "The attempt at the iteration", |attempt| attempt.number;
-    }
-}
-
-fn epoch_columns<'a>() -> Vec<Column<'a, CurveRow>> {
-    columns! { CurveRow:
+    let epoch = columns! { CurveRow:
         epoch: AtLeast(1), "The epoch";
         start: AtLeast(1),
             "Which start of the training: each failed first-epoch test begins a new one, and \
@@ -51,6 +33,21 @@ fn epoch_columns<'a>() -> Vec<Column<'a, CurveRow>> {
         sigma: NotNegative, "Standard deviation of the prediction";
         stop_probability: Share,
             "Probability, under the prediction, that the network stays below the best one";
+    };
+    columns.extend(of_part(epoch, |row: &LongRow| row.1));
+    columns.push(trainer(|_| search.trainer));
+    // At the end, since it came later.
+    let newest = columns! { CurveRow:
+        y_best: Share, "Last-epoch accuracy of the best network when the stopping rule was asked";
+    };
+    columns.extend(of_part(newest, |row: &LongRow| row.1));
+    Table { name: "curves_long", columns, rows: rows.collect() }
+}
+
+fn attempt_columns<'a>() -> Vec<Column<'a, Attempt>> {
+    columns! { Attempt:
+        iteration: AtLeast(1), "Number of the iteration that was trained";
+        attempt: AtLeast(1), "The attempt at the iteration", |attempt| attempt.number;
     }
 }
 

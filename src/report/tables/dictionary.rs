@@ -28,13 +28,14 @@ pub(super) fn table<'a>(mut rows: Vec<ColumnEntry>) -> Table<'a, ColumnEntry> {
     let columns = columns! { ColumnEntry:
         file: FreeText, "Name of the file";
         column: FreeText, "Name of the column in its header";
-        type: OneOf(Domain::TYPES),
+        type: OneOf("integer | number | boolean | time | word | architecture | text"),
             "Kind of value; an empty cell is a missing value in every column",
-            |entry| entry.domain.type_name();
-        unit: FreeText, "Unit of the numbers, if they have one", |entry| entry.domain.unit();
+            |entry| entry.domain.described().0;
+        unit: FreeText, "Unit of the numbers, if they have one",
+            |entry| entry.domain.described().1;
         meaning: FreeText, "What the column holds";
         allowed_values: FreeText, "Which values there can be",
-            |entry| entry.domain.allowed_values();
+            |entry| entry.domain.described().2;
     };
     rows.extend(entries("columns.csv", &columns));
     Table { name: "columns", columns, rows }

@@ -1,7 +1,7 @@
 //! `early_stopping.csv`: one row per verdict to stop, executed or audited.
 
 use super::column::Domain::*;
-use super::column::{Column, columns, of_part, pick, trainer};
+use super::column::{columns, of_part, pick, trainer};
 use super::iterations::iteration_columns;
 use super::table::Table;
 use crate::predictor::AuditFindings;
@@ -12,42 +12,58 @@ pub(super) struct VerdictRow<'a> {
     iteration: &'a Row,
     /// The epoch after which it was given, if the curve is there.
     verdict_epoch: Option<u32>,
-    /// Audits up to this one; none of a stopped network.
+    /// This and the rest of an audited network.
+    final_accuracy: Option<f64>,
+    /// How far it has ended above the best one of its verdict.
+    ahead: Option<f64>,
+    /// Audits up to this one.
     audits: Option<AuditFindings>,
-}
-
-impl VerdictRow<'_> {
-    fn final_accuracy(&self) -> Option<f64> {
-        self.iteration.last_validation_accuracy.filter(|_| self.audits.is_some())
-    }
-
-    /// How far an audited network has ended above the best one of its verdict.
-    fn ahead(&self) -> Option<f64> {
-        Some(self.final_accuracy()? - self.iteration.y_best?)
-    }
-
-    fn interval(&self) -> (Option<f64>, Option<f64>) {
-        self.audits.and_then(|audits| audits.interval()).unzip()
-    }
 }
 
 pub(super) fn table(search: &SearchData) -> Table<'_, VerdictRow<'_>> {
     let mut so_far = AuditFindings::default();
     let rows = search.iterations.iter().filter(|row| is_verdict(row)).map(|iteration| {
         let curve = iteration.attempt().and_then(|attempt| search.curves.get(&attempt));
-        let verdict_epoch = curve.and_then(|curve| verdict_epoch(iteration, curve));
         let is_audit = iteration.event == Event::Trained;
-        if is_audit {
-            let last = iteration.last_validation_accuracy.zip(iteration.y_best);
-            so_far.audited += 1;
-            so_far.false_stops += u64::from(last.is_some_and(|(last, best)| last - best > 0.0));
+        let final_accuracy = iteration.last_validation_accuracy.filter(|_| is_audit);
+        let ahead = final_accuracy.zip(iteration.y_best).map(|(last, best)| last - best);
+        so_far.audited += u64::from(is_audit);
+        so_far.false_stops += u64::from(ahead > Some(0.0));
+        VerdictRow {
+            iteration,
+            verdict_epoch: curve.and_then(|curve| verdict_epoch(iteration, curve)),
+            final_accuracy,
+            ahead,
+            audits: is_audit.then_some(so_far),
         }
-        VerdictRow { iteration, verdict_epoch, audits: is_audit.then_some(so_far) }
     });
     let names = "iteration status epsilon round architecture epochs predicted_accuracy sigma y_best \
         stop_probability threshold saved_seconds view";
     let mut columns = of_part(pick(iteration_columns(), names), |row: &VerdictRow| row.iteration);
-    columns.extend(audit_columns());
+    columns.extend(columns! { VerdictRow:
+        verdict_epoch: AtLeast(1), "Epoch after which the verdict was given";
+        audit: Boolean,
+            "Whether the network was trained to the end all the same, to audit the verdict",
+            |row| row.audits.is_some();
+        final_accuracy: Share,
+            "Validation accuracy after the last epoch, of an audited network";
+        prediction_error: Number, "predicted_accuracy less final_accuracy",
+            |row| Some(row.iteration.predicted_accuracy? - row.final_accuracy?);
+        false_stop: Boolean,
+            "Whether final_accuracy is above y_best: stopping would have cost the best network",
+            |row| row.ahead.map(|ahead| ahead > 0.0);
+        regret: NotNegative,
+            "How far final_accuracy is above y_best; 0 where the verdict was right",
+            |row| row.ahead.map(|ahead| ahead.max(0.0));
+        audits_so_far: AtLeast(1), "Audits in the iterations up to this one",
+            |row| row.audits.map(|audits| audits.audited);
+        false_stop_rate: Share, "Share of false stops among the audits so far",
+            |row| row.audits?.rate();
+        false_stop_rate_lower: Share,
+            "Lower end of the 95 % interval of that share (Wilson)", |row| row.audits?.interval().map(|ends| ends.0);
+        false_stop_rate_upper: Share,
+            "Upper end of the 95 % interval of that share (Wilson)", |row| row.audits?.interval().map(|ends| ends.1);
+    });
     columns.push(trainer(|_| search.trainer));
     Table { name: "early_stopping", columns, rows: rows.collect() }
 }
@@ -62,34 +78,6 @@ fn verdict_epoch(iteration: &Row, curve: &Curve) -> Option<u32> {
     let verdict = (iteration.predicted_accuracy, iteration.stop_probability);
     let mut epochs = curve.last_start().iter();
     Some(epochs.find(|row| (row.predicted_accuracy, row.stop_probability) == verdict)?.epoch)
-}
-
-fn audit_columns<'a>() -> Vec<Column<'a, VerdictRow<'a>>> {
-    columns! { VerdictRow:
-        verdict_epoch: AtLeast(1), "Epoch after which the verdict was given";
-        audit: Boolean,
-            "Whether the network was trained to the end all the same, to audit the verdict",
-            |row| row.audits.is_some();
-        final_accuracy: Share,
-            "Validation accuracy after the last epoch, of an audited network",
-            VerdictRow::final_accuracy;
-        prediction_error: Number, "predicted_accuracy less final_accuracy",
-            |row| Some(row.iteration.predicted_accuracy? - row.final_accuracy()?);
-        false_stop: Boolean,
-            "Whether final_accuracy is above y_best: stopping would have cost the best network",
-            |row| row.ahead().map(|ahead| ahead > 0.0);
-        regret: NotNegative,
-            "How far final_accuracy is above y_best; 0 where the verdict was right",
-            |row| row.ahead().map(|ahead| ahead.max(0.0));
-        audits_so_far: AtLeast(1), "Audits in the iterations up to this one",
-            |row| row.audits.map(|audits| audits.audited);
-        false_stop_rate: Share, "Share of false stops among the audits so far",
-            |row| row.audits.and_then(|audits| audits.rate());
-        false_stop_rate_lower: Share,
-            "Lower end of the 95 % interval of that share (Wilson)", |row| row.interval().0;
-        false_stop_rate_upper: Share,
-            "Upper end of the 95 % interval of that share (Wilson)", |row| row.interval().1;
-    }
 }
 
 #[cfg(test)]

@@ -1,9 +1,8 @@
 //! `epsilon_summary.csv`: one row per epsilon.
 
 use super::column::Domain::*;
-use super::column::{Column, column, columns, of_part, trainer};
+use super::column::{column, columns, trainer};
 use super::table::Table;
-use crate::report::counts::Ledger;
 use crate::report::epsilons::EpsilonSummary;
 use crate::report::iterations::STATUSES;
 use crate::report::search::{IMPORTED, SearchData};
@@ -11,15 +10,41 @@ use crate::storage::Event;
 
 /// Returns the epsilons of the schedule in its order, then others downwards.
 pub(super) fn table(search: &SearchData) -> Table<'_, EpsilonSummary> {
-    let mut columns = size_columns();
+    let mut columns = columns! { EpsilonSummary:
+        epsilon: Share, "Share of random actions";
+        wanted: AtLeast(0),
+            "Architectures that are to get a result at this epsilon; missing when the schedule \
+             does not have it";
+        exhausted: Boolean, "Whether it was closed because nothing new could be drawn";
+        results: AtLeast(0), "Architectures that got their result at this epsilon";
+        iterations: AtLeast(0), "Iterations sampled at this epsilon";
+        distinct_architectures: AtLeast(0),
+            "Distinct architectures among the iterations, known before or not";
+        first_iteration: AtLeast(1), "First of the iterations";
+        last_iteration: AtLeast(1), "Last of the iterations";
+    };
     columns.extend(STATUSES.map(|status| {
-        let meaning = iterations_that(status);
+        let meaning = format!("Iterations {}", whose(status));
         column(status.to_string(), AtLeast(0), meaning, move |row: &EpsilonSummary| {
             row.counts.of(status)
         })
     }));
-    columns.extend(reward_columns());
-    columns.extend(of_part(seconds_columns(), |row: &EpsilonSummary| &row.seconds));
+    columns.extend(columns! { EpsilonSummary:
+        memory_rows: AtLeast(0),
+            "Rows of the replay memory: iterations with a reward, repeats included";
+        mean_reward_of_new: Share,
+            "Mean reward of the networks that are new at this epsilon, each once";
+        mean_reward_with_repeats: Share,
+            "Mean reward over all rows of the replay memory, as the paper counts: a network that is \
+             drawn again counts again";
+        best_validation_accuracy: Share,
+            "Greatest validation accuracy of a network trained to the end or imported";
+        train_seconds: Seconds, "Time spent on training", |row| row.seconds.train_seconds;
+        saved_seconds: Seconds, "Time that the stopping rule is estimated to have saved",
+            |row| row.seconds.saved_seconds;
+        lost_seconds: Seconds, "Time of training that came to nothing, not part of train_seconds",
+            |row| row.seconds.lost_seconds;
+    });
     columns.push(trainer(|row: &EpsilonSummary| {
         let imported = row.counts.of(Event::Imported);
         if imported > 0 && imported == row.results { IMPORTED } else { search.trainer }
@@ -32,56 +57,18 @@ pub(super) fn table(search: &SearchData) -> Table<'_, EpsilonSummary> {
     Table { name: "epsilon_summary", columns, rows: EpsilonSummary::of_each(search) }
 }
 
-fn size_columns<'a>() -> Vec<Column<'a, EpsilonSummary>> {
-    columns! { EpsilonSummary:
-        epsilon: Share, "Share of random actions";
-        wanted: AtLeast(0),
-            "Architectures that are to get a result at this epsilon; missing when the schedule \
-             does not have it";
-        exhausted: Boolean, "Whether it was closed because nothing new could be drawn";
-        results: AtLeast(0), "Architectures that got their result at this epsilon";
-        iterations: AtLeast(0), "Iterations sampled at this epsilon";
-        distinct_architectures: AtLeast(0),
-            "Distinct architectures among the iterations, known before or not";
-        first_iteration: AtLeast(1), "First of the iterations";
-        last_iteration: AtLeast(1), "Last of the iterations";
-    }
-}
-
-const fn iterations_that(status: Event) -> &'static str {
+const fn whose(status: Event) -> &'static str {
     match status {
-        Event::Claimed => "Iterations being trained",
-        Event::Pending => "Iterations that wait for another one with the same architecture",
-        Event::Trained => "Iterations trained to the end",
-        Event::Stopped => "Iterations ended by the stopping rule",
-        Event::Failed => "Iterations that failed by the network's own fault",
-        Event::OutOfMemory => "Iterations whose network does not fit into the device's memory",
-        Event::Imported => "Iterations taken over from another search",
-        Event::Reused => "Iterations that took the result of another one",
-        Event::Lost => "Iterations that ended without a result",
+        Event::Claimed => "being trained",
+        Event::Pending => "that wait for another one with the same architecture",
+        Event::Trained => "trained to the end",
+        Event::Stopped => "ended by the stopping rule",
+        Event::Failed => "that failed by the network's own fault",
+        Event::OutOfMemory => "whose network does not fit into the device's memory",
+        Event::Imported => "taken over from another search",
+        Event::Reused => "that took the result of another one",
+        Event::Lost => "that ended without a result",
         // Void; the others are no status.
-        _ => "Iterations whose row of the log was damaged and blanked",
-    }
-}
-
-fn reward_columns<'a>() -> Vec<Column<'a, EpsilonSummary>> {
-    columns! { EpsilonSummary:
-        memory_rows: AtLeast(0),
-            "Rows of the replay memory: iterations with a reward, repeats included";
-        mean_reward_of_new: Share,
-            "Mean reward of the networks that are new at this epsilon, each once";
-        mean_reward_with_repeats: Share,
-            "Mean reward over all rows of the replay memory, as the paper counts: a network that is \
-             drawn again counts again";
-        best_validation_accuracy: Share,
-            "Greatest validation accuracy of a network trained to the end or imported";
-    }
-}
-
-fn seconds_columns<'a>() -> Vec<Column<'a, Ledger>> {
-    columns! { Ledger:
-        train_seconds: Seconds, "Time spent on training";
-        saved_seconds: Seconds, "Time that the stopping rule is estimated to have saved";
-        lost_seconds: Seconds, "Time of training that came to nothing, not part of train_seconds";
+        _ => "whose row of the log was damaged and blanked",
     }
 }

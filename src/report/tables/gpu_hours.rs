@@ -1,7 +1,7 @@
 //! `gpu_hours.csv`: what training has cost, and what stopping has saved.
 
 use super::column::Domain::*;
-use super::column::{Column, columns, trainer};
+use super::column::{columns, trainer};
 use super::table::Table;
 use crate::report::iterations::{epsilon_bits, grouped};
 use crate::report::search::SearchData;
@@ -51,7 +51,7 @@ impl HoursRow {
         self.trained_seconds + self.stopped_seconds + self.failed_seconds + self.lost_seconds
     }
 
-    /// The share of the cost without stopping; none of nothing.
+    /// Of the cost without stopping.
     fn saved_share(&self) -> Option<f64> {
         let all = self.spent_seconds() + self.saved_seconds;
         (all > 0.0).then(|| self.saved_seconds / all)
@@ -72,13 +72,7 @@ pub(super) fn table(search: &SearchData) -> Table<'_, HoursRow> {
     for (round, of_round) in grouped(iterations, |row| row.round) {
         rows.push(HoursRow { round: Some(round), ..HoursRow::of("round", of_round) });
     }
-    let mut columns = hours_columns();
-    columns.push(trainer(|_| search.trainer));
-    Table { name: "gpu_hours", columns, rows }
-}
-
-fn hours_columns<'a>() -> Vec<Column<'a, HoursRow>> {
-    columns! { HoursRow:
+    let mut columns = columns! { HoursRow:
         scope: OneOf("total | epsilon | round"),
             "What the row sums up: the whole search, one epsilon or one round. Rows of different \
              scopes hold the same iterations: choose one before adding up";
@@ -105,7 +99,9 @@ fn hours_columns<'a>() -> Vec<Column<'a, HoursRow>> {
             "saved_hours as a share of spent_hours and saved_hours together: an estimate, as they \
              are",
             HoursRow::saved_share;
-    }
+    };
+    columns.push(trainer(|_| search.trainer));
+    Table { name: "gpu_hours", columns, rows }
 }
 
 #[cfg(test)]

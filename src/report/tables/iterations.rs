@@ -12,7 +12,15 @@ pub(super) fn table<'a>(search: &'a SearchData) -> Table<'a, &'a Row> {
     let mut columns = iteration_columns();
     columns.push(trainer_of(search));
     // At the end, since they came later.
-    columns.extend(newest_columns());
+    columns.extend(columns! { Row:
+        repeat: AtLeast(1),
+            "Which training of the architecture it is; above 1 only where a list of networks is \
+             trained several times";
+        predictor: AtLeast(1),
+            "Full learning curves behind the predictor that judges its newest attempt; missing \
+             without a predictor";
+        strategy: FreeText, "Why the strategy drew the architecture; missing for Q-learning";
+    });
     let columns = of_part(columns, |row: &&'a Row| *row);
     Table { name: "iterations", columns, rows: search.iterations.iter().collect() }
 }
@@ -86,17 +94,5 @@ pub(super) fn iteration_columns<'a>() -> Vec<Column<'a, Row>> {
             |row| number(&row.task);
         started_at: Time, "When the attempt began";
         time: Time, "When the newest row of the replay log was written";
-    }
-}
-
-fn newest_columns<'a>() -> Vec<Column<'a, Row>> {
-    columns! { Row:
-        repeat: AtLeast(1),
-            "Which training of the architecture it is; above 1 only where a list of networks is \
-             trained several times";
-        predictor: AtLeast(1),
-            "Full learning curves behind the predictor that judges its newest attempt; missing \
-             without a predictor";
-        strategy: FreeText, "Why the strategy drew the architecture; missing for Q-learning";
     }
 }

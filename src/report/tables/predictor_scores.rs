@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::column::Domain::*;
-use super::column::{Column, columns, trainer};
+use super::column::{columns, trainer};
 use super::table::Table;
 use crate::predictor::Scores;
 use crate::report::search::SearchData;
@@ -49,10 +49,28 @@ pub(super) fn table(search: &SearchData) -> Table<'_, ScoresRow> {
             later: later.get(&observed_epochs).copied().unwrap_or_default(),
         }
     });
-    let rows = rows.collect();
-    let mut columns = score_columns();
+    let mut columns = columns! { ScoresRow:
+        observed_epochs: AtLeast(1), "Epochs from which the last one is predicted";
+        full_curves: AtLeast(0), "Networks trained to the end when the newest predictor was fitted";
+        networks: AtLeast(0), "Networks among them that it was fitted to";
+        sigma: NotNegative, "Standard deviation of the error, by networks left out of the fit";
+        r_squared: Number, "R squared of those predictions; missing where all networks ended alike",
+            |row| row.scores?.r_squared;
+        mean_absolute_error: NotNegative, "Mean absolute error of those predictions",
+            |row| Some(row.scores?.mean_absolute_error);
+        later_networks: AtLeast(0),
+            "Networks that were predicted in the search and then trained to the end",
+            |row| row.later.networks;
+        later_mean_absolute_error: NotNegative,
+            "Mean absolute error of the predictions made of them",
+            |row| row.later.mean(row.later.absolute_error);
+        later_mean_absolute_z: NotNegative,
+            "Mean of the absolute error divided by sigma; near 0.8 when sigma is right, well above \
+             it when sigma is too small",
+            |row| row.later.mean(row.later.absolute_z);
+    };
     columns.push(trainer(|_| search.trainer));
-    Table { name: "predictor_scores", columns, rows }
+    Table { name: "predictor_scores", columns, rows: rows.collect() }
 }
 
 /// The paper trusts sigma; the networks that finish, though chosen by looking good, can tell.
@@ -73,27 +91,4 @@ fn later_errors(search: &SearchData) -> BTreeMap<u32, LaterErrors> {
         }
     }
     later
-}
-
-fn score_columns<'a>() -> Vec<Column<'a, ScoresRow>> {
-    columns! { ScoresRow:
-        observed_epochs: AtLeast(1), "Epochs from which the last one is predicted";
-        full_curves: AtLeast(0), "Networks trained to the end when the newest predictor was fitted";
-        networks: AtLeast(0), "Networks among them that it was fitted to";
-        sigma: NotNegative, "Standard deviation of the error, by networks left out of the fit";
-        r_squared: Number, "R squared of those predictions; missing where all networks ended alike",
-            |row| row.scores?.r_squared;
-        mean_absolute_error: NotNegative, "Mean absolute error of those predictions",
-            |row| Some(row.scores?.mean_absolute_error);
-        later_networks: AtLeast(0),
-            "Networks that were predicted in the search and then trained to the end",
-            |row| row.later.networks;
-        later_mean_absolute_error: NotNegative,
-            "Mean absolute error of the predictions made of them",
-            |row| row.later.mean(row.later.absolute_error);
-        later_mean_absolute_z: NotNegative,
-            "Mean of the absolute error divided by sigma; near 0.8 when sigma is right, well above \
-             it when sigma is too small",
-            |row| row.later.mean(row.later.absolute_z);
-    }
 }

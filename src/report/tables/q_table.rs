@@ -1,124 +1,68 @@
 //! `q_table.csv`: the Q-values, one row per state and action.
 
 use super::column::Domain::*;
-use super::column::{Column, column, columns, trainer};
+use super::column::{columns, trainer};
 use super::table::Table;
 use crate::report::search::SearchData;
-use crate::space::{Action, LastLayer, Layer, StateKey};
+use crate::space::{Action, StateKey, StateTuple};
 
 type QValue = (StateKey, Action, f64);
 
 pub(super) fn table(search: &SearchData) -> Table<'_, QValue> {
-    let mut columns = state_columns();
-    columns.extend(action_columns());
-    columns.extend(columns! { QValue:
-        q_value: Number, "Reward expected of the action", |row| row.2;
-    });
-    columns.push(trainer(|_| search.trainer));
-    Table { name: "q_table", columns, rows: search.q_values.clone() }
-}
-
-/// A layer, with the sizes that its kind has.
-#[derive(Default)]
-struct LayerSizes {
-    kind: &'static str,
-    filters: Option<u32>,
-    kernel: Option<u32>,
-    stride: Option<u32>,
-    fc_width: Option<u32>,
-}
-
-impl LayerSizes {
-    /// Of the last layer placed.
-    fn last((state, ..): &QValue) -> Self {
-        match state.last {
-            LastLayer::Start => Self::of("start"),
-            LastLayer::Conv { filters, kernel, stride } => Self::conv(filters, kernel, stride),
-            LastLayer::Pool { kernel, stride } => Self::pool(kernel, stride),
-            LastLayer::FullyConnected { width, .. } => Self::fc(width),
-            LastLayer::GlobalAveragePool => Self::of("gap"),
-        }
-    }
-
-    /// Of the layer to be placed.
-    fn next((_, action, _): &QValue) -> Self {
-        match *action {
-            Layer::Conv { filters, kernel, stride } => Self::conv(filters, kernel, stride),
-            Layer::Pool { kernel, stride } => Self::pool(kernel, stride),
-            Layer::FullyConnected { width } => Self::fc(width),
-            Layer::GlobalAveragePool { .. } => Self::of("gap"),
-            Layer::Softmax { .. } => Self::of("softmax"),
-        }
-    }
-
-    fn of(kind: &'static str) -> Self {
-        Self { kind, ..Self::default() }
-    }
-
-    fn conv(filters: u32, kernel: u32, stride: u32) -> Self {
-        Self { kind: "conv", filters: Some(filters), ..Self::pool(kernel, stride) }
-    }
-
-    fn pool(kernel: u32, stride: u32) -> Self {
-        Self { kernel: Some(kernel), stride: Some(stride), ..Self::of("pool") }
-    }
-
-    fn fc(width: u32) -> Self {
-        Self { fc_width: Some(width), ..Self::of("fc") }
-    }
-}
-
-fn state_columns<'a>() -> Vec<Column<'a, QValue>> {
     let mut columns = columns! { QValue:
         state_depth: AtLeast(0), "Number of layers placed so far", |row| row.0.depth;
         state_layer: OneOf("start | conv | pool | fc | gap"),
             "Kind of the last layer placed: convolution, max pooling, fully connected, global \
              average pooling, or none at the start",
-            |row| LayerSizes::last(row).kind;
+            |row| last(row).layer_type;
+        state_filters: AtLeast(1), "Filters of the last layer, a convolution",
+            |row| of_kind("conv", last(row));
+        state_kernel: Pixels, "Side of the kernel or window of the last layer",
+            |row| size(last(row).filter_size);
+        state_stride: Pixels, "Stride of the last layer", |row| size(last(row).stride);
         state_fc_index: AtLeast(0),
             "Fully connected layers before the last layer, which is one itself",
-            |row| match row.0.last {
-                LastLayer::FullyConnected { index, .. } => Some(index),
-                _ => None,
-            };
+            |row| of_kind("fc", last(row));
+        state_fc_width: AtLeast(1), "Neurons of the last layer, a fully connected one",
+            |row| size(last(row).fc_size);
         state_size_bin: Pixels,
             "Side of the representation, as the least of its bin: 8 and more, 4 to 7, at most 3",
             |row| row.0.bin.size();
-    };
-    let [filters, kernel, stride, fc_width] =
-        size_columns("state", "the last layer", LayerSizes::last);
-    columns.splice(2..2, [filters, kernel, stride]);
-    columns.insert(6, fc_width);
-    columns
-}
-
-fn action_columns<'a>() -> Vec<Column<'a, QValue>> {
-    let mut columns = columns! { QValue:
         action_depth: AtLeast(1), "Depth of the layer to be placed", |row| row.0.depth + 1;
         action_layer: OneOf("conv | pool | fc | gap | softmax"),
             "Kind of the layer to be placed; the softmax ends the network",
-            |row| LayerSizes::next(row).kind;
+            |row| next(row).layer_type;
+        action_filters: AtLeast(1), "Filters of the layer to be placed, a convolution",
+            |row| of_kind("conv", next(row));
+        action_kernel: Pixels, "Side of the kernel or window of the layer to be placed",
+            |row| size(next(row).filter_size);
+        action_stride: Pixels, "Stride of the layer to be placed", |row| size(next(row).stride);
+        action_fc_width: AtLeast(1), "Neurons of the layer to be placed, a fully connected one",
+            |row| size(next(row).fc_size);
+        q_value: Number, "Reward expected of the action", |row| row.2;
     };
-    columns.extend(size_columns("action", "the layer to be placed", LayerSizes::next));
-    columns
+    columns.push(trainer(|_| search.trainer));
+    Table { name: "q_table", columns, rows: search.q_values.clone() }
 }
 
-/// The sizes of a layer: of which one, in the name and in words.
-fn size_columns<'a>(
-    of: &str,
-    words: &str,
-    layer: fn(&QValue) -> LayerSizes,
-) -> [Column<'a, QValue>; 4] {
-    type Size = fn(LayerSizes) -> Option<u32>;
-    let size = |name, domain, meaning: String, size: Size| {
-        column(format!("{of}_{name}"), domain, meaning, move |row: &QValue| size(layer(row)))
-    };
-    [
-        size("filters", AtLeast(1), format!("Filters of {words}, a convolution"), |of| of.filters),
-        size("kernel", Pixels, format!("Side of the kernel or window of {words}"), |of| of.kernel),
-        size("stride", Pixels, format!("Stride of {words}"), |of| of.stride),
-        size("fc_width", AtLeast(1), format!("Neurons of {words}, a fully connected one"), |of| {
-            of.fc_width
-        }),
-    ]
+fn last((state, ..): &QValue) -> StateTuple {
+    StateTuple::of_state(state)
+}
+
+/// The layer to be placed; the tuple of a termination still has the sizes of the last layer.
+fn next((state, action, _): &QValue) -> StateTuple {
+    match StateTuple::of_action(state, *action) {
+        placed @ StateTuple { terminate: 0, .. } => placed,
+        end => StateTuple { layer_type: "softmax", filter_size: 0, stride: 0, fc_size: 0, ..end },
+    }
+}
+
+/// The published tuples have 0 for a size that the kind of layer lacks.
+fn size(size: u32) -> Option<u32> {
+    (size > 0).then_some(size)
+}
+
+/// The number that `filter_depth` is for one kind of layer.
+fn of_kind(kind: &str, layer: StateTuple) -> Option<u32> {
+    (layer.layer_type == kind).then_some(layer.filter_depth)
 }

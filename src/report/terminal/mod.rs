@@ -12,7 +12,6 @@ const WIDTH: usize = 80;
 /// Whether text is coloured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Colour {
-    /// Plain text.
     Plain,
     /// With the escape sequences of ANSI terminals.
     Ansi,
@@ -39,15 +38,10 @@ fn accuracy(share: Option<f64>) -> String {
     share.map_or("-".to_owned(), |share| decimals(share, 4))
 }
 
-/// Writes a number with so many decimals. What rounds to nothing is 0 and has no sign.
+/// Writes a number with so many decimals. What rounds to 0 has no sign.
 pub(crate) fn decimals(value: f64, places: usize) -> String {
     let text = format!("{value:.places$}");
-    match text.strip_prefix('-') {
-        Some(nothing) if nothing.bytes().all(|digit| matches!(digit, b'0' | b'.')) => {
-            nothing.to_owned()
-        }
-        _ => text,
-    }
+    if text.parse() == Ok(0.0) { text.trim_start_matches('-').to_owned() } else { text }
 }
 
 /// Writes an epsilon with no more than four decimals.
@@ -68,29 +62,18 @@ fn short(count: u64) -> String {
     }
 }
 
-/// Text that begins after `first` and stays to the right of it.
+/// Breaks a text at spaces into lines that begin after `first` and stay to the right of it; a word
+/// that is longer than a line stays whole, so that a path can be copied.
 fn hanging(first: &str, text: &str) -> Vec<String> {
-    let indent = " ".repeat(first.len());
-    wrapped(text, WIDTH - first.len())
-        .iter()
-        .enumerate()
-        .map(|(line, text)| format!("{}{text}", if line == 0 { first } else { &indent }))
-        .collect()
-}
-
-/// Breaks a text at spaces into lines of at most `width` characters; a longer word keeps a line
-/// to itself, so that a path can be copied.
-fn wrapped(text: &str, width: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
+    let mut lines = vec![first.to_owned()];
     for word in text.split_whitespace() {
         let line = lines.last_mut().expect("there is always a line");
-        if line.is_empty() {
+        if line.len() == first.len() {
             line.push_str(word);
-        } else if line.chars().count() + 1 + word.chars().count() <= width {
-            line.push(' ');
-            line.push_str(word);
+        } else if line.chars().count() + 1 + word.chars().count() <= WIDTH {
+            *line += &format!(" {word}");
         } else {
-            lines.push(word.to_owned());
+            lines.push(" ".repeat(first.len()) + word);
         }
     }
     lines
@@ -120,8 +103,11 @@ mod tests {
 
     #[test]
     fn lines_break_at_spaces_and_long_words_stay_whole() {
-        assert_eq!(wrapped("a bc def /a/long/path g", 6), ["a bc", "def", "/a/long/path", "g"]);
-        assert_eq!(wrapped("", 6), [""]);
-        assert_eq!(hanging("x: ", "a b"), ["x: a b"]);
+        let (half, path) = ("a".repeat(40), format!("/{}", "b".repeat(90)));
+        let text = format!("{half} c {half} {path} d");
+        let lines =
+            ["x: ".to_owned() + &half + " c", "   ".to_owned() + &half, format!("   {path}")];
+        assert_eq!(hanging("x: ", &text)[..3], lines);
+        assert_eq!(hanging("", ""), [""]);
     }
 }

@@ -1,6 +1,6 @@
 //! What `status` shows.
 
-use super::{Colour, WIDTH, accuracy, hanging, known, rounded, short, text_of, wrapped};
+use super::{Colour, accuracy, hanging, known, rounded, short, text_of};
 use crate::report::early_stopping::StoppingSummary;
 use crate::report::epsilons::EpsilonSummary;
 use crate::report::hosts::HostTally;
@@ -10,60 +10,67 @@ use crate::storage::Event;
 
 /// Returns what `status` shows: lines of at most 80 columns, unless a single word is longer.
 pub fn status(summary: &Summary, colour: Colour) -> String {
-    let headline = wrapped(&headline(summary), WIDTH);
-    let mut lines: Vec<String> = headline.iter().map(|line| colour.bold(line)).collect();
+    let mut lines: Vec<String> =
+        hanging("", &headline(summary)).iter().map(|line| colour.bold(line)).collect();
     lines.extend(mark(summary.trainer).map(|mark| colour.warning(mark)));
     lines.push(String::new());
-    lines.extend(entry("results", &results(summary)));
-    lines.extend(entry("iterations", &iterations(summary)));
-    lines.extend(entry(hours_label(summary), &hours_used(summary)));
+    let mut entry =
+        |label: &str, text: &str| lines.extend(hanging(&format!("{label:<10}  "), text));
+    entry("results", &results(summary));
+    entry("iterations", &iterations(summary));
+    entry(hours_label(summary), &hours_used(summary));
     if summary.early_stopping.known.enabled {
-        lines.extend(entry("stopping", &stopping(&summary.early_stopping)));
+        entry("stopping", &stopping(&summary.early_stopping));
     }
-    lines.extend(entry("left", &left(summary)));
-    lines.extend(entry("best", &summary.best.as_ref().map_or("none yet".to_owned(), best)));
-    let bad: Vec<&HostTally> = summary.hosts.iter().filter(|host| host.bad).collect();
+    entry("left", &left(summary));
+    entry("best", &summary.best.as_ref().map_or("none yet".to_owned(), best));
+    let (bad, good): (Vec<_>, Vec<_>) = summary.hosts.iter().partition(|host| host.bad);
     if !bad.is_empty() {
-        let others = summary.hosts.len() - bad.len();
-        lines.extend(entry("bad hosts", &bad_hosts(&bad, others)));
+        entry("bad hosts", &bad_hosts(&bad, good.len()));
     }
     lines.push(String::new());
     lines.push(colour.bold(&format!("{:37}mean reward of", "")));
-    lines
-        .push(colour.bold(
-            "epsilon  progress   results  wanted  new networks  with repeats  best accuracy",
-        ));
+    let heading = "epsilon  progress   results  wanted  new networks  with repeats  best accuracy";
+    lines.push(colour.bold(heading));
     lines.extend(summary.epsilons.iter().map(epsilon_line));
     for notice in &summary.notices {
         lines.push(String::new());
-        lines.extend(wrapped(notice, WIDTH).iter().map(|line| colour.warning(line)));
+        lines.extend(hanging("", notice).iter().map(|line| colour.warning(line)));
     }
     text_of(&lines)
 }
 
 fn headline(summary: &Summary) -> String {
-    let mut facts = vec![summary.condition.words().to_owned()];
-    facts.extend(summary.round.map(|round| format!("round {round}")));
-    facts.extend(summary.epsilon.map(|epsilon| format!("epsilon {}", rounded(epsilon))));
-    format!("{}: {}", summary.experiment, facts.join(", "))
+    let mut text =
+        format!("{}: {}", summary.experiment, summary.condition.to_string().replace('_', " "));
+    if let Some(round) = summary.round {
+        text += &format!(", round {round}");
+    }
+    if let Some(epsilon) = summary.epsilon {
+        text += &format!(", epsilon {}", rounded(epsilon));
+    }
+    text
 }
 
 fn results(summary: &Summary) -> String {
-    let of = |status| summary.counts.of(status);
-    let mut parts = vec![
-        format!("{} trained", of(Event::Trained)),
-        format!("{} stopped", of(Event::Stopped)),
-        format!("{} failed", of(Event::Failed)),
-        format!("{} out of memory", of(Event::OutOfMemory)),
-    ];
-    if of(Event::Imported) > 0 {
-        parts.push(format!("{} imported", of(Event::Imported)));
-    }
-    format!("{} of {}: {}", summary.results, summary.wanted, parts.join(", "))
+    let of = |event| summary.counts.of(event);
+    let imported = match of(Event::Imported) {
+        0 => String::new(),
+        imported => format!(", {imported} imported"),
+    };
+    format!(
+        "{} of {}: {} trained, {} stopped, {} failed, {} out of memory{imported}",
+        summary.results,
+        summary.wanted,
+        of(Event::Trained),
+        of(Event::Stopped),
+        of(Event::Failed),
+        of(Event::OutOfMemory),
+    )
 }
 
 fn iterations(summary: &Summary) -> String {
-    let of = |status| summary.counts.of(status);
+    let of = |event| summary.counts.of(event);
     format!(
         "{}: {} in flight, {} waiting, {} reused, {} lost",
         summary.iterations,
@@ -90,42 +97,38 @@ fn hours_used(summary: &Summary) -> String {
 }
 
 fn stopping(stopping: &StoppingSummary) -> String {
-    let StoppingSummary { known, audited, false_stops, .. } = stopping;
-    let EarlyStopping { burn_in, full_curves, .. } = known;
-    let mut facts = vec![match known.predictor_curves {
+    let StoppingSummary { audited, false_stops, epochs_saved, epochs_trained, .. } = stopping;
+    let EarlyStopping { burn_in, full_curves, .. } = stopping.known;
+    let mut text = match stopping.known.predictor_curves {
         _ if stopping.switched_off => "switched off by its audits".to_owned(),
         Some(curves) => format!("predictor of {curves} full curves"),
         None if full_curves < burn_in => {
             format!("burn-in, {full_curves} of {burn_in} networks trained to the end")
         }
         None => "no predictor (the next `metaqnn reduce` fits it, or says why not)".to_owned(),
-    }];
+    };
     if stopping.stopped > 0 {
-        facts.push(format!(
-            "{} of {} epochs saved",
-            stopping.epochs_saved,
-            stopping.epochs_trained + stopping.epochs_saved
-        ));
+        let all = epochs_trained + epochs_saved;
+        text += &format!(", {epochs_saved} of {all} epochs saved");
     }
-    if let (Some(lower), Some(upper)) =
-        (stopping.false_stop_rate_lower, stopping.false_stop_rate_upper)
+    if let Some((lower, upper)) = stopping.false_stop_rate_lower.zip(stopping.false_stop_rate_upper)
     {
-        facts.push(format!(
-            "{false_stops} of {audited} audited stops false (95 %: {lower:.2} to {upper:.2})"
-        ));
+        text += &format!(
+            ", {false_stops} of {audited} audited stops false (95 %: {lower:.2} to {upper:.2})"
+        );
     }
-    facts.join(", ")
+    text
 }
 
 fn left(summary: &Summary) -> String {
-    let Summary { left, least_train_seconds_left, most_train_seconds_left, .. } = summary;
-    match (least_train_seconds_left, most_train_seconds_left) {
-        (Some(least), Some(most)) if *left > 0 => {
+    let left = summary.left;
+    match (summary.least_train_seconds_left, summary.most_train_seconds_left) {
+        (Some(least), Some(most)) if left > 0 => {
             // Minutes would be 0.00 hours.
-            let (least, most, unit) = if *most < 600.0 {
+            let (least, most, unit) = if most < 600.0 {
                 (format!("{:.0}", least.floor()), format!("{:.0}", most.ceil()), "seconds")
             } else {
-                (hours(*least), hours(*most), hours_label(summary))
+                (hours(least), hours(most), hours_label(summary))
             };
             let range = if least == most { least } else { format!("{least} to {most}") };
             format!("{left} results, {range} {unit} of training")
@@ -150,19 +153,22 @@ fn bad_hosts(bad: &[&HostTally], others: usize) -> String {
         let last = host.last_reason.as_deref().unwrap_or("without a reason");
         format!("{} ({failed} of {ended} tasks failed, the last: {last})", host.host)
     });
-    let facts: Vec<String> = facts.collect();
     let remedy = match others {
         0 => "no other host has been tried",
         _ => "`metaqnn submit DIR --exclude-bad-hosts` avoids them",
     };
-    format!("{}; {remedy}", facts.join(", "))
+    format!("{}; {remedy}", facts.collect::<Vec<_>>().join(", "))
 }
 
 fn epsilon_line(epsilon: &EpsilonSummary) -> String {
-    let progress =
-        if epsilon.exhausted { format!("{:<9}", "exhausted") } else { progress(epsilon) };
+    let wanted = epsilon.wanted.unwrap_or(epsilon.results).max(1);
+    let done = (epsilon.results.min(wanted) * 9 / wanted) as usize;
+    let progress = match epsilon.exhausted {
+        true => "exhausted".to_owned(),
+        false => format!("{:.<9}", "#".repeat(done)),
+    };
     format!(
-        "{:>7}  {progress}  {:>7}  {:>6}  {:>12}  {:>12}  {:>13}",
+        "{:>7}  {progress:<9}  {:>7}  {:>6}  {:>12}  {:>12}  {:>13}",
         rounded(epsilon.epsilon),
         epsilon.results,
         known(epsilon.wanted),
@@ -172,25 +178,13 @@ fn epsilon_line(epsilon: &EpsilonSummary) -> String {
     )
 }
 
-const BAR: u64 = 9;
-
-fn progress(epsilon: &EpsilonSummary) -> String {
-    let wanted = epsilon.wanted.unwrap_or(epsilon.results).max(1);
-    let done = (epsilon.results.min(wanted) * BAR / wanted) as usize;
-    format!("{}{}", "#".repeat(done), ".".repeat(BAR as usize - done))
-}
-
 fn hours(seconds: f64) -> String {
     format!("{:.2}", seconds / 3600.0)
 }
 
-/// A label with its text beside it.
-fn entry(label: &str, text: &str) -> Vec<String> {
-    hanging(&format!("{label:<10}  "), text)
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::WIDTH;
     use super::*;
     use crate::report::golden::assert_golden;
     use crate::report::sample::{self, iteration};
