@@ -95,12 +95,12 @@ pub enum Refusal {
         reason: String,
     },
     /// Local workers die without any result.
-    #[error("the workers keep dying ({how}); their last words:\n{last_words}")]
+    #[error("the workers keep dying ({how}); their last words:\n{stderr}")]
     WorkersDie {
         /// Exit status or signal of the last one.
         how: String,
         /// What they wrote to stderr.
-        last_words: String,
+        stderr: String,
     },
     /// The rebuilt Q-table is not the one of the view.
     #[error("the newest view `{}` is not what its {rows} rows of the log say: {what} (`metaqnn verify --repair` sets it aside and makes it anew)", view.display())]

@@ -16,22 +16,22 @@ use anyhow::{Context, bail};
 use crate::ops::halt::{Switched, resume};
 use crate::ops::reduce::{ReduceOptions, reduce};
 use crate::ops::{Experiment, Refusal, TrainEvent};
-use crate::slurm::{LocalWorkers, Stream, WorkerCommand, WorkerEvent, WorkerId};
 use crate::storage::Trust;
+use crate::training::{ChildCommand, ChildProcess, Output, Signal, TICK};
 
 /// Deaths of workers in a row, without a result between them, after which the search gives up.
 const MOST_DEATHS: u32 = 3;
 /// Trainings in a row that are lost, after which the search gives up: a trainer that never works
 /// would have every architecture quarantined, one after the other, without an end.
 const MOST_LOSSES: u32 = 10;
-/// Messages of workers that are kept for the error that may follow.
-const MOST_LAST_WORDS: usize = 20;
+/// Lines of the workers' stderr that are kept for the error that may follow.
+const STDERR_LINES_KEPT: usize = 20;
 /// How often the tables are written anew while the search goes on.
 const TABLES_EVERY: Duration = Duration::from_secs(60);
 /// How long to wait before workers look again for what another machine may have lost.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(10);
 /// How long workers may take to end after a Ctrl-C.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIME_TO_END: Duration = Duration::from_secs(30);
 
 /// Runs the search to the end of its schedule, or until it is halted, with so many networks trained at the same time;
 /// `on_event` gets what each worker (from 0) tells. A search that was halted before goes on.
@@ -52,24 +52,24 @@ pub fn run(
         experiment,
         workers,
         on_event,
-        last_words: Vec::new(),
+        stderr: Vec::new(),
         deaths: 0,
         losses: 0,
-        heard: Heard::default(),
+        events: WorkerEvents::default(),
     };
     loop {
         // Claims of workers that died, in this run or an earlier one, are lost here.
         // With the configuration of now, which a longer schedule may have changed.
         let experiment = experiment.reopened()?;
         let reduced = reduce(&experiment, &ReduceOptions::default())?;
-        if reduced.finished || search.heard.is_halted {
+        if reduced.finished || search.events.is_halted {
             return Ok(());
         }
         search.watch_workers(&interrupted)?;
         if interrupted.load(Ordering::SeqCst) {
             bail!(Refusal::Interrupted);
         }
-        if search.heard.others_train && !search.heard.has_claimed {
+        if search.events.others_train && !search.events.has_claimed {
             sleep_unless(&interrupted, LOOK_AGAIN_AFTER);
         }
     }
@@ -77,7 +77,7 @@ pub fn run(
 
 /// What the workers have told since they were started last.
 #[derive(Debug, Clone, Copy, Default)]
-struct Heard {
+struct WorkerEvents {
     /// One of them has claimed something.
     has_claimed: bool,
     /// A person has halted the search.
@@ -86,16 +86,16 @@ struct Heard {
     others_train: bool,
 }
 
-/// Asks the workers to end, and makes them when they have been asked long ago.
-fn tell_to_end(workers: &LocalWorkers, told: &mut Option<Instant>) {
-    match *told {
-        None => {
-            workers.terminate();
-            *told = Some(Instant::now());
+/// Asks the workers to end, and kills them when they were asked long ago.
+fn end(workers: &mut [Option<ChildProcess>], asked: &mut Option<Instant>) {
+    for worker in workers.iter_mut().flatten() {
+        match *asked {
+            None => worker.signal(Signal::Terminate),
+            Some(since) if since.elapsed() > TIME_TO_END => worker.kill(),
+            Some(_) => {}
         }
-        Some(since) if since.elapsed() > PATIENCE => workers.kill(),
-        Some(_) => {}
     }
+    asked.get_or_insert_with(Instant::now);
 }
 
 fn sleep_unless(interrupted: &AtomicBool, pause: Duration) {
@@ -120,49 +120,47 @@ struct Search<'a> {
     experiment: &'a Experiment,
     workers: u32,
     on_event: &'a mut dyn FnMut(usize, &TrainEvent),
-    last_words: Vec<String>,
+    stderr: Vec<String>,
     /// Workers that died since the last result.
     deaths: u32,
     /// Trainings that were lost since the last result.
     losses: u32,
-    heard: Heard,
+    events: WorkerEvents,
 }
 
 impl Search<'_> {
     /// Starts the workers and watches them until all have ended, since nothing is left to claim. One
     /// that dies is replaced.
     fn watch_workers(&mut self, interrupted: &AtomicBool) -> anyhow::Result<()> {
-        self.heard = Heard::default();
-        let mut workers = LocalWorkers::new();
+        self.events = WorkerEvents::default();
         let command = self.worker_command()?;
-        let mut seats: Vec<WorkerId> = Vec::new();
-        for _ in 0..self.workers {
-            seats.push(workers.start(&command)?);
-        }
+        let start = || ChildProcess::worker(&command).map(Some);
+        let mut workers = (0..self.workers).map(|_| start()).collect::<Result<Vec<_>, _>>()?;
         let mut tables_written = Instant::now();
-        let mut told_to_end: Option<Instant> = None;
-        while workers.running().next().is_some() {
+        let mut asked_to_end: Option<Instant> = None;
+        while workers.iter().any(Option::is_some) {
             if interrupted.load(Ordering::SeqCst) {
-                tell_to_end(&workers, &mut told_to_end);
+                end(&mut workers, &mut asked_to_end);
             }
-            let seat_of = |worker: WorkerId| {
-                seats.iter().position(|&id| id == worker).expect("a worker has a seat")
-            };
-            match workers.next_event(Duration::from_millis(200))? {
-                Some(WorkerEvent::Line { worker, stream: Stream::Output, line }) => {
-                    self.hear(seat_of(worker), &line)?;
+            let mut is_quiet = true;
+            for (number, slot) in workers.iter_mut().enumerate() {
+                let Some(worker) = slot else { continue };
+                match worker.read(Duration::ZERO) {
+                    Output::Line(line) => self.take_line(number, &line)?,
+                    Output::Stderr(line) => self.remember(&line),
+                    Output::Exited(status) => {
+                        *slot = None;
+                        if !status.success() && asked_to_end.is_none() {
+                            self.judge_death(status)?;
+                            *slot = start()?;
+                        }
+                    }
+                    Output::Nothing | Output::Closed | Output::Overlong(_) => continue,
                 }
-                Some(WorkerEvent::Line { stream: Stream::Messages, line, .. }) => {
-                    self.remember(line)
-                }
-                Some(WorkerEvent::Ended { worker, status })
-                    if !status.success() && told_to_end.is_none() =>
-                {
-                    let seat = seat_of(worker);
-                    self.judge_death(status)?;
-                    seats[seat] = workers.start(&command)?;
-                }
-                Some(WorkerEvent::Ended { .. }) | None => {}
+                is_quiet = false;
+            }
+            if is_quiet {
+                thread::sleep(TICK);
             }
             if tables_written.elapsed() > TABLES_EVERY {
                 // Copies for people: the search does not end over them.
@@ -178,21 +176,21 @@ impl Search<'_> {
     /// Decides after the death of a worker whether another may be luckier.
     fn judge_death(&mut self, status: ExitStatus) -> anyhow::Result<()> {
         self.deaths += 1;
-        let reason = self.last_words.iter().rev().find_map(|line| line.strip_prefix("error: "));
+        let reason = self.stderr.iter().rev().find_map(|line| line.strip_prefix("error: "));
         // Configuration, damage, environment: told in one line, and there for the next worker, too.
         if let (Some(code @ 2..=4), Some(reason)) = (status.code(), reason)
-            && (!self.heard.has_claimed || self.deaths >= MOST_DEATHS)
+            && (!self.events.has_claimed || self.deaths >= MOST_DEATHS)
         {
             bail!(Refusal::WorkerRefuses { code, reason: reason.to_owned() });
         }
         if self.deaths >= MOST_DEATHS {
-            let last_words = self.last_words.join("\n");
-            bail!(Refusal::WorkersDie { how: status.to_string(), last_words });
+            let stderr = self.stderr.join("\n");
+            bail!(Refusal::WorkersDie { how: status.to_string(), stderr });
         }
         Ok(())
     }
 
-    fn worker_command(&self) -> anyhow::Result<WorkerCommand> {
+    fn worker_command(&self) -> anyhow::Result<ChildCommand> {
         let program = env::current_exe().context("failed to find the running program")?;
         let workers = self.workers.to_string();
         let mut arguments = vec!["train".into(), self.experiment.dir().root().into()];
@@ -203,41 +201,42 @@ impl Search<'_> {
         if self.experiment.trust() == Trust::Group {
             arguments.push("--trust-group".into());
         }
-        Ok(WorkerCommand { program, arguments, environment: Default::default() })
+        Ok(ChildCommand { program, arguments })
     }
 
     /// Takes in an event of a worker, and passes it on.
-    fn hear(&mut self, seat: usize, line: &str) -> anyhow::Result<()> {
-        let Ok(event) = serde_json::from_str(line) else {
-            self.remember(line.to_owned());
+    fn take_line(&mut self, worker: usize, line: &[u8]) -> anyhow::Result<()> {
+        let Ok(event) = serde_json::from_slice(line) else {
+            self.remember(line);
             return Ok(());
         };
         match &event {
             TrainEvent::Recorded { .. } => (self.deaths, self.losses) = (0, 0),
-            TrainEvent::Claimed { .. } => self.heard.has_claimed = true,
+            TrainEvent::Claimed { .. } => self.events.has_claimed = true,
             TrainEvent::Lost { reason, .. } => {
                 self.losses += 1;
                 if self.losses >= MOST_LOSSES {
                     bail!(Refusal::OnlyLosses { losses: self.losses, reason: reason.clone() });
                 }
             }
-            TrainEvent::Halted => self.heard.is_halted = true,
-            TrainEvent::Nothing { finished: false } => self.heard.others_train = true,
+            TrainEvent::Halted => self.events.is_halted = true,
+            TrainEvent::Nothing { finished: false } => self.events.others_train = true,
             _ => {}
         }
-        (self.on_event)(seat, &event);
+        (self.on_event)(worker, &event);
         Ok(())
     }
 
-    /// Passes on what a worker says beside its events, and keeps it for the error that may follow.
-    fn remember(&mut self, line: String) {
+    /// Passes on what a worker writes beside its events, and keeps it for the error that may follow.
+    fn remember(&mut self, line: &[u8]) {
+        let line = String::from_utf8_lossy(line).trim_end_matches('\r').to_owned();
         match line.strip_prefix("warn: ") {
             Some(warning) => log::warn!("{warning}"),
             None => log::info!("worker: {line}"),
         }
-        self.last_words.push(line);
-        if self.last_words.len() > MOST_LAST_WORDS {
-            self.last_words.remove(0);
+        self.stderr.push(line);
+        if self.stderr.len() > STDERR_LINES_KEPT {
+            self.stderr.remove(0);
         }
     }
 }

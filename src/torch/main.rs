@@ -37,10 +37,8 @@ mod trainer;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use metaqnn::training::Device;
 use metaqnn::training::protocol::TRY_AGAIN;
 
-use crate::device::Surroundings;
 use crate::error::TorchError;
 use crate::inbox::{Exit, Inbox};
 use crate::trainer::TorchTrainer;
@@ -49,10 +47,8 @@ const USAGE: &str = "\
 Trains networks for `metaqnn`, which starts this program by itself (`training.trainer: torch`).
 
 Usage: metaqnn-torch < REQUESTS
-       metaqnn-torch --device auto|cpu|cuda
 
 One JSON request a line on stdin, one JSON message a line on stdout.
-With --device it says where it would train, as `training.device` is configured so.
 ";
 
 fn main() -> ExitCode {
@@ -60,9 +56,6 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         [] => exit_code(run()),
-        ["--device", "auto"] => exit_code(print_device(Device::Auto)),
-        ["--device", "cpu"] => exit_code(print_device(Device::Cpu)),
-        ["--device", "cuda"] => exit_code(print_device(Device::Cuda)),
         words => usage(words),
     }
 }
@@ -77,17 +70,6 @@ fn exit_code(ended: Result<Exit, TorchError>) -> ExitCode {
             ExitCode::from(error.exit_code())
         }
     }
-}
-
-/// Says on stdout where networks would be trained.
-fn print_device(wanted: Device) -> Result<Exit, TorchError> {
-    let device = match Surroundings::here().device(wanted)? {
-        tch::Device::Cpu => format!("the CPU ({} threads)", tch::get_num_threads()),
-        device => format!("a GPU ({device:?}, of {} visible)", tch::Cuda::device_count()),
-    };
-    writeln!(io::stdout(), "{device}")
-        .map_err(|source| TorchError::Pipe { doing: "write to stdout", source })?;
-    Ok(Exit::EndOfInput)
 }
 
 fn run() -> Result<Exit, TorchError> {

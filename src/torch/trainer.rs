@@ -57,10 +57,12 @@ impl<M: Write, N: Write> TorchTrainer<M, N> {
         let recipe = request.recipe.clone().check(request.classes)?;
         let device = Surroundings::here().device(recipe.device)?;
         self.prepare(&request, &recipe, device)?;
+        if request.epochs == 0 && request.data.is_null() {
+            return Ok(Some(Message::Done { device: Some(in_words(device)) }));
+        }
         let data = self.data.get(&request, device)?;
         if request.epochs == 0 {
-            // Asked before any network is claimed: can this trainer work here?
-            return Ok(Some(Message::Done));
+            return Ok(Some(Message::Done { device: Some(in_words(device)) }));
         }
         let mut outside = Outside {
             inbox: &mut self.inbox,
@@ -69,7 +71,9 @@ impl<M: Write, N: Write> TorchTrainer<M, N> {
         };
         match fit(&request, &recipe, data, &mut outside) {
             Ok(FitEnd::Interrupted(Interruption::Signal)) => Ok(None),
-            Ok(FitEnd::Done | FitEnd::Interrupted(Interruption::Stop)) => Ok(Some(Message::Done)),
+            Ok(FitEnd::Done | FitEnd::Interrupted(Interruption::Stop)) => {
+                Ok(Some(Message::Done { device: None }))
+            }
             Ok(FitEnd::Failed(reason)) => Ok(Some(Message::Failed(reason))),
             Err(error @ TorchError::OutOfMemory { in_use, .. }) => {
                 outside.notice(&format!("one image at a time is too much: {error}"));
@@ -101,6 +105,14 @@ impl<M: Write, N: Write> TorchTrainer<M, N> {
             }
         }
         Ok(())
+    }
+}
+
+/// Says where networks are trained.
+fn in_words(device: Device) -> String {
+    match device {
+        Device::Cpu => format!("the CPU ({} threads)", tch::get_num_threads()),
+        device => format!("a GPU ({device:?}, of {} visible)", Cuda::device_count()),
     }
 }
 
@@ -196,9 +208,9 @@ mod tests {
                 [
                     Message::Epoch(_),
                     Message::Epoch(_),
-                    Message::Done,
+                    Message::Done { device: None },
                     Message::Epoch(_),
-                    Message::Done
+                    Message::Done { device: None }
                 ]
             ),
             "{messages:?}"
@@ -217,7 +229,10 @@ mod tests {
         let (departure, messages) = answers(vec![line(&long), stop, line(&short)]);
         assert_eq!(departure.unwrap(), Exit::EndOfInput);
         assert!(
-            matches!(&messages[..], [Message::Done, Message::Epoch(_), Message::Done]),
+            matches!(
+                &messages[..],
+                [Message::Done { device: None }, Message::Epoch(_), Message::Done { device: None }]
+            ),
             "{messages:?}"
         );
     }
@@ -245,7 +260,11 @@ mod tests {
         assert!(
             matches!(
                 &messages[..],
-                [Message::OutOfMemory { peak_bytes: Some(1..) }, Message::Epoch(_), Message::Done]
+                [
+                    Message::OutOfMemory { peak_bytes: Some(1..) },
+                    Message::Epoch(_),
+                    Message::Done { device: None }
+                ]
             ),
             "{messages:?}"
         );

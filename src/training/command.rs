@@ -2,22 +2,16 @@
 
 use std::env;
 use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use super::child::ChildCommand;
 use super::error::TrainingError;
 use crate::invalid::Invalid;
 
 /// The trainer that comes with `metaqnn`.
 const TORCH: &str = "metaqnn-torch";
 
-/// A program and its arguments.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TrainerCommand {
-    pub(super) program: PathBuf,
-    pub(super) arguments: Vec<String>,
-}
-
-impl TrainerCommand {
+impl ChildCommand {
     /// Finds `metaqnn-torch`: beside `executable`, the running `metaqnn`, else in `search_path`, the variable `PATH`.
     ///
     /// # Errors
@@ -33,11 +27,6 @@ impl TrainerCommand {
             .ok_or(TrainingError::NoTorch { beside })
     }
 
-    /// Returns the program.
-    pub fn program(&self) -> &Path {
-        &self.program
-    }
-
     /// Takes `training.command`. As in a shell, a program without `/` is looked up in `PATH` when it is started.
     ///
     /// # Errors
@@ -46,7 +35,7 @@ impl TrainerCommand {
         let (program, arguments) = command.split_first().ok_or_else(|| {
             Invalid::new("training.command", "[]", "give program and arguments as a list")
         })?;
-        Ok(Self { program: program.into(), arguments: arguments.to_vec() })
+        Ok(Self { program: program.into(), arguments: arguments.iter().map(Into::into).collect() })
     }
 }
 
@@ -78,7 +67,7 @@ mod tests {
         for place in [&bin, &path] {
             fs::create_dir(place).unwrap();
         }
-        let find = || TrainerCommand::torch(&bin.join("metaqnn"), Some(path.as_os_str()));
+        let find = || ChildCommand::torch(&bin.join("metaqnn"), Some(path.as_os_str()));
         let missing = find().unwrap_err().to_string();
         assert!(missing.contains("cargo build --release"), "{missing}");
         fs::write(path.join(TORCH), "").unwrap();

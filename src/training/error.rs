@@ -1,7 +1,11 @@
 //! What can be wrong with a recipe or with a trainer. A network that fails is no error.
 
 use std::io;
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
+use std::process::ExitStatus;
+
+use signal_hook::low_level::signal_name;
 
 use crate::invalid::Invalid;
 
@@ -12,7 +16,7 @@ pub enum TrainingError {
     Invalid(#[from] Invalid),
     /// A limit of the system.
     #[error(
-        "cannot start the threads that speak to a trainer (see `ulimit -u`, and the limits of the job)"
+        "cannot start the threads that listen to a child process (see `ulimit -u`, and the limits of the job)"
     )]
     Thread(#[source] io::Error),
     /// The trainer `torch` without its program.
@@ -25,9 +29,11 @@ pub enum TrainingError {
         /// The folder of `metaqnn`.
         beside: PathBuf,
     },
-    /// The trainer program could not be started.
-    #[error("failed to start the trainer `{}`", program.display())]
+    /// A trainer or a worker could not be started.
+    #[error("failed to start {child} `{}` (is it an executable file of this machine?)", program.display())]
     Start {
+        /// `the trainer` or `the worker`.
+        child: &'static str,
         /// The program.
         program: PathBuf,
         /// Why.
@@ -42,12 +48,11 @@ pub enum TrainingError {
         reason: String,
     },
     /// The trainer ended without an answer.
-    #[error("the trainer crashed ({how}): {last_words}")]
+    #[error("the trainer crashed ({}): {stderr}", describe(*status))]
     Crashed {
-        /// Exit status or signal.
-        how: String,
+        status: ExitStatus,
         /// The last line it wrote to stderr.
-        last_words: String,
+        stderr: String,
     },
     /// The trainer said something that is not in the protocol.
     #[error("the trainer broke the protocol: {problem}, in `{line}`")]
@@ -82,4 +87,13 @@ impl TrainingError {
     pub const fn is_refusal(&self) -> bool {
         matches!(self, Self::NoTorch { .. } | Self::Start { .. } | Self::Refused { .. })
     }
+}
+
+/// Says how a program ended: `exit status 3`, `signal 9 (KILL)`.
+fn describe(status: ExitStatus) -> String {
+    let Some(signal) = status.signal() else {
+        return format!("exit status {}", status.code().unwrap_or_default());
+    };
+    let name = signal_name(signal).map_or("?", |name| name.trim_start_matches("SIG"));
+    format!("signal {signal} ({name})")
 }

@@ -1,6 +1,6 @@
 //! Requests for tests.
 
-use super::protocol::{LayerDescription, Request, VERSION};
+use super::protocol::{LayerDescription, Request};
 use super::recipe::{Recipe, TrainerKind};
 use crate::space::{ImageShape, SpaceParams};
 
@@ -14,23 +14,17 @@ pub(super) fn request_for(architecture: &str, epochs: u32) -> Request {
     let image = ImageShape { size: 32, channels: 3, classes: 10 };
     let space = SpaceParams::default().check(image).unwrap();
     let architecture = space.parse(architecture).unwrap();
+    let recipe = Recipe { trainer: TrainerKind::Synthetic, epochs, ..Recipe::default() };
     Request {
-        protocol: VERSION,
         iteration: 1,
         attempt: 1,
         architecture: architecture.to_string(),
         layers: LayerDescription::of(&space, &architecture),
-        classes: 10,
         channels: 3,
         input_size: 32,
         epochs,
         seed: 7,
         experiment_seed: 8,
-        checkpoint: None,
-        resume: false,
-        seconds_left: None,
-        threads: 2,
-        recipe: Recipe { trainer: TrainerKind::Synthetic, epochs, ..Recipe::default() },
-        data: serde_json::Value::Null,
+        ..Request::rehearsal(recipe, 2)
     }
 }

@@ -1,27 +1,23 @@
-//! A trainer that is a program: ours or anybody's.
+//! A trainer that is a program: `metaqnn-torch`, or one of the user's.
 
-use std::env;
 use std::ops::ControlFlow;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use signal_hook::consts::{SIGTERM, SIGUSR1};
-use signal_hook::low_level::signal_name;
 
-use super::command::TrainerCommand;
-use super::dialogue::{Dialogue, Turn};
-use super::epoch_report::EpochReport;
+use super::child::{ChildCommand, ChildProcess, Output, TICK};
+use super::dialogue::{Dialogue, Reply};
 use super::error::TrainingError;
 use super::interrupt::Interrupt;
-use super::last_words::readable;
-use super::patience::{Patience, Wait};
-use super::process::{Heard, Process, TICK};
-use super::protocol::{LONGEST_LINE, Request, Stop, TRY_AGAIN};
-use super::trainer::{Ending, Trainer};
+use super::protocol::{EpochReport, LONGEST_LINE, Request, Stop, TRY_AGAIN};
+use super::stderr_tail::readable;
+use super::timeouts::{Deadline, Timeouts};
+use super::trainer::{Trainer, TrainingEnd};
 
 /// Speaks the trainer protocol with a program.
 ///
@@ -31,11 +27,11 @@ use super::trainer::{Ending, Trainer};
 /// only seen when it does not answer.
 #[derive(Debug)]
 pub struct ProgramTrainer {
-    command: TrainerCommand,
+    command: ChildCommand,
     interrupt: Interrupt,
-    patience: Patience,
+    timeouts: Timeouts,
     /// The program while it waits for a request.
-    idle: Option<Process>,
+    idle: Option<ChildProcess>,
     rehearsal: Rehearsal,
 }
 
@@ -50,11 +46,11 @@ enum Rehearsal {
 
 impl ProgramTrainer {
     /// Makes a trainer of `command`. Signals that arrive at `interrupt` are passed on to the program.
-    pub fn new(command: TrainerCommand, interrupt: Interrupt) -> Self {
+    pub fn new(command: ChildCommand, interrupt: Interrupt) -> Self {
         Self {
             command,
             interrupt,
-            patience: Patience::default(),
+            timeouts: Timeouts::default(),
             idle: None,
             rehearsal: Rehearsal::Start,
         }
@@ -67,36 +63,21 @@ impl ProgramTrainer {
         Self { rehearsal: Rehearsal::Request, ..self }
     }
 
-    /// Replaces how long the program may take over what it is asked to do.
     #[must_use]
-    pub fn with_patience(self, patience: Patience) -> Self {
-        Self { patience, ..self }
+    pub fn with_timeouts(self, timeouts: Timeouts) -> Self {
+        Self { timeouts, ..self }
     }
 
-    fn start(&self, threads: u32) -> Result<Process, TrainingError> {
-        let mut command = Command::new(&self.command.program);
-        command
-            .args(&self.command.arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0);
-        if env::var_os("OMP_NUM_THREADS").is_none() {
-            command.env("OMP_NUM_THREADS", threads.to_string());
-        }
-        let child = command.spawn().map_err(|source| TrainingError::Start {
-            program: self.command.program.clone(),
-            source,
-        })?;
-        Process::new(child, self.patience).map_err(TrainingError::Thread)
+    fn start(&self, threads: u32) -> Result<ChildProcess, TrainingError> {
+        ChildProcess::trainer(&self.command, threads, self.timeouts)
     }
 
     /// Returns the waiting program. One that has ended meanwhile, or spoke without being asked, is none.
-    fn waiting(&mut self) -> Option<Process> {
+    fn waiting(&mut self) -> Option<ChildProcess> {
         let mut process = self.idle.take()?;
         // It may have ended, and the thread that reads its stdout not have come to the end yet.
-        let is_there = process.exit().is_none() && !process.is_deaf();
-        if is_there && process.hear(Duration::ZERO) == Heard::Nothing {
+        let is_there = process.exit().is_none() && !process.is_stdin_closed();
+        if is_there && process.read(Duration::ZERO) == Output::Nothing {
             return Some(process);
         }
         log::warn!("trainer `{}` did not wait for a request", self.command.program.display());
@@ -104,60 +85,60 @@ impl ProgramTrainer {
         None
     }
 
-    /// Says the request and listens until the training has ended one way or another.
+    /// Writes the request and reads until the training has ended one way or another.
     fn converse(
         &self,
-        process: &mut Process,
+        process: &mut ChildProcess,
         dialogue: &mut Dialogue,
         request: &Request,
         on_epoch: &mut dyn FnMut(&EpochReport) -> ControlFlow<()>,
-    ) -> Result<Ending, TrainingError> {
-        let mut wait = Wait::begin(request.recipe.silence_limit, self.patience);
-        process.say(&to_line(request));
+    ) -> Result<TrainingEnd, TrainingError> {
+        let mut deadline = Deadline::new(request.recipe.silence_limit, self.timeouts);
+        process.write_line(&to_line(request));
         loop {
-            // One that was told to stop and does not listen may train to the end.
-            if process.is_deaf() && !dialogue.is_stopped() {
-                wait.pipe_closed("stdin");
+            // One that was asked to stop and does not read may train to the end.
+            if process.is_stdin_closed() && !dialogue.is_stopped() {
+                deadline.pipe_closed("stdin");
             }
             if let Some(signal) = self.interrupt.signal()
-                && !wait.is_for_exit_after(signal)
+                && deadline.signal() != Some(signal)
             {
                 process.signal(signal);
-                wait.told(signal);
+                deadline.signalled(signal);
             }
-            match process.hear(TICK) {
-                Heard::Line(line) => {
-                    match dialogue.hear(&line).map_err(|problem| broken(problem, &line))? {
-                        Turn::Epoch(report) if on_epoch(&report).is_break() => {
+            match process.read(TICK) {
+                Output::Line(line) => {
+                    match dialogue.take(&line).map_err(|problem| broken(problem, &line))? {
+                        Reply::Epoch(report) if on_epoch(&report).is_break() => {
                             dialogue.stop();
-                            process.say(&to_line(&Stop { stop: true }));
-                            wait.asked_to_stop();
+                            process.write_line(&to_line(&Stop { stop: true }));
+                            deadline.asked_to_stop();
                         }
-                        Turn::Epoch(_) | Turn::Late => {}
-                        Turn::Ended(ending) => return Ok(ending),
-                        Turn::Diverged(reason) => {
+                        Reply::Epoch(_) | Reply::Late => {}
+                        Reply::Ended(ending) => return Ok(ending),
+                        Reply::Diverged(reason) => {
                             process.kill();
-                            return Ok(Ending::Failed { reason });
+                            return Ok(TrainingEnd::Failed { reason });
                         }
-                        Turn::Refused(reason) => {
+                        Reply::Refused(reason) => {
                             let program = self.command.program.clone();
                             return Err(TrainingError::Refused { program, reason });
                         }
                     }
-                    wait.heard();
+                    deadline.line_came();
                 }
-                Heard::Overlong(line) => {
+                Output::Overlong(line) => {
                     return Err(broken(format!("a line longer than {LONGEST_LINE} bytes"), &line));
                 }
-                Heard::Exited(status) => return self.exited(process, status, &wait),
-                Heard::Closed => wait.pipe_closed("stdout"),
-                Heard::Nothing => {}
+                Output::Exited(status) => return self.exited(process, status, &deadline),
+                Output::Closed => deadline.pipe_closed("stdout"),
+                Output::Nothing | Output::Stderr(_) => {}
             }
-            if wait.is_over() {
+            if deadline.has_passed() {
                 // Its exit is the reason, though a child of it keeps the pipes open.
                 return match process.exit() {
-                    Some(status) => self.exited(process, status, &wait),
-                    None => wait.outcome(),
+                    Some(status) => self.exited(process, status, &deadline),
+                    None => deadline.outcome(),
                 };
             }
         }
@@ -166,14 +147,14 @@ impl ProgramTrainer {
     /// Judges an end of the program in the middle of a training.
     fn exited(
         &self,
-        process: &Process,
+        process: &ChildProcess,
         status: ExitStatus,
-        wait: &Wait,
-    ) -> Result<Ending, TrainingError> {
-        if wait.is_for_exit() || self.shares_signal(status) {
-            return Ok(Ending::Interrupted);
+        deadline: &Deadline,
+    ) -> Result<TrainingEnd, TrainingError> {
+        if deadline.signal().is_some() || self.shares_signal(status) {
+            return Ok(TrainingEnd::Interrupted);
         }
-        Err(TrainingError::Crashed { how: describe(status), last_words: process.last_line() })
+        Err(TrainingError::Crashed { status, stderr: process.last_stderr_line() })
     }
 
     /// Returns whether the program ended by a signal that this process gets too: the scheduler may
@@ -183,7 +164,7 @@ impl ProgramTrainer {
         if !is_of_signal && status.code() != Some(TRY_AGAIN) {
             return false;
         }
-        let end = Instant::now() + self.patience.same_signal;
+        let end = Instant::now() + self.timeouts.same_signal;
         while self.interrupt.signal().is_none() && Instant::now() < end {
             thread::sleep(TICK);
         }
@@ -192,10 +173,10 @@ impl ProgramTrainer {
 }
 
 impl Trainer for ProgramTrainer {
-    fn prepare(&mut self, request: &Request) -> Result<(), TrainingError> {
+    fn prepare(&mut self, request: &Request) -> Result<Option<String>, TrainingError> {
         let mut process = self.start(request.threads)?;
+        let mut dialogue = Dialogue::new(request);
         if self.rehearsal == Rehearsal::Request {
-            let mut dialogue = Dialogue::new(request);
             let ended = self
                 .converse(&mut process, &mut dialogue, request, &mut |_| ControlFlow::Continue(()));
             if let Err(error) = ended {
@@ -204,7 +185,7 @@ impl Trainer for ProgramTrainer {
             }
         }
         self.idle = Some(process);
-        Ok(())
+        Ok(dialogue.device)
     }
 
     fn train(
@@ -212,9 +193,9 @@ impl Trainer for ProgramTrainer {
         request: &Request,
         log: &Path,
         on_epoch: &mut dyn FnMut(&EpochReport) -> ControlFlow<()>,
-    ) -> Result<Ending, TrainingError> {
+    ) -> Result<TrainingEnd, TrainingError> {
         if self.interrupt.signal().is_some() {
-            return Ok(Ending::Interrupted);
+            return Ok(TrainingEnd::Interrupted);
         }
         let waiting = self.waiting();
         let was_waiting = waiting.is_some();
@@ -222,7 +203,7 @@ impl Trainer for ProgramTrainer {
         process.log_to(log);
         let mut dialogue = Dialogue::new(request);
         let mut ending = self.converse(&mut process, &mut dialogue, request, on_epoch);
-        if was_waiting && is_end(&ending) && dialogue.has_just_begun() {
+        if was_waiting && is_end(&ending) && dialogue.has_no_epoch() {
             // It was about to end when it was asked: that is not this network's doing.
             process.kill();
             process = self.start(request.threads)?;
@@ -230,15 +211,15 @@ impl Trainer for ProgramTrainer {
             ending = self.converse(&mut process, &mut dialogue, request, on_epoch);
         }
         match ending {
-            Ok(Ending::Interrupted) | Err(_) => process.kill(),
+            Ok(TrainingEnd::Interrupted) | Err(_) => process.kill(),
             Ok(_) if process.exit().is_some() => {}
             Ok(_) => self.idle = Some(process),
         }
         match ending {
-            Ok(_) if dialogue.is_stopped() => Ok(Ending::Stopped),
+            Ok(_) if dialogue.is_stopped() => Ok(TrainingEnd::Stopped),
             Err(error) if dialogue.is_stopped() => {
                 log::warn!("the training was stopped, and its trainer is ended: {error}");
-                Ok(Ending::Stopped)
+                Ok(TrainingEnd::Stopped)
             }
             ending => ending,
         }
@@ -246,7 +227,7 @@ impl Trainer for ProgramTrainer {
 }
 
 /// Whether the program ended, or was about to, without a reason given.
-const fn is_end(ending: &Result<Ending, TrainingError>) -> bool {
+const fn is_end(ending: &Result<TrainingEnd, TrainingError>) -> bool {
     matches!(ending, Err(TrainingError::Crashed { .. } | TrainingError::ClosedPipe { .. }))
 }
 
@@ -255,16 +236,7 @@ fn broken(problem: String, line: &[u8]) -> TrainingError {
 }
 
 fn to_line(message: &impl Serialize) -> String {
-    serde_json::to_string(message).expect("what a trainer is told has only plain fields")
-}
-
-/// Says how a program ended: `exit status 3`, `signal 9 (KILL)`.
-fn describe(status: ExitStatus) -> String {
-    let Some(signal) = status.signal() else {
-        return format!("exit status {}", status.code().unwrap_or_default());
-    };
-    let name = signal_name(signal).map_or("?", |name| name.trim_start_matches("SIG"));
-    format!("signal {signal} ({name})")
+    serde_json::to_string(message).expect("a request has only plain fields")
 }
 
 #[cfg(test)]

@@ -34,6 +34,10 @@
 //! the trainer look alike. Anything else is an error too: a line that is no JSON, an accuracy outside
 //! [0, 1], a closed stdout.
 //!
+//! A request of 0 epochs without layers asks whether networks can be trained here, before any is
+//! claimed: the trainer finds its device, and loads the images unless `data` is null. Its `done` may
+//! say where it trains: `{"done": true, "device": "the CPU"}`. Only `metaqnn-torch` gets such requests.
+//!
 //! What a trainer writes to stderr is kept beside the learning curve.
 //!
 //! # Bounds
@@ -48,8 +52,8 @@
 //! | epochs of a start | `training.epochs`, each once | lost |
 //! | time between two lines | `training.silence_limit` | lost |
 //! | after `{"stop": true}` | `training.silence_limit` in all, and `training.epochs` lines | stopped |
-//! | exit after USR1, TERM, a closed pipe | [`Patience`](super::Patience) | interrupted; for a pipe lost |
-//! | reading after its exit, where a child of it holds a pipe | [`Patience::rest`](super::Patience::rest) | |
+//! | exit after USR1, TERM, a closed pipe | [`Timeouts`](super::Timeouts) | interrupted; for a pipe lost |
+//! | reading after its exit, where a child of it holds a pipe | [`Timeouts::rest`](super::Timeouts::rest) | |
 //! | stderr, in memory and on disk | 2 x [`STDERR_KEPT`] bytes, the end of it | |
 
 use std::path::PathBuf;
@@ -57,7 +61,6 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::divergence::diverged_epoch;
-use super::epoch_report::EpochReport;
 use super::recipe::Recipe;
 use crate::space::{Architecture, Layer, Padding, PoolRounding, Space};
 
@@ -114,6 +117,31 @@ pub struct Request {
     pub recipe: Recipe,
     /// The `data` section of the configuration.
     pub data: serde_json::Value,
+}
+
+impl Request {
+    /// Returns a request of 0 epochs, without data.
+    pub fn rehearsal(recipe: Recipe, threads: u32) -> Self {
+        Self {
+            protocol: VERSION,
+            iteration: 0,
+            attempt: 0,
+            architecture: String::new(),
+            layers: Vec::new(),
+            classes: 10,
+            channels: 1,
+            input_size: 28,
+            epochs: 0,
+            seed: 0,
+            experiment_seed: 0,
+            checkpoint: None,
+            resume: false,
+            seconds_left: None,
+            threads,
+            recipe,
+            data: serde_json::Value::Null,
+        }
+    }
 }
 
 /// One layer of a request. Convolutions, fully connected layers and the convolution inside
@@ -198,13 +226,47 @@ impl LayerDescription {
     }
 }
 
-/// What a trainer says.
+/// What a trainer reports after each epoch: one row of a learning curve.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EpochReport {
+    /// The epoch, from 1.
+    pub epoch: u32,
+    /// Which of the first-epoch restarts this is, from 1; the last start is the curve.
+    #[serde(default = "first")]
+    pub start: u32,
+    /// Learning rate in this epoch.
+    #[serde(default)]
+    pub learning_rate: Option<f64>,
+    /// Mean training loss over the epoch.
+    #[serde(default)]
+    pub training_loss: Option<f64>,
+    /// Share of training images classified correctly during the epoch, in [0, 1].
+    #[serde(default)]
+    pub training_accuracy: Option<f64>,
+    /// Mean loss over the validation images.
+    #[serde(default)]
+    pub validation_loss: Option<f64>,
+    /// Share of validation images classified correctly, in [0, 1].
+    pub validation_accuracy: f64,
+    /// Wall-clock seconds of the epoch, evaluation included.
+    #[serde(default)]
+    pub seconds: Option<f64>,
+}
+
+const fn first() -> u32 {
+    1
+}
+
+/// What a trainer writes.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Message {
     /// An epoch is over.
     Epoch(EpochReport),
     /// The training is over, to the last epoch or because it was told to stop.
-    Done,
+    Done {
+        /// In the answer to a request of 0 epochs: where it trains, in words.
+        device: Option<String>,
+    },
     /// The network is at fault.
     Failed(String),
     /// The network does not fit.
@@ -228,6 +290,8 @@ struct Kind {
     epoch: Option<serde_json::Value>,
     #[serde(default)]
     done: Option<bool>,
+    #[serde(default)]
+    device: Option<String>,
     #[serde(default)]
     failed: Option<String>,
     #[serde(default)]
@@ -262,7 +326,7 @@ impl Message {
             Kind { out_of_memory: Some(true), peak_bytes, .. } => {
                 Ok(Self::OutOfMemory { peak_bytes })
             }
-            Kind { done: Some(true), .. } => Ok(Self::Done),
+            Kind { done: Some(true), device, .. } => Ok(Self::Done { device }),
             Kind { refused: Some(reason), .. } => Ok(Self::Refused(reason)),
             _ => Err("none of `epoch`, `done`, `failed`, `out_of_memory`, `refused`".into()),
         }
@@ -274,7 +338,10 @@ impl Message {
             Self::Epoch(report) => {
                 serde_json::to_string(report).expect("a report has only plain fields")
             }
-            Self::Done => r#"{"done":true}"#.into(),
+            Self::Done { device: None } => r#"{"done":true}"#.into(),
+            Self::Done { device } => {
+                serde_json::json!({ "done": true, "device": device }).to_string()
+            }
             Self::Failed(reason) => serde_json::json!({ "failed": reason }).to_string(),
             Self::OutOfMemory { peak_bytes } => {
                 serde_json::json!({ "out_of_memory": true, "peak_bytes": peak_bytes }).to_string()
@@ -338,7 +405,8 @@ mod tests {
     #[test]
     fn what_is_written_is_read_back() {
         for message in [
-            Message::Done,
+            Message::Done { device: None },
+            Message::Done { device: Some("the CPU".into()) },
             Message::Failed("loss is \"NaN\"".into()),
             Message::OutOfMemory { peak_bytes: Some(1 << 33) },
             Message::OutOfMemory { peak_bytes: None },

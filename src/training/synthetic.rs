@@ -15,14 +15,13 @@ use rand::Rng;
 use rand::distr::Open01;
 use rand_chacha::ChaCha8Rng;
 
-use super::epoch_report::EpochReport;
+use super::child::TICK;
 use super::error::TrainingError;
 use super::interrupt::Interrupt;
 use super::merit::merit;
-use super::process::TICK;
-use super::protocol::Request;
+use super::protocol::{EpochReport, Request};
 use super::recipe::ValidRecipe;
-use super::trainer::{Ending, Trainer};
+use super::trainer::{Trainer, TrainingEnd};
 use crate::maths::{ln, normal_quantile, pow};
 use crate::outcome::Accuracy;
 use crate::seed::{self, Purpose};
@@ -69,11 +68,11 @@ impl SyntheticTrainer {
     }
 
     /// Lets the time of an epoch pass, unless the training is to end first.
-    fn wait(&self, seconds: f64) -> ControlFlow<Ending> {
+    fn wait(&self, seconds: f64) -> ControlFlow<TrainingEnd> {
         let end = Instant::now() + Duration::from_secs_f64(seconds);
         loop {
             if self.interrupt.signal().is_some() {
-                return ControlFlow::Break(Ending::Interrupted);
+                return ControlFlow::Break(TrainingEnd::Interrupted);
             }
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -85,8 +84,8 @@ impl SyntheticTrainer {
 }
 
 impl Trainer for SyntheticTrainer {
-    fn prepare(&mut self, _request: &Request) -> Result<(), TrainingError> {
-        Ok(())
+    fn prepare(&mut self, _request: &Request) -> Result<Option<String>, TrainingError> {
+        Ok(None)
     }
 
     fn train(
@@ -94,16 +93,16 @@ impl Trainer for SyntheticTrainer {
         request: &Request,
         _log: &Path,
         on_epoch: &mut dyn FnMut(&EpochReport) -> ControlFlow<()>,
-    ) -> Result<Ending, TrainingError> {
+    ) -> Result<TrainingEnd, TrainingError> {
         let recipe = request.recipe.clone().check(request.classes)?;
         let seconds = recipe.synthetic_epoch_seconds;
         let mut tell = |report: &EpochReport| {
             self.wait(seconds)?;
-            on_epoch(report).map_break(|()| Ending::Stopped)
+            on_epoch(report).map_break(|()| TrainingEnd::Stopped)
         };
         Ok(match Network::draw(request, &recipe).train(request.epochs, &mut tell) {
             ControlFlow::Break(ending) => ending,
-            ControlFlow::Continue(()) => Ending::Done,
+            ControlFlow::Continue(()) => TrainingEnd::Done,
         })
     }
 }
@@ -135,14 +134,14 @@ impl<'a> Network<'a> {
     fn train(
         mut self,
         epochs: u32,
-        tell: &mut impl FnMut(&EpochReport) -> ControlFlow<Ending>,
-    ) -> ControlFlow<Ending> {
+        tell: &mut impl FnMut(&EpochReport) -> ControlFlow<TrainingEnd>,
+    ) -> ControlFlow<TrainingEnd> {
         let start = self.begin(tell)?;
         let end = if self.diverges { self.random.random_range(2..epochs.max(2) + 1) } else { 0 };
         for epoch in 2..=epochs {
             if epoch == end {
                 let reason = format!("the loss is not a number in epoch {epoch} (made up)");
-                return ControlFlow::Break(Ending::Failed { reason });
+                return ControlFlow::Break(TrainingEnd::Failed { reason });
             }
             let accuracy = self.accuracy(start, epoch);
             tell(&self.report(start, epoch, accuracy))?;
@@ -153,8 +152,8 @@ impl<'a> Network<'a> {
     /// Returns the first start whose first epoch exceeds the threshold.
     fn begin(
         &mut self,
-        tell: &mut impl FnMut(&EpochReport) -> ControlFlow<Ending>,
-    ) -> ControlFlow<Ending, u32> {
+        tell: &mut impl FnMut(&EpochReport) -> ControlFlow<TrainingEnd>,
+    ) -> ControlFlow<TrainingEnd, u32> {
         for start in 1..=self.recipe.learning_rate_tries {
             let is_false = self.random.random_bool(FALSE_START);
             let accuracy = if is_false { self.chance } else { self.accuracy(start, 1) };
@@ -164,7 +163,7 @@ impl<'a> Network<'a> {
             }
         }
         let reason = "no learning rate passed the first-epoch test (made up)".into();
-        ControlFlow::Break(Ending::Failed { reason })
+        ControlFlow::Break(TrainingEnd::Failed { reason })
     }
 
     /// Draws the validation accuracy after an epoch.
@@ -212,7 +211,7 @@ mod tests {
     fn train(
         request: &Request,
         mut then: impl FnMut(&EpochReport) -> ControlFlow<()>,
-    ) -> (Ending, Vec<EpochReport>) {
+    ) -> (TrainingEnd, Vec<EpochReport>) {
         let mut curve = Vec::new();
         let mut trainer = SyntheticTrainer::new(Interrupt::default());
         let ending = trainer
@@ -225,7 +224,7 @@ mod tests {
     }
 
     /// Trains the same design in many iterations.
-    fn train_often(architecture: &str) -> Vec<(Ending, Vec<EpochReport>)> {
+    fn train_often(architecture: &str) -> Vec<(TrainingEnd, Vec<EpochReport>)> {
         (1..=500)
             .map(|iteration| Request { iteration, ..request_for(architecture, 20) })
             .map(|request| train(&request, |_| ControlFlow::Continue(())))
@@ -249,7 +248,7 @@ mod tests {
     fn curves_rise_and_step_up_where_the_learning_rate_falls() {
         let whole: Vec<_> = train_often(GOOD)
             .into_iter()
-            .filter(|(ending, _)| *ending == Ending::Done)
+            .filter(|(ending, _)| *ending == TrainingEnd::Done)
             .map(|(_, curve)| curve)
             .collect();
         let at = |epoch: u32| {
@@ -269,7 +268,7 @@ mod tests {
         let failed = |architecture| {
             let endings = train_often(architecture);
             mean(endings.iter().map(|(ending, _)| match ending {
-                Ending::Failed { .. } => 1.0,
+                TrainingEnd::Failed { .. } => 1.0,
                 _ => 0.0,
             }))
         };
@@ -293,7 +292,7 @@ mod tests {
             3 => ControlFlow::Break(()),
             _ => ControlFlow::Continue(()),
         });
-        assert_eq!((ending, curve.len()), (Ending::Stopped, 3));
+        assert_eq!((ending, curve.len()), (TrainingEnd::Stopped, 3));
     }
 
     #[test]
@@ -304,6 +303,6 @@ mod tests {
         interrupt.raise(Signal::TimeNearlyUp);
         let mut trainer = SyntheticTrainer::new(interrupt);
         let ending = trainer.train(&slow, Path::new("unused"), &mut |_| unreachable!());
-        assert_eq!(ending.unwrap(), Ending::Interrupted);
+        assert_eq!(ending.unwrap(), TrainingEnd::Interrupted);
     }
 }

@@ -1,21 +1,14 @@
-//! What every trainer does, and which one a recipe asks for.
+//! What every trainer does.
 
-use std::ffi::OsStr;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use super::command::TrainerCommand;
-use super::epoch_report::EpochReport;
 use super::error::TrainingError;
-use super::interrupt::Interrupt;
-use super::program::ProgramTrainer;
-use super::protocol::Request;
-use super::recipe::{Recipe, TrainerKind};
-use super::synthetic::SyntheticTrainer;
+use super::protocol::{EpochReport, Request};
 
 /// How a training ended, as far as the trainer can tell.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Ending {
+pub enum TrainingEnd {
     /// All epochs done.
     Done,
     /// Ended early because the callback asked for it.
@@ -37,16 +30,14 @@ pub enum Ending {
 
 /// Trains one network after another.
 pub trait Trainer {
-    /// Makes sure that networks can be trained here, before anything is claimed.
+    /// Makes sure that networks can be trained here, before anything is claimed; returns where, in
+    /// words, if the trainer says so.
     ///
     /// `request` is one of 0 epochs: it names the recipe and the data, and asks for no network.
-    ///
-    /// # Errors
-    /// When the trainer cannot be started or refuses to work.
-    fn prepare(&mut self, request: &Request) -> Result<(), TrainingError>;
+    fn prepare(&mut self, request: &Request) -> Result<Option<String>, TrainingError>;
 
     /// Trains the network of `request`, calling `on_epoch` after each epoch; a break ends the
-    /// training early, and from then on it is [`Ending::Stopped`] whatever else happens.
+    /// training early, and from then on it is [`TrainingEnd::Stopped`] whatever else happens.
     ///
     /// `log` is where the last lines of the trainer's stderr go; a trainer that says nothing makes no file.
     ///
@@ -58,31 +49,5 @@ pub trait Trainer {
         request: &Request,
         log: &Path,
         on_epoch: &mut dyn FnMut(&EpochReport) -> ControlFlow<()>,
-    ) -> Result<Ending, TrainingError>;
-}
-
-/// Returns the trainer that `recipe` asks for. Nothing is started before its first request.
-///
-/// `executable` is the running `metaqnn`, `search_path` the variable `PATH`, `interrupt` the
-/// signals that end a training.
-///
-/// # Errors
-/// When `metaqnn-torch` is wanted and not to be found.
-pub fn trainer(
-    recipe: &Recipe,
-    executable: &Path,
-    search_path: Option<&OsStr>,
-    interrupt: Interrupt,
-) -> Result<Box<dyn Trainer>, TrainingError> {
-    Ok(match recipe.trainer {
-        TrainerKind::Synthetic => Box::new(SyntheticTrainer::new(interrupt)),
-        TrainerKind::Torch => {
-            let command = TrainerCommand::torch(executable, search_path)?;
-            Box::new(ProgramTrainer::new(command, interrupt).that_rehearses())
-        }
-        TrainerKind::Command => {
-            let command = TrainerCommand::given(&recipe.command)?;
-            Box::new(ProgramTrainer::new(command, interrupt))
-        }
-    })
+    ) -> Result<TrainingEnd, TrainingError>;
 }

@@ -187,7 +187,7 @@ fn the_trainer_tells_its_device_or_why_there_is_none() {
     assert!(seen.contains("found no `metaqnn-torch`"), "{seen}");
     for (script, expected) in [
         (
-            r#"[ "$*" = "--device auto" ] && echo "the CPU (2 threads)""#,
+            r#"read -r request; echo '{"done": true, "device": "the CPU (2 threads)"}'; read -r end"#,
             ("ok", "the CPU (2 threads)", ""),
         ),
         (
@@ -198,7 +198,7 @@ fn the_trainer_tells_its_device_or_why_there_is_none() {
             "echo 'there is no GPU (see nvidia-smi)' >&2; exit 4",
             ("failure", "there is no GPU (see nvidia-smi)", ""),
         ),
-        ("kill -9 $$", ("failure", "signal: 9", "")),
+        ("kill -9 $$", ("failure", "signal 9 (KILL)", "")),
     ] {
         let torch = experiment.folder().join("metaqnn-torch");
         make_program(&torch, Program::Script(&format!("#!/bin/sh\n{script}\n")));

@@ -353,7 +353,7 @@ fn effects_stay_in_their_modules() {
         ] {
             forbid(opening, name == "regular_file");
         }
-        let may_start_programs = name == "slurm" || path == Path::new("training/program.rs");
+        let may_start_programs = name == "slurm" || path == Path::new("training/child.rs");
         forbid("process::Command", may_start_programs);
         let is_pure = ["space", "q_learning", "predictor", "outcome", "seed", "maths"];
         for effect in ["std::fs", "std::process", "std::env", "SystemTime", "Instant::now", "log"] {

@@ -10,7 +10,7 @@ use metaqnn::q_learning::{Epsilon, Learner, QLearningParams, sample_trajectory};
 use metaqnn::seed::{Purpose, generator};
 use metaqnn::space::{Architecture, ImageShape, Space, SpaceParams};
 use metaqnn::training::protocol::{LayerDescription, Request, VERSION};
-use metaqnn::training::{Ending, Interrupt, Recipe, SyntheticTrainer, Trainer, TrainerKind};
+use metaqnn::training::{Interrupt, Recipe, SyntheticTrainer, Trainer, TrainerKind, TrainingEnd};
 
 /// (epsilon, number of distinct architectures), in the order of a search.
 type Schedule<'a> = &'a [(f64, usize)];
@@ -67,7 +67,7 @@ fn train(request: &Request) -> Accuracy {
         })
         .unwrap();
     match ending {
-        Ending::Failed { .. } if accuracies.len() == 1 => Accuracy::chance(request.classes),
+        TrainingEnd::Failed { .. } if accuracies.len() == 1 => Accuracy::chance(request.classes),
         _ => Accuracy::clamped(accuracies.into_iter().fold(0.0, f64::max)),
     }
 }

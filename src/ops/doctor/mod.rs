@@ -33,8 +33,9 @@ use anyhow::{Context, bail};
 use self::rendezvous::{Participant, REPORT, Rendezvous};
 use crate::ops::train::task::host;
 use crate::ops::{Experiment, Refusal};
-use crate::slurm::{LocalWorkers, SlurmStep, Variables, WorkerCommand};
+use crate::slurm::{SlurmStep, Variables};
 use crate::storage::{StorageError, Trust};
+use crate::training::{ChildCommand, ChildProcess};
 
 pub use check::{Check, Verdict};
 pub use rendezvous::Party;
@@ -193,14 +194,12 @@ fn step() -> Option<Party> {
     (size > 1).then_some(Party::Step { name, rank, size })
 }
 
-fn start_second(dir: &Path, party: &str) -> anyhow::Result<LocalWorkers> {
+fn start_second(dir: &Path, party: &str) -> anyhow::Result<ChildProcess> {
     let words = ["doctor", "--party", party, "--rank", "1", "--peers", "2", "--"];
     let words = words.into_iter().map(OsString::from);
-    let mut second = LocalWorkers::new();
-    second.start(&WorkerCommand {
+    let command = ChildCommand {
         program: env::current_exe().context("failed to find the running program")?,
         arguments: words.chain([dir.as_os_str().to_owned()]).collect(),
-        environment: Default::default(),
-    })?;
-    Ok(second)
+    };
+    Ok(ChildProcess::worker(&command)?)
 }

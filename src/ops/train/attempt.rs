@@ -14,8 +14,8 @@ use crate::seed::{Purpose, number};
 use crate::space::Architecture;
 use crate::storage::search_state::EarlierAttempt;
 use crate::storage::{Attempt, Curve, ExperimentDir, Row, StorageError};
-use crate::training::protocol::{LayerDescription, Request, VERSION};
-use crate::training::{Ending, EpochReport, Trainer, TrainingError};
+use crate::training::protocol::{LayerDescription, Request};
+use crate::training::{EpochReport, Trainer, TrainingEnd, TrainingError};
 
 /// A claim of this task, about to be trained.
 #[derive(Debug, Clone)]
@@ -150,7 +150,7 @@ impl Workbench<'_> {
             }
         }
         Ok(match ended {
-            Ok(Ending::Interrupted) => {
+            Ok(TrainingEnd::Interrupted) => {
                 let trained_again = if curve.has_epochs() { curve.lost_seconds() } else { 0.0 };
                 let in_curve = curve.own_seconds().min(spent);
                 Some(AttemptEnd::Interrupted {
@@ -177,7 +177,7 @@ impl Workbench<'_> {
         &mut self,
         request: &Request,
         curve: &mut CurveInProgress,
-    ) -> (Result<Ending, TrainingError>, Result<Appended, StorageError>) {
+    ) -> (Result<TrainingEnd, TrainingError>, Result<Appended, StorageError>) {
         let log = self.experiment.dir().trainer_log(self.claim.attempt);
         let mut kept = Ok(Appended::Row);
         let ended = self.trainer.train(request, &log, &mut |report| {
@@ -219,7 +219,7 @@ impl Workbench<'_> {
     }
 
     /// Returns what the end of a training comes to, after `spent` seconds in this attempt.
-    fn end(&self, ending: &Ending, curve: CurveInProgress, spent: f64) -> AttemptEnd {
+    fn end(&self, ending: &TrainingEnd, curve: CurveInProgress, spent: f64) -> AttemptEnd {
         match result_row(self.experiment, self.claim, ending, &curve, spent) {
             Some(row) => AttemptEnd::Result { row: Box::new(row), curve: Box::new(curve) },
             None => AttemptEnd::Lost {
@@ -232,12 +232,12 @@ impl Workbench<'_> {
 
 /// Whether the curve is that of the whole training. A checkpoint may have held the last epoch
 /// already: then the trainer tells none, and the earlier attempt's curve is this one's.
-fn is_whole(curve: &mut CurveInProgress, request: &Request, ending: &Ending) -> bool {
+fn is_whole(curve: &mut CurveInProgress, request: &Request, ending: &TrainingEnd) -> bool {
     match ending {
         _ if !request.resume || curve.has_epochs() => true,
-        Ending::Done => curve.keep_earlier(request.epochs) == Appended::Row,
+        TrainingEnd::Done => curve.keep_earlier(request.epochs) == Appended::Row,
         // Without an epoch nothing tells whether the earlier curve has all of them; this needs none.
-        ending => matches!(ending, Ending::OutOfMemory { .. }),
+        ending => matches!(ending, TrainingEnd::OutOfMemory { .. }),
     }
 }
 
@@ -263,23 +263,12 @@ pub(crate) fn rehearsal(experiment: &Experiment, threads: u32) -> anyhow::Result
     let config = experiment.config();
     let image = config.space.image();
     Ok(Request {
-        protocol: VERSION,
-        iteration: 0,
-        attempt: 0,
-        architecture: String::new(),
-        layers: Vec::new(),
         classes: image.classes,
         channels: image.channels,
         input_size: image.size,
-        epochs: 0,
-        seed: 0,
         experiment_seed: config.seed(),
-        checkpoint: None,
-        resume: false,
-        seconds_left: None,
-        threads,
-        recipe: config.config.training.clone(),
         data: serde_json::to_value(&config.config.data)?,
+        ..Request::rehearsal(config.config.training.clone(), threads)
     })
 }
 

@@ -8,14 +8,14 @@ use crate::ops::train::curve::CurveInProgress;
 use crate::ops::train::stopping::{audited_at, stopped_at};
 use crate::outcome::{Accuracy, Outcome};
 use crate::storage::{CurveRow, Row, Training};
-use crate::training::Ending;
+use crate::training::TrainingEnd;
 
 /// Returns the row of a training that has ended after `spent` seconds in this attempt; none when it
 /// has no result.
 pub(crate) fn result_row(
     experiment: &Experiment,
     claim: &Claim,
-    ending: &Ending,
+    ending: &TrainingEnd,
     curve: &CurveInProgress,
     spent: f64,
 ) -> Option<Row> {
@@ -40,7 +40,7 @@ pub(crate) fn result_row(
     let threshold = config.early_stopping.threshold;
     let reward = |outcome| config.reward().reward(&outcome, classes).map(Accuracy::value);
     match ending {
-        Ending::Done => {
+        TrainingEnd::Done => {
             let summary = curve.summary()?;
             let reward = reward(Outcome::Trained { best: summary.best, last: summary.last })?;
             let row = Row::trained(&claim.row, &training, summary, reward);
@@ -49,25 +49,25 @@ pub(crate) fn result_row(
                 None => row,
             })
         }
-        Ending::Stopped => {
+        TrainingEnd::Stopped => {
             let at = stopped_at(experiment, start)?;
             let saved = curve.seconds_left(config.recipe.epochs, training.train_seconds);
             let reward = reward(Outcome::Stopped { predicted: at.predicted_accuracy? })?;
             let row = Row::stopped(&claim.row, &training, curve.summary()?, saved, reward);
             Some(with_verdict(row, at, threshold))
         }
-        Ending::Failed { reason } => {
+        TrainingEnd::Failed { reason } => {
             let curve = curve.summary().filter(|_| passed);
             let reward = reward(Outcome::Failed { best: curve.map(|curve| curve.best) })?;
             Some(Row::failed(&claim.row, &training, curve, reason, reward))
         }
-        Ending::OutOfMemory { peak_bytes } => {
+        TrainingEnd::OutOfMemory { peak_bytes } => {
             let reason = peak_bytes
                 .map_or_else(String::new, |bytes| format!("{bytes} bytes in use at most"));
             let reward = reward(Outcome::OutOfMemory);
             Some(Row::out_of_memory(&claim.row, &training, &reason, reward))
         }
-        Ending::Interrupted => None,
+        TrainingEnd::Interrupted => None,
     }
 }
 

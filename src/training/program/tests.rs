@@ -41,9 +41,9 @@ impl Stage {
 
     fn of(command: &[String], folder: TempDir) -> Self {
         let interrupt = Interrupt::default();
-        let command = TrainerCommand::given(command).unwrap();
-        let patience = Patience { farewell: BRIEF, rest: LONG, ..Patience::default() };
-        let trainer = ProgramTrainer::new(command, interrupt.clone()).with_patience(patience);
+        let command = ChildCommand::given(command).unwrap();
+        let timeouts = Timeouts { farewell: BRIEF, rest: LONG, ..Timeouts::default() };
+        let trainer = ProgramTrainer::new(command, interrupt.clone()).with_timeouts(timeouts);
         Self { trainer, interrupt, folder, heard: Vec::new() }
     }
 
@@ -51,7 +51,7 @@ impl Stage {
         &mut self,
         request: &Request,
         mut then: impl FnMut(&EpochReport) -> ControlFlow<()>,
-    ) -> Result<Ending, TrainingError> {
+    ) -> Result<TrainingEnd, TrainingError> {
         let log =
             self.folder.path().join(format!("{:06}.{}.log", request.iteration, request.attempt));
         self.trainer.train(request, &log, &mut |report| {
@@ -61,12 +61,12 @@ impl Stage {
     }
 
     /// Trains for two epochs, to the end.
-    fn train(&mut self) -> Result<Ending, TrainingError> {
+    fn train(&mut self) -> Result<TrainingEnd, TrainingError> {
         self.train_with(&request(2), |_| ControlFlow::Continue(()))
     }
 
     /// Trains for two epochs; `signal` arrives after the first.
-    fn train_until(&mut self, signal: Signal) -> Result<Ending, TrainingError> {
+    fn train_until(&mut self, signal: Signal) -> Result<TrainingEnd, TrainingError> {
         let interrupt = self.interrupt.clone();
         self.train_with(&request(2), |_| {
             interrupt.raise(signal);
@@ -117,8 +117,8 @@ fn one_program_serves_many_requests() {
             case $request in *'"architecture":"[C(64,3,1), '*) epoch 1 $$; epoch 2 $$; done_;; esac
         done"#,
     );
-    assert_eq!(stage.train().unwrap(), Ending::Done);
-    assert_eq!(stage.train().unwrap(), Ending::Done);
+    assert_eq!(stage.train().unwrap(), TrainingEnd::Done);
+    assert_eq!(stage.train().unwrap(), TrainingEnd::Done);
     assert_eq!(stage.heard.iter().map(|report| report.epoch).collect::<Vec<_>>(), [1, 2, 1, 2]);
     assert!(stage.heard.iter().all(|report| report.training_loss == stage.heard[0].training_loss));
 }
@@ -128,12 +128,12 @@ fn the_example_is_a_trainer() {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/example-trainer.py");
     let command = ["python3", script].map(str::to_owned);
     let mut stage = Stage::of(&command, tempfile::tempdir().unwrap());
-    assert_eq!(stage.train().unwrap(), Ending::Done);
+    assert_eq!(stage.train().unwrap(), TrainingEnd::Done);
     // It learns of the stop when it has trained to the end, and passes it over.
     let stopped = stage.train_with(&request(3), |_| ControlFlow::Break(()));
-    assert_eq!(stopped.unwrap(), Ending::Stopped);
+    assert_eq!(stopped.unwrap(), TrainingEnd::Stopped);
     assert_eq!(stage.heard.len(), 3, "no epoch is heard after a stop");
-    assert_eq!(stage.train().unwrap(), Ending::Done);
+    assert_eq!(stage.train().unwrap(), TrainingEnd::Done);
     assert_eq!(stage.heard[0], stage.heard[3], "the same seed, the same curve");
 }
 
@@ -147,7 +147,7 @@ fn a_trainer_told_to_stop_ends_early_and_waits() {
     );
     for _ in 0..2 {
         let ending = stage.train_with(&request(20), |_| ControlFlow::Break(()));
-        assert_eq!(ending.unwrap(), Ending::Stopped);
+        assert_eq!(ending.unwrap(), TrainingEnd::Stopped);
     }
     assert_eq!(stage.heard[0], stage.heard[1], "one process");
 }
@@ -163,7 +163,7 @@ fn a_trainer_that_does_not_stop_is_killed_and_the_verdict_stands() {
         let mut quick = request(20);
         quick.recipe.silence_limit = 0.3;
         let ending = stage.train_with(&quick, |_| ControlFlow::Break(()));
-        assert_eq!(ending.unwrap(), Ending::Stopped, "{goes_on}");
+        assert_eq!(ending.unwrap(), TrainingEnd::Stopped, "{goes_on}");
         assert!(!is_running(stage.process("process")), "{goes_on}");
     }
 }
@@ -183,7 +183,7 @@ fn a_trainer_that_begins_again_and_again_is_ended() {
 fn a_verdict_stands_even_if_the_trainer_dies_of_it() {
     let mut stage = Stage::new("read -r request; epoch 1 $$; read -r line; exit 1");
     let ending = stage.train_with(&request(20), |_| ControlFlow::Break(()));
-    assert_eq!(ending.unwrap(), Ending::Stopped);
+    assert_eq!(ending.unwrap(), TrainingEnd::Stopped);
 }
 
 #[test]
@@ -192,8 +192,8 @@ fn the_fault_of_a_network_is_an_ending() {
         r#"read -r request; epoch 1 0; echo '{"failed": "diverged"}'
         read -r request; echo '{"out_of_memory": true, "peak_bytes": 7}'; read -r end"#,
     );
-    assert_eq!(stage.train().unwrap(), Ending::Failed { reason: "diverged".into() });
-    assert_eq!(stage.train().unwrap(), Ending::OutOfMemory { peak_bytes: Some(7) });
+    assert_eq!(stage.train().unwrap(), TrainingEnd::Failed { reason: "diverged".into() });
+    assert_eq!(stage.train().unwrap(), TrainingEnd::OutOfMemory { peak_bytes: Some(7) });
 }
 
 #[test]
@@ -203,7 +203,9 @@ fn a_network_that_diverges_has_failed_and_its_trainer_is_ended() {
         echo '{"epoch": 2, "validation_accuracy": 0.1, "training_loss": NaN}'
         while :; do sleep 0.01; done"#,
     );
-    let Ok(Ending::Failed { reason }) = stage.train() else { panic!("a divergence is an ending") };
+    let Ok(TrainingEnd::Failed { reason }) = stage.train() else {
+        panic!("a divergence is an ending")
+    };
     assert_eq!(reason, "the loss or the accuracy of epoch 2 is not a finite number");
     assert_eq!(stage.heard.len(), 1);
     assert!(!is_running(stage.process("process")));
@@ -225,7 +227,7 @@ fn a_breach_of_the_protocol_ends_the_program_and_the_next_request_begins_afresh(
         let error = stage.error();
         assert!(error.contains(problem) && error.contains(line), "{error}");
         assert!(!is_running(stage.process("process")));
-        assert_eq!(stage.train().unwrap(), Ending::Done);
+        assert_eq!(stage.train().unwrap(), TrainingEnd::Done);
     }
 }
 
@@ -267,7 +269,10 @@ fn a_refusal_is_no_crash() {
 fn a_program_that_is_missing_is_named() {
     let command = ["./no-such-trainer".to_owned()];
     let mut stage = Stage::of(&command, tempfile::tempdir().unwrap());
-    assert_eq!(stage.error(), "failed to start the trainer `./no-such-trainer`");
+    assert_eq!(
+        stage.error(),
+        "failed to start the trainer `./no-such-trainer` (is it an executable file of this machine?)"
+    );
 }
 
 #[test]
@@ -275,7 +280,7 @@ fn silence_has_a_limit() {
     let mut stage = Stage::new(
         "echo $$ > $1/process; read -r request; epoch 1 0; epoch 2 0; done_; read -r request; sleep 1000",
     );
-    assert_eq!(stage.train().unwrap(), Ending::Done);
+    assert_eq!(stage.train().unwrap(), TrainingEnd::Done);
     let mut quick = request(2);
     quick.recipe.silence_limit = 0.2;
     let silent = stage.train_with(&quick, |_| ControlFlow::Continue(()));
@@ -286,14 +291,14 @@ fn silence_has_a_limit() {
 #[test]
 fn a_closed_pipe_is_noticed() {
     let mut stage = Stage::new("read -r request; exec >&-; sleep 1000");
-    stage.trainer.patience.closed = BRIEF;
+    stage.trainer.timeouts.closed = BRIEF;
     assert_eq!(stage.error(), "the trainer closed its stdout and lives on");
     // One that hears no second request is started again for it.
     let mut stage =
         Stage::new("read -r request; exec <&-; epoch 1 $$; epoch 2 0; done_; sleep 1000");
-    stage.trainer.patience.closed = BRIEF;
-    assert_eq!(stage.train().unwrap(), Ending::Done);
-    assert_eq!(stage.train().unwrap(), Ending::Done);
+    stage.trainer.timeouts.closed = BRIEF;
+    assert_eq!(stage.train().unwrap(), TrainingEnd::Done);
+    assert_eq!(stage.train().unwrap(), TrainingEnd::Done);
     assert_ne!(stage.heard[0].training_loss, stage.heard[2].training_loss);
 }
 
@@ -302,15 +307,15 @@ fn a_program_that_ends_with_a_second_request_is_started_again() {
     // It is there when it is asked, so that nobody can tell before.
     let script = "read -r request; epoch 1 $$; epoch 2 0; done_; read -r request; exit 3";
     let mut stage = Stage::new(script);
-    assert_eq!(stage.train().unwrap(), Ending::Done);
-    assert_eq!(stage.train().unwrap(), Ending::Done);
+    assert_eq!(stage.train().unwrap(), TrainingEnd::Done);
+    assert_eq!(stage.train().unwrap(), TrainingEnd::Done);
     assert_ne!(stage.heard[0].training_loss, stage.heard[2].training_loss);
     // Once: a network that ends a program which has just begun is to blame.
     let mut stage = Stage::new(
         "if mkdir $1/first; then epoch_ok=1; fi; read -r request; \
         if [ $epoch_ok ]; then epoch 1 0; epoch 2 0; done_; read -r request; fi; exit 3",
     );
-    assert_eq!(stage.train().unwrap(), Ending::Done);
+    assert_eq!(stage.train().unwrap(), TrainingEnd::Done);
     assert!(stage.error().contains("exit status 3"));
 }
 
@@ -331,15 +336,15 @@ fn nobody_waits_for_a_trainer_that_does_not_read() {
         interrupt.raise(Signal::Terminate);
         ControlFlow::Continue(())
     });
-    assert_eq!(interrupted.unwrap(), Ending::Interrupted);
+    assert_eq!(interrupted.unwrap(), TrainingEnd::Interrupted);
 }
 
 #[test]
 fn a_program_that_ends_while_it_waits_is_started_again() {
     let mut stage = Stage::new("read -r request; epoch 1 $$; epoch 2 0; done_");
-    assert_eq!(stage.train().unwrap(), Ending::Done);
+    assert_eq!(stage.train().unwrap(), TrainingEnd::Done);
     assert!(ends_soon(stage.heard[0].training_loss.unwrap() as u32));
-    assert_eq!(stage.train().unwrap(), Ending::Done);
+    assert_eq!(stage.train().unwrap(), TrainingEnd::Done);
     assert_ne!(stage.heard[0].training_loss, stage.heard[2].training_loss);
 }
 
@@ -350,10 +355,10 @@ fn a_program_that_talks_while_it_waits_is_started_again() {
         r#"read -r request; epoch 1 $$; epoch 2 0; done_
         done_; head -c 3000000 /dev/zero | tr '\0' x; echo > $1/has_talked; read -r request"#,
     );
-    assert_eq!(stage.train().unwrap(), Ending::Done);
+    assert_eq!(stage.train().unwrap(), TrainingEnd::Done);
     let mark = stage.folder.path().join("has_talked");
     assert!(comes_to(|| mark.exists()));
-    assert_eq!(stage.train().unwrap(), Ending::Done);
+    assert_eq!(stage.train().unwrap(), TrainingEnd::Done);
     assert_ne!(stage.heard[0].training_loss, stage.heard[2].training_loss);
 }
 
@@ -365,10 +370,10 @@ fn signals_are_passed_on_and_the_last_epoch_is_heard() {
             "trap 'epoch 2 0; exit 75' {name}; read -r request; epoch 1 0
             while :; do sleep 0.01; done"
         ));
-        assert_eq!(stage.train_until(signal).unwrap(), Ending::Interrupted);
+        assert_eq!(stage.train_until(signal).unwrap(), TrainingEnd::Interrupted);
         assert_eq!(stage.heard.len(), 2);
         // Nothing more is begun.
-        assert_eq!(stage.train().unwrap(), Ending::Interrupted);
+        assert_eq!(stage.train().unwrap(), TrainingEnd::Interrupted);
         assert_eq!(stage.heard.len(), 2);
     }
 }
@@ -390,13 +395,13 @@ fn a_training_that_ends_in_time_is_done_all_the_same() {
     let mut stage = Stage::new(
         "trap 'epoch 2 0; done_' TERM; read -r request; epoch 1 0; while :; do sleep 0.01; done",
     );
-    assert_eq!(stage.train_until(Signal::Terminate).unwrap(), Ending::Done);
+    assert_eq!(stage.train_until(Signal::Terminate).unwrap(), TrainingEnd::Done);
 }
 
 #[test]
 fn a_trainer_that_dies_of_a_signal_passed_on_has_not_crashed() {
     let mut stage = Stage::new("read -r request; epoch 1 0; while :; do sleep 0.01; done");
-    assert_eq!(stage.train_until(Signal::TimeNearlyUp).unwrap(), Ending::Interrupted);
+    assert_eq!(stage.train_until(Signal::TimeNearlyUp).unwrap(), TrainingEnd::Interrupted);
 }
 
 #[test]
@@ -404,8 +409,8 @@ fn a_trainer_that_ignores_signals_is_killed() {
     let mut stage = Stage::new(
         "trap '' TERM; echo $$ > $1/process; read -r request; epoch 1 0; while :; do sleep 0.01; done",
     );
-    stage.trainer.patience.terminate = BRIEF;
-    assert_eq!(stage.train_until(Signal::Terminate).unwrap(), Ending::Interrupted);
+    stage.trainer.timeouts.terminate = BRIEF;
+    assert_eq!(stage.train_until(Signal::Terminate).unwrap(), TrainingEnd::Interrupted);
     assert!(!is_running(stage.process("process")));
 }
 
@@ -413,7 +418,7 @@ fn a_trainer_that_ignores_signals_is_killed() {
 fn a_signal_to_both_may_reach_the_trainer_first() {
     for end in ["kill -TERM $$", "exit 75"] {
         let mut stage = Stage::new(&format!("echo $$ > $1/process; read -r request; {end}"));
-        stage.trainer.patience.same_signal = LONG;
+        stage.trainer.timeouts.same_signal = LONG;
         let interrupt = stage.interrupt.clone();
         let process = stage.folder.path().join("process");
         let late = thread::spawn(move || {
@@ -422,13 +427,13 @@ fn a_signal_to_both_may_reach_the_trainer_first() {
             assert!(comes_to(|| number().is_some_and(|number| !is_running(number))));
             interrupt.raise(Signal::Terminate);
         });
-        assert_eq!(stage.train().unwrap(), Ending::Interrupted);
+        assert_eq!(stage.train().unwrap(), TrainingEnd::Interrupted);
         late.join().unwrap();
     }
     // What the trainer does alone is its own misfortune.
     for (end, how) in [("kill -TERM $$", "signal 15 (TERM)"), ("exit 75", "exit status 75")] {
         let mut stage = Stage::new(&format!("read -r request; {end}"));
-        stage.trainer.patience.same_signal = BRIEF;
+        stage.trainer.timeouts.same_signal = BRIEF;
         let alone = stage.error();
         assert!(alone.starts_with(&format!("the trainer crashed ({how})")), "{alone}");
     }
@@ -447,7 +452,7 @@ fn a_dropped_trainer_leaves_no_process() {
             "echo $$ > $1/process; echo $$ > $1/worker; {before}
             read -r request; epoch 1 0; epoch 2 0; done_; {afterwards}"
         ));
-        assert_eq!(stage.train().unwrap(), Ending::Done);
+        assert_eq!(stage.train().unwrap(), TrainingEnd::Done);
         let Stage { trainer, folder, .. } = stage;
         drop(trainer);
         assert!(!is_running(process_in(&folder.path().join("process"))), "{afterwards}");
@@ -459,7 +464,7 @@ fn a_dropped_trainer_leaves_no_process() {
 fn threads_are_told_in_the_environment_too() {
     let mut stage =
         Stage::new("read -r request; epoch 1 $OMP_NUM_THREADS; epoch 2 0; done_; read -r end");
-    assert_eq!(stage.train().unwrap(), Ending::Done);
+    assert_eq!(stage.train().unwrap(), TrainingEnd::Done);
     let inherited = env::var("OMP_NUM_THREADS").ok().and_then(|threads| threads.parse().ok());
     assert_eq!(stage.heard[0].training_loss, Some(inherited.unwrap_or(2.0)));
 }

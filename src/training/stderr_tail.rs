@@ -1,4 +1,4 @@
-//! What a trainer wrote to stderr: the end of it, in memory and in the log of the attempt.
+//! The tail of a trainer's stderr, in memory and in the log of the attempt.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -12,9 +12,8 @@ use crate::regular_file;
 /// Longest line that goes into an error.
 const READABLE: usize = 400;
 
-/// The end of what a trainer wrote to stderr.
 #[derive(Debug, Default)]
-pub(super) struct LastWords {
+pub(super) struct StderrTail {
     tail: Vec<u8>,
     log: Option<Log>,
 }
@@ -27,21 +26,21 @@ struct Log {
     written: usize,
 }
 
-impl LastWords {
-    /// Forgets what was said, and keeps what comes in the log at `path`.
+impl StderrTail {
+    /// Begins anew, with what comes from now on kept in the log at `path`.
     pub(super) fn begin(&mut self, path: &Path) {
         self.tail.clear();
         self.log = Some(Log { path: path.to_path_buf(), file: None, written: 0 });
     }
 
-    /// Takes more of stderr. A log that cannot be written ends no training: it is told once and given up.
-    pub(super) fn hear(&mut self, words: &[u8]) {
-        self.tail.extend_from_slice(words);
+    /// A log that cannot be written ends no training: one warning, and it is given up.
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        self.tail.extend_from_slice(bytes);
         if self.tail.len() > 2 * STDERR_KEPT {
             self.tail.drain(..self.tail.len() - STDERR_KEPT);
         }
         if let Some(log) = &mut self.log
-            && let Err(error) = log.write(words, &self.tail)
+            && let Err(error) = log.write(bytes, &self.tail)
         {
             log::warn!("failed to write `{}`: {error}", log.path.display());
             self.log = None;
@@ -60,9 +59,9 @@ impl LastWords {
 }
 
 impl Log {
-    /// Appends `words`; when that has become too long, begins again with `tail`.
-    fn write(&mut self, words: &[u8], tail: &[u8]) -> io::Result<()> {
-        if self.written + words.len() > 2 * STDERR_KEPT {
+    /// Appends `bytes`; a log that would be too long begins again with `tail`.
+    fn write(&mut self, bytes: &[u8], tail: &[u8]) -> io::Result<()> {
+        if self.written + bytes.len() > 2 * STDERR_KEPT {
             let kept = &tail[tail.len().saturating_sub(STDERR_KEPT)..];
             let aside = self.path.with_extension("log.aside");
             open_itself(&aside, OpenOptions::new().write(true).create(true).truncate(true))?
@@ -78,8 +77,8 @@ impl Log {
                 none.insert(open_itself(&self.path, OpenOptions::new().create(true).append(true))?)
             }
         };
-        file.write_all(words)?;
-        self.written += words.len();
+        file.write_all(bytes)?;
+        self.written += bytes.len();
         Ok(())
     }
 }
@@ -108,11 +107,11 @@ mod tests {
 
     #[test]
     fn the_last_line_is_the_last_that_says_something() {
-        let mut words = LastWords::default();
-        assert_eq!(words.last_line(), "it wrote nothing to stderr");
-        words.hear(b"Traceback:\nRuntimeError: no \x1b[31mGPU");
-        words.hear(b"\r\n  \n");
-        assert_eq!(words.last_line(), "RuntimeError: no [31mGPU");
+        let mut tail = StderrTail::default();
+        assert_eq!(tail.last_line(), "it wrote nothing to stderr");
+        tail.push(b"Traceback:\nRuntimeError: no \x1b[31mGPU");
+        tail.push(b"\r\n  \n");
+        assert_eq!(tail.last_line(), "RuntimeError: no [31mGPU");
     }
 
     #[test]
@@ -122,14 +121,14 @@ mod tests {
     }
 
     #[test]
-    fn the_log_is_bounded_and_ends_with_the_last_words() {
+    fn the_log_is_bounded_and_ends_with_the_tail() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("000123.1.log");
-        let mut words = LastWords::default();
-        words.begin(&path);
+        let mut tail = StderrTail::default();
+        tail.begin(&path);
         assert!(!path.exists());
         for line in 0..40_000 {
-            words.hear(format!("this is the line of the number {line}\n").as_bytes());
+            tail.push(format!("this is the line of the number {line}\n").as_bytes());
         }
         let log = fs::read(&path).unwrap();
         assert!((STDERR_KEPT..=2 * STDERR_KEPT).contains(&log.len()), "{}", log.len());
@@ -144,11 +143,11 @@ mod tests {
         for link in [path.clone(), path.with_extension("log.aside")] {
             fs::write(&other, "kept").unwrap();
             std::os::unix::fs::symlink(&other, &link).unwrap();
-            let mut words = LastWords::default();
-            words.begin(&path);
-            (0..40_000).for_each(|_| words.hear(b"one more line of a trainer\n"));
+            let mut tail = StderrTail::default();
+            tail.begin(&path);
+            (0..40_000).for_each(|_| tail.push(b"one more line of a trainer\n"));
             assert_eq!(fs::read_to_string(&other).unwrap(), "kept", "{}", link.display());
-            assert_eq!(words.last_line(), "one more line of a trainer");
+            assert_eq!(tail.last_line(), "one more line of a trainer");
             fs::remove_file(link).unwrap();
         }
     }
@@ -157,10 +156,10 @@ mod tests {
     fn each_attempt_has_its_own_log() {
         let folder = tempfile::tempdir().unwrap();
         let paths = ["1.log", "2.log"].map(|name| folder.path().join(name));
-        let mut words = LastWords::default();
+        let mut tail = StderrTail::default();
         for path in &paths {
-            words.begin(path);
-            words.hear(path.to_str().unwrap().as_bytes());
+            tail.begin(path);
+            tail.push(path.to_str().unwrap().as_bytes());
         }
         for path in &paths {
             assert_eq!(fs::read_to_string(path).unwrap(), path.to_str().unwrap());
