@@ -5,33 +5,32 @@
 
 use std::io::{self, Read};
 
-use super::FileDefect;
+use super::error::problem;
 
-/// Reads `count` bytes.
-pub(super) fn read_exactly(reader: &mut impl Read, count: u64) -> Result<Vec<u8>, FileDefect> {
+pub(super) fn read_exactly(reader: &mut impl Read, count: u64) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     let ended = match reader.take(count).read_to_end(&mut bytes) {
         Ok(_) => (bytes.len() as u64) < count,
-        Err(error) => is_end(&error)?,
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => true,
+        Err(_) => return Err(problem::CORRUPT.into()),
     };
     if ended {
-        return Err(FileDefect::Truncated { expected: count, found: bytes.len() as u64 });
+        return Err(problem::truncated(bytes.len() as u64, count));
     }
     Ok(bytes)
 }
 
-/// Reads an array whose length the format fixes.
-pub(super) fn read_array<const N: usize>(reader: &mut impl Read) -> Result<[u8; N], FileDefect> {
+pub(super) fn read_array<const N: usize>(reader: &mut impl Read) -> Result<[u8; N], String> {
     let bytes = read_exactly(reader, N as u64)?;
     Ok(bytes.try_into().expect("as many bytes were read as were asked for"))
 }
 
 /// Checks that nothing follows. Reading to the end also checks the checksum of compressed data.
-pub(super) fn expect_end(reader: &mut impl Read) -> Result<(), FileDefect> {
+pub(super) fn expect_end(reader: &mut impl Read) -> Result<(), String> {
     match reader.take(1).read_to_end(&mut Vec::new()) {
         Ok(0) => Ok(()),
-        Ok(_) => Err(FileDefect::TrailingBytes),
-        Err(_) => Err(FileDefect::Corrupt),
+        Ok(_) => Err(problem::TRAILING_BYTES.into()),
+        Err(_) => Err(problem::CORRUPT.into()),
     }
 }
 
@@ -43,19 +42,15 @@ const MOST_TIMES: u64 = 100;
 const SMALL: u64 = 1 << 26;
 
 /// Checks that packed bytes do not promise far more than images could be packed to.
-pub(super) fn check_promise(promised: u64, packed: usize) -> Result<(), FileDefect> {
+pub(super) fn check_promise(promised: u64, packed: usize) -> Result<(), String> {
     let most = (packed as u64).saturating_mul(MOST_TIMES).max(SMALL);
     if promised > most {
-        return Err(FileDefect::Promise { promised, packed });
+        return Err(format!(
+            "its `{packed}` packed bytes promise `{promised}`, too many to be images (unpack it if \
+             they are)"
+        ));
     }
     Ok(())
-}
-
-fn is_end(error: &io::Error) -> Result<bool, FileDefect> {
-    match error.kind() {
-        io::ErrorKind::UnexpectedEof => Ok(true),
-        _ => Err(FileDefect::Corrupt),
-    }
 }
 
 #[cfg(test)]
@@ -64,8 +59,8 @@ mod tests {
 
     #[test]
     fn a_promise_of_exabytes_costs_nothing() {
-        let defect = read_exactly(&mut &b"abc"[..], u64::MAX).unwrap_err();
-        assert_eq!(defect, FileDefect::Truncated { expected: u64::MAX, found: 3 });
+        let problem = read_exactly(&mut &b"abc"[..], u64::MAX).unwrap_err();
+        assert_eq!(problem, problem::truncated(3, u64::MAX));
     }
 
     #[test]
@@ -73,15 +68,14 @@ mod tests {
         assert_eq!(check_promise(1 << 26, 1), Ok(()));
         assert_eq!(check_promise(1 << 30, 1 << 24), Ok(()));
         let promised = (100 << 20) + 1;
-        let defect = FileDefect::Promise { promised, packed: 1 << 20 };
-        assert_eq!(check_promise(promised, 1 << 20), Err(defect));
+        assert!(check_promise(promised, 1 << 20).is_err());
     }
 
     #[test]
     fn only_what_was_asked_for_is_taken() {
         let mut reader = &b"abcd"[..];
         assert_eq!(read_array::<3>(&mut reader), Ok(*b"abc"));
-        assert_eq!(expect_end(&mut reader), Err(FileDefect::TrailingBytes));
+        assert_eq!(expect_end(&mut reader), Err(problem::TRAILING_BYTES.into()));
         assert_eq!(expect_end(&mut reader), Ok(()));
     }
 }

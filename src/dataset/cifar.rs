@@ -3,44 +3,24 @@
 //! Files are records without a header: the label (CIFAR-100: the coarse, then the fine label), then
 //! 32x32 red, green and blue bytes, each colour row by row, which is `[C, H, W]` already.
 
+use super::error::problem;
 use super::images::check_labels;
-use super::source_file::{FileNames, SourceFile};
-use super::{DatasetError, FileDefect, ImageShape, Images};
-
-/// The five batches that a search may read; in the folder itself, or where the archive puts them.
-pub(super) const CIFAR10_TRAINING_FILES: [FileNames; 5] = [
-    &["data_batch_1.bin", "cifar-10-batches-bin/data_batch_1.bin"],
-    &["data_batch_2.bin", "cifar-10-batches-bin/data_batch_2.bin"],
-    &["data_batch_3.bin", "cifar-10-batches-bin/data_batch_3.bin"],
-    &["data_batch_4.bin", "cifar-10-batches-bin/data_batch_4.bin"],
-    &["data_batch_5.bin", "cifar-10-batches-bin/data_batch_5.bin"],
-];
-/// The images for the test error.
-pub(super) const CIFAR10_TEST_FILES: [FileNames; 1] =
-    [&["test_batch.bin", "cifar-10-batches-bin/test_batch.bin"]];
-/// The images that a search may read.
-pub(super) const CIFAR100_TRAINING_FILES: [FileNames; 1] =
-    [&["train.bin", "cifar-100-binary/train.bin"]];
-/// The images for the test error.
-pub(super) const CIFAR100_TEST_FILES: [FileNames; 1] = [&["test.bin", "cifar-100-binary/test.bin"]];
+use super::source_file::SourceFile;
+use super::{DatasetError, ImageShape, Images};
 
 const SHAPE: ImageShape = ImageShape { channels: 3, size: 32 };
 
-/// Which labels stand before an image.
+/// The labels before an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Labels {
-    /// CIFAR-10: one.
-    One,
-    /// CIFAR-100: the coarse label, which is passed over, and the fine one.
-    CoarseAndFine,
+    One = 1,
+    /// Of CIFAR-100: the coarse label is skipped.
+    CoarseAndFine = 2,
 }
 
 impl Labels {
     const fn bytes(self) -> usize {
-        match self {
-            Self::One => 1,
-            Self::CoarseAndFine => 2,
-        }
+        self as usize
     }
 
     const fn classes(self) -> usize {
@@ -59,10 +39,12 @@ pub(super) fn parse(batches: &[SourceFile], layout: Labels) -> Result<Images, Da
     let mut expected = None;
     for batch in batches {
         let found = parse_batch(&batch.bytes, layout, &mut pixels, &mut labels)
-            .map_err(|defect| batch.defect(defect))?;
+            .map_err(|problem| batch.damaged(problem))?;
         let expected = *expected.get_or_insert(found);
         if found != expected {
-            return Err(batch.defect(FileDefect::BatchCount { found, expected }));
+            return Err(batch.damaged(format!(
+                "`{found}` images, but the first batch has `{expected}` (fetch it again)"
+            )));
         }
     }
     Ok(Images::new(SHAPE, layout.classes(), pixels, labels))
@@ -74,13 +56,16 @@ fn parse_batch(
     layout: Labels,
     pixels: &mut Vec<u8>,
     labels: &mut Vec<u8>,
-) -> Result<usize, FileDefect> {
+) -> Result<usize, String> {
     let record = layout.bytes() + SHAPE.values();
     if file.is_empty() {
-        return Err(FileDefect::NoImages);
+        return Err(problem::NO_IMAGES.into());
     }
     if !file.len().is_multiple_of(record) {
-        return Err(FileDefect::PartialRecord { bytes: file.len(), record });
+        return Err(format!(
+            "`{}` bytes are not a whole number of records of `{record}` bytes (fetch it again)",
+            file.len()
+        ));
     }
     let before = labels.len();
     for record in file.chunks_exact(record) {

@@ -9,8 +9,9 @@ use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::source_file::{Part, locate};
-use super::{DatasetError, ValidDataParams};
+use super::ValidDataParams;
+use super::error::{DatasetError, quoted};
+use super::source_file::locate;
 use crate::regular_file;
 
 /// Sizes and digests of the training files, by their name within the folder of the data set.
@@ -20,48 +21,37 @@ use crate::regular_file;
 #[serde(transparent)]
 pub struct Fingerprint(BTreeMap<String, FileDigest>);
 
-/// What one file was.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileDigest {
-    /// Its size in bytes.
     pub bytes: u64,
-    /// SHA-256 of its bytes, in hexadecimal.
+    /// In hexadecimal.
     pub sha256: String,
 }
 
 impl Fingerprint {
-    /// Digests the training files. Opens no test file.
-    ///
-    /// # Errors
-    /// Names the file that is missing or cannot be read.
     pub fn of_training_files(params: &ValidDataParams) -> Result<Self, DatasetError> {
         let (kind, folder) = params.files()?;
-        let names = locate(folder, kind, Part::Training)?;
+        let names = locate(folder, kind)?;
         let digest = |name: &str| Ok((name.to_owned(), digest(&folder.join(name))?));
         names.into_iter().map(digest).collect::<Result<_, _>>().map(Self)
     }
 
-    /// Returns the digest of each file.
-    pub fn files(&self) -> &BTreeMap<String, FileDigest> {
-        &self.0
-    }
-
     /// Checks that the training files are those of the fingerprint: first names, then sizes, so
     /// that most changes are found without reading, then the bytes.
-    ///
-    /// # Errors
-    /// Names the first file that is missing, cannot be read or has changed.
     pub fn check_files(&self, params: &ValidDataParams) -> Result<(), DatasetError> {
         let (kind, folder) = params.files()?;
-        let mut found = locate(folder, kind, Part::Training)?;
+        let mut found = locate(folder, kind)?;
         found.sort_unstable();
         if !found.iter().eq(self.0.keys()) {
-            return Err(DatasetError::OtherFiles {
-                folder: folder.to_owned(),
-                found: found.into_iter().map(str::to_owned).collect(),
-                expected: self.0.keys().cloned().collect(),
-            });
+            let expected: Vec<_> = self.0.keys().collect();
+            return Err(DatasetError::Unsuitable(format!(
+                "the training files in `{}` are now {}, but were {} when the experiment was \
+                 created (restore them)",
+                folder.display(),
+                quoted(&found, ", "),
+                quoted(&expected, ", ")
+            )));
         }
         for (name, expected) in &self.0 {
             check_size(folder.join(name), expected.bytes)?;
@@ -76,7 +66,14 @@ impl Fingerprint {
 fn check_size(path: PathBuf, expected: u64) -> Result<(), DatasetError> {
     match path.metadata() {
         Ok(metadata) if metadata.len() == expected => Ok(()),
-        Ok(metadata) => Err(DatasetError::OtherSize { path, found: metadata.len(), expected }),
+        Ok(metadata) => {
+            let found = metadata.len();
+            let problem = format!(
+                "has `{found}` bytes, but had `{expected}` when the experiment was created \
+                 (restore it)"
+            );
+            Err(DatasetError::Damaged { path, problem })
+        }
         Err(source) => Err(DatasetError::Read { path, source }),
     }
 }
@@ -86,8 +83,11 @@ fn check_bytes(path: PathBuf, expected: &FileDigest) -> Result<(), DatasetError>
     if found == *expected {
         return Ok(());
     }
-    let expected = expected.sha256.clone();
-    Err(DatasetError::OtherBytes { path, found: found.sha256, expected })
+    let problem = format!(
+        "has changed since the experiment was created: its sha256 is `{}`, was `{}` (restore it)",
+        found.sha256, expected.sha256
+    );
+    Err(DatasetError::Damaged { path, problem })
 }
 
 fn digest(path: &Path) -> Result<FileDigest, DatasetError> {
@@ -119,7 +119,7 @@ mod tests {
     fn a_fingerprint_is_the_digest_of_each_file() {
         let (_folder, params, fingerprint) = small();
         // printf '\0\0\x08\x01\0\0\0\x02\0\x01' | sha256sum
-        let labels = &fingerprint.files()["train-labels-idx1-ubyte"];
+        let labels = &fingerprint.0["train-labels-idx1-ubyte"];
         assert_eq!(labels.bytes, 10);
         assert_eq!(
             labels.sha256,
@@ -144,19 +144,16 @@ mod tests {
         bytes[8] = 1;
         fs::write(&path, &bytes).unwrap();
         let error = fingerprint.check_files(&params).unwrap_err();
-        assert!(matches!(error, DatasetError::OtherBytes { .. }), "{error}");
+        assert!(error.to_string().contains("its sha256 is"), "{error}");
 
         bytes.push(0);
         fs::write(&path, &bytes).unwrap();
         let error = fingerprint.check_files(&params).unwrap_err();
-        assert!(
-            matches!(error, DatasetError::OtherSize { found: 11, expected: 10, .. }),
-            "{error}"
-        );
+        assert!(error.to_string().contains("has `11` bytes, but had `10` when"), "{error}");
 
         fs::rename(&path, path.with_file_name("train-labels-idx1-ubyte.gz")).unwrap();
         let error = fingerprint.check_files(&params).unwrap_err();
-        assert!(matches!(error, DatasetError::OtherFiles { .. }), "{error}");
+        assert!(matches!(error, DatasetError::Unsuitable(_)), "{error}");
 
         fs::remove_file(path.with_file_name("train-labels-idx1-ubyte.gz")).unwrap();
         let error = fingerprint.check_files(&params).unwrap_err();

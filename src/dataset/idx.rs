@@ -8,21 +8,10 @@ use std::io::Read;
 use flate2::read::MultiGzDecoder;
 
 use super::bounded_read::{check_promise, expect_end, read_array, read_exactly};
+use super::error::problem;
 use super::images::check_labels;
-use super::source_file::{FileNames, SourceFile};
-use super::{DatasetError, FileDefect, ImageShape, Images};
-
-/// Images and labels that a search may read.
-pub(super) const TRAINING_FILES: [FileNames; 2] = [
-    &["train-images-idx3-ubyte", "train-images-idx3-ubyte.gz"],
-    &["train-labels-idx1-ubyte", "train-labels-idx1-ubyte.gz"],
-];
-
-/// Images and labels for the test error.
-pub(super) const TEST_FILES: [FileNames; 2] = [
-    &["t10k-images-idx3-ubyte", "t10k-images-idx3-ubyte.gz"],
-    &["t10k-labels-idx1-ubyte", "t10k-labels-idx1-ubyte.gz"],
-];
+use super::source_file::SourceFile;
+use super::{DatasetError, ImageShape, Images};
 
 const IMAGES_MAGIC: u32 = 0x0803;
 const LABELS_MAGIC: u32 = 0x0801;
@@ -34,23 +23,26 @@ pub(super) fn parse(
     shape: ImageShape,
     classes: usize,
 ) -> Result<Images, DatasetError> {
-    let bytes = parse_images(&images.bytes, shape).map_err(|defect| images.defect(defect))?;
+    let bytes = parse_images(&images.bytes, shape).map_err(|problem| images.damaged(problem))?;
     let count = bytes.len() / shape.values();
     let values =
-        parse_labels(&labels.bytes, count, classes).map_err(|defect| labels.defect(defect))?;
+        parse_labels(&labels.bytes, count, classes).map_err(|problem| labels.damaged(problem))?;
     Ok(Images::new(shape, classes, bytes, values))
 }
 
-fn parse_images(file: &[u8], shape: ImageShape) -> Result<Vec<u8>, FileDefect> {
+fn parse_images(file: &[u8], shape: ImageShape) -> Result<Vec<u8>, String> {
     let mut reader = unpacked(file);
     expect_magic(&mut reader, "images", IMAGES_MAGIC)?;
     let count = read_u32(&mut reader)?;
     let (rows, columns) = (read_u32(&mut reader)?, read_u32(&mut reader)?);
     if (rows as usize, columns as usize) != (shape.size, shape.size) {
-        return Err(FileDefect::ImageSize { rows, columns, expected: shape.size });
+        return Err(format!(
+            "images of `{rows}x{columns}` pixels, but `data.input_size` is `{}`",
+            shape.size
+        ));
     }
     if count == 0 {
-        return Err(FileDefect::NoImages);
+        return Err(problem::NO_IMAGES.into());
     }
     // At most 2^32 images of 2^20 pixels: no overflow.
     let promised = u64::from(count) * shape.values() as u64;
@@ -62,12 +54,12 @@ fn parse_images(file: &[u8], shape: ImageShape) -> Result<Vec<u8>, FileDefect> {
     Ok(bytes)
 }
 
-fn parse_labels(file: &[u8], images: usize, classes: usize) -> Result<Vec<u8>, FileDefect> {
+fn parse_labels(file: &[u8], images: usize, classes: usize) -> Result<Vec<u8>, String> {
     let mut reader = unpacked(file);
     expect_magic(&mut reader, "labels", LABELS_MAGIC)?;
     let count = read_u32(&mut reader)?;
     if count as usize != images {
-        return Err(FileDefect::CountsDiffer { images, labels: count as usize });
+        return Err(problem::counts_differ(images, count as usize));
     }
     let labels = read_exactly(&mut reader, u64::from(count))?;
     expect_end(&mut reader)?;
@@ -84,18 +76,16 @@ fn is_packed(file: &[u8]) -> bool {
     file.starts_with(&GZIP_MAGIC)
 }
 
-fn expect_magic(
-    reader: &mut impl Read,
-    what: &'static str,
-    expected: u32,
-) -> Result<(), FileDefect> {
+fn expect_magic(reader: &mut impl Read, what: &str, expected: u32) -> Result<(), String> {
     match read_u32(reader)? {
         found if found == expected => Ok(()),
-        found => Err(FileDefect::WrongMagic { what, expected, found }),
+        found => Err(format!(
+            "starts with `{found:#010x}`, but IDX {what} start with `{expected:#010x}`"
+        )),
     }
 }
 
-fn read_u32(reader: &mut impl Read) -> Result<u32, FileDefect> {
+fn read_u32(reader: &mut impl Read) -> Result<u32, String> {
     Ok(u32::from_be_bytes(read_array(reader)?))
 }
 
@@ -142,22 +132,24 @@ pub(super) mod tests {
 
     #[test]
     fn a_file_of_labels_is_no_file_of_images() {
-        let found = FileDefect::WrongMagic { what: "images", expected: 0x803, found: 0x801 };
-        assert_eq!(parse_images(&label_file(&[0; 20]), SHAPE), Err(found));
+        assert_eq!(
+            parse_images(&label_file(&[0; 20]), SHAPE).unwrap_err(),
+            "starts with `0x00000801`, but IDX images start with `0x00000803`"
+        );
     }
 
     #[test]
     fn images_of_another_size_are_refused() {
-        let found = FileDefect::ImageSize { rows: 3, columns: 3, expected: 2 };
-        assert_eq!(parse_images(&image_file(1, 3, &[0; 9]), SHAPE), Err(found));
+        let problem = parse_images(&image_file(1, 3, &[0; 9]), SHAPE).unwrap_err();
+        assert_eq!(problem, "images of `3x3` pixels, but `data.input_size` is `2`");
     }
 
     #[test]
     fn a_file_cut_at_any_byte_is_refused() {
         let file = image_file(2, 2, &[7; 8]);
         for cut in 0..file.len() {
-            let defect = parse_images(&file[..cut], SHAPE).unwrap_err();
-            assert!(matches!(defect, FileDefect::Truncated { .. }), "{cut}: {defect}");
+            let problem = parse_images(&file[..cut], SHAPE).unwrap_err();
+            assert!(problem.starts_with("truncated"), "{cut}: {problem}");
         }
         let file = gzip(&file);
         for cut in 0..file.len() {
@@ -169,22 +161,22 @@ pub(super) mod tests {
     fn a_lying_header_costs_only_the_file() {
         // 4,294,967,295 images of four bytes are promised, and eight bytes there.
         let file = image_file(u32::MAX, 2, &[7; 8]);
-        let defect = FileDefect::Truncated { expected: 4 * u64::from(u32::MAX), found: 8 };
-        assert_eq!(parse_images(&file, SHAPE), Err(defect));
+        let problem = problem::truncated(8, 4 * u64::from(u32::MAX));
+        assert_eq!(parse_images(&file, SHAPE), Err(problem));
     }
 
     #[test]
     fn a_gzip_file_that_promises_too_much_is_not_unpacked() {
         // 33,554,432 images of four equal bytes, 128 MiB: a thousandth of it packed.
         let bomb = gzip(&image_file(1 << 25, 2, &vec![0; 1 << 27]));
-        let defect = FileDefect::Promise { promised: 1 << 27, packed: bomb.len() };
-        assert_eq!(parse_images(&bomb, SHAPE), Err(defect));
+        let problem = parse_images(&bomb, SHAPE).unwrap_err();
+        assert!(problem.contains("packed bytes promise `134217728`"), "{problem}");
     }
 
     #[test]
     fn a_gzip_file_that_unpacks_to_more_is_left_at_the_first_byte_too_many() {
         let bomb = gzip(&image_file(1, 2, &vec![0; 5_000_000]));
-        assert_eq!(parse_images(&bomb, SHAPE), Err(FileDefect::TrailingBytes));
+        assert_eq!(parse_images(&bomb, SHAPE), Err(problem::TRAILING_BYTES.into()));
     }
 
     #[test]
@@ -192,24 +184,27 @@ pub(super) mod tests {
         let mut file = gzip(&label_file(&[0; 100]));
         let checksum = file.len() - 8;
         file[checksum] ^= 1;
-        assert_eq!(parse_labels(&file, 100, 10), Err(FileDefect::Corrupt));
+        assert_eq!(parse_labels(&file, 100, 10), Err(problem::CORRUPT.into()));
     }
 
     #[test]
     fn trailing_bytes_are_refused() {
-        assert_eq!(parse_images(&image_file(1, 2, &[0; 5]), SHAPE), Err(FileDefect::TrailingBytes));
+        assert_eq!(
+            parse_images(&image_file(1, 2, &[0; 5]), SHAPE),
+            Err(problem::TRAILING_BYTES.into())
+        );
     }
 
     #[test]
     fn a_file_without_images_is_refused() {
-        assert_eq!(parse_images(&image_file(0, 2, &[]), SHAPE), Err(FileDefect::NoImages));
+        assert_eq!(parse_images(&image_file(0, 2, &[]), SHAPE), Err(problem::NO_IMAGES.into()));
     }
 
     #[test]
     fn counts_and_labels_must_fit() {
-        let counts = FileDefect::CountsDiffer { images: 3, labels: 2 };
+        let counts = problem::counts_differ(3, 2);
         assert_eq!(parse_labels(&label_file(&[0, 1]), 3, 10), Err(counts));
-        let label = FileDefect::LabelOutOfRange { index: 1, label: 10.0, classes: 10 };
+        let label = problem::no_class(10, 1, 10);
         assert_eq!(parse_labels(&label_file(&[0, 10]), 2, 10), Err(label));
     }
 

@@ -1,23 +1,21 @@
 //! Images in memory: bytes, labels, shape.
 
-use super::FileDefect;
+use super::error::problem;
 
 /// The shape of one image: `[channels, size, size]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ImageShape {
-    /// Values per pixel.
     pub channels: usize,
     /// Height and width in pixels.
     pub size: usize,
 }
 
 impl ImageShape {
-    /// Returns the number of pixels, `size^2`.
     pub const fn pixels(self) -> usize {
         self.size * self.size
     }
 
-    /// Returns the number of values, `channels * size^2`: the bytes of one image.
+    /// `channels * size^2`: the bytes of one image.
     pub const fn values(self) -> usize {
         self.channels * self.pixels()
     }
@@ -33,52 +31,42 @@ pub struct Images {
 }
 
 impl Images {
-    /// Joins pixels and labels.
-    ///
-    /// # Panics
-    /// When there are not `shape.values()` bytes for each label, or a label is not below `classes`:
-    /// the readers of the formats refuse such files before.
+    /// Panics on what the readers of the formats refuse before: not `shape.values()` bytes for each
+    /// label, or a label that is not below `classes`.
     pub fn new(shape: ImageShape, classes: usize, bytes: Vec<u8>, labels: Vec<u8>) -> Self {
         assert_eq!(bytes.len(), labels.len() * shape.values(), "every label has an image");
         assert!(labels.iter().all(|&label| usize::from(label) < classes), "labels are classes");
         Self { shape, classes, bytes, labels }
     }
 
-    /// Returns the number of images, N.
     pub fn count(&self) -> usize {
         self.labels.len()
     }
 
-    /// Returns the shape of each image.
     pub fn shape(&self) -> ImageShape {
         self.shape
     }
 
-    /// Returns the number of classes.
     pub fn classes(&self) -> usize {
         self.classes
     }
 
-    /// Returns all pixels, 0 to 255, shape `[N, C, H, W]`.
+    /// All pixels, 0 to 255, shape `[N, C, H, W]`.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// Returns all labels, each below [`classes`](Self::classes), shape `[N]`.
+    /// Each below the number of classes, shape `[N]`.
     pub fn labels(&self) -> &[u8] {
         &self.labels
     }
 
-    /// Returns the pixels of one image, shape `[C, H, W]`.
-    ///
-    /// # Panics
-    /// When there is no such image.
+    /// The pixels of one image, shape `[C, H, W]`.
     pub fn image(&self, index: usize) -> &[u8] {
         let values = self.shape.values();
         &self.bytes[index * values..(index + 1) * values]
     }
 
-    /// Returns how many images each class has.
     pub fn class_counts(&self) -> Vec<usize> {
         let mut counts = vec![0; self.classes];
         for &label in &self.labels {
@@ -88,9 +76,6 @@ impl Images {
     }
 
     /// Copies the images of the given indices, in their order.
-    ///
-    /// # Panics
-    /// When an index is not below [`count`](Self::count).
     pub fn subset(&self, indices: &[usize]) -> Self {
         let mut bytes = Vec::with_capacity(indices.len() * self.shape.values());
         for &index in indices {
@@ -101,12 +86,9 @@ impl Images {
     }
 }
 
-/// Checks that every label is a class.
-pub(super) fn check_labels(labels: &[u8], classes: usize) -> Result<(), FileDefect> {
+pub(super) fn check_labels(labels: &[u8], classes: usize) -> Result<(), String> {
     match labels.iter().position(|&label| usize::from(label) >= classes) {
-        Some(index) => {
-            Err(FileDefect::LabelOutOfRange { index, label: f64::from(labels[index]), classes })
-        }
+        Some(index) => Err(problem::no_class(labels[index], index, classes)),
         None => Ok(()),
     }
 }
@@ -135,7 +117,7 @@ mod tests {
 
     #[test]
     fn the_first_bad_label_is_named() {
-        let defect = check_labels(&[0, 9, 10, 11], 10).unwrap_err();
-        assert_eq!(defect, FileDefect::LabelOutOfRange { index: 2, label: 10.0, classes: 10 });
+        let problem = check_labels(&[0, 9, 10, 11], 10).unwrap_err();
+        assert_eq!(problem, "label `10` of image `2` is outside the `10` classes");
     }
 }

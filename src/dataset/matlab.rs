@@ -11,9 +11,10 @@ use std::io::Read;
 
 use flate2::read::ZlibDecoder;
 
-use super::FileDefect;
 use super::bounded_read::{check_promise, expect_end, read_array, read_exactly};
+use super::error::problem;
 
+const NOT_MATLAB: &str = "no MATLAB file of level 5";
 const HEADER_BYTES: usize = 128;
 const MATRIX: u32 = 14;
 const COMPRESSED: u32 = 15;
@@ -32,34 +33,32 @@ pub(super) struct Variable<'a> {
     reader: Box<dyn Read + 'a>,
 }
 
-/// Finds an array by its name.
-pub(super) fn open<'a>(file: &'a [u8], name: &'static str) -> Result<Variable<'a>, FileDefect> {
+pub(super) fn open<'a>(file: &'a [u8], name: &str) -> Result<Variable<'a>, String> {
     for (kind, body) in elements(file)? {
         let mut reader: Box<dyn Read + 'a> = match kind {
             MATRIX => Box::new(body),
             COMPRESSED => unpacked(body)?,
-            found => return Err(FileDefect::Element { expected: "a variable", found }),
+            found => return Err(unexpected("a variable", found)),
         };
         let head = Head::read(&mut reader)?;
         if head.name == name.as_bytes() {
             return Ok(Variable { dimensions: head.numeric_dimensions()?, reader });
         }
     }
-    Err(FileDefect::NoVariable(name))
+    Err(format!("no variable `{name}`"))
 }
 
 /// Cuts the file into its elements: type and bytes of each.
-fn elements(file: &[u8]) -> Result<Vec<(u32, &[u8])>, FileDefect> {
+fn elements(file: &[u8]) -> Result<Vec<(u32, &[u8])>, String> {
     let mut rest = after_header(file)?;
     let mut elements = Vec::new();
     while !rest.is_empty() {
         let Some((tag, following)) = rest.split_at_checked(8) else {
-            return Err(FileDefect::TrailingBytes);
+            return Err(problem::TRAILING_BYTES.into());
         };
         let (kind, bytes) = (u32_at(tag, 0), u32_at(tag, 4));
         let Some(body) = following.get(..bytes as usize) else {
-            let found = following.len() as u64;
-            return Err(FileDefect::Truncated { expected: u64::from(bytes), found });
+            return Err(problem::truncated(following.len() as u64, bytes.into()));
         };
         elements.push((kind, body));
         let padded = if kind == COMPRESSED { body.len() } else { body.len().next_multiple_of(8) };
@@ -68,19 +67,21 @@ fn elements(file: &[u8]) -> Result<Vec<(u32, &[u8])>, FileDefect> {
     Ok(elements)
 }
 
-fn after_header(file: &[u8]) -> Result<&[u8], FileDefect> {
+fn after_header(file: &[u8]) -> Result<&[u8], String> {
     let Some((header, rest)) = file.split_at_checked(HEADER_BYTES) else {
-        return Err(FileDefect::NotMatlab);
+        return Err(NOT_MATLAB.into());
     };
     match (&header[124..126], &header[126..]) {
         ([0, 1], b"IM") => Ok(rest),
-        ([0, 2], b"IM") => Err(FileDefect::Matlab73),
-        (_, b"MI") => Err(FileDefect::BigEndian),
-        _ => Err(FileDefect::NotMatlab),
+        ([0, 2], b"IM") => Err("a MATLAB file of version 7.3 (save it with `-v7`)".into()),
+        (_, b"MI") => {
+            Err("a MATLAB file of a big-endian machine (save it again on another)".into())
+        }
+        _ => Err(NOT_MATLAB.into()),
     }
 }
 
-fn unpacked(body: &[u8]) -> Result<Box<dyn Read + '_>, FileDefect> {
+fn unpacked(body: &[u8]) -> Result<Box<dyn Read + '_>, String> {
     let mut reader = ZlibDecoder::new(body);
     match read_tag(&mut reader)? {
         Tag { kind: MATRIX, bytes, .. } => {
@@ -88,7 +89,7 @@ fn unpacked(body: &[u8]) -> Result<Box<dyn Read + '_>, FileDefect> {
             // One more, by which the end of the stream and its checksum are looked at.
             Ok(Box::new(reader.take(u64::from(bytes) + 1)))
         }
-        Tag { kind, .. } => Err(FileDefect::Element { expected: "an array", found: kind }),
+        Tag { kind, .. } => Err(unexpected("an array", kind)),
     }
 }
 
@@ -100,7 +101,7 @@ struct Head {
 }
 
 impl Head {
-    fn read(reader: &mut impl Read) -> Result<Self, FileDefect> {
+    fn read(reader: &mut impl Read) -> Result<Self, String> {
         Ok(Self {
             flags: read_short(reader, "array flags", 8)?,
             dimensions: read_short(reader, "dimensions", MAX_DIMENSION_BYTES)?,
@@ -109,37 +110,36 @@ impl Head {
     }
 
     /// Returns the dimensions of an array of real numbers.
-    fn numeric_dimensions(&self) -> Result<Vec<u32>, FileDefect> {
+    fn numeric_dimensions(&self) -> Result<Vec<u32>, String> {
         if self.flags.len() != 8 {
-            let bytes = self.flags.len() as u32;
-            return Err(FileDefect::ElementSize { expected: "array flags", bytes });
+            return Err(wrong_size("array flags", self.flags.len() as u32));
         }
         let flags = u32_at(&self.flags, 0);
         let class = flags & 0xff;
         if !NUMERIC_CLASSES.contains(&class) || flags & COMPLEX_FLAG != 0 {
-            return Err(FileDefect::Element { expected: "an array of real numbers", found: class });
+            return Err(unexpected("an array of real numbers", class));
         }
         Ok(self.dimensions.chunks_exact(4).map(|bytes| u32_at(bytes, 0)).collect())
     }
 }
 
 impl Variable<'_> {
-    /// Returns the dimensions, the first running fastest in the values.
+    /// The first runs fastest in the values.
     pub(super) fn dimensions(&self) -> &[u32] {
         &self.dimensions
     }
 
     /// Reads values that are stored as bytes.
-    pub(super) fn read_bytes(mut self) -> Result<Vec<u8>, FileDefect> {
+    pub(super) fn read_bytes(mut self) -> Result<Vec<u8>, String> {
         let tag = read_tag(&mut self.reader)?;
         if tag.kind != U8_VALUES {
-            return Err(FileDefect::Element { expected: "bytes", found: tag.kind });
+            return Err(unexpected("bytes", tag.kind));
         }
         self.read_values(&tag, 1)
     }
 
     /// Reads values of any numeric type.
-    pub(super) fn read_numbers(mut self) -> Result<Vec<f64>, FileDefect> {
+    pub(super) fn read_numbers(mut self) -> Result<Vec<f64>, String> {
         let tag = read_tag(&mut self.reader)?;
         match tag.kind {
             1 => self.convert(&tag, |bytes| f64::from(i8::from_le_bytes(bytes))),
@@ -152,7 +152,7 @@ impl Variable<'_> {
             9 => self.convert(&tag, f64::from_le_bytes),
             12 => self.convert(&tag, |bytes| i64::from_le_bytes(bytes) as f64),
             13 => self.convert(&tag, |bytes| u64::from_le_bytes(bytes) as f64),
-            found => Err(FileDefect::Element { expected: "numbers", found }),
+            found => Err(unexpected("numbers", found)),
         }
     }
 
@@ -160,21 +160,20 @@ impl Variable<'_> {
         self,
         tag: &Tag,
         number: impl Fn([u8; N]) -> f64,
-    ) -> Result<Vec<f64>, FileDefect> {
+    ) -> Result<Vec<f64>, String> {
         let bytes = self.read_values(tag, N as u64)?;
         let numbers = bytes.chunks_exact(N);
         Ok(numbers.map(|n| number(n.try_into().expect("a chunk has N bytes"))).collect())
     }
 
     /// Reads as many values as the dimensions promise, and the end of the array.
-    fn read_values(mut self, tag: &Tag, bytes_per_value: u64) -> Result<Vec<u8>, FileDefect> {
+    fn read_values(mut self, tag: &Tag, bytes_per_value: u64) -> Result<Vec<u8>, String> {
         let wanted = self
             .dimensions
             .iter()
             .try_fold(bytes_per_value, |bytes, &n| bytes.checked_mul(u64::from(n)));
         if wanted != Some(u64::from(tag.bytes)) {
-            let expected = "values for all dimensions";
-            return Err(FileDefect::ElementSize { expected, bytes: tag.bytes });
+            return Err(wrong_size("values for all dimensions", tag.bytes));
         }
         let values = tag.read_body(&mut self.reader)?;
         expect_end(&mut self.reader)?;
@@ -182,7 +181,6 @@ impl Variable<'_> {
     }
 }
 
-/// The start of an element.
 struct Tag {
     kind: u32,
     bytes: u32,
@@ -190,7 +188,7 @@ struct Tag {
     packed: Option<[u8; 4]>,
 }
 
-fn read_tag(reader: &mut impl Read) -> Result<Tag, FileDefect> {
+fn read_tag(reader: &mut impl Read) -> Result<Tag, String> {
     let tag: [u8; 8] = read_array(reader)?;
     let (first, second) = (u32_at(&tag, 0), u32_at(&tag, 4));
     match first >> 16 {
@@ -198,12 +196,12 @@ fn read_tag(reader: &mut impl Read) -> Result<Tag, FileDefect> {
         bytes @ 1..=4 => {
             Ok(Tag { kind: first & 0xffff, bytes, packed: Some(second.to_le_bytes()) })
         }
-        bytes => Err(FileDefect::ElementSize { expected: "up to 4 bytes", bytes }),
+        bytes => Err(wrong_size("up to 4 bytes", bytes)),
     }
 }
 
 impl Tag {
-    fn read_body(&self, reader: &mut impl Read) -> Result<Vec<u8>, FileDefect> {
+    fn read_body(&self, reader: &mut impl Read) -> Result<Vec<u8>, String> {
         if let Some(packed) = self.packed {
             return Ok(packed[..self.bytes as usize].to_vec());
         }
@@ -214,16 +212,20 @@ impl Tag {
     }
 }
 
-fn read_short(
-    reader: &mut impl Read,
-    expected: &'static str,
-    max_bytes: u32,
-) -> Result<Vec<u8>, FileDefect> {
+fn read_short(reader: &mut impl Read, expected: &str, max_bytes: u32) -> Result<Vec<u8>, String> {
     let tag = read_tag(reader)?;
     if tag.bytes > max_bytes {
-        return Err(FileDefect::ElementSize { expected, bytes: tag.bytes });
+        return Err(wrong_size(expected, tag.bytes));
     }
     tag.read_body(reader)
+}
+
+fn unexpected(expected: &str, found: u32) -> String {
+    format!("MATLAB element of type `{found}` where {expected} belongs")
+}
+
+fn wrong_size(expected: &str, bytes: u32) -> String {
+    format!("MATLAB element of `{bytes}` bytes where {expected} belongs")
 }
 
 fn u32_at(bytes: &[u8], offset: usize) -> u32 {
@@ -306,7 +308,7 @@ pub(super) mod tests {
         assert_eq!(x.dimensions(), [3, 2]);
         assert_eq!(x.read_bytes().unwrap(), [1, 2, 3, 4, 5, 6]);
         assert_eq!(open(&file, "y").unwrap().read_numbers().unwrap(), [1.0, 10.0]);
-        assert_eq!(open(&file, "z").err(), Some(FileDefect::NoVariable("z")));
+        assert_eq!(open(&file, "z").err(), Some("no variable `z`".into()));
     }
 
     #[test]
@@ -325,17 +327,17 @@ pub(super) mod tests {
     fn other_versions_are_named() {
         let mut file = two_variables();
         file[125] = 2;
-        assert_eq!(open(&file, "X").err(), Some(FileDefect::Matlab73));
+        let problem = |file: &[u8]| open(file, "X").err().unwrap();
+        assert!(problem(&file).contains("version 7.3"));
         file[126..128].copy_from_slice(b"MI");
-        assert_eq!(open(&file, "X").err(), Some(FileDefect::BigEndian));
-        assert_eq!(open(b"\x89HDF", "X").err(), Some(FileDefect::NotMatlab));
+        assert!(problem(&file).contains("big-endian"));
+        assert_eq!(problem(b"\x89HDF"), NOT_MATLAB);
     }
 
     #[test]
     fn text_is_no_array_of_numbers() {
         let file = file(&[array("y", 4, &[1, 2], (4, &[65, 0, 66, 0]))]);
-        let found = FileDefect::Element { expected: "an array of real numbers", found: 4 };
-        assert_eq!(open(&file, "y").err(), Some(found));
+        assert_eq!(open(&file, "y").err(), Some(unexpected("an array of real numbers", 4)));
     }
 
     #[test]
@@ -343,8 +345,8 @@ pub(super) mod tests {
         // 2^16 * 2^16 * 2^16 * 2^16 = 2^64 overflows; 65,535^4 does not, and is more than six.
         for dimensions in [[1 << 16; 4], [65_535; 4]] {
             let file = file(&[compressed(&array("X", CLASS_U8, &dimensions, (BYTES, &[0; 6])))]);
-            let defect = open(&file, "X").unwrap().read_bytes().unwrap_err();
-            assert!(matches!(defect, FileDefect::ElementSize { bytes: 6, .. }), "{defect}");
+            let problem = open(&file, "X").unwrap().read_bytes().unwrap_err();
+            assert_eq!(problem, wrong_size("values for all dimensions", 6));
         }
     }
 
@@ -354,15 +356,15 @@ pub(super) mod tests {
         let size = array.len() - 12;
         array[size..size + 4].copy_from_slice(&u32::MAX.to_le_bytes());
         let file = file(&[compressed(&array)]);
-        let defect = open(&file, "X").unwrap().read_bytes().unwrap_err();
-        assert!(matches!(defect, FileDefect::Truncated { .. }), "{defect}");
+        let problem = open(&file, "X").unwrap().read_bytes().unwrap_err();
+        assert!(problem.starts_with("truncated"), "{problem}");
     }
 
     #[test]
     fn an_array_that_promises_too_much_is_not_unpacked() {
         let packed = compressed(&array("X", CLASS_U8, &[1 << 27], (BYTES, &vec![0; 1 << 27])));
-        let defect = open(&file(&[packed]), "X").err();
-        assert!(matches!(defect, Some(FileDefect::Promise { .. })), "{defect:?}");
+        let problem = open(&file(&[packed]), "X").err().unwrap();
+        assert!(problem.contains("packed bytes promise"), "{problem}");
     }
 
     #[test]
@@ -370,7 +372,7 @@ pub(super) mod tests {
         let mut packed = compressed(&array("X", CLASS_U8, &[100_000], (BYTES, &[7; 100_000])));
         *packed.last_mut().unwrap() ^= 1;
         let file = file(&[packed]);
-        assert_eq!(open(&file, "X").unwrap().read_bytes(), Err(FileDefect::Corrupt));
+        assert_eq!(open(&file, "X").unwrap().read_bytes(), Err(problem::CORRUPT.into()));
     }
 
     #[test]

@@ -1,20 +1,21 @@
 //! Images and labels from files, checked, split and described by numbers. No tensors here.
 //!
-//! The way of the data: [`DataParams`] (the `data:` section of a configuration) are checked once
-//! into [`ValidDataParams`]; [`load_training_images`] reads the files of the training part into
-//! [`Images`]; [`split()`] sets a validation part aside; [`Normalisation::fit`] takes its statistics
-//! from the images that train and from no others. [`load_training_data`] is these steps in a row,
-//! what a trainer wants before its first network.
+//! * `params`: [`DataParams`], the `data:` section, checked once into [`ValidDataParams`];
+//! * `load`: [`load_training_data`], all steps in a row: files, split, statistics;
+//! * `source_file`: which files a data set has, found and read;
+//! * `idx`, `cifar`, `svhn` (in `matlab` files): the formats; `bounded_read`: reading untrusted
+//!   headers;
+//! * `images`: [`Images`] in memory;
+//! * `split`: the validation part, [`Split`];
+//! * `preprocess`: [`Normalisation`], with the statistics of the images that train and no others;
+//! * `fingerprint`: [`Fingerprint`], kept by `init`, shows a later task other files under the same
+//!   names.
 //!
-//! * A search never reads test data: only [`load_test_images`] opens the test files, for the
-//!   networks that a search has ended with.
-//! * `init` calls [`load_training_data`] to refuse bad data before any work, and keeps a
-//!   [`Fingerprint`] so that a later task notices other files under the same names.
-//! * Files are not trusted: whatever their bytes, reading them ends in images or in a
-//!   [`DatasetError`] that names the file, never in a panic, and never takes more memory than a
-//!   small multiple of what the file really holds.
+//! A search never reads test data: no name of a test file stands here. Files are not trusted:
+//! whatever their bytes, reading them ends in images or in a [`DatasetError`] that names the file,
+//! never in a panic, and never takes more memory than a small multiple of what the file holds.
 //!
-//! The room knows nothing of networks, devices or experiments; it uses `seed` and nothing else.
+//! Used by `config`, `ops` and the trainer; knows nothing of networks, devices or experiments.
 
 mod bounded_read;
 mod cifar;
@@ -30,10 +31,10 @@ mod source_file;
 mod split;
 mod svhn;
 
-pub use error::{DatasetError, FileDefect};
+pub use error::DatasetError;
 pub use fingerprint::{FileDigest, Fingerprint};
 pub use images::{ImageShape, Images};
-pub use load::{TrainingData, load_test_images, load_training_data, load_training_images};
+pub use load::{TrainingData, load_training_data, load_training_images};
 pub use params::{
     AugmentParams, DataKind, DataParams, Preprocess, SplitMethod, ValidDataParams, ValidationParams,
 };

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{DatasetError, ImageShape};
+use super::error::DatasetError;
+use super::images::ImageShape;
 use crate::invalid::Invalid;
 
 /// Describes a data set: the `data:` section as a person writes it.
@@ -15,42 +16,36 @@ use crate::invalid::Invalid;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataParams {
-    /// The format of the files. A trainer that brings its own data needs neither this nor `path`.
+    /// A trainer that brings its own data needs neither this nor `path`.
     #[serde(default)]
     pub kind: Option<DataKind>,
-    /// The folder that holds the files.
     #[serde(default)]
     pub path: Option<PathBuf>,
-    /// Number of classes, 2 to 256. Labels are 0 to `classes - 1`.
+    /// Labels are 0 to `classes - 1`.
     pub classes: u32,
-    /// Height and width of an image in pixels, 1 to 1,024. Images are square.
+    /// Height and width of an image in pixels. Images are square.
     pub input_size: u32,
-    /// Values per pixel, 1 to 64: 1 for grey, 3 for colour.
+    /// 1 for grey, 3 for colour.
     pub channels: u32,
-    /// How the validation part is chosen.
     #[serde(default)]
     pub validation: ValidationParams,
-    /// How many images train; all that are not for validation when absent. A smaller number
-    /// takes from every class its share.
+    /// All that are not for validation when absent. Fewer take from every class its share.
     #[serde(default)]
     pub training_images: Option<u32>,
-    /// What is done to the pixels before a network sees them.
     #[serde(default)]
     pub preprocess: Preprocess,
-    /// What is done to training images at random, anew in each epoch.
     #[serde(default)]
     pub augment: AugmentParams,
 }
 
-/// The formats of image files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DataKind {
     /// IDX files, plain or gzip, under the names that MNIST and Fashion-MNIST use: grey images.
     Idx,
-    /// The binary version of CIFAR-10.
+    /// The binary version.
     Cifar10,
-    /// The binary version of CIFAR-100, with its 100 fine classes.
+    /// The binary version, with its 100 fine classes.
     Cifar100,
     /// The cropped digits of SVHN (format 2, `train_32x32.mat`); class 0 is the digit 1, class 9
     /// the digit 0.
@@ -61,20 +56,17 @@ pub enum DataKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ValidationParams {
-    /// How many images are for validation.
     pub images: u32,
-    /// Which ones.
     pub method: SplitMethod,
 }
 
 impl Default for ValidationParams {
-    /// Returns the paper's 5,000 images.
+    /// The paper's 5,000 images.
     fn default() -> Self {
         Self { images: 5_000, method: SplitMethod::default() }
     }
 }
 
-/// The ways to choose the validation part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SplitMethod {
@@ -116,11 +108,11 @@ pub enum Preprocess {
     LocalContrastNormalisation,
 }
 
-/// Says how training images are varied.
+/// How training images are varied at random, anew in each epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AugmentParams {
-    /// Whether every image is mirrored left to right with probability 1/2.
+    /// Left to right, with probability 1/2.
     pub mirror: bool,
     /// The largest shift along each axis, in pixels; 0 shifts nothing.
     pub translate: u32,
@@ -130,15 +122,11 @@ const MAX_CLASSES: u32 = 256;
 const MAX_INPUT_SIZE: u32 = 1_024;
 const MAX_CHANNELS: u32 = 64;
 
-/// A [`DataParams`] whose rules have been checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ValidDataParams(DataParams);
 
 impl DataParams {
     /// Checks every rule that needs no file.
-    ///
-    /// # Errors
-    /// The first rule that is broken.
     pub fn check(self) -> Result<ValidDataParams, Invalid> {
         Invalid::unless_in(2..=MAX_CLASSES, "data.classes", self.classes)?;
         Invalid::unless_in(1..=MAX_INPUT_SIZE, "data.input_size", self.input_size)?;
@@ -211,15 +199,10 @@ impl Deref for ValidDataParams {
 }
 
 impl ValidDataParams {
-    /// Returns the shape of every image.
     pub fn shape(&self) -> ImageShape {
         ImageShape { channels: self.0.channels as usize, size: self.0.input_size as usize }
     }
 
-    /// Returns the format of the files and their folder.
-    ///
-    /// # Errors
-    /// Says so when the configuration names no files.
     pub fn files(&self) -> Result<(DataKind, &Path), DatasetError> {
         match (self.0.kind, &self.0.path) {
             (Some(kind), Some(path)) => Ok((kind, path)),

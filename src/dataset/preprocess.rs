@@ -13,8 +13,6 @@ pub const LOCAL_KERNEL_SIZE: usize = 7;
 pub const LOCAL_FLOOR: f32 = 0.001;
 /// The smallest deviation of a pixel that global contrast normalisation divides by.
 const DEVIATION_FLOOR: f64 = 0.001;
-/// Mid-grey.
-const GREY: f32 = 128.0;
 
 /// A [`Preprocess`] with the statistics it needs.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,9 +21,8 @@ pub enum Normalisation {
     Raw,
     /// `(x - mean) / deviation`, both `[C, H, W]`; the deviation is 1 for mean subtraction.
     PerPixel {
-        /// Mean of each value over the training part.
         mean: Vec<f32>,
-        /// Standard deviation of each value over the training part, at least 0.001; or 1.
+        /// At least 0.001.
         deviation: Vec<f32>,
     },
     /// `(x - mean) / max(deviation, 1 / sqrt(H W))`, mean and deviation over one channel of one
@@ -38,10 +35,7 @@ pub enum Normalisation {
 }
 
 impl Normalisation {
-    /// Takes the statistics of the images that train, and of no others.
-    ///
-    /// # Panics
-    /// When there are no images.
+    /// `training` holds the images that train, and no others.
     pub fn fit(method: Preprocess, training: &Images) -> Self {
         assert!(training.count() > 0, "a split leaves images to train with");
         match method {
@@ -61,11 +55,7 @@ impl Normalisation {
     }
 
     /// Normalises one image, `[C, H, W]` in and out: the reference that a trainer's tensors are
-    /// compared with.
-    ///
-    /// # Panics
-    /// When the image is not of this shape, or the statistics are of another; for [`Self::Local`]
-    /// also when the image has fewer than four rows, which a checked configuration excludes.
+    /// compared with. [`Self::Local`] needs at least four rows, which a checked configuration has.
     pub fn normalise(&self, shape: ImageShape, image: &[u8]) -> Vec<f32> {
         assert_eq!(image.len(), shape.values(), "an image has the shape of its data set");
         match self {
@@ -83,14 +73,14 @@ impl Normalisation {
         }
     }
 
-    /// Returns the value that fills the border of a translated image, after normalisation.
+    /// The value that fills the border of a translated image, after normalisation.
     ///
     /// 0, the mean, but mid-grey (128) where bytes stay as they are. The reference fills with 128
     /// also after per-image methods, whose values are near 1: a border brighter than any image. We
     /// do not.
     pub fn padding(&self) -> f32 {
         match self {
-            Self::Raw => GREY,
+            Self::Raw => 128.0,
             Self::PerPixel { .. } | Self::PerImage | Self::Local => 0.0,
         }
     }
@@ -156,7 +146,7 @@ fn blur_rows_transposed(plane: &[f64], size: usize) -> Vec<f64> {
     blurred
 }
 
-/// Returns the pixel under one step of the kernel centred at `at`.
+/// The pixel under one step of the kernel centred at `at`.
 fn mirrored(at: usize, step: usize, size: usize) -> usize {
     let reach = LOCAL_KERNEL_SIZE / 2;
     let position = (at + step).abs_diff(reach);

@@ -4,7 +4,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{DataKind, DatasetError, FileDefect, cifar, idx, svhn};
+use super::DataKind;
+use super::error::{DatasetError, quoted};
 use crate::regular_file;
 
 /// Far more than any data set that a trainer holds in memory.
@@ -17,7 +18,6 @@ pub(super) struct SourceFile {
 }
 
 impl SourceFile {
-    /// Reads a file whole.
     pub(super) fn read(path: PathBuf) -> Result<Self, DatasetError> {
         match regular_file::read_linked(&path, MOST_BYTES) {
             Ok(bytes) => Ok(Self { path, bytes }),
@@ -25,44 +25,37 @@ impl SourceFile {
         }
     }
 
-    /// Says that this file has the defect.
-    pub(super) fn defect(&self, defect: FileDefect) -> DatasetError {
-        defect.at(&self.path)
+    pub(super) fn damaged(&self, problem: impl Into<String>) -> DatasetError {
+        DatasetError::damaged(&self.path, problem)
     }
-}
-
-/// Which half of a data set: a search reads only the first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part {
-    Training,
-    Test,
 }
 
 /// The names that one file may have, the preferred one first.
-pub(super) type FileNames = &'static [&'static str];
+type FileNames = &'static [&'static str];
 
-/// Returns the names of the files of one part, relative to the folder of the data set, in the order
-/// in which they are read.
-pub(super) fn names(kind: DataKind, part: Part) -> &'static [FileNames] {
-    match (kind, part) {
-        (DataKind::Idx, Part::Training) => &idx::TRAINING_FILES,
-        (DataKind::Idx, Part::Test) => &idx::TEST_FILES,
-        (DataKind::Cifar10, Part::Training) => &cifar::CIFAR10_TRAINING_FILES,
-        (DataKind::Cifar10, Part::Test) => &cifar::CIFAR10_TEST_FILES,
-        (DataKind::Cifar100, Part::Training) => &cifar::CIFAR100_TRAINING_FILES,
-        (DataKind::Cifar100, Part::Test) => &cifar::CIFAR100_TEST_FILES,
-        (DataKind::Svhn, Part::Training) => &svhn::TRAINING_FILES,
-        (DataKind::Svhn, Part::Test) => &svhn::TEST_FILES,
+/// The training files in the order in which they are read, each in the folder of the data set or
+/// where its archive puts it.
+const fn names(kind: DataKind) -> &'static [FileNames] {
+    match kind {
+        DataKind::Idx => &[
+            &["train-images-idx3-ubyte", "train-images-idx3-ubyte.gz"],
+            &["train-labels-idx1-ubyte", "train-labels-idx1-ubyte.gz"],
+        ],
+        DataKind::Cifar10 => &[
+            &["data_batch_1.bin", "cifar-10-batches-bin/data_batch_1.bin"],
+            &["data_batch_2.bin", "cifar-10-batches-bin/data_batch_2.bin"],
+            &["data_batch_3.bin", "cifar-10-batches-bin/data_batch_3.bin"],
+            &["data_batch_4.bin", "cifar-10-batches-bin/data_batch_4.bin"],
+            &["data_batch_5.bin", "cifar-10-batches-bin/data_batch_5.bin"],
+        ],
+        DataKind::Cifar100 => &[&["train.bin", "cifar-100-binary/train.bin"]],
+        DataKind::Svhn => &[&["train_32x32.mat"]],
     }
 }
 
-/// Returns the name, relative to `folder`, under which each file of one part is there.
-pub(super) fn locate(
-    folder: &Path,
-    kind: DataKind,
-    part: Part,
-) -> Result<Vec<&'static str>, DatasetError> {
-    names(kind, part).iter().map(|&names| locate_one(folder, kind, names)).collect()
+/// Returns the name, relative to `folder`, under which each training file is there.
+pub(super) fn locate(folder: &Path, kind: DataKind) -> Result<Vec<&'static str>, DatasetError> {
+    names(kind).iter().map(|&names| locate_one(folder, kind, names)).collect()
 }
 
 fn locate_one(
@@ -80,7 +73,18 @@ fn locate_one(
             Err(source) => return Err(DatasetError::Read { path, source }),
         }
     }
-    Err(DatasetError::Missing { folder: folder.to_owned(), names, kind })
+    let (names, remedy) = (quoted(names, " or "), fetch_hint(kind, folder));
+    Err(DatasetError::Missing { folder: folder.to_owned(), names, remedy })
+}
+
+fn fetch_hint(kind: DataKind, folder: &Path) -> String {
+    let (name, also) = match kind {
+        DataKind::Idx => ("fashion-mnist", ", or with `mnist` that one"),
+        DataKind::Cifar10 => ("cifar10", ""),
+        DataKind::Cifar100 => ("cifar100", ""),
+        DataKind::Svhn => ("svhn", ""),
+    };
+    format!("`scripts/fetch-data.sh {name} {}` fetches it{also}", folder.display())
 }
 
 fn is_absence(error: &io::Error) -> bool {
@@ -94,7 +98,7 @@ mod tests {
     #[test]
     fn a_missing_file_names_what_was_looked_for_and_the_remedy() {
         let folder = tempfile::tempdir().unwrap();
-        let error = locate(folder.path(), DataKind::Idx, Part::Training).unwrap_err().to_string();
+        let error = locate(folder.path(), DataKind::Idx).unwrap_err().to_string();
         for part in [
             "found no `train-images-idx3-ubyte` or `train-images-idx3-ubyte.gz`",
             "scripts/fetch-data.sh fashion-mnist",
@@ -108,7 +112,7 @@ mod tests {
     fn a_folder_is_no_file() {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("train_32x32.mat")).unwrap();
-        let error = locate(folder.path(), DataKind::Svhn, Part::Training).unwrap_err();
+        let error = locate(folder.path(), DataKind::Svhn).unwrap_err();
         assert!(matches!(error, DatasetError::Missing { .. }), "{error}");
     }
 }

@@ -1,17 +1,16 @@
 //! Training and validation part: of every class its share.
 
-use rand::Rng;
 use rand::seq::SliceRandom;
 
 use super::{DatasetError, Images, SplitMethod, ValidDataParams};
 use crate::seed::{Purpose, generator};
 
-/// Which images train and which judge: indices into the images that were split.
+/// Indices into the images that were split.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Split {
-    /// Images that train, shuffled.
+    /// Shuffled.
     pub training: Vec<usize>,
-    /// Images that judge, in the order of the files.
+    /// In the order of the files.
     pub validation: Vec<usize>,
 }
 
@@ -27,9 +26,8 @@ pub struct Split {
 /// class; the default is the paper's. All randomness is that of the seed: every task of an
 /// experiment has the same split.
 ///
-/// # Errors
-/// Says so when more images are asked for than there are, and when a class would have none in one of
-/// the parts. (The reference goes on, with networks that never see a class, or are never asked for it.)
+/// A class that would have no image in one of the parts is an error. (The reference goes on, with
+/// networks that never see a class, or are never asked for it.)
 pub fn split(
     images: &Images,
     params: &ValidDataParams,
@@ -37,32 +35,21 @@ pub fn split(
 ) -> Result<Split, DatasetError> {
     let mut rng = generator(experiment_seed, Purpose::Split, 0, 0);
     let validation = params.validation;
-    let mut classes = indices_by_class(images);
+    let mut classes = vec![Vec::new(); images.classes()];
+    for (index, &label) in images.labels().iter().enumerate() {
+        classes[usize::from(label)].push(index);
+    }
     let mut split = match validation.method {
         SplitMethod::Balanced => balanced(&classes, params)?,
         SplitMethod::First => stratified(&classes, images.count(), params)?,
         SplitMethod::Random => {
-            shuffle_each(&mut classes, &mut rng);
+            classes.iter_mut().for_each(|class| class.shuffle(&mut rng));
             stratified(&classes, images.count(), params)?
         }
     };
     split.validation.sort_unstable();
     split.training.shuffle(&mut rng);
     Ok(split)
-}
-
-fn indices_by_class(images: &Images) -> Vec<Vec<usize>> {
-    let mut classes = vec![Vec::new(); images.classes()];
-    for (index, &label) in images.labels().iter().enumerate() {
-        classes[usize::from(label)].push(index);
-    }
-    classes
-}
-
-fn shuffle_each(classes: &mut [Vec<usize>], rng: &mut impl Rng) {
-    for class in classes {
-        class.shuffle(rng);
-    }
 }
 
 /// The first of every class judge, the next train.
@@ -72,14 +59,16 @@ fn stratified(
     params: &ValidDataParams,
 ) -> Result<Split, DatasetError> {
     let judging = params.validation.images as usize;
-    let training = params.training_images.map(|images| images as usize).unwrap_or(1);
+    let training = params.training_images.map_or(1, |images| images as usize);
     if judging + training > available {
-        let (validation, class) = (judging, None);
-        return Err(DatasetError::TooFewImages { validation, training, available, class });
+        return Err(too_few(judging, training, available, ""));
     }
     let counts: Vec<usize> = classes.iter().map(Vec::len).collect();
     if let Some(class) = counts.iter().position(|&count| count == 1) {
-        return Err(DatasetError::SingleImage { class });
+        return Err(DatasetError::Unsuitable(format!(
+            "class `{class}` has a single image, but a class needs at least 2, one to train with \
+             and one for validation (add images, or leave the class out)"
+        )));
     }
     let for_validation = shares(&counts, judging);
     if let Some(class) = for_validation.iter().position(|&count| count == 0) {
@@ -87,12 +76,16 @@ fn stratified(
             let shares = shares(&counts, *validation);
             shares.iter().zip(&counts).all(|(taken, count)| (1..*count).contains(taken))
         };
-        return Err(DatasetError::NothingToValidate {
-            class,
-            available: counts[class],
-            validation: judging,
-            least: (judging + 1..=available - training).find(is_in_both),
-        });
+        let least = (judging + 1..=available - training).find(is_in_both);
+        return Err(DatasetError::Unsuitable(format!(
+            "the split leaves no image of class `{class}`, which has `{}`, among the `{judging}` \
+             for validation ({}, or take the same number of every class: \
+             `data.validation.method: balanced`, with `data.training_images`)",
+            counts[class],
+            least.map_or("lower `data.classes` or add images".to_owned(), |least| format!(
+                "raise `data.validation.images` to at least {least}"
+            ))
+        )));
     }
     let left: Vec<usize> = counts.iter().zip(&for_validation).map(|(n, taken)| n - taken).collect();
     let for_training = match params.training_images.map(|images| images as usize) {
@@ -100,7 +93,10 @@ fn stratified(
         None => left,
     };
     if let Some(class) = for_training.iter().position(|&count| count == 0) {
-        return Err(DatasetError::NothingToTrain { class });
+        return Err(DatasetError::Unsuitable(format!(
+            "the split leaves no image of class `{class}` to train with (lower \
+             `data.validation.images` or raise `data.training_images`)"
+        )));
     }
     let mut split = Split { training: Vec::new(), validation: Vec::new() };
     for (class, (judge, train)) in classes.iter().zip(for_validation.iter().zip(for_training)) {
@@ -113,19 +109,26 @@ fn stratified(
 
 /// The same number of every class: the first train, the next judge.
 fn balanced(classes: &[Vec<usize>], params: &ValidDataParams) -> Result<Split, DatasetError> {
-    let training =
-        params.training_images.map(|images| images as usize).unwrap_or_default() / classes.len();
+    let training = params.training_images.unwrap_or_default() as usize / classes.len();
     let validation = params.validation.images as usize / classes.len();
     let mut split = Split { training: Vec::new(), validation: Vec::new() };
     for (class, indices) in classes.iter().enumerate() {
         let Some(taken) = indices.get(..training + validation) else {
-            let (available, class) = (indices.len(), Some(class));
-            return Err(DatasetError::TooFewImages { validation, training, available, class });
+            let of_class = format!(" of class `{class}`");
+            return Err(too_few(validation, training, indices.len(), &of_class));
         };
         split.training.extend(&taken[..training]);
         split.validation.extend(&taken[training..]);
     }
     Ok(split)
+}
+
+fn too_few(validation: usize, training: usize, available: usize, of_class: &str) -> DatasetError {
+    DatasetError::Unsuitable(format!(
+        "`{validation}` images{of_class} for validation and at least `{training}` to train with \
+         are asked for, but there are `{available}` (lower `data.validation.images` or \
+         `data.training_images`)"
+    ))
 }
 
 /// Returns how many of `wanted` images each class gives; in sum `wanted`.
@@ -268,7 +271,7 @@ mod tests {
         let images = images(vec![0, 1, 0, 1], 2);
         for (validation, training) in [(4, None), (5, None), (2, Some(3))] {
             let error = split(&images, &asking(2, validation, "random", training), 1).unwrap_err();
-            assert!(matches!(error, DatasetError::TooFewImages { available: 4, .. }), "{error}");
+            assert!(error.to_string().contains("but there are `4` ("), "{error}");
         }
     }
 
@@ -277,7 +280,7 @@ mod tests {
         // Of eight and two images four and one judge; of the rest, one in five is of class 1: none of two.
         let images = images(vec![0, 0, 0, 0, 0, 0, 0, 0, 1, 1], 2);
         let error = split(&images, &asking(2, 5, "first", Some(2)), 1).unwrap_err();
-        assert!(matches!(error, DatasetError::NothingToTrain { class: 1 }), "{error}");
+        assert!(error.to_string().contains("no image of class `1` to train with"), "{error}");
     }
 
     #[test]
@@ -304,14 +307,14 @@ mod tests {
     fn fewer_images_for_validation_than_classes_are_refused() {
         let images = images((0..40).map(|index| index % 4).collect(), 4);
         let error = split(&images, &asking(4, 3, "random", None), 3).unwrap_err();
-        assert!(matches!(error, DatasetError::NothingToValidate { least: Some(4), .. }), "{error}");
+        assert!(error.to_string().contains("to at least 4,"), "{error}");
     }
 
     #[test]
     fn a_class_of_one_image_is_refused() {
         let images = images(vec![0, 1, 2, 3], 4);
         let error = split(&images, &asking(4, 2, "random", None), 3).unwrap_err();
-        assert!(matches!(error, DatasetError::SingleImage { class: 0 }), "{error}");
+        assert!(error.to_string().contains("class `0` has a single image"), "{error}");
     }
 
     proptest! {

@@ -3,24 +3,20 @@
 //! `X` is `[H, W, C, N] = [32, 32, 3, N]`, the first dimension running fastest; `y` has N numbers,
 //! the digit of each image, with 10 for the digit 0.
 
+use super::error::problem;
 use super::matlab;
-use super::source_file::{FileNames, SourceFile};
-use super::{DatasetError, FileDefect, ImageShape, Images};
-
-/// The images that a search may read.
-pub(super) const TRAINING_FILES: [FileNames; 1] = [&["train_32x32.mat"]];
-/// The images for the test error.
-pub(super) const TEST_FILES: [FileNames; 1] = [&["test_32x32.mat"]];
+use super::source_file::SourceFile;
+use super::{DatasetError, ImageShape, Images};
 
 const SHAPE: ImageShape = ImageShape { channels: 3, size: 32 };
 const CLASSES: usize = 10;
 
 /// Reads images and labels; the digit 1 becomes class 0, the digit 0 class 9.
 pub(super) fn parse(file: &SourceFile) -> Result<Images, DatasetError> {
-    parse_bytes(&file.bytes).map_err(|defect| file.defect(defect))
+    parse_bytes(&file.bytes).map_err(|problem| file.damaged(problem))
 }
 
-fn parse_bytes(file: &[u8]) -> Result<Images, FileDefect> {
+fn parse_bytes(file: &[u8]) -> Result<Images, String> {
     let labels = parse_labels(file)?;
     let variable = matlab::open(file, "X")?;
     let images = match *variable.dimensions() {
@@ -28,17 +24,17 @@ fn parse_bytes(file: &[u8]) -> Result<Images, FileDefect> {
         _ => return Err(wrong_shape("X", &variable, "`32x32x3xN`")),
     };
     if images != labels.len() {
-        return Err(FileDefect::CountsDiffer { images, labels: labels.len() });
+        return Err(problem::counts_differ(images, labels.len()));
     }
     let mut bytes = variable.read_bytes()?;
     transpose_planes(&mut bytes);
     Ok(Images::new(SHAPE, CLASSES, bytes, labels))
 }
 
-fn parse_labels(file: &[u8]) -> Result<Vec<u8>, FileDefect> {
+fn parse_labels(file: &[u8]) -> Result<Vec<u8>, String> {
     let variable = matlab::open(file, "y")?;
     match *variable.dimensions() {
-        [0, _] | [_, 0] => return Err(FileDefect::NoImages),
+        [0, _] | [_, 0] => return Err(problem::NO_IMAGES.into()),
         [_, 1] | [1, _] => {}
         _ => return Err(wrong_shape("y", &variable, "`Nx1`")),
     }
@@ -46,11 +42,11 @@ fn parse_labels(file: &[u8]) -> Result<Vec<u8>, FileDefect> {
     digits.iter().enumerate().map(|(index, &digit)| class(index, digit)).collect()
 }
 
-fn class(index: usize, digit: f64) -> Result<u8, FileDefect> {
+fn class(index: usize, digit: f64) -> Result<u8, String> {
     if (1.0..=10.0).contains(&digit) && digit.fract() == 0.0 {
         Ok(digit as u8 - 1)
     } else {
-        Err(FileDefect::LabelOutOfRange { index, label: digit, classes: CLASSES })
+        Err(problem::no_class(digit, index, CLASSES))
     }
 }
 
@@ -69,9 +65,9 @@ fn transpose_planes(bytes: &mut [u8]) {
     }
 }
 
-fn wrong_shape(name: &'static str, variable: &matlab::Variable<'_>, expected: &str) -> FileDefect {
-    let found = variable.dimensions().to_vec();
-    FileDefect::VariableShape { name, found, expected: expected.to_owned() }
+fn wrong_shape(name: &str, variable: &matlab::Variable<'_>, expected: &str) -> String {
+    let found: Vec<_> = variable.dimensions().iter().map(u32::to_string).collect();
+    format!("variable `{name}` has the shape `{}`, must be {expected}", found.join("x"))
 }
 
 #[cfg(test)]
@@ -135,8 +131,8 @@ pub(super) mod tests {
     #[test]
     fn a_label_that_is_no_digit_is_refused() {
         for bad in [0.0, 11.0, 2.5, f64::NAN] {
-            let defect = parse_bytes(&svhn_file(&[1.0, bad])).unwrap_err();
-            assert!(matches!(defect, FileDefect::LabelOutOfRange { index: 1, .. }), "{defect}");
+            let problem = parse_bytes(&svhn_file(&[1.0, bad])).unwrap_err();
+            assert!(problem.contains("of image `1` is outside the `10` classes"), "{problem}");
         }
     }
 
@@ -144,15 +140,15 @@ pub(super) mod tests {
     fn images_and_labels_must_be_equally_many() {
         let x = array("X", CLASS_U8, &[32, 32, 3, 2], (BYTES, &[0; 6144]));
         let y = array("y", CLASS_U8, &[3, 1], (BYTES, &[1, 2, 3]));
-        let defect = parse_bytes(&file(&[x, y])).unwrap_err();
-        assert_eq!(defect, FileDefect::CountsDiffer { images: 2, labels: 3 });
+        let problem = parse_bytes(&file(&[x, y])).unwrap_err();
+        assert_eq!(problem, "`3` labels for `2` images");
     }
 
     #[test]
     fn other_shapes_are_refused() {
         let x = array("X", CLASS_U8, &[2, 28, 28], (BYTES, &[0; 1568]));
         let y = array("y", CLASS_U8, &[2, 1], (BYTES, &[1, 2]));
-        let message = parse_bytes(&file(&[x, y])).unwrap_err().to_string();
+        let message = parse_bytes(&file(&[x, y])).unwrap_err();
         assert!(message.contains("`X`") && message.contains("`2x28x28`"), "{message}");
     }
 }
