@@ -83,9 +83,7 @@ impl ExitStatus {
         }
         if let Some(slurm) = cause.downcast_ref::<SlurmError>() {
             return Some(match slurm {
-                SlurmError::Notation { .. }
-                | SlurmError::ReservedOption { .. }
-                | SlurmError::Path { .. } => Self::Usage,
+                SlurmError::Unusable(_) => Self::Usage,
                 _ => Self::Environment,
             });
         }

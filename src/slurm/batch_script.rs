@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::params::{ReduceParams, SlurmParams};
 use super::quoting::{directive_quoted, shell_quoted};
 use super::sbatch_option::option_value;
 use super::{SlurmError, ValidSlurmParams};
@@ -13,87 +12,74 @@ const TRAIN: &str = include_str!("../../slurm/train.sbatch");
 const REDUCE: &str = include_str!("../../slurm/reduce.sbatch");
 const END_OF_SETUP: &str = "# end setup";
 
-/// What a batch script does.
+/// What a batch script does in a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Work {
     /// One task of an array: `metaqnn train --round`.
-    Train {
-        /// The round.
-        round: u32,
-    },
+    Train { round: u32 },
     /// The end of a round: `metaqnn reduce --round`.
-    Reduce {
-        /// The round.
-        round: u32,
-    },
+    Reduce { round: u32 },
 }
 
 /// What a person's `submit` says beside the configuration, for every round of a chain.
 #[derive(Debug, Clone, Copy)]
 pub struct Asked<'a> {
-    /// Options for `sbatch`. All of them stand on the command line of arrays; account, partition, quality of service and
-    /// reservation are to hold for reduces, too.
+    /// All of them stand on the command line of arrays; account, partition, quality of service and
+    /// reservation hold for reduces, too.
     pub options: &'a [String],
-    /// What [`submit_variables`](super::submit_variables) found: it holds where the configuration says `null`.
+    /// [`submit_variables`](super::submit_variables): they hold where the configuration says `null`.
     pub variables: &'a BTreeMap<String, String>,
 }
 
 impl<'a> Asked<'a> {
-    fn variable(self, name: &str) -> Option<&'a str> {
-        self.variables.get(name).map(String::as_str)
-    }
-
-    /// Returns the value of an option for the tasks: that of the command line, else the configured one, else that of a
-    /// variable.
+    /// The value of an option for the tasks: that of the command line, else the configured one, else
+    /// that of a variable.
     pub fn value(
         self,
-        (long, short): (&str, char),
+        long: &str,
+        short: Option<char>,
         configured: Option<&'a str>,
-        variable: &str,
     ) -> Option<&'a str> {
-        option_value(self.options, long, short).or(configured).or_else(|| self.variable(variable))
+        let given = option_value(self.options, long, short);
+        given.or_else(|| self.value_in_script(long, configured))
+    }
+
+    /// The same without the command line, which overrides the options of the script.
+    fn value_in_script(self, long: &str, configured: Option<&'a str>) -> Option<&'a str> {
+        let variable = || self.variables.get(&format!("SBATCH_{}", long.to_ascii_uppercase()));
+        configured.or_else(|| variable().map(String::as_str))
     }
 }
 
-/// A batch script to be rendered.
 #[derive(Debug, Clone, Copy)]
 pub struct BatchScript<'a> {
-    /// What it does.
     pub work: Work,
     /// The program `metaqnn`: an absolute path, the same on every node.
     pub program: &'a Path,
-    /// The experiment directory: an absolute path.
+    /// An absolute path.
     pub experiment: &'a Path,
-    /// The folder of the scheduler's logs: an absolute path. It must exist before the job starts: a job without it
-    /// fails, and says nothing.
+    /// An absolute path. It must exist before the job starts: a job without it fails silently.
     pub log_folder: &'a Path,
     /// Whether the person who submits trusts the experiment's group.
     pub trust_group: bool,
-    /// The section `slurm` of the configuration.
     pub params: &'a ValidSlurmParams,
-    /// What a person asked beside it.
     pub asked: Asked<'a>,
 }
 
 impl BatchScript<'_> {
-    /// Renders the script.
-    ///
-    /// Nothing of the configuration is read by a shell but `setup_lines`; nothing enters a line of options unquoted.
-    ///
-    /// # Errors
-    /// [`SlurmError::Path`] when a path cannot stand in a script (see [`check_experiment_path`]).
+    /// Nothing of the configuration is read by a shell but `setup_lines`; nothing enters a line of
+    /// options unquoted.
     pub fn render(&self) -> Result<String, SlurmError> {
         let log_folder = check_experiment_path(self.log_folder)?;
-        let params = self.params;
-        let (template, options) = match self.work {
-            Work::Train { .. } => (TRAIN, train_options(params, self.asked, log_folder)),
-            Work::Reduce { .. } => (REDUCE, reduce_options(params, self.asked, log_folder)),
+        let template = match self.work {
+            Work::Train { .. } => TRAIN,
+            Work::Reduce { .. } => REDUCE,
         };
-        let script = with_part(template, "options", &options);
+        let script = with_part(template, "options", &self.options(log_folder));
         Ok(with_part(&script, "setup", &self.setup()?))
     }
 
-    /// Returns program, arguments and setup lines. The lines stand in a here document; the script runs them.
+    /// Program, arguments and setup lines. The lines stand in a here document; the script runs them.
     fn setup(&self) -> Result<Vec<String>, SlurmError> {
         let program = shell_quoted(checked(self.program)?);
         let experiment = shell_quoted(check_experiment_path(self.experiment)?);
@@ -108,86 +94,74 @@ impl BatchScript<'_> {
         lines.push(END_OF_SETUP.to_owned());
         Ok(lines)
     }
+
+    fn options(&self, log_folder: &str) -> Vec<String> {
+        let (params, reduce, asked) = (&**self.params, &self.params.reduce, self.asked);
+        let is_train = matches!(self.work, Work::Train { .. });
+        let log = if is_train { "%A_%a" } else { "reduce-%j" };
+        let mut options = vec![directive("output", &format!("{log_folder}/{log}.log"))];
+        for (name, short, of_tasks, of_reduce) in [
+            ("partition", Some('p'), &params.partition, &reduce.partition),
+            ("account", Some('A'), &params.account, &None),
+            ("qos", Some('q'), &params.qos, &reduce.qos),
+            ("reservation", None, &None, &None),
+        ] {
+            let of_tasks = of_tasks.as_deref();
+            let value = if is_train {
+                asked.value_in_script(name, of_tasks)
+            } else {
+                of_reduce.as_deref().or_else(|| asked.value(name, short, of_tasks))
+            };
+            options.extend(given(name, value));
+        }
+        let (time, cpus, memory, extra_options) = if is_train {
+            (params.time, params.cpus_per_task, &params.memory, &params.extra_options)
+        } else {
+            (reduce.time, reduce.cpus_per_task, &reduce.memory, &reduce.extra_options)
+        };
+        options.extend(given("time", time));
+        options.push(directive("cpus-per-task", &cpus.to_string()));
+        options.extend(given("mem", memory.as_ref()));
+        if is_train {
+            options.extend(given("gres", params.gres.as_ref()));
+            options.extend(given("constraint", params.constraint.as_ref()));
+            options.extend(given("exclude", params.exclude.as_ref()));
+        }
+        options.extend(extra_options.iter().map(|option| extra(option)));
+        let requeue = if params.requeue { "requeue" } else { "no-requeue" };
+        options.push(format!("#SBATCH --{requeue}"));
+        options.push(directive("open-mode", "append"));
+        options.push(directive("kill-on-invalid-dep", "yes"));
+        if is_train {
+            options.push(directive("signal", &format!("B:USR1@{}", params.signal_seconds)));
+        }
+        options
+    }
 }
 
-/// Checks that batch scripts and logs can lie in this folder, and returns it as text.
-///
-/// # Errors
-/// [`SlurmError::Path`] when it is not absolute or not UTF-8, or has a control character, or a `%` or a backslash: in
-/// `--output`, Slurm replaces `%` patterns and drops backslashes, so that logs would land elsewhere or nowhere.
+/// Checks that batch scripts and logs can lie in this folder, and returns it as text. In `--output`,
+/// Slurm replaces `%` patterns and drops backslashes, so that logs would land elsewhere or nowhere.
 pub fn check_experiment_path(path: &Path) -> Result<&str, SlurmError> {
     let text = checked(path)?;
-    let problem = |problem| SlurmError::Path { path: path.to_owned(), problem };
     match text.chars().find(|c| matches!(c, '%' | '\\')) {
-        Some('%') => Err(problem("contains `%`, which Slurm replaces in the names of logs")),
-        Some(_) => Err(problem("contains a backslash, which Slurm drops from the names of logs")),
+        Some('%') => Err(refused(path, "contains `%`, which Slurm replaces in the names of logs")),
+        Some(_) => {
+            Err(refused(path, "contains a backslash, which Slurm drops from the names of logs"))
+        }
         None => Ok(text),
     }
 }
 
 fn checked(path: &Path) -> Result<&str, SlurmError> {
-    let problem = |problem| SlurmError::Path { path: path.to_owned(), problem };
-    let text = path.to_str().ok_or_else(|| problem("is not valid UTF-8"))?;
+    let text = path.to_str().ok_or_else(|| refused(path, "is not valid UTF-8"))?;
     if text.chars().any(char::is_control) {
-        return Err(problem("contains a line break or another control character"));
+        return Err(refused(path, "contains a line break or another control character"));
     }
-    path.is_absolute().then_some(text).ok_or_else(|| problem("is not absolute"))
+    path.is_absolute().then_some(text).ok_or_else(|| refused(path, "is not absolute"))
 }
 
-fn train_options(params: &SlurmParams, asked: Asked<'_>, log_folder: &str) -> Vec<String> {
-    let SlurmParams { partition, account, qos, .. } = params;
-    let mut options = vec![directive("output", &format!("{log_folder}/%A_%a.log"))];
-    for (name, configured, variable) in [
-        ("partition", partition.as_deref(), "SBATCH_PARTITION"),
-        ("account", account.as_deref(), "SBATCH_ACCOUNT"),
-        ("qos", qos.as_deref(), "SBATCH_QOS"),
-        ("reservation", None, "SBATCH_RESERVATION"),
-    ] {
-        options.extend(given(name, configured.or_else(|| asked.variable(variable))));
-    }
-    options.extend(given("time", params.time));
-    options.push(directive("cpus-per-task", &params.cpus_per_task.to_string()));
-    options.extend(given("mem", params.memory.as_ref()));
-    options.extend(given("gres", params.gres.as_ref()));
-    options.extend(given("constraint", params.constraint.as_ref()));
-    options.extend(given("exclude", params.exclude.as_ref()));
-    options.extend(params.extra_options.iter().map(|option| extra(option)));
-    options.extend(common_options(params));
-    options.push(directive("signal", &format!("B:USR1@{}", params.signal_seconds)));
-    options
-}
-
-fn reduce_options<'a>(params: &'a SlurmParams, asked: Asked<'a>, log_folder: &str) -> Vec<String> {
-    let ReduceParams { partition, qos, time, cpus_per_task, memory, extra_options } =
-        &params.reduce;
-    let mut options = vec![directive("output", &format!("{log_folder}/reduce-%j.log"))];
-    for (name, short, own, of_tasks, variable) in [
-        ("partition", 'p', partition.as_deref(), params.partition.as_deref(), "SBATCH_PARTITION"),
-        ("account", 'A', None, params.account.as_deref(), "SBATCH_ACCOUNT"),
-        ("qos", 'q', qos.as_deref(), params.qos.as_deref(), "SBATCH_QOS"),
-        ("reservation", NO_LETTER, None, None, "SBATCH_RESERVATION"),
-    ] {
-        let value = own.or_else(|| asked.value((name, short), of_tasks, variable));
-        options.extend(given(name, value));
-    }
-    options.extend(given("time", *time));
-    options.push(directive("cpus-per-task", &cpus_per_task.to_string()));
-    options.extend(given("mem", memory.as_ref()));
-    options.extend(extra_options.iter().map(|option| extra(option)));
-    options.extend(common_options(params));
-    options
-}
-
-/// The letter of an option that has none.
-const NO_LETTER: char = '\0';
-
-fn common_options(params: &SlurmParams) -> [String; 3] {
-    let requeue = if params.requeue { "requeue" } else { "no-requeue" };
-    [
-        format!("#SBATCH --{requeue}"),
-        directive("open-mode", "append"),
-        directive("kill-on-invalid-dep", "yes"),
-    ]
+fn refused(path: &Path, problem: &str) -> SlurmError {
+    SlurmError::Unusable(format!("path `{}` {problem} (choose another folder)", path.display()))
 }
 
 fn directive(name: &str, value: &str) -> String {
@@ -218,6 +192,7 @@ fn with_part(template: &str, name: &str, lines: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::SlurmParams;
     use super::*;
     use proptest::prelude::*;
     use std::fs;

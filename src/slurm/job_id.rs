@@ -22,10 +22,10 @@ impl FromStr for JobId {
     /// Reads a number of digits alone.
     fn from_str(text: &str) -> Result<Self, SlurmError> {
         let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        digits.then(|| text.parse().ok()).flatten().map(Self).ok_or_else(|| SlurmError::Notation {
-            text: text.to_owned(),
-            notation: "job id",
-            hint: "a number as printed by `sbatch --parsable`",
+        digits.then(|| text.parse().ok()).flatten().map(Self).ok_or_else(|| {
+            SlurmError::Unusable(format!(
+                "`{text}` is no job id (a number as printed by `sbatch --parsable`)"
+            ))
         })
     }
 }

@@ -54,12 +54,10 @@ impl FromStr for TimeLimit {
         }
         let seconds = seconds(text).filter(|seconds| *seconds <= MAX_SECONDS);
         seconds.map(|seconds| Self { seconds: (seconds > 0).then_some(seconds) }).ok_or_else(|| {
-            SlurmError::Notation {
-                text: text.to_owned(),
-                notation: "time limit",
-                hint: "write `days-hours:minutes:seconds` such as `04:00:00` or `1-12:00:00`, \
-                       minutes alone, or `UNLIMITED`; at most 10,000 days",
-            }
+            SlurmError::Unusable(format!(
+                "`{text}` is no time limit (write `days-hours:minutes:seconds` such as `04:00:00` \
+                 or `1-12:00:00`, minutes alone, or `UNLIMITED`; at most 10,000 days)"
+            ))
         })
     }
 }
@@ -112,10 +110,11 @@ impl FromStr for Memory {
         let digits = text.strip_suffix(['K', 'M', 'G', 'T', 'k', 'm', 'g', 't']).unwrap_or(text);
         let is_number =
             (1..=12).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
-        is_number.then(|| Self(text.to_owned())).ok_or_else(|| SlurmError::Notation {
-            text: text.to_owned(),
-            notation: "amount of memory",
-            hint: "a whole number with K, M, G or T, such as `16G`; MB without one",
+        is_number.then(|| Self(text.to_owned())).ok_or_else(|| {
+            SlurmError::Unusable(format!(
+                "`{text}` is no amount of memory (a whole number with K, M, G or T, such as `16G`; \
+                 MB without one)"
+            ))
         })
     }
 }
@@ -138,10 +137,10 @@ impl FromStr for ArraySize {
         if text == "auto" {
             return Ok(Self::Auto);
         }
-        text.parse().map(Self::Tasks).map_err(|_| SlurmError::Notation {
-            text: text.to_owned(),
-            notation: "array size",
-            hint: "`auto`, or a number from 1 on",
+        text.parse().map(Self::Tasks).map_err(|_| {
+            SlurmError::Unusable(format!(
+                "`{text}` is no array size (`auto`, or a number from 1 on)"
+            ))
         })
     }
 }

@@ -10,64 +10,45 @@ use super::sbatch_option::{check_not_reserved, is_long_option};
 use super::{ArraySize, Memory, TimeLimit};
 use crate::invalid::Invalid;
 
-/// What a search asks of Slurm, as written in the configuration. Absent options are left to the cluster's defaults.
+/// What a search asks of Slurm; see the comments of `config/defaults.yaml`. Absent options are left
+/// to the cluster's defaults.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SlurmParams {
-    /// Partition of the training tasks, or several with commas (`--partition`).
     pub partition: Option<String>,
-    /// Account that pays, for training and reducing (`--account`).
     pub account: Option<String>,
-    /// Quality of service (`--qos`).
     pub qos: Option<String>,
-    /// Time limit of a training task (`--time`).
     pub time: Option<TimeLimit>,
-    /// CPUs of a training task (`--cpus-per-task`). The data lies on the GPU: two are enough there.
     pub cpus_per_task: NonZeroU32,
-    /// Memory of a training task (`--mem`).
     pub memory: Option<Memory>,
-    /// Generic resources of a training task (`--gres`); `null` to train on CPUs.
     pub gres: Option<String>,
-    /// Features a node must have (`--constraint`).
     pub constraint: Option<String>,
-    /// Nodes to avoid (`--exclude`).
     pub exclude: Option<String>,
-    /// Greatest number of tasks of a round.
     pub array_size: ArraySize,
-    /// Tasks of a round that run at once: the `%P` of `--array`.
+    /// The `%P` of `--array`.
     pub max_parallel: NonZeroU32,
-    /// Architectures that a task trains one after the other, while its time allows. More than one only where
-    /// trainings take less than a few minutes.
     pub architectures_per_task: NonZeroU32,
-    /// How many seconds before the end of its time a task is told, to save a checkpoint and to requeue itself
-    /// (`--signal`). Slurm may tell it up to a minute earlier.
+    /// Lead time of the USR1 warning before the time limit; Slurm may send it a minute earlier.
     pub signal_seconds: u16,
-    /// Whether tasks and reduces may be requeued: after preemption or a failed node, and by themselves when their
-    /// time is up (`--requeue`). Without, what was trained in an unfinished task is lost.
+    /// Without, the training of an unfinished task is lost after preemption, a failed node, or the
+    /// time limit.
     pub requeue: bool,
-    /// Lines of shell to run before the program, such as `module load cuda`.
     pub setup_lines: Vec<String>,
-    /// Further options of `sbatch` for training tasks, each as `--name` or `--name=value`.
     pub extra_options: Vec<String>,
-    /// What differs for the reduce of each round.
     pub reduce: ReduceParams,
 }
 
-/// What the reduce of a round asks of Slurm. It uses no GPU, and runs for seconds to minutes.
+/// The reduce of each round uses no GPU, and runs for seconds to minutes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ReduceParams {
-    /// Partition (`--partition`); that of the training tasks when absent.
+    /// That of the training tasks when absent.
     pub partition: Option<String>,
-    /// Quality of service (`--qos`); that of the training tasks when absent.
+    /// That of the training tasks when absent.
     pub qos: Option<String>,
-    /// Time limit (`--time`).
     pub time: Option<TimeLimit>,
-    /// CPUs (`--cpus-per-task`), used to fit the predictor.
     pub cpus_per_task: NonZeroU32,
-    /// Memory (`--mem`).
     pub memory: Option<Memory>,
-    /// Further options of `sbatch` for reduces, each as `--name` or `--name=value`.
     pub extra_options: Vec<String>,
 }
 
@@ -123,20 +104,15 @@ impl Deref for ValidSlurmParams {
     }
 }
 
-impl ValidSlurmParams {
-    /// Returns how long before its end a task is told so.
-    pub fn signal(&self) -> Duration {
-        Duration::from_secs(self.0.signal_seconds.into())
-    }
-}
-
 impl SlurmParams {
-    /// Checks what the types do not: texts that reach a batch script, and numbers that must go together.
-    ///
-    /// # Errors
-    /// The first rule that is broken.
+    pub fn signal(&self) -> Duration {
+        Duration::from_secs(self.signal_seconds.into())
+    }
+
+    /// Checks what the types do not: texts that reach a batch script, and numbers that must go
+    /// together.
     pub fn check(self) -> Result<ValidSlurmParams, Invalid> {
-        let texts = [
+        for (key, text) in [
             ("partition", &self.partition),
             ("account", &self.account),
             ("qos", &self.qos),
@@ -145,8 +121,7 @@ impl SlurmParams {
             ("exclude", &self.exclude),
             ("reduce.partition", &self.reduce.partition),
             ("reduce.qos", &self.reduce.qos),
-        ];
-        for (key, text) in texts {
+        ] {
             text.as_deref().map_or(Ok(()), |text| check_text(key, text))?;
         }
         for (key, options) in [
@@ -156,63 +131,41 @@ impl SlurmParams {
             options.iter().try_for_each(|option| check_option(key, option))?;
         }
         for line in &self.setup_lines {
-            if line.contains('\0') {
-                return Err(parameter("setup_lines", line, "a shell cannot carry a NUL character"));
-            }
+            let problem = "a shell cannot carry a NUL character";
+            ensure(!line.contains('\0'), "setup_lines", line, problem)?;
         }
-        self.check_signal()?;
-        Ok(ValidSlurmParams(self))
-    }
-
-    fn check_signal(&self) -> Result<(), Invalid> {
         let seconds = self.signal_seconds;
-        if seconds == 0 {
-            let problem = "a task must be told before its time is up: write 120";
-            return Err(parameter("signal_seconds", &seconds.to_string(), problem));
+        let problem = "a task needs a warning before its time is up: write 120";
+        ensure(seconds > 0, "signal_seconds", &seconds.to_string(), problem)?;
+        if let Some(time) = self.time
+            && let Some(limit) = time.duration()
+        {
+            // The signal may come a minute early, and Slurm rounds limits up to minutes.
+            let is_enough = limit > self.signal() + Duration::from_secs(60);
+            let problem = "a task would be warned as soon as it starts: allow at least \
+                           `signal_seconds` and a minute more";
+            ensure(is_enough, "time", &time.to_string(), problem)?;
         }
-        // The signal may come a minute early, and Slurm rounds limits up to minutes.
-        let needed = Duration::from_secs(u64::from(seconds) + 60);
-        match self.time.and_then(TimeLimit::duration) {
-            Some(limit) if limit <= needed => Err(parameter(
-                "time",
-                &self.time.unwrap_or(TimeLimit::UNLIMITED).to_string(),
-                "a task would be told to stop as soon as it starts: allow at least `signal_seconds` and a minute more",
-            )),
-            _ => Ok(()),
-        }
+        Ok(ValidSlurmParams(self))
     }
 }
 
-fn parameter(key: &str, value: &str, problem: &str) -> Invalid {
-    Invalid::new(format!("slurm.{key}"), value.escape_debug(), problem)
+fn ensure(holds: bool, key: &str, value: &str, problem: &str) -> Result<(), Invalid> {
+    Invalid::unless(holds, &format!("slurm.{key}"), value.escape_debug(), problem)
 }
 
 fn check_text(key: &str, text: &str) -> Result<(), Invalid> {
-    if text.trim().is_empty() {
-        return Err(parameter(
-            key,
-            text,
-            "the text is empty: write `null` to leave the choice to the cluster",
-        ));
-    }
-    if text.chars().any(char::is_control) {
-        return Err(parameter(
-            key,
-            text,
-            "a line of options cannot hold line breaks or other control characters",
-        ));
-    }
-    Ok(())
+    let problem = "the text is empty: write `null` to leave the choice to the cluster";
+    ensure(!text.trim().is_empty(), key, text, problem)?;
+    let problem = "a line of options cannot hold line breaks or other control characters";
+    ensure(!text.chars().any(char::is_control), key, text, problem)
 }
 
 fn check_option(key: &str, option: &str) -> Result<(), Invalid> {
     check_text(key, option)?;
-    if !is_long_option(option) {
-        let problem = "an option of `sbatch` is written `--name` or `--name=value`";
-        return Err(parameter(key, option, problem));
-    }
-    let is_set = |error: super::SlurmError| parameter(key, option, &error.to_string());
-    check_not_reserved(option).map_err(is_set)
+    let problem = "an option of `sbatch` is written `--name` or `--name=value`";
+    ensure(is_long_option(option), key, option, problem)?;
+    check_not_reserved(option).or_else(|error| ensure(false, key, option, &error.to_string()))
 }
 
 #[cfg(test)]

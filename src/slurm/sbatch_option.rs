@@ -34,9 +34,10 @@ pub(super) fn check_not_reserved(argument: &str) -> Result<(), SlurmError> {
             .is_some_and(|letter| argument.starts_with(&['-', letter].iter().collect::<String>())),
     };
     match RESERVED.iter().find(|(long, short)| is_same(long, *short)) {
-        Some((reserved, _)) => {
-            Err(SlurmError::ReservedOption { option: argument.to_owned(), reserved })
-        }
+        Some((reserved, _)) => Err(SlurmError::Unusable(format!(
+            "`{argument}` cannot be given to `sbatch`: metaqnn sets `--{reserved}` itself \
+                 (leave it out)"
+        ))),
         None => Ok(()),
     }
 }
@@ -45,7 +46,7 @@ pub(super) fn check_not_reserved(argument: &str) -> Result<(), SlurmError> {
 pub(super) fn option_value<'a>(
     arguments: &'a [String],
     long: &str,
-    short: char,
+    short: Option<char>,
 ) -> Option<&'a str> {
     let mut value = None;
     for (place, argument) in arguments.iter().enumerate() {
@@ -55,7 +56,8 @@ pub(super) fn option_value<'a>(
                 option.split_once('=').map_or((option, None), |(n, v)| (n, Some(v)));
             (!name.is_empty() && long.starts_with(name)).then(|| given.or_else(next)).flatten()
         } else {
-            let given = argument.strip_prefix('-').and_then(|rest| rest.strip_prefix(short));
+            let given = argument.strip_prefix('-').zip(short);
+            let given = given.and_then(|(rest, letter)| rest.strip_prefix(letter));
             given.and_then(|given| if given.is_empty() { next() } else { Some(given) })
         };
         value = found.or(value);
@@ -67,11 +69,9 @@ pub(super) fn option_value<'a>(
 /// after it, none of them reserved. A word before any option would be taken for the script.
 pub fn check_options(arguments: &[String]) -> Result<(), SlurmError> {
     if let Some(word) = arguments.first().filter(|word| !word.starts_with('-')) {
-        return Err(SlurmError::Notation {
-            text: word.clone(),
-            notation: "option of `sbatch`",
-            hint: "such as `-- --partition=gpu`",
-        });
+        return Err(SlurmError::Unusable(format!(
+            "`{word}` is no option of `sbatch` (such as `-- --partition=gpu`)"
+        )));
     }
     arguments.iter().try_for_each(|argument| check_not_reserved(argument))
 }
@@ -121,7 +121,7 @@ mod tests {
     fn the_value_of_an_option_is_found_in_each_form() {
         let value = |line: &str| {
             let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
-            option_value(&words, "partition", 'p').map(str::to_owned)
+            option_value(&words, "partition", Some('p')).map(str::to_owned)
         };
         for line in
             ["--partition=gpu", "--nice --part gpu", "-p gpu", "-pgpu -Alab", "-p cpu -p gpu"]

@@ -219,8 +219,7 @@ fn check_excludes_once(options: &SubmitOptions) -> Result<(), Refusal> {
 fn usable_nodes(experiment: &Experiment, asked: &RoundPlan) -> Option<BTreeSet<String>> {
     let params = &experiment.config().slurm;
     let asked = Asked { options: &asked.sbatch_options, variables: &asked.sbatch_variables };
-    let configured = params.partition.as_deref();
-    let partition = asked.value(("partition", 'p'), configured, "SBATCH_PARTITION");
+    let partition = asked.value("partition", Some('p'), params.partition.as_deref());
     let scheduler = scheduler_of_this_process().ok()?;
     let nodes = scheduler.nodes(partition).and_then(|mut nodes| {
         if let Some(exclude) = &params.exclude {
