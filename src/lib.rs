@@ -81,7 +81,7 @@ pub mod internals {
         train::{TrainOptions, train},
     };
     pub use crate::simulate::{
-        EpochScore, Orders, RecordedColumns, RecordedCurves, SearchScope, SimulationParams,
+        CurveOptions, EpochScore, Orders, RecordedCurves, SearchScope, SimulationParams,
         read_recorded, score_regressor,
     };
     pub use crate::storage::{

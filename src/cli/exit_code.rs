@@ -78,8 +78,9 @@ impl ExitStatus {
                 _ => Self::Environment,
             });
         }
-        if let Some(CurvesFileError { source, .. }) = cause.downcast_ref() {
-            return Some(if source.is_usage() { Self::Usage } else { Self::Damaged });
+        if let Some(curves) = cause.downcast_ref() {
+            let is_usage = matches!(curves, CurvesFileError::Unsuitable(_));
+            return Some(if is_usage { Self::Usage } else { Self::Damaged });
         }
         if let Some(slurm) = cause.downcast_ref::<SlurmError>() {
             return Some(match slurm {

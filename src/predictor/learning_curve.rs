@@ -3,29 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::error::PredictorError;
-use crate::maths::ln;
 use crate::outcome::Accuracy;
 
 /// Largest size of a number the predictor computes with: its square is far from overflow.
 pub(super) const LARGEST: f64 = 1e100;
-
-/// Which way a recorded metric is good.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Better {
-    /// Higher is better: accuracies.
-    Higher,
-    /// Lower is better: losses. They are negated.
-    Lower,
-}
-
-/// Whether a recorded metric is taken as it is or by its logarithm.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MetricScale {
-    /// As it is.
-    Linear,
-    /// The natural logarithm, for losses that can diverge; taken before the sign is changed.
-    Logarithmic,
-}
 
 /// The values y_1 .. y_T of a training, one per epoch; higher is better.
 ///
@@ -55,28 +36,6 @@ impl LearningCurve {
     /// When there is none.
     pub fn from_accuracies(accuracies: &[Accuracy]) -> Result<Self, PredictorError> {
         Self::new(accuracies.iter().map(|accuracy| accuracy.value()).collect())
-    }
-
-    /// Makes a curve of a recorded metric: its logarithm first, if asked for, then the sign so that higher is better.
-    ///
-    /// # Errors
-    /// When there is no value, one is not finite, or has no logarithm where one is asked for.
-    pub fn recorded(
-        values: Vec<f64>,
-        better: Better,
-        scale: MetricScale,
-    ) -> Result<Self, PredictorError> {
-        let mut curve = Self::new(values)?;
-        if scale == MetricScale::Logarithmic {
-            if let Some(at) = curve.0.iter().position(|value| *value <= 0.0) {
-                return Err(PredictorError::NoLogarithm { epoch: at + 1, value: curve.0[at] });
-            }
-            curve.0.iter_mut().for_each(|value| *value = ln(*value));
-        }
-        if better == Better::Lower {
-            curve.0.iter_mut().for_each(|value| *value = -*value);
-        }
-        Ok(curve)
     }
 
     /// Returns the number of epochs.
@@ -140,21 +99,6 @@ mod tests {
         assert!(LearningCurve::new(vec![f64::INFINITY]).is_err());
         assert!(LearningCurve::new(vec![1e200]).is_err());
         assert_eq!(LearningCurve::new(vec![]), Err(PredictorError::EmptyCurve));
-    }
-
-    #[test]
-    fn losses_are_put_on_the_log_scale_and_then_negated() {
-        let losses = vec![std::f64::consts::E, 1.0];
-        let curve =
-            LearningCurve::recorded(losses.clone(), Better::Lower, MetricScale::Logarithmic)
-                .unwrap();
-        assert_eq!(curve.values(), [-1.0, -0.0]);
-        let curve = LearningCurve::recorded(losses.clone(), Better::Higher, MetricScale::Linear);
-        assert_eq!(curve.unwrap().values(), losses);
-        assert_eq!(
-            LearningCurve::recorded(vec![1.0, 0.0], Better::Lower, MetricScale::Logarithmic),
-            Err(PredictorError::NoLogarithm { epoch: 2, value: 0.0 })
-        );
     }
 
     #[test]

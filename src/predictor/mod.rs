@@ -44,7 +44,7 @@ pub use best_finals::BestFinals;
 pub use error::PredictorError;
 pub use features::{Example, Features, n_features};
 pub use fitted::FittedPredictor;
-pub use learning_curve::{Better, LearningCurve, MetricScale};
+pub use learning_curve::LearningCurve;
 pub use params::{LEAST_TOLERANCE, MOST_C, MOST_TOP_N, PredictorParams, ValidPredictorParams};
 pub use regressor::Regressor;
 pub use scores::{Scores, mean_absolute_error, r_squared};

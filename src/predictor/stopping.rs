@@ -34,8 +34,8 @@ pub enum Verdict {
 /// writes one minus this, which would stop the promising ones; the paper has the sign used here.)
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StoppingRule {
-    threshold: f64,
-    offset: f64,
+    pub(crate) threshold: f64,
+    pub(crate) offset: f64,
 }
 
 impl Verdict {

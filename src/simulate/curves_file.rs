@@ -5,20 +5,70 @@
 //! a,4,-3,0.31,0.42,0.47
 //! ```
 //!
-//! The first column names the network. Unlike the files of the published program, a cell that
-//! cannot be used is an error: a simulation over what is left would say something else.
+//! The first column names the network. A cell that cannot be used is an error: a simulation over
+//! what is left would say something else.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
+use anyhow::Context;
 use csv::ByteRecord;
 
-use super::columns::{CurveColumns, RecordedColumns, named_features, other_curves};
-use super::error::{CurvesFileError, RecordedError};
+use self::CurvesFileError::{Damaged, Unsuitable};
 use crate::exchange::csv_rows::{line, read_csv, shown};
-use crate::predictor::{Better, Example, Features, LearningCurve, MetricScale, PredictorError};
+use crate::maths::ln;
+use crate::predictor::{Example, Features, LearningCurve, PredictorError};
 use crate::regular_file::{self, LARGE};
-use crate::storage::error::StorageError;
+use crate::storage::StorageError;
+
+/// How the columns of a file are understood.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct CurveOptions {
+    /// What the names of the curve's columns begin with, when there are several curves
+    #[arg(long, value_name = "PREFIX")]
+    pub curve: Option<String>,
+    /// Feature columns (empty for none) [default: all other columns of numbers]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub features: Option<Vec<String>>,
+    /// Lower is better
+    #[arg(long)]
+    pub loss: bool,
+    /// Take the logarithm of the curves: for losses that can diverge
+    #[arg(long)]
+    pub log: bool,
+}
+
+impl CurveOptions {
+    /// Makes a curve of a recorded metric: its natural logarithm first, if asked for, then the sign
+    /// so that higher is better.
+    pub(super) fn learning_curve(&self, values: Vec<f64>) -> Result<LearningCurve, PredictorError> {
+        let mut values: Vec<f64> = LearningCurve::new(values)?.into();
+        if self.log {
+            if let Some(at) = values.iter().position(|value| *value <= 0.0) {
+                return Err(PredictorError::NoLogarithm { epoch: at + 1, value: values[at] });
+            }
+            values.iter_mut().for_each(|value| *value = ln(*value));
+        }
+        if self.loss {
+            values.iter_mut().for_each(|value| *value = -*value);
+        }
+        LearningCurve::new(values)
+    }
+}
+
+/// Why a file of recorded curves cannot be replayed.
+#[derive(Debug, thiserror::Error)]
+pub enum CurvesFileError {
+    /// The file may be whole, and other options would do.
+    #[error("{0}")]
+    Unsuitable(String),
+    #[error("{0}")]
+    Damaged(String),
+    /// The predictor cannot take a network.
+    #[error("line {line}")]
+    Network { line: u64, source: PredictorError },
+}
 
 /// The networks of a file.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,72 +87,59 @@ pub struct Recording {
 }
 
 /// Reads the file at `path`.
-///
-/// # Errors
-/// The file cannot be read; its header tells no curve, several, or lacks a feature; a row has
-/// another number of cells than the header; a cell of the curve or of a feature is no finite number.
-/// Messages name line and column.
-pub fn read_recorded(
-    path: &Path,
-    columns: &RecordedColumns,
-    better: Better,
-    scale: MetricScale,
-) -> anyhow::Result<Recording> {
-    let refuse = |source| CurvesFileError { path: path.to_owned(), source };
+pub fn read_recorded(path: &Path, options: &CurveOptions) -> anyhow::Result<Recording> {
+    let refused = || format!("`{}` cannot be replayed", path.display());
     let bytes = regular_file::read_input(path, LARGE).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => refuse(RecordedError::Missing).into(),
-        _ => anyhow::Error::from(StorageError::io("read", path)(error)),
+        io::ErrorKind::NotFound => {
+            anyhow::Error::from(Unsuitable("there is no such file".to_owned())).context(refused())
+        }
+        _ => StorageError::io("read", path)(error).into(),
     })?;
-    let table = Table::read(bytes).map_err(StorageError::csv(path))?;
-    Ok(table.recording(columns, better, scale).map_err(refuse)?)
+    let file = CurvesFile::parse(bytes).map_err(StorageError::csv(path))?;
+    file.recording(options).with_context(refused)
 }
 
-/// Header and rows as text.
-struct Table {
+/// Header and rows.
+struct CurvesFile {
     header: Vec<String>,
     rows: Vec<ByteRecord>,
 }
 
-impl Table {
-    fn read(bytes: Vec<u8>) -> Result<Self, csv::Error> {
+impl CurvesFile {
+    fn parse(bytes: Vec<u8>) -> Result<Self, csv::Error> {
         let (header, rows) = read_csv(bytes)?;
         let name = |cell: &[u8]| String::from_utf8_lossy(cell).trim().to_owned();
         Ok(Self { header: header.iter().map(name).collect(), rows })
     }
 
-    fn recording(
-        &self,
-        columns: &RecordedColumns,
-        better: Better,
-        scale: MetricScale,
-    ) -> Result<Recording, RecordedError> {
-        let curve = CurveColumns::find(&self.header, columns.curve.as_deref())?;
-        for row in &self.rows {
-            if row.len() != self.header.len() {
-                let (found, wanted) = (row.len(), self.header.len());
-                return Err(RecordedError::Ragged { line: line(row), found, wanted });
-            }
+    fn recording(&self, options: &CurveOptions) -> Result<Recording, CurvesFileError> {
+        let curve = CurveColumns::find(&self.header, options.curve.as_deref())?;
+        let columns = self.header.len();
+        if let Some(row) = self.rows.iter().find(|row| row.len() != columns) {
+            let (line, cells) = (line(row), row.len());
+            return Err(Damaged(format!(
+                "line {line} has {cells} cells where the header has {columns}"
+            )));
         }
         if self.rows.is_empty() {
-            return Err(RecordedError::Empty);
+            return Err(Damaged("no networks".to_owned()));
         }
-        let (features, left_out) = match &columns.features {
+        let (features, left_out) = match &options.features {
             Some(names) => (named_features(&self.header, &curve, names)?, Vec::new()),
-            None => (1..self.header.len())
+            None => (1..columns)
                 .filter(|place| !curve.places.contains(place))
                 .partition(|&place| self.is_numeric(place)),
         };
         let network = |row: &ByteRecord| {
-            let refuse =
-                |source: PredictorError| RecordedError::Network { line: line(row), source };
-            let features = Features::new(self.numbers(row, &features)?).map_err(refuse)?;
+            let refused = |source| CurvesFileError::Network { line: line(row), source };
+            let features = Features::new(self.numbers(row, &features)?).map_err(refused)?;
             let values = self.numbers(row, &curve.places)?;
-            let curve = LearningCurve::recorded(values, better, scale).map_err(refuse)?;
+            let curve = options.learning_curve(values).map_err(refused)?;
             Ok((String::from_utf8_lossy(&row[0]).into_owned(), Example { features, curve }))
         };
         let names = |places: &[usize]| places.iter().map(|&p| self.header[p].clone()).collect();
         Ok(Recording {
-            networks: self.rows.iter().map(network).collect::<Result<_, _>>()?,
+            networks: self.rows.iter().map(network).collect::<Result<_, CurvesFileError>>()?,
             features: names(&features),
             left_out: names(&left_out),
             other_curves: other_curves(&self.header, &features),
@@ -118,14 +155,14 @@ impl Table {
             && cells.all(|cell| cell.is_empty() || number(cell).is_some())
     }
 
-    fn numbers(&self, row: &ByteRecord, places: &[usize]) -> Result<Vec<f64>, RecordedError> {
+    fn numbers(&self, row: &ByteRecord, places: &[usize]) -> Result<Vec<f64>, CurvesFileError> {
         let cell = |&place: &usize| {
             number(&row[place]).filter(|number| number.is_finite()).ok_or_else(|| {
-                RecordedError::Cell {
-                    line: line(row),
-                    column: self.header[place].clone(),
-                    value: shown(&String::from_utf8_lossy(&row[place])),
-                }
+                let (line, column) = (line(row), &self.header[place]);
+                let value = shown(&String::from_utf8_lossy(&row[place]));
+                Damaged(format!(
+                    "line {line}, column `{column}` is `{value}` (must be a finite number)"
+                ))
             })
         };
         places.iter().map(cell).collect()
@@ -137,22 +174,149 @@ fn number(cell: &[u8]) -> Option<f64> {
     std::str::from_utf8(cell.trim_ascii()).ok()?.parse().ok()
 }
 
+/// The columns of a learning curve: a common prefix, then the number of the epoch.
+struct CurveColumns {
+    prefix: String,
+    /// Places in the header, in the order of the epochs.
+    places: Vec<usize>,
+}
+
+/// Columns that share a prefix: their numbers and places, in the order of the numbers.
+type Group = Vec<(u32, usize)>;
+
+/// Columns of one curve: what they have in common is no accident from two on.
+const FEWEST: usize = 2;
+
+impl CurveColumns {
+    /// Finds the columns of the curve among those after the first, which is an id.
+    fn find(header: &[String], wanted: Option<&str>) -> Result<Self, CurvesFileError> {
+        if let [only] = header
+            && only.contains([';', '\t'])
+        {
+            return Err(Unsuitable(format!(
+                "its header is one column, `{}` (separate columns by commas, and write decimals \
+                 with a full stop)",
+                shown(only)
+            )));
+        }
+        let mut groups = groups(header);
+        match wanted {
+            Some(prefix) if groups.contains_key(prefix) => {
+                groups.retain(|found, _| *found == prefix);
+            }
+            Some(prefix) => {
+                let found = if groups.is_empty() { "none".to_owned() } else { listed(&groups) };
+                return Err(Unsuitable(format!(
+                    "no columns `{prefix}1`, `{prefix}2`, .. (there are: {found})"
+                )));
+            }
+            None => groups.retain(|_, group| group.len() >= FEWEST),
+        }
+        if groups.len() > 1 {
+            let prefixes = listed(&groups);
+            return Err(Unsuitable(format!(
+                "columns of several curves: {prefixes} (choose one with `--curve`)"
+            )));
+        }
+        let Some((prefix, group)) = groups.pop_first() else {
+            return Err(Unsuitable(
+                "no columns of a learning curve (they share a name and end in the number of the \
+                 epoch: `y1`, `y2`, ..)"
+                    .to_owned(),
+            ));
+        };
+        if numbered(&header[0]).is_some_and(|(of, _)| of == prefix) {
+            return Err(Unsuitable(format!(
+                "its first column, `{}`, is one of the curve (begin with a column that names the \
+                 networks)",
+                header[0]
+            )));
+        }
+        check_numbers(&group)
+            .map_err(|how| Damaged(format!("columns of the curve `{prefix}` {how}")))?;
+        let places = group.iter().map(|(_, place)| *place).collect();
+        Ok(Self { prefix: prefix.to_owned(), places })
+    }
+}
+
+/// Returns the places of features that are named.
+fn named_features(
+    header: &[String],
+    curve: &CurveColumns,
+    names: &[String],
+) -> Result<Vec<usize>, CurvesFileError> {
+    let place = |name: &str| match header.iter().position(|column| column == name) {
+        None => Err(Unsuitable(format!("no column `{name}` to be a feature"))),
+        Some(place) if place == 0 || curve.places.contains(&place) => Err(Unsuitable(format!(
+            "column `{name}` cannot be a feature (it is the id or part of the curve)"
+        ))),
+        Some(place) => Ok(place),
+    };
+    names.iter().map(|name| name.trim()).filter(|name| !name.is_empty()).map(place).collect()
+}
+
+/// Returns, of some columns, those that look like another learning curve, as their prefixes.
+fn other_curves(header: &[String], columns: &[usize]) -> Vec<String> {
+    let is_curve = |(_, group): &(&str, Group)| {
+        group.len() >= FEWEST && group.iter().all(|(_, place)| columns.contains(place))
+    };
+    groups(header).into_iter().filter(is_curve).map(|(prefix, _)| prefix.to_owned()).collect()
+}
+
+fn groups(header: &[String]) -> BTreeMap<&str, Group> {
+    let mut groups: BTreeMap<&str, Group> = BTreeMap::new();
+    for (place, name) in header.iter().enumerate().skip(1) {
+        if let Some((prefix, number)) = numbered(name) {
+            groups.entry(prefix).or_default().push((number, place));
+        }
+    }
+    groups.values_mut().for_each(|group| group.sort_unstable());
+    groups
+}
+
+/// Takes a name apart: `acc_07` is `acc_` and 7.
+fn numbered(name: &str) -> Option<(&str, u32)> {
+    let prefix = name.trim_end_matches(|c: char| c.is_ascii_digit());
+    Some((prefix, name[prefix.len()..].parse().ok()?))
+}
+
+/// Checks that the numbers go up from 0 or 1 one by one; says how they do not.
+fn check_numbers(group: &[(u32, usize)]) -> Result<(), String> {
+    let first = group[0].0;
+    if first > 1 {
+        return Err(format!("begin with number {first} (must be 0 or 1)"));
+    }
+    for pair in group.windows(2) {
+        let (before, number) = (pair[0].0, pair[1].0);
+        if number == before {
+            return Err(format!("have number {number} twice"));
+        }
+        if number > before + 1 {
+            return Err(format!("lack number {}", before + 1));
+        }
+    }
+    Ok(())
+}
+
+fn listed(groups: &BTreeMap<&str, Group>) -> String {
+    groups.keys().map(|prefix| format!("`{prefix}`")).collect::<Vec<_>>().join(", ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn read_by(text: &[u8], columns: &RecordedColumns) -> Result<Recording, String> {
-        let table = Table::read(text.to_vec()).map_err(|error| error.to_string())?;
-        let recording = table.recording(columns, Better::Higher, MetricScale::Linear);
-        recording.map_err(|error| match std::error::Error::source(&error) {
+    fn read_by(text: &[u8], options: &CurveOptions) -> Result<Recording, String> {
+        let file = CurvesFile::parse(text.to_vec()).map_err(|error| error.to_string())?;
+        file.recording(options).map_err(|error| match std::error::Error::source(&error) {
             Some(source) => format!("{error}: {source}"),
             None => error.to_string(),
         })
     }
 
     fn read(text: &str) -> Result<Recording, String> {
-        read_by(text.as_bytes(), &RecordedColumns::default())
+        read_by(text.as_bytes(), &CurveOptions::default())
     }
 
     #[test]
@@ -169,15 +333,17 @@ mod tests {
 
     #[test]
     fn losses_are_turned_round() {
-        let table = Table::read(b"id,y1,y2\na,2,1\n".to_vec()).unwrap();
-        let columns = RecordedColumns::default();
-        let found = table.recording(&columns, Better::Lower, MetricScale::Logarithmic).unwrap();
-        assert_eq!(found.networks[0].1.curve.values(), [-std::f64::consts::LN_2, 0.0]);
+        let options = CurveOptions { loss: true, log: true, ..CurveOptions::default() };
+        let found = read_by(b"id,y1,y2\na,2,1\n", &options).unwrap();
+        assert_eq!(found.networks[0].1.curve.values(), [-std::f64::consts::LN_2, -0.0]);
+        let refused = read_by(b"id,y1,y2\na,1,0\n", &options).unwrap_err();
+        assert!(refused.contains("`0` at epoch 2, which has no logarithm"), "{refused}");
     }
 
     #[test]
     fn named_features_come_in_the_order_of_their_names() {
-        let columns = RecordedColumns { curve: None, features: Some(vec!["b".into(), "a".into()]) };
+        let features = Some(vec!["b ".into(), "a".into()]);
+        let columns = CurveOptions { features, ..CurveOptions::default() };
         let found = read_by(b"id,a,y1,y2,b\nx,1,0,0,2\n", &columns).unwrap();
         assert_eq!(found.networks[0].1.features.values(), [2.0, 1.0]);
         let found = read_by(b"id,a,y1,y2,b\nx,1,0,0,z\n", &columns);
@@ -203,10 +369,83 @@ mod tests {
         }
     }
 
+    fn header(text: &str) -> Vec<String> {
+        text.split(',').map(str::to_owned).collect()
+    }
+
+    fn find(text: &str, wanted: Option<&str>) -> Result<(String, Vec<usize>), String> {
+        CurveColumns::find(&header(text), wanted)
+            .map(|found| (found.prefix, found.places))
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_curve_is_the_group_with_numbers_whatever_its_name() {
+        assert_eq!(find("id,depth,y1,y2,y3", None), Ok(("y".into(), vec![2, 3, 4])));
+        assert_eq!(find("id,acc_02,acc_01,a", None), Ok(("acc_".into(), vec![2, 1])));
+        assert_eq!(find("id,1,2", None), Ok((String::new(), vec![1, 2])));
+        assert_eq!(find("id,e0,e1", None), Ok(("e".into(), vec![1, 2])));
+    }
+
+    #[test]
+    fn a_curve_that_begins_in_the_place_of_the_id_is_refused() {
+        // Taken for the id, an epoch would be missing without a word.
+        for text in ["y0,y1,y2", "y1,y2,y3", "0,1,2"] {
+            assert!(find(text, None).unwrap_err().contains("its first column"), "{text}");
+        }
+        assert_eq!(find("id0,y1,y2", None), Ok(("y".into(), vec![1, 2])));
+    }
+
+    #[test]
+    fn a_single_numbered_column_is_a_curve_only_when_it_is_named() {
+        assert_eq!(find("id,fc1,y1,y2", None), Ok(("y".into(), vec![2, 3])));
+        assert_eq!(find("id,fc1,y1,y2", Some("fc")), Ok(("fc".into(), vec![1])));
+    }
+
+    #[test]
+    fn of_two_groups_one_must_be_named() {
+        let text = "id,acc_1,acc_2,loss_1,loss_2";
+        let refused = find(text, None).unwrap_err();
+        assert!(refused.contains("`acc_`, `loss_`") && refused.contains("--curve"), "{refused}");
+        assert_eq!(find(text, Some("loss_")), Ok(("loss_".into(), vec![3, 4])));
+        assert!(find(text, Some("y")).unwrap_err().contains("`acc_`, `loss_`"));
+        assert!(find("id,a,b", None).is_err() && find("id", None).is_err());
+    }
+
+    #[test]
+    fn epochs_go_up_one_by_one_from_0_or_1() {
+        assert!(find("id,y1,y2,y4", None).unwrap_err().contains("lack number 3"));
+        assert!(find("id,y1,y2,y02", None).unwrap_err().contains("number 2 twice"));
+        assert!(find("id,y5,y6", None).unwrap_err().contains("begin with number 5"));
+        // Too great for an epoch, and so no number.
+        assert!(find("id,y99999999998,y99999999999", None).is_err());
+    }
+
+    #[test]
+    fn features_are_neither_the_id_nor_the_curve() {
+        let header = header("id,a,y1,y2,b");
+        let curve = CurveColumns::find(&header, None).unwrap();
+        let features = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+            named_features(&header, &curve, &names).map_err(|error| error.to_string())
+        };
+        assert_eq!(features(&["b", "a"]), Ok(vec![4, 1]));
+        assert_eq!(features(&[]), Ok(vec![]));
+        assert!(features(&["c"]).unwrap_err().contains("no column `c`"));
+        assert!(features(&["id"]).is_err() && features(&["y2"]).is_err());
+    }
+
+    #[test]
+    fn features_that_look_like_another_curve_are_named() {
+        let header = header("id,a,y1,y2,train_1,train_2,fc1");
+        assert_eq!(other_curves(&header, &[1, 4, 5, 6]), ["train_"]);
+        assert!(other_curves(&header, &[1, 4, 6]).is_empty());
+    }
+
     proptest! {
         #[test]
         fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-            let _ = read_by(&bytes, &RecordedColumns::default());
+            let _ = read_by(&bytes, &CurveOptions::default());
         }
 
         #[test]
@@ -217,9 +456,9 @@ mod tests {
             let mut bytes = b"id,f,y1,y2\na,1,0.25,0.5\n\"b\nc\",2,1e-3,7\nd,-0,0,1e9\n".to_vec();
             let at = at.min(bytes.len());
             bytes.splice(at..(at + put.len()).min(bytes.len()), put);
-            let _ = read_by(&bytes, &RecordedColumns { curve: named, features: None });
+            let _ = read_by(&bytes, &CurveOptions { curve: named, ..CurveOptions::default() });
             let features = Some(vec!["f".to_owned()]);
-            let _ = read_by(&bytes, &RecordedColumns { curve: None, features });
+            let _ = read_by(&bytes, &CurveOptions { features, ..CurveOptions::default() });
         }
 
         #[test]

@@ -6,7 +6,7 @@
 //! What the paper leaves open is decided here: a stopped network never goes on to the next rung,
 //! and the first networks of a rung, as many as kappa protects, are not compared.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
@@ -14,19 +14,14 @@ use rand_chacha::rand_core::SeedableRng;
 use rayon::prelude::*;
 
 use super::hyperband::{Bracket, Rung, hyperband};
-use super::hyperband_summary::{Found, HyperbandSummary, RungRule, Schedule};
-use super::ordered_fits::SearchScope;
 use super::recorded::RecordedCurves;
-use super::simulation::SimulationParams;
+use super::simulation::{SearchScope, SimulationParams};
+use super::summary::{HyperbandResult, HyperbandSummary, RungRule};
 use crate::invalid::Invalid;
-use crate::predictor::BestFinals;
-use crate::predictor::FittedPredictor;
-use crate::predictor::PredictorError;
-use crate::predictor::StoppingRule;
 use crate::predictor::regressor::Hyperparameters;
-use crate::predictor::search;
+use crate::predictor::{BestFinals, FittedPredictor, PredictorError, StoppingRule, search};
 
-/// How Hyperband schedules, and whom f-Hyperband protects.
+/// How Hyperband schedules, and how many networks f-Hyperband protects.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HyperbandParams {
     /// eta: one in so many goes on to the next rung; at least 2, the paper's 3.
@@ -41,10 +36,7 @@ pub struct HyperbandParams {
 /// Networks come from the order without replacement, so that no network is predicted by a model that
 /// has learned from it. The burn-in of `params` is the number of networks trained to a rung's
 /// length before stopping begins there; its `top_n` is of no meaning: kappa takes its place.
-/// `on_order` is told of each order that is done, from any thread.
-///
-/// # Errors
-/// When there are fewer networks than one run begins, or a parameter is out of its range.
+/// `on_order` is called after each order, from any thread.
 pub fn simulate_hyperband(
     recorded: &RecordedCurves,
     params: &SimulationParams,
@@ -83,25 +75,18 @@ pub fn simulate_hyperband(
                     rule: *setting,
                     rng: generator.clone(),
                     lengths: lengths(&brackets).map(|length| (length, Length::default())).collect(),
-                    spent: 0,
-                    stopped: 0,
-                    best: f64::NEG_INFINITY,
+                    result: HyperbandResult { spent: 0, stopped: 0, best: f64::NEG_INFINITY },
                 };
-                replay.run(&order[..runs * per_run], &brackets)?;
-                Ok(Found { spent: replay.spent, stopped: replay.stopped, best: replay.best })
+                replay.run(&order[..runs * per_run], &brackets)
             };
-            let found = settings.par_iter().map(replay).collect::<Result<Vec<Found>, _>>();
+            let results = settings.par_iter().map(replay).collect::<Result<Vec<_>, _>>();
             on_order();
-            found
+            results
         })
         .collect::<Result<Vec<_>, PredictorError>>()?;
     let summary = |(at, setting): (usize, &Option<RungRule>)| {
-        let orders = by_order.iter().map(|found| (&found[0], &found[at]));
-        HyperbandSummary::of(
-            &Schedule { eta: scheduler.eta, runs, networks: runs * per_run },
-            *setting,
-            orders,
-        )
+        let orders: Vec<_> = by_order.iter().map(|results| (results[0], results[at])).collect();
+        HyperbandSummary::of((scheduler.eta, runs, runs * per_run), *setting, &orders)
     };
     Ok(settings.iter().enumerate().map(summary).collect())
 }
@@ -117,8 +102,7 @@ fn settings(
         Invalid::unless(kappa > 0.0 && kappa <= 1.0, "kappa", kappa, allowed)?;
         for &delta in &params.thresholds {
             for &offset in &params.offsets {
-                let rule = StoppingRule::new(delta, offset)?;
-                settings.push(Some(RungRule { kappa, delta, offset, rule }));
+                settings.push(Some(RungRule { kappa, rule: StoppingRule::new(delta, offset)? }));
             }
         }
     }
@@ -128,7 +112,7 @@ fn settings(
 /// Returns the lengths of rungs at which something can be predicted, each once.
 fn lengths(brackets: &[Bracket]) -> impl Iterator<Item = usize> {
     let all = brackets.iter().flatten().map(|rung| rung.epochs).filter(|epochs| *epochs > 1);
-    all.collect::<std::collections::BTreeSet<_>>().into_iter()
+    all.collect::<BTreeSet<_>>().into_iter()
 }
 
 /// Chooses the hyperparameters for every length of a rung on the first networks of an order, at
@@ -156,9 +140,7 @@ struct Replay<'a> {
     rule: Option<RungRule>,
     rng: ChaCha8Rng,
     lengths: BTreeMap<usize, Length>,
-    spent: usize,
-    stopped: usize,
-    best: f64,
+    result: HyperbandResult,
 }
 
 /// What is known of rungs of one length.
@@ -170,8 +152,11 @@ struct Length {
 }
 
 impl Replay<'_> {
-    fn run(&mut self, networks: &[usize], brackets: &[Bracket]) -> Result<(), PredictorError> {
-        let mut networks = networks;
+    fn run(
+        &mut self,
+        mut networks: &[usize],
+        brackets: &[Bracket],
+    ) -> Result<HyperbandResult, PredictorError> {
         while !networks.is_empty() {
             for bracket in brackets {
                 let begun;
@@ -179,7 +164,7 @@ impl Replay<'_> {
                 self.halve(begun.to_vec(), bracket)?;
             }
         }
-        Ok(())
+        Ok(self.result)
     }
 
     /// Successive halving: after each rung the best go on.
@@ -193,7 +178,7 @@ impl Replay<'_> {
             let mut finished = self.climb(&contenders, from, *rung)?;
             if rung.epochs == self.recorded.epochs() {
                 let last = |(_, value): &(usize, f64)| *value;
-                self.best = finished.iter().map(last).fold(self.best, f64::max);
+                self.result.best = finished.iter().map(last).fold(self.result.best, f64::max);
             }
             // A stable sort: of equals, the earlier goes on.
             finished.sort_by(|a, b| b.1.total_cmp(&a.1));
@@ -219,9 +204,8 @@ impl Replay<'_> {
         for &network in contenders {
             self.fit_if_due(rung.epochs)?;
             let reached = self.train(network, from, rung.epochs, best.nth(protected));
-            self.spent += reached - from;
-            for (length, known) in self.lengths.range_mut(from + 1..=reached) {
-                debug_assert!(*length <= reached);
+            self.result.spent += reached - from;
+            for (_, known) in self.lengths.range_mut(from + 1..=reached) {
                 known.trained.push(network);
             }
             if reached == rung.epochs {
@@ -229,7 +213,7 @@ impl Replay<'_> {
                 best.add(value);
                 finished.push((network, value));
             } else {
-                self.stopped += 1;
+                self.result.stopped += 1;
             }
         }
         Ok(finished)
@@ -273,12 +257,9 @@ impl Replay<'_> {
 mod tests {
     use super::super::recorded::Orders;
     use super::*;
-    use crate::predictor::FoldScaling;
-    use crate::predictor::LearningCurve;
-    use crate::predictor::PredictorParams;
-    use crate::predictor::Regressor;
-    use crate::predictor::synthetic_curves;
-    use crate::predictor::{Example, Features};
+    use crate::predictor::{
+        Example, Features, FoldScaling, LearningCurve, PredictorParams, Regressor, synthetic_curves,
+    };
 
     const EPOCHS: usize = 27;
 
@@ -373,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kappa_of_one_stops_nobody() {
+    fn a_kappa_of_one_stops_none() {
         for summary in run(300, 20, Some(1.0)) {
             assert_eq!((summary.share_stopped, summary.speedup), (0.0, 1.0));
         }
@@ -389,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn before_enough_networks_reached_a_rung_nobody_is_stopped() {
+    fn before_enough_networks_reached_a_rung_none_is_stopped() {
         for summary in run(300, 1_000, Some(0.3)) {
             assert_eq!(summary.share_stopped, 0.0);
         }

@@ -4,7 +4,8 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde::Deserialize;
 
-use super::{Orders, RecordedCurves, SearchScope, SimulationParams, TraceRow, simulate};
+use super::walk::WalkedNetwork;
+use super::{Orders, RecordedCurves, SearchScope, SimulationParams, simulate};
 use crate::predictor::golden::networks;
 use crate::predictor::{FoldScaling, PredictorParams, Regressor};
 
@@ -52,25 +53,23 @@ fn a_walk_stops_where_another_implementation_stops() {
     };
     let rng = &mut ChaCha8Rng::seed_from_u64(0);
     let trace = simulate(&recorded, &params, rng, &|| ()).unwrap().trace;
+    let trace: Vec<WalkedNetwork> = trace.into_iter().map(|(_, walked)| walked).collect();
     assert_eq!(trace.len(), walk.verdicts.len());
     for (found, expected) in trace.iter().zip(&walk.verdicts) {
         assert_eq!((found.stopped, found.epoch), (expected.stopped, expected.epoch), "{found:?}");
         let close = |found: Option<f64>, expected: f64| (found.unwrap() - expected).abs() < 1e-4;
-        assert!(close(found.predicted, expected.predicted), "{found:?}");
+        assert!(close(found.prediction.map(|it| it.mean), expected.predicted), "{found:?}");
         assert!(
-            close(found.sigma, expected.sigma) && close(found.best, expected.best),
+            close(found.prediction.map(|it| it.sigma), expected.sigma)
+                && close(found.best, expected.best),
             "{found:?}"
         );
         assert!((found.stop_probability.unwrap() - expected.stop_probability).abs() < 1e-3);
     }
     // Chance-level curves are stopped, and the best of all is trained to the end.
-    let at_chance = |row: &&TraceRow| recorded_last(&recorded, &row.id) < 0.2;
+    let at_chance = |row: &&WalkedNetwork| recorded.last(row.network) < 0.2;
     assert!(trace.iter().filter(at_chance).count() > 3);
     assert!(trace.iter().filter(at_chance).all(|row| row.stopped && row.epoch <= 4));
-    let best = recorded.id(recorded.ranking()[0]);
-    assert!(trace.iter().find(|row| row.id == best).is_none_or(|row| !row.stopped));
-}
-
-fn recorded_last(recorded: &RecordedCurves, id: &str) -> f64 {
-    recorded.last(id.parse().unwrap())
+    let best = recorded.ranking()[0];
+    assert!(trace.iter().find(|row| row.network == best).is_none_or(|row| !row.stopped));
 }

@@ -19,9 +19,6 @@ pub type Bracket = Vec<Rung>;
 /// With R epochs at most and s_max the largest s with eta^s <= R, bracket s = s_max .. 0 begins with
 /// `n = ceil((s_max + 1) eta^s / (s + 1))` networks; its rung i = 0 .. s has `floor(n / eta^i)` of
 /// them, trained to `R / eta^(s - i)` epochs, which is rounded to a whole epoch, at least 1.
-///
-/// # Errors
-/// When `eta` is below 2 or there is no epoch.
 pub fn hyperband(max_epochs: usize, eta: usize) -> Result<Vec<Bracket>, Invalid> {
     Invalid::unless(eta >= 2, "eta", eta, "must be at least 2")?;
     Invalid::unless(max_epochs >= 1, "epochs", max_epochs, "must be at least 1")?;

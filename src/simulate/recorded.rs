@@ -4,10 +4,9 @@ use rand::Rng;
 use rand::seq::SliceRandom;
 
 use crate::invalid::Invalid;
-use crate::predictor::Example;
-use crate::predictor::PredictorError;
+use crate::predictor::{Example, PredictorError};
 
-/// Networks trained to the end, all equally long, with their names: what a simulation replays.
+/// Networks trained to the end, all equally long, in the order of their file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RecordedCurves {
     ids: Vec<String>,
@@ -15,10 +14,7 @@ pub struct RecordedCurves {
 }
 
 impl RecordedCurves {
-    /// Takes networks in the order of their file.
-    ///
-    /// # Errors
-    /// When there is none, or they differ in epochs or in number of features.
+    /// Refuses an empty set, and networks that differ in epochs or in number of features.
     pub fn new(networks: Vec<(String, Example)>) -> Result<Self, PredictorError> {
         let (ids, examples): (_, Vec<Example>) = networks.into_iter().unzip();
         let first = examples.first().ok_or(PredictorError::NoCurves)?;
@@ -26,7 +22,6 @@ impl RecordedCurves {
         Ok(Self { ids, examples })
     }
 
-    /// Returns the number of networks.
     pub fn networks(&self) -> usize {
         self.examples.len()
     }
@@ -36,7 +31,6 @@ impl RecordedCurves {
         self.examples[0].curve.epochs()
     }
 
-    /// Returns the name of a network.
     pub fn id(&self, network: usize) -> &str {
         &self.ids[network]
     }
@@ -81,9 +75,6 @@ pub enum Orders {
 
 impl Orders {
     /// Draws the orders, each a permutation of the networks 0 .. n.
-    ///
-    /// # Errors
-    /// When no order is asked for, or too many.
     pub(super) fn draw(
         self,
         networks: usize,

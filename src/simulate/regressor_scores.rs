@@ -4,38 +4,49 @@ use rand::Rng;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::ordered_fits::OrderedFits;
 use super::recorded::RecordedCurves;
-use super::setting_summary::mean;
-use super::simulation::SimulationParams;
-use crate::maths::square;
-use crate::predictor::PredictorError;
-use crate::predictor::Scores;
+use super::simulation::{OrderedFits, SimulationParams};
+use super::summary::{mean, standard_error};
 use crate::predictor::epoch_model::EpochModel;
 use crate::predictor::features::EpochTable;
-use crate::predictor::regressor::{Hyperparameters, Regressor};
+use crate::predictor::regressor::Hyperparameters;
+use crate::predictor::{PredictorError, PredictorParams, Regressor, Scores};
 
-/// Scores of a regressor at one number of observed epochs, over all orders.
+/// Scores of a regressor at one number of observed epochs, as means over the orders, on the
+/// networks after the burn-in.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct EpochScore {
-    /// The regressor.
     pub regressor: Regressor,
     /// Epochs observed.
     pub epoch: usize,
-    /// Mean over orders of R squared on the networks after the burn-in.
     pub r_squared: Option<f64>,
-    /// Standard error of that mean; none with a single order.
+    /// None with a single order.
     pub r_squared_standard_error: Option<f64>,
-    /// Mean over orders of the mean absolute error, in units of the curves.
+    /// In units of the curves.
     pub mean_absolute_error: f64,
 }
 
-/// Fits the regressor of `params` to the burn-in of each order, and scores it on the rest (section 4 of the paper).
+/// Scores the regressor of `params`, and after it the last value seen, over the same orders.
+pub fn score_beside_last_seen<R: Rng>(
+    recorded: &RecordedCurves,
+    params: &SimulationParams,
+    rng: impl Fn() -> R,
+) -> Result<Vec<EpochScore>, PredictorError> {
+    let mut scores = score_regressor(recorded, params, &mut rng())?;
+    let predictor = &params.predictor;
+    if predictor.regressor != Regressor::LastSeen {
+        let last_seen =
+            PredictorParams { regressor: Regressor::LastSeen, ..PredictorParams::clone(predictor) };
+        let params = SimulationParams { predictor: last_seen.check()?, ..params.clone() };
+        scores.extend(score_regressor(recorded, &params, &mut rng())?);
+    }
+    Ok(scores)
+}
+
+/// Fits the regressor of `params` to the burn-in of each order, and scores it on the rest
+/// (section 4 of the paper).
 ///
 /// Returns one row per epoch but the last; none where the burn-in leaves no network.
-///
-/// # Errors
-/// When no order is asked for.
 pub fn score_regressor(
     recorded: &RecordedCurves,
     params: &SimulationParams,
@@ -86,24 +97,12 @@ fn score_epochs(
     chosen.par_iter().enumerate().map(score).collect()
 }
 
-/// Returns the standard error of a mean: the sample deviation over the root of the number.
-pub(super) fn standard_error(values: &[f64]) -> Option<f64> {
-    let mean = mean(values.iter().copied()).filter(|_| values.len() > 1)?;
-    let squares: f64 = values.iter().map(|value| square(value - mean)).sum();
-    let count = values.len() as f64;
-    Some((squares / (count - 1.0) / count).sqrt())
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::ordered_fits::SearchScope;
     use super::super::recorded::Orders;
+    use super::super::simulation::SearchScope;
     use super::*;
-    use crate::predictor::FoldScaling;
-    use crate::predictor::LearningCurve;
-    use crate::predictor::PredictorParams;
-    use crate::predictor::synthetic_curves;
-    use crate::predictor::{Example, Features};
+    use crate::predictor::{Example, Features, FoldScaling, LearningCurve, synthetic_curves};
     use rand_chacha::ChaCha8Rng;
     use rand_chacha::rand_core::SeedableRng;
 
@@ -162,12 +161,5 @@ mod tests {
     #[test]
     fn without_networks_after_the_burn_in_there_are_no_scores() {
         assert!(scores(Regressor::Ols, 60).is_empty());
-    }
-
-    #[test]
-    fn the_standard_error_by_hand() {
-        // Mean 2, sample variance 1, root of 1 / 3.
-        assert_eq!(standard_error(&[1.0, 2.0, 3.0]), Some((1.0_f64 / 3.0).sqrt()));
-        assert_eq!(standard_error(&[1.0]), None);
     }
 }

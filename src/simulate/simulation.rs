@@ -1,26 +1,27 @@
-//! Recorded curves walked through the stopping rule over many orders: speedup and regret.
+//! Recorded curves walked through the rule over many orders: speedup and regret.
 //!
 //! As in section 4.1 of the paper: the first networks of an order are trained to the end and cost
 //! their full price; the predictor is fitted to them once; the rest is walked in order.
 
 use rand::Rng;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
 use rayon::prelude::*;
-use serde::Serialize;
 
-use super::ordered_fits::{OrderedFits, SearchScope};
 use super::recorded::{Orders, RecordedCurves};
-use super::setting_summary::{OrderResult, SettingSummary};
-use super::walk::{Setting, Step};
-use crate::predictor::FoldScaling;
-use crate::predictor::PredictorError;
-use crate::predictor::ValidPredictorParams;
+use super::summary::{OrderResult, SettingSummary};
+use super::walk::{RuleSetting, WalkedNetwork, predict_all, walk};
+use crate::predictor::regressor::Hyperparameters;
+use crate::predictor::{
+    FittedPredictor, FoldScaling, PredictorError, ValidPredictorParams, search,
+};
 
 /// What is simulated.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SimulationParams {
-    /// Regressor, its hyperparameters and the burn-in; the rule's own parameters come from the lists below.
+    /// Regressor, its hyperparameters and the burn-in; the parameters of the rule come from the
+    /// lists below.
     pub predictor: ValidPredictorParams,
-    /// In which orders the networks come.
     pub orders: Orders,
     /// Stop probabilities (Delta) to try.
     pub thresholds: Vec<f64>,
@@ -28,37 +29,17 @@ pub struct SimulationParams {
     pub top_n: Vec<usize>,
     /// Offsets to try, in units of the curves.
     pub offsets: Vec<f64>,
-    /// Whose burn-in hyperparameters are searched on.
     pub search: SearchScope,
-    /// Where the scales of the leave-one-out folds come from.
     pub scaling: FoldScaling,
 }
 
-/// One walked network under one setting: its stop, or its last verdict.
-///
-/// Values are in the units the predictor sees: recorded losses have been negated (after their logarithm).
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct TraceRow {
-    /// Stop probability from which networks are stopped.
-    pub delta: f64,
-    /// The rule compares with the n-th best.
-    pub top_n: usize,
-    /// Networks predicted within this of the best may finish.
-    pub offset: f64,
-    /// Name of the network.
-    pub id: String,
-    /// Whether it was stopped.
-    pub stopped: bool,
-    /// Epoch of its stop or last verdict, from 1.
-    pub epoch: usize,
-    /// Predicted last value.
-    pub predicted: Option<f64>,
-    /// Deviation of such predictions.
-    pub sigma: Option<f64>,
-    /// What it was compared with, before the offset.
-    pub best: Option<f64>,
-    /// Probability that it ends below.
-    pub stop_probability: Option<f64>,
+/// On whose burn-in hyperparameters are searched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum SearchScope {
+    /// The first order's, for all orders.
+    Once,
+    /// Each order's own.
+    PerOrder,
 }
 
 /// The outcome of a simulation.
@@ -66,73 +47,121 @@ pub struct TraceRow {
 pub struct Simulation {
     /// One per setting: thresholds outermost, offsets innermost.
     pub summaries: Vec<SettingSummary>,
-    /// In the order of the file, setting by setting; empty with random orders.
-    pub trace: Vec<TraceRow>,
+    /// Setting by setting, in the order of the file; empty with random orders, of which only what
+    /// is summed up is kept.
+    pub trace: Vec<(RuleSetting, WalkedNetwork)>,
 }
 
 /// Walks recorded curves through the rule.
 ///
-/// `on_order` is told of each order that is done, from any thread. The result depends on curves,
-/// parameters and `rng`; not on the number of threads. Where the burn-in leaves no network, nobody
-/// is stopped.
-///
-/// # Errors
-/// When a list holds a value that no rule allows, or no order is asked for.
+/// `on_order` is called after each order, from any thread. The result depends on curves, parameters
+/// and `rng`; not on the number of threads. Where the burn-in leaves no network, none is stopped.
 pub fn simulate(
     recorded: &RecordedCurves,
     params: &SimulationParams,
     rng: &mut impl Rng,
     on_order: &(dyn Fn() + Sync),
 ) -> Result<Simulation, PredictorError> {
-    let grid = Setting::grid(&params.thresholds, &params.top_n, &params.offsets)?;
+    let grid = RuleSetting::grid(&params.thresholds, &params.top_n, &params.offsets)?;
     let orders = OrderedFits::new(recorded, params, rng)?;
-    // Only what is summed up is kept of random orders: there may be many.
     let is_traced = params.orders == Orders::File;
     let walked = (0..orders.count())
         .into_par_iter()
         .map(|number| {
             let walks = orders.walk(number, &grid)?;
-            let results = walks.iter().map(|steps| OrderResult::of(recorded, steps)).collect();
-            let trace = if is_traced { trace(recorded, &grid, &walks) } else { Vec::new() };
+            let results = walks.iter().map(|walk| OrderResult::of(recorded, walk)).collect();
             on_order();
-            Ok((results, trace))
+            Ok((results, if is_traced { walks } else { Vec::new() }))
         })
-        .collect::<Result<Vec<(Vec<OrderResult>, Vec<TraceRow>)>, PredictorError>>()?;
-    let (results, traces): (Vec<_>, Vec<_>) = walked.into_iter().unzip();
-    let summarise = |(at, setting): (usize, &Setting)| {
+        .collect::<Result<Vec<(Vec<OrderResult>, Vec<_>)>, PredictorError>>()?;
+    let (results, walks): (Vec<_>, Vec<_>) = walked.into_iter().unzip();
+    let summarise = |(at, setting): (usize, &RuleSetting)| {
         let of_setting: Vec<&OrderResult> = results.iter().map(|of_order| &of_order[at]).collect();
         SettingSummary::of(setting, &of_setting)
     };
-    let trace = traces.into_iter().flatten().collect();
-    Ok(Simulation { summaries: grid.iter().enumerate().map(summarise).collect(), trace })
+    let rows = |(setting, walk): (&RuleSetting, Vec<WalkedNetwork>)| {
+        let setting = *setting;
+        walk.into_iter().map(move |walked| (setting, walked))
+    };
+    Ok(Simulation {
+        summaries: grid.iter().enumerate().map(summarise).collect(),
+        trace: grid.iter().zip(walks.into_iter().flatten()).flat_map(rows).collect(),
+    })
 }
 
-fn trace(recorded: &RecordedCurves, grid: &[Setting], walks: &[Vec<Step>]) -> Vec<TraceRow> {
-    let row = |setting: &Setting, step: &Step| TraceRow {
-        delta: setting.threshold,
-        top_n: setting.top_n,
-        offset: setting.offset,
-        id: recorded.id(step.network).to_owned(),
-        stopped: step.stopped,
-        epoch: step.epoch,
-        predicted: step.prediction.map(|prediction| prediction.mean),
-        sigma: step.prediction.map(|prediction| prediction.sigma),
-        best: step.best,
-        stop_probability: step.stop_probability,
-    };
-    let of_setting = |(setting, steps)| {
-        let steps: &Vec<Step> = steps;
-        steps.iter().map(move |step| row(setting, step))
-    };
-    grid.iter().zip(walks).flat_map(of_setting).collect()
+/// The orders with all that their fits need, so that each can be fitted on any thread.
+pub(super) struct OrderedFits<'a> {
+    recorded: &'a RecordedCurves,
+    params: &'a SimulationParams,
+    orders: Vec<Vec<usize>>,
+    generators: Vec<ChaCha8Rng>,
+    /// Chosen on the first order's burn-in, where once is enough.
+    chosen: Option<Vec<Hyperparameters>>,
+}
+
+impl<'a> OrderedFits<'a> {
+    pub fn new(
+        recorded: &'a RecordedCurves,
+        params: &'a SimulationParams,
+        rng: &mut impl Rng,
+    ) -> Result<Self, PredictorError> {
+        let orders = params.orders.draw(recorded.networks(), rng)?;
+        let generators = orders.iter().map(|_| ChaCha8Rng::from_rng(rng)).collect();
+        let mut fits = Self { recorded, params, orders, generators, chosen: None };
+        if params.search == SearchScope::Once && fits.walks_any() {
+            fits.chosen = Some(fits.choose(0)?);
+        }
+        Ok(fits)
+    }
+
+    pub fn count(&self) -> usize {
+        self.orders.len()
+    }
+
+    /// Whether the burn-in leaves any network to walk.
+    pub fn walks_any(&self) -> bool {
+        self.recorded.networks() > self.params.predictor.burn_in
+    }
+
+    /// Returns the networks of the burn-in and those walked after it.
+    pub fn parts(&self, number: usize) -> (&[usize], &[usize]) {
+        let order = &self.orders[number];
+        order.split_at(self.params.predictor.burn_in.min(order.len()))
+    }
+
+    /// Returns the hyperparameters of an order's models.
+    pub fn choose(&self, number: usize) -> Result<Vec<Hyperparameters>, PredictorError> {
+        if let Some(chosen) = &self.chosen {
+            return Ok(chosen.clone());
+        }
+        let examples = self.recorded.examples(self.parts(number).0, self.recorded.epochs());
+        let rng = &mut self.generators[number].clone();
+        search::hyperparameters(&examples, &self.params.predictor, rng)
+    }
+
+    /// Fits an order's predictor and walks the rest under every setting.
+    fn walk(
+        &self,
+        number: usize,
+        grid: &[RuleSetting],
+    ) -> Result<Vec<Vec<WalkedNetwork>>, PredictorError> {
+        if !self.walks_any() {
+            return Ok(vec![Vec::new(); grid.len()]);
+        }
+        let (burn_in, walked) = self.parts(number);
+        let examples = self.recorded.examples(burn_in, self.recorded.epochs());
+        let chosen = self.choose(number)?;
+        let predictor = FittedPredictor::fit_with(examples, &chosen, self.params.scaling)?;
+        let predictions = predict_all(self.recorded, &predictor, walked);
+        let walk = |setting| walk(self.recorded, burn_in, walked, &predictions, setting);
+        Ok(grid.iter().map(walk).collect())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::predictor::PredictorParams;
-    use crate::predictor::Regressor;
-    use crate::predictor::synthetic_curves;
+    use crate::predictor::{PredictorParams, Regressor, synthetic_curves};
     use rand_chacha::ChaCha8Rng;
     use rand_chacha::rand_core::SeedableRng;
 
@@ -159,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_burn_in_of_everybody_stops_nobody() {
+    fn a_burn_in_of_all_networks_stops_none() {
         for burn_in in [NETWORKS, 1_000] {
             let summary = run(&params(burn_in, Orders::Random(2))).unwrap().summaries.remove(0);
             assert_eq!((summary.speedup, summary.speedup_after_burn_in), (1.0, None));
@@ -208,9 +237,9 @@ mod tests {
         params.thresholds = vec![0.9, 0.99];
         let trace = run(&params).unwrap().trace;
         assert_eq!(trace.len(), 2 * (NETWORKS - 20));
-        assert_eq!((trace[0].id.as_str(), trace[39].id.as_str()), ("20", "59"));
-        for row in &trace {
-            let is_over = row.stop_probability.unwrap() >= row.delta;
+        assert_eq!((trace[0].1.network, trace[39].1.network), (20, 59));
+        for (setting, row) in &trace {
+            let is_over = row.stop_probability.unwrap() >= setting.rule.threshold;
             assert_eq!(row.stopped, is_over);
             assert!(row.stopped || row.epoch == EPOCHS - 1);
         }

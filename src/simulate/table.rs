@@ -1,6 +1,6 @@
-//! What a simulation says, as tables of at most 80 columns.
+//! Summaries as tables of at most 80 columns.
 
-use super::{HyperbandSummary, SettingSummary};
+use super::summary::{HyperbandSummary, SettingSummary};
 use crate::report::terminal::{Colour, decimals, text_of};
 
 /// Returns one line for each setting of the stopping rule.
@@ -63,18 +63,16 @@ fn or_dash(value: Option<f64>, text: impl Fn(f64) -> String) -> String {
     value.map_or("-".to_owned(), text)
 }
 
-/// Writes a difference of accuracies or losses.
 fn small(value: f64) -> String {
     fitting(value, 5)
 }
 
-/// Writes a number that a person gave, all of it, with a power of ten where that is shorter.
+/// Writes a number from the command line, all of it, with a power of ten where that is shorter.
 fn given(value: f64) -> String {
     let (plain, power) = (value.to_string(), format!("{value:e}"));
     if power.len() < plain.len() { power } else { plain }
 }
 
-/// Width of a number, its sign included.
 const WIDTH: usize = 7;
 
 /// Writes a number with `most` decimals, fewer where they do not fit; one that is too large or would
@@ -83,9 +81,9 @@ fn fitting(value: f64, most: usize) -> String {
     let plain = (0..=most).rev().map(|places| decimals(value, places));
     let powers = [format!("{value:.1e}"), format!("{value:.0e}")];
     let looks_like_0 = |text: &str| text.chars().all(|character| "-.0".contains(character));
-    let is_told = |text: &String| text.len() <= WIDTH && (value == 0.0 || !looks_like_0(text));
+    let is_readable = |text: &String| text.len() <= WIDTH && (value == 0.0 || !looks_like_0(text));
     let [_, shortest] = powers.clone();
-    plain.chain(powers).find(is_told).unwrap_or(shortest)
+    plain.chain(powers).find(is_readable).unwrap_or(shortest)
 }
 
 #[cfg(test)]

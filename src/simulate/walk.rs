@@ -1,23 +1,19 @@
-//! One order of recorded curves walked under one setting of the stopping rule.
+//! One order of recorded networks walked through the stopping rule.
 
 use super::recorded::RecordedCurves;
 use crate::invalid::Invalid;
-use crate::predictor::BestFinals;
-use crate::predictor::FittedPredictor;
-use crate::predictor::{Prediction, StoppingRule};
+use crate::predictor::{BestFinals, FittedPredictor, Prediction, StoppingRule};
 
-/// One setting of the rule.
+/// A rule, and which of the best networks it compares with: the `top_n`-th.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Setting {
-    pub threshold: f64,
-    pub top_n: usize,
-    pub offset: f64,
+pub struct RuleSetting {
     pub rule: StoppingRule,
+    pub top_n: usize,
 }
 
-impl Setting {
+impl RuleSetting {
     /// Crosses lists of values to a grid: thresholds outermost, offsets innermost.
-    pub fn grid(
+    pub(super) fn grid(
         thresholds: &[f64],
         top_ns: &[usize],
         offsets: &[f64],
@@ -27,8 +23,7 @@ impl Setting {
             for &top_n in top_ns {
                 Invalid::unless(top_n >= 1, "top_n", top_n, "must be at least 1")?;
                 for &offset in offsets {
-                    let rule = StoppingRule::new(threshold, offset)?;
-                    grid.push(Self { threshold, top_n, offset, rule });
+                    grid.push(Self { rule: StoppingRule::new(threshold, offset)?, top_n });
                 }
             }
         }
@@ -39,7 +34,7 @@ impl Setting {
 /// The predictions of a network at each epoch but the last; none without a predictor.
 pub(super) type Predictions = Vec<Option<Prediction>>;
 
-/// Predicts some networks at each epoch they could be stopped.
+/// Predicts some networks at each epoch at which they could be stopped.
 pub(super) fn predict_all(
     recorded: &RecordedCurves,
     predictor: &FittedPredictor,
@@ -55,13 +50,13 @@ pub(super) fn predict_all(
     networks.iter().map(predict).collect()
 }
 
-/// What became of a network that was walked.
+/// What became of a network that was walked: its stop, or its last verdict.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Step {
+pub struct WalkedNetwork {
     pub network: usize,
-    /// Whether it was stopped; else it was trained to the end.
+    /// Else it was trained to the end.
     pub stopped: bool,
-    /// Epoch of its stop, or of its last verdict.
+    /// Epoch of its stop, or of its last verdict, from 1.
     pub epoch: usize,
     pub prediction: Option<Prediction>,
     /// What it was compared with at that epoch, before the offset.
@@ -69,32 +64,35 @@ pub(super) struct Step {
     pub stop_probability: Option<f64>,
 }
 
-/// Walks networks in their order under a setting, after those of the burn-in were trained to the end.
-///
-/// Every network trained to the end counts for those that come later; predictions never do.
+/// Walks networks in their order under a setting, after those of the burn-in were trained to the
+/// end. Every network trained to the end counts for those that come later; predictions never do.
 pub(super) fn walk(
     recorded: &RecordedCurves,
     burn_in: &[usize],
     walked: &[usize],
     predictions: &[Predictions],
-    setting: &Setting,
-) -> Vec<Step> {
+    setting: &RuleSetting,
+) -> Vec<WalkedNetwork> {
     let finals = burn_in.iter().map(|&network| recorded.last(network));
     let mut best = BestFinals::of(setting.top_n, finals);
-    let mut steps = Vec::with_capacity(walked.len());
-    for (&network, predictions) in walked.iter().zip(predictions) {
-        let step = judge(network, predictions, best.nth(setting.top_n), setting.rule);
-        if !step.stopped {
+    let walk_one = |(&network, predictions)| {
+        let walked = judge(network, predictions, best.nth(setting.top_n), setting.rule);
+        if !walked.stopped {
             best.add(recorded.last(network));
         }
-        steps.push(step);
-    }
-    steps
+        walked
+    };
+    walked.iter().zip(predictions).map(walk_one).collect()
 }
 
 /// Asks the rule after each epoch but the last, until it says to stop.
-fn judge(network: usize, predictions: &Predictions, best: Option<f64>, rule: StoppingRule) -> Step {
-    let mut last = Step {
+fn judge(
+    network: usize,
+    predictions: &Predictions,
+    best: Option<f64>,
+    rule: StoppingRule,
+) -> WalkedNetwork {
+    let mut last = WalkedNetwork {
         network,
         stopped: false,
         // Of a single epoch there is no verdict; the training ends there all the same.
@@ -106,7 +104,7 @@ fn judge(network: usize, predictions: &Predictions, best: Option<f64>, rule: Sto
     for (epoch, &prediction) in (1..).zip(predictions) {
         let verdict = rule.judge(prediction, best);
         let (stopped, stop_probability) = (verdict.is_stop(), verdict.stop_probability());
-        last = Step { network, stopped, epoch, prediction, best, stop_probability };
+        last = WalkedNetwork { stopped, epoch, prediction, stop_probability, ..last };
         if stopped {
             break;
         }
@@ -117,11 +115,10 @@ fn judge(network: usize, predictions: &Predictions, best: Option<f64>, rule: Sto
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::predictor::LearningCurve;
-    use crate::predictor::{Example, Features};
+    use crate::predictor::{Example, Features, LearningCurve};
 
     /// Networks of three epochs with given last values, each predicted as it ends with sigma 0.01.
-    fn walked(finals: &[f64], top_n: usize) -> Vec<Step> {
+    fn walked_by_hand(finals: &[f64], top_n: usize) -> Vec<WalkedNetwork> {
         let network = |(id, y): (usize, &f64)| {
             let curve = LearningCurve::new(vec![0.0, 0.0, *y]).unwrap();
             (id.to_string(), Example { features: Features::new(vec![]).unwrap(), curve })
@@ -131,18 +128,18 @@ mod tests {
         let order: Vec<usize> = (0..finals.len()).collect();
         let predict = |y: &f64| vec![Some(Prediction { mean: *y, sigma: 0.01 }); 2];
         let predictions: Vec<Predictions> = finals[2..].iter().map(predict).collect();
-        let setting = Setting::grid(&[0.99], &[top_n], &[0.0]).unwrap()[0];
+        let setting = RuleSetting::grid(&[0.99], &[top_n], &[0.0]).unwrap()[0];
         walk(&recorded, &order[..2], &order[2..], &predictions, &setting)
     }
 
-    fn stopped(steps: &[Step]) -> Vec<bool> {
+    fn stopped(steps: &[WalkedNetwork]) -> Vec<bool> {
         steps.iter().map(|step| step.stopped).collect()
     }
 
     #[test]
-    fn who_finishes_raises_the_bar_and_who_is_stopped_does_not() {
+    fn a_finished_network_raises_the_bar_and_a_stopped_one_does_not() {
         // 0.6 beats 0.5 and finishes; 0.55 then is 5 sigmas below 0.6; 0.59 is 1 below.
-        let steps = walked(&[0.5, 0.4, 0.6, 0.55, 0.59], 1);
+        let steps = walked_by_hand(&[0.5, 0.4, 0.6, 0.55, 0.59], 1);
         assert_eq!(stopped(&steps), [false, true, false]);
         assert_eq!(
             steps.iter().map(|step| step.best).collect::<Vec<_>>(),
@@ -154,10 +151,10 @@ mod tests {
     #[test]
     fn the_best_n_are_trained_to_the_end() {
         // Second best is 0.4, then 0.5, then 0.55.
-        let steps = walked(&[0.5, 0.4, 0.6, 0.55, 0.52], 2);
+        let steps = walked_by_hand(&[0.5, 0.4, 0.6, 0.55, 0.52], 2);
         assert_eq!(stopped(&steps), [false, false, true]);
-        // With fewer than three trained, nobody is compared.
-        let steps = walked(&[0.5, 0.4, 0.1], 3);
+        // With fewer than three trained, none is compared.
+        let steps = walked_by_hand(&[0.5, 0.4, 0.1], 3);
         assert_eq!(
             (steps[0].stopped, steps[0].best, steps[0].stop_probability),
             (false, None, None)
@@ -173,11 +170,12 @@ mod tests {
 
     #[test]
     fn lists_cross_to_a_grid() {
-        let grid = Setting::grid(&[0.9, 0.99], &[1, 3], &[0.0, 0.1]).unwrap();
-        let flat: Vec<_> = grid.iter().map(|s| (s.threshold, s.top_n, s.offset)).collect();
+        let grid = RuleSetting::grid(&[0.9, 0.99], &[1, 3], &[0.0, 0.1]).unwrap();
+        let flat: Vec<_> =
+            grid.iter().map(|s| (s.rule.threshold, s.top_n, s.rule.offset)).collect();
         assert_eq!(flat[..3], [(0.9, 1, 0.0), (0.9, 1, 0.1), (0.9, 3, 0.0)]);
         assert_eq!(flat.len(), 8);
-        assert!(Setting::grid(&[0.9], &[0], &[0.0]).is_err());
-        assert!(Setting::grid(&[1.5], &[1], &[0.0]).is_err());
+        assert!(RuleSetting::grid(&[0.9], &[0], &[0.0]).is_err());
+        assert!(RuleSetting::grid(&[1.5], &[1], &[0.0]).is_err());
     }
 }

@@ -5,11 +5,11 @@ use std::fs;
 use std::path::Path;
 
 use metaqnn::internals::{
-    EpochScore, Orders, RecordedColumns, RecordedCurves, SearchScope, SimulationParams,
-    read_recorded, score_regressor,
+    CurveOptions, EpochScore, Orders, RecordedCurves, SearchScope, SimulationParams, read_recorded,
+    score_regressor,
 };
 use metaqnn::maths::exp;
-use metaqnn::predictor::{Better, FoldScaling, MetricScale, PredictorParams, Regressor};
+use metaqnn::predictor::{FoldScaling, PredictorParams, Regressor};
 use metaqnn::seed::{Purpose, generator};
 use statrs::distribution::{ContinuousCDF, Normal};
 
@@ -477,8 +477,8 @@ fn scores(path: &str, regressor: Regressor) -> Vec<EpochScore> {
         search: SearchScope::Once,
         scaling: FoldScaling::Refit,
     };
-    let (columns, path) = (RecordedColumns::default(), Path::new(path));
-    let recording = read_recorded(path, &columns, Better::Lower, MetricScale::Linear).unwrap();
+    let options = CurveOptions { loss: true, ..CurveOptions::default() };
+    let recording = read_recorded(Path::new(path), &options).unwrap();
     let recorded = RecordedCurves::new(recording.networks).unwrap();
     score_regressor(&recorded, &params, &mut generator(1, Purpose::Simulation, 0, 0)).unwrap()
 }

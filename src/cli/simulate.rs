@@ -1,0 +1,388 @@
+//! `metaqnn simulate`: what early stopping would have saved, and lost, on recorded curves.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, ValueEnum};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+use serde_json::json;
+
+use super::args::{at_least, c, not_negative, positive, share, threshold, tolerance};
+use super::exit_code::ExitStatus;
+use super::printer::Printer;
+use crate::ops::Refusal;
+use crate::predictor::{FoldScaling, PredictorParams, Regressor};
+use crate::report::terminal::Colour;
+use crate::seed::{Purpose, generator};
+use crate::simulate::{
+    CurveOptions, HyperbandParams, Input, Orders, SearchScope, SimulationParams, check_target,
+    score_beside_last_seen, simulate, simulate_hyperband, table, write_scores, write_trace,
+};
+
+/// Replay recorded learning curves under the stopping rule: what it would have saved, and lost
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    metaqnn simulate curves.csv\n  \
+    metaqnn simulate losses.csv --loss --log --orders 20 --delta 0.95,0.99 --top-n 1,10\n  \
+    metaqnn simulate curves.csv --c 10 --nu 0.5 --gamma 0.01 --file-order --trace trace.csv\n  \
+    metaqnn simulate curves.csv --regressor last-seen --scores scores.csv --json\n  \
+    metaqnn simulate curves.csv --scheduler f-hyperband --delta 0.95 --kappa 0.2,0.5\n  \
+    metaqnn simulate EXPERIMENT --burn-in 30\n\n\
+    A file has one network a row. Its first column is an id; the columns of the curve share a name and\n\
+    end in the number of the epoch (`y1` .. or `acc_01` ..); all other columns of numbers are features,\n\
+    taken as they are. Of an experiment, the networks trained to the end are replayed.\n\n\
+    In each order the first networks, the burn-in, are trained to the end and the predictor is fitted\n\
+    to them; the others are walked in order and stopped as soon as the probability that they end below\n\
+    the best one reaches delta.\n\n\
+    JSON, one object for each setting (with several inputs, `file` comes first):\n  \
+    delta, top_n, offset\n  \
+    speedup                N T / epochs spent, burn-in included; mean over orders\n  \
+    speedup_after_burn_in  the same of the walked networks alone; null where there is none\n  \
+    share_stopped          of the walked networks, 0 to 1; mean over orders\n  \
+    best_kept              orders in which the best network was walked and trained to the end ..\n  \
+    orders_best_in_walk    .. of those in which it was walked\n  \
+    top10_kept             of the ten best networks those trained to the end, burn-in included; mean\n  \
+    regret_mean, regret_max  best of all minus best trained to the end, in the unit given, after --log\n\
+    With a scheduler: scheduler, eta, kappa, delta, offset, runs, networks, epochs, speedup,\n\
+    share_stopped, best_mean, best_standard_error, regret_mean, regret_max (speedup and regret against\n\
+    plain Hyperband).\n\n\
+    The trace has, for each setting and walked network, its stop or its last verdict: delta, top_n,\n\
+    offset, id, stopped, epoch (from 1), predicted, sigma, best (before the offset), stop_probability.\n\
+    Its values are those that the rule compares: losses are negated, after --log.\n\
+    The scores have regressor, epoch, r_squared, r_squared_standard_error and mean_absolute_error on\n\
+    the networks after the burn-in, for the regressor and for the last value seen.")]
+pub struct SimulateArgs {
+    /// Files of recorded curves (CSV), or experiment directories
+    #[arg(required = true, value_name = "FILE|EXPERIMENT")]
+    inputs: Vec<PathBuf>,
+    /// One JSON object a line
+    #[arg(long)]
+    json: bool,
+    /// Write what became of each walked network (with `--file-order`)
+    #[arg(long, value_name = "FILE.csv")]
+    trace: Option<PathBuf>,
+    /// Write R squared of the regressor at each epoch, and of the last value seen
+    #[arg(long, value_name = "FILE.csv")]
+    scores: Option<PathBuf>,
+    #[command(flatten, next_help_heading = "Reading a file")]
+    curves: CurveOptions,
+    #[command(flatten, next_help_heading = "Walk")]
+    walk: WalkArgs,
+    #[command(flatten, next_help_heading = "Predictor")]
+    predictor: PredictorArgs,
+    #[command(flatten, next_help_heading = "Hyperband")]
+    hyperband: HyperbandArgs,
+}
+
+#[derive(Debug, Args)]
+struct WalkArgs {
+    /// Networks trained to the end before any is stopped (above 100, sigma comes from ten folds)
+    /// [default: 100]
+    #[arg(long, value_name = "N", value_parser = at_least::<3>)]
+    burn_in: Option<usize>,
+    /// Random orders of the networks, at most 100000
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = at_least::<1>)]
+    orders: usize,
+    /// One order: that of the file
+    #[arg(long, conflicts_with = "orders")]
+    file_order: bool,
+    /// Stop probabilities from which a network is stopped, above 0.5 and below 1
+    /// [default: 0.9,0.95,0.99]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = threshold)]
+    delta: Option<Vec<f64>>,
+    /// Compare with the n-th best network, so that the best n are trained to the end (with
+    /// Hyperband kappa says so) [default: 1]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = at_least::<1>)]
+    top_n: Option<Vec<usize>>,
+    /// Let networks finish that are predicted within this of the best [default: 0]
+    #[arg(
+        long,
+        value_name = "LIST",
+        value_delimiter = ',',
+        allow_negative_numbers = true,
+        value_parser = not_negative
+    )]
+    offset: Option<Vec<f64>>,
+    /// Seed of the orders and of the search for hyperparameters
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+}
+
+#[derive(Debug, Args)]
+struct PredictorArgs {
+    /// The regression model [default: nu-svr-rbf]
+    #[arg(long, value_name = "NAME", value_parser = regressor())]
+    regressor: Option<Regressor>,
+    /// C of the nu-SVR [default: searched, as the next two]
+    #[arg(long, allow_negative_numbers = true, value_parser = c)]
+    c: Option<f64>,
+    /// nu of the nu-SVR, above 0 and at most 1
+    #[arg(long, allow_negative_numbers = true, value_parser = share)]
+    nu: Option<f64>,
+    /// gamma of the radial basis function
+    #[arg(long, allow_negative_numbers = true, value_parser = positive)]
+    gamma: Option<f64>,
+    /// Tolerance of the nu-SVR's solver [default: 0.001]
+    #[arg(long, allow_negative_numbers = true, value_parser = tolerance)]
+    tolerance: Option<f64>,
+    /// Search hyperparameters once for each file and epoch (on the first order's burn-in), or for
+    /// each order [default: once]
+    #[arg(long, value_enum)]
+    search: Option<SearchScope>,
+    /// Scale each leave-one-out fold anew, or all by the scales of the whole burn-in
+    /// [default: refit]
+    #[arg(long, value_name = "HOW", value_parser = scaling())]
+    sigma: Option<FoldScaling>,
+}
+
+#[derive(Debug, Args)]
+struct HyperbandArgs {
+    /// Run Hyperband over the networks, plain or with stopping inside its rungs, in place of the walk
+    #[arg(long, value_enum, default_value_t = HyperbandKind::None)]
+    scheduler: HyperbandKind,
+    /// One network in ETA goes on to the next rung [default: 3]
+    #[arg(long, value_parser = at_least::<2>)]
+    eta: Option<usize>,
+    /// Shares of a rung that are trained to its end, above 0 and at most 1, for f-hyperband
+    /// [default: 1 / ETA]
+    #[arg(
+        long,
+        value_name = "LIST",
+        value_delimiter = ',',
+        allow_negative_numbers = true,
+        value_parser = share
+    )]
+    kappa: Option<Vec<f64>>,
+}
+
+/// A scheduler in place of the walk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum HyperbandKind {
+    None,
+    Hyperband,
+    FHyperband,
+}
+
+fn regressor() -> impl TypedValueParser<Value = Regressor> {
+    PossibleValuesParser::new(Regressor::ALL.map(Regressor::name))
+        .map(|name| name.parse().expect("only names of regressors are possible"))
+}
+
+fn scaling() -> impl TypedValueParser<Value = FoldScaling> {
+    PossibleValuesParser::new(["refit", "shared"]).map(|name| match name.as_str() {
+        "shared" => FoldScaling::Shared,
+        _ => FoldScaling::Refit,
+    })
+}
+
+/// Runs the command.
+pub fn run(args: &SimulateArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
+    // All that can be wrong is found before anything is computed.
+    let params = args.params()?;
+    args.check()?;
+    // No refusal: one line of options may serve all regressors, and both schedulers.
+    let predictor = &params.predictor;
+    for name in predictor.without_meaning() {
+        log::warn!("`--{name}` is ignored: the regressor `{}` has none", predictor.regressor);
+    }
+    if args.hyperband.scheduler == HyperbandKind::Hyperband && args.scores.is_none() {
+        for option in args.given_of_predictor() {
+            log::warn!("`{option}` is ignored: plain Hyperband predicts nothing");
+        }
+    }
+    let inputs = args.inputs.iter().map(|path| Input::read(path, &args.curves));
+    let inputs = inputs.collect::<anyhow::Result<Vec<_>>>()?;
+    for input in &inputs {
+        printer.note(&input.summary);
+        input.warnings.iter().for_each(|warning| log::warn!("{warning}"));
+        let (networks, burn_in) = (input.curves.networks(), predictor.burn_in);
+        let is_empty = networks <= burn_in || input.curves.epochs() == 1;
+        if let Some(file) = args.trace.as_ref().or(args.scores.as_ref()).filter(|_| is_empty) {
+            let (path, networks, epochs) = (file.clone(), networks, input.curves.epochs());
+            return Err(Refusal::NothingToWrite { path, networks, epochs, burn_in }.into());
+        }
+        if networks <= burn_in && args.hyperband.scheduler != HyperbandKind::Hyperband {
+            log::warn!(
+                "the burn-in of {burn_in} leaves none of {networks} networks to be stopped \
+                 (choose a smaller --burn-in)"
+            );
+        }
+    }
+    for input in &inputs {
+        args.replay(input, &params, printer)?;
+    }
+    Ok(ExitStatus::Done)
+}
+
+impl SimulateArgs {
+    fn params(&self) -> anyhow::Result<SimulationParams> {
+        let (walk, given, default) = (&self.walk, &self.predictor, PredictorParams::default());
+        let predictor = PredictorParams {
+            regressor: given.regressor.unwrap_or(default.regressor),
+            burn_in: walk.burn_in.unwrap_or(default.burn_in),
+            tolerance: given.tolerance.unwrap_or(default.tolerance),
+            c: given.c,
+            nu: given.nu,
+            gamma: given.gamma,
+            ..default
+        };
+        Ok(SimulationParams {
+            predictor: predictor.check()?,
+            orders: if walk.file_order { Orders::File } else { Orders::Random(walk.orders) },
+            thresholds: walk.delta.clone().unwrap_or_else(|| vec![0.9, 0.95, 0.99]),
+            top_n: walk.top_n.clone().unwrap_or_else(|| vec![1]),
+            offsets: walk.offset.clone().unwrap_or_else(|| vec![0.0]),
+            search: given.search.unwrap_or(SearchScope::Once),
+            scaling: given.sigma.unwrap_or(FoldScaling::Refit),
+        })
+    }
+
+    /// Checks that the options go together, and that the files to be written can be and hold one
+    /// simulation.
+    fn check(&self) -> anyhow::Result<()> {
+        if let Some((option, other)) = self.idle_option() {
+            return Err(Refusal::Together { option, other }.into());
+        }
+        let mut targets = Vec::new();
+        for (option, file) in [("--trace", &self.trace), ("--scores", &self.scores)] {
+            let Some(file) = file else { continue };
+            targets.push(check_target(file, &self.inputs)?);
+            if self.inputs.len() > 1 {
+                return Err(Refusal::Together { option, other: "several inputs" }.into());
+            }
+        }
+        if let [trace, scores] = targets.as_slice()
+            && trace == scores
+        {
+            let other = "`--scores` of the same file";
+            return Err(Refusal::Together { option: "--trace", other }.into());
+        }
+        Ok(())
+    }
+
+    /// Returns an option that was given and would do nothing beside another one, with that one in words.
+    ///
+    /// Not left to clap, which waives what an option requires when a third one rules that out.
+    pub(super) fn idle_option(&self) -> Option<(&'static str, &'static str)> {
+        let (walk, hyperband) = (&self.walk, &self.hyperband);
+        let has_scheduler = hyperband.scheduler != HyperbandKind::None;
+        const NONE: &str = "`--scheduler none`";
+        const PLAIN: &str = "`--scheduler hyperband`, but with `f-hyperband`";
+        let is_plain = hyperband.scheduler == HyperbandKind::Hyperband;
+        let protected = "a scheduler, where kappa says how many are protected";
+        [
+            ("--trace", self.trace.is_some() && has_scheduler, "a scheduler"),
+            (
+                "--trace",
+                self.trace.is_some() && !walk.file_order,
+                "random orders, but with `--file-order`",
+            ),
+            ("--top-n", walk.top_n.is_some() && has_scheduler, protected),
+            ("--eta", hyperband.eta.is_some() && !has_scheduler, NONE),
+            ("--kappa", hyperband.kappa.is_some() && !has_scheduler, NONE),
+            ("--kappa", hyperband.kappa.is_some() && is_plain, PLAIN),
+            ("--delta", walk.delta.is_some() && is_plain, PLAIN),
+            ("--offset", walk.offset.is_some() && is_plain, PLAIN),
+        ]
+        .into_iter()
+        .find_map(|(option, is_idle, other)| is_idle.then_some((option, other)))
+    }
+
+    fn given_of_predictor(&self) -> impl Iterator<Item = &'static str> {
+        let given = &self.predictor;
+        [
+            ("--burn-in", self.walk.burn_in.is_some()),
+            ("--regressor", given.regressor.is_some()),
+            ("--c", given.c.is_some()),
+            ("--nu", given.nu.is_some()),
+            ("--gamma", given.gamma.is_some()),
+            ("--tolerance", given.tolerance.is_some()),
+            ("--search", given.search.is_some()),
+            ("--sigma", given.sigma.is_some()),
+        ]
+        .into_iter()
+        .filter_map(|(option, is_given)| is_given.then_some(option))
+    }
+
+    fn replay(
+        &self,
+        input: &Input,
+        params: &SimulationParams,
+        printer: &Printer,
+    ) -> anyhow::Result<()> {
+        let curves = &input.curves;
+        // Of one seed, so that the scores are of the same orders.
+        let rng = || generator(self.walk.seed, Purpose::Simulation, 0, 0);
+        let bar = bar(printer, if self.walk.file_order { 1 } else { self.walk.orders });
+        let on_order = || bar.inc(1);
+        match self.hyperband.params() {
+            None => {
+                let simulation = simulate(curves, params, &mut rng(), &on_order)?;
+                bar.finish_and_clear();
+                self.print(input, &simulation.summaries, table::stopping, printer)?;
+                if let Some(file) = &self.trace {
+                    write_trace(file, curves, &simulation.trace)?;
+                }
+            }
+            Some(scheduler) => {
+                let summaries =
+                    simulate_hyperband(curves, params, &scheduler, &mut rng(), &on_order)?;
+                bar.finish_and_clear();
+                self.print(input, &summaries, table::hyperband, printer)?;
+            }
+        }
+        if let Some(file) = &self.scores {
+            write_scores(file, &score_beside_last_seen(curves, params, rng)?)?;
+        }
+        Ok(())
+    }
+
+    fn print<T: Serialize>(
+        &self,
+        input: &Input,
+        summaries: &[T],
+        text: impl Fn(&[T], Colour) -> String,
+        printer: &Printer,
+    ) -> anyhow::Result<()> {
+        let file = (self.inputs.len() > 1).then(|| input.path.display().to_string());
+        if !self.json {
+            let heading = file.map_or(String::new(), |file| format!("{file}\n"));
+            return printer.result(&(heading + &text(summaries, printer.colour())));
+        }
+        for summary in summaries {
+            let object = serde_json::to_string(summary)?;
+            printer.result(&match &file {
+                None => object,
+                // Before the columns that are fixed.
+                Some(file) => format!("{{\"file\":{},{}", json!(file), &object[1..]),
+            })?;
+        }
+        Ok(())
+    }
+}
+
+impl HyperbandArgs {
+    fn params(&self) -> Option<HyperbandParams> {
+        let eta = self.eta.unwrap_or(3);
+        let kappas = match self.scheduler {
+            HyperbandKind::None => return None,
+            HyperbandKind::Hyperband => Vec::new(),
+            HyperbandKind::FHyperband => {
+                self.kappa.clone().unwrap_or_else(|| vec![1.0 / eta as f64])
+            }
+        };
+        Some(HyperbandParams { eta, kappas })
+    }
+}
+
+/// A bar over the orders, on a terminal.
+fn bar(printer: &Printer, orders: usize) -> ProgressBar {
+    let Some(bars) = printer.bars() else { return ProgressBar::hidden() };
+    let template = "simulate [{bar:28}] {pos}/{len} orders, {elapsed} elapsed";
+    let style = ProgressStyle::with_template(template).expect("the template is well formed");
+    let bar = bars.add(ProgressBar::new(orders as u64)).with_style(style.progress_chars("=> "));
+    bar.enable_steady_tick(Duration::from_secs(1));
+    bar
+}

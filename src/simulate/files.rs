@@ -1,0 +1,174 @@
+//! What a simulation reads, a file of curves or an experiment, and the files it writes.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use serde::Serialize;
+
+use super::curves_file::{CurveOptions, Recording, read_recorded};
+use super::recorded::RecordedCurves;
+use super::regressor_scores::EpochScore;
+use super::walk::{RuleSetting, WalkedNetwork};
+use crate::ops::reduce::refit::example;
+use crate::ops::snapshot::Snapshot;
+use crate::ops::{Experiment, Refusal};
+use crate::predictor::Example;
+use crate::storage::fs::publish;
+use crate::storage::{Event, Row};
+use crate::training::TrainerKind;
+
+/// Curves to replay.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Input {
+    /// The file or experiment.
+    pub path: PathBuf,
+    pub curves: RecordedCurves,
+    /// What was read, in one line.
+    pub summary: String,
+    pub warnings: Vec<String>,
+}
+
+impl Input {
+    /// Reads a file, or the fully trained networks of an experiment.
+    pub fn read(path: &Path, options: &CurveOptions) -> anyhow::Result<Self> {
+        let read = if path.is_dir() { of_experiment } else { of_file };
+        let (networks, read_as, warnings) = read(path, options)?;
+        let name = format!("`{}`", path.display());
+        let curves = RecordedCurves::new(networks).with_context(|| name.clone())?;
+        let (networks, epochs) = (curves.networks(), curves.epochs());
+        let summary = format!("{name}: {networks} networks of {epochs} epochs; {read_as}");
+        Ok(Self { path: path.to_owned(), curves, summary, warnings })
+    }
+}
+
+/// Networks, how they were read, and warnings.
+type Networks = (Vec<(String, Example)>, String, Vec<String>);
+
+fn of_file(path: &Path, options: &CurveOptions) -> anyhow::Result<Networks> {
+    let Recording { networks, curve, features, left_out, other_curves } =
+        read_recorded(path, options)?;
+    let features = if features.is_empty() { "none".to_owned() } else { features.join(", ") };
+    let mut read_as = format!("curve `{curve}`, features: {features}");
+    if !left_out.is_empty() {
+        read_as.push_str(&format!("; left out, since not all numbers: {}", left_out.join(", ")));
+    }
+    let mut warnings = Vec::new();
+    if !other_curves.is_empty() {
+        warnings.push(format!(
+            "the features hold another curve whole, which a network in training has only the \
+             start of: {} (name the features with `--features`)",
+            other_curves.join(", ")
+        ));
+    }
+    Ok((networks, read_as, warnings))
+}
+
+fn of_experiment(path: &Path, options: &CurveOptions) -> anyhow::Result<Networks> {
+    let experiment = Experiment::open(path)?;
+    let only_for_files = [
+        ("--curve", options.curve.is_some()),
+        ("--features", options.features.is_some()),
+        ("--loss", options.loss),
+    ];
+    if let Some((option, _)) = only_for_files.into_iter().find(|(_, is_given)| *is_given) {
+        return Err(Refusal::OnlyForFiles { dir: path.to_owned(), option }.into());
+    }
+    let rows = Snapshot::read(&experiment)?.all_rows(&experiment)?;
+    let mut warnings = Vec::new();
+    if experiment.config().recipe.trainer == TrainerKind::Synthetic {
+        warnings.push("the accuracies are made up (trainer `synthetic`)".to_owned());
+    }
+    let stopped = rows.iter().filter(|row| row.event == Event::Stopped).count();
+    if stopped > 0 {
+        warnings.push(format!(
+            "{stopped} networks were stopped and have no whole curve to replay, so that poor ones \
+             are rarer here than in a search"
+        ));
+    }
+    let named = |row: &Row| {
+        let Example { features, curve } = example(&experiment, row)?;
+        let id = row.iteration.unwrap_or_default().to_string();
+        let curve =
+            options.learning_curve(curve.into()).with_context(|| format!("iteration {id}"))?;
+        Ok((id, Example { features, curve }))
+    };
+    let trained = rows.iter().filter(|row| row.event == Event::Trained);
+    let networks = trained.map(named).collect::<anyhow::Result<_>>()?;
+    let read_as =
+        "curve `validation_accuracy`, features: log10(parameters), layers, log10(learning_rate)";
+    Ok((networks, read_as.to_owned(), warnings))
+}
+
+/// Checks, before the computation, that a file can be written after it and replaces nothing that is
+/// read or is no plain file; returns which file it is, however it is spelled.
+pub fn check_target(path: &Path, inputs: &[PathBuf]) -> anyhow::Result<PathBuf> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    // A rename would put a plain file in the place of `/dev/stdout`, too.
+    let is_other = fs::symlink_metadata(path).is_ok_and(|there| !there.is_file());
+    if folder.is_some_and(|folder| !folder.is_dir()) || is_other {
+        return Err(Refusal::NoTarget { path: path.to_owned() }.into());
+    }
+    // The folder's real name and the file's own.
+    let real = folder.unwrap_or(Path::new(".")).canonicalize().ok();
+    let real = real.zip(path.file_name()).map(|(folder, name)| folder.join(name));
+    let real = real.ok_or_else(|| Refusal::NoTarget { path: path.to_owned() })?;
+    for input in inputs {
+        let is_read = input.canonicalize().is_ok_and(|input| real.starts_with(&input));
+        if is_read || path == input {
+            return Err(Refusal::OverInput { path: path.to_owned(), input: input.clone() }.into());
+        }
+    }
+    Ok(real)
+}
+
+/// One walked network under one setting. Values are in the units the predictor sees: recorded
+/// losses have been negated (after their logarithm).
+#[derive(Serialize)]
+struct TraceRow<'a> {
+    delta: f64,
+    top_n: usize,
+    offset: f64,
+    id: &'a str,
+    stopped: bool,
+    epoch: usize,
+    predicted: Option<f64>,
+    sigma: Option<f64>,
+    best: Option<f64>,
+    stop_probability: Option<f64>,
+}
+
+/// Writes one row per walked network and setting, at least one.
+pub fn write_trace(
+    path: &Path,
+    curves: &RecordedCurves,
+    trace: &[(RuleSetting, WalkedNetwork)],
+) -> anyhow::Result<()> {
+    let row = |(setting, walked): &(RuleSetting, WalkedNetwork)| TraceRow {
+        delta: setting.rule.threshold,
+        top_n: setting.top_n,
+        offset: setting.rule.offset,
+        id: curves.id(walked.network),
+        stopped: walked.stopped,
+        epoch: walked.epoch,
+        predicted: walked.prediction.map(|prediction| prediction.mean),
+        sigma: walked.prediction.map(|prediction| prediction.sigma),
+        best: walked.best,
+        stop_probability: walked.stop_probability,
+    };
+    write_csv(path, trace.iter().map(row))
+}
+
+/// Writes one row per regressor and epoch, at least one.
+pub fn write_scores(path: &Path, scores: &[EpochScore]) -> anyhow::Result<()> {
+    write_csv(path, scores)
+}
+
+fn write_csv(path: &Path, rows: impl IntoIterator<Item = impl Serialize>) -> anyhow::Result<()> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    for row in rows {
+        writer.serialize(row).with_context(|| format!("`{}`", path.display()))?;
+    }
+    let bytes = writer.into_inner().expect("nothing fails in memory");
+    Ok(publish::replace_file(path, &bytes)?)
+}

@@ -1,0 +1,252 @@
+//! What stopping saved and lost, as means over orders. The fields are those of `simulate --json`,
+//! whose help explains them.
+
+use serde::Serialize;
+
+use super::recorded::RecordedCurves;
+use super::walk::{RuleSetting, WalkedNetwork};
+use crate::maths::square;
+use crate::predictor::StoppingRule;
+
+/// Best networks of a set that are counted as kept or lost.
+const TOP: usize = 10;
+
+/// What one setting of the rule did.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SettingSummary {
+    pub delta: f64,
+    pub top_n: usize,
+    pub offset: f64,
+    /// N T / epochs spent, burn-in included.
+    pub speedup: f64,
+    /// The same of the walked networks alone; none where the burn-in leaves none.
+    pub speedup_after_burn_in: Option<f64>,
+    /// Of the walked networks, 0 to 1.
+    pub share_stopped: f64,
+    /// Orders among those of the next field in which the best network was trained to the end.
+    pub best_kept: usize,
+    /// Orders in which the best network of all came after the burn-in.
+    pub orders_best_in_walk: usize,
+    /// Of the ten best networks those trained to the end, burn-in included.
+    pub top10_kept: f64,
+    /// The best of all minus the best trained to the end, in units of the curves.
+    pub regret_mean: f64,
+    pub regret_max: f64,
+    /// Mean absolute error of the predictions by which networks were stopped; none where none was.
+    /// For people only: the columns of `simulate --json` are fixed.
+    #[serde(skip)]
+    pub stopped_mean_absolute_error: Option<f64>,
+}
+
+impl SettingSummary {
+    /// Sums up what a setting did in each of the orders, at least one.
+    pub(super) fn of(setting: &RuleSetting, orders: &[&OrderResult]) -> Self {
+        let over_orders = |of: &dyn Fn(&OrderResult) -> f64| {
+            mean(orders.iter().copied().map(of)).expect("there is an order")
+        };
+        let in_walk = orders.iter().filter(|order| order.best_is_walked);
+        Self {
+            delta: setting.rule.threshold,
+            top_n: setting.top_n,
+            offset: setting.rule.offset,
+            speedup: over_orders(&|order| order.speedup),
+            speedup_after_burn_in: mean(
+                orders.iter().filter_map(|order| order.speedup_after_burn_in),
+            ),
+            share_stopped: over_orders(&|order| order.share_stopped),
+            best_kept: in_walk.clone().filter(|order| order.best_is_kept).count(),
+            orders_best_in_walk: in_walk.count(),
+            top10_kept: over_orders(&|order| order.top_kept as f64),
+            regret_mean: over_orders(&|order| order.regret),
+            regret_max: orders.iter().map(|order| order.regret).fold(0.0, f64::max),
+            stopped_mean_absolute_error: mean(
+                orders.iter().flat_map(|order| order.stopped_errors.iter().copied()),
+            ),
+        }
+    }
+}
+
+/// What one setting did in one order.
+pub(super) struct OrderResult {
+    speedup: f64,
+    speedup_after_burn_in: Option<f64>,
+    share_stopped: f64,
+    best_is_walked: bool,
+    best_is_kept: bool,
+    top_kept: usize,
+    regret: f64,
+    /// |yhat - y_T| of each stopped network.
+    stopped_errors: Vec<f64>,
+}
+
+impl OrderResult {
+    /// Counts what became of the walked networks; the others were the burn-in.
+    pub fn of(recorded: &RecordedCurves, walk: &[WalkedNetwork]) -> Self {
+        let (networks, epochs) = (recorded.networks(), recorded.epochs());
+        let spent: usize =
+            walk.iter().map(|walked| if walked.stopped { walked.epoch } else { epochs }).sum();
+        let burn_in = (networks - walk.len()) * epochs;
+        let mut is_kept = vec![true; networks];
+        walk.iter().for_each(|walked| is_kept[walked.network] = !walked.stopped);
+        let ranking = recorded.ranking();
+        let best = ranking[0];
+        let best_kept =
+            *ranking.iter().find(|network| is_kept[**network]).expect("a burn-in is kept");
+        let error = |walked: &WalkedNetwork| {
+            let predicted = walked.prediction.filter(|_| walked.stopped)?.mean;
+            Some((predicted - recorded.last(walked.network)).abs())
+        };
+        let walked = walk.len() as f64;
+        let stopped_errors: Vec<f64> = walk.iter().filter_map(error).collect();
+        Self {
+            speedup: (networks * epochs) as f64 / (burn_in + spent) as f64,
+            speedup_after_burn_in: (!walk.is_empty())
+                .then(|| walked * epochs as f64 / spent as f64),
+            share_stopped: stopped_errors.len() as f64 / walked.max(1.0),
+            best_is_walked: walk.iter().any(|walked| walked.network == best),
+            best_is_kept: is_kept[best],
+            top_kept: ranking.iter().take(TOP).filter(|network| is_kept[**network]).count(),
+            regret: recorded.last(best) - recorded.last(best_kept),
+            stopped_errors,
+        }
+    }
+}
+
+/// What Hyperband spent and found under one setting; without `kappa` it is plain Hyperband.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct HyperbandSummary {
+    /// `hyperband` or `f-hyperband`.
+    pub scheduler: &'static str,
+    /// One in so many networks of a rung goes on.
+    pub eta: usize,
+    /// Share of the networks of a rung that are trained to its end.
+    pub kappa: Option<f64>,
+    pub delta: Option<f64>,
+    pub offset: Option<f64>,
+    /// Consecutive runs of Hyperband in each order: as many as its networks are enough for.
+    pub runs: usize,
+    /// Networks begun in each order; the same under every setting.
+    pub networks: usize,
+    pub epochs: f64,
+    /// Plain Hyperband's epochs / these.
+    pub speedup: f64,
+    pub share_stopped: f64,
+    /// The best last value of a network trained to the end.
+    pub best_mean: f64,
+    pub best_standard_error: Option<f64>,
+    /// Plain Hyperband's best minus this one, in units of the curves.
+    pub regret_mean: f64,
+    pub regret_max: f64,
+}
+
+/// How a rung is cut short.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RungRule {
+    pub kappa: f64,
+    pub rule: StoppingRule,
+}
+
+/// What Hyperband came to in one order.
+#[derive(Clone, Copy)]
+pub(super) struct HyperbandResult {
+    /// Epochs.
+    pub spent: usize,
+    /// Networks.
+    pub stopped: usize,
+    pub best: f64,
+}
+
+impl HyperbandSummary {
+    /// Sums up a setting over orders, at least one: plain Hyperband's result in each, and its own.
+    pub(super) fn of(
+        (eta, runs, networks): (usize, usize, usize),
+        setting: Option<RungRule>,
+        orders: &[(HyperbandResult, HyperbandResult)],
+    ) -> Self {
+        let over_orders = |of: &dyn Fn(HyperbandResult, HyperbandResult) -> f64| {
+            mean(orders.iter().map(|(plain, own)| of(*plain, *own))).expect("there is an order")
+        };
+        let bests: Vec<f64> = orders.iter().map(|(_, own)| own.best).collect();
+        let regrets = orders.iter().map(|(plain, own)| plain.best - own.best);
+        Self {
+            scheduler: if setting.is_some() { "f-hyperband" } else { "hyperband" },
+            eta,
+            kappa: setting.map(|setting| setting.kappa),
+            delta: setting.map(|setting| setting.rule.threshold),
+            offset: setting.map(|setting| setting.rule.offset),
+            runs,
+            networks,
+            epochs: over_orders(&|_, own| own.spent as f64),
+            speedup: over_orders(&|plain, own| plain.spent as f64 / own.spent as f64),
+            share_stopped: over_orders(&|_, own| own.stopped as f64) / networks as f64,
+            best_mean: over_orders(&|_, own| own.best),
+            best_standard_error: standard_error(&bests),
+            regret_mean: over_orders(&|plain, own| plain.best - own.best),
+            regret_max: regrets.fold(f64::NEG_INFINITY, f64::max),
+        }
+    }
+}
+
+/// Returns the mean of some values, if there are any.
+pub(super) fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let (count, sum) = values.fold((0_usize, 0.0), |(count, sum), value| (count + 1, sum + value));
+    (count > 0).then(|| sum / count as f64)
+}
+
+/// Returns the standard error of a mean: the sample deviation over the root of the number; none of
+/// a single value.
+pub(super) fn standard_error(values: &[f64]) -> Option<f64> {
+    let mean = mean(values.iter().copied()).filter(|_| values.len() > 1)?;
+    let squares: f64 = values.iter().map(|value| square(value - mean)).sum();
+    let count = values.len() as f64;
+    Some((squares / (count - 1.0) / count).sqrt())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::predictor::{Example, LearningCurve, Prediction, synthetic_curves};
+
+    #[test]
+    fn speedup_and_regret_by_hand() {
+        // Four networks of four epochs, the best last and in the burn-in none of the best two; three
+        // are walked: one stopped after 1 epoch, one trained, one (the best) stopped after 2.
+        let finals = [0.5, 0.1, 0.7, 0.9];
+        let named = |(id, mut network): (usize, (String, Example))| {
+            let curve = LearningCurve::new(vec![0.0, 0.0, 0.0, finals[id]]).unwrap();
+            network.1.curve = curve;
+            network
+        };
+        let networks = synthetic_curves::named(4, 4).into_iter().enumerate().map(named).collect();
+        let recorded = RecordedCurves::new(networks).unwrap();
+        let step = |network, stopped, epoch, mean| WalkedNetwork {
+            network,
+            stopped,
+            epoch,
+            prediction: Some(Prediction { mean, sigma: 0.1 }),
+            best: Some(0.5),
+            stop_probability: Some(0.5),
+        };
+        let steps = [step(1, true, 1, 0.2), step(2, false, 3, 0.7), step(3, true, 2, 0.6)];
+        let result = OrderResult::of(&recorded, &steps);
+        // 16 epochs in all; spent 4 in the burn-in, then 1 + 4 + 2 of 12.
+        assert_eq!(result.speedup, 16.0 / 11.0);
+        assert_eq!(result.speedup_after_burn_in, Some(12.0 / 7.0));
+        assert_eq!(result.share_stopped, 2.0 / 3.0);
+        assert!(result.best_is_walked && !result.best_is_kept);
+        assert_eq!(result.top_kept, 2);
+        assert!((result.regret - 0.2).abs() < 1e-12);
+        // |0.2 - 0.1| and |0.6 - 0.9|.
+        let setting = RuleSetting::grid(&[0.9], &[1], &[0.0]).unwrap()[0];
+        let summary = SettingSummary::of(&setting, &[&result]);
+        assert!((summary.stopped_mean_absolute_error.unwrap() - 0.2).abs() < 1e-12);
+        assert_eq!((summary.best_kept, summary.orders_best_in_walk), (0, 1));
+    }
+
+    #[test]
+    fn the_standard_error_by_hand() {
+        // Mean 2, sample variance 1, root of 1 / 3.
+        assert_eq!(standard_error(&[1.0, 2.0, 3.0]), Some((1.0_f64 / 3.0).sqrt()));
+        assert_eq!(standard_error(&[1.0]), None);
+    }
+}
