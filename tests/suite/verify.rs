@@ -265,7 +265,7 @@ fn a_changed_number_is_seen_by_the_view_or_by_the_curve() {
         let (before, row) = text.split_at(at);
         (before.to_owned() + &row.replacen(best.as_str(), "0.5", 2)).into_bytes()
     });
-    finds(&experiment, "its result tells of");
+    finds(&experiment, "in the row of its result `best_validation_accuracy` is 0.5, and");
     // There is no telling which of the two is right.
     repair(&experiment).fails_with(3);
 }
@@ -413,7 +413,7 @@ fn a_curve_that_is_gone_or_shorter_is_named() {
     let path = experiment.path("curves/000001.1.csv");
     let text = fs::read_to_string(&path).unwrap();
     fs::write(&path, &text[..text.len() - 5]).unwrap();
-    finds(&experiment, "curves/000001.1.csv: it has 3 epochs");
+    finds(&experiment, "`epochs` is 4, and 3");
     fs::write(&path, text.replacen(",", ";", 30)).unwrap();
     finds(&experiment, "curves/000001.1.csv: ");
     fs::remove_file(&path).unwrap();

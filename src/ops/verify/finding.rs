@@ -7,7 +7,6 @@ use serde::Serialize;
 
 use crate::storage::StorageError;
 
-/// Whether a finding is damage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
@@ -21,17 +20,18 @@ pub enum Severity {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Repair {
-    /// Nothing: there is no safe way.
+    /// There is no safe way.
     None,
-    /// Saves the row in `torn/` and blanks it in place; a result that only stands where it may not is appended again.
+    /// Saves the row in `torn/` and blanks it in place; a result that may only not stand there is
+    /// appended again.
     BlankRow,
     /// Saves what follows the last whole row in `torn/` and cuts it.
     CutEnd,
     /// Appends rows that an interrupted write left out.
     AppendRows,
-    /// Puts a view out of sight, and publishes one of all rows.
+    /// Renames a view aside, and publishes one of all rows.
     RebuildView,
-    /// Puts a file or folder out of sight.
+    /// Renames a file or folder aside.
     SetAside,
     /// Appends a result that its attempt could not append, or removes it where the log has one.
     SettleResult,
@@ -40,24 +40,19 @@ pub enum Repair {
 /// One thing that an audit found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// How bad it is.
     pub severity: Severity,
     /// The file or folder, below the experiment.
     pub path: String,
-    /// The line, from 1.
+    /// From 1.
     pub line: Option<u64>,
     /// Where that line begins, from 0.
     pub byte: Option<u64>,
-    /// What is wrong.
     pub problem: String,
-    /// What can be done.
     pub repair: Repair,
-    /// Whether that was done.
     pub repaired: bool,
 }
 
 impl Finding {
-    /// Returns damage that nothing safe can be done about.
     pub fn damage(path: impl Into<String>, problem: impl Into<String>) -> Self {
         Self {
             severity: Severity::Damage,
@@ -70,17 +65,14 @@ impl Finding {
         }
     }
 
-    /// Returns something worth knowing.
     pub fn note(path: impl Into<String>, problem: impl Into<String>) -> Self {
         Self { severity: Severity::Note, ..Self::damage(path, problem) }
     }
 
-    /// Says in which line it is, and where that begins.
     pub fn at(self, line: u64, byte: u64) -> Self {
         Self { line: Some(line), byte: Some(byte), ..self }
     }
 
-    /// Says what can be done.
     pub fn mended_by(self, repair: Repair) -> Self {
         Self { repair, ..self }
     }
@@ -91,7 +83,7 @@ impl Finding {
     }
 }
 
-/// One line: `replay.csv:5 (byte 1234): what is wrong [what can be done]`.
+/// One line: `damage    replay.csv:5 (byte 1234): what is wrong [what can be done]`.
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match (self.repaired, self.severity) {
@@ -100,43 +92,39 @@ impl fmt::Display for Finding {
             (false, Severity::Note) => "note",
         };
         write!(f, "{kind:<8}  {}", self.path)?;
-        if let Some(line) = self.line {
-            write!(f, ":{line}")?;
-        }
-        if let Some(byte) = self.byte {
-            write!(f, " (byte {byte})")?;
+        if let (Some(line), Some(byte)) = (self.line, self.byte) {
+            write!(f, ":{line} (byte {byte})")?;
         }
         write!(f, ": {}", self.problem)?;
-        match (self.severity, self.repair) {
-            (Severity::Note, Repair::None) => Ok(()),
-            (Severity::Damage, Repair::None) => {
+        match (self.severity, self.repair.words()) {
+            (Severity::Note, ["", _]) => Ok(()),
+            (Severity::Damage, ["", _]) => {
                 f.write_str(" [no safe repair: put it back from a copy]")
             }
-            (_, repair) => write!(f, " [{}]", repair.words(self.repaired)),
+            (_, [_, done]) if self.repaired => write!(f, " [{done}]"),
+            (_, [planned, _]) => write!(f, " [--repair {planned}]"),
         }
     }
 }
 
 impl Repair {
-    const fn words(self, is_done: bool) -> &'static str {
-        match (self, is_done) {
-            (Self::None, _) => "",
-            (Self::BlankRow, false) => "--repair keeps it in torn/ and blanks it",
-            (Self::BlankRow, true) => "kept in torn/ and blanked",
-            (Self::CutEnd, false) => {
-                "--repair keeps it in torn/ and cuts it, as the next writer does"
+    /// What `--repair` does, and what it has done.
+    const fn words(self) -> [&'static str; 2] {
+        match self {
+            Self::None => [""; 2],
+            Self::BlankRow => ["keeps it in torn/ and blanks it", "kept in torn/ and blanked"],
+            Self::CutEnd => {
+                ["keeps it in torn/ and cuts it, as the next writer does", "kept in torn/ and cut"]
             }
-            (Self::CutEnd, true) => "kept in torn/ and cut",
-            (Self::AppendRows, false) => "--repair appends the row, as the next writer does",
-            (Self::AppendRows, true) => "appended",
-            (Self::RebuildView, false) => "--repair sets it aside and learns again from the log",
-            (Self::RebuildView, true) => "set aside, and learned again from the log",
-            (Self::SetAside, false) => "--repair sets it aside",
-            (Self::SetAside, true) => "set aside",
-            (Self::SettleResult, false) => {
-                "--repair appends or removes it, as the next reduce does"
+            Self::AppendRows => ["appends the row, as the next writer does", "appended"],
+            Self::RebuildView => [
+                "sets it aside and learns again from the log",
+                "set aside, and learned again from the log",
+            ],
+            Self::SetAside => ["sets it aside", "set aside"],
+            Self::SettleResult => {
+                ["appends or removes it, as the next reduce does", "appended or removed"]
             }
-            (Self::SettleResult, true) => "appended or removed",
         }
     }
 }

@@ -218,7 +218,7 @@ impl Subject {
         };
         if let Some(how) = raw.header_problem() {
             // What is known without the log is not worth much: nothing else can be compared.
-            findings.push(log::foreign(how));
+            findings.push(log::changed(how).at(1, 0));
             return Ok(None);
         }
         findings.extend(examined.findings(&raw, Timestamp::now()));
@@ -232,11 +232,10 @@ impl Subject {
                 findings.push(view.finding(experiment));
                 differing = Some(rows);
             }
-            findings.extend(files.findings(
-                &self.dir,
-                experiment.config().early_stopping.rule(),
-                &examined,
-            )?);
+            let rule = experiment.config().early_stopping.rule();
+            let attempts = files::check_attempts(&files, &self.dir, &examined)?;
+            findings.extend(attempts.into_iter().map(|(_, finding)| finding));
+            findings.extend(files::check_curves(&files, &self.dir, rule, &examined)?);
             findings.extend(rounds::check_rounds(&self.dir, &examined)?);
             findings.extend(files::check_imported(&self.dir, &experiment.config().space)?);
         }

@@ -14,6 +14,8 @@ use crate::ops::known_rows::{publish_view, set_aside_if_there};
 use crate::ops::reduce::refit::refit;
 use crate::ops::train::attempt_files::AttemptFiles;
 use crate::ops::train::left_results;
+use crate::ops::verify::files::check_attempts;
+use crate::ops::verify::finding::Repair;
 use crate::ops::verify::log::Examined;
 use crate::ops::verify::views::Views;
 use crate::storage::fs::publish;
@@ -45,7 +47,8 @@ pub(crate) fn mend(experiment: &Experiment, differing: Option<u64>) -> anyhow::R
     for rows in &wrong {
         set_aside_if_there(experiment, *rows)?;
     }
-    for path in files.to_set_aside(dir, &mended.log)? {
+    let files = check_attempts(&files, dir, &mended.log)?.into_iter();
+    for (path, _) in files.filter(|(_, finding)| finding.repair == Repair::SetAside) {
         let aside = publish::set_aside(&path)?;
         log::info!("`{}` was set aside as `{}`", path.display(), aside.display());
     }

@@ -1,69 +1,64 @@
-//! What result rows claim, against the search space, the configuration and the learning curves.
+//! Result rows recomputed: from architecture, outcome and configuration, and from their curves.
+
+use serde_json::Value;
 
 use crate::config::ValidConfig;
 use crate::ops::verify::finding::Finding;
-use crate::ops::verify::log::{LOG, Placed};
+use crate::ops::verify::log::LogLine;
 use crate::outcome::{Accuracy, Outcome};
 use crate::predictor::StoppingRule;
+use crate::storage::{Curve, Event, Row};
 
-use crate::storage::{Curve, CurveSummary, Event, Row};
-
-/// Checks the numbers of result rows that follow from the architecture and the configuration.
-pub(crate) fn check_rows(rows: &[Placed], config: &ValidConfig) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    let results = || rows.iter().filter(|placed| placed.row.event.is_result());
-    for placed in results() {
-        let wrong = wrong_cost(&placed.row, config).or_else(|| wrong_reward(&placed.row, config));
-        if let Some(problem) = wrong {
-            findings.push(Finding::damage(LOG, problem).at(placed.line, placed.byte));
-        }
-    }
+pub(crate) fn check_rows(rows: &[LogLine], config: &ValidConfig) -> Vec<Finding> {
+    let results = || rows.iter().filter(|line| line.row.event.is_result());
+    let differing = results().filter_map(|line| {
+        let problem = difference(&line.row, &recomputed(&line.row, config))?;
+        Some(line.damage(format!("{problem} for its architecture and outcome")))
+    });
+    let mut findings: Vec<Finding> = differing.collect();
+    // One finding for all of these: most likely the configuration was changed.
     let threshold = config.early_stopping.threshold;
-    let mut others = results().filter(|placed| is_verdict_at_another(&placed.row, threshold));
-    if let Some(first) = others.next() {
-        let problem = format!(
-            "{} verdicts were not made at the threshold {threshold} that `experiment.yaml` asks for",
+    let mut others = results().filter(|line| line.row.threshold.is_some_and(|at| at != threshold));
+    findings.extend(others.next().map(|first| {
+        first.damage(format!(
+            "{} verdicts were not made at the threshold {threshold} of `experiment.yaml`",
             1 + others.count()
-        );
-        findings.push(Finding::damage(LOG, problem).at(first.line, first.byte));
-    }
+        ))
+    }));
     let epochs = config.recipe.epochs;
-    let mut others = results()
-        .filter(|placed| placed.row.event == Event::Trained && placed.row.epochs != Some(epochs));
-    // One finding for all: most likely it is the configuration that was changed.
-    if let Some(first) = others.next() {
-        let problem = format!(
-            "{} networks were not trained for the {epochs} epochs that `experiment.yaml` asks for",
+    let is_trained = |row: &Row| row.event == Event::Trained;
+    let mut others =
+        results().filter(|line| is_trained(&line.row) && line.row.epochs != Some(epochs));
+    findings.extend(others.next().map(|first| {
+        first.damage(format!(
+            "{} networks were not trained for the {epochs} epochs of `experiment.yaml`",
             1 + others.count()
-        );
-        findings.push(Finding::damage(LOG, problem).at(first.line, first.byte));
-    }
+        ))
+    }));
     findings
 }
 
-fn is_verdict_at_another(row: &Row, threshold: f64) -> bool {
-    row.threshold.is_some_and(|told| told != threshold)
+/// The row with what follows from its architecture and outcome.
+fn recomputed(row: &Row, config: &ValidConfig) -> Row {
+    let mut own = row.clone();
+    let text = row.architecture.as_deref();
+    if let Some(architecture) = text.and_then(|text| config.space.parse(text).ok()) {
+        let cost = config.space.cost(&architecture);
+        own.parameters = row.parameters.and(Some(cost.parameters));
+        own.macs = row.macs.and(Some(cost.macs));
+        own.layers = row.layers.and(Some(architecture.depth() as u32));
+    }
+    if let Some(outcome) = outcome(row) {
+        let classes = config.space.image().classes;
+        own.reward = config.reward().reward(&outcome, classes).map(Accuracy::value);
+    }
+    own
 }
 
-fn wrong_cost(row: &Row, config: &ValidConfig) -> Option<String> {
-    let architecture = config.space.parse(row.architecture.as_deref()?).ok()?;
-    let cost = config.space.cost(&architecture);
-    let own = [
-        ("parameters", row.parameters, cost.parameters),
-        ("macs", row.macs, cost.macs),
-        ("layers", row.layers.map(u64::from), architecture.depth() as u64),
-    ];
-    own.into_iter().find_map(|(column, told, own)| {
-        let told = told.filter(|told| *told != own)?;
-        Some(format!("column `{column}` is {told}, and {own} for its architecture"))
-    })
-}
-
-/// Returns how the reward of a result is not that of its outcome.
-fn wrong_reward(row: &Row, config: &ValidConfig) -> Option<String> {
+fn outcome(row: &Row) -> Option<Outcome> {
     let accuracy = |number: Option<f64>| Accuracy::new(number?).ok();
     let best = accuracy(row.best_validation_accuracy);
-    let outcome = match row.event {
+    Some(match row.event {
         Event::Trained => {
             Outcome::Trained { best: best?, last: accuracy(row.last_validation_accuracy)? }
         }
@@ -72,16 +67,7 @@ fn wrong_reward(row: &Row, config: &ValidConfig) -> Option<String> {
         Event::OutOfMemory => Outcome::OutOfMemory,
         Event::Imported => Outcome::Imported { best: best? },
         _ => return None,
-    };
-    let classes = config.space.image().classes;
-    let own = config.reward().reward(&outcome, classes).map(Accuracy::value);
-    (own != row.reward).then(|| {
-        format!("column `reward` is {}, and {} for its outcome", said(row.reward), said(own))
     })
-}
-
-fn said(number: Option<f64>) -> String {
-    number.map_or_else(|| "empty".to_owned(), |number| number.to_string())
 }
 
 /// Whether a result was trained for epochs that its curve must hold.
@@ -89,57 +75,43 @@ pub(crate) fn has_curve(row: &Row) -> bool {
     row.event.is_result() && row.epochs.is_some_and(|epochs| epochs > 0)
 }
 
-/// Returns how the curve of a result is not the one that its row was made from.
+/// How a result row differs from the one that its curve gives.
 pub(crate) fn wrong_curve(row: &Row, curve: &Curve, rule: StoppingRule) -> Option<String> {
-    let own = curve.summary();
-    let numbers = |summary: &CurveSummary| {
-        (summary.epochs, summary.best.value(), summary.best_epoch, summary.last.value())
+    let Some(summary) = curve.summary() else { return Some("it has no epoch".to_owned()) };
+    let mut own = Row {
+        epochs: Some(summary.epochs),
+        best_validation_accuracy: Some(summary.best.value()),
+        best_epoch: Some(summary.best_epoch),
+        last_validation_accuracy: Some(summary.last.value()),
+        ..row.clone()
     };
-    let told = (
-        row.epochs?,
-        row.best_validation_accuracy?,
-        row.best_epoch?,
-        row.last_validation_accuracy?,
-    );
-    let words = |(epochs, best, best_epoch, last): (u32, f64, u32, f64)| {
-        format!("{epochs} epochs, the best {best} in epoch {best_epoch}, the last {last}")
-    };
-    match own.as_ref().map(numbers) {
-        None => Some(format!("it has no epoch, and its result tells of {}", words(told))),
-        Some(own) if own != told => {
-            Some(format!("it has {}; its result tells of {}", words(own), words(told)))
-        }
-        Some(_) => wrong_verdict(row, curve, rule),
+    if row.threshold.is_some() {
+        // The last verdict of a stopped network, the first one of an audited network.
+        let mut verdicts = curve.last_start().iter().filter(|at| at.is_stop(rule));
+        let at = match row.event {
+            Event::Stopped => verdicts.next_back().filter(|at| Some(at.epoch) == row.epochs),
+            _ => verdicts.next().filter(|_| row.audit == Some(true)),
+        };
+        own.predicted_accuracy = at.and_then(|at| at.predicted_accuracy);
+        own.sigma = at.and_then(|at| at.sigma);
+        own.y_best = at.and_then(|at| at.y_best);
+        own.stop_probability = at.and_then(|at| at.stop_probability);
     }
+    difference(row, &own).map(|problem| format!("in the row of its result {problem} by this curve"))
 }
 
-/// Returns how the verdict of a stopped or audited network is not that of the epoch in which it was stopped, or was to
-/// be for the first time.
-fn wrong_verdict(row: &Row, curve: &Curve, rule: StoppingRule) -> Option<String> {
-    row.threshold?;
-    let mut verdicts = curve.last_start().iter().filter(|at| at.is_stop(rule));
-    let own = match row.event {
-        Event::Stopped => verdicts.next_back().filter(|at| Some(at.epoch) == row.epochs),
-        _ => verdicts.next().filter(|_| row.audit == Some(true)),
+/// Names the columns in which two rows differ.
+fn difference(row: &Row, own: &Row) -> Option<String> {
+    let [row, own] = [row, own].map(|row| serde_json::to_value(row).expect("a row is plain data"));
+    let words = |value: &Value| match value {
+        Value::Null => "empty".to_owned(),
+        value => value.to_string(),
     };
-    let words = |[predicted, sigma, y_best, stop_probability]: [Option<f64>; 4]| {
-        format!(
-            "{predicted}, sigma {sigma}, y_best {y_best}, probability {stop_probability}",
-            predicted = said(predicted),
-            sigma = said(sigma),
-            y_best = said(y_best),
-            stop_probability = said(stop_probability)
-        )
-    };
-    let told = [row.predicted_accuracy, row.sigma, row.y_best, row.stop_probability];
-    let Some(at) = own else {
-        return Some(format!("it has no verdict of {}, which its result tells of", words(told)));
-    };
-    let own = [at.predicted_accuracy, at.sigma, at.y_best, at.stop_probability];
-    (own != told).then(|| {
-        let (epoch, own, told) = (at.epoch, words(own), words(told));
-        format!("epoch {epoch} predicts {own}; its result tells of {told}")
-    })
+    let columns = own.as_object().into_iter().flatten().filter(|(name, own)| row[name] != **own);
+    let columns: Vec<String> = columns
+        .map(|(name, own)| format!("`{name}` is {}, and {}", words(&row[name]), words(own)))
+        .collect();
+    (!columns.is_empty()).then(|| columns.join("; "))
 }
 
 #[cfg(test)]
@@ -172,9 +144,9 @@ mod tests {
     fn a_curve_has_the_epochs_and_the_accuracies_of_its_row() {
         let wrong = |accuracies: &[f64]| wrong_curve(&trained(), &curve(accuracies), rule());
         assert_eq!(wrong(&[0.1, 0.5, 0.25]), None);
-        assert!(wrong(&[0.1, 0.5]).unwrap().starts_with("it has 2 epochs"));
-        assert!(wrong(&[0.1, 0.75, 0.25]).unwrap().contains("the best 0.75"));
-        assert!(wrong(&[0.5, 0.5, 0.25]).unwrap().contains("in epoch 1"));
+        assert!(wrong(&[0.1, 0.5]).unwrap().contains("`epochs` is 3, and 2"));
+        assert!(wrong(&[0.1, 0.75, 0.25]).unwrap().contains("accuracy` is 0.5, and 0.75"));
+        assert!(wrong(&[0.5, 0.5, 0.25]).unwrap().contains("`best_epoch` is 2, and 1"));
         assert!(wrong(&[]).unwrap().contains("no epoch"));
     }
 
@@ -215,27 +187,26 @@ mod tests {
         let audited = with_verdict(Row { audit: Some(true), ..trained() }, 1);
         assert_eq!(wrong_curve(&stopped, &curve), None);
         assert_eq!(wrong_curve(&audited, &curve), None);
-        let changes: [fn(&mut Row); 4] = [
-            |row| row.sigma = Some(0.2),
-            |row| row.y_best = Some(0.7),
-            |row| row.stop_probability = Some(0.999),
-            |row| row.predicted_accuracy = Some(0.4),
+        type Change = fn(&mut Row);
+        let changes: [(&str, Change); 4] = [
+            ("`sigma` is 0.2, and 0.25", |row| row.sigma = Some(0.2)),
+            ("`y_best` is 0.7", |row| row.y_best = Some(0.7)),
+            ("`stop_probability` is 0.999", |row| row.stop_probability = Some(0.999)),
+            ("`predicted_accuracy` is 0.4, and 0.5", |row| row.predicted_accuracy = Some(0.4)),
         ];
-        for change in changes {
+        for (expected, change) in changes {
             for row in [&stopped, &audited] {
                 let mut changed = row.clone();
                 change(&mut changed);
                 let wrong = wrong_curve(&changed, &curve).unwrap();
-                assert!(wrong.contains("predicts 0.5"), "{wrong}");
+                assert!(wrong.contains(expected), "{wrong}");
             }
         }
-        // No epoch was to be its last; or nobody says that it was audited.
+        // No epoch was to be its last; or no mark says that it was audited.
         let never = judged([Some(0.0), None, Some(0.0)]);
-        assert!(wrong_curve(&stopped, &never).unwrap().starts_with("it has no verdict"));
+        assert!(wrong_curve(&stopped, &never).unwrap().contains("`sigma` is 0.25, and empty"));
         let unmarked = Row { audit: None, ..audited };
-        assert!(wrong_curve(&unmarked, &curve).unwrap().starts_with("it has no verdict"));
-        assert!(is_verdict_at_another(&stopped, 0.9) && !is_verdict_at_another(&stopped, 0.99));
-        assert!(!is_verdict_at_another(&trained(), 0.9));
+        assert!(wrong_curve(&unmarked, &curve).unwrap().contains("`sigma` is 0.25, and empty"));
     }
 
     #[test]

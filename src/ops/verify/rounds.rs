@@ -7,9 +7,6 @@ use crate::ops::verify::log::Examined;
 use crate::storage::{ExperimentDir, Rendering, RoundDir};
 
 /// Checks every round, as far as none is missing before it.
-///
-/// # Errors
-/// A file that is there cannot be read.
 pub(crate) fn check_rounds(dir: &ExperimentDir, log: &Examined) -> anyhow::Result<Vec<Finding>> {
     let mut findings = Vec::new();
     for ((number, folder), expected) in dir.list_rounds()?.into_iter().zip(1..) {
@@ -38,17 +35,12 @@ fn check_round(round: &RoundDir, name: &str, log: &Examined) -> anyhow::Result<V
     if let Err(damage) = or_damage(round.refusals())? {
         findings.push(Finding::note(name, damage));
     }
-    let others: BTreeSet<&str> = log
-        .rows
-        .iter()
-        .filter(|placed| placed.row.round == Some(round.round))
-        .filter_map(|placed| placed.row.job.as_deref())
-        .filter(|job| !named.contains(*job))
-        .collect();
+    let rows = log.rows.iter().filter(|line| line.row.round == Some(round.round));
+    let jobs: BTreeSet<&str> = rows.filter_map(|line| line.row.job.as_deref()).collect();
+    let others: Vec<&str> = jobs.into_iter().filter(|job| !named.contains(*job)).collect();
     if !others.is_empty() {
-        let jobs: Vec<&str> = others.into_iter().collect();
-        let problem =
-            format!("jobs that array.yaml does not name worked on it: {}", jobs.join(", "));
+        let jobs = others.join(", ");
+        let problem = format!("jobs that array.yaml does not name worked on it: {jobs}");
         findings.push(Finding::note(name, problem));
     }
     Ok(findings)

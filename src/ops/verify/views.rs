@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::ops::Experiment;
 use crate::ops::reduce::rebuild::differing_files;
 use crate::ops::verify::finding::{Finding, Repair, below, one_line};
-use crate::ops::verify::log::Placed;
+use crate::ops::verify::log::LogLine;
 use crate::storage::{RawLog, View};
 
 /// What is wrong with a view.
@@ -90,15 +90,15 @@ fn misfit(view: &View, vouched: u64) -> String {
 pub(crate) fn differing_view(
     experiment: &Experiment,
     rows: u64,
-    placed: &[Placed],
+    lines: &[LogLine],
     raw: &RawLog,
 ) -> anyhow::Result<Option<WrongView>> {
     let params = experiment.view_params();
     // A reduce keeps the newest ones only.
     let Ok(published) = View::published(experiment.dir(), rows, &params) else { return Ok(None) };
     let mut view = View::empty(params);
-    for placed in &placed[..rows as usize] {
-        view.apply_row(&placed.row)?;
+    for line in &lines[..rows as usize] {
+        view.apply_row(&line.row)?;
     }
     view.move_to(raw.position_after(rows));
     let differing = differing_files(experiment, &mut view, &published)?.unwrap_or_default();
