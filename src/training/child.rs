@@ -1,9 +1,9 @@
 //! A child process: started as the leader of a process group of its own, listened to, signalled,
 //! killed with all that it has started, and reaped.
 //!
-//! Trainers ([`ProgramTrainer`](super::ProgramTrainer)), the workers of `run` and the second process of `doctor` are
-//! such children. TERM and USR1 go to the child alone (the workers of a data loader would die of
-//! them); KILL goes to its whole group.
+//! Trainers ([`ProgramTrainer`](super::ProgramTrainer)), the workers of `run` and the second
+//! process of `doctor` are such children. TERM and USR1 go to the child alone (the workers of a
+//! data loader would die of them); KILL goes to its whole group.
 
 use std::env;
 use std::ffi::OsString;
@@ -165,7 +165,8 @@ impl ChildProcess {
         let _ = stdin.send(format!("{line}\n"));
     }
 
-    /// Whether a line could not be written since its stdin is closed; true at the latest when it ends.
+    /// Whether a line could not be written since its stdin is closed; true at the latest when it
+    /// ends.
     pub(super) fn is_stdin_closed(&self) -> bool {
         self.stdin_closed.load(Ordering::SeqCst)
     }

@@ -12,10 +12,8 @@ use crate::invalid::Invalid;
 const TORCH: &str = "metaqnn-torch";
 
 impl ChildCommand {
-    /// Finds `metaqnn-torch`: beside `executable`, the running `metaqnn`, else in `search_path`, the variable `PATH`.
-    ///
-    /// # Errors
-    /// When it is in neither.
+    /// Finds `metaqnn-torch`: beside `executable`, the running `metaqnn`, else in `search_path`,
+    /// the variable `PATH`.
     pub fn torch(executable: &Path, search_path: Option<&OsStr>) -> Result<Self, TrainingError> {
         let beside = executable.parent().map(Path::to_path_buf).unwrap_or_default();
         let folders = search_path.map(|path| env::split_paths(path).collect::<Vec<_>>());
@@ -27,10 +25,8 @@ impl ChildCommand {
             .ok_or(TrainingError::NoTorch { beside })
     }
 
-    /// Takes `training.command`. As in a shell, a program without `/` is looked up in `PATH` when it is started.
-    ///
-    /// # Errors
-    /// When it is empty.
+    /// Takes `training.command`. As in a shell, a program without `/` is looked up in `PATH` when
+    /// it is started.
     pub fn given(command: &[String]) -> Result<Self, TrainingError> {
         let (program, arguments) = command.split_first().ok_or_else(|| {
             Invalid::new("training.command", "[]", "give program and arguments as a list")

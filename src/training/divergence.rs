@@ -14,7 +14,8 @@ pub(super) fn diverged_epoch(line: &str) -> Option<u32> {
     Some(told.epoch)
 }
 
-/// Puts `null` in the place of every number that is none, outside of strings; `None` when there is none.
+/// Puts `null` in the place of every number that is none, outside of strings; `None` when there is
+/// none.
 fn with_nulls(line: &str) -> Option<String> {
     let (mut json, mut rest) = (String::new(), line);
     let (mut is_found, mut is_in_string) = (false, false);

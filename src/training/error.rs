@@ -9,77 +9,43 @@ use signal_hook::low_level::signal_name;
 
 use crate::invalid::Invalid;
 
-/// An error of training.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainingError {
     #[error(transparent)]
     Invalid(#[from] Invalid),
-    /// A limit of the system.
     #[error(
-        "cannot start the threads that listen to a child process (see `ulimit -u`, and the limits of the job)"
+        "cannot start the threads that listen to a child process \
+         (see `ulimit -u`, and the limits of the job)"
     )]
     Thread(#[source] io::Error),
-    /// The trainer `torch` without its program.
+    /// `beside` is the folder of `metaqnn`.
     #[error(
-        "found no `metaqnn-torch`, neither in `{}` nor on PATH (build it: `scripts/setup-libtorch.sh`, \
-         then `cargo build --release`; or choose another `training.trainer`)",
+        "found no `metaqnn-torch`, neither in `{}` nor on PATH (build it: \
+         `scripts/setup-libtorch.sh`, then `cargo build --release`; or choose another \
+         `training.trainer`)",
         beside.display()
     )]
-    NoTorch {
-        /// The folder of `metaqnn`.
-        beside: PathBuf,
-    },
-    /// A trainer or a worker could not be started.
-    #[error("failed to start {child} `{}` (is it an executable file of this machine?)", program.display())]
-    Start {
-        /// `the trainer` or `the worker`.
-        child: &'static str,
-        /// The program.
-        program: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The trainer said that it cannot work here (no GPU, no data): the machine's or the user's fault.
+    NoTorch { beside: PathBuf },
+    /// `child` is `the trainer` or `the worker`.
+    #[error(
+        "failed to start {child} `{}` (is it an executable file of this machine?)",
+        program.display()
+    )]
+    Start { child: &'static str, program: PathBuf, source: io::Error },
+    /// No GPU, no data: the machine's or the user's fault.
     #[error("the trainer `{}` refused to work: {reason}", program.display())]
-    Refused {
-        /// The program.
-        program: PathBuf,
-        /// What it said.
-        reason: String,
-    },
-    /// The trainer ended without an answer.
+    Refused { program: PathBuf, reason: String },
+    /// `stderr` is the last line of it.
     #[error("the trainer crashed ({}): {stderr}", describe(*status))]
-    Crashed {
-        status: ExitStatus,
-        /// The last line it wrote to stderr.
-        stderr: String,
-    },
-    /// The trainer said something that is not in the protocol.
+    Crashed { status: ExitStatus, stderr: String },
     #[error("the trainer broke the protocol: {problem}, in `{line}`")]
-    Protocol {
-        /// What is wrong.
-        problem: String,
-        /// The line, cut to a readable length.
-        line: String,
-    },
-    /// The trainer closed a pipe and did not end.
+    Protocol { problem: String, line: String },
     #[error("the trainer closed its {pipe} and lives on")]
-    ClosedPipe {
-        /// Which of its pipes.
-        pipe: &'static str,
-    },
-    /// The trainer did not end a training that it was asked to stop.
+    ClosedPipe { pipe: &'static str },
     #[error("the trainer did not stop within {seconds} s (`training.silence_limit`)")]
-    NotStopped {
-        /// The limit.
-        seconds: f64,
-    },
-    /// The trainer said nothing for too long.
+    NotStopped { seconds: f64 },
     #[error("the trainer was silent for {seconds} s (`training.silence_limit`)")]
-    Silent {
-        /// The limit.
-        seconds: f64,
-    },
+    Silent { seconds: f64 },
 }
 
 impl TrainingError {

@@ -14,7 +14,8 @@ pub enum Signal {
 
 /// Which signals have arrived. Clones see the same signals.
 ///
-/// Whoever owns the signals of the process registers [`Interrupt::flag`] for each of them; trainers only look.
+/// Whoever owns the signals of the process registers [`Interrupt::flag`] for each of them; trainers
+/// only look.
 #[derive(Debug, Clone, Default)]
 pub struct Interrupt {
     time_nearly_up: Arc<AtomicBool>,
@@ -22,7 +23,8 @@ pub struct Interrupt {
 }
 
 impl Interrupt {
-    /// Returns the flag that a handler of `signal` sets (`signal_hook::flag::register` takes it as it is).
+    /// Returns the flag that a handler of `signal` sets (`signal_hook::flag::register` takes it as
+    /// it is).
     pub fn flag(&self, signal: Signal) -> Arc<AtomicBool> {
         Arc::clone(match signal {
             Signal::TimeNearlyUp => &self.time_nearly_up,

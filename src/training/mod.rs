@@ -1,12 +1,17 @@
-//! From an architecture to an outcome.
+//! From an architecture to the end of its training. In reading order:
 //!
-//! A [`Trainer`] trains one network, reports each epoch, and may be told to stop. There are two:
-//! [`ProgramTrainer`] speaks the trainer protocol ([`protocol`]) with a program, ours
-//! (`metaqnn-torch`) or anybody's, and [`SyntheticTrainer`] makes learning curves up for trying a
-//! search out. How a network is to be trained is the [`Recipe`].
+//! * [`protocol`]: the trainer protocol, one JSON object a line;
+//! * `recipe`: how networks are trained ([`Recipe`], checked: [`ValidRecipe`] with the learning
+//!   rates and the first-epoch test); `error`, `interrupt` (signals of the scheduler);
+//! * `trainer`: what every [`Trainer`] does, and how a training ends ([`TrainingEnd`]);
+//! * `synthetic`: made-up curves, for trying a search out ([`SyntheticTrainer`]);
+//! * `program`: a trainer that is a program, `metaqnn-torch` or any other ([`ProgramTrainer`]),
+//!   with `command` (where it lies), `dialogue` (which line may follow), `divergence` (NaN in
+//!   JSON), `timeouts`, `child` (child processes, those of `run` and `doctor` too) and
+//!   `stderr_tail`.
 //!
-//! Nothing here knows libtorch, the replay log, the scheduler or the predictor: a trainer gets a
-//! request, the path of a log and a callback.
+//! Used by `ops`, `config`, `cli` and the program `metaqnn-torch`. Nothing here knows libtorch, the
+//! log, the scheduler or the predictor.
 
 mod child;
 mod command;
@@ -16,8 +21,6 @@ mod error;
 #[cfg(test)]
 mod fixture;
 mod interrupt;
-mod learning_rate;
-mod merit;
 mod program;
 pub mod protocol;
 mod recipe;
@@ -44,13 +47,10 @@ pub use trainer::{Trainer, TrainingEnd};
 use std::ffi::OsStr;
 use std::path::Path;
 
-/// Returns the trainer that `recipe` asks for. Nothing is started before its first request.
+/// Returns the trainer that `recipe` asks for; nothing is started before its first request.
 ///
 /// `executable` is the running `metaqnn`, `search_path` the variable `PATH`, `interrupt` the
 /// signals that end a training.
-///
-/// # Errors
-/// When `metaqnn-torch` is wanted and not to be found.
 pub fn trainer(
     recipe: &Recipe,
     executable: &Path,

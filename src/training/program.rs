@@ -21,10 +21,10 @@ use super::trainer::{Trainer, TrainingEnd};
 
 /// Speaks the trainer protocol with a program.
 ///
-/// The program is started at the first request and lives on for the next ones. It is ended when
-/// the trainer is dropped, and after every training that went wrong; then the next request starts it again.
-/// One that has ended between two requests is started again for the second, even where that is
-/// only seen when it does not answer.
+/// The program is started at the first request and lives on for the next ones. It is ended when the
+/// trainer is dropped, and after every training that went wrong; then the next request starts it
+/// again. One that has ended between two requests is started again for the second, even where that
+/// is only seen when it does not answer.
 #[derive(Debug)]
 pub struct ProgramTrainer {
     command: ChildCommand,
@@ -32,35 +32,20 @@ pub struct ProgramTrainer {
     timeouts: Timeouts,
     /// The program while it waits for a request.
     idle: Option<ChildProcess>,
-    rehearsal: Rehearsal,
-}
-
-/// What is asked of the program before anything is claimed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Rehearsal {
-    /// That it starts.
-    Start,
-    /// That it answers a request of 0 epochs: it loads its data and finds its device for it.
-    Request,
+    /// Whether it knows requests of 0 epochs.
+    rehearses: bool,
 }
 
 impl ProgramTrainer {
-    /// Makes a trainer of `command`. Signals that arrive at `interrupt` are passed on to the program.
+    /// Makes a trainer of `command`. Signals that arrive at `interrupt` are passed on to the
+    /// program.
     pub fn new(command: ChildCommand, interrupt: Interrupt) -> Self {
-        Self {
-            command,
-            interrupt,
-            timeouts: Timeouts::default(),
-            idle: None,
-            rehearsal: Rehearsal::Start,
-        }
+        Self { command, interrupt, timeouts: Timeouts::default(), idle: None, rehearses: false }
     }
 
-    /// Has the program answer a request of 0 epochs when it prepares. Only for `metaqnn-torch`: the
-    /// protocol does not ask others to know such requests.
-    #[must_use]
+    /// Has the program answer a request of 0 epochs when it prepares. Only for `metaqnn-torch`.
     pub fn that_rehearses(self) -> Self {
-        Self { rehearsal: Rehearsal::Request, ..self }
+        Self { rehearses: true, ..self }
     }
 
     #[must_use]
@@ -72,7 +57,8 @@ impl ProgramTrainer {
         ChildProcess::trainer(&self.command, threads, self.timeouts)
     }
 
-    /// Returns the waiting program. One that has ended meanwhile, or spoke without being asked, is none.
+    /// Returns the waiting program. One that has ended meanwhile, or spoke without being asked, is
+    /// none.
     fn waiting(&mut self) -> Option<ChildProcess> {
         let mut process = self.idle.take()?;
         // It may have ended, and the thread that reads its stdout not have come to the end yet.
@@ -176,7 +162,7 @@ impl Trainer for ProgramTrainer {
     fn prepare(&mut self, request: &Request) -> Result<Option<String>, TrainingError> {
         let mut process = self.start(request.threads)?;
         let mut dialogue = Dialogue::new(request);
-        if self.rehearsal == Rehearsal::Request {
+        if self.rehearses {
             let ended = self
                 .converse(&mut process, &mut dialogue, request, &mut |_| ControlFlow::Continue(()));
             if let Err(error) = ended {

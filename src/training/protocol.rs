@@ -1,20 +1,21 @@
-//! The trainer protocol: one JSON object a line, requests on the trainer's stdin, messages on its stdout.
+//! The trainer protocol: one JSON object a line, requests on the trainer's stdin, messages on its
+//! stdout.
 //!
 //! A trainer reads a [`Request`], prints an [`EpochReport`] after each epoch and ends with one of
 //! `{"done": true}`, `{"failed": "why"}` (the network's own fault) and `{"out_of_memory": true,
 //! "peak_bytes": 123}`; then it waits for the next request until stdin ends. It flushes every
 //! line. `scripts/example-trainer.py` does it in ten lines.
 //!
-//! Epochs are told in order, each once, the last of them before `done`. A start with another
+//! Epochs are reported in order, each once, the last of them before `done`. A start with another
 //! learning rate begins at epoch 1 with a greater `start`. A training taken up from a checkpoint
 //! begins with the epoch after it; when that was the last one, it is `done` at once.
 //!
-//! First an epoch is told, then the checkpoint is saved. A trainer that dies between the two tells
-//! that epoch again, and the same, when it is taken up; the other way round the curve would lack an
-//! epoch, and the network is trained from the beginning. The folder of the checkpoints may vanish
-//! (the architecture has got a result elsewhere): it is made again. That it cannot be written
-//! is no reason to end a training. Everything in it belongs to the attempt, goes with it, and is copied
-//! for the next one, half-written files too.
+//! First an epoch is reported, then the checkpoint is saved. A trainer that dies between the two
+//! reports that epoch again, and the same, when it is taken up; the other way round the curve would
+//! lack an epoch, and the network is trained from the beginning. The folder of the checkpoints may
+//! vanish (the architecture has got a result elsewhere): it is made again. That it cannot be
+//! written is no reason to end a training. Everything in it belongs to the attempt, goes with it,
+//! and is copied for the next one, half-written files too.
 //!
 //! A number of an epoch that is NaN or infinite, written as Python does it (`NaN`, `Infinity`,
 //! `-Infinity`), says that the training has diverged: the network has failed, and the trainer is
@@ -30,19 +31,21 @@
 //!
 //! A trainer that cannot work where it is, whatever the network (no GPU, no data), says
 //! `{"refused": "why"}` instead of the first epoch: nothing is held against the network. One that
-//! merely ends has crashed, because from outside a broken installation and a network that kills
-//! the trainer look alike. Anything else is an error too: a line that is no JSON, an accuracy outside
+//! merely ends has crashed, because from outside a broken installation and a network that kills the
+//! trainer look alike. Anything else is an error too: a line that is no JSON, an accuracy outside
 //! [0, 1], a closed stdout.
 //!
 //! A request of 0 epochs without layers asks whether networks can be trained here, before any is
-//! claimed: the trainer finds its device, and loads the images unless `data` is null. Its `done` may
-//! say where it trains: `{"done": true, "device": "the CPU"}`. Only `metaqnn-torch` gets such requests.
+//! claimed: the trainer finds its device, and loads the images unless `data` is null. Its `done`
+//! may say where it trains: `{"done": true, "device": "the CPU"}`. Only `metaqnn-torch` gets such
+//! requests.
 //!
 //! What a trainer writes to stderr is kept beside the learning curve.
 //!
 //! # Bounds
 //!
-//! Whatever a trainer does, a training ends. One that passes a bound is killed with its process group.
+//! Whatever a trainer does, a training ends. One that passes a bound is killed with its process
+//! group.
 //!
 //! | of | at most | then the training is |
 //! | --- | --- | --- |
@@ -83,23 +86,16 @@ pub const TRY_AGAIN: i32 = 75;
 /// One network to train.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Request {
-    /// [`VERSION`].
     pub protocol: u32,
-    /// The iteration of the search.
     pub iteration: u64,
-    /// Which attempt at this iteration.
     pub attempt: u32,
     /// The architecture with its dropout marks.
     pub architecture: String,
-    /// The same, layer by layer, with everything needed to build it.
     pub layers: Vec<LayerDescription>,
-    /// Number of classes.
     pub classes: u32,
-    /// Colour channels of an image.
     pub channels: u32,
     /// Side of an image in pixels.
     pub input_size: u32,
-    /// Epochs to train.
     pub epochs: u32,
     /// Seed of this iteration: weights, batches and dropout follow from it.
     pub seed: u64,
@@ -107,15 +103,11 @@ pub struct Request {
     pub experiment_seed: u64,
     /// Folder for checkpoints, which the trainer makes; null when none are wanted.
     pub checkpoint: Option<PathBuf>,
-    /// Whether to go on from the checkpoint found there.
     pub resume: bool,
     /// Seconds until the scheduler ends the task, when known.
     pub seconds_left: Option<f64>,
-    /// CPU threads to use.
     pub threads: u32,
-    /// The `training` section of the configuration.
     pub recipe: Recipe,
-    /// The `data` section of the configuration.
     pub data: serde_json::Value,
 }
 
@@ -150,49 +142,17 @@ impl Request {
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum LayerDescription {
     /// A convolution, batch normalisation if asked, a ReLU.
-    Conv {
-        /// Number of filters.
-        filters: u32,
-        /// Side of the kernel.
-        kernel: u32,
-        /// Stride.
-        stride: u32,
-        /// Zeros added on each side.
-        padding: u32,
-        /// Whether batch normalisation stands before the ReLU.
-        batch_norm: bool,
-    },
+    Conv { filters: u32, kernel: u32, stride: u32, padding: u32, batch_norm: bool },
     /// Batch normalisation if asked, then a max pooling without padding.
-    Pool {
-        /// Side of the window.
-        kernel: u32,
-        /// Stride.
-        stride: u32,
-        /// Whether an incomplete window counts.
-        ceil: bool,
-        /// Whether batch normalisation stands before the pooling.
-        batch_norm: bool,
-    },
+    Pool { kernel: u32, stride: u32, ceil: bool, batch_norm: bool },
     /// Dropout, scaled during training.
-    Dropout {
-        /// Probability that a value is dropped.
-        probability: f64,
-    },
+    Dropout { probability: f64 },
     /// A dense layer and a ReLU.
-    FullyConnected {
-        /// Number of neurons.
-        width: u32,
-    },
+    FullyConnected { width: u32 },
     /// A 1x1 convolution to one map per class, a ReLU, the mean of each map.
-    GlobalAveragePool {
-        /// Number of classes.
-        classes: u32,
-    },
+    GlobalAveragePool { classes: u32 },
     /// A dense layer to one logit per class.
-    Softmax {
-        /// Number of classes.
-        classes: u32,
-    },
+    Softmax { classes: u32 },
 }
 
 impl LayerDescription {
@@ -229,27 +189,20 @@ impl LayerDescription {
 /// What a trainer reports after each epoch: one row of a learning curve.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EpochReport {
-    /// The epoch, from 1.
     pub epoch: u32,
     /// Which of the first-epoch restarts this is, from 1; the last start is the curve.
     #[serde(default = "first")]
     pub start: u32,
-    /// Learning rate in this epoch.
-    #[serde(default)]
     pub learning_rate: Option<f64>,
     /// Mean training loss over the epoch.
-    #[serde(default)]
     pub training_loss: Option<f64>,
     /// Share of training images classified correctly during the epoch, in [0, 1].
-    #[serde(default)]
     pub training_accuracy: Option<f64>,
     /// Mean loss over the validation images.
-    #[serde(default)]
     pub validation_loss: Option<f64>,
     /// Share of validation images classified correctly, in [0, 1].
     pub validation_accuracy: f64,
     /// Wall-clock seconds of the epoch, evaluation included.
-    #[serde(default)]
     pub seconds: Option<f64>,
 }
 
@@ -260,53 +213,37 @@ const fn first() -> u32 {
 /// What a trainer writes.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Message {
-    /// An epoch is over.
     Epoch(EpochReport),
     /// The training is over, to the last epoch or because it was told to stop.
     Done {
         /// In the answer to a request of 0 epochs: where it trains, in words.
         device: Option<String>,
     },
-    /// The network is at fault.
     Failed(String),
-    /// The network does not fit.
     OutOfMemory {
-        /// Greatest memory in use, when known.
         peak_bytes: Option<u64>,
     },
-    /// The trainer cannot work here.
     Refused(String),
     /// An epoch whose loss or accuracy is NaN or infinite.
     Diverged {
-        /// The epoch.
         epoch: u32,
     },
 }
 
-/// The fields that tell the kinds of message apart.
+/// The fields by which the kinds of message differ.
 #[derive(Deserialize)]
 struct Kind {
-    #[serde(default)]
     epoch: Option<serde_json::Value>,
-    #[serde(default)]
     done: Option<bool>,
-    #[serde(default)]
     device: Option<String>,
-    #[serde(default)]
     failed: Option<String>,
-    #[serde(default)]
     out_of_memory: Option<bool>,
-    #[serde(default)]
     peak_bytes: Option<u64>,
-    #[serde(default)]
     refused: Option<String>,
 }
 
 impl Message {
-    /// Reads one line of a trainer.
-    ///
-    /// # Errors
-    /// Says in a few words what is wrong with it.
+    /// Reads one line of a trainer; the error says in a few words what is wrong with it.
     pub fn parse(line: &str) -> Result<Self, String> {
         let kind: Kind = match serde_json::from_str(line) {
             Ok(kind) => kind,
@@ -371,10 +308,9 @@ fn check(report: &EpochReport) -> Result<(), String> {
     }
 }
 
-/// What a trainer is told while it trains.
+/// The message to a trainer while it trains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stop {
-    /// Always true.
     pub stop: bool,
 }
 
@@ -393,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_message_is_named() {
+    fn an_invalid_message_is_explained() {
         let problem = |line| Message::parse(line).unwrap_err();
         assert!(problem(r#"{"epoch": 1, "validation_accuracy": 86.0}"#).contains("outside [0, 1]"));
         assert!(problem(r#"{"epoch": 0, "validation_accuracy": 0.1}"#).contains("count from 1"));

@@ -6,9 +6,9 @@ use std::path::{Component, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::invalid::Invalid;
+use crate::maths::pow;
 use crate::outcome::Accuracy;
 
-/// Which trainer trains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TrainerKind {
@@ -30,15 +30,12 @@ pub enum Initialisation {
     Glorot,
 }
 
-/// Where networks are trained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Device {
     /// The GPU that the scheduler allotted; without a GPU on the machine, the CPU.
     Auto,
-    /// The CPU.
     Cpu,
-    /// A GPU, or an error.
     Cuda,
 }
 
@@ -58,23 +55,21 @@ pub enum Precision {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Recipe {
-    /// `torch`, `command` or `synthetic`.
     pub trainer: TrainerKind,
     /// Program and arguments of the trainer `command`; empty otherwise.
     pub command: Vec<String>,
-    /// Epochs of a training.
     pub epochs: u32,
     /// Images of an optimizer step; an incomplete last batch is left out.
     pub batch_size: u32,
     /// Images of an evaluation batch; decides speed and memory only.
     pub validation_batch_size: u32,
-    /// Learning rate of the first start.
     pub learning_rate: f64,
     /// Learning rates tried in all until a first epoch beats the threshold.
     pub learning_rate_tries: u32,
     /// Each next start has this share of the learning rate before.
     pub learning_rate_retry_factor: f64,
-    /// Validation accuracy that the first epoch must exceed; null means [`default_first_epoch_threshold`].
+    /// Validation accuracy that the first epoch must exceed; null means
+    /// [`default_first_epoch_threshold`].
     pub first_epoch_threshold: Option<f64>,
     /// Factor on the learning rate at each step of the schedule.
     pub decay_factor: f64,
@@ -82,30 +77,29 @@ pub struct Recipe {
     pub decay_every: u32,
     /// L2 penalty, added to the gradient of weights and biases.
     pub weight_decay: f64,
-    /// Adam's decay of the mean of gradients.
     pub beta1: f64,
-    /// Adam's decay of the mean of squared gradients.
     pub beta2: f64,
     /// Adam's term in the denominator.
     pub adam_epsilon: f64,
-    /// `caffe_xavier` or `glorot`.
     pub initialisation: Initialisation,
-    /// `auto`, `cpu` or `cuda`.
     pub device: Device,
-    /// CPU threads; null means those allotted by the scheduler, else the cores shared among the workers.
+    /// CPU threads; null means those allotted by the scheduler, else the cores shared among the
+    /// workers.
     pub threads: Option<u32>,
     /// `float32`, `tf32` or `bfloat16`; on a GPU only.
     pub precision: Precision,
     /// Whether cuDNN may try several algorithms and keep the fastest.
     pub cudnn_benchmark: bool,
-    /// Seconds that the trainer `synthetic` takes over an epoch, to try out how a search is scheduled.
+    /// Seconds that the trainer `synthetic` takes over an epoch, to try out how a search is
+    /// scheduled.
     pub synthetic_epoch_seconds: f64,
-    /// Seconds without a word from the trainer after which it counts as hung.
+    /// Seconds without a line from the trainer after which it counts as hung.
     pub silence_limit: f64,
-    /// Seconds after which a claim without a result is lost, where the scheduler names no earlier end.
+    /// Seconds after which a claim without a result is lost, where the scheduler names no earlier
+    /// end.
     pub claim_lifetime: f64,
-    /// An absolute folder outside of the experiment, in which a folder of its own holds the checkpoints; null means
-    /// inside the experiment.
+    /// An absolute folder outside of the experiment, in which a folder of its own holds the
+    /// checkpoints; null means inside the experiment.
     pub checkpoint_dir: Option<PathBuf>,
 }
 
@@ -140,13 +134,14 @@ impl Default for Recipe {
     }
 }
 
-/// Returns the validation accuracy that a first epoch must exceed where the configuration says none: the lesser of
-/// 1.5 / classes and chance + (1 - chance) / 18, with chance = 1 / classes.
+/// Returns the validation accuracy that a first epoch must exceed where the configuration says
+/// none: the lesser of 1.5 / classes and chance + (1 - chance) / 18, with chance = 1 / classes.
 ///
-/// The paper restarts a network that is "not better than random"; its code asks for 0.15 with ten classes, 1.5 times
-/// chance. The second term is ours: with few classes 1.5 times chance is more than most networks reach in one epoch
-/// (0.75 of two classes), and the agent would learn from failures that are none. Both terms are equal at ten classes;
-/// from there on the paper's factor decides.
+/// The paper restarts a network that is "not better than random"; its code asks for 0.15 with ten
+/// classes, 1.5 times chance. The second term is ours: with few classes 1.5 times chance is more
+/// than most networks reach in one epoch (0.75 of two classes), and the agent would learn from
+/// failures that are none. Both terms are equal at ten classes; from there on the paper's factor
+/// decides.
 pub fn default_first_epoch_threshold(classes: u32) -> f64 {
     let chance = Accuracy::chance(classes).value();
     f64::min(1.5 / f64::from(classes), chance + (1.0 - chance) / 18.0)
@@ -160,10 +155,6 @@ pub struct ValidRecipe {
 }
 
 impl Recipe {
-    /// Checks the recipe for a data set of `classes` classes.
-    ///
-    /// # Errors
-    /// One error per rule, naming the key below `training` and the value.
     pub fn check(self, classes: u32) -> Result<ValidRecipe, Invalid> {
         let in_range = |key: &str, value: f64, least: f64, most: f64| {
             Invalid::unless_in(least..=most, &format!("training.{key}"), value)
@@ -221,7 +212,6 @@ impl Deref for ValidRecipe {
 }
 
 impl ValidRecipe {
-    /// Returns the validation accuracy that the first epoch must exceed, or the next learning rate is tried.
     pub const fn first_epoch_threshold(&self) -> f64 {
         self.threshold
     }
@@ -230,6 +220,19 @@ impl ValidRecipe {
     /// test, which the threshold itself does not pass.
     pub fn passes_first_epoch(&self, validation_accuracy: f64) -> bool {
         validation_accuracy > self.threshold
+    }
+
+    /// Returns the learning rate a start begins with: `learning_rate * retry_factor^(start - 1)`,
+    /// starts counted from 1 (paper, section 5: 0.001, and 0.4 times as much at each restart).
+    pub fn initial_learning_rate(&self, start: u32) -> f64 {
+        self.learning_rate * pow(self.learning_rate_retry_factor, f64::from(start - 1))
+    }
+
+    /// Returns the learning rate of an epoch (from 1): the start's, times `decay_factor` for every
+    /// `decay_every` epochs that are over.
+    pub fn learning_rate(&self, start: u32, epoch: u32) -> f64 {
+        let steps = (epoch - 1) / self.decay_every;
+        self.initial_learning_rate(start) * pow(self.decay_factor, f64::from(steps))
     }
 }
 
@@ -289,5 +292,21 @@ mod tests {
             Err("`training.silence_limit` is `1e300` (must be 1 to 1000000000)".into())
         );
         assert!(with(|r| r.command = vec!["python3".into()]).is_err());
+    }
+
+    #[test]
+    fn rates_are_those_of_the_paper() {
+        let recipe = Recipe::default().check(10).unwrap();
+        let close = |a: f64, b: f64| (a - b).abs() < 1e-12;
+        for (start, rate) in [(1, 0.001), (2, 0.0004), (3, 0.00016), (4, 0.000064), (5, 0.0000256)]
+        {
+            assert!(close(recipe.initial_learning_rate(start), rate));
+        }
+        for (epoch, rate) in
+            [(1, 1e-3), (5, 1e-3), (6, 2e-4), (10, 2e-4), (11, 4e-5), (16, 8e-6), (20, 8e-6)]
+        {
+            assert!(close(recipe.learning_rate(1, epoch), rate), "epoch {epoch}");
+        }
+        assert!(close(recipe.learning_rate(2, 6), 8e-5));
     }
 }

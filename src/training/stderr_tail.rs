@@ -83,7 +83,8 @@ impl Log {
     }
 }
 
-/// Opens a file, and none that a link in its place leads to: nothing is written outside an experiment.
+/// Opens a file, and none that a link in its place leads to: nothing is written outside an
+/// experiment.
 fn open_itself(path: &Path, options: &OpenOptions) -> io::Result<File> {
     regular_file::open(path, options, OFlags::NOFOLLOW)
 }

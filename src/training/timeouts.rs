@@ -20,8 +20,8 @@ pub struct Timeouts {
     pub farewell: Duration,
     /// For this process to get the signal that a program ended by, when it is sent to both: 1 s.
     pub same_signal: Duration,
-    /// For the rest of what it wrote, after it has ended. It is there at once, unless the machine is
-    /// so busy that no thread reads it, or a process outside its group holds the pipe open: 5 s.
+    /// For the rest of what it wrote, after it has ended. It is there at once, unless the machine
+    /// is so busy that no thread reads it, or a process outside its group holds the pipe open: 5 s.
     pub rest: Duration,
 }
 

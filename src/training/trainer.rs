@@ -39,11 +39,8 @@ pub trait Trainer {
     /// Trains the network of `request`, calling `on_epoch` after each epoch; a break ends the
     /// training early, and from then on it is [`TrainingEnd::Stopped`] whatever else happens.
     ///
-    /// `log` is where the last lines of the trainer's stderr go; a trainer that says nothing makes no file.
-    ///
-    /// # Errors
-    /// When the trainer, not the network, is at fault: it cannot be started, refuses to work, ends
-    /// without an answer, breaks the protocol, or is silent for too long. The next request begins afresh.
+    /// `log` is where the last lines of the trainer's stderr go; a trainer that says nothing makes
+    /// no file.
     fn train(
         &mut self,
         request: &Request,
