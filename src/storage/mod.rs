@@ -45,9 +45,7 @@ pub(crate) mod round;
 pub mod search_state;
 pub(crate) mod view;
 
-pub use attempt::curve_csv::Curve;
-pub use attempt::curve_row::CurveRow;
-pub use attempt::curve_writer::CurveWriter;
+pub use attempt::curve::{Curve, CurveRow, CurveWriter};
 pub use attempt::resume::LeftOnSignal;
 pub use dir::{ExperimentDir, FORMAT_VERSION};
 pub use error::StorageError;

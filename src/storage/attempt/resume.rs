@@ -12,8 +12,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 
 use crate::regular_file;
-use crate::storage::attempt::curve_csv::Curve;
-use crate::storage::attempt::curve_row::CurveRow;
+use crate::storage::attempt::curve::{Curve, CurveRow};
 use crate::storage::dir::ExperimentDir;
 use crate::storage::error::StorageError;
 use crate::storage::fs::publish;
