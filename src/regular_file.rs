@@ -1,8 +1,10 @@
-//! Opening files whose names others can take: no open waits, and nothing but a regular file is read.
+//! Opening files whose names others can take: no open waits, and nothing but a regular file is
+//! read.
 //!
-//! A named pipe in the place of a file would stop a reader for good, a link to an endless device would fill its
-//! memory. So every file is opened without blocking, looked at, and read up to a bound. Files of an experiment are
-//! opened by [`read`], which follows no link; `tests/suite/layers.rs` finds who opens one otherwise.
+//! A named pipe in the place of a file would stop a reader for good, a link to an endless device
+//! would fill its memory. So every file is opened without blocking, looked at, and read up to a
+//! bound. Files of an experiment are opened by [`read`], which follows no link;
+//! `tests/suite/layers.rs` finds who opens one otherwise.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Metadata, OpenOptions};
@@ -20,33 +22,29 @@ use rustix::io::Errno;
 /// Most bytes of a file of a few lines: plans, jobs, results, checksums.
 pub const SMALL: u64 = 1 << 20;
 
-/// Most bytes of a file that grows with the epochs of a training, or with the keys of a configuration.
+/// Most bytes of a file that grows with the epochs of a training, or with the keys of a
+/// configuration.
 pub const MEDIUM: u64 = 1 << 26;
 
 /// Most bytes of a file that grows with a search, and of a table that a person names.
 pub const LARGE: u64 = 1 << 30;
 
-/// What is no file that can be read: the source of an [`io::Error`] of the kind `InvalidData`.
+/// Why a file is not read: the source of an [`io::Error`] of the kind `InvalidData`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotAFile {
-    /// Something else than a file.
     #[error("it is {0}, not a regular file")]
     Kind(&'static str),
-    /// A link where none is followed.
     #[error(
         "it is a symbolic link, and a file of an experiment is none (put the file itself there)"
     )]
     Link,
-    /// A file that no program has written for this purpose.
     #[error("it has more than {0} bytes, the most that a file of its kind can have")]
     TooLarge(u64),
-    /// A named pipe at its other end.
     #[error("it is a named pipe that no program writes to")]
     NoWriter,
 }
 
 impl NotAFile {
-    /// Whether it is the source of an error.
     pub fn is_in(error: &io::Error) -> bool {
         error.get_ref().is_some_and(|source| source.is::<Self>())
     }
@@ -68,8 +66,8 @@ pub fn read_linked(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     whole(open(path, File::options().read(true), OFlags::empty())?, most)
 }
 
-/// Reads what a person names as input: a file, also behind links, or what another program writes, such as
-/// `/dev/stdin` or `<(command)`.
+/// Reads what a person names as input: a file, also behind links, or what another program writes,
+/// such as `/dev/stdin` or `<(command)`.
 pub fn read_input(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let file = open_at_once(path, File::options().read(true), OFlags::empty())?;
     let metadata = file.metadata()?;
@@ -90,10 +88,10 @@ pub fn open(path: &Path, options: &OpenOptions, flags: OFlags) -> io::Result<Fil
     if metadata.is_file() { Ok(file) } else { Err(NotAFile::Kind(kind_of(&metadata)).into()) }
 }
 
-/// Lists the names in a folder, in no order.
+/// The names in a folder, in no order.
 ///
-/// [`std::fs::read_dir`] and [`std::fs::remove_dir_all`] panic where a folder cannot be closed, as on a network file
-/// system that reports an earlier error then; this and [`remove_folder`] do not.
+/// [`std::fs::read_dir`] and [`std::fs::remove_dir_all`] panic where a folder cannot be closed, as
+/// on a network file system that reports an earlier error then; this and [`remove_folder`] do not.
 pub fn names(folder: &Path) -> io::Result<Vec<OsString>> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let mut names = Vec::new();
@@ -121,14 +119,14 @@ pub fn remove_folder(folder: &Path) -> io::Result<()> {
     fs::remove_dir(folder)
 }
 
-/// Syncs the entries of a folder.
 pub fn sync_folder(path: &Path) -> io::Result<()> {
     let only = i32::try_from(OFlags::DIRECTORY.bits()).expect("flags of open are small");
     File::options().read(true).custom_flags(only).open(path)?.sync_all()
 }
 
-/// How often, and after which pause, a file is opened again that another machine holds a lease on: `O_NONBLOCK` is
-/// refused until the lease is given back, `/proc/sys/fs/lease-break-time` (45 s) at the latest.
+/// How often, and after which pause, a file is opened again that another machine holds a lease on:
+/// `O_NONBLOCK` is refused until the lease is given back, `/proc/sys/fs/lease-break-time` (45 s) at
+/// the latest.
 const LEASE: (u32, Duration) = (600, Duration::from_millis(100));
 
 fn open_at_once(path: &Path, options: &OpenOptions, flags: OFlags) -> io::Result<File> {
@@ -211,7 +209,8 @@ const PIPEFS: FsWord = 0x5049_5045;
 /// Longest wait for the other end of a pipe that has a name.
 const WRITER: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
 
-/// The other end of a pipe without a name is open from the start; that of one with a name may never be opened.
+/// The other end of a pipe without a name is open from the start; that of one with a name may never
+/// be opened.
 fn wait_for_writer(file: &File) -> io::Result<()> {
     let is_named = fstatfs(file)?.f_type != PIPEFS;
     if is_named && poll(&mut [PollFd::new(file, PollFlags::IN)], Some(&WRITER))? == 0 {

@@ -1,7 +1,7 @@
 //! What a YAML text may ask of the parser: how deep it nests, and how much its aliases repeat.
 //!
-//! The parser takes time with the square of the brackets that are open, minutes for a file of them, and its own limit
-//! on aliases lets a kilobyte become gigabytes.
+//! The parser takes time with the square of the brackets that are open, minutes for a file of them,
+//! and its own limit on aliases lets a kilobyte become gigabytes.
 
 use std::cell::Cell;
 
@@ -10,30 +10,22 @@ use serde::de::{
     VariantAccess, Visitor,
 };
 
-/// Brackets that may be open at once, as many as the parser follows: more than any file of this program has.
+/// Brackets that may be open at once, as many as the parser follows: more than any file of this
+/// program has.
 const MOST_OPEN: usize = 128;
 
 /// Values that a text with aliases may stand for.
 const MOST_VALUES: usize = 100_000;
 
-/// A text that is not given to the parser.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TooMuch {
-    /// Brackets in brackets.
     #[error("more than {MOST_OPEN} brackets are open at line {line} (is one not closed?)")]
-    Deep {
-        /// The line, from 1.
-        line: usize,
-    },
-    /// Aliases of aliases.
+    Deep { line: usize },
     #[error("its aliases (`*name`) stand for more than {MOST_VALUES} values")]
     Repeated,
 }
 
-/// Checks a text before it is parsed.
-///
-/// # Errors
-/// It nests too deeply, or repeats too much.
+/// To be called before a text is parsed.
 pub fn check(text: &str) -> Result<(), TooMuch> {
     check_depth(text)?;
     if text.contains('*') {
@@ -47,7 +39,7 @@ pub fn check(text: &str) -> Result<(), TooMuch> {
     Ok(())
 }
 
-/// Where a bracket stands that closes nothing.
+/// Where a bracket counts for nothing.
 #[derive(PartialEq)]
 enum Within {
     Nothing,
@@ -55,8 +47,9 @@ enum Within {
     Comment,
 }
 
-/// Brackets that open are counted wherever they stand; one that closes within quotes or a comment closes only what
-/// was opened there. So what is taken for quotes and is none, as in `5" wide`, at most keeps brackets open.
+/// Brackets that open are counted wherever they stand; one that closes within quotes or a comment
+/// closes only what was opened there. So what is taken for quotes and is none, as in `5" wide`, at
+/// most keeps brackets open.
 fn check_depth(text: &str) -> Result<(), TooMuch> {
     let (mut open, mut line, mut within) = (0_usize, 1, Within::Nothing);
     // How many were open where the quotes or the comment began.

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::predictor::MOST_TOP_N;
+
 /// The best final values seen so far; only measured ones belong here, never predictions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BestFinals {
@@ -9,6 +11,13 @@ pub struct BestFinals {
     most: usize,
     /// Best first.
     best: Vec<f64>,
+}
+
+/// Keeps as many as any stopping rule asks for.
+impl Default for BestFinals {
+    fn default() -> Self {
+        Self::new(MOST_TOP_N)
+    }
 }
 
 impl BestFinals {

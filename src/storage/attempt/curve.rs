@@ -166,9 +166,10 @@ impl Curve {
         self.rows.iter().filter_map(|row| row.seconds).fold(0.0, |sum, more| sum + more)
     }
 
-    /// What the curve of a later attempt begins with that resumes with an epoch of a start: the rows
-    /// before it. `None` when the epoch before that is missing, as after a power cut that spared the
-    /// checkpoint and not the curve: such an attempt could not say how good its network was.
+    /// What the curve of a later attempt begins with that resumes with an epoch of a start: the
+    /// rows before it. `None` when the epoch before that is missing, as after a power cut that
+    /// spared the checkpoint and not the curve: such an attempt could not say how good its network
+    /// was.
     pub fn before(&self, start: u32, epoch: u32) -> Option<Self> {
         let end = self.rows.partition_point(|row| row.position() < (start, epoch));
         let rows = &self.rows[..end];

@@ -1,8 +1,8 @@
 //! A result that is about to be appended to the log: `curves/000123.1.result`.
 //!
-//! An attempt publishes the very row, with a checksum, before it tries to append it, and removes the file after a
-//! synced append. So a finished training outlives its process: each place that would record the claim as lost appends
-//! this row instead.
+//! An attempt publishes the very row, with a checksum, before it tries to append it, and removes
+//! the file after a synced append. So a finished training outlives its process: each place that
+//! would record the claim as lost appends this row instead.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -18,7 +18,6 @@ use crate::storage::log::event::{Attempt, Row};
 use crate::storage::log::text::header;
 
 impl ExperimentDir {
-    /// Publishes the result row of an attempt, unless its file is there already.
     pub fn publish_result(&self, attempt: Attempt, row: &Row) -> Result<Published, StorageError> {
         let path = self.result(attempt);
         let line = row
@@ -27,7 +26,6 @@ impl ExperimentDir {
         publish::file_once(&path, &text(&line))
     }
 
-    /// Reads the result row of an attempt.
     pub fn read_result(&self, attempt: Attempt) -> Result<Row, StorageError> {
         let path = self.result(attempt);
         let bytes = regular_file::read(&path, regular_file::SMALL)
@@ -45,7 +43,7 @@ impl ExperimentDir {
         Ok(row)
     }
 
-    /// Removes the result of an attempt, which the log holds now; another process may have done so.
+    /// Removes the file, whose row the log holds now; another process may have done so.
     pub fn remove_result(&self, attempt: Attempt) -> Result<(), StorageError> {
         let path = self.result(attempt);
         match fs::remove_file(&path) {
@@ -54,7 +52,6 @@ impl ExperimentDir {
         }
     }
 
-    /// Returns the results that wait to be appended, by attempt.
     pub fn list_results(&self) -> Result<Vec<(Attempt, PathBuf)>, StorageError> {
         self.list_of_attempts(".result")
     }

@@ -1,5 +1,5 @@
-//! What an attempt hands over to the next one at the same iteration: its curve, its checkpoint, and
-//! the mark that it left because it was told to.
+//! What an attempt leaves to the next one at the same iteration: its curve, its checkpoint, and the
+//! mark that it left on a signal.
 //!
 //! No attempt touches the files of another: the next one copies. It finds them by listing, since a
 //! name that was looked up too early stays unseen on NFS.
@@ -18,25 +18,21 @@ use crate::storage::error::StorageError;
 use crate::storage::fs::publish;
 use crate::storage::log::event::Attempt;
 
-/// The file in a checkpoint folder that says: the attempt left on a signal. It holds which, and the seconds of
-/// [`LeftOnSignal::lost_seconds`].
+/// The mark, a file in a checkpoint folder: `USR1` or `TERM`, and [`LeftOnSignal::lost_seconds`].
 const LEFT_ON_SIGNAL: &str = "left_on_signal";
 
-/// What the mark of [`LEFT_ON_SIGNAL`] says of the time warning; of any other signal it says `TERM`.
 const TIME_WARNING: &str = "USR1";
 
-/// How an attempt left that was asked to by a signal.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LeftOnSignal {
-    /// Whether it was the warning that the time is nearly up.
     pub is_time_warning: bool,
     /// Seconds of the attempt that are in no learning curve.
     pub lost_seconds: f64,
 }
 
 impl ExperimentDir {
-    /// Returns the curve of the newest attempt before this one that has one; empty when there is
-    /// none, or when a power cut has left it unreadable.
+    /// The curve of the newest attempt before this one that has one; empty when there is none, or
+    /// when a power cut has left it unreadable.
     pub fn curve_before(&self, attempt: Attempt) -> Result<Curve, StorageError> {
         match before(attempt, || self.list_curves())?.first() {
             None => Ok(Curve::default()),
@@ -50,8 +46,8 @@ impl ExperimentDir {
         }
     }
 
-    /// Copies the checkpoint of the newest attempt before this one into the folder of this one, whole
-    /// or not at all. Returns whether there was one.
+    /// Copies the checkpoint of the newest attempt before this one into its own folder, whole or
+    /// not at all. Returns whether there was one.
     pub fn take_checkpoint_over(&self, attempt: Attempt) -> Result<bool, StorageError> {
         for source in before(attempt, || self.list_checkpoints())? {
             let mut files = 0;
@@ -66,7 +62,7 @@ impl ExperimentDir {
         Ok(false)
     }
 
-    /// Marks that an attempt left because it was told to, so that its end counts as no loss.
+    /// Marks that an attempt left on a signal, so that its end counts as no loss.
     pub fn mark_left_on_signal(
         &self,
         attempt: Attempt,
@@ -86,12 +82,13 @@ impl ExperimentDir {
             .map_err(StorageError::io("write", &path))
     }
 
-    /// In the experiment, also where checkpoints are outside of it: without its mark an attempt counts as a loss.
+    /// In the experiment, also where checkpoints are outside of it: without its mark an attempt
+    /// counts as a loss.
     fn mark(&self, attempt: Attempt) -> PathBuf {
         self.checkpoints().join(attempt.to_string()).join(LEFT_ON_SIGNAL)
     }
 
-    /// Returns how an attempt left that was asked to; `None` for any other end. A mark that a crash has cut short
+    /// How an attempt left on a signal; `None` for any other end. A mark that a crash has cut short
     /// counts as no time warning.
     pub fn left_on_signal(&self, attempt: Attempt) -> Option<LeftOnSignal> {
         let path = self.mark(attempt);
@@ -106,12 +103,12 @@ impl ExperimentDir {
         Some(LeftOnSignal { is_time_warning, lost_seconds: seconds.unwrap_or(0.0) })
     }
 
-    /// Returns the last start and epoch in the curve of an attempt; `None` without a readable one.
+    /// The last start and epoch in the curve of an attempt; `None` without a readable one.
     pub fn reach(&self, attempt: Attempt) -> Option<(u32, u32)> {
         reach(&self.curve(attempt))
     }
 
-    /// Returns the greatest start and epoch that an attempt before this one has reached.
+    /// The greatest start and epoch that an attempt before this one has reached.
     pub fn reach_before(&self, attempt: Attempt) -> Result<Option<(u32, u32)>, StorageError> {
         let earlier = before(attempt, || self.list_curves())?;
         Ok(earlier.iter().filter_map(|path| reach(path)).max())
@@ -122,7 +119,7 @@ fn reach(curve: &Path) -> Option<(u32, u32)> {
     Curve::read(curve).ok()?.rows().last().map(CurveRow::position)
 }
 
-/// Returns what attempts before this one at the same iteration have left, the newest first. A first
+/// What attempts before this one at the same iteration have left, the newest first. A first
 /// attempt, as nearly all are, lists nothing: a folder of a long search is long.
 fn before(
     attempt: Attempt,
@@ -174,9 +171,9 @@ fn copy_folder(source: &Path, target: &Path) -> Result<usize, StorageError> {
     Ok(files)
 }
 
-/// Copies a symbolic link. One to a file of the same folder, as `newest` may be, becomes that file: by
-/// its whole path it would lead to the earlier attempt's. Any other stays a link: what it leads to may be
-/// large, elsewhere, or the folder itself.
+/// Copies a symbolic link. One to a file of the same folder, as `newest` may be, becomes that file:
+/// by its whole path it would lead to the earlier attempt's. Any other stays a link: its target may
+/// be large, elsewhere, or the folder itself.
 fn copy_link(from: &Path, to: &Path) -> io::Result<()> {
     let folder = from.parent().map(Path::canonicalize).transpose()?;
     let end = from.canonicalize().ok().filter(|end| end.is_file());

@@ -15,21 +15,15 @@ use rustix::io::Errno;
 
 use crate::storage::error::StorageError;
 
-/// Who may hold the lock beside us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LockMode {
-    /// Other readers.
     Shared,
-    /// Nobody.
     Exclusive,
 }
 
-/// How long to wait for a lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LockTimeout {
-    /// After this time a notice is logged.
     pub notice: Duration,
-    /// After this time waiting ends with an error.
     pub limit: Duration,
 }
 
@@ -43,7 +37,6 @@ impl Default for LockTimeout {
 
 const PAUSE_MILLISECONDS: std::ops::RangeInclusive<u64> = 2..=30;
 
-/// Takes the lock of an opened file.
 pub(crate) fn acquire(
     file: &File,
     path: &Path,
@@ -51,16 +44,16 @@ pub(crate) fn acquire(
     timeout: LockTimeout,
 ) -> Result<(), StorageError> {
     let begin = Instant::now();
-    let mut has_told = false;
+    let mut is_noticed = false;
     loop {
         match try_once(file, path, mode)? {
             Try::Taken if begin.elapsed() >= timeout.limit => {
                 let seconds = timeout.limit.as_secs();
                 return Err(StorageError::Locked { path: path.to_owned(), seconds });
             }
-            Try::Taken if !has_told && begin.elapsed() >= timeout.notice => {
+            Try::Taken if !is_noticed && begin.elapsed() >= timeout.notice => {
                 log::warn!("waiting for the lock of `{}`", path.display());
-                has_told = true;
+                is_noticed = true;
             }
             Try::Taken => {}
             Try::Ours => return Ok(()),
@@ -70,7 +63,6 @@ pub(crate) fn acquire(
     }
 }
 
-/// Lets go of the lock.
 pub(crate) fn release(file: &File, path: &Path) {
     // The lock ends with the process at the latest; an error here must not hide that rows are safe.
     if let Err(error) = FileExt::unlock(file) {
@@ -98,8 +90,8 @@ fn try_once(file: &File, path: &Path, mode: LockMode) -> Result<Try, StorageErro
     }
 }
 
-/// The lock of an opened file asks for no permission: `EACCES` is how a server of cifs says that another has it
-/// (fcntl(2) allows it, too).
+/// The lock of an opened file asks for no permission: `EACCES` is how a server of cifs says that it
+/// is taken (fcntl(2) allows it, too).
 fn is_taken(error: &io::Error) -> bool {
     matches!(
         error.kind(),

@@ -3,7 +3,6 @@
 pub(crate) mod checked_files;
 pub(crate) mod checksum;
 pub(crate) mod direct_io;
-pub(crate) mod disk_space;
 pub(crate) mod lock;
 pub(crate) mod mount;
 pub mod publish;

@@ -1,8 +1,10 @@
-//! Whether locks on a path exclude other machines, as far as the mount options tell.
+//! The file system of a path: where it is mounted, whether its locks exclude other machines as far
+//! as the mount options say, and what room it has left.
 //!
-//! An NFS mount with `nolock` or `local_lock`, a Lustre mount with `localflock`, sshfs, 9p and virtiofs answer every
-//! lock and keep it to this machine: two machines would both hold the log. On cifs a failed try from the holder's own
-//! machine frees the lock on the server. All of them are refused, unless only this machine works on the experiment.
+//! An NFS mount with `nolock` or `local_lock`, a Lustre mount with `localflock`, sshfs, 9p and
+//! virtiofs answer every lock and keep it to this machine: two machines would both hold the log. On
+//! cifs a failed try from the holder's own machine frees the lock on the server. All of them are
+//! refused, unless only this machine works on the experiment.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +17,6 @@ use crate::storage::error::StorageError;
 pub enum Nodes {
     /// This one alone (`--single-node`).
     Single,
-    /// Any.
     Many,
 }
 
@@ -39,16 +40,15 @@ pub fn check_locks_of_mount(path: &Path, nodes: Nodes) -> Result<(), StorageErro
 /// Where a file system is mounted, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MountPoint {
-    /// The folder.
     pub point: PathBuf,
-    /// The kind of file system: `nfs4`, `lustre`, `ext4`.
+    /// `nfs4`, `lustre`, `ext4`.
     pub file_system: String,
     /// Options of the mount, then those of the file system.
     pub options: Vec<String>,
 }
 
 impl MountPoint {
-    /// Returns the mount that a path lies on; `None` where the kernel does not tell.
+    /// The mount that a path lies on; `None` where the kernel does not say.
     pub fn of(path: &Path) -> Result<Option<Self>, StorageError> {
         let Ok(mounts) = regular_file::read_linked(Path::new("/proc/self/mountinfo"), LARGE) else {
             return Ok(None);
@@ -62,7 +62,9 @@ impl MountPoint {
     fn parse(line: &str) -> Option<Self> {
         let (mount, file_system) = line.split_once(" - ")?;
         let mut fields = mount.split(' ').skip(4);
-        let point = PathBuf::from(unescape(fields.next()?));
+        // The kernel writes these four as octal digits.
+        let point = fields.next()?.replace("\\040", " ").replace("\\011", "\t");
+        let point = point.replace("\\012", "\n").replace("\\134", "\\").into();
         let of_mount = fields.next()?.split(',');
         let mut fields = file_system.split(' ');
         let kind = fields.next()?.to_owned();
@@ -70,24 +72,20 @@ impl MountPoint {
         Some(Self { point, file_system: kind, options: options.collect() })
     }
 
-    /// Returns what keeps locks to this machine, if anything does: an option, or the kind of the file system.
+    /// What keeps locks to this machine, if anything does: an option, or the kind of the file
+    /// system.
     pub fn node_local(&self) -> Option<String> {
-        let is_local = |option: &&String| {
-            matches!(
-                option.as_str(),
-                "nolock" | "localflock" | "local_lock=flock" | "local_lock=all"
-            )
-        };
         let kind = self.file_system.strip_prefix("fuse.").unwrap_or(&self.file_system);
         if matches!(kind, "cifs" | "smb3" | "smbfs" | "sshfs" | "9p" | "virtiofs") {
             return Some(format!("is {kind}"));
         }
-        self.options.iter().find(is_local).map(|option| format!("is mounted with `{option}`"))
+        let local = ["nolock", "localflock", "local_lock=flock", "local_lock=all"];
+        let option = self.options.iter().find(|option| local.contains(&option.as_str()))?;
+        Some(format!("is mounted with `{option}`"))
     }
 }
 
-/// Returns the mount that a path lies on: the one with the longest mount point, and of equal ones
-/// the last, which hides the others.
+/// The mount with the longest mount point, and of equal ones the last, which hides the others.
 fn mount_of(mounts: &str, path: &Path) -> Option<MountPoint> {
     let lying = mounts.lines().filter_map(MountPoint::parse);
     lying
@@ -95,24 +93,21 @@ fn mount_of(mounts: &str, path: &Path) -> Option<MountPoint> {
         .max_by_key(|mount| mount.point.components().count())
 }
 
-/// The kernel writes space, tab, newline and backslash as three octal digits: `\040`.
-fn unescape(field: &str) -> String {
-    let mut plain = String::new();
-    let mut rest = field;
-    while let Some((before, after)) = rest.split_once('\\') {
-        plain.push_str(before);
-        match after.get(..3).and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
-            Some(byte) if byte.is_ascii() => {
-                plain.push(char::from(byte));
-                rest = &after[3..];
-            }
-            _ => {
-                plain.push('\\');
-                rest = after;
-            }
-        }
+/// What is free for people without privileges; quotas are another matter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DiskSpace {
+    pub bytes: u64,
+    /// `None` where the file system makes room for them as it goes.
+    pub inodes: Option<u64>,
+}
+
+impl DiskSpace {
+    pub fn of(path: &Path) -> Result<Self, StorageError> {
+        let stat = rustix::fs::statvfs(path)
+            .map_err(|error| StorageError::io("look at the file system of", path)(error.into()))?;
+        let inodes = (stat.f_files > 0).then_some(stat.f_favail);
+        Ok(Self { bytes: stat.f_bavail.saturating_mul(stat.f_frsize), inodes })
     }
-    plain + rest
 }
 
 #[cfg(test)]
@@ -168,11 +163,18 @@ mod tests {
         check_locks_of_mount(folder.path(), Nodes::Many).unwrap();
     }
 
+    #[test]
+    fn a_folder_has_room_and_a_missing_one_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(DiskSpace::of(folder.path()).unwrap().bytes > 0);
+        let error = DiskSpace::of(&folder.path().join("none")).unwrap_err().to_string();
+        assert!(error.contains("none"), "{error}");
+    }
+
     proptest! {
         #[test]
         fn any_text_is_read(text in "[\\\\0-9a-z /,\n-]{0,80}") {
             let _ = mount_of(&text, Path::new("/a/b"));
-            let _ = unescape(&text);
         }
     }
 }

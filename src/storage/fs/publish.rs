@@ -22,18 +22,16 @@ use rustix::fs::OFlags;
 use crate::regular_file;
 use crate::storage::error::StorageError;
 
-/// Who was first to publish under a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Published {
-    /// This call: the name now holds what was given.
     First,
-    /// Somebody before: the name holds theirs, and what was given is gone.
+    /// The name holds what was published before, and what was given is gone.
     AlreadyThere,
 }
 
 const PRIVATE_END: &str = ".partial";
 
-/// Returns whether a name in a folder is one under which something is or was written aside.
+/// Whether something is or was written aside under this name.
 pub fn is_private(name: &str) -> bool {
     name.starts_with('.') && name.ends_with(PRIVATE_END)
 }
@@ -104,7 +102,7 @@ pub fn set_aside(path: &Path) -> Result<PathBuf, StorageError> {
     Ok(aside)
 }
 
-/// Returns what a folder holds, in the order of the keys that `key` reads from the names; names
+/// What a folder holds, in the order of the keys that `key` reads from the names; names
 /// that `key` refuses and private names are left out. A folder that is not there is empty.
 pub fn listing<K: Ord>(
     folder: &Path,
@@ -113,9 +111,9 @@ pub fn listing<K: Ord>(
     list(folder, |name| if is_private(name) { None } else { key(name) })
 }
 
-/// Returns what a folder holds under private names, in the order of the keys that `key` reads from
-/// them without their first full stop: what is being written aside, or was when its writer died, and what was set
-/// aside.
+/// What a folder holds under private names, in the order of the keys that `key` reads from them
+/// without their first full stop: what is being written aside, or was when its writer died, and
+/// what was set aside.
 pub fn private_listing<K: Ord>(
     folder: &Path,
     key: impl Fn(&str) -> Option<K>,

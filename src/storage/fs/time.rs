@@ -14,7 +14,6 @@ use serde::{Deserialize, Serialize};
 pub struct Time(Timestamp);
 
 impl Time {
-    /// Returns the timestamp.
     pub const fn timestamp(self) -> Timestamp {
         self.0
     }

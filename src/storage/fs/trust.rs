@@ -1,5 +1,5 @@
-//! Who may write to an experiment: its configuration and its log name programs, which this user then
-//! runs.
+//! Who may write to an experiment: its configuration and its log name programs, which this user
+//! then runs.
 
 use std::fs::{self, Metadata, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -42,8 +42,8 @@ impl Trust {
         }
     }
 
-    /// Takes away the write permissions that a folder had before, or got by an access control list of
-    /// the one above it.
+    /// Takes away the write permissions that a folder had before, or got by an access control list
+    /// of the one above it.
     pub(crate) fn restrict(self, path: &Path) -> Result<(), StorageError> {
         let entry = fs::metadata(path).map_err(StorageError::io("read", path))?;
         if entry.uid() == geteuid().as_raw() && entry.mode() & self.refused_bits() != 0 {

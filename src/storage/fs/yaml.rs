@@ -9,12 +9,11 @@ use crate::regular_file::{self, MEDIUM};
 use crate::storage::error::StorageError;
 use crate::yaml_bounds;
 
-/// Reads a YAML file.
 pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T, StorageError> {
     parse(&regular_file::read(path, MEDIUM).map_err(StorageError::io("read", path))?, path)
 }
 
-/// Reads the bytes of a YAML file.
+/// `path` says which file the bytes are from.
 pub fn parse<T: DeserializeOwned>(bytes: &[u8], path: &Path) -> Result<T, StorageError> {
     let refused = |source| StorageError::Yaml { path: path.to_owned(), source };
     // What is no text the parser refuses.
@@ -23,7 +22,6 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8], path: &Path) -> Result<T, Storag
     serde_yaml::from_slice(bytes).map_err(refused)
 }
 
-/// Returns a value as YAML.
 pub fn print<T: Serialize>(value: &T, path: &Path) -> Result<String, StorageError> {
     serde_yaml::to_string(value)
         .map_err(|source| StorageError::Yaml { path: path.to_owned(), source })

@@ -13,9 +13,7 @@ use crate::q_learning::Epsilon;
 use crate::storage::fs::time::Time;
 
 /// The number of one sampled architecture, from 1: the paper's counter.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Iteration(pub u64);
 
@@ -24,6 +22,12 @@ impl Iteration {
 
     pub const fn next(self) -> Self {
         Self(self.0 + 1)
+    }
+}
+
+impl Default for Iteration {
+    fn default() -> Self {
+        Self::FIRST
     }
 }
 
@@ -244,8 +248,9 @@ pub(crate) const CAME_TO_NOTHING: &str = "the attempt before added no epoch";
 pub(crate) const AFTER_TIMEOUT: &str =
     "the attempt before left on the time warning without a new epoch";
 /// On a `lost` row: so did as many attempts in a row as are allowed.
-pub const TIME_TOO_SHORT: &str = "not the network's fault: three attempts in a row left on the time warning \
-     without a new epoch (`slurm.time` is too short, or the trainer keeps no checkpoint)";
+pub const TIME_TOO_SHORT: &str = "not the network's fault: three attempts in a row left on the \
+     time warning without a new epoch (`slurm.time` is too short, or the trainer keeps no \
+     checkpoint)";
 /// The key of the time limit; a `set` row of it resets the count of claims lost to it.
 pub(crate) const TIME_KEY: &str = "slurm.time";
 /// On a `lost` row without an attempt: the architecture is not tried again.

@@ -170,8 +170,8 @@ impl ReplayLog {
         match lock::acquire(&self.file, &self.path, LockMode::Shared, self.timeout) {
             Err(StorageError::Locked { path, seconds }) if self.at_worst_unlocked => {
                 log::warn!(
-                    "`{}` has been locked for {seconds} s by a process that may hang: its whole rows are read without \
-                     the lock, and the newest may be missing",
+                    "`{}` has been locked for {seconds} s by a process that may hang: its whole rows are \
+                     read without the lock, and the newest may be missing",
                     path.display()
                 );
                 Ok(None)
@@ -337,8 +337,8 @@ impl ExclusiveGuard<'_> {
         self.log.parse(&self.log.read_bytes(cursor, self.end)?, cursor)
     }
 
-    /// Appends rows with one write and syncs them. When a row cannot be written as text, or there is
-    /// no room, nothing has been appended; after another error that is not known.
+    /// Appends rows with one write and syncs them. When a row cannot be written as text, or there
+    /// is no room, nothing has been appended; after another error that is not known.
     pub fn append(&mut self, rows: &[Row]) -> Result<(), StorageError> {
         let (log, end) = (self.log, self.end);
         let mut lines = LineWriter::new();

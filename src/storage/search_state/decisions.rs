@@ -32,12 +32,12 @@ pub enum EarlierAttempt {
     CameToNothing,
 }
 
-/// What becomes of a result.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Record {
     /// It counts: these rows are to be appended.
     Append(Vec<Row>),
-    /// Its architecture has a result: it is dropped, and only these rows, due anyway, are to be appended.
+    /// Its architecture has a result: it is dropped, and only these rows, due anyway, are to be
+    /// appended.
     AlreadyKnown {
         /// The iteration of the result that counts.
         of_iteration: Iteration,
@@ -47,8 +47,8 @@ pub enum Record {
 }
 
 impl Knowledge {
-    /// Returns the row of a draw: `claimed` when its architecture is to be trained, `pending` when
-    /// another iteration is training it, `reused` when it has a result, `lost` when it is quarantined.
+    /// The row of a draw: `claimed` when its architecture is to be trained, `pending` when another
+    /// iteration is training it, `reused` when it has a result, `lost` when it is quarantined.
     ///
     /// To be called only while [`Self::epsilon_in_force`] gives this epsilon.
     pub fn draw(&self, architecture: &str, epsilon: Epsilon, by: &Claimant) -> Row {
@@ -71,7 +71,7 @@ impl Knowledge {
         }
     }
 
-    /// Returns the attempt that a task takes up again when it starts: its newest claim, if that is open.
+    /// The attempt that a task resumes when it starts: its newest claim, if that is open.
     pub fn resumable(&self, job: &str, task: &str) -> Option<Attempt> {
         let mut open = self.state.open.iter();
         let (&iteration, open) = open.find(|(_, open)| {
@@ -81,7 +81,7 @@ impl Knowledge {
         (!is_known).then_some(Attempt { iteration, number: open.attempt })
     }
 
-    /// Returns the rows by which a task takes up `earlier`, its [`Self::resumable`] attempt: a
+    /// The rows by which a task takes up `earlier`, its [`Self::resumable`] attempt: a
     /// `claimed` row of the next attempt, or, when the earlier one was the third loss of the
     /// architecture or the third in a row that timed out, the rows of its loss.
     ///
@@ -106,7 +106,7 @@ impl Knowledge {
         vec![Row { reason: reason.map(str::to_owned), lost_seconds, ..claim }]
     }
 
-    /// Returns what becomes of a result row: if it counts, the rows that were due, the result, and
+    /// What becomes of a result row: if it counts, the rows that were due, the result, and
     /// a `reused` row for every other open or pending iteration of its architecture.
     pub fn record(&self, result: &Row) -> Result<Record, Violation> {
         let time = result.time;
@@ -127,9 +127,9 @@ impl Knowledge {
         Ok(Record::Append([due, vec![result.clone()], reused].concat()))
     }
 
-    /// Returns the rows by which an attempt is lost: those that were due, the `lost` row, and one
+    /// The rows by which an attempt is lost: those that were due, the `lost` row, and one
     /// for every pending iteration of its architecture. None when the iteration is no longer at
-    /// that attempt: somebody has ended it, or taken it up.
+    /// that attempt: another process has ended it, or resumed it.
     pub fn lose(
         &self,
         attempt: Attempt,
@@ -158,9 +158,9 @@ impl Knowledge {
         rows
     }
 
-    /// Returns the rows that a power cut has dropped from the end of a write: an open or pending
+    /// The rows that a power cut has dropped from the end of a write: an open or pending
     /// iteration of an architecture with a result is `reused`; a pending one of an architecture
-    /// neither known nor open is `lost`. Whoever writes a result or a loss appends them first.
+    /// neither known nor open is `lost`. They are appended before a result or a loss.
     pub fn due_rows(&self, time: Option<Time>) -> Vec<Row> {
         let open: BTreeSet<_> =
             self.state.open.values().map(|open| open.architecture.as_str()).collect();
@@ -172,13 +172,11 @@ impl Knowledge {
         self.unfinished().filter_map(due).collect()
     }
 
-    /// Returns the attempts whose claims have ended by `now`.
     pub fn expired(&self, now: Time) -> Vec<Attempt> {
         let expired = self.state.open.iter().filter(|(_, open)| open.expires_at <= now);
         expired.map(|(&iteration, open)| Attempt { iteration, number: open.attempt }).collect()
     }
 
-    /// Returns the open attempts of an array job.
     pub fn open_of_job(&self, job: &str) -> Vec<Attempt> {
         let open = self.state.open.iter().filter(|(_, open)| open.job == job);
         open.map(|(&iteration, open)| Attempt { iteration, number: open.attempt }).collect()
@@ -205,13 +203,12 @@ impl Knowledge {
     }
 }
 
-/// Whether an attempt that leaves on the time warning without a new epoch, after `before` others in a row
-/// that did, ends its claim.
+/// Whether an attempt that leaves on the time warning without a new epoch, after `before` others in
+/// a row that did, ends its claim.
 pub const fn is_last_timeout(before: u32) -> bool {
     before + 1 >= TIMEOUTS_TO_LOSE
 }
 
-/// An iteration that is open or pending.
 struct Unfinished<'a> {
     iteration: Iteration,
     architecture: &'a str,

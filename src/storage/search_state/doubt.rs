@@ -1,8 +1,8 @@
 //! What blanked rows may have been about, and so where the rules of the log are relaxed.
 //!
-//! A `void` row keeps the iteration of the row that it blanks where that could still be read. Then it was
-//! about that iteration; else it may have been about any that had not ended, a draw, or a halt. An iteration is in doubt
-//! until it ends, draws until the next one.
+//! A `void` row keeps the iteration of the row that it blanks where that could still be read. Then
+//! it was about that iteration; else it may have been about any that had not ended, a draw, or a
+//! halt. An iteration is in doubt until it ends, draws until the next one.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use crate::storage::log::event::{Event, Iteration};
 use crate::storage::search_state::Knowledge;
 
-/// The most draws that are taken to be missing where rows were blanked: a hole in the log can hold many.
+/// The most draws that are taken to be missing where rows were blanked: a hole in the log can hold
+/// many.
 const MOST_HIDDEN_DRAWS: u64 = 1000;
 
 /// Where the log is in doubt, since rows of it were blanked.
@@ -27,7 +28,6 @@ pub struct Doubt {
 }
 
 impl Doubt {
-    /// Whether nothing is in doubt.
     pub fn is_none(&self) -> bool {
         *self == Self::default()
     }
@@ -51,14 +51,16 @@ impl Knowledge {
         self.state.events.contains_key(&Event::Void)
     }
 
-    /// Whether a row that cannot be read may be about an iteration: one that has ended changes no more.
+    /// Whether a row that cannot be read may be about an iteration: one that has ended changes no
+    /// more.
     pub fn may_change(&self, iteration: Iteration) -> bool {
         self.is_unfinished(iteration)
             || self.is_in_doubt(iteration)
             || (iteration >= self.state.next_iteration && self.is_near(iteration))
     }
 
-    /// Takes in a blanked row. No number that it may have had is given again: the files of its attempt may be there.
+    /// Takes in a blanked row. No number that it may have had is given again: the files of its
+    /// attempt may be there.
     pub(crate) fn take_in_blank(&mut self, iteration: Option<Iteration>, attempt: Option<u32>) {
         match iteration {
             Some(iteration) if self.may_change(iteration) => {
@@ -68,7 +70,8 @@ impl Knowledge {
                     open.attempt = open.attempt.max(attempt.unwrap_or(0));
                 }
             }
-            // A second row of one that had ended, or a row of another search: it has changed nothing.
+            // A second row of one that had ended, or a row of another search: it has changed
+            // nothing.
             Some(_) => {}
             None => {
                 let state = &mut self.state;

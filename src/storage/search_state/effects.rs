@@ -1,4 +1,4 @@
-//! What a row changes that the rules allow.
+//! What an allowed row changes.
 
 use crate::storage::fs::time::Time;
 use crate::storage::log::event::TIME_KEY;
@@ -52,14 +52,16 @@ impl Knowledge {
                 if self.known.contains_key(drawn.architecture) {
                     self.end_doubt(drawn.iteration);
                 } else {
-                    // The result that it reuses was blanked: one of its own may come and is the only one.
+                    // The result that it reuses was blanked: one of its own may come and is the
+                    // only one.
                     self.state.doubt.iterations.insert(drawn.iteration);
                 }
             }
             Fact::Lost { drawn, attempt, counts_loss, timed_out } => {
                 self.state.claims_timed_out += u32::from(timed_out);
                 self.lose_claim(drawn, attempt, counts_loss);
-                // The result of a lost claim may still come, of an attempt whose row was blanked, too.
+                // The result of a lost claim may still come, of an attempt whose row was blanked,
+                // too.
                 if attempt.is_none() {
                     self.end_doubt(drawn.iteration);
                 }
@@ -85,7 +87,7 @@ impl Knowledge {
                 }
                 self.state.settings.push(setting.to_owned());
             }
-            // Said to those who have read the rows before it.
+            // It is for those who have read the rows before it.
             Fact::Repaired => {}
             Fact::Void { iteration, attempt } => self.take_in_blank(iteration, attempt),
         }
@@ -143,8 +145,8 @@ impl Knowledge {
         }
     }
 
-    /// A claim that ends without a result counts as a loss, unless the search was halted after it had
-    /// begun, or the row says that no network could have been trained there.
+    /// A claim that ends without a result counts as a loss, unless the search was halted after it
+    /// had begun, or the row says that no network could have been trained there.
     fn lose_claim(&mut self, drawn: Drawn<'_>, attempt: Option<u32>, counts_loss: bool) {
         let was_halted = self.state.open.get(&drawn.iteration).is_some_and(|open| open.was_halted);
         self.end(drawn.iteration);

@@ -1,9 +1,9 @@
-//! What the rows of the replay log say: one pure function, rows in, what is known out.
+//! The search state: a pure fold over the rows of the log.
 //!
 //! Sampling, claiming, recording, reducing, `status` and `verify` all decide from a [`Knowledge`].
-//! It is built by [`Knowledge::apply`], row after row, and refuses a row that the rules do not allow:
-//! such a row is damage. Decisions are functions of it that return the rows to append, which are
-//! rows that it then allows.
+//! It is built by [`Knowledge::apply`], row after row, and refuses a row that the rules do not
+//! allow: such a row is damage. Decisions are functions of it that return the rows to append, which
+//! are rows that it then allows.
 //!
 //! # Rules
 //!
@@ -37,9 +37,10 @@
 //! in a row, without a result between them, nothing is claimed until `slurm.time` is set. These are
 //! decisions of those who append; a log that differs is no damage.
 //!
-//! A `void` row blanks a damaged one. Rows after it lack what that said, so that the rules are relaxed for the
-//! iterations that it may have been about ([`doubt::Doubt`]), and for no other; neither its iteration nor its attempt is given
-//! again. A second result of an architecture is never allowed.
+//! A `void` row blanks a damaged one. Rows after it lack what that said, so that the rules are
+//! relaxed for the iterations that it may have been about ([`doubt::Doubt`]), and for no other;
+//! neither its iteration nor its attempt is given again. A second result of an architecture is
+//! never allowed.
 
 mod decisions;
 mod doubt;
@@ -71,36 +72,30 @@ pub struct Knowledge {
     state: KnowledgeState,
 }
 
-/// Where an architecture stands.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Standing {
-    /// It may be claimed.
     Free,
     /// This iteration trains it.
     Open(Iteration),
-    /// It has this result.
     Known(Known),
-    /// It was lost three times and is not tried again.
     Quarantined,
 }
 
 impl Knowledge {
-    /// Returns what a view has kept: [`Self::known`] and [`Self::state`].
     pub const fn from_parts(known: KnownArchitectures, state: KnowledgeState) -> Self {
         Self { known, state }
     }
 
-    /// Returns the architectures that have a result, with their first one.
+    /// The architectures that have a result, with their first one.
     pub const fn known(&self) -> &KnownArchitectures {
         &self.known
     }
 
-    /// Returns all that is known but the results.
     pub const fn state(&self) -> &KnowledgeState {
         &self.state
     }
 
-    /// Takes in the next row of the log.
+    /// Takes in the next row of the log; one that breaks a rule changes nothing.
     pub fn apply(&mut self, row: &Row) -> Result<(), Violation> {
         let fact = self.allow(row)?;
         self.take_in(&fact, row);
@@ -113,23 +108,21 @@ impl Knowledge {
         allowed.map_err(|rule| Violation { event: row.event, iteration: row.iteration, rule })
     }
 
-    /// Returns the number of the next draw.
     pub const fn next_iteration(&self) -> Iteration {
         self.state.next_iteration
     }
 
-    /// Returns whether a person has stopped the search.
     pub const fn is_halted(&self) -> bool {
         self.state.halted
     }
 
-    /// Returns whether so many claims in a row were lost to the time limit that nothing more is claimed before
-    /// `slurm.time` is set.
+    /// Whether so many claims in a row were lost to the time limit that nothing more is claimed
+    /// before `slurm.time` is set.
     pub const fn is_time_too_short(&self) -> bool {
         self.state.claims_timed_out >= state::TIMED_OUT_CLAIMS_TO_STOP
     }
 
-    /// Returns where an architecture stands; one that has a result is known, whatever else.
+    /// Where an architecture stands; one that has a result is known, whatever else.
     pub fn standing(&self, architecture: &str) -> Standing {
         if let Some(known) = self.known.get(architecture) {
             return Standing::Known(known);
@@ -143,7 +136,8 @@ impl Knowledge {
         }
     }
 
-    /// Whether the log holds the claim of an attempt, or may have held it in a row that was blanked.
+    /// Whether the log holds the claim of an attempt, or may have held it in a row that was
+    /// blanked.
     pub fn has_begun(&self, attempt: Attempt) -> bool {
         let Attempt { iteration, number } = attempt;
         let newest = match (self.state.open.get(&iteration), self.state.lost.get(&iteration)) {
@@ -155,17 +149,15 @@ impl Knowledge {
         iteration < self.state.next_iteration && (number <= newest || self.is_in_doubt(iteration))
     }
 
-    /// Returns how often an architecture without a result was lost.
     pub fn losses(&self, architecture: &str) -> u32 {
         self.state.losses.get(architecture).copied().unwrap_or(0)
     }
 
-    /// Returns how many networks were trained to the end: so many full learning curves there are.
+    /// How many networks were trained to the end.
     pub fn full_curves(&self) -> usize {
         self.state.events.get(&Event::Trained).map_or(0, |&rows| rows as usize)
     }
 
-    /// Returns what has happened in each stage of a schedule.
     pub fn stage_counts(&self, schedule: &EpsilonSchedule) -> Vec<StageCounts> {
         let counts = |epsilon: f64| {
             let tally = self.state.epsilons.iter().find(|tally| tally.epsilon == epsilon);
@@ -179,14 +171,14 @@ impl Knowledge {
         schedule.stages().iter().map(|stage| counts(stage.epsilon.value())).collect()
     }
 
-    /// Returns the epsilon to draw at; `None` when nothing is to be drawn: halted, or no stage
+    /// The epsilon to draw at; `None` when nothing is to be drawn: halted, or no stage
     /// wants more than it has and is being trained.
     pub fn epsilon_in_force(&self, schedule: &EpsilonSchedule) -> Option<Epsilon> {
         let stage = schedule.stage_in_force(&self.stage_counts(schedule))?;
         (!self.state.halted).then(|| schedule.stages()[stage].epsilon)
     }
 
-    /// Returns whether every stage is exhausted or has its number of results, and nothing is open.
+    /// Whether every stage is exhausted or has its number of results, and nothing is open.
     pub fn is_finished(&self, schedule: &EpsilonSchedule) -> bool {
         self.state.open.is_empty() && schedule.is_finished(&self.stage_counts(schedule))
     }

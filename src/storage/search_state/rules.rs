@@ -165,7 +165,8 @@ impl Knowledge {
         }
     }
 
-    /// The iteration is open or a lost claim, the attempt one of its own, and its architecture has no result.
+    /// The iteration is open or a lost claim, the attempt one of its own, and its architecture has
+    /// no result.
     fn check_result(&self, drawn: Drawn<'_>, attempt: u32) -> Result<(), Rule> {
         self.check_unknown(drawn.architecture)?;
         let newest = if let Some(open) = self.state.open.get(&drawn.iteration) {
