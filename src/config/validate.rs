@@ -7,7 +7,7 @@ use crate::invalid::Invalid;
 use crate::predictor::ValidPredictorParams;
 use crate::q_learning::{EpsilonSchedule, RewardParams, ValidQLearningParams};
 use crate::slurm::ValidSlurmParams;
-use crate::space::{ImageShape, Space};
+use crate::space::{DataShape, Space};
 use crate::training::{TrainerKind, ValidRecipe};
 
 /// A configuration that passed every check.
@@ -38,7 +38,7 @@ impl ExperimentConfig {
     /// The first rule that is broken, with its key and value.
     pub fn check(self) -> Result<ValidConfig, ConfigError> {
         check_name(&self.experiment.name)?;
-        let image = ImageShape {
+        let image = DataShape {
             size: self.data.input_size,
             channels: self.data.channels,
             classes: self.data.classes,

@@ -74,12 +74,12 @@ pub fn write_q_values(table: &QTable) -> Vec<u8> {
 mod tests {
     use super::super::replay_database::tests::published;
     use super::*;
-    use crate::space::{Bin, ImageShape, LastLayer, Layer, SpaceParams};
+    use crate::space::{Bin, DataShape, LastLayer, Layer, SpaceParams};
     use proptest::prelude::*;
     use std::collections::BTreeSet;
 
     fn space(params: SpaceParams) -> Space {
-        params.check(ImageShape { size: 32, channels: 3, classes: 10 }).unwrap()
+        params.check(DataShape { size: 32, channels: 3, classes: 10 }).unwrap()
     }
 
     fn read(text: &str, space: &Space) -> UsableRows<QValue> {

@@ -113,14 +113,14 @@ pub(super) mod tests {
     use std::io::Write;
     use std::path::PathBuf;
 
-    use crate::space::{ImageShape, SpaceParams};
+    use crate::space::{DataShape, SpaceParams};
     use proptest::prelude::*;
 
     const HEADER: &str = "net,accuracy_best_val,iter_best_val,accuracy_last_val,iter_last_val,\
         accuracy_best_test,accuracy_last_test,ix_q_value_update,epsilon,time_finished,machine_run_on\n";
 
     fn space() -> Space {
-        let image = ImageShape { size: 32, channels: 3, classes: 10 };
+        let image = DataShape { size: 32, channels: 3, classes: 10 };
         SpaceParams::default().check(image).unwrap()
     }
 

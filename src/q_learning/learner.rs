@@ -95,7 +95,7 @@ mod tests {
     use super::super::params::QLearningParams;
     use super::super::trajectory::sample_trajectory;
     use super::*;
-    use crate::space::{Bin, ImageShape, LastLayer, Layer, Pool, SpaceParams};
+    use crate::space::{Bin, DataShape, LastLayer, Layer, Pool, SpaceParams};
 
     fn small_space() -> Space {
         let params = SpaceParams {
@@ -106,7 +106,7 @@ mod tests {
             fc_widths: vec![32],
             ..SpaceParams::default()
         };
-        params.check(ImageShape { size: 8, channels: 1, classes: 10 }).unwrap()
+        params.check(DataShape { size: 8, channels: 1, classes: 10 }).unwrap()
     }
 
     fn learner(params: QLearningParams) -> Learner {

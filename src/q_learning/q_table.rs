@@ -150,10 +150,10 @@ impl PartialEq for QTable {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::space::{ImageShape, Layer, SpaceParams};
+    use crate::space::{DataShape, Layer, SpaceParams};
 
     fn table() -> QTable {
-        let image = ImageShape { size: 8, channels: 3, classes: 10 };
+        let image = DataShape { size: 8, channels: 3, classes: 10 };
         QTable::new(SpaceParams::default().check(image).unwrap(), 0.5)
     }
 

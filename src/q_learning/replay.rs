@@ -111,14 +111,14 @@ mod tests {
     use rand_chacha::rand_core::SeedableRng;
 
     use super::*;
-    use crate::space::{ImageShape, SpaceParams};
+    use crate::space::{DataShape, SpaceParams};
 
     const A: &str = "[C(64,3,1), SM(10)]";
     const B: &str = "[C(128,3,1), SM(10)]";
     const C: &str = "[C(256,3,1), SM(10)]";
 
     fn memory_of(rows: &[(&str, f64)]) -> ReplayMemory {
-        let image = ImageShape { size: 32, channels: 3, classes: 10 };
+        let image = DataShape { size: 32, channels: 3, classes: 10 };
         let mut q_table = QTable::new(SpaceParams::default().check(image).unwrap(), 0.5);
         let mut memory = ReplayMemory::default();
         for &(architecture, reward) in rows {

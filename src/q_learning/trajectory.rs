@@ -71,9 +71,9 @@ mod tests {
     use rand_chacha::rand_core::SeedableRng;
 
     use super::*;
-    use crate::space::{Bin, ImageShape, LastLayer, Layer, SpaceParams};
+    use crate::space::{Bin, DataShape, LastLayer, Layer, SpaceParams};
 
-    const IMAGE: ImageShape = ImageShape { size: 32, channels: 3, classes: 10 };
+    const IMAGE: DataShape = DataShape { size: 32, channels: 3, classes: 10 };
 
     fn space(params: SpaceParams) -> Space {
         params.check(IMAGE).unwrap()
@@ -115,7 +115,7 @@ mod tests {
 
     /// A table that wants `FC(512)` after the start and `SM` after any dense layer in the smallest bin.
     fn table_of_dense_layers(fc_bin_quirk: bool) -> QTable {
-        let image = ImageShape { size: 4, ..IMAGE };
+        let image = DataShape { size: 4, ..IMAGE };
         let params = SpaceParams { fc_bin_quirk, ..SpaceParams::default() };
         let mut table = QTable::new(params.check(image).unwrap(), 0.5);
         let start = table.space().key(&table.space().start());

@@ -38,7 +38,7 @@ mod tests {
     use super::super::params::QLearningParams;
     use super::super::trajectory::Trajectory;
     use super::*;
-    use crate::space::{ImageShape, SpaceParams};
+    use crate::space::{DataShape, SpaceParams};
 
     /// A table that learns from architectures one by one, by their text.
     struct Updates {
@@ -48,7 +48,7 @@ mod tests {
 
     impl Updates {
         fn with(learning_rate: f64, discount_factor: f64) -> Self {
-            let image = ImageShape { size: 32, channels: 3, classes: 10 };
+            let image = DataShape { size: 32, channels: 3, classes: 10 };
             let q_table = QTable::new(SpaceParams::default().check(image).unwrap(), 0.5);
             let params =
                 QLearningParams { learning_rate, discount_factor, ..QLearningParams::default() };

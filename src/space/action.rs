@@ -1,4 +1,5 @@
-//! Which layers may follow a state (section 4.1 of the paper, in the form the published results were made with).
+//! Which layers may follow a state (section 4.1 of the paper, in the form the published results
+//! were made with).
 
 use super::error::SpaceError;
 use super::layer::Layer;
@@ -9,13 +10,12 @@ use super::state::{Bin, LastLayer, State, StateKey};
 pub type Action = Layer;
 
 impl Space {
-    /// Returns the actions legal in a state, in a fixed order: softmax, convolutions (filters
+    /// The actions legal in a state, in a fixed order: softmax, convolutions (filters
     /// outside, kernels inside), global average pooling, poolings, fully connected layers.
     pub fn legal_actions(&self, key: &StateKey) -> Vec<Action> {
         self.every_action().filter(|&action| self.why_illegal(key, action).is_none()).collect()
     }
 
-    /// Returns every layer that the parameters name, in the order of [`Space::legal_actions`].
     fn every_action(&self) -> impl Iterator<Item = Action> {
         let params = self;
         let classes = self.image().classes;
@@ -31,7 +31,7 @@ impl Space {
             .chain(widths.map(|&width| Layer::FullyConnected { width }))
     }
 
-    /// Returns the rule that `action` breaks in a state, `None` when it is legal there.
+    /// The rule that `action` breaks in a state.
     fn why_illegal(&self, key: &StateKey, action: Action) -> Option<&'static str> {
         if matches!(action, Layer::Softmax { .. }) {
             return None;
@@ -106,10 +106,6 @@ impl Space {
         }
     }
 
-    /// Checks that `action` is legal in `state`.
-    ///
-    /// # Errors
-    /// Names the layer, its depth and the rule.
     pub fn check_action(&self, state: &State, action: Action) -> Result<(), SpaceError> {
         let why = if self.every_action().any(|known| known == action) {
             self.why_illegal(&self.key(state), action)
@@ -125,11 +121,11 @@ impl Space {
 
 #[cfg(test)]
 mod tests {
-    use super::super::params::{ImageShape, SpaceParams};
+    use super::super::params::{DataShape, SpaceParams};
     use super::*;
 
     fn space() -> Space {
-        let image = ImageShape { size: 32, channels: 3, classes: 10 };
+        let image = DataShape { size: 32, channels: 3, classes: 10 };
         SpaceParams { max_layers: 18, ..SpaceParams::default() }.check(image).unwrap()
     }
 
@@ -189,7 +185,7 @@ mod tests {
 
     #[test]
     fn widths_below_the_number_of_classes_are_left_out() {
-        let image = ImageShape { size: 4, channels: 1, classes: 200 };
+        let image = DataShape { size: 4, channels: 1, classes: 200 };
         let space = SpaceParams::default().check(image).unwrap();
         let actions = space.legal_actions(&space.key(&space.start()));
         assert!(!actions.contains(&Layer::FullyConnected { width: 128 }));

@@ -11,7 +11,7 @@ pub struct Architecture {
     layers: Vec<Layer>,
 }
 
-/// The dropout after a layer: the `position`-th of `total`, with probability `position / (2 total)`.
+/// The dropout after a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DropoutMark {
     /// Number of the mark, from 1.
@@ -21,24 +21,22 @@ pub struct DropoutMark {
 }
 
 impl DropoutMark {
-    /// Returns the probability that a value is dropped, at most 0.5.
+    /// That a value is dropped; at most 0.5.
     pub fn probability(self) -> f64 {
         f64::from(self.position) / (2.0 * f64::from(self.total))
     }
 }
 
 impl Architecture {
-    /// Returns the layers, the softmax last.
     pub fn layers(&self) -> &[Layer] {
         &self.layers
     }
 
-    /// Returns the number of layers, the softmax not counted.
+    /// The softmax is not counted.
     pub fn depth(&self) -> usize {
         self.layers.len() - 1
     }
 
-    /// Returns for each layer the dropout that follows it.
     pub fn dropout(&self) -> Vec<Option<DropoutMark>> {
         dropout_marks(&self.layers)
     }
@@ -79,10 +77,6 @@ pub(super) fn dropout_marks(layers: &[Layer]) -> Vec<Option<DropoutMark>> {
 }
 
 impl Space {
-    /// Checks a layer sequence.
-    ///
-    /// # Errors
-    /// Names the first layer that is not legal where it stands, or a missing softmax.
     pub fn architecture(&self, layers: Vec<Layer>) -> Result<Architecture, SpaceError> {
         match self.walk(&layers)? {
             (_, None) => Ok(Architecture { layers }),
@@ -90,16 +84,13 @@ impl Space {
         }
     }
 
-    /// Returns the states that an architecture passes through: the one before each of its layers.
+    /// The state before each layer.
     pub fn states_of(&self, architecture: &Architecture) -> Vec<State> {
         self.walk(&architecture.layers).expect("an architecture is legal in its space").0
     }
 
     /// Walks layers from the start: the state before each, and the one after the last
     /// (`None` after the softmax).
-    ///
-    /// # Errors
-    /// Names the first layer that is not legal where it stands.
     pub fn walk(&self, layers: &[Layer]) -> Result<(Vec<State>, Option<State>), SpaceError> {
         let mut states = Vec::with_capacity(layers.len());
         let mut here = Some(self.start());
@@ -118,11 +109,11 @@ impl Space {
 
 #[cfg(test)]
 mod tests {
-    use super::super::params::{ImageShape, SpaceParams};
+    use super::super::params::{DataShape, SpaceParams};
     use super::*;
 
     fn marks(text: &str) -> String {
-        let image = ImageShape { size: 32, channels: 3, classes: 10 };
+        let image = DataShape { size: 32, channels: 3, classes: 10 };
         SpaceParams::default().check(image).unwrap().parse(text).unwrap().to_string()
     }
 

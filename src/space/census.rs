@@ -8,7 +8,7 @@ use super::params::Space;
 use super::state::{Bin, LastLayer, State, StateKey};
 
 impl Space {
-    /// Returns every reachable non-terminal state as the agent sees it while sampling, the start included, in order.
+    /// Every reachable non-terminal state as the agent sees it while sampling, the start included.
     pub fn states(&self) -> BTreeSet<StateKey> {
         let mut states = BTreeSet::from([self.sampling_key(&self.start())]);
         for class in self.reachable_classes() {
@@ -19,7 +19,6 @@ impl Space {
         states
     }
 
-    /// Returns how many (state, action) pairs the Q-table can hold.
     pub fn count_state_action_pairs(&self) -> usize {
         let mut actions: HashMap<StateKey, usize> = HashMap::new();
         let count = |key: StateKey| {
@@ -29,7 +28,6 @@ impl Space {
         self.states().into_iter().map(count).sum()
     }
 
-    /// Returns how many distinct architectures there are, exactly.
     pub fn count_architectures(&self) -> BigUint {
         // Each class is counted once, the deepest first.
         let mut reachable: Vec<State> = self.reachable_classes().into_iter().collect();
@@ -88,11 +86,11 @@ const fn class_of(last: LastLayer) -> LastLayer {
 
 #[cfg(test)]
 mod tests {
-    use super::super::params::{ImageShape, KernelRule, SpaceParams};
+    use super::super::params::{DataShape, KernelRule, SpaceParams};
     use super::*;
 
     fn space(size: u32, params: SpaceParams) -> Space {
-        params.check(ImageShape { size, channels: 3, classes: 10 }).unwrap()
+        params.check(DataShape { size, channels: 3, classes: 10 }).unwrap()
     }
 
     fn params(max_layers: u32) -> SpaceParams {

@@ -16,8 +16,6 @@ pub struct Cost {
 }
 
 impl Space {
-    /// Returns the cost of an architecture.
-    ///
     /// A global average pooling is a 1x1 convolution to one map per class and the mean of each;
     /// the softmax after it is a dense layer of classes x classes.
     pub fn cost(&self, architecture: &Architecture) -> Cost {
@@ -57,7 +55,7 @@ impl Space {
         cost
     }
 
-    /// Returns the true side of the representation after each convolution and pooling.
+    /// The true side of the representation after each convolution and pooling.
     pub fn sizes(&self, architecture: &Architecture) -> Vec<u32> {
         self.states_of(architecture)
             .iter()
@@ -74,11 +72,11 @@ fn square(side: u32) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::params::{ImageShape, SpaceParams};
+    use super::super::params::{DataShape, SpaceParams};
     use super::*;
 
     fn space(size: u32, max_layers: u32) -> Space {
-        let image = ImageShape { size, channels: 3, classes: 10 };
+        let image = DataShape { size, channels: 3, classes: 10 };
         SpaceParams { max_layers, ..SpaceParams::default() }.check(image).unwrap()
     }
 
@@ -129,7 +127,7 @@ mod tests {
 
     #[test]
     fn the_greatest_network_has_a_cost() {
-        let image = ImageShape { size: 1024, channels: 3, classes: 10 };
+        let image = DataShape { size: 1024, channels: 3, classes: 10 };
         let (max_layers, filters, kernels) = (200, vec![16_384], vec![7]);
         let params = SpaceParams { max_layers, filters, kernels, ..SpaceParams::default() };
         let text = format!("[{}SM(10)]", "C(16384,7,1), ".repeat(200));
@@ -141,7 +139,7 @@ mod tests {
 
     #[test]
     fn batch_normalisation_counts_its_scale_and_shift() {
-        let image = ImageShape { size: 32, channels: 3, classes: 10 };
+        let image = DataShape { size: 32, channels: 3, classes: 10 };
         let space =
             SpaceParams { batch_norm: true, ..SpaceParams::default() }.check(image).unwrap();
         // Two per map after the convolution, two per map before the pooling.

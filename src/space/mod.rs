@@ -11,7 +11,10 @@
 //! decided (Baker et al., 2017, MetaQNN, section 4.1). So a [`State`] is exact and a
 //! [`StateKey`] is binned.
 //!
-//! Nothing here draws random numbers or touches a file.
+//! In reading order: `params` ([`SpaceParams`], checked into [`Space`]), `layer` ([`Layer`] and the
+//! sizes of outputs), `state`, `action` (the rules), `architecture` (with dropout marks),
+//! `notation` (as text), `cost`, `census` (how large the space is), `tuple` (the published code's
+//! columns). Used by every layer above; nothing here draws random numbers or touches a file.
 
 mod action;
 mod architecture;
@@ -21,7 +24,6 @@ mod error;
 mod layer;
 mod notation;
 mod params;
-mod shape;
 mod state;
 mod tuple;
 
@@ -29,9 +31,8 @@ pub use action::Action;
 pub use architecture::{Architecture, DropoutMark};
 pub use cost::Cost;
 pub use error::SpaceError;
-pub use layer::Layer;
-pub use params::{ImageShape, KernelRule, Padding, Pool, PoolRounding, Space, SpaceParams};
-pub use shape::{conv_output, pool_output};
+pub use layer::{Layer, conv_output, pool_output};
+pub use params::{DataShape, KernelRule, Padding, Pool, PoolRounding, Space, SpaceParams};
 pub use state::{Bin, LastLayer, State, StateKey};
 
 pub(crate) use tuple::{PAIR_COLUMNS, StateTuple, may_occur, whole_number};

@@ -7,7 +7,7 @@ use std::fmt;
 use std::iter::Peekable;
 use std::str::Chars;
 
-use super::architecture::{Architecture, dropout_marks};
+use super::architecture::{Architecture, DropoutMark};
 use super::error::SpaceError;
 use super::layer::Layer;
 use super::params::Space;
@@ -28,92 +28,55 @@ impl fmt::Display for Architecture {
     }
 }
 
-/// One entry between the brackets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Entry {
-    Layer(Layer),
-    Dropout(u32, u32),
-}
-
 impl Space {
     /// Reads an architecture, with its own dropout marks or with none.
-    ///
-    /// # Errors
-    /// Says where the text is unreadable, which layer is illegal and why, or which marks it should have.
     pub fn parse(&self, text: &str) -> Result<Architecture, SpaceError> {
-        let entries = entries(text)?;
-        let (layers, given) = layers_and_marks(&entries)?;
+        let Layers { layers, marks } = Layers::read(text)?;
         let architecture = self.architecture(layers)?;
-        let own: Vec<_> = marks_of(architecture.layers());
-        if given.iter().any(Option::is_some) && given != own {
+        if marks.iter().any(Option::is_some) && marks != architecture.dropout() {
             return Err(SpaceError::WrongDropout { expected: architecture.to_string() });
         }
         Ok(architecture)
     }
 
-    /// Reads the beginning of an architecture and returns the state it leads to; dropout marks are passed over.
-    ///
-    /// # Errors
-    /// Says where the text is unreadable, or which layer is illegal and why.
+    /// Reads the beginning of an architecture and returns the state it leads to; dropout marks are
+    /// skipped.
     pub fn parse_prefix(&self, text: &str) -> Result<State, SpaceError> {
-        let (layers, _) = layers_and_marks(&entries(text)?)?;
-        let last = layers.last().copied();
-        match (self.walk(&layers)?.1, last) {
-            (Some(state), _) => Ok(state),
-            (None, last) => Err(SpaceError::Illegal {
-                layer: last.expect("a walk that terminates has layers"),
-                depth: layers.len() as u32,
-                why: "nothing follows the softmax",
-            }),
-        }
+        let layers = Layers::read(text)?.layers;
+        self.walk(&layers)?.1.ok_or_else(|| SpaceError::Illegal {
+            layer: *layers.last().expect("a walk that terminates has layers"),
+            depth: layers.len() as u32,
+            why: "nothing follows the softmax",
+        })
     }
 }
 
-fn marks_of(layers: &[Layer]) -> Vec<Option<(u32, u32)>> {
-    dropout_marks(layers).iter().map(|mark| mark.map(|m| (m.position, m.total))).collect()
+/// What stands between the brackets: each layer with the mark after it.
+#[derive(Default)]
+struct Layers {
+    layers: Vec<Layer>,
+    marks: Vec<Option<DropoutMark>>,
 }
 
-type LayersAndMarks = (Vec<Layer>, Vec<Option<(u32, u32)>>);
-
-fn layers_and_marks(entries: &[Entry]) -> Result<LayersAndMarks, SpaceError> {
-    let (mut layers, mut marks): LayersAndMarks = Default::default();
-    for &entry in entries {
-        match entry {
-            Entry::Layer(layer) => {
-                layers.push(layer);
-                marks.push(None);
-            }
-            Entry::Dropout(position, total) => match marks.last_mut() {
-                Some(mark @ None) => *mark = Some((position, total)),
-                _ => {
-                    return Err(SpaceError::Foreign(format!(
-                        "D({position},{total}) without a layer"
-                    )));
+impl Layers {
+    fn read(text: &str) -> Result<Self, SpaceError> {
+        let mut reader = Reader { rest: text.chars().peekable(), position: 0 };
+        let mut found = Self::default();
+        reader.expect('[', "expected `[`")?;
+        if reader.peek() != Some(']') {
+            loop {
+                reader.entry(&mut found)?;
+                if reader.peek() != Some(',') {
+                    break;
                 }
-            },
-        }
-    }
-    Ok((layers, marks))
-}
-
-/// Reads `[entry, entry, ...]`.
-fn entries(text: &str) -> Result<Vec<Entry>, SpaceError> {
-    let mut reader = Reader { rest: text.chars().peekable(), position: 0 };
-    let mut entries = Vec::new();
-    reader.expect('[', "expected `[`")?;
-    if reader.peek() != Some(']') {
-        loop {
-            entries.push(reader.entry()?);
-            if reader.peek() != Some(',') {
-                break;
+                reader.next();
             }
-            reader.next();
         }
-    }
-    reader.expect(']', "expected `,` or `]`")?;
-    match reader.peek() {
-        None => Ok(entries),
-        Some(_) => Err(reader.unreadable("expected nothing after `]`")),
+        reader.expect(']', "expected `,` or `]`")?;
+        match reader.peek() {
+            None => Ok(found),
+            Some(_) => Err(reader.unreadable("expected nothing after `]`")),
+        }
     }
 }
 
@@ -150,7 +113,7 @@ impl Reader<'_> {
         SpaceError::Unreadable { position: self.position + 1, reason }
     }
 
-    fn entry(&mut self) -> Result<Entry, SpaceError> {
+    fn entry(&mut self, found: &mut Layers) -> Result<(), SpaceError> {
         let mut name = String::new();
         while let Some(letter) = self.peek().filter(char::is_ascii_uppercase) {
             name.push(letter);
@@ -158,24 +121,31 @@ impl Reader<'_> {
         }
         match name.as_str() {
             "" => return Err(self.unreadable("expected a layer such as `C(64,3,1)`")),
-            "BN" | "S" | "NIN" => return Err(SpaceError::Foreign(name)),
+            "BN" | "S" | "NIN" => return Err(SpaceError::NotInSpace(name)),
             _ => {}
         }
-        let numbers = self.numbers()?;
-        Ok(match (name.as_str(), numbers.as_slice()) {
-            ("C", &[filters, kernel, stride]) => {
-                Entry::Layer(Layer::Conv { filters, kernel, stride })
+        let layer = match (name.as_str(), self.numbers()?.as_slice()) {
+            ("C", &[filters, kernel, stride]) => Layer::Conv { filters, kernel, stride },
+            ("P", &[kernel, stride]) => Layer::Pool { kernel, stride },
+            ("FC", &[width]) => Layer::FullyConnected { width },
+            ("GAP", &[classes]) => Layer::GlobalAveragePool { classes },
+            ("SM", &[classes]) => Layer::Softmax { classes },
+            ("D", &[position, total]) => {
+                let Some(mark @ None) = found.marks.last_mut() else {
+                    let mark = format!("D({position},{total}) without a layer");
+                    return Err(SpaceError::NotInSpace(mark));
+                };
+                *mark = Some(DropoutMark { position, total });
+                return Ok(());
             }
-            ("P", &[kernel, stride]) => Entry::Layer(Layer::Pool { kernel, stride }),
-            ("FC", &[width]) => Entry::Layer(Layer::FullyConnected { width }),
-            ("GAP", &[classes]) => Entry::Layer(Layer::GlobalAveragePool { classes }),
-            ("SM", &[classes]) => Entry::Layer(Layer::Softmax { classes }),
-            ("D", &[position, total]) => Entry::Dropout(position, total),
             ("C" | "P" | "FC" | "GAP" | "SM" | "D", _) => {
                 return Err(self.unreadable("the layer before has a wrong number of numbers"));
             }
             _ => return Err(self.unreadable("the layer before has an unknown name")),
-        })
+        };
+        found.layers.push(layer);
+        found.marks.push(None);
+        Ok(())
     }
 
     fn numbers(&mut self) -> Result<Vec<u32>, SpaceError> {
@@ -201,12 +171,12 @@ impl Reader<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::params::{ImageShape, SpaceParams};
+    use super::super::params::{DataShape, SpaceParams};
     use super::*;
     use proptest::prelude::*;
 
     fn space() -> Space {
-        let image = ImageShape { size: 32, channels: 3, classes: 10 };
+        let image = DataShape { size: 32, channels: 3, classes: 10 };
         SpaceParams::default().check(image).unwrap()
     }
 

@@ -1,4 +1,4 @@
-//! What the configuration says of the space, unchecked ([`SpaceParams`]) and checked ([`Space`]).
+//! The `search_space` section, unchecked ([`SpaceParams`]) and checked ([`Space`]).
 
 use std::collections::BTreeSet;
 use std::ops::Deref;
@@ -7,13 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::invalid::Invalid;
 
-/// Padding of the convolutions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Padding {
     /// Padded by half a kernel: the size stays.
     Same,
-    /// Not padded.
     Valid,
 }
 
@@ -33,59 +31,47 @@ pub enum PoolRounding {
 pub enum KernelRule {
     /// Smaller than the smallest size of its bin: what the published code does.
     StrictBin,
-    /// At most that size: what the paper says. Its one effect is a 1x1 convolution in the smallest bin.
+    /// At most that size: what the paper says. Its one effect is a 1x1 convolution in the smallest
+    /// bin.
     LeBin,
 }
 
 /// A pooling window: its side and its stride.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Pool(
-    /// Side of the square window.
-    pub u32,
-    /// Stride.
-    pub u32,
-);
+pub struct Pool(pub u32, pub u32);
 
-/// The images the networks classify.
+/// The images the networks classify: squares of `size` pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ImageShape {
-    /// Side of the square image in pixels.
+pub struct DataShape {
     pub size: u32,
-    /// Colour channels.
     pub channels: u32,
-    /// Number of classes.
     pub classes: u32,
 }
 
-/// The `search_space` section of a configuration. The defaults are those of the paper's runs.
+/// The defaults are those of the paper's runs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SpaceParams {
-    /// Most layers of a network, dropout and softmax not counted (12; the paper's CIFAR-10 search: 18).
+    /// Dropout and softmax not counted. The paper's CIFAR-10 search has 18.
     pub max_layers: u32,
-    /// Numbers of filters of a convolution.
     pub filters: Vec<u32>,
-    /// Kernel sides of a convolution; odd with `same` padding.
+    /// Odd with `same` padding.
     pub kernels: Vec<u32>,
-    /// Max-pooling windows as `[side, stride]`.
     pub pools: Vec<Pool>,
-    /// Widths of fully connected layers; those below the number of classes are left out.
+    /// Those below the number of classes are left out.
     pub fc_widths: Vec<u32>,
-    /// Most fully connected layers, the classifier not counted.
+    /// The classifier is not counted.
     pub max_fc_layers: u32,
-    /// `same` or `valid`.
     pub conv_padding: Padding,
-    /// Whether a network may begin with a pooling.
     pub allow_initial_pooling: bool,
-    /// Whether a pooling may follow a pooling.
     pub allow_consecutive_pooling: bool,
-    /// Whether batch normalisation stands between each convolution and its ReLU and before each pooling.
+    /// Between each convolution and its ReLU and before each pooling.
     pub batch_norm: bool,
-    /// `strict_bin` (published code) or `le_bin` (paper).
     pub kernel_rule: KernelRule,
-    /// `floor` or `ceil`, in the grammar and in training alike.
+    /// In the grammar and in training alike.
     pub pool_rounding: PoolRounding,
-    /// Whether sampling looks fully connected states up under the previous layer's bin, as the published code does.
+    /// Sampling looks fully connected states up under the previous layer's bin, as the published
+    /// code does.
     pub fc_bin_quirk: bool,
 }
 
@@ -113,28 +99,21 @@ impl Default for SpaceParams {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Space {
     params: SpaceParams,
-    image: ImageShape,
+    image: DataShape,
 }
 
-/// The longest network a configuration may ask for, far beyond any real one; it bounds the work of counting.
+/// Far beyond any real network; it bounds the work of counting.
 const MOST_LAYERS: u32 = 200;
-/// The greatest image a configuration may name.
 const LARGEST_IMAGE: u32 = 1024;
-/// The greatest number a layer may carry. With it the costs of every legal network fit into 64 bits:
-/// 200 layers of 16,384 filters on 16,384 with kernels of at most 8 (the rule of the bins) over
+/// The greatest number in a layer. With it the costs of every legal network fit into 64 bits: 200 layers of 16,384 filters on 16,384 with kernels of at most 8 (the rule of the bins) over
 /// 1,024^2 pixels are 200 * 2^14 * 2^14 * 2^6 * 2^20 < 2^62 multiply-accumulates.
 const GREATEST: u32 = 16_384;
 /// The most choices of one kind of layer; it bounds the actions of a state.
 const MOST_CHOICES: usize = 64;
-/// The most classes a configuration may name.
 const MOST_CLASSES: u32 = 65_536;
 
 impl SpaceParams {
-    /// Checks the parameters against each other and the images.
-    ///
-    /// # Errors
-    /// The first rule that is broken.
-    pub fn check(self, image: ImageShape) -> Result<Space, Invalid> {
+    pub fn check(self, image: DataShape) -> Result<Space, Invalid> {
         Invalid::unless_in(1..=LARGEST_IMAGE, "data.input_size", image.size)?;
         Invalid::unless_in(1..=1024, "data.channels", image.channels)?;
         Invalid::unless_in(2..=MOST_CLASSES, "data.classes", image.classes)?;
@@ -153,7 +132,7 @@ impl SpaceParams {
     }
 }
 
-/// Refuses a value that stands twice, which would be two actions with one meaning, and too many of them.
+/// A value that stands twice would be two actions with one meaning.
 fn check_list<T: Ord>(
     key: &str,
     values: &[T],
@@ -180,8 +159,7 @@ impl Deref for Space {
 }
 
 impl Space {
-    /// Returns the shape of the images.
-    pub const fn image(&self) -> ImageShape {
+    pub const fn image(&self) -> DataShape {
         self.image
     }
 }
@@ -190,7 +168,7 @@ impl Space {
 mod tests {
     use super::*;
 
-    const IMAGE: ImageShape = ImageShape { size: 32, channels: 3, classes: 10 };
+    const IMAGE: DataShape = DataShape { size: 32, channels: 3, classes: 10 };
 
     #[test]
     fn each_rule_has_its_error() {

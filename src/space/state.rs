@@ -6,32 +6,21 @@ use super::params::Space;
 /// The last layer placed. Fully connected layers are numbered, since their number is limited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LastLayer {
-    /// No layer yet.
     Start,
-    /// A convolution.
     Conv {
-        /// Number of filters.
         filters: u32,
-        /// Side of the kernel.
         kernel: u32,
-        /// Stride.
         stride: u32,
     },
-    /// A max pooling.
     Pool {
-        /// Side of the window.
         kernel: u32,
-        /// Stride.
         stride: u32,
     },
-    /// A fully connected layer.
+    /// `index` fully connected layers precede it.
     FullyConnected {
-        /// How many fully connected layers precede it.
         index: u32,
-        /// Number of neurons.
         width: u32,
     },
-    /// A global average pooling.
     GlobalAveragePool,
 }
 
@@ -49,7 +38,6 @@ pub enum Bin {
 }
 
 impl Bin {
-    /// Returns the bin of a true size.
     pub const fn of(size: u32) -> Self {
         match size {
             8.. => Self::Eight,
@@ -58,7 +46,7 @@ impl Bin {
         }
     }
 
-    /// Returns the size that stands for the bin when legality is decided.
+    /// Stands for the bin when legality is decided.
     pub const fn size(self) -> u32 {
         match self {
             Self::Eight => 8,
@@ -71,9 +59,8 @@ impl Bin {
 /// A non-terminal state with the true size of its representation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct State {
-    /// Number of layers placed, 0 at the start.
+    /// Layers placed.
     pub depth: u32,
-    /// The last of them.
     pub last: LastLayer,
     /// True side of the representation in pixels; after a fully connected layer or a global
     /// average pooling, the side of what went into it.
@@ -85,22 +72,23 @@ pub struct State {
 /// Ordered by depth, then kind of layer: the order of the rows in files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StateKey {
-    /// Number of layers placed, 0 at the start.
     pub depth: u32,
-    /// The last of them.
     pub last: LastLayer,
-    /// Bin of the representation size.
     pub bin: Bin,
 }
 
-impl State {
-    /// Returns the state after one more layer, which is not the softmax.
-    pub(super) fn after(&self, layer: Layer, space: &Space) -> Option<Self> {
-        let last = match layer {
+impl Space {
+    pub fn start(&self) -> State {
+        State { depth: 0, last: LastLayer::Start, size: self.image().size }
+    }
+
+    /// The state that `action` leads to, `None` when it terminates the network.
+    pub fn next(&self, state: &State, action: Layer) -> Option<State> {
+        let last = match action {
             Layer::Conv { filters, kernel, stride } => LastLayer::Conv { filters, kernel, stride },
             Layer::Pool { kernel, stride } => LastLayer::Pool { kernel, stride },
             Layer::FullyConnected { width } => {
-                let index = match self.last {
+                let index = match state.last {
                     LastLayer::FullyConnected { index, .. } => index + 1,
                     _ => 0,
                 };
@@ -109,22 +97,10 @@ impl State {
             Layer::GlobalAveragePool { .. } => LastLayer::GlobalAveragePool,
             Layer::Softmax { .. } => return None,
         };
-        Some(Self { depth: self.depth + 1, last, size: space.output_size(self.size, layer) })
-    }
-}
-
-impl Space {
-    /// Returns the state before the first layer.
-    pub fn start(&self) -> State {
-        State { depth: 0, last: LastLayer::Start, size: self.image().size }
+        Some(State { depth: state.depth + 1, last, size: self.output_size(state.size, action) })
     }
 
-    /// Returns the state that `action` leads to, `None` when it terminates the network.
-    pub fn next(&self, state: &State, action: Layer) -> Option<State> {
-        state.after(action, self)
-    }
-
-    /// Returns the key of a state in the Q-table. After a fully connected layer or a global
+    /// The key of a state in the Q-table. After a fully connected layer or a global
     /// average pooling there is no spatial size, so the bin is always the smallest.
     pub fn key(&self, state: &State) -> StateKey {
         let bin = match state.last {
@@ -134,7 +110,7 @@ impl Space {
         StateKey { depth: state.depth, last: state.last, bin }
     }
 
-    /// Returns the key under which the agent looks a state up while it samples.
+    /// The key under which the agent looks a state up while it samples.
     ///
     /// The same as [`Space::key`], unless `fc_bin_quirk` reproduces the published code, which
     /// keeps the previous layer's bin while sampling and so looks where no update ever arrives.

@@ -15,12 +15,10 @@ pub(crate) struct StateTuple {
     /// Filters of a convolution; for a fully connected layer how many of its kind precede it; 1 at
     /// the start.
     pub filter_depth: u32,
-    /// Side of the kernel or window.
     pub filter_size: u32,
     pub stride: u32,
     /// Bin of the representation size: 8, 4 or 1. In an action, that of the state it leaves.
     pub image_size: u32,
-    /// Neurons of a fully connected layer.
     pub fc_size: u32,
     /// 1 in the action that terminates.
     #[serde(skip)]

@@ -144,14 +144,14 @@ mod tests {
     use crate::initialisation::initialise;
     use crate::parameters::Accumulation;
     use metaqnn::seed::{Purpose, generator};
-    use metaqnn::space::{Architecture, ImageShape, Padding, Space, SpaceParams};
+    use metaqnn::space::{Architecture, DataShape, Padding, Space, SpaceParams};
     use metaqnn::training::Initialisation;
     use metaqnn::training::protocol::LayerDescription;
     use rand::Rng;
 
     const CPU: Device = Device::Cpu;
 
-    fn space(image: ImageShape, params: SpaceParams) -> Space {
+    fn space(image: DataShape, params: SpaceParams) -> Space {
         params.check(image).unwrap()
     }
 
@@ -191,7 +191,7 @@ mod tests {
     }
 
     fn check_samples(size: u32, channels: u32, max_layers: u32) {
-        let image = ImageShape { size, channels, classes: 10 };
+        let image = DataShape { size, channels, classes: 10 };
         let space = space(image, SpaceParams { max_layers, ..SpaceParams::default() });
         let mut rng = generator(1, Purpose::Sample, max_layers.into(), size.into());
         for _ in 0..200 {
@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn every_switch_of_a_space_reaches_its_networks() {
-        let image = ImageShape { size: 32, channels: 3, classes: 10 };
+        let image = DataShape { size: 32, channels: 3, classes: 10 };
         let params = SpaceParams {
             filters: vec![4, 8],
             conv_padding: Padding::Valid,

@@ -2,7 +2,7 @@
 
 use super::protocol::{LayerDescription, Request};
 use super::recipe::{Recipe, TrainerKind};
-use crate::space::{ImageShape, SpaceParams};
+use crate::space::{DataShape, SpaceParams};
 
 /// Returns a request to train a small network for `epochs` epochs.
 pub(super) fn request(epochs: u32) -> Request {
@@ -11,7 +11,7 @@ pub(super) fn request(epochs: u32) -> Request {
 
 /// Returns a request to train `architecture`, for 32x32 colour images of ten classes.
 pub(super) fn request_for(architecture: &str, epochs: u32) -> Request {
-    let image = ImageShape { size: 32, channels: 3, classes: 10 };
+    let image = DataShape { size: 32, channels: 3, classes: 10 };
     let space = SpaceParams::default().check(image).unwrap();
     let architecture = space.parse(architecture).unwrap();
     let recipe = Recipe { trainer: TrainerKind::Synthetic, epochs, ..Recipe::default() };

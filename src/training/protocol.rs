@@ -317,7 +317,7 @@ pub struct Stop {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::space::{ImageShape, SpaceParams};
+    use crate::space::{DataShape, SpaceParams};
     use proptest::prelude::*;
 
     #[test]
@@ -355,7 +355,7 @@ mod tests {
 
     #[test]
     fn layers_say_all_that_a_builder_needs() {
-        let image = ImageShape { size: 28, channels: 1, classes: 10 };
+        let image = DataShape { size: 28, channels: 1, classes: 10 };
         let space = SpaceParams::default().check(image).unwrap();
         let architecture = space.parse("[C(64,5,1), P(2,2), SM(10)]").unwrap();
         let json = serde_json::to_string(&LayerDescription::of(&space, &architecture)).unwrap();

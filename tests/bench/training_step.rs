@@ -17,7 +17,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use metaqnn::seed::{Purpose, generator};
-use metaqnn::space::{ImageShape, SpaceParams};
+use metaqnn::space::{DataShape, SpaceParams};
 use metaqnn::training::Recipe;
 use metaqnn::training::protocol::{LayerDescription, Message, Request, VERSION};
 use rand::RngCore;
@@ -125,7 +125,7 @@ fn request(
     size: u32,
     threads: u32,
 ) -> Result<String, Box<dyn Error>> {
-    let space = SpaceParams::default().check(ImageShape { size, channels, classes: 10 })?;
+    let space = SpaceParams::default().check(DataShape { size, channels, classes: 10 })?;
     let architecture = space.parse(architecture)?;
     let request = Request {
         protocol: VERSION,

@@ -8,7 +8,7 @@ use std::path::Path;
 use metaqnn::outcome::Accuracy;
 use metaqnn::q_learning::{Epsilon, Learner, QLearningParams, sample_trajectory};
 use metaqnn::seed::{Purpose, generator};
-use metaqnn::space::{Architecture, ImageShape, Space, SpaceParams};
+use metaqnn::space::{Architecture, DataShape, Space, SpaceParams};
 use metaqnn::training::protocol::{LayerDescription, Request, VERSION};
 use metaqnn::training::{Interrupt, Recipe, SyntheticTrainer, Trainer, TrainerKind, TrainingEnd};
 
@@ -74,7 +74,7 @@ fn train(request: &Request) -> Accuracy {
 
 /// Searches by `schedule` and returns the mean reward at each epsilon, re-samples included (as in figure 3).
 fn search(seed: u64, schedule: Schedule<'_>) -> Vec<f64> {
-    let image = ImageShape { size: 32, channels: 3, classes: 10 };
+    let image = DataShape { size: 32, channels: 3, classes: 10 };
     let space = SpaceParams::default().check(image).unwrap();
     let mut learner = Learner::new(QLearningParams::default().check().unwrap(), space.clone());
     let mut known = BTreeMap::new();

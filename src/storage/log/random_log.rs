@@ -6,7 +6,7 @@ use rand::seq::IteratorRandom;
 use crate::outcome::Accuracy;
 use crate::q_learning::{Epsilon, QLearningParams, QTable, sample_trajectory};
 use crate::seed::{Purpose, generator};
-use crate::space::{ImageShape, SpaceParams};
+use crate::space::{DataShape, SpaceParams};
 use crate::storage::fs::time::Time;
 use crate::storage::log::event::{Attempt, Event, Row};
 use crate::storage::log::event::{Claimant, CurveSummary, Training};
@@ -15,7 +15,7 @@ use crate::storage::view::ViewParams;
 
 /// A space so small that architectures are met again, and few enough updates to be quick.
 pub(crate) fn params() -> ViewParams {
-    let image = ImageShape { size: 8, channels: 1, classes: 2 };
+    let image = DataShape { size: 8, channels: 1, classes: 2 };
     let space = SpaceParams {
         max_layers: 2,
         filters: vec![8],

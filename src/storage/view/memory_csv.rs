@@ -100,11 +100,11 @@ mod tests {
     use super::*;
     use crate::q_learning::{Learner, QLearningParams};
     use crate::seed::{Purpose, generator};
-    use crate::space::{ImageShape, SpaceParams};
+    use crate::space::{DataShape, SpaceParams};
     use proptest::prelude::*;
 
     fn space() -> Space {
-        let image = ImageShape { size: 32, channels: 3, classes: 10 };
+        let image = DataShape { size: 32, channels: 3, classes: 10 };
         SpaceParams::default().check(image).unwrap()
     }
 

@@ -132,11 +132,11 @@ mod tests {
     use crate::outcome::Accuracy;
     use crate::q_learning::{Epsilon, Learner, QLearningParams, sample_trajectory};
     use crate::seed::{Purpose, generator};
-    use crate::space::{ImageShape, SpaceParams};
+    use crate::space::{DataShape, SpaceParams};
     use proptest::prelude::*;
 
     fn space() -> Space {
-        let image = ImageShape { size: 32, channels: 3, classes: 10 };
+        let image = DataShape { size: 32, channels: 3, classes: 10 };
         SpaceParams::default().check(image).unwrap()
     }
 

@@ -9,7 +9,7 @@ use metaqnn::internals::{TrainOptions, train};
 use metaqnn::outcome::Accuracy;
 use metaqnn::q_learning::{Learner, QLearningParams};
 use metaqnn::seed::{Purpose, generator};
-use metaqnn::space::{ImageShape, SpaceParams};
+use metaqnn::space::{DataShape, SpaceParams};
 
 use crate::measured::Measured;
 use crate::search::{self, Plan};
@@ -24,7 +24,7 @@ pub fn measure() {
 
 /// The updates alone: rows of the memory, 100 draws each.
 fn updates() {
-    let image = ImageShape { size: 32, channels: 3, classes: 10 };
+    let image = DataShape { size: 32, channels: 3, classes: 10 };
     let space = SpaceParams::default().check(image).unwrap();
     let rows = search::rows(&space, 10_000);
     let lesson = |(architecture, reward)| {
