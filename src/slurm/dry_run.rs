@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::quoting::command_line;
-use super::{JobId, JobName, JobSpec, JobStates, Scheduler, SlurmError};
+use super::{JobId, JobSpec, JobStates, Scheduler, SlurmError};
 
 /// Slurm's own default of `MaxArraySize`: indices 0 to 1000.
 const DEFAULT_MAX_ARRAY_SIZE: u32 = 1001;
@@ -42,7 +42,7 @@ impl Scheduler for DryRun {
         Ok(JobId(self.submitted))
     }
 
-    fn find(&self, _names: &[JobName]) -> Result<BTreeMap<JobId, JobStates>, SlurmError> {
+    fn find(&self, _names: &[String]) -> Result<BTreeMap<JobId, JobStates>, SlurmError> {
         Ok(BTreeMap::new())
     }
 
@@ -71,30 +71,25 @@ impl Scheduler for DryRun {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::slurm::{ArrayRange, Dependency};
     use std::num::NonZeroU32;
 
     #[test]
     fn a_round_is_shown_as_the_commands_that_submit_it() {
         let mut dry_run = DryRun::default();
-        let array =
-            ArrayRange { tasks: NonZeroU32::new(8).unwrap(), max_parallel: NonZeroU32::new(4) };
         let train = JobSpec {
             script: "/scratch/ada's/rounds/0001/train.sbatch".into(),
-            name: JobName::new("svhn-0001"),
-            array: Some(array),
+            name: "svhn-0001".into(),
+            tasks: NonZeroU32::new(8),
+            max_parallel: NonZeroU32::new(4),
             held: true,
-            dependency: None,
-            begin_after: None,
-            extra_options: Vec::new(),
+            ..JobSpec::default()
         };
         let id = dry_run.submit(&train).unwrap();
         let reduce = JobSpec {
             script: "/scratch/ada's/rounds/0001/reduce.sbatch".into(),
-            array: None,
-            held: false,
-            dependency: Some(Dependency::Ended(vec![id])),
-            ..train
+            name: train.name,
+            after: vec![id],
+            ..JobSpec::default()
         };
         dry_run.submit(&reduce).unwrap();
         dry_run.release(id).unwrap();

@@ -53,29 +53,12 @@ impl SlurmTask {
     }
 }
 
-/// The job step that this process is a task of: what `srun` starts.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SlurmStep {
-    /// Job and step: `4711.0`.
-    pub name: String,
-    /// `SLURM_STEP_NUM_TASKS`.
-    pub tasks: u32,
-    /// `SLURM_PROCID`, from 0.
-    pub rank: u32,
-}
-
-impl SlurmStep {
-    /// `None` where `srun` has started nothing.
-    pub fn from_variables(variables: &Variables) -> Option<Self> {
-        let read = Reader(variables);
-        let number = |name| read.number::<u32>(name, "a number").ok().flatten();
-        let (job, step) = (number("SLURM_JOB_ID")?, number("SLURM_STEP_ID")?);
-        Some(Self {
-            name: format!("{job}.{step}"),
-            tasks: number("SLURM_STEP_NUM_TASKS")?,
-            rank: number("SLURM_PROCID")?,
-        })
-    }
+/// The job step of which this process is a task, as `4711.0`, the number of its tasks, and which one
+/// this is, from 0; `None` where `srun` has started nothing.
+pub fn slurm_step(variables: &Variables) -> Option<(String, u32, u32)> {
+    let number = |name| Reader(variables).number::<u32>(name, "a number").ok().flatten();
+    let (job, step) = (number("SLURM_JOB_ID")?, number("SLURM_STEP_ID")?);
+    Some((format!("{job}.{step}"), number("SLURM_STEP_NUM_TASKS")?, number("SLURM_PROCID")?))
 }
 
 const CPUS: &str = "a number of CPUs";

@@ -10,14 +10,8 @@ pub enum SlurmError {
          alone with `metaqnn run`)"
     )]
     Missing { command: &'static str },
-    #[error("cannot start a thread that listens to a worker (see `ulimit -u`)")]
-    Thread(#[source] io::Error),
     #[error("cannot start `{}` (is it an executable file of this machine?)", program.display())]
     Start { program: PathBuf, source: io::Error },
-    #[error(
-        "cannot wait for process {pid} (is SIGCHLD ignored here? start the search from an ordinary shell)"
-    )]
-    Wait { pid: u32, source: io::Error },
     #[error("`{command}` failed with {status}: {stderr} (run the command by hand to look closer)")]
     Failed { command: String, status: ExitStatus, stderr: String },
     #[error("the scheduler can never start this job: {words} (it was asked with `{command}`)")]

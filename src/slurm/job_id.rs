@@ -101,27 +101,11 @@ impl fmt::Display for TaskId {
     }
 }
 
-/// The name of a job: ASCII letters, digits, `.`, `_` and `-` only, since `squeue --name` takes
-/// commas for a list and `--output` takes `%` for a pattern.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct JobName(String);
-
-impl JobName {
-    /// Puts `_` for each character that a name cannot have, so that two texts may give one name.
-    pub fn new(text: &str) -> Self {
-        let safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-        Self(text.chars().map(|c| if safe(c) { c } else { '_' }).collect())
-    }
-
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for JobName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
+/// Makes the name of a job: `_` stands for all but ASCII letters, digits, `.`, `_` and `-`, since
+/// `squeue --name` takes commas for a list and `--output` takes `%` for a pattern.
+pub fn job_name(text: &str) -> String {
+    let safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    text.chars().map(|c| if safe(c) { c } else { '_' }).collect()
 }
 
 #[cfg(test)]
@@ -174,6 +158,6 @@ mod tests {
 
     #[test]
     fn a_name_has_nothing_that_squeue_or_output_patterns_read() {
-        assert_eq!(JobName::new("SVHN, small %j-0007").as_str(), "SVHN__small__j-0007");
+        assert_eq!(job_name("SVHN, small %j-0007"), "SVHN__small__j-0007");
     }
 }

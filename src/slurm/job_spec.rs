@@ -1,79 +1,54 @@
 //! One submission of a batch script.
 
 use std::ffi::OsString;
-use std::fmt;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::sbatch_option::check_not_reserved;
-use super::{JobId, JobName, SlurmError};
+use super::{JobId, SlurmError};
 
 /// What one submission decides; all else stands in the script.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// Slurm takes a job that it has forgotten (`MinJobAge`, 5 minutes by default), or never knew, for
+/// one that satisfies every dependency: a dependent job must check what it finds, and is best
+/// submitted together with what it waits for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct JobSpec {
     /// The batch script, which must exist and be readable from here.
     pub script: PathBuf,
     /// The name by which [`Scheduler::find`](super::Scheduler::find) finds the job.
-    pub name: JobName,
-    /// `None` for a single job.
-    pub array: Option<ArrayRange>,
+    pub name: String,
+    /// The tasks 0 to n - 1 of an array; `None` for a single job.
+    pub tasks: Option<NonZeroU32>,
+    /// Tasks that run at once; `None` is no limit.
+    pub max_parallel: Option<NonZeroU32>,
     /// Whether the job waits to be released.
     pub held: bool,
-    pub dependency: Option<Dependency>,
+    /// Starts when all of these have ended, in any state. A requeued task has not ended.
+    pub after: Vec<JobId>,
+    /// Starts when this job has failed.
+    pub after_failure_of: Option<JobId>,
     /// The time from now on that must pass before it may start.
     pub begin_after: Option<Duration>,
     /// Options of `sbatch` that a person gave; they override those of the script.
     pub extra_options: Vec<String>,
 }
 
-/// The tasks 0 to n - 1 of an array: indices always begin at 0, since no task looks at its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ArrayRange {
-    pub tasks: NonZeroU32,
-    /// Number of tasks that run at once; `None` is no limit.
-    pub max_parallel: Option<NonZeroU32>,
-}
-
-impl fmt::Display for ArrayRange {
-    /// `0-99%10`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "0-{}", self.tasks.get() - 1)?;
-        self.max_parallel.map_or(Ok(()), |limit| write!(f, "%{limit}"))
-    }
-}
-
-/// Other jobs that must have ended first.
-///
-/// Slurm takes a job that it has forgotten (`MinJobAge`, 5 minutes by default), or never knew, for
-/// one that satisfies every dependency: a dependent job must check what it finds, and is best
-/// submitted together with what it waits for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Dependency {
-    /// All of them have ended, in any state (`afterany`). A requeued task has not ended.
-    Ended(Vec<JobId>),
-    /// All of them have ended, and failed (`afternotok`).
-    Failed(Vec<JobId>),
-}
-
-impl fmt::Display for Dependency {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (condition, jobs) = match self {
-            Self::Ended(jobs) => ("afterany", jobs),
-            Self::Failed(jobs) => ("afternotok", jobs),
-        };
-        f.write_str(condition)?;
-        jobs.iter().try_for_each(|job| write!(f, ":{job}"))
-    }
-}
-
 impl JobSpec {
     /// The arguments of `sbatch`; an error when an extra option would change what this says.
     pub fn sbatch_arguments(&self) -> Result<Vec<OsString>, SlurmError> {
         let mut arguments = vec!["--parsable".to_owned(), format!("--job-name={}", self.name)];
-        arguments.extend(self.array.map(|array| format!("--array={array}")));
+        if let Some(tasks) = self.tasks {
+            let limit = self.max_parallel.map_or(String::new(), |limit| format!("%{limit}"));
+            arguments.push(format!("--array=0-{}{limit}", tasks.get() - 1));
+        }
         arguments.extend(self.held.then(|| "--hold".to_owned()));
-        arguments.extend(self.dependency.as_ref().map(|jobs| format!("--dependency={jobs}")));
+        if !self.after.is_empty() {
+            let jobs: String = self.after.iter().map(|job| format!(":{job}")).collect();
+            arguments.push(format!("--dependency=afterany{jobs}"));
+        }
+        arguments.extend(self.after_failure_of.map(|job| format!("--dependency=afternotok:{job}")));
         arguments.extend(self.begin_after.map(|wait| format!("--begin=now+{}", wait.as_secs())));
         for option in &self.extra_options {
             check_not_reserved(option)?;
@@ -92,20 +67,19 @@ mod tests {
     fn job() -> JobSpec {
         JobSpec {
             script: "/scratch/svhn/rounds/0007/train.sbatch".into(),
-            name: JobName::new("svhn-0007"),
-            array: None,
-            held: false,
-            dependency: None,
-            begin_after: None,
-            extra_options: Vec::new(),
+            name: "svhn-0007".into(),
+            ..JobSpec::default()
         }
     }
 
     #[test]
     fn a_held_array_is_written_as_sbatch_reads_it() {
-        let array =
-            ArrayRange { tasks: NonZeroU32::new(100).unwrap(), max_parallel: NonZeroU32::new(10) };
-        let job = JobSpec { array: Some(array), held: true, ..job() };
+        let job = JobSpec {
+            tasks: NonZeroU32::new(100),
+            max_parallel: NonZeroU32::new(10),
+            held: true,
+            ..job()
+        };
         assert_eq!(
             job.sbatch_arguments().unwrap(),
             [
@@ -120,10 +94,9 @@ mod tests {
 
     #[test]
     fn a_reduce_waits_for_all_parts_and_its_second_for_its_failure() {
-        let first =
-            JobSpec { dependency: Some(Dependency::Ended(vec![JobId(5), JobId(6)])), ..job() };
+        let first = JobSpec { after: vec![JobId(5), JobId(6)], ..job() };
         assert!(first.sbatch_arguments().unwrap().contains(&"--dependency=afterany:5:6".into()));
-        let second = JobSpec { dependency: Some(Dependency::Failed(vec![JobId(7)])), ..job() };
+        let second = JobSpec { after_failure_of: Some(JobId(7)), ..job() };
         assert!(second.sbatch_arguments().unwrap().contains(&"--dependency=afternotok:7".into()));
     }
 

@@ -8,13 +8,13 @@
 //! | `notation.rs` | [`TimeLimit`], [`Memory`], [`ArraySize`] |
 //! | `batch_script.rs` | [`BatchScript`]: `slurm/*.sbatch` with those options filled in |
 //! | `job_spec.rs` | [`JobSpec`]: one submission of a script: array, held or not, dependency, begin |
-//! | `job_id.rs` | [`JobId`], [`TaskId`], [`JobName`] |
+//! | `job_id.rs` | [`JobId`], [`TaskId`], [`job_name`] |
 //! | `sbatch.rs` | [`Slurm`]: the [`Scheduler`] that runs `sbatch`, `squeue`, `scontrol`, `scancel` |
 //! | `command.rs` | one such command, and what its refusal means |
 //! | `dry_run.rs` | [`DryRun`]: the [`Scheduler`] that only shows |
 //! | `job_state.rs` | [`JobStates`]: what `squeue` answers |
 //! | `cluster_config.rs` | [`ClusterConfig`]: what `scontrol show config` and `sinfo` answer |
-//! | `environment.rs` | [`SlurmTask`], [`SlurmStep`]: the variables of a task |
+//! | `environment.rs` | [`SlurmTask`]: the variables of a task, and those of a submission |
 //! | `sbatch_option.rs`, `quoting.rs` | options that a person may add; quoting |
 //!
 //! `sacct` is never called: it is missing on small clusters and late on others. Files are the
@@ -42,15 +42,15 @@ pub use cluster_config::ClusterConfig;
 pub use command::refused_option;
 pub use dry_run::DryRun;
 pub use environment::{
-    CLUSTER, SlurmStep, SlurmTask, Variables, submit_variables, unused_variables,
+    CLUSTER, SlurmTask, Variables, slurm_step, submit_variables, unused_variables,
 };
 pub use error::SlurmError;
-pub use job_id::{JobId, JobName, TaskId};
-pub use job_spec::{ArrayRange, Dependency, JobSpec};
+pub use job_id::{JobId, TaskId, job_name};
+pub use job_spec::JobSpec;
 pub use job_state::{JobStates, TaskState};
 pub use notation::{ArraySize, Memory, TimeLimit};
 pub use params::{SlurmParams, ValidSlurmParams};
-pub use sbatch::{Requeued, Slurm};
+pub use sbatch::Slurm;
 pub use sbatch_option::check_options;
 
 /// What a search asks of a scheduler. Another one is a file with an implementation of this.
@@ -66,7 +66,7 @@ pub trait Scheduler {
     fn submit(&mut self, job: &JobSpec) -> Result<JobId, SlurmError>;
 
     /// Finds the user's own jobs with one of these names that have not ended, held ones included.
-    fn find(&self, names: &[JobName]) -> Result<BTreeMap<JobId, JobStates>, SlurmError>;
+    fn find(&self, names: &[String]) -> Result<BTreeMap<JobId, JobStates>, SlurmError>;
 
     /// Asks for many jobs at once. A job that the scheduler has forgotten is not in the answer.
     fn states(&self, jobs: &[JobId]) -> Result<BTreeMap<JobId, JobStates>, SlurmError>;

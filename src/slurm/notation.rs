@@ -26,8 +26,6 @@ pub struct TimeLimit {
 }
 
 impl TimeLimit {
-    pub const UNLIMITED: Self = Self { seconds: None };
-
     /// `None` without a limit.
     pub fn duration(self) -> Option<Duration> {
         self.seconds.map(Duration::from_secs)
@@ -50,7 +48,7 @@ impl FromStr for TimeLimit {
 
     fn from_str(text: &str) -> Result<Self, SlurmError> {
         if ["unlimited", "infinite", "-1"].iter().any(|word| text.eq_ignore_ascii_case(word)) {
-            return Ok(Self::UNLIMITED);
+            return Ok(Self { seconds: None });
         }
         let seconds = seconds(text).filter(|seconds| *seconds <= MAX_SECONDS);
         seconds.map(|seconds| Self { seconds: (seconds > 0).then_some(seconds) }).ok_or_else(|| {

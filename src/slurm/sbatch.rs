@@ -10,22 +10,12 @@ use super::command::{ALLOCATION_FAILURE, Answer, FORGOTTEN, ask, one_line, refus
 use super::environment::{CLUSTER, Variables, submission_environment};
 use super::job_id::{ids_on_lines, numbers_in, text_lines};
 use super::job_state::{SQUEUE_FORMAT, parse_end_time, parse_squeue};
-use super::{ClusterConfig, JobId, JobName, JobSpec, JobStates, Scheduler, SlurmError, TaskId};
+use super::{ClusterConfig, JobId, JobSpec, JobStates, Scheduler, SlurmError, TaskId};
 
 #[derive(Debug, Clone)]
 pub struct Slurm {
     environment: Variables,
     cluster: Option<String>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Requeued {
-    /// Slurm ends this run of the task, with TERM first, and starts it again.
-    Now,
-    /// Slurm has requeued it already, as it does with a preempted task.
-    Already,
-    /// The task may not be requeued: submitted with `--no-requeue`, or forbidden on this cluster.
-    Forbidden,
 }
 
 impl Slurm {
@@ -55,17 +45,19 @@ impl Slurm {
             .map_err(|line| answer.unreadable(&line, "`EndTime=` and a time"))
     }
 
-    /// Asks for this task to be ended now and started again later. Never in answer to TERM: such a
-    /// job cannot be cancelled, since `scancel` sends TERM too.
-    pub fn requeue(&self, task: TaskId) -> Result<Requeued, SlurmError> {
+    /// Asks for this task to be ended now, with TERM first, and started again later; `false` when that
+    /// is forbidden (`--no-requeue`, or by the cluster). Never in answer to TERM: such a job cannot
+    /// be cancelled, since `scancel` sends TERM too.
+    pub fn requeue(&self, task: TaskId) -> Result<bool, SlurmError> {
         let answer = self.ask("scontrol", ["requeue", &task.to_string()])?;
-        if answer.failed_with("Job is pending execution") {
-            return Ok(Requeued::Already);
-        }
         if answer.failed_with("Requested operation is presently disabled") {
-            return Ok(Requeued::Forbidden);
+            return Ok(false);
         }
-        answer.success().map(|_| Requeued::Now)
+        // Slurm requeues a preempted task by itself.
+        if answer.failed_with("Job is pending execution") {
+            return Ok(true);
+        }
+        answer.success().map(|_| true)
     }
 
     pub fn config(&self) -> Result<ClusterConfig, SlurmError> {
@@ -188,12 +180,11 @@ impl Scheduler for Slurm {
         })
     }
 
-    fn find(&self, names: &[JobName]) -> Result<BTreeMap<JobId, JobStates>, SlurmError> {
+    fn find(&self, names: &[String]) -> Result<BTreeMap<JobId, JobStates>, SlurmError> {
         if names.is_empty() {
             return Ok(BTreeMap::new());
         }
         let user = rustix::process::geteuid().as_raw();
-        let names: Vec<&str> = names.iter().map(JobName::as_str).collect();
         self.squeue([&format!("--user={user}"), &format!("--name={}", names.join(","))])
     }
 
@@ -247,12 +238,9 @@ mod tests {
     fn job() -> JobSpec {
         JobSpec {
             script: "/scratch/svhn/rounds/0001/train.sbatch".into(),
-            name: JobName::new("svhn-0001"),
-            array: None,
+            name: "svhn-0001".into(),
             held: true,
-            dependency: None,
-            begin_after: None,
-            extra_options: Vec::new(),
+            ..JobSpec::default()
         }
     }
 
@@ -347,12 +335,9 @@ mod tests {
     #[test]
     fn a_preempted_task_is_requeued_already() {
         let requeue = |stderr| failing(stderr).requeue(TASK);
-        assert_eq!(requeue("50_1: Job is pending execution").unwrap(), Requeued::Already);
-        assert_eq!(
-            requeue("Requested operation is presently disabled for job 50").unwrap(),
-            Requeued::Forbidden
-        );
-        assert_eq!(fake(&[]).requeue(TASK).unwrap(), Requeued::Now);
+        assert!(requeue("50_1: Job is pending execution").unwrap());
+        assert!(!requeue("Requested operation is presently disabled for job 50").unwrap());
+        assert!(fake(&[]).requeue(TASK).unwrap());
         assert!(requeue("slurm_suspend error: Access/permission denied").is_err());
     }
 
@@ -388,7 +373,7 @@ mod tests {
         let slurm = failing(
             "squeue: error: fetch_config: DNS SRV lookup failed\n\nsqueue: fatal: no source\n",
         );
-        let error = slurm.find(&[JobName::new("svhn-0001")]).unwrap_err().to_string();
+        let error = slurm.find(&["svhn-0001".to_owned()]).unwrap_err().to_string();
         let told =
             "squeue: error: fetch_config: DNS SRV lookup failed; squeue: fatal: no source (run";
         assert!(error.contains(told) && error.lines().count() == 1, "{error}");
@@ -397,7 +382,7 @@ mod tests {
     #[test]
     fn jobs_of_several_names_are_found_by_one_question() {
         let slurm = fake(&[("FAKE_STDOUT", "50|0|RUNNING|None\n52|N/A|PENDING|Dependency")]);
-        let names = [JobName::new("svhn-0001"), JobName::new("svhn-0001-reduce")];
+        let names = ["svhn-0001".to_owned(), "svhn-0001-reduce".to_owned()];
         assert_eq!(slurm.find(&names).unwrap().len(), 2);
     }
 

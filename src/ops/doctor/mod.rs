@@ -33,7 +33,7 @@ use anyhow::{Context, bail};
 use self::rendezvous::{Participant, REPORT, Rendezvous};
 use crate::ops::train::task::host;
 use crate::ops::{Experiment, Refusal};
-use crate::slurm::{SlurmStep, Variables};
+use crate::slurm::{Variables, slurm_step};
 use crate::storage::{StorageError, Trust};
 use crate::training::{ChildCommand, ChildProcess};
 
@@ -190,7 +190,7 @@ fn node() -> anyhow::Result<String> {
 /// The step of a job that this process is a task of, if it has others.
 fn step() -> Option<Party> {
     let variables: Variables = env::vars_os().collect();
-    let SlurmStep { name, rank, tasks: size } = SlurmStep::from_variables(&variables)?;
+    let (name, size, rank) = slurm_step(&variables)?;
     (size > 1).then_some(Party::Step { name, rank, size })
 }
 

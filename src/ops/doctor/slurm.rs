@@ -2,7 +2,7 @@
 
 use crate::ops::doctor::check::{Check, Verdict};
 use crate::ops::rounds::chain::scheduler_of_this_process;
-use crate::slurm::{ClusterConfig, JobName, Scheduler, SlurmError};
+use crate::slurm::{ClusterConfig, Scheduler, SlurmError};
 
 /// Asks the scheduler, if there is one.
 pub(crate) fn examine() -> Vec<Check> {
@@ -14,7 +14,7 @@ pub(crate) fn examine() -> Vec<Check> {
         Ok(config) => config,
         Err(error) => return vec![without_config(&error)],
     };
-    let answers = match slurm.find(&[JobName::new("metaqnn-doctor")]) {
+    let answers = match slurm.find(&["metaqnn-doctor".to_owned()]) {
         Ok(_) => {
             let version = config.version.as_deref().unwrap_or("of an unknown version");
             Check::ok("slurm", format!("version {version} answers"))

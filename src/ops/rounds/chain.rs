@@ -24,8 +24,8 @@ use crate::ops::rounds::submit::submit_round;
 use crate::ops::snapshot::Snapshot;
 use crate::ops::{Experiment, Refusal};
 use crate::slurm::{
-    ArrayRange, CLUSTER, Dependency, JobId, JobName, JobSpec, Requeued, Scheduler, Slurm,
-    SlurmError, SlurmTask, Variables, submit_variables,
+    CLUSTER, JobId, JobSpec, Scheduler, Slurm, SlurmError, SlurmTask, Variables, job_name,
+    submit_variables,
 };
 use crate::storage::{Knowledge, RoundDir, RoundPlan};
 
@@ -54,13 +54,13 @@ pub(crate) fn scheduler_of_this_process() -> anyhow::Result<Slurm> {
 }
 
 /// The name of a round's arrays, unique to the round of the experiment.
-pub(crate) fn array_name(plan: &RoundPlan) -> JobName {
-    JobName::new(&format!("{}-{:04}", plan.job_prefix, plan.round))
+pub(crate) fn array_name(plan: &RoundPlan) -> String {
+    job_name(&format!("{}-{:04}", plan.job_prefix, plan.round))
 }
 
 /// The name of a round's reduces.
-pub(crate) fn reduce_name(plan: &RoundPlan) -> JobName {
-    JobName::new(&format!("{}-{:04}-reduce", plan.job_prefix, plan.round))
+pub(crate) fn reduce_name(plan: &RoundPlan) -> String {
+    job_name(&format!("{}-{:04}-reduce", plan.job_prefix, plan.round))
 }
 
 /// Asks whether the jobs of the round could ever start: a held one is accepted in any case. Returns
@@ -74,7 +74,7 @@ pub(crate) fn test(
     let mut said = Vec::new();
     for job in array.transpose()?.into_iter().chain([reduce_job(plan, folder)]) {
         if let Some(words) = scheduler.test(&job)? {
-            let work = if job.array.is_some() { "a task" } else { "the reduce" };
+            let work = if job.tasks.is_some() { "a task" } else { "the reduce" };
             said.push(format!("{work} cannot start now, the scheduler says: {words}"));
         }
     }
@@ -107,24 +107,18 @@ fn array_job(
     Ok(JobSpec {
         script: folder.join(TRAIN_SCRIPT),
         name: array_name(plan),
-        array: Some(ArrayRange { tasks, max_parallel: NonZeroU32::new(plan.max_parallel) }),
+        tasks: Some(tasks),
+        max_parallel: NonZeroU32::new(plan.max_parallel),
         held: true,
-        dependency: after.map(|job| Dependency::Ended(vec![job])),
-        begin_after: None,
+        after: after.into_iter().collect(),
         extra_options: plan.sbatch_options.clone(),
+        ..JobSpec::default()
     })
 }
 
 fn reduce_job(plan: &RoundPlan, folder: &Path) -> JobSpec {
-    JobSpec {
-        script: folder.join(REDUCE_SCRIPT),
-        name: reduce_name(plan),
-        array: None,
-        held: false,
-        dependency: None,
-        begin_after: None,
-        extra_options: Vec::new(),
-    }
+    let (script, name) = (folder.join(REDUCE_SCRIPT), reduce_name(plan));
+    JobSpec { script, name, ..JobSpec::default() }
 }
 
 /// Submits the reduce behind the arrays, and a second one that runs if the first fails; `jobs` has
@@ -138,13 +132,12 @@ pub(crate) fn submit_reduces(
 ) -> Result<(), SlurmError> {
     let reduce = reduce_job(plan, folder);
     let first = scheduler.submit(&JobSpec {
-        dependency: (!arrays.is_empty()).then(|| Dependency::Ended(arrays.to_vec())),
+        after: arrays.to_vec(),
         begin_after: plan.not_before.map(|time| time_until(time.timestamp(), Timestamp::now())),
         ..reduce.clone()
     })?;
     jobs.push(first);
-    let after_failure = Some(Dependency::Failed(vec![first]));
-    jobs.push(scheduler.submit(&JobSpec { dependency: after_failure, ..reduce })?);
+    jobs.push(scheduler.submit(&JobSpec { after_failure_of: Some(first), ..reduce })?);
     Ok(())
 }
 
@@ -273,7 +266,7 @@ fn requeue(round: &Round<'_>, error: &anyhow::Error, scheduler: &Slurm) -> anyho
     }
     // Logged before: Slurm ends this process as soon as it is asked.
     log::warn!("{error:#}; this job is to be queued again");
-    if scheduler.requeue(task.id)? == Requeued::Forbidden {
+    if !scheduler.requeue(task.id)? {
         log::warn!("this job may not be queued again: run `metaqnn submit` later");
     }
     Ok(())

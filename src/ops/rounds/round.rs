@@ -213,7 +213,7 @@ impl<'a> Round<'a> {
             }
         };
         let array_jobs = jobs.iter().map(ToString::to_string).collect();
-        let job_name = array_name(&plan).to_string();
+        let job_name = array_name(&plan);
         let mine = RoundArray { array_jobs, job_name, withdrawn: false };
         let is_mine = rendering.settle_array(mine.clone())? == mine;
         if !is_mine {
@@ -343,7 +343,7 @@ impl<'a> Round<'a> {
 /// Closes a rendering of which no array is named: a submitter that holds one cancels it. Returns
 /// what `array.yaml` says in the end, since another submitter may be first.
 fn withdraw(rendering: &Rendering) -> anyhow::Result<RoundArray> {
-    let job_name = array_name(&rendering.plan()?).to_string();
+    let job_name = array_name(&rendering.plan()?);
     Ok(rendering.settle_array(RoundArray { array_jobs: Vec::new(), job_name, withdrawn: true })?)
 }
 
