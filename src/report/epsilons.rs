@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::counts::{Ledger, StatusCounts};
-use super::iterations::{epsilon_bits, grouped};
+use super::iterations::{Ledger, StatusCounts, epsilon_bits, grouped};
 use super::search::SearchData;
 use crate::storage::{Event, Row};
 

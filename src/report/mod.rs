@@ -6,7 +6,7 @@
 //! files, printing and the clock are the caller's. In reading order:
 //!
 //! * `search`: [`SearchData`], [`Condition`]; `iterations`: one row an iteration
-//! * `architectures`, `epsilons`, `counts`, `early_stopping`, `time_left`, `hosts`: parts of
+//! * `architectures`, `epsilons`, `time_left`: parts of
 //! * `summary`: [`Summary`], the search in numbers (`status --json`)
 //! * [`terminal`]: that, the ranking and simulations as text of 80 columns
 //! * [`tables`]: the CSV files with their data dictionary
@@ -14,12 +14,9 @@
 //! It may use `storage` for the types of rows; used by `ops` and `cli`.
 
 mod architectures;
-mod counts;
-mod early_stopping;
 mod epsilons;
 #[cfg(test)]
 mod golden;
-mod hosts;
 mod iterations;
 #[cfg(test)]
 mod sample;
@@ -30,7 +27,6 @@ pub mod terminal;
 mod time_left;
 
 pub use architectures::{ArchitectureRecord, ranking};
-pub use hosts::HostTally;
 pub use iterations::{by_iteration, first_start};
 pub use search::{Condition, EarlyStopping, PredictorScores, SearchData, who_trained};
-pub use summary::Summary;
+pub use summary::{HostTally, Summary};

@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::hosts::HostTally;
 use super::search::{EarlyStopping, PredictorScores, SearchData};
-use super::summary::Summary;
+use super::summary::{HostTally, Summary};
 use crate::outcome::Accuracy;
 use crate::predictor::{AuditFindings, Scores};
 use crate::q_learning::{Epsilon, EpsilonStage, StageCounts};

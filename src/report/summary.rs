@@ -1,45 +1,29 @@
-//! The search in numbers.
+//! The search in numbers: what `status --json` prints. Keys are stable; `status --help` says what
+//! they mean.
 
 use serde::Serialize;
 
 use super::architectures::{ArchitectureRecord, ranking};
-use super::counts::{Ledger, StatusCounts};
-use super::early_stopping::StoppingSummary;
 use super::epsilons::EpsilonSummary;
-use super::hosts::HostTally;
-use super::search::{Condition, SearchData};
+use super::iterations::{Ledger, StatusCounts};
+use super::search::{Condition, EarlyStopping, SearchData};
 use super::time_left::TimeLeft;
-use crate::storage::Time;
+use crate::storage::{Event, Row, Time};
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct BestNetwork {
-    pub architecture: String,
-    pub iteration: u64,
-    pub best_validation_accuracy: f64,
-    pub parameters: Option<u64>,
-    /// The softmax not counted.
-    pub layers: Option<u32>,
-    pub epsilon: Option<f64>,
-}
-
-/// What `status --json` prints; its keys are stable.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Summary {
     pub experiment: String,
-    /// See [`SearchData::trainer`].
     pub trainer: &'static str,
     pub condition: Condition,
     /// The newest round; `None` before the first and for a search without rounds.
     pub round: Option<u32>,
-    /// The epsilon in force; `None` when the schedule is finished.
+    /// In force; `None` when the schedule is finished.
     pub epsilon: Option<f64>,
     pub iterations: u64,
     pub counts: StatusCounts,
-    /// Architectures the schedule wants.
+    /// Architectures the schedule wants, that have a result, and that are still to get one.
     pub wanted: u64,
-    /// Architectures that have a result.
     pub results: u64,
-    /// Architectures that are still to get one.
     pub left: u64,
     pub best: Option<BestNetwork>,
     pub epsilons: Vec<EpsilonSummary>,
@@ -50,16 +34,60 @@ pub struct Summary {
     /// None while too few networks have been trained to tell.
     pub least_train_seconds_left: Option<f64>,
     pub most_train_seconds_left: Option<f64>,
-    /// Whether a network was trained on something else than a CPU.
     pub uses_accelerator: bool,
     /// When the first attempt began.
     pub started_at: Option<Time>,
-    /// When the newest row was written.
     pub last_event_at: Option<Time>,
     /// In order of name.
     pub hosts: Vec<HostTally>,
     /// What is wrong and what to do.
     pub notices: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct BestNetwork {
+    pub architecture: String,
+    pub iteration: u64,
+    pub best_validation_accuracy: f64,
+    pub parameters: Option<u64>,
+    pub layers: Option<u32>,
+    pub epsilon: Option<f64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StoppingSummary {
+    #[serde(flatten)]
+    pub known: EarlyStopping,
+    pub stopped: u64,
+    pub audited: u64,
+    pub false_stops: u64,
+    pub false_stop_rate: Option<f64>,
+    /// The ends of its 95 % interval (Wilson).
+    pub false_stop_rate_lower: Option<f64>,
+    pub false_stop_rate_upper: Option<f64>,
+    pub switched_off: bool,
+    /// Epochs of all trainings that have a result.
+    pub epochs_trained: u64,
+    /// Epochs that the stopped trainings had left.
+    pub epochs_saved: u64,
+}
+
+/// What became of the tasks on one host.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct HostTally {
+    pub host: String,
+    /// Claims that ended with a result.
+    pub results: u64,
+    /// Claims that ended without one.
+    pub lost: u64,
+    /// Tasks whose trainer refused to work.
+    pub refused: u64,
+    /// How many of the newest failed, one after the other.
+    pub failures_in_a_row: u64,
+    /// Why the newest failed one did.
+    pub last_reason: Option<String>,
+    /// Whether the host seems to be at fault.
+    pub bad: bool,
 }
 
 impl Summary {
@@ -75,10 +103,11 @@ impl Summary {
         }
         let left = epsilons.iter().map(EpsilonSummary::left).sum();
         let time_left = TimeLeft::of(search, left);
-        let architectures = ArchitectureRecord::gather(iterations);
+        let best = ranking(&ArchitectureRecord::gather(iterations), 1);
         // What Slurm sets where a task has no GPU.
-        let is_cpu =
-            |device: &str| device.starts_with("cpu") || ["NoDevFiles", "-1"].contains(&device);
+        let is_cpu = |device: &String| {
+            device.starts_with("cpu") || ["NoDevFiles", "-1"].contains(&device.as_str())
+        };
         Self {
             experiment: search.experiment.clone(),
             trainer: search.trainer,
@@ -90,16 +119,14 @@ impl Summary {
             counts,
             wanted: search.stages.iter().map(|(stage, _)| stage.architectures).sum(),
             left,
-            best: ranking(&architectures, 1).first().and_then(BestNetwork::of),
+            best: best.first().and_then(BestNetwork::of),
             epsilons,
             seconds,
             early_stopping: StoppingSummary::of(search),
             estimated_train_seconds_left: time_left.and_then(TimeLeft::middle),
             least_train_seconds_left: time_left.map(|time| time.least),
             most_train_seconds_left: time_left.map(|time| time.most),
-            uses_accelerator: iterations
-                .iter()
-                .any(|row| row.device.as_deref().is_some_and(|device| !is_cpu(device))),
+            uses_accelerator: !iterations.iter().filter_map(|row| row.device.as_ref()).all(is_cpu),
             started_at: None,
             last_event_at: iterations.iter().filter_map(|row| row.time).max(),
             hosts: Vec::new(),
@@ -119,6 +146,28 @@ impl BestNetwork {
             layers: row.layers,
             epsilon: row.epsilon,
         })
+    }
+}
+
+impl StoppingSummary {
+    fn of(search: &SearchData) -> Self {
+        let stopped = search.iterations.iter().filter(|row| row.event == Event::Stopped);
+        let trained = |row: &Row| u64::from(row.epochs.unwrap_or(0));
+        let saved = |row: &Row| u64::from(search.epochs).saturating_sub(trained(row));
+        let findings = search.early_stopping.findings;
+        let (lower, upper) = findings.interval().unzip();
+        Self {
+            known: search.early_stopping,
+            stopped: stopped.clone().count() as u64,
+            audited: findings.audited,
+            false_stops: findings.false_stops,
+            false_stop_rate: findings.rate(),
+            false_stop_rate_lower: lower,
+            false_stop_rate_upper: upper,
+            switched_off: findings.is_switched_off(),
+            epochs_trained: search.iterations.iter().map(trained).sum(),
+            epochs_saved: stopped.map(saved).sum(),
+        }
     }
 }
 

@@ -2,56 +2,44 @@
 
 use super::cell::Cell;
 
-/// Which values a column may hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Domain {
-    /// Whole numbers from a least one.
-    AtLeast(u64),
-    Number,
-    NotNegative,
-    /// Numbers in [0, 1].
-    Share,
-    Seconds,
-    Hours,
-    /// Lengths of an image.
-    Pixels,
-    Boolean,
-    Time,
-    /// One of the words between ` | `.
-    OneOf(&'static str),
-    Architecture,
-    FreeText,
+/// Which values a column may hold, in the dictionary's words for type, unit and allowed values.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Domain {
+    pub(super) kind: &'static str,
+    pub(super) unit: &'static str,
+    pub(super) allowed: &'static str,
 }
 
-impl Domain {
-    /// Returns the dictionary's `type`, `unit` and `allowed_values`.
-    pub(super) fn described(self) -> (&'static str, Option<&'static str>, String) {
-        let (type_name, unit, allowed) = match self {
-            Self::AtLeast(least) => return ("integer", None, format!("at least {least}")),
-            Self::Pixels => ("integer", Some("pixels"), "at least 1"),
-            Self::Number => ("number", None, "any number"),
-            Self::NotNegative => ("number", None, "at least 0"),
-            Self::Seconds => ("number", Some("seconds"), "at least 0"),
-            Self::Hours => ("number", Some("hours"), "at least 0"),
-            Self::Share => ("number", None, "between 0 and 1"),
-            Self::Boolean => ("boolean", None, "true | false"),
-            Self::Time => ("time", None, "ISO 8601 in UTC with milliseconds"),
-            Self::OneOf(words) => ("word", None, words),
-            Self::Architecture => (
-                "architecture",
-                None,
-                "layers between brackets: C(filters,kernel,stride), P(kernel,stride), FC(width), \
-                 GAP(classes), SM(classes), D(i,n) for dropout with probability i/(2n)",
-            ),
-            Self::FreeText => (
-                "text",
-                None,
-                "any text on one line; an apostrophe at its beginning is not part of it and keeps \
-                 spreadsheets from changing it",
-            ),
-        };
-        (type_name, unit, allowed.to_owned())
-    }
+const fn domain(kind: &'static str, unit: &'static str, allowed: &'static str) -> Domain {
+    Domain { kind, unit, allowed }
+}
+
+pub(super) const COUNT: Domain = domain("integer", "", "at least 0");
+pub(super) const POSITIVE: Domain = domain("integer", "", "at least 1");
+pub(super) const PIXELS: Domain = domain("integer", "pixels", "at least 1");
+pub(super) const NUMBER: Domain = domain("number", "", "any number");
+pub(super) const NOT_NEGATIVE: Domain = domain("number", "", "at least 0");
+pub(super) const SHARE: Domain = domain("number", "", "between 0 and 1");
+pub(super) const SECONDS: Domain = domain("number", "seconds", "at least 0");
+pub(super) const HOURS: Domain = domain("number", "hours", "at least 0");
+pub(super) const BOOLEAN: Domain = domain("boolean", "", "true | false");
+pub(super) const TIME: Domain = domain("time", "", "ISO 8601 in UTC with milliseconds");
+pub(super) const ARCHITECTURE: Domain = domain(
+    "architecture",
+    "",
+    "layers between brackets: C(filters,kernel,stride), P(kernel,stride), FC(width), \
+     GAP(classes), SM(classes), D(i,n) for dropout with probability i/(2n)",
+);
+pub(super) const TEXT: Domain = domain(
+    "text",
+    "",
+    "any text on one line; an apostrophe at its beginning is not part of it and keeps \
+     spreadsheets from changing it",
+);
+
+/// One of the words between ` | `.
+pub(super) const fn one_of(words: &'static str) -> Domain {
+    domain("word", "", words)
 }
 
 /// A column of a table whose rows are made from values of type `R`.
@@ -128,7 +116,7 @@ pub(super) fn pick<'a, R>(mut columns: Vec<Column<'a, R>>, names: &str) -> Vec<C
 pub(super) fn trainer<'a, R>(trainer: impl Fn(&R) -> &'static str + 'a) -> Column<'a, R> {
     column(
         "trainer",
-        Domain::OneOf("torch | command | synthetic | imported"),
+        one_of("torch | command | synthetic | imported"),
         "Who trained: the trainer of this search, whose accuracies are made up when it is \
          synthetic, or imported, when the result was taken over from another one",
         trainer,

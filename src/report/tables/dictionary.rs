@@ -1,7 +1,6 @@
 //! `columns.csv`: the data dictionary, made from the column definitions themselves.
 
-use super::column::Domain::*;
-use super::column::{Column, Domain, columns};
+use super::column::*;
 use super::table::Table;
 
 /// One column of one file.
@@ -26,16 +25,16 @@ pub(super) fn entries<R>(file: &str, columns: &[Column<R>]) -> Vec<ColumnEntry> 
 /// Returns the dictionary of the given files and of itself.
 pub(super) fn table<'a>(mut rows: Vec<ColumnEntry>) -> Table<'a, ColumnEntry> {
     let columns = columns! { ColumnEntry:
-        file: FreeText, "Name of the file";
-        column: FreeText, "Name of the column in its header";
-        type: OneOf("integer | number | boolean | time | word | architecture | text"),
+        file: TEXT, "Name of the file";
+        column: TEXT, "Name of the column in its header";
+        type: one_of("integer | number | boolean | time | word | architecture | text"),
             "Kind of value; an empty cell is a missing value in every column",
-            |entry| entry.domain.described().0;
-        unit: FreeText, "Unit of the numbers, if they have one",
-            |entry| entry.domain.described().1;
-        meaning: FreeText, "What the column holds";
-        allowed_values: FreeText, "Which values there can be",
-            |entry| entry.domain.described().2;
+            |entry| entry.domain.kind;
+        unit: TEXT, "Unit of the numbers, if they have one",
+            |entry| entry.domain.unit;
+        meaning: TEXT, "What the column holds";
+        allowed_values: TEXT, "Which values there can be",
+            |entry| entry.domain.allowed;
     };
     rows.extend(entries("columns.csv", &columns));
     Table { name: "columns", columns, rows }

@@ -1,7 +1,6 @@
 //! `early_stopping.csv`: one row per verdict to stop, executed or audited.
 
-use super::column::Domain::*;
-use super::column::{columns, of_part, pick, trainer};
+use super::column::*;
 use super::iterations::iteration_columns;
 use super::table::Table;
 use crate::predictor::AuditFindings;
@@ -41,27 +40,27 @@ pub(super) fn table(search: &SearchData) -> Table<'_, VerdictRow<'_>> {
         stop_probability threshold saved_seconds view";
     let mut columns = of_part(pick(iteration_columns(), names), |row: &VerdictRow| row.iteration);
     columns.extend(columns! { VerdictRow:
-        verdict_epoch: AtLeast(1), "Epoch after which the verdict was given";
-        audit: Boolean,
+        verdict_epoch: POSITIVE, "Epoch after which the verdict was given";
+        audit: BOOLEAN,
             "Whether the network was trained to the end all the same, to audit the verdict",
             |row| row.audits.is_some();
-        final_accuracy: Share,
+        final_accuracy: SHARE,
             "Validation accuracy after the last epoch, of an audited network";
-        prediction_error: Number, "predicted_accuracy less final_accuracy",
+        prediction_error: NUMBER, "predicted_accuracy less final_accuracy",
             |row| Some(row.iteration.predicted_accuracy? - row.final_accuracy?);
-        false_stop: Boolean,
+        false_stop: BOOLEAN,
             "Whether final_accuracy is above y_best: stopping would have cost the best network",
             |row| row.ahead.map(|ahead| ahead > 0.0);
-        regret: NotNegative,
+        regret: NOT_NEGATIVE,
             "How far final_accuracy is above y_best; 0 where the verdict was right",
             |row| row.ahead.map(|ahead| ahead.max(0.0));
-        audits_so_far: AtLeast(1), "Audits in the iterations up to this one",
+        audits_so_far: POSITIVE, "Audits in the iterations up to this one",
             |row| row.audits.map(|audits| audits.audited);
-        false_stop_rate: Share, "Share of false stops among the audits so far",
+        false_stop_rate: SHARE, "Share of false stops among the audits so far",
             |row| row.audits?.rate();
-        false_stop_rate_lower: Share,
+        false_stop_rate_lower: SHARE,
             "Lower end of the 95 % interval of that share (Wilson)", |row| row.audits?.interval().map(|ends| ends.0);
-        false_stop_rate_upper: Share,
+        false_stop_rate_upper: SHARE,
             "Upper end of the 95 % interval of that share (Wilson)", |row| row.audits?.interval().map(|ends| ends.1);
     });
     columns.push(trainer(|_| search.trainer));

@@ -1,7 +1,6 @@
 //! `epsilon_summary.csv`: one row per epsilon.
 
-use super::column::Domain::*;
-use super::column::{column, columns, trainer};
+use super::column::*;
 use super::table::Table;
 use crate::report::epsilons::EpsilonSummary;
 use crate::report::iterations::STATUSES;
@@ -11,38 +10,38 @@ use crate::storage::Event;
 /// Returns the epsilons of the schedule in its order, then others downwards.
 pub(super) fn table(search: &SearchData) -> Table<'_, EpsilonSummary> {
     let mut columns = columns! { EpsilonSummary:
-        epsilon: Share, "Share of random actions";
-        wanted: AtLeast(0),
+        epsilon: SHARE, "Share of random actions";
+        wanted: COUNT,
             "Architectures that are to get a result at this epsilon; missing when the schedule \
              does not have it";
-        exhausted: Boolean, "Whether it was closed because nothing new could be drawn";
-        results: AtLeast(0), "Architectures that got their result at this epsilon";
-        iterations: AtLeast(0), "Iterations sampled at this epsilon";
-        distinct_architectures: AtLeast(0),
+        exhausted: BOOLEAN, "Whether it was closed because nothing new could be drawn";
+        results: COUNT, "Architectures that got their result at this epsilon";
+        iterations: COUNT, "Iterations sampled at this epsilon";
+        distinct_architectures: COUNT,
             "Distinct architectures among the iterations, known before or not";
-        first_iteration: AtLeast(1), "First of the iterations";
-        last_iteration: AtLeast(1), "Last of the iterations";
+        first_iteration: POSITIVE, "First of the iterations";
+        last_iteration: POSITIVE, "Last of the iterations";
     };
     columns.extend(STATUSES.map(|status| {
         let meaning = format!("Iterations {}", whose(status));
-        column(status.to_string(), AtLeast(0), meaning, move |row: &EpsilonSummary| {
+        column(status.to_string(), COUNT, meaning, move |row: &EpsilonSummary| {
             row.counts.of(status)
         })
     }));
     columns.extend(columns! { EpsilonSummary:
-        memory_rows: AtLeast(0),
+        memory_rows: COUNT,
             "Rows of the replay memory: iterations with a reward, repeats included";
-        mean_reward_of_new: Share,
+        mean_reward_of_new: SHARE,
             "Mean reward of the networks that are new at this epsilon, each once";
-        mean_reward_with_repeats: Share,
+        mean_reward_with_repeats: SHARE,
             "Mean reward over all rows of the replay memory, as the paper counts: a network that is \
              drawn again counts again";
-        best_validation_accuracy: Share,
+        best_validation_accuracy: SHARE,
             "Greatest validation accuracy of a network trained to the end or imported";
-        train_seconds: Seconds, "Time spent on training", |row| row.seconds.train_seconds;
-        saved_seconds: Seconds, "Time that the stopping rule is estimated to have saved",
+        train_seconds: SECONDS, "Time spent on training", |row| row.seconds.train_seconds;
+        saved_seconds: SECONDS, "Time that the stopping rule is estimated to have saved",
             |row| row.seconds.saved_seconds;
-        lost_seconds: Seconds, "Time of training that came to nothing, not part of train_seconds",
+        lost_seconds: SECONDS, "Time of training that came to nothing, not part of train_seconds",
             |row| row.seconds.lost_seconds;
     });
     columns.push(trainer(|row: &EpsilonSummary| {
@@ -51,7 +50,7 @@ pub(super) fn table(search: &SearchData) -> Table<'_, EpsilonSummary> {
     }));
     // At the end, since it came later.
     columns.extend(columns! { EpsilonSummary:
-        repeats: AtLeast(0),
+        repeats: COUNT,
             "Rows of the replay memory that repeat a network that has its result already";
     });
     Table { name: "epsilon_summary", columns, rows: EpsilonSummary::of_each(search) }

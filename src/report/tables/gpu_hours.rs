@@ -1,9 +1,8 @@
 //! `gpu_hours.csv`: what training has cost, and what stopping has saved.
 
-use super::column::Domain::*;
-use super::column::{columns, trainer};
+use super::column::*;
 use super::table::Table;
-use crate::report::iterations::{epsilon_bits, grouped};
+use crate::report::iterations::{Ledger, StatusCounts, epsilon_bits, grouped};
 use crate::report::search::SearchData;
 use crate::storage::{Event, Row};
 
@@ -13,48 +12,40 @@ pub(super) struct HoursRow {
     scope: &'static str,
     epsilon: Option<f64>,
     round: Option<u32>,
-    trained: u64,
-    stopped: u64,
+    counts: StatusCounts,
     epochs: u64,
     trained_seconds: f64,
     stopped_seconds: f64,
     failed_seconds: f64,
-    lost_seconds: f64,
-    saved_seconds: f64,
+    ledger: Ledger,
 }
 
 impl HoursRow {
     fn of<'a>(scope: &'static str, iterations: impl IntoIterator<Item = &'a Row>) -> Self {
         let mut sums = Self { scope, ..Self::default() };
         for row in iterations {
-            let spent = row.train_seconds.unwrap_or(0.0);
-            match row.event {
-                Event::Trained => {
-                    sums.trained += 1;
-                    sums.trained_seconds += spent;
-                }
-                Event::Stopped => {
-                    sums.stopped += 1;
-                    sums.stopped_seconds += spent;
-                }
-                Event::Failed | Event::OutOfMemory => sums.failed_seconds += spent,
-                _ => {}
-            }
+            sums.counts.add(row.event);
+            sums.ledger.add(row);
             sums.epochs += u64::from(row.epochs.unwrap_or(0));
-            sums.lost_seconds += row.lost_seconds.unwrap_or(0.0);
-            sums.saved_seconds += row.saved_seconds.unwrap_or(0.0);
+            let seconds = match row.event {
+                Event::Trained => &mut sums.trained_seconds,
+                Event::Stopped => &mut sums.stopped_seconds,
+                Event::Failed | Event::OutOfMemory => &mut sums.failed_seconds,
+                _ => continue,
+            };
+            *seconds += row.train_seconds.unwrap_or(0.0);
         }
         sums
     }
 
     fn spent_seconds(&self) -> f64 {
-        self.trained_seconds + self.stopped_seconds + self.failed_seconds + self.lost_seconds
+        self.trained_seconds + self.stopped_seconds + self.failed_seconds + self.ledger.lost_seconds
     }
 
     /// Of the cost without stopping.
     fn saved_share(&self) -> Option<f64> {
-        let all = self.spent_seconds() + self.saved_seconds;
-        (all > 0.0).then(|| self.saved_seconds / all)
+        let all = self.spent_seconds() + self.ledger.saved_seconds;
+        (all > 0.0).then(|| self.ledger.saved_seconds / all)
     }
 }
 
@@ -73,29 +64,30 @@ pub(super) fn table(search: &SearchData) -> Table<'_, HoursRow> {
         rows.push(HoursRow { round: Some(round), ..HoursRow::of("round", of_round) });
     }
     let mut columns = columns! { HoursRow:
-        scope: OneOf("total | epsilon | round"),
+        scope: one_of("total | epsilon | round"),
             "What the row sums up: the whole search, one epsilon or one round. Rows of different \
              scopes hold the same iterations: choose one before adding up";
-        epsilon: Share, "The epsilon, in rows of an epsilon";
-        round: AtLeast(1), "The round, in rows of a round";
-        trained: AtLeast(0), "Networks trained to the end";
-        stopped: AtLeast(0), "Networks ended by the stopping rule";
-        epochs: AtLeast(0), "Epochs trained, of trainings with a result";
-        spent_hours: Hours,
+        epsilon: SHARE, "The epsilon, in rows of an epsilon";
+        round: POSITIVE, "The round, in rows of a round";
+        trained: COUNT, "Networks trained to the end", |row| row.counts.of(Event::Trained);
+        stopped: COUNT, "Networks ended by the stopping rule",
+            |row| row.counts.of(Event::Stopped);
+        epochs: COUNT, "Epochs trained, of trainings with a result";
+        spent_hours: HOURS,
             "Time of training, of one GPU each where a GPU trains: the sum of the next four",
             |row| row.spent_seconds() / 3600.0;
-        trained_hours: Hours, "Spent on networks trained to the end",
+        trained_hours: HOURS, "Spent on networks trained to the end",
             |row| row.trained_seconds / 3600.0;
-        stopped_hours: Hours, "Spent on networks that were stopped",
+        stopped_hours: HOURS, "Spent on networks that were stopped",
             |row| row.stopped_seconds / 3600.0;
-        failed_hours: Hours, "Spent on networks that failed or did not fit into memory",
+        failed_hours: HOURS, "Spent on networks that failed or did not fit into memory",
             |row| row.failed_seconds / 3600.0;
-        lost_hours: Hours,
+        lost_hours: HOURS,
             "Spent on epochs that came to nothing: of attempts that were lost, or trained again",
-            |row| row.lost_seconds / 3600.0;
-        saved_hours: Hours, "Saved by the stopping rule, as estimated",
-            |row| row.saved_seconds / 3600.0;
-        saved_share: Share,
+            |row| row.ledger.lost_seconds / 3600.0;
+        saved_hours: HOURS, "Saved by the stopping rule, as estimated",
+            |row| row.ledger.saved_seconds / 3600.0;
+        saved_share: SHARE,
             "saved_hours as a share of spent_hours and saved_hours together: an estimate, as they \
              are",
             HoursRow::saved_share;
@@ -116,7 +108,7 @@ mod tests {
         let total = &rows[0];
         // Trained 1 and 2, 360.5 s each; stopped 8; failed 3; lost 5.
         assert_eq!((total.trained_seconds, total.stopped_seconds), (721.0, 120.0));
-        assert_eq!((total.failed_seconds, total.lost_seconds), (90.0, 12.0));
+        assert_eq!((total.failed_seconds, total.ledger.lost_seconds), (90.0, 12.0));
         assert_eq!(total.spent_seconds(), 943.0);
         // 240 of 943 + 240.
         assert!((total.saved_share().unwrap() - 240.0 / 1183.0).abs() < 1e-12);

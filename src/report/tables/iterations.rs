@@ -2,8 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::column::Domain::*;
-use super::column::{Column, columns, of_part, trainer};
+use super::column::*;
 use super::table::Table;
 use crate::report::search::{IMPORTED, SearchData};
 use crate::storage::{Event, Row};
@@ -13,13 +12,13 @@ pub(super) fn table<'a>(search: &'a SearchData) -> Table<'a, &'a Row> {
     columns.push(trainer_of(search));
     // At the end, since they came later.
     columns.extend(columns! { Row:
-        repeat: AtLeast(1),
+        repeat: POSITIVE,
             "Which training of the architecture it is; above 1 only where a list of networks is \
              trained several times";
-        predictor: AtLeast(1),
+        predictor: POSITIVE,
             "Full learning curves behind the predictor that judges its newest attempt; missing \
              without a predictor";
-        strategy: FreeText, "Why the strategy drew the architecture; missing for Q-learning";
+        strategy: TEXT, "Why the strategy drew the architecture; missing for Q-learning";
     });
     let columns = of_part(columns, |row: &&'a Row| *row);
     Table { name: "iterations", columns, rows: search.iterations.iter().collect() }
@@ -49,50 +48,50 @@ fn number(text: &Option<String>) -> Option<u64> {
 /// The columns of an iteration, from which other tables pick.
 pub(super) fn iteration_columns<'a>() -> Vec<Column<'a, Row>> {
     columns! { Row:
-        iteration: AtLeast(1), "Number of the sampled architecture";
-        status: OneOf(WORDS),
+        iteration: POSITIVE, "Number of the sampled architecture";
+        status: one_of(WORDS),
             "What has become of the iteration: claimed and pending are under way; lost and void \
              have no result; reused took the result of of_iteration",
             |row| row.event;
-        epsilon: Share, "Share of random actions when it was sampled";
-        round: AtLeast(1), "Round in which it was sampled";
-        architecture: Architecture, "The network's layers";
-        of_iteration: AtLeast(1), "Iteration whose result it took (reused) or awaits (pending)";
-        attempt: AtLeast(1),
+        epsilon: SHARE, "Share of random actions when it was sampled";
+        round: POSITIVE, "Round in which it was sampled";
+        architecture: ARCHITECTURE, "The network's layers";
+        of_iteration: POSITIVE, "Iteration whose result it took (reused) or awaits (pending)";
+        attempt: POSITIVE,
             "The attempt that decided it, or the newest; names the curve and the checkpoint";
-        reward: Share,
+        reward: SHARE,
             "What Q-learning learns from; missing when the iteration is no row of the replay memory";
-        best_validation_accuracy: Share, "Greatest validation accuracy over the epochs";
-        best_epoch: AtLeast(1), "Epoch of the greatest validation accuracy";
-        last_validation_accuracy: Share, "Validation accuracy after the last epoch";
-        epochs: AtLeast(0), "Number of epochs trained";
-        predicted_accuracy: Number,
+        best_validation_accuracy: SHARE, "Greatest validation accuracy over the epochs";
+        best_epoch: POSITIVE, "Epoch of the greatest validation accuracy";
+        last_validation_accuracy: SHARE, "Validation accuracy after the last epoch";
+        epochs: COUNT, "Number of epochs trained";
+        predicted_accuracy: NUMBER,
             "Predicted validation accuracy after the last epoch, at the verdict of the stopping rule";
-        sigma: NotNegative, "Standard deviation of the prediction";
-        y_best: Share, "Accuracy to beat when the verdict was given";
-        stop_probability: Share,
+        sigma: NOT_NEGATIVE, "Standard deviation of the prediction";
+        y_best: SHARE, "Accuracy to beat when the verdict was given";
+        stop_probability: SHARE,
             "Probability, under the prediction, that the network stays below y_best";
-        threshold: Share, "Stop probability from which training is ended";
-        audit: Boolean,
+        threshold: SHARE, "Stop probability from which training is ended";
+        audit: BOOLEAN,
             "Whether the stopping rule would have ended the training, which went on to audit it";
-        parameters: AtLeast(0), "Weights and biases of the network";
-        macs: AtLeast(0), "Multiply-accumulates for one image";
-        layers: AtLeast(0), "Number of layers, the softmax not counted";
-        learning_rate: NotNegative, "First learning rate that passed the first-epoch test";
-        restarts: AtLeast(0), "Number of learning rates that failed the first-epoch test";
-        train_seconds: Seconds, "Time spent on training";
-        saved_seconds: Seconds, "Time that the stopping rule is estimated to have saved";
-        lost_seconds: Seconds, "Time of training that came to nothing, not part of train_seconds";
-        view: AtLeast(0),
+        parameters: COUNT, "Weights and biases of the network";
+        macs: COUNT, "Multiply-accumulates for one image";
+        layers: COUNT, "Number of layers, the softmax not counted";
+        learning_rate: NOT_NEGATIVE, "First learning rate that passed the first-epoch test";
+        restarts: COUNT, "Number of learning rates that failed the first-epoch test";
+        train_seconds: SECONDS, "Time spent on training";
+        saved_seconds: SECONDS, "Time that the stopping rule is estimated to have saved";
+        lost_seconds: SECONDS, "Time of training that came to nothing, not part of train_seconds";
+        view: COUNT,
             "Rows of the replay log behind the predictor that judged its newest attempt; of a \
              first attempt also those behind the Q-values it was sampled with";
-        reason: FreeText, "Why it failed, was lost, or the like";
-        device: FreeText, "Device that trained";
-        host: FreeText, "Machine that trained";
-        job: AtLeast(0), "Slurm array; missing for local processes", |row| number(&row.job);
-        task: AtLeast(0), "Element of the array; missing for local processes",
+        reason: TEXT, "Why it failed, was lost, or the like";
+        device: TEXT, "Device that trained";
+        host: TEXT, "Machine that trained";
+        job: COUNT, "Slurm array; missing for local processes", |row| number(&row.job);
+        task: COUNT, "Element of the array; missing for local processes",
             |row| number(&row.task);
-        started_at: Time, "When the attempt began";
-        time: Time, "When the newest row of the replay log was written";
+        started_at: TIME, "When the attempt began";
+        time: TIME, "When the newest row of the replay log was written";
     }
 }

@@ -112,7 +112,7 @@ mod tests {
     fn a_search_that_has_not_begun_has_tables_of_headers() {
         let tables = TableSet::new(&SearchData::default());
         for file in tables.files.iter().filter(|file| file.name != "columns.csv") {
-            assert_eq!((file.rows, file.text.lines().count()), (0, 1), "{}", file.name);
+            assert_eq!(file.text.lines().count(), 1, "{}", file.name);
         }
     }
 
@@ -123,7 +123,7 @@ mod tests {
             .files
             .iter()
             .filter(|file| file.name.starts_with("curves_long"))
-            .map(|file| (file.name.as_str(), file.rows))
+            .map(|file| (file.name.as_str(), file.text.lines().count() - 1))
             .collect();
         assert_eq!(rows, [("curves_long.csv", 4), ("curves_long_2.csv", 1)]);
         let notice = "`curves_long.csv` has 5 rows, more than a spreadsheet opens: it is split \
@@ -141,10 +141,10 @@ mod tests {
             // The sample has one imported network, in three of the tables.
             let marks = ["synthetic", "imported"];
             let is_marked = |line: &&str| marks.iter().any(|mark| line.contains(mark));
-            let marked = file.text.lines().skip(1).filter(is_marked).count();
-            assert!(file.rows > 0 && marked == file.rows, "{}", file.name);
+            let rows = file.text.lines().skip(1);
+            assert!(rows.clone().count() > 0 && rows.clone().all(|row| is_marked(&row)));
             let is_both = |line: &str| marks.iter().all(|mark| line.contains(mark));
-            assert!(!file.text.lines().skip(1).any(is_both), "{}", file.name);
+            assert!(!rows.clone().any(is_both), "{}", file.name);
         }
     }
 

@@ -1,7 +1,6 @@
 //! `models.csv` and `top_models.csv`: one row per architecture.
 
-use super::column::Domain::*;
-use super::column::{Column, columns, of_part, pick};
+use super::column::*;
 use super::iterations::{iteration_columns, trainer_of};
 use super::table::Table;
 use crate::report::architectures::{ArchitectureRecord, ranking};
@@ -35,7 +34,7 @@ pub(super) fn top<'a>(
         parameters macs layers epsilon iteration times_sampled attempt learning_rate \
         train_seconds trainer";
     let mut columns = columns! { Ranked:
-        rank: AtLeast(1),
+        rank: POSITIVE,
             "Rank by best validation accuracy among networks trained to the end or imported; of \
              equals the one with fewer parameters comes first, then the earlier one",
             |(rank, _)| *rank;
@@ -48,14 +47,14 @@ pub(super) fn top<'a>(
 /// The columns of an architecture, then those of its deciding iteration.
 fn architecture_columns<'a>(search: &SearchData) -> Vec<Column<'a, ArchitectureRecord<'a>>> {
     let mut columns = columns! { ArchitectureRecord:
-        architecture: Architecture, "The network's layers", |of| of.architecture.to_owned();
-        first_iteration: AtLeast(1), "The first iteration that sampled the architecture",
+        architecture: ARCHITECTURE, "The network's layers", |of| of.architecture.to_owned();
+        first_iteration: POSITIVE, "The first iteration that sampled the architecture",
             |of| of.first.iteration;
-        iteration: AtLeast(1),
+        iteration: POSITIVE,
             "The iteration that the row tells of: the one with the result of the architecture; \
              without a result the newest that trains it, else the newest",
             |of| of.deciding.iteration;
-        times_sampled: AtLeast(1), "Number of iterations that sampled the architecture";
+        times_sampled: POSITIVE, "Number of iterations that sampled the architecture";
     };
     let mut of_iteration = iteration_columns();
     of_iteration.push(trainer_of(search));

@@ -1,7 +1,6 @@
 //! `q_table.csv`: the Q-values, one row per state and action.
 
-use super::column::Domain::*;
-use super::column::{columns, trainer};
+use super::column::*;
 use super::table::Table;
 use crate::report::search::SearchData;
 use crate::space::{Action, StateKey, StateTuple};
@@ -10,36 +9,36 @@ type QValue = (StateKey, Action, f64);
 
 pub(super) fn table(search: &SearchData) -> Table<'_, QValue> {
     let mut columns = columns! { QValue:
-        state_depth: AtLeast(0), "Number of layers placed so far", |row| row.0.depth;
-        state_layer: OneOf("start | conv | pool | fc | gap"),
+        state_depth: COUNT, "Number of layers placed so far", |row| row.0.depth;
+        state_layer: one_of("start | conv | pool | fc | gap"),
             "Kind of the last layer placed: convolution, max pooling, fully connected, global \
              average pooling, or none at the start",
             |row| last(row).layer_type;
-        state_filters: AtLeast(1), "Filters of the last layer, a convolution",
+        state_filters: POSITIVE, "Filters of the last layer, a convolution",
             |row| of_kind("conv", last(row));
-        state_kernel: Pixels, "Side of the kernel or window of the last layer",
+        state_kernel: PIXELS, "Side of the kernel or window of the last layer",
             |row| size(last(row).filter_size);
-        state_stride: Pixels, "Stride of the last layer", |row| size(last(row).stride);
-        state_fc_index: AtLeast(0),
+        state_stride: PIXELS, "Stride of the last layer", |row| size(last(row).stride);
+        state_fc_index: COUNT,
             "Fully connected layers before the last layer, which is one itself",
             |row| of_kind("fc", last(row));
-        state_fc_width: AtLeast(1), "Neurons of the last layer, a fully connected one",
+        state_fc_width: POSITIVE, "Neurons of the last layer, a fully connected one",
             |row| size(last(row).fc_size);
-        state_size_bin: Pixels,
+        state_size_bin: PIXELS,
             "Side of the representation, as the least of its bin: 8 and more, 4 to 7, at most 3",
             |row| row.0.bin.size();
-        action_depth: AtLeast(1), "Depth of the layer to be placed", |row| row.0.depth + 1;
-        action_layer: OneOf("conv | pool | fc | gap | softmax"),
+        action_depth: POSITIVE, "Depth of the layer to be placed", |row| row.0.depth + 1;
+        action_layer: one_of("conv | pool | fc | gap | softmax"),
             "Kind of the layer to be placed; the softmax ends the network",
             |row| next(row).layer_type;
-        action_filters: AtLeast(1), "Filters of the layer to be placed, a convolution",
+        action_filters: POSITIVE, "Filters of the layer to be placed, a convolution",
             |row| of_kind("conv", next(row));
-        action_kernel: Pixels, "Side of the kernel or window of the layer to be placed",
+        action_kernel: PIXELS, "Side of the kernel or window of the layer to be placed",
             |row| size(next(row).filter_size);
-        action_stride: Pixels, "Stride of the layer to be placed", |row| size(next(row).stride);
-        action_fc_width: AtLeast(1), "Neurons of the layer to be placed, a fully connected one",
+        action_stride: PIXELS, "Stride of the layer to be placed", |row| size(next(row).stride);
+        action_fc_width: POSITIVE, "Neurons of the layer to be placed, a fully connected one",
             |row| size(next(row).fc_size);
-        q_value: Number, "Reward expected of the action", |row| row.2;
+        q_value: NUMBER, "Reward expected of the action", |row| row.2;
     };
     columns.push(trainer(|_| search.trainer));
     Table { name: "q_table", columns, rows: search.q_values.clone() }

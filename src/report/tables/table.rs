@@ -11,8 +11,6 @@ pub struct TableFile {
     /// `iterations.csv` or, from the second part of a split table on, `curves_long_2.csv`.
     pub name: String,
     pub text: String,
-    /// Number of rows, the header not counted.
-    pub rows: usize,
 }
 
 /// A table before it is written.
@@ -39,7 +37,6 @@ impl<R> Table<'_, R> {
         let file = |(part, rows): (usize, &[R])| TableFile {
             name: name(part),
             text: self.text(rows).expect("writing into memory does not fail"),
-            rows: rows.len(),
         };
         (1..).zip(parts).map(file).collect()
     }

@@ -1,11 +1,9 @@
 //! What `status` shows.
 
 use super::{Colour, accuracy, hanging, known, rounded, short, text_of};
-use crate::report::early_stopping::StoppingSummary;
 use crate::report::epsilons::EpsilonSummary;
-use crate::report::hosts::HostTally;
 use crate::report::search::{EarlyStopping, mark};
-use crate::report::summary::{BestNetwork, Summary};
+use crate::report::summary::{BestNetwork, HostTally, StoppingSummary, Summary};
 use crate::storage::Event;
 
 /// Returns what `status` shows: lines of at most 80 columns, unless a single word is longer.
