@@ -4,58 +4,26 @@ use metaqnn::training::{self, Precision};
 
 use super::error::TorchError;
 
-#[derive(Debug, Clone, Default)]
-pub struct Surroundings {
-    pub gpu: bool,
-    /// `CUDA_VISIBLE_DEVICES`, which the scheduler sets and CUDA itself obeys.
-    pub visible_devices: Option<String>,
-    /// `SLURM_JOB_GPUS`: the GPUs of the job, set even where the other is not.
-    pub slurm_job_gpus: Option<String>,
-}
-
-impl Surroundings {
-    pub fn here() -> Self {
-        Self {
-            gpu: tch::Cuda::is_available(),
-            visible_devices: std::env::var("CUDA_VISIBLE_DEVICES").ok(),
-            slurm_job_gpus: std::env::var("SLURM_JOB_GPUS").ok(),
-        }
-    }
-
-    pub fn device(&self, wanted: training::Device) -> Result<tch::Device, TorchError> {
-        match (wanted, self.gpu) {
-            (training::Device::Cpu, _) => Ok(tch::Device::Cpu),
-            // The first of the visible ones: CUDA_VISIBLE_DEVICES renumbers them.
-            (training::Device::Auto | training::Device::Cuda, true) => Ok(tch::Device::Cuda(0)),
-            (training::Device::Cuda, false) => Err(no_gpu("`training.device` is `cuda`")),
-            (training::Device::Auto, false) => match self.allotted() {
-                Some(by) => Err(no_gpu(by)),
-                None => Ok(tch::Device::Cpu),
-            },
-        }
-    }
-
-    fn allotted(&self) -> Option<&'static str> {
-        // `-1` and Slurm's `NoDevFiles` mean: none.
-        let names_gpus = |variable: &Option<String>| {
-            variable.as_deref().is_some_and(|value| !matches!(value, "" | "-1" | "NoDevFiles"))
-        };
-        if names_gpus(&self.visible_devices) {
-            Some("`CUDA_VISIBLE_DEVICES` names a GPU")
-        } else if names_gpus(&self.slurm_job_gpus) {
-            Some("`SLURM_JOB_GPUS` names a GPU")
-        } else {
-            None
-        }
-    }
-}
-
-const fn no_gpu(wanted: &'static str) -> TorchError {
-    TorchError::NoGpu {
-        wanted,
-        remedy: "check `nvidia-smi` and its driver version, and that libtorch is the CUDA build: \
-                 scripts/setup-libtorch.sh --cuda; to train on the CPU set `training.device: cpu`",
-    }
+/// The device for `training.device`. A GPU that is asked for or was allotted (by the variables of
+/// the scheduler) and not seen is an error: the CPU would waste the allocation for hours.
+pub fn choose_device(
+    wanted: training::Device,
+    has_gpu: bool,
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<tch::Device, TorchError> {
+    // `-1` and Slurm's `NoDevFiles` mean: none. `SLURM_JOB_GPUS` is set even where the other is not.
+    let names_gpus =
+        |name| variable(name).is_some_and(|value| !matches!(&*value, "" | "-1" | "NoDevFiles"));
+    let wanted_by = match wanted {
+        training::Device::Cpu => return Ok(tch::Device::Cpu),
+        // The first of the visible ones: CUDA_VISIBLE_DEVICES renumbers them.
+        _ if has_gpu => return Ok(tch::Device::Cuda(0)),
+        training::Device::Cuda => "`training.device` is `cuda`",
+        _ if names_gpus("CUDA_VISIBLE_DEVICES") => "`CUDA_VISIBLE_DEVICES` names a GPU",
+        _ if names_gpus("SLURM_JOB_GPUS") => "`SLURM_JOB_GPUS` names a GPU",
+        training::Device::Auto => return Ok(tch::Device::Cpu),
+    };
+    Err(TorchError::NoGpu { wanted_by })
 }
 
 /// Says what of a precision libtorch does otherwise than asked; it reads these variables when it
@@ -87,12 +55,11 @@ mod tests {
         job: Option<&str>,
         wanted: training::Device,
     ) -> Result<tch::Device, String> {
-        let surroundings = Surroundings {
-            gpu,
-            visible_devices: visible.map(str::to_owned),
-            slurm_job_gpus: job.map(str::to_owned),
+        let variable = |name: &str| match name {
+            "CUDA_VISIBLE_DEVICES" => visible.map(str::to_owned),
+            _ => job.map(str::to_owned),
         };
-        surroundings.device(wanted).map_err(|error| error.to_string())
+        choose_device(wanted, gpu, variable).map_err(|error| error.to_string())
     }
 
     #[test]

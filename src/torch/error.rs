@@ -26,8 +26,12 @@ pub enum TorchError {
     NoRoomForImages { message: String },
     #[error("libtorch failed: {message}")]
     Libtorch { message: String },
-    #[error("{wanted}, but libtorch sees no GPU ({remedy})")]
-    NoGpu { wanted: &'static str, remedy: &'static str },
+    #[error(
+        "{wanted_by}, but libtorch sees no GPU (check `nvidia-smi` and its driver version, and \
+         that libtorch is the CUDA build: scripts/setup-libtorch.sh --cuda; to train on the CPU \
+         set `training.device: cpu`)"
+    )]
+    NoGpu { wanted_by: &'static str },
     #[error("request cannot be read: {problem}")]
     NoRequest { problem: String },
     #[error(

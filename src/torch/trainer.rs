@@ -7,7 +7,7 @@ use metaqnn::training::{EpochReport, ValidRecipe};
 use tch::{Cuda, Device};
 
 use super::data_cache::DataCache;
-use super::device::{Surroundings, precision_notice};
+use super::device::{choose_device, precision_notice};
 use super::error::{TorchError, chain};
 use super::fit::{FitEnd, Listener, fit};
 use super::inbox::{Exit, Inbox, Interruption};
@@ -55,7 +55,8 @@ impl<M: Write, N: Write> TorchTrainer<M, N> {
             return Err(TorchError::OtherProtocol { found: request.protocol });
         }
         let recipe = request.recipe.clone().check(request.classes)?;
-        let device = Surroundings::here().device(recipe.device)?;
+        let variable = |name: &str| std::env::var(name).ok();
+        let device = choose_device(recipe.device, Cuda::is_available(), variable)?;
         self.prepare(&request, &recipe, device)?;
         if request.epochs == 0 && request.data.is_null() {
             return Ok(Some(Message::Done { device: Some(in_words(device)) }));
