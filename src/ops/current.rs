@@ -68,7 +68,7 @@ training: {trainer: synthetic}
     /// Returns a search of one row, which was read.
     fn halted_search(folder: &tempfile::TempDir) -> (Experiment, Current) {
         let experiment = experiment(folder);
-        append(&experiment, Row::halted("2026-03-01T12:00:00Z".parse().unwrap()));
+        append(&experiment, Row::at(Event::Halted, "2026-03-01T12:00:00Z".parse().unwrap()));
         let mut current = Current::read(&experiment).unwrap();
         assert!(current.live.peek(|known| known.is_halted()).unwrap());
         (experiment, current)
@@ -80,7 +80,7 @@ training: {trainer: synthetic}
         let (experiment, current) = halted_search(&folder);
         let mut current = current.renewed(&experiment).unwrap();
         assert_eq!((current.view.rows(), current.live.rows()), (0, 1), "nothing is read twice");
-        append(&experiment, Row::resumed("2026-03-01T13:00:00Z".parse().unwrap()));
+        append(&experiment, Row::at(Event::Resumed, "2026-03-01T13:00:00Z".parse().unwrap()));
         assert!(!current.live.peek(|known| known.is_halted()).unwrap());
         reduce(&experiment, &ReduceOptions::default()).unwrap();
         let current = current.renewed(&experiment).unwrap();

@@ -38,7 +38,11 @@ fn switch(experiment: &Experiment, event: Event) -> anyhow::Result<Switched> {
             return Ok(Switched::NotNeeded);
         }
         let now = Timestamp::now().into();
-        session.stage(if wants_halt { Row::halted(now) } else { Row::resumed(now) })?;
+        session.stage(if wants_halt {
+            Row::at(Event::Halted, now)
+        } else {
+            Row::at(Event::Resumed, now)
+        })?;
         session.write()?;
         Ok(Switched::Written)
     })

@@ -8,7 +8,7 @@ use crate::ops::experiment::check_checkpoint_dir;
 use crate::ops::live_log::LiveLog;
 use crate::ops::{Experiment, Refusal};
 use crate::q_learning::EpsilonSchedule;
-use crate::storage::{Knowledge, Row};
+use crate::storage::{Event, Knowledge, Row};
 
 /// Appends one `set` row for each setting that changes something, all or none of them; returns what there is to say.
 /// Tasks that are training go on as they were claimed; the next claim is made with the new values.
@@ -43,7 +43,8 @@ pub fn set(experiment: &Experiment, settings: &[Setting]) -> anyhow::Result<Vec<
                 "`{line}` is in force from now on{}",
                 Change::of(setting.path())?.notice()
             ));
-            rows.push(Row::set(&line, Timestamp::now().into()));
+            let row = Row::at(Event::Set, Timestamp::now().into());
+            rows.push(Row { reason: Some(line), ..row });
             config = after;
         }
         let after = config.check().context("after these changes")?;

@@ -57,7 +57,7 @@ pub use fs::trust::Trust;
 pub use log::damage::{Kept, RawLine, RawLog};
 pub use log::event::{
     Attempt, Claimant, CurveSummary, Event, Iteration, Row, TIME_TOO_SHORT, Training,
-    counts_as_loss, is_for_want_of_time, refusal_as_reason,
+    counts_as_loss, is_for_want_of_time, plain, refusal_as_reason,
 };
 pub use log::file::{ExclusiveGuard, ReplayLog, Tail, WritableReplayLog};
 pub use log::position::{LogCursor, LogPosition};

@@ -265,7 +265,8 @@ training: {trainer: synthetic}
     fn record(live: &mut LiveLog, claim: &Row) {
         let training =
             Training { learning_rate: None, ..Training::made_up(Timestamp::now().into()) };
-        let row = Row::failed(claim, &training, None, "made up", 0.1);
+        let row =
+            Row { reward: Some(0.1), ..claim.result(Event::Failed, &training).with_curve(None) };
         let recorded = live.locked(|session| {
             let Record::Append(rows) = session.knowledge().record(&row)? else { unreachable!() };
             session.stage_all(rows)?;

@@ -172,7 +172,7 @@ training: {trainer: synthetic}
     fn result_of(claim: &Row, reward: f64) -> Row {
         let training =
             Training { learning_rate: None, ..Training::made_up(Timestamp::UNIX_EPOCH.into()) };
-        Row::failed(claim, &training, None, "made up", reward)
+        Row { reward: Some(reward), ..claim.result(Event::Failed, &training).with_curve(None) }
     }
 
     fn events(experiment: &Experiment) -> Vec<Event> {

@@ -7,7 +7,7 @@ use crate::ops::train::attempt::Claim;
 use crate::ops::train::curve::CurveInProgress;
 use crate::ops::train::stopping::{audited_at, stopped_at};
 use crate::outcome::{Accuracy, Outcome};
-use crate::storage::{CurveRow, Row, Training};
+use crate::storage::{CurveRow, Event, Row, Training, plain};
 use crate::training::TrainingEnd;
 
 /// Returns the row of a training that has ended after `spent` seconds in this attempt; none when it
@@ -43,7 +43,8 @@ pub(crate) fn result_row(
         TrainingEnd::Done => {
             let summary = curve.summary()?;
             let reward = reward(Outcome::Trained { best: summary.best, last: summary.last })?;
-            let row = Row::trained(&claim.row, &training, summary, reward);
+            let row = claim.row.result(Event::Trained, &training).with_curve(Some(summary));
+            let row = Row { reward: Some(reward), ..row };
             Some(match audited_at(experiment, claim.attempt.iteration, start) {
                 Some(at) => Row { audit: Some(true), ..with_verdict(row, at, threshold) },
                 None => row,
@@ -53,19 +54,23 @@ pub(crate) fn result_row(
             let at = stopped_at(experiment, start)?;
             let saved = curve.seconds_left(config.recipe.epochs, training.train_seconds);
             let reward = reward(Outcome::Stopped { predicted: at.predicted_accuracy? })?;
-            let row = Row::stopped(&claim.row, &training, curve.summary()?, saved, reward);
+            let row =
+                claim.row.result(Event::Stopped, &training).with_curve(Some(curve.summary()?));
+            let row = Row { reward: Some(reward), saved_seconds: Some(saved), ..row };
             Some(with_verdict(row, at, threshold))
         }
         TrainingEnd::Failed { reason } => {
             let curve = curve.summary().filter(|_| passed);
             let reward = reward(Outcome::Failed { best: curve.map(|curve| curve.best) })?;
-            Some(Row::failed(&claim.row, &training, curve, reason, reward))
+            let row = claim.row.result(Event::Failed, &training).with_curve(curve);
+            Some(Row { reward: Some(reward), reason: plain(reason), ..row })
         }
         TrainingEnd::OutOfMemory { peak_bytes } => {
             let reason = peak_bytes
                 .map_or_else(String::new, |bytes| format!("{bytes} bytes in use at most"));
             let reward = reward(Outcome::OutOfMemory);
-            Some(Row::out_of_memory(&claim.row, &training, &reason, reward))
+            let row = claim.row.result(Event::OutOfMemory, &training);
+            Some(Row { reward, reason: plain(&reason), ..row })
         }
         TrainingEnd::Interrupted => None,
     }

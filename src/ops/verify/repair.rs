@@ -19,7 +19,7 @@ use crate::ops::verify::finding::Repair;
 use crate::ops::verify::log::Examined;
 use crate::ops::verify::views::Views;
 use crate::storage::fs::publish;
-use crate::storage::{ExclusiveGuard, LogCursor, ReplayLog, Row, View, WritableReplayLog};
+use crate::storage::{Event, ExclusiveGuard, LogCursor, ReplayLog, Row, View, WritableReplayLog};
 
 /// Mends the log, sets files aside that are in the way, and replaces views that are wrong; `differing` is the newest
 /// one when it is not what its rows say.
@@ -91,7 +91,7 @@ fn mend_log(
     let told = if examined.blanks.is_empty() && misleading.is_empty() {
         Told::Nobody
     } else {
-        rows.push(Row::repaired(Timestamp::now().into()));
+        rows.push(Row::at(Event::Repaired, Timestamp::now().into()));
         Told::Readers
     };
     guard.append(&rows)?;
@@ -166,7 +166,8 @@ training: {trainer: synthetic}
         let claim = claim(experiment, &mut current);
         let training =
             Training { learning_rate: None, ..Training::made_up(Timestamp::now().into()) };
-        let row = Row::failed(&claim, &training, None, "made up", 0.1);
+        let row =
+            Row { reward: Some(0.1), ..claim.result(Event::Failed, &training).with_curve(None) };
         let row = Row { parameters: None, macs: None, layers: None, ..row };
         let recorded = current.live.locked(|session| {
             let Record::Append(rows) = session.knowledge().record(&row)? else { unreachable!() };
@@ -251,7 +252,10 @@ training: {trainer: synthetic}
         let experiment = misled(&folder);
         // As after a repair that was killed, or where a client of NFS shows the folder of views as it was.
         let mut log = WritableReplayLog::open(experiment.dir()).unwrap();
-        log.lock_exclusive().unwrap().append(&[Row::repaired(Timestamp::now().into())]).unwrap();
+        log.lock_exclusive()
+            .unwrap()
+            .append(&[Row::at(Event::Repaired, Timestamp::now().into())])
+            .unwrap();
         let mut current = Current::read(&experiment).unwrap();
         assert_eq!(current.view.rows(), 4);
         assert_eq!(claim(&experiment, &mut current).iteration, Some(Iteration(3)));

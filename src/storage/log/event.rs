@@ -342,50 +342,6 @@ impl Row {
         }
     }
 
-    /// `claim` is the `claimed` row of the attempt.
-    pub fn trained(claim: &Self, training: &Training, curve: CurveSummary, reward: f64) -> Self {
-        let row = Self { reward: Some(reward), ..claim.result(Event::Trained, training) };
-        row.with_curve(Some(curve))
-    }
-
-    pub fn stopped(
-        claim: &Self,
-        training: &Training,
-        curve: CurveSummary,
-        saved_seconds: f64,
-        reward: f64,
-    ) -> Self {
-        Self {
-            reward: Some(reward),
-            saved_seconds: Some(saved_seconds),
-            ..claim.result(Event::Stopped, training).with_curve(Some(curve))
-        }
-    }
-
-    /// `curve` is that of its epochs, if any.
-    pub fn failed(
-        claim: &Self,
-        training: &Training,
-        curve: Option<CurveSummary>,
-        reason: &str,
-        reward: f64,
-    ) -> Self {
-        Self {
-            reward: Some(reward),
-            reason: plain(reason),
-            ..claim.result(Event::Failed, training).with_curve(curve)
-        }
-    }
-
-    pub fn out_of_memory(
-        claim: &Self,
-        training: &Training,
-        reason: &str,
-        reward: Option<f64>,
-    ) -> Self {
-        Self { reward, reason: plain(reason), ..claim.result(Event::OutOfMemory, training) }
-    }
-
     pub fn imported(
         iteration: Iteration,
         epsilon: f64,
@@ -405,24 +361,13 @@ impl Row {
         }
     }
 
-    pub fn halted(time: Time) -> Self {
-        Self { time: Some(time), ..Self::new(Event::Halted) }
+    /// The row of something that happens once and to no iteration.
+    pub fn at(event: Event, time: Time) -> Self {
+        Self { time: Some(time), ..Self::new(event) }
     }
 
-    pub fn resumed(time: Time) -> Self {
-        Self { time: Some(time), ..Self::new(Event::Resumed) }
-    }
-
-    /// `setting` is `key=value`.
-    pub fn set(setting: &str, time: Time) -> Self {
-        Self { reason: Some(setting.to_owned()), time: Some(time), ..Self::new(Event::Set) }
-    }
-
-    pub fn repaired(time: Time) -> Self {
-        Self { time: Some(time), ..Self::new(Event::Repaired) }
-    }
-
-    fn result(&self, event: Event, training: &Training) -> Self {
+    /// The columns of every result of an attempt; `self` is its `claimed` row.
+    pub fn result(&self, event: Event, training: &Training) -> Self {
         Self {
             event,
             parameters: Some(training.parameters),
@@ -440,7 +385,9 @@ impl Row {
         }
     }
 
-    fn with_curve(self, curve: Option<CurveSummary>) -> Self {
+    /// `None` without an epoch.
+    #[must_use]
+    pub fn with_curve(self, curve: Option<CurveSummary>) -> Self {
         Self {
             best_validation_accuracy: curve.map(|curve| curve.best.value()),
             best_epoch: curve.map(|curve| curve.best_epoch),
@@ -452,7 +399,7 @@ impl Row {
 }
 
 /// Makes a reason fit for a field: one line, not endless, `None` when nothing is left.
-pub(crate) fn plain(reason: &str) -> Option<String> {
+pub fn plain(reason: &str) -> Option<String> {
     let line: String = reason
         .chars()
         .map(|letter| if letter.is_control() { ' ' } else { letter })
@@ -520,15 +467,16 @@ mod tests {
         };
         let half = Accuracy::new(0.5).unwrap();
         let curve = CurveSummary { best: half, best_epoch: 3, last: half, epochs: 4 };
-        let row = Row::trained(&claim, &training, curve, 0.5);
+        let row = claim.result(Event::Trained, &training).with_curve(Some(curve));
+        let row = Row { reward: Some(0.5), ..row };
         assert_eq!(
             String::from_utf8(row.to_line().unwrap()).unwrap(),
             "9,trained,2,2,0.9,[SM(10)],,0.5,0.5,3,0.5,4,,,,,,,10,20,0,0.001,0,8.5,,0.0,40,,cuda:0,\
              n1,77,3,2026-03-01T12:00:00.000Z,2026-03-01T13:00:00.000Z,,1,100,\n"
         );
-        let failed = Row::failed(&claim, &training, None, "no learning rate\npassed", 0.1);
+        let failed = claim.result(Event::Failed, &training).with_curve(None);
         assert_eq!((failed.epochs, failed.best_epoch), (Some(0), None));
-        assert_eq!(failed.reason.as_deref(), Some("no learning rate passed"));
+        assert_eq!(failed.reason, None);
     }
 
     #[test]

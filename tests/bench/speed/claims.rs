@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use metaqnn::internals::{Experiment, TrainEvent};
+use metaqnn::internals::{Event, Experiment, TrainEvent};
 use metaqnn::internals::{LogCursor, Row, WritableReplayLog};
 use metaqnn::internals::{ReduceOptions, reduce};
 use metaqnn::internals::{TrainOptions, train};
@@ -51,7 +51,7 @@ pub fn under_the_lock(results: u64) {
     let experiment = search::write(folder.path(), Plan { results, epsilon: 1.0, per_task: 1 });
     let mut log = WritableReplayLog::open(experiment.dir()).unwrap();
     let mut cursor = log.reader().read_from(&LogCursor::start()).unwrap().cursor;
-    let row = Row::halted("2026-01-01T00:00:00Z".parse().unwrap());
+    let row = Row::at(Event::Halted, "2026-01-01T00:00:00Z".parse().unwrap());
     let append = || {
         let mut guard = log.lock_exclusive().unwrap();
         cursor = guard.read_from(&cursor).unwrap().cursor;

@@ -97,7 +97,10 @@ fn trained(claim: &Row, accuracy: f64) -> Row {
     };
     let best = Accuracy::new(accuracy).unwrap();
     let curve = CurveSummary { best, best_epoch: 17, last: best, epochs: EPOCHS };
-    Row::trained(claim, &training, curve, accuracy)
+    Row {
+        reward: Some(accuracy),
+        ..claim.result(Event::Trained, &training).with_curve(Some(curve))
+    }
 }
 
 fn write_curve(experiment: &Experiment, row: &Row) {

@@ -189,14 +189,14 @@ fn attempts_that_come_to_nothing_are_losses() {
 fn a_loss_after_a_halt_does_not_count() {
     let mut world = world();
     let claim = draw(&mut world, "0", "A");
-    world.append(&[Row::halted(time())], Write::Whole);
+    world.append(&[Row::at(Event::Halted, time())], Write::Whole);
     assert_eq!(world.knowledge.epsilon_in_force(&world.schedule), None);
-    world.append(&[Row::resumed(time())], Write::Whole);
+    world.append(&[Row::at(Event::Resumed, time())], Write::Whole);
     lose(&mut world, &claim);
     assert_eq!(world.knowledge.losses("A"), 0);
     // An attempt begun after the halt counts again.
     draw(&mut world, "0", "A");
-    world.append(&[Row::halted(time())], Write::Whole);
+    world.append(&[Row::at(Event::Halted, time())], Write::Whole);
     let rows = resume(&mut world, "0", EarlierAttempt::CameToNothing);
     assert_eq!(
         (brief(&rows), world.knowledge.losses("A")),
@@ -223,7 +223,7 @@ fn a_trainer_that_refuses_to_work_costs_no_architecture_a_loss() {
 fn nothing_is_drawn_while_halted_but_a_result_still_counts() {
     let mut world = world();
     let claim = draw(&mut world, "0", "A");
-    world.append(&[Row::halted(time())], Write::Whole);
+    world.append(&[Row::at(Event::Halted, time())], Write::Whole);
     let drawn =
         Row { iteration: Some(Iteration(2)), architecture: Some("B".into()), ..claim.clone() };
     assert_eq!(rule(&world, &drawn), Rule::Halted);

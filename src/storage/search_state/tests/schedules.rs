@@ -80,13 +80,16 @@ impl Schedule {
             }
             2 | 3 => self.reduce(),
             5 if self.rng.random_bool(0.1) => {
-                self.write(&[Row::set("slurm.time=02:00:00", time())]);
+                self.write(&[Row {
+                    reason: Some("slurm.time=02:00:00".to_owned()),
+                    ..Row::at(Event::Set, time())
+                }]);
             }
             4 => {
                 let row = if self.world.knowledge.is_halted() {
-                    Row::resumed(time())
+                    Row::at(Event::Resumed, time())
                 } else if self.rng.random_bool(0.2) {
-                    Row::halted(time())
+                    Row::at(Event::Halted, time())
                 } else {
                     return;
                 };
