@@ -12,12 +12,9 @@ const TRAIN: &str = include_str!("../../slurm/train.sbatch");
 const REDUCE: &str = include_str!("../../slurm/reduce.sbatch");
 const END_OF_SETUP: &str = "# end setup";
 
-/// What a batch script does in a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Work {
-    /// One task of an array: `metaqnn train --round`.
     Train { round: u32 },
-    /// The end of a round: `metaqnn reduce --round`.
     Reduce { round: u32 },
 }
 
@@ -27,13 +24,14 @@ pub struct Asked<'a> {
     /// All of them stand on the command line of arrays; account, partition, quality of service and
     /// reservation hold for reduces, too.
     pub options: &'a [String],
-    /// [`submit_variables`](super::submit_variables): they hold where the configuration says `null`.
+    /// [`submit_variables`](super::submit_variables): they hold where the configuration says
+    /// `null`.
     pub variables: &'a BTreeMap<String, String>,
 }
 
 impl<'a> Asked<'a> {
-    /// The value of an option for the tasks: that of the command line, else the configured one, else
-    /// that of a variable.
+    /// The value of an option for the tasks: that of the command line, else the configured one,
+    /// else that of a variable.
     pub fn value(
         self,
         long: &str,
@@ -56,11 +54,9 @@ pub struct BatchScript<'a> {
     pub work: Work,
     /// The program `metaqnn`: an absolute path, the same on every node.
     pub program: &'a Path,
-    /// An absolute path.
     pub experiment: &'a Path,
     /// An absolute path. It must exist before the job starts: a job without it fails silently.
     pub log_folder: &'a Path,
-    /// Whether the person who submits trusts the experiment's group.
     pub trust_group: bool,
     pub params: &'a ValidSlurmParams,
     pub asked: Asked<'a>,
@@ -79,7 +75,8 @@ impl BatchScript<'_> {
         Ok(with_part(&script, "setup", &self.setup()?))
     }
 
-    /// Program, arguments and setup lines. The lines stand in a here document; the script runs them.
+    /// Program, arguments and setup lines. The lines stand in a here document; the script runs
+    /// them.
     fn setup(&self) -> Result<Vec<String>, SlurmError> {
         let program = shell_quoted(checked(self.program)?);
         let experiment = shell_quoted(check_experiment_path(self.experiment)?);
@@ -139,8 +136,9 @@ impl BatchScript<'_> {
     }
 }
 
-/// Checks that batch scripts and logs can lie in this folder, and returns it as text. In `--output`,
-/// Slurm replaces `%` patterns and drops backslashes, so that logs would land elsewhere or nowhere.
+/// Checks that batch scripts and logs can lie in this folder, and returns it as text. In
+/// `--output`, Slurm replaces `%` patterns and drops backslashes, so that logs would land elsewhere
+/// or nowhere.
 pub fn check_experiment_path(path: &Path) -> Result<&str, SlurmError> {
     let text = checked(path)?;
     match text.chars().find(|c| matches!(c, '%' | '\\')) {
@@ -179,7 +177,8 @@ fn extra(option: &str) -> String {
     }
 }
 
-/// Puts lines in place of the part of a template between `# begin NAME` and `# end NAME`, both included.
+/// Puts lines in place of the part of a template between `# begin NAME` and `# end NAME`, both
+/// included.
 fn with_part(template: &str, name: &str, lines: &[String]) -> String {
     let (begin, end) = (format!("# begin {name}"), format!("# end {name}"));
     let before = template.lines().take_while(|line| !line.starts_with(&begin));
@@ -279,7 +278,8 @@ mod tests {
         extra_options: [--mail-type=END, --comment=the \"first\" search, --exclusive]
         reduce: {partition: cpu, time: 30, cpus_per_task: 2, memory: 4G, extra_options: [--nice]}";
 
-    /// Compares with `tests/golden/NAME`. To accept a change: `METAQNN_ACCEPT=1 cargo test`, then read the diff.
+    /// Compares with `tests/golden/NAME`. To accept a change: `METAQNN_ACCEPT=1 cargo test`, then
+    /// read the diff.
     fn assert_golden(name: &str, text: &str) {
         let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
         if std::env::var_os("METAQNN_ACCEPT").is_some() {
@@ -358,7 +358,8 @@ mod tests {
         }
     }
 
-    /// Runs a rendered script with these setup lines and a program that prints its arguments and `X`.
+    /// Runs a rendered script with these setup lines and a program that prints its arguments and
+    /// `X`.
     fn run_with(setup_lines: &[&str]) -> (Option<i32>, String) {
         let folder = tempfile::tempdir().unwrap();
         let file = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();

@@ -9,9 +9,7 @@ pub struct ClusterConfig {
     pub version: Option<String>,
     /// `MaxArraySize`: one more than the greatest index of an array.
     pub max_array_size: Option<u32>,
-    /// `MaxJobCount`: jobs in the queue at once, of all users, every task of an array counted.
     pub max_job_count: Option<u32>,
-    /// `JobRequeue`: whether jobs may be requeued unless they ask otherwise.
     pub requeues_by_default: Option<bool>,
     /// What becomes of a job that is preempted (`PreemptMode`): `OFF`, `REQUEUE`, `CANCEL`,
     /// `SUSPEND`. Without `GANG` and `WITHIN`, which only say which jobs share.

@@ -7,7 +7,6 @@ use std::process::{Command, ExitStatus, Stdio};
 use super::quoting::command_line;
 use super::{SlurmError, Variables};
 
-/// Slurm forgets a job some minutes after its end.
 pub(super) const FORGOTTEN: &str = "Invalid job id specified";
 
 #[derive(Debug)]
@@ -53,7 +52,6 @@ impl Answer {
         self.status.success()
     }
 
-    /// Succeeds when the command did.
     pub fn success(self) -> Result<Self, SlurmError> {
         if self.is_success() {
             return Ok(self);
@@ -115,8 +113,9 @@ fn is_submit_limit(stderr: &str) -> bool {
 /// Precedes the scheduler's verdict in an answer of `sbatch --test-only`.
 pub(super) const ALLOCATION_FAILURE: &str = "allocation failure: ";
 
-/// The words by which `sbatch --test-only` says that a job can never start; `None` for one that can,
-/// or not now, and where a wrapper or an option is at fault: then the submission itself decides.
+/// The words by which `sbatch --test-only` says that a job can never start; `None` for one that
+/// can, or not now, and where a wrapper or an option is at fault: then the submission itself
+/// decides.
 pub(super) fn refused_for_good(words: &str) -> Option<&str> {
     const FOR_GOOD: [&str; 12] = [
         "node configuration is not available",
@@ -174,7 +173,8 @@ mod tests {
 
     #[test]
     fn limits_on_submitted_jobs_are_told_from_other_refusals() {
-        // As printed by Slurm 22.05.8 for limits on an association, a user of a QOS, a QOS and an account.
+        // As printed by Slurm 22.05.8 for limits on an association, a user of a QOS, a QOS and an
+        // account.
         let captured = include_str!("../../tests/fixtures/slurm/sbatch_limits.txt");
         assert!(captured.split("--\n").all(is_submit_limit));
         let policy = "sbatch: error: Batch job submission failed: Job violates accounting/QOS policy (job submit limit)";

@@ -12,7 +12,6 @@ const DEFAULT_MAX_ARRAY_SIZE: u32 = 1001;
 /// queue is empty, and its job ids are 1, 2, ...
 #[derive(Debug, Clone)]
 pub struct DryRun {
-    /// Each a line for a shell.
     pub commands: Vec<String>,
     submitted: u32,
     max_array_size: u32,

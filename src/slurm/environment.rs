@@ -10,7 +10,6 @@ use super::{JobId, SlurmError, TaskId};
 
 pub type Variables = BTreeMap<OsString, OsString>;
 
-/// The task that this process is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SlurmTask {
     /// The task: `SLURM_ARRAY_JOB_ID` and `SLURM_ARRAY_TASK_ID`, or `SLURM_JOB_ID`.
@@ -53,8 +52,8 @@ impl SlurmTask {
     }
 }
 
-/// The job step of which this process is a task, as `4711.0`, the number of its tasks, and which one
-/// this is, from 0; `None` where `srun` has started nothing.
+/// The job step of which this process is a task, as `4711.0`, the number of its tasks, and which
+/// one this is, from 0; `None` where `srun` has started nothing.
 pub fn slurm_step(variables: &Variables) -> Option<(String, u32, u32)> {
     let number = |name| Reader(variables).number::<u32>(name, "a number").ok().flatten();
     let (job, step) = (number("SLURM_JOB_ID")?, number("SLURM_STEP_ID")?);
@@ -125,8 +124,8 @@ pub fn submit_variables(variables: &Variables) -> Result<BTreeMap<String, String
     Ok(found)
 }
 
-/// The variables from which `sbatch` would take options and that a search does not use: later rounds
-/// could not keep to them.
+/// The variables from which `sbatch` would take options and that a search does not use: later
+/// rounds could not keep to them.
 pub fn unused_variables(variables: &Variables) -> Vec<String> {
     let names = variables.iter().filter(|(_, value)| !value.is_empty());
     let names = names.map(|(name, _)| name.to_string_lossy().into_owned());

@@ -19,7 +19,6 @@ impl fmt::Display for JobId {
 impl FromStr for JobId {
     type Err = SlurmError;
 
-    /// Reads a number of digits alone.
     fn from_str(text: &str) -> Result<Self, SlurmError> {
         let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         digits.then(|| text.parse().ok()).flatten().map(Self).ok_or_else(|| {
@@ -46,7 +45,6 @@ pub(super) fn ids_on_lines(answer: &str) -> BTreeSet<JobId> {
     text_lines(answer).iter().filter_map(|line| id(line)).collect()
 }
 
-/// Returns every number in a text that may be a job id.
 pub(super) fn numbers_in(text: &str) -> BTreeSet<JobId> {
     let lines = text_lines(text);
     let numbers = lines.iter().flat_map(|line| line.split(|c: char| !c.is_ascii_digit()));
@@ -74,7 +72,6 @@ pub(super) fn text_lines(text: &str) -> Vec<String> {
     lines.map(str::to_owned).collect()
 }
 
-/// No job has the number 0.
 fn valid_id(text: &str) -> Option<JobId> {
     text.parse().ok().filter(|id| *id != JobId(0))
 }
@@ -87,7 +84,6 @@ fn valid_id(text: &str) -> Option<JobId> {
 pub struct TaskId {
     /// The array, or the job.
     pub job: JobId,
-    /// The index within the array.
     pub task: Option<u32>,
 }
 

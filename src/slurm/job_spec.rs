@@ -17,19 +17,16 @@ use super::{JobId, SlurmError};
 pub struct JobSpec {
     /// The batch script, which must exist and be readable from here.
     pub script: PathBuf,
-    /// The name by which [`Scheduler::find`](super::Scheduler::find) finds the job.
     pub name: String,
     /// The tasks 0 to n - 1 of an array; `None` for a single job.
     pub tasks: Option<NonZeroU32>,
     /// Tasks that run at once; `None` is no limit.
     pub max_parallel: Option<NonZeroU32>,
-    /// Whether the job waits to be released.
     pub held: bool,
     /// Starts when all of these have ended, in any state. A requeued task has not ended.
     pub after: Vec<JobId>,
     /// Starts when this job has failed.
     pub after_failure_of: Option<JobId>,
-    /// The time from now on that must pass before it may start.
     pub begin_after: Option<Duration>,
     /// Options of `sbatch` that a person gave; they override those of the script.
     pub extra_options: Vec<String>,

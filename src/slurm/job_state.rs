@@ -19,7 +19,6 @@ pub enum TaskState {
     /// Stays pending until a person changes the request or the cluster: no node is large enough,
     /// say.
     Stuck,
-    /// Runs, or is being started.
     Running,
     /// Is cleaned up, or has a dependency that can never be satisfied. It may still be requeued.
     Ending,
@@ -78,11 +77,9 @@ fn can_never_start(reason: &str) -> bool {
         || reason.starts_with("AssocMin")
 }
 
-/// The states of a job's tasks. A job that is no array has one.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct JobStates {
     tasks: BTreeMap<TaskState, u32>,
-    /// Whether the job is an array, be it of one task.
     pub is_array: bool,
     /// Why a task waits.
     reason: Option<String>,
@@ -174,8 +171,8 @@ fn parse_utc(time: &str) -> Option<Timestamp> {
 
 #[cfg(test)]
 mod tests {
-    //! The fixtures are answers of Slurm 22.05.8, one round in time: the parts 50 and 51 of an array, its reduce 52 and
-    //! its second reduce 53. Only folders were renamed.
+    //! The fixtures are answers of Slurm 22.05.8, one round in time: the parts 50 and 51 of an
+    //! array, its reduce 52 and its second reduce 53. Only folders were renamed.
     use super::*;
     use proptest::prelude::*;
 

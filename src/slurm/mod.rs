@@ -1,15 +1,15 @@
-//! The scheduler: what a search asks of it, and Slurm's answer; nothing of networks. Used by `config`
-//! (the section `slurm`) and `ops`, where it is decided what a round is, what its jobs are called
-//! and in which order they are submitted.
+//! The scheduler: what a search asks of it, and Slurm's answer; nothing of networks. Used by
+//! `config` (the section `slurm`) and `ops`, where it is decided what a round is, what its jobs are
+//! called and in which order they are submitted.
 //!
 //! | file | holds |
 //! | --- | --- |
 //! | `params.rs` | [`SlurmParams`]: the section `slurm` of the configuration |
 //! | `notation.rs` | [`TimeLimit`], [`Memory`], [`ArraySize`] |
 //! | `batch_script.rs` | [`BatchScript`]: `slurm/*.sbatch` with those options filled in |
-//! | `job_spec.rs` | [`JobSpec`]: one submission of a script: array, held or not, dependency, begin |
+//! | `job_spec.rs` | [`JobSpec`]: one submission of a script: array, held, dependency, begin |
 //! | `job_id.rs` | [`JobId`], [`TaskId`], [`job_name`] |
-//! | `sbatch.rs` | [`Slurm`]: the [`Scheduler`] that runs `sbatch`, `squeue`, `scontrol`, `scancel` |
+//! | `sbatch.rs` | [`Slurm`]: the [`Scheduler`] that runs `sbatch`, `squeue`, `scontrol` |
 //! | `command.rs` | one such command, and what its refusal means |
 //! | `dry_run.rs` | [`DryRun`]: the [`Scheduler`] that only shows |
 //! | `job_state.rs` | [`JobStates`]: what `squeue` answers |

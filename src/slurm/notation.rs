@@ -26,7 +26,6 @@ pub struct TimeLimit {
 }
 
 impl TimeLimit {
-    /// `None` without a limit.
     pub fn duration(self) -> Option<Duration> {
         self.seconds.map(Duration::from_secs)
     }
@@ -66,15 +65,13 @@ fn seconds(text: &str) -> Option<u64> {
         None => (None, text),
     };
     let fields: Vec<u64> = rest.splitn(4, ':').map(field).collect::<Option<_>>()?;
-    let [hours, minutes, seconds] = match (days, fields.as_slice()) {
-        (Some(_), &[hours]) => [hours, 0, 0],
-        (Some(_), &[hours, minutes]) => [hours, minutes, 0],
-        (_, &[hours, minutes, seconds]) => [hours, minutes, seconds],
-        (None, &[minutes, seconds]) => [0, minutes, seconds],
-        (None, &[minutes]) => [0, minutes, 0],
+    let units: &[u64] = match (days, fields.len()) {
+        (Some(_), 1..=3) | (None, 3) => &[3600, 60, 1],
+        (None, 1..=2) => &[60, 1],
         _ => return None,
     };
-    Some(((days.unwrap_or(0) * 24 + hours) * 60 + minutes) * 60 + seconds)
+    let rest: u64 = fields.iter().zip(units).map(|(field, unit)| field * unit).sum();
+    Some(days.unwrap_or(0) * 86_400 + rest)
 }
 
 /// A field has at most 10 digits, so that their sum in seconds cannot overflow.
@@ -121,9 +118,7 @@ impl FromStr for Memory {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ArraySize {
-    /// Chosen for each round.
     Auto,
-    /// At most so many.
     #[serde(untagged)]
     Tasks(NonZeroU32),
 }
@@ -186,8 +181,8 @@ mod tests {
         text.parse::<TimeLimit>().ok().map(|limit| limit.to_string())
     }
 
-    /// Each pair was given to `sbatch --time` and read from `scontrol show job` (22.05), but for the seconds, which
-    /// Slurm rounds up to a minute.
+    /// Each pair was given to `sbatch --time` and read from `scontrol show job` (22.05), but for
+    /// the seconds, which Slurm rounds up to a minute.
     #[test]
     fn every_form_is_read_as_slurm_reads_it() {
         for (text, expected) in [

@@ -42,9 +42,7 @@ pub struct SlurmParams {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ReduceParams {
-    /// That of the training tasks when absent.
     pub partition: Option<String>,
-    /// That of the training tasks when absent.
     pub qos: Option<String>,
     pub time: Option<TimeLimit>,
     pub cpus_per_task: NonZeroU32,
@@ -255,7 +253,8 @@ mod tests {
 
     #[test]
     fn the_warning_needs_time_before_it() {
-        // 120 s of warning and up to 60 s early: a limit of 3 minutes leaves nothing, 4 minutes leave one.
+        // 120 s of warning and up to 60 s early: a limit of 3 minutes leaves nothing, 4 minutes
+        // leave one.
         assert!(read("time: 3").unwrap_err().contains("as soon as it starts"));
         assert!(read("time: 4").is_ok());
         assert!(read("time: UNLIMITED").is_ok());

@@ -24,7 +24,6 @@ impl Slurm {
         Self { environment: submission_environment(variables), cluster: None }
     }
 
-    /// Chooses one of several clusters (`SLURM_CLUSTERS`).
     #[must_use]
     pub fn on_cluster(mut self, cluster: Option<&str>) -> Self {
         self.cluster = cluster.map(str::to_owned);
@@ -34,7 +33,6 @@ impl Slurm {
         self
     }
 
-    /// When a task will be ended; `None` when it has no time limit.
     pub fn end_time(&self, task: TaskId) -> Result<Option<Timestamp>, SlurmError> {
         // Slurm writes the reader's local time, without its offset.
         let mut in_utc = self.environment.clone();
@@ -45,9 +43,9 @@ impl Slurm {
             .map_err(|line| answer.unreadable(&line, "`EndTime=` and a time"))
     }
 
-    /// Asks for this task to be ended now, with TERM first, and started again later; `false` when that
-    /// is forbidden (`--no-requeue`, or by the cluster). Never in answer to TERM: such a job cannot
-    /// be cancelled, since `scancel` sends TERM too.
+    /// Asks for this task to be ended now, with TERM first, and started again later; `false` when
+    /// that is forbidden (`--no-requeue`, or by the cluster). Never in answer to TERM: such a job
+    /// cannot be cancelled, since `scancel` sends TERM too.
     pub fn requeue(&self, task: TaskId) -> Result<bool, SlurmError> {
         let answer = self.ask("scontrol", ["requeue", &task.to_string()])?;
         if answer.failed_with("Requested operation is presently disabled") {
@@ -374,9 +372,9 @@ mod tests {
             "squeue: error: fetch_config: DNS SRV lookup failed\n\nsqueue: fatal: no source\n",
         );
         let error = slurm.find(&["svhn-0001".to_owned()]).unwrap_err().to_string();
-        let told =
+        let expected =
             "squeue: error: fetch_config: DNS SRV lookup failed; squeue: fatal: no source (run";
-        assert!(error.contains(told) && error.lines().count() == 1, "{error}");
+        assert!(error.contains(expected) && error.lines().count() == 1, "{error}");
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! The folder of a round: the files by which it is submitted once, wherever a submitter crashes, and
-//! refusals of its tasks.
+//! The folder of a round: the files by which it is submitted once, wherever a submitter crashes,
+//! and refusals of its tasks.
 //!
 //! `rounds/0007/1/` is the first rendering of round 7. `plan.yaml` and the batch scripts appear
 //! together and never change; a round that the scheduler refused, and of which no job exists, is
@@ -26,7 +26,6 @@ use crate::storage::fs::yaml;
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RoundPlan {
-    /// From 1.
     pub round: u32,
     /// What the names of the experiment's jobs begin with. Decided once and passed on from round to
     /// round: the path of an experiment, of which it is made, may not be the same on every machine.
@@ -37,7 +36,6 @@ pub struct RoundPlan {
     pub array_size: u32,
     /// Sizes of the arrays it is submitted as, each within the scheduler's limit.
     pub parts: Vec<u32>,
-    /// Tasks that may run at the same time.
     pub max_parallel: u32,
     /// The last round of the chain; `None` when it goes on until the schedule is finished.
     pub last_round: Option<u32>,
@@ -101,10 +99,8 @@ pub struct RoundJobs {
 #[serde(deny_unknown_fields)]
 pub struct TaskRefusal {
     pub host: String,
-    /// The array job.
     pub job: String,
     pub task: String,
-    /// The trainer's error.
     pub reason: String,
     pub time: Time,
 }
@@ -149,7 +145,6 @@ impl RoundDir {
         Ok(found.into_iter().map(|(number, folder)| Rendering { number, folder }).collect())
     }
 
-    /// The rendering that holds.
     pub fn newest(&self) -> Result<Option<Rendering>, StorageError> {
         Ok(self.renderings()?.pop())
     }
@@ -159,12 +154,10 @@ impl RoundDir {
         self.newest()?.map(|rendering| rendering.plan()).transpose()
     }
 
-    /// The array of the rendering that holds.
     pub fn array(&self) -> Result<Option<RoundArray>, StorageError> {
         Ok(self.newest()?.map(|rendering| rendering.array()).transpose()?.flatten())
     }
 
-    /// Publishes a rendering, unless its number is taken.
     pub fn render(
         &self,
         rendering: &Rendering,
@@ -209,7 +202,6 @@ impl RoundDir {
 /// One rendering of a round: its plan and batch scripts, and the jobs made of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rendering {
-    /// From 1.
     pub number: u32,
     pub folder: PathBuf,
 }
@@ -223,12 +215,10 @@ impl Rendering {
         self.read(PLAN)?.ok_or_else(|| self.missing(PLAN))
     }
 
-    /// `None` when there is none yet.
     pub fn array(&self) -> Result<Option<RoundArray>, StorageError> {
         self.read(ARRAY)
     }
 
-    /// `None` when there are none yet.
     pub fn jobs(&self) -> Result<Option<RoundJobs>, StorageError> {
         self.read(JOBS)
     }
@@ -239,7 +229,6 @@ impl Rendering {
         self.settle(ARRAY, array)
     }
 
-    /// The same for the file of the reduces.
     pub fn settle_jobs(&self, jobs: RoundJobs) -> Result<RoundJobs, StorageError> {
         self.settle(JOBS, jobs)
     }

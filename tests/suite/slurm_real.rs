@@ -142,8 +142,9 @@ fn a_warned_task_requeues_itself_and_takes_its_claim_up() {
     let claim = experiment.log().remove(0);
     sleep(Duration::from_millis(500));
     let task = format!("{}_{}", claim["job"], claim["task"]);
-    let told = Command::new("scancel").args(["--signal=USR1", "--batch", &task]).status().unwrap();
-    assert!(told.success());
+    let signalled =
+        Command::new("scancel").args(["--signal=USR1", "--batch", &task]).status().unwrap();
+    assert!(signalled.success());
     wait_until("a second attempt", || {
         experiment.log().iter().any(|row| row["event"] == "claimed" && row["attempt"] == "2")
     });

@@ -16,7 +16,8 @@ const ROUNDS: usize = 3;
 /// nothing, since it sees the `halted` row before it submits or right after.
 pub fn cancel(experiment: &Experiment) -> anyhow::Result<Vec<String>> {
     // Written first: every process that starts from now on sees it and ends, and every submitter
-    // reads it afterwards. So jobs that are not in the queue below are cancelled by their submitter.
+    // reads it afterwards. So jobs that are not in the queue below are cancelled by their
+    // submitter.
     let halted = match halt(experiment)? {
         Switched::Written => "halted: no new claim, no next round (`metaqnn submit` goes on)",
         Switched::NotNeeded => "the search was halted already",

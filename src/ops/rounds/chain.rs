@@ -1,5 +1,5 @@
-//! The chain of a search: the jobs of a round and their dependencies, and how one round leads to the
-//! next.
+//! The chain of a search: the jobs of a round and their dependencies, and how one round leads to
+//! the next.
 //!
 //! ```text
 //! array part 1 <- afterany - part 2 ... <- afterany - reduce <- afternotok - second reduce
@@ -155,9 +155,9 @@ pub struct RoundEnd {
     pub chain: Vec<String>,
 }
 
-/// Ends a round, as its batch script asks: loses the claims that its tasks left, learns, and submits
-/// the next round or says why the chain ends. When waiting would help ([`Refusal::StillRunning`],
-/// [`Refusal::SubmitLimit`]), this job is requeued.
+/// Ends a round, as its batch script asks: loses the claims that its tasks left, learns, and
+/// submits the next round or says why the chain ends. When waiting would help
+/// ([`Refusal::StillRunning`], [`Refusal::SubmitLimit`]), this job is requeued.
 pub fn end_round(experiment: &Experiment, number: u32) -> anyhow::Result<RoundEnd> {
     let round = Round::new(experiment, number);
     round.check_exists()?;
@@ -174,8 +174,8 @@ pub fn end_round(experiment: &Experiment, number: u32) -> anyhow::Result<RoundEn
     end
 }
 
-/// Refuses while tasks of the round are live. A dependency on a job that the scheduler has forgotten
-/// counts as satisfied, and a person may start a reduce by hand, so this may be early.
+/// Refuses while tasks of the round are live. A dependency on a job that the scheduler has
+/// forgotten counts as satisfied, and a person may start a reduce by hand, so this may be early.
 fn check_arrays_have_ended(round: &Round<'_>, scheduler: &mut Slurm) -> anyhow::Result<()> {
     let Some(array) = round.files.array()? else { return Ok(()) };
     let named = job_ids(&array.array_jobs)?;
@@ -195,8 +195,8 @@ fn go_on(round: &Round<'_>, scheduler: &mut Slurm) -> anyhow::Result<Vec<String>
         return Ok(vec![format!("round {number} has no plan; nothing is submitted after it")]);
     };
     let ends = |reason| Ok(vec![format!("{reason}; `metaqnn submit` goes on")]);
-    // The reduce of a rendering whose arrays were cancelled, while another one takes its place, which
-    // has its own reduce.
+    // The reduce of a rendering whose arrays were cancelled, while another one takes its place,
+    // which has its own reduce.
     if !round.was_submitted()? {
         return ends(format!("round {number} was not submitted completely"));
     }

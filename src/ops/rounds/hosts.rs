@@ -5,8 +5,8 @@
 //! itself: the architecture may kill its trainer on every host. A trainer that refuses to work on a
 //! host is conclusive. The rule:
 //!
-//! 1. A host is *suspect* when the last three tasks that ended on it all failed so, and not all with
-//!    one architecture. One result there clears it.
+//! 1. A host is *suspect* when the last three tasks that ended on it all failed so, and not all
+//!    with one architecture. One result there clears it.
 //! 2. The failure is *common* when all suspect hosts fail for one reason ([`gist`]), at least two
 //!    hosts do (suspect or not; one is enough when no other has been tried), and no other host
 //!    works: none has had a result since the first of these tasks began, and none that has not
@@ -48,7 +48,8 @@ impl fmt::Display for CommonFailure {
             ),
             hosts => write!(
                 f,
-                "{failures} tasks failed on {} hosts for one reason, so it is not the hosts: {reason}",
+                "{failures} tasks failed on {} hosts for one reason, so it is not the hosts: \
+                 {reason}",
                 hosts.len()
             ),
         }

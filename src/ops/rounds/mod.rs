@@ -1,14 +1,14 @@
-//! Rounds of batch jobs on a cluster. Used by `cli`, `status`, `doctor`, and `train` and `reduce` for
-//! what they need of their round.
+//! Rounds of batch jobs on a cluster. Used by `cli`, `status`, `doctor`, and `train` and `reduce`
+//! for what they need of their round.
 //!
 //! | file | holds |
 //! | --- | --- |
 //! | `submit.rs` | `submit`: the next round; [`submit::SubmitOptions`] |
 //! | `cancel.rs` | `cancel` |
-//! | `chain.rs` | the jobs of a round and their dependencies; `end_round`, which `reduce --round` calls: the next round, or why the chain ends |
+//! | `chain.rs` | the jobs of a round and their dependencies; `end_round`: the next round |
 //! | `plan.rs` | how many tasks a round has, and its batch scripts |
-//! | `round.rs` | [`round::Round`]: submitted exactly once, whoever crashes where |
-//! | `step.rs` | the next step of a submitter, a pure function, checked over all interleavings |
+//! | `round.rs` | [`round::Round`]: submitted exactly once, whatever crashes |
+//! | `step.rs` | the next step of a submitter: pure, checked over all interleavings |
 //! | `queue.rs` | [`queue::Queue`]: the jobs of a round; [`queue::Stage`]: how far it has come |
 //! | `refused.rs` | where to correct what the scheduler refused |
 //! | `hosts.rs` | [`hosts::Hosts`]: which hosts are bad, by their tasks (`host_tasks.rs`) |

@@ -1,5 +1,5 @@
-//! The plan of a round: how many tasks, from what is known now and what is asked of the chain; and its
-//! batch scripts.
+//! The plan of a round: how many tasks, from what is known now and what is asked of the chain; and
+//! its batch scripts.
 
 use std::num::NonZeroU32;
 use std::{fs, iter};
@@ -89,10 +89,10 @@ const RANDOM_ROUND: u64 = 500;
 
 /// Decides what the next round does; `burn_in` is that of early stopping while it has no predictor.
 ///
-/// A round never crosses an epsilon boundary. `auto` is 500 tasks while epsilon is 1, then ten times
-/// `max_parallel`, at most half of the epsilon's architectures: rounds as small as the number of
-/// GPUs leave most of them idle at the barrier, and rounds up to 100 cost no learning. Until there
-/// is a predictor, which only a reduce can fit, it is no more than the burn-in.
+/// A round never crosses an epsilon boundary. `auto` is 500 tasks while epsilon is 1, then ten
+/// times `max_parallel`, at most half of the epsilon's architectures: rounds as small as the number
+/// of GPUs leave most of them idle at the barrier, and rounds up to 100 cost no learning. Until
+/// there is a predictor, which only a reduce can fit, it is no more than the burn-in.
 fn next_round(
     schedule: &EpsilonSchedule,
     counts: &[StageCounts],

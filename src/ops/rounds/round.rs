@@ -15,8 +15,8 @@
 //!
 //! An array that a submitter held and could not name, because it died or another was first, has the
 //! round's job name and is cancelled by the submitter that finishes, or by the reduce of the round;
-//! it never ran, since it was held. A reduce too many does no harm: all of them submit the same next
-//! round, which is submitted once.
+//! it never ran, since it was held. A reduce too many does no harm: all of them submit the same
+//! next round, which is submitted once.
 
 use std::collections::BTreeMap;
 use std::thread;
@@ -56,8 +56,8 @@ impl<'a> Round<'a> {
 
     /// Refuses a number that no round has: a person has mistyped it.
     pub fn check_exists(&self) -> anyhow::Result<()> {
-        // An NFS client may have a stale listing of the rounds, and still find by its name the folder
-        // into which the scheduler writes the log of this task.
+        // An NFS client may have a stale listing of the rounds, and still find by its name the
+        // folder into which the scheduler writes the log of this task.
         if self.files.folder.is_dir() {
             return Ok(());
         }
@@ -114,7 +114,8 @@ impl<'a> Round<'a> {
         // What this process has held counts as live, even if the queue is slow to show it.
         let mut held = None;
         loop {
-            // In this order: an array that was named, then gone, then without `jobs.yaml` never ran.
+            // In this order: an array that was named, then gone, then without `jobs.yaml` never
+            // ran.
             let newest = self.files.newest()?;
             let array = newest.as_ref().map(Rendering::array).transpose()?.flatten();
             let queue = self.queue(scheduler)?;
@@ -190,8 +191,8 @@ impl<'a> Round<'a> {
         Rendered::of(self.experiment, plan).map(Some)
     }
 
-    /// Holds the arrays and names them, unless another submitter has; then the arrays are cancelled.
-    /// Returns notices for a person, and whether `array.yaml` names these arrays.
+    /// Holds the arrays and names them, unless another submitter has; then the arrays are
+    /// cancelled. Returns notices for a person, and whether `array.yaml` names these arrays.
     fn hold_arrays(
         &self,
         rendering: &Rendering,
@@ -297,7 +298,8 @@ impl<'a> Round<'a> {
             thread::sleep(LOOK_AGAIN);
             queue = self.queue(scheduler)?;
         }
-        // The arrays of a greater rendering, which holds when this one's was cancelled, are unknown.
+        // The arrays of a greater rendering, which holds when this one's was cancelled, are
+        // unknown.
         if self.files.newest()?.as_ref() == Some(rendering) {
             scheduler.cancel(&queue.arrays_but(&named))?;
         }

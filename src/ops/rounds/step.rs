@@ -73,7 +73,8 @@ pub(crate) const fn next_step(seen: &Seen, differs: bool) -> Step {
 
 #[cfg(test)]
 mod tests {
-    //! Every interleaving of submitters that may want different renderings and die anywhere, and of a person who cancels.
+    //! Every interleaving of submitters that may want different renderings and die anywhere, and of
+    //! a person who cancels.
     use super::*;
     use std::collections::HashSet;
 
@@ -304,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn a_round_runs_once_whoever_submits_it_and_dies_where() {
+    fn a_round_runs_once_for_all_submitters_and_crashes() {
         for wants in [[1, 1], [1, 2]] {
             assert!(explore(World::new(&wants, 2, false)) > 1000);
         }
@@ -316,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn submitters_that_live_leave_no_array_held() {
+    fn submitters_that_finish_leave_no_array_held() {
         assert!(explore(World::new(&[1, 2], 0, false)) > 1000);
     }
 }

@@ -60,9 +60,10 @@ impl SubmitOptions {
             || self.exclude_bad_hosts
     }
 
-    /// What is asked of a chain that begins with round `first`: a plan without its tasks. Bad nodes,
-    /// as they are now, are added to those that the configuration avoids: an option on the line of
-    /// `sbatch` takes the place of the one in the script. The rounds after this one keep to it.
+    /// What is asked of a chain that begins with round `first`: a plan without its tasks. Bad
+    /// nodes, as they are now, are added to those that the configuration avoids: an option on the
+    /// line of `sbatch` takes the place of the one in the script. The rounds after this one keep to
+    /// it.
     fn asked(
         &self,
         experiment: &Experiment,
@@ -92,8 +93,8 @@ impl SubmitOptions {
     }
 }
 
-/// Submits the next round, or completes the newest one when it is unfinished; returns what was done,
-/// in words.
+/// Submits the next round, or completes the newest one when it is unfinished; returns what was
+/// done, in words.
 pub fn submit(experiment: &Experiment, options: &SubmitOptions) -> anyhow::Result<Vec<String>> {
     let variables = variables_of_this_process(experiment)?;
     // Before they enter a file of a round, which never changes.
@@ -256,8 +257,8 @@ pub(crate) fn submit_round(
     let Some(mut said) = round.submit(asked, scheduler)? else {
         return Ok(vec![FINISHED.to_owned()]);
     };
-    // `cancel` writes its row before it looks for jobs, and this looks after it has queued them: one
-    // of them sees the other.
+    // `cancel` writes its row before it looks for jobs, and this looks after it has queued them:
+    // one of them sees the other.
     if Snapshot::read(round.experiment)?.knowledge().is_halted() {
         scheduler.cancel(&round.queue(scheduler)?.all_but_running_reduces())?;
         said.push("the search was halted meanwhile: the jobs are cancelled".to_owned());
