@@ -1,10 +1,11 @@
 //! Elementary functions with the same bits on every machine.
 //!
-//! What an experiment stores is computed again elsewhere and compared to the bit. `f64::exp` and its
-//! kind are the C library's, which takes fused instructions where the processor has them, so the last
-//! bit depends on both; `powi` also depends on how the program was optimised. These are plain Rust
-//! (crate `libm`): every function with such a choice is taken from here (`.clippy.toml` sees to it).
-//! Sums, products, quotients and roots are exact as IEEE 754 has them and need nothing.
+//! What an experiment stores is computed again elsewhere and compared to the bit. `f64::exp` and
+//! its kind are the C library's, which takes fused instructions where the processor has them, so
+//! the last bit depends on both; `powi` also depends on how the program was optimised. These are
+//! plain Rust (crate `libm`): every function with such a choice is taken from here (`.clippy.toml`
+//! sees to it). Sums, products, quotients and roots are exact as IEEE 754 has them and need
+//! nothing.
 
 use std::f64::consts::SQRT_2;
 
@@ -16,8 +17,8 @@ pub fn square(x: f64) -> f64 {
     x * x
 }
 
-/// Returns the distribution function of the standard normal distribution: the probability of a value
-/// below `z`.
+/// Returns the distribution function of the standard normal distribution: the probability of a
+/// value below `z`.
 pub fn normal_cdf(z: f64) -> f64 {
     0.5 * libm::erfc(-z / SQRT_2)
 }

@@ -61,7 +61,8 @@ impl From<Accuracy> for f64 {
     }
 }
 
-/// How a training ended: the results of the event log, and the row of the replay memory each one earns.
+/// How a training ended: the results of the event log, and the row of the replay memory each one
+/// earns.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
     /// Trained to the last epoch.
@@ -78,16 +79,18 @@ pub enum Outcome {
     },
     /// The network's own fault.
     Failed {
-        /// Best validation accuracy before it failed; `None` when no learning rate passed the first-epoch test.
+        /// Best validation accuracy before it failed; `None` when no learning rate passed the
+        /// first-epoch test.
         best: Option<Accuracy>,
     },
     /// Did not fit into the memory of the device, micro-batches included: the trainer says so.
     ///
-    /// A trainer that the kernel kills for want of memory says nothing, and its claim is lost (three losses set the
-    /// architecture aside). Deliberately: this outcome is final, and a kill does not show whose fault it was.
-    /// `oom_kill` in the `memory.events` of a cgroup counts the kills of all processes in it, by its own limit or the
-    /// machine's; several workers or tasks of a job may share it, the largest is killed for what another has taken,
-    /// and without cgroup v2, as on many clusters, there is no count at all.
+    /// A trainer that the kernel kills for want of memory says nothing, and its claim is lost
+    /// (three losses set the architecture aside). Deliberately: this outcome is final, and a kill
+    /// does not show whose fault it was. `oom_kill` in the `memory.events` of a cgroup counts the
+    /// kills of all processes in it, by its own limit or the machine's; several workers or tasks of
+    /// a job may share it, the largest is killed for what another has taken, and without cgroup v2,
+    /// as on many clusters, there is no count at all.
     OutOfMemory,
     /// A result of another search, taken over.
     Imported {

@@ -31,7 +31,8 @@ pub enum Purpose {
 }
 
 impl Purpose {
-    /// Returns the name that enters the key. Names are part of the format: changing one changes every search.
+    /// Returns the name that enters the key. Names are part of the format: changing one changes
+    /// every search.
     const fn name(self) -> &'static str {
         match self {
             Self::Sample => "sample",
@@ -54,7 +55,8 @@ pub fn generator(experiment_seed: u64, purpose: Purpose, iteration: u64, part: u
     ChaCha8Rng::from_seed(digest(experiment_seed, purpose, iteration, part))
 }
 
-/// Returns a number for a program that seeds its own generators, below 2^63 since some take it as signed.
+/// Returns a number for a program that seeds its own generators, below 2^63 since some take it as
+/// signed.
 pub fn number(experiment_seed: u64, purpose: Purpose, iteration: u64, part: u64) -> u64 {
     let digest = digest(experiment_seed, purpose, iteration, part);
     let first: [u8; 8] = digest[..8].try_into().expect("a digest has 32 bytes");

@@ -44,7 +44,7 @@ pub struct RunArgs {
 
 pub fn run(args: RunArgs, trust: Trust, printer: &Printer) -> anyhow::Result<ExitStatus> {
     let config = init::load(&args.config, &args.settings)?;
-    let dir = args.dir.unwrap_or_else(|| PathBuf::from(&config.experiment().name));
+    let dir = args.dir.unwrap_or_else(|| PathBuf::from(&config.experiment.name));
     let experiment = init::open_or_init(config, &dir, trust)?;
     let mut progress = Progress::of_search(printer, experiment.config(), args.workers);
     let before = status::status(&experiment)?;

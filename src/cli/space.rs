@@ -100,7 +100,7 @@ pub fn run(args: SpaceArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
         let epsilon = Epsilon::new(args.epsilon.unwrap_or(1.0))?;
         let q_table = QTable::new(space.clone(), config.q_learning.initial_q_value);
         for iteration in 1..=number {
-            let mut rng = generator(config.seed(), Purpose::Sample, iteration, 0);
+            let mut rng = generator(config.experiment.seed, Purpose::Sample, iteration, 0);
             let architecture = sample_trajectory(&q_table, epsilon, &mut rng).to_string();
             answer.print(&json!({ "architecture": architecture }), architecture)?;
         }

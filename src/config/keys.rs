@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-use serde_yaml::Value;
+use serde_yaml::{Mapping, Value};
 
 use super::DEFAULTS;
 use super::error::ConfigError;
@@ -17,46 +17,47 @@ pub(super) static KNOWN: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
 /// No known key is nearly as long; the start of a longer one shows that it is not meant as a key.
 const LONGEST_KEY: usize = 100;
 
-/// Refuses a path that is not [`KNOWN`].
-///
-/// # Errors
-/// [`ConfigError::UnknownKey`], with the known path most like it.
 pub(super) fn refuse_unknown(key: &str) -> Result<(), ConfigError> {
     if KNOWN.contains(key) {
         return Ok(());
     }
     let key: String = key.chars().take(LONGEST_KEY).flat_map(char::escape_debug).collect();
-    let nearest = nearest(&key);
-    Err(ConfigError::UnknownKey { key, nearest })
+    let hint = match nearest(&key) {
+        Some(known) => format!("did you mean `{known}`?"),
+        None => "see `metaqnn config --defaults`".to_owned(),
+    };
+    Err(ConfigError::UnknownKey { key, hint })
 }
 
-/// Returns a key that is no text as it would be written.
-fn yaml_text(key: &Value) -> String {
-    serde_yaml::to_string(key).unwrap_or_default().trim_end().replace('\n', " ")
-}
-
-/// Returns the path of every key, in the order of the document; entries of a list share their paths.
-pub(super) fn paths(document: &Value) -> Vec<String> {
-    fn walk(value: &Value, prefix: &str, found: &mut Vec<String>) {
-        match value {
-            Value::Mapping(mapping) => {
-                for (key, value) in mapping {
-                    let key = key.as_str().map_or_else(|| yaml_text(key), str::to_owned);
-                    let path = if prefix.is_empty() { key } else { format!("{prefix}.{key}") };
-                    found.push(path.clone());
-                    walk(value, &path, found);
-                }
-            }
-            Value::Sequence(entries) => entries.iter().for_each(|entry| walk(entry, prefix, found)),
-            _ => {}
-        }
-    }
+/// Every key with its path and value, in the order of the document; lists are values.
+pub(super) fn entries<'a>(mapping: &'a Mapping, prefix: &str) -> Vec<(String, &'a Value)> {
     let mut found = Vec::new();
-    walk(document, "", &mut found);
+    for (key, value) in mapping {
+        // A key that is no text is shown as it would be written.
+        let key = key.as_str().map_or_else(
+            || serde_yaml::to_string(key).unwrap_or_default().trim_end().replace('\n', " "),
+            str::to_owned,
+        );
+        let path = if prefix.is_empty() { key } else { format!("{prefix}.{key}") };
+        found.push((path.clone(), value));
+        found.extend(value.as_mapping().into_iter().flat_map(|below| entries(below, &path)));
+    }
     found
 }
 
-/// Returns the known path most like `key`, if any is like it: the same name in another section, or a misspelling.
+/// The path of every key, those in the mappings of a list included: its entries share their paths.
+pub(super) fn paths(document: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    for (path, value) in document.as_mapping().into_iter().flat_map(|all| entries(all, "")) {
+        found.push(path.clone());
+        let items = value.as_sequence().into_iter().flatten().filter_map(Value::as_mapping);
+        found.extend(items.flat_map(|item| entries(item, &path)).map(|(path, _)| path));
+    }
+    found
+}
+
+/// The known path most like `key`, if any is like it: the same name in another section, or a
+/// misspelling.
 fn nearest(key: &str) -> Option<String> {
     fn name(path: &str) -> &str {
         path.rsplit('.').next().unwrap_or_default()
@@ -65,7 +66,7 @@ fn nearest(key: &str) -> Option<String> {
         .iter()
         .map(|path| (strsim::jaro_winkler(name(path), name(key)), path))
         .filter(|(likeness, _)| *likeness > 0.8)
-        // Of names that are equally like it, the one in the likest place.
+        // Of names that are equally like it, the one in the likest section.
         .max_by(|(a, one), (b, other)| {
             let place = |path: &str| strsim::jaro_winkler(path, key);
             a.total_cmp(b).then(place(one).total_cmp(&place(other)))

@@ -5,21 +5,17 @@ use std::path::Path;
 
 use serde_yaml::{Mapping, Value};
 
-use super::document::document;
+use super::ExperimentConfig;
 use super::error::ConfigError;
-use super::keys::{paths, refuse_unknown};
-use super::setting::Setting;
-use super::wording::wrong_value;
-use super::{ExperimentConfig, ValidConfig};
+use super::keys::{entries, paths, refuse_unknown};
+use super::setting::{Change, Setting};
+use super::yaml::{document, in_plain_words, without_place};
 use crate::regular_file::{self, SMALL};
 
 /// Every key with its default and a comment; what `metaqnn config --defaults` prints.
 pub const DEFAULTS: &str = include_str!("defaults.yaml");
 
-/// Reads a configuration file. The error does not name it; who asked for it does.
-///
-/// # Errors
-/// When the file cannot be read, is no YAML, or holds an unknown key or a value of a wrong type.
+/// Reads a configuration file. The error does not name it.
 pub fn load(path: &Path, settings: &[Setting]) -> Result<ExperimentConfig, ConfigError> {
     if path.is_dir() {
         return Err(ConfigError::Folder);
@@ -31,10 +27,7 @@ pub fn load(path: &Path, settings: &[Setting]) -> Result<ExperimentConfig, Confi
 }
 
 /// Reads a configuration from text; `settings` replace what it says.
-///
-/// # Errors
-/// As [`load`].
-pub fn parse(text: &str, settings: &[Setting]) -> Result<ExperimentConfig, ConfigError> {
+pub(super) fn parse(text: &str, settings: &[Setting]) -> Result<ExperimentConfig, ConfigError> {
     // Editors of some systems put it first; YAML would begin a second document after it.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut document = match document(text)? {
@@ -48,9 +41,21 @@ pub fn parse(text: &str, settings: &[Setting]) -> Result<ExperimentConfig, Confi
     }
     paths(&document).iter().try_for_each(|key| refuse_unknown(key))?;
     drop_empty(&mut document);
-    // Through text once more, so that an error tells the path of the value.
+    // Through text once more, so that an error has the path of the value.
     let written = serde_yaml::to_string(&document).map_err(ConfigError::Unwritable)?;
     serde_yaml::from_str(&written).map_err(|error| wrong_value(&error, text))
+}
+
+/// A value of the command line, and a missing section, have no line in the file.
+fn wrong_value(error: &serde_yaml::Error, text: &str) -> ConfigError {
+    let (message, _) = without_place(error);
+    let in_file = serde_yaml::from_str::<ExperimentConfig>(text).err();
+    let line = match in_file.as_ref().map(without_place) {
+        Some((same, line)) if same == message && !message.starts_with("missing") => line,
+        _ => None,
+    };
+    let place = line.map_or(String::new(), |line| format!("line {line}; "));
+    ConfigError::Value { problem: in_plain_words(&message), place }
 }
 
 /// Drops sections without a key, all of whose lines a person has commented out, and an empty name,
@@ -63,40 +68,27 @@ fn drop_empty(document: &mut Value) {
     }
 }
 
-/// Returns every value that is no section, by its path, as text for people.
-///
-/// # Errors
-/// When the configuration cannot be written as YAML.
+/// Every value that is no section, by its path, as text for people.
 pub fn leaves(config: &ExperimentConfig) -> Result<BTreeMap<String, String>, ConfigError> {
-    fn walk(value: &Value, path: &str, found: &mut BTreeMap<String, String>) {
-        match value {
-            Value::Mapping(mapping) => {
-                for (key, value) in mapping {
-                    let key = key.as_str().unwrap_or_default();
-                    let below =
-                        if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
-                    walk(value, &below, found);
-                }
-            }
-            value => {
-                let text = serde_json::to_string(value).unwrap_or_default();
-                found.insert(path.to_owned(), text);
-            }
-        }
-    }
-    let mut found = BTreeMap::new();
-    walk(&serde_yaml::to_value(config).map_err(ConfigError::Unwritable)?, "", &mut found);
-    Ok(found)
+    let value = serde_yaml::to_value(config).map_err(ConfigError::Unwritable)?;
+    let keys = value.as_mapping().into_iter().flat_map(|all| entries(all, ""));
+    let text = |value| serde_json::to_string(value).unwrap_or_default();
+    Ok(keys
+        .filter(|(_, value)| !value.is_mapping())
+        .map(|(path, value)| (path, text(value)))
+        .collect())
 }
 
-impl ValidConfig {
-    /// Writes the configuration as YAML, every default spelled out.
-    ///
-    /// # Errors
-    /// When a value has no YAML form.
-    pub fn to_yaml(&self) -> Result<String, ConfigError> {
-        serde_yaml::to_string(&self.config).map_err(ConfigError::Unwritable)
+/// A frozen configuration after settings, in their order, checked key by key but not as a whole.
+pub fn in_force(
+    frozen: &ExperimentConfig,
+    settings: &[Setting],
+) -> Result<ExperimentConfig, ConfigError> {
+    if settings.is_empty() {
+        return Ok(frozen.clone());
     }
+    settings.iter().try_for_each(|setting| Change::of(setting.path()).map(drop))?;
+    parse(&serde_yaml::to_string(frozen).map_err(ConfigError::Unwritable)?, settings)
 }
 
 #[cfg(test)]

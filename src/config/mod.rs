@@ -1,25 +1,29 @@
-//! The configuration of an experiment: one YAML file, one section per room.
+//! The configuration of an experiment: one YAML file, one section per module.
 //!
 //! [`ExperimentConfig`] is what a person wrote, defaults filled in; [`ValidConfig`] is the same
-//! after every rule was checked, and all that the rest of the program trusts. Unknown keys are
-//! refused with their path and the nearest known key.
+//! after every rule was checked, and all that the rest of the program trusts.
+//!
+//! * `load`: from text to [`ExperimentConfig`] and back; `defaults.yaml` holds every key;
+//! * `keys`: unknown keys are refused with their path and the nearest known key;
+//! * `yaml`: the parser's messages in plain words;
+//! * `setting`: [`Setting`], `PATH=VALUE` of the command line, and the [`Change`] it makes;
+//! * `validate`: [`ValidConfig`]; `warnings`: what is allowed, but hardly meant.
+//!
+//! Used by `ops` and `cli`.
 
-mod change;
-mod document;
 mod error;
 mod keys;
 mod load;
 mod setting;
 mod validate;
 mod warnings;
-mod wording;
+mod yaml;
 
 use serde::{Deserialize, Serialize};
 
-pub use change::{Change, in_force};
 pub use error::ConfigError;
-pub use load::{DEFAULTS, leaves, load};
-pub use setting::Setting;
+pub use load::{DEFAULTS, in_force, leaves, load};
+pub use setting::{Change, Setting};
 pub use validate::ValidConfig;
 
 use crate::dataset::DataParams;
@@ -33,29 +37,20 @@ use crate::training::Recipe;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExperimentConfig {
-    /// Name and seed.
     pub experiment: ExperimentParams,
-    /// The images.
     pub data: DataParams,
-    /// Which networks exist.
     #[serde(default)]
     pub search_space: SpaceParams,
-    /// How the agent learns.
     #[serde(default)]
     pub q_learning: QLearningParams,
-    /// How many architectures are trained at which epsilon.
     #[serde(default)]
     pub epsilon_schedule: EpsilonScheduleParams,
-    /// What outcomes are worth.
     #[serde(default)]
     pub reward: RewardParams,
-    /// How networks are trained.
     #[serde(default)]
     pub training: Recipe,
-    /// When trainings are ended early.
     #[serde(default)]
     pub early_stopping: PredictorParams,
-    /// How jobs are submitted.
     #[serde(default)]
     pub slurm: SlurmParams,
 }
@@ -64,9 +59,7 @@ pub struct ExperimentConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExperimentParams {
-    /// Name of the experiment: of its folder and of its jobs.
     pub name: String,
-    /// Every random number of the search follows from it.
     #[serde(default)]
     pub seed: u64,
 }

@@ -1,33 +1,27 @@
 //! Every rule of a configuration, checked once.
 
+use std::ops::Deref;
+
+use super::ExperimentConfig;
 use super::error::ConfigError;
-use super::{ExperimentConfig, ExperimentParams};
 use crate::dataset::ValidDataParams;
 use crate::invalid::Invalid;
 use crate::predictor::ValidPredictorParams;
-use crate::q_learning::{EpsilonSchedule, RewardParams, ValidQLearningParams};
+use crate::q_learning::{EpsilonSchedule, ValidQLearningParams};
 use crate::slurm::ValidSlurmParams;
 use crate::space::{DataShape, Space};
 use crate::training::{TrainerKind, ValidRecipe};
 
-/// A configuration that passed every check.
+/// A configuration that passed every check: as written, and section by section.
 #[derive(Debug, Clone)]
 pub struct ValidConfig {
-    /// The configuration as it was checked.
     pub config: ExperimentConfig,
-    /// The images.
     pub data: ValidDataParams,
-    /// The search space over images of their shape.
     pub space: Space,
-    /// The agent.
     pub q_learning: ValidQLearningParams,
-    /// Its epsilon schedule.
     pub schedule: EpsilonSchedule,
-    /// The recipe for networks.
     pub recipe: ValidRecipe,
-    /// The predictor and its stopping rule.
     pub early_stopping: ValidPredictorParams,
-    /// The jobs.
     pub slurm: ValidSlurmParams,
 }
 
@@ -35,7 +29,6 @@ impl ExperimentConfig {
     /// Checks every section and what spans several. Nothing is read from disk.
     ///
     /// # Errors
-    /// The first rule that is broken, with its key and value.
     pub fn check(self) -> Result<ValidConfig, ConfigError> {
         check_name(&self.experiment.name)?;
         let image = DataShape {
@@ -61,24 +54,21 @@ impl ExperimentConfig {
     }
 }
 
-impl ValidConfig {
-    /// Returns name and seed.
-    pub const fn experiment(&self) -> &ExperimentParams {
-        &self.config.experiment
-    }
-
-    /// Returns the seed of every random number.
-    pub const fn seed(&self) -> u64 {
-        self.config.experiment.seed
-    }
-
-    /// Returns what outcomes are worth.
-    pub const fn reward(&self) -> &RewardParams {
-        &self.config.reward
+impl Deref for ValidConfig {
+    type Target = ExperimentConfig;
+    fn deref(&self) -> &ExperimentConfig {
+        &self.config
     }
 }
 
-/// The name becomes a folder and a job name, so it is kept free of anything a shell or a path could read.
+impl ValidConfig {
+    /// Every default is written out.
+    pub fn to_yaml(&self) -> Result<String, ConfigError> {
+        serde_yaml::to_string(&self.config).map_err(ConfigError::Unwritable)
+    }
+}
+
+/// The name becomes a folder and a job name: nothing that a shell or a path could interpret.
 fn check_name(name: &str) -> Result<(), Invalid> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let well_formed = name.starts_with(|c: char| c.is_ascii_alphanumeric())

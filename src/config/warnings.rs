@@ -1,7 +1,7 @@
 //! What is allowed in a configuration, but is hardly what a person wants.
 //!
-//! The one place that decides it: `init`, `run` and `config --check` print what it returns. Each sentence names key and
-//! value, what follows from them, and what to do.
+//! `init`, `run` and `config --check` print it. Each sentence names key and value, what follows
+//! from them, and what to do.
 
 use num_bigint::BigUint;
 
@@ -11,7 +11,7 @@ use crate::predictor::{Prediction, PredictorParams, Regressor, n_features};
 use crate::training::{Recipe, TrainerKind, default_first_epoch_threshold};
 
 impl ValidConfig {
-    /// Returns the warnings that need no data.
+    /// Those that need no data.
     pub fn warnings(&self) -> Vec<String> {
         let stopping =
             if self.config.early_stopping.enabled { self.of_stopping() } else { Vec::new() };
@@ -19,7 +19,7 @@ impl ValidConfig {
         stopping.into_iter().chain(others.into_iter().flatten()).collect()
     }
 
-    /// Returns a warning when a network that answers the same for every image passes the first-epoch test.
+    /// Warns when a network that answers the same for every image passes the first-epoch test.
     /// `validation` counts the images for validation of each class.
     pub fn warning_of_constant_answer(&self, validation: &[usize]) -> Option<String> {
         let (class, most) = validation
@@ -28,11 +28,11 @@ impl ValidConfig {
             .max_by_key(|(class, count)| (**count, std::cmp::Reverse(*class)))?;
         let all: usize = validation.iter().sum();
         let share = *most as f64 / all as f64;
-        // A threshold that a person has lowered asks for no test: then only classes of very different sizes matter.
+        // A lowered threshold asks for no test: then only classes of very different sizes matter.
         let passes = self
             .recipe
             .first_epoch_threshold()
-            .max(default_first_epoch_threshold(self.config.data.classes));
+            .max(default_first_epoch_threshold(self.data.classes));
         (share > passes).then(|| {
             // One image more, where that leaves a network anything to pass with.
             let remedy = if most + 2 < all {
@@ -42,13 +42,16 @@ impl ValidConfig {
                 "raise `data.validation.images`".to_owned()
             };
             format!(
-                "{most} of the {all} images for validation are of class {class}: a network that always answers {class} reaches an accuracy of {share:.4} and passes the first-epoch test, which asks for more than {:.4} ({remedy}, or take the same number of every class: `data.validation.method: balanced`, with `data.training_images`)",
+                "{most} of the {all} images for validation are of class {class}: a network that \
+                 always answers {class} reaches an accuracy of {share:.4} and passes the \
+                 first-epoch test, which asks for more than {:.4} ({remedy}, or take the same \
+                 number of every class: `data.validation.method: balanced`, with \
+                 `data.training_images`)",
                 self.recipe.first_epoch_threshold(),
             )
         })
     }
 
-    /// Returns how many networks the schedule has.
     fn networks(&self) -> u64 {
         self.schedule.stages().iter().map(|stage| stage.architectures).sum()
     }
@@ -65,7 +68,7 @@ impl ValidConfig {
             offset,
             ..
         } = *self.early_stopping;
-        let (epochs, networks) = (self.config.training.epochs, self.networks());
+        let (epochs, networks) = (self.training.epochs, self.networks());
         let mut warnings = Vec::new();
         if epochs == 1 {
             warnings.push(format!(
@@ -75,36 +78,46 @@ impl ValidConfig {
         let (key, first) = if top_n > burn_in { ("top_n", top_n) } else { ("burn_in", burn_in) };
         if networks <= first as u64 {
             warnings.push(format!(
-                "`early_stopping.{key}` is {first}, but the schedule has {networks} networks: none is ever stopped (lower it, {OFF})"
+                "`early_stopping.{key}` is {first}, but the schedule has {networks} networks: \
+                 none is ever stopped (lower it, {OFF})"
             ));
         } else if refit_every != PredictorParams::default().refit_every
             && (burn_in + refit_every) as u64 > networks
         {
             warnings.push(format!(
-                "`early_stopping.refit_every` is {refit_every}, but the schedule has {networks} networks, {burn_in} of them the burn-in: the predictor is never fitted again (lower it, or set it to 0)"
+                "`early_stopping.refit_every` is {refit_every}, but the schedule has {networks} \
+                 networks, {burn_in} of them the burn-in: the predictor is never fitted again \
+                 (lower it, or set it to 0)"
             ));
         }
         if audit_share >= 1.0 {
             warnings.push(format!(
-                "`early_stopping.audit_share` is 1: every network that is to be stopped is trained to the end, and nothing is saved (lower it, {OFF})"
+                "`early_stopping.audit_share` is 1: every network that is to be stopped is \
+                 trained to the end, and nothing is saved (lower it, {OFF})"
             ));
         }
         if !self.stops_a_guess() {
             warnings.push(format!(
-                "`early_stopping.threshold` is {threshold} and `early_stopping.offset` is {offset}: not even a network that guesses is ever stopped, since accuracies {}are not known so well (lower them, {OFF})",
-                self.validation_images().map_or(String::new(), |images| format!("on {images} images for validation ")),
+                "`early_stopping.threshold` is {threshold} and `early_stopping.offset` is \
+                 {offset}: not even a network that guesses is ever stopped, since accuracies \
+                 {}are not known so well (lower them, {OFF})",
+                self.validation_images()
+                    .map_or(String::new(), |n| format!("on {n} images for validation ")),
             ));
         }
         // Parameters, layers and learning rate beside the curve, up to the epoch before the last.
         let features = n_features(3, epochs.saturating_sub(1) as usize);
         if regressor == Regressor::Ols && epochs > 1 && burn_in <= features {
             warnings.push(format!(
-                "`early_stopping.burn_in` is {burn_in}, but the regressor `ols` fits up to {features} features at `training.epochs: {epochs}`: it fits any curves and predicts none (raise it above {features}, or choose another regressor)"
+                "`early_stopping.burn_in` is {burn_in}, but the regressor `ols` fits up to \
+                 {features} features at `training.epochs: {epochs}`: it fits any curves and \
+                 predicts none (raise it above {features}, or choose another regressor)"
             ));
         }
         for name in self.early_stopping.without_meaning() {
             warnings.push(format!(
-                "`early_stopping.{name}` is ignored: the regressor `{regressor}` has none (set it to null)"
+                "`early_stopping.{name}` is ignored: the regressor `{regressor}` has none (set \
+                 it to null)"
             ));
         }
         warnings
@@ -114,30 +127,31 @@ impl ValidConfig {
     ///
     /// Sigma is at least the sampling error of an accuracy near chance on so many images.
     fn stops_a_guess(&self) -> bool {
-        let chance = Accuracy::chance(self.config.data.classes);
+        let chance = Accuracy::chance(self.data.classes);
         let variance = |images: u32| chance.value() * (1.0 - chance.value()) / f64::from(images);
         let sigma = self.validation_images().map_or(1e-6, |images| variance(images).sqrt());
         let prediction = Prediction { mean: chance.value(), sigma };
         self.early_stopping.rule().judge(Some(prediction), Some(1.0)).is_stop()
     }
 
-    /// Returns how many images judge, where the configuration has images.
     fn validation_images(&self) -> Option<u32> {
-        self.config.data.kind.map(|_| self.config.data.validation.images)
+        self.data.kind.map(|_| self.data.validation.images)
     }
 
     fn of_schedule(&self) -> Option<String> {
         let (networks, all) = (self.networks(), self.space.count_architectures());
         (BigUint::from(networks) > all).then(|| {
             format!(
-                "`epsilon_schedule` wants {networks} architectures, but the search space holds {all}: the search ends when all are trained (lower the schedule, or widen `search_space`)"
+                "`epsilon_schedule` wants {networks} architectures, but the search space holds \
+                 {all}: the search ends when all are trained (lower the schedule, or widen \
+                 `search_space`)"
             )
         })
     }
 
     fn of_first_epoch(&self) -> Option<String> {
         const KEY: &str = "training.first_epoch_threshold";
-        let chance = Accuracy::chance(self.config.data.classes).value();
+        let chance = Accuracy::chance(self.data.classes).value();
         let threshold = self.recipe.first_epoch_threshold();
         let images = self.validation_images();
         let step = images.map_or(0.0, |images| 1.0 / f64::from(images));
@@ -149,18 +163,22 @@ impl ValidConfig {
             let of_all =
                 if threshold >= 1.0 { "no network" } else { "only a network without an error" };
             Some(format!(
-                "`{KEY}` is {threshold}: {of_all} passes the first-epoch test, so that the others fail (lower it)"
+                "`{KEY}` is {threshold}: {of_all} passes the first-epoch test, so that the \
+                 others fail (lower it)"
             ))
         } else if threshold < chance {
             Some(format!(
-                "`{KEY}` is {threshold}, less than the {chance:.4} of a guess: every network passes the first-epoch test (raise it, or set it to 0 for no test)"
+                "`{KEY}` is {threshold}, less than the {chance:.4} of a guess: every network \
+                 passes the first-epoch test (raise it, or set it to 0 for no test)"
             ))
         } else if let Some(images) = images
             && threshold > chance
             && is_at_most(threshold - chance, step)
         {
             Some(format!(
-                "`data.validation.images` is {images}: one image is {step:.4} of accuracy, no less than what lies between a guess ({chance:.4}) and the first-epoch threshold ({threshold:.4}), so that luck decides the test (raise it)"
+                "`data.validation.images` is {images}: one image is {step:.4} of accuracy, no \
+                 less than what lies between a guess ({chance:.4}) and the first-epoch threshold \
+                 ({threshold:.4}), so that luck decides the test (raise it)"
             ))
         } else {
             None
@@ -168,11 +186,13 @@ impl ValidConfig {
     }
 
     fn of_decay(&self) -> Option<String> {
-        let Recipe { trainer, epochs, decay_every, decay_factor, .. } = self.config.training;
+        let Recipe { trainer, epochs, decay_every, decay_factor, .. } = self.training;
         let never_falls = epochs > 1 && epochs <= decay_every && decay_factor < 1.0;
         (trainer == TrainerKind::Torch && never_falls).then(|| {
             format!(
-                "`training.decay_every` is {decay_every} and `training.epochs` {epochs}: the learning rate never falls (lower `training.decay_every`, or set `training.decay_factor: 1` if that is meant)"
+                "`training.decay_every` is {decay_every} and `training.epochs` {epochs}: the \
+                 learning rate never falls (lower `training.decay_every`, or set \
+                 `training.decay_factor: 1` if that is meant)"
             )
         })
     }
@@ -223,7 +243,8 @@ mod tests {
     fn a_burn_in_that_is_never_over_is_warned_of_with_both_numbers() {
         assert_eq!(
             only(&[SHORT]),
-            "`early_stopping.burn_in` is 100, but the schedule has 100 networks: none is ever stopped (lower it, or set \
+            "`early_stopping.burn_in` is 100, but the schedule has 100 networks: none is ever \
+             stopped (lower it, or set \
              `early_stopping.enabled: false`)"
         );
         assert_eq!(warnings(&[SHORT, "early_stopping.burn_in=99"]), [""; 0]);
@@ -257,7 +278,8 @@ mod tests {
             &["early_stopping.regressor=ols", "early_stopping.gamma=1"],
             "`early_stopping.gamma` is ignored",
         );
-        // Two images: the sampling error of a guess is 0.35, and (1 - 0.5) / 0.35 = 1.4 sigma are 0.92.
+        // Two images: the sampling error of a guess is 0.35, and (1 - 0.5) / 0.35 = 1.4 sigma are
+        // 0.92.
         let few =
             ["data.classes=2", "data.validation.images=2", "training.first_epoch_threshold=0"];
         begins(&few, "`early_stopping.threshold` is 0.99");
@@ -315,7 +337,8 @@ mod tests {
         let two = config(&["data.classes=2"]);
         assert_eq!(
             two.warning_of_constant_answer(&[9, 91]).unwrap(),
-            "91 of the 100 images for validation are of class 1: a network that always answers 1 reaches an accuracy of \
+            "91 of the 100 images for validation are of class 1: a network that always answers 1 \
+             reaches an accuracy of \
              0.9100 and passes the first-epoch test, which asks for more than 0.5278 (set \
              `training.first_epoch_threshold` to 0.9200 or more, or take the same number of every class: \
              `data.validation.method: balanced`, with `data.training_images`)"

@@ -1,7 +1,8 @@
 //! Reading what a header declares without believing it.
 //!
 //! Memory grows with the bytes that really come, so a header that promises terabytes costs no more
-//! than the file it stands in. What is unpacked is more than its file: how much more is believed is bounded, too.
+//! than the file it stands in. What is unpacked is more than its file: how much more is believed is
+//! bounded, too.
 
 use std::io::{self, Read};
 
@@ -34,8 +35,8 @@ pub(super) fn expect_end(reader: &mut impl Read) -> Result<(), String> {
     }
 }
 
-/// How many times larger than its packed bytes data may be. Images pack to a half or a fifth; only a run of one
-/// value packs to a thousandth.
+/// How many times larger than its packed bytes data may be. Images pack to a half or a fifth; only
+/// a run of one value packs to a thousandth.
 const MOST_TIMES: u64 = 100;
 
 /// Bytes that any packed file may promise.

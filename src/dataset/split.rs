@@ -277,7 +277,8 @@ mod tests {
 
     #[test]
     fn a_class_with_nothing_to_train_is_named() {
-        // Of eight and two images four and one judge; of the rest, one in five is of class 1: none of two.
+        // Of eight and two images four and one judge; of the rest, one in five is of class 1: none
+        // of two.
         let images = images(vec![0, 0, 0, 0, 0, 0, 0, 0, 1, 1], 2);
         let error = split(&images, &asking(2, 5, "first", Some(2)), 1).unwrap_err();
         assert!(error.to_string().contains("no image of class `1` to train with"), "{error}");
@@ -285,15 +286,16 @@ mod tests {
 
     #[test]
     fn a_class_without_an_image_in_validation_is_refused_with_the_number_that_is_enough() {
-        // 2 of 100 images are of class 1: 2/100 of 20 rounds to none, of 25 to one (0.5), but 24.5 of class 0 come
-        // first, rounded to 25; of 26 images 25.48 are rounded to 25.
+        // 2 of 100 images are of class 1: 2/100 of 20 rounds to none, of 25 to one (0.5), but 24.5
+        // of class 0 come first, rounded to 25; of 26 images 25.48 are rounded to 25.
         let labels: Vec<u8> = (0..100).map(|index| u8::from(index % 50 == 7)).collect();
         for method in ["random", "first"] {
             let images = images(labels.clone(), 2);
             let error = split(&images, &asking(2, 20, method, None), 3).unwrap_err();
             assert_eq!(
                 error.to_string(),
-                "the split leaves no image of class `1`, which has `2`, among the `20` for validation (raise \
+                "the split leaves no image of class `1`, which has `2`, among the `20` for \
+                 validation (raise \
                  `data.validation.images` to at least 26, or take the same number of every class: \
                  `data.validation.method: balanced`, with `data.training_images`)"
             );

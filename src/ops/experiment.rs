@@ -154,7 +154,7 @@ impl Experiment {
         ViewParams {
             space: self.config.space.clone(),
             q_learning: self.config.q_learning.clone(),
-            seed: self.config.seed(),
+            seed: self.config.experiment.seed,
             sha256: self.sha256.clone(),
         }
     }
@@ -214,7 +214,7 @@ fn with_scratch(
 ) -> Result<ExperimentDir, StorageError> {
     let place = config.recipe.checkpoint_dir.as_ref();
     let folder = |place: &PathBuf| {
-        let name = format!("{}-{}", config.experiment().name, dir.identity(sha256)?);
+        let name = format!("{}-{}", config.experiment.name, dir.identity(sha256)?);
         Ok(place.join(name))
     };
     let scratch = place.map(folder).transpose()?;

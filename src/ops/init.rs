@@ -82,7 +82,7 @@ fn check_data(config: &ValidConfig) -> anyhow::Result<Option<(Fingerprint, u64)>
 /// The images are not as configured, or a class would have none in one of the parts.
 pub fn check_images(config: &ValidConfig) -> anyhow::Result<u64> {
     let images = load_training_images(&config.data)?;
-    let parts = split(&images, &config.data, config.seed())?;
+    let parts = split(&images, &config.data, config.experiment.seed)?;
     let validation = images.subset(&parts.validation).class_counts();
     if let Some(warning) = config.warning_of_constant_answer(&validation) {
         log::warn!("{warning}");

@@ -10,7 +10,8 @@ pub enum QLearningError {
     RepeatedState(StateKey),
     /// A row of the Q-table whose actions are not those the search space allows.
     #[error(
-        "the Q-table's actions of the state `{state:?}` are not the legal ones ({expected} actions, {found} found)"
+        "the Q-table's actions of the state `{state:?}` are not the legal ones ({expected} \
+         actions, {found} found)"
     )]
     WrongActions {
         /// The row's state.

@@ -87,7 +87,8 @@ mod tests {
     #[test]
     fn a_small_network_by_hand() {
         let space = space(32, 18);
-        // conv: 64 * 3 * 9 + 64 = 1,792, at 32 x 32 = 1,024 places; softmax: 64 * 16 * 16 * 10 + 10.
+        // conv: 64 * 3 * 9 + 64 = 1,792, at 32 x 32 = 1,024 places; softmax: 64 * 16 * 16 * 10 +
+        // 10.
         assert_eq!(
             cost(&space, "[C(64,3,1), P(2,2), SM(10)]"),
             Cost { parameters: 1_792 + 163_850, macs: 1_728 * 1_024 + 163_840 }
@@ -105,11 +106,14 @@ mod tests {
 
     #[test]
     fn the_papers_table_counts_on_images_of_28_pixels() {
-        // v1 of the paper prints 11.26, 2.2, 1.13 and 1.62 million; from 32 pixels the counts are higher.
+        // v1 of the paper prints 11.26, 2.2, 1.13 and 1.62 million; from 32 pixels the counts are
+        // higher.
         let tables = [(28, [11.26, 2.2, 1.13, 1.62]), (32, [11.31, 2.2, 1.14, 2.54])];
         let texts = [
-            "[C(512,5,1), C(256,3,1), C(256,5,1), C(256,3,1), P(5,3), C(512,3,1), C(512,5,1), P(2,2), SM(10)]",
-            "[C(128,1,1), C(512,3,1), C(64,1,1), C(128,3,1), P(2,2), C(256,3,1), P(2,2), C(512,3,1), P(3,2), SM(10)]",
+            "[C(512,5,1), C(256,3,1), C(256,5,1), C(256,3,1), P(5,3), C(512,3,1), C(512,5,1), \
+             P(2,2), SM(10)]",
+            "[C(128,1,1), C(512,3,1), C(64,1,1), C(128,3,1), P(2,2), C(256,3,1), P(2,2), \
+             C(512,3,1), P(3,2), SM(10)]",
             "[C(256,3,1), C(256,3,1), P(5,3), C(256,1,1), C(128,3,1), P(2,2), C(128,3,1), SM(10)]",
             "[C(64,3,1), C(128,3,1), P(5,3), C(256,3,1), P(3,2), FC(512), FC(128), SM(10)]",
         ];

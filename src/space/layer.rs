@@ -35,8 +35,8 @@ impl fmt::Display for Layer {
 
 /// The side of a convolution's output, for a map of side `size`.
 ///
-/// `Same`: padded by `kernel / 2`, so `ceil(size / stride)`. `Valid`: `ceil((size - kernel + 1) / stride)`,
-/// 0 when the kernel does not fit.
+/// `Same`: padded by `kernel / 2`, so `ceil(size / stride)`. `Valid`: `ceil((size - kernel + 1) /
+/// stride)`, 0 when the kernel does not fit.
 pub fn conv_output(size: u32, kernel: u32, stride: u32, padding: Padding) -> u32 {
     match padding {
         Padding::Same => size.div_ceil(stride),

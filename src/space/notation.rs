@@ -208,7 +208,8 @@ mod tests {
         );
         assert_eq!(
             message("[C(64,3), SM(10)]"),
-            "architecture is not readable at character 9: the layer before has a wrong number of numbers"
+            "architecture is not readable at character 9: the layer before has a wrong number of \
+             numbers"
         );
         assert_eq!(message("[BN, SM(10)]"), "`BN` is not in the search space");
         assert_eq!(message("[S{[C(64,3,1)], [P(2,2)]}, SM(10)]"), "`S` is not in the search space");

@@ -105,8 +105,9 @@ pub struct Space {
 /// Far beyond any real network; it bounds the work of counting.
 const MOST_LAYERS: u32 = 200;
 const LARGEST_IMAGE: u32 = 1024;
-/// The greatest number in a layer. With it the costs of every legal network fit into 64 bits: 200 layers of 16,384 filters on 16,384 with kernels of at most 8 (the rule of the bins) over
-/// 1,024^2 pixels are 200 * 2^14 * 2^14 * 2^6 * 2^20 < 2^62 multiply-accumulates.
+/// The greatest number in a layer. With it the costs of every legal network fit into 64 bits: 200
+/// layers of 16,384 filters on 16,384 with kernels of at most 8 (the rule of the bins) over 1,024^2
+/// pixels are 200 * 2^14 * 2^14 * 2^6 * 2^20 < 2^62 multiply-accumulates.
 const GREATEST: u32 = 16_384;
 /// The most choices of one kind of layer; it bounds the actions of a state.
 const MOST_CHOICES: usize = 64;
@@ -181,7 +182,8 @@ mod tests {
         let refused = |change| with(change).unwrap_err().to_string();
         assert_eq!(
             refused(|p| p.kernels = vec![2]),
-            "`search_space.kernels` is `2` (`same` padding needs odd kernels, or set `conv_padding: valid`)"
+            "`search_space.kernels` is `2` (`same` padding needs odd kernels, or set \
+             `conv_padding: valid`)"
         );
         assert!(with(|p| (p.kernels, p.conv_padding) = (vec![2], Padding::Valid)).is_ok());
         assert_eq!(

@@ -61,7 +61,8 @@ fn fit(
         examples.len()
     );
     let config = experiment.config();
-    let mut rng = generator(config.seed(), Purpose::Predictor, set.full_curves() as u64, 0);
+    let mut rng =
+        generator(config.experiment.seed, Purpose::Predictor, set.full_curves() as u64, 0);
     Ok(FittedPredictor::fit(examples, &config.early_stopping, &mut rng)?)
 }
 

@@ -57,7 +57,7 @@ pub(crate) fn search_data(
     let counts = knowledge.stage_counts(&config.schedule);
     let iterations = by_iteration(rows);
     SearchData {
-        experiment: config.experiment().name.clone(),
+        experiment: config.experiment.name.clone(),
         trainer: who_trained(configured, &iterations),
         epochs: recipe.epochs,
         stages: config.schedule.stages().iter().copied().zip(counts).collect(),

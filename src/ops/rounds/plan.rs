@@ -69,7 +69,7 @@ pub(crate) fn job_prefix(experiment: &Experiment) -> String {
     let root = fs::canonicalize(root).unwrap_or_else(|_| root.to_owned());
     let digest = Sha256::digest(root.as_os_str().as_encoded_bytes());
     let place: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-    format!("{}-{place}", experiment.config().experiment().name)
+    format!("{}-{place}", experiment.config().experiment.name)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -207,7 +207,7 @@ impl Workbench<'_> {
             architecture: claim.architecture.to_string(),
             layers: LayerDescription::of(&config.space, &claim.architecture),
             epochs: config.recipe.epochs,
-            seed: number(config.seed(), Purpose::Weights, iteration, 0),
+            seed: number(config.experiment.seed, Purpose::Weights, iteration, 0),
             checkpoint: self.keeps_checkpoints().then_some(folder),
             resume: beginning == Beginning::Checkpoint,
             seconds_left: self
@@ -266,9 +266,9 @@ pub(crate) fn rehearsal(experiment: &Experiment, threads: u32) -> anyhow::Result
         classes: image.classes,
         channels: image.channels,
         input_size: image.size,
-        experiment_seed: config.seed(),
+        experiment_seed: config.experiment.seed,
         data: serde_json::to_value(&config.config.data)?,
-        ..Request::rehearsal(config.config.training.clone(), threads)
+        ..Request::rehearsal(config.training.clone(), threads)
     })
 }
 

@@ -193,7 +193,7 @@ impl Sampler<'_> {
         epsilon: Epsilon,
         by: &Claimant,
     ) -> Row {
-        let seed = self.experiment.config().seed();
+        let seed = self.experiment.config().experiment.seed;
         let mut rng = generator(seed, Purpose::Sample, knowledge.next_iteration().0, 0);
         let architecture = sample_trajectory(q_table, epsilon, &mut rng).to_string();
         knowledge.draw(&architecture, epsilon, by)

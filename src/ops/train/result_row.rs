@@ -38,7 +38,7 @@ pub(crate) fn result_row(
     };
     let classes = config.space.image().classes;
     let threshold = config.early_stopping.threshold;
-    let reward = |outcome| config.reward().reward(&outcome, classes).map(Accuracy::value);
+    let reward = |outcome| config.reward.reward(&outcome, classes).map(Accuracy::value);
     match ending {
         TrainingEnd::Done => {
             let summary = curve.summary()?;

@@ -120,7 +120,7 @@ impl<'a> Verdicts<'a> {
 /// Draws whether a verdict to stop a training is executed; the same for every attempt at it.
 fn execution(experiment: &Experiment, iteration: Iteration) -> Execution {
     let config = experiment.config();
-    let mut rng = generator(config.seed(), Purpose::Audit, iteration.0, 0);
+    let mut rng = generator(config.experiment.seed, Purpose::Audit, iteration.0, 0);
     if rng.random::<f64>() < config.early_stopping.audit_share {
         Execution::Audit
     } else {

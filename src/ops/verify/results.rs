@@ -50,7 +50,7 @@ fn recomputed(row: &Row, config: &ValidConfig) -> Row {
     }
     if let Some(outcome) = outcome(row) {
         let classes = config.space.image().classes;
-        own.reward = config.reward().reward(&outcome, classes).map(Accuracy::value);
+        own.reward = config.reward.reward(&outcome, classes).map(Accuracy::value);
     }
     own
 }

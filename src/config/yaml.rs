@@ -1,27 +1,26 @@
-//! What the YAML parser complains of, in words of a person who writes configurations.
+//! YAML that a person wrote, and what its parser reports, in words of who writes configurations.
 
-use super::{ConfigError, ExperimentConfig};
+use serde_yaml::Value;
 
-/// Says what is wrong with a value, and at which line of `text` unless it came from the command line.
-pub(super) fn wrong_value(error: &serde_yaml::Error, text: &str) -> ConfigError {
-    let without_place = |error: &serde_yaml::Error| {
-        let message = error.to_string();
-        let place = error.location().map_or(String::new(), |place| {
-            format!(" at line {} column {}", place.line(), place.column())
-        });
-        message.strip_suffix(&place).map_or(message.clone(), str::to_owned)
-    };
-    let message = without_place(error);
-    let line = serde_yaml::from_str::<ExperimentConfig>(text)
-        .err()
-        // A missing section has no line.
-        .filter(|in_file| without_place(in_file) == message && !message.starts_with("missing"))
-        .and_then(|in_file| in_file.location())
-        .map(|place| place.line());
-    ConfigError::Value { problem: in_plain_words(&message), line }
+use super::error::ConfigError;
+use crate::yaml_bounds;
+
+pub(super) fn document(text: &str) -> Result<Value, ConfigError> {
+    yaml_bounds::check(text)?;
+    serde_yaml::from_str(text)
+        .map_err(|error| ConfigError::NotYaml(in_plain_words(&error.to_string())))
 }
 
-/// Replaces words of the parser, which speaks of types of this program, by those of a person who writes YAML.
+/// Returns the message of a parser's error and its line.
+pub(super) fn without_place(error: &serde_yaml::Error) -> (String, Option<usize>) {
+    let message = error.to_string();
+    let Some(place) = error.location() else { return (message, None) };
+    let suffix = format!(" at line {} column {}", place.line(), place.column());
+    let text = message.strip_suffix(&suffix).map(str::to_owned);
+    (text.unwrap_or(message), Some(place.line()))
+}
+
+/// Replaces the parser's words for types of this program by words for YAML.
 pub(super) fn in_plain_words(message: &str) -> String {
     const WORDS: [(&str, &str); 16] = [
         ("unknown field", "unknown key"),
@@ -43,7 +42,7 @@ pub(super) fn in_plain_words(message: &str) -> String {
     ];
     let mut plain =
         WORDS.iter().fold(message.to_owned(), |text, (word, plain)| text.replace(word, plain));
-    // `struct Recipe`, `tuple struct Pool`: a mapping or a list, whatever its name here.
+    // `struct Recipe`, `tuple struct Pool`
     for (kind, plain_kind) in
         [("tuple struct ", "a list of numbers"), ("struct ", "a section of keys")]
     {
@@ -60,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn types_are_told_as_what_a_person_would_write() {
+    fn types_are_named_as_in_yaml() {
         for (message, plain) in [
             (
                 "training.epochs: invalid type: string \"many\", expected u32",
