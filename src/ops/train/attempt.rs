@@ -1,11 +1,12 @@
-//! One attempt at training a claimed architecture: the request, the learning curve, and the row it comes to.
+//! One attempt at training a claimed architecture: the request, the learning curve, and how it
+//! ends.
 
 use std::ops::ControlFlow;
 use std::time::Instant;
 
 use jiff::Timestamp;
 
-use crate::ops::train::curve::{Appended, CurveInProgress};
+use crate::ops::train::curve::CurveInProgress;
 use crate::ops::train::result_row::result_row;
 use crate::ops::train::stopping::Verdicts;
 use crate::ops::train::task::Task;
@@ -20,81 +21,52 @@ use crate::training::{EpochReport, Trainer, TrainingEnd, TrainingError};
 /// A claim of this task, about to be trained.
 #[derive(Debug, Clone)]
 pub(crate) struct Claim {
-    /// The `claimed` row.
     pub row: Row,
-    /// The attempt that it began.
     pub attempt: Attempt,
-    /// What is to be trained.
     pub architecture: Architecture,
     /// Attempts in a row before this one that left on the time warning without a new epoch.
     pub timeouts: u32,
 }
 
-/// How an attempt ended.
+/// How an attempt ended. `seconds` are those lost with the claim, earlier attempts included.
 #[derive(Debug)]
 pub(crate) enum AttemptEnd {
-    /// With a result.
+    /// With a row to record, once the curve is finished.
     Result {
-        /// The row to record.
         row: Box<Row>,
-        /// Its curve, to be finished before.
         curve: Box<CurveInProgress>,
     },
-    /// Without one.
     Lost {
-        /// Why.
         reason: String,
-        /// Seconds that came to nothing, those of earlier attempts included.
         seconds: f64,
     },
-    /// Because nothing can be trained here, whatever the network.
+    /// Nothing can be trained here, whatever the network: a [`TrainingError`], or
+    /// [`Refusal::CurveTaken`].
     Refused {
-        /// Why: what the trainer says, a [`TrainingError`], or [`Refusal::CurveTaken`].
         error: anyhow::Error,
-        /// Seconds that came to nothing, those of earlier attempts included.
         seconds: f64,
     },
-    /// By a signal.
+    /// By a signal. `lost_seconds` are in no curve: those of this attempt, and of epochs that it
+    /// has trained again.
     Interrupted {
-        /// Seconds that are in no curve, of this attempt and of epochs that it has trained again.
         lost_seconds: f64,
-        /// Seconds that come to nothing if the claim is lost: those of the epochs before, too.
-        all_seconds: f64,
+        seconds: f64,
     },
 }
 
-/// Where an attempt begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Beginning {
-    /// With new weights.
-    Anew,
-    /// With the checkpoint of an earlier attempt.
-    Checkpoint,
-}
-
-/// Everything an attempt needs.
 pub(crate) struct Workbench<'a> {
-    /// The experiment.
     pub experiment: &'a Experiment,
-    /// Who trains.
     pub task: &'a Task,
-    /// CPU threads of a network.
     pub threads: u32,
-    /// What is to be trained.
     pub claim: &'a Claim,
-    /// Who judges the training; nobody while there is no predictor.
+    /// None while there is no predictor.
     pub verdicts: Option<Verdicts<'a>>,
-    /// What trains.
     pub trainer: &'a mut dyn Trainer,
-    /// Where events go.
     pub on_event: &'a mut dyn FnMut(TrainEvent),
 }
 
 impl Workbench<'_> {
     /// Trains the claimed architecture, from where an earlier attempt left it.
-    ///
-    /// # Errors
-    /// When files of the attempt cannot be written.
     pub fn train(mut self) -> anyhow::Result<AttemptEnd> {
         let began = Instant::now();
         let (dir, attempt) = (self.experiment.dir(), self.claim.attempt);
@@ -105,102 +77,108 @@ impl Workbench<'_> {
             return Ok(AttemptEnd::Refused { error, seconds: 0.0 });
         }
         let earlier = dir.curve_before(attempt)?;
+        let iteration = attempt.iteration;
         if self.keeps_checkpoints() && dir.take_checkpoint_over(attempt)? {
-            if let Some(end) = self.train_from(Beginning::Checkpoint, &earlier, began)? {
+            let request = Request { resume: true, ..self.request()? };
+            if let Some(end) = self.train_from(&request, &earlier, began) {
                 return Ok(end);
             }
             log::warn!(
-                "the checkpoint of iteration {} is ahead of its learning curve, so it is trained from the beginning",
-                attempt.iteration
+                "the checkpoint of iteration {iteration} is ahead of its learning curve, so it is \
+                 trained from the beginning"
             );
         } else if let Some(place) = dir.scratch().filter(|_| !earlier.rows().is_empty()) {
             log::warn!(
-                "no checkpoint of iteration {} is in `{}` (was it purged?), so it is trained from the beginning",
-                attempt.iteration,
+                "no checkpoint of iteration {iteration} is in `{}` (was it purged?), so it is \
+                 trained from the beginning",
                 place.display()
             );
         }
-        let end = self.train_from(Beginning::Anew, &earlier, began)?;
+        let end = self.train_from(&self.request()?, &earlier, began);
         Ok(end.expect("a training from the beginning needs no earlier epoch"))
     }
 
-    /// Checkpoints are kept under a scheduler only: a local search has nobody to take a claim up again.
+    /// Checkpoints are kept under a scheduler only: in a local search no claim is taken up again.
     const fn keeps_checkpoints(&self) -> bool {
         self.task.slurm.is_some()
     }
 
-    /// Trains, and goes on from the `earlier` curve; `None` when that lacks epochs that the checkpoint has.
+    /// Trains, and goes on from the `earlier` curve; `None` when that lacks epochs that the
+    /// checkpoint has.
     fn train_from(
         &mut self,
-        beginning: Beginning,
+        request: &Request,
         earlier: &Curve,
         began: Instant,
-    ) -> anyhow::Result<Option<AttemptEnd>> {
-        let request = self.request(beginning)?;
+    ) -> Option<AttemptEnd> {
         let path = self.experiment.dir().curve(self.claim.attempt);
         let mut curve = CurveInProgress::new(path.clone(), earlier.clone());
-        let (ended, kept) = self.listen(&request, &mut curve);
+        let (end, kept) = self.follow(request, &mut curve);
         let spent = began.elapsed().as_secs_f64();
+        let seconds = spent + earlier.seconds();
         match kept {
-            Ok(Appended::Row) => {}
-            Ok(Appended::Gap) => return Ok(None),
+            Ok(true) => {}
+            Ok(false) => return None,
             Err(error) => {
                 let error = anyhow::Error::from(error).context(Refusal::CurveTaken { path });
-                return Ok(Some(AttemptEnd::Refused { error, seconds: spent + earlier.seconds() }));
+                return Some(AttemptEnd::Refused { error, seconds });
             }
         }
-        Ok(match ended {
+        Some(match end {
             Ok(TrainingEnd::Interrupted) => {
-                let trained_again = if curve.has_epochs() { curve.lost_seconds() } else { 0.0 };
-                let in_curve = curve.own_seconds().min(spent);
-                Some(AttemptEnd::Interrupted {
-                    lost_seconds: spent - in_curve + trained_again,
-                    all_seconds: spent + earlier.seconds(),
-                })
+                let has_epochs = !curve.curve.rows().is_empty();
+                let trained_again = if has_epochs { curve.lost_seconds() } else { 0.0 };
+                let lost_seconds = spent - curve.own_seconds().min(spent) + trained_again;
+                AttemptEnd::Interrupted { lost_seconds, seconds }
             }
-            Ok(ending) if !is_whole(&mut curve, &request, &ending) => None,
-            Ok(ending) => Some(self.end(&ending, curve, spent)),
+            Ok(end) if !is_whole(&mut curve, request, &end) => return None,
+            Ok(end) => match result_row(self.experiment, self.claim, &end, &curve, spent) {
+                Some(row) => AttemptEnd::Result { row: Box::new(row), curve: Box::new(curve) },
+                None => AttemptEnd::Lost {
+                    reason: "the trainer ended without a result".to_owned(),
+                    seconds: spent + curve.kept_seconds + curve.lost_seconds(),
+                },
+            },
+            Err(error) if error.is_refusal() => {
+                AttemptEnd::Refused { error: error.into(), seconds }
+            }
             Err(error) => {
-                let (is_refusal, error) = (error.is_refusal(), anyhow::Error::from(error));
-                let seconds = spent + earlier.seconds();
-                Some(if is_refusal {
-                    AttemptEnd::Refused { error, seconds }
-                } else {
-                    AttemptEnd::Lost { reason: format!("{error:#}"), seconds }
-                })
+                AttemptEnd::Lost { reason: format!("{:#}", anyhow::Error::from(error)), seconds }
             }
         })
     }
 
-    /// Has the trainer train and keeps what it tells; ends it when that cannot be kept.
-    fn listen(
+    /// Has the trainer train, keeps its reports and has them judged; ends it when a report cannot
+    /// be kept.
+    fn follow(
         &mut self,
         request: &Request,
         curve: &mut CurveInProgress,
-    ) -> (Result<TrainingEnd, TrainingError>, Result<Appended, StorageError>) {
+    ) -> (Result<TrainingEnd, TrainingError>, Result<bool, StorageError>) {
         let log = self.experiment.dir().trainer_log(self.claim.attempt);
-        let mut kept = Ok(Appended::Row);
-        let ended = self.trainer.train(request, &log, &mut |report| {
+        let mut kept = Ok(true);
+        let end = self.trainer.train(request, &log, &mut |report| {
             let mut flow = ControlFlow::Continue(());
             kept = curve.append(report, |curve| {
                 if let Some(verdicts) = &mut self.verdicts {
                     flow = verdicts.judge(curve);
                 }
             });
-            if !matches!(kept, Ok(Appended::Row)) {
+            if !matches!(kept, Ok(true)) {
                 return ControlFlow::Break(());
             }
             (self.on_event)(epoch_event(request.iteration, report));
             flow
         });
-        (ended, kept)
+        (end, kept)
     }
 
-    fn request(&self, beginning: Beginning) -> anyhow::Result<Request> {
+    fn request(&self) -> anyhow::Result<Request> {
         let claim = self.claim;
         let config = self.experiment.config();
         let iteration = claim.attempt.iteration.0;
         let folder = self.experiment.dir().checkpoint(claim.attempt);
+        let end_time = self.task.end_time;
         Ok(Request {
             iteration,
             attempt: claim.attempt.number,
@@ -209,39 +187,24 @@ impl Workbench<'_> {
             epochs: config.recipe.epochs,
             seed: number(config.experiment.seed, Purpose::Weights, iteration, 0),
             checkpoint: self.keeps_checkpoints().then_some(folder),
-            resume: beginning == Beginning::Checkpoint,
-            seconds_left: self
-                .task
-                .end_time
-                .map(|end| end.duration_since(Timestamp::now()).as_secs_f64()),
+            seconds_left: end_time.map(|end| end.duration_since(Timestamp::now()).as_secs_f64()),
             ..rehearsal(self.experiment, self.threads)?
         })
-    }
-
-    /// Returns what the end of a training comes to, after `spent` seconds in this attempt.
-    fn end(&self, ending: &TrainingEnd, curve: CurveInProgress, spent: f64) -> AttemptEnd {
-        match result_row(self.experiment, self.claim, ending, &curve, spent) {
-            Some(row) => AttemptEnd::Result { row: Box::new(row), curve: Box::new(curve) },
-            None => AttemptEnd::Lost {
-                reason: "the trainer ended without a result".to_owned(),
-                seconds: spent + curve.kept_seconds() + curve.lost_seconds(),
-            },
-        }
     }
 }
 
 /// Whether the curve is that of the whole training. A checkpoint may have held the last epoch
-/// already: then the trainer tells none, and the earlier attempt's curve is this one's.
-fn is_whole(curve: &mut CurveInProgress, request: &Request, ending: &TrainingEnd) -> bool {
-    match ending {
-        _ if !request.resume || curve.has_epochs() => true,
-        TrainingEnd::Done => curve.keep_earlier(request.epochs) == Appended::Row,
-        // Without an epoch nothing tells whether the earlier curve has all of them; this needs none.
-        ending => matches!(ending, TrainingEnd::OutOfMemory { .. }),
+/// already: then the trainer reports none, and the earlier attempt's curve is this one's.
+fn is_whole(curve: &mut CurveInProgress, request: &Request, end: &TrainingEnd) -> bool {
+    match end {
+        _ if !request.resume || !curve.curve.rows().is_empty() => true,
+        TrainingEnd::Done => curve.keep_earlier(request.epochs),
+        // The earlier curve may lack epochs of another end; this one needs none.
+        end => matches!(end, TrainingEnd::OutOfMemory { .. }),
     }
 }
 
-/// Tells how an attempt ended that left without a row, by its files.
+/// Returns how an attempt ended that left without a row, by its files.
 ///
 /// It has added epochs when its curve reaches further than any before: an attempt that trains the
 /// same epochs again, and ends where an earlier one ended, has not.

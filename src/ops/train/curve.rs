@@ -1,23 +1,24 @@
-//! The learning curve of an attempt while it grows.
+//! The learning curve of an attempt while it grows: in memory whole, on disk as far as there is
+//! room.
 
 use std::path::PathBuf;
 
 use jiff::Timestamp;
 
 use crate::outcome::Accuracy;
-use crate::storage::{Curve, CurveRow, CurveSummary, CurveWriter, StorageError};
+use crate::storage::{Curve, CurveRow, CurveWriter, StorageError};
 use crate::training::EpochReport;
 
-/// The curve of an attempt: in memory whole, on disk as far as there is room.
-///
-/// Its file begins with the first report, which tells how much of an earlier attempt's curve still stands.
+/// Its file begins with the first report, which decides how much of an earlier attempt's curve
+/// still stands.
 #[derive(Debug)]
 pub(crate) struct CurveInProgress {
     path: PathBuf,
+    /// That of an earlier attempt.
     earlier: Curve,
-    curve: Curve,
+    pub curve: Curve,
     /// Seconds of the earlier epochs that this curve begins with.
-    kept_seconds: f64,
+    pub kept_seconds: f64,
     file: CurveFile,
 }
 
@@ -26,70 +27,59 @@ const LONGEST_EPOCH: f64 = 366.0 * 24.0 * 3600.0;
 
 #[derive(Debug)]
 enum CurveFile {
-    /// No epoch yet.
-    None,
+    /// Nothing is to be written: there is no epoch yet, or every row is synced.
+    Settled,
     /// It has every row.
     Open(CurveWriter),
     /// It lacks rows, which could not be written.
     Behind,
-    /// It has every row, and they are synced.
-    Closed,
-}
-
-/// What became of a report.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Appended {
-    /// It is the next row.
-    Row,
-    /// An epoch before it is missing: the checkpoint that the trainer goes on from is ahead of the
-    /// curve.
-    Gap,
 }
 
 impl CurveInProgress {
-    /// Begins a curve that is to lie at `path`. `earlier` is that of an earlier attempt.
     pub fn new(path: PathBuf, earlier: Curve) -> Self {
-        Self { path, earlier, curve: Curve::default(), kept_seconds: 0.0, file: CurveFile::None }
+        let (curve, file) = (Curve::default(), CurveFile::Settled);
+        Self { path, earlier, curve, kept_seconds: 0.0, file }
     }
 
-    /// Appends an epoch. A file that cannot be written ends no training: it is made whole by [`Self::finish`].
-    /// `judge` may add a prediction to the newest row.
+    /// Appends an epoch, to whose row `judge` may add a prediction. Returns false when an epoch
+    /// before it is missing: the checkpoint that the trainer goes on from is ahead of the curve.
     ///
-    /// # Errors
-    /// The file is there already, and so that of another attempt.
+    /// A file that cannot be written ends no training, since [`Self::finish`] writes it anew; one
+    /// that is there already is that of another attempt, and an error.
     pub fn append(
         &mut self,
         report: &EpochReport,
         judge: impl FnOnce(&mut Curve),
-    ) -> Result<Appended, StorageError> {
+    ) -> Result<bool, StorageError> {
         if self.curve.rows().is_empty() {
             let Some(kept) = self.earlier.before(report.start, report.epoch) else {
-                return Ok(Appended::Gap);
+                return Ok(false);
             };
             self.keep(kept);
         }
-        // Nothing here costs more the longer the curve is, but for the prediction, which sees the whole start.
+        // Nothing here costs more the longer the curve is, but for the prediction.
         self.curve.push(row(report));
         judge(&mut self.curve);
         match self.write_last() {
-            Err(error) if !error.is_taken() => {
+            Err(error) if error.is_taken() => Err(error),
+            Err(error) => {
                 log::warn!("the training goes on, its curve is written later: {error}");
                 self.file = CurveFile::Behind;
-                Ok(Appended::Row)
+                Ok(true)
             }
-            written => written.map(|()| Appended::Row),
+            Ok(()) => Ok(true),
         }
     }
 
     /// Takes the earlier attempt's curve for this one's, after a trainer that had nothing left to
-    /// train. [`Appended::Gap`] when it does not reach the last of `epochs`.
-    pub fn keep_earlier(&mut self, epochs: u32) -> Appended {
+    /// train. Returns false when it does not reach the last of `epochs`.
+    pub fn keep_earlier(&mut self, epochs: u32) -> bool {
         if self.earlier.rows().last().is_none_or(|last| last.epoch < epochs) {
-            return Appended::Gap;
+            return false;
         }
         self.keep(self.earlier.clone());
         self.file = CurveFile::Behind;
-        Appended::Row
+        true
     }
 
     fn keep(&mut self, kept: Curve) {
@@ -101,44 +91,26 @@ impl CurveInProgress {
         let Some((last, before)) = self.curve.rows().split_last() else { return Ok(()) };
         match &mut self.file {
             CurveFile::Open(writer) => writer.append(last),
-            CurveFile::None => {
+            CurveFile::Settled => {
                 let mut writer = CurveWriter::create(self.path.clone(), before)?;
                 writer.append(last)?;
                 self.file = CurveFile::Open(writer);
                 Ok(())
             }
-            CurveFile::Behind | CurveFile::Closed => Ok(()),
+            CurveFile::Behind => Ok(()),
         }
     }
 
     /// Brings the whole curve to the disk; to be called again after an error. A training without an
     /// epoch has no file.
-    ///
-    /// # Errors
-    /// The file cannot be written or synced.
     pub fn finish(&mut self) -> Result<(), StorageError> {
         match std::mem::replace(&mut self.file, CurveFile::Behind) {
             CurveFile::Open(writer) => writer.finish(self.curve.rows())?,
             CurveFile::Behind => CurveWriter::replace(&self.path, self.curve.rows())?,
-            CurveFile::None | CurveFile::Closed => {}
+            CurveFile::Settled => {}
         }
-        self.file = CurveFile::Closed;
+        self.file = CurveFile::Settled;
         Ok(())
-    }
-
-    /// Returns the rows of the last start: the learning curve.
-    pub fn last_start(&self) -> &[CurveRow] {
-        self.curve.last_start()
-    }
-
-    /// Whether any epoch is over.
-    pub fn has_epochs(&self) -> bool {
-        !self.curve.rows().is_empty()
-    }
-
-    /// Seconds of earlier epochs that this curve begins with.
-    pub const fn kept_seconds(&self) -> f64 {
-        self.kept_seconds
     }
 
     /// Seconds of the epochs that this attempt has trained.
@@ -146,35 +118,30 @@ impl CurveInProgress {
         self.curve.seconds() - self.kept_seconds
     }
 
-    /// Seconds of earlier epochs that came to nothing, since this attempt trains them again.
+    /// Seconds of earlier epochs that this attempt trains again.
     pub fn lost_seconds(&self) -> f64 {
         self.earlier.seconds() - self.kept_seconds
     }
 
-    /// Estimates the seconds of the epochs that a whole training of `epochs` has more: each as long as the
-    /// mean of this start, or of all epochs in `spent` seconds where the trainer tells no times.
+    /// Estimates the seconds of the epochs that a whole training of `epochs` has more: each as long
+    /// as the mean of this start, or of all epochs in `spent` seconds where the trainer reports no
+    /// times.
     pub fn seconds_left(&self, epochs: u32, spent: f64) -> f64 {
-        let start = self.last_start();
-        let told: Vec<f64> = start.iter().filter_map(|row| row.seconds).collect();
-        let mean = if told.is_empty() {
+        let start = self.curve.last_start();
+        let known: Vec<f64> = start.iter().filter_map(|row| row.seconds).collect();
+        let mean = if known.is_empty() {
             spent / self.curve.rows().len().max(1) as f64
         } else {
-            told.iter().sum::<f64>() / told.len() as f64
+            known.iter().sum::<f64>() / known.len() as f64
         };
         mean * f64::from(epochs.saturating_sub(start.len() as u32))
-    }
-
-    /// Sums the curve up; `None` without an epoch.
-    pub fn summary(&self) -> Option<CurveSummary> {
-        self.curve.summary()
     }
 }
 
 fn row(report: &EpochReport) -> CurveRow {
-    let accuracy =
-        |value: f64| Accuracy::new(value).expect("the protocol lets no other number through");
-    // A time or a rate below 0 (a clock was set back) counts as not told: tables and sums hold none. So does a time
-    // stamp in the place of a duration: it would stand in the ledger as half a century.
+    let accuracy = |value: f64| Accuracy::new(value).expect("the protocol has checked it");
+    // A time or a rate below 0 (a clock was set back) counts as not reported: tables and sums hold
+    // none. So does a time stamp in the place of a duration, which would count as half a century.
     let not_negative = |number: Option<f64>| number.filter(|number| *number >= 0.0);
     let seconds = not_negative(report.seconds).filter(|seconds| *seconds <= LONGEST_EPOCH);
     CurveRow {
@@ -233,13 +200,13 @@ pub(crate) mod tests {
         let path = folder.path().join("000001.2.csv");
         let mut curve =
             CurveInProgress::new(path.clone(), curve_of(&[(1, 1), (2, 1), (2, 2), (2, 3)]));
-        assert_eq!(curve.append(&report(2, 3, 0.75), |_| ()).unwrap(), Appended::Row);
-        assert_eq!(curve.append(&report(2, 4, 0.75), |_| ()).unwrap(), Appended::Row);
+        assert!(curve.append(&report(2, 3, 0.75), |_| ()).unwrap());
+        assert!(curve.append(&report(2, 4, 0.75), |_| ()).unwrap());
         curve.finish().unwrap();
         assert_eq!(positions(&path), [(1, 1), (2, 1), (2, 2), (2, 3), (2, 4)]);
         // Three of the four epochs of 10 s stand.
-        assert_eq!((curve.kept_seconds(), curve.lost_seconds()), (30.0, 10.0));
-        let summary = curve.summary().unwrap();
+        assert_eq!((curve.kept_seconds, curve.lost_seconds()), (30.0, 10.0));
+        let summary = curve.curve.summary().unwrap();
         assert_eq!((summary.epochs, summary.best_epoch, summary.best.value()), (4, 3, 0.75));
     }
 
@@ -248,15 +215,15 @@ pub(crate) mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut curve = CurveInProgress::new(folder.path().join("1.1.csv"), Curve::default());
         for (start, epoch, seconds) in [(1, 1, 50.0), (2, 1, 14.0), (2, 2, 10.0)] {
-            let told = EpochReport { seconds: Some(seconds), ..report(start, epoch, 0.5) };
-            curve.append(&told, |_| ()).unwrap();
+            let timed = EpochReport { seconds: Some(seconds), ..report(start, epoch, 0.5) };
+            curve.append(&timed, |_| ()).unwrap();
         }
         // Epochs of 14 and 10 s, and six more to come.
         assert_eq!(curve.seconds_left(8, 99.0), 72.0);
         let mut silent = CurveInProgress::new(folder.path().join("2.1.csv"), Curve::default());
         for (start, epoch) in [(1, 1), (2, 1), (2, 2)] {
-            let told = EpochReport { seconds: None, ..report(start, epoch, 0.5) };
-            silent.append(&told, |_| ()).unwrap();
+            let timed = EpochReport { seconds: None, ..report(start, epoch, 0.5) };
+            silent.append(&timed, |_| ()).unwrap();
         }
         // Three epochs in 30 s.
         assert_eq!(silent.seconds_left(8, 30.0), 60.0);
@@ -264,10 +231,10 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_time_below_zero_or_of_years_counts_as_not_told() {
+    fn a_time_below_zero_or_of_years_counts_as_unknown() {
         for seconds in [1.8e9, 1e308] {
-            let told = EpochReport { seconds: Some(seconds), ..report(1, 1, 0.5) };
-            assert_eq!(row(&told).seconds, None, "{seconds}");
+            let timed = EpochReport { seconds: Some(seconds), ..report(1, 1, 0.5) };
+            assert_eq!(row(&timed).seconds, None, "{seconds}");
         }
         let report =
             EpochReport { seconds: Some(-3600.0), learning_rate: Some(-1.0), ..report(1, 1, 0.5) };
@@ -304,8 +271,8 @@ pub(crate) mod tests {
         let mut curve =
             CurveInProgress::new(folder.path().join("1.2.csv"), curve_of(&[(1, 1), (1, 2)]));
         curve.append(&report(1, 1, 0.5), |_| ()).unwrap();
-        assert_eq!((curve.kept_seconds(), curve.lost_seconds()), (0.0, 20.0));
-        assert_eq!(curve.last_start().len(), 1);
+        assert_eq!((curve.kept_seconds, curve.lost_seconds()), (0.0, 20.0));
+        assert_eq!(curve.curve.last_start().len(), 1);
     }
 
     #[test]
@@ -313,11 +280,11 @@ pub(crate) mod tests {
         let path = PathBuf::from("/nowhere/1.2.csv");
         let begin = |reports: &[(u32, u32)]| CurveInProgress::new(path.clone(), curve_of(reports));
         let mut curve = begin(&[(1, 1), (1, 2)]);
-        assert_eq!(curve.append(&report(1, 4, 0.5), |_| ()).unwrap(), Appended::Gap);
-        assert!(!curve.has_epochs());
-        assert_eq!(begin(&[(1, 1), (1, 2)]).keep_earlier(3), Appended::Gap);
-        assert_eq!(begin(&[(1, 1), (1, 2)]).keep_earlier(2), Appended::Row);
-        assert_eq!(begin(&[]).keep_earlier(1), Appended::Gap);
+        assert!(!curve.append(&report(1, 4, 0.5), |_| ()).unwrap());
+        assert!(curve.curve.rows().is_empty());
+        assert!(!begin(&[(1, 1), (1, 2)]).keep_earlier(3));
+        assert!(begin(&[(1, 1), (1, 2)]).keep_earlier(2));
+        assert!(!begin(&[]).keep_earlier(1));
     }
 
     #[test]
@@ -325,11 +292,11 @@ pub(crate) mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("1.2.csv");
         let mut curve = CurveInProgress::new(path.clone(), curve_of(&[(1, 1), (1, 2)]));
-        assert_eq!(curve.keep_earlier(2), Appended::Row);
+        assert!(curve.keep_earlier(2));
         curve.finish().unwrap();
         curve.finish().unwrap();
         assert_eq!(positions(&path), [(1, 1), (1, 2)]);
-        assert_eq!((curve.kept_seconds(), curve.lost_seconds()), (20.0, 0.0));
+        assert_eq!((curve.kept_seconds, curve.lost_seconds()), (20.0, 0.0));
     }
 
     #[test]
@@ -338,6 +305,6 @@ pub(crate) mod tests {
         let path = folder.path().join("1.1.csv");
         let mut curve = CurveInProgress::new(path.clone(), Curve::default());
         curve.finish().unwrap();
-        assert!(!path.exists() && curve.summary().is_none());
+        assert!(!path.exists() && curve.curve.summary().is_none());
     }
 }

@@ -1,47 +1,33 @@
-//! What a task tells while it works: for a progress bar, a log line, or `train --json`.
+//! Progress events of `train`: for a progress bar, a log line, or `train --json`.
 
 use serde::{Deserialize, Serialize};
 
-/// One thing that happened in a task. As JSON: one object a line, told apart by `event`.
+/// As JSON: one object a line, its kind in the field `event`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum TrainEvent {
     /// An architecture was sampled and claimed, or its claim was taken up again.
     Claimed {
-        /// The iteration.
         iteration: u64,
-        /// Which attempt at it, from 1.
         attempt: u32,
-        /// The epsilon at which it was sampled.
         epsilon: f64,
-        /// The architecture with its dropout marks.
         architecture: String,
-        /// Epochs of a whole training.
         epochs: u32,
     },
     /// An architecture that has a result already was sampled again; it costs no training.
     Reused {
-        /// The iteration.
         iteration: u64,
     },
-    /// An epoch is over.
     Epoch {
-        /// The iteration.
         iteration: u64,
-        /// The epoch, from 1.
         epoch: u32,
         /// Which of the first-epoch restarts, from 1.
         start: u32,
-        /// Validation accuracy after it, in [0, 1].
         validation_accuracy: f64,
-        /// Mean training loss over it, when the trainer tells.
         training_loss: Option<f64>,
-        /// Seconds it took, when the trainer tells.
         seconds: Option<f64>,
     },
-    /// A result was recorded.
     Recorded {
-        /// The iteration.
         iteration: u64,
         /// The event in the log: trained, stopped, failed, out_of_memory.
         outcome: String,
@@ -52,24 +38,20 @@ pub enum TrainEvent {
     },
     /// The result of another copy of this task was there first; nothing was recorded.
     Superseded {
-        /// The iteration.
         iteration: u64,
     },
     /// The attempt ended without a result.
     Lost {
-        /// The iteration.
         iteration: u64,
-        /// Why.
         reason: String,
     },
-    /// Too many audited networks have won that were to be stopped: nobody is stopped any more.
+    /// Too many audited networks have won that were to be stopped: no training is stopped any more.
     StoppingSwitchedOff {
         /// Networks trained to the end against a verdict to stop.
         audited: u64,
         /// Those that have beaten the best network of that verdict.
         false_stops: u64,
     },
-    /// A person has halted the search: nothing is claimed.
     Halted,
     /// There is nothing to claim now.
     Nothing {
@@ -79,7 +61,7 @@ pub enum TrainEvent {
 }
 
 impl TrainEvent {
-    /// What a task says that claims nothing, though all is well.
+    /// Why a task claims nothing, though all is well.
     const REASONS_TO_CLAIM_NOTHING: [&str; 3] = [
         "the search is halted (`metaqnn submit` or `metaqnn run` goes on)",
         "the epsilon schedule is finished",

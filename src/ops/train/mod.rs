@@ -225,8 +225,8 @@ impl<'a> Worker<'a> {
             on_event: &mut *self.on_event,
         };
         match workbench.train()? {
-            AttemptEnd::Interrupted { lost_seconds, all_seconds } => {
-                return self.leave(claim, lost_seconds, all_seconds);
+            AttemptEnd::Interrupted { lost_seconds, seconds } => {
+                return self.leave(claim, lost_seconds, seconds);
             }
             AttemptEnd::Lost { reason, seconds } => self.lose(claim.attempt, reason, seconds)?,
             AttemptEnd::Refused { error, seconds } => {

@@ -1,4 +1,4 @@
-//! The row that the end of a training comes to.
+//! The row of the log for the end of a training.
 
 use jiff::Timestamp;
 
@@ -7,7 +7,7 @@ use crate::ops::train::attempt::Claim;
 use crate::ops::train::curve::CurveInProgress;
 use crate::ops::train::stopping::{audited_at, stopped_at};
 use crate::outcome::{Accuracy, Outcome};
-use crate::storage::{CurveRow, Event, Row, Training, plain};
+use crate::storage::{CurveRow, CurveSummary, Event, Row, Training, plain};
 use crate::training::TrainingEnd;
 
 /// Returns the row of a training that has ended after `spent` seconds in this attempt; none when it
@@ -15,12 +15,12 @@ use crate::training::TrainingEnd;
 pub(crate) fn result_row(
     experiment: &Experiment,
     claim: &Claim,
-    ending: &TrainingEnd,
+    end: &TrainingEnd,
     curve: &CurveInProgress,
     spent: f64,
 ) -> Option<Row> {
     let config = experiment.config();
-    let start = curve.last_start();
+    let start = curve.curve.last_start();
     // A start counts once its first epoch has beaten the threshold.
     let first = start.first();
     let passes = |row: &CurveRow| config.recipe.passes_first_epoch(row.validation_accuracy.value());
@@ -32,48 +32,48 @@ pub(crate) fn result_row(
         layers: claim.architecture.depth() as u32,
         learning_rate: first.filter(|_| passed).and_then(|row| row.learning_rate),
         restarts: first.map_or(0, |row| row.start - 1),
-        train_seconds: spent + curve.kept_seconds(),
+        train_seconds: spent + curve.kept_seconds,
         lost_seconds: curve.lost_seconds(),
         time: Timestamp::now().into(),
     };
     let classes = config.space.image().classes;
+    let row = |event, outcome, summary| Row {
+        reward: config.reward.reward(&outcome, classes).map(Accuracy::value),
+        ..claim.row.result(event, &training).with_curve(summary)
+    };
     let threshold = config.early_stopping.threshold;
-    let reward = |outcome| config.reward.reward(&outcome, classes).map(Accuracy::value);
-    match ending {
+    let summary = curve.curve.summary();
+    Some(match end {
         TrainingEnd::Done => {
-            let summary = curve.summary()?;
-            let reward = reward(Outcome::Trained { best: summary.best, last: summary.last })?;
-            let row = claim.row.result(Event::Trained, &training).with_curve(Some(summary));
-            let row = Row { reward: Some(reward), ..row };
-            Some(match audited_at(experiment, claim.attempt.iteration, start) {
+            let CurveSummary { best, last, .. } = summary?;
+            let row = row(Event::Trained, Outcome::Trained { best, last }, summary);
+            match audited_at(experiment, claim.attempt.iteration, start) {
                 Some(at) => Row { audit: Some(true), ..with_verdict(row, at, threshold) },
                 None => row,
-            })
+            }
         }
         TrainingEnd::Stopped => {
             let at = stopped_at(experiment, start)?;
+            let outcome = Outcome::Stopped { predicted: at.predicted_accuracy? };
             let saved = curve.seconds_left(config.recipe.epochs, training.train_seconds);
-            let reward = reward(Outcome::Stopped { predicted: at.predicted_accuracy? })?;
-            let row =
-                claim.row.result(Event::Stopped, &training).with_curve(Some(curve.summary()?));
-            let row = Row { reward: Some(reward), saved_seconds: Some(saved), ..row };
-            Some(with_verdict(row, at, threshold))
+            let row = row(Event::Stopped, outcome, summary);
+            with_verdict(Row { saved_seconds: Some(saved), ..row }, at, threshold)
         }
         TrainingEnd::Failed { reason } => {
-            let curve = curve.summary().filter(|_| passed);
-            let reward = reward(Outcome::Failed { best: curve.map(|curve| curve.best) })?;
-            let row = claim.row.result(Event::Failed, &training).with_curve(curve);
-            Some(Row { reward: Some(reward), reason: plain(reason), ..row })
+            let summary = summary.filter(|_| passed);
+            let best = summary.map(|summary| summary.best);
+            let row = row(Event::Failed, Outcome::Failed { best }, summary);
+            Row { reason: plain(reason), ..row }
         }
         TrainingEnd::OutOfMemory { peak_bytes } => {
-            let reason = peak_bytes
-                .map_or_else(String::new, |bytes| format!("{bytes} bytes in use at most"));
-            let reward = reward(Outcome::OutOfMemory);
+            let reason = peak_bytes.map(|bytes| format!("{bytes} bytes in use at most"));
             let row = claim.row.result(Event::OutOfMemory, &training);
-            Some(Row { reward, reason: plain(&reason), ..row })
+            let reward = config.reward.reward(&Outcome::OutOfMemory, classes);
+            let reward = reward.map(Accuracy::value);
+            Row { reward, reason: reason.as_deref().and_then(plain), ..row }
         }
-        TrainingEnd::Interrupted => None,
-    }
+        TrainingEnd::Interrupted => return None,
+    })
 }
 
 /// Adds the numbers of the verdict to stop that stands in the row of an epoch.

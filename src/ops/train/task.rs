@@ -1,4 +1,5 @@
-//! Who works: an array task of a scheduler, or a local process.
+//! The identity of a task: an element of a scheduler's array, or a local process; and when a claim
+//! made by it expires.
 
 use std::path::Path;
 use std::time::Duration;
@@ -9,18 +10,16 @@ use jiff::{SignedDuration, Timestamp};
 use crate::regular_file::{self, SMALL};
 use crate::slurm::{Slurm, SlurmTask, Variables};
 
-/// The identity of a task, as it stands in its rows of the log.
+/// As it stands in the rows of the log.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Task {
     /// The array job, or `local`.
     pub job: String,
     /// The element of the array, or the local process.
     pub task: String,
-    /// The machine.
     pub host: String,
-    /// What the scheduler told, if there is one.
+    /// From the variables of the scheduler, if there is one.
     pub slurm: Option<SlurmTask>,
-    /// When the scheduler ends the task, if it says so.
     pub end_time: Option<Timestamp>,
 }
 
@@ -28,53 +27,45 @@ pub struct Task {
 pub(crate) const LOCAL: &str = "local";
 
 impl Task {
-    /// Finds out who this process is.
-    ///
-    /// # Errors
-    /// When a variable of the scheduler is malformed, or the process cannot learn its own identity.
     pub fn current() -> anyhow::Result<Self> {
         let variables: Variables = std::env::vars_os().collect();
         let slurm = SlurmTask::from_variables(&variables)?;
         let host = host()?;
-        match slurm {
-            Some(task) => {
-                let end_time = match task.end_time {
-                    Some(end) => Some(end),
-                    // Older Slurm sets no variable for it, so it is asked, once. Without an answer the
-                    // claim has its lifetime, which is safe and only wasteful.
-                    None => Slurm::new(&variables).end_time(task.id).unwrap_or_else(|error| {
-                        log::warn!("the end of this task is unknown: {error}");
-                        None
-                    }),
-                };
-                Ok(Self {
-                    job: task.id.job.to_string(),
-                    task: task.id.task.map_or_else(|| "0".into(), |index| index.to_string()),
-                    host: task.host.clone().unwrap_or(host),
-                    slurm: Some(task),
-                    end_time,
-                })
-            }
-            None => {
-                let process = LocalProcess::current(&host)?;
-                Ok(Self {
-                    job: LOCAL.into(),
-                    task: process.to_string(),
-                    host,
-                    slurm: None,
-                    end_time: None,
-                })
-            }
-        }
+        let Some(task) = slurm else {
+            let process = LocalProcess::current(&host)?.to_string();
+            return Ok(Self {
+                job: LOCAL.into(),
+                task: process,
+                host,
+                slurm: None,
+                end_time: None,
+            });
+        };
+        // Older Slurm sets no variable for it, so it is asked, once. Without an answer the claim
+        // has its lifetime, which is safe and only wasteful.
+        let ask = || {
+            Slurm::new(&variables).end_time(task.id).unwrap_or_else(|error| {
+                log::warn!("the end of this task is unknown: {error}");
+                None
+            })
+        };
+        Ok(Self {
+            job: task.id.job.to_string(),
+            task: task.id.task.map_or_else(|| "0".into(), |index| index.to_string()),
+            host: task.host.clone().unwrap_or(host),
+            end_time: task.end_time.or_else(ask),
+            slurm: Some(task),
+        })
     }
 
-    /// Returns how long the scheduler still lets the task work, if it says so.
+    /// Returns the time until the scheduler ends the task, if it says when.
     pub fn time_left(&self) -> Option<Duration> {
         let left = self.end_time?.duration_since(Timestamp::now());
         Some(Duration::try_from(left).unwrap_or(Duration::ZERO))
     }
 
-    /// Returns when a claim made now ends by itself: with the task, and after its lifetime at the latest.
+    /// Returns when a claim made now ends by itself: with the task, and after its lifetime at the
+    /// latest.
     pub fn claim_end(&self, now: Timestamp, lifetime_seconds: f64) -> Timestamp {
         let lifetime =
             SignedDuration::try_from_secs_f64(lifetime_seconds).unwrap_or(SignedDuration::MAX);
@@ -83,14 +74,13 @@ impl Task {
     }
 }
 
-/// Returns the name of this machine.
 pub(crate) fn host() -> anyhow::Result<String> {
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
     anyhow::ensure!(!name.is_empty(), "this machine has no name");
     Ok(name)
 }
 
-/// A process of one machine, told apart from every other there ever was: its number alone comes again.
+/// A process of one machine, as no other ever was: a process number alone comes again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LocalProcess {
     host: String,
@@ -115,7 +105,8 @@ impl LocalProcess {
         Some(Self { host: parts.next()?.to_owned(), boot, pid, started })
     }
 
-    /// Whether the process is known to be gone: it was one of this machine and is not there any more.
+    /// Whether the process is known to be gone: it was one of this machine and is not there any
+    /// more.
     pub fn is_gone(&self) -> bool {
         let (Ok(host), Ok(boot)) = (host(), boot()) else { return false };
         self.host == host && (self.boot != boot || start_time(self.pid) != Some(self.started))
@@ -128,7 +119,7 @@ impl std::fmt::Display for LocalProcess {
     }
 }
 
-/// The first part of the boot's identifier tells boots apart and keeps the column narrow.
+/// Returns the first part of the boot's identifier: enough, and the column stays narrow.
 fn boot() -> anyhow::Result<String> {
     let path = "/proc/sys/kernel/random/boot_id";
     let id = kernel_text(path).with_context(|| format!("failed to read `{path}`"))?;
@@ -143,7 +134,8 @@ fn kernel_text(path: &str) -> std::io::Result<String> {
 /// Returns when a live process started, in clock ticks since boot.
 fn start_time(pid: u32) -> Option<u64> {
     let stat = kernel_text(&format!("/proc/{pid}/stat")).ok()?;
-    // The name of the program stands in parentheses and may hold anything, so fields count from the last one.
+    // The name of the program stands in parentheses and may hold anything, so fields count from the
+    // last one.
     let (_, after_name) = stat.rsplit_once(')')?;
     let mut fields = after_name.split_whitespace();
     let is_dead = matches!(fields.next()?, "Z" | "X");
