@@ -28,5 +28,5 @@ mod time_left;
 
 pub use architectures::{ArchitectureRecord, ranking};
 pub use iterations::{by_iteration, first_start};
-pub use search::{Condition, EarlyStopping, PredictorScores, SearchData, who_trained};
+pub use search::{Condition, EarlyStopping, SearchData, who_trained};
 pub use summary::{HostTally, Summary};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::search::{EarlyStopping, PredictorScores, SearchData};
+use super::search::{EarlyStopping, SearchData};
 use super::summary::{HostTally, Summary};
 use crate::outcome::Accuracy;
 use crate::predictor::{AuditFindings, Scores};
@@ -48,10 +48,8 @@ pub(super) fn search(trainer: &'static str) -> SearchData {
         },
         curves: curves(),
         q_values: q_values(),
-        predictor: Some(PredictorScores {
-            networks: 2,
-            epochs: vec![scores(0.05, 0.75, 0.04), scores(0.02, 0.95, 0.0125)],
-        }),
+        predictor_networks: 2,
+        predictor_scores: vec![scores(0.05, 0.75, 0.04), scores(0.02, 0.95, 0.0125)],
     }
 }
 

@@ -26,7 +26,11 @@ pub struct SearchData {
     pub curves: BTreeMap<Attempt, Curve>,
     /// The Q-table in the order of its states and actions.
     pub q_values: Vec<(StateKey, Action, f64)>,
-    pub predictor: Option<PredictorScores>,
+    /// Networks that the newest predictor was fitted to.
+    pub predictor_networks: u64,
+    /// Its sigma, and the scores of predictions of networks left out of its fit, for each number
+    /// of observed epochs from 1.
+    pub predictor_scores: Vec<(f64, Scores)>,
 }
 
 /// What the configuration, the log and the newest predictor say of early stopping.
@@ -41,16 +45,6 @@ pub struct EarlyStopping {
     pub predictor_curves: Option<u64>,
     #[serde(skip)]
     pub findings: AuditFindings,
-}
-
-/// How well the newest predictor predicts.
-#[derive(Debug, Clone, PartialEq)]
-pub struct PredictorScores {
-    /// Networks that it was fitted to.
-    pub networks: u64,
-    /// Sigma and the scores of predictions of networks left out of the fit, for each number of
-    /// observed epochs from 1.
-    pub epochs: Vec<(f64, Scores)>,
 }
 
 /// The trainer of results that were taken over from another search.

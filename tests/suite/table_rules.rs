@@ -5,7 +5,7 @@ use std::fmt;
 use std::fs;
 use std::path::Path;
 
-use spreadsheet::{CellKind, kind_of};
+use spreadsheet::{is_computed, is_guessed};
 
 use crate::support::{Experiment, SMALL};
 
@@ -169,6 +169,54 @@ fn lint_cells(table: &Read) -> Vec<Problem> {
         }
     }
     problems
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum CellKind {
+    Empty,
+    Number,
+    Boolean,
+    Time,
+    Text,
+    Formula,
+    Guess,
+}
+
+fn kind_of(cell: &str) -> CellKind {
+    if cell.is_empty() {
+        CellKind::Empty
+    } else if is_number(cell) {
+        CellKind::Number
+    } else if cell == "true" || cell == "false" {
+        CellKind::Boolean
+    } else if is_utc_time(cell) {
+        CellKind::Time
+    } else if is_computed(cell) {
+        CellKind::Formula
+    } else if is_guessed(cell) {
+        CellKind::Guess
+    } else {
+        CellKind::Text
+    }
+}
+
+/// `-12`, `0.5` or the like.
+fn is_number(text: &str) -> bool {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let unsigned = text.strip_prefix('-').unwrap_or(text);
+    let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, "0"));
+    let leading_zero = whole.len() > 1 && whole.starts_with('0');
+    digits(whole) && !leading_zero && digits(fraction)
+}
+
+/// `2026-03-01T12:00:00.250Z` or the like.
+fn is_utc_time(text: &str) -> bool {
+    let shape = "dddd-dd-ddTdd:dd:dd.dddZ";
+    text.len() == shape.len()
+        && text.bytes().zip(shape.bytes()).all(|(found, wanted)| match wanted {
+            b'd' => found.is_ascii_digit(),
+            _ => found == wanted,
+        })
 }
 
 /// A slash at the beginning of a word, before a name.

@@ -10,7 +10,7 @@ use crate::ops::Experiment;
 use crate::ops::snapshot::Snapshot;
 use crate::ops::train::stopping::audit_findings;
 use crate::report::tables::TableSet;
-use crate::report::{EarlyStopping, PredictorScores, SearchData, by_iteration, who_trained};
+use crate::report::{EarlyStopping, SearchData, by_iteration, who_trained};
 use crate::storage::fs::publish;
 use crate::storage::{Attempt, Curve, Row, StorageError};
 use crate::training::TrainerKind;
@@ -26,10 +26,10 @@ pub fn write(experiment: &Experiment) -> anyhow::Result<Vec<String>> {
         values.iter().map(move |&(action, q_value)| (state, action, q_value))
     });
     search.q_values = q_values.collect();
-    search.predictor = snapshot.predictor()?.map(|(_, fitted)| PredictorScores {
-        networks: fitted.examples().len() as u64,
-        epochs: fitted.scores().collect(),
-    });
+    if let Some((_, fitted)) = snapshot.predictor()? {
+        search.predictor_networks = fitted.examples().len() as u64;
+        search.predictor_scores = fitted.scores().collect();
+    }
     let tables = TableSet::new(&search);
     let folder = experiment.dir().tables();
     fs::create_dir_all(&folder)

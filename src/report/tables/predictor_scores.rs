@@ -30,20 +30,18 @@ impl ScoresRow {
 
 /// Returns one row for each number of epochs after which something was or would be predicted.
 pub(super) fn table(search: &SearchData) -> Table<'_, ScoresRow> {
-    let mut rows = BTreeMap::new();
-    if let Some(predictor) = &search.predictor {
-        rows.extend((1..).zip(&predictor.epochs).map(|(observed_epochs, &(sigma, scores))| {
-            let row = ScoresRow {
-                observed_epochs,
-                full_curves: search.early_stopping.predictor_curves,
-                networks: Some(predictor.networks),
-                sigma: Some(sigma),
-                scores: Some(scores),
-                ..ScoresRow::default()
-            };
-            (observed_epochs, row)
-        }));
-    }
+    let fitted = |(observed_epochs, &(sigma, scores)): (u32, &(f64, Scores))| {
+        let row = ScoresRow {
+            observed_epochs,
+            full_curves: search.early_stopping.predictor_curves,
+            networks: Some(search.predictor_networks),
+            sigma: Some(sigma),
+            scores: Some(scores),
+            ..ScoresRow::default()
+        };
+        (observed_epochs, row)
+    };
+    let mut rows = (1..).zip(&search.predictor_scores).map(fitted).collect();
     add_later(&mut rows, search);
     let mut columns = columns! { ScoresRow:
         observed_epochs: POSITIVE, "Epochs from which the last one is predicted";

@@ -2,21 +2,51 @@
 
 use super::{Colour, accuracy, hanging, known, rounded, short, text_of};
 use crate::report::epsilons::EpsilonSummary;
+use crate::report::iterations::Ledger;
 use crate::report::search::{EarlyStopping, mark};
 use crate::report::summary::{BestNetwork, HostTally, StoppingSummary, Summary};
 use crate::storage::Event;
 
 /// Returns what `status` shows: lines of at most 80 columns, unless a single word is longer.
 pub fn status(summary: &Summary, colour: Colour) -> String {
-    let mut lines: Vec<String> =
-        hanging("", &headline(summary)).iter().map(|line| colour.bold(line)).collect();
+    let headline = hanging("", &headline(summary));
+    let mut lines: Vec<String> = headline.iter().map(|line| colour.bold(line)).collect();
     lines.extend(mark(summary.trainer).map(|mark| colour.warning(mark)));
     lines.push(String::new());
     let mut entry =
         |label: &str, text: &str| lines.extend(hanging(&format!("{label:<10}  "), text));
-    entry("results", &results(summary));
-    entry("iterations", &iterations(summary));
-    entry(hours_label(summary), &hours_used(summary));
+    let of = |event| summary.counts.of(event);
+    let imported = match of(Event::Imported) {
+        0 => String::new(),
+        imported => format!(", {imported} imported"),
+    };
+    let results = format!(
+        "{} of {}: {} trained, {} stopped, {} failed, {} out of memory{imported}",
+        summary.results,
+        summary.wanted,
+        of(Event::Trained),
+        of(Event::Stopped),
+        of(Event::Failed),
+        of(Event::OutOfMemory),
+    );
+    entry("results", &results);
+    let iterations = format!(
+        "{}: {} in flight, {} waiting, {} reused, {} lost",
+        summary.iterations,
+        of(Event::Claimed),
+        of(Event::Pending),
+        of(Event::Reused),
+        of(Event::Lost) + of(Event::Void),
+    );
+    entry("iterations", &iterations);
+    let Ledger { train_seconds, saved_seconds, lost_seconds } = summary.seconds;
+    let used = format!(
+        "{} used, about {} saved by stopping, {} lost",
+        hours(train_seconds + lost_seconds),
+        hours(saved_seconds),
+        hours(lost_seconds)
+    );
+    entry(hours_label(summary), &used);
     if summary.early_stopping.known.enabled {
         entry("stopping", &stopping(&summary.early_stopping));
     }
@@ -50,48 +80,9 @@ fn headline(summary: &Summary) -> String {
     text
 }
 
-fn results(summary: &Summary) -> String {
-    let of = |event| summary.counts.of(event);
-    let imported = match of(Event::Imported) {
-        0 => String::new(),
-        imported => format!(", {imported} imported"),
-    };
-    format!(
-        "{} of {}: {} trained, {} stopped, {} failed, {} out of memory{imported}",
-        summary.results,
-        summary.wanted,
-        of(Event::Trained),
-        of(Event::Stopped),
-        of(Event::Failed),
-        of(Event::OutOfMemory),
-    )
-}
-
-fn iterations(summary: &Summary) -> String {
-    let of = |event| summary.counts.of(event);
-    format!(
-        "{}: {} in flight, {} waiting, {} reused, {} lost",
-        summary.iterations,
-        of(Event::Claimed),
-        of(Event::Pending),
-        of(Event::Reused),
-        of(Event::Lost) + of(Event::Void),
-    )
-}
-
 /// Hours of training are hours of one GPU each, if there is a GPU.
 const fn hours_label(summary: &Summary) -> &'static str {
     if summary.uses_accelerator { "GPU-hours" } else { "hours" }
-}
-
-fn hours_used(summary: &Summary) -> String {
-    let seconds = summary.seconds;
-    format!(
-        "{} used, about {} saved by stopping, {} lost",
-        hours(seconds.train_seconds + seconds.lost_seconds),
-        hours(seconds.saved_seconds),
-        hours(seconds.lost_seconds)
-    )
 }
 
 fn stopping(stopping: &StoppingSummary) -> String {
