@@ -12,7 +12,6 @@ use std::f64::consts::SQRT_2;
 pub use libm::{exp, log as ln, log10, pow};
 use statrs::function::evaluate::polynomial;
 
-/// Returns `x * x`.
 pub fn square(x: f64) -> f64 {
     x * x
 }

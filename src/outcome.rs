@@ -1,7 +1,6 @@
 //! How the training of a network ended.
 //!
-//! On the ground floor because everyone speaks of it: training makes outcomes, storage keeps
-//! them, Q-learning rewards them, the report counts them.
+//! Training makes outcomes, storage keeps them, Q-learning rewards them, reports count them.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,39 +9,27 @@ use serde::{Deserialize, Serialize};
 #[serde(try_from = "f64", into = "f64")]
 pub struct Accuracy(f64);
 
-/// A number that is no accuracy.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 #[error("accuracy `{0}` is outside [0, 1]")]
 pub struct NotAnAccuracy(pub f64);
 
 impl Accuracy {
-    /// Checks that `value` is a finite number in [0, 1]; -0 becomes 0.
-    ///
-    /// # Errors
-    /// Returns the number when it is not.
     pub fn new(value: f64) -> Result<Self, NotAnAccuracy> {
         if (0.0..=1.0).contains(&value) { Ok(Self(value + 0.0)) } else { Err(NotAnAccuracy(value)) }
     }
 
     /// Brings a prediction, which may leave the range, back into [0, 1].
-    ///
-    /// # Panics
-    /// When `value` is not a number.
     pub fn clamped(value: f64) -> Self {
         assert!(!value.is_nan(), "a prediction is a number");
         Self(value.clamp(0.0, 1.0))
     }
 
     /// Returns the accuracy of guessing among `classes` equally frequent classes.
-    ///
-    /// # Panics
-    /// When there are no classes.
     pub fn chance(classes: u32) -> Self {
         assert!(classes > 0, "a data set has classes");
         Self(1.0 / f64::from(classes))
     }
 
-    /// Returns the number.
     pub const fn value(self) -> f64 {
         self.0
     }
@@ -65,14 +52,12 @@ impl From<Accuracy> for f64 {
 /// earns.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
-    /// Trained to the last epoch.
     Trained {
         /// Best validation accuracy over the epochs: the reward.
         best: Accuracy,
         /// Validation accuracy after the last epoch: the predictor's target.
         last: Accuracy,
     },
-    /// Ended by the stopping rule.
     Stopped {
         /// The predicted last-epoch accuracy, which may lie outside [0, 1].
         predicted: f64,
@@ -83,18 +68,12 @@ pub enum Outcome {
         /// first-epoch test.
         best: Option<Accuracy>,
     },
-    /// Did not fit into the memory of the device, micro-batches included: the trainer says so.
+    /// Does not fit into the memory of the device, micro-batches included, as the trainer says.
     ///
-    /// A trainer that the kernel kills for want of memory says nothing, and its claim is lost
-    /// (three losses set the architecture aside). Deliberately: this outcome is final, and a kill
-    /// does not show whose fault it was. `oom_kill` in the `memory.events` of a cgroup counts the
-    /// kills of all processes in it, by its own limit or the machine's; several workers or tasks of
-    /// a job may share it, the largest is killed for what another has taken, and without cgroup v2,
-    /// as on many clusters, there is no count at all.
+    /// A trainer that the kernel kills for want of memory is a loss instead: this outcome is final,
+    /// and neither a kill nor the `oom_kill` count of a cgroup shows whose fault it was.
     OutOfMemory,
-    /// A result of another search, taken over.
     Imported {
-        /// Its best validation accuracy.
         best: Accuracy,
     },
 }

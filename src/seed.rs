@@ -7,20 +7,17 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use sha2::{Digest, Sha256};
 
-/// What random numbers are drawn for. Two purposes never share a stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What random numbers are drawn for. Two purposes never share a stream: their names enter the
+/// key and are part of the format; changing one changes every search.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Purpose {
-    /// Sampling an architecture for an iteration.
     Sample,
-    /// Drawing experiences from the replay memory.
     Replay,
-    /// Splitting the images into training and validation part.
     Split,
     /// Initial weights of a network; the second number is the start (which learning rate).
     Weights,
-    /// Order of the batches, augmentation and dropout of one epoch.
     Epoch,
-    /// Noise of the synthetic trainer.
     Synthetic,
     /// Fitting the predictor: hyperparameters and folds.
     Predictor,
@@ -28,24 +25,6 @@ pub enum Purpose {
     Audit,
     /// Orders and fits of a simulation over recorded curves.
     Simulation,
-}
-
-impl Purpose {
-    /// Returns the name that enters the key. Names are part of the format: changing one changes
-    /// every search.
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Sample => "sample",
-            Self::Replay => "replay",
-            Self::Split => "split",
-            Self::Weights => "weights",
-            Self::Epoch => "epoch",
-            Self::Synthetic => "synthetic",
-            Self::Predictor => "predictor",
-            Self::Audit => "audit",
-            Self::Simulation => "simulation",
-        }
-    }
 }
 
 /// Returns the generator of one purpose within one iteration.
@@ -68,7 +47,7 @@ fn digest(experiment_seed: u64, purpose: Purpose, iteration: u64, part: u64) -> 
     hasher.update(experiment_seed.to_le_bytes());
     hasher.update(iteration.to_le_bytes());
     hasher.update(part.to_le_bytes());
-    hasher.update(purpose.name().as_bytes());
+    hasher.update(<&str>::from(purpose));
     hasher.finalize().into()
 }
 

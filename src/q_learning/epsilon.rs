@@ -13,19 +13,13 @@ use crate::invalid::Invalid;
 pub struct Epsilon(f64);
 
 impl Epsilon {
-    /// Always a random action.
     pub const RANDOM: Self = Self(1.0);
 
-    /// Checks that `value` is a finite number in [0, 1]; -0 becomes 0.
-    ///
-    /// # Errors
-    /// Returns the number when it is not.
     pub fn new(value: f64) -> Result<Self, Invalid> {
         Invalid::unless_in(0.0..=1.0, "epsilon", value)?;
         Ok(Self(value + 0.0))
     }
 
-    /// Returns the number.
     pub const fn value(self) -> f64 {
         self.0
     }
@@ -60,11 +54,9 @@ impl From<Epsilon> for f64 {
     }
 }
 
-/// One stage of the schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EpsilonStage {
-    /// The probability of a random action.
     pub epsilon: Epsilon,
     /// How many distinct architectures get their result at this epsilon.
     pub architectures: u64,
@@ -105,7 +97,6 @@ const MOST_ARCHITECTURES: u64 = 1_000_000_000;
 #[derive(Debug, Clone, PartialEq)]
 pub struct EpsilonSchedule(Vec<EpsilonStage>);
 
-/// What has happened in one stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct StageCounts {
     /// Architectures whose first result belongs to an iteration of this stage. An architecture
@@ -118,10 +109,6 @@ pub struct StageCounts {
 }
 
 impl EpsilonScheduleParams {
-    /// Checks the stages.
-    ///
-    /// # Errors
-    /// No stage, a stage of no architectures, an epsilon that stands twice.
     pub fn check(self) -> Result<EpsilonSchedule, Invalid> {
         let (key, needs) = ("epsilon_schedule", "a search needs at least one stage");
         Invalid::unless(!self.0.is_empty(), key, "[]", needs)?;
@@ -137,12 +124,10 @@ impl EpsilonScheduleParams {
 }
 
 impl EpsilonSchedule {
-    /// Returns the stages in order.
     pub fn stages(&self) -> &[EpsilonStage] {
         &self.0
     }
 
-    /// Returns the index of the stage with this epsilon.
     #[cfg(test)]
     pub(crate) fn stage_of(&self, epsilon: Epsilon) -> Option<usize> {
         self.0.iter().position(|stage| stage.epsilon == epsilon)
@@ -150,27 +135,18 @@ impl EpsilonSchedule {
 
     /// Returns the index of the stage in force: the first, not exhausted, whose results and open
     /// claims are together fewer than it wants. `None` when nothing new is to be begun.
-    ///
-    /// # Panics
-    /// When there are not as many counts as stages.
     pub fn stage_in_force(&self, counts: &[StageCounts]) -> Option<usize> {
         self.with_counts(counts).position(|(stage, counts)| stage.lacks(counts) > 0)
     }
 
     /// Returns how many architectures are still to be begun in a stage: those it wants, less
     /// its results and open claims; 0 when it is exhausted.
-    ///
-    /// # Panics
-    /// When there is no such stage.
     pub fn still_wanted(&self, stage: usize, counts: StageCounts) -> u64 {
         self.0[stage].lacks(counts)
     }
 
     /// Returns whether the schedule is used up: every stage exhausted or with its number of
     /// results, and nothing open.
-    ///
-    /// # Panics
-    /// When there are not as many counts as stages.
     pub fn is_finished(&self, counts: &[StageCounts]) -> bool {
         self.with_counts(counts).all(|(stage, counts)| {
             counts.open == 0 && (counts.exhausted || counts.results >= stage.architectures)

@@ -22,19 +22,13 @@ pub struct Learner {
 }
 
 impl Learner {
-    /// Makes a learner that has seen nothing.
     pub fn new(params: ValidQLearningParams, space: Space) -> Self {
         let q_table = QTable::new(space, params.initial_q_value);
         Self { params, q_table, memory: ReplayMemory::default() }
     }
 
-    /// Puts a learner together from a Q-table and the rows of the replay memory behind it, in order.
-    ///
-    /// # Errors
-    /// The table lacks a state of some row: it is not the table of this memory.
-    ///
-    /// # Panics
-    /// When an architecture is not one of the table's space.
+    /// Puts a learner together from a Q-table and the rows of the replay memory behind it, in
+    /// order.
     pub fn resume(
         params: ValidQLearningParams,
         q_table: QTable,
@@ -57,9 +51,6 @@ impl Learner {
     ///
     /// For an architecture met again, `reward` is that of its first result. Takes K draws from
     /// `rng`, one before each update; without experience replay, none.
-    ///
-    /// # Panics
-    /// When the architecture is not one of the space.
     pub fn learn(&mut self, architecture: &Architecture, reward: Accuracy, rng: &mut impl Rng) {
         let new = self.memory.append(architecture, reward, &mut self.q_table);
         if !self.params.experience_replay {
@@ -72,12 +63,10 @@ impl Learner {
         }
     }
 
-    /// Returns the Q-table.
     pub const fn q_table(&self) -> &QTable {
         &self.q_table
     }
 
-    /// Returns the replay memory.
     pub const fn memory(&self) -> &ReplayMemory {
         &self.memory
     }
@@ -188,7 +177,8 @@ mod tests {
         assert!(matches!(refused, Err(QLearningError::NotLearned(_))));
     }
 
-    /// Depends on the state before the softmax alone, and greatest for two poolings within four layers.
+    /// Depends on the state before the softmax alone, and greatest for two poolings within four
+    /// layers.
     fn worth(space: &Space, architecture: &Architecture) -> f64 {
         let states = space.states_of(architecture);
         let last = space.key(states.last().unwrap());

@@ -1,4 +1,5 @@
-//! The constants of Q-learning, unchecked ([`QLearningParams`]) and checked ([`ValidQLearningParams`]).
+//! The constants of Q-learning, unchecked ([`QLearningParams`]) and checked
+//! ([`ValidQLearningParams`]).
 
 use std::ops::Deref;
 
@@ -39,7 +40,6 @@ impl Default for QLearningParams {
     }
 }
 
-/// Checked constants of Q-learning.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ValidQLearningParams(QLearningParams);
 

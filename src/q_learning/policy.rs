@@ -11,9 +11,6 @@ use crate::space::Action;
 /// Takes two draws from `rng`, always: a number in [0, 1), compared with epsilon, and an
 /// index, even if there is only one candidate. So what is drawn for one layer does not shift
 /// what is drawn for the next.
-///
-/// # Panics
-/// When there is no action (every state has the softmax).
 pub fn choose_action(values: &[(Action, f64)], epsilon: Epsilon, rng: &mut impl Rng) -> Action {
     // `<` as in the published code: epsilon 0 never explores, epsilon 1 always does.
     let explores = rng.random::<f64>() < epsilon.value();

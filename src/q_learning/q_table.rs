@@ -49,7 +49,8 @@ impl QTable {
         self.rows.is_empty()
     }
 
-    /// Returns the rows in the order of their states, the actions in that of [`Space::legal_actions`].
+    /// Returns the rows in the order of their states, the actions in that of
+    /// [`Space::legal_actions`].
     pub fn rows(&self) -> impl Iterator<Item = (StateKey, &[(Action, f64)])> {
         self.row_of.iter().map(|(&key, &row)| (key, self.rows[row as usize].as_slice()))
     }
@@ -69,10 +70,6 @@ impl QTable {
     }
 
     /// Puts a row read from a file into the table.
-    ///
-    /// # Errors
-    /// A state that has its row already, other actions than the legal ones in their order, a
-    /// value that is not finite.
     pub fn insert_row(
         &mut self,
         key: StateKey,
@@ -188,7 +185,8 @@ mod tests {
         assert_eq!(one, other);
         let keys: Vec<StateKey> = one.rows().map(|(key, _)| key).collect();
         assert!(keys.is_sorted());
-        // The start, two after it in the first network and two in the second, one more in the first.
+        // The start, two after it in the first network and two in the second, one more in the
+        // first.
         assert_eq!(keys.len(), 6);
     }
 

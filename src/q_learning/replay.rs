@@ -10,7 +10,6 @@ use super::trajectory::Trajectory;
 use crate::outcome::Accuracy;
 use crate::space::Architecture;
 
-/// An architecture with its reward.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Experience {
     architecture: Architecture,
@@ -32,34 +31,28 @@ pub struct ReplayMemory {
 }
 
 impl Experience {
-    /// Returns the architecture.
     pub const fn architecture(&self) -> &Architecture {
         &self.architecture
     }
 
-    /// Returns the reward.
     pub const fn reward(&self) -> Accuracy {
         self.reward
     }
 
-    /// Returns where the Q-values of its trajectory lie.
     pub(super) const fn trajectory(&self) -> &[Place] {
         &self.trajectory
     }
 }
 
 impl ReplayMemory {
-    /// Returns the number of rows.
     pub fn len(&self) -> usize {
         self.rows.len()
     }
 
-    /// Returns whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
-    /// Returns the rows in order.
     pub fn rows(&self) -> impl Iterator<Item = &Experience> {
         self.rows.iter().map(|&number| &self.experiences[number as usize])
     }
@@ -72,9 +65,6 @@ impl ReplayMemory {
     }
 
     /// Appends a row and returns its experience. States new to the table get their rows in it.
-    ///
-    /// # Panics
-    /// When the architecture is not one of the table's space.
     pub(super) fn append(
         &mut self,
         architecture: &Architecture,
@@ -95,9 +85,6 @@ impl ReplayMemory {
     }
 
     /// Draws a row, each with equal chance; takes one draw from `rng`.
-    ///
-    /// # Panics
-    /// When there are no rows.
     pub(super) fn sample(&self, rng: &mut impl Rng) -> &Experience {
         // 32 bits, so that the stream does not depend on the width of `usize`.
         let row = rng.random_range(0..self.rows.len() as u32);

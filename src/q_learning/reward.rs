@@ -19,7 +19,6 @@ pub enum OutOfMemoryReward {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RewardParams {
-    /// `none` or `chance`.
     pub out_of_memory: OutOfMemoryReward,
 }
 
@@ -34,9 +33,6 @@ impl RewardParams {
     /// | out of memory | none, or 1 / classes |
     ///
     /// The paper says "validation accuracy"; its code takes the best over the epochs.
-    ///
-    /// # Panics
-    /// When there are no classes, or the prediction of a stopped network is not a number.
     pub fn reward(&self, outcome: &Outcome, classes: u32) -> Option<Accuracy> {
         match (outcome, self.out_of_memory) {
             (Outcome::Trained { best, .. } | Outcome::Imported { best }, _) => Some(*best),

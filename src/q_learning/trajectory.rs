@@ -13,9 +13,7 @@ use crate::space::{Action, Architecture, Space, StateKey};
 /// reward is known only when the network has been trained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Transition {
-    /// The state, as the Q-table sees it.
     pub state: StateKey,
-    /// The action.
     pub action: Action,
     /// The state it leads to, `None` after the softmax.
     pub next: Option<StateKey>,
@@ -27,9 +25,6 @@ pub struct Trajectory(Vec<Transition>);
 
 impl Trajectory {
     /// Returns the trajectory of an architecture, under the keys by which the Q-table learns.
-    ///
-    /// # Panics
-    /// When the architecture is not one of the space.
     pub fn of(space: &Space, architecture: &Architecture) -> Self {
         let keys: Vec<StateKey> =
             space.states_of(architecture).iter().map(|state| space.key(state)).collect();
@@ -113,7 +108,8 @@ mod tests {
         assert_eq!(trajectory.transitions()[0].next, None);
     }
 
-    /// A table that wants `FC(512)` after the start and `SM` after any dense layer in the smallest bin.
+    /// A table that wants `FC(512)` after the start and `SM` after any dense layer in the smallest
+    /// bin.
     fn table_of_dense_layers(fc_bin_quirk: bool) -> QTable {
         let image = DataShape { size: 4, ..IMAGE };
         let params = SpaceParams { fc_bin_quirk, ..SpaceParams::default() };
