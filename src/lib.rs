@@ -77,7 +77,7 @@ pub use cli::run;
 pub mod internals {
     pub use crate::ops::{
         Experiment, TrainEvent, init,
-        reduce::{ReduceOptions, rebuild::rebuild, reduce},
+        reduce::{lost_claims::EndedJobs, rebuild::rebuild, reduce},
         train::{TrainOptions, train},
     };
     pub use crate::simulate::{

@@ -80,7 +80,7 @@ def flip(text):
     """One bit of any file that verify reads."""
     for _ in range(400):
         restore()
-        files = [log, *damaged.glob("views/*/*"), *damaged.glob("curves/*.csv")]
+        files = [log, *damaged.glob("views/*/*"), *damaged.glob("predictors/*/*"), *damaged.glob("curves/*.csv")]
         # Half of them in the log.
         path = chance.choice([log, chance.choice(files)])
         old = path.read_bytes()
@@ -89,7 +89,7 @@ def flip(text):
         new[at] ^= 1 << chance.randrange(8)
         path.write_bytes(new)
         kind = path.parent.parent.name if path.parent.parent != damaged.parent else "log"
-        kind = {"views": "view", "damaged": "curve"}.get(kind, kind)
+        kind = {"views": "view", "predictors": "predictor", "damaged": "curve"}.get(kind, kind)
         found = metaqnn("verify", damaged)
         check(found.returncode in (0, 3), f"{path} at {at}: verify exits {found.returncode}: {found.stdout}")
         counts[f"{kind}: " + ("found" if found.returncode == 3 else "as good as before")] += 1

@@ -48,7 +48,7 @@ import csv, pathlib, sys
 ELSEWHERE = {"train_seconds", "saved_seconds", "lost_seconds", "device", "host", "job", "task", "started_at", "time", "expires_at", "seconds"}
 def contents(search):
     found = {}
-    for path in sorted([search / "replay.csv", *search.glob("curves/*.csv"), *search.glob("views/*/*")]):
+    for path in sorted([search / "replay.csv", *search.glob("curves/*.csv"), *search.glob("views/*/*"), *search.glob("predictors/*/*")]):
         name = str(path.relative_to(search))
         if path.name in ("q_table.csv", "predictor.yaml"):
             found[name] = path.read_bytes()

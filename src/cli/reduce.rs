@@ -7,7 +7,7 @@ use super::exit_code::ExitStatus;
 use super::printer::Printer;
 use crate::ops::reduce::lost_claims::EndedJobs;
 use crate::ops::reduce::rebuild::rebuild;
-use crate::ops::reduce::{ReduceOptions, reduce};
+use crate::ops::reduce::reduce;
 use crate::ops::rounds::chain::end_round;
 use crate::storage::Trust;
 
@@ -43,8 +43,7 @@ pub fn run(args: ReduceArgs, trust: Trust, printer: &Printer) -> anyhow::Result<
         end.chain.iter().for_each(|line| printer.note(line));
     } else {
         let ended = args.after.map_or(EndedJobs::None, EndedJobs::One);
-        let options = ReduceOptions { ended, keep_tables: false };
-        printer.note(&reduce(&experiment, &options)?.to_string());
+        printer.note(&reduce(&experiment, &ended)?.to_string());
     }
     Ok(ExitStatus::Done)
 }

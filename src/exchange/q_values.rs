@@ -97,7 +97,7 @@ mod tests {
         let start = space.key(&space.start());
         let learned = space.legal_actions(&start).into_iter().zip(1..);
         let learned: Vec<_> = learned.map(|(action, i)| (action, 0.1 * f64::from(i))).collect();
-        table.insert_row(start, learned.clone()).unwrap();
+        table.insert_row(start, learned.clone(), vec![0; learned.len()]).unwrap();
         let text = written(&table);
         assert_eq!(text.lines().count(), 1 + 4_058);
         let read = read(&text, &space);
@@ -115,7 +115,7 @@ mod tests {
         let space = space(SpaceParams { fc_bin_quirk: true, ..SpaceParams::default() });
         let gap = StateKey { depth: 1, last: LastLayer::GlobalAveragePool, bin: Bin::One };
         let mut table = QTable::new(space.clone(), 0.5);
-        table.insert_row(gap, vec![(Layer::Softmax { classes: 10 }, 0.25)]).unwrap();
+        table.insert_row(gap, vec![(Layer::Softmax { classes: 10 }, 0.25)], vec![1]).unwrap();
         let rows = read(&written(&table), &space).rows;
         assert_eq!(rows.iter().filter(|row| row.q_value != 0.5).count(), 1);
         let states: BTreeSet<_> = rows.iter().map(|row| row.state).collect();

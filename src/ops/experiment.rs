@@ -9,9 +9,8 @@ use crate::config::{self, ConfigError, ExperimentConfig, Setting, ValidConfig};
 use crate::dataset::Fingerprint;
 use crate::ops::Refusal;
 use crate::storage::fs::yaml;
-use crate::storage::{
-    ExperimentDir, Nodes, ReplayLog, StorageError, Trust, ViewParams, check_locks_of_mount,
-};
+use crate::storage::view::ViewParams;
+use crate::storage::{ExperimentDir, Nodes, ReplayLog, StorageError, Trust, check_locks_of_mount};
 
 /// What stands in `experiment.yaml`.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -1,6 +1,6 @@
 //! `export`: the results of an experiment as the published program would write them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::PathBuf;
 
@@ -9,12 +9,12 @@ use anyhow::{Context, bail};
 use crate::exchange::{
     Q_VALUES, REPLAY_DATABASE, ReplayRow, write_q_values, write_replay_database,
 };
-use crate::ops::snapshot::Snapshot;
+use crate::ops::journal::Journal;
 use crate::ops::{Experiment, Refusal};
 use crate::outcome::Accuracy;
 use crate::q_learning::Epsilon;
 use crate::storage::fs::publish;
-use crate::storage::search_state::KnownArchitectures;
+use crate::storage::search_state::Known;
 use crate::storage::{Event, Row};
 
 /// Where to write.
@@ -37,20 +37,19 @@ pub fn export(experiment: &Experiment, options: &ExportOptions) -> anyhow::Resul
     if let Some(path) = paths.iter().find(|path| !options.overwrite && path.exists()) {
         bail!(Refusal::IsThere { path: path.clone() });
     }
-    let snapshot = Snapshot::read(experiment)?;
-    let rows = snapshot.all_rows(experiment)?;
-    let rows = replay_rows(experiment, snapshot.knowledge().known(), &rows)?;
+    let journal = Journal::open_to_look(experiment)?;
+    let rows = replay_rows(experiment, journal.state().known(), journal.rows())?;
     fs::create_dir_all(target)
         .with_context(|| format!("failed to create `{}`", target.display()))?;
     publish::replace_file(&paths[0], &write_replay_database(&rows))?;
-    publish::replace_file(&paths[1], &write_q_values(&snapshot.q_table()?))?;
+    publish::replace_file(&paths[1], &write_q_values(journal.learn()?.q_table()))?;
     Ok(paths)
 }
 
 /// The rows of the replay memory. A network met again has the numbers of its first result.
 fn replay_rows(
     experiment: &Experiment,
-    known: &KnownArchitectures,
+    known: &HashMap<String, Known>,
     rows: &[Row],
 ) -> anyhow::Result<Vec<ReplayRow>> {
     let steps = experiment.steps_per_epoch();

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::exchange::{Q_VALUES, REPLAY_DATABASE, ReplayRow, read_q_values, read_replay_database};
-use crate::ops::live_log::LiveLog;
+use crate::ops::journal::Journal;
 use crate::ops::train::task::Task;
 use crate::ops::{Experiment, Refusal};
 use crate::regular_file::{self, LARGE};
@@ -60,20 +60,17 @@ pub fn import(experiment: &Experiment, source: &Path) -> anyhow::Result<Imported
     }
     let bytes = read_input(&database)?;
     let usable = read_replay_database(bytes, &experiment.config().space, &database)?;
-    let mut live = LiveLog::open(experiment)?;
+    let mut journal = Journal::open(experiment)?;
     // Looked at before anything is kept, and again under the lock.
-    let rows = live.peek(|_| ()).map(|()| live.rows())?;
-    check_fresh(experiment, rows)?;
+    check_fresh(experiment, journal.rows())?;
     let q_values = q_values.map(|path| keep_q_values(experiment, &path)).transpose()?;
-    let distinct_architectures = live.locked(|session| {
-        check_fresh(experiment, session.rows())?;
+    let distinct_architectures = journal.transaction(|transaction| {
+        check_fresh(experiment, transaction.rows())?;
         let by = importer()?;
         for row in &usable.rows {
-            let row = imported_row(session.knowledge(), row, &by);
-            session.stage(row)?;
+            transaction.push(imported_row(transaction.state(), row, &by))?;
         }
-        session.write()?;
-        Ok(session.knowledge().known().len())
+        Ok(transaction.state().known().len())
     })?;
     Ok(Imported {
         rows: usable.rows.len() + usable.set_aside.len(),
@@ -84,8 +81,9 @@ pub fn import(experiment: &Experiment, source: &Path) -> anyhow::Result<Imported
     })
 }
 
-fn check_fresh(experiment: &Experiment, rows: u64) -> anyhow::Result<()> {
-    if rows > 0 {
+fn check_fresh(experiment: &Experiment, rows: &[Row]) -> anyhow::Result<()> {
+    if !rows.is_empty() {
+        let rows = rows.len() as u64;
         bail!(Refusal::NotFresh { dir: experiment.dir().root().to_owned(), rows });
     }
     Ok(())

@@ -7,21 +7,17 @@
 //! fits the predictor at fixed counts (`refit`), publishes a view; [`rounds::chain`] submits the next round.
 //! [`run`] does the same with processes of this machine.
 
-mod current;
 pub mod doctor;
 mod experiment;
 pub mod export;
-mod halt;
 pub mod import;
 pub mod init;
-mod known_rows;
-mod live_log;
+pub(crate) mod journal;
 pub mod reduce;
 mod refusal;
 pub mod rounds;
 pub mod run;
 pub mod set;
-pub(crate) mod snapshot;
 pub mod status;
 pub mod train;
 pub mod verify;

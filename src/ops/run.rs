@@ -13,8 +13,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
-use crate::ops::halt::{Switched, resume};
-use crate::ops::reduce::{ReduceOptions, reduce};
+use crate::ops::journal::{Journal, Switched};
+use crate::ops::reduce::lost_claims::EndedJobs;
+use crate::ops::reduce::{reduce, tables};
 use crate::ops::{Experiment, Refusal, TrainEvent};
 use crate::storage::Trust;
 use crate::training::{ChildCommand, ChildProcess, Output, Signal, TICK};
@@ -45,7 +46,7 @@ pub fn run(
     on_event: &mut dyn FnMut(usize, &TrainEvent),
 ) -> anyhow::Result<()> {
     let interrupted = catch_interrupts()?;
-    if resume(experiment)? == Switched::Written {
+    if Journal::open(experiment)?.resume()? == Switched::Written {
         log::warn!("the search was halted and goes on");
     }
     let mut search = Search {
@@ -61,7 +62,7 @@ pub fn run(
         // Claims of workers that died, in this run or an earlier one, are lost here.
         // With the configuration of now, which a longer schedule may have changed.
         let experiment = experiment.reopened()?;
-        let reduced = reduce(&experiment, &ReduceOptions::default())?;
+        let reduced = reduce(&experiment, &EndedJobs::None)?;
         if reduced.finished || search.events.is_halted {
             return Ok(());
         }
@@ -164,13 +165,18 @@ impl Search<'_> {
             }
             if tables_written.elapsed() > TABLES_EVERY {
                 // Copies for people: the search does not end over them.
-                if let Err(error) = crate::ops::reduce::tables::write(self.experiment) {
+                if let Err(error) = self.write_tables() {
                     log::warn!("the tables are not written anew: {error:#}");
                 }
                 tables_written = Instant::now();
             }
         }
         Ok(())
+    }
+
+    fn write_tables(&self) -> anyhow::Result<()> {
+        let journal = Journal::open_to_look(self.experiment)?;
+        tables::write(self.experiment, &journal, journal.learn()?.q_table()).map(drop)
     }
 
     /// Decides after the death of a worker whether another may be luckier.

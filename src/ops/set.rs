@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use crate::config::{self, Change, ConfigError, Setting};
 use crate::ops::experiment::check_checkpoint_dir;
-use crate::ops::live_log::LiveLog;
+use crate::ops::journal::Journal;
 use crate::ops::{Experiment, Refusal};
 use crate::q_learning::EpsilonSchedule;
 use crate::storage::{Event, Knowledge, Row};
@@ -22,8 +22,8 @@ pub fn set(experiment: &Experiment, settings: &[Setting]) -> anyhow::Result<Vec<
             bail!(Refusal::SetTwice { key: setting.path().to_owned() });
         }
     }
-    LiveLog::open(experiment)?.locked(|session| {
-        let known = session.knowledge();
+    Journal::open(experiment)?.transaction(|transaction| {
+        let known = transaction.state();
         let before = experiment.in_force(&known.state().settings)?;
         let (mut said, mut rows, mut config) = (Vec::new(), Vec::new(), before.config.clone());
         for setting in settings {
@@ -59,8 +59,7 @@ pub fn set(experiment: &Experiment, settings: &[Setting]) -> anyhow::Result<Vec<
                 stage.epsilon
             ));
         }
-        session.stage_all(rows)?;
-        session.write()?;
+        transaction.push_all(rows)?;
         Ok(said)
     })
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::ops::Experiment;
+use crate::ops::journal::Journal;
 use crate::ops::reduce::tables::search_data;
 use crate::ops::rounds::chain::{EndOfChain, end_of_chain, scheduler};
 use crate::ops::rounds::host_tasks::{refusals, tasks};
@@ -10,7 +11,6 @@ use crate::ops::rounds::hosts::Hosts;
 use crate::ops::rounds::queue::{Queue, Stage};
 use crate::ops::rounds::round::Round;
 use crate::ops::rounds::unclaimed::{Unclaimed, last_line_of_reduce, unclaimed};
-use crate::ops::snapshot::Snapshot;
 use crate::ops::train::attempt_files::AttemptFiles;
 use crate::report::terminal::{self, Colour};
 use crate::report::{ArchitectureRecord, Condition, Summary, first_start, ranking};
@@ -19,15 +19,15 @@ use crate::storage::{Event, Knowledge, RoundDir, Row, TaskRefusal};
 /// Returns the search in numbers.
 pub fn status(experiment: &Experiment) -> anyhow::Result<Summary> {
     let files = AttemptFiles::list(experiment.dir())?;
-    let snapshot = Snapshot::read(experiment)?;
-    let rows = snapshot.all_rows(experiment)?;
-    let (knowledge, unlearned) = (snapshot.knowledge(), snapshot.new_rows());
-    let search = search_data(experiment, &snapshot, &rows);
+    let journal = Journal::open_to_look(experiment)?;
+    let (rows, unlearned) = (journal.rows(), journal.new_rows());
+    let knowledge = journal.state();
+    let search = search_data(experiment, &journal)?;
 
     let refusals = refusals(experiment)?;
-    let hosts = Hosts::judge(tasks(&rows, &refusals));
+    let hosts = Hosts::judge(tasks(rows, &refusals));
     let newest = experiment.dir().newest_round()?;
-    let evidence = Evidence { experiment, knowledge, rows: &rows, unlearned, refusals: &refusals };
+    let evidence = Evidence { experiment, knowledge, rows, unlearned, refusals: &refusals };
     let (mut condition, mut notices) = evidence.diagnosis(newest);
     let mut is_stuck = false;
     if !matches!(condition, Condition::Finished | Condition::Halted) {
@@ -58,7 +58,7 @@ pub fn status(experiment: &Experiment) -> anyhow::Result<Summary> {
         condition,
         round: newest,
         epsilon: in_force.map(|epsilon| epsilon.value()),
-        started_at: first_start(&rows),
+        started_at: first_start(rows),
         hosts: hosts.tallies,
         notices,
         ..Summary::of(&search)
@@ -67,8 +67,7 @@ pub fn status(experiment: &Experiment) -> anyhow::Result<Summary> {
 
 /// Returns the ranking of the best networks as text for a terminal.
 pub fn ranked(experiment: &Experiment, at_most: usize, colour: Colour) -> anyhow::Result<String> {
-    let snapshot = Snapshot::read(experiment)?;
-    let search = search_data(experiment, &snapshot, &snapshot.all_rows(experiment)?);
+    let search = search_data(experiment, &Journal::open_to_look(experiment)?)?;
     let best = ranking(&ArchitectureRecord::gather(&search.iterations), at_most);
     Ok(terminal::ranked(&best, search.trainer, colour))
 }

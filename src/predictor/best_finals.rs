@@ -1,11 +1,9 @@
 //! The n-th best network trained to the end: what the stopping rule compares with.
 
-use serde::{Deserialize, Serialize};
-
 use crate::predictor::MOST_TOP_N;
 
 /// The best final values seen so far; only measured ones belong here, never predictions.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct BestFinals {
     /// How many are kept.
     most: usize,

@@ -230,7 +230,8 @@ mod tests {
 
             let mut q_table = QTable::new(small_space(), 0.5);
             for (key, row) in whole.q_table().rows() {
-                q_table.insert_row(key, row.to_vec()).unwrap();
+                let updates = whole.q_table().updates(&key).to_vec();
+                q_table.insert_row(key, row.to_vec(), updates).unwrap();
             }
             let rows = whole.memory().rows().map(|e| (e.architecture().clone(), e.reward()));
             let params = params.check().unwrap();

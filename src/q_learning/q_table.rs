@@ -18,6 +18,8 @@ pub struct QTable {
     initial_q_value: f64,
     /// In the order of their creation, so that a [`Place`] stays where it is.
     rows: Vec<Vec<(Action, f64)>>,
+    /// How often each of these Q-values was updated.
+    updates: Vec<Box<[u64]>>,
     row_of: BTreeMap<StateKey, u32>,
 }
 
@@ -31,7 +33,13 @@ pub(super) struct Place {
 impl QTable {
     /// Makes a table in which every Q-value is `initial_q_value`.
     pub const fn new(space: Space, initial_q_value: f64) -> Self {
-        Self { space, initial_q_value, rows: Vec::new(), row_of: BTreeMap::new() }
+        Self {
+            space,
+            initial_q_value,
+            rows: Vec::new(),
+            updates: Vec::new(),
+            row_of: BTreeMap::new(),
+        }
     }
 
     /// Returns the search space whose states and actions these are.
@@ -55,6 +63,14 @@ impl QTable {
         self.row_of.iter().map(|(&key, &row)| (key, self.rows[row as usize].as_slice()))
     }
 
+    /// Returns how often each Q-value of a state with a row was updated.
+    ///
+    /// # Panics
+    /// When the state has no row.
+    pub fn updates(&self, key: &StateKey) -> &[u64] {
+        &self.updates[self.row_of[key] as usize]
+    }
+
     /// Returns the legal actions of a state with their Q-values.
     pub fn values(&self, key: &StateKey) -> Cow<'_, [(Action, f64)]> {
         match self.row_of.get(key) {
@@ -74,6 +90,7 @@ impl QTable {
         &mut self,
         key: StateKey,
         row: Vec<(Action, f64)>,
+        updates: Vec<u64>,
     ) -> Result<(), QLearningError> {
         if self.row_of.contains_key(&key) {
             return Err(QLearningError::RepeatedState(key));
@@ -86,7 +103,7 @@ impl QTable {
         if let Some(&(action, value)) = row.iter().find(|(_, value)| !value.is_finite()) {
             return Err(QLearningError::NotFinite { state: key, action, value });
         }
-        self.push_row(key, row);
+        self.push_row(key, row, updates.into());
         Ok(())
     }
 
@@ -103,8 +120,9 @@ impl QTable {
         trajectory.transitions().iter().map(place).collect()
     }
 
-    /// Returns the Q-value at a place.
-    pub(super) fn value_at_mut(&mut self, place: Place) -> &mut f64 {
+    /// Returns the Q-value at a place, to be updated: counts the update.
+    pub(super) fn value_to_update(&mut self, place: Place) -> &mut f64 {
+        self.updates[place.row as usize][place.action as usize] += 1;
         &mut self.rows[place.row as usize][place.action as usize].1
     }
 
@@ -122,14 +140,19 @@ impl QTable {
     fn row_or_new(&mut self, key: StateKey) -> u32 {
         match self.row_of.get(&key) {
             Some(&row) => row,
-            None => self.push_row(key, self.initial_row(&key)),
+            None => {
+                let row = self.initial_row(&key);
+                let updates = vec![0; row.len()];
+                self.push_row(key, row, updates.into())
+            }
         }
     }
 
-    fn push_row(&mut self, key: StateKey, values: Vec<(Action, f64)>) -> u32 {
+    fn push_row(&mut self, key: StateKey, values: Vec<(Action, f64)>, updates: Box<[u64]>) -> u32 {
         let row =
             u32::try_from(self.rows.len()).expect("a search space has fewer than 2^32 states");
         self.rows.push(values);
+        self.updates.push(updates);
         self.row_of.insert(key, row);
         row
     }
@@ -141,6 +164,7 @@ impl PartialEq for QTable {
         self.space == other.space
             && self.initial_q_value == other.initial_q_value
             && self.rows().eq(other.rows())
+            && self.row_of.keys().all(|key| self.updates(key) == other.updates(key))
     }
 }
 
@@ -196,7 +220,7 @@ mod tests {
         visit(&mut original, "[C(64,3,1), P(2,2), FC(128), SM(10)]");
         let mut copy = table();
         for (key, row) in original.rows() {
-            copy.insert_row(key, row.to_vec()).unwrap();
+            copy.insert_row(key, row.to_vec(), vec![0; row.len()]).unwrap();
         }
         assert_eq!(copy, original);
         copy.rows[0][0].1 = 0.75;
@@ -211,14 +235,17 @@ mod tests {
         let mut swapped = row.clone();
         swapped.swap(0, 1);
         for wrong in [swapped, row[1..].to_vec(), vec![]] {
-            let refused = table.insert_row(start, wrong);
+            let refused = table.insert_row(start, wrong, vec![0; 14]);
             assert!(matches!(refused, Err(QLearningError::WrongActions { expected: 14, .. })));
         }
         let mut infinite = row.clone();
         infinite[3].1 = f64::INFINITY;
-        let refused = table.insert_row(start, infinite);
+        let refused = table.insert_row(start, infinite, vec![0; 14]);
         assert!(matches!(refused, Err(QLearningError::NotFinite { .. })));
-        assert_eq!(table.insert_row(start, row.clone()), Ok(()));
-        assert_eq!(table.insert_row(start, row), Err(QLearningError::RepeatedState(start)));
+        assert_eq!(table.insert_row(start, row.clone(), vec![0; 14]), Ok(()));
+        assert_eq!(
+            table.insert_row(start, row, vec![0; 14]),
+            Err(QLearningError::RepeatedState(start))
+        );
     }
 }

@@ -122,7 +122,8 @@ mod tests {
         {
             let mut row = table.values(&key).into_owned();
             row.iter_mut().find(|(action, _)| *action == best).unwrap().1 = 0.9;
-            table.insert_row(key, row).unwrap();
+            let updates = vec![0; row.len()];
+            table.insert_row(key, row, updates).unwrap();
         }
         table
     }

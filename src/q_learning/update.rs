@@ -26,7 +26,7 @@ impl QTable {
         let (alpha, gamma) = (params.learning_rate, params.discount_factor);
         let mut target = reward.value();
         for &place in trajectory.iter().rev() {
-            let value = self.value_at_mut(place);
+            let value = self.value_to_update(place);
             *value += alpha * (target - *value);
             target = gamma * self.best_value(place);
         }

@@ -10,8 +10,8 @@ use super::curves_file::{CurveOptions, Recording, read_recorded};
 use super::recorded::RecordedCurves;
 use super::regressor_scores::EpochScore;
 use super::walk::{RuleSetting, WalkedNetwork};
+use crate::ops::journal::Journal;
 use crate::ops::reduce::refit::example;
-use crate::ops::snapshot::Snapshot;
 use crate::ops::{Experiment, Refusal};
 use crate::predictor::Example;
 use crate::storage::fs::publish;
@@ -74,7 +74,8 @@ fn of_experiment(path: &Path, options: &CurveOptions) -> anyhow::Result<Networks
     if let Some((option, _)) = only_for_files.into_iter().find(|(_, is_given)| *is_given) {
         return Err(Refusal::OnlyForFiles { dir: path.to_owned(), option }.into());
     }
-    let rows = Snapshot::read(&experiment)?.all_rows(&experiment)?;
+    let journal = Journal::open_to_look(&experiment)?;
+    let rows = journal.rows();
     let mut warnings = Vec::new();
     if experiment.config().recipe.trainer == TrainerKind::Synthetic {
         warnings.push("the accuracies are made up (trainer `synthetic`)".to_owned());

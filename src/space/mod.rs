@@ -35,4 +35,4 @@ pub use layer::{Layer, conv_output, pool_output};
 pub use params::{DataShape, KernelRule, Padding, Pool, PoolRounding, Space, SpaceParams};
 pub use state::{Bin, LastLayer, State, StateKey};
 
-pub(crate) use tuple::{PAIR_COLUMNS, StateTuple, may_occur, whole_number};
+pub(crate) use tuple::{PAIR_COLUMNS, StateTuple, whole_number};

@@ -44,7 +44,8 @@ pub struct ExperimentDir {
 const CONFIGURATION: &str = "experiment.yaml";
 const LOG: &str = "replay.csv";
 /// The folders that are made with an experiment.
-const FOLDERS: [&str; 6] = ["views", "curves", "checkpoints", "rounds", "torn", "tables"];
+const FOLDERS: [&str; 7] =
+    ["views", "predictors", "curves", "checkpoints", "rounds", "torn", "tables"];
 
 impl ExperimentDir {
     /// Names the paths of a directory without checking it: for `verify`, when its configuration
@@ -81,6 +82,26 @@ impl ExperimentDir {
 
     pub fn list_views(&self) -> Result<Vec<(u64, PathBuf)>, StorageError> {
         publish::listing(&self.views(), |name| number(name, 9))
+    }
+
+    pub fn predictors(&self) -> PathBuf {
+        self.root.join("predictors")
+    }
+
+    /// The predictor fitted when the log held so many full curves.
+    pub fn predictor(&self, full_curves: u64) -> PathBuf {
+        self.predictors().join(format!("{full_curves:06}"))
+    }
+
+    pub fn list_predictors(&self) -> Result<Vec<(u64, PathBuf)>, StorageError> {
+        publish::listing(&self.predictors(), |name| number(name, 6))
+    }
+
+    /// The notes of processes that fit a predictor, by its number of full curves.
+    pub fn list_started_fits(&self) -> Result<Vec<(u64, PathBuf)>, StorageError> {
+        publish::listing(&self.predictors(), |name| {
+            number(name.strip_prefix("started.")?.split('.').next()?, 6)
+        })
     }
 
     pub fn curves(&self) -> PathBuf {

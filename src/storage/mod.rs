@@ -64,6 +64,3 @@ pub use log::position::{LogCursor, LogPosition};
 pub use log::text::RowError;
 pub use round::{Rendering, RoundArray, RoundDir, RoundJobs, RoundPlan, TaskRefusal};
 pub use search_state::Knowledge;
-pub use view::predictor_yaml::PREDICTOR;
-pub use view::views::set_view_aside;
-pub use view::{View, ViewParams};

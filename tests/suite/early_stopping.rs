@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -30,8 +30,21 @@ pub fn newest_view(experiment: &Experiment) -> PathBuf {
     views.filter(|path| path.file_name().unwrap().len() == 9).max().unwrap()
 }
 
+pub fn newest_predictor(experiment: &Experiment) -> Option<PathBuf> {
+    let predictors = fs::read_dir(experiment.path("predictors")).unwrap();
+    let predictors = predictors.map(|predictor| predictor.unwrap().path());
+    predictors.filter(|path| path.file_name().unwrap().len() == 6).max()
+}
+
 pub fn predictor(experiment: &Experiment) -> Option<String> {
-    fs::read_to_string(newest_view(experiment).join("predictor.yaml")).ok()
+    fs::read_to_string(newest_predictor(experiment)?.join("predictor.yaml")).ok()
+}
+
+fn remove_caches(experiment: &Experiment) {
+    for folder in ["views", "predictors"] {
+        fs::remove_dir_all(experiment.path(folder)).unwrap();
+        fs::create_dir(experiment.path(folder)).unwrap();
+    }
 }
 
 pub fn count(experiment: &Experiment, event: &str) -> usize {
@@ -59,17 +72,22 @@ fn the_first_reduce_after_the_burn_in_fits_the_predictor() {
     let reduced = experiment.run(&["reduce", "dir"]).success();
     reduced.says("fitted the predictor to 10 learning curves");
     let first = predictor(&experiment).unwrap();
-    let sums = fs::read_to_string(newest_view(&experiment).join("SHA256SUMS")).unwrap();
+    let folder = newest_predictor(&experiment).unwrap();
+    assert!(folder.ends_with("000010"), "{folder:?}");
+    let sums = fs::read_to_string(folder.join("SHA256SUMS")).unwrap();
     assert!(sums.contains("predictor.yaml"), "{sums}");
     experiment.run(&["reduce", "dir", "--rebuild"]).success();
-    // The next fit is at 15: until then the text is carried along.
+    // The next fit is at 15.
     experiment.run(&["train", "dir"]).success();
     let reduced = experiment.run(&["reduce", "dir"]).success();
     assert!(!reduced.stderr().contains("fitted"), "{}", reduced.stderr());
     assert_eq!(predictor(&experiment).unwrap(), first);
     // A predictor that nobody fitted is found out.
-    let path = newest_view(&experiment).join("predictor.yaml");
+    let path = folder.join("predictor.yaml");
     fs::write(&path, first.replacen("sigma: 0", "sigma: 1", 1)).unwrap();
+    let sums = ["-c", "sha256sum fit.yaml predictor.yaml > SHA256SUMS"];
+    let summed = Command::new("sh").args(sums).current_dir(&folder).status();
+    assert!(summed.unwrap().success());
     experiment.run(&["reduce", "dir", "--rebuild"]).fails_with(3);
 }
 
@@ -80,16 +98,11 @@ fn the_predictor_is_a_function_of_the_log_alone() {
     // One reduce of everything; fitted at 15 full curves.
     experiment.run(&["reduce", "dir"]).success();
     let at_once = predictor(&experiment).unwrap();
-    assert!(
-        fs::read_to_string(newest_view(&experiment).join("view.yaml"))
-            .unwrap()
-            .contains("predictor_curves: 15")
-    );
+    assert!(newest_predictor(&experiment).unwrap().ends_with("000015"));
     // Result by result: views of a log that grows.
     let log = experiment.text("replay.csv");
     let lines: Vec<&str> = log.split_inclusive('\n').collect();
-    fs::remove_dir_all(experiment.path("views")).unwrap();
-    fs::create_dir(experiment.path("views")).unwrap();
+    remove_caches(&experiment);
     fs::rename(experiment.path("curves"), experiment.path("later")).unwrap();
     fs::create_dir(experiment.path("curves")).unwrap();
     for rows in (2..=lines.len()).filter(|&rows| !lines[rows - 1].contains(",claimed,")) {
@@ -127,8 +140,7 @@ fn a_curve_that_is_missing_or_wrong_costs_the_predictor_and_not_the_search() {
     let curve = experiment.path(&format!("curves/{:0>6}.1.csv", third["iteration"]));
     let whole = fs::read(&curve).unwrap();
     for (damage, problem) in damages {
-        fs::remove_dir_all(experiment.path("views")).unwrap();
-        fs::create_dir(experiment.path("views")).unwrap();
+        remove_caches(&experiment);
         damage(&curve);
         let reduced = experiment.run(&["reduce", "dir"]).success();
         let said = reduced.stderr();
@@ -270,16 +282,18 @@ fn workers_killed_at_random_stop_what_one_left_alone_stops() {
 }
 
 #[test]
-fn a_verdict_follows_from_the_log_and_the_view_it_names() {
+fn a_verdict_follows_from_the_log_and_the_predictor_it_names() {
     let experiment = searched("");
     let log = experiment.log();
     let stopped: Vec<_> = log.iter().filter(|row| row["event"] == "stopped").collect();
     // One of the first predictor and one of the last.
     for row in [stopped[0], stopped[stopped.len() - 1]] {
-        let rows: usize = row["view"].parse().unwrap();
+        let full_curves: usize = row["predictor"].parse().unwrap();
         let text = experiment.text("replay.csv");
         let again = Experiment::init(STOPPING);
         let lines: Vec<&str> = text.split_inclusive('\n').collect();
+        let mut trained = (1..).filter(|&row: &usize| lines[row].contains(",trained,"));
+        let rows = trained.nth(full_curves - 1).unwrap();
         fs::write(again.path("replay.csv"), lines[..=rows].concat()).unwrap();
         for line in &lines[1..=rows] {
             let curve = format!("{:0>6}.1.csv", line.split(',').next().unwrap());

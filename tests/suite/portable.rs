@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::fs;
 
-use crate::early_stopping::{count, newest_view};
+use crate::early_stopping::{count, newest_predictor, newest_view};
 use crate::run::ELSEWHERE;
 use crate::simulate;
 use crate::support::Experiment;
@@ -57,10 +57,12 @@ fn a_search_is_the_same_on_every_processor_and_sound_on_every_other() {
             [here, there].map(|search| rows(&search.text(&format!("curves/{name}"))));
         assert_eq!(here, there, "{name}");
     }
-    for file in ["q_table.csv", "predictor.yaml"] {
-        let [here, there] =
-            [here, there].map(|search| fs::read(newest_view(search).join(file)).unwrap());
-        assert!(here == there, "{file} differs");
+    let q_tables = [here, there].map(|search| newest_view(search).join("q_table.csv"));
+    let predictors =
+        [here, there].map(|search| newest_predictor(search).unwrap().join("predictor.yaml"));
+    for files in [q_tables, predictors] {
+        let [here, there] = files.each_ref().map(|path| fs::read(path).unwrap());
+        assert!(here == there, "{files:?} differ");
     }
     for (search, processor) in searches.iter().zip(PROCESSORS.iter().rev()) {
         run_on(processor, search, &["verify", "dir"]);

@@ -41,7 +41,7 @@ fn a_rebuild_from_nothing_gives_the_bytes_of_the_q_table() {
     let newest =
         experiment.path("views").join(views(&experiment).last().unwrap()).join("q_table.csv");
     let text = fs::read_to_string(&newest).unwrap();
-    fs::write(&newest, text.replacen("0.5\n", "0.25\n", 1)).unwrap();
+    fs::write(&newest, text.replacen(",0.5,0\n", ",0.25,0\n", 1)).unwrap();
     experiment.run(&["reduce", "dir", "--rebuild"]).fails_with(3);
 }
 

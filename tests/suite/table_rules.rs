@@ -31,7 +31,8 @@ pub fn broken_rules(folder: &Path) -> Vec<String> {
         let entry = entry.unwrap();
         (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap())
     };
-    let files: Vec<_> = fs::read_dir(folder).unwrap().map(read).collect();
+    let files = fs::read_dir(folder).unwrap().map(read);
+    let files: Vec<_> = files.filter(|(name, _)| !name.starts_with('.')).collect();
     let problems = lint_tables(files.iter().map(|(name, bytes)| (name.as_str(), &bytes[..])));
     problems.iter().map(|(file, problem)| format!("{file}: {problem}")).collect()
 }

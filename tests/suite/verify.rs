@@ -59,7 +59,7 @@ fn edit(path: &Path, change: impl FnOnce(Vec<u8>) -> Vec<u8>) {
 #[test]
 fn folders_that_a_copy_has_dropped_are_made_again() {
     let experiment = Experiment::init(SMALL);
-    for name in ["views", "curves", "checkpoints", "rounds", "torn", "tables"] {
+    for name in ["views", "predictors", "curves", "checkpoints", "rounds", "torn", "tables"] {
         fs::remove_dir(experiment.path(name)).unwrap();
     }
     verify(&experiment).success();
@@ -184,7 +184,7 @@ fn a_log_cut_at_every_byte_of_its_last_rows_is_mended() {
 fn restore(experiment: &Experiment, copy: &[(String, Vec<u8>)]) {
     let dir = experiment.path("");
     fs::remove_dir_all(&dir).unwrap();
-    for folder in ["views", "curves", "checkpoints", "rounds", "torn", "tables"] {
+    for folder in ["views", "predictors", "curves", "checkpoints", "rounds", "torn", "tables"] {
         fs::create_dir_all(dir.join(folder)).unwrap();
     }
     for (path, bytes) in copy {
@@ -335,10 +335,9 @@ fn a_log_saved_by_a_spreadsheet_is_not_touched() {
 
 #[test]
 fn a_damaged_view_is_set_aside_and_made_again() {
-    let damages: [fn(&Path); 6] = [
+    let damages: [fn(&Path); 5] = [
         |view| edit(&view.join("q_table.csv"), |bytes| [bytes, b"\n".to_vec()].concat()),
-        |view| edit(&view.join("known.csv"), |bytes| bytes[..bytes.len() / 2].to_vec()),
-        |view| fs::remove_file(view.join("memory.csv")).unwrap(),
+        |view| edit(&view.join("view.yaml"), |bytes| bytes[..bytes.len() / 2].to_vec()),
         |view| fs::remove_file(view.join("SHA256SUMS")).unwrap(),
         |view| {
             for entry in fs::read_dir(view).unwrap() {
@@ -347,14 +346,11 @@ fn a_damaged_view_is_set_aside_and_made_again() {
         },
         // Changed with its sum: whole in itself, and not what the log says.
         |view| {
-            edit(&view.join("view.yaml"), |bytes| {
-                String::from_utf8(bytes)
-                    .unwrap()
-                    .replace("halted: false", "halted: true")
-                    .into_bytes()
+            edit(&view.join("q_table.csv"), |bytes| {
+                String::from_utf8(bytes).unwrap().replacen(",0.5,0\n", ",0.25,0\n", 1).into_bytes()
             });
             let sums = Command::new("sh")
-                .args(["-c", "sha256sum view.yaml known.csv memory.csv q_table.csv > SHA256SUMS"])
+                .args(["-c", "sha256sum view.yaml q_table.csv > SHA256SUMS"])
                 .current_dir(view)
                 .status();
             assert!(sums.unwrap().success());
@@ -659,10 +655,10 @@ fn the_predictor_is_what_its_curves_say() {
     let experiment = Experiment::with(&config);
     experiment.run(&["run", "config.yaml", "dir"]).success();
     verify(&experiment).success();
-    let views = fs::read_dir(experiment.path("views")).unwrap();
-    let newest = views.map(|view| view.unwrap().path()).max().unwrap();
+    let predictors = fs::read_dir(experiment.path("predictors")).unwrap();
+    let newest = predictors.map(|predictor| predictor.unwrap().path()).max().unwrap();
     edit(&newest.join("predictor.yaml"), |bytes| [bytes, b"# changed\n".to_vec()].concat());
-    finds(&experiment, &format!("views/{}", newest.file_name().unwrap().to_str().unwrap()));
+    finds(&experiment, &format!("predictors/{}", newest.file_name().unwrap().to_str().unwrap()));
     repair(&experiment).success();
     let remade = fs::read_to_string(newest.join("predictor.yaml")).unwrap();
     assert!(

@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use crate::ops::live_log::LiveLog;
+use crate::ops::journal::Journal;
 use crate::ops::rounds::chain::scheduler;
 use crate::ops::train::attempt_files::AttemptFiles;
 use crate::ops::train::left_results::LeftResults;
 use crate::ops::train::task::{LOCAL, LocalProcess};
 use crate::ops::{Experiment, Refusal};
 use crate::slurm::{JobId, Scheduler};
-use crate::storage::{Attempt, Curve, Knowledge, View};
+use crate::storage::{Attempt, Curve, Knowledge};
 
 /// Array jobs whose open claims are lost, since nobody works on them any more.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -34,22 +34,24 @@ pub enum EndedJobs {
 /// scheduler cannot be asked.
 pub(crate) fn lose_ended_claims(
     experiment: &Experiment,
-    view: &View,
+    journal: &mut Journal,
     ended: &EndedJobs,
 ) -> anyhow::Result<usize> {
     let dir = experiment.dir();
     let (files, left) = (AttemptFiles::list(dir)?, LeftResults::read(dir)?);
-    let mut live = LiveLog::after(experiment, view)?;
-    live.peek(|known| files.check(known))??;
+    journal.refresh()?;
+    files.check(journal.state())?;
     let jobs = match ended {
         EndedJobs::None => BTreeSet::new(),
         EndedJobs::One(job) => one_that_has_ended(experiment, job)?,
         EndedJobs::UpToRound(round) => {
             // The scheduler is asked before the lock: a job that has ended claims nothing more.
-            those_that_have_ended(experiment, live.peek(|known| jobs_of_rounds(known, *round))?)?
+            let ended = those_that_have_ended(experiment, jobs_of_rounds(journal.state(), *round))?;
+            journal.refresh()?;
+            ended
         }
     };
-    let (ended, due) = live.peek(|known| (ended_claims(known, &jobs), known.due_rows(None)))?;
+    let (ended, due) = (ended_claims(journal.state(), &jobs), journal.state().due_rows(None));
     if ended.is_empty() && due.is_empty() && left.is_empty() {
         return Ok(0);
     }
@@ -58,16 +60,15 @@ pub(crate) fn lose_ended_claims(
         .iter()
         .filter_map(|&(attempt, _)| Some((attempt, seconds_of(experiment, attempt)?)))
         .collect();
-    live.locked(|session| {
-        left.settle(session)?;
+    journal.transaction(|transaction| {
+        left.settle(transaction)?;
         let now = Timestamp::now().into();
-        session.stage_all(session.knowledge().due_rows(Some(now)))?;
-        let ended = ended_claims(session.knowledge(), &jobs);
+        transaction.push_all(transaction.state().due_rows(Some(now)))?;
+        let ended = ended_claims(transaction.state(), &jobs);
         for (attempt, reason) in &ended {
             let seconds = seconds.get(attempt).copied();
-            session.stage_all(session.knowledge().lose(*attempt, reason, seconds, now))?;
+            transaction.push_all(transaction.state().lose(*attempt, reason, seconds, now))?;
         }
-        session.write()?;
         Ok(ended.len())
     })
 }

@@ -9,26 +9,17 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::ops::Experiment;
-use crate::ops::known_rows::{publish_view, with_tail};
+use crate::ops::journal::Journal;
 use crate::ops::reduce::lost_claims::{EndedJobs, lose_ended_claims};
 use crate::ops::reduce::refit::refit;
-
-use crate::ops::snapshot::log_rows;
 use crate::ops::train::stopping::audit_findings;
 use crate::predictor::AuditFindings;
 use crate::regular_file;
 use crate::storage::fs::publish::Published;
 use crate::storage::search_state::Standing;
-use crate::storage::{Knowledge, ReplayLog, View};
-
-/// What a reduce is asked.
-#[derive(Debug, Clone, Default)]
-pub struct ReduceOptions {
-    /// Lose the open claims of these array jobs.
-    pub ended: EndedJobs,
-    /// Leave the tables as they are.
-    pub keep_tables: bool,
-}
+use crate::storage::view::View;
+use crate::storage::view::files::set_aside;
+use crate::storage::{Event, Iteration, Knowledge, Row};
 
 /// What a reduce has done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,43 +72,68 @@ const TOP_CHECKPOINTS: usize = 10;
 ///
 /// # Errors
 /// When the log cannot be read or is not what the newest view was made from, or a file cannot be written.
-pub fn reduce(experiment: &Experiment, options: &ReduceOptions) -> anyhow::Result<Reduced> {
-    let view = View::newest_to_learn(experiment.dir(), experiment.view_params())?;
-    let lost = lose_ended_claims(experiment, &view, &options.ended)?;
-    let log = ReplayLog::open(experiment.dir())?;
-    let (mut view, tail) = with_tail(experiment, &log, view)?;
-    let before = view.rows();
-    let was_off = audit_findings(experiment, view.knowledge()).is_switched_off();
-    view.apply(&tail)?;
-    let mut fitted = None;
-    if view.rows() > before {
-        let end = view.position().clone();
-        fitted = refit(experiment, &mut view, || log_rows(experiment, &end))?;
-        match publish_view(experiment, &mut view, &log, &tail.cursor)? {
+pub fn reduce(experiment: &Experiment, ended: &EndedJobs) -> anyhow::Result<Reduced> {
+    set_damaged_views_aside(experiment)?;
+    let mut journal = Journal::open(experiment)?;
+    let lost = lose_ended_claims(experiment, &mut journal, ended)?;
+    journal.refresh()?;
+    let (before, rows) = (journal.view_rows(), journal.rows().len());
+    let fitted = refit(experiment, &journal)?;
+    let mut learned = None;
+    if rows > before {
+        let q_table = learned.insert(journal.learn()?);
+        match journal.publish(q_table)? {
             Some(Published::First) => {}
             Some(Published::AlreadyThere) => {
-                log::info!("another reduce has published the view of {} rows", view.rows());
+                log::info!("another reduce has published the view of {rows} rows");
             }
             None => {
                 log::info!("the search was repaired meanwhile: everything is learned again");
-                let again = reduce(experiment, options)?;
+                let again = reduce(experiment, ended)?;
                 return Ok(Reduced { lost: lost + again.lost, ..again });
             }
         }
     }
     // Even without a new row: the reduce that published this view may have died here.
-    remove_checkpoints(experiment, view.knowledge())?;
-    let notices = if options.keep_tables { Vec::new() } else { tables::write(experiment)? };
-    let findings = audit_findings(experiment, view.knowledge());
+    remove_checkpoints(experiment, journal.state())?;
+    let mut notices = Vec::new();
+    if !tables::are_of(experiment, &journal) {
+        let mut learned = learned.map_or_else(|| journal.learn(), Ok)?;
+        journal.learn_on(&mut learned)?;
+        notices = tables::write(experiment, &journal, learned.q_table())?;
+    }
     Ok(Reduced {
-        rows: view.rows(),
-        new_rows: view.rows() - before,
+        rows: rows as u64,
+        new_rows: (rows - before) as u64,
         fitted,
-        switched_off: Some(findings).filter(|found| found.is_switched_off() && !was_off),
+        switched_off: switched_off_in(experiment, &journal, |audit| {
+            let is_it = |row: &Row| row.iteration == Some(audit) && row.event == Event::Trained;
+            !journal.rows()[..before].iter().any(is_it)
+        }),
         lost,
-        finished: view.knowledge().is_finished(&experiment.config().schedule),
+        finished: journal.state().is_finished(&experiment.config().schedule),
         notices,
     })
+}
+
+/// Renames views that are damaged in themselves, newest first, so that they are made again.
+fn set_damaged_views_aside(experiment: &Experiment) -> anyhow::Result<()> {
+    let is_whole = |view: View| view.q_table_csv().map(drop);
+    let sha256 = experiment.view_params().sha256;
+    View::newest(experiment.dir(), &sha256, is_whole, set_aside)?;
+    Ok(())
+}
+
+/// Returns what the audits have shown, if the one that switched early stopping off `is_new`.
+pub(crate) fn switched_off_in(
+    experiment: &Experiment,
+    journal: &Journal,
+    is_new: impl Fn(Iteration) -> bool,
+) -> Option<AuditFindings> {
+    let findings = audit_findings(experiment, journal.state());
+    let audit = findings.switched_off_after?.checked_sub(1)?;
+    let audit = journal.state().state().audits.get(audit as usize)?;
+    is_new(audit.iteration).then_some(findings)
 }
 
 /// Removes the checkpoints of architectures that are known or quarantined, but for the best ones'.
@@ -128,7 +144,7 @@ fn remove_checkpoints(experiment: &Experiment, knowledge: &Knowledge) -> anyhow:
     if checkpoints.is_empty() && unfinished.is_empty() {
         return Ok(());
     }
-    let mut best: Vec<_> = knowledge.known().iter().map(|(_, known)| known).collect();
+    let mut best: Vec<_> = knowledge.known().values().collect();
     best.sort_by(|a, b| {
         b.best_validation_accuracy
             .unwrap_or(0.0)

@@ -1,54 +1,51 @@
-//! A view compared with what its rows of the log say, learned from nothing.
+//! The caches compared with what the log says, learned from nothing.
+
+use std::path::Path;
 
 use anyhow::bail;
 
-use crate::ops::reduce::refit::{decide_alike, refit};
-use crate::ops::snapshot::log_rows;
+use crate::ops::journal::Journal;
+use crate::ops::reduce::refit::{is_as_fitted, newest_predictor};
 use crate::ops::{Experiment, Refusal};
-use crate::storage::{PREDICTOR, ReplayLog, StorageError, View};
+use crate::storage::view::q_table::write_q_table;
+use crate::storage::view::view::set_rows;
+use crate::storage::view::{Learned, View};
+use crate::storage::{Row, StorageError};
 
-/// Fits the predictor of a view that was learned from nothing, and compares it with the published view of the same rows:
-/// the names of the files that differ, `None` when there is no such view any more. Predictors are compared by what they
-/// decide: their last bits differ between processors.
+/// Whether a view is what its rows say, learned from nothing; `rows` are those of the log, at `log`.
 ///
 /// # Errors
-/// When a curve or the published view cannot be read.
-pub(crate) fn differing_files(
+/// The view is damaged, or a row is none of the search space.
+pub(crate) fn is_as_learned(
     experiment: &Experiment,
-    view: &mut View,
-    published: &View,
-) -> anyhow::Result<Option<Vec<&'static str>>> {
-    refit(experiment, view, || log_rows(experiment, published.position()))?;
-    let files = view.compare(experiment.dir())?;
-    if files.as_deref() == Some(&[PREDICTOR]) && decide_alike(view, published)? {
-        return Ok(Some(Vec::new()));
-    }
-    Ok(files)
+    view: &View,
+    rows: &[Row],
+    log: &Path,
+) -> Result<bool, StorageError> {
+    let rows = &rows[..view.rows() as usize];
+    let mut learned = Learned::nothing(experiment.view_params());
+    learned.learn(rows, log)?;
+    Ok(view.set_rows == set_rows(rows) && view.q_table_csv()? == write_q_table(learned.q_table()))
 }
 
-/// Learns everything again from nothing and compares with the newest view; returns how many rows that digests.
+/// Learns everything again from nothing and compares with the newest view and the newest
+/// predictor; returns how many rows that view was made from.
 ///
 /// # Errors
 /// [`Refusal::ViewDiffers`] when they are not the same.
 pub fn rebuild(experiment: &Experiment) -> anyhow::Result<u64> {
-    let Some((rows, folder)) = experiment.dir().list_views()?.pop() else { return Ok(0) };
-    let published = View::published(experiment.dir(), rows, &experiment.view_params())?;
-    let log = ReplayLog::open(experiment.dir())?;
-    let mut view = View::empty(experiment.view_params());
-    // The first line is the header.
-    for (row, line) in log.rows_before(published.position())?.iter().zip(2..) {
-        let path = experiment.dir().replay_log();
-        view.apply_row(row).map_err(|source| StorageError::DamagedRow {
-            path,
-            place: format!("line {line}"),
-            source,
-        })?;
+    let journal = Journal::open(experiment)?;
+    let Some(view) = journal.view() else { return Ok(0) };
+    let differs =
+        |what: String| Refusal::ViewDiffers { view: view.folder.clone(), rows: view.rows(), what };
+    let log = experiment.dir().replay_log();
+    if !is_as_learned(experiment, view, journal.rows(), &log)? {
+        bail!(differs("q_table.csv differs".to_owned()));
     }
-    view.move_to(published.position().clone());
-    let differs = |what| Refusal::ViewDiffers { view: folder, rows, what };
-    match differing_files(experiment, &mut view, &published)? {
-        Some(files) if files.is_empty() => Ok(rows),
-        Some(files) => bail!(differs(format!("{} differ", files.join(", ")))),
-        None => bail!(differs("it has vanished".to_owned())),
+    if let Some(stored) = newest_predictor(experiment, &journal)?
+        && !is_as_fitted(experiment, &stored, journal.rows())?
+    {
+        bail!(differs(format!("the predictor of {} full curves differs", stored.full_curves)));
     }
+    Ok(view.rows())
 }

@@ -1,40 +1,93 @@
-//! The predictor of a view: fitted when the log holds enough full curves, and again at fixed counts.
+//! The predictor: fitted when the log holds enough full curves, and again at fixed counts.
 //!
 //! Which curves, and the generator of the fit, follow from their number alone; so the same log has
 //! the same predictor, however often it was reduced.
 
 use anyhow::{Context, ensure};
 
+use crate::ops::journal::Journal;
+use crate::ops::train::task::host;
 use crate::ops::{Experiment, Refusal};
 use crate::predictor::{Example, Features, FittedPredictor, LearningCurve, TrainingSet};
 use crate::seed::{Purpose, generator};
-use crate::storage::{Curve, CurveRow, Event, Row, View};
+use crate::storage::view::StoredPredictor;
+use crate::storage::view::files::{OnDamage, set_aside, skip};
+use crate::storage::{Curve, CurveRow, Event, Knowledge, Row};
 
-/// Brings the predictor of a view up to date; `rows` reads the rows of the log that the view has
-/// taken in, when they are needed. Returns how many full curves it was fitted to, when it was fitted just now.
+/// Returns the set of full curves that a predictor is to be fitted to now, if any.
+fn due_set(experiment: &Experiment, state: &Knowledge) -> Option<TrainingSet> {
+    let params = &experiment.config().early_stopping;
+    TrainingSet::at(state.full_curves(), params).filter(|_| params.enabled)
+}
+
+/// Returns the rows of the networks that a predictor of so many full curves is fitted to; fewer
+/// where a repair has blanked some.
+fn rows_of<'a>(
+    experiment: &Experiment,
+    full_curves: u64,
+    rows: &'a [Row],
+) -> impl Iterator<Item = &'a Row> {
+    let trained: Vec<&Row> = rows.iter().filter(|row| row.event == Event::Trained).collect();
+    let set = TrainingSet::at(full_curves as usize, &experiment.config().early_stopping);
+    let places = set.into_iter().flat_map(|set| set.places().collect::<Vec<_>>());
+    places.map_while(move |place| trained.get(place).copied())
+}
+
+/// Whether a predictor was fitted to the curves of these rows.
+pub(crate) fn is_of_log(experiment: &Experiment, stored: &StoredPredictor, rows: &[Row]) -> bool {
+    stored.is_of(rows_of(experiment, stored.full_curves, rows))
+}
+
+/// Finds the newest predictor that was fitted to curves of this log; `on_damage` gets others.
+fn newest(
+    experiment: &Experiment,
+    journal: &Journal,
+    on_damage: OnDamage,
+) -> anyhow::Result<Option<StoredPredictor>> {
+    let Some(set) = due_set(experiment, journal.state()) else { return Ok(None) };
+    let is_of_log = |stored: &StoredPredictor| is_of_log(experiment, stored, journal.rows());
+    let (dir, sha256) = (experiment.dir(), experiment.view_params().sha256);
+    let at_most = set.full_curves() as u64;
+    Ok(StoredPredictor::newest(dir, &sha256, at_most, is_of_log, on_damage)?)
+}
+
+/// Returns how many full curves the log held when the newest predictor was fitted, unread.
+pub(crate) fn predictor_curves(
+    experiment: &Experiment,
+    journal: &Journal,
+) -> anyhow::Result<Option<u64>> {
+    let Some(set) = due_set(experiment, journal.state()) else { return Ok(None) };
+    let listed = experiment.dir().list_predictors()?.into_iter().map(|(curves, _)| curves);
+    Ok(listed.filter(|curves| *curves <= set.full_curves() as u64).max())
+}
+
+/// Finds the predictor to judge by: the newest one, which may be of fewer curves than are due.
+pub(crate) fn newest_predictor(
+    experiment: &Experiment,
+    journal: &Journal,
+) -> anyhow::Result<Option<StoredPredictor>> {
+    newest(experiment, journal, skip)
+}
+
+/// Fits and publishes the predictor that is due. Returns how many full curves it was fitted to,
+/// when it was fitted just now.
 ///
-/// Curves that nothing can be learned from end no search: a warning says so, and nobody is stopped.
+/// Curves that nothing can be learned from end no search: a warning says so, and training goes on
+/// without that predictor.
 ///
 /// # Errors
-/// When the log cannot be read.
-pub(crate) fn refit(
-    experiment: &Experiment,
-    view: &mut View,
-    rows: impl FnOnce() -> anyhow::Result<Vec<Row>>,
-) -> anyhow::Result<Option<usize>> {
-    let params = &experiment.config().early_stopping;
-    let full_curves = view.knowledge().full_curves();
-    let Some(set) = TrainingSet::at(full_curves, params).filter(|_| params.enabled) else {
-        view.forget_predictor();
-        return Ok(None);
-    };
-    if view.predictor_curves() == Some(set.full_curves()) {
+/// When the predictors cannot be listed or written.
+pub(crate) fn refit(experiment: &Experiment, journal: &Journal) -> anyhow::Result<Option<usize>> {
+    let Some(set) = due_set(experiment, journal.state()) else { return Ok(None) };
+    let full_curves = set.full_curves() as u64;
+    if newest(experiment, journal, set_aside)?.is_some_and(|it| it.full_curves == full_curves) {
         return Ok(None);
     }
-    view.forget_predictor();
-    match fit(experiment, &set, &rows()?) {
+    match fit(experiment, &set, journal.rows()) {
         Ok(predictor) => {
-            view.set_predictor(set.full_curves(), &predictor)?;
+            let rows = rows_of(experiment, full_curves, journal.rows());
+            let (dir, sha256) = (experiment.dir(), experiment.view_params().sha256);
+            StoredPredictor::publish(dir, &sha256, full_curves, rows, &predictor)?;
             Ok(Some(predictor.examples().len()))
         }
         Err(problem) => {
@@ -42,6 +95,22 @@ pub(crate) fn refit(
             Ok(None)
         }
     }
+}
+
+/// As [`refit`], unless another worker is fitting the same.
+pub(crate) fn refit_unless_started(
+    experiment: &Experiment,
+    journal: &Journal,
+) -> anyhow::Result<()> {
+    let Some(set) = due_set(experiment, journal.state()) else { return Ok(()) };
+    let full_curves = set.full_curves() as u64;
+    let newest = newest_predictor(experiment, journal)?;
+    if newest.is_none_or(|it| it.full_curves < full_curves)
+        && StoredPredictor::start_fit(experiment.dir(), &host()?, full_curves)?
+    {
+        refit(experiment, journal)?;
+    }
+    Ok(())
 }
 
 fn fit(
@@ -85,19 +154,13 @@ pub(crate) fn example(experiment: &Experiment, row: &Row) -> anyhow::Result<Exam
 /// differ, and the solver ends within its tolerance.
 const ALIKE: f64 = 1e-4;
 
-/// Whether the predictors of two views predict the networks they were fitted to alike.
-///
-/// # Errors
-/// A view whose predictor cannot be read.
-pub(crate) fn decide_alike(one: &View, other: &View) -> anyhow::Result<bool> {
-    let (Some(one), Some(other)) = (one.predictor()?, other.predictor()?) else {
-        return Ok(false);
-    };
+/// Whether two predictors predict the networks they were fitted to alike.
+fn decide_alike(one: &FittedPredictor, other: &FittedPredictor) -> bool {
     let is_alike = |example: &Example| {
         (1..one.epochs()).all(|epoch| {
             let of =
                 |by: &FittedPredictor| by.predict(&example.curve.up_to(epoch), &example.features);
-            match (of(&one), of(&other)) {
+            match (of(one), of(other)) {
                 (Some(one), Some(other)) => {
                     (one.mean - other.mean).abs() < ALIKE && (one.sigma - other.sigma).abs() < ALIKE
                 }
@@ -105,7 +168,30 @@ pub(crate) fn decide_alike(one: &View, other: &View) -> anyhow::Result<bool> {
             }
         })
     };
-    Ok(one.examples() == other.examples() && one.examples().iter().all(is_alike))
+    one.examples() == other.examples() && one.examples().iter().all(is_alike)
+}
+
+/// Whether a stored predictor is what its curves say, fitted again. One that cannot be fitted
+/// again, since a curve is damaged, is left as it is.
+///
+/// # Errors
+/// It is damaged, or of other curves.
+pub(crate) fn is_as_fitted(
+    experiment: &Experiment,
+    stored: &StoredPredictor,
+    rows: &[Row],
+) -> anyhow::Result<bool> {
+    let predictor = stored.predictor()?;
+    let set = TrainingSet::at(stored.full_curves as usize, &experiment.config().early_stopping);
+    let set = set.filter(|_| is_of_log(experiment, stored, rows));
+    let set = set.ok_or_else(|| stored.stale())?;
+    match fit(experiment, &set, rows) {
+        Ok(again) => Ok(decide_alike(&again, &predictor)),
+        Err(problem) => {
+            log::warn!("the predictor cannot be fitted again: {problem:#}");
+            Ok(true)
+        }
+    }
 }
 
 /// Returns what the predictor sees of a network: `rows` are those of the last start, at least one,

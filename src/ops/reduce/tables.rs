@@ -7,26 +7,46 @@ use anyhow::Context;
 use rayon::prelude::*;
 
 use crate::ops::Experiment;
-use crate::ops::snapshot::Snapshot;
+use crate::ops::journal::Journal;
+use crate::ops::reduce::refit::{newest_predictor, predictor_curves};
 use crate::ops::train::stopping::audit_findings;
+use crate::q_learning::QTable;
+use crate::regular_file::{self, SMALL};
 use crate::report::tables::TableSet;
 use crate::report::{EarlyStopping, SearchData, by_iteration, who_trained};
 use crate::storage::fs::publish;
 use crate::storage::{Attempt, Curve, Row, StorageError};
 use crate::training::TrainerKind;
 
+/// Beside the tables: the program and the rows of the log that they show.
+const SHOWN: &str = ".shown";
+
+fn shown(journal: &Journal) -> String {
+    let end = journal.position();
+    format!("{} {} {} {}\n", env!("CARGO_PKG_VERSION"), end.rows, end.byte, end.crc32)
+}
+
+/// Whether the tables show all rows that were read.
+pub(crate) fn are_of(experiment: &Experiment, journal: &Journal) -> bool {
+    let path = experiment.dir().tables().join(SHOWN);
+    regular_file::read(&path, SMALL).is_ok_and(|bytes| bytes == shown(journal).into_bytes())
+}
+
 /// Writes every table anew, each by one rename; returns what a person should know of them.
-pub fn write(experiment: &Experiment) -> anyhow::Result<Vec<String>> {
-    let snapshot = Snapshot::read(experiment)?;
-    let mut search = search_data(experiment, &snapshot, &snapshot.all_rows(experiment)?);
+pub(crate) fn write(
+    experiment: &Experiment,
+    journal: &Journal,
+    q_table: &QTable,
+) -> anyhow::Result<Vec<String>> {
+    let mut search = search_data(experiment, journal)?;
     let (curves, notices) = curves(experiment, &search.iterations);
     search.curves = curves;
-    let q_table = snapshot.q_table()?;
     let q_values = q_table.rows().flat_map(|(state, values)| {
         values.iter().map(move |&(action, q_value)| (state, action, q_value))
     });
     search.q_values = q_values.collect();
-    if let Some((_, fitted)) = snapshot.predictor()? {
+    if let Some(stored) = newest_predictor(experiment, journal)? {
+        let fitted = stored.predictor()?;
         search.predictor_networks = fitted.examples().len() as u64;
         search.predictor_scores = fitted.scores().collect();
     }
@@ -37,16 +57,16 @@ pub fn write(experiment: &Experiment) -> anyhow::Result<Vec<String>> {
     for file in &tables.files {
         publish::replace_file(&folder.join(&file.name), file.text.as_bytes())?;
     }
+    publish::replace_file(&folder.join(SHOWN), shown(journal).as_bytes())?;
     Ok([tables.notices, notices].concat())
 }
 
 /// Returns what the configuration and the rows of the log say of a search.
 pub(crate) fn search_data(
     experiment: &Experiment,
-    snapshot: &Snapshot,
-    rows: &[Row],
-) -> SearchData {
-    let (config, knowledge) = (experiment.config(), snapshot.knowledge());
+    journal: &Journal,
+) -> anyhow::Result<SearchData> {
+    let (config, knowledge) = (experiment.config(), journal.state());
     let recipe = &config.recipe;
     let stopping = &config.early_stopping;
     let configured = match recipe.trainer {
@@ -55,8 +75,8 @@ pub(crate) fn search_data(
         TrainerKind::Synthetic => "synthetic",
     };
     let counts = knowledge.stage_counts(&config.schedule);
-    let iterations = by_iteration(rows);
-    SearchData {
+    let iterations = by_iteration(journal.rows());
+    Ok(SearchData {
         experiment: config.experiment.name.clone(),
         trainer: who_trained(configured, &iterations),
         epochs: recipe.epochs,
@@ -66,11 +86,11 @@ pub(crate) fn search_data(
             enabled: stopping.enabled,
             burn_in: stopping.burn_in as u64,
             full_curves: knowledge.full_curves() as u64,
-            predictor_curves: snapshot.predictor_curves().map(|curves| curves as u64),
+            predictor_curves: predictor_curves(experiment, journal)?,
             findings: audit_findings(experiment, knowledge),
         },
         ..SearchData::default()
-    }
+    })
 }
 
 /// Reads the curves of the attempts whose results stand in the log. One that is damaged is left

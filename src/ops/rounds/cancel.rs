@@ -1,7 +1,7 @@
 //! `metaqnn cancel`.
 
 use crate::ops::Experiment;
-use crate::ops::halt::{Switched, halt};
+use crate::ops::journal::{Journal, Switched};
 use crate::ops::rounds::chain::{in_words, scheduler};
 use crate::ops::rounds::round::Round;
 use crate::slurm::Scheduler;
@@ -18,7 +18,7 @@ pub fn cancel(experiment: &Experiment) -> anyhow::Result<Vec<String>> {
     // Written first: every process that starts from now on sees it and ends, and every submitter
     // reads it afterwards. So jobs that are not in the queue below are cancelled by their
     // submitter.
-    let halted = match halt(experiment)? {
+    let halted = match Journal::open(experiment)?.halt(&experiment.config().schedule)? {
         Switched::Written => "halted: no new claim, no next round (`metaqnn submit` goes on)",
         Switched::NotNeeded => "the search was halted already",
         Switched::Finished => "the search is finished, so there is nothing to halt",

@@ -16,12 +16,12 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use jiff::Timestamp;
 
+use crate::ops::journal::Journal;
 use crate::ops::reduce::lost_claims::EndedJobs;
-use crate::ops::reduce::{ReduceOptions, Reduced, reduce};
+use crate::ops::reduce::{Reduced, reduce};
 use crate::ops::rounds::plan::{REDUCE_SCRIPT, TRAIN_SCRIPT};
 use crate::ops::rounds::round::Round;
 use crate::ops::rounds::submit::submit_round;
-use crate::ops::snapshot::Snapshot;
 use crate::ops::{Experiment, Refusal};
 use crate::slurm::{
     CLUSTER, JobId, JobSpec, Scheduler, Slurm, SlurmError, SlurmTask, Variables, job_name,
@@ -162,9 +162,8 @@ pub fn end_round(experiment: &Experiment, number: u32) -> anyhow::Result<RoundEn
     let round = Round::new(experiment, number);
     round.check_exists()?;
     let mut scheduler = scheduler(experiment)?;
-    let options = ReduceOptions { ended: EndedJobs::UpToRound(number), keep_tables: false };
     let end = check_arrays_have_ended(&round, &mut scheduler)
-        .and_then(|()| reduce(experiment, &options))
+        .and_then(|()| reduce(experiment, &EndedJobs::UpToRound(number)))
         .and_then(|reduced| Ok(RoundEnd { reduced, chain: go_on(&round, &mut scheduler)? }));
     if let Err(error) = &end
         && matches!(error.downcast_ref(), Some(Refusal::StillRunning { .. } | Refusal::SubmitLimit))
@@ -200,11 +199,11 @@ fn go_on(round: &Round<'_>, scheduler: &mut Slurm) -> anyhow::Result<Vec<String>
     if !round.was_submitted()? {
         return ends(format!("round {number} was not submitted completely"));
     }
-    let state = Snapshot::read(round.experiment)?;
-    if state.knowledge().is_halted() {
+    let journal = Journal::open_to_look(round.experiment)?;
+    if journal.state().is_halted() {
         return ends("the search is halted".to_owned());
     }
-    if let Some(reason) = end_of_chain(state.knowledge(), &plan) {
+    if let Some(reason) = end_of_chain(journal.state(), &plan) {
         return ends(reason.to_string());
     }
     let next = Round::new(round.experiment, number + 1);

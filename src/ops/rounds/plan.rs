@@ -9,7 +9,8 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use crate::ops::Experiment;
-use crate::ops::snapshot::Snapshot;
+use crate::ops::journal::Journal;
+use crate::ops::reduce::refit::predictor_curves;
 use crate::ops::train::task::host;
 use crate::q_learning::{Epsilon, EpsilonSchedule, StageCounts};
 use crate::slurm::{ArraySize, Asked, BatchScript, Scheduler, SlurmParams, Work};
@@ -27,8 +28,8 @@ pub(crate) fn plan_round(
     scheduler: &dyn Scheduler,
 ) -> anyhow::Result<Option<RoundPlan>> {
     let config = experiment.config();
-    let state = Snapshot::read(experiment)?;
-    let knowledge = state.knowledge();
+    let journal = Journal::open_to_look(experiment)?;
+    let knowledge = journal.state();
     let mut params = SlurmParams::clone(&config.slurm);
     if let Some(tasks) = asked.asked_array_size.and_then(NonZeroU32::new) {
         params.array_size = ArraySize::Tasks(tasks);
@@ -37,7 +38,7 @@ pub(crate) fn plan_round(
         params.max_parallel = parallel;
     }
     let stopping = &config.early_stopping;
-    let awaits_predictor = stopping.enabled && !state.has_predictor();
+    let awaits_predictor = stopping.enabled && predictor_curves(experiment, &journal)?.is_none();
     let burn_in = awaits_predictor.then_some(stopping.burn_in as u64);
     let counts = knowledge.stage_counts(&config.schedule);
     let (epsilon, tasks, not_before) = match next_round(&config.schedule, &counts, &params, burn_in)
@@ -46,7 +47,7 @@ pub(crate) fn plan_round(
         NextRound::Wait => {
             (None, 0, knowledge.state().open.values().map(|open| open.expires_at).min())
         }
-        NextRound::Nothing if state.view_is_behind() => (None, 0, None),
+        NextRound::Nothing if !journal.new_rows().is_empty() => (None, 0, None),
         NextRound::Nothing => return Ok(None),
     };
     Ok(Some(RoundPlan {

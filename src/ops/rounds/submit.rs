@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::ops::halt::{Switched, resume};
+use crate::ops::journal::{Journal, Switched};
 use crate::ops::reduce::lost_claims::{EndedJobs, lose_ended_claims};
 use crate::ops::rounds::chain::{scheduler, scheduler_of_plan, scheduler_of_this_process};
 use crate::ops::rounds::host_tasks::refusals;
@@ -11,13 +11,12 @@ use crate::ops::rounds::plan::job_prefix;
 use crate::ops::rounds::queue::{Queue, Stage};
 use crate::ops::rounds::round::Round;
 use crate::ops::rounds::unclaimed::unclaimed;
-use crate::ops::snapshot::Snapshot;
 use crate::ops::train::attempt_files::check_rows_are_there;
 use crate::ops::{Experiment, Refusal};
 use crate::slurm::{
     Asked, DryRun, Scheduler, Slurm, Variables, check_options, submit_variables, unused_variables,
 };
-use crate::storage::{RoundPlan, View};
+use crate::storage::RoundPlan;
 
 /// What a person asks of the chain, beside the configuration.
 #[derive(Debug, Clone, clap::Args)]
@@ -106,7 +105,7 @@ pub fn submit(experiment: &Experiment, options: &SubmitOptions) -> anyhow::Resul
         return dry_run(experiment, options, variables);
     }
     let mut said = Vec::new();
-    if resume(experiment)? == Switched::Written {
+    if Journal::open(experiment)?.resume()? == Switched::Written {
         said.push("the search was halted and goes on".to_owned());
     }
     let newest = Round::new(experiment, experiment.dir().newest_round()?.unwrap_or(0));
@@ -121,8 +120,8 @@ pub fn submit(experiment: &Experiment, options: &SubmitOptions) -> anyhow::Resul
         said.push("if nothing has changed since, this round ends the same way".to_owned());
     }
     // The claims that cancelled arrays left would be waited for otherwise: no reduce of theirs ran.
-    let view = View::newest(experiment.dir(), experiment.view_params())?;
-    let lost = lose_ended_claims(experiment, &view, &EndedJobs::UpToRound(newest.number()))?;
+    let mut journal = Journal::open(experiment)?;
+    let lost = lose_ended_claims(experiment, &mut journal, &EndedJobs::UpToRound(newest.number()))?;
     if lost > 0 {
         said.push(format!("{lost} claims of jobs that have ended are lost"));
     }
@@ -148,9 +147,9 @@ fn number_to_submit(newest: &Round<'_>, stage: Stage) -> Option<u32> {
 
 /// Refuses a round whose tasks would claim nothing, since `slurm.time` is too short.
 fn check_time_is_enough(experiment: &Experiment) -> anyhow::Result<()> {
-    let state = Snapshot::read(experiment)?;
-    let is_wanted = state.knowledge().epsilon_in_force(&experiment.config().schedule).is_some();
-    if is_wanted && state.knowledge().is_time_too_short() {
+    let journal = Journal::open_to_look(experiment)?;
+    let is_wanted = journal.state().epsilon_in_force(&experiment.config().schedule).is_some();
+    if is_wanted && journal.state().is_time_too_short() {
         anyhow::bail!(Refusal::TimeTooShort);
     }
     Ok(())
@@ -159,8 +158,8 @@ fn check_time_is_enough(experiment: &Experiment) -> anyhow::Result<()> {
 /// A sentence when every task of the round before ended without a claim, and not because a person
 /// ended it.
 fn unclaimed_before(round: &Round<'_>, queue: &Queue) -> anyhow::Result<Option<String>> {
-    let rows = Snapshot::read(round.experiment)?.all_rows(round.experiment)?;
-    let found = unclaimed(round, queue, &rows, &refusals(round.experiment)?)?;
+    let journal = Journal::open_to_look(round.experiment)?;
+    let found = unclaimed(round, queue, journal.rows(), &refusals(round.experiment)?)?;
     let all = found.filter(|it| it.is_every_task && !it.was_halted);
     Ok(all.map(|unclaimed| unclaimed.sentence()))
 }
@@ -259,7 +258,7 @@ pub(crate) fn submit_round(
     };
     // `cancel` writes its row before it looks for jobs, and this looks after it has queued them:
     // one of them sees the other.
-    if Snapshot::read(round.experiment)?.knowledge().is_halted() {
+    if Journal::open_to_look(round.experiment)?.state().is_halted() {
         scheduler.cancel(&round.queue(scheduler)?.all_but_running_reduces())?;
         said.push("the search was halted meanwhile: the jobs are cancelled".to_owned());
     }

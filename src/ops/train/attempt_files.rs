@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::ops::live_log::LiveLog;
+use crate::ops::journal::Journal;
 use crate::ops::{Experiment, Refusal};
 use crate::storage::{Attempt, ExperimentDir, Knowledge, StorageError};
 
@@ -63,6 +63,5 @@ impl AttemptFiles {
 /// [`Refusal::RowsMissing`]; the experiment cannot be read.
 pub(crate) fn check_rows_are_there(experiment: &Experiment) -> anyhow::Result<()> {
     let files = AttemptFiles::list(experiment.dir())?;
-    LiveLog::open(experiment)?.peek(|known| files.check(known))??;
-    Ok(())
+    Ok(files.check(Journal::open(experiment)?.state())?)
 }

@@ -2,14 +2,15 @@
 
 use jiff::Timestamp;
 
-use crate::ops::live_log::{LiveLog, Session};
+use crate::ops::journal::{Journal, Transaction};
 use crate::ops::train::attempt::{Claim, end_of};
 use crate::ops::train::left_results::LeftResults;
 use crate::ops::train::task::Task;
 use crate::ops::{Experiment, Refusal, TrainEvent};
 use crate::q_learning::{Epsilon, EpsilonSchedule, QTable, sample_trajectory};
 use crate::seed::{Purpose, generator};
-use crate::storage::{Attempt, Claimant, Event, Iteration, Knowledge, Row, View};
+use crate::storage::view::Learned;
+use crate::storage::{Attempt, Claimant, Event, Iteration, Knowledge, Row};
 
 /// What a task got.
 #[derive(Debug)]
@@ -44,42 +45,98 @@ pub(crate) struct Sampler<'a> {
     pub task: &'a Task,
     /// The round it belongs to.
     pub round: Option<u32>,
-    /// The newest view.
-    pub view: &'a View,
+    /// Full curves of the predictor that will judge.
+    pub predictor: Option<u64>,
+    /// Whether the Q-table is learned on from the rows of the log, and not by a `reduce`.
+    pub learns: bool,
 }
 
-/// The Q-values that draws are made with.
-enum QValues {
-    /// Those of the view.
-    Learned(QTable),
-    /// None was read: at epsilon 1 nobody asks for one, and reading them is most of the work.
-    Unread(QTable),
+/// The Q-table that draws are made with, kept from one claim to the next.
+pub(crate) enum QValues {
+    /// None was read, though there is one of so many rows: at epsilon 1 no draw depends on it, and
+    /// reading it is most of the work.
+    Unread(usize, QTable),
+    /// That of the newest view, with the number of its rows.
+    Published(usize, QTable),
+    /// Learned on from the rows that were read.
+    Learned(Box<Learned>),
 }
 
 impl QValues {
+    /// Draws at epsilon 1 alone.
+    pub fn unread(experiment: &Experiment) -> Self {
+        let config = experiment.config();
+        let initial = config.q_learning.initial_q_value;
+        Self::Unread(0, QTable::new(config.space.clone(), initial))
+    }
+
+    /// Reads what draws at an epsilon need.
+    fn bring_up_to_date(
+        &mut self,
+        journal: &Journal,
+        epsilon: Option<Epsilon>,
+        learns: bool,
+    ) -> anyhow::Result<()> {
+        let is_random = epsilon.is_none_or(|epsilon| epsilon == Epsilon::RANDOM);
+        match self {
+            Self::Unread(rows, _) if is_random => *rows = journal.view_rows(),
+            _ if is_random => {}
+            _ if learns => drop(self.learned(journal)?),
+            Self::Published(rows, _) if *rows == journal.view_rows() => {}
+            _ => {
+                let (rows, table) = journal.published_q_table()?;
+                *self = Self::Published(rows, table);
+            }
+        }
+        Ok(())
+    }
+
+    /// Learns from the rows that were read, whatever was read before.
+    pub fn learned(&mut self, journal: &Journal) -> anyhow::Result<&Learned> {
+        match self {
+            Self::Learned(learned) => journal.learn_on(learned)?,
+            _ => *self = Self::Learned(Box::new(journal.learn()?)),
+        }
+        let Self::Learned(learned) = self else { unreachable!("it was learned just now") };
+        Ok(learned)
+    }
+
     /// Whether draws at an epsilon may be made with these.
     fn serve(&self, epsilon: Epsilon) -> bool {
-        matches!(self, Self::Learned(_)) || epsilon == Epsilon::RANDOM
+        !matches!(self, Self::Unread(..)) || epsilon == Epsilon::RANDOM
     }
 
     const fn table(&self) -> &QTable {
-        let (Self::Learned(table) | Self::Unread(table)) = self;
-        table
+        match self {
+            Self::Unread(_, table) | Self::Published(_, table) => table,
+            Self::Learned(learned) => learned.q_table(),
+        }
+    }
+
+    /// How many rows were learned from.
+    const fn rows(&self) -> usize {
+        match self {
+            Self::Unread(rows, _) | Self::Published(rows, _) => *rows,
+            Self::Learned(learned) => learned.rows,
+        }
     }
 }
 
 impl Sampler<'_> {
     /// Takes up the task's own open claim if it has one, else samples and claims.
-    pub fn claim(&self, live: &mut LiveLog) -> anyhow::Result<Claimed> {
+    pub fn claim(&self, journal: &mut Journal, q_values: &mut QValues) -> anyhow::Result<Claimed> {
         let schedule = &self.experiment.config().schedule;
         let mut reused = Vec::new();
         loop {
             // Before the lock, which is not held while files are read; so the epsilon is a guess.
-            let q_values = self.q_values(live.knowledge().epsilon_in_force(schedule))?;
-            match live.locked(|session| self.draw(session, &q_values, &mut reused))? {
+            let epsilon = journal.state().epsilon_in_force(schedule);
+            q_values.bring_up_to_date(journal, epsilon, self.learns)?;
+            let draw =
+                |transaction: &mut Transaction<'_>| self.draw(transaction, q_values, &mut reused);
+            match journal.transaction(draw)? {
                 Drawn::Done(claimed) => return Ok(claimed),
                 Drawn::HasOpenClaim(earlier) => {
-                    if let Some(claimed) = self.take_up_again(live, earlier)? {
+                    if let Some(claimed) = self.take_up_again(journal, q_values, earlier)? {
                         return Ok(claimed);
                     }
                 }
@@ -88,46 +145,36 @@ impl Sampler<'_> {
         }
     }
 
-    fn q_values(&self, epsilon: Option<Epsilon>) -> anyhow::Result<QValues> {
-        Ok(match epsilon {
-            None | Some(Epsilon::RANDOM) => {
-                let config = self.experiment.config();
-                let initial = config.q_learning.initial_q_value;
-                QValues::Unread(QTable::new(config.space.clone(), initial))
-            }
-            Some(_) => QValues::Learned(self.view.q_table()?),
-        })
-    }
-
     fn open_claim(&self, knowledge: &Knowledge) -> Option<Attempt> {
         knowledge.resumable(&self.task.job, &self.task.task)
     }
 
     fn take_up_again(
         &self,
-        live: &mut LiveLog,
+        journal: &mut Journal,
+        q_values: &QValues,
         earlier: Attempt,
     ) -> anyhow::Result<Option<Claimed>> {
         let dir = self.experiment.dir();
         // What an attempt of this task has finished is not trained again.
         let left = LeftResults::of(dir, earlier.iteration)?;
         if !left.is_empty() {
-            let settled = live.locked(|session| left.settle(session))?;
+            let settled = journal.transaction(|transaction| left.settle(transaction))?;
             if let Some(event) = settled.into_iter().next() {
                 return Ok(Some(Claimed::Nothing(event)));
             }
         }
         let end = end_of(dir, earlier)?;
-        live.locked(|session| {
-            if self.open_claim(session.knowledge()) != Some(earlier) {
+        journal.transaction(|transaction| {
+            if self.open_claim(transaction.state()) != Some(earlier) {
                 return Ok(None);
             }
-            let rows = session.knowledge().resume(earlier, end, &self.claimant());
+            let by = self.claimant(q_values);
+            let rows = transaction.state().resume(earlier, end, &by);
             // None when the earlier attempt was the third loss of the architecture.
             let claim = rows.iter().find(|row| row.event == Event::Claimed).cloned();
-            session.stage_all(rows)?;
-            session.write()?;
-            let known = session.knowledge();
+            transaction.push_all(rows)?;
+            let known = transaction.state();
             claim.map(|row| self.claimed(row, Vec::new(), known)).transpose()
         })
     }
@@ -135,48 +182,45 @@ impl Sampler<'_> {
     /// Draws until there is something to train.
     fn draw(
         &self,
-        session: &mut Session<'_>,
+        transaction: &mut Transaction<'_>,
         q_values: &QValues,
         reused: &mut Vec<Iteration>,
     ) -> anyhow::Result<Drawn> {
-        if session.knowledge().state().settings != self.experiment.settings() {
+        if transaction.state().state().settings != self.experiment.settings() {
             return Ok(Drawn::Done(Claimed::OtherConfiguration));
         }
-        if let Some(earlier) = self.open_claim(session.knowledge()) {
+        if let Some(earlier) = self.open_claim(transaction.state()) {
             return Ok(Drawn::HasOpenClaim(earlier));
         }
         let schedule = &self.experiment.config().schedule;
-        let by = self.claimant();
+        let by = self.claimant(q_values);
         let mut draws = 0;
         let mut drawn_at = None;
         loop {
-            let Some(epsilon) = session.knowledge().epsilon_in_force(schedule) else {
-                let why = why_nothing(session.knowledge(), schedule);
-                session.write()?;
+            let Some(epsilon) = transaction.state().epsilon_in_force(schedule) else {
+                let why = why_nothing(transaction.state(), schedule);
                 return Ok(Drawn::Done(Claimed::Nothing(why)));
             };
             // Without a scheduler there is no time limit.
-            if self.task.slurm.is_some() && session.knowledge().is_time_too_short() {
+            if self.task.slurm.is_some() && transaction.state().is_time_too_short() {
                 anyhow::bail!(Refusal::TimeTooShort);
             }
             if !q_values.serve(epsilon) {
-                session.write()?;
                 return Ok(Drawn::NeedsQValues);
             }
             if drawn_at != Some(epsilon) {
                 (drawn_at, draws) = (Some(epsilon), 0);
             }
             if draws == MOST_DRAWS {
-                session.stage(Row::exhausted(epsilon, &by))?;
+                transaction.push(Row::exhausted(epsilon, &by))?;
                 continue;
             }
             draws += 1;
-            let row = self.sample(session.knowledge(), q_values.table(), epsilon, &by);
-            session.stage(row.clone())?;
+            let row = self.sample(transaction.state(), q_values.table(), epsilon, &by);
+            transaction.push(row.clone())?;
             match row.event {
                 Event::Claimed => {
-                    session.write()?;
-                    let known = session.knowledge();
+                    let known = transaction.state();
                     return self.claimed(row, std::mem::take(reused), known).map(Drawn::Done);
                 }
                 Event::Reused => reused.extend(row.iteration),
@@ -215,13 +259,13 @@ impl Sampler<'_> {
         Ok(Claimed::Claim(Box::new(claim), reused))
     }
 
-    fn claimant(&self) -> Claimant {
+    fn claimant(&self, q_values: &QValues) -> Claimant {
         let now = Timestamp::now();
         let lifetime = self.experiment.config().recipe.claim_lifetime;
         Claimant {
             round: self.round,
-            view: Some(self.view.rows()),
-            predictor: self.view.predictor_curves().map(|curves| curves as u64),
+            view: Some(q_values.rows() as u64),
+            predictor: self.predictor,
             device: self.task.slurm.as_ref().and_then(|task| task.visible_devices.clone()),
             host: self.task.host.clone(),
             job: self.task.job.clone(),
@@ -262,15 +306,14 @@ training: {trainer: synthetic}
         init::tests::experiment(&folder.path().join("search"), CONFIGURATION)
     }
 
-    fn record(live: &mut LiveLog, claim: &Row) {
+    fn record(journal: &mut Journal, claim: &Row) {
         let training =
             Training { learning_rate: None, ..Training::made_up(Timestamp::now().into()) };
         let row =
             Row { reward: Some(0.1), ..claim.result(Event::Failed, &training).with_curve(None) };
-        let recorded = live.locked(|session| {
-            let Record::Append(rows) = session.knowledge().record(&row)? else { unreachable!() };
-            session.stage_all(rows)?;
-            session.write()
+        let recorded = journal.transaction(|transaction| {
+            let Record::Append(rows) = transaction.state().record(&row)? else { unreachable!() };
+            transaction.push_all(rows)
         });
         recorded.unwrap();
     }
@@ -279,22 +322,31 @@ training: {trainer: synthetic}
     fn no_draw_is_made_with_q_values_that_were_not_read() {
         let folder = tempfile::tempdir().unwrap();
         let experiment = experiment(&folder);
-        let view = View::empty(experiment.view_params());
         let task = Task::current().unwrap();
-        let sampler = Sampler { experiment: &experiment, task: &task, round: None, view: &view };
-        let mut live = LiveLog::after(&experiment, &view).unwrap();
-        let unread = || sampler.q_values(Some(Epsilon::RANDOM)).unwrap();
-        let draw = |live: &mut LiveLog, q_values: &QValues| {
-            live.locked(|session| sampler.draw(session, q_values, &mut Vec::new())).unwrap()
+        let sampler = Sampler {
+            experiment: &experiment,
+            task: &task,
+            round: None,
+            predictor: None,
+            learns: false,
         };
-        let Drawn::Done(Claimed::Claim(first, _)) = draw(&mut live, &unread()) else {
+        let mut journal = Journal::open(&experiment).unwrap();
+        let mut q_values = QValues::unread(&experiment);
+        let draw = |journal: &mut Journal, q_values: &QValues| {
+            let draw = |transaction: &mut Transaction<'_>| {
+                sampler.draw(transaction, q_values, &mut Vec::new())
+            };
+            journal.transaction(draw).unwrap()
+        };
+        let Drawn::Done(Claimed::Claim(first, _)) = draw(&mut journal, &q_values) else {
             panic!("at 1")
         };
-        record(&mut live, &first.row);
+        record(&mut journal, &first.row);
         // Another task has ended epsilon 1 since the Q-values were left unread.
-        assert!(matches!(draw(&mut live, &unread()), Drawn::NeedsQValues));
-        assert_eq!(live.rows(), 2, "nothing was drawn");
-        let Claimed::Claim(second, _) = sampler.claim(&mut live).unwrap() else { panic!("at 0.5") };
+        assert!(matches!(draw(&mut journal, &q_values), Drawn::NeedsQValues));
+        assert_eq!(journal.rows().len(), 2, "nothing was drawn");
+        let claimed = sampler.claim(&mut journal, &mut q_values).unwrap();
+        let Claimed::Claim(second, _) = claimed else { panic!("at 0.5") };
         assert_eq!(second.row.epsilon, Some(0.5));
     }
 }

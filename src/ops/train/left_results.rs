@@ -4,7 +4,7 @@
 //! Each place that records claims as lost appends these first. A process that is still trying then finds its row in the
 //! log.
 
-use crate::ops::live_log::{LiveLog, Session};
+use crate::ops::journal::{Journal, Transaction};
 use crate::ops::{Experiment, TrainEvent};
 use crate::storage::search_state::Record;
 use crate::storage::{Attempt, ExperimentDir, Iteration, Row, StorageError};
@@ -59,22 +59,22 @@ impl<'a> LeftResults<'a> {
 
     /// Appends those that count, removes their files and those of which the log has no use any more, and returns what
     /// became of them.
-    pub fn settle(&self, session: &mut Session<'_>) -> anyhow::Result<Vec<TrainEvent>> {
+    pub fn settle(&self, transaction: &mut Transaction<'_>) -> anyhow::Result<Vec<TrainEvent>> {
         let mut settled = Vec::new();
         for (attempt, row) in &self.rows {
-            if let Err(violation) = session.knowledge().record(row) {
+            if let Err(violation) = transaction.state().record(row) {
                 log::warn!(
                     "the result of attempt {attempt} is left where it is: {violation} (see `metaqnn verify`)"
                 );
                 continue;
             }
-            let before = session.rows();
-            let event = record(session, row)?;
+            let before = transaction.rows().len();
+            let event = record(transaction, row)?;
             match &event {
                 TrainEvent::Superseded { iteration } => log::warn!(
                     "a result of iteration {iteration} is dropped, since its architecture has one; its learning curve is kept"
                 ),
-                _ if session.rows() == before => {}
+                _ if transaction.rows().len() == before => {}
                 _ => log::warn!(
                     "the result of iteration {}, which its task could not append, is recorded",
                     attempt.iteration
@@ -88,20 +88,20 @@ impl<'a> LeftResults<'a> {
 }
 
 /// Appends a result under the lock, unless its architecture has one; returns what became of it.
-pub(crate) fn record(session: &mut Session<'_>, row: &Row) -> anyhow::Result<TrainEvent> {
+pub(crate) fn record(transaction: &mut Transaction<'_>, row: &Row) -> anyhow::Result<TrainEvent> {
     let iteration = row.iteration.unwrap_or_default().0;
-    let (rows, is_known) = match session.knowledge().record(row)? {
+    let (rows, is_known) = match transaction.state().record(row)? {
         Record::Append(rows) => (rows, false),
         Record::AlreadyKnown { due, .. } => (due, true),
     };
-    session.stage_all(rows)?;
-    session.write()?;
+    transaction.push_all(rows)?;
+    transaction.write()?;
     // Another copy of the task may have trained the very same.
-    if is_known && !session.has_result_of(row)? {
+    if is_known && !transaction.has_result_of(row) {
         return Ok(TrainEvent::Superseded { iteration });
     }
     // It may stand in the log by an earlier try, whose sync failed.
-    session.sync()?;
+    transaction.sync()?;
     Ok(TrainEvent::Recorded {
         iteration,
         outcome: row.event.to_string(),
@@ -124,7 +124,7 @@ pub(crate) fn remove(dir: &ExperimentDir, attempt: Attempt) {
 pub(crate) fn settle_all(experiment: &Experiment) -> anyhow::Result<()> {
     let left = LeftResults::read(experiment.dir())?;
     if !left.is_empty() {
-        LiveLog::open(experiment)?.locked(|session| left.settle(session))?;
+        Journal::open(experiment)?.transaction(|transaction| left.settle(transaction))?;
     }
     Ok(())
 }
@@ -137,7 +137,7 @@ mod tests {
     use crate::ops::init;
     use crate::ops::reduce::lost_claims::{EndedJobs, lose_ended_claims};
     use crate::q_learning::Epsilon;
-    use crate::storage::{Claimant, Event, Training, View};
+    use crate::storage::{Claimant, Event, Training};
 
     const CONFIGURATION: &str = "
 experiment: {name: left, seed: 1}
@@ -147,7 +147,7 @@ training: {trainer: synthetic}
 ";
 
     /// Draws the one architecture in a claim that has ended already.
-    fn draw(live: &mut LiveLog) -> Row {
+    fn draw(journal: &mut Journal) -> Row {
         let time = Timestamp::UNIX_EPOCH.into();
         let by = Claimant {
             round: None,
@@ -160,13 +160,13 @@ training: {trainer: synthetic}
             time,
             expires_at: time,
         };
-        live.locked(|session| {
-            let row = session.knowledge().draw("[SM(10)]", Epsilon::RANDOM, &by);
-            session.stage(row.clone())?;
-            session.write()?;
-            Ok(row)
-        })
-        .unwrap()
+        journal
+            .transaction(|transaction| {
+                let row = transaction.state().draw("[SM(10)]", Epsilon::RANDOM, &by);
+                transaction.push(row.clone())?;
+                Ok(row)
+            })
+            .unwrap()
     }
 
     fn result_of(claim: &Row, reward: f64) -> Row {
@@ -182,21 +182,21 @@ training: {trainer: synthetic}
     }
 
     fn reduce(experiment: &Experiment) -> usize {
-        let view = View::empty(experiment.view_params());
-        lose_ended_claims(experiment, &view, &EndedJobs::None).unwrap()
+        let mut journal = Journal::open(experiment).unwrap();
+        lose_ended_claims(experiment, &mut journal, &EndedJobs::None).unwrap()
     }
 
     #[test]
     fn a_left_result_is_appended_before_its_expired_claim_is_lost_and_late_ones_are_dropped() {
         let folder = tempfile::tempdir().unwrap();
         let experiment = init::tests::experiment(&folder.path().join("search"), CONFIGURATION);
-        let mut live = LiveLog::open(&experiment).unwrap();
-        let first = draw(&mut live);
+        let mut journal = Journal::open(&experiment).unwrap();
+        let first = draw(&mut journal);
         assert_eq!(
             (reduce(&experiment), events(&experiment)),
             (1, vec![Event::Claimed, Event::Lost])
         );
-        let second = draw(&mut live);
+        let second = draw(&mut journal);
         let publish = |claim: &Row, reward| {
             let attempt = claim.attempt().unwrap();
             experiment.dir().publish_result(attempt, &result_of(claim, reward)).unwrap();
@@ -215,17 +215,17 @@ training: {trainer: synthetic}
     fn a_result_that_is_in_the_log_already_is_told_as_recorded() {
         let folder = tempfile::tempdir().unwrap();
         let experiment = init::tests::experiment(&folder.path().join("search"), CONFIGURATION);
-        let mut live = LiveLog::open(&experiment).unwrap();
-        let claim = draw(&mut live);
+        let mut journal = Journal::open(&experiment).unwrap();
+        let claim = draw(&mut journal);
         // A write whose sync fails is tried again, and so is one that a reduce was faster with.
         for reward in [0.25, 0.25, 0.5] {
             let row = result_of(&claim, reward);
-            let event = live.locked(|session| record(session, &row)).unwrap();
+            let event = journal.transaction(|transaction| record(transaction, &row)).unwrap();
             assert_eq!(matches!(event, TrainEvent::Recorded { .. }), reward == 0.25, "{event:?}");
         }
         // Another copy of the task comes to the same from the same checkpoint: its own result is not in the log.
         let second = Row { attempt: Some(2), ..result_of(&claim, 0.25) };
-        let event = live.locked(|session| record(session, &second)).unwrap();
+        let event = journal.transaction(|transaction| record(transaction, &second)).unwrap();
         assert!(matches!(event, TrainEvent::Superseded { .. }), "{event:?}");
         assert_eq!(events(&experiment), [Event::Claimed, Event::Failed]);
     }

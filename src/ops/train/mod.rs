@@ -21,20 +21,23 @@ use jiff::Timestamp;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 
 use self::record::is_full;
-use crate::ops::current::Current;
-use crate::ops::reduce::{ReduceOptions, reduce};
+use crate::ops::journal::Journal;
+use crate::ops::reduce::refit::{newest_predictor, refit_unless_started};
+use crate::ops::reduce::switched_off_in;
 use crate::ops::rounds::round::Round;
 use crate::ops::train::attempt::{AttemptEnd, Claim, Workbench, end_of, rehearsal};
 use crate::ops::train::attempt_files::AttemptFiles;
-use crate::ops::train::claim::{Claimed, Sampler};
+use crate::ops::train::claim::{Claimed, QValues, Sampler};
 use crate::ops::train::stopping::Verdicts;
 use crate::ops::train::task::Task;
 use crate::ops::{Experiment, Refusal, TrainEvent};
 use crate::predictor::AuditFindings;
 use crate::slurm::{Slurm, Variables};
 use crate::storage::search_state::{EarlierAttempt, is_last_timeout};
+use crate::storage::view::StoredPredictor;
 use crate::storage::{
-    Attempt, LeftOnSignal, RoundDir, TIME_TOO_SHORT, TaskRefusal, refusal_as_reason,
+    Attempt, Iteration, LeftOnSignal, LockTimeout, RoundDir, TIME_TOO_SHORT, TaskRefusal,
+    refusal_as_reason,
 };
 use crate::training::{Interrupt, Signal, Trainer, TrainingError, trainer};
 
@@ -93,7 +96,7 @@ pub fn train(
         }
         let began = Instant::now();
         match worker.claim()? {
-            Some((claim, verdicts)) => worker.work_on(&claim, verdicts)?,
+            Some(claim) => worker.work_on(&claim)?,
             None => match worker.changed_settings.take() {
                 None => break,
                 Some(settings) => {
@@ -104,8 +107,11 @@ pub fn train(
         }
         longest = longest.max(began.elapsed());
     }
-    Ok(())
+    if options.reduce { worker.publish() } else { Ok(()) }
 }
+
+/// Results between two views that the tasks publish where no `reduce` does.
+const RESULTS_PER_VIEW: u64 = 100;
 
 /// Leaves word that the trainer of this task refuses to work on this machine, for who counts them: without a claim the
 /// log tells nothing of it.
@@ -131,8 +137,11 @@ struct Worker<'a> {
     task: Task,
     trainer: Box<dyn Trainer>,
     interrupt: Interrupt,
-    /// What the last claim or result has read; none before the first, and after an error.
-    kept: Option<Current>,
+    /// The log, from the first claim on.
+    journal: Option<Journal>,
+    q_values: QValues,
+    /// The predictor that judges the claim.
+    predictor: Option<StoredPredictor>,
     /// The `set` rows, where there are others than the configuration was read with.
     changed_settings: Option<Vec<String>>,
     /// Files of attempts as the task begins, until they were looked at.
@@ -159,39 +168,42 @@ impl<'a> Worker<'a> {
             task,
             trainer,
             interrupt,
-            kept: None,
+            journal: None,
+            q_values: QValues::unread(experiment),
+            predictor: None,
             changed_settings: None,
             files,
         })
     }
 
-    /// Takes what is known now; whoever succeeds with it puts it back.
-    fn current(&mut self) -> anyhow::Result<Current> {
-        match self.kept.take() {
-            Some(kept) => kept.renewed(self.experiment),
-            None => Current::read(self.experiment),
+    /// Claims an architecture; `None` when there is nothing to claim.
+    fn claim(&mut self) -> anyhow::Result<Option<Claim>> {
+        if let Some(journal) = &mut self.journal {
+            journal.set_lock_timeout(LockTimeout::default());
+            journal.renew()?;
         }
-    }
-
-    /// Claims an architecture, and finds out who judges its training; `None` when there is nothing to claim.
-    fn claim(&mut self) -> anyhow::Result<Option<(Claim, Option<Verdicts<'a>>)>> {
-        let Current { view, mut live } = self.current()?;
+        let journal = match self.journal.take() {
+            Some(journal) => self.journal.insert(journal),
+            None => self.journal.insert(Journal::open(self.experiment)?),
+        };
         if let Some(files) = self.files.take() {
-            live.peek(|known| files.check(known))??;
+            files.check(journal.state())?;
         }
+        self.predictor = newest_predictor(self.experiment, journal)?;
         let sampler = Sampler {
             experiment: self.experiment,
             task: &self.task,
             round: self.options.round,
-            view: &view,
+            predictor: self.predictor.as_ref().map(|stored| stored.full_curves),
+            learns: self.options.reduce,
         };
-        let claimed = match sampler.claim(&mut live)? {
+        Ok(match sampler.claim(journal, &mut self.q_values)? {
             Claimed::Nothing(why) => {
                 (self.on_event)(why);
                 None
             }
             Claimed::OtherConfiguration => {
-                self.changed_settings = Some(live.knowledge().state().settings.clone());
+                self.changed_settings = Some(journal.state().state().settings.clone());
                 None
             }
             Claimed::Claim(claim, reused) => {
@@ -205,20 +217,21 @@ impl<'a> Worker<'a> {
                     architecture: claim.architecture.to_string(),
                     epochs: self.experiment.config().recipe.epochs,
                 });
-                let verdicts = Verdicts::of(self.experiment, &view, &claim);
-                Some((*claim, verdicts))
+                Some(*claim)
             }
-        };
-        self.kept = Some(Current { view, live });
-        Ok(claimed)
+        })
     }
 
     /// Trains a claim and records what it came to.
-    fn work_on(&mut self, claim: &Claim, verdicts: Option<Verdicts<'a>>) -> anyhow::Result<()> {
+    fn work_on(&mut self, claim: &Claim) -> anyhow::Result<()> {
+        let threads = self.threads();
+        let journal = self.journal.as_mut().expect("a claim was read from it");
+        let predictor = self.predictor.take();
+        let verdicts = Verdicts::of(self.experiment, journal, predictor, claim);
         let workbench = Workbench {
             experiment: self.experiment,
             task: &self.task,
-            threads: self.threads(),
+            threads,
             claim,
             verdicts,
             trainer: self.trainer.as_mut(),
@@ -235,22 +248,42 @@ impl<'a> Worker<'a> {
                 return Err(error);
             }
             AttemptEnd::Result { row, mut curve } => {
-                self.record(claim.attempt, &row, &mut curve)?
-            }
-        }
-        if self.options.reduce { self.reduce() } else { Ok(()) }
-    }
-
-    /// Learns what is new. What does not fit on the disk now is learned after a later result.
-    fn reduce(&mut self) -> anyhow::Result<()> {
-        let options = ReduceOptions { keep_tables: true, ..ReduceOptions::default() };
-        match reduce(self.experiment, &options) {
-            Err(error) if is_full(&error) => log::warn!("nothing is learned yet: {error:#}"),
-            reduced => {
-                if let Some(AuditFindings { audited, false_stops, .. }) = reduced?.switched_off {
-                    (self.on_event)(TrainEvent::StoppingSwitchedOff { audited, false_stops });
+                self.record(claim.attempt, &row, &mut curve)?;
+                if self.options.reduce {
+                    self.learn(claim.attempt.iteration)?;
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Learns of a result what a `reduce` would: says when it switched early stopping off, fits
+    /// the predictor when one is due, and publishes a view after each 100th result. What does not
+    /// fit on the disk now is published after a later one.
+    fn learn(&mut self, recorded: Iteration) -> anyhow::Result<()> {
+        let journal = self.journal.as_mut().expect("a claim was read from it");
+        let findings = switched_off_in(self.experiment, journal, |audit| audit == recorded);
+        if let Some(AuditFindings { audited, false_stops, .. }) = findings {
+            (self.on_event)(TrainEvent::StoppingSwitchedOff { audited, false_stops });
+        }
+        let is_due = (journal.state().known().len() as u64).is_multiple_of(RESULTS_PER_VIEW);
+        refit_unless_started(self.experiment, journal)
+            .and_then(|()| if is_due { self.publish() } else { Ok(()) })
+            .or_else(|error| match is_full(&error) {
+                true => {
+                    log::warn!("nothing is learned yet: {error:#}");
+                    Ok(())
+                }
+                false => Err(error),
+            })
+    }
+
+    /// Publishes a view of all rows that were read.
+    fn publish(&mut self) -> anyhow::Result<()> {
+        let Some(journal) = self.journal.as_mut() else { return Ok(()) };
+        let learned = self.q_values.learned(journal)?;
+        if learned.rows > journal.view_rows() {
+            journal.publish(learned)?;
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use crate::ops::live_log::{LiveLog, Session};
+use crate::ops::journal::Transaction;
 use crate::ops::train::Worker;
 use crate::ops::train::curve::CurveInProgress;
 use crate::ops::train::left_results::{self, LeftResults};
@@ -34,12 +34,11 @@ impl Worker<'_> {
         // A result of this iteration that waits to be appended goes before its loss.
         let left = LeftResults::of(dir, iteration)?;
         let settled = self.until_written(iteration, is_full, |worker| {
-            worker.write(|session| {
-                let settled = left.settle(session)?;
+            worker.write(|transaction| {
+                let settled = left.settle(transaction)?;
                 let now = Timestamp::now().into();
-                let rows = session.knowledge().lose(attempt, &reason, Some(seconds), now);
-                session.stage_all(rows)?;
-                session.write()?;
+                let rows = transaction.state().lose(attempt, &reason, Some(seconds), now);
+                transaction.push_all(rows)?;
                 Ok(settled)
             })
         })?;
@@ -69,7 +68,7 @@ impl Worker<'_> {
                         Err(error) => log::warn!("a result is not kept beside its curve: {error}"),
                     }
                 }
-                worker.write(|session| left_results::record(session, row))
+                worker.write(|transaction| left_results::record(transaction, row))
             },
         )?;
         left_results::remove(dir, attempt);
@@ -77,29 +76,15 @@ impl Worker<'_> {
         Ok(())
     }
 
-    /// Writes what a claim came to, which is not refused where the log or the configuration is no longer what the newest view
-    /// was made from.
+    /// Writes what a claim came to: by what the rows of the log say, whatever became of its views.
     fn write<T>(
         &mut self,
-        decide: impl FnOnce(&mut Session<'_>) -> anyhow::Result<T>,
+        decide: impl FnOnce(&mut Transaction<'_>) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
-        match self.current() {
-            Ok(mut current) => {
-                current.live.set_lock_timeout(self.patience());
-                let written = current.live.locked(decide)?;
-                self.kept = Some(current);
-                Ok(written)
-            }
-            Err(error)
-                if matches!(
-                    error.downcast_ref(),
-                    Some(StorageError::Changed { .. } | StorageError::OtherConfiguration { .. })
-                ) =>
-            {
-                LiveLog::without_view(self.experiment)?.locked(decide)
-            }
-            Err(error) => Err(error),
-        }
+        let timeout = self.patience();
+        let journal = self.journal.as_mut().expect("a claim was read from it");
+        journal.set_lock_timeout(timeout);
+        journal.transaction(decide)
     }
 
     /// Writes, again and again with growing pauses after an error that is worth it, until the time is nearly up.

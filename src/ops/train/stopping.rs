@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 use rand::Rng;
 
 use crate::ops::Experiment;
-use crate::ops::known_rows::KnownRows;
+use crate::ops::journal::Journal;
 use crate::ops::reduce::refit::example_of;
 use crate::ops::train::attempt::Claim;
 use crate::outcome::Accuracy;
 use crate::predictor::{AuditFindings, FittedPredictor, Prediction, Verdict};
 use crate::seed::{Purpose, generator};
-use crate::storage::{Curve, CurveRow, Iteration, Knowledge, ReplayLog, View};
+use crate::storage::view::StoredPredictor;
+use crate::storage::{Curve, CurveRow, Iteration, Knowledge};
 
 /// How often the log is read for the best network so far.
 const READ_EVERY: Duration = Duration::from_secs(60);
@@ -26,17 +27,17 @@ enum Execution {
     Audit,
 }
 
-/// Judges one training, by the predictor of the view that its architecture was claimed with. That
-/// view stands in the row of the result, so that every verdict can be repeated.
+/// Judges one training, by the predictor that was the newest when its architecture was claimed. It
+/// is named in the row of the result, so that every verdict can be repeated.
 pub(crate) struct Verdicts<'a> {
     experiment: &'a Experiment,
     predictor: FittedPredictor,
     /// Weights and layers of the network.
     cost: (u64, u32),
     execution: Execution,
-    /// The view, and the rows after it, read when a verdict is due and at most once a minute. What is older makes
-    /// stopping less likely only.
-    known: KnownRows,
+    /// Read on when a verdict is due, and at most once a minute: what is older makes stopping less
+    /// likely only.
+    journal: &'a mut Journal,
     read_at: Option<Instant>,
 }
 
@@ -44,31 +45,27 @@ impl<'a> Verdicts<'a> {
     /// Begins to judge; none while there is no predictor: nobody is stopped.
     ///
     /// An architecture is claimed already, so a predictor that cannot be read is a warning, too.
-    pub fn of(experiment: &'a Experiment, view: &View, claim: &Claim) -> Option<Self> {
-        Self::read(experiment, view, claim).unwrap_or_else(|error| {
-            log::warn!("no predictor, so that this training is not stopped: {error:#}");
-            None
-        })
-    }
-
-    fn read(
+    pub fn of(
         experiment: &'a Experiment,
-        view: &View,
+        journal: &'a mut Journal,
+        stored: Option<StoredPredictor>,
         claim: &Claim,
-    ) -> anyhow::Result<Option<Self>> {
+    ) -> Option<Self> {
         let config = experiment.config();
+        let predictor = stored?.predictor().inspect_err(|error| {
+            log::warn!("no predictor, so that this training is not stopped: {error:#}");
+        });
         let epochs = config.recipe.epochs as usize;
-        let is_of_these = |predictor: &FittedPredictor| predictor.epochs() == epochs;
-        let Some(predictor) = view.predictor()?.filter(is_of_these) else { return Ok(None) };
+        let predictor = predictor.ok().filter(|predictor| predictor.epochs() == epochs)?;
         let cost = config.space.cost(&claim.architecture);
-        Ok(Some(Self {
+        Some(Self {
             experiment,
             predictor,
             cost: (cost.parameters, claim.architecture.depth() as u32),
             execution: execution(experiment, claim.attempt.iteration),
-            known: KnownRows::of(view, &ReplayLog::open(experiment.dir())?)?,
+            journal,
             read_at: None,
-        }))
+        })
     }
 
     /// Judges a training by the epochs of its last start: writes prediction and verdict into the
@@ -81,7 +78,7 @@ impl<'a> Verdicts<'a> {
             return ControlFlow::Continue(());
         };
         let early_stopping = &self.experiment.config().early_stopping;
-        let last_accuracies = &self.known.knowledge().state().last_accuracies;
+        let last_accuracies = &self.journal.state().state().last_accuracies;
         let y_best = last_accuracies.nth(early_stopping.top_n);
         // A blanked row leaves others unchecked.
         let y_best = y_best.filter(|best| Accuracy::new(*best).is_ok());
@@ -98,7 +95,7 @@ impl<'a> Verdicts<'a> {
             return None;
         }
         self.read_now_and_then();
-        if audit_findings(self.experiment, self.known.knowledge()).is_switched_off() {
+        if audit_findings(self.experiment, self.journal.state()).is_switched_off() {
             return None;
         }
         let seen = example_of(self.experiment, start, self.cost).ok()?;
@@ -109,8 +106,7 @@ impl<'a> Verdicts<'a> {
     fn read_now_and_then(&mut self) {
         if self.read_at.is_none_or(|at| at.elapsed() >= READ_EVERY) {
             self.read_at = Some(Instant::now());
-            let log = ReplayLog::open(self.experiment.dir()).map_err(anyhow::Error::from);
-            if let Err(error) = log.and_then(|log| self.known.read_on(&log)) {
+            if let Err(error) = self.journal.refresh() {
                 log::warn!("the stopping rule goes by what was known before: {error:#}");
             }
         }

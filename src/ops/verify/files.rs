@@ -98,7 +98,7 @@ pub(crate) fn check_curves(
         }
     }
     let known = log.knowledge.known();
-    let ended: BTreeSet<Iteration> = known.iter().map(|(_, known)| known.iteration).collect();
+    let ended: BTreeSet<Iteration> = known.values().map(|known| known.iteration).collect();
     let is_left = |attempt: &Attempt| ended.contains(&attempt.iteration);
     let left = files.checkpoints.iter().filter(|(attempt, _)| is_left(attempt)).count();
     if left > 0 {
@@ -112,8 +112,15 @@ pub(crate) fn check_curves(
 
 /// What stands in the way of a folder, or of the log: nothing more can be examined then.
 pub(crate) fn misplaced(dir: &ExperimentDir) -> Vec<Finding> {
-    let folders =
-        [dir.views(), dir.curves(), dir.checkpoints(), dir.rounds(), dir.imported(), dir.torn()];
+    let folders = [
+        dir.views(),
+        dir.predictors(),
+        dir.curves(),
+        dir.checkpoints(),
+        dir.rounds(),
+        dir.imported(),
+        dir.torn(),
+    ];
     let problem = "no folder (move it away: the program makes the folder when it needs one)";
     let in_the_way = folders.iter().filter(|path| path.exists() && !path.is_dir());
     let mut findings: Vec<Finding> =
@@ -156,6 +163,7 @@ pub(crate) fn left_behind(dir: &ExperimentDir) -> anyhow::Result<Vec<Finding>> {
     let folders = [
         dir.root().to_owned(),
         dir.views(),
+        dir.predictors(),
         dir.curves(),
         dir.checkpoints(),
         dir.rounds(),

@@ -23,18 +23,19 @@ mod views;
 
 use std::env;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use jiff::Timestamp;
 use serde::Serialize;
 
 use self::log::Examined;
-use self::views::{Views, differing_view};
+use self::views::{Views, differing_predictor, differing_view, read_predictors};
 use crate::config::ConfigError;
 use crate::ops::Experiment;
 use crate::ops::train::attempt_files::AttemptFiles;
-use crate::storage::{ExperimentDir, RawLog, StorageError, View};
+use crate::storage::view::View;
+use crate::storage::{ExperimentDir, RawLog, Row, StorageError};
 
 pub use finding::{Finding, Repair};
 
@@ -110,7 +111,7 @@ pub fn repair(experiment_path: &Path) -> anyhow::Result<Audit> {
     let Some(experiment) = subject.experiment.as_ref().filter(|_| can_be_mended) else {
         return Ok(before);
     };
-    repair::mend(experiment, differing)?;
+    repair::mend(experiment, &differing)?;
     let (after, _) = subject.audit()?;
     let is_gone = |finding: &Finding| {
         let is_same =
@@ -125,11 +126,11 @@ pub fn repair(experiment_path: &Path) -> anyhow::Result<Audit> {
 /// Finds a view that was made with another configuration: then nothing can be said of the rows by this one, and nothing
 /// is mended.
 fn of_another_configuration(experiment: &Experiment) -> Option<Finding> {
-    let params = experiment.view_params();
+    let sha256 = experiment.view_params().sha256;
     // A folder that cannot be listed is reported by the check of all views.
     let mut views = experiment.dir().list_views().unwrap_or_default().into_iter().rev();
-    let other = views.find_map(|(rows, _)| {
-        View::published(experiment.dir(), rows, &params)
+    let other = views.find_map(|(rows, folder)| {
+        View::read(&folder, rows, &sha256)
             .err()
             .filter(|error| matches!(error, StorageError::OtherConfiguration { .. }))
     });
@@ -175,20 +176,20 @@ impl Subject {
         Ok(Self { dir, experiment: None, configuration })
     }
 
-    /// Returns what is found, and the newest view by its rows when it is not what they say.
-    fn audit(&self) -> anyhow::Result<(Audit, Option<u64>)> {
+    /// Returns what is found, and the newest view and predictor where they are not what they should be.
+    fn audit(&self) -> anyhow::Result<(Audit, Vec<PathBuf>)> {
         let findings = self.configuration.iter().cloned().collect();
         let mut audit = Audit { counts: Counts::default(), findings };
         let differing = self.look_into(&mut audit)?;
         Ok((audit, differing))
     }
 
-    fn look_into(&self, audit: &mut Audit) -> anyhow::Result<Option<u64>> {
+    fn look_into(&self, audit: &mut Audit) -> anyhow::Result<Vec<PathBuf>> {
         let Audit { counts, findings } = audit;
         let misplaced = files::misplaced(&self.dir);
         if !misplaced.is_empty() {
             findings.extend(misplaced);
-            return Ok(None);
+            return Ok(Vec::new());
         }
         // Before the log: what is listed now is told of in the log as it is read after.
         let files = AttemptFiles::list(&self.dir)?;
@@ -199,13 +200,13 @@ impl Subject {
                 if source.kind() == std::io::ErrorKind::NotFound =>
             {
                 findings.push(Finding::damage(log::LOG, "missing"));
-                return Ok(None);
+                return Ok(Vec::new());
             }
             Err(error) => return Err(error.into()),
         };
         let experiment = self.experiment.as_ref();
         let views = match experiment {
-            Some(experiment) => Views::read(experiment, &listed, &raw)?,
+            Some(experiment) => Views::read(experiment, &listed, &raw),
             None => Views::default(),
         };
         let examined = Examined::of(&raw, experiment, views.vouched);
@@ -219,18 +220,27 @@ impl Subject {
         if let Some(how) = raw.header_problem() {
             // What is known without the log is not worth much: nothing else can be compared.
             findings.push(log::changed(how).at(1, 0));
-            return Ok(None);
+            return Ok(Vec::new());
         }
         findings.extend(examined.findings(&raw, Timestamp::now()));
-        let mut differing = None;
+        let mut differing = Vec::new();
         if let Some(experiment) = experiment {
             findings.extend(results::check_rows(&examined.rows, experiment.config()));
             findings.extend(views.wrong.iter().map(|view| view.finding(experiment)));
-            if let Some(rows) = views.newest_good
-                && let Some(view) = differing_view(experiment, rows, &examined.rows, &raw)?
+            let rows: Vec<Row> = examined.rows.iter().map(|placed| placed.row.clone()).collect();
+            if let Some(view) = &views.newest_good
+                && let Some(wrong) = differing_view(experiment, view, &rows)?
             {
-                findings.push(view.finding(experiment));
-                differing = Some(rows);
+                findings.push(wrong.finding(experiment));
+                differing.push(wrong.folder);
+            }
+            let (wrong, newest) = read_predictors(experiment, &rows)?;
+            findings.extend(wrong.iter().map(|predictor| predictor.finding(experiment)));
+            if let Some(stored) = newest
+                && let Some(wrong) = differing_predictor(experiment, &stored, &rows)?
+            {
+                findings.push(wrong.finding(experiment));
+                differing.push(wrong.folder);
             }
             let rule = experiment.config().early_stopping.rule();
             let attempts = files::check_attempts(&files, &self.dir, &examined)?;

@@ -6,27 +6,28 @@
 //! The lock is let go of before anything is learned.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use jiff::Timestamp;
 
 use crate::ops::Experiment;
-use crate::ops::known_rows::{publish_view, set_aside_if_there};
+use crate::ops::journal::{Journal, set_cache_aside};
 use crate::ops::reduce::refit::refit;
 use crate::ops::train::attempt_files::AttemptFiles;
 use crate::ops::train::left_results;
 use crate::ops::verify::files::check_attempts;
 use crate::ops::verify::finding::Repair;
 use crate::ops::verify::log::Examined;
-use crate::ops::verify::views::Views;
+use crate::ops::verify::views::{Views, read_predictors};
 use crate::storage::fs::publish;
-use crate::storage::{Event, ExclusiveGuard, LogCursor, ReplayLog, Row, View, WritableReplayLog};
+use crate::storage::{Event, ExclusiveGuard, Row, WritableReplayLog};
 
-/// Mends the log, sets files aside that are in the way, and replaces views that are wrong; `differing` is the newest
-/// one when it is not what its rows say.
+/// Mends the log, sets files aside that are in the way, and replaces views and predictors that are wrong; `differing`
+/// are whole ones that are not what the log says.
 ///
 /// # Errors
 /// The lock stayed taken, or a file cannot be written: then all is as it was, or as far as it was mended.
-pub(crate) fn mend(experiment: &Experiment, differing: Option<u64>) -> anyhow::Result<()> {
+pub(crate) fn mend(experiment: &Experiment, differing: &[PathBuf]) -> anyhow::Result<()> {
     let dir = experiment.dir();
     let files = AttemptFiles::list(dir)?;
     let mut log = WritableReplayLog::open(dir)?;
@@ -34,18 +35,22 @@ pub(crate) fn mend(experiment: &Experiment, differing: Option<u64>) -> anyhow::R
     let mut guard = log.lock_exclusive()?;
     // Under the lock: what a reduce publishes later is made of rows of which it sees the end.
     let listed = dir.list_views()?;
-    // Another repair may have replaced it.
-    let differing = differing.filter(|rows| listed.iter().any(|(listed, _)| listed == rows));
-    let views = Views::read(experiment, &listed, &guard.read_raw()?)?;
-    let seem_good = views.wrong.iter().filter(|view| view.seems_good).map(|view| view.rows);
-    let misleading: BTreeSet<u64> = seem_good.chain(differing).collect();
-    let Some(mended) = mend_log(&mut guard, experiment, views.vouched, &misleading)? else {
+    let views = Views::read(experiment, &listed, &guard.read_raw()?);
+    let seem_good = views.wrong.into_iter().filter(|view| view.seems_good).map(|view| view.folder);
+    // Another repair may have replaced them.
+    let differing = differing.iter().filter(|folder| folder.exists()).cloned();
+    let misleading: BTreeSet<PathBuf> = seem_good.chain(differing).collect();
+    let is_misled = !misleading.is_empty();
+    let Some(mended) = mend_log(&mut guard, experiment, views.vouched, is_misled)? else {
         return Ok(());
     };
-    let wrong = Views::read(experiment, &listed, &guard.read_raw()?)?.wrong;
-    let wrong: BTreeSet<u64> = wrong.iter().map(|view| view.rows).chain(misleading).collect();
-    for rows in &wrong {
-        set_aside_if_there(experiment, *rows)?;
+    let mut wrong = Views::read(experiment, &listed, &guard.read_raw()?).wrong;
+    let rows: Vec<Row> = mended.log.rows.iter().map(|placed| placed.row.clone()).collect();
+    wrong.extend(read_predictors(experiment, &rows)?.0);
+    let wrong: BTreeSet<PathBuf> =
+        wrong.into_iter().map(|cache| cache.folder).chain(misleading).collect();
+    for folder in &wrong {
+        set_cache_aside(folder)?;
     }
     let files = check_attempts(&files, dir, &mended.log)?.into_iter();
     for (path, _) in files.filter(|(_, finding)| finding.repair == Repair::SetAside) {
@@ -54,7 +59,7 @@ pub(crate) fn mend(experiment: &Experiment, differing: Option<u64>) -> anyhow::R
     }
     drop(guard);
     if !wrong.is_empty() || mended.told == Told::Readers {
-        publish_new_view(experiment)?;
+        publish_caches(experiment)?;
     }
     left_results::settle_all(experiment)
 }
@@ -79,7 +84,7 @@ fn mend_log(
     guard: &mut ExclusiveGuard<'_>,
     experiment: &Experiment,
     vouched: u64,
-    misleading: &BTreeSet<u64>,
+    is_misled: bool,
 ) -> anyhow::Result<Option<Mended>> {
     let raw = guard.read_raw()?;
     let examined = Examined::of(&raw, Some(experiment), vouched);
@@ -88,7 +93,7 @@ fn mend_log(
     }
     let mut rows: Vec<Row> =
         examined.blanks.iter().filter_map(|blank| blank.again.clone()).collect();
-    let told = if examined.blanks.is_empty() && misleading.is_empty() {
+    let told = if examined.blanks.is_empty() && !is_misled {
         Told::Nobody
     } else {
         rows.push(Row::at(Event::Repaired, Timestamp::now().into()));
@@ -104,16 +109,13 @@ fn mend_log(
     Ok(Some(Mended { log, told }))
 }
 
-/// Publishes a view of all rows, learned from nothing. Where another repair has begun meanwhile, that one does.
-fn publish_new_view(experiment: &Experiment) -> anyhow::Result<()> {
-    let log = ReplayLog::open(experiment.dir())?;
-    let tail = log.read_from(&LogCursor::start())?;
-    let end = tail.cursor.clone();
-    let mut view = View::empty(experiment.view_params());
-    view.apply(&tail)?;
-    refit(experiment, &mut view, || Ok(tail.rows))?;
-    if view.rows() > 0 {
-        publish_view(experiment, &mut view, &log, &end)?;
+/// Learns and fits again what was set aside. Where another repair has begun meanwhile, that one does.
+fn publish_caches(experiment: &Experiment) -> anyhow::Result<()> {
+    let mut journal = Journal::open(experiment)?;
+    refit(experiment, &journal)?;
+    if !journal.new_rows().is_empty() {
+        let learned = journal.learn()?;
+        journal.publish(&learned)?;
     }
     Ok(())
 }
@@ -126,15 +128,15 @@ mod tests {
     use sha2::{Digest, Sha256};
 
     use super::*;
-    use crate::ops::current::Current;
     use crate::ops::init;
-    use crate::ops::live_log::LiveLog;
-    use crate::ops::reduce::{ReduceOptions, reduce};
-    use crate::ops::train::claim::{Claimed, Sampler};
+    use crate::ops::reduce::lost_claims::EndedJobs;
+    use crate::ops::reduce::reduce;
+    use crate::ops::train::claim::{Claimed, QValues, Sampler};
     use crate::ops::train::task::Task;
     use crate::ops::verify::{repair, verify};
     use crate::storage::search_state::Record;
-    use crate::storage::{Event, Iteration, Training};
+    use crate::storage::view::q_table::write_q_table;
+    use crate::storage::{Event, Iteration, LogCursor, ReplayLog, Training};
 
     const CONFIGURATION: &str = "
 experiment: {name: repaired, seed: 1}
@@ -148,13 +150,13 @@ training: {trainer: synthetic}
     }
 
     /// Claims with what was read before, and returns the row.
-    fn claim(experiment: &Experiment, current: &mut Current) -> Row {
-        let Current { view, live } = current;
+    fn claim(experiment: &Experiment, journal: &mut Journal) -> Row {
         // A task of its own each time, which has no claim to take up again.
-        let task = format!("{}", live.rows());
+        let task = format!("{}", journal.rows().len());
         let task = Task { task, ..Task::current().unwrap() };
-        let sampler = Sampler { experiment, task: &task, round: None, view };
-        match sampler.claim(live).unwrap() {
+        let sampler =
+            Sampler { experiment, task: &task, round: None, predictor: None, learns: false };
+        match sampler.claim(journal, &mut QValues::unread(experiment)).unwrap() {
             Claimed::Claim(claim, _) => claim.row,
             other => panic!("{other:?}"),
         }
@@ -162,17 +164,16 @@ training: {trainer: synthetic}
 
     /// Claims an architecture and records that it failed.
     fn fail(experiment: &Experiment) {
-        let mut current = Current::read(experiment).unwrap();
-        let claim = claim(experiment, &mut current);
+        let mut journal = Journal::open(experiment).unwrap();
+        let claim = claim(experiment, &mut journal);
         let training =
             Training { learning_rate: None, ..Training::made_up(Timestamp::now().into()) };
         let row =
             Row { reward: Some(0.1), ..claim.result(Event::Failed, &training).with_curve(None) };
         let row = Row { parameters: None, macs: None, layers: None, ..row };
-        let recorded = current.live.locked(|session| {
-            let Record::Append(rows) = session.knowledge().record(&row)? else { unreachable!() };
-            session.stage_all(rows)?;
-            session.write()
+        let recorded = journal.transaction(|transaction| {
+            let Record::Append(rows) = transaction.state().record(&row)? else { unreachable!() };
+            transaction.push_all(rows)
         });
         recorded.unwrap();
     }
@@ -194,21 +195,25 @@ training: {trainer: synthetic}
         assert!(audit.is_clean(), "{:?}", audit.findings);
     }
 
-    /// A search of two failed networks, and its view, which is whole but says that the next iteration is the seventh.
+    /// A search of two failed networks, and its view, which is whole but has another Q-value.
     fn misled(folder: &tempfile::TempDir) -> Experiment {
         let experiment = experiment(folder);
         fail(&experiment);
         fail(&experiment);
-        reduce(&experiment, &ReduceOptions::default()).unwrap();
+        reduce(&experiment, &EndedJobs::None).unwrap();
         let view = experiment.dir().view(4);
-        edit(&view.join("view.yaml"), "next_iteration: 3", "next_iteration: 7");
-        let text = fs::read(view.join("view.yaml")).unwrap();
+        edit(&view.join("q_table.csv"), ",0.5,0", ",0.75,0");
+        let text = fs::read(view.join("q_table.csv")).unwrap();
         let sums = fs::read_to_string(view.join("SHA256SUMS")).unwrap();
-        let others = sums.split_once('\n').unwrap().1;
-        let sums = format!("{:x}  view.yaml\n{others}", Sha256::digest(text));
+        let of_view = sums.split_once('\n').unwrap().0;
+        let sums = format!("{of_view}\n{:x}  q_table.csv\n", Sha256::digest(text));
         fs::write(view.join("SHA256SUMS"), sums).unwrap();
         assert_eq!((events(&experiment).as_str(), views(&experiment)), ("cfcf", vec![4]));
         experiment
+    }
+
+    fn learned(journal: &Journal) -> Vec<u8> {
+        write_q_table(journal.learn().unwrap().q_table())
     }
 
     fn edit(path: &Path, from: &str, to: &str) {
@@ -218,14 +223,19 @@ training: {trainer: synthetic}
     }
 
     #[test]
-    fn a_claim_between_the_view_and_the_lock_goes_by_the_mended_log() {
+    fn a_task_that_learned_from_a_wrong_q_table_learns_again_after_the_repair() {
         let folder = tempfile::tempdir().unwrap();
         let experiment = misled(&folder);
-        let mut current = Current::read(&experiment).unwrap();
-        assert_eq!(current.live.knowledge().next_iteration(), Iteration(7));
+        let mut journal = Journal::open(&experiment).unwrap();
+        let mut q_table = journal.learn().unwrap();
+        let wrong = write_q_table(q_table.q_table());
         assert!(repair(experiment.dir().root()).unwrap().is_clean());
-        assert_eq!(claim(&experiment, &mut current).iteration, Some(Iteration(3)));
-        assert_eq!((events(&experiment).as_str(), views(&experiment)), ("cfcfrc", vec![5]));
+        assert_eq!((events(&experiment).as_str(), views(&experiment)), ("cfcfr", vec![5]));
+        journal.refresh().unwrap();
+        journal.learn_on(&mut q_table).unwrap();
+        let right = write_q_table(q_table.q_table());
+        assert_eq!(right, learned(&Journal::open(&experiment).unwrap()));
+        assert_ne!(right, wrong);
         assert_clean(&experiment);
     }
 
@@ -234,57 +244,51 @@ training: {trainer: synthetic}
         let folder = tempfile::tempdir().unwrap();
         let experiment = experiment(&folder);
         fail(&experiment);
-        let mut current = Current::read(&experiment).unwrap();
-        assert_eq!(current.live.peek(|known| known.known().len()).unwrap(), 1);
+        let mut journal = Journal::open(&experiment).unwrap();
+        assert_eq!(journal.state().known().len(), 1);
         edit(&experiment.dir().replay_log(), "1,failed,1", "?,failed,1");
         assert!(repair(experiment.dir().root()).unwrap().is_clean());
-        let known = current.live.locked(|session| Ok(session.knowledge().clone())).unwrap();
+        let known = journal.transaction(|transaction| Ok(transaction.state().clone())).unwrap();
         assert_eq!((known.known().len(), known.state().events[&Event::Void]), (0, 1));
         // The row may have been the claim of the second iteration.
-        assert_eq!(claim(&experiment, &mut current).iteration, Some(Iteration(3)));
+        assert_eq!(claim(&experiment, &mut journal).iteration, Some(Iteration(3)));
         assert_eq!(events(&experiment), "cvrc");
         assert_clean(&experiment);
     }
 
     #[test]
-    fn a_view_from_before_a_repair_decides_nothing_though_it_is_there() {
+    fn a_view_from_before_a_repair_is_not_learned_from_though_it_is_there() {
         let folder = tempfile::tempdir().unwrap();
         let experiment = misled(&folder);
         // As after a repair that was killed, or where a client of NFS shows the folder of views as it was.
         let mut log = WritableReplayLog::open(experiment.dir()).unwrap();
-        log.lock_exclusive()
-            .unwrap()
-            .append(&[Row::at(Event::Repaired, Timestamp::now().into())])
-            .unwrap();
-        let mut current = Current::read(&experiment).unwrap();
-        assert_eq!(current.view.rows(), 4);
-        assert_eq!(claim(&experiment, &mut current).iteration, Some(Iteration(3)));
-        reduce(&experiment, &ReduceOptions::default()).unwrap();
+        let repaired = Row::at(Event::Repaired, Timestamp::now().into());
+        log.lock_exclusive().unwrap().append(&[repaired]).unwrap();
+        let mut journal = Journal::open(&experiment).unwrap();
+        assert!(journal.view().is_none());
+        assert_eq!(claim(&experiment, &mut journal).iteration, Some(Iteration(3)));
+        reduce(&experiment, &EndedJobs::None).unwrap();
         assert_eq!(views(&experiment), [4, 6]);
         assert_clean(&experiment);
     }
 
     #[test]
-    fn a_view_whose_rows_were_blanked_meanwhile_is_passed_over_and_not_published() {
+    fn a_view_whose_rows_were_blanked_meanwhile_is_skipped_and_not_published() {
         let folder = tempfile::tempdir().unwrap();
         let experiment = experiment(&folder);
         fail(&experiment);
-        let log = ReplayLog::open(experiment.dir()).unwrap();
-        let tail = log.read_from(&LogCursor::start()).unwrap();
-        let mut view = View::empty(experiment.view_params());
-        view.apply(&tail).unwrap();
+        let mut journal = Journal::open(&experiment).unwrap();
+        let old = journal.learn().unwrap();
         edit(&experiment.dir().replay_log(), "1,failed,1", "1,frailty,");
         assert!(repair(experiment.dir().root()).unwrap().is_clean());
-        view.publish(experiment.dir()).unwrap();
+        old.publish(experiment.dir(), journal.position(), journal.rows()).unwrap();
         // Nobody sees the newest one yet.
         fs::rename(experiment.dir().view(3), folder.path().join("3")).unwrap();
-        assert_eq!(
-            LiveLog::open(&experiment).unwrap().peek(|known| known.known().len()).unwrap(),
-            0
-        );
+        let other = Journal::open(&experiment).unwrap();
+        assert!(other.view().is_none() && other.state().known().is_empty());
         fs::rename(folder.path().join("3"), experiment.dir().view(3)).unwrap();
-        let published = publish_view(&experiment, &mut view, &log, &tail.cursor).unwrap();
-        assert_eq!((published, views(&experiment)), (None, vec![3]));
+        assert_eq!(journal.publish(&old).unwrap(), None);
+        assert_eq!(views(&experiment), [3]);
         assert_clean(&experiment);
     }
 
@@ -292,11 +296,12 @@ training: {trainer: synthetic}
     fn a_second_repair_of_what_the_first_has_mended_changes_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let experiment = misled(&folder);
-        mend(&experiment, Some(4)).unwrap();
+        let wrong = [experiment.dir().view(4)];
+        mend(&experiment, &wrong).unwrap();
         let after = (events(&experiment), views(&experiment));
         assert_eq!(after, ("cfcfr".to_owned(), vec![5]));
         // It has found the same before.
-        mend(&experiment, Some(4)).unwrap();
+        mend(&experiment, &wrong).unwrap();
         assert_eq!((events(&experiment), views(&experiment)), after);
         assert_clean(&experiment);
     }

@@ -1,25 +1,29 @@
-//! The views: whole in themselves, of a beginning of the log, and the newest one what that beginning says.
+//! The caches: views and predictors, whole in themselves, of a prefix of the log, and the newest
+//! ones what that prefix says.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::ops::Experiment;
-use crate::ops::reduce::rebuild::differing_files;
+use crate::ops::reduce::rebuild::is_as_learned;
+use crate::ops::reduce::refit::{is_as_fitted, is_of_log};
 use crate::ops::verify::finding::{Finding, Repair, below, one_line};
-use crate::ops::verify::log::LogLine;
-use crate::storage::{RawLog, View};
+use crate::storage::view::{StoredPredictor, View};
+use crate::storage::{RawLog, Row, StorageError};
 
-/// What is wrong with a view.
+/// What is wrong with a view or a predictor.
 #[derive(Debug, Clone)]
-pub(crate) struct WrongView {
-    /// The rows in its name.
-    pub rows: u64,
-    /// Whether it is whole and fits the log, so that who decides by it does not see that it is wrong.
+pub(crate) struct WrongCache {
+    pub folder: PathBuf,
+    /// Whether it is whole and fits the log, so that those who decide by it do not see it.
     pub seems_good: bool,
-    folder: PathBuf,
     problem: String,
 }
 
-impl WrongView {
+impl WrongCache {
+    fn new(folder: &Path, problem: String) -> Self {
+        Self { folder: folder.to_owned(), seems_good: false, problem }
+    }
+
     /// Returns it as a finding.
     pub fn finding(&self, experiment: &Experiment) -> Finding {
         Finding::damage(below(experiment.dir().root(), &self.folder), self.problem.clone())
@@ -27,51 +31,46 @@ impl WrongView {
     }
 }
 
+/// Whether a listed folder is there no more: a reduce keeps the newest ones only.
+fn is_removed(error: &StorageError, folder: &Path) -> bool {
+    error.is_gone() && !folder.exists()
+}
+
 /// What the views on disk are worth.
 #[derive(Debug, Default)]
 pub(crate) struct Views {
     /// Those that are damaged in themselves, or made of other rows.
-    pub wrong: Vec<WrongView>,
-    /// The newest good one, by its rows.
-    pub newest_good: Option<u64>,
-    /// How many rows of the log one of them vouches for: they are what they were when it was made.
+    pub wrong: Vec<WrongCache>,
+    pub newest_good: Option<View>,
+    /// Length of the longest prefix whose checksum matches a view.
     pub vouched: u64,
 }
 
 impl Views {
     /// Reads the views that were listed before the log was read.
-    ///
-    /// # Errors
-    /// A file that is there cannot be read.
-    pub fn read(
-        experiment: &Experiment,
-        listed: &[(u64, PathBuf)],
-        raw: &RawLog,
-    ) -> anyhow::Result<Self> {
+    pub fn read(experiment: &Experiment, listed: &[(u64, PathBuf)], raw: &RawLog) -> Self {
         let params = experiment.view_params();
         let mut views = Self::default();
         for (rows, folder) in listed {
-            let (seems_good, problem) = match View::published(experiment.dir(), *rows, &params) {
-                Ok(mut view) if raw.holds(view.position()) => {
-                    views.vouched = *rows;
-                    match view.learner().map(drop).and_then(|()| view.predictor().map(drop)) {
-                        Ok(()) => {
-                            views.newest_good = Some(*rows);
-                            continue;
-                        }
-                        Err(error) => (true, one_line(error)),
-                    }
+            let view = match View::read(folder, *rows, &params.sha256) {
+                Ok(view) => view,
+                Err(error) if is_removed(&error, folder) => continue,
+                Err(error) => {
+                    views.wrong.push(WrongCache::new(folder, one_line(error)));
+                    continue;
                 }
-                Ok(view) => (false, misfit(&view, views.vouched)),
-                // A reduce keeps the newest ones only.
-                Err(error) if error.is_gone() && !folder.exists() => continue,
-                Err(error) if error.is_gone() || error.is_damage() => (false, one_line(error)),
-                Err(error) => return Err(error.into()),
             };
-            let folder = folder.clone();
-            views.wrong.push(WrongView { rows: *rows, seems_good, folder, problem });
+            if !raw.holds(&view.position) {
+                views.wrong.push(WrongCache::new(folder, misfit(&view, views.vouched)));
+                continue;
+            }
+            views.vouched = *rows;
+            match view.q_table(&params) {
+                Ok(_) => views.newest_good = Some(view),
+                Err(error) => views.wrong.push(WrongCache::new(folder, one_line(error))),
+            }
         }
-        Ok(views)
+        views
     }
 }
 
@@ -83,34 +82,56 @@ fn misfit(view: &View, vouched: u64) -> String {
     )
 }
 
-/// Compares a good view with what its rows say, learned from nothing.
-///
-/// # Errors
-/// The view or a curve cannot be read.
+/// Returns a good view when it is not what its rows say, learned from nothing.
 pub(crate) fn differing_view(
     experiment: &Experiment,
-    rows: u64,
-    lines: &[LogLine],
-    raw: &RawLog,
-) -> anyhow::Result<Option<WrongView>> {
-    let params = experiment.view_params();
-    // A reduce keeps the newest ones only.
-    let Ok(published) = View::published(experiment.dir(), rows, &params) else { return Ok(None) };
-    let mut view = View::empty(params);
-    for line in &lines[..rows as usize] {
-        view.apply_row(&line.row)?;
+    view: &View,
+    rows: &[Row],
+) -> anyhow::Result<Option<WrongCache>> {
+    match is_as_learned(experiment, view, rows, &experiment.dir().replay_log()) {
+        Ok(true) => Ok(None),
+        Err(error) if is_removed(&error, &view.folder) => Ok(None),
+        Err(error) => Err(error.into()),
+        Ok(false) => {
+            let problem = "it is not what its rows of the log say with this `experiment.yaml`";
+            let wrong = WrongCache::new(&view.folder, problem.to_owned());
+            Ok(Some(WrongCache { seems_good: true, ..wrong }))
+        }
     }
-    view.move_to(raw.position_after(rows));
-    let differing = differing_files(experiment, &mut view, &published)?.unwrap_or_default();
-    let which = match differing.as_slice() {
-        [] => return Ok(None),
-        [one] => format!("{one} is"),
-        several => format!("{} are", several.join(", ")),
-    };
-    Ok(Some(WrongView {
-        rows,
-        seems_good: true,
-        folder: experiment.dir().view(rows),
-        problem: format!("{which} not what its rows of the log say with this `experiment.yaml`"),
-    }))
+}
+
+/// Returns the predictors that are damaged in themselves or fitted to other curves than these rows
+/// have, and the newest of the others.
+pub(crate) fn read_predictors(
+    experiment: &Experiment,
+    rows: &[Row],
+) -> anyhow::Result<(Vec<WrongCache>, Option<StoredPredictor>)> {
+    let sha256 = experiment.view_params().sha256;
+    let (mut wrong, mut newest) = (Vec::new(), None);
+    for (full_curves, folder) in experiment.dir().list_predictors()? {
+        let read = StoredPredictor::read(&folder, full_curves, &sha256).and_then(|stored| {
+            stored.predictor()?;
+            if is_of_log(experiment, &stored, rows) { Ok(stored) } else { Err(stored.stale()) }
+        });
+        match read {
+            Ok(stored) => newest = Some(stored),
+            Err(error) if is_removed(&error, &folder) => {}
+            Err(error) => wrong.push(WrongCache::new(&folder, one_line(error))),
+        }
+    }
+    Ok((wrong, newest))
+}
+
+/// Returns a good predictor when it is not what a fit to its curves gives.
+pub(crate) fn differing_predictor(
+    experiment: &Experiment,
+    stored: &StoredPredictor,
+    rows: &[Row],
+) -> anyhow::Result<Option<WrongCache>> {
+    if is_as_fitted(experiment, stored, rows)? {
+        return Ok(None);
+    }
+    let problem = "it is not what its learning curves say with this `experiment.yaml`";
+    let folder = experiment.dir().predictor(stored.full_curves);
+    Ok(Some(WrongCache::new(&folder, problem.to_owned())))
 }

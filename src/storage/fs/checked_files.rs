@@ -6,7 +6,6 @@ use sha2::{Digest, Sha256};
 
 use crate::regular_file::{self, LARGE, SMALL};
 use crate::storage::error::StorageError;
-use crate::storage::fs::checksum::Crc32;
 
 /// Name of the list, as `sha256sum` writes and checks it.
 pub(crate) const SUMS: &str = "SHA256SUMS";
@@ -35,32 +34,12 @@ impl<'a> CheckedFiles<'a> {
         Ok(Self { folder, sums })
     }
 
-    /// Returns the list.
-    pub fn into_sums(self) -> Vec<u8> {
-        self.sums
-    }
-
     /// Reads a file and checks it by its line of `SHA256SUMS`.
     pub fn read(&self, name: &str) -> Result<Vec<u8>, StorageError> {
-        self.read_if(name, |bytes| {
-            let sum = sum(name, bytes);
-            self.sums.split_inclusive(|&byte| byte == b'\n').any(|line| line == sum)
-        })
-    }
-
-    /// Reads a file and checks it by a checksum that another one vouches for.
-    pub fn read_fast(&self, name: &str, crc32: Crc32) -> Result<Vec<u8>, StorageError> {
-        self.read_if(name, |bytes| Crc32::of(bytes) == crc32)
-    }
-
-    fn read_if(
-        &self,
-        name: &str,
-        is_whole: impl Fn(&[u8]) -> bool,
-    ) -> Result<Vec<u8>, StorageError> {
         let path = self.folder.join(name);
         let bytes = regular_file::read(&path, LARGE).map_err(StorageError::io("read", &path))?;
-        if is_whole(&bytes) {
+        let sum = sum(name, &bytes);
+        if self.sums.split_inclusive(|&byte| byte == b'\n').any(|line| line == sum) {
             return Ok(bytes);
         }
         Err(StorageError::damaged(&path, "is damaged: it is not what was written"))
@@ -83,8 +62,6 @@ mod tests {
         assert_eq!(files.read("one").unwrap(), b"1");
         fs::write(path("other"), "1").unwrap();
         assert!(matches!(files.read("other"), Err(StorageError::Damaged { .. })));
-        assert_eq!(files.read_fast("other", Crc32::of(b"1")).unwrap(), b"1");
-        assert!(files.read_fast("other", Crc32::of(b"2")).is_err());
         // A line that was cut off vouches for nothing.
         let line = sums(&[("one", b"1".to_vec())]);
         fs::write(path(SUMS), &line[..line.len() - 1]).unwrap();

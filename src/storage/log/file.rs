@@ -7,14 +7,13 @@
 //! one: the borrow checker sees to it.
 //!
 //! Under the lock only the tail is read, so that its cost does not grow with the log: what lies
-//! before is read or checked beforehand, without it ([`ReplayLog::cursor_at`],
-//! [`ReplayLog::rows_before`]). Rows are appended with one write and synced before the lock is
+//! before is read beforehand, without it ([`ReplayLog::read_unlocked`]). Rows are appended with one write and synced before the lock is
 //! released. A write that finds no room is cut back by its own writer; what a crash leaves at the
 //! end is saved and cut by the next one.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -99,46 +98,25 @@ impl ReplayLog {
         self.parse(&bytes[..end_of_whole_lines(&bytes).unwrap_or(0)], cursor)
     }
 
-    /// Returns the rows before a position that a view has kept. Takes no lock, as
-    /// [`ReplayLog::cursor_at`].
-    pub fn rows_before(&self, position: &LogPosition) -> Result<Vec<Row>, StorageError> {
-        self.cursor_at(position)?;
-        let start = LogCursor::start();
-        let tail = self.parse(&self.read_bytes(&start, position.byte)?, &start)?;
-        if tail.cursor.position() == *position {
-            Ok(tail.rows)
-        } else {
-            Err(self.changed("it changed while it was read"))
-        }
-    }
-
-    /// Returns the cursor at a position that a view has kept, after comparing the checksum of the
-    /// log up to it. Takes no lock: these bytes change no more.
-    pub fn cursor_at(&self, position: &LogPosition) -> Result<LogCursor, StorageError> {
+    /// Compares the checksum of the prefix that a view was made from. Takes no lock: these bytes
+    /// change no more.
+    pub fn check_prefix(&self, position: &LogPosition) -> Result<(), StorageError> {
         let read = || LogCursor::origin().read_on(&self.file, position).map_err(self.io("read"));
-        if let Some(cursor) = read()? {
-            return Ok(cursor);
+        if read()?.is_some() {
+            return Ok(());
         }
         // What another machine has appended since we opened the file is certain to be seen only
         // under the lock.
         let guard = self.lock_shared()?;
         let cursor = read()?;
         drop(guard);
-        cursor.ok_or_else(|| self.changed("a view was made from other rows"))
+        cursor.map(drop).ok_or_else(|| self.changed("a view was made from other rows"))
     }
 
-    /// Whether a repair has begun after so many rows, so that what was made of these rows is stale.
-    pub fn was_repaired_after(&self, rows: u64) -> Result<bool, StorageError> {
-        let all = self.read_from(&LogCursor::start())?.rows;
-        let rows = usize::try_from(rows).unwrap_or(usize::MAX);
-        Ok(all.iter().skip(rows).any(|row| row.event == Event::Repaired))
-    }
-
-    /// Whether the rows between two cursors are still those that were read: no repair has blanked
-    /// one. What lies before `from` is taken to be what it was.
-    pub fn holds_between(&self, from: &LogCursor, to: &LogCursor) -> Result<bool, StorageError> {
-        let read = from.clone().read_on(&self.file, &to.position()).map_err(self.io("read"))?;
-        Ok(read.is_some())
+    /// What tells this file from another one under the same name: device and inode.
+    pub(crate) fn identity(&self) -> Result<(u64, u64), StorageError> {
+        let metadata = self.file.metadata().map_err(self.io("read"))?;
+        Ok((metadata.dev(), metadata.ino()))
     }
 
     /// Returns the changes of the configuration up to the last whole line, read without a lock.
@@ -155,11 +133,6 @@ impl ReplayLog {
         // A row without an iteration, as it is written.
         let set = lines.filter(|line| line.starts_with(b",set,"));
         Ok(set.filter_map(|line| Row::parse(line).ok()?.reason).collect())
-    }
-
-    /// How many bytes seem to follow a cursor. Takes no lock, so there may be others.
-    pub fn bytes_after(&self, cursor: &LogCursor) -> Result<u64, StorageError> {
-        Ok(self.length()?.saturating_sub(cursor.byte()))
     }
 
     fn length(&self) -> Result<u64, StorageError> {
@@ -333,6 +306,16 @@ pub struct ExclusiveGuard<'a> {
 }
 
 impl ExclusiveGuard<'_> {
+    /// What tells the locked file from another one under the same name: device and inode.
+    pub(crate) fn identity(&self) -> Result<(u64, u64), StorageError> {
+        self.log.identity()
+    }
+
+    /// How many bytes of whole rows follow a cursor.
+    pub(crate) const fn bytes_after(&self, cursor: &LogCursor) -> u64 {
+        self.end.saturating_sub(cursor.byte())
+    }
+
     pub fn read_from(&self, cursor: &LogCursor) -> Result<Tail, StorageError> {
         self.log.parse(&self.log.read_bytes(cursor, self.end)?, cursor)
     }

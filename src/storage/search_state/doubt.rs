@@ -6,8 +6,6 @@
 
 use std::collections::BTreeSet;
 
-use serde::{Deserialize, Serialize};
-
 use crate::storage::log::event::{Event, Iteration};
 use crate::storage::search_state::Knowledge;
 
@@ -16,8 +14,7 @@ use crate::storage::search_state::Knowledge;
 const MOST_HIDDEN_DRAWS: u64 = 1000;
 
 /// Where the log is in doubt, since rows of it were blanked.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Doubt {
     /// Iterations that a blanked row may have been about and that have not ended since.
     pub iterations: BTreeSet<Iteration>,

@@ -46,7 +46,6 @@ mod decisions;
 mod doubt;
 mod effects;
 mod fact;
-mod known;
 mod rules;
 mod state;
 pub(crate) mod violation;
@@ -54,12 +53,13 @@ pub(crate) mod violation;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
+
 use crate::q_learning::{Epsilon, EpsilonSchedule, StageCounts};
 use crate::storage::log::event::{Attempt, Event, Iteration, Row};
 use fact::Fact;
 
 pub use decisions::{EarlierAttempt, Record, is_last_timeout};
-pub use known::KnownArchitectures;
 pub use state::{KnowledgeState, Known, Open};
 pub use violation::Violation;
 
@@ -68,7 +68,8 @@ pub use violation::Violation;
 /// Memory is linear in the architectures met, not in the rows.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Knowledge {
-    known: KnownArchitectures,
+    /// The architectures that have a result, each with its first one.
+    known: HashMap<String, Known>,
     state: KnowledgeState,
 }
 
@@ -82,12 +83,8 @@ pub enum Standing {
 }
 
 impl Knowledge {
-    pub const fn from_parts(known: KnownArchitectures, state: KnowledgeState) -> Self {
-        Self { known, state }
-    }
-
     /// The architectures that have a result, with their first one.
-    pub const fn known(&self) -> &KnownArchitectures {
+    pub const fn known(&self) -> &HashMap<String, Known> {
         &self.known
     }
 
@@ -124,7 +121,7 @@ impl Knowledge {
 
     /// Where an architecture stands; one that has a result is known, whatever else.
     pub fn standing(&self, architecture: &str) -> Standing {
-        if let Some(known) = self.known.get(architecture) {
+        if let Some(&known) = self.known.get(architecture) {
             return Standing::Known(known);
         }
         match self.state.open.iter().find(|(_, open)| open.architecture == architecture) {

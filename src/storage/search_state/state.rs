@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
 use crate::predictor::BestFinals;
 use crate::storage::fs::time::Time;
 use crate::storage::log::event::{Event, Iteration};
@@ -31,8 +29,7 @@ pub struct Known {
 }
 
 /// An iteration whose architecture is being trained.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Open {
     pub architecture: String,
     pub epsilon: f64,
@@ -57,8 +54,7 @@ pub struct Open {
 }
 
 /// An iteration that waits for the training of its architecture by another one.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Pending {
     pub architecture: String,
     pub epsilon: f64,
@@ -68,8 +64,7 @@ pub struct Pending {
 }
 
 /// A claim that was lost: its result may still come.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct LostClaim {
     pub architecture: String,
     pub epsilon: f64,
@@ -77,8 +72,7 @@ pub struct LostClaim {
 }
 
 /// What has come of one epsilon.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct EpsilonTally {
     pub epsilon: f64,
     /// Architectures whose result belongs to an iteration drawn at it.
@@ -88,8 +82,7 @@ pub struct EpsilonTally {
 }
 
 /// The best network so far, of those that were trained to the end or imported.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Best {
     pub iteration: Iteration,
     pub architecture: String,
@@ -97,8 +90,7 @@ pub struct Best {
 }
 
 /// A network that was trained to the end against a verdict to stop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Audit {
     pub iteration: Iteration,
     /// Whether its last epoch has beaten the best network of the verdict.
@@ -106,8 +98,7 @@ pub struct Audit {
 }
 
 /// Seconds of training, summed over all rows.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Seconds {
     pub train: f64,
     /// Saved by stopping early, as estimated.
@@ -116,8 +107,7 @@ pub struct Seconds {
 }
 
 /// All that is known but the results themselves.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct KnowledgeState {
     pub next_iteration: Iteration,
     pub halted: bool,
@@ -137,7 +127,6 @@ pub struct KnowledgeState {
     /// The greatest last-epoch accuracies of `trained` rows.
     pub last_accuracies: BestFinals,
     /// The audits of the stopping rule, in the order of their rows.
-    #[serde(default)]
     pub audits: Vec<Audit>,
     /// Changes of the configuration, in the order of their rows.
     pub settings: Vec<String>,
@@ -145,6 +134,5 @@ pub struct KnowledgeState {
     pub seconds: Seconds,
     /// The newest round that brought a result.
     pub newest_round_with_result: Option<u32>,
-    #[serde(default, skip_serializing_if = "Doubt::is_none")]
     pub doubt: Doubt,
 }

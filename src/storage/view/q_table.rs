@@ -1,4 +1,5 @@
-//! The Q-table of a view as `q_table.csv`: one row per state and action.
+//! The Q-table of a view as CSV: one row per state and action, in the columns of the published
+//! `q_values.csv` (specification of MetaQNN, section 10.2), and the number of updates.
 //!
 //! States come in the order of [`StateKey`], their actions in that of
 //! [`Space::legal_actions`](crate::space::Space::legal_actions); numbers are printed so that they
@@ -9,25 +10,28 @@ use std::path::Path;
 use csv::StringRecord;
 
 use crate::q_learning::QTable;
-use crate::space::{Action, Bin, LastLayer, Space, StateKey, may_occur};
+use crate::space::{Action, PAIR_COLUMNS, Space, StateKey, StateTuple};
 use crate::storage::error::StorageError;
 
-/// The state is its depth, its last layer (kind and numbers; empty where the kind has none) and
-/// its bin; `index` counts the fully connected layers before a fully connected one.
-const COLUMNS: [&str; 10] =
-    ["depth", "layer", "filters", "kernel", "stride", "index", "width", "bin", "action", "q_value"];
-/// How many columns name the state; the action and its Q-value follow.
-const STATE: usize = 8;
+/// The columns after those of the pair of action and state.
+const VALUES: [&str; 2] = ["utility", "updates"];
+/// Columns of a state or an action.
+const TUPLE: usize = 8;
 
-/// Writes a Q-table.
+fn columns() -> impl Iterator<Item = &'static str> {
+    PAIR_COLUMNS.into_iter().chain(VALUES)
+}
+
 pub(crate) fn write_q_table(table: &QTable) -> Vec<u8> {
-    let mut bytes = format!("{}\n", COLUMNS.join(",")).into_bytes();
+    let mut bytes = format!("{}\n", columns().collect::<Vec<_>>().join(",")).into_bytes();
     let mut writer = csv::Writer::from_writer(&mut bytes);
     for (state, row) in table.rows() {
-        let state = state_cells(&state);
-        for (action, q_value) in row {
-            let cells = state.iter().cloned().chain([action.to_string(), format!("{q_value:?}")]);
-            writer.write_record(cells).expect("ten cells a row, written to memory");
+        let start = StateTuple::of_state(&state).cells();
+        for (&(action, q_value), updates) in row.iter().zip(table.updates(&state)) {
+            let end = StateTuple::of_action(&state, action).cells();
+            let numbers = [format!("{q_value:?}"), updates.to_string()];
+            let cells = end.iter().chain(&start).chain(&numbers);
+            writer.write_record(cells).expect("a full row, written to memory");
         }
     }
     drop(writer);
@@ -46,29 +50,34 @@ pub(crate) fn read_q_table(
 ) -> Result<QTable, StorageError> {
     let failed = StorageError::csv(path);
     let mut reader = csv::Reader::from_reader(bytes);
-    if reader.headers().map_err(failed)? != COLUMNS[..] {
+    if !reader.headers().map_err(failed)?.iter().eq(columns()) {
         return Err(StorageError::line(path, 1, "it is not the header of a Q-table"));
     }
     let mut records = reader.records().map(|record| record.map_err(failed));
     let mut table = QTable::new(space, initial_q_value);
     while let Some(first) = records.next().transpose()? {
         let error = |reason: &str| StorageError::line(path, line_of(&first), reason);
-        let state = state_of(&first, table.space())
+        let state = tuple_of(&first, TUPLE)
+            .and_then(|tuple| tuple.state(table.space()))
             .ok_or_else(|| error("it names no state of the search space"))?;
         let mut of_state = std::iter::once(Ok(first.clone())).chain(&mut records);
-        let mut row = Vec::new();
+        let (mut row, mut updates) = (Vec::new(), Vec::new());
         for action in table.space().legal_actions(&state) {
             let record = of_state
                 .next()
                 .transpose()?
                 .ok_or_else(|| error("the state beginning here lacks actions"))?;
-            let q_value = q_value_of(&record, &first, action).ok_or_else(|| {
-                let reason = format!("it is not the Q-value of `{action}` in the same state");
-                StorageError::line(path, line_of(&record), reason)
-            })?;
+            let is_of_state =
+                record.iter().skip(TUPLE).take(TUPLE).eq(first.iter().skip(TUPLE).take(TUPLE));
+            let (q_value, count) =
+                entry(&record, &state, action).filter(|_| is_of_state).ok_or_else(|| {
+                    let reason = format!("it is not the Q-value of `{action}` in the same state");
+                    StorageError::line(path, line_of(&record), reason)
+                })?;
             row.push((action, q_value));
+            updates.push(count);
         }
-        table.insert_row(state, row).map_err(|source| error(&source.to_string()))?;
+        table.insert_row(state, row, updates).map_err(|source| error(&source.to_string()))?;
     }
     Ok(table)
 }
@@ -77,53 +86,17 @@ fn line_of(record: &StringRecord) -> u64 {
     record.position().map_or(0, csv::Position::line)
 }
 
-/// Returns the Q-value of `action`, which must be the one that the record names, in the same
-/// state as `first`.
-fn q_value_of(record: &StringRecord, first: &StringRecord, action: Action) -> Option<f64> {
-    let same_state = record.iter().take(STATE).eq(first.iter().take(STATE));
-    (same_state && record[STATE] == *action.to_string()).then(|| record[STATE + 1].parse().ok())?
+/// Returns Q-value and number of updates of `action`, which must be the one that the record names.
+fn entry(record: &StringRecord, state: &StateKey, action: Action) -> Option<(f64, u64)> {
+    let is_same = tuple_of(record, 0)? == StateTuple::of_action(state, action);
+    let mut values = record.iter().skip(2 * TUPLE);
+    is_same.then(|| Some((values.next()?.parse().ok()?, values.next()?.parse().ok()?)))?
 }
 
-/// Returns the state that a record names, `None` when it is none of the space's.
-fn state_of(record: &StringRecord, space: &Space) -> Option<StateKey> {
-    let number = |column: usize| record[column].parse::<u32>();
-    let last = match &record[1] {
-        "start" => LastLayer::Start,
-        "conv" => LastLayer::Conv {
-            filters: number(2).ok()?,
-            kernel: number(3).ok()?,
-            stride: number(4).ok()?,
-        },
-        "pool" => LastLayer::Pool { kernel: number(3).ok()?, stride: number(4).ok()? },
-        "fc" => LastLayer::FullyConnected { index: number(5).ok()?, width: number(6).ok()? },
-        "gap" => LastLayer::GlobalAveragePool,
-        _ => return None,
-    };
-    let bins = [Bin::One, Bin::Four, Bin::Eight];
-    let bin = bins.into_iter().find(|bin| Ok(bin.size()) == number(7))?;
-    let state = StateKey { depth: number(0).ok()?, last, bin };
-    (may_occur(&state, space) && record.iter().take(STATE).eq(state_cells(&state))).then_some(state)
-}
-
-/// Returns the cells that name a state, all but the last two of its row.
-fn state_cells(state: &StateKey) -> [String; STATE] {
-    let (layer, numbers) = match state.last {
-        LastLayer::Start => ("start", [None; 5]),
-        LastLayer::Conv { filters, kernel, stride } => {
-            ("conv", [Some(filters), Some(kernel), Some(stride), None, None])
-        }
-        LastLayer::Pool { kernel, stride } => {
-            ("pool", [None, Some(kernel), Some(stride), None, None])
-        }
-        LastLayer::FullyConnected { index, width } => {
-            ("fc", [None, None, None, Some(index), Some(width)])
-        }
-        LastLayer::GlobalAveragePool => ("gap", [None; 5]),
-    };
-    let cell = |number: Option<u32>| number.map_or_else(String::new, |number| number.to_string());
-    let [filters, kernel, stride, index, width] = numbers.map(cell);
-    let (depth, bin) = (state.depth.to_string(), state.bin.size().to_string());
-    [depth, layer.to_owned(), filters, kernel, stride, index, width, bin]
+/// Returns the state or action whose columns begin at `first`.
+fn tuple_of(record: &StringRecord, first: usize) -> Option<StateTuple> {
+    let cells: Vec<&str> = record.iter().skip(first).take(TUPLE).collect();
+    StateTuple::parse(cells.try_into().ok()?).ok()
 }
 
 #[cfg(test)]
@@ -132,7 +105,7 @@ mod tests {
     use crate::outcome::Accuracy;
     use crate::q_learning::{Epsilon, Learner, QLearningParams, sample_trajectory};
     use crate::seed::{Purpose, generator};
-    use crate::space::{DataShape, SpaceParams};
+    use crate::space::{Bin, DataShape, LastLayer, SpaceParams};
     use proptest::prelude::*;
 
     fn space() -> Space {
@@ -172,12 +145,15 @@ mod tests {
         let last = LastLayer::FullyConnected { index: 0, width: 128 };
         let fc = StateKey { depth: 3, last, bin: Bin::One };
         let actions = [Action::Softmax { classes: 10 }, Action::FullyConnected { width: 128 }];
-        table.insert_row(fc, vec![(actions[0], 0.1 + 0.2), (actions[1], 0.5)]).unwrap();
+        let row = vec![(actions[0], 0.1 + 0.2), (actions[1], 0.5)];
+        table.insert_row(fc, row, vec![12, 0]).unwrap();
         assert_eq!(
             String::from_utf8(write_q_table(&table)).unwrap(),
-            "depth,layer,filters,kernel,stride,index,width,bin,action,q_value\n\
-             3,fc,,,,0,128,1,SM(10),0.30000000000000004\n\
-             3,fc,,,,0,128,1,FC(128),0.5\n"
+            format!(
+                "{}\n128,0,0,1,4,fc,0,1,128,0,0,1,3,fc,0,0,0.30000000000000004,12\n\
+                 128,1,0,1,4,fc,0,0,128,0,0,1,3,fc,0,0,0.5,0\n",
+                columns().collect::<Vec<_>>().join(",")
+            )
         );
     }
 
@@ -194,9 +170,10 @@ mod tests {
         assert!(message(without(2)).contains("line 3"));
         assert!(message(without(0)).contains("line 1"));
         assert!(message(without(lines.len() - 1)).contains("lacks actions"));
-        assert!(message(whole.replacen("0,start", "1,start", 1)).contains("line 2"));
+        assert!(message(whole.replacen(",0,start,", ",1,start,", 1)).contains("line 2"));
         assert!(message(whole.clone() + &whole[lines[0].len() + 1..]).contains("twice"));
-        let nan = format!("{}\n", lines[1].rsplit_once(',').unwrap().0.to_owned() + ",NaN");
+        let state = lines[1].rsplitn(3, ',').last().unwrap();
+        let nan = format!("{state},NaN,0\n");
         assert!(message(whole.replacen(&format!("{}\n", lines[1]), &nan, 1)).contains("finite"));
     }
 
@@ -204,18 +181,19 @@ mod tests {
         #[test]
         fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let _ = read(&bytes);
-            let _ = read(&[COLUMNS.join(",").as_bytes(), b"\n", &bytes].concat());
+            let _ = read(&[columns().collect::<Vec<_>>().join(",").as_bytes(), b"\n", &bytes].concat());
         }
 
         #[test]
         fn any_state_is_read_or_refused(
             depth in prop_oneof![0u32..20, any::<u32>()],
-            numbers in prop::collection::vec(prop_oneof![0u32..9, any::<u32>()], 5),
+            numbers in prop::collection::vec(prop_oneof![0u32..9, any::<u32>()], 4),
             layer in "start|conv|pool|fc|gap",
         ) {
-            let cells: Vec<String> = numbers.iter().map(u32::to_string).collect();
-            let _ = read(format!("{}\n{depth},{layer},{},8,SM(10),0.5\n", COLUMNS.join(","), cells.join(",")).as_bytes());
-            let _ = read(format!("{}\n{depth},fc,,,,{},{},1,SM(10),0.5\n", COLUMNS.join(","), cells[0], cells[1]).as_bytes());
+            let cells = numbers.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
+            let end = "0,1,0,8,1,start,0,1";
+            let state = format!("{cells},{depth},{layer},1,0");
+            let _ = read(format!("{}\n{end},{state},0.5,0\n", columns().collect::<Vec<_>>().join(",")).as_bytes());
         }
     }
 }

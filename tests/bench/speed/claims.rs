@@ -6,9 +6,9 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use metaqnn::internals::{EndedJobs, reduce};
 use metaqnn::internals::{Event, Experiment, TrainEvent};
 use metaqnn::internals::{LogCursor, Row, WritableReplayLog};
-use metaqnn::internals::{ReduceOptions, reduce};
 use metaqnn::internals::{TrainOptions, train};
 use rustix::time::{ClockId, clock_gettime};
 
@@ -64,8 +64,7 @@ pub fn under_the_lock(results: u64) {
 pub fn measure_after(results: u64, workers: u32, epsilon: f64) {
     let folder = tempfile::tempdir().unwrap();
     let experiment = search::write(folder.path(), Plan { results, epsilon, per_task: 30 });
-    let options = ReduceOptions { keep_tables: true, ..ReduceOptions::default() };
-    reduce(&experiment, &options).unwrap();
+    reduce(&experiment, &EndedJobs::None).unwrap();
     let workers: Vec<Child> = (0..workers).map(|_| start(experiment.dir().root())).collect();
     let mut durations: BTreeMap<String, Vec<Duration>> = BTreeMap::new();
     for worker in workers {

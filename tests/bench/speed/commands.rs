@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use metaqnn::internals::{ReduceOptions, reduce};
+use metaqnn::internals::{EndedJobs, reduce};
 
 use crate::measured::Measured;
 use crate::search::{self, Plan};
@@ -24,8 +24,7 @@ pub fn measure() {
 pub fn status(results: u64, compared_with: &str) {
     let folder = tempfile::tempdir().unwrap();
     let experiment = search::write(folder.path(), Plan { results, epsilon: 1.0, per_task: 1 });
-    let options = ReduceOptions { keep_tables: true, ..ReduceOptions::default() };
-    reduce(&experiment, &options).unwrap();
+    reduce(&experiment, &EndedJobs::None).unwrap();
     let directory = experiment.dir().root().to_str().unwrap();
     run(&format!("metaqnn status, {results} results"), &["status", directory], compared_with);
 }

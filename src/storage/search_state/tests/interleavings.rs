@@ -1,7 +1,7 @@
 //! Every interleaving of two tasks with two copies each, a reducer that loses claims at any moment,
 //! and power cuts that leave any beginning of a write.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
 
 use crate::storage::log::event::Claimant;
@@ -192,8 +192,9 @@ impl Moment {
         let state = self.world.knowledge.state();
         let mut key = vec![state.next_iteration.0 as u8, self.late_results as u8];
         let name = |architecture: &str| architecture.as_bytes()[0];
-        for (architecture, known) in self.world.knowledge.known().iter() {
-            key.extend([1, name(&architecture), known.iteration.0 as u8]);
+        let known: BTreeMap<_, _> = self.world.knowledge.known().iter().collect();
+        for (architecture, known) in known {
+            key.extend([1, name(architecture), known.iteration.0 as u8]);
             key.extend(known.reward.unwrap().to_bits().to_le_bytes());
         }
         for (iteration, open) in &state.open {

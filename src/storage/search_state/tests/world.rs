@@ -252,7 +252,7 @@ impl World {
                 *losses.entry(row.architecture.as_deref().unwrap()).or_default() += 1;
             }
         }
-        losses.retain(|architecture, _| !self.knowledge.known().contains_key(architecture));
+        losses.retain(|architecture, _| !self.knowledge.known().contains_key(*architecture));
         let known: BTreeMap<&str, u32> = self
             .knowledge
             .state()

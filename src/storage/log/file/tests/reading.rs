@@ -30,11 +30,12 @@ fn a_view_s_position_gives_the_rows_after_it() {
     assert_eq!(position.byte, fs::metadata(experiment.replay_log()).unwrap().len());
     let mut writer = WritableReplayLog::open(&experiment).unwrap();
     writer.lock_exclusive().unwrap().append(&[row(4)]).unwrap();
-    let tail = log.read_from(&log.cursor_at(&position).unwrap()).unwrap();
+    log.check_prefix(&position).unwrap();
+    let tail = log.read_from(&all.cursor).unwrap();
     assert_eq!((tail.rows, tail.cursor.rows()), (vec![row(4)], 4));
     let whole = log.read_from(&LogCursor::start()).unwrap();
     assert_eq!(whole.cursor.position(), tail.cursor.position());
-    assert_eq!(log.cursor_at(&tail.cursor.position()).unwrap().rows(), 4);
+    log.check_prefix(&tail.cursor.position()).unwrap();
 }
 
 #[test]
@@ -100,23 +101,12 @@ fn a_log_that_is_not_what_a_view_saw_is_refused() {
     let position = cursor.position();
     let text = fs::read_to_string(experiment.replay_log()).unwrap();
     fs::write(experiment.replay_log(), text.replace("2,lost", "9,lost")).unwrap();
-    assert!(message(log.cursor_at(&position).unwrap_err()).contains("changed by another program"));
+    assert!(
+        message(log.check_prefix(&position).unwrap_err()).contains("changed by another program")
+    );
     fs::write(experiment.replay_log(), &text[..text.len() - 5]).unwrap();
-    assert!(message(log.cursor_at(&position).unwrap_err()).contains("changed by another program"));
+    assert!(
+        message(log.check_prefix(&position).unwrap_err()).contains("changed by another program")
+    );
     assert!(message(log.read_from(&cursor).unwrap_err()).contains("it ends at byte"));
-}
-
-#[test]
-fn rows_hold_until_one_of_them_is_blanked() {
-    let (_folder, experiment) = experiment();
-    let log = ReplayLog::open(&experiment).unwrap();
-    let start = LogCursor::start();
-    let end = log.read_from(&start).unwrap().cursor;
-    assert!(log.holds_between(&start, &end).unwrap() && log.holds_between(&end, &end).unwrap());
-    let text = fs::read_to_string(experiment.replay_log()).unwrap();
-    fs::write(experiment.replay_log(), text.replace("2,lost", "2,void")).unwrap();
-    assert!(!log.holds_between(&start, &end).unwrap());
-    assert!(log.holds_between(&end, &end).unwrap(), "what lies before is not looked at");
-    fs::write(experiment.replay_log(), &text[..text.len() - 1]).unwrap();
-    assert!(!log.holds_between(&start, &end).unwrap());
 }

@@ -1,0 +1,514 @@
+//! The replay log, opened, and all that follows from its rows.
+//!
+//! A [`Journal`] reads the whole log without a lock, up to the last whole row, and what came since
+//! under it. Rows are decided and appended in a [`Transaction`], under the exclusive lock: before
+//! it the journal is brought up to date, so that no more than some hundred rows are read while
+//! others wait.
+//!
+//! A repair blanks rows that others have read, and appends a `repaired` row before. Who finds one
+//! in what is new replays the log from the start; views from before it decide nothing. (The folder
+//! of views could not say so: a client of NFS may show it as it was for up to `acdirmax`, 60 s by
+//! default, but never the end of a log that it has locked.) After an error a journal knows nothing
+//! and replays the log from the start, too: rows that were never written are forgotten with it.
+
+use std::mem;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+
+use crate::ops::Experiment;
+use crate::q_learning::{EpsilonSchedule, QTable};
+use crate::storage::fs::publish::{self, Published};
+use crate::storage::view::files::skip;
+use crate::storage::view::{Learned, View, ViewParams};
+use crate::storage::{
+    Event, ExclusiveGuard, ExperimentDir, Knowledge, LockTimeout, LogCursor, LogPosition,
+    ReplayLog, Row, StorageError, Tail, WritableReplayLog,
+};
+
+/// Bytes of the log that are too many to be read under the exclusive lock: about 100 rows.
+const FAR_BEHIND: u64 = 1 << 15;
+/// How often the lock is given back to read what came meanwhile.
+const MOST_RETREATS: u32 = 3;
+
+/// The rows of the log up to a cursor, and what follows from them.
+struct Replay {
+    rows: Vec<Row>,
+    state: Knowledge,
+    cursor: LogCursor,
+    /// Device and inode of the file: another program may put one in its place.
+    file: (u64, u64),
+}
+
+impl Default for Replay {
+    fn default() -> Self {
+        let (rows, state) = Default::default();
+        Self { rows, state, cursor: LogCursor::start(), file: (0, 0) }
+    }
+}
+
+impl Replay {
+    /// Whether the rows before a tail may no longer be what they were.
+    fn is_ended_by(&self, tail: &Tail) -> bool {
+        !self.rows.is_empty() && tail.tells_of_repair()
+    }
+
+    /// Replays to the end of the log, as far as `read` sees it; from the start where the rows
+    /// before are no longer what they were. A row that the rules refuse leaves nothing.
+    fn read_on(
+        &mut self,
+        file: (u64, u64),
+        read: impl Fn(&LogCursor) -> Result<Tail, StorageError>,
+    ) -> Result<(), StorageError> {
+        let nothing = || Self { file, ..Self::default() };
+        if self.file != file {
+            *self = nothing();
+        }
+        let tail = match read(&self.cursor) {
+            Ok(tail) if !self.is_ended_by(&tail) => tail,
+            Err(error) if self.rows.is_empty() || !error.is_damage() => return Err(error),
+            // Repaired, or put back from a copy.
+            _ => {
+                *self = nothing();
+                read(&self.cursor)?
+            }
+        };
+        let mut replay = mem::take(self);
+        tail.apply_to(&mut replay.state)?;
+        replay.rows.extend(tail.rows);
+        replay.cursor = tail.cursor;
+        *self = replay;
+        Ok(())
+    }
+}
+
+/// The replay log and what follows from it.
+pub(crate) struct Journal {
+    dir: ExperimentDir,
+    params: ViewParams,
+    timeout: LockTimeout,
+    /// Whether whole rows are read without the lock when that stays taken.
+    only_looks: bool,
+    replay: Replay,
+    view: Option<View>,
+}
+
+impl Journal {
+    fn new(experiment: &Experiment) -> Self {
+        Self {
+            dir: experiment.dir().clone(),
+            params: experiment.view_params(),
+            timeout: LockTimeout::default(),
+            only_looks: false,
+            replay: Replay::default(),
+            view: None,
+        }
+    }
+
+    /// Replays the log. The folders that rows speak of are there afterwards.
+    ///
+    /// # Errors
+    /// [`StorageError::Changed`] when the newest view does not fit the log.
+    pub fn open(experiment: &Experiment) -> anyhow::Result<Self> {
+        experiment.dir().make_folders()?;
+        let mut journal = Self::new(experiment);
+        journal.renew()?;
+        Ok(journal)
+    }
+
+    /// Replays the log for a command that only reads: it waits 2 s for the lock, then takes the
+    /// whole rows that are there, and says so.
+    pub fn open_to_look(experiment: &Experiment) -> anyhow::Result<Self> {
+        let mut journal = Self { only_looks: true, ..Self::new(experiment) };
+        journal.renew()?;
+        Ok(journal)
+    }
+
+    /// Sets how long a transaction waits for the lock.
+    pub const fn set_lock_timeout(&mut self, timeout: LockTimeout) {
+        self.timeout = timeout;
+    }
+
+    /// Returns the rows up to where the log was read.
+    pub fn rows(&self) -> &[Row] {
+        &self.replay.rows
+    }
+
+    /// Returns what follows from these rows.
+    pub const fn state(&self) -> &Knowledge {
+        &self.replay.state
+    }
+
+    /// Returns the newest view as it was when the journal was opened or renewed.
+    pub const fn view(&self) -> Option<&View> {
+        self.view.as_ref()
+    }
+
+    /// Returns how many rows that view was made from.
+    pub fn view_rows(&self) -> usize {
+        self.view.as_ref().map_or(0, |view| view.rows() as usize)
+    }
+
+    /// Returns the rows that the newest view lacks.
+    pub fn new_rows(&self) -> &[Row] {
+        self.rows().get(self.view_rows()..).unwrap_or_default()
+    }
+
+    /// Returns the position after these rows.
+    pub fn position(&self) -> LogPosition {
+        self.replay.cursor.position()
+    }
+
+    fn log(&self) -> PathBuf {
+        self.dir.replay_log()
+    }
+
+    fn open_log(&self) -> Result<ReplayLog, StorageError> {
+        if self.only_looks {
+            return ReplayLog::open_to_look(&self.dir);
+        }
+        ReplayLog::open(&self.dir)
+    }
+
+    /// Reads on to the end of the log.
+    pub fn refresh(&mut self) -> anyhow::Result<()> {
+        let log = self.open_log()?;
+        self.read_whole_rows(&log)?;
+        Ok(self.replay.read_on(log.identity()?, |cursor| log.read_from(cursor))?)
+    }
+
+    /// Reads on without a lock. What cannot be read so, since it is being written, is left.
+    fn read_whole_rows(&mut self, log: &ReplayLog) -> Result<(), StorageError> {
+        let read = |cursor: &LogCursor| log.read_unlocked(cursor);
+        if let Err(error) = self.replay.read_on(log.identity()?, read) {
+            log::debug!("the log is read under its lock: {error}");
+        }
+        Ok(())
+    }
+
+    /// Reads on, and looks for a newer view. It is looked for first, so that its rows are read.
+    ///
+    /// # Errors
+    /// [`StorageError::Changed`] when the view does not fit the log.
+    pub fn renew(&mut self) -> anyhow::Result<()> {
+        let newest = self.dir.list_views()?.pop().map(|(rows, _)| rows);
+        let before = self.view.take();
+        let is_same = before.as_ref().map(View::rows) == newest && !self.rows().is_empty();
+        let view = match is_same {
+            true => before,
+            false => View::newest(&self.dir, &self.params.sha256, Ok, skip)?,
+        };
+        self.refresh()?;
+        self.view = match view {
+            Some(view) if !is_same && !self.fits(&view)? => None,
+            // A repair since, which this one does not know of.
+            Some(view) if self.is_repaired_after(&view) => None,
+            view => view,
+        };
+        Ok(())
+    }
+
+    fn is_repaired_after(&self, view: &View) -> bool {
+        let rows = self.rows().get(view.rows() as usize..).unwrap_or_default();
+        rows.iter().any(|row| row.event == Event::Repaired)
+    }
+
+    /// Whether a view fits the log; one that was made before a repair need not.
+    fn fits(&self, view: &View) -> anyhow::Result<bool> {
+        match self.open_log()?.check_prefix(&view.position) {
+            Ok(()) => Ok(true),
+            Err(StorageError::Changed { .. }) if self.is_repaired_after(view) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Reads the Q-table of the newest view whose Q-table is whole, with the number of its rows.
+    pub fn published_q_table(&self) -> anyhow::Result<(usize, QTable)> {
+        let read = |view: View| Ok((view.rows() as usize, view.q_table(&self.params)?));
+        let newest = self.newest(read)?;
+        let initial = self.params.q_learning.initial_q_value;
+        Ok(newest.unwrap_or_else(|| (0, QTable::new(self.params.space.clone(), initial))))
+    }
+
+    /// Learns from all rows that were read, beginning with the newest view that is whole.
+    pub fn learn(&self) -> anyhow::Result<Learned> {
+        let log = self.log();
+        let resume = |view: View| Learned::resume(self.params.clone(), &view, self.rows(), &log);
+        let newest = self.newest(resume)?;
+        let mut learned = newest.unwrap_or_else(|| Learned::nothing(self.params.clone()));
+        learned.learn(self.rows(), &log)?;
+        Ok(learned)
+    }
+
+    /// Learns from the rows read since; anew where a repair lies between.
+    pub fn learn_on(&self, learned: &mut Learned) -> anyhow::Result<()> {
+        let is_repaired = |rows: &[Row]| rows.iter().any(|row| row.event == Event::Repaired);
+        match self.rows().get(learned.rows..) {
+            Some(new) if !is_repaired(new) => learned.learn(self.rows(), &self.log())?,
+            _ => *learned = self.learn()?,
+        }
+        Ok(())
+    }
+
+    /// Reads the newest view that `read` finds whole, if that of the journal is to be read at all.
+    fn newest<T>(
+        &self,
+        read: impl Fn(View) -> Result<T, StorageError>,
+    ) -> anyhow::Result<Option<T>> {
+        let Some(newest) = &self.view else { return Ok(None) };
+        let log = self.open_log()?;
+        let read = |view: View| {
+            if view.rows() != newest.rows() {
+                // Published meanwhile, or older than the damaged newest one.
+                if view.rows() > newest.rows() || self.is_repaired_after(&view) {
+                    let (path, how) = (self.log(), "a view is of other rows".to_owned());
+                    return Err(StorageError::Changed { path, how });
+                }
+                log.check_prefix(&view.position)?;
+            }
+            read(view)
+        };
+        Ok(View::newest(&self.dir, &self.params.sha256, read, skip)?)
+    }
+
+    /// Publishes what was learned from all rows; `None` where a repair has begun after them: then
+    /// the view is set aside again.
+    pub fn publish(&mut self, learned: &Learned) -> anyhow::Result<Option<Published>> {
+        let position = self.position();
+        let rows = position.rows;
+        let published = learned.publish(&self.dir, position, self.rows())?;
+        let repairs =
+            |journal: &Self| journal.state().state().events.get(&Event::Repaired).copied();
+        let before = repairs(self);
+        self.refresh()?;
+        if repairs(self) == before {
+            return Ok(Some(published));
+        }
+        set_cache_aside(&self.dir.view(rows))?;
+        Ok(None)
+    }
+
+    /// Takes the exclusive lock, reads what others wrote, and lets `decide` push rows, which are
+    /// appended when it returns.
+    pub fn transaction<T>(
+        &mut self,
+        decide: impl FnOnce(&mut Transaction<'_>) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        let mut log = WritableReplayLog::open(&self.dir)?;
+        log.set_lock_timeout(self.timeout);
+        self.read_whole_rows(log.reader())?;
+        let mut guard = log.lock_exclusive()?;
+        for _ in 0..MOST_RETREATS {
+            let replay = &self.replay;
+            let is_near = guard.bytes_after(&replay.cursor) <= FAR_BEHIND;
+            let follows = |tail: Tail| !replay.is_ended_by(&tail);
+            if is_near && guard.read_from(&replay.cursor).is_ok_and(follows) {
+                break;
+            }
+            drop(guard);
+            self.read_whole_rows(log.reader())?;
+            guard = log.lock_exclusive()?;
+        }
+        let identity = guard.identity()?;
+        self.replay.read_on(identity, |cursor| guard.read_from(cursor))?;
+        let replay = mem::take(&mut self.replay);
+        let mut transaction = Transaction { guard, written: replay.rows.len(), replay };
+        let decided = decide(&mut transaction)?;
+        transaction.write()?;
+        self.replay = transaction.replay;
+        Ok(decided)
+    }
+}
+
+/// Whether a row was needed to halt a search, or to go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Switched {
+    Written,
+    /// The search was in that state already.
+    NotNeeded,
+    /// The schedule is finished: nothing is left to halt.
+    Finished,
+}
+
+impl Journal {
+    /// Appends `halted` to a search that goes on and is not finished.
+    pub fn halt(&mut self, schedule: &EpsilonSchedule) -> anyhow::Result<Switched> {
+        self.transaction(|transaction| match transaction.state() {
+            state if state.is_finished(schedule) => Ok(Switched::Finished),
+            state if state.is_halted() => Ok(Switched::NotNeeded),
+            _ => transaction
+                .push(Row::at(Event::Halted, Timestamp::now().into()))
+                .map(|()| Switched::Written),
+        })
+    }
+
+    /// Appends `resumed` to a search that is halted.
+    pub fn resume(&mut self) -> anyhow::Result<Switched> {
+        self.transaction(|transaction| match transaction.state().is_halted() {
+            false => Ok(Switched::NotNeeded),
+            true => transaction
+                .push(Row::at(Event::Resumed, Timestamp::now().into()))
+                .map(|()| Switched::Written),
+        })
+    }
+}
+
+/// Renames a view or predictor that does not fit the log, unless another process has done so.
+pub(crate) fn set_cache_aside(folder: &Path) -> anyhow::Result<()> {
+    match publish::set_aside(folder) {
+        Ok(aside) => {
+            log::info!("`{}` was set aside as `{}`", folder.display(), aside.display());
+            Ok(())
+        }
+        Err(error) if error.is_gone() => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The time under the exclusive lock.
+pub(crate) struct Transaction<'a> {
+    guard: ExclusiveGuard<'a>,
+    replay: Replay,
+    /// How many rows of the replay are in the log.
+    written: usize,
+}
+
+impl Transaction<'_> {
+    /// Returns what follows from the log and the pushed rows.
+    pub const fn state(&self) -> &Knowledge {
+        &self.replay.state
+    }
+
+    /// Returns the rows of the log, and those that were pushed.
+    pub fn rows(&self) -> &[Row] {
+        &self.replay.rows
+    }
+
+    /// Adds a row that is to be appended.
+    ///
+    /// # Errors
+    /// The rules of the log do not allow it.
+    pub fn push(&mut self, row: Row) -> anyhow::Result<()> {
+        self.replay.state.apply(&row)?;
+        self.replay.rows.push(row);
+        Ok(())
+    }
+
+    pub fn push_all(&mut self, rows: Vec<Row>) -> anyhow::Result<()> {
+        rows.into_iter().try_for_each(|row| self.push(row))
+    }
+
+    /// Returns whether this very result, of this attempt, is in the log.
+    pub fn has_result_of(&self, result: &Row) -> bool {
+        let key = |row: &Row| (row.iteration, row.attempt, row.reward);
+        self.rows().iter().any(|row| row.event.is_result() && key(row) == key(result))
+    }
+
+    /// Brings what is in the log to the disk.
+    pub fn sync(&self) -> anyhow::Result<()> {
+        Ok(self.guard.sync()?)
+    }
+
+    /// Appends what was pushed, in one write, before the end of the transaction.
+    pub fn write(&mut self) -> anyhow::Result<()> {
+        let pushed = &self.replay.rows[self.written..];
+        if !pushed.is_empty() {
+            self.guard.append(pushed)?;
+            self.written = self.replay.rows.len();
+            self.replay.cursor = self.guard.read_from(&self.replay.cursor)?.cursor;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::ops::init;
+    use crate::ops::reduce::lost_claims::EndedJobs;
+    use crate::ops::reduce::reduce;
+
+    const CONFIGURATION: &str = "
+experiment: {name: kept, seed: 1}
+data: {classes: 10, input_size: 16, channels: 1}
+epsilon_schedule: [{epsilon: 1.0, architectures: 1}]
+training: {trainer: synthetic}
+";
+
+    fn experiment(folder: &tempfile::TempDir) -> Experiment {
+        init::tests::experiment(&folder.path().join("search"), CONFIGURATION)
+    }
+
+    /// Returns a search of one row, which was read.
+    fn halted_search(folder: &tempfile::TempDir) -> (Experiment, Journal) {
+        let experiment = experiment(folder);
+        let mut journal = Journal::open(&experiment).unwrap();
+        journal.halt(&experiment.config().schedule).unwrap();
+        assert!(journal.state().is_halted());
+        (experiment, journal)
+    }
+
+    #[test]
+    fn a_newer_view_is_found_by_renewing() {
+        let folder = tempfile::tempdir().unwrap();
+        let (experiment, mut journal) = halted_search(&folder);
+        Journal::open(&experiment).unwrap().resume().unwrap();
+        reduce(&experiment, &EndedJobs::None).unwrap();
+        journal.refresh().unwrap();
+        assert_eq!((journal.view_rows(), journal.rows().len()), (0, 2));
+        journal.renew().unwrap();
+        assert_eq!((journal.view_rows(), journal.new_rows().len()), (2, 0));
+    }
+
+    #[test]
+    fn rows_of_a_transaction_that_fails_are_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let (experiment, mut journal) = halted_search(&folder);
+        let failed = journal.transaction(|transaction| {
+            transaction.push(Row::at(Event::Resumed, Timestamp::now().into()))?;
+            assert!(!transaction.state().is_halted());
+            anyhow::bail!("made up");
+            #[allow(unreachable_code)]
+            Ok(())
+        });
+        assert!(failed.is_err() && journal.rows().is_empty());
+        journal.refresh().unwrap();
+        assert!(journal.state().is_halted() && journal.rows().len() == 1);
+        assert_eq!(Journal::open(&experiment).unwrap().rows().len(), 1);
+    }
+
+    #[test]
+    fn a_log_in_the_place_of_the_one_that_was_read_is_read_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let (experiment, mut journal) = halted_search(&folder);
+        let log = experiment.dir().replay_log();
+        let text = fs::read_to_string(&log).unwrap();
+        let header = text.split_inclusive('\n').next().unwrap();
+        for is_replaced in [false, true] {
+            if is_replaced {
+                fs::rename(&log, folder.path().join("old")).unwrap();
+            }
+            fs::write(&log, header).unwrap();
+            journal.refresh().unwrap();
+            assert!(journal.rows().is_empty() && !journal.state().is_halted());
+            fs::write(&log, &text).unwrap();
+            journal.refresh().unwrap();
+            assert!(journal.state().is_halted());
+        }
+    }
+
+    #[test]
+    fn a_view_that_does_not_fit_the_log_stops_until_a_repair() {
+        let folder = tempfile::tempdir().unwrap();
+        let (experiment, mut journal) = halted_search(&folder);
+        reduce(&experiment, &EndedJobs::None).unwrap();
+        let log = experiment.dir().replay_log();
+        let text = fs::read_to_string(&log).unwrap();
+        fs::write(&log, text.replace("halted", "resumed")).unwrap();
+        let error = Journal::open(&experiment).err().unwrap();
+        assert!(matches!(error.downcast_ref(), Some(StorageError::Changed { .. })), "{error:#}");
+        journal.transaction(|_| Ok(())).unwrap();
+    }
+}

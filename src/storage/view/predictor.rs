@@ -1,0 +1,139 @@
+//! The predictor fitted when the log held so many full curves: `predictors/<full curves>/`.
+//!
+//! `fit.yaml` says to which curves, `predictor.yaml` holds the predictor. While a worker of `run`
+//! fits one, `predictors/started.<full curves>.<host>.<process>` beside the folder keeps others
+//! from the same work. Nobody waits for it; two fits cost time and do no harm.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::predictor::FittedPredictor;
+use crate::storage::dir::ExperimentDir;
+use crate::storage::error::StorageError;
+use crate::storage::fs::checked_files::CheckedFiles;
+use crate::storage::fs::publish::Published;
+use crate::storage::fs::yaml;
+use crate::storage::log::event::{Attempt, Row};
+use crate::storage::view::files::{self, OnDamage};
+
+const FIT: &str = "fit.yaml";
+const PREDICTOR: &str = "predictor.yaml";
+const STARTED: &str = "started.";
+/// How long a fit that was started keeps others from it.
+const STARTED_FOR: Duration = Duration::from_secs(15 * 60);
+
+/// `fit.yaml`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FitYaml {
+    /// Version of the program that fitted it.
+    program: String,
+    configuration_sha256: String,
+    /// The attempts whose curves it was fitted to, in the order of the log.
+    curves: Vec<String>,
+}
+
+/// A published predictor, not yet parsed.
+#[derive(Debug, Clone)]
+pub(crate) struct StoredPredictor {
+    /// How many full curves the log held when it was fitted.
+    pub full_curves: u64,
+    curves: Vec<String>,
+    bytes: Vec<u8>,
+    path: PathBuf,
+}
+
+impl StoredPredictor {
+    pub fn read(folder: &Path, full_curves: u64, sha256: &str) -> Result<Self, StorageError> {
+        let files = CheckedFiles::open(folder)?;
+        let fit: FitYaml = yaml::parse(&files.read(FIT)?, &folder.join(FIT))?;
+        if fit.configuration_sha256 != sha256 {
+            return Err(StorageError::OtherConfiguration { path: folder.to_owned() });
+        }
+        let (bytes, path) = (files.read(PREDICTOR)?, folder.join(PREDICTOR));
+        Ok(Self { full_curves, curves: fit.curves, bytes, path })
+    }
+
+    /// Reads the newest predictor that is whole, of `at_most` full curves.
+    pub fn newest(
+        dir: &ExperimentDir,
+        sha256: &str,
+        at_most: u64,
+        is_of_log: impl Fn(&Self) -> bool,
+        on_damage: OnDamage,
+    ) -> Result<Option<Self>, StorageError> {
+        let mut listed = dir.list_predictors()?;
+        listed.retain(|(full_curves, _)| *full_curves <= at_most);
+        let read = |full_curves, folder: &Path| {
+            let stored = Self::read(folder, full_curves, sha256)?;
+            if is_of_log(&stored) { Ok(stored) } else { Err(stored.stale()) }
+        };
+        files::newest(listed, read, on_damage)
+    }
+
+    /// Whether it was fitted to the curves of these rows.
+    pub fn is_of<'a>(&self, rows: impl Iterator<Item = &'a Row>) -> bool {
+        rows.map(name_of).eq(self.curves.iter().cloned())
+    }
+
+    pub fn stale(&self) -> StorageError {
+        StorageError::damaged(&self.path, "was fitted to other curves than the log has")
+    }
+
+    pub fn predictor(&self) -> Result<FittedPredictor, StorageError> {
+        yaml::parse(&self.bytes, &self.path)
+    }
+
+    /// Publishes a predictor that was fitted to the curves of these rows.
+    pub fn publish<'a>(
+        dir: &ExperimentDir,
+        sha256: &str,
+        full_curves: u64,
+        rows: impl Iterator<Item = &'a Row>,
+        predictor: &FittedPredictor,
+    ) -> Result<Published, StorageError> {
+        let path = dir.predictor(full_curves);
+        let fit = FitYaml {
+            program: env!("CARGO_PKG_VERSION").to_owned(),
+            configuration_sha256: sha256.to_owned(),
+            curves: rows.map(name_of).collect(),
+        };
+        let fit = yaml::print(&fit, &path.join(FIT))?.into_bytes();
+        let predictor = yaml::print(predictor, &path.join(PREDICTOR))?.into_bytes();
+        let published = files::publish(&path, vec![(FIT, fit), (PREDICTOR, predictor)])?;
+        files::remove_old(dir.list_predictors()?);
+        for (_, file) in dir.list_started_fits()?.into_iter().filter(|(of, _)| *of <= full_curves) {
+            let _ = fs::remove_file(file);
+        }
+        Ok(published)
+    }
+
+    /// Notes that this process fits the predictor of so many full curves; `false` when another one
+    /// has begun to within a quarter of an hour.
+    pub fn start_fit(
+        dir: &ExperimentDir,
+        host: &str,
+        full_curves: u64,
+    ) -> Result<bool, StorageError> {
+        let is_new = |path: &PathBuf| {
+            let began = fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
+            began.and_then(|began| began.elapsed().ok()).is_some_and(|age| age < STARTED_FOR)
+        };
+        let started = dir.list_started_fits()?;
+        if started.iter().any(|(of, path)| *of == full_curves && is_new(path)) {
+            return Ok(false);
+        }
+        let name = format!("{STARTED}{full_curves:06}.{host}.{}", process::id());
+        let path = dir.predictors().join(name);
+        fs::write(&path, b"").map_err(StorageError::io("write", &path))?;
+        Ok(true)
+    }
+}
+
+fn name_of(row: &Row) -> String {
+    row.attempt().as_ref().map(Attempt::to_string).unwrap_or_default()
+}

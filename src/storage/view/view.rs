@@ -1,0 +1,400 @@
+//! A view: the Q-table after the first rows of the log, `views/<rows>/`.
+//!
+//! `view.yaml` says of which rows, `q_table.csv` holds the Q-table, `SHA256SUMS` checks both (by
+//! hand: `sha256sum -c SHA256SUMS`). The replay memory behind the Q-table is made of the rows.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::outcome::Accuracy;
+use crate::q_learning::{Learner, QTable, ValidQLearningParams};
+use crate::seed::{Purpose, generator};
+use crate::space::{Architecture, Space};
+use crate::storage::dir::ExperimentDir;
+use crate::storage::error::StorageError;
+use crate::storage::fs::checked_files::CheckedFiles;
+use crate::storage::fs::publish::Published;
+use crate::storage::fs::yaml;
+use crate::storage::log::event::{Event, Row};
+use crate::storage::log::position::{LogPosition, line_after};
+use crate::storage::log::text::RowError;
+use crate::storage::view::files::{self, Files, OnDamage};
+use crate::storage::view::q_table::{read_q_table, write_q_table};
+
+/// What a view is a function of, besides the rows: parts of the frozen configuration.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct ViewParams {
+    pub space: Space,
+    pub q_learning: ValidQLearningParams,
+    pub seed: u64,
+    /// Checksum of `experiment.yaml`, which decides all of it.
+    pub sha256: String,
+}
+
+const VIEW: &str = "view.yaml";
+pub(crate) const Q_TABLE: &str = "q_table.csv";
+
+/// `view.yaml`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ViewYaml {
+    /// Version of the program that wrote the view.
+    program: String,
+    log: LogPosition,
+    configuration_sha256: String,
+    /// `set` rows in the log up to there.
+    set_rows: usize,
+}
+
+/// A published Q-table, not yet read.
+#[derive(Debug, Clone)]
+pub(crate) struct View {
+    /// The prefix of the log that it was learned from.
+    pub position: LogPosition,
+    /// `set` rows in that prefix.
+    pub set_rows: usize,
+    pub folder: PathBuf,
+}
+
+impl View {
+    /// Reads the head of the view of so many rows.
+    pub fn read(folder: &Path, rows: u64, sha256: &str) -> Result<Self, StorageError> {
+        let path = folder.join(VIEW);
+        let view: ViewYaml = yaml::parse(&CheckedFiles::open(folder)?.read(VIEW)?, &path)?;
+        if view.log.rows != rows {
+            return Err(StorageError::damaged(&path, "is of other rows than its name"));
+        }
+        if view.configuration_sha256 != sha256 {
+            return Err(StorageError::OtherConfiguration { path: folder.to_owned() });
+        }
+        Ok(Self { position: view.log, set_rows: view.set_rows, folder: folder.to_owned() })
+    }
+
+    /// Reads the newest view that is whole, as far as `read` looks at it.
+    ///
+    /// # Errors
+    /// The views cannot be listed, or are those of another configuration.
+    pub fn newest<T>(
+        dir: &ExperimentDir,
+        sha256: &str,
+        read: impl Fn(Self) -> Result<T, StorageError>,
+        on_damage: OnDamage,
+    ) -> Result<Option<T>, StorageError> {
+        let read = |rows, folder: &Path| read(Self::read(folder, rows, sha256)?);
+        files::newest(dir.list_views()?, read, on_damage)
+    }
+
+    pub const fn rows(&self) -> u64 {
+        self.position.rows
+    }
+
+    /// Returns the text of the Q-table, checked.
+    pub fn q_table_csv(&self) -> Result<Vec<u8>, StorageError> {
+        CheckedFiles::open(&self.folder)?.read(Q_TABLE)
+    }
+
+    pub fn q_table(&self, params: &ViewParams) -> Result<QTable, StorageError> {
+        let initial = params.q_learning.initial_q_value;
+        let path = self.folder.join(Q_TABLE);
+        read_q_table(&self.q_table_csv()?, params.space.clone(), initial, &path)
+    }
+}
+
+/// The Q-table and the replay memory after some rows of the log.
+///
+/// A row's draws from the memory depend on its iteration alone: it does not matter who learns
+/// from it, nor when.
+#[derive(Debug, Clone)]
+pub(crate) struct Learned {
+    params: ViewParams,
+    learner: Learner,
+    /// How many rows were learned from.
+    pub rows: usize,
+}
+
+impl Learned {
+    pub fn nothing(params: ViewParams) -> Self {
+        let learner = Learner::new(params.q_learning.clone(), params.space.clone());
+        Self { params, learner, rows: 0 }
+    }
+
+    /// Goes on from the Q-table of a view; `rows` are those of the log, at `log`.
+    ///
+    /// # Errors
+    /// The Q-table is damaged, or not of these rows.
+    pub fn resume(
+        params: ViewParams,
+        view: &View,
+        rows: &[Row],
+        log: &Path,
+    ) -> Result<Self, StorageError> {
+        let count = usize::try_from(view.rows()).unwrap_or(usize::MAX);
+        let q_table = view.q_table(&params)?;
+        let Some(rows) = rows.get(..count) else {
+            return Err(StorageError::damaged(&view.folder, "is of more rows than the log has"));
+        };
+        let mut memory = Vec::new();
+        for (before, row) in rows.iter().enumerate() {
+            memory.extend(in_memory(row, &params.space).map_err(refused(log, before))?);
+        }
+        let learner = Learner::resume(params.q_learning.clone(), q_table, memory)
+            .map_err(|error| StorageError::damaged(&view.folder, error.to_string()))?;
+        Ok(Self { params, learner, rows: count })
+    }
+
+    /// Learns from the rows that are new; `rows` are all rows of the log, at `log`.
+    ///
+    /// # Errors
+    /// A row that the search space does not allow: the log is damaged.
+    pub fn learn(&mut self, rows: &[Row], log: &Path) -> Result<(), StorageError> {
+        for row in rows.iter().skip(self.rows) {
+            let taken = in_memory(row, &self.params.space).map_err(refused(log, self.rows))?;
+            if let Some((architecture, reward)) = taken {
+                let iteration = row.iteration.expect("results and their reuse have one");
+                let mut rng = generator(self.params.seed, Purpose::Replay, iteration.0, 0);
+                self.learner.learn(&architecture, reward, &mut rng);
+            }
+            self.rows += 1;
+        }
+        Ok(())
+    }
+
+    pub const fn q_table(&self) -> &QTable {
+        self.learner.q_table()
+    }
+
+    /// Publishes the view of the rows learned from, which end at `position`.
+    pub fn publish(
+        &self,
+        dir: &ExperimentDir,
+        position: LogPosition,
+        rows: &[Row],
+    ) -> Result<Published, StorageError> {
+        assert_eq!(position.rows, self.rows as u64, "a view is that of the rows learned from");
+        let path = dir.view(position.rows);
+        let view = ViewYaml {
+            program: env!("CARGO_PKG_VERSION").to_owned(),
+            log: position,
+            configuration_sha256: self.params.sha256.clone(),
+            set_rows: set_rows(&rows[..self.rows]),
+        };
+        let view = yaml::print(&view, &path.join(VIEW))?.into_bytes();
+        let files: Files = vec![(VIEW, view), (Q_TABLE, write_q_table(self.q_table()))];
+        let published = files::publish(&path, files)?;
+        files::remove_old(dir.list_views()?);
+        Ok(published)
+    }
+}
+
+/// How many rows change the configuration.
+pub(crate) fn set_rows(rows: &[Row]) -> usize {
+    rows.iter().filter(|row| row.event == Event::Set).count()
+}
+
+/// Returns the row of the replay memory that a row of the log is, if it is one.
+fn in_memory(row: &Row, space: &Space) -> Result<Option<(Architecture, Accuracy)>, RowError> {
+    let Some((architecture, reward)) = row.memory() else { return Ok(None) };
+    Ok(Some((space.parse(architecture)?, Accuracy::new(reward)?)))
+}
+
+fn refused(log: &Path, before: usize) -> impl FnOnce(RowError) -> StorageError {
+    let (path, place) = (log.to_owned(), format!("line {}", line_after(before as u64)));
+    move |source| StorageError::DamagedRow { path, place, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::storage::fs::checked_files::SUMS;
+    use crate::storage::log::position::LogCursor;
+    use crate::storage::log::random_log::{params, random_log};
+    use crate::storage::view::files::{set_aside, skip};
+
+    fn learned(rows: &[Row]) -> Learned {
+        let mut learned = Learned::nothing(params());
+        learned.learn(rows, Path::new("replay.csv")).unwrap();
+        learned
+    }
+
+    /// Publishes the view of all these rows, and returns its folder.
+    fn published(dir: &ExperimentDir, rows: &[Row]) -> PathBuf {
+        publish(dir, rows);
+        dir.view(rows.len() as u64)
+    }
+
+    fn publish(dir: &ExperimentDir, rows: &[Row]) -> Published {
+        let mut cursor = LogCursor::start();
+        rows.iter().for_each(|row| cursor.advance(&row.to_line().unwrap(), 1));
+        learned(rows).publish(dir, cursor.position(), rows).unwrap()
+    }
+
+    fn newest(dir: &ExperimentDir, on_damage: OnDamage) -> Option<View> {
+        let read = |view: View| view.q_table(&params()).map(|_| view);
+        View::newest(dir, &params().sha256, read, on_damage).unwrap()
+    }
+
+    fn newest_rows(dir: &ExperimentDir) -> u64 {
+        newest(dir, skip).map_or(0, |view| view.rows())
+    }
+
+    fn q_table(learned: &Learned) -> Vec<u8> {
+        write_q_table(learned.q_table())
+    }
+
+    #[test]
+    fn results_and_reused_rows_with_a_reward_are_learned_from_by_the_generator_of_their_iteration()
+    {
+        let log = random_log(3, 60);
+        let ViewParams { space, q_learning, seed, .. } = params();
+        let mut learner = Learner::new(q_learning, space.clone());
+        for row in &log {
+            if let Some((architecture, reward)) = row.memory() {
+                let architecture = space.parse(architecture).unwrap();
+                let mut rng = generator(seed, Purpose::Replay, row.iteration.unwrap().0, 0);
+                learner.learn(&architecture, Accuracy::new(reward).unwrap(), &mut rng);
+            }
+        }
+        assert!(learned(&log).q_table() == learner.q_table());
+    }
+
+    #[test]
+    fn a_row_that_cannot_be_right_is_named() {
+        let log = random_log(5, 10);
+        let mut wrong = log.iter().find(|row| row.memory().is_some()).unwrap().clone();
+        wrong.reward = Some(86.0);
+        let mut learned = learned(&log);
+        let rows = [&log[..], &[wrong]].concat();
+        let error = learned.learn(&rows, Path::new("replay.csv")).unwrap_err();
+        // After the header and the rows of the log.
+        let line = format!("`replay.csv` is damaged at line {}", log.len() + 2);
+        assert!(error.to_string().contains(&line), "{error}");
+    }
+
+    #[test]
+    fn the_newest_view_is_read_and_three_are_kept() {
+        let (_folder, dir) = ExperimentDir::made_up();
+        assert_eq!(newest_rows(&dir), 0);
+        let log = random_log(12, 30);
+        for rows in [2, 9, 5, 12, 3] {
+            published(&dir, &log[..rows]);
+        }
+        assert_eq!(newest_rows(&dir), 12);
+        let views: Vec<u64> = dir.list_views().unwrap().into_iter().map(|(rows, _)| rows).collect();
+        assert_eq!(views, [5, 9, 12]);
+        assert_eq!(fs::read_dir(dir.views()).unwrap().count(), 3);
+    }
+
+    #[test]
+    fn the_first_of_two_reducers_publishes() {
+        let (_folder, dir) = ExperimentDir::made_up();
+        let log = random_log(13, 20);
+        assert_eq!(publish(&dir, &log), Published::First);
+        assert_eq!(publish(&dir, &log), Published::AlreadyThere);
+    }
+
+    #[test]
+    fn a_damaged_view_is_skipped_and_set_aside_by_a_reduce() {
+        let (_folder, dir) = ExperimentDir::made_up();
+        let log = random_log(14, 40);
+        published(&dir, &log[..10]);
+        let damages: [fn(&Path); 5] = [
+            |path| fs::remove_file(path).unwrap(),
+            |path| fs::write(path, "").unwrap(),
+            |path| {
+                // As one that may not be read.
+                fs::remove_file(path).unwrap();
+                fs::create_dir(path).unwrap();
+            },
+            |path| {
+                let bytes = fs::read(path).unwrap();
+                fs::write(path, &bytes[..bytes.len() - 1]).unwrap();
+            },
+            |path| {
+                let mut bytes = fs::read(path).unwrap();
+                let middle = bytes.len() / 2;
+                bytes[middle] ^= 1;
+                fs::write(path, bytes).unwrap();
+            },
+        ];
+        for name in [VIEW, Q_TABLE, SUMS] {
+            for damage in damages {
+                let view = published(&dir, &log);
+                damage(&view.join(name));
+                assert_eq!(newest_rows(&dir), 10, "{name}");
+                assert!(view.exists());
+                newest(&dir, set_aside);
+                assert!(!view.exists());
+            }
+        }
+    }
+
+    #[test]
+    fn a_view_under_the_name_of_another_is_damaged() {
+        let (_folder, dir) = ExperimentDir::made_up();
+        let view = published(&dir, &random_log(15, 20)[..10]);
+        fs::rename(view, dir.view(11)).unwrap();
+        fs::create_dir(dir.view(12)).unwrap();
+        fs::write(dir.view(13), "").unwrap();
+        assert_eq!(newest_rows(&dir), 0);
+    }
+
+    #[test]
+    fn a_view_of_another_configuration_stops() {
+        let (_folder, dir) = ExperimentDir::made_up();
+        published(&dir, &random_log(15, 20)[..10]);
+        let other = View::newest(&dir, "another", Ok, skip);
+        assert!(matches!(other, Err(StorageError::OtherConfiguration { .. })));
+    }
+
+    #[test]
+    fn reducers_and_readers_at_once_do_each_other_no_harm() {
+        let (_folder, dir) = ExperimentDir::made_up();
+        let log = random_log(20, 40);
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| (1..=20).for_each(|rows| drop(published(&dir, &log[..rows]))));
+                scope.spawn(|| {
+                    for _ in 0..50 {
+                        let Some(view) = newest(&dir, skip) else { continue };
+                        let expected = learned(&log[..view.rows() as usize]);
+                        let read = view.q_table_csv();
+                        assert!(read.is_err() || read.unwrap() == q_table(&expected));
+                    }
+                });
+            }
+        });
+        assert_eq!(newest_rows(&dir), 20);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn a_view_and_the_rows_after_it_say_what_the_whole_log_says(
+            seed in 0u64..1000, cuts in prop::collection::vec(1usize..60, 1..3),
+        ) {
+            let (_folder, dir) = ExperimentDir::made_up();
+            let log = random_log(seed, 60);
+            let path = Path::new("replay.csv");
+            for cut in cuts {
+                published(&dir, &log[..cut.min(log.len())]);
+                let view = newest(&dir, skip).unwrap();
+                let mut resumed = Learned::resume(params(), &view, &log, path).unwrap();
+                resumed.learn(&log, path).unwrap();
+                prop_assert!(q_table(&resumed) == q_table(&learned(&log)));
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+            let folder = tempfile::tempdir().unwrap();
+            let files: Files = vec![(VIEW, bytes.clone()), (Q_TABLE, bytes)];
+            files::publish(&folder.path().join("1"), files).unwrap();
+            prop_assert!(View::read(&folder.path().join("1"), 1, "made up").is_err());
+        }
+    }
+}
