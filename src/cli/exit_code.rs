@@ -95,7 +95,7 @@ impl ExitStatus {
         if let Some(dataset) = cause.downcast_ref::<DatasetError>() {
             return Some(if dataset.is_damage() { Self::Damaged } else { Self::Usage });
         }
-        if let Some(PredictorError::Saved { .. }) = cause.downcast_ref() {
+        if let Some(PredictorError::Saved(_)) = cause.downcast_ref() {
             return Some(Self::Damaged);
         }
         let is_usage = cause.is::<PredictorError>()

@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use serde_json::json;
+use strum::VariantArray;
 
 use super::args::{at_least, c, not_negative, positive, share, threshold, tolerance};
 use super::exit_code::ExitStatus;
@@ -166,7 +167,7 @@ enum HyperbandKind {
 }
 
 fn regressor() -> impl TypedValueParser<Value = Regressor> {
-    PossibleValuesParser::new(Regressor::ALL.map(Regressor::name))
+    PossibleValuesParser::new(Regressor::VARIANTS.iter().map(<&'static str>::from))
         .map(|name| name.parse().expect("only names of regressors are possible"))
 }
 

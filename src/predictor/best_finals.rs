@@ -19,19 +19,16 @@ impl Default for BestFinals {
 }
 
 impl BestFinals {
-    /// Begins with no value, to keep so many.
     pub const fn new(most: usize) -> Self {
         Self { most, best: Vec::new() }
     }
 
-    /// Begins with the final values of networks trained to the end.
     pub fn of(most: usize, finals: impl IntoIterator<Item = f64>) -> Self {
         let mut best = Self::new(most);
         finals.into_iter().for_each(|value| best.add(value));
         best
     }
 
-    /// Adds the final value of one more network trained to the end.
     pub fn add(&mut self, value: f64) {
         let place = self.best.partition_point(|better| *better >= value);
         self.best.insert(place, value);

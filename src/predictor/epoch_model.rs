@@ -1,21 +1,26 @@
 //! One model: what is predicted after a given number of observed epochs.
 
+use serde::Serialize;
+
 use super::error::PredictorError;
 use super::features::EpochTable;
 use super::regressor::{Hyperparameters, Model};
 use super::scaling::Scaling;
 
-/// A regression model with its scales and the rows it was fitted to.
-#[derive(Debug, Clone, PartialEq)]
+/// A regression model with its scales and the rows it was fitted to, which are not saved: they
+/// follow from the training set.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(transparent)]
 pub(crate) struct EpochModel {
+    #[serde(skip)]
     scaling: Scaling,
     /// Standardised training rows, which a nu-SVR refers to.
+    #[serde(skip)]
     rows: Vec<Vec<f64>>,
     model: Model,
 }
 
 impl EpochModel {
-    /// Fits to a training set of at least one network.
     pub fn fit(
         table: &EpochTable,
         hyperparameters: Hyperparameters,
@@ -37,21 +42,14 @@ impl EpochModel {
         Ok(Self { scaling, rows, model })
     }
 
-    /// Completes a saved model by the training set it was fitted to.
-    ///
-    /// # Errors
-    /// Names the part that does not fit the training set.
+    /// Completes a saved model by the training set it was fitted to; names the part of it that does
+    /// not fit.
     pub(super) fn restore(table: &EpochTable, mut model: Model) -> Result<Self, &'static str> {
         let all: Vec<usize> = (0..table.rows.len()).collect();
         let scaling = Scaling::of(table, &all);
         let rows = scaling.rows(&table.rows_of(&all));
         model.restore(&rows, &scaling.targets(&table.targets))?;
         Ok(Self { scaling, rows, model })
-    }
-
-    /// Returns what was learned, without scales and rows.
-    pub(super) fn into_model(self) -> Model {
-        self.model
     }
 
     /// Predicts y_T of a network from its row and the last value observed.
@@ -68,7 +66,7 @@ impl EpochModel {
         })
     }
 
-    /// Predicts each network of the training set by the trees that did not see it, where trees there are.
+    /// Predicts each network of the training set by the trees of a forest that did not see it.
     pub fn predict_out_of_bag(&self) -> Option<Vec<f64>> {
         let Model::RandomForest(forest) = &self.model else { return None };
         let standardised = forest.predict_out_of_bag(&self.rows);

@@ -6,32 +6,26 @@ use super::error::PredictorError;
 use super::learning_curve::{LearningCurve, differences, is_computable};
 use crate::maths::log10;
 
-/// The features of a network that do not depend on the epoch: architecture, then hyperparameters.
-///
-/// Every value is a finite number.
+/// The features of a network that do not depend on the epoch: architecture, then hyperparameters;
+/// all finite.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Vec<f64>", into = "Vec<f64>")]
 pub struct Features(Vec<f64>);
 
 impl Features {
-    /// Takes features as they are; there may be none.
-    ///
-    /// # Errors
-    /// When one is not finite (or so large that its square would not be).
     pub fn new(values: Vec<f64>) -> Result<Self, PredictorError> {
         match values.iter().position(|value| !is_computable(*value)) {
-            Some(at) => Err(PredictorError::FeatureValue { index: at + 1, value: values[at] }),
+            Some(at) => Err(PredictorError::Unusable(format!(
+                "feature {} is `{}` (must be finite and below 1e100 in size)",
+                at + 1,
+                values[at]
+            ))),
             None => Ok(Self(values)),
         }
     }
 
-    /// Returns the features of a network of our search:
-    /// log10 of its number of weights, its number of layers, log10 of the learning rate it was trained with.
-    ///
-    /// The learning rate (that of the last start) is the one hyperparameter that varies within a search.
-    ///
-    /// # Errors
-    /// When there are no weights or the learning rate is not above 0: they have no logarithm.
+    /// Those of our search: log10 of the number of weights, number of layers, log10 of the learning
+    /// rate (that of the last start), the one hyperparameter that varies within a search.
     pub fn of_network(
         parameters: u64,
         layers: u32,
@@ -40,7 +34,6 @@ impl Features {
         Self::new(vec![log10(parameters as f64), f64::from(layers), log10(learning_rate)])
     }
 
-    /// Returns the values in their order.
     pub fn values(&self) -> &[f64] {
         &self.0
     }
@@ -63,9 +56,7 @@ impl From<Features> for Vec<f64> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Example {
-    /// What the network is and how it was trained.
     pub features: Features,
-    /// Its whole learning curve.
     pub curve: LearningCurve,
 }
 
@@ -73,17 +64,19 @@ impl Example {
     /// Checks that others have as many epochs and features as this one.
     pub(crate) fn check_alike(&self, others: &[Self]) -> Result<(), PredictorError> {
         let size = |example: &Self| (example.curve.epochs(), example.features.values().len());
-        let (epochs, fixed) = size(self);
+        let (epochs, features) = size(self);
         for (index, other) in (1..).zip(others) {
-            match size(other) {
-                (found, _) if found != epochs => {
-                    return Err(PredictorError::CurveLength { index, found, wanted: epochs });
+            let problem = match size(other) {
+                (found, _) if found != epochs => format!(
+                    "learning curve {index} has {found} epochs where the first has {epochs} (all \
+                     must be trained alike)"
+                ),
+                (_, found) if found != features => {
+                    format!("network {index} has {found} features where the first has {features}")
                 }
-                (_, found) if found != fixed => {
-                    return Err(PredictorError::FeatureCount { index, found, wanted: fixed });
-                }
-                _ => {}
-            }
+                _ => continue,
+            };
+            return Err(PredictorError::Unusable(problem));
         }
         Ok(())
     }
@@ -98,7 +91,7 @@ pub fn n_features(fixed: usize, epoch: usize) -> usize {
 /// Returns one row: architecture and hyperparameters, then y_1..y_tau, the first differences
 /// y'_2..y'_tau and the second differences y''_3..y''_tau (Baker et al., 2017, section 3.1).
 ///
-/// The differences are exact combinations of the values, so rows are linearly dependent from tau = 2 on.
+/// The differences are exact combinations of the values: rows are linearly dependent from tau = 2.
 pub(super) fn feature_row(features: &Features, observed: &[f64]) -> Vec<f64> {
     let first = differences(observed);
     let second = differences(&first);
@@ -108,7 +101,6 @@ pub(super) fn feature_row(features: &Features, observed: &[f64]) -> Vec<f64> {
 /// What the networks of a training set looked like after one epoch, and where they ended.
 #[derive(Debug, Clone)]
 pub(crate) struct EpochTable {
-    /// One row of features per network.
     pub rows: Vec<Vec<f64>>,
     /// The last value observed of each.
     pub last_seen: Vec<f64>,
@@ -127,12 +119,10 @@ impl EpochTable {
         }
     }
 
-    /// Returns the rows of some networks.
     pub fn rows_of(&self, networks: &[usize]) -> Vec<&[f64]> {
         networks.iter().map(|&network| self.rows[network].as_slice()).collect()
     }
 
-    /// Returns the targets of some networks.
     pub fn targets_of(&self, networks: &[usize]) -> Vec<f64> {
         networks.iter().map(|&network| self.targets[network]).collect()
     }

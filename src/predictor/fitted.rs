@@ -25,26 +25,24 @@ use super::uncertainty::{FoldScaling, LEAST_SIGMA, predict_held_out, sigma};
 /// that keeps every digit of a number (YAML; not `serde_json` without `float_roundtrip`) gives the
 /// same predictions after loading.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "SavedPredictor", into = "SavedPredictor")]
+#[serde(try_from = "SavedPredictor")]
 pub struct FittedPredictor {
     examples: Vec<Example>,
     epochs: Vec<FittedEpoch>,
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 struct FittedEpoch {
-    model: EpochModel,
     sigma: f64,
     held_out: Scores,
+    model: EpochModel,
 }
 
 impl FittedPredictor {
     /// Chooses hyperparameters and fits the models and sigmas of all epochs.
     ///
-    /// The result depends on the examples, their order, the parameters and `rng`; not on the number of threads.
-    ///
-    /// # Errors
-    /// With fewer than three curves, curves of different lengths or features of different number.
+    /// The result depends on the examples, their order, the parameters and `rng`; not on the number
+    /// of threads.
     pub fn fit(
         examples: Vec<Example>,
         params: &ValidPredictorParams,
@@ -103,55 +101,43 @@ impl FittedPredictor {
         self.epochs.len() + 1
     }
 
-    /// Returns the number of features of a network besides its curve.
     pub fn n_features(&self) -> usize {
         self.examples[0].features.values().len()
     }
 
-    /// Returns the networks it was fitted to.
     pub fn examples(&self) -> &[Example] {
         &self.examples
     }
 
-    /// Returns, for each number of observed epochs 1 .. T-1, sigma and the scores of held-out predictions.
+    /// Returns sigma and the scores of held-out predictions after 1 .. T-1 observed epochs.
     pub fn scores(&self) -> impl Iterator<Item = (f64, Scores)> {
         self.epochs.iter().map(|epoch| (epoch.sigma, epoch.held_out))
     }
 }
 
-/// Checks that a predictor can be fitted to some networks.
 fn check_alike(examples: &[Example]) -> Result<(), PredictorError> {
     if examples.len() < LEAST_CURVES {
-        return Err(PredictorError::TooFewCurves { found: examples.len(), wanted: LEAST_CURVES });
+        return Err(PredictorError::Unusable(format!(
+            "{} full learning curves (a predictor needs at least {LEAST_CURVES})",
+            examples.len()
+        )));
     }
     examples[0].check_alike(examples)
 }
 
-/// The saved form.
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SavedPredictor {
     examples: Vec<Example>,
     epochs: Vec<SavedEpoch>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SavedEpoch {
     sigma: f64,
     held_out: Scores,
     model: Model,
-}
-
-impl From<FittedPredictor> for SavedPredictor {
-    fn from(fitted: FittedPredictor) -> Self {
-        let save = |epoch: FittedEpoch| SavedEpoch {
-            sigma: epoch.sigma,
-            held_out: epoch.held_out,
-            model: epoch.model.into_model(),
-        };
-        Self { examples: fitted.examples, epochs: fitted.epochs.into_iter().map(save).collect() }
-    }
 }
 
 impl TryFrom<SavedPredictor> for FittedPredictor {
@@ -161,11 +147,11 @@ impl TryFrom<SavedPredictor> for FittedPredictor {
         let SavedPredictor { examples, epochs } = saved;
         check_alike(&examples)?;
         if epochs.len() + 1 != examples[0].curve.epochs() {
-            return Err(PredictorError::Saved { part: "the number of models", epoch: 0 });
+            return Err(PredictorError::Saved("the number of models".to_owned()));
         }
         let restore = |(at, saved): (usize, SavedEpoch)| {
             let table = EpochTable::new(&examples, at + 1);
-            let refuse = |part| PredictorError::Saved { part, epoch: at + 1 };
+            let refuse = |part| PredictorError::Saved(format!("{part} of epoch {}", at + 1));
             if !(saved.sigma >= LEAST_SIGMA && saved.sigma.is_finite()) {
                 return Err(refuse("`sigma`"));
             }
@@ -185,6 +171,7 @@ mod tests {
     use super::*;
     use rand_chacha::ChaCha8Rng;
     use rand_chacha::rand_core::SeedableRng;
+    use strum::VariantArray;
 
     const EPOCHS: usize = 6;
 
@@ -207,7 +194,7 @@ mod tests {
 
     #[test]
     fn saved_and_loaded_it_predicts_the_same() {
-        for regressor in Regressor::ALL {
+        for regressor in Regressor::VARIANTS.iter().copied() {
             let predictor = fit(synthetic_curves::examples(20, EPOCHS), regressor).unwrap();
             let text = serde_yaml::to_string(&predictor).unwrap();
             let loaded: FittedPredictor = serde_yaml::from_str(&text).unwrap();
@@ -247,7 +234,7 @@ mod tests {
 
     #[test]
     fn constant_and_equal_curves_are_predicted_as_they_are() {
-        for regressor in Regressor::ALL {
+        for regressor in Regressor::VARIANTS.iter().copied() {
             let flat = Example {
                 features: Features::new(vec![]).unwrap(),
                 curve: LearningCurve::new(vec![0.1; EPOCHS]).unwrap(),
@@ -265,14 +252,16 @@ mod tests {
     fn curves_that_cannot_be_learned_from_together_are_refused() {
         let mut examples = synthetic_curves::examples(5, EPOCHS);
         let few = fit(examples[..2].to_vec(), Regressor::Ols);
-        assert_eq!(few, Err(PredictorError::TooFewCurves { found: 2, wanted: 3 }));
+        let message = |refused: Result<_, PredictorError>| refused.unwrap_err().to_string();
+        assert_eq!(message(few), "2 full learning curves (a predictor needs at least 3)");
         examples[3].curve = examples[3].curve.up_to(2);
         let uneven = fit(examples, Regressor::Ols);
-        assert_eq!(uneven, Err(PredictorError::CurveLength { index: 4, found: 2, wanted: EPOCHS }));
+        let expected = format!("learning curve 4 has 2 epochs where the first has {EPOCHS}");
+        assert!(message(uneven).starts_with(&expected));
         let mut examples = synthetic_curves::examples(5, EPOCHS);
         examples[1].features = Features::new(vec![1.0]).unwrap();
         let uneven = fit(examples, Regressor::Ols);
-        assert_eq!(uneven, Err(PredictorError::FeatureCount { index: 2, found: 1, wanted: 2 }));
+        assert_eq!(message(uneven), "network 2 has 1 features where the first has 2");
     }
 
     #[test]

@@ -43,12 +43,10 @@ impl LeastSquares {
         Self { intercept: target_mean - dot(&weights, &means), weights }
     }
 
-    /// Returns the number of features it weighs.
     pub fn n_features(&self) -> usize {
         self.weights.len()
     }
 
-    /// Predicts for a standardised row.
     pub fn predict(&self, row: &[f64]) -> f64 {
         self.intercept + dot(&self.weights, row)
     }

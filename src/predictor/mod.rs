@@ -1,19 +1,23 @@
-//! Final accuracy from the start of a learning curve, and what follows from it.
+//! Final accuracy from the start of a learning curve, and the decision to stop.
 //!
 //! After Baker et al., 2017, *Accelerating Neural Architecture Search using Performance Prediction*.
 //!
-//! Once enough networks are trained to the end ([`TrainingSet`]), a [`FittedPredictor`] learns from
-//! them ([`Example`]: [`Features`] and [`LearningCurve`]) what the last epoch will be, given the
-//! first ones: one regression model for each number of observed epochs (section 3), its
-//! hyperparameters chosen by random search and cross-validation, and sigma, the deviation of its
-//! errors, from networks left out (section 4).
+//! | file | what |
+//! | --- | --- |
+//! | `params` | [`PredictorParams`]: the section `early_stopping` |
+//! | `stopping` | [`StoppingRule`]: the only comparison with the threshold (section 4) |
+//! | `best_finals` | [`BestFinals`]: the n-th best network, with which the rule compares |
+//! | `learning_curve`, `features` | [`LearningCurve`], [`Features`]: what is learned from |
+//! | `training_set` | [`TrainingSet`]: which full curves, and when a fit is due |
+//! | `fitted`, `epoch_model` | [`FittedPredictor`]: one model per observed epoch (section 3) |
+//! | `regressor` | [`Regressor`], over `nu_svr`, `least_squares`, `random_forest` |
+//! | `search`, `folds`, `scaling` | hyperparameters by random search and cross-validation |
+//! | `uncertainty` | sigma, from networks left out (section 4) |
+//! | `audit` | [`AuditFindings`]: how often a verdict to stop is wrong |
+//! | `scores` | [`Scores`]: R squared, mean absolute error; Wilson's interval |
 //!
-//! After each epoch a task asks the [`StoppingRule`] whether the network may still beat the best
-//! one seen ([`BestFinals`]; section 4). The rule needs a [`Prediction`]; where there is none the verdict is
-//! to go on. A share of the verdicts to stop is not executed, to see how often they are wrong
-//! ([`AuditFindings`]).
-//!
-//! What the rule would save and lose on recorded curves is simulated in `crate::simulate`.
+//! Where there is no prediction the verdict is to go on. What the rule would save and lose on
+//! recorded curves is simulated in `crate::simulate`.
 
 mod audit;
 mod best_finals;
@@ -39,7 +43,7 @@ pub(crate) mod synthetic_curves;
 mod training_set;
 mod uncertainty;
 
-pub use audit::{AuditFindings, wilson_interval};
+pub use audit::AuditFindings;
 pub use best_finals::BestFinals;
 pub use error::PredictorError;
 pub use features::{Example, Features, n_features};
@@ -47,7 +51,7 @@ pub use fitted::FittedPredictor;
 pub use learning_curve::LearningCurve;
 pub use params::{LEAST_TOLERANCE, MOST_C, MOST_TOP_N, PredictorParams, ValidPredictorParams};
 pub use regressor::Regressor;
-pub use scores::{Scores, mean_absolute_error, r_squared};
+pub use scores::Scores;
 pub use stopping::{Prediction, StoppingRule, Verdict};
 pub use training_set::TrainingSet;
 pub use uncertainty::FoldScaling;

@@ -26,10 +26,7 @@ pub enum Kernel {
     /// K(x, x') = x . x'
     Linear,
     /// K(x, x') = exp(-gamma |x - x'|^2)
-    Rbf {
-        /// Inverse of the squared reach, above 0.
-        gamma: f64,
-    },
+    Rbf { gamma: f64 },
 }
 
 impl Kernel {
@@ -41,7 +38,6 @@ impl Kernel {
         }
     }
 
-    /// Returns the kernel of a similarity.
     fn of_similarity(self, similarity: f64) -> f64 {
         match self {
             Self::Linear => similarity,
@@ -68,11 +64,10 @@ fn sum_over_pairs(a: &[f64], b: &[f64], term: impl Fn(f64, f64) -> f64) -> f64 {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NuSvrParams {
-    /// Kernel, with its width.
     pub kernel: Kernel,
     /// C, the bound of each dual coefficient, above 0.
     pub c: f64,
-    /// nu, in (0, 1].
+    /// In (0, 1].
     pub nu: f64,
     /// Tolerance at which the solver stops, above 0.
     pub tolerance: f64,
@@ -83,7 +78,6 @@ pub struct NuSvrParams {
 pub(super) struct Similarities(Vec<Vec<f64>>);
 
 impl Similarities {
-    /// Compares each of `rows` with each row of a training set.
     pub fn between(kernel: Kernel, rows: &[Vec<f64>], training: &[Vec<f64>]) -> Self {
         let to_training =
             |row: &Vec<f64>| training.iter().map(|other| kernel.similarity(row, other)).collect();
@@ -102,10 +96,6 @@ pub(super) struct NuSvr {
 }
 
 impl NuSvr {
-    /// Fits to a training set of at least one standardised row.
-    ///
-    /// # Errors
-    /// When the solver refuses the hyperparameters.
     pub fn fit(
         params: NuSvrParams,
         rows: &[Vec<f64>],
@@ -114,10 +104,7 @@ impl NuSvr {
         Self::solve(params, &Similarities::between(params.kernel, rows, rows), targets)
     }
 
-    /// Fits to a training set known by its similarities alone.
-    ///
-    /// # Errors
-    /// When the solver refuses the hyperparameters.
+    /// Fits to a training set of which only the similarities are known.
     pub fn solve(
         params: NuSvrParams,
         training: &Similarities,
@@ -135,10 +122,11 @@ impl NuSvr {
             eps: params.tolerance,
             ..SvmParameter::default()
         };
-        check_parameter(&problem, &svm_params).map_err(|error| PredictorError::Unsolvable {
-            c: params.c,
-            nu: params.nu,
-            reason: error.to_string(),
+        check_parameter(&problem, &svm_params).map_err(|error| {
+            let NuSvrParams { c, nu, .. } = params;
+            PredictorError::Unusable(format!(
+                "nu-SVR with C `{c}` and nu `{nu}` cannot be fitted: {error}"
+            ))
         })?;
         // The crate would print a line per fit to stderr.
         set_quiet(true);
@@ -150,7 +138,6 @@ impl NuSvr {
         Ok(Self { params, rho: model.rho[0], coefficients })
     }
 
-    /// Returns the number of training rows that the model refers to.
     pub fn training_rows(&self) -> usize {
         self.coefficients.len()
     }
@@ -250,6 +237,6 @@ mod tests {
     fn hyperparameters_the_solver_cannot_use_are_refused() {
         let (rows, targets) = sine();
         let refused = NuSvr::fit(params(0.0), &rows, &targets);
-        assert!(matches!(refused, Err(PredictorError::Unsolvable { nu: 0.0, .. })));
+        assert!(refused.unwrap_err().to_string().contains("nu `0` cannot be fitted"));
     }
 }

@@ -1,4 +1,4 @@
-//! What the configuration says of early stopping, unchecked ([`PredictorParams`]) and checked ([`ValidPredictorParams`]).
+//! The `early_stopping` section of a configuration, as written and checked.
 
 use std::ops::Deref;
 
@@ -11,33 +11,32 @@ use crate::invalid::Invalid;
 /// Fewest full curves a predictor can be fitted to: each of the search's three folds must leave two.
 pub(super) const LEAST_CURVES: usize = 3;
 
-/// Most random draws of the search for hyperparameters: a thousand times what is usual would take days, and
-/// a mistyped number all memory.
+/// Most random draws of the search for hyperparameters: more would take days, and a mistyped number
+/// all memory.
 const MOST_DRAWS: usize = 100_000;
 
-/// Smallest tolerance of the nu-SVR's solver. Near the precision of a float it turns in circles until it gives up,
-/// minutes for each fit.
+/// Smallest tolerance of the nu-SVR's solver. Near the precision of a float it cycles until it gives
+/// up, minutes for each fit.
 pub const LEAST_TOLERANCE: f64 = 1e-9;
 
-/// Greatest C of the nu-SVR: ten thousand times the greatest that is searched. With more a fit takes minutes, too.
+/// Greatest C of the nu-SVR: ten thousand times the greatest that is searched. With more a fit takes
+/// minutes, too.
 pub const MOST_C: f64 = 1e6;
 
-/// Greatest `top_n`: the accuracies that a search keeps in view.
+/// Greatest `top_n`: so many of the best accuracies are kept.
 pub const MOST_TOP_N: usize = 50;
 
-/// The `early_stopping` section of a configuration.
+/// As written; `config/defaults.yaml` explains the keys.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PredictorParams {
-    /// Whether networks are stopped at all.
     pub enabled: bool,
-    /// `nu-svr-rbf`, `nu-svr-linear`, `ols`, `random-forest` or `last-seen`.
     pub regressor: Regressor,
     /// Networks trained to the end before the first is stopped.
     pub burn_in: usize,
     /// Further full curves between two fits of the predictor; 0 means it is fitted once.
     pub refit_every: usize,
-    /// Stop probability (the paper's Delta) from which a network is stopped; above 0.5, below 1.
+    /// The paper's Delta: stop probability from which a network is stopped, above 0.5, below 1.
     pub threshold: f64,
     /// Networks predicted within this accuracy of the best may finish.
     pub offset: f64,
@@ -47,15 +46,13 @@ pub struct PredictorParams {
     pub audit_share: f64,
     /// Stopping switches itself off when the share of false stops is surely (95 %) above this.
     pub false_stop_limit: f64,
-    /// Random draws of the search for the regressor's hyperparameters.
+    /// Random draws of the search for hyperparameters.
     pub draws: usize,
-    /// Tolerance of the nu-SVR solver.
+    /// Of the nu-SVR solver.
     pub tolerance: f64,
-    /// C of the nu-SVR; null means searched, as for the next two.
+    /// C, nu in (0, 1] and gamma of the nu-SVR; null means searched.
     pub c: Option<f64>,
-    /// nu of the nu-SVR, in (0, 1].
     pub nu: Option<f64>,
-    /// gamma of the radial basis function; of no meaning to other regressors.
     pub gamma: Option<f64>,
 }
 
@@ -81,7 +78,6 @@ impl Default for PredictorParams {
     }
 }
 
-/// Checked parameters: the only thing a predictor can be fitted by.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ValidPredictorParams {
     params: PredictorParams,
@@ -105,10 +101,6 @@ impl PredictorParams {
         given.into_iter().filter(is_idle).map(|(name, ..)| name)
     }
 
-    /// Checks the parameters.
-    ///
-    /// # Errors
-    /// One error per rule, naming the key and the value.
     pub fn check(self) -> Result<ValidPredictorParams, Invalid> {
         let rule = StoppingRule::new(self.threshold, self.offset)?;
         let check = |key: &str, value: f64, holds, allowed: &str| {
@@ -141,7 +133,6 @@ impl Deref for ValidPredictorParams {
 }
 
 impl ValidPredictorParams {
-    /// Returns the stopping rule they describe.
     pub const fn rule(&self) -> StoppingRule {
         self.rule
     }

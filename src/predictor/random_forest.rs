@@ -6,12 +6,10 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde::{Deserialize, Serialize};
 
-/// Trees of a forest.
 const TREES: usize = 100;
 
-/// A forest; it is saved as its seed and grown again from the training set.
-///
-/// Growing uses only arithmetic that gives the same bits on every machine.
+/// Saved as its seed and grown again from the training set, by arithmetic that gives the same bits
+/// on every machine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RandomForest {
@@ -43,18 +41,16 @@ impl RandomForest {
         Self { seed, trees: (0..TREES).map(|_| Tree::grow(&mut rng, rows, targets)).collect() }
     }
 
-    /// Grows the forest that was saved as its seed.
     pub fn regrow(&mut self, rows: &[Vec<f64>], targets: &[f64]) {
         *self = Self::grow(self.seed, rows, targets);
     }
 
-    /// Returns the mean over the trees.
     pub fn predict(&self, row: &[f64]) -> f64 {
         self.trees.iter().map(|tree| tree.predict(row)).sum::<f64>() / self.trees.len() as f64
     }
 
-    /// Predicts each row of the training set by the trees that did not see it; by all of them in the
-    /// unlikely case that every tree did.
+    /// Predicts each row of the training set by the trees that did not see it, or by all if every
+    /// tree did.
     pub fn predict_out_of_bag(&self, rows: &[Vec<f64>]) -> Vec<f64> {
         let predict = |(at, row): (usize, &Vec<f64>)| {
             let unseen: Vec<f64> = self
@@ -85,7 +81,7 @@ impl Tree {
                 None => nodes[at] = Node::Leaf(mean(targets, &members)),
                 Some(split) => {
                     let (left, right) = (nodes.len(), nodes.len() + 1);
-                    let Split { feature, threshold, below, above, .. } = split;
+                    let BestSplit { feature, threshold, below, above, .. } = split;
                     nodes[at] = Node::Split { feature, threshold, left, right };
                     nodes.extend([Node::Leaf(0.0), Node::Leaf(0.0)]);
                     open.extend([(left, below), (right, above)]);
@@ -108,7 +104,7 @@ impl Tree {
     }
 }
 
-struct Split {
+struct BestSplit {
     /// Sum over both sides of (sum of targets)^2 / members: the larger, the less variance is left.
     score: f64,
     feature: usize,
@@ -117,19 +113,20 @@ struct Split {
     above: Vec<usize>,
 }
 
-/// Returns the split that leaves the least squared error, or none when targets or features are all equal.
+/// Returns the split that leaves the least squared error, or none when targets or features are all
+/// equal.
 fn best_split(
     rng: &mut impl Rng,
     rows: &[Vec<f64>],
     targets: &[f64],
     members: &[usize],
-) -> Option<Split> {
+) -> Option<BestSplit> {
     if members.iter().all(|&m| targets[m] == targets[members[0]]) {
         return None;
     }
     let columns = rows[0].len();
     let tried = columns.div_ceil(3);
-    let mut best: Option<Split> = None;
+    let mut best: Option<BestSplit> = None;
     // Constant columns do not count among those tried: a drawn third may consist of them alone.
     let mut useful = 0;
     for feature in index::sample(rng, columns, columns) {
@@ -153,7 +150,7 @@ fn best_split(
                 let half = value(place) + (value(place + 1) - value(place)) / 2.0;
                 let threshold = if half < value(place + 1) { half } else { value(place) };
                 let (below, above) = (sorted[..=place].to_vec(), sorted[place + 1..].to_vec());
-                best = Some(Split { score, feature, threshold, below, above });
+                best = Some(BestSplit { score, feature, threshold, below, above });
             }
         }
         useful += 1;

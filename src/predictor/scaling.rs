@@ -17,8 +17,8 @@ impl Scale {
     /// Takes the scale of some values, at least one; constant ones are only shifted.
     pub fn of(values: impl Iterator<Item = f64> + Clone) -> Self {
         let count = values.clone().count() as f64;
-        // Sums begin at the first value: the mean of equal values then is that value to the last bit,
-        // where the rounding of large ones would pass for a deviation.
+        // Sums begin at the first value: the mean of equal values then is that value to the last
+        // bit, where the rounding of large ones would pass for a deviation.
         let first = values.clone().next().unwrap_or_default();
         let mean = first + values.clone().map(|value| value - first).sum::<f64>() / count;
         let variance = values.map(|value| square(value - mean)).sum::<f64>() / count;
@@ -26,12 +26,10 @@ impl Scale {
         Self { mean, deviation: if deviation < CONSTANT { 1.0 } else { deviation } }
     }
 
-    /// Returns `(value - mean) / deviation`.
     pub fn apply(self, value: f64) -> f64 {
         (value - self.mean) / self.deviation
     }
 
-    /// Returns `standardised * deviation + mean`.
     pub fn undo(self, standardised: f64) -> f64 {
         standardised * self.deviation + self.mean
     }
@@ -48,7 +46,6 @@ impl Standardizer {
         Self((0..rows[0].len()).map(column).collect())
     }
 
-    /// Standardises one row of the length it was fitted to.
     pub fn apply(&self, row: &[f64]) -> Vec<f64> {
         self.0.iter().zip(row).map(|(scale, value)| scale.apply(*value)).collect()
     }
@@ -70,12 +67,10 @@ impl Scaling {
         }
     }
 
-    /// Standardises rows.
     pub fn rows(&self, rows: &[&[f64]]) -> Vec<Vec<f64>> {
         rows.iter().map(|row| self.features.apply(row)).collect()
     }
 
-    /// Standardises targets.
     pub fn targets(&self, targets: &[f64]) -> Vec<f64> {
         targets.iter().map(|target| self.target.apply(*target)).collect()
     }

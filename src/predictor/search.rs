@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use super::error::PredictorError;
 use super::features::{EpochTable, Example};
-use super::folds::{Fold, Folds};
+use super::folds::{Fold, shuffled};
 use super::nu_svr::{Kernel, NuSvr, NuSvrParams, Similarities};
 use super::params::ValidPredictorParams;
 use super::regressor::{Hyperparameters, Regressor};
@@ -68,7 +68,7 @@ fn best_nu_svr(
     if others.is_empty() {
         return Ok(*first);
     }
-    let folds = Folds::shuffled(table.rows.len(), FOLDS, rng).folds();
+    let folds = shuffled(table.rows.len(), FOLDS, rng);
     // Similarities depend on the kind of kernel alone, which all candidates share.
     let folds: Vec<FoldTable> =
         folds.into_iter().map(|fold| FoldTable::new(table, fold, first.kernel)).collect();
@@ -220,8 +220,7 @@ mod tests {
             let chosen = best_nu_svr(&table, &params, rng).unwrap();
             let rng = &mut ChaCha8Rng::seed_from_u64(seed);
             let candidates: Vec<_> = (0..12).map(|_| draw(&params, rng)).collect();
-            let folds: Vec<_> = Folds::shuffled(30, 3, rng)
-                .folds()
+            let folds: Vec<_> = shuffled(30, 3, rng)
                 .into_iter()
                 .map(|fold| FoldTable::new(&table, fold, chosen.kernel))
                 .collect();

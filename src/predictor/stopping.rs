@@ -12,17 +12,13 @@ pub struct Prediction {
     pub sigma: f64,
 }
 
-/// What the rule says of a training.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Verdict {
-    /// Go on.
     Continue {
         /// Probability that the network stays below the best, when there is a prediction and a best.
         stop_probability: Option<f64>,
     },
-    /// Stop: it will hardly beat the best.
     Stop {
-        /// Probability that the network stays below the best.
         stop_probability: f64,
     },
 }
@@ -39,7 +35,6 @@ pub struct StoppingRule {
 }
 
 impl Verdict {
-    /// Whether the training is to end.
     pub const fn is_stop(self) -> bool {
         matches!(self, Self::Stop { .. })
     }
@@ -54,13 +49,8 @@ impl Verdict {
 }
 
 impl StoppingRule {
-    /// Makes a rule.
-    ///
     /// `threshold` is the paper's Delta; networks predicted within `offset` of the best may finish
     /// (in units of the curve: recorded losses may differ by more than 1).
-    ///
-    /// # Errors
-    /// When the threshold is not in (0.5, 1) or the offset is below 0 or not finite.
     pub fn new(threshold: f64, offset: f64) -> Result<Self, Invalid> {
         let (key, allowed) = ("early_stopping.threshold", "must be above 0.5 and below 1");
         Invalid::unless(threshold > 0.5 && threshold < 1.0, key, threshold, allowed)?;

@@ -19,7 +19,7 @@ pub struct TrainingSet {
 }
 
 impl TrainingSet {
-    /// Returns the training set in force when the log holds `full_curves` of them; none during the burn-in.
+    /// The training set in force with so many full curves in the log; none during the burn-in.
     pub fn at(full_curves: usize, params: &ValidPredictorParams) -> Option<Self> {
         let (burn_in, every) = (params.burn_in, params.refit_every);
         let further = full_curves.checked_sub(burn_in)?;
@@ -27,7 +27,7 @@ impl TrainingSet {
         Some(Self { burn_in, full_curves: burn_in + refitted })
     }
 
-    /// Returns the number of full curves that fixes this set: it names the fit, and keys its generator.
+    /// The number of full curves that fixes this set: it names the fit, and keys its generator.
     pub fn full_curves(&self) -> usize {
         self.full_curves
     }

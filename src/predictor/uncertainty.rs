@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use super::epoch_model::EpochModel;
 use super::error::PredictorError;
 use super::features::EpochTable;
-use super::folds::Folds;
+use super::folds::interleaved;
 use super::regressor::Hyperparameters;
 use super::scaling::Scaling;
 use crate::maths::square;
@@ -50,14 +50,9 @@ pub(super) fn predict_held_out(
         Hyperparameters::NuSvr(_) | Hyperparameters::Ols => {}
     }
     let networks = table.rows.len();
-    let folds = if networks <= LEAVE_ONE_OUT_UP_TO {
-        Folds::leave_one_out(networks)
-    } else {
-        Folds::interleaved(networks, FOLDS)
-    };
+    let folds = if networks <= LEAVE_ONE_OUT_UP_TO { networks } else { FOLDS };
     let all: Vec<usize> = (0..networks).collect();
-    let predicted = folds
-        .folds()
+    let predicted = interleaved(networks, folds)
         .into_par_iter()
         .map(|fold| {
             let scaled_by = match scaling {

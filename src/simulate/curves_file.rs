@@ -45,8 +45,11 @@ impl CurveOptions {
     pub(super) fn learning_curve(&self, values: Vec<f64>) -> Result<LearningCurve, PredictorError> {
         let mut values: Vec<f64> = LearningCurve::new(values)?.into();
         if self.log {
-            if let Some(at) = values.iter().position(|value| *value <= 0.0) {
-                return Err(PredictorError::NoLogarithm { epoch: at + 1, value: values[at] });
+            if let Some((epoch, value)) = (1..).zip(&values).find(|(_, value)| **value <= 0.0) {
+                return Err(PredictorError::Unusable(format!(
+                    "learning curve has `{value}` at epoch {epoch}, which has no logarithm (must \
+                     be above 0)"
+                )));
             }
             values.iter_mut().for_each(|value| *value = ln(*value));
         }

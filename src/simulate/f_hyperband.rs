@@ -49,8 +49,10 @@ pub fn simulate_hyperband(
     let per_run: usize = brackets.iter().map(|bracket| bracket[0].networks).sum();
     let runs = recorded.networks() / per_run;
     if runs == 0 {
-        let found = recorded.networks();
-        return Err(PredictorError::TooFewForHyperband { found, wanted: per_run });
+        return Err(PredictorError::Unusable(format!(
+            "{} networks are recorded (one run of Hyperband begins {per_run})",
+            recorded.networks()
+        )));
     }
     let orders = params.orders.draw(recorded.networks(), rng)?;
     let generators: Vec<ChaCha8Rng> = orders.iter().map(|_| ChaCha8Rng::from_rng(rng)).collect();
