@@ -25,29 +25,24 @@ impl EpochModel {
         table: &EpochTable,
         hyperparameters: Hyperparameters,
     ) -> Result<Self, PredictorError> {
-        let all: Vec<usize> = (0..table.rows.len()).collect();
-        Self::fit_some(table, &all, Scaling::of(table, &all), hyperparameters)
+        Self::fit_scaled(table, Scaling::of(table), hyperparameters)
     }
 
-    /// Fits to some networks of a table, standardised by given scales.
-    pub(super) fn fit_some(
+    pub(super) fn fit_scaled(
         table: &EpochTable,
-        networks: &[usize],
         scaling: Scaling,
         hyperparameters: Hyperparameters,
     ) -> Result<Self, PredictorError> {
-        let rows = scaling.rows(&table.rows_of(networks));
-        let targets = scaling.targets(&table.targets_of(networks));
-        let model = Model::fit(hyperparameters, &rows, &targets)?;
+        let rows = scaling.rows(&table.rows);
+        let model = Model::fit(hyperparameters, &rows, &scaling.targets(&table.targets))?;
         Ok(Self { scaling, rows, model })
     }
 
     /// Completes a saved model by the training set it was fitted to; names the part of it that does
     /// not fit.
     pub(super) fn restore(table: &EpochTable, mut model: Model) -> Result<Self, &'static str> {
-        let all: Vec<usize> = (0..table.rows.len()).collect();
-        let scaling = Scaling::of(table, &all);
-        let rows = scaling.rows(&table.rows_of(&all));
+        let scaling = Scaling::of(table);
+        let rows = scaling.rows(&table.rows);
         model.restore(&rows, &scaling.targets(&table.targets))?;
         Ok(Self { scaling, rows, model })
     }
@@ -57,7 +52,7 @@ impl EpochModel {
         if self.model == Model::LastSeen {
             return last_seen;
         }
-        let row = self.scaling.features.apply(row);
+        let row = self.scaling.row(row);
         self.scaling.target.undo(match &self.model {
             Model::NuSvr(model) => model.predict(&self.rows, &row),
             Model::Ols(model) => model.predict(&row),

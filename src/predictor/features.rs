@@ -9,7 +9,7 @@ use crate::maths::log10;
 /// The features of a network that do not depend on the epoch: architecture, then hyperparameters;
 /// all finite.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "Vec<f64>", into = "Vec<f64>")]
+#[serde(try_from = "Vec<f64>")]
 pub struct Features(Vec<f64>);
 
 impl Features {
@@ -43,12 +43,6 @@ impl TryFrom<Vec<f64>> for Features {
     type Error = PredictorError;
     fn try_from(values: Vec<f64>) -> Result<Self, PredictorError> {
         Self::new(values)
-    }
-}
-
-impl From<Features> for Vec<f64> {
-    fn from(features: Features) -> Self {
-        features.0
     }
 }
 
@@ -119,12 +113,14 @@ impl EpochTable {
         }
     }
 
-    pub fn rows_of(&self, networks: &[usize]) -> Vec<&[f64]> {
-        networks.iter().map(|&network| self.rows[network].as_slice()).collect()
-    }
-
-    pub fn targets_of(&self, networks: &[usize]) -> Vec<f64> {
-        networks.iter().map(|&network| self.targets[network]).collect()
+    /// Returns what it says of some networks.
+    pub fn part(&self, networks: &[usize]) -> Self {
+        let of = |column: &[f64]| networks.iter().map(|&network| column[network]).collect();
+        Self {
+            rows: networks.iter().map(|&network| self.rows[network].clone()).collect(),
+            last_seen: of(&self.last_seen),
+            targets: of(&self.targets),
+        }
     }
 }
 

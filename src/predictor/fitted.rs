@@ -15,10 +15,9 @@ use super::search;
 use super::stopping::Prediction;
 use super::uncertainty::{FoldScaling, LEAST_SIGMA, predict_held_out, sigma};
 
-/// Predicts the last epoch's accuracy from the epochs observed so far.
-///
-/// T - 1 separate regressors, one for each number of observed epochs ("sequential regression
-/// models", Baker et al., 2017, section 3), each with its own scales and sigma.
+/// Predicts the last epoch's accuracy from the epochs observed so far: T - 1 separate regressors, one
+/// for each number of observed epochs ("sequential regression models", Baker et al., 2017, section
+/// 3), each with its own scales and sigma.
 ///
 /// Saved are the training set and, per epoch, what was learned and sigma; scales and standardised
 /// rows follow from the training set by arithmetic that gives the same bits everywhere. A format
@@ -89,7 +88,7 @@ impl FittedPredictor {
     ) -> Option<Prediction> {
         let last_seen = *observed.last()?;
         let epoch = self.epochs.get(observed.len() - 1)?;
-        if features.values().len() != self.n_features() {
+        if features.values().len() != self.examples[0].features.values().len() {
             return None;
         }
         let mean = epoch.model.predict(&feature_row(features, observed), last_seen);
@@ -99,10 +98,6 @@ impl FittedPredictor {
     /// Returns T, the epochs of a whole training.
     pub fn epochs(&self) -> usize {
         self.epochs.len() + 1
-    }
-
-    pub fn n_features(&self) -> usize {
-        self.examples[0].features.values().len()
     }
 
     pub fn examples(&self) -> &[Example] {

@@ -10,7 +10,7 @@ const LARGEST: f64 = 1e100;
 
 /// The values y_1 .. y_T of a training, one per epoch, at least one; all finite, higher is better.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "Vec<f64>", into = "Vec<f64>")]
+#[serde(try_from = "Vec<f64>")]
 pub struct LearningCurve(Vec<f64>);
 
 impl LearningCurve {
@@ -66,12 +66,6 @@ impl TryFrom<Vec<f64>> for LearningCurve {
     type Error = PredictorError;
     fn try_from(values: Vec<f64>) -> Result<Self, PredictorError> {
         Self::new(values)
-    }
-}
-
-impl From<LearningCurve> for Vec<f64> {
-    fn from(curve: LearningCurve) -> Self {
-        curve.0
     }
 }
 

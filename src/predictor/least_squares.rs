@@ -22,7 +22,7 @@ const MOST_SWEEPS: usize = 60;
 #[serde(deny_unknown_fields)]
 pub(super) struct LeastSquares {
     intercept: f64,
-    weights: Vec<f64>,
+    pub weights: Vec<f64>,
 }
 
 impl LeastSquares {
@@ -41,10 +41,6 @@ impl LeastSquares {
         let b: Vec<f64> = targets.iter().map(|target| target - target_mean).collect();
         let weights = minimum_norm_solution(&centred, &b);
         Self { intercept: target_mean - dot(&weights, &means), weights }
-    }
-
-    pub fn n_features(&self) -> usize {
-        self.weights.len()
     }
 
     pub fn predict(&self, row: &[f64]) -> f64 {

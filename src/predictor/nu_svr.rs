@@ -74,15 +74,16 @@ pub struct NuSvrParams {
 }
 
 /// Similarities of some rows to the rows of a training set; the same for every C, nu and gamma.
-#[derive(Debug, Clone)]
-pub(super) struct Similarities(Vec<Vec<f64>>);
+pub(super) type Similarities = Vec<Vec<f64>>;
 
-impl Similarities {
-    pub fn between(kernel: Kernel, rows: &[Vec<f64>], training: &[Vec<f64>]) -> Self {
-        let to_training =
-            |row: &Vec<f64>| training.iter().map(|other| kernel.similarity(row, other)).collect();
-        Self(rows.iter().map(to_training).collect())
-    }
+pub(super) fn similarities(
+    kernel: Kernel,
+    rows: &[Vec<f64>],
+    training: &[Vec<f64>],
+) -> Similarities {
+    let to_training =
+        |row: &Vec<f64>| training.iter().map(|other| kernel.similarity(row, other)).collect();
+    rows.iter().map(to_training).collect()
 }
 
 /// A fitted nu-SVR over training rows that are kept elsewhere.
@@ -92,22 +93,14 @@ pub(super) struct NuSvr {
     params: NuSvrParams,
     rho: f64,
     /// alpha_i - alpha*_i of each training row; 0 where it is no support vector.
-    coefficients: Vec<f64>,
+    pub coefficients: Vec<f64>,
 }
 
 impl NuSvr {
+    /// Fits to a training set, of which it needs the similarities alone.
     pub fn fit(
         params: NuSvrParams,
-        rows: &[Vec<f64>],
-        targets: &[f64],
-    ) -> Result<Self, PredictorError> {
-        Self::solve(params, &Similarities::between(params.kernel, rows, rows), targets)
-    }
-
-    /// Fits to a training set of which only the similarities are known.
-    pub fn solve(
-        params: NuSvrParams,
-        training: &Similarities,
+        training: &[Vec<f64>],
         targets: &[f64],
     ) -> Result<Self, PredictorError> {
         let problem = SvmProblem {
@@ -138,10 +131,6 @@ impl NuSvr {
         Ok(Self { params, rho: model.rho[0], coefficients })
     }
 
-    pub fn training_rows(&self) -> usize {
-        self.coefficients.len()
-    }
-
     /// Predicts for a standardised row, given the standardised training rows it was fitted to.
     pub fn predict(&self, training: &[Vec<f64>], row: &[f64]) -> f64 {
         let kernel = self.params.kernel;
@@ -149,8 +138,8 @@ impl NuSvr {
     }
 
     /// Predicts for rows known by their similarities to the training rows.
-    pub fn predict_all(&self, rows: &Similarities) -> Vec<f64> {
-        rows.0.iter().map(|row| self.sum(|i| row[i])).collect()
+    pub fn predict_all(&self, rows: &[Vec<f64>]) -> Vec<f64> {
+        rows.iter().map(|row| self.sum(|i| row[i])).collect()
     }
 
     fn sum(&self, similarity: impl Fn(usize) -> f64) -> f64 {
@@ -161,9 +150,9 @@ impl NuSvr {
 }
 
 /// LIBSVM's form of a kernel matrix: each row begins with its own number (index 0), then the values.
-fn kernel_rows(kernel: Kernel, training: &Similarities) -> Vec<Vec<SvmNode>> {
-    let mut rows: Vec<Vec<SvmNode>> = Vec::with_capacity(training.0.len());
-    for (number, similarities) in training.0.iter().enumerate() {
+fn kernel_rows(kernel: Kernel, training: &[Vec<f64>]) -> Vec<Vec<SvmNode>> {
+    let mut rows: Vec<Vec<SvmNode>> = Vec::with_capacity(training.len());
+    for (number, similarities) in training.iter().enumerate() {
         let own = (number + 1) as f64;
         // A kernel is symmetric: what stands left of the diagonal is known from the rows above.
         let known = rows.iter().map(|above| above[number + 1].value);
@@ -177,6 +166,14 @@ fn kernel_rows(kernel: Kernel, training: &Similarities) -> Vec<Vec<SvmNode>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn fit_rows(
+        params: NuSvrParams,
+        rows: &[Vec<f64>],
+        targets: &[f64],
+    ) -> Result<NuSvr, PredictorError> {
+        NuSvr::fit(params, &similarities(params.kernel, rows, rows), targets)
+    }
 
     /// A noisy sine over one standardised feature.
     fn sine() -> (Vec<Vec<f64>>, Vec<f64>) {
@@ -195,7 +192,7 @@ mod tests {
     #[test]
     fn nu_matters() {
         let (rows, targets) = sine();
-        let fits = [0.2, 0.8].map(|nu| NuSvr::fit(params(nu), &rows, &targets).unwrap());
+        let fits = [0.2, 0.8].map(|nu| fit_rows(params(nu), &rows, &targets).unwrap());
         let difference = rows
             .iter()
             .map(|x| (fits[0].predict(&rows, x) - fits[1].predict(&rows, x)).abs())
@@ -207,7 +204,7 @@ mod tests {
     fn at_least_a_share_of_nu_are_support_vectors() {
         let (rows, targets) = sine();
         for nu in [0.2, 0.5, 0.8] {
-            let fit = NuSvr::fit(params(nu), &rows, &targets).unwrap();
+            let fit = fit_rows(params(nu), &rows, &targets).unwrap();
             let support = fit.coefficients.iter().filter(|c| **c != 0.0).count() as f64;
             assert!(support / rows.len() as f64 >= nu - 1e-3, "nu {nu}: {support} of 40");
             // sum |alpha - alpha*| = C * nu * l where no point has both.
@@ -220,8 +217,8 @@ mod tests {
     fn predicting_from_similarities_is_predicting_from_rows() {
         let (rows, targets) = sine();
         for kernel in [Kernel::Linear, Kernel::Rbf { gamma: 0.3 }] {
-            let fit = NuSvr::fit(NuSvrParams { kernel, ..params(0.5) }, &rows, &targets).unwrap();
-            let at_once = fit.predict_all(&Similarities::between(kernel, &rows, &rows));
+            let fit = fit_rows(NuSvrParams { kernel, ..params(0.5) }, &rows, &targets).unwrap();
+            let at_once = fit.predict_all(&similarities(kernel, &rows, &rows));
             assert!(rows.iter().zip(at_once).all(|(row, y)| fit.predict(&rows, row) == y));
         }
     }
@@ -229,14 +226,14 @@ mod tests {
     #[test]
     fn equal_targets_are_predicted_as_they_are() {
         let rows = sine().0;
-        let fit = NuSvr::fit(params(0.5), &rows, &vec![0.0; rows.len()]).unwrap();
+        let fit = fit_rows(params(0.5), &rows, &vec![0.0; rows.len()]).unwrap();
         assert!(fit.predict(&rows, &[0.3]).abs() < 1e-6);
     }
 
     #[test]
     fn hyperparameters_the_solver_cannot_use_are_refused() {
         let (rows, targets) = sine();
-        let refused = NuSvr::fit(params(0.0), &rows, &targets);
+        let refused = fit_rows(params(0.0), &rows, &targets);
         assert!(refused.unwrap_err().to_string().contains("nu `0` cannot be fitted"));
     }
 }

@@ -85,20 +85,22 @@ pub struct ValidPredictorParams {
 }
 
 impl PredictorParams {
+    /// The hyperparameters, and whether the regressor has them.
+    fn hyperparameters(&self) -> [(&'static str, Option<f64>, bool); 3] {
+        let has_gamma = self.regressor == Regressor::NuSvrRbf;
+        let is_nu_svr = has_gamma || self.regressor == Regressor::NuSvrLinear;
+        [("c", self.c, is_nu_svr), ("nu", self.nu, is_nu_svr), ("gamma", self.gamma, has_gamma)]
+    }
+
     /// Returns the hyperparameters that are given and that the regressor does not have.
     pub fn without_meaning(&self) -> impl Iterator<Item = &'static str> {
-        let (has_c_and_nu, has_gamma) = match self.regressor {
-            Regressor::NuSvrRbf => (true, true),
-            Regressor::NuSvrLinear => (true, false),
-            Regressor::Ols | Regressor::RandomForest | Regressor::LastSeen => (false, false),
-        };
-        let given = [
-            ("c", self.c, has_c_and_nu),
-            ("nu", self.nu, has_c_and_nu),
-            ("gamma", self.gamma, has_gamma),
-        ];
         let is_idle = |(_, value, has): &(_, Option<f64>, bool)| value.is_some() && !has;
-        given.into_iter().filter(is_idle).map(|(name, ..)| name)
+        self.hyperparameters().into_iter().filter(is_idle).map(|(name, ..)| name)
+    }
+
+    /// Whether the regressor has hyperparameters that are not given.
+    pub(super) fn is_search_needed(&self) -> bool {
+        self.hyperparameters().iter().any(|(_, value, has)| value.is_none() && *has)
     }
 
     pub fn check(self) -> Result<ValidPredictorParams, Invalid> {
@@ -135,16 +137,6 @@ impl Deref for ValidPredictorParams {
 impl ValidPredictorParams {
     pub const fn rule(&self) -> StoppingRule {
         self.rule
-    }
-
-    /// Returns whether the regressor has hyperparameters that are not given.
-    pub(super) const fn is_search_needed(&self) -> bool {
-        let PredictorParams { c, nu, gamma, .. } = &self.params;
-        match self.params.regressor {
-            Regressor::NuSvrRbf => c.is_none() || nu.is_none() || gamma.is_none(),
-            Regressor::NuSvrLinear => c.is_none() || nu.is_none(),
-            Regressor::Ols | Regressor::RandomForest | Regressor::LastSeen => false,
-        }
     }
 }
 

@@ -13,7 +13,7 @@ const TREES: usize = 100;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RandomForest {
-    seed: u64,
+    pub seed: u64,
     #[serde(skip)]
     trees: Vec<Tree>,
 }
@@ -39,10 +39,6 @@ impl RandomForest {
     pub fn grow(seed: u64, rows: &[Vec<f64>], targets: &[f64]) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         Self { seed, trees: (0..TREES).map(|_| Tree::grow(&mut rng, rows, targets)).collect() }
-    }
-
-    pub fn regrow(&mut self, rows: &[Vec<f64>], targets: &[f64]) {
-        *self = Self::grow(self.seed, rows, targets);
     }
 
     pub fn predict(&self, row: &[f64]) -> f64 {
@@ -192,7 +188,7 @@ mod tests {
         let forest = RandomForest::grow(7, &rows, &targets);
         let mut saved: RandomForest =
             serde_yaml::from_str(&serde_yaml::to_string(&forest).unwrap()).unwrap();
-        saved.regrow(&rows, &targets);
+        saved = RandomForest::grow(saved.seed, &rows, &targets);
         assert_eq!(saved, forest);
         assert_ne!(RandomForest::grow(8, &rows, &targets), forest);
     }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::PredictorError;
 use super::least_squares::LeastSquares;
-use super::nu_svr::{NuSvr, NuSvrParams};
+use super::nu_svr::{NuSvr, NuSvrParams, similarities};
 use super::random_forest::RandomForest;
 
 /// The regression models that a configuration can name (Baker et al., 2017, section 3.2), in the
@@ -66,7 +66,10 @@ impl Model {
         targets: &[f64],
     ) -> Result<Self, PredictorError> {
         Ok(match hyperparameters {
-            Hyperparameters::NuSvr(params) => Self::NuSvr(NuSvr::fit(params, rows, targets)?),
+            Hyperparameters::NuSvr(params) => {
+                let training = similarities(params.kernel, rows, rows);
+                Self::NuSvr(NuSvr::fit(params, &training, targets)?)
+            }
             Hyperparameters::Ols => Self::Ols(LeastSquares::fit(rows, targets)),
             Hyperparameters::RandomForest { seed } => {
                 Self::RandomForest(RandomForest::grow(seed, rows, targets))
@@ -79,10 +82,10 @@ impl Model {
     /// part of it that does not fit them.
     pub fn restore(&mut self, rows: &[Vec<f64>], targets: &[f64]) -> Result<(), &'static str> {
         match self {
-            Self::NuSvr(model) if model.training_rows() != rows.len() => Err("`coefficients`"),
-            Self::Ols(model) if model.n_features() != rows[0].len() => Err("`weights`"),
+            Self::NuSvr(model) if model.coefficients.len() != rows.len() => Err("`coefficients`"),
+            Self::Ols(model) if model.weights.len() != rows[0].len() => Err("`weights`"),
             Self::RandomForest(model) => {
-                model.regrow(rows, targets);
+                *model = RandomForest::grow(model.seed, rows, targets);
                 Ok(())
             }
             Self::NuSvr(_) | Self::Ols(_) | Self::LastSeen => Ok(()),

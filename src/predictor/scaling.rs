@@ -35,40 +35,29 @@ impl Scale {
     }
 }
 
-/// The scale of each column of a table.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Standardizer(Vec<Scale>);
-
-impl Standardizer {
-    /// Takes the scales of the columns of `rows`, at least one row, all of one length.
-    pub fn fit(rows: &[&[f64]]) -> Self {
-        let column = |at: usize| Scale::of(rows.iter().map(move |row| row[at]));
-        Self((0..rows[0].len()).map(column).collect())
-    }
-
-    pub fn apply(&self, row: &[f64]) -> Vec<f64> {
-        self.0.iter().zip(row).map(|(scale, value)| scale.apply(*value)).collect()
-    }
-}
-
 /// The scales of features and target. They belong to one model: one pair per observed epoch.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Scaling {
-    pub features: Standardizer,
+    features: Vec<Scale>,
     pub target: Scale,
 }
 
 impl Scaling {
-    /// Takes the scales of some networks of a table, at least one.
-    pub fn of(table: &EpochTable, networks: &[usize]) -> Self {
+    /// Takes the scales of the columns of a table of at least one network.
+    pub fn of(table: &EpochTable) -> Self {
+        let column = |at: usize| Scale::of(table.rows.iter().map(move |row| row[at]));
         Self {
-            features: Standardizer::fit(&table.rows_of(networks)),
-            target: Scale::of(networks.iter().map(|&network| table.targets[network])),
+            features: (0..table.rows[0].len()).map(column).collect(),
+            target: Scale::of(table.targets.iter().copied()),
         }
     }
 
-    pub fn rows(&self, rows: &[&[f64]]) -> Vec<Vec<f64>> {
-        rows.iter().map(|row| self.features.apply(row)).collect()
+    pub fn row(&self, row: &[f64]) -> Vec<f64> {
+        self.features.iter().zip(row).map(|(scale, value)| scale.apply(*value)).collect()
+    }
+
+    pub fn rows(&self, rows: &[Vec<f64>]) -> Vec<Vec<f64>> {
+        rows.iter().map(|row| self.row(row)).collect()
     }
 
     pub fn targets(&self, targets: &[f64]) -> Vec<f64> {
@@ -90,8 +79,9 @@ mod tests {
 
     #[test]
     fn a_constant_column_becomes_zero() {
-        let standardizer = Standardizer::fit(&[&[0.3, 1.0], &[0.3, 2.0]]);
-        assert_eq!(standardizer.apply(&[0.3, 3.0]), [0.0, 3.0]);
+        let rows = vec![vec![0.3, 1.0], vec![0.3, 2.0]];
+        let table = EpochTable { rows, last_seen: vec![0.0; 2], targets: vec![0.0; 2] };
+        assert_eq!(Scaling::of(&table).row(&[0.3, 3.0]), [0.0, 3.0]);
     }
 
     #[test]

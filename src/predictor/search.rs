@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use super::error::PredictorError;
 use super::features::{EpochTable, Example};
 use super::folds::{Fold, shuffled};
-use super::nu_svr::{Kernel, NuSvr, NuSvrParams, Similarities};
+use super::nu_svr::{Kernel, NuSvr, NuSvrParams, Similarities, similarities};
 use super::params::ValidPredictorParams;
 use super::regressor::{Hyperparameters, Regressor};
 use super::scaling::Scaling;
@@ -117,13 +117,14 @@ struct FoldTable {
 
 impl FoldTable {
     fn new(table: &EpochTable, fold: Fold, kernel: Kernel) -> Self {
-        let scaling = Scaling::of(table, &fold.training);
-        let rows = scaling.rows(&table.rows_of(&fold.training));
-        let held_out = scaling.rows(&table.rows_of(&fold.held_out));
+        let training = table.part(&fold.training);
+        let scaling = Scaling::of(&training);
+        let rows = scaling.rows(&training.rows);
+        let held_out = scaling.rows(&table.part(&fold.held_out).rows);
         Self {
-            targets: scaling.targets(&table.targets_of(&fold.training)),
-            training: Similarities::between(kernel, &rows, &rows),
-            held_out: Similarities::between(kernel, &held_out, &rows),
+            targets: scaling.targets(&training.targets),
+            training: similarities(kernel, &rows, &rows),
+            held_out: similarities(kernel, &held_out, &rows),
             held_out_networks: fold.held_out,
             scaling,
         }
@@ -138,7 +139,7 @@ fn score(
 ) -> Result<f64, PredictorError> {
     let mut predictions = vec![0.0; table.targets.len()];
     for fold in folds {
-        let model = NuSvr::solve(candidate, &fold.training, &fold.targets)?;
+        let model = NuSvr::fit(candidate, &fold.training, &fold.targets)?;
         for (network, y) in fold.held_out_networks.iter().zip(model.predict_all(&fold.held_out)) {
             predictions[*network] = fold.scaling.target.undo(y);
         }

@@ -1,7 +1,5 @@
 //! Which full curves a predictor is fitted to: a function of how many there are.
 
-use std::ops::Range;
-
 use super::params::ValidPredictorParams;
 
 /// Newest full curves that a refit adds to those of the burn-in.
@@ -34,11 +32,8 @@ impl TrainingSet {
 
     /// Returns the places of its curves among the full curves in log order, from 0.
     pub fn places(&self) -> impl Iterator<Item = usize> + use<> {
-        (0..self.burn_in).chain(self.newest())
-    }
-
-    fn newest(&self) -> Range<usize> {
-        self.burn_in.max(self.full_curves.saturating_sub(NEWEST))..self.full_curves
+        let newest = self.burn_in.max(self.full_curves.saturating_sub(NEWEST))..self.full_curves;
+        (0..self.burn_in).chain(newest)
     }
 }
 

@@ -51,16 +51,15 @@ pub(super) fn predict_held_out(
     }
     let networks = table.rows.len();
     let folds = if networks <= LEAVE_ONE_OUT_UP_TO { networks } else { FOLDS };
-    let all: Vec<usize> = (0..networks).collect();
     let predicted = interleaved(networks, folds)
         .into_par_iter()
         .map(|fold| {
-            let scaled_by = match scaling {
-                FoldScaling::Refit => &fold.training,
-                FoldScaling::Shared => &all,
+            let training = table.part(&fold.training);
+            let scaling = match scaling {
+                FoldScaling::Refit => Scaling::of(&training),
+                FoldScaling::Shared => Scaling::of(table),
             };
-            let scaling = Scaling::of(table, scaled_by);
-            let model = EpochModel::fit_some(table, &fold.training, scaling, hyperparameters)?;
+            let model = EpochModel::fit_scaled(&training, scaling, hyperparameters)?;
             let predict = |&network: &usize| {
                 (network, model.predict(&table.rows[network], table.last_seen[network]))
             };

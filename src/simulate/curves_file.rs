@@ -43,7 +43,7 @@ impl CurveOptions {
     /// Makes a curve of a recorded metric: its natural logarithm first, if asked for, then the sign
     /// so that higher is better.
     pub(super) fn learning_curve(&self, values: Vec<f64>) -> Result<LearningCurve, PredictorError> {
-        let mut values: Vec<f64> = LearningCurve::new(values)?.into();
+        let mut values: Vec<f64> = LearningCurve::new(values)?.values().to_vec();
         if self.log {
             if let Some((epoch, value)) = (1..).zip(&values).find(|(_, value)| **value <= 0.0) {
                 return Err(PredictorError::Unusable(format!(
@@ -473,7 +473,7 @@ mod tests {
                 text.push_str(&format!("x,{a},{b},{c}\n"));
             }
             let found: Vec<Vec<f64>> = read(&text).unwrap().networks.into_iter()
-                .map(|(_, example)| example.curve.into()).collect();
+                .map(|(_, example)| example.curve.values().to_vec()).collect();
             prop_assert_eq!(found, curves.iter().map(|curve| curve.to_vec()).collect::<Vec<_>>());
         }
     }

@@ -90,8 +90,8 @@ fn of_experiment(path: &Path, options: &CurveOptions) -> anyhow::Result<Networks
     let named = |row: &Row| {
         let Example { features, curve } = example(&experiment, row)?;
         let id = row.iteration.unwrap_or_default().to_string();
-        let curve =
-            options.learning_curve(curve.into()).with_context(|| format!("iteration {id}"))?;
+        let curve = options.learning_curve(curve.values().to_vec());
+        let curve = curve.with_context(|| format!("iteration {id}"))?;
         Ok((id, Example { features, curve }))
     };
     let trained = rows.iter().filter(|row| row.event == Event::Trained);

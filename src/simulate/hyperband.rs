@@ -1,25 +1,278 @@
-//! Hyperband's schedule: how many networks are trained for how long (Li et al., 2018, algorithm 1).
+//! Hyperband (Li et al., 2018, algorithm 1) over recorded curves, with and without stopping inside
+//! its rungs (section 5 of the paper).
+//!
+//! f-Hyperband begins as Hyperband does. Once enough networks have been trained to the length of a
+//! rung, a predictor of the accuracy at *that* length is fitted to them, and in every later rung of
+//! this length a network is stopped that will hardly be among the best `ceil(kappa n)` of its rung.
+//! What the paper leaves open is decided here: a stopped network never goes on to the next rung,
+//! and the first networks of a rung, as many as kappa protects, are not compared.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use rand::Rng;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+use rayon::prelude::*;
+
+use super::recorded::RecordedCurves;
+use super::simulation::{SearchScope, SimulationParams};
+use super::summary::{HyperbandResult, HyperbandSummary, RungRule};
 use crate::invalid::Invalid;
+use crate::predictor::regressor::Hyperparameters;
+use crate::predictor::{BestFinals, FittedPredictor, PredictorError, StoppingRule, search};
+
+/// How Hyperband schedules, and how many networks f-Hyperband protects.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HyperbandParams {
+    /// eta: one in so many goes on to the next rung; at least 2, the paper's 3.
+    pub eta: usize,
+    /// Values of kappa to try, the share of a rung that is trained to its end, each in (0, 1]; none
+    /// for plain Hyperband alone.
+    pub kappas: Vec<f64>,
+}
+
+/// Runs Hyperband over recorded curves in each order, plain and under each kappa, threshold and offset.
+///
+/// Networks come from the order without replacement, so that no network is predicted by a model that
+/// has learned from it. The burn-in of `params` is the number of networks trained to a rung's
+/// length before stopping begins there; its `top_n` is of no meaning: kappa takes its place.
+/// `on_order` is called after each order, from any thread.
+pub fn simulate_hyperband(
+    recorded: &RecordedCurves,
+    params: &SimulationParams,
+    scheduler: &HyperbandParams,
+    rng: &mut impl Rng,
+    on_order: &(dyn Fn() + Sync),
+) -> Result<Vec<HyperbandSummary>, PredictorError> {
+    let settings = settings(params, scheduler)?;
+    let brackets = brackets(recorded.epochs(), scheduler.eta)?;
+    let per_run: usize = brackets.iter().map(|bracket| bracket[0].networks).sum();
+    let runs = recorded.networks() / per_run;
+    if runs == 0 {
+        return Err(PredictorError::Unusable(format!(
+            "{} networks are recorded (one run of Hyperband begins {per_run})",
+            recorded.networks()
+        )));
+    }
+    let orders = params.orders.draw(recorded.networks(), rng)?;
+    let generators: Vec<ChaCha8Rng> = orders.iter().map(|_| ChaCha8Rng::from_rng(rng)).collect();
+    // A rung gets no predictor before as many networks as the burn-in have come to its end.
+    let burn_in = params.predictor.burn_in;
+    let stops_at_all = settings.len() > 1 && runs * per_run >= burn_in;
+    let chosen = match params.search {
+        SearchScope::Once if stops_at_all => {
+            choose_by_length(recorded, params, &orders[0], &brackets, &mut generators[0].clone())?
+        }
+        _ => BTreeMap::new(),
+    };
+    let by_order = orders
+        .par_iter()
+        .zip(&generators)
+        .map(|(order, generator)| {
+            let replay = |setting: &Option<RungRule>| {
+                let mut replay = Replay {
+                    recorded,
+                    params,
+                    chosen: &chosen,
+                    rule: *setting,
+                    rng: generator.clone(),
+                    lengths: lengths(&brackets).map(|length| (length, Length::default())).collect(),
+                    result: HyperbandResult { spent: 0, stopped: 0, best: f64::NEG_INFINITY },
+                };
+                replay.run(&order[..runs * per_run], &brackets)
+            };
+            let results = settings.par_iter().map(replay).collect::<Result<Vec<_>, _>>();
+            on_order();
+            results
+        })
+        .collect::<Result<Vec<_>, PredictorError>>()?;
+    let summary = |(at, setting): (usize, &Option<RungRule>)| {
+        let orders: Vec<_> = by_order.iter().map(|results| (results[0], results[at])).collect();
+        HyperbandSummary::of((scheduler.eta, runs, runs * per_run), *setting, &orders)
+    };
+    Ok(settings.iter().enumerate().map(summary).collect())
+}
+
+/// Plain Hyperband first, then each kappa with each threshold and offset.
+fn settings(
+    params: &SimulationParams,
+    scheduler: &HyperbandParams,
+) -> Result<Vec<Option<RungRule>>, PredictorError> {
+    let mut settings = vec![None];
+    for &kappa in &scheduler.kappas {
+        let allowed = "must be above 0 and at most 1";
+        Invalid::unless(kappa > 0.0 && kappa <= 1.0, "kappa", kappa, allowed)?;
+        for &delta in &params.thresholds {
+            for &offset in &params.offsets {
+                settings.push(Some(RungRule { kappa, rule: StoppingRule::new(delta, offset)? }));
+            }
+        }
+    }
+    Ok(settings)
+}
+
+/// Returns the lengths of rungs at which something can be predicted, each once.
+fn lengths(brackets: &[Bracket]) -> impl Iterator<Item = usize> {
+    let all = brackets.iter().flatten().map(|rung| rung.epochs).filter(|epochs| *epochs > 1);
+    all.collect::<BTreeSet<_>>().into_iter()
+}
+
+/// Chooses the hyperparameters for every length of a rung on the first networks of an order, at
+/// least as many as the burn-in.
+fn choose_by_length(
+    recorded: &RecordedCurves,
+    params: &SimulationParams,
+    order: &[usize],
+    brackets: &[Bracket],
+    rng: &mut ChaCha8Rng,
+) -> Result<BTreeMap<usize, Vec<Hyperparameters>>, PredictorError> {
+    let burn_in = params.predictor.burn_in;
+    let choose = |length| {
+        let examples = recorded.examples(&order[..burn_in], length);
+        Ok((length, search::hyperparameters(&examples, &params.predictor, rng)?))
+    };
+    lengths(brackets).map(choose).collect()
+}
+
+/// One order under one setting.
+struct Replay<'a> {
+    recorded: &'a RecordedCurves,
+    params: &'a SimulationParams,
+    chosen: &'a BTreeMap<usize, Vec<Hyperparameters>>,
+    rule: Option<RungRule>,
+    rng: ChaCha8Rng,
+    lengths: BTreeMap<usize, Length>,
+    result: HyperbandResult,
+}
+
+/// What is known of rungs of one length.
+#[derive(Default)]
+struct Length {
+    /// Networks trained that far, in the order in which they got there.
+    trained: Vec<usize>,
+    predictor: Option<FittedPredictor>,
+}
+
+impl Replay<'_> {
+    fn run(
+        &mut self,
+        mut networks: &[usize],
+        brackets: &[Bracket],
+    ) -> Result<HyperbandResult, PredictorError> {
+        while !networks.is_empty() {
+            for bracket in brackets {
+                let begun;
+                (begun, networks) = networks.split_at(bracket[0].networks);
+                self.halve(begun.to_vec(), bracket)?;
+            }
+        }
+        Ok(self.result)
+    }
+
+    /// Successive halving: after each rung the best go on.
+    fn halve(
+        &mut self,
+        mut contenders: Vec<usize>,
+        bracket: &Bracket,
+    ) -> Result<(), PredictorError> {
+        let mut from = 0;
+        for (at, rung) in bracket.iter().enumerate() {
+            let mut finished = self.climb(&contenders, from, *rung)?;
+            if rung.epochs == self.recorded.epochs() {
+                let last = |(_, value): &(usize, f64)| *value;
+                self.result.best = finished.iter().map(last).fold(self.result.best, f64::max);
+            }
+            // A stable sort: of equals, the earlier goes on.
+            finished.sort_by(|a, b| b.1.total_cmp(&a.1));
+            let go_on = bracket.get(at + 1).map_or(0, |next| next.networks);
+            contenders = finished.into_iter().take(go_on).map(|(network, _)| network).collect();
+            from = rung.epochs;
+        }
+        Ok(())
+    }
+
+    /// Trains the networks of a rung, and returns those that came to its end with their value there.
+    fn climb(
+        &mut self,
+        contenders: &[usize],
+        from: usize,
+        rung: Rung,
+    ) -> Result<Vec<(usize, f64)>, PredictorError> {
+        let protected = self.rule.map_or(1.0, |rule| rule.kappa) * rung.networks as f64;
+        // A product that should be whole may be a hair above it.
+        let protected = (protected - 1e-9).ceil().max(1.0) as usize;
+        let mut best = BestFinals::new(protected);
+        let mut finished = Vec::new();
+        for &network in contenders {
+            self.fit_if_due(rung.epochs)?;
+            let reached = self.train(network, from, rung.epochs, best.nth(protected));
+            self.result.spent += reached - from;
+            for (_, known) in self.lengths.range_mut(from + 1..=reached) {
+                known.trained.push(network);
+            }
+            if reached == rung.epochs {
+                let value = self.recorded.example(network).curve.values()[reached - 1];
+                best.add(value);
+                finished.push((network, value));
+            } else {
+                self.result.stopped += 1;
+            }
+        }
+        Ok(finished)
+    }
+
+    /// Fits the predictor of a length as soon as enough networks were trained that far.
+    fn fit_if_due(&mut self, length: usize) -> Result<(), PredictorError> {
+        let burn_in = self.params.predictor.burn_in;
+        let Some(known) = self.lengths.get_mut(&length).filter(|_| self.rule.is_some()) else {
+            return Ok(());
+        };
+        if known.predictor.is_some() || known.trained.len() < burn_in {
+            return Ok(());
+        }
+        let examples = self.recorded.examples(&known.trained[..burn_in], length);
+        let chosen = match self.chosen.get(&length) {
+            Some(chosen) => chosen.clone(),
+            None => search::hyperparameters(&examples, &self.params.predictor, &mut self.rng)?,
+        };
+        known.predictor = Some(FittedPredictor::fit_with(examples, &chosen, self.params.scaling)?);
+        Ok(())
+    }
+
+    /// Returns the epochs that a network has when its rung ends for it: the rung's, or fewer when it is stopped.
+    fn train(&self, network: usize, from: usize, to: usize, best: Option<f64>) -> usize {
+        let predictor = self.lengths.get(&to).and_then(|known| known.predictor.as_ref());
+        let (Some(RungRule { rule, .. }), Some(predictor)) = (self.rule, predictor) else {
+            return to;
+        };
+        let example = self.recorded.example(network);
+        let is_stopped = |epoch: &usize| {
+            let observed = &example.curve.values()[..*epoch];
+            let prediction = predictor.predict_observed(observed, &example.features);
+            rule.judge(prediction, best).is_stop()
+        };
+        (from + 1..to).find(is_stopped).unwrap_or(to)
+    }
+}
 
 /// A rung of successive halving: so many networks, trained until they have so many epochs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rung {
+struct Rung {
     /// n_i, the networks that begin the rung.
-    pub networks: usize,
+    networks: usize,
     /// r_i, the epochs each has at its end.
-    pub epochs: usize,
+    epochs: usize,
 }
 
 /// The rungs of one bracket, from many networks and few epochs to few and all.
-pub type Bracket = Vec<Rung>;
+type Bracket = Vec<Rung>;
 
 /// Returns the brackets of one run of Hyperband, the most aggressive first.
 ///
 /// With R epochs at most and s_max the largest s with eta^s <= R, bracket s = s_max .. 0 begins with
 /// `n = ceil((s_max + 1) eta^s / (s + 1))` networks; its rung i = 0 .. s has `floor(n / eta^i)` of
 /// them, trained to `R / eta^(s - i)` epochs, which is rounded to a whole epoch, at least 1.
-pub fn hyperband(max_epochs: usize, eta: usize) -> Result<Vec<Bracket>, Invalid> {
+fn brackets(max_epochs: usize, eta: usize) -> Result<Vec<Bracket>, Invalid> {
     Invalid::unless(eta >= 2, "eta", eta, "must be at least 2")?;
     Invalid::unless(max_epochs >= 1, "epochs", max_epochs, "must be at least 1")?;
     // Powers 1, eta, eta^2 .. up to R.
@@ -44,12 +297,131 @@ fn rounded_share(whole: usize, parts: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use super::super::recorded::Orders;
     use super::*;
+    use crate::predictor::{
+        Example, Features, FoldScaling, LearningCurve, PredictorParams, Regressor, synthetic_curves,
+    };
     use proptest::prelude::*;
+
+    const EPOCHS: usize = 27;
+
+    fn run(networks: usize, burn_in: usize, kappa: Option<f64>) -> Vec<HyperbandSummary> {
+        let predictor =
+            PredictorParams { regressor: Regressor::Ols, burn_in, ..PredictorParams::default() };
+        run_with(networks, EPOCHS, predictor, kappa)
+    }
+
+    fn run_with(
+        networks: usize,
+        epochs: usize,
+        predictor: PredictorParams,
+        kappa: Option<f64>,
+    ) -> Vec<HyperbandSummary> {
+        let params = SimulationParams {
+            predictor: predictor.check().unwrap(),
+            orders: Orders::Random(2),
+            thresholds: vec![0.9, 0.99],
+            top_n: vec![],
+            offsets: vec![0.0],
+            search: SearchScope::Once,
+            scaling: FoldScaling::Refit,
+        };
+        let recorded = RecordedCurves::new(synthetic_curves::named(networks, epochs)).unwrap();
+        let scheduler = HyperbandParams { eta: 3, kappas: kappa.into_iter().collect() };
+        let rng = &mut ChaCha8Rng::seed_from_u64(1);
+        simulate_hyperband(&recorded, &params, &scheduler, rng, &|| ()).unwrap()
+    }
+
+    #[test]
+    fn plain_hyperband_spends_what_its_schedule_says() {
+        // 27 epochs: (27,1) (9,3) (3,9) (1,27) / (12,3) (4,9) (1,27) / (6,9) (2,27) / (4,27).
+        // Each rung costs its networks times the epochs added:
+        // 27 + 18 + 18 + 18 = 81; 36 + 24 + 18 = 78; 54 + 36 = 90; 108: 357 epochs, 49 networks.
+        let [plain] = run(100, 10, None).try_into().unwrap();
+        assert_eq!((plain.runs, plain.networks), (2, 98));
+        assert_eq!((plain.epochs, plain.speedup, plain.share_stopped), (714.0, 1.0, 0.0));
+        assert_eq!((plain.regret_mean, plain.regret_max), (0.0, 0.0));
+    }
+
+    #[test]
+    fn the_same_networks_cost_less_with_stopping() {
+        let summaries = run(300, 20, Some(1.0 / 3.0));
+        let [plain, eager, careful] = summaries.as_slice() else { panic!("{summaries:?}") };
+        assert_eq!(eager.networks, plain.networks);
+        assert!(eager.speedup > 1.1 && eager.share_stopped > 0.0, "{eager:?}");
+        assert!(careful.speedup > 1.0 && careful.speedup <= eager.speedup, "{careful:?}");
+        assert!(careful.regret_mean.abs() < 0.02, "{careful:?}");
+    }
+
+    /// Ten networks of four epochs, predicted by the last value seen. The value of network i is
+    /// 0.9 - i / 100 (0.855 of network 6) for three epochs and 0.3 less after the last: what the second
+    /// epoch brings is certain, what the last one brings is not.
+    fn run_by_hand(kappa: f64) -> Vec<HyperbandSummary> {
+        let network = |id: usize| {
+            let value = if id == 6 { 0.855 } else { 0.9 - id as f64 / 100.0 };
+            let curve = LearningCurve::new(vec![value, value, value, value - 0.3]).unwrap();
+            (id.to_string(), Example { features: Features::new(vec![]).unwrap(), curve })
+        };
+        let predictor = PredictorParams {
+            regressor: Regressor::LastSeen,
+            burn_in: 4,
+            ..PredictorParams::default()
+        };
+        let params = SimulationParams {
+            predictor: predictor.check().unwrap(),
+            orders: Orders::File,
+            thresholds: vec![0.9],
+            top_n: vec![],
+            offsets: vec![0.0],
+            search: SearchScope::Once,
+            scaling: FoldScaling::Refit,
+        };
+        let recorded = RecordedCurves::new((0..10).map(network).collect()).unwrap();
+        let scheduler = HyperbandParams { eta: 2, kappas: vec![kappa] };
+        let rng = &mut ChaCha8Rng::seed_from_u64(1);
+        simulate_hyperband(&recorded, &params, &scheduler, rng, &|| ()).unwrap()
+    }
+
+    #[test]
+    fn a_rung_is_predicted_to_its_own_end_once_enough_networks_came_there() {
+        // (4,1) (2,2) (1,4) / (3,2) (1,4) / (3,4): plain Hyperband spends 4 + 2 + 2, 6 + 2 and 12.
+        // Networks 0, 1, 4 and 5 are the first four to have two epochs; of network 6 it is then known
+        // after one that it stays below network 4: one epoch less. What follows the second epoch is
+        // uncertain (sigma 0.3), and nobody else is stopped.
+        let [plain, stopping] = run_by_hand(0.3).try_into().unwrap();
+        assert_eq!((plain.epochs, plain.networks), (28.0, 10));
+        assert_eq!((stopping.epochs, stopping.share_stopped), (27.0, 0.1));
+        // ceil(0.4 * 3) = 2 networks are protected, and network 6 is ahead of the second best so far.
+        assert_eq!(run_by_hand(0.4)[1].share_stopped, 0.0);
+    }
+
+    #[test]
+    fn a_kappa_of_one_stops_none() {
+        for summary in run(300, 20, Some(1.0)) {
+            assert_eq!((summary.share_stopped, summary.speedup), (0.0, 1.0));
+        }
+    }
+
+    #[test]
+    fn networks_too_few_to_learn_from_are_all_trained() {
+        // Of two epochs a run is a single rung of a single network.
+        let predictor = PredictorParams { burn_in: 3, ..PredictorParams::default() };
+        let summaries = run_with(1, 2, predictor, Some(0.5));
+        assert_eq!((summaries.len(), summaries[0].networks), (3, 1));
+        assert!(summaries.iter().all(|s| (s.share_stopped, s.speedup) == (0.0, 1.0)));
+    }
+
+    #[test]
+    fn before_enough_networks_reached_a_rung_none_is_stopped() {
+        for summary in run(300, 1_000, Some(0.3)) {
+            assert_eq!(summary.share_stopped, 0.0);
+        }
+    }
 
     fn schedule(max_epochs: usize, eta: usize) -> Vec<Vec<(usize, usize)>> {
         let pairs = |bracket: &Bracket| bracket.iter().map(|r| (r.networks, r.epochs)).collect();
-        hyperband(max_epochs, eta).unwrap().iter().map(pairs).collect()
+        brackets(max_epochs, eta).unwrap().iter().map(pairs).collect()
     }
 
     #[test]
@@ -76,13 +448,13 @@ mod tests {
     #[test]
     fn a_single_epoch_is_a_single_rung() {
         assert_eq!(schedule(1, 3), [[(1, 1)]]);
-        assert!(hyperband(10, 1).is_err() && hyperband(0, 3).is_err());
+        assert!(brackets(10, 1).is_err() && brackets(0, 3).is_err());
     }
 
     proptest! {
         #[test]
         fn rungs_get_smaller_and_longer(max_epochs in 1_usize..400, eta in 2_usize..6) {
-            for bracket in hyperband(max_epochs, eta).unwrap() {
+            for bracket in brackets(max_epochs, eta).unwrap() {
                 prop_assert_eq!(bracket.last().unwrap().epochs, max_epochs);
                 for pair in bracket.windows(2) {
                     prop_assert!(pair[0].networks >= pair[1].networks && pair[1].networks >= 1);

@@ -6,8 +6,7 @@
 //! | `recorded` | [`RecordedCurves`], and the [`Orders`] in which they are replayed |
 //! | `walk` | one order walked through the rule: `RuleSetting`, `WalkedNetwork` |
 //! | `simulation` | [`simulate`]: all orders under all settings (section 4.1 of the paper) |
-//! | `hyperband` | the schedule of Hyperband |
-//! | `f_hyperband` | [`simulate_hyperband`]: stopping inside its rungs (section 5) |
+//! | `hyperband` | [`simulate_hyperband`]: with and without stopping in its rungs (section 5) |
 //! | `summary` | `SettingSummary`, `HyperbandSummary`: means over orders |
 //! | `regressor_scores` | [`EpochScore`]: R squared of a regressor, epoch by epoch |
 //! | `table` | the summaries for a terminal |
@@ -16,7 +15,6 @@
 //! The rule and its predictor are those of [`crate::predictor`]. Used by `cli` alone.
 
 mod curves_file;
-mod f_hyperband;
 mod files;
 #[cfg(test)]
 mod golden;
@@ -29,8 +27,8 @@ pub(crate) mod table;
 mod walk;
 
 pub use curves_file::{CurveOptions, CurvesFileError, read_recorded};
-pub use f_hyperband::{HyperbandParams, simulate_hyperband};
 pub use files::{Input, check_target, write_scores, write_trace};
+pub use hyperband::{HyperbandParams, simulate_hyperband};
 pub use recorded::{Orders, RecordedCurves};
 pub use regressor_scores::{EpochScore, score_beside_last_seen, score_regressor};
 pub use simulation::{SearchScope, SimulationParams, simulate};
