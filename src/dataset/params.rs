@@ -38,8 +38,9 @@ pub struct DataParams {
     pub augment: AugmentParams,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, strum::Display)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum DataKind {
     /// IDX files, plain or gzip, under the names that MNIST and Fashion-MNIST use: grey images.
     Idx,
@@ -208,17 +209,6 @@ impl ValidDataParams {
             (Some(kind), Some(path)) => Ok((kind, path)),
             _ => Err(DatasetError::NoFiles),
         }
-    }
-}
-
-impl std::fmt::Display for DataKind {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Idx => "idx",
-            Self::Cifar10 => "cifar10",
-            Self::Cifar100 => "cifar100",
-            Self::Svhn => "svhn",
-        })
     }
 }
 

@@ -1,10 +1,10 @@
 //! How bytes become the numbers that a network sees.
 //!
-//! Statistics as plain numbers, and a reference of each formula for one image at a time; a trainer
-//! does the same with tensors, a batch at a time, on its device. Everything is on the scale of the
-//! bytes, 0 to 255: the floors of the formulas are meant for it.
+//! Statistics as plain numbers: a trainer applies the formulas with tensors, a batch at a time, on
+//! its device. Everything is on the scale of the bytes, 0 to 255: the floors of the formulas are
+//! meant for it.
 
-use super::{ImageShape, Images, Preprocess};
+use super::{Images, Preprocess};
 use crate::maths::{exp, square};
 
 /// The width of the Gaussian of local contrast normalisation, in pixels.
@@ -54,25 +54,6 @@ impl Normalisation {
         }
     }
 
-    /// Normalises one image, `[C, H, W]` in and out: the reference that a trainer's tensors are
-    /// compared with. [`Self::Local`] needs at least four rows, which a checked configuration has.
-    pub fn normalise(&self, shape: ImageShape, image: &[u8]) -> Vec<f32> {
-        assert_eq!(image.len(), shape.values(), "an image has the shape of its data set");
-        match self {
-            Self::Raw => image.iter().map(|&x| f32::from(x)).collect(),
-            Self::PerPixel { mean, deviation } => {
-                assert_eq!(image.len(), mean.len(), "statistics have the shape of their data set");
-                let statistics = mean.iter().zip(deviation);
-                image.iter().zip(statistics).map(|(&x, (m, d))| (f32::from(x) - m) / d).collect()
-            }
-            Self::PerImage => image.chunks_exact(shape.pixels()).flat_map(whiten).collect(),
-            Self::Local => image
-                .chunks_exact(shape.pixels())
-                .flat_map(|plane| normalise_locally(plane, shape.size))
-                .collect(),
-        }
-    }
-
     /// The value that fills the border of a translated image, after normalisation.
     ///
     /// 0, the mean, but mid-grey (128) where bytes stay as they are. The reference fills with 128
@@ -109,50 +90,6 @@ fn pixel_statistics(images: &Images) -> (Vec<f32>, Vec<f32>) {
     (mean, deviation.collect())
 }
 
-fn whiten(plane: &[u8]) -> Vec<f32> {
-    let pixels = plane.len() as f64;
-    let mean = plane.iter().map(|&x| f64::from(x)).sum::<f64>() / pixels;
-    let variance = plane.iter().map(|&x| square(f64::from(x) - mean)).sum::<f64>() / pixels;
-    let deviation = variance.sqrt().max(1.0 / pixels.sqrt());
-    plane.iter().map(|&x| ((f64::from(x) - mean) / deviation) as f32).collect()
-}
-
-fn normalise_locally(plane: &[u8], size: usize) -> Vec<f32> {
-    let values: Vec<f64> = plane.iter().map(|&x| f64::from(x)).collect();
-    let squares: Vec<f64> = values.iter().map(|x| x * x).collect();
-    let (means, mean_squares) = (blur(&values, size), blur(&squares, size));
-    let statistics = means.iter().zip(mean_squares);
-    let local = |(x, (mean, mean_square)): (&f64, (&f64, f64))| {
-        ((x - mean) / mean_square.sqrt().max(f64::from(LOCAL_FLOOR))) as f32
-    };
-    values.iter().zip(statistics).map(local).collect()
-}
-
-fn blur(plane: &[f64], size: usize) -> Vec<f64> {
-    blur_rows_transposed(&blur_rows_transposed(plane, size), size)
-}
-
-/// Blurs each row and transposes the plane; twice is a blur in both directions.
-fn blur_rows_transposed(plane: &[f64], size: usize) -> Vec<f64> {
-    let kernel = gaussian();
-    let mut blurred = vec![0.0; plane.len()];
-    for (row, values) in plane.chunks_exact(size).enumerate() {
-        for column in 0..size {
-            let steps = kernel.iter().enumerate();
-            blurred[column * size + row] =
-                steps.map(|(step, weight)| weight * values[mirrored(column, step, size)]).sum();
-        }
-    }
-    blurred
-}
-
-/// The pixel under one step of the kernel centred at `at`.
-fn mirrored(at: usize, step: usize, size: usize) -> usize {
-    let reach = LOCAL_KERNEL_SIZE / 2;
-    let position = (at + step).abs_diff(reach);
-    if position < size { position } else { 2 * (size - 1) - position }
-}
-
 /// Returns the weights of a Gaussian of sigma 1 at -3 to 3 pixels, of sum 1; the 7x7 kernel is
 /// their outer product.
 pub fn gaussian_kernel() -> [f32; LOCAL_KERNEL_SIZE] {
@@ -170,6 +107,7 @@ fn gaussian() -> [f64; LOCAL_KERNEL_SIZE] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dataset::ImageShape;
 
     const PAIR: ImageShape = ImageShape { channels: 2, size: 1 };
 
@@ -190,7 +128,6 @@ mod tests {
         let fitted = Normalisation::fit(Preprocess::MeanSubtraction, &two_images());
         let (mean, deviation) = (vec![12.0, 200.0], vec![1.0, 1.0]);
         assert_eq!(fitted, Normalisation::PerPixel { mean, deviation });
-        assert_eq!(fitted.normalise(PAIR, &[10, 210]), [-2.0, 10.0]);
     }
 
     #[test]
@@ -199,7 +136,6 @@ mod tests {
         let fitted = Normalisation::fit(Preprocess::GlobalContrastNormalisation, &two_images());
         let (mean, deviation) = (vec![12.0, 200.0], vec![2.0, 0.001]);
         assert_eq!(fitted, Normalisation::PerPixel { mean, deviation });
-        close(&fitted.normalise(PAIR, &[16, 200]), &[2.0, 0.0]);
     }
 
     #[test]
@@ -213,53 +149,10 @@ mod tests {
     }
 
     #[test]
-    fn whitening_is_per_channel_of_one_image() {
-        // Channel 0: 0, 0, 8, 8: mean 4, deviation 4. Channel 1: constant, so the floor of 1/2.
-        let shape = ImageShape { channels: 2, size: 2 };
-        let whitened = Normalisation::PerImage.normalise(shape, &[0, 0, 8, 8, 9, 9, 9, 9]);
-        assert_eq!(whitened, [-1.0, -1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0]);
-        // One pixel in four differs by 1: mean 1/4, deviation sqrt(3)/4 = 0.433, below the floor.
-        let grey = ImageShape { channels: 1, size: 2 };
-        let whitened = Normalisation::PerImage.normalise(grey, &[1, 0, 0, 0]);
-        assert_eq!(whitened, [1.5, -0.5, -0.5, -0.5]);
-    }
-
-    #[test]
     fn the_kernel_is_a_gaussian() {
         // exp(0) = 1, exp(-1/2) = 0.60653, exp(-2) = 0.13534, exp(-9/2) = 0.01111; sum 2.50595.
         let expected = [0.00443, 0.05401, 0.24204, 0.39905, 0.24204, 0.05401, 0.00443];
         close(&gaussian_kernel(), &expected);
-    }
-
-    #[test]
-    fn a_point_is_divided_by_its_local_root_mean_square() {
-        let shape = ImageShape { channels: 1, size: 9 };
-        let mut image = [0; 81];
-        image[4 * 9 + 4] = 100;
-        let local = Normalisation::Local.normalise(shape, &image);
-        // At the point: blur(x) = 100 k0^2 = 15.924, blur(x^2) = 10,000 k0^2, k0 = 0.39905:
-        // (100 - 15.924) / (100 k0) = 2.10690. One to the right:
-        // -100 k0 k1 / (100 sqrt(k0 k1)) = -sqrt(k0 k1) = -0.31078.
-        close(&[local[4 * 9 + 4], local[4 * 9 + 5]], &[2.10690, -0.31078]);
-        // Four away the kernel does not reach: 0 / 0.001.
-        assert_eq!(local[4 * 9 + 8], 0.0);
-    }
-
-    #[test]
-    fn a_border_is_mirrored_about_its_outermost_pixel() {
-        // The left column is 100 and its mirror image lies outside, so each pixel sees it once:
-        // blur = 100 k0 at column 0, 100 k1 at column 1, 100 k3 at column 3.
-        let shape = ImageShape { channels: 1, size: 8 };
-        let image: Vec<u8> = (0..64).map(|index| if index % 8 == 0 { 100 } else { 0 }).collect();
-        let local = Normalisation::Local.normalise(shape, &image);
-        // (100 - 100 k0) / (100 sqrt(k0)) = 0.95131; -sqrt(k1) = -0.49197; -sqrt(k3) = -0.06658.
-        close(&[local[0], local[1], local[3]], &[0.95131, -0.49197, -0.06658]);
-    }
-
-    #[test]
-    fn a_flat_image_has_no_contrast() {
-        let shape = ImageShape { channels: 3, size: 4 };
-        close(&Normalisation::Local.normalise(shape, &[77; 48]), &[0.0; 48]);
     }
 
     #[test]

@@ -122,6 +122,7 @@ fn blur(planes: &Tensor, row: &Tensor) -> Result<Tensor, TchError> {
 mod tests {
     use super::*;
     use metaqnn::dataset::{Images, Preprocess};
+    use metaqnn::maths::square;
     use metaqnn::seed::{Purpose, generator};
     use rand::Rng;
 
@@ -132,6 +133,77 @@ mod tests {
         let mut bytes: Vec<u8> = (0..19 * shape.values()).map(|_| rng.random()).collect();
         bytes.extend(vec![7; shape.values()]);
         Images::new(shape, 2, bytes, vec![0; 20])
+    }
+
+    /// Each formula for one image, `[C, H, W]` in and out.
+    fn reference(fitted: &Normalisation, shape: ImageShape, image: &[u8]) -> Vec<f32> {
+        assert_eq!(image.len(), shape.values(), "an image has the shape of its data set");
+        match fitted {
+            Normalisation::Raw => image.iter().map(|&x| f32::from(x)).collect(),
+            Normalisation::PerPixel { mean, deviation } => {
+                assert_eq!(image.len(), mean.len(), "statistics have the shape of their data set");
+                let statistics = mean.iter().zip(deviation);
+                image.iter().zip(statistics).map(|(&x, (m, d))| (f32::from(x) - m) / d).collect()
+            }
+            Normalisation::PerImage => {
+                image.chunks_exact(shape.pixels()).flat_map(whiten_plane).collect()
+            }
+            Normalisation::Local => image
+                .chunks_exact(shape.pixels())
+                .flat_map(|plane| normalise_plane_locally(plane, shape.size))
+                .collect(),
+        }
+    }
+
+    fn whiten_plane(plane: &[u8]) -> Vec<f32> {
+        let pixels = plane.len() as f64;
+        let mean = plane.iter().map(|&x| f64::from(x)).sum::<f64>() / pixels;
+        let variance = plane.iter().map(|&x| square(f64::from(x) - mean)).sum::<f64>() / pixels;
+        let deviation = variance.sqrt().max(1.0 / pixels.sqrt());
+        plane.iter().map(|&x| ((f64::from(x) - mean) / deviation) as f32).collect()
+    }
+
+    fn normalise_plane_locally(plane: &[u8], size: usize) -> Vec<f32> {
+        let values: Vec<f64> = plane.iter().map(|&x| f64::from(x)).collect();
+        let squares: Vec<f64> = values.iter().map(|x| x * x).collect();
+        let (means, mean_squares) = (blur_plane(&values, size), blur_plane(&squares, size));
+        let statistics = means.iter().zip(mean_squares);
+        let local = |(x, (mean, mean_square)): (&f64, (&f64, f64))| {
+            ((x - mean) / mean_square.sqrt().max(f64::from(LOCAL_FLOOR))) as f32
+        };
+        values.iter().zip(statistics).map(local).collect()
+    }
+
+    fn blur_plane(plane: &[f64], size: usize) -> Vec<f64> {
+        blur_rows_transposed(&blur_rows_transposed(plane, size), size)
+    }
+
+    /// Blurs each row and transposes the plane; twice is a blur in both directions.
+    fn blur_rows_transposed(plane: &[f64], size: usize) -> Vec<f64> {
+        let kernel = gaussian_kernel().map(f64::from);
+        let mut blurred = vec![0.0; plane.len()];
+        for (row, values) in plane.chunks_exact(size).enumerate() {
+            for column in 0..size {
+                let steps = kernel.iter().enumerate();
+                blurred[column * size + row] =
+                    steps.map(|(step, weight)| weight * values[mirrored(column, step, size)]).sum();
+            }
+        }
+        blurred
+    }
+
+    /// The pixel under one step of the kernel centred at `at`.
+    fn mirrored(at: usize, step: usize, size: usize) -> usize {
+        let reach = LOCAL_KERNEL_SIZE / 2;
+        let position = (at + step).abs_diff(reach);
+        if position < size { position } else { 2 * (size - 1) - position }
+    }
+
+    fn close(found: &[f32], expected: &[f32]) {
+        assert_eq!(found.len(), expected.len());
+        for (found, expected) in found.iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-4, "{found} is not {expected}");
+        }
     }
 
     #[test]
@@ -153,7 +225,7 @@ mod tests {
             let found = normaliser.normalise(&bytes).unwrap().permute([0, 3, 1, 2]).contiguous();
             for index in 0..20 {
                 let found: Vec<f32> = Vec::try_from(found.get(index).reshape([-1])).unwrap();
-                let reference = fitted.normalise(shape, images.image(index as usize));
+                let reference = reference(&fitted, shape, images.image(index as usize));
                 for (found, reference) in found.iter().zip(reference) {
                     assert!(
                         (found - reference).abs() < 2e-4,
@@ -162,5 +234,48 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn whitening_is_per_channel_of_one_image() {
+        // Channel 0: 0, 0, 8, 8: mean 4, deviation 4. Channel 1: constant, so the floor of 1/2.
+        let shape = ImageShape { channels: 2, size: 2 };
+        let whitened = reference(&Normalisation::PerImage, shape, &[0, 0, 8, 8, 9, 9, 9, 9]);
+        assert_eq!(whitened, [-1.0, -1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0]);
+        // One pixel in four differs by 1: mean 1/4, deviation sqrt(3)/4 = 0.433, below the floor.
+        let grey = ImageShape { channels: 1, size: 2 };
+        let whitened = reference(&Normalisation::PerImage, grey, &[1, 0, 0, 0]);
+        assert_eq!(whitened, [1.5, -0.5, -0.5, -0.5]);
+    }
+
+    #[test]
+    fn a_point_is_divided_by_its_local_root_mean_square() {
+        let shape = ImageShape { channels: 1, size: 9 };
+        let mut image = [0; 81];
+        image[4 * 9 + 4] = 100;
+        let local = reference(&Normalisation::Local, shape, &image);
+        // At the point: blur(x) = 100 k0^2 = 15.924, blur(x^2) = 10,000 k0^2, k0 = 0.39905:
+        // (100 - 15.924) / (100 k0) = 2.10690. One to the right:
+        // -100 k0 k1 / (100 sqrt(k0 k1)) = -sqrt(k0 k1) = -0.31078.
+        close(&[local[4 * 9 + 4], local[4 * 9 + 5]], &[2.10690, -0.31078]);
+        // Four away the kernel does not reach: 0 / 0.001.
+        assert_eq!(local[4 * 9 + 8], 0.0);
+    }
+
+    #[test]
+    fn a_border_is_mirrored_about_its_outermost_pixel() {
+        // The left column is 100 and its mirror image lies outside, so each pixel sees it once:
+        // blur = 100 k0 at column 0, 100 k1 at column 1, 100 k3 at column 3.
+        let shape = ImageShape { channels: 1, size: 8 };
+        let image: Vec<u8> = (0..64).map(|index| if index % 8 == 0 { 100 } else { 0 }).collect();
+        let local = reference(&Normalisation::Local, shape, &image);
+        // (100 - 100 k0) / (100 sqrt(k0)) = 0.95131; -sqrt(k1) = -0.49197; -sqrt(k3) = -0.06658.
+        close(&[local[0], local[1], local[3]], &[0.95131, -0.49197, -0.06658]);
+    }
+
+    #[test]
+    fn a_flat_image_has_no_contrast() {
+        let shape = ImageShape { channels: 3, size: 4 };
+        close(&reference(&Normalisation::Local, shape, &[77; 48]), &[0.0; 48]);
     }
 }
