@@ -1,7 +1,7 @@
 //! A child process: started as the leader of a process group of its own, listened to, signalled,
 //! killed with all that it has started, and reaped.
 //!
-//! Trainers ([`ProgramTrainer`](super::ProgramTrainer)), the workers of `run` and the second
+//! Trainers, the workers of `run` and the second
 //! process of `doctor` are such children. TERM and USR1 go to the child alone (the workers of a
 //! data loader would die of them); KILL goes to its whole group.
 
@@ -36,7 +36,7 @@ const WAITING_LINES_OF_A_WORKER: usize = 1024;
 
 /// A program and its arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ChildCommand {
+pub(crate) struct ChildCommand {
     pub program: PathBuf,
     pub arguments: Vec<OsString>,
 }
@@ -116,7 +116,7 @@ impl ChildProcess {
     pub(crate) fn worker(command: &ChildCommand) -> Result<Self, TrainingError> {
         let mut started = Command::new(&command.program);
         started.args(&command.arguments).stdin(Stdio::null()).env_remove("SLURM_JOB_ID");
-        let timeouts = Timeouts { farewell: Duration::ZERO, ..Timeouts::default() };
+        let timeouts = Timeouts { farewell: Duration::ZERO, ..Timeouts::DEFAULT };
         let (mut process, to_output) =
             Self::start("the worker", started, WAITING_LINES_OF_A_WORKER, timeouts)?;
         let stdout = process.child.stdout.take().expect("stdout is a pipe");

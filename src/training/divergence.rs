@@ -1,17 +1,17 @@
-//! Numbers that are none. JSON has no word for NaN and infinity; Python's `json` writes `NaN`,
-//! `Infinity` and `-Infinity` all the same, and so tells of a training that has diverged.
+//! NaN and infinity in JSON, which has no words for them. Python's `json` writes `NaN`, `Infinity`
+//! and `-Infinity` all the same: the sign of a training that has diverged.
 
 use serde::Deserialize;
 
-/// Returns the epoch of a line that tells one and is JSON but for numbers that are none; `None` for
+/// Returns the epoch of a line that has one and is JSON but for NaN and infinities; `None` for
 /// any other line.
 pub(super) fn diverged_epoch(line: &str) -> Option<u32> {
     #[derive(Deserialize)]
-    struct Told {
+    struct Diverged {
         epoch: u32,
     }
-    let told: Told = serde_json::from_str(&with_nulls(line)?).ok()?;
-    Some(told.epoch)
+    let line: Diverged = serde_json::from_str(&with_nulls(line)?).ok()?;
+    Some(line.epoch)
 }
 
 /// Puts `null` in the place of every number that is none, outside of strings; `None` when there is

@@ -1,4 +1,4 @@
-//! The signals by which the scheduler ends a task, as `train` was told them and trainers are.
+//! The signals by which the scheduler ends a task: `train` gets them and passes them on.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -5,7 +5,7 @@
 //!   rates and the first-epoch test); `error`, `interrupt` (signals of the scheduler);
 //! * `trainer`: what every [`Trainer`] does, and how a training ends ([`TrainingEnd`]);
 //! * `synthetic`: made-up curves, for trying a search out ([`SyntheticTrainer`]);
-//! * `program`: a trainer that is a program, `metaqnn-torch` or any other ([`ProgramTrainer`]),
+//! * `program`: a trainer that is a program, `metaqnn-torch` or any other (`ProgramTrainer`),
 //!   with `command` (where it lies), `dialogue` (which line may follow), `divergence` (NaN in
 //!   JSON), `timeouts`, `child` (child processes, those of `run` and `doctor` too) and
 //!   `stderr_tail`.
@@ -29,23 +29,22 @@ mod synthetic;
 mod timeouts;
 mod trainer;
 
-pub use child::ChildCommand;
-pub(crate) use child::{ChildProcess, Output, TICK};
+pub(crate) use child::{ChildCommand, ChildProcess, Output, TICK};
 pub use command::freeze_command;
 pub use error::TrainingError;
 pub use interrupt::{Interrupt, Signal};
-pub use program::ProgramTrainer;
 pub use protocol::EpochReport;
 pub use recipe::{
     Device, Initialisation, Precision, Recipe, TrainerKind, ValidRecipe,
     default_first_epoch_threshold,
 };
 pub use synthetic::SyntheticTrainer;
-pub use timeouts::Timeouts;
 pub use trainer::{Trainer, TrainingEnd};
 
 use std::ffi::OsStr;
 use std::path::Path;
+
+use program::ProgramTrainer;
 
 /// Returns the trainer that `recipe` asks for; nothing is started before its first request.
 ///
@@ -61,7 +60,9 @@ pub fn trainer(
         TrainerKind::Synthetic => Box::new(SyntheticTrainer::new(interrupt)),
         TrainerKind::Torch => {
             let command = ChildCommand::torch(executable, search_path)?;
-            Box::new(ProgramTrainer::new(command, interrupt).that_rehearses())
+            let mut trainer = ProgramTrainer::new(command, interrupt);
+            trainer.rehearses = true;
+            Box::new(trainer)
         }
         TrainerKind::Command => {
             let command = ChildCommand::given(&recipe.command)?;

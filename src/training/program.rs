@@ -26,31 +26,20 @@ use super::trainer::{Trainer, TrainingEnd};
 /// again. One that has ended between two requests is started again for the second, even where that
 /// is only seen when it does not answer.
 #[derive(Debug)]
-pub struct ProgramTrainer {
+pub(super) struct ProgramTrainer {
     command: ChildCommand,
     interrupt: Interrupt,
     timeouts: Timeouts,
     /// The program while it waits for a request.
     idle: Option<ChildProcess>,
-    /// Whether it knows requests of 0 epochs.
-    rehearses: bool,
+    /// Whether it answers a request of 0 epochs when it prepares: `metaqnn-torch` does.
+    pub(super) rehearses: bool,
 }
 
 impl ProgramTrainer {
-    /// Makes a trainer of `command`. Signals that arrive at `interrupt` are passed on to the
-    /// program.
-    pub fn new(command: ChildCommand, interrupt: Interrupt) -> Self {
-        Self { command, interrupt, timeouts: Timeouts::default(), idle: None, rehearses: false }
-    }
-
-    /// Has the program answer a request of 0 epochs when it prepares. Only for `metaqnn-torch`.
-    pub fn that_rehearses(self) -> Self {
-        Self { rehearses: true, ..self }
-    }
-
-    #[must_use]
-    pub fn with_timeouts(self, timeouts: Timeouts) -> Self {
-        Self { timeouts, ..self }
+    /// Signals that arrive at `interrupt` are passed on to the program.
+    pub(super) const fn new(command: ChildCommand, interrupt: Interrupt) -> Self {
+        Self { command, interrupt, timeouts: Timeouts::DEFAULT, idle: None, rehearses: false }
     }
 
     fn start(&self, threads: u32) -> Result<ChildProcess, TrainingError> {

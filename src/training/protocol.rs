@@ -55,8 +55,8 @@
 //! | epochs of a start | `training.epochs`, each once | lost |
 //! | time between two lines | `training.silence_limit` | lost |
 //! | after `{"stop": true}` | `training.silence_limit` in all, and `training.epochs` lines | stopped |
-//! | exit after USR1, TERM, a closed pipe | [`Timeouts`](super::Timeouts) | interrupted; for a pipe lost |
-//! | reading after its exit, where a child of it holds a pipe | [`Timeouts::rest`](super::Timeouts::rest) | |
+//! | exit after USR1, TERM, a closed pipe | 90 s, 20 s, 10 s | interrupted; for a pipe lost |
+//! | reading after its exit, where a child of it holds a pipe | 5 s | |
 //! | stderr, in memory and on disk | 2 x [`STDERR_KEPT`] bytes, the end of it | |
 
 use std::path::PathBuf;
@@ -214,7 +214,7 @@ const fn first() -> u32 {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Message {
     Epoch(EpochReport),
-    /// The training is over, to the last epoch or because it was told to stop.
+    /// The training is over, to the last epoch or because it was asked to stop.
     Done {
         /// In the answer to a request of 0 epochs: where it trains, in words.
         device: Option<String>,

@@ -94,11 +94,11 @@ impl Trainer for SyntheticTrainer {
     ) -> Result<TrainingEnd, TrainingError> {
         let recipe = request.recipe.clone().check(request.classes)?;
         let seconds = recipe.synthetic_epoch_seconds;
-        let mut tell = |report: &EpochReport| {
+        let mut on_epoch_end = |report: &EpochReport| {
             self.wait(seconds)?;
             on_epoch(report).map_break(|()| TrainingEnd::Stopped)
         };
-        Ok(match Network::draw(request, &recipe).train(request.epochs, &mut tell) {
+        Ok(match Network::draw(request, &recipe).train(request.epochs, &mut on_epoch_end) {
             ControlFlow::Break(ending) => ending,
             ControlFlow::Continue(()) => TrainingEnd::Done,
         })
@@ -132,9 +132,9 @@ impl<'a> Network<'a> {
     fn train(
         mut self,
         epochs: u32,
-        tell: &mut impl FnMut(&EpochReport) -> ControlFlow<TrainingEnd>,
+        on_epoch_end: &mut impl FnMut(&EpochReport) -> ControlFlow<TrainingEnd>,
     ) -> ControlFlow<TrainingEnd> {
-        let start = self.begin(tell)?;
+        let start = self.begin(on_epoch_end)?;
         let end = if self.diverges { self.random.random_range(2..epochs.max(2) + 1) } else { 0 };
         for epoch in 2..=epochs {
             if epoch == end {
@@ -142,7 +142,7 @@ impl<'a> Network<'a> {
                 return ControlFlow::Break(TrainingEnd::Failed { reason });
             }
             let accuracy = self.accuracy(start, epoch);
-            tell(&self.report(start, epoch, accuracy))?;
+            on_epoch_end(&self.report(start, epoch, accuracy))?;
         }
         ControlFlow::Continue(())
     }
@@ -150,12 +150,12 @@ impl<'a> Network<'a> {
     /// Returns the first start whose first epoch exceeds the threshold.
     fn begin(
         &mut self,
-        tell: &mut impl FnMut(&EpochReport) -> ControlFlow<TrainingEnd>,
+        on_epoch_end: &mut impl FnMut(&EpochReport) -> ControlFlow<TrainingEnd>,
     ) -> ControlFlow<TrainingEnd, u32> {
         for start in 1..=self.recipe.learning_rate_tries {
             let is_false = self.random.random_bool(FALSE_START);
             let accuracy = if is_false { self.chance } else { self.accuracy(start, 1) };
-            tell(&self.report(start, 1, accuracy))?;
+            on_epoch_end(&self.report(start, 1, accuracy))?;
             if self.recipe.passes_first_epoch(accuracy) {
                 return ControlFlow::Continue(start);
             }

@@ -8,35 +8,32 @@ use super::trainer::TrainingEnd;
 
 /// How long a program may take over what it is asked to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Timeouts {
-    /// To exit after USR1, which Slurm sends 120 s before the end: 90 s.
+pub(super) struct Timeouts {
+    /// To exit after USR1, which Slurm sends 120 s before the end.
     pub time_nearly_up: Duration,
-    /// To exit after TERM, which Slurm follows with KILL after 30 s: 20 s.
+    /// To exit after TERM, which Slurm follows with KILL after 30 s.
     pub terminate: Duration,
     /// To exit after it has closed its stdin or stdout, as one does that is ending; giving a GPU
-    /// back takes its time: 10 s.
+    /// back takes its time.
     pub closed: Duration,
-    /// To exit after its stdin was closed, and again after the TERM that follows: 2 s.
+    /// To exit after its stdin was closed, and again after the TERM that follows.
     pub farewell: Duration,
-    /// For this process to get the signal that a program ended by, when it is sent to both: 1 s.
+    /// For this process to get the signal that a program ended by, when it is sent to both.
     pub same_signal: Duration,
     /// For the rest of what it wrote, after it has ended. It is there at once, unless the machine
-    /// is so busy that no thread reads it, or a process outside its group holds the pipe open: 5 s.
+    /// is so busy that no thread reads it, or a process outside its group holds the pipe open.
     pub rest: Duration,
 }
 
-impl Default for Timeouts {
-    fn default() -> Self {
-        let seconds = Duration::from_secs;
-        Self {
-            time_nearly_up: seconds(90),
-            terminate: seconds(20),
-            closed: seconds(10),
-            farewell: seconds(2),
-            same_signal: seconds(1),
-            rest: seconds(5),
-        }
-    }
+impl Timeouts {
+    pub(super) const DEFAULT: Self = Self {
+        time_nearly_up: Duration::from_secs(90),
+        terminate: Duration::from_secs(20),
+        closed: Duration::from_secs(10),
+        farewell: Duration::from_secs(2),
+        same_signal: Duration::from_secs(1),
+        rest: Duration::from_secs(5),
+    };
 }
 
 /// What a program is waited for, and until when.

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::error::TrainingError;
 use super::protocol::{EpochReport, Request};
 
-/// How a training ended, as far as the trainer can tell.
+/// How a training ended, as far as the trainer knows.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TrainingEnd {
     /// All epochs done.

@@ -10,6 +10,8 @@ use super::super::fixture::request;
 use super::super::interrupt::Signal;
 use super::*;
 
+mod ends;
+
 /// For what is waited for in vain.
 const BRIEF: Duration = Duration::from_millis(100);
 
@@ -22,12 +24,12 @@ epoch() { echo "{\"epoch\": $1, \"validation_accuracy\": 0.5, \"training_loss\":
 done_() { echo '{"done": true}'; }
 "#;
 
-/// A trainer, the place of its logs, and what its callback heard.
+/// A trainer, the place of its logs, and what its callback got.
 struct Stage {
     trainer: ProgramTrainer,
     interrupt: Interrupt,
     folder: TempDir,
-    heard: Vec<EpochReport>,
+    reports: Vec<EpochReport>,
 }
 
 impl Stage {
@@ -42,9 +44,10 @@ impl Stage {
     fn of(command: &[String], folder: TempDir) -> Self {
         let interrupt = Interrupt::default();
         let command = ChildCommand::given(command).unwrap();
-        let timeouts = Timeouts { farewell: BRIEF, rest: LONG, ..Timeouts::default() };
-        let trainer = ProgramTrainer::new(command, interrupt.clone()).with_timeouts(timeouts);
-        Self { trainer, interrupt, folder, heard: Vec::new() }
+        let timeouts = Timeouts { farewell: BRIEF, rest: LONG, ..Timeouts::DEFAULT };
+        let mut trainer = ProgramTrainer::new(command, interrupt.clone());
+        trainer.timeouts = timeouts;
+        Self { trainer, interrupt, folder, reports: Vec::new() }
     }
 
     fn train_with(
@@ -55,7 +58,7 @@ impl Stage {
         let log =
             self.folder.path().join(format!("{:06}.{}.log", request.iteration, request.attempt));
         self.trainer.train(request, &log, &mut |report| {
-            self.heard.push(report.clone());
+            self.reports.push(report.clone());
             then(report)
         })
     }
@@ -88,7 +91,7 @@ fn process_in(file: &Path) -> u32 {
     fs::read_to_string(file).unwrap().trim().parse().unwrap()
 }
 
-/// Returns whether a process runs; one that nobody has waited for yet does not.
+/// Returns whether a process runs; one that is not reaped yet does not.
 fn is_running(process: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     stat.rsplit(") ").next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with('Z'))
@@ -119,8 +122,10 @@ fn one_program_serves_many_requests() {
     );
     assert_eq!(stage.train().unwrap(), TrainingEnd::Done);
     assert_eq!(stage.train().unwrap(), TrainingEnd::Done);
-    assert_eq!(stage.heard.iter().map(|report| report.epoch).collect::<Vec<_>>(), [1, 2, 1, 2]);
-    assert!(stage.heard.iter().all(|report| report.training_loss == stage.heard[0].training_loss));
+    assert_eq!(stage.reports.iter().map(|report| report.epoch).collect::<Vec<_>>(), [1, 2, 1, 2]);
+    assert!(
+        stage.reports.iter().all(|report| report.training_loss == stage.reports[0].training_loss)
+    );
 }
 
 #[test]
@@ -132,13 +137,13 @@ fn the_example_is_a_trainer() {
     // It learns of the stop when it has trained to the end, and passes it over.
     let stopped = stage.train_with(&request(3), |_| ControlFlow::Break(()));
     assert_eq!(stopped.unwrap(), TrainingEnd::Stopped);
-    assert_eq!(stage.heard.len(), 3, "no epoch is heard after a stop");
+    assert_eq!(stage.reports.len(), 3, "no epoch is reported after a stop");
     assert_eq!(stage.train().unwrap(), TrainingEnd::Done);
-    assert_eq!(stage.heard[0], stage.heard[3], "the same seed, the same curve");
+    assert_eq!(stage.reports[0], stage.reports[3], "the same seed, the same curve");
 }
 
 #[test]
-fn a_trainer_told_to_stop_ends_early_and_waits() {
+fn a_trainer_asked_to_stop_ends_early_and_waits() {
     let mut stage = Stage::new(
         r#"while read -r request; do
             epoch 1 $$; read -r line
@@ -149,7 +154,7 @@ fn a_trainer_told_to_stop_ends_early_and_waits() {
         let ending = stage.train_with(&request(20), |_| ControlFlow::Break(()));
         assert_eq!(ending.unwrap(), TrainingEnd::Stopped);
     }
-    assert_eq!(stage.heard[0], stage.heard[1], "one process");
+    assert_eq!(stage.reports[0], stage.reports[1], "one process");
 }
 
 #[test]
@@ -176,7 +181,7 @@ fn a_trainer_that_begins_again_and_again_is_ended() {
     );
     let error = stage.error();
     assert!(error.contains("start 6 of 5"), "{error}");
-    assert_eq!(stage.heard.iter().map(|report| report.start).max(), Some(5));
+    assert_eq!(stage.reports.iter().map(|report| report.start).max(), Some(5));
 }
 
 #[test]
@@ -207,7 +212,7 @@ fn a_network_that_diverges_has_failed_and_its_trainer_is_ended() {
         panic!("a divergence is an ending")
     };
     assert_eq!(reason, "the loss or the accuracy of epoch 2 is not a finite number");
-    assert_eq!(stage.heard.len(), 1);
+    assert_eq!(stage.reports.len(), 1);
     assert!(!is_running(stage.process("process")));
 }
 
@@ -245,7 +250,7 @@ fn a_crash_tells_how_and_keeps_the_last_words() {
     let mut stage =
         Stage::new("read -r request; epoch 1 0; echo 'Illegal memory access' >&2; kill -9 $$");
     assert_eq!(stage.error(), "the trainer crashed (signal 9 (KILL)): Illegal memory access");
-    assert_eq!(stage.heard.len(), 1);
+    assert_eq!(stage.reports.len(), 1);
     let log = fs::read_to_string(stage.folder.path().join("000001.1.log")).unwrap();
     assert_eq!(log, "Illegal memory access\n");
     let exit = Stage::new("read -r request; exit 3").error();
@@ -289,182 +294,10 @@ fn silence_has_a_limit() {
 }
 
 #[test]
-fn a_closed_pipe_is_noticed() {
-    let mut stage = Stage::new("read -r request; exec >&-; sleep 1000");
-    stage.trainer.timeouts.closed = BRIEF;
-    assert_eq!(stage.error(), "the trainer closed its stdout and lives on");
-    // One that hears no second request is started again for it.
-    let mut stage =
-        Stage::new("read -r request; exec <&-; epoch 1 $$; epoch 2 0; done_; sleep 1000");
-    stage.trainer.timeouts.closed = BRIEF;
-    assert_eq!(stage.train().unwrap(), TrainingEnd::Done);
-    assert_eq!(stage.train().unwrap(), TrainingEnd::Done);
-    assert_ne!(stage.heard[0].training_loss, stage.heard[2].training_loss);
-}
-
-#[test]
-fn a_program_that_ends_with_a_second_request_is_started_again() {
-    // It is there when it is asked, so that nobody can tell before.
-    let script = "read -r request; epoch 1 $$; epoch 2 0; done_; read -r request; exit 3";
-    let mut stage = Stage::new(script);
-    assert_eq!(stage.train().unwrap(), TrainingEnd::Done);
-    assert_eq!(stage.train().unwrap(), TrainingEnd::Done);
-    assert_ne!(stage.heard[0].training_loss, stage.heard[2].training_loss);
-    // Once: a network that ends a program which has just begun is to blame.
-    let mut stage = Stage::new(
-        "if mkdir $1/first; then epoch_ok=1; fi; read -r request; \
-        if [ $epoch_ok ]; then epoch 1 0; epoch 2 0; done_; read -r request; fi; exit 3",
-    );
-    assert_eq!(stage.train().unwrap(), TrainingEnd::Done);
-    assert!(stage.error().contains("exit status 3"));
-}
-
-#[test]
-fn nobody_waits_for_a_trainer_that_does_not_read() {
-    // A request that no pipe holds.
-    let mut long = request(2);
-    long.data = serde_json::Value::String("x".repeat(3_000_000));
-    long.recipe.silence_limit = 0.2;
-    let mut stage = Stage::new("sleep 1000");
-    let silent = stage.train_with(&long, |_| ControlFlow::Continue(()));
-    assert!(matches!(silent, Err(TrainingError::Silent { .. })), "{silent:?}");
-    // Nor when a signal comes.
-    let mut stage = Stage::new("epoch 1 0; sleep 1000");
-    long.recipe.silence_limit = 1e6;
-    let interrupt = stage.interrupt.clone();
-    let interrupted = stage.train_with(&long, |_| {
-        interrupt.raise(Signal::Terminate);
-        ControlFlow::Continue(())
-    });
-    assert_eq!(interrupted.unwrap(), TrainingEnd::Interrupted);
-}
-
-#[test]
-fn a_program_that_ends_while_it_waits_is_started_again() {
-    let mut stage = Stage::new("read -r request; epoch 1 $$; epoch 2 0; done_");
-    assert_eq!(stage.train().unwrap(), TrainingEnd::Done);
-    assert!(ends_soon(stage.heard[0].training_loss.unwrap() as u32));
-    assert_eq!(stage.train().unwrap(), TrainingEnd::Done);
-    assert_ne!(stage.heard[0].training_loss, stage.heard[2].training_loss);
-}
-
-#[test]
-fn a_program_that_talks_while_it_waits_is_started_again() {
-    // No pipe holds three megabytes: when they are written or refused, the line before them was read.
-    let mut stage = Stage::new(
-        r#"read -r request; epoch 1 $$; epoch 2 0; done_
-        done_; head -c 3000000 /dev/zero | tr '\0' x; echo > $1/has_talked; read -r request"#,
-    );
-    assert_eq!(stage.train().unwrap(), TrainingEnd::Done);
-    let mark = stage.folder.path().join("has_talked");
-    assert!(comes_to(|| mark.exists()));
-    assert_eq!(stage.train().unwrap(), TrainingEnd::Done);
-    assert_ne!(stage.heard[0].training_loss, stage.heard[2].training_loss);
-}
-
-#[test]
-fn signals_are_passed_on_and_the_last_epoch_is_heard() {
-    for signal in [Signal::TimeNearlyUp, Signal::Terminate] {
-        let name = if signal == Signal::Terminate { "TERM" } else { "USR1" };
-        let mut stage = Stage::new(&format!(
-            "trap 'epoch 2 0; exit 75' {name}; read -r request; epoch 1 0
-            while :; do sleep 0.01; done"
-        ));
-        assert_eq!(stage.train_until(signal).unwrap(), TrainingEnd::Interrupted);
-        assert_eq!(stage.heard.len(), 2);
-        // Nothing more is begun.
-        assert_eq!(stage.train().unwrap(), TrainingEnd::Interrupted);
-        assert_eq!(stage.heard.len(), 2);
-    }
-}
-
-#[test]
-fn words_that_come_later_than_the_end_are_heard() {
-    // On a busy machine the pipe is read late. Here it is written late: the echo outlives the trainer.
-    let mut stage = Stage::new(
-        r#"read -r request; epoch 1 0
-        setsid sh -c "echo > $1/outlives; sleep 0.3; echo '$(epoch 2 0)'" &
-        until [ -e $1/outlives ]; do sleep 0.01; done; exit 3"#,
-    );
-    assert!(stage.error().contains("exit status 3"));
-    assert_eq!(stage.heard.len(), 2);
-}
-
-#[test]
-fn a_training_that_ends_in_time_is_done_all_the_same() {
-    let mut stage = Stage::new(
-        "trap 'epoch 2 0; done_' TERM; read -r request; epoch 1 0; while :; do sleep 0.01; done",
-    );
-    assert_eq!(stage.train_until(Signal::Terminate).unwrap(), TrainingEnd::Done);
-}
-
-#[test]
-fn a_trainer_that_dies_of_a_signal_passed_on_has_not_crashed() {
-    let mut stage = Stage::new("read -r request; epoch 1 0; while :; do sleep 0.01; done");
-    assert_eq!(stage.train_until(Signal::TimeNearlyUp).unwrap(), TrainingEnd::Interrupted);
-}
-
-#[test]
-fn a_trainer_that_ignores_signals_is_killed() {
-    let mut stage = Stage::new(
-        "trap '' TERM; echo $$ > $1/process; read -r request; epoch 1 0; while :; do sleep 0.01; done",
-    );
-    stage.trainer.timeouts.terminate = BRIEF;
-    assert_eq!(stage.train_until(Signal::Terminate).unwrap(), TrainingEnd::Interrupted);
-    assert!(!is_running(stage.process("process")));
-}
-
-#[test]
-fn a_signal_to_both_may_reach_the_trainer_first() {
-    for end in ["kill -TERM $$", "exit 75"] {
-        let mut stage = Stage::new(&format!("echo $$ > $1/process; read -r request; {end}"));
-        stage.trainer.timeouts.same_signal = LONG;
-        let interrupt = stage.interrupt.clone();
-        let process = stage.folder.path().join("process");
-        let late = thread::spawn(move || {
-            // A line feed ends the number.
-            let number = || fs::read_to_string(&process).ok()?.strip_suffix('\n')?.parse().ok();
-            assert!(comes_to(|| number().is_some_and(|number| !is_running(number))));
-            interrupt.raise(Signal::Terminate);
-        });
-        assert_eq!(stage.train().unwrap(), TrainingEnd::Interrupted);
-        late.join().unwrap();
-    }
-    // What the trainer does alone is its own misfortune.
-    for (end, how) in [("kill -TERM $$", "signal 15 (TERM)"), ("exit 75", "exit status 75")] {
-        let mut stage = Stage::new(&format!("read -r request; {end}"));
-        stage.trainer.timeouts.same_signal = BRIEF;
-        let alone = stage.error();
-        assert!(alone.starts_with(&format!("the trainer crashed ({how})")), "{alone}");
-    }
-}
-
-#[test]
-fn a_dropped_trainer_leaves_no_process() {
-    let ways = [
-        ("", "read -r end"),
-        ("", "while :; do sleep 0.01; done"),
-        ("trap '' TERM", "while :; do sleep 0.01; done"),
-        ("sleep 1000 & echo $! > $1/worker", "read -r end"),
-    ];
-    for (before, afterwards) in ways {
-        let mut stage = Stage::new(&format!(
-            "echo $$ > $1/process; echo $$ > $1/worker; {before}
-            read -r request; epoch 1 0; epoch 2 0; done_; {afterwards}"
-        ));
-        assert_eq!(stage.train().unwrap(), TrainingEnd::Done);
-        let Stage { trainer, folder, .. } = stage;
-        drop(trainer);
-        assert!(!is_running(process_in(&folder.path().join("process"))), "{afterwards}");
-        assert!(ends_soon(process_in(&folder.path().join("worker"))), "{afterwards}");
-    }
-}
-
-#[test]
-fn threads_are_told_in_the_environment_too() {
+fn threads_are_in_the_environment_too() {
     let mut stage =
         Stage::new("read -r request; epoch 1 $OMP_NUM_THREADS; epoch 2 0; done_; read -r end");
     assert_eq!(stage.train().unwrap(), TrainingEnd::Done);
     let inherited = env::var("OMP_NUM_THREADS").ok().and_then(|threads| threads.parse().ok());
-    assert_eq!(stage.heard[0].training_loss, Some(inherited.unwrap_or(2.0)));
+    assert_eq!(stage.reports[0].training_loss, Some(inherited.unwrap_or(2.0)));
 }
