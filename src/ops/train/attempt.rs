@@ -6,27 +6,16 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 
+use crate::ops::train::claim::Claim;
 use crate::ops::train::curve::CurveInProgress;
 use crate::ops::train::result_row::result_row;
 use crate::ops::train::stopping::Verdicts;
 use crate::ops::train::task::Task;
 use crate::ops::{Experiment, Refusal, TrainEvent};
 use crate::seed::{Purpose, number};
-use crate::space::Architecture;
-use crate::storage::search_state::EarlierAttempt;
-use crate::storage::{Attempt, Curve, ExperimentDir, Row, StorageError};
+use crate::storage::{Curve, Row, StorageError};
 use crate::training::protocol::{LayerDescription, Request};
 use crate::training::{EpochReport, Trainer, TrainingEnd, TrainingError};
-
-/// A claim of this task, about to be trained.
-#[derive(Debug, Clone)]
-pub(crate) struct Claim {
-    pub row: Row,
-    pub attempt: Attempt,
-    pub architecture: Architecture,
-    /// Attempts in a row before this one that left on the time warning without a new epoch.
-    pub timeouts: u32,
-}
 
 /// How an attempt ended. `seconds` are those lost with the claim, earlier attempts included.
 #[derive(Debug)]
@@ -202,23 +191,6 @@ fn is_whole(curve: &mut CurveInProgress, request: &Request, end: &TrainingEnd) -
         // The earlier curve may lack epochs of another end; this one needs none.
         end => matches!(end, TrainingEnd::OutOfMemory { .. }),
     }
-}
-
-/// Returns how an attempt ended that left without a row, by its files.
-///
-/// It has added epochs when its curve reaches further than any before: an attempt that trains the
-/// same epochs again, and ends where an earlier one ended, has not.
-pub(crate) fn end_of(
-    dir: &ExperimentDir,
-    attempt: Attempt,
-) -> Result<EarlierAttempt, StorageError> {
-    let left = dir.left_on_signal(attempt);
-    Ok(match left {
-        Some(left) if !left.is_time_warning => EarlierAttempt::LeftOnSignal,
-        _ if dir.reach(attempt) > dir.reach_before(attempt)? => EarlierAttempt::AddedEpochs,
-        Some(left) => EarlierAttempt::TimedOut { lost_seconds: left.lost_seconds },
-        None => EarlierAttempt::CameToNothing,
-    })
 }
 
 /// Returns a request of 0 epochs: it names recipe and data, and asks for no network.

@@ -1,8 +1,8 @@
 //! Files of attempts, and those among them that the log does not know of.
 //!
-//! An attempt begins with a row of the log, so a file of an attempt without any row means that rows were lost: the log was
-//! put back from an older copy, or its server has lost its last seconds. It would be in the way of the attempt that gets
-//! its number.
+//! An attempt begins with a row of the log, so a file of an attempt without any row means that rows
+//! were lost: the log was put back from an older copy, or its server has lost its last seconds. It
+//! would be in the way of the attempt that gets its number.
 
 use std::path::{Path, PathBuf};
 
@@ -23,9 +23,6 @@ pub(crate) struct AttemptFiles {
 
 impl AttemptFiles {
     /// Lists them.
-    ///
-    /// # Errors
-    /// A folder cannot be listed.
     pub fn list(dir: &ExperimentDir) -> Result<Self, StorageError> {
         Ok(Self {
             curves: dir.list_curves()?,
@@ -41,9 +38,6 @@ impl AttemptFiles {
     }
 
     /// Refuses to go on where the log, read after they were listed, lacks the rows of one.
-    ///
-    /// # Errors
-    /// [`Refusal::RowsMissing`].
     pub fn check(&self, knowledge: &Knowledge) -> Result<(), Refusal> {
         let mut unknown = self.unknown(|attempt| knowledge.has_begun(attempt));
         match unknown.next() {
@@ -58,9 +52,6 @@ impl AttemptFiles {
 }
 
 /// Refuses to go on where the log lacks rows.
-///
-/// # Errors
-/// [`Refusal::RowsMissing`]; the experiment cannot be read.
 pub(crate) fn check_rows_are_there(experiment: &Experiment) -> anyhow::Result<()> {
     let files = AttemptFiles::list(experiment.dir())?;
     Ok(files.check(Journal::open(experiment)?.state())?)

@@ -1,31 +1,44 @@
-//! Sampling under the lock: the task must see what others have claimed and finished.
+//! What a task claims: it samples under the lock, where it sees what others have claimed and
+//! finished, or takes up its own open claim again.
 
 use jiff::Timestamp;
 
 use crate::ops::journal::{Journal, Transaction};
-use crate::ops::train::attempt::{Claim, end_of};
 use crate::ops::train::left_results::LeftResults;
 use crate::ops::train::task::Task;
 use crate::ops::{Experiment, Refusal, TrainEvent};
 use crate::q_learning::{Epsilon, EpsilonSchedule, QTable, sample_trajectory};
 use crate::seed::{Purpose, generator};
+use crate::space::Architecture;
+use crate::storage::search_state::EarlierAttempt;
 use crate::storage::view::Learned;
-use crate::storage::{Attempt, Claimant, Event, Iteration, Knowledge, Row};
+use crate::storage::{
+    Attempt, Claimant, Event, ExperimentDir, Iteration, Knowledge, Row, StorageError,
+};
+
+/// A claim of this task, about to be trained.
+#[derive(Debug, Clone)]
+pub(crate) struct Claim {
+    pub row: Row,
+    pub attempt: Attempt,
+    pub architecture: Architecture,
+    /// Attempts in a row before this one that left on the time warning without a new epoch.
+    pub timeouts: u32,
+}
 
 /// What a task got.
 #[derive(Debug)]
 pub(crate) enum Claimed {
     /// An architecture to train; and iterations that a known architecture was drawn in before it.
     Claim(Box<Claim>, Vec<Iteration>),
-    /// Nothing, for the reason that is told.
+    /// Nothing, for this reason.
     Nothing(TrainEvent),
     /// Nothing yet: the configuration was changed since it was read.
     OtherConfiguration,
 }
 
-/// What came of the time under the lock.
 #[derive(Debug)]
-enum Drawn {
+enum DrawEnd {
     /// Something to train, or nothing to do.
     Done(Claimed),
     /// Nothing was drawn: the task has an open claim, which it takes up again.
@@ -37,13 +50,9 @@ enum Drawn {
 /// Draws without anything new after which an epsilon is closed.
 const MOST_DRAWS: u32 = 1_000;
 
-/// Who samples, from what.
 pub(crate) struct Sampler<'a> {
-    /// The experiment.
     pub experiment: &'a Experiment,
-    /// The task.
     pub task: &'a Task,
-    /// The round it belongs to.
     pub round: Option<u32>,
     /// Full curves of the predictor that will judge.
     pub predictor: Option<u64>,
@@ -63,7 +72,6 @@ pub(crate) enum QValues {
 }
 
 impl QValues {
-    /// Draws at epsilon 1 alone.
     pub fn unread(experiment: &Experiment) -> Self {
         let config = experiment.config();
         let initial = config.q_learning.initial_q_value;
@@ -134,13 +142,13 @@ impl Sampler<'_> {
             let draw =
                 |transaction: &mut Transaction<'_>| self.draw(transaction, q_values, &mut reused);
             match journal.transaction(draw)? {
-                Drawn::Done(claimed) => return Ok(claimed),
-                Drawn::HasOpenClaim(earlier) => {
+                DrawEnd::Done(claimed) => return Ok(claimed),
+                DrawEnd::HasOpenClaim(earlier) => {
                     if let Some(claimed) = self.take_up_again(journal, q_values, earlier)? {
                         return Ok(claimed);
                     }
                 }
-                Drawn::NeedsQValues => {}
+                DrawEnd::NeedsQValues => {}
             }
         }
     }
@@ -185,12 +193,12 @@ impl Sampler<'_> {
         transaction: &mut Transaction<'_>,
         q_values: &QValues,
         reused: &mut Vec<Iteration>,
-    ) -> anyhow::Result<Drawn> {
+    ) -> anyhow::Result<DrawEnd> {
         if transaction.state().state().settings != self.experiment.settings() {
-            return Ok(Drawn::Done(Claimed::OtherConfiguration));
+            return Ok(DrawEnd::Done(Claimed::OtherConfiguration));
         }
         if let Some(earlier) = self.open_claim(transaction.state()) {
-            return Ok(Drawn::HasOpenClaim(earlier));
+            return Ok(DrawEnd::HasOpenClaim(earlier));
         }
         let schedule = &self.experiment.config().schedule;
         let by = self.claimant(q_values);
@@ -199,14 +207,14 @@ impl Sampler<'_> {
         loop {
             let Some(epsilon) = transaction.state().epsilon_in_force(schedule) else {
                 let why = why_nothing(transaction.state(), schedule);
-                return Ok(Drawn::Done(Claimed::Nothing(why)));
+                return Ok(DrawEnd::Done(Claimed::Nothing(why)));
             };
             // Without a scheduler there is no time limit.
             if self.task.slurm.is_some() && transaction.state().is_time_too_short() {
                 anyhow::bail!(Refusal::TimeTooShort);
             }
             if !q_values.serve(epsilon) {
-                return Ok(Drawn::NeedsQValues);
+                return Ok(DrawEnd::NeedsQValues);
             }
             if drawn_at != Some(epsilon) {
                 (drawn_at, draws) = (Some(epsilon), 0);
@@ -221,7 +229,7 @@ impl Sampler<'_> {
             match row.event {
                 Event::Claimed => {
                     let known = transaction.state();
-                    return self.claimed(row, std::mem::take(reused), known).map(Drawn::Done);
+                    return self.claimed(row, std::mem::take(reused), known).map(DrawEnd::Done);
                 }
                 Event::Reused => reused.extend(row.iteration),
                 _ => {}
@@ -274,6 +282,23 @@ impl Sampler<'_> {
             expires_at: self.task.claim_end(now, lifetime).into(),
         }
     }
+}
+
+/// Returns how an attempt ended that left without a row, by its files.
+///
+/// It has added epochs when its curve reaches further than any before: an attempt that trains the
+/// same epochs again, and ends where an earlier one ended, has not.
+pub(crate) fn end_of(
+    dir: &ExperimentDir,
+    attempt: Attempt,
+) -> Result<EarlierAttempt, StorageError> {
+    let left = dir.left_on_signal(attempt);
+    Ok(match left {
+        Some(left) if !left.is_time_warning => EarlierAttempt::LeftOnSignal,
+        _ if dir.reach(attempt) > dir.reach_before(attempt)? => EarlierAttempt::AddedEpochs,
+        Some(left) => EarlierAttempt::TimedOut { lost_seconds: left.lost_seconds },
+        None => EarlierAttempt::CameToNothing,
+    })
 }
 
 fn why_nothing(knowledge: &Knowledge, schedule: &EpsilonSchedule) -> TrainEvent {
@@ -338,12 +363,12 @@ training: {trainer: synthetic}
             };
             journal.transaction(draw).unwrap()
         };
-        let Drawn::Done(Claimed::Claim(first, _)) = draw(&mut journal, &q_values) else {
+        let DrawEnd::Done(Claimed::Claim(first, _)) = draw(&mut journal, &q_values) else {
             panic!("at 1")
         };
         record(&mut journal, &first.row);
         // Another task has ended epsilon 1 since the Q-values were left unread.
-        assert!(matches!(draw(&mut journal, &q_values), Drawn::NeedsQValues));
+        assert!(matches!(draw(&mut journal, &q_values), DrawEnd::NeedsQValues));
         assert_eq!(journal.rows().len(), 2, "nothing was drawn");
         let claimed = sampler.claim(&mut journal, &mut q_values).unwrap();
         let Claimed::Claim(second, _) = claimed else { panic!("at 0.5") };

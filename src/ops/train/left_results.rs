@@ -1,8 +1,8 @@
-//! Results that attempts have published beside their curves and not appended to the log: their process ended between
-//! the two, or is still trying.
+//! Results that attempts have published beside their curves and not appended to the log: their
+//! process ended between the two, or is still trying.
 //!
-//! Each place that records claims as lost appends these first. A process that is still trying then finds its row in the
-//! log.
+//! Each place that records claims as lost appends these first. A process that is still trying then
+//! finds its row in the log.
 
 use crate::ops::journal::{Journal, Transaction};
 use crate::ops::{Experiment, TrainEvent};
@@ -18,17 +18,11 @@ pub(crate) struct LeftResults<'a> {
 
 impl<'a> LeftResults<'a> {
     /// Reads all of them, without a lock: to be listed before the log is read.
-    ///
-    /// # Errors
-    /// The folder or a file cannot be read. A damaged file is passed over with a warning.
     pub fn read(dir: &'a ExperimentDir) -> Result<Self, StorageError> {
         Self::read_of(dir, |_| true)
     }
 
     /// Reads those of one iteration.
-    ///
-    /// # Errors
-    /// Those of [`LeftResults::read`].
     pub fn of(dir: &'a ExperimentDir, iteration: Iteration) -> Result<Self, StorageError> {
         Self::read_of(dir, |attempt| attempt.iteration == iteration)
     }
@@ -57,8 +51,8 @@ impl<'a> LeftResults<'a> {
         self.rows.is_empty()
     }
 
-    /// Appends those that count, removes their files and those of which the log has no use any more, and returns what
-    /// became of them.
+    /// Appends those that count, removes their files and those of which the log has no use any
+    /// more, and returns what became of them.
     pub fn settle(&self, transaction: &mut Transaction<'_>) -> anyhow::Result<Vec<TrainEvent>> {
         let mut settled = Vec::new();
         for (attempt, row) in &self.rows {
@@ -110,7 +104,8 @@ pub(crate) fn record(transaction: &mut Transaction<'_>, row: &Row) -> anyhow::Re
     })
 }
 
-/// Removes the file of a result that the log has no use for any more; one that stays is removed by the next reduce.
+/// Removes the file of a result that the log has no use for any more; one that stays is removed by
+/// the next reduce.
 pub(crate) fn remove(dir: &ExperimentDir, attempt: Attempt) {
     if let Err(error) = dir.remove_result(attempt) {
         log::info!("a result that is in the log stays beside its curve: {error}");
@@ -118,9 +113,6 @@ pub(crate) fn remove(dir: &ExperimentDir, attempt: Attempt) {
 }
 
 /// Appends or removes all of them.
-///
-/// # Errors
-/// A file cannot be read, or the log not be written.
 pub(crate) fn settle_all(experiment: &Experiment) -> anyhow::Result<()> {
     let left = LeftResults::read(experiment.dir())?;
     if !left.is_empty() {
@@ -223,7 +215,8 @@ training: {trainer: synthetic}
             let event = journal.transaction(|transaction| record(transaction, &row)).unwrap();
             assert_eq!(matches!(event, TrainEvent::Recorded { .. }), reward == 0.25, "{event:?}");
         }
-        // Another copy of the task comes to the same from the same checkpoint: its own result is not in the log.
+        // Another copy of the task comes to the same from the same checkpoint: its own result is
+        // not in the log.
         let second = Row { attempt: Some(2), ..result_of(&claim, 0.25) };
         let event = journal.transaction(|transaction| record(transaction, &second)).unwrap();
         assert!(matches!(event, TrainEvent::Superseded { .. }), "{event:?}");

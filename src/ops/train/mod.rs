@@ -1,4 +1,16 @@
-//! One task: claim, train, record; again while more is wanted of it.
+//! One task: claim, train, record; again while more is wanted of it ([`train`]). In reading order:
+//!
+//! * `task`: who the task is ([`task::Task`]), and when its claims expire;
+//! * `claim`: a draw under the lock, or its own open claim ([`claim::Sampler`]);
+//! * `attempt`: one attempt at training a claim ([`attempt::Workbench`]), with its `curve`
+//!   ([`curve::CurveInProgress`]) and `stopping` ([`stopping::Verdicts`]: the rule after each
+//!   epoch, audits);
+//! * `result_row`: the row for the end of a training;
+//! * `record`: a result or a loss written to the log, tried again while it cannot be;
+//! * `left_results`, `attempt_files`: results beside curves, files without rows;
+//! * `event`: progress events ([`TrainEvent`]).
+//!
+//! Used by `cli` (`train`); `reduce`, `verify` and `doctor` use parts.
 
 pub(crate) mod attempt;
 pub(crate) mod attempt_files;
@@ -25,9 +37,9 @@ use crate::ops::journal::Journal;
 use crate::ops::reduce::refit::{newest_predictor, refit_unless_started};
 use crate::ops::reduce::switched_off_in;
 use crate::ops::rounds::round::Round;
-use crate::ops::train::attempt::{AttemptEnd, Claim, Workbench, end_of, rehearsal};
+use crate::ops::train::attempt::{AttemptEnd, Workbench, rehearsal};
 use crate::ops::train::attempt_files::AttemptFiles;
-use crate::ops::train::claim::{Claimed, QValues, Sampler};
+use crate::ops::train::claim::{Claim, Claimed, QValues, Sampler, end_of};
 use crate::ops::train::stopping::Verdicts;
 use crate::ops::train::task::Task;
 use crate::ops::{Experiment, Refusal, TrainEvent};
@@ -59,14 +71,9 @@ pub struct TrainOptions {
     pub share: u32,
 }
 
-/// Where events of a task go. Nothing comes back: that nobody can be told ends no training.
+/// Where events of a task go. A listener that fails ends no training.
 pub type Listener<'a> = dyn FnMut(TrainEvent) + 'a;
 
-/// Claims, trains and records.
-///
-/// # Errors
-/// [`Refusal::NoRound`]; when the experiment cannot be read or written, or the trainer refuses to work at all; [`Refusal::TryAgain`]
-/// after a signal.
 pub fn train(
     experiment: &Experiment,
     options: TrainOptions,
@@ -76,45 +83,45 @@ pub fn train(
         Round::new(experiment, round).check_exists()?;
     }
     let note = |error: &anyhow::Error| note_refusal(experiment, options.round, error);
-    let mut worker = Worker::new(experiment, options, on_event).inspect_err(note)?;
-    // Before any claim: a folder of somebody else, other images or a missing trainer must not cost an
-    // architecture an attempt.
+    let mut run = TaskRun::new(experiment, options, on_event).inspect_err(note)?;
+    // Before any claim: a folder of another user, other images or a missing trainer must not cost
+    // an architecture an attempt.
     experiment.dir().check_access()?;
     experiment.dir().make_scratch(experiment.trust())?;
     experiment.check_data()?;
-    let rehearsal = rehearsal(experiment, worker.threads())?;
-    worker.trainer.prepare(&rehearsal).map_err(anyhow::Error::from).inspect_err(note)?;
-    if worker.interrupt.signal() == Some(Signal::TimeNearlyUp) {
+    let rehearsal = rehearsal(experiment, run.threads())?;
+    run.trainer.prepare(&rehearsal).map_err(anyhow::Error::from).inspect_err(note)?;
+    if run.interrupt.signal() == Some(Signal::TimeNearlyUp) {
         return Err(Refusal::WarnedTooEarly.into());
     }
     let per_task = experiment.config().slurm.architectures_per_task.get();
     let most = if options.until_done { u32::MAX } else { per_task };
     let mut longest = Duration::ZERO;
     for _ in 0..most {
-        if !worker.time_is_left_for(longest) {
+        if !run.time_is_left_for(longest) {
             break;
         }
         let began = Instant::now();
-        match worker.claim()? {
-            Some(claim) => worker.work_on(&claim)?,
-            None => match worker.changed_settings.take() {
+        match run.claim()? {
+            Some(claim) => run.work_on(&claim)?,
+            None => match run.changed_settings.take() {
                 None => break,
                 Some(settings) => {
-                    drop(worker);
+                    drop(run);
                     return train(&experiment.changed_by(settings)?, options, on_event);
                 }
             },
         }
         longest = longest.max(began.elapsed());
     }
-    if options.reduce { worker.publish() } else { Ok(()) }
+    if options.reduce { run.publish() } else { Ok(()) }
 }
 
 /// Results between two views that the tasks publish where no `reduce` does.
 const RESULTS_PER_VIEW: u64 = 100;
 
-/// Leaves word that the trainer of this task refuses to work on this machine, for who counts them: without a claim the
-/// log tells nothing of it.
+/// Leaves a note that the trainer refuses to work on this machine, for the count of bad hosts: the
+/// log has no row of it, since nothing was claimed.
 fn note_refusal(experiment: &Experiment, round: Option<u32>, error: &anyhow::Error) {
     let is_refusal = error.downcast_ref().is_some_and(TrainingError::is_refusal);
     let Some(round) = round.filter(|_| is_refusal) else { return };
@@ -124,13 +131,13 @@ fn note_refusal(experiment: &Experiment, round: Option<u32>, error: &anyhow::Err
         let refusal = TaskRefusal { host, job, task, reason, time };
         Ok(RoundDir::of(experiment.dir(), round).note_refusal(&refusal)?)
     });
-    // The refusal itself is told in any case.
+    // The refusal itself is printed in any case.
     if let Err(error) = noted {
         log::info!("the refusal is not kept: {error:#}");
     }
 }
 
-struct Worker<'a> {
+struct TaskRun<'a> {
     experiment: &'a Experiment,
     options: TrainOptions,
     on_event: &'a mut Listener<'a>,
@@ -148,7 +155,7 @@ struct Worker<'a> {
     files: Option<AttemptFiles>,
 }
 
-impl<'a> Worker<'a> {
+impl<'a> TaskRun<'a> {
     fn new(
         experiment: &'a Experiment,
         options: TrainOptions,
@@ -222,7 +229,7 @@ impl<'a> Worker<'a> {
         })
     }
 
-    /// Trains a claim and records what it came to.
+    /// Trains a claim and records how it ended.
     fn work_on(&mut self, claim: &Claim) -> anyhow::Result<()> {
         let threads = self.threads();
         let journal = self.journal.as_mut().expect("a claim was read from it");
@@ -243,7 +250,7 @@ impl<'a> Worker<'a> {
             }
             AttemptEnd::Lost { reason, seconds } => self.lose(claim.attempt, reason, seconds)?,
             AttemptEnd::Refused { error, seconds } => {
-                // Lost at once, so that another machine may have it; counted against nobody.
+                // Lost at once, so that another machine may have it; counted as no failure.
                 self.lose(claim.attempt, refusal_as_reason(&format!("{error:#}")), seconds)?;
                 return Err(error);
             }
@@ -288,8 +295,8 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    /// Ends after a signal. The claim stays open: this task takes it up when it is queued again. It is lost when the
-    /// time was too short too often.
+    /// Ends after a signal. The claim stays open: this task takes it up when it is queued again. It
+    /// is lost when the time was too short too often.
     fn leave(&mut self, claim: &Claim, lost_seconds: f64, all_seconds: f64) -> anyhow::Result<()> {
         let attempt = claim.attempt;
         let iteration = attempt.iteration.0;

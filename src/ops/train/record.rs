@@ -1,5 +1,5 @@
-//! What a claim came to, appended to the log: a result however long the log cannot be written, a loss while the disk is
-//! full.
+//! How a claim ended, appended to the log: a result however long the log cannot be written, a loss
+//! while the disk is full.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use crate::ops::journal::Transaction;
-use crate::ops::train::Worker;
+use crate::ops::train::TaskRun;
 use crate::ops::train::curve::CurveInProgress;
 use crate::ops::train::left_results::{self, LeftResults};
 use crate::ops::{Refusal, TrainEvent};
@@ -17,11 +17,11 @@ use crate::training::Signal;
 /// The longest pause between two tries to append a result.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// How long the lock of the log is waited for though the time is nearly up.
-const SHORTEST_PATIENCE: Duration = Duration::from_secs(30);
+const SHORTEST_LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a task without a scheduler tries to append a result; the next `run` appends it then.
 const LONGEST_WITHOUT_A_SCHEDULER: Duration = Duration::from_secs(600);
 
-impl Worker<'_> {
+impl TaskRun<'_> {
     /// Appends that an attempt has ended without a result.
     pub(crate) fn lose(
         &mut self,
@@ -33,8 +33,8 @@ impl Worker<'_> {
         let dir = self.experiment.dir();
         // A result of this iteration that waits to be appended goes before its loss.
         let left = LeftResults::of(dir, iteration)?;
-        let settled = self.until_written(iteration, is_full, |worker| {
-            worker.write(|transaction| {
+        let settled = self.until_written(iteration, is_full, |run| {
+            run.write(|transaction| {
                 let settled = left.settle(transaction)?;
                 let now = Timestamp::now().into();
                 let rows = transaction.state().lose(attempt, &reason, Some(seconds), now);
@@ -47,7 +47,8 @@ impl Worker<'_> {
         Ok(())
     }
 
-    /// Appends a result, once its curve is safe. Until that has succeeded the row lies beside the curve.
+    /// Appends a result, once its curve is synced. Until that has succeeded the row lies beside the
+    /// curve.
     pub(crate) fn record(
         &mut self,
         attempt: Attempt,
@@ -59,7 +60,7 @@ impl Worker<'_> {
         let event = self.until_written(
             attempt.iteration,
             |_| true,
-            |worker| {
+            |run| {
                 curve.finish()?;
                 if !is_published {
                     match dir.publish_result(attempt, row) {
@@ -68,7 +69,7 @@ impl Worker<'_> {
                         Err(error) => log::warn!("a result is not kept beside its curve: {error}"),
                     }
                 }
-                worker.write(|transaction| left_results::record(transaction, row))
+                run.write(|transaction| left_results::record(transaction, row))
             },
         )?;
         left_results::remove(dir, attempt);
@@ -76,18 +77,18 @@ impl Worker<'_> {
         Ok(())
     }
 
-    /// Writes what a claim came to: by what the rows of the log say, whatever became of its views.
+    /// Writes by what the rows of the log say, whatever became of its views.
     fn write<T>(
         &mut self,
         decide: impl FnOnce(&mut Transaction<'_>) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
-        let timeout = self.patience();
+        let timeout = self.lock_timeout();
         let journal = self.journal.as_mut().expect("a claim was read from it");
         journal.set_lock_timeout(timeout);
         journal.transaction(decide)
     }
 
-    /// Writes, again and again with growing pauses after an error that is worth it, until the time is nearly up.
+    /// Retries with growing pauses after an error that is worth it, until the time is nearly up.
     fn until_written<T>(
         &mut self,
         iteration: Iteration,
@@ -112,8 +113,8 @@ impl Worker<'_> {
         }
     }
 
-    /// How long a task that has begun to record a result may go on trying: until the scheduler's warning, if it says when
-    /// that is, and without a scheduler as long as a person may wait.
+    /// How long a task that has begun to record a result may go on trying: until the scheduler's
+    /// warning, if it says when that is, and without a scheduler as long as a person may wait.
     fn time_to_record(&self, began: Instant) -> Duration {
         match (&self.task.slurm, self.task.time_left()) {
             (None, _) => LONGEST_WITHOUT_A_SCHEDULER.saturating_sub(began.elapsed()),
@@ -122,11 +123,12 @@ impl Worker<'_> {
         }
     }
 
-    /// Not much longer than the task has time: a wait for the lock is not ended by the scheduler's warning.
-    fn patience(&self) -> LockTimeout {
-        let patience = LockTimeout::default();
-        let left = self.time_to_record(Instant::now()).max(SHORTEST_PATIENCE);
-        LockTimeout { limit: patience.limit.min(left), ..patience }
+    /// A wait for the lock is not ended by the scheduler's warning, so it is not much longer than
+    /// the time of the task.
+    fn lock_timeout(&self) -> LockTimeout {
+        let default = LockTimeout::default();
+        let left = self.time_to_record(Instant::now()).max(SHORTEST_LOCK_TIMEOUT);
+        LockTimeout { limit: default.limit.min(left), ..default }
     }
 
     fn leave_unrecorded(&self, iteration: Iteration, error: anyhow::Error) -> anyhow::Error {

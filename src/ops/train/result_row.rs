@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use crate::ops::Experiment;
-use crate::ops::train::attempt::Claim;
+use crate::ops::train::claim::Claim;
 use crate::ops::train::curve::CurveInProgress;
 use crate::ops::train::stopping::{audited_at, stopped_at};
 use crate::outcome::{Accuracy, Outcome};

@@ -8,7 +8,7 @@ use rand::Rng;
 use crate::ops::Experiment;
 use crate::ops::journal::Journal;
 use crate::ops::reduce::refit::example_of;
-use crate::ops::train::attempt::Claim;
+use crate::ops::train::claim::Claim;
 use crate::outcome::Accuracy;
 use crate::predictor::{AuditFindings, FittedPredictor, Prediction, Verdict};
 use crate::seed::{Purpose, generator};
@@ -42,9 +42,8 @@ pub(crate) struct Verdicts<'a> {
 }
 
 impl<'a> Verdicts<'a> {
-    /// Begins to judge; none while there is no predictor: nobody is stopped.
-    ///
-    /// An architecture is claimed already, so a predictor that cannot be read is a warning, too.
+    /// None while there is no predictor. One that cannot be read is a warning: an architecture is
+    /// claimed already.
     pub fn of(
         experiment: &'a Experiment,
         journal: &'a mut Journal,
@@ -132,8 +131,8 @@ pub(crate) fn stopped_at<'a>(
     start.last().filter(|row| row.is_stop(experiment.config().early_stopping.rule()))
 }
 
-/// Returns the epoch of the first verdict to stop a network that was trained to the end to audit it.
-/// An attempt goes on with the rows of the one before, so that none is forgotten.
+/// Returns the epoch of the first verdict to stop a network that was trained to the end to audit
+/// it. An attempt goes on with the rows of the one before, so that none is forgotten.
 pub(crate) fn audited_at<'a>(
     experiment: &Experiment,
     iteration: Iteration,
@@ -168,8 +167,8 @@ mod tests {
         init::tests::experiment(&folder.path().join(audit_share), &configuration)
     }
 
-    /// A row whose verdict is to stop from 0.99 on when z, by which the best lies above the prediction
-    /// in deviations, is at least 2.3264.
+    /// A row whose verdict is to stop from 0.99 on when z, by which the best lies above the
+    /// prediction in deviations, is at least 2.3264.
     fn row(epoch: u32, z: Option<f64>) -> CurveRow {
         let mut row = curve_row(epoch, 0.5);
         if let Some(z) = z {
