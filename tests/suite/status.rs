@@ -50,14 +50,18 @@ fn a_finished_search_stays_finished_when_it_is_cancelled() {
 }
 
 #[test]
-fn status_answers_from_the_whole_rows_while_another_process_keeps_the_lock() {
+fn readers_take_the_whole_rows_while_another_process_keeps_the_lock() {
     let experiment = Experiment::init(SMALL);
     experiment.run(&["train", "dir"]).success();
-    let log = std::fs::File::open(experiment.path("replay.csv")).unwrap();
+    let mut log =
+        std::fs::File::options().append(true).open(experiment.path("replay.csv")).unwrap();
     fs2::FileExt::lock_exclusive(&log).unwrap();
+    std::io::Write::write_all(&mut log, b"2,claimed,").unwrap();
     let ran =
         experiment.run(&["status", "dir", "--json"]).success().says("has been locked for 2 s");
     assert_eq!(ran.json()[0]["results"], 1);
+    let ran = experiment.run(&["verify", "dir"]).success().says("has been locked for 2 s");
+    assert!(ran.stdout().contains("clean: 2 rows"), "{}", ran.stdout());
 }
 
 #[test]

@@ -221,11 +221,16 @@ impl Drop for SharedGuard<'_> {
 }
 
 impl RawLog {
-    /// Reads the log of an experiment, under the shared lock.
+    /// Reads the log of an experiment as [`ReplayLog::open_to_look`] does.
     pub fn read(experiment: &ExperimentDir) -> Result<Self, StorageError> {
         let log = ReplayLog::open_unchecked(experiment, File::options().read(true))?;
-        let _guard = log.lock_shared()?;
-        let bytes = log.read_bytes(&LogCursor::origin(), log.length()?)?;
+        let log = ReplayLog { timeout: LOOK, at_worst_unlocked: true, ..log };
+        let guard = log.lock_shared()?;
+        let mut bytes = log.read_bytes(&LogCursor::origin(), log.length()?)?;
+        if guard.is_none() {
+            // The row that is being written is no unfinished one.
+            bytes.truncate(end_of_whole_lines(&bytes).unwrap_or(bytes.len()));
+        }
         damage::refuse_version_1(&bytes, &log.path)?;
         Ok(Self::of(bytes))
     }
