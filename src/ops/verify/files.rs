@@ -76,7 +76,7 @@ pub(crate) fn check_curves(
     let mut findings = Vec::new();
     let there: BTreeSet<Attempt> = files.curves.iter().map(|(attempt, _)| *attempt).collect();
     let mut with_result = BTreeSet::new();
-    for row in log.rows.iter().map(|line| &line.row).filter(|row| has_curve(row)) {
+    for row in log.rows.iter().filter(|row| has_curve(row)) {
         let Some(attempt) = row.attempt() else { continue };
         with_result.insert(attempt);
         let path = dir.curve(attempt);

@@ -14,18 +14,9 @@ use crate::storage::{Attempt, Event, Iteration, Kept, Knowledge, RawLine, RawLog
 /// The name of the log in findings.
 pub(crate) const LOG: &str = "replay.csv";
 
-/// A row of the log, or the `void` one that a repair makes of it.
-#[derive(Debug, Clone)]
-pub(crate) struct LogLine {
-    pub line: u64,
-    pub byte: u64,
-    pub row: Row,
-}
-
-impl LogLine {
-    pub fn damage(&self, problem: impl Into<String>) -> Finding {
-        Finding::damage(LOG, problem).at(self.line, self.byte)
-    }
+/// Damage of a line.
+pub(crate) fn damaged_line(line: &RawLine, problem: impl Into<String>) -> Finding {
+    Finding::damage(LOG, problem).at(line.line, line.byte)
 }
 
 /// A line to be blanked.
@@ -41,8 +32,8 @@ pub(crate) struct Blank {
 
 #[derive(Debug, Clone)]
 pub(crate) struct Examined {
-    /// Damaged ones as if they were blanked.
-    pub rows: Vec<LogLine>,
+    /// One a line; damaged ones as the `void` rows that a repair makes of them.
+    pub rows: Vec<Row>,
     pub knowledge: Knowledge,
     pub blanks: Vec<Blank>,
     /// Length of the prefix whose checksum matches a view.
@@ -81,7 +72,7 @@ impl Examined {
                 let newest: &mut u32 = attempts.entry(attempt.iteration).or_default();
                 *newest = attempt.number.max(*newest);
             }
-            rows.push(LogLine { line: line.line, byte: line.byte, row });
+            rows.push(row);
         }
         // A result that counts already, be it by a repair that was killed, is not appended again.
         let mut mended = knowledge.clone();
@@ -113,7 +104,7 @@ impl Examined {
         };
         self.attempts.get(&attempt.iteration).is_some_and(|newest| attempt.number <= *newest)
             || (attempt.iteration < self.knowledge.next_iteration()
-                && self.rows.iter().any(|line| may_be_its_claim(&line.row)))
+                && self.rows.iter().any(may_be_its_claim))
     }
 
     pub fn findings(&self, raw: &RawLog, now: Timestamp) -> Vec<Finding> {
@@ -162,20 +153,22 @@ impl Examined {
             None => String::new(),
         };
         let is_mended = !self.is_beyond_repair() && !line.bytes.is_empty();
-        Finding::damage(LOG, format!("{}{what}", blank.problem))
-            .at(line.line, line.byte)
-            .mended_by(if is_mended { Repair::BlankRow } else { Repair::None })
+        damaged_line(line, format!("{}{what}", blank.problem)).mended_by(if is_mended {
+            Repair::BlankRow
+        } else {
+            Repair::None
+        })
     }
 
     /// Rows that earlier repairs have blanked.
     fn blanked_before(&self, raw: &RawLog) -> impl Iterator<Item = Finding> {
         let is_now = |index: usize| self.blanks.iter().any(|blank| blank.index == index);
-        let lines =
-            raw.lines().iter().zip(&self.rows).enumerate().filter(move |(index, (raw, line))| {
-                line.row.event == Event::Void && raw.row.is_ok() && !is_now(*index)
-            });
-        lines.map(|(_, (_, line))| {
-            let problem = match line.row.iteration {
+        let lines = raw.lines().iter().zip(&self.rows).enumerate();
+        let blanked = lines.filter(move |(index, (line, row))| {
+            row.event == Event::Void && line.row.is_ok() && !is_now(*index)
+        });
+        blanked.map(|(_, (line, row))| {
+            let problem = match row.iteration {
                 Some(iteration) => {
                     format!("a row of iteration {iteration} was blanked (its bytes are in torn/)")
                 }

@@ -1,9 +1,10 @@
 //! Mending what is safe to mend, under the exclusive lock of the log.
 //!
-//! Decided again from the log as it is under the lock, in an order in which it may be killed at any moment and
-//! repeated: results are appended again before the row that holds them is blanked, and with them a `repaired` row, by which
-//! others forget what they have read; what is replaced is saved before; views come last, since they follow from the log.
-//! The lock is let go of before anything is learned.
+//! It is decided again from the log under the lock, in an order in which it may be killed at any
+//! moment and repeated: results are appended again before the row that holds them is blanked, and
+//! with them a `repaired` row, after which others read the log again from its start; what is
+//! replaced is saved before; caches come last, since they follow from the log. The lock is released
+//! before anything is learned.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -18,15 +19,12 @@ use crate::ops::train::left_results;
 use crate::ops::verify::files::check_attempts;
 use crate::ops::verify::finding::Repair;
 use crate::ops::verify::log::Examined;
-use crate::ops::verify::views::{Views, read_predictors};
+use crate::ops::verify::views::{read_predictors, read_views};
 use crate::storage::fs::publish;
 use crate::storage::{Event, ExclusiveGuard, Row, WritableReplayLog};
 
-/// Mends the log, sets files aside that are in the way, and replaces views and predictors that are wrong; `differing`
+/// Mends the log, renames files aside that are in the way, and replaces wrong caches; `differing`
 /// are whole ones that are not what the log says.
-///
-/// # Errors
-/// The lock stayed taken, or a file cannot be written: then all is as it was, or as far as it was mended.
 pub(crate) fn mend(experiment: &Experiment, differing: &[PathBuf]) -> anyhow::Result<()> {
     let dir = experiment.dir();
     let files = AttemptFiles::list(dir)?;
@@ -35,81 +33,56 @@ pub(crate) fn mend(experiment: &Experiment, differing: &[PathBuf]) -> anyhow::Re
     let mut guard = log.lock_exclusive()?;
     // Under the lock: what a reduce publishes later is made of rows of which it sees the end.
     let listed = dir.list_views()?;
-    let views = Views::read(experiment, &listed, &guard.read_raw()?);
-    let seem_good = views.wrong.into_iter().filter(|view| view.seems_good).map(|view| view.folder);
     // Another repair may have replaced them.
-    let differing = differing.iter().filter(|folder| folder.exists()).cloned();
-    let misleading: BTreeSet<PathBuf> = seem_good.chain(differing).collect();
-    let is_misled = !misleading.is_empty();
-    let Some(mended) = mend_log(&mut guard, experiment, views.vouched, is_misled)? else {
+    let mut caches: BTreeSet<PathBuf> =
+        differing.iter().filter(|folder| folder.exists()).cloned().collect();
+    let (_, prefix) = read_views(experiment, &listed, &guard.read_raw()?);
+    let mut examined = Examined::of(&guard.read_raw()?, Some(experiment), prefix);
+    if examined.is_beyond_repair() {
         return Ok(());
-    };
-    let mut wrong = Views::read(experiment, &listed, &guard.read_raw()?).wrong;
-    let rows: Vec<Row> = mended.log.rows.iter().map(|placed| placed.row.clone()).collect();
-    wrong.extend(read_predictors(experiment, &rows)?.0);
-    let wrong: BTreeSet<PathBuf> =
-        wrong.into_iter().map(|cache| cache.folder).chain(misleading).collect();
-    for folder in &wrong {
+    }
+    // What others have read before holds no more.
+    let is_repaired = !examined.blanks.is_empty() || !caches.is_empty();
+    if is_repaired {
+        mend_log(&mut guard, &examined)?;
+        examined = Examined::of(&guard.read_raw()?, Some(experiment), prefix);
+    }
+    guard.append(&examined.knowledge.due_rows(Some(Timestamp::now().into())))?;
+    let raw = guard.read_raw()?;
+    let examined = Examined::of(&raw, Some(experiment), prefix);
+    let wrong = read_views(experiment, &listed, &raw).0.wrong;
+    let wrong = wrong.into_iter().chain(read_predictors(experiment, &examined.rows)?.wrong);
+    caches.extend(wrong.map(|(folder, _)| folder));
+    for folder in &caches {
         set_cache_aside(folder)?;
     }
-    let files = check_attempts(&files, dir, &mended.log)?.into_iter();
-    for (path, _) in files.filter(|(_, finding)| finding.repair == Repair::SetAside) {
-        let aside = publish::set_aside(&path)?;
-        log::info!("`{}` was set aside as `{}`", path.display(), aside.display());
+    for (path, finding) in check_attempts(&files, dir, &examined)? {
+        if finding.repair == Repair::SetAside {
+            let aside = publish::set_aside(&path)?;
+            log::info!("`{}` was set aside as `{}`", path.display(), aside.display());
+        }
     }
     drop(guard);
-    if !wrong.is_empty() || mended.told == Told::Readers {
+    if is_repaired || !caches.is_empty() {
         publish_caches(experiment)?;
     }
     left_results::settle_all(experiment)
 }
 
-/// A log after its repair.
-struct Mended {
-    log: Examined,
-    told: Told,
-}
-
-/// Whether the log tells those who have read it before that they must begin again.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Told {
-    /// By a `repaired` row.
-    Readers,
-    /// What they have read holds.
-    Nobody,
-}
-
-/// Returns the log as it is then, `None` when it is beyond repair and was left as it is.
-fn mend_log(
-    guard: &mut ExclusiveGuard<'_>,
-    experiment: &Experiment,
-    vouched: u64,
-    is_misled: bool,
-) -> anyhow::Result<Option<Mended>> {
+/// Blanks what is no row of the log, under a `repaired` row.
+fn mend_log(guard: &mut ExclusiveGuard<'_>, examined: &Examined) -> anyhow::Result<()> {
     let raw = guard.read_raw()?;
-    let examined = Examined::of(&raw, Some(experiment), vouched);
-    if examined.is_beyond_repair() {
-        return Ok(None);
-    }
-    let mut rows: Vec<Row> =
-        examined.blanks.iter().filter_map(|blank| blank.again.clone()).collect();
-    let told = if examined.blanks.is_empty() && !is_misled {
-        Told::Nobody
-    } else {
-        rows.push(Row::at(Event::Repaired, Timestamp::now().into()));
-        Told::Readers
-    };
-    guard.append(&rows)?;
+    let again = examined.blanks.iter().filter_map(|blank| blank.again.clone());
+    let repaired = Row::at(Event::Repaired, Timestamp::now().into());
+    guard.append(&again.chain([repaired]).collect::<Vec<_>>())?;
     for blank in &examined.blanks {
         guard.blank(&raw.lines()[blank.index], blank.keep)?;
     }
-    let examined = Examined::of(&guard.read_raw()?, Some(experiment), vouched);
-    guard.append(&examined.knowledge.due_rows(Some(Timestamp::now().into())))?;
-    let log = Examined::of(&guard.read_raw()?, Some(experiment), vouched);
-    Ok(Some(Mended { log, told }))
+    Ok(())
 }
 
-/// Learns and fits again what was set aside. Where another repair has begun meanwhile, that one does.
+/// Learns and fits again what was set aside. Where another repair has begun meanwhile, that one
+/// does.
 fn publish_caches(experiment: &Experiment) -> anyhow::Result<()> {
     let mut journal = Journal::open(experiment)?;
     refit(experiment, &journal)?;
@@ -260,7 +233,8 @@ training: {trainer: synthetic}
     fn a_view_from_before_a_repair_is_not_learned_from_though_it_is_there() {
         let folder = tempfile::tempdir().unwrap();
         let experiment = misled(&folder);
-        // As after a repair that was killed, or where a client of NFS shows the folder of views as it was.
+        // As after a repair that was killed, or where a client of NFS shows the folder of views as
+        // it was.
         let mut log = WritableReplayLog::open(experiment.dir()).unwrap();
         let repaired = Row::at(Event::Repaired, Timestamp::now().into());
         log.lock_exclusive().unwrap().append(&[repaired]).unwrap();

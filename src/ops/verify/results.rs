@@ -4,37 +4,35 @@ use serde_json::Value;
 
 use crate::config::ValidConfig;
 use crate::ops::verify::finding::Finding;
-use crate::ops::verify::log::LogLine;
+use crate::ops::verify::log::damaged_line;
 use crate::outcome::{Accuracy, Outcome};
 use crate::predictor::StoppingRule;
-use crate::storage::{Curve, Event, Row};
+use crate::storage::{Curve, Event, RawLog, Row};
 
-pub(crate) fn check_rows(rows: &[LogLine], config: &ValidConfig) -> Vec<Finding> {
-    let results = || rows.iter().filter(|line| line.row.event.is_result());
-    let differing = results().filter_map(|line| {
-        let problem = difference(&line.row, &recomputed(&line.row, config))?;
-        Some(line.damage(format!("{problem} for its architecture and outcome")))
+pub(crate) fn check_rows(raw: &RawLog, rows: &[Row], config: &ValidConfig) -> Vec<Finding> {
+    let lines = raw.lines().iter().zip(rows);
+    let results: Vec<_> = lines.filter(|(_, row)| row.event.is_result()).collect();
+    let differing = results.iter().filter_map(|(line, row)| {
+        let problem = difference(row, &recomputed(row, config))?;
+        Some(damaged_line(line, format!("{problem} for its architecture and outcome")))
     });
     let mut findings: Vec<Finding> = differing.collect();
-    // One finding for all of these: most likely the configuration was changed.
-    let threshold = config.early_stopping.threshold;
-    let mut others = results().filter(|line| line.row.threshold.is_some_and(|at| at != threshold));
-    findings.extend(others.next().map(|first| {
-        first.damage(format!(
-            "{} verdicts were not made at the threshold {threshold} of `experiment.yaml`",
-            1 + others.count()
-        ))
-    }));
-    let epochs = config.recipe.epochs;
-    let is_trained = |row: &Row| row.event == Event::Trained;
-    let mut others =
-        results().filter(|line| is_trained(&line.row) && line.row.epochs != Some(epochs));
-    findings.extend(others.next().map(|first| {
-        first.damage(format!(
-            "{} networks were not trained for the {epochs} epochs of `experiment.yaml`",
-            1 + others.count()
-        ))
-    }));
+    // One finding for all of a kind: most likely the configuration was changed.
+    let mut count = |is_other: &dyn Fn(&Row) -> bool, problem: String| {
+        let mut others = results.iter().filter(|(_, row)| is_other(row));
+        if let Some((first, _)) = others.next() {
+            findings.push(damaged_line(first, format!("{} {problem}", 1 + others.count())));
+        }
+    };
+    let (threshold, epochs) = (config.early_stopping.threshold, config.recipe.epochs);
+    count(
+        &|row| row.threshold.is_some_and(|at| at != threshold),
+        format!("verdicts were not made at the threshold {threshold} of `experiment.yaml`"),
+    );
+    count(
+        &|row| row.event == Event::Trained && row.epochs != Some(epochs),
+        format!("networks were not trained for the {epochs} epochs of `experiment.yaml`"),
+    );
     findings
 }
 

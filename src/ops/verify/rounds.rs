@@ -35,8 +35,8 @@ fn check_round(round: &RoundDir, name: &str, log: &Examined) -> anyhow::Result<V
     if let Err(damage) = or_damage(round.refusals())? {
         findings.push(Finding::note(name, damage));
     }
-    let rows = log.rows.iter().filter(|line| line.row.round == Some(round.round));
-    let jobs: BTreeSet<&str> = rows.filter_map(|line| line.row.job.as_deref()).collect();
+    let rows = log.rows.iter().filter(|row| row.round == Some(round.round));
+    let jobs: BTreeSet<&str> = rows.filter_map(|row| row.job.as_deref()).collect();
     let others: Vec<&str> = jobs.into_iter().filter(|job| !named.contains(*job)).collect();
     if !others.is_empty() {
         let jobs = others.join(", ");
