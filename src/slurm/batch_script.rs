@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::job_spec::option_value;
 use super::quoting::{directive_quoted, shell_quoted};
-use super::sbatch_option::option_value;
 use super::{SlurmError, ValidSlurmParams};
 
 const TRAIN: &str = include_str!("../../slurm/train.sbatch");

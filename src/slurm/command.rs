@@ -1,6 +1,5 @@
 //! One command of Slurm, run, and what its answer means.
 
-use std::ffi::OsString;
 use std::io;
 use std::process::{Command, ExitStatus, Stdio};
 
@@ -22,7 +21,7 @@ pub(super) struct Answer {
 /// answer.
 pub(super) fn ask(
     program: &'static str,
-    arguments: &[OsString],
+    arguments: &[String],
     environment: &Variables,
 ) -> Result<Answer, SlurmError> {
     let output = Command::new(program)

@@ -7,7 +7,7 @@
 //! | `params.rs` | [`SlurmParams`]: the section `slurm` of the configuration |
 //! | `notation.rs` | [`TimeLimit`], [`Memory`], [`ArraySize`] |
 //! | `batch_script.rs` | [`BatchScript`]: `slurm/*.sbatch` with those options filled in |
-//! | `job_spec.rs` | [`JobSpec`]: one submission of a script: array, held, dependency, begin |
+//! | `job_spec.rs` | [`JobSpec`]: one submission of a script; options that a person may add |
 //! | `job_id.rs` | [`JobId`], [`TaskId`], [`job_name`] |
 //! | `sbatch.rs` | [`Slurm`]: the [`Scheduler`] that runs `sbatch`, `squeue`, `scontrol` |
 //! | `command.rs` | one such command, and what its refusal means |
@@ -15,7 +15,7 @@
 //! | `job_state.rs` | [`JobStates`]: what `squeue` answers |
 //! | `cluster_config.rs` | [`ClusterConfig`]: what `scontrol show config` and `sinfo` answer |
 //! | `environment.rs` | [`SlurmTask`]: the variables of a task, and those of a submission |
-//! | `sbatch_option.rs`, `quoting.rs` | options that a person may add; quoting |
+//! | `quoting.rs` | quoting for a shell and for a batch script |
 //!
 //! `sacct` is never called: it is missing on small clusters and late on others. Files are the
 //! record.
@@ -35,7 +35,6 @@ mod notation;
 mod params;
 mod quoting;
 mod sbatch;
-mod sbatch_option;
 
 pub use batch_script::{Asked, BatchScript, Work, check_experiment_path};
 pub use cluster_config::ClusterConfig;
@@ -46,12 +45,11 @@ pub use environment::{
 };
 pub use error::SlurmError;
 pub use job_id::{JobId, TaskId, job_name};
-pub use job_spec::JobSpec;
+pub use job_spec::{JobSpec, check_options};
 pub use job_state::{JobStates, TaskState};
 pub use notation::{ArraySize, Memory, TimeLimit};
 pub use params::{SlurmParams, ValidSlurmParams};
 pub use sbatch::Slurm;
-pub use sbatch_option::check_options;
 
 /// What a search asks of a scheduler. Another one is a file with an implementation of this.
 ///

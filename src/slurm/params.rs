@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::sbatch_option::{check_not_reserved, is_long_option};
+use super::job_spec::{check_not_reserved, is_long_option};
 use super::{ArraySize, Memory, TimeLimit};
 use crate::invalid::Invalid;
 

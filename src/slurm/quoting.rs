@@ -1,7 +1,5 @@
 //! Quoting for a shell, and for a line of options in a batch script.
 
-use std::ffi::OsString;
-
 /// Quotes text without NUL as one word of a POSIX shell.
 pub(super) fn shell_quoted(text: &str) -> String {
     if is_plain(text) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
@@ -19,9 +17,8 @@ pub(super) fn directive_quoted(text: &str) -> String {
     }
 }
 
-pub(super) fn command_line(program: &str, arguments: &[OsString]) -> String {
-    let arguments = arguments.iter().map(|argument| shell_quoted(&argument.to_string_lossy()));
-    [program.to_owned()].into_iter().chain(arguments).collect::<Vec<_>>().join(" ")
+pub(super) fn command_line(program: &str, arguments: &[String]) -> String {
+    arguments.iter().fold(program.to_owned(), |line, word| line + " " + &shell_quoted(word))
 }
 
 fn is_plain(text: &str) -> bool {

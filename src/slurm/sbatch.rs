@@ -1,7 +1,6 @@
 //! Slurm, through its commands: `sbatch`, `squeue`, `scontrol`, `scancel`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
 
 use jiff::Timestamp;
 
@@ -37,7 +36,7 @@ impl Slurm {
         // Slurm writes the reader's local time, without its offset.
         let mut in_utc = self.environment.clone();
         in_utc.insert("TZ".into(), "UTC0".into());
-        let arguments = words(["show", "job", "--oneliner", &task.to_string()]);
+        let arguments = ["show", "job", "--oneliner", &task.to_string()].map(str::to_owned);
         let answer = ask("scontrol", &arguments, &in_utc)?.success()?;
         parse_end_time(&answer.stdout)
             .map_err(|line| answer.unreadable(&line, "`EndTime=` and a time"))
@@ -108,10 +107,10 @@ impl Slurm {
     fn ask(
         &self,
         program: &'static str,
-        arguments: impl IntoIterator<Item = impl Into<OsString>>,
+        arguments: impl IntoIterator<Item = impl Into<String>>,
     ) -> Result<Answer, SlurmError> {
-        let mut all = words(self.cluster.iter().map(|cluster| format!("--clusters={cluster}")));
-        all.extend(words(arguments));
+        let cluster = self.cluster.iter().map(|cluster| format!("--clusters={cluster}"));
+        let all: Vec<String> = cluster.chain(arguments.into_iter().map(Into::into)).collect();
         ask(program, &all, &self.environment)
     }
 
@@ -139,7 +138,7 @@ impl Slurm {
 impl Scheduler for Slurm {
     fn test(&mut self, job: &JobSpec) -> Result<Option<String>, SlurmError> {
         // Held: a wrapper that leaves `--test-only` out submits a job, which must not start.
-        let mut arguments: Vec<OsString> = vec!["--test-only".into()];
+        let mut arguments = vec!["--test-only".to_owned()];
         arguments.extend(JobSpec { held: true, ..job.clone() }.sbatch_arguments()?);
         let answer = self.ask("sbatch", arguments)?;
         // Only jobs of this name: a number in a wrapper's banner may be the id of another job.
@@ -210,10 +209,6 @@ impl Scheduler for Slurm {
         let size = ClusterConfig::parse(&answer.stdout).max_array_size;
         size.ok_or_else(|| answer.unreadable("", "a line `MaxArraySize = NUMBER`"))
     }
-}
-
-fn words(arguments: impl IntoIterator<Item = impl Into<OsString>>) -> Vec<OsString> {
-    arguments.into_iter().map(Into::into).collect()
 }
 
 #[cfg(test)]

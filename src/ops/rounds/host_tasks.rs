@@ -13,10 +13,8 @@ use crate::storage::{
 pub(crate) enum TaskEnd<'a> {
     /// With a result, whatever it is.
     Result,
-    /// Its claim was lost.
-    Lost { architecture: &'a str, reason: &'a str },
-    /// The trainer refused to work there, whatever the network.
-    Refused(&'a str),
+    /// Its claim was lost, or without `architecture`: the trainer refused to work there.
+    Failed { architecture: Option<&'a str>, reason: &'a str },
     /// Not yet: it trains.
     UnderWay,
 }
@@ -71,7 +69,7 @@ pub(crate) fn tasks<'a>(rows: &'a [Row], refusals: &'a [TaskRefusal]) -> Vec<Hos
     }
     tasks.extend(refusals.iter().map(|refusal| {
         let place = 2 * rows.partition_point(|row| row.time <= Some(refusal.time));
-        let end = TaskEnd::Refused(&refusal.reason);
+        let end = TaskEnd::Failed { architecture: None, reason: &refusal.reason };
         HostTask { host: &refusal.host, job: &refusal.job, end, began: place, ended: place }
     }));
     tasks.sort_by_key(|task| task.ended);
@@ -88,14 +86,15 @@ struct OpenClaim<'a> {
 impl<'a> OpenClaim<'a> {
     /// How the next row of its iteration ends it; `None` when that counts for no host.
     fn end(&self, row: &'a Row) -> Option<TaskEnd<'a>> {
-        let lost = |reason| TaskEnd::Lost { architecture: self.architecture, reason };
+        let lost = |reason| TaskEnd::Failed { architecture: Some(self.architecture), reason };
+        let refused = |reason| TaskEnd::Failed { architecture: None, reason };
         let reason = row.reason.as_deref();
         match row.event {
             event if event.is_result() => Some(TaskEnd::Result),
             _ if self.was_halted || is_for_want_of_time(reason) => None,
             // Taken up again: lost only when the row says so.
             Event::Claimed => reason.map(lost),
-            _ if !counts_as_loss(reason) => reason.map(TaskEnd::Refused),
+            _ if !counts_as_loss(reason) => reason.map(refused),
             _ => Some(lost(reason.unwrap_or("without a reason"))),
         }
     }

@@ -174,28 +174,21 @@ struct Failure<'a> {
 impl<'a> History<'a> {
     fn add(&mut self, task: HostTask<'a>) {
         let HostTask { end, began, ended, .. } = task;
-        let (architecture, reason) = match end {
+        match end {
             TaskEnd::Result => {
                 self.tally.results += 1;
                 self.last_result = Some(ended);
                 self.failures.clear();
-                return;
             }
-            TaskEnd::UnderWay => {
-                self.is_under_way = true;
-                return;
+            TaskEnd::UnderWay => self.is_under_way = true,
+            TaskEnd::Failed { architecture, reason } => {
+                let is_refusal = architecture.is_none();
+                self.tally.refused += u64::from(is_refusal);
+                self.tally.lost += u64::from(!is_refusal);
+                self.tally.last_reason = Some(reason.to_owned());
+                self.failures.push(Failure { began, ended, architecture, reason });
             }
-            TaskEnd::Lost { architecture, reason } => {
-                self.tally.lost += 1;
-                (Some(architecture), reason)
-            }
-            TaskEnd::Refused(reason) => {
-                self.tally.refused += 1;
-                (None, reason)
-            }
-        };
-        self.tally.last_reason = Some(reason.to_owned());
-        self.failures.push(Failure { began, ended, architecture, reason });
+        }
     }
 
     const fn has_ended_tasks(&self) -> bool {
@@ -246,11 +239,15 @@ fn gist(reason: &str, hosts: &BTreeSet<&str>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::TaskEnd::{Refused, Result, UnderWay};
+    use super::TaskEnd::{Failed, Result, UnderWay};
     use super::*;
 
     const fn lost(architecture: &str) -> TaskEnd<'_> {
-        TaskEnd::Lost { architecture, reason: "gone" }
+        Failed { architecture: Some(architecture), reason: "gone" }
+    }
+
+    const fn refused(reason: &str) -> TaskEnd<'_> {
+        Failed { architecture: None, reason }
     }
 
     /// Tasks that end as soon as they begin.
@@ -285,15 +282,15 @@ mod tests {
 
     #[test]
     fn a_trainer_that_refuses_needs_no_other_network() {
-        let refused = Refused("no GPU");
-        assert!(is_bad(&[refused; 3]) && !is_bad(&[refused; 2]));
-        assert!(is_bad(&[lost("A"), refused, lost("A")]));
-        assert!(!is_bad(&[refused, refused, refused, Result]));
+        let no_gpu = refused("no GPU");
+        assert!(is_bad(&[no_gpu; 3]) && !is_bad(&[no_gpu; 2]));
+        assert!(is_bad(&[lost("A"), no_gpu, lost("A")]));
+        assert!(!is_bad(&[no_gpu, no_gpu, no_gpu, Result]));
     }
 
     #[test]
     fn what_fails_everywhere_for_one_reason_is_no_hosts_fault() {
-        let three = |host, reason| [(host, Refused(reason)); 3];
+        let three = |host, reason| [(host, refused(reason)); 3];
         let (n1, n2, n3) = (three("n1", "a"), three("n2", "a"), three("n3", "a"));
         let works = [("n4", Result)];
         let trains = [("n4", UnderWay)];
@@ -323,20 +320,20 @@ mod tests {
             ("three, the fourth worked before", [&works[..], &n1, &n2, &n3].concat(), &[], Some(9)),
             (
                 "three, the fourth begins to fail",
-                [&n1[..], &n2, &n3, &[("n4", Refused("a"))]].concat(),
+                [&n1[..], &n2, &n3, &[("n4", refused("a"))]].concat(),
                 &[],
                 Some(10),
             ),
             ("one, beside one that worked before", [&works[..], &n1].concat(), &["n1"], None),
             (
                 "one, beside one that fails for another reason",
-                [&n1[..], &[("n4", Refused("b"))]].concat(),
+                [&n1[..], &[("n4", refused("b"))]].concat(),
                 &["n1"],
                 None,
             ),
             (
                 "one, beside one that begins to fail alike",
-                [&n1[..], &[("n4", Refused("a"))]].concat(),
+                [&n1[..], &[("n4", refused("a"))]].concat(),
                 &[],
                 Some(4),
             ),
@@ -349,7 +346,7 @@ mod tests {
             ),
             (
                 "a few of another reason",
-                [&n1[..], &n1[..1], &[("n1", Refused("b"))], &n2].concat(),
+                [&n1[..], &n1[..1], &[("n1", refused("b"))], &n2].concat(),
                 &[],
                 Some(7),
             ),
@@ -365,8 +362,8 @@ mod tests {
         // Losses are recorded when a round ends: after all its results.
         let task = |host, end, began, ended| HostTask { host, job: "7", end, began, ended };
         let mut tasks = vec![task("n2", Result, 4, 5)];
-        tasks.extend((0..3).map(|began| task("n1", Refused("array has ended"), began, began + 6)));
-        tasks.push(task("n2", Refused("array has ended"), 3, 9));
+        tasks.extend((0..3).map(|began| task("n1", refused("array has ended"), began, began + 6)));
+        tasks.push(task("n2", refused("array has ended"), 3, 9));
         let hosts = Hosts::judge(tasks);
         assert_eq!(hosts.common_failure, None);
         assert!(hosts.tallies[0].bad && !hosts.tallies[1].bad);
@@ -390,7 +387,7 @@ mod tests {
 
     #[test]
     fn each_host_has_a_tally_in_order_of_name() {
-        let ends = [("n2", lost("A")), ("n1", Result), ("n2", Refused("two")), ("n3", UnderWay)];
+        let ends = [("n2", lost("A")), ("n1", Result), ("n2", refused("two")), ("n3", UnderWay)];
         let tallies = Hosts::judge(made_up(&ends)).tallies;
         let names: Vec<&str> = tallies.iter().map(|tally| tally.host.as_str()).collect();
         assert_eq!(names, ["n1", "n2"]);

@@ -19,7 +19,7 @@ use crate::slurm::{
 use crate::storage::RoundPlan;
 
 /// What a person asks of the chain, beside the configuration.
-#[derive(Debug, Clone, clap::Args)]
+#[derive(Debug, Clone, Default, PartialEq, clap::Args)]
 pub struct SubmitOptions {
     /// Submit N rounds in all, then end the chain
     #[arg(long, value_name = "N", conflicts_with = "until_done",
@@ -51,12 +51,8 @@ pub struct SubmitOptions {
 
 impl SubmitOptions {
     /// Whether something is asked that a round which is planned already does not do.
-    const fn asks_for_a_plan(&self) -> bool {
-        self.rounds.is_some()
-            || self.array_size.is_some()
-            || self.max_parallel.is_some()
-            || !self.sbatch_options.is_empty()
-            || self.exclude_bad_hosts
+    fn asks_for_a_plan(&self) -> bool {
+        *self != Self { until_done: self.until_done, dry_run: self.dry_run, ..Self::default() }
     }
 
     /// What is asked of a chain that begins with round `first`: a plan without its tasks. Bad
