@@ -18,18 +18,12 @@ pub struct Slurm {
 }
 
 impl Slurm {
-    /// The Slurm that the commands on `PATH` lead to; see [`submission_environment`].
-    pub fn new(variables: &Variables) -> Self {
-        Self { environment: submission_environment(variables), cluster: None }
-    }
-
-    #[must_use]
-    pub fn on_cluster(mut self, cluster: Option<&str>) -> Self {
-        self.cluster = cluster.map(str::to_owned);
-        if let Some(cluster) = cluster {
-            self.environment.insert(CLUSTER.into(), cluster.into());
-        }
-        self
+    /// The Slurm that the commands on `PATH` lead to ([`submission_environment`]), or another
+    /// cluster of its own.
+    pub fn new(variables: &Variables, cluster: Option<&str>) -> Self {
+        let mut environment = submission_environment(variables);
+        environment.extend(cluster.map(|cluster| (CLUSTER.into(), cluster.into())));
+        Self { environment, cluster: cluster.map(str::to_owned) }
     }
 
     pub fn end_time(&self, task: TaskId) -> Result<Option<Timestamp>, SlurmError> {
@@ -217,11 +211,15 @@ mod tests {
 
     /// Slurm's commands, but for `tests/fixtures/slurm/fake` in place of the programs.
     fn fake(variables: &[(&str, &str)]) -> Slurm {
+        fake_on(None, variables)
+    }
+
+    fn fake_on(cluster: Option<&str>, variables: &[(&str, &str)]) -> Slurm {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/slurm/fake:/usr/bin:/bin");
         let mut all: Variables =
             variables.iter().map(|(name, value)| (name.into(), value.into())).collect();
         all.insert("PATH".into(), path.into());
-        Slurm::new(&all)
+        Slurm::new(&all, cluster)
     }
 
     fn failing(stderr: &str) -> Slurm {
@@ -265,11 +263,12 @@ mod tests {
 
     #[test]
     fn every_command_asks_the_cluster_that_was_chosen() {
-        let slurm = fake(&[("FAKE_SHOW", "1"), ("SLURM_CLUSTERS", "south")]);
-        let shown = slurm.clone().on_cluster(Some("north")).ask("squeue", ["-h"]).unwrap().stdout;
+        let variables = [("FAKE_SHOW", "1"), ("SLURM_CLUSTERS", "south")];
+        let shown = fake_on(Some("north"), &variables).ask("squeue", ["-h"]).unwrap().stdout;
         assert!(shown.starts_with("squeue --clusters=north -h\n"), "{shown}");
         assert!(shown.contains("SLURM_CLUSTERS=north"), "{shown}");
-        assert!(!slurm.ask("squeue", ["-h"]).unwrap().stdout.contains("SLURM_CLUSTERS"));
+        let shown = fake(&variables).ask("squeue", ["-h"]).unwrap().stdout;
+        assert!(!shown.contains("SLURM_CLUSTERS"));
     }
 
     #[test]
@@ -285,7 +284,7 @@ mod tests {
     #[test]
     fn a_missing_sbatch_has_a_remedy() {
         let variables = [("PATH".into(), "/nonexistent".into())].into();
-        let error = Slurm::new(&variables).submit(&job()).unwrap_err().to_string();
+        let error = Slurm::new(&variables, None).submit(&job()).unwrap_err().to_string();
         assert_eq!(
             error,
             "`sbatch` is not on PATH (go to a login node of the cluster, or search on this machine alone with `metaqnn run`)"

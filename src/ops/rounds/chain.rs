@@ -44,13 +44,13 @@ pub(crate) fn scheduler(experiment: &Experiment) -> anyhow::Result<Slurm> {
 
 pub(crate) fn scheduler_of_plan(plan: &RoundPlan) -> Slurm {
     let variables: Variables = std::env::vars_os().collect();
-    Slurm::new(&variables).on_cluster(plan.sbatch_variables.get(CLUSTER).map(String::as_str))
+    Slurm::new(&variables, plan.sbatch_variables.get(CLUSTER).map(String::as_str))
 }
 
 pub(crate) fn scheduler_of_this_process() -> anyhow::Result<Slurm> {
     let variables: Variables = std::env::vars_os().collect();
     let cluster = submit_variables(&variables)?.remove(CLUSTER);
-    Ok(Slurm::new(&variables).on_cluster(cluster.as_deref()))
+    Ok(Slurm::new(&variables, cluster.as_deref()))
 }
 
 /// The name of a round's arrays, unique to the round of the experiment.

@@ -332,7 +332,7 @@ impl<'a> TaskRun<'a> {
             && self.experiment.config().slurm.requeue
         {
             let variables: Variables = env::vars_os().collect();
-            Slurm::new(&variables).requeue(task.id)?;
+            Slurm::new(&variables, None).requeue(task.id)?;
         }
         Ok(())
     }

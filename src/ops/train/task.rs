@@ -44,7 +44,7 @@ impl Task {
         // Older Slurm sets no variable for it, so it is asked, once. Without an answer the claim
         // has its lifetime, which is safe and only wasteful.
         let ask = || {
-            Slurm::new(&variables).end_time(task.id).unwrap_or_else(|error| {
+            Slurm::new(&variables, None).end_time(task.id).unwrap_or_else(|error| {
                 log::warn!("the end of this task is unknown: {error}");
                 None
             })
