@@ -53,12 +53,10 @@ pub(crate) fn scheduler_of_this_process() -> anyhow::Result<Slurm> {
     Ok(Slurm::new(&variables, cluster.as_deref()))
 }
 
-/// The name of a round's arrays, unique to the round of the experiment.
 pub(crate) fn array_name(plan: &RoundPlan) -> String {
     job_name(&format!("{}-{:04}", plan.job_prefix, plan.round))
 }
 
-/// The name of a round's reduces.
 pub(crate) fn reduce_name(plan: &RoundPlan) -> String {
     job_name(&format!("{}-{:04}-reduce", plan.job_prefix, plan.round))
 }
@@ -151,7 +149,6 @@ fn time_until(then: Timestamp, now: Timestamp) -> Duration {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RoundEnd {
     pub reduced: Reduced,
-    /// What became of the chain, in words.
     pub chain: Vec<String>,
 }
 
@@ -187,7 +184,6 @@ fn check_arrays_have_ended(round: &Round<'_>, scheduler: &mut Slurm) -> anyhow::
     Ok(())
 }
 
-/// Submits the round after this one, or says why the chain ends.
 fn go_on(round: &Round<'_>, scheduler: &mut Slurm) -> anyhow::Result<Vec<String>> {
     let number = round.number();
     let Some(plan) = round.files.plan()? else {
@@ -218,10 +214,13 @@ fn go_on(round: &Round<'_>, scheduler: &mut Slurm) -> anyhow::Result<Vec<String>
 /// Why no round follows one though the schedule is not finished.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum EndOfChain {
-    /// The round was asked to be the last.
-    AskedFor { round: u32 },
+    AskedFor {
+        round: u32,
+    },
     /// [`MOST_FRUITLESS_ROUNDS`], up to this one, brought no result.
-    Fruitless { round: u32 },
+    Fruitless {
+        round: u32,
+    },
     /// Nothing more is claimed: one claim after the other was lost since `slurm.time` is too short.
     TimeTooShort,
 }

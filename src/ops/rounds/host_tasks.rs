@@ -8,13 +8,14 @@ use crate::storage::{
     Event, Iteration, RoundDir, Row, StorageError, TaskRefusal, counts_as_loss, is_for_want_of_time,
 };
 
-/// How a task ended on a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TaskEnd<'a> {
-    /// With a result, whatever it is.
     Result,
     /// Its claim was lost, or without `architecture`: the trainer refused to work there.
-    Failed { architecture: Option<&'a str>, reason: &'a str },
+    Failed {
+        architecture: Option<&'a str>,
+        reason: &'a str,
+    },
     /// Not yet: it trains.
     UnderWay,
 }
@@ -31,7 +32,6 @@ pub(crate) struct HostTask<'a> {
     pub ended: usize,
 }
 
-/// Reads the refusals of all rounds.
 pub(crate) fn refusals(experiment: &Experiment) -> Result<Vec<TaskRefusal>, StorageError> {
     let mut refusals = Vec::new();
     for (round, _) in experiment.dir().list_rounds()? {

@@ -34,7 +34,6 @@ pub(crate) struct CommonFailure {
     reason: String,
     /// How many tasks failed for it, since the last result of each host.
     pub failures: u64,
-    /// In order of name.
     hosts: Vec<String>,
 }
 
@@ -119,7 +118,6 @@ pub(crate) fn nodes_to_avoid(
     Ok((bad, said))
 }
 
-/// The failure that all suspect hosts have in common, if it is common by the rule above.
 fn common_failure(histories: &BTreeMap<&str, History<'_>>) -> Option<CommonFailure> {
     let hosts: BTreeSet<&str> = histories.keys().copied().collect();
     let gist = |reason: &str| gist(reason, &hosts);
@@ -152,10 +150,8 @@ fn common_failure(histories: &BTreeMap<&str, History<'_>>) -> Option<CommonFailu
     })
 }
 
-/// What ended on one host.
 #[derive(Default)]
 struct History<'a> {
-    /// Its counts and its last reason.
     tally: HostTally,
     /// Those since the last result.
     failures: Vec<Failure<'a>>,

@@ -129,10 +129,8 @@ fn parts(tasks: u32, max_array_size: u32) -> anyhow::Result<Vec<u32>> {
     Ok(whole.chain(Some(tasks % max_array_size).filter(|&rest| rest > 0)).collect())
 }
 
-/// The contents of a rendering.
 pub(crate) struct Rendered {
     pub plan: RoundPlan,
-    /// Names and texts.
     pub scripts: Vec<(&'static str, String)>,
 }
 
@@ -158,7 +156,6 @@ impl Rendered {
         Ok(Self { plan, scripts })
     }
 
-    /// Whether a rendering holds this.
     pub fn is(&self, rendering: &Rendering) -> bool {
         let same_plan = rendering.plan().is_ok_and(|plan| plan.asks_the_same(&self.plan));
         same_plan && self.scripts.iter().all(|(name, text)| rendering.has_script(name, text))

@@ -40,7 +40,6 @@ impl Queue {
         self.arrays.keys().copied().filter(|job| !named.contains(job)).collect()
     }
 
-    /// Whether the scheduler has not considered one of these arrays yet.
     pub fn any_is_unseen(&self, named: &[JobId]) -> bool {
         self.arrays_named(named).any(JobStates::is_unseen)
     }
@@ -67,7 +66,6 @@ impl Queue {
         states.is_held().then_some(*job)
     }
 
-    /// Whether a reduce waits or runs.
     pub fn has_reduce_at_work(&self) -> bool {
         self.reduces.values().any(JobStates::goes_on)
     }

@@ -49,7 +49,6 @@ impl<'a> Round<'a> {
         Self { experiment, files: RoundDir::of(experiment.dir(), number) }
     }
 
-    /// From 1.
     pub const fn number(&self) -> u32 {
         self.files.round
     }
@@ -278,7 +277,6 @@ impl<'a> Round<'a> {
         }
     }
 
-    /// Releases the arrays that are named, and cancels those that are not.
     fn release(
         &self,
         rendering: &Rendering,

@@ -18,7 +18,6 @@ use crate::slurm::{
 };
 use crate::storage::RoundPlan;
 
-/// What a person asks of the chain, beside the configuration.
 #[derive(Debug, Clone, Default, PartialEq, clap::Args)]
 pub struct SubmitOptions {
     /// Submit N rounds in all, then end the chain
@@ -227,7 +226,6 @@ fn usable_nodes(experiment: &Experiment, asked: &RoundPlan) -> Option<BTreeSet<S
     nodes.inspect_err(|error| log::info!("the nodes cannot be asked for: {error}")).ok()
 }
 
-/// Completes a round that was planned before.
 fn complete(
     round: &Round<'_>,
     options: &SubmitOptions,
@@ -263,7 +261,6 @@ pub(crate) fn submit_round(
 
 const FINISHED: &str = "the epsilon schedule is finished; nothing to submit";
 
-/// Shows what `submit` would do: the scripts and the commands.
 fn dry_run(
     experiment: &Experiment,
     options: &SubmitOptions,

@@ -33,7 +33,6 @@ pub(crate) struct Unclaimed {
 /// Most logs that are opened: on a shared file system each takes a millisecond or more.
 const MOST_LOGS: usize = 50;
 
-/// `queue` has what has not ended of the round.
 pub(crate) fn unclaimed(
     round: &Round<'_>,
     queue: &Queue,
