@@ -6,8 +6,8 @@ use std::process::Command;
 
 use crate::support::{Experiment, Program, SMALL, make_program};
 
-/// A scheduler that takes down what it is told: numbers jobs, knows their names, runs nothing. Its queue is what the
-/// test says: lines of job, index, state and reason.
+/// A scheduler that records its calls: numbers jobs, knows their names, runs nothing. Its queue is
+/// given by the test: lines of job, index, state and reason.
 const SCHEDULER: &str = r#"#!/bin/sh
 # What a program named like Slurm's was asked, one line a call.
 name=$(basename "$0")
@@ -181,7 +181,7 @@ fn cancel_halts_and_submit_goes_on() {
 }
 
 #[test]
-fn a_limit_on_submitted_jobs_is_told() {
+fn a_limit_on_submitted_jobs_is_reported() {
     let cluster = Cluster::new(SMALL);
     fs::write(cluster.experiment.folder().join("limit"), "").unwrap();
     let (code, _, stderr) = cluster.run(&["submit", "dir"]);
@@ -234,7 +234,7 @@ fn a_round_whose_held_arrays_were_cancelled_is_rendered_anew() {
 }
 
 #[test]
-fn a_round_whose_tasks_were_told_to_end_is_not_waited_for() {
+fn a_round_whose_tasks_are_ending_is_not_waited_for() {
     let cluster = Cluster::new(SMALL);
     cluster.run(&["submit", "dir"]);
     cluster.queue(&["101|0|COMPLETING|None", "104|N/A|PENDING|DependencyNeverSatisfied"]);
@@ -329,7 +329,7 @@ fn reduce_as_a_job(cluster: &Cluster) -> (Option<i32>, String) {
 }
 
 #[test]
-fn an_early_reduce_has_itself_queued_again() {
+fn an_early_reduce_is_requeued() {
     let cluster = Cluster::new(SMALL);
     cluster.run(&["submit", "dir"]);
     cluster.queue(&["101|0|RUNNING|None", "103|N/A|RUNNING|None"]);
@@ -344,7 +344,7 @@ fn an_early_reduce_has_itself_queued_again() {
 }
 
 #[test]
-fn a_reduce_that_meets_a_limit_has_itself_queued_again() {
+fn a_reduce_that_meets_a_limit_is_requeued() {
     let cluster = Cluster::new(SMALL);
     cluster.run(&["submit", "dir"]);
     cluster.queue(&["103|N/A|RUNNING|None"]);
@@ -356,7 +356,7 @@ fn a_reduce_that_meets_a_limit_has_itself_queued_again() {
 }
 
 #[test]
-fn a_reduce_takes_back_held_arrays_that_nobody_named() {
+fn a_reduce_cancels_held_arrays_that_no_file_names() {
     let cluster = Cluster::new(SMALL);
     cluster.run(&["submit", "dir"]);
     let name = cluster.calls("sbatch")[0].split_whitespace().nth(2).unwrap().to_owned();
@@ -498,7 +498,7 @@ fn what_fails_on_all_nodes_for_one_reason_is_said_once_and_excludes_none() {
 }
 
 #[test]
-fn a_chain_that_ended_in_vain_is_to_be_corrected_before_it_is_submitted_again() {
+fn a_fruitless_chain_is_to_be_corrected_before_it_is_submitted_again() {
     let crashes = "trainer: command, command: ['false']";
     let cluster = Cluster::new(&SMALL.replace("trainer: synthetic", crashes));
     for array in ["101", "104", "107"] {
