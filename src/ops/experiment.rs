@@ -16,9 +16,7 @@ use crate::storage::{ExperimentDir, Nodes, ReplayLog, StorageError, Trust, check
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Frozen {
-    /// Version of the files.
     pub format_version: u32,
-    /// The program that made the experiment.
     pub program_version: String,
     /// The image files as they were; null when the trainer brings its own images.
     pub data_files: Option<Fingerprint>,
@@ -28,41 +26,28 @@ pub(crate) struct Frozen {
     pub config: ExperimentConfig,
 }
 
-impl Frozen {
-    /// Writes it as the text of `experiment.yaml`.
-    pub fn to_yaml(&self) -> anyhow::Result<String> {
-        Ok(yaml::print(self, Path::new("experiment.yaml"))?)
-    }
-}
-
-/// An experiment directory with the configuration in force: the frozen one, changed by the `set` rows of the log.
+/// An experiment directory with the configuration in force: the frozen one, changed by the `set`
+/// rows of the log.
 #[derive(Debug)]
 pub struct Experiment {
     dir: ExperimentDir,
     config: ValidConfig,
-    frozen: Frozen,
-    /// Checksum of the frozen one.
+    pub(crate) frozen: Frozen,
+    /// Checksum of `experiment.yaml`.
     sha256: String,
     /// The `set` rows.
-    settings: Vec<String>,
+    pub(crate) settings: Vec<String>,
     /// Who may write to it, besides this user.
-    trust: Trust,
+    pub(crate) trust: Trust,
 }
 
 impl Experiment {
-    /// Opens an experiment directory.
-    ///
-    /// # Errors
-    /// When it is none, of another format version, or its configuration does not pass the checks.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
         Self::open_with(path, ReplayLog::settings)
     }
 
-    /// Opens an experiment of which a `set` row has no value that can be in force, without any of them; others, and
-    /// those with a row that a newer program has written, are not opened because of `error`.
-    ///
-    /// # Errors
-    /// `error`.
+    /// Opens an experiment without its `set` rows where one of them has a value that cannot be in
+    /// force, as `error` says; not where a newer program wrote the row.
     pub(crate) fn open_as_frozen(path: &Path, error: anyhow::Error) -> anyhow::Result<Self> {
         let is_value = |cause: &ConfigError| {
             !matches!(cause, ConfigError::UnknownKey { .. } | ConfigError::Frozen(_))
@@ -84,71 +69,58 @@ impl Experiment {
         let (dir, text) = ExperimentDir::open_frozen(&path)?;
         let frozen: Frozen = yaml::parse(&text.text, &dir.configuration()).map_err(newer_key)?;
         let settings = settings(&dir)?;
-        let config = in_force(&dir, &frozen, &settings)?;
-        let dir = with_scratch(dir, &config, &text.sha256)?;
-        Ok(Self { dir, config, frozen, sha256: text.sha256, settings, trust: Trust::Owner })
+        Self::with(dir, frozen, text.sha256, settings, Trust::Owner)
     }
 
-    /// Checks that only trusted users can write to the experiment: before a program that it names is started, here or by a
-    /// job.
-    ///
-    /// # Errors
-    /// Another user can.
+    fn with(
+        dir: ExperimentDir,
+        frozen: Frozen,
+        sha256: String,
+        settings: Vec<String>,
+        trust: Trust,
+    ) -> anyhow::Result<Self> {
+        let config = in_force(&dir, &frozen, &settings)?;
+        // A folder of the experiment's own.
+        let folder = |place: &PathBuf| {
+            let name = format!("{}-{}", config.experiment.name, dir.identity(&sha256)?);
+            Ok::<_, StorageError>(place.join(name))
+        };
+        let scratch = config.recipe.checkpoint_dir.as_ref().map(folder).transpose()?;
+        let dir = dir.with_scratch(scratch);
+        Ok(Self { dir, config, frozen, sha256, settings, trust })
+    }
+
+    /// Checks that only trusted users can write to the experiment: before a program that it names
+    /// is started, here or by a job.
     pub fn trusted_by(self, trust: Trust) -> anyhow::Result<Self> {
         self.dir.check_trust(trust)?;
         Ok(Self { trust, ..self })
     }
 
     /// Reads everything again, with what was changed since.
-    ///
-    /// # Errors
-    /// Those of [`Experiment::open`] and [`Experiment::trusted_by`].
     pub fn reopened(&self) -> anyhow::Result<Self> {
         Self::open(self.dir.root())?.trusted_by(self.trust)
     }
 
-    /// Returns the experiment with the configuration in force after these `set` rows, which were read under the lock.
+    /// Returns the experiment with the configuration in force after these `set` rows.
     pub(crate) fn changed_by(&self, settings: Vec<String>) -> anyhow::Result<Self> {
         let (dir, frozen, sha256) = (self.dir.clone(), self.frozen.clone(), self.sha256.clone());
-        let config = in_force(&dir, &frozen, &settings)?;
-        let dir = with_scratch(dir, &config, &sha256)?;
-        Self { dir, config, frozen, sha256, settings, trust: self.trust }.trusted_by(self.trust)
-    }
-
-    /// Returns whom the person who started this process trusts.
-    pub(crate) const fn trust(&self) -> Trust {
-        self.trust
+        Self::with(dir, frozen, sha256, settings, self.trust)?.trusted_by(self.trust)
     }
 
     /// Returns the configuration in force after these `set` rows.
-    ///
-    /// # Errors
-    /// One of them changes what this program does not know or does not change.
     pub(crate) fn in_force(&self, settings: &[String]) -> anyhow::Result<ValidConfig> {
         in_force(&self.dir, &self.frozen, settings)
     }
 
-    /// Returns the `set` rows that the configuration was read with.
-    pub(crate) fn settings(&self) -> &[String] {
-        &self.settings
-    }
-
-    /// Returns the configuration as it was frozen.
-    pub(crate) const fn frozen(&self) -> &ExperimentConfig {
-        &self.frozen.config
-    }
-
-    /// Returns the directory.
     pub const fn dir(&self) -> &ExperimentDir {
         &self.dir
     }
 
-    /// Returns the configuration.
     pub const fn config(&self) -> &ValidConfig {
         &self.config
     }
 
-    /// Returns what a view is made with.
     pub(crate) fn view_params(&self) -> ViewParams {
         ViewParams {
             space: self.config.space.clone(),
@@ -158,27 +130,20 @@ impl Experiment {
         }
     }
 
-    /// Returns the optimizer steps of an epoch; 1 when the trainer brings its own images, so that
-    /// steps are epochs.
+    /// Optimizer steps of an epoch; 1 when the trainer brings its own images, so that steps are
+    /// epochs.
     pub fn steps_per_epoch(&self) -> u64 {
         let batch = u64::from(self.config.recipe.batch_size);
         self.frozen.training_images.map_or(1, |images| (images / batch).max(1))
     }
 
-    /// Checks that the lock of the log excludes every machine that works on the experiment, as far as
-    /// the mount options tell.
-    ///
-    /// # Errors
-    /// When it does not, and several machines may.
+    /// Checks by the mount options that the lock of the log excludes every machine that works on
+    /// the experiment.
     pub fn check_locks(&self, nodes: Nodes) -> anyhow::Result<()> {
         Ok(check_locks_of_mount(self.dir.root(), nodes)?)
     }
 
-    /// Checks that the image files are those that the experiment was made with. Nothing to check
-    /// when the trainer brings its own.
-    ///
-    /// # Errors
-    /// Names the file that is missing or has changed.
+    /// Checks that the image files are those that the experiment was made with, if it has any.
     pub fn check_data(&self) -> anyhow::Result<()> {
         if let Some(files) = &self.frozen.data_files {
             files.check_files(&self.config.data)?;
@@ -188,9 +153,6 @@ impl Experiment {
 }
 
 /// Checks that checkpoints which are to lie outside of the experiment do.
-///
-/// # Errors
-/// [`Refusal::CheckpointsInside`].
 pub(crate) fn check_checkpoint_dir(config: &ValidConfig, root: &Path) -> Result<(), Refusal> {
     let Some(place) = &config.recipe.checkpoint_dir else { return Ok(()) };
     // Resolved as far as they exist.
@@ -203,21 +165,6 @@ pub(crate) fn check_checkpoint_dir(config: &ValidConfig, root: &Path) -> Result<
         return Err(Refusal::CheckpointsInside { place: place.clone() });
     }
     Ok(())
-}
-
-/// Puts checkpoints where the configuration in force wants them, in a folder of the experiment's own.
-fn with_scratch(
-    dir: ExperimentDir,
-    config: &ValidConfig,
-    sha256: &str,
-) -> Result<ExperimentDir, StorageError> {
-    let place = config.recipe.checkpoint_dir.as_ref();
-    let folder = |place: &PathBuf| {
-        let name = format!("{}-{}", config.experiment.name, dir.identity(sha256)?);
-        Ok(place.join(name))
-    };
-    let scratch = place.map(folder).transpose()?;
-    Ok(dir.with_scratch(scratch))
 }
 
 fn in_force(
@@ -241,7 +188,8 @@ fn in_force(
     Ok(config)
 }
 
-/// A file that is as it was written, with a key that this program does not know, is a newer program's.
+/// A file that is as it was written, with a key that this program does not know, is a newer
+/// program's.
 fn newer_key(error: StorageError) -> StorageError {
     let StorageError::Yaml { path, source } = &error else { return error };
     let text = source.to_string();

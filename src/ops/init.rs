@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::env;
-use std::path::{self, Path, PathBuf};
+use std::path::{self, Path};
 
 use anyhow::{Context, bail};
 
@@ -12,20 +12,20 @@ use crate::ops::Experiment;
 use crate::ops::experiment::{Frozen, check_checkpoint_dir};
 use crate::ops::set::set;
 use crate::slurm::check_experiment_path;
+use crate::storage::fs::yaml;
 use crate::storage::{ExperimentDir, FORMAT_VERSION, StorageError, Trust};
 use crate::training::{TrainerKind, freeze_command};
 
-/// Reads and checks a configuration, and makes its paths absolute: it means the same from every folder. What is
-/// allowed, but hardly meant, is warned of.
-///
-/// # Errors
-/// The first thing that is wrong with it, with the file and key.
+/// Reads and checks a configuration, and makes its paths absolute: it means the same from every
+/// folder. Warns of what is allowed but hardly meant.
 pub fn load(path: &Path, settings: &[Setting]) -> anyhow::Result<ValidConfig> {
     let folder = env::current_dir().context("failed to find the current folder")?;
     let mut config =
         config::load(path, settings).with_context(|| format!("`{}`", path.display()))?;
     if let Some(data) = &mut config.data.path {
-        *data = absolute(&folder, data);
+        let path = folder.join(&data);
+        // Resolved when it exists, so that two spellings of one folder are one configuration.
+        *data = path.canonicalize().unwrap_or(path);
     }
     config.training.command = freeze_command(&config.training.command, &folder);
     let config = config.check().with_context(|| format!("`{}`", path.display()))?;
@@ -33,16 +33,7 @@ pub fn load(path: &Path, settings: &[Setting]) -> anyhow::Result<ValidConfig> {
     Ok(config)
 }
 
-fn absolute(folder: &Path, path: &Path) -> PathBuf {
-    let path = folder.join(path);
-    // Resolved when it exists, so that two spellings of one folder are one configuration.
-    path.canonicalize().unwrap_or(path)
-}
-
 /// Checks the data and makes the experiment directory, which must not exist, or be empty.
-///
-/// # Errors
-/// When the images are not as configured, or the directory cannot be made.
 pub fn init(config: ValidConfig, dir: &Path, trust: Trust) -> anyhow::Result<Experiment> {
     let dir = path::absolute(dir).context("failed to find the current folder")?;
     check_experiment_path(&dir)?;
@@ -55,15 +46,16 @@ pub fn init(config: ValidConfig, dir: &Path, trust: Trust) -> anyhow::Result<Exp
         data_files: data.map(|(files, _)| files),
         config: config.config,
     };
-    ExperimentDir::create(&dir, &frozen.to_yaml()?, trust)?;
+    ExperimentDir::create(&dir, &yaml::print(&frozen, Path::new("experiment.yaml"))?, trust)?;
     let experiment = Experiment::open(&dir)?.trusted_by(trust)?;
     experiment.dir().make_scratch(trust)?;
     Ok(experiment)
 }
 
-/// Looks at every image before any work is done; returns the files and how many images train.
+/// Checks every image; returns the files and how many images train.
 fn check_data(config: &ValidConfig) -> anyhow::Result<Option<(Fingerprint, u64)>> {
-    // A trainer may bring images of its own; those that are named and there are checked all the same.
+    // A trainer may bring images of its own; those that are named and there are checked all the
+    // same.
     let Some(folder) = &config.config.data.path else { return Ok(None) };
     if config.recipe.trainer != TrainerKind::Torch && !folder.exists() {
         log::warn!(
@@ -76,10 +68,7 @@ fn check_data(config: &ValidConfig) -> anyhow::Result<Option<(Fingerprint, u64)>
     Ok(Some((Fingerprint::of_training_files(&config.data)?, training)))
 }
 
-/// Looks at every image and at the split, and returns how many images train.
-///
-/// # Errors
-/// The images are not as configured, or a class would have none in one of the parts.
+/// Checks every image and the split, and returns how many images train.
 pub fn check_images(config: &ValidConfig) -> anyhow::Result<u64> {
     let images = load_training_images(&config.data)?;
     let parts = split(&images, &config.data, config.experiment.seed)?;
@@ -90,15 +79,14 @@ pub fn check_images(config: &ValidConfig) -> anyhow::Result<u64> {
     Ok(parts.training.len() as u64)
 }
 
-/// Opens the experiment in `dir` when its configuration is this one, or makes it when there is none;
-/// of several at once, one makes it.
-///
-/// # Errors
-/// When there is an experiment with another configuration, naming what differs.
+/// Opens the experiment in `dir` when its configuration is this one, or makes it when there is
+/// none; of several at once, one makes it.
 pub fn open_or_init(config: ValidConfig, dir: &Path, trust: Trust) -> anyhow::Result<Experiment> {
     if !ExperimentDir::is_at(dir) {
         match init(config.clone(), dir, trust) {
-            Err(error) if is_taken(&error) && ExperimentDir::is_at(dir) => {}
+            Err(error)
+                if matches!(error.downcast_ref(), Some(StorageError::AlreadyExists { .. }))
+                    && ExperimentDir::is_at(dir) => {}
             made => return made,
         }
     }
@@ -122,17 +110,13 @@ pub fn open_or_init(config: ValidConfig, dir: &Path, trust: Trust) -> anyhow::Re
     Experiment::open(dir)?.trusted_by(trust)
 }
 
-fn is_taken(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref(), Some(StorageError::AlreadyExists { .. }))
-}
-
-/// Returns the keys of a given configuration whose values are neither the frozen ones nor in force, each with the value
-/// in force and the given one.
+/// Returns the keys whose given values are neither the frozen ones nor in force, each with the
+/// value in force and the given one.
 fn differing(
     experiment: &Experiment,
     given: &ExperimentConfig,
 ) -> anyhow::Result<Vec<(String, String, String)>> {
-    let frozen = config::leaves(experiment.frozen())?;
+    let frozen = config::leaves(&experiment.frozen.config)?;
     let (there, given) = (config::leaves(&experiment.config().config)?, config::leaves(given)?);
     // A section that may be null is a key in one of them, and its keys are in the other.
     let none = "null".to_owned();

@@ -31,7 +31,7 @@ const FAR_BEHIND: u64 = 1 << 15;
 /// How often the lock is given back to read what came meanwhile.
 const MOST_RETREATS: u32 = 3;
 
-/// The rows of the log up to a cursor, and what follows from them.
+/// The rows of the log up to a cursor, and the search state folded from them.
 struct Replay {
     rows: Vec<Row>,
     state: Knowledge,
@@ -53,8 +53,8 @@ impl Replay {
         !self.rows.is_empty() && tail.tells_of_repair()
     }
 
-    /// Replays to the end of the log, as far as `read` sees it; from the start where the rows
-    /// before are no longer what they were. A row that the rules refuse leaves nothing.
+    /// Replays what `read` finds after the cursor; all of it where the rows before are no longer
+    /// what they were. A row that the rules refuse leaves nothing.
     fn read_on(
         &mut self,
         file: (u64, u64),
@@ -82,7 +82,6 @@ impl Replay {
     }
 }
 
-/// The replay log and what follows from it.
 pub(crate) struct Journal {
     dir: ExperimentDir,
     params: ViewParams,
@@ -94,67 +93,59 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    fn new(experiment: &Experiment) -> Self {
-        Self {
-            dir: experiment.dir().clone(),
-            params: experiment.view_params(),
-            timeout: LockTimeout::default(),
-            only_looks: false,
-            replay: Replay::default(),
-            view: None,
-        }
-    }
-
     /// Replays the log. The folders that rows speak of are there afterwards.
-    ///
-    /// # Errors
-    /// [`StorageError::Changed`] when the newest view does not fit the log.
     pub fn open(experiment: &Experiment) -> anyhow::Result<Self> {
         experiment.dir().make_folders()?;
-        let mut journal = Self::new(experiment);
-        journal.renew()?;
-        Ok(journal)
+        Self::open_with(experiment, false)
     }
 
     /// Replays the log for a command that only reads: it waits 2 s for the lock, then takes the
     /// whole rows that are there, and says so.
     pub fn open_to_look(experiment: &Experiment) -> anyhow::Result<Self> {
-        let mut journal = Self { only_looks: true, ..Self::new(experiment) };
+        Self::open_with(experiment, true)
+    }
+
+    fn open_with(experiment: &Experiment, only_looks: bool) -> anyhow::Result<Self> {
+        let mut journal = Self {
+            dir: experiment.dir().clone(),
+            params: experiment.view_params(),
+            timeout: LockTimeout::default(),
+            only_looks,
+            replay: Replay::default(),
+            view: None,
+        };
         journal.renew()?;
         Ok(journal)
     }
 
-    /// Sets how long a transaction waits for the lock.
+    /// How long a transaction waits for the lock.
     pub const fn set_lock_timeout(&mut self, timeout: LockTimeout) {
         self.timeout = timeout;
     }
 
-    /// Returns the rows up to where the log was read.
+    /// All rows of the log, up to where it was read.
     pub fn rows(&self) -> &[Row] {
         &self.replay.rows
     }
 
-    /// Returns what follows from these rows.
     pub const fn state(&self) -> &Knowledge {
         &self.replay.state
     }
 
-    /// Returns the newest view as it was when the journal was opened or renewed.
+    /// The newest view when the journal was opened or renewed.
     pub const fn view(&self) -> Option<&View> {
         self.view.as_ref()
     }
 
-    /// Returns how many rows that view was made from.
     pub fn view_rows(&self) -> usize {
         self.view.as_ref().map_or(0, |view| view.rows() as usize)
     }
 
-    /// Returns the rows that the newest view lacks.
+    /// The rows that the newest view lacks.
     pub fn new_rows(&self) -> &[Row] {
         self.rows().get(self.view_rows()..).unwrap_or_default()
     }
 
-    /// Returns the position after these rows.
     pub fn position(&self) -> LogPosition {
         self.replay.cursor.position()
     }
@@ -164,10 +155,10 @@ impl Journal {
     }
 
     fn open_log(&self) -> Result<ReplayLog, StorageError> {
-        if self.only_looks {
-            return ReplayLog::open_to_look(&self.dir);
+        match self.only_looks {
+            true => ReplayLog::open_to_look(&self.dir),
+            false => ReplayLog::open(&self.dir),
         }
-        ReplayLog::open(&self.dir)
     }
 
     /// Reads on to the end of the log.
@@ -186,10 +177,8 @@ impl Journal {
         Ok(())
     }
 
-    /// Reads on, and looks for a newer view. It is looked for first, so that its rows are read.
-    ///
-    /// # Errors
-    /// [`StorageError::Changed`] when the view does not fit the log.
+    /// Reads on, and looks for a newer view: first, so that its rows are read. One that does not
+    /// fit the log is [`StorageError::Changed`].
     pub fn renew(&mut self) -> anyhow::Result<()> {
         let newest = self.dir.list_views()?.pop().map(|(rows, _)| rows);
         let before = self.view.take();
@@ -199,30 +188,19 @@ impl Journal {
             false => View::newest(&self.dir, &self.params.sha256, Ok, skip)?,
         };
         self.refresh()?;
-        self.view = match view {
-            Some(view) if !is_same && !self.fits(&view)? => None,
-            // A repair since, which this one does not know of.
-            Some(view) if self.is_repaired_after(&view) => None,
-            view => view,
-        };
-        Ok(())
-    }
-
-    fn is_repaired_after(&self, view: &View) -> bool {
-        let rows = self.rows().get(view.rows() as usize..).unwrap_or_default();
-        rows.iter().any(|row| row.event == Event::Repaired)
-    }
-
-    /// Whether a view fits the log; one that was made before a repair need not.
-    fn fits(&self, view: &View) -> anyhow::Result<bool> {
-        match self.open_log()?.check_prefix(&view.position) {
-            Ok(()) => Ok(true),
-            Err(StorageError::Changed { .. }) if self.is_repaired_after(view) => Ok(false),
-            Err(error) => Err(error.into()),
+        self.view = view.filter(|view| !self.is_repaired_after(view.rows()));
+        match &self.view {
+            Some(view) if !is_same => Ok(self.open_log()?.check_prefix(&view.position)?),
+            _ => Ok(()),
         }
     }
 
-    /// Reads the Q-table of the newest view whose Q-table is whole, with the number of its rows.
+    /// Whether a repair has begun after so many rows, so that what was made of them is stale.
+    fn is_repaired_after(&self, rows: u64) -> bool {
+        self.rows().iter().skip(rows as usize).any(|row| row.event == Event::Repaired)
+    }
+
+    /// Reads the newest Q-table that is whole, with the number of its rows.
     pub fn published_q_table(&self) -> anyhow::Result<(usize, QTable)> {
         let read = |view: View| Ok((view.rows() as usize, view.q_table(&self.params)?));
         let newest = self.newest(read)?;
@@ -242,15 +220,13 @@ impl Journal {
 
     /// Learns from the rows read since; anew where a repair lies between.
     pub fn learn_on(&self, learned: &mut Learned) -> anyhow::Result<()> {
-        let is_repaired = |rows: &[Row]| rows.iter().any(|row| row.event == Event::Repaired);
-        match self.rows().get(learned.rows..) {
-            Some(new) if !is_repaired(new) => learned.learn(self.rows(), &self.log())?,
-            _ => *learned = self.learn()?,
+        if learned.rows > self.rows().len() || self.is_repaired_after(learned.rows as u64) {
+            *learned = self.learn()?;
         }
-        Ok(())
+        Ok(learned.learn(self.rows(), &self.log())?)
     }
 
-    /// Reads the newest view that `read` finds whole, if that of the journal is to be read at all.
+    /// Reads the newest view that `read` accepts, not newer than that of the journal.
     fn newest<T>(
         &self,
         read: impl Fn(View) -> Result<T, StorageError>,
@@ -260,7 +236,7 @@ impl Journal {
         let read = |view: View| {
             if view.rows() != newest.rows() {
                 // Published meanwhile, or older than the damaged newest one.
-                if view.rows() > newest.rows() || self.is_repaired_after(&view) {
+                if view.rows() > newest.rows() || self.is_repaired_after(view.rows()) {
                     let (path, how) = (self.log(), "a view is of other rows".to_owned());
                     return Err(StorageError::Changed { path, how });
                 }
@@ -277,11 +253,8 @@ impl Journal {
         let position = self.position();
         let rows = position.rows;
         let published = learned.publish(&self.dir, position, self.rows())?;
-        let repairs =
-            |journal: &Self| journal.state().state().events.get(&Event::Repaired).copied();
-        let before = repairs(self);
         self.refresh()?;
-        if repairs(self) == before {
+        if !self.is_repaired_after(rows) {
             return Ok(Some(published));
         }
         set_cache_aside(&self.dir.view(rows))?;
@@ -333,22 +306,28 @@ pub(crate) enum Switched {
 impl Journal {
     /// Appends `halted` to a search that goes on and is not finished.
     pub fn halt(&mut self, schedule: &EpsilonSchedule) -> anyhow::Result<Switched> {
-        self.transaction(|transaction| match transaction.state() {
-            state if state.is_finished(schedule) => Ok(Switched::Finished),
-            state if state.is_halted() => Ok(Switched::NotNeeded),
-            _ => transaction
-                .push(Row::at(Event::Halted, Timestamp::now().into()))
-                .map(|()| Switched::Written),
-        })
+        self.switch(Event::Halted, |state| state.is_finished(schedule))
     }
 
     /// Appends `resumed` to a search that is halted.
     pub fn resume(&mut self) -> anyhow::Result<Switched> {
-        self.transaction(|transaction| match transaction.state().is_halted() {
-            false => Ok(Switched::NotNeeded),
-            true => transaction
-                .push(Row::at(Event::Resumed, Timestamp::now().into()))
-                .map(|()| Switched::Written),
+        self.switch(Event::Resumed, |_| false)
+    }
+
+    fn switch(
+        &mut self,
+        event: Event,
+        is_finished: impl FnOnce(&Knowledge) -> bool,
+    ) -> anyhow::Result<Switched> {
+        self.transaction(|transaction| {
+            if is_finished(transaction.state()) {
+                return Ok(Switched::Finished);
+            }
+            if transaction.state().is_halted() == (event == Event::Halted) {
+                return Ok(Switched::NotNeeded);
+            }
+            transaction.push(Row::at(event, Timestamp::now().into()))?;
+            Ok(Switched::Written)
         })
     }
 }
@@ -374,20 +353,16 @@ pub(crate) struct Transaction<'a> {
 }
 
 impl Transaction<'_> {
-    /// Returns what follows from the log and the pushed rows.
     pub const fn state(&self) -> &Knowledge {
         &self.replay.state
     }
 
-    /// Returns the rows of the log, and those that were pushed.
+    /// The rows of the log, and those that were pushed.
     pub fn rows(&self) -> &[Row] {
         &self.replay.rows
     }
 
-    /// Adds a row that is to be appended.
-    ///
-    /// # Errors
-    /// The rules of the log do not allow it.
+    /// Folds a row, and keeps it to be appended.
     pub fn push(&mut self, row: Row) -> anyhow::Result<()> {
         self.replay.state.apply(&row)?;
         self.replay.rows.push(row);
@@ -398,13 +373,13 @@ impl Transaction<'_> {
         rows.into_iter().try_for_each(|row| self.push(row))
     }
 
-    /// Returns whether this very result, of this attempt, is in the log.
+    /// Whether this very result, of this attempt, is in the log.
     pub fn has_result_of(&self, result: &Row) -> bool {
         let key = |row: &Row| (row.iteration, row.attempt, row.reward);
         self.rows().iter().any(|row| row.event.is_result() && key(row) == key(result))
     }
 
-    /// Brings what is in the log to the disk.
+    /// Syncs what was appended before, perhaps by a writer whose own sync failed.
     pub fn sync(&self) -> anyhow::Result<()> {
         Ok(self.guard.sync()?)
     }

@@ -1,11 +1,20 @@
-//! One operation per verb, on typed values.
+//! One operation per command, on typed values.
 //!
-//! The life of a round: [`rounds::submit`] plans it and hands an array of tasks and a reduce to the
-//! scheduler. Each task is [`train`]: it claims an architecture under the lock of the replay log
-//! (`claim`), has it trained (`attempt`), asks after each epoch whether to go on (`verdicts`), and
-//! records the result. [`reduce`] loses the claims that ended without one, learns from the new rows,
-//! fits the predictor at fixed counts (`refit`), publishes a view; [`rounds::chain`] submits the next round.
-//! [`run`] does the same with processes of this machine.
+//! | file | holds |
+//! | --- | --- |
+//! | `experiment.rs` | [`Experiment`]: a directory with the configuration in force |
+//! | `init.rs`, `set.rs` | a configuration becomes an experiment; `set` rows change it |
+//! | `journal.rs` | `Journal`: the replay log and what follows from it; `Transaction`: rows appended under its lock |
+//! | `train/` | one task: claim, train, record |
+//! | `reduce/` | lost claims, Q-learning, the predictor, the tables |
+//! | `rounds/` | rounds as jobs of the scheduler: submit, chain, cancel |
+//! | `run.rs` | the same with processes of this machine |
+//! | `status.rs` | how far a search is |
+//! | `verify/`, `doctor/` | checks of an experiment; of this machine and cluster |
+//! | `import.rs`, `export.rs` | the files of the published program |
+//! | `refusal.rs` | [`Refusal`]: reasons not to begin, by exit code |
+//!
+//! Used by `cli` and `simulate`.
 
 pub mod doctor;
 mod experiment;

@@ -1,8 +1,8 @@
-//! The whole search on this machine: worker processes that train and reduce, watched until the schedule is finished.
+//! The whole search on this machine: worker processes, watched until the schedule is finished.
 //!
 //! Not a second implementation: a worker is `metaqnn train DIR --until-done --reduce`, which
-//! claims, trains, records and reduces as the jobs on a cluster do. What happens to a worker is
-//! therefore nothing that the log does not know how to mend.
+//! claims, trains and records as the jobs on a cluster do, and learns by itself. Its death is
+//! repaired as that of a job is.
 
 use std::env;
 use std::process::ExitStatus;
@@ -34,12 +34,9 @@ const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(10);
 /// How long workers may take to end after a Ctrl-C.
 const TIME_TO_END: Duration = Duration::from_secs(30);
 
-/// Runs the search to the end of its schedule, or until it is halted, with so many networks trained at the same time;
-/// `on_event` gets what each worker (from 0) tells. A search that was halted before goes on.
-///
-/// # Errors
-/// When a worker cannot be started, can do no work here or keeps dying, when one training after the
-/// other is lost, or when the person interrupts.
+/// Runs the search to the end of its schedule, or until it is halted, with so many networks trained
+/// at the same time; `on_event` gets the events of each worker, numbered from 0. A search that was
+/// halted before goes on.
 pub fn run(
     experiment: &Experiment,
     workers: u32,
@@ -76,12 +73,10 @@ pub fn run(
     }
 }
 
-/// What the workers have told since they were started last.
+/// Events of the workers since they were started last.
 #[derive(Debug, Clone, Copy, Default)]
 struct WorkerEvents {
-    /// One of them has claimed something.
     has_claimed: bool,
-    /// A person has halted the search.
     is_halted: bool,
     /// One found nothing to claim, while what is left was in training.
     others_train: bool,
@@ -130,8 +125,8 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// Starts the workers and watches them until all have ended, since nothing is left to claim. One
-    /// that dies is replaced.
+    /// Starts the workers and watches them until all have ended, since nothing is left to claim.
+    /// One that dies is replaced.
     fn watch_workers(&mut self, interrupted: &AtomicBool) -> anyhow::Result<()> {
         self.events = WorkerEvents::default();
         let command = self.worker_command()?;
@@ -179,11 +174,11 @@ impl Search<'_> {
         tables::write(self.experiment, &journal, journal.learn()?.q_table()).map(drop)
     }
 
-    /// Decides after the death of a worker whether another may be luckier.
+    /// Decides after the death of a worker whether another is started.
     fn judge_death(&mut self, status: ExitStatus) -> anyhow::Result<()> {
         self.deaths += 1;
         let reason = self.stderr.iter().rev().find_map(|line| line.strip_prefix("error: "));
-        // Configuration, damage, environment: told in one line, and there for the next worker, too.
+        // Configuration, damage, environment: the next worker would meet the same.
         if let (Some(code @ 2..=4), Some(reason)) = (status.code(), reason)
             && (!self.events.has_claimed || self.deaths >= MOST_DEATHS)
         {
@@ -204,13 +199,12 @@ impl Search<'_> {
             ["--until-done", "--reduce", "--json", "--single-node", "--share", &workers]
                 .map(Into::into),
         );
-        if self.experiment.trust() == Trust::Group {
+        if self.experiment.trust == Trust::Group {
             arguments.push("--trust-group".into());
         }
         Ok(ChildCommand { program, arguments })
     }
 
-    /// Takes in an event of a worker, and passes it on.
     fn take_line(&mut self, worker: usize, line: &[u8]) -> anyhow::Result<()> {
         let Ok(event) = serde_json::from_slice(line) else {
             self.remember(line);
@@ -233,7 +227,8 @@ impl Search<'_> {
         Ok(())
     }
 
-    /// Passes on what a worker writes beside its events, and keeps it for the error that may follow.
+    /// Passes on what a worker writes beside its events, and keeps it for the error that may
+    /// follow.
     fn remember(&mut self, line: &[u8]) {
         let line = String::from_utf8_lossy(line).trim_end_matches('\r').to_owned();
         match line.strip_prefix("warn: ") {

@@ -10,11 +10,9 @@ use crate::ops::{Experiment, Refusal};
 use crate::q_learning::EpsilonSchedule;
 use crate::storage::{Event, Knowledge, Row};
 
-/// Appends one `set` row for each setting that changes something, all or none of them; returns what there is to say.
-/// Tasks that are training go on as they were claimed; the next claim is made with the new values.
-///
-/// # Errors
-/// A key that may not be changed, a value that `init` would refuse, a schedule that takes back what has begun.
+/// Appends one `set` row for each setting that changes something, all or none of them; returns
+/// notices. Tasks that are training go on as they were claimed; the next claim is made with the new
+/// values.
 pub fn set(experiment: &Experiment, settings: &[Setting]) -> anyhow::Result<Vec<String>> {
     for (index, setting) in settings.iter().enumerate() {
         Change::of(setting.path())?;
@@ -29,7 +27,8 @@ pub fn set(experiment: &Experiment, settings: &[Setting]) -> anyhow::Result<Vec<
         for setting in settings {
             let after = config::in_force(&config, std::slice::from_ref(setting))?;
             let line = setting.to_string();
-            // Setting the same limit again lets a search that ran out of time go on: its trainer may have been mended.
+            // Setting the same limit again lets a search that ran out of time go on: its trainer
+            // may have been mended.
             let goes_on = known.is_time_too_short() && setting.path() == "slurm.time";
             if after == config && !goes_on {
                 said.push(format!("`{line}` is in force already: nothing to change"));
@@ -77,7 +76,8 @@ impl Change {
     }
 }
 
-/// Checks that each stage up to the last that has begun keeps its place and epsilon, and gets no fewer architectures.
+/// Checks that each stage up to the last that has begun keeps its place and epsilon, and gets no
+/// fewer architectures.
 fn check_schedule(
     known: &Knowledge,
     before: &EpsilonSchedule,

@@ -41,8 +41,8 @@ pub fn status(experiment: &Experiment) -> anyhow::Result<Summary> {
             is_stuck |= knowledge.is_time_too_short();
         }
     }
-    if !experiment.settings().is_empty() {
-        let settings = experiment.settings().join(", ");
+    if !experiment.settings.is_empty() {
+        let settings = experiment.settings.join(", ");
         notices.push(format!("Changed with `metaqnn set`: {settings}."));
     }
     if let Err(missing) = files.check(knowledge) {

@@ -47,7 +47,7 @@ pub(crate) fn scratch_checks(experiment: &Experiment) -> Vec<Check> {
     const NAME: &str = "checkpoints";
     let Some(folder) = experiment.dir().scratch() else { return Vec::new() };
     let place = folder.display();
-    if let Err(error) = experiment.dir().make_scratch(experiment.trust()) {
+    if let Err(error) = experiment.dir().make_scratch(experiment.trust) {
         let seen = format!("`{place}`: {:#}", anyhow::Error::from(error));
         let remedy = "every node must see it, and this user write there: `metaqnn set DIR \
                       training.checkpoint_dir=...`";

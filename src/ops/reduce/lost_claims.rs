@@ -13,25 +13,21 @@ use crate::ops::{Experiment, Refusal};
 use crate::slurm::{JobId, Scheduler};
 use crate::storage::{Attempt, Curve, Knowledge};
 
-/// Array jobs whose open claims are lost, since nobody works on them any more.
+/// Array jobs that have ended, so that their open claims are lost.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum EndedJobs {
-    /// None. (Claims past their end and claims of local processes that are gone are lost all the same.)
+    /// None. (Expired claims and those of local processes that are gone are lost all the same.)
     #[default]
     None,
     /// This one, which a person says has ended.
     One(String),
-    /// Those of this round and of the ones before it that the scheduler has forgotten, or is ending.
+    /// Those of this round and of the ones before it that the scheduler has forgotten, or is
+    /// ending.
     UpToRound(u32),
 }
 
-/// Appends results that their attempts could not append, `lost` rows for claims that have ended, and rows that an
-/// interrupted write left out; returns how many claims were lost.
-///
-/// # Errors
-/// [`Refusal::RowsMissing`] when the log lacks rows;
-/// [`Refusal::JobRuns`] when the one job that has ended has not; else when the log cannot be read or written, or the
-/// scheduler cannot be asked.
+/// Appends results that their attempts could not append, `lost` rows for claims that have ended,
+/// and rows that an interrupted write left out; returns how many claims were lost.
 pub(crate) fn lose_ended_claims(
     experiment: &Experiment,
     journal: &mut Journal,
@@ -44,18 +40,17 @@ pub(crate) fn lose_ended_claims(
     let jobs = match ended {
         EndedJobs::None => BTreeSet::new(),
         EndedJobs::One(job) => one_that_has_ended(experiment, job)?,
+        // The scheduler is asked before the lock: a job that has ended claims nothing more.
         EndedJobs::UpToRound(round) => {
-            // The scheduler is asked before the lock: a job that has ended claims nothing more.
-            let ended = those_that_have_ended(experiment, jobs_of_rounds(journal.state(), *round))?;
-            journal.refresh()?;
-            ended
+            those_that_have_ended(experiment, jobs_of_rounds(journal.state(), *round))?
         }
     };
+    journal.refresh()?;
     let (ended, due) = (ended_claims(journal.state(), &jobs), journal.state().due_rows(None));
     if ended.is_empty() && due.is_empty() && left.is_empty() {
         return Ok(0);
     }
-    // Before the lock, which is not held while files are read. One that ends between has none told.
+    // Before the lock, which is not held while files are read.
     let seconds: BTreeMap<Attempt, f64> = ended
         .iter()
         .filter_map(|&(attempt, _)| Some((attempt, seconds_of(experiment, attempt)?)))
@@ -73,8 +68,8 @@ pub(crate) fn lose_ended_claims(
     })
 }
 
-/// Seconds that an attempt without a result has spent, as far as its curve tells; those of the attempt before it,
-/// whose epochs it was to go on from, where it has added none.
+/// Seconds that an attempt without a result has spent, by its curve; those of the attempt before
+/// it, whose epochs it was to go on from, where it has added none.
 fn seconds_of(experiment: &Experiment, attempt: Attempt) -> Option<f64> {
     let own = Curve::read(&experiment.dir().curve(attempt)).ok();
     let curve = own.or_else(|| {
@@ -91,7 +86,7 @@ fn jobs_of_rounds(knowledge: &Knowledge, round: u32) -> BTreeSet<String> {
     of_rounds.map(|open| open.job.clone()).collect()
 }
 
-/// A task that was told to end counts as ended: it leaves its claim, and a result that still comes is taken.
+/// A task that is ending counts as ended: it leaves its claim, and a late result is taken.
 fn those_that_have_ended(
     experiment: &Experiment,
     jobs: BTreeSet<String>,
@@ -102,7 +97,8 @@ fn those_that_have_ended(
     Ok(ids.into_iter().filter(|id| !goes_on(*id)).map(|id| id.to_string()).collect())
 }
 
-/// A dependency on a job that the scheduler has forgotten counts as satisfied, so that a reduce may start too early.
+/// Checks that the job has ended: a dependency on a job that the scheduler has forgotten counts as
+/// satisfied, so that a reduce may start too early.
 fn one_that_has_ended(experiment: &Experiment, job: &str) -> anyhow::Result<BTreeSet<String>> {
     let id: JobId = job.parse()?;
     match scheduler(experiment)?.states(&[id]) {
@@ -110,7 +106,8 @@ fn one_that_has_ended(experiment: &Experiment, job: &str) -> anyhow::Result<BTre
             anyhow::bail!(Refusal::JobRuns { job: job.to_owned() })
         }
         Ok(_) => {}
-        // Without a scheduler at hand the person's word counts: a claim lost too early is trained twice, no worse.
+        // Without a scheduler at hand the person's word counts: a claim lost too early is trained
+        // twice, no worse.
         Err(error) => log::warn!("job {job} is taken for ended: {error}"),
     }
     Ok([job.to_owned()].into())

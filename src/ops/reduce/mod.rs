@@ -1,4 +1,11 @@
-//! Learning from what the tasks recorded: lose ended claims, apply new rows, publish a view, write the tables.
+//! Learning from what the tasks recorded.
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | `lost_claims.rs` | claims that ended without a result, recorded as lost |
+//! | `refit.rs` | the predictor, fitted at fixed counts of full curves |
+//! | `tables.rs` | the tables for people |
+//! | `rebuild.rs` | view and predictor compared with what the log says |
 
 pub mod lost_claims;
 pub mod rebuild;
@@ -24,19 +31,15 @@ use crate::storage::{Event, Iteration, Knowledge, Row};
 /// What a reduce has done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reduced {
-    /// Rows of the log that the newest view digests.
     pub rows: u64,
-    /// How many of them were new.
     pub new_rows: u64,
     /// Full curves that the predictor was fitted to, when it was fitted just now.
     pub fitted: Option<usize>,
-    /// What the audits have shown, when they have switched early stopping off in these rows.
+    /// What the audits have shown, when they have switched early stopping off in the new rows.
     pub switched_off: Option<AuditFindings>,
-    /// Claims that were lost.
     pub lost: usize,
     /// Whether the epsilon schedule is finished.
     pub finished: bool,
-    /// What a person should know.
     pub notices: Vec<String>,
 }
 
@@ -56,11 +59,10 @@ impl fmt::Display for Reduced {
     }
 }
 
-/// Says that early stopping has ended itself.
 pub fn switched_off(audited: u64, false_stops: u64) -> String {
     format!(
-        "early stopping is switched off: {false_stops} of {audited} audited networks have beaten the best \
-         one although they were to be stopped, which is surely more than \
+        "early stopping is switched off: {false_stops} of {audited} audited networks have beaten \
+         the best one although they were to be stopped, which is surely more than \
          `early_stopping.false_stop_limit` allows"
     )
 }
@@ -69,9 +71,6 @@ pub fn switched_off(audited: u64, false_stops: u64) -> String {
 const TOP_CHECKPOINTS: usize = 10;
 
 /// Reduces. Running it twice changes nothing; two at once do double work and no harm.
-///
-/// # Errors
-/// When the log cannot be read or is not what the newest view was made from, or a file cannot be written.
 pub fn reduce(experiment: &Experiment, ended: &EndedJobs) -> anyhow::Result<Reduced> {
     set_damaged_views_aside(experiment)?;
     let mut journal = Journal::open(experiment)?;
@@ -139,7 +138,7 @@ pub(crate) fn switched_off_in(
 /// Removes the checkpoints of architectures that are known or quarantined, but for the best ones'.
 fn remove_checkpoints(experiment: &Experiment, knowledge: &Knowledge) -> anyhow::Result<()> {
     let checkpoints = experiment.dir().list_checkpoints()?;
-    // Of a copy that was cut short nobody has any use once its architecture is done.
+    // A copy that was cut short is of no use once its architecture is done.
     let unfinished = experiment.dir().list_unfinished_checkpoints()?;
     if checkpoints.is_empty() && unfinished.is_empty() {
         return Ok(());
@@ -162,9 +161,8 @@ fn remove_checkpoints(experiment: &Experiment, knowledge: &Knowledge) -> anyhow:
             || state.lost.get(&iteration).is_some_and(|lost| {
                 matches!(knowledge.standing(&lost.architecture), Standing::Free | Standing::Open(_))
             });
-        // An iteration drawn after the view is not known to it.
-        let is_unknown = iteration >= knowledge.next_iteration();
-        if !may_go_on && !is_unknown {
+        let was_drawn_since = iteration >= knowledge.next_iteration();
+        if !may_go_on && !was_drawn_since {
             // A task that still writes there makes its folder again.
             if let Err(error) = regular_file::remove_folder(&folder) {
                 log::info!("`{}` stays: {error}", folder.display());

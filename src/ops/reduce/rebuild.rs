@@ -12,10 +12,8 @@ use crate::storage::view::view::set_rows;
 use crate::storage::view::{Learned, View};
 use crate::storage::{Row, StorageError};
 
-/// Whether a view is what its rows say, learned from nothing; `rows` are those of the log, at `log`.
-///
-/// # Errors
-/// The view is damaged, or a row is none of the search space.
+/// Whether a view is what its rows say, learned from nothing; `rows` are those of the log, at
+/// `log`.
 pub(crate) fn is_as_learned(
     experiment: &Experiment,
     view: &View,
@@ -30,9 +28,6 @@ pub(crate) fn is_as_learned(
 
 /// Learns everything again from nothing and compares with the newest view and the newest
 /// predictor; returns how many rows that view was made from.
-///
-/// # Errors
-/// [`Refusal::ViewDiffers`] when they are not the same.
 pub fn rebuild(experiment: &Experiment) -> anyhow::Result<u64> {
     let journal = Journal::open(experiment)?;
     let Some(view) = journal.view() else { return Ok(0) };

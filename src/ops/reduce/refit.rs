@@ -74,9 +74,6 @@ pub(crate) fn newest_predictor(
 ///
 /// Curves that nothing can be learned from end no search: a warning says so, and training goes on
 /// without that predictor.
-///
-/// # Errors
-/// When the predictors cannot be listed or written.
 pub(crate) fn refit(experiment: &Experiment, journal: &Journal) -> anyhow::Result<Option<usize>> {
     let Some(set) = due_set(experiment, journal.state()) else { return Ok(None) };
     let full_curves = set.full_curves() as u64;
@@ -91,7 +88,7 @@ pub(crate) fn refit(experiment: &Experiment, journal: &Journal) -> anyhow::Resul
             Ok(Some(predictor.examples().len()))
         }
         Err(problem) => {
-            log::warn!("no predictor, so that nobody is stopped: {problem:#}");
+            log::warn!("no predictor, so that no training is stopped: {problem:#}");
             Ok(None)
         }
     }
@@ -136,9 +133,6 @@ fn fit(
 }
 
 /// Returns what is learned from the row of a network that was trained to the end.
-///
-/// # Errors
-/// When its curve cannot be read, is not as long as trainings are, or cannot be learned from.
 pub(crate) fn example(experiment: &Experiment, row: &Row) -> anyhow::Result<Example> {
     let attempt = row.attempt().expect("the row of a result has an iteration and an attempt");
     let path = experiment.dir().curve(attempt);
@@ -173,9 +167,6 @@ fn decide_alike(one: &FittedPredictor, other: &FittedPredictor) -> bool {
 
 /// Whether a stored predictor is what its curves say, fitted again. One that cannot be fitted
 /// again, since a curve is damaged, is left as it is.
-///
-/// # Errors
-/// It is damaged, or of other curves.
 pub(crate) fn is_as_fitted(
     experiment: &Experiment,
     stored: &StoredPredictor,

@@ -147,7 +147,7 @@ impl Rendered {
                 program: &program,
                 experiment: experiment.dir().root(),
                 log_folder: &experiment.dir().round(round),
-                trust_group: experiment.trust() == Trust::Group,
+                trust_group: experiment.trust == Trust::Group,
                 params: &experiment.config().slurm,
                 asked: Asked { options: &plan.sbatch_options, variables: &plan.sbatch_variables },
             };

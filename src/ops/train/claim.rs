@@ -194,7 +194,7 @@ impl Sampler<'_> {
         q_values: &QValues,
         reused: &mut Vec<Iteration>,
     ) -> anyhow::Result<DrawEnd> {
-        if transaction.state().state().settings != self.experiment.settings() {
+        if transaction.state().state().settings != self.experiment.settings {
             return Ok(DrawEnd::Done(Claimed::OtherConfiguration));
         }
         if let Some(earlier) = self.open_claim(transaction.state()) {

@@ -87,7 +87,7 @@ pub fn train(
     // Before any claim: a folder of another user, other images or a missing trainer must not cost
     // an architecture an attempt.
     experiment.dir().check_access()?;
-    experiment.dir().make_scratch(experiment.trust())?;
+    experiment.dir().make_scratch(experiment.trust)?;
     experiment.check_data()?;
     let rehearsal = rehearsal(experiment, run.threads())?;
     run.trainer.prepare(&rehearsal).map_err(anyhow::Error::from).inspect_err(note)?;

@@ -43,9 +43,6 @@ pub(crate) fn remove_old(listed: Vec<(u64, PathBuf)>) {
 pub(crate) type OnDamage = fn(&Path, &StorageError);
 
 /// Returns what `read` makes of the newest folder that it accepts.
-///
-/// # Errors
-/// The first error of `read` that is no damage of the folder.
 pub(crate) fn newest<T>(
     listed: Vec<(u64, PathBuf)>,
     read: impl Fn(u64, &Path) -> Result<T, StorageError>,

@@ -39,9 +39,6 @@ pub(crate) fn write_q_table(table: &QTable) -> Vec<u8> {
 }
 
 /// Reads a Q-table back.
-///
-/// # Errors
-/// A line that is no row of a Q-table over `space`; it is named.
 pub(crate) fn read_q_table(
     bytes: &[u8],
     space: Space,

@@ -72,9 +72,6 @@ impl View {
     }
 
     /// Reads the newest view that is whole, as far as `read` looks at it.
-    ///
-    /// # Errors
-    /// The views cannot be listed, or are those of another configuration.
     pub fn newest<T>(
         dir: &ExperimentDir,
         sha256: &str,
@@ -120,9 +117,6 @@ impl Learned {
     }
 
     /// Goes on from the Q-table of a view; `rows` are those of the log, at `log`.
-    ///
-    /// # Errors
-    /// The Q-table is damaged, or not of these rows.
     pub fn resume(
         params: ViewParams,
         view: &View,
@@ -144,9 +138,6 @@ impl Learned {
     }
 
     /// Learns from the rows that are new; `rows` are all rows of the log, at `log`.
-    ///
-    /// # Errors
-    /// A row that the search space does not allow: the log is damaged.
     pub fn learn(&mut self, rows: &[Row], log: &Path) -> Result<(), StorageError> {
         for row in rows.iter().skip(self.rows) {
             let taken = in_memory(row, &self.params.space).map_err(refused(log, self.rows))?;
