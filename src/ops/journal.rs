@@ -32,7 +32,7 @@ const FAR_BEHIND: u64 = 1 << 15;
 const MOST_RETREATS: u32 = 3;
 
 /// The rows of the log up to a cursor, and the search state folded from them.
-struct Replay {
+struct Prefix {
     rows: Vec<Row>,
     state: Knowledge,
     cursor: LogCursor,
@@ -40,14 +40,14 @@ struct Replay {
     file: (u64, u64),
 }
 
-impl Default for Replay {
+impl Default for Prefix {
     fn default() -> Self {
         let (rows, state) = Default::default();
         Self { rows, state, cursor: LogCursor::start(), file: (0, 0) }
     }
 }
 
-impl Replay {
+impl Prefix {
     /// Whether the rows before a tail may no longer be what they were.
     fn is_ended_by(&self, tail: &Tail) -> bool {
         !self.rows.is_empty() && tail.tells_of_repair()
@@ -88,7 +88,7 @@ pub(crate) struct Journal {
     timeout: LockTimeout,
     /// Whether whole rows are read without the lock when that stays taken.
     only_looks: bool,
-    replay: Replay,
+    replay: Prefix,
     view: Option<View>,
 }
 
@@ -111,7 +111,7 @@ impl Journal {
             params: experiment.view_params(),
             timeout: LockTimeout::default(),
             only_looks,
-            replay: Replay::default(),
+            replay: Prefix::default(),
             view: None,
         };
         journal.renew()?;
@@ -347,7 +347,7 @@ pub(crate) fn set_cache_aside(folder: &Path) -> anyhow::Result<()> {
 /// The time under the exclusive lock.
 pub(crate) struct Transaction<'a> {
     guard: ExclusiveGuard<'a>,
-    replay: Replay,
+    replay: Prefix,
     /// How many rows of the replay are in the log.
     written: usize,
 }

@@ -1,7 +1,7 @@
 //! What the scheduler allows.
 
 use crate::ops::doctor::check::{Check, Verdict};
-use crate::ops::rounds::chain::scheduler_of_this_process;
+use crate::ops::rounds::plan::scheduler_of_this_process;
 use crate::slurm::{ClusterConfig, Scheduler, SlurmError};
 
 /// Asks the scheduler, if there is one.

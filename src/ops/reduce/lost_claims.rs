@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use crate::ops::journal::Journal;
-use crate::ops::rounds::chain::scheduler;
+use crate::ops::rounds::plan::scheduler;
 use crate::ops::train::attempt_files::AttemptFiles;
 use crate::ops::train::left_results::LeftResults;
 use crate::ops::train::task::{LOCAL, LocalProcess};

@@ -2,7 +2,8 @@
 
 use crate::ops::Experiment;
 use crate::ops::journal::{Journal, Switched};
-use crate::ops::rounds::chain::{in_words, scheduler};
+use crate::ops::rounds::chain::in_words;
+use crate::ops::rounds::plan::scheduler;
 use crate::ops::rounds::round::Round;
 use crate::slurm::Scheduler;
 

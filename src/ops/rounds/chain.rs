@@ -19,39 +19,15 @@ use jiff::Timestamp;
 use crate::ops::journal::Journal;
 use crate::ops::reduce::lost_claims::EndedJobs;
 use crate::ops::reduce::{Reduced, reduce};
-use crate::ops::rounds::plan::{REDUCE_SCRIPT, TRAIN_SCRIPT};
+use crate::ops::rounds::plan::{REDUCE_SCRIPT, TRAIN_SCRIPT, scheduler};
 use crate::ops::rounds::round::Round;
 use crate::ops::rounds::submit::submit_round;
 use crate::ops::{Experiment, Refusal};
-use crate::slurm::{
-    CLUSTER, JobId, JobSpec, Scheduler, Slurm, SlurmError, SlurmTask, Variables, job_name,
-    submit_variables,
-};
-use crate::storage::{Knowledge, RoundDir, RoundPlan};
+use crate::slurm::{JobId, JobSpec, Scheduler, Slurm, SlurmError, SlurmTask, Variables, job_name};
+use crate::storage::{Knowledge, RoundPlan};
 
 /// Rounds in a row without a result after which the chain ends.
 const MOST_FRUITLESS_ROUNDS: u32 = 3;
-
-/// The scheduler of the chain: the plan of its newest round names the cluster, or, before there is
-/// one, the environment of this process.
-pub(crate) fn scheduler(experiment: &Experiment) -> anyhow::Result<Slurm> {
-    let newest = experiment.dir().newest_round()?.unwrap_or(0);
-    match RoundDir::of(experiment.dir(), newest).plan()? {
-        Some(plan) => Ok(scheduler_of_plan(&plan)),
-        None => scheduler_of_this_process(),
-    }
-}
-
-pub(crate) fn scheduler_of_plan(plan: &RoundPlan) -> Slurm {
-    let variables: Variables = std::env::vars_os().collect();
-    Slurm::new(&variables, plan.sbatch_variables.get(CLUSTER).map(String::as_str))
-}
-
-pub(crate) fn scheduler_of_this_process() -> anyhow::Result<Slurm> {
-    let variables: Variables = std::env::vars_os().collect();
-    let cluster = submit_variables(&variables)?.remove(CLUSTER);
-    Ok(Slurm::new(&variables, cluster.as_deref()))
-}
 
 pub(crate) fn array_name(plan: &RoundPlan) -> String {
     job_name(&format!("{}-{:04}", plan.job_prefix, plan.round))

@@ -13,11 +13,35 @@ use crate::ops::journal::Journal;
 use crate::ops::reduce::refit::predictor_curves;
 use crate::ops::train::task::host;
 use crate::q_learning::{Epsilon, EpsilonSchedule, StageCounts};
-use crate::slurm::{ArraySize, Asked, BatchScript, Scheduler, SlurmParams, Work};
-use crate::storage::{Rendering, RoundPlan, Trust};
+use crate::slurm::{
+    ArraySize, Asked, BatchScript, CLUSTER, Scheduler, Slurm, SlurmParams, Variables, Work,
+    submit_variables,
+};
+use crate::storage::{Rendering, RoundDir, RoundPlan, Trust};
 
 pub(crate) const TRAIN_SCRIPT: &str = "train.sbatch";
 pub(crate) const REDUCE_SCRIPT: &str = "reduce.sbatch";
+
+/// The scheduler of the chain: the plan of its newest round names the cluster, or, before there is
+/// one, the environment of this process.
+pub(crate) fn scheduler(experiment: &Experiment) -> anyhow::Result<Slurm> {
+    let newest = experiment.dir().newest_round()?.unwrap_or(0);
+    match RoundDir::of(experiment.dir(), newest).plan()? {
+        Some(plan) => Ok(scheduler_of_plan(&plan)),
+        None => scheduler_of_this_process(),
+    }
+}
+
+pub(crate) fn scheduler_of_plan(plan: &RoundPlan) -> Slurm {
+    let variables: Variables = std::env::vars_os().collect();
+    Slurm::new(&variables, plan.sbatch_variables.get(CLUSTER).map(String::as_str))
+}
+
+pub(crate) fn scheduler_of_this_process() -> anyhow::Result<Slurm> {
+    let variables: Variables = std::env::vars_os().collect();
+    let cluster = submit_variables(&variables)?.remove(CLUSTER);
+    Ok(Slurm::new(&variables, cluster.as_deref()))
+}
 
 /// Plans a round by what is known now; `None` when the schedule is finished and learned. What is
 /// asked of the chain is taken from `asked`: the plan of the round before, or of a person.

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ops::journal::{Journal, Switched};
 use crate::ops::reduce::lost_claims::{EndedJobs, lose_ended_claims};
-use crate::ops::rounds::chain::{scheduler, scheduler_of_plan, scheduler_of_this_process};
 use crate::ops::rounds::host_tasks::refusals;
 use crate::ops::rounds::hosts::nodes_to_avoid;
-use crate::ops::rounds::plan::job_prefix;
+use crate::ops::rounds::plan::{
+    job_prefix, scheduler, scheduler_of_plan, scheduler_of_this_process,
+};
 use crate::ops::rounds::queue::{Queue, Stage};
 use crate::ops::rounds::round::Round;
 use crate::ops::rounds::unclaimed::unclaimed;
