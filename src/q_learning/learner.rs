@@ -54,21 +54,17 @@ impl Learner {
     pub fn learn(&mut self, architecture: &Architecture, reward: Accuracy, rng: &mut impl Rng) {
         let new = self.memory.append(architecture, reward, &mut self.q_table);
         if !self.params.experience_replay {
-            self.q_table.update(new.trajectory(), reward, &self.params);
+            self.q_table.update(&new.trajectory, reward, &self.params);
             return;
         }
         for _ in 0..self.params.replay_size {
             let drawn = self.memory.sample(rng);
-            self.q_table.update(drawn.trajectory(), drawn.reward(), &self.params);
+            self.q_table.update(&drawn.trajectory, drawn.reward, &self.params);
         }
     }
 
     pub const fn q_table(&self) -> &QTable {
         &self.q_table
-    }
-
-    pub const fn memory(&self) -> &ReplayMemory {
-        &self.memory
     }
 }
 
@@ -82,8 +78,8 @@ mod tests {
 
     use super::super::epsilon::{Epsilon, EpsilonScheduleParams, EpsilonStage, StageCounts};
     use super::super::params::QLearningParams;
-    use super::super::trajectory::sample_trajectory;
     use super::*;
+    use crate::q_learning::sample_trajectory;
     use crate::space::{Bin, DataShape, LastLayer, Layer, Pool, SpaceParams};
 
     fn small_space() -> Space {
@@ -210,8 +206,8 @@ mod tests {
             }
         }
         assert_eq!(counts.map(|counts| counts.results), [40, 10, 5]);
-        assert_eq!(learner.memory().experiences().len(), 55);
-        assert!(learner.memory().len() > 55);
+        assert_eq!(learner.memory.experiences.len(), 55);
+        assert!(learner.memory.rows.len() > 55);
         let greedy = Epsilon::new(0.0).unwrap();
         for _ in 0..20 {
             let architecture = sample_trajectory(learner.q_table(), greedy, &mut rng);
@@ -233,7 +229,8 @@ mod tests {
                 let updates = whole.q_table().updates(&key).to_vec();
                 q_table.insert_row(key, row.to_vec(), updates).unwrap();
             }
-            let rows = whole.memory().rows().map(|e| (e.architecture().clone(), e.reward()));
+            let rows = whole.memory.rows.iter().map(|&row| &whole.memory.experiences[row as usize]);
+            let rows = rows.map(|e| (e.architecture.clone(), e.reward));
             let params = params.check().unwrap();
             let mut resumed = Learner::resume(params, q_table, rows).unwrap();
 

@@ -24,8 +24,8 @@
 //!     learn(architecture, reward)
 //! ```
 //!
-//! Values in, values out: nothing here reads a file, a clock or a generator of its own. Who
-//! samples and when, what counts as a result, and where rows are kept is decided above.
+//! Files in reading order: `epsilon`, `reward`, `trajectory`, `policy`, `q_table`, `update`,
+//! `replay`, `learner`. Pure: nothing here reads a file, a clock or a generator of its own.
 
 mod epsilon;
 mod error;
@@ -42,8 +42,7 @@ pub use epsilon::{Epsilon, EpsilonSchedule, EpsilonScheduleParams, EpsilonStage,
 pub use error::QLearningError;
 pub use learner::Learner;
 pub use params::{QLearningParams, ValidQLearningParams};
-pub use policy::choose_action;
+pub use policy::{choose_action, sample_trajectory};
 pub use q_table::QTable;
-pub use replay::{Experience, ReplayMemory};
 pub use reward::{OutOfMemoryReward, RewardParams};
-pub use trajectory::{Trajectory, Transition, sample_trajectory};
+pub use trajectory::Trajectory;

@@ -1,9 +1,10 @@
-//! The epsilon-greedy policy.
+//! The epsilon-greedy policy, layer by layer.
 
 use rand::Rng;
 
 use super::epsilon::Epsilon;
-use crate::space::Action;
+use super::q_table::QTable;
+use crate::space::{Action, Architecture};
 
 /// Chooses one of the legal actions: with probability `epsilon` any of them, else one of those
 /// with the greatest Q-value, in either case each with equal chance (MetaQNN, section 3).
@@ -23,6 +24,23 @@ pub fn choose_action(values: &[(Action, f64)], epsilon: Epsilon, rng: &mut impl 
     // 32 bits, so that the stream does not depend on the width of `usize`.
     let index = rng.random_range(0..candidates.len() as u32);
     candidates[index as usize]
+}
+
+/// Samples an architecture, layer by layer, with the epsilon-greedy policy.
+///
+/// Takes the two draws of [`choose_action`] for each of its layers, the softmax included, and
+/// nothing else from `rng`. The table is only read. States are looked up by
+/// [`Space::sampling_key`], so `fc_bin_quirk` acts here.
+pub fn sample_trajectory(q_table: &QTable, epsilon: Epsilon, rng: &mut impl Rng) -> Architecture {
+    let space = q_table.space();
+    let mut layers = Vec::new();
+    let mut here = Some(space.start());
+    while let Some(state) = here {
+        let action = choose_action(&q_table.values(&space.sampling_key(&state)), epsilon, rng);
+        layers.push(action);
+        here = space.next(&state, action);
+    }
+    space.architecture(layers).expect("only legal actions were chosen")
 }
 
 #[cfg(test)]

@@ -31,7 +31,6 @@ pub(super) struct Place {
 }
 
 impl QTable {
-    /// Makes a table in which every Q-value is `initial_q_value`.
     pub const fn new(space: Space, initial_q_value: f64) -> Self {
         Self {
             space,
@@ -42,17 +41,14 @@ impl QTable {
         }
     }
 
-    /// Returns the search space whose states and actions these are.
     pub const fn space(&self) -> &Space {
         &self.space
     }
 
-    /// Returns the number of rows.
     pub fn len(&self) -> usize {
         self.rows.len()
     }
 
-    /// Returns whether nothing has been learned.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
@@ -64,14 +60,10 @@ impl QTable {
     }
 
     /// Returns how often each Q-value of a state with a row was updated.
-    ///
-    /// # Panics
-    /// When the state has no row.
     pub fn updates(&self, key: &StateKey) -> &[u64] {
         &self.updates[self.row_of[key] as usize]
     }
 
-    /// Returns the legal actions of a state with their Q-values.
     pub fn values(&self, key: &StateKey) -> Cow<'_, [(Action, f64)]> {
         match self.row_of.get(key) {
             Some(&row) => Cow::Borrowed(&self.rows[row as usize]),
@@ -85,7 +77,6 @@ impl QTable {
         self.values(key).iter().find(|(legal, _)| *legal == action).map(|&(_, value)| value)
     }
 
-    /// Puts a row read from a file into the table.
     pub fn insert_row(
         &mut self,
         key: StateKey,
@@ -126,7 +117,6 @@ impl QTable {
         &mut self.rows[place.row as usize][place.action as usize].1
     }
 
-    /// Returns the greatest Q-value in the state of a place.
     pub(super) fn best_value(&self, place: Place) -> f64 {
         let values = self.rows[place.row as usize].iter().map(|&(_, value)| value);
         values.fold(f64::NEG_INFINITY, f64::max)

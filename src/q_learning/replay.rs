@@ -12,9 +12,10 @@ use crate::space::Architecture;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Experience {
-    architecture: Architecture,
-    reward: Accuracy,
-    trajectory: Box<[Place]>,
+    pub(super) architecture: Architecture,
+    pub(super) reward: Accuracy,
+    /// Where the Q-values of its trajectory lie.
+    pub(super) trajectory: Box<[Place]>,
 }
 
 /// The experiences so far, in the order of their iterations: a multiset.
@@ -24,46 +25,13 @@ pub struct Experience {
 #[derive(Debug, Clone, Default)]
 pub struct ReplayMemory {
     /// In the order of their first appearance.
-    experiences: Vec<Experience>,
-    rows: Vec<u32>,
+    pub(super) experiences: Vec<Experience>,
+    pub(super) rows: Vec<u32>,
     /// By architecture and the bits of the reward.
     number_of: BTreeMap<(Architecture, u64), u32>,
 }
 
-impl Experience {
-    pub const fn architecture(&self) -> &Architecture {
-        &self.architecture
-    }
-
-    pub const fn reward(&self) -> Accuracy {
-        self.reward
-    }
-
-    pub(super) const fn trajectory(&self) -> &[Place] {
-        &self.trajectory
-    }
-}
-
 impl ReplayMemory {
-    pub fn len(&self) -> usize {
-        self.rows.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
-    }
-
-    pub fn rows(&self) -> impl Iterator<Item = &Experience> {
-        self.rows.iter().map(|&number| &self.experiences[number as usize])
-    }
-
-    /// Returns the distinct experiences in the order of their first appearance.
-    ///
-    /// As many as there are architectures, as long as each is given the reward of its first result.
-    pub fn experiences(&self) -> &[Experience] {
-        &self.experiences
-    }
-
     /// Appends a row and returns its experience. States new to the table get their rows in it.
     pub(super) fn append(
         &mut self,
@@ -115,8 +83,12 @@ mod tests {
         memory
     }
 
+    fn rows_of(memory: &ReplayMemory) -> impl Iterator<Item = &Experience> {
+        memory.rows.iter().map(|&number| &memory.experiences[number as usize])
+    }
+
     fn names<'a>(experiences: impl Iterator<Item = &'a Experience>) -> Vec<(String, f64)> {
-        let pair = |e: &Experience| (e.architecture().to_string(), e.reward().value());
+        let pair = |e: &Experience| (e.architecture.to_string(), e.reward.value());
         experiences.map(pair).collect()
     }
 
@@ -128,22 +100,22 @@ mod tests {
     fn rows_are_kept_in_order_and_experiences_once_by_first_appearance() {
         let rows = [(B, 0.5), (A, 0.7), (B, 0.5), (C, 0.2), (A, 0.7)];
         let memory = memory_of(&rows);
-        assert_eq!(memory.len(), 5);
-        assert_eq!(names(memory.rows()), owned(&rows));
-        assert_eq!(names(memory.experiences().iter()), owned(&[(B, 0.5), (A, 0.7), (C, 0.2)]));
+        assert_eq!(memory.rows.len(), 5);
+        assert_eq!(names(rows_of(&memory)), owned(&rows));
+        assert_eq!(names(memory.experiences.iter()), owned(&[(B, 0.5), (A, 0.7), (C, 0.2)]));
     }
 
     #[test]
     fn every_row_keeps_the_reward_it_was_given() {
         let rows = [(A, 0.5), (A, 0.7), (A, 0.5)];
-        assert_eq!(names(memory_of(&rows).rows()), owned(&rows));
+        assert_eq!(names(rows_of(&memory_of(&rows))), owned(&rows));
     }
 
     #[test]
     fn an_architecture_of_two_rows_is_drawn_twice_as_often() {
         let memory = memory_of(&[(A, 0.5), (B, 0.6), (A, 0.5)]);
         let mut rng = ChaCha8Rng::seed_from_u64(7);
-        let drawn = (0..30_000).filter(|_| memory.sample(&mut rng).reward().value() == 0.5).count();
+        let drawn = (0..30_000).filter(|_| memory.sample(&mut rng).reward.value() == 0.5).count();
         // The deviation of the count is sqrt(30,000 x 2/3 x 1/3) = 82.
         assert!(drawn.abs_diff(20_000) < 4 * 82, "{drawn}");
     }

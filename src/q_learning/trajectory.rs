@@ -1,10 +1,5 @@
 //! The way from the empty network to the softmax.
 
-use rand::Rng;
-
-use super::epsilon::Epsilon;
-use super::policy::choose_action;
-use super::q_table::QTable;
 use crate::space::{Action, Architecture, Space, StateKey};
 
 /// One action taken in one state.
@@ -42,23 +37,6 @@ impl Trajectory {
     }
 }
 
-/// Samples an architecture, layer by layer, with the epsilon-greedy policy.
-///
-/// Takes the two draws of [`choose_action`] for each of its layers, the softmax included, and
-/// nothing else from `rng`. The table is only read. States are looked up by
-/// [`Space::sampling_key`], so `fc_bin_quirk` acts here.
-pub fn sample_trajectory(q_table: &QTable, epsilon: Epsilon, rng: &mut impl Rng) -> Architecture {
-    let space = q_table.space();
-    let mut layers = Vec::new();
-    let mut here = Some(space.start());
-    while let Some(state) = here {
-        let action = choose_action(&q_table.values(&space.sampling_key(&state)), epsilon, rng);
-        layers.push(action);
-        here = space.next(&state, action);
-    }
-    space.architecture(layers).expect("only legal actions were chosen")
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -66,6 +44,7 @@ mod tests {
     use rand_chacha::rand_core::SeedableRng;
 
     use super::*;
+    use crate::q_learning::{Epsilon, QTable, sample_trajectory};
     use crate::space::{Bin, DataShape, LastLayer, Layer, SpaceParams};
 
     const IMAGE: DataShape = DataShape { size: 32, channels: 3, classes: 10 };
