@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::iterations::final_accuracy;
 use crate::storage::{Event, Row};
 
 /// One architecture with the iterations that sampled it.
@@ -34,14 +35,6 @@ impl<'a> ArchitectureRecord<'a> {
         }
         gathered
     }
-
-    /// A stopped or failed network has shown no final accuracy.
-    fn final_accuracy(&self) -> Option<f64> {
-        match self.deciding.event {
-            Event::Trained | Event::Imported => self.deciding.best_validation_accuracy,
-            _ => None,
-        }
-    }
 }
 
 /// Returns the best architectures, greatest validation accuracy first; of equals the one with
@@ -52,7 +45,7 @@ pub fn ranking<'a>(
 ) -> Vec<ArchitectureRecord<'a>> {
     let mut ranked: Vec<(f64, &ArchitectureRecord)> = architectures
         .iter()
-        .filter_map(|architecture| Some((architecture.final_accuracy()?, architecture)))
+        .filter_map(|architecture| Some((final_accuracy(architecture.deciding)?, architecture)))
         .collect();
     let order = |of: &ArchitectureRecord| {
         (of.deciding.parameters.unwrap_or(u64::MAX), of.deciding.iteration)

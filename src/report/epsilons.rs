@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::iterations::{Ledger, StatusCounts, epsilon_bits, grouped};
+use super::iterations::{Ledger, StatusCounts, epsilon_bits, final_accuracy, grouped};
 use super::search::SearchData;
-use crate::storage::{Event, Row};
+use crate::q_learning::{EpsilonStage, StageCounts};
+use crate::storage::Row;
 
 /// One epsilon of the search, a part of `status --json`: the keys are stable. What each means is
 /// said in `tables/epsilon_summary.rs`.
@@ -35,16 +36,13 @@ impl EpsilonSummary {
     /// Sums up each epsilon: those of the schedule in its order, then others downwards.
     pub fn of_each(search: &SearchData) -> Vec<Self> {
         let mut sampled = grouped(&search.iterations, epsilon_bits);
-        let mut summaries: Vec<Self> = search
-            .stages
-            .iter()
-            .map(|(stage, counts)| {
-                let epsilon = stage.epsilon.value();
-                let rows = sampled.remove(&epsilon.to_bits()).unwrap_or_default();
-                let wanted = Some(stage.architectures);
-                Self { wanted, exhausted: counts.exhausted, ..Self::of_one(epsilon, &rows) }
-            })
-            .collect();
+        let of_stage = |(stage, counts): &(EpsilonStage, StageCounts)| {
+            let epsilon = stage.epsilon.value();
+            let rows = sampled.remove(&epsilon.to_bits()).unwrap_or_default();
+            let wanted = Some(stage.architectures);
+            Self { wanted, exhausted: counts.exhausted, ..Self::of_one(epsilon, &rows) }
+        };
+        let mut summaries: Vec<Self> = search.stages.iter().map(of_stage).collect();
         let others = sampled.into_iter().rev();
         summaries.extend(others.map(|(bits, rows)| Self::of_one(f64::from_bits(bits), &rows)));
         summaries
@@ -62,11 +60,8 @@ impl EpsilonSummary {
             if row.event.is_result() {
                 rewards_of_new.extend(row.reward);
             }
-            if matches!(row.event, Event::Trained | Event::Imported) {
-                let best = summary.best_validation_accuracy.into_iter();
-                summary.best_validation_accuracy =
-                    best.chain(row.best_validation_accuracy).reduce(f64::max);
-            }
+            let best = summary.best_validation_accuracy.into_iter();
+            summary.best_validation_accuracy = best.chain(final_accuracy(row)).reduce(f64::max);
         }
         let number = |row: Option<&&Row>| Some(row?.iteration?.0);
         Self {
@@ -84,10 +79,8 @@ impl EpsilonSummary {
 
     /// Returns how many architectures are still to get a result at this epsilon.
     pub fn left(&self) -> u64 {
-        match self.wanted {
-            Some(wanted) if !self.exhausted => wanted.saturating_sub(self.results),
-            _ => 0,
-        }
+        let wanted = self.wanted.filter(|_| !self.exhausted).unwrap_or(0);
+        wanted.saturating_sub(self.results)
     }
 }
 
@@ -101,6 +94,7 @@ mod tests {
 
     use super::super::sample::{self, iteration};
     use super::*;
+    use crate::storage::Event;
 
     fn of_sample() -> Vec<EpsilonSummary> {
         EpsilonSummary::of_each(&sample::search("torch"))

@@ -67,6 +67,12 @@ fn merged(before: Row, row: Row) -> Row {
     }
 }
 
+/// Returns what a network is ranked by; a stopped or failed one has shown no final accuracy.
+pub fn final_accuracy(row: &Row) -> Option<f64> {
+    let is_final = matches!(row.event, Event::Trained | Event::Imported);
+    row.best_validation_accuracy.filter(|_| is_final)
+}
+
 /// Groups iterations; those without a key are left out.
 pub fn grouped<K: Ord>(
     iterations: &[Row],
@@ -104,7 +110,6 @@ impl StatusCounts {
         self.0.get(&status).copied().unwrap_or(0)
     }
 
-    /// Returns how many iterations gave their architecture a result.
     pub fn results(&self) -> u64 {
         self.0.iter().filter(|(status, _)| status.is_result()).map(|(_, count)| count).sum()
     }
@@ -123,9 +128,7 @@ impl Serialize for StatusCounts {
 /// Seconds of training, summed.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
 pub struct Ledger {
-    /// Spent on what has a result.
     pub train_seconds: f64,
-    /// Saved by the stopping rule, as estimated.
     pub saved_seconds: f64,
     /// Spent in vain, not part of `train_seconds`.
     pub lost_seconds: f64,

@@ -15,7 +15,6 @@ pub struct SearchData {
     pub experiment: String,
     /// The configured trainer, `torch`, `command` or `synthetic`, or [`IMPORTED`].
     pub trainer: &'static str,
-    /// Epochs of a full training.
     pub epochs: u32,
     /// The epsilon schedule, and what has happened in each stage.
     pub stages: Vec<(EpsilonStage, StageCounts)>,
@@ -39,15 +38,13 @@ pub struct EarlyStopping {
     pub enabled: bool,
     /// Networks trained to the end before the first may be stopped.
     pub burn_in: u64,
-    /// Networks trained to the end so far.
     pub full_curves: u64,
-    /// Networks trained to the end when the predictor was fitted; `None` without a predictor.
+    /// Those that the newest predictor was fitted after.
     pub predictor_curves: Option<u64>,
     #[serde(skip)]
     pub findings: AuditFindings,
 }
 
-/// The trainer of results that were taken over from another search.
 pub const IMPORTED: &str = "imported";
 
 /// Returns who trained: the configured trainer, unless all results were imported.
@@ -77,7 +74,6 @@ pub enum Condition {
     /// Not finished, and nothing is known to stand in its way.
     #[default]
     Active,
-    /// Halted by a person.
     Halted,
     /// Every epsilon has its architectures or is exhausted, and nothing is open.
     Finished,

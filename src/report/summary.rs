@@ -21,7 +21,6 @@ pub struct Summary {
     pub epsilon: Option<f64>,
     pub iterations: u64,
     pub counts: StatusCounts,
-    /// Architectures the schedule wants, that have a result, and that are still to get one.
     pub wanted: u64,
     pub results: u64,
     pub left: u64,
@@ -29,18 +28,13 @@ pub struct Summary {
     pub epsilons: Vec<EpsilonSummary>,
     pub seconds: Ledger,
     pub early_stopping: StoppingSummary,
-    /// The middle of the next two; none when they are far apart.
     pub estimated_train_seconds_left: Option<f64>,
-    /// None while too few networks have been trained to tell.
     pub least_train_seconds_left: Option<f64>,
     pub most_train_seconds_left: Option<f64>,
     pub uses_accelerator: bool,
-    /// When the first attempt began.
     pub started_at: Option<Time>,
     pub last_event_at: Option<Time>,
-    /// In order of name.
     pub hosts: Vec<HostTally>,
-    /// What is wrong and what to do.
     pub notices: Vec<String>,
 }
 
@@ -62,13 +56,10 @@ pub struct StoppingSummary {
     pub audited: u64,
     pub false_stops: u64,
     pub false_stop_rate: Option<f64>,
-    /// The ends of its 95 % interval (Wilson).
     pub false_stop_rate_lower: Option<f64>,
     pub false_stop_rate_upper: Option<f64>,
     pub switched_off: bool,
-    /// Epochs of all trainings that have a result.
     pub epochs_trained: u64,
-    /// Epochs that the stopped trainings had left.
     pub epochs_saved: u64,
 }
 
@@ -76,17 +67,12 @@ pub struct StoppingSummary {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct HostTally {
     pub host: String,
-    /// Claims that ended with a result.
     pub results: u64,
-    /// Claims that ended without one.
     pub lost: u64,
     /// Tasks whose trainer refused to work.
     pub refused: u64,
-    /// How many of the newest failed, one after the other.
     pub failures_in_a_row: u64,
-    /// Why the newest failed one did.
     pub last_reason: Option<String>,
-    /// Whether the host seems to be at fault.
     pub bad: bool,
 }
 

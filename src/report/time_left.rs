@@ -38,10 +38,6 @@ impl TimeLeft {
             .collect();
         let open = iterations.iter().filter(|row| row.event == Event::Claimed).count();
         let not_begun = left.saturating_sub(open as u64) as f64;
-        let between = |cost: CostSample, least, most| Self {
-            least: cost.of_many(least).least,
-            most: cost.of_many(most).most,
-        };
         let is_stopped = |result: &(Event, f64)| result.0 == Event::Stopped;
         let is_stopping = stopping.enabled && !stopping.findings.is_switched_off();
         let first_stopped = results.iter().position(is_stopped);
@@ -50,7 +46,7 @@ impl TimeLeft {
             && since_stopping.len() >= FEWEST_SINCE_STOPPING
             && let Some(cost) = CostSample::of(since_stopping.iter())
         {
-            return Some(between(cost, not_begun, left as f64));
+            return Some(cost.between(not_begun, left as f64));
         }
         // Stopped networks are no measure of whole trainings.
         let whole = CostSample::of(results.iter().filter(|&result| !is_stopped(result)))?;
@@ -60,7 +56,7 @@ impl TimeLeft {
         } else {
             not_begun
         };
-        Some(between(whole, least, left as f64))
+        Some(whole.between(least, left as f64))
     }
 
     /// Returns the middle of the range, unless it is too wide for a single number.
@@ -91,11 +87,13 @@ impl CostSample {
         Some(Self { networks, mean, deviation, least: newest.iter().copied().fold(mean, f64::min) })
     }
 
-    /// Returns what so many more cost: their sum varies, and so does the mean it is inferred from.
-    fn of_many(&self, count: f64) -> TimeLeft {
-        let error = SURE * self.deviation * (count + count * count / self.networks).sqrt();
-        let sum = count * self.mean;
-        TimeLeft { least: (sum - error).max(count * self.least), most: sum + error }
+    /// Returns what so many to so many more cost: their sum varies, and so does the mean it is
+    /// inferred from.
+    fn between(&self, few: f64, many: f64) -> TimeLeft {
+        let error =
+            |count: f64| SURE * self.deviation * (count + count * count / self.networks).sqrt();
+        let least = (few * self.mean - error(few)).max(few * self.least);
+        TimeLeft { least, most: many * self.mean + error(many) }
     }
 }
 

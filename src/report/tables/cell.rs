@@ -23,10 +23,9 @@ macro_rules! written_as_displayed {
 // `&'static str`: words of this program.
 written_as_displayed!(u32, u64, bool, Event, Iteration, Time, &'static str);
 
-/// At most 15 significant digits and 20 decimals, never an exponent: as much as a spreadsheet
-/// keeps and shows (measured with LibreOffice), so that a table that passes through one holds the
-/// same numbers. The replay log has all 17 digits. What is not finite, such as the loss of a
-/// network that diverged, is missing.
+/// At most 15 significant digits and 20 decimals, never an exponent: what a spreadsheet keeps and
+/// shows (measured with LibreOffice). What is not finite, such as the loss of a network that
+/// diverged, is missing.
 impl Cell for f64 {
     fn text(&self) -> String {
         if !self.is_finite() {
@@ -72,10 +71,9 @@ const LONGEST: usize = 32_000;
 /// Text of other programs and people: one line, without absolute paths, and such that a
 /// spreadsheet leaves it alone.
 ///
-/// White space and control characters become single spaces; of absolute paths the last part stays
-/// (`.../name`), since tables are handed on and homes are private. If a spreadsheet might take the
-/// result for anything else than text, or if it begins with an apostrophe, an apostrophe is put
-/// before it: taking one leading apostrophe away gives the text back.
+/// Of absolute paths the last part stays (`.../name`), since tables are handed on and homes are
+/// private. What a spreadsheet might take for anything else than text, and what begins with an
+/// apostrophe, gets an apostrophe before it: taking that away gives the text back.
 impl Cell for String {
     fn text(&self) -> String {
         let line: Vec<_> = self

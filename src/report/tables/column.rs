@@ -66,12 +66,7 @@ pub(super) fn column<'a, R, V: Cell>(
 /// none is given.
 macro_rules! columns {
     (@one $row:ty, $name:ident, $domain:expr, $meaning:expr) => {
-        $crate::report::tables::column::Column {
-            name: stringify!($name).to_owned(),
-            meaning: $meaning.to_owned(),
-            domain: $domain,
-            text: Box::new(|row: &$row| $crate::report::tables::cell::Cell::text(&row.$name)),
-        }
+        columns!(@one $row, $name, $domain, $meaning, |row| row.$name.clone())
     };
     (@one $row:ty, $name:ident, $domain:expr, $meaning:expr, $value:expr) => {
         $crate::report::tables::column::column::<$row, _>(
@@ -98,11 +93,8 @@ pub(super) fn of_part<'a, R: 'a, S: 'a>(
     columns.into_iter().map(of).collect()
 }
 
-/// Picks columns by their names, which spaces divide, in the order asked for; of two with one
-/// name the first.
-///
-/// # Panics
-/// When there is no such column: the names are constants of the tables.
+/// Picks columns by their names, which spaces divide, in that order; of two with one name the
+/// first.
 pub(super) fn pick<'a, R>(mut columns: Vec<Column<'a, R>>, names: &str) -> Vec<Column<'a, R>> {
     let take = |name: &str| {
         let place = columns.iter().position(|column| column.name == name);

@@ -7,14 +7,11 @@ use super::table::Table;
 use crate::report::search::SearchData;
 use crate::storage::{Attempt, Curve, CurveRow};
 
-/// An epoch with its attempt.
-pub(super) type LongRow<'a> = (&'a Attempt, &'a CurveRow);
-
 /// Returns every epoch of every curve, starts that failed the first-epoch test included.
-pub(super) fn long(search: &SearchData) -> Table<'_, LongRow<'_>> {
+pub(super) fn long(search: &SearchData) -> Table<'_, (&Attempt, &CurveRow)> {
     let rows = search.curves.iter();
     let rows = rows.flat_map(|(attempt, curve)| curve.rows().iter().map(move |row| (attempt, row)));
-    let mut columns = of_part(attempt_columns(), |row: &LongRow| row.0);
+    let mut columns = of_part(attempt_columns(), |row: &(_, _)| row.0);
     let epoch = columns! { CurveRow:
         epoch: POSITIVE, "The epoch";
         start: POSITIVE,
@@ -33,13 +30,13 @@ pub(super) fn long(search: &SearchData) -> Table<'_, LongRow<'_>> {
         stop_probability: SHARE,
             "Probability, under the prediction, that the network stays below the best one";
     };
-    columns.extend(of_part(epoch, |row: &LongRow| row.1));
+    columns.extend(of_part(epoch, |row: &(_, _)| row.1));
     columns.push(trainer(|_| search.trainer));
     // At the end, since it came later.
     let newest = columns! { CurveRow:
         y_best: SHARE, "Last-epoch accuracy of the best network when the stopping rule was asked";
     };
-    columns.extend(of_part(newest, |row: &LongRow| row.1));
+    columns.extend(of_part(newest, |row: &(_, _)| row.1));
     Table { name: "curves_long", columns, rows: rows.collect() }
 }
 
@@ -50,18 +47,15 @@ fn attempt_columns<'a>() -> Vec<Column<'a, Attempt>> {
     }
 }
 
-/// A curve with its attempt.
-pub(super) type WideRow<'a> = (&'a Attempt, &'a Curve);
-
 /// Returns one row per curve, its last start alone; as many epochs as a full training has, or
 /// the longest curve if that is longer.
-pub(super) fn wide(search: &SearchData) -> Table<'_, WideRow<'_>> {
+pub(super) fn wide(search: &SearchData) -> Table<'_, (&Attempt, &Curve)> {
     let architectures: HashMap<_, _> =
         search.iterations.iter().map(|row| (row.iteration, row.architecture.clone())).collect();
     let longest = search.curves.values().map(|curve| curve.last_start().len()).max();
     let width = longest.unwrap_or(0).max(search.epochs as usize);
-    let mut columns = of_part(attempt_columns(), |row: &WideRow| row.0);
-    columns.extend(columns! { WideRow:
+    let mut columns = of_part(attempt_columns(), |row: &(_, _)| row.0);
+    columns.extend(columns! { (&Attempt, &Curve):
         architecture: ARCHITECTURE, "The network's layers",
             move |row| architectures.get(&Some(row.0.iteration)).cloned().flatten();
     });
@@ -71,7 +65,7 @@ pub(super) fn wide(search: &SearchData) -> Table<'_, WideRow<'_>> {
     columns.extend((1..=width).map(|epoch| {
         let name = format!("epoch_{epoch:0digits$}");
         let meaning = format!("Validation accuracy after epoch {epoch} of the last start");
-        column(name, SHARE, meaning, move |row: &WideRow| {
+        column(name, SHARE, meaning, move |row: &(_, &Curve)| {
             let rows = row.1.last_start();
             let place = rows.binary_search_by_key(&epoch, |row| row.epoch as usize).ok()?;
             Some(rows[place].validation_accuracy)

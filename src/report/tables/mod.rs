@@ -10,8 +10,8 @@
 //! UTC; no cell that a spreadsheet would compute, take for a date or otherwise change; no absolute
 //! path; a table of more than 1,000,000 rows is split.
 //!
-//! [`column`], [`cell`], [`spreadsheet`]: what every table is made of; [`table`], [`dictionary`]:
-//! how it is written; then one file a table, `models` with two.
+//! [`column`], [`cell`], [`spreadsheet`]: of what tables are made; [`table`], [`dictionary`]: how
+//! they are written.
 
 mod cell;
 mod column;
@@ -33,12 +33,11 @@ use table::{MOST_ROWS, Table};
 use super::architectures::ArchitectureRecord;
 use super::search::SearchData;
 
-/// The tables as files.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TableSet {
     /// The data dictionary last.
     pub files: Vec<TableFile>,
-    /// What a person should know: which tables were split.
+    /// Which tables were split.
     pub notices: Vec<String>,
 }
 

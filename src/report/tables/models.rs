@@ -6,10 +6,9 @@ use super::table::Table;
 use crate::report::architectures::{ArchitectureRecord, ranking};
 use crate::report::search::SearchData;
 
-/// Number of rows of `top_models.csv` at most.
+/// Most rows of `top_models.csv`.
 const TOP: usize = 100;
 
-/// Returns every architecture, in the order in which they were first sampled.
 pub(super) fn table<'a>(
     search: &SearchData,
     architectures: &[ArchitectureRecord<'a>],
@@ -22,7 +21,6 @@ pub(super) fn table<'a>(
     Table { name: "models", columns, rows: architectures.to_vec() }
 }
 
-/// An architecture with its rank.
 pub(super) type Ranked<'a> = (u64, ArchitectureRecord<'a>);
 
 /// Returns the best architectures, the best first.

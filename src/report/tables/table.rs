@@ -5,7 +5,6 @@ use super::column::Column;
 /// Rows of one file: what spreadsheets can open.
 pub(super) const MOST_ROWS: usize = 1_000_000;
 
-/// One CSV file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableFile {
     /// `iterations.csv` or, from the second part of a split table on, `curves_long_2.csv`.
@@ -13,18 +12,16 @@ pub struct TableFile {
     pub text: String,
 }
 
-/// A table before it is written.
 pub(super) struct Table<'a, R> {
     /// Name of the file without `.csv`.
     pub(super) name: &'static str,
     /// In order; new ones go to the end, so that readers by position go on working.
     pub(super) columns: Vec<Column<'a, R>>,
-    /// What the rows are made from.
     pub(super) rows: Vec<R>,
 }
 
 impl<R> Table<'_, R> {
-    /// Writes the table: one file with at most `most_rows` rows, or as many such files as it takes.
+    /// Writes as many files of at most `most_rows` rows as it takes.
     pub(super) fn files(&self, most_rows: usize) -> Vec<TableFile> {
         let parts: Vec<&[R]> = match self.rows.as_slice() {
             [] => vec![&[]],
