@@ -180,8 +180,9 @@ mod tests {
 
     #[test]
     fn the_time_left_is_a_range_by_what_networks_took() {
-        // One network has been stopped since stopping began, too few to tell. Whole trainings took 360.5, 360.5 and
-        // 90 s; five are left, one of them in training; at least an epoch of three each.
+        // One network has been stopped since stopping began, too few to go by. Whole trainings
+        // took 360.5, 360.5 and 90 s; five are left, one of them in training; at least an epoch of
+        // three each.
         let summary = of_sample();
         let (least, most) =
             (summary.least_train_seconds_left.unwrap(), summary.most_train_seconds_left.unwrap());

@@ -122,7 +122,7 @@ mod tests {
         EarlyStopping::default()
     }
 
-    /// A search of so many networks, and the estimate before each of them beside what was really left.
+    /// The estimate before each network of a search, beside what was really left.
     fn estimates(
         all: &[Row],
         stopping: impl Fn(&[Row]) -> EarlyStopping,

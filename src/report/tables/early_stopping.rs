@@ -36,8 +36,8 @@ pub(super) fn table(search: &SearchData) -> Table<'_, VerdictRow<'_>> {
             audits: is_audit.then_some(so_far),
         }
     });
-    let names = "iteration status epsilon round architecture epochs predicted_accuracy sigma y_best \
-        stop_probability threshold saved_seconds view";
+    let names = "iteration status epsilon round architecture epochs predicted_accuracy sigma \
+        y_best stop_probability threshold saved_seconds view";
     let mut columns = of_part(pick(iteration_columns(), names), |row: &VerdictRow| row.iteration);
     columns.extend(columns! { VerdictRow:
         verdict_epoch: POSITIVE, "Epoch after which the verdict was given";
@@ -59,9 +59,11 @@ pub(super) fn table(search: &SearchData) -> Table<'_, VerdictRow<'_>> {
         false_stop_rate: SHARE, "Share of false stops among the audits so far",
             |row| row.audits?.rate();
         false_stop_rate_lower: SHARE,
-            "Lower end of the 95 % interval of that share (Wilson)", |row| row.audits?.interval().map(|ends| ends.0);
+            "Lower end of the 95 % interval of that share (Wilson)",
+            |row| row.audits?.interval().map(|ends| ends.0);
         false_stop_rate_upper: SHARE,
-            "Upper end of the 95 % interval of that share (Wilson)", |row| row.audits?.interval().map(|ends| ends.1);
+            "Upper end of the 95 % interval of that share (Wilson)",
+            |row| row.audits?.interval().map(|ends| ends.1);
     });
     columns.push(trainer(|_| search.trainer));
     Table { name: "early_stopping", columns, rows: rows.collect() }

@@ -34,8 +34,8 @@ pub(super) fn table(search: &SearchData) -> Table<'_, EpsilonSummary> {
         mean_reward_of_new: SHARE,
             "Mean reward of the networks that are new at this epsilon, each once";
         mean_reward_with_repeats: SHARE,
-            "Mean reward over all rows of the replay memory, as the paper counts: a network that is \
-             drawn again counts again";
+            "Mean reward over all rows of the replay memory, as the paper counts: a network \
+             that is drawn again counts again";
         best_validation_accuracy: SHARE,
             "Greatest validation accuracy of a network trained to the end or imported";
         train_seconds: SECONDS, "Time spent on training", |row| row.seconds.train_seconds;

@@ -60,13 +60,15 @@ pub(super) fn iteration_columns<'a>() -> Vec<Column<'a, Row>> {
         attempt: POSITIVE,
             "The attempt that decided it, or the newest; names the curve and the checkpoint";
         reward: SHARE,
-            "What Q-learning learns from; missing when the iteration is no row of the replay memory";
+            "What Q-learning learns from; missing when the iteration is no row of the replay \
+             memory";
         best_validation_accuracy: SHARE, "Greatest validation accuracy over the epochs";
         best_epoch: POSITIVE, "Epoch of the greatest validation accuracy";
         last_validation_accuracy: SHARE, "Validation accuracy after the last epoch";
         epochs: COUNT, "Number of epochs trained";
         predicted_accuracy: NUMBER,
-            "Predicted validation accuracy after the last epoch, at the verdict of the stopping rule";
+            "Predicted validation accuracy after the last epoch, at the verdict of the stopping \
+             rule";
         sigma: NOT_NEGATIVE, "Standard deviation of the prediction";
         y_best: SHARE, "Accuracy to beat when the verdict was given";
         stop_probability: SHARE,

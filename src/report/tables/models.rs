@@ -13,8 +13,8 @@ pub(super) fn table<'a>(
     search: &SearchData,
     architectures: &[ArchitectureRecord<'a>],
 ) -> Table<'a, ArchitectureRecord<'a>> {
-    let names = "architecture first_iteration times_sampled iteration status epsilon attempt reward \
-        best_validation_accuracy best_epoch last_validation_accuracy epochs \
+    let names = "architecture first_iteration times_sampled iteration status epsilon attempt \
+        reward best_validation_accuracy best_epoch last_validation_accuracy epochs \
         predicted_accuracy sigma stop_probability parameters macs layers learning_rate \
         restarts train_seconds saved_seconds reason device time trainer";
     let columns = pick(architecture_columns(search), names);

@@ -66,7 +66,7 @@ pub(super) fn table(search: &SearchData) -> Table<'_, ScoresRow> {
     Table { name: "predictor_scores", columns, rows: rows.into_values().collect() }
 }
 
-/// The paper trusts sigma; the networks that finish, though chosen by looking good, can tell.
+/// The paper trusts sigma; the networks that finish, though chosen by looking good, test it.
 fn add_later(rows: &mut BTreeMap<u32, ScoresRow>, search: &SearchData) {
     let trained = search.iterations.iter().filter(|row| row.event == Event::Trained);
     let finals: HashMap<_, f64> =
