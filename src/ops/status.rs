@@ -21,8 +21,7 @@ use crate::storage::{Event, Knowledge, RoundDir, Row, TaskRefusal};
 pub fn status(experiment: &Experiment) -> anyhow::Result<Summary> {
     let files = AttemptFiles::list(experiment.dir())?;
     let journal = Journal::open_to_look(experiment)?;
-    let (rows, unlearned) = (journal.rows(), journal.new_rows());
-    let knowledge = journal.state();
+    let (knowledge, rows, unlearned) = (journal.state(), journal.rows(), journal.new_rows());
     let search = search_data(experiment, &journal)?;
 
     let refusals = refusals(experiment)?;
@@ -144,18 +143,19 @@ impl Evidence<'_> {
     }
 
     fn under_way(&self, newest: u32, queue: &Queue) -> anyhow::Result<Diagnosis> {
-        if let Some(why) = queue.cannot_start() {
-            let notice = format!(
+        let cannot_start = queue.cannot_start().map(|why| {
+            format!(
                 "Round {newest} cannot start: the scheduler says {why}. Run `metaqnn cancel`, \
                  correct the request with `metaqnn set`, then run `metaqnn submit`."
-            );
-            return Ok((Condition::Stuck, vec![notice]));
-        }
-        if let Some(job) = queue.held_reduce() {
-            let notice = format!(
+            )
+        });
+        let is_held = queue.held_reduce().map(|job| {
+            format!(
                 "The reduce of round {newest} is held (job {job}), and the chain waits for it: \
                  `scontrol release {job}`."
-            );
+            )
+        });
+        if let Some(notice) = cannot_start.or(is_held) {
             return Ok((Condition::Stuck, vec![notice]));
         }
         let mut unclaimed = self.unclaimed(newest, queue)?;

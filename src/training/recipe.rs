@@ -9,8 +9,9 @@ use crate::invalid::Invalid;
 use crate::maths::pow;
 use crate::outcome::Accuracy;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum TrainerKind {
     /// `metaqnn-torch`, beside `metaqnn`.
     Torch,

@@ -15,8 +15,7 @@ use crate::regular_file::{self, SMALL};
 use crate::report::tables::TableSet;
 use crate::report::{EarlyStopping, SearchData, by_iteration, who_trained};
 use crate::storage::fs::publish;
-use crate::storage::{Attempt, Curve, Row, StorageError};
-use crate::training::TrainerKind;
+use crate::storage::{Attempt, Curve, Row};
 
 /// Beside the tables: the program and the rows of the log that they show.
 const SHOWN: &str = ".shown";
@@ -67,19 +66,13 @@ pub(crate) fn search_data(
     journal: &Journal,
 ) -> anyhow::Result<SearchData> {
     let (config, knowledge) = (experiment.config(), journal.state());
-    let recipe = &config.recipe;
     let stopping = &config.early_stopping;
-    let configured = match recipe.trainer {
-        TrainerKind::Torch => "torch",
-        TrainerKind::Command => "command",
-        TrainerKind::Synthetic => "synthetic",
-    };
     let counts = knowledge.stage_counts(&config.schedule);
     let iterations = by_iteration(journal.rows());
     Ok(SearchData {
         experiment: config.experiment.name.clone(),
-        trainer: who_trained(configured, &iterations),
-        epochs: recipe.epochs,
+        trainer: who_trained(config.recipe.trainer.into(), &iterations),
+        epochs: config.recipe.epochs,
         stages: config.schedule.stages().iter().copied().zip(counts).collect(),
         iterations,
         early_stopping: EarlyStopping {
@@ -97,29 +90,20 @@ pub(crate) fn search_data(
 /// out, with a notice: the tables must not end the search.
 fn curves(experiment: &Experiment, iterations: &[Row]) -> (BTreeMap<Attempt, Curve>, Vec<String>) {
     let results = iterations.par_iter().filter(|row| row.event.is_result());
-    // Many small files, which a server gives faster when several are asked for.
-    let read: Vec<_> = results
-        .filter_map(Row::attempt)
-        .filter_map(|attempt| Some((attempt, curve(experiment, attempt).transpose()?)))
-        .collect();
+    let read = results.filter_map(Row::attempt).filter_map(|attempt| {
+        let path = experiment.dir().curve(attempt);
+        // A network that does not fit into memory has no epoch.
+        path.exists().then(|| (attempt, Curve::read(&path)))
+    });
     let (mut curves, mut notices) = (BTreeMap::new(), Vec::new());
-    for (attempt, curve) in read {
-        match curve {
-            Ok(curve) => {
-                curves.insert(attempt, curve);
-            }
+    // Many small files, which a server gives faster when several are asked for.
+    for (attempt, curve) in read.collect::<Vec<_>>() {
+        match curve.map_err(anyhow::Error::from) {
+            Ok(curve) => drop(curves.insert(attempt, curve)),
             Err(error) => {
-                let error = anyhow::Error::from(error);
                 notices.push(format!("a learning curve is left out of the tables: {error:#}"));
             }
         }
     }
     (curves, notices)
-}
-
-/// Reads the curve of an attempt; none of a network that does not fit into memory, which has no
-/// epoch.
-fn curve(experiment: &Experiment, attempt: Attempt) -> Result<Option<Curve>, StorageError> {
-    let path = experiment.dir().curve(attempt);
-    if path.exists() { Curve::read(&path).map(Some) } else { Ok(None) }
 }
