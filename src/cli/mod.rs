@@ -17,9 +17,8 @@
 mod args;
 mod checks;
 mod config;
+mod exchange;
 mod exit_code;
-mod export;
-mod import;
 mod machine;
 mod printer;
 mod progress;
@@ -92,8 +91,8 @@ enum Command {
     Doctor(checks::DoctorArgs),
     Space(space::SpaceArgs),
     Simulate(Box<simulate::SimulateArgs>),
-    Import(import::ImportArgs),
-    Export(export::ExportArgs),
+    Import(exchange::ImportArgs),
+    Export(exchange::ExportArgs),
     Config(config::ConfigArgs),
     Completions(config::CompletionsArgs),
 }
@@ -124,8 +123,8 @@ impl Command {
             Self::Doctor(args) => checks::doctor(args, trust, printer),
             Self::Space(args) => space::run(args, printer),
             Self::Simulate(args) => simulate::run(&args, printer),
-            Self::Import(args) => import::run(args, printer),
-            Self::Export(args) => export::run(&args, printer),
+            Self::Import(args) => exchange::run_import(args, printer),
+            Self::Export(args) => exchange::run_export(&args, printer),
             Self::Config(args) => config::config(args, printer),
             Self::Completions(args) => config::completions(&args, printer),
         }

@@ -18,8 +18,9 @@ use crate::predictor::{FoldScaling, PredictorParams, Regressor};
 use crate::report::terminal::Colour;
 use crate::seed::{Purpose, generator};
 use crate::simulate::{
-    CurveOptions, HyperbandParams, Input, Orders, SearchScope, SimulationParams, check_target,
-    score_beside_last_seen, simulate, simulate_hyperband, table, write_scores, write_trace,
+    CurveOptions, HyperbandParams, Orders, SearchScope, SimulationInput, SimulationParams,
+    check_target, score_beside_last_seen, simulate, simulate_hyperband, table, write_scores,
+    write_trace,
 };
 
 /// Replay recorded learning curves under the stopping rule: what it would have saved, and lost
@@ -31,29 +32,30 @@ use crate::simulate::{
     metaqnn simulate curves.csv --regressor last-seen --scores scores.csv --json\n  \
     metaqnn simulate curves.csv --scheduler f-hyperband --delta 0.95 --kappa 0.2,0.5\n  \
     metaqnn simulate EXPERIMENT --burn-in 30\n\n\
-    A file has one network a row. Its first column is an id; the columns of the curve share a name and\n\
-    end in the number of the epoch (`y1` .. or `acc_01` ..); all other columns of numbers are features,\n\
-    taken as they are. Of an experiment, the networks trained to the end are replayed.\n\n\
-    In each order the first networks, the burn-in, are trained to the end and the predictor is fitted\n\
-    to them; the others are walked in order and stopped as soon as the probability that they end below\n\
-    the best one reaches delta.\n\n\
+    A file has one network a row. Its first column is an id; the columns of the curve share a\n\
+    name and end in the number of the epoch (`y1` .. or `acc_01` ..); all other columns of\n\
+    numbers are features, as they are. Of an experiment, the networks trained to the end are replayed.\n\n\
+    In each order the first networks, the burn-in, are trained to the end and the predictor is\n\
+    fitted to them; the others are walked in order and stopped as soon as the probability that\n\
+    they end below the best one reaches delta.\n\n\
     JSON, one object for each setting (with several inputs, `file` comes first):\n  \
     delta, top_n, offset\n  \
     speedup                N T / epochs spent, burn-in included; mean over orders\n  \
     speedup_after_burn_in  the same of the walked networks alone; null where there is none\n  \
     share_stopped          of the walked networks, 0 to 1; mean over orders\n  \
-    best_kept              orders in which the best network was walked and trained to the end ..\n  \
-    orders_best_in_walk    .. of those in which it was walked\n  \
-    top10_kept             of the ten best networks those trained to the end, burn-in included; mean\n  \
-    regret_mean, regret_max  best of all minus best trained to the end, in the unit given, after --log\n\
+    best_kept              orders in which the best network was walked and trained to the end\n  \
+    orders_best_in_walk    orders in which it was walked\n  \
+    top10_kept             of the ten best networks those trained to the end; mean\n  \
+    regret_mean, regret_max  best of all minus best trained to the end; in the unit after --log\n\
     With a scheduler: scheduler, eta, kappa, delta, offset, runs, networks, epochs, speedup,\n\
-    share_stopped, best_mean, best_standard_error, regret_mean, regret_max (speedup and regret against\n\
-    plain Hyperband).\n\n\
-    The trace has, for each setting and walked network, its stop or its last verdict: delta, top_n,\n\
-    offset, id, stopped, epoch (from 1), predicted, sigma, best (before the offset), stop_probability.\n\
+    share_stopped, best_mean, best_standard_error, regret_mean, regret_max (speedup and regret\n\
+    against plain Hyperband).\n\n\
+    The trace has, for each setting and walked network, its stop or its last verdict: delta,\n\
+    top_n, offset, id, stopped, epoch (from 1), predicted, sigma, best (before the offset),\n\
+    stop_probability.\n\
     Its values are those that the rule compares: losses are negated, after --log.\n\
-    The scores have regressor, epoch, r_squared, r_squared_standard_error and mean_absolute_error on\n\
-    the networks after the burn-in, for the regressor and for the last value seen.")]
+    The scores have regressor, epoch, r_squared, r_squared_standard_error and mean_absolute_error\n\
+    on the networks after the burn-in, for the regressor and for the last value seen.")]
 pub struct SimulateArgs {
     /// Files of recorded curves (CSV), or experiment directories
     #[arg(required = true, value_name = "FILE|EXPERIMENT")]
@@ -140,7 +142,7 @@ struct PredictorArgs {
 
 #[derive(Debug, Args)]
 struct HyperbandArgs {
-    /// Run Hyperband over the networks, plain or with stopping inside its rungs, in place of the walk
+    /// Run Hyperband over the networks, plain or with stopping inside its rungs, not the walk
     #[arg(long, value_enum, default_value_t = HyperbandKind::None)]
     scheduler: HyperbandKind,
     /// One network in ETA goes on to the next rung [default: 3]
@@ -193,7 +195,7 @@ pub fn run(args: &SimulateArgs, printer: &Printer) -> anyhow::Result<ExitStatus>
             log::warn!("`{option}` is ignored: plain Hyperband predicts nothing");
         }
     }
-    let inputs = args.inputs.iter().map(|path| Input::read(path, &args.curves));
+    let inputs = args.inputs.iter().map(|path| SimulationInput::read(path, &args.curves));
     let inputs = inputs.collect::<anyhow::Result<Vec<_>>>()?;
     for input in &inputs {
         printer.note(&input.summary);
@@ -263,9 +265,8 @@ impl SimulateArgs {
         Ok(())
     }
 
-    /// Returns an option that was given and would do nothing beside another one, with that one in words.
-    ///
-    /// Not left to clap, which waives what an option requires when a third one rules that out.
+    /// Returns an option that would do nothing beside another one, with that one in words. Not left
+    /// to clap, which waives what an option requires when a third one rules that out.
     pub(super) fn idle_option(&self) -> Option<(&'static str, &'static str)> {
         let (walk, hyperband) = (&self.walk, &self.hyperband);
         let has_scheduler = hyperband.scheduler != HyperbandKind::None;
@@ -309,7 +310,7 @@ impl SimulateArgs {
 
     fn replay(
         &self,
-        input: &Input,
+        input: &SimulationInput,
         params: &SimulationParams,
         printer: &Printer,
     ) -> anyhow::Result<()> {
@@ -342,7 +343,7 @@ impl SimulateArgs {
 
     fn print<T: Serialize>(
         &self,
-        input: &Input,
+        input: &SimulationInput,
         summaries: &[T],
         text: impl Fn(&[T], Colour) -> String,
         printer: &Printer,

@@ -44,7 +44,6 @@ pub(super) fn read_rows<T>(
     Ok(UsableRows { rows, set_aside })
 }
 
-/// The cells of one row.
 pub(super) struct Cells<'a> {
     places: &'a HashMap<&'static str, usize>,
     record: &'a ByteRecord,
@@ -88,7 +87,6 @@ impl Cells<'_> {
     }
 }
 
-/// Returns why a cell cannot be used.
 pub(super) fn refusal(column: &str, cell: &str, expected: &str) -> String {
     format!("`{column}` is `{}` (must be {expected})", shown(cell))
 }

@@ -38,7 +38,6 @@ pub(crate) fn line(row: &ByteRecord) -> u64 {
     row.position().map_or(0, csv::Position::line)
 }
 
-/// Characters of a cell that a message shows.
 const SHOWN: usize = 60;
 
 /// Returns as much of a cell as a line of a message has space for, control characters as escapes.

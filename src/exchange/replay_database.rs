@@ -9,7 +9,6 @@ use crate::space::{Architecture, Space};
 use crate::storage::error::StorageError;
 use crate::storage::fs::time::Time;
 
-/// The columns, in the published order.
 const COLUMNS: [&str; 11] = [
     "net",
     "accuracy_best_val",
@@ -29,7 +28,6 @@ const UNUSED: [&str; 2] = ["accuracy_best_test", "accuracy_last_test"];
 /// A sampled network. One that was sampled again has a row each time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReplayRow {
-    /// `net`.
     pub architecture: Architecture,
     /// `accuracy_best_val`: the reward; chance for a network that failed.
     pub best_validation_accuracy: Accuracy,
@@ -41,11 +39,9 @@ pub struct ReplayRow {
     pub last_step: u64,
     /// `ix_q_value_update`. No key: many rows may carry the same number.
     pub iteration: u64,
-    /// In force when the network was sampled.
     pub epsilon: Epsilon,
     /// `time_finished`, in Unix seconds in the file; 0 there where it is unknown.
     pub finished: Option<Time>,
-    /// `machine_run_on`.
     pub machine: String,
 }
 
@@ -117,7 +113,8 @@ pub(super) mod tests {
     use proptest::prelude::*;
 
     const HEADER: &str = "net,accuracy_best_val,iter_best_val,accuracy_last_val,iter_last_val,\
-        accuracy_best_test,accuracy_last_test,ix_q_value_update,epsilon,time_finished,machine_run_on\n";
+        accuracy_best_test,accuracy_last_test,ix_q_value_update,epsilon,time_finished,\
+        machine_run_on\n";
 
     fn space() -> Space {
         let image = DataShape { size: 32, channels: 3, classes: 10 };
@@ -150,7 +147,8 @@ pub(super) mod tests {
         let text = format!(
             "{HEADER}{}{}",
             "\"[C(64,3,1), GAP(10), SM(10)]\",0.1,0.0,0.1,0.0,-1.0,-1.0,1.0,1.0,0.0,unknown\n",
-            "\"[C(64,3,1), C(64,3,1), D(1,1), SM(10)]\",0.6832,533.0,0.68,10660.0,-1.0,-1.0,7.0,0.9,1475869775.73,luna\n",
+            "\"[C(64,3,1), C(64,3,1), D(1,1), SM(10)]\",0.6832,533.0,0.68,10660.0,\
+             -1.0,-1.0,7.0,0.9,1475869775.73,luna\n",
         );
         let database = read(&text);
         assert_eq!(database.set_aside, [] as [String; 0]);
@@ -166,7 +164,8 @@ pub(super) mod tests {
     #[test]
     fn columns_go_by_name_and_whole_numbers_need_no_point() {
         let text = "epsilon,extra,machine_run_on,time_finished,ix_q_value_update,iter_last_val,\
-            accuracy_last_val,iter_best_val,accuracy_best_val,net\n1,x,luna,0,3,20,1,10,0,[SM(10)]\n";
+            accuracy_last_val,iter_best_val,accuracy_best_val,net\n\
+            1,x,luna,0,3,20,1,10,0,[SM(10)]\n";
         let row = &read(text).rows[0];
         assert_eq!(
             (row.epsilon.value(), row.iteration, row.best_step, row.last_step),
@@ -198,7 +197,8 @@ pub(super) mod tests {
             database.set_aside,
             [
                 "line 2: accuracy `86` is outside [0, 1]",
-                "line 3: the dropout marks are not those of the layers, which are `[C(64,3,1), SM(10)]`",
+                "line 3: the dropout marks are not those of the layers, which are \
+                 `[C(64,3,1), SM(10)]`",
                 "line 4: `SM(9)` cannot be layer 2 (the search space has no such layer)",
                 "line 5: `ix_q_value_update` is `4.5` (must be a whole number of at least 0)",
                 "line 6: `epsilon` is `70` (must be 0 to 1)",
@@ -267,7 +267,9 @@ pub(super) mod tests {
         }
 
         #[test]
-        fn any_cells_are_read_or_set_aside(cells in prop::collection::vec("[-0-9.einfNa]{0,8}", 10)) {
+        fn any_cells_are_read_or_set_aside(
+            cells in prop::collection::vec("[-0-9.einfNa]{0,8}", 10),
+        ) {
             let text = format!("{HEADER}[SM(10)],{}\n", cells.join(","));
             let database = read(&text);
             prop_assert_eq!(database.rows.len() + database.set_aside.len(), 1);

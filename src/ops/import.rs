@@ -43,8 +43,8 @@ impl fmt::Display for Imported {
     }
 }
 
-/// Appends the rows of a `replay_database.csv` to the log of a fresh experiment, in the order of the
-/// file; `source` is the file, or a folder of the usual names.
+/// Appends the rows of a `replay_database.csv` to the log of a fresh experiment, in the order of
+/// the file; `source` is the file, or a folder of the usual names.
 ///
 /// Iterations are numbered by row, since the file's own number is no key. A network's first row is
 /// `imported`, its later ones are `reused`, so that none is dropped from the replay memory.

@@ -18,7 +18,8 @@ pub struct AuditFindings {
 
 impl AuditFindings {
     /// Judges audits, each by whether it was a false stop. Stopping is off from the first audit on
-    /// after which the share of false stops is surely above `limit`: the lower end of its interval is.
+    /// after which the share of false stops is surely above `limit`: the lower end of its interval
+    /// is.
     pub fn of(audits: impl IntoIterator<Item = bool>, limit: f64) -> Self {
         let mut findings = Self::default();
         for is_false_stop in audits {
@@ -37,7 +38,8 @@ impl AuditFindings {
         (self.audited > 0).then(|| self.false_stops as f64 / self.audited as f64)
     }
 
-    /// Returns the interval that holds the share of false stops among all stops in 95 % of searches.
+    /// Returns the interval that holds the share of false stops among all stops in 95 % of
+    /// searches.
     pub fn interval(&self) -> Option<(f64, f64)> {
         wilson_interval(self.false_stops, self.audited)
     }

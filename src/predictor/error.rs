@@ -1,5 +1,3 @@
-//! What can be wrong with the parameters of a predictor and with what it is given.
-
 use crate::invalid::Invalid;
 
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

@@ -55,7 +55,6 @@ pub struct Example {
 }
 
 impl Example {
-    /// Checks that others have as many epochs and features as this one.
     pub(crate) fn check_alike(&self, others: &[Self]) -> Result<(), PredictorError> {
         let size = |example: &Self| (example.curve.epochs(), example.features.values().len());
         let (epochs, features) = size(self);
@@ -96,14 +95,12 @@ pub(super) fn feature_row(features: &Features, observed: &[f64]) -> Vec<f64> {
 #[derive(Debug, Clone)]
 pub(crate) struct EpochTable {
     pub rows: Vec<Vec<f64>>,
-    /// The last value observed of each.
     pub last_seen: Vec<f64>,
     /// y_T of each.
     pub targets: Vec<f64>,
 }
 
 impl EpochTable {
-    /// Looks at curves of equal length after `epoch` epochs, from 1 on.
     pub fn new(examples: &[Example], epoch: usize) -> Self {
         let observed = |example: &Example| example.curve.values()[..epoch].to_vec();
         Self {
@@ -113,7 +110,6 @@ impl EpochTable {
         }
     }
 
-    /// Returns what it says of some networks.
     pub fn part(&self, networks: &[usize]) -> Self {
         let of = |column: &[f64]| networks.iter().map(|&network| column[network]).collect();
         Self {

@@ -15,9 +15,9 @@ use super::search;
 use super::stopping::Prediction;
 use super::uncertainty::{FoldScaling, LEAST_SIGMA, predict_held_out, sigma};
 
-/// Predicts the last epoch's accuracy from the epochs observed so far: T - 1 separate regressors, one
-/// for each number of observed epochs ("sequential regression models", Baker et al., 2017, section
-/// 3), each with its own scales and sigma.
+/// Predicts the last epoch's accuracy from the epochs observed so far: T - 1 separate regressors,
+/// one for each number of observed epochs ("sequential regression models", Baker et al., 2017,
+/// section 3), each with its own scales and sigma.
 ///
 /// Saved are the training set and, per epoch, what was learned and sigma; scales and standardised
 /// rows follow from the training set by arithmetic that gives the same bits everywhere. A format
@@ -38,8 +38,6 @@ struct FittedEpoch {
 }
 
 impl FittedPredictor {
-    /// Chooses hyperparameters and fits the models and sigmas of all epochs.
-    ///
     /// The result depends on the examples, their order, the parameters and `rng`; not on the number
     /// of threads.
     pub fn fit(
@@ -73,8 +71,6 @@ impl FittedPredictor {
         Ok(Self { examples, epochs })
     }
 
-    /// Predicts the last epoch of a network from its curve so far.
-    ///
     /// None when the training is at its end, when the network has other features than those the
     /// predictor was fitted to, or when the prediction is no number.
     pub fn predict(&self, curve: &LearningCurve, features: &Features) -> Option<Prediction> {

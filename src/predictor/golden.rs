@@ -1,4 +1,5 @@
-//! Agreement with scikit-learn (LIBSVM) and numpy, on numbers written by `scripts/golden-predictor.py`.
+//! Agreement with scikit-learn (LIBSVM) and numpy, on numbers written by
+//! `scripts/golden-predictor.py`.
 
 use serde::Deserialize;
 

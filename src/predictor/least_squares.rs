@@ -145,8 +145,8 @@ mod tests {
 
     #[test]
     fn of_more_columns_than_rows_the_least_norm_is_taken() {
-        // One equation 2 w = 2 . (3, 4): w = (3, 4) * 2 / 25 * ... with centred rows +-(3, 4), b = +-1:
-        // w = (3, 4) / 25.
+        // One equation 2 w = 2 . (3, 4): w = (3, 4) * 2 / 25 * ... with centred rows +-(3, 4), b =
+        // +-1: w = (3, 4) / 25.
         let rows = [vec![3.0, 4.0, 0.0], vec![-3.0, -4.0, 0.0]];
         let fit = LeastSquares::fit(&rows, &[1.0, -1.0]);
         assert!(close(&fit.weights, &[3.0 / 25.0, 4.0 / 25.0, 0.0]));
@@ -197,7 +197,8 @@ mod tests {
                 .collect();
             // The errors grow with the square of the condition number: rows that are dependent but
             // for a thousandth are another test's.
-            let centred = rows.iter().map(|row| row.iter().zip(&means).map(|(x, m)| x - m).collect());
+            let centred = |row: &Vec<f64>| row.iter().zip(&means).map(|(x, m)| x - m).collect();
+            let centred = rows.iter().map(centred);
             let lengths: Vec<f64> = orthogonalise(centred.collect()).0.iter()
                 .map(|column| dot(column, column).sqrt()).collect();
             let largest = lengths.iter().copied().fold(0.0, f64::max);

@@ -1,6 +1,7 @@
 //! Final accuracy from the start of a learning curve, and the decision to stop.
 //!
-//! After Baker et al., 2017, *Accelerating Neural Architecture Search using Performance Prediction*.
+//! After Baker et al., 2017, *Accelerating Neural Architecture Search using Performance
+//! Prediction*.
 //!
 //! | file | what |
 //! | --- | --- |

@@ -19,7 +19,6 @@ use serde::{Deserialize, Serialize};
 use super::error::PredictorError;
 use crate::maths::exp;
 
-/// How alike two networks are.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Kernel {
@@ -60,7 +59,6 @@ fn sum_over_pairs(a: &[f64], b: &[f64], term: impl Fn(f64, f64) -> f64) -> f64 {
     (sums[0] + sums[1]) + (sums[2] + sums[3]) + rest
 }
 
-/// The hyperparameters of a nu-SVR.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NuSvrParams {
@@ -69,7 +67,6 @@ pub struct NuSvrParams {
     pub c: f64,
     /// In (0, 1].
     pub nu: f64,
-    /// Tolerance at which the solver stops, above 0.
     pub tolerance: f64,
 }
 
@@ -131,7 +128,6 @@ impl NuSvr {
         Ok(Self { params, rho: model.rho[0], coefficients })
     }
 
-    /// Predicts for a standardised row, given the standardised training rows it was fitted to.
     pub fn predict(&self, training: &[Vec<f64>], row: &[f64]) -> f64 {
         let kernel = self.params.kernel;
         self.sum(|i| kernel.similarity(&training[i], row))
@@ -149,7 +145,8 @@ impl NuSvr {
     }
 }
 
-/// LIBSVM's form of a kernel matrix: each row begins with its own number (index 0), then the values.
+/// LIBSVM's form of a kernel matrix: each row begins with its own number (index 0), then the
+/// values.
 fn kernel_rows(kernel: Kernel, training: &[Vec<f64>]) -> Vec<Vec<SvmNode>> {
     let mut rows: Vec<Vec<SvmNode>> = Vec::with_capacity(training.len());
     for (number, similarities) in training.iter().enumerate() {

@@ -8,19 +8,20 @@ use super::regressor::Regressor;
 use super::stopping::StoppingRule;
 use crate::invalid::Invalid;
 
-/// Fewest full curves a predictor can be fitted to: each of the search's three folds must leave two.
+/// Fewest full curves a predictor can be fitted to: each of the search's three folds must leave
+/// two.
 pub(super) const LEAST_CURVES: usize = 3;
 
 /// Most random draws of the search for hyperparameters: more would take days, and a mistyped number
 /// all memory.
 const MOST_DRAWS: usize = 100_000;
 
-/// Smallest tolerance of the nu-SVR's solver. Near the precision of a float it cycles until it gives
-/// up, minutes for each fit.
+/// Smallest tolerance of the nu-SVR's solver. Near the precision of a float it cycles until it
+/// gives up, minutes for each fit.
 pub const LEAST_TOLERANCE: f64 = 1e-9;
 
-/// Greatest C of the nu-SVR: ten thousand times the greatest that is searched. With more a fit takes
-/// minutes, too.
+/// Greatest C of the nu-SVR: ten thousand times the greatest that is searched. With more a fit
+/// takes minutes, too.
 pub const MOST_C: f64 = 1e6;
 
 /// Greatest `top_n`: so many of the best accuracies are kept.
@@ -46,9 +47,7 @@ pub struct PredictorParams {
     pub audit_share: f64,
     /// Stopping switches itself off when the share of false stops is surely (95 %) above this.
     pub false_stop_limit: f64,
-    /// Random draws of the search for hyperparameters.
     pub draws: usize,
-    /// Of the nu-SVR solver.
     pub tolerance: f64,
     /// C, nu in (0, 1] and gamma of the nu-SVR; null means searched.
     pub c: Option<f64>,
@@ -180,9 +179,9 @@ mod tests {
 
     #[test]
     fn the_defaults_are_those_of_the_paper_and_our_decisions() {
-        let text = "{enabled: true, regressor: nu-svr-rbf, burn_in: 100, refit_every: 50, threshold: 0.99, \
-             offset: 0, top_n: 1, audit_share: 0.02, false_stop_limit: 0.05, draws: 60, tolerance: 0.001, \
-             c: null, nu: null, gamma: null}";
+        let text = "{enabled: true, regressor: nu-svr-rbf, burn_in: 100, refit_every: 50, \
+             threshold: 0.99, offset: 0, top_n: 1, audit_share: 0.02, false_stop_limit: 0.05, \
+             draws: 60, tolerance: 0.001, c: null, nu: null, gamma: null}";
         let written: PredictorParams = serde_yaml::from_str(text).unwrap();
         assert_eq!(written, PredictorParams::default());
     }

@@ -43,7 +43,6 @@ pub(super) struct Scaling {
 }
 
 impl Scaling {
-    /// Takes the scales of the columns of a table of at least one network.
     pub fn of(table: &EpochTable) -> Self {
         let column = |at: usize| Scale::of(table.rows.iter().map(move |row| row[at]));
         Self {

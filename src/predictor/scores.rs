@@ -7,9 +7,8 @@ use crate::maths::square;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scores {
-    /// R squared; none where all targets are equal.
     pub r_squared: Option<f64>,
-    /// Mean absolute error, in units of the target.
+    /// In units of the target.
     pub mean_absolute_error: f64,
 }
 
@@ -104,7 +103,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_interval_holds_the_share_and_stays_a_share(of in 1_u64..10_000, part in 0.0..=1.0_f64) {
+        fn the_interval_holds_the_share(of in 1_u64..10_000, part in 0.0..=1.0_f64) {
             let found = (of as f64 * part).floor() as u64;
             let (lower, upper) = wilson_interval(found, of).unwrap();
             let share = found as f64 / of as f64;

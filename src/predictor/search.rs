@@ -18,7 +18,6 @@ use super::scaling::Scaling;
 use super::scores::r_squared;
 use crate::maths::pow;
 
-/// Folds of the cross-validation.
 const FOLDS: usize = 3;
 
 /// Chooses the hyperparameters of every observed epoch 1 .. T-1, each by a search of its own.

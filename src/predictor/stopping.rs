@@ -3,7 +3,6 @@
 use crate::invalid::Invalid;
 use crate::maths::normal_cdf;
 
-/// What is expected of a network's last epoch.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Prediction {
     /// Expected validation accuracy after the last epoch; may leave [0, 1].
@@ -15,7 +14,8 @@ pub struct Prediction {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Verdict {
     Continue {
-        /// Probability that the network stays below the best, when there is a prediction and a best.
+        /// Probability that the network stays below the best, when there is a prediction and a
+        /// best.
         stop_probability: Option<f64>,
     },
     Stop {
@@ -39,7 +39,6 @@ impl Verdict {
         matches!(self, Self::Stop { .. })
     }
 
-    /// Returns the probability that the network stays below the best.
     pub const fn stop_probability(self) -> Option<f64> {
         match self {
             Self::Continue { stop_probability } => stop_probability,
@@ -152,7 +151,8 @@ mod tests {
         fn a_network_predicted_far_above_the_best_is_never_stopped(
             mean in 0.5..1.0, sigma in 0.001..0.1, best in 0.0..0.5, threshold in 0.51..0.999,
         ) {
-            prop_assert!(!probability(StoppingRule::new(threshold, 0.0).unwrap(), mean, sigma, best).0);
+            let rule = StoppingRule::new(threshold, 0.0).unwrap();
+            prop_assert!(!probability(rule, mean, sigma, best).0);
         }
     }
 }

@@ -30,7 +30,6 @@ impl TrainingSet {
         self.full_curves
     }
 
-    /// Returns the places of its curves among the full curves in log order, from 0.
     pub fn places(&self) -> impl Iterator<Item = usize> + use<> {
         let newest = self.burn_in.max(self.full_curves.saturating_sub(NEWEST))..self.full_curves;
         (0..self.burn_in).chain(newest)

@@ -68,19 +68,16 @@ pub enum CurvesFileError {
     Unsuitable(String),
     #[error("{0}")]
     Damaged(String),
-    /// The predictor cannot take a network.
     #[error("line {line}")]
     Network { line: u64, source: PredictorError },
 }
 
-/// The networks of a file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recording {
     /// Names and curves, in the order of the file; at least one.
     pub networks: Vec<(String, Example)>,
     /// What the names of the curve's columns begin with.
     pub curve: String,
-    /// Names of the feature columns, in the order of the features.
     pub features: Vec<String>,
     /// Columns left out because some cell is no number.
     pub left_out: Vec<String>,
@@ -89,7 +86,6 @@ pub struct Recording {
     pub other_curves: Vec<String>,
 }
 
-/// Reads the file at `path`.
 pub fn read_recorded(path: &Path, options: &CurveOptions) -> anyhow::Result<Recording> {
     let refused = || format!("`{}` cannot be replayed", path.display());
     let bytes = regular_file::read_input(path, LARGE).map_err(|error| match error.kind() {
@@ -102,7 +98,6 @@ pub fn read_recorded(path: &Path, options: &CurveOptions) -> anyhow::Result<Reco
     file.recording(options).with_context(refused)
 }
 
-/// Header and rows.
 struct CurvesFile {
     header: Vec<String>,
     rows: Vec<ByteRecord>,
@@ -242,7 +237,6 @@ impl CurveColumns {
     }
 }
 
-/// Returns the places of features that are named.
 fn named_features(
     header: &[String],
     curve: &CurveColumns,

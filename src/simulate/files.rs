@@ -18,18 +18,15 @@ use crate::storage::fs::publish;
 use crate::storage::{Event, Row};
 use crate::training::TrainerKind;
 
-/// Curves to replay.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Input {
-    /// The file or experiment.
+pub struct SimulationInput {
     pub path: PathBuf,
     pub curves: RecordedCurves,
-    /// What was read, in one line.
     pub summary: String,
     pub warnings: Vec<String>,
 }
 
-impl Input {
+impl SimulationInput {
     /// Reads a file, or the fully trained networks of an experiment.
     pub fn read(path: &Path, options: &CurveOptions) -> anyhow::Result<Self> {
         let read = if path.is_dir() { of_experiment } else { of_file };
@@ -139,7 +136,6 @@ struct TraceRow<'a> {
     stop_probability: Option<f64>,
 }
 
-/// Writes one row per walked network and setting, at least one.
 pub fn write_trace(
     path: &Path,
     curves: &RecordedCurves,
@@ -160,7 +156,6 @@ pub fn write_trace(
     write_csv(path, trace.iter().map(row))
 }
 
-/// Writes one row per regressor and epoch, at least one.
 pub fn write_scores(path: &Path, scores: &[EpochScore]) -> anyhow::Result<()> {
     write_csv(path, scores)
 }

@@ -1,4 +1,5 @@
-//! Agreement of a walk with another implementation, on numbers written by `scripts/golden-predictor.py`.
+//! Agreement of a walk with another implementation, on numbers written by
+//! `scripts/golden-predictor.py`.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;

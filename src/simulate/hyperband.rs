@@ -31,10 +31,11 @@ pub struct HyperbandParams {
     pub kappas: Vec<f64>,
 }
 
-/// Runs Hyperband over recorded curves in each order, plain and under each kappa, threshold and offset.
+/// Runs Hyperband over recorded curves in each order, plain and under each kappa, threshold and
+/// offset.
 ///
-/// Networks come from the order without replacement, so that no network is predicted by a model that
-/// has learned from it. The burn-in of `params` is the number of networks trained to a rung's
+/// Networks come from the order without replacement, so that no network is predicted by a model
+/// that has learned from it. The burn-in of `params` is the number of networks trained to a rung's
 /// length before stopping begins there; its `top_n` is of no meaning: kappa takes its place.
 /// `on_order` is called after each order, from any thread.
 pub fn simulate_hyperband(
@@ -70,7 +71,7 @@ pub fn simulate_hyperband(
         .zip(&generators)
         .map(|(order, generator)| {
             let replay = |setting: &Option<RungRule>| {
-                let mut replay = Replay {
+                let mut replay = HyperbandRun {
                     recorded,
                     params,
                     chosen: &chosen,
@@ -135,7 +136,7 @@ fn choose_by_length(
 }
 
 /// One order under one setting.
-struct Replay<'a> {
+struct HyperbandRun<'a> {
     recorded: &'a RecordedCurves,
     params: &'a SimulationParams,
     chosen: &'a BTreeMap<usize, Vec<Hyperparameters>>,
@@ -153,7 +154,7 @@ struct Length {
     predictor: Option<FittedPredictor>,
 }
 
-impl Replay<'_> {
+impl HyperbandRun<'_> {
     fn run(
         &mut self,
         mut networks: &[usize],
@@ -191,7 +192,8 @@ impl Replay<'_> {
         Ok(())
     }
 
-    /// Trains the networks of a rung, and returns those that came to its end with their value there.
+    /// Trains the networks of a rung, and returns those that came to its end with their value
+    /// there.
     fn climb(
         &mut self,
         contenders: &[usize],
@@ -239,7 +241,8 @@ impl Replay<'_> {
         Ok(())
     }
 
-    /// Returns the epochs that a network has when its rung ends for it: the rung's, or fewer when it is stopped.
+    /// Returns the epochs that a network has when its rung ends for it: the rung's, or fewer when
+    /// it is stopped.
     fn train(&self, network: usize, from: usize, to: usize, best: Option<f64>) -> usize {
         let predictor = self.lengths.get(&to).and_then(|known| known.predictor.as_ref());
         let (Some(RungRule { rule, .. }), Some(predictor)) = (self.rule, predictor) else {
@@ -269,9 +272,10 @@ type Bracket = Vec<Rung>;
 
 /// Returns the brackets of one run of Hyperband, the most aggressive first.
 ///
-/// With R epochs at most and s_max the largest s with eta^s <= R, bracket s = s_max .. 0 begins with
-/// `n = ceil((s_max + 1) eta^s / (s + 1))` networks; its rung i = 0 .. s has `floor(n / eta^i)` of
-/// them, trained to `R / eta^(s - i)` epochs, which is rounded to a whole epoch, at least 1.
+/// With R epochs at most and s_max the largest s with eta^s <= R, bracket s = s_max .. 0 begins
+/// with `n = ceil((s_max + 1) eta^s / (s + 1))` networks; its rung i = 0 .. s has `floor(n /
+/// eta^i)` of them, trained to `R / eta^(s - i)` epochs, which is rounded to a whole epoch, at
+/// least 1.
 fn brackets(max_epochs: usize, eta: usize) -> Result<Vec<Bracket>, Invalid> {
     Invalid::unless(eta >= 2, "eta", eta, "must be at least 2")?;
     Invalid::unless(max_epochs >= 1, "epochs", max_epochs, "must be at least 1")?;
@@ -354,8 +358,8 @@ mod tests {
         assert!(careful.regret_mean.abs() < 0.02, "{careful:?}");
     }
 
-    /// Ten networks of four epochs, predicted by the last value seen. The value of network i is
-    /// 0.9 - i / 100 (0.855 of network 6) for three epochs and 0.3 less after the last: what the second
+    /// Ten networks of four epochs, predicted by the last value seen. The value of network i is 0.9
+    /// - i / 100 (0.855 of network 6) for three epochs and 0.3 less after the last: what the second
     /// epoch brings is certain, what the last one brings is not.
     fn run_by_hand(kappa: f64) -> Vec<HyperbandSummary> {
         let network = |id: usize| {
@@ -386,13 +390,14 @@ mod tests {
     #[test]
     fn a_rung_is_predicted_to_its_own_end_once_enough_networks_came_there() {
         // (4,1) (2,2) (1,4) / (3,2) (1,4) / (3,4): plain Hyperband spends 4 + 2 + 2, 6 + 2 and 12.
-        // Networks 0, 1, 4 and 5 are the first four to have two epochs; of network 6 it is then known
-        // after one that it stays below network 4: one epoch less. What follows the second epoch is
-        // uncertain (sigma 0.3), and nobody else is stopped.
+        // Networks 0, 1, 4 and 5 are the first four to have two epochs; of network 6 it is then
+        // known after one that it stays below network 4: one epoch less. What follows the second
+        // epoch is uncertain (sigma 0.3), and nobody else is stopped.
         let [plain, stopping] = run_by_hand(0.3).try_into().unwrap();
         assert_eq!((plain.epochs, plain.networks), (28.0, 10));
         assert_eq!((stopping.epochs, stopping.share_stopped), (27.0, 0.1));
-        // ceil(0.4 * 3) = 2 networks are protected, and network 6 is ahead of the second best so far.
+        // ceil(0.4 * 3) = 2 networks are protected, and network 6 is ahead of the second best so
+        // far.
         assert_eq!(run_by_hand(0.4)[1].share_stopped, 0.0);
     }
 
@@ -426,7 +431,8 @@ mod tests {
 
     #[test]
     fn the_schedule_for_81_epochs_by_hand() {
-        // s_max = 4; brackets begin with 5/5 * 81, ceil(5/4 * 27) = 34, 5/3 * 9, ceil(5/2 * 3) = 8 and 5.
+        // s_max = 4; brackets begin with 5/5 * 81, ceil(5/4 * 27) = 34, 5/3 * 9, ceil(5/2 * 3) = 8
+        // and 5.
         assert_eq!(
             schedule(81, 3),
             [

@@ -10,7 +10,7 @@
 //! | `summary` | `SettingSummary`, `HyperbandSummary`: means over orders |
 //! | `regressor_scores` | [`EpochScore`]: R squared of a regressor, epoch by epoch |
 //! | `table` | the summaries for a terminal |
-//! | `files` | [`Input`]: what is read, and the files that are written |
+//! | `files` | [`SimulationInput`]: what is read, and the files that are written |
 //!
 //! The rule and its predictor are those of [`crate::predictor`]. Used by `cli` alone.
 
@@ -27,7 +27,7 @@ pub(crate) mod table;
 mod walk;
 
 pub use curves_file::{CurveOptions, CurvesFileError, read_recorded};
-pub use files::{Input, check_target, write_scores, write_trace};
+pub use files::{SimulationInput, check_target, write_scores, write_trace};
 pub use hyperband::{HyperbandParams, simulate_hyperband};
 pub use recorded::{Orders, RecordedCurves};
 pub use regressor_scores::{EpochScore, score_beside_last_seen, score_regressor};

@@ -40,7 +40,6 @@ impl RecordedCurves {
         &self.examples[network]
     }
 
-    /// Returns y_T of a network.
     pub(super) fn last(&self, network: usize) -> f64 {
         self.examples[network].curve.last()
     }
@@ -65,7 +64,6 @@ impl RecordedCurves {
 /// Most random orders: all are drawn before the first is walked.
 const MOST_ORDERS: usize = 100_000;
 
-/// In which order the networks come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Orders {
     /// Once, in the order of the file.

@@ -17,7 +17,6 @@ use crate::predictor::{PredictorError, PredictorParams, Regressor, Scores};
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct EpochScore {
     pub regressor: Regressor,
-    /// Epochs observed.
     pub epoch: usize,
     pub r_squared: Option<f64>,
     /// None with a single order.

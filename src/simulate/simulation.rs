@@ -16,7 +16,6 @@ use crate::predictor::{
     FittedPredictor, FoldScaling, PredictorError, ValidPredictorParams, search,
 };
 
-/// What is simulated.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SimulationParams {
     /// Regressor, its hyperparameters and the burn-in; the parameters of the rule come from the
@@ -42,7 +41,6 @@ pub enum SearchScope {
     PerOrder,
 }
 
-/// The outcome of a simulation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Simulation {
     /// One per setting: thresholds outermost, offsets innermost.
@@ -52,8 +50,6 @@ pub struct Simulation {
     pub trace: Vec<(RuleSetting, WalkedNetwork)>,
 }
 
-/// Walks recorded curves through the rule.
-///
 /// `on_order` is called after each order, from any thread. The result depends on curves, parameters
 /// and `rng`; not on the number of threads. Where the burn-in leaves no network, none is stopped.
 pub fn simulate(
@@ -129,7 +125,6 @@ impl<'a> OrderedFits<'a> {
         order.split_at(self.params.predictor.burn_in.min(order.len()))
     }
 
-    /// Returns the hyperparameters of an order's models.
     pub fn choose(&self, number: usize) -> Result<Vec<Hyperparameters>, PredictorError> {
         if let Some(chosen) = &self.chosen {
             return Ok(chosen.clone());

@@ -11,7 +11,6 @@ use crate::predictor::StoppingRule;
 /// Best networks of a set that are counted as kept or lost.
 const TOP: usize = 10;
 
-/// What one setting of the rule did.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SettingSummary {
     pub delta: f64,
@@ -21,11 +20,9 @@ pub struct SettingSummary {
     pub speedup: f64,
     /// The same of the walked networks alone; none where the burn-in leaves none.
     pub speedup_after_burn_in: Option<f64>,
-    /// Of the walked networks, 0 to 1.
     pub share_stopped: f64,
     /// Orders among those of the next field in which the best network was trained to the end.
     pub best_kept: usize,
-    /// Orders in which the best network of all came after the burn-in.
     pub orders_best_in_walk: usize,
     /// Of the ten best networks those trained to the end, burn-in included.
     pub top10_kept: f64,
@@ -66,7 +63,6 @@ impl SettingSummary {
     }
 }
 
-/// What one setting did in one order.
 pub(super) struct OrderResult {
     speedup: f64,
     speedup_after_burn_in: Option<f64>,
@@ -115,11 +111,8 @@ impl OrderResult {
 /// What Hyperband spent and found under one setting; without `kappa` it is plain Hyperband.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct HyperbandSummary {
-    /// `hyperband` or `f-hyperband`.
     pub scheduler: &'static str,
-    /// One in so many networks of a rung goes on.
     pub eta: usize,
-    /// Share of the networks of a rung that are trained to its end.
     pub kappa: Option<f64>,
     pub delta: Option<f64>,
     pub offset: Option<f64>,
@@ -131,7 +124,6 @@ pub struct HyperbandSummary {
     /// Plain Hyperband's epochs / these.
     pub speedup: f64,
     pub share_stopped: f64,
-    /// The best last value of a network trained to the end.
     pub best_mean: f64,
     pub best_standard_error: Option<f64>,
     /// Plain Hyperband's best minus this one, in units of the curves.
@@ -187,7 +179,6 @@ impl HyperbandSummary {
     }
 }
 
-/// Returns the mean of some values, if there are any.
 pub(super) fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
     let (count, sum) = values.fold((0_usize, 0.0), |(count, sum), value| (count + 1, sum + value));
     (count > 0).then(|| sum / count as f64)
@@ -209,8 +200,8 @@ mod tests {
 
     #[test]
     fn speedup_and_regret_by_hand() {
-        // Four networks of four epochs, the best last and in the burn-in none of the best two; three
-        // are walked: one stopped after 1 epoch, one trained, one (the best) stopped after 2.
+        // Four networks of four epochs, the best last and in the burn-in none of the best two;
+        // three are walked: one stopped after 1 epoch, one trained, one (the best) stopped after 2.
         let finals = [0.5, 0.1, 0.7, 0.9];
         let named = |(id, mut network): (usize, (String, Example))| {
             let curve = LearningCurve::new(vec![0.0, 0.0, 0.0, finals[id]]).unwrap();

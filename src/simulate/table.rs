@@ -5,8 +5,8 @@ use crate::report::terminal::{Colour, decimals, text_of};
 
 /// Returns one line for each setting of the stopping rule.
 ///
-/// `walked` is the speedup of the networks after the burn-in; `error` the mean absolute error of the
-/// predictions by which networks were stopped.
+/// `walked` is the speedup of the networks after the burn-in; `error` the mean absolute error of
+/// the predictions by which networks were stopped.
 pub fn stopping(settings: &[SettingSummary], colour: Colour) -> String {
     let heading =
         "delta top offset speedup walked stopped  best kept top10  regret     max   error";
@@ -75,8 +75,8 @@ fn given(value: f64) -> String {
 
 const WIDTH: usize = 7;
 
-/// Writes a number with `most` decimals, fewer where they do not fit; one that is too large or would
-/// look like 0 (a perplexity, a loss in other units) as a power of ten.
+/// Writes a number with `most` decimals, fewer where they do not fit; one that is too large or
+/// would look like 0 (a perplexity, a loss in other units) as a power of ten.
 fn fitting(value: f64, most: usize) -> String {
     let plain = (0..=most).rev().map(|places| decimals(value, places));
     let powers = [format!("{value:.1e}"), format!("{value:.0e}")];

@@ -1,4 +1,4 @@
-//! `metaqnn import`: results of the published program.
+//! `metaqnn import` and `metaqnn export`: files of the published program.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,9 @@ use clap::Args;
 
 use super::exit_code::ExitStatus;
 use super::printer::Printer;
-use crate::ops::{Experiment, import};
+use crate::ops::Experiment;
+use crate::ops::export::{ExportOptions, export};
+use crate::ops::import::import;
 
 /// Take over the results of the published program into a fresh experiment
 #[derive(Debug, Args)]
@@ -14,8 +16,8 @@ use crate::ops::{Experiment, import};
     metaqnn init configs/svhn.yaml DIR --set training.trainer=synthetic\n  \
     metaqnn import DIR replay_database.csv\n  \
     metaqnn reduce DIR          learns from the imported rows\n\n\
-    JSON, one object: rows, imported_rows, distinct_architectures, set_aside_rows (line and reason of each), q_values \
-    (null without a q_values.csv)")]
+    JSON, one object: rows, imported_rows, distinct_architectures, set_aside_rows (line and reason \
+    of each), q_values (null without a q_values.csv)")]
 pub struct ImportArgs {
     /// The experiment directory, without any event
     dir: PathBuf,
@@ -29,10 +31,9 @@ pub struct ImportArgs {
 /// Rows that were set aside and are shown to a person.
 const SHOWN: usize = 5;
 
-/// Runs the command.
-pub fn run(args: ImportArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
+pub fn run_import(args: ImportArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
     let experiment = Experiment::open(&args.dir)?;
-    let imported = import::import(&experiment, &args.source)?;
+    let imported = import(&experiment, &args.source)?;
     for problem in imported.set_aside_rows.iter().take(SHOWN) {
         printer.note(&format!("set aside: {problem}"));
     }
@@ -47,4 +48,21 @@ pub fn run(args: ImportArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
     // A file of which nothing can be used is the wrong one, or all of it is in percent.
     let is_in_vain = imported.imported_rows == 0 && !imported.set_aside_rows.is_empty();
     Ok(if is_in_vain { ExitStatus::Damaged } else { ExitStatus::Done })
+}
+
+/// Write `replay_database.csv` and `q_values.csv` as the published program would
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  metaqnn export DIR /tmp/reference")]
+pub struct ExportArgs {
+    /// The experiment directory
+    dir: PathBuf,
+    #[command(flatten)]
+    options: ExportOptions,
+}
+
+pub fn run_export(args: &ExportArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
+    for path in export(&Experiment::open(&args.dir)?, &args.options)? {
+        printer.note(&format!("wrote `{}`", path.display()));
+    }
+    Ok(ExitStatus::Done)
 }
