@@ -358,9 +358,9 @@ mod tests {
         assert!(careful.regret_mean.abs() < 0.02, "{careful:?}");
     }
 
-    /// Ten networks of four epochs, predicted by the last value seen. The value of network i is 0.9
-    /// - i / 100 (0.855 of network 6) for three epochs and 0.3 less after the last: what the second
-    /// epoch brings is certain, what the last one brings is not.
+    /// Ten networks of four epochs, predicted by the last value seen. Network i has 0.9 less i / 100
+    /// (network 6 has 0.855) for three epochs and 0.3 less after the last: what the second epoch
+    /// brings is certain, what the last one brings is not.
     fn run_by_hand(kappa: f64) -> Vec<HyperbandSummary> {
         let network = |id: usize| {
             let value = if id == 6 { 0.855 } else { 0.9 - id as f64 / 100.0 };
