@@ -18,11 +18,11 @@ use std::fmt;
 
 use anyhow::bail;
 
-use crate::ops::journal::Journal;
 use crate::ops::rounds::host_tasks::{HostTask, TaskEnd, refusals, tasks};
 use crate::ops::train::task::LOCAL;
 use crate::ops::{Experiment, Refusal};
 use crate::report::HostTally;
+use crate::storage::Row;
 
 /// How many failures in a row make a host suspect.
 const IN_A_ROW: usize = 3;
@@ -96,12 +96,11 @@ impl Hosts {
 /// when some are bad.
 pub(crate) fn nodes_to_avoid(
     experiment: &Experiment,
+    rows: &[Row],
     usable: impl FnOnce() -> Option<BTreeSet<String>>,
 ) -> anyhow::Result<(Vec<String>, String)> {
-    let journal = Journal::open_to_look(experiment)?;
     let refusals = refusals(experiment)?;
-    let hosts =
-        Hosts::judge(tasks(journal.rows(), &refusals).into_iter().filter(|task| task.job != LOCAL));
+    let hosts = Hosts::judge(tasks(rows, &refusals).into_iter().filter(|task| task.job != LOCAL));
     let tried: BTreeSet<String> = hosts.tallies.iter().map(|it| it.host.clone()).collect();
     let sentence = hosts.common_failure.as_ref().map(ToString::to_string);
     let bad = hosts.bad_nodes();

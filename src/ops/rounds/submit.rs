@@ -9,10 +9,10 @@ use crate::ops::rounds::hosts::nodes_to_avoid;
 use crate::ops::rounds::plan::{
     job_prefix, scheduler, scheduler_of_plan, scheduler_of_this_process,
 };
-use crate::ops::rounds::queue::{Queue, Stage};
+use crate::ops::rounds::queue::Stage;
 use crate::ops::rounds::round::Round;
 use crate::ops::rounds::unclaimed::unclaimed;
-use crate::ops::train::attempt_files::check_rows_are_there;
+use crate::ops::train::attempt_files::AttemptFiles;
 use crate::ops::{Experiment, Refusal};
 use crate::slurm::{
     Asked, DryRun, Scheduler, Slurm, Variables, check_options, submit_variables, unused_variables,
@@ -62,6 +62,7 @@ impl SubmitOptions {
     fn asked(
         &self,
         experiment: &Experiment,
+        journal: &Journal,
         first: u32,
         sbatch_variables: BTreeMap<String, String>,
         said: &mut Vec<String>,
@@ -76,7 +77,8 @@ impl SubmitOptions {
             ..RoundPlan::default()
         };
         if self.exclude_bad_hosts {
-            let (bad, why) = nodes_to_avoid(experiment, || usable_nodes(experiment, &asked))?;
+            let usable = || usable_nodes(experiment, &asked);
+            let (bad, why) = nodes_to_avoid(experiment, journal.rows(), usable)?;
             said.push(why);
             if !bad.is_empty() {
                 let configured = experiment.config().slurm.exclude.clone();
@@ -95,13 +97,15 @@ pub fn submit(experiment: &Experiment, options: &SubmitOptions) -> anyhow::Resul
     // Before they enter a file of a round, which never changes.
     check_options(&options.sbatch_options)?;
     check_excludes_once(options)?;
-    check_rows_are_there(experiment)?;
-    check_time_is_enough(experiment)?;
+    let files = AttemptFiles::list(experiment.dir())?;
+    let mut journal = Journal::open(experiment)?;
+    files.check(journal.state())?;
+    check_time_is_enough(experiment, &journal)?;
     if options.dry_run {
-        return dry_run(experiment, options, variables);
+        return dry_run(experiment, options, &journal, variables);
     }
     let mut said = Vec::new();
-    if Journal::open(experiment)?.resume()? == Switched::Written {
+    if journal.resume()? == Switched::Written {
         said.push("the search was halted and goes on".to_owned());
     }
     let newest = Round::new(experiment, experiment.dir().newest_round()?.unwrap_or(0));
@@ -111,17 +115,17 @@ pub fn submit(experiment: &Experiment, options: &SubmitOptions) -> anyhow::Resul
         said.extend(complete(&newest, options, &mut scheduler)?);
         return Ok(said);
     };
-    if let Some(sentence) = unclaimed_before(&newest, &queue)? {
-        said.push(sentence);
+    let unclaimed = unclaimed(&newest, &queue, journal.rows(), &refusals(experiment)?)?;
+    if let Some(tasks) = unclaimed.filter(|it| it.is_every_task && !it.was_halted) {
+        said.push(tasks.sentence());
         said.push("if nothing has changed since, this round ends the same way".to_owned());
     }
     // The claims that cancelled arrays left would be waited for otherwise: no reduce of theirs ran.
-    let mut journal = Journal::open(experiment)?;
     let lost = lose_ended_claims(experiment, &mut journal, &EndedJobs::UpToRound(newest.number()))?;
     if lost > 0 {
         said.push(format!("{lost} claims of jobs that have ended are lost"));
     }
-    let asked = options.asked(experiment, number, variables, &mut said)?;
+    let asked = options.asked(experiment, &journal, number, variables, &mut said)?;
     let round = Round::new(experiment, number);
     said.extend(submit_round(&round, &asked, &mut scheduler_of_plan(&asked))?);
     // Its array was held before: then the rendering did not give way.
@@ -142,22 +146,12 @@ fn number_to_submit(newest: &Round<'_>, stage: Stage) -> Option<u32> {
 }
 
 /// Refuses a round whose tasks would claim nothing, since `slurm.time` is too short.
-fn check_time_is_enough(experiment: &Experiment) -> anyhow::Result<()> {
-    let journal = Journal::open_to_look(experiment)?;
+fn check_time_is_enough(experiment: &Experiment, journal: &Journal) -> anyhow::Result<()> {
     let is_wanted = journal.state().epsilon_in_force(&experiment.config().schedule).is_some();
     if is_wanted && journal.state().is_time_too_short() {
         anyhow::bail!(Refusal::TimeTooShort);
     }
     Ok(())
-}
-
-/// A sentence when every task of the round before ended without a claim, and not because a person
-/// ended it.
-fn unclaimed_before(round: &Round<'_>, queue: &Queue) -> anyhow::Result<Option<String>> {
-    let journal = Journal::open_to_look(round.experiment)?;
-    let found = unclaimed(round, queue, journal.rows(), &refusals(round.experiment)?)?;
-    let all = found.filter(|it| it.is_every_task && !it.was_halted);
-    Ok(all.map(|unclaimed| unclaimed.sentence()))
 }
 
 fn keeps_its_options(number: u32) -> String {
@@ -265,6 +259,7 @@ const FINISHED: &str = "the epsilon schedule is finished; nothing to submit";
 fn dry_run(
     experiment: &Experiment,
     options: &SubmitOptions,
+    journal: &Journal,
     variables: BTreeMap<String, String>,
 ) -> anyhow::Result<Vec<String>> {
     let newest = Round::new(experiment, experiment.dir().newest_round()?.unwrap_or(0));
@@ -277,7 +272,7 @@ fn dry_run(
         return Ok(vec![format!("round {round} is under way; it would only be completed")]);
     };
     let mut said = Vec::new();
-    let asked = options.asked(experiment, number, variables, &mut said)?;
+    let asked = options.asked(experiment, journal, number, variables, &mut said)?;
     match Round::new(experiment, number).show(&asked, &mut show)? {
         Some(shown) => said.extend(shown),
         None => said.push(FINISHED.to_owned()),

@@ -6,8 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::ops::journal::Journal;
-use crate::ops::{Experiment, Refusal};
+use crate::ops::Refusal;
 use crate::storage::{Attempt, ExperimentDir, Knowledge, StorageError};
 
 /// Files of attempts: to be listed before the log is read, so that the log holds the claim of each.
@@ -49,10 +48,4 @@ impl AttemptFiles {
             }),
         }
     }
-}
-
-/// Refuses to go on where the log lacks rows.
-pub(crate) fn check_rows_are_there(experiment: &Experiment) -> anyhow::Result<()> {
-    let files = AttemptFiles::list(experiment.dir())?;
-    Ok(files.check(Journal::open(experiment)?.state())?)
 }
