@@ -6,39 +6,23 @@
 use super::error::problem;
 use super::images::check_labels;
 use super::source_file::SourceFile;
-use super::{DatasetError, ImageShape, Images};
+use super::{DataKind, DatasetError, ImageShape, Images};
 
 const SHAPE: ImageShape = ImageShape { channels: 3, size: 32 };
 
-/// The labels before an image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Labels {
-    One = 1,
-    /// Of CIFAR-100: the coarse label is skipped.
-    CoarseAndFine = 2,
-}
-
-impl Labels {
-    const fn bytes(self) -> usize {
-        self as usize
-    }
-
-    const fn classes(self) -> usize {
-        match self {
-            Self::One => 10,
-            Self::CoarseAndFine => 100,
-        }
-    }
+/// The bytes of labels before an image, of which the last counts, and the classes.
+const fn layout(kind: DataKind) -> (usize, usize) {
+    if matches!(kind, DataKind::Cifar100) { (2, 100) } else { (1, 10) }
 }
 
 /// Reads the images of all batches, which must be equally large: the files say nothing about their
 /// length, so a batch cut between two records shows in no other way.
-pub(super) fn parse(batches: &[SourceFile], layout: Labels) -> Result<Images, DatasetError> {
+pub(super) fn parse(batches: &[SourceFile], kind: DataKind) -> Result<Images, DatasetError> {
     let total: usize = batches.iter().map(|batch| batch.bytes.len()).sum();
     let (mut pixels, mut labels) = (Vec::with_capacity(total), Vec::new());
     let mut expected = None;
     for batch in batches {
-        let found = parse_batch(&batch.bytes, layout, &mut pixels, &mut labels)
+        let found = parse_batch(&batch.bytes, kind, &mut pixels, &mut labels)
             .map_err(|problem| batch.damaged(problem))?;
         let expected = *expected.get_or_insert(found);
         if found != expected {
@@ -47,17 +31,18 @@ pub(super) fn parse(batches: &[SourceFile], layout: Labels) -> Result<Images, Da
             )));
         }
     }
-    Ok(Images::new(SHAPE, layout.classes(), pixels, labels))
+    Ok(Images::new(SHAPE, layout(kind).1, pixels, labels))
 }
 
 /// Appends the images of one batch and returns their number.
 fn parse_batch(
     file: &[u8],
-    layout: Labels,
+    kind: DataKind,
     pixels: &mut Vec<u8>,
     labels: &mut Vec<u8>,
 ) -> Result<usize, String> {
-    let record = layout.bytes() + SHAPE.values();
+    let (label_bytes, classes) = layout(kind);
+    let record = label_bytes + SHAPE.values();
     if file.is_empty() {
         return Err(problem::NO_IMAGES.into());
     }
@@ -69,11 +54,11 @@ fn parse_batch(
     }
     let before = labels.len();
     for record in file.chunks_exact(record) {
-        let (head, image) = record.split_at(layout.bytes());
-        labels.push(head[layout.bytes() - 1]);
+        let (head, image) = record.split_at(label_bytes);
+        labels.push(head[label_bytes - 1]);
         pixels.extend_from_slice(image);
     }
-    check_labels(&labels[before..], layout.classes())?;
+    check_labels(&labels[before..], classes)?;
     Ok(labels.len() - before)
 }
 
@@ -97,7 +82,7 @@ mod tests {
     #[test]
     fn batches_follow_each_other() {
         let batches = [batch("a", record(&[9], 1)), batch("b", record(&[0], 255))];
-        let images = parse(&batches, Labels::One).unwrap();
+        let images = parse(&batches, DataKind::Cifar10).unwrap();
         assert_eq!(images.labels(), [9, 0]);
         assert_eq!(images.image(1)[0], 255);
         assert_eq!((images.image(0)[1024], images.image(0)[2048]), (2, 3));
@@ -105,14 +90,14 @@ mod tests {
 
     #[test]
     fn the_fine_label_counts() {
-        let images = parse(&[batch("a", record(&[19, 99], 1))], Labels::CoarseAndFine).unwrap();
+        let images = parse(&[batch("a", record(&[19, 99], 1))], DataKind::Cifar100).unwrap();
         assert_eq!(images.labels(), [99]);
         assert_eq!(images.image(0)[0], 1);
     }
 
     #[test]
     fn a_file_of_the_other_version_is_refused() {
-        let error = parse(&[batch("train.bin", record(&[9], 1))], Labels::CoarseAndFine);
+        let error = parse(&[batch("train.bin", record(&[9], 1))], DataKind::Cifar100);
         let message = error.unwrap_err().to_string();
         assert!(message.contains("`train.bin`") && message.contains("`3074`"), "{message}");
     }
@@ -120,28 +105,29 @@ mod tests {
     #[test]
     fn a_batch_cut_between_records_is_refused() {
         let two = [record(&[1], 0), record(&[2], 0)].concat();
-        let error = parse(&[batch("a", two), batch("b", record(&[3], 0))], Labels::One);
+        let error = parse(&[batch("a", two), batch("b", record(&[3], 0))], DataKind::Cifar10);
         let message = error.unwrap_err().to_string();
         assert!(message.contains("`b`: `1` images"), "{message}");
     }
 
     #[test]
     fn a_label_beyond_the_classes_is_refused() {
-        let message = parse(&[batch("a", record(&[10], 0))], Labels::One).unwrap_err().to_string();
+        let message =
+            parse(&[batch("a", record(&[10], 0))], DataKind::Cifar10).unwrap_err().to_string();
         assert!(message.contains("label `10` of image `0`"), "{message}");
     }
 
     #[test]
     fn an_empty_file_is_refused() {
-        assert!(parse(&[batch("a", Vec::new())], Labels::One).is_err());
+        assert!(parse(&[batch("a", Vec::new())], DataKind::Cifar10).is_err());
     }
 
     proptest! {
         #[test]
         fn any_bytes_are_read_or_refused(seed: Vec<u8>, length in 0usize..10_000) {
             let bytes: Vec<u8> = seed.iter().chain(&[0]).copied().cycle().take(length).collect();
-            for layout in [Labels::One, Labels::CoarseAndFine] {
-                let _ = parse(&[batch("a", bytes.clone())], layout);
+            for kind in [DataKind::Cifar10, DataKind::Cifar100] {
+                let _ = parse(&[batch("a", bytes.clone())], kind);
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
@@ -54,40 +54,33 @@ impl Fingerprint {
             )));
         }
         for (name, expected) in &self.0 {
-            check_size(folder.join(name), expected.bytes)?;
+            let (path, expected) = (folder.join(name), expected.bytes);
+            let found = match path.metadata() {
+                Ok(metadata) => metadata.len(),
+                Err(source) => return Err(DatasetError::Read { path, source }),
+            };
+            if found != expected {
+                let problem = format!(
+                    "has `{found}` bytes, but had `{expected}` when the experiment was created \
+                     (restore it)"
+                );
+                return Err(DatasetError::Damaged { path, problem });
+            }
         }
         for (name, expected) in &self.0 {
-            check_bytes(folder.join(name), expected)?;
+            let path = folder.join(name);
+            let found = digest(&path)?;
+            if found != *expected {
+                let problem = format!(
+                    "has changed since the experiment was created: its sha256 is `{}`, was `{}` \
+                     (restore it)",
+                    found.sha256, expected.sha256
+                );
+                return Err(DatasetError::Damaged { path, problem });
+            }
         }
         Ok(())
     }
-}
-
-fn check_size(path: PathBuf, expected: u64) -> Result<(), DatasetError> {
-    match path.metadata() {
-        Ok(metadata) if metadata.len() == expected => Ok(()),
-        Ok(metadata) => {
-            let found = metadata.len();
-            let problem = format!(
-                "has `{found}` bytes, but had `{expected}` when the experiment was created \
-                 (restore it)"
-            );
-            Err(DatasetError::Damaged { path, problem })
-        }
-        Err(source) => Err(DatasetError::Read { path, source }),
-    }
-}
-
-fn check_bytes(path: PathBuf, expected: &FileDigest) -> Result<(), DatasetError> {
-    let found = digest(&path)?;
-    if found == *expected {
-        return Ok(());
-    }
-    let problem = format!(
-        "has changed since the experiment was created: its sha256 is `{}`, was `{}` (restore it)",
-        found.sha256, expected.sha256
-    );
-    Err(DatasetError::Damaged { path, problem })
 }
 
 fn digest(path: &Path) -> Result<FileDigest, DatasetError> {

@@ -39,8 +39,7 @@ pub fn load_training_images(params: &ValidDataParams) -> Result<Images, DatasetE
         DataKind::Idx => {
             idx::parse([&files[0], &files[1]], params.shape(), params.classes as usize)
         }
-        DataKind::Cifar10 => cifar::parse(&files, cifar::Labels::One),
-        DataKind::Cifar100 => cifar::parse(&files, cifar::Labels::CoarseAndFine),
+        DataKind::Cifar10 | DataKind::Cifar100 => cifar::parse(&files, kind),
         DataKind::Svhn => svhn::parse(&files[0]),
     }?;
     match images.class_counts().iter().position(|&count| count == 0) {

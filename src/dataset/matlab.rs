@@ -29,7 +29,8 @@ const MAX_NAME_BYTES: u32 = 255;
 
 /// An array whose values are still to be read.
 pub(super) struct Variable<'a> {
-    dimensions: Vec<u32>,
+    /// The first runs fastest in the values.
+    pub(super) dimensions: Vec<u32>,
     reader: Box<dyn Read + 'a>,
 }
 
@@ -40,9 +41,10 @@ pub(super) fn open<'a>(file: &'a [u8], name: &str) -> Result<Variable<'a>, Strin
             COMPRESSED => unpacked(body)?,
             found => return Err(unexpected("a variable", found)),
         };
-        let head = Head::read(&mut reader)?;
-        if head.name == name.as_bytes() {
-            return Ok(Variable { dimensions: head.numeric_dimensions()?, reader });
+        let flags = read_short(&mut reader, "array flags", 8)?;
+        let dimensions = read_short(&mut reader, "dimensions", MAX_DIMENSION_BYTES)?;
+        if read_short(&mut reader, "a name", MAX_NAME_BYTES)? == name.as_bytes() {
+            return Ok(Variable { dimensions: numeric_dimensions(&flags, &dimensions)?, reader });
         }
     }
     Err(format!("no variable `{name}`"))
@@ -93,42 +95,20 @@ fn unpacked(body: &[u8]) -> Result<Box<dyn Read + '_>, String> {
     }
 }
 
-/// What stands before the values of an array.
-struct Head {
-    flags: Vec<u8>,
-    dimensions: Vec<u8>,
-    name: Vec<u8>,
-}
-
-impl Head {
-    fn read(reader: &mut impl Read) -> Result<Self, String> {
-        Ok(Self {
-            flags: read_short(reader, "array flags", 8)?,
-            dimensions: read_short(reader, "dimensions", MAX_DIMENSION_BYTES)?,
-            name: read_short(reader, "a name", MAX_NAME_BYTES)?,
-        })
+/// The dimensions of an array of real numbers.
+fn numeric_dimensions(flags: &[u8], dimensions: &[u8]) -> Result<Vec<u32>, String> {
+    if flags.len() != 8 {
+        return Err(wrong_size("array flags", flags.len() as u32));
     }
-
-    /// Returns the dimensions of an array of real numbers.
-    fn numeric_dimensions(&self) -> Result<Vec<u32>, String> {
-        if self.flags.len() != 8 {
-            return Err(wrong_size("array flags", self.flags.len() as u32));
-        }
-        let flags = u32_at(&self.flags, 0);
-        let class = flags & 0xff;
-        if !NUMERIC_CLASSES.contains(&class) || flags & COMPLEX_FLAG != 0 {
-            return Err(unexpected("an array of real numbers", class));
-        }
-        Ok(self.dimensions.chunks_exact(4).map(|bytes| u32_at(bytes, 0)).collect())
+    let flags = u32_at(flags, 0);
+    let class = flags & 0xff;
+    if !NUMERIC_CLASSES.contains(&class) || flags & COMPLEX_FLAG != 0 {
+        return Err(unexpected("an array of real numbers", class));
     }
+    Ok(dimensions.chunks_exact(4).map(|bytes| u32_at(bytes, 0)).collect())
 }
 
 impl Variable<'_> {
-    /// The first runs fastest in the values.
-    pub(super) fn dimensions(&self) -> &[u32] {
-        &self.dimensions
-    }
-
     /// Reads values that are stored as bytes.
     pub(super) fn read_bytes(mut self) -> Result<Vec<u8>, String> {
         let tag = read_tag(&mut self.reader)?;
@@ -305,7 +285,7 @@ pub(super) mod tests {
     fn arrays_are_found_by_name_compressed_or_not() {
         let file = two_variables();
         let x = open(&file, "X").unwrap();
-        assert_eq!(x.dimensions(), [3, 2]);
+        assert_eq!(x.dimensions, [3, 2]);
         assert_eq!(x.read_bytes().unwrap(), [1, 2, 3, 4, 5, 6]);
         assert_eq!(open(&file, "y").unwrap().read_numbers().unwrap(), [1.0, 10.0]);
         assert_eq!(open(&file, "z").err(), Some("no variable `z`".into()));

@@ -19,7 +19,7 @@ pub(super) fn parse(file: &SourceFile) -> Result<Images, DatasetError> {
 fn parse_bytes(file: &[u8]) -> Result<Images, String> {
     let labels = parse_labels(file)?;
     let variable = matlab::open(file, "X")?;
-    let images = match *variable.dimensions() {
+    let images = match *variable.dimensions {
         [32, 32, 3, images] => images as usize,
         _ => return Err(wrong_shape("X", &variable, "`32x32x3xN`")),
     };
@@ -33,7 +33,7 @@ fn parse_bytes(file: &[u8]) -> Result<Images, String> {
 
 fn parse_labels(file: &[u8]) -> Result<Vec<u8>, String> {
     let variable = matlab::open(file, "y")?;
-    match *variable.dimensions() {
+    match *variable.dimensions {
         [0, _] | [_, 0] => return Err(problem::NO_IMAGES.into()),
         [_, 1] | [1, _] => {}
         _ => return Err(wrong_shape("y", &variable, "`Nx1`")),
@@ -66,7 +66,7 @@ fn transpose_planes(bytes: &mut [u8]) {
 }
 
 fn wrong_shape(name: &str, variable: &matlab::Variable<'_>, expected: &str) -> String {
-    let found: Vec<_> = variable.dimensions().iter().map(u32::to_string).collect();
+    let found: Vec<_> = variable.dimensions.iter().map(u32::to_string).collect();
     format!("variable `{name}` has the shape `{}`, must be {expected}", found.join("x"))
 }
 

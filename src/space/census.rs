@@ -67,12 +67,7 @@ impl Space {
 /// the last layer decide what may follow it, nor does the true size once there is no image any
 /// more. So the work grows with the number of layers a configuration offers, not with its square.
 const fn class(state: State) -> State {
-    let size = match state.last {
-        LastLayer::FullyConnected { .. } | LastLayer::GlobalAveragePool => {
-            Bin::of(state.size).size()
-        }
-        _ => state.size,
-    };
+    let size = if state.last.is_flat() { Bin::of(state.size).size() } else { state.size };
     State { last: class_of(state.last), size, ..state }
 }
 

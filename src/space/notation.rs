@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::iter::Peekable;
-use std::str::Chars;
+use std::vec::IntoIter;
 
 use super::architecture::{Architecture, DropoutMark};
 use super::error::SpaceError;
@@ -60,65 +60,59 @@ struct Layers {
 
 impl Layers {
     fn read(text: &str) -> Result<Self, SpaceError> {
-        let mut reader = Reader { rest: text.chars().peekable(), position: 0 };
+        let mut reader = Reader::new(text);
         let mut found = Self::default();
         reader.expect('[', "expected `[`")?;
-        if reader.peek() != Some(']') {
+        if !reader.next_is(']') {
             loop {
                 reader.entry(&mut found)?;
-                if reader.peek() != Some(',') {
+                if !reader.next_is(',') {
                     break;
                 }
-                reader.next();
             }
+            reader.expect(']', "expected `,` or `]`")?;
         }
-        reader.expect(']', "expected `,` or `]`")?;
-        match reader.peek() {
+        match reader.rest.peek() {
             None => Ok(found),
             Some(_) => Err(reader.unreadable("expected nothing after `]`")),
         }
     }
 }
 
-/// Characters with their position, white space skipped.
-struct Reader<'a> {
-    rest: Peekable<Chars<'a>>,
-    position: usize,
+/// Characters with their positions, without white space.
+struct Reader {
+    rest: Peekable<IntoIter<(usize, char)>>,
+    end: usize,
 }
 
-impl Reader<'_> {
-    fn peek(&mut self) -> Option<char> {
-        while self.rest.next_if(|c| c.is_whitespace()).is_some() {
-            self.position += 1;
-        }
-        self.rest.peek().copied()
+impl Reader {
+    fn new(text: &str) -> Self {
+        let all: Vec<_> = text.chars().enumerate().collect();
+        let end = all.len();
+        let rest: Vec<_> = all.into_iter().filter(|(_, c)| !c.is_whitespace()).collect();
+        Self { rest: rest.into_iter().peekable(), end }
     }
 
-    fn next(&mut self) -> Option<char> {
-        self.peek()?;
-        self.position += 1;
-        self.rest.next()
+    fn next_is(&mut self, wanted: char) -> bool {
+        self.rest.next_if(|&(_, next)| next == wanted).is_some()
+    }
+
+    fn take_while(&mut self, is_wanted: impl Fn(&char) -> bool) -> String {
+        let next = || self.rest.next_if(|(_, next)| is_wanted(next)).map(|(_, next)| next);
+        std::iter::from_fn(next).collect()
     }
 
     fn expect(&mut self, wanted: char, reason: &'static str) -> Result<(), SpaceError> {
-        if self.peek() == Some(wanted) {
-            self.next();
-            Ok(())
-        } else {
-            Err(self.unreadable(reason))
-        }
+        if self.next_is(wanted) { Ok(()) } else { Err(self.unreadable(reason)) }
     }
 
-    fn unreadable(&self, reason: &'static str) -> SpaceError {
-        SpaceError::Unreadable { position: self.position + 1, reason }
+    fn unreadable(&mut self, reason: &'static str) -> SpaceError {
+        let position = self.rest.peek().map_or(self.end, |&(at, _)| at) + 1;
+        SpaceError::Unreadable { position, reason }
     }
 
     fn entry(&mut self, found: &mut Layers) -> Result<(), SpaceError> {
-        let mut name = String::new();
-        while let Some(letter) = self.peek().filter(char::is_ascii_uppercase) {
-            name.push(letter);
-            self.next();
-        }
+        let name = self.take_while(char::is_ascii_uppercase);
         match name.as_str() {
             "" => return Err(self.unreadable("expected a layer such as `C(64,3,1)`")),
             "BN" | "S" | "NIN" => return Err(SpaceError::NotInSpace(name)),
@@ -152,17 +146,12 @@ impl Reader<'_> {
         let mut numbers = Vec::new();
         self.expect('(', "expected `(`")?;
         loop {
-            let mut digits = String::new();
-            while let Some(digit) = self.peek().filter(char::is_ascii_digit) {
-                digits.push(digit);
-                self.next();
-            }
-            numbers
-                .push(digits.parse().map_err(|_| self.unreadable("expected a number below 2^32"))?);
-            if self.peek() != Some(',') {
+            let digits = self.take_while(char::is_ascii_digit);
+            let number = digits.parse();
+            numbers.push(number.map_err(|_| self.unreadable("expected a number below 2^32"))?);
+            if !self.next_is(',') {
                 break;
             }
-            self.next();
         }
         self.expect(')', "expected `,` or `)`")?;
         Ok(numbers)

@@ -24,6 +24,29 @@ pub enum LastLayer {
     GlobalAveragePool,
 }
 
+impl LastLayer {
+    /// `None` after the softmax.
+    pub(super) fn after(self, action: Layer) -> Option<Self> {
+        Some(match action {
+            Layer::Conv { filters, kernel, stride } => Self::Conv { filters, kernel, stride },
+            Layer::Pool { kernel, stride } => Self::Pool { kernel, stride },
+            Layer::FullyConnected { width } => match self {
+                Self::FullyConnected { index, .. } => {
+                    Self::FullyConnected { index: index + 1, width }
+                }
+                _ => Self::FullyConnected { index: 0, width },
+            },
+            Layer::GlobalAveragePool { .. } => Self::GlobalAveragePool,
+            Layer::Softmax { .. } => return None,
+        })
+    }
+
+    /// After it there is no spatial size: a network flattens its maps here.
+    pub(super) const fn is_flat(self) -> bool {
+        matches!(self, Self::FullyConnected { .. } | Self::GlobalAveragePool)
+    }
+}
+
 /// The representation size, discretised: the smallest size of its bin.
 ///
 /// The paper prints the bins as (inf, 8], (8, 4] and (4, 1].
@@ -84,29 +107,14 @@ impl Space {
 
     /// The state that `action` leads to, `None` when it terminates the network.
     pub fn next(&self, state: &State, action: Layer) -> Option<State> {
-        let last = match action {
-            Layer::Conv { filters, kernel, stride } => LastLayer::Conv { filters, kernel, stride },
-            Layer::Pool { kernel, stride } => LastLayer::Pool { kernel, stride },
-            Layer::FullyConnected { width } => {
-                let index = match state.last {
-                    LastLayer::FullyConnected { index, .. } => index + 1,
-                    _ => 0,
-                };
-                LastLayer::FullyConnected { index, width }
-            }
-            Layer::GlobalAveragePool { .. } => LastLayer::GlobalAveragePool,
-            Layer::Softmax { .. } => return None,
-        };
-        Some(State { depth: state.depth + 1, last, size: self.output_size(state.size, action) })
+        let (depth, last) = (state.depth + 1, state.last.after(action)?);
+        Some(State { depth, last, size: self.output_size(state.size, action) })
     }
 
     /// The key of a state in the Q-table. After a fully connected layer or a global
     /// average pooling there is no spatial size, so the bin is always the smallest.
     pub fn key(&self, state: &State) -> StateKey {
-        let bin = match state.last {
-            LastLayer::FullyConnected { .. } | LastLayer::GlobalAveragePool => Bin::One,
-            _ => Bin::of(state.size),
-        };
+        let bin = if state.last.is_flat() { Bin::One } else { Bin::of(state.size) };
         StateKey { depth: state.depth, last: state.last, bin }
     }
 

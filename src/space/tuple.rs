@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Action, Bin, LastLayer, Layer, Space, StateKey};
+use super::{Action, Bin, LastLayer, Space, StateKey};
 
 /// A state or an action in the columns of the published `q_values.csv`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -71,23 +71,11 @@ impl StateTuple {
     }
 
     pub fn of_action(state: &StateKey, action: Action) -> Self {
-        let index = match state.last {
-            LastLayer::FullyConnected { index, .. } => index + 1,
-            _ => 0,
-        };
-        let (last, bin) = match action {
-            Layer::Softmax { .. } => (state.last, state.bin),
-            Layer::Conv { filters, kernel, stride } => {
-                (LastLayer::Conv { filters, kernel, stride }, state.bin)
-            }
-            Layer::Pool { kernel, stride } => (LastLayer::Pool { kernel, stride }, state.bin),
-            Layer::FullyConnected { width } => {
-                (LastLayer::FullyConnected { index, width }, Bin::One)
-            }
-            Layer::GlobalAveragePool { .. } => (LastLayer::GlobalAveragePool, Bin::One),
-        };
-        let terminate = u32::from(matches!(action, Layer::Softmax { .. }));
-        Self { terminate, ..Self::of_state(&StateKey { depth: state.depth + 1, last, bin }) }
+        let last = state.last.after(action);
+        let bin = if last.is_some_and(LastLayer::is_flat) { Bin::One } else { state.bin };
+        let (depth, terminate) = (state.depth + 1, u32::from(last.is_none()));
+        let last = last.unwrap_or(state.last);
+        Self { terminate, ..Self::of_state(&StateKey { depth, last, bin }) }
     }
 
     /// Returns the state, if it may occur in `space`.
@@ -180,23 +168,23 @@ mod tests {
             ["256", "0", "0", "4", "7", "fc", "0", "0"]
         );
         assert_eq!(
-            StateTuple::of_action(&state, Layer::FullyConnected { width: 128 }).cells(),
+            StateTuple::of_action(&state, Action::FullyConnected { width: 128 }).cells(),
             ["128", "1", "0", "1", "8", "fc", "0", "0"]
         );
         assert_eq!(
-            StateTuple::of_action(&state, Layer::Softmax { classes: 10 }).cells(),
+            StateTuple::of_action(&state, Action::Softmax { classes: 10 }).cells(),
             ["256", "0", "0", "4", "8", "fc", "0", "1"]
         );
         let start = StateKey { depth: 0, last: LastLayer::Start, bin: Bin::Eight };
         assert_eq!(
-            StateTuple::of_action(&start, Layer::Softmax { classes: 10 }).cells(),
+            StateTuple::of_action(&start, Action::Softmax { classes: 10 }).cells(),
             ["0", "1", "0", "8", "1", "start", "0", "1"]
         );
         // A pooling's action keeps the bin it leaves.
         let last = LastLayer::Conv { filters: 64, kernel: 3, stride: 1 };
         let conv = StateKey { depth: 1, last, bin: Bin::Eight };
         assert_eq!(
-            StateTuple::of_action(&conv, Layer::Pool { kernel: 5, stride: 3 }).cells(),
+            StateTuple::of_action(&conv, Action::Pool { kernel: 5, stride: 3 }).cells(),
             ["0", "0", "5", "8", "2", "pool", "3", "0"]
         );
     }
