@@ -75,7 +75,6 @@ impl ExperimentDir {
         self.root.join("views")
     }
 
-    /// The view of the first `rows` rows of the log.
     pub fn view(&self, rows: u64) -> PathBuf {
         self.views().join(format!("{rows:09}"))
     }
@@ -121,7 +120,6 @@ impl ExperimentDir {
         self.list_of_attempts(".csv")
     }
 
-    /// The files of attempts in the folder of the curves whose names end so.
     pub(crate) fn list_of_attempts(
         &self,
         end: &str,
@@ -129,7 +127,6 @@ impl ExperimentDir {
         publish::listing(&self.curves(), |name| attempt_of(name.strip_suffix(end)?))
     }
 
-    /// Keeps checkpoints in `folder`, outside of the experiment.
     #[must_use]
     pub fn with_scratch(self, folder: Option<PathBuf>) -> Self {
         Self { scratch: folder, ..self }
@@ -193,12 +190,10 @@ impl ExperimentDir {
         Ok(self.list_rounds()?.last().map(|(number, _)| *number))
     }
 
-    /// What an import brought.
     pub fn imported(&self) -> PathBuf {
         self.root.join("imported")
     }
 
-    /// What was cut or replaced in the log.
     pub fn torn(&self) -> PathBuf {
         self.root.join("torn")
     }
@@ -226,9 +221,7 @@ const CHECKSUM: &str = "# SHA-256 of all before this line: ";
 /// The text of `experiment.yaml`, after a check of its checksum.
 #[derive(Debug, Clone)]
 pub struct FrozenText {
-    /// All but the last line.
     pub text: Vec<u8>,
-    /// The checksum in the last line.
     pub sha256: String,
 }
 
@@ -252,8 +245,7 @@ fn checksum(text: &[u8]) -> String {
     format!("{:x}", Sha256::digest(text))
 }
 
-/// The version in the first line of `experiment.yaml`, the part that every version of the program
-/// can read.
+/// From the first line, which every version of the program can read.
 fn version_in(bytes: &[u8]) -> Option<u32> {
     let line = bytes.split(|&byte| byte == b'\n').next()?;
     str::from_utf8(line.strip_prefix(b"format_version: ")?).ok()?.trim().parse().ok()
@@ -316,7 +308,6 @@ impl ExperimentDir {
         Self::open_frozen(root).map(|(experiment, _)| experiment)
     }
 
-    /// Opens an experiment directory and reads its frozen configuration.
     pub fn open_frozen(root: &Path) -> Result<(Self, FrozenText), StorageError> {
         use ErrorKind::{IsADirectory, NotADirectory, NotFound};
         let experiment = Self::unchecked(root);
@@ -381,7 +372,6 @@ impl ExperimentDir {
         Ok(())
     }
 
-    /// The directory and what lies in it, and the folder outside that holds its checkpoints.
     pub(crate) fn trusted_paths(&self) -> impl Iterator<Item = PathBuf> {
         let names = [CONFIGURATION, LOG].into_iter().chain(FOLDERS);
         std::iter::once(self.root.clone())

@@ -21,7 +21,6 @@ use crate::storage::fs::publish;
 use crate::storage::fs::time::Time;
 use crate::storage::log::event::CurveSummary;
 
-/// The fields of [`CurveRow`], in their order.
 const HEADER: &str = "epoch,start,learning_rate,training_loss,training_accuracy,validation_loss,\
     validation_accuracy,seconds,time,predicted_accuracy,sigma,stop_probability,y_best\n";
 
@@ -36,19 +35,15 @@ pub struct CurveRow {
     /// From 1.
     pub start: u32,
     pub learning_rate: Option<f64>,
-    /// Mean over the training images.
     pub training_loss: Option<f64>,
     pub training_accuracy: Option<Accuracy>,
-    /// Mean over the validation images.
     pub validation_loss: Option<f64>,
     pub validation_accuracy: Accuracy,
     /// What the epoch took, its evaluation included.
     pub seconds: Option<f64>,
-    /// When it ended.
     pub time: Time,
     /// Mean of the prediction of the last epoch's accuracy; may lie outside [0, 1].
     pub predicted_accuracy: Option<f64>,
-    /// Standard deviation of the prediction.
     pub sigma: Option<f64>,
     /// Probability that the last epoch stays below the best network so far.
     pub stop_probability: Option<f64>,
@@ -132,7 +127,6 @@ impl Curve {
         Ok(Self { rows })
     }
 
-    /// The rows of all starts.
     pub fn rows(&self) -> &[CurveRow] {
         &self.rows
     }
@@ -187,7 +181,6 @@ impl Curve {
     }
 }
 
-/// A curve that is being written, by its one owner.
 #[derive(Debug)]
 pub struct CurveWriter {
     path: PathBuf,
@@ -234,6 +227,7 @@ impl CurveWriter {
         if is_gone {
             return Self::replace(&self.path, rows);
         }
+
         publish::sync_folder(self.path.parent().unwrap_or(Path::new("")))
     }
 

@@ -1,4 +1,10 @@
-//! Files of a shared file system: publishing, locks, direct reads, checksums, times.
+//! What shared file systems ask for.
+//!
+//! * `publish.rs`: files that appear whole and once, by link or rename
+//! * `lock.rs`, `direct_io.rs`: the lock of a file, and reads past the page cache under it
+//! * `mount.rs`: whether locks reach other machines, and what room is left
+//! * `trust.rs`: who else may write
+//! * `checksum.rs`, `time.rs`, `yaml.rs`: sums, points in time and YAML as files hold them
 
 pub(crate) mod checked_files;
 pub(crate) mod checksum;

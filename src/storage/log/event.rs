@@ -77,13 +77,10 @@ pub enum Event {
     Claimed,
     /// An architecture was sampled while another iteration is training it.
     Pending,
-    /// A network was trained to the end.
     Trained,
-    /// A training was ended by the stopping rule.
     Stopped,
     /// A training failed by the network's own fault.
     Failed,
-    /// A network does not fit into the memory of the device.
     OutOfMemory,
     /// An architecture was sampled that has a result, or got one while it was pending or open.
     Reused,
@@ -126,11 +123,8 @@ pub struct Row {
     pub event: Event,
     /// Which attempt at this iteration, from 1.
     pub attempt: Option<u32>,
-    /// The round of the task that writes.
     pub round: Option<u32>,
-    /// The epsilon at which the architecture was sampled.
     pub epsilon: Option<f64>,
-    /// With its dropout marks.
     pub architecture: Option<String>,
     /// The iteration whose training is awaited, or whose result is reused.
     pub of_iteration: Option<Iteration>,
@@ -142,17 +136,13 @@ pub struct Row {
     pub best_epoch: Option<u32>,
     /// In [0, 1].
     pub last_validation_accuracy: Option<f64>,
-    /// Number of epochs trained.
     pub epochs: Option<u32>,
     /// Predicted last-epoch accuracy at the verdict; may leave [0, 1].
     pub predicted_accuracy: Option<f64>,
-    /// Standard deviation of the prediction.
     pub sigma: Option<f64>,
-    /// The accuracy to beat, at the verdict.
     pub y_best: Option<f64>,
     /// Probability that the network would not have beaten it.
     pub stop_probability: Option<f64>,
-    /// The probability at which training is stopped.
     pub threshold: Option<f64>,
     /// Whether the network was trained on against a verdict to stop, to audit the rule.
     pub audit: Option<bool>,
@@ -184,11 +174,8 @@ pub struct Row {
     pub job: Option<String>,
     /// The element of the array, or the local process.
     pub task: Option<String>,
-    /// When the attempt began.
     pub started_at: Option<Time>,
-    /// When the row was written.
     pub time: Option<Time>,
-    /// When the claim expires.
     pub expires_at: Option<Time>,
     /// Which training of the architecture, from 1, in every row with an architecture; only a `list`
     /// experiment trains one several times.
@@ -204,7 +191,6 @@ pub struct Row {
 /// Who draws, or begins an attempt: columns of a [`Row`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Claimant {
-    /// None by hand.
     pub round: Option<u32>,
     pub view: Option<u64>,
     pub predictor: Option<u64>,
@@ -213,7 +199,6 @@ pub struct Claimant {
     pub job: String,
     /// The element of the array; of a local process: host, boot, process and its start.
     pub task: String,
-    /// Now.
     pub time: Time,
     pub expires_at: Time,
 }
@@ -228,15 +213,12 @@ pub struct Training {
     pub restarts: u32,
     pub train_seconds: f64,
     pub lost_seconds: f64,
-    /// Now.
     pub time: Time,
 }
 
-/// The accuracies of a learning curve.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CurveSummary {
     pub best: Accuracy,
-    /// From 1.
     pub best_epoch: u32,
     pub last: Accuracy,
     pub epochs: u32,
@@ -256,14 +238,12 @@ pub(crate) const TIME_KEY: &str = "slurm.time";
 /// On a `lost` row without an attempt: the architecture is not tried again.
 pub(crate) const QUARANTINED: &str = "quarantined";
 
-/// How the reason of a `lost` row begins when no network could be trained there, so that the loss
-/// is not counted.
+/// Begins the reason of a `lost` row that does not count.
 const NOT_THE_NETWORKS: &str = "not the network's fault: ";
 
 const REASON_LENGTH: usize = 300;
 
-/// The reason of a claim that is lost because the trainer refused to work at all, whatever the
-/// network.
+/// The reason of a claim that is lost since the trainer refused to work, whatever the network.
 pub fn refusal_as_reason(refusal: &str) -> String {
     format!("{NOT_THE_NETWORKS}{refusal}")
 }
@@ -279,7 +259,6 @@ pub fn is_for_want_of_time(reason: Option<&str>) -> bool {
 }
 
 impl Row {
-    /// A row of which only the event is known.
     pub fn new(event: Event) -> Self {
         Self { event, ..Self::default() }
     }
@@ -308,7 +287,6 @@ impl Row {
         }
     }
 
-    /// The columns of every draw.
     pub(crate) fn drawn(
         event: Event,
         iteration: Iteration,

@@ -28,7 +28,6 @@ use crate::storage::log::position::{LogCursor, LogPosition, line_after};
 use crate::storage::log::text::{LineWriter, RowError, RowReader, header};
 use crate::storage::search_state::Knowledge;
 
-/// The log, opened for reading.
 #[derive(Debug)]
 pub struct ReplayLog {
     file: File,
@@ -38,7 +37,6 @@ pub struct ReplayLog {
     at_worst_unlocked: bool,
 }
 
-/// How long commands that only read wait for the lock.
 const LOOK: LockTimeout =
     LockTimeout { notice: Duration::from_secs(2), limit: Duration::from_secs(2) };
 
@@ -46,7 +44,6 @@ const LOOK: LockTimeout =
 #[derive(Debug, Clone)]
 pub struct Tail {
     pub rows: Vec<Row>,
-    /// Where they end.
     pub cursor: LogCursor,
     pub(crate) path: PathBuf,
 }
@@ -211,7 +208,6 @@ impl ReplayLog {
     }
 }
 
-/// The shared lock.
 struct SharedGuard<'a>(&'a ReplayLog);
 
 impl Drop for SharedGuard<'_> {
@@ -264,11 +260,9 @@ impl Tail {
     }
 }
 
-/// The log, opened for reading and appending.
 #[derive(Debug)]
 pub struct WritableReplayLog {
     log: ReplayLog,
-    /// Where what is cut or blanked is saved before.
     torn: PathBuf,
 }
 
@@ -306,7 +300,6 @@ impl WritableReplayLog {
 pub struct ExclusiveGuard<'a> {
     log: &'a ReplayLog,
     torn: &'a Path,
-    /// Where the log ends, after a whole row.
     end: u64,
 }
 

@@ -34,12 +34,10 @@ pub enum EarlierAttempt {
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Record {
-    /// It counts: these rows are to be appended.
     Append(Vec<Row>),
     /// Its architecture has a result: it is dropped, and only these rows, due anyway, are to be
     /// appended.
     AlreadyKnown {
-        /// The iteration of the result that counts.
         of_iteration: Iteration,
         /// Rows that an interrupted write left out.
         due: Vec<Row>,

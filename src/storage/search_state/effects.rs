@@ -10,7 +10,6 @@ use crate::storage::search_state::state::{
 };
 
 impl Knowledge {
-    /// Takes in a row that the rules allow.
     pub(crate) fn take_in(&mut self, fact: &Fact<'_>, row: &Row) {
         if let Fact::Claimed { drawn, .. }
         | Fact::Pending { drawn, .. }

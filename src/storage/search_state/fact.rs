@@ -22,9 +22,7 @@ pub(crate) enum Fact<'a> {
         job: &'a str,
         task: &'a str,
         expires_at: Time,
-        /// Whether the attempt before counts as a loss.
         counts_loss: bool,
-        /// Whether the attempt before left on the time warning without a new epoch.
         after_timeout: bool,
     },
     Pending {
@@ -39,12 +37,9 @@ pub(crate) enum Fact<'a> {
         drawn: Drawn<'a>,
         /// The attempt that was lost; `None` for an iteration that was never claimed.
         attempt: Option<u32>,
-        /// Whether it may be the architecture's fault.
         counts_loss: bool,
-        /// Whether the time limit is too short for it.
         timed_out: bool,
     },
-    /// The result of an attempt.
     Result {
         drawn: Drawn<'a>,
         attempt: u32,
@@ -66,7 +61,6 @@ pub(crate) enum Fact<'a> {
 }
 
 impl<'a> Fact<'a> {
-    /// Reads a row.
     pub(crate) fn of(row: &'a Row) -> Result<Self, Rule> {
         let drawn = || {
             Ok(Drawn {

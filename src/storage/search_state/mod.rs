@@ -76,14 +76,12 @@ pub struct Knowledge {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Standing {
     Free,
-    /// This iteration trains it.
     Open(Iteration),
     Known(Known),
     Quarantined,
 }
 
 impl Knowledge {
-    /// The architectures that have a result, with their first one.
     pub const fn known(&self) -> &HashMap<String, Known> {
         &self.known
     }
@@ -99,7 +97,6 @@ impl Knowledge {
         Ok(())
     }
 
-    /// Reads a row that may come next.
     fn allow<'a>(&self, row: &'a Row) -> Result<Fact<'a>, Violation> {
         let allowed = Fact::of(row).and_then(|fact| self.check(&fact, row).map(|()| fact));
         allowed.map_err(|rule| Violation { event: row.event, iteration: row.iteration, rule })
@@ -150,7 +147,6 @@ impl Knowledge {
         self.state.losses.get(architecture).copied().unwrap_or(0)
     }
 
-    /// How many networks were trained to the end.
     pub fn full_curves(&self) -> usize {
         self.state.events.get(&Event::Trained).map_or(0, |&rows| rows as usize)
     }

@@ -17,7 +17,6 @@ pub(crate) const TIMEOUTS_TO_LOSE: u32 = 3;
 /// How many claims in a row may be lost so; then nothing is claimed until `slurm.time` is set.
 pub(crate) const TIMED_OUT_CLAIMS_TO_STOP: u32 = 3;
 
-/// The first result of an architecture.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Known {
     pub iteration: Iteration,
@@ -35,14 +34,11 @@ pub struct Open {
     pub epsilon: f64,
     /// The newest attempt, from 1.
     pub attempt: u32,
-    /// The round of that attempt.
     pub round: Option<u32>,
     pub job: String,
     pub task: String,
     pub host: Option<String>,
-    /// When the newest attempt began.
     pub claimed_at: Option<Time>,
-    /// When the claim ends by itself.
     pub expires_at: Time,
     /// Whether this is the newest claim of its job and task: only that one is taken up again.
     pub is_newest_of_task: bool,
@@ -59,7 +55,6 @@ pub struct Pending {
     pub architecture: String,
     pub epsilon: f64,
     pub round: Option<u32>,
-    /// The iteration that trained it at that time.
     pub of_iteration: Iteration,
 }
 
@@ -71,7 +66,6 @@ pub struct LostClaim {
     pub attempt: u32,
 }
 
-/// What has come of one epsilon.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct EpsilonTally {
     pub epsilon: f64,
@@ -101,7 +95,6 @@ pub struct Audit {
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Seconds {
     pub train: f64,
-    /// Saved by stopping early, as estimated.
     pub saved: f64,
     pub lost: f64,
 }
@@ -113,7 +106,6 @@ pub struct KnowledgeState {
     pub halted: bool,
     pub open: BTreeMap<Iteration, Open>,
     pub pending: BTreeMap<Iteration, Pending>,
-    /// Lost claims of architectures that have no result.
     pub lost: BTreeMap<Iteration, LostClaim>,
     /// Of architectures without a result; three quarantine one.
     pub losses: BTreeMap<String, u32>,
@@ -124,15 +116,11 @@ pub struct KnowledgeState {
     pub epsilons: Vec<EpsilonTally>,
     /// The best result so far; of equal ones the first.
     pub best: Option<Best>,
-    /// The greatest last-epoch accuracies of `trained` rows.
     pub last_accuracies: BestFinals,
-    /// The audits of the stopping rule, in the order of their rows.
     pub audits: Vec<Audit>,
-    /// Changes of the configuration, in the order of their rows.
     pub settings: Vec<String>,
     pub events: BTreeMap<Event, u64>,
     pub seconds: Seconds,
-    /// The newest round that brought a result.
     pub newest_round_with_result: Option<u32>,
     pub doubt: Doubt,
 }
