@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::ops::Experiment;
 use crate::predictor::{LEAST_TOLERANCE, MOST_C};
-use crate::storage::{Nodes, Trust};
+use crate::storage::Trust;
 
 /// An experiment that tasks on several machines may write to at once.
 #[derive(Debug, Args)]
@@ -18,18 +18,16 @@ pub struct SharedDir {
     ///
     /// For jobs: `export METAQNN_SINGLE_NODE=1` among `slurm.setup_lines`.
     #[arg(long, env = "METAQNN_SINGLE_NODE", value_parser = yes_or_no)]
-    single_node: bool,
+    pub single_node: bool,
 }
 
 impl SharedDir {
-    pub const fn nodes(&self) -> Nodes {
-        if self.single_node { Nodes::Single } else { Nodes::Many }
-    }
-
     /// Opens the experiment, and checks who may write to it and that its locks exclude.
     pub fn open(&self, trust: Trust) -> anyhow::Result<Experiment> {
         let experiment = Experiment::open(&self.dir)?.trusted_by(trust)?;
-        experiment.check_locks(self.nodes())?;
+        if !self.single_node {
+            experiment.check_locks()?;
+        }
         Ok(experiment)
     }
 }

@@ -46,8 +46,8 @@ pub struct VerifyArgs {
 pub fn verify(args: VerifyArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
     let dir = &args.place.dir;
     let audit = if args.repair {
-        if dir.exists() {
-            check_locks_of_mount(dir, args.place.nodes())?;
+        if dir.exists() && !args.place.single_node {
+            check_locks_of_mount(dir)?;
         }
         verify::repair(dir)?
     } else {

@@ -10,7 +10,7 @@ use crate::dataset::Fingerprint;
 use crate::ops::Refusal;
 use crate::storage::fs::yaml;
 use crate::storage::view::ViewParams;
-use crate::storage::{ExperimentDir, Nodes, ReplayLog, StorageError, Trust, check_locks_of_mount};
+use crate::storage::{ExperimentDir, ReplayLog, StorageError, Trust, check_locks_of_mount};
 
 /// What stands in `experiment.yaml`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -139,8 +139,8 @@ impl Experiment {
 
     /// Checks by the mount options that the lock of the log excludes every machine that works on
     /// the experiment.
-    pub fn check_locks(&self, nodes: Nodes) -> anyhow::Result<()> {
-        Ok(check_locks_of_mount(self.dir.root(), nodes)?)
+    pub fn check_locks(&self) -> anyhow::Result<()> {
+        Ok(check_locks_of_mount(self.dir.root())?)
     }
 
     /// Checks that the image files are those that the experiment was made with, if it has any.

@@ -34,7 +34,7 @@ pub use attempt::resume::LeftOnSignal;
 pub use dir::{ExperimentDir, FORMAT_VERSION};
 pub use error::StorageError;
 pub use fs::lock::LockTimeout;
-pub use fs::mount::{DiskSpace, MountPoint, Nodes, check_locks_of_mount};
+pub use fs::mount::{DiskSpace, MountPoint, check_locks_of_mount};
 pub use fs::time::Time;
 pub use fs::trust::Trust;
 pub use log::damage::{Kept, RawLine, RawLog};

@@ -12,19 +12,11 @@ use std::path::{Path, PathBuf};
 use crate::regular_file::{self, LARGE};
 use crate::storage::error::StorageError;
 
-/// Which machines work on an experiment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Nodes {
-    /// This one alone (`--single-node`).
-    Single,
-    Many,
-}
-
-/// Checks that locks on files at `path` exclude all machines that work on the experiment.
-pub fn check_locks_of_mount(path: &Path, nodes: Nodes) -> Result<(), StorageError> {
-    let mount = MountPoint::of(path)?;
-    match mount.as_ref().and_then(MountPoint::node_local) {
-        Some(why) if nodes == Nodes::Many => {
+/// Checks that locks on files at `path` exclude other machines.
+pub fn check_locks_of_mount(path: &Path) -> Result<(), StorageError> {
+    match MountPoint::of(path)?.as_ref().and_then(MountPoint::node_local) {
+        None => Ok(()),
+        Some(why) => {
             let problem = format!(
                 "lies on a file system that {why}: its locks do not reach other machines (put the \
                  experiment on another, such as NFS 4 without `nolock`, Lustre mounted with \
@@ -33,7 +25,6 @@ pub fn check_locks_of_mount(path: &Path, nodes: Nodes) -> Result<(), StorageErro
             );
             Err(StorageError::Unsafe { path: path.to_owned(), problem })
         }
-        _ => Ok(()),
     }
 }
 
@@ -160,7 +151,7 @@ mod tests {
     #[test]
     fn an_ordinary_folder_is_fine() {
         let folder = tempfile::tempdir().unwrap();
-        check_locks_of_mount(folder.path(), Nodes::Many).unwrap();
+        check_locks_of_mount(folder.path()).unwrap();
     }
 
     #[test]

@@ -25,7 +25,7 @@ use crate::storage::fs::lock::{self, LockMode, LockTimeout};
 use crate::storage::log::damage::{self, Kept, RawLine, RawLog, end_of_whole_lines};
 use crate::storage::log::event::{Event, Row};
 use crate::storage::log::position::{LogCursor, LogPosition, line_after};
-use crate::storage::log::text::{LineWriter, RowError, RowReader, header};
+use crate::storage::log::text::{LineWriter, RowError, header, parse_rows};
 use crate::storage::search_state::Knowledge;
 
 #[derive(Debug)]
@@ -179,21 +179,14 @@ impl ReplayLog {
     }
 
     fn parse(&self, bytes: &[u8], from: &LogCursor) -> Result<Tail, StorageError> {
-        let mut reader = RowReader::new(bytes);
-        let mut rows = Vec::new();
-        while let Some(row) = reader.next() {
-            rows.push(row.map_err(|error| {
-                let line = line_after(from.rows() + rows.len() as u64);
-                match error {
-                    RowError::NotCanonical => self.changed(format!("line {line}: {error}")),
-                    source => {
-                        let byte = from.byte() + reader.byte() as u64;
-                        let place = format!("line {line}, byte {byte}");
-                        StorageError::DamagedRow { path: self.path.clone(), place, source }
-                    }
-                }
-            })?);
-        }
+        let rows = parse_rows(bytes).map_err(|(rows, byte, error)| {
+            let line = line_after(from.rows() + rows as u64);
+            if error == RowError::NotCanonical {
+                return self.changed(format!("line {line}: {error}"));
+            }
+            let place = format!("line {line}, byte {}", from.byte() + byte as u64);
+            StorageError::DamagedRow { path: self.path.clone(), place, source: error }
+        })?;
         let mut cursor = from.clone();
         cursor.advance(bytes, rows.len() as u64);
         Ok(Tail { rows, cursor, path: self.path.clone() })

@@ -70,7 +70,8 @@ impl Row {
             return Err(RowError::Columns { found: 0 });
         }
         let terminated = [line, b"\n"].concat();
-        RowReader::new(&terminated).next().expect("a line gives a row or an error")
+        let mut rows = parse_rows(&terminated).map_err(|(.., error)| error)?;
+        Ok(rows.pop().expect("a line gives a row or an error"))
     }
 
     fn check(&self) -> Result<(), RowError> {
@@ -138,73 +139,36 @@ impl LineWriter {
     }
 }
 
-/// Reads the rows of whole lines, one after the other; ends after the first that is refused.
-pub struct RowReader<'a> {
-    bytes: &'a [u8],
-    /// Where the next line begins: after an error, where the refused one begins.
-    at: usize,
-    reader: csv::Reader<&'a [u8]>,
-    record: ByteRecord,
-    printed: LineWriter,
-    refused: bool,
+/// Reads the rows of whole lines. Of the first line that is refused it returns how many rows stand
+/// before it, and at which byte it begins.
+pub fn parse_rows(bytes: &[u8]) -> Result<Vec<Row>, (usize, usize, RowError)> {
+    let mut builder = ReaderBuilder::new();
+    builder.has_headers(false).flexible(true).terminator(Terminator::Any(b'\n'));
+    let mut reader = builder.from_reader(bytes);
+    let (mut record, mut printed) = (ByteRecord::new(), LineWriter::new());
+    let (mut rows, mut at) = (Vec::new(), 0);
+    while at < bytes.len() {
+        reader.read_byte_record(&mut record).expect("memory gives every byte");
+        let end = reader.position().byte() as usize;
+        let row = read_row(&record, &bytes[at..end], &mut printed);
+        rows.push(row.map_err(|error| (rows.len(), at, error))?);
+        at = end;
+    }
+    Ok(rows)
 }
 
-impl<'a> RowReader<'a> {
-    /// Reads from `bytes`, which begin with a line and end with a newline.
-    pub fn new(bytes: &'a [u8]) -> Self {
-        let mut builder = ReaderBuilder::new();
-        builder.has_headers(false).flexible(true).terminator(Terminator::Any(b'\n'));
-        Self {
-            bytes,
-            at: 0,
-            reader: builder.from_reader(bytes),
-            record: ByteRecord::new(),
-            printed: LineWriter::new(),
-            refused: false,
-        }
+fn read_row(record: &ByteRecord, line: &[u8], printed: &mut LineWriter) -> Result<Row, RowError> {
+    // A blank line is skipped by the reader, and a quote left open swallows the lines after it.
+    if line.iter().position(|&byte| byte == b'\n') != Some(line.len() - 1) {
+        return Err(RowError::Columns { found: 0 });
     }
-
-    /// Where the next line begins; after an error, where the refused line begins.
-    pub const fn byte(&self) -> usize {
-        self.at
+    if let Some(void) = void(record) {
+        return Ok(void);
     }
-
-    fn read(&mut self) -> Result<Row, RowError> {
-        self.reader.read_byte_record(&mut self.record).expect("memory gives every byte");
-        let end = self.reader.position().byte() as usize;
-        let line = &self.bytes[self.at..end];
-        // A blank line is skipped by the reader, and a quote left open swallows the lines after it.
-        if line.iter().position(|&byte| byte == b'\n') != Some(line.len() - 1) {
-            return Err(RowError::Columns { found: 0 });
-        }
-        let row = match void(&self.record) {
-            Some(void) => void,
-            None => {
-                let row = row(&self.record)?;
-                let from = self.printed.bytes().len();
-                self.printed.push(&row)?;
-                if self.printed.bytes()[from..] != *line {
-                    return Err(RowError::NotCanonical);
-                }
-                row
-            }
-        };
-        self.at = end;
-        Ok(row)
-    }
-}
-
-impl Iterator for RowReader<'_> {
-    type Item = Result<Row, RowError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.refused || self.at == self.bytes.len() {
-            return None;
-        }
-        let row = self.read();
-        self.refused = row.is_err();
-        Some(row)
-    }
+    let row = row(record)?;
+    let from = printed.bytes().len();
+    printed.push(&row)?;
+    if printed.bytes()[from..] == *line { Ok(row) } else { Err(RowError::NotCanonical) }
 }
 
 fn row(record: &ByteRecord) -> Result<Row, RowError> {
@@ -359,11 +323,8 @@ mod tests {
     #[test]
     fn an_open_quote_is_an_error_at_its_own_line() {
         let text = format!("{LINE}{}{LINE}", LINE.replace(", SM(10)]\"", ""));
-        let mut rows = RowReader::new(text.as_bytes());
-        assert!(rows.next().unwrap().is_ok());
-        assert!(rows.next().unwrap().is_err());
-        assert_eq!(rows.byte(), LINE.len());
-        assert!(rows.next().is_none());
+        let (rows, byte, _) = parse_rows(text.as_bytes()).unwrap_err();
+        assert_eq!((rows, byte), (1, LINE.len()));
         assert!(Row::parse(b"").is_err());
     }
 
@@ -410,7 +371,7 @@ mod tests {
             let _ = Row::parse(&bytes);
             let mut lines = bytes;
             lines.push(b'\n');
-            let _ = RowReader::new(&lines).count();
+            let _ = parse_rows(&lines);
         }
 
         #[test]
