@@ -25,7 +25,7 @@ use crate::storage::fs::lock::{self, LockMode, LockTimeout};
 use crate::storage::log::damage::{self, Kept, RawLine, RawLog, end_of_whole_lines};
 use crate::storage::log::event::{Event, Row};
 use crate::storage::log::position::{LogCursor, LogPosition, line_after};
-use crate::storage::log::text::{LineWriter, RowError, header, parse_rows};
+use crate::storage::log::text::{self, RowError, header, parse_rows};
 use crate::storage::search_state::Knowledge;
 
 #[derive(Debug)]
@@ -315,12 +315,8 @@ impl ExclusiveGuard<'_> {
     /// is no room, nothing has been appended; after another error that is not known.
     pub fn append(&mut self, rows: &[Row]) -> Result<(), StorageError> {
         let (log, end) = (self.log, self.end);
-        let mut lines = LineWriter::new();
-        for row in rows {
-            let unwritable = |source| StorageError::Unwritable { path: log.path.clone(), source };
-            lines.push(row).map_err(unwritable)?;
-        }
-        let bytes = lines.into_bytes();
+        let unwritable = |source| StorageError::Unwritable { path: log.path.clone(), source };
+        let bytes = text::lines(rows).map_err(unwritable)?;
         match direct_io::open_to_append(&log.file, &log.path).map_err(log.io("open"))? {
             None => append_at(log, end, &bytes, FileExt::write_at, File::sync_data)?,
             Some(file) => {

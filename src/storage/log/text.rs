@@ -59,9 +59,7 @@ pub enum RowError {
 impl Row {
     /// The row as a line of the log, its newline included.
     pub fn to_line(&self) -> Result<Vec<u8>, RowError> {
-        let mut lines = LineWriter::new();
-        lines.push(self)?;
-        Ok(lines.into_bytes())
+        lines(std::slice::from_ref(self))
     }
 
     /// Reads a line of the log, given without its newline.
@@ -112,31 +110,26 @@ impl Row {
     }
 }
 
-/// Rows gathered as bytes, to be appended to the log in one write.
-pub struct LineWriter(csv::Writer<Vec<u8>>);
+type Printer = csv::Writer<Vec<u8>>;
 
-impl LineWriter {
-    pub fn new() -> Self {
-        let mut builder = WriterBuilder::new();
-        builder.has_headers(false).terminator(Terminator::Any(b'\n'));
-        Self(builder.from_writer(Vec::new()))
-    }
+fn printer() -> Printer {
+    let mut builder = WriterBuilder::new();
+    builder.has_headers(false).terminator(Terminator::Any(b'\n'));
+    builder.from_writer(Vec::new())
+}
 
-    /// Adds the line of a row; nothing when it cannot be text.
-    pub fn push(&mut self, row: &Row) -> Result<(), RowError> {
-        row.check()?;
-        self.0.serialize(row).expect("a row of plain fields is written to memory");
-        Ok(())
-    }
+fn print(row: &Row, printer: &mut Printer) -> Result<(), RowError> {
+    row.check()?;
+    printer.serialize(row).expect("a row of plain fields is written to memory");
+    printer.flush().expect("memory takes every byte");
+    Ok(())
+}
 
-    pub fn into_bytes(self) -> Vec<u8> {
-        self.0.into_inner().expect("memory takes every byte")
-    }
-
-    fn bytes(&mut self) -> &[u8] {
-        self.0.flush().expect("memory takes every byte");
-        self.0.get_ref()
-    }
+/// The lines of rows, to be appended in one write.
+pub fn lines(rows: &[Row]) -> Result<Vec<u8>, RowError> {
+    let mut printer = printer();
+    rows.iter().try_for_each(|row| print(row, &mut printer))?;
+    Ok(printer.into_inner().expect("memory takes every byte"))
 }
 
 /// Reads the rows of whole lines. Of the first line that is refused it returns how many rows stand
@@ -145,19 +138,19 @@ pub fn parse_rows(bytes: &[u8]) -> Result<Vec<Row>, (usize, usize, RowError)> {
     let mut builder = ReaderBuilder::new();
     builder.has_headers(false).flexible(true).terminator(Terminator::Any(b'\n'));
     let mut reader = builder.from_reader(bytes);
-    let (mut record, mut printed) = (ByteRecord::new(), LineWriter::new());
+    let (mut record, mut printer) = (ByteRecord::new(), printer());
     let (mut rows, mut at) = (Vec::new(), 0);
     while at < bytes.len() {
         reader.read_byte_record(&mut record).expect("memory gives every byte");
         let end = reader.position().byte() as usize;
-        let row = read_row(&record, &bytes[at..end], &mut printed);
+        let row = read_row(&record, &bytes[at..end], &mut printer);
         rows.push(row.map_err(|error| (rows.len(), at, error))?);
         at = end;
     }
     Ok(rows)
 }
 
-fn read_row(record: &ByteRecord, line: &[u8], printed: &mut LineWriter) -> Result<Row, RowError> {
+fn read_row(record: &ByteRecord, line: &[u8], printer: &mut Printer) -> Result<Row, RowError> {
     // A blank line is skipped by the reader, and a quote left open swallows the lines after it.
     if line.iter().position(|&byte| byte == b'\n') != Some(line.len() - 1) {
         return Err(RowError::Columns { found: 0 });
@@ -166,9 +159,9 @@ fn read_row(record: &ByteRecord, line: &[u8], printed: &mut LineWriter) -> Resul
         return Ok(void);
     }
     let row = row(record)?;
-    let from = printed.bytes().len();
-    printed.push(&row)?;
-    if printed.bytes()[from..] == *line { Ok(row) } else { Err(RowError::NotCanonical) }
+    let from = printer.get_ref().len();
+    print(&row, printer)?;
+    if printer.get_ref()[from..] == *line { Ok(row) } else { Err(RowError::NotCanonical) }
 }
 
 fn row(record: &ByteRecord) -> Result<Row, RowError> {
