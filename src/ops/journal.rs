@@ -50,7 +50,7 @@ impl Default for Prefix {
 impl Prefix {
     /// Whether the rows before a tail may no longer be what they were.
     fn is_ended_by(&self, tail: &Tail) -> bool {
-        !self.rows.is_empty() && tail.tells_of_repair()
+        !self.rows.is_empty() && tail.has_repair()
     }
 
     /// Replays what `read` finds after the cursor; all of it where the rows before are no longer

@@ -1,113 +1,99 @@
-//! The checksum of the log and of what a claim reads of a view: CRC-32 as gzip and zlib have it.
+//! Checksums: a CRC-32 (as gzip has it) of a prefix of the log, SHA-256 of the files of a folder.
 //!
-//! It tells accidents (another program, a bad disk, a torn copy), not forgers, who could change a
-//! view as well. It costs little more than reading the bytes (SHA-256 costs ten times that, and
-//! more where the processor does not know it), so that every claim can afford to look at every byte
-//! of a long log. Changes within 32 bits of each other are noticed for certain, all others but for
-//! one in 4 billion.
+//! They find accidents (another program, a bad disk, a torn copy), not forgers. A CRC-32 costs
+//! little more than reading the bytes, SHA-256 ten times that; it notices changes within 32 bits of
+//! each other for certain, all others but for one in 4 billion.
 
-use std::fmt;
-use std::str::FromStr;
+use std::path::Path;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use sha2::{Digest, Sha256};
 
-/// A CRC-32, printed as eight hexadecimal digits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Crc32(u32);
+use crate::regular_file::{self, LARGE, SMALL};
+use crate::storage::error::StorageError;
 
-impl Crc32 {
-    /// The checksum of no bytes.
-    pub const EMPTY: Self = Self(0);
-
-    /// Returns the checksum of bytes.
-    pub fn of(bytes: &[u8]) -> Self {
-        Self(crc32fast::hash(bytes))
-    }
-
-    /// Returns the checksum of the bytes that had this one, followed by `bytes`.
-    #[must_use]
-    pub fn followed_by(self, bytes: &[u8]) -> Self {
-        let mut hasher = crc32fast::Hasher::new_with_initial(self.0);
-        hasher.update(bytes);
-        Self(hasher.finalize())
-    }
+/// The CRC-32 of the bytes that had this one, followed by `bytes`. That of no bytes is 0.
+pub(crate) fn crc32_on(crc32: u32, bytes: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new_with_initial(crc32);
+    hasher.update(bytes);
+    hasher.finalize()
 }
 
-impl fmt::Display for Crc32 {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:08x}", self.0)
-    }
+/// Name of the list of the sums of a folder, as `sha256sum` writes and checks it.
+pub(crate) const SUMS: &str = "SHA256SUMS";
+
+/// The lines of that list.
+pub(crate) fn sums(files: &[(&'static str, Vec<u8>)]) -> Vec<u8> {
+    files.iter().flat_map(|(name, bytes)| sum(name, bytes)).collect()
 }
 
-/// Text that is no CRC-32.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a CRC-32 is eight hexadecimal digits")]
-pub struct NotCrc32;
-
-impl FromStr for Crc32 {
-    type Err = NotCrc32;
-
-    fn from_str(text: &str) -> Result<Self, NotCrc32> {
-        let crc = u32::from_str_radix(text, 16).map(Self).map_err(|_| NotCrc32)?;
-        if crc.to_string() == text { Ok(crc) } else { Err(NotCrc32) }
-    }
+fn sum(name: &str, bytes: &[u8]) -> Vec<u8> {
+    format!("{:x}  {name}\n", Sha256::digest(bytes)).into_bytes()
 }
 
-impl Serialize for Crc32 {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+/// Reads a file and checks it by its line in the list beside it.
+pub(crate) fn read_checked(folder: &Path, name: &str) -> Result<Vec<u8>, StorageError> {
+    let read = |name, most| {
+        let path = folder.join(name);
+        regular_file::read(&path, most).map_err(StorageError::io("read", &path))
+    };
+    let (sums, bytes) = (read(SUMS, SMALL)?, read(name, LARGE)?);
+    let sum = sum(name, &bytes);
+    if sums.split_inclusive(|&byte| byte == b'\n').any(|line| line == sum) {
+        return Ok(bytes);
     }
-}
-
-impl<'de> Deserialize<'de> for Crc32 {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
-    }
+    Err(StorageError::damaged(&folder.join(name), "is damaged: it is not what was written"))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
-    use crate::storage::fs::yaml;
     use proptest::prelude::*;
-    use std::path::Path;
 
     #[test]
-    fn it_is_that_of_gzip() {
-        // The check value of CRC-32/ISO-HDLC in the catalogue of parametrised CRC algorithms.
-        assert_eq!(Crc32::of(b"123456789").to_string(), "cbf43926");
-        assert_eq!(Crc32::of(b""), Crc32::EMPTY);
+    fn a_file_is_checked_by_its_own_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let files = [("one", b"1".to_vec()), ("other", b"2".to_vec())];
+        files.iter().for_each(|(name, bytes)| fs::write(path(name), bytes).unwrap());
+        fs::write(path(SUMS), sums(&files)).unwrap();
+        let read = |name| read_checked(folder.path(), name);
+        assert_eq!(read("one").unwrap(), b"1");
+        fs::write(path("other"), "1").unwrap();
+        assert!(matches!(read("other"), Err(StorageError::Damaged { .. })));
+        // A line that was cut off counts for nothing.
+        let line = sums(&[("one", b"1".to_vec())]);
+        fs::write(path(SUMS), &line[..line.len() - 1]).unwrap();
+        assert!(read("one").is_err());
     }
 
     #[test]
-    fn digits_alone_stay_text_in_yaml() {
-        for crc in [Crc32(0x0012_3456), Crc32(0x1234_5678), Crc32(0x12e4_5678), Crc32::EMPTY] {
-            let text = yaml::print(&crc, Path::new("any")).unwrap();
-            assert_eq!(yaml::parse::<Crc32>(text.as_bytes(), Path::new("any")).unwrap(), crc);
-        }
-        for text in ["", "cbf4392", "CBF43926", "0cbf43926", "+bf43926"] {
-            assert_eq!(text.parse::<Crc32>(), Err(NotCrc32), "{text}");
-        }
+    fn the_crc_is_that_of_gzip() {
+        // The check value of CRC-32/ISO-HDLC in the catalogue of parametrised CRC algorithms.
+        assert_eq!(crc32_on(0, b"123456789"), 0xcbf4_3926);
+        assert_eq!(crc32_on(0, b""), 0);
     }
 
     proptest! {
         #[test]
-        fn going_on_gives_the_checksum_of_the_whole(
+        fn reading_on_gives_the_checksum_of_the_whole(
             bytes in prop::collection::vec(any::<u8>(), 0..500), cut in 0usize..500,
         ) {
             let (before, after) = bytes.split_at(cut.min(bytes.len()));
-            prop_assert_eq!(Crc32::of(before).followed_by(after), Crc32::of(&bytes));
+            prop_assert_eq!(crc32_on(crc32_on(0, before), after), crc32_on(0, &bytes));
         }
 
         #[test]
         fn one_changed_byte_is_noticed(
-            mut bytes in prop::collection::vec(any::<u8>(), 1..500), at in any::<prop::sample::Index>(),
+            mut bytes in prop::collection::vec(any::<u8>(), 1..500),
+            at in any::<prop::sample::Index>(),
             flip in 1u8..,
         ) {
-            let before = Crc32::of(&bytes);
+            let before = crc32_on(0, &bytes);
             let at = at.index(bytes.len());
             bytes[at] ^= flip;
-            prop_assert_ne!(Crc32::of(&bytes), before);
+            prop_assert_ne!(crc32_on(0, &bytes), before);
         }
     }
 }

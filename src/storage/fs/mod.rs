@@ -6,7 +6,6 @@
 //! * `trust.rs`: who else may write
 //! * `checksum.rs`, `time.rs`, `yaml.rs`: sums, points in time and YAML as files hold them
 
-pub(crate) mod checked_files;
 pub(crate) mod checksum;
 pub(crate) mod direct_io;
 pub(crate) mod lock;

@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 
 use crate::storage::dir::FORMAT_VERSION;
 use crate::storage::error::StorageError;
-use crate::storage::fs::checksum::Crc32;
+use crate::storage::fs::checksum::crc32_on;
 use crate::storage::fs::publish;
 use crate::storage::log::event::{Attempt, Event, Iteration, Row};
 use crate::storage::log::position::{LogCursor, LogPosition, line_after};
@@ -193,7 +193,7 @@ impl RawLog {
         let Ok(byte) = usize::try_from(position.byte) else { return false };
         let Some(before) = self.bytes[..self.end].get(..byte) else { return false };
         let rows = self.lines.partition_point(|line| line.byte < position.byte) as u64;
-        rows == position.rows && Crc32::of(before) == position.crc32
+        rows == position.rows && crc32_on(0, before) == position.crc32
     }
 
     /// The position after so many lines; panics when there are fewer.

@@ -228,25 +228,18 @@ impl RawLog {
 impl Tail {
     /// Whether a repair has begun in these rows: what was read of the rows before it, and views
     /// made of them, are stale.
-    pub fn tells_of_repair(&self) -> bool {
+    pub fn has_repair(&self) -> bool {
         self.rows.iter().any(|row| row.event == Event::Repaired)
     }
 
+    /// Takes in the rows; an error names the line of the first that the rules refuse.
     pub fn apply_to(&self, knowledge: &mut Knowledge) -> Result<(), StorageError> {
-        self.each(|row| Ok(knowledge.apply(row)?))
-    }
-
-    /// Gives away the rows one by one, and names the line of the first that is refused.
-    pub(crate) fn each(
-        &self,
-        mut take_in: impl FnMut(&Row) -> Result<(), RowError>,
-    ) -> Result<(), StorageError> {
         let first = self.cursor.rows() - self.rows.len() as u64;
         for (before, row) in (first..).zip(&self.rows) {
-            take_in(row).map_err(|source| StorageError::DamagedRow {
+            knowledge.apply(row).map_err(|violation| StorageError::DamagedRow {
                 path: self.path.clone(),
                 place: format!("line {}", line_after(before)),
-                source,
+                source: violation.into(),
             })?;
         }
         Ok(())

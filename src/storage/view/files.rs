@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::regular_file;
 use crate::storage::error::StorageError;
-use crate::storage::fs::checked_files::{SUMS, sums};
+use crate::storage::fs::checksum::{SUMS, sums};
 use crate::storage::fs::publish::{self, Published};
 
 /// How many folders are kept: a reader that listed them still finds the one it has chosen.

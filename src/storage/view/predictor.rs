@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::predictor::FittedPredictor;
 use crate::storage::dir::ExperimentDir;
 use crate::storage::error::StorageError;
-use crate::storage::fs::checked_files::CheckedFiles;
+use crate::storage::fs::checksum::read_checked;
 use crate::storage::fs::publish::Published;
 use crate::storage::fs::yaml;
 use crate::storage::log::event::{Attempt, Row};
@@ -49,12 +49,11 @@ pub(crate) struct StoredPredictor {
 
 impl StoredPredictor {
     pub fn read(folder: &Path, full_curves: u64, sha256: &str) -> Result<Self, StorageError> {
-        let files = CheckedFiles::open(folder)?;
-        let fit: FitYaml = yaml::parse(&files.read(FIT)?, &folder.join(FIT))?;
+        let fit: FitYaml = yaml::parse(&read_checked(folder, FIT)?, &folder.join(FIT))?;
         if fit.configuration_sha256 != sha256 {
             return Err(StorageError::OtherConfiguration { path: folder.to_owned() });
         }
-        let (bytes, path) = (files.read(PREDICTOR)?, folder.join(PREDICTOR));
+        let (bytes, path) = (read_checked(folder, PREDICTOR)?, folder.join(PREDICTOR));
         Ok(Self { full_curves, curves: fit.curves, bytes, path })
     }
 

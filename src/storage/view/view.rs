@@ -13,7 +13,7 @@ use crate::seed::{Purpose, generator};
 use crate::space::{Architecture, Space};
 use crate::storage::dir::ExperimentDir;
 use crate::storage::error::StorageError;
-use crate::storage::fs::checked_files::CheckedFiles;
+use crate::storage::fs::checksum::read_checked;
 use crate::storage::fs::publish::Published;
 use crate::storage::fs::yaml;
 use crate::storage::log::event::{Event, Row};
@@ -61,7 +61,7 @@ impl View {
     /// Reads the head of the view of so many rows.
     pub fn read(folder: &Path, rows: u64, sha256: &str) -> Result<Self, StorageError> {
         let path = folder.join(VIEW);
-        let view: ViewYaml = yaml::parse(&CheckedFiles::open(folder)?.read(VIEW)?, &path)?;
+        let view: ViewYaml = yaml::parse(&read_checked(folder, VIEW)?, &path)?;
         if view.log.rows != rows {
             return Err(StorageError::damaged(&path, "is of other rows than its name"));
         }
@@ -88,7 +88,7 @@ impl View {
 
     /// Returns the text of the Q-table, checked.
     pub fn q_table_csv(&self) -> Result<Vec<u8>, StorageError> {
-        CheckedFiles::open(&self.folder)?.read(Q_TABLE)
+        read_checked(&self.folder, Q_TABLE)
     }
 
     pub fn q_table(&self, params: &ViewParams) -> Result<QTable, StorageError> {
@@ -201,7 +201,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::storage::fs::checked_files::SUMS;
+    use crate::storage::fs::checksum::SUMS;
     use crate::storage::log::position::LogCursor;
     use crate::storage::log::random_log::{params, random_log};
     use crate::storage::view::files::{set_aside, skip};
