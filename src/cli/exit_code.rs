@@ -45,28 +45,10 @@ impl ExitStatus {
 
     const fn of_refusal(refusal: &Refusal) -> Self {
         match refusal {
-            Refusal::TryAgain { .. }
-            | Refusal::Interrupted
-            | Refusal::Unrecorded { .. }
-            | Refusal::SubmitLimit
-            | Refusal::StillRunning { .. }
-            | Refusal::JobRuns { .. } => Self::TryAgain,
-            Refusal::WorkerRefuses { code: 2, .. } => Self::Usage,
-            Refusal::ViewDiffers { .. }
-            | Refusal::CurveLength { .. }
-            | Refusal::RowsMissing { .. }
-            | Refusal::CurveTaken { .. }
-            | Refusal::WorkerRefuses { code: 3, .. } => Self::Damaged,
-            Refusal::WorkersDie { .. }
-            | Refusal::UnrecordedHere { .. }
-            | Refusal::NoNodeLeft { .. }
-            | Refusal::WorkerRefuses { .. }
-            | Refusal::OnlyLosses { .. }
-            | Refusal::TimeTooShort
-            | Refusal::LostForTime { .. }
-            | Refusal::WarnedTooEarly
-            | Refusal::NotSubmitted { .. } => Self::Environment,
-            _ => Self::Usage,
+            Refusal::Usage(_) => Self::Usage,
+            Refusal::Damage(_) => Self::Damaged,
+            Refusal::Environment(_) => Self::Environment,
+            Refusal::TryAgain(_) => Self::TryAgain,
         }
     }
 
@@ -119,7 +101,7 @@ mod tests {
     fn the_code_follows_from_the_first_known_cause() {
         let of = |error: anyhow::Error| ExitStatus::of(&error);
         assert_eq!(of(anyhow::anyhow!("what?")), ExitStatus::Bug);
-        assert_eq!(of(Refusal::Interrupted.into()), ExitStatus::TryAgain);
+        assert_eq!(of(Refusal::TryAgain(String::new()).into()), ExitStatus::TryAgain);
         assert_eq!(
             of(Invalid::new("data.classes", 1, "must be 2 to 256").into()),
             ExitStatus::Usage
@@ -127,6 +109,9 @@ mod tests {
         let io = std::io::Error::from(std::io::ErrorKind::StorageFull);
         assert_eq!(of(anyhow::Error::from(io).context("failed to write")), ExitStatus::Environment);
         let limit: anyhow::Result<()> = Err(SlurmError::Missing { command: "sbatch" }.into());
-        assert_eq!(of(limit.context(Refusal::SubmitLimit).unwrap_err()), ExitStatus::TryAgain);
+        assert_eq!(
+            of(limit.context(Refusal::TryAgain(String::new())).unwrap_err()),
+            ExitStatus::TryAgain
+        );
     }
 }

@@ -204,7 +204,13 @@ pub fn run(args: &SimulateArgs, printer: &Printer) -> anyhow::Result<ExitStatus>
         let is_empty = networks <= burn_in || input.curves.epochs() == 1;
         if let Some(file) = args.trace.as_ref().or(args.scores.as_ref()).filter(|_| is_empty) {
             let (path, networks, epochs) = (file.clone(), networks, input.curves.epochs());
-            return Err(Refusal::NothingToWrite { path, networks, epochs, burn_in }.into());
+            return Err(Refusal::Usage(format!(
+                "`{}` would be empty: of {networks} networks of {epochs} epochs, a burn-in \
+                 of {burn_in} leaves nothing to predict (choose a smaller `--burn-in`, and \
+                 curves of two epochs or more)",
+                path.display()
+            ))
+            .into());
         }
         if networks <= burn_in && args.hyperband.scheduler != HyperbandKind::Hyperband {
             log::warn!(
@@ -246,21 +252,21 @@ impl SimulateArgs {
     /// simulation.
     fn check(&self) -> anyhow::Result<()> {
         if let Some((option, other)) = self.idle_option() {
-            return Err(Refusal::Together { option, other }.into());
+            return Err(Refusal::together(option, other).into());
         }
         let mut targets = Vec::new();
         for (option, file) in [("--trace", &self.trace), ("--scores", &self.scores)] {
             let Some(file) = file else { continue };
             targets.push(check_target(file, &self.inputs)?);
             if self.inputs.len() > 1 {
-                return Err(Refusal::Together { option, other: "several inputs" }.into());
+                return Err(Refusal::together(option, "several inputs").into());
             }
         }
         if let [trace, scores] = targets.as_slice()
             && trace == scores
         {
             let other = "`--scores` of the same file";
-            return Err(Refusal::Together { option: "--trace", other }.into());
+            return Err(Refusal::together("--trace", other).into());
         }
         Ok(())
     }

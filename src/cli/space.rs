@@ -69,7 +69,7 @@ pub fn run(args: SpaceArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
     // Not left to clap, which waives what an option requires when a third one rules that out.
     if args.epsilon.is_some() && args.sample.is_none() {
         let other = "another question than `--sample`";
-        bail!(Refusal::Together { option: "--epsilon", other });
+        bail!(Refusal::together("--epsilon", other));
     }
     let space = &config.space;
     let answer = Answer { printer, json: args.json };
@@ -123,7 +123,10 @@ fn read_line(stdin: &mut impl BufRead, number: u64) -> anyhow::Result<Option<Str
         return Ok(None);
     }
     if line.pop_if(|end| *end == b'\n').is_none() && line.len() as u64 == LONGEST_LINE {
-        bail!(Refusal::LongLine { number });
+        bail!(Refusal::Usage(format!(
+            "line {number} of stdin has more than a mebibyte (write one architecture a \
+             line)"
+        )));
     }
     Ok(Some(String::from_utf8_lossy(&line).trim_end_matches('\r').to_owned()))
 }

@@ -162,7 +162,11 @@ pub(crate) fn check_checkpoint_dir(config: &ValidConfig, root: &Path) -> Result<
         real.join(path.strip_prefix(above).unwrap_or(path))
     };
     if resolved(place).starts_with(resolved(root)) {
-        return Err(Refusal::CheckpointsInside { place: place.clone() });
+        return Err(Refusal::Usage(format!(
+            "`training.checkpoint_dir` is `{}`, inside the experiment (name a folder \
+             outside, or `null` for `checkpoints/` in it)",
+            place.display()
+        )));
     }
     Ok(())
 }

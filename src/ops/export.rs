@@ -31,11 +31,14 @@ pub struct ExportOptions {
 pub fn export(experiment: &Experiment, options: &ExportOptions) -> anyhow::Result<[PathBuf; 2]> {
     let target = &options.target;
     if target.exists() && !target.is_dir() {
-        bail!(Refusal::NoFolder { path: target.clone() });
+        bail!(Refusal::no_folder(target));
     }
     let paths = [REPLAY_DATABASE, Q_VALUES].map(|name| target.join(name));
     if let Some(path) = paths.iter().find(|path| !options.overwrite && path.exists()) {
-        bail!(Refusal::IsThere { path: path.clone() });
+        bail!(Refusal::Usage(format!(
+            "`{}` is there (name another folder, or replace it with `--overwrite`)",
+            path.display()
+        )));
     }
     let journal = Journal::open_to_look(experiment)?;
     let rows = replay_rows(experiment, journal.state().known(), journal.rows())?;

@@ -56,7 +56,7 @@ pub fn import(experiment: &Experiment, source: &Path) -> anyhow::Result<Imported
         q_values = Some(source.join(Q_VALUES)).filter(|path| path.exists());
     }
     if !database.exists() {
-        bail!(Refusal::NotThere { path: database });
+        bail!(Refusal::not_there(&database));
     }
     let bytes = read_input(&database)?;
     let usable = read_replay_database(bytes, &experiment.config().space, &database)?;
@@ -84,7 +84,11 @@ pub fn import(experiment: &Experiment, source: &Path) -> anyhow::Result<Imported
 fn check_fresh(experiment: &Experiment, rows: &[Row]) -> anyhow::Result<()> {
     if !rows.is_empty() {
         let rows = rows.len() as u64;
-        bail!(Refusal::NotFresh { dir: experiment.dir().root().to_owned(), rows });
+        bail!(Refusal::Usage(format!(
+            "`{}` has {rows} events already (import into a fresh experiment: `metaqnn init \
+             CONFIG NEW_DIR`)",
+            experiment.dir().root().display()
+        )));
     }
     Ok(())
 }

@@ -101,7 +101,11 @@ pub fn open_or_init(config: ValidConfig, dir: &Path, trust: Trust) -> anyhow::Re
         .collect();
     if !differences.is_empty() {
         let differences = differences.join(", ");
-        bail!(crate::ops::Refusal::OtherConfiguration { dir: dir.to_owned(), differences });
+        bail!(crate::ops::Refusal::Usage(format!(
+            "`{}` holds an experiment with another configuration: {differences} (name \
+             another directory, or use the same configuration)",
+            dir.display()
+        )));
     }
     let settings = given.iter().map(|(key, _, here)| format!("{key}={here}").parse());
     for notice in set(&experiment, &settings.collect::<Result<Vec<_>, _>>()?)? {

@@ -65,7 +65,9 @@ pub fn run(
         }
         search.watch_workers(&interrupted)?;
         if interrupted.load(Ordering::SeqCst) {
-            bail!(Refusal::Interrupted);
+            bail!(Refusal::TryAgain(
+                "interrupted (the same command goes on where it was)".to_owned()
+            ));
         }
         if search.events.others_train && !search.events.has_claimed {
             sleep_unless(&interrupted, LOOK_AGAIN_AFTER);
@@ -182,11 +184,18 @@ impl Search<'_> {
         if let (Some(code @ 2..=4), Some(reason)) = (status.code(), reason)
             && (!self.events.has_claimed || self.deaths >= MOST_DEATHS)
         {
-            bail!(Refusal::WorkerRefuses { code, reason: reason.to_owned() });
+            let refusal = match code {
+                2 => Refusal::Usage,
+                3 => Refusal::Damage,
+                _ => Refusal::Environment,
+            };
+            bail!(refusal((*reason).to_owned()));
         }
         if self.deaths >= MOST_DEATHS {
             let stderr = self.stderr.join("\n");
-            bail!(Refusal::WorkersDie { how: status.to_string(), stderr });
+            bail!(Refusal::Environment(format!(
+                "the workers keep dying ({status}); the tail of their stderr:\n{stderr}"
+            )));
         }
         Ok(())
     }
@@ -216,7 +225,11 @@ impl Search<'_> {
             TrainEvent::Lost { reason, .. } => {
                 self.losses += 1;
                 if self.losses >= MOST_LOSSES {
-                    bail!(Refusal::OnlyLosses { losses: self.losses, reason: reason.clone() });
+                    bail!(Refusal::Environment(format!(
+                        "{} trainings in a row came to nothing; the last one: {reason} \
+                         (mend the trainer, then the same command goes on)",
+                        self.losses
+                    )));
                 }
             }
             TrainEvent::Halted => self.events.is_halted = true,

@@ -17,7 +17,10 @@ pub fn set(experiment: &Experiment, settings: &[Setting]) -> anyhow::Result<Vec<
     for (index, setting) in settings.iter().enumerate() {
         Change::of(setting.path())?;
         if settings[..index].iter().any(|earlier| earlier.path() == setting.path()) {
-            bail!(Refusal::SetTwice { key: setting.path().to_owned() });
+            bail!(Refusal::Usage(format!(
+                "`{}` is given twice (leave out one of them)",
+                setting.path()
+            )));
         }
     }
     Journal::open(experiment)?.transaction(|transaction| {
@@ -95,11 +98,13 @@ fn check_schedule(
             now.epsilon == stage.epsilon && now.architectures >= stage.architectures
         });
         if !keeps {
-            bail!(Refusal::TakesBack {
-                stage: index + 1,
-                epsilon: stage.epsilon.value(),
-                architectures: stage.architectures,
-            });
+            bail!(Refusal::Usage(format!(
+                "stage {} of the epsilon schedule has begun: it has to stay in its place, \
+                 with epsilon {} and {} architectures or more (new stages come after it)",
+                index + 1,
+                stage.epsilon.value(),
+                stage.architectures
+            )));
         }
     }
     Ok(())

@@ -69,7 +69,12 @@ fn of_experiment(path: &Path, options: &CurveOptions) -> anyhow::Result<Networks
         ("--loss", options.loss),
     ];
     if let Some((option, _)) = only_for_files.into_iter().find(|(_, is_given)| *is_given) {
-        return Err(Refusal::OnlyForFiles { dir: path.to_owned(), option }.into());
+        return Err(Refusal::Usage(format!(
+            "`{}` is an experiment, which knows its curves and features (leave out \
+             `{option}`)",
+            path.display()
+        ))
+        .into());
     }
     let journal = Journal::open_to_look(&experiment)?;
     let rows = journal.rows();
@@ -105,16 +110,21 @@ pub fn check_target(path: &Path, inputs: &[PathBuf]) -> anyhow::Result<PathBuf> 
     // A rename would put a plain file in the place of `/dev/stdout`, too.
     let is_other = fs::symlink_metadata(path).is_ok_and(|there| !there.is_file());
     if folder.is_some_and(|folder| !folder.is_dir()) || is_other {
-        return Err(Refusal::NoTarget { path: path.to_owned() }.into());
+        return Err(Refusal::no_target(path).into());
     }
     // The folder's real name and the file's own.
     let real = folder.unwrap_or(Path::new(".")).canonicalize().ok();
     let real = real.zip(path.file_name()).map(|(folder, name)| folder.join(name));
-    let real = real.ok_or_else(|| Refusal::NoTarget { path: path.to_owned() })?;
+    let real = real.ok_or_else(|| Refusal::no_target(path))?;
     for input in inputs {
         let is_read = input.canonicalize().is_ok_and(|input| real.starts_with(&input));
         if is_read || path == input {
-            return Err(Refusal::OverInput { path: path.to_owned(), input: input.clone() }.into());
+            return Err(Refusal::Usage(format!(
+                "cannot write `{}`: `{}` is replayed (name another file)",
+                path.display(),
+                input.display()
+            ))
+            .into());
         }
     }
     Ok(real)

@@ -158,12 +158,12 @@ fn folder(path: &Path) -> anyhow::Result<PathBuf> {
     let failed = || format!("failed to find `{}`", path.display());
     let dir = match path.canonicalize() {
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-            bail!(Refusal::NotThere { path: path.to_owned() })
+            bail!(Refusal::not_there(path))
         }
         dir => dir.with_context(failed)?,
     };
     if !dir.metadata().with_context(failed)?.is_dir() {
-        bail!(Refusal::NoFolder { path: path.to_owned() });
+        bail!(Refusal::no_folder(path));
     }
     Ok(dir)
 }

@@ -103,7 +103,10 @@ fn one_that_has_ended(experiment: &Experiment, job: &str) -> anyhow::Result<BTre
     let id: JobId = job.parse()?;
     match scheduler(experiment)?.states(&[id]) {
         Ok(states) if states.get(&id).is_some_and(|states| states.is_live()) => {
-            anyhow::bail!(Refusal::JobRuns { job: job.to_owned() })
+            anyhow::bail!(Refusal::TryAgain(format!(
+                "job {job} has not ended yet, so its claims are not lost (wait until \
+                 `squeue --jobs={job}` shows it no more)"
+            )))
         }
         Ok(_) => {}
         // Without a scheduler at hand the person's word counts: a claim lost too early is trained

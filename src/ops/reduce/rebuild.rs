@@ -31,8 +31,14 @@ pub(crate) fn is_as_learned(
 pub fn rebuild(experiment: &Experiment) -> anyhow::Result<u64> {
     let journal = Journal::open(experiment)?;
     let Some(view) = journal.view() else { return Ok(0) };
-    let differs =
-        |what: String| Refusal::ViewDiffers { view: view.folder.clone(), rows: view.rows(), what };
+    let differs = |what: String| {
+        Refusal::Damage(format!(
+            "the newest view `{}` is not what its {} rows of the log say: {what} (`metaqnn \
+             verify --repair` sets it aside and makes it anew)",
+            view.folder.display(),
+            view.rows()
+        ))
+    };
     let log = experiment.dir().replay_log();
     if !is_as_learned(experiment, view, journal.rows(), &log)? {
         bail!(differs("q_table.csv differs".to_owned()));

@@ -139,7 +139,10 @@ pub(crate) fn example(experiment: &Experiment, row: &Row) -> anyhow::Result<Exam
     let (curve, epochs) = (Curve::read(&path)?, experiment.config().recipe.epochs);
     let last_start = curve.last_start();
     let found = last_start.len();
-    ensure!(found == epochs as usize, Refusal::CurveLength { path, found, wanted: epochs });
+    ensure!(
+        found == epochs as usize,
+        Refusal::Damage(format!("`{}` has {found} epochs instead of {epochs}", path.display()))
+    );
     let cost = (row.parameters.unwrap_or(0), row.layers.unwrap_or(0));
     example_of(experiment, last_start, cost).with_context(|| format!("`{}`", path.display()))
 }

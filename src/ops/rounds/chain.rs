@@ -130,7 +130,7 @@ pub struct RoundEnd {
 
 /// Ends a round, as its batch script asks: loses the claims that its tasks left, learns, and
 /// submits the next round or says why the chain ends. When waiting would help
-/// ([`Refusal::StillRunning`], [`Refusal::SubmitLimit`]), this job is requeued.
+/// ([`Refusal::TryAgain`]), this job is requeued.
 pub fn end_round(experiment: &Experiment, number: u32) -> anyhow::Result<RoundEnd> {
     let round = Round::new(experiment, number);
     round.check_exists()?;
@@ -139,7 +139,7 @@ pub fn end_round(experiment: &Experiment, number: u32) -> anyhow::Result<RoundEn
         .and_then(|()| reduce(experiment, &EndedJobs::UpToRound(number)))
         .and_then(|reduced| Ok(RoundEnd { reduced, chain: go_on(&round, &mut scheduler)? }));
     if let Err(error) = &end
-        && matches!(error.downcast_ref(), Some(Refusal::StillRunning { .. } | Refusal::SubmitLimit))
+        && matches!(error.downcast_ref(), Some(Refusal::TryAgain(_)))
     {
         requeue(&round, error, &scheduler)?;
     }
@@ -153,7 +153,11 @@ fn check_arrays_have_ended(round: &Round<'_>, scheduler: &mut Slurm) -> anyhow::
     let named = job_ids(&array.array_jobs)?;
     let queue = round.queue(scheduler)?;
     if queue.any_is_live(&named) {
-        bail!(Refusal::StillRunning { round: round.number() });
+        bail!(Refusal::TryAgain(format!(
+            "the tasks of round {} have not ended yet, so it is too early to reduce them \
+             (wait, or end them with `metaqnn cancel`)",
+            round.number()
+        )));
     }
     // A submitter that died right after its `sbatch` has left them, held.
     scheduler.cancel(&queue.arrays_but(&named))?;
@@ -182,7 +186,11 @@ fn go_on(round: &Round<'_>, scheduler: &mut Slurm) -> anyhow::Result<Vec<String>
     // What a person has asked of the next round meanwhile holds.
     let asked = next.files.plan()?.unwrap_or(plan);
     submit_round(&next, &asked, scheduler).map_err(|error| match error.downcast_ref() {
-        Some(SlurmError::SubmitLimit { .. }) => error.context(Refusal::SubmitLimit),
+        Some(SlurmError::SubmitLimit { .. }) => error.context(Refusal::TryAgain(
+            "the next round is not submitted: a limit on submitted jobs was met (it is \
+             when others have ended: run `metaqnn submit` then)"
+                .to_owned(),
+        )),
         _ => error,
     })
 }

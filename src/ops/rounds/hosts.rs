@@ -111,7 +111,11 @@ pub(crate) fn nodes_to_avoid(
     let nodes = usable();
     if nodes.as_ref().unwrap_or(&tried).iter().all(|node| bad.contains(node)) {
         let of = if nodes.is_some() { "that can run its tasks" } else { "that have been tried" };
-        bail!(Refusal::NoNodeLeft { bad: bad.join(", "), of });
+        bail!(Refusal::Environment(format!(
+            "`--exclude-bad-hosts` would leave no node: {} are all {of}, so nothing is \
+             submitted (`metaqnn status` has their reasons)",
+            bad.join(", ")
+        )));
     }
     let said = format!("bad hosts are avoided: {}", bad.join(", "));
     Ok((bad, said))

@@ -31,7 +31,7 @@ pub(crate) fn not_submitted(
             in_words(held)
         )
     };
-    error.context(Refusal::NotSubmitted { round: plan.round, remedy })
+    error.context(Refusal::Environment(format!("round {} is not submitted ({remedy})", plan.round)))
 }
 
 fn correction(

@@ -67,7 +67,10 @@ impl<'a> Round<'a> {
             [only] => format!("round {only} alone is there"),
             [first, .., last] => format!("rounds {first} to {last} are there"),
         };
-        bail!(Refusal::NoRound { round: self.number(), rounds })
+        bail!(Refusal::Usage(format!(
+            "there is no round {}: {rounds} (leave out `--round` where none is meant)",
+            self.number()
+        )))
     }
 
     /// The jobs of the round that have not ended: none before it is planned.

@@ -149,7 +149,7 @@ fn number_to_submit(newest: &Round<'_>, stage: Stage) -> Option<u32> {
 fn check_time_is_enough(experiment: &Experiment, journal: &Journal) -> anyhow::Result<()> {
     let is_wanted = journal.state().epsilon_in_force(&experiment.config().schedule).is_some();
     if is_wanted && journal.state().is_time_too_short() {
-        anyhow::bail!(Refusal::TimeTooShort);
+        anyhow::bail!(Refusal::time_too_short());
     }
     Ok(())
 }
@@ -198,9 +198,11 @@ fn check_excludes_once(options: &SubmitOptions) -> Result<(), Refusal> {
         is_long || option.starts_with("-x")
     };
     match options.sbatch_options.iter().find(is_exclude) {
-        Some(given) if options.exclude_bad_hosts => {
-            Err(Refusal::TwoExcludes { option: given.clone() })
-        }
+        Some(given) if options.exclude_bad_hosts => Err(Refusal::Usage(format!(
+            "`{given}` and `--exclude-bad-hosts` both say which nodes to avoid (put \
+             yours into `slurm.exclude` of the configuration, or add the bad ones of \
+             `metaqnn status` to it)"
+        ))),
         _ => Ok(()),
     }
 }

@@ -29,8 +29,7 @@ pub(crate) enum AttemptEnd {
         reason: String,
         seconds: f64,
     },
-    /// Nothing can be trained here, whatever the network: a [`TrainingError`], or
-    /// [`Refusal::CurveTaken`].
+    /// Nothing can be trained here, whatever the network: a [`TrainingError`], or a [`Refusal`].
     Refused {
         error: anyhow::Error,
         seconds: f64,
@@ -62,7 +61,7 @@ impl Workbench<'_> {
         // No epoch is trained whose curve has no place.
         let path = dir.curve(attempt);
         if path.exists() {
-            let error = Refusal::CurveTaken { path }.into();
+            let error = Refusal::curve_taken(&path).into();
             return Ok(AttemptEnd::Refused { error, seconds: 0.0 });
         }
         let earlier = dir.curve_before(attempt)?;
@@ -109,7 +108,7 @@ impl Workbench<'_> {
             Ok(true) => {}
             Ok(false) => return None,
             Err(error) => {
-                let error = anyhow::Error::from(error).context(Refusal::CurveTaken { path });
+                let error = anyhow::Error::from(error).context(Refusal::curve_taken(&path));
                 return Some(AttemptEnd::Refused { error, seconds });
             }
         }

@@ -41,11 +41,19 @@ impl AttemptFiles {
         let mut unknown = self.unknown(|attempt| knowledge.has_begun(attempt));
         match unknown.next() {
             None => Ok(()),
-            Some(file) => Err(Refusal::RowsMissing {
-                file: file.to_owned(),
-                others: unknown.count(),
-                next: knowledge.next_iteration().0,
-            }),
+            Some(file) => {
+                let others = match unknown.count() {
+                    0 => String::new(),
+                    others => format!(" (and {others} other files)"),
+                };
+                Err(Refusal::Damage(format!(
+                    "the log lacks rows: `{}`{others} is there, and no row of it (the next \
+                     iteration would be {}; put back the newer log if it was replaced by an older \
+                     copy, else `metaqnn verify --repair` sets such files aside)",
+                    file.display(),
+                    knowledge.next_iteration()
+                )))
+            }
         }
     }
 }

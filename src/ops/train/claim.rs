@@ -211,7 +211,7 @@ impl Sampler<'_> {
             };
             // Without a scheduler there is no time limit.
             if self.task.slurm.is_some() && transaction.state().is_time_too_short() {
-                anyhow::bail!(Refusal::TimeTooShort);
+                anyhow::bail!(Refusal::time_too_short());
             }
             if !q_values.serve(epsilon) {
                 return Ok(DrawEnd::NeedsQValues);

@@ -92,7 +92,13 @@ pub fn train(
     let rehearsal = rehearsal(experiment, run.threads())?;
     run.trainer.prepare(&rehearsal).map_err(anyhow::Error::from).inspect_err(note)?;
     if run.interrupt.signal() == Some(Signal::TimeNearlyUp) {
-        return Err(Refusal::WarnedTooEarly.into());
+        return Err(Refusal::Environment(
+            "the time warning came before the trainer was ready, so nothing was claimed \
+             (is `slurm.time` too short for the data to be loaded, or \
+             `slurm.signal_seconds` too long?)"
+                .to_owned(),
+        )
+        .into());
     }
     let per_task = experiment.config().slurm.architectures_per_task.get();
     let most = if options.until_done { u32::MAX } else { per_task };
@@ -304,17 +310,28 @@ impl<'a> TaskRun<'a> {
         self.mark_left_on_signal(attempt, &LeftOnSignal { is_time_warning, lost_seconds });
         // Never requeued by itself: a cancelled job would come back.
         if !is_time_warning {
-            return Err(Refusal::TryAgain { signal: "TERM", iteration }.into());
+            return Err(Refusal::TryAgain(format!(
+                "ended by TERM; the claim of iteration {iteration} stays open"
+            ))
+            .into());
         }
         if self.task.slurm.is_some()
             && is_last_timeout(claim.timeouts)
             && matches!(end_of(self.experiment.dir(), attempt)?, EarlierAttempt::TimedOut { .. })
         {
             self.lose(attempt, TIME_TOO_SHORT.to_owned(), all_seconds)?;
-            return Err(Refusal::LostForTime { iteration }.into());
+            return Err(Refusal::Environment(format!(
+                "the claim of iteration {iteration} is lost: three attempts in a row left \
+                 on the time warning without a new epoch (`slurm.time` is too short, or \
+                 the trainer keeps no checkpoint)"
+            ))
+            .into());
         }
         self.requeue()?;
-        Err(Refusal::TryAgain { signal: "USR1", iteration }.into())
+        Err(Refusal::TryAgain(format!(
+            "ended by USR1; the claim of iteration {iteration} stays open"
+        ))
+        .into())
     }
 
     /// Without the mark the claim may count as a loss, and no more than that: a full disk must not

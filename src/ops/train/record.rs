@@ -134,7 +134,11 @@ impl TaskRun<'_> {
     fn leave_unrecorded(&self, iteration: Iteration, error: anyhow::Error) -> anyhow::Error {
         let iteration = iteration.0;
         if self.task.slurm.is_none() && self.interrupt.signal().is_none() {
-            return error.context(Refusal::UnrecordedHere { iteration });
+            return error.context(Refusal::Environment(format!(
+                "failed to record iteration {iteration} for ten minutes (a result is kept \
+                 beside its learning curve: once the log can be written the next `metaqnn \
+                 run` or `metaqnn reduce` records it)"
+            )));
         }
         // Never after TERM: a cancelled job would come back.
         if self.interrupt.signal() != Some(Signal::Terminate)
@@ -142,7 +146,11 @@ impl TaskRun<'_> {
         {
             log::warn!("the task is not queued again: {error:#}");
         }
-        error.context(Refusal::Unrecorded { iteration })
+        error.context(Refusal::TryAgain(format!(
+            "failed to record iteration {iteration} until the time was nearly up (a result \
+             is kept beside its learning curve: the next attempt or `metaqnn reduce` \
+             records it)"
+        )))
     }
 
     /// Sleeps in steps, so that a signal ends it.
