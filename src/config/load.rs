@@ -58,7 +58,7 @@ fn wrong_value(error: &serde_yaml::Error, text: &str) -> ConfigError {
     ConfigError::Value { problem: in_plain_words(&message), place }
 }
 
-/// Drops sections without a key, all of whose lines a person has commented out, and an empty name,
+/// Drops sections without a key, all of whose lines are commented out, and an empty name,
 /// which YAML would read as the text `null`.
 fn drop_empty(document: &mut Value) {
     let Value::Mapping(sections) = document else { return };

@@ -1,4 +1,4 @@
-//! What is allowed in a configuration, but is hardly what a person wants.
+//! What is allowed in a configuration, but hardly meant.
 //!
 //! `init`, `run` and `config --check` print it. Each sentence names key and value, what follows
 //! from them, and what to do.
@@ -338,10 +338,9 @@ mod tests {
         assert_eq!(
             two.warning_of_constant_answer(&[9, 91]).unwrap(),
             "91 of the 100 images for validation are of class 1: a network that always answers 1 \
-             reaches an accuracy of \
-             0.9100 and passes the first-epoch test, which asks for more than 0.5278 (set \
-             `training.first_epoch_threshold` to 0.9200 or more, or take the same number of every class: \
-             `data.validation.method: balanced`, with `data.training_images`)"
+             reaches an accuracy of 0.9100 and passes the first-epoch test, which asks for more \
+             than 0.5278 (set `training.first_epoch_threshold` to 0.9200 or more, or take the same \
+             number of every class: `data.validation.method: balanced`, with `data.training_images`)"
         );
         let few = two.warning_of_constant_answer(&[1, 19]).unwrap();
         assert!(

@@ -1,4 +1,4 @@
-//! YAML that a person wrote, and what its parser reports, in words of who writes configurations.
+//! Reading YAML; the parser's messages in words for configurations.
 
 use serde_yaml::Value;
 

@@ -224,7 +224,8 @@ pub(super) mod tests {
         fn what_is_written_is_read(pixels in proptest::collection::vec(any::<u8>(), 4..400)) {
             let count = pixels.len() / 4;
             let pixels = &pixels[..count * 4];
-            prop_assert_eq!(parse_images(&image_file(count as u32, 2, pixels), SHAPE).unwrap(), pixels);
+            let file = image_file(count as u32, 2, pixels);
+            prop_assert_eq!(parse_images(&file, SHAPE).unwrap(), pixels);
         }
     }
 }

@@ -9,8 +9,6 @@ use super::error::DatasetError;
 use super::images::ImageShape;
 use crate::invalid::Invalid;
 
-/// Describes a data set: the `data:` section as a person writes it.
-///
 /// `classes`, `input_size` and `channels` have no defaults, since everything else of a search
 /// depends on them; they are compared with the files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -14,22 +14,18 @@ pub const LOCAL_FLOOR: f32 = 0.001;
 /// The smallest deviation of a pixel that global contrast normalisation divides by.
 const DEVIATION_FLOOR: f64 = 0.001;
 
-/// A [`Preprocess`] with the statistics it needs.
+/// A [`Preprocess`], which has the formulas, with the statistics it needs.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Normalisation {
-    /// `x`.
     Raw,
-    /// `(x - mean) / deviation`, both `[C, H, W]`; the deviation is 1 for mean subtraction.
+    /// `(x - mean) / deviation`, both `[C, H, W]`; the deviation is 1 for mean subtraction, else at
+    /// least 0.001.
     PerPixel {
         mean: Vec<f32>,
-        /// At least 0.001.
         deviation: Vec<f32>,
     },
-    /// `(x - mean) / max(deviation, 1 / sqrt(H W))`, mean and deviation over one channel of one
-    /// image.
     PerImage,
-    /// `(x - blur(x)) / max(sqrt(blur(x^2)), LOCAL_FLOOR)`, `blur` the outer product of
-    /// [`gaussian_kernel`] with itself, each channel by itself, the border mirrored about its
+    /// `blur` is the outer product of [`gaussian_kernel`] with itself, the border mirrored about its
     /// outermost pixel (`c b | a b c`, reflection padding of 3).
     Local,
 }
