@@ -34,7 +34,6 @@ const DEATH: Duration = Duration::from_secs(5);
 /// Lines of a worker that may wait to be read, while tables are written.
 const WAITING_LINES_OF_A_WORKER: usize = 1024;
 
-/// A program and its arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ChildCommand {
     pub program: PathBuf,
@@ -47,17 +46,14 @@ pub(crate) struct ChildProcess {
     child: Child,
     /// Lines for the thread that writes them, so that a child that does not read blocks no one.
     stdin: Option<Sender<String>>,
-    /// Set when a line could not be written.
     stdin_closed: Arc<AtomicBool>,
     output: Receiver<Output>,
     stderr: Arc<Mutex<StderrTail>>,
     stderr_end: Receiver<()>,
-    /// How it ended, and when that was seen.
     exit: Option<(ExitStatus, Instant)>,
     timeouts: Timeouts,
 }
 
-/// What a child has written, or why it has not.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Output {
     /// A line of stdout, without its line feed.
@@ -66,7 +62,6 @@ pub(crate) enum Output {
     Stderr(Vec<u8>),
     /// The beginning of a line longer than [`LONGEST_LINE`]; the stream is read no further.
     Overlong(Vec<u8>),
-    /// No line within the time waited for one.
     Nothing,
     /// Its streams are closed, and it lives.
     Closed,
@@ -153,7 +148,6 @@ impl ChildProcess {
         Ok((process, to_output))
     }
 
-    /// Keeps what it writes to stderr from now on in the log at `path`.
     pub(super) fn log_to(&self, path: &Path) {
         lock(&self.stderr).begin(path);
     }
@@ -171,7 +165,6 @@ impl ChildProcess {
         self.stdin_closed.load(Ordering::SeqCst)
     }
 
-    /// Waits for its next line, at most for `timeout`.
     pub(crate) fn read(&mut self, timeout: Duration) -> Output {
         match self.output.recv_timeout(timeout) {
             Ok(output) => output,
@@ -189,7 +182,6 @@ impl ChildProcess {
         }
     }
 
-    /// Passes a signal on to it.
     pub(crate) fn signal(&mut self, signal: Signal) {
         if self.exit().is_none() {
             let signal = match signal {

@@ -8,7 +8,6 @@ use super::child::ChildCommand;
 use super::error::TrainingError;
 use crate::invalid::Invalid;
 
-/// The trainer that comes with `metaqnn`.
 const TORCH: &str = "metaqnn-torch";
 
 impl ChildCommand {

@@ -13,7 +13,6 @@ pub(super) struct Dialogue {
     /// The greatest number of starts: one for each learning rate.
     starts: u32,
     resume: bool,
-    /// Start and epoch of the last report.
     last: Option<(u32, u32)>,
     /// Lines since the trainer was asked to stop; none before.
     lines_after_stop: Option<u32>,
@@ -21,7 +20,6 @@ pub(super) struct Dialogue {
     pub(super) device: Option<String>,
 }
 
-/// What a line means.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Reply {
     Epoch(EpochReport),
@@ -128,7 +126,6 @@ impl Dialogue {
         Ok(())
     }
 
-    /// Checks that nothing is left to do. A checkpoint may have held the last epoch already.
     fn check_done(&self) -> Result<(), String> {
         match self.last {
             Some((_, epoch)) if epoch == self.epochs => Ok(()),

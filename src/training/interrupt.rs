@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// A signal that asks for the end of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {
     /// USR1: the time limit is near; the task wants to be queued again.
@@ -32,7 +31,6 @@ impl Interrupt {
         })
     }
 
-    /// Behaves as if `signal` had arrived.
     pub fn raise(&self, signal: Signal) {
         self.flag(signal).store(true, Ordering::SeqCst);
     }

@@ -19,8 +19,6 @@ use super::stderr_tail::readable;
 use super::timeouts::{Deadline, Timeouts};
 use super::trainer::{Trainer, TrainingEnd};
 
-/// Speaks the trainer protocol with a program.
-///
 /// The program is started at the first request and lives on for the next ones. It is ended when the
 /// trainer is dropped, and after every training that went wrong; then the next request starts it
 /// again. One that has ended between two requests is started again for the second, even where that
@@ -30,7 +28,6 @@ pub(super) struct ProgramTrainer {
     command: ChildCommand,
     interrupt: Interrupt,
     timeouts: Timeouts,
-    /// The program while it waits for a request.
     idle: Option<ChildProcess>,
     /// Whether it answers a request of 0 epochs when it prepares: `metaqnn-torch` does.
     pub(super) rehearses: bool,
@@ -119,7 +116,6 @@ impl ProgramTrainer {
         }
     }
 
-    /// Judges an end of the program in the middle of a training.
     fn exited(
         &self,
         process: &ChildProcess,

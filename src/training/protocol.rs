@@ -84,7 +84,7 @@ pub const STDERR_KEPT: usize = 256 * 1024;
 pub const TRY_AGAIN: i32 = 75;
 
 /// One network to train.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Request {
     pub protocol: u32,
     pub iteration: u64,
@@ -114,25 +114,8 @@ pub struct Request {
 impl Request {
     /// Returns a request of 0 epochs, without data.
     pub fn rehearsal(recipe: Recipe, threads: u32) -> Self {
-        Self {
-            protocol: VERSION,
-            iteration: 0,
-            attempt: 0,
-            architecture: String::new(),
-            layers: Vec::new(),
-            classes: 10,
-            channels: 1,
-            input_size: 28,
-            epochs: 0,
-            seed: 0,
-            experiment_seed: 0,
-            checkpoint: None,
-            resume: false,
-            seconds_left: None,
-            threads,
-            recipe,
-            data: serde_json::Value::Null,
-        }
+        let (protocol, classes, channels, input_size) = (VERSION, 10, 1, 28);
+        Self { protocol, classes, channels, input_size, threads, recipe, ..Self::default() }
     }
 }
 
@@ -158,20 +141,19 @@ pub enum LayerDescription {
 impl LayerDescription {
     /// Describes the layers of an architecture, dropout included.
     pub fn of(space: &Space, architecture: &Architecture) -> Vec<Self> {
-        let params = space;
-        let batch_norm = params.batch_norm;
+        let batch_norm = space.batch_norm;
         let mut descriptions = Vec::new();
         for (&layer, mark) in architecture.layers().iter().zip(architecture.dropout()) {
             descriptions.push(match layer {
                 Layer::Conv { filters, kernel, stride } => {
-                    let padding = match params.conv_padding {
+                    let padding = match space.conv_padding {
                         Padding::Same => kernel / 2,
                         Padding::Valid => 0,
                     };
                     Self::Conv { filters, kernel, stride, padding, batch_norm }
                 }
                 Layer::Pool { kernel, stride } => {
-                    let ceil = params.pool_rounding == PoolRounding::Ceil;
+                    let ceil = space.pool_rounding == PoolRounding::Ceil;
                     Self::Pool { kernel, stride, ceil, batch_norm }
                 }
                 Layer::FullyConnected { width } => Self::FullyConnected { width },
@@ -215,8 +197,9 @@ const fn first() -> u32 {
 pub enum Message {
     Epoch(EpochReport),
     /// The training is over, to the last epoch or because it was asked to stop.
+    ///
+    /// In the answer to a request of 0 epochs `device` says where it trains.
     Done {
-        /// In the answer to a request of 0 epochs: where it trains, in words.
         device: Option<String>,
     },
     Failed(String),

@@ -15,7 +15,6 @@ use crate::outcome::Accuracy;
 pub enum TrainerKind {
     /// `metaqnn-torch`, beside `metaqnn`.
     Torch,
-    /// The program that `command` names.
     Command,
     /// Curves made up inside `metaqnn`, for trying a search out.
     Synthetic,
@@ -44,7 +43,6 @@ pub enum Device {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Precision {
-    /// 32-bit floating point throughout.
     Float32,
     /// Products of 10-bit mantissas, 32-bit sums.
     Tf32,
@@ -57,7 +55,6 @@ pub enum Precision {
 #[serde(deny_unknown_fields, default)]
 pub struct Recipe {
     pub trainer: TrainerKind,
-    /// Program and arguments of the trainer `command`; empty otherwise.
     pub command: Vec<String>,
     pub epochs: u32,
     /// Images of an optimizer step; an incomplete last batch is left out.
@@ -74,13 +71,11 @@ pub struct Recipe {
     pub first_epoch_threshold: Option<f64>,
     /// Factor on the learning rate at each step of the schedule.
     pub decay_factor: f64,
-    /// Epochs between two steps of the schedule.
     pub decay_every: u32,
     /// L2 penalty, added to the gradient of weights and biases.
     pub weight_decay: f64,
     pub beta1: f64,
     pub beta2: f64,
-    /// Adam's term in the denominator.
     pub adam_epsilon: f64,
     pub initialisation: Initialisation,
     pub device: Device,
@@ -148,7 +143,6 @@ pub fn default_first_epoch_threshold(classes: u32) -> f64 {
     f64::min(1.5 / f64::from(classes), chance + (1.0 - chance) / 18.0)
 }
 
-/// A checked recipe for a data set of known classes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ValidRecipe {
     recipe: Recipe,

@@ -59,7 +59,6 @@ impl StderrTail {
 }
 
 impl Log {
-    /// Appends `bytes`; a log that would be too long begins again with `tail`.
     fn write(&mut self, bytes: &[u8], tail: &[u8]) -> io::Result<()> {
         if self.written + bytes.len() > 2 * STDERR_KEPT {
             let kept = &tail[tail.len().saturating_sub(STDERR_KEPT)..];

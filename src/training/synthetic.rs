@@ -34,7 +34,6 @@ const PLATEAU_NOISE: f64 = 0.01;
 /// Standard deviation of an epoch's accuracy at the first learning rate.
 const EPOCH_NOISE: f64 = 0.015;
 
-/// Share of networks that diverge.
 const DIVERGE: f64 = 0.02;
 
 /// Share of starts that learn nothing in their first epoch.
@@ -105,7 +104,6 @@ impl Trainer for SyntheticTrainer {
     }
 }
 
-/// What decides the learning curve of a network.
 struct Network<'a> {
     recipe: &'a ValidRecipe,
     random: ChaCha8Rng,
@@ -164,7 +162,6 @@ impl<'a> Network<'a> {
         ControlFlow::Break(TrainingEnd::Failed { reason })
     }
 
-    /// Draws the validation accuracy after an epoch.
     fn accuracy(&mut self, start: u32, epoch: u32) -> f64 {
         let falls = (epoch - 1) / self.recipe.decay_every;
         let calm = pow(0.5, f64::from(falls));
@@ -192,7 +189,6 @@ impl<'a> Network<'a> {
     }
 }
 
-/// Draws from the standard normal distribution.
 fn normal(random: &mut impl Rng) -> f64 {
     normal_quantile(random.sample(Open01))
 }

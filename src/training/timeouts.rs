@@ -6,7 +6,6 @@ use super::error::TrainingError;
 use super::interrupt::Signal;
 use super::trainer::TrainingEnd;
 
-/// How long a program may take over what it is asked to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Timeouts {
     /// To exit after USR1, which Slurm sends 120 s before the end.
@@ -48,16 +47,13 @@ pub(super) struct Deadline {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Awaited {
     NextLine,
-    /// The end of a training that it was asked to stop.
     EndOfTraining,
     /// Its exit, since it has closed this pipe.
     ExitAfterClosing(&'static str),
-    /// Its exit, since it was passed a signal.
     ExitAfter(Signal),
 }
 
 impl Deadline {
-    /// Begins to wait for a line.
     pub(super) fn new(silence_limit: f64, timeouts: Timeouts) -> Self {
         let silence = Duration::from_secs_f64(silence_limit);
         Self { awaited: Awaited::NextLine, until: Instant::now() + silence, silence, timeouts }
@@ -76,14 +72,12 @@ impl Deadline {
         }
     }
 
-    /// Notes that the program has closed a pipe.
     pub(super) fn pipe_closed(&mut self, pipe: &'static str) {
         if matches!(self.awaited, Awaited::NextLine | Awaited::EndOfTraining) {
             self.wait_for(Awaited::ExitAfterClosing(pipe), self.timeouts.closed);
         }
     }
 
-    /// Notes that a signal was passed on.
     pub(super) fn signalled(&mut self, signal: Signal) {
         let timeout = match signal {
             Signal::TimeNearlyUp => self.timeouts.time_nearly_up,
@@ -96,7 +90,6 @@ impl Deadline {
         (self.awaited, self.until) = (awaited, Instant::now() + timeout);
     }
 
-    /// Returns the signal that was passed on.
     pub(super) const fn signal(&self) -> Option<Signal> {
         match self.awaited {
             Awaited::ExitAfter(signal) => Some(signal),
@@ -108,7 +101,6 @@ impl Deadline {
         Instant::now() >= self.until
     }
 
-    /// Returns what it means that the wait was in vain.
     pub(super) fn outcome(&self) -> Result<TrainingEnd, TrainingError> {
         let seconds = self.silence.as_secs_f64();
         match self.awaited {

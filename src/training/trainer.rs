@@ -9,18 +9,14 @@ use super::protocol::{EpochReport, Request};
 /// How a training ended, as far as the trainer knows.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TrainingEnd {
-    /// All epochs done.
     Done,
     /// Ended early because the callback asked for it.
     Stopped,
-    /// The network's own fault.
     Failed {
-        /// What the trainer says.
         reason: String,
     },
-    /// Does not fit into the memory of the device.
+    /// `peak_bytes`: the greatest memory in use, when known.
     OutOfMemory {
-        /// Greatest memory in use, when known.
         peak_bytes: Option<u64>,
     },
     /// Ended by a signal, its checkpoint whole if it keeps any; to be taken up again.
@@ -28,7 +24,6 @@ pub enum TrainingEnd {
     Interrupted,
 }
 
-/// Trains one network after another.
 pub trait Trainer {
     /// Makes sure that networks can be trained here, before anything is claimed; returns where, in
     /// words, if the trainer says so.

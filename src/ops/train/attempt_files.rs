@@ -12,16 +12,12 @@ use crate::storage::{Attempt, ExperimentDir, Knowledge, StorageError};
 /// Files of attempts: to be listed before the log is read, so that the log holds the claim of each.
 #[derive(Debug, Clone)]
 pub(crate) struct AttemptFiles {
-    /// Learning curves.
     pub curves: Vec<(Attempt, PathBuf)>,
-    /// Results that wait to be appended.
     pub results: Vec<(Attempt, PathBuf)>,
-    /// Folders of checkpoints.
     pub checkpoints: Vec<(Attempt, PathBuf)>,
 }
 
 impl AttemptFiles {
-    /// Lists them.
     pub fn list(dir: &ExperimentDir) -> Result<Self, StorageError> {
         Ok(Self {
             curves: dir.list_curves()?,
@@ -30,7 +26,6 @@ impl AttemptFiles {
         })
     }
 
-    /// Returns those of attempts that `knows` does not know.
     pub fn unknown(&self, knows: impl Fn(Attempt) -> bool) -> impl Iterator<Item = &Path> {
         let all = self.curves.iter().chain(&self.results).chain(&self.checkpoints);
         all.filter(move |(attempt, _)| !knows(*attempt)).map(|(_, path)| path.as_path())

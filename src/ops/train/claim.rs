@@ -16,7 +16,6 @@ use crate::storage::{
     Attempt, Claimant, Event, ExperimentDir, Iteration, Knowledge, Row, StorageError,
 };
 
-/// A claim of this task, about to be trained.
 #[derive(Debug, Clone)]
 pub(crate) struct Claim {
     pub row: Row,
@@ -26,12 +25,10 @@ pub(crate) struct Claim {
     pub timeouts: u32,
 }
 
-/// What a task got.
 #[derive(Debug)]
 pub(crate) enum Claimed {
     /// An architecture to train; and iterations that a known architecture was drawn in before it.
     Claim(Box<Claim>, Vec<Iteration>),
-    /// Nothing, for this reason.
     Nothing(TrainEvent),
     /// Nothing yet: the configuration was changed since it was read.
     OtherConfiguration,
@@ -39,7 +36,6 @@ pub(crate) enum Claimed {
 
 #[derive(Debug)]
 enum DrawEnd {
-    /// Something to train, or nothing to do.
     Done(Claimed),
     /// Nothing was drawn: the task has an open claim, which it takes up again.
     HasOpenClaim(Attempt),
@@ -78,7 +74,6 @@ impl QValues {
         Self::Unread(0, QTable::new(config.space.clone(), initial))
     }
 
-    /// Reads what draws at an epsilon need.
     fn bring_up_to_date(
         &mut self,
         journal: &Journal,
@@ -121,7 +116,6 @@ impl QValues {
         }
     }
 
-    /// How many rows were learned from.
     const fn rows(&self) -> usize {
         match self {
             Self::Unread(rows, _) | Self::Published(rows, _) => *rows,
@@ -187,7 +181,6 @@ impl Sampler<'_> {
         })
     }
 
-    /// Draws until there is something to train.
     fn draw(
         &self,
         transaction: &mut Transaction<'_>,

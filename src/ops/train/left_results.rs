@@ -22,7 +22,6 @@ impl<'a> LeftResults<'a> {
         Self::read_of(dir, |_| true)
     }
 
-    /// Reads those of one iteration.
     pub fn of(dir: &'a ExperimentDir, iteration: Iteration) -> Result<Self, StorageError> {
         Self::read_of(dir, |attempt| attempt.iteration == iteration)
     }
@@ -46,7 +45,6 @@ impl<'a> LeftResults<'a> {
         Ok(Self { dir, rows })
     }
 
-    /// Whether there is none.
     pub const fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
@@ -112,7 +110,6 @@ pub(crate) fn remove(dir: &ExperimentDir, attempt: Attempt) {
     }
 }
 
-/// Appends or removes all of them.
 pub(crate) fn settle_all(experiment: &Experiment) -> anyhow::Result<()> {
     let left = LeftResults::read(experiment.dir())?;
     if !left.is_empty() {

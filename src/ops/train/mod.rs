@@ -53,7 +53,6 @@ use crate::storage::{
 };
 use crate::training::{Interrupt, Signal, Trainer, TrainingError, trainer};
 
-/// What is asked of a task.
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
 pub struct TrainOptions {
     /// Go on claiming until the schedule has nothing more to claim
@@ -82,11 +81,11 @@ pub fn train(
     if let Some(round) = options.round {
         Round::new(experiment, round).check_exists()?;
     }
-    let note = |error: &anyhow::Error| note_refusal(experiment, options.round, error);
-    let mut run = TaskRun::new(experiment, options, on_event).inspect_err(note)?;
     // Before any claim: a folder of another user, other images or a missing trainer must not cost
     // an architecture an attempt.
     experiment.dir().check_access()?;
+    let note = |error: &anyhow::Error| note_refusal(experiment, options.round, error);
+    let mut run = TaskRun::new(experiment, options, on_event).inspect_err(note)?;
     experiment.dir().make_scratch(experiment.trust)?;
     experiment.check_data()?;
     let rehearsal = rehearsal(experiment, run.threads())?;
@@ -109,14 +108,13 @@ pub fn train(
         }
         let began = Instant::now();
         match run.claim()? {
-            Some(claim) => run.work_on(&claim)?,
-            None => match run.changed_settings.take() {
-                None => break,
-                Some(settings) => {
-                    drop(run);
-                    return train(&experiment.changed_by(settings)?, options, on_event);
-                }
-            },
+            Claimed::Claim(claim, _) => run.work_on(&claim)?,
+            Claimed::Nothing(_) => break,
+            Claimed::OtherConfiguration => {
+                let settings = run.journal.state().state().settings.clone();
+                drop(run);
+                return train(&experiment.changed_by(settings)?, options, on_event);
+            }
         }
         longest = longest.max(began.elapsed());
     }
@@ -150,15 +148,10 @@ struct TaskRun<'a> {
     task: Task,
     trainer: Box<dyn Trainer>,
     interrupt: Interrupt,
-    /// The log, from the first claim on.
-    journal: Option<Journal>,
+    journal: Journal,
     q_values: QValues,
     /// The predictor that judges the claim.
     predictor: Option<StoredPredictor>,
-    /// The `set` rows, where there are others than the configuration was read with.
-    changed_settings: Option<Vec<String>>,
-    /// Files of attempts as the task begins, until they were looked at.
-    files: Option<AttemptFiles>,
 }
 
 impl<'a> TaskRun<'a> {
@@ -173,7 +166,9 @@ impl<'a> TaskRun<'a> {
         let trainer =
             trainer(recipe, &executable, env::var_os("PATH").as_deref(), interrupt.clone())?;
         let task = Task::current()?;
-        let files = Some(AttemptFiles::list(experiment.dir())?);
+        let files = AttemptFiles::list(experiment.dir())?;
+        let journal = Journal::open(experiment)?;
+        files.check(journal.state())?;
         Ok(Self {
             experiment,
             options,
@@ -181,28 +176,16 @@ impl<'a> TaskRun<'a> {
             task,
             trainer,
             interrupt,
-            journal: None,
+            journal,
             q_values: QValues::unread(experiment),
             predictor: None,
-            changed_settings: None,
-            files,
         })
     }
 
-    /// Claims an architecture; `None` when there is nothing to claim.
-    fn claim(&mut self) -> anyhow::Result<Option<Claim>> {
-        if let Some(journal) = &mut self.journal {
-            journal.set_lock_timeout(LockTimeout::default());
-            journal.renew()?;
-        }
-        let journal = match self.journal.take() {
-            Some(journal) => self.journal.insert(journal),
-            None => self.journal.insert(Journal::open(self.experiment)?),
-        };
-        if let Some(files) = self.files.take() {
-            files.check(journal.state())?;
-        }
-        self.predictor = newest_predictor(self.experiment, journal)?;
+    fn claim(&mut self) -> anyhow::Result<Claimed> {
+        self.journal.set_lock_timeout(LockTimeout::default());
+        self.journal.renew()?;
+        self.predictor = newest_predictor(self.experiment, &self.journal)?;
         let sampler = Sampler {
             experiment: self.experiment,
             task: &self.task,
@@ -210,15 +193,10 @@ impl<'a> TaskRun<'a> {
             predictor: self.predictor.as_ref().map(|stored| stored.full_curves),
             learns: self.options.reduce,
         };
-        Ok(match sampler.claim(journal, &mut self.q_values)? {
-            Claimed::Nothing(why) => {
-                (self.on_event)(why);
-                None
-            }
-            Claimed::OtherConfiguration => {
-                self.changed_settings = Some(journal.state().state().settings.clone());
-                None
-            }
+        let claimed = sampler.claim(&mut self.journal, &mut self.q_values)?;
+        match &claimed {
+            Claimed::Nothing(why) => (self.on_event)(why.clone()),
+            Claimed::OtherConfiguration => {}
             Claimed::Claim(claim, reused) => {
                 for iteration in reused {
                     (self.on_event)(TrainEvent::Reused { iteration: iteration.0 });
@@ -230,17 +208,15 @@ impl<'a> TaskRun<'a> {
                     architecture: claim.architecture.to_string(),
                     epochs: self.experiment.config().recipe.epochs,
                 });
-                Some(*claim)
             }
-        })
+        }
+        Ok(claimed)
     }
 
-    /// Trains a claim and records how it ended.
     fn work_on(&mut self, claim: &Claim) -> anyhow::Result<()> {
         let threads = self.threads();
-        let journal = self.journal.as_mut().expect("a claim was read from it");
         let predictor = self.predictor.take();
-        let verdicts = Verdicts::of(self.experiment, journal, predictor, claim);
+        let verdicts = Verdicts::of(self.experiment, &mut self.journal, predictor, claim);
         let workbench = Workbench {
             experiment: self.experiment,
             task: &self.task,
@@ -274,7 +250,7 @@ impl<'a> TaskRun<'a> {
     /// the predictor when one is due, and publishes a view after each 100th result. What does not
     /// fit on the disk now is published after a later one.
     fn learn(&mut self, recorded: Iteration) -> anyhow::Result<()> {
-        let journal = self.journal.as_mut().expect("a claim was read from it");
+        let journal = &mut self.journal;
         let findings = switched_off_in(self.experiment, journal, |audit| audit == recorded);
         if let Some(AuditFindings { audited, false_stops, .. }) = findings {
             (self.on_event)(TrainEvent::StoppingSwitchedOff { audited, false_stops });
@@ -291,12 +267,10 @@ impl<'a> TaskRun<'a> {
             })
     }
 
-    /// Publishes a view of all rows that were read.
     fn publish(&mut self) -> anyhow::Result<()> {
-        let Some(journal) = self.journal.as_mut() else { return Ok(()) };
-        let learned = self.q_values.learned(journal)?;
-        if learned.rows > journal.view_rows() {
-            journal.publish(learned)?;
+        let learned = self.q_values.learned(&self.journal)?;
+        if learned.rows > self.journal.view_rows() {
+            self.journal.publish(learned)?;
         }
         Ok(())
     }

@@ -14,7 +14,6 @@ use crate::ops::{Refusal, TrainEvent};
 use crate::storage::{Attempt, Iteration, LockTimeout, Row, StorageError};
 use crate::training::Signal;
 
-/// The longest pause between two tries to append a result.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// How long the lock of the log is waited for though the time is nearly up.
 const SHORTEST_LOCK_TIMEOUT: Duration = Duration::from_secs(30);
@@ -82,10 +81,8 @@ impl TaskRun<'_> {
         &mut self,
         decide: impl FnOnce(&mut Transaction<'_>) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
-        let timeout = self.lock_timeout();
-        let journal = self.journal.as_mut().expect("a claim was read from it");
-        journal.set_lock_timeout(timeout);
-        journal.transaction(decide)
+        self.journal.set_lock_timeout(self.lock_timeout());
+        self.journal.transaction(decide)
     }
 
     /// Retries with growing pauses after an error that is worth it, until the time is nearly up.
@@ -153,7 +150,6 @@ impl TaskRun<'_> {
         )))
     }
 
-    /// Sleeps in steps, so that a signal ends it.
     fn sleep(&self, pause: Duration) {
         let until = Instant::now() + pause;
         while Instant::now() < until && self.interrupt.signal().is_none() {

@@ -10,22 +10,13 @@ use crate::ops::journal::Journal;
 use crate::ops::reduce::refit::example_of;
 use crate::ops::train::claim::Claim;
 use crate::outcome::Accuracy;
-use crate::predictor::{AuditFindings, FittedPredictor, Prediction, Verdict};
+use crate::predictor::{AuditFindings, FittedPredictor, Prediction};
 use crate::seed::{Purpose, generator};
 use crate::storage::view::StoredPredictor;
 use crate::storage::{Curve, CurveRow, Iteration, Knowledge};
 
 /// How often the log is read for the best network so far.
 const READ_EVERY: Duration = Duration::from_secs(60);
-
-/// What a verdict to stop comes to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Execution {
-    /// The training ends.
-    Stop,
-    /// It goes on, to see whether the verdict was right.
-    Audit,
-}
 
 /// Judges one training, by the predictor that was the newest when its architecture was claimed. It
 /// is named in the row of the result, so that every verdict can be repeated.
@@ -34,7 +25,7 @@ pub(crate) struct Verdicts<'a> {
     predictor: FittedPredictor,
     /// Weights and layers of the network.
     cost: (u64, u32),
-    execution: Execution,
+    is_audited: bool,
     /// Read on when a verdict is due, and at most once a minute: what is older makes stopping less
     /// likely only.
     journal: &'a mut Journal,
@@ -61,7 +52,7 @@ impl<'a> Verdicts<'a> {
             experiment,
             predictor,
             cost: (cost.parameters, claim.architecture.depth() as u32),
-            execution: execution(experiment, claim.attempt.iteration),
+            is_audited: is_audited(experiment, claim.attempt.iteration),
             journal,
             read_at: None,
         })
@@ -82,10 +73,11 @@ impl<'a> Verdicts<'a> {
         // A blanked row leaves others unchecked.
         let y_best = y_best.filter(|best| Accuracy::new(*best).is_ok());
         let newest = curve.last_mut().expect("what was predicted from has rows");
-        match (newest.judge(early_stopping.rule(), prediction, y_best), self.execution) {
-            (Verdict::Stop { .. }, Execution::Stop) => ControlFlow::Break(()),
-            _ => ControlFlow::Continue(()),
+        let verdict = newest.judge(early_stopping.rule(), prediction, y_best);
+        if verdict.is_stop() && !self.is_audited {
+            return ControlFlow::Break(());
         }
+        ControlFlow::Continue(())
     }
 
     fn predict(&mut self, start: &[CurveRow]) -> Option<Prediction> {
@@ -112,15 +104,12 @@ impl<'a> Verdicts<'a> {
     }
 }
 
-/// Draws whether a verdict to stop a training is executed; the same for every attempt at it.
-fn execution(experiment: &Experiment, iteration: Iteration) -> Execution {
+/// Draws whether a verdict to stop is not executed, to see whether it was right: the same for every
+/// attempt at an iteration.
+fn is_audited(experiment: &Experiment, iteration: Iteration) -> bool {
     let config = experiment.config();
     let mut rng = generator(config.experiment.seed, Purpose::Audit, iteration.0, 0);
-    if rng.random::<f64>() < config.early_stopping.audit_share {
-        Execution::Audit
-    } else {
-        Execution::Stop
-    }
+    rng.random::<f64>() < config.early_stopping.audit_share
 }
 
 /// Returns the epoch after which a training was stopped: its last.
@@ -139,11 +128,10 @@ pub(crate) fn audited_at<'a>(
     start: &'a [CurveRow],
 ) -> Option<&'a CurveRow> {
     let rule = experiment.config().early_stopping.rule();
-    let is_audit = execution(experiment, iteration) == Execution::Audit;
-    start.iter().find(|row| is_audit && row.is_stop(rule))
+    let is_audited = is_audited(experiment, iteration);
+    start.iter().find(|row| is_audited && row.is_stop(rule))
 }
 
-/// Returns what the audits have shown so far.
 pub(crate) fn audit_findings(experiment: &Experiment, knowledge: &Knowledge) -> AuditFindings {
     let limit = experiment.config().early_stopping.false_stop_limit;
     AuditFindings::of(knowledge.state().audits.iter().map(|audit| audit.is_false_stop), limit)
