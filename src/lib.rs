@@ -37,7 +37,7 @@
 //! | --- | --- | --- |
 //! | `experiment.yaml` | `init`, `run` | every command |
 //! | `replay.csv` | `train`, `reduce`, `run`, `cancel`, `submit`, `set`, `import` (appended under its lock) | every command |
-//! | `views/` | `reduce`, `train --reduce` | every command but `init` |
+//! | `views/`, `predictors/` | `reduce`, `train --reduce` | every command but `init` |
 //! | `curves/*.csv` | `train`, each attempt its own | `train` (a later attempt), `reduce` |
 //! | `curves/*.log` | `train`: what the trainer says | people |
 //! | `curves/*.result` | `train`: a result until it is in the log | `train` (a later attempt), `reduce`, `verify --repair` |
@@ -77,7 +77,7 @@ pub use cli::run;
 pub mod internals {
     pub use crate::ops::{
         Experiment, TrainEvent, init,
-        reduce::{lost_claims::EndedJobs, rebuild::rebuild, reduce},
+        reduce::{lost_claims::EndedJobs, rebuild, reduce},
         train::{TrainOptions, train},
     };
     pub use crate::simulate::{

@@ -6,8 +6,7 @@ use super::args::SharedDir;
 use super::exit_code::ExitStatus;
 use super::printer::Printer;
 use crate::ops::reduce::lost_claims::EndedJobs;
-use crate::ops::reduce::rebuild::rebuild;
-use crate::ops::reduce::reduce;
+use crate::ops::reduce::{rebuild, reduce};
 use crate::ops::rounds::chain::end_round;
 use crate::storage::Trust;
 

@@ -5,21 +5,21 @@
 //! | `lost_claims.rs` | claims that ended without a result, recorded as lost |
 //! | `refit.rs` | the predictor, fitted at fixed counts of full curves |
 //! | `tables.rs` | the tables for people |
-//! | `rebuild.rs` | view and predictor compared with what the log says |
 
 pub mod lost_claims;
-pub mod rebuild;
 pub(crate) mod refit;
 pub mod tables;
 
 use std::collections::BTreeSet;
 use std::fmt;
 
-use crate::ops::Experiment;
+use anyhow::bail;
+
 use crate::ops::journal::Journal;
 use crate::ops::reduce::lost_claims::{EndedJobs, lose_ended_claims};
-use crate::ops::reduce::refit::refit;
+use crate::ops::reduce::refit::{is_as_fitted, newest_predictor, refit};
 use crate::ops::train::stopping::audit_findings;
+use crate::ops::{Experiment, Refusal};
 use crate::predictor::AuditFindings;
 use crate::regular_file;
 use crate::storage::fs::publish::Published;
@@ -113,6 +113,31 @@ pub fn reduce(experiment: &Experiment, ended: &EndedJobs) -> anyhow::Result<Redu
         finished: journal.state().is_finished(&experiment.config().schedule),
         notices,
     })
+}
+
+/// Learns everything again from nothing and compares with the newest view and the newest
+/// predictor; returns how many rows that view was made from.
+pub fn rebuild(experiment: &Experiment) -> anyhow::Result<u64> {
+    let journal = Journal::open(experiment)?;
+    let Some(view) = journal.view() else { return Ok(0) };
+    let differs = |what: String| {
+        Refusal::Damage(format!(
+            "the newest view `{}` is not what its {} rows of the log say: {what} (`metaqnn \
+             verify --repair` sets it aside and makes it anew)",
+            view.folder.display(),
+            view.rows()
+        ))
+    };
+    let log = experiment.dir().replay_log();
+    if !view.is_as_learned(experiment.view_params(), journal.rows(), &log)? {
+        bail!(differs("q_table.csv differs".to_owned()));
+    }
+    if let Some(stored) = newest_predictor(experiment, &journal)?
+        && !is_as_fitted(experiment, &stored, journal.rows())?
+    {
+        bail!(differs(format!("the predictor of {} full curves differs", stored.full_curves)));
+    }
+    Ok(view.rows())
 }
 
 /// Renames views that are damaged in themselves, newest first, so that they are made again.

@@ -4,7 +4,6 @@
 use std::path::{Path, PathBuf};
 
 use crate::ops::Experiment;
-use crate::ops::reduce::rebuild::is_as_learned;
 use crate::ops::reduce::refit::{is_as_fitted, is_of_log};
 use crate::ops::verify::finding::{Finding, Repair, below, one_line};
 use crate::storage::view::{StoredPredictor, View};
@@ -96,7 +95,7 @@ pub(crate) fn differing(
     };
     let mut found = Vec::new();
     if let Some(view) = view {
-        match is_as_learned(experiment, view, rows, &experiment.dir().replay_log()) {
+        match view.is_as_learned(experiment.view_params(), rows, &experiment.dir().replay_log()) {
             Ok(true) => {}
             Ok(false) => found.push(differs(&view.folder, "rows of the log")),
             Err(error) if is_removed(&error, &view.folder) => {}

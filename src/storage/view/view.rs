@@ -33,7 +33,7 @@ pub(crate) struct ViewParams {
 }
 
 const VIEW: &str = "view.yaml";
-pub(crate) const Q_TABLE: &str = "q_table.csv";
+const Q_TABLE: &str = "q_table.csv";
 
 /// `view.yaml`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -53,7 +53,7 @@ pub(crate) struct View {
     /// The prefix of the log that it was learned from.
     pub position: LogPosition,
     /// `set` rows in that prefix.
-    pub set_rows: usize,
+    set_rows: usize,
     pub folder: PathBuf,
 }
 
@@ -95,6 +95,21 @@ impl View {
         let initial = params.q_learning.initial_q_value;
         let path = self.folder.join(Q_TABLE);
         read_q_table(&self.q_table_csv()?, params.space.clone(), initial, &path)
+    }
+
+    /// Whether the view is what its rows say, learned from nothing; `rows` are those of the log, at
+    /// `log`.
+    pub fn is_as_learned(
+        &self,
+        params: ViewParams,
+        rows: &[Row],
+        log: &Path,
+    ) -> Result<bool, StorageError> {
+        let rows = &rows[..self.rows() as usize];
+        let mut learned = Learned::nothing(params);
+        learned.learn(rows, log)?;
+        let is_same = self.q_table_csv()? == write_q_table(learned.q_table());
+        Ok(is_same && self.set_rows == set_rows(rows))
     }
 }
 
@@ -179,7 +194,7 @@ impl Learned {
 }
 
 /// How many rows change the configuration.
-pub(crate) fn set_rows(rows: &[Row]) -> usize {
+fn set_rows(rows: &[Row]) -> usize {
     rows.iter().filter(|row| row.event == Event::Set).count()
 }
 
