@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn out_of_bag_predictions_come_from_trees_that_did_not_see_the_row() {
         let rows: Vec<Vec<f64>> = (0..20).map(|i| vec![f64::from(i)]).collect();
-        // One outlier: whoever has not seen it cannot predict it.
+        // One outlier: a tree that has not seen it cannot predict it.
         let mut targets = vec![0.0; 20];
         targets[10] = 1.0;
         let forest = RandomForest::grow(3, &rows, &targets);

@@ -1,4 +1,4 @@
-//! Curves for the room's tests: saturating, with noise, from two features.
+//! Curves for tests: saturating, with noise, from two features.
 
 use super::features::{Example, Features};
 use super::learning_curve::LearningCurve;

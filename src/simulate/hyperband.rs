@@ -273,9 +273,8 @@ type Bracket = Vec<Rung>;
 /// Returns the brackets of one run of Hyperband, the most aggressive first.
 ///
 /// With R epochs at most and s_max the largest s with eta^s <= R, bracket s = s_max .. 0 begins
-/// with `n = ceil((s_max + 1) eta^s / (s + 1))` networks; its rung i = 0 .. s has `floor(n /
-/// eta^i)` of them, trained to `R / eta^(s - i)` epochs, which is rounded to a whole epoch, at
-/// least 1.
+/// with `n = ceil((s_max + 1) eta^s / (s + 1))` networks; its rung i = 0 .. s has
+/// `floor(n / eta^i)` of them, trained to `R / eta^(s - i)` epochs, rounded, at least 1.
 fn brackets(max_epochs: usize, eta: usize) -> Result<Vec<Bracket>, Invalid> {
     Invalid::unless(eta >= 2, "eta", eta, "must be at least 2")?;
     Invalid::unless(max_epochs >= 1, "epochs", max_epochs, "must be at least 1")?;
@@ -392,7 +391,7 @@ mod tests {
         // (4,1) (2,2) (1,4) / (3,2) (1,4) / (3,4): plain Hyperband spends 4 + 2 + 2, 6 + 2 and 12.
         // Networks 0, 1, 4 and 5 are the first four to have two epochs; of network 6 it is then
         // known after one that it stays below network 4: one epoch less. What follows the second
-        // epoch is uncertain (sigma 0.3), and nobody else is stopped.
+        // epoch is uncertain (sigma 0.3), and none else is stopped.
         let [plain, stopping] = run_by_hand(0.3).try_into().unwrap();
         assert_eq!((plain.epochs, plain.networks), (28.0, 10));
         assert_eq!((stopping.epochs, stopping.share_stopped), (27.0, 0.1));

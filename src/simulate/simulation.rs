@@ -10,10 +10,10 @@ use rayon::prelude::*;
 
 use super::recorded::{Orders, RecordedCurves};
 use super::summary::{OrderResult, SettingSummary};
-use super::walk::{RuleSetting, WalkedNetwork, predict_all, walk};
+use super::walk::{Predictions, RuleSetting, WalkedNetwork, walk};
 use crate::predictor::regressor::Hyperparameters;
 use crate::predictor::{
-    FittedPredictor, FoldScaling, PredictorError, ValidPredictorParams, search,
+    Example, FittedPredictor, FoldScaling, PredictorError, ValidPredictorParams, search,
 };
 
 #[derive(Debug, Clone, PartialEq)]
@@ -147,7 +147,13 @@ impl<'a> OrderedFits<'a> {
         let examples = self.recorded.examples(burn_in, self.recorded.epochs());
         let chosen = self.choose(number)?;
         let predictor = FittedPredictor::fit_with(examples, &chosen, self.params.scaling)?;
-        let predictions = predict_all(self.recorded, &predictor, walked);
+        let predict = |&network: &usize| {
+            let Example { features, curve } = self.recorded.example(network);
+            let observed = |epoch: usize| &curve.values()[..epoch];
+            let epochs = 1..self.recorded.epochs();
+            epochs.map(|epoch| predictor.predict_observed(observed(epoch), features)).collect()
+        };
+        let predictions: Vec<Predictions> = walked.iter().map(predict).collect();
         let walk = |setting| walk(self.recorded, burn_in, walked, &predictions, setting);
         Ok(grid.iter().map(walk).collect())
     }

@@ -138,7 +138,7 @@ pub(super) struct RungRule {
     pub rule: StoppingRule,
 }
 
-/// What Hyperband came to in one order.
+/// What Hyperband spent and found in one order.
 #[derive(Clone, Copy)]
 pub(super) struct HyperbandResult {
     /// Epochs.

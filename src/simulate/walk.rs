@@ -2,7 +2,7 @@
 
 use super::recorded::RecordedCurves;
 use crate::invalid::Invalid;
-use crate::predictor::{BestFinals, FittedPredictor, Prediction, StoppingRule};
+use crate::predictor::{BestFinals, Prediction, StoppingRule};
 
 /// A rule, and which of the best networks it compares with: the `top_n`-th.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -33,22 +33,6 @@ impl RuleSetting {
 
 /// The predictions of a network at each epoch but the last; none without a predictor.
 pub(super) type Predictions = Vec<Option<Prediction>>;
-
-/// Predicts some networks at each epoch at which they could be stopped.
-pub(super) fn predict_all(
-    recorded: &RecordedCurves,
-    predictor: &FittedPredictor,
-    networks: &[usize],
-) -> Vec<Predictions> {
-    let predict = |&network: &usize| {
-        let example = recorded.example(network);
-        let observed = |epoch: usize| &example.curve.values()[..epoch];
-        (1..recorded.epochs())
-            .map(|epoch| predictor.predict_observed(observed(epoch), &example.features))
-            .collect()
-    };
-    networks.iter().map(predict).collect()
-}
 
 /// What became of a network that was walked: its stop, or its last verdict.
 #[derive(Debug, Clone, Copy, PartialEq)]
