@@ -2,10 +2,11 @@
 //! writers. For `ops` and whoever checks an experiment; knows nothing of trainers and schedulers.
 //!
 //! On NFS only a locked file itself is coherent between machines, never one beside it; and a name
-//! that was looked up too early stays unseen for half a minute. So there are two kinds of files: the
-//! log, which is its own lock, and everything else, written once under a name never used before, so
-//! that it appears whole and readers list the folder. (What has one owner may grow or be replaced: a
-//! curve and a checkpoint belong to the attempt in their name. No program reads `tables/`.)
+//! that was looked up too early stays unseen for half a minute. So there are two kinds of files:
+//! the log, which is its own lock, and everything else, written once under a name never used
+//! before, so that it appears whole and readers list the folder. (What has one owner may grow or be
+//! replaced: a curve and a checkpoint belong to the attempt in their name. No program reads
+//! `tables/`.)
 //!
 //! * `fs/`: [`fs::publish`], locks, direct I/O, mounts, [`Trust`], [`Time`], checksums
 //! * `log/`: a [`Row`] is an event, a line of text, a place in the file, or damage; [`ReplayLog`]
@@ -16,9 +17,9 @@
 //! * `attempt/`: [`Curve`] and checkpoint of one attempt; `round.rs`: the files of a round
 //!
 //! Only the repair of `verify` overwrites anything: a damaged row, by [`ExclusiveGuard::blank`].
-//! Before that it appends a `repaired` row, which tells all who read on from an earlier place, under
-//! the lock at the latest, that what they read is stale: on NFS the folder of views may be shown as
-//! it was, but never the end of the locked log.
+//! Before that it appends a `repaired` row, which tells all who read on from an earlier place,
+//! under the lock at the latest, that what they read is stale: on NFS the folder of views may be
+//! shown as it was, but never the end of the locked log.
 
 pub(crate) mod attempt;
 pub(crate) mod dir;
@@ -43,7 +44,8 @@ pub use log::event::{
     counts_as_loss, is_for_want_of_time, plain, refusal_as_reason,
 };
 
-pub use log::file::{ExclusiveGuard, ReplayLog, Tail, WritableReplayLog};
+pub use log::append::{ExclusiveGuard, WritableReplayLog};
+pub use log::file::{ReplayLog, Tail};
 pub use log::position::{LogCursor, LogPosition};
 pub use log::text::RowError;
 pub use round::{Rendering, RoundArray, RoundDir, RoundJobs, RoundPlan, TaskRefusal};

@@ -1,6 +1,10 @@
 //! Paths are built, and experiments made and opened, as they should be.
 
+use std::fs;
+
 use super::*;
+use crate::storage::Trust;
+use crate::storage::log::text;
 
 #[test]
 fn names_are_read_back_as_they_are_written() {

@@ -3,9 +3,12 @@
 //! * `event.rs`: [`event::Row`] and its columns; [`event::Event`], [`event::Iteration`]
 //! * `text.rs`: a row as a line, written, read, refused: [`text::parse_rows`], [`text::RowError`]
 //! * `position.rs`: a place between two rows, with the checksum of the prefix
-//! * `damage.rs`: the end that a crash leaves, files of other programs, blanked rows: [`damage::RawLog`]
-//! * `file.rs`: the file under its two locks: [`file::ReplayLog`], [`file::ExclusiveGuard`]
+//! * `damage.rs`: the end that a crash leaves, files of other programs, blanked rows:
+//!   [`damage::RawLog`]
+//! * `file.rs`: the file read under its shared lock: [`file::ReplayLog`]
+//! * `append.rs`: appended to under its exclusive lock: [`append::ExclusiveGuard`]
 
+pub(crate) mod append;
 pub(crate) mod damage;
 pub(crate) mod event;
 pub(crate) mod file;

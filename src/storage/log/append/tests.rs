@@ -1,7 +1,7 @@
 //! Appending: what is written, cut, and shared under the exclusive lock.
 
+use super::*;
 use crate::storage::log::event::{Event, Iteration};
-use crate::storage::log::file::*;
 use std::fs;
 use std::thread;
 

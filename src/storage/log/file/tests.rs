@@ -1,7 +1,8 @@
 //! Reading: from a cursor, around damage, and after a check of the prefix.
 
+use super::*;
+use crate::storage::WritableReplayLog;
 use crate::storage::log::event::Iteration;
-use crate::storage::log::file::*;
 
 /// An experiment whose log has three rows, each a draw of nothing.
 fn experiment() -> (tempfile::TempDir, ExperimentDir) {

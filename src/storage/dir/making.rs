@@ -1,0 +1,231 @@
+//! How an experiment directory is made and opened: what must be there, and what must not.
+
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Access, access};
+use rustix::io::Errno;
+use sha2::{Digest, Sha256};
+
+use crate::regular_file::{self, MEDIUM};
+use crate::storage::dir::{CONFIGURATION, ExperimentDir, FOLDERS, FORMAT_VERSION, LOG};
+use crate::storage::error::StorageError;
+use crate::storage::fs::publish::{self, Published};
+use crate::storage::fs::trust::Trust;
+use crate::storage::log::text;
+
+/// What a user needs of a folder to make files in it.
+const WRITABLE: Access = Access::READ_OK.union(Access::WRITE_OK).union(Access::EXEC_OK);
+
+/// What stands before the checksum in the last line of `experiment.yaml`.
+const CHECKSUM: &str = "# SHA-256 of all before this line: ";
+
+/// The text of `experiment.yaml`, after a check of its checksum.
+#[derive(Debug, Clone)]
+pub struct FrozenText {
+    pub text: Vec<u8>,
+    pub sha256: String,
+}
+
+impl FrozenText {
+    fn of(mut bytes: Vec<u8>) -> Result<Self, &'static str> {
+        let lines = bytes.strip_suffix(b"\n").unwrap_or_default();
+        let start = lines.iter().rposition(|&byte| byte == b'\n').map_or(0, |newline| newline + 1);
+        let Some(sha256) = lines[start..].strip_prefix(CHECKSUM.as_bytes()) else {
+            return Err("it does not end in its checksum, so that a part of it may be missing");
+        };
+        let sha256 = String::from_utf8_lossy(sha256).into_owned();
+        bytes.truncate(start);
+        if sha256 != checksum(&bytes) {
+            return Err("its checksum is that of another text, so that it was edited or damaged");
+        }
+        Ok(Self { text: bytes, sha256 })
+    }
+}
+
+fn checksum(text: &[u8]) -> String {
+    format!("{:x}", Sha256::digest(text))
+}
+
+/// From the first line, which every version of the program can read.
+fn version_in(bytes: &[u8]) -> Option<u32> {
+    let line = bytes.split(|&byte| byte == b'\n').next()?;
+    str::from_utf8(line.strip_prefix(b"format_version: ")?).ok()?.trim().parse().ok()
+}
+
+impl ExperimentDir {
+    /// Makes an experiment directory: an empty log and the folders, then, as the last step that
+    /// makes it one, the frozen configuration (the text of `experiment.yaml` without the checksum
+    /// at its end). Only those whom `trust` names may write there, whatever the umask. `root` is to
+    /// be new, empty, or what an interrupted `create` has left.
+    pub fn create(root: &Path, configuration: &str, trust: Trust) -> Result<Self, StorageError> {
+        let taken = || StorageError::AlreadyExists { path: root.to_owned() };
+        if root.symlink_metadata().is_ok() && !root.is_dir() {
+            return Err(taken());
+        }
+        fs::create_dir_all(root).map_err(|error| {
+            match root.ancestors().find(|above| above.is_file()) {
+                Some(file) => StorageError::AlreadyExists { path: file.to_owned() },
+                None => StorageError::io("create", root)(error),
+            }
+        })?;
+        let experiment = Self::unchecked(root);
+        if !experiment.is_unmade().map_err(StorageError::io("list", root))? {
+            return Err(taken());
+        }
+        experiment.check_links()?;
+        trust.restrict(root)?;
+        // A folder of another user is refused before anything is put there.
+        experiment.check_trust(trust)?;
+        experiment.make_folders()?;
+        publish::file_once(&experiment.replay_log(), text::header().as_bytes())?;
+        let sealed = format!("{configuration}{CHECKSUM}{}\n", checksum(configuration.as_bytes()));
+        match publish::file_once(&experiment.configuration(), sealed.as_bytes())? {
+            Published::First => {
+                experiment.trusted_paths().try_for_each(|path| trust.restrict(&path))?;
+                Self::open(root)
+            }
+            Published::AlreadyThere => Err(taken()),
+        }
+    }
+
+    /// Whether nothing is there, or what [`ExperimentDir::create`] makes before the last step.
+    fn is_unmade(&self) -> io::Result<bool> {
+        for name in regular_file::names(&self.root)? {
+            let name = name.to_string_lossy();
+            let length = || self.root.join(LOG).symlink_metadata().map(|metadata| metadata.len());
+            let is_unmade = FOLDERS.contains(&name.as_ref())
+                || publish::is_private(&name)
+                || (name == LOG && length()? == text::header().len() as u64);
+            if !is_unmade {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    pub fn open(root: &Path) -> Result<Self, StorageError> {
+        Self::open_frozen(root).map(|(experiment, _)| experiment)
+    }
+
+    pub fn open_frozen(root: &Path) -> Result<(Self, FrozenText), StorageError> {
+        use ErrorKind::{IsADirectory, NotADirectory, NotFound};
+        let experiment = Self::unchecked(root);
+        experiment.check_links()?;
+        let path = root.join(CONFIGURATION);
+        let bytes = regular_file::read(&path, MEDIUM).map_err(|error| match error.kind() {
+            NotFound | NotADirectory | IsADirectory => {
+                StorageError::NotAnExperiment { path: root.to_owned() }
+            }
+            _ => StorageError::io("read", &path)(error),
+        })?;
+        // Another version may end in another way, so that its number is read first.
+        if let Some(found) = version_in(&bytes).filter(|found| *found != FORMAT_VERSION) {
+            return Err(StorageError::OtherFormat { path, found, expected: FORMAT_VERSION });
+        }
+        let frozen = FrozenText::of(bytes).map_err(|how| {
+            let remedy = "put it back from a copy; what may change, `metaqnn set` changes";
+            let problem = format!("is not what `metaqnn init` wrote: {how} ({remedy})");
+            StorageError::damaged(&path, problem)
+        })?;
+        Ok((experiment, frozen))
+    }
+
+    /// Checks that what this program writes to lies in the directory: nothing is written elsewhere.
+    fn check_links(&self) -> Result<(), StorageError> {
+        let names = FOLDERS.into_iter().chain([CONFIGURATION, LOG]);
+        let paths = names.map(|name| self.root.join(name)).chain([self.imported()]);
+        let is_link = |path: &Path| path.symlink_metadata().is_ok_and(|entry| entry.is_symlink());
+        for path in paths.filter(|path| is_link(path)) {
+            let ends = path.canonicalize().and_then(|end| Ok((end, self.root.canonicalize()?)));
+            // One that ends nowhere now may end anywhere later.
+            if !ends.is_ok_and(|(end, root)| end.starts_with(root)) {
+                let problem = "is a symbolic link that leads out of the experiment (put the file \
+                     or folder itself there; the whole experiment may lie behind a link)";
+                return Err(StorageError::Unusable { path, problem: problem.to_owned() });
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that no untrusted user can make this one run a program by writing to the directory,
+    /// its configuration, its log (whose `set` rows hold lines of a shell), or its folders (batch
+    /// scripts, checkpoints). Folders above it are not checked: a user who may rename the
+    /// experiment can put only files of their own in its place, which are refused, or another
+    /// experiment of this user.
+    pub fn check_trust(&self, trust: Trust) -> Result<(), StorageError> {
+        for path in self.trusted_paths() {
+            // What this program makes outside of the experiment is no link.
+            let entry = if self.scratch.as_ref() == Some(&path) {
+                fs::symlink_metadata(&path)
+            } else {
+                fs::metadata(&path)
+            };
+            match entry {
+                Ok(entry) => trust.check(&path, &entry)?,
+                // Copies may lack empty folders.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(StorageError::io("read", &path)(error)),
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn trusted_paths(&self) -> impl Iterator<Item = PathBuf> {
+        let names = [CONFIGURATION, LOG].into_iter().chain(FOLDERS);
+        std::iter::once(self.root.clone())
+            .chain(names.map(|name| self.root.join(name)))
+            .chain(self.scratch.clone())
+    }
+
+    /// Makes the folders that are not there: copies and archives may drop empty ones.
+    pub fn make_folders(&self) -> Result<(), StorageError> {
+        for folder in FOLDERS.map(|name| self.root.join(name)) {
+            if folder.is_dir() {
+                continue;
+            }
+            fs::create_dir_all(&folder).map_err(|error| match error.kind() {
+                ErrorKind::AlreadyExists => StorageError::no_folder(&folder),
+                _ => StorageError::io("create", &folder)(error),
+            })?;
+        }
+        Ok(())
+    }
+
+    /// A scratch file system may have been purged. Only those whom `trust` names may write there: a
+    /// checkpoint may be a program.
+    pub fn make_scratch(&self, trust: Trust) -> Result<(), StorageError> {
+        let Some(folder) = &self.scratch else { return Ok(()) };
+        fs::create_dir_all(folder).map_err(StorageError::io("create", folder))?;
+        access(folder, WRITABLE)
+            .map_err(|error| StorageError::io("write into", folder)(error.into()))?;
+        self.check_trust(trust)
+    }
+
+    /// Checks that this user may make files in each folder that is there.
+    pub fn check_access(&self) -> Result<(), StorageError> {
+        for folder in FOLDERS.map(|name| self.root.join(name)) {
+            if folder.is_file() {
+                return Err(StorageError::no_folder(&folder));
+            }
+            match access(&folder, WRITABLE) {
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(error) => return Err(StorageError::io("write into", &folder)(error.into())),
+            }
+        }
+        Ok(())
+    }
+
+    /// Distinguishes this experiment from every other, also from a copy: by the frozen
+    /// configuration and the log, which is never replaced. Equal on all nodes, and after a move
+    /// within a file system that keeps its name.
+    pub fn identity(&self, sha256: &str) -> Result<String, StorageError> {
+        let log = self.replay_log();
+        let inode = fs::metadata(&log).map_err(StorageError::io("read", &log))?.ino();
+        let name = self.root.file_name().unwrap_or_default().to_string_lossy();
+        let digest = checksum(format!("{sha256} {inode} {name}").as_bytes());
+        Ok(digest[..12].to_owned())
+    }
+}

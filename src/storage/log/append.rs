@@ -1,0 +1,221 @@
+//! Appending to the log, under its exclusive lock.
+//!
+//! [`WritableReplayLog`] can be locked exclusively, and only the [`ExclusiveGuard`], which lives as
+//! long as that lock is held, appends. A shared lock is never turned into an exclusive one.
+//!
+//! Under the lock only the tail is read, so that its cost does not grow with the log. Rows are
+//! appended with one write and synced before the lock is released. A write that finds no room is
+//! cut back by its own writer; what a crash leaves at the end is saved and cut by the next one.
+
+use std::fs::File;
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use crate::regular_file::read_up_to;
+use crate::storage::dir::ExperimentDir;
+use crate::storage::error::StorageError;
+use crate::storage::fs::direct_io::{self, Answers};
+use crate::storage::fs::lock::{self, LockMode, LockTimeout};
+use crate::storage::log::damage::{self, Kept, RawLine, RawLog};
+use crate::storage::log::event::Row;
+use crate::storage::log::file::{ReplayLog, Tail};
+use crate::storage::log::position::LogCursor;
+use crate::storage::log::text::{self, header};
+
+#[derive(Debug)]
+pub struct WritableReplayLog {
+    log: ReplayLog,
+    torn: PathBuf,
+}
+
+impl WritableReplayLog {
+    pub fn open(experiment: &ExperimentDir) -> Result<Self, StorageError> {
+        let log = ReplayLog::open_with(experiment, File::options().read(true).write(true))?;
+        Ok(Self { log, torn: experiment.torn() })
+    }
+
+    pub const fn reader(&self) -> &ReplayLog {
+        &self.log
+    }
+
+    pub const fn set_lock_timeout(&mut self, timeout: LockTimeout) {
+        self.log.timeout = timeout;
+    }
+
+    /// Locks the log for appending. What a crash or another program left unfinished at its end is
+    /// saved in `torn/` and cut off first.
+    pub fn lock_exclusive(&mut self) -> Result<ExclusiveGuard<'_>, StorageError> {
+        lock::acquire(&self.log.file, &self.log.path, LockMode::Exclusive, self.log.timeout)?;
+        let mut guard = ExclusiveGuard { log: &self.log, torn: &self.torn, end: 0 };
+        let log = guard.log;
+        // What is read, cut and written from here on must be what the server has.
+        direct_io::set_answers(&log.file, Answers::Server)
+            .map_err(log.io("open for direct I/O"))?;
+        direct_io::refresh(&log.file).map_err(log.io("sync"))?;
+        guard.end = guard.cut_torn_end()?;
+        Ok(guard)
+    }
+}
+
+/// The exclusive lock: while it lives no other process reads or appends. Dropping it unlocks.
+#[derive(Debug)]
+pub struct ExclusiveGuard<'a> {
+    log: &'a ReplayLog,
+    torn: &'a Path,
+    end: u64,
+}
+
+impl ExclusiveGuard<'_> {
+    /// What tells the locked file from another one under the same name: device and inode.
+    pub(crate) fn identity(&self) -> Result<(u64, u64), StorageError> {
+        self.log.identity()
+    }
+
+    /// How many bytes of whole rows follow a cursor.
+    pub(crate) const fn bytes_after(&self, cursor: &LogCursor) -> u64 {
+        self.end.saturating_sub(cursor.byte())
+    }
+
+    pub fn read_from(&self, cursor: &LogCursor) -> Result<Tail, StorageError> {
+        self.log.parse(&self.log.read_bytes(cursor, self.end)?, cursor)
+    }
+
+    /// Appends rows with one write and syncs them. When a row cannot be written as text, or there
+    /// is no room, nothing has been appended; after another error that is not known.
+    pub fn append(&mut self, rows: &[Row]) -> Result<(), StorageError> {
+        let (log, end) = (self.log, self.end);
+        let unwritable = |source| StorageError::Unwritable { path: log.path.clone(), source };
+        let bytes = text::lines(rows).map_err(unwritable)?;
+        match direct_io::open_to_append(&log.file, &log.path).map_err(log.io("open"))? {
+            None => append_at(log, end, &bytes, FileExt::write_at, File::sync_data)?,
+            Some(file) => {
+                let write = |_: &File, bytes: &[u8], _| (&file).write(bytes);
+                append_at(log, end, &bytes, write, |_| file.sync_data())?;
+            }
+        }
+        self.end += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Syncs what was appended before, perhaps by a writer whose own sync failed.
+    pub fn sync(&self) -> Result<(), StorageError> {
+        self.log.file.sync_data().map_err(self.log.io("sync"))
+    }
+
+    /// Reads the whole log, damage included; an unfinished end was cut when the lock was taken. Not
+    /// as far as an NFS client says that it goes: half a row would be taken for a damaged one.
+    pub fn read_raw(&self) -> Result<RawLog, StorageError> {
+        Ok(RawLog::of(self.log.read_bytes(&LogCursor::origin(), self.end)?))
+    }
+
+    /// Blanks a line of [`ExclusiveGuard::read_raw`], and returns where its bytes are kept. A line
+    /// without a byte cannot be blanked and is left as it is: `None`. So is one whose bytes cannot
+    /// be saved: an error.
+    pub fn blank(&mut self, line: &RawLine, keep: Kept) -> Result<Option<PathBuf>, StorageError> {
+        if line.bytes.is_empty() {
+            return Ok(None);
+        }
+        let saved = damage::save(self.torn, line.byte, &line.bytes)?;
+        let (log, blank) = (self.log, damage::blanked(line.bytes.len(), keep));
+        log.file.write_all_at(&blank, line.byte).map_err(log.io("overwrite a row of"))?;
+        log.file.sync_data().map_err(log.io("sync"))?;
+        Ok(Some(saved))
+    }
+
+    fn cut_torn_end(&self) -> Result<u64, StorageError> {
+        let log = self.log;
+        let reported = log.length()?;
+        log.check_length(reported)?;
+        let (end, length) = ends(&log.file, reported).map_err(log.io("read"))?;
+        if length < header().len() as u64 {
+            return Err(log.changed("it ends within its first line"));
+        }
+        if end < length {
+            let size = usize::try_from(length - end).expect("a file fits into memory");
+            let mut bytes = vec![0; size];
+            log.file.read_exact_at(&mut bytes, end).map_err(log.io("read"))?;
+            let saved = damage::save(self.torn, end, &bytes)?;
+            cut(log, end)?;
+            log::warn!(
+                "`{}` ended in {size} bytes that are no row; they are kept as `{}`",
+                log.path.display(),
+                saved.display()
+            );
+        }
+        Ok(end)
+    }
+}
+
+impl Drop for ExclusiveGuard<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = direct_io::set_answers(&self.log.file, Answers::Cache) {
+            // Reading is slower from here on, no more.
+            log::warn!("cannot reset the flags of `{}`: {error}", self.log.path.display());
+        }
+        lock::release(&self.log.file, &self.log.path);
+    }
+}
+
+/// Where the whole rows of a log end, and where its bytes do, which an NFS client may have reported
+/// wrong.
+fn ends(file: &File, reported: u64) -> io::Result<(u64, u64)> {
+    let from = |reported| -> io::Result<(u64, u64)> {
+        let length = direct_io::length_by_reading(file, reported)?;
+        Ok((damage::find_end(file, header().len() as u64, length)?, length))
+    };
+    match from(reported) {
+        // The file was truncated after its length was read.
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => from(0),
+        found => found,
+    }
+}
+
+/// Writes `bytes` at the end of the log and syncs; when there is no room cuts the log back to where
+/// it ended.
+///
+/// After any other failure the lock may be gone: a machine that its NFS server has not heard for a
+/// lease gets `EIO`, and others have appended since. Cutting would cut their rows.
+fn append_at(
+    log: &ReplayLog,
+    end: u64,
+    bytes: &[u8],
+    write: impl Fn(&File, &[u8], u64) -> io::Result<usize>,
+    sync: impl Fn(&File) -> io::Result<()>,
+) -> Result<(), StorageError> {
+    let written = loop {
+        match write(&log.file, bytes, end) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            written => break written,
+        }
+    };
+    let appended = match written {
+        Ok(written) if written == bytes.len() => sync(&log.file).map_err(log.io("sync")),
+        Ok(written) => {
+            Err(StorageError::ShortWrite { path: log.path.clone(), written, expected: bytes.len() })
+        }
+        Err(error) => Err(log.io("append to")(error)),
+    };
+    if appended.as_ref().is_err_and(StorageError::is_full)
+        && let Err(error) = cut_own(log, end, bytes)
+    {
+        // The next writer cuts what is left; the first error says more.
+        log::error!("{error}");
+    }
+    appended
+}
+
+/// Cuts what was written of `bytes` at `end`. Anything else that stands there is left to the next
+/// writer, who saves it.
+fn cut_own(log: &ReplayLog, end: u64, bytes: &[u8]) -> Result<(), StorageError> {
+    let mut there = vec![0; bytes.len() + 1];
+    let read = read_up_to(&log.file, &mut there, end).map_err(log.io("read"))?;
+    if bytes.starts_with(&there[..read]) { cut(log, end) } else { Ok(()) }
+}
+
+fn cut(log: &ReplayLog, end: u64) -> Result<(), StorageError> {
+    log.file.set_len(end).and_then(|()| log.file.sync_data()).map_err(log.io("cut the end of"))
+}
+
+#[cfg(test)]
+mod tests;
