@@ -1,5 +1,5 @@
 //! Everything of an experiment that lies on disk; the root of the crate lists the files and their
-//! writers. For `ops` and whoever checks an experiment; knows nothing of trainers and schedulers.
+//! writers. For `ops`, `exchange` and `report`; knows nothing of trainers and schedulers.
 //!
 //! On NFS only a locked file itself is coherent between machines, never one beside it; and a name
 //! that was looked up too early stays unseen for half a minute. So there are two kinds of files:
@@ -12,13 +12,14 @@
 //! * `log/`: a [`Row`] is an event, a line of text, a place in the file, or damage; [`ReplayLog`]
 //!   reads, [`WritableReplayLog`] appends
 //! * `search_state/`: [`Knowledge`], the fold over the rows, and all decisions about new ones
-//! * `dir.rs`: the paths and the making of an [`ExperimentDir`]; `error.rs`: [`StorageError`]
+//! * `dir.rs`, `dir/making.rs`: paths, making and opening of an [`ExperimentDir`]; `error.rs`:
+//!   [`StorageError`]
 //! * `view/`: what is learned from a prefix of the log, cached
 //! * `attempt/`: [`Curve`] and checkpoint of one attempt; `round.rs`: the files of a round
 //!
 //! Only the repair of `verify` overwrites anything: a damaged row, by [`ExclusiveGuard::blank`].
-//! Before that it appends a `repaired` row, which tells all who read on from an earlier place,
-//! under the lock at the latest, that what they read is stale: on NFS the folder of views may be
+//! Before that it appends a `repaired` row: all who read on from an earlier place find it, under
+//! the lock at the latest, and what they had read is stale: on NFS the folder of views may be
 //! shown as it was, but never the end of the locked log.
 
 pub(crate) mod attempt;

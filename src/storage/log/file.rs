@@ -132,8 +132,8 @@ impl ReplayLog {
         match lock::acquire(&self.file, &self.path, LockMode::Shared, self.timeout) {
             Err(StorageError::Locked { path, seconds }) if self.at_worst_unlocked => {
                 log::warn!(
-                    "`{}` has been locked for {seconds} s by a process that may hang: its whole rows are \
-                     read without the lock, and the newest may be missing",
+                    "`{}` has been locked for {seconds} s by a process that may hang: its whole \
+                     rows are read without the lock, and the newest may be missing",
                     path.display()
                 );
                 Ok(None)
