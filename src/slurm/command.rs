@@ -9,7 +9,7 @@ use super::{SlurmError, Variables};
 pub(super) const FORGOTTEN: &str = "Invalid job id specified";
 
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct CommandOutput {
     /// The whole command, quoted for a shell.
     pub command: String,
     status: ExitStatus,
@@ -23,7 +23,7 @@ pub(super) fn ask(
     program: &'static str,
     arguments: &[String],
     environment: &Variables,
-) -> Result<Answer, SlurmError> {
+) -> Result<CommandOutput, SlurmError> {
     let output = Command::new(program)
         .args(arguments)
         .env_clear()
@@ -34,7 +34,7 @@ pub(super) fn ask(
             io::ErrorKind::NotFound => SlurmError::Missing { command: program },
             _ => SlurmError::Start { program: program.into(), source },
         })?;
-    Ok(Answer {
+    Ok(CommandOutput {
         command: command_line(program, arguments),
         status: output.status,
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -42,7 +42,7 @@ pub(super) fn ask(
     })
 }
 
-impl Answer {
+impl CommandOutput {
     pub fn failed_with(&self, words: &str) -> bool {
         !self.is_success() && self.stderr.contains(words)
     }

@@ -33,7 +33,7 @@ pub struct SlurmTask {
 impl SlurmTask {
     /// `None` outside of a job (no `SLURM_JOB_ID`).
     pub fn from_variables(variables: &Variables) -> Result<Option<Self>, SlurmError> {
-        let read = Reader(variables);
+        let read = VariableReader(variables);
         let Some(job) = read.number("SLURM_JOB_ID", "a job id")? else { return Ok(None) };
         let array = read.number("SLURM_ARRAY_JOB_ID", "a job id")?;
         let task = read.number("SLURM_ARRAY_TASK_ID", "the index of a task")?;
@@ -55,7 +55,7 @@ impl SlurmTask {
 /// The job step of which this process is a task, as `4711.0`, the number of its tasks, and which
 /// one this is, from 0; `None` where `srun` has started nothing.
 pub fn slurm_step(variables: &Variables) -> Option<(String, u32, u32)> {
-    let number = |name| Reader(variables).number::<u32>(name, "a number").ok().flatten();
+    let number = |name| VariableReader(variables).number::<u32>(name, "a number").ok().flatten();
     let (job, step) = (number("SLURM_JOB_ID")?, number("SLURM_STEP_ID")?);
     Some((format!("{job}.{step}"), number("SLURM_STEP_NUM_TASKS")?, number("SLURM_PROCID")?))
 }
@@ -63,9 +63,9 @@ pub fn slurm_step(variables: &Variables) -> Option<(String, u32, u32)> {
 const CPUS: &str = "a number of CPUs";
 const TIME: &str = "seconds since 1970";
 
-struct Reader<'a>(&'a Variables);
+struct VariableReader<'a>(&'a Variables);
 
-impl<'a> Reader<'a> {
+impl<'a> VariableReader<'a> {
     fn text(&self, name: &'static str) -> Result<Option<&'a str>, SlurmError> {
         let Some(value) = self.0.get(OsStr::new(name)) else { return Ok(None) };
         value.to_str().map(Some).ok_or_else(|| bad(name, &value.to_string_lossy(), "UTF-8 text"))
@@ -109,7 +109,7 @@ const CLUSTER_OF_SBATCH: &str = "SBATCH_CLUSTERS";
 /// The variables of a person's `submit` that hold where the configuration says `null`, in every
 /// round of the chain: account, partition, quality of service, reservation, cluster.
 pub fn submit_variables(variables: &Variables) -> Result<BTreeMap<String, String>, SlurmError> {
-    let read = Reader(variables);
+    let read = VariableReader(variables);
     let mut found = BTreeMap::new();
     for name in [CLUSTER_OF_SBATCH].into_iter().chain(FOR_SUBMIT) {
         let Some(value) = read.line(name)?.filter(|value| !value.trim().is_empty()) else {

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::cluster_config::{SINFO_FORMAT, parse_sinfo};
-use super::command::{ALLOCATION_FAILURE, Answer, FORGOTTEN, ask, one_line, refused_for_good};
+use super::command::{
+    ALLOCATION_FAILURE, CommandOutput, FORGOTTEN, ask, one_line, refused_for_good,
+};
 use super::environment::{CLUSTER, Variables, submission_environment};
 use super::job_id::{ids_on_lines, numbers_in, text_lines};
 use super::job_state::{SQUEUE_FORMAT, parse_end_time, parse_squeue};
@@ -69,7 +71,7 @@ impl Slurm {
     /// Whether a node of the cluster is down, drained or failing; `false` without an answer.
     fn a_node_is_out(&self) -> bool {
         let answer = self.ask("sinfo", ["--noheader", "--Node", SINFO_FORMAT]);
-        let answer = answer.and_then(Answer::success);
+        let answer = answer.and_then(CommandOutput::success);
         answer.is_ok_and(|answer| {
             let all: BTreeSet<&str> =
                 answer.stdout.lines().filter_map(|line| line.split('|').next()).collect();
@@ -102,7 +104,7 @@ impl Slurm {
         &self,
         program: &'static str,
         arguments: impl IntoIterator<Item = impl Into<String>>,
-    ) -> Result<Answer, SlurmError> {
+    ) -> Result<CommandOutput, SlurmError> {
         let cluster = self.cluster.iter().map(|cluster| format!("--clusters={cluster}"));
         let all: Vec<String> = cluster.chain(arguments.into_iter().map(Into::into)).collect();
         ask(program, &all, &self.environment)
@@ -110,7 +112,7 @@ impl Slurm {
 
     /// The id of the job that was just submitted: the only line that `sbatch` printed; of several
     /// that could be it, the one that is in the queue under the job's name.
-    fn submitted_id(&self, job: &JobSpec, answer: &Answer) -> Option<JobId> {
+    fn submitted_id(&self, job: &JobSpec, answer: &CommandOutput) -> Option<JobId> {
         let ids = ids_on_lines(&answer.stdout);
         let only_id = ids.first().copied().filter(|_| ids.len() == 1);
         if only_id.is_some() && text_lines(&answer.stdout).len() == 1 {
