@@ -165,7 +165,7 @@ impl Evidence<'_> {
             unclaimed = before.filter(|before| !before.was_halted);
         }
         let Some(unclaimed) = unclaimed else { return Ok(ACTIVE) };
-        let notice = unclaimed.sentence();
+        let notice = unclaimed.sentence;
         if !unclaimed.is_every_task {
             return Ok((Condition::Active, vec![notice]));
         }
@@ -181,7 +181,7 @@ impl Evidence<'_> {
         let is_behind = self.unlearned.iter().any(|row| row.round.is_some_and(|of| of <= newest));
         let unclaimed = self.unclaimed(newest, queue)?;
         let all_are_unclaimed = unclaimed.as_ref().is_some_and(|unclaimed| unclaimed.is_every_task);
-        let tasks = unclaimed.map(|unclaimed| unclaimed.sentence());
+        let tasks = unclaimed.map(|unclaimed| unclaimed.sentence);
         if matches!(end, Some(EndOfChain::AskedFor { .. })) && !is_behind && !all_are_unclaimed {
             let done = "The rounds asked for are done: `metaqnn submit` goes on.".to_owned();
             return Ok((Condition::Paused, tasks.into_iter().chain([done]).collect()));

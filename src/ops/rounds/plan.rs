@@ -65,14 +65,15 @@ pub(crate) fn plan_round(
     let awaits_predictor = stopping.enabled && predictor_curves(experiment, &journal)?.is_none();
     let burn_in = awaits_predictor.then_some(stopping.burn_in as u64);
     let counts = knowledge.stage_counts(&config.schedule);
-    let (epsilon, tasks, not_before) = match next_round(&config.schedule, &counts, &params, burn_in)
-    {
-        NextRound::Train { epsilon, tasks } => (Some(epsilon), tasks, None),
-        NextRound::Wait => {
+    let next = next_round(&config.schedule, &counts, &params, burn_in);
+    let (epsilon, tasks, not_before) = match next {
+        Some((epsilon, tasks)) => (Some(epsilon), tasks, None),
+        None if counts.iter().any(|counts| counts.open > 0) => {
             (None, 0, knowledge.state().open.values().map(|open| open.expires_at).min())
         }
-        NextRound::Nothing if !journal.new_rows().is_empty() => (None, 0, None),
-        NextRound::Nothing => return Ok(None),
+        // The last results are not learned yet.
+        None if !journal.new_rows().is_empty() => (None, 0, None),
+        None => return Ok(None),
     };
     Ok(Some(RoundPlan {
         round: number,
@@ -97,22 +98,12 @@ pub(crate) fn job_prefix(experiment: &Experiment) -> String {
     format!("{}-{place}", experiment.config().experiment.name)
 }
 
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum NextRound {
-    Train {
-        epsilon: Epsilon,
-        tasks: u32,
-    },
-    /// Nothing can be claimed before open claims end: wait for them and reduce.
-    Wait,
-    /// The schedule is finished.
-    Nothing,
-}
-
 /// Array size while epsilon is 1: the Q-table is not read, so no round is too long.
 const RANDOM_ROUND: u64 = 500;
 
-/// Decides what the next round does; `burn_in` is that of early stopping while it has no predictor.
+/// Decides the epsilon and the number of tasks of the next round; `None` when nothing can be
+/// claimed before open claims end, if ever. `burn_in` is that of early stopping while it has no
+/// predictor.
 ///
 /// A round never crosses an epsilon boundary. `auto` is 500 tasks while epsilon is 1, then ten
 /// times `max_parallel`, at most half of the epsilon's architectures: rounds as small as the number
@@ -123,11 +114,8 @@ fn next_round(
     counts: &[StageCounts],
     params: &SlurmParams,
     burn_in: Option<u64>,
-) -> NextRound {
-    let Some(stage) = schedule.stage_in_force(counts) else {
-        let is_open = counts.iter().any(|counts| counts.open > 0);
-        return if is_open { NextRound::Wait } else { NextRound::Nothing };
-    };
+) -> Option<(Epsilon, u32)> {
+    let stage = schedule.stage_in_force(counts)?;
     let epsilon = schedule.stages()[stage].epsilon;
     let wanted = schedule.still_wanted(stage, counts[stage]);
     let automatic = || {
@@ -142,7 +130,7 @@ fn next_round(
     };
     let per_task = u64::from(params.architectures_per_task.get());
     let tasks = most.min(wanted.div_ceil(per_task)).max(1);
-    NextRound::Train { epsilon, tasks: u32::try_from(tasks).unwrap_or(u32::MAX) }
+    Some((epsilon, u32::try_from(tasks).unwrap_or(u32::MAX)))
 }
 
 /// Splits a round into arrays that the scheduler accepts, each with the indices from 0 on:
@@ -191,7 +179,11 @@ mod tests {
     use super::*;
     use crate::q_learning::{EpsilonScheduleParams, EpsilonStage};
 
-    fn size(results: [u64; 2], open: [u64; 2], change: impl Fn(&mut SlurmParams)) -> NextRound {
+    fn size(
+        results: [u64; 2],
+        open: [u64; 2],
+        change: impl Fn(&mut SlurmParams),
+    ) -> Option<(Epsilon, u32)> {
         size_awaiting(None, results, open, change)
     }
 
@@ -200,7 +192,7 @@ mod tests {
         results: [u64; 2],
         open: [u64; 2],
         change: impl Fn(&mut SlurmParams),
-    ) -> NextRound {
+    ) -> Option<(Epsilon, u32)> {
         let stage = |epsilon, architectures| EpsilonStage {
             epsilon: Epsilon::new(epsilon).unwrap(),
             architectures,
@@ -214,11 +206,8 @@ mod tests {
         next_round(&schedule, &counts, &params, burn_in)
     }
 
-    fn tasks(round: NextRound) -> u32 {
-        match round {
-            NextRound::Train { tasks, .. } => tasks,
-            other => panic!("{other:?}"),
-        }
+    fn tasks(round: Option<(Epsilon, u32)>) -> u32 {
+        round.unwrap().1
     }
 
     #[test]
@@ -248,14 +237,13 @@ mod tests {
 
     #[test]
     fn a_round_never_crosses_an_epsilon() {
-        let NextRound::Train { epsilon, .. } = size([1499, 0], [0, 0], |_| {}) else { panic!() };
-        assert_eq!(epsilon, Epsilon::RANDOM);
+        assert_eq!(size([1499, 0], [0, 0], |_| {}).unwrap().0, Epsilon::RANDOM);
     }
 
     #[test]
     fn open_claims_are_waited_for() {
-        assert_eq!(size([1500, 149], [0, 1], |_| {}), NextRound::Wait);
-        assert_eq!(size([1500, 150], [0, 0], |_| {}), NextRound::Nothing);
+        assert_eq!(size([1500, 149], [0, 1], |_| {}), None);
+        assert_eq!(size([1500, 150], [0, 0], |_| {}), None);
     }
 
     #[test]

@@ -117,7 +117,7 @@ pub fn submit(experiment: &Experiment, options: &SubmitOptions) -> anyhow::Resul
     };
     let unclaimed = unclaimed(&newest, &queue, journal.rows(), &refusals(experiment)?)?;
     if let Some(tasks) = unclaimed.filter(|it| it.is_every_task && !it.was_halted) {
-        said.push(tasks.sentence());
+        said.push(tasks.sentence);
         said.push("if nothing has changed since, this round ends the same way".to_owned());
     }
     // The claims that cancelled arrays left would be waited for otherwise: no reduce of theirs ran.

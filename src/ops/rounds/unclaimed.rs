@@ -19,15 +19,12 @@ use crate::storage::{Event, Row, TaskRefusal};
 /// Tasks of a round that ended without a claim though there was something to claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Unclaimed {
-    round: u32,
-    tasks: usize,
-    of: u32,
     /// Whether no task of the round has claimed anything or trains.
     pub is_every_task: bool,
     /// Whether a person has halted the search since the round was planned.
     pub was_halted: bool,
-    /// The last line of one of their logs, in a sentence.
-    last_line: Option<String>,
+    /// How many they are, and the last line of one of their logs.
+    pub sentence: String,
 }
 
 /// Most logs that are opened: on a shared file system each takes a millisecond or more.
@@ -66,26 +63,22 @@ pub(crate) fn unclaimed(
             last = Some(sentence(plan.round, &name, &line));
         }
     }
-    let since = Some(plan.created_at);
-    let was_halted = rows.iter().any(|row| row.event == Event::Halted && row.time >= since);
-    let (of, is_every_task) = (plan.array_size, accounted.is_empty());
-    let (round, last_line) = (plan.round, last);
-    let found = Unclaimed { round, tasks, of, is_every_task, was_halted, last_line };
-    Ok((tasks > 0).then_some(found))
-}
-
-impl Unclaimed {
-    pub fn sentence(&self) -> String {
-        let Self { round, tasks, of, .. } = self;
-        let count = format!("{tasks} of {of} tasks of round {round} ended without a claim");
-        match &self.last_line {
-            Some(last_line) => format!("{count}. {last_line}"),
-            None => format!(
-                "{count}, and no log of theirs in `rounds/{round:04}` says why (were they \
-                 cancelled, or can the nodes not write to that folder?)."
-            ),
-        }
+    if tasks == 0 {
+        return Ok(None);
     }
+    let (round, of) = (plan.round, plan.array_size);
+    let last = last.unwrap_or_else(|| {
+        format!(
+            "No log of theirs in `rounds/{round:04}` says why (were they cancelled, or can the \
+             nodes not write to that folder?)."
+        )
+    });
+    let since = Some(plan.created_at);
+    Ok(Some(Unclaimed {
+        is_every_task: accounted.is_empty(),
+        was_halted: rows.iter().any(|row| row.event == Event::Halted && row.time >= since),
+        sentence: format!("{tasks} of {of} tasks of round {round} ended without a claim. {last}"),
+    }))
 }
 
 fn sentence(round: u32, log: &str, line: &str) -> String {
