@@ -7,7 +7,7 @@ use super::exit_code::ExitStatus;
 use super::printer::Printer;
 use crate::ops::reduce::lost_claims::EndedJobs;
 use crate::ops::reduce::{rebuild, reduce};
-use crate::ops::rounds::chain::end_round;
+use crate::ops::rounds::end_round::end_round;
 use crate::storage::Trust;
 
 /// Learn from new results: Q-updates, a new Q-table, the predictor, the tables
@@ -37,9 +37,9 @@ pub fn run(args: ReduceArgs, trust: Trust, printer: &Printer) -> anyhow::Result<
         let rows = rebuild(&experiment)?;
         printer.result(&format!("the newest view equals what {rows} rows of the log say"))?;
     } else if let Some(round) = args.round {
-        let end = end_round(&experiment, round)?;
-        printer.note(&end.reduced.to_string());
-        end.chain.iter().for_each(|line| printer.note(line));
+        let (reduced, notices) = end_round(&experiment, round)?;
+        printer.note(&reduced.to_string());
+        notices.iter().for_each(|line| printer.note(line));
     } else {
         let ended = args.after.map_or(EndedJobs::None, EndedJobs::One);
         printer.note(&reduce(&experiment, &ended)?.to_string());

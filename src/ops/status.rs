@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::ops::Experiment;
 use crate::ops::journal::Journal;
 use crate::ops::reduce::tables::search_data;
-use crate::ops::rounds::chain::{EndOfChain, end_of_chain};
+use crate::ops::rounds::chain::end_of_chain;
 use crate::ops::rounds::host_tasks::{refusals, tasks};
 use crate::ops::rounds::hosts::Hosts;
 use crate::ops::rounds::plan::scheduler;
@@ -182,14 +182,14 @@ impl Evidence<'_> {
         let unclaimed = self.unclaimed(newest, queue)?;
         let all_are_unclaimed = unclaimed.as_ref().is_some_and(|unclaimed| unclaimed.is_every_task);
         let tasks = unclaimed.map(|unclaimed| unclaimed.sentence);
-        if matches!(end, Some(EndOfChain::AskedFor { .. })) && !is_behind && !all_are_unclaimed {
+        if end.as_ref().is_some_and(|end| end.was_asked) && !is_behind && !all_are_unclaimed {
             let done = "The rounds asked for are done: `metaqnn submit` goes on.".to_owned();
             return Ok((Condition::Paused, tasks.into_iter().chain([done]).collect()));
         }
         // Rounds without a result bring none again unless something is corrected.
-        let is_vain = matches!(end, Some(EndOfChain::Fruitless { .. } | EndOfChain::TimeTooShort));
+        let is_vain = end.as_ref().is_some_and(|end| !end.was_asked);
         let (why, reduce) = match end {
-            Some(end) if is_vain => (end.to_string(), None),
+            Some(end) if is_vain => (end.reason, None),
             _ => {
                 let reduce = last_line_of_reduce(&self.round(newest))?;
                 ("no round is queued or running".to_owned(), reduce)

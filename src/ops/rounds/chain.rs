@@ -1,29 +1,21 @@
-//! The chain of a search: the jobs of a round and their dependencies, and how one round leads to
-//! the next.
+//! The chain of a search: the jobs of a round with their dependencies, and when the chain ends.
 //!
 //! ```text
 //! array part 1 <- afterany - part 2 ... <- afterany - reduce <- afternotok - second reduce
-//!                                                      | submits
+//!                                                      | submits (end_round.rs)
 //!                                                      v
 //!                                                  the next round
 //! ```
 
-use std::fmt;
 use std::num::NonZeroU32;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use jiff::Timestamp;
 
-use crate::ops::journal::Journal;
-use crate::ops::reduce::lost_claims::EndedJobs;
-use crate::ops::reduce::{Reduced, reduce};
-use crate::ops::rounds::plan::{REDUCE_SCRIPT, TRAIN_SCRIPT, scheduler};
-use crate::ops::rounds::round::Round;
-use crate::ops::rounds::submit::submit_round;
-use crate::ops::{Experiment, Refusal};
-use crate::slurm::{JobId, JobSpec, Scheduler, Slurm, SlurmError, SlurmTask, Variables, job_name};
+use crate::ops::rounds::plan::{REDUCE_SCRIPT, TRAIN_SCRIPT};
+use crate::slurm::{JobId, JobSpec, Scheduler, SlurmError, job_name};
 use crate::storage::{Knowledge, RoundPlan};
 
 /// Rounds in a row without a result after which the chain ends.
@@ -122,136 +114,31 @@ fn time_until(then: Timestamp, now: Timestamp) -> Duration {
     Duration::from_secs(left.as_secs() + 1)
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RoundEnd {
-    pub reduced: Reduced,
-    pub chain: Vec<String>,
-}
-
-/// Ends a round, as its batch script asks: loses the claims that its tasks left, learns, and
-/// submits the next round or says why the chain ends. When waiting would help
-/// ([`Refusal::TryAgain`]), this job is requeued.
-pub fn end_round(experiment: &Experiment, number: u32) -> anyhow::Result<RoundEnd> {
-    let round = Round::new(experiment, number);
-    round.check_exists()?;
-    let mut scheduler = scheduler(experiment)?;
-    let end = check_arrays_have_ended(&round, &mut scheduler)
-        .and_then(|()| reduce(experiment, &EndedJobs::UpToRound(number)))
-        .and_then(|reduced| Ok(RoundEnd { reduced, chain: go_on(&round, &mut scheduler)? }));
-    if let Err(error) = &end
-        && matches!(error.downcast_ref(), Some(Refusal::TryAgain(_)))
-    {
-        requeue(&round, error, &scheduler)?;
-    }
-    end
-}
-
-/// Refuses while tasks of the round are live. A dependency on a job that the scheduler has
-/// forgotten counts as satisfied, and a person may start a reduce by hand, so this may be early.
-fn check_arrays_have_ended(round: &Round<'_>, scheduler: &mut Slurm) -> anyhow::Result<()> {
-    let Some(array) = round.files.array()? else { return Ok(()) };
-    let named = job_ids(&array.array_jobs)?;
-    let queue = round.queue(scheduler)?;
-    if queue.any_is_live(&named) {
-        bail!(Refusal::TryAgain(format!(
-            "the tasks of round {} have not ended yet, so it is too early to reduce them \
-             (wait, or end them with `metaqnn cancel`)",
-            round.number()
-        )));
-    }
-    // A submitter that died right after its `sbatch` has left them, held.
-    scheduler.cancel(&queue.arrays_but(&named))?;
-    Ok(())
-}
-
-fn go_on(round: &Round<'_>, scheduler: &mut Slurm) -> anyhow::Result<Vec<String>> {
-    let number = round.number();
-    let Some(plan) = round.files.plan()? else {
-        return Ok(vec![format!("round {number} has no plan; nothing is submitted after it")]);
-    };
-    let ends = |reason| Ok(vec![format!("{reason}; `metaqnn submit` goes on")]);
-    // The reduce of a rendering whose arrays were cancelled, while another one takes its place,
-    // which has its own reduce.
-    if !round.was_submitted()? {
-        return ends(format!("round {number} was not submitted completely"));
-    }
-    let journal = Journal::open_to_look(round.experiment)?;
-    if journal.state().is_halted() {
-        return ends("the search is halted".to_owned());
-    }
-    if let Some(reason) = end_of_chain(journal.state(), &plan) {
-        return ends(reason.to_string());
-    }
-    let next = Round::new(round.experiment, number + 1);
-    // What a person has asked of the next round meanwhile holds.
-    let asked = next.files.plan()?.unwrap_or(plan);
-    submit_round(&next, &asked, scheduler).map_err(|error| match error.downcast_ref() {
-        Some(SlurmError::SubmitLimit { .. }) => error.context(Refusal::TryAgain(
-            "the next round is not submitted: a limit on submitted jobs was met (it is \
-             when others have ended: run `metaqnn submit` then)"
-                .to_owned(),
-        )),
-        _ => error,
-    })
-}
-
 /// Why no round follows one though the schedule is not finished.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum EndOfChain {
-    AskedFor {
-        round: u32,
-    },
-    /// [`MOST_FRUITLESS_ROUNDS`], up to this one, brought no result.
-    Fruitless {
-        round: u32,
-    },
-    /// Nothing more is claimed: one claim after the other was lost since `slurm.time` is too short.
-    TimeTooShort,
-}
-
-impl fmt::Display for EndOfChain {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::AskedFor { round } => write!(f, "round {round} was asked to be the last"),
-            Self::Fruitless { round } => write!(
-                f,
-                "{MOST_FRUITLESS_ROUNDS} rounds in a row brought no result, so the chain has ended \
-                 (see the logs in `rounds/{round:04}`)"
-            ),
-            Self::TimeTooShort => {
-                write!(f, "nothing more is claimed before `metaqnn set DIR slurm.time=...`")
-            }
-        }
-    }
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct EndOfChain {
+    pub reason: String,
+    /// Whether a person asked for it; else nothing is gained before something is corrected.
+    pub was_asked: bool,
 }
 
 pub(crate) fn end_of_chain(knowledge: &Knowledge, plan: &RoundPlan) -> Option<EndOfChain> {
     let round = plan.round;
-    if knowledge.is_time_too_short() {
-        return Some(EndOfChain::TimeTooShort);
-    }
-    if plan.last_round.is_some_and(|last| round >= last) {
-        return Some(EndOfChain::AskedFor { round });
-    }
     let newest_with_result = knowledge.state().newest_round_with_result.unwrap_or(0);
-    let is_fruitless = round >= newest_with_result + MOST_FRUITLESS_ROUNDS;
-    is_fruitless.then_some(EndOfChain::Fruitless { round })
-}
-
-/// Requeues this job, if it is a reduce of the round: the second reduce would start at once, and
-/// fail alike. Slurm delays a requeued job, for two minutes on a usual cluster.
-fn requeue(round: &Round<'_>, error: &anyhow::Error, scheduler: &Slurm) -> anyhow::Result<()> {
-    let variables: Variables = std::env::vars_os().collect();
-    let Some(task) = SlurmTask::from_variables(&variables)? else { return Ok(()) };
-    if !round.queue(scheduler)?.reduces.contains_key(&task.id.job) {
-        return Ok(());
-    }
-    // Logged before: Slurm ends this process as soon as it is asked.
-    log::warn!("{error:#}; this job is to be queued again");
-    if !scheduler.requeue(task.id)? {
-        log::warn!("this job may not be queued again: run `metaqnn submit` later");
-    }
-    Ok(())
+    let (reason, was_asked) = if knowledge.is_time_too_short() {
+        ("nothing more is claimed before `metaqnn set DIR slurm.time=...`".to_owned(), false)
+    } else if plan.last_round.is_some_and(|last| round >= last) {
+        (format!("round {round} was asked to be the last"), true)
+    } else if round >= newest_with_result + MOST_FRUITLESS_ROUNDS {
+        let reason = format!(
+            "{MOST_FRUITLESS_ROUNDS} rounds in a row brought no result, so the chain has ended \
+             (see the logs in `rounds/{round:04}`)"
+        );
+        (reason, false)
+    } else {
+        return None;
+    };
+    Some(EndOfChain { reason, was_asked })
 }
 
 pub(crate) fn in_words(jobs: &[JobId]) -> String {

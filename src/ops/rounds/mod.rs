@@ -5,7 +5,8 @@
 //! | --- | --- |
 //! | `submit.rs` | `submit`: the next round; [`submit::SubmitOptions`] |
 //! | `cancel.rs` | `cancel` |
-//! | `chain.rs` | the jobs of a round and their dependencies; `end_round`: the next round |
+//! | `chain.rs` | the jobs of a round and their dependencies; when the chain ends |
+//! | `end_round.rs` | what the reduce of a round does: reduce, then submit the next round |
 //! | `plan.rs` | how many tasks a round has, and its batch scripts |
 //! | `round.rs` | [`round::Round`]: submitted exactly once, whatever crashes |
 //! | `step.rs` | the next step of a submitter: pure, checked over all interleavings |
@@ -16,6 +17,7 @@
 
 pub mod cancel;
 pub mod chain;
+pub mod end_round;
 pub mod host_tasks;
 pub mod hosts;
 pub mod plan;

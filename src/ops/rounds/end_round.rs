@@ -1,0 +1,96 @@
+//! The end of a round: what its reduce does, and the next round.
+
+use anyhow::bail;
+
+use crate::ops::journal::Journal;
+use crate::ops::reduce::lost_claims::EndedJobs;
+use crate::ops::reduce::{Reduced, reduce};
+use crate::ops::rounds::chain::{end_of_chain, job_ids};
+use crate::ops::rounds::plan::scheduler;
+use crate::ops::rounds::round::Round;
+use crate::ops::rounds::submit::submit_round;
+use crate::ops::{Experiment, Refusal};
+use crate::slurm::{Scheduler, Slurm, SlurmError, SlurmTask, Variables};
+
+/// Ends a round, as its batch script asks: loses the claims that its tasks left, learns, and
+/// submits the next round or says why the chain ends. When waiting would help
+/// ([`Refusal::TryAgain`]), this job is requeued. Returns what was learned, and notices.
+pub fn end_round(experiment: &Experiment, number: u32) -> anyhow::Result<(Reduced, Vec<String>)> {
+    let round = Round::new(experiment, number);
+    round.check_exists()?;
+    let mut scheduler = scheduler(experiment)?;
+    let end = check_arrays_have_ended(&round, &mut scheduler)
+        .and_then(|()| reduce(experiment, &EndedJobs::UpToRound(number)))
+        .and_then(|reduced| Ok((reduced, go_on(&round, &mut scheduler)?)));
+    if let Err(error) = &end
+        && matches!(error.downcast_ref(), Some(Refusal::TryAgain(_)))
+    {
+        requeue(&round, error, &scheduler)?;
+    }
+    end
+}
+
+/// Refuses while tasks of the round are live. A dependency on a job that the scheduler has
+/// forgotten counts as satisfied, and a person may start a reduce by hand, so this may be early.
+fn check_arrays_have_ended(round: &Round<'_>, scheduler: &mut Slurm) -> anyhow::Result<()> {
+    let Some(array) = round.files.array()? else { return Ok(()) };
+    let named = job_ids(&array.array_jobs)?;
+    let queue = round.queue(scheduler)?;
+    if queue.any_is_live(&named) {
+        bail!(Refusal::TryAgain(format!(
+            "the tasks of round {} have not ended yet, so it is too early to reduce them \
+             (wait, or end them with `metaqnn cancel`)",
+            round.number()
+        )));
+    }
+    // A submitter that died right after its `sbatch` has left them, held.
+    scheduler.cancel(&queue.arrays_but(&named))?;
+    Ok(())
+}
+
+fn go_on(round: &Round<'_>, scheduler: &mut Slurm) -> anyhow::Result<Vec<String>> {
+    let number = round.number();
+    let Some(plan) = round.files.plan()? else {
+        return Ok(vec![format!("round {number} has no plan; nothing is submitted after it")]);
+    };
+    let ends = |reason| Ok(vec![format!("{reason}; `metaqnn submit` goes on")]);
+    // The reduce of a rendering whose arrays were cancelled, while another one takes its place,
+    // which has its own reduce.
+    if !round.was_submitted()? {
+        return ends(format!("round {number} was not submitted completely"));
+    }
+    let journal = Journal::open_to_look(round.experiment)?;
+    if journal.state().is_halted() {
+        return ends("the search is halted".to_owned());
+    }
+    if let Some(end) = end_of_chain(journal.state(), &plan) {
+        return ends(end.reason);
+    }
+    let next = Round::new(round.experiment, number + 1);
+    // What a person has asked of the next round meanwhile holds.
+    let asked = next.files.plan()?.unwrap_or(plan);
+    submit_round(&next, &asked, scheduler).map_err(|error| match error.downcast_ref() {
+        Some(SlurmError::SubmitLimit { .. }) => error.context(Refusal::TryAgain(
+            "the next round is not submitted: a limit on submitted jobs was met (it is \
+             when others have ended: run `metaqnn submit` then)"
+                .to_owned(),
+        )),
+        _ => error,
+    })
+}
+
+/// Requeues this job, if it is a reduce of the round: the second reduce would start at once, and
+/// fail alike. Slurm delays a requeued job, for two minutes on a usual cluster.
+fn requeue(round: &Round<'_>, error: &anyhow::Error, scheduler: &Slurm) -> anyhow::Result<()> {
+    let variables: Variables = std::env::vars_os().collect();
+    let Some(task) = SlurmTask::from_variables(&variables)? else { return Ok(()) };
+    if !round.queue(scheduler)?.reduces.contains_key(&task.id.job) {
+        return Ok(());
+    }
+    // Logged before: Slurm ends this process as soon as it is asked.
+    log::warn!("{error:#}; this job is to be queued again");
+    if !scheduler.requeue(task.id)? {
+        log::warn!("this job may not be queued again: run `metaqnn submit` later");
+    }
+    Ok(())
+}
