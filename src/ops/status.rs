@@ -17,7 +17,6 @@ use crate::report::terminal::{self, Colour};
 use crate::report::{ArchitectureRecord, Condition, Summary, first_start, ranking};
 use crate::storage::{Event, Knowledge, RoundDir, Row, TaskRefusal};
 
-/// Returns the search in numbers.
 pub fn status(experiment: &Experiment) -> anyhow::Result<Summary> {
     let files = AttemptFiles::list(experiment.dir())?;
     let journal = Journal::open_to_look(experiment)?;
@@ -65,7 +64,6 @@ pub fn status(experiment: &Experiment) -> anyhow::Result<Summary> {
     })
 }
 
-/// Returns the ranking of the best networks as text for a terminal.
 pub fn ranked(experiment: &Experiment, at_most: usize, colour: Colour) -> anyhow::Result<String> {
     let search = search_data(experiment, &Journal::open_to_look(experiment)?)?;
     let best = ranking(&ArchitectureRecord::gather(&search.iterations), at_most);
@@ -208,7 +206,6 @@ impl Evidence<'_> {
         Round::new(self.experiment, number)
     }
 
-    /// Tasks of a round that ended without a claim.
     fn unclaimed(&self, round: u32, queue: &Queue) -> anyhow::Result<Option<Unclaimed>> {
         unclaimed(&self.round(round), queue, self.rows, self.refusals)
     }

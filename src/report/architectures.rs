@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use super::iterations::final_accuracy;
 use crate::storage::{Event, Row};
 
-/// One architecture with the iterations that sampled it.
 #[derive(Debug, Clone, Copy)]
 pub struct ArchitectureRecord<'a> {
     pub architecture: &'a str,
@@ -16,7 +15,7 @@ pub struct ArchitectureRecord<'a> {
 }
 
 impl<'a> ArchitectureRecord<'a> {
-    /// Puts iterations together, in the order in which architectures were first sampled.
+    /// In the order in which architectures were first sampled.
     pub fn gather(iterations: &'a [Row]) -> Vec<Self> {
         let weight = |row: &Row| (row.event.is_result(), row.event == Event::Claimed);
         let mut gathered: Vec<Self> = Vec::new();

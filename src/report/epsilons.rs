@@ -1,6 +1,6 @@
 //! Each epsilon of a search in numbers.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 
 use serde::Serialize;
 
@@ -11,7 +11,7 @@ use crate::storage::Row;
 
 /// One epsilon of the search, a part of `status --json`: the keys are stable. What each means is
 /// said in `tables/epsilon_summary.rs`.
-#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct EpsilonSummary {
     pub epsilon: f64,
     pub wanted: Option<u64>,
@@ -49,31 +49,31 @@ impl EpsilonSummary {
     }
 
     fn of_one(epsilon: f64, rows: &[&Row]) -> Self {
-        let mut summary = Self { epsilon, iterations: rows.len() as u64, ..Self::default() };
-        let mut architectures = BTreeSet::new();
-        let (mut rewards, mut rewards_of_new) = (Vec::new(), Vec::new());
-        for row in rows {
-            summary.counts.add(row.event);
-            summary.seconds.add(row);
-            architectures.extend(row.architecture.as_deref());
-            rewards.extend(row.reward);
-            if row.event.is_result() {
-                rewards_of_new.extend(row.reward);
-            }
-            let best = summary.best_validation_accuracy.into_iter();
-            summary.best_validation_accuracy = best.chain(final_accuracy(row)).reduce(f64::max);
-        }
-        let number = |row: Option<&&Row>| Some(row?.iteration?.0);
+        let counts = StatusCounts::over(rows.iter().copied());
+        let architectures: HashSet<_> =
+            rows.iter().filter_map(|row| row.architecture.as_ref()).collect();
+        let rewards: Vec<f64> = rows.iter().filter_map(|row| row.reward).collect();
+        let results = rows.iter().filter(|row| row.event.is_result());
+        let rewards_of_new: Vec<f64> = results.filter_map(|row| row.reward).collect();
         Self {
-            results: summary.counts.results(),
+            epsilon,
+            wanted: None,
+            exhausted: false,
+            results: counts.results(),
+            iterations: rows.len() as u64,
             distinct_architectures: architectures.len() as u64,
-            first_iteration: number(rows.first()),
-            last_iteration: number(rows.last()),
+            first_iteration: rows.first().and_then(|row| Some(row.iteration?.0)),
+            last_iteration: rows.last().and_then(|row| Some(row.iteration?.0)),
+            counts,
             memory_rows: rewards.len() as u64,
             mean_reward_of_new: mean(&rewards_of_new),
             mean_reward_with_repeats: mean(&rewards),
             repeats: (rewards.len() - rewards_of_new.len()) as u64,
-            ..summary
+            best_validation_accuracy: rows
+                .iter()
+                .filter_map(|row| final_accuracy(row))
+                .reduce(f64::max),
+            seconds: Ledger::over(rows.iter().copied()),
         }
     }
 
@@ -90,6 +90,7 @@ fn mean(terms: &[f64]) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::path::Path;
 
     use super::super::sample::{self, iteration};

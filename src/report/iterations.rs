@@ -106,16 +106,18 @@ pub fn first_start(rows: &[Row]) -> Option<Time> {
 pub struct StatusCounts(BTreeMap<Event, u64>);
 
 impl StatusCounts {
+    pub fn over<'a>(rows: impl IntoIterator<Item = &'a Row>) -> Self {
+        let mut counts = Self::default();
+        rows.into_iter().for_each(|row| *counts.0.entry(row.event).or_default() += 1);
+        counts
+    }
+
     pub fn of(&self, status: Event) -> u64 {
         self.0.get(&status).copied().unwrap_or(0)
     }
 
     pub fn results(&self) -> u64 {
         self.0.iter().filter(|(status, _)| status.is_result()).map(|(_, count)| count).sum()
-    }
-
-    pub fn add(&mut self, status: Event) {
-        *self.0.entry(status).or_default() += 1;
     }
 }
 
@@ -125,7 +127,6 @@ impl Serialize for StatusCounts {
     }
 }
 
-/// Seconds of training, summed.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
 pub struct Ledger {
     pub train_seconds: f64,
@@ -135,10 +136,12 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    pub fn add(&mut self, row: &Row) {
-        self.train_seconds += row.train_seconds.unwrap_or(0.0);
-        self.saved_seconds += row.saved_seconds.unwrap_or(0.0);
-        self.lost_seconds += row.lost_seconds.unwrap_or(0.0);
+    pub fn over<'a>(rows: impl IntoIterator<Item = &'a Row>) -> Self {
+        rows.into_iter().fold(Self::default(), |sums, row| Self {
+            train_seconds: sums.train_seconds + row.train_seconds.unwrap_or(0.0),
+            saved_seconds: sums.saved_seconds + row.saved_seconds.unwrap_or(0.0),
+            lost_seconds: sums.lost_seconds + row.lost_seconds.unwrap_or(0.0),
+        })
     }
 }
 

@@ -1,14 +1,13 @@
-//! Reports: what a search has found, as values, then as tables for a spreadsheet and as text for a
-//! terminal.
+//! Reports: what a search has found, as values, as tables for a spreadsheet, as text for a terminal.
 //!
-//! `ops` reads the files of an experiment into [`SearchData`], whose rows are those of the log and
-//! of the curves; everything here is computed from it and returned as values and text. Writing
-//! files, printing and the clock are the caller's. In reading order:
+//! `ops` reads an experiment into [`SearchData`], whose rows are those of the log and of the curves;
+//! everything here is computed from it and returned as values and text. Writing files, printing
+//! and the clock are the caller's. In reading order:
 //!
 //! * `search`: [`SearchData`], [`Condition`]; `iterations`: one row an iteration
 //! * `architectures`, `epsilons`, `time_left`: parts of
 //! * `summary`: [`Summary`], the search in numbers (`status --json`)
-//! * [`terminal`]: that, the ranking and simulations as text of 80 columns
+//! * [`terminal`]: that and the ranking as text of 80 columns
 //! * [`tables`]: the CSV files with their data dictionary
 //!
 //! It may use `storage` for the types of rows; used by `ops` and `cli`.

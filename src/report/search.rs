@@ -32,7 +32,6 @@ pub struct SearchData {
     pub predictor_scores: Vec<(f64, Scores)>,
 }
 
-/// What the configuration, the log and the newest predictor say of early stopping.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
 pub struct EarlyStopping {
     pub enabled: bool,
@@ -49,10 +48,10 @@ pub const IMPORTED: &str = "imported";
 
 /// Returns who trained: the configured trainer, unless all results were imported.
 pub fn who_trained(configured: &'static str, iterations: &[Row]) -> &'static str {
-    let is_by_the_trainer =
-        |row: &Row| !matches!(row.event, Event::Imported | Event::Reused | Event::Void);
+    let needs_no_trainer =
+        |row: &Row| matches!(row.event, Event::Imported | Event::Reused | Event::Void);
     let has_imported = iterations.iter().any(|row| row.event == Event::Imported);
-    if has_imported && !iterations.iter().any(is_by_the_trainer) { IMPORTED } else { configured }
+    if has_imported && iterations.iter().all(needs_no_trainer) { IMPORTED } else { configured }
 }
 
 /// Returns what a person should read beside accuracies that were not measured here.
@@ -66,7 +65,6 @@ pub fn mark(trainer: &str) -> Option<&'static str> {
     }
 }
 
-/// Where a search stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, strum::Display)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
@@ -86,8 +84,8 @@ pub enum Condition {
 }
 
 impl Condition {
-    /// Whether nothing changes any more until a person acts. A broken chain is not among these:
-    /// it may be on its way to the next round.
+    /// Until a person acts. A broken chain is not among these: it may be on its way to the next
+    /// round.
     pub const fn has_ended(self) -> bool {
         matches!(self, Self::Halted | Self::Finished | Self::Paused)
     }

@@ -82,11 +82,7 @@ impl Summary {
     pub fn of(search: &SearchData) -> Self {
         let iterations = &search.iterations;
         let epsilons = EpsilonSummary::of_each(search);
-        let (mut counts, mut seconds) = (StatusCounts::default(), Ledger::default());
-        for row in iterations {
-            counts.add(row.event);
-            seconds.add(row);
-        }
+        let counts = StatusCounts::over(iterations);
         let left = epsilons.iter().map(EpsilonSummary::left).sum();
         let time_left = TimeLeft::of(search, left);
         let best = ranking(&ArchitectureRecord::gather(iterations), 1);
@@ -107,7 +103,7 @@ impl Summary {
             left,
             best: best.first().and_then(BestNetwork::of),
             epsilons,
-            seconds,
+            seconds: Ledger::over(iterations),
             early_stopping: StoppingSummary::of(search),
             estimated_train_seconds_left: time_left.and_then(TimeLeft::middle),
             least_train_seconds_left: time_left.map(|time| time.least),

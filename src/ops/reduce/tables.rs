@@ -60,7 +60,6 @@ pub(crate) fn write(
     Ok([tables.notices, notices].concat())
 }
 
-/// Returns what the configuration and the rows of the log say of a search.
 pub(crate) fn search_data(
     experiment: &Experiment,
     journal: &Journal,

@@ -46,9 +46,7 @@ pub(super) const fn one_of(words: &'static str) -> Domain {
 pub(super) struct Column<'a, R> {
     pub(super) name: String,
     pub(super) meaning: String,
-    /// Of the values that are not missing.
     pub(super) domain: Domain,
-    /// Writes the cell of a row.
     pub(super) text: Box<dyn Fn(&R) -> String + 'a>,
 }
 
@@ -79,7 +77,7 @@ macro_rules! columns {
 }
 pub(super) use columns;
 
-/// Makes columns of another table, whose rows hold an `R`.
+/// Makes columns of a table whose rows hold an `R`.
 pub(super) fn of_part<'a, R: 'a, S: 'a>(
     columns: Vec<Column<'a, R>>,
     part: impl Fn(&S) -> &R + Copy + 'a,

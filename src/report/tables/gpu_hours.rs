@@ -7,7 +7,6 @@ use crate::report::search::SearchData;
 use crate::storage::{Event, Row};
 
 /// Seconds of training of some iterations, by what came of them.
-#[derive(Default)]
 pub(super) struct HoursRow {
     scope: &'static str,
     epsilon: Option<f64>,
@@ -21,21 +20,22 @@ pub(super) struct HoursRow {
 }
 
 impl HoursRow {
-    fn of<'a>(scope: &'static str, iterations: impl IntoIterator<Item = &'a Row>) -> Self {
-        let mut sums = Self { scope, ..Self::default() };
-        for row in iterations {
-            sums.counts.add(row.event);
-            sums.ledger.add(row);
-            sums.epochs += u64::from(row.epochs.unwrap_or(0));
-            let seconds = match row.event {
-                Event::Trained => &mut sums.trained_seconds,
-                Event::Stopped => &mut sums.stopped_seconds,
-                Event::Failed | Event::OutOfMemory => &mut sums.failed_seconds,
-                _ => continue,
-            };
-            *seconds += row.train_seconds.unwrap_or(0.0);
+    fn of(scope: &'static str, rows: &[&Row]) -> Self {
+        let spent = |on: &[Event]| {
+            let rows = rows.iter().filter(|row| on.contains(&row.event));
+            rows.fold(0.0, |sum, row| sum + row.train_seconds.unwrap_or(0.0))
+        };
+        Self {
+            scope,
+            epsilon: None,
+            round: None,
+            counts: StatusCounts::over(rows.iter().copied()),
+            epochs: rows.iter().filter_map(|row| row.epochs).map(u64::from).sum(),
+            trained_seconds: spent(&[Event::Trained]),
+            stopped_seconds: spent(&[Event::Stopped]),
+            failed_seconds: spent(&[Event::Failed, Event::OutOfMemory]),
+            ledger: Ledger::over(rows.iter().copied()),
         }
-        sums
     }
 
     fn spent_seconds(&self) -> f64 {
@@ -52,16 +52,14 @@ impl HoursRow {
 /// Returns the whole search, then each epsilon downwards, then each round.
 pub(super) fn table(search: &SearchData) -> Table<'_, HoursRow> {
     let iterations = &search.iterations;
-    let mut rows = Vec::new();
-    if !iterations.is_empty() {
-        rows.push(HoursRow::of("total", iterations));
-    }
+    let total = grouped(iterations, |_| Some(()));
+    let mut rows: Vec<_> = total.into_values().map(|all| HoursRow::of("total", &all)).collect();
     for (bits, of_epsilon) in grouped(iterations, epsilon_bits).into_iter().rev() {
         let epsilon = Some(f64::from_bits(bits));
-        rows.push(HoursRow { epsilon, ..HoursRow::of("epsilon", of_epsilon) });
+        rows.push(HoursRow { epsilon, ..HoursRow::of("epsilon", &of_epsilon) });
     }
     for (round, of_round) in grouped(iterations, |row| row.round) {
-        rows.push(HoursRow { round: Some(round), ..HoursRow::of("round", of_round) });
+        rows.push(HoursRow { round: Some(round), ..HoursRow::of("round", &of_round) });
     }
     let mut columns = columns! { HoursRow:
         scope: one_of("total | epsilon | round"),
@@ -116,6 +114,6 @@ mod tests {
             let parts = rows.iter().filter(|row| row.scope == scope);
             assert_eq!(parts.map(HoursRow::spent_seconds).sum::<f64>(), 943.0);
         }
-        assert_eq!(HoursRow::of("round", []).saved_share(), None);
+        assert_eq!(HoursRow::of("round", &[]).saved_share(), None);
     }
 }

@@ -10,13 +10,11 @@
 //! UTC; no cell that a spreadsheet would compute, take for a date or otherwise change; no absolute
 //! path; a table of more than 1,000,000 rows is split.
 //!
-//! [`column`], [`cell`], [`spreadsheet`]: of what tables are made; [`table`], [`dictionary`]: how
-//! they are written.
+//! [`column`], [`cell`], [`spreadsheet`]: of what tables are made; [`table`]: how they are written.
 
 mod cell;
 mod column;
 mod curves;
-mod dictionary;
 mod early_stopping;
 mod epsilon_summary;
 mod gpu_hours;
@@ -28,7 +26,7 @@ mod spreadsheet;
 mod table;
 
 pub use table::TableFile;
-use table::{MOST_ROWS, Table};
+use table::{ColumnEntry, MOST_ROWS, Table, dictionary, entries};
 
 use super::architectures::ArchitectureRecord;
 use super::search::SearchData;
@@ -62,12 +60,12 @@ impl TableSet {
             set.add(&predictor_scores::table(search), most_rows),
         ];
         let entries = entries.into_iter().flatten().collect();
-        set.files.extend(dictionary::table(entries).files(MOST_ROWS));
+        set.files.extend(dictionary(entries).files(MOST_ROWS));
         set
     }
 
     /// Adds the files of a table and returns what the dictionary says of them.
-    fn add<R>(&mut self, table: &Table<R>, most_rows: usize) -> Vec<dictionary::ColumnEntry> {
+    fn add<R>(&mut self, table: &Table<R>, most_rows: usize) -> Vec<ColumnEntry> {
         let files = table.files(most_rows);
         if let [first, .., last] = files.as_slice() {
             self.notices.push(format!(
@@ -79,7 +77,7 @@ impl TableSet {
                 last.name
             ));
         }
-        let entries = files.iter().flat_map(|of| dictionary::entries(&of.name, &table.columns));
+        let entries = files.iter().flat_map(|of| entries(&of.name, &table.columns));
         let entries = entries.collect();
         self.files.extend(files);
         entries

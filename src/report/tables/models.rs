@@ -21,24 +21,22 @@ pub(super) fn table<'a>(
     Table { name: "models", columns, rows: architectures.to_vec() }
 }
 
-pub(super) type Ranked<'a> = (u64, ArchitectureRecord<'a>);
-
 /// Returns the best architectures, the best first.
 pub(super) fn top<'a>(
     search: &SearchData,
     architectures: &[ArchitectureRecord<'a>],
-) -> Table<'a, Ranked<'a>> {
+) -> Table<'a, (u64, ArchitectureRecord<'a>)> {
     let names = "architecture best_validation_accuracy best_epoch last_validation_accuracy \
         parameters macs layers epsilon iteration times_sampled attempt learning_rate \
         train_seconds trainer";
-    let mut columns = columns! { Ranked:
+    let mut columns = columns! { (u64, ArchitectureRecord):
         rank: POSITIVE,
             "Rank by best validation accuracy among networks trained to the end or imported; of \
              equals the one with fewer parameters comes first, then the earlier one",
             |(rank, _)| *rank;
     };
     let picked = pick(architecture_columns(search), names);
-    columns.extend(of_part(picked, |(_, ranked): &Ranked<'a>| ranked));
+    columns.extend(of_part(picked, |row: &(_, ArchitectureRecord<'a>)| &row.1));
     Table { name: "top_models", columns, rows: (1..).zip(ranking(architectures, TOP)).collect() }
 }
 
