@@ -427,7 +427,7 @@ fn curves_that_all_end_alike_predict_nothing() {
     let experiment = trained_by(CONSTANT);
     train_until(&experiment, 3);
     let said = experiment.run(&["reduce", "dir"]).success();
-    said.says("all 3 full learning curves end at `0.5`").says("nobody is stopped");
+    said.says("all 3 full learning curves end at `0.5`").says("no training is stopped");
     train_until(&experiment, 4);
 }
 
