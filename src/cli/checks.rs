@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::args::SharedDir;
 use super::exit_code::ExitStatus;
 use super::printer::Printer;
-use crate::ops::doctor::{self, Party, Verdict};
+use crate::ops::doctor::{self, Health, Party};
 use crate::ops::verify;
 use crate::storage::{Trust, check_locks_of_mount};
 
@@ -105,7 +105,7 @@ pub fn doctor(args: DoctorArgs, trust: Trust, printer: &Printer) -> anyhow::Resu
     };
     let checks = doctor::doctor(args.dir.as_deref(), party, trust)?;
     print(&checks, args.json, printer)?;
-    let fails = checks.iter().any(|check| check.verdict == Verdict::Failure);
+    let fails = checks.iter().any(|check| check.verdict == Health::Failure);
     Ok(if fails { ExitStatus::Environment } else { ExitStatus::Done })
 }
 

@@ -53,42 +53,38 @@ impl ExitStatus {
     }
 
     fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Self> {
-        if let Some(storage) = cause.downcast_ref::<StorageError>() {
-            return Some(match storage {
-                _ if storage.is_damage() => Self::Damaged,
-                _ if storage.is_usage() => Self::Usage,
-                _ => Self::Environment,
-            });
-        }
-        if let Some(curves) = cause.downcast_ref() {
-            let is_usage = matches!(curves, CurvesFileError::Unsuitable(_));
-            return Some(if is_usage { Self::Usage } else { Self::Damaged });
-        }
-        if let Some(slurm) = cause.downcast_ref::<SlurmError>() {
-            return Some(match slurm {
-                SlurmError::Unusable(_) => Self::Usage,
-                _ => Self::Environment,
-            });
-        }
-        if let Some(training) = cause.downcast_ref::<TrainingError>() {
-            let is_usage = matches!(training, TrainingError::Invalid(_));
-            return Some(if is_usage { Self::Usage } else { Self::Environment });
-        }
-        if let Some(dataset) = cause.downcast_ref::<DatasetError>() {
-            return Some(if dataset.is_damage() { Self::Damaged } else { Self::Usage });
-        }
-        if let Some(PredictorError::Saved(_)) = cause.downcast_ref() {
-            return Some(Self::Damaged);
-        }
-        let is_usage = cause.is::<PredictorError>()
-            || cause.is::<ConfigError>()
+        let usage_if = |is_usage, other| if is_usage { Self::Usage } else { other };
+        Some(if let Some(error) = cause.downcast_ref::<StorageError>() {
+            let is_usage = matches!(
+                error,
+                StorageError::NotAnExperiment { .. }
+                    | StorageError::OtherFormat { .. }
+                    | StorageError::Unusable { .. }
+                    | StorageError::AlreadyExists { .. }
+            );
+            let other = if error.is_damage() { Self::Damaged } else { Self::Environment };
+            usage_if(is_usage, other)
+        } else if let Some(error) = cause.downcast_ref() {
+            usage_if(matches!(error, CurvesFileError::Unsuitable(_)), Self::Damaged)
+        } else if let Some(error) = cause.downcast_ref() {
+            usage_if(matches!(error, SlurmError::Unusable(_)), Self::Environment)
+        } else if let Some(error) = cause.downcast_ref() {
+            usage_if(matches!(error, TrainingError::Invalid(_)), Self::Environment)
+        } else if let Some(error) = cause.downcast_ref::<DatasetError>() {
+            usage_if(!error.is_damage(), Self::Damaged)
+        } else if let Some(error) = cause.downcast_ref() {
+            usage_if(!matches!(error, PredictorError::Saved(_)), Self::Damaged)
+        } else if cause.is::<ConfigError>()
             || cause.is::<Invalid>()
             || cause.is::<SpaceError>()
-            || cause.is::<QLearningError>();
-        if is_usage {
-            return Some(Self::Usage);
-        }
-        cause.is::<std::io::Error>().then_some(Self::Environment)
+            || cause.is::<QLearningError>()
+        {
+            Self::Usage
+        } else if cause.is::<std::io::Error>() {
+            Self::Environment
+        } else {
+            return None;
+        })
     }
 }
 

@@ -96,17 +96,6 @@ impl StorageError {
         }
     }
 
-    /// Whether the person named the wrong directory.
-    pub const fn is_usage(&self) -> bool {
-        matches!(
-            self,
-            Self::NotAnExperiment { .. }
-                | Self::OtherFormat { .. }
-                | Self::AlreadyExists { .. }
-                | Self::Unusable { .. }
-        )
-    }
-
     /// Whether a file is not there, or no more: on NFS one that was removed under its reader is
     /// stale.
     pub fn is_gone(&self) -> bool {

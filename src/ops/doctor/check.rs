@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Verdict {
+pub enum Health {
     Ok,
     /// A search works, but not as well as it could, or not in every case.
     Warning,
@@ -17,7 +17,7 @@ pub enum Verdict {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Check {
-    pub verdict: Verdict,
+    pub verdict: Health,
     /// What was examined, in a word or two.
     pub check: String,
     /// `None` when it is not about one machine.
@@ -29,23 +29,23 @@ pub struct Check {
 
 impl Check {
     /// A check whose remedy is needed only if it is not ok, and is empty where `seen` names it.
-    pub fn new(verdict: Verdict, check: &str, seen: impl Into<String>, remedy: &str) -> Self {
+    pub fn new(verdict: Health, check: &str, seen: impl Into<String>, remedy: &str) -> Self {
         // Messages of other programs may have several lines.
         let seen = seen.into().lines().collect::<Vec<_>>().join("; ");
-        let remedy = (verdict != Verdict::Ok && !remedy.is_empty()).then(|| remedy.to_owned());
+        let remedy = (verdict != Health::Ok && !remedy.is_empty()).then(|| remedy.to_owned());
         Self { verdict, check: check.to_owned(), host: None, seen, remedy }
     }
 
     pub fn ok(check: &str, seen: impl Into<String>) -> Self {
-        Self::new(Verdict::Ok, check, seen, "")
+        Self::new(Health::Ok, check, seen, "")
     }
 
     pub fn warning(check: &str, seen: impl Into<String>, remedy: &str) -> Self {
-        Self::new(Verdict::Warning, check, seen, remedy)
+        Self::new(Health::Warning, check, seen, remedy)
     }
 
     pub fn failure(check: &str, seen: impl Into<String>, remedy: &str) -> Self {
-        Self::new(Verdict::Failure, check, seen, remedy)
+        Self::new(Health::Failure, check, seen, remedy)
     }
 
     /// The failure of an error, with its causes.
@@ -62,9 +62,9 @@ impl Check {
 impl fmt::Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verdict = match self.verdict {
-            Verdict::Ok => "ok",
-            Verdict::Warning => "warning",
-            Verdict::Failure => "failure",
+            Health::Ok => "ok",
+            Health::Warning => "warning",
+            Health::Failure => "failure",
         };
         let in_brackets = |text: &Option<String>| match text {
             Some(text) => format!(" ({text})"),
@@ -92,6 +92,6 @@ mod tests {
             "{\"verdict\":\"failure\",\"check\":\"locks\",\"host\":\"n2\",\"seen\":\"none\",\
              \"remedy\":\"mount it with `flock`\"}"
         );
-        assert!(Verdict::Ok < Verdict::Failure);
+        assert!(Health::Ok < Health::Failure);
     }
 }

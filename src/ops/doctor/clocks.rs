@@ -4,24 +4,24 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use crate::ops::doctor::check::{Check, Verdict};
-use crate::ops::doctor::rendezvous::{Participant, Rendezvous};
+use crate::ops::doctor::check::{Check, Health};
+use crate::ops::doctor::rendezvous::Rendezvous;
 use crate::storage::Time;
 
 const PINGS: u32 = 3;
 
 /// The first process asks each other one for the time, which lies between question and answer.
-pub(crate) fn clocks(all: &Rendezvous, who: &[Participant]) -> anyhow::Result<Vec<Check>> {
+pub(crate) fn clocks(all: &Rendezvous, hosts: &[String]) -> anyhow::Result<Vec<Check>> {
     if !all.is_first() {
         for ping in 0..PINGS {
-            let () = all.wait_for(&format!("ping-{}-{ping}", all.rank()), 0)?;
+            let () = all.wait_for(&format!("ping-{}-{ping}", all.rank), 0)?;
             all.publish(&format!("pong-{ping}"), &Time::from(Timestamp::now()))?;
         }
         return Ok(Vec::new());
     }
     let mut widest = (Skew { seconds: 0.0, within: f64::INFINITY }, 0);
     let mut slowest = Duration::ZERO;
-    for rank in 1..all.size() {
+    for rank in 1..all.size {
         let mut best = Skew { seconds: 0.0, within: f64::INFINITY };
         for ping in 0..PINGS {
             let (asked, began) = (Timestamp::now(), Instant::now());
@@ -38,7 +38,7 @@ pub(crate) fn clocks(all: &Rendezvous, who: &[Participant]) -> anyhow::Result<Ve
         }
     }
     let (skew, other) = widest;
-    Ok(vec![skew.check(&who[0].host, &who[other].host), visibility(slowest)])
+    Ok(vec![skew.check(&hosts[0], &hosts[other]), visibility(slowest)])
 }
 
 /// How far another clock is ahead.
@@ -61,9 +61,9 @@ impl Skew {
             "those of {here} and {there} are {seconds:.3} s apart, give or take {within:.3} s"
         );
         let verdict = match (seconds - within).max(0.0) {
-            apart if apart > 300.0 => Verdict::Failure,
-            apart if apart > 2.0 => Verdict::Warning,
-            _ => Verdict::Ok,
+            apart if apart > 300.0 => Health::Failure,
+            apart if apart > 2.0 => Health::Warning,
+            _ => Health::Ok,
         };
         Check::new(verdict, "clocks", seen, "set the clocks by NTP (chrony): claims expire by them")
     }
@@ -77,7 +77,7 @@ fn visibility(slowest: Duration) -> Check {
     let is_soon = slowest < Duration::from_secs(5);
     let remedy = "ask for a mount without long directory caching (NFS: `acdirmax`): a search \
                   works, and its rounds lag";
-    Check::new(if is_soon { Verdict::Ok } else { Verdict::Warning }, "visibility", seen, remedy)
+    Check::new(if is_soon { Health::Ok } else { Health::Warning }, "visibility", seen, remedy)
 }
 
 #[cfg(test)]
@@ -91,8 +91,8 @@ mod tests {
         let skew = Skew::of(at(100.0), at(110.0), at(101.0));
         assert_eq!(skew, Skew { seconds: 9.5, within: 0.5 });
         let verdict = |seconds, within| Skew { seconds, within }.check("a", "b").verdict;
-        assert_eq!(verdict(9.5, 0.5), Verdict::Warning);
-        assert_eq!(verdict(-9.5, 9.0), Verdict::Ok);
-        assert_eq!(verdict(-400.0, 0.5), Verdict::Failure);
+        assert_eq!(verdict(9.5, 0.5), Health::Warning);
+        assert_eq!(verdict(-9.5, 9.0), Health::Ok);
+        assert_eq!(verdict(-400.0, 0.5), Health::Failure);
     }
 }

@@ -6,7 +6,7 @@
 //!
 //! | file | holds |
 //! | --- | --- |
-//! | `check.rs` | [`Check`], [`Verdict`] |
+//! | `check.rs` | [`Check`], [`Health`] |
 //! | `rendezvous.rs` | [`rendezvous::Rendezvous`]: messages between processes, by files alone |
 //! | `together.rs` | lock exclusion, log integrity, names that are given once |
 //! | `clocks.rs` | clock skew, directory caching |
@@ -30,14 +30,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
-use self::rendezvous::{Participant, REPORT, Rendezvous};
+use self::rendezvous::{REPORT, Rendezvous};
 use crate::ops::train::task::host;
 use crate::ops::{Experiment, Refusal};
 use crate::slurm::{Variables, slurm_step};
 use crate::storage::{StorageError, Trust};
 use crate::training::{ChildCommand, ChildProcess};
 
-pub use check::{Check, Verdict};
+pub use check::{Check, Health};
 pub use rendezvous::Party;
 
 /// Returns all checks in the first process, none in the others.
@@ -56,30 +56,30 @@ pub fn doctor(
     };
     let dir = folder(dir)?;
     let experiment = experiment(&dir, trust)?;
-    let me = Participant { host: node()?, pid: std::process::id() };
+    let host = node()?;
     let place = place::examine(&dir);
     // On such a file system the checks of several processes would only run into their timeouts.
-    if place.iter().any(|check| check.check == "mount" && check.verdict == Verdict::Failure) {
+    if place.iter().any(|check| check.check == "mount" && check.verdict == Health::Failure) {
         let here = [place, machine::examine(experiment.as_ref())].concat();
-        return Ok([on(&me.host, here), slurm::examine()].concat());
+        return Ok([on(&host, here), slurm::examine()].concat());
     }
     // The second process ends with this value.
     let (party, _second) = match party.or_else(step) {
         Some(party) => (party, None),
         None => {
-            let name = format!("{}.{}", me.host, me.pid);
+            let name = format!("{host}.{}", std::process::id());
             let second = start_second(&dir, &name)?;
             (Party::Step { name, rank: 0, size: 2 }, Some(second))
         }
     };
-    let all = match Rendezvous::join(&dir, &party, &me) {
+    let all = match Rendezvous::join(&dir, &party, &host) {
         Ok(all) => all,
         Err(error) => {
             let remedy = "tasks write there: see permissions and quota";
-            return Ok(on(&me.host, [place, vec![Check::error("folder", error, remedy)]].concat()));
+            return Ok(on(&host, [place, vec![Check::error("folder", error, remedy)]].concat()));
         }
     };
-    let mut checks = examine(&all, &me, &dir, experiment.as_ref());
+    let mut checks = examine(&all, &host, &dir, experiment.as_ref());
     if !all.is_first() {
         all.publish(REPORT, &checks)?;
         return Ok(Vec::new());
@@ -87,7 +87,7 @@ pub fn doctor(
     // Otherwise a failure says already who is missing.
     if !checks.iter().any(|check| check.check == TOGETHER) {
         all.publish(REPORT, &checks)?;
-        for rank in 1..all.size() {
+        for rank in 1..all.size {
             let report = all.wait_for(REPORT, rank);
             checks.extend(report.unwrap_or_else(|error| vec![broken_off(error)]));
         }
@@ -111,43 +111,42 @@ fn broken_off(error: anyhow::Error) -> Check {
 /// Examines together with the others, and once a machine what needs one process.
 fn examine(
     all: &Rendezvous,
-    me: &Participant,
+    host: &str,
     dir: &Path,
     experiment: Option<&Experiment>,
 ) -> Vec<Check> {
-    let who = match all.participants() {
-        Ok(who) => who,
+    let hosts = match all.hosts() {
+        Ok(hosts) => hosts,
         Err(error) => return vec![broken_off(error)],
     };
-    let mut checks = if all.is_first() { vec![presence(&who)] } else { Vec::new() };
-    match together::examine(all, &who) {
+    let mut checks = if all.is_first() { vec![presence(&hosts)] } else { Vec::new() };
+    match together::examine(all, &hosts) {
         Ok(seen) => checks.extend(seen),
         Err(error) => {
             checks.push(broken_off(error));
             return checks;
         }
     }
-    let first_here = who.iter().position(|one| one.host == me.host);
-    if first_here == Some(all.rank() as usize) {
+    let first_here = hosts.iter().position(|other| other == host);
+    if first_here == Some(all.rank as usize) {
         let mut here = place::examine(dir);
-        here.push(place::sync_check(&all.path(&format!("sync-{}", all.rank()))));
+        here.push(place::sync_check(&all.path(&format!("sync-{}", all.rank))));
         here.extend(experiment.map(place::access_check));
         here.extend(experiment.map(place::scratch_checks).unwrap_or_default());
         here.extend(machine::examine(experiment));
-        checks.extend(on(&me.host, here));
+        checks.extend(on(host, here));
     }
     checks
 }
 
-fn presence(who: &[Participant]) -> Check {
-    let hosts: BTreeSet<&str> = who.iter().map(|one| one.host.as_str()).collect();
-    let alone = match hosts.len() {
+fn presence(hosts: &[String]) -> Check {
+    let machines: BTreeSet<&str> = hosts.iter().map(String::as_str).collect();
+    let alone = match machines.len() {
         1 => " alone (`srun -N2 metaqnn doctor DIR` examines several)",
         _ => "",
     };
-    let hosts: Vec<&str> = hosts.into_iter().collect();
-    let hosts = hosts.join(", ");
-    Check::ok("machines", format!("{} examine together, on {hosts}{alone}", who.len()))
+    let machines = machines.into_iter().collect::<Vec<_>>().join(", ");
+    Check::ok("machines", format!("{} examine together, on {machines}{alone}", hosts.len()))
 }
 
 fn on(host: &str, checks: Vec<Check>) -> Vec<Check> {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::OFlags;
 
 use crate::ops::Experiment;
-use crate::ops::doctor::check::{Check, Verdict};
+use crate::ops::doctor::check::{Check, Health};
 use crate::regular_file::{self, SMALL};
 use crate::storage::{DiskSpace, MountPoint, WritableReplayLog};
 
@@ -111,11 +111,11 @@ fn space_check(name: &str, path: &Path) -> Check {
     Check::new(space_verdict(bytes / MIB, inodes.unwrap_or(u64::MAX)), name, seen, remedy)
 }
 
-const fn space_verdict(mebibytes: u64, inodes: u64) -> Verdict {
+const fn space_verdict(mebibytes: u64, inodes: u64) -> Health {
     match (mebibytes, inodes) {
-        (..16, _) | (_, ..100) => Verdict::Failure,
-        (..1024, _) | (_, ..10_000) => Verdict::Warning,
-        _ => Verdict::Ok,
+        (..16, _) | (_, ..100) => Health::Failure,
+        (..1024, _) | (_, ..10_000) => Health::Warning,
+        _ => Health::Ok,
     }
 }
 
@@ -136,7 +136,7 @@ pub(crate) fn sync_check(path: &Path) -> Check {
     times.sort_unstable();
     let [median, longest] = [SYNCS / 2, SYNCS - 1].map(|index| times[index].as_secs_f64() * 1e3);
     let seen = format!("500 bytes are synced in {median:.1} ms, {longest:.0} ms at most");
-    let verdict = if median < 50.0 { Verdict::Ok } else { Verdict::Warning };
+    let verdict = if median < 50.0 { Health::Ok } else { Health::Warning };
     let remedy = "fewer tasks at once, or a faster file system: a claim syncs once, under the lock \
                   that all share";
     Check::new(verdict, "sync", seen, remedy)
@@ -160,7 +160,7 @@ fn sync_times(path: &Path) -> std::io::Result<Vec<Duration>> {
 mod tests {
     use super::*;
 
-    fn mount(file_system: &str, options: &[&str]) -> Verdict {
+    fn mount(file_system: &str, options: &[&str]) -> Health {
         mount_check(&MountPoint {
             point: "/mnt".into(),
             file_system: file_system.to_owned(),
@@ -171,32 +171,32 @@ mod tests {
 
     #[test]
     fn mounts_without_shared_locks_fail() {
-        assert_eq!(mount("nfs4", &["rw", "vers=4.2", "hard", "local_lock=none"]), Verdict::Ok);
-        assert_eq!(mount("nfs", &["rw", "nolock", "local_lock=all"]), Verdict::Failure);
-        assert_eq!(mount("nfs", &["rw", "soft"]), Verdict::Warning);
-        assert_eq!(mount("lustre", &["rw", "flock"]), Verdict::Ok);
-        assert_eq!(mount("lustre", &["rw", "localflock"]), Verdict::Failure);
-        assert_eq!(mount("lustre", &["rw"]), Verdict::Failure);
-        assert_eq!(mount("ext4", &["ro"]), Verdict::Failure);
-        assert_eq!(mount("fuse.glusterfs", &["rw"]), Verdict::Ok);
+        assert_eq!(mount("nfs4", &["rw", "vers=4.2", "hard", "local_lock=none"]), Health::Ok);
+        assert_eq!(mount("nfs", &["rw", "nolock", "local_lock=all"]), Health::Failure);
+        assert_eq!(mount("nfs", &["rw", "soft"]), Health::Warning);
+        assert_eq!(mount("lustre", &["rw", "flock"]), Health::Ok);
+        assert_eq!(mount("lustre", &["rw", "localflock"]), Health::Failure);
+        assert_eq!(mount("lustre", &["rw"]), Health::Failure);
+        assert_eq!(mount("ext4", &["ro"]), Health::Failure);
+        assert_eq!(mount("fuse.glusterfs", &["rw"]), Health::Ok);
         for kind in ["cifs", "smb3", "fuse.sshfs", "9p", "virtiofs"] {
-            assert_eq!(mount(kind, &["rw"]), Verdict::Failure, "{kind}");
+            assert_eq!(mount(kind, &["rw"]), Health::Failure, "{kind}");
         }
     }
 
     #[test]
     fn little_room_is_a_warning_and_almost_none_a_failure() {
-        assert_eq!(space_verdict(1 << 20, u64::MAX), Verdict::Ok);
-        assert_eq!(space_verdict(1 << 20, 5_000), Verdict::Warning);
-        assert_eq!(space_verdict(1 << 9, 1 << 20), Verdict::Warning);
-        assert_eq!(space_verdict(1, 1 << 20), Verdict::Failure);
-        assert_eq!(space_verdict(1 << 20, 0), Verdict::Failure);
+        assert_eq!(space_verdict(1 << 20, u64::MAX), Health::Ok);
+        assert_eq!(space_verdict(1 << 20, 5_000), Health::Warning);
+        assert_eq!(space_verdict(1 << 9, 1 << 20), Health::Warning);
+        assert_eq!(space_verdict(1, 1 << 20), Health::Failure);
+        assert_eq!(space_verdict(1 << 20, 0), Health::Failure);
     }
 
     #[test]
     fn a_folder_that_cannot_be_written_fails() {
         let folder = tempfile::tempdir().unwrap();
-        assert_eq!(sync_check(&folder.path().join("probe")).verdict, Verdict::Ok);
-        assert_eq!(sync_check(&folder.path().join("none/probe")).verdict, Verdict::Failure);
+        assert_eq!(sync_check(&folder.path().join("probe")).verdict, Health::Ok);
+        assert_eq!(sync_check(&folder.path().join("none/probe")).verdict, Health::Failure);
     }
 }

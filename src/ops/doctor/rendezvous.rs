@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
-use crate::ops::doctor::check::{Check, Verdict};
+use crate::ops::doctor::check::{Check, Health};
 use crate::regular_file::{self, SMALL};
 use crate::storage::fs::publish::{self, Published};
 
@@ -23,12 +23,6 @@ pub enum Party {
     Step { name: String, rank: u32, size: u32 },
     /// Processes that a person starts on several machines: ranks follow from the order of arrival.
     ByHand { size: u32 },
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Participant {
-    pub host: String,
-    pub pid: u32,
 }
 
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -42,8 +36,8 @@ const STALE: SignedDuration = SignedDuration::from_mins(10);
 #[derive(Debug)]
 pub(crate) struct Rendezvous {
     folder: PathBuf,
-    rank: u32,
-    size: u32,
+    pub rank: u32,
+    pub size: u32,
 }
 
 /// The last message of each process: its checks.
@@ -52,7 +46,7 @@ const HERE: &str = "here";
 
 impl Rendezvous {
     /// Joins a party in a folder below `dir`.
-    pub fn join(dir: &Path, party: &Party, who: &impl Serialize) -> anyhow::Result<Self> {
+    pub fn join(dir: &Path, party: &Party, host: &str) -> anyhow::Result<Self> {
         let (name, size) = match party {
             Party::Step { name, size, .. } => (name.as_str(), *size),
             Party::ByHand { size } => ("by-hand", *size),
@@ -61,27 +55,19 @@ impl Rendezvous {
         make(&folder)?;
         if let Party::Step { rank, .. } = party {
             let joined = Self { folder, rank: *rank, size };
-            joined.publish(HERE, who)?;
+            joined.publish(HERE, &host)?;
             return Ok(joined);
         }
         remove_if_stale(&folder)?;
         make(&folder)?;
         for rank in 0..size {
             let joined = Self { folder: folder.clone(), rank, size };
-            if joined.publish(HERE, who)? == Published::First {
+            if joined.publish(HERE, &host)? == Published::First {
                 return Ok(joined);
             }
         }
         let folder = folder.display();
         bail!("{size} processes are there already (wait until they end, or remove `{folder}`)")
-    }
-
-    pub const fn rank(&self) -> u32 {
-        self.rank
-    }
-
-    pub const fn size(&self) -> u32 {
-        self.size
     }
 
     /// The first process asks the others and prints the checks of all.
@@ -99,7 +85,8 @@ impl Rendezvous {
         Ok(publish::file_once(&path, &serde_json::to_vec(message)?)?)
     }
 
-    pub fn participants(&self) -> anyhow::Result<Vec<Participant>> {
+    /// The machines of the processes, by rank.
+    pub fn hosts(&self) -> anyhow::Result<Vec<String>> {
         self.wait_for_all(HERE)
     }
 
@@ -128,7 +115,7 @@ impl Rendezvous {
             // A process that has ended sends nothing more, but has left its checks.
             if let Some(report) = path(REPORT) {
                 let checks: Vec<Check> = read(report)?;
-                let why = checks.iter().find(|check| check.verdict == Verdict::Failure);
+                let why = checks.iter().find(|check| check.verdict == Health::Failure);
                 let why = why.map_or_else(|| "it does not say why".to_owned(), Check::to_string);
                 bail!("process {rank} of {size} has ended: {why}");
             }
@@ -194,7 +181,7 @@ mod tests {
     fn a_message_reaches_the_other_process() {
         let dir = tempfile::tempdir().unwrap();
         let (one, other) = (step(dir.path(), 0), step(dir.path(), 1));
-        assert_eq!(one.wait_for_all::<String>(HERE).unwrap(), ["host0", "host1"]);
+        assert_eq!(one.hosts().unwrap(), ["host0", "host1"]);
         other.publish("pong", &3).unwrap();
         assert_eq!(one.wait_for::<u32>("pong", 1).unwrap(), 3);
         one.end();
@@ -215,8 +202,8 @@ mod tests {
     #[test]
     fn processes_by_hand_get_ranks_in_the_order_of_arrival() {
         let dir = tempfile::tempdir().unwrap();
-        let join = || Rendezvous::join(dir.path(), &Party::ByHand { size: 2 }, &());
-        assert_eq!((join().unwrap().rank(), join().unwrap().rank()), (0, 1));
+        let join = || Rendezvous::join(dir.path(), &Party::ByHand { size: 2 }, "host");
+        assert_eq!((join().unwrap().rank, join().unwrap().rank), (0, 1));
         assert!(join().unwrap_err().to_string().contains("there already"));
     }
 }

@@ -1,6 +1,6 @@
 //! What the scheduler allows.
 
-use crate::ops::doctor::check::{Check, Verdict};
+use crate::ops::doctor::check::{Check, Health};
 use crate::ops::rounds::plan::scheduler_of_this_process;
 use crate::slurm::{ClusterConfig, Scheduler, SlurmError};
 
@@ -55,12 +55,12 @@ fn arrays(config: &ClusterConfig) -> Check {
          {jobs} jobs"
     );
     let (verdict, remedy) = match (array, jobs) {
-        (..2, _) => (Verdict::Failure, "this cluster allows no job arrays"),
+        (..2, _) => (Health::Failure, "this cluster allows no job arrays"),
         (_, ..500) => (
-            Verdict::Warning,
+            Health::Warning,
             "keep rounds small (`slurm.array_size`): every task of an array counts",
         ),
-        _ => (Verdict::Ok, ""),
+        _ => (Health::Ok, ""),
     };
     Check::new(verdict, "arrays", seen, remedy)
 }
@@ -68,21 +68,21 @@ fn arrays(config: &ClusterConfig) -> Check {
 fn preemption(config: &ClusterConfig) -> Check {
     let another = "choose a partition or QOS that is not preempted";
     let (verdict, seen, remedy) = match config.preempt_mode.as_deref() {
-        Some("OFF") => (Verdict::Ok, "no job is preempted", ""),
+        Some("OFF") => (Health::Ok, "no job is preempted", ""),
         Some("REQUEUE") => {
-            (Verdict::Ok, "a preempted task is requeued and goes on from its checkpoint", "")
+            (Health::Ok, "a preempted task is requeued and goes on from its checkpoint", "")
         }
         Some("CANCEL") => {
-            (Verdict::Warning, "a preempted task is ended, and what it trained is lost", another)
+            (Health::Warning, "a preempted task is ended, and what it trained is lost", another)
         }
         Some("SUSPEND") => {
-            (Verdict::Warning, "a preempted task is suspended, and its claim may expire", another)
+            (Health::Warning, "a preempted task is suspended, and its claim may expire", another)
         }
         Some(mode) => {
             let seen = format!("`PreemptMode` is `{mode}`");
             return Check::warning("preemption", seen, "ask what becomes of a preempted job");
         }
-        None => (Verdict::Warning, "`PreemptMode` is not given", "see `scontrol show config`"),
+        None => (Health::Warning, "`PreemptMode` is not given", "see `scontrol show config`"),
     };
     Check::new(verdict, "preemption", seen, remedy)
 }
@@ -93,7 +93,7 @@ fn requeue(config: &ClusterConfig) -> Check {
         Some(false) => "jobs are not requeued unless they ask, which the scripts do (`--requeue`)",
         _ => "jobs may be requeued",
     };
-    let verdict = if wait < 10 { Verdict::Warning } else { Verdict::Ok };
+    let verdict = if wait < 10 { Health::Warning } else { Health::Ok };
     let seen = format!("{may}; a task has {wait} s between TERM and KILL");
     let remedy = "too short to save a checkpoint: only the warning before the time limit saves one";
     Check::new(verdict, "requeue", seen, remedy)
@@ -114,15 +114,15 @@ mod tests {
         }
     }
 
-    fn verdicts(config: &ClusterConfig) -> Vec<Verdict> {
+    fn verdicts(config: &ClusterConfig) -> Vec<Health> {
         judge(config).into_iter().map(|check| check.verdict).collect()
     }
 
     #[test]
     fn a_usual_cluster_is_fine() {
-        assert_eq!(verdicts(&usual()), [Verdict::Ok; 3]);
+        assert_eq!(verdicts(&usual()), [Health::Ok; 3]);
         let asks = ClusterConfig { requeues_by_default: Some(false), ..usual() };
-        assert_eq!(verdicts(&asks), [Verdict::Ok; 3]);
+        assert_eq!(verdicts(&asks), [Health::Ok; 3]);
     }
 
     #[test]
@@ -131,13 +131,13 @@ mod tests {
             |config: &ClusterConfig| judge(config).into_iter().map(|check| check.verdict).max();
         for mode in ["CANCEL", "SUSPEND"] {
             let config = ClusterConfig { preempt_mode: Some(mode.into()), ..usual() };
-            assert_eq!(first(&config), Some(Verdict::Warning));
+            assert_eq!(first(&config), Some(Health::Warning));
         }
         let without = ClusterConfig { max_array_size: Some(1), ..usual() };
-        assert_eq!(first(&without), Some(Verdict::Failure));
+        assert_eq!(first(&without), Some(Health::Failure));
         let untold = ClusterConfig { max_array_size: None, preempt_mode: None, ..usual() };
-        assert_eq!(first(&untold), Some(Verdict::Warning));
+        assert_eq!(first(&untold), Some(Health::Warning));
         let hasty = ClusterConfig { kill_wait_seconds: Some(2), ..usual() };
-        assert_eq!(first(&hasty), Some(Verdict::Warning));
+        assert_eq!(first(&hasty), Some(Health::Warning));
     }
 }

@@ -4,9 +4,9 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::ops::doctor::check::{Check, Verdict};
+use crate::ops::doctor::check::{Check, Health};
 use crate::ops::doctor::clocks::clocks;
-use crate::ops::doctor::rendezvous::{Participant, Rendezvous};
+use crate::ops::doctor::rendezvous::Rendezvous;
 use crate::regular_file::{self, SMALL};
 use crate::storage::fs::publish::{self, Published};
 use crate::storage::{
@@ -23,10 +23,10 @@ const A_WHILE: LockTimeout =
     LockTimeout { notice: Duration::from_secs(10), limit: Duration::from_secs(60) };
 
 /// Examines the file system together; the checks are the first process's.
-pub(crate) fn examine(all: &Rendezvous, who: &[Participant]) -> anyhow::Result<Vec<Check>> {
-    let mut checks = clocks(all, who)?;
+pub(crate) fn examine(all: &Rendezvous, hosts: &[String]) -> anyhow::Result<Vec<Check>> {
+    let mut checks = clocks(all, hosts)?;
     let mut log = WritableReplayLog::open(&private_log(all)?)?;
-    checks.extend(exclusion(all, who, &mut log)?);
+    checks.extend(exclusion(all, hosts, &mut log)?);
     checks.extend(coherence(all, &mut log)?);
     checks.extend(names(all)?);
     Ok(checks)
@@ -48,7 +48,7 @@ fn private_log(all: &Rendezvous) -> anyhow::Result<ExperimentDir> {
 /// The first process holds the lock, and no other may get it; once it is free, each must.
 fn exclusion(
     all: &Rendezvous,
-    who: &[Participant],
+    hosts: &[String],
     log: &mut WritableReplayLog,
 ) -> anyhow::Result<Option<Check>> {
     if all.is_first() {
@@ -56,14 +56,14 @@ fn exclusion(
         let guard = log.lock_exclusive()?;
         all.publish("held", &())?;
         let mut also = Vec::new();
-        for rank in 1..all.size() {
+        for rank in 1..all.size {
             if all.wait_for("tried", rank)? {
-                also.push(who[rank as usize].host.as_str());
+                also.push(hosts[rank as usize].as_str());
             }
         }
         drop(guard);
         all.publish("freed", &())?;
-        return Ok(Some(exclusion_check(&who[0].host, &also)));
+        return Ok(Some(exclusion_check(&hosts[0], &also)));
     }
     let () = all.wait_for("held", 0)?;
     log.set_lock_timeout(ONCE);
@@ -102,7 +102,7 @@ fn coherence(all: &Rendezvous, log: &mut WritableReplayLog) -> anyhow::Result<Op
         let began = Instant::now();
         let mut guard = log.lock_exclusive()?;
         cursor = guard.read_from(&cursor)?.cursor;
-        guard.append(&[probe(all.rank(), number, cursor.rows())])?;
+        guard.append(&[probe(all.rank, number, cursor.rows())])?;
         drop(guard);
         longest = longest.max(began.elapsed());
         Ok::<(), StorageError>(())
@@ -121,7 +121,7 @@ fn coherence(all: &Rendezvous, log: &mut WritableReplayLog) -> anyhow::Result<Op
     let rows = log.reader().read_from(&LogCursor::start()).map(|tail| tail.rows);
     let damage = times.iter().find_map(|own| own.clone().err());
     let damage = damage.or_else(|| match rows {
-        Ok(rows) => wrong_rows(&rows, all.size()),
+        Ok(rows) => wrong_rows(&rows, all.size),
         Err(error) => Some(error.to_string()),
     });
     if let Some(damage) = damage {
@@ -135,11 +135,11 @@ fn coherence(all: &Rendezvous, log: &mut WritableReplayLog) -> anyhow::Result<Op
     let seen = format!(
         "{} processes appended {ROWS} rows each at once, none is lost; {:.0} ms a row, the longest \
          {:.0} ms",
-        all.size(),
+        all.size,
         mean * 1e3,
         longest * 1e3
     );
-    let verdict = if mean < 1.0 { Verdict::Ok } else { Verdict::Warning };
+    let verdict = if mean < 1.0 { Health::Ok } else { Health::Warning };
     let remedy = "fewer tasks at once (`slurm.max_parallel`), or a faster file system: each claim \
                   and each result waits so long";
     Ok(Some(Check::new(verdict, "log", seen, remedy)))
@@ -172,7 +172,7 @@ fn wrong_rows(rows: &[Row], size: u32) -> Option<String> {
 fn names(all: &Rendezvous) -> anyhow::Result<Option<Check>> {
     all.publish("set", &())?;
     let _: Vec<()> = all.wait_for_all("set")?;
-    let text = vec![b'a' + (all.rank() % 26) as u8; 4096];
+    let text = vec![b'a' + (all.rank % 26) as u8; 4096];
     let (mut won, mut torn) = (0u32, 0u32);
     for name in 0..NAMES {
         let path = all.path(&format!("race-{name}"));
@@ -200,7 +200,7 @@ fn names(all: &Rendezvous) -> anyhow::Result<Option<Check>> {
         format!("of {wanted} names that all published {won} were given, {torn} seen in part");
     let remedy = "put experiments on another file system: views and rounds would be published \
                   twice here";
-    let verdict = if is_right { Verdict::Ok } else { Verdict::Failure };
+    let verdict = if is_right { Health::Ok } else { Health::Failure };
     Ok(Some(Check::new(verdict, "rename", seen, remedy)))
 }
 
@@ -227,9 +227,9 @@ mod tests {
 
     #[test]
     fn a_lock_that_two_hold_is_a_failure() {
-        assert_eq!(exclusion_check("n1", &[]).verdict, Verdict::Ok);
+        assert_eq!(exclusion_check("n1", &[]).verdict, Health::Ok);
         let check = exclusion_check("n1", &["n2", "n3"]);
-        assert_eq!(check.verdict, Verdict::Failure);
+        assert_eq!(check.verdict, Health::Failure);
         assert_eq!(check.seen, "n2, n3 got a lock that n1 was holding");
     }
 }
