@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_that_was_cut_short_tells_of_no_time_warning() {
+    fn a_mark_that_was_cut_short_counts_as_no_time_warning() {
         let (_folder, experiment) = ExperimentDir::made_up();
         for mark in ["", "USR", "USR1", "USR1 12"] {
             save(&experiment, attempt(1), LEFT_ON_SIGNAL, mark);

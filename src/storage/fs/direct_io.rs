@@ -113,7 +113,7 @@ mod tests {
     fn a_file_is_as_long_as_it_can_be_read() {
         let path = tempfile::NamedTempFile::new().unwrap();
         fs::write(path.path(), vec![b'a'; 10_000]).unwrap();
-        let length = |told| length_by_reading(path.as_file(), told).unwrap();
+        let length = |reported| length_by_reading(path.as_file(), reported).unwrap();
         assert_eq!([0, 1, 9_999, 10_000].map(length), [10_000; 4]);
     }
 

@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_system_without_locks_is_told_apart() {
+    fn a_file_system_without_locks_is_named() {
         let is = |code| is_unsupported(&io::Error::from_raw_os_error(code));
         assert!([37, 38, 95, 524].into_iter().all(is));
         assert!(!is(5));

@@ -9,7 +9,7 @@
 //!
 //! Readers list the folder and take the newest name; polling a name does not work on NFS, where a
 //! lookup that failed is remembered for half a minute. A private name that a crash left behind is
-//! harmless: [`is_private`] tells it apart, and [`listing`] never shows it.
+//! harmless: [`is_private`] recognises it, and [`listing`] never shows it.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};

@@ -67,7 +67,7 @@ pub struct ExclusiveGuard<'a> {
 }
 
 impl ExclusiveGuard<'_> {
-    /// What tells the locked file from another one under the same name: device and inode.
+    /// Distinguishes the locked file from another one under the same name: device and inode.
     pub(crate) fn identity(&self) -> Result<(u64, u64), StorageError> {
         self.log.identity()
     }
@@ -174,8 +174,8 @@ fn ends(file: &File, reported: u64) -> io::Result<(u64, u64)> {
 /// Writes `bytes` at the end of the log and syncs; when there is no room cuts the log back to where
 /// it ended.
 ///
-/// After any other failure the lock may be gone: a machine that its NFS server has not heard for a
-/// lease gets `EIO`, and others have appended since. Cutting would cut their rows.
+/// After any other failure the lock may be gone: a machine whose NFS server has had no renewal for
+/// a lease gets `EIO`, and others have appended since. Cutting would cut their rows.
 fn append_at(
     log: &ReplayLog,
     end: u64,

@@ -5,7 +5,8 @@
 //! `verify`, which reads a [`RawLog`]; its repair blanks a line: overwrites it with a `void` row of
 //! the same length, so that no byte offset moves, its bytes saved before. The row keeps its
 //! iteration and attempt as far as they are known and fit. A repair that is killed leaves a row
-//! that is void in part; [`RawLog`] tells it from a whole one, and blanking is then repeated.
+//! that is void in part; [`RawLog`] distinguishes it from a whole one, and blanking is then
+//! repeated.
 
 use std::fs::{self, File};
 use std::io;

@@ -102,7 +102,7 @@ impl ReplayLog {
         cursor.map(drop).ok_or_else(|| self.changed("a view was made from other rows"))
     }
 
-    /// What tells this file from another one under the same name: device and inode.
+    /// Distinguishes this file from another one under the same name: device and inode.
     pub(crate) fn identity(&self) -> Result<(u64, u64), StorageError> {
         let metadata = self.file.metadata().map_err(self.io("read"))?;
         Ok((metadata.dev(), metadata.ino()))

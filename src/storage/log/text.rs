@@ -2,7 +2,7 @@
 //!
 //! RFC 4180 quoting through the `csv` crate; numbers are the shortest that read back as the same; a
 //! missing value is an empty field. No field holds CR, LF or NUL, so that a line is a row and a row
-//! is a line, and what a crash or another program leaves in the file is told apart from rows.
+//! is a line, and what a crash or another program leaves in the file is recognised.
 
 use std::sync::LazyLock;
 

@@ -54,7 +54,7 @@ fn of_equally_good_epochs_the_first_is_the_best() {
 }
 
 #[test]
-fn nobody_goes_on_with_an_epoch_whose_forerunner_is_missing() {
+fn no_attempt_resumes_at_an_epoch_whose_predecessor_is_missing() {
     let curve = Curve { rows: vec![row(1, 1), row(2, 1), row(2, 2)] };
     let rows = |start, epoch| curve.before(start, epoch).map(|before| before.rows.len());
     assert_eq!(rows(2, 3), Some(3));

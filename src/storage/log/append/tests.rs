@@ -79,7 +79,7 @@ fn nuls_at_the_end_are_saved_and_cut() {
 }
 
 #[test]
-fn the_ends_are_found_whatever_length_is_told() {
+fn the_ends_are_found_whatever_length_is_reported() {
     let (_folder, experiment) = ExperimentDir::made_up();
     let mut log = WritableReplayLog::open(&experiment).unwrap();
     append(&mut log, &(1..=200).map(row).collect::<Vec<_>>());
@@ -87,8 +87,12 @@ fn the_ends_are_found_whatever_length_is_told() {
     let torn = fs::read_to_string(experiment.replay_log()).unwrap() + "201,cl";
     fs::write(experiment.replay_log(), torn).unwrap();
     let length = end + 6;
-    for told in [0, 1, end - 1, end, length, length + 1, length + 3, length + 10_000] {
-        assert_eq!(ends(&log.log.file, told).unwrap(), (end, length), "{told} were told");
+    for reported in [0, 1, end - 1, end, length, length + 1, length + 3, length + 10_000] {
+        assert_eq!(
+            ends(&log.log.file, reported).unwrap(),
+            (end, length),
+            "{reported} was reported"
+        );
     }
 }
 
@@ -197,7 +201,7 @@ fn many_writers_lose_nothing() {
                 for number in 0..ROWS {
                     let mut guard = log.lock_exclusive().unwrap();
                     cursor = guard.read_from(&cursor).unwrap().cursor;
-                    // The number of the row tells how many there were before it.
+                    // The number of the row says how many there were before it.
                     let task = Some(format!("{writer}.{number}"));
                     guard.append(&[Row { task, ..row(cursor.rows()) }]).unwrap();
                 }

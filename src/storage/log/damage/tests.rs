@@ -114,7 +114,7 @@ fn a_position_holds_until_a_byte_before_it_changes() {
 }
 
 #[test]
-fn the_unfinished_end_is_told() {
+fn the_unfinished_end_is_found() {
     let mut bytes = log(2);
     let end = bytes.len() as u64;
     bytes.extend_from_slice(b"3,lo");

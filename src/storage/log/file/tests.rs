@@ -60,7 +60,8 @@ fn a_damaged_row_is_named_by_line_and_byte() {
     assert_eq!(
         message(log.read_from(&LogCursor::start()).unwrap_err()),
         format!(
-            "`{}` is damaged at line 3, byte {at} (`metaqnn verify` lists what can be mended, and mends it with `--repair`): \
+            "`{}` is damaged at line 3, byte {at} (`metaqnn verify` lists what can be mended, and \
+             mends it with `--repair`): \
              column `event` is unreadable: `l\0st`",
             experiment.replay_log().display()
         )
@@ -79,7 +80,7 @@ fn a_log_saved_by_a_spreadsheet_is_refused() {
     let (_folder, experiment) = experiment();
     let text = fs::read_to_string(experiment.replay_log()).unwrap();
     let quoted = text.replace("2,lost", "\"2\",lost");
-    let foreign = [
+    let saved_by_others = [
         text.replace('\n', "\r\n"),
         text.replace(',', ";"),
         format!("\u{feff}{text}"),
@@ -87,7 +88,7 @@ fn a_log_saved_by_a_spreadsheet_is_refused() {
         quoted,
         text.replace("2,lost", "2.0,lost").replace("event", "Event"),
     ];
-    for text in foreign {
+    for text in saved_by_others {
         fs::write(experiment.replay_log(), &text).unwrap();
         let read = ReplayLog::open(&experiment).and_then(|log| log.read_from(&LogCursor::start()));
         let message = message(read.unwrap_err());

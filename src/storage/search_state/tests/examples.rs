@@ -373,7 +373,7 @@ fn after_a_blanked_claim_the_rest_of_its_iteration_is_taken_in() {
 }
 
 #[test]
-fn after_a_blanked_row_the_rules_hold_for_what_it_cannot_have_told_of() {
+fn after_a_blanked_row_the_rules_hold_for_what_it_cannot_have_been_about() {
     for blank in [void(Some(2)), void(None)] {
         let mut world = World::new(schedule(&[9]));
         let first = draw(&mut world, "0", "A");
