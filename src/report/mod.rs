@@ -1,8 +1,8 @@
-//! Reports: what a search has found, as values, as tables for a spreadsheet, as text for a terminal.
+//! Reports: what a search has found, as values, tables for spreadsheets and text for a terminal.
 //!
-//! `ops` reads an experiment into [`SearchData`], whose rows are those of the log and of the curves;
-//! everything here is computed from it and returned as values and text. Writing files, printing
-//! and the clock are the caller's. In reading order:
+//! `ops` reads an experiment into [`SearchData`], whose rows are those of the log and of the
+//! curves; everything here is computed from it and returned as values and text. Writing files,
+//! printing and the clock are the caller's. In reading order:
 //!
 //! * `search`: [`SearchData`], [`Condition`]; `iterations`: one row an iteration
 //! * `architectures`, `epsilons`, `time_left`: parts of

@@ -84,8 +84,8 @@ pub enum Condition {
 }
 
 impl Condition {
-    /// Until a person acts. A broken chain is not among these: it may be on its way to the next
-    /// round.
+    /// Whether nothing changes any more until a person acts. A broken chain is not among these:
+    /// it may be on its way to the next round.
     pub const fn has_ended(self) -> bool {
         matches!(self, Self::Halted | Self::Finished | Self::Paused)
     }

@@ -48,7 +48,7 @@ const MODULES: &[(&str, usize, &[&str])] = &[
             "invalid",
         ],
     ),
-    ("report", 2_400, &["space", "outcome", "q_learning", "predictor", "storage"]),
+    ("report", 2_100, &["space", "outcome", "q_learning", "predictor", "storage"]),
     (
         "ops",
         9_700,
