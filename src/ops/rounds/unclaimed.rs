@@ -67,17 +67,20 @@ pub(crate) fn unclaimed(
         return Ok(None);
     }
     let (round, of) = (plan.round, plan.array_size);
-    let last = last.unwrap_or_else(|| {
-        format!(
-            "No log of theirs in `rounds/{round:04}` says why (were they cancelled, or can the \
-             nodes not write to that folder?)."
-        )
-    });
+    let log = last.map_or_else(
+        || {
+            format!(
+                ", and no log of theirs in `rounds/{round:04}` says why (were they cancelled, or \
+                 can the nodes not write to that folder?)."
+            )
+        },
+        |last| format!(". {last}"),
+    );
     let since = Some(plan.created_at);
     Ok(Some(Unclaimed {
         is_every_task: accounted.is_empty(),
         was_halted: rows.iter().any(|row| row.event == Event::Halted && row.time >= since),
-        sentence: format!("{tasks} of {of} tasks of round {round} ended without a claim. {last}"),
+        sentence: format!("{tasks} of {of} tasks of round {round} ended without a claim{log}"),
     }))
 }
 
