@@ -24,8 +24,8 @@ use crate::storage::{Trust, check_locks_of_mount};
     - corrupt rows of the log are copied to torn/ and blanked in place\n  \
     - an unfinished last row is copied to torn/ and cut\n  \
     - views and predictors that do not fit the log are renamed aside and made again from it\n  \
-    - files of attempts without a row in the log are renamed aside, out of the way of the attempt\n    \
-    that gets their number\n  \
+    - files of attempts without a row in the log are renamed aside, out of the way of the\n    \
+    attempt that gets their number\n  \
     - results that wait beside their curves are appended\n\
     Nothing is dropped without a copy. A repair takes the lock of the log and appends a `repaired` \
     row, after which running tasks read the log again from its start; nothing need be stopped. \

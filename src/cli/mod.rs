@@ -12,14 +12,12 @@
 //! | `simulate/`, `import.rs`, `export.rs` | other data |
 //! | `printer.rs`, `progress.rs` | [`Printer`]: stdout, stderr, log messages; progress events |
 //! | `exit_code.rs` | [`ExitStatus`]: the one table from errors to exit codes |
-//! | `machine.rs` | clock, threads, signals: what libraries would panic without |
 
 mod args;
 mod checks;
 mod config;
 mod exchange;
 mod exit_code;
-mod machine;
 mod printer;
 mod progress;
 mod reduce;
@@ -32,10 +30,15 @@ mod train;
 
 use std::io;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::SystemTime;
 
 use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand};
+use jiff::Timestamp;
 use log::LevelFilter;
+use rayon::ThreadPoolBuilder;
+use signal_hook::consts::SIGXFSZ;
 
 use crate::storage::Trust;
 use exit_code::ExitStatus;
@@ -105,10 +108,10 @@ impl Command {
     }
 
     fn run(self, trust: Trust, printer: &Printer) -> anyhow::Result<ExitStatus> {
-        machine::check_clock()?;
-        machine::keep_running_at_file_size_limit()?;
+        check_clock()?;
+        keep_running_at_file_size_limit()?;
         if self.computes() {
-            machine::start_threads()?;
+            start_threads()?;
         }
         match self {
             Self::Init(args) => config::init(args, trust, printer),
@@ -167,4 +170,25 @@ fn show(error: &clap::Error) -> ExitStatus {
         Err(failure) if failure.kind() != io::ErrorKind::BrokenPipe => ExitStatus::Environment,
         _ => ExitStatus::Done,
     }
+}
+
+/// A later date would make libraries panic.
+fn check_clock() -> io::Result<()> {
+    let is_right = Timestamp::try_from(SystemTime::now()).is_ok();
+    let beyond = "the clock of this machine is beyond the year 9999 (have it set, by NTP)";
+    if is_right { Ok(()) } else { Err(io::Error::other(beyond)) }
+}
+
+/// Makes a write beyond the file size limit (`ulimit -f`) an error. By default the signal ends the
+/// process without a message, and a finished training would not be kept until there is room.
+fn keep_running_at_file_size_limit() -> io::Result<()> {
+    signal_hook::flag::register(SIGXFSZ, Arc::default()).map(drop)
+}
+
+/// Starts the threads that computations share.
+fn start_threads() -> io::Result<()> {
+    ThreadPoolBuilder::new().build_global().map_err(|error| {
+        let remedy = "see `ulimit -u`, or set RAYON_NUM_THREADS=1";
+        io::Error::other(format!("cannot start the threads that compute ({remedy}): {error}"))
+    })
 }
