@@ -9,7 +9,7 @@
 //! | `config.rs` | `init`, `set`, `config`, `completions` |
 //! | `run.rs`, `train.rs`, `reduce.rs`, `submit.rs` (with `cancel`) | a search |
 //! | `status.rs`, `checks.rs` (`verify`, `doctor`), `space.rs` | questions |
-//! | `simulate/`, `import.rs`, `export.rs` | other data |
+//! | `simulate.rs`, `exchange.rs` (`import`, `export`) | other data |
 //! | `printer.rs`, `progress.rs` | [`Printer`]: stdout, stderr, log messages; progress events |
 //! | `exit_code.rs` | [`ExitStatus`]: the one table from errors to exit codes |
 
