@@ -31,7 +31,7 @@ const MODULES: &[(&str, usize, &[&str])] = &[
     ("exchange", 500, &["space", "outcome", "q_learning", "storage"]),
     ("dataset", 2_000, &["seed", "maths", "regular_file", "invalid"]),
     ("training", 2_200, &["space", "outcome", "seed", "maths", "regular_file", "invalid"]),
-    ("slurm", 2_600, &["invalid"]),
+    ("slurm", 1_800, &["invalid"]),
     (
         "config",
         820,
