@@ -97,14 +97,14 @@ impl Trainer for SyntheticTrainer {
             self.wait(seconds)?;
             on_epoch(report).map_break(|()| TrainingEnd::Stopped)
         };
-        Ok(match Network::draw(request, &recipe).train(request.epochs, &mut on_epoch_end) {
+        Ok(match SyntheticNetwork::draw(request, &recipe).train(request.epochs, &mut on_epoch_end) {
             ControlFlow::Break(ending) => ending,
             ControlFlow::Continue(()) => TrainingEnd::Done,
         })
     }
 }
 
-struct Network<'a> {
+struct SyntheticNetwork<'a> {
     recipe: &'a ValidRecipe,
     random: ChaCha8Rng,
     chance: f64,
@@ -113,7 +113,7 @@ struct Network<'a> {
     diverges: bool,
 }
 
-impl<'a> Network<'a> {
+impl<'a> SyntheticNetwork<'a> {
     fn draw(request: &Request, recipe: &'a ValidRecipe) -> Self {
         let key = (request.experiment_seed, request.iteration);
         let mut random = seed::generator(key.0, Purpose::Synthetic, key.1, 0);
