@@ -97,10 +97,13 @@ impl Trainer for SyntheticTrainer {
             self.wait(seconds)?;
             on_epoch(report).map_break(|()| TrainingEnd::Stopped)
         };
-        Ok(match SyntheticNetwork::draw(request, &recipe).train(request.epochs, &mut on_epoch_end) {
-            ControlFlow::Break(ending) => ending,
-            ControlFlow::Continue(()) => TrainingEnd::Done,
-        })
+        Ok(
+            match SyntheticNetwork::draw(request, &recipe).train(request.epochs, &mut on_epoch_end)
+            {
+                ControlFlow::Break(ending) => ending,
+                ControlFlow::Continue(()) => TrainingEnd::Done,
+            },
+        )
     }
 }
 

@@ -6,8 +6,7 @@ use jiff::Timestamp;
 
 use crate::ops::journal::Journal;
 use crate::ops::rounds::plan::scheduler;
-use crate::ops::train::attempt_files::AttemptFiles;
-use crate::ops::train::left_results::LeftResults;
+use crate::ops::train::attempt_files::{AttemptFiles, LeftResults};
 use crate::ops::train::task::{LOCAL, LocalProcess};
 use crate::ops::{Experiment, Refusal};
 use crate::slurm::{JobId, Scheduler};

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::ops::train::claim::Claim;
 use crate::ops::train::curve::CurveInProgress;
-use crate::ops::train::result_row::result_row;
+use crate::ops::train::result::result_row;
 use crate::ops::train::stopping::Verdicts;
 use crate::ops::train::task::Task;
 use crate::ops::{Experiment, Refusal, TrainEvent};

@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 
 use crate::ops::journal::{Journal, Transaction};
-use crate::ops::train::left_results::LeftResults;
+use crate::ops::train::attempt_files::LeftResults;
 use crate::ops::train::task::Task;
 use crate::ops::{Experiment, Refusal, TrainEvent};
 use crate::q_learning::{Epsilon, EpsilonSchedule, QTable, sample_trajectory};

@@ -5,9 +5,9 @@
 //! * `attempt`: one attempt at training a claim ([`attempt::Workbench`]), with its `curve`
 //!   ([`curve::CurveInProgress`]) and `stopping` ([`stopping::Verdicts`]: the rule after each
 //!   epoch, audits);
-//! * `result_row`: the row for the end of a training;
-//! * `record`: a result or a loss written to the log, tried again while it cannot be;
-//! * `left_results`, `attempt_files`: results beside curves, files without rows;
+//! * `result`: the row for the end of a training;
+//! * `record`: a result or a loss written to the log, with retries; the end after a signal;
+//! * `attempt_files`: files without rows, and results left beside curves;
 //! * `event`: progress events ([`TrainEvent`]).
 //!
 //! Used by `cli` (`train`); `reduce`, `verify` and `doctor` use parts.
@@ -17,9 +17,8 @@ pub(crate) mod attempt_files;
 pub(crate) mod claim;
 pub(crate) mod curve;
 pub(crate) mod event;
-pub(crate) mod left_results;
 pub(crate) mod record;
-pub(crate) mod result_row;
+pub(crate) mod result;
 pub(crate) mod stopping;
 pub(crate) mod task;
 
@@ -39,18 +38,13 @@ use crate::ops::reduce::switched_off_in;
 use crate::ops::rounds::round::Round;
 use crate::ops::train::attempt::{AttemptEnd, Workbench, rehearsal};
 use crate::ops::train::attempt_files::AttemptFiles;
-use crate::ops::train::claim::{Claim, Claimed, QValues, Sampler, end_of};
+use crate::ops::train::claim::{Claim, Claimed, QValues, Sampler};
 use crate::ops::train::stopping::Verdicts;
 use crate::ops::train::task::Task;
 use crate::ops::{Experiment, Refusal, TrainEvent};
 use crate::predictor::AuditFindings;
-use crate::slurm::{Slurm, Variables};
-use crate::storage::search_state::{EarlierAttempt, is_last_timeout};
 use crate::storage::view::StoredPredictor;
-use crate::storage::{
-    Attempt, Iteration, LeftOnSignal, LockTimeout, RoundDir, TIME_TOO_SHORT, TaskRefusal,
-    refusal_as_reason,
-};
+use crate::storage::{Iteration, LockTimeout, RoundDir, TaskRefusal, refusal_as_reason};
 use crate::training::{Interrupt, Signal, Trainer, TrainingError, trainer};
 
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
@@ -271,59 +265,6 @@ impl<'a> TaskRun<'a> {
         let learned = self.q_values.learned(&self.journal)?;
         if learned.rows > self.journal.view_rows() {
             self.journal.publish(learned)?;
-        }
-        Ok(())
-    }
-
-    /// Ends after a signal. The claim stays open: this task takes it up when it is queued again. It
-    /// is lost when the time was too short too often.
-    fn leave(&mut self, claim: &Claim, lost_seconds: f64, all_seconds: f64) -> anyhow::Result<()> {
-        let attempt = claim.attempt;
-        let iteration = attempt.iteration.0;
-        let is_time_warning = self.interrupt.signal() == Some(Signal::TimeNearlyUp);
-        self.mark_left_on_signal(attempt, &LeftOnSignal { is_time_warning, lost_seconds });
-        // Never requeued by itself: a cancelled job would come back.
-        if !is_time_warning {
-            return Err(Refusal::TryAgain(format!(
-                "ended by TERM; the claim of iteration {iteration} stays open"
-            ))
-            .into());
-        }
-        if self.task.slurm.is_some()
-            && is_last_timeout(claim.timeouts)
-            && matches!(end_of(self.experiment.dir(), attempt)?, EarlierAttempt::TimedOut { .. })
-        {
-            self.lose(attempt, TIME_TOO_SHORT.to_owned(), all_seconds)?;
-            return Err(Refusal::Environment(format!(
-                "the claim of iteration {iteration} is lost: three attempts in a row left \
-                 on the time warning without a new epoch (`slurm.time` is too short, or \
-                 the trainer keeps no checkpoint)"
-            ))
-            .into());
-        }
-        self.requeue()?;
-        Err(Refusal::TryAgain(format!(
-            "ended by USR1; the claim of iteration {iteration} stays open"
-        ))
-        .into())
-    }
-
-    /// Without the mark the claim may count as a loss, and no more than that: a full disk must not
-    /// keep the task from being queued again. Only under a scheduler is a claim taken up again.
-    fn mark_left_on_signal(&self, attempt: Attempt, left: &LeftOnSignal) {
-        if self.task.slurm.is_some()
-            && let Err(error) = self.experiment.dir().mark_left_on_signal(attempt, left)
-        {
-            log::warn!("the attempt leaves unmarked: {error}");
-        }
-    }
-
-    fn requeue(&self) -> anyhow::Result<()> {
-        if let Some(task) = &self.task.slurm
-            && self.experiment.config().slurm.requeue
-        {
-            let variables: Variables = env::vars_os().collect();
-            Slurm::new(&variables, None).requeue(task.id)?;
         }
         Ok(())
     }

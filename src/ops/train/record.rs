@@ -1,6 +1,7 @@
 //! How a claim ended, appended to the log: a result however long the log cannot be written, a loss
 //! while the disk is full.
 
+use std::env;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -8,10 +9,15 @@ use jiff::Timestamp;
 
 use crate::ops::journal::Transaction;
 use crate::ops::train::TaskRun;
+use crate::ops::train::attempt_files::{self, LeftResults};
+use crate::ops::train::claim::{Claim, end_of};
 use crate::ops::train::curve::CurveInProgress;
-use crate::ops::train::left_results::{self, LeftResults};
 use crate::ops::{Refusal, TrainEvent};
-use crate::storage::{Attempt, Iteration, LockTimeout, Row, StorageError};
+use crate::slurm::{Slurm, Variables};
+use crate::storage::search_state::{EarlierAttempt, is_last_timeout};
+use crate::storage::{
+    Attempt, Iteration, LeftOnSignal, LockTimeout, Row, StorageError, TIME_TOO_SHORT,
+};
 use crate::training::Signal;
 
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -68,11 +74,66 @@ impl TaskRun<'_> {
                         Err(error) => log::warn!("a result is not kept beside its curve: {error}"),
                     }
                 }
-                run.write(|transaction| left_results::record(transaction, row))
+                run.write(|transaction| attempt_files::record(transaction, row))
             },
         )?;
-        left_results::remove(dir, attempt);
+        attempt_files::remove(dir, attempt);
         (self.on_event)(event);
+        Ok(())
+    }
+
+    /// Ends after a signal. The claim stays open: this task takes it up when it is queued again. It
+    /// is lost when the time was too short too often.
+    pub(super) fn leave(
+        &mut self,
+        claim: &Claim,
+        lost_seconds: f64,
+        all_seconds: f64,
+    ) -> anyhow::Result<()> {
+        let attempt = claim.attempt;
+        let iteration = attempt.iteration.0;
+        let is_time_warning = self.interrupt.signal() == Some(Signal::TimeNearlyUp);
+        // Without the mark the claim may count as a loss, and no more than that: a full disk must not
+        // keep the task from being queued again. Only under a scheduler is a claim taken up again.
+        let left = LeftOnSignal { is_time_warning, lost_seconds };
+        if self.task.slurm.is_some()
+            && let Err(error) = self.experiment.dir().mark_left_on_signal(attempt, &left)
+        {
+            log::warn!("the attempt leaves unmarked: {error}");
+        }
+        // Never requeued by itself: a cancelled job would come back.
+        if !is_time_warning {
+            return Err(Refusal::TryAgain(format!(
+                "ended by TERM; the claim of iteration {iteration} stays open"
+            ))
+            .into());
+        }
+        if self.task.slurm.is_some()
+            && is_last_timeout(claim.timeouts)
+            && matches!(end_of(self.experiment.dir(), attempt)?, EarlierAttempt::TimedOut { .. })
+        {
+            self.lose(attempt, TIME_TOO_SHORT.to_owned(), all_seconds)?;
+            return Err(Refusal::Environment(format!(
+                "the claim of iteration {iteration} is lost: three attempts in a row left \
+                 on the time warning without a new epoch (`slurm.time` is too short, or \
+                 the trainer keeps no checkpoint)"
+            ))
+            .into());
+        }
+        self.requeue()?;
+        Err(Refusal::TryAgain(format!(
+            "ended by USR1; the claim of iteration {iteration} stays open"
+        ))
+        .into())
+    }
+
+    fn requeue(&self) -> anyhow::Result<()> {
+        if let Some(task) = &self.task.slurm
+            && self.experiment.config().slurm.requeue
+        {
+            let variables: Variables = env::vars_os().collect();
+            Slurm::new(&variables, None).requeue(task.id)?;
+        }
         Ok(())
     }
 

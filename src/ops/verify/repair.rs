@@ -14,8 +14,7 @@ use jiff::Timestamp;
 use crate::ops::Experiment;
 use crate::ops::journal::{Journal, set_cache_aside};
 use crate::ops::reduce::refit::refit;
-use crate::ops::train::attempt_files::AttemptFiles;
-use crate::ops::train::left_results;
+use crate::ops::train::attempt_files::{self, AttemptFiles};
 use crate::ops::verify::files::check_attempts;
 use crate::ops::verify::finding::Repair;
 use crate::ops::verify::log::Examined;
@@ -66,7 +65,7 @@ pub(crate) fn mend(experiment: &Experiment, differing: &[PathBuf]) -> anyhow::Re
     if is_repaired || !caches.is_empty() {
         publish_caches(experiment)?;
     }
-    left_results::settle_all(experiment)
+    attempt_files::settle_all(experiment)
 }
 
 /// Blanks what is no row of the log, under a `repaired` row.
