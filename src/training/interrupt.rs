@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cancelled_task_is_cancelled_whatever_else_it_was_told() {
+    fn a_cancelled_task_is_cancelled_whatever_other_signal_came() {
         let interrupt = Interrupt::default();
         assert_eq!(interrupt.signal(), None);
         interrupt.clone().raise(Signal::Terminate);

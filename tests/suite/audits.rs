@@ -6,8 +6,8 @@ use crate::early_stopping::{STOPPING, count, number, searched};
 use crate::support::Experiment;
 use crate::table_rules::broken_rules;
 
-/// Says of each network whether anybody foretold where it ends.
-fn foretold(experiment: &Experiment) -> Vec<bool> {
+/// Whether there is a prediction of where each network ends.
+fn is_predicted(experiment: &Experiment) -> Vec<bool> {
     let log = experiment.log();
     let results = log.iter().filter(|row| !row["last_validation_accuracy"].is_empty());
     let curve = |row: &HashMap<String, String>| {
@@ -111,8 +111,11 @@ fn false_stops_switch_stopping_off_which_is_said_once() {
     let results: Vec<_> =
         log.iter().filter(|row| !row["last_validation_accuracy"].is_empty()).collect();
     let place = results.iter().position(|row| row["iteration"] == false_stop["iteration"]).unwrap();
-    let foretold = foretold(&experiment);
-    assert!(foretold[place] && foretold.len() > place + 1);
-    assert!(foretold[place + 1..].iter().all(|was_asked| !was_asked), "nobody is asked any more");
+    let is_predicted = is_predicted(&experiment);
+    assert!(is_predicted[place] && is_predicted.len() > place + 1);
+    assert!(
+        is_predicted[place + 1..].iter().all(|was_asked| !was_asked),
+        "no predictor is asked any more"
+    );
     experiment.run(&["reduce", "dir", "--rebuild"]).success();
 }

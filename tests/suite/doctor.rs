@@ -168,7 +168,7 @@ fn without_a_folder_trainer_and_scheduler_are_looked_at() {
 }
 
 #[test]
-fn the_trainer_tells_its_device_or_why_there_is_none() {
+fn the_trainer_names_its_device_or_why_there_is_none() {
     let experiment = Experiment::with(SMALL);
     // In a folder of its own: `metaqnn-torch` is looked for beside the program first.
     let program = experiment.folder().join("metaqnn");

@@ -351,7 +351,7 @@ while line := sys.stdin.readline():
 "#;
 
 #[test]
-fn a_training_taken_up_from_its_checkpoint_is_judged_and_its_trainer_told_to_stop() {
+fn a_training_taken_up_from_its_checkpoint_is_judged_and_its_trainer_asked_to_stop() {
     let config = STOPPING
         .replace(
             "trainer: synthetic, epochs: 8",

@@ -89,7 +89,7 @@ fn end(task: &mut Child) {
 }
 
 #[test]
-fn a_task_told_to_end_leaves_its_claim_open_and_takes_it_up_again() {
+fn a_task_asked_to_end_leaves_its_claim_open_and_takes_it_up_again() {
     let experiment = Experiment::init(&SMALL.replace("trainer: synthetic", WAITS));
     let mut task = waiting_task(&experiment, "0").spawn().unwrap();
     await_curve(&experiment, "curves/000001.1.csv");
@@ -104,7 +104,7 @@ fn a_task_told_to_end_leaves_its_claim_open_and_takes_it_up_again() {
 }
 
 #[test]
-fn a_local_task_told_to_end_leaves_nothing_for_a_successor() {
+fn a_local_task_asked_to_end_leaves_nothing_for_a_successor() {
     let experiment = Experiment::init(&SMALL.replace("trainer: synthetic", WAITS));
     let mut task = experiment
         .command(&["train", "dir"])

@@ -69,7 +69,7 @@ fn a_folder_that_takes_no_file_costs_no_claim() {
 }
 
 #[test]
-fn events_are_told_as_json() {
+fn events_are_printed_as_json() {
     let experiment = Experiment::init(SMALL);
     let events = experiment.run(&["train", "dir", "--json"]).success().json();
     assert_eq!(events[0]["event"], "claimed");
@@ -96,7 +96,7 @@ fn malformed_variables_of_the_scheduler_are_named() {
 }
 
 #[test]
-fn a_line_break_in_the_name_of_the_node_is_told_by_its_variable() {
+fn a_line_break_in_the_name_of_the_node_is_refused_with_its_variable() {
     let experiment = Experiment::init(SMALL);
     let mut task = as_task(&experiment, "77", "3");
     let output = task.env("SLURMD_NODENAME", "n1\nn2").output().unwrap();
@@ -143,7 +143,7 @@ fn a_log_saved_by_a_spreadsheet_is_refused() {
 }
 
 #[test]
-fn a_task_whose_events_nobody_hears_any_more_ends_as_if_told_to() {
+fn a_task_whose_events_have_no_reader_any_more_ends_as_after_a_signal() {
     // The second epoch would be told in a day.
     let slow = "epochs: 4, synthetic_epoch_seconds: 1.0e+5";
     let experiment = Experiment::init(&SMALL.replace("epochs: 4", slow));

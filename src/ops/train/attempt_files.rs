@@ -254,7 +254,7 @@ training: {trainer: synthetic}
     }
 
     #[test]
-    fn a_result_that_is_in_the_log_already_is_told_as_recorded() {
+    fn a_result_that_is_in_the_log_already_is_reported_as_recorded() {
         let folder = tempfile::tempdir().unwrap();
         let experiment = init::tests::experiment(&folder.path().join("search"), CONFIGURATION);
         let mut journal = Journal::open(&experiment).unwrap();

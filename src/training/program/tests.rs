@@ -246,7 +246,7 @@ fn a_line_of_megabytes_is_refused() {
 }
 
 #[test]
-fn a_crash_tells_how_and_keeps_the_last_words() {
+fn a_crash_says_how_and_keeps_the_stderr_tail() {
     let mut stage =
         Stage::new("read -r request; epoch 1 0; echo 'Illegal memory access' >&2; kill -9 $$");
     assert_eq!(stage.error(), "the trainer crashed (signal 9 (KILL)): Illegal memory access");
