@@ -4,7 +4,14 @@
 //! last epoch then beats the best network of the verdict was a false stop. (The paper has no audit:
 //! there a search cannot see what stopping costs it.)
 
-use super::scores::wilson_interval;
+use rand::Rng;
+
+use super::wilson::wilson_interval;
+
+/// Draws whether a verdict to stop is not executed, with probability `audit_share`.
+pub fn is_audited(audit_share: f64, rng: &mut impl Rng) -> bool {
+    rng.random::<f64>() < audit_share
+}
 
 /// What the audits of a search have shown, in the order in which they ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

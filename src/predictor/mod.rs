@@ -14,8 +14,8 @@
 //! | `regressor` | [`Regressor`], over `nu_svr`, `least_squares`, `random_forest` |
 //! | `search`, `folds`, `scaling` | hyperparameters by random search and cross-validation |
 //! | `uncertainty` | sigma, from networks left out (section 4) |
-//! | `audit` | [`AuditFindings`]: how often a verdict to stop is wrong |
-//! | `scores` | [`Scores`]: R squared, mean absolute error; Wilson's interval |
+//! | `audit`, `wilson` | who is audited; [`AuditFindings`]: how often a verdict to stop is wrong |
+//! | `scores` | [`Scores`]: R squared, mean absolute error |
 //!
 //! Where there is no prediction the verdict is to go on. What the rule would save and lose on
 //! recorded curves is simulated in `crate::simulate`.
@@ -43,8 +43,9 @@ mod stopping;
 pub(crate) mod synthetic_curves;
 mod training_set;
 mod uncertainty;
+mod wilson;
 
-pub use audit::AuditFindings;
+pub use audit::{AuditFindings, is_audited};
 pub use best_finals::BestFinals;
 pub use error::PredictorError;
 pub use features::{Example, Features, n_features};

@@ -1,7 +1,7 @@
 //! A training on disk: saved after every epoch, taken up again bit for bit.
 //!
 //! One safetensors file: the parameters and Adam's means as flat tensors, the running statistics
-//! of batch normalisation, and the [`Progress`] as the bytes of its JSON. Generators are seeded
+//! of batch normalisation, and the [`TrainingState`] as the bytes of its JSON. Generators are seeded
 //! anew at every epoch, so they need not be saved. The file is written aside and renamed, so the
 //! one under the name is always whole.
 //!
@@ -21,7 +21,7 @@ use tch::{Kind, Tensor};
 use super::error::TorchError;
 use super::network::Network;
 use super::optimizer::{Adam, AdamState};
-use super::progress::Progress;
+use super::restart::TrainingState;
 
 const FILE: &str = "checkpoint.safetensors";
 /// The folder belongs to one attempt, so one name will do for the file that is being written.
@@ -37,7 +37,7 @@ pub struct Checkpoint {
 struct Saved {
     /// Which training this is: a digest of all in the request that decides about weights.
     training: String,
-    progress: Progress,
+    progress: TrainingState,
     adam_steps: i64,
 }
 
@@ -53,7 +53,7 @@ impl Checkpoint {
         &self,
         network: &Network,
         optimizer: &Adam,
-        progress: &Progress,
+        progress: &TrainingState,
     ) -> Result<(), TorchError> {
         fs::create_dir_all(&self.folder).map_err(|error| failed("write", &self.folder, error))?;
         let tensors = self.tensors(network, optimizer, progress)?;
@@ -78,7 +78,7 @@ impl Checkpoint {
         &self,
         network: &Network,
         optimizer: &Adam,
-        progress: &Progress,
+        progress: &TrainingState,
     ) -> Result<Vec<(String, Tensor)>, TorchError> {
         let state = optimizer.state();
         let saved = Saved {
@@ -103,7 +103,7 @@ impl Checkpoint {
         &self,
         network: &mut Network,
         optimizer: &mut Adam,
-    ) -> Result<Option<Progress>, TorchError> {
+    ) -> Result<Option<TrainingState>, TorchError> {
         let path = self.folder.join(FILE);
         if !path.exists() {
             return Ok(None);

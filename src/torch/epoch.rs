@@ -5,7 +5,7 @@ use tch::Tensor;
 use super::batches::Batches;
 use super::error::TorchError;
 use super::evaluate::{Evaluation, Tally, summed_loss};
-use super::inbox::Interruption;
+use super::input::Interruption;
 use super::memory::fitting_memory;
 use super::network::{Network, Phase};
 use super::optimizer::Adam;

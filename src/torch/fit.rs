@@ -12,13 +12,13 @@ use super::checkpoint::Checkpoint;
 use super::epoch::{EpochEnd, EpochSettings, train_epoch};
 use super::error::TorchError;
 use super::evaluate::{Evaluation, evaluate};
-use super::inbox::Interruption;
 use super::initialisation::initialise;
+use super::input::Interruption;
 use super::memory::fitting_memory;
 use super::network::Network;
 use super::optimizer::Adam;
 use super::plan::Plan;
-use super::progress::{NextEpoch, Progress};
+use super::restart::{NextEpoch, TrainingState};
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum FitEnd {
@@ -63,7 +63,7 @@ pub fn fit(
         Some(checkpoint) if request.resume => checkpoint.restore(&mut network, &mut optimizer)?,
         _ => None,
     }
-    .unwrap_or_else(|| Progress::beginning(recipe.batch_size.into()));
+    .unwrap_or_else(|| TrainingState::beginning(recipe.batch_size.into()));
 
     loop {
         let (start, epoch) = match progress.next(recipe, request.epochs) {
@@ -141,7 +141,7 @@ fn seed_libtorch(request: &Request, purpose: Purpose, part: u64) {
 }
 
 fn report(
-    progress: &Progress,
+    progress: &TrainingState,
     training: Evaluation,
     validation: Evaluation,
     seconds: f64,

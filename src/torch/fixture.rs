@@ -15,7 +15,7 @@ use tch::Device;
 use crate::batches::Batches;
 use crate::error::TorchError;
 use crate::fit::Listener;
-use crate::inbox::Interruption;
+use crate::input::Interruption;
 
 /// Waits for libtorch's one generator: tests run side by side, and would draw from each other's
 /// stream.

@@ -4,9 +4,9 @@
 //! notes for people over stderr. It is the only part of the crate that knows libtorch, so that a
 //! crash inside libtorch ends this process and not the search.
 //!
-//! The way of a request: [`inbox`] hands its line to [`trainer`], which reads it, chooses the
+//! The way of a request: [`input`] hands its line to [`trainer`], which reads it, chooses the
 //! [`device`] and loads the images ([`data_cache`], [`batches`]); [`fit`] then trains its
-//! [`network`] (as [`plan`] says) start by start ([`progress`]) and [`epoch`] by epoch, and saves a
+//! [`network`] (as [`plan`] says) start by start ([`restart`]) and [`epoch`] by epoch, and saves a
 //! [`checkpoint`] after each.
 //!
 //! Exit codes: 0 stdin has ended; 2 a line that is no request; 3 bad images; 4 the environment (no
@@ -23,15 +23,15 @@ mod evaluate;
 mod fit;
 #[cfg(test)]
 mod fixture;
-mod inbox;
 mod initialisation;
+mod input;
 mod memory;
 mod network;
 mod normaliser;
 mod optimizer;
 mod parameters;
 mod plan;
-mod progress;
+mod restart;
 mod trainer;
 
 use std::io::{self, Write};
@@ -40,7 +40,7 @@ use std::process::ExitCode;
 use metaqnn::training::protocol::TRY_AGAIN;
 
 use crate::error::TorchError;
-use crate::inbox::{Exit, Inbox};
+use crate::input::{Exit, Inbox};
 use crate::trainer::TorchTrainer;
 
 const USAGE: &str = "\

@@ -10,7 +10,7 @@ use super::data_cache::DataCache;
 use super::device::{choose_device, precision_notice};
 use super::error::{TorchError, chain};
 use super::fit::{FitEnd, Listener, fit};
-use super::inbox::{Exit, Inbox, Interruption};
+use super::input::{Exit, Inbox, Interruption};
 use super::memory;
 
 /// Answers requests from an inbox with messages on `messages`; notices for people go to `notices`.
@@ -150,7 +150,7 @@ fn send(messages: &mut impl Write, message: &Message) -> Result<(), TorchError> 
 mod tests {
     use super::*;
     use crate::fixture::{alone, halves, request};
-    use crate::inbox::Input;
+    use crate::input::Input;
     use metaqnn::training::protocol::LayerDescription;
     use std::fs;
     use std::path::Path;

@@ -2,31 +2,31 @@
 //!
 //! | file | holds |
 //! | --- | --- |
+//! | `checkpoints.rs` | which checkpoints are kept |
 //! | `lost_claims.rs` | claims that ended without a result, recorded as lost |
 //! | `refit.rs` | the predictor, fitted at fixed counts of full curves |
 //! | `tables.rs` | the tables for people |
 
+pub(crate) mod checkpoints;
 pub mod lost_claims;
 pub(crate) mod refit;
 pub mod tables;
 
-use std::collections::BTreeSet;
 use std::fmt;
 
 use anyhow::bail;
 
 use crate::ops::journal::Journal;
+use crate::ops::reduce::checkpoints::remove_checkpoints;
 use crate::ops::reduce::lost_claims::{EndedJobs, lose_ended_claims};
 use crate::ops::reduce::refit::{is_as_fitted, newest_predictor, refit};
 use crate::ops::train::stopping::audit_findings;
 use crate::ops::{Experiment, Refusal};
 use crate::predictor::AuditFindings;
-use crate::regular_file;
 use crate::storage::fs::publish::Published;
-use crate::storage::search_state::Standing;
 use crate::storage::view::View;
 use crate::storage::view::files::set_aside;
-use crate::storage::{Event, Iteration, Knowledge, Row};
+use crate::storage::{Event, Iteration, Row};
 
 /// What a reduce has done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,9 +66,6 @@ pub fn switched_off(audited: u64, false_stops: u64) -> String {
          `early_stopping.false_stop_limit` allows"
     )
 }
-
-/// How many networks keep their checkpoints: those that a longer training would begin with.
-const TOP_CHECKPOINTS: usize = 10;
 
 /// Reduces. Running it twice changes nothing; two at once do double work and no harm.
 pub fn reduce(experiment: &Experiment, ended: &EndedJobs) -> anyhow::Result<Reduced> {
@@ -158,41 +155,4 @@ pub(crate) fn switched_off_in(
     let audit = findings.switched_off_after?.checked_sub(1)?;
     let audit = journal.state().state().audits.get(audit as usize)?;
     is_new(audit.iteration).then_some(findings)
-}
-
-/// Removes the checkpoints of architectures that are known or quarantined, but for the best ones'.
-fn remove_checkpoints(experiment: &Experiment, knowledge: &Knowledge) -> anyhow::Result<()> {
-    let checkpoints = experiment.dir().list_checkpoints()?;
-    // A copy that was cut short is of no use once its architecture is done.
-    let unfinished = experiment.dir().list_unfinished_checkpoints()?;
-    if checkpoints.is_empty() && unfinished.is_empty() {
-        return Ok(());
-    }
-    let mut best: Vec<_> = knowledge.known().values().collect();
-    best.sort_by(|a, b| {
-        b.best_validation_accuracy
-            .unwrap_or(0.0)
-            .total_cmp(&a.best_validation_accuracy.unwrap_or(0.0))
-            .then(a.iteration.cmp(&b.iteration))
-    });
-    let kept: BTreeSet<_> =
-        best.iter().take(TOP_CHECKPOINTS).map(|known| known.iteration).collect();
-    let state = knowledge.state();
-    let checkpoints =
-        checkpoints.into_iter().filter(|(attempt, _)| !kept.contains(&attempt.iteration));
-    for (attempt, folder) in checkpoints.chain(unfinished) {
-        let iteration = attempt.iteration;
-        let may_go_on = state.open.contains_key(&iteration)
-            || state.lost.get(&iteration).is_some_and(|lost| {
-                matches!(knowledge.standing(&lost.architecture), Standing::Free | Standing::Open(_))
-            });
-        let was_drawn_since = iteration >= knowledge.next_iteration();
-        if !may_go_on && !was_drawn_since {
-            // A task that still writes there makes its folder again.
-            if let Err(error) = regular_file::remove_folder(&folder) {
-                log::info!("`{}` stays: {error}", folder.display());
-            }
-        }
-    }
-    Ok(())
 }

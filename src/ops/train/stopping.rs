@@ -3,14 +3,12 @@
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use rand::Rng;
-
 use crate::ops::Experiment;
 use crate::ops::journal::Journal;
 use crate::ops::reduce::refit::example_of;
 use crate::ops::train::claim::Claim;
 use crate::outcome::Accuracy;
-use crate::predictor::{AuditFindings, FittedPredictor, Prediction};
+use crate::predictor::{AuditFindings, FittedPredictor, Prediction, is_audited};
 use crate::seed::{Purpose, generator};
 use crate::storage::view::StoredPredictor;
 use crate::storage::{Curve, CurveRow, Iteration, Knowledge};
@@ -52,7 +50,7 @@ impl<'a> Verdicts<'a> {
             experiment,
             predictor,
             cost: (cost.parameters, claim.architecture.depth() as u32),
-            is_audited: is_audited(experiment, claim.attempt.iteration),
+            is_audited: is_of_audit(experiment, claim.attempt.iteration),
             journal,
             read_at: None,
         })
@@ -104,12 +102,11 @@ impl<'a> Verdicts<'a> {
     }
 }
 
-/// Draws whether a verdict to stop is not executed, to see whether it was right: the same for every
-/// attempt at an iteration.
-fn is_audited(experiment: &Experiment, iteration: Iteration) -> bool {
+/// Whether a verdict to stop is not executed: the same for every attempt at an iteration.
+fn is_of_audit(experiment: &Experiment, iteration: Iteration) -> bool {
     let config = experiment.config();
     let mut rng = generator(config.experiment.seed, Purpose::Audit, iteration.0, 0);
-    rng.random::<f64>() < config.early_stopping.audit_share
+    is_audited(config.early_stopping.audit_share, &mut rng)
 }
 
 /// Returns the epoch after which a training was stopped: its last.
@@ -128,7 +125,7 @@ pub(crate) fn audited_at<'a>(
     start: &'a [CurveRow],
 ) -> Option<&'a CurveRow> {
     let rule = experiment.config().early_stopping.rule();
-    let is_audited = is_audited(experiment, iteration);
+    let is_audited = is_of_audit(experiment, iteration);
     start.iter().find(|row| is_audited && row.is_stop(rule))
 }
 

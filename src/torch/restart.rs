@@ -8,7 +8,7 @@ use metaqnn::training::ValidRecipe;
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Progress {
+pub struct TrainingState {
     /// The start (which learning rate), from 1.
     pub start: u32,
     /// Epochs done in this start.
@@ -41,7 +41,7 @@ pub enum NextEpoch {
     Diverged,
 }
 
-impl Progress {
+impl TrainingState {
     pub const fn beginning(batch_size: i64) -> Self {
         Self {
             start: 1,
@@ -90,9 +90,12 @@ mod tests {
     use metaqnn::training::Recipe;
 
     /// Walks through accuracies until the training ends; returns the epochs as (start, epoch).
-    fn walk(accuracies: &[Option<f64>], epochs: u32) -> (Vec<(u32, u32)>, NextEpoch, Progress) {
+    fn walk(
+        accuracies: &[Option<f64>],
+        epochs: u32,
+    ) -> (Vec<(u32, u32)>, NextEpoch, TrainingState) {
         let recipe = Recipe::default().check(10).unwrap();
-        let mut progress = Progress::beginning(128);
+        let mut progress = TrainingState::beginning(128);
         let mut walked = Vec::new();
         for &accuracy in accuracies {
             let NextEpoch::Epoch { start, epoch } = progress.next(&recipe, epochs) else { break };
