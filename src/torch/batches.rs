@@ -107,6 +107,7 @@ impl Batches {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fixture::alone;
     use metaqnn::dataset::{ImageShape, Normalisation};
 
     fn data(channels: usize) -> TrainingData {
@@ -141,6 +142,7 @@ mod tests {
 
     #[test]
     fn an_order_holds_every_image_once() {
+        let _alone = alone();
         let batches = Batches::new(&data(1), AugmentParams::default(), Device::Cpu).unwrap();
         let mut order: Vec<i64> = Vec::try_from(batches.random_order().unwrap()).unwrap();
         order.sort_unstable();

@@ -39,11 +39,13 @@ fn bound(form: Initialisation, fan_in: i64, fan_out: i64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fixture::alone;
     use crate::parameters::ParameterShape;
     use tch::{Device, Kind};
 
     #[test]
     fn weights_fill_their_range_and_nothing_else_is_random() {
+        let _alone = alone();
         let role = Role::Weight { fan_in: 27, fan_out: 576 };
         let shape = |size: &[i64], role| ParameterShape { size: size.to_vec(), role };
         let shapes = vec![
