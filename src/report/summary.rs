@@ -10,7 +10,7 @@ use super::search::{Condition, EarlyStopping, SearchData};
 use super::time_left::TimeLeft;
 use crate::storage::{Event, Row, Time};
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Summary {
     pub experiment: String,
     pub trainer: &'static str,
@@ -48,7 +48,7 @@ pub struct BestNetwork {
     pub epsilon: Option<f64>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct StoppingSummary {
     #[serde(flatten)]
     pub known: EarlyStopping,
@@ -93,9 +93,6 @@ impl Summary {
         Self {
             experiment: search.experiment.clone(),
             trainer: search.trainer,
-            condition: Condition::default(),
-            round: None,
-            epsilon: None,
             iterations: iterations.len() as u64,
             results: counts.results(),
             counts,
@@ -109,10 +106,8 @@ impl Summary {
             least_train_seconds_left: time_left.map(|time| time.least),
             most_train_seconds_left: time_left.map(|time| time.most),
             uses_accelerator: !iterations.iter().filter_map(|row| row.device.as_ref()).all(is_cpu),
-            started_at: None,
             last_event_at: iterations.iter().filter_map(|row| row.time).max(),
-            hosts: Vec::new(),
-            notices: Vec::new(),
+            ..Self::default()
         }
     }
 }
