@@ -41,25 +41,22 @@ pub use recipe::{
 pub use synthetic::SyntheticTrainer;
 pub use trainer::{Trainer, TrainingEnd};
 
-use std::ffi::OsStr;
-use std::path::Path;
+use std::env;
 
 use program::ProgramTrainer;
 
-/// Returns the trainer that `recipe` asks for; nothing is started before its first request.
-///
-/// `executable` is the running `metaqnn`, `search_path` the variable `PATH`, `interrupt` the
-/// signals that end a training.
-pub fn trainer(
+/// Returns the trainer that `recipe` asks for; nothing is started before its first request. The
+/// signals of `interrupt` end a training.
+pub(crate) fn trainer(
     recipe: &Recipe,
-    executable: &Path,
-    search_path: Option<&OsStr>,
     interrupt: Interrupt,
 ) -> Result<Box<dyn Trainer>, TrainingError> {
     Ok(match recipe.trainer {
         TrainerKind::Synthetic => Box::new(SyntheticTrainer::new(interrupt)),
         TrainerKind::Torch => {
-            let command = ChildCommand::torch(executable, search_path)?;
+            // Where the running program cannot be found, PATH is left.
+            let executable = env::current_exe().unwrap_or_default();
+            let command = ChildCommand::torch(&executable, env::var_os("PATH").as_deref())?;
             let mut trainer = ProgramTrainer::new(command, interrupt);
             trainer.rehearses = true;
             Box::new(trainer)

@@ -1,10 +1,7 @@
 //! What one machine needs to train: the trainer with its libraries and its device, and the images.
 
-use std::env;
 use std::num::NonZeroUsize;
 use std::thread;
-
-use anyhow::Context;
 
 use crate::ops::Experiment;
 use crate::ops::doctor::check::Check;
@@ -43,10 +40,7 @@ fn examine_torch() -> Check {
 
 /// Has the trainer prepare, as `train` does before it claims anything.
 fn prepare(request: &Request) -> anyhow::Result<Check> {
-    let executable = env::current_exe().context("failed to find the running program")?;
-    let search_path = env::var_os("PATH");
-    let mut trainer =
-        trainer(&request.recipe, &executable, search_path.as_deref(), Interrupt::default())?;
+    let mut trainer = trainer(&request.recipe, Interrupt::default())?;
     let device = trainer.prepare(request)?.unwrap_or_else(|| "this machine".to_owned());
     let seen = match request.recipe.trainer {
         TrainerKind::Torch if request.data.is_null() => {

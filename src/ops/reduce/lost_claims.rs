@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use crate::ops::journal::Journal;
 use crate::ops::rounds::plan::scheduler;
 use crate::ops::train::attempt_files::{AttemptFiles, LeftResults};
-use crate::ops::train::task::{LOCAL, LocalProcess};
+use crate::ops::train::task::{self, LOCAL};
 use crate::ops::{Experiment, Refusal};
 use crate::slurm::{JobId, Scheduler};
 use crate::storage::{Attempt, Curve, Knowledge};
@@ -126,8 +126,7 @@ fn ended_claims(
         );
     }
     for (&iteration, open) in &knowledge.state().open {
-        let is_gone = open.job == LOCAL
-            && LocalProcess::parse(&open.task).is_some_and(|process| process.is_gone());
+        let is_gone = open.job == LOCAL && task::is_gone(&open.task);
         if is_gone {
             ended.push((Attempt { iteration, number: open.attempt }, "its process is gone"));
         }

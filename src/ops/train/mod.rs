@@ -22,7 +22,6 @@ pub(crate) mod result;
 pub(crate) mod stopping;
 pub(crate) mod task;
 
-use std::env;
 use std::num::NonZeroUsize;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -155,10 +154,7 @@ impl<'a> TaskRun<'a> {
         on_event: &'a mut Listener<'a>,
     ) -> anyhow::Result<Self> {
         let interrupt = listen_for_signals()?;
-        let executable = env::current_exe().context("failed to find the running program")?;
-        let recipe = &experiment.config().recipe;
-        let trainer =
-            trainer(recipe, &executable, env::var_os("PATH").as_deref(), interrupt.clone())?;
+        let trainer = trainer(&experiment.config().recipe, interrupt.clone())?;
         let task = Task::current()?;
         let files = AttemptFiles::list(experiment.dir())?;
         let journal = Journal::open(experiment)?;

@@ -32,7 +32,7 @@ impl Task {
         let slurm = SlurmTask::from_variables(&variables)?;
         let host = host()?;
         let Some(task) = slurm else {
-            let process = LocalProcess::current(&host)?.to_string();
+            let process = local_process(&host)?;
             return Ok(Self {
                 job: LOCAL.into(),
                 task: process,
@@ -80,43 +80,26 @@ pub(crate) fn host() -> anyhow::Result<String> {
     Ok(name)
 }
 
-/// A process of one machine, as no other ever was: a process number alone comes again.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct LocalProcess {
-    host: String,
-    boot: String,
-    pid: u32,
-    started: u64,
+/// Returns `host:boot:process:start` of this process, as no other ever was: a process number alone
+/// comes again.
+fn local_process(host: &str) -> anyhow::Result<String> {
+    let pid = std::process::id();
+    let start = start_time(pid).context("failed to read `/proc/self/stat`")?;
+    Ok(format!("{host}:{}:{pid}:{start}", boot()?))
 }
 
-impl LocalProcess {
-    fn current(host: &str) -> anyhow::Result<Self> {
-        let pid = std::process::id();
-        let started = start_time(pid).context("failed to read `/proc/self/stat`")?;
-        Ok(Self { host: host.into(), boot: boot()?, pid, started })
-    }
-
-    /// Reads what [`Display`](std::fmt::Display) writes.
-    pub fn parse(text: &str) -> Option<Self> {
-        let mut parts = text.rsplitn(4, ':');
-        let started = parts.next()?.parse().ok()?;
-        let pid = parts.next()?.parse().ok()?;
-        let boot = parts.next()?.to_owned();
-        Some(Self { host: parts.next()?.to_owned(), boot, pid, started })
-    }
-
-    /// Whether the process is known to be gone: it was one of this machine and is not there any
-    /// more.
-    pub fn is_gone(&self) -> bool {
-        let (Ok(host), Ok(boot)) = (host(), boot()) else { return false };
-        self.host == host && (self.boot != boot || start_time(self.pid) != Some(self.started))
-    }
-}
-
-impl std::fmt::Display for LocalProcess {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}:{}:{}:{}", self.host, self.boot, self.pid, self.started)
-    }
+/// Whether the process that [`local_process`] has named is known to be gone: it was one of this
+/// machine and is not there any more.
+pub(crate) fn is_gone(process: &str) -> bool {
+    let mut parts = process.rsplitn(4, ':');
+    let (Some(start), Some(pid), Some(its_boot), Some(its_host)) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return false;
+    };
+    let (Ok(pid), Ok(host), Ok(boot)) = (pid.parse(), host(), boot()) else { return false };
+    let is_there = || start_time(pid).is_some_and(|found| found.to_string() == start);
+    its_host == host && (its_boot != boot || !is_there())
 }
 
 /// Returns the first part of the boot's identifier: enough, and the column stays narrow.
@@ -151,22 +134,15 @@ mod tests {
     #[test]
     fn this_process_is_not_gone_and_its_successor_is_another() {
         let host = host().unwrap();
-        let process = LocalProcess::current(&host).unwrap();
-        assert!(!process.is_gone());
-        let earlier = LocalProcess { started: process.started - 1, ..process.clone() };
-        assert!(earlier.is_gone(), "a process of the same number that started earlier has ended");
-        let elsewhere = LocalProcess { host: "elsewhere".into(), ..earlier.clone() };
-        assert!(!elsewhere.is_gone(), "nothing is known of other machines");
-        let before = LocalProcess { boot: "00000000".into(), ..process };
-        assert!(before.is_gone());
-    }
-
-    #[test]
-    fn a_process_is_read_back_from_the_log() {
-        let process =
-            LocalProcess { host: "a:b".into(), boot: "1f2e3d4c".into(), pid: 7, started: 99 };
-        assert_eq!(LocalProcess::parse(&process.to_string()), Some(process));
-        assert_eq!(LocalProcess::parse("17"), None);
+        let process = local_process(&host).unwrap();
+        assert!(!is_gone(&process));
+        let (other, start) = process.rsplit_once(':').unwrap();
+        let earlier = format!("{other}:{}", start.parse::<u64>().unwrap() - 1);
+        assert!(is_gone(&earlier), "a process of the same number that started earlier has ended");
+        let elsewhere = earlier.replacen(&host, "else:where", 1);
+        assert!(!is_gone(&elsewhere), "nothing is known of other machines");
+        assert!(is_gone(&process.replace(&boot().unwrap(), "00000000")), "before a reboot");
+        assert!(!is_gone("17") && !is_gone(&format!("{host}:{}:x:1", boot().unwrap())));
     }
 
     #[test]
