@@ -11,7 +11,7 @@
 //! ```
 //!
 //! (Baker et al., 2017, MetaQNN, section 3). Training is expensive and an update is not, so each
-//! result enters a [`ReplayMemory`], and K of its rows, drawn at random, are learned from again
+//! result enters a replay memory, and K of its rows, drawn at random, are learned from again
 //! ([`Learner::learn`]). Epsilon falls by the [`EpsilonSchedule`], each of its stages lasting a
 //! number of distinct architectures.
 //!

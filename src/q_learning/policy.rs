@@ -30,7 +30,7 @@ pub fn choose_action(values: &[(Action, f64)], epsilon: Epsilon, rng: &mut impl 
 ///
 /// Takes the two draws of [`choose_action`] for each of its layers, the softmax included, and
 /// nothing else from `rng`. The table is only read. States are looked up by
-/// [`Space::sampling_key`], so `fc_bin_quirk` acts here.
+/// [`crate::space::Space::sampling_key`], so `fc_bin_quirk` acts here.
 pub fn sample_trajectory(q_table: &QTable, epsilon: Epsilon, rng: &mut impl Rng) -> Architecture {
     let space = q_table.space();
     let mut layers = Vec::new();

@@ -20,7 +20,7 @@ pub enum TrainingEnd {
         peak_bytes: Option<u64>,
     },
     /// Ended by a signal, its checkpoint whole if it keeps any; to be taken up again.
-    /// [`Interrupt::signal`] says which signal; none when only the trainer got it.
+    /// `Interrupt::signal` says which signal; none when only the trainer got it.
     Interrupted,
 }
 
