@@ -93,8 +93,9 @@ impl TaskRun<'_> {
         let attempt = claim.attempt;
         let iteration = attempt.iteration.0;
         let is_time_warning = self.interrupt.signal() == Some(Signal::TimeNearlyUp);
-        // Without the mark the claim may count as a loss, and no more than that: a full disk must not
-        // keep the task from being queued again. Only under a scheduler is a claim taken up again.
+        // Without the mark the claim may count as a loss, and no more than that: a full disk must
+        // not keep the task from being queued again. Only under a scheduler is a claim taken up
+        // again.
         let left = LeftOnSignal { is_time_warning, lost_seconds };
         if self.task.slurm.is_some()
             && let Err(error) = self.experiment.dir().mark_left_on_signal(attempt, &left)
