@@ -1,5 +1,5 @@
 //! The layers of the crate, read from its source: which module may use which, where effects may
-//! stand and how large a module may grow.
+//! stand, how large a module may grow, and that no files use one another in a circle.
 //!
 //! Within one crate the compiler enforces none of this, so `src/` is parsed here.
 
@@ -116,6 +116,8 @@ struct Source {
     path: PathBuf,
     /// Paths that it names, each with `crate`, `self` and `super` resolved to `crate`.
     names: BTreeSet<Vec<String>>,
+    /// Types that it defines.
+    types: Vec<String>,
     /// Files that it declares as modules for tests.
     test_modules: Vec<String>,
     lines: usize,
@@ -223,10 +225,20 @@ impl<'a> Visit<'a> for Source {
             _ => return visit::visit_item(self, item),
         };
         if !self.is_of_tests(attributes, item) {
+            match item {
+                syn::Item::Struct(defined) => self.types.push(defined.ident.to_string()),
+                syn::Item::Enum(defined) => self.types.push(defined.ident.to_string()),
+                _ => {}
+            }
             visit::visit_item(self, item);
         } else if let syn::Item::Mod(module) = item {
             self.test_modules.push(module.ident.to_string());
         }
+    }
+
+    fn visit_item_trait(&mut self, defined: &'a syn::ItemTrait) {
+        self.types.push(defined.ident.to_string());
+        visit::visit_item_trait(self, defined);
     }
 
     fn visit_impl_item_fn(&mut self, function: &'a syn::ImplItemFn) {
@@ -360,4 +372,55 @@ fn effects_stay_in_their_modules() {
             forbid(effect, !is_pure.contains(&name.as_str()));
         }
     }
+}
+
+#[test]
+fn no_files_use_one_another_in_a_circle() {
+    let sources = sources();
+    let files: BTreeMap<_, _> =
+        sources.iter().enumerate().map(|(index, source)| (source.module(), index)).collect();
+    // The file that a path leads to; `mod.rs` only declares and exports.
+    let file_of = |name: &[String]| {
+        let longest = (1..=name.len()).rev().find_map(|n| files.get(&name[..n])).copied()?;
+        (!sources[longest].path.ends_with("mod.rs")).then_some(longest)
+    };
+    let used: Vec<BTreeSet<usize>> = sources
+        .iter()
+        .enumerate()
+        .map(|(index, source)| {
+            let names = source.names.iter().filter(|name| name[0] == "crate" && name.len() > 1);
+            names.filter_map(|name| file_of(&name[1..])).filter(|&file| file != index).collect()
+        })
+        .collect();
+    let reached = |from: usize| {
+        let mut reached = BTreeSet::new();
+        let mut open: Vec<usize> = used[from].iter().copied().collect();
+        while let Some(file) = open.pop() {
+            if reached.insert(file) {
+                open.extend(&used[file]);
+            }
+        }
+        reached
+    };
+    let reached: Vec<_> = (0..sources.len()).map(reached).collect();
+    let circles: BTreeSet<Vec<_>> = (0..sources.len())
+        .filter(|&file| reached[file].contains(&file))
+        .map(|file| {
+            let others = reached[file].iter().filter(|&&other| reached[other].contains(&file));
+            others.map(|&other| sources[other].path.display().to_string()).collect()
+        })
+        .collect();
+    assert!(circles.is_empty(), "{circles:#?}");
+}
+
+#[test]
+fn no_type_name_has_two_meanings() {
+    let mut defined = BTreeMap::<String, Vec<PathBuf>>::new();
+    for source in sources() {
+        for name in source.types {
+            defined.entry(name).or_default().push(source.path.clone());
+        }
+    }
+    defined.retain(|_, places| places.len() > 1);
+    assert!(defined.is_empty(), "{defined:#?}");
 }
