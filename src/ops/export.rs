@@ -41,7 +41,7 @@ pub fn export(experiment: &Experiment, options: &ExportOptions) -> anyhow::Resul
         )));
     }
     let journal = Journal::open_to_look(experiment)?;
-    let rows = replay_rows(experiment, journal.state().known(), journal.rows())?;
+    let rows = replay_rows(experiment, &journal.state().known, journal.rows())?;
     fs::create_dir_all(target)
         .with_context(|| format!("failed to create `{}`", target.display()))?;
     publish::replace_file(&paths[0], &write_replay_database(&rows))?;

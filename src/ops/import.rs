@@ -70,7 +70,7 @@ pub fn import(experiment: &Experiment, source: &Path) -> anyhow::Result<Imported
         for row in &usable.rows {
             transaction.push(imported_row(transaction.state(), row, &by))?;
         }
-        Ok(transaction.state().known().len())
+        Ok(transaction.state().known.len())
     })?;
     Ok(Imported {
         rows: usable.rows.len() + usable.set_aside.len(),
@@ -100,7 +100,7 @@ fn imported_row(knowledge: &Knowledge, row: &ReplayRow, by: &Claimant) -> Row {
             Row { time: row.finished, ..knowledge.draw(&architecture, epsilon, by) }
         }
         _ => Row::imported(
-            knowledge.next_iteration(),
+            knowledge.next_iteration,
             epsilon.value(),
             &architecture,
             row.best_validation_accuracy,

@@ -323,7 +323,7 @@ impl Journal {
             if is_finished(transaction.state()) {
                 return Ok(Switched::Finished);
             }
-            if transaction.state().is_halted() == (event == Event::Halted) {
+            if transaction.state().halted == (event == Event::Halted) {
                 return Ok(Switched::NotNeeded);
             }
             transaction.push(Row::at(event, Timestamp::now().into()))?;
@@ -421,7 +421,7 @@ training: {trainer: synthetic}
         let experiment = experiment(folder);
         let mut journal = Journal::open(&experiment).unwrap();
         journal.halt(&experiment.config().schedule).unwrap();
-        assert!(journal.state().is_halted());
+        assert!(journal.state().halted);
         (experiment, journal)
     }
 
@@ -443,14 +443,14 @@ training: {trainer: synthetic}
         let (experiment, mut journal) = halted_search(&folder);
         let failed = journal.transaction(|transaction| {
             transaction.push(Row::at(Event::Resumed, Timestamp::now().into()))?;
-            assert!(!transaction.state().is_halted());
+            assert!(!transaction.state().halted);
             anyhow::bail!("made up");
             #[allow(unreachable_code)]
             Ok(())
         });
         assert!(failed.is_err() && journal.rows().is_empty());
         journal.refresh().unwrap();
-        assert!(journal.state().is_halted() && journal.rows().len() == 1);
+        assert!(journal.state().halted && journal.rows().len() == 1);
         assert_eq!(Journal::open(&experiment).unwrap().rows().len(), 1);
     }
 
@@ -467,10 +467,10 @@ training: {trainer: synthetic}
             }
             fs::write(&log, header).unwrap();
             journal.refresh().unwrap();
-            assert!(journal.rows().is_empty() && !journal.state().is_halted());
+            assert!(journal.rows().is_empty() && !journal.state().halted);
             fs::write(&log, &text).unwrap();
             journal.refresh().unwrap();
-            assert!(journal.state().is_halted());
+            assert!(journal.state().halted);
         }
     }
 

@@ -25,7 +25,7 @@ pub fn set(experiment: &Experiment, settings: &[Setting]) -> anyhow::Result<Vec<
     }
     Journal::open(experiment)?.transaction(|transaction| {
         let known = transaction.state();
-        let before = experiment.in_force(&known.state().settings)?;
+        let before = experiment.in_force(&known.settings)?;
         let (mut said, mut rows, mut config) = (Vec::new(), Vec::new(), before.config.clone());
         for setting in settings {
             let after = config::in_force(&config, std::slice::from_ref(setting))?;
@@ -86,8 +86,7 @@ fn check_schedule(
     before: &EpsilonSchedule,
     after: &EpsilonSchedule,
 ) -> anyhow::Result<()> {
-    let has_begun =
-        |epsilon: f64| known.state().epsilons.iter().any(|tally| tally.epsilon == epsilon);
+    let has_begun = |epsilon: f64| known.epsilons.iter().any(|tally| tally.epsilon == epsilon);
     let stages = before.stages();
     let begun = stages
         .iter()

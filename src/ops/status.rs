@@ -72,9 +72,8 @@ pub fn ranked(experiment: &Experiment, at_most: usize, colour: Colour) -> anyhow
 
 /// Says that tasks leave on the time warning without a new epoch, again and again.
 fn timeouts(knowledge: &Knowledge) -> Option<String> {
-    let state = knowledge.state();
-    let timed_out = state.open.iter().find(|(_, open)| open.timeouts > 0);
-    let what = match (timed_out, state.claims_timed_out) {
+    let timed_out = knowledge.open.iter().find(|(_, open)| open.timeouts > 0);
+    let what = match (timed_out, knowledge.claims_timed_out) {
         (None, 0) => return None,
         (Some((iteration, open)), 0) => format!(
             "Iteration {iteration} left on the time warning without a new epoch (attempts in a \
@@ -112,7 +111,7 @@ impl Evidence<'_> {
         if self.knowledge.is_finished(&self.experiment.config().schedule) {
             return (Condition::Finished, Vec::new());
         }
-        if self.knowledge.is_halted() {
+        if self.knowledge.halted {
             let notice = "The search is halted: `metaqnn submit` goes on.";
             return (Condition::Halted, vec![notice.to_owned()]);
         }
@@ -218,7 +217,7 @@ impl Evidence<'_> {
     /// Whether the newest round has failures, and not only the ones before; without rounds,
     /// whether nothing trains.
     fn fails_in(&self, newest: Option<u32>) -> bool {
-        let Some(newest) = newest else { return self.knowledge.state().open.is_empty() };
+        let Some(newest) = newest else { return self.knowledge.open.is_empty() };
         let claimed: BTreeSet<_> = self.claims_of(newest).map(|row| row.iteration).collect();
         let is_loss = |row: &Row| row.event == Event::Lost && claimed.contains(&row.iteration);
         self.rows.iter().any(is_loss)

@@ -37,8 +37,8 @@ pub use dir::{ExperimentDir, FORMAT_VERSION};
 pub use error::StorageError;
 pub use fs::lock::LockTimeout;
 pub use fs::mount::{DiskSpace, MountPoint, check_locks_of_mount};
+pub use fs::permissions::Trust;
 pub use fs::time::Time;
-pub use fs::trust::Trust;
 pub use log::damage::{Kept, RawLine, RawLog};
 pub use log::event::{
     Attempt, Claimant, CurveSummary, Event, Iteration, Row, TIME_TOO_SHORT, Training,

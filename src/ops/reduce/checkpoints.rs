@@ -21,7 +21,7 @@ pub(crate) fn remove_checkpoints(
     if checkpoints.is_empty() && unfinished.is_empty() {
         return Ok(());
     }
-    let mut best: Vec<_> = knowledge.known().values().collect();
+    let mut best: Vec<_> = knowledge.known.values().collect();
     best.sort_by(|a, b| {
         b.best_validation_accuracy
             .unwrap_or(0.0)
@@ -30,16 +30,15 @@ pub(crate) fn remove_checkpoints(
     });
     let kept: BTreeSet<_> =
         best.iter().take(TOP_CHECKPOINTS).map(|known| known.iteration).collect();
-    let state = knowledge.state();
     let checkpoints =
         checkpoints.into_iter().filter(|(attempt, _)| !kept.contains(&attempt.iteration));
     for (attempt, folder) in checkpoints.chain(unfinished) {
         let iteration = attempt.iteration;
-        let may_go_on = state.open.contains_key(&iteration)
-            || state.lost.get(&iteration).is_some_and(|lost| {
+        let may_go_on = knowledge.open.contains_key(&iteration)
+            || knowledge.lost.get(&iteration).is_some_and(|lost| {
                 matches!(knowledge.standing(&lost.architecture), Standing::Free | Standing::Open(_))
             });
-        let was_drawn_since = iteration >= knowledge.next_iteration();
+        let was_drawn_since = iteration >= knowledge.next_iteration;
         if !may_go_on && !was_drawn_since {
             // A task that still writes there makes its folder again.
             if let Err(error) = regular_file::remove_folder(&folder) {

@@ -80,7 +80,7 @@ fn seconds_of(experiment: &Experiment, attempt: Attempt) -> Option<f64> {
 
 /// The jobs of claims that rounds up to this one hold open.
 fn jobs_of_rounds(knowledge: &Knowledge, round: u32) -> BTreeSet<String> {
-    let open = knowledge.state().open.values();
+    let open = knowledge.open.values();
     let of_rounds = open.filter(|open| open.round.is_some_and(|number| number <= round));
     of_rounds.map(|open| open.job.clone()).collect()
 }
@@ -125,7 +125,7 @@ fn ended_claims(
             knowledge.open_of_job(job).into_iter().map(|attempt| (attempt, "its array has ended")),
         );
     }
-    for (&iteration, open) in &knowledge.state().open {
+    for (&iteration, open) in &knowledge.open {
         let is_gone = open.job == LOCAL && task::is_gone(&open.task);
         if is_gone {
             ended.push((Attempt { iteration, number: open.attempt }, "its process is gone"));

@@ -153,6 +153,6 @@ pub(crate) fn switched_off_in(
 ) -> Option<AuditFindings> {
     let findings = audit_findings(experiment, journal.state());
     let audit = findings.switched_off_after?.checked_sub(1)?;
-    let audit = journal.state().state().audits.get(audit as usize)?;
+    let audit = journal.state().audits.get(audit as usize)?;
     is_new(audit.iteration).then_some(findings)
 }

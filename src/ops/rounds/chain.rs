@@ -124,7 +124,7 @@ pub(crate) struct EndOfChain {
 
 pub(crate) fn end_of_chain(knowledge: &Knowledge, plan: &RoundPlan) -> Option<EndOfChain> {
     let round = plan.round;
-    let newest_with_result = knowledge.state().newest_round_with_result.unwrap_or(0);
+    let newest_with_result = knowledge.newest_round_with_result.unwrap_or(0);
     let (reason, was_asked) = if knowledge.is_time_too_short() {
         ("nothing more is claimed before `metaqnn set DIR slurm.time=...`".to_owned(), false)
     } else if plan.last_round.is_some_and(|last| round >= last) {

@@ -60,7 +60,7 @@ fn go_on(round: &Round<'_>, scheduler: &mut Slurm) -> anyhow::Result<Vec<String>
         return ends(format!("round {number} was not submitted completely"));
     }
     let journal = Journal::open_to_look(round.experiment)?;
-    if journal.state().is_halted() {
+    if journal.state().halted {
         return ends("the search is halted".to_owned());
     }
     if let Some(end) = end_of_chain(journal.state(), &plan) {

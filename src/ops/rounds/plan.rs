@@ -69,7 +69,7 @@ pub(crate) fn plan_round(
     let (epsilon, tasks, not_before) = match next {
         Some((epsilon, tasks)) => (Some(epsilon), tasks, None),
         None if counts.iter().any(|counts| counts.open > 0) => {
-            (None, 0, knowledge.state().open.values().map(|open| open.expires_at).min())
+            (None, 0, knowledge.open.values().map(|open| open.expires_at).min())
         }
         // The last results are not learned yet.
         None if !journal.new_rows().is_empty() => (None, 0, None),

@@ -249,7 +249,7 @@ pub(crate) fn submit_round(
     };
     // `cancel` writes its row before it looks for jobs, and this looks after it has queued them:
     // one of them sees the other.
-    if Journal::open_to_look(round.experiment)?.state().is_halted() {
+    if Journal::open_to_look(round.experiment)?.state().halted {
         scheduler.cancel(&round.queue(scheduler)?.all_but_running_reduces())?;
         said.push("the search was halted meanwhile: the jobs are cancelled".to_owned());
     }

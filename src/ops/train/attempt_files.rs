@@ -53,7 +53,7 @@ impl AttemptFiles {
                      iteration would be {}; put back the newer log if it was replaced by an older \
                      copy, else `metaqnn verify --repair` sets such files aside)",
                     file.display(),
-                    knowledge.next_iteration()
+                    knowledge.next_iteration
                 )))
             }
         }

@@ -187,7 +187,7 @@ impl Sampler<'_> {
         q_values: &QValues,
         reused: &mut Vec<Iteration>,
     ) -> anyhow::Result<DrawEnd> {
-        if transaction.state().state().settings != self.experiment.settings {
+        if transaction.state().settings != self.experiment.settings {
             return Ok(DrawEnd::Done(Claimed::OtherConfiguration));
         }
         if let Some(earlier) = self.open_claim(transaction.state()) {
@@ -239,7 +239,7 @@ impl Sampler<'_> {
         by: &Claimant,
     ) -> Row {
         let seed = self.experiment.config().experiment.seed;
-        let mut rng = generator(seed, Purpose::Sample, knowledge.next_iteration().0, 0);
+        let mut rng = generator(seed, Purpose::Sample, knowledge.next_iteration.0, 0);
         let architecture = sample_trajectory(q_table, epsilon, &mut rng).to_string();
         knowledge.draw(&architecture, epsilon, by)
     }
@@ -254,7 +254,7 @@ impl Sampler<'_> {
         let attempt = row.attempt().expect(expected);
         let text = row.architecture.as_deref().expect(expected);
         let architecture = self.experiment.config().space.parse(text)?;
-        let open = known.state().open.get(&attempt.iteration);
+        let open = known.open.get(&attempt.iteration);
         let timeouts = open.map_or(0, |open| open.timeouts);
         let claim = Claim { row, attempt, architecture, timeouts };
         Ok(Claimed::Claim(Box::new(claim), reused))
@@ -295,7 +295,7 @@ pub(crate) fn end_of(
 }
 
 fn why_nothing(knowledge: &Knowledge, schedule: &EpsilonSchedule) -> TrainEvent {
-    if knowledge.is_halted() {
+    if knowledge.halted {
         TrainEvent::Halted
     } else {
         TrainEvent::Nothing { finished: knowledge.is_finished(schedule) }

@@ -104,7 +104,7 @@ pub fn train(
             Claimed::Claim(claim, _) => run.work_on(&claim)?,
             Claimed::Nothing(_) => break,
             Claimed::OtherConfiguration => {
-                let settings = run.journal.state().state().settings.clone();
+                let settings = run.journal.state().settings.clone();
                 drop(run);
                 return train(&experiment.changed_by(settings)?, options, on_event);
             }
@@ -245,7 +245,7 @@ impl<'a> TaskRun<'a> {
         if let Some(AuditFindings { audited, false_stops, .. }) = findings {
             (self.on_event)(TrainEvent::StoppingSwitchedOff { audited, false_stops });
         }
-        let is_due = (journal.state().known().len() as u64).is_multiple_of(RESULTS_PER_VIEW);
+        let is_due = (journal.state().known.len() as u64).is_multiple_of(RESULTS_PER_VIEW);
         refit_unless_started(self.experiment, journal)
             .and_then(|()| if is_due { self.publish() } else { Ok(()) })
             .or_else(|error| match is_full(&error) {

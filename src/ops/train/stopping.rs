@@ -66,7 +66,7 @@ impl<'a> Verdicts<'a> {
             return ControlFlow::Continue(());
         };
         let early_stopping = &self.experiment.config().early_stopping;
-        let last_accuracies = &self.journal.state().state().last_accuracies;
+        let last_accuracies = &self.journal.state().last_accuracies;
         let y_best = last_accuracies.nth(early_stopping.top_n);
         // A blanked row leaves others unchecked.
         let y_best = y_best.filter(|best| Accuracy::new(*best).is_ok());
@@ -131,7 +131,7 @@ pub(crate) fn audited_at<'a>(
 
 pub(crate) fn audit_findings(experiment: &Experiment, knowledge: &Knowledge) -> AuditFindings {
     let limit = experiment.config().early_stopping.false_stop_limit;
-    AuditFindings::of(knowledge.state().audits.iter().map(|audit| audit.is_false_stop), limit)
+    AuditFindings::of(knowledge.audits.iter().map(|audit| audit.is_false_stop), limit)
 }
 
 #[cfg(test)]

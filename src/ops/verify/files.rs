@@ -97,7 +97,7 @@ pub(crate) fn check_curves(
             findings.push(Finding::note(name(path), problem));
         }
     }
-    let known = log.knowledge.known();
+    let known = &log.knowledge.known;
     let ended: BTreeSet<Iteration> = known.values().map(|known| known.iteration).collect();
     let is_left = |attempt: &Attempt| ended.contains(&attempt.iteration);
     let left = files.checkpoints.iter().filter(|(attempt, _)| is_left(attempt)).count();

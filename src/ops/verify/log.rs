@@ -103,7 +103,7 @@ impl Examined {
                 && row.attempt.is_none_or(|number| number == attempt.number)
         };
         self.attempts.get(&attempt.iteration).is_some_and(|newest| attempt.number <= *newest)
-            || (attempt.iteration < self.knowledge.next_iteration()
+            || (attempt.iteration < self.knowledge.next_iteration
                 && self.rows.iter().any(may_be_its_claim))
     }
 
@@ -216,7 +216,7 @@ impl Legal<'_> {
         }
         let Some(experiment) = self.experiment else { return Ok(()) };
         if let (Event::Set, Some(setting)) = (row.event, &row.reason) {
-            let settings = [&knowledge.state().settings[..], slice::from_ref(setting)].concat();
+            let settings = [&knowledge.settings[..], slice::from_ref(setting)].concat();
             let in_force = experiment.in_force(&settings).map(drop);
             return in_force.map_err(|error| format!("column `reason`: {}", error.root_cause()));
         }

@@ -164,7 +164,7 @@ impl Subject {
         let prefix = views.as_ref().map_or(0, |(_, prefix)| *prefix);
         let examined = Examined::of(&raw, experiment, prefix);
         report.rows = examined.rows.len();
-        report.results = examined.knowledge.known().len();
+        report.results = examined.knowledge.known.len();
         report.views = listed.len();
         report.curves = files.curves.len();
         report.rounds = self.dir.list_rounds()?.len();

@@ -217,11 +217,11 @@ training: {trainer: synthetic}
         let experiment = experiment(&folder);
         fail(&experiment);
         let mut journal = Journal::open(&experiment).unwrap();
-        assert_eq!(journal.state().known().len(), 1);
+        assert_eq!(journal.state().known.len(), 1);
         edit(&experiment.dir().replay_log(), "1,failed,1", "?,failed,1");
         assert!(repair(experiment.dir().root()).unwrap().is_clean());
         let known = journal.transaction(|transaction| Ok(transaction.state().clone())).unwrap();
-        assert_eq!((known.known().len(), known.state().events[&Event::Void]), (0, 1));
+        assert_eq!((known.known.len(), known.events[&Event::Void]), (0, 1));
         // The row may have been the claim of the second iteration.
         assert_eq!(claim(&experiment, &mut journal).iteration, Some(Iteration(3)));
         assert_eq!(events(&experiment), "cvrc");
@@ -258,7 +258,7 @@ training: {trainer: synthetic}
         // Nobody sees the newest one yet.
         fs::rename(experiment.dir().view(3), folder.path().join("3")).unwrap();
         let other = Journal::open(&experiment).unwrap();
-        assert!(other.view().is_none() && other.state().known().is_empty());
+        assert!(other.view().is_none() && other.state().known.is_empty());
         fs::rename(folder.path().join("3"), experiment.dir().view(3)).unwrap();
         assert_eq!(journal.publish(&old).unwrap(), None);
         assert_eq!(views(&experiment), [3]);

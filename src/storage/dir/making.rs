@@ -12,8 +12,8 @@ use sha2::{Digest, Sha256};
 use crate::regular_file::{self, MEDIUM};
 use crate::storage::dir::{CONFIGURATION, ExperimentDir, FOLDERS, FORMAT_VERSION, LOG};
 use crate::storage::error::StorageError;
+use crate::storage::fs::permissions::Trust;
 use crate::storage::fs::publish::{self, Published};
-use crate::storage::fs::trust::Trust;
 use crate::storage::log::text;
 
 /// What a user needs of a folder to make files in it.

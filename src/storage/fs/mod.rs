@@ -3,14 +3,14 @@
 //! * `publish.rs`: files that appear whole and once, by link or rename
 //! * `lock.rs`, `direct_io.rs`: the lock of a file, and reads past the page cache under it
 //! * `mount.rs`: whether locks reach other machines, and what room is left
-//! * `trust.rs`: who else may write
+//! * `permissions.rs`: who else may write
 //! * `checksum.rs`, `time.rs`, `yaml.rs`: sums, points in time and YAML as files hold them
 
 pub(crate) mod checksum;
 pub(crate) mod direct_io;
 pub(crate) mod lock;
 pub(crate) mod mount;
+pub(crate) mod permissions;
 pub mod publish;
 pub(crate) mod time;
-pub(crate) mod trust;
 pub mod yaml;

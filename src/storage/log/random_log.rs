@@ -66,7 +66,7 @@ pub(crate) fn random_log(seed: u64, steps: usize) -> Vec<Row> {
     let table = QTable::new(params().space, 0.5);
     let (mut knowledge, mut log) = (Knowledge::default(), Vec::<Row>::new());
     for step in 0..steps {
-        let open = knowledge.state().open.iter().choose(&mut rng);
+        let open = knowledge.open.iter().choose(&mut rng);
         let open = open.map(|(&iteration, open)| Attempt { iteration, number: open.attempt });
         let rows = match (rng.random_range(0..4), open) {
             (0, Some(attempt)) => knowledge.lose(attempt, "crashed", None, time()),

@@ -51,7 +51,7 @@ impl Knowledge {
     /// To be called only while [`Self::epsilon_in_force`] gives this epsilon.
     pub fn draw(&self, architecture: &str, epsilon: Epsilon, by: &Claimant) -> Row {
         let epsilon = epsilon.value();
-        let iteration = self.state.next_iteration;
+        let iteration = self.next_iteration;
         let drawn = |event| Row::drawn(event, iteration, epsilon, architecture, by);
         match self.standing(architecture) {
             Standing::Free => {
@@ -71,7 +71,7 @@ impl Knowledge {
 
     /// The attempt that a task resumes when it starts: its newest claim, if that is open.
     pub fn resumable(&self, job: &str, task: &str) -> Option<Attempt> {
-        let mut open = self.state.open.iter();
+        let mut open = self.open.iter();
         let (&iteration, open) = open.find(|(_, open)| {
             open.is_newest_of_task && (open.job.as_str(), open.task.as_str()) == (job, task)
         })?;
@@ -160,8 +160,7 @@ impl Knowledge {
     /// iteration of an architecture with a result is `reused`; a pending one of an architecture
     /// neither known nor open is `lost`. They are appended before a result or a loss.
     pub fn due_rows(&self, time: Option<Time>) -> Vec<Row> {
-        let open: BTreeSet<_> =
-            self.state.open.values().map(|open| open.architecture.as_str()).collect();
+        let open: BTreeSet<_> = self.open.values().map(|open| open.architecture.as_str()).collect();
         let due = |one: Unfinished<'_>| match self.known.get(one.architecture) {
             Some(known) => Some(one.reused(Some(known.iteration), known.reward, time)),
             None if open.contains(one.architecture) => None,
@@ -171,27 +170,27 @@ impl Knowledge {
     }
 
     pub fn expired(&self, now: Time) -> Vec<Attempt> {
-        let expired = self.state.open.iter().filter(|(_, open)| open.expires_at <= now);
+        let expired = self.open.iter().filter(|(_, open)| open.expires_at <= now);
         expired.map(|(&iteration, open)| Attempt { iteration, number: open.attempt }).collect()
     }
 
     pub fn open_of_job(&self, job: &str) -> Vec<Attempt> {
-        let open = self.state.open.iter().filter(|(_, open)| open.job == job);
+        let open = self.open.iter().filter(|(_, open)| open.job == job);
         open.map(|(&iteration, open)| Attempt { iteration, number: open.attempt }).collect()
     }
 
     fn open_at(&self, attempt: Attempt) -> Option<&Open> {
-        self.state.open.get(&attempt.iteration).filter(|open| open.attempt == attempt.number)
+        self.open.get(&attempt.iteration).filter(|open| open.attempt == attempt.number)
     }
 
     fn unfinished(&self) -> impl Iterator<Item = Unfinished<'_>> {
-        let open = self.state.open.iter().map(|(&iteration, open)| Unfinished {
+        let open = self.open.iter().map(|(&iteration, open)| Unfinished {
             iteration,
             architecture: &open.architecture,
             epsilon: open.epsilon,
             round: open.round,
         });
-        let pending = self.state.pending.iter().map(|(&iteration, pending)| Unfinished {
+        let pending = self.pending.iter().map(|(&iteration, pending)| Unfinished {
             iteration,
             architecture: &pending.architecture,
             epsilon: pending.epsilon,

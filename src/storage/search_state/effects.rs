@@ -24,7 +24,7 @@ impl Knowledge {
                 if counts_loss {
                     self.count_loss(drawn.architecture);
                 }
-                let before = self.state.open.get(&drawn.iteration);
+                let before = self.open.get(&drawn.iteration);
                 let before = before.map_or(0, |open| open.timeouts);
                 let timeouts = if after_timeout { before + 1 } else { 0 };
                 self.close_others(drawn);
@@ -44,7 +44,7 @@ impl Knowledge {
                     round: row.round,
                     of_iteration,
                 };
-                self.state.pending.insert(drawn.iteration, pending);
+                self.pending.insert(drawn.iteration, pending);
             }
             Fact::Reused { drawn, .. } => {
                 self.end(drawn.iteration);
@@ -53,11 +53,11 @@ impl Knowledge {
                 } else {
                     // The result that it reuses was blanked: one of its own may come and is the
                     // only one.
-                    self.state.doubt.iterations.insert(drawn.iteration);
+                    self.doubt.iterations.insert(drawn.iteration);
                 }
             }
             Fact::Lost { drawn, attempt, counts_loss, timed_out } => {
-                self.state.claims_timed_out += u32::from(timed_out);
+                self.claims_timed_out += u32::from(timed_out);
                 self.lose_claim(drawn, attempt, counts_loss);
                 // The result of a lost claim may still come, of an attempt whose row was blanked,
                 // too.
@@ -72,19 +72,19 @@ impl Knowledge {
             }
             Fact::Exhausted { epsilon } => self.tally(epsilon).exhausted = true,
             Fact::Halted => {
-                self.state.halted = true;
-                self.state.doubt.halt = false;
-                self.state.open.values_mut().for_each(|open| open.was_halted = true);
+                self.halted = true;
+                self.doubt.halt = false;
+                self.open.values_mut().for_each(|open| open.was_halted = true);
             }
             Fact::Resumed => {
-                self.state.halted = false;
-                self.state.doubt.halt = false;
+                self.halted = false;
+                self.doubt.halt = false;
             }
             Fact::Set { setting } => {
                 if setting.split('=').next() == Some(TIME_KEY) {
-                    self.state.claims_timed_out = 0;
+                    self.claims_timed_out = 0;
                 }
-                self.state.settings.push(setting.to_owned());
+                self.settings.push(setting.to_owned());
             }
             // It is for those who have read the rows before it.
             Fact::Repaired => {}
@@ -102,7 +102,7 @@ impl Knowledge {
         row: &Row,
     ) {
         self.end(drawn.iteration);
-        for open in self.state.open.values_mut() {
+        for open in self.open.values_mut() {
             if open.job == job && open.task == task {
                 open.is_newest_of_task = false;
             }
@@ -121,33 +121,33 @@ impl Knowledge {
             was_halted: false,
             timeouts,
         };
-        self.state.open.insert(drawn.iteration, open);
+        self.open.insert(drawn.iteration, open);
     }
 
     /// The iteration is no longer what it was.
     fn end(&mut self, iteration: Iteration) {
         self.count_draw(iteration);
-        self.state.open.remove(&iteration);
-        self.state.pending.remove(&iteration);
-        self.state.lost.remove(&iteration);
+        self.open.remove(&iteration);
+        self.pending.remove(&iteration);
+        self.lost.remove(&iteration);
     }
 
     /// An architecture is trained by one iteration at a time: the end of another one was blanked.
     fn close_others(&mut self, drawn: Drawn<'_>) {
-        let others = self.state.open.iter().filter(|(iteration, open)| {
+        let others = self.open.iter().filter(|(iteration, open)| {
             open.architecture == drawn.architecture && **iteration != drawn.iteration
         });
         for iteration in others.map(|(&iteration, _)| iteration).collect::<Vec<_>>() {
-            let open = self.state.open.remove(&iteration).expect("it was found there");
+            let open = self.open.remove(&iteration).expect("it was found there");
             let Open { architecture, epsilon, attempt, .. } = open;
-            self.state.lost.insert(iteration, LostClaim { architecture, epsilon, attempt });
+            self.lost.insert(iteration, LostClaim { architecture, epsilon, attempt });
         }
     }
 
     /// A claim that ends without a result counts as a loss, unless the search was halted after it
     /// had begun, or the row says that no network could have been trained there.
     fn lose_claim(&mut self, drawn: Drawn<'_>, attempt: Option<u32>, counts_loss: bool) {
-        let was_halted = self.state.open.get(&drawn.iteration).is_some_and(|open| open.was_halted);
+        let was_halted = self.open.get(&drawn.iteration).is_some_and(|open| open.was_halted);
         self.end(drawn.iteration);
         let Some(attempt) = attempt.filter(|_| !self.known.contains_key(drawn.architecture)) else {
             return;
@@ -157,12 +157,12 @@ impl Knowledge {
         }
         let Drawn { iteration, architecture, epsilon } = drawn;
         let architecture = architecture.to_owned();
-        self.state.lost.insert(iteration, LostClaim { architecture, epsilon, attempt });
+        self.lost.insert(iteration, LostClaim { architecture, epsilon, attempt });
     }
 
     fn count_loss(&mut self, architecture: &str) {
         if !self.known.contains_key(architecture) {
-            *self.state.losses.entry(architecture.to_owned()).or_default() += 1;
+            *self.losses.entry(architecture.to_owned()).or_default() += 1;
         }
     }
 
@@ -178,45 +178,44 @@ impl Knowledge {
         self.known.insert(drawn.architecture.to_owned(), known);
         self.tally(drawn.epsilon).results += 1;
         if !self.is_time_too_short() {
-            self.state.claims_timed_out = 0;
+            self.claims_timed_out = 0;
         }
-        self.state.losses.remove(drawn.architecture);
-        self.state.lost.retain(|_, lost| lost.architecture != drawn.architecture);
+        self.losses.remove(drawn.architecture);
+        self.lost.retain(|_, lost| lost.architecture != drawn.architecture);
         self.compare_with_best(drawn, row);
     }
 
     fn compare_with_best(&mut self, drawn: Drawn<'_>, row: &Row) {
-        let state = &mut self.state;
-        state.newest_round_with_result = state.newest_round_with_result.max(row.round);
+        self.newest_round_with_result = self.newest_round_with_result.max(row.round);
         // What a stopped or failed network has shown is no final accuracy.
         let is_final = matches!(row.event, Event::Trained | Event::Imported);
         if let Some(accuracy) = row.best_validation_accuracy.filter(|_| is_final)
-            && state.best.as_ref().is_none_or(|best| best.best_validation_accuracy < accuracy)
+            && self.best.as_ref().is_none_or(|best| best.best_validation_accuracy < accuracy)
         {
-            state.best = Some(Best {
+            self.best = Some(Best {
                 iteration: drawn.iteration,
                 architecture: drawn.architecture.to_owned(),
                 best_validation_accuracy: accuracy,
             });
         }
         if let Some(last) = row.last_validation_accuracy.filter(|_| row.event == Event::Trained) {
-            state.last_accuracies.add(last);
+            self.last_accuracies.add(last);
             if let Some(y_best) = row.y_best.filter(|_| row.audit == Some(true)) {
                 let (iteration, is_false_stop) = (drawn.iteration, last > y_best);
-                state.audits.push(Audit { iteration, is_false_stop });
+                self.audits.push(Audit { iteration, is_false_stop });
             }
         }
     }
 
     fn sum_up(&mut self, row: &Row) {
-        *self.state.events.entry(row.event).or_default() += 1;
-        self.state.seconds.train += row.train_seconds.unwrap_or(0.0);
-        self.state.seconds.saved += row.saved_seconds.unwrap_or(0.0);
-        self.state.seconds.lost += row.lost_seconds.unwrap_or(0.0);
+        *self.events.entry(row.event).or_default() += 1;
+        self.seconds.train += row.train_seconds.unwrap_or(0.0);
+        self.seconds.saved += row.saved_seconds.unwrap_or(0.0);
+        self.seconds.lost += row.lost_seconds.unwrap_or(0.0);
     }
 
     fn tally(&mut self, epsilon: f64) -> &mut EpsilonTally {
-        let tallies = &mut self.state.epsilons;
+        let tallies = &mut self.epsilons;
         let index = tallies.iter().position(|tally| tally.epsilon == epsilon);
         let index = index.unwrap_or_else(|| {
             tallies.push(EpsilonTally { epsilon, results: 0, exhausted: false });

@@ -38,12 +38,12 @@
 //! decisions of those who append; a log that differs is no damage.
 //!
 //! A `void` row blanks a damaged one. Rows after it lack what that said, so that the rules are
-//! relaxed for the iterations that it may have been about ([`doubt::Doubt`]), and for no other;
+//! relaxed for the iterations that it may have been about ([`blanked_rows::Doubt`]), and for no other;
 //! neither its iteration nor its attempt is given again. A second result of an architecture is
 //! never allowed.
 
+mod blanked_rows;
 mod decisions;
-mod doubt;
 mod effects;
 mod fact;
 mod rules;
@@ -53,14 +53,17 @@ pub(crate) mod violation;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
+use crate::predictor::BestFinals;
 use crate::q_learning::{Epsilon, EpsilonSchedule, StageCounts};
 use crate::storage::log::event::{Attempt, Event, Iteration, Row};
+use blanked_rows::Doubt;
 use fact::Fact;
+use state::{Audit, Best, EpsilonTally, LostClaim, Pending, Seconds};
 
 pub use decisions::{EarlierAttempt, Record, is_last_timeout};
-pub use state::{KnowledgeState, Known, Open};
+pub use state::{Known, Open};
 pub use violation::Violation;
 
 /// What is known after some rows of the log.
@@ -69,8 +72,28 @@ pub use violation::Violation;
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Knowledge {
     /// The architectures that have a result, each with its first one.
-    known: HashMap<String, Known>,
-    state: KnowledgeState,
+    pub known: HashMap<String, Known>,
+    pub next_iteration: Iteration,
+    pub halted: bool,
+    pub open: BTreeMap<Iteration, Open>,
+    pub pending: BTreeMap<Iteration, Pending>,
+    pub lost: BTreeMap<Iteration, LostClaim>,
+    /// Of architectures without a result; three quarantine one.
+    pub losses: BTreeMap<String, u32>,
+    /// Claims in a row that were lost since three attempts in a row left on the time warning
+    /// without a new epoch; 0 after a result or another `slurm.time`.
+    pub claims_timed_out: u32,
+    /// Results and exhaustion per epsilon, in the order in which the epsilons came up.
+    pub epsilons: Vec<EpsilonTally>,
+    /// The best result so far; of equal ones the first.
+    pub best: Option<Best>,
+    pub last_accuracies: BestFinals,
+    pub audits: Vec<Audit>,
+    pub settings: Vec<String>,
+    pub events: BTreeMap<Event, u64>,
+    pub seconds: Seconds,
+    pub newest_round_with_result: Option<u32>,
+    pub doubt: Doubt,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -82,14 +105,6 @@ pub enum Standing {
 }
 
 impl Knowledge {
-    pub const fn known(&self) -> &HashMap<String, Known> {
-        &self.known
-    }
-
-    pub const fn state(&self) -> &KnowledgeState {
-        &self.state
-    }
-
     /// Takes in the next row of the log; one that breaks a rule changes nothing.
     pub fn apply(&mut self, row: &Row) -> Result<(), Violation> {
         let fact = self.allow(row)?;
@@ -102,18 +117,10 @@ impl Knowledge {
         allowed.map_err(|rule| Violation { event: row.event, iteration: row.iteration, rule })
     }
 
-    pub const fn next_iteration(&self) -> Iteration {
-        self.state.next_iteration
-    }
-
-    pub const fn is_halted(&self) -> bool {
-        self.state.halted
-    }
-
     /// Whether so many claims in a row were lost to the time limit that nothing more is claimed
     /// before `slurm.time` is set.
     pub const fn is_time_too_short(&self) -> bool {
-        self.state.claims_timed_out >= state::TIMED_OUT_CLAIMS_TO_STOP
+        self.claims_timed_out >= state::TIMED_OUT_CLAIMS_TO_STOP
     }
 
     /// Where an architecture stands; one that has a result is known, whatever else.
@@ -121,7 +128,7 @@ impl Knowledge {
         if let Some(&known) = self.known.get(architecture) {
             return Standing::Known(known);
         }
-        match self.state.open.iter().find(|(_, open)| open.architecture == architecture) {
+        match self.open.iter().find(|(_, open)| open.architecture == architecture) {
             Some((&iteration, _)) => Standing::Open(iteration),
             None if self.losses(architecture) >= state::LOSSES_TO_QUARANTINE => {
                 Standing::Quarantined
@@ -134,27 +141,27 @@ impl Knowledge {
     /// blanked.
     pub fn has_begun(&self, attempt: Attempt) -> bool {
         let Attempt { iteration, number } = attempt;
-        let newest = match (self.state.open.get(&iteration), self.state.lost.get(&iteration)) {
+        let newest = match (self.open.get(&iteration), self.lost.get(&iteration)) {
             (Some(open), _) => open.attempt,
             (None, Some(lost)) => lost.attempt,
             // Of an iteration that has ended nothing is begun any more.
             (None, None) => u32::MAX,
         };
-        iteration < self.state.next_iteration && (number <= newest || self.is_in_doubt(iteration))
+        iteration < self.next_iteration && (number <= newest || self.is_in_doubt(iteration))
     }
 
     pub fn losses(&self, architecture: &str) -> u32 {
-        self.state.losses.get(architecture).copied().unwrap_or(0)
+        self.losses.get(architecture).copied().unwrap_or(0)
     }
 
     pub fn full_curves(&self) -> usize {
-        self.state.events.get(&Event::Trained).map_or(0, |&rows| rows as usize)
+        self.events.get(&Event::Trained).map_or(0, |&rows| rows as usize)
     }
 
     pub fn stage_counts(&self, schedule: &EpsilonSchedule) -> Vec<StageCounts> {
         let counts = |epsilon: f64| {
-            let tally = self.state.epsilons.iter().find(|tally| tally.epsilon == epsilon);
-            let open = self.state.open.values().filter(|open| open.epsilon == epsilon);
+            let tally = self.epsilons.iter().find(|tally| tally.epsilon == epsilon);
+            let open = self.open.values().filter(|open| open.epsilon == epsilon);
             StageCounts {
                 results: tally.map_or(0, |tally| tally.results),
                 open: open.count() as u64,
@@ -168,15 +175,15 @@ impl Knowledge {
     /// wants more than it has and is being trained.
     pub fn epsilon_in_force(&self, schedule: &EpsilonSchedule) -> Option<Epsilon> {
         let stage = schedule.stage_in_force(&self.stage_counts(schedule))?;
-        (!self.state.halted).then(|| schedule.stages()[stage].epsilon)
+        (!self.halted).then(|| schedule.stages()[stage].epsilon)
     }
 
     /// Whether every stage is exhausted or has its number of results, and nothing is open.
     pub fn is_finished(&self, schedule: &EpsilonSchedule) -> bool {
-        self.state.open.is_empty() && schedule.is_finished(&self.stage_counts(schedule))
+        self.open.is_empty() && schedule.is_finished(&self.stage_counts(schedule))
     }
 
     fn is_exhausted(&self, epsilon: f64) -> bool {
-        self.state.epsilons.iter().any(|tally| tally.epsilon == epsilon && tally.exhausted)
+        self.epsilons.iter().any(|tally| tally.epsilon == epsilon && tally.exhausted)
     }
 }

@@ -27,7 +27,7 @@ impl Knowledge {
             }
             Fact::Claimed { drawn, attempt, job, task, counts_loss, .. } => {
                 self.check_attempt(drawn, attempt.saturating_sub(1))?;
-                let open = &self.state.open[&drawn.iteration];
+                let open = &self.open[&drawn.iteration];
                 if (open.job.as_str(), open.task.as_str()) != (job, task) || !open.is_newest_of_task
                 {
                     return Err(Rule::NotNewestOfTask);
@@ -52,7 +52,7 @@ impl Knowledge {
             Fact::Reused { drawn, of_iteration } => {
                 // One whose draw was blanked may have waited since.
                 if !self.may_be_drawn_in_doubt(drawn.iteration) {
-                    if drawn.iteration == self.state.next_iteration {
+                    if drawn.iteration == self.next_iteration {
                         self.check_draw(drawn)?;
                     } else {
                         self.check_unfinished(drawn)?;
@@ -89,7 +89,7 @@ impl Knowledge {
 
     /// A draw takes the next number, at an epsilon that is still drawn at.
     fn check_draw(&self, drawn: Drawn<'_>) -> Result<(), Rule> {
-        let next = self.state.next_iteration;
+        let next = self.next_iteration;
         if drawn.iteration != next && !self.may_be_drawn_in_doubt(drawn.iteration) {
             return Err(Rule::NotNext(next));
         }
@@ -97,8 +97,8 @@ impl Knowledge {
     }
 
     fn check_wanted(&self, epsilon: f64) -> Result<(), Rule> {
-        match (self.state.halted, self.is_exhausted(epsilon)) {
-            (true, _) if !self.state.doubt.halt => Err(Rule::Halted),
+        match (self.halted, self.is_exhausted(epsilon)) {
+            (true, _) if !self.doubt.halt => Err(Rule::Halted),
             (_, true) => Err(Rule::Exhausted),
             _ => Ok(()),
         }
@@ -113,7 +113,7 @@ impl Knowledge {
 
     /// The iteration is open, and this is its newest attempt.
     fn check_attempt(&self, drawn: Drawn<'_>, attempt: u32) -> Result<(), Rule> {
-        match self.state.open.get(&drawn.iteration) {
+        match self.open.get(&drawn.iteration) {
             Some(open) if open.attempt == attempt => same(drawn, &open.architecture, open.epsilon),
             _ => Err(Rule::NotAtAttempt),
         }
@@ -121,7 +121,7 @@ impl Knowledge {
 
     /// The iteration was open at this attempt or an earlier one, by the rows that were not blanked.
     fn check_attempt_in_doubt(&self, drawn: Drawn<'_>, attempt: u32) -> Result<(), Rule> {
-        match self.state.open.get(&drawn.iteration) {
+        match self.open.get(&drawn.iteration) {
             Some(open) if open.attempt <= attempt => same(drawn, &open.architecture, open.epsilon),
             None if self.may_be_drawn_in_doubt(drawn.iteration) => Ok(()),
             _ => Err(Rule::NotAtAttempt),
@@ -130,9 +130,9 @@ impl Knowledge {
 
     /// The iteration is open or pending.
     fn check_unfinished(&self, drawn: Drawn<'_>) -> Result<(), Rule> {
-        if let Some(open) = self.state.open.get(&drawn.iteration) {
+        if let Some(open) = self.open.get(&drawn.iteration) {
             same(drawn, &open.architecture, open.epsilon)
-        } else if let Some(pending) = self.state.pending.get(&drawn.iteration) {
+        } else if let Some(pending) = self.pending.get(&drawn.iteration) {
             same(drawn, &pending.architecture, pending.epsilon)
         } else {
             Err(Rule::Ended)
@@ -143,7 +143,7 @@ impl Knowledge {
     fn check_lost_without_attempt(&self, drawn: Drawn<'_>) -> Result<(), Rule> {
         let standing = self.standing(drawn.architecture);
         let in_doubt = self.may_be_drawn_in_doubt(drawn.iteration);
-        if drawn.iteration == self.state.next_iteration && !in_doubt {
+        if drawn.iteration == self.next_iteration && !in_doubt {
             self.check_draw(drawn)?;
             return match standing {
                 Standing::Quarantined => Ok(()),
@@ -152,7 +152,7 @@ impl Knowledge {
                 _ => Err(Rule::NotQuarantined),
             };
         }
-        match self.state.pending.get(&drawn.iteration) {
+        match self.pending.get(&drawn.iteration) {
             Some(pending) => same(drawn, &pending.architecture, pending.epsilon)?,
             None if in_doubt => {}
             None => return Err(Rule::Ended),
@@ -169,10 +169,10 @@ impl Knowledge {
     /// no result.
     fn check_result(&self, drawn: Drawn<'_>, attempt: u32) -> Result<(), Rule> {
         self.check_unknown(drawn.architecture)?;
-        let newest = if let Some(open) = self.state.open.get(&drawn.iteration) {
+        let newest = if let Some(open) = self.open.get(&drawn.iteration) {
             same(drawn, &open.architecture, open.epsilon)?;
             open.attempt
-        } else if let Some(lost) = self.state.lost.get(&drawn.iteration) {
+        } else if let Some(lost) = self.lost.get(&drawn.iteration) {
             same(drawn, &lost.architecture, lost.epsilon)?;
             lost.attempt
         } else if self.may_be_drawn_in_doubt(drawn.iteration) {

@@ -1,11 +1,7 @@
 //! The search state as data: the parts of [`Knowledge`](super::Knowledge).
 
-use std::collections::BTreeMap;
-
-use crate::predictor::BestFinals;
 use crate::storage::fs::time::Time;
-use crate::storage::log::event::{Event, Iteration};
-use crate::storage::search_state::doubt::Doubt;
+use crate::storage::log::event::Iteration;
 
 /// How many losses keep an architecture from being tried again.
 pub(crate) const LOSSES_TO_QUARANTINE: u32 = 3;
@@ -97,30 +93,4 @@ pub struct Seconds {
     pub train: f64,
     pub saved: f64,
     pub lost: f64,
-}
-
-/// All that is known but the results themselves.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct KnowledgeState {
-    pub next_iteration: Iteration,
-    pub halted: bool,
-    pub open: BTreeMap<Iteration, Open>,
-    pub pending: BTreeMap<Iteration, Pending>,
-    pub lost: BTreeMap<Iteration, LostClaim>,
-    /// Of architectures without a result; three quarantine one.
-    pub losses: BTreeMap<String, u32>,
-    /// Claims in a row that were lost since three attempts in a row left on the time warning
-    /// without a new epoch; 0 after a result or another `slurm.time`.
-    pub claims_timed_out: u32,
-    /// Results and exhaustion per epsilon, in the order in which the epsilons came up.
-    pub epsilons: Vec<EpsilonTally>,
-    /// The best result so far; of equal ones the first.
-    pub best: Option<Best>,
-    pub last_accuracies: BestFinals,
-    pub audits: Vec<Audit>,
-    pub settings: Vec<String>,
-    pub events: BTreeMap<Event, u64>,
-    pub seconds: Seconds,
-    pub newest_round_with_result: Option<u32>,
-    pub doubt: Doubt,
 }

@@ -65,8 +65,8 @@ pub fn rows(space: &Space, results: u64) -> Vec<Row> {
     let table = QTable::new(space.clone(), 0.5);
     let mut knowledge = Knowledge::default();
     let mut rows: Vec<Row> = Vec::new();
-    while (knowledge.known().len() as u64) < results {
-        let iteration = knowledge.next_iteration().0;
+    while (knowledge.known.len() as u64) < results {
+        let iteration = knowledge.next_iteration.0;
         let mut rng = generator(1, Purpose::Sample, iteration, 0);
         let architecture = sample_trajectory(&table, Epsilon::RANDOM, &mut rng).to_string();
         let draw = knowledge.draw(&architecture, Epsilon::RANDOM, &claimant());

@@ -148,7 +148,7 @@ fn a_task_that_starts_again_takes_up_its_newest_claim() {
     draw(&mut world, "0", "A");
     let rows = resume(&mut world, "0", EarlierAttempt::AddedEpochs);
     assert_eq!(brief(&rows), [(1, Event::Claimed, Some(2))]);
-    assert_eq!((world.knowledge.losses("A"), world.knowledge.next_iteration()), (0, Iteration(2)));
+    assert_eq!((world.knowledge.losses("A"), world.knowledge.next_iteration), (0, Iteration(2)));
     assert_eq!(world.knowledge.resumable("7", "1"), None);
     assert_eq!(world.knowledge.resumable("8", "0"), None);
     // A second copy of the task records what the first attempt gave: any attempt may.
@@ -228,7 +228,7 @@ fn nothing_is_drawn_while_halted_but_a_result_still_counts() {
         Row { iteration: Some(Iteration(2)), architecture: Some("B".into()), ..claim.clone() };
     assert_eq!(rule(&world, &drawn), Rule::Halted);
     record(&mut world, &claim);
-    assert_eq!(world.knowledge.known().len(), 1);
+    assert_eq!(world.knowledge.known.len(), 1);
 }
 
 #[test]
@@ -334,7 +334,7 @@ fn imported_results_are_known() {
     world.append(std::slice::from_ref(&row), Write::Whole);
     let reused = draw(&mut world, "0", "A");
     assert_eq!((reused.of_iteration, reused.reward), (Some(Iteration(1)), Some(0.9)));
-    assert_eq!(world.knowledge.state().best.as_ref().unwrap().best_validation_accuracy, 0.9);
+    assert_eq!(world.knowledge.best.as_ref().unwrap().best_validation_accuracy, 0.9);
     let again = Row { iteration: Some(Iteration(3)), ..row };
     assert_eq!(rule(&world, &again), Rule::Known(Iteration(1)));
 }
@@ -367,8 +367,8 @@ fn after_a_blanked_claim_the_rest_of_its_iteration_is_taken_in() {
         assert!(knowledge.apply(&rows[0]).is_err());
         knowledge.apply(&blank).unwrap();
         rows.iter().for_each(|row| knowledge.apply(row).unwrap());
-        assert_eq!((knowledge.known().len(), knowledge.next_iteration()), (1, Iteration(3)));
-        assert!(knowledge.state().doubt.is_none(), "{:?}", knowledge.state().doubt);
+        assert_eq!((knowledge.known.len(), knowledge.next_iteration), (1, Iteration(3)));
+        assert!(knowledge.doubt.is_none(), "{:?}", knowledge.doubt);
     }
 }
 
@@ -396,7 +396,7 @@ fn after_a_blanked_row_the_rules_hold_for_what_it_cannot_have_been_about() {
             Rule::NotNext(_)
         ));
         record(&mut world, &second);
-        assert_eq!(rule(&world, &second), Rule::NotNext(world.knowledge.next_iteration()));
+        assert_eq!(rule(&world, &second), Rule::NotNext(world.knowledge.next_iteration));
         assert_eq!(rule(&world, &result(&second)), Rule::Known(Iteration(2)));
         record(&mut world, &next);
     }
@@ -421,7 +421,7 @@ fn the_greatest_last_accuracies_are_kept() {
         let claim = draw(&mut world, "0", &format!("A{number}"));
         record(&mut world, &claim);
     }
-    let state = world.knowledge.state();
+    let state = &world.knowledge;
     assert!(state.last_accuracies.nth(50).is_some() && state.last_accuracies.nth(51).is_none());
     let first = state.best.as_ref().unwrap();
     let best = state.last_accuracies.nth(1).unwrap();
@@ -446,9 +446,9 @@ fn a_stopped_network_is_known_and_never_the_best() {
     take(1, "A", &|row| with(0.5, row));
     let after = take(2, "B", &|row| Row { event: Event::Stopped, ..with(0.75, row) });
     assert!(matches!(after.standing("B"), Standing::Known(_)));
-    assert_eq!(after.state().best.as_ref().unwrap().architecture, "A");
-    assert_eq!((after.full_curves(), after.state().last_accuracies.nth(1)), (1, Some(0.5)));
-    let best = &after.state().last_accuracies;
+    assert_eq!(after.best.as_ref().unwrap().architecture, "A");
+    assert_eq!((after.full_curves(), after.last_accuracies.nth(1)), (1, Some(0.5)));
+    let best = &after.last_accuracies;
     assert_eq!((best.nth(2), best.nth(0)), (None, None));
 
     let audited =
@@ -456,7 +456,7 @@ fn a_stopped_network_is_known_and_never_the_best() {
     take(3, "C", &|row| audited(0.625, 0.5, row));
     let after = take(4, "D", &|row| audited(0.5, 0.5, row));
     let audits: Vec<_> =
-        after.state().audits.iter().map(|audit| (audit.iteration.0, audit.is_false_stop)).collect();
+        after.audits.iter().map(|audit| (audit.iteration.0, audit.is_false_stop)).collect();
     assert_eq!(audits, [(3, true), (4, false)]);
     assert_eq!(after.full_curves(), 3, "an audited network is trained to the end");
 }

@@ -75,7 +75,7 @@ impl Search {
                 Copy::Gone => {}
             }
         }
-        let open = &moment.world.knowledge.state().open;
+        let open = &moment.world.knowledge.open;
         for attempt in open.iter().map(|(&iteration, open)| (iteration, open.attempt)) {
             let (iteration, number) = attempt;
             let attempt = crate::storage::log::event::Attempt { iteration, number };
@@ -102,9 +102,9 @@ impl Search {
     /// Returns all sequences of draws. Architectures not met so far are alike: only the first of
     /// them is tried.
     fn choices(&self, moment: &Moment) -> Vec<Vec<&'static str>> {
-        let state = moment.world.knowledge.state();
+        let state = &moment.world.knowledge;
         let is_met = |name: &str| {
-            moment.world.knowledge.known().contains_key(name)
+            moment.world.knowledge.known.contains_key(name)
                 || state.losses.contains_key(name)
                 || state.open.values().any(|open| open.architecture == name)
                 || state.pending.values().any(|pending| pending.architecture == name)
@@ -171,7 +171,7 @@ impl Moment {
         let mut after = self.clone();
         for row in rows {
             let is_late =
-                after.world.knowledge.state().lost.contains_key(&row.iteration.unwrap_or_default());
+                after.world.knowledge.lost.contains_key(&row.iteration.unwrap_or_default());
             after.late_results += u64::from(row.event.is_result() && is_late);
         }
         after.world.append(rows, Write::Whole);
@@ -180,7 +180,7 @@ impl Moment {
     }
 
     fn check(&self, wanted: u64) {
-        let state = self.world.knowledge.state();
+        let state = &self.world.knowledge;
         let open: HashSet<_> = state.open.values().map(|open| &open.architecture).collect();
         assert_eq!(open.len(), state.open.len(), "an architecture is open twice");
         let tally = state.epsilons.first();
@@ -189,10 +189,10 @@ impl Moment {
 
     /// Returns all of the moment that decides what can follow.
     fn key(&self) -> Vec<u8> {
-        let state = self.world.knowledge.state();
+        let state = &self.world.knowledge;
         let mut key = vec![state.next_iteration.0 as u8, self.late_results as u8];
         let name = |architecture: &str| architecture.as_bytes()[0];
-        let known: BTreeMap<_, _> = self.world.knowledge.known().iter().collect();
+        let known: BTreeMap<_, _> = self.world.knowledge.known.iter().collect();
         for (architecture, known) in known {
             key.extend([1, name(architecture), known.iteration.0 as u8]);
             key.extend(known.reward.unwrap().to_bits().to_le_bytes());

@@ -82,7 +82,7 @@ impl Schedule {
                 }]);
             }
             4 => {
-                let row = if self.world.knowledge.is_halted() {
+                let row = if self.world.knowledge.halted {
                     Row::at(Event::Resumed, time())
                 } else if self.rng.random_bool(0.2) {
                     Row::at(Event::Halted, time())
@@ -141,7 +141,7 @@ impl Schedule {
                 3 | 4 => {
                     let attempt = attempt_of(&claim);
                     // Either on its own account, or since it was the last allowed timeout in a row.
-                    let open = self.world.knowledge.state().open.get(&attempt.iteration);
+                    let open = self.world.knowledge.open.get(&attempt.iteration);
                     let rows = if open.is_some_and(|open| is_last_timeout(open.timeouts)) {
                         self.world.knowledge.lose(attempt, TIME_TOO_SHORT, Some(0.5), time())
                     } else {
@@ -187,7 +187,7 @@ impl Schedule {
             self.world.append(&self.world.lose(attempt), Write::Whole);
         }
         self.world.append(&self.world.knowledge.due_rows(None), Write::Whole);
-        let state = self.world.knowledge.state();
+        let state = &self.world.knowledge;
         assert!(state.open.is_empty() && state.pending.is_empty());
     }
 }
@@ -228,7 +228,7 @@ impl Schedule {
         let results: Vec<_> = self.world.log.iter().filter(|row| row.event.is_result()).collect();
         let architectures: BTreeSet<_> = results.iter().map(|row| &row.architecture).collect();
         assert_eq!(architectures.len(), results.len());
-        assert_eq!(self.world.knowledge.known().len(), results.len());
+        assert_eq!(self.world.knowledge.known.len(), results.len());
         for row in results {
             assert!(self.world.knowledge.clone().apply(row).is_err(), "a result is doubled");
         }

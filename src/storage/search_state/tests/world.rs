@@ -125,7 +125,7 @@ impl World {
     /// After a whole write of a result or a loss nothing is left to be mended.
     pub(crate) fn check_mended(&self) {
         assert_eq!(self.knowledge.due_rows(None), []);
-        let state = self.knowledge.state();
+        let state = &self.knowledge;
         for (iteration, pending) in &state.pending {
             let is_open = state.open.values().any(|open| open.architecture == pending.architecture);
             assert!(is_open, "iteration {iteration} waits for nobody");
@@ -186,7 +186,7 @@ impl World {
         }
         self.check_tallies(&tallies);
         let iterations = |keys: &mut dyn Iterator<Item = Iteration>| keys.collect::<BTreeSet<_>>();
-        let state = self.knowledge.state();
+        let state = &self.knowledge;
         assert_eq!(
             iterations(&mut state.open.keys().copied()),
             iterations(&mut open.values().copied())
@@ -195,8 +195,8 @@ impl World {
             iterations(&mut state.pending.keys().copied()),
             iterations(&mut waiting.keys().copied())
         );
-        assert_eq!(self.knowledge.next_iteration().0, drawn + 1);
-        assert_eq!(self.knowledge.known().len(), results.len());
+        assert_eq!(self.knowledge.next_iteration.0, drawn + 1);
+        assert_eq!(self.knowledge.known.len(), results.len());
         self.check_losses();
         self.check_time();
     }
@@ -252,14 +252,9 @@ impl World {
                 *losses.entry(row.architecture.as_deref().unwrap()).or_default() += 1;
             }
         }
-        losses.retain(|architecture, _| !self.knowledge.known().contains_key(*architecture));
-        let known: BTreeMap<&str, u32> = self
-            .knowledge
-            .state()
-            .losses
-            .iter()
-            .map(|(name, &losses)| (name.as_str(), losses))
-            .collect();
+        losses.retain(|architecture, _| !self.knowledge.known.contains_key(*architecture));
+        let known: BTreeMap<&str, u32> =
+            self.knowledge.losses.iter().map(|(name, &losses)| (name.as_str(), losses)).collect();
         assert_eq!(losses, known);
         assert!(losses.values().all(|&losses| losses <= 3));
     }

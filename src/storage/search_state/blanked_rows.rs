@@ -33,9 +33,9 @@ impl Doubt {
 impl Knowledge {
     /// Whether a blanked row may have been about an iteration.
     pub(crate) fn is_in_doubt(&self, iteration: Iteration) -> bool {
-        let doubt = &self.state.doubt;
+        let doubt = &self.doubt;
         doubt.iterations.contains(&iteration)
-            || (doubt.draws && iteration >= self.state.next_iteration && self.is_near(iteration))
+            || (doubt.draws && iteration >= self.next_iteration && self.is_near(iteration))
     }
 
     /// Whether the draw of this iteration may have been blanked: no row names it.
@@ -45,7 +45,7 @@ impl Knowledge {
 
     /// Whether any row was blanked, which may have been a loss.
     pub(crate) fn has_blanks(&self) -> bool {
-        self.state.events.contains_key(&Event::Void)
+        self.events.contains_key(&Event::Void)
     }
 
     /// Whether a row that cannot be read may be about an iteration: one that has ended changes no
@@ -53,7 +53,7 @@ impl Knowledge {
     pub fn may_change(&self, iteration: Iteration) -> bool {
         self.is_unfinished(iteration)
             || self.is_in_doubt(iteration)
-            || (iteration >= self.state.next_iteration && self.is_near(iteration))
+            || (iteration >= self.next_iteration && self.is_near(iteration))
     }
 
     /// Takes in a blanked row. No number that it may have had is given again: the files of its
@@ -62,8 +62,8 @@ impl Knowledge {
         match iteration {
             Some(iteration) if self.may_change(iteration) => {
                 self.count_draw(iteration);
-                self.state.doubt.iterations.insert(iteration);
-                if let Some(open) = self.state.open.get_mut(&iteration) {
+                self.doubt.iterations.insert(iteration);
+                if let Some(open) = self.open.get_mut(&iteration) {
                     open.attempt = open.attempt.max(attempt.unwrap_or(0));
                 }
             }
@@ -71,47 +71,45 @@ impl Knowledge {
             // nothing.
             Some(_) => {}
             None => {
-                let state = &mut self.state;
-                let next = state.next_iteration;
-                let unfinished = state.open.keys().chain(state.pending.keys());
-                let all: Vec<_> = unfinished.chain(state.lost.keys()).copied().collect();
-                state.doubt.iterations.extend(all.into_iter().chain([next]));
-                state.doubt.halt = true;
+                let next = self.next_iteration;
+                let unfinished = self.open.keys().chain(self.pending.keys());
+                let all: Vec<_> = unfinished.chain(self.lost.keys()).copied().collect();
+                self.doubt.iterations.extend(all.into_iter().chain([next]));
+                self.doubt.halt = true;
                 self.count_draw(next);
             }
         }
-        self.state.doubt.draws = true;
+        self.doubt.draws = true;
     }
 
     /// An iteration stands where the last row says: it has ended, or begun.
     pub(crate) fn end_doubt(&mut self, iteration: Iteration) {
-        self.state.doubt.iterations.remove(&iteration);
+        self.doubt.iterations.remove(&iteration);
     }
 
     /// Nothing is drawn while the search is halted, and draws are numbered one after the other.
     pub(crate) fn end_doubt_of_draws(&mut self) {
-        let doubt = &mut self.state.doubt;
+        let doubt = &mut self.doubt;
         doubt.draws = false;
         if std::mem::take(&mut doubt.halt) {
-            self.state.halted = false;
+            self.halted = false;
         }
     }
 
     /// Draws are numbered without gaps but for those whose rows were blanked.
     pub(crate) fn count_draw(&mut self, iteration: Iteration) {
-        let next = self.state.next_iteration;
-        self.state.doubt.iterations.extend((next.0..iteration.0).map(Iteration));
-        self.state.next_iteration = next.max(iteration.next());
+        let next = self.next_iteration;
+        self.doubt.iterations.extend((next.0..iteration.0).map(Iteration));
+        self.next_iteration = next.max(iteration.next());
     }
 
     fn is_unfinished(&self, iteration: Iteration) -> bool {
-        let state = &self.state;
-        state.open.contains_key(&iteration)
-            || state.pending.contains_key(&iteration)
-            || state.lost.contains_key(&iteration)
+        self.open.contains_key(&iteration)
+            || self.pending.contains_key(&iteration)
+            || self.lost.contains_key(&iteration)
     }
 
     fn is_near(&self, iteration: Iteration) -> bool {
-        iteration.0.saturating_sub(self.state.next_iteration.0) < MOST_HIDDEN_DRAWS
+        iteration.0.saturating_sub(self.next_iteration.0) < MOST_HIDDEN_DRAWS
     }
 }
