@@ -6,7 +6,6 @@ use anyhow::Context;
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
-use super::exit_code::ExitStatus;
 use super::printer::Printer;
 use crate::config::{DEFAULTS, ExperimentConfig, Setting, load};
 use crate::ops::{self, Experiment};
@@ -27,7 +26,7 @@ pub struct InitArgs {
     settings: Vec<Setting>,
 }
 
-pub fn init(args: InitArgs, trust: Trust, printer: &Printer) -> anyhow::Result<ExitStatus> {
+pub fn init(args: InitArgs, trust: Trust, printer: &Printer) -> anyhow::Result<()> {
     let config = ops::init::load(&args.config, &args.settings)?;
     let experiment = ops::init::init(config, &args.dir, trust)?;
     printer.note(&format!(
@@ -35,7 +34,7 @@ pub fn init(args: InitArgs, trust: Trust, printer: &Printer) -> anyhow::Result<E
          with the arguments of this `init`)",
         experiment.dir().root().display(),
     ));
-    Ok(ExitStatus::Done)
+    Ok(())
 }
 
 /// Change what may change of an experiment's configuration
@@ -60,10 +59,10 @@ pub struct SetArgs {
     settings: Vec<Setting>,
 }
 
-pub fn set(args: SetArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
+pub fn set(args: SetArgs, printer: &Printer) -> anyhow::Result<()> {
     let experiment = Experiment::open(&args.dir)?;
     ops::set::set(&experiment, &args.settings)?.iter().for_each(|line| printer.note(line));
-    Ok(ExitStatus::Done)
+    Ok(())
 }
 
 /// Show every key of a configuration with its default, check a file, or show what is in force in an
@@ -90,7 +89,7 @@ pub struct ConfigArgs {
     settings: Vec<Setting>,
 }
 
-pub fn config(args: ConfigArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
+pub fn config(args: ConfigArgs, printer: &Printer) -> anyhow::Result<()> {
     if let Some(path) = args.check {
         let config = load(&path, &args.settings)
             .and_then(ExperimentConfig::check)
@@ -99,13 +98,12 @@ pub fn config(args: ConfigArgs, printer: &Printer) -> anyhow::Result<ExitStatus>
         if config.config.data.path.as_ref().is_some_and(|data| data.exists()) {
             ops::init::check_images(&config)?;
         }
-        printer.result(&config.to_yaml()?)?;
+        printer.result(&config.to_yaml()?)
     } else if let Some(dir) = args.in_force {
-        printer.result(&Experiment::open(&dir)?.config().to_yaml()?)?;
+        printer.result(&Experiment::open(&dir)?.config().to_yaml()?)
     } else {
-        printer.result(DEFAULTS)?;
+        printer.result(DEFAULTS)
     }
-    Ok(ExitStatus::Done)
 }
 
 /// Print the completions of a shell
@@ -117,9 +115,8 @@ pub struct CompletionsArgs {
     shell: Shell,
 }
 
-pub fn completions(args: &CompletionsArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
+pub fn completions(args: &CompletionsArgs, printer: &Printer) -> anyhow::Result<()> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut super::Cli::command(), "metaqnn", &mut script);
-    printer.result(&String::from_utf8_lossy(&script))?;
-    Ok(ExitStatus::Done)
+    printer.result(&String::from_utf8_lossy(&script))
 }

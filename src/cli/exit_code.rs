@@ -39,16 +39,12 @@ impl ExitStatus {
     /// The code of the first cause whose type is in the table.
     pub fn of(error: &anyhow::Error) -> Self {
         // What was added as context is found by the error alone, not in the chain.
-        let context = error.downcast_ref::<Refusal>().map(Self::of_refusal);
-        context.or_else(|| error.chain().find_map(Self::of_cause)).unwrap_or(Self::Bug)
-    }
-
-    const fn of_refusal(refusal: &Refusal) -> Self {
-        match refusal {
-            Refusal::Usage(_) => Self::Usage,
-            Refusal::Damage(_) => Self::Damaged,
-            Refusal::Environment(_) => Self::Environment,
-            Refusal::TryAgain(_) => Self::TryAgain,
+        match error.downcast_ref() {
+            Some(Refusal::Usage(_)) => Self::Usage,
+            Some(Refusal::Damage(_)) => Self::Damaged,
+            Some(Refusal::Environment(_)) => Self::Environment,
+            Some(Refusal::TryAgain(_)) => Self::TryAgain,
+            None => error.chain().find_map(Self::of_cause).unwrap_or(Self::Bug),
         }
     }
 

@@ -113,7 +113,12 @@ impl Command {
         if self.computes() {
             start_threads()?;
         }
-        match self {
+        let done = match self {
+            Self::Verify(args) => return checks::verify(args, printer),
+            Self::Doctor(args) => return checks::doctor(args, trust, printer),
+            Self::Simulate(args) => return simulate::run(&args, printer),
+            Self::Import(args) => return exchange::run_import(args, printer),
+            Self::Export(args) => return exchange::run_export(&args, printer),
             Self::Init(args) => config::init(args, trust, printer),
             Self::Run(args) => run::run(args, trust, printer),
             Self::Submit(args) => submit::run(args, trust, printer),
@@ -122,15 +127,11 @@ impl Command {
             Self::Status(args) => status::run(args, printer),
             Self::Train(args) => train::run(args, trust, printer),
             Self::Reduce(args) => reduce::run(args, trust, printer),
-            Self::Verify(args) => checks::verify(args, printer),
-            Self::Doctor(args) => checks::doctor(args, trust, printer),
             Self::Space(args) => space::run(args, printer),
-            Self::Simulate(args) => simulate::run(&args, printer),
-            Self::Import(args) => exchange::run_import(args, printer),
-            Self::Export(args) => exchange::run_export(&args, printer),
             Self::Config(args) => config::config(args, printer),
             Self::Completions(args) => config::completions(&args, printer),
-        }
+        };
+        done.map(|()| ExitStatus::Done)
     }
 }
 
@@ -154,7 +155,7 @@ pub fn run() -> ExitCode {
     let status = match std::panic::catch_unwind(command) {
         Ok(Ok(status)) => status,
         Ok(Err(error)) => {
-            printer.error(&error);
+            log::error!("{error:#}");
             ExitStatus::of(&error)
         }
         Err(_) => ExitStatus::Bug,

@@ -26,7 +26,7 @@ impl Printer {
         Self { level, bars: MultiProgress::with_draw_target(target) }
     }
 
-    /// Sends the log messages of all modules to stderr.
+    /// Sends the log messages of all modules to stderr; the error that ends a command is one.
     pub fn start_logging(&self) {
         let started = env_logger::Builder::new()
             .filter_level(self.level)
@@ -76,18 +76,9 @@ impl Printer {
     /// Prints a note on stderr, unless quiet.
     pub fn note(&self, text: &str) {
         if self.level > LevelFilter::Error {
-            self.say(text);
+            // Without stderr the work goes on.
+            let _ = AboveBars(self.bars.clone()).write_all(format!("{text}\n").as_bytes());
         }
-    }
-
-    /// Prints an error with its chain of causes on one line.
-    pub fn error(&self, error: &anyhow::Error) {
-        self.say(&format!("error: {error:#}"));
-    }
-
-    fn say(&self, text: &str) {
-        // Without stderr the work goes on.
-        let _ = AboveBars(self.bars.clone()).write_all(format!("{text}\n").as_bytes());
     }
 }
 

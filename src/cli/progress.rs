@@ -3,18 +3,22 @@
 use std::mem;
 use std::time::Duration;
 
-use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 
 use super::printer::Printer;
 use crate::config::ValidConfig;
 use crate::ops::TrainEvent;
 use crate::ops::reduce::switched_off;
+use crate::report::Summary;
 use crate::storage::Event;
 
 /// Shows the progress events of tasks. Dropped, it takes its bars away.
 pub struct Progress<'a> {
     printer: &'a Printer,
-    bars: Option<Bars>,
+    /// Of the whole search, where that is shown.
+    search: Option<ProgressBar>,
+    /// None where the terminal has no bars.
+    workers: Vec<WorkerBar>,
     /// Epochs of a whole training.
     epochs: u32,
     best: Option<f64>,
@@ -22,12 +26,6 @@ pub struct Progress<'a> {
     end_is_shown: bool,
     /// Since the last claim: that others train what is left.
     wait_is_shown: bool,
-}
-
-/// One bar for the search, when there is one, and one for each worker.
-struct Bars {
-    search: Option<ProgressBar>,
-    workers: Vec<WorkerBar>,
 }
 
 struct WorkerBar {
@@ -62,29 +60,43 @@ impl EpochsLeft {
 }
 
 impl<'a> Progress<'a> {
-    pub fn of_task(printer: &'a Printer, config: &ValidConfig) -> Self {
-        Self::new(printer, config, 1, None)
-    }
-
-    pub fn of_search(printer: &'a Printer, config: &ValidConfig, workers: u32) -> Self {
-        let wanted = config.schedule.stages().iter().map(|stage| stage.architectures).sum();
-        Self::new(printer, config, workers, Some(wanted))
-    }
-
-    fn new(printer: &'a Printer, config: &ValidConfig, workers: u32, wanted: Option<u64>) -> Self {
-        let bars = printer.bars().map(|all| Bars::new(all, workers, wanted));
-        let epochs = config.recipe.epochs;
-        let (end_is_shown, wait_is_shown) = (false, false);
-        Self { printer, bars, epochs, best: None, end_is_shown, wait_is_shown }
-    }
-
-    /// Sets how many architectures have results already, and the best accuracy, when a search goes
-    /// on.
-    pub fn start_at(&mut self, results: u64, best: Option<f64>) {
-        self.best = best;
-        if let Some(search) = self.bars.as_ref().and_then(|bars| bars.search.as_ref()) {
-            search.set_position(results);
+    /// Shows one task, or with `before` a whole search, of which that much is done.
+    pub fn new(
+        printer: &'a Printer,
+        config: &ValidConfig,
+        workers: u32,
+        before: Option<&Summary>,
+    ) -> Self {
+        let best = before.and_then(|before| before.best.as_ref());
+        let mut progress = Self {
+            printer,
+            search: None,
+            workers: Vec::new(),
+            epochs: config.recipe.epochs,
+            best: best.map(|best| best.best_validation_accuracy),
+            end_is_shown: false,
+            wait_is_shown: false,
+        };
+        if let Some(bars) = printer.bars() {
+            let bar = |length, template| {
+                let style = ProgressStyle::with_template(template).expect("it is well formed");
+                bars.add(ProgressBar::new(length)).with_style(style.progress_chars("=> "))
+            };
+            let worker = |_| WorkerBar {
+                bar: bar(1, "network [{bar:28}] {pos}/{len} epochs{prefix} {wide_msg}"),
+                network: String::new(),
+                left: EpochsLeft::default(),
+            };
+            progress.workers = (0..workers).map(worker).collect();
+            progress.search = before.map(|before| {
+                // Without a time: `status` has a range, by what networks have cost.
+                let bar = bar(before.wanted, "search  [{bar:28}] {pos}/{len} networks {msg}");
+                bar.set_position(before.results);
+                bar.enable_steady_tick(Duration::from_secs(1));
+                bar
+            });
         }
+        progress
     }
 
     pub fn show(&mut self, worker: usize, event: &TrainEvent) {
@@ -95,13 +107,51 @@ impl<'a> Progress<'a> {
             self.best = Some(self.best.map_or(*reward, |best: f64| best.max(*reward)));
         }
         // Bars show the current state; what went wrong is printed above them and stays.
-        let has_bar = self.bars.as_mut().is_some_and(|bars| bars.show(worker, event, self.best));
-        if !has_bar
+        if !self.show_on_bars(worker, event)
             && self.is_news(event)
             && let Some(line) = self.line(event)
         {
             self.printer.note(&line);
         }
+    }
+
+    /// Shows an event; returns whether it has a place on the bars.
+    fn show_on_bars(&mut self, worker: usize, event: &TrainEvent) -> bool {
+        let Some(WorkerBar { bar, network, left }) = self.workers.get_mut(worker) else {
+            return false;
+        };
+        match event {
+            TrainEvent::Claimed { iteration, epochs, architecture, .. } => {
+                bar.set_length(u64::from(*epochs));
+                bar.set_position(0);
+                bar.set_prefix("");
+                network.clone_from(architecture);
+                bar.set_message(format!("#{iteration} {architecture}"));
+            }
+            TrainEvent::Epoch { iteration, epoch, validation_accuracy, seconds, .. } => {
+                let all = bar.length().unwrap_or_default() as u32;
+                let left = left.after(*epoch, *seconds, all).map(Duration::from_secs_f64);
+                let left = left.map(|left| format!(", at most {:#} left", HumanDuration(left)));
+                bar.set_prefix(left.unwrap_or_default());
+                bar.set_position(u64::from(*epoch));
+                bar.set_message(format!("#{iteration} {validation_accuracy:.4} {network}"));
+            }
+            TrainEvent::Recorded { .. } => {
+                if let Some(search) = &self.search {
+                    search.inc(1);
+                    let best = self.best.map(|best| format!("(best {best:.4})"));
+                    search.set_message(best.unwrap_or_default());
+                }
+            }
+            TrainEvent::Reused { .. } => {}
+            TrainEvent::Nothing { .. } => {
+                bar.set_message("");
+                bar.set_prefix("");
+                return self.search.is_some();
+            }
+            _ => return false,
+        }
+        true
     }
 
     fn is_news(&mut self, event: &TrainEvent) -> bool {
@@ -163,69 +213,8 @@ impl<'a> Progress<'a> {
 
 impl Drop for Progress<'_> {
     fn drop(&mut self) {
-        if let Some(bars) = &self.bars {
-            let workers = bars.workers.iter().map(|worker| &worker.bar);
-            workers.chain(&bars.search).for_each(ProgressBar::finish_and_clear);
-        }
-    }
-}
-
-impl Bars {
-    fn new(all: &MultiProgress, workers: u32, wanted: Option<u64>) -> Self {
-        let bar = |length, template| {
-            let style = ProgressStyle::with_template(template).expect("it is well formed");
-            all.add(ProgressBar::new(length)).with_style(style.progress_chars("=> "))
-        };
-        let worker = |_| WorkerBar {
-            bar: bar(1, "network [{bar:28}] {pos}/{len} epochs{prefix} {wide_msg}"),
-            network: String::new(),
-            left: EpochsLeft::default(),
-        };
-        let workers = (0..workers).map(worker).collect();
-        let search = wanted.map(|wanted| {
-            // Without a time: `status` has a range, by what networks have cost.
-            let bar = bar(wanted, "search  [{bar:28}] {pos}/{len} networks {msg}");
-            bar.enable_steady_tick(Duration::from_secs(1));
-            bar
-        });
-        Self { search, workers }
-    }
-
-    /// Shows an event; returns whether it has a place on the bars.
-    fn show(&mut self, worker: usize, event: &TrainEvent, best: Option<f64>) -> bool {
-        let WorkerBar { bar, network, left } = &mut self.workers[worker];
-        match event {
-            TrainEvent::Claimed { iteration, epochs, architecture, .. } => {
-                bar.set_length(u64::from(*epochs));
-                bar.set_position(0);
-                bar.set_prefix("");
-                network.clone_from(architecture);
-                bar.set_message(format!("#{iteration} {architecture}"));
-            }
-            TrainEvent::Epoch { iteration, epoch, validation_accuracy, seconds, .. } => {
-                let all = bar.length().unwrap_or_default() as u32;
-                let left = left.after(*epoch, *seconds, all).map(Duration::from_secs_f64);
-                let left = left.map(|left| format!(", at most {:#} left", HumanDuration(left)));
-                bar.set_prefix(left.unwrap_or_default());
-                bar.set_position(u64::from(*epoch));
-                bar.set_message(format!("#{iteration} {validation_accuracy:.4} {network}"));
-            }
-            TrainEvent::Recorded { .. } => {
-                if let Some(search) = &self.search {
-                    search.inc(1);
-                    let best = best.map(|best| format!("(best {best:.4})"));
-                    search.set_message(best.unwrap_or_default());
-                }
-            }
-            TrainEvent::Reused { .. } => {}
-            TrainEvent::Nothing { .. } => {
-                bar.set_message("");
-                bar.set_prefix("");
-                return self.search.is_some();
-            }
-            _ => return false,
-        }
-        true
+        let workers = self.workers.iter().map(|worker| &worker.bar);
+        workers.chain(&self.search).for_each(ProgressBar::finish_and_clear);
     }
 }
 

@@ -3,7 +3,6 @@
 use clap::Args;
 
 use super::args::SharedDir;
-use super::exit_code::ExitStatus;
 use super::printer::Printer;
 use crate::ops::reduce::lost_claims::EndedJobs;
 use crate::ops::reduce::{rebuild, reduce};
@@ -31,7 +30,7 @@ pub struct ReduceArgs {
     rebuild: bool,
 }
 
-pub fn run(args: ReduceArgs, trust: Trust, printer: &Printer) -> anyhow::Result<ExitStatus> {
+pub fn run(args: ReduceArgs, trust: Trust, printer: &Printer) -> anyhow::Result<()> {
     let experiment = args.dir.open(trust)?;
     if args.rebuild {
         let rows = rebuild(&experiment)?;
@@ -44,5 +43,5 @@ pub fn run(args: ReduceArgs, trust: Trust, printer: &Printer) -> anyhow::Result<
         let ended = args.after.map_or(EndedJobs::None, EndedJobs::One);
         printer.note(&reduce(&experiment, &ended)?.to_string());
     }
-    Ok(ExitStatus::Done)
+    Ok(())
 }

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::exit_code::ExitStatus;
 use super::printer::Printer;
 use super::progress::Progress;
 use crate::config::Setting;
@@ -42,23 +41,22 @@ pub struct RunArgs {
     json: bool,
 }
 
-pub fn run(args: RunArgs, trust: Trust, printer: &Printer) -> anyhow::Result<ExitStatus> {
+pub fn run(args: RunArgs, trust: Trust, printer: &Printer) -> anyhow::Result<()> {
     let config = init::load(&args.config, &args.settings)?;
     let dir = args.dir.unwrap_or_else(|| PathBuf::from(&config.experiment.name));
     let experiment = init::open_or_init(config, &dir, trust)?;
-    let mut progress = Progress::of_search(printer, experiment.config(), args.workers);
     let before = status::status(&experiment)?;
-    progress.start_at(before.results, before.best.map(|best| best.best_validation_accuracy));
+    let mut progress = Progress::new(printer, experiment.config(), args.workers, Some(&before));
     run_search(&experiment, args.workers, &mut |worker, event| progress.show(worker, event))?;
     drop(progress);
     // With what was `set` meanwhile.
     let experiment = experiment.reopened()?;
     if args.json {
-        printer.result(&serde_json::to_string(&status::status(&experiment)?)?)?;
+        printer.result(&serde_json::to_string(&status::status(&experiment)?)?)
     } else {
         printer.result(&status::ranked(&experiment, args.top as usize, printer.colour())?)?;
         let tables = experiment.dir().tables();
         printer.note(&format!("tables for a spreadsheet: `{}`", tables.display()));
+        Ok(())
     }
-    Ok(ExitStatus::Done)
 }

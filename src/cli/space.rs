@@ -5,16 +5,14 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use clap::Args;
-use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::exit_code::ExitStatus;
 use super::printer::Printer;
 use crate::config;
 use crate::ops::Refusal;
 use crate::q_learning::{Epsilon, QTable, sample_trajectory};
 use crate::seed::{Purpose, generator};
-use crate::space::{Architecture, Space, StateKey, StateTuple};
+use crate::space::{Architecture, Space, SpaceError, StateKey, StateTuple};
 
 /// Show the search space of a configuration: its size, what is legal, samples, costs
 #[derive(Debug, Args)]
@@ -62,7 +60,7 @@ pub struct SpaceArgs {
     settings: Vec<config::Setting>,
 }
 
-pub fn run(args: SpaceArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
+pub fn run(args: SpaceArgs, printer: &Printer) -> anyhow::Result<()> {
     let config = config::load(&args.config, &args.settings)
         .and_then(config::ExperimentConfig::check)
         .with_context(|| format!("`{}`", args.config.display()))?;
@@ -72,29 +70,27 @@ pub fn run(args: SpaceArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
         bail!(Refusal::together("--epsilon", other));
     }
     let space = &config.space;
-    let answer = Answer { printer, json: args.json };
+    let print = |(object, text): (Value, String)| {
+        printer.result(&if args.json { object.to_string() } else { text })
+    };
     if args.states {
-        space.states().iter().try_for_each(|key| answer.state(space, key))?;
+        space.states().iter().try_for_each(|key| print(state(space, key)))?;
     } else if args.check {
         let mut stdin = io::stdin().lock();
         for number in 1.. {
             let Some(line) = read_line(&mut stdin, number)? else { break };
-            let checked = Checked::of(space, &line);
-            answer.print(
-                &checked,
-                match &checked.reason {
-                    Some(reason) => format!("illegal: {reason}"),
-                    None => {
-                        format!("legal: {}", checked.with_dropout.as_deref().unwrap_or_default())
-                    }
-                },
-            )?;
+            let parsed = space.parse(&line);
+            let text = match &parsed {
+                Ok(architecture) => format!("legal: {architecture}"),
+                Err(problem) => format!("illegal: {problem}"),
+            };
+            print((checked(space, &line, &parsed), text))?;
         }
     } else if let Some(prefix) = &args.next {
         let state = space.parse_prefix(prefix)?;
         for action in space.legal_actions(&space.key(&state)) {
             let layer = action.to_string();
-            answer.print(&json!({ "layer": layer }), layer)?;
+            print((json!({ "layer": layer }), layer))?;
         }
     } else if let Some(number) = args.sample {
         let epsilon = Epsilon::new(args.epsilon.unwrap_or(1.0))?;
@@ -102,14 +98,16 @@ pub fn run(args: SpaceArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
         for iteration in 1..=number {
             let mut rng = generator(config.experiment.seed, Purpose::Sample, iteration, 0);
             let architecture = sample_trajectory(&q_table, epsilon, &mut rng).to_string();
-            answer.print(&json!({ "architecture": architecture }), architecture)?;
+            print((json!({ "architecture": architecture }), architecture))?;
         }
     } else if let Some(text) = &args.cost {
-        answer.cost(space, &space.parse(text)?)?;
+        let architecture = space.parse(text)?;
+        let text = cost(space, &architecture);
+        print((checked(space, &architecture.to_string(), &Ok(architecture)), text))?;
     } else {
-        answer.size(space)?;
+        print(size(space))?;
     }
-    Ok(ExitStatus::Done)
+    Ok(())
 }
 
 /// Bytes of the longest line that is read; the longest architecture has some thousand.
@@ -131,122 +129,78 @@ fn read_line(stdin: &mut impl BufRead, number: u64) -> anyhow::Result<Option<Str
     Ok(Some(String::from_utf8_lossy(&line).trim_end_matches('\r').to_owned()))
 }
 
-#[derive(Serialize)]
-struct Size {
-    states: usize,
-    state_action_pairs: usize,
-    architectures: String,
-    input_size: u32,
-    max_layers: u32,
-    limits: Option<()>,
+/// The size of a space, as an object and as text.
+fn size(space: &Space) -> (Value, String) {
+    let image = space.image();
+    let (states, pairs) = (space.states().len(), space.count_state_action_pairs());
+    let (architectures, max_layers) = (space.count_architectures().to_string(), space.max_layers);
+    let text = format!(
+        "images          {0} x {0} pixels, {1} channel{2}, {3} classes\n\
+         most layers     {max_layers}\n\
+         states          {4}\n\
+         state-actions   {5}\n\
+         architectures   {6}\n",
+        image.size,
+        image.channels,
+        if image.channels == 1 { "" } else { "s" },
+        image.classes,
+        with_commas(states),
+        with_commas(pairs),
+        with_commas(&architectures),
+    );
+    let object = json!({
+        "states": states, "state_action_pairs": pairs, "architectures": architectures,
+        "input_size": image.size, "max_layers": max_layers, "limits": null,
+    });
+    (object, text)
 }
 
 /// A state in the published columns, and the actions that are legal there.
-#[derive(Serialize)]
-struct StateLine {
-    #[serde(flatten)]
-    state: StateTuple,
-    next: Vec<String>,
+fn state(space: &Space, key: &StateKey) -> (Value, String) {
+    let next: Vec<String> = space.legal_actions(key).iter().map(ToString::to_string).collect();
+    let state = StateTuple::of_state(key);
+    let StateTuple { layer_type, layer_depth, filter_depth, filter_size, stride, .. } = state;
+    let (fc_size, image_size) = (state.fc_size, state.image_size);
+    let text = format!(
+        "depth {layer_depth:>2}  {layer_type:<5} {filter_depth:>3} {filter_size} {stride} \
+         {fc_size:>3}  size {image_size}: {}",
+        next.join(" ")
+    );
+    let mut object = json!(state);
+    object["next"] = json!(next);
+    (object, text)
 }
 
-#[derive(Serialize)]
-struct Checked<'a> {
-    architecture: &'a str,
-    legal: bool,
-    reason: Option<String>,
-    with_dropout: Option<String>,
-    layers: Option<usize>,
-    parameters: Option<u64>,
-    macs: Option<u64>,
-    sizes: Option<Vec<u32>>,
+/// What is known of an architecture that was read as `text`.
+fn checked(space: &Space, text: &str, parsed: &Result<Architecture, SpaceError>) -> Value {
+    let architecture = parsed.as_ref().ok();
+    let cost = architecture.map(|architecture| space.cost(architecture));
+    json!({
+        "architecture": text,
+        "legal": parsed.is_ok(),
+        "reason": parsed.as_ref().err().map(ToString::to_string),
+        "with_dropout": architecture.map(ToString::to_string),
+        "layers": architecture.map(Architecture::depth),
+        "parameters": cost.map(|cost| cost.parameters),
+        "macs": cost.map(|cost| cost.macs),
+        "sizes": architecture.map(|architecture| space.sizes(architecture)),
+    })
 }
 
-impl<'a> Checked<'a> {
-    fn of(space: &Space, text: &'a str) -> Self {
-        let parsed = space.parse(text);
-        let architecture = parsed.as_ref().ok();
-        let cost = architecture.map(|architecture| space.cost(architecture));
-        Self {
-            architecture: text,
-            legal: parsed.is_ok(),
-            reason: parsed.as_ref().err().map(ToString::to_string),
-            with_dropout: architecture.map(ToString::to_string),
-            layers: architecture.map(Architecture::depth),
-            parameters: cost.map(|cost| cost.parameters),
-            macs: cost.map(|cost| cost.macs),
-            sizes: architecture.map(|architecture| space.sizes(architecture)),
-        }
-    }
-}
-
-/// Prints an answer as text or as a JSON object.
-struct Answer<'a> {
-    printer: &'a Printer,
-    json: bool,
-}
-
-impl Answer<'_> {
-    fn print(&self, object: &impl Serialize, text: String) -> anyhow::Result<()> {
-        self.printer.result(&if self.json { serde_json::to_string(object)? } else { text })
-    }
-
-    fn size(&self, space: &Space) -> anyhow::Result<()> {
-        let image = space.image();
-        let size = Size {
-            states: space.states().len(),
-            state_action_pairs: space.count_state_action_pairs(),
-            architectures: space.count_architectures().to_string(),
-            input_size: image.size,
-            max_layers: space.max_layers,
-            limits: None,
-        };
-        let text = format!(
-            "images          {0} x {0} pixels, {1} channel{2}, {3} classes\n\
-             most layers     {4}\n\
-             states          {5}\n\
-             state-actions   {6}\n\
-             architectures   {7}\n",
-            image.size,
-            image.channels,
-            if image.channels == 1 { "" } else { "s" },
-            image.classes,
-            size.max_layers,
-            with_commas(size.states),
-            with_commas(size.state_action_pairs),
-            with_commas(&size.architectures),
-        );
-        self.print(&size, text)
-    }
-
-    fn state(&self, space: &Space, key: &StateKey) -> anyhow::Result<()> {
-        let next: Vec<String> = space.legal_actions(key).iter().map(ToString::to_string).collect();
-        let state = StateTuple::of_state(key);
-        let StateTuple { layer_type, layer_depth, filter_depth, filter_size, stride, .. } = state;
-        let (fc_size, image_size) = (state.fc_size, state.image_size);
-        let text = format!(
-            "depth {layer_depth:>2}  {layer_type:<5} {filter_depth:>3} {filter_size} {stride} \
-             {fc_size:>3}  size {image_size}: {}",
-            next.join(" ")
-        );
-        self.print(&StateLine { state, next }, text)
-    }
-
-    fn cost(&self, space: &Space, architecture: &Architecture) -> anyhow::Result<()> {
-        let cost = space.cost(architecture);
-        let sizes: Vec<_> = space.sizes(architecture).iter().map(ToString::to_string).collect();
-        let text = format!(
-            "architecture          {architecture}\n\
-             layers                {}\n\
-             parameters            {}\n\
-             multiply-accumulates  {}\n\
-             sizes                 {}\n",
-            architecture.depth(),
-            with_commas(cost.parameters),
-            with_commas(cost.macs),
-            sizes.join(" "),
-        );
-        self.print(&Checked::of(space, &architecture.to_string()), text)
-    }
+fn cost(space: &Space, architecture: &Architecture) -> String {
+    let cost = space.cost(architecture);
+    let sizes: Vec<_> = space.sizes(architecture).iter().map(ToString::to_string).collect();
+    format!(
+        "architecture          {architecture}\n\
+         layers                {}\n\
+         parameters            {}\n\
+         multiply-accumulates  {}\n\
+         sizes                 {}\n",
+        architecture.depth(),
+        with_commas(cost.parameters),
+        with_commas(cost.macs),
+        sizes.join(" "),
+    )
 }
 
 /// Groups the digits of a whole number by three.

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::exit_code::ExitStatus;
 use super::printer::Printer;
 use crate::ops::{Experiment, status};
 use crate::report::terminal;
@@ -39,7 +38,7 @@ pub struct StatusArgs {
     watch: Option<u64>,
 }
 
-pub fn run(args: StatusArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
+pub fn run(args: StatusArgs, printer: &Printer) -> anyhow::Result<()> {
     loop {
         let experiment = Experiment::open(&args.dir)?;
         let status = status::status(&experiment)?;
@@ -56,7 +55,7 @@ pub fn run(args: StatusArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
             Some(seconds) if !status.condition.has_ended() => {
                 std::thread::sleep(Duration::from_secs(seconds));
             }
-            _ => return Ok(ExitStatus::Done),
+            _ => return Ok(()),
         }
     }
 }

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::args::SharedDir;
-use super::exit_code::ExitStatus;
 use super::printer::Printer;
 use crate::ops::Experiment;
 use crate::ops::rounds::cancel::cancel;
@@ -33,12 +32,9 @@ pub struct SubmitArgs {
     options: SubmitOptions,
 }
 
-pub fn run(args: SubmitArgs, trust: Trust, printer: &Printer) -> anyhow::Result<ExitStatus> {
+pub fn run(args: SubmitArgs, trust: Trust, printer: &Printer) -> anyhow::Result<()> {
     let experiment = args.dir.open(trust)?;
-    for line in submit(&experiment, &args.options)? {
-        printer.result(&line)?;
-    }
-    Ok(ExitStatus::Done)
+    submit(&experiment, &args.options)?.iter().try_for_each(|line| printer.result(line))
 }
 
 /// End a search on the cluster: no new claim, no next round; what is recorded stays
@@ -53,8 +49,8 @@ pub struct CancelArgs {
     dir: PathBuf,
 }
 
-pub fn run_cancel(args: CancelArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
+pub fn run_cancel(args: CancelArgs, printer: &Printer) -> anyhow::Result<()> {
     let experiment = Experiment::open(&args.dir)?;
     cancel(&experiment)?.iter().for_each(|line| printer.note(line));
-    Ok(ExitStatus::Done)
+    Ok(())
 }

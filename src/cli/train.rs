@@ -7,7 +7,6 @@ use rustix::io::Errno;
 use signal_hook::consts::SIGTERM;
 
 use super::args::SharedDir;
-use super::exit_code::ExitStatus;
 use super::printer::Printer;
 use super::progress::Progress;
 use crate::ops::train::{TrainOptions, train};
@@ -39,16 +38,15 @@ pub struct TrainArgs {
     json: bool,
 }
 
-pub fn run(args: TrainArgs, trust: Trust, printer: &Printer) -> anyhow::Result<ExitStatus> {
+pub fn run(args: TrainArgs, trust: Trust, printer: &Printer) -> anyhow::Result<()> {
     let experiment = args.dir.open(trust)?;
     if args.json {
         end_with_reader()?;
-        train(&experiment, args.options, &mut |event| printer.event(&event))?;
+        train(&experiment, args.options, &mut |event| printer.event(&event))
     } else {
-        let mut progress = Progress::of_task(printer, experiment.config());
-        train(&experiment, args.options, &mut |event| progress.show(0, &event))?;
+        let mut progress = Progress::new(printer, experiment.config(), 1, None);
+        train(&experiment, args.options, &mut |event| progress.show(0, &event))
     }
-    Ok(ExitStatus::Done)
 }
 
 /// Ends the task as TERM does when the reader of stdout is gone: a `metaqnn run` that was killed,
