@@ -66,8 +66,8 @@ impl ExitStatus {
             usage_if(matches!(error, SlurmError::Unusable(_)), Self::Environment)
         } else if let Some(error) = cause.downcast_ref() {
             usage_if(matches!(error, TrainingError::Invalid(_)), Self::Environment)
-        } else if let Some(error) = cause.downcast_ref::<DatasetError>() {
-            usage_if(!error.is_damage(), Self::Damaged)
+        } else if let Some(error) = cause.downcast_ref() {
+            usage_if(!matches!(error, DatasetError::Damaged { .. }), Self::Damaged)
         } else if let Some(error) = cause.downcast_ref() {
             usage_if(!matches!(error, PredictorError::Saved(_)), Self::Damaged)
         } else if cause.is::<ConfigError>()

@@ -175,9 +175,8 @@ fn show(error: &clap::Error) -> ExitStatus {
 
 /// A later date would make libraries panic.
 fn check_clock() -> io::Result<()> {
-    let is_right = Timestamp::try_from(SystemTime::now()).is_ok();
     let beyond = "the clock of this machine is beyond the year 9999 (have it set, by NTP)";
-    if is_right { Ok(()) } else { Err(io::Error::other(beyond)) }
+    Timestamp::try_from(SystemTime::now()).map(drop).map_err(|_| io::Error::other(beyond))
 }
 
 /// Makes a write beyond the file size limit (`ulimit -f`) an error. By default the signal ends the

@@ -22,8 +22,7 @@ pub(super) fn parse(batches: &[SourceFile], kind: DataKind) -> Result<Images, Da
     let (mut pixels, mut labels) = (Vec::with_capacity(total), Vec::new());
     let mut expected = None;
     for batch in batches {
-        let found = parse_batch(&batch.bytes, kind, &mut pixels, &mut labels)
-            .map_err(|problem| batch.damaged(problem))?;
+        let found = batch.parse(|file| parse_batch(file, kind, &mut pixels, &mut labels))?;
         let expected = *expected.get_or_insert(found);
         if found != expected {
             return Err(batch.damaged(format!(

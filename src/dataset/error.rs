@@ -4,22 +4,14 @@ use std::fmt::Display;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::invalid::Invalid;
-
 #[derive(Debug, thiserror::Error)]
 pub enum DatasetError {
-    #[error(transparent)]
-    Invalid(#[from] Invalid),
-    #[error("no images are configured (set `data.kind` and `data.path`)")]
-    NoFiles,
-    #[error("found no {names} in `{}` ({remedy})", folder.display())]
-    Missing { folder: PathBuf, names: String, remedy: String },
     #[error("cannot read `{}`", path.display())]
     Read { path: PathBuf, source: io::Error },
     /// The bytes of a file are not what they should be, whatever the configuration says.
     #[error("`{}`: {problem}", path.display())]
     Damaged { path: PathBuf, problem: String },
-    /// Whole files that cannot be used, or not as configured.
+    /// No files, or whole ones that cannot be used as configured.
     #[error("{0}")]
     Unsuitable(String),
 }
@@ -29,8 +21,8 @@ impl DatasetError {
         Self::Damaged { path: path.to_owned(), problem: problem.into() }
     }
 
-    pub const fn is_damage(&self) -> bool {
-        matches!(self, Self::Damaged { .. })
+    pub(super) fn unreadable(path: &Path, source: io::Error) -> Self {
+        Self::Read { path: path.to_owned(), source }
     }
 }
 

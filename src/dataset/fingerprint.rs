@@ -55,16 +55,14 @@ impl Fingerprint {
         }
         for (name, expected) in &self.0 {
             let (path, expected) = (folder.join(name), expected.bytes);
-            let found = match path.metadata() {
-                Ok(metadata) => metadata.len(),
-                Err(source) => return Err(DatasetError::Read { path, source }),
-            };
+            let metadata = path.metadata();
+            let found = metadata.map_err(|source| DatasetError::unreadable(&path, source))?.len();
             if found != expected {
                 let problem = format!(
                     "has `{found}` bytes, but had `{expected}` when the experiment was created \
                      (restore it)"
                 );
-                return Err(DatasetError::Damaged { path, problem });
+                return Err(DatasetError::damaged(&path, problem));
             }
         }
         for (name, expected) in &self.0 {
@@ -76,7 +74,7 @@ impl Fingerprint {
                      (restore it)",
                     found.sha256, expected.sha256
                 );
-                return Err(DatasetError::Damaged { path, problem });
+                return Err(DatasetError::damaged(&path, problem));
             }
         }
         Ok(())
@@ -84,7 +82,7 @@ impl Fingerprint {
 }
 
 fn digest(path: &Path) -> Result<FileDigest, DatasetError> {
-    let read = |source| DatasetError::Read { path: path.to_owned(), source };
+    let read = |source| DatasetError::unreadable(path, source);
     let mut file =
         regular_file::open(path, File::options().read(true), OFlags::empty()).map_err(read)?;
     let mut hasher = Sha256::new();
@@ -150,6 +148,6 @@ mod tests {
 
         fs::remove_file(path.with_file_name("train-labels-idx1-ubyte.gz")).unwrap();
         let error = fingerprint.check_files(&params).unwrap_err();
-        assert!(matches!(error, DatasetError::Missing { .. }), "{error}");
+        assert!(error.to_string().starts_with("found no"), "{error}");
     }
 }

@@ -23,10 +23,9 @@ pub(super) fn parse(
     shape: ImageShape,
     classes: usize,
 ) -> Result<Images, DatasetError> {
-    let bytes = parse_images(&images.bytes, shape).map_err(|problem| images.damaged(problem))?;
+    let bytes = images.parse(|file| parse_images(file, shape))?;
     let count = bytes.len() / shape.values();
-    let values =
-        parse_labels(&labels.bytes, count, classes).map_err(|problem| labels.damaged(problem))?;
+    let values = labels.parse(|file| parse_labels(file, count, classes))?;
     Ok(Images::new(shape, classes, bytes, values))
 }
 

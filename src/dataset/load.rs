@@ -40,7 +40,7 @@ pub fn load_training_images(params: &ValidDataParams) -> Result<Images, DatasetE
             idx::parse([&files[0], &files[1]], params.shape(), params.classes as usize)
         }
         DataKind::Cifar10 | DataKind::Cifar100 => cifar::parse(&files, kind),
-        DataKind::Svhn => svhn::parse(&files[0]),
+        DataKind::Svhn => files[0].parse(svhn::parse),
     }?;
     match images.class_counts().iter().position(|&count| count == 0) {
         Some(class) => Err(DatasetError::Unsuitable(format!(

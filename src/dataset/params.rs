@@ -51,7 +51,6 @@ pub enum DataKind {
     Svhn,
 }
 
-/// Says which images of the training files are set aside to judge networks with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ValidationParams {
@@ -205,7 +204,9 @@ impl ValidDataParams {
     pub fn files(&self) -> Result<(DataKind, &Path), DatasetError> {
         match (self.0.kind, &self.0.path) {
             (Some(kind), Some(path)) => Ok((kind, path)),
-            _ => Err(DatasetError::NoFiles),
+            _ => Err(DatasetError::Unsuitable(
+                "no images are configured (set `data.kind` and `data.path`)".to_owned(),
+            )),
         }
     }
 }
@@ -317,6 +318,6 @@ mod tests {
     #[test]
     fn a_trainer_with_its_own_data_names_no_files() {
         let params = DataParams { kind: None, path: None, ..fashion_mnist() }.check().unwrap();
-        assert!(matches!(params.files(), Err(DatasetError::NoFiles)));
+        assert!(params.files().unwrap_err().to_string().starts_with("no images are configured"));
     }
 }

@@ -36,13 +36,11 @@ impl Normalisation {
         assert!(training.count() > 0, "a split leaves images to train with");
         match method {
             Preprocess::None => Self::Raw,
-            Preprocess::MeanSubtraction => {
-                let (mean, _) = pixel_statistics(training);
-                let deviation = vec![1.0; mean.len()];
-                Self::PerPixel { mean, deviation }
-            }
-            Preprocess::GlobalContrastNormalisation => {
-                let (mean, deviation) = pixel_statistics(training);
+            Preprocess::MeanSubtraction | Preprocess::GlobalContrastNormalisation => {
+                let (mean, mut deviation) = pixel_statistics(training);
+                if method == Preprocess::MeanSubtraction {
+                    deviation.fill(1.0);
+                }
                 Self::PerPixel { mean, deviation }
             }
             Preprocess::StandardWhitening => Self::PerImage,
@@ -56,10 +54,7 @@ impl Normalisation {
     /// also after per-image methods, whose values are near 1: a border brighter than any image. We
     /// do not.
     pub fn padding(&self) -> f32 {
-        match self {
-            Self::Raw => 128.0,
-            Self::PerPixel { .. } | Self::PerImage | Self::Local => 0.0,
-        }
+        if matches!(self, Self::Raw) { 128.0 } else { 0.0 }
     }
 }
 
@@ -89,15 +84,11 @@ fn pixel_statistics(images: &Images) -> (Vec<f32>, Vec<f32>) {
 /// Returns the weights of a Gaussian of sigma 1 at -3 to 3 pixels, of sum 1; the 7x7 kernel is
 /// their outer product.
 pub fn gaussian_kernel() -> [f32; LOCAL_KERNEL_SIZE] {
-    gaussian().map(|weight| weight as f32)
-}
-
-fn gaussian() -> [f64; LOCAL_KERNEL_SIZE] {
     let centre = LOCAL_KERNEL_SIZE / 2;
     let weights: [f64; LOCAL_KERNEL_SIZE] =
         std::array::from_fn(|step| exp(-0.5 * square(step.abs_diff(centre) as f64)));
     let sum: f64 = weights.iter().sum();
-    weights.map(|weight| weight / sum)
+    weights.map(|weight| (weight / sum) as f32)
 }
 
 #[cfg(test)]

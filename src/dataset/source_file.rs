@@ -1,7 +1,7 @@
 //! The files of a data set: found under one of their names, read, named in every error.
 
 use std::fs;
-use std::io;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::DataKind;
@@ -19,10 +19,16 @@ pub(super) struct SourceFile {
 
 impl SourceFile {
     pub(super) fn read(path: PathBuf) -> Result<Self, DatasetError> {
-        match regular_file::read_linked(&path, MOST_BYTES) {
-            Ok(bytes) => Ok(Self { path, bytes }),
-            Err(source) => Err(DatasetError::Read { path, source }),
-        }
+        let bytes = regular_file::read_linked(&path, MOST_BYTES)
+            .map_err(|source| DatasetError::unreadable(&path, source))?;
+        Ok(Self { path, bytes })
+    }
+
+    pub(super) fn parse<T>(
+        &self,
+        parse: impl FnOnce(&[u8]) -> Result<T, String>,
+    ) -> Result<T, DatasetError> {
+        parse(&self.bytes).map_err(|problem| self.damaged(problem))
     }
 
     pub(super) fn damaged(&self, problem: impl Into<String>) -> DatasetError {
@@ -67,28 +73,22 @@ fn locate_one(
         let path = folder.join(name);
         match fs::metadata(&path) {
             // A folder or a pipe under this name is no data file; reading the latter never ends.
-            Ok(metadata) if metadata.is_file() => return Ok(name),
-            Ok(_) => continue,
-            Err(error) if is_absence(&error) => continue,
-            Err(source) => return Err(DatasetError::Read { path, source }),
+            Ok(metadata) if !metadata.is_file() => {}
+            Ok(_) => return Ok(name),
+            Err(error)
+                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
+            Err(source) => return Err(DatasetError::unreadable(&path, source)),
         }
     }
-    let (names, remedy) = (quoted(names, " or "), fetch_hint(kind, folder));
-    Err(DatasetError::Missing { folder: folder.to_owned(), names, remedy })
-}
-
-fn fetch_hint(kind: DataKind, folder: &Path) -> String {
     let (name, also) = match kind {
-        DataKind::Idx => ("fashion-mnist", ", or with `mnist` that one"),
-        DataKind::Cifar10 => ("cifar10", ""),
-        DataKind::Cifar100 => ("cifar100", ""),
-        DataKind::Svhn => ("svhn", ""),
+        DataKind::Idx => ("fashion-mnist".to_owned(), ", or with `mnist` that one"),
+        other => (other.to_string(), ""),
     };
-    format!("`scripts/fetch-data.sh {name} {}` fetches it{also}", folder.display())
-}
-
-fn is_absence(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+    Err(DatasetError::Unsuitable(format!(
+        "found no {} in `{1}` (`scripts/fetch-data.sh {name} {1}` fetches it{also})",
+        quoted(names, " or "),
+        folder.display()
+    )))
 }
 
 #[cfg(test)]
@@ -113,6 +113,6 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("train_32x32.mat")).unwrap();
         let error = locate(folder.path(), DataKind::Svhn).unwrap_err();
-        assert!(matches!(error, DatasetError::Missing { .. }), "{error}");
+        assert!(error.to_string().starts_with("found no `train_32x32.mat`"), "{error}");
     }
 }

@@ -88,10 +88,8 @@ fn stratified(
         )));
     }
     let left: Vec<usize> = counts.iter().zip(&for_validation).map(|(n, taken)| n - taken).collect();
-    let for_training = match params.training_images.map(|images| images as usize) {
-        Some(wanted) => shares(&left, wanted),
-        None => left,
-    };
+    let wanted = params.training_images.map_or(available - judging, |images| images as usize);
+    let for_training = shares(&left, wanted);
     if let Some(class) = for_training.iter().position(|&count| count == 0) {
         return Err(DatasetError::Unsuitable(format!(
             "the split leaves no image of class `{class}` to train with (lower \

@@ -5,18 +5,13 @@
 
 use super::error::problem;
 use super::matlab;
-use super::source_file::SourceFile;
-use super::{DatasetError, ImageShape, Images};
+use super::{ImageShape, Images};
 
 const SHAPE: ImageShape = ImageShape { channels: 3, size: 32 };
 const CLASSES: usize = 10;
 
 /// Reads images and labels; the digit 1 becomes class 0, the digit 0 class 9.
-pub(super) fn parse(file: &SourceFile) -> Result<Images, DatasetError> {
-    parse_bytes(&file.bytes).map_err(|problem| file.damaged(problem))
-}
-
-fn parse_bytes(file: &[u8]) -> Result<Images, String> {
+pub(super) fn parse(file: &[u8]) -> Result<Images, String> {
     let labels = parse_labels(file)?;
     let variable = matlab::open(file, "X")?;
     let images = match *variable.dimensions {
@@ -114,7 +109,7 @@ pub(super) mod tests {
 
     #[test]
     fn pixels_are_row_by_row_and_digits_are_classes() {
-        let images = parse_bytes(&svhn_file(&[1.0, 10.0, 9.0])).unwrap();
+        let images = parse(&svhn_file(&[1.0, 10.0, 9.0])).unwrap();
         assert_eq!(images.labels(), [0, 9, 8]);
         assert_pixels(&images);
     }
@@ -123,7 +118,7 @@ pub(super) mod tests {
     fn a_file_written_by_scipy_is_read() {
         // scipy 1.17.1, savemat(..., do_compression=True): the pixels of `pixel`, digits 1 to 10 as
         // bytes.
-        let images = parse_bytes(include_bytes!("../../tests/fixtures/svhn_scipy.mat")).unwrap();
+        let images = parse(include_bytes!("../../tests/fixtures/svhn_scipy.mat")).unwrap();
         assert_eq!(images.labels(), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
         assert_pixels(&images);
     }
@@ -131,7 +126,7 @@ pub(super) mod tests {
     #[test]
     fn a_label_that_is_no_digit_is_refused() {
         for bad in [0.0, 11.0, 2.5, f64::NAN] {
-            let problem = parse_bytes(&svhn_file(&[1.0, bad])).unwrap_err();
+            let problem = parse(&svhn_file(&[1.0, bad])).unwrap_err();
             assert!(problem.contains("of image `1` is outside the `10` classes"), "{problem}");
         }
     }
@@ -140,7 +135,7 @@ pub(super) mod tests {
     fn images_and_labels_must_be_equally_many() {
         let x = array("X", CLASS_U8, &[32, 32, 3, 2], (BYTES, &[0; 6144]));
         let y = array("y", CLASS_U8, &[3, 1], (BYTES, &[1, 2, 3]));
-        let problem = parse_bytes(&file(&[x, y])).unwrap_err();
+        let problem = parse(&file(&[x, y])).unwrap_err();
         assert_eq!(problem, "`3` labels for `2` images");
     }
 
@@ -148,7 +143,7 @@ pub(super) mod tests {
     fn other_shapes_are_refused() {
         let x = array("X", CLASS_U8, &[2, 28, 28], (BYTES, &[0; 1568]));
         let y = array("y", CLASS_U8, &[2, 1], (BYTES, &[1, 2]));
-        let message = parse_bytes(&file(&[x, y])).unwrap_err();
+        let message = parse(&file(&[x, y])).unwrap_err();
         assert!(message.contains("`X`") && message.contains("`2x28x28`"), "{message}");
     }
 }
