@@ -72,21 +72,17 @@ impl Change {
     /// The one place that decides whether a key may be changed once an experiment is made.
     pub fn of(key: &str) -> Result<Self, ConfigError> {
         refuse_unknown(key)?;
+        let is_section = || KNOWN.iter().any(|known| known.starts_with(&format!("{key}.")));
         match key {
-            "epsilon_schedule" => return Ok(Self::Schedule),
-            "training.device" | "training.threads" => return Ok(Self::LastDigits),
+            "epsilon_schedule" => Ok(Self::Schedule),
+            "training.device" | "training.threads" => Ok(Self::LastDigits),
             "training.silence_limit" | "training.claim_lifetime" | "training.checkpoint_dir" => {
-                return Ok(Self::Free);
+                Ok(Self::Free)
             }
-            _ => {}
+            _ if is_section() => Err(ConfigError::WholeSection(key.to_owned())),
+            _ if key.starts_with("slurm.") => Ok(Self::Free),
+            _ => Err(ConfigError::Frozen(key.to_owned())),
         }
-        if KNOWN.iter().any(|known| known.starts_with(&format!("{key}."))) {
-            return Err(ConfigError::WholeSection(key.to_owned()));
-        }
-        if key.starts_with("slurm.") {
-            return Ok(Self::Free);
-        }
-        Err(ConfigError::Frozen(key.to_owned()))
     }
 }
 

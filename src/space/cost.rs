@@ -25,32 +25,27 @@ impl Space {
         // What a dense layer sees: maps of this side, until a layer has flattened them.
         let mut pixels = square(self.image().size);
         for (state, &layer) in self.states_of(architecture).iter().zip(architecture.layers()) {
-            let side = self.output_size(state.size, layer);
-            match layer {
-                Layer::Conv { filters, kernel, .. } => {
-                    let filters = u64::from(filters);
-                    let weights = filters * channels * square(kernel);
-                    cost.parameters += weights + filters + batch_norm(filters);
-                    cost.macs += weights * square(side);
-                    (channels, pixels) = (filters, square(side));
-                }
+            let area = square(self.output_size(state.size, layer));
+            // Inputs of one output, outputs, how often each weight is used, pixels after it.
+            let (inputs, outputs, uses, after) = match layer {
                 Layer::Pool { .. } => {
                     cost.parameters += batch_norm(channels);
-                    pixels = square(side);
+                    pixels = area;
+                    continue;
                 }
-                Layer::GlobalAveragePool { classes } => {
-                    let weights = channels * u64::from(classes);
-                    cost.parameters += weights + u64::from(classes);
-                    cost.macs += weights * pixels;
-                    (channels, pixels) = (u64::from(classes), 1);
+                Layer::Conv { filters, kernel, .. } => {
+                    cost.parameters += batch_norm(filters.into());
+                    (channels * square(kernel), filters, area, area)
                 }
+                Layer::GlobalAveragePool { classes } => (channels, classes, pixels, 1),
                 Layer::FullyConnected { width: outputs } | Layer::Softmax { classes: outputs } => {
-                    let weights = channels * pixels * u64::from(outputs);
-                    cost.parameters += weights + u64::from(outputs);
-                    cost.macs += weights;
-                    (channels, pixels) = (u64::from(outputs), 1);
+                    (channels * pixels, outputs, 1, 1)
                 }
-            }
+            };
+            let outputs = u64::from(outputs);
+            cost.parameters += (inputs + 1) * outputs;
+            cost.macs += inputs * outputs * uses;
+            (channels, pixels) = (outputs, after);
         }
         cost
     }

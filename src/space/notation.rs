@@ -31,7 +31,7 @@ impl fmt::Display for Architecture {
 impl Space {
     /// Reads an architecture, with its own dropout marks or with none.
     pub fn parse(&self, text: &str) -> Result<Architecture, SpaceError> {
-        let Layers { layers, marks } = Layers::read(text)?;
+        let (layers, marks): (Vec<_>, Vec<_>) = read(text)?.into_iter().unzip();
         let architecture = self.architecture(layers)?;
         if marks.iter().any(Option::is_some) && marks != architecture.dropout() {
             return Err(SpaceError::WrongDropout { expected: architecture.to_string() });
@@ -42,7 +42,7 @@ impl Space {
     /// Reads the beginning of an architecture and returns the state it leads to; dropout marks are
     /// skipped.
     pub fn parse_prefix(&self, text: &str) -> Result<State, SpaceError> {
-        let layers = Layers::read(text)?.layers;
+        let layers: Vec<_> = read(text)?.into_iter().map(|(layer, _)| layer).collect();
         self.walk(&layers)?.1.ok_or_else(|| SpaceError::Illegal {
             layer: *layers.last().expect("a walk that terminates has layers"),
             depth: layers.len() as u32,
@@ -51,31 +51,21 @@ impl Space {
     }
 }
 
-/// What stands between the brackets: each layer with the mark after it.
-#[derive(Default)]
-struct Layers {
-    layers: Vec<Layer>,
-    marks: Vec<Option<DropoutMark>>,
-}
-
-impl Layers {
-    fn read(text: &str) -> Result<Self, SpaceError> {
-        let mut reader = Reader::new(text);
-        let mut found = Self::default();
-        reader.expect('[', "expected `[`")?;
-        if !reader.next_is(']') {
-            loop {
-                reader.entry(&mut found)?;
-                if !reader.next_is(',') {
-                    break;
-                }
-            }
-            reader.expect(']', "expected `,` or `]`")?;
+/// Reads what stands between the brackets: each layer with the mark after it.
+fn read(text: &str) -> Result<Vec<(Layer, Option<DropoutMark>)>, SpaceError> {
+    let mut reader = Reader::new(text);
+    let mut found = Vec::new();
+    reader.expect('[', "expected `[`")?;
+    if !reader.next_is(']') {
+        reader.entry(&mut found)?;
+        while reader.next_is(',') {
+            reader.entry(&mut found)?;
         }
-        match reader.rest.peek() {
-            None => Ok(found),
-            Some(_) => Err(reader.unreadable("expected nothing after `]`")),
-        }
+        reader.expect(']', "expected `,` or `]`")?;
+    }
+    match reader.rest.peek() {
+        None => Ok(found),
+        Some(_) => Err(reader.unreadable("expected nothing after `]`")),
     }
 }
 
@@ -111,7 +101,7 @@ impl Reader {
         SpaceError::Unreadable { position, reason }
     }
 
-    fn entry(&mut self, found: &mut Layers) -> Result<(), SpaceError> {
+    fn entry(&mut self, found: &mut Vec<(Layer, Option<DropoutMark>)>) -> Result<(), SpaceError> {
         let name = self.take_while(char::is_ascii_uppercase);
         match name.as_str() {
             "" => return Err(self.unreadable("expected a layer such as `C(64,3,1)`")),
@@ -125,7 +115,7 @@ impl Reader {
             ("GAP", &[classes]) => Layer::GlobalAveragePool { classes },
             ("SM", &[classes]) => Layer::Softmax { classes },
             ("D", &[position, total]) => {
-                let Some(mark @ None) = found.marks.last_mut() else {
+                let Some((_, mark @ None)) = found.last_mut() else {
                     let mark = format!("D({position},{total}) without a layer");
                     return Err(SpaceError::NotInSpace(mark));
                 };
@@ -137,24 +127,23 @@ impl Reader {
             }
             _ => return Err(self.unreadable("the layer before has an unknown name")),
         };
-        found.layers.push(layer);
-        found.marks.push(None);
+        found.push((layer, None));
         Ok(())
     }
 
     fn numbers(&mut self) -> Result<Vec<u32>, SpaceError> {
-        let mut numbers = Vec::new();
         self.expect('(', "expected `(`")?;
-        loop {
-            let digits = self.take_while(char::is_ascii_digit);
-            let number = digits.parse();
-            numbers.push(number.map_err(|_| self.unreadable("expected a number below 2^32"))?);
-            if !self.next_is(',') {
-                break;
-            }
+        let mut numbers = vec![self.number()?];
+        while self.next_is(',') {
+            numbers.push(self.number()?);
         }
         self.expect(')', "expected `,` or `)`")?;
         Ok(numbers)
+    }
+
+    fn number(&mut self) -> Result<u32, SpaceError> {
+        let digits = self.take_while(char::is_ascii_digit);
+        digits.parse().map_err(|_| self.unreadable("expected a number below 2^32"))
     }
 }
 

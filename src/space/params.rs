@@ -1,6 +1,5 @@
 //! The `search_space` section, unchecked ([`SpaceParams`]) and checked ([`Space`]).
 
-use std::collections::BTreeSet;
 use std::ops::Deref;
 
 use serde::{Deserialize, Serialize};
@@ -120,10 +119,11 @@ impl SpaceParams {
         Invalid::unless_in(2..=MOST_CLASSES, "data.classes", image.classes)?;
         Invalid::unless_in(1..=MOST_LAYERS, "search_space.max_layers", self.max_layers)?;
         Invalid::unless_in(0..=MOST_LAYERS, "search_space.max_fc_layers", self.max_fc_layers)?;
-        check_list("search_space.filters", &self.filters, |&filters| [filters, filters])?;
-        check_list("search_space.kernels", &self.kernels, |&kernel| [kernel, kernel])?;
-        check_list("search_space.fc_widths", &self.fc_widths, |&width| [width, width])?;
-        check_list("search_space.pools", &self.pools, |&Pool(side, stride)| [side, stride])?;
+        let squares = |sides: &[u32]| sides.iter().map(|&side| Pool(side, side)).collect();
+        check_list("search_space.filters", squares(&self.filters))?;
+        check_list("search_space.kernels", squares(&self.kernels))?;
+        check_list("search_space.fc_widths", squares(&self.fc_widths))?;
+        check_list("search_space.pools", self.pools.clone())?;
         let even = self.kernels.iter().find(|&kernel| kernel % 2 == 0);
         if let (Padding::Same, Some(even)) = (self.conv_padding, even) {
             let allowed = "`same` padding needs odd kernels, or set `conv_padding: valid`";
@@ -134,20 +134,15 @@ impl SpaceParams {
 }
 
 /// A value that stands twice would be two actions with one meaning.
-fn check_list<T: Ord>(
-    key: &str,
-    values: &[T],
-    numbers: impl Fn(&T) -> [u32; 2],
-) -> Result<(), Invalid> {
+fn check_list(key: &str, values: Vec<Pool>) -> Result<(), Invalid> {
     let length = format!("a list of {}", values.len());
     let allowed = format!("must have at most {MOST_CHOICES} values");
     Invalid::unless(values.len() <= MOST_CHOICES, key, length, &allowed)?;
-    let mut seen = BTreeSet::new();
-    for value in values {
-        let [a, b] = numbers(value);
-        Invalid::unless_in(1..=GREATEST, key, a)?;
-        Invalid::unless_in(1..=GREATEST, key, b)?;
-        Invalid::unless(seen.insert(value), key, a, "stands twice in the list")?;
+    for (index, value @ &Pool(side, stride)) in values.iter().enumerate() {
+        Invalid::unless_in(1..=GREATEST, key, side)?;
+        Invalid::unless_in(1..=GREATEST, key, stride)?;
+        let is_new = !values[..index].contains(value);
+        Invalid::unless(is_new, key, side, "stands twice in the list")?;
     }
     Ok(())
 }

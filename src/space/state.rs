@@ -30,12 +30,11 @@ impl LastLayer {
         Some(match action {
             Layer::Conv { filters, kernel, stride } => Self::Conv { filters, kernel, stride },
             Layer::Pool { kernel, stride } => Self::Pool { kernel, stride },
-            Layer::FullyConnected { width } => match self {
-                Self::FullyConnected { index, .. } => {
-                    Self::FullyConnected { index: index + 1, width }
-                }
-                _ => Self::FullyConnected { index: 0, width },
-            },
+            Layer::FullyConnected { width } => {
+                let before =
+                    if let Self::FullyConnected { index, .. } = self { index + 1 } else { 0 };
+                Self::FullyConnected { index: before, width }
+            }
             Layer::GlobalAveragePool { .. } => Self::GlobalAveragePool,
             Layer::Softmax { .. } => return None,
         })

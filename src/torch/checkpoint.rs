@@ -16,7 +16,7 @@ use metaqnn::training::protocol::Request;
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 use super::error::TorchError;
 use super::network::Network;
@@ -56,7 +56,20 @@ impl Checkpoint {
         progress: &TrainingState,
     ) -> Result<(), TorchError> {
         fs::create_dir_all(&self.folder).map_err(|error| failed("write", &self.folder, error))?;
-        let tensors = self.tensors(network, optimizer, progress)?;
+        let state = optimizer.state();
+        let text = serde_json::to_vec(&Saved {
+            training: self.training.clone(),
+            progress: progress.clone(),
+            adam_steps: state.steps,
+        });
+        let text = text.expect("numbers and names can be written as JSON");
+        let mut tensors = vec![
+            ("progress".to_owned(), Tensor::f_from_slice(&text)?),
+            ("parameters".to_owned(), network.parameters.flat().shallow_clone()),
+            ("adam.mean".to_owned(), state.mean.shallow_clone()),
+            ("adam.mean_square".to_owned(), state.mean_square.shallow_clone()),
+        ];
+        tensors.extend(network.running_statistics());
         let (aside, path) = (self.folder.join(UNFINISHED), self.folder.join(FILE));
         let saved = Tensor::write_safetensors(&tensors, &aside)
             .map_err(|error| failed("write", &aside, error))
@@ -72,29 +85,6 @@ impl Checkpoint {
             let _ = fs::remove_file(&aside);
         }
         saved
-    }
-
-    fn tensors(
-        &self,
-        network: &Network,
-        optimizer: &Adam,
-        progress: &TrainingState,
-    ) -> Result<Vec<(String, Tensor)>, TorchError> {
-        let state = optimizer.state();
-        let saved = Saved {
-            training: self.training.clone(),
-            progress: progress.clone(),
-            adam_steps: state.steps,
-        };
-        let saved = serde_json::to_vec(&saved).expect("numbers and names can be written as JSON");
-        let mut tensors = vec![
-            ("progress".to_owned(), Tensor::f_from_slice(&saved)?),
-            ("parameters".to_owned(), network.parameters.flat().shallow_clone()),
-            ("adam.mean".to_owned(), state.mean.shallow_clone()),
-            ("adam.mean_square".to_owned(), state.mean_square.shallow_clone()),
-        ];
-        tensors.extend(network.running_statistics());
-        Ok(tensors)
     }
 
     /// Puts a saved training back into a network and its optimizer, which have its shapes.
@@ -119,10 +109,15 @@ impl Checkpoint {
                 .find_map(|(found, tensor)| (found == name).then(|| tensor.shallow_clone()))
                 .ok_or_else(|| failed("read", &path, format!("it has no tensor `{name}`")))
         };
-        let saved =
-            read_saved(&tensor("progress")?).map_err(|error| failed("read", &path, error))?;
+        let bytes: Vec<u8> = Vec::try_from(tensor("progress")?)?;
+        let saved: Saved =
+            serde_json::from_slice(&bytes).map_err(|error| failed("read", &path, error))?;
         if saved.training != self.training {
-            return Err(TorchError::OtherTraining { path });
+            return Err(TorchError::Request(format!(
+                "checkpoint `{}` belongs to another training (remove it, or resume with the \
+                 request it was made for)",
+                path.display()
+            )));
         }
         let _guard = tch::no_grad_guard();
         network.parameters.for_update().0.f_copy_(&tensor("parameters")?)?;
@@ -136,14 +131,6 @@ impl Checkpoint {
         })?;
         Ok(Some(saved.progress))
     }
-}
-
-fn read_saved(bytes: &Tensor) -> Result<Saved, String> {
-    let bytes: Vec<u8> = match bytes.kind() {
-        Kind::Uint8 => Vec::try_from(bytes).map_err(|error: tch::TchError| error.to_string())?,
-        _ => return Err("its progress is no text".into()),
-    };
-    serde_json::from_slice(&bytes).map_err(|error| error.to_string())
 }
 
 /// Digests what a training is: everything in its request but which attempt this is, where it is
@@ -163,5 +150,6 @@ fn digest(request: &Request) -> String {
 }
 
 fn failed(doing: &'static str, path: &Path, reason: impl ToString) -> TorchError {
-    TorchError::Checkpoint { doing, path: path.to_owned(), reason: reason.to_string() }
+    let (path, reason) = (path.display(), reason.to_string());
+    TorchError::Failed(format!("failed to {doing} checkpoint `{path}`: {reason}"))
 }

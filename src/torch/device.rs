@@ -23,7 +23,11 @@ pub fn choose_device(
         _ if names_gpus("SLURM_JOB_GPUS") => "`SLURM_JOB_GPUS` names a GPU",
         training::Device::Auto => return Ok(tch::Device::Cpu),
     };
-    Err(TorchError::NoGpu { wanted_by })
+    Err(TorchError::NoDevice(format!(
+        "{wanted_by}, but libtorch sees no GPU (check `nvidia-smi` and its driver version, and \
+         that libtorch is the CUDA build: scripts/setup-libtorch.sh --cuda; to train on the CPU \
+         set `training.device: cpu`)"
+    )))
 }
 
 /// Says what of a precision libtorch does otherwise than asked; it reads these variables when it

@@ -1,14 +1,8 @@
 //! Why `metaqnn-torch` cannot go on. A network that fails is no error, but an answer.
 
-use std::io;
-use std::path::PathBuf;
-
 use metaqnn::dataset::DatasetError;
 use metaqnn::invalid::Invalid;
-use metaqnn::training::protocol;
 use tch::TchError;
-
-use super::plan::Misplaced;
 
 #[derive(Debug, thiserror::Error)]
 pub enum TorchError {
@@ -19,73 +13,45 @@ pub enum TorchError {
         /// Bytes in use on the device at that moment, when libtorch says so.
         in_use: Option<u64>,
     },
-    #[error(
-        "images do not fit on the device: {message} (set `data.training_images`, or use a larger \
-         device)"
-    )]
-    NoRoomForImages { message: String },
-    #[error("libtorch failed: {message}")]
-    Libtorch { message: String },
-    #[error(
-        "{wanted_by}, but libtorch sees no GPU (check `nvidia-smi` and its driver version, and \
-         that libtorch is the CUDA build: scripts/setup-libtorch.sh --cuda; to train on the CPU \
-         set `training.device: cpu`)"
-    )]
-    NoGpu { wanted_by: &'static str },
-    #[error("request cannot be read: {problem}")]
-    NoRequest { problem: String },
-    #[error(
-        "request speaks protocol `{found}`, this trainer `{}` (use programs of one version)",
-        protocol::VERSION
-    )]
-    OtherProtocol { found: u32 },
-    #[error(transparent)]
-    Misplaced(#[from] Misplaced),
-    #[error(transparent)]
-    Invalid(#[from] Invalid),
+    /// This request is unusable.
+    #[error("{0}")]
+    Request(String),
+    /// The recipe, or every request of the program that starts this one, is unusable.
+    #[error("{0}")]
+    Refused(String),
     #[error(transparent)]
     Data(#[from] DatasetError),
-    #[error("failed to {doing} checkpoint `{}`: {reason}", path.display())]
-    Checkpoint { doing: &'static str, path: PathBuf, reason: String },
-    #[error(
-        "checkpoint `{}` belongs to another training (remove it, or resume with the request it was \
-         made for)",
-        path.display()
-    )]
-    OtherTraining { path: PathBuf },
-    #[error("failed to {doing}")]
-    Pipe { doing: &'static str, source: io::Error },
+    /// No device for any network.
+    #[error("{0}")]
+    NoDevice(String),
+    /// libtorch, the disk or a pipe failed.
+    #[error("{0}")]
+    Failed(String),
 }
 
 impl TorchError {
     /// Whether no network can be trained here, whichever is asked for.
     pub const fn is_refusal(&self) -> bool {
-        matches!(
-            self,
-            Self::NoGpu { .. }
-                | Self::OtherProtocol { .. }
-                | Self::Invalid(_)
-                | Self::Data(_)
-                | Self::NoRoomForImages { .. }
-        )
+        matches!(self, Self::Refused(_) | Self::Data(_) | Self::NoDevice(_))
     }
 
     /// Returns the exit code: 2 the request, 3 damaged data, 4 the environment.
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::NoRequest { .. }
-            | Self::OtherProtocol { .. }
-            | Self::Misplaced(_)
-            | Self::Invalid(_)
-            | Self::OtherTraining { .. } => 2,
+            Self::Request(_) | Self::Refused(_) => 2,
             Self::Data(_) => 3,
-            Self::OutOfMemory { .. }
-            | Self::Libtorch { .. }
-            | Self::NoRoomForImages { .. }
-            | Self::NoGpu { .. }
-            | Self::Checkpoint { .. }
-            | Self::Pipe { .. } => 4,
+            Self::OutOfMemory { .. } | Self::NoDevice(_) | Self::Failed(_) => 4,
         }
+    }
+
+    pub fn unreadable(problem: impl std::fmt::Display) -> Self {
+        Self::Request(format!("request cannot be read: {problem}"))
+    }
+}
+
+impl From<Invalid> for TorchError {
+    fn from(error: Invalid) -> Self {
+        Self::Refused(error.to_string())
     }
 }
 
@@ -129,7 +95,7 @@ impl From<TchError> for TorchError {
         if is_short || message == NO_ROOM_FOR_CODE {
             Self::OutOfMemory { message, in_use: allocated(&text) }
         } else {
-            Self::Libtorch { message }
+            Self::Failed(format!("libtorch failed: {message}"))
         }
     }
 }

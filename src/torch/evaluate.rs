@@ -67,12 +67,10 @@ pub fn evaluate(network: &Network, data: &Batches, batch: i64) -> Result<Evaluat
     let _guard = tch::no_grad_guard();
     let mut tally = Tally::new(data.device())?;
     let count = data.validation_images();
-    let mut first = 0;
-    while first < count {
+    for first in (0..count).step_by(batch as usize) {
         let (images, labels) = data.validation_batch(first, batch.min(count - first))?;
         let logits = network.forward(&images, Phase::Evaluation)?;
         tally.add(&summed_loss(&logits, &labels)?, &logits, &labels)?;
-        first += batch;
     }
     tally.scores()
 }

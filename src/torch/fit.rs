@@ -11,7 +11,7 @@ use super::batches::Batches;
 use super::checkpoint::Checkpoint;
 use super::epoch::{EpochEnd, EpochSettings, train_epoch};
 use super::error::TorchError;
-use super::evaluate::{Evaluation, evaluate};
+use super::evaluate::evaluate;
 use super::initialisation::initialise;
 use super::input::Interruption;
 use super::memory::fitting_memory;
@@ -73,15 +73,16 @@ pub fn fit(
                 return Ok(FitEnd::Failed("no learning rate passed the first-epoch test".into()));
             }
             NextEpoch::Diverged => {
-                return Ok(FitEnd::Failed(format!(
-                    "loss is not a number in epoch {}",
-                    progress.epoch
-                )));
+                let problem = format!("loss is not a number in epoch {}", progress.epoch);
+                return Ok(FitEnd::Failed(problem));
             }
         };
         let began = Instant::now();
         if epoch == 1 {
-            begin(&mut network, &mut optimizer, request, recipe, start)?;
+            seed_libtorch(request, Purpose::Weights, start.into());
+            initialise(&network.parameters, recipe.initialisation)?;
+            network.reset_statistics()?;
+            optimizer.reset()?;
         }
         let settings = EpochSettings {
             batch_size: recipe.batch_size.into(),
@@ -109,8 +110,16 @@ pub fn fit(
 
         let is_number = training.loss.is_some() && validation.loss.is_some();
         progress.record(start, epoch, is_number.then_some(validation.accuracy), recipe);
-        let seconds = began.elapsed().as_secs_f64();
-        listener.epoch(report(&progress, training, validation, seconds))?;
+        listener.epoch(EpochReport {
+            epoch,
+            start,
+            learning_rate: Some(progress.learning_rate),
+            training_loss: training.loss,
+            training_accuracy: Some(training.accuracy),
+            validation_loss: validation.loss,
+            validation_accuracy: validation.accuracy,
+            seconds: Some(began.elapsed().as_secs_f64()),
+        })?;
         // Reported before it is saved: what is saved is then never missing from the curve, and what
         // is reported twice after a crash is the same.
         if let Some(checkpoint) = &checkpoint
@@ -121,41 +130,9 @@ pub fn fit(
     }
 }
 
-fn begin(
-    network: &mut Network,
-    optimizer: &mut Adam,
-    request: &Request,
-    recipe: &ValidRecipe,
-    start: u32,
-) -> Result<(), TorchError> {
-    seed_libtorch(request, Purpose::Weights, start.into());
-    initialise(&network.parameters, recipe.initialisation)?;
-    network.reset_statistics()?;
-    optimizer.reset()?;
-    Ok(())
-}
-
 fn seed_libtorch(request: &Request, purpose: Purpose, part: u64) {
     let number = seed::number(request.seed, purpose, request.iteration, part);
     tch::manual_seed(number.try_into().expect("the number was made to fit a signed one"));
-}
-
-fn report(
-    progress: &TrainingState,
-    training: Evaluation,
-    validation: Evaluation,
-    seconds: f64,
-) -> EpochReport {
-    EpochReport {
-        epoch: progress.epoch,
-        start: progress.start,
-        learning_rate: Some(progress.learning_rate),
-        training_loss: training.loss,
-        training_accuracy: Some(training.accuracy),
-        validation_loss: validation.loss,
-        validation_accuracy: validation.accuracy,
-        seconds: Some(seconds),
-    }
 }
 
 #[cfg(test)]
@@ -287,7 +264,7 @@ mod tests {
         let other = Request { resume: true, seed: 8, ..request(Some(folder.path())) };
         let recipe = other.recipe.clone().check(2).unwrap();
         let error = fit(&other, &recipe, &batches(), &mut Recorder::default()).unwrap_err();
-        assert!(matches!(error, TorchError::OtherTraining { .. }), "{error}");
+        assert!(matches!(&error, TorchError::Request(_)), "{error}");
     }
 
     #[test]

@@ -20,13 +20,6 @@ pub enum Input {
     Signal,
 }
 
-/// Why the trainer ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exit {
-    EndOfInput,
-    Signal,
-}
-
 /// Why a training is cut short.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Interruption {
@@ -71,17 +64,12 @@ impl Inbox {
 
     /// Waits for the next request, or a reason to leave. A `stop` that comes when nothing is
     /// being trained came too late and is passed over, as are blank lines.
-    pub fn next(&mut self) -> Result<String, Exit> {
+    pub fn next(&mut self) -> Input {
         loop {
-            let event = match self.later.pop_front() {
-                Some(event) => event,
-                None => self.events.recv().unwrap_or(Input::End),
-            };
-            match event {
+            let later = self.later.pop_front();
+            match later.unwrap_or_else(|| self.events.recv().unwrap_or(Input::End)) {
                 Input::Line(line) if line.trim().is_empty() || is_stop(&line) => {}
-                Input::Line(line) => return Ok(line),
-                Input::End => return Err(Exit::EndOfInput),
-                Input::Signal => return Err(Exit::Signal),
+                input => return input,
             }
         }
     }
@@ -125,11 +113,11 @@ mod tests {
     fn a_stop_ends_the_training_it_was_meant_for_and_no_later_one() {
         let mut inbox =
             inbox(&[line("first"), line(r#"{"stop": true}"#), line("second"), Input::End]);
-        assert_eq!(inbox.next(), Ok("first".into()));
+        assert_eq!(inbox.next(), line("first"));
         // The training of `first` ended by itself before it looked.
-        assert_eq!(inbox.next(), Ok("second".into()));
+        assert_eq!(inbox.next(), line("second"));
         assert_eq!(inbox.interruption(), None);
-        assert_eq!(inbox.next(), Err(Exit::EndOfInput));
+        assert_eq!(inbox.next(), Input::End);
     }
 
     #[test]
@@ -137,14 +125,14 @@ mod tests {
         let mut inbox = inbox(&[line("second"), line(r#"{"stop": true}"#), Input::End]);
         assert_eq!(inbox.interruption(), Some(Interruption::Stop));
         assert_eq!(inbox.interruption(), None);
-        assert_eq!(inbox.next(), Ok("second".into()));
-        assert_eq!(inbox.next(), Err(Exit::EndOfInput));
+        assert_eq!(inbox.next(), line("second"));
+        assert_eq!(inbox.next(), Input::End);
     }
 
     #[test]
     fn a_signal_ends_both_training_and_waiting() {
         assert_eq!(inbox(&[Input::Signal]).interruption(), Some(Interruption::Signal));
-        assert_eq!(inbox(&[Input::Signal]).next(), Err(Exit::Signal));
+        assert_eq!(inbox(&[Input::Signal]).next(), Input::Signal);
     }
 
     #[test]

@@ -37,10 +37,8 @@ mod trainer;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use metaqnn::training::protocol::TRY_AGAIN;
-
 use crate::error::TorchError;
-use crate::input::{Exit, Inbox};
+use crate::input::Inbox;
 use crate::trainer::TorchTrainer;
 
 const USAGE: &str = "\
@@ -53,17 +51,11 @@ One JSON request a line on stdin, one JSON message a line on stdout.
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    match words.as_slice() {
-        [] => exit_code(run()),
-        words => usage(words),
+    if !arguments.is_empty() {
+        return usage(matches!(&arguments[..], [one] if one == "-h" || one == "--help"));
     }
-}
-
-fn exit_code(ended: Result<Exit, TorchError>) -> ExitCode {
-    match ended {
-        Ok(Exit::EndOfInput) => ExitCode::SUCCESS,
-        Ok(Exit::Signal) => ExitCode::from(TRY_AGAIN as u8),
+    match run() {
+        Ok(code) => ExitCode::from(code),
         Err(error) => {
             // When stderr is gone too, the exit code is all that is left to say.
             let _ = writeln!(io::stderr(), "metaqnn-torch: {}", error::chain(&error));
@@ -72,15 +64,14 @@ fn exit_code(ended: Result<Exit, TorchError>) -> ExitCode {
     }
 }
 
-fn run() -> Result<Exit, TorchError> {
+fn run() -> Result<u8, TorchError> {
     memory::keep_freed_memory();
-    let inbox =
-        Inbox::open().map_err(|source| TorchError::Pipe { doing: "catch signals", source })?;
+    let inbox = Inbox::open()
+        .map_err(|error| TorchError::Failed(format!("failed to catch signals: {error}")))?;
     TorchTrainer::new(inbox, io::stdout().lock(), io::stderr()).run()
 }
 
-fn usage(words: &[&str]) -> ExitCode {
-    let asked = matches!(words, ["-h" | "--help"]);
+fn usage(asked: bool) -> ExitCode {
     let written = match asked {
         true => io::stdout().write_all(USAGE.as_bytes()),
         false => io::stderr().write_all(USAGE.as_bytes()),

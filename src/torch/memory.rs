@@ -105,7 +105,7 @@ mod tests {
         let mut micro = 128;
         let failure = |_| {
             times += 1;
-            Err::<(), _>(TorchError::Libtorch { message: "device-side assert".into() })
+            Err::<(), _>(TorchError::Failed("device-side assert".into()))
         };
         assert!(fitting_memory(&mut micro, failure).is_err());
         assert_eq!((times, micro), (1, 128));

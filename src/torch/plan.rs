@@ -7,15 +7,8 @@ use metaqnn::space::{PoolRounding, pool_output};
 use metaqnn::training::protocol::LayerDescription;
 use tch::Kind;
 
+use super::error::TorchError;
 use super::parameters::{ParameterShape, Role};
-
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("layer {position} of the request {problem}")]
-pub struct Misplaced {
-    /// Position from 1, dropout counted.
-    pub position: usize,
-    pub problem: &'static str,
-}
 
 /// One operation on a batch. A `weight` or `scale` is the index of a parameter; its bias or shift
 /// is the next.
@@ -64,7 +57,7 @@ impl Plan {
         input_size: u32,
         channels: u32,
         precision: Kind,
-    ) -> Result<Self, Misplaced> {
+    ) -> Result<Self, TorchError> {
         let mut planner = Planner {
             side: input_size,
             channels: i64::from(channels),
@@ -76,8 +69,9 @@ impl Plan {
             .iter()
             .enumerate()
             .map(|(index, layer)| {
-                let misplaced = |problem| Misplaced { position: index + 1, problem };
-                planner.layer(layer).map_err(misplaced)
+                // Counted from 1, dropout too.
+                let at = |problem| format!("layer {} of the request {problem}", index + 1);
+                planner.layer(layer).map_err(|problem| TorchError::Request(at(problem)))
             })
             .collect::<Result<Vec<_>, _>>()?;
         rectify_after_pooling(&mut planned);

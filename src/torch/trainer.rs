@@ -1,45 +1,53 @@
 //! One request after another, until stdin ends or a signal comes.
 
-use std::io::{self, Write};
+use std::io::Write;
 
-use metaqnn::training::protocol::{Message, Request, VERSION};
-use metaqnn::training::{EpochReport, ValidRecipe};
+use metaqnn::training::EpochReport;
+use metaqnn::training::protocol::{Message, Request, TRY_AGAIN, VERSION};
 use tch::{Cuda, Device};
 
 use super::data_cache::DataCache;
 use super::device::{choose_device, precision_notice};
 use super::error::{TorchError, chain};
 use super::fit::{FitEnd, Listener, fit};
-use super::input::{Exit, Inbox, Interruption};
+use super::input::{Inbox, Input, Interruption};
 use super::memory;
 
 /// Answers requests from an inbox with messages on `messages`; notices for people go to `notices`.
 pub struct TorchTrainer<M, N> {
+    outside: Outside<M, N>,
+    data: DataCache,
+}
+
+/// Connects the training loop to stdin, stdout and signals.
+struct Outside<M, N> {
     inbox: Inbox,
     messages: M,
     notices: N,
-    data: DataCache,
 }
 
 impl<M: Write, N: Write> TorchTrainer<M, N> {
     pub fn new(inbox: Inbox, messages: M, notices: N) -> Self {
-        Self { inbox, messages, notices, data: DataCache::default() }
+        Self { outside: Outside { inbox, messages, notices }, data: DataCache::default() }
     }
 
-    pub fn run(&mut self) -> Result<Exit, TorchError> {
+    /// Returns the exit code.
+    pub fn run(&mut self) -> Result<u8, TorchError> {
         loop {
-            match self.inbox.next() {
-                Err(exit) => return Ok(exit),
-                Ok(line) => match self.answer(&line) {
-                    Ok(Some(message)) => send(&mut self.messages, &message)?,
-                    Ok(None) => return Ok(Exit::Signal),
-                    Err(error) => {
-                        if error.is_refusal() {
-                            send(&mut self.messages, &Message::Refused(chain(&error)))?;
-                        }
-                        return Err(error);
+            let line = match self.outside.inbox.next() {
+                Input::Line(line) => line,
+                Input::End => return Ok(0),
+                Input::Signal => return Ok(TRY_AGAIN as u8),
+            };
+            match self.answer(&line) {
+                Ok(Some(message)) => self.outside.send(&message)?,
+                Ok(None) => return Ok(TRY_AGAIN as u8),
+                Err(error) => {
+                    if error.is_refusal() {
+                        self.outside.send(&Message::Refused(chain(&error)))?;
                     }
-                },
+                    return Err(error);
+                }
             }
         }
     }
@@ -49,35 +57,40 @@ impl<M: Write, N: Write> TorchTrainer<M, N> {
     /// The one place where failures of libtorch become answers: too little memory is the
     /// network's, everything else the trainer's.
     fn answer(&mut self, line: &str) -> Result<Option<Message>, TorchError> {
-        let request: Request = serde_json::from_str(line)
-            .map_err(|error| TorchError::NoRequest { problem: error.to_string() })?;
+        let request: Request = serde_json::from_str(line).map_err(TorchError::unreadable)?;
         if request.protocol != VERSION {
-            return Err(TorchError::OtherProtocol { found: request.protocol });
+            return Err(TorchError::Refused(format!(
+                "request speaks protocol `{}`, this trainer `{VERSION}` (use programs of one \
+                 version)",
+                request.protocol
+            )));
         }
         let recipe = request.recipe.clone().check(request.classes)?;
         let variable = |name: &str| std::env::var(name).ok();
         let device = choose_device(recipe.device, Cuda::is_available(), variable)?;
-        self.prepare(&request, &recipe, device)?;
+        tch::set_num_threads(request.threads.clamp(1, MOST_THREADS) as i32);
+        if device.is_cuda() {
+            Cuda::cudnn_set_benchmark(recipe.cudnn_benchmark);
+            if let Some(notice) = precision_notice(recipe.precision, variable) {
+                self.outside.notice(notice);
+            }
+        }
+        let prepared = Ok(Some(Message::Done { device: Some(in_words(device)) }));
         if request.epochs == 0 && request.data.is_null() {
-            return Ok(Some(Message::Done { device: Some(in_words(device)) }));
+            return prepared;
         }
         let data = self.data.get(&request, device)?;
         if request.epochs == 0 {
-            return Ok(Some(Message::Done { device: Some(in_words(device)) }));
+            return prepared;
         }
-        let mut outside = Outside {
-            inbox: &mut self.inbox,
-            messages: &mut self.messages,
-            notices: &mut self.notices,
-        };
-        match fit(&request, &recipe, data, &mut outside) {
+        match fit(&request, &recipe, data, &mut self.outside) {
             Ok(FitEnd::Interrupted(Interruption::Signal)) => Ok(None),
             Ok(FitEnd::Done | FitEnd::Interrupted(Interruption::Stop)) => {
                 Ok(Some(Message::Done { device: None }))
             }
             Ok(FitEnd::Failed(reason)) => Ok(Some(Message::Failed(reason))),
             Err(error @ TorchError::OutOfMemory { in_use, .. }) => {
-                outside.notice(&format!("one image at a time is too much: {error}"));
+                self.outside.notice(&format!("one image at a time is too much: {error}"));
                 // tch reaches no statistics of a GPU's allocator, but what that says when it fails.
                 let peak_bytes = match device {
                     Device::Cpu => memory::greatest_occupied(),
@@ -87,25 +100,6 @@ impl<M: Write, N: Write> TorchTrainer<M, N> {
             }
             Err(error) => Err(error),
         }
-    }
-
-    /// Sets libtorch up for a recipe and says what it will do otherwise.
-    fn prepare(
-        &mut self,
-        request: &Request,
-        recipe: &ValidRecipe,
-        device: Device,
-    ) -> Result<(), TorchError> {
-        tch::set_num_threads(request.threads.clamp(1, MOST_THREADS) as i32);
-        if device.is_cuda() {
-            Cuda::cudnn_set_benchmark(recipe.cudnn_benchmark);
-            let variable = |name: &str| std::env::var(name).ok();
-            if let Some(notice) = precision_notice(recipe.precision, variable) {
-                writeln!(self.notices, "metaqnn-torch: {notice}")
-                    .map_err(|source| TorchError::Pipe { doing: "write to stderr", source })?;
-            }
-        }
-        Ok(())
     }
 }
 
@@ -119,16 +113,9 @@ fn in_words(device: Device) -> String {
 
 const MOST_THREADS: u32 = 4096;
 
-/// Connects the training loop to stdin, stdout and signals.
-struct Outside<'a, M, N> {
-    inbox: &'a mut Inbox,
-    messages: &'a mut M,
-    notices: &'a mut N,
-}
-
-impl<M: Write, N: Write> Listener for Outside<'_, M, N> {
+impl<M: Write, N: Write> Listener for Outside<M, N> {
     fn epoch(&mut self, report: EpochReport) -> Result<(), TorchError> {
-        send(self.messages, &Message::Epoch(report))
+        self.send(&Message::Epoch(report))
     }
 
     fn interruption(&mut self) -> Option<Interruption> {
@@ -140,17 +127,18 @@ impl<M: Write, N: Write> Listener for Outside<'_, M, N> {
     }
 }
 
-fn send(messages: &mut impl Write, message: &Message) -> Result<(), TorchError> {
-    let written: io::Result<()> =
-        writeln!(messages, "{}", message.to_line()).and_then(|()| messages.flush());
-    written.map_err(|source| TorchError::Pipe { doing: "write to stdout", source })
+impl<M: Write, N> Outside<M, N> {
+    fn send(&mut self, message: &Message) -> Result<(), TorchError> {
+        writeln!(self.messages, "{}", message.to_line())
+            .and_then(|()| self.messages.flush())
+            .map_err(|error| TorchError::Failed(format!("failed to write to stdout: {error}")))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::fixture::{alone, halves, request};
-    use crate::input::Input;
     use metaqnn::training::protocol::LayerDescription;
     use std::fs;
     use std::path::Path;
@@ -184,13 +172,13 @@ mod tests {
     }
 
     /// Lets a trainer answer some events; returns how it left and the messages.
-    fn answers(events: Vec<Input>) -> (Result<Exit, TorchError>, Vec<Message>) {
+    fn answers(events: Vec<Input>) -> (Result<u8, TorchError>, Vec<Message>) {
         let (sender, receiver) = mpsc::channel();
         events.into_iter().for_each(|event| sender.send(event).unwrap());
         drop(sender);
         let mut trainer = TorchTrainer::new(Inbox::new(receiver), Vec::new(), Vec::new());
         let departure = trainer.run();
-        let text = String::from_utf8(trainer.messages).unwrap();
+        let text = String::from_utf8(trainer.outside.messages).unwrap();
         (departure, text.lines().map(|line| Message::parse(line).unwrap()).collect())
     }
 
@@ -202,7 +190,7 @@ mod tests {
         let first = on_files(folder.path(), 2);
         let second = Request { iteration: 6, epochs: 1, ..first.clone() };
         let (departure, messages) = answers(vec![line(&first), line(&second)]);
-        assert_eq!(departure.unwrap(), Exit::EndOfInput);
+        assert_eq!(departure.unwrap(), 0);
         assert!(
             matches!(
                 &messages[..],
@@ -228,7 +216,7 @@ mod tests {
         let stop = Input::Line(r#"{"stop": true}"#.into());
         let short = on_files(folder.path(), 1);
         let (departure, messages) = answers(vec![line(&long), stop, line(&short)]);
-        assert_eq!(departure.unwrap(), Exit::EndOfInput);
+        assert_eq!(departure.unwrap(), 0);
         assert!(
             matches!(
                 &messages[..],
@@ -244,7 +232,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         write_idx(folder.path(), 136);
         let (departure, messages) = answers(vec![line(&on_files(folder.path(), 9)), Input::Signal]);
-        assert_eq!((departure.unwrap(), messages.len()), (Exit::Signal, 0));
+        assert_eq!((departure.unwrap(), messages.len()), (75, 0));
     }
 
     #[test]

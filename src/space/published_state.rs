@@ -57,14 +57,13 @@ impl StateTuple {
             LastLayer::FullyConnected { index, width } => ("fc", index, 0, 0, width),
             LastLayer::GlobalAveragePool => ("gap", 0, 0, 0, 0),
         };
-        let (layer_depth, image_size) = (state.depth, state.bin.size());
         Self {
             layer_type,
-            layer_depth,
+            layer_depth: state.depth,
             filter_depth,
             filter_size,
             stride,
-            image_size,
+            image_size: state.bin.size(),
             fc_size,
             terminate: 0,
         }
@@ -145,7 +144,7 @@ pub(crate) fn whole_number<T: TryFrom<u64>>(text: &str) -> Option<T> {
 
 /// Whether a state that was read from a file lies within the limits of the space, so that its legal
 /// actions can be asked for.
-pub(crate) fn may_occur(state: &StateKey, space: &Space) -> bool {
+fn may_occur(state: &StateKey, space: &Space) -> bool {
     let within = match state.last {
         LastLayer::Start => state.depth == 0,
         LastLayer::FullyConnected { index, .. } => index < state.depth,
