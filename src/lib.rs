@@ -82,7 +82,7 @@ pub mod internals {
         read_recorded, score_regressor,
     };
     pub use crate::storage::{
-        Attempt, Claimant, CurveRow, CurveSummary, CurveWriter, Event, Knowledge, LogCursor, Row,
+        Attempt, Claimant, CurveRow, CurveSummary, CurveWriter, Event, Knowledge, LogPosition, Row,
         Time, Training, Trust, WritableReplayLog, search_state::Record,
     };
 }

@@ -22,8 +22,8 @@ use crate::storage::fs::publish::{self, Published};
 use crate::storage::view::files::skip;
 use crate::storage::view::{Learned, View, ViewParams};
 use crate::storage::{
-    Event, ExclusiveGuard, ExperimentDir, Knowledge, LockTimeout, LogCursor, LogPosition,
-    ReplayLog, Row, StorageError, Tail, WritableReplayLog,
+    Event, ExclusiveGuard, ExperimentDir, Knowledge, LockTimeout, LogPosition, ReplayLog, Row,
+    StorageError, Tail, WritableReplayLog,
 };
 
 /// Bytes of the log that are too many to be read under the exclusive lock: about 100 rows.
@@ -35,7 +35,7 @@ const MOST_RETREATS: u32 = 3;
 struct Prefix {
     rows: Vec<Row>,
     state: Knowledge,
-    cursor: LogCursor,
+    cursor: LogPosition,
     /// Device and inode of the file: another program may put one in its place.
     file: (u64, u64),
 }
@@ -43,14 +43,14 @@ struct Prefix {
 impl Default for Prefix {
     fn default() -> Self {
         let (rows, state) = Default::default();
-        Self { rows, state, cursor: LogCursor::start(), file: (0, 0) }
+        Self { rows, state, cursor: LogPosition::start(), file: (0, 0) }
     }
 }
 
 impl Prefix {
-    /// Whether the rows before a tail may no longer be what they were.
+    /// Whether a repair has begun in a tail, so that what was read of the rows before it is stale.
     fn is_ended_by(&self, tail: &Tail) -> bool {
-        !self.rows.is_empty() && tail.has_repair()
+        !self.rows.is_empty() && tail.rows.iter().any(|row| row.event == Event::Repaired)
     }
 
     /// Replays what `read` finds after the cursor; all of it where the rows before are no longer
@@ -58,7 +58,7 @@ impl Prefix {
     fn read_on(
         &mut self,
         file: (u64, u64),
-        read: impl Fn(&LogCursor) -> Result<Tail, StorageError>,
+        read: impl Fn(&LogPosition) -> Result<Tail, StorageError>,
     ) -> Result<(), StorageError> {
         let nothing = || Self { file, ..Self::default() };
         if self.file != file {
@@ -147,7 +147,7 @@ impl Journal {
     }
 
     pub fn position(&self) -> LogPosition {
-        self.replay.cursor.position()
+        self.replay.cursor
     }
 
     fn log(&self) -> PathBuf {
@@ -170,7 +170,7 @@ impl Journal {
 
     /// Reads on without a lock. What cannot be read so, since it is being written, is left.
     fn read_whole_rows(&mut self, log: &ReplayLog) -> Result<(), StorageError> {
-        let read = |cursor: &LogCursor| log.read_unlocked(cursor);
+        let read = |cursor: &LogPosition| log.read_unlocked(cursor);
         if let Err(error) = self.replay.read_on(log.identity()?, read) {
             log::debug!("the log is read under its lock: {error}");
         }
@@ -269,11 +269,12 @@ impl Journal {
     ) -> anyhow::Result<T> {
         let mut log = WritableReplayLog::open(&self.dir)?;
         log.set_lock_timeout(self.timeout);
+        let identity = log.reader().identity()?;
         self.read_whole_rows(log.reader())?;
         let mut guard = log.lock_exclusive()?;
         for _ in 0..MOST_RETREATS {
             let replay = &self.replay;
-            let is_near = guard.bytes_after(&replay.cursor) <= FAR_BEHIND;
+            let is_near = guard.end <= replay.cursor.byte + FAR_BEHIND;
             let follows = |tail: Tail| !replay.is_ended_by(&tail);
             if is_near && guard.read_from(&replay.cursor).is_ok_and(follows) {
                 break;
@@ -282,7 +283,6 @@ impl Journal {
             self.read_whole_rows(log.reader())?;
             guard = log.lock_exclusive()?;
         }
-        let identity = guard.identity()?;
         self.replay.read_on(identity, |cursor| guard.read_from(cursor))?;
         let replay = mem::take(&mut self.replay);
         let mut transaction = Transaction { guard, written: replay.rows.len(), replay };

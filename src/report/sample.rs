@@ -200,7 +200,7 @@ fn epoch(epoch: u32, start: u32, accuracy: f64) -> CurveRow {
 /// Returns the curve of a first attempt.
 pub(super) fn curve(number: u64, rows: impl IntoIterator<Item = CurveRow>) -> (Attempt, Curve) {
     let mut curve = Curve::default();
-    rows.into_iter().for_each(|row| curve.push(row));
+    rows.into_iter().for_each(|row| curve.rows.push(row));
     (Attempt { iteration: Iteration(number), number: 1 }, curve)
 }
 

@@ -47,7 +47,7 @@ pub use log::event::{
 
 pub use log::append::{ExclusiveGuard, WritableReplayLog};
 pub use log::file::{ReplayLog, Tail};
-pub use log::position::{LogCursor, LogPosition};
+pub use log::position::LogPosition;
 pub use log::text::RowError;
 pub use round::{Rendering, RoundArray, RoundDir, RoundJobs, RoundPlan, TaskRefusal};
 pub use search_state::Knowledge;

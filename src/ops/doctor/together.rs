@@ -10,7 +10,7 @@ use crate::ops::doctor::rendezvous::Rendezvous;
 use crate::regular_file::{self, SMALL};
 use crate::storage::fs::publish::{self, Published};
 use crate::storage::{
-    Event, ExperimentDir, FORMAT_VERSION, Iteration, LockTimeout, LogCursor, Row, StorageError,
+    Event, ExperimentDir, FORMAT_VERSION, Iteration, LockTimeout, LogPosition, Row, StorageError,
     Trust, WritableReplayLog,
 };
 
@@ -95,14 +95,14 @@ fn coherence(all: &Rendezvous, log: &mut WritableReplayLog) -> anyhow::Result<Op
     // Begin at the same time.
     all.publish("ready", &())?;
     let _: Vec<()> = all.wait_for_all("ready")?;
-    let mut cursor = LogCursor::start();
+    let mut cursor = LogPosition::start();
     let mut longest = Duration::ZERO;
     let began = Instant::now();
     let appended = (0..ROWS).try_for_each(|number| {
         let began = Instant::now();
         let mut guard = log.lock_exclusive()?;
         cursor = guard.read_from(&cursor)?.cursor;
-        guard.append(&[probe(all.rank, number, cursor.rows())])?;
+        guard.append(&[probe(all.rank, number, cursor.rows)])?;
         drop(guard);
         longest = longest.max(began.elapsed());
         Ok::<(), StorageError>(())
@@ -118,7 +118,7 @@ fn coherence(all: &Rendezvous, log: &mut WritableReplayLog) -> anyhow::Result<Op
         return Ok(None);
     }
     let times: Vec<Result<[f64; 2], String>> = all.wait_for_all("appended")?;
-    let rows = log.reader().read_from(&LogCursor::start()).map(|tail| tail.rows);
+    let rows = log.reader().read_from(&LogPosition::start()).map(|tail| tail.rows);
     let damage = times.iter().find_map(|own| own.clone().err());
     let damage = damage.or_else(|| match rows {
         Ok(rows) => wrong_rows(&rows, all.size),

@@ -73,7 +73,7 @@ fn seconds_of(experiment: &Experiment, attempt: Attempt) -> Option<f64> {
     let own = Curve::read(&experiment.dir().curve(attempt)).ok();
     let curve = own.or_else(|| {
         let earlier = experiment.dir().curve_before(attempt).ok()?;
-        (!earlier.rows().is_empty()).then_some(earlier)
+        (!earlier.rows.is_empty()).then_some(earlier)
     });
     curve.map(|curve| curve.seconds())
 }
@@ -121,9 +121,8 @@ fn ended_claims(
 ) -> Vec<(Attempt, &'static str)> {
     let mut ended: Vec<(Attempt, &'static str)> = Vec::new();
     for job in ended_jobs {
-        ended.extend(
-            knowledge.open_of_job(job).into_iter().map(|attempt| (attempt, "its array has ended")),
-        );
+        let open = knowledge.open_attempts(|open| open.job == *job).into_iter();
+        ended.extend(open.map(|attempt| (attempt, "its array has ended")));
     }
     for (&iteration, open) in &knowledge.open {
         let is_gone = open.job == LOCAL && task::is_gone(&open.task);

@@ -75,7 +75,7 @@ impl Workbench<'_> {
                 "the checkpoint of iteration {iteration} is ahead of its learning curve, so it is \
                  trained from the beginning"
             );
-        } else if let Some(place) = dir.scratch().filter(|_| !earlier.rows().is_empty()) {
+        } else if let Some(place) = dir.scratch().filter(|_| !earlier.rows.is_empty()) {
             log::warn!(
                 "no checkpoint of iteration {iteration} is in `{}` (was it purged?), so it is \
                  trained from the beginning",
@@ -114,7 +114,7 @@ impl Workbench<'_> {
         }
         Some(match end {
             Ok(TrainingEnd::Interrupted) => {
-                let has_epochs = !curve.curve.rows().is_empty();
+                let has_epochs = !curve.curve.rows.is_empty();
                 let trained_again = if has_epochs { curve.lost_seconds() } else { 0.0 };
                 let lost_seconds = spent - curve.own_seconds().min(spent) + trained_again;
                 AttemptEnd::Interrupted { lost_seconds, seconds }
@@ -185,7 +185,7 @@ impl Workbench<'_> {
 /// already: then the trainer reports none, and the earlier attempt's curve is this one's.
 fn is_whole(curve: &mut CurveInProgress, request: &Request, end: &TrainingEnd) -> bool {
     match end {
-        _ if !request.resume || !curve.curve.rows().is_empty() => true,
+        _ if !request.resume || !curve.curve.rows.is_empty() => true,
         TrainingEnd::Done => curve.keep_earlier(request.epochs),
         // The earlier curve may lack epochs of another end; this one needs none.
         end => matches!(end, TrainingEnd::OutOfMemory { .. }),

@@ -219,7 +219,7 @@ training: {trainer: synthetic}
 
     fn events(experiment: &Experiment) -> Vec<Event> {
         let log = crate::storage::ReplayLog::open(experiment.dir()).unwrap();
-        let start = crate::storage::LogCursor::start();
+        let start = crate::storage::LogPosition::start();
         log.read_from(&start).unwrap().rows.iter().map(|row| row.event).collect()
     }
 

@@ -51,14 +51,14 @@ impl CurveInProgress {
         report: &EpochReport,
         judge: impl FnOnce(&mut Curve),
     ) -> Result<bool, StorageError> {
-        if self.curve.rows().is_empty() {
+        if self.curve.rows.is_empty() {
             let Some(kept) = self.earlier.before(report.start, report.epoch) else {
                 return Ok(false);
             };
             self.keep(kept);
         }
         // Nothing here costs more the longer the curve is, but for the prediction.
-        self.curve.push(row(report));
+        self.curve.rows.push(row(report));
         judge(&mut self.curve);
         match self.write_last() {
             Err(error) if error.is_taken() => Err(error),
@@ -74,7 +74,7 @@ impl CurveInProgress {
     /// Takes the earlier attempt's curve for this one's, after a trainer that had nothing left to
     /// train. Returns false when it does not reach the last of `epochs`.
     pub fn keep_earlier(&mut self, epochs: u32) -> bool {
-        if self.earlier.rows().last().is_none_or(|last| last.epoch < epochs) {
+        if self.earlier.rows.last().is_none_or(|last| last.epoch < epochs) {
             return false;
         }
         self.keep(self.earlier.clone());
@@ -88,7 +88,7 @@ impl CurveInProgress {
     }
 
     fn write_last(&mut self) -> Result<(), StorageError> {
-        let Some((last, before)) = self.curve.rows().split_last() else { return Ok(()) };
+        let Some((last, before)) = self.curve.rows.split_last() else { return Ok(()) };
         match &mut self.file {
             CurveFile::Open(writer) => writer.append(last),
             CurveFile::Settled => {
@@ -105,8 +105,8 @@ impl CurveInProgress {
     /// epoch has no file.
     pub fn finish(&mut self) -> Result<(), StorageError> {
         match std::mem::replace(&mut self.file, CurveFile::Behind) {
-            CurveFile::Open(writer) => writer.finish(self.curve.rows())?,
-            CurveFile::Behind => CurveWriter::replace(&self.path, self.curve.rows())?,
+            CurveFile::Open(writer) => writer.finish(&self.curve.rows)?,
+            CurveFile::Behind => CurveWriter::replace(&self.path, &self.curve.rows)?,
             CurveFile::Settled => {}
         }
         self.file = CurveFile::Settled;
@@ -130,7 +130,7 @@ impl CurveInProgress {
         let start = self.curve.last_start();
         let known: Vec<f64> = start.iter().filter_map(|row| row.seconds).collect();
         let mean = if known.is_empty() {
-            spent / self.curve.rows().len().max(1) as f64
+            spent / self.curve.rows.len().max(1) as f64
         } else {
             known.iter().sum::<f64>() / known.len() as f64
         };
@@ -186,12 +186,12 @@ pub(crate) mod tests {
 
     fn curve_of(reports: &[(u32, u32)]) -> Curve {
         let mut curve = Curve::default();
-        reports.iter().for_each(|&(start, epoch)| curve.push(row(&report(start, epoch, 0.5))));
+        reports.iter().for_each(|&(start, epoch)| curve.rows.push(row(&report(start, epoch, 0.5))));
         curve
     }
 
     fn positions(path: &std::path::Path) -> Vec<(u32, u32)> {
-        Curve::read(path).unwrap().rows().iter().map(|row| (row.start, row.epoch)).collect()
+        Curve::read(path).unwrap().rows.iter().map(|row| (row.start, row.epoch)).collect()
     }
 
     #[test]
@@ -252,14 +252,14 @@ pub(crate) mod tests {
             let start = curve.last_start();
             assert_eq!(start.iter().map(|row| row.epoch).collect::<Vec<_>>(), [1, 2]);
             let prediction = Prediction { mean: 1.5, sigma: 0.25 };
-            curve.last_mut().unwrap().judge(StoppingRule::default(), prediction, Some(0.75));
+            curve.rows.last_mut().unwrap().judge(StoppingRule::default(), prediction, Some(0.75));
         };
         curve.append(&report(2, 2, 0.5), judge).unwrap();
         curve.finish().unwrap();
         let rows = Curve::read(&path).unwrap();
-        let predicted: Vec<_> = rows.rows().iter().map(|row| row.predicted_accuracy).collect();
+        let predicted: Vec<_> = rows.rows.iter().map(|row| row.predicted_accuracy).collect();
         assert_eq!(predicted, [None, None, Some(1.5)]);
-        let last = &rows.rows()[2];
+        let last = &rows.rows[2];
         assert_eq!((last.sigma, last.y_best), (Some(0.25), Some(0.75)));
         // Phi(-3) = 0.00135.
         assert!(last.stop_probability.is_some_and(|found| (found - 0.00135).abs() < 1e-5));
@@ -281,7 +281,7 @@ pub(crate) mod tests {
         let begin = |reports: &[(u32, u32)]| CurveInProgress::new(path.clone(), curve_of(reports));
         let mut curve = begin(&[(1, 1), (1, 2)]);
         assert!(!curve.append(&report(1, 4, 0.5), |_| ()).unwrap());
-        assert!(curve.curve.rows().is_empty());
+        assert!(curve.curve.rows.is_empty());
         assert!(!begin(&[(1, 1), (1, 2)]).keep_earlier(3));
         assert!(begin(&[(1, 1), (1, 2)]).keep_earlier(2));
         assert!(!begin(&[]).keep_earlier(1));

@@ -70,7 +70,7 @@ impl<'a> Verdicts<'a> {
         let y_best = last_accuracies.nth(early_stopping.top_n);
         // A blanked row leaves others unchecked.
         let y_best = y_best.filter(|best| Accuracy::new(*best).is_ok());
-        let newest = curve.last_mut().expect("what was predicted from has rows");
+        let newest = curve.rows.last_mut().expect("what was predicted from has rows");
         let verdict = newest.judge(early_stopping.rule(), prediction, y_best);
         if verdict.is_stop() && !self.is_audited {
             return ControlFlow::Break(());

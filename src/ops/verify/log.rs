@@ -45,12 +45,12 @@ pub(crate) struct Examined {
 impl Examined {
     /// Reads every line. Without an experiment, architectures and settings are not checked.
     pub fn of(raw: &RawLog, experiment: Option<&Experiment>, prefix: u64) -> Self {
-        let highest = raw.lines().iter().filter_map(|line| line.row.as_ref().ok()?.iteration).max();
+        let highest = raw.lines.iter().filter_map(|line| line.row.as_ref().ok()?.iteration).max();
         let most = highest.unwrap_or_default().next();
         let mut legal = Legal { experiment, met: HashMap::new() };
         let (mut rows, mut blanks) = (Vec::new(), Vec::<Blank>::new());
         let (mut knowledge, mut attempts) = (Knowledge::default(), BTreeMap::new());
-        for (index, line) in raw.lines().iter().enumerate() {
+        for (index, line) in raw.lines.iter().enumerate() {
             let applied = match &line.row {
                 Err(error) => Err(error.to_string()),
                 Ok(row) => legal
@@ -108,11 +108,8 @@ impl Examined {
     }
 
     pub fn findings(&self, raw: &RawLog, now: Timestamp) -> Vec<Finding> {
-        let mut findings: Vec<Finding> = self
-            .blanks
-            .iter()
-            .map(|blank| self.finding(blank, &raw.lines()[blank.index]))
-            .collect();
+        let mut findings: Vec<Finding> =
+            self.blanks.iter().map(|blank| self.finding(blank, &raw.lines[blank.index])).collect();
         if self.refuses_the_prefix() {
             let problem =
                 "rows that were good when a view was made of them are none of this search";
@@ -122,7 +119,7 @@ impl Examined {
             findings.push(changed(&format!("{wrong} of {all} rows are none of this search")));
         }
         if let Some((byte, length)) = raw.torn_end() {
-            let line = raw.lines().len() as u64 + 2;
+            let line = raw.lines.len() as u64 + 2;
             let problem = format!("it ends in {length} bytes that are no row");
             findings.push(Finding::damage(LOG, problem).at(line, byte).mended_by(Repair::CutEnd));
         }
@@ -163,7 +160,7 @@ impl Examined {
     /// Rows that earlier repairs have blanked.
     fn blanked_before(&self, raw: &RawLog) -> impl Iterator<Item = Finding> {
         let is_now = |index: usize| self.blanks.iter().any(|blank| blank.index == index);
-        let lines = raw.lines().iter().zip(&self.rows).enumerate();
+        let lines = raw.lines.iter().zip(&self.rows).enumerate();
         let blanked = lines.filter(move |(index, (line, row))| {
             row.event == Event::Void && line.row.is_ok() && !is_now(*index)
         });

@@ -168,7 +168,7 @@ impl Subject {
         report.views = listed.len();
         report.curves = files.curves.len();
         report.rounds = self.dir.list_rounds()?.len();
-        if let Some(how) = raw.header_problem() {
+        if let Some(how) = raw.header_problem {
             // Without rows nothing else can be compared.
             report.findings.push(log::changed(how).at(1, 0));
             return Ok(report);

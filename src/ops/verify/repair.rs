@@ -75,7 +75,7 @@ fn mend_log(guard: &mut ExclusiveGuard<'_>, examined: &Examined) -> anyhow::Resu
     let repaired = Row::at(Event::Repaired, Timestamp::now().into());
     guard.append(&again.chain([repaired]).collect::<Vec<_>>())?;
     for blank in &examined.blanks {
-        guard.blank(&raw.lines()[blank.index], blank.keep)?;
+        guard.blank(&raw.lines[blank.index], blank.keep)?;
     }
     Ok(())
 }
@@ -108,7 +108,7 @@ mod tests {
     use crate::ops::verify::{repair, verify};
     use crate::storage::search_state::Record;
     use crate::storage::view::q_table::write_q_table;
-    use crate::storage::{Event, Iteration, LogCursor, ReplayLog, Training};
+    use crate::storage::{Event, Iteration, LogPosition, ReplayLog, Training};
 
     const CONFIGURATION: &str = "
 experiment: {name: repaired, seed: 1}
@@ -157,7 +157,7 @@ training: {trainer: synthetic}
     /// The events of the log, an initial each.
     fn events(experiment: &Experiment) -> String {
         let log = ReplayLog::open(experiment.dir()).unwrap();
-        let rows = log.read_from(&LogCursor::start()).unwrap().rows;
+        let rows = log.read_from(&LogPosition::start()).unwrap().rows;
         rows.iter().map(|row| row.event.to_string().remove(0)).collect()
     }
 

@@ -10,7 +10,7 @@ use crate::predictor::StoppingRule;
 use crate::storage::{Curve, Event, RawLog, Row};
 
 pub(crate) fn check_rows(raw: &RawLog, rows: &[Row], config: &ValidConfig) -> Vec<Finding> {
-    let lines = raw.lines().iter().zip(rows);
+    let lines = raw.lines.iter().zip(rows);
     let results: Vec<_> = lines.filter(|(_, row)| row.event.is_result()).collect();
     let differing = results.iter().filter_map(|(line, row)| {
         let problem = difference(row, &recomputed(row, config))?;
@@ -122,7 +122,7 @@ mod tests {
     fn curve(accuracies: &[f64]) -> Curve {
         let mut curve = Curve::default();
         for (epoch, &accuracy) in (1..).zip(accuracies) {
-            curve.push(curve_row(epoch, accuracy));
+            curve.rows.push(curve_row(epoch, accuracy));
         }
         curve
     }
@@ -151,11 +151,11 @@ mod tests {
     /// A curve of three epochs whose best lies so many deviations above the prediction.
     fn judged(z: [Option<f64>; 3]) -> Curve {
         let mut judged = Curve::default();
-        for (row, z) in curve(&[0.1, 0.5, 0.25]).rows().iter().zip(z) {
-            judged.push(row.clone());
+        for (row, z) in curve(&[0.1, 0.5, 0.25]).rows.iter().zip(z) {
+            judged.rows.push(row.clone());
             if let Some(z) = z {
                 let prediction = Prediction { mean: 0.5, sigma: 0.25 };
-                judged.last_mut().unwrap().judge(rule(), prediction, Some(0.5 + 0.25 * z));
+                judged.rows.last_mut().unwrap().judge(rule(), prediction, Some(0.5 + 0.25 * z));
             }
         }
         judged
@@ -170,7 +170,7 @@ mod tests {
     fn a_verdict_is_the_last_of_a_stopped_network_and_the_first_of_an_audited_one() {
         let curve = judged([Some(3.0), Some(0.0), Some(4.0)]);
         let with_verdict = |row: Row, epoch: usize| {
-            let at = &curve.rows()[epoch - 1];
+            let at = &curve.rows[epoch - 1];
             Row {
                 predicted_accuracy: at.predicted_accuracy,
                 sigma: at.sigma,

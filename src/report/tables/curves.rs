@@ -10,7 +10,7 @@ use crate::storage::{Attempt, Curve, CurveRow};
 /// Returns every epoch of every curve, starts that failed the first-epoch test included.
 pub(super) fn long(search: &SearchData) -> Table<'_, (&Attempt, &CurveRow)> {
     let rows = search.curves.iter();
-    let rows = rows.flat_map(|(attempt, curve)| curve.rows().iter().map(move |row| (attempt, row)));
+    let rows = rows.flat_map(|(attempt, curve)| curve.rows.iter().map(move |row| (attempt, row)));
     let mut columns = of_part(attempt_columns(), |row: &(_, _)| row.0);
     let epoch = columns! { CurveRow:
         epoch: POSITIVE, "The epoch";

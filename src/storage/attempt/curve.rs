@@ -99,7 +99,7 @@ impl CurveRow {
 /// The rows of a curve file, in order.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Curve {
-    rows: Vec<CurveRow>,
+    pub rows: Vec<CurveRow>,
 }
 
 impl Curve {
@@ -125,10 +125,6 @@ impl Curve {
             rows.push(row.with_finite_numbers());
         }
         Ok(Self { rows })
-    }
-
-    pub fn rows(&self) -> &[CurveRow] {
-        &self.rows
     }
 
     /// The rows of the last start: the learning curve.
@@ -169,15 +165,6 @@ impl Curve {
         let rows = &self.rows[..end];
         let last = rows.last().map(CurveRow::position);
         (epoch == 1 || last == Some((start, epoch - 1))).then(|| Self { rows: rows.to_vec() })
-    }
-
-    /// The row of the last epoch, to add what was predicted after it.
-    pub fn last_mut(&mut self) -> Option<&mut CurveRow> {
-        self.rows.last_mut()
-    }
-
-    pub fn push(&mut self, row: CurveRow) {
-        self.rows.push(row);
     }
 }
 

@@ -116,7 +116,7 @@ impl ExperimentDir {
 }
 
 fn reach(curve: &Path) -> Option<(u32, u32)> {
-    Curve::read(curve).ok()?.rows().last().map(CurveRow::position)
+    Curve::read(curve).ok()?.rows.last().map(CurveRow::position)
 }
 
 /// What attempts before this one at the same iteration have left, the newest first. A first
@@ -279,13 +279,13 @@ mod tests {
     fn a_first_attempt_takes_nothing_over() {
         let (_folder, experiment) = ExperimentDir::made_up();
         assert!(!experiment.take_checkpoint_over(attempt(1)).unwrap());
-        assert!(experiment.curve_before(attempt(1)).unwrap().rows().is_empty());
+        assert!(experiment.curve_before(attempt(1)).unwrap().rows.is_empty());
     }
 
     #[test]
     fn an_unreadable_curve_is_passed_over() {
         let (_folder, experiment) = ExperimentDir::made_up();
         fs::write(experiment.curve(attempt(1)), "\0\0\0\0\n\0\0\n").unwrap();
-        assert!(experiment.curve_before(attempt(2)).unwrap().rows().is_empty());
+        assert!(experiment.curve_before(attempt(2)).unwrap().rows.is_empty());
     }
 }

@@ -85,7 +85,7 @@ impl ExperimentDir {
         match publish::file_once(&experiment.configuration(), sealed.as_bytes())? {
             Published::First => {
                 experiment.trusted_paths().try_for_each(|path| trust.restrict(&path))?;
-                Self::open(root)
+                Ok(experiment)
             }
             Published::AlreadyThere => Err(taken()),
         }

@@ -20,7 +20,7 @@ use crate::storage::fs::lock::{self, LockMode, LockTimeout};
 use crate::storage::log::damage::{self, Kept, RawLine, RawLog};
 use crate::storage::log::event::Row;
 use crate::storage::log::file::{ReplayLog, Tail};
-use crate::storage::log::position::LogCursor;
+use crate::storage::log::position::LogPosition;
 use crate::storage::log::text::{self, header};
 
 #[derive(Debug)]
@@ -63,21 +63,12 @@ impl WritableReplayLog {
 pub struct ExclusiveGuard<'a> {
     log: &'a ReplayLog,
     torn: &'a Path,
-    end: u64,
+    /// Where the whole rows end.
+    pub(crate) end: u64,
 }
 
 impl ExclusiveGuard<'_> {
-    /// Distinguishes the locked file from another one under the same name: device and inode.
-    pub(crate) fn identity(&self) -> Result<(u64, u64), StorageError> {
-        self.log.identity()
-    }
-
-    /// How many bytes of whole rows follow a cursor.
-    pub(crate) const fn bytes_after(&self, cursor: &LogCursor) -> u64 {
-        self.end.saturating_sub(cursor.byte())
-    }
-
-    pub fn read_from(&self, cursor: &LogCursor) -> Result<Tail, StorageError> {
+    pub fn read_from(&self, cursor: &LogPosition) -> Result<Tail, StorageError> {
         self.log.parse(&self.log.read_bytes(cursor, self.end)?, cursor)
     }
 
@@ -106,7 +97,7 @@ impl ExclusiveGuard<'_> {
     /// Reads the whole log, damage included; an unfinished end was cut when the lock was taken. Not
     /// as far as an NFS client says that it goes: half a row would be taken for a damaged one.
     pub fn read_raw(&self) -> Result<RawLog, StorageError> {
-        Ok(RawLog::of(self.log.read_bytes(&LogCursor::origin(), self.end)?))
+        Ok(RawLog::of(self.log.read_bytes(&LogPosition::ORIGIN, self.end)?))
     }
 
     /// Blanks a line of [`ExclusiveGuard::read_raw`], and returns where its bytes are kept. A line

@@ -20,7 +20,7 @@ use crate::storage::error::StorageError;
 use crate::storage::fs::checksum::crc32_on;
 use crate::storage::fs::publish;
 use crate::storage::log::event::{Attempt, Event, Iteration, Row};
-use crate::storage::log::position::{LogCursor, LogPosition, line_after};
+use crate::storage::log::position::{LogPosition, line_after};
 use crate::storage::log::text::{COLUMNS, RowError, header};
 
 /// Where the whole lines of `bytes` end, which begin with a line: after the last line that is
@@ -153,8 +153,10 @@ fn number(field: &[u8]) -> Option<u64> {
 #[derive(Debug, Clone, PartialEq)]
 pub struct RawLog {
     bytes: Vec<u8>,
-    header_problem: Option<&'static str>,
-    lines: Vec<RawLine>,
+    /// How the beginning differs from the header of this program, if it does; then there are no
+    /// lines.
+    pub header_problem: Option<&'static str>,
+    pub lines: Vec<RawLine>,
     /// Where the whole lines end.
     end: usize,
 }
@@ -172,16 +174,6 @@ impl RawLog {
         Self { bytes, header_problem, lines, end }
     }
 
-    /// How the beginning differs from the header of this program, if it does; then there are no
-    /// lines.
-    pub const fn header_problem(&self) -> Option<&'static str> {
-        self.header_problem
-    }
-
-    pub fn lines(&self) -> &[RawLine] {
-        &self.lines
-    }
-
     /// What follows the last whole line, which the next writer saves and cuts: where it begins, and
     /// how many bytes there are.
     pub fn torn_end(&self) -> Option<(u64, usize)> {
@@ -195,18 +187,6 @@ impl RawLog {
         let Some(before) = self.bytes[..self.end].get(..byte) else { return false };
         let rows = self.lines.partition_point(|line| line.byte < position.byte) as u64;
         rows == position.rows && crc32_on(0, before) == position.crc32
-    }
-
-    /// The position after so many lines; panics when there are fewer.
-    pub fn position_after(&self, rows: u64) -> LogPosition {
-        let end = match self.lines.get(rows as usize) {
-            Some(next) => next.byte as usize,
-            None => self.end,
-        };
-        let mut cursor = LogCursor::origin();
-        cursor.advance(&self.bytes[..end], rows);
-        assert!(rows as usize <= self.lines.len(), "a position lies within the log");
-        cursor.position()
     }
 }
 

@@ -15,8 +15,8 @@ use crate::storage::error::StorageError;
 use crate::storage::fs::direct_io;
 use crate::storage::fs::lock::{self, LockMode, LockTimeout};
 use crate::storage::log::damage::{self, RawLog, end_of_whole_lines};
-use crate::storage::log::event::{Event, Row};
-use crate::storage::log::position::{LogCursor, LogPosition, line_after};
+use crate::storage::log::event::Row;
+use crate::storage::log::position::{LogPosition, line_after};
 use crate::storage::log::text::{RowError, header, parse_rows};
 use crate::storage::search_state::Knowledge;
 
@@ -36,7 +36,7 @@ const LOOK: LockTimeout =
 #[derive(Debug, Clone)]
 pub struct Tail {
     pub rows: Vec<Row>,
-    pub cursor: LogCursor,
+    pub cursor: LogPosition,
     pub(crate) path: PathBuf,
 }
 
@@ -75,14 +75,14 @@ impl ReplayLog {
     }
 
     /// Returns the rows after a cursor. An unfinished line at the end is left to the next writer.
-    pub fn read_from(&self, cursor: &LogCursor) -> Result<Tail, StorageError> {
+    pub fn read_from(&self, cursor: &LogPosition) -> Result<Tail, StorageError> {
         let _guard = self.lock_shared()?;
         self.read_unlocked(cursor)
     }
 
     /// Returns the rows after a cursor up to the last whole one, without a lock: the newest may be
     /// missing.
-    pub fn read_unlocked(&self, cursor: &LogCursor) -> Result<Tail, StorageError> {
+    pub fn read_unlocked(&self, cursor: &LogPosition) -> Result<Tail, StorageError> {
         let bytes = self.read_bytes(cursor, self.length()?)?;
         self.parse(&bytes[..end_of_whole_lines(&bytes).unwrap_or(0)], cursor)
     }
@@ -90,16 +90,14 @@ impl ReplayLog {
     /// Compares the checksum of the prefix that a view was made from. Takes no lock: these bytes
     /// change no more.
     pub fn check_prefix(&self, position: &LogPosition) -> Result<(), StorageError> {
-        let read = || LogCursor::origin().read_on(&self.file, position).map_err(self.io("read"));
-        if read()?.is_some() {
+        let fits = || position.fits(&self.file).map_err(self.io("read"));
+        if fits()? {
             return Ok(());
         }
         // What another machine has appended since we opened the file is certain to be seen only
         // under the lock.
-        let guard = self.lock_shared()?;
-        let cursor = read()?;
-        drop(guard);
-        cursor.map(drop).ok_or_else(|| self.changed("a view was made from other rows"))
+        let _guard = self.lock_shared()?;
+        if fits()? { Ok(()) } else { Err(self.changed("a view was made from other rows")) }
     }
 
     /// Distinguishes this file from another one under the same name: device and inode.
@@ -116,7 +114,7 @@ impl ReplayLog {
             Err(error) if error.is_gone() || error.is_damage() => return Ok(Vec::new()),
             log => log?,
         };
-        let bytes = log.read_bytes(&LogCursor::origin(), log.length()?)?;
+        let bytes = log.read_bytes(&LogPosition::ORIGIN, log.length()?)?;
         let whole = end_of_whole_lines(&bytes).unwrap_or(0);
         let lines = bytes[..whole].split(|&byte| byte == b'\n');
         // A row without an iteration, as it is written.
@@ -157,8 +155,12 @@ impl ReplayLog {
         Ok(())
     }
 
-    pub(super) fn read_bytes(&self, cursor: &LogCursor, end: u64) -> Result<Vec<u8>, StorageError> {
-        let before = cursor.byte();
+    pub(super) fn read_bytes(
+        &self,
+        cursor: &LogPosition,
+        end: u64,
+    ) -> Result<Vec<u8>, StorageError> {
+        let before = cursor.byte;
         let Some(length) = end.checked_sub(before) else {
             let how = format!("it ends at byte {end}, and was read up to byte {before} before");
             return Err(self.changed(how));
@@ -170,16 +172,16 @@ impl ReplayLog {
         Ok(bytes)
     }
 
-    pub(super) fn parse(&self, bytes: &[u8], from: &LogCursor) -> Result<Tail, StorageError> {
+    pub(super) fn parse(&self, bytes: &[u8], from: &LogPosition) -> Result<Tail, StorageError> {
         let rows = parse_rows(bytes).map_err(|(rows, byte, error)| {
-            let line = line_after(from.rows() + rows as u64);
+            let line = line_after(from.rows + rows as u64);
             if error == RowError::NotCanonical {
                 return self.changed(format!("line {line}: {error}"));
             }
-            let place = format!("line {line}, byte {}", from.byte() + byte as u64);
+            let place = format!("line {line}, byte {}", from.byte + byte as u64);
             StorageError::DamagedRow { path: self.path.clone(), place, source: error }
         })?;
-        let mut cursor = from.clone();
+        let mut cursor = *from;
         cursor.advance(bytes, rows.len() as u64);
         Ok(Tail { rows, cursor, path: self.path.clone() })
     }
@@ -207,7 +209,7 @@ impl RawLog {
         let log = ReplayLog::open_unchecked(experiment, File::options().read(true))?;
         let log = ReplayLog { timeout: LOOK, at_worst_unlocked: true, ..log };
         let guard = log.lock_shared()?;
-        let mut bytes = log.read_bytes(&LogCursor::origin(), log.length()?)?;
+        let mut bytes = log.read_bytes(&LogPosition::ORIGIN, log.length()?)?;
         if guard.is_none() {
             // The row that is being written is no unfinished one.
             bytes.truncate(end_of_whole_lines(&bytes).unwrap_or(bytes.len()));
@@ -218,15 +220,9 @@ impl RawLog {
 }
 
 impl Tail {
-    /// Whether a repair has begun in these rows: what was read of the rows before it, and views
-    /// made of them, are stale.
-    pub fn has_repair(&self) -> bool {
-        self.rows.iter().any(|row| row.event == Event::Repaired)
-    }
-
     /// Takes in the rows; an error names the line of the first that the rules refuse.
     pub fn apply_to(&self, knowledge: &mut Knowledge) -> Result<(), StorageError> {
-        let first = self.cursor.rows() - self.rows.len() as u64;
+        let first = self.cursor.rows - self.rows.len() as u64;
         for (before, row) in (first..).zip(&self.rows) {
             knowledge.apply(row).map_err(|violation| StorageError::DamagedRow {
                 path: self.path.clone(),

@@ -9,8 +9,9 @@ use crate::regular_file::read_up_to;
 use crate::storage::fs::checksum::crc32_on;
 use crate::storage::log::text::header;
 
-/// A place between two rows of the log, as a view keeps it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// A place between two rows of the log. Reading goes on from here, and the checksum is computed from
+/// the new bytes alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LogPosition {
     /// Number of rows before it, the header not counted.
@@ -21,61 +22,37 @@ pub struct LogPosition {
     pub crc32: u32,
 }
 
-/// A [`LogPosition`] whose prefix was read, or compared with its checksum. Reading goes on from
-/// here, and the checksum is computed from the new bytes alone.
-#[derive(Debug, Clone)]
-pub struct LogCursor(LogPosition);
-
-impl LogCursor {
+impl LogPosition {
     /// Before the first byte of the file.
-    pub(crate) const fn origin() -> Self {
-        Self(LogPosition { rows: 0, byte: 0, crc32: 0 })
-    }
+    pub(crate) const ORIGIN: Self = Self { rows: 0, byte: 0, crc32: 0 };
 
     /// Before the first row, after the header.
     pub fn start() -> Self {
-        let mut cursor = Self::origin();
-        cursor.advance(header().as_bytes(), 0);
-        cursor
+        let mut position = Self::ORIGIN;
+        position.advance(header().as_bytes(), 0);
+        position
     }
 
     /// Moves over `bytes` that hold `rows` rows.
     pub(crate) fn advance(&mut self, bytes: &[u8], rows: u64) {
-        self.0.rows += rows;
-        self.0.byte += bytes.len() as u64;
-        self.0.crc32 = crc32_on(self.0.crc32, bytes);
+        self.rows += rows;
+        self.byte += bytes.len() as u64;
+        self.crc32 = crc32_on(self.crc32, bytes);
     }
 
-    /// Reads on to a position; `None` when what lies between is not what it was.
-    pub(crate) fn read_on(
-        mut self,
-        file: &File,
-        position: &LogPosition,
-    ) -> io::Result<Option<Self>> {
-        let mut chunk = vec![0; 1 << 16];
-        while self.byte() < position.byte {
-            let left = usize::try_from(position.byte - self.byte()).unwrap_or(usize::MAX);
+    /// Whether the bytes before it are what they were.
+    pub(crate) fn fits(&self, file: &File) -> io::Result<bool> {
+        let (mut read, mut chunk) = (Self::ORIGIN, vec![0; 1 << 16]);
+        while read.byte < self.byte {
+            let left = usize::try_from(self.byte - read.byte).unwrap_or(usize::MAX);
             let wanted = left.min(chunk.len());
-            let read = read_up_to(file, &mut chunk[..wanted], self.byte())?;
-            if read == 0 {
-                return Ok(None);
+            let length = read_up_to(file, &mut chunk[..wanted], read.byte)?;
+            if length == 0 {
+                return Ok(false);
             }
-            self.advance(&chunk[..read], 0);
+            read.advance(&chunk[..length], 0);
         }
-        self.advance(&[], position.rows - self.rows());
-        Ok((self.0 == *position).then_some(self))
-    }
-
-    pub const fn rows(&self) -> u64 {
-        self.0.rows
-    }
-
-    pub const fn byte(&self) -> u64 {
-        self.0.byte
-    }
-
-    pub fn position(&self) -> LogPosition {
-        self.0.clone()
+        Ok(read.crc32 == self.crc32)
     }
 }
 
@@ -91,14 +68,14 @@ mod tests {
 
     #[test]
     fn moving_in_steps_gives_the_checksum_of_the_whole() {
-        let (mut whole, mut steps) = (LogCursor::origin(), LogCursor::origin());
+        let (mut whole, mut steps) = (LogPosition::ORIGIN, LogPosition::ORIGIN);
         whole.advance(b"123456789", 2);
         steps.advance(b"1234", 1);
-        let middle = steps.position();
+        let middle = steps;
         steps.advance(b"56789", 1);
-        assert_eq!(steps.position(), whole.position());
-        assert_ne!(steps.position(), middle);
-        assert_eq!((whole.rows(), whole.byte()), (2, 9));
-        assert_eq!(whole.position().crc32, crc32_on(0, b"123456789"));
+        assert_eq!(steps, whole);
+        assert_ne!(steps, middle);
+        assert_eq!((whole.rows, whole.byte), (2, 9));
+        assert_eq!(whole.crc32, crc32_on(0, b"123456789"));
     }
 }

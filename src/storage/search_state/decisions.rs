@@ -169,14 +169,14 @@ impl Knowledge {
         self.unfinished().filter_map(due).collect()
     }
 
-    pub fn expired(&self, now: Time) -> Vec<Attempt> {
-        let expired = self.open.iter().filter(|(_, open)| open.expires_at <= now);
-        expired.map(|(&iteration, open)| Attempt { iteration, number: open.attempt }).collect()
+    /// The newest attempts of the open iterations that are so.
+    pub fn open_attempts(&self, is_it: impl Fn(&Open) -> bool) -> Vec<Attempt> {
+        let open = self.open.iter().filter(|(_, open)| is_it(open));
+        open.map(|(&iteration, open)| Attempt { iteration, number: open.attempt }).collect()
     }
 
-    pub fn open_of_job(&self, job: &str) -> Vec<Attempt> {
-        let open = self.open.iter().filter(|(_, open)| open.job == job);
-        open.map(|(&iteration, open)| Attempt { iteration, number: open.attempt }).collect()
+    pub fn expired(&self, now: Time) -> Vec<Attempt> {
+        self.open_attempts(|open| open.expires_at <= now)
     }
 
     fn open_at(&self, attempt: Attempt) -> Option<&Open> {

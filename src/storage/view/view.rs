@@ -217,7 +217,7 @@ mod tests {
 
     use super::*;
     use crate::storage::fs::checksum::SUMS;
-    use crate::storage::log::position::LogCursor;
+    use crate::storage::log::position::LogPosition;
     use crate::storage::log::random_log::{params, random_log};
     use crate::storage::view::files::{set_aside, skip};
 
@@ -234,9 +234,9 @@ mod tests {
     }
 
     fn publish(dir: &ExperimentDir, rows: &[Row]) -> Published {
-        let mut cursor = LogCursor::start();
+        let mut cursor = LogPosition::start();
         rows.iter().for_each(|row| cursor.advance(&row.to_line().unwrap(), 1));
-        learned(rows).publish(dir, cursor.position(), rows).unwrap()
+        learned(rows).publish(dir, cursor, rows).unwrap()
     }
 
     fn newest(dir: &ExperimentDir, on_damage: OnDamage) -> Option<View> {

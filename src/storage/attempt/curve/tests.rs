@@ -23,7 +23,7 @@ fn row(start: u32, epoch: u32) -> CurveRow {
 }
 
 fn read_back(path: &Path) -> Vec<(u32, u32)> {
-    Curve::read(path).unwrap().rows().iter().map(CurveRow::position).collect()
+    Curve::read(path).unwrap().rows.iter().map(CurveRow::position).collect()
 }
 
 #[test]
@@ -36,7 +36,7 @@ fn the_last_start_is_the_curve_and_a_later_attempt_goes_on_with_it() {
     assert_eq!(earlier.last_start().len(), 3);
     // Resumed from a checkpoint of the second epoch: the third is trained again.
     let kept = earlier.before(2, 3).unwrap();
-    let mut writer = CurveWriter::create(second.clone(), kept.rows()).unwrap();
+    let mut writer = CurveWriter::create(second.clone(), &kept.rows).unwrap();
     writer.append(&row(2, 3)).unwrap();
     assert_eq!(read_back(&second), [(1, 1), (2, 1), (2, 2), (2, 3)]);
     assert!(Curve::default().last_start().is_empty());
@@ -124,7 +124,7 @@ fn rows_can_be_read_as_soon_as_they_are_appended() {
     writer.append(&row(2, 1)).unwrap();
     writer.finish(&[row(1, 1), row(2, 1)]).unwrap();
     let curve = Curve::read(&path).unwrap();
-    assert_eq!(curve.rows()[0], CurveRow { validation_loss: None, ..row(1, 1) });
+    assert_eq!(curve.rows[0], CurveRow { validation_loss: None, ..row(1, 1) });
     let text = std::fs::read_to_string(&path).unwrap();
     let cells = "1,1,0.001,1.5,,,0.30000000000000004,2.25,2026-03-01T12:00:00.250Z,,,,";
     assert_eq!(text.lines().nth(1), Some(cells));

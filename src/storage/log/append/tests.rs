@@ -15,7 +15,7 @@ fn append(log: &mut WritableReplayLog, rows: &[Row]) {
 }
 
 fn rows(log: &WritableReplayLog) -> Vec<Row> {
-    log.reader().read_from(&LogCursor::start()).unwrap().rows
+    log.reader().read_from(&LogPosition::start()).unwrap().rows
 }
 
 #[test]
@@ -29,7 +29,7 @@ fn a_guard_sees_what_it_appends_and_excludes_all_others() {
     });
     let mut guard = one.lock_exclusive().unwrap();
     assert!(matches!(other.lock_exclusive(), Err(StorageError::Locked { .. })));
-    let start = LogCursor::start();
+    let start = LogPosition::start();
     assert!(matches!(other.reader().read_from(&start), Err(StorageError::Locked { .. })));
     guard.append(&[row(1)]).unwrap();
     guard.append(&[]).unwrap();
@@ -197,13 +197,13 @@ fn many_writers_lose_nothing() {
         for writer in 0..WRITERS {
             let mut log = WritableReplayLog::open(&experiment).unwrap();
             scope.spawn(move || {
-                let mut cursor = LogCursor::start();
+                let mut cursor = LogPosition::start();
                 for number in 0..ROWS {
                     let mut guard = log.lock_exclusive().unwrap();
                     cursor = guard.read_from(&cursor).unwrap().cursor;
                     // The number of the row says how many there were before it.
                     let task = Some(format!("{writer}.{number}"));
-                    guard.append(&[Row { task, ..row(cursor.rows()) }]).unwrap();
+                    guard.append(&[Row { task, ..row(cursor.rows) }]).unwrap();
                 }
             });
         }

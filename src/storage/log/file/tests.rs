@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::storage::WritableReplayLog;
-use crate::storage::log::event::Iteration;
+use crate::storage::log::event::{Event, Iteration};
 
 /// An experiment whose log has three rows, each a draw of nothing.
 fn experiment() -> (tempfile::TempDir, ExperimentDir) {
@@ -25,18 +25,18 @@ fn message(error: StorageError) -> String {
 fn a_view_s_position_gives_the_rows_after_it() {
     let (_folder, experiment) = experiment();
     let log = ReplayLog::open(&experiment).unwrap();
-    let all = log.read_from(&LogCursor::start()).unwrap();
+    let all = log.read_from(&LogPosition::start()).unwrap();
     assert_eq!(all.rows, [row(1), row(2), row(3)]);
-    let position = all.cursor.position();
+    let position = all.cursor;
     assert_eq!(position.byte, fs::metadata(experiment.replay_log()).unwrap().len());
     let mut writer = WritableReplayLog::open(&experiment).unwrap();
     writer.lock_exclusive().unwrap().append(&[row(4)]).unwrap();
     log.check_prefix(&position).unwrap();
     let tail = log.read_from(&all.cursor).unwrap();
-    assert_eq!((tail.rows, tail.cursor.rows()), (vec![row(4)], 4));
-    let whole = log.read_from(&LogCursor::start()).unwrap();
-    assert_eq!(whole.cursor.position(), tail.cursor.position());
-    log.check_prefix(&tail.cursor.position()).unwrap();
+    assert_eq!((tail.rows, tail.cursor.rows), (vec![row(4)], 4));
+    let whole = log.read_from(&LogPosition::start()).unwrap();
+    assert_eq!(whole.cursor, tail.cursor);
+    log.check_prefix(&tail.cursor).unwrap();
 }
 
 #[test]
@@ -46,7 +46,7 @@ fn an_unfinished_last_line_is_not_read() {
     let text = fs::read_to_string(experiment.replay_log()).unwrap();
     for rest in ["4,lost", "\0\0\0\0", "4,lo\0\n"] {
         fs::write(experiment.replay_log(), text.clone() + rest).unwrap();
-        assert_eq!(log.read_from(&LogCursor::start()).unwrap().rows.len(), 3);
+        assert_eq!(log.read_from(&LogPosition::start()).unwrap().rows.len(), 3);
     }
 }
 
@@ -58,7 +58,7 @@ fn a_damaged_row_is_named_by_line_and_byte() {
     fs::write(experiment.replay_log(), text.replace("2,lost", "2,l\0st")).unwrap();
     let at = text.find("2,lost").unwrap();
     assert_eq!(
-        message(log.read_from(&LogCursor::start()).unwrap_err()),
+        message(log.read_from(&LogPosition::start()).unwrap_err()),
         format!(
             "`{}` is damaged at line 3, byte {at} (`metaqnn verify` lists what can be mended, and \
              mends it with `--repair`): \
@@ -70,7 +70,7 @@ fn a_damaged_row_is_named_by_line_and_byte() {
     let line = text.lines().nth(2).unwrap();
     let blanked = format!("{:width$}", "2,void,,", width = line.len());
     fs::write(experiment.replay_log(), text.replace(line, &blanked)).unwrap();
-    let rows = log.read_from(&LogCursor::start()).unwrap().rows;
+    let rows = log.read_from(&LogPosition::start()).unwrap().rows;
     assert_eq!((rows[1].event, rows[1].iteration), (Event::Void, Some(Iteration(2))));
     assert_eq!(rows[2], row(3));
 }
@@ -90,7 +90,8 @@ fn a_log_saved_by_a_spreadsheet_is_refused() {
     ];
     for text in saved_by_others {
         fs::write(experiment.replay_log(), &text).unwrap();
-        let read = ReplayLog::open(&experiment).and_then(|log| log.read_from(&LogCursor::start()));
+        let read =
+            ReplayLog::open(&experiment).and_then(|log| log.read_from(&LogPosition::start()));
         let message = message(read.unwrap_err());
         assert!(message.contains("was changed by another program"), "{message}");
     }
@@ -99,8 +100,8 @@ fn a_log_saved_by_a_spreadsheet_is_refused() {
 fn a_log_that_is_not_what_a_view_saw_is_refused() {
     let (_folder, experiment) = experiment();
     let log = ReplayLog::open(&experiment).unwrap();
-    let cursor = log.read_from(&LogCursor::start()).unwrap().cursor;
-    let position = cursor.position();
+    let cursor = log.read_from(&LogPosition::start()).unwrap().cursor;
+    let position = cursor;
     let text = fs::read_to_string(experiment.replay_log()).unwrap();
     fs::write(experiment.replay_log(), text.replace("2,lost", "9,lost")).unwrap();
     assert!(

@@ -322,8 +322,8 @@ fn expired_claims_and_those_of_an_ended_job_are_found() {
     let end = claim.expires_at.unwrap();
     assert_eq!(world.knowledge.expired(time()), []);
     assert_eq!(world.knowledge.expired(end), [attempt_of(&claim)]);
-    assert_eq!(world.knowledge.open_of_job("7"), [attempt_of(&claim)]);
-    assert_eq!(world.knowledge.open_of_job("8"), []);
+    assert_eq!(world.knowledge.open_attempts(|open| open.job == "7"), [attempt_of(&claim)]);
+    assert_eq!(world.knowledge.open_attempts(|open| open.job == "8"), []);
 }
 
 #[test]
