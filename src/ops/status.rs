@@ -31,7 +31,7 @@ pub fn status(experiment: &Experiment) -> anyhow::Result<Summary> {
     let mut is_stuck = false;
     if !matches!(condition, Condition::Finished | Condition::Halted) {
         if let Some(common) = &hosts.common_failure {
-            notices.insert(0, format!("{common}."));
+            notices.insert(0, format!("{}.", common.sentence));
             // Failures of the rounds before may be history: a person has corrected their reason.
             is_stuck |= evidence.fails_in(newest);
         }

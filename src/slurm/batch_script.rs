@@ -42,7 +42,6 @@ impl<'a> Asked<'a> {
         given.or_else(|| self.value_in_script(long, configured))
     }
 
-    /// The same without the command line, which overrides the options of the script.
     fn value_in_script(self, long: &str, configured: Option<&'a str>) -> Option<&'a str> {
         let variable = || self.variables.get(&format!("SBATCH_{}", long.to_ascii_uppercase()));
         configured.or_else(|| variable().map(String::as_str))
@@ -75,8 +74,6 @@ impl BatchScript<'_> {
         Ok(with_part(&script, "setup", &self.setup()?))
     }
 
-    /// Program, arguments and setup lines. The lines stand in a here document; the script runs
-    /// them.
     fn setup(&self) -> Result<Vec<String>, SlurmError> {
         let program = shell_quoted(checked(self.program)?);
         let experiment = shell_quoted(check_experiment_path(self.experiment)?);

@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 /// The settings of a cluster. A line that is missing or unreadable is `None`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClusterConfig {
-    /// `SLURM_VERSION`.
     pub version: Option<String>,
     /// `MaxArraySize`: one more than the greatest index of an array.
     pub max_array_size: Option<u32>,
@@ -19,7 +18,6 @@ pub struct ClusterConfig {
 }
 
 impl ClusterConfig {
-    /// Reads an answer of `scontrol show config`: lines `Key = value`.
     pub(super) fn parse(answer: &str) -> Self {
         let pairs = || answer.lines().filter_map(|line| line.split_once('='));
         let value = |key| pairs().find(|(name, _)| name.trim() == key).map(|(_, it)| it.trim());

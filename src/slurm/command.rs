@@ -10,7 +10,6 @@ pub(super) const FORGOTTEN: &str = "Invalid job id specified";
 
 #[derive(Debug)]
 pub(super) struct CommandOutput {
-    /// The whole command, quoted for a shell.
     pub command: String,
     status: ExitStatus,
     pub stdout: String,
@@ -74,7 +73,6 @@ impl CommandOutput {
         if only_ended { Ok(()) } else { self.success().map(|_| ()) }
     }
 
-    /// The error of an answer that cannot be read; `line` is what was not understood.
     pub fn unreadable(&self, line: &str, expected: &'static str) -> SlurmError {
         SlurmError::Answer {
             command: self.command.clone(),

@@ -12,12 +12,9 @@ pub type Variables = BTreeMap<OsString, OsString>;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SlurmTask {
-    /// The task: `SLURM_ARRAY_JOB_ID` and `SLURM_ARRAY_TASK_ID`, or `SLURM_JOB_ID`.
-    ///
     /// Two processes may be the same task: Slurm restarts the tasks of a node that it cannot reach,
     /// where the first copy goes on.
     pub id: TaskId,
-    /// `SLURM_RESTART_COUNT`, absent at first.
     pub restarts: u32,
     /// `SLURM_CPUS_PER_TASK`, set when asked for, else `SLURM_CPUS_ON_NODE`.
     pub cpus: Option<NonZeroU32>,
@@ -26,7 +23,6 @@ pub struct SlurmTask {
     pub end_time: Option<Timestamp>,
     /// `CUDA_VISIBLE_DEVICES`; `None` when no GPU was asked for, or all are hidden.
     pub visible_devices: Option<String>,
-    /// `SLURMD_NODENAME`.
     pub host: Option<String>,
 }
 
@@ -141,20 +137,16 @@ pub fn unused_variables(variables: &Variables) -> Vec<String> {
 /// `SCONTROL_*`): they override the options of a script, for the first round alone; those that hold
 /// stand in the plan ([`submit_variables`]). `SLURM_CONF`, by which a cluster is found, stays.
 pub(super) fn submission_environment(variables: &Variables) -> Variables {
-    variables
-        .iter()
-        .filter(|(name, _)| is_passed_on(name))
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect()
-}
-
-fn is_passed_on(name: &OsStr) -> bool {
     const FAMILIES: [&[u8]; 6] =
         [b"SLURM_", b"SLURMD_", b"SBATCH_", b"SQUEUE_", b"SCANCEL_", b"SCONTROL_"];
     const DEVICES: [&str; 4] =
         ["CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL", "ZE_AFFINITY_MASK"];
-    let of_a_task = FAMILIES.iter().any(|family| name.as_encoded_bytes().starts_with(family));
-    name == "SLURM_CONF" || !(of_a_task || DEVICES.iter().any(|device| name == *device))
+    let mut kept = variables.clone();
+    kept.retain(|name, _| {
+        let of_a_task = FAMILIES.iter().any(|family| name.as_encoded_bytes().starts_with(family));
+        name == "SLURM_CONF" || !(of_a_task || DEVICES.iter().any(|device| name == *device))
+    });
+    kept
 }
 
 #[cfg(test)]

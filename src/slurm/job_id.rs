@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
+use anstream::adapter::strip_str;
+
 use super::SlurmError;
 
-/// The number of a job or of an array as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JobId(pub u32);
 
@@ -53,21 +54,7 @@ pub(super) fn numbers_in(text: &str) -> BTreeSet<JobId> {
 
 /// Returns the lines that are not empty, without the escape sequences of a terminal.
 pub(super) fn text_lines(text: &str) -> Vec<String> {
-    let mut plain = String::with_capacity(text.len());
-    let mut rest = text.chars();
-    while let Some(c) = rest.next() {
-        if c != '\u{1b}' {
-            plain.push(c);
-            continue;
-        }
-        match rest.next() {
-            // A colour: `ESC [ ... letter`.
-            Some('[') => rest.by_ref().find(|c| ('@'..='~').contains(c)),
-            // The title of a window: `ESC ] ... BEL`, or to another `ESC`.
-            Some(']') => rest.by_ref().find(|c| matches!(c, '\u{7}' | '\u{1b}')),
-            _ => None,
-        };
-    }
+    let plain = strip_str(text).to_string();
     let lines = plain.split(['\n', '\r']).map(str::trim).filter(|line| !line.is_empty());
     lines.map(str::to_owned).collect()
 }
@@ -82,7 +69,6 @@ fn valid_id(text: &str) -> Option<JobId> {
 /// shares the array's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TaskId {
-    /// The array, or the job.
     pub job: JobId,
     pub task: Option<u32>,
 }

@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::quoting::command_line;
 use super::{JobId, SlurmError};
 
 /// What one submission decides; all else stands in the script.
@@ -32,7 +33,11 @@ pub struct JobSpec {
 }
 
 impl JobSpec {
-    /// The arguments of `sbatch`; an error when an extra option would change what this says.
+    /// The whole command, quoted for a shell.
+    pub fn sbatch_command(&self) -> Result<String, SlurmError> {
+        Ok(command_line("sbatch", &self.sbatch_arguments()?))
+    }
+
     pub fn sbatch_arguments(&self) -> Result<Vec<String>, SlurmError> {
         let mut arguments = vec!["--parsable".to_owned(), format!("--job-name={}", self.name)];
         if let Some(tasks) = self.tasks {

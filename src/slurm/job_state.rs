@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
 
 use super::JobId;
 
@@ -28,10 +26,11 @@ pub enum TaskState {
 }
 
 impl TaskState {
-    /// Reads the long words of `squeue` (columns `%T`, `%r`).
     fn from_words(state: &str, reason: &str) -> Self {
         match state {
-            "PENDING" | "REQUEUE_HOLD" | "SPECIAL_EXIT" if is_held(state, reason) => Self::Held,
+            "REQUEUE_HOLD" | "SPECIAL_EXIT" => Self::Held,
+            // `JobHeldUser`, `JobHeldAdmin`, `job requeued in held state`.
+            "PENDING" if reason.to_ascii_lowercase().contains("held") => Self::Held,
             // Slurm cancels it soon: every job is submitted with `--kill-on-invalid-dep=yes`.
             "PENDING" if reason == "DependencyNeverSatisfied" => Self::Ending,
             "PENDING" if can_never_start(reason) => Self::Stuck,
@@ -45,11 +44,6 @@ impl TaskState {
             _ => Self::Unknown,
         }
     }
-}
-
-/// `JobHeldUser`, `JobHeldAdmin`, `job requeued in held state`, `launch failed requeued held`.
-fn is_held(state: &str, reason: &str) -> bool {
-    state != "PENDING" || reason.to_ascii_lowercase().contains("held")
 }
 
 /// A limit on one job, or on a node, is exceeded by this job alone; one on a user, an account or a
@@ -81,7 +75,6 @@ fn can_never_start(reason: &str) -> bool {
 pub struct JobStates {
     tasks: BTreeMap<TaskState, u32>,
     pub is_array: bool,
-    /// Why a task waits.
     reason: Option<String>,
 }
 
@@ -108,7 +101,6 @@ impl JobStates {
         !self.tasks.is_empty() && self.all_are(TaskState::Held)
     }
 
-    /// The scheduler's reason why no task of the job can ever start.
     pub fn cannot_start(&self) -> Option<&str> {
         self.reason.as_deref().filter(|_| self.all_are(TaskState::Stuck))
     }
@@ -131,8 +123,7 @@ impl JobStates {
     }
 }
 
-/// Reads the answer of `squeue --noheader --array` in our columns; the error is the first line that
-/// is not a job.
+/// The error is the first line that is not a job.
 pub(super) fn parse_squeue(answer: &str) -> Result<BTreeMap<JobId, JobStates>, String> {
     let mut jobs = BTreeMap::<JobId, JobStates>::new();
     // Some releases put `CLUSTER: NAME` before the jobs of a cluster that was named.
@@ -146,11 +137,9 @@ pub(super) fn parse_squeue(answer: &str) -> Result<BTreeMap<JobId, JobStates>, S
     Ok(jobs)
 }
 
-/// Reads when a task will be ended, from the answer of `scontrol show job --oneliner` given in UTC.
-///
-/// `None` for a task without time limit (`EndTime=Unknown`); the error is an answer without such a
-/// field. (A job name or a comment may hold any text: the field is the one that follows the start
-/// time.)
+/// Reads the answer of `scontrol show job --oneliner` given in UTC; `None` for a task without time
+/// limit. A job name or a comment may hold any text: the field is the one that follows the start
+/// time.
 pub(super) fn parse_end_time(answer: &str) -> Result<Option<Timestamp>, String> {
     let words: Vec<&str> = answer.split_ascii_whitespace().collect();
     let end = words.windows(2).find_map(|pair| match pair {
@@ -159,14 +148,9 @@ pub(super) fn parse_end_time(answer: &str) -> Result<Option<Timestamp>, String> 
     });
     match end {
         Some("Unknown" | "None" | "N/A") => Ok(None),
-        Some(time) => parse_utc(time).map(Some).ok_or_else(|| answer.to_owned()),
+        Some(time) => format!("{time}Z").parse().map(Some).map_err(|_| answer.to_owned()),
         None => Err(answer.to_owned()),
     }
-}
-
-fn parse_utc(time: &str) -> Option<Timestamp> {
-    let time: DateTime = time.parse().ok()?;
-    time.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
 }
 
 #[cfg(test)]

@@ -11,7 +11,6 @@
 //! | `job_id.rs` | [`JobId`], [`TaskId`], [`job_name`] |
 //! | `sbatch.rs` | [`Slurm`]: the [`Scheduler`] that runs `sbatch`, `squeue`, `scontrol` |
 //! | `command.rs` | one such command, and what its refusal means |
-//! | `dry_run.rs` | [`DryRun`]: the [`Scheduler`] that only shows |
 //! | `job_state.rs` | [`JobStates`]: what `squeue` answers |
 //! | `cluster_config.rs` | [`ClusterConfig`]: what `scontrol show config` and `sinfo` answer |
 //! | `environment.rs` | [`SlurmTask`]: the variables of a task, and those of a submission |
@@ -25,7 +24,6 @@ use std::collections::BTreeMap;
 mod batch_script;
 mod cluster_config;
 mod command;
-mod dry_run;
 mod environment;
 mod error;
 mod job_id;
@@ -39,7 +37,6 @@ mod sbatch;
 pub use batch_script::{Asked, BatchScript, Work, check_experiment_path};
 pub use cluster_config::ClusterConfig;
 pub use command::refused_option;
-pub use dry_run::DryRun;
 pub use environment::{
     CLUSTER, SlurmTask, Variables, slurm_step, submit_variables, unused_variables,
 };
@@ -58,10 +55,10 @@ pub use sbatch::Slurm;
 pub trait Scheduler {
     /// Asks whether a job could ever start, without submitting it; returns the scheduler's words
     /// when it could not now, [`SlurmError::Impossible`] when it never can.
-    fn test(&mut self, job: &JobSpec) -> Result<Option<String>, SlurmError>;
+    fn test(&self, job: &JobSpec) -> Result<Option<String>, SlurmError>;
 
     /// Submits one job or array; [`SlurmError::SubmitLimit`] when the user may queue no more now.
-    fn submit(&mut self, job: &JobSpec) -> Result<JobId, SlurmError>;
+    fn submit(&self, job: &JobSpec) -> Result<JobId, SlurmError>;
 
     /// Finds the user's own jobs with one of these names that have not ended, held ones included.
     fn find(&self, names: &[String]) -> Result<BTreeMap<JobId, JobStates>, SlurmError>;
@@ -70,10 +67,10 @@ pub trait Scheduler {
     fn states(&self, jobs: &[JobId]) -> Result<BTreeMap<JobId, JobStates>, SlurmError>;
 
     /// Lets a held job start; no error for one that is not held, has ended or is forgotten.
-    fn release(&mut self, job: JobId) -> Result<(), SlurmError>;
+    fn release(&self, job: JobId) -> Result<(), SlurmError>;
 
     /// Ends jobs, all their tasks, waiting and running; no error for those that have ended.
-    fn cancel(&mut self, jobs: &[JobId]) -> Result<(), SlurmError>;
+    fn cancel(&self, jobs: &[JobId]) -> Result<(), SlurmError>;
 
     /// The greatest number of tasks of one array (`MaxArraySize`: it limits the index, which begins
     /// at 0 here).

@@ -25,7 +25,6 @@ pub struct SlurmParams {
     pub constraint: Option<String>,
     pub exclude: Option<String>,
     pub array_size: ArraySize,
-    /// The `%P` of `--array`.
     pub max_parallel: NonZeroU32,
     pub architectures_per_task: NonZeroU32,
     /// Lead time of the USR1 warning before the time limit; Slurm may send it a minute earlier.
@@ -107,8 +106,6 @@ impl SlurmParams {
         Duration::from_secs(self.signal_seconds.into())
     }
 
-    /// Checks what the types do not: texts that reach a batch script, and numbers that must go
-    /// together.
     pub fn check(self) -> Result<ValidSlurmParams, Invalid> {
         for (key, text) in [
             ("partition", &self.partition),

@@ -68,7 +68,6 @@ impl Slurm {
             .map_err(|line| answer.unreadable(&line, "node, partition and state between `|`"))
     }
 
-    /// Whether a node of the cluster is down, drained or failing; `false` without an answer.
     fn a_node_is_out(&self) -> bool {
         let answer = self.ask("sinfo", ["--noheader", "--Node", SINFO_FORMAT]);
         let answer = answer.and_then(CommandOutput::success);
@@ -79,7 +78,6 @@ impl Slurm {
         })
     }
 
-    /// The names that a list such as `n[1-3],n7` stands for.
     pub fn host_names(&self, list: &str) -> Result<Vec<String>, SlurmError> {
         let answer = self.ask("scontrol", ["show", "hostnames", list])?.success()?;
         Ok(answer.stdout.split_whitespace().map(str::to_owned).collect())
@@ -132,7 +130,7 @@ impl Slurm {
 }
 
 impl Scheduler for Slurm {
-    fn test(&mut self, job: &JobSpec) -> Result<Option<String>, SlurmError> {
+    fn test(&self, job: &JobSpec) -> Result<Option<String>, SlurmError> {
         // Held: a wrapper that leaves `--test-only` out submits a job, which must not start.
         let mut arguments = vec!["--test-only".to_owned()];
         arguments.extend(JobSpec { held: true, ..job.clone() }.sbatch_arguments()?);
@@ -166,7 +164,7 @@ impl Scheduler for Slurm {
         }
     }
 
-    fn submit(&mut self, job: &JobSpec) -> Result<JobId, SlurmError> {
+    fn submit(&self, job: &JobSpec) -> Result<JobId, SlurmError> {
         let answer = self.ask("sbatch", job.sbatch_arguments()?)?.success()?;
         self.submitted_id(job, &answer).ok_or_else(|| {
             answer.unreadable(&one_line(&answer.stdout), "a job id, or `id;cluster`")
@@ -174,9 +172,6 @@ impl Scheduler for Slurm {
     }
 
     fn find(&self, names: &[String]) -> Result<BTreeMap<JobId, JobStates>, SlurmError> {
-        if names.is_empty() {
-            return Ok(BTreeMap::new());
-        }
         let user = rustix::process::geteuid().as_raw();
         self.squeue([&format!("--user={user}"), &format!("--name={}", names.join(","))])
     }
@@ -189,11 +184,11 @@ impl Scheduler for Slurm {
         self.squeue(["--states=all", &format!("--jobs={}", ids.join(","))])
     }
 
-    fn release(&mut self, job: JobId) -> Result<(), SlurmError> {
+    fn release(&self, job: JobId) -> Result<(), SlurmError> {
         self.ask("scontrol", ["release", &job.to_string()])?.success_or_ended()
     }
 
-    fn cancel(&mut self, jobs: &[JobId]) -> Result<(), SlurmError> {
+    fn cancel(&self, jobs: &[JobId]) -> Result<(), SlurmError> {
         if jobs.is_empty() {
             return Ok(());
         }
@@ -382,7 +377,6 @@ mod tests {
 
     #[test]
     fn nothing_is_asked_of_no_jobs() {
-        assert!(failing("not called").find(&[]).unwrap().is_empty());
         assert!(failing("not called").states(&[]).unwrap().is_empty());
         assert!(failing("not called").cancel(&[]).is_ok());
     }

@@ -30,23 +30,16 @@ pub struct RoundPlan {
     /// What the names of the experiment's jobs begin with. Decided once and passed on from round to
     /// round: the path of an experiment, of which it is made, may not be the same on every machine.
     pub job_prefix: String,
-    /// The epsilon in force; `None` for a round without tasks.
     pub epsilon: Option<Epsilon>,
     /// Array tasks over all parts; 0 for a round that only waits for open claims and reduces.
     pub array_size: u32,
-    /// Sizes of the arrays it is submitted as, each within the scheduler's limit.
     pub parts: Vec<u32>,
     pub max_parallel: u32,
-    /// The last round of the chain; `None` when it goes on until the schedule is finished.
     pub last_round: Option<u32>,
-    /// Asked in place of `slurm.array_size`, for the whole chain.
     pub asked_array_size: Option<u32>,
-    /// Asked in place of `slurm.max_parallel`, for the whole chain.
     pub asked_max_parallel: Option<u32>,
-    /// Further options for `sbatch`, for the whole chain.
     pub sbatch_options: Vec<String>,
-    /// `SBATCH_ACCOUNT` and the like of the person's `submit`, for the whole chain: they hold where
-    /// the configuration says `null`.
+    /// Of the person's `submit`: they hold where the configuration says `null`.
     pub sbatch_variables: BTreeMap<String, String>,
     /// The end of the open claims that a round waits for.
     pub not_before: Option<Time>,
@@ -61,7 +54,6 @@ impl RoundPlan {
         *self == other
     }
 
-    /// Whether both ask the same of the chain.
     pub fn asks_the_same_of_the_chain(&self, other: &Self) -> bool {
         (self.last_round, self.asked_array_size, self.asked_max_parallel)
             == (other.last_round, other.asked_array_size, other.asked_max_parallel)
@@ -88,7 +80,6 @@ pub struct RoundArray {
 #[serde(deny_unknown_fields)]
 pub struct RoundJobs {
     pub reduce_job: String,
-    /// Runs when the first one fails.
     pub second_reduce_job: Option<String>,
 }
 
@@ -109,7 +100,7 @@ const PLAN: &str = "plan.yaml";
 const ARRAY: &str = "array.yaml";
 const JOBS: &str = "jobs.yaml";
 
-/// The folder of one round: its renderings, its refusals, the scheduler's logs. It need not exist.
+/// The folder of one round; it need not exist.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RoundDir {
     pub round: u32,
@@ -121,8 +112,7 @@ impl RoundDir {
         Self { round, folder: experiment.round(round) }
     }
 
-    /// Makes the folder, unless it exists: the scheduler writes its logs into it, and does not make
-    /// it.
+    /// The scheduler writes its logs into the folder, and does not make it.
     pub fn create(experiment: &ExperimentDir, round: u32) -> Result<Self, StorageError> {
         let round = Self::of(experiment, round);
         fs::create_dir_all(&round.folder).map_err(StorageError::io("create", &round.folder))?;
@@ -130,7 +120,6 @@ impl RoundDir {
         Ok(round)
     }
 
-    /// A rendering, from 1; it need not exist.
     pub fn rendering(&self, number: u32) -> Rendering {
         Rendering { number, folder: self.folder.join(number.to_string()) }
     }
@@ -149,7 +138,6 @@ impl RoundDir {
         Ok(self.renderings()?.pop())
     }
 
-    /// The plan that holds, `None` when the round was never rendered.
     pub fn plan(&self) -> Result<Option<RoundPlan>, StorageError> {
         self.newest()?.map(|rendering| rendering.plan()).transpose()
     }
@@ -175,7 +163,6 @@ impl RoundDir {
         Ok(())
     }
 
-    /// Keeps the refusal of a task, once for each task and machine.
     pub fn note_refusal(&self, refusal: &TaskRefusal) -> Result<(), StorageError> {
         // Names of machines are plain; any other character could leave the folder.
         let plain = |letter: char| if letter.is_ascii_alphanumeric() { letter } else { '-' };
@@ -186,7 +173,6 @@ impl RoundDir {
         Ok(())
     }
 
-    /// The refusals of this round's tasks, in the order of their time.
     pub fn refusals(&self) -> Result<Vec<TaskRefusal>, StorageError> {
         let is_one = |name: &str| {
             (name.starts_with("refused.") && name.ends_with(".yaml")).then(|| name.to_owned())
@@ -223,8 +209,7 @@ impl Rendering {
         self.read(JOBS)
     }
 
-    /// Creates the file of the array and returns what it says: this, or what the first to create it
-    /// has written.
+    /// Returns what the file says: this, or what the first to create it has written.
     pub fn settle_array(&self, array: RoundArray) -> Result<RoundArray, StorageError> {
         self.settle(ARRAY, array)
     }

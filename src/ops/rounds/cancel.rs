@@ -10,8 +10,7 @@ use crate::slurm::Scheduler;
 /// The newest round may be about to be submitted while the one before it ends.
 const ROUNDS: usize = 3;
 
-/// Ends the chain: no new claim, no next round. Tasks that train are ended too; their claims stay
-/// open until `submit` goes on.
+/// Tasks that train are ended too; their claims stay open until `submit` goes on.
 ///
 /// A reduce that runs is not cancelled: it takes seconds, learns what was found, and submits
 /// nothing, since it sees the `halted` row before it submits or right after.
@@ -29,7 +28,7 @@ pub fn cancel(experiment: &Experiment) -> anyhow::Result<Vec<String>> {
     if rounds.is_empty() {
         return Ok(said);
     }
-    let mut scheduler = scheduler(experiment)?;
+    let scheduler = scheduler(experiment)?;
     let mut ended = Vec::new();
     for (number, _) in rounds.iter().rev().take(ROUNDS) {
         let round = Round::new(experiment, *number);

@@ -29,12 +29,11 @@ pub(crate) fn reduce_name(plan: &RoundPlan) -> String {
     job_name(&format!("{}-{:04}-reduce", plan.job_prefix, plan.round))
 }
 
-/// Asks whether the jobs of the round could ever start: a held one is accepted in any case. Returns
-/// notices for a person.
+/// Asks whether the jobs of the round could ever start: a held one is accepted in any case.
 pub(crate) fn test(
     plan: &RoundPlan,
     folder: &Path,
-    scheduler: &mut dyn Scheduler,
+    scheduler: &dyn Scheduler,
 ) -> anyhow::Result<Vec<String>> {
     let array = plan.parts.first().map(|&tasks| array_job(plan, folder, tasks, None));
     let mut said = Vec::new();
@@ -47,22 +46,24 @@ pub(crate) fn test(
     Ok(said)
 }
 
+/// Submits a job, or only shows how.
+pub(crate) type Submit<'a> = dyn FnMut(&JobSpec) -> Result<JobId, SlurmError> + 'a;
+
 /// Submits the arrays, held; `jobs` has those that were accepted, also after an error.
 pub(crate) fn submit_arrays(
     plan: &RoundPlan,
     folder: &Path,
-    scheduler: &mut dyn Scheduler,
+    submit: &mut Submit<'_>,
     jobs: &mut Vec<JobId>,
 ) -> anyhow::Result<()> {
     for &tasks in &plan.parts {
+        // One after the other, so that the limit on parallel tasks holds for all parts.
         let job = array_job(plan, folder, tasks, jobs.last().copied())?;
-        jobs.push(scheduler.submit(&job)?);
+        jobs.push(submit(&job)?);
     }
     Ok(())
 }
 
-/// One part of the round. Parts run one after the other, so that the limit on parallel tasks holds
-/// for all.
 fn array_job(
     plan: &RoundPlan,
     folder: &Path,
@@ -93,17 +94,17 @@ pub(crate) fn submit_reduces(
     plan: &RoundPlan,
     folder: &Path,
     arrays: &[JobId],
-    scheduler: &mut dyn Scheduler,
+    submit: &mut Submit<'_>,
     jobs: &mut Vec<JobId>,
 ) -> Result<(), SlurmError> {
     let reduce = reduce_job(plan, folder);
-    let first = scheduler.submit(&JobSpec {
+    let first = submit(&JobSpec {
         after: arrays.to_vec(),
         begin_after: plan.not_before.map(|time| time_until(time.timestamp(), Timestamp::now())),
         ..reduce.clone()
     })?;
     jobs.push(first);
-    jobs.push(scheduler.submit(&JobSpec { after_failure_of: Some(first), ..reduce })?);
+    jobs.push(submit(&JobSpec { after_failure_of: Some(first), ..reduce })?);
     Ok(())
 }
 

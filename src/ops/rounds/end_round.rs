@@ -10,7 +10,7 @@ use crate::ops::rounds::plan::scheduler;
 use crate::ops::rounds::round::Round;
 use crate::ops::rounds::submit::submit_round;
 use crate::ops::{Experiment, Refusal};
-use crate::slurm::{Scheduler, Slurm, SlurmError, SlurmTask, Variables};
+use crate::slurm::{JobStates, Scheduler, Slurm, SlurmError, SlurmTask, Variables};
 
 /// Ends a round, as its batch script asks: loses the claims that its tasks left, learns, and
 /// submits the next round or says why the chain ends. When waiting would help
@@ -18,10 +18,10 @@ use crate::slurm::{Scheduler, Slurm, SlurmError, SlurmTask, Variables};
 pub fn end_round(experiment: &Experiment, number: u32) -> anyhow::Result<(Reduced, Vec<String>)> {
     let round = Round::new(experiment, number);
     round.check_exists()?;
-    let mut scheduler = scheduler(experiment)?;
-    let end = check_arrays_have_ended(&round, &mut scheduler)
+    let scheduler = scheduler(experiment)?;
+    let end = check_arrays_have_ended(&round, &scheduler)
         .and_then(|()| reduce(experiment, &EndedJobs::UpToRound(number)))
-        .and_then(|reduced| Ok((reduced, go_on(&round, &mut scheduler)?)));
+        .and_then(|reduced| Ok((reduced, go_on(&round, &scheduler)?)));
     if let Err(error) = &end
         && matches!(error.downcast_ref(), Some(Refusal::TryAgain(_)))
     {
@@ -32,11 +32,11 @@ pub fn end_round(experiment: &Experiment, number: u32) -> anyhow::Result<(Reduce
 
 /// Refuses while tasks of the round are live. A dependency on a job that the scheduler has
 /// forgotten counts as satisfied, and a person may start a reduce by hand, so this may be early.
-fn check_arrays_have_ended(round: &Round<'_>, scheduler: &mut Slurm) -> anyhow::Result<()> {
+fn check_arrays_have_ended(round: &Round<'_>, scheduler: &Slurm) -> anyhow::Result<()> {
     let Some(array) = round.files.array()? else { return Ok(()) };
     let named = job_ids(&array.array_jobs)?;
     let queue = round.queue(scheduler)?;
-    if queue.any_is_live(&named) {
+    if queue.named(&named).any(JobStates::is_live) {
         bail!(Refusal::TryAgain(format!(
             "the tasks of round {} have not ended yet, so it is too early to reduce them \
              (wait, or end them with `metaqnn cancel`)",
@@ -48,7 +48,7 @@ fn check_arrays_have_ended(round: &Round<'_>, scheduler: &mut Slurm) -> anyhow::
     Ok(())
 }
 
-fn go_on(round: &Round<'_>, scheduler: &mut Slurm) -> anyhow::Result<Vec<String>> {
+fn go_on(round: &Round<'_>, scheduler: &Slurm) -> anyhow::Result<Vec<String>> {
     let number = round.number();
     let Some(plan) = round.files.plan()? else {
         return Ok(vec![format!("round {number} has no plan; nothing is submitted after it")]);

@@ -14,7 +14,6 @@
 //! 3. Suspect hosts are *bad* unless the failure is common.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 use anyhow::bail;
 
@@ -24,35 +23,14 @@ use crate::ops::{Experiment, Refusal};
 use crate::report::HostTally;
 use crate::storage::Row;
 
-/// How many failures in a row make a host suspect.
 const IN_A_ROW: usize = 3;
 
-/// One reason for which tasks fail on every host that has been tried.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CommonFailure {
-    /// As the newest of these failures has it.
-    reason: String,
+    pub sentence: String,
     /// How many tasks failed for it, since the last result of each host.
     pub failures: u64,
-    hosts: Vec<String>,
-}
-
-impl fmt::Display for CommonFailure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { reason, failures, hosts } = self;
-        match &hosts[..] {
-            [host] => write!(
-                f,
-                "{failures} tasks in a row failed on {host}, the only host tried: {reason}"
-            ),
-            hosts => write!(
-                f,
-                "{failures} tasks failed on {} hosts for one reason, so it is not the hosts: \
-                 {reason}",
-                hosts.len()
-            ),
-        }
-    }
+    only_host: Option<String>,
 }
 
 #[derive(Debug, Default)]
@@ -83,16 +61,13 @@ impl Hosts {
 
     /// The nodes that seem to be at fault; the only one that was tried, if all fail there.
     pub(super) fn bad_nodes(self) -> Vec<String> {
-        match self.common_failure {
-            Some(common) if common.hosts.len() == 1 => common.hosts,
-            _ => self.tallies.into_iter().filter(|it| it.bad).map(|it| it.host).collect(),
-        }
+        let only_host = self.common_failure.and_then(|common| common.only_host);
+        let bad = self.tallies.into_iter().filter(|it| it.bad).map(|it| it.host);
+        bad.chain(only_host).collect()
     }
 }
 
-/// Returns the nodes to avoid, and a sentence with the reason for these or for none.
-///
-/// `usable` are the nodes that may run the tasks, as far as the scheduler answers: it is asked only
+/// Returns the nodes to avoid, and a sentence with the reason for these or for none. `usable` are the nodes that may run the tasks, as far as the scheduler answers: it is asked only
 /// when some are bad.
 pub(crate) fn nodes_to_avoid(
     experiment: &Experiment,
@@ -102,10 +77,10 @@ pub(crate) fn nodes_to_avoid(
     let refusals = refusals(experiment)?;
     let hosts = Hosts::judge(tasks(rows, &refusals).into_iter().filter(|task| task.job != LOCAL));
     let tried: BTreeSet<String> = hosts.tallies.iter().map(|it| it.host.clone()).collect();
-    let sentence = hosts.common_failure.as_ref().map(ToString::to_string);
+    let common = hosts.common_failure.as_ref();
+    let why = common.map_or_else(String::new, |common| format!(": {}", common.sentence));
     let bad = hosts.bad_nodes();
     if bad.is_empty() {
-        let why = sentence.map_or_else(String::new, |sentence| format!(": {sentence}"));
         return Ok((bad, format!("no host is bad{why}")));
     }
     let nodes = usable();
@@ -146,11 +121,23 @@ fn common_failure(histories: &BTreeMap<&str, History<'_>>) -> Option<CommonFailu
         return None;
     }
     let newest = failing.values().flatten().max_by_key(|it| it.ended)?;
-    Some(CommonFailure {
-        reason: newest.reason.to_owned(),
-        failures: failing.values().map(|failures| failures.len() as u64).sum(),
-        hosts: failing.keys().map(|host| (*host).to_owned()).collect(),
-    })
+    let reason = newest.reason;
+    let failures = failing.values().map(|failures| failures.len() as u64).sum();
+    let (sentence, only_host) = match &Vec::from_iter(failing.keys())[..] {
+        [host] => (
+            format!("{failures} tasks in a row failed on {host}, the only host tried: {reason}"),
+            Some(host.to_string()),
+        ),
+        hosts => (
+            format!(
+                "{failures} tasks failed on {} hosts for one reason, so it is not the hosts: \
+                 {reason}",
+                hosts.len()
+            ),
+            None,
+        ),
+    };
+    Some(CommonFailure { sentence, failures, only_host })
 }
 
 #[derive(Default)]

@@ -14,7 +14,7 @@ use crate::ops::reduce::refit::predictor_curves;
 use crate::ops::train::task::host;
 use crate::q_learning::{Epsilon, EpsilonSchedule, StageCounts};
 use crate::slurm::{
-    ArraySize, Asked, BatchScript, CLUSTER, Scheduler, Slurm, SlurmParams, Variables, Work,
+    ArraySize, Asked, BatchScript, CLUSTER, Slurm, SlurmError, SlurmParams, Variables, Work,
     submit_variables,
 };
 use crate::storage::{Rendering, RoundDir, RoundPlan, Trust};
@@ -43,13 +43,13 @@ pub(crate) fn scheduler_of_this_process() -> anyhow::Result<Slurm> {
     Ok(Slurm::new(&variables, cluster.as_deref()))
 }
 
-/// Plans a round by what is known now; `None` when the schedule is finished and learned. What is
-/// asked of the chain is taken from `asked`: the plan of the round before, or of a person.
+/// Plans a round; `None` when the schedule is finished and learned. `asked` is the plan of the
+/// round before, or of a person.
 pub(crate) fn plan_round(
     experiment: &Experiment,
     number: u32,
     asked: &RoundPlan,
-    scheduler: &dyn Scheduler,
+    max_array_size: &dyn Fn() -> Result<u32, SlurmError>,
 ) -> anyhow::Result<Option<RoundPlan>> {
     let config = experiment.config();
     let journal = Journal::open_to_look(experiment)?;
@@ -79,7 +79,7 @@ pub(crate) fn plan_round(
         round: number,
         epsilon,
         array_size: tasks,
-        parts: if tasks == 0 { Vec::new() } else { parts(tasks, scheduler.max_array_size()?)? },
+        parts: if tasks == 0 { Vec::new() } else { parts(tasks, max_array_size()?)? },
         max_parallel: params.max_parallel.get(),
         not_before,
         created_at: Timestamp::now().into(),

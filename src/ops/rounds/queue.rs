@@ -23,33 +23,13 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
-    pub fn of(jobs: BTreeMap<JobId, JobStates>) -> Self {
-        let (arrays, reduces) = jobs.into_iter().partition(|(_, states)| states.is_array);
-        Self { arrays, reduces }
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.arrays.is_empty() && self.reduces.is_empty()
-    }
-
-    fn arrays_named<'a>(&'a self, named: &'a [JobId]) -> impl Iterator<Item = &'a JobStates> {
+    /// The states of these arrays, as far as they are in the queue.
+    pub fn named<'a>(&'a self, named: &'a [JobId]) -> impl Iterator<Item = &'a JobStates> {
         named.iter().filter_map(|job| self.arrays.get(job))
     }
 
     pub fn arrays_but(&self, named: &[JobId]) -> Vec<JobId> {
         self.arrays.keys().copied().filter(|job| !named.contains(job)).collect()
-    }
-
-    pub fn any_is_unseen(&self, named: &[JobId]) -> bool {
-        self.arrays_named(named).any(JobStates::is_unseen)
-    }
-
-    pub fn any_is_live(&self, named: &[JobId]) -> bool {
-        self.arrays_named(named).any(JobStates::is_live)
-    }
-
-    pub fn live_tasks(&self, named: &[JobId]) -> u32 {
-        self.arrays_named(named).map(JobStates::live_tasks).sum()
     }
 
     /// A job that can never start, with the scheduler's reason, in words.
@@ -77,15 +57,5 @@ impl Queue {
     pub fn all_but_running_reduces(&self) -> Vec<JobId> {
         let waiting = self.reduces.iter().filter(|(_, job)| job.count(TaskState::Running) == 0);
         self.arrays.keys().chain(waiting.map(|(job, _)| job)).copied().collect()
-    }
-
-    /// `named` are the arrays of `array.yaml`, if that exists.
-    pub fn stage(&self, named: Option<&[JobId]>, has_jobs_file: bool) -> Stage {
-        let Some(named) = named.filter(|_| has_jobs_file) else { return Stage::Unsubmitted };
-        if !self.has_reduce_at_work() {
-            return Stage::Over;
-        }
-        let is_held = self.arrays_named(named).any(JobStates::is_held);
-        if is_held { Stage::Held } else { Stage::UnderWay }
     }
 }

@@ -1,5 +1,4 @@
-//! The error of a round that the scheduler refused: which jobs are left, and where to correct the
-//! request.
+//! The error of a round that the scheduler refused.
 
 use crate::ops::rounds::chain::in_words;
 use crate::ops::{Experiment, Refusal};

@@ -32,13 +32,12 @@ use crate::ops::rounds::queue::{Queue, Stage};
 use crate::ops::rounds::refused::not_submitted;
 use crate::ops::rounds::step::{Arrays, Seen, Step, next_step};
 use crate::ops::{Experiment, Refusal};
-use crate::slurm::{DryRun, JobId, JobStates, Scheduler};
+use crate::slurm::{JobId, JobSpec, JobStates, Scheduler, SlurmError};
 use crate::storage::{Rendering, RoundArray, RoundDir, RoundJobs, RoundPlan};
 
 /// How long after a release the scheduler has considered an array.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// One round of an experiment; it need not exist.
 pub(crate) struct Round<'a> {
     pub experiment: &'a Experiment,
     pub files: RoundDir,
@@ -76,7 +75,9 @@ impl<'a> Round<'a> {
     /// The jobs of the round that have not ended: none before it is planned.
     pub fn queue(&self, scheduler: &dyn Scheduler) -> anyhow::Result<Queue> {
         let Some(plan) = self.files.plan()? else { return Ok(Queue::default()) };
-        Ok(Queue::of(scheduler.find(&[array_name(&plan), reduce_name(&plan)])?))
+        let jobs = scheduler.find(&[array_name(&plan), reduce_name(&plan)])?;
+        let (arrays, reduces) = jobs.into_iter().partition(|(_, states)| states.is_array);
+        Ok(Queue { arrays, reduces })
     }
 
     /// How far the round has come, and its queue. Round 0, which never exists, is over.
@@ -91,7 +92,15 @@ impl<'a> Round<'a> {
         let has_jobs_file = rendering.jobs()?.is_some();
         // After the files: jobs that they name are in it, or have ended.
         let queue = self.queue(scheduler)?;
-        Ok((queue.stage(named.as_deref(), has_jobs_file), queue))
+        let stage = match named {
+            Some(_) if has_jobs_file && !queue.has_reduce_at_work() => Stage::Over,
+            Some(named) if has_jobs_file && queue.named(&named).any(JobStates::is_held) => {
+                Stage::Held
+            }
+            Some(_) if has_jobs_file => Stage::UnderWay,
+            _ => Stage::Unsubmitted,
+        };
+        Ok((stage, queue))
     }
 
     /// Whether the rendering that holds was submitted, so that its reduce goes on with the chain.
@@ -103,18 +112,18 @@ impl<'a> Round<'a> {
         Ok(waits_only || rendering.jobs()?.is_some())
     }
 
-    /// Submits the round, or completes what another submitter began; returns what was done, in
-    /// words: `None` when the schedule is finished and learned.
-    ///
-    /// A rendering of which no job exists yet gives way, once, to what `asked` would render now.
+    /// Submits the round, or completes what another submitter began; `None` when the schedule is
+    /// finished and learned. A rendering of which no job exists gives way, once, to what `asked`
+    /// would render now.
     pub fn submit(
         &self,
         asked: &RoundPlan,
-        scheduler: &mut dyn Scheduler,
+        scheduler: &dyn Scheduler,
     ) -> anyhow::Result<Option<Vec<String>>> {
         let (mut said, mut may_render) = (Vec::new(), true);
         // What this process has held counts as live, even if the queue is slow to show it.
         let mut held = None;
+        let rendered_now = || self.rendered_now(asked, &|| scheduler.max_array_size());
         loop {
             // In this order: an array that was named, then gone, then without `jobs.yaml` never
             // ran.
@@ -127,16 +136,13 @@ impl<'a> Round<'a> {
             }
             let anew = match &newest {
                 Some(rendering) if may_render && seen.may_give_way() => {
-                    self.rendered_now(asked, scheduler)?.filter(|now| !now.is(rendering))
+                    rendered_now()?.filter(|now| !now.is(rendering))
                 }
                 _ => None,
             };
             match (next_step(&seen, anew.is_some()), newest.as_ref()) {
                 (Step::Render(number), _) => {
-                    let now = match anew {
-                        Some(now) => Some(now),
-                        None => self.rendered_now(asked, scheduler)?,
-                    };
+                    let now = anew.map_or_else(&rendered_now, |now| Ok(Some(now)))?;
                     let Some(now) = now else { return Ok(None) };
                     let files = RoundDir::create(self.experiment.dir(), self.number())?;
                     files.render(&files.rendering(number), &now.plan, &now.scripts)?;
@@ -169,8 +175,7 @@ impl<'a> Round<'a> {
         }
     }
 
-    /// Withdraws the rendering that holds, if no array of it was named yet; returns whether it is
-    /// withdrawn.
+    /// Withdraws the rendering that holds, if no array of it was named yet.
     pub fn withdraw_unnamed(&self) -> anyhow::Result<bool> {
         match self.files.newest()? {
             Some(rendering) => Ok(withdraw(&rendering)?.withdrawn),
@@ -178,13 +183,12 @@ impl<'a> Round<'a> {
         }
     }
 
-    /// Renders the round by what is known now; `None` when the schedule is finished and learned.
     fn rendered_now(
         &self,
         asked: &RoundPlan,
-        scheduler: &dyn Scheduler,
+        max_array_size: &dyn Fn() -> Result<u32, SlurmError>,
     ) -> anyhow::Result<Option<Rendered>> {
-        let plan = plan_round(self.experiment, self.number(), asked, scheduler)?;
+        let plan = plan_round(self.experiment, self.number(), asked, max_array_size)?;
         let Some(mut plan) = plan else { return Ok(None) };
         // All renderings of a round have one name, by which its jobs are found.
         if let Some(before) = self.files.plan()? {
@@ -193,18 +197,19 @@ impl<'a> Round<'a> {
         Rendered::of(self.experiment, plan).map(Some)
     }
 
-    /// Holds the arrays and names them, unless another submitter has; then the arrays are
-    /// cancelled. Returns notices for a person, and whether `array.yaml` names these arrays.
+    /// Returns notices for a person, and whether `array.yaml` names these arrays: when another
+    /// submitter was first, they are cancelled.
     fn hold_arrays(
         &self,
         rendering: &Rendering,
         before: &Queue,
-        scheduler: &mut dyn Scheduler,
+        scheduler: &dyn Scheduler,
     ) -> anyhow::Result<(Vec<String>, bool)> {
         let (plan, mut jobs) = (rendering.plan()?, Vec::new());
         let tested = test(&plan, &rendering.folder, scheduler);
         let submitted = tested.and_then(|said| {
-            submit_arrays(&plan, &rendering.folder, scheduler, &mut jobs)?;
+            let submit = &mut |job: &_| scheduler.submit(job);
+            submit_arrays(&plan, &rendering.folder, submit, &mut jobs)?;
             Ok(said)
         });
         let said = match submitted {
@@ -225,17 +230,17 @@ impl<'a> Round<'a> {
         Ok((said, is_mine))
     }
 
-    /// Queues the reduces and names them, unless another submitter has.
     fn queue_reduces(
         &self,
         rendering: &Rendering,
         before: &Queue,
-        scheduler: &mut dyn Scheduler,
+        scheduler: &dyn Scheduler,
     ) -> anyhow::Result<()> {
         let (plan, mut jobs) = (rendering.plan()?, Vec::new());
         let array = rendering.array()?.context("the array of a round has vanished")?;
         let arrays = job_ids(&array.array_jobs)?;
-        let submitted = submit_reduces(&plan, &rendering.folder, &arrays, scheduler, &mut jobs);
+        let submit = &mut |job: &_| scheduler.submit(job);
+        let submitted = submit_reduces(&plan, &rendering.folder, &arrays, submit, &mut jobs);
         if let Err(error) = submitted {
             self.take_back(rendering, jobs, before, |it| &it.reduces, scheduler);
             return Err(not_submitted(self.experiment, &plan, error.into(), &arrays));
@@ -257,7 +262,7 @@ impl<'a> Round<'a> {
         mut jobs: Vec<JobId>,
         before: &Queue,
         kind: fn(&Queue) -> &BTreeMap<JobId, JobStates>,
-        scheduler: &mut dyn Scheduler,
+        scheduler: &dyn Scheduler,
     ) -> Vec<JobId> {
         let round = self.number();
         match self.queue(scheduler) {
@@ -283,7 +288,7 @@ impl<'a> Round<'a> {
     fn release(
         &self,
         rendering: &Rendering,
-        scheduler: &mut dyn Scheduler,
+        scheduler: &dyn Scheduler,
     ) -> anyhow::Result<Vec<String>> {
         let (plan, array) = (rendering.plan()?, rendering.array()?);
         let array = array.context("the array of a round has vanished")?;
@@ -293,7 +298,7 @@ impl<'a> Round<'a> {
             scheduler.release(job)?;
         }
         let mut queue = self.queue(scheduler)?;
-        if queue.any_is_unseen(&named) {
+        if queue.named(&named).any(JobStates::is_unseen) {
             // The scheduler's reason (a time above the limit of the partition, say) comes a moment
             // after the release.
             thread::sleep(LOOK_AGAIN);
@@ -314,37 +319,39 @@ impl<'a> Round<'a> {
         Ok(said)
     }
 
-    /// Shows the scripts of the round and the commands that would submit it; `None` when the
-    /// schedule is finished.
+    /// The scripts of the round and the commands that would submit it.
     pub fn show(
         &self,
         asked: &RoundPlan,
-        show: &mut DryRun,
+        max_array_size: u32,
     ) -> anyhow::Result<Option<Vec<String>>> {
-        let Some(Rendered { plan, scripts }) = self.rendered_now(asked, show)? else {
+        let rendered = self.rendered_now(asked, &|| Ok(max_array_size))?;
+        let Some(Rendered { plan, scripts }) = rendered else {
             return Ok(None);
         };
         let newest = self.files.newest()?.map_or(0, |rendering| rendering.number);
         let folder = self.files.rendering(newest + 1).folder;
-        let mut arrays = Vec::new();
-        submit_arrays(&plan, &folder, show, &mut arrays)?;
-        submit_reduces(&plan, &folder, &arrays, show, &mut Vec::new())?;
-        for &job in &arrays {
-            show.release(job)?;
-        }
+        let (mut arrays, mut commands, mut number) = (Vec::new(), Vec::new(), 0);
+        let mut submit = |job: &JobSpec| {
+            number += 1;
+            commands.push(format!("{}  # job {number}", job.sbatch_command()?));
+            Ok(JobId(number))
+        };
+        submit_arrays(&plan, &folder, &mut submit, &mut arrays)?;
+        submit_reduces(&plan, &folder, &arrays, &mut submit, &mut Vec::new())?;
+        commands.extend(arrays.iter().map(|job| format!("scontrol release {job}")));
         let mut lines = vec![format!("{}, then reduce", summary(&plan, &arrays))];
         for (name, text) in &scripts {
             if *name != TRAIN_SCRIPT || !plan.parts.is_empty() {
                 lines.push(format!("# {}\n{text}", folder.join(name).display()));
             }
         }
-        lines.extend(show.commands.iter().cloned());
+        lines.extend(commands);
         Ok(Some(lines))
     }
 }
 
-/// Closes a rendering of which no array is named: a submitter that holds one cancels it. Returns
-/// what `array.yaml` says in the end, since another submitter may be first.
+/// Returns what `array.yaml` says in the end, since another submitter may be first.
 fn withdraw(rendering: &Rendering) -> anyhow::Result<RoundArray> {
     let job_name = array_name(&rendering.plan()?);
     Ok(rendering.settle_array(RoundArray { array_jobs: Vec::new(), job_name, withdrawn: true })?)
@@ -361,14 +368,14 @@ fn seen(
         None => Arrays::Unnamed,
         Some(array) => match job_ids(&array.array_jobs)?.as_slice() {
             [] if !array.withdrawn => Arrays::None,
-            named if queue.any_is_live(named) => Arrays::Live,
+            named if queue.named(named).any(JobStates::is_live) => Arrays::Live,
             _ => Arrays::Gone,
         },
     };
     Ok(Seen {
         rendering: rendering.number,
         arrays,
-        has_queued_jobs: !queue.is_empty(),
+        has_queued_jobs: !(queue.arrays.is_empty() && queue.reduces.is_empty()),
         has_jobs_file: rendering.jobs()?.is_some(),
     })
 }

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use anyhow::{Context, bail};
+
 use crate::ops::journal::{Journal, Switched};
 use crate::ops::reduce::lost_claims::{EndedJobs, lose_ended_claims};
 use crate::ops::rounds::host_tasks::refusals;
@@ -9,13 +11,13 @@ use crate::ops::rounds::hosts::nodes_to_avoid;
 use crate::ops::rounds::plan::{
     job_prefix, scheduler, scheduler_of_plan, scheduler_of_this_process,
 };
-use crate::ops::rounds::queue::Stage;
+use crate::ops::rounds::queue::{Queue, Stage};
 use crate::ops::rounds::round::Round;
 use crate::ops::rounds::unclaimed::unclaimed;
 use crate::ops::train::attempt_files::AttemptFiles;
 use crate::ops::{Experiment, Refusal};
 use crate::slurm::{
-    Asked, DryRun, Scheduler, Slurm, Variables, check_options, submit_variables, unused_variables,
+    Asked, Scheduler, Slurm, Variables, check_options, submit_variables, unused_variables,
 };
 use crate::storage::RoundPlan;
 
@@ -55,10 +57,7 @@ impl SubmitOptions {
         *self != Self { until_done: self.until_done, dry_run: self.dry_run, ..Self::default() }
     }
 
-    /// What is asked of a chain that begins with round `first`: a plan without its tasks. Bad
-    /// nodes, as they are now, are added to those that the configuration avoids: an option on the
-    /// line of `sbatch` takes the place of the one in the script. The rounds after this one keep to
-    /// it.
+    /// What is asked of a chain that begins with round `first`: a plan without its tasks.
     fn asked(
         &self,
         experiment: &Experiment,
@@ -81,6 +80,7 @@ impl SubmitOptions {
             let (bad, why) = nodes_to_avoid(experiment, journal.rows(), usable)?;
             said.push(why);
             if !bad.is_empty() {
+                // An option on the line of `sbatch` takes the place of the one in the script.
                 let configured = experiment.config().slurm.exclude.clone();
                 let all: Vec<String> = configured.into_iter().chain(bad).collect();
                 asked.sbatch_options.push(format!("--exclude={}", all.join(",")));
@@ -90,8 +90,7 @@ impl SubmitOptions {
     }
 }
 
-/// Submits the next round, or completes the newest one when it is unfinished; returns what was
-/// done, in words.
+/// Submits the next round, or completes the newest one when it is unfinished.
 pub fn submit(experiment: &Experiment, options: &SubmitOptions) -> anyhow::Result<Vec<String>> {
     let variables = variables_of_this_process(experiment)?;
     // Before they enter a file of a round, which never changes.
@@ -100,21 +99,47 @@ pub fn submit(experiment: &Experiment, options: &SubmitOptions) -> anyhow::Resul
     let files = AttemptFiles::list(experiment.dir())?;
     let mut journal = Journal::open(experiment)?;
     files.check(journal.state())?;
-    check_time_is_enough(experiment, &journal)?;
-    if options.dry_run {
-        return dry_run(experiment, options, &journal, variables);
+    let is_wanted = journal.state().epsilon_in_force(&experiment.config().schedule).is_some();
+    if is_wanted && journal.state().is_time_too_short() {
+        bail!(Refusal::time_too_short());
     }
     let mut said = Vec::new();
-    if journal.resume()? == Switched::Written {
+    if !options.dry_run && journal.resume()? == Switched::Written {
         said.push("the search was halted and goes on".to_owned());
     }
     let newest = Round::new(experiment, experiment.dir().newest_round()?.unwrap_or(0));
-    let mut scheduler = scheduler(experiment)?;
-    let (stage, queue) = newest.look(&scheduler)?;
-    let Some(number) = number_to_submit(&newest, stage) else {
-        said.extend(complete(&newest, options, &mut scheduler)?);
-        return Ok(said);
+    let scheduler = scheduler(experiment)?;
+    let (stage, queue) = match newest.look(&scheduler) {
+        // On a laptop, say.
+        Err(_) if options.dry_run => (Stage::Over, Queue::default()),
+        look => look?,
     };
+    let number = match stage {
+        // A submitter died or was refused before all its jobs were in the queue.
+        Stage::Unsubmitted => newest.number(),
+        Stage::Over => newest.number() + 1,
+        Stage::Held | Stage::UnderWay => {
+            let under_way = format!("round {} is under way", newest.number());
+            if options.dry_run {
+                return Ok(vec![format!("{under_way}; it would only be completed")]);
+            }
+            said.push(under_way);
+            if options.asks_for_a_plan() {
+                said.push(keeps_its_options(newest.number()));
+            }
+            let plan = newest.files.plan()?.context("the plan of a round has vanished")?;
+            said.extend(submit_round(&newest, &plan, &scheduler)?);
+            return Ok(said);
+        }
+    };
+    let round = Round::new(experiment, number);
+    if options.dry_run {
+        let asked = options.asked(experiment, &journal, number, variables, &mut said)?;
+        let max_array_size = scheduler.max_array_size().unwrap_or(USUAL_MAX_ARRAY_SIZE);
+        let shown = round.show(&asked, max_array_size)?;
+        said.extend(shown.unwrap_or_else(|| vec![FINISHED.to_owned()]));
+        return Ok(said);
+    }
     let unclaimed = unclaimed(&newest, &queue, journal.rows(), &refusals(experiment)?)?;
     if let Some(tasks) = unclaimed.filter(|it| it.is_every_task && !it.was_halted) {
         said.push(tasks.sentence);
@@ -126,32 +151,12 @@ pub fn submit(experiment: &Experiment, options: &SubmitOptions) -> anyhow::Resul
         said.push(format!("{lost} claims of jobs that have ended are lost"));
     }
     let asked = options.asked(experiment, &journal, number, variables, &mut said)?;
-    let round = Round::new(experiment, number);
-    said.extend(submit_round(&round, &asked, &mut scheduler_of_plan(&asked))?);
+    said.extend(submit_round(&round, &asked, &scheduler_of_plan(&asked))?);
     // Its array was held before: then the rendering did not give way.
     if round.files.plan()?.is_some_and(|plan| !asked.asks_the_same_of_the_chain(&plan)) {
         said.push(keeps_its_options(number));
     }
     Ok(said)
-}
-
-/// The round to submit; `None` while the newest one is under way.
-fn number_to_submit(newest: &Round<'_>, stage: Stage) -> Option<u32> {
-    match stage {
-        Stage::Held | Stage::UnderWay => None,
-        // A submitter died or was refused before all its jobs were in the queue.
-        Stage::Unsubmitted => Some(newest.number()),
-        Stage::Over => Some(newest.number() + 1),
-    }
-}
-
-/// Refuses a round whose tasks would claim nothing, since `slurm.time` is too short.
-fn check_time_is_enough(experiment: &Experiment, journal: &Journal) -> anyhow::Result<()> {
-    let is_wanted = journal.state().epsilon_in_force(&experiment.config().schedule).is_some();
-    if is_wanted && journal.state().is_time_too_short() {
-        anyhow::bail!(Refusal::time_too_short());
-    }
-    Ok(())
 }
 
 fn keeps_its_options(number: u32) -> String {
@@ -161,8 +166,7 @@ fn keeps_its_options(number: u32) -> String {
     )
 }
 
-/// The variables of this process that hold for `sbatch` where the configuration says null; warns of
-/// those that are not used.
+/// Warns of those that are not used.
 fn variables_of_this_process(experiment: &Experiment) -> anyhow::Result<BTreeMap<String, String>> {
     let all: Variables = std::env::vars_os().collect();
     let used = submit_variables(&all)?;
@@ -192,14 +196,10 @@ fn variables_of_this_process(experiment: &Experiment) -> anyhow::Result<BTreeMap
 /// On the line of `sbatch` the last of two options holds, so that bad hosts and others cannot both
 /// be given there.
 fn check_excludes_once(options: &SubmitOptions) -> Result<(), Refusal> {
-    // Abbreviations mean the same; `--exclusive` is another option.
-    let is_exclude = |option: &&String| {
-        let is_long = option.starts_with("--excl") && !option.starts_with("--exclus");
-        is_long || option.starts_with("-x")
-    };
-    match options.sbatch_options.iter().find(is_exclude) {
+    let asked = Asked { options: &options.sbatch_options, variables: &BTreeMap::new() };
+    match asked.value("exclude", Some('x'), None) {
         Some(given) if options.exclude_bad_hosts => Err(Refusal::Usage(format!(
-            "`{given}` and `--exclude-bad-hosts` both say which nodes to avoid (put \
+            "`--exclude={given}` and `--exclude-bad-hosts` both say which nodes to avoid (put \
              yours into `slurm.exclude` of the configuration, or add the bad ones of \
              `metaqnn status` to it)"
         ))),
@@ -223,26 +223,11 @@ fn usable_nodes(experiment: &Experiment, asked: &RoundPlan) -> Option<BTreeSet<S
     nodes.inspect_err(|error| log::info!("the nodes cannot be asked for: {error}")).ok()
 }
 
-fn complete(
-    round: &Round<'_>,
-    options: &SubmitOptions,
-    scheduler: &mut Slurm,
-) -> anyhow::Result<Vec<String>> {
-    let Some(plan) = round.files.plan()? else { return Ok(Vec::new()) };
-    let mut said = vec![format!("round {} is under way", plan.round)];
-    if options.asks_for_a_plan() {
-        said.push(keeps_its_options(plan.round));
-    }
-    said.extend(submit_round(round, &plan, scheduler)?);
-    Ok(said)
-}
-
-/// Submits a round, unless the search is halted meanwhile; does nothing when the schedule is
-/// finished and learned.
+/// Submits a round, unless the search is halted meanwhile.
 pub(crate) fn submit_round(
     round: &Round<'_>,
     asked: &RoundPlan,
-    scheduler: &mut Slurm,
+    scheduler: &Slurm,
 ) -> anyhow::Result<Vec<String>> {
     let Some(mut said) = round.submit(asked, scheduler)? else {
         return Ok(vec![FINISHED.to_owned()]);
@@ -258,26 +243,5 @@ pub(crate) fn submit_round(
 
 const FINISHED: &str = "the epsilon schedule is finished; nothing to submit";
 
-fn dry_run(
-    experiment: &Experiment,
-    options: &SubmitOptions,
-    journal: &Journal,
-    variables: BTreeMap<String, String>,
-) -> anyhow::Result<Vec<String>> {
-    let newest = Round::new(experiment, experiment.dir().newest_round()?.unwrap_or(0));
-    let scheduler = scheduler(experiment)?;
-    // Without a scheduler (on a laptop, say) its usual limit is shown, and its queue is unknown.
-    let mut show = scheduler.max_array_size().map_or_else(|_| DryRun::default(), DryRun::new);
-    let stage = newest.look(&scheduler).map_or(Stage::Over, |(stage, _)| stage);
-    let Some(number) = number_to_submit(&newest, stage) else {
-        let round = newest.number();
-        return Ok(vec![format!("round {round} is under way; it would only be completed")]);
-    };
-    let mut said = Vec::new();
-    let asked = options.asked(experiment, journal, number, variables, &mut said)?;
-    match Round::new(experiment, number).show(&asked, &mut show)? {
-        Some(shown) => said.extend(shown),
-        None => said.push(FINISHED.to_owned()),
-    }
-    Ok(said)
-}
+/// Slurm's own default of `MaxArraySize`: indices 0 to 1000.
+const USUAL_MAX_ARRAY_SIZE: u32 = 1001;

@@ -13,17 +13,15 @@ use crate::ops::rounds::chain::job_ids;
 use crate::ops::rounds::queue::Queue;
 use crate::ops::rounds::round::Round;
 use crate::regular_file;
+use crate::slurm::JobStates;
 use crate::storage::fs::publish;
 use crate::storage::{Event, Row, TaskRefusal};
 
-/// Tasks of a round that ended without a claim though there was something to claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Unclaimed {
-    /// Whether no task of the round has claimed anything or trains.
     pub is_every_task: bool,
     /// Whether a person has halted the search since the round was planned.
     pub was_halted: bool,
-    /// How many they are, and the last line of one of their logs.
     pub sentence: String,
 }
 
@@ -46,7 +44,8 @@ pub(crate) fn unclaimed(
     let refused = refusals.iter().map(|it| (it.job.as_str(), it.task.as_str()));
     let mut accounted = claims.clone();
     accounted.extend(refused.filter(|(job, _)| is_theirs(job)));
-    let ended = plan.array_size.saturating_sub(queue.live_tasks(&job_ids(&jobs)?)) as usize;
+    let live: u32 = queue.named(&job_ids(&jobs)?).map(JobStates::live_tasks).sum();
+    let ended = plan.array_size.saturating_sub(live) as usize;
     // Some of those that have claimed may not have ended: a lower bound.
     let mut tasks = ended.saturating_sub(accounted.len());
     let logs = publish::listing(&files.folder, |name| {
@@ -102,8 +101,7 @@ pub(crate) fn last_line_of_reduce(round: &Round<'_>) -> anyhow::Result<Option<St
 
 const MOST_CHARACTERS: usize = 300;
 
-/// The last line of a log that is not empty, without control characters; `None` also when the log
-/// cannot be read.
+/// `None` also when the log cannot be read.
 fn last_line(path: &Path) -> Option<String> {
     let end = read_end(path).ok()?;
     let text = String::from_utf8_lossy(&end);
