@@ -14,8 +14,8 @@ const END_OF_SETUP: &str = "# end setup";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Work {
-    Train { round: u32 },
-    Reduce { round: u32 },
+    Train,
+    Reduce,
 }
 
 /// What a person's `submit` says beside the configuration, for every round of a chain.
@@ -51,6 +51,7 @@ impl<'a> Asked<'a> {
 #[derive(Debug, Clone, Copy)]
 pub struct BatchScript<'a> {
     pub work: Work,
+    pub round: u32,
     /// The program `metaqnn`: an absolute path, the same on every node.
     pub program: &'a Path,
     pub experiment: &'a Path,
@@ -67,8 +68,8 @@ impl BatchScript<'_> {
     pub fn render(&self) -> Result<String, SlurmError> {
         let log_folder = check_experiment_path(self.log_folder)?;
         let template = match self.work {
-            Work::Train { .. } => TRAIN,
-            Work::Reduce { .. } => REDUCE,
+            Work::Train => TRAIN,
+            Work::Reduce => REDUCE,
         };
         let script = with_part(template, "options", &self.options(log_folder));
         Ok(with_part(&script, "setup", &self.setup()?))
@@ -77,11 +78,10 @@ impl BatchScript<'_> {
     fn setup(&self) -> Result<Vec<String>, SlurmError> {
         let program = shell_quoted(checked(self.program)?);
         let experiment = shell_quoted(check_experiment_path(self.experiment)?);
-        let (Work::Train { round } | Work::Reduce { round }) = self.work;
         let trust = if self.trust_group { " --trust-group" } else { "" };
         let mut lines = vec![
             format!("METAQNN={program}"),
-            format!("arguments=({experiment} --round {round}{trust})"),
+            format!("arguments=({experiment} --round {}{trust})", self.round),
             format!("mapfile -t setup_lines <<'{END_OF_SETUP}'"),
         ];
         lines.extend(self.params.setup_lines.iter().cloned());
@@ -91,7 +91,7 @@ impl BatchScript<'_> {
 
     fn options(&self, log_folder: &str) -> Vec<String> {
         let (params, reduce, asked) = (&**self.params, &self.params.reduce, self.asked);
-        let is_train = matches!(self.work, Work::Train { .. });
+        let is_train = matches!(self.work, Work::Train);
         let log = if is_train { "%A_%a" } else { "reduce-%j" };
         let mut options = vec![directive("output", &format!("{log_folder}/{log}.log"))];
         for (name, short, of_tasks, of_reduce) in [
@@ -206,6 +206,7 @@ mod tests {
     ) -> BatchScript<'a> {
         BatchScript {
             work,
+            round: 7,
             program: Path::new("/opt/metaqnn/bin/metaqnn"),
             experiment,
             log_folder: Path::new("/scratch/ada/svhn search/rounds/0007"),
@@ -235,7 +236,7 @@ mod tests {
 
     #[test]
     fn the_persons_variables_hold_where_the_configuration_says_null() {
-        let (train, reduce) = (Work::Train { round: 7 }, Work::Reduce { round: 7 });
+        let (train, reduce) = (Work::Train, Work::Reduce);
         let all = ["partition=partition", "account=account", "qos=qos", "reservation=reservation"];
         assert_eq!(placement(train, "{}", &[]), all);
         assert_eq!(placement(reduce, "{}", &[]), all);
@@ -252,7 +253,7 @@ mod tests {
     #[test]
     fn what_a_person_says_of_place_and_account_holds_for_the_reduce() {
         let options = ["-p", "big", "--account=mine", "--nice"];
-        let reduce = |yaml| placement(Work::Reduce { round: 7 }, yaml, &options);
+        let reduce = |yaml| placement(Work::Reduce, yaml, &options);
         let lines = reduce("{partition: gpu, account: lab, reduce: {qos: short}}");
         assert_eq!(
             lines,
@@ -292,20 +293,17 @@ mod tests {
     #[test]
     fn rendered_scripts_are_as_recorded() {
         let (experiment, params) = (Path::new("/scratch/ada/svhn search"), params(EVERY_OPTION));
-        assert_golden(
-            "train.sbatch",
-            &script(Work::Train { round: 7 }, experiment, &params).render().unwrap(),
-        );
+        assert_golden("train.sbatch", &script(Work::Train, experiment, &params).render().unwrap());
         assert_golden(
             "reduce.sbatch",
-            &script(Work::Reduce { round: 7 }, experiment, &params).render().unwrap(),
+            &script(Work::Reduce, experiment, &params).render().unwrap(),
         );
     }
 
     #[test]
     fn the_defaults_leave_the_rest_to_the_cluster() {
         let params = params("{}");
-        let text = script(Work::Train { round: 7 }, Path::new("/x"), &params).render().unwrap();
+        let text = script(Work::Train, Path::new("/x"), &params).render().unwrap();
         let options: Vec<&str> = text.lines().filter(|line| line.starts_with("#SBATCH")).collect();
         assert_eq!(
             options,
@@ -335,7 +333,7 @@ mod tests {
     #[test]
     fn the_shell_ignores_the_warning_before_anything_slow() {
         let params = params("setup_lines: [sleep 60]");
-        let text = script(Work::Train { round: 7 }, Path::new("/x"), &params).render().unwrap();
+        let text = script(Work::Train, Path::new("/x"), &params).render().unwrap();
         let position = |part: &str| text.find(part).unwrap();
         assert!(position("\n#SBATCH --signal") < position("\ntrap '' USR1"));
         assert!(position("\ntrap '' USR1") < position("\nsleep 60\n"));
@@ -373,10 +371,8 @@ mod tests {
             ..SlurmParams::default()
         };
         let params = params.check().unwrap();
-        let script = BatchScript {
-            program: &program,
-            ..script(Work::Train { round: 7 }, Path::new("/x"), &params)
-        };
+        let script =
+            BatchScript { program: &program, ..script(Work::Train, Path::new("/x"), &params) };
         file("script", &script.render().unwrap());
         let output =
             Command::new("bash").arg("script").current_dir(folder.path()).output().unwrap();
@@ -475,7 +471,7 @@ mod tests {
         fn any_path_reaches_the_program_unchanged(name in "[^/%\\\\\\p{Cc}]{1,20}|[ '\"$`!*~#&;]{1,8}", round in 0..9999u32) {
             let experiment = PathBuf::from(format!("/scratch/{name}"));
             let params = params("setup_lines: ['METAQNN=/bin/echo', 'exec 2>&1']");
-            let text = script(Work::Reduce { round }, &experiment, &params).render().unwrap();
+            let text = BatchScript { round, ..script(Work::Reduce, &experiment, &params) }.render().unwrap();
             let output = Command::new("/bin/bash").arg("-c").arg(&text).env_remove("METAQNN").output().unwrap();
             let expected = format!("reduce /scratch/{name} --round {round}\n");
             prop_assert_eq!(String::from_utf8_lossy(&output.stdout), expected);
@@ -486,7 +482,7 @@ mod tests {
             prop_assume!(!text.trim().is_empty());
             let yaml = serde_yaml::to_string(&SlurmParams { constraint: Some(text), ..SlurmParams::default() }).unwrap();
             let (with, without) = (params(&yaml), params("{}"));
-            let lines = |params| script(Work::Train { round: 7 }, Path::new("/x"), params).render().unwrap().lines().count();
+            let lines = |params| script(Work::Train, Path::new("/x"), params).render().unwrap().lines().count();
             prop_assert_eq!(lines(&with), lines(&without) + 1);
         }
     }

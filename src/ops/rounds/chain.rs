@@ -11,7 +11,6 @@ use std::num::NonZeroU32;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Context;
 use jiff::Timestamp;
 
 use crate::ops::rounds::plan::{REDUCE_SCRIPT, TRAIN_SCRIPT};
@@ -34,16 +33,16 @@ pub(crate) fn test(
     plan: &RoundPlan,
     folder: &Path,
     scheduler: &dyn Scheduler,
-) -> anyhow::Result<Vec<String>> {
+    said: &mut Vec<String>,
+) -> Result<(), SlurmError> {
     let array = plan.parts.first().map(|&tasks| array_job(plan, folder, tasks, None));
-    let mut said = Vec::new();
-    for job in array.transpose()?.into_iter().chain([reduce_job(plan, folder)]) {
+    for job in array.into_iter().chain([reduce_job(plan, folder)]) {
         if let Some(words) = scheduler.test(&job)? {
             let work = if job.tasks.is_some() { "a task" } else { "the reduce" };
             said.push(format!("{work} cannot start now, the scheduler says: {words}"));
         }
     }
-    Ok(said)
+    Ok(())
 }
 
 /// Submits a job, or only shows how.
@@ -55,32 +54,25 @@ pub(crate) fn submit_arrays(
     folder: &Path,
     submit: &mut Submit<'_>,
     jobs: &mut Vec<JobId>,
-) -> anyhow::Result<()> {
+) -> Result<(), SlurmError> {
     for &tasks in &plan.parts {
         // One after the other, so that the limit on parallel tasks holds for all parts.
-        let job = array_job(plan, folder, tasks, jobs.last().copied())?;
-        jobs.push(submit(&job)?);
+        jobs.push(submit(&array_job(plan, folder, tasks, jobs.last().copied()))?);
     }
     Ok(())
 }
 
-fn array_job(
-    plan: &RoundPlan,
-    folder: &Path,
-    tasks: u32,
-    after: Option<JobId>,
-) -> anyhow::Result<JobSpec> {
-    let tasks = NonZeroU32::new(tasks).context("a part of a round without tasks")?;
-    Ok(JobSpec {
+fn array_job(plan: &RoundPlan, folder: &Path, tasks: u32, after: Option<JobId>) -> JobSpec {
+    JobSpec {
         script: folder.join(TRAIN_SCRIPT),
         name: array_name(plan),
-        tasks: Some(tasks),
+        tasks: NonZeroU32::new(tasks),
         max_parallel: NonZeroU32::new(plan.max_parallel),
         held: true,
         after: after.into_iter().collect(),
         extra_options: plan.sbatch_options.clone(),
         ..JobSpec::default()
-    })
+    }
 }
 
 fn reduce_job(plan: &RoundPlan, folder: &Path) -> JobSpec {

@@ -67,8 +67,8 @@ impl Hosts {
     }
 }
 
-/// Returns the nodes to avoid, and a sentence with the reason for these or for none. `usable` are the nodes that may run the tasks, as far as the scheduler answers: it is asked only
-/// when some are bad.
+/// Returns the nodes to avoid, and a sentence with the reason for these or for none. `usable`: the
+/// nodes that may run the tasks, as far as the scheduler answers; asked only when some are bad.
 pub(crate) fn nodes_to_avoid(
     experiment: &Experiment,
     rows: &[Row],
@@ -108,33 +108,23 @@ fn common_failure(histories: &BTreeMap<&str, History<'_>>) -> Option<CommonFailu
             && (it.last_result.is_some_and(|ended| ended > since)
                 || (it.is_under_way && it.failures.is_empty()))
     };
-    let failing: BTreeMap<&str, Vec<&Failure<'_>>> = histories
-        .iter()
-        .map(|(host, it)| {
-            let failures = it.failures.iter().filter(|it| gist(it.reason) == *common);
-            (*host, failures.collect::<Vec<_>>())
-        })
-        .filter(|(_, failures)| !failures.is_empty())
-        .collect();
+    let all = histories.iter().flat_map(|(host, it)| it.failures.iter().map(move |it| (host, it)));
+    let alike: Vec<_> = all.filter(|(_, failure)| gist(failure.reason) == *common).collect();
+    let failing: BTreeSet<&str> = alike.iter().map(|(host, _)| **host).collect();
     let is_compared = failing.len() >= 2 || histories.len() == 1;
     if !is_compared || histories.values().any(works) {
         return None;
     }
-    let newest = failing.values().flatten().max_by_key(|it| it.ended)?;
-    let reason = newest.reason;
-    let failures = failing.values().map(|failures| failures.len() as u64).sum();
-    let (sentence, only_host) = match &Vec::from_iter(failing.keys())[..] {
-        [host] => (
-            format!("{failures} tasks in a row failed on {host}, the only host tried: {reason}"),
-            Some(host.to_string()),
-        ),
-        hosts => (
-            format!(
-                "{failures} tasks failed on {} hosts for one reason, so it is not the hosts: \
-                 {reason}",
-                hosts.len()
-            ),
-            None,
+    let reason = alike.iter().max_by_key(|(_, failure)| failure.ended)?.1.reason;
+    let failures = alike.len() as u64;
+    let only_host = failing.first().filter(|_| failing.len() == 1).map(|host| (*host).to_owned());
+    let sentence = match &only_host {
+        Some(host) => {
+            format!("{failures} tasks in a row failed on {host}, the only host tried: {reason}")
+        }
+        None => format!(
+            "{failures} tasks failed on {} hosts for one reason, so it is not the hosts: {reason}",
+            failing.len()
         ),
     };
     Some(CommonFailure { sentence, failures, only_host })

@@ -151,11 +151,10 @@ impl Rendered {
         let program = std::env::current_exe().context("failed to find the running program")?;
         let round = plan.round;
         let mut scripts = Vec::new();
-        for (name, work) in
-            [(TRAIN_SCRIPT, Work::Train { round }), (REDUCE_SCRIPT, Work::Reduce { round })]
-        {
+        for (name, work) in [(TRAIN_SCRIPT, Work::Train), (REDUCE_SCRIPT, Work::Reduce)] {
             let script = BatchScript {
                 work,
+                round,
                 program: &program,
                 experiment: experiment.dir().root(),
                 log_folder: &experiment.dir().round(round),

@@ -10,14 +10,14 @@ use crate::storage::RoundPlan;
 pub(crate) fn not_submitted(
     experiment: &Experiment,
     plan: &RoundPlan,
-    error: anyhow::Error,
+    error: SlurmError,
     held: &[JobId],
 ) -> anyhow::Error {
-    let words = match error.downcast_ref::<SlurmError>() {
-        Some(SlurmError::Failed { stderr, .. } | SlurmError::SubmitLimit { stderr, .. }) => stderr,
-        Some(SlurmError::Impossible { words, .. }) => words,
-        Some(SlurmError::Answer { .. }) => "",
-        _ => return error,
+    let words = match &error {
+        SlurmError::Failed { stderr, .. } | SlurmError::SubmitLimit { stderr, .. } => stderr,
+        SlurmError::Impossible { words, .. } => words,
+        SlurmError::Answer { .. } => "",
+        _ => return error.into(),
     };
     let dir = experiment.dir().root().display();
     let corrected = correction(plan, refused_option(words), &error, &dir.to_string());
@@ -30,13 +30,14 @@ pub(crate) fn not_submitted(
             in_words(held)
         )
     };
-    error.context(Refusal::Environment(format!("round {} is not submitted ({remedy})", plan.round)))
+    let refusal = format!("round {} is not submitted ({remedy})", plan.round);
+    anyhow::Error::from(error).context(Refusal::Environment(refusal))
 }
 
 fn correction(
     plan: &RoundPlan,
     option: Option<&'static str>,
-    error: &anyhow::Error,
+    error: &SlurmError,
     dir: &str,
 ) -> String {
     let is_reduce = error.to_string().contains("/reduce.sbatch");

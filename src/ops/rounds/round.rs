@@ -147,10 +147,8 @@ impl<'a> Round<'a> {
                     let files = RoundDir::create(self.experiment.dir(), self.number())?;
                     files.render(&files.rendering(number), &now.plan, &now.scripts)?;
                     if number > 1 {
-                        let round = self.number();
-                        said.push(format!(
-                            "round {round} is rendered anew, since nothing of it has run"
-                        ));
+                        let round = format!("round {}", self.number());
+                        said.push(format!("{round} is rendered anew, since nothing of it has run"));
                     }
                     may_render = false;
                 }
@@ -206,20 +204,15 @@ impl<'a> Round<'a> {
         scheduler: &dyn Scheduler,
     ) -> anyhow::Result<(Vec<String>, bool)> {
         let (plan, mut jobs) = (rendering.plan()?, Vec::new());
-        let tested = test(&plan, &rendering.folder, scheduler);
-        let submitted = tested.and_then(|said| {
-            let submit = &mut |job: &_| scheduler.submit(job);
-            submit_arrays(&plan, &rendering.folder, submit, &mut jobs)?;
-            Ok(said)
-        });
-        let said = match submitted {
-            Ok(said) => said,
-            Err(error) => {
-                // A job whose id could not be read, and parts before the one that was refused.
-                let left = self.take_back(rendering, jobs, before, |it| &it.arrays, scheduler);
-                return Err(not_submitted(self.experiment, &plan, error, &left));
-            }
-        };
+        let submit = &mut |job: &_| scheduler.submit(job);
+        let mut said = Vec::new();
+        let submitted = test(&plan, &rendering.folder, scheduler, &mut said)
+            .and_then(|()| submit_arrays(&plan, &rendering.folder, submit, &mut jobs));
+        if let Err(error) = submitted {
+            // A job whose id could not be read, and parts before the one that was refused.
+            let left = self.take_back(rendering, jobs, before, |it| &it.arrays, scheduler);
+            return Err(not_submitted(self.experiment, &plan, error, &left));
+        }
         let array_jobs = jobs.iter().map(ToString::to_string).collect();
         let job_name = array_name(&plan);
         let mine = RoundArray { array_jobs, job_name, withdrawn: false };
@@ -243,7 +236,7 @@ impl<'a> Round<'a> {
         let submitted = submit_reduces(&plan, &rendering.folder, &arrays, submit, &mut jobs);
         if let Err(error) = submitted {
             self.take_back(rendering, jobs, before, |it| &it.reduces, scheduler);
-            return Err(not_submitted(self.experiment, &plan, error.into(), &arrays));
+            return Err(not_submitted(self.experiment, &plan, error, &arrays));
         }
         let mut ids = jobs.iter().map(ToString::to_string);
         let reduce_job = ids.next().context("a round without a reduce")?;
@@ -271,8 +264,8 @@ impl<'a> Round<'a> {
             }
             Err(error) => log::warn!("jobs of round {round} may stay behind: {error:#}"),
         }
-        let named = rendering.array().ok().flatten();
-        let named = named.map_or_else(Vec::new, |array| array.array_jobs);
+        let array = rendering.array().ok().flatten();
+        let named = array.map(|array| array.array_jobs).unwrap_or_default();
         jobs.retain(|job| !named.contains(&job.to_string()));
         jobs.sort_unstable();
         jobs.dedup();
@@ -311,11 +304,9 @@ impl<'a> Round<'a> {
         }
         let mut said =
             vec![format!("{}, then reduce (job {})", summary(&plan, &named), jobs.reduce_job)];
-        said.extend(
-            queue.cannot_start().map(|why| {
-                format!("round {} cannot start: the scheduler says {why}", self.number())
-            }),
-        );
+        if let Some(why) = queue.cannot_start() {
+            said.push(format!("round {} cannot start: the scheduler says {why}", plan.round));
+        }
         Ok(said)
     }
 
