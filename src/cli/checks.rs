@@ -1,10 +1,8 @@
 //! `metaqnn verify` and `metaqnn doctor`: an experiment audited, its surroundings examined.
 
-use std::fmt::Display;
 use std::path::PathBuf;
 
 use clap::Args;
-use serde::Serialize;
 
 use super::args::SharedDir;
 use super::exit_code::ExitStatus;
@@ -53,7 +51,9 @@ pub fn verify(args: VerifyArgs, printer: &Printer) -> anyhow::Result<ExitStatus>
     } else {
         verify::verify(dir)?
     };
-    print(&audit.findings, args.json, printer)?;
+    for finding in &audit.findings {
+        printer.answer(args.json, finding, finding)?;
+    }
     if !args.json {
         printer.result(&audit.to_string())?;
     }
@@ -104,15 +104,9 @@ pub fn doctor(args: DoctorArgs, trust: Trust, printer: &Printer) -> anyhow::Resu
         _ => None,
     };
     let checks = doctor::doctor(args.dir.as_deref(), party, trust)?;
-    print(&checks, args.json, printer)?;
+    for check in &checks {
+        printer.answer(args.json, check, check)?;
+    }
     let fails = checks.iter().any(|check| check.verdict == Health::Failure);
     Ok(if fails { ExitStatus::Environment } else { ExitStatus::Done })
-}
-
-fn print(checks: &[impl Serialize + Display], json: bool, printer: &Printer) -> anyhow::Result<()> {
-    for check in checks {
-        let line = if json { serde_json::to_string(check)? } else { check.to_string() };
-        printer.result(&line)?;
-    }
-    Ok(())
 }

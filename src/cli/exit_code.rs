@@ -19,9 +19,7 @@ pub enum ExitStatus {
     /// Also when a network fails: that is a recorded outcome.
     Done = 0,
     Bug = 1,
-    /// Usage or configuration.
     Usage = 2,
-    /// Damaged data.
     Damaged = 3,
     /// Lock, disk, GPU, scheduler.
     Environment = 4,

@@ -1,11 +1,13 @@
 //! Results to stdout, everything else to stderr.
 
 use std::env;
+use std::fmt::Display;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
 use anyhow::Context;
 use indicatif::{MultiProgress, ProgressDrawTarget};
 use log::LevelFilter;
+use serde::Serialize;
 
 use crate::ops::TrainEvent;
 use crate::report::terminal::Colour;
@@ -60,6 +62,16 @@ impl Printer {
             Err(error) if error.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
             written => written.context("failed to write to stdout"),
         }
+    }
+
+    /// Prints a result as one JSON object, or as text.
+    pub fn answer(
+        &self,
+        json: bool,
+        object: &impl Serialize,
+        text: impl Display,
+    ) -> anyhow::Result<()> {
+        self.result(&if json { serde_json::to_string(object)? } else { text.to_string() })
     }
 
     /// Prints an event as a line of JSON on stdout. That it cannot be written, as on a full disk,

@@ -70,9 +70,7 @@ pub fn run(args: SpaceArgs, printer: &Printer) -> anyhow::Result<()> {
         bail!(Refusal::together("--epsilon", other));
     }
     let space = &config.space;
-    let print = |(object, text): (Value, String)| {
-        printer.result(&if args.json { object.to_string() } else { text })
-    };
+    let print = |(object, text): (Value, String)| printer.answer(args.json, &object, text);
     if args.states {
         space.states().iter().try_for_each(|key| print(state(space, key)))?;
     } else if args.check {

@@ -42,15 +42,11 @@ pub fn run(args: StatusArgs, printer: &Printer) -> anyhow::Result<()> {
     loop {
         let experiment = Experiment::open(&args.dir)?;
         let status = status::status(&experiment)?;
-        let text = if args.json {
-            serde_json::to_string(&status)?
-        } else {
-            terminal::status(&status, printer.colour())
-        };
         // Home and clear, on a terminal only: a file gets one block after the other.
-        let clears = args.watch.is_some() && printer.stdout_is_terminal() && !args.json;
+        let clears = args.watch.is_some() && printer.stdout_is_terminal();
         let clear = if clears { "\x1b[H\x1b[2J" } else { "" };
-        printer.result(&format!("{clear}{text}"))?;
+        let text = terminal::status(&status, printer.colour());
+        printer.answer(args.json, &status, format!("{clear}{text}"))?;
         match args.watch {
             Some(seconds) if !status.condition.has_ended() => {
                 std::thread::sleep(Duration::from_secs(seconds));

@@ -46,8 +46,7 @@ pub enum DataKind {
     Cifar10,
     /// The binary version, with its 100 fine classes.
     Cifar100,
-    /// The cropped digits of SVHN (format 2, `train_32x32.mat`); class 0 is the digit 1, class 9
-    /// the digit 0.
+    /// The cropped digits (format 2, `train_32x32.mat`); class 9 is the digit 0.
     Svhn,
 }
 

@@ -20,11 +20,7 @@ pub struct Split {
 /// validation.images / N`. Where rounding gives too many in sum, the last class gives fewer, as in
 /// the reference code; where it gives too few, the last classes give one more (the reference stops
 /// there). The rest trains; of it, too, every class gives its share when `training_images` is set.
-/// [`SplitMethod::Balanced`] takes the same number of every class instead.
-///
-/// The paper says that validation images are random, the reference code takes the first of each
-/// class; the default is the paper's. All randomness is that of the seed: every task of an
-/// experiment has the same split.
+/// All randomness is that of the seed: every task of an experiment has the same split.
 ///
 /// A class that would have no image in one of the parts is an error. (The reference goes on, with
 /// networks that never see a class, or are never asked for it.)
