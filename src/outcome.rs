@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 /// A share of correctly classified images, in [0, 1].
-#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize, derive_more::Into)]
 #[serde(try_from = "f64", into = "f64")]
 pub struct Accuracy(f64);
 
@@ -39,12 +39,6 @@ impl TryFrom<f64> for Accuracy {
     type Error = NotAnAccuracy;
     fn try_from(value: f64) -> Result<Self, NotAnAccuracy> {
         Self::new(value)
-    }
-}
-
-impl From<Accuracy> for f64 {
-    fn from(accuracy: Accuracy) -> Self {
-        accuracy.0
     }
 }
 

@@ -129,7 +129,7 @@ fn read_line(stdin: &mut impl BufRead, number: u64) -> anyhow::Result<Option<Str
 
 /// The size of a space, as an object and as text.
 fn size(space: &Space) -> (Value, String) {
-    let image = space.image();
+    let image = space.image;
     let (states, pairs) = (space.states().len(), space.count_state_action_pairs());
     let (architectures, max_layers) = (space.count_architectures().to_string(), space.max_layers);
     let text = format!(

@@ -1,7 +1,5 @@
 //! Every rule of a configuration, checked once.
 
-use std::ops::Deref;
-
 use super::ExperimentConfig;
 use super::error::ConfigError;
 use crate::dataset::ValidDataParams;
@@ -13,8 +11,9 @@ use crate::space::{DataShape, Space};
 use crate::training::{TrainerKind, ValidRecipe};
 
 /// A configuration that passed every check: as written, and section by section.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, derive_more::Deref)]
 pub struct ValidConfig {
+    #[deref]
     pub config: ExperimentConfig,
     pub data: ValidDataParams,
     pub space: Space,
@@ -51,13 +50,6 @@ impl ExperimentConfig {
             slurm: self.slurm.clone().check()?,
             config: self,
         })
-    }
-}
-
-impl Deref for ValidConfig {
-    type Target = ExperimentConfig;
-    fn deref(&self) -> &ExperimentConfig {
-        &self.config
     }
 }
 

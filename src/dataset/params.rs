@@ -1,6 +1,5 @@
 //! The `data:` section of a configuration: which images, how they are split and prepared.
 
-use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -119,7 +118,7 @@ const MAX_CLASSES: u32 = 256;
 const MAX_INPUT_SIZE: u32 = 1_024;
 const MAX_CHANNELS: u32 = 64;
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, derive_more::Deref)]
 pub struct ValidDataParams(DataParams);
 
 impl DataParams {
@@ -185,13 +184,6 @@ impl DataParams {
             Invalid::unless(holds, key, value, &allowed)?;
         }
         Ok(())
-    }
-}
-
-impl Deref for ValidDataParams {
-    type Target = DataParams;
-    fn deref(&self) -> &DataParams {
-        &self.0
     }
 }
 

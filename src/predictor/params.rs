@@ -1,7 +1,5 @@
 //! The `early_stopping` section of a configuration, as written and checked.
 
-use std::ops::Deref;
-
 use serde::{Deserialize, Serialize};
 
 use super::regressor::Regressor;
@@ -77,8 +75,9 @@ impl Default for PredictorParams {
     }
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, derive_more::Deref)]
 pub struct ValidPredictorParams {
+    #[deref]
     params: PredictorParams,
     rule: StoppingRule,
 }
@@ -123,13 +122,6 @@ impl PredictorParams {
         let nu = self.nu.unwrap_or(1.0);
         check("nu", nu, nu > 0.0 && nu <= 1.0, "must be above 0 and at most 1")?;
         Ok(ValidPredictorParams { params: self, rule })
-    }
-}
-
-impl Deref for ValidPredictorParams {
-    type Target = PredictorParams;
-    fn deref(&self) -> &PredictorParams {
-        &self.params
     }
 }
 

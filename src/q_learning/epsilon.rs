@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::invalid::Invalid;
 
 /// The probability of a random action, in [0, 1].
-#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize, derive_more::Into)]
 #[serde(try_from = "f64", into = "f64")]
 pub struct Epsilon(f64);
 
@@ -45,12 +45,6 @@ impl TryFrom<f64> for Epsilon {
     type Error = Invalid;
     fn try_from(value: f64) -> Result<Self, Invalid> {
         Self::new(value)
-    }
-}
-
-impl From<Epsilon> for f64 {
-    fn from(epsilon: Epsilon) -> Self {
-        epsilon.0
     }
 }
 

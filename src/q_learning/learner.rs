@@ -2,9 +2,8 @@
 
 use rand::Rng;
 
-use super::error::QLearningError;
 use super::params::ValidQLearningParams;
-use super::q_table::QTable;
+use super::q_table::{QLearningError, QTable};
 use super::replay::ReplayMemory;
 use crate::outcome::Accuracy;
 use crate::space::{Architecture, Space};
@@ -39,7 +38,10 @@ impl Learner {
         for (architecture, reward) in rows {
             learner.memory.append(&architecture, reward, &mut learner.q_table);
             if learner.q_table.len() > learned {
-                return Err(QLearningError::NotLearned(architecture.to_string()));
+                return Err(QLearningError(format!(
+                    "the Q-table has no value for a state of `{architecture}`, which is in the \
+                     replay memory"
+                )));
             }
         }
         Ok(learner)
@@ -170,7 +172,7 @@ mod tests {
     fn a_table_that_has_not_seen_the_memory_is_refused() {
         let params = QLearningParams::default().check().unwrap();
         let refused = Learner::resume(params, QTable::new(small_space(), 0.5), random_rows(1, 1));
-        assert!(matches!(refused, Err(QLearningError::NotLearned(_))));
+        assert!(refused.unwrap_err().0.contains("has no value for a state of"));
     }
 
     /// Depends on the state before the softmax alone, and greatest for two poolings within four

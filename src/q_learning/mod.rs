@@ -28,7 +28,6 @@
 //! `replay`, `learner`. Pure: nothing here reads a file, a clock or a generator of its own.
 
 mod epsilon;
-mod error;
 mod learner;
 mod params;
 mod policy;
@@ -39,10 +38,9 @@ mod trajectory;
 mod update;
 
 pub use epsilon::{Epsilon, EpsilonSchedule, EpsilonScheduleParams, EpsilonStage, StageCounts};
-pub use error::QLearningError;
 pub use learner::Learner;
 pub use params::{QLearningParams, ValidQLearningParams};
 pub use policy::{choose_action, sample_trajectory};
-pub use q_table::QTable;
+pub use q_table::{QLearningError, QTable};
 pub use reward::{OutOfMemoryReward, RewardParams};
 pub use trajectory::Trajectory;

@@ -1,8 +1,6 @@
 //! The constants of Q-learning, unchecked ([`QLearningParams`]) and checked
 //! ([`ValidQLearningParams`]).
 
-use std::ops::Deref;
-
 use serde::{Deserialize, Serialize};
 
 use crate::invalid::Invalid;
@@ -40,7 +38,7 @@ impl Default for QLearningParams {
     }
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, derive_more::Deref)]
 pub struct ValidQLearningParams(QLearningParams);
 
 impl QLearningParams {
@@ -52,13 +50,6 @@ impl QLearningParams {
         // Beyond any use: a reduce that learns from each new row so often would not end in a day.
         Invalid::unless_in(1..=1_000_000, "q_learning.replay_size", self.replay_size)?;
         Ok(ValidQLearningParams(self))
-    }
-}
-
-impl Deref for ValidQLearningParams {
-    type Target = QLearningParams;
-    fn deref(&self) -> &QLearningParams {
-        &self.0
     }
 }
 

@@ -3,9 +3,13 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use super::error::QLearningError;
 use super::trajectory::{Trajectory, Transition};
 use crate::space::{Action, Space, StateKey};
+
+/// What is wrong with a Q-table read from a file.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct QLearningError(pub(super) String);
 
 /// Q-values by state and action.
 ///
@@ -84,15 +88,21 @@ impl QTable {
         updates: Vec<u64>,
     ) -> Result<(), QLearningError> {
         if self.row_of.contains_key(&key) {
-            return Err(QLearningError::RepeatedState(key));
+            return Err(QLearningError(format!("the Q-table holds the state `{key:?}` twice")));
         }
         let legal = self.space.legal_actions(&key);
         if !row.iter().map(|(action, _)| action).eq(&legal) {
-            let (expected, found) = (legal.len(), row.len());
-            return Err(QLearningError::WrongActions { state: key, expected, found });
+            return Err(QLearningError(format!(
+                "the Q-table's actions of the state `{key:?}` are not the legal ones ({} actions, \
+                 {} found)",
+                legal.len(),
+                row.len()
+            )));
         }
         if let Some(&(action, value)) = row.iter().find(|(_, value)| !value.is_finite()) {
-            return Err(QLearningError::NotFinite { state: key, action, value });
+            return Err(QLearningError(format!(
+                "the Q-value of `{action}` in the state `{key:?}` is `{value}` (must be finite)"
+            )));
         }
         self.push_row(key, row, updates.into());
         Ok(())
@@ -224,18 +234,18 @@ mod tests {
         let row = table.values(&start).into_owned();
         let mut swapped = row.clone();
         swapped.swap(0, 1);
+        let mut refused = |row, problem: &str| {
+            let error = table.insert_row(start, row, vec![0; 14]).unwrap_err();
+            assert!(error.0.contains(problem), "{error}");
+        };
         for wrong in [swapped, row[1..].to_vec(), vec![]] {
-            let refused = table.insert_row(start, wrong, vec![0; 14]);
-            assert!(matches!(refused, Err(QLearningError::WrongActions { expected: 14, .. })));
+            refused(wrong, "are not the legal ones (14 actions, ");
         }
         let mut infinite = row.clone();
         infinite[3].1 = f64::INFINITY;
-        let refused = table.insert_row(start, infinite, vec![0; 14]);
-        assert!(matches!(refused, Err(QLearningError::NotFinite { .. })));
+        refused(infinite, "(must be finite)");
         assert_eq!(table.insert_row(start, row.clone(), vec![0; 14]), Ok(()));
-        assert_eq!(
-            table.insert_row(start, row, vec![0; 14]),
-            Err(QLearningError::RepeatedState(start))
-        );
+        let twice = table.insert_row(start, row, vec![0; 14]).unwrap_err();
+        assert!(twice.0.ends_with("twice"), "{twice}");
     }
 }

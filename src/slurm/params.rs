@@ -1,7 +1,6 @@
 //! The section `slurm` of the configuration.
 
 use std::num::NonZeroU32;
-use std::ops::Deref;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -91,15 +90,8 @@ const fn count(number: u32) -> NonZeroU32 {
 }
 
 /// Checked [`SlurmParams`]: every value can stand in a batch script.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, derive_more::Deref)]
 pub struct ValidSlurmParams(SlurmParams);
-
-impl Deref for ValidSlurmParams {
-    type Target = SlurmParams;
-    fn deref(&self) -> &SlurmParams {
-        &self.0
-    }
-}
 
 impl SlurmParams {
     pub fn signal(&self) -> Duration {

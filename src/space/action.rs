@@ -18,7 +18,7 @@ impl Space {
 
     fn every_action(&self) -> impl Iterator<Item = Action> {
         let params = self;
-        let classes = self.image().classes;
+        let classes = self.image.classes;
         let convs = params.filters.iter().flat_map(|&filters| {
             params.kernels.iter().map(move |&kernel| Layer::Conv { filters, kernel, stride: 1 })
         });

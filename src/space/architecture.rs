@@ -80,7 +80,7 @@ impl Space {
     pub fn architecture(&self, layers: Vec<Layer>) -> Result<Architecture, SpaceError> {
         match self.walk(&layers)? {
             (_, None) => Ok(Architecture { layers }),
-            (_, Some(_)) => Err(SpaceError::Unfinished { classes: self.image().classes }),
+            (_, Some(_)) => Err(SpaceError::Unfinished { classes: self.image.classes }),
         }
     }
 

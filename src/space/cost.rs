@@ -20,10 +20,10 @@ impl Space {
     /// the softmax after it is a dense layer of classes x classes.
     pub fn cost(&self, architecture: &Architecture) -> Cost {
         let mut cost = Cost { parameters: 0, macs: 0 };
-        let mut channels = u64::from(self.image().channels);
+        let mut channels = u64::from(self.image.channels);
         let batch_norm = |channels: u64| if self.batch_norm { 2 * channels } else { 0 };
         // What a dense layer sees: maps of this side, until a layer has flattened them.
-        let mut pixels = square(self.image().size);
+        let mut pixels = square(self.image.size);
         for (state, &layer) in self.states_of(architecture).iter().zip(architecture.layers()) {
             let area = square(self.output_size(state.size, layer));
             // Inputs of one output, outputs, how often each weight is used, pixels after it.

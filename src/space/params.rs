@@ -1,7 +1,5 @@
 //! The `search_space` section, unchecked ([`SpaceParams`]) and checked ([`Space`]).
 
-use std::ops::Deref;
-
 use serde::{Deserialize, Serialize};
 
 use crate::invalid::Invalid;
@@ -95,10 +93,11 @@ impl Default for SpaceParams {
 }
 
 /// A checked search space over images of one shape.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, derive_more::Deref)]
 pub struct Space {
+    #[deref]
     params: SpaceParams,
-    image: DataShape,
+    pub image: DataShape,
 }
 
 /// Far beyond any real network; it bounds the work of counting.
@@ -145,19 +144,6 @@ fn check_list(key: &str, values: Vec<Pool>) -> Result<(), Invalid> {
         Invalid::unless(is_new, key, side, "stands twice in the list")?;
     }
     Ok(())
-}
-
-impl Deref for Space {
-    type Target = SpaceParams;
-    fn deref(&self) -> &SpaceParams {
-        &self.params
-    }
-}
-
-impl Space {
-    pub const fn image(&self) -> DataShape {
-        self.image
-    }
 }
 
 #[cfg(test)]

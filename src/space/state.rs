@@ -101,7 +101,7 @@ pub struct StateKey {
 
 impl Space {
     pub fn start(&self) -> State {
-        State { depth: 0, last: LastLayer::Start, size: self.image().size }
+        State { depth: 0, last: LastLayer::Start, size: self.image.size }
     }
 
     /// The state that `action` leads to, `None` when it terminates the network.

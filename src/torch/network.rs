@@ -169,7 +169,7 @@ mod tests {
 
     /// Builds an architecture and compares it with what the space says of it.
     fn check(space: &Space, architecture: &Architecture) {
-        let image = space.image();
+        let image = space.image;
         let layers = LayerDescription::of(space, architecture);
         let plan = Plan::new(&layers, image.size, image.channels, Kind::Float).unwrap();
         let network = Network::build(plan, CPU).unwrap();

@@ -1,6 +1,5 @@
 //! How networks are trained: the `training` section of a configuration.
 
-use std::ops::Deref;
 use std::path::{Component, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -143,8 +142,9 @@ pub fn default_first_epoch_threshold(classes: u32) -> f64 {
     f64::min(1.5 / f64::from(classes), chance + (1.0 - chance) / 18.0)
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, derive_more::Deref)]
 pub struct ValidRecipe {
+    #[deref]
     recipe: Recipe,
     threshold: f64,
 }
@@ -196,13 +196,6 @@ impl Recipe {
             }
             _ => Ok(ValidRecipe { recipe: self, threshold }),
         }
-    }
-}
-
-impl Deref for ValidRecipe {
-    type Target = Recipe;
-    fn deref(&self) -> &Recipe {
-        &self.recipe
     }
 }
 

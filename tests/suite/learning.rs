@@ -30,7 +30,7 @@ const PAPER: Schedule<'static> = &[
 ];
 
 fn request(seed: u64, iteration: u64, space: &Space, architecture: &Architecture) -> Request {
-    let image = space.image();
+    let image = space.image;
     let recipe = Recipe { trainer: TrainerKind::Synthetic, ..Recipe::default() };
     Request {
         protocol: VERSION,

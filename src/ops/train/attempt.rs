@@ -195,7 +195,7 @@ fn is_whole(curve: &mut CurveInProgress, request: &Request, end: &TrainingEnd) -
 /// Returns a request of 0 epochs: it names recipe and data, and asks for no network.
 pub(crate) fn rehearsal(experiment: &Experiment, threads: u32) -> anyhow::Result<Request> {
     let config = experiment.config();
-    let image = config.space.image();
+    let image = config.space.image;
     Ok(Request {
         classes: image.classes,
         channels: image.channels,

@@ -36,7 +36,7 @@ pub(crate) fn result_row(
         lost_seconds: curve.lost_seconds(),
         time: Timestamp::now().into(),
     };
-    let classes = config.space.image().classes;
+    let classes = config.space.image.classes;
     let row = |event, outcome, summary| Row {
         reward: config.reward.reward(&outcome, classes).map(Accuracy::value),
         ..claim.row.result(event, &training).with_curve(summary)

@@ -47,7 +47,7 @@ fn recomputed(row: &Row, config: &ValidConfig) -> Row {
         own.layers = row.layers.and(Some(architecture.depth() as u32));
     }
     if let Some(outcome) = outcome(row) {
-        let classes = config.space.image().classes;
+        let classes = config.space.image.classes;
         own.reward = config.reward.reward(&outcome, classes).map(Accuracy::value);
     }
     own
