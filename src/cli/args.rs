@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::ops::Experiment;
 use crate::predictor::{LEAST_TOLERANCE, MOST_C};
-use crate::storage::Trust;
+use crate::storage::{Trust, check_locks_of_mount};
 
 /// An experiment that tasks on several machines may write to at once.
 #[derive(Debug, Args)]
@@ -26,7 +26,7 @@ impl SharedDir {
     pub fn open(&self, trust: Trust) -> anyhow::Result<Experiment> {
         let experiment = Experiment::open(&self.dir)?.trusted_by(trust)?;
         if !self.single_node {
-            experiment.check_locks()?;
+            check_locks_of_mount(experiment.dir().root())?;
         }
         Ok(experiment)
     }

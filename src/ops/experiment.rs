@@ -10,19 +10,19 @@ use crate::dataset::Fingerprint;
 use crate::ops::Refusal;
 use crate::storage::fs::yaml;
 use crate::storage::view::ViewParams;
-use crate::storage::{ExperimentDir, ReplayLog, StorageError, Trust, check_locks_of_mount};
+use crate::storage::{ExperimentDir, ReplayLog, StorageError, Trust};
 
-/// What stands in `experiment.yaml`.
+/// `experiment.yaml`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Frozen {
     pub format_version: u32,
     pub program_version: String,
-    /// The image files as they were; null when the trainer brings its own images.
+    /// The image files as they were, and how many images train; null when the trainer brings its
+    /// own.
     pub data_files: Option<Fingerprint>,
-    /// Images that train; null when the trainer brings its own.
     pub training_images: Option<u64>,
-    /// The configuration, every default spelled out.
+    /// Every default spelled out.
     pub config: ExperimentConfig,
 }
 
@@ -102,13 +102,12 @@ impl Experiment {
         Self::open(self.dir.root())?.trusted_by(self.trust)
     }
 
-    /// Returns the experiment with the configuration in force after these `set` rows.
+    /// The experiment after these `set` rows.
     pub(crate) fn changed_by(&self, settings: Vec<String>) -> anyhow::Result<Self> {
         let (dir, frozen, sha256) = (self.dir.clone(), self.frozen.clone(), self.sha256.clone());
         Self::with(dir, frozen, sha256, settings, self.trust)?.trusted_by(self.trust)
     }
 
-    /// Returns the configuration in force after these `set` rows.
     pub(crate) fn in_force(&self, settings: &[String]) -> anyhow::Result<ValidConfig> {
         in_force(&self.dir, &self.frozen, settings)
     }
@@ -137,22 +136,13 @@ impl Experiment {
         self.frozen.training_images.map_or(1, |images| (images / batch).max(1))
     }
 
-    /// Checks by the mount options that the lock of the log excludes every machine that works on
-    /// the experiment.
-    pub fn check_locks(&self) -> anyhow::Result<()> {
-        Ok(check_locks_of_mount(self.dir.root())?)
-    }
-
-    /// Checks that the image files are those that the experiment was made with, if it has any.
+    /// Checks that the image files are those that the experiment was made with.
     pub fn check_data(&self) -> anyhow::Result<()> {
-        if let Some(files) = &self.frozen.data_files {
-            files.check_files(&self.config.data)?;
-        }
-        Ok(())
+        let files = self.frozen.data_files.iter();
+        Ok(files.map(|files| files.check_files(&self.config.data)).collect::<Result<_, _>>()?)
     }
 }
 
-/// Checks that checkpoints which are to lie outside of the experiment do.
 pub(crate) fn check_checkpoint_dir(config: &ValidConfig, root: &Path) -> Result<(), Refusal> {
     let Some(place) = &config.recipe.checkpoint_dir else { return Ok(()) };
     // Resolved as far as they exist.

@@ -17,7 +17,6 @@ use crate::storage::fs::publish;
 use crate::storage::search_state::Known;
 use crate::storage::{Event, Row};
 
-/// Where to write.
 #[derive(Debug, clap::Args)]
 pub struct ExportOptions {
     /// The folder to write into; made when missing

@@ -17,7 +17,6 @@ use crate::storage::fs::publish;
 use crate::storage::search_state::Standing;
 use crate::storage::{Claimant, Knowledge, Row, StorageError};
 
-/// What an import has taken over.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Imported {
     pub rows: usize,
@@ -64,9 +63,20 @@ pub fn import(experiment: &Experiment, source: &Path) -> anyhow::Result<Imported
     // Looked at before anything is kept, and again under the lock.
     check_fresh(experiment, journal.rows())?;
     let q_values = q_values.map(|path| keep_q_values(experiment, &path)).transpose()?;
+    let (task, now) = (Task::current()?, Timestamp::now().into());
+    let by = Claimant {
+        round: None,
+        view: None,
+        predictor: None,
+        device: None,
+        host: task.host,
+        job: task.job,
+        task: task.task,
+        time: now,
+        expires_at: now,
+    };
     let distinct_architectures = journal.transaction(|transaction| {
         check_fresh(experiment, transaction.rows())?;
-        let by = importer()?;
         for row in &usable.rows {
             transaction.push(imported_row(transaction.state(), row, &by))?;
         }
@@ -83,7 +93,7 @@ pub fn import(experiment: &Experiment, source: &Path) -> anyhow::Result<Imported
 
 fn check_fresh(experiment: &Experiment, rows: &[Row]) -> anyhow::Result<()> {
     if !rows.is_empty() {
-        let rows = rows.len() as u64;
+        let rows = rows.len();
         bail!(Refusal::Usage(format!(
             "`{}` has {rows} events already (import into a fresh experiment: `metaqnn init \
              CONFIG NEW_DIR`)",
@@ -107,22 +117,6 @@ fn imported_row(knowledge: &Knowledge, row: &ReplayRow, by: &Claimant) -> Row {
             row.finished,
         ),
     }
-}
-
-fn importer() -> anyhow::Result<Claimant> {
-    let task = Task::current()?;
-    let now = Timestamp::now();
-    Ok(Claimant {
-        round: None,
-        view: None,
-        predictor: None,
-        device: None,
-        host: task.host,
-        job: task.job,
-        task: task.task,
-        time: now.into(),
-        expires_at: now.into(),
-    })
 }
 
 fn read_input(path: &Path) -> Result<Vec<u8>, StorageError> {

@@ -8,9 +8,9 @@ use anyhow::{Context, bail};
 
 use crate::config::{self, Change, ExperimentConfig, Setting, ValidConfig};
 use crate::dataset::{Fingerprint, load_training_images, split};
-use crate::ops::Experiment;
 use crate::ops::experiment::{Frozen, check_checkpoint_dir};
 use crate::ops::set::set;
+use crate::ops::{Experiment, Refusal};
 use crate::slurm::check_experiment_path;
 use crate::storage::fs::yaml;
 use crate::storage::{ExperimentDir, FORMAT_VERSION, StorageError, Trust};
@@ -101,7 +101,7 @@ pub fn open_or_init(config: ValidConfig, dir: &Path, trust: Trust) -> anyhow::Re
         .collect();
     if !differences.is_empty() {
         let differences = differences.join(", ");
-        bail!(crate::ops::Refusal::Usage(format!(
+        bail!(Refusal::Usage(format!(
             "`{}` holds an experiment with another configuration: {differences} (name \
              another directory, or use the same configuration)",
             dir.display()
@@ -114,8 +114,8 @@ pub fn open_or_init(config: ValidConfig, dir: &Path, trust: Trust) -> anyhow::Re
     Experiment::open(dir)?.trusted_by(trust)
 }
 
-/// Returns the keys whose given values are neither the frozen ones nor in force, each with the
-/// value in force and the given one.
+/// The keys whose given values are neither the frozen ones nor in force, each with the value in
+/// force and the given one.
 fn differing(
     experiment: &Experiment,
     given: &ExperimentConfig,

@@ -257,7 +257,7 @@ impl Journal {
         if !self.is_repaired_after(rows) {
             return Ok(Some(published));
         }
-        set_cache_aside(&self.dir.view(rows))?;
+        set_aside(&self.dir.view(rows))?;
         Ok(None)
     }
 
@@ -332,8 +332,8 @@ impl Journal {
     }
 }
 
-/// Renames a view or predictor that does not fit the log, unless another process has done so.
-pub(crate) fn set_cache_aside(folder: &Path) -> anyhow::Result<()> {
+/// Renames what does not fit the log, unless another process has done so.
+pub(crate) fn set_aside(folder: &Path) -> anyhow::Result<()> {
     match publish::set_aside(folder) {
         Ok(aside) => {
             log::info!("`{}` was set aside as `{}`", folder.display(), aside.display());

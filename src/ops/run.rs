@@ -27,16 +27,14 @@ const MOST_DEATHS: u32 = 3;
 const MOST_LOSSES: u32 = 10;
 /// Lines of the workers' stderr that are kept for the error that may follow.
 const STDERR_LINES_KEPT: usize = 20;
-/// How often the tables are written anew while the search goes on.
 const TABLES_EVERY: Duration = Duration::from_secs(60);
 /// How long to wait before workers look again for what another machine may have lost.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(10);
 /// How long workers may take to end after a Ctrl-C.
 const TIME_TO_END: Duration = Duration::from_secs(30);
 
-/// Runs the search to the end of its schedule, or until it is halted, with so many networks trained
-/// at the same time; `on_event` gets the events of each worker, numbered from 0. A search that was
-/// halted before goes on.
+/// Runs the search to the end of its schedule, or until it is halted, with so many workers;
+/// `on_event` gets the events of each, numbered from 0. A search that was halted before goes on.
 pub fn run(
     experiment: &Experiment,
     workers: u32,
@@ -56,8 +54,8 @@ pub fn run(
         events: WorkerEvents::default(),
     };
     loop {
-        // Claims of workers that died, in this run or an earlier one, are lost here.
-        // With the configuration of now, which a longer schedule may have changed.
+        // Claims of workers that died, in this run or an earlier one, are lost here. With the
+        // configuration of now, which a longer schedule may have changed.
         let experiment = experiment.reopened()?;
         let reduced = reduce(&experiment, &EndedJobs::None)?;
         if reduced.finished || search.events.is_halted {
@@ -75,7 +73,7 @@ pub fn run(
     }
 }
 
-/// Events of the workers since they were started last.
+/// Of the workers since they were started last.
 #[derive(Debug, Clone, Copy, Default)]
 struct WorkerEvents {
     has_claimed: bool,
@@ -240,8 +238,7 @@ impl Search<'_> {
         Ok(())
     }
 
-    /// Passes on what a worker writes beside its events, and keeps it for the error that may
-    /// follow.
+    /// Passes on what a worker writes beside its events.
     fn remember(&mut self, line: &[u8]) {
         let line = String::from_utf8_lossy(line).trim_end_matches('\r').to_owned();
         match line.strip_prefix("warn: ") {

@@ -41,10 +41,8 @@ pub fn set(experiment: &Experiment, settings: &[Setting]) -> anyhow::Result<Vec<
             if config::in_force(&config, &[line.parse()?])? != after {
                 bail!(ConfigError::NoLine(setting.path().to_owned()));
             }
-            said.push(format!(
-                "`{line}` is in force from now on{}",
-                Change::of(setting.path())?.notice()
-            ));
+            let notice = Change::of(setting.path())?.notice();
+            said.push(format!("`{line}` is in force from now on{notice}"));
             let row = Row::at(Event::Set, Timestamp::now().into());
             rows.push(Row { reason: Some(line), ..row });
             config = after;
@@ -53,11 +51,11 @@ pub fn set(experiment: &Experiment, settings: &[Setting]) -> anyhow::Result<Vec<
         check_checkpoint_dir(&after, experiment.dir().root())?;
         check_schedule(known, &before.schedule, &after.schedule)?;
         let stages = after.schedule.stages().iter().zip(known.stage_counts(&after.schedule));
-        for (stage, _) in stages.filter(|(stage, counts)| {
-            counts.exhausted && !before.schedule.stages().contains(stage)
-        }) {
+        let is_new = |stage: &_| !before.schedule.stages().contains(stage);
+        for (stage, _) in stages.filter(|(stage, counts)| counts.exhausted && is_new(stage)) {
             said.push(format!(
-                "nothing new can be drawn at epsilon {}, which is closed: a stage of another epsilon is needed for more",
+                "nothing new can be drawn at epsilon {}, which is closed: a stage of another \
+                 epsilon is needed for more",
                 stage.epsilon
             ));
         }
@@ -86,13 +84,10 @@ fn check_schedule(
     before: &EpsilonSchedule,
     after: &EpsilonSchedule,
 ) -> anyhow::Result<()> {
-    let has_begun = |epsilon: f64| known.epsilons.iter().any(|tally| tally.epsilon == epsilon);
+    let drawn_at: Vec<f64> = known.epsilons.iter().map(|tally| tally.epsilon).collect();
     let stages = before.stages();
-    let begun = stages
-        .iter()
-        .rposition(|stage| has_begun(stage.epsilon.value()))
-        .map_or(0, |last| last + 1);
-    for (index, stage) in stages[..begun].iter().enumerate() {
+    let newest = stages.iter().rposition(|stage| drawn_at.contains(&stage.epsilon.value()));
+    for (index, stage) in stages[..newest.map_or(0, |index| index + 1)].iter().enumerate() {
         let keeps = after.stages().get(index).is_some_and(|now| {
             now.epsilon == stage.epsilon && now.architectures >= stage.architectures
         });

@@ -20,13 +20,13 @@ use crate::storage::{Event, Knowledge, RoundDir, Row, TaskRefusal};
 pub fn status(experiment: &Experiment) -> anyhow::Result<Summary> {
     let files = AttemptFiles::list(experiment.dir())?;
     let journal = Journal::open_to_look(experiment)?;
-    let (knowledge, rows, unlearned) = (journal.state(), journal.rows(), journal.new_rows());
+    let knowledge = journal.state();
     let search = search_data(experiment, &journal)?;
 
     let refusals = refusals(experiment)?;
-    let hosts = Hosts::judge(tasks(rows, &refusals));
+    let hosts = Hosts::judge(tasks(journal.rows(), &refusals));
     let newest = experiment.dir().newest_round()?;
-    let evidence = Evidence { experiment, knowledge, rows, unlearned, refusals: &refusals };
+    let evidence = Evidence { experiment, journal: &journal, refusals: &refusals };
     let (mut condition, mut notices) = evidence.diagnosis(newest);
     let mut is_stuck = false;
     if !matches!(condition, Condition::Finished | Condition::Halted) {
@@ -57,7 +57,7 @@ pub fn status(experiment: &Experiment) -> anyhow::Result<Summary> {
         condition,
         round: newest,
         epsilon: in_force.map(|epsilon| epsilon.value()),
-        started_at: first_start(rows),
+        started_at: first_start(journal.rows()),
         hosts: hosts.tallies,
         notices,
         ..Summary::of(&search)
@@ -89,18 +89,14 @@ fn timeouts(knowledge: &Knowledge) -> Option<String> {
     Some(format!("{what}; {remedy} See `metaqnn set DIR slurm.time=...`."))
 }
 
-/// Where a search stands, and what a person should know of it.
+/// Where a search stands, and notices.
 type Diagnosis = (Condition, Vec<String>);
 
 const ACTIVE: Diagnosis = (Condition::Active, Vec::new());
 
-/// What was read of a search, from which its diagnosis follows.
 struct Evidence<'a> {
     experiment: &'a Experiment,
-    knowledge: &'a Knowledge,
-    rows: &'a [Row],
-    /// The rows after the newest view.
-    unlearned: &'a [Row],
+    journal: &'a Journal,
     refusals: &'a [TaskRefusal],
 }
 
@@ -108,10 +104,11 @@ impl Evidence<'_> {
     fn diagnosis(&self, newest: Option<u32>) -> Diagnosis {
         // First: nothing is left to go on with, should a person have halted it before its last
         // results came.
-        if self.knowledge.is_finished(&self.experiment.config().schedule) {
+        let knowledge = self.journal.state();
+        if knowledge.is_finished(&self.experiment.config().schedule) {
             return (Condition::Finished, Vec::new());
         }
-        if self.knowledge.halted {
+        if knowledge.halted {
             let notice = "The search is halted: `metaqnn submit` goes on.";
             return (Condition::Halted, vec![notice.to_owned()]);
         }
@@ -174,8 +171,9 @@ impl Evidence<'_> {
     /// Where the search stands when no job in the queue submits the next round.
     fn after(&self, newest: u32, queue: &Queue) -> anyhow::Result<Diagnosis> {
         let plan = self.round(newest).files.plan()?;
-        let end = plan.and_then(|plan| end_of_chain(self.knowledge, &plan));
-        let is_behind = self.unlearned.iter().any(|row| row.round.is_some_and(|of| of <= newest));
+        let end = plan.and_then(|plan| end_of_chain(self.journal.state(), &plan));
+        let new_rows = self.journal.new_rows();
+        let is_behind = new_rows.iter().any(|row| row.round.is_some_and(|of| of <= newest));
         let unclaimed = self.unclaimed(newest, queue)?;
         let all_are_unclaimed = unclaimed.as_ref().is_some_and(|unclaimed| unclaimed.is_every_task);
         let tasks = unclaimed.map(|unclaimed| unclaimed.sentence);
@@ -206,21 +204,21 @@ impl Evidence<'_> {
     }
 
     fn unclaimed(&self, round: u32, queue: &Queue) -> anyhow::Result<Option<Unclaimed>> {
-        unclaimed(&self.round(round), queue, self.rows, self.refusals)
+        unclaimed(&self.round(round), queue, self.journal.rows(), self.refusals)
     }
 
     fn claims_of(&self, round: u32) -> impl Iterator<Item = &Row> {
-        let claims = self.rows.iter().filter(|row| row.event == Event::Claimed);
+        let claims = self.journal.rows().iter().filter(|row| row.event == Event::Claimed);
         claims.filter(move |row| row.round == Some(round))
     }
 
     /// Whether the newest round has failures, and not only the ones before; without rounds,
     /// whether nothing trains.
     fn fails_in(&self, newest: Option<u32>) -> bool {
-        let Some(newest) = newest else { return self.knowledge.open.is_empty() };
+        let Some(newest) = newest else { return self.journal.state().open.is_empty() };
         let claimed: BTreeSet<_> = self.claims_of(newest).map(|row| row.iteration).collect();
         let is_loss = |row: &Row| row.event == Event::Lost && claimed.contains(&row.iteration);
-        self.rows.iter().any(is_loss)
+        self.journal.rows().iter().any(is_loss)
             || RoundDir::of(self.experiment.dir(), newest).refusals().is_ok_and(|it| !it.is_empty())
     }
 }

@@ -1,11 +1,14 @@
-//! One thing that was examined, as a value.
+//! One thing that was examined.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, strum::Display,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Health {
     Ok,
     /// A search works, but not as well as it could, or not in every case.
@@ -53,25 +56,18 @@ impl Check {
         Self::failure(check, format!("{:#}", error.into()), remedy)
     }
 
-    pub fn on(self, host: &str) -> Self {
-        Self { host: Some(host.to_owned()), ..self }
+    pub fn on(host: &str, checks: Vec<Self>) -> Vec<Self> {
+        checks.into_iter().map(|check| Self { host: Some(host.to_owned()), ..check }).collect()
     }
 }
 
 /// One line: `failure  locks (n2): what was seen (what to do)`.
 impl fmt::Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let verdict = match self.verdict {
-            Health::Ok => "ok",
-            Health::Warning => "warning",
-            Health::Failure => "failure",
-        };
-        let in_brackets = |text: &Option<String>| match text {
-            Some(text) => format!(" ({text})"),
-            None => String::new(),
-        };
-        let (host, remedy) = (in_brackets(&self.host), in_brackets(&self.remedy));
-        write!(f, "{verdict:<7}  {}{host}: {}{remedy}", self.check, self.seen)
+        write!(f, "{:<7}  {}", self.verdict, self.check)?;
+        self.host.iter().try_for_each(|host| write!(f, " ({host})"))?;
+        write!(f, ": {}", self.seen)?;
+        self.remedy.iter().try_for_each(|remedy| write!(f, " ({remedy})"))
     }
 }
 
@@ -85,7 +81,8 @@ mod tests {
             Check::ok("clocks", "0.01 s apart").to_string(),
             "ok       clocks: 0.01 s apart"
         );
-        let failure = Check::failure("locks", "none", "mount it with `flock`").on("n2");
+        let failure = Check::failure("locks", "none", "mount it with `flock`");
+        let failure = Check::on("n2", vec![failure]).remove(0);
         assert_eq!(failure.to_string(), "failure  locks (n2): none (mount it with `flock`)");
         assert_eq!(
             serde_json::to_string(&failure).unwrap(),

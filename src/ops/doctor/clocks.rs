@@ -19,9 +19,8 @@ pub(crate) fn clocks(all: &Rendezvous, hosts: &[String]) -> anyhow::Result<Vec<C
         }
         return Ok(Vec::new());
     }
-    let mut widest = (Skew { seconds: 0.0, within: f64::INFINITY }, 0);
-    let mut slowest = Duration::ZERO;
-    for rank in 1..all.size {
+    let (mut skews, mut slowest) = (Vec::new(), Duration::ZERO);
+    for (rank, host) in (1..all.size).zip(&hosts[1..]) {
         let mut best = Skew { seconds: 0.0, within: f64::INFINITY };
         for ping in 0..PINGS {
             let (asked, began) = (Timestamp::now(), Instant::now());
@@ -33,12 +32,12 @@ pub(crate) fn clocks(all: &Rendezvous, hosts: &[String]) -> anyhow::Result<Vec<C
                 best = skew;
             }
         }
-        if rank == 1 || best.seconds.abs() > widest.0.seconds.abs() {
-            widest = (best, rank as usize);
-        }
+        skews.push((best, host));
     }
-    let (skew, other) = widest;
-    Ok(vec![skew.check(&hosts[0], &hosts[other]), visibility(slowest)])
+    let widest =
+        skews.into_iter().max_by(|(a, _), (b, _)| a.seconds.abs().total_cmp(&b.seconds.abs()));
+    let clocks = widest.map(|(skew, other)| skew.check(&hosts[0], other));
+    Ok(clocks.into_iter().chain([visibility(slowest)]).collect())
 }
 
 /// How far another clock is ahead.

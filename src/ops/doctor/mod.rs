@@ -30,7 +30,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
-use self::rendezvous::{REPORT, Rendezvous};
+use self::rendezvous::{HERE, REPORT, Rendezvous};
 use crate::ops::train::task::host;
 use crate::ops::{Experiment, Refusal};
 use crate::slurm::{Variables, slurm_step};
@@ -40,12 +40,9 @@ use crate::training::{ChildCommand, ChildProcess};
 pub use check::{Check, Health};
 pub use rendezvous::Party;
 
-/// Returns all checks in the first process, none in the others.
-///
-/// `dir` is where experiments lie or are to lie, or one of them; without it only trainer and
-/// scheduler are examined. `party` says which processes examine together, when it is neither the
-/// step of a job, nor this process and one that it starts. What does not work is no error but a
-/// failed [`Check`].
+/// Returns all checks in the first process, none in the others; what does not work is no error but
+/// a failed [`Check`]. `party` says which processes examine together, when it is neither the step
+/// of a job, nor this process and one that it starts.
 pub fn doctor(
     dir: Option<&Path>,
     party: Option<Party>,
@@ -61,7 +58,7 @@ pub fn doctor(
     // On such a file system the checks of several processes would only run into their timeouts.
     if place.iter().any(|check| check.check == "mount" && check.verdict == Health::Failure) {
         let here = [place, machine::examine(experiment.as_ref())].concat();
-        return Ok([on(&host, here), slurm::examine()].concat());
+        return Ok([Check::on(&host, here), slurm::examine()].concat());
     }
     // The second process ends with this value.
     let (party, _second) = match party.or_else(step) {
@@ -76,7 +73,8 @@ pub fn doctor(
         Ok(all) => all,
         Err(error) => {
             let remedy = "tasks write there: see permissions and quota";
-            return Ok(on(&host, [place, vec![Check::error("folder", error, remedy)]].concat()));
+            let here = [place, vec![Check::error("folder", error, remedy)]].concat();
+            return Ok(Check::on(&host, here));
         }
     };
     let mut checks = examine(&all, &host, &dir, experiment.as_ref());
@@ -115,17 +113,14 @@ fn examine(
     dir: &Path,
     experiment: Option<&Experiment>,
 ) -> Vec<Check> {
-    let hosts = match all.hosts() {
+    let hosts: Vec<String> = match all.wait_for_all(HERE) {
         Ok(hosts) => hosts,
         Err(error) => return vec![broken_off(error)],
     };
     let mut checks = if all.is_first() { vec![presence(&hosts)] } else { Vec::new() };
-    match together::examine(all, &hosts) {
-        Ok(seen) => checks.extend(seen),
-        Err(error) => {
-            checks.push(broken_off(error));
-            return checks;
-        }
+    if let Err(error) = together::examine(all, &hosts, &mut checks) {
+        checks.push(broken_off(error));
+        return checks;
     }
     let first_here = hosts.iter().position(|other| other == host);
     if first_here == Some(all.rank as usize) {
@@ -134,23 +129,19 @@ fn examine(
         here.extend(experiment.map(place::access_check));
         here.extend(experiment.map(place::scratch_checks).unwrap_or_default());
         here.extend(machine::examine(experiment));
-        checks.extend(on(host, here));
+        checks.extend(Check::on(host, here));
     }
     checks
 }
 
 fn presence(hosts: &[String]) -> Check {
-    let machines: BTreeSet<&str> = hosts.iter().map(String::as_str).collect();
+    let machines: Vec<_> = BTreeSet::from_iter(hosts.iter().cloned()).into_iter().collect();
     let alone = match machines.len() {
         1 => " alone (`srun -N2 metaqnn doctor DIR` examines several)",
         _ => "",
     };
-    let machines = machines.into_iter().collect::<Vec<_>>().join(", ");
+    let machines = machines.join(", ");
     Check::ok("machines", format!("{} examine together, on {machines}{alone}", hosts.len()))
-}
-
-fn on(host: &str, checks: Vec<Check>) -> Vec<Check> {
-    checks.into_iter().map(|check| check.on(host)).collect()
 }
 
 fn folder(path: &Path) -> anyhow::Result<PathBuf> {
@@ -169,13 +160,14 @@ fn folder(path: &Path) -> anyhow::Result<PathBuf> {
 
 /// Opens the experiment, if the directory is one. Its trainer will be started.
 fn experiment(dir: &Path, trust: Trust) -> anyhow::Result<Option<Experiment>> {
-    let opened = Experiment::open(dir);
-    if let Err(error) = &opened
-        && let Some(StorageError::NotAnExperiment { .. }) = error.downcast_ref()
-    {
-        return Ok(None);
+    match Experiment::open(dir) {
+        Err(error)
+            if matches!(error.downcast_ref(), Some(StorageError::NotAnExperiment { .. })) =>
+        {
+            Ok(None)
+        }
+        opened => opened?.trusted_by(trust).map(Some),
     }
-    opened?.trusted_by(trust).map(Some)
 }
 
 /// The name of this machine: of several nodes on one machine, the node's.

@@ -12,7 +12,6 @@ use crate::ops::doctor::check::{Check, Health};
 use crate::regular_file::{self, SMALL};
 use crate::storage::{DiskSpace, MountPoint, WritableReplayLog};
 
-/// Mount options and free space.
 pub(crate) fn examine(path: &Path) -> Vec<Check> {
     let mount = match MountPoint::of(path) {
         Ok(Some(mount)) if mount.file_system == "nfs4" && recovers_lost_locks() => {
@@ -119,12 +118,10 @@ const fn space_verdict(mebibytes: u64, inodes: u64) -> Health {
     }
 }
 
-/// How often a write is synced.
 const SYNCS: usize = 15;
 /// Bytes that must be written, which a quota may not allow though the file system has room.
 const BYTES: usize = 4 << 20;
 
-/// How long a sync takes, in a file that is made for it.
 pub(crate) fn sync_check(path: &Path) -> Check {
     let mut times = match sync_times(path) {
         Ok(times) => times,

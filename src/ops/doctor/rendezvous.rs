@@ -42,7 +42,8 @@ pub(crate) struct Rendezvous {
 
 /// The last message of each process: its checks.
 pub(crate) const REPORT: &str = "report";
-const HERE: &str = "here";
+/// The first one: its machine.
+pub(crate) const HERE: &str = "here";
 
 impl Rendezvous {
     /// Joins a party in a folder below `dir`.
@@ -52,14 +53,16 @@ impl Rendezvous {
             Party::ByHand { size } => ("by-hand", *size),
         };
         let folder = dir.join(format!("doctor.{name}"));
-        make(&folder)?;
+        if matches!(party, Party::ByHand { .. }) {
+            remove_if_stale(&folder)?;
+        }
+        fs::create_dir_all(&folder)
+            .with_context(|| format!("failed to create `{}`", folder.display()))?;
         if let Party::Step { rank, .. } = party {
             let joined = Self { folder, rank: *rank, size };
             joined.publish(HERE, &host)?;
             return Ok(joined);
         }
-        remove_if_stale(&folder)?;
-        make(&folder)?;
         for rank in 0..size {
             let joined = Self { folder: folder.clone(), rank, size };
             if joined.publish(HERE, &host)? == Published::First {
@@ -79,15 +82,19 @@ impl Rendezvous {
         self.folder.join(name)
     }
 
-    /// Sends a message to all.
     pub fn publish(&self, what: &str, message: &impl Serialize) -> anyhow::Result<Published> {
         let path = self.path(&format!("{what}.{}", self.rank));
         Ok(publish::file_once(&path, &serde_json::to_vec(message)?)?)
     }
 
-    /// The machines of the processes, by rank.
-    pub fn hosts(&self) -> anyhow::Result<Vec<String>> {
-        self.wait_for_all(HERE)
+    /// Sends a message, and waits for that of each process; returns them by rank.
+    pub fn gather<T: Serialize + DeserializeOwned>(
+        &self,
+        what: &str,
+        own: &T,
+    ) -> anyhow::Result<Vec<T>> {
+        self.publish(what, own)?;
+        self.wait_for_all(what)
     }
 
     /// Waits for a message of each process; returns them by rank.
@@ -95,7 +102,6 @@ impl Rendezvous {
         (0..self.size).map(|rank| self.wait_for(what, rank)).collect()
     }
 
-    /// Waits for a message of one process.
     pub fn wait_for<T: DeserializeOwned>(&self, what: &str, rank: u32) -> anyhow::Result<T> {
         let timeout = if what == REPORT { REPORT_TIMEOUT } else { TIMEOUT };
         let (size, begin) = (self.size, Instant::now());
@@ -129,7 +135,6 @@ impl Rendezvous {
         }
     }
 
-    /// Removes the folder.
     pub fn end(&self) {
         // On NFS an open file that is removed leaves a name behind for a moment.
         for _ in 0..20 {
@@ -146,13 +151,6 @@ fn read<T: DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
     let failed = || format!("failed to read `{}`", path.display());
     serde_json::from_slice(&regular_file::read(path, SMALL).with_context(failed)?)
         .with_context(failed)
-}
-
-fn make(folder: &Path) -> anyhow::Result<()> {
-    match fs::create_dir(folder) {
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-        made => made.with_context(|| format!("failed to create `{}`", folder.display())),
-    }
 }
 
 /// A rendezvous by hand whose first process was killed is in the way of the next.
@@ -181,7 +179,7 @@ mod tests {
     fn a_message_reaches_the_other_process() {
         let dir = tempfile::tempdir().unwrap();
         let (one, other) = (step(dir.path(), 0), step(dir.path(), 1));
-        assert_eq!(one.hosts().unwrap(), ["host0", "host1"]);
+        assert_eq!(one.wait_for_all::<String>(HERE).unwrap(), ["host0", "host1"]);
         other.publish("pong", &3).unwrap();
         assert_eq!(one.wait_for::<u32>("pong", 1).unwrap(), 3);
         one.end();

@@ -4,7 +4,6 @@ use crate::ops::doctor::check::{Check, Health};
 use crate::ops::rounds::plan::scheduler_of_this_process;
 use crate::slurm::{ClusterConfig, Scheduler, SlurmError};
 
-/// Asks the scheduler, if there is one.
 pub(crate) fn examine() -> Vec<Check> {
     let slurm = match scheduler_of_this_process() {
         Ok(slurm) => slurm,

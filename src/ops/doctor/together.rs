@@ -14,22 +14,24 @@ use crate::storage::{
     Trust, WritableReplayLog,
 };
 
-/// Rows that each process appends.
 const ROWS: u64 = 25;
-/// Names that all publish under.
 const NAMES: u32 = 20;
 const ONCE: LockTimeout = LockTimeout { notice: Duration::ZERO, limit: Duration::ZERO };
 const A_WHILE: LockTimeout =
     LockTimeout { notice: Duration::from_secs(10), limit: Duration::from_secs(60) };
 
-/// Examines the file system together; the checks are the first process's.
-pub(crate) fn examine(all: &Rendezvous, hosts: &[String]) -> anyhow::Result<Vec<Check>> {
-    let mut checks = clocks(all, hosts)?;
+/// Examines the file system together; only the first process gets checks.
+pub(crate) fn examine(
+    all: &Rendezvous,
+    hosts: &[String],
+    checks: &mut Vec<Check>,
+) -> anyhow::Result<()> {
+    checks.extend(clocks(all, hosts)?);
     let mut log = WritableReplayLog::open(&private_log(all)?)?;
     checks.extend(exclusion(all, hosts, &mut log)?);
     checks.extend(coherence(all, &mut log)?);
     checks.extend(names(all)?);
-    Ok(checks)
+    Ok(())
 }
 
 /// The log of an experiment without a search, made by the first process.
@@ -93,8 +95,7 @@ fn exclusion_check(holder: &str, also: &[&str]) -> Check {
 /// All append to one log, as tasks do: each row carries how many there were before it.
 fn coherence(all: &Rendezvous, log: &mut WritableReplayLog) -> anyhow::Result<Option<Check>> {
     // Begin at the same time.
-    all.publish("ready", &())?;
-    let _: Vec<()> = all.wait_for_all("ready")?;
+    all.gather("ready", &())?;
     let mut cursor = LogPosition::start();
     let mut longest = Duration::ZERO;
     let began = Instant::now();
@@ -107,17 +108,16 @@ fn coherence(all: &Rendezvous, log: &mut WritableReplayLog) -> anyhow::Result<Op
         longest = longest.max(began.elapsed());
         Ok::<(), StorageError>(())
     });
-    // Damage of the log is a finding, not an error.
+    // Damage of the log is a check that fails, not an error.
     let own: Result<[f64; 2], String> = match appended {
         Ok(()) => Ok([began.elapsed().as_secs_f64() / ROWS as f64, longest.as_secs_f64()]),
         Err(error) if error.is_damage() => Err(error.to_string()),
         Err(error) => return Err(error.into()),
     };
-    all.publish("appended", &own)?;
+    let times = all.gather("appended", &own)?;
     if !all.is_first() {
         return Ok(None);
     }
-    let times: Vec<Result<[f64; 2], String>> = all.wait_for_all("appended")?;
     let rows = log.reader().read_from(&LogPosition::start()).map(|tail| tail.rows);
     let damage = times.iter().find_map(|own| own.clone().err());
     let damage = damage.or_else(|| match rows {
@@ -170,8 +170,7 @@ fn wrong_rows(rows: &[Row], size: u32) -> Option<String> {
 
 /// All publish under the same names: each is given to exactly one, and holds all that it wrote.
 fn names(all: &Rendezvous) -> anyhow::Result<Option<Check>> {
-    all.publish("set", &())?;
-    let _: Vec<()> = all.wait_for_all("set")?;
+    all.gather("set", &())?;
     let text = vec![b'a' + (all.rank % 26) as u8; 4096];
     let (mut won, mut torn) = (0u32, 0u32);
     for name in 0..NAMES {
@@ -188,11 +187,10 @@ fn names(all: &Rendezvous) -> anyhow::Result<Option<Check>> {
         won += u32::from(published == Published::First);
         torn += u32::from(!is_whole(&folder.join("file")));
     }
-    all.publish("won", &(won, torn))?;
+    let counts = all.gather("won", &(won, torn))?;
     if !all.is_first() {
         return Ok(None);
     }
-    let counts: Vec<(u32, u32)> = all.wait_for_all("won")?;
     let (won, torn) = counts.iter().fold((0, 0), |(won, torn), one| (won + one.0, torn + one.1));
     let wanted = 2 * NAMES;
     let is_right = (won, torn) == (wanted, 0);

@@ -40,9 +40,7 @@ pub(crate) fn lose_ended_claims(
         EndedJobs::None => BTreeSet::new(),
         EndedJobs::One(job) => one_that_has_ended(experiment, job)?,
         // The scheduler is asked before the lock: a job that has ended claims nothing more.
-        EndedJobs::UpToRound(round) => {
-            those_that_have_ended(experiment, jobs_of_rounds(journal.state(), *round))?
-        }
+        EndedJobs::UpToRound(round) => those_that_have_ended(experiment, journal.state(), *round)?,
     };
     journal.refresh()?;
     let (ended, due) = (ended_claims(journal.state(), &jobs), journal.state().due_rows(None));
@@ -78,18 +76,15 @@ fn seconds_of(experiment: &Experiment, attempt: Attempt) -> Option<f64> {
     curve.map(|curve| curve.seconds())
 }
 
-/// The jobs of claims that rounds up to this one hold open.
-fn jobs_of_rounds(knowledge: &Knowledge, round: u32) -> BTreeSet<String> {
-    let open = knowledge.open.values();
-    let of_rounds = open.filter(|open| open.round.is_some_and(|number| number <= round));
-    of_rounds.map(|open| open.job.clone()).collect()
-}
-
 /// A task that is ending counts as ended: it leaves its claim, and a late result is taken.
 fn those_that_have_ended(
     experiment: &Experiment,
-    jobs: BTreeSet<String>,
+    knowledge: &Knowledge,
+    round: u32,
 ) -> anyhow::Result<BTreeSet<String>> {
+    let open = knowledge.open.values();
+    let of_rounds = open.filter(|open| open.round.is_some_and(|number| number <= round));
+    let jobs: BTreeSet<&str> = of_rounds.map(|open| open.job.as_str()).collect();
     let ids: Vec<JobId> = jobs.iter().filter_map(|job| job.parse().ok()).collect();
     let states = scheduler(experiment)?.states(&ids)?;
     let goes_on = |id| states.get(&id).is_some_and(|states| states.goes_on());
@@ -119,18 +114,12 @@ fn ended_claims(
     knowledge: &Knowledge,
     ended_jobs: &BTreeSet<String>,
 ) -> Vec<(Attempt, &'static str)> {
-    let mut ended: Vec<(Attempt, &'static str)> = Vec::new();
-    for job in ended_jobs {
-        let open = knowledge.open_attempts(|open| open.job == *job).into_iter();
-        ended.extend(open.map(|attempt| (attempt, "its array has ended")));
-    }
-    for (&iteration, open) in &knowledge.open {
-        let is_gone = open.job == LOCAL && task::is_gone(&open.task);
-        if is_gone {
-            ended.push((Attempt { iteration, number: open.attempt }, "its process is gone"));
-        }
-    }
+    let of_jobs =
+        ended_jobs.iter().flat_map(|job| knowledge.open_attempts(|open| open.job == *job));
+    let gone = knowledge.open_attempts(|open| open.job == LOCAL && task::is_gone(&open.task));
     let expired = knowledge.expired(Timestamp::now().into());
+    let mut ended: Vec<_> = of_jobs.map(|attempt| (attempt, "its array has ended")).collect();
+    ended.extend(gone.into_iter().map(|attempt| (attempt, "its process is gone")));
     ended.extend(expired.into_iter().map(|attempt| (attempt, "its time is over")));
     let mut seen = BTreeSet::new();
     ended.retain(|(attempt, _)| seen.insert(attempt.iteration));

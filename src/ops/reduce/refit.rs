@@ -14,14 +14,14 @@ use crate::storage::view::StoredPredictor;
 use crate::storage::view::files::{OnDamage, set_aside, skip};
 use crate::storage::{Curve, CurveRow, Event, Knowledge, Row};
 
-/// Returns the set of full curves that a predictor is to be fitted to now, if any.
+/// The set of full curves that a predictor is to be fitted to now.
 fn due_set(experiment: &Experiment, state: &Knowledge) -> Option<TrainingSet> {
     let params = &experiment.config().early_stopping;
     TrainingSet::at(state.full_curves(), params).filter(|_| params.enabled)
 }
 
-/// Returns the rows of the networks that a predictor of so many full curves is fitted to; fewer
-/// where a repair has blanked some.
+/// The networks that a predictor of so many full curves is fitted to; fewer where a repair has
+/// blanked some.
 fn rows_of<'a>(
     experiment: &Experiment,
     full_curves: u64,
@@ -33,13 +33,13 @@ fn rows_of<'a>(
     places.map_while(move |place| trained.get(place).copied())
 }
 
-/// Whether a predictor was fitted to the curves of these rows.
 pub(crate) fn is_of_log(experiment: &Experiment, stored: &StoredPredictor, rows: &[Row]) -> bool {
     stored.is_of(rows_of(experiment, stored.full_curves, rows))
 }
 
-/// Finds the newest predictor that was fitted to curves of this log; `on_damage` gets others.
-fn newest(
+/// Finds the newest predictor that was fitted to curves of this log, which may be of fewer than are
+/// due; `on_damage` gets others.
+pub(crate) fn newest_predictor(
     experiment: &Experiment,
     journal: &Journal,
     on_damage: OnDamage,
@@ -61,23 +61,13 @@ pub(crate) fn predictor_curves(
     Ok(listed.filter(|curves| *curves <= set.full_curves() as u64).max())
 }
 
-/// Finds the predictor to judge by: the newest one, which may be of fewer curves than are due.
-pub(crate) fn newest_predictor(
-    experiment: &Experiment,
-    journal: &Journal,
-) -> anyhow::Result<Option<StoredPredictor>> {
-    newest(experiment, journal, skip)
-}
-
-/// Fits and publishes the predictor that is due. Returns how many full curves it was fitted to,
-/// when it was fitted just now.
-///
-/// Curves that nothing can be learned from end no search: a warning says so, and training goes on
-/// without that predictor.
+/// Fits and publishes the predictor that is due; returns how many full curves it was fitted to just
+/// now. Curves that nothing can be learned from end no search: training goes on without it.
 pub(crate) fn refit(experiment: &Experiment, journal: &Journal) -> anyhow::Result<Option<usize>> {
     let Some(set) = due_set(experiment, journal.state()) else { return Ok(None) };
     let full_curves = set.full_curves() as u64;
-    if newest(experiment, journal, set_aside)?.is_some_and(|it| it.full_curves == full_curves) {
+    let newest = newest_predictor(experiment, journal, set_aside)?;
+    if newest.is_some_and(|it| it.full_curves == full_curves) {
         return Ok(None);
     }
     match fit(experiment, &set, journal.rows()) {
@@ -101,7 +91,7 @@ pub(crate) fn refit_unless_started(
 ) -> anyhow::Result<()> {
     let Some(set) = due_set(experiment, journal.state()) else { return Ok(()) };
     let full_curves = set.full_curves() as u64;
-    let newest = newest_predictor(experiment, journal)?;
+    let newest = newest_predictor(experiment, journal, skip)?;
     if newest.is_none_or(|it| it.full_curves < full_curves)
         && StoredPredictor::start_fit(experiment.dir(), &host()?, full_curves)?
     {
@@ -115,10 +105,9 @@ fn fit(
     set: &TrainingSet,
     rows: &[Row],
 ) -> anyhow::Result<FittedPredictor> {
-    let trained: Vec<&Row> = rows.iter().filter(|row| row.event == Event::Trained).collect();
-    let examples = set
-        .places()
-        .map(|place| example(experiment, trained[place]))
+    let full_curves = set.full_curves() as u64;
+    let examples = rows_of(experiment, full_curves, rows)
+        .map(|row| example(experiment, row))
         .collect::<anyhow::Result<Vec<_>>>()?;
     let first = examples[0].curve.last();
     ensure!(
@@ -127,12 +116,10 @@ fn fit(
         examples.len()
     );
     let config = experiment.config();
-    let mut rng =
-        generator(config.experiment.seed, Purpose::Predictor, set.full_curves() as u64, 0);
+    let mut rng = generator(config.experiment.seed, Purpose::Predictor, full_curves, 0);
     Ok(FittedPredictor::fit(examples, &config.early_stopping, &mut rng)?)
 }
 
-/// Returns what is learned from the row of a network that was trained to the end.
 pub(crate) fn example(experiment: &Experiment, row: &Row) -> anyhow::Result<Example> {
     let attempt = row.attempt().expect("the row of a result has an iteration and an attempt");
     let path = experiment.dir().curve(attempt);

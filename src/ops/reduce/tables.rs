@@ -15,9 +15,10 @@ use crate::regular_file::{self, SMALL};
 use crate::report::tables::TableSet;
 use crate::report::{EarlyStopping, SearchData, by_iteration, who_trained};
 use crate::storage::fs::publish;
+use crate::storage::view::files::skip;
 use crate::storage::{Attempt, Curve, Row};
 
-/// Beside the tables: the program and the rows of the log that they show.
+/// The program and the rows of the log that the tables beside it show.
 const SHOWN: &str = ".shown";
 
 fn shown(journal: &Journal) -> String {
@@ -44,7 +45,7 @@ pub(crate) fn write(
         values.iter().map(move |&(action, q_value)| (state, action, q_value))
     });
     search.q_values = q_values.collect();
-    if let Some(stored) = newest_predictor(experiment, journal)? {
+    if let Some(stored) = newest_predictor(experiment, journal, skip)? {
         let fitted = stored.predictor()?;
         search.predictor_networks = fitted.examples().len() as u64;
         search.predictor_scores = fitted.scores().collect();

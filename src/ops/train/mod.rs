@@ -43,6 +43,7 @@ use crate::ops::train::task::Task;
 use crate::ops::{Experiment, Refusal, TrainEvent};
 use crate::predictor::AuditFindings;
 use crate::storage::view::StoredPredictor;
+use crate::storage::view::files::skip;
 use crate::storage::{Iteration, LockTimeout, RoundDir, TaskRefusal, refusal_as_reason};
 use crate::training::{Interrupt, Signal, Trainer, TrainingError, trainer};
 
@@ -175,7 +176,7 @@ impl<'a> TaskRun<'a> {
     fn claim(&mut self) -> anyhow::Result<Claimed> {
         self.journal.set_lock_timeout(LockTimeout::default());
         self.journal.renew()?;
-        self.predictor = newest_predictor(self.experiment, &self.journal)?;
+        self.predictor = newest_predictor(self.experiment, &self.journal, skip)?;
         let sampler = Sampler {
             experiment: self.experiment,
             task: &self.task,

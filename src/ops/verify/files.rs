@@ -17,23 +17,22 @@ use crate::storage::fs::publish;
 use crate::storage::search_state::Record;
 use crate::storage::{Attempt, Curve, ExperimentDir, Iteration, StorageError};
 
-/// Checks files of attempts without a row in the log, and results that wait to be appended. With
-/// each finding the file; a repair needs no other part of an audit of files.
+/// Checks files of attempts without a row in the log, and results that wait to be appended: all
+/// that a repair needs of an audit of files.
 pub(crate) fn check_attempts(
     files: &AttemptFiles,
     dir: &ExperimentDir,
     log: &Examined,
-) -> anyhow::Result<Vec<(PathBuf, Finding)>> {
+) -> anyhow::Result<Vec<Finding>> {
     let mut findings = Vec::new();
     for path in files.unknown(|attempt| log.knows(attempt)) {
         let problem = "the log holds neither a claim nor a result of it, and it would be in the \
                        way of the attempt that gets its number";
         let finding = Finding::damage(below(dir.root(), path), problem);
-        findings.push((path.to_owned(), finding.mended_by(Repair::SetAside)));
+        findings.push(finding.mended_by(Repair::SetAside));
     }
     for (attempt, path) in files.results.iter().filter(|(attempt, _)| log.knows(*attempt)) {
-        let finding = waiting_result(dir, *attempt, &below(dir.root(), path), log)?;
-        findings.extend(finding.map(|finding| (path.clone(), finding)));
+        findings.extend(waiting_result(dir, *attempt, &below(dir.root(), path), log)?);
     }
     Ok(findings)
 }
@@ -65,7 +64,6 @@ fn waiting_result(
     Ok(Some(Finding::note(name, problem).mended_by(Repair::SettleResult)))
 }
 
-/// Checks curves against result rows, and counts checkpoints that are not needed.
 pub(crate) fn check_curves(
     files: &AttemptFiles,
     dir: &ExperimentDir,
@@ -99,8 +97,8 @@ pub(crate) fn check_curves(
     }
     let known = &log.knowledge.known;
     let ended: BTreeSet<Iteration> = known.values().map(|known| known.iteration).collect();
-    let is_left = |attempt: &Attempt| ended.contains(&attempt.iteration);
-    let left = files.checkpoints.iter().filter(|(attempt, _)| is_left(attempt)).count();
+    let checkpoints = files.checkpoints.iter();
+    let left = checkpoints.filter(|(attempt, _)| ended.contains(&attempt.iteration)).count();
     if left > 0 {
         let problem = format!(
             "{left} checkpoints of networks that have a result (reduce keeps the best ones')"
@@ -110,21 +108,19 @@ pub(crate) fn check_curves(
     Ok(findings)
 }
 
+/// The folders that an audit lists.
+fn folders(dir: &ExperimentDir) -> [PathBuf; 6] {
+    let checkpoints = dir.checkpoints();
+    [dir.views(), dir.predictors(), dir.curves(), checkpoints, dir.rounds(), dir.torn()]
+}
+
 /// What stands in the way of a folder, or of the log: nothing more can be examined then.
 pub(crate) fn misplaced(dir: &ExperimentDir) -> Vec<Finding> {
-    let folders = [
-        dir.views(),
-        dir.predictors(),
-        dir.curves(),
-        dir.checkpoints(),
-        dir.rounds(),
-        dir.imported(),
-        dir.torn(),
-    ];
     let problem = "no folder (move it away: the program makes the folder when it needs one)";
-    let in_the_way = folders.iter().filter(|path| path.exists() && !path.is_dir());
+    let in_the_way = folders(dir).into_iter().chain([dir.imported()]);
+    let in_the_way = in_the_way.filter(|path| path.exists() && !path.is_dir());
     let mut findings: Vec<Finding> =
-        in_the_way.map(|path| Finding::damage(below(dir.root(), path), problem)).collect();
+        in_the_way.map(|path| Finding::damage(below(dir.root(), &path), problem)).collect();
     if dir.replay_log().is_dir() {
         findings.push(Finding::damage(LOG, "a folder, in place of the log"));
     }
@@ -160,21 +156,13 @@ pub(crate) fn left_behind(dir: &ExperimentDir) -> anyhow::Result<Vec<Finding>> {
         findings.push(Finding::note(below(dir.root(), &path), problem));
     }
     let rounds = dir.list_rounds()?.into_iter().map(|(_, folder)| folder);
-    let folders = [
-        dir.root().to_owned(),
-        dir.views(),
-        dir.predictors(),
-        dir.curves(),
-        dir.checkpoints(),
-        dir.rounds(),
-        dir.torn(),
-    ];
-    let scratch = dir.scratch().map(Path::to_owned);
-    for folder in folders.into_iter().chain(scratch).chain(rounds) {
+    let others = dir.scratch().map(Path::to_owned).into_iter().chain(rounds);
+    let folders = [dir.root().to_owned()].into_iter().chain(folders(dir)).chain(others);
+    for folder in folders {
         let private = publish::private_listing(&folder, |_| Some(()))?.len();
         if private > 0 {
-            let name =
-                if folder == dir.root() { ".".to_owned() } else { below(dir.root(), &folder) };
+            let is_root = folder == dir.root();
+            let name = if is_root { ".".to_owned() } else { below(dir.root(), &folder) };
             let problem = format!(
                 "{private} names `.*.partial` of interrupted writes, or of what was set aside; \
                  nothing reads them"

@@ -1,4 +1,4 @@
-//! What an audit finds, as values.
+//! What an audit finds.
 
 use std::fmt;
 use std::path::Path;
@@ -37,11 +37,10 @@ pub enum Repair {
     SettleResult,
 }
 
-/// One thing that an audit found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
     pub severity: Severity,
-    /// The file or folder, below the experiment.
+    /// The file or folder, below the experiment: joined to its root it can be opened.
     pub path: String,
     /// From 1.
     pub line: Option<u64>,
@@ -96,19 +95,17 @@ impl fmt::Display for Finding {
             write!(f, ":{line} (byte {byte})")?;
         }
         write!(f, ": {}", self.problem)?;
-        match (self.severity, self.repair.words()) {
-            (Severity::Note, ["", _]) => Ok(()),
-            (Severity::Damage, ["", _]) => {
-                f.write_str(" [no safe repair: put it back from a copy]")
-            }
-            (_, [_, done]) if self.repaired => write!(f, " [{done}]"),
-            (_, [planned, _]) => write!(f, " [--repair {planned}]"),
+        match self.repair.words() {
+            ["", _] if self.severity == Severity::Note => Ok(()),
+            ["", _] => f.write_str(" [no safe repair: put it back from a copy]"),
+            [_, done] if self.repaired => write!(f, " [{done}]"),
+            [planned, _] => write!(f, " [--repair {planned}]"),
         }
     }
 }
 
 impl Repair {
-    /// What `--repair` does, and what it has done.
+    /// What is to be done, and what was done.
     const fn words(self) -> [&'static str; 2] {
         match self {
             Self::None => [""; 2],
@@ -139,12 +136,10 @@ pub(crate) fn or_damage<T>(
     }
 }
 
-/// Returns an error with its causes.
 pub(crate) fn one_line(error: StorageError) -> String {
     format!("{:#}", anyhow::Error::from(error))
 }
 
-/// Names a path below an experiment.
 pub(crate) fn below(root: &Path, path: &Path) -> String {
     path.strip_prefix(root).unwrap_or(path).display().to_string()
 }

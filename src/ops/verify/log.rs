@@ -14,7 +14,6 @@ use crate::storage::{Attempt, Event, Iteration, Kept, Knowledge, RawLine, RawLog
 /// The name of the log in findings.
 pub(crate) const LOG: &str = "replay.csv";
 
-/// Damage of a line.
 pub(crate) fn damaged_line(line: &RawLine, problem: impl Into<String>) -> Finding {
     Finding::damage(LOG, problem).at(line.line, line.byte)
 }
@@ -22,7 +21,6 @@ pub(crate) fn damaged_line(line: &RawLine, problem: impl Into<String>) -> Findin
 /// A line to be blanked.
 #[derive(Debug, Clone)]
 pub(crate) struct Blank {
-    /// Index of the line.
     pub index: usize,
     pub keep: Kept,
     /// The result that it is, which then counts where it is appended again.
@@ -47,21 +45,21 @@ impl Examined {
     pub fn of(raw: &RawLog, experiment: Option<&Experiment>, prefix: u64) -> Self {
         let highest = raw.lines.iter().filter_map(|line| line.row.as_ref().ok()?.iteration).max();
         let most = highest.unwrap_or_default().next();
-        let mut legal = Legal { experiment, met: HashMap::new() };
+        let mut met = HashMap::new();
+        let mut check = |row: &Row, knowledge: &_| check(experiment, row, knowledge, &mut met);
         let (mut rows, mut blanks) = (Vec::new(), Vec::<Blank>::new());
         let (mut knowledge, mut attempts) = (Knowledge::default(), BTreeMap::new());
         for (index, line) in raw.lines.iter().enumerate() {
             let applied = match &line.row {
                 Err(error) => Err(error.to_string()),
-                Ok(row) => legal
-                    .check(row, &knowledge)
+                Ok(row) => check(row, &knowledge)
                     .and_then(|()| knowledge.apply(row).map_err(|violation| violation.to_string()))
                     .map(|()| row.clone()),
             };
             let row = applied.unwrap_or_else(|problem| {
                 let keep = kept(line, most, &knowledge);
                 let result = line.row.as_ref().ok().filter(|row| row.event.is_result());
-                let again = result.filter(|row| legal.check(row, &knowledge).is_ok()).cloned();
+                let again = result.filter(|row| check(row, &knowledge).is_ok()).cloned();
                 blanks.push(Blank { index, keep, again, problem });
                 let Kept { iteration, attempt } = keep;
                 let void = Row { iteration, attempt, ..Row::new(Event::Void) };
@@ -108,8 +106,9 @@ impl Examined {
     }
 
     pub fn findings(&self, raw: &RawLog, now: Timestamp) -> Vec<Finding> {
+        let blanks = self.blanks.iter();
         let mut findings: Vec<Finding> =
-            self.blanks.iter().map(|blank| self.finding(blank, &raw.lines[blank.index])).collect();
+            blanks.map(|blank| self.finding(blank, &raw.lines[blank.index])).collect();
         if self.refuses_the_prefix() {
             let problem =
                 "rows that were good when a view was made of them are none of this search";
@@ -150,11 +149,8 @@ impl Examined {
             None => String::new(),
         };
         let is_mended = !self.is_beyond_repair() && !line.bytes.is_empty();
-        damaged_line(line, format!("{}{what}", blank.problem)).mended_by(if is_mended {
-            Repair::BlankRow
-        } else {
-            Repair::None
-        })
+        let repair = if is_mended { Repair::BlankRow } else { Repair::None };
+        damaged_line(line, format!("{}{what}", blank.problem)).mended_by(repair)
     }
 
     /// Rows that earlier repairs have blanked.
@@ -199,32 +195,30 @@ fn kept(line: &RawLine, most: Iteration, knowledge: &Knowledge) -> Kept {
     Kept { iteration, attempt: attempt.filter(|_| iteration.is_some()) }
 }
 
-/// Architectures and rewards that a search space can have, and settings that can be in force.
-struct Legal<'a> {
-    experiment: Option<&'a Experiment>,
-    /// By the text of an architecture.
-    met: HashMap<String, Result<(), String>>,
-}
-
-impl Legal<'_> {
-    fn check(&mut self, row: &Row, knowledge: &Knowledge) -> Result<(), String> {
-        if let Some(reward) = row.reward {
-            Accuracy::new(reward).map_err(|error| format!("column `reward`: {error}"))?;
-        }
-        let Some(experiment) = self.experiment else { return Ok(()) };
-        if let (Event::Set, Some(setting)) = (row.event, &row.reason) {
-            let settings = [&knowledge.settings[..], slice::from_ref(setting)].concat();
-            let in_force = experiment.in_force(&settings).map(drop);
-            return in_force.map_err(|error| format!("column `reason`: {}", error.root_cause()));
-        }
-        let Some(text) = &row.architecture else { return Ok(()) };
-        let check = || match experiment.config().space.parse(text) {
-            Err(error) => Err(format!("column `architecture`: {error}")),
-            Ok(own) if own.to_string() != *text => {
-                Err(format!("column `architecture`: `{text}` should be written `{own}`"))
-            }
-            Ok(_) => Ok(()),
-        };
-        self.met.entry(text.clone()).or_insert_with(check).clone()
+/// Checks that the search space can have architecture and reward, and that a setting can be in
+/// force; `met` holds the answers for architectures.
+fn check(
+    experiment: Option<&Experiment>,
+    row: &Row,
+    knowledge: &Knowledge,
+    met: &mut HashMap<String, Result<(), String>>,
+) -> Result<(), String> {
+    if let Some(reward) = row.reward {
+        Accuracy::new(reward).map_err(|error| format!("column `reward`: {error}"))?;
     }
+    let Some(experiment) = experiment else { return Ok(()) };
+    if let (Event::Set, Some(setting)) = (row.event, &row.reason) {
+        let settings = [&knowledge.settings[..], slice::from_ref(setting)].concat();
+        let in_force = experiment.in_force(&settings).map(drop);
+        return in_force.map_err(|error| format!("column `reason`: {}", error.root_cause()));
+    }
+    let Some(text) = &row.architecture else { return Ok(()) };
+    let check = || match experiment.config().space.parse(text) {
+        Err(error) => Err(format!("column `architecture`: {error}")),
+        Ok(own) if own.to_string() != *text => {
+            Err(format!("column `architecture`: `{text}` should be written `{own}`"))
+        }
+        Ok(_) => Ok(()),
+    };
+    met.entry(text.clone()).or_insert_with(check).clone()
 }

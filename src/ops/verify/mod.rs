@@ -1,7 +1,5 @@
 //! The audit of an experiment: every file read, and the caches compared with what the log says.
-//!
-//! An audit only reads. Its result are values ([`Finding`]); a repair ([`repair()`]) mends what is
-//! safe to mend and audits again. Called by `cli::checks`.
+//! Called by `cli::checks`.
 //!
 //! | file | holds |
 //! | --- | --- |
@@ -29,7 +27,7 @@ use anyhow::Context;
 use jiff::Timestamp;
 
 use self::log::Examined;
-use self::views::{Caches, differing, read_predictors, read_views};
+use self::views::{differing, read_predictors, read_views};
 use crate::config::ConfigError;
 use crate::ops::Experiment;
 use crate::ops::train::attempt_files::AttemptFiles;
@@ -90,20 +88,20 @@ pub fn repair(path: &Path) -> anyhow::Result<AuditReport> {
         return Ok(before);
     };
     repair::mend(experiment, &before.differing)?;
-    let mut after = subject.audit()?;
+    let mut report = subject.audit()?;
+    let after = std::mem::take(&mut report.findings);
     let is_gone = |finding: &Finding| {
         let is_same =
             |other: &Finding| (&other.path, &other.problem) == (&finding.path, &finding.problem);
-        finding.repair != Repair::None && !after.findings.iter().any(is_same)
+        finding.repair != Repair::None && !after.iter().any(is_same)
     };
-    let repaired = before.findings.into_iter().filter(is_gone);
-    let repaired: Vec<Finding> =
-        repaired.map(|finding| Finding { repaired: true, ..finding }).collect();
-    after.findings.splice(..0, repaired);
-    Ok(after)
+    let gone = before.findings.into_iter().filter(is_gone);
+    let repaired = gone.map(|finding| Finding { repaired: true, ..finding });
+    report.findings = repaired.collect();
+    report.findings.extend(after);
+    Ok(report)
 }
 
-/// An experiment directory.
 struct Subject {
     dir: ExperimentDir,
     /// `None` when its configuration is damaged: then only the log is checked, nothing is mended.
@@ -176,9 +174,13 @@ impl Subject {
         report.findings.extend(examined.findings(&raw, Timestamp::now()));
         if let (Some(experiment), Some((views, _))) = (experiment, views) {
             report.findings.extend(results::check_rows(&raw, &examined.rows, experiment.config()));
-            report.audit_caches(experiment, views, &examined)?;
-            let attempts = files::check_attempts(&files, &self.dir, &examined)?;
-            report.findings.extend(attempts.into_iter().map(|(_, finding)| finding));
+            let predictors = read_predictors(experiment, &examined.rows)?;
+            let newest = (views.1.as_ref(), predictors.1.as_ref());
+            let differing = differing(experiment, newest, &examined.rows)?;
+            report.differing =
+                differing.iter().map(|found| self.dir.root().join(&found.path)).collect();
+            report.findings.extend([views.0, predictors.0, differing].concat());
+            report.findings.extend(files::check_attempts(&files, &self.dir, &examined)?);
             let rule = experiment.config().early_stopping.rule();
             report.findings.extend(files::check_curves(&files, &self.dir, rule, &examined)?);
             report.findings.extend(rounds::check_rounds(&self.dir, &examined)?);
@@ -192,23 +194,6 @@ impl Subject {
             }
         }
         Ok(report)
-    }
-}
-
-impl AuditReport {
-    fn audit_caches(
-        &mut self,
-        experiment: &Experiment,
-        views: Caches<View>,
-        log: &Examined,
-    ) -> anyhow::Result<()> {
-        let predictors = read_predictors(experiment, &log.rows)?;
-        let (view, predictor) = (views.newest.as_ref(), predictors.newest.as_ref());
-        let differing = differing(experiment, view, predictor, &log.rows)?;
-        self.differing = differing.iter().map(|(folder, _)| folder.clone()).collect();
-        let all = views.wrong.into_iter().chain(predictors.wrong).chain(differing);
-        self.findings.extend(all.map(|(_, finding)| finding));
-        Ok(())
     }
 }
 

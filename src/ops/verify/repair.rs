@@ -12,15 +12,14 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 
 use crate::ops::Experiment;
-use crate::ops::journal::{Journal, set_cache_aside};
+use crate::ops::journal::{Journal, set_aside};
 use crate::ops::reduce::refit::refit;
 use crate::ops::train::attempt_files::{self, AttemptFiles};
 use crate::ops::verify::files::check_attempts;
 use crate::ops::verify::finding::Repair;
 use crate::ops::verify::log::Examined;
 use crate::ops::verify::views::{read_predictors, read_views};
-use crate::storage::fs::publish;
-use crate::storage::{Event, ExclusiveGuard, Row, WritableReplayLog};
+use crate::storage::{Event, Row, WritableReplayLog};
 
 /// Mends the log, renames files aside that are in the way, and replaces wrong caches; `differing`
 /// are whole ones that are not what the log says.
@@ -35,61 +34,48 @@ pub(crate) fn mend(experiment: &Experiment, differing: &[PathBuf]) -> anyhow::Re
     // Another repair may have replaced them.
     let mut caches: BTreeSet<PathBuf> =
         differing.iter().filter(|folder| folder.exists()).cloned().collect();
-    let (_, prefix) = read_views(experiment, &listed, &guard.read_raw()?);
-    let mut examined = Examined::of(&guard.read_raw()?, Some(experiment), prefix);
+    let raw = guard.read_raw()?;
+    let (_, prefix) = read_views(experiment, &listed, &raw);
+    let mut examined = Examined::of(&raw, Some(experiment), prefix);
     if examined.is_beyond_repair() {
         return Ok(());
     }
     // What others have read before holds no more.
     let is_repaired = !examined.blanks.is_empty() || !caches.is_empty();
     if is_repaired {
-        mend_log(&mut guard, &examined)?;
+        let again = examined.blanks.iter().filter_map(|blank| blank.again.clone());
+        let repaired = Row::at(Event::Repaired, Timestamp::now().into());
+        guard.append(&again.chain([repaired]).collect::<Vec<_>>())?;
+        for blank in &examined.blanks {
+            guard.blank(&raw.lines[blank.index], blank.keep)?;
+        }
         examined = Examined::of(&guard.read_raw()?, Some(experiment), prefix);
     }
     guard.append(&examined.knowledge.due_rows(Some(Timestamp::now().into())))?;
     let raw = guard.read_raw()?;
     let examined = Examined::of(&raw, Some(experiment), prefix);
-    let wrong = read_views(experiment, &listed, &raw).0.wrong;
-    let wrong = wrong.into_iter().chain(read_predictors(experiment, &examined.rows)?.wrong);
-    caches.extend(wrong.map(|(folder, _)| folder));
+    let wrong =
+        [read_views(experiment, &listed, &raw).0.0, read_predictors(experiment, &examined.rows)?.0];
+    caches.extend(wrong.concat().iter().map(|finding| dir.root().join(&finding.path)));
     for folder in &caches {
-        set_cache_aside(folder)?;
+        set_aside(folder)?;
     }
-    for (path, finding) in check_attempts(&files, dir, &examined)? {
+    for finding in check_attempts(&files, dir, &examined)? {
         if finding.repair == Repair::SetAside {
-            let aside = publish::set_aside(&path)?;
-            log::info!("`{}` was set aside as `{}`", path.display(), aside.display());
+            set_aside(&dir.root().join(&finding.path))?;
         }
     }
     drop(guard);
     if is_repaired || !caches.is_empty() {
-        publish_caches(experiment)?;
+        // What was set aside. Where another repair has begun meanwhile, that one does.
+        let mut journal = Journal::open(experiment)?;
+        refit(experiment, &journal)?;
+        if !journal.new_rows().is_empty() {
+            let learned = journal.learn()?;
+            journal.publish(&learned)?;
+        }
     }
     attempt_files::settle_all(experiment)
-}
-
-/// Blanks what is no row of the log, under a `repaired` row.
-fn mend_log(guard: &mut ExclusiveGuard<'_>, examined: &Examined) -> anyhow::Result<()> {
-    let raw = guard.read_raw()?;
-    let again = examined.blanks.iter().filter_map(|blank| blank.again.clone());
-    let repaired = Row::at(Event::Repaired, Timestamp::now().into());
-    guard.append(&again.chain([repaired]).collect::<Vec<_>>())?;
-    for blank in &examined.blanks {
-        guard.blank(&raw.lines[blank.index], blank.keep)?;
-    }
-    Ok(())
-}
-
-/// Learns and fits again what was set aside. Where another repair has begun meanwhile, that one
-/// does.
-fn publish_caches(experiment: &Experiment) -> anyhow::Result<()> {
-    let mut journal = Journal::open(experiment)?;
-    refit(experiment, &journal)?;
-    if !journal.new_rows().is_empty() {
-        let learned = journal.learn()?;
-        journal.publish(&learned)?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

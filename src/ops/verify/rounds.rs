@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::ops::verify::finding::{Finding, below, or_damage};
 use crate::ops::verify::log::Examined;
-use crate::storage::{ExperimentDir, Rendering, RoundDir};
+use crate::storage::{ExperimentDir, RoundDir};
 
 /// Checks every round, as far as none is missing before it.
 pub(crate) fn check_rounds(dir: &ExperimentDir, log: &Examined) -> anyhow::Result<Vec<Finding>> {
@@ -30,7 +30,22 @@ fn check_round(round: &RoundDir, name: &str, log: &Examined) -> anyhow::Result<V
             findings.push(Finding::damage(name, problem));
             break;
         }
-        check_rendering(round, &rendering, &name, &mut findings, &mut named)?;
+        let plan = or_damage(rendering.plan())?;
+        let (array, jobs) = (or_damage(rendering.array())?, or_damage(rendering.jobs())?);
+        let (Ok(plan), Ok(array), Ok(jobs)) = (&plan, &array, &jobs) else {
+            let damages = [plan.err(), array.err(), jobs.err()].into_iter().flatten();
+            findings.extend(damages.map(|problem| Finding::damage(&name, problem)));
+            continue;
+        };
+        if plan.round != round.round || plan.parts.iter().sum::<u32>() != plan.array_size {
+            let problem = "plan.yaml is that of another round, or its parts are not its array";
+            findings.push(Finding::damage(&name, problem));
+        }
+        if array.is_none() && jobs.is_some() {
+            let problem = "a file is missing that was written before one that is there";
+            findings.push(Finding::damage(&name, problem));
+        }
+        named.extend(array.iter().flat_map(|array| array.array_jobs.iter().cloned()));
     }
     if let Err(damage) = or_damage(round.refusals())? {
         findings.push(Finding::note(name, damage));
@@ -44,31 +59,4 @@ fn check_round(round: &RoundDir, name: &str, log: &Examined) -> anyhow::Result<V
         findings.push(Finding::note(name, problem));
     }
     Ok(findings)
-}
-
-/// Checks the files of a rendering, and adds the arrays that it names to `named`.
-fn check_rendering(
-    round: &RoundDir,
-    rendering: &Rendering,
-    name: &str,
-    findings: &mut Vec<Finding>,
-    named: &mut BTreeSet<String>,
-) -> anyhow::Result<()> {
-    let (plan, array, jobs) =
-        (or_damage(rendering.plan())?, or_damage(rendering.array())?, or_damage(rendering.jobs())?);
-    let (Ok(plan), Ok(array), Ok(jobs)) = (&plan, &array, &jobs) else {
-        let damages = [plan.err(), array.err(), jobs.err()].into_iter().flatten();
-        findings.extend(damages.map(|problem| Finding::damage(name, problem)));
-        return Ok(());
-    };
-    if plan.round != round.round || plan.parts.iter().sum::<u32>() != plan.array_size {
-        let problem = "plan.yaml is that of another round, or its parts are not its array";
-        findings.push(Finding::damage(name, problem));
-    }
-    if array.is_none() && jobs.is_some() {
-        let problem = "a file is missing that was written before one that is there";
-        findings.push(Finding::damage(name, problem));
-    }
-    named.extend(array.iter().flat_map(|array| array.array_jobs.iter().cloned()));
-    Ok(())
 }

@@ -9,17 +9,13 @@ use crate::ops::verify::finding::{Finding, Repair, below, one_line};
 use crate::storage::view::{StoredPredictor, View};
 use crate::storage::{RawLog, Row, StorageError};
 
-/// Caches of one kind.
-#[derive(Debug)]
-pub(crate) struct Caches<T> {
-    /// Folders that are damaged in themselves, or do not fit the log.
-    pub wrong: Vec<(PathBuf, Finding)>,
-    pub newest: Option<T>,
-}
+/// Of caches of one kind those that are damaged in themselves or do not fit the log, and the newest
+/// other one.
+type Caches<T> = (Vec<Finding>, Option<T>);
 
-fn wrong(experiment: &Experiment, folder: &Path, problem: String) -> (PathBuf, Finding) {
-    let finding = Finding::damage(below(experiment.dir().root(), folder), problem);
-    (folder.to_owned(), finding.mended_by(Repair::RebuildView))
+fn wrong(experiment: &Experiment, folder: &Path, problem: String) -> Finding {
+    let name = below(experiment.dir().root(), folder);
+    Finding::damage(name, problem).mended_by(Repair::RebuildView)
 }
 
 /// Whether a listed folder is gone: a reduce keeps the newest ones only.
@@ -35,14 +31,14 @@ pub(crate) fn read_views(
     raw: &RawLog,
 ) -> (Caches<View>, u64) {
     let params = experiment.view_params();
-    let (mut caches, mut prefix) = (Caches { wrong: Vec::new(), newest: None }, 0);
+    let (mut found, mut newest, mut prefix) = (Vec::new(), None, 0);
     for (rows, folder) in listed {
         let problem = match View::read(folder, *rows, &params.sha256) {
             Ok(view) if raw.holds(&view.position) => {
                 prefix = *rows;
                 match view.q_table(&params) {
                     Ok(_) => {
-                        caches.newest = Some(view);
+                        newest = Some(view);
                         continue;
                     }
                     Err(error) => one_line(error),
@@ -57,9 +53,9 @@ pub(crate) fn read_views(
             Err(error) if is_removed(&error, folder) => continue,
             Err(error) => one_line(error),
         };
-        caches.wrong.push(wrong(experiment, folder, problem));
+        found.push(wrong(experiment, folder, problem));
     }
-    (caches, prefix)
+    ((found, newest), prefix)
 }
 
 pub(crate) fn read_predictors(
@@ -67,28 +63,27 @@ pub(crate) fn read_predictors(
     rows: &[Row],
 ) -> anyhow::Result<Caches<StoredPredictor>> {
     let sha256 = experiment.view_params().sha256;
-    let mut caches = Caches { wrong: Vec::new(), newest: None };
+    let (mut found, mut newest) = (Vec::new(), None);
     for (full_curves, folder) in experiment.dir().list_predictors()? {
         let read = StoredPredictor::read(&folder, full_curves, &sha256).and_then(|stored| {
             stored.predictor()?;
             if is_of_log(experiment, &stored, rows) { Ok(stored) } else { Err(stored.stale()) }
         });
         match read {
-            Ok(stored) => caches.newest = Some(stored),
+            Ok(stored) => newest = Some(stored),
             Err(error) if is_removed(&error, &folder) => {}
-            Err(error) => caches.wrong.push(wrong(experiment, &folder, one_line(error))),
+            Err(error) => found.push(wrong(experiment, &folder, one_line(error))),
         }
     }
-    Ok(caches)
+    Ok((found, newest))
 }
 
 /// The newest caches that are whole, but not what the log says when they are made again from it.
 pub(crate) fn differing(
     experiment: &Experiment,
-    view: Option<&View>,
-    predictor: Option<&StoredPredictor>,
+    (view, predictor): (Option<&View>, Option<&StoredPredictor>),
     rows: &[Row],
-) -> anyhow::Result<Vec<(PathBuf, Finding)>> {
+) -> anyhow::Result<Vec<Finding>> {
     let differs = |folder: &Path, from: &str| {
         let problem = format!("it is not what its {from} say with this `experiment.yaml`");
         wrong(experiment, folder, problem)
