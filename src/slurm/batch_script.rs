@@ -24,8 +24,7 @@ pub struct Asked<'a> {
     /// All of them stand on the command line of arrays; account, partition, quality of service and
     /// reservation hold for reduces, too.
     pub options: &'a [String],
-    /// [`submit_variables`](super::submit_variables): they hold where the configuration says
-    /// `null`.
+    /// They hold where the configuration says `null`.
     pub variables: &'a BTreeMap<String, String>,
 }
 
@@ -63,8 +62,7 @@ pub struct BatchScript<'a> {
 }
 
 impl BatchScript<'_> {
-    /// Nothing of the configuration is read by a shell but `setup_lines`; nothing enters a line of
-    /// options unquoted.
+    /// A shell reads nothing of the configuration but `setup_lines`; options are quoted.
     pub fn render(&self) -> Result<String, SlurmError> {
         let log_folder = check_experiment_path(self.log_folder)?;
         let template = match self.work {
@@ -174,8 +172,7 @@ fn extra(option: &str) -> String {
     }
 }
 
-/// Puts lines in place of the part of a template between `# begin NAME` and `# end NAME`, both
-/// included.
+/// Replaces the part of a template from `# begin NAME` to `# end NAME`.
 fn with_part(template: &str, name: &str, lines: &[String]) -> String {
     let (begin, end) = (format!("# begin {name}"), format!("# end {name}"));
     let before = template.lines().take_while(|line| !line.starts_with(&begin));

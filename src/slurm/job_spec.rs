@@ -7,15 +7,12 @@ use std::time::Duration;
 use super::quoting::command_line;
 use super::{JobId, SlurmError};
 
-/// What one submission decides; all else stands in the script.
-///
 /// Slurm takes a job that it has forgotten (`MinJobAge`, 5 minutes by default), or never knew, for
 /// one that satisfies every dependency: a dependent job must check what it finds, and is best
 /// submitted together with what it waits for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct JobSpec {
-    /// The batch script, in a folder that [`check_experiment_path`](super::check_experiment_path)
-    /// has accepted.
+    /// In a folder that [`check_experiment_path`](super::check_experiment_path) has accepted.
     pub script: PathBuf,
     pub name: String,
     /// The tasks 0 to n - 1 of an array; `None` for a single job.

@@ -105,21 +105,13 @@ impl JobStates {
         self.reason.as_deref().filter(|_| self.all_are(TaskState::Stuck))
     }
 
-    /// Whether the scheduler has not considered the job yet, so that it gives no reason.
+    /// The scheduler has not considered the job yet.
     pub fn is_unseen(&self) -> bool {
         self.all_are(TaskState::Pending) && self.reason.as_deref() == Some("None")
     }
 
     fn all_are(&self, state: TaskState) -> bool {
         self.tasks.keys().all(|it| *it == state)
-    }
-
-    fn add(&mut self, index: &str, state: TaskState, reason: &str) {
-        self.is_array = index != "N/A";
-        if matches!(state, TaskState::Pending | TaskState::Stuck) {
-            self.reason = Some(reason.to_owned());
-        }
-        *self.tasks.entry(state).or_default() += 1;
     }
 }
 
@@ -132,7 +124,13 @@ pub(super) fn parse_squeue(answer: &str) -> Result<BTreeMap<JobId, JobStates>, S
         let columns: Vec<&str> = line.splitn(4, '|').map(str::trim).collect();
         let &[job, index, state, reason] = &columns[..] else { return Err(line.to_owned()) };
         let job = job.parse().map_err(|_| line.to_owned())?;
-        jobs.entry(job).or_default().add(index, TaskState::from_words(state, reason), reason);
+        let states = jobs.entry(job).or_default();
+        let state = TaskState::from_words(state, reason);
+        states.is_array = index != "N/A";
+        if matches!(state, TaskState::Pending | TaskState::Stuck) {
+            states.reason = Some(reason.to_owned());
+        }
+        *states.tasks.entry(state).or_default() += 1;
     }
     Ok(jobs)
 }

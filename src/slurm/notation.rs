@@ -14,9 +14,7 @@ use super::SlurmError;
 /// Beyond 10,000 days a number is a mistake; Slurm itself takes 49,711 days for no limit.
 const MAX_SECONDS: u64 = 10_000 * 86_400;
 
-/// How long a job may run: a whole number of seconds, or no limit.
-///
-/// Read in every form that `sbatch --time` takes: `minutes`, `minutes:seconds`,
+/// How long a job may run, read in every form that `sbatch --time` takes: `minutes`, `minutes:seconds`,
 /// `hours:minutes:seconds`, `days-hours`, `days-hours:minutes`, `days-hours:minutes:seconds`, and
 /// `UNLIMITED`, `INFINITE`, `-1` or zero for no limit. As there, a field may pass 59 (`1:90:00` is
 /// two and a half hours). Slurm rounds up to whole minutes.
@@ -32,7 +30,6 @@ impl TimeLimit {
 }
 
 impl fmt::Display for TimeLimit {
-    /// `hours:minutes:seconds`, with `days-` before it from one day on, or `UNLIMITED`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(seconds) = self.seconds else { return f.write_str("UNLIMITED") };
         if seconds >= 86_400 {

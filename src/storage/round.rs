@@ -1,11 +1,8 @@
-//! The folder of a round: the files by which it is submitted once, wherever a submitter crashes,
-//! and refusals of its tasks.
+//! The folder of a round: the files by which it is submitted once, and refusals of its tasks.
 //!
-//! `rounds/0007/1/` is the first rendering of round 7. `plan.yaml` and the batch scripts appear
-//! together and never change; a round that the scheduler refused, and of which no job exists, is
-//! rendered anew as `rounds/0007/2/`, and the greatest number holds. `array.yaml` and `jobs.yaml`
-//! are created once: the first of several submitters to create one decides what it says, and the
-//! others go on with that. So a later submitter begins at the first file that is missing.
+//! `rounds/0007/1/` is the first rendering of round 7, of which `2/` takes the place if none of its
+//! jobs exists. `plan.yaml` and the batch scripts appear together and never change; the first of
+//! several submitters to create `array.yaml` or `jobs.yaml` decides what it says.
 
 use std::collections::BTreeMap;
 use std::fs;

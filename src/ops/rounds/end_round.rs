@@ -12,9 +12,8 @@ use crate::ops::rounds::submit::submit_round;
 use crate::ops::{Experiment, Refusal};
 use crate::slurm::{JobStates, Scheduler, Slurm, SlurmError, SlurmTask, Variables};
 
-/// Ends a round, as its batch script asks: loses the claims that its tasks left, learns, and
-/// submits the next round or says why the chain ends. When waiting would help
-/// ([`Refusal::TryAgain`]), this job is requeued. Returns what was learned, and notices.
+/// Loses the claims that the tasks of a round left, learns, and submits the next round or says why
+/// the chain ends. When waiting would help ([`Refusal::TryAgain`]), this job is requeued.
 pub fn end_round(experiment: &Experiment, number: u32) -> anyhow::Result<(Reduced, Vec<String>)> {
     let round = Round::new(experiment, number);
     round.check_exists()?;

@@ -41,7 +41,7 @@ pub(crate) struct Hosts {
 }
 
 impl Hosts {
-    /// Judges the hosts by their tasks, given in the order in which they ended.
+    /// `tasks` in the order in which they ended.
     pub fn judge<'a>(tasks: impl IntoIterator<Item = HostTask<'a>>) -> Self {
         let mut histories: BTreeMap<&str, History<'_>> = BTreeMap::new();
         for task in tasks {
@@ -49,7 +49,8 @@ impl Hosts {
         }
         let common_failure = common_failure(&histories);
         let is_common = common_failure.is_some();
-        let ended = histories.into_iter().filter(|(_, history)| history.has_ended_tasks());
+        let has_ended = |it: &HostTally| it.results + it.lost + it.refused > 0;
+        let ended = histories.into_iter().filter(|(_, history)| has_ended(&history.tally));
         let tallies = ended.map(|(host, history)| HostTally {
             host: host.to_owned(),
             failures_in_a_row: history.failures.len() as u64,
@@ -165,10 +166,6 @@ impl<'a> History<'a> {
                 self.failures.push(Failure { began, ended, architecture, reason });
             }
         }
-    }
-
-    const fn has_ended_tasks(&self) -> bool {
-        self.tally.results + self.tally.lost + self.tally.refused > 0
     }
 
     fn is_suspect(&self) -> bool {

@@ -5,13 +5,12 @@
 //! | --- | --- |
 //! | `submit.rs` | `submit`: the next round; [`submit::SubmitOptions`] |
 //! | `cancel.rs` | `cancel` |
-//! | `chain.rs` | the jobs of a round and their dependencies; when the chain ends |
+//! | `chain.rs` | the jobs of a round, their dependencies and refusals; when the chain ends |
 //! | `end_round.rs` | what the reduce of a round does: reduce, then submit the next round |
 //! | `plan.rs` | how many tasks a round has, and its batch scripts |
 //! | `round.rs` | [`round::Round`]: submitted exactly once, whatever crashes |
 //! | `step.rs` | the next step of a submitter: pure, checked over all interleavings |
 //! | `queue.rs` | [`queue::Queue`]: the jobs of a round; [`queue::Stage`]: how far it has come |
-//! | `refused.rs` | where to correct what the scheduler refused |
 //! | `hosts.rs` | [`hosts::Hosts`]: which hosts are bad, by their tasks (`host_tasks.rs`) |
 //! | `unclaimed.rs` | tasks that ended without a claim, from their logs |
 
@@ -22,7 +21,6 @@ pub mod host_tasks;
 pub mod hosts;
 pub mod plan;
 pub mod queue;
-pub mod refused;
 pub mod round;
 pub mod step;
 pub mod submit;

@@ -118,15 +118,13 @@ fn next_round(
     let stage = schedule.stage_in_force(counts)?;
     let epsilon = schedule.stages()[stage].epsilon;
     let wanted = schedule.still_wanted(stage, counts[stage]);
-    let automatic = || {
-        let half = schedule.stages()[stage].architectures.div_ceil(2);
-        let parallel = u64::from(params.max_parallel.get());
-        let most = if epsilon == Epsilon::RANDOM { RANDOM_ROUND } else { half.min(10 * parallel) };
-        burn_in.map_or(most, |burn_in| most.min(burn_in))
-    };
+    let half = schedule.stages()[stage].architectures.div_ceil(2);
+    let parallel = u64::from(params.max_parallel.get());
+    let burn_in = burn_in.unwrap_or(u64::MAX);
     let most = match params.array_size {
         ArraySize::Tasks(tasks) => u64::from(tasks.get()),
-        ArraySize::Auto => automatic(),
+        ArraySize::Auto if epsilon == Epsilon::RANDOM => RANDOM_ROUND.min(burn_in),
+        ArraySize::Auto => half.min(10 * parallel).min(burn_in),
     };
     let per_task = u64::from(params.architectures_per_task.get());
     let tasks = most.min(wanted.div_ceil(per_task)).max(1);

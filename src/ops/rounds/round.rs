@@ -25,11 +25,10 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 
 use crate::ops::rounds::chain::{
-    array_name, in_words, job_ids, reduce_name, submit_arrays, submit_reduces, test,
+    array_name, in_words, job_ids, not_submitted, reduce_name, submit_arrays, submit_reduces, test,
 };
 use crate::ops::rounds::plan::{Rendered, TRAIN_SCRIPT, plan_round};
 use crate::ops::rounds::queue::{Queue, Stage};
-use crate::ops::rounds::refused::not_submitted;
 use crate::ops::rounds::step::{Arrays, Seen, Step, next_step};
 use crate::ops::{Experiment, Refusal};
 use crate::slurm::{JobId, JobSpec, JobStates, Scheduler, SlurmError};
@@ -157,8 +156,7 @@ impl<'a> Round<'a> {
                     may_render = false;
                 }
                 (Step::HoldArrays, Some(rendering)) => {
-                    let (words, is_mine) = self.hold_arrays(rendering, &queue, scheduler)?;
-                    said.extend(words);
+                    let is_mine = self.hold_arrays(rendering, &queue, scheduler, &mut said)?;
                     held = is_mine.then_some(seen.rendering);
                 }
                 (Step::QueueReduces, Some(rendering)) => {
@@ -195,18 +193,18 @@ impl<'a> Round<'a> {
         Rendered::of(self.experiment, plan).map(Some)
     }
 
-    /// Returns notices for a person, and whether `array.yaml` names these arrays: when another
-    /// submitter was first, they are cancelled.
+    /// Returns whether `array.yaml` names these arrays: when another submitter was first, they are
+    /// cancelled.
     fn hold_arrays(
         &self,
         rendering: &Rendering,
         before: &Queue,
         scheduler: &dyn Scheduler,
-    ) -> anyhow::Result<(Vec<String>, bool)> {
+        said: &mut Vec<String>,
+    ) -> anyhow::Result<bool> {
         let (plan, mut jobs) = (rendering.plan()?, Vec::new());
         let submit = &mut |job: &_| scheduler.submit(job);
-        let mut said = Vec::new();
-        let submitted = test(&plan, &rendering.folder, scheduler, &mut said)
+        let submitted = test(&plan, &rendering.folder, scheduler, said)
             .and_then(|()| submit_arrays(&plan, &rendering.folder, submit, &mut jobs));
         if let Err(error) = submitted {
             // A job whose id could not be read, and parts before the one that was refused.
@@ -220,7 +218,7 @@ impl<'a> Round<'a> {
         if !is_mine {
             scheduler.cancel(&jobs)?;
         }
-        Ok((said, is_mine))
+        Ok(is_mine)
     }
 
     fn queue_reduces(

@@ -40,10 +40,9 @@ pub(crate) fn unclaimed(
     let is_theirs = |job: &str| jobs.iter().any(|it| it == job);
     let claims = rows.iter().filter(|row| row.event == Event::Claimed);
     let claims = claims.filter_map(|row| Some((row.job.as_deref()?, row.task.as_deref()?)));
-    let claims: BTreeSet<(&str, &str)> = claims.filter(|(job, _)| is_theirs(job)).collect();
     let refused = refusals.iter().map(|it| (it.job.as_str(), it.task.as_str()));
-    let mut accounted = claims.clone();
-    accounted.extend(refused.filter(|(job, _)| is_theirs(job)));
+    let accounted: BTreeSet<(&str, &str)> =
+        claims.chain(refused).filter(|(job, _)| is_theirs(job)).collect();
     let live: u32 = queue.named(&job_ids(&jobs)?).map(JobStates::live_tasks).sum();
     let ended = plan.array_size.saturating_sub(live) as usize;
     // Some of those that have claimed may not have ended: a lower bound.
@@ -66,15 +65,13 @@ pub(crate) fn unclaimed(
         return Ok(None);
     }
     let (round, of) = (plan.round, plan.array_size);
-    let log = last.map_or_else(
-        || {
-            format!(
-                ", and no log of theirs in `rounds/{round:04}` says why (were they cancelled, or \
-                 can the nodes not write to that folder?)."
-            )
-        },
-        |last| format!(". {last}"),
-    );
+    let log = match last {
+        Some(last) => format!(". {last}"),
+        None => format!(
+            ", and no log of theirs in `rounds/{round:04}` says why (were they cancelled, or can \
+             the nodes not write to that folder?)."
+        ),
+    };
     let since = Some(plan.created_at);
     Ok(Some(Unclaimed {
         is_every_task: accounted.is_empty(),
