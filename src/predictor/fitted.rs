@@ -4,12 +4,10 @@ use rand::Rng;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::epoch_model::EpochModel;
 use super::error::PredictorError;
 use super::features::{EpochTable, Example, Features, feature_row};
-use super::learning_curve::LearningCurve;
 use super::params::{LEAST_CURVES, ValidPredictorParams};
-use super::regressor::{Hyperparameters, Model};
+use super::regressor::{EpochModel, Hyperparameters, Model};
 use super::scores::Scores;
 use super::search;
 use super::stopping::Prediction;
@@ -27,14 +25,22 @@ use super::uncertainty::{FoldScaling, LEAST_SIGMA, predict_held_out, sigma};
 #[serde(try_from = "SavedPredictor")]
 pub struct FittedPredictor {
     examples: Vec<Example>,
-    epochs: Vec<FittedEpoch>,
+    epochs: Vec<FittedEpoch<EpochModel>>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
-struct FittedEpoch {
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FittedEpoch<M> {
     sigma: f64,
     held_out: Scores,
-    model: EpochModel,
+    model: M,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SavedPredictor {
+    examples: Vec<Example>,
+    epochs: Vec<FittedEpoch<Model>>,
 }
 
 impl FittedPredictor {
@@ -46,42 +52,33 @@ impl FittedPredictor {
         rng: &mut impl Rng,
     ) -> Result<Self, PredictorError> {
         check_alike(&examples)?;
-        let chosen = search::hyperparameters(&examples, params, rng)?;
-        Self::fit_with(examples, &chosen, FoldScaling::Refit)
+        let chosen = search::hyperparameters(&examples, params, rng);
+        Ok(Self::fit_with(examples, &chosen, FoldScaling::Refit))
     }
 
-    /// Fits with hyperparameters chosen before, one for each epoch but the last.
+    /// Fits with hyperparameters chosen before, one for each epoch but the last, to at least three
+    /// examples that are alike.
     pub(crate) fn fit_with(
         examples: Vec<Example>,
         chosen: &[Hyperparameters],
         scaling: FoldScaling,
-    ) -> Result<Self, PredictorError> {
-        check_alike(&examples)?;
+    ) -> Self {
         let fit_epoch = |(at, chosen): (usize, &Hyperparameters)| {
             let table = EpochTable::new(&examples, at + 1);
-            let held_out = predict_held_out(&table, *chosen, scaling)?;
-            Ok(FittedEpoch {
-                model: EpochModel::fit(&table, *chosen)?,
+            let held_out = predict_held_out(&table, *chosen, scaling);
+            FittedEpoch {
+                model: EpochModel::fit(&table, *chosen),
                 sigma: sigma(&table.targets, &held_out),
                 held_out: Scores::of(&table.targets, &held_out),
-            })
+            }
         };
-        let epochs =
-            chosen.par_iter().enumerate().map(fit_epoch).collect::<Result<_, PredictorError>>()?;
-        Ok(Self { examples, epochs })
+        let epochs = chosen.par_iter().enumerate().map(fit_epoch).collect();
+        Self { examples, epochs }
     }
 
-    /// None when the training is at its end, when the network has other features than those the
-    /// predictor was fitted to, or when the prediction is no number.
-    pub fn predict(&self, curve: &LearningCurve, features: &Features) -> Option<Prediction> {
-        self.predict_observed(curve.values(), features)
-    }
-
-    pub(crate) fn predict_observed(
-        &self,
-        observed: &[f64],
-        features: &Features,
-    ) -> Option<Prediction> {
+    /// None before the first epoch, when the training is at its end, when the network has other
+    /// features than those the predictor was fitted to, or when the prediction is no number.
+    pub fn predict(&self, observed: &[f64], features: &Features) -> Option<Prediction> {
         let last_seen = *observed.last()?;
         let epoch = self.epochs.get(observed.len() - 1)?;
         if features.values().len() != self.examples[0].features.values().len() {
@@ -116,21 +113,6 @@ fn check_alike(examples: &[Example]) -> Result<(), PredictorError> {
     examples[0].check_alike(examples)
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SavedPredictor {
-    examples: Vec<Example>,
-    epochs: Vec<SavedEpoch>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SavedEpoch {
-    sigma: f64,
-    held_out: Scores,
-    model: Model,
-}
-
 impl TryFrom<SavedPredictor> for FittedPredictor {
     type Error = PredictorError;
 
@@ -140,7 +122,7 @@ impl TryFrom<SavedPredictor> for FittedPredictor {
         if epochs.len() + 1 != examples[0].curve.epochs() {
             return Err(PredictorError::Saved("the number of models".to_owned()));
         }
-        let restore = |(at, saved): (usize, SavedEpoch)| {
+        let restore = |(at, saved): (usize, FittedEpoch<Model>)| {
             let table = EpochTable::new(&examples, at + 1);
             let refuse = |part| PredictorError::Saved(format!("{part} of epoch {}", at + 1));
             if !(saved.sigma >= LEAST_SIGMA && saved.sigma.is_finite()) {
@@ -156,6 +138,7 @@ impl TryFrom<SavedPredictor> for FittedPredictor {
 
 #[cfg(test)]
 mod tests {
+    use super::super::learning_curve::LearningCurve;
     use super::super::params::PredictorParams;
     use super::super::regressor::Regressor;
     use super::super::synthetic_curves;
@@ -177,7 +160,7 @@ mod tests {
     fn predictions(predictor: &FittedPredictor, of: &[Example]) -> Vec<Option<Prediction>> {
         let each = |example: &Example| {
             (1..=EPOCHS)
-                .map(|epoch| predictor.predict(&example.curve.up_to(epoch), &example.features))
+                .map(|epoch| predictor.predict(&example.curve.values()[..epoch], &example.features))
                 .collect::<Vec<_>>()
         };
         of.iter().flat_map(each).collect()
@@ -220,7 +203,7 @@ mod tests {
         let examples = synthetic_curves::examples(20, EPOCHS);
         let predictor = fit(examples.clone(), Regressor::Ols).unwrap();
         let other = Features::new(vec![1.0]).unwrap();
-        assert_eq!(predictor.predict(&examples[0].curve.up_to(2), &other), None);
+        assert_eq!(predictor.predict(&examples[0].curve.values()[..2], &other), None);
     }
 
     #[test]

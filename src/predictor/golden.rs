@@ -3,10 +3,9 @@
 
 use serde::Deserialize;
 
-use super::epoch_model::EpochModel;
 use super::features::{EpochTable, Example};
 use super::nu_svr::{Kernel, NuSvrParams};
-use super::regressor::Hyperparameters;
+use super::regressor::{EpochModel, Hyperparameters};
 use super::uncertainty::{FoldScaling, predict_held_out, sigma};
 
 /// Networks that the fits learned from; the rest was predicted.
@@ -69,7 +68,7 @@ fn predictions_agree_with_scikit_learn_within_a_ten_thousandth() {
     let mut largest: f64 = 0.0;
     for fit in fits() {
         let table = EpochTable::new(training, fit.epoch);
-        let model = EpochModel::fit(&table, fit.hyperparameters()).unwrap();
+        let model = EpochModel::fit(&table, fit.hyperparameters());
         let unseen = EpochTable::new(others, fit.epoch);
         assert_eq!(unseen.rows.len(), fit.predictions.len());
         let seen = unseen.rows.iter().zip(&unseen.last_seen);
@@ -93,7 +92,7 @@ fn sigma_agrees_with_scikit_learn_within_two_percent() {
             [(FoldScaling::Refit, fit.sigma_refit), (FoldScaling::Shared, fit.sigma_shared)];
         for (scaling, expected) in expected {
             let Some(expected) = expected else { continue };
-            let held_out = predict_held_out(&table, fit.hyperparameters(), scaling).unwrap();
+            let held_out = predict_held_out(&table, fit.hyperparameters(), scaling);
             let found = sigma(&table.targets, &held_out);
             let ratio = found / expected;
             assert!((ratio - 1.0).abs() < 0.02, "{} {scaling:?}: {ratio}", fit.name());

@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 
 use super::error::PredictorError;
-use crate::outcome::Accuracy;
 
 /// Its square is far from overflow.
 const LARGEST: f64 = 1e100;
@@ -27,10 +26,6 @@ impl LearningCurve {
             ))),
             None => Ok(Self(values)),
         }
-    }
-
-    pub fn from_accuracies(accuracies: &[Accuracy]) -> Result<Self, PredictorError> {
-        Self::new(accuracies.iter().map(|accuracy| accuracy.value()).collect())
     }
 
     pub fn epochs(&self) -> usize {

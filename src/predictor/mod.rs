@@ -10,8 +10,8 @@
 //! | `best_finals` | [`BestFinals`]: the n-th best network, with which the rule compares |
 //! | `learning_curve`, `features` | [`LearningCurve`], [`Features`]: what is learned from |
 //! | `training_set` | [`TrainingSet`]: which full curves, and when a fit is due |
-//! | `fitted`, `epoch_model` | [`FittedPredictor`]: one model per observed epoch (section 3) |
-//! | `regressor` | [`Regressor`], over `nu_svr`, `least_squares`, `random_forest` |
+//! | `fitted` | [`FittedPredictor`]: one model per observed epoch (section 3) |
+//! | `regressor` | [`Regressor`], `EpochModel`, over `nu_svr`, `least_squares`, `random_forest` |
 //! | `search`, `folds`, `scaling` | hyperparameters by random search and cross-validation |
 //! | `uncertainty` | sigma, from networks left out (section 4) |
 //! | `audit`, `wilson` | who is audited; [`AuditFindings`]: how often a verdict to stop is wrong |
@@ -22,7 +22,6 @@
 
 mod audit;
 mod best_finals;
-pub(crate) mod epoch_model;
 mod error;
 pub(crate) mod features;
 mod fitted;

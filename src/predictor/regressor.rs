@@ -1,11 +1,12 @@
-//! Which regression model predicts, and that model fitted.
+//! Which regression model predicts, and that model fitted for one number of observed epochs.
 
 use serde::{Deserialize, Serialize};
 
-use super::error::PredictorError;
+use super::features::EpochTable;
 use super::least_squares::LeastSquares;
 use super::nu_svr::{NuSvr, NuSvrParams, similarities};
 use super::random_forest::RandomForest;
+use super::scaling::Scaling;
 
 /// The regression models that a configuration can name (Baker et al., 2017, section 3.2), in the
 /// order of tables.
@@ -48,8 +49,7 @@ pub enum Hyperparameters {
     LastSeen,
 }
 
-/// A fitted regression model over standardised rows; training rows that it refers to are kept
-/// beside it.
+/// A fitted regression model over standardised rows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "regressor", rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) enum Model {
@@ -59,37 +59,70 @@ pub(super) enum Model {
     LastSeen,
 }
 
-impl Model {
-    pub fn fit(
-        hyperparameters: Hyperparameters,
-        rows: &[Vec<f64>],
-        targets: &[f64],
-    ) -> Result<Self, PredictorError> {
-        Ok(match hyperparameters {
-            Hyperparameters::NuSvr(params) => {
-                let training = similarities(params.kernel, rows, rows);
-                Self::NuSvr(NuSvr::fit(params, &training, targets)?)
-            }
-            Hyperparameters::Ols => Self::Ols(LeastSquares::fit(rows, targets)),
-            Hyperparameters::RandomForest { seed } => {
-                Self::RandomForest(RandomForest::grow(seed, rows, targets))
-            }
-            Hyperparameters::LastSeen => Self::LastSeen,
-        })
+/// What is predicted after a given number of observed epochs: a regression model with its scales
+/// and the rows it was fitted to, which are not saved: they follow from the training set.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(transparent)]
+pub(crate) struct EpochModel {
+    #[serde(skip)]
+    scaling: Scaling,
+    /// Standardised training rows, which a nu-SVR refers to.
+    #[serde(skip)]
+    rows: Vec<Vec<f64>>,
+    model: Model,
+}
+
+impl EpochModel {
+    pub fn fit(table: &EpochTable, hyperparameters: Hyperparameters) -> Self {
+        Self::fit_scaled(table, Scaling::of(table), hyperparameters)
     }
 
-    /// Makes a model just read from a file usable again, given the rows it was fitted to; names the
-    /// part of it that does not fit them.
-    pub fn restore(&mut self, rows: &[Vec<f64>], targets: &[f64]) -> Result<(), &'static str> {
-        match self {
-            Self::NuSvr(model) if model.coefficients.len() != rows.len() => Err("`coefficients`"),
-            Self::Ols(model) if model.weights.len() != rows[0].len() => Err("`weights`"),
-            Self::RandomForest(model) => {
-                *model = RandomForest::grow(model.seed, rows, targets);
-                Ok(())
+    pub(super) fn fit_scaled(
+        table: &EpochTable,
+        scaling: Scaling,
+        hyperparameters: Hyperparameters,
+    ) -> Self {
+        let (rows, targets) = (scaling.rows(&table.rows), scaling.targets(&table.targets));
+        let model = match hyperparameters {
+            Hyperparameters::NuSvr(params) => {
+                let training = similarities(params.kernel, &rows, &rows);
+                Model::NuSvr(NuSvr::fit(params, &training, &targets))
             }
-            Self::NuSvr(_) | Self::Ols(_) | Self::LastSeen => Ok(()),
+            Hyperparameters::Ols => Model::Ols(LeastSquares::fit(&rows, &targets)),
+            Hyperparameters::RandomForest { seed } => {
+                Model::RandomForest(RandomForest::grow(seed, &rows, &targets))
+            }
+            Hyperparameters::LastSeen => Model::LastSeen,
+        };
+        Self { scaling, rows, model }
+    }
+
+    /// Completes a saved model by the training set it was fitted to; names the part of it that does
+    /// not fit.
+    pub(super) fn restore(table: &EpochTable, model: Model) -> Result<Self, &'static str> {
+        match &model {
+            Model::NuSvr(svr) if svr.coefficients.len() != table.rows.len() => {
+                return Err("`coefficients`");
+            }
+            Model::Ols(fit) if fit.weights.len() != table.rows[0].len() => return Err("`weights`"),
+            Model::RandomForest(forest) => {
+                return Ok(Self::fit(table, Hyperparameters::RandomForest { seed: forest.seed }));
+            }
+            Model::NuSvr(_) | Model::Ols(_) | Model::LastSeen => {}
         }
+        let scaling = Scaling::of(table);
+        Ok(Self { rows: scaling.rows(&table.rows), scaling, model })
+    }
+
+    /// Predicts y_T of a network from its row and the last value observed.
+    pub fn predict(&self, row: &[f64], last_seen: f64) -> f64 {
+        let row = self.scaling.row(row);
+        self.scaling.target.undo(match &self.model {
+            Model::NuSvr(model) => model.predict(&self.rows, &row),
+            Model::Ols(model) => model.predict(&row),
+            Model::RandomForest(model) => model.predict(&row),
+            Model::LastSeen => return last_seen,
+        })
     }
 }
 

@@ -1,4 +1,4 @@
-//! How good predictions are, and how sure a share is.
+//! How good predictions are.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,16 +8,15 @@ use crate::maths::square;
 #[serde(deny_unknown_fields)]
 pub struct Scores {
     pub r_squared: Option<f64>,
-    /// In units of the target.
+    /// `mean |y - yhat|`, in units of the target.
     pub mean_absolute_error: f64,
 }
 
 impl Scores {
     pub fn of(targets: &[f64], predictions: &[f64]) -> Self {
-        Self {
-            r_squared: r_squared(targets, predictions),
-            mean_absolute_error: mean_absolute_error(targets, predictions),
-        }
+        let errors = targets.iter().zip(predictions).map(|(y, yhat)| (y - yhat).abs());
+        let mean_absolute_error = errors.sum::<f64>() / targets.len() as f64;
+        Self { r_squared: r_squared(targets, predictions), mean_absolute_error }
     }
 }
 
@@ -31,12 +30,6 @@ pub(super) fn r_squared(targets: &[f64], predictions: &[f64]) -> Option<f64> {
     // Of equal targets rounding may leave a total.
     let differ = targets.iter().any(|y| *y != targets[0]);
     differ.then(|| 1.0 - left / total).filter(|r_squared| r_squared.is_finite())
-}
-
-/// Returns `mean |y - yhat|`.
-fn mean_absolute_error(targets: &[f64], predictions: &[f64]) -> f64 {
-    let sum: f64 = targets.iter().zip(predictions).map(|(y, yhat)| (y - yhat).abs()).sum();
-    sum / targets.len() as f64
 }
 
 #[cfg(test)]

@@ -8,10 +8,9 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rayon::prelude::*;
 
-use super::error::PredictorError;
 use super::features::{EpochTable, Example};
 use super::folds::{Fold, shuffled};
-use super::nu_svr::{Kernel, NuSvr, NuSvrParams, Similarities, similarities};
+use super::nu_svr::{Kernel, NuSvr, NuSvrParams, similarities};
 use super::params::ValidPredictorParams;
 use super::regressor::{Hyperparameters, Regressor};
 use super::scaling::Scaling;
@@ -27,7 +26,7 @@ pub(crate) fn hyperparameters(
     examples: &[Example],
     params: &ValidPredictorParams,
     rng: &mut impl Rng,
-) -> Result<Vec<Hyperparameters>, PredictorError> {
+) -> Vec<Hyperparameters> {
     let epochs = examples[0].curve.epochs();
     let generators: Vec<_> = (1..epochs).map(|_| ChaCha8Rng::from_rng(rng)).collect();
     generators
@@ -41,15 +40,15 @@ fn of_epoch(
     table: &EpochTable,
     params: &ValidPredictorParams,
     rng: &mut impl Rng,
-) -> Result<Hyperparameters, PredictorError> {
-    Ok(match params.regressor {
+) -> Hyperparameters {
+    match params.regressor {
         Regressor::NuSvrRbf | Regressor::NuSvrLinear => {
-            Hyperparameters::NuSvr(best_nu_svr(table, params, rng)?)
+            Hyperparameters::NuSvr(best_nu_svr(table, params, rng))
         }
         Regressor::Ols => Hyperparameters::Ols,
         Regressor::RandomForest => Hyperparameters::RandomForest { seed: rng.random() },
         Regressor::LastSeen => Hyperparameters::LastSeen,
-    })
+    }
 }
 
 /// Draws candidates and returns the first of those with the greatest R squared of the pooled
@@ -58,30 +57,19 @@ fn best_nu_svr(
     table: &EpochTable,
     params: &ValidPredictorParams,
     rng: &mut impl Rng,
-) -> Result<NuSvrParams, PredictorError> {
+) -> NuSvrParams {
     let draws = if params.is_search_needed() { params.draws } else { 1 };
     let candidates: Vec<NuSvrParams> = (0..draws).map(|_| draw(params, rng)).collect();
-    let [first, others @ ..] = candidates.as_slice() else {
-        unreachable!("at least one draw is checked");
-    };
-    if others.is_empty() {
-        return Ok(*first);
+    if draws == 1 {
+        return candidates[0];
     }
     let folds = shuffled(table.rows.len(), FOLDS, rng);
     // Similarities depend on the kind of kernel alone, which all candidates share.
-    let folds: Vec<FoldTable> =
-        folds.into_iter().map(|fold| FoldTable::new(table, fold, first.kernel)).collect();
-    let scores = candidates
-        .par_iter()
-        .map(|candidate| score(table, &folds, *candidate))
-        .collect::<Result<Vec<f64>, _>>()?;
-    let mut best = 0;
-    for (at, score) in scores.iter().enumerate() {
-        if *score > scores[best] {
-            best = at;
-        }
-    }
-    Ok(candidates[best])
+    let kernel = candidates[0].kernel;
+    let folds: Vec<_> = folds.into_iter().map(|fold| FoldTable::new(table, fold, kernel)).collect();
+    let scores: Vec<f64> = candidates.par_iter().map(|it| score(table, &folds, *it)).collect();
+    let better = |best: usize, at: usize| if scores[at] > scores[best] { at } else { best };
+    candidates[(1..draws).fold(0, better)]
 }
 
 /// RBF: C log-uniform in 1e-2..1e2, gamma log-uniform in 1e-4..1. Linear: C log-uniform in 1e-4..1.
@@ -109,8 +97,8 @@ fn draw(params: &ValidPredictorParams, rng: &mut impl Rng) -> NuSvrParams {
 struct FoldTable {
     scaling: Scaling,
     targets: Vec<f64>,
-    training: Similarities,
-    held_out: Similarities,
+    training: Vec<Vec<f64>>,
+    held_out: Vec<Vec<f64>>,
     held_out_networks: Vec<usize>,
 }
 
@@ -131,19 +119,15 @@ impl FoldTable {
 }
 
 /// Returns R squared of the pooled held-out predictions; minus infinity where there is none.
-fn score(
-    table: &EpochTable,
-    folds: &[FoldTable],
-    candidate: NuSvrParams,
-) -> Result<f64, PredictorError> {
+fn score(table: &EpochTable, folds: &[FoldTable], candidate: NuSvrParams) -> f64 {
     let mut predictions = vec![0.0; table.targets.len()];
     for fold in folds {
-        let model = NuSvr::fit(candidate, &fold.training, &fold.targets)?;
+        let model = NuSvr::fit(candidate, &fold.training, &fold.targets);
         for (network, y) in fold.held_out_networks.iter().zip(model.predict_all(&fold.held_out)) {
             predictions[*network] = fold.scaling.target.undo(y);
         }
     }
-    Ok(r_squared(&table.targets, &predictions).unwrap_or(f64::NEG_INFINITY))
+    r_squared(&table.targets, &predictions).unwrap_or(f64::NEG_INFINITY)
 }
 
 #[cfg(test)]
@@ -205,7 +189,7 @@ mod tests {
         };
         let table = EpochTable::new(&synthetic_curves::examples(12, 6), 3);
         let rng = &mut ChaCha8Rng::seed_from_u64(5);
-        assert_eq!(best_nu_svr(&table, &given, rng), Ok(expected));
+        assert_eq!(best_nu_svr(&table, &given, rng), expected);
         let half = params(|p| p.nu = Some(0.4));
         assert!(draws(&half).iter().all(|drawn| drawn.nu == 0.4));
     }
@@ -217,15 +201,15 @@ mod tests {
         // With another number of folds some of these seeds choose another candidate.
         for seed in 0..8 {
             let rng = &mut ChaCha8Rng::seed_from_u64(seed);
-            let chosen = best_nu_svr(&table, &params, rng).unwrap();
+            let chosen = best_nu_svr(&table, &params, rng);
             let rng = &mut ChaCha8Rng::seed_from_u64(seed);
             let candidates: Vec<_> = (0..12).map(|_| draw(&params, rng)).collect();
             let folds: Vec<_> = shuffled(30, 3, rng)
                 .into_iter()
                 .map(|fold| FoldTable::new(&table, fold, chosen.kernel))
                 .collect();
-            let best = score(&table, &folds, chosen).unwrap();
-            assert!(candidates.iter().all(|other| score(&table, &folds, *other).unwrap() <= best));
+            let best = score(&table, &folds, chosen);
+            assert!(candidates.iter().all(|other| score(&table, &folds, *other) <= best));
             assert!(best > 0.5, "{best}");
         }
     }

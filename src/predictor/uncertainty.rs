@@ -6,11 +6,10 @@
 
 use rayon::prelude::*;
 
-use super::epoch_model::EpochModel;
-use super::error::PredictorError;
 use super::features::EpochTable;
-use super::folds::interleaved;
-use super::regressor::Hyperparameters;
+use super::folds::{Fold, interleaved};
+use super::random_forest::RandomForest;
+use super::regressor::{EpochModel, Hyperparameters};
 use super::scaling::Scaling;
 use crate::maths::square;
 
@@ -39,37 +38,35 @@ pub(super) fn predict_held_out(
     table: &EpochTable,
     hyperparameters: Hyperparameters,
     scaling: FoldScaling,
-) -> Result<Vec<f64>, PredictorError> {
+) -> Vec<f64> {
     match hyperparameters {
-        Hyperparameters::LastSeen => return Ok(table.last_seen.clone()),
-        Hyperparameters::RandomForest { .. } => {
-            let forest = EpochModel::fit(table, hyperparameters)?;
-            return Ok(forest.predict_out_of_bag().expect("a forest has trees"));
+        Hyperparameters::LastSeen => return table.last_seen.clone(),
+        Hyperparameters::RandomForest { seed } => {
+            let scaling = Scaling::of(table);
+            let rows = scaling.rows(&table.rows);
+            let forest = RandomForest::grow(seed, &rows, &scaling.targets(&table.targets));
+            let predicted = forest.predict_out_of_bag(&rows).into_iter();
+            return predicted.map(|y| scaling.target.undo(y)).collect();
         }
         Hyperparameters::NuSvr(_) | Hyperparameters::Ols => {}
     }
     let networks = table.rows.len();
     let folds = if networks <= LEAVE_ONE_OUT_UP_TO { networks } else { FOLDS };
-    let predicted = interleaved(networks, folds)
-        .into_par_iter()
-        .map(|fold| {
-            let training = table.part(&fold.training);
-            let scaling = match scaling {
-                FoldScaling::Refit => Scaling::of(&training),
-                FoldScaling::Shared => Scaling::of(table),
-            };
-            let model = EpochModel::fit_scaled(&training, scaling, hyperparameters)?;
-            let predict = |&network: &usize| {
-                (network, model.predict(&table.rows[network], table.last_seen[network]))
-            };
-            Ok(fold.held_out.iter().map(predict).collect())
-        })
-        .collect::<Result<Vec<Vec<(usize, f64)>>, PredictorError>>()?;
-    let mut predictions = vec![0.0; networks];
-    for (network, y) in predicted.into_iter().flatten() {
-        predictions[network] = y;
-    }
-    Ok(predictions)
+    let predict_fold = |fold: Fold| -> Vec<(usize, f64)> {
+        let training = table.part(&fold.training);
+        let scaling = match scaling {
+            FoldScaling::Refit => Scaling::of(&training),
+            FoldScaling::Shared => Scaling::of(table),
+        };
+        let model = EpochModel::fit_scaled(&training, scaling, hyperparameters);
+        let predict =
+            |network: usize| model.predict(&table.rows[network], table.last_seen[network]);
+        fold.held_out.into_iter().map(|network| (network, predict(network))).collect()
+    };
+    let mut predictions: Vec<_> =
+        interleaved(networks, folds).into_par_iter().flat_map_iter(predict_fold).collect();
+    predictions.sort_unstable_by_key(|(network, _)| *network);
+    predictions.into_iter().map(|(_, y)| y).collect()
 }
 
 /// Returns `sqrt(mean (yhat - y)^2)`, at least 1e-6. The error model has mean zero, so bias counts.
@@ -103,7 +100,7 @@ mod tests {
             last_seen: vec![0.0; 6],
             targets: vec![0.0, 0.0, 0.0, 0.0, 0.0, 1.0],
         };
-        let found = predict_held_out(&table, Hyperparameters::Ols, FoldScaling::Refit).unwrap();
+        let found = predict_held_out(&table, Hyperparameters::Ols, FoldScaling::Refit);
         assert!(found[5].abs() < 1e-9, "{found:?}");
     }
 
@@ -116,7 +113,7 @@ mod tests {
             last_seen: vec![0.0; 101],
             targets: (0..101).map(|i| f64::from(i) / 101.0).collect(),
         };
-        let found = predict_held_out(&table, Hyperparameters::Ols, FoldScaling::Refit).unwrap();
+        let found = predict_held_out(&table, Hyperparameters::Ols, FoldScaling::Refit);
         assert_eq!(found[0], found[10]);
         assert_ne!(found[0], found[1]);
     }
@@ -125,7 +122,7 @@ mod tests {
     fn scales_of_the_whole_set_change_sigma_by_little() {
         let table = EpochTable::new(&synthetic_curves::examples(60, 10), 4);
         let sigma_by = |scaling| {
-            let found = predict_held_out(&table, Hyperparameters::Ols, scaling).unwrap();
+            let found = predict_held_out(&table, Hyperparameters::Ols, scaling);
             sigma(&table.targets, &found)
         };
         let (refit, shared) = (sigma_by(FoldScaling::Refit), sigma_by(FoldScaling::Shared));

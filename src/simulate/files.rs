@@ -155,7 +155,7 @@ pub fn write_trace(
         delta: setting.rule.threshold,
         top_n: setting.top_n,
         offset: setting.rule.offset,
-        id: curves.id(walked.network),
+        id: &curves.ids[walked.network],
         stopped: walked.stopped,
         epoch: walked.epoch,
         predicted: walked.prediction.map(|prediction| prediction.mean),

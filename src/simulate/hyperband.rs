@@ -19,7 +19,9 @@ use super::simulation::{SearchScope, SimulationParams};
 use super::summary::{HyperbandResult, HyperbandSummary, RungRule};
 use crate::invalid::Invalid;
 use crate::predictor::regressor::Hyperparameters;
-use crate::predictor::{BestFinals, FittedPredictor, PredictorError, StoppingRule, search};
+use crate::predictor::{
+    BestFinals, Example, FittedPredictor, PredictorError, StoppingRule, search,
+};
 
 /// How Hyperband schedules, and how many networks f-Hyperband protects.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,11 +64,11 @@ pub fn simulate_hyperband(
     let stops_at_all = settings.len() > 1 && runs * per_run >= burn_in;
     let chosen = match params.search {
         SearchScope::Once if stops_at_all => {
-            choose_by_length(recorded, params, &orders[0], &brackets, &mut generators[0].clone())?
+            choose_by_length(recorded, params, &orders[0], &brackets, &mut generators[0].clone())
         }
         _ => BTreeMap::new(),
     };
-    let by_order = orders
+    let by_order: Vec<_> = orders
         .par_iter()
         .zip(&generators)
         .map(|(order, generator)| {
@@ -82,11 +84,11 @@ pub fn simulate_hyperband(
                 };
                 replay.run(&order[..runs * per_run], &brackets)
             };
-            let results = settings.par_iter().map(replay).collect::<Result<Vec<_>, _>>();
+            let results: Vec<_> = settings.par_iter().map(replay).collect();
             on_order();
             results
         })
-        .collect::<Result<Vec<_>, PredictorError>>()?;
+        .collect();
     let summary = |(at, setting): (usize, &Option<RungRule>)| {
         let orders: Vec<_> = by_order.iter().map(|results| (results[0], results[at])).collect();
         HyperbandSummary::of((scheduler.eta, runs, runs * per_run), *setting, &orders)
@@ -98,7 +100,7 @@ pub fn simulate_hyperband(
 fn settings(
     params: &SimulationParams,
     scheduler: &HyperbandParams,
-) -> Result<Vec<Option<RungRule>>, PredictorError> {
+) -> Result<Vec<Option<RungRule>>, Invalid> {
     let mut settings = vec![None];
     for &kappa in &scheduler.kappas {
         let allowed = "must be above 0 and at most 1";
@@ -126,11 +128,11 @@ fn choose_by_length(
     order: &[usize],
     brackets: &[Bracket],
     rng: &mut ChaCha8Rng,
-) -> Result<BTreeMap<usize, Vec<Hyperparameters>>, PredictorError> {
+) -> BTreeMap<usize, Vec<Hyperparameters>> {
     let burn_in = params.predictor.burn_in;
     let choose = |length| {
-        let examples = recorded.examples(&order[..burn_in], length);
-        Ok((length, search::hyperparameters(&examples, &params.predictor, rng)?))
+        let examples = recorded.shortened(&order[..burn_in], length);
+        (length, search::hyperparameters(&examples, &params.predictor, rng))
     };
     lengths(brackets).map(choose).collect()
 }
@@ -155,30 +157,22 @@ struct Length {
 }
 
 impl HyperbandRun<'_> {
-    fn run(
-        &mut self,
-        mut networks: &[usize],
-        brackets: &[Bracket],
-    ) -> Result<HyperbandResult, PredictorError> {
+    fn run(&mut self, mut networks: &[usize], brackets: &[Bracket]) -> HyperbandResult {
         while !networks.is_empty() {
             for bracket in brackets {
                 let begun;
                 (begun, networks) = networks.split_at(bracket[0].networks);
-                self.halve(begun.to_vec(), bracket)?;
+                self.halve(begun.to_vec(), bracket);
             }
         }
-        Ok(self.result)
+        self.result
     }
 
     /// Successive halving: after each rung the best go on.
-    fn halve(
-        &mut self,
-        mut contenders: Vec<usize>,
-        bracket: &Bracket,
-    ) -> Result<(), PredictorError> {
+    fn halve(&mut self, mut contenders: Vec<usize>, bracket: &Bracket) {
         let mut from = 0;
         for (at, rung) in bracket.iter().enumerate() {
-            let mut finished = self.climb(&contenders, from, *rung)?;
+            let mut finished = self.climb(&contenders, from, *rung);
             if rung.epochs == self.recorded.epochs() {
                 let last = |(_, value): &(usize, f64)| *value;
                 self.result.best = finished.iter().map(last).fold(self.result.best, f64::max);
@@ -189,56 +183,48 @@ impl HyperbandRun<'_> {
             contenders = finished.into_iter().take(go_on).map(|(network, _)| network).collect();
             from = rung.epochs;
         }
-        Ok(())
     }
 
     /// Trains the networks of a rung, and returns those that came to its end with their value
     /// there.
-    fn climb(
-        &mut self,
-        contenders: &[usize],
-        from: usize,
-        rung: Rung,
-    ) -> Result<Vec<(usize, f64)>, PredictorError> {
+    fn climb(&mut self, contenders: &[usize], from: usize, rung: Rung) -> Vec<(usize, f64)> {
         let protected = self.rule.map_or(1.0, |rule| rule.kappa) * rung.networks as f64;
         // A product that should be whole may be a hair above it.
         let protected = (protected - 1e-9).ceil().max(1.0) as usize;
         let mut best = BestFinals::new(protected);
         let mut finished = Vec::new();
         for &network in contenders {
-            self.fit_if_due(rung.epochs)?;
+            self.fit_if_due(rung.epochs);
             let reached = self.train(network, from, rung.epochs, best.nth(protected));
             self.result.spent += reached - from;
             for (_, known) in self.lengths.range_mut(from + 1..=reached) {
                 known.trained.push(network);
             }
             if reached == rung.epochs {
-                let value = self.recorded.example(network).curve.values()[reached - 1];
+                let value = self.recorded.examples[network].curve.values()[reached - 1];
                 best.add(value);
                 finished.push((network, value));
             } else {
                 self.result.stopped += 1;
             }
         }
-        Ok(finished)
+        finished
     }
 
     /// Fits the predictor of a length as soon as enough networks were trained that far.
-    fn fit_if_due(&mut self, length: usize) -> Result<(), PredictorError> {
+    fn fit_if_due(&mut self, length: usize) {
         let burn_in = self.params.predictor.burn_in;
         let Some(known) = self.lengths.get_mut(&length).filter(|_| self.rule.is_some()) else {
-            return Ok(());
+            return;
         };
         if known.predictor.is_some() || known.trained.len() < burn_in {
-            return Ok(());
+            return;
         }
-        let examples = self.recorded.examples(&known.trained[..burn_in], length);
-        let chosen = match self.chosen.get(&length) {
-            Some(chosen) => chosen.clone(),
-            None => search::hyperparameters(&examples, &self.params.predictor, &mut self.rng)?,
-        };
-        known.predictor = Some(FittedPredictor::fit_with(examples, &chosen, self.params.scaling)?);
-        Ok(())
+        let examples = self.recorded.shortened(&known.trained[..burn_in], length);
+        let chosen = self.chosen.get(&length).cloned().unwrap_or_else(|| {
+            search::hyperparameters(&examples, &self.params.predictor, &mut self.rng)
+        });
+        known.predictor = Some(FittedPredictor::fit_with(examples, &chosen, self.params.scaling));
     }
 
     /// Returns the epochs that a network has when its rung ends for it: the rung's, or fewer when
@@ -248,10 +234,9 @@ impl HyperbandRun<'_> {
         let (Some(RungRule { rule, .. }), Some(predictor)) = (self.rule, predictor) else {
             return to;
         };
-        let example = self.recorded.example(network);
+        let Example { features, curve } = &self.recorded.examples[network];
         let is_stopped = |epoch: &usize| {
-            let observed = &example.curve.values()[..*epoch];
-            let prediction = predictor.predict_observed(observed, &example.features);
+            let prediction = predictor.predict(&curve.values()[..*epoch], features);
             rule.judge(prediction, best).is_stop()
         };
         (from + 1..to).find(is_stopped).unwrap_or(to)

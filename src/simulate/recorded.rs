@@ -9,8 +9,8 @@ use crate::predictor::{Example, PredictorError};
 /// Networks trained to the end, all equally long, in the order of their file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RecordedCurves {
-    ids: Vec<String>,
-    examples: Vec<Example>,
+    pub(super) ids: Vec<String>,
+    pub(super) examples: Vec<Example>,
 }
 
 impl RecordedCurves {
@@ -32,20 +32,12 @@ impl RecordedCurves {
         self.examples[0].curve.epochs()
     }
 
-    pub fn id(&self, network: usize) -> &str {
-        &self.ids[network]
-    }
-
-    pub(super) fn example(&self, network: usize) -> &Example {
-        &self.examples[network]
-    }
-
     pub(super) fn last(&self, network: usize) -> f64 {
         self.examples[network].curve.last()
     }
 
     /// Returns the examples of some networks, as if trained for `epochs`.
-    pub(super) fn examples(&self, networks: &[usize], epochs: usize) -> Vec<Example> {
+    pub(super) fn shortened(&self, networks: &[usize], epochs: usize) -> Vec<Example> {
         let shorten = |&network: &usize| {
             let Example { features, curve } = &self.examples[network];
             Example { features: features.clone(), curve: curve.up_to(epochs) }

@@ -7,9 +7,8 @@ use serde::Serialize;
 use super::recorded::RecordedCurves;
 use super::simulation::{OrderedFits, SimulationParams};
 use super::summary::{mean, standard_error};
-use crate::predictor::epoch_model::EpochModel;
 use crate::predictor::features::EpochTable;
-use crate::predictor::regressor::Hyperparameters;
+use crate::predictor::regressor::{EpochModel, Hyperparameters};
 use crate::predictor::{PredictorError, PredictorParams, Regressor, Scores};
 
 /// Scores of a regressor at one number of observed epochs, as means over the orders, on the
@@ -55,14 +54,8 @@ pub fn score_regressor(
     if !orders.walks_any() {
         return Ok(Vec::new());
     }
-    let by_order = (0..orders.count())
-        .into_par_iter()
-        .map(|number| {
-            let chosen = orders.choose(number)?;
-            let (burn_in, others) = orders.parts(number);
-            score_epochs(recorded, burn_in, others, &chosen)
-        })
-        .collect::<Result<Vec<Vec<Scores>>, PredictorError>>()?;
+    let score_order = |number| score_epochs(recorded, orders.parts(number), &orders.choose(number));
+    let by_order: Vec<_> = (0..orders.count()).into_par_iter().map(score_order).collect();
     let row = |epoch: usize| {
         let of_epoch = || by_order.iter().map(move |scores| scores[epoch - 1]);
         let r_squared: Vec<f64> = of_epoch().filter_map(|scores| scores.r_squared).collect();
@@ -80,18 +73,17 @@ pub fn score_regressor(
 
 fn score_epochs(
     recorded: &RecordedCurves,
-    burn_in: &[usize],
-    others: &[usize],
+    (burn_in, others): (&[usize], &[usize]),
     chosen: &[Hyperparameters],
-) -> Result<Vec<Scores>, PredictorError> {
-    let training = recorded.examples(burn_in, recorded.epochs());
-    let unseen = recorded.examples(others, recorded.epochs());
+) -> Vec<Scores> {
+    let training = recorded.shortened(burn_in, recorded.epochs());
+    let unseen = recorded.shortened(others, recorded.epochs());
     let score = |(at, chosen): (usize, &Hyperparameters)| {
-        let model = EpochModel::fit(&EpochTable::new(&training, at + 1), *chosen)?;
+        let model = EpochModel::fit(&EpochTable::new(&training, at + 1), *chosen);
         let table = EpochTable::new(&unseen, at + 1);
         let rows = table.rows.iter().zip(&table.last_seen);
         let predictions: Vec<f64> = rows.map(|(row, seen)| model.predict(row, *seen)).collect();
-        Ok(Scores::of(&table.targets, &predictions))
+        Scores::of(&table.targets, &predictions)
     };
     chosen.par_iter().enumerate().map(score).collect()
 }

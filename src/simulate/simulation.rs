@@ -61,16 +61,13 @@ pub fn simulate(
     let grid = RuleSetting::grid(&params.thresholds, &params.top_n, &params.offsets)?;
     let orders = OrderedFits::new(recorded, params, rng)?;
     let is_traced = params.orders == Orders::File;
-    let walked = (0..orders.count())
-        .into_par_iter()
-        .map(|number| {
-            let walks = orders.walk(number, &grid)?;
-            let results = walks.iter().map(|walk| OrderResult::of(recorded, walk)).collect();
-            on_order();
-            Ok((results, if is_traced { walks } else { Vec::new() }))
-        })
-        .collect::<Result<Vec<(Vec<OrderResult>, Vec<_>)>, PredictorError>>()?;
-    let (results, walks): (Vec<_>, Vec<_>) = walked.into_iter().unzip();
+    let walked = (0..orders.count()).into_par_iter().map(|number| {
+        let walks = orders.walk(number, &grid);
+        let results: Vec<_> = walks.iter().map(|walk| OrderResult::of(recorded, walk)).collect();
+        on_order();
+        (results, if is_traced { walks } else { Vec::new() })
+    });
+    let (results, walks): (Vec<_>, Vec<_>) = walked.unzip();
     let summarise = |(at, setting): (usize, &RuleSetting)| {
         let of_setting: Vec<&OrderResult> = results.iter().map(|of_order| &of_order[at]).collect();
         SettingSummary::of(setting, &of_setting)
@@ -105,7 +102,7 @@ impl<'a> OrderedFits<'a> {
         let generators = orders.iter().map(|_| ChaCha8Rng::from_rng(rng)).collect();
         let mut fits = Self { recorded, params, orders, generators, chosen: None };
         if params.search == SearchScope::Once && fits.walks_any() {
-            fits.chosen = Some(fits.choose(0)?);
+            fits.chosen = Some(fits.choose(0));
         }
         Ok(fits)
     }
@@ -125,37 +122,32 @@ impl<'a> OrderedFits<'a> {
         order.split_at(self.params.predictor.burn_in.min(order.len()))
     }
 
-    pub fn choose(&self, number: usize) -> Result<Vec<Hyperparameters>, PredictorError> {
+    pub fn choose(&self, number: usize) -> Vec<Hyperparameters> {
         if let Some(chosen) = &self.chosen {
-            return Ok(chosen.clone());
+            return chosen.clone();
         }
-        let examples = self.recorded.examples(self.parts(number).0, self.recorded.epochs());
+        let examples = self.recorded.shortened(self.parts(number).0, self.recorded.epochs());
         let rng = &mut self.generators[number].clone();
         search::hyperparameters(&examples, &self.params.predictor, rng)
     }
 
     /// Fits an order's predictor and walks the rest under every setting.
-    fn walk(
-        &self,
-        number: usize,
-        grid: &[RuleSetting],
-    ) -> Result<Vec<Vec<WalkedNetwork>>, PredictorError> {
+    fn walk(&self, number: usize, grid: &[RuleSetting]) -> Vec<Vec<WalkedNetwork>> {
         if !self.walks_any() {
-            return Ok(vec![Vec::new(); grid.len()]);
+            return vec![Vec::new(); grid.len()];
         }
         let (burn_in, walked) = self.parts(number);
-        let examples = self.recorded.examples(burn_in, self.recorded.epochs());
-        let chosen = self.choose(number)?;
-        let predictor = FittedPredictor::fit_with(examples, &chosen, self.params.scaling)?;
+        let examples = self.recorded.shortened(burn_in, self.recorded.epochs());
+        let predictor =
+            FittedPredictor::fit_with(examples, &self.choose(number), self.params.scaling);
         let predict = |&network: &usize| {
-            let Example { features, curve } = self.recorded.example(network);
-            let observed = |epoch: usize| &curve.values()[..epoch];
+            let Example { features, curve } = &self.recorded.examples[network];
             let epochs = 1..self.recorded.epochs();
-            epochs.map(|epoch| predictor.predict_observed(observed(epoch), features)).collect()
+            epochs.map(|epoch| predictor.predict(&curve.values()[..epoch], features)).collect()
         };
         let predictions: Vec<Predictions> = walked.iter().map(predict).collect();
         let walk = |setting| walk(self.recorded, burn_in, walked, &predictions, setting);
-        Ok(grid.iter().map(walk).collect())
+        grid.iter().map(walk).collect()
     }
 }
 

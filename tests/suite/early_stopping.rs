@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
-use metaqnn::predictor::{Features, FittedPredictor, LearningCurve};
+use metaqnn::predictor::{Features, FittedPredictor};
 
 use crate::run::ELSEWHERE;
 use crate::support::{Experiment, wait_until};
@@ -308,14 +308,13 @@ fn a_verdict_follows_from_the_log_and_the_predictor_it_names() {
         let mut reader = csv::Reader::from_reader(curve.as_bytes());
         let rows: Vec<HashMap<String, String>> = reader.deserialize().map(Result::unwrap).collect();
         let start = rows.iter().filter(|of| of["start"] == rows.last().unwrap()["start"]);
-        let curve = start.map(|row| number(row, "validation_accuracy")).collect();
+        let curve: Vec<f64> = start.map(|row| number(row, "validation_accuracy")).collect();
         let features = Features::of_network(
             number(row, "parameters") as u64,
             number(row, "layers") as u32,
             number(row, "learning_rate"),
         );
-        let prediction =
-            predictor.predict(&LearningCurve::new(curve).unwrap(), &features.unwrap()).unwrap();
+        let prediction = predictor.predict(&curve, &features.unwrap()).unwrap();
         assert_eq!(prediction.mean, number(row, "predicted_accuracy"));
         assert_eq!(prediction.sigma, number(row, "sigma"));
     }

@@ -142,8 +142,8 @@ const ALIKE: f64 = 1e-4;
 fn decide_alike(one: &FittedPredictor, other: &FittedPredictor) -> bool {
     let is_alike = |example: &Example| {
         (1..one.epochs()).all(|epoch| {
-            let of =
-                |by: &FittedPredictor| by.predict(&example.curve.up_to(epoch), &example.features);
+            let observed = &example.curve.values()[..epoch];
+            let of = |by: &FittedPredictor| by.predict(observed, &example.features);
             match (of(one), of(other)) {
                 (Some(one), Some(other)) => {
                     (one.mean - other.mean).abs() < ALIKE && (one.sigma - other.sigma).abs() < ALIKE
@@ -187,9 +187,9 @@ pub(crate) fn example_of(
     // begins with a rate of 0 to warm up, which has no logarithm.
     let recipe = || experiment.config().recipe.learning_rate(first.start, 1);
     let learning_rate = first.learning_rate.filter(|rate| *rate > 0.0).unwrap_or_else(recipe);
-    let accuracies: Vec<_> = rows.iter().map(|row| row.validation_accuracy).collect();
+    let accuracies = rows.iter().map(|row| row.validation_accuracy.value());
     Ok(Example {
         features: Features::of_network(parameters, layers, learning_rate)?,
-        curve: LearningCurve::from_accuracies(&accuracies)?,
+        curve: LearningCurve::new(accuracies.collect())?,
     })
 }

@@ -88,7 +88,7 @@ impl<'a> Verdicts<'a> {
             return None;
         }
         let seen = example_of(self.experiment, start, self.cost).ok()?;
-        self.predictor.predict(&seen.curve, &seen.features)
+        self.predictor.predict(seen.curve.values(), &seen.features)
     }
 
     /// A log that cannot be read now ends no training: what was known holds.
