@@ -8,7 +8,6 @@ use crate::invalid::Invalid;
 use crate::ops::Refusal;
 use crate::predictor::PredictorError;
 use crate::q_learning::QLearningError;
-use crate::simulate::CurvesFileError;
 use crate::slurm::SlurmError;
 use crate::space::SpaceError;
 use crate::storage::StorageError;
@@ -58,8 +57,6 @@ impl ExitStatus {
             );
             let other = if error.is_damage() { Self::Damaged } else { Self::Environment };
             usage_if(is_usage, other)
-        } else if let Some(error) = cause.downcast_ref() {
-            usage_if(matches!(error, CurvesFileError::Unsuitable(_)), Self::Damaged)
         } else if let Some(error) = cause.downcast_ref() {
             usage_if(matches!(error, SlurmError::Unusable(_)), Self::Environment)
         } else if let Some(error) = cause.downcast_ref() {

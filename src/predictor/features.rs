@@ -102,9 +102,9 @@ pub(crate) struct EpochTable {
 
 impl EpochTable {
     pub fn new(examples: &[Example], epoch: usize) -> Self {
-        let observed = |example: &Example| example.curve.values()[..epoch].to_vec();
+        let row = |e: &Example| feature_row(&e.features, &e.curve.values()[..epoch]);
         Self {
-            rows: examples.iter().map(|e| feature_row(&e.features, &observed(e))).collect(),
+            rows: examples.iter().map(row).collect(),
             last_seen: examples.iter().map(|e| e.curve.values()[epoch - 1]).collect(),
             targets: examples.iter().map(|e| e.curve.last()).collect(),
         }

@@ -15,9 +15,9 @@ use std::path::Path;
 use anyhow::Context;
 use csv::ByteRecord;
 
-use self::CurvesFileError::{Damaged, Unsuitable};
 use crate::exchange::csv_rows::{line, read_csv, shown};
 use crate::maths::ln;
+use crate::ops::Refusal;
 use crate::predictor::{Example, Features, LearningCurve, PredictorError};
 use crate::regular_file::{self, LARGE};
 use crate::storage::StorageError;
@@ -60,18 +60,6 @@ impl CurveOptions {
     }
 }
 
-/// Why a file of recorded curves cannot be replayed.
-#[derive(Debug, thiserror::Error)]
-pub enum CurvesFileError {
-    /// The file may be whole, and other options would do.
-    #[error("{0}")]
-    Unsuitable(String),
-    #[error("{0}")]
-    Damaged(String),
-    #[error("line {line}")]
-    Network { line: u64, source: PredictorError },
-}
-
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recording {
     /// Names and curves, in the order of the file; at least one.
@@ -90,7 +78,8 @@ pub fn read_recorded(path: &Path, options: &CurveOptions) -> anyhow::Result<Reco
     let refused = || format!("`{}` cannot be replayed", path.display());
     let bytes = regular_file::read_input(path, LARGE).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => {
-            anyhow::Error::from(Unsuitable("there is no such file".to_owned())).context(refused())
+            anyhow::Error::from(Refusal::Usage("there is no such file".to_owned()))
+                .context(refused())
         }
         _ => StorageError::io("read", path)(error).into(),
     })?;
@@ -110,38 +99,38 @@ impl CurvesFile {
         Ok(Self { header: header.iter().map(name).collect(), rows })
     }
 
-    fn recording(&self, options: &CurveOptions) -> Result<Recording, CurvesFileError> {
-        let curve = CurveColumns::find(&self.header, options.curve.as_deref())?;
+    fn recording(&self, options: &CurveOptions) -> Result<Recording, Refusal> {
+        let (prefix, epochs) = find_curve(&self.header, options.curve.as_deref())?;
         let columns = self.header.len();
         if let Some(row) = self.rows.iter().find(|row| row.len() != columns) {
             let (line, cells) = (line(row), row.len());
-            return Err(Damaged(format!(
+            return Err(Refusal::Damage(format!(
                 "line {line} has {cells} cells where the header has {columns}"
             )));
         }
         if self.rows.is_empty() {
-            return Err(Damaged("no networks".to_owned()));
+            return Err(Refusal::Damage("no networks".to_owned()));
         }
         let (features, left_out) = match &options.features {
-            Some(names) => (named_features(&self.header, &curve, names)?, Vec::new()),
+            Some(names) => (named_features(&self.header, &epochs, names)?, Vec::new()),
             None => (1..columns)
-                .filter(|place| !curve.places.contains(place))
+                .filter(|place| !epochs.contains(place))
                 .partition(|&place| self.is_numeric(place)),
         };
         let network = |row: &ByteRecord| {
-            let refused = |source| CurvesFileError::Network { line: line(row), source };
+            let refused = |error| Refusal::Damage(format!("line {}: {error}", line(row)));
             let features = Features::new(self.numbers(row, &features)?).map_err(refused)?;
-            let values = self.numbers(row, &curve.places)?;
+            let values = self.numbers(row, &epochs)?;
             let curve = options.learning_curve(values).map_err(refused)?;
             Ok((String::from_utf8_lossy(&row[0]).into_owned(), Example { features, curve }))
         };
         let names = |places: &[usize]| places.iter().map(|&p| self.header[p].clone()).collect();
         Ok(Recording {
-            networks: self.rows.iter().map(network).collect::<Result<_, CurvesFileError>>()?,
+            networks: self.rows.iter().map(network).collect::<Result<_, Refusal>>()?,
             features: names(&features),
             left_out: names(&left_out),
             other_curves: other_curves(&self.header, &features),
-            curve: curve.prefix,
+            curve: prefix,
         })
     }
 
@@ -153,12 +142,12 @@ impl CurvesFile {
             && cells.all(|cell| cell.is_empty() || number(cell).is_some())
     }
 
-    fn numbers(&self, row: &ByteRecord, places: &[usize]) -> Result<Vec<f64>, CurvesFileError> {
+    fn numbers(&self, row: &ByteRecord, places: &[usize]) -> Result<Vec<f64>, Refusal> {
         let cell = |&place: &usize| {
             number(&row[place]).filter(|number| number.is_finite()).ok_or_else(|| {
                 let (line, column) = (line(row), &self.header[place]);
                 let value = shown(&String::from_utf8_lossy(&row[place]));
-                Damaged(format!(
+                Refusal::Damage(format!(
                     "line {line}, column `{column}` is `{value}` (must be a finite number)"
                 ))
             })
@@ -172,79 +161,70 @@ fn number(cell: &[u8]) -> Option<f64> {
     std::str::from_utf8(cell.trim_ascii()).ok()?.parse().ok()
 }
 
-/// The columns of a learning curve: a common prefix, then the number of the epoch.
-struct CurveColumns {
-    prefix: String,
-    /// Places in the header, in the order of the epochs.
-    places: Vec<usize>,
-}
-
 /// Columns that share a prefix: their numbers and places, in the order of the numbers.
 type Group = Vec<(u32, usize)>;
 
 /// Columns of one curve: what they have in common is no accident from two on.
 const FEWEST: usize = 2;
 
-impl CurveColumns {
-    /// Finds the columns of the curve among those after the first, which is an id.
-    fn find(header: &[String], wanted: Option<&str>) -> Result<Self, CurvesFileError> {
-        if let [only] = header
-            && only.contains([';', '\t'])
-        {
-            return Err(Unsuitable(format!(
-                "its header is one column, `{}` (separate columns by commas, and write decimals \
-                 with a full stop)",
-                shown(only)
-            )));
-        }
-        let mut groups = groups(header);
-        match wanted {
-            Some(prefix) if groups.contains_key(prefix) => {
-                groups.retain(|found, _| *found == prefix);
-            }
-            Some(prefix) => {
-                let found = if groups.is_empty() { "none".to_owned() } else { listed(&groups) };
-                return Err(Unsuitable(format!(
-                    "no columns `{prefix}1`, `{prefix}2`, .. (there are: {found})"
-                )));
-            }
-            None => groups.retain(|_, group| group.len() >= FEWEST),
-        }
-        if groups.len() > 1 {
-            let prefixes = listed(&groups);
-            return Err(Unsuitable(format!(
-                "columns of several curves: {prefixes} (choose one with `--curve`)"
-            )));
-        }
-        let Some((prefix, group)) = groups.pop_first() else {
-            return Err(Unsuitable(
-                "no columns of a learning curve (they share a name and end in the number of the \
-                 epoch: `y1`, `y2`, ..)"
-                    .to_owned(),
-            ));
-        };
-        if numbered(&header[0]).is_some_and(|(of, _)| of == prefix) {
-            return Err(Unsuitable(format!(
-                "its first column, `{}`, is one of the curve (begin with a column that names the \
-                 networks)",
-                header[0]
-            )));
-        }
-        check_numbers(&group)
-            .map_err(|how| Damaged(format!("columns of the curve `{prefix}` {how}")))?;
-        let places = group.iter().map(|(_, place)| *place).collect();
-        Ok(Self { prefix: prefix.to_owned(), places })
+/// Finds the columns of the curve among those after the first, which is an id: their prefix, and
+/// their places in the order of the epochs.
+fn find_curve(header: &[String], wanted: Option<&str>) -> Result<(String, Vec<usize>), Refusal> {
+    if let [only] = header
+        && only.contains([';', '\t'])
+    {
+        return Err(Refusal::Usage(format!(
+            "its header is one column, `{}` (separate columns by commas, and write decimals \
+             with a full stop)",
+            shown(only)
+        )));
     }
+    let mut groups = groups(header);
+    match wanted {
+        Some(prefix) if groups.contains_key(prefix) => {
+            groups.retain(|found, _| *found == prefix);
+        }
+        Some(prefix) => {
+            let found = if groups.is_empty() { "none".to_owned() } else { listed(&groups) };
+            return Err(Refusal::Usage(format!(
+                "no columns `{prefix}1`, `{prefix}2`, .. (there are: {found})"
+            )));
+        }
+        None => groups.retain(|_, group| group.len() >= FEWEST),
+    }
+    if groups.len() > 1 {
+        let prefixes = listed(&groups);
+        return Err(Refusal::Usage(format!(
+            "columns of several curves: {prefixes} (choose one with `--curve`)"
+        )));
+    }
+    let Some((prefix, group)) = groups.pop_first() else {
+        return Err(Refusal::Usage(
+            "no columns of a learning curve (they share a name and end in the number of the \
+             epoch: `y1`, `y2`, ..)"
+                .to_owned(),
+        ));
+    };
+    if numbered(&header[0]).is_some_and(|(of, _)| of == prefix) {
+        return Err(Refusal::Usage(format!(
+            "its first column, `{}`, is one of the curve (begin with a column that names the \
+             networks)",
+            header[0]
+        )));
+    }
+    check_numbers(&group)
+        .map_err(|how| Refusal::Damage(format!("columns of the curve `{prefix}` {how}")))?;
+    let places = group.iter().map(|(_, place)| *place).collect();
+    Ok((prefix.to_owned(), places))
 }
-
 fn named_features(
     header: &[String],
-    curve: &CurveColumns,
+    epochs: &[usize],
     names: &[String],
-) -> Result<Vec<usize>, CurvesFileError> {
+) -> Result<Vec<usize>, Refusal> {
     let place = |name: &str| match header.iter().position(|column| column == name) {
-        None => Err(Unsuitable(format!("no column `{name}` to be a feature"))),
-        Some(place) if place == 0 || curve.places.contains(&place) => Err(Unsuitable(format!(
+        None => Err(Refusal::Usage(format!("no column `{name}` to be a feature"))),
+        Some(place) if place == 0 || epochs.contains(&place) => Err(Refusal::Usage(format!(
             "column `{name}` cannot be a feature (it is the id or part of the curve)"
         ))),
         Some(place) => Ok(place),
@@ -306,10 +286,7 @@ mod tests {
 
     fn read_by(text: &[u8], options: &CurveOptions) -> Result<Recording, String> {
         let file = CurvesFile::parse(text.to_vec()).map_err(|error| error.to_string())?;
-        file.recording(options).map_err(|error| match std::error::Error::source(&error) {
-            Some(source) => format!("{error}: {source}"),
-            None => error.to_string(),
-        })
+        file.recording(options).map_err(|error| error.to_string())
     }
 
     fn read(text: &str) -> Result<Recording, String> {
@@ -371,9 +348,7 @@ mod tests {
     }
 
     fn find(text: &str, wanted: Option<&str>) -> Result<(String, Vec<usize>), String> {
-        CurveColumns::find(&header(text), wanted)
-            .map(|found| (found.prefix, found.places))
-            .map_err(|error| error.to_string())
+        find_curve(&header(text), wanted).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -421,10 +396,10 @@ mod tests {
     #[test]
     fn features_are_neither_the_id_nor_the_curve() {
         let header = header("id,a,y1,y2,b");
-        let curve = CurveColumns::find(&header, None).unwrap();
+        let (_, epochs) = find_curve(&header, None).unwrap();
         let features = |names: &[&str]| {
             let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
-            named_features(&header, &curve, &names).map_err(|error| error.to_string())
+            named_features(&header, &epochs, &names).map_err(|error| error.to_string())
         };
         assert_eq!(features(&["b", "a"]), Ok(vec![4, 1]));
         assert_eq!(features(&[]), Ok(vec![]));

@@ -26,7 +26,7 @@ mod summary;
 pub(crate) mod table;
 mod walk;
 
-pub use curves_file::{CurveOptions, CurvesFileError, read_recorded};
+pub use curves_file::{CurveOptions, read_recorded};
 pub use files::{SimulationInput, check_target, write_scores, write_trace};
 pub use hyperband::{HyperbandParams, simulate_hyperband};
 pub use recorded::{Orders, RecordedCurves};

@@ -134,7 +134,8 @@ mod tests {
             let curve = LearningCurve::new(values.to_vec()).unwrap();
             (id.to_string(), Example { features: Features::new(vec![]).unwrap(), curve })
         };
-        // Three of the burn-in, which the last value seen predicts exactly, and two that it does not.
+        // Three of the burn-in, which the last value seen predicts exactly, and two that it does
+        // not.
         let curves = [[0.1, 0.1], [0.2, 0.2], [0.3, 0.3], [0.5, 0.4], [0.5, 0.6]];
         let named = curves.into_iter().enumerate().map(network).collect();
         let predictor = PredictorParams {

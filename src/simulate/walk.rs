@@ -21,7 +21,6 @@ impl RuleSetting {
         let mut grid = Vec::new();
         for &threshold in thresholds {
             for &top_n in top_ns {
-                Invalid::unless(top_n >= 1, "top_n", top_n, "must be at least 1")?;
                 for &offset in offsets {
                     grid.push(Self { rule: StoppingRule::new(threshold, offset)?, top_n });
                 }
@@ -159,7 +158,6 @@ mod tests {
             grid.iter().map(|s| (s.rule.threshold, s.top_n, s.rule.offset)).collect();
         assert_eq!(flat[..3], [(0.9, 1, 0.0), (0.9, 1, 0.1), (0.9, 3, 0.0)]);
         assert_eq!(flat.len(), 8);
-        assert!(RuleSetting::grid(&[0.9], &[0], &[0.0]).is_err());
         assert!(RuleSetting::grid(&[1.5], &[1], &[0.0]).is_err());
     }
 }
