@@ -3,14 +3,12 @@
 //!
 //! | file | what |
 //! | --- | --- |
-//! | `csv_rows` | header and rows of a CSV file that another program wrote |
-//! | `columns` | rows by the names of their columns, `UsableRows`: the others are set aside |
+//! | `csv_rows` | rows of a CSV file by their columns, `UsableRows`: the others are set aside |
 //! | `replay_database` | [`ReplayRow`]: the sampled networks and their accuracies |
 //! | `q_values` | the Q-table, each pair as two [`StateTuple`](crate::space::StateTuple)s |
 //!
 //! Used by `ops`; `simulate` reads its curves by `csv_rows`.
 
-mod columns;
 pub(crate) mod csv_rows;
 mod q_values;
 mod replay_database;

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use super::columns::{Cells, UsableRows, read_rows, refusal};
+use super::csv_rows::{Cells, UsableRows, read_rows, refusal};
 use crate::q_learning::QTable;
 use crate::space::{Action, PAIR_COLUMNS, Space, StateKey, StateTuple};
 use crate::storage::error::StorageError;

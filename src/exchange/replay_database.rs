@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::columns::{Cells, UsableRows, read_rows};
+use super::csv_rows::{Cells, UsableRows, read_rows};
 use crate::outcome::Accuracy;
 use crate::q_learning::Epsilon;
 use crate::space::{Architecture, Space};

@@ -37,15 +37,13 @@ pub enum Regressor {
     LastSeen,
 }
 
-/// A regression model with everything chosen but what it learns.
+/// A regression model with everything chosen but what it learns; the seed is that of a forest's
+/// bootstrap samples and feature choices.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Hyperparameters {
     NuSvr(NuSvrParams),
     Ols,
-    /// By the seed of its bootstrap samples and feature choices.
-    RandomForest {
-        seed: u64,
-    },
+    RandomForest { seed: u64 },
     LastSeen,
 }
 

@@ -29,26 +29,16 @@ pub(crate) fn hyperparameters(
 ) -> Vec<Hyperparameters> {
     let epochs = examples[0].curve.epochs();
     let generators: Vec<_> = (1..epochs).map(|_| ChaCha8Rng::from_rng(rng)).collect();
-    generators
-        .into_par_iter()
-        .enumerate()
-        .map(|(at, mut rng)| of_epoch(&EpochTable::new(examples, at + 1), params, &mut rng))
-        .collect()
-}
-
-fn of_epoch(
-    table: &EpochTable,
-    params: &ValidPredictorParams,
-    rng: &mut impl Rng,
-) -> Hyperparameters {
-    match params.regressor {
+    let choose = |(at, mut rng): (usize, ChaCha8Rng)| match params.regressor {
         Regressor::NuSvrRbf | Regressor::NuSvrLinear => {
-            Hyperparameters::NuSvr(best_nu_svr(table, params, rng))
+            let table = EpochTable::new(examples, at + 1);
+            Hyperparameters::NuSvr(best_nu_svr(&table, params, &mut rng))
         }
         Regressor::Ols => Hyperparameters::Ols,
         Regressor::RandomForest => Hyperparameters::RandomForest { seed: rng.random() },
         Regressor::LastSeen => Hyperparameters::LastSeen,
-    }
+    };
+    generators.into_par_iter().enumerate().map(choose).collect()
 }
 
 /// Draws candidates and returns the first of those with the greatest R squared of the pooled

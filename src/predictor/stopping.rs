@@ -78,6 +78,7 @@ impl StoppingRule {
     }
 }
 
+#[cfg(test)]
 impl Default for StoppingRule {
     /// The threshold of the paper's full search, 0.99, and no offset.
     fn default() -> Self {

@@ -50,12 +50,12 @@ pub fn score_regressor(
     params: &SimulationParams,
     rng: &mut impl Rng,
 ) -> Result<Vec<EpochScore>, PredictorError> {
-    let orders = OrderedFits::new(recorded, params, rng)?;
-    if !orders.walks_any() {
+    let fits = OrderedFits::new(recorded, params, rng)?;
+    if !fits.walks_any() {
         return Ok(Vec::new());
     }
-    let score_order = |number| score_epochs(recorded, orders.parts(number), &orders.choose(number));
-    let by_order: Vec<_> = (0..orders.count()).into_par_iter().map(score_order).collect();
+    let score_order = |number| score_epochs(recorded, fits.parts(number), &fits.choose(number));
+    let by_order: Vec<_> = (0..fits.orders.len()).into_par_iter().map(score_order).collect();
     let row = |epoch: usize| {
         let of_epoch = || by_order.iter().map(move |scores| scores[epoch - 1]);
         let r_squared: Vec<f64> = of_epoch().filter_map(|scores| scores.r_squared).collect();

@@ -59,10 +59,10 @@ pub fn simulate(
     on_order: &(dyn Fn() + Sync),
 ) -> Result<Simulation, PredictorError> {
     let grid = RuleSetting::grid(&params.thresholds, &params.top_n, &params.offsets)?;
-    let orders = OrderedFits::new(recorded, params, rng)?;
+    let fits = OrderedFits::new(recorded, params, rng)?;
     let is_traced = params.orders == Orders::File;
-    let walked = (0..orders.count()).into_par_iter().map(|number| {
-        let walks = orders.walk(number, &grid);
+    let walked = (0..fits.orders.len()).into_par_iter().map(|number| {
+        let walks = fits.walk(number, &grid);
         let results: Vec<_> = walks.iter().map(|walk| OrderResult::of(recorded, walk)).collect();
         on_order();
         (results, if is_traced { walks } else { Vec::new() })
@@ -86,7 +86,7 @@ pub fn simulate(
 pub(super) struct OrderedFits<'a> {
     recorded: &'a RecordedCurves,
     params: &'a SimulationParams,
-    orders: Vec<Vec<usize>>,
+    pub orders: Vec<Vec<usize>>,
     generators: Vec<ChaCha8Rng>,
     /// Chosen on the first order's burn-in, where once is enough.
     chosen: Option<Vec<Hyperparameters>>,
@@ -105,10 +105,6 @@ impl<'a> OrderedFits<'a> {
             fits.chosen = Some(fits.choose(0));
         }
         Ok(fits)
-    }
-
-    pub fn count(&self) -> usize {
-        self.orders.len()
     }
 
     /// Whether the burn-in leaves any network to walk.

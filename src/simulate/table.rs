@@ -1,5 +1,7 @@
 //! Summaries as tables of at most 80 columns.
 
+use std::iter;
+
 use super::summary::{HyperbandSummary, SettingSummary};
 use crate::report::terminal::{Colour, decimals, text_of};
 
@@ -26,7 +28,7 @@ pub fn stopping(settings: &[SettingSummary], colour: Colour) -> String {
             or_dash(setting.stopped_mean_absolute_error, small),
         )
     };
-    text_of(&lines(heading, settings, row, colour))
+    text(heading, settings, row, colour)
 }
 
 /// Returns one line for plain Hyperband, and one for each setting of stopping inside its rungs.
@@ -47,16 +49,12 @@ pub fn hyperband(settings: &[HyperbandSummary], colour: Colour) -> String {
             small(setting.regret_max),
         )
     };
-    text_of(&lines(heading, settings, row, colour))
+    text(heading, settings, row, colour)
 }
 
-fn lines<T>(
-    heading: &str,
-    settings: &[T],
-    row: impl Fn(&T) -> String,
-    colour: Colour,
-) -> Vec<String> {
-    std::iter::once(colour.bold(heading)).chain(settings.iter().map(row)).collect()
+fn text<T>(heading: &str, rows: &[T], row: impl Fn(&T) -> String, colour: Colour) -> String {
+    let lines: Vec<_> = iter::once(colour.bold(heading)).chain(rows.iter().map(row)).collect();
+    text_of(&lines)
 }
 
 fn or_dash(value: Option<f64>, text: impl Fn(f64) -> String) -> String {
