@@ -13,7 +13,7 @@ pub fn is_audited(audit_share: f64, rng: &mut impl Rng) -> bool {
     rng.random::<f64>() < audit_share
 }
 
-/// What the audits of a search have shown, in the order in which they ended.
+/// The audits of a search, in the order in which they ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct AuditFindings {
     pub audited: u64,

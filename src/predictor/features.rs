@@ -6,8 +6,7 @@ use super::error::PredictorError;
 use super::learning_curve::{LearningCurve, differences, is_computable};
 use crate::maths::log10;
 
-/// The features of a network that do not depend on the epoch: architecture, then hyperparameters;
-/// all finite.
+/// What does not depend on the epoch: architecture, then hyperparameters; all finite.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Vec<f64>")]
 pub struct Features(Vec<f64>);

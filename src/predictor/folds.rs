@@ -3,7 +3,6 @@
 use rand::Rng;
 use rand::seq::SliceRandom;
 
-/// The networks that are learned from, and those left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Fold {
     pub training: Vec<usize>,

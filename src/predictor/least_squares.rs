@@ -17,7 +17,7 @@ const ORTHOGONAL: f64 = 1e-14;
 /// Jacobi's method converges quadratically; six to ten sweeps are usual.
 const MOST_SWEEPS: usize = 60;
 
-/// A fitted linear model: `prediction = intercept + weights . x`.
+/// `prediction = intercept + weights . x`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct LeastSquares {

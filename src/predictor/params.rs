@@ -90,13 +90,11 @@ impl PredictorParams {
         [("c", self.c, is_nu_svr), ("nu", self.nu, is_nu_svr), ("gamma", self.gamma, has_gamma)]
     }
 
-    /// Returns the hyperparameters that are given and that the regressor does not have.
     pub fn without_meaning(&self) -> impl Iterator<Item = &'static str> {
         let is_idle = |(_, value, has): &(_, Option<f64>, bool)| value.is_some() && !has;
         self.hyperparameters().into_iter().filter(is_idle).map(|(name, ..)| name)
     }
 
-    /// Whether the regressor has hyperparameters that are not given.
     pub(super) fn is_search_needed(&self) -> bool {
         self.hyperparameters().iter().any(|(_, value, has)| value.is_none() && *has)
     }

@@ -32,8 +32,6 @@ enum Node {
 }
 
 impl RandomForest {
-    /// Grows a forest over at least one row.
-    ///
     /// Each tree sees as many rows as there are, drawn with replacement; each split is the best one
     /// of a third of the features, drawn anew; trees are grown until leaves are pure.
     pub fn grow(seed: u64, rows: &[Vec<f64>], targets: &[f64]) -> Self {
@@ -109,8 +107,7 @@ struct BestSplit {
     above: Vec<usize>,
 }
 
-/// Returns the split that leaves the least squared error, or none when targets or features are all
-/// equal.
+/// The split that leaves the least squared error; none when targets or features are all equal.
 fn best_split(
     rng: &mut impl Rng,
     rows: &[Vec<f64>],

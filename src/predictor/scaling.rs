@@ -35,7 +35,7 @@ impl Scale {
     }
 }
 
-/// The scales of features and target. They belong to one model: one pair per observed epoch.
+/// The scales of one model, which belongs to one number of observed epochs.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Scaling {
     features: Vec<Scale>,

@@ -83,7 +83,6 @@ fn draw(params: &ValidPredictorParams, rng: &mut impl Rng) -> NuSvrParams {
     }
 }
 
-/// A fold as every candidate sees it.
 struct FoldTable {
     scaling: Scaling,
     targets: Vec<f64>,

@@ -22,7 +22,6 @@ use crate::predictor::{Example, Features, LearningCurve, PredictorError};
 use crate::regular_file::{self, LARGE};
 use crate::storage::StorageError;
 
-/// How the columns of a file are understood.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct CurveOptions {
     /// What the names of the curve's columns begin with, when there are several curves
@@ -64,7 +63,7 @@ impl CurveOptions {
 pub struct Recording {
     /// Names and curves, in the order of the file; at least one.
     pub networks: Vec<(String, Example)>,
-    /// What the names of the curve's columns begin with.
+    /// The prefix of the names of its columns.
     pub curve: String,
     pub features: Vec<String>,
     /// Columns left out because some cell is no number.
@@ -156,12 +155,12 @@ impl CurvesFile {
     }
 }
 
-/// Returns the number in a cell; `nan` and `inf` are numbers.
+/// `nan` and `inf` are numbers.
 fn number(cell: &[u8]) -> Option<f64> {
     std::str::from_utf8(cell.trim_ascii()).ok()?.parse().ok()
 }
 
-/// Columns that share a prefix: their numbers and places, in the order of the numbers.
+/// Numbers and places of columns that share a prefix, in the order of the numbers.
 type Group = Vec<(u32, usize)>;
 
 /// Columns of one curve: what they have in common is no accident from two on.

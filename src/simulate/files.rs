@@ -27,7 +27,6 @@ pub struct SimulationInput {
 }
 
 impl SimulationInput {
-    /// Reads a file, or the fully trained networks of an experiment.
     pub fn read(path: &Path, options: &CurveOptions) -> anyhow::Result<Self> {
         let read = if path.is_dir() { of_experiment } else { of_file };
         let (networks, read_as, warnings) = read(path, options)?;

@@ -23,7 +23,6 @@ use crate::predictor::{
     BestFinals, Example, FittedPredictor, PredictorError, StoppingRule, search,
 };
 
-/// How Hyperband schedules, and how many networks f-Hyperband protects.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HyperbandParams {
     /// eta: one in so many goes on to the next rung; at least 2, the paper's 3.
@@ -117,13 +116,12 @@ fn settings(
     Ok(settings)
 }
 
-/// Returns the lengths of rungs at which something can be predicted, each once.
+/// The lengths of rungs at which something can be predicted.
 fn lengths(brackets: &[Bracket]) -> impl Iterator<Item = usize> {
     let all = brackets.iter().flatten().map(|rung| rung.epochs).filter(|epochs| *epochs > 1);
     all.collect::<BTreeSet<_>>().into_iter()
 }
 
-/// One order under one setting.
 struct HyperbandRun<'a> {
     recorded: &'a RecordedCurves,
     params: &'a SimulationParams,
@@ -134,7 +132,6 @@ struct HyperbandRun<'a> {
     result: HyperbandResult,
 }
 
-/// What is known of rungs of one length.
 #[derive(Default)]
 struct Length {
     /// Networks trained that far, in the order in which they got there.
@@ -171,8 +168,7 @@ impl HyperbandRun<'_> {
         }
     }
 
-    /// Trains the networks of a rung, and returns those that came to its end with their value
-    /// there.
+    /// Returns the networks that came to the end of a rung, with their value there.
     fn climb(&mut self, contenders: &[usize], from: usize, rung: Rung) -> Vec<(usize, f64)> {
         let protected = self.rule.map_or(1.0, |rule| rule.kappa) * rung.networks as f64;
         // A product that should be whole may be a hair above it.
@@ -197,7 +193,6 @@ impl HyperbandRun<'_> {
         finished
     }
 
-    /// Fits the predictor of a length as soon as enough networks were trained that far.
     fn fit_if_due(&mut self, length: usize) {
         let burn_in = self.params.predictor.burn_in;
         let Some(known) = self.lengths.get_mut(&length).filter(|_| self.rule.is_some()) else {
@@ -213,8 +208,7 @@ impl HyperbandRun<'_> {
         known.predictor = Some(FittedPredictor::fit_with(examples, &chosen, self.params.scaling));
     }
 
-    /// Returns the epochs that a network has when its rung ends for it: the rung's, or fewer when
-    /// it is stopped.
+    /// Returns the epochs that a network has when its rung ends for it.
     fn train(&self, network: usize, from: usize, to: usize, best: Option<f64>) -> usize {
         let predictor = self.lengths.get(&to).and_then(|known| known.predictor.as_ref());
         let (Some(RungRule { rule, .. }), Some(predictor)) = (self.rule, predictor) else {

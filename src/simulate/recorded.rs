@@ -27,7 +27,6 @@ impl RecordedCurves {
         self.examples.len()
     }
 
-    /// Returns T, the epochs of each.
     pub fn epochs(&self) -> usize {
         self.examples[0].curve.epochs()
     }
@@ -36,7 +35,6 @@ impl RecordedCurves {
         self.examples[network].curve.last()
     }
 
-    /// Returns the examples of some networks, as if trained for `epochs`.
     pub(super) fn shortened(&self, networks: &[usize], epochs: usize) -> Vec<Example> {
         let shorten = |&network: &usize| {
             let Example { features, curve } = &self.examples[network];
@@ -65,7 +63,6 @@ pub enum Orders {
 }
 
 impl Orders {
-    /// Draws the orders, each a permutation of the networks 0 .. n.
     pub(super) fn draw(
         self,
         networks: usize,

@@ -24,7 +24,7 @@ pub struct EpochScore {
     pub mean_absolute_error: f64,
 }
 
-/// Scores the regressor of `params`, and after it the last value seen, over the same orders.
+/// `rng` gives the same generator each time: both are scored over the same orders.
 pub fn score_beside_last_seen<R: Rng>(
     recorded: &RecordedCurves,
     params: &SimulationParams,

@@ -22,11 +22,9 @@ pub struct SimulationParams {
     /// lists below.
     pub predictor: ValidPredictorParams,
     pub orders: Orders,
-    /// Stop probabilities (Delta) to try.
     pub thresholds: Vec<f64>,
-    /// Numbers of best networks to keep, to try.
     pub top_n: Vec<usize>,
-    /// Offsets to try, in units of the curves.
+    /// In units of the curves.
     pub offsets: Vec<f64>,
     pub search: SearchScope,
     pub scaling: FoldScaling,
@@ -82,7 +80,6 @@ pub fn simulate(
     })
 }
 
-/// The orders with all that their fits need, so that each can be fitted on any thread.
 pub(super) struct OrderedFits<'a> {
     recorded: &'a RecordedCurves,
     params: &'a SimulationParams,
@@ -107,12 +104,11 @@ impl<'a> OrderedFits<'a> {
         Ok(fits)
     }
 
-    /// Whether the burn-in leaves any network to walk.
     pub fn walks_any(&self) -> bool {
         self.recorded.networks() > self.params.predictor.burn_in
     }
 
-    /// Returns the networks of the burn-in and those walked after it.
+    /// The burn-in, and the networks after it.
     pub fn parts(&self, number: usize) -> (&[usize], &[usize]) {
         let order = &self.orders[number];
         order.split_at(self.params.predictor.burn_in.min(order.len()))
@@ -127,7 +123,6 @@ impl<'a> OrderedFits<'a> {
         search::hyperparameters(&examples, &self.params.predictor, rng)
     }
 
-    /// Fits an order's predictor and walks the rest under every setting.
     fn walk(&self, number: usize, grid: &[RuleSetting]) -> Vec<Vec<WalkedNetwork>> {
         if !self.walks_any() {
             return vec![Vec::new(); grid.len()];

@@ -36,7 +36,6 @@ pub struct SettingSummary {
 }
 
 impl SettingSummary {
-    /// Sums up what a setting did in each of the orders, at least one.
     pub(super) fn of(setting: &RuleSetting, orders: &[&OrderResult]) -> Self {
         let over_orders = |of: &dyn Fn(&OrderResult) -> f64| {
             mean(orders.iter().copied().map(of)).expect("there is an order")
@@ -76,7 +75,7 @@ pub(super) struct OrderResult {
 }
 
 impl OrderResult {
-    /// Counts what became of the walked networks; the others were the burn-in.
+    /// Networks that were not walked were the burn-in.
     pub fn of(recorded: &RecordedCurves, walk: &[WalkedNetwork]) -> Self {
         let (networks, epochs) = (recorded.networks(), recorded.epochs());
         let spent: usize =
@@ -131,14 +130,12 @@ pub struct HyperbandSummary {
     pub regret_max: f64,
 }
 
-/// How a rung is cut short.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RungRule {
     pub kappa: f64,
     pub rule: StoppingRule,
 }
 
-/// What Hyperband spent and found in one order.
 #[derive(Clone, Copy)]
 pub(super) struct HyperbandResult {
     /// Epochs.
@@ -184,8 +181,7 @@ pub(super) fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
     (count > 0).then(|| sum / count as f64)
 }
 
-/// Returns the standard error of a mean: the sample deviation over the root of the number; none of
-/// a single value.
+/// The sample deviation over the root of the number; none of a single value.
 pub(super) fn standard_error(values: &[f64]) -> Option<f64> {
     let mean = mean(values.iter().copied()).filter(|_| values.len() > 1)?;
     let squares: f64 = values.iter().map(|value| square(value - mean)).sum();

@@ -12,7 +12,7 @@ pub struct RuleSetting {
 }
 
 impl RuleSetting {
-    /// Crosses lists of values to a grid: thresholds outermost, offsets innermost.
+    /// Thresholds outermost, offsets innermost.
     pub(super) fn grid(
         thresholds: &[f64],
         top_ns: &[usize],
@@ -33,7 +33,6 @@ impl RuleSetting {
 /// The predictions of a network at each epoch but the last; none without a predictor.
 pub(super) type Predictions = Vec<Option<Prediction>>;
 
-/// What became of a network that was walked: its stop, or its last verdict.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct WalkedNetwork {
     pub network: usize,
@@ -68,7 +67,6 @@ pub(super) fn walk(
     walked.iter().zip(predictions).map(walk_one).collect()
 }
 
-/// Asks the rule after each epoch but the last, until it says to stop.
 fn judge(
     network: usize,
     predictions: &Predictions,
