@@ -25,8 +25,8 @@ pub enum Normalisation {
         deviation: Vec<f32>,
     },
     PerImage,
-    /// `blur` is the outer product of [`gaussian_kernel`] with itself, the border mirrored about its
-    /// outermost pixel (`c b | a b c`, reflection padding of 3).
+    /// `blur` is the outer product of [`gaussian_kernel`] with itself, the border mirrored about
+    /// its outermost pixel (`c b | a b c`, reflection padding of 3).
     Local,
 }
 
