@@ -7,7 +7,7 @@
 //! * `keys`: unknown keys are refused with their path and the nearest known key;
 //! * `yaml`: the parser's messages in plain words;
 //! * `setting`: [`Setting`], `PATH=VALUE` of the command line, and the [`Change`] it makes;
-//! * `validate`: [`ValidConfig`]; `warnings`: what is allowed, but hardly meant.
+//! * `warnings`: what is allowed, but hardly meant.
 //!
 //! Used by `ops` and `cli`.
 
@@ -15,7 +15,6 @@ mod error;
 mod keys;
 mod load;
 mod setting;
-mod validate;
 mod warnings;
 mod yaml;
 
@@ -24,14 +23,16 @@ use serde::{Deserialize, Serialize};
 pub use error::ConfigError;
 pub use load::{DEFAULTS, in_force, leaves, load};
 pub use setting::{Change, Setting};
-pub use validate::ValidConfig;
 
-use crate::dataset::DataParams;
-use crate::predictor::PredictorParams;
-use crate::q_learning::{EpsilonScheduleParams, QLearningParams, RewardParams};
-use crate::slurm::SlurmParams;
-use crate::space::SpaceParams;
-use crate::training::Recipe;
+use crate::dataset::{DataParams, ValidDataParams};
+use crate::invalid::Invalid;
+use crate::predictor::{PredictorParams, ValidPredictorParams};
+use crate::q_learning::{
+    EpsilonSchedule, EpsilonScheduleParams, QLearningParams, RewardParams, ValidQLearningParams,
+};
+use crate::slurm::{SlurmParams, ValidSlurmParams};
+use crate::space::{DataShape, Space, SpaceParams};
+use crate::training::{Recipe, TrainerKind, ValidRecipe};
 
 /// A whole configuration file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -62,4 +63,77 @@ pub struct ExperimentParams {
     pub name: String,
     #[serde(default)]
     pub seed: u64,
+}
+
+/// A configuration that passed every check: as written, and section by section.
+#[derive(Debug, Clone, derive_more::Deref)]
+pub struct ValidConfig {
+    #[deref]
+    pub config: ExperimentConfig,
+    pub data: ValidDataParams,
+    pub space: Space,
+    pub q_learning: ValidQLearningParams,
+    pub schedule: EpsilonSchedule,
+    pub recipe: ValidRecipe,
+    pub early_stopping: ValidPredictorParams,
+    pub slurm: ValidSlurmParams,
+}
+
+impl ExperimentConfig {
+    /// Checks every section and what spans several. Nothing is read from disk.
+    pub fn check(self) -> Result<ValidConfig, ConfigError> {
+        check_name(&self.experiment.name)?;
+        let image = DataShape {
+            size: self.data.input_size,
+            channels: self.data.channels,
+            classes: self.data.classes,
+        };
+        if self.training.trainer == TrainerKind::Torch && self.data.kind.is_none() {
+            let allowed = "`training.trainer` is `torch`: name format and folder of the images, \
+                           `data.kind` and `data.path`";
+            return Err(Invalid::new("data.kind", "null", allowed).into());
+        }
+        Ok(ValidConfig {
+            data: self.data.clone().check()?,
+            space: self.search_space.clone().check(image)?,
+            q_learning: self.q_learning.clone().check()?,
+            schedule: self.epsilon_schedule.clone().check()?,
+            recipe: self.training.clone().check(image.classes)?,
+            early_stopping: self.early_stopping.clone().check()?,
+            slurm: self.slurm.clone().check()?,
+            config: self,
+        })
+    }
+}
+
+impl ValidConfig {
+    /// Every default is written out.
+    pub fn to_yaml(&self) -> Result<String, ConfigError> {
+        serde_yaml::to_string(&self.config).map_err(ConfigError::Unwritable)
+    }
+}
+
+/// The name becomes a folder and a job name: nothing that a shell or a path could interpret.
+fn check_name(name: &str) -> Result<(), Invalid> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let well_formed = name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name.chars().all(plain)
+        && name.len() <= 64;
+    let allowed = "use 1 to 64 letters, digits, `.`, `_` and `-`, a letter or digit first";
+    Invalid::unless(well_formed, "experiment.name", name.escape_debug(), allowed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_safe_for_paths_and_shells() {
+        for name in ["svhn", "cifar-10_b.2"] {
+            assert!(check_name(name).is_ok());
+        }
+        for name in ["", "a b", "../x", "-x", "a/b", "$(x)", &"x".repeat(65)] {
+            assert!(check_name(name).is_err(), "{name}");
+        }
+    }
 }
