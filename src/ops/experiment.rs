@@ -73,7 +73,7 @@ impl Experiment {
     }
 
     fn with(
-        dir: ExperimentDir,
+        mut dir: ExperimentDir,
         frozen: Frozen,
         sha256: String,
         settings: Vec<String>,
@@ -86,7 +86,7 @@ impl Experiment {
             Ok::<_, StorageError>(place.join(name))
         };
         let scratch = config.recipe.checkpoint_dir.as_ref().map(folder).transpose()?;
-        let dir = dir.with_scratch(scratch);
+        dir.scratch = scratch;
         Ok(Self { dir, config, frozen, sha256, settings, trust })
     }
 

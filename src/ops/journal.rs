@@ -123,7 +123,6 @@ impl Journal {
         self.timeout = timeout;
     }
 
-    /// All rows of the log, up to where it was read.
     pub fn rows(&self) -> &[Row] {
         &self.replay.rows
     }
@@ -161,7 +160,6 @@ impl Journal {
         }
     }
 
-    /// Reads on to the end of the log.
     pub fn refresh(&mut self) -> anyhow::Result<()> {
         let log = self.open_log()?;
         self.read_whole_rows(&log)?;
@@ -344,7 +342,6 @@ pub(crate) fn set_aside(folder: &Path) -> anyhow::Result<()> {
     }
 }
 
-/// The time under the exclusive lock.
 pub(crate) struct Transaction<'a> {
     guard: ExclusiveGuard<'a>,
     replay: Prefix,

@@ -26,7 +26,7 @@ pub const FORMAT_VERSION: u32 = 2;
 pub struct ExperimentDir {
     root: PathBuf,
     /// Where checkpoints are kept outside of it.
-    scratch: Option<PathBuf>,
+    pub scratch: Option<PathBuf>,
 }
 
 const CONFIGURATION: &str = "experiment.yaml";
@@ -41,7 +41,6 @@ impl ExperimentDir {
         Self { root: root.to_owned(), scratch: None }
     }
 
-    /// Whether there is an experiment, readable or not.
     pub fn is_at(root: &Path) -> bool {
         root.join(CONFIGURATION).symlink_metadata().is_ok()
     }
@@ -74,7 +73,6 @@ impl ExperimentDir {
         self.root.join("predictors")
     }
 
-    /// The predictor fitted when the log held so many full curves.
     pub fn predictor(&self, full_curves: u64) -> PathBuf {
         self.predictors().join(format!("{full_curves:06}"))
     }
@@ -112,16 +110,6 @@ impl ExperimentDir {
         end: &str,
     ) -> Result<Vec<(Attempt, PathBuf)>, StorageError> {
         publish::listing(&self.curves(), |name| attempt_of(name.strip_suffix(end)?))
-    }
-
-    #[must_use]
-    pub fn with_scratch(self, folder: Option<PathBuf>) -> Self {
-        Self { scratch: folder, ..self }
-    }
-
-    /// The folder outside of the experiment that holds checkpoints.
-    pub fn scratch(&self) -> Option<&Path> {
-        self.scratch.as_deref()
     }
 
     /// Inside the experiment. It holds the marks of attempts in any case, which must not vanish.

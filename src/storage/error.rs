@@ -4,17 +4,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::regular_file::NotAFile;
-use crate::storage::log::text::RowError;
+use crate::storage::log::text::{RowError, line_after};
 
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
     #[error("cannot {action} `{path}`{}", remedy(source.kind()))]
-    Io {
-        /// `read`, `append to`.
-        action: &'static str,
-        path: PathBuf,
-        source: io::Error,
-    },
+    Io { action: &'static str, path: PathBuf, source: io::Error },
     #[error(
         "`{path}` is not an experiment directory (name one that `metaqnn init` or `metaqnn run` \
          has made)"
@@ -33,12 +28,10 @@ pub enum StorageError {
     /// Other users could run programs as this one, or other machines ignore the lock.
     #[error("`{path}` {problem}")]
     Unsafe { path: PathBuf, problem: String },
-    /// Not what this program wrote.
     #[error("`{path}` {problem}")]
     Damaged { path: PathBuf, problem: String },
     #[error("`{path}` is unreadable")]
     Yaml { path: PathBuf, source: serde_yaml::Error },
-    /// The source names the line.
     #[error("`{path}` is no CSV file of its kind")]
     Csv { path: PathBuf, source: csv::Error },
     #[error(
@@ -133,6 +126,12 @@ impl StorageError {
 
     pub(crate) fn damaged(path: &Path, problem: impl Into<String>) -> Self {
         Self::Damaged { path: path.to_owned(), problem: problem.into() }
+    }
+
+    /// A row of the log that follows so many others.
+    pub(crate) fn row(path: &Path, rows_before: u64, source: impl Into<RowError>) -> Self {
+        let place = format!("line {}", line_after(rows_before));
+        Self::DamagedRow { path: path.to_owned(), place, source: source.into() }
     }
 
     /// A line that is readable and cannot be right.

@@ -44,7 +44,7 @@ const OF_ONE_MACHINE: [&str; 7] = ["ext2", "ext3", "ext4", "xfs", "btrfs", "tmpf
 /// The folder outside of the experiment that keeps its checkpoints, if there is one.
 pub(crate) fn scratch_checks(experiment: &Experiment) -> Vec<Check> {
     const NAME: &str = "checkpoints";
-    let Some(folder) = experiment.dir().scratch() else { return Vec::new() };
+    let Some(folder) = &experiment.dir().scratch else { return Vec::new() };
     let place = folder.display();
     if let Err(error) = experiment.dir().make_scratch(experiment.trust) {
         let seen = format!("`{place}`: {:#}", anyhow::Error::from(error));

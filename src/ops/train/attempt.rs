@@ -75,7 +75,7 @@ impl Workbench<'_> {
                 "the checkpoint of iteration {iteration} is ahead of its learning curve, so it is \
                  trained from the beginning"
             );
-        } else if let Some(place) = dir.scratch().filter(|_| !earlier.rows.is_empty()) {
+        } else if let Some(place) = dir.scratch.as_deref().filter(|_| !earlier.rows.is_empty()) {
             log::warn!(
                 "no checkpoint of iteration {iteration} is in `{}` (was it purged?), so it is \
                  trained from the beginning",

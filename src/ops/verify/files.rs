@@ -156,7 +156,7 @@ pub(crate) fn left_behind(dir: &ExperimentDir) -> anyhow::Result<Vec<Finding>> {
         findings.push(Finding::note(below(dir.root(), &path), problem));
     }
     let rounds = dir.list_rounds()?.into_iter().map(|(_, folder)| folder);
-    let others = dir.scratch().map(Path::to_owned).into_iter().chain(rounds);
+    let others = dir.scratch.clone().into_iter().chain(rounds);
     let folders = [dir.root().to_owned()].into_iter().chain(folders(dir)).chain(others);
     for folder in folders {
         let private = publish::private_listing(&folder, |_| Some(()))?.len();

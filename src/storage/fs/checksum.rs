@@ -21,7 +21,6 @@ pub(crate) fn crc32_on(crc32: u32, bytes: &[u8]) -> u32 {
 /// Name of the list of the sums of a folder, as `sha256sum` writes and checks it.
 pub(crate) const SUMS: &str = "SHA256SUMS";
 
-/// The lines of that list.
 pub(crate) fn sums(files: &[(&'static str, Vec<u8>)]) -> Vec<u8> {
     files.iter().flat_map(|(name, bytes)| sum(name, bytes)).collect()
 }

@@ -89,7 +89,6 @@ impl ExclusiveGuard<'_> {
         Ok(())
     }
 
-    /// Syncs what was appended before, perhaps by a writer whose own sync failed.
     pub fn sync(&self) -> Result<(), StorageError> {
         self.log.file.sync_data().map_err(self.log.io("sync"))
     }

@@ -20,8 +20,8 @@ use crate::storage::error::StorageError;
 use crate::storage::fs::checksum::crc32_on;
 use crate::storage::fs::publish;
 use crate::storage::log::event::{Attempt, Event, Iteration, Row};
-use crate::storage::log::position::{LogPosition, line_after};
-use crate::storage::log::text::{COLUMNS, RowError, header};
+use crate::storage::log::position::LogPosition;
+use crate::storage::log::text::{COLUMNS, RowError, header, line_after};
 
 /// Where the whole lines of `bytes` end, which begin with a line: after the last line that is
 /// finished by a newline and followed by no other, lines with NULs and empty ones at the end left

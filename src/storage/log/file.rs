@@ -16,8 +16,8 @@ use crate::storage::fs::direct_io;
 use crate::storage::fs::lock::{self, LockMode, LockTimeout};
 use crate::storage::log::damage::{self, RawLog, end_of_whole_lines};
 use crate::storage::log::event::Row;
-use crate::storage::log::position::{LogPosition, line_after};
-use crate::storage::log::text::{RowError, header, parse_rows};
+use crate::storage::log::position::LogPosition;
+use crate::storage::log::text::{RowError, header, line_after, parse_rows};
 use crate::storage::search_state::Knowledge;
 
 #[derive(Debug)]
@@ -224,11 +224,8 @@ impl Tail {
     pub fn apply_to(&self, knowledge: &mut Knowledge) -> Result<(), StorageError> {
         let first = self.cursor.rows - self.rows.len() as u64;
         for (before, row) in (first..).zip(&self.rows) {
-            knowledge.apply(row).map_err(|violation| StorageError::DamagedRow {
-                path: self.path.clone(),
-                place: format!("line {}", line_after(before)),
-                source: violation.into(),
-            })?;
+            let applied = knowledge.apply(row);
+            applied.map_err(|violation| StorageError::row(&self.path, before, violation))?;
         }
         Ok(())
     }

@@ -56,12 +56,6 @@ impl LogPosition {
     }
 }
 
-/// The number of the line that follows so many rows: lines are counted from 1, and the first is the
-/// header.
-pub(crate) const fn line_after(rows: u64) -> u64 {
-    rows + 2
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -28,6 +28,12 @@ pub fn header() -> String {
     COLUMNS.join(",") + "\n"
 }
 
+/// The number of the line that follows so many rows: lines are counted from 1, and the first is the
+/// header.
+pub(crate) const fn line_after(rows: u64) -> u64 {
+    rows + 2
+}
+
 /// Why a line of the log is no row, a row cannot be a line, or a row cannot stand where it stands.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum RowError {
@@ -57,7 +63,6 @@ pub enum RowError {
 }
 
 impl Row {
-    /// The row as a line of the log, its newline included.
     pub fn to_line(&self) -> Result<Vec<u8>, RowError> {
         lines(std::slice::from_ref(self))
     }

@@ -24,12 +24,6 @@ pub struct Doubt {
     pub halt: bool,
 }
 
-impl Doubt {
-    pub fn is_none(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
 impl Knowledge {
     /// Whether a blanked row may have been about an iteration.
     pub(crate) fn is_in_doubt(&self, iteration: Iteration) -> bool {

@@ -34,7 +34,7 @@ impl Knowledge {
                 }
                 self.open(drawn, (attempt, timeouts), (job, task), expires_at, row);
             }
-            Fact::Pending { drawn, of_iteration } => {
+            Fact::Pending { drawn, .. } => {
                 self.end(drawn.iteration);
                 self.end_doubt(drawn.iteration);
                 self.end_doubt_of_draws();
@@ -42,7 +42,6 @@ impl Knowledge {
                     architecture: drawn.architecture.to_owned(),
                     epsilon: drawn.epsilon,
                     round: row.round,
-                    of_iteration,
                 };
                 self.pending.insert(drawn.iteration, pending);
             }

@@ -51,7 +51,6 @@ pub struct Pending {
     pub architecture: String,
     pub epsilon: f64,
     pub round: Option<u32>,
-    pub of_iteration: Iteration,
 }
 
 /// A claim that was lost: its result may still come.

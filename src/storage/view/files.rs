@@ -25,7 +25,6 @@ pub(crate) fn publish(path: &Path, mut files: Files) -> Result<Published, Storag
     })
 }
 
-/// Removes all but the newest folders.
 pub(crate) fn remove_old(listed: Vec<(u64, PathBuf)>) {
     for (_, folder) in listed.into_iter().rev().skip(KEPT) {
         // Another reducer may remove it at the same time; one left behind does no harm.
@@ -39,7 +38,6 @@ pub(crate) fn remove_old(listed: Vec<(u64, PathBuf)>) {
     }
 }
 
-/// What happens to a folder that is damaged in itself.
 pub(crate) type OnDamage = fn(&Path, &StorageError);
 
 /// Returns what `read` makes of the newest folder that it accepts.
@@ -51,17 +49,12 @@ pub(crate) fn newest<T>(
     for (number, folder) in listed.into_iter().rev() {
         match read(number, &folder) {
             Ok(found) => return Ok(Some(found)),
-            Err(error) if is_damage(&error) => on_damage(&folder, &error),
-            Err(error) => return Err(error),
+            Err(error @ StorageError::OtherConfiguration { .. }) => return Err(error),
+            // One that this user may not read counts as damaged: it is only a cache.
+            Err(error) => on_damage(&folder, &error),
         }
     }
     Ok(None)
-}
-
-/// Whether the folder cannot be used, rather than the experiment. One that this user may not read
-/// counts as damaged: it is only a cache.
-const fn is_damage(error: &StorageError) -> bool {
-    !matches!(error, StorageError::OtherConfiguration { .. })
 }
 
 /// Leaves a damaged folder to the next `reduce`.

@@ -26,7 +26,6 @@ const STARTED: &str = "started.";
 /// How long a fit that was started keeps others from it.
 const STARTED_FOR: Duration = Duration::from_secs(15 * 60);
 
-/// `fit.yaml`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct FitYaml {
@@ -87,7 +86,6 @@ impl StoredPredictor {
         yaml::parse(&self.bytes, &self.path)
     }
 
-    /// Publishes a predictor that was fitted to the curves of these rows.
     pub fn publish<'a>(
         dir: &ExperimentDir,
         sha256: &str,

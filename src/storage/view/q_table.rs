@@ -38,7 +38,6 @@ pub(crate) fn write_q_table(table: &QTable) -> Vec<u8> {
     bytes
 }
 
-/// Reads a Q-table back.
 pub(crate) fn read_q_table(
     bytes: &[u8],
     space: Space,

@@ -17,7 +17,7 @@ use crate::storage::fs::checksum::read_checked;
 use crate::storage::fs::publish::Published;
 use crate::storage::fs::yaml;
 use crate::storage::log::event::{Event, Row};
-use crate::storage::log::position::{LogPosition, line_after};
+use crate::storage::log::position::LogPosition;
 use crate::storage::log::text::RowError;
 use crate::storage::view::files::{self, Files, OnDamage};
 use crate::storage::view::q_table::{read_q_table, write_q_table};
@@ -35,7 +35,6 @@ pub(crate) struct ViewParams {
 const VIEW: &str = "view.yaml";
 const Q_TABLE: &str = "q_table.csv";
 
-/// `view.yaml`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ViewYaml {
@@ -58,7 +57,6 @@ pub(crate) struct View {
 }
 
 impl View {
-    /// Reads the head of the view of so many rows.
     pub fn read(folder: &Path, rows: u64, sha256: &str) -> Result<Self, StorageError> {
         let path = folder.join(VIEW);
         let view: ViewYaml = yaml::parse(&read_checked(folder, VIEW)?, &path)?;
@@ -86,7 +84,6 @@ impl View {
         self.position.rows
     }
 
-    /// Returns the text of the Q-table, checked.
     pub fn q_table_csv(&self) -> Result<Vec<u8>, StorageError> {
         read_checked(&self.folder, Q_TABLE)
     }
@@ -145,7 +142,7 @@ impl Learned {
         };
         let mut memory = Vec::new();
         for (before, row) in rows.iter().enumerate() {
-            memory.extend(in_memory(row, &params.space).map_err(refused(log, before))?);
+            memory.extend(in_memory(row, before, &params.space, log)?);
         }
         let learner = Learner::resume(params.q_learning.clone(), q_table, memory)
             .map_err(|error| StorageError::damaged(&view.folder, error.to_string()))?;
@@ -155,7 +152,7 @@ impl Learned {
     /// Learns from the rows that are new; `rows` are all rows of the log, at `log`.
     pub fn learn(&mut self, rows: &[Row], log: &Path) -> Result<(), StorageError> {
         for row in rows.iter().skip(self.rows) {
-            let taken = in_memory(row, &self.params.space).map_err(refused(log, self.rows))?;
+            let taken = in_memory(row, self.rows, &self.params.space, log)?;
             if let Some((architecture, reward)) = taken {
                 let iteration = row.iteration.expect("results and their reuse have one");
                 let mut rng = generator(self.params.seed, Purpose::Replay, iteration.0, 0);
@@ -193,20 +190,22 @@ impl Learned {
     }
 }
 
-/// How many rows change the configuration.
 fn set_rows(rows: &[Row]) -> usize {
     rows.iter().filter(|row| row.event == Event::Set).count()
 }
 
-/// Returns the row of the replay memory that a row of the log is, if it is one.
-fn in_memory(row: &Row, space: &Space) -> Result<Option<(Architecture, Accuracy)>, RowError> {
+/// Returns the row of the replay memory that a row of the log, after `before` others, is, if it is
+/// one.
+fn in_memory(
+    row: &Row,
+    before: usize,
+    space: &Space,
+    log: &Path,
+) -> Result<Option<(Architecture, Accuracy)>, StorageError> {
     let Some((architecture, reward)) = row.memory() else { return Ok(None) };
-    Ok(Some((space.parse(architecture)?, Accuracy::new(reward)?)))
-}
-
-fn refused(log: &Path, before: usize) -> impl FnOnce(RowError) -> StorageError {
-    let (path, place) = (log.to_owned(), format!("line {}", line_after(before as u64)));
-    move |source| StorageError::DamagedRow { path, place, source }
+    let wrong = |error: RowError| StorageError::row(log, before as u64, error);
+    let architecture = space.parse(architecture).map_err(|error| wrong(error.into()))?;
+    Ok(Some((architecture, Accuracy::new(reward).map_err(|error| wrong(error.into()))?)))
 }
 
 #[cfg(test)]

@@ -368,7 +368,7 @@ fn after_a_blanked_claim_the_rest_of_its_iteration_is_taken_in() {
         knowledge.apply(&blank).unwrap();
         rows.iter().for_each(|row| knowledge.apply(row).unwrap());
         assert_eq!((knowledge.known.len(), knowledge.next_iteration), (1, Iteration(3)));
-        assert!(knowledge.doubt.is_none(), "{:?}", knowledge.doubt);
+        assert_eq!(knowledge.doubt, Default::default());
     }
 }
 
