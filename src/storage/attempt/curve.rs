@@ -96,7 +96,6 @@ impl CurveRow {
     }
 }
 
-/// The rows of a curve file, in order.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Curve {
     pub rows: Vec<CurveRow>,
@@ -197,7 +196,6 @@ impl CurveWriter {
         }
     }
 
-    /// Appends a row, with a single write.
     pub fn append(&mut self, row: &CurveRow) -> Result<(), StorageError> {
         self.write(&line(row))
     }

@@ -204,7 +204,6 @@ impl ExperimentDir {
         self.check_trust(trust)
     }
 
-    /// Checks that this user may make files in each folder that is there.
     pub fn check_access(&self) -> Result<(), StorageError> {
         for folder in FOLDERS.map(|name| self.root.join(name)) {
             if folder.is_file() {

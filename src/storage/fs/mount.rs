@@ -28,7 +28,6 @@ pub fn check_locks_of_mount(path: &Path) -> Result<(), StorageError> {
     }
 }
 
-/// Where a file system is mounted, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MountPoint {
     pub point: PathBuf,

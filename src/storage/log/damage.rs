@@ -142,7 +142,6 @@ impl RawLine {
     }
 }
 
-/// Reads a whole number written as this program writes it.
 fn number(field: &[u8]) -> Option<u64> {
     let text = str::from_utf8(field).ok()?;
     let number: u64 = text.parse().ok()?;

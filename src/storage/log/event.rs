@@ -84,7 +84,6 @@ pub enum Event {
     OutOfMemory,
     /// An architecture was sampled that has a result, or got one while it was pending or open.
     Reused,
-    /// An iteration ended without a result.
     Lost,
     /// Nothing new could be drawn at an epsilon: it is closed.
     Exhausted,

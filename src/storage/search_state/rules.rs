@@ -7,7 +7,6 @@ use crate::storage::search_state::violation::Rule;
 use crate::storage::search_state::{Knowledge, Standing};
 
 impl Knowledge {
-    /// Checks that a row may come next.
     pub(crate) fn check(&self, fact: &Fact<'_>, row: &Row) -> Result<(), Rule> {
         match *fact {
             Fact::Claimed { drawn, attempt: 1, .. } => {
