@@ -9,8 +9,8 @@ use crate::regular_file::read_up_to;
 use crate::storage::fs::checksum::crc32_on;
 use crate::storage::log::text::header;
 
-/// A place between two rows of the log. Reading goes on from here, and the checksum is computed from
-/// the new bytes alone.
+/// A place between two rows of the log. Reading goes on from here, and the checksum is computed
+/// from the new bytes alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LogPosition {
