@@ -138,8 +138,8 @@ impl Experiment {
 
     /// Checks that the image files are those that the experiment was made with.
     pub fn check_data(&self) -> anyhow::Result<()> {
-        let files = self.frozen.data_files.iter();
-        Ok(files.map(|files| files.check_files(&self.config.data)).collect::<Result<_, _>>()?)
+        let mut files = self.frozen.data_files.iter();
+        Ok(files.try_for_each(|files| files.check_files(&self.config.data))?)
     }
 }
 

@@ -2,34 +2,31 @@
 //!
 //! | file | holds |
 //! | --- | --- |
+//! | `checkpoints.rs` | which checkpoints are kept |
 //! | `lost_claims.rs` | claims that ended without a result, recorded as lost |
 //! | `refit.rs` | the predictor, fitted at fixed counts of full curves |
 //! | `tables.rs` | the tables for people |
 
+pub(crate) mod checkpoints;
 pub mod lost_claims;
 pub(crate) mod refit;
 pub mod tables;
 
-use std::collections::BTreeSet;
 use std::fmt;
 
 use anyhow::bail;
 
 use crate::ops::journal::Journal;
+use crate::ops::reduce::checkpoints::remove_checkpoints;
 use crate::ops::reduce::lost_claims::{EndedJobs, lose_ended_claims};
 use crate::ops::reduce::refit::{is_as_fitted, newest_predictor, refit};
 use crate::ops::train::stopping::audit_findings;
 use crate::ops::{Experiment, Refusal};
 use crate::predictor::AuditFindings;
-use crate::regular_file;
 use crate::storage::fs::publish::Published;
-use crate::storage::search_state::{Known, Standing};
 use crate::storage::view::View;
 use crate::storage::view::files::{set_aside, skip};
-use crate::storage::{Event, Iteration, Knowledge, Row};
-
-/// How many networks keep their checkpoints: those that a longer training would begin with.
-const TOP_CHECKPOINTS: usize = 10;
+use crate::storage::{Event, Iteration, Row};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reduced {
@@ -139,34 +136,6 @@ pub fn rebuild(experiment: &Experiment) -> anyhow::Result<u64> {
         bail!(differs(format!("the predictor of {} full curves differs", stored.full_curves)));
     }
     Ok(view.rows())
-}
-
-/// Removes the checkpoints of architectures that are known or quarantined, but for the best ones'.
-fn remove_checkpoints(experiment: &Experiment, knowledge: &Knowledge) -> anyhow::Result<()> {
-    let accuracy = |known: &&Known| known.best_validation_accuracy.unwrap_or(0.0);
-    let mut best: Vec<_> = knowledge.known.values().collect();
-    best.sort_by(|a, b| accuracy(b).total_cmp(&accuracy(a)).then(a.iteration.cmp(&b.iteration)));
-    let kept: BTreeSet<_> =
-        best.iter().take(TOP_CHECKPOINTS).map(|known| known.iteration).collect();
-    let mut checkpoints = experiment.dir().list_checkpoints()?;
-    checkpoints.retain(|(attempt, _)| !kept.contains(&attempt.iteration));
-    // A copy that was cut short is of no use once its architecture is done.
-    checkpoints.extend(experiment.dir().list_unfinished_checkpoints()?);
-    for (attempt, folder) in checkpoints {
-        let iteration = attempt.iteration;
-        let may_go_on = knowledge.open.contains_key(&iteration)
-            || knowledge.lost.get(&iteration).is_some_and(|lost| {
-                matches!(knowledge.standing(&lost.architecture), Standing::Free | Standing::Open(_))
-            });
-        let was_drawn_since = iteration >= knowledge.next_iteration;
-        if !may_go_on && !was_drawn_since {
-            // A task that still writes there makes its folder again.
-            if let Err(error) = regular_file::remove_folder(&folder) {
-                log::info!("`{}` stays: {error}", folder.display());
-            }
-        }
-    }
-    Ok(())
 }
 
 /// What the audits have shown, if the one that switched early stopping off `is_new`.
