@@ -195,25 +195,8 @@ data: {kind: idx, path: /data, classes: 10, input_size: 28, channels: 1}
     fn every_key_takes_any_value_or_refuses_it_in_one_line() {
         for key in KNOWN.iter() {
             for value in [
-                "",
-                "null",
-                "true",
-                "-1",
-                "0",
-                "1",
-                "1e308",
-                "-1e308",
-                ".nan",
-                ".inf",
-                "-.inf",
-                "18446744073709551615",
-                "x",
-                "'a\n%'",
-                "[]",
-                "[0]",
-                "[x, 1]",
-                "{}",
-                "{a: 1}",
+                "", "null", "true", "-1", "0", "1", "1e308", "-1e308", ".nan", ".inf", "-.inf",
+                "18446744073709551615", "x", "'a\n%'", "[]", "[0]", "[x, 1]", "{}", "{a: 1}",
                 "!x y",
             ] {
                 let setting = format!("{key}={value}").parse().unwrap();

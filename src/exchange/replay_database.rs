@@ -10,16 +10,8 @@ use crate::storage::error::StorageError;
 use crate::storage::fs::time::Time;
 
 const COLUMNS: [&str; 11] = [
-    "net",
-    "accuracy_best_val",
-    "iter_best_val",
-    "accuracy_last_val",
-    "iter_last_val",
-    "accuracy_best_test",
-    "accuracy_last_test",
-    "ix_q_value_update",
-    "epsilon",
-    "time_finished",
+    "net", "accuracy_best_val", "iter_best_val", "accuracy_last_val", "iter_last_val",
+    "accuracy_best_test", "accuracy_last_test", "ix_q_value_update", "epsilon", "time_finished",
     "machine_run_on",
 ];
 /// Never read, and always -1: the published code keeps the test images out of the search.

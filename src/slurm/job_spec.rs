@@ -200,15 +200,7 @@ mod tests {
     #[test]
     fn options_of_the_search_are_refused_long_short_and_abbreviated() {
         for option in [
-            "--array=0-3",
-            "--arra",
-            "-a",
-            "-a0-3",
-            "-d",
-            "-H",
-            "-Jname",
-            "--job=x",
-            "-W",
+            "--array=0-3", "--arra", "-a", "-a0-3", "-d", "-H", "-Jname", "--job=x", "-W",
             "--clusters=b",
         ] {
             assert!(check_not_reserved(option).is_err(), "{option}");
@@ -245,16 +237,8 @@ mod tests {
     #[test]
     fn all_else_is_the_persons_business() {
         for option in [
-            "--account=a",
-            "-A",
-            "-p",
-            "debug",
-            "--nodes=1",
-            "--wckey=x",
-            "--time=10",
-            "--error=x",
-            "-",
-            "--",
+            "--account=a", "-A", "-p", "debug", "--nodes=1", "--wckey=x", "--time=10", "--error=x",
+            "-", "--",
         ] {
             assert!(check_not_reserved(option).is_ok(), "{option}");
         }

@@ -51,18 +51,9 @@ impl TaskState {
 /// partitions, come back.
 fn can_never_start(reason: &str) -> bool {
     const NEVER: [&str; 12] = [
-        "BadConstraints",
-        "PartitionNodeLimit",
-        "PartitionTimeLimit",
-        "AssociationTimeLimit",
-        "QOSTimeLimit",
-        "InvalidAccount",
-        "InvalidQOS",
-        "AccountNotAllowed",
-        "QOSNotAllowed",
-        "ReservationDeleted",
-        "MaxMemPerLimit",
-        "DeadLine",
+        "BadConstraints", "PartitionNodeLimit", "PartitionTimeLimit", "AssociationTimeLimit",
+        "QOSTimeLimit", "InvalidAccount", "InvalidQOS", "AccountNotAllowed", "QOSNotAllowed",
+        "ReservationDeleted", "MaxMemPerLimit", "DeadLine",
     ];
     let reason = reason.split([',', ' ', '(']).next().unwrap_or_default();
     NEVER.contains(&reason)

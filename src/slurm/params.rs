@@ -224,11 +224,7 @@ mod tests {
     #[test]
     fn options_that_the_program_sets_are_refused() {
         for option in [
-            "--array=0-9",
-            "--arr=0-9",
-            "--dependency=afterok:1",
-            "--output=x",
-            "--no-requeue",
+            "--array=0-9", "--arr=0-9", "--dependency=afterok:1", "--output=x", "--no-requeue",
             "--wrap=x",
         ] {
             let error = read(&format!("extra_options: ['{option}']")).unwrap_err();
@@ -253,10 +249,7 @@ mod tests {
     #[test]
     fn numbers_out_of_range_are_refused() {
         for yaml in [
-            "max_parallel: 0",
-            "array_size: 0",
-            "array_size: many",
-            "cpus_per_task: -1",
+            "max_parallel: 0", "array_size: 0", "array_size: many", "cpus_per_task: -1",
             "signal_seconds: 70000",
         ] {
             assert!(read(yaml).is_err(), "{yaml}");

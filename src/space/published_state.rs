@@ -28,22 +28,10 @@ pub(crate) struct StateTuple {
 /// The columns of a pair of action and state in the published file, alphabetical: those of
 /// [`StateTuple::cells`], first of the action.
 pub(crate) const PAIR_COLUMNS: [&str; 16] = [
-    "end_fc_size",
-    "end_filter_depth",
-    "end_filter_size",
-    "end_image_size",
-    "end_layer_depth",
-    "end_layer_type",
-    "end_stride",
-    "end_terminate",
-    "start_fc_size",
-    "start_filter_depth",
-    "start_filter_size",
-    "start_image_size",
-    "start_layer_depth",
-    "start_layer_type",
-    "start_stride",
-    "start_terminate",
+    "end_fc_size", "end_filter_depth", "end_filter_size", "end_image_size", "end_layer_depth",
+    "end_layer_type", "end_stride", "end_terminate", "start_fc_size", "start_filter_depth",
+    "start_filter_size", "start_image_size", "start_layer_depth", "start_layer_type",
+    "start_stride", "start_terminate",
 ];
 
 const KINDS: [&str; 5] = ["start", "conv", "pool", "fc", "gap"];

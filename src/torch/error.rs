@@ -68,11 +68,7 @@ pub fn chain(error: &dyn std::error::Error) -> String {
 /// Parts of the messages by which libtorch says that memory is short: its CUDA allocator, its CPU
 /// allocator (twice), C++, cuBLAS and cuDNN (twice).
 const OUT_OF_MEMORY: [&str; 6] = [
-    "out of memory",
-    "can't allocate memory",
-    "not enough memory",
-    "bad_alloc",
-    "ALLOC_FAILED",
+    "out of memory", "can't allocate memory", "not enough memory", "bad_alloc", "ALLOC_FAILED",
     "ALLOCATION_FAILED",
 ];
 

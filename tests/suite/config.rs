@@ -16,13 +16,7 @@ fn every_shipped_configuration_is_valid() {
     assert_eq!(
         names,
         [
-            "cifar10",
-            "cifar100",
-            "cluster",
-            "fashion_mnist",
-            "mnist",
-            "quickstart",
-            "svhn",
+            "cifar10", "cifar100", "cluster", "fashion_mnist", "mnist", "quickstart", "svhn",
             "svhn_small"
         ]
         .map(|name| format!("{name}.yaml"))
@@ -86,18 +80,8 @@ fn completions_know_the_commands() {
 fn every_command_has_help_with_an_example() {
     let experiment = Experiment::with(SMALL);
     for command in [
-        "init",
-        "run",
-        "submit",
-        "cancel",
-        "status",
-        "train",
-        "reduce",
-        "space",
-        "import",
-        "export",
-        "config",
-        "completions",
+        "init", "run", "submit", "cancel", "status", "train", "reduce", "space", "import",
+        "export", "config", "completions",
     ] {
         let help = experiment.run(&[command, "--help"]).success().stdout();
         assert!(

@@ -131,14 +131,8 @@ fn tables_are_written_with_their_dictionary() {
     let experiment = after_tasks(3);
     experiment.run(&["reduce", "dir"]).success();
     for table in [
-        "iterations",
-        "models",
-        "curves_long",
-        "curves_wide",
-        "q_table",
-        "epsilon_summary",
-        "top_models",
-        "columns",
+        "iterations", "models", "curves_long", "curves_wide", "q_table", "epsilon_summary",
+        "top_models", "columns",
     ] {
         assert!(experiment.text(&format!("tables/{table}.csv")).lines().count() > 1, "{table}");
     }

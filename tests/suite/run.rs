@@ -7,16 +7,8 @@ use crate::support::{Experiment, SMALL, skip};
 
 /// Columns that tell of the machine and the clock, not of the search.
 pub const ELSEWHERE: [&str; 10] = [
-    "train_seconds",
-    "saved_seconds",
-    "lost_seconds",
-    "device",
-    "host",
-    "job",
-    "task",
-    "started_at",
-    "time",
-    "expires_at",
+    "train_seconds", "saved_seconds", "lost_seconds", "device", "host", "job", "task",
+    "started_at", "time", "expires_at",
 ];
 
 #[test]

@@ -146,13 +146,7 @@ fn run_appends_what_set_may_change_and_refuses_the_rest() {
     assert_eq!(settings(&experiment), ["slurm.time=\"00:10:00\""]);
     experiment
         .run(&[
-            "run",
-            "config.yaml",
-            "dir",
-            "--set",
-            "training.epochs=9",
-            "--set",
-            "slurm.memory=1G",
+            "run", "config.yaml", "dir", "--set", "training.epochs=9", "--set", "slurm.memory=1G",
         ])
         .fails_with(2)
         .says("`training.epochs` is 4 there and 9 here (name another directory");

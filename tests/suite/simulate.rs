@@ -78,17 +78,8 @@ fn every_setting_is_one_object_with_the_promised_columns() {
     assert_eq!(
         columns.collect::<Vec<_>>(),
         [
-            "delta",
-            "top_n",
-            "offset",
-            "speedup",
-            "speedup_after_burn_in",
-            "share_stopped",
-            "best_kept",
-            "orders_best_in_walk",
-            "top10_kept",
-            "regret_mean",
-            "regret_max"
+            "delta", "top_n", "offset", "speedup", "speedup_after_burn_in", "share_stopped",
+            "best_kept", "orders_best_in_walk", "top10_kept", "regret_mean", "regret_max"
         ]
     );
     let settings = ran.json();
