@@ -6,9 +6,10 @@ use std::path::Path;
 use serde_yaml::{Mapping, Value};
 
 use super::ExperimentConfig;
+use super::changeable::Change;
 use super::error::ConfigError;
 use super::keys::{entries, paths, refuse_unknown};
-use super::setting::{Change, Setting};
+use super::setting::Setting;
 use super::yaml::{document, in_plain_words, without_place};
 use crate::regular_file::{self, SMALL};
 

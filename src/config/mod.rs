@@ -6,11 +6,12 @@
 //! * `load`: from text to [`ExperimentConfig`] and back; `defaults.yaml` holds every key;
 //! * `keys`: unknown keys are refused with their path and the nearest known key;
 //! * `yaml`: the parser's messages in plain words;
-//! * `setting`: [`Setting`], `PATH=VALUE` of the command line, and the [`Change`] it makes;
+//! * `setting`: [`Setting`], `PATH=VALUE` of the command line; `changeable`: what `set` may change;
 //! * `warnings`: what is allowed, but hardly meant.
 //!
 //! Used by `ops` and `cli`.
 
+mod changeable;
 mod error;
 mod keys;
 mod load;
@@ -20,9 +21,10 @@ mod yaml;
 
 use serde::{Deserialize, Serialize};
 
+pub use changeable::Change;
 pub use error::ConfigError;
 pub use load::{DEFAULTS, in_force, leaves, load};
-pub use setting::{Change, Setting};
+pub use setting::Setting;
 
 use crate::dataset::{DataParams, ValidDataParams};
 use crate::invalid::Invalid;

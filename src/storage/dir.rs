@@ -1,6 +1,7 @@
 //! The experiment directory: the only place where its paths are built. A path is a function of the
 //! numbers in its name.
 
+mod experiment_yaml;
 mod making;
 
 use std::path::{Path, PathBuf};

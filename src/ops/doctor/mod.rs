@@ -8,7 +8,7 @@
 //! | --- | --- |
 //! | `check.rs` | [`Check`], [`Health`] |
 //! | `rendezvous.rs` | [`rendezvous::Rendezvous`]: messages between processes, by files alone |
-//! | `together.rs` | lock exclusion, log integrity, names that are given once |
+//! | `several_processes.rs` | lock exclusion, log integrity, names that are given once |
 //! | `clocks.rs` | clock skew, directory caching |
 //! | `place.rs` | mount options, free space, permissions, fsync latency |
 //! | `machine.rs` | trainer, device, images |
@@ -19,8 +19,8 @@ mod clocks;
 mod machine;
 mod place;
 mod rendezvous;
+mod several_processes;
 mod slurm;
-mod together;
 
 use std::collections::BTreeSet;
 use std::env;
@@ -118,7 +118,7 @@ fn examine(
         Err(error) => return vec![broken_off(error)],
     };
     let mut checks = if all.is_first() { vec![presence(&hosts)] } else { Vec::new() };
-    if let Err(error) = together::examine(all, &hosts, &mut checks) {
+    if let Err(error) = several_processes::examine(all, &hosts, &mut checks) {
         checks.push(broken_off(error));
         return checks;
     }
