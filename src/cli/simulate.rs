@@ -34,7 +34,8 @@ use crate::simulate::{
     metaqnn simulate EXPERIMENT --burn-in 30\n\n\
     A file has one network a row. Its first column is an id; the columns of the curve share a\n\
     name and end in the number of the epoch (`y1` .. or `acc_01` ..); all other columns of\n\
-    numbers are features, as they are. Of an experiment, the networks trained to the end are replayed.\n\n\
+    numbers are features, as they are. Of an experiment, the networks \
+    trained to the end are replayed.\n\n\
     In each order the first networks, the burn-in, are trained to the end and the predictor is\n\
     fitted to them; the others are walked in order and stopped as soon as the probability that\n\
     they end below the best one reaches delta.\n\n\

@@ -30,9 +30,9 @@ pub enum FoldScaling {
 
 /// Predicts each network of a table by a model that has not seen it.
 ///
-/// The hyperparameters stay those chosen on all. A random forest is not grown again for each network
-/// left out, which would take hours: the third of its trees that did not draw a network predict it
-/// (Breiman's out-of-bag predictions). The last value seen learns nothing.
+/// The hyperparameters stay those chosen on all. A random forest is not grown again for each
+/// network left out, which would take hours: the third of its trees that did not draw a network
+/// predict it (Breiman's out-of-bag predictions). The last value seen learns nothing.
 pub(super) fn predict_held_out(
     table: &EpochTable,
     hyperparameters: Hyperparameters,

@@ -14,10 +14,10 @@ use super::SlurmError;
 /// Beyond 10,000 days a number is a mistake; Slurm itself takes 49,711 days for no limit.
 const MAX_SECONDS: u64 = 10_000 * 86_400;
 
-/// How long a job may run, read in every form that `sbatch --time` takes: `minutes`, `minutes:seconds`,
-/// `hours:minutes:seconds`, `days-hours`, `days-hours:minutes`, `days-hours:minutes:seconds`, and
-/// `UNLIMITED`, `INFINITE`, `-1` or zero for no limit. As there, a field may pass 59 (`1:90:00` is
-/// two and a half hours). Slurm rounds up to whole minutes.
+/// How long a job may run, read in every form that `sbatch --time` takes: `minutes`,
+/// `minutes:seconds`, `hours:minutes:seconds`, `days-hours`, `days-hours:minutes`,
+/// `days-hours:minutes:seconds`, and `UNLIMITED`, `INFINITE`, `-1` or zero for no limit. As there,
+/// a field may pass 59 (`1:90:00` is two and a half hours). Slurm rounds up to whole minutes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimeLimit {
     seconds: Option<u64>,

@@ -1,7 +1,7 @@
 //! A training on disk: saved after every epoch, taken up again bit for bit.
 //!
-//! One safetensors file: the parameters and Adam's means as flat tensors, the running statistics
-//! of batch normalisation, and the [`TrainingState`] as the bytes of its JSON. Generators are seeded
+//! One safetensors file: the parameters and Adam's means as flat tensors, the running statistics of
+//! batch normalisation, and the [`TrainingState`] as the bytes of its JSON. Generators are seeded
 //! anew at every epoch, so they need not be saved. The file is written aside and renamed, so the
 //! one under the name is always whole.
 //!

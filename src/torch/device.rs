@@ -11,7 +11,8 @@ pub fn choose_device(
     has_gpu: bool,
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<tch::Device, TorchError> {
-    // `-1` and Slurm's `NoDevFiles` mean: none. `SLURM_JOB_GPUS` is set even where the other is not.
+    // `-1` and Slurm's `NoDevFiles` mean: none. `SLURM_JOB_GPUS` is set even where the other is
+    // not.
     let names_gpus =
         |name| variable(name).is_some_and(|value| !matches!(&*value, "" | "-1" | "NoDevFiles"));
     let wanted_by = match wanted {

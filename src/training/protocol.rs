@@ -54,7 +54,7 @@
 //! | starts | `training.learning_rate_tries` | lost |
 //! | epochs of a start | `training.epochs`, each once | lost |
 //! | time between two lines | `training.silence_limit` | lost |
-//! | after `{"stop": true}` | `training.silence_limit` in all, and `training.epochs` lines | stopped |
+//! | after `{"stop": true}` | `training.silence_limit`, and `training.epochs` lines | stopped |
 //! | exit after USR1, TERM, a closed pipe | 90 s, 20 s, 10 s | interrupted; for a pipe lost |
 //! | reading after its exit, where a child of it holds a pipe | 5 s | |
 //! | stderr, in memory and on disk | 2 x [`STDERR_KEPT`] bytes, the end of it | |

@@ -207,7 +207,7 @@ fn normal(random: &mut impl Rng) -> f64 {
 /// | layer | adds |
 /// | --- | --- |
 /// | none | -2.4 |
-/// | n-th convolution | 0.88^(n-1); from d = 5 also 0.25 for a kernel of 5 and more, -0.25 for one of 1 |
+/// | n-th convolution | 0.88^(n-1); from d = 5 also 0.25 for a kernel >= 5, -0.25 for one of 1 |
 /// | first pooling | 0.6 if d < 7, else -0.4 |
 /// | second pooling | 0.3 if d < 11, else -0.4 |
 /// | further pooling | -0.4 |

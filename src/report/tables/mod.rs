@@ -10,7 +10,8 @@
 //! UTC; no cell that a spreadsheet would compute, take for a date or otherwise change; no absolute
 //! path; a table of more than 1,000,000 rows is split.
 //!
-//! [`mod@column`], [`cell`], [`spreadsheet`]: of what tables are made; [`table`]: how they are written.
+//! [`mod@column`], [`cell`], [`spreadsheet`]: of what tables are made; [`table`]: how they are
+//! written.
 
 mod cell;
 mod column;

@@ -18,13 +18,16 @@
 //! | - `reused` | X known | new → reused | |
 //! | - `lost`, no attempt | X quarantined | new → lost | no loss |
 //! | - `imported` | X not known | new → result | known |
-//! | `claimed`, attempt n + 1 | open(n), the newest claim of the same job and task | → open(n + 1) | a loss when the row says so, unless that were the third |
-//! | a result of attempt m ≤ n | open(n), or a claim lost at n; X not known | → result | known; counts at its epsilon |
+//! | `claimed`, attempt n + 1 | open(n), newest of its task | → open(n + 1) | a loss if it says so (2) |
+//! | a result of attempt m ≤ n | open(n) or lost at n; X not known | → result | known (1) |
 //! | `reused` | open or pending; X known | → reused | |
-//! | `lost`, attempt n | open(n) | → lost | free; a loss, unless halted after attempt n began, or its reason says that it is not the network's fault |
+//! | `lost`, attempt n | open(n) | → lost | free; a loss (3) |
 //! | `lost`, no attempt | pending; X neither open nor known | → lost | |
 //! | `exhausted` | not halted, not exhausted | | |
 //! | `halted`, `resumed`, `set`, `repaired`, `void` | always | | |
+//!
+//! (1) It counts at its epsilon. (2) Unless that were the third. (3) Unless halted after attempt n
+//! began, or its reason says that it is not the network's fault.
 //!
 //! Every write of a result or a loss ends the other iterations of its architecture, too. A power
 //! cut can drop the end of a write; then an open iteration of a known architecture, or a pending
@@ -38,9 +41,9 @@
 //! decisions of those who append; a log that differs is no damage.
 //!
 //! A `void` row blanks a damaged one. Rows after it lack what that said, so that the rules are
-//! relaxed for the iterations that it may have been about ([`blanked_rows::Doubt`]), and for no other;
-//! neither its iteration nor its attempt is given again. A second result of an architecture is
-//! never allowed.
+//! relaxed for the iterations that it may have been about ([`blanked_rows::Doubt`]), and for no
+//! other; neither its iteration nor its attempt is given again. A second result of an architecture
+//! is never allowed.
 
 mod blanked_rows;
 mod decisions;

@@ -8,7 +8,7 @@
 //! | --- | --- |
 //! | `files.rs` | folders that are published once, checked when read, three kept |
 //! | `q_table.rs` | the Q-table as CSV |
-//! | `view.rs` | [`View`]: `views/<rows>/`; [`Learned`]: Q-table and replay memory after some rows |
+//! | `view.rs` | [`View`]: `views/<rows>/`; [`Learned`]: Q-table and memory after some rows |
 //! | `predictor.rs` | [`StoredPredictor`]: `predictors/<full curves>/`, and who is fitting one |
 //!
 //! A cache that is damaged in itself is skipped by readers; `reduce` sets it aside and makes it
