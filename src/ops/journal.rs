@@ -38,12 +38,15 @@ struct Prefix {
     cursor: LogPosition,
     /// Device and inode of the file: another program may put one in its place.
     file: (u64, u64),
+    /// How often it was replayed from the start: what was made of rows before may be of others.
+    replays: u32,
 }
 
 impl Default for Prefix {
     fn default() -> Self {
         let (rows, state) = Default::default();
-        Self { rows, state, cursor: LogPosition::start(), file: (0, 0) }
+        let replays = 0;
+        Self { rows, state, replays, cursor: LogPosition::start(), file: (0, 0) }
     }
 }
 
@@ -60,7 +63,8 @@ impl Prefix {
         file: (u64, u64),
         read: impl Fn(&LogPosition) -> Result<Tail, StorageError>,
     ) -> Result<(), StorageError> {
-        let nothing = || Self { file, ..Self::default() };
+        let replays = self.replays + 1;
+        let nothing = || Self { file, replays, ..Self::default() };
         if self.file != file {
             *self = nothing();
         }
@@ -73,7 +77,7 @@ impl Prefix {
                 read(&self.cursor)?
             }
         };
-        let mut replay = mem::take(self);
+        let mut replay = mem::replace(self, nothing());
         tail.apply_to(&mut replay.state)?;
         replay.rows.extend(tail.rows);
         replay.cursor = tail.cursor;
@@ -90,6 +94,8 @@ pub(crate) struct Journal {
     only_looks: bool,
     replay: Prefix,
     view: Option<View>,
+    /// The replay against whose rows the view was checked.
+    checked: Option<u32>,
 }
 
 impl Journal {
@@ -113,6 +119,7 @@ impl Journal {
             only_looks,
             replay: Prefix::default(),
             view: None,
+            checked: None,
         };
         journal.renew()?;
         Ok(journal)
@@ -131,13 +138,13 @@ impl Journal {
         &self.replay.state
     }
 
-    /// The newest view when the journal was opened or renewed.
-    pub const fn view(&self) -> Option<&View> {
-        self.view.as_ref()
+    /// The newest view when the journal was opened or renewed; none once a repair has begun since.
+    pub fn view(&self) -> Option<&View> {
+        self.view.as_ref().filter(|view| !self.is_repaired_after(view.rows()))
     }
 
     pub fn view_rows(&self) -> usize {
-        self.view.as_ref().map_or(0, |view| view.rows() as usize)
+        self.view().map_or(0, |view| view.rows() as usize)
     }
 
     /// The rows that the newest view lacks.
@@ -186,11 +193,14 @@ impl Journal {
             false => View::newest(&self.dir, &self.params.sha256, Ok, skip)?,
         };
         self.refresh()?;
-        self.view = view.filter(|view| !self.is_repaired_after(view.rows()));
-        match &self.view {
-            Some(view) if !is_same => Ok(self.open_log()?.check_prefix(&view.position)?),
-            _ => Ok(()),
+        self.view = view;
+        if let Some(view) = self.view()
+            && (!is_same || self.checked != Some(self.replay.replays))
+        {
+            self.open_log()?.check_prefix(&view.position)?;
         }
+        self.checked = Some(self.replay.replays);
+        Ok(())
     }
 
     /// Whether a repair has begun after so many rows, so that what was made of them is stale.
@@ -213,12 +223,13 @@ impl Journal {
         let newest = self.newest(resume)?;
         let mut learned = newest.unwrap_or_else(|| Learned::nothing(self.params.clone()));
         learned.learn(self.rows(), &log)?;
+        learned.replays = self.replay.replays;
         Ok(learned)
     }
 
-    /// Learns from the rows read since; anew where a repair lies between.
+    /// Learns from the rows read since; anew where the log was replayed from its start.
     pub fn learn_on(&self, learned: &mut Learned) -> anyhow::Result<()> {
-        if learned.rows > self.rows().len() || self.is_repaired_after(learned.rows as u64) {
+        if learned.replays != self.replay.replays {
             *learned = self.learn()?;
         }
         Ok(learned.learn(self.rows(), &self.log())?)
@@ -229,7 +240,7 @@ impl Journal {
         &self,
         read: impl Fn(View) -> Result<T, StorageError>,
     ) -> anyhow::Result<Option<T>> {
-        let Some(newest) = &self.view else { return Ok(None) };
+        let Some(newest) = self.view() else { return Ok(None) };
         let log = self.open_log()?;
         let read = |view: View| {
             if view.rows() != newest.rows() {
@@ -282,7 +293,8 @@ impl Journal {
             guard = log.lock_exclusive()?;
         }
         self.replay.read_on(identity, |cursor| guard.read_from(cursor))?;
-        let replay = mem::take(&mut self.replay);
+        let again = Prefix { replays: self.replay.replays + 1, ..Prefix::default() };
+        let replay = mem::replace(&mut self.replay, again);
         let mut transaction = Transaction { guard, written: replay.rows.len(), replay };
         let decided = decide(&mut transaction)?;
         transaction.write()?;

@@ -145,7 +145,7 @@ fn a_curve_that_is_missing_or_wrong_costs_the_predictor_and_not_the_search() {
         let reduced = experiment.run(&["reduce", "dir"]).success();
         let said = reduced.stderr();
         let lines: Vec<&str> = said.lines().filter(|line| line.contains("predictor")).collect();
-        assert!(lines.len() == 1 && lines[0].contains("no training is stopped"), "{said}");
+        assert!(lines.len() == 1 && lines[0].contains("no predictor is fitted"), "{said}");
         assert!(lines[0].contains(problem) && lines[0].contains(".1.csv"), "{said}");
         assert_eq!(predictor(&experiment), None);
         experiment.run(&["reduce", "dir", "--rebuild"]).success();
@@ -426,7 +426,7 @@ fn curves_that_all_end_alike_predict_nothing() {
     let experiment = trained_by(CONSTANT);
     train_until(&experiment, 3);
     let said = experiment.run(&["reduce", "dir"]).success();
-    said.says("all 3 full learning curves end at `0.5`").says("no training is stopped");
+    said.says("all 3 full learning curves end at `0.5`").says("no predictor is fitted");
     train_until(&experiment, 4);
 }
 

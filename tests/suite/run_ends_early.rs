@@ -144,4 +144,7 @@ fn a_worker_that_dies_is_replaced() {
     let log = experiment.log();
     let of = |event: &str| log.iter().filter(|row| row["event"] == event).count();
     assert_eq!((of("trained") + of("failed"), of("lost")), (18, 1));
+    let lost = log.iter().position(|row| row["event"] == "lost").unwrap();
+    let results = log[..lost].iter().filter(|row| row["event"] != "claimed").count();
+    assert!(results <= 2, "the claim of a dead worker is lost after {results} other rows");
 }

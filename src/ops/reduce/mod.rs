@@ -94,7 +94,7 @@ pub fn reduce(experiment: &Experiment, ended: &EndedJobs) -> anyhow::Result<Redu
     // Even without a new row: the reduce that published this view may have died here.
     remove_checkpoints(experiment, journal.state())?;
     let mut notices = Vec::new();
-    if !tables::are_of(experiment, &journal) {
+    if !tables::are_of(experiment, &journal)? {
         let mut learned = learned.map_or_else(|| journal.learn(), Ok)?;
         journal.learn_on(&mut learned)?;
         notices = tables::write(experiment, &journal, learned.q_table())?;

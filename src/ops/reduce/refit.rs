@@ -78,7 +78,7 @@ pub(crate) fn refit(experiment: &Experiment, journal: &Journal) -> anyhow::Resul
             Ok(Some(predictor.examples().len()))
         }
         Err(problem) => {
-            log::warn!("no predictor, so that no training is stopped: {problem:#}");
+            log::warn!("no predictor is fitted, an older one goes on judging: {problem:#}");
             Ok(None)
         }
     }

@@ -18,18 +18,20 @@ use crate::storage::fs::publish;
 use crate::storage::view::files::skip;
 use crate::storage::{Attempt, Curve, Row};
 
-/// The program and the rows of the log that the tables beside it show.
+/// The program, the rows of the log and the predictor that the tables beside it show.
 const SHOWN: &str = ".shown";
 
-fn shown(journal: &Journal) -> String {
-    let end = journal.position();
-    format!("{} {} {} {}\n", env!("CARGO_PKG_VERSION"), end.rows, end.byte, end.crc32)
+fn shown(experiment: &Experiment, journal: &Journal) -> anyhow::Result<String> {
+    let (end, program) = (journal.position(), env!("CARGO_PKG_VERSION"));
+    let predictor = predictor_curves(experiment, journal)?.unwrap_or(0);
+    Ok(format!("{program} {} {} {} {predictor}\n", end.rows, end.byte, end.crc32))
 }
 
 /// Whether the tables show all rows that were read.
-pub(crate) fn are_of(experiment: &Experiment, journal: &Journal) -> bool {
+pub(crate) fn are_of(experiment: &Experiment, journal: &Journal) -> anyhow::Result<bool> {
     let path = experiment.dir().tables().join(SHOWN);
-    regular_file::read(&path, SMALL).is_ok_and(|bytes| bytes == shown(journal).into_bytes())
+    let shown = shown(experiment, journal)?;
+    Ok(regular_file::read(&path, SMALL).is_ok_and(|bytes| bytes == shown.into_bytes()))
 }
 
 /// Writes every table anew, each by one rename; returns what a person should know of them.
@@ -57,7 +59,7 @@ pub(crate) fn write(
     for file in &tables.files {
         publish::replace_file(&folder.join(&file.name), file.text.as_bytes())?;
     }
-    publish::replace_file(&folder.join(SHOWN), shown(journal).as_bytes())?;
+    publish::replace_file(&folder.join(SHOWN), shown(experiment, journal)?.as_bytes())?;
     Ok([tables.notices, notices].concat())
 }
 

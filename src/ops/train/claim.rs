@@ -104,11 +104,6 @@ impl QValues {
         Ok(learned)
     }
 
-    /// Whether draws at an epsilon may be made with these.
-    fn serve(&self, epsilon: Epsilon) -> bool {
-        !matches!(self, Self::Unread(..)) || epsilon == Epsilon::RANDOM
-    }
-
     const fn table(&self) -> &QTable {
         match self {
             Self::Unread(_, table) | Self::Published(_, table) => table,
@@ -133,8 +128,9 @@ impl Sampler<'_> {
             // Before the lock, which is not held while files are read; so the epsilon is a guess.
             let epsilon = journal.state().epsilon_in_force(schedule);
             q_values.bring_up_to_date(journal, epsilon, self.learns)?;
-            let draw =
-                |transaction: &mut Transaction<'_>| self.draw(transaction, q_values, &mut reused);
+            let draw = |transaction: &mut Transaction<'_>| {
+                self.draw(transaction, q_values, epsilon, &mut reused)
+            };
             match journal.transaction(draw)? {
                 DrawEnd::Done(claimed) => return Ok(claimed),
                 DrawEnd::HasOpenClaim(earlier) => {
@@ -185,6 +181,7 @@ impl Sampler<'_> {
         &self,
         transaction: &mut Transaction<'_>,
         q_values: &QValues,
+        expected: Option<Epsilon>,
         reused: &mut Vec<Iteration>,
     ) -> anyhow::Result<DrawEnd> {
         if transaction.state().settings != self.experiment.settings {
@@ -206,7 +203,7 @@ impl Sampler<'_> {
             if self.task.slurm.is_some() && transaction.state().is_time_too_short() {
                 anyhow::bail!(Refusal::time_too_short());
             }
-            if !q_values.serve(epsilon) {
+            if epsilon != Epsilon::RANDOM && expected != Some(epsilon) {
                 return Ok(DrawEnd::NeedsQValues);
             }
             if drawn_at != Some(epsilon) {
@@ -350,18 +347,20 @@ training: {trainer: synthetic}
         };
         let mut journal = Journal::open(&experiment).unwrap();
         let mut q_values = QValues::unread(&experiment);
-        let draw = |journal: &mut Journal, q_values: &QValues| {
+        let at_random = Some(Epsilon::RANDOM);
+        let draw = |journal: &mut Journal, q_values: &QValues, expected| {
             let draw = |transaction: &mut Transaction<'_>| {
-                sampler.draw(transaction, q_values, &mut Vec::new())
+                sampler.draw(transaction, q_values, expected, &mut Vec::new())
             };
             journal.transaction(draw).unwrap()
         };
-        let DrawEnd::Done(Claimed::Claim(first, _)) = draw(&mut journal, &q_values) else {
+        let DrawEnd::Done(Claimed::Claim(first, _)) = draw(&mut journal, &q_values, at_random)
+        else {
             panic!("at 1")
         };
         record(&mut journal, &first.row);
         // Another task has ended epsilon 1 since the Q-values were left unread.
-        assert!(matches!(draw(&mut journal, &q_values), DrawEnd::NeedsQValues));
+        assert!(matches!(draw(&mut journal, &q_values, at_random), DrawEnd::NeedsQValues));
         assert_eq!(journal.rows().len(), 2, "nothing was drawn");
         let claimed = sampler.claim(&mut journal, &mut q_values).unwrap();
         let Claimed::Claim(second, _) = claimed else { panic!("at 0.5") };

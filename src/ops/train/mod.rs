@@ -32,6 +32,7 @@ use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 
 use self::record::is_full;
 use crate::ops::journal::Journal;
+use crate::ops::reduce::lost_claims::{EndedJobs, lose_ended_claims};
 use crate::ops::reduce::refit::{newest_predictor, refit_unless_started};
 use crate::ops::reduce::switched_off_in;
 use crate::ops::rounds::round::Round;
@@ -221,7 +222,12 @@ impl<'a> TaskRun<'a> {
             AttemptEnd::Interrupted { lost_seconds, seconds } => {
                 return self.leave(claim, lost_seconds, seconds);
             }
-            AttemptEnd::Lost { reason, seconds } => self.lose(claim.attempt, reason, seconds)?,
+            AttemptEnd::Lost { reason, seconds } => {
+                self.lose(claim.attempt, reason, seconds)?;
+                if self.options.reduce {
+                    self.lose_ended_claims()?;
+                }
+            }
             AttemptEnd::Refused { error, seconds } => {
                 // Lost at once, so that another machine may have it; counted as no failure.
                 self.lose(claim.attempt, refusal_as_reason(&format!("{error:#}")), seconds)?;
@@ -241,27 +247,26 @@ impl<'a> TaskRun<'a> {
     /// the predictor when one is due, and publishes a view after each 100th result. What does not
     /// fit on the disk now is published after a later one.
     fn learn(&mut self, recorded: Iteration) -> anyhow::Result<()> {
+        self.lose_ended_claims()?;
         let journal = &mut self.journal;
         let findings = switched_off_in(self.experiment, journal, |audit| audit == recorded);
         if let Some(AuditFindings { audited, false_stops, .. }) = findings {
             (self.on_event)(TrainEvent::StoppingSwitchedOff { audited, false_stops });
         }
         let is_due = (journal.state().known.len() as u64).is_multiple_of(RESULTS_PER_VIEW);
-        refit_unless_started(self.experiment, journal)
-            .and_then(|()| if is_due { self.publish() } else { Ok(()) })
-            .or_else(|error| match is_full(&error) {
-                true => {
-                    log::warn!("nothing is learned yet: {error:#}");
-                    Ok(())
-                }
-                false => Err(error),
-            })
+        unless_full(refit_unless_started(self.experiment, journal))?;
+        if is_due { self.publish() } else { Ok(()) }
+    }
+
+    /// Records claims of workers that died, and results that they have left.
+    fn lose_ended_claims(&mut self) -> anyhow::Result<()> {
+        lose_ended_claims(self.experiment, &mut self.journal, &EndedJobs::None).map(drop)
     }
 
     fn publish(&mut self) -> anyhow::Result<()> {
         let learned = self.q_values.learned(&self.journal)?;
         if learned.rows > self.journal.view_rows() {
-            self.journal.publish(learned)?;
+            unless_full(self.journal.publish(learned).map(drop))?;
         }
         Ok(())
     }
@@ -285,6 +290,17 @@ impl<'a> TaskRun<'a> {
         };
         recipe.threads.or(allotted).unwrap_or_else(share)
     }
+}
+
+/// A cache that does not fit on the disk now is published later.
+fn unless_full(published: anyhow::Result<()>) -> anyhow::Result<()> {
+    published.or_else(|error| match is_full(&error) {
+        true => {
+            log::warn!("nothing is learned yet: {error:#}");
+            Ok(())
+        }
+        false => Err(error),
+    })
 }
 
 fn listen_for_signals() -> anyhow::Result<Interrupt> {

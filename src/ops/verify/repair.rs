@@ -220,10 +220,17 @@ training: {trainer: synthetic}
         let experiment = misled(&folder);
         // As after a repair that was killed, or where a client of NFS shows the folder of views as
         // it was.
+        let mut opened = Journal::open(&experiment).unwrap();
+        let mut learned = opened.learn().unwrap();
         let mut log = WritableReplayLog::open(experiment.dir()).unwrap();
         let repaired = Row::at(Event::Repaired, Timestamp::now().into());
         log.lock_exclusive().unwrap().append(&[repaired]).unwrap();
         let mut journal = Journal::open(&experiment).unwrap();
+        let anew = journal.learn().unwrap();
+        assert_ne!(learned.q_table(), anew.q_table());
+        opened.refresh().unwrap();
+        opened.learn_on(&mut learned).unwrap();
+        assert_eq!(learned.q_table(), anew.q_table());
         assert!(journal.view().is_none());
         assert_eq!(claim(&experiment, &mut journal).iteration, Some(Iteration(3)));
         reduce(&experiment, &EndedJobs::None).unwrap();

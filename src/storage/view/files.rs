@@ -1,6 +1,7 @@
 //! Folders that hold a cache: published whole, once, under a number; checked when they are read.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::regular_file;
@@ -49,17 +50,29 @@ pub(crate) fn newest<T>(
     for (number, folder) in listed.into_iter().rev() {
         match read(number, &folder) {
             Ok(found) => return Ok(Some(found)),
-            Err(error @ StorageError::OtherConfiguration { .. }) => return Err(error),
-            // One that this user may not read counts as damaged: it is only a cache.
-            Err(error) => on_damage(&folder, &error),
+            Err(error) if is_of_folder(&error) => on_damage(&folder, &error),
+            Err(error) => return Err(error),
         }
     }
     Ok(None)
 }
 
+/// Whether the folder cannot be used, rather than the experiment or the file system. One that this
+/// user may not read counts as damaged: it is only a cache.
+fn is_of_folder(error: &StorageError) -> bool {
+    match error {
+        StorageError::OtherConfiguration { .. } => false,
+        StorageError::Io { source, .. } => {
+            let is_denied = source.kind() == io::ErrorKind::PermissionDenied;
+            is_denied || error.is_gone() || error.is_damage()
+        }
+        _ => true,
+    }
+}
+
 /// Leaves a damaged folder to the next `reduce`.
 pub(crate) fn skip(folder: &Path, damage: &StorageError) {
-    log::debug!("`{}` is skipped: {damage}", folder.display());
+    log::warn!("`{}` is skipped: {damage}", folder.display());
 }
 
 /// Renames a damaged folder, so that it is made again under its name.

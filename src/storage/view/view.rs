@@ -120,12 +120,14 @@ pub(crate) struct Learned {
     learner: Learner,
     /// How many rows were learned from.
     pub rows: usize,
+    /// Which replay of the journal read them.
+    pub replays: u32,
 }
 
 impl Learned {
     pub fn nothing(params: ViewParams) -> Self {
         let learner = Learner::new(params.q_learning.clone(), params.space.clone());
-        Self { params, learner, rows: 0 }
+        Self { params, learner, rows: 0, replays: 0 }
     }
 
     /// Goes on from the Q-table of a view; `rows` are those of the log, at `log`.
@@ -146,7 +148,7 @@ impl Learned {
         }
         let learner = Learner::resume(params.q_learning.clone(), q_table, memory)
             .map_err(|error| StorageError::damaged(&view.folder, error.to_string()))?;
-        Ok(Self { params, learner, rows: count })
+        Ok(Self { params, learner, rows: count, replays: 0 })
     }
 
     /// Learns from the rows that are new; `rows` are all rows of the log, at `log`.
