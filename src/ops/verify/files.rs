@@ -1,4 +1,4 @@
-//! Files beside the log, the views and the rounds: learning curves, checkpoints, results, what an
+//! Files beside the log and the views: rounds, learning curves, checkpoints, results, what an
 //! import brought, what was saved and what was left behind.
 
 use std::collections::BTreeSet;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::exchange::read_q_values;
 use crate::ops::train::attempt_files::AttemptFiles;
-use crate::ops::verify::finding::{Finding, Repair, below, one_line, or_damage};
+use crate::ops::verify::finding::{Finding, Repair, one_line, or_damage};
 use crate::ops::verify::log::{Examined, LOG};
 use crate::ops::verify::results::{has_curve, wrong_curve};
 use crate::predictor::StoppingRule;
@@ -15,7 +15,7 @@ use crate::regular_file::{self, LARGE};
 use crate::space::Space;
 use crate::storage::fs::publish;
 use crate::storage::search_state::Record;
-use crate::storage::{Attempt, Curve, ExperimentDir, Iteration, StorageError};
+use crate::storage::{Attempt, Curve, ExperimentDir, Iteration, RoundDir, StorageError};
 
 /// Checks files of attempts without a row in the log, and results that wait to be appended: all
 /// that a repair needs of an audit of files.
@@ -24,15 +24,14 @@ pub(crate) fn check_attempts(
     dir: &ExperimentDir,
     log: &Examined,
 ) -> anyhow::Result<Vec<Finding>> {
-    let mut findings = Vec::new();
-    for path in files.unknown(|attempt| log.knows(attempt)) {
-        let problem = "the log holds neither a claim nor a result of it, and it would be in the \
-                       way of the attempt that gets its number";
-        let finding = Finding::damage(below(dir.root(), path), problem);
-        findings.push(finding.mended_by(Repair::SetAside));
-    }
-    for (attempt, path) in files.results.iter().filter(|(attempt, _)| log.knows(*attempt)) {
-        findings.extend(waiting_result(dir, *attempt, &below(dir.root(), path), log)?);
+    let has_begun = |attempt| log.knowledge.has_begun(attempt);
+    let problem = "the log holds neither a claim nor a result of it, and it would be in the way of \
+                   the attempt that gets its number";
+    let unknown = files.unknown(has_begun);
+    let mut findings: Vec<Finding> =
+        unknown.map(|path| Finding::damage(path, problem).mended_by(Repair::SetAside)).collect();
+    for (attempt, path) in files.results.iter().filter(|(attempt, _)| has_begun(*attempt)) {
+        findings.extend(waiting_result(dir, *attempt, path, log)?);
     }
     Ok(findings)
 }
@@ -41,10 +40,10 @@ pub(crate) fn check_attempts(
 fn waiting_result(
     dir: &ExperimentDir,
     attempt: Attempt,
-    name: &str,
+    path: &Path,
     log: &Examined,
 ) -> anyhow::Result<Option<Finding>> {
-    let set_aside = |problem| Some(Finding::damage(name, problem).mended_by(Repair::SetAside));
+    let set_aside = |problem| Some(Finding::damage(path, problem).mended_by(Repair::SetAside));
     let row = match dir.read_result(attempt) {
         Err(error) if error.is_gone() => return Ok(None),
         read => match or_damage(read)? {
@@ -61,7 +60,7 @@ fn waiting_result(
         }
         Err(violation) => return Ok(set_aside(format!("it can never be appended: {violation}"))),
     };
-    Ok(Some(Finding::note(name, problem).mended_by(Repair::SettleResult)))
+    Ok(Some(Finding::note(path, problem).mended_by(Repair::SettleResult)))
 }
 
 pub(crate) fn check_curves(
@@ -70,29 +69,27 @@ pub(crate) fn check_curves(
     rule: StoppingRule,
     log: &Examined,
 ) -> anyhow::Result<Vec<Finding>> {
-    let name = |path: &Path| below(dir.root(), path);
     let mut findings = Vec::new();
-    let there: BTreeSet<Attempt> = files.curves.iter().map(|(attempt, _)| *attempt).collect();
     let mut with_result = BTreeSet::new();
     for row in log.rows.iter().filter(|row| has_curve(row)) {
         let Some(attempt) = row.attempt() else { continue };
         with_result.insert(attempt);
         let path = dir.curve(attempt);
-        // One that was written since the folder was listed is there, too.
-        let wrong = if !there.contains(&attempt) && !path.exists() {
-            Some(format!("missing, though iteration {} has a result", attempt.iteration))
-        } else {
-            // One that cannot be read costs that curve, not the audit.
-            Curve::read(&path)
-                .map_or_else(|error| Some(one_line(error)), |curve| wrong_curve(row, &curve, rule))
+        // One that cannot be read costs that curve, not the audit.
+        let wrong = match Curve::read(&path) {
+            Ok(curve) => wrong_curve(row, &curve, rule),
+            Err(error) if error.is_gone() => {
+                Some(format!("missing, though iteration {} has a result", attempt.iteration))
+            }
+            Err(error) => Some(one_line(error)),
         };
-        findings.extend(wrong.map(|problem| Finding::damage(name(&path), problem)));
+        findings.extend(wrong.map(|problem| Finding::damage(path, problem)));
     }
     for (attempt, path) in files.curves.iter().filter(|(one, _)| !with_result.contains(one)) {
         // Nothing was made from it: the next attempt ignores it.
         if let Ok(Err(damage)) = or_damage(Curve::read(path)) {
             let problem = format!("{damage} (no result came of {attempt})");
-            findings.push(Finding::note(name(path), problem));
+            findings.push(Finding::note(path, problem));
         }
     }
     let known = &log.knowledge.known;
@@ -103,8 +100,57 @@ pub(crate) fn check_curves(
         let problem = format!(
             "{left} checkpoints of networks that have a result (reduce keeps the best ones')"
         );
-        findings.push(Finding::note(name(&dir.checkpoints()), problem));
+        findings.push(Finding::note(dir.checkpoints(), problem));
     }
+    Ok(findings)
+}
+
+/// Checks the files by which rounds are submitted, and the tasks that worked on them, as far as no
+/// round is missing before.
+pub(crate) fn check_rounds(dir: &ExperimentDir, log: &Examined) -> anyhow::Result<Vec<Finding>> {
+    let mut findings = Vec::new();
+    for ((number, folder), expected) in dir.list_rounds()?.into_iter().zip(1..) {
+        if number != expected {
+            let problem = format!("round {expected} is missing before it");
+            findings.push(Finding::damage(folder, problem));
+            break;
+        }
+        findings.extend(check_round(&RoundDir { round: number, folder }, log)?);
+    }
+    Ok(findings)
+}
+
+fn check_round(round: &RoundDir, log: &Examined) -> anyhow::Result<Vec<Finding>> {
+    let (mut findings, mut named) = (Vec::new(), BTreeSet::new());
+    for (rendering, expected) in round.renderings()?.into_iter().zip(1..) {
+        let mut wrong = |problem| findings.push(Finding::damage(&rendering.folder, problem));
+        if rendering.number != expected {
+            wrong(format!("rendering {expected} of the round is missing before it"));
+            break;
+        }
+        let plan = or_damage(rendering.plan())?;
+        let (array, jobs) = (or_damage(rendering.array())?, or_damage(rendering.jobs())?);
+        let (Ok(plan), Ok(array), Ok(jobs)) = (&plan, &array, &jobs) else {
+            [plan.err(), array.err(), jobs.err()].into_iter().flatten().for_each(wrong);
+            continue;
+        };
+        if plan.round != round.round || plan.parts.iter().sum::<u32>() != plan.array_size {
+            wrong("plan.yaml is that of another round, or its parts are not its array".to_owned());
+        }
+        if array.is_none() && jobs.is_some() {
+            wrong("a file is missing that was written before one that is there".to_owned());
+        }
+        named.extend(array.iter().flat_map(|array| array.array_jobs.iter().cloned()));
+    }
+    let mut notes: Vec<String> = or_damage(round.refusals())?.err().into_iter().collect();
+    let rows = log.rows.iter().filter(|row| row.round == Some(round.round));
+    let jobs: BTreeSet<&str> = rows.filter_map(|row| row.job.as_deref()).collect();
+    let others: Vec<&str> = jobs.into_iter().filter(|job| !named.contains(*job)).collect();
+    if !others.is_empty() {
+        let jobs = others.join(", ");
+        notes.push(format!("jobs that array.yaml does not name worked on it: {jobs}"));
+    }
+    findings.extend(notes.into_iter().map(|problem| Finding::note(&round.folder, problem)));
     Ok(findings)
 }
 
@@ -114,17 +160,12 @@ fn folders(dir: &ExperimentDir) -> [PathBuf; 6] {
     [dir.views(), dir.predictors(), dir.curves(), checkpoints, dir.rounds(), dir.torn()]
 }
 
-/// What stands in the way of a folder, or of the log: nothing more can be examined then.
+/// What stands in the way of a folder: nothing more can be examined then.
 pub(crate) fn misplaced(dir: &ExperimentDir) -> Vec<Finding> {
     let problem = "no folder (move it away: the program makes the folder when it needs one)";
     let in_the_way = folders(dir).into_iter().chain([dir.imported()]);
     let in_the_way = in_the_way.filter(|path| path.exists() && !path.is_dir());
-    let mut findings: Vec<Finding> =
-        in_the_way.map(|path| Finding::damage(below(dir.root(), &path), problem)).collect();
-    if dir.replay_log().is_dir() {
-        findings.push(Finding::damage(LOG, "a folder, in place of the log"));
-    }
-    findings
+    in_the_way.map(|path| Finding::damage(path, problem)).collect()
 }
 
 pub(crate) fn check_imported(
@@ -138,12 +179,9 @@ pub(crate) fn check_imported(
     }
     let table = or_damage(read.and_then(|bytes| read_q_values(bytes, space, &path)))?;
     Ok(match table.map(|usable| usable.set_aside.len()) {
-        Err(damage) => Some(Finding::damage(below(dir.root(), &path), damage)),
+        Err(damage) => Some(Finding::damage(path, damage)),
         Ok(0) => None,
-        Ok(rows) => {
-            let problem = format!("{rows} rows are not of this search space");
-            Some(Finding::note(below(dir.root(), &path), problem))
-        }
+        Ok(rows) => Some(Finding::note(path, format!("{rows} rows are not of this search space"))),
     })
 }
 
@@ -153,21 +191,18 @@ pub(crate) fn left_behind(dir: &ExperimentDir) -> anyhow::Result<Vec<Finding>> {
     for (_, path) in publish::listing(&dir.torn(), |name| Some(name.to_owned()))? {
         let bytes = fs::metadata(&path).map_or(0, |file| file.len());
         let problem = format!("{bytes} bytes that were cut or replaced in {LOG}");
-        findings.push(Finding::note(below(dir.root(), &path), problem));
+        findings.push(Finding::note(path, problem));
     }
     let rounds = dir.list_rounds()?.into_iter().map(|(_, folder)| folder);
     let others = dir.scratch.clone().into_iter().chain(rounds);
-    let folders = [dir.root().to_owned()].into_iter().chain(folders(dir)).chain(others);
-    for folder in folders {
+    for folder in [dir.root().to_owned()].into_iter().chain(folders(dir)).chain(others) {
         let private = publish::private_listing(&folder, |_| Some(()))?.len();
         if private > 0 {
-            let is_root = folder == dir.root();
-            let name = if is_root { ".".to_owned() } else { below(dir.root(), &folder) };
             let problem = format!(
                 "{private} names `.*.partial` of interrupted writes, or of what was set aside; \
                  nothing reads them"
             );
-            findings.push(Finding::note(name, problem));
+            findings.push(Finding::note(folder, problem));
         }
     }
     Ok(findings)

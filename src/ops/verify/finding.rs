@@ -1,47 +1,38 @@
 //! What an audit finds.
 
 use std::fmt;
-use std::path::Path;
+use std::path::PathBuf;
 
 use serde::Serialize;
 
 use crate::storage::StorageError;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// A file is not what this program wrote, or lacks what it must hold.
     Damage,
-    /// Worth knowing, and no damage.
     Note,
 }
 
-/// What `verify --repair` does about a finding.
+/// What `verify --repair` does about a finding; [`Repair::words`] say it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Repair {
-    /// There is no safe way.
     None,
-    /// Saves the row in `torn/` and blanks it in place; a result that may only not stand there is
-    /// appended again.
     BlankRow,
-    /// Saves what follows the last whole row in `torn/` and cuts it.
     CutEnd,
-    /// Appends rows that an interrupted write left out.
     AppendRows,
-    /// Renames a view aside, and publishes one of all rows.
     RebuildView,
-    /// Renames a file or folder aside.
     SetAside,
-    /// Appends a result that its attempt could not append, or removes it where the log has one.
     SettleResult,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
     pub severity: Severity,
-    /// The file or folder, below the experiment: joined to its root it can be opened.
-    pub path: String,
+    /// In a report below the experiment: joined to its root it can be opened.
+    pub path: PathBuf,
     /// From 1.
     pub line: Option<u64>,
     /// Where that line begins, from 0.
@@ -52,7 +43,7 @@ pub struct Finding {
 }
 
 impl Finding {
-    pub fn damage(path: impl Into<String>, problem: impl Into<String>) -> Self {
+    pub fn damage(path: impl Into<PathBuf>, problem: impl Into<String>) -> Self {
         Self {
             severity: Severity::Damage,
             path: path.into(),
@@ -64,7 +55,7 @@ impl Finding {
         }
     }
 
-    pub fn note(path: impl Into<String>, problem: impl Into<String>) -> Self {
+    pub fn note(path: impl Into<PathBuf>, problem: impl Into<String>) -> Self {
         Self { severity: Severity::Note, ..Self::damage(path, problem) }
     }
 
@@ -90,39 +81,39 @@ impl fmt::Display for Finding {
             (false, Severity::Damage) => "damage",
             (false, Severity::Note) => "note",
         };
-        write!(f, "{kind:<8}  {}", self.path)?;
+        write!(f, "{kind:<8}  {}", self.path.display())?;
         if let (Some(line), Some(byte)) = (self.line, self.byte) {
             write!(f, ":{line} (byte {byte})")?;
         }
         write!(f, ": {}", self.problem)?;
         match self.repair.words() {
-            ["", _] if self.severity == Severity::Note => Ok(()),
-            ["", _] => f.write_str(" [no safe repair: put it back from a copy]"),
-            [_, done] if self.repaired => write!(f, " [{done}]"),
-            [planned, _] => write!(f, " [--repair {planned}]"),
+            None if self.severity == Severity::Note => Ok(()),
+            None => f.write_str(" [no safe repair: put it back from a copy]"),
+            Some((_, done)) if self.repaired => write!(f, " [{done}]"),
+            Some((planned, _)) => write!(f, " [--repair {planned}]"),
         }
     }
 }
 
 impl Repair {
     /// What is to be done, and what was done.
-    const fn words(self) -> [&'static str; 2] {
-        match self {
-            Self::None => [""; 2],
-            Self::BlankRow => ["keeps it in torn/ and blanks it", "kept in torn/ and blanked"],
+    const fn words(self) -> Option<(&'static str, &'static str)> {
+        Some(match self {
+            Self::None => return None,
+            Self::BlankRow => ("keeps it in torn/ and blanks it", "kept in torn/ and blanked"),
             Self::CutEnd => {
-                ["keeps it in torn/ and cuts it, as the next writer does", "kept in torn/ and cut"]
+                ("keeps it in torn/ and cuts it, as the next writer does", "kept in torn/ and cut")
             }
-            Self::AppendRows => ["appends the row, as the next writer does", "appended"],
-            Self::RebuildView => [
+            Self::AppendRows => ("appends the row", "appended"),
+            Self::RebuildView => (
                 "sets it aside and learns again from the log",
                 "set aside, and learned again from the log",
-            ],
-            Self::SetAside => ["sets it aside", "set aside"],
+            ),
+            Self::SetAside => ("sets it aside", "set aside"),
             Self::SettleResult => {
-                ["appends or removes it, as the next reduce does", "appended or removed"]
+                ("appends or removes it, as the next reduce does", "appended or removed")
             }
-        }
+        })
     }
 }
 
@@ -138,10 +129,6 @@ pub(crate) fn or_damage<T>(
 
 pub(crate) fn one_line(error: StorageError) -> String {
     format!("{:#}", anyhow::Error::from(error))
-}
-
-pub(crate) fn below(root: &Path, path: &Path) -> String {
-    path.strip_prefix(root).unwrap_or(path).display().to_string()
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! The log, row by row: which lines are no rows, which rows may not stand where they stand, and the
 //! search state once those are blanked.
 
-use std::collections::{BTreeMap, HashMap};
 use std::slice;
 
 use jiff::Timestamp;
@@ -25,7 +24,7 @@ pub(crate) struct Blank {
     pub keep: Kept,
     /// The result that it is, which then counts where it is appended again.
     pub again: Option<Row>,
-    problem: String,
+    finding: Finding,
 }
 
 #[derive(Debug, Clone)]
@@ -36,8 +35,6 @@ pub(crate) struct Examined {
     pub blanks: Vec<Blank>,
     /// Length of the prefix whose checksum matches a view.
     prefix: u64,
-    /// The newest attempt of each iteration that a row names.
-    attempts: BTreeMap<Iteration, u32>,
 }
 
 impl Examined {
@@ -45,39 +42,33 @@ impl Examined {
     pub fn of(raw: &RawLog, experiment: Option<&Experiment>, prefix: u64) -> Self {
         let highest = raw.lines.iter().filter_map(|line| line.row.as_ref().ok()?.iteration).max();
         let most = highest.unwrap_or_default().next();
-        let mut met = HashMap::new();
-        let mut check = |row: &Row, knowledge: &_| check(experiment, row, knowledge, &mut met);
         let (mut rows, mut blanks) = (Vec::new(), Vec::<Blank>::new());
-        let (mut knowledge, mut attempts) = (Knowledge::default(), BTreeMap::new());
+        let mut knowledge = Knowledge::default();
         for (index, line) in raw.lines.iter().enumerate() {
             let applied = match &line.row {
                 Err(error) => Err(error.to_string()),
-                Ok(row) => check(row, &knowledge)
+                Ok(row) => check(experiment, row, &knowledge)
                     .and_then(|()| knowledge.apply(row).map_err(|violation| violation.to_string()))
                     .map(|()| row.clone()),
             };
-            let row = applied.unwrap_or_else(|problem| {
+            rows.push(applied.unwrap_or_else(|problem| {
                 let keep = kept(line, most, &knowledge);
                 let result = line.row.as_ref().ok().filter(|row| row.event.is_result());
-                let again = result.filter(|row| check(row, &knowledge).is_ok()).cloned();
-                blanks.push(Blank { index, keep, again, problem });
+                let again = result.filter(|row| check(experiment, row, &knowledge).is_ok());
+                let finding = blanked(line, keep, &problem);
+                blanks.push(Blank { index, keep, again: again.cloned(), finding });
                 let Kept { iteration, attempt } = keep;
                 let void = Row { iteration, attempt, ..Row::new(Event::Void) };
                 knowledge.apply(&void).expect("a void row may stand anywhere");
                 void
-            });
-            if let Some(attempt) = row.attempt() {
-                let newest: &mut u32 = attempts.entry(attempt.iteration).or_default();
-                *newest = attempt.number.max(*newest);
-            }
-            rows.push(row);
+            }));
         }
         // A result that counts already, be it by a repair that was killed, is not appended again.
         let mut mended = knowledge.clone();
         for blank in &mut blanks {
             blank.again.take_if(|row| mended.apply(row).is_err());
         }
-        Self { rows, knowledge, blanks, prefix, attempts }
+        Self { rows, knowledge, blanks, prefix }
     }
 
     /// Whether blanking would be no repair: it would blank a tenth of the rows and more than three,
@@ -91,24 +82,21 @@ impl Examined {
         self.blanks.iter().any(|blank| (blank.index as u64) < self.prefix)
     }
 
-    /// Whether a row of the log names an attempt or a later one, or may have before it was blanked.
-    /// The files of any other attempt are in the way of the one that gets its number.
-    pub fn knows(&self, attempt: Attempt) -> bool {
-        // A blanked row may be its claim.
-        let may_be_its_claim = |row: &Row| {
-            row.event == Event::Void
-                && row.iteration.is_none_or(|iteration| iteration == attempt.iteration)
-                && row.attempt.is_none_or(|number| number == attempt.number)
-        };
-        self.attempts.get(&attempt.iteration).is_some_and(|newest| attempt.number <= *newest)
-            || (attempt.iteration < self.knowledge.next_iteration
-                && self.rows.iter().any(may_be_its_claim))
+    pub fn has_blanked_rows(&self) -> bool {
+        self.knowledge.events.contains_key(&Event::Void)
+    }
+
+    /// Whether readers may hold rows that were blanked after they had read them: where rows are
+    /// blank, the newest `repaired` row stands twice, the second time after the blanks.
+    pub fn lacks_second_row(&self) -> bool {
+        let newest = self.rows.iter().rposition(|row| row.event == Event::Repaired);
+        let stands_twice = |newest| newest > 0 && self.rows[newest - 1] == self.rows[newest];
+        self.has_blanked_rows() && !newest.is_some_and(stands_twice)
     }
 
     pub fn findings(&self, raw: &RawLog, now: Timestamp) -> Vec<Finding> {
         let blanks = self.blanks.iter();
-        let mut findings: Vec<Finding> =
-            blanks.map(|blank| self.finding(blank, &raw.lines[blank.index])).collect();
+        let mut findings: Vec<Finding> = blanks.map(|blank| blank.finding.clone()).collect();
         if self.refuses_the_prefix() {
             let problem =
                 "rows that were good when a view was made of them are none of this search";
@@ -125,11 +113,17 @@ impl Examined {
         findings.extend(self.knowledge.due_rows(None).into_iter().map(|row| {
             let (iteration, event) = (row.iteration.unwrap_or_default(), row.event);
             let problem = format!(
-                "iteration {iteration} lacks its `{event}` row, which an interrupted write left out"
+                "iteration {iteration} lacks its `{event}` row, which an interrupted write left \
+                 out (the next writer appends it, too)"
             );
             Finding::damage(LOG, problem).mended_by(Repair::AppendRows)
         }));
-        findings.extend(self.blanked_before(raw));
+        findings.extend(raw.lines.iter().filter_map(blanked_before));
+        if self.blanks.is_empty() && self.lacks_second_row() {
+            let problem = "a repair was killed after it had blanked rows: what runs since before \
+                           may not have seen it";
+            findings.push(Finding::note(LOG, problem).mended_by(Repair::AppendRows));
+        }
         findings.extend(self.knowledge.expired(now.into()).into_iter().map(|attempt| {
             let iteration = attempt.iteration;
             let then = "the next reduce records it as lost";
@@ -137,43 +131,36 @@ impl Examined {
         }));
         findings
     }
+}
 
-    fn finding(&self, blank: &Blank, line: &RawLine) -> Finding {
-        let what = match blank.keep.attempt() {
-            Some(Attempt { iteration, number }) => {
-                format!(" (of iteration {iteration}, attempt {number})")
-            }
-            None if line.bytes.starts_with(b",set,") => {
-                " (a blanked row sets nothing: `metaqnn set` it again)".to_owned()
-            }
-            None => String::new(),
-        };
-        let is_mended = !self.is_beyond_repair() && !line.bytes.is_empty();
-        let repair = if is_mended { Repair::BlankRow } else { Repair::None };
-        damaged_line(line, format!("{}{what}", blank.problem)).mended_by(repair)
-    }
+fn blanked(line: &RawLine, keep: Kept, problem: &str) -> Finding {
+    let what = match keep.attempt() {
+        Some(Attempt { iteration, number }) => {
+            format!(" (of iteration {iteration}, attempt {number})")
+        }
+        None if line.bytes.starts_with(b",set,") => {
+            " (a blanked row sets nothing: `metaqnn set` it again)".to_owned()
+        }
+        None => String::new(),
+    };
+    let repair = if line.bytes.is_empty() { Repair::None } else { Repair::BlankRow };
+    damaged_line(line, format!("{problem}{what}")).mended_by(repair)
+}
 
-    /// Rows that earlier repairs have blanked.
-    fn blanked_before(&self, raw: &RawLog) -> impl Iterator<Item = Finding> {
-        let is_now = |index: usize| self.blanks.iter().any(|blank| blank.index == index);
-        let lines = raw.lines.iter().zip(&self.rows).enumerate();
-        let blanked = lines.filter(move |(index, (line, row))| {
-            row.event == Event::Void && line.row.is_ok() && !is_now(*index)
-        });
-        blanked.map(|(_, (line, row))| {
-            let problem = match row.iteration {
-                Some(iteration) => {
-                    format!("a row of iteration {iteration} was blanked (its bytes are in torn/)")
-                }
-                None => {
-                    "a row was blanked (its bytes are in torn/; what it set, if it was a `set` \
-                         row, is not in force)"
-                        .to_owned()
-                }
-            };
-            Finding::note(LOG, problem).at(line.line, line.byte)
-        })
-    }
+/// The finding about a row that an earlier repair has blanked.
+fn blanked_before(line: &RawLine) -> Option<Finding> {
+    let row = line.row.as_ref().ok().filter(|row| row.event == Event::Void)?;
+    let problem = match row.iteration {
+        Some(iteration) => {
+            format!("a row of iteration {iteration} was blanked (its bytes are in torn/)")
+        }
+        None => {
+            "a row was blanked (its bytes are in torn/; what it set, if it was a `set` row, is \
+                 not in force)"
+                .to_owned()
+        }
+    };
+    Some(Finding::note(LOG, problem).at(line.line, line.byte))
 }
 
 /// A log that is not what this program wrote.
@@ -196,13 +183,8 @@ fn kept(line: &RawLine, most: Iteration, knowledge: &Knowledge) -> Kept {
 }
 
 /// Checks that the search space can have architecture and reward, and that a setting can be in
-/// force; `met` holds the answers for architectures.
-fn check(
-    experiment: Option<&Experiment>,
-    row: &Row,
-    knowledge: &Knowledge,
-    met: &mut HashMap<String, Result<(), String>>,
-) -> Result<(), String> {
+/// force.
+fn check(experiment: Option<&Experiment>, row: &Row, knowledge: &Knowledge) -> Result<(), String> {
     if let Some(reward) = row.reward {
         Accuracy::new(reward).map_err(|error| format!("column `reward`: {error}"))?;
     }
@@ -213,12 +195,11 @@ fn check(
         return in_force.map_err(|error| format!("column `reason`: {}", error.root_cause()));
     }
     let Some(text) = &row.architecture else { return Ok(()) };
-    let check = || match experiment.config().space.parse(text) {
+    match experiment.config().space.parse(text) {
         Err(error) => Err(format!("column `architecture`: {error}")),
         Ok(own) if own.to_string() != *text => {
             Err(format!("column `architecture`: `{text}` should be written `{own}`"))
         }
         Ok(_) => Ok(()),
-    };
-    met.entry(text.clone()).or_insert_with(check).clone()
+    }
 }

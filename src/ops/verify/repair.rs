@@ -3,8 +3,10 @@
 //! It is decided again from the log under the lock, in an order in which it may be killed at any
 //! moment and repeated: results are appended again before the row that holds them is blanked, and
 //! with them a `repaired` row, after which others read the log again from its start; what is
-//! replaced is saved before; caches come last, since they follow from the log. The lock is released
-//! before anything is learned.
+//! replaced is saved before. After the blanks the `repaired` row is appended once more, for those
+//! who have read, without the lock, the first one and then a row that was still to be blanked;
+//! where it is missing, the next repair goes through the same steps. Caches come last, since they
+//! follow from the log. The lock is released before anything is learned.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -35,34 +37,38 @@ pub(crate) fn mend(experiment: &Experiment, differing: &[PathBuf]) -> anyhow::Re
     let mut caches: BTreeSet<PathBuf> =
         differing.iter().filter(|folder| folder.exists()).cloned().collect();
     let raw = guard.read_raw()?;
-    let (_, prefix) = read_views(experiment, &listed, &raw);
+    let ((wrong, _), prefix) = read_views(experiment, &listed, &raw);
     let mut examined = Examined::of(&raw, Some(experiment), prefix);
     if examined.is_beyond_repair() {
         return Ok(());
     }
+    let now = Timestamp::now().into();
     // What others have read before holds no more.
-    let is_repaired = !examined.blanks.is_empty() || !caches.is_empty();
+    let is_repaired =
+        !caches.is_empty() || !examined.blanks.is_empty() || examined.lacks_second_row();
     if is_repaired {
         let again = examined.blanks.iter().filter_map(|blank| blank.again.clone());
-        let repaired = Row::at(Event::Repaired, Timestamp::now().into());
-        guard.append(&again.chain([repaired]).collect::<Vec<_>>())?;
+        let repaired = Row::at(Event::Repaired, now);
+        guard.append(&again.chain([repaired.clone()]).collect::<Vec<_>>())?;
         for blank in &examined.blanks {
             guard.blank(&raw.lines[blank.index], blank.keep)?;
         }
         examined = Examined::of(&guard.read_raw()?, Some(experiment), prefix);
+        if examined.has_blanked_rows() {
+            guard.append(&[repaired])?;
+        }
     }
-    guard.append(&examined.knowledge.due_rows(Some(Timestamp::now().into())))?;
-    let raw = guard.read_raw()?;
-    let examined = Examined::of(&raw, Some(experiment), prefix);
-    let wrong =
-        [read_views(experiment, &listed, &raw).0.0, read_predictors(experiment, &examined.rows)?.0];
-    caches.extend(wrong.concat().iter().map(|finding| dir.root().join(&finding.path)));
+    let due = examined.knowledge.due_rows(Some(now));
+    guard.append(&due)?;
+    due.iter().try_for_each(|row| examined.knowledge.apply(row))?;
+    let wrong = [wrong, read_predictors(experiment, &examined.rows)?.0].concat();
+    caches.extend(wrong.into_iter().map(|finding| finding.path));
     for folder in &caches {
         set_aside(folder)?;
     }
     for finding in check_attempts(&files, dir, &examined)? {
         if finding.repair == Repair::SetAside {
-            set_aside(&dir.root().join(&finding.path))?;
+            set_aside(&finding.path)?;
         }
     }
     drop(guard);
@@ -210,7 +216,7 @@ training: {trainer: synthetic}
         assert_eq!((known.known.len(), known.events[&Event::Void]), (0, 1));
         // The row may have been the claim of the second iteration.
         assert_eq!(claim(&experiment, &mut journal).iteration, Some(Iteration(3)));
-        assert_eq!(events(&experiment), "cvrc");
+        assert_eq!(events(&experiment), "cvrrc");
         assert_clean(&experiment);
     }
 
@@ -249,13 +255,42 @@ training: {trainer: synthetic}
         assert!(repair(experiment.dir().root()).unwrap().is_clean());
         old.publish(experiment.dir(), journal.position(), journal.rows()).unwrap();
         // Nobody sees the newest one yet.
-        fs::rename(experiment.dir().view(3), folder.path().join("3")).unwrap();
+        fs::rename(experiment.dir().view(4), folder.path().join("4")).unwrap();
         let other = Journal::open(&experiment).unwrap();
         assert!(other.view().is_none() && other.state().known.is_empty());
-        fs::rename(folder.path().join("3"), experiment.dir().view(3)).unwrap();
+        fs::rename(folder.path().join("4"), experiment.dir().view(4)).unwrap();
         assert_eq!(journal.publish(&old).unwrap(), None);
-        assert_eq!(views(&experiment), [3]);
+        assert_eq!(views(&experiment), [4]);
         assert_clean(&experiment);
+    }
+
+    #[test]
+    fn a_repair_killed_between_its_rows_is_completed_by_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let experiment = experiment(&folder);
+        fail(&experiment);
+        fail(&experiment);
+        let path = experiment.dir().replay_log();
+        edit(&path, "1,failed,1", "?,failed,1");
+        let dir = experiment.dir().root();
+        assert!(repair(dir).unwrap().is_clean());
+        assert_eq!(events(&experiment), "cvcfrr");
+        // It was killed after its last blank, and a task goes on, which has read before that.
+        let text = fs::read_to_string(&path).unwrap();
+        let end = text.trim_end().rfind('\n').unwrap() + 1;
+        fs::write(&path, &text[..end]).unwrap();
+        fs::remove_dir_all(experiment.dir().view(6)).unwrap();
+        fail(&experiment);
+        let mut reader = Journal::open(&experiment).unwrap();
+        let learned = reader.learn().unwrap();
+        let audit = verify(dir).unwrap();
+        assert!(audit.findings.iter().any(|it| it.repair == Repair::AppendRows), "{audit}");
+        assert!(repair(dir).unwrap().findings[0].repaired);
+        assert_eq!(events(&experiment), "cvcfrcfrr");
+        reader.refresh().unwrap();
+        assert_ne!(reader.learn().unwrap().replays, learned.replays);
+        let after = verify(dir).unwrap();
+        assert!(after.findings.iter().all(|it| it.repair == Repair::None), "{after}");
     }
 
     #[test]

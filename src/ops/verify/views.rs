@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::ops::Experiment;
 use crate::ops::reduce::refit::{is_as_fitted, is_of_log};
-use crate::ops::verify::finding::{Finding, Repair, below, one_line};
+use crate::ops::verify::finding::{Finding, Repair, one_line};
 use crate::storage::view::{StoredPredictor, View};
 use crate::storage::{RawLog, Row, StorageError};
 
@@ -13,9 +13,8 @@ use crate::storage::{RawLog, Row, StorageError};
 /// other one.
 type Caches<T> = (Vec<Finding>, Option<T>);
 
-fn wrong(experiment: &Experiment, folder: &Path, problem: String) -> Finding {
-    let name = below(experiment.dir().root(), folder);
-    Finding::damage(name, problem).mended_by(Repair::RebuildView)
+fn wrong(folder: &Path, problem: String) -> Finding {
+    Finding::damage(folder, problem).mended_by(Repair::RebuildView)
 }
 
 /// Whether a listed folder is gone: a reduce keeps the newest ones only.
@@ -53,7 +52,7 @@ pub(crate) fn read_views(
             Err(error) if is_removed(&error, folder) => continue,
             Err(error) => one_line(error),
         };
-        found.push(wrong(experiment, folder, problem));
+        found.push(wrong(folder, problem));
     }
     ((found, newest), prefix)
 }
@@ -72,7 +71,7 @@ pub(crate) fn read_predictors(
         match read {
             Ok(stored) => newest = Some(stored),
             Err(error) if is_removed(&error, &folder) => {}
-            Err(error) => found.push(wrong(experiment, &folder, one_line(error))),
+            Err(error) => found.push(wrong(&folder, one_line(error))),
         }
     }
     Ok((found, newest))
@@ -86,7 +85,7 @@ pub(crate) fn differing(
 ) -> anyhow::Result<Vec<Finding>> {
     let differs = |folder: &Path, from: &str| {
         let problem = format!("it is not what its {from} say with this `experiment.yaml`");
-        wrong(experiment, folder, problem)
+        wrong(folder, problem)
     };
     let mut found = Vec::new();
     if let Some(view) = view {
