@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::exchange::{Q_VALUES, REPLAY_DATABASE, ReplayRow, read_q_values, read_replay_database};
 use crate::ops::journal::Journal;
-use crate::ops::train::task::Task;
+use crate::ops::train::Task;
 use crate::ops::{Experiment, Refusal};
 use crate::regular_file::{self, LARGE};
 use crate::storage::fs::publish;

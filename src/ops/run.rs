@@ -16,6 +16,7 @@ use anyhow::{Context, bail};
 use crate::ops::journal::{Journal, Switched};
 use crate::ops::reduce::lost_claims::EndedJobs;
 use crate::ops::reduce::{reduce, tables};
+use crate::ops::train::sleep_unless;
 use crate::ops::{Experiment, Refusal, TrainEvent};
 use crate::storage::Trust;
 use crate::training::{ChildCommand, ChildProcess, Output, Signal, TICK};
@@ -68,7 +69,7 @@ pub fn run(
             ));
         }
         if search.events.others_train && !search.events.has_claimed {
-            sleep_unless(&interrupted, LOOK_AGAIN_AFTER);
+            sleep_unless(|| interrupted.load(Ordering::SeqCst), LOOK_AGAIN_AFTER);
         }
     }
 }
@@ -92,13 +93,6 @@ fn end(workers: &mut [Option<ChildProcess>], asked: &mut Option<Instant>) {
         }
     }
     asked.get_or_insert_with(Instant::now);
-}
-
-fn sleep_unless(interrupted: &AtomicBool, pause: Duration) {
-    let end = Instant::now() + pause;
-    while Instant::now() < end && !interrupted.load(Ordering::SeqCst) {
-        thread::sleep(Duration::from_millis(100));
-    }
 }
 
 fn catch_interrupts() -> anyhow::Result<Arc<AtomicBool>> {

@@ -12,7 +12,7 @@ use crate::ops::rounds::plan::scheduler;
 use crate::ops::rounds::queue::{Queue, Stage};
 use crate::ops::rounds::round::Round;
 use crate::ops::rounds::unclaimed::{Unclaimed, last_line_of_reduce, unclaimed};
-use crate::ops::train::attempt_files::AttemptFiles;
+use crate::ops::train::AttemptFiles;
 use crate::report::terminal::{self, Colour};
 use crate::report::{ArchitectureRecord, Condition, Summary, first_start, ranking};
 use crate::storage::{Event, Knowledge, RoundDir, Row, TaskRefusal};

@@ -31,7 +31,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 
 use self::rendezvous::{HERE, REPORT, Rendezvous};
-use crate::ops::train::task::host;
+use crate::ops::train::host;
 use crate::ops::{Experiment, Refusal};
 use crate::slurm::{Variables, slurm_step};
 use crate::storage::{StorageError, Trust};

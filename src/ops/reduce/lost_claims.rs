@@ -6,8 +6,8 @@ use jiff::Timestamp;
 
 use crate::ops::journal::Journal;
 use crate::ops::rounds::plan::scheduler;
-use crate::ops::train::attempt_files::{AttemptFiles, LeftResults};
-use crate::ops::train::task::{self, LOCAL};
+use crate::ops::train::record::LeftResults;
+use crate::ops::train::{AttemptFiles, LOCAL, is_gone};
 use crate::ops::{Experiment, Refusal};
 use crate::slurm::{JobId, Scheduler};
 use crate::storage::{Attempt, Curve, Knowledge};
@@ -33,7 +33,7 @@ pub(crate) fn lose_ended_claims(
     ended: &EndedJobs,
 ) -> anyhow::Result<usize> {
     let dir = experiment.dir();
-    let (files, left) = (AttemptFiles::list(dir)?, LeftResults::read(dir)?);
+    let (files, left) = (AttemptFiles::list(dir)?, LeftResults::read(dir, None)?);
     journal.refresh()?;
     files.check(journal.state())?;
     let jobs = match ended {
@@ -116,7 +116,7 @@ fn ended_claims(
 ) -> Vec<(Attempt, &'static str)> {
     let of_jobs =
         ended_jobs.iter().flat_map(|job| knowledge.open_attempts(|open| open.job == *job));
-    let gone = knowledge.open_attempts(|open| open.job == LOCAL && task::is_gone(&open.task));
+    let gone = knowledge.open_attempts(|open| open.job == LOCAL && is_gone(&open.task));
     let expired = knowledge.expired(Timestamp::now().into());
     let mut ended: Vec<_> = of_jobs.map(|attempt| (attempt, "its array has ended")).collect();
     ended.extend(gone.into_iter().map(|attempt| (attempt, "its process is gone")));

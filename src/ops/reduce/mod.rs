@@ -20,7 +20,7 @@ use crate::ops::journal::Journal;
 use crate::ops::reduce::checkpoints::remove_checkpoints;
 use crate::ops::reduce::lost_claims::{EndedJobs, lose_ended_claims};
 use crate::ops::reduce::refit::{is_as_fitted, newest_predictor, refit};
-use crate::ops::train::stopping::audit_findings;
+use crate::ops::train::curve::audit_findings;
 use crate::ops::{Experiment, Refusal};
 use crate::predictor::AuditFindings;
 use crate::storage::fs::publish::Published;

@@ -6,7 +6,7 @@
 use anyhow::{Context, ensure};
 
 use crate::ops::journal::Journal;
-use crate::ops::train::task::host;
+use crate::ops::train::host;
 use crate::ops::{Experiment, Refusal};
 use crate::predictor::{Example, Features, FittedPredictor, LearningCurve, TrainingSet};
 use crate::seed::{Purpose, generator};

@@ -104,7 +104,7 @@ impl<'a> OpenClaim<'a> {
 mod tests {
     use super::*;
     use crate::ops::rounds::hosts::Hosts;
-    use crate::ops::train::task::LOCAL;
+    use crate::ops::train::LOCAL;
     use crate::storage::Time;
 
     fn claimed(iteration: u64, attempt: u32, host: &str) -> Row {

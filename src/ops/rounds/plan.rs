@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::ops::Experiment;
 use crate::ops::journal::Journal;
 use crate::ops::reduce::refit::predictor_curves;
-use crate::ops::train::task::host;
+use crate::ops::train::host;
 use crate::q_learning::{Epsilon, EpsilonSchedule, StageCounts};
 use crate::slurm::{
     ArraySize, Asked, BatchScript, CLUSTER, Slurm, SlurmError, SlurmParams, Variables, Work,

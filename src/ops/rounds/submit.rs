@@ -14,7 +14,7 @@ use crate::ops::rounds::plan::{
 use crate::ops::rounds::queue::{Queue, Stage};
 use crate::ops::rounds::round::Round;
 use crate::ops::rounds::unclaimed::unclaimed;
-use crate::ops::train::attempt_files::AttemptFiles;
+use crate::ops::train::AttemptFiles;
 use crate::ops::{Experiment, Refusal};
 use crate::slurm::{
     Asked, Scheduler, Slurm, Variables, check_options, submit_variables, unused_variables,

@@ -1,59 +1,76 @@
 //! What a task claims: it samples under the lock, where it sees what others have claimed and
 //! finished, or takes up its own open claim again.
 
-use jiff::Timestamp;
+use std::mem;
+
+use jiff::{SignedDuration, Timestamp};
 
 use crate::ops::journal::{Journal, Transaction};
-use crate::ops::train::attempt_files::LeftResults;
-use crate::ops::train::task::Task;
+use crate::ops::reduce::refit::newest_predictor;
+use crate::ops::train::record::LeftResults;
+use crate::ops::train::{Claim, Task, TaskRun, TrainOptions};
 use crate::ops::{Experiment, Refusal, TrainEvent};
-use crate::q_learning::{Epsilon, EpsilonSchedule, QTable, sample_trajectory};
+use crate::q_learning::{Epsilon, QTable, sample_trajectory};
 use crate::seed::{Purpose, generator};
-use crate::space::Architecture;
 use crate::storage::search_state::EarlierAttempt;
 use crate::storage::view::Learned;
+use crate::storage::view::files::skip;
 use crate::storage::{
-    Attempt, Claimant, Event, ExperimentDir, Iteration, Knowledge, Row, StorageError,
+    Attempt, Claimant, Event, ExperimentDir, Iteration, Knowledge, LockTimeout, Row, StorageError,
 };
-
-#[derive(Debug, Clone)]
-pub(crate) struct Claim {
-    pub row: Row,
-    pub attempt: Attempt,
-    pub architecture: Architecture,
-    /// Attempts in a row before this one that left on the time warning without a new epoch.
-    pub timeouts: u32,
-}
 
 #[derive(Debug)]
 pub(crate) enum Claimed {
-    /// An architecture to train; and iterations that a known architecture was drawn in before it.
-    Claim(Box<Claim>, Vec<Iteration>),
+    /// An architecture to train.
+    Claim(Box<Claim>),
     Nothing(TrainEvent),
     /// Nothing yet: the configuration was changed since it was read.
     OtherConfiguration,
 }
 
-#[derive(Debug)]
-enum DrawEnd {
-    Done(Claimed),
-    /// Nothing was drawn: the task has an open claim, which it takes up again.
-    HasOpenClaim(Attempt),
-    /// An epsilon has come into force whose Q-values were not read.
-    NeedsQValues,
-}
-
 /// Draws without anything new after which an epsilon is closed.
 const MOST_DRAWS: u32 = 1_000;
+
+impl TaskRun<'_> {
+    pub(super) fn claim(&mut self) -> anyhow::Result<Claimed> {
+        self.journal.set_lock_timeout(LockTimeout::default());
+        self.journal.renew()?;
+        self.predictor = newest_predictor(self.experiment, &self.journal, skip)?;
+        let mut sampler = Sampler {
+            experiment: self.experiment,
+            task: &self.task,
+            options: self.options,
+            predictor: self.predictor.as_ref().map(|stored| stored.full_curves),
+            q_values: &mut self.q_values,
+        };
+        let claimed = sampler.claim(&mut self.journal)?;
+        match &claimed {
+            Claimed::Nothing(why) => (self.on_event)(why.clone()),
+            Claimed::OtherConfiguration => {}
+            Claimed::Claim(claim) => {
+                for iteration in &claim.reused {
+                    (self.on_event)(TrainEvent::Reused { iteration: iteration.0 });
+                }
+                (self.on_event)(TrainEvent::Claimed {
+                    iteration: claim.attempt.iteration.0,
+                    attempt: claim.attempt.number,
+                    epsilon: claim.row.epsilon.unwrap_or(1.0),
+                    architecture: claim.architecture.to_string(),
+                    epochs: self.experiment.config().recipe.epochs,
+                });
+            }
+        }
+        Ok(claimed)
+    }
+}
 
 pub(crate) struct Sampler<'a> {
     pub experiment: &'a Experiment,
     pub task: &'a Task,
-    pub round: Option<u32>,
+    pub options: TrainOptions,
     /// Full curves of the predictor that will judge.
     pub predictor: Option<u64>,
-    /// Whether the Q-table is learned on from the rows of the log, and not by a `reduce`.
-    pub learns: bool,
+    pub q_values: &'a mut QValues,
 }
 
 /// The Q-table that draws are made with, kept from one claim to the next.
@@ -70,10 +87,10 @@ pub(crate) enum QValues {
 impl QValues {
     pub fn unread(experiment: &Experiment) -> Self {
         let config = experiment.config();
-        let initial = config.q_learning.initial_q_value;
-        Self::Unread(0, QTable::new(config.space.clone(), initial))
+        Self::Unread(0, QTable::new(config.space.clone(), config.q_learning.initial_q_value))
     }
 
+    /// `learns`: from the rows of the log, and does not wait for the view of a `reduce`.
     fn bring_up_to_date(
         &mut self,
         journal: &Journal,
@@ -104,41 +121,37 @@ impl QValues {
         Ok(learned)
     }
 
-    const fn table(&self) -> &QTable {
+    /// The number of the rows, and the table.
+    const fn table(&self) -> (usize, &QTable) {
         match self {
-            Self::Unread(_, table) | Self::Published(_, table) => table,
-            Self::Learned(learned) => learned.q_table(),
-        }
-    }
-
-    const fn rows(&self) -> usize {
-        match self {
-            Self::Unread(rows, _) | Self::Published(rows, _) => *rows,
-            Self::Learned(learned) => learned.rows,
+            Self::Unread(rows, table) | Self::Published(rows, table) => (*rows, table),
+            Self::Learned(learned) => (learned.rows, learned.q_table()),
         }
     }
 }
 
 impl Sampler<'_> {
     /// Takes up the task's own open claim if it has one, else samples and claims.
-    pub fn claim(&self, journal: &mut Journal, q_values: &mut QValues) -> anyhow::Result<Claimed> {
+    pub fn claim(&mut self, journal: &mut Journal) -> anyhow::Result<Claimed> {
         let schedule = &self.experiment.config().schedule;
         let mut reused = Vec::new();
         loop {
-            // Before the lock, which is not held while files are read; so the epsilon is a guess.
-            let epsilon = journal.state().epsilon_in_force(schedule);
-            q_values.bring_up_to_date(journal, epsilon, self.learns)?;
-            let draw = |transaction: &mut Transaction<'_>| {
-                self.draw(transaction, q_values, epsilon, &mut reused)
-            };
-            match journal.transaction(draw)? {
-                DrawEnd::Done(claimed) => return Ok(claimed),
-                DrawEnd::HasOpenClaim(earlier) => {
-                    if let Some(claimed) = self.take_up_again(journal, q_values, earlier)? {
-                        return Ok(claimed);
-                    }
+            // Before the lock, which is not held while files are read; so all of this is looked at
+            // again under it.
+            let state = journal.state();
+            if state.settings != self.experiment.settings {
+                return Ok(Claimed::OtherConfiguration);
+            }
+            let (epsilon, earlier) = (state.epsilon_in_force(schedule), self.open_claim(state));
+            self.q_values.bring_up_to_date(journal, epsilon, self.options.reduce)?;
+            let claimed = match earlier {
+                Some(earlier) => self.take_up_again(journal, earlier)?,
+                None => {
+                    journal.transaction(|under_lock| self.draw(under_lock, epsilon, &mut reused))?
                 }
-                DrawEnd::NeedsQValues => {}
+            };
+            if let Some(claimed) = claimed {
+                return Ok(claimed);
             }
         }
     }
@@ -147,64 +160,60 @@ impl Sampler<'_> {
         knowledge.resumable(&self.task.job, &self.task.task)
     }
 
+    /// `None` when another process was faster, or the earlier attempt was the last that its
+    /// architecture gets.
     fn take_up_again(
         &self,
         journal: &mut Journal,
-        q_values: &QValues,
         earlier: Attempt,
     ) -> anyhow::Result<Option<Claimed>> {
         let dir = self.experiment.dir();
-        // What an attempt of this task has finished is not trained again.
-        let left = LeftResults::of(dir, earlier.iteration)?;
-        if !left.is_empty() {
-            let settled = journal.transaction(|transaction| left.settle(transaction))?;
-            if let Some(event) = settled.into_iter().next() {
-                return Ok(Some(Claimed::Nothing(event)));
-            }
-        }
+        let left = LeftResults::read(dir, Some(earlier.iteration))?;
         let end = end_of(dir, earlier)?;
         journal.transaction(|transaction| {
+            // What an attempt of this task has finished is not trained again.
+            if let Some(event) = left.settle(transaction)? {
+                return Ok(Some(Claimed::Nothing(event)));
+            }
             if self.open_claim(transaction.state()) != Some(earlier) {
                 return Ok(None);
             }
-            let by = self.claimant(q_values);
-            let rows = transaction.state().resume(earlier, end, &by);
-            // None when the earlier attempt was the third loss of the architecture.
+            let rows = transaction.state().resume(earlier, end, &self.claimant());
             let claim = rows.iter().find(|row| row.event == Event::Claimed).cloned();
             transaction.push_all(rows)?;
-            let known = transaction.state();
-            claim.map(|row| self.claimed(row, Vec::new(), known)).transpose()
+            claim.map(|row| self.claimed(row, Vec::new(), transaction.state())).transpose()
         })
     }
 
+    /// Draws until something is claimed. `None` when what was seen before the lock holds no more:
+    /// the configuration, that the task has no open claim, the epsilon whose Q-values were read.
     fn draw(
         &self,
         transaction: &mut Transaction<'_>,
-        q_values: &QValues,
         expected: Option<Epsilon>,
         reused: &mut Vec<Iteration>,
-    ) -> anyhow::Result<DrawEnd> {
-        if transaction.state().settings != self.experiment.settings {
-            return Ok(DrawEnd::Done(Claimed::OtherConfiguration));
+    ) -> anyhow::Result<Option<Claimed>> {
+        let state = transaction.state();
+        if state.settings != self.experiment.settings || self.open_claim(state).is_some() {
+            return Ok(None);
         }
-        if let Some(earlier) = self.open_claim(transaction.state()) {
-            return Ok(DrawEnd::HasOpenClaim(earlier));
-        }
-        let schedule = &self.experiment.config().schedule;
-        let by = self.claimant(q_values);
+        let (config, by) = (self.experiment.config(), self.claimant());
         let mut draws = 0;
         let mut drawn_at = None;
         loop {
-            let Some(epsilon) = transaction.state().epsilon_in_force(schedule) else {
-                let why = why_nothing(transaction.state(), schedule);
-                return Ok(DrawEnd::Done(Claimed::Nothing(why)));
+            let state = transaction.state();
+            let Some(epsilon) = state.epsilon_in_force(&config.schedule) else {
+                return Ok(Some(Claimed::Nothing(match state.halted {
+                    true => TrainEvent::Halted,
+                    false => TrainEvent::Nothing { finished: state.is_finished(&config.schedule) },
+                })));
             };
             // Without a scheduler there is no time limit.
-            if self.task.slurm.is_some() && transaction.state().is_time_too_short() {
+            if self.task.slurm.is_some() && state.is_time_too_short() {
                 anyhow::bail!(Refusal::time_too_short());
             }
             if epsilon != Epsilon::RANDOM && expected != Some(epsilon) {
-                return Ok(DrawEnd::NeedsQValues);
+                return Ok(None);
             }
             if drawn_at != Some(epsilon) {
                 (drawn_at, draws) = (Some(epsilon), 0);
@@ -214,31 +223,20 @@ impl Sampler<'_> {
                 continue;
             }
             draws += 1;
-            let row = self.sample(transaction.state(), q_values.table(), epsilon, &by);
+            // The generator depends on the iteration alone, so that the draw can be repeated.
+            let (seed, iteration) = (config.experiment.seed, state.next_iteration.0);
+            let mut rng = generator(seed, Purpose::Sample, iteration, 0);
+            let architecture = sample_trajectory(self.q_values.table().1, epsilon, &mut rng);
+            let row = state.draw(&architecture.to_string(), epsilon, &by);
             transaction.push(row.clone())?;
             match row.event {
                 Event::Claimed => {
-                    let known = transaction.state();
-                    return self.claimed(row, std::mem::take(reused), known).map(DrawEnd::Done);
+                    return self.claimed(row, mem::take(reused), transaction.state()).map(Some);
                 }
                 Event::Reused => reused.extend(row.iteration),
                 _ => {}
             }
         }
-    }
-
-    /// One draw. Its generator depends on the iteration alone, so it can be repeated.
-    fn sample(
-        &self,
-        knowledge: &Knowledge,
-        q_table: &QTable,
-        epsilon: Epsilon,
-        by: &Claimant,
-    ) -> Row {
-        let seed = self.experiment.config().experiment.seed;
-        let mut rng = generator(seed, Purpose::Sample, knowledge.next_iteration.0, 0);
-        let architecture = sample_trajectory(q_table, epsilon, &mut rng).to_string();
-        knowledge.draw(&architecture, epsilon, by)
     }
 
     fn claimed(
@@ -251,27 +249,34 @@ impl Sampler<'_> {
         let attempt = row.attempt().expect(expected);
         let text = row.architecture.as_deref().expect(expected);
         let architecture = self.experiment.config().space.parse(text)?;
-        let open = known.open.get(&attempt.iteration);
-        let timeouts = open.map_or(0, |open| open.timeouts);
-        let claim = Claim { row, attempt, architecture, timeouts };
-        Ok(Claimed::Claim(Box::new(claim), reused))
+        let timeouts = known.open.get(&attempt.iteration).map_or(0, |open| open.timeouts);
+        Ok(Claimed::Claim(Box::new(Claim { row, attempt, architecture, timeouts, reused })))
     }
 
-    fn claimant(&self, q_values: &QValues) -> Claimant {
+    fn claimant(&self) -> Claimant {
         let now = Timestamp::now();
         let lifetime = self.experiment.config().recipe.claim_lifetime;
         Claimant {
-            round: self.round,
-            view: Some(q_values.rows() as u64),
+            round: self.options.round,
+            view: Some(self.q_values.table().0 as u64),
             predictor: self.predictor,
             device: self.task.slurm.as_ref().and_then(|task| task.visible_devices.clone()),
             host: self.task.host.clone(),
             job: self.task.job.clone(),
             task: self.task.task.clone(),
             time: now.into(),
-            expires_at: self.task.claim_end(now, lifetime).into(),
+            expires_at: claim_end(now, lifetime, self.task.end_time).into(),
         }
     }
+}
+
+/// Returns when a claim made now ends by itself: with its task, and after its lifetime at the
+/// latest.
+fn claim_end(now: Timestamp, lifetime_seconds: f64, task_end: Option<Timestamp>) -> Timestamp {
+    let lifetime = SignedDuration::try_from_secs_f64(lifetime_seconds);
+    let latest = now.checked_add(lifetime.unwrap_or(SignedDuration::MAX));
+    let latest = latest.unwrap_or(Timestamp::MAX);
+    task_end.map_or(latest, |end| end.min(latest))
 }
 
 /// Returns how an attempt ended that left without a row, by its files.
@@ -282,8 +287,7 @@ pub(crate) fn end_of(
     dir: &ExperimentDir,
     attempt: Attempt,
 ) -> Result<EarlierAttempt, StorageError> {
-    let left = dir.left_on_signal(attempt);
-    Ok(match left {
+    Ok(match dir.left_on_signal(attempt) {
         Some(left) if !left.is_time_warning => EarlierAttempt::LeftOnSignal,
         _ if dir.reach(attempt) > dir.reach_before(attempt)? => EarlierAttempt::AddedEpochs,
         Some(left) => EarlierAttempt::TimedOut { lost_seconds: left.lost_seconds },
@@ -291,17 +295,8 @@ pub(crate) fn end_of(
     })
 }
 
-fn why_nothing(knowledge: &Knowledge, schedule: &EpsilonSchedule) -> TrainEvent {
-    if knowledge.halted {
-        TrainEvent::Halted
-    } else {
-        TrainEvent::Nothing { finished: knowledge.is_finished(schedule) }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-
     use super::*;
     use crate::ops::init;
     use crate::storage::Training;
@@ -338,32 +333,37 @@ training: {trainer: synthetic}
         let folder = tempfile::tempdir().unwrap();
         let experiment = experiment(&folder);
         let task = Task::current().unwrap();
-        let sampler = Sampler {
+        let mut sampler = Sampler {
             experiment: &experiment,
             task: &task,
-            round: None,
+            options: TrainOptions::default(),
             predictor: None,
-            learns: false,
+            q_values: &mut QValues::unread(&experiment),
         };
         let mut journal = Journal::open(&experiment).unwrap();
-        let mut q_values = QValues::unread(&experiment);
         let at_random = Some(Epsilon::RANDOM);
-        let draw = |journal: &mut Journal, q_values: &QValues, expected| {
+        let draw = |sampler: &Sampler<'_>, journal: &mut Journal| {
             let draw = |transaction: &mut Transaction<'_>| {
-                sampler.draw(transaction, q_values, expected, &mut Vec::new())
+                sampler.draw(transaction, at_random, &mut Vec::new())
             };
             journal.transaction(draw).unwrap()
         };
-        let DrawEnd::Done(Claimed::Claim(first, _)) = draw(&mut journal, &q_values, at_random)
-        else {
-            panic!("at 1")
-        };
+        let Some(Claimed::Claim(first)) = draw(&sampler, &mut journal) else { panic!("at 1") };
         record(&mut journal, &first.row);
         // Another task has ended epsilon 1 since the Q-values were left unread.
-        assert!(matches!(draw(&mut journal, &q_values, at_random), DrawEnd::NeedsQValues));
+        assert!(draw(&sampler, &mut journal).is_none());
         assert_eq!(journal.rows().len(), 2, "nothing was drawn");
-        let claimed = sampler.claim(&mut journal, &mut q_values).unwrap();
-        let Claimed::Claim(second, _) = claimed else { panic!("at 0.5") };
+        let claimed = sampler.claim(&mut journal).unwrap();
+        let Claimed::Claim(second) = claimed else { panic!("at 0.5") };
         assert_eq!(second.row.epsilon, Some(0.5));
+    }
+
+    #[test]
+    fn a_claim_ends_with_the_task_or_its_lifetime() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let end = |task_end: Option<i64>| claim_end(at(1_000), 100.0, task_end.map(at));
+        assert_eq!(end(None), at(1_100));
+        assert_eq!(end(Some(1_050)), at(1_050));
+        assert_eq!(end(Some(9_999)), at(1_100));
     }
 }

@@ -1,12 +1,22 @@
 //! The learning curve of an attempt while it grows: in memory whole, on disk as far as there is
-//! room.
+//! room; and the stopping rule, asked after each epoch.
 
+use std::mem;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
+use crate::ops::Experiment;
+use crate::ops::journal::Journal;
+use crate::ops::reduce::refit::example_of;
+use crate::ops::train::Claim;
 use crate::outcome::Accuracy;
-use crate::storage::{Curve, CurveRow, CurveWriter, StorageError};
+use crate::predictor::{AuditFindings, FittedPredictor, Prediction, is_audited};
+use crate::seed::{Purpose, generator};
+use crate::storage::view::StoredPredictor;
+use crate::storage::{Curve, CurveRow, CurveWriter, Iteration, Knowledge, StorageError};
 use crate::training::EpochReport;
 
 /// Its file begins with the first report, which decides how much of an earlier attempt's curve
@@ -61,14 +71,14 @@ impl CurveInProgress {
         self.curve.rows.push(row(report));
         judge(&mut self.curve);
         match self.write_last() {
-            Err(error) if error.is_taken() => Err(error),
+            Err(error) if error.is_taken() => return Err(error),
             Err(error) => {
                 log::warn!("the training goes on, its curve is written later: {error}");
                 self.file = CurveFile::Behind;
-                Ok(true)
             }
-            Ok(()) => Ok(true),
+            Ok(()) => {}
         }
+        Ok(true)
     }
 
     /// Takes the earlier attempt's curve for this one's, after a trainer that had nothing left to
@@ -104,7 +114,7 @@ impl CurveInProgress {
     /// Brings the whole curve to the disk; to be called again after an error. A training without an
     /// epoch has no file.
     pub fn finish(&mut self) -> Result<(), StorageError> {
-        match std::mem::replace(&mut self.file, CurveFile::Behind) {
+        match mem::replace(&mut self.file, CurveFile::Behind) {
             CurveFile::Open(writer) => writer.finish(&self.curve.rows)?,
             CurveFile::Behind => CurveWriter::replace(&self.path, &self.curve.rows)?,
             CurveFile::Settled => {}
@@ -161,10 +171,123 @@ fn row(report: &EpochReport) -> CurveRow {
     }
 }
 
+/// How often the log is read for the best network so far: what is older makes stopping less likely
+/// only.
+const READ_EVERY: Duration = Duration::from_secs(60);
+
+/// Judges one training, by the predictor that was the newest when its architecture was claimed. It
+/// is named in the row of the result, so that every verdict can be repeated.
+pub(crate) struct Verdicts<'a> {
+    experiment: &'a Experiment,
+    predictor: FittedPredictor,
+    /// Weights and layers of the network.
+    cost: (u64, u32),
+    is_audited: bool,
+    read_at: Option<Instant>,
+}
+
+impl<'a> Verdicts<'a> {
+    /// None while there is no predictor. One that cannot be read is a warning: an architecture is
+    /// claimed already.
+    pub fn of(
+        experiment: &'a Experiment,
+        stored: Option<StoredPredictor>,
+        claim: &Claim,
+    ) -> Option<Self> {
+        let config = experiment.config();
+        let predictor = stored?.predictor().inspect_err(|error| {
+            log::warn!("no predictor, so that this training is not stopped: {error:#}");
+        });
+        let epochs = config.recipe.epochs as usize;
+        let predictor = predictor.ok().filter(|predictor| predictor.epochs() == epochs)?;
+        let cost = config.space.cost(&claim.architecture);
+        Some(Self {
+            experiment,
+            predictor,
+            cost: (cost.parameters, claim.architecture.depth() as u32),
+            is_audited: is_of_audit(experiment, claim.attempt.iteration),
+            read_at: None,
+        })
+    }
+
+    /// Judges a training by the epochs of its last start: writes prediction and verdict into the
+    /// newest row, and returns whether the training is to end.
+    ///
+    /// There is no prediction before the first-epoch test is passed, after the last epoch, and once
+    /// the audits have switched stopping off.
+    pub fn judge(&mut self, journal: &mut Journal, curve: &mut Curve) -> ControlFlow<()> {
+        let Some(prediction) = self.predict(journal, curve.last_start()) else {
+            return ControlFlow::Continue(());
+        };
+        let early_stopping = &self.experiment.config().early_stopping;
+        let y_best = journal.state().last_accuracies.nth(early_stopping.top_n);
+        // A blanked row leaves others unchecked.
+        let y_best = y_best.filter(|best| Accuracy::new(*best).is_ok());
+        let newest = curve.rows.last_mut().expect("what was predicted from has rows");
+        let verdict = newest.judge(early_stopping.rule(), prediction, y_best);
+        match verdict.is_stop() && !self.is_audited {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    }
+
+    fn predict(&mut self, journal: &mut Journal, start: &[CurveRow]) -> Option<Prediction> {
+        let first = start.first()?.validation_accuracy.value();
+        if !self.experiment.config().recipe.passes_first_epoch(first) {
+            return None;
+        }
+        if self.read_at.is_none_or(|at| at.elapsed() >= READ_EVERY) {
+            self.read_at = Some(Instant::now());
+            // A log that cannot be read now ends no training: what was known holds.
+            if let Err(error) = journal.refresh() {
+                log::warn!("the stopping rule goes by what was known before: {error:#}");
+            }
+        }
+        if audit_findings(self.experiment, journal.state()).is_switched_off() {
+            return None;
+        }
+        let seen = example_of(self.experiment, start, self.cost).ok()?;
+        self.predictor.predict(seen.curve.values(), &seen.features)
+    }
+}
+
+/// Whether a verdict to stop is not executed: the same for every attempt at an iteration.
+fn is_of_audit(experiment: &Experiment, iteration: Iteration) -> bool {
+    let config = experiment.config();
+    let mut rng = generator(config.experiment.seed, Purpose::Audit, iteration.0, 0);
+    is_audited(config.early_stopping.audit_share, &mut rng)
+}
+
+/// Returns the epoch after which a training was stopped: its last.
+pub(crate) fn stopped_at<'a>(
+    experiment: &Experiment,
+    start: &'a [CurveRow],
+) -> Option<&'a CurveRow> {
+    start.last().filter(|row| row.is_stop(experiment.config().early_stopping.rule()))
+}
+
+/// Returns the epoch of the first verdict to stop a network that was trained to the end to audit
+/// it. An attempt goes on with the rows of the one before, so that none is forgotten.
+pub(crate) fn audited_at<'a>(
+    experiment: &Experiment,
+    iteration: Iteration,
+    start: &'a [CurveRow],
+) -> Option<&'a CurveRow> {
+    let rule = experiment.config().early_stopping.rule();
+    let is_audited = is_of_audit(experiment, iteration);
+    start.iter().find(|row| is_audited && row.is_stop(rule))
+}
+
+pub(crate) fn audit_findings(experiment: &Experiment, knowledge: &Knowledge) -> AuditFindings {
+    let limit = experiment.config().early_stopping.false_stop_limit;
+    AuditFindings::of(knowledge.audits.iter().map(|audit| audit.is_false_stop), limit)
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::predictor::{Prediction, StoppingRule};
+    use crate::ops::init;
+    use crate::predictor::StoppingRule;
 
     /// Returns the row of an epoch in the first start.
     pub fn curve_row(epoch: u32, validation_accuracy: f64) -> CurveRow {
@@ -306,5 +429,41 @@ pub(crate) mod tests {
         let mut curve = CurveInProgress::new(path.clone(), Curve::default());
         curve.finish().unwrap();
         assert!(!path.exists() && curve.curve.summary().is_none());
+    }
+
+    /// An experiment that audits every verdict, or none.
+    fn experiment(folder: &tempfile::TempDir, audit_share: &str) -> Experiment {
+        let configuration = format!(
+            "experiment: {{name: two, seed: 1}}\n\
+             data: {{classes: 10, input_size: 16, channels: 1}}\n\
+             training: {{trainer: synthetic}}\n\
+             early_stopping: {{audit_share: {audit_share}}}\n"
+        );
+        init::tests::experiment(&folder.path().join(audit_share), &configuration)
+    }
+
+    /// A row whose verdict is to stop from 0.99 on when z, by which the best lies above the
+    /// prediction in deviations, is at least 2.3264.
+    fn judged(epoch: u32, z: Option<f64>) -> CurveRow {
+        let mut row = curve_row(epoch, 0.5);
+        if let Some(z) = z {
+            let prediction = Prediction { mean: f64::from(epoch) - z, sigma: 1.0 };
+            row.judge(StoppingRule::default(), prediction, Some(f64::from(epoch)));
+        }
+        row
+    }
+
+    #[test]
+    fn an_audit_is_known_by_its_first_verdict_and_a_stop_by_its_last() {
+        let folder = tempfile::tempdir().unwrap();
+        let (all, none) = (experiment(&folder, "1.0"), experiment(&folder, "0.0"));
+        // An earlier attempt got the first verdict; this one was not asked, or changed its mind.
+        let start =
+            [judged(1, Some(0.0)), judged(2, Some(3.0)), judged(3, None), judged(4, Some(2.0))];
+        assert_eq!(audited_at(&all, Iteration(1), &start).unwrap().epoch, 2);
+        assert_eq!(audited_at(&none, Iteration(1), &start), None, "no audit: it should have ended");
+        assert_eq!(audited_at(&all, Iteration(1), &start[2..]), None);
+        assert_eq!(stopped_at(&none, &start), None);
+        assert_eq!(stopped_at(&none, &start[..2]).unwrap().epoch, 2);
     }
 }

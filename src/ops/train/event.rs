@@ -61,26 +61,24 @@ pub enum TrainEvent {
 }
 
 impl TrainEvent {
-    /// Why a task claims nothing, though all is well.
-    const REASONS_TO_CLAIM_NOTHING: [&str; 3] = [
-        "the search is halted (`metaqnn submit` or `metaqnn run` goes on)",
-        "the epsilon schedule is finished",
-        "nothing to claim: others train what is left",
-    ];
-
-    /// Returns why nothing is claimed, in words; `None` for another event.
+    /// Returns why nothing is claimed though all is well, in words; `None` for another event.
     pub const fn reason_to_claim_nothing(&self) -> Option<&'static str> {
-        let [halted, finished, others] = Self::REASONS_TO_CLAIM_NOTHING;
         match self {
-            Self::Halted => Some(halted),
-            Self::Nothing { finished: true } => Some(finished),
-            Self::Nothing { finished: false } => Some(others),
+            Self::Halted => {
+                Some("the search is halted (`metaqnn submit` or `metaqnn run` goes on)")
+            }
+            Self::Nothing { finished: true } => Some("the epsilon schedule is finished"),
+            Self::Nothing { finished: false } => {
+                Some("nothing to claim: others train what is left")
+            }
             _ => None,
         }
     }
 
     /// Whether a line of a task's log says why it has claimed nothing.
     pub fn is_reason_to_claim_nothing(line: &str) -> bool {
-        Self::REASONS_TO_CLAIM_NOTHING.iter().any(|reason| line.contains(reason))
+        [Self::Halted, Self::Nothing { finished: true }, Self::Nothing { finished: false }]
+            .iter()
+            .any(|event| event.reason_to_claim_nothing().is_some_and(|why| line.contains(why)))
     }
 }

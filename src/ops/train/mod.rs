@@ -1,28 +1,24 @@
 //! One task: claim, train, record; again while more is wanted of it ([`train`]). In reading order:
 //!
-//! * `task`: who the task is ([`task::Task`]), and when its claims expire;
-//! * `claim`: a draw under the lock, or its own open claim ([`claim::Sampler`]);
-//! * `attempt`: one attempt at training a claim ([`attempt::Workbench`]), with its `curve`
-//!   ([`curve::CurveInProgress`]) and `stopping` ([`stopping::Verdicts`]: the rule after each
-//!   epoch, audits);
-//! * `result`: the row for the end of a training;
-//! * `record`: a result or a loss written to the log, with retries; the end after a signal;
-//! * `attempt_files`: files without rows, and results left beside curves;
-//! * `event`: progress events ([`TrainEvent`]).
+//! * this file: the loop; who a task is ([`Task`]); which files attempts have ([`AttemptFiles`])
+//! * `claim`: a draw under the lock, or its own open claim ([`claim::Sampler`])
+//! * `attempt`: one attempt at training a claim, until its end is recorded and learned from
+//! * `curve`: its learning curve ([`curve::CurveInProgress`]), judged by the stopping rule after
+//!   each epoch, and audits of the rule ([`curve::Verdicts`])
+//! * `record`: the row of a result; a result or a loss written to the log, with retries; results
+//!   left beside curves ([`record::LeftResults`])
+//! * `event`: progress events ([`TrainEvent`])
 //!
-//! Used by `cli` (`train`); `reduce`, `verify` and `doctor` use parts.
+//! Used by `cli` (`train`); `reduce`, `rounds`, `verify` and `doctor` use parts.
 
 pub(crate) mod attempt;
-pub(crate) mod attempt_files;
 pub(crate) mod claim;
 pub(crate) mod curve;
 pub(crate) mod event;
 pub(crate) mod record;
-pub(crate) mod result;
-pub(crate) mod stopping;
-pub(crate) mod task;
 
 use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -30,22 +26,18 @@ use anyhow::Context;
 use jiff::Timestamp;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 
-use self::record::is_full;
+use self::attempt::rehearsal;
+use self::claim::{Claimed, QValues};
 use crate::ops::journal::Journal;
-use crate::ops::reduce::lost_claims::{EndedJobs, lose_ended_claims};
-use crate::ops::reduce::refit::{newest_predictor, refit_unless_started};
-use crate::ops::reduce::switched_off_in;
 use crate::ops::rounds::round::Round;
-use crate::ops::train::attempt::{AttemptEnd, Workbench, rehearsal};
-use crate::ops::train::attempt_files::AttemptFiles;
-use crate::ops::train::claim::{Claim, Claimed, QValues, Sampler};
-use crate::ops::train::stopping::Verdicts;
-use crate::ops::train::task::Task;
 use crate::ops::{Experiment, Refusal, TrainEvent};
-use crate::predictor::AuditFindings;
+use crate::regular_file::{self, SMALL};
+use crate::slurm::{Slurm, SlurmTask, Variables};
+use crate::space::Architecture;
 use crate::storage::view::StoredPredictor;
-use crate::storage::view::files::skip;
-use crate::storage::{Iteration, LockTimeout, RoundDir, TaskRefusal, refusal_as_reason};
+use crate::storage::{
+    Attempt, ExperimentDir, Iteration, Knowledge, RoundDir, Row, StorageError, TaskRefusal,
+};
 use crate::training::{Interrupt, Signal, Trainer, TrainingError, trainer};
 
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
@@ -103,7 +95,7 @@ pub fn train(
         }
         let began = Instant::now();
         match run.claim()? {
-            Claimed::Claim(claim, _) => run.work_on(&claim)?,
+            Claimed::Claim(claim) => run.work_on(&claim)?,
             Claimed::Nothing(_) => break,
             Claimed::OtherConfiguration => {
                 let settings = run.journal.state().settings.clone();
@@ -115,9 +107,6 @@ pub fn train(
     }
     if options.reduce { run.publish() } else { Ok(()) }
 }
-
-/// Results between two views that the tasks publish where no `reduce` does.
-const RESULTS_PER_VIEW: u64 = 100;
 
 /// Leaves a note that the trainer refuses to work on this machine, for the count of bad hosts: the
 /// log has no row of it, since nothing was claimed.
@@ -134,6 +123,18 @@ fn note_refusal(experiment: &Experiment, round: Option<u32>, error: &anyhow::Err
     if let Err(error) = noted {
         log::info!("the refusal is not kept: {error:#}");
     }
+}
+
+/// What a task has claimed.
+#[derive(Debug, Clone)]
+pub(crate) struct Claim {
+    pub row: Row,
+    pub attempt: Attempt,
+    pub architecture: Architecture,
+    /// Attempts in a row before this one that left on the time warning without a new epoch.
+    pub timeouts: u32,
+    /// Iterations that drew a known architecture before it.
+    pub reused: Vec<Iteration>,
 }
 
 struct TaskRun<'a> {
@@ -174,103 +175,6 @@ impl<'a> TaskRun<'a> {
         })
     }
 
-    fn claim(&mut self) -> anyhow::Result<Claimed> {
-        self.journal.set_lock_timeout(LockTimeout::default());
-        self.journal.renew()?;
-        self.predictor = newest_predictor(self.experiment, &self.journal, skip)?;
-        let sampler = Sampler {
-            experiment: self.experiment,
-            task: &self.task,
-            round: self.options.round,
-            predictor: self.predictor.as_ref().map(|stored| stored.full_curves),
-            learns: self.options.reduce,
-        };
-        let claimed = sampler.claim(&mut self.journal, &mut self.q_values)?;
-        match &claimed {
-            Claimed::Nothing(why) => (self.on_event)(why.clone()),
-            Claimed::OtherConfiguration => {}
-            Claimed::Claim(claim, reused) => {
-                for iteration in reused {
-                    (self.on_event)(TrainEvent::Reused { iteration: iteration.0 });
-                }
-                (self.on_event)(TrainEvent::Claimed {
-                    iteration: claim.attempt.iteration.0,
-                    attempt: claim.attempt.number,
-                    epsilon: claim.row.epsilon.unwrap_or(1.0),
-                    architecture: claim.architecture.to_string(),
-                    epochs: self.experiment.config().recipe.epochs,
-                });
-            }
-        }
-        Ok(claimed)
-    }
-
-    fn work_on(&mut self, claim: &Claim) -> anyhow::Result<()> {
-        let threads = self.threads();
-        let predictor = self.predictor.take();
-        let verdicts = Verdicts::of(self.experiment, &mut self.journal, predictor, claim);
-        let workbench = Workbench {
-            experiment: self.experiment,
-            task: &self.task,
-            threads,
-            claim,
-            verdicts,
-            trainer: self.trainer.as_mut(),
-            on_event: &mut *self.on_event,
-        };
-        match workbench.train()? {
-            AttemptEnd::Interrupted { lost_seconds, seconds } => {
-                return self.leave(claim, lost_seconds, seconds);
-            }
-            AttemptEnd::Lost { reason, seconds } => {
-                self.lose(claim.attempt, reason, seconds)?;
-                if self.options.reduce {
-                    self.lose_ended_claims()?;
-                }
-            }
-            AttemptEnd::Refused { error, seconds } => {
-                // Lost at once, so that another machine may have it; counted as no failure.
-                self.lose(claim.attempt, refusal_as_reason(&format!("{error:#}")), seconds)?;
-                return Err(error);
-            }
-            AttemptEnd::Result { row, mut curve } => {
-                self.record(claim.attempt, &row, &mut curve)?;
-                if self.options.reduce {
-                    self.learn(claim.attempt.iteration)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Learns of a result what a `reduce` would: says when it switched early stopping off, fits
-    /// the predictor when one is due, and publishes a view after each 100th result. What does not
-    /// fit on the disk now is published after a later one.
-    fn learn(&mut self, recorded: Iteration) -> anyhow::Result<()> {
-        self.lose_ended_claims()?;
-        let journal = &mut self.journal;
-        let findings = switched_off_in(self.experiment, journal, |audit| audit == recorded);
-        if let Some(AuditFindings { audited, false_stops, .. }) = findings {
-            (self.on_event)(TrainEvent::StoppingSwitchedOff { audited, false_stops });
-        }
-        let is_due = (journal.state().known.len() as u64).is_multiple_of(RESULTS_PER_VIEW);
-        unless_full(refit_unless_started(self.experiment, journal))?;
-        if is_due { self.publish() } else { Ok(()) }
-    }
-
-    /// Records claims of workers that died, and results that they have left.
-    fn lose_ended_claims(&mut self) -> anyhow::Result<()> {
-        lose_ended_claims(self.experiment, &mut self.journal, &EndedJobs::None).map(drop)
-    }
-
-    fn publish(&mut self) -> anyhow::Result<()> {
-        let learned = self.q_values.learned(&self.journal)?;
-        if learned.rows > self.journal.view_rows() {
-            unless_full(self.journal.publish(learned).map(drop))?;
-        }
-        Ok(())
-    }
-
     /// Whether one more network as long as the longest so far ends before the warning of the
     /// scheduler; the first one is always tried, unless a signal has come.
     fn time_is_left_for(&self, longest: Duration) -> bool {
@@ -292,17 +196,6 @@ impl<'a> TaskRun<'a> {
     }
 }
 
-/// A cache that does not fit on the disk now is published later.
-fn unless_full(published: anyhow::Result<()>) -> anyhow::Result<()> {
-    published.or_else(|error| match is_full(&error) {
-        true => {
-            log::warn!("nothing is learned yet: {error:#}");
-            Ok(())
-        }
-        false => Err(error),
-    })
-}
-
 fn listen_for_signals() -> anyhow::Result<Interrupt> {
     let interrupt = Interrupt::default();
     for (number, signal) in [
@@ -315,4 +208,181 @@ fn listen_for_signals() -> anyhow::Result<Interrupt> {
             .context("failed to listen for signals")?;
     }
     Ok(interrupt)
+}
+
+pub(crate) fn sleep_unless(is_over: impl Fn() -> bool, pause: Duration) {
+    let end = Instant::now() + pause;
+    while Instant::now() < end && !is_over() {
+        thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// Who a task is, as it stands in the rows of the log: an element of a scheduler's array, or a
+/// local process.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Task {
+    /// The array job, or `local`.
+    pub job: String,
+    /// The element of the array, or the local process.
+    pub task: String,
+    pub host: String,
+    /// From the variables of the scheduler, if there is one.
+    pub slurm: Option<SlurmTask>,
+    pub end_time: Option<Timestamp>,
+}
+
+/// The job of tasks without a scheduler.
+pub(crate) const LOCAL: &str = "local";
+
+impl Task {
+    pub fn current() -> anyhow::Result<Self> {
+        let variables: Variables = std::env::vars_os().collect();
+        let slurm = SlurmTask::from_variables(&variables)?;
+        let host = host()?;
+        let Some(task) = slurm else {
+            let (job, task) = (LOCAL.to_owned(), local_process(&host)?);
+            return Ok(Self { job, task, host, slurm: None, end_time: None });
+        };
+        // Older Slurm sets no variable for it, so it is asked, once. Without an answer the claim
+        // has its lifetime, which is safe and only wasteful.
+        let ask = || {
+            Slurm::new(&variables, None).end_time(task.id).unwrap_or_else(|error| {
+                log::warn!("the end of this task is unknown: {error}");
+                None
+            })
+        };
+        Ok(Self {
+            job: task.id.job.to_string(),
+            task: task.id.task.map_or_else(|| "0".into(), |index| index.to_string()),
+            host: task.host.clone().unwrap_or(host),
+            end_time: task.end_time.or_else(ask),
+            slurm: Some(task),
+        })
+    }
+
+    /// Returns the time until the scheduler ends the task, if it says when.
+    pub fn time_left(&self) -> Option<Duration> {
+        let left = self.end_time?.duration_since(Timestamp::now());
+        Some(Duration::try_from(left).unwrap_or(Duration::ZERO))
+    }
+}
+
+pub(crate) fn host() -> anyhow::Result<String> {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    anyhow::ensure!(!name.is_empty(), "this machine has no name");
+    Ok(name)
+}
+
+/// Returns `host:boot:process:start` of this process, as no other ever was: a process number alone
+/// comes again.
+fn local_process(host: &str) -> anyhow::Result<String> {
+    let pid = std::process::id();
+    let start = start_time(pid).context("failed to read `/proc/self/stat`")?;
+    Ok(format!("{host}:{}:{pid}:{start}", boot()?))
+}
+
+/// Whether the process that [`local_process`] has named is known to be gone: it was one of this
+/// machine and is not there any more.
+pub(crate) fn is_gone(process: &str) -> bool {
+    let mut parts = process.rsplitn(4, ':');
+    let (Some(start), Some(pid), Some(its_boot), Some(its_host)) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return false;
+    };
+    let (Ok(pid), Ok(host), Ok(boot)) = (pid.parse(), host(), boot()) else { return false };
+    let is_there = || start_time(pid).is_some_and(|found| found.to_string() == start);
+    its_host == host && (its_boot != boot || !is_there())
+}
+
+/// Returns the first part of the boot's identifier: enough, and the column stays narrow.
+fn boot() -> anyhow::Result<String> {
+    let path = "/proc/sys/kernel/random/boot_id";
+    let id = kernel_text(path).with_context(|| format!("failed to read `{path}`"))?;
+    Ok(id.chars().take(8).collect())
+}
+
+fn kernel_text(path: &str) -> std::io::Result<String> {
+    let bytes = regular_file::read(Path::new(path), SMALL)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Returns when a live process started, in clock ticks since boot.
+fn start_time(pid: u32) -> Option<u64> {
+    let stat = kernel_text(&format!("/proc/{pid}/stat")).ok()?;
+    // The name of the program stands in parentheses and may hold anything, so fields count from the
+    // last one.
+    let (_, after_name) = stat.rsplit_once(')')?;
+    let mut fields = after_name.split_whitespace();
+    let is_dead = matches!(fields.next()?, "Z" | "X");
+    // The state is field 3 and the start time field 22 of proc(5).
+    let started = fields.nth(18)?.parse().ok()?;
+    (!is_dead).then_some(started)
+}
+
+/// Files of attempts: to be listed before the log is read, so that the log holds the claim of each.
+///
+/// An attempt begins with a row of the log, so a file of one without any row means that rows were
+/// lost: the log was put back from an older copy, or its server has lost its last seconds. It would
+/// be in the way of the attempt that gets its number.
+#[derive(Debug, Clone)]
+pub(crate) struct AttemptFiles {
+    pub curves: Vec<(Attempt, PathBuf)>,
+    pub results: Vec<(Attempt, PathBuf)>,
+    pub checkpoints: Vec<(Attempt, PathBuf)>,
+}
+
+impl AttemptFiles {
+    pub fn list(dir: &ExperimentDir) -> Result<Self, StorageError> {
+        Ok(Self {
+            curves: dir.list_curves()?,
+            results: dir.list_results()?,
+            checkpoints: dir.list_checkpoints()?,
+        })
+    }
+
+    pub fn unknown(&self, knows: impl Fn(Attempt) -> bool) -> impl Iterator<Item = &Path> {
+        let all = self.curves.iter().chain(&self.results).chain(&self.checkpoints);
+        all.filter(move |(attempt, _)| !knows(*attempt)).map(|(_, path)| path.as_path())
+    }
+
+    /// Refuses to go on where the log, read after they were listed, lacks the rows of one.
+    pub fn check(&self, knowledge: &Knowledge) -> Result<(), Refusal> {
+        let mut unknown = self.unknown(|attempt| knowledge.has_begun(attempt));
+        match unknown.next() {
+            None => Ok(()),
+            Some(file) => {
+                let others = match unknown.count() {
+                    0 => String::new(),
+                    others => format!(" (and {others} other files)"),
+                };
+                Err(Refusal::Damage(format!(
+                    "the log lacks rows: `{}`{others} is there, and no row of it (the next \
+                     iteration would be {}; put back the newer log if it was replaced by an older \
+                     copy, else `metaqnn verify --repair` sets such files aside)",
+                    file.display(),
+                    knowledge.next_iteration
+                )))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_is_not_gone_and_its_successor_is_another() {
+        let host = host().unwrap();
+        let process = local_process(&host).unwrap();
+        assert!(!is_gone(&process));
+        let (other, start) = process.rsplit_once(':').unwrap();
+        let earlier = format!("{other}:{}", start.parse::<u64>().unwrap() - 1);
+        assert!(is_gone(&earlier), "a process of the same number that started earlier has ended");
+        let elsewhere = earlier.replacen(&host, "else:where", 1);
+        assert!(!is_gone(&elsewhere), "nothing is known of other machines");
+        assert!(is_gone(&process.replace(&boot().unwrap(), "00000000")), "before a reboot");
+        assert!(!is_gone("17") && !is_gone(&format!("{host}:{}:x:1", boot().unwrap())));
+    }
 }

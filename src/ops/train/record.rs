@@ -1,24 +1,27 @@
-//! How a claim ended, appended to the log: a result however long the log cannot be written, a loss
-//! while the disk is full.
+//! The result of a training: its row, appended however long the log cannot be written, and what is
+//! left of it beside its curve meanwhile. A loss is appended once the disk has room.
+//!
+//! A result is left when its process ended between publishing it and appending it to the log, or is
+//! still trying. Each place that records claims as lost appends left results first; a process that
+//! is still trying then finds its row in the log.
 
 use std::env;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use crate::ops::journal::Transaction;
-use crate::ops::train::TaskRun;
-use crate::ops::train::attempt_files::{self, LeftResults};
-use crate::ops::train::claim::{Claim, end_of};
-use crate::ops::train::curve::CurveInProgress;
-use crate::ops::{Refusal, TrainEvent};
+use crate::ops::journal::{Journal, Transaction};
+use crate::ops::train::curve::{CurveInProgress, audited_at, stopped_at};
+use crate::ops::train::{Claim, TaskRun, sleep_unless};
+use crate::ops::{Experiment, Refusal, TrainEvent};
+use crate::outcome::{Accuracy, Outcome};
 use crate::slurm::{Slurm, Variables};
-use crate::storage::search_state::{EarlierAttempt, is_last_timeout};
+use crate::storage::search_state::Record;
 use crate::storage::{
-    Attempt, Iteration, LeftOnSignal, LockTimeout, Row, StorageError, TIME_TOO_SHORT,
+    Attempt, CurveRow, CurveSummary, Event, ExperimentDir, Iteration, LockTimeout, Row,
+    StorageError, Training, plain,
 };
-use crate::training::Signal;
+use crate::training::{Signal, TrainingEnd};
 
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// How long the lock of the log is waited for though the time is nearly up.
@@ -26,35 +29,88 @@ const SHORTEST_LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a task without a scheduler tries to append a result; the next `run` appends it then.
 const LONGEST_WITHOUT_A_SCHEDULER: Duration = Duration::from_secs(600);
 
-impl TaskRun<'_> {
-    /// Appends that an attempt has ended without a result.
-    pub(crate) fn lose(
-        &mut self,
-        attempt: Attempt,
-        reason: String,
-        seconds: f64,
-    ) -> anyhow::Result<()> {
-        let iteration = attempt.iteration;
-        let dir = self.experiment.dir();
-        // A result of this iteration that waits to be appended goes before its loss.
-        let left = LeftResults::of(dir, iteration)?;
-        let settled = self.until_written(iteration, is_full, |run| {
-            run.write(|transaction| {
-                let settled = left.settle(transaction)?;
-                let now = Timestamp::now().into();
-                let rows = transaction.state().lose(attempt, &reason, Some(seconds), now);
-                transaction.push_all(rows)?;
-                Ok(settled)
-            })
-        })?;
-        let event = settled.into_iter().next();
-        (self.on_event)(event.unwrap_or(TrainEvent::Lost { iteration: iteration.0, reason }));
-        Ok(())
-    }
+/// Returns the row of a training that has ended after `spent` seconds in this attempt; none when it
+/// has no result.
+pub(crate) fn result_row(
+    experiment: &Experiment,
+    claim: &Claim,
+    end: &TrainingEnd,
+    curve: &CurveInProgress,
+    spent: f64,
+) -> Option<Row> {
+    let config = experiment.config();
+    let start = curve.curve.last_start();
+    // A start counts once its first epoch has beaten the threshold.
+    let first = start.first();
+    let passes = |row: &CurveRow| config.recipe.passes_first_epoch(row.validation_accuracy.value());
+    let passed = first.is_some_and(passes);
+    let cost = config.space.cost(&claim.architecture);
+    let training = Training {
+        parameters: cost.parameters,
+        macs: cost.macs,
+        layers: claim.architecture.depth() as u32,
+        learning_rate: first.filter(|_| passed).and_then(|row| row.learning_rate),
+        restarts: first.map_or(0, |row| row.start - 1),
+        train_seconds: spent + curve.kept_seconds,
+        lost_seconds: curve.lost_seconds(),
+        time: Timestamp::now().into(),
+    };
+    let classes = config.space.image.classes;
+    let row = |event, outcome, summary| Row {
+        reward: config.reward.reward(&outcome, classes).map(Accuracy::value),
+        ..claim.row.result(event, &training).with_curve(summary)
+    };
+    let threshold = config.early_stopping.threshold;
+    let summary = curve.curve.summary();
+    Some(match end {
+        TrainingEnd::Done => {
+            let CurveSummary { best, last, .. } = summary?;
+            let row = row(Event::Trained, Outcome::Trained { best, last }, summary);
+            match audited_at(experiment, claim.attempt.iteration, start) {
+                Some(at) => Row { audit: Some(true), ..with_verdict(row, at, threshold) },
+                None => row,
+            }
+        }
+        TrainingEnd::Stopped => {
+            let at = stopped_at(experiment, start)?;
+            let outcome = Outcome::Stopped { predicted: at.predicted_accuracy? };
+            let saved = curve.seconds_left(config.recipe.epochs, training.train_seconds);
+            let row = row(Event::Stopped, outcome, summary);
+            with_verdict(Row { saved_seconds: Some(saved), ..row }, at, threshold)
+        }
+        TrainingEnd::Failed { reason } => {
+            let summary = summary.filter(|_| passed);
+            let best = summary.map(|summary| summary.best);
+            let row = row(Event::Failed, Outcome::Failed { best }, summary);
+            Row { reason: plain(reason), ..row }
+        }
+        TrainingEnd::OutOfMemory { peak_bytes } => {
+            let reason = peak_bytes.map(|bytes| format!("{bytes} bytes in use at most"));
+            let row = claim.row.result(Event::OutOfMemory, &training);
+            let reward = config.reward.reward(&Outcome::OutOfMemory, classes);
+            let reward = reward.map(Accuracy::value);
+            Row { reward, reason: reason.as_deref().and_then(plain), ..row }
+        }
+        TrainingEnd::Interrupted => return None,
+    })
+}
 
+/// Adds the numbers of the verdict to stop that stands in the row of an epoch.
+fn with_verdict(row: Row, at: &CurveRow, threshold: f64) -> Row {
+    Row {
+        predicted_accuracy: at.predicted_accuracy,
+        sigma: at.sigma,
+        y_best: at.y_best,
+        stop_probability: at.stop_probability,
+        threshold: Some(threshold),
+        ..row
+    }
+}
+
+impl TaskRun<'_> {
     /// Appends a result, once its curve is synced. Until that has succeeded the row lies beside the
     /// curve.
-    pub(crate) fn record(
+    pub(super) fn record(
         &mut self,
         attempt: Attempt,
         row: &Row,
@@ -62,89 +118,45 @@ impl TaskRun<'_> {
     ) -> anyhow::Result<()> {
         let dir = self.experiment.dir();
         let mut is_published = false;
-        let event = self.until_written(
-            attempt.iteration,
-            |_| true,
-            |run| {
-                curve.finish()?;
-                if !is_published {
-                    match dir.publish_result(attempt, row) {
-                        Ok(_) => is_published = true,
-                        // The log may take it all the same.
-                        Err(error) => log::warn!("a result is not kept beside its curve: {error}"),
-                    }
+        let write = |journal: &mut Journal| {
+            curve.finish()?;
+            if !is_published {
+                match dir.publish_result(attempt, row) {
+                    Ok(_) => is_published = true,
+                    // The log may take it all the same.
+                    Err(error) => log::warn!("a result is not kept beside its curve: {error}"),
                 }
-                run.write(|transaction| attempt_files::record(transaction, row))
-            },
-        )?;
-        attempt_files::remove(dir, attempt);
+            }
+            journal.transaction(|transaction| record(transaction, row))
+        };
+        let event = self.until_written(attempt.iteration, |_| true, write)?;
+        remove(dir, attempt);
         (self.on_event)(event);
         Ok(())
     }
 
-    /// Ends after a signal. The claim stays open: this task takes it up when it is queued again. It
-    /// is lost when the time was too short too often.
-    pub(super) fn leave(
+    /// Appends that an attempt has ended without a result.
+    pub(super) fn lose(
         &mut self,
-        claim: &Claim,
-        lost_seconds: f64,
-        all_seconds: f64,
+        attempt: Attempt,
+        reason: String,
+        seconds: f64,
     ) -> anyhow::Result<()> {
-        let attempt = claim.attempt;
-        let iteration = attempt.iteration.0;
-        let is_time_warning = self.interrupt.signal() == Some(Signal::TimeNearlyUp);
-        // Without the mark the claim may count as a loss, and no more than that: a full disk must
-        // not keep the task from being queued again. Only under a scheduler is a claim taken up
-        // again.
-        let left = LeftOnSignal { is_time_warning, lost_seconds };
-        if self.task.slurm.is_some()
-            && let Err(error) = self.experiment.dir().mark_left_on_signal(attempt, &left)
-        {
-            log::warn!("the attempt leaves unmarked: {error}");
-        }
-        // Never requeued by itself: a cancelled job would come back.
-        if !is_time_warning {
-            return Err(Refusal::TryAgain(format!(
-                "ended by TERM; the claim of iteration {iteration} stays open"
-            ))
-            .into());
-        }
-        if self.task.slurm.is_some()
-            && is_last_timeout(claim.timeouts)
-            && matches!(end_of(self.experiment.dir(), attempt)?, EarlierAttempt::TimedOut { .. })
-        {
-            self.lose(attempt, TIME_TOO_SHORT.to_owned(), all_seconds)?;
-            return Err(Refusal::Environment(format!(
-                "the claim of iteration {iteration} is lost: three attempts in a row left \
-                 on the time warning without a new epoch (`slurm.time` is too short, or \
-                 the trainer keeps no checkpoint)"
-            ))
-            .into());
-        }
-        self.requeue()?;
-        Err(Refusal::TryAgain(format!(
-            "ended by USR1; the claim of iteration {iteration} stays open"
-        ))
-        .into())
-    }
-
-    fn requeue(&self) -> anyhow::Result<()> {
-        if let Some(task) = &self.task.slurm
-            && self.experiment.config().slurm.requeue
-        {
-            let variables: Variables = env::vars_os().collect();
-            Slurm::new(&variables, None).requeue(task.id)?;
-        }
+        let iteration = attempt.iteration;
+        // A result of this iteration that waits to be appended goes before its loss.
+        let left = LeftResults::read(self.experiment.dir(), Some(iteration))?;
+        let write = |journal: &mut Journal| {
+            journal.transaction(|transaction| {
+                let settled = left.settle(transaction)?;
+                let now = Timestamp::now().into();
+                let rows = transaction.state().lose(attempt, &reason, Some(seconds), now);
+                transaction.push_all(rows)?;
+                Ok(settled)
+            })
+        };
+        let settled = self.until_written(iteration, is_full, write)?;
+        (self.on_event)(settled.unwrap_or(TrainEvent::Lost { iteration: iteration.0, reason }));
         Ok(())
-    }
-
-    /// Writes by what the rows of the log say, whatever became of its views.
-    fn write<T>(
-        &mut self,
-        decide: impl FnOnce(&mut Transaction<'_>) -> anyhow::Result<T>,
-    ) -> anyhow::Result<T> {
-        self.journal.set_lock_timeout(self.lock_timeout());
-        self.journal.transaction(decide)
     }
 
     /// Retries with growing pauses after an error that is worth it, until the time is nearly up.
@@ -152,11 +164,17 @@ impl TaskRun<'_> {
         &mut self,
         iteration: Iteration,
         is_worth_it: impl Fn(&anyhow::Error) -> bool,
-        mut write: impl FnMut(&mut Self) -> anyhow::Result<T>,
+        mut write: impl FnMut(&mut Journal) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
         let (began, mut pause) = (Instant::now(), Duration::from_secs(1));
         loop {
-            let error = match write(self) {
+            // A wait for the lock is not ended by the scheduler's warning, so it is not much longer
+            // than the time of the task.
+            let default = LockTimeout::default();
+            let left = self.time_to_record(Instant::now()).max(SHORTEST_LOCK_TIMEOUT);
+            let timeout = LockTimeout { limit: default.limit.min(left), ..default };
+            self.journal.set_lock_timeout(timeout);
+            let error = match write(&mut self.journal) {
                 Err(error) if is_worth_it(&error) => error,
                 written => return written,
             };
@@ -167,7 +185,7 @@ impl TaskRun<'_> {
                 "iteration {iteration} is not recorded yet: {error:#}; trying again in {} s",
                 pause.as_secs()
             );
-            self.sleep(pause);
+            sleep_unless(|| self.interrupt.signal().is_some(), pause);
             pause = (2 * pause).min(LONGEST_PAUSE);
         }
     }
@@ -182,17 +200,9 @@ impl TaskRun<'_> {
         }
     }
 
-    /// A wait for the lock is not ended by the scheduler's warning, so it is not much longer than
-    /// the time of the task.
-    fn lock_timeout(&self) -> LockTimeout {
-        let default = LockTimeout::default();
-        let left = self.time_to_record(Instant::now()).max(SHORTEST_LOCK_TIMEOUT);
-        LockTimeout { limit: default.limit.min(left), ..default }
-    }
-
     fn leave_unrecorded(&self, iteration: Iteration, error: anyhow::Error) -> anyhow::Error {
-        let iteration = iteration.0;
-        if self.task.slurm.is_none() && self.interrupt.signal().is_none() {
+        let signal = self.interrupt.signal();
+        if self.task.slurm.is_none() && signal.is_none() {
             return error.context(Refusal::Environment(format!(
                 "failed to record iteration {iteration} for ten minutes (a result is kept \
                  beside its learning curve: once the log can be written the next `metaqnn \
@@ -200,7 +210,7 @@ impl TaskRun<'_> {
             )));
         }
         // Never after TERM: a cancelled job would come back.
-        if self.interrupt.signal() != Some(Signal::Terminate)
+        if signal != Some(Signal::Terminate)
             && let Err(error) = self.requeue()
         {
             log::warn!("the task is not queued again: {error:#}");
@@ -212,18 +222,224 @@ impl TaskRun<'_> {
         )))
     }
 
-    fn sleep(&self, pause: Duration) {
-        let until = Instant::now() + pause;
-        while Instant::now() < until && self.interrupt.signal().is_none() {
-            thread::sleep(Duration::from_millis(100));
+    pub(super) fn requeue(&self) -> anyhow::Result<()> {
+        if let Some(task) = &self.task.slurm
+            && self.experiment.config().slurm.requeue
+        {
+            let variables: Variables = env::vars_os().collect();
+            Slurm::new(&variables, None).requeue(task.id)?;
         }
+        Ok(())
     }
 }
 
 /// Whether an append failed for want of space, which may come back.
-pub(crate) fn is_full(error: &anyhow::Error) -> bool {
-    error
-        .chain()
-        .filter_map(|cause| cause.downcast_ref::<StorageError>())
-        .any(StorageError::is_full)
+pub(super) fn is_full(error: &anyhow::Error) -> bool {
+    let mut causes = error.chain().filter_map(|cause| cause.downcast_ref());
+    causes.any(StorageError::is_full)
+}
+
+/// Appends a result under the lock, unless its architecture has one; returns what became of it.
+fn record(transaction: &mut Transaction<'_>, row: &Row) -> anyhow::Result<TrainEvent> {
+    let iteration = row.iteration.unwrap_or_default().0;
+    let (rows, is_known) = match transaction.state().record(row)? {
+        Record::Append(rows) => (rows, false),
+        Record::AlreadyKnown { due, .. } => (due, true),
+    };
+    transaction.push_all(rows)?;
+    transaction.write()?;
+    // Another copy of the task may have trained the very same.
+    if is_known && !transaction.has_result_of(row) {
+        return Ok(TrainEvent::Superseded { iteration });
+    }
+    // It may stand in the log by an earlier try, whose sync failed.
+    transaction.sync()?;
+    Ok(TrainEvent::Recorded {
+        iteration,
+        outcome: row.event.to_string(),
+        reward: row.reward,
+        seconds: row.train_seconds.unwrap_or(0.0),
+    })
+}
+
+/// Removes the file of a result that the log has no use for any more; one that stays is removed by
+/// the next reduce.
+fn remove(dir: &ExperimentDir, attempt: Attempt) {
+    if let Err(error) = dir.remove_result(attempt) {
+        log::info!("a result that is in the log stays beside its curve: {error}");
+    }
+}
+
+/// The results that were there when the folder was listed, of which none is damaged.
+pub(crate) struct LeftResults<'a> {
+    dir: &'a ExperimentDir,
+    rows: Vec<(Attempt, Row)>,
+}
+
+impl<'a> LeftResults<'a> {
+    /// Reads all of them, or those of one iteration, without a lock: before the log is read.
+    pub fn read(dir: &'a ExperimentDir, of: Option<Iteration>) -> Result<Self, StorageError> {
+        let mut rows = Vec::new();
+        for (attempt, path) in dir.list_results()? {
+            if of.is_some_and(|iteration| iteration != attempt.iteration) {
+                continue;
+            }
+            match dir.read_result(attempt) {
+                Ok(row) => rows.push((attempt, row)),
+                // Appended meanwhile.
+                Err(error) if error.is_gone() => {}
+                Err(error) if error.is_damage() => {
+                    log::warn!("`{}` is passed over: {error}", path.display());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Self { dir, rows })
+    }
+
+    pub const fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Appends those that count, removes their files and those of which the log has no use any
+    /// more, and returns what became of the first.
+    pub fn settle(&self, transaction: &mut Transaction<'_>) -> anyhow::Result<Option<TrainEvent>> {
+        let mut first = None;
+        for (attempt, row) in &self.rows {
+            if let Err(violation) = transaction.state().record(row) {
+                log::warn!(
+                    "the result of attempt {attempt} is left where it is: {violation} \
+                     (see `metaqnn verify`)"
+                );
+                continue;
+            }
+            let before = transaction.rows().len();
+            let event = record(transaction, row)?;
+            match &event {
+                TrainEvent::Superseded { iteration } => log::warn!(
+                    "a result of iteration {iteration} is dropped, since its architecture has one; \
+                     its learning curve is kept"
+                ),
+                _ if transaction.rows().len() == before => {}
+                _ => log::warn!(
+                    "the result of iteration {}, which its task could not append, is recorded",
+                    attempt.iteration
+                ),
+            }
+            remove(self.dir, *attempt);
+            first.get_or_insert(event);
+        }
+        Ok(first)
+    }
+}
+
+pub(crate) fn settle_all(experiment: &Experiment) -> anyhow::Result<()> {
+    let left = LeftResults::read(experiment.dir(), None)?;
+    if !left.is_empty() {
+        Journal::open(experiment)?.transaction(|transaction| left.settle(transaction))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::ops::init;
+    use crate::ops::reduce::lost_claims::{EndedJobs, lose_ended_claims};
+    use crate::q_learning::Epsilon;
+    use crate::storage::{Claimant, Event, Training};
+
+    const CONFIGURATION: &str = "
+experiment: {name: left, seed: 1}
+data: {classes: 10, input_size: 16, channels: 1}
+epsilon_schedule: [{epsilon: 1.0, architectures: 9}]
+training: {trainer: synthetic}
+";
+
+    /// Draws the one architecture in a claim that has ended already.
+    fn draw(journal: &mut Journal) -> Row {
+        let time = Timestamp::UNIX_EPOCH.into();
+        let by = Claimant {
+            round: None,
+            view: None,
+            predictor: None,
+            device: None,
+            host: "n1".into(),
+            job: "7".into(),
+            task: "0".into(),
+            time,
+            expires_at: time,
+        };
+        journal
+            .transaction(|transaction| {
+                let row = transaction.state().draw("[SM(10)]", Epsilon::RANDOM, &by);
+                transaction.push(row.clone())?;
+                Ok(row)
+            })
+            .unwrap()
+    }
+
+    fn result_of(claim: &Row, reward: f64) -> Row {
+        let training =
+            Training { learning_rate: None, ..Training::made_up(Timestamp::UNIX_EPOCH.into()) };
+        Row { reward: Some(reward), ..claim.result(Event::Failed, &training).with_curve(None) }
+    }
+
+    fn events(experiment: &Experiment) -> Vec<Event> {
+        let log = crate::storage::ReplayLog::open(experiment.dir()).unwrap();
+        let start = crate::storage::LogPosition::start();
+        log.read_from(&start).unwrap().rows.iter().map(|row| row.event).collect()
+    }
+
+    fn reduce(experiment: &Experiment) -> usize {
+        let mut journal = Journal::open(experiment).unwrap();
+        lose_ended_claims(experiment, &mut journal, &EndedJobs::None).unwrap()
+    }
+
+    #[test]
+    fn a_left_result_is_appended_before_its_expired_claim_is_lost_and_late_ones_are_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let experiment = init::tests::experiment(&folder.path().join("search"), CONFIGURATION);
+        let mut journal = Journal::open(&experiment).unwrap();
+        let first = draw(&mut journal);
+        assert_eq!(
+            (reduce(&experiment), events(&experiment)),
+            (1, vec![Event::Claimed, Event::Lost])
+        );
+        let second = draw(&mut journal);
+        let publish = |claim: &Row, reward| {
+            let attempt = claim.attempt().unwrap();
+            experiment.dir().publish_result(attempt, &result_of(claim, reward)).unwrap();
+        };
+        publish(&second, 0.25);
+        assert_eq!(reduce(&experiment), 0, "it is recorded and not lost");
+        // The first attempt has finished, too, when its architecture has a result.
+        publish(&first, 0.125);
+        assert_eq!(reduce(&experiment), 0);
+        let all = [Event::Claimed, Event::Lost, Event::Claimed, Event::Failed];
+        assert_eq!(events(&experiment), all);
+        assert!(experiment.dir().list_results().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_result_that_is_in_the_log_already_is_reported_as_recorded() {
+        let folder = tempfile::tempdir().unwrap();
+        let experiment = init::tests::experiment(&folder.path().join("search"), CONFIGURATION);
+        let mut journal = Journal::open(&experiment).unwrap();
+        let claim = draw(&mut journal);
+        // A write whose sync fails is tried again, and so is one that a reduce was faster with.
+        for reward in [0.25, 0.25, 0.5] {
+            let row = result_of(&claim, reward);
+            let event = journal.transaction(|transaction| record(transaction, &row)).unwrap();
+            assert_eq!(matches!(event, TrainEvent::Recorded { .. }), reward == 0.25, "{event:?}");
+        }
+        // Another copy of the task comes to the same from the same checkpoint: its own result is
+        // not in the log.
+        let second = Row { attempt: Some(2), ..result_of(&claim, 0.25) };
+        let event = journal.transaction(|transaction| record(transaction, &second)).unwrap();
+        assert!(matches!(event, TrainEvent::Superseded { .. }), "{event:?}");
+        assert_eq!(events(&experiment), [Event::Claimed, Event::Failed]);
+    }
 }

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::exchange::read_q_values;
-use crate::ops::train::attempt_files::AttemptFiles;
+use crate::ops::train::AttemptFiles;
 use crate::ops::verify::finding::{Finding, Repair, one_line, or_damage};
 use crate::ops::verify::log::{Examined, LOG};
 use crate::ops::verify::results::{has_curve, wrong_curve};

@@ -29,7 +29,7 @@ use self::log::{Examined, LOG};
 use self::views::{differing, read_predictors, read_views};
 use crate::config::ConfigError;
 use crate::ops::Experiment;
-use crate::ops::train::attempt_files::AttemptFiles;
+use crate::ops::train::AttemptFiles;
 use crate::storage::view::View;
 use crate::storage::{ExperimentDir, RawLog, StorageError};
 

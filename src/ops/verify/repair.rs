@@ -16,7 +16,8 @@ use jiff::Timestamp;
 use crate::ops::Experiment;
 use crate::ops::journal::{Journal, set_aside};
 use crate::ops::reduce::refit::refit;
-use crate::ops::train::attempt_files::{self, AttemptFiles};
+use crate::ops::train::AttemptFiles;
+use crate::ops::train::record::settle_all;
 use crate::ops::verify::files::check_attempts;
 use crate::ops::verify::finding::Repair;
 use crate::ops::verify::log::Examined;
@@ -81,7 +82,7 @@ pub(crate) fn mend(experiment: &Experiment, differing: &[PathBuf]) -> anyhow::Re
             journal.publish(&learned)?;
         }
     }
-    attempt_files::settle_all(experiment)
+    settle_all(experiment)
 }
 
 #[cfg(test)]
@@ -96,7 +97,7 @@ mod tests {
     use crate::ops::reduce::lost_claims::EndedJobs;
     use crate::ops::reduce::reduce;
     use crate::ops::train::claim::{Claimed, QValues, Sampler};
-    use crate::ops::train::task::Task;
+    use crate::ops::train::{Task, TrainOptions};
     use crate::ops::verify::{repair, verify};
     use crate::storage::search_state::Record;
     use crate::storage::view::q_table::write_q_table;
@@ -118,10 +119,10 @@ training: {trainer: synthetic}
         // A task of its own each time, which has no claim to take up again.
         let task = format!("{}", journal.rows().len());
         let task = Task { task, ..Task::current().unwrap() };
-        let sampler =
-            Sampler { experiment, task: &task, round: None, predictor: None, learns: false };
-        match sampler.claim(journal, &mut QValues::unread(experiment)).unwrap() {
-            Claimed::Claim(claim, _) => claim.row,
+        let (options, q_values) = (TrainOptions::default(), &mut QValues::unread(experiment));
+        let mut sampler = Sampler { experiment, task: &task, options, predictor: None, q_values };
+        match sampler.claim(journal).unwrap() {
+            Claimed::Claim(claim) => claim.row,
             other => panic!("{other:?}"),
         }
     }
