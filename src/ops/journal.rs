@@ -6,20 +6,19 @@
 //! others wait.
 //!
 //! A repair blanks rows that others have read, and appends a `repaired` row before. Who finds one
-//! in what is new replays the log from the start; views from before it decide nothing. (The folder
-//! of views could not say so: a client of NFS may show it as it was for up to `acdirmax`, 60 s by
-//! default, but never the end of a log that it has locked.) After an error a journal knows nothing
-//! and replays the log from the start, too: rows that were never written are forgotten with it.
+//! in what is new, under the lock, replays the log from the start; views from before it decide
+//! nothing. (The folder of views could not say so: a client of NFS may show it as it was for up to
+//! `acdirmax`, 60 s by default, but never the end of a log that it has locked.) After an error a
+//! journal replays the log from the start, too: rows that were never written are forgotten.
 
 use std::mem;
-use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
 use crate::ops::Experiment;
-use crate::q_learning::{EpsilonSchedule, QTable};
-use crate::storage::fs::publish::{self, Published};
-use crate::storage::view::files::skip;
+use crate::q_learning::QTable;
+use crate::storage::fs::publish::Published;
+use crate::storage::view::files::{set_aside, skip};
 use crate::storage::view::{Learned, View, ViewParams};
 use crate::storage::{
     Event, ExclusiveGuard, ExperimentDir, Knowledge, LockTimeout, LogPosition, ReplayLog, Row,
@@ -42,60 +41,53 @@ struct Prefix {
     replays: u32,
 }
 
-impl Default for Prefix {
-    fn default() -> Self {
-        let (rows, state) = Default::default();
-        let replays = 0;
-        Self { rows, state, replays, cursor: LogPosition::start(), file: (0, 0) }
-    }
-}
-
 impl Prefix {
-    /// Whether a repair has begun in a tail, so that what was read of the rows before it is stale.
-    fn is_ended_by(&self, tail: &Tail) -> bool {
-        !self.rows.is_empty() && tail.rows.iter().any(|row| row.event == Event::Repaired)
+    fn nothing(file: (u64, u64), replays: u32) -> Self {
+        let state = Knowledge::default();
+        Self { rows: Vec::new(), state, cursor: LogPosition::start(), file, replays }
     }
 
-    /// Replays what `read` finds after the cursor; all of it where the rows before are no longer
-    /// what they were. A row that the rules refuse leaves nothing.
-    fn read_on(
-        &mut self,
-        file: (u64, u64),
-        read: impl Fn(&LogPosition) -> Result<Tail, StorageError>,
-    ) -> Result<(), StorageError> {
-        let replays = self.replays + 1;
-        let nothing = || Self { file, replays, ..Self::default() };
-        if self.file != file {
-            *self = nothing();
+    /// Takes in the rows after the cursor; none of them where a repair has begun among them, or
+    /// the rules refuse one.
+    fn take_in(&mut self, tail: Tail) -> Result<(), StorageError> {
+        let is_repair = |row: &Row| row.event == Event::Repaired;
+        if !self.rows.is_empty() && tail.rows.iter().any(is_repair) {
+            return Err(StorageError::Changed { path: tail.path, how: "a repair began".into() });
         }
-        let tail = match read(&self.cursor) {
-            Ok(tail) if !self.is_ended_by(&tail) => tail,
-            Err(error) if self.rows.is_empty() || !error.is_damage() => return Err(error),
-            // Repaired, or put back from a copy.
-            _ => {
-                *self = nothing();
-                read(&self.cursor)?
-            }
-        };
-        let mut replay = mem::replace(self, nothing());
-        tail.apply_to(&mut replay.state)?;
-        replay.rows.extend(tail.rows);
-        replay.cursor = tail.cursor;
-        *self = replay;
+        if let Err(violation) = tail.apply_to(&mut self.state) {
+            self.state = Knowledge::default();
+            self.rows.iter().try_for_each(|row| self.state.apply(row)).expect("applied before");
+            return Err(violation);
+        }
+        self.rows.extend(tail.rows);
+        self.cursor = tail.cursor;
         Ok(())
+    }
+
+    /// Takes in what was read under the lock. `false` where the rows before are no longer what
+    /// they were, since the log was repaired or put back from a copy: all are to be read again.
+    fn read_on(&mut self, tail: Result<Tail, StorageError>) -> Result<bool, StorageError> {
+        match tail.and_then(|tail| self.take_in(tail)) {
+            Err(error) if error.is_damage() && !self.rows.is_empty() => {
+                *self = Self::nothing(self.file, self.replays + 1);
+                Ok(false)
+            }
+            read => read.map(|()| true),
+        }
     }
 }
 
 pub(crate) struct Journal {
     dir: ExperimentDir,
     params: ViewParams,
-    timeout: LockTimeout,
+    /// How long a transaction waits for the lock.
+    pub timeout: LockTimeout,
     /// Whether whole rows are read without the lock when that stays taken.
     only_looks: bool,
     replay: Prefix,
     view: Option<View>,
-    /// The replay against whose rows the view was checked.
-    checked: Option<u32>,
+    /// The view that was checked last, and against the rows of which replay.
+    checked: Option<(u32, LogPosition)>,
 }
 
 impl Journal {
@@ -117,17 +109,12 @@ impl Journal {
             params: experiment.view_params(),
             timeout: LockTimeout::default(),
             only_looks,
-            replay: Prefix::default(),
+            replay: Prefix::nothing((0, 0), 0),
             view: None,
             checked: None,
         };
         journal.renew()?;
         Ok(journal)
-    }
-
-    /// How long a transaction waits for the lock.
-    pub const fn set_lock_timeout(&mut self, timeout: LockTimeout) {
-        self.timeout = timeout;
     }
 
     pub fn rows(&self) -> &[Row] {
@@ -156,10 +143,6 @@ impl Journal {
         self.replay.cursor
     }
 
-    fn log(&self) -> PathBuf {
-        self.dir.replay_log()
-    }
-
     fn open_log(&self) -> Result<ReplayLog, StorageError> {
         match self.only_looks {
             true => ReplayLog::open_to_look(&self.dir),
@@ -170,13 +153,21 @@ impl Journal {
     pub fn refresh(&mut self) -> anyhow::Result<()> {
         let log = self.open_log()?;
         self.read_whole_rows(&log)?;
-        Ok(self.replay.read_on(log.identity()?, |cursor| log.read_from(cursor))?)
+        while !self.replay.read_on(log.read_from(&self.replay.cursor))? {
+            self.read_whole_rows(&log)?;
+        }
+        Ok(())
     }
 
-    /// Reads on without a lock. What cannot be read so, since it is being written, is left.
+    /// Reads on without a lock. Damage, which may be a row that is being written, and a repair
+    /// are left to those who read under the lock.
     fn read_whole_rows(&mut self, log: &ReplayLog) -> Result<(), StorageError> {
-        let read = |cursor: &LogPosition| log.read_unlocked(cursor);
-        if let Err(error) = self.replay.read_on(log.identity()?, read) {
+        let file = log.identity()?;
+        if self.replay.file != file {
+            self.replay = Prefix::nothing(file, self.replay.replays + 1);
+        }
+        let tail = log.read_unlocked(&self.replay.cursor);
+        if let Err(error) = tail.and_then(|tail| self.replay.take_in(tail)) {
             log::debug!("the log is read under its lock: {error}");
         }
         Ok(())
@@ -185,21 +176,14 @@ impl Journal {
     /// Reads on, and looks for a newer view: first, so that its rows are read. One that does not
     /// fit the log is [`StorageError::Changed`].
     pub fn renew(&mut self) -> anyhow::Result<()> {
-        let newest = self.dir.list_views()?.pop().map(|(rows, _)| rows);
-        let before = self.view.take();
-        let is_same = before.as_ref().map(View::rows) == newest && !self.rows().is_empty();
-        let view = match is_same {
-            true => before,
-            false => View::newest(&self.dir, &self.params.sha256, Ok, skip)?,
-        };
+        let view = View::newest(&self.dir, &self.params.sha256, Ok, skip)?;
         self.refresh()?;
         self.view = view;
-        if let Some(view) = self.view()
-            && (!is_same || self.checked != Some(self.replay.replays))
-        {
-            self.open_log()?.check_prefix(&view.position)?;
+        let found = self.view().map(|view| (self.replay.replays, view.position));
+        if let Some((_, position)) = found.filter(|_| found != self.checked) {
+            self.open_log()?.check_prefix(&position)?;
         }
-        self.checked = Some(self.replay.replays);
+        self.checked = found;
         Ok(())
     }
 
@@ -218,12 +202,12 @@ impl Journal {
 
     /// Learns from all rows that were read, beginning with the newest view that is whole.
     pub fn learn(&self) -> anyhow::Result<Learned> {
-        let log = self.log();
+        let log = self.dir.replay_log();
         let resume = |view: View| Learned::resume(self.params.clone(), &view, self.rows(), &log);
         let newest = self.newest(resume)?;
         let mut learned = newest.unwrap_or_else(|| Learned::nothing(self.params.clone()));
-        learned.learn(self.rows(), &log)?;
         learned.replays = self.replay.replays;
+        self.learn_on(&mut learned)?;
         Ok(learned)
     }
 
@@ -232,7 +216,7 @@ impl Journal {
         if learned.replays != self.replay.replays {
             *learned = self.learn()?;
         }
-        Ok(learned.learn(self.rows(), &self.log())?)
+        Ok(learned.learn(self.rows(), &self.dir.replay_log())?)
     }
 
     /// Reads the newest view that `read` accepts, not newer than that of the journal.
@@ -243,12 +227,11 @@ impl Journal {
         let Some(newest) = self.view() else { return Ok(None) };
         let log = self.open_log()?;
         let read = |view: View| {
+            // Published meanwhile, or older than the damaged newest one.
+            if view.rows() > newest.rows() || self.is_repaired_after(view.rows()) {
+                return Err(self.other_rows());
+            }
             if view.rows() != newest.rows() {
-                // Published meanwhile, or older than the damaged newest one.
-                if view.rows() > newest.rows() || self.is_repaired_after(view.rows()) {
-                    let (path, how) = (self.log(), "a view is of other rows".to_owned());
-                    return Err(StorageError::Changed { path, how });
-                }
                 log.check_prefix(&view.position)?;
             }
             read(view)
@@ -256,18 +239,22 @@ impl Journal {
         Ok(View::newest(&self.dir, &self.params.sha256, read, skip)?)
     }
 
+    fn other_rows(&self) -> StorageError {
+        let (path, how) = (self.dir.replay_log(), "a view is of other rows".to_owned());
+        StorageError::Changed { path, how }
+    }
+
     /// Publishes what was learned from all rows; `None` where a repair has begun after them: then
     /// the view is set aside again.
     pub fn publish(&mut self, learned: &Learned) -> anyhow::Result<Option<Published>> {
         let position = self.position();
-        let rows = position.rows;
         let published = learned.publish(&self.dir, position, self.rows())?;
         self.refresh()?;
-        if !self.is_repaired_after(rows) {
-            return Ok(Some(published));
+        if self.is_repaired_after(position.rows) {
+            set_aside(&self.dir.view(position.rows), &self.other_rows());
+            return Ok(None);
         }
-        set_aside(&self.dir.view(rows))?;
-        Ok(None)
+        Ok(Some(published))
     }
 
     /// Takes the exclusive lock, reads what others wrote, and lets `decide` push rows, which are
@@ -278,22 +265,18 @@ impl Journal {
     ) -> anyhow::Result<T> {
         let mut log = WritableReplayLog::open(&self.dir)?;
         log.set_lock_timeout(self.timeout);
-        let identity = log.reader().identity()?;
-        self.read_whole_rows(log.reader())?;
-        let mut guard = log.lock_exclusive()?;
-        for _ in 0..MOST_RETREATS {
-            let replay = &self.replay;
-            let is_near = guard.end <= replay.cursor.byte + FAR_BEHIND;
-            let follows = |tail: Tail| !replay.is_ended_by(&tail);
-            if is_near && guard.read_from(&replay.cursor).is_ok_and(follows) {
-                break;
-            }
-            drop(guard);
+        let mut retreats = 0..MOST_RETREATS;
+        let guard = loop {
             self.read_whole_rows(log.reader())?;
-            guard = log.lock_exclusive()?;
-        }
-        self.replay.read_on(identity, |cursor| guard.read_from(cursor))?;
-        let again = Prefix { replays: self.replay.replays + 1, ..Prefix::default() };
+            let guard = log.lock_exclusive()?;
+            let is_near = guard.end <= self.replay.cursor.byte + FAR_BEHIND;
+            if (is_near || retreats.next().is_none())
+                && self.replay.read_on(guard.read_from(&self.replay.cursor))?
+            {
+                break guard;
+            }
+        };
+        let again = Prefix::nothing(self.replay.file, self.replay.replays + 1);
         let replay = mem::replace(&mut self.replay, again);
         let mut transaction = Transaction { guard, written: replay.rows.len(), replay };
         let decided = decide(&mut transaction)?;
@@ -301,56 +284,17 @@ impl Journal {
         self.replay = transaction.replay;
         Ok(decided)
     }
-}
 
-/// Whether a row was needed to halt a search, or to go on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Switched {
-    Written,
-    /// The search was in that state already.
-    NotNeeded,
-    /// The schedule is finished: nothing is left to halt.
-    Finished,
-}
-
-impl Journal {
-    /// Appends `halted` to a search that goes on and is not finished.
-    pub fn halt(&mut self, schedule: &EpsilonSchedule) -> anyhow::Result<Switched> {
-        self.switch(Event::Halted, |state| state.is_finished(schedule))
-    }
-
-    /// Appends `resumed` to a search that is halted.
-    pub fn resume(&mut self) -> anyhow::Result<Switched> {
-        self.switch(Event::Resumed, |_| false)
-    }
-
-    fn switch(
-        &mut self,
-        event: Event,
-        is_finished: impl FnOnce(&Knowledge) -> bool,
-    ) -> anyhow::Result<Switched> {
+    /// Appends `halted` or `resumed`, unless the search is in that state; returns whether it was
+    /// not.
+    pub fn switch(&mut self, event: Event) -> anyhow::Result<bool> {
         self.transaction(|transaction| {
-            if is_finished(transaction.state()) {
-                return Ok(Switched::Finished);
+            let is_needed = transaction.state().halted != (event == Event::Halted);
+            if is_needed {
+                transaction.push(Row::at(event, Timestamp::now().into()))?;
             }
-            if transaction.state().halted == (event == Event::Halted) {
-                return Ok(Switched::NotNeeded);
-            }
-            transaction.push(Row::at(event, Timestamp::now().into()))?;
-            Ok(Switched::Written)
+            Ok(is_needed)
         })
-    }
-}
-
-/// Renames what does not fit the log, unless another process has done so.
-pub(crate) fn set_aside(folder: &Path) -> anyhow::Result<()> {
-    match publish::set_aside(folder) {
-        Ok(aside) => {
-            log::info!("`{}` was set aside as `{}`", folder.display(), aside.display());
-            Ok(())
-        }
-        Err(error) if error.is_gone() => Ok(()),
-        Err(error) => Err(error.into()),
     }
 }
 
@@ -413,6 +357,7 @@ mod tests {
     use crate::ops::init;
     use crate::ops::reduce::lost_claims::EndedJobs;
     use crate::ops::reduce::reduce;
+    use crate::storage::Iteration;
 
     const CONFIGURATION: &str = "
 experiment: {name: kept, seed: 1}
@@ -429,7 +374,7 @@ training: {trainer: synthetic}
     fn halted_search(folder: &tempfile::TempDir) -> (Experiment, Journal) {
         let experiment = experiment(folder);
         let mut journal = Journal::open(&experiment).unwrap();
-        journal.halt(&experiment.config().schedule).unwrap();
+        journal.switch(Event::Halted).unwrap();
         assert!(journal.state().halted);
         (experiment, journal)
     }
@@ -438,7 +383,7 @@ training: {trainer: synthetic}
     fn a_newer_view_is_found_by_renewing() {
         let folder = tempfile::tempdir().unwrap();
         let (experiment, mut journal) = halted_search(&folder);
-        Journal::open(&experiment).unwrap().resume().unwrap();
+        Journal::open(&experiment).unwrap().switch(Event::Resumed).unwrap();
         reduce(&experiment, &EndedJobs::None).unwrap();
         journal.refresh().unwrap();
         assert_eq!((journal.view_rows(), journal.rows().len()), (0, 2));
@@ -461,6 +406,28 @@ training: {trainer: synthetic}
         journal.refresh().unwrap();
         assert!(journal.state().halted && journal.rows().len() == 1);
         assert_eq!(Journal::open(&experiment).unwrap().rows().len(), 1);
+    }
+
+    #[test]
+    fn damage_that_is_seen_without_the_lock_costs_no_row_and_a_repair_is_noticed_under_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (experiment, mut journal) = halted_search(&folder);
+        let path = experiment.dir().replay_log();
+        let text = fs::read_to_string(&path).unwrap();
+        let log = ReplayLog::open(experiment.dir()).unwrap();
+        let replays = journal.replay.replays;
+        let repaired = text.lines().last().unwrap().replace("halted", "repaired") + "\n";
+        let lost = Row::at(Event::Lost, Timestamp::now().into());
+        let lost = Row { iteration: Some(Iteration(7)), attempt: Some(1), ..lost };
+        let without_a_claim = String::from_utf8(lost.to_line().unwrap()).unwrap();
+        for end in ["1,trained\n", &without_a_claim, &repaired] {
+            fs::write(&path, text.clone() + end).unwrap();
+            journal.read_whole_rows(&log).unwrap();
+            let kept = (journal.rows().len(), journal.state().halted, journal.replay.replays);
+            assert_eq!(kept, (1, true, replays), "{end}");
+        }
+        journal.refresh().unwrap();
+        assert_eq!((journal.rows().len(), journal.replay.replays), (2, replays + 1));
     }
 
     #[test]

@@ -13,12 +13,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
-use crate::ops::journal::{Journal, Switched};
+use crate::ops::journal::Journal;
 use crate::ops::reduce::lost_claims::EndedJobs;
 use crate::ops::reduce::{reduce, tables};
 use crate::ops::train::sleep_unless;
 use crate::ops::{Experiment, Refusal, TrainEvent};
-use crate::storage::Trust;
+use crate::storage::{Event, Trust};
 use crate::training::{ChildCommand, ChildProcess, Output, Signal, TICK};
 
 /// Deaths of workers in a row, without a result between them, after which the search gives up.
@@ -42,7 +42,7 @@ pub fn run(
     on_event: &mut dyn FnMut(usize, &TrainEvent),
 ) -> anyhow::Result<()> {
     let interrupted = catch_interrupts()?;
-    if Journal::open(experiment)?.resume()? == Switched::Written {
+    if Journal::open(experiment)?.switch(Event::Resumed)? {
         log::warn!("the search was halted and goes on");
     }
     let mut search = Search {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, bail};
 
-use crate::ops::journal::{Journal, Switched};
+use crate::ops::journal::Journal;
 use crate::ops::reduce::lost_claims::{EndedJobs, lose_ended_claims};
 use crate::ops::rounds::host_tasks::refusals;
 use crate::ops::rounds::hosts::nodes_to_avoid;
@@ -19,7 +19,7 @@ use crate::ops::{Experiment, Refusal};
 use crate::slurm::{
     Asked, Scheduler, Slurm, Variables, check_options, submit_variables, unused_variables,
 };
-use crate::storage::RoundPlan;
+use crate::storage::{Event, RoundPlan};
 
 #[derive(Debug, Clone, Default, PartialEq, clap::Args)]
 pub struct SubmitOptions {
@@ -104,7 +104,7 @@ pub fn submit(experiment: &Experiment, options: &SubmitOptions) -> anyhow::Resul
         bail!(Refusal::time_too_short());
     }
     let mut said = Vec::new();
-    if !options.dry_run && journal.resume()? == Switched::Written {
+    if !options.dry_run && journal.switch(Event::Resumed)? {
         said.push("the search was halted and goes on".to_owned());
     }
     let newest = Round::new(experiment, experiment.dir().newest_round()?.unwrap_or(0));

@@ -33,7 +33,7 @@ const MOST_DRAWS: u32 = 1_000;
 
 impl TaskRun<'_> {
     pub(super) fn claim(&mut self) -> anyhow::Result<Claimed> {
-        self.journal.set_lock_timeout(LockTimeout::default());
+        self.journal.timeout = LockTimeout::default();
         self.journal.renew()?;
         self.predictor = newest_predictor(self.experiment, &self.journal, skip)?;
         let mut sampler = Sampler {

@@ -173,7 +173,7 @@ impl TaskRun<'_> {
             let default = LockTimeout::default();
             let left = self.time_to_record(Instant::now()).max(SHORTEST_LOCK_TIMEOUT);
             let timeout = LockTimeout { limit: default.limit.min(left), ..default };
-            self.journal.set_lock_timeout(timeout);
+            self.journal.timeout = timeout;
             let error = match write(&mut self.journal) {
                 Err(error) if is_worth_it(&error) => error,
                 written => return written,

@@ -9,12 +9,12 @@
 //! follow from the log. The lock is released before anything is learned.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
 use crate::ops::Experiment;
-use crate::ops::journal::{Journal, set_aside};
+use crate::ops::journal::Journal;
 use crate::ops::reduce::refit::refit;
 use crate::ops::train::AttemptFiles;
 use crate::ops::train::record::settle_all;
@@ -22,6 +22,7 @@ use crate::ops::verify::files::check_attempts;
 use crate::ops::verify::finding::Repair;
 use crate::ops::verify::log::Examined;
 use crate::ops::verify::views::{read_predictors, read_views};
+use crate::storage::fs::publish;
 use crate::storage::{Event, Row, WritableReplayLog};
 
 /// Mends the log, renames files aside that are in the way, and replaces wrong caches; `differing`
@@ -85,10 +86,19 @@ pub(crate) fn mend(experiment: &Experiment, differing: &[PathBuf]) -> anyhow::Re
     settle_all(experiment)
 }
 
+/// Renames what does not fit the log, unless another process has done so.
+fn set_aside(path: &Path) -> anyhow::Result<()> {
+    match publish::set_aside(path) {
+        Ok(aside) => log::info!("`{}` was set aside as `{}`", path.display(), aside.display()),
+        Err(error) if error.is_gone() => {}
+        Err(error) => return Err(error.into()),
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::path::Path;
 
     use sha2::{Digest, Sha256};
 
