@@ -1,12 +1,11 @@
-//! The keys of a configuration: which there are, and which one was meant.
+//! The keys of a configuration: which there are, which one was meant, which may change.
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use serde_yaml::{Mapping, Value};
 
-use super::DEFAULTS;
-use super::error::ConfigError;
+use super::{ConfigError, DEFAULTS};
 
 /// The paths of the defaults, which hold every key there is.
 pub(super) static KNOWN: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
@@ -27,6 +26,26 @@ pub(super) fn refuse_unknown(key: &str) -> Result<(), ConfigError> {
         None => "see `metaqnn config --defaults`".to_owned(),
     };
     Err(ConfigError::UnknownKey { key, hint })
+}
+
+/// Decides whether a key may change once an experiment is made; returns what a person should know
+/// of it then.
+pub fn check_changeable(key: &str) -> Result<&'static str, ConfigError> {
+    refuse_unknown(key)?;
+    let is_section = || KNOWN.iter().any(|known| known.starts_with(&format!("{key}.")));
+    match key {
+        "epsilon_schedule" => Ok(" (`metaqnn submit` or `metaqnn run` goes on with it)"),
+        // Sums are added up in another order.
+        "training.device" | "training.threads" => {
+            Ok(" (networks trained from now on differ in their last digits from those before)")
+        }
+        "training.silence_limit" | "training.claim_lifetime" | "training.checkpoint_dir" => Ok(""),
+        _ if is_section() => {
+            Err(ConfigError::Unusable(format!("`{key}` is a section (name one of its keys)")))
+        }
+        _ if key.starts_with("slurm.") => Ok(""),
+        _ => Err(ConfigError::Frozen(key.to_owned())),
+    }
 }
 
 /// Every key with its path and value, in the order of the document; lists are values.
@@ -76,6 +95,7 @@ fn nearest(key: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::config::load::parse;
 
     fn problem(extra: &str) -> String {
@@ -117,5 +137,33 @@ mod tests {
             long,
             format!("unknown key `{}` (see `metaqnn config --defaults`)", "x".repeat(100))
         );
+    }
+
+    #[test]
+    fn only_what_leaves_the_search_as_it_is_may_change() {
+        let changeable: Vec<&String> =
+            KNOWN.iter().filter(|key| check_changeable(key).is_ok()).collect();
+        assert!(changeable.iter().any(|key| *key == "slurm.reduce.time"));
+        let others = changeable.into_iter().filter(|key| !key.starts_with("slurm."));
+        let others: Vec<&str> = others.map(String::as_str).collect();
+        let allowed = [
+            "epsilon_schedule",
+            "training.checkpoint_dir",
+            "training.claim_lifetime",
+            "training.device",
+            "training.silence_limit",
+            "training.threads",
+        ];
+        assert!(others.iter().all(|key| allowed.contains(key)), "{others:?}");
+        for frozen in ["experiment.seed", "training.epochs", "training.command", "data.path"] {
+            let problem = check_changeable(frozen).unwrap_err().to_string();
+            assert!(problem.contains("is frozen") && problem.contains("metaqnn init"), "{problem}");
+        }
+        for section in ["slurm", "slurm.reduce", "training"] {
+            let problem = check_changeable(section).unwrap_err().to_string();
+            assert!(problem.contains("is a section"), "{problem}");
+        }
+        let problem = check_changeable("slurm.tme").unwrap_err().to_string();
+        assert!(problem.contains("did you mean `slurm.time`?"), "{problem}");
     }
 }

@@ -5,13 +5,10 @@ use std::path::Path;
 
 use serde_yaml::{Mapping, Value};
 
-use super::ExperimentConfig;
-use super::changeable::Change;
-use super::error::ConfigError;
-use super::keys::{entries, paths, refuse_unknown};
-use super::setting::Setting;
-use super::yaml::{document, in_plain_words, without_place};
+use super::keys::{check_changeable, entries, paths, refuse_unknown};
+use super::{ConfigError, ExperimentConfig, Setting};
 use crate::regular_file::{self, SMALL};
+use crate::yaml_bounds;
 
 /// Every key with its default and a comment; what `metaqnn config --defaults` prints.
 pub const DEFAULTS: &str = include_str!("defaults.yaml");
@@ -19,11 +16,17 @@ pub const DEFAULTS: &str = include_str!("defaults.yaml");
 /// Reads a configuration file. The error does not name it.
 pub fn load(path: &Path, settings: &[Setting]) -> Result<ExperimentConfig, ConfigError> {
     if path.is_dir() {
-        return Err(ConfigError::Folder);
+        let problem = "a folder is no configuration (name a YAML file; an experiment directory \
+                       comes after it)";
+        return Err(ConfigError::Unusable(problem.to_owned()));
     }
     let bytes = regular_file::read_input(path, SMALL).map_err(ConfigError::Read)?;
-    let text = String::from_utf8(bytes)
-        .map_err(|error| ConfigError::NotText { byte: error.utf8_error().valid_up_to() })?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let byte = error.utf8_error().valid_up_to();
+        ConfigError::Unusable(format!(
+            "not a text file: byte {byte} is no UTF-8 (is it the right file?)"
+        ))
+    })?;
     parse(&text, settings)
 }
 
@@ -34,10 +37,14 @@ pub(super) fn parse(text: &str, settings: &[Setting]) -> Result<ExperimentConfig
     let mut document = match document(text)? {
         Value::Mapping(sections) => Value::Mapping(sections),
         Value::Null => Value::Mapping(Mapping::new()),
-        _ => return Err(ConfigError::NoSections),
+        _ => {
+            let problem = "a configuration is a mapping of sections such as `experiment` and \
+                           `data` (see `metaqnn config --defaults`)";
+            return Err(ConfigError::Unusable(problem.to_owned()));
+        }
     };
     for setting in settings {
-        refuse_unknown(setting.path())?;
+        refuse_unknown(&setting.path)?;
         setting.apply(&mut document);
     }
     paths(&document).iter().try_for_each(|key| refuse_unknown(key))?;
@@ -56,7 +63,8 @@ fn wrong_value(error: &serde_yaml::Error, text: &str) -> ConfigError {
         _ => None,
     };
     let place = line.map_or(String::new(), |line| format!("line {line}; "));
-    ConfigError::Value { problem: in_plain_words(&message), place }
+    let problem = in_plain_words(&message);
+    ConfigError::Unusable(format!("{problem} ({place}see `metaqnn config --defaults`)"))
 }
 
 /// Drops sections without a key, all of whose lines are commented out, and an empty name,
@@ -88,8 +96,59 @@ pub fn in_force(
     if settings.is_empty() {
         return Ok(frozen.clone());
     }
-    settings.iter().try_for_each(|setting| Change::of(setting.path()).map(drop))?;
-    parse(&serde_yaml::to_string(frozen).map_err(ConfigError::Unwritable)?, settings)
+    settings.iter().try_for_each(|setting| check_changeable(&setting.path).map(drop))?;
+    parse(&frozen.to_yaml()?, settings)
+}
+
+pub(super) fn document(text: &str) -> Result<Value, ConfigError> {
+    yaml_bounds::check(text).map_err(|problem| ConfigError::Unusable(problem.to_string()))?;
+    serde_yaml::from_str(text).map_err(|error| {
+        let problem = in_plain_words(&error.to_string());
+        ConfigError::Unusable(format!("not readable as YAML: {problem}"))
+    })
+}
+
+/// Returns the message of a parser's error and its line.
+fn without_place(error: &serde_yaml::Error) -> (String, Option<usize>) {
+    let message = error.to_string();
+    let Some(place) = error.location() else { return (message, None) };
+    let suffix = format!(" at line {} column {}", place.line(), place.column());
+    let text = message.strip_suffix(&suffix).map(str::to_owned);
+    (text.unwrap_or(message), Some(place.line()))
+}
+
+/// Replaces the parser's words for types of this program by words for YAML.
+fn in_plain_words(message: &str) -> String {
+    const WORDS: [(&str, &str); 16] = [
+        ("unknown field", "unknown key"),
+        ("missing field", "missing key"),
+        ("unknown variant", "unknown value"),
+        ("unit value", "no value"),
+        ("invalid type: ", ""),
+        ("invalid value: ", ""),
+        ("a nonzero u32", "a whole number from 1 on"),
+        ("expected u16", "expected a whole number from 0 to 65535"),
+        ("expected u32", "expected a whole number from 0 to 4294967295"),
+        ("expected u64", "expected a whole number from 0 to 18446744073709551615"),
+        ("expected usize", "expected a whole number from 0 on"),
+        ("expected f64", "expected a number"),
+        ("sequence", "list"),
+        (" as u128", ""),
+        (" as i128", ""),
+        ("any YAML value", "at most 64 bits"),
+    ];
+    let mut plain =
+        WORDS.iter().fold(message.to_owned(), |text, (word, plain)| text.replace(word, plain));
+    // `struct Recipe`, `tuple struct Pool`
+    for (kind, plain_kind) in
+        [("tuple struct ", "a list of numbers"), ("struct ", "a section of keys")]
+    {
+        if let Some((before, after)) = plain.split_once(kind) {
+            let rest = after.trim_start_matches(|c: char| c.is_ascii_alphanumeric());
+            plain = format!("{before}{plain_kind}{rest}");
+        }
+    }
+    plain
 }
 
 #[cfg(test)]
@@ -143,9 +202,10 @@ data: {kind: idx, path: /data, classes: 10, input_size: 28, channels: 1}
     #[test]
     fn what_is_no_mapping_is_refused() {
         for text in ["- a\n- b", "hello", "42"] {
-            assert!(matches!(parse(text, &[]), Err(ConfigError::NoSections)), "{text}");
+            let problem = parse(text, &[]).unwrap_err().to_string();
+            assert!(problem.contains("is a mapping of sections"), "{text}: {problem}");
         }
-        assert!(matches!(parse("a: [", &[]), Err(ConfigError::NotYaml(_))));
+        assert!(parse("a: [", &[]).unwrap_err().to_string().starts_with("not readable as YAML"));
         let empty = parse("", &[]).unwrap_err().to_string();
         assert_eq!(empty, "missing key `experiment` (see `metaqnn config --defaults`)");
     }
@@ -153,9 +213,11 @@ data: {kind: idx, path: /data, classes: 10, input_size: 28, channels: 1}
     #[test]
     fn a_setting_is_a_path_and_a_value() {
         for text in ["training", "=3", ".=3", "training..epochs=3", ".epochs=3", "epochs.=3"] {
-            assert!(matches!(text.parse::<Setting>(), Err(ConfigError::NoSetting(_))), "{text}");
+            let problem = text.parse::<Setting>().unwrap_err().to_string();
+            assert!(problem.contains("not of the form PATH=VALUE"), "{problem}");
         }
-        assert!(matches!("a=[".parse::<Setting>(), Err(ConfigError::NotYaml(_))));
+        let problem = "a=[".parse::<Setting>().unwrap_err().to_string();
+        assert!(problem.starts_with("not readable as YAML"), "{problem}");
         // Deeper than the stack, were it walked.
         let deep = format!("{}a=1", "a.".repeat(60_000)).parse().unwrap();
         let problem = parse(SMALL, &[deep]).unwrap_err().to_string();
@@ -207,6 +269,35 @@ data: {kind: idx, path: /data, classes: 10, input_size: 28, channels: 1}
                     assert!(problem.len() < 600, "{key}={value}: {problem}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn types_are_named_as_in_yaml() {
+        for (message, plain) in [
+            (
+                "training.epochs: invalid type: string \"many\", expected u32",
+                "training.epochs: string \"many\", expected a whole number from 0 to 4294967295",
+            ),
+            (
+                "q_learning: invalid type: integer `5`, expected struct QLearningParams",
+                "q_learning: integer `5`, expected a section of keys",
+            ),
+            (
+                "search_space.pools[0]: invalid type: integer `2`, expected tuple struct Pool",
+                "search_space.pools[0]: integer `2`, expected a list of numbers",
+            ),
+            (
+                "early_stopping.burn_in: invalid type: string \"1_00\", expected usize",
+                "early_stopping.burn_in: string \"1_00\", expected a whole number from 0 on",
+            ),
+            ("data: missing field `classes`", "data: missing key `classes`"),
+            (
+                "epsilon_schedule: string \"x\", expected a sequence",
+                "epsilon_schedule: string \"x\", expected a list",
+            ),
+        ] {
+            assert_eq!(in_plain_words(message), plain);
         }
     }
 

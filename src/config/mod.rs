@@ -4,25 +4,22 @@
 //! after every rule was checked, and all that the rest of the program trusts.
 //!
 //! * `load`: from text to [`ExperimentConfig`] and back; `defaults.yaml` holds every key;
-//! * `keys`: unknown keys are refused with their path and the nearest known key;
-//! * `yaml`: the parser's messages in plain words;
-//! * `setting`: [`Setting`], `PATH=VALUE` of the command line; `changeable`: what `set` may change;
+//! * `keys`: which keys there are, and which of them `set` may change;
+//! * `setting`: [`Setting`], `PATH=VALUE` of the command line;
 //! * `warnings`: what is allowed, but hardly meant.
 //!
 //! Used by `ops` and `cli`.
 
-mod changeable;
-mod error;
 mod keys;
 mod load;
 mod setting;
 mod warnings;
-mod yaml;
+
+use std::io;
 
 use serde::{Deserialize, Serialize};
 
-pub use changeable::Change;
-pub use error::ConfigError;
+pub use keys::check_changeable;
 pub use load::{DEFAULTS, in_force, leaves, load};
 pub use setting::Setting;
 
@@ -35,6 +32,28 @@ use crate::q_learning::{
 use crate::slurm::{SlurmParams, ValidSlurmParams};
 use crate::space::{DataShape, Space, SpaceParams};
 use crate::training::{Recipe, TrainerKind, ValidRecipe};
+
+/// What can be wrong with a configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("failed to read the configuration")]
+    Read(#[source] io::Error),
+    #[error("failed to write the configuration as YAML")]
+    Unwritable(#[source] serde_yaml::Error),
+    #[error("{0}")]
+    Unusable(String),
+    #[error("unknown key `{key}` ({hint})")]
+    UnknownKey { key: String, hint: String },
+    #[error(
+        "`{0}` is frozen: what was learned with one value says nothing of another (make a new \
+         experiment with it: `metaqnn init CONFIG NEW_DIR --set {0}=VALUE`; to be changed are only \
+         `slurm.*`, `epsilon_schedule` and `training.` device, threads, silence_limit, \
+         claim_lifetime, checkpoint_dir)"
+    )]
+    Frozen(String),
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+}
 
 /// A whole configuration file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -106,12 +125,10 @@ impl ExperimentConfig {
             config: self,
         })
     }
-}
 
-impl ValidConfig {
     /// Every default is written out.
     pub fn to_yaml(&self) -> Result<String, ConfigError> {
-        serde_yaml::to_string(&self.config).map_err(ConfigError::Unwritable)
+        serde_yaml::to_string(self).map_err(ConfigError::Unwritable)
     }
 }
 

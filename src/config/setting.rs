@@ -1,17 +1,17 @@
-//! Values given on the command line.
+//! Values given on the command line as `PATH=VALUE`.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde_yaml::{Mapping, Value};
 
-use super::error::ConfigError;
-use super::yaml::document;
+use super::ConfigError;
+use super::load::document;
 
-/// A value given on the command line as `PATH=VALUE`, in place of the file's.
+/// A value in place of the file's.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Setting {
-    path: String,
+    pub path: String,
     value: Value,
 }
 
@@ -19,13 +19,13 @@ impl FromStr for Setting {
     type Err = ConfigError;
 
     fn from_str(text: &str) -> Result<Self, ConfigError> {
-        let (path, value) =
-            text.split_once('=').ok_or_else(|| ConfigError::NoSetting(text.to_owned()))?;
-        let path = path.trim();
-        if path.split('.').any(str::is_empty) {
-            return Err(ConfigError::NoSetting(text.to_owned()));
+        let parts = text.split_once('=').map(|(path, value)| (path.trim(), value));
+        match parts.filter(|(path, _)| !path.split('.').any(str::is_empty)) {
+            Some((path, value)) => Ok(Self { path: path.to_owned(), value: document(value)? }),
+            None => Err(ConfigError::Unusable(format!(
+                "`{text}` is not of the form PATH=VALUE (such as `training.epochs=3`)"
+            ))),
         }
-        Ok(Self { path: path.to_owned(), value: document(value)? })
     }
 }
 
@@ -38,10 +38,6 @@ impl fmt::Display for Setting {
 }
 
 impl Setting {
-    pub fn path(&self) -> &str {
-        &self.path
-    }
-
     /// Puts the value in its place, whatever was there; sections are made as needed.
     pub(super) fn apply(&self, document: &mut Value) {
         let mut here = document;

@@ -6,7 +6,7 @@ use std::path::{self, Path};
 
 use anyhow::{Context, bail};
 
-use crate::config::{self, Change, ExperimentConfig, Setting, ValidConfig};
+use crate::config::{self, ExperimentConfig, Setting, ValidConfig, check_changeable};
 use crate::dataset::{Fingerprint, load_training_images, split};
 use crate::ops::experiment::{Frozen, check_checkpoint_dir};
 use crate::ops::set::set;
@@ -95,7 +95,7 @@ pub fn open_or_init(config: ValidConfig, dir: &Path, trust: Trust) -> anyhow::Re
     if given.is_empty() {
         return Ok(experiment);
     }
-    let frozen = given.iter().filter(|(key, ..)| Change::of(key).is_err());
+    let frozen = given.iter().filter(|(key, ..)| check_changeable(key).is_err());
     let differences: Vec<String> = frozen
         .map(|(key, there, here)| format!("`{key}` is {there} there and {here} here"))
         .collect();

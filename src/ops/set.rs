@@ -3,7 +3,7 @@
 use anyhow::{Context, bail};
 use jiff::Timestamp;
 
-use crate::config::{self, Change, ConfigError, Setting};
+use crate::config::{self, ConfigError, Setting, check_changeable};
 use crate::ops::experiment::check_checkpoint_dir;
 use crate::ops::journal::Journal;
 use crate::ops::{Experiment, Refusal};
@@ -15,12 +15,11 @@ use crate::storage::{Event, Knowledge, Row};
 /// values.
 pub fn set(experiment: &Experiment, settings: &[Setting]) -> anyhow::Result<Vec<String>> {
     for (index, setting) in settings.iter().enumerate() {
-        Change::of(setting.path())?;
-        if settings[..index].iter().any(|earlier| earlier.path() == setting.path()) {
-            bail!(Refusal::Usage(format!(
-                "`{}` is given twice (leave out one of them)",
-                setting.path()
-            )));
+        let path = &setting.path;
+        check_changeable(path)?;
+        if settings[..index].iter().any(|earlier| earlier.path == *path) {
+            let problem = format!("`{path}` is given twice (leave out one of them)");
+            bail!(Refusal::Usage(problem));
         }
     }
     Journal::open(experiment)?.transaction(|transaction| {
@@ -32,16 +31,19 @@ pub fn set(experiment: &Experiment, settings: &[Setting]) -> anyhow::Result<Vec<
             let line = setting.to_string();
             // Setting the same limit again lets a search that ran out of time go on: its trainer
             // may have been mended.
-            let goes_on = known.is_time_too_short() && setting.path() == "slurm.time";
+            let goes_on = known.is_time_too_short() && setting.path == "slurm.time";
             if after == config && !goes_on {
                 said.push(format!("`{line}` is in force already: nothing to change"));
                 continue;
             }
             // As it will be read from the log.
             if config::in_force(&config, &[line.parse()?])? != after {
-                bail!(ConfigError::NoLine(setting.path().to_owned()));
+                // NaN, say.
+                let problem =
+                    format!("the value of `{}` cannot be written into the log", setting.path);
+                bail!(ConfigError::Unusable(problem));
             }
-            let notice = Change::of(setting.path())?.notice();
+            let notice = check_changeable(&setting.path)?;
             said.push(format!("`{line}` is in force from now on{notice}"));
             let row = Row::at(Event::Set, Timestamp::now().into());
             rows.push(Row { reason: Some(line), ..row });
@@ -62,19 +64,6 @@ pub fn set(experiment: &Experiment, settings: &[Setting]) -> anyhow::Result<Vec<
         transaction.push_all(rows)?;
         Ok(said)
     })
-}
-
-impl Change {
-    /// What a person should know of it.
-    const fn notice(self) -> &'static str {
-        match self {
-            Self::Free => "",
-            Self::LastDigits => {
-                " (networks trained from now on differ in their last digits from those before)"
-            }
-            Self::Schedule => " (`metaqnn submit` or `metaqnn run` goes on with it)",
-        }
-    }
 }
 
 /// Checks that each stage up to the last that has begun keeps its place and epsilon, and gets no

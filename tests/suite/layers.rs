@@ -34,7 +34,7 @@ const MODULES: &[(&str, usize, &[&str])] = &[
     ("slurm", 1_640, &["invalid"]),
     (
         "config",
-        710,
+        655,
         &[
             "space", "outcome", "q_learning", "predictor", "dataset", "training", "slurm",
             "regular_file", "yaml_bounds", "invalid",
