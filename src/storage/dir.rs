@@ -6,9 +6,8 @@ mod making;
 
 use std::path::{Path, PathBuf};
 
-use crate::storage::error::StorageError;
-use crate::storage::fs::publish;
 use crate::storage::log::event::{Attempt, Iteration};
+use crate::storage::{error::StorageError, fs::publish};
 
 /// The version of all files below an experiment directory, `format_version` in `experiment.yaml`. A
 /// program reads and writes exactly one: several copies of it may work on an experiment for weeks,

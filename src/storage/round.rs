@@ -13,11 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::q_learning::Epsilon;
 use crate::regular_file::{self, SMALL};
-use crate::storage::dir::ExperimentDir;
-use crate::storage::error::StorageError;
 use crate::storage::fs::publish::{self, Published};
-use crate::storage::fs::time::Time;
-use crate::storage::fs::yaml;
+use crate::storage::{dir::ExperimentDir, error::StorageError, fs::time::Time, fs::yaml};
 
 /// What a round is to do, and what a person asks of the whole chain.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

@@ -16,10 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::outcome::Accuracy;
 use crate::predictor::{Prediction, StoppingRule, Verdict};
 use crate::regular_file::{self, MEDIUM};
-use crate::storage::error::StorageError;
-use crate::storage::fs::publish;
-use crate::storage::fs::time::Time;
-use crate::storage::log::event::CurveSummary;
+use crate::storage::{error::StorageError, fs::publish, fs::time::Time, log::event::CurveSummary};
 
 const HEADER: &str = "epoch,start,learning_rate,training_loss,training_accuracy,validation_loss,\
     validation_accuracy,seconds,time,predicted_accuracy,sigma,stop_probability,y_best\n";

@@ -11,11 +11,9 @@ use std::path::PathBuf;
 use sha2::{Digest, Sha256};
 
 use crate::regular_file;
-use crate::storage::dir::ExperimentDir;
-use crate::storage::error::StorageError;
 use crate::storage::fs::publish::{self, Published};
 use crate::storage::log::event::{Attempt, Row};
-use crate::storage::log::text::header;
+use crate::storage::{dir::ExperimentDir, error::StorageError, log::text::header};
 
 impl ExperimentDir {
     pub fn publish_result(&self, attempt: Attempt, row: &Row) -> Result<Published, StorageError> {

@@ -13,10 +13,7 @@ use rustix::fs::OFlags;
 
 use crate::regular_file;
 use crate::storage::attempt::curve::{Curve, CurveRow};
-use crate::storage::dir::ExperimentDir;
-use crate::storage::error::StorageError;
-use crate::storage::fs::publish;
-use crate::storage::log::event::Attempt;
+use crate::storage::{dir::ExperimentDir, error::StorageError, fs::publish, log::event::Attempt};
 
 /// The mark, a file in a checkpoint folder: `USR1` or `TERM`, and [`LeftOnSignal::lost_seconds`].
 const LEFT_ON_SIGNAL: &str = "left_on_signal";

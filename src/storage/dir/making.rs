@@ -11,10 +11,8 @@ use rustix::io::Errno;
 use crate::regular_file::{self, MEDIUM};
 use crate::storage::dir::experiment_yaml::{FrozenText, checksum, sealed, version_in};
 use crate::storage::dir::{CONFIGURATION, ExperimentDir, FOLDERS, FORMAT_VERSION, LOG};
-use crate::storage::error::StorageError;
-use crate::storage::fs::permissions::Trust;
 use crate::storage::fs::publish::{self, Published};
-use crate::storage::log::text;
+use crate::storage::{error::StorageError, fs::permissions::Trust, log::text};
 
 /// What a user needs of a folder to make files in it.
 const WRITABLE: Access = Access::READ_OK.union(Access::WRITE_OK).union(Access::EXEC_OK);

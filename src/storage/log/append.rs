@@ -13,15 +13,14 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use crate::regular_file::read_up_to;
-use crate::storage::dir::ExperimentDir;
-use crate::storage::error::StorageError;
 use crate::storage::fs::direct_io::{self, Answers};
 use crate::storage::fs::lock::{self, LockMode, LockTimeout};
 use crate::storage::log::damage::{self, Kept, RawLine, RawLog};
-use crate::storage::log::event::Row;
 use crate::storage::log::file::{ReplayLog, Tail};
-use crate::storage::log::position::LogPosition;
 use crate::storage::log::text::{self, header};
+use crate::storage::{
+    dir::ExperimentDir, error::StorageError, log::event::Row, log::position::LogPosition,
+};
 
 #[derive(Debug)]
 pub struct WritableReplayLog {

@@ -15,13 +15,12 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use crate::storage::dir::FORMAT_VERSION;
-use crate::storage::error::StorageError;
-use crate::storage::fs::checksum::crc32_on;
-use crate::storage::fs::publish;
 use crate::storage::log::event::{Attempt, Event, Iteration, Row};
-use crate::storage::log::position::LogPosition;
 use crate::storage::log::text::{COLUMNS, RowError, header, line_after};
+use crate::storage::{
+    dir::FORMAT_VERSION, error::StorageError, fs::checksum::crc32_on, fs::publish,
+    log::position::LogPosition,
+};
 
 /// Where the whole lines of `bytes` end, which begin with a line: after the last line that is
 /// finished by a newline and followed by no other, lines with NULs and empty ones at the end left

@@ -10,15 +10,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::regular_file::{LARGE, NotAFile, read_up_to};
-use crate::storage::dir::ExperimentDir;
-use crate::storage::error::StorageError;
-use crate::storage::fs::direct_io;
 use crate::storage::fs::lock::{self, LockMode, LockTimeout};
 use crate::storage::log::damage::{self, RawLog, end_of_whole_lines};
-use crate::storage::log::event::Row;
-use crate::storage::log::position::LogPosition;
 use crate::storage::log::text::{RowError, header, line_after, parse_rows};
-use crate::storage::search_state::Knowledge;
+use crate::storage::{
+    dir::ExperimentDir, error::StorageError, fs::direct_io, log::event::Row,
+    log::position::LogPosition, search_state::Knowledge,
+};
 
 #[derive(Debug)]
 pub struct ReplayLog {

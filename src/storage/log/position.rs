@@ -6,8 +6,7 @@ use std::io;
 use serde::{Deserialize, Serialize};
 
 use crate::regular_file::read_up_to;
-use crate::storage::fs::checksum::crc32_on;
-use crate::storage::log::text::header;
+use crate::storage::{fs::checksum::crc32_on, log::text::header};
 
 /// A place between two rows of the log. Reading goes on from here, and the checksum is computed
 /// from the new bytes alone.

@@ -7,11 +7,10 @@ use crate::outcome::Accuracy;
 use crate::q_learning::{Epsilon, QLearningParams, QTable, sample_trajectory};
 use crate::seed::{Purpose, generator};
 use crate::space::{DataShape, SpaceParams};
-use crate::storage::fs::time::Time;
 use crate::storage::log::event::{Attempt, Event, Row};
 use crate::storage::log::event::{Claimant, CurveSummary, Training};
 use crate::storage::search_state::{Knowledge, Record};
-use crate::storage::view::ViewParams;
+use crate::storage::{fs::time::Time, view::ViewParams};
 
 /// A space so small that architectures are met again, and few enough updates to be quick.
 pub(crate) fn params() -> ViewParams {

@@ -10,9 +10,8 @@ use csv::{ByteRecord, ReaderBuilder, Terminator, WriterBuilder};
 
 use crate::outcome::NotAnAccuracy;
 use crate::space::SpaceError;
-use crate::storage::fs::time::Time;
 use crate::storage::log::event::{Event, Iteration, Row};
-use crate::storage::search_state::Violation;
+use crate::storage::{fs::time::Time, search_state::Violation};
 
 /// The columns in the order of the file: the fields of [`Row`], as serde names them.
 pub static COLUMNS: LazyLock<Vec<String>> = LazyLock::new(|| {

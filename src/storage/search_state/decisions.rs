@@ -8,12 +8,12 @@ use std::collections::BTreeSet;
 use crate::q_learning::Epsilon;
 use crate::storage::fs::time::Time;
 use crate::storage::log::event::{
-    AFTER_TIMEOUT, CAME_TO_NOTHING, Claimant, QUARANTINED, TIME_TOO_SHORT, plain,
+    AFTER_TIMEOUT, Attempt, CAME_TO_NOTHING, Claimant, Event, Iteration, QUARANTINED, Row,
+    TIME_TOO_SHORT, plain,
 };
-use crate::storage::log::event::{Attempt, Event, Iteration, Row};
-use crate::storage::search_state::state::{LOSSES_TO_QUARANTINE, TIMEOUTS_TO_LOSE};
-use crate::storage::search_state::violation::Violation;
-use crate::storage::search_state::{Knowledge, Open, Standing};
+use crate::storage::search_state::{
+    Knowledge, LOSSES_TO_QUARANTINE, Open, Standing, TIMEOUTS_TO_LOSE, Violation,
+};
 
 /// How the attempt before this one has ended, by its checkpoint folder and its curve. An epoch is
 /// new when no earlier attempt at the iteration has reached it.
@@ -114,14 +114,13 @@ impl Knowledge {
             return Ok(Record::AlreadyKnown { of_iteration: known.iteration, due });
         }
         self.allow(result)?;
-        let mended: Vec<_> = due.iter().map(|row| row.iteration).collect();
         let others = self.unfinished().filter(|other| {
-            Some(other.architecture) == architecture
-                && Some(other.iteration) != result.iteration
-                && !mended.contains(&Some(other.iteration))
+            other.architecture == result.architecture
+                && other.iteration != result.iteration
+                && due.iter().all(|row| row.iteration != other.iteration)
         });
         let reused: Vec<_> =
-            others.map(|other| other.reused(result.iteration, result.reward, time)).collect();
+            others.map(|other| reused(other, result.iteration, result.reward, time)).collect();
         Ok(Record::Append([due, vec![result.clone()], reused].concat()))
     }
 
@@ -138,21 +137,22 @@ impl Knowledge {
         let mut rows = self.due_rows(Some(time));
         let is_due = rows.iter().any(|row| row.iteration == Some(attempt.iteration));
         let Some(open) = self.open_at(attempt).filter(|_| !is_due) else { return rows };
-        let unfinished = self.unfinished().filter(|one| one.architecture == open.architecture);
-        let (claims, waiting): (Vec<_>, Vec<_>) =
-            unfinished.partition(|one| one.iteration == attempt.iteration);
-        rows.extend(claims.iter().map(|claim| Row {
+        let is_of_it = |one: &Row| one.architecture.as_ref() == Some(&open.architecture);
+        let (claims, waiting): (Vec<_>, Vec<_>) = self
+            .unfinished()
+            .filter(is_of_it)
+            .partition(|one| one.iteration == Some(attempt.iteration));
+        rows.extend(claims.into_iter().map(|claim| Row {
             attempt: Some(attempt.number),
-            reason: plain(reason),
             lost_seconds,
             host: open.host.clone(),
             job: Some(open.job.clone()),
             task: Some(open.task.clone()),
             started_at: open.claimed_at,
-            ..claim.row(Event::Lost, Some(time))
+            ..lost(claim, reason, Some(time))
         }));
         let reason = format!("iteration {} was lost", attempt.iteration);
-        rows.extend(waiting.iter().map(|pending| pending.lost(&reason, Some(time))));
+        rows.extend(waiting.into_iter().map(|pending| lost(pending, &reason, Some(time))));
         rows
     }
 
@@ -161,10 +161,13 @@ impl Knowledge {
     /// neither known nor open is `lost`. They are appended before a result or a loss.
     pub fn due_rows(&self, time: Option<Time>) -> Vec<Row> {
         let open: BTreeSet<_> = self.open.values().map(|open| open.architecture.as_str()).collect();
-        let due = |one: Unfinished<'_>| match self.known.get(one.architecture) {
-            Some(known) => Some(one.reused(Some(known.iteration), known.reward, time)),
-            None if open.contains(one.architecture) => None,
-            None => Some(one.lost("what it waited for was lost", time)),
+        let due = |one: Row| {
+            let architecture = one.architecture.as_deref()?;
+            match self.known.get(architecture) {
+                Some(known) => Some(reused(one, Some(known.iteration), known.reward, time)),
+                None if open.contains(architecture) => None,
+                None => Some(lost(one, "what it waited for was lost", time)),
+            }
         };
         self.unfinished().filter_map(due).collect()
     }
@@ -183,20 +186,22 @@ impl Knowledge {
         self.open.get(&attempt.iteration).filter(|open| open.attempt == attempt.number)
     }
 
-    fn unfinished(&self) -> impl Iterator<Item = Unfinished<'_>> {
-        let open = self.open.iter().map(|(&iteration, open)| Unfinished {
-            iteration,
-            architecture: &open.architecture,
-            epsilon: open.epsilon,
-            round: open.round,
-        });
-        let pending = self.pending.iter().map(|(&iteration, pending)| Unfinished {
-            iteration,
-            architecture: &pending.architecture,
-            epsilon: pending.epsilon,
-            round: pending.round,
-        });
-        open.chain(pending)
+    /// What the rows that end the open and pending iterations have in common.
+    fn unfinished(&self) -> impl Iterator<Item = Row> {
+        let row = |iteration, architecture: &str, epsilon, round| Row {
+            iteration: Some(iteration),
+            round,
+            epsilon: Some(epsilon),
+            architecture: Some(architecture.to_owned()),
+            repeat: Some(1),
+            ..Row::default()
+        };
+        let open = self.open.iter();
+        let open = open.map(move |(&of, one)| row(of, &one.architecture, one.epsilon, one.round));
+        let pending = self.pending.iter();
+        open.chain(
+            pending.map(move |(&of, one)| row(of, &one.architecture, one.epsilon, one.round)),
+        )
     }
 }
 
@@ -206,31 +211,10 @@ pub const fn is_last_timeout(before: u32) -> bool {
     before + 1 >= TIMEOUTS_TO_LOSE
 }
 
-struct Unfinished<'a> {
-    iteration: Iteration,
-    architecture: &'a str,
-    epsilon: f64,
-    round: Option<u32>,
+fn reused(by: Row, of: Option<Iteration>, reward: Option<f64>, time: Option<Time>) -> Row {
+    Row { event: Event::Reused, of_iteration: of, reward, time, ..by }
 }
 
-impl Unfinished<'_> {
-    fn row(&self, event: Event, time: Option<Time>) -> Row {
-        Row {
-            iteration: Some(self.iteration),
-            round: self.round,
-            epsilon: Some(self.epsilon),
-            architecture: Some(self.architecture.to_owned()),
-            time,
-            repeat: Some(1),
-            ..Row::new(event)
-        }
-    }
-
-    fn reused(&self, of: Option<Iteration>, reward: Option<f64>, time: Option<Time>) -> Row {
-        Row { of_iteration: of, reward, ..self.row(Event::Reused, time) }
-    }
-
-    fn lost(&self, reason: &str, time: Option<Time>) -> Row {
-        Row { reason: plain(reason), ..self.row(Event::Lost, time) }
-    }
+fn lost(one: Row, reason: &str, time: Option<Time>) -> Row {
+    Row { event: Event::Lost, reason: plain(reason), time, ..one }
 }

@@ -1,19 +1,17 @@
 //! What an allowed row changes.
 
 use crate::storage::fs::time::Time;
-use crate::storage::log::event::TIME_KEY;
-use crate::storage::log::event::{Event, Iteration, Row};
-use crate::storage::search_state::Knowledge;
-use crate::storage::search_state::fact::{Drawn, Fact};
-use crate::storage::search_state::state::{
-    Audit, Best, EpsilonTally, Known, LostClaim, Open, Pending,
+use crate::storage::log::event::{Event, Iteration, Row, TIME_KEY};
+use crate::storage::search_state::rules::{Drawn, Fact};
+use crate::storage::search_state::{
+    Audit, Best, EpsilonTally, Knowledge, Known, LostClaim, Open, Pending,
 };
 
 impl Knowledge {
     pub(crate) fn take_in(&mut self, fact: &Fact<'_>, row: &Row) {
         if let Fact::Claimed { drawn, .. }
-        | Fact::Pending { drawn, .. }
-        | Fact::Reused { drawn, .. }
+        | Fact::Pending(drawn, _)
+        | Fact::Reused(drawn, _)
         | Fact::Lost { drawn, .. } = *fact
         {
             // From the first draw on, its epsilon has begun.
@@ -34,7 +32,7 @@ impl Knowledge {
                 }
                 self.open(drawn, (attempt, timeouts), (job, task), expires_at, row);
             }
-            Fact::Pending { drawn, .. } => {
+            Fact::Pending(drawn, _) => {
                 self.end(drawn.iteration);
                 self.end_doubt(drawn.iteration);
                 self.end_doubt_of_draws();
@@ -45,7 +43,7 @@ impl Knowledge {
                 };
                 self.pending.insert(drawn.iteration, pending);
             }
-            Fact::Reused { drawn, .. } => {
+            Fact::Reused(drawn, _) => {
                 self.end(drawn.iteration);
                 if self.known.contains_key(drawn.architecture) {
                     self.end_doubt(drawn.iteration);
@@ -64,12 +62,12 @@ impl Knowledge {
                     self.end_doubt(drawn.iteration);
                 }
             }
-            Fact::Result { drawn, .. } => self.know(drawn, row),
+            Fact::Result(drawn, _) => self.know(drawn, row),
             Fact::Imported(drawn) => {
                 self.know(drawn, row);
                 self.end_doubt_of_draws();
             }
-            Fact::Exhausted { epsilon } => self.tally(epsilon).exhausted = true,
+            Fact::Exhausted(epsilon) => self.tally(epsilon).exhausted = true,
             Fact::Halted => {
                 self.halted = true;
                 self.doubt.halt = false;
@@ -79,7 +77,7 @@ impl Knowledge {
                 self.halted = false;
                 self.doubt.halt = false;
             }
-            Fact::Set { setting } => {
+            Fact::Set(setting) => {
                 if setting.split('=').next() == Some(TIME_KEY) {
                     self.claims_timed_out = 0;
                 }
@@ -87,7 +85,7 @@ impl Knowledge {
             }
             // It is for those who have read the rows before it.
             Fact::Repaired => {}
-            Fact::Void { iteration, attempt } => self.take_in_blank(iteration, attempt),
+            Fact::Void => self.take_in_blank(row.iteration, row.attempt),
         }
         self.sum_up(row);
     }

@@ -12,13 +12,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::predictor::FittedPredictor;
-use crate::storage::dir::ExperimentDir;
-use crate::storage::error::StorageError;
-use crate::storage::fs::checksum::read_checked;
-use crate::storage::fs::publish::Published;
-use crate::storage::fs::yaml;
 use crate::storage::log::event::{Attempt, Row};
 use crate::storage::view::files::{self, OnDamage};
+use crate::storage::{
+    dir::ExperimentDir, error::StorageError, fs::checksum::read_checked, fs::publish::Published,
+    fs::yaml,
+};
 
 const FIT: &str = "fit.yaml";
 const PREDICTOR: &str = "predictor.yaml";

@@ -11,16 +11,13 @@ use crate::outcome::Accuracy;
 use crate::q_learning::{Learner, QTable, ValidQLearningParams};
 use crate::seed::{Purpose, generator};
 use crate::space::{Architecture, Space};
-use crate::storage::dir::ExperimentDir;
-use crate::storage::error::StorageError;
-use crate::storage::fs::checksum::read_checked;
-use crate::storage::fs::publish::Published;
-use crate::storage::fs::yaml;
 use crate::storage::log::event::{Event, Row};
-use crate::storage::log::position::LogPosition;
-use crate::storage::log::text::RowError;
 use crate::storage::view::files::{self, Files, OnDamage};
 use crate::storage::view::q_table::{read_q_table, write_q_table};
+use crate::storage::{
+    dir::ExperimentDir, error::StorageError, fs::checksum::read_checked, fs::publish::Published,
+    fs::yaml, log::position::LogPosition, log::text::RowError,
+};
 
 /// What a view is a function of, besides the rows: parts of the frozen configuration.
 #[derive(Debug, Clone, PartialEq)]
