@@ -264,10 +264,10 @@ impl Journal {
         decide: impl FnOnce(&mut Transaction<'_>) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
         let mut log = WritableReplayLog::open(&self.dir)?;
-        log.set_lock_timeout(self.timeout);
+        log.reader.timeout = self.timeout;
         let mut retreats = 0..MOST_RETREATS;
         let guard = loop {
-            self.read_whole_rows(log.reader())?;
+            self.read_whole_rows(&log.reader)?;
             let guard = log.lock_exclusive()?;
             let is_near = guard.end <= self.replay.cursor.byte + FAR_BEHIND;
             if (is_near || retreats.next().is_none())

@@ -57,11 +57,6 @@ pub enum StorageError {
     #[error("row for `{path}` cannot be written")]
     Unwritable { path: PathBuf, source: RowError },
     #[error(
-        "only {written} of {expected} bytes fit into `{path}` (disk full, over quota, or at the \
-         limit of `ulimit -f`?)"
-    )]
-    ShortWrite { path: PathBuf, written: usize, expected: usize },
-    #[error(
         "`{path}` has been locked for {seconds} s (look for a stopped or hanging `metaqnn` with \
          `lsof {path}` on the machines that work on it; a dead machine frees its lock after the \
          lease of the file server)"
@@ -107,13 +102,10 @@ impl StorageError {
 
     /// Whether the disk or a quota is full, which may pass.
     pub fn is_full(&self) -> bool {
-        match self {
-            Self::ShortWrite { .. } => true,
-            Self::Io { source, .. } => {
-                matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-            }
-            _ => false,
-        }
+        matches!(self, Self::Io { source, .. } if matches!(
+            source.kind(),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+        ))
     }
 
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {

@@ -8,7 +8,7 @@
 //! replaced: a curve and a checkpoint belong to the attempt in their name. No program reads
 //! `tables/`.)
 //!
-//! * `fs/`: [`fs::publish`], locks, direct I/O, mounts, [`Trust`], [`Time`], checksums
+//! * `fs/`: [`fs::publish`], locks, direct I/O, mounts, [`Trust`], [`Time`]
 //! * `log/`: a [`Row`] is an event, a line of text, a place in the file, or damage; [`ReplayLog`]
 //!   reads, [`WritableReplayLog`] appends
 //! * `search_state/`: [`Knowledge`], the fold over the rows, and all decisions about new ones

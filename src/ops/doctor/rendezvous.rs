@@ -158,10 +158,7 @@ fn remove_if_stale(folder: &Path) -> anyhow::Result<()> {
     let Ok(metadata) = fs::metadata(folder) else { return Ok(()) };
     let Ok(Ok(changed)) = metadata.modified().map(Timestamp::try_from) else { return Ok(()) };
     if Timestamp::now().duration_since(changed) > STALE {
-        let aside = publish::set_aside(folder)?;
-        let around = aside.parent().expect("what is set aside lies in a folder of its own");
-        regular_file::remove_folder(around)
-            .with_context(|| format!("failed to remove `{}`", around.display()))?;
+        publish::remove_folder(folder)?;
     }
     Ok(())
 }

@@ -54,7 +54,7 @@ fn exclusion(
     log: &mut WritableReplayLog,
 ) -> anyhow::Result<Option<Check>> {
     if all.is_first() {
-        log.set_lock_timeout(A_WHILE);
+        log.reader.timeout = A_WHILE;
         let guard = log.lock_exclusive()?;
         all.publish("held", &())?;
         let mut also = Vec::new();
@@ -68,7 +68,7 @@ fn exclusion(
         return Ok(Some(exclusion_check(&hosts[0], &also)));
     }
     let () = all.wait_for("held", 0)?;
-    log.set_lock_timeout(ONCE);
+    log.reader.timeout = ONCE;
     let got = match log.lock_exclusive() {
         Ok(_) => true,
         Err(StorageError::Locked { .. }) => false,
@@ -76,7 +76,7 @@ fn exclusion(
     };
     all.publish("tried", &got)?;
     let () = all.wait_for("freed", 0)?;
-    log.set_lock_timeout(A_WHILE);
+    log.reader.timeout = A_WHILE;
     drop(log.lock_exclusive()?);
     Ok(None)
 }
@@ -118,7 +118,7 @@ fn coherence(all: &Rendezvous, log: &mut WritableReplayLog) -> anyhow::Result<Op
     if !all.is_first() {
         return Ok(None);
     }
-    let rows = log.reader().read_from(&LogPosition::start()).map(|tail| tail.rows);
+    let rows = log.reader.read_from(&LogPosition::start()).map(|tail| tail.rows);
     let damage = times.iter().find_map(|own| own.clone().err());
     let damage = damage.or_else(|| match rows {
         Ok(rows) => wrong_rows(&rows, all.size),

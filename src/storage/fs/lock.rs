@@ -46,17 +46,16 @@ pub(crate) fn acquire(
     let begin = Instant::now();
     let mut is_noticed = false;
     loop {
-        match try_once(file, path, mode)? {
-            Try::Taken if begin.elapsed() >= timeout.limit => {
-                let seconds = timeout.limit.as_secs();
-                return Err(StorageError::Locked { path: path.to_owned(), seconds });
-            }
-            Try::Taken if !is_noticed && begin.elapsed() >= timeout.notice => {
-                log::warn!("waiting for the lock of `{}`", path.display());
-                is_noticed = true;
-            }
-            Try::Taken => {}
-            Try::Ours => return Ok(()),
+        if try_once(file, path, mode)? {
+            return Ok(());
+        }
+        if begin.elapsed() >= timeout.limit {
+            let seconds = timeout.limit.as_secs();
+            return Err(StorageError::Locked { path: path.to_owned(), seconds });
+        }
+        if !is_noticed && begin.elapsed() >= timeout.notice {
+            log::warn!("waiting for the lock of `{}`", path.display());
+            is_noticed = true;
         }
         // The one random number that no seed decides: nothing depends on it but the pause.
         thread::sleep(Duration::from_millis(rand::random_range(PAUSE_MILLISECONDS)));
@@ -70,19 +69,15 @@ pub(crate) fn release(file: &File, path: &Path) {
     }
 }
 
-enum Try {
-    Ours,
-    Taken,
-}
-
-fn try_once(file: &File, path: &Path, mode: LockMode) -> Result<Try, StorageError> {
+/// Returns whether the lock is taken by this process now.
+fn try_once(file: &File, path: &Path, mode: LockMode) -> Result<bool, StorageError> {
     let tried = match mode {
         LockMode::Shared => FileExt::try_lock_shared(file),
         LockMode::Exclusive => FileExt::try_lock_exclusive(file),
     };
     match tried {
-        Ok(()) => Ok(Try::Ours),
-        Err(error) if is_taken(&error) => Ok(Try::Taken),
+        Ok(()) => Ok(true),
+        Err(error) if is_taken(&error) => Ok(false),
         Err(source) if is_unsupported(&source) => {
             Err(StorageError::LocksUnsupported { path: path.to_owned(), source })
         }

@@ -4,9 +4,8 @@
 //! * `lock.rs`, `direct_io.rs`: the lock of a file, and reads past the page cache under it
 //! * `mount.rs`: whether locks reach other machines, and what room is left
 //! * `permissions.rs`: who else may write
-//! * `checksum.rs`, `time.rs`, `yaml.rs`: sums, points in time and YAML as files hold them
+//! * `time.rs`, `yaml.rs`: points in time and YAML as files hold them
 
-pub(crate) mod checksum;
 pub(crate) mod direct_io;
 pub(crate) mod lock;
 pub(crate) mod mount;

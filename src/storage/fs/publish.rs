@@ -102,6 +102,13 @@ pub fn set_aside(path: &Path) -> Result<PathBuf, StorageError> {
     Ok(aside)
 }
 
+/// Removes a folder for all readers at once.
+pub fn remove_folder(path: &Path) -> Result<(), StorageError> {
+    let aside = set_aside(path)?;
+    let around = parent(&aside);
+    regular_file::remove_folder(around).map_err(StorageError::io("remove", around))
+}
+
 /// What a folder holds, in the order of the keys that `key` reads from the names; names
 /// that `key` refuses and private names are left out. A folder that is not there is empty.
 pub fn listing<K: Ord>(

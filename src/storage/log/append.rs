@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use crate::regular_file::read_up_to;
 use crate::storage::fs::direct_io::{self, Answers};
-use crate::storage::fs::lock::{self, LockMode, LockTimeout};
+use crate::storage::fs::lock::{self, LockMode};
 use crate::storage::log::damage::{self, Kept, RawLine, RawLog};
 use crate::storage::log::file::{ReplayLog, Tail};
 use crate::storage::log::text::{self, header};
@@ -24,30 +24,22 @@ use crate::storage::{
 
 #[derive(Debug)]
 pub struct WritableReplayLog {
-    log: ReplayLog,
+    pub reader: ReplayLog,
     torn: PathBuf,
 }
 
 impl WritableReplayLog {
     pub fn open(experiment: &ExperimentDir) -> Result<Self, StorageError> {
-        let log = ReplayLog::open_with(experiment, File::options().read(true).write(true))?;
-        Ok(Self { log, torn: experiment.torn() })
-    }
-
-    pub const fn reader(&self) -> &ReplayLog {
-        &self.log
-    }
-
-    pub const fn set_lock_timeout(&mut self, timeout: LockTimeout) {
-        self.log.timeout = timeout;
+        let reader = ReplayLog::open_with(experiment, File::options().read(true).write(true))?;
+        Ok(Self { reader, torn: experiment.torn() })
     }
 
     /// Locks the log for appending. What a crash or another program left unfinished at its end is
     /// saved in `torn/` and cut off first.
     pub fn lock_exclusive(&mut self) -> Result<ExclusiveGuard<'_>, StorageError> {
-        lock::acquire(&self.log.file, &self.log.path, LockMode::Exclusive, self.log.timeout)?;
-        let mut guard = ExclusiveGuard { log: &self.log, torn: &self.torn, end: 0 };
-        let log = guard.log;
+        let log = &self.reader;
+        lock::acquire(&log.file, &log.path, LockMode::Exclusive, log.timeout)?;
+        let mut guard = ExclusiveGuard { log, torn: &self.torn, end: 0 };
         // What is read, cut and written from here on must be what the server has.
         direct_io::set_answers(&log.file, Answers::Server)
             .map_err(log.io("open for direct I/O"))?;
@@ -181,7 +173,11 @@ fn append_at(
     let appended = match written {
         Ok(written) if written == bytes.len() => sync(&log.file).map_err(log.io("sync")),
         Ok(written) => {
-            Err(StorageError::ShortWrite { path: log.path.clone(), written, expected: bytes.len() })
+            let how = format!(
+                "only {written} of {} bytes fit (over quota, or at the limit of `ulimit -f`?)",
+                bytes.len()
+            );
+            Err(log.io("append to")(io::Error::new(ErrorKind::StorageFull, how)))
         }
         Err(error) => Err(log.io("append to")(error)),
     };

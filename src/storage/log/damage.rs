@@ -18,8 +18,8 @@ use sha2::{Digest, Sha256};
 use crate::storage::log::event::{Attempt, Event, Iteration, Row};
 use crate::storage::log::text::{COLUMNS, RowError, header, line_after};
 use crate::storage::{
-    dir::FORMAT_VERSION, error::StorageError, fs::checksum::crc32_on, fs::publish,
-    log::position::LogPosition,
+    dir::FORMAT_VERSION, error::StorageError, fs::publish, log::position::LogPosition,
+    log::position::crc32_on,
 };
 
 /// Where the whole lines of `bytes` end, which begin with a line: after the last line that is
@@ -222,18 +222,11 @@ pub(crate) fn blanked(length: usize, keep: Kept) -> Vec<u8> {
 
 /// Returns the ways to write these numbers, the longest first.
 fn forms(keep: Kept) -> [String; 3] {
-    let iteration = keep.iteration.map_or_else(String::new, |number| number.to_string());
-    let columns = ",".repeat(COLUMNS.len() - 3);
-    match keep.attempt {
-        Some(attempt) => {
-            let row = format!("{iteration},void,{attempt}");
-            [row.clone() + &columns, row.clone() + ",", row]
-        }
-        None => {
-            let row = format!("{iteration},void");
-            [format!("{row},{columns}"), row.clone() + ",", row]
-        }
-    }
+    let number = keep.iteration.map_or_else(String::new, |number| number.to_string());
+    let attempt = keep.attempt.map_or_else(String::new, |attempt| format!(",{attempt}"));
+    let row = format!("{number},void{attempt}");
+    let missing = COLUMNS.len() - row.split(',').count();
+    [row.clone() + &",".repeat(missing), row.clone() + ",", row]
 }
 
 #[cfg(test)]

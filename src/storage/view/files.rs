@@ -1,16 +1,43 @@
-//! Folders that hold a cache: published whole, once, under a number; checked when they are read.
+//! Folders that hold a cache: published whole, once, under a number; checked when they are read, by
+//! the SHA-256 of each file (which finds accidents, not forgers).
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::regular_file;
+use sha2::{Digest, Sha256};
+
+use crate::regular_file::{self, LARGE, SMALL};
 use crate::storage::error::StorageError;
-use crate::storage::fs::checksum::{SUMS, sums};
 use crate::storage::fs::publish::{self, Published};
 
 /// How many folders are kept: a reader that listed them still finds the one it has chosen.
 const KEPT: usize = 3;
+
+/// Name of the list of the sums of a folder, as `sha256sum` writes and checks it.
+pub(crate) const SUMS: &str = "SHA256SUMS";
+
+pub(crate) fn sums(files: &[(&'static str, Vec<u8>)]) -> Vec<u8> {
+    files.iter().flat_map(|(name, bytes)| sum(name, bytes)).collect()
+}
+
+fn sum(name: &str, bytes: &[u8]) -> Vec<u8> {
+    format!("{:x}  {name}\n", Sha256::digest(bytes)).into_bytes()
+}
+
+/// Reads a file and checks it by its line in the list beside it.
+pub(crate) fn read_checked(folder: &Path, name: &str) -> Result<Vec<u8>, StorageError> {
+    let read = |name, most| {
+        let path = folder.join(name);
+        regular_file::read(&path, most).map_err(StorageError::io("read", &path))
+    };
+    let (sums, bytes) = (read(SUMS, SMALL)?, read(name, LARGE)?);
+    let sum = sum(name, &bytes);
+    if sums.split_inclusive(|&byte| byte == b'\n').any(|line| line == sum) {
+        return Ok(bytes);
+    }
+    Err(StorageError::damaged(&folder.join(name), "is damaged: it is not what was written"))
+}
 
 /// Files by their names, in the order of `SHA256SUMS`.
 pub(crate) type Files = Vec<(&'static str, Vec<u8>)>;
@@ -29,11 +56,7 @@ pub(crate) fn publish(path: &Path, mut files: Files) -> Result<Published, Storag
 pub(crate) fn remove_old(listed: Vec<(u64, PathBuf)>) {
     for (_, folder) in listed.into_iter().rev().skip(KEPT) {
         // Another reducer may remove it at the same time; one left behind does no harm.
-        let removed = publish::set_aside(&folder).and_then(|aside| {
-            let around = aside.parent().expect("what is set aside lies in a folder of its own");
-            regular_file::remove_folder(around).map_err(StorageError::io("remove", around))
-        });
-        if let Err(error) = removed {
+        if let Err(error) = publish::remove_folder(&folder) {
             log::debug!("an old cache is left: {error}");
         }
     }
@@ -83,5 +106,27 @@ pub(crate) fn set_aside(folder: &Path, damage: &StorageError) {
             aside.display()
         ),
         Err(error) => log::debug!("`{}` is skipped: {damage}; {error}", folder.display()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_checked_by_its_own_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let files = [("one", b"1".to_vec()), ("other", b"2".to_vec())];
+        files.iter().for_each(|(name, bytes)| fs::write(path(name), bytes).unwrap());
+        fs::write(path(SUMS), sums(&files)).unwrap();
+        let read = |name| read_checked(folder.path(), name);
+        assert_eq!(read("one").unwrap(), b"1");
+        fs::write(path("other"), "1").unwrap();
+        assert!(matches!(read("other"), Err(StorageError::Damaged { .. })));
+        // A line that was cut off counts for nothing.
+        let line = sums(&[("one", b"1".to_vec())]);
+        fs::write(path(SUMS), &line[..line.len() - 1]).unwrap();
+        assert!(read("one").is_err());
     }
 }

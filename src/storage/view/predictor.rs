@@ -13,11 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::predictor::FittedPredictor;
 use crate::storage::log::event::{Attempt, Row};
-use crate::storage::view::files::{self, OnDamage};
-use crate::storage::{
-    dir::ExperimentDir, error::StorageError, fs::checksum::read_checked, fs::publish::Published,
-    fs::yaml,
-};
+use crate::storage::view::files::{self, OnDamage, read_checked};
+use crate::storage::{dir::ExperimentDir, error::StorageError, fs::publish::Published, fs::yaml};
 
 const FIT: &str = "fit.yaml";
 const PREDICTOR: &str = "predictor.yaml";

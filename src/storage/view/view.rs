@@ -12,11 +12,11 @@ use crate::q_learning::{Learner, QTable, ValidQLearningParams};
 use crate::seed::{Purpose, generator};
 use crate::space::{Architecture, Space};
 use crate::storage::log::event::{Event, Row};
-use crate::storage::view::files::{self, Files, OnDamage};
+use crate::storage::view::files::{self, Files, OnDamage, read_checked};
 use crate::storage::view::q_table::{read_q_table, write_q_table};
 use crate::storage::{
-    dir::ExperimentDir, error::StorageError, fs::checksum::read_checked, fs::publish::Published,
-    fs::yaml, log::position::LogPosition, log::text::RowError,
+    dir::ExperimentDir, error::StorageError, fs::publish::Published, fs::yaml,
+    log::position::LogPosition, log::text::RowError,
 };
 
 /// What a view is a function of, besides the rows: parts of the frozen configuration.
@@ -214,10 +214,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::storage::fs::checksum::SUMS;
     use crate::storage::log::position::LogPosition;
     use crate::storage::log::random_log::{params, random_log};
-    use crate::storage::view::files::{set_aside, skip};
+    use crate::storage::view::files::{SUMS, set_aside, skip};
 
     fn learned(rows: &[Row]) -> Learned {
         let mut learned = Learned::nothing(params());

@@ -50,7 +50,7 @@ pub fn under_the_lock(results: u64) {
     let folder = tempfile::tempdir().unwrap();
     let experiment = search::write(folder.path(), Plan { results, epsilon: 1.0, per_task: 1 });
     let mut log = WritableReplayLog::open(experiment.dir()).unwrap();
-    let mut cursor = log.reader().read_from(&LogPosition::start()).unwrap().cursor;
+    let mut cursor = log.reader.read_from(&LogPosition::start()).unwrap().cursor;
     let row = Row::at(Event::Halted, "2026-01-01T00:00:00Z".parse().unwrap());
     let append = || {
         let mut guard = log.lock_exclusive().unwrap();

@@ -1,6 +1,7 @@
 //! Appending: what is written, cut, and shared under the exclusive lock.
 
 use super::*;
+use crate::storage::fs::lock::LockTimeout;
 use crate::storage::log::event::{Event, Iteration};
 use std::fs;
 use std::thread;
@@ -15,7 +16,7 @@ fn append(log: &mut WritableReplayLog, rows: &[Row]) {
 }
 
 fn rows(log: &WritableReplayLog) -> Vec<Row> {
-    log.reader().read_from(&LogPosition::start()).unwrap().rows
+    log.reader.read_from(&LogPosition::start()).unwrap().rows
 }
 
 #[test]
@@ -23,14 +24,12 @@ fn a_guard_sees_what_it_appends_and_excludes_all_others() {
     let (_folder, experiment) = ExperimentDir::made_up();
     let (mut one, mut other) =
         [(); 2].map(|()| WritableReplayLog::open(&experiment).unwrap()).into();
-    other.set_lock_timeout(LockTimeout {
-        notice: std::time::Duration::ZERO,
-        limit: std::time::Duration::ZERO,
-    });
+    let zero = std::time::Duration::ZERO;
+    other.reader.timeout = LockTimeout { notice: zero, limit: zero };
     let mut guard = one.lock_exclusive().unwrap();
     assert!(matches!(other.lock_exclusive(), Err(StorageError::Locked { .. })));
     let start = LogPosition::start();
-    assert!(matches!(other.reader().read_from(&start), Err(StorageError::Locked { .. })));
+    assert!(matches!(other.reader.read_from(&start), Err(StorageError::Locked { .. })));
     guard.append(&[row(1)]).unwrap();
     guard.append(&[]).unwrap();
     guard.append(&[row(2)]).unwrap();
@@ -89,7 +88,7 @@ fn the_ends_are_found_whatever_length_is_reported() {
     let length = end + 6;
     for reported in [0, 1, end - 1, end, length, length + 1, length + 3, length + 10_000] {
         assert_eq!(
-            ends(&log.log.file, reported).unwrap(),
+            ends(&log.reader.file, reported).unwrap(),
             (end, length),
             "{reported} was reported"
         );
@@ -133,13 +132,13 @@ fn a_write_that_fails_is_cut_back() {
     let half = |file: &File, bytes: &[u8], at: u64| file.write_at(&bytes[..bytes.len() / 2], at);
     let full = |_: &File| Err(io::Error::from(ErrorKind::StorageFull));
     let end = before.len() as u64;
-    let short = append_at(&log.log, end, &bytes, half, File::sync_data).unwrap_err();
+    let short = append_at(&log.reader, end, &bytes, half, File::sync_data).unwrap_err();
     assert!(
         short.to_string().contains("(disk full, over quota, or at the limit of `ulimit -f`?)"),
         "{short}"
     );
     assert_eq!(fs::read(experiment.replay_log()).unwrap(), before);
-    let unsynced = append_at(&log.log, end, &bytes, File::write_at, full).unwrap_err();
+    let unsynced = append_at(&log.reader, end, &bytes, File::write_at, full).unwrap_err();
     assert!(matches!(unsynced, StorageError::Io { action: "sync", .. }));
     assert_eq!(fs::read(experiment.replay_log()).unwrap(), before);
     append(&mut log, &[row(2)]);
@@ -155,7 +154,7 @@ fn a_writer_without_room_cuts_no_row_of_another() {
     // Where this writer takes the end to be another has appended.
     append(&mut log, &[row(2)]);
     let full = |_: &File, _: &[u8], _| Err(io::Error::from(ErrorKind::StorageFull));
-    append_at(&log.log, end, b"3,lost", full, File::sync_data).unwrap_err();
+    append_at(&log.reader, end, b"3,lost", full, File::sync_data).unwrap_err();
     assert_eq!(rows(&log), [row(1), row(2)]);
 }
 
@@ -168,11 +167,11 @@ fn a_writer_that_may_have_lost_its_lock_cuts_nothing() {
     // What another machine has appended since is there when the sync fails.
     append(&mut log, &[row(2)]);
     let lost = |_: &File, _: &[u8], _| Err(io::Error::from_raw_os_error(5));
-    let unwritten = append_at(&log.log, end, b"3", lost, File::sync_data).unwrap_err();
+    let unwritten = append_at(&log.reader, end, b"3", lost, File::sync_data).unwrap_err();
     assert!(matches!(unwritten, StorageError::Io { action: "append to", .. }));
     let written = |_: &File, bytes: &[u8], _| Ok(bytes.len());
     let unsynced = |_: &File| Err(io::Error::from_raw_os_error(5));
-    let unsynced = append_at(&log.log, end, b"3", written, unsynced).unwrap_err();
+    let unsynced = append_at(&log.reader, end, b"3", written, unsynced).unwrap_err();
     assert!(matches!(unsynced, StorageError::Io { action: "sync", .. }));
     assert_eq!(rows(&log), [row(1), row(2)]);
 }
