@@ -9,7 +9,7 @@ use super::progress::Progress;
 use crate::config::Setting;
 use crate::ops::run::run as run_search;
 use crate::ops::{init, status};
-use crate::storage::Trust;
+use crate::storage::{Folder, Trust};
 
 /// Run a whole search on this machine: sample, train, learn, to the end of the epsilon schedule
 #[derive(Debug, Args)]
@@ -55,7 +55,7 @@ pub fn run(args: RunArgs, trust: Trust, printer: &Printer) -> anyhow::Result<()>
         printer.result(&serde_json::to_string(&status::status(&experiment)?)?)
     } else {
         printer.result(&status::ranked(&experiment, args.top as usize, printer.colour())?)?;
-        let tables = experiment.dir().tables();
+        let tables = experiment.dir().folder(Folder::Tables);
         printer.note(&format!("tables for a spreadsheet: `{}`", tables.display()));
         Ok(())
     }

@@ -1,27 +1,26 @@
-//! The experiment directory: the only place where its paths are built. A path is a function of the
-//! numbers in its name.
+//! The experiment directory: the only place where its paths are built, each from the numbers in its
+//! name.
 
 mod experiment_yaml;
 mod making;
 
 use std::path::{Path, PathBuf};
 
+use strum::{IntoStaticStr, VariantArray};
+
 use crate::storage::log::event::{Attempt, Iteration};
 use crate::storage::{error::StorageError, fs::publish};
 
-/// The version of all files below an experiment directory, `format_version` in `experiment.yaml`. A
-/// program reads and writes exactly one: several copies of it may work on an experiment for weeks,
-/// and one that understood the files a little differently would damage them.
+/// The version of all files of an experiment, `format_version` in `experiment.yaml`. A program reads
+/// and writes exactly one: several copies of it may work on an experiment for weeks, and one that
+/// understood the files a little differently would damage them.
 ///
-/// Raised whenever a file of the new program could be misread by the old one, or the other way
-/// round: another column of the log or of a view, or another meaning of one; another rule for which
-/// rows may follow which; another path; another key of a generator. Not raised for `tables/`, which
-/// no program reads, nor for a new key of `experiment.yaml` that has a default.
+/// Raised whenever another version could misread a file: another column of the log or of a view, or
+/// another meaning of one; another rule for which rows may follow which; another path; another key
+/// of a generator. Not for `tables/`, which no program reads, nor for a new key of
+/// `experiment.yaml` that has a default.
 pub const FORMAT_VERSION: u32 = 2;
 
-/// An experiment directory of this program's format version.
-///
-/// Files are made with the permissions of the process, whose umask [`crate::storage::Trust`] sets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExperimentDir {
     root: PathBuf,
@@ -32,8 +31,18 @@ pub struct ExperimentDir {
 const CONFIGURATION: &str = "experiment.yaml";
 const LOG: &str = "replay.csv";
 /// The folders that are made with an experiment.
-const FOLDERS: [&str; 7] =
-    ["views", "predictors", "curves", "checkpoints", "rounds", "torn", "tables"];
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub enum Folder {
+    Views,
+    Predictors,
+    Curves,
+    /// It holds the marks of attempts in any case, which must not vanish.
+    Checkpoints,
+    Rounds,
+    Torn,
+    Tables,
+}
 
 impl ExperimentDir {
     /// For `verify`, when the configuration cannot be read.
@@ -53,52 +62,48 @@ impl ExperimentDir {
         self.root.join(CONFIGURATION)
     }
 
+    pub fn folder(&self, folder: Folder) -> PathBuf {
+        self.root.join(<&str>::from(folder))
+    }
+
+    pub(crate) fn folders(&self) -> impl Iterator<Item = PathBuf> {
+        Folder::VARIANTS.iter().map(|&folder| self.folder(folder))
+    }
+
     pub fn replay_log(&self) -> PathBuf {
         self.root.join(LOG)
     }
 
-    pub fn views(&self) -> PathBuf {
-        self.root.join("views")
-    }
-
     pub fn view(&self, rows: u64) -> PathBuf {
-        self.views().join(format!("{rows:09}"))
+        self.folder(Folder::Views).join(format!("{rows:09}"))
     }
 
     pub fn list_views(&self) -> Result<Vec<(u64, PathBuf)>, StorageError> {
-        publish::listing(&self.views(), |name| number(name, 9))
-    }
-
-    pub fn predictors(&self) -> PathBuf {
-        self.root.join("predictors")
+        publish::listing(&self.folder(Folder::Views), |name| number(name, 9))
     }
 
     pub fn predictor(&self, full_curves: u64) -> PathBuf {
-        self.predictors().join(format!("{full_curves:06}"))
+        self.folder(Folder::Predictors).join(format!("{full_curves:06}"))
     }
 
     pub fn list_predictors(&self) -> Result<Vec<(u64, PathBuf)>, StorageError> {
-        publish::listing(&self.predictors(), |name| number(name, 6))
+        publish::listing(&self.folder(Folder::Predictors), |name| number(name, 6))
     }
 
     /// The notes of processes that fit a predictor, by its number of full curves.
     pub fn list_started_fits(&self) -> Result<Vec<(u64, PathBuf)>, StorageError> {
-        publish::listing(&self.predictors(), |name| {
+        publish::listing(&self.folder(Folder::Predictors), |name| {
             number(name.strip_prefix("started.")?.split('.').next()?, 6)
         })
     }
 
-    pub fn curves(&self) -> PathBuf {
-        self.root.join("curves")
-    }
-
     pub fn curve(&self, attempt: Attempt) -> PathBuf {
-        self.curves().join(format!("{attempt}.csv"))
+        self.folder(Folder::Curves).join(format!("{attempt}.csv"))
     }
 
     /// The tail of the stderr of an attempt's trainer.
     pub fn trainer_log(&self, attempt: Attempt) -> PathBuf {
-        self.curves().join(format!("{attempt}.log"))
+        self.folder(Folder::Curves).join(format!("{attempt}.log"))
     }
 
     pub fn list_curves(&self) -> Result<Vec<(Attempt, PathBuf)>, StorageError> {
@@ -109,20 +114,15 @@ impl ExperimentDir {
         &self,
         end: &str,
     ) -> Result<Vec<(Attempt, PathBuf)>, StorageError> {
-        publish::listing(&self.curves(), |name| attempt_of(name.strip_suffix(end)?))
-    }
-
-    /// Inside the experiment. It holds the marks of attempts in any case, which must not vanish.
-    pub fn checkpoints(&self) -> PathBuf {
-        self.root.join("checkpoints")
+        publish::listing(&self.folder(Folder::Curves), |name| attempt_of(name.strip_suffix(end)?))
     }
 
     fn checkpoint_places(&self) -> impl Iterator<Item = PathBuf> {
-        [self.checkpoints()].into_iter().chain(self.scratch.clone())
+        [self.folder(Folder::Checkpoints)].into_iter().chain(self.scratch.clone())
     }
 
     pub fn checkpoint(&self, attempt: Attempt) -> PathBuf {
-        let place = self.scratch.clone().unwrap_or_else(|| self.checkpoints());
+        let place = self.scratch.clone().unwrap_or_else(|| self.folder(Folder::Checkpoints));
         place.join(attempt.to_string())
     }
 
@@ -146,16 +146,12 @@ impl ExperimentDir {
         Ok(lists.collect::<Result<Vec<_>, _>>()?.concat())
     }
 
-    pub fn rounds(&self) -> PathBuf {
-        self.root.join("rounds")
-    }
-
     pub fn round(&self, round: u32) -> PathBuf {
-        self.rounds().join(format!("{round:04}"))
+        self.folder(Folder::Rounds).join(format!("{round:04}"))
     }
 
     pub fn list_rounds(&self) -> Result<Vec<(u32, PathBuf)>, StorageError> {
-        publish::listing(&self.rounds(), |name| u32::try_from(number(name, 4)?).ok())
+        publish::listing(&self.folder(Folder::Rounds), |name| u32::try_from(number(name, 4)?).ok())
     }
 
     pub fn newest_round(&self) -> Result<Option<u32>, StorageError> {
@@ -164,14 +160,6 @@ impl ExperimentDir {
 
     pub fn imported(&self) -> PathBuf {
         self.root.join("imported")
-    }
-
-    pub fn torn(&self) -> PathBuf {
-        self.root.join("torn")
-    }
-
-    pub fn tables(&self) -> PathBuf {
-        self.root.join("tables")
     }
 }
 

@@ -33,7 +33,7 @@ pub(crate) mod view;
 
 pub use attempt::curve::{Curve, CurveRow, CurveWriter};
 pub use attempt::resume::LeftOnSignal;
-pub use dir::{ExperimentDir, FORMAT_VERSION};
+pub use dir::{ExperimentDir, FORMAT_VERSION, Folder};
 pub use error::StorageError;
 pub use fs::lock::LockTimeout;
 pub use fs::mount::{DiskSpace, MountPoint, check_locks_of_mount};

@@ -14,7 +14,9 @@ use serde::{Deserialize, Serialize};
 use crate::q_learning::Epsilon;
 use crate::regular_file::{self, SMALL};
 use crate::storage::fs::publish::{self, Published};
-use crate::storage::{dir::ExperimentDir, error::StorageError, fs::time::Time, fs::yaml};
+use crate::storage::{
+    dir::ExperimentDir, dir::Folder, error::StorageError, fs::time::Time, fs::yaml,
+};
 
 /// What a round is to do, and what a person asks of the whole chain.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -110,7 +112,7 @@ impl RoundDir {
     pub fn create(experiment: &ExperimentDir, round: u32) -> Result<Self, StorageError> {
         let round = Self::of(experiment, round);
         fs::create_dir_all(&round.folder).map_err(StorageError::io("create", &round.folder))?;
-        publish::sync_folder(&experiment.rounds())?;
+        publish::sync_folder(&experiment.folder(Folder::Rounds))?;
         Ok(round)
     }
 

@@ -16,7 +16,7 @@ use crate::report::tables::TableSet;
 use crate::report::{EarlyStopping, SearchData, by_iteration, who_trained};
 use crate::storage::fs::publish;
 use crate::storage::view::files::skip;
-use crate::storage::{Attempt, Curve, Row};
+use crate::storage::{Attempt, Curve, Folder, Row};
 
 /// The program, the rows of the log and the predictor that the tables beside it show.
 const SHOWN: &str = ".shown";
@@ -29,7 +29,7 @@ fn shown(experiment: &Experiment, journal: &Journal) -> anyhow::Result<String> {
 
 /// Whether the tables show all rows that were read.
 pub(crate) fn are_of(experiment: &Experiment, journal: &Journal) -> anyhow::Result<bool> {
-    let path = experiment.dir().tables().join(SHOWN);
+    let path = experiment.dir().folder(Folder::Tables).join(SHOWN);
     let shown = shown(experiment, journal)?;
     Ok(regular_file::read(&path, SMALL).is_ok_and(|bytes| bytes == shown.into_bytes()))
 }
@@ -53,7 +53,7 @@ pub(crate) fn write(
         search.predictor_scores = fitted.scores().collect();
     }
     let tables = TableSet::new(&search);
-    let folder = experiment.dir().tables();
+    let folder = experiment.dir().folder(Folder::Tables);
     fs::create_dir_all(&folder)
         .with_context(|| format!("failed to create `{}`", folder.display()))?;
     for file in &tables.files {

@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use strum::VariantArray;
+
 use crate::exchange::read_q_values;
 use crate::ops::train::AttemptFiles;
 use crate::ops::verify::finding::{Finding, Repair, one_line, or_damage};
@@ -15,7 +17,7 @@ use crate::regular_file::{self, LARGE};
 use crate::space::Space;
 use crate::storage::fs::publish;
 use crate::storage::search_state::Record;
-use crate::storage::{Attempt, Curve, ExperimentDir, Iteration, RoundDir, StorageError};
+use crate::storage::{Attempt, Curve, ExperimentDir, Folder, Iteration, RoundDir, StorageError};
 
 /// Checks files of attempts without a row in the log, and results that wait to be appended: all
 /// that a repair needs of an audit of files.
@@ -100,7 +102,7 @@ pub(crate) fn check_curves(
         let problem = format!(
             "{left} checkpoints of networks that have a result (reduce keeps the best ones')"
         );
-        findings.push(Finding::note(dir.checkpoints(), problem));
+        findings.push(Finding::note(dir.folder(Folder::Checkpoints), problem));
     }
     Ok(findings)
 }
@@ -155,15 +157,15 @@ fn check_round(round: &RoundDir, log: &Examined) -> anyhow::Result<Vec<Finding>>
 }
 
 /// The folders that an audit lists.
-fn folders(dir: &ExperimentDir) -> [PathBuf; 6] {
-    let checkpoints = dir.checkpoints();
-    [dir.views(), dir.predictors(), dir.curves(), checkpoints, dir.rounds(), dir.torn()]
+fn folders(dir: &ExperimentDir) -> impl Iterator<Item = PathBuf> {
+    let listed = Folder::VARIANTS.iter().filter(|&&folder| folder != Folder::Tables);
+    listed.map(|&folder| dir.folder(folder))
 }
 
 /// What stands in the way of a folder: nothing more can be examined then.
 pub(crate) fn misplaced(dir: &ExperimentDir) -> Vec<Finding> {
     let problem = "no folder (move it away: the program makes the folder when it needs one)";
-    let in_the_way = folders(dir).into_iter().chain([dir.imported()]);
+    let in_the_way = folders(dir).chain([dir.imported()]);
     let in_the_way = in_the_way.filter(|path| path.exists() && !path.is_dir());
     in_the_way.map(|path| Finding::damage(path, problem)).collect()
 }
@@ -188,7 +190,7 @@ pub(crate) fn check_imported(
 /// What was saved from the log, and what interrupted writes have left or was renamed aside.
 pub(crate) fn left_behind(dir: &ExperimentDir) -> anyhow::Result<Vec<Finding>> {
     let mut findings = Vec::new();
-    for (_, path) in publish::listing(&dir.torn(), |name| Some(name.to_owned()))? {
+    for (_, path) in publish::listing(&dir.folder(Folder::Torn), |name| Some(name.to_owned()))? {
         let bytes = fs::metadata(&path).map_or(0, |file| file.len());
         let problem = format!("{bytes} bytes that were cut or replaced in {LOG}");
         findings.push(Finding::note(path, problem));

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use crate::regular_file;
 use crate::storage::fs::publish::{self, Published};
 use crate::storage::log::event::{Attempt, Row};
-use crate::storage::{dir::ExperimentDir, error::StorageError, log::text::header};
+use crate::storage::{dir::ExperimentDir, dir::Folder, error::StorageError, log::text::header};
 
 impl ExperimentDir {
     pub fn publish_result(&self, attempt: Attempt, row: &Row) -> Result<Published, StorageError> {
@@ -55,7 +55,7 @@ impl ExperimentDir {
     }
 
     fn result(&self, attempt: Attempt) -> PathBuf {
-        self.curves().join(format!("{attempt}.result"))
+        self.folder(Folder::Curves).join(format!("{attempt}.result"))
     }
 }
 

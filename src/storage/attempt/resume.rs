@@ -13,7 +13,9 @@ use rustix::fs::OFlags;
 
 use crate::regular_file;
 use crate::storage::attempt::curve::{Curve, CurveRow};
-use crate::storage::{dir::ExperimentDir, error::StorageError, fs::publish, log::event::Attempt};
+use crate::storage::{
+    dir::ExperimentDir, dir::Folder, error::StorageError, fs::publish, log::event::Attempt,
+};
 
 /// The mark, a file in a checkpoint folder: `USR1` or `TERM`, and [`LeftOnSignal::lost_seconds`].
 const LEFT_ON_SIGNAL: &str = "left_on_signal";
@@ -82,7 +84,7 @@ impl ExperimentDir {
     /// In the experiment, also where checkpoints are outside of it: without its mark an attempt
     /// counts as a loss.
     fn mark(&self, attempt: Attempt) -> PathBuf {
-        self.checkpoints().join(attempt.to_string()).join(LEFT_ON_SIGNAL)
+        self.folder(Folder::Checkpoints).join(attempt.to_string()).join(LEFT_ON_SIGNAL)
     }
 
     /// How an attempt left on a signal; `None` for any other end. A mark that a crash has cut short
@@ -253,7 +255,7 @@ mod tests {
         let (_folder, experiment) = ExperimentDir::made_up();
         save(&experiment, attempt(1), "weights", "whole");
         // What a killed copy leaves: a private folder, never the attempt's own.
-        let aside = experiment.checkpoints().join(".000007.2.host.1.0.partial");
+        let aside = experiment.folder(Folder::Checkpoints).join(".000007.2.host.1.0.partial");
         fs::create_dir(&aside).unwrap();
         fs::write(aside.join("weights"), "who").unwrap();
         assert!(experiment.take_checkpoint_over(attempt(3)).unwrap());

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use crate::regular_file::{self, MEDIUM};
 use crate::storage::dir::experiment_yaml::{FrozenText, checksum, sealed, version_in};
-use crate::storage::dir::{CONFIGURATION, ExperimentDir, FOLDERS, FORMAT_VERSION, LOG};
+use crate::storage::dir::{CONFIGURATION, ExperimentDir, FORMAT_VERSION, LOG};
 use crate::storage::fs::publish::{self, Published};
 use crate::storage::{error::StorageError, fs::permissions::Trust, log::text};
 
@@ -58,7 +58,7 @@ impl ExperimentDir {
         for name in regular_file::names(&self.root)? {
             let name = name.to_string_lossy();
             let length = || self.root.join(LOG).symlink_metadata().map(|metadata| metadata.len());
-            let is_unmade = FOLDERS.contains(&name.as_ref())
+            let is_unmade = self.folders().any(|folder| folder.ends_with(&*name))
                 || publish::is_private(&name)
                 || (name == LOG && length()? == text::header().len() as u64);
             if !is_unmade {
@@ -97,10 +97,9 @@ impl ExperimentDir {
 
     /// Checks that what this program writes to lies in the directory: nothing is written elsewhere.
     fn check_links(&self) -> Result<(), StorageError> {
-        let names = FOLDERS.into_iter().chain([CONFIGURATION, LOG]);
-        let paths = names.map(|name| self.root.join(name)).chain([self.imported()]);
+        let files = [self.configuration(), self.replay_log(), self.imported()];
         let is_link = |path: &Path| path.symlink_metadata().is_ok_and(|entry| entry.is_symlink());
-        for path in paths.filter(|path| is_link(path)) {
+        for path in self.folders().chain(files).filter(|path| is_link(path)) {
             let ends = path.canonicalize().and_then(|end| Ok((end, self.root.canonicalize()?)));
             // One that ends nowhere now may end anywhere later.
             if !ends.is_ok_and(|(end, root)| end.starts_with(root)) {
@@ -136,15 +135,13 @@ impl ExperimentDir {
     }
 
     pub(crate) fn trusted_paths(&self) -> impl Iterator<Item = PathBuf> {
-        let names = [CONFIGURATION, LOG].into_iter().chain(FOLDERS);
-        std::iter::once(self.root.clone())
-            .chain(names.map(|name| self.root.join(name)))
-            .chain(self.scratch.clone())
+        let files = [self.root.clone(), self.configuration(), self.replay_log()];
+        files.into_iter().chain(self.folders()).chain(self.scratch.clone())
     }
 
     /// Makes the folders that are not there: copies and archives may drop empty ones.
     pub fn make_folders(&self) -> Result<(), StorageError> {
-        for folder in FOLDERS.map(|name| self.root.join(name)) {
+        for folder in self.folders() {
             if folder.is_dir() {
                 continue;
             }
@@ -167,7 +164,7 @@ impl ExperimentDir {
     }
 
     pub fn check_access(&self) -> Result<(), StorageError> {
-        for folder in FOLDERS.map(|name| self.root.join(name)) {
+        for folder in self.folders() {
             if folder.is_file() {
                 return Err(StorageError::no_folder(&folder));
             }

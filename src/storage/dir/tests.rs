@@ -19,7 +19,7 @@ fn names_are_read_back_as_they_are_written() {
     assert_eq!(experiment.list_curves().unwrap(), [(attempt, curve)]);
     fs::create_dir_all(experiment.view(12)).unwrap();
     fs::create_dir_all(experiment.view(1_234_567_890)).unwrap();
-    fs::create_dir_all(experiment.views().join("13")).unwrap();
+    fs::create_dir_all(experiment.folder(Folder::Views).join("13")).unwrap();
     let views: Vec<u64> =
         experiment.list_views().unwrap().into_iter().map(|(rows, _)| rows).collect();
     assert_eq!(views, [12, 1_234_567_890]);
@@ -92,7 +92,7 @@ fn no_link_leads_out_of_an_experiment() {
     fs::create_dir(&elsewhere).unwrap();
     let around = folder.path().join("around");
     std::os::unix::fs::symlink(experiment.root(), &around).unwrap();
-    for name in FOLDERS.into_iter().chain([LOG, CONFIGURATION]) {
+    for name in Folder::VARIANTS.iter().map(<&str>::from).chain([LOG, CONFIGURATION]) {
         let (path, kept) = (experiment.root().join(name), folder.path().join("kept"));
         fs::rename(&path, &kept).unwrap();
         std::os::unix::fs::symlink(&kept, &path).unwrap();
@@ -104,8 +104,8 @@ fn no_link_leads_out_of_an_experiment() {
     }
     // A link to the experiment is no matter, nor is one that stays within.
     let views = experiment.root().join("older");
-    fs::rename(experiment.views(), &views).unwrap();
-    std::os::unix::fs::symlink("older", experiment.views()).unwrap();
+    fs::rename(experiment.folder(Folder::Views), &views).unwrap();
+    std::os::unix::fs::symlink("older", experiment.folder(Folder::Views)).unwrap();
     assert!(ExperimentDir::open(&around).is_ok());
     fs::remove_dir(&views).unwrap();
     assert!(ExperimentDir::open(&around).is_err(), "it ends nowhere");

@@ -25,7 +25,6 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use rustix::fs::{
@@ -33,7 +32,7 @@ use rustix::fs::{
     fcntl_setfl, fstatfs, statfs, statx,
 };
 
-use crate::regular_file;
+use crate::regular_file::{self, read_up_to};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Answers {
@@ -95,11 +94,10 @@ pub(crate) fn length_by_reading(file: &File, reported: u64) -> io::Result<u64> {
     let mut length = reported;
     let mut bytes = [0; 4096];
     loop {
-        match file.read_at(&mut bytes, length) {
-            Ok(0) => return Ok(length),
-            Ok(read) => length += read as u64,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+        let read = read_up_to(file, &mut bytes, length)?;
+        length += read as u64;
+        if read < bytes.len() {
+            return Ok(length);
         }
     }
 }

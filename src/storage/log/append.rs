@@ -19,7 +19,8 @@ use crate::storage::log::damage::{self, Kept, RawLine, RawLog};
 use crate::storage::log::file::{ReplayLog, Tail};
 use crate::storage::log::text::{self, header};
 use crate::storage::{
-    dir::ExperimentDir, error::StorageError, log::event::Row, log::position::LogPosition,
+    dir::ExperimentDir, dir::Folder, error::StorageError, log::event::Row,
+    log::position::LogPosition,
 };
 
 #[derive(Debug)]
@@ -31,7 +32,7 @@ pub struct WritableReplayLog {
 impl WritableReplayLog {
     pub fn open(experiment: &ExperimentDir) -> Result<Self, StorageError> {
         let reader = ReplayLog::open_with(experiment, File::options().read(true).write(true))?;
-        Ok(Self { reader, torn: experiment.torn() })
+        Ok(Self { reader, torn: experiment.folder(Folder::Torn) })
     }
 
     /// Locks the log for appending. What a crash or another program left unfinished at its end is
@@ -174,7 +175,8 @@ fn append_at(
         Ok(written) if written == bytes.len() => sync(&log.file).map_err(log.io("sync")),
         Ok(written) => {
             let how = format!(
-                "only {written} of {} bytes fit (over quota, or at the limit of `ulimit -f`?)",
+                "only {written} of {} bytes fit (disk full, over quota, or at the limit of \
+                 `ulimit -f`?)",
                 bytes.len()
             );
             Err(log.io("append to")(io::Error::new(ErrorKind::StorageFull, how)))

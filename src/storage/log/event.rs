@@ -113,59 +113,48 @@ impl Event {
     }
 }
 
-/// One event with every column of the log; a column that does not apply is empty.
-///
-/// The fields are the columns, in their order: both are part of the format.
+/// One event with every column of the log, in the order of the file; a column that does not apply is
+/// empty. Meanings and units stand in the data dictionary (`report/tables/iterations.rs`), here what
+/// is not said there.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Row {
     pub iteration: Option<Iteration>,
     pub event: Event,
-    /// Which attempt at this iteration, from 1.
+    /// From 1.
     pub attempt: Option<u32>,
     pub round: Option<u32>,
     pub epsilon: Option<f64>,
     pub architecture: Option<String>,
     /// The iteration whose training is awaited, or whose result is reused.
     pub of_iteration: Option<Iteration>,
-    /// What Q-learning learns from.
     pub reward: Option<f64>,
-    /// Greatest over the epochs, in [0, 1].
     pub best_validation_accuracy: Option<f64>,
-    /// Of that accuracy, from 1.
+    /// From 1.
     pub best_epoch: Option<u32>,
-    /// In [0, 1].
     pub last_validation_accuracy: Option<f64>,
     pub epochs: Option<u32>,
-    /// Predicted last-epoch accuracy at the verdict; may leave [0, 1].
+    /// May leave [0, 1].
     pub predicted_accuracy: Option<f64>,
     pub sigma: Option<f64>,
     pub y_best: Option<f64>,
-    /// Probability that the network would not have beaten it.
     pub stop_probability: Option<f64>,
     pub threshold: Option<f64>,
     /// Whether the network was trained on against a verdict to stop, to audit the rule.
     pub audit: Option<bool>,
-    /// Weights and biases.
     pub parameters: Option<u64>,
-    /// Multiply-accumulates for one image.
     pub macs: Option<u64>,
-    /// The softmax not counted.
     pub layers: Option<u32>,
-    /// The one that passed the first-epoch test.
     pub learning_rate: Option<f64>,
-    /// How many learning rates failed that test.
     pub restarts: Option<u32>,
-    /// Over all starts of this attempt, and over the epochs of earlier attempts that it resumes
-    /// from.
+    /// Over all starts of this attempt, and the epochs of earlier ones that it resumes from.
     pub train_seconds: Option<f64>,
-    /// What the stopping rule is estimated to have saved.
     pub saved_seconds: Option<f64>,
-    /// Training that is in no result, not part of `train_seconds`.
+    /// Training that is in no result.
     pub lost_seconds: Option<f64>,
     /// The view (rows digested) from which a first attempt was sampled.
     pub view: Option<u64>,
-    /// Why, in words; on a `claimed` row, that the attempt before counts as a loss, or left on the
-    /// time warning without a new epoch.
+    /// On a `claimed` row, that the attempt before counts as a loss, or left on the time warning
+    /// without a new epoch.
     pub reason: Option<String>,
     pub device: Option<String>,
     pub host: Option<String>,
@@ -176,14 +165,12 @@ pub struct Row {
     pub started_at: Option<Time>,
     pub time: Option<Time>,
     pub expires_at: Option<Time>,
-    /// Which training of the architecture, from 1, in every row with an architecture; only a `list`
-    /// experiment trains one several times.
+    /// From 1, in every row with an architecture; only a `list` experiment trains one several times.
     pub repeat: Option<u32>,
     /// The predictor that judges the epochs of the attempt, by the full curves that the log held
     /// when it was fitted. (An audited training keeps the first verdict, which may be an earlier
     /// attempt's: see its `claimed` row.)
     pub predictor: Option<u64>,
-    /// Why a strategy drew the architecture, in a few words; empty for Q-learning.
     pub strategy: Option<String>,
 }
 

@@ -14,7 +14,9 @@ use serde::{Deserialize, Serialize};
 use crate::predictor::FittedPredictor;
 use crate::storage::log::event::{Attempt, Row};
 use crate::storage::view::files::{self, OnDamage, read_checked};
-use crate::storage::{dir::ExperimentDir, error::StorageError, fs::publish::Published, fs::yaml};
+use crate::storage::{
+    dir::ExperimentDir, dir::Folder, error::StorageError, fs::publish::Published, fs::yaml,
+};
 
 const FIT: &str = "fit.yaml";
 const PREDICTOR: &str = "predictor.yaml";
@@ -22,34 +24,32 @@ const STARTED: &str = "started.";
 /// How long a fit that was started keeps others from it.
 const STARTED_FOR: Duration = Duration::from_secs(15 * 60);
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// A published predictor, not yet parsed: what `fit.yaml` says, and `predictor.yaml`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct FitYaml {
+pub(crate) struct StoredPredictor {
     /// Version of the program that fitted it.
     program: String,
     configuration_sha256: String,
     /// The attempts whose curves it was fitted to, in the order of the log.
     curves: Vec<String>,
-}
-
-/// A published predictor, not yet parsed.
-#[derive(Debug, Clone)]
-pub(crate) struct StoredPredictor {
     /// How many full curves the log held when it was fitted.
+    #[serde(skip)]
     pub full_curves: u64,
-    curves: Vec<String>,
+    #[serde(skip)]
     bytes: Vec<u8>,
+    #[serde(skip)]
     path: PathBuf,
 }
 
 impl StoredPredictor {
     pub fn read(folder: &Path, full_curves: u64, sha256: &str) -> Result<Self, StorageError> {
-        let fit: FitYaml = yaml::parse(&read_checked(folder, FIT)?, &folder.join(FIT))?;
+        let fit: Self = yaml::parse(&read_checked(folder, FIT)?, &folder.join(FIT))?;
         if fit.configuration_sha256 != sha256 {
             return Err(StorageError::OtherConfiguration { path: folder.to_owned() });
         }
         let (bytes, path) = (read_checked(folder, PREDICTOR)?, folder.join(PREDICTOR));
-        Ok(Self { full_curves, curves: fit.curves, bytes, path })
+        Ok(Self { full_curves, bytes, path, ..fit })
     }
 
     /// Reads the newest predictor that is whole, of `at_most` full curves.
@@ -89,15 +89,18 @@ impl StoredPredictor {
         rows: impl Iterator<Item = &'a Row>,
         predictor: &FittedPredictor,
     ) -> Result<Published, StorageError> {
-        let path = dir.predictor(full_curves);
-        let fit = FitYaml {
+        let folder = dir.predictor(full_curves);
+        let path = folder.join(PREDICTOR);
+        let stored = Self {
             program: env!("CARGO_PKG_VERSION").to_owned(),
             configuration_sha256: sha256.to_owned(),
             curves: rows.map(name_of).collect(),
+            full_curves,
+            bytes: yaml::print(predictor, &path)?.into_bytes(),
+            path,
         };
-        let fit = yaml::print(&fit, &path.join(FIT))?.into_bytes();
-        let predictor = yaml::print(predictor, &path.join(PREDICTOR))?.into_bytes();
-        let published = files::publish(&path, vec![(FIT, fit), (PREDICTOR, predictor)])?;
+        let fit = yaml::print(&stored, &folder.join(FIT))?.into_bytes();
+        let published = files::publish(&folder, vec![(FIT, fit), (PREDICTOR, stored.bytes)])?;
         files::remove_old(dir.list_predictors()?);
         for (_, file) in dir.list_started_fits()?.into_iter().filter(|(of, _)| *of <= full_curves) {
             let _ = fs::remove_file(file);
@@ -121,7 +124,7 @@ impl StoredPredictor {
             return Ok(false);
         }
         let name = format!("{STARTED}{full_curves:06}.{host}.{}", process::id());
-        let path = dir.predictors().join(name);
+        let path = dir.folder(Folder::Predictors).join(name);
         fs::write(&path, b"").map_err(StorageError::io("write", &path))?;
         Ok(true)
     }

@@ -32,38 +32,33 @@ pub(crate) struct ViewParams {
 const VIEW: &str = "view.yaml";
 const Q_TABLE: &str = "q_table.csv";
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// A published Q-table, not yet read: what `view.yaml` says, and where it lies.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ViewYaml {
-    /// Version of the program that wrote the view.
-    program: String,
-    log: LogPosition,
-    configuration_sha256: String,
-    /// `set` rows in the log up to there.
-    set_rows: usize,
-}
-
-/// A published Q-table, not yet read.
-#[derive(Debug, Clone)]
 pub(crate) struct View {
+    /// Version of the program that wrote it.
+    program: String,
     /// The prefix of the log that it was learned from.
+    #[serde(rename = "log")]
     pub position: LogPosition,
+    configuration_sha256: String,
     /// `set` rows in that prefix.
     set_rows: usize,
+    #[serde(skip)]
     pub folder: PathBuf,
 }
 
 impl View {
     pub fn read(folder: &Path, rows: u64, sha256: &str) -> Result<Self, StorageError> {
         let path = folder.join(VIEW);
-        let view: ViewYaml = yaml::parse(&read_checked(folder, VIEW)?, &path)?;
-        if view.log.rows != rows {
+        let view: Self = yaml::parse(&read_checked(folder, VIEW)?, &path)?;
+        if view.rows() != rows {
             return Err(StorageError::damaged(&path, "is of other rows than its name"));
         }
         if view.configuration_sha256 != sha256 {
             return Err(StorageError::OtherConfiguration { path: folder.to_owned() });
         }
-        Ok(Self { position: view.log, set_rows: view.set_rows, folder: folder.to_owned() })
+        Ok(Self { folder: folder.to_owned(), ..view })
     }
 
     /// Reads the newest view that is whole, as far as `read` looks at it.
@@ -175,11 +170,12 @@ impl Learned {
     ) -> Result<Published, StorageError> {
         assert_eq!(position.rows, self.rows as u64, "a view is that of the rows learned from");
         let path = dir.view(position.rows);
-        let view = ViewYaml {
+        let view = View {
             program: env!("CARGO_PKG_VERSION").to_owned(),
-            log: position,
+            position,
             configuration_sha256: self.params.sha256.clone(),
             set_rows: set_rows(&rows[..self.rows]),
+            folder: path.clone(),
         };
         let view = yaml::print(&view, &path.join(VIEW))?.into_bytes();
         let files: Files = vec![(VIEW, view), (Q_TABLE, write_q_table(self.q_table()))];
@@ -214,6 +210,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::storage::dir::Folder;
     use crate::storage::log::position::LogPosition;
     use crate::storage::log::random_log::{params, random_log};
     use crate::storage::view::files::{SUMS, set_aside, skip};
@@ -289,7 +286,7 @@ mod tests {
         assert_eq!(newest_rows(&dir), 12);
         let views: Vec<u64> = dir.list_views().unwrap().into_iter().map(|(rows, _)| rows).collect();
         assert_eq!(views, [5, 9, 12]);
-        assert_eq!(fs::read_dir(dir.views()).unwrap().count(), 3);
+        assert_eq!(fs::read_dir(dir.folder(Folder::Views)).unwrap().count(), 3);
     }
 
     #[test]

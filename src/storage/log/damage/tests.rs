@@ -5,7 +5,7 @@ use std::fs;
 use proptest::prelude::*;
 
 use super::*;
-use crate::storage::{ExperimentDir, WritableReplayLog};
+use crate::storage::{ExperimentDir, Folder, WritableReplayLog};
 
 #[test]
 fn lines_end_before_what_is_unfinished_or_holds_nul() {
@@ -217,7 +217,7 @@ fn blanking_that_was_killed_at_any_byte_is_repeated() {
         assert_eq!((&rows[0], &rows[2]), (&row(1), &row(3)), "killed at {killed_at}");
         assert_eq!((rows[1].event, rows[1].iteration), (Event::Void, Some(Iteration(2))));
     }
-    let kept = fs::read_dir(experiment.torn()).unwrap();
+    let kept = fs::read_dir(experiment.folder(Folder::Torn)).unwrap();
     assert!(
         kept.map(|piece| fs::read(piece.unwrap().path()).unwrap()).any(|piece| piece == damaged)
     );
