@@ -60,8 +60,6 @@ impl ExitStatus {
         } else if let Some(error) = cause.downcast_ref() {
             usage_if(matches!(error, SlurmError::Unusable(_)), Self::Environment)
         } else if let Some(error) = cause.downcast_ref() {
-            usage_if(matches!(error, TrainingError::Invalid(_)), Self::Environment)
-        } else if let Some(error) = cause.downcast_ref() {
             usage_if(!matches!(error, DatasetError::Damaged { .. }), Self::Damaged)
         } else if let Some(error) = cause.downcast_ref() {
             usage_if(!matches!(error, PredictorError::Saved(_)), Self::Damaged)
@@ -71,7 +69,7 @@ impl ExitStatus {
             || cause.is::<QLearningError>()
         {
             Self::Usage
-        } else if cause.is::<std::io::Error>() {
+        } else if cause.is::<TrainingError>() || cause.is::<std::io::Error>() {
             Self::Environment
         } else {
             return None;

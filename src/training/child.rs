@@ -1,29 +1,28 @@
 //! A child process: started as the leader of a process group of its own, listened to, signalled,
 //! killed with all that it has started, and reaped.
 //!
-//! Trainers, the workers of `run` and the second
-//! process of `doctor` are such children. TERM and USR1 go to the child alone (the workers of a
-//! data loader would die of them); KILL goes to its whole group.
+//! Trainers, the workers of `run` and the second process of `doctor` are such children. TERM and
+//! USR1 go to the child alone (the workers of a data loader would die of them); KILL goes to its
+//! whole group.
 
 use std::env;
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{self, Pid, WaitId, WaitIdOptions};
 
-use super::error::TrainingError;
-use super::interrupt::Signal;
 use super::protocol::{LONGEST_LINE, WAITING_LINES};
 use super::stderr_tail::StderrTail;
 use super::timeouts::Timeouts;
+use super::trainer::{Signal, TrainingError};
 
 /// Time between two looks at a process or a flag.
 pub(crate) const TICK: Duration = Duration::from_millis(20);
@@ -48,7 +47,7 @@ pub(crate) struct ChildProcess {
     stdin: Option<Sender<String>>,
     stdin_closed: Arc<AtomicBool>,
     output: Receiver<Output>,
-    stderr: Arc<Mutex<StderrTail>>,
+    stderr: StderrTail,
     stderr_end: Receiver<()>,
     exit: Option<(ExitStatus, Instant)>,
     timeouts: Timeouts,
@@ -81,25 +80,22 @@ impl ChildProcess {
         if env::var_os("OMP_NUM_THREADS").is_none() {
             started.env("OMP_NUM_THREADS", threads.to_string());
         }
-        let (mut process, to_output) =
+        let (mut process, mut stderr, _) =
             Self::start("the trainer", started, WAITING_LINES, timeouts)?;
-        let stdin = process.child.stdin.take().expect("stdin is a pipe");
-        let stdout = process.child.stdout.take().expect("stdout is a pipe");
-        let stderr = process.child.stderr.take().expect("stderr is a pipe");
-        let (to_stdin, lines) = mpsc::channel();
+        let mut stdin = process.child.stdin.take().expect("stdin is a pipe");
+        let (to_stdin, lines) = mpsc::channel::<String>();
         process.stdin = Some(to_stdin);
         let closed = Arc::clone(&process.stdin_closed);
         spawn(move || {
-            if write_lines(stdin, &lines).is_err() {
-                closed.store(true, Ordering::SeqCst);
-            }
+            let written = lines.iter().try_for_each(|line| stdin.write_all(line.as_bytes()));
+            closed.store(written.is_err(), Ordering::SeqCst);
         })?;
-        spawn(move || read_lines(stdout, Output::Line, &to_output))?;
-        let tail = Arc::clone(&process.stderr);
+        let mut tail = process.stderr.clone();
         let (at_end, stderr_end) = mpsc::channel();
         process.stderr_end = stderr_end;
         spawn(move || {
-            read_stderr(stderr, &tail);
+            // Ends with the stream, or with an error of it.
+            let _ = io::copy(&mut stderr, &mut tail);
             drop(at_end);
         })?;
         Ok(process)
@@ -112,44 +108,45 @@ impl ChildProcess {
         let mut started = Command::new(&command.program);
         started.args(&command.arguments).stdin(Stdio::null()).env_remove("SLURM_JOB_ID");
         let timeouts = Timeouts { farewell: Duration::ZERO, ..Timeouts::DEFAULT };
-        let (mut process, to_output) =
+        let (process, stderr, to_output) =
             Self::start("the worker", started, WAITING_LINES_OF_A_WORKER, timeouts)?;
-        let stdout = process.child.stdout.take().expect("stdout is a pipe");
-        let stderr = process.child.stderr.take().expect("stderr is a pipe");
-        let to_same = to_output.clone();
-        spawn(move || read_lines(stdout, Output::Line, &to_output))?;
-        spawn(move || read_lines(stderr, Output::Stderr, &to_same))?;
+        spawn(move || read_lines(stderr, Output::Stderr, &to_output))?;
         Ok(process)
     }
 
+    /// Starts a child and the thread that reads its stdout.
     fn start(
         name: &'static str,
         mut command: Command,
         waiting_lines: usize,
         timeouts: Timeouts,
-    ) -> Result<(Self, SyncSender<Output>), TrainingError> {
+    ) -> Result<(Self, ChildStderr, SyncSender<Output>), TrainingError> {
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-        let child = command.spawn().map_err(|source| TrainingError::Start {
+        let mut child = command.spawn().map_err(|source| TrainingError::Start {
             child: name,
             program: command.get_program().into(),
             source,
         })?;
+        let stdout = child.stdout.take().expect("stdout is a pipe");
+        let stderr = child.stderr.take().expect("stderr is a pipe");
         let (to_output, output) = mpsc::sync_channel(waiting_lines);
         let process = Self {
             child,
             stdin: None,
             stdin_closed: Arc::default(),
             output,
-            stderr: Arc::default(),
+            stderr: StderrTail::default(),
             stderr_end: mpsc::channel().1,
             exit: None,
             timeouts,
         };
-        Ok((process, to_output))
+        let to_same = to_output.clone();
+        spawn(move || read_lines(stdout, Output::Line, &to_same))?;
+        Ok((process, stderr, to_output))
     }
 
     pub(super) fn log_to(&self, path: &Path) {
-        lock(&self.stderr).begin(path);
+        self.stderr.begin(path);
     }
 
     /// Has a line written to its stdin, without waiting until the child reads it.
@@ -166,19 +163,20 @@ impl ChildProcess {
     }
 
     pub(crate) fn read(&mut self, timeout: Duration) -> Output {
-        match self.output.recv_timeout(timeout) {
-            Ok(output) => output,
-            Err(error) => match (self.exit(), error) {
-                (Some(status), RecvTimeoutError::Disconnected) => Output::Exited(status),
-                (Some(status), RecvTimeoutError::Timeout) if self.rest_is_over() => {
-                    Output::Exited(status)
-                }
-                (None, RecvTimeoutError::Disconnected) => {
-                    thread::sleep(timeout);
-                    Output::Closed
-                }
-                (_, RecvTimeoutError::Timeout) => Output::Nothing,
-            },
+        let is_at_end = match self.output.recv_timeout(timeout) {
+            Ok(output) => return output,
+            Err(error) => error == RecvTimeoutError::Disconnected,
+        };
+        let status = self.exit();
+        // It may have ended so long ago that no more lines are waited for.
+        let rest_is_over = self.exit.is_some_and(|(_, at)| at.elapsed() >= self.timeouts.rest);
+        match status {
+            Some(status) if is_at_end || rest_is_over => Output::Exited(status),
+            None if is_at_end => {
+                thread::sleep(timeout);
+                Output::Closed
+            }
+            _ => Output::Nothing,
         }
     }
 
@@ -206,8 +204,12 @@ impl ChildProcess {
 
     /// Returns how it ended, if it has. What it left running in its group is killed.
     pub(super) fn exit(&mut self) -> Option<ExitStatus> {
-        if self.exit.is_none() && self.has_exited() {
-            // Its number belongs to its group until it is waited for, so no other process is hit.
+        // Not reaped yet, as [`Child::try_wait`] does: its number belongs to its group until it is
+        // waited for, so no other process is hit.
+        let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        if self.exit.is_none()
+            && !matches!(process::waitid(WaitId::Pid(self.pid()), look), Ok(None))
+        {
             let _ = process::kill_process_group(self.pid(), process::Signal::KILL);
             let status = self.child.wait().unwrap_or_else(|error| {
                 log::warn!(
@@ -222,26 +224,15 @@ impl ChildProcess {
         self.exit.map(|(status, _)| status)
     }
 
-    /// Whether it ended so long ago that no more lines are waited for.
-    fn rest_is_over(&self) -> bool {
-        self.exit.is_some_and(|(_, since)| since.elapsed() >= self.timeouts.rest)
-    }
-
     /// Returns the last line it wrote to stderr, once it has ended.
     pub(super) fn last_stderr_line(&self) -> String {
         // Ends at once when the thread that reads stderr does.
         let _ = self.stderr_end.recv_timeout(self.timeouts.rest);
-        lock(&self.stderr).last_line()
+        self.stderr.last_line()
     }
 
     fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
-    }
-
-    /// Whether it has ended, without reaping it as [`Child::try_wait`] does.
-    fn has_exited(&self) -> bool {
-        let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-        !matches!(process::waitid(WaitId::Pid(self.pid()), look), Ok(None))
     }
 
     /// Waits for its exit and discards its output.
@@ -274,15 +265,6 @@ fn spawn(work: impl FnOnce() + Send + 'static) -> Result<(), TrainingError> {
     thread::Builder::new().spawn(work).map(drop).map_err(TrainingError::Thread)
 }
 
-fn lock(tail: &Mutex<StderrTail>) -> MutexGuard<'_, StderrTail> {
-    tail.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Writes lines until there will be no more; then stdin closes.
-fn write_lines(mut stdin: impl Write, lines: &Receiver<String>) -> io::Result<()> {
-    lines.iter().try_for_each(|line| stdin.write_all(line.as_bytes()))
-}
-
 /// Passes on whole lines: the beginning of one that a child died over is discarded.
 fn read_lines(stream: impl Read, output: fn(Vec<u8>) -> Output, to: &SyncSender<Output>) {
     let mut stream = BufReader::new(stream);
@@ -299,18 +281,6 @@ fn read_lines(stream: impl Read, output: fn(Vec<u8>) -> Output, to: &SyncSender<
                 let _ = to.send(Output::Overlong(line));
             }
             return;
-        }
-    }
-}
-
-fn read_stderr(mut stderr: impl Read, to: &Mutex<StderrTail>) {
-    let mut bytes = [0; 8192];
-    loop {
-        match stderr.read(&mut bytes) {
-            Ok(0) => return,
-            Ok(length) => lock(to).push(&bytes[..length]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => return,
         }
     }
 }

@@ -5,14 +5,10 @@ use std::str;
 
 use super::protocol::{EpochReport, Message, Request};
 use super::stderr_tail::readable;
-use super::trainer::TrainingEnd;
 
-#[derive(Debug)]
-pub(super) struct Dialogue {
-    epochs: u32,
-    /// The greatest number of starts: one for each learning rate.
-    starts: u32,
-    resume: bool,
+pub(super) struct Dialogue<'a> {
+    request: &'a Request,
+    /// Start and epoch of the last report.
     last: Option<(u32, u32)>,
     /// Lines since the trainer was asked to stop; none before.
     lines_after_stop: Option<u32>,
@@ -20,27 +16,9 @@ pub(super) struct Dialogue {
     pub(super) device: Option<String>,
 }
 
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Reply {
-    Epoch(EpochReport),
-    /// An epoch that was on its way when the trainer was asked to stop.
-    Late,
-    Ended(TrainingEnd),
-    /// The training has diverged, for this reason; the trainer goes on.
-    Diverged(String),
-    Refused(String),
-}
-
-impl Dialogue {
-    pub(super) const fn new(request: &Request) -> Self {
-        Self {
-            epochs: request.epochs,
-            starts: request.recipe.learning_rate_tries,
-            resume: request.resume,
-            last: None,
-            lines_after_stop: None,
-            device: None,
-        }
+impl<'a> Dialogue<'a> {
+    pub(super) const fn new(request: &'a Request) -> Self {
+        Self { request, last: None, lines_after_stop: None, device: None }
     }
 
     /// Notes that the trainer was asked to stop: whatever ends the training now, it is stopped.
@@ -56,85 +34,79 @@ impl Dialogue {
         self.last.is_none()
     }
 
-    /// Takes the next line of the trainer; the error says in a few words what is wrong with it.
-    pub(super) fn take(&mut self, line: &[u8]) -> Result<Reply, String> {
+    /// Takes the next line of the trainer: its message, none for an epoch that was on its way when
+    /// the trainer was asked to stop. The error says in a few words what is wrong with it.
+    pub(super) fn take(&mut self, line: &[u8]) -> Result<Option<Message>, String> {
         let line = str::from_utf8(line).map_err(|_| "not UTF-8".to_owned())?;
         self.count_after_stop()?;
         // What serde finds wrong may quote the whole line.
-        Ok(match Message::parse(line).map_err(|problem| readable(problem.as_bytes()))? {
-            Message::Epoch(report) => {
-                self.check_order(&report)?;
-                if self.is_stopped() { Reply::Late } else { Reply::Epoch(report) }
+        let mut message = Message::parse(line).map_err(|problem| readable(problem.as_bytes()))?;
+        match &mut message {
+            Message::Epoch(report) => self.check_order(report)?,
+            Message::Refused(_) if self.last.is_some() => {
+                return Err("refused after an epoch".into());
             }
-            Message::Refused(reason) => match self.last {
-                None => Reply::Refused(readable(reason.as_bytes())),
-                Some(_) => return Err("refused after an epoch".into()),
-            },
-            Message::Diverged { .. } if self.is_stopped() => Reply::Late,
-            Message::Diverged { epoch } => Reply::Diverged(format!(
-                "the loss or the accuracy of epoch {epoch} is not a finite number"
-            )),
-            _ if self.is_stopped() => Reply::Ended(TrainingEnd::Stopped),
             Message::Done { device } => {
                 self.check_done()?;
-                self.device = device.map(|device| readable(device.as_bytes()));
-                Reply::Ended(TrainingEnd::Done)
+                self.device = device.take().map(|device| readable(device.as_bytes()));
             }
-            Message::Failed(reason) => {
-                Reply::Ended(TrainingEnd::Failed { reason: readable(reason.as_bytes()) })
+            Message::Refused(reason) | Message::Failed(reason) => {
+                *reason = readable(reason.as_bytes());
             }
-            Message::OutOfMemory { peak_bytes } => {
-                Reply::Ended(TrainingEnd::OutOfMemory { peak_bytes })
-            }
-        })
+            Message::Diverged { .. } | Message::OutOfMemory { .. } => {}
+        }
+        let is_epoch = matches!(message, Message::Epoch(_) | Message::Diverged { .. });
+        Ok(Some(message).filter(|_| !(is_epoch && self.is_stopped())))
     }
 
     /// A trainer that does not read the stop may train to the end, and writes no more than that.
     fn count_after_stop(&mut self) -> Result<(), String> {
         let Some(lines) = &mut self.lines_after_stop else { return Ok(()) };
         *lines += 1;
-        if *lines > self.epochs {
-            return Err(format!("more than {} lines after it was asked to stop", self.epochs));
+        if *lines > self.request.epochs {
+            let most = self.request.epochs;
+            return Err(format!("more than {most} lines after it was asked to stop"));
         }
         Ok(())
     }
 
-    fn check_order(&mut self, report: &EpochReport) -> Result<(), String> {
-        let &EpochReport { start, epoch, .. } = report;
-        let follows = match self.last {
-            None => self.resume || epoch == 1,
-            Some(last) if start == last.0 => epoch == last.1 + 1,
-            Some(last) => start > last.0 && epoch == 1,
+    fn check_order(
+        &mut self,
+        &EpochReport { start, epoch, .. }: &EpochReport,
+    ) -> Result<(), String> {
+        let (epochs, starts) = (self.request.epochs, self.request.recipe.learning_rate_tries);
+        if epoch > epochs {
+            return Err(format!("epoch {epoch} of {epochs}"));
+        }
+        if start > starts {
+            return Err(format!("start {start} of {starts} (`training.learning_rate_tries`)"));
+        }
+        let (follows, before) = match self.last {
+            None => (self.request.resume || epoch == 1, "at the beginning".to_owned()),
+            Some((last_start, last)) => (
+                if start == last_start {
+                    epoch == last + 1
+                } else {
+                    start > last_start && epoch == 1
+                },
+                format!("after epoch {last} of start {last_start}"),
+            ),
         };
-        if epoch > self.epochs {
-            return Err(format!("epoch {epoch} of {}", self.epochs));
-        }
-        if start > self.starts {
-            return Err(format!(
-                "start {start} of {} (`training.learning_rate_tries`)",
-                self.starts
-            ));
-        }
         if !follows {
-            let before = match self.last {
-                None => "at the beginning".to_owned(),
-                Some((start, epoch)) => format!("after epoch {epoch} of start {start}"),
-            };
             return Err(format!("epoch {epoch} of start {start} {before}"));
         }
         self.last = Some((start, epoch));
         Ok(())
     }
 
+    /// A training that was resumed after its last epoch reports none; a stopped one may be short.
     fn check_done(&self) -> Result<(), String> {
-        match self.last {
-            Some((_, epoch)) if epoch == self.epochs => Ok(()),
-            None if self.resume || self.epochs == 0 => Ok(()),
-            last => {
-                let epoch = last.map_or(0, |(_, epoch)| epoch);
-                Err(format!("done after epoch {epoch} of {}", self.epochs))
-            }
+        let (done, epochs) = (self.last.map_or(0, |(_, epoch)| epoch), self.request.epochs);
+        let is_resumed = self.request.resume && self.last.is_none();
+        if done == epochs || is_resumed || self.is_stopped() {
+            return Ok(());
         }
+        Err(format!("done after epoch {done} of {epochs}"))
     }
 }
 
@@ -145,7 +117,7 @@ mod tests {
     use proptest::prelude::*;
 
     /// Returns what the last of `lines` is.
-    fn reply(request: &Request, lines: &[&str]) -> Result<Reply, String> {
+    fn reply(request: &Request, lines: &[&str]) -> Result<Option<Message>, String> {
         let mut dialogue = Dialogue::new(request);
         let mut last = Err("no line".to_owned());
         for line in lines {
@@ -162,7 +134,7 @@ mod tests {
         request: &Request,
         epochs: &[(u32, u32)],
         ending: &str,
-    ) -> Result<Reply, String> {
+    ) -> Result<Option<Message>, String> {
         let mut lines: Vec<String> = epochs.iter().map(|&(start, at)| epoch(start, at)).collect();
         lines.push(ending.to_owned());
         reply(request, &lines.iter().map(String::as_str).collect::<Vec<_>>())
@@ -172,7 +144,7 @@ mod tests {
 
     #[test]
     fn a_training_is_done_after_its_last_epoch() {
-        let done = Ok(Reply::Ended(TrainingEnd::Done));
+        let done = Ok(Some(Message::Done { device: None }));
         assert_eq!(reply_after(&request(2), &[(1, 1), (1, 2)], DONE), done);
         assert_eq!(reply_after(&request(2), &[(1, 1), (2, 1), (3, 1), (3, 2)], DONE), done);
         let early = reply_after(&request(3), &[(1, 1)], DONE);
@@ -204,7 +176,8 @@ mod tests {
     #[test]
     fn after_a_stop_no_more_lines_come_than_a_whole_training_has() {
         for line in [r#"{"epoch": 2, "validation_accuracy": NaN}"#.to_owned(), epoch(1, 2)] {
-            let mut dialogue = Dialogue::new(&request(3));
+            let asked = request(3);
+            let mut dialogue = Dialogue::new(&asked);
             dialogue.stop();
             let said = (0..10).map_while(|_| dialogue.take(line.as_bytes()).ok()).count();
             assert!(said <= 3, "{said} times {line}");
@@ -214,7 +187,7 @@ mod tests {
     #[test]
     fn a_training_taken_up_again_begins_where_it_was() {
         let resumed = Request { resume: true, ..request(3) };
-        let done = Ok(Reply::Ended(TrainingEnd::Done));
+        let done = Ok(Some(Message::Done { device: None }));
         assert_eq!(reply_after(&resumed, &[(2, 2), (2, 3)], DONE), done);
         assert_eq!(reply(&resumed, &[DONE]), done);
     }
@@ -222,35 +195,37 @@ mod tests {
     #[test]
     fn whatever_ends_a_stopped_training_it_is_stopped() {
         for ending in [DONE, r#"{"failed": "diverged"}"#, r#"{"out_of_memory": true}"#] {
-            let mut dialogue = Dialogue::new(&request(3));
-            assert!(matches!(dialogue.take(epoch(1, 1).as_bytes()), Ok(Reply::Epoch(_))));
+            let asked = request(3);
+            let mut dialogue = Dialogue::new(&asked);
+            assert!(matches!(dialogue.take(epoch(1, 1).as_bytes()), Ok(Some(Message::Epoch(_)))));
             dialogue.stop();
-            assert_eq!(dialogue.take(epoch(1, 2).as_bytes()), Ok(Reply::Late));
-            assert_eq!(dialogue.take(ending.as_bytes()), Ok(Reply::Ended(TrainingEnd::Stopped)));
+            assert_eq!(dialogue.take(epoch(1, 2).as_bytes()), Ok(None));
+            assert!(dialogue.take(ending.as_bytes()).unwrap().is_some() && dialogue.is_stopped());
         }
     }
 
     #[test]
     fn an_epoch_that_is_no_number_is_the_networks_fault_unless_it_was_stopped() {
         let nan = r#"{"epoch": 2, "validation_accuracy": NaN}"#;
-        let reason = "the loss or the accuracy of epoch 2 is not a finite number".to_owned();
-        assert_eq!(reply_after(&request(3), &[(1, 1)], nan), Ok(Reply::Diverged(reason)));
-        let mut dialogue = Dialogue::new(&request(3));
+        let diverged = Ok(Some(Message::Diverged { epoch: 2 }));
+        assert_eq!(reply_after(&request(3), &[(1, 1)], nan), diverged);
+        let asked = request(3);
+        let mut dialogue = Dialogue::new(&asked);
         dialogue.stop();
-        assert_eq!(dialogue.take(nan.as_bytes()), Ok(Reply::Late));
+        assert_eq!(dialogue.take(nan.as_bytes()), Ok(None));
     }
 
     #[test]
     fn a_refusal_comes_before_the_first_epoch() {
         let refusal = r#"{"refused": "no GPU"}"#;
-        assert_eq!(reply(&request(1), &[refusal]), Ok(Reply::Refused("no GPU".into())));
+        assert_eq!(reply(&request(1), &[refusal]), Ok(Some(Message::Refused("no GPU".into()))));
         assert!(reply_after(&request(2), &[(1, 1)], refusal).is_err());
     }
 
     #[test]
     fn a_reason_of_a_megabyte_is_cut() {
         let long = "x".repeat(1 << 20);
-        let Ok(Reply::Ended(TrainingEnd::Failed { reason })) =
+        let Ok(Some(Message::Failed(reason))) =
             reply(&request(1), &[&format!(r#"{{"failed": "{long}\n\u0007"}}"#)])
         else {
             panic!("a failure is an ending")
@@ -270,10 +245,11 @@ mod tests {
         /// Whatever was said before, an accepted last epoch means a whole curve: 1, 2, ..., epochs.
         #[test]
         fn an_accepted_curve_is_whole(said in proptest::collection::vec((1..4_u32, 1..5_u32), 0..30)) {
-            let mut dialogue = Dialogue::new(&request(3));
+            let asked = request(3);
+            let mut dialogue = Dialogue::new(&asked);
             let mut curve = Vec::new();
             for (start, at) in said {
-                if let Ok(Reply::Epoch(_)) = dialogue.take(epoch(start, at).as_bytes()) {
+                if let Ok(Some(Message::Epoch(_))) = dialogue.take(epoch(start, at).as_bytes()) {
                     if at == 1 {
                         curve.clear();
                     }

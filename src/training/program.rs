@@ -1,5 +1,7 @@
 //! A trainer that is a program: `metaqnn-torch`, or one of the user's.
 
+use std::env;
+use std::ffi::OsStr;
 use std::ops::ControlFlow;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -11,31 +13,53 @@ use serde::Serialize;
 use signal_hook::consts::{SIGTERM, SIGUSR1};
 
 use super::child::{ChildCommand, ChildProcess, Output, TICK};
-use super::dialogue::{Dialogue, Reply};
-use super::error::TrainingError;
-use super::interrupt::Interrupt;
-use super::protocol::{EpochReport, LONGEST_LINE, Request, Stop, TRY_AGAIN};
+use super::dialogue::Dialogue;
+use super::protocol::{EpochReport, LONGEST_LINE, Message, Request, Stop, TRY_AGAIN};
 use super::stderr_tail::readable;
-use super::timeouts::{Deadline, Timeouts};
-use super::trainer::{Trainer, TrainingEnd};
+use super::timeouts::{Awaited, Deadline, Timeouts};
+use super::trainer::{Interrupt, Trainer, TrainingEnd, TrainingError};
+
+const TORCH: &str = "metaqnn-torch";
 
 /// The program is started at the first request and lives on for the next ones. It is ended when the
 /// trainer is dropped, and after every training that went wrong; then the next request starts it
 /// again. One that has ended between two requests is started again for the second, even where that
 /// is only seen when it does not answer.
-#[derive(Debug)]
 pub(super) struct ProgramTrainer {
     command: ChildCommand,
     interrupt: Interrupt,
     timeouts: Timeouts,
     idle: Option<ChildProcess>,
     /// Whether it answers a request of 0 epochs when it prepares: `metaqnn-torch` does.
-    pub(super) rehearses: bool,
+    rehearses: bool,
 }
 
 impl ProgramTrainer {
-    /// Signals that arrive at `interrupt` are passed on to the program.
-    pub(super) const fn new(command: ChildCommand, interrupt: Interrupt) -> Self {
+    /// Finds `metaqnn-torch`: beside `executable`, the running `metaqnn`, else in `search_path`,
+    /// the variable `PATH`. Signals that arrive at `interrupt` are passed on to it.
+    pub(super) fn torch(
+        executable: &Path,
+        search_path: Option<&OsStr>,
+        interrupt: Interrupt,
+    ) -> Result<Self, TrainingError> {
+        let beside = executable.parent().unwrap_or(Path::new("")).to_path_buf();
+        let program = std::iter::once(beside.clone())
+            .chain(search_path.into_iter().flat_map(env::split_paths))
+            .map(|folder| folder.join(TORCH))
+            .find(|program| program.is_file())
+            .ok_or(TrainingError::NoTorch { beside })?;
+        let command = ChildCommand { program, arguments: Vec::new() };
+        Ok(Self { rehearses: true, ..Self::new(command, interrupt) })
+    }
+
+    /// As in a shell, a program without `/` is looked up in `PATH` when it is started.
+    pub(super) fn given(command: &[String], interrupt: Interrupt) -> Self {
+        let (program, arguments) = command.split_first().expect("a checked command has a program");
+        let arguments = arguments.iter().map(Into::into).collect();
+        Self::new(ChildCommand { program: program.into(), arguments }, interrupt)
+    }
+
+    const fn new(command: ChildCommand, interrupt: Interrupt) -> Self {
         Self { command, interrupt, timeouts: Timeouts::DEFAULT, idle: None, rehearses: false }
     }
 
@@ -70,29 +94,37 @@ impl ProgramTrainer {
         loop {
             // One that was asked to stop and does not read may train to the end.
             if process.is_stdin_closed() && !dialogue.is_stopped() {
-                deadline.pipe_closed("stdin");
+                deadline.wait_for(Awaited::ExitAfterClosing("stdin"));
             }
             if let Some(signal) = self.interrupt.signal()
-                && deadline.signal() != Some(signal)
+                && deadline.wait_for(Awaited::ExitAfter(signal))
             {
                 process.signal(signal);
-                deadline.signalled(signal);
             }
             match process.read(TICK) {
                 Output::Line(line) => {
                     match dialogue.take(&line).map_err(|problem| broken(problem, &line))? {
-                        Reply::Epoch(report) if on_epoch(&report).is_break() => {
+                        Some(Message::Epoch(report)) if on_epoch(&report).is_break() => {
                             dialogue.stop();
                             process.write_line(&to_line(&Stop { stop: true }));
-                            deadline.asked_to_stop();
+                            deadline.wait_for(Awaited::EndOfTraining);
                         }
-                        Reply::Epoch(_) | Reply::Late => {}
-                        Reply::Ended(ending) => return Ok(ending),
-                        Reply::Diverged(reason) => {
-                            process.kill();
+                        Some(Message::Epoch(_)) | None => {}
+                        Some(Message::Done { .. }) => return Ok(TrainingEnd::Done),
+                        Some(Message::Failed(reason)) => {
                             return Ok(TrainingEnd::Failed { reason });
                         }
-                        Reply::Refused(reason) => {
+                        Some(Message::OutOfMemory { peak_bytes }) => {
+                            return Ok(TrainingEnd::OutOfMemory { peak_bytes });
+                        }
+                        Some(Message::Diverged { epoch }) => {
+                            process.kill();
+                            let reason = format!(
+                                "the loss or the accuracy of epoch {epoch} is not a finite number"
+                            );
+                            return Ok(TrainingEnd::Failed { reason });
+                        }
+                        Some(Message::Refused(reason)) => {
                             let program = self.command.program.clone();
                             return Err(TrainingError::Refused { program, reason });
                         }
@@ -103,7 +135,9 @@ impl ProgramTrainer {
                     return Err(broken(format!("a line longer than {LONGEST_LINE} bytes"), &line));
                 }
                 Output::Exited(status) => return self.exited(process, status, &deadline),
-                Output::Closed => deadline.pipe_closed("stdout"),
+                Output::Closed => {
+                    deadline.wait_for(Awaited::ExitAfterClosing("stdout"));
+                }
                 Output::Nothing | Output::Stderr(_) => {}
             }
             if deadline.has_passed() {
@@ -122,7 +156,7 @@ impl ProgramTrainer {
         status: ExitStatus,
         deadline: &Deadline,
     ) -> Result<TrainingEnd, TrainingError> {
-        if deadline.signal().is_some() || self.shares_signal(status) {
+        if deadline.awaits_exit_after_signal() || self.shares_signal(status) {
             return Ok(TrainingEnd::Interrupted);
         }
         Err(TrainingError::Crashed { status, stderr: process.last_stderr_line() })

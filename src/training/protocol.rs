@@ -63,7 +63,6 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::divergence::diverged_epoch;
 use super::recipe::Recipe;
 use crate::space::{Architecture, Layer, Padding, PoolRounding, Space};
 
@@ -291,6 +290,21 @@ fn check(report: &EpochReport) -> Result<(), String> {
     }
 }
 
+/// Returns the epoch of a line that has one and is JSON but for NaN and infinities.
+fn diverged_epoch(line: &str) -> Option<u32> {
+    #[derive(Deserialize)]
+    struct Diverged {
+        epoch: u32,
+    }
+    // `[]` is a value outside of strings, and harmless within, also after a backslash. So what is
+    // JSON by that, and was not before, has such a number.
+    let json = line.replace("-Infinity", "[]").replace("Infinity", "[]").replace("NaN", "[]");
+    if serde_json::from_str::<serde::de::IgnoredAny>(line).is_ok() {
+        return None;
+    }
+    serde_json::from_str(&json).ok().map(|Diverged { epoch }| epoch)
+}
+
 /// The message to a trainer while it trains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stop {
@@ -333,6 +347,20 @@ mod tests {
             Message::Diverged { epoch: 3 },
         ] {
             assert_eq!(Message::parse(&message.to_line()), Ok(message));
+        }
+    }
+
+    #[test]
+    fn a_number_that_is_none_says_that_the_training_has_diverged() {
+        for number in ["NaN", "Infinity", "-Infinity"] {
+            let line = format!(
+                r#"{{"epoch": 2, "validation_accuracy": 0.1, "training_loss": {number}, "note": "\"NaN"}}"#
+            );
+            assert_eq!(diverged_epoch(&line), Some(2), "{line}");
+        }
+        let in_words = r#"{"epoch": 2, "validation_accuracy": 0.1, "note": "loss is NaN"}"#;
+        for line in [in_words, r#"{"done": NaN}"#, r#"{"epoch": NaN}"#, "NaN", ""] {
+            assert_eq!(diverged_epoch(line), None, "{line}");
         }
     }
 

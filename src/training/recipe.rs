@@ -1,6 +1,6 @@
 //! How networks are trained: the `training` section of a configuration.
 
-use std::path::{Component, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -183,20 +183,32 @@ impl Recipe {
             return Err(Invalid::new("training.checkpoint_dir", path.display(), allowed));
         }
         let has_program = self.command.first().is_some_and(|program| !program.is_empty());
-        let command = format!("{:?}", self.command);
-        match (self.trainer, has_program) {
-            (TrainerKind::Command, false) => {
-                let allowed =
-                    "`training.trainer` is `command`: give program and arguments as a list";
-                Err(Invalid::new("training.command", command, allowed))
+        let allowed = match self.trainer {
+            TrainerKind::Command => {
+                "`training.trainer` is `command`: give program and arguments as a list"
             }
-            (TrainerKind::Torch | TrainerKind::Synthetic, true) => {
-                let allowed = "must be `[]` unless `training.trainer` is `command`";
-                Err(Invalid::new("training.command", command, allowed))
-            }
-            _ => Ok(ValidRecipe { recipe: self, threshold }),
-        }
+            _ => "must be `[]` unless `training.trainer` is `command`",
+        };
+        let is_allowed = has_program == (self.trainer == TrainerKind::Command);
+        Invalid::unless(is_allowed, "training.command", format!("{:?}", self.command), allowed)?;
+        Ok(ValidRecipe { recipe: self, threshold })
     }
+}
+
+/// Returns `training.command` such that it means the same from every folder, for an experiment's
+/// frozen configuration: relative paths of existing files become absolute, below `folder`.
+///
+/// A program without `/` is none of them: it is looked up in `PATH`, on the machine where it runs.
+pub(crate) fn freeze_command(command: &[String], folder: &Path) -> Vec<String> {
+    let freeze = |(index, word): (usize, &String)| {
+        let is_looked_up = index == 0 && !word.contains('/');
+        let path = folder.join(word);
+        match path.to_str() {
+            Some(absolute) if !is_looked_up && path.is_file() => absolute.to_owned(),
+            _ => word.clone(),
+        }
+    };
+    command.iter().enumerate().map(freeze).collect()
 }
 
 impl ValidRecipe {
@@ -227,6 +239,7 @@ impl ValidRecipe {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn the_first_epoch_threshold_follows_from_the_classes() {
@@ -296,5 +309,25 @@ mod tests {
             assert!(close(recipe.learning_rate(1, epoch), rate), "epoch {epoch}");
         }
         assert!(close(recipe.learning_rate(2, 6), 8e-5));
+    }
+
+    #[test]
+    fn a_frozen_command_means_the_same_from_every_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("trainer.py");
+        for name in ["trainer.py", "python3"] {
+            fs::write(folder.path().join(name), "").unwrap();
+        }
+        let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
+        let frozen = |command: &[&str]| freeze_command(&words(command), folder.path());
+        let absolute = file.to_str().unwrap();
+        assert_eq!(
+            frozen(&["python3", "trainer.py", "--fast", "3"]),
+            words(&["python3", absolute, "--fast", "3"])
+        );
+        assert_eq!(frozen(&["./trainer.py"]).len(), 1);
+        assert!(Path::new(&frozen(&["./trainer.py"])[0]).is_absolute());
+        let once = frozen(&["python3", "trainer.py"]);
+        assert_eq!(freeze_command(&once, Path::new("/elsewhere")), once);
     }
 }

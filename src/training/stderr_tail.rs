@@ -3,6 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::OFlags;
 
@@ -12,9 +13,13 @@ use crate::regular_file;
 /// Longest line that goes into an error.
 const READABLE: usize = 400;
 
+/// What is written to it is kept. Clones are the same tail.
+#[derive(Debug, Clone, Default)]
+pub(super) struct StderrTail(Arc<Mutex<Tail>>);
+
 #[derive(Debug, Default)]
-pub(super) struct StderrTail {
-    tail: Vec<u8>,
+struct Tail {
+    bytes: Vec<u8>,
     log: Option<Log>,
 }
 
@@ -27,34 +32,47 @@ struct Log {
 }
 
 impl StderrTail {
-    /// Begins anew, with what comes from now on kept in the log at `path`.
-    pub(super) fn begin(&mut self, path: &Path) {
-        self.tail.clear();
-        self.log = Some(Log { path: path.to_path_buf(), file: None, written: 0 });
+    fn lock(&self) -> MutexGuard<'_, Tail> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A log that cannot be written ends no training: one warning, and it is given up.
-    pub(super) fn push(&mut self, bytes: &[u8]) {
-        self.tail.extend_from_slice(bytes);
-        if self.tail.len() > 2 * STDERR_KEPT {
-            self.tail.drain(..self.tail.len() - STDERR_KEPT);
-        }
-        if let Some(log) = &mut self.log
-            && let Err(error) = log.write(bytes, &self.tail)
-        {
-            log::warn!("failed to write `{}`: {error}", log.path.display());
-            self.log = None;
-        }
+    /// Begins anew, with what comes from now on kept in the log at `path`.
+    pub(super) fn begin(&self, path: &Path) {
+        let log = Log { path: path.to_path_buf(), file: None, written: 0 };
+        *self.lock() = Tail { bytes: Vec::new(), log: Some(log) };
     }
 
     /// Returns the last line that is not blank, cut to a readable length. A progress bar's carriage
     /// return ends a line too.
     pub(super) fn last_line(&self) -> String {
-        self.tail
+        self.lock()
+            .bytes
             .rsplit(|byte| matches!(byte, b'\n' | b'\r'))
             .map(readable)
             .find(|line| !line.is_empty())
             .unwrap_or_else(|| "it wrote nothing to stderr".into())
+    }
+}
+
+impl Write for StderrTail {
+    /// A log that cannot be written ends no training: one warning, and it is given up.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let Tail { bytes: tail, log } = &mut *self.lock();
+        tail.extend_from_slice(bytes);
+        if tail.len() > 2 * STDERR_KEPT {
+            tail.drain(..tail.len() - STDERR_KEPT);
+        }
+        if let Some(file) = log
+            && let Err(error) = file.write(bytes, tail)
+        {
+            log::warn!("failed to write `{}`: {error}", file.path.display());
+            *log = None;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -66,8 +84,7 @@ impl Log {
             open_itself(&aside, OpenOptions::new().write(true).create(true).truncate(true))?
                 .write_all(kept)?;
             fs::rename(&aside, &self.path)?;
-            self.file = None;
-            self.written = kept.len();
+            (self.file, self.written) = (None, kept.len());
             return Ok(());
         }
         let file = match &mut self.file {
@@ -105,12 +122,16 @@ pub(super) fn readable(line: &[u8]) -> String {
 mod tests {
     use super::*;
 
+    fn put(tail: &mut StderrTail, bytes: &[u8]) {
+        tail.write_all(bytes).unwrap();
+    }
+
     #[test]
     fn the_last_line_is_the_last_that_says_something() {
         let mut tail = StderrTail::default();
         assert_eq!(tail.last_line(), "it wrote nothing to stderr");
-        tail.push(b"Traceback:\nRuntimeError: no \x1b[31mGPU");
-        tail.push(b"\r\n  \n");
+        put(&mut tail, b"Traceback:\nRuntimeError: no \x1b[31mGPU");
+        put(&mut tail, b"\r\n  \n");
         assert_eq!(tail.last_line(), "RuntimeError: no [31mGPU");
     }
 
@@ -128,7 +149,7 @@ mod tests {
         tail.begin(&path);
         assert!(!path.exists());
         for line in 0..40_000 {
-            tail.push(format!("this is the line of the number {line}\n").as_bytes());
+            put(&mut tail, format!("this is the line of the number {line}\n").as_bytes());
         }
         let log = fs::read(&path).unwrap();
         assert!((STDERR_KEPT..=2 * STDERR_KEPT).contains(&log.len()), "{}", log.len());
@@ -145,7 +166,7 @@ mod tests {
             std::os::unix::fs::symlink(&other, &link).unwrap();
             let mut tail = StderrTail::default();
             tail.begin(&path);
-            (0..40_000).for_each(|_| tail.push(b"one more line of a trainer\n"));
+            (0..40_000).for_each(|_| put(&mut tail, b"one more line of a trainer\n"));
             assert_eq!(fs::read_to_string(&other).unwrap(), "kept", "{}", link.display());
             assert_eq!(tail.last_line(), "one more line of a trainer");
             fs::remove_file(link).unwrap();
@@ -159,7 +180,7 @@ mod tests {
         let mut tail = StderrTail::default();
         for path in &paths {
             tail.begin(path);
-            tail.push(path.to_str().unwrap().as_bytes());
+            put(&mut tail, path.to_str().unwrap().as_bytes());
         }
         for path in &paths {
             assert_eq!(fs::read_to_string(path).unwrap(), path.to_str().unwrap());

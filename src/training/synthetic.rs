@@ -16,11 +16,9 @@ use rand::distr::Open01;
 use rand_chacha::ChaCha8Rng;
 
 use super::child::TICK;
-use super::error::TrainingError;
-use super::interrupt::Interrupt;
 use super::protocol::{EpochReport, LayerDescription, Request};
 use super::recipe::ValidRecipe;
-use super::trainer::{Trainer, TrainingEnd};
+use super::trainer::{Interrupt, Trainer, TrainingEnd, TrainingError};
 use crate::maths::{exp, ln, normal_quantile, pow};
 use crate::outcome::Accuracy;
 use crate::seed::{self, Purpose};
@@ -64,19 +62,17 @@ impl SyntheticTrainer {
         Self { interrupt }
     }
 
-    /// Lets the time of an epoch pass, unless the training is to end first.
-    fn wait(&self, seconds: f64) -> ControlFlow<TrainingEnd> {
+    /// Lets the time of an epoch pass; returns whether no signal came.
+    fn waits(&self, seconds: f64) -> bool {
         let end = Instant::now() + Duration::from_secs_f64(seconds);
-        loop {
-            if self.interrupt.signal().is_some() {
-                return ControlFlow::Break(TrainingEnd::Interrupted);
-            }
+        while self.interrupt.signal().is_none() {
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return ControlFlow::Continue(());
+                return true;
             }
             thread::sleep(left.min(TICK));
         }
+        false
     }
 }
 
@@ -91,19 +87,18 @@ impl Trainer for SyntheticTrainer {
         _log: &Path,
         on_epoch: &mut dyn FnMut(&EpochReport) -> ControlFlow<()>,
     ) -> Result<TrainingEnd, TrainingError> {
-        let recipe = request.recipe.clone().check(request.classes)?;
-        let seconds = recipe.synthetic_epoch_seconds;
-        let mut on_epoch_end = |report: &EpochReport| {
-            self.wait(seconds)?;
-            on_epoch(report).map_break(|()| TrainingEnd::Stopped)
-        };
-        Ok(
-            match SyntheticNetwork::draw(request, &recipe).train(request.epochs, &mut on_epoch_end)
-            {
-                ControlFlow::Break(ending) => ending,
-                ControlFlow::Continue(()) => TrainingEnd::Done,
-            },
-        )
+        let recipe = request.recipe.clone().check(request.classes);
+        let recipe = recipe.expect("a request has a checked recipe");
+        let (curve, end) = SyntheticNetwork::draw(request, &recipe).train(request.epochs);
+        for report in &curve {
+            if !self.waits(recipe.synthetic_epoch_seconds) {
+                return Ok(TrainingEnd::Interrupted);
+            }
+            if on_epoch(report).is_break() {
+                return Ok(TrainingEnd::Stopped);
+            }
+        }
+        Ok(end)
     }
 }
 
@@ -130,39 +125,27 @@ impl<'a> SyntheticNetwork<'a> {
     }
 
     /// Trains as the paper does: starts until a first epoch passes the test, then the other epochs.
-    fn train(
-        mut self,
-        epochs: u32,
-        on_epoch_end: &mut impl FnMut(&EpochReport) -> ControlFlow<TrainingEnd>,
-    ) -> ControlFlow<TrainingEnd> {
-        let start = self.begin(on_epoch_end)?;
+    fn train(mut self, epochs: u32) -> (Vec<EpochReport>, TrainingEnd) {
+        let failed = |reason: &str| TrainingEnd::Failed { reason: format!("{reason} (made up)") };
+        let mut curve = Vec::new();
+        let passing = (1..=self.recipe.learning_rate_tries).find(|&start| {
+            let is_false = self.random.random_bool(FALSE_START);
+            let accuracy = if is_false { self.chance } else { self.accuracy(start, 1) };
+            curve.push(self.report(start, 1, accuracy));
+            self.recipe.passes_first_epoch(accuracy)
+        });
+        let Some(start) = passing else {
+            return (curve, failed("no learning rate passed the first-epoch test"));
+        };
         let end = if self.diverges { self.random.random_range(2..epochs.max(2) + 1) } else { 0 };
         for epoch in 2..=epochs {
             if epoch == end {
-                let reason = format!("the loss is not a number in epoch {epoch} (made up)");
-                return ControlFlow::Break(TrainingEnd::Failed { reason });
+                return (curve, failed(&format!("the loss is not a number in epoch {epoch}")));
             }
             let accuracy = self.accuracy(start, epoch);
-            on_epoch_end(&self.report(start, epoch, accuracy))?;
+            curve.push(self.report(start, epoch, accuracy));
         }
-        ControlFlow::Continue(())
-    }
-
-    /// Returns the first start whose first epoch exceeds the threshold.
-    fn begin(
-        &mut self,
-        on_epoch_end: &mut impl FnMut(&EpochReport) -> ControlFlow<TrainingEnd>,
-    ) -> ControlFlow<TrainingEnd, u32> {
-        for start in 1..=self.recipe.learning_rate_tries {
-            let is_false = self.random.random_bool(FALSE_START);
-            let accuracy = if is_false { self.chance } else { self.accuracy(start, 1) };
-            on_epoch_end(&self.report(start, 1, accuracy))?;
-            if self.recipe.passes_first_epoch(accuracy) {
-                return ControlFlow::Continue(start);
-            }
-        }
-        let reason = "no learning rate passed the first-epoch test (made up)".into();
-        ControlFlow::Break(TrainingEnd::Failed { reason })
+        (curve, TrainingEnd::Done)
     }
 
     fn accuracy(&mut self, start: u32, epoch: u32) -> f64 {
@@ -223,7 +206,12 @@ fn merit(layers: &[LayerDescription]) -> f64 {
         sum += match layer {
             LayerDescription::Conv { kernel, .. } => {
                 convs += 1;
-                pow(0.88, f64::from(convs - 1)) + worth_of_kernel(*kernel, depth)
+                let worth_of_kernel: f64 = match (depth, *kernel) {
+                    (..5, _) | (_, 2..5) => 0.0,
+                    (_, ..2) => -0.25,
+                    (_, 5..) => 0.25,
+                };
+                pow(0.88, f64::from(convs - 1)) + worth_of_kernel
             }
             LayerDescription::Pool { .. } => {
                 pools += 1;
@@ -246,18 +234,10 @@ fn merit(layers: &[LayerDescription]) -> f64 {
     1.0 / (1.0 + exp(-sum))
 }
 
-const fn worth_of_kernel(kernel: u32, depth: u32) -> f64 {
-    match (depth, kernel) {
-        (..5, _) | (_, 2..5) => 0.0,
-        (_, ..2) => -0.25,
-        (_, 5..) => 0.25,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::fixture::{request, request_for};
-    use super::super::interrupt::Signal;
+    use super::super::trainer::Signal;
     use super::*;
 
     const GOOD: &str = "[C(64,3,1), C(64,3,1), P(2,2), C(64,3,1), C(64,3,1), C(64,5,1), P(2,2), \

@@ -2,11 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::error::TrainingError;
-use super::interrupt::Signal;
-use super::trainer::TrainingEnd;
+use super::trainer::{Signal, TrainingEnd, TrainingError};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Timeouts {
     /// To exit after USR1, which Slurm sends 120 s before the end.
     pub time_nearly_up: Duration,
@@ -36,7 +34,6 @@ impl Timeouts {
 }
 
 /// What a program is waited for, and until when.
-#[derive(Debug)]
 pub(super) struct Deadline {
     awaited: Awaited,
     until: Instant,
@@ -44,11 +41,12 @@ pub(super) struct Deadline {
     timeouts: Timeouts,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Awaited {
+/// In this order: a later one takes the place of an earlier one.
+#[derive(Clone, Copy, PartialEq, PartialOrd)]
+pub(super) enum Awaited {
     NextLine,
     EndOfTraining,
-    /// Its exit, since it has closed this pipe.
+    /// Since it has closed this pipe.
     ExitAfterClosing(&'static str),
     ExitAfter(Signal),
 }
@@ -66,35 +64,24 @@ impl Deadline {
         }
     }
 
-    pub(super) fn asked_to_stop(&mut self) {
-        if self.awaited == Awaited::NextLine {
-            self.wait_for(Awaited::EndOfTraining, self.silence);
-        }
-    }
-
-    pub(super) fn pipe_closed(&mut self, pipe: &'static str) {
-        if matches!(self.awaited, Awaited::NextLine | Awaited::EndOfTraining) {
-            self.wait_for(Awaited::ExitAfterClosing(pipe), self.timeouts.closed);
-        }
-    }
-
-    pub(super) fn signalled(&mut self, signal: Signal) {
-        let timeout = match signal {
-            Signal::TimeNearlyUp => self.timeouts.time_nearly_up,
-            Signal::Terminate => self.timeouts.terminate,
+    /// Waits for this from now on; returns whether it is new.
+    pub(super) fn wait_for(&mut self, awaited: Awaited) -> bool {
+        let timeout = match awaited {
+            Awaited::NextLine | Awaited::EndOfTraining => self.silence,
+            Awaited::ExitAfterClosing(_) => self.timeouts.closed,
+            Awaited::ExitAfter(Signal::TimeNearlyUp) => self.timeouts.time_nearly_up,
+            Awaited::ExitAfter(Signal::Terminate) => self.timeouts.terminate,
         };
-        self.wait_for(Awaited::ExitAfter(signal), timeout);
-    }
-
-    fn wait_for(&mut self, awaited: Awaited, timeout: Duration) {
-        (self.awaited, self.until) = (awaited, Instant::now() + timeout);
-    }
-
-    pub(super) const fn signal(&self) -> Option<Signal> {
-        match self.awaited {
-            Awaited::ExitAfter(signal) => Some(signal),
-            _ => None,
+        let is_closing = |awaited| matches!(awaited, Awaited::ExitAfterClosing(_));
+        let is_new = awaited > self.awaited && !(is_closing(awaited) && is_closing(self.awaited));
+        if is_new {
+            (self.awaited, self.until) = (awaited, Instant::now() + timeout);
         }
+        is_new
+    }
+
+    pub(super) const fn awaits_exit_after_signal(&self) -> bool {
+        matches!(self.awaited, Awaited::ExitAfter(_))
     }
 
     pub(super) fn has_passed(&self) -> bool {
@@ -103,9 +90,10 @@ impl Deadline {
 
     pub(super) fn outcome(&self) -> Result<TrainingEnd, TrainingError> {
         let seconds = self.silence.as_secs_f64();
+        let silent = |problem| Err(TrainingError::Silent { problem, seconds });
         match self.awaited {
-            Awaited::NextLine => Err(TrainingError::Silent { seconds }),
-            Awaited::EndOfTraining => Err(TrainingError::NotStopped { seconds }),
+            Awaited::NextLine => silent("was silent for"),
+            Awaited::EndOfTraining => silent("did not stop within"),
             Awaited::ExitAfterClosing(pipe) => Err(TrainingError::ClosedPipe { pipe }),
             Awaited::ExitAfter(_) => Ok(TrainingEnd::Interrupted),
         }

@@ -1,28 +1,17 @@
-//! What every trainer does.
+//! What every trainer does: its trait, how a training ends, its errors, and the signals by which
+//! the scheduler ends a task.
 
+use std::io;
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::error::TrainingError;
+use signal_hook::low_level::signal_name;
+
 use super::protocol::{EpochReport, Request};
-
-/// How a training ended, as far as the trainer knows.
-#[derive(Debug, Clone, PartialEq)]
-pub enum TrainingEnd {
-    Done,
-    /// Ended early because the callback asked for it.
-    Stopped,
-    Failed {
-        reason: String,
-    },
-    /// `peak_bytes`: the greatest memory in use, when known.
-    OutOfMemory {
-        peak_bytes: Option<u64>,
-    },
-    /// Ended by a signal, its checkpoint whole if it keeps any; to be taken up again.
-    /// `Interrupt::signal` says which signal; none when only the trainer got it.
-    Interrupted,
-}
 
 pub trait Trainer {
     /// Makes sure that networks can be trained here, before anything is claimed; returns where, in
@@ -42,4 +31,125 @@ pub trait Trainer {
         log: &Path,
         on_epoch: &mut dyn FnMut(&EpochReport) -> ControlFlow<()>,
     ) -> Result<TrainingEnd, TrainingError>;
+}
+
+/// How a training ended, as far as the trainer knows.
+#[derive(Debug, Clone, PartialEq)]
+pub enum TrainingEnd {
+    Done,
+    /// Ended early because the callback asked for it.
+    Stopped,
+    Failed {
+        reason: String,
+    },
+    /// `peak_bytes`: the greatest memory in use, when known.
+    OutOfMemory {
+        peak_bytes: Option<u64>,
+    },
+    /// Ended by a signal, its checkpoint whole if it keeps any; to be taken up again.
+    /// `Interrupt::signal` says which signal; none when only the trainer got it.
+    Interrupted,
+}
+
+/// A trainer that is at fault; a network that fails is a [`TrainingEnd`].
+#[derive(Debug, thiserror::Error)]
+pub enum TrainingError {
+    #[error(
+        "cannot start the threads that listen to a child process \
+         (see `ulimit -u`, and the limits of the job)"
+    )]
+    Thread(#[source] io::Error),
+    #[error(
+        "found no `metaqnn-torch`, neither in `{}` nor on PATH (build it: \
+         `scripts/setup-libtorch.sh`, then `cargo build --release`; or choose another \
+         `training.trainer`)",
+        beside.display()
+    )]
+    NoTorch { beside: PathBuf },
+    /// `child` is `the trainer` or `the worker`.
+    #[error(
+        "failed to start {child} `{}` (is it an executable file of this machine?)",
+        program.display()
+    )]
+    Start { child: &'static str, program: PathBuf, source: io::Error },
+    /// No GPU, no data: the machine's or the user's fault.
+    #[error("the trainer `{}` refused to work: {reason}", program.display())]
+    Refused { program: PathBuf, reason: String },
+    /// `stderr` is the last line of it.
+    #[error("the trainer crashed ({}): {stderr}", describe(*status))]
+    Crashed { status: ExitStatus, stderr: String },
+    #[error("the trainer broke the protocol: {problem}, in `{line}`")]
+    Protocol { problem: String, line: String },
+    #[error("the trainer closed its {pipe} and lives on")]
+    ClosedPipe { pipe: &'static str },
+    #[error("the trainer {problem} {seconds} s (`training.silence_limit`)")]
+    Silent { problem: &'static str, seconds: f64 },
+}
+
+impl TrainingError {
+    /// Whether the trainer cannot work here at all, whatever the network: nothing is lost then.
+    pub const fn is_refusal(&self) -> bool {
+        matches!(self, Self::NoTorch { .. } | Self::Start { .. } | Self::Refused { .. })
+    }
+}
+
+/// Says how a program ended: `exit status 3`, `signal 9 (KILL)`.
+fn describe(status: ExitStatus) -> String {
+    let Some(signal) = status.signal() else {
+        return format!("exit status {}", status.code().unwrap_or_default());
+    };
+    let name = signal_name(signal).map_or("?", |name| name.trim_start_matches("SIG"));
+    format!("signal {signal} ({name})")
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
+pub enum Signal {
+    /// USR1: the time limit is near; the task wants to be queued again.
+    TimeNearlyUp,
+    /// TERM: cancelled or preempted.
+    Terminate,
+}
+
+/// Which signals have arrived. Clones see the same signals. `train` registers [`Interrupt::flag`]
+/// for each of them; trainers only look, and pass them on.
+#[derive(Debug, Clone, Default)]
+pub struct Interrupt {
+    time_nearly_up: Arc<AtomicBool>,
+    terminate: Arc<AtomicBool>,
+}
+
+impl Interrupt {
+    /// Returns the flag that a handler of `signal` sets.
+    pub fn flag(&self, signal: Signal) -> Arc<AtomicBool> {
+        Arc::clone(match signal {
+            Signal::TimeNearlyUp => &self.time_nearly_up,
+            Signal::Terminate => &self.terminate,
+        })
+    }
+
+    pub fn raise(&self, signal: Signal) {
+        self.flag(signal).store(true, Ordering::SeqCst);
+    }
+
+    /// Returns the signal that arrived. When both have, it is [`Signal::Terminate`], whichever came
+    /// first: a cancelled task must not queue itself again.
+    pub fn signal(&self) -> Option<Signal> {
+        [Signal::Terminate, Signal::TimeNearlyUp]
+            .into_iter()
+            .find(|&signal| self.flag(signal).load(Ordering::SeqCst))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cancelled_task_is_cancelled_whatever_other_signal_came() {
+        let interrupt = Interrupt::default();
+        assert_eq!(interrupt.signal(), None);
+        interrupt.clone().raise(Signal::Terminate);
+        interrupt.raise(Signal::TimeNearlyUp);
+        assert_eq!(interrupt.signal(), Some(Signal::Terminate));
+    }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use super::super::fixture::request;
-use super::super::interrupt::Signal;
+use super::super::trainer::Signal;
 use super::*;
 
 mod ends;
@@ -43,10 +43,8 @@ impl Stage {
 
     fn of(command: &[String], folder: TempDir) -> Self {
         let interrupt = Interrupt::default();
-        let command = ChildCommand::given(command).unwrap();
-        let timeouts = Timeouts { farewell: BRIEF, rest: LONG, ..Timeouts::DEFAULT };
-        let mut trainer = ProgramTrainer::new(command, interrupt.clone());
-        trainer.timeouts = timeouts;
+        let mut trainer = ProgramTrainer::given(command, interrupt.clone());
+        trainer.timeouts = Timeouts { farewell: BRIEF, rest: LONG, ..Timeouts::DEFAULT };
         Self { trainer, interrupt, folder, reports: Vec::new() }
     }
 
@@ -289,7 +287,7 @@ fn silence_has_a_limit() {
     let mut quick = request(2);
     quick.recipe.silence_limit = 0.2;
     let silent = stage.train_with(&quick, |_| ControlFlow::Continue(()));
-    assert!(matches!(silent, Err(TrainingError::Silent { seconds: 0.2 })), "{silent:?}");
+    assert!(matches!(silent, Err(TrainingError::Silent { seconds: 0.2, .. })), "{silent:?}");
     assert!(!is_running(stage.process("process")));
 }
 
@@ -300,4 +298,24 @@ fn threads_are_in_the_environment_too() {
     assert_eq!(stage.train().unwrap(), TrainingEnd::Done);
     let inherited = env::var("OMP_NUM_THREADS").ok().and_then(|threads| threads.parse().ok());
     assert_eq!(stage.reports[0].training_loss, Some(inherited.unwrap_or(2.0)));
+}
+
+#[test]
+fn the_torch_trainer_is_looked_for_beside_metaqnn_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bin, path) = (folder.path().join("bin"), folder.path().join("path"));
+    for place in [&bin, &path] {
+        fs::create_dir(place).unwrap();
+    }
+    let find = || {
+        let (executable, path) = (bin.join("metaqnn"), Some(path.as_os_str()));
+        ProgramTrainer::torch(&executable, path, Interrupt::default())
+            .map(|trainer| trainer.command.program)
+    };
+    let missing = find().unwrap_err().to_string();
+    assert!(missing.contains("cargo build --release"), "{missing}");
+    fs::write(path.join(TORCH), "").unwrap();
+    assert_eq!(find().unwrap(), path.join(TORCH));
+    fs::write(bin.join(TORCH), "").unwrap();
+    assert_eq!(find().unwrap(), bin.join(TORCH));
 }
