@@ -1,11 +1,13 @@
-//! The images of a data set on the device, as bytes, and batches of them as numbers.
+//! The images of a data set on the device, as bytes, and batches of them as numbers; the data set
+//! of the last request is kept for the next one.
 //!
 //! Images lie as `[N, H, W, C]`: a batch, seen as `[B, C, H, W]`, is then channels last without a
 //! copy, whatever the number of channels. (With one channel libtorch takes the usual order for
 //! channels last already and its conversions do nothing, while its fast convolutions look at the
 //! strides; so the strides have to be right from the beginning.)
 
-use metaqnn::dataset::{AugmentParams, Images, TrainingData};
+use metaqnn::dataset::{AugmentParams, DataParams, Images, TrainingData, load_training_data};
+use metaqnn::training::protocol::Request;
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::augment::{mirror, translate};
@@ -25,6 +27,8 @@ pub struct Batches {
     training: ImageTensors,
     validation: ImageTensors,
     normaliser: Normaliser,
+    /// Fills the border of a translated image, after normalisation.
+    padding: f64,
     augment: AugmentParams,
 }
 
@@ -56,6 +60,7 @@ impl Batches {
             training: ImageTensors::new(&data.training, device)?,
             validation: ImageTensors::new(&data.validation, device)?,
             normaliser: Normaliser::new(&data.normalisation, data.training.shape(), device)?,
+            padding: data.normalisation.padding().into(),
             augment,
         })
     }
@@ -86,8 +91,7 @@ impl Batches {
         let labels = self.training.labels.f_index_select(0, indices)?;
         let mut images = self.normaliser.normalise(&bytes)?;
         if self.augment.translate > 0 {
-            let most = i64::from(self.augment.translate);
-            images = translate(&images, most, self.normaliser.padding())?;
+            images = translate(&images, self.augment.translate.into(), self.padding)?;
         }
         if self.augment.mirror {
             images = mirror(&images)?;
@@ -102,6 +106,45 @@ impl Batches {
         let images = self.normaliser.normalise(&bytes)?.f_permute([0, 3, 1, 2])?;
         Ok((images, self.validation.labels.f_narrow(0, first, count)?))
     }
+}
+
+/// The data set with what it depends on: its section, the experiment's seed, the device.
+#[derive(Debug, Default)]
+pub struct DataCache(Option<((DataParams, u64, Device), Batches)>);
+
+impl DataCache {
+    /// Returns the data set of a request, read from its files unless it was the last one too.
+    pub fn get(&mut self, request: &Request, device: Device) -> Result<&Batches, TorchError> {
+        let params: DataParams = serde_json::from_value(request.data.clone())
+            .map_err(|error| TorchError::unreadable(format!("data: {error}")))?;
+        let shape = (params.classes, params.channels, params.input_size);
+        let wanted = (params, request.experiment_seed, device);
+        let kept = match self.0.take().filter(|(kept, _)| *kept == wanted) {
+            Some(kept) => kept,
+            None => {
+                let batches = load(&wanted.0, request.experiment_seed, device)?;
+                (wanted, batches)
+            }
+        };
+        if shape != (request.classes, request.channels, request.input_size) {
+            let problem = "classes, channels and input_size are not those of its data";
+            return Err(TorchError::unreadable(problem));
+        }
+        Ok(&self.0.insert(kept).1)
+    }
+}
+
+fn load(params: &DataParams, seed: u64, device: Device) -> Result<Batches, TorchError> {
+    let valid = params.clone().check()?;
+    let data = load_training_data(&valid, seed)?;
+    // Not the network's fault, so not its answer `out_of_memory`.
+    Batches::new(&data, valid.augment, device).map_err(|error| match error {
+        TorchError::OutOfMemory { message, .. } => TorchError::NoDevice(format!(
+            "images do not fit on the device: {message} (set `data.training_images`, or use a \
+             larger device)"
+        )),
+        other => other,
+    })
 }
 
 #[cfg(test)]

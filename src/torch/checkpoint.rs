@@ -20,7 +20,7 @@ use tch::Tensor;
 
 use super::error::TorchError;
 use super::network::Network;
-use super::optimizer::{Adam, AdamState};
+use super::optimizer::Adam;
 use super::restart::TrainingState;
 
 const FILE: &str = "checkpoint.safetensors";
@@ -56,20 +56,14 @@ impl Checkpoint {
         progress: &TrainingState,
     ) -> Result<(), TorchError> {
         fs::create_dir_all(&self.folder).map_err(|error| failed("write", &self.folder, error))?;
-        let state = optimizer.state();
         let text = serde_json::to_vec(&Saved {
             training: self.training.clone(),
             progress: progress.clone(),
-            adam_steps: state.steps,
+            adam_steps: optimizer.steps,
         });
         let text = text.expect("numbers and names can be written as JSON");
-        let mut tensors = vec![
-            ("progress".to_owned(), Tensor::f_from_slice(&text)?),
-            ("parameters".to_owned(), network.parameters.flat().shallow_clone()),
-            ("adam.mean".to_owned(), state.mean.shallow_clone()),
-            ("adam.mean_square".to_owned(), state.mean_square.shallow_clone()),
-        ];
-        tensors.extend(network.running_statistics());
+        let mut tensors = tensors_of(network, optimizer);
+        tensors.push(("progress".to_owned(), Tensor::f_from_slice(&text)?));
         let (aside, path) = (self.folder.join(UNFINISHED), self.folder.join(FILE));
         let saved = Tensor::write_safetensors(&tensors, &aside)
             .map_err(|error| failed("write", &aside, error))
@@ -91,7 +85,7 @@ impl Checkpoint {
     /// Returns how far it had come; `None` when nothing was saved.
     pub fn restore(
         &self,
-        network: &mut Network,
+        network: &Network,
         optimizer: &mut Adam,
     ) -> Result<Option<TrainingState>, TorchError> {
         let path = self.folder.join(FILE);
@@ -120,17 +114,16 @@ impl Checkpoint {
             )));
         }
         let _guard = tch::no_grad_guard();
-        network.parameters.for_update().0.f_copy_(&tensor("parameters")?)?;
-        for (name, mut statistics) in network.running_statistics() {
-            statistics.f_copy_(&tensor(&name)?)?;
+        for (name, mut own) in tensors_of(network, optimizer) {
+            own.f_copy_(&tensor(&name)?)?;
         }
-        optimizer.restore(&AdamState {
-            steps: saved.adam_steps,
-            mean: tensor("adam.mean")?,
-            mean_square: tensor("adam.mean_square")?,
-        })?;
+        optimizer.steps = saved.adam_steps;
         Ok(Some(saved.progress))
     }
+}
+
+fn tensors_of(network: &Network, optimizer: &Adam) -> Vec<(String, Tensor)> {
+    network.tensors().into_iter().chain(optimizer.tensors()).collect()
 }
 
 /// Digests what a training is: everything in its request but which attempt this is, where it is

@@ -1,5 +1,7 @@
 //! One epoch: every optimizer step, and nothing around it.
 
+use std::ops::ControlFlow;
+
 use tch::Tensor;
 
 use super::batches::Batches;
@@ -11,39 +13,29 @@ use super::network::{Network, Phase};
 use super::optimizer::Adam;
 use super::parameters::Accumulation;
 
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum EpochEnd {
-    /// Loss and accuracy while training, dropout included.
-    Finished(Evaluation),
-    /// Cut short; weights are half-way and of no use.
-    Dropped(Interruption),
-}
-
-#[derive(Debug, Clone, Copy)]
-pub struct EpochSettings {
-    pub batch_size: i64,
-    pub learning_rate: f64,
-}
-
 /// Trains one epoch over the images in a random order, `floor(N / batch_size)` steps; the images
 /// left over sit out this epoch. (With fewer images than a batch there is one step, with all.)
 ///
 /// The order, augmentation and dropout are drawn from libtorch's generator, which the caller seeds.
 /// `micro_batch` shrinks when memory is short, and stays so for the epochs to come.
+///
+/// Returns loss and accuracy while training, dropout included; a training that is cut short leaves
+/// weights that are half-way and of no use.
 pub fn train_epoch(
     network: &mut Network,
     optimizer: &mut Adam,
     data: &Batches,
-    settings: EpochSettings,
+    batch_size: i64,
+    learning_rate: f64,
     micro_batch: &mut i64,
     interruption: &mut dyn FnMut() -> Option<Interruption>,
-) -> Result<EpochEnd, TorchError> {
-    let batch_size = settings.batch_size.min(data.training_images());
+) -> Result<ControlFlow<Interruption, Evaluation>, TorchError> {
+    let batch_size = batch_size.min(data.training_images());
     let order = data.random_order()?;
     let mut tally = Tally::new(data.device())?;
     for step in 0..data.training_images() / batch_size {
         if let Some(reason) = interruption() {
-            return Ok(EpochEnd::Dropped(reason));
+            return Ok(ControlFlow::Break(reason));
         }
         let indices = order.f_narrow(0, step * batch_size, batch_size)?;
         let (images, labels) = data.training_batch(&indices)?;
@@ -55,9 +47,9 @@ pub fn train_epoch(
             tally.add(loss, logits, labels)?;
         }
         let (parameters, gradient) = network.parameters.for_update();
-        optimizer.step(parameters, gradient, settings.learning_rate)?;
+        optimizer.step(parameters, gradient, learning_rate)?;
     }
-    Ok(EpochEnd::Finished(tally.scores()?))
+    Ok(ControlFlow::Continue(tally.scores()?))
 }
 
 /// Computes the gradient of the mean loss over a batch, `micro` images at a time; returns summed

@@ -55,14 +55,9 @@ impl From<Invalid> for TorchError {
     }
 }
 
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    text
+pub fn chain(error: &TorchError) -> String {
+    let causes: Vec<_> = anyhow::Chain::new(error).map(ToString::to_string).collect();
+    causes.join(": ")
 }
 
 /// Parts of the messages by which libtorch says that memory is short: its CUDA allocator, its CPU

@@ -1,15 +1,16 @@
 //! The training loop: starts and epochs, evaluation, checkpoints, reports.
 
+use std::ops::ControlFlow;
 use std::time::Instant;
 
 use metaqnn::seed::{self, Purpose};
-use metaqnn::training::protocol::Request;
+use metaqnn::training::protocol::{Message, Request};
 use metaqnn::training::{self, EpochReport, ValidRecipe};
 use tch::Kind;
 
 use super::batches::Batches;
 use super::checkpoint::Checkpoint;
-use super::epoch::{EpochEnd, EpochSettings, train_epoch};
+use super::epoch::train_epoch;
 use super::error::TorchError;
 use super::evaluate::evaluate;
 use super::initialisation::initialise;
@@ -18,15 +19,7 @@ use super::memory::fitting_memory;
 use super::network::Network;
 use super::optimizer::Adam;
 use super::plan::Plan;
-use super::restart::{NextEpoch, TrainingState};
-
-#[derive(Debug, Clone, PartialEq)]
-pub enum FitEnd {
-    Done,
-    /// The network's own fault.
-    Failed(String),
-    Interrupted(Interruption),
-}
+use super::restart::TrainingState;
 
 pub trait Listener {
     fn epoch(&mut self, report: EpochReport) -> Result<(), TorchError>;
@@ -38,7 +31,7 @@ pub trait Listener {
     fn notice(&mut self, text: &str);
 }
 
-/// Trains the network of a request.
+/// Trains the network of a request and returns the answer; `None` when a signal came.
 ///
 /// Every random number follows from the request's seed, iteration, start and epoch, so that a
 /// training taken up from its checkpoint goes on bit for bit as if it had never been interrupted
@@ -50,7 +43,7 @@ pub fn fit(
     recipe: &ValidRecipe,
     data: &Batches,
     listener: &mut dyn Listener,
-) -> Result<FitEnd, TorchError> {
+) -> Result<Option<Message>, TorchError> {
     let precision = match recipe.precision {
         training::Precision::Bfloat16 if data.device().is_cuda() => Kind::BFloat16,
         _ => Kind::Float,
@@ -60,22 +53,15 @@ pub fn fit(
     let mut optimizer = Adam::new(recipe, network.parameters.flat())?;
     let checkpoint = Checkpoint::of(request);
     let mut progress = match &checkpoint {
-        Some(checkpoint) if request.resume => checkpoint.restore(&mut network, &mut optimizer)?,
+        Some(checkpoint) if request.resume => checkpoint.restore(&network, &mut optimizer)?,
         _ => None,
     }
     .unwrap_or_else(|| TrainingState::beginning(recipe.batch_size.into()));
 
     loop {
         let (start, epoch) = match progress.next(recipe, request.epochs) {
-            NextEpoch::Epoch { start, epoch } => (start, epoch),
-            NextEpoch::Done => return Ok(FitEnd::Done),
-            NextEpoch::NoLearningRate => {
-                return Ok(FitEnd::Failed("no learning rate passed the first-epoch test".into()));
-            }
-            NextEpoch::Diverged => {
-                let problem = format!("loss is not a number in epoch {}", progress.epoch);
-                return Ok(FitEnd::Failed(problem));
-            }
+            ControlFlow::Continue(next) => next,
+            ControlFlow::Break(answer) => return Ok(Some(answer)),
         };
         let began = Instant::now();
         if epoch == 1 {
@@ -84,16 +70,17 @@ pub fn fit(
             network.reset_statistics()?;
             optimizer.reset()?;
         }
-        let settings = EpochSettings {
-            batch_size: recipe.batch_size.into(),
-            learning_rate: recipe.learning_rate(start, epoch),
-        };
         seed_libtorch(request, Purpose::Epoch, u64::from(start) << 32 | u64::from(epoch));
         let fitted = progress.micro_batch;
-        let interruption = &mut || listener.interruption();
-        let micro_batch = &mut progress.micro_batch;
-        let end =
-            train_epoch(&mut network, &mut optimizer, data, settings, micro_batch, interruption)?;
+        let end = train_epoch(
+            &mut network,
+            &mut optimizer,
+            data,
+            recipe.batch_size.into(),
+            recipe.learning_rate(start, epoch),
+            &mut progress.micro_batch,
+            &mut || listener.interruption(),
+        )?;
         if progress.micro_batch < fitted {
             listener.notice(&format!(
                 "memory is short: gradients are summed over {} images at a time, no longer \
@@ -102,8 +89,11 @@ pub fn fit(
             ));
         }
         let training = match end {
-            EpochEnd::Finished(scores) => scores,
-            EpochEnd::Dropped(reason) => return Ok(FitEnd::Interrupted(reason)),
+            ControlFlow::Continue(scores) => scores,
+            ControlFlow::Break(Interruption::Stop) => {
+                return Ok(Some(Message::Done { device: None }));
+            }
+            ControlFlow::Break(Interruption::Signal) => return Ok(None),
         };
         let mut batch = recipe.validation_batch_size.into();
         let validation = fitting_memory(&mut batch, |batch| evaluate(&network, data, batch))?;
@@ -143,7 +133,9 @@ mod tests {
     use std::path::Path;
     use tch::Tensor;
 
-    fn train(request: &Request, recorder: &mut Recorder) -> FitEnd {
+    const DONE: Option<Message> = Some(Message::Done { device: None });
+
+    fn train(request: &Request, recorder: &mut Recorder) -> Option<Message> {
         let recipe = request.recipe.clone().check(request.classes).unwrap();
         fit(request, &recipe, &batches(), recorder).unwrap()
     }
@@ -168,7 +160,7 @@ mod tests {
     fn a_problem_that_can_be_learnt_is_learnt() {
         let _alone = alone();
         let mut recorder = Recorder::default();
-        assert_eq!(train(&Request { epochs: 8, ..request(None) }, &mut recorder), FitEnd::Done);
+        assert_eq!(train(&Request { epochs: 8, ..request(None) }, &mut recorder), DONE);
         assert_eq!(recorder.reports.len(), 8);
         assert!(recorder.reports[7].validation_accuracy >= 0.95, "{:?}", recorder.reports);
         // Three steps of 32 in an epoch of 96.
@@ -180,7 +172,7 @@ mod tests {
         let _alone = alone();
         let (whole, parts) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let mut straight = Recorder::default();
-        assert_eq!(train(&request(Some(whole.path())), &mut straight), FitEnd::Done);
+        assert_eq!(train(&request(Some(whole.path())), &mut straight), DONE);
 
         // Interrupted in the middle of the third epoch, then of the fourth.
         let mut reports = Vec::new();
@@ -203,10 +195,10 @@ mod tests {
             let parts = tempfile::tempdir().unwrap();
             let mut first = Recorder { interrupt_at: Some(step), ..Recorder::default() };
             let ending = train(&request(Some(parts.path())), &mut first);
-            assert_eq!(ending, FitEnd::Interrupted(Interruption::Signal));
+            assert_eq!(ending, None);
             let mut second = Recorder::default();
             let again = Request { resume: true, attempt: 2, ..request(Some(parts.path())) };
-            assert_eq!(train(&again, &mut second), FitEnd::Done);
+            assert_eq!(train(&again, &mut second), DONE);
             assert_eq!([first.reports, second.reports].concat(), straight.reports, "step {step}");
             assert_eq!(saved(parts.path()), saved(whole.path()), "step {step}");
         }
@@ -219,7 +211,7 @@ mod tests {
         train(&request(Some(folder.path())), &mut Recorder::default());
         let mut recorder = Recorder::default();
         let again = Request { resume: true, ..request(Some(folder.path())) };
-        assert_eq!(train(&again, &mut recorder), FitEnd::Done);
+        assert_eq!(train(&again, &mut recorder), DONE);
         assert_eq!((recorder.reports.len(), recorder.asked), (0, 0));
     }
 
@@ -232,7 +224,7 @@ mod tests {
         let checkpoint = folder.path().join("000005.1");
         let mut recorder =
             Recorder { remove_at: Some((6, checkpoint.clone())), ..Recorder::default() };
-        assert_eq!(train(&request(Some(&checkpoint)), &mut recorder), FitEnd::Done);
+        assert_eq!(train(&request(Some(&checkpoint)), &mut recorder), DONE);
         assert_eq!((recorder.reports.len(), recorder.notices.len()), (4, 0));
         assert_eq!(saved(&checkpoint), saved(straight.path()));
     }
@@ -246,7 +238,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         let folder = file.path().join("000005.1");
         let mut recorder = Recorder::default();
-        assert_eq!(train(&request(Some(&folder)), &mut recorder), FitEnd::Done);
+        assert_eq!(train(&request(Some(&folder)), &mut recorder), DONE);
         assert_eq!(recorder.reports, straight.reports);
         assert_eq!(recorder.notices.len(), 4);
         assert!(
@@ -273,7 +265,7 @@ mod tests {
         let mut request = request(None);
         request.recipe.first_epoch_threshold = Some(1.0);
         let mut recorder = Recorder::default();
-        let FitEnd::Failed(reason) = train(&request, &mut recorder) else { panic!() };
+        let Some(Message::Failed(reason)) = train(&request, &mut recorder) else { panic!() };
         assert_eq!(reason, "no learning rate passed the first-epoch test");
         let starts: Vec<_> =
             recorder.reports.iter().map(|report| (report.start, report.epoch)).collect();
@@ -316,7 +308,7 @@ mod tests {
         request.recipe.first_epoch_threshold = Some(0.0);
         let mut recorder = Recorder::default();
         let ending = train(&request, &mut recorder);
-        assert!(matches!(ending, FitEnd::Failed(_)), "{ending:?}");
+        assert!(matches!(ending, Some(Message::Failed(_))), "{ending:?}");
         assert_eq!(recorder.reports.len(), 5);
         assert!(
             recorder.reports.iter().all(|report| report.validation_loss.is_none()),

@@ -5,8 +5,7 @@
 //! crash inside libtorch ends this process and not the search.
 //!
 //! The way of a request: [`input`] hands its line to [`trainer`], which reads it, chooses the
-//! [`device`] and loads the images ([`data_cache`], [`batches`]); [`fit`] then trains its
-//! [`network`] (as [`plan`] says) start by start ([`restart`]) and [`epoch`] by epoch, and saves a
+//! [`device`] and loads the images ([`batches`]); [`fit`] then trains its [`network`] (as [`plan`] says) start by start ([`restart`]) and [`epoch`] by epoch, and saves a
 //! [`checkpoint`] after each.
 //!
 //! Exit codes: 0 stdin has ended; 2 a line that is no request; 3 bad images; 4 the environment (no
@@ -15,7 +14,6 @@
 mod augment;
 mod batches;
 mod checkpoint;
-mod data_cache;
 mod device;
 mod epoch;
 mod error;
@@ -68,7 +66,7 @@ fn run() -> Result<u8, TorchError> {
     memory::keep_freed_memory();
     let inbox = Inbox::open()
         .map_err(|error| TorchError::Failed(format!("failed to catch signals: {error}")))?;
-    TorchTrainer::new(inbox, io::stdout().lock(), io::stderr()).run()
+    TorchTrainer::new(inbox, io::stdout().lock()).run()
 }
 
 fn usage(asked: bool) -> ExitCode {

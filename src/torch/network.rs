@@ -1,6 +1,5 @@
 //! A network with weights: what [`super::plan`] plans, with tensors.
 
-use metaqnn::space::PoolRounding;
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::parameters::Parameters;
@@ -63,16 +62,18 @@ impl Network {
         Ok(maps)
     }
 
-    /// Returns mean and variance of each batch normalisation by name. They share memory with the
-    /// network's own.
-    pub fn running_statistics(&self) -> Vec<(String, Tensor)> {
+    /// Returns all that it has learned by name: its parameters, mean and variance of each batch
+    /// normalisation. They share memory with the network's own.
+    pub fn tensors(&self) -> Vec<(String, Tensor)> {
+        let parameters = ("parameters".to_owned(), self.parameters.flat().shallow_clone());
         let named = |(index, (mean, variance)): (usize, &(Tensor, Tensor))| {
             [
                 (format!("batch_norm.{index}.mean"), mean.shallow_clone()),
                 (format!("batch_norm.{index}.variance"), variance.shallow_clone()),
             ]
         };
-        self.running.iter().enumerate().flat_map(named).collect()
+        let running = self.running.iter().enumerate().flat_map(named);
+        std::iter::once(parameters).chain(running).collect()
     }
 
     pub fn reset_statistics(&mut self) -> Result<(), TchError> {
@@ -114,13 +115,9 @@ impl Network {
             // In place: neither a convolution nor a normalisation nor a dense layer needs its own
             // output again.
             Operation::Relu => maps.f_relu_(),
-            Operation::MaxPool { kernel, stride, rounding } => maps.f_max_pool2d(
-                [kernel, kernel],
-                [stride, stride],
-                [0, 0],
-                [1, 1],
-                rounding == PoolRounding::Ceil,
-            ),
+            Operation::MaxPool { kernel, stride, ceil } => {
+                maps.f_max_pool2d([kernel, kernel], [stride, stride], [0, 0], [1, 1], ceil)
+            }
             Operation::Dropout { probability } => {
                 maps.f_dropout(probability, mode == Phase::Training)
             }
@@ -144,7 +141,7 @@ mod tests {
     use crate::initialisation::initialise;
     use crate::parameters::Accumulation;
     use metaqnn::seed::{Purpose, generator};
-    use metaqnn::space::{Architecture, DataShape, Padding, Space, SpaceParams};
+    use metaqnn::space::{Architecture, DataShape, Padding, PoolRounding, Space, SpaceParams};
     use metaqnn::training::Initialisation;
     use metaqnn::training::protocol::LayerDescription;
     use rand::Rng;

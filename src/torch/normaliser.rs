@@ -7,18 +7,12 @@ use tch::{Device, Kind, TchError, Tensor};
 
 /// A normalisation whose statistics lie on the device.
 #[derive(Debug)]
-pub struct Normaliser {
-    method: Method,
-    padding: f64,
-}
-
-#[derive(Debug)]
-enum Method {
+pub enum Normaliser {
     Raw,
-    /// Mean `[H, W, C]`; deviation likewise, `None` where it is 1 throughout.
+    /// Both `[H, W, C]`.
     PerPixel {
         mean: Tensor,
-        deviation: Option<Tensor>,
+        deviation: Tensor,
     },
     PerImage,
     /// The blur's weights `[1, 1, 1, K]`, a row.
@@ -41,44 +35,28 @@ impl Normaliser {
                 .f_contiguous()?
                 .f_to_device(device)
         };
-        let method = match fitted {
-            Normalisation::Raw => Method::Raw,
-            Normalisation::PerPixel { mean, deviation } => Method::PerPixel {
-                mean: on_device(mean)?,
-                deviation: match deviation.iter().all(|&value| value == 1.0) {
-                    true => None,
-                    false => Some(on_device(deviation)?),
-                },
-            },
-            Normalisation::PerImage => Method::PerImage,
+        Ok(match fitted {
+            Normalisation::Raw => Self::Raw,
+            Normalisation::PerPixel { mean, deviation } => {
+                Self::PerPixel { mean: on_device(mean)?, deviation: on_device(deviation)? }
+            }
+            Normalisation::PerImage => Self::PerImage,
             Normalisation::Local => {
                 let width = LOCAL_KERNEL_SIZE as i64;
                 let row = Tensor::f_from_slice(&gaussian_kernel())?.f_view([1, 1, 1, width])?;
-                Method::Local { row: row.f_to_device(device)? }
+                Self::Local { row: row.f_to_device(device)? }
             }
-        };
-        Ok(Self { method, padding: f64::from(fitted.padding()) })
-    }
-
-    /// Returns the value that fills the border of a translated image, after normalisation.
-    pub const fn padding(&self) -> f64 {
-        self.padding
+        })
     }
 
     /// Normalises bytes `[B, H, W, C]` into 32-bit numbers of the same shape.
     pub fn normalise(&self, bytes: &Tensor) -> Result<Tensor, TchError> {
         let mut images = bytes.f_to_kind(Kind::Float)?;
-        match &self.method {
-            Method::Raw => Ok(images),
-            Method::PerPixel { mean, deviation } => {
-                let mut centred = images.f_sub_(mean)?;
-                match deviation {
-                    Some(deviation) => centred.f_div_(deviation),
-                    None => Ok(centred),
-                }
-            }
-            Method::PerImage => whiten(&images),
-            Method::Local { row } => normalise_locally(&images, row),
+        match self {
+            Self::Raw => Ok(images),
+            Self::PerPixel { mean, deviation } => images.f_sub_(mean)?.f_div_(deviation),
+            Self::PerImage => whiten(&images),
+            Self::Local { row } => normalise_locally(&images, row),
         }
     }
 }

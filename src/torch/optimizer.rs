@@ -23,17 +23,12 @@ pub struct Adam {
     epsilon: f64,
     /// 0-dimensional, since libtorch's fused multiply-add takes tensors only.
     weight_decay: Tensor,
-    state: AdamState,
-    scratch: Tensor,
-}
-
-#[derive(Debug)]
-pub struct AdamState {
     pub steps: i64,
     /// Decayed mean of the gradients, `[total]`.
-    pub mean: Tensor,
+    mean: Tensor,
     /// Decayed mean of the squared gradients, `[total]`.
-    pub mean_square: Tensor,
+    mean_square: Tensor,
+    scratch: Tensor,
 }
 
 impl Adam {
@@ -48,27 +43,25 @@ impl Adam {
                 recipe.weight_decay,
                 (parameters.kind(), parameters.device()),
             )?,
-            state: AdamState { steps: 0, mean: zeros()?, mean_square: zeros()? },
+            steps: 0,
+            mean: zeros()?,
+            mean_square: zeros()?,
             scratch: zeros()?,
         })
     }
 
     pub fn reset(&mut self) -> Result<(), TchError> {
-        self.state.steps = 0;
-        let _ = self.state.mean.f_zero_()?;
-        let _ = self.state.mean_square.f_zero_()?;
+        self.steps = 0;
+        let _ = self.mean.f_zero_()?;
+        let _ = self.mean_square.f_zero_()?;
         Ok(())
     }
 
-    pub const fn state(&self) -> &AdamState {
-        &self.state
-    }
-
-    pub fn restore(&mut self, saved: &AdamState) -> Result<(), TchError> {
-        self.state.mean.f_copy_(&saved.mean)?;
-        self.state.mean_square.f_copy_(&saved.mean_square)?;
-        self.state.steps = saved.steps;
-        Ok(())
+    /// Returns its means by name, which share memory with its own; with [`Self::steps`] they are
+    /// its state.
+    pub fn tensors(&self) -> [(String, Tensor); 2] {
+        [("adam.mean", &self.mean), ("adam.mean_square", &self.mean_square)]
+            .map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone()))
     }
 
     /// Changes `parameters` by one step along `gradient`, which it uses up.
@@ -79,22 +72,21 @@ impl Adam {
         learning_rate: f64,
     ) -> Result<(), TchError> {
         let _guard = tch::no_grad_guard();
-        let state = &mut self.state;
-        state.steps += 1;
-        let correction = |beta: f64| 1.0 - pow(beta, state.steps as f64);
+        self.steps += 1;
+        let correction = |beta: f64| 1.0 - pow(beta, self.steps as f64);
         let (correction1, correction2) = (correction(self.beta1), correction(self.beta2));
 
         let _ = gradient.f_addcmul_(parameters, &self.weight_decay)?;
-        let _ = state.mean.f_lerp_(gradient, 1.0 - self.beta1)?;
+        let _ = self.mean.f_lerp_(gradient, 1.0 - self.beta1)?;
         let square = gradient.f_mul_out(&self.scratch, gradient)?;
-        let _ = state.mean_square.f_lerp_(&square, 1.0 - self.beta2)?;
+        let _ = self.mean_square.f_lerp_(&square, 1.0 - self.beta2)?;
         // p -= factor * m / (sqrt(v) + epsilon * sqrt(correction2)), the formula above with its
         // fraction expanded by sqrt(correction2); the factor goes into the denominator.
         let factor = learning_rate * correction2.sqrt() / correction1;
-        let mut denominator = state.mean_square.f_sqrt_out(&self.scratch)?;
+        let mut denominator = self.mean_square.f_sqrt_out(&self.scratch)?;
         let _ = denominator.f_add_scalar_(self.epsilon * correction2.sqrt())?;
         let _ = denominator.f_mul_scalar_(-1.0 / factor)?;
-        let _ = parameters.f_addcdiv_(&state.mean, &denominator)?;
+        let _ = parameters.f_addcdiv_(&self.mean, &denominator)?;
         Ok(())
     }
 }
@@ -126,7 +118,7 @@ mod tests {
         // 0.000160699996.
         adam.step(&mut parameters, &mut Tensor::from_slice(&[0.1, 0.0]), 0.0002).unwrap();
         assert!((values(&parameters)[0] - (0.99900000002 - 0.000160699996)).abs() < 1e-10);
-        assert_eq!(adam.state().steps, 2);
+        assert_eq!(adam.steps, 2);
     }
 
     #[test]
@@ -148,7 +140,10 @@ mod tests {
         adam.step(&mut parameters, &mut gradient(), 0.001).unwrap();
         let mut copy = parameters.copy();
         let mut resumed = Adam::new(&recipe, &copy).unwrap();
-        resumed.restore(adam.state()).unwrap();
+        for ((_, mut own), (_, saved)) in resumed.tensors().into_iter().zip(adam.tensors()) {
+            own.copy_(&saved);
+        }
+        resumed.steps = adam.steps;
         adam.step(&mut parameters, &mut gradient(), 0.001).unwrap();
         resumed.step(&mut copy, &mut gradient(), 0.001).unwrap();
         assert_eq!(values(&parameters), values(&copy));

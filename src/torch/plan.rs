@@ -28,7 +28,7 @@ pub enum Operation {
     MaxPool {
         kernel: i64,
         stride: i64,
-        rounding: PoolRounding,
+        ceil: bool,
     },
     Dropout {
         probability: f64,
@@ -116,7 +116,10 @@ impl Planner {
             }
             LayerDescription::Pool { kernel, stride, ceil, batch_norm } => {
                 operations.extend(batch_norm.then(|| self.batch_norm()));
-                operations.push(self.max_pool(kernel, stride, ceil)?);
+                let rounding = if ceil { PoolRounding::Ceil } else { PoolRounding::Floor };
+                self.slide(0, kernel, stride, rounding)?;
+                let (kernel, stride) = (kernel.into(), stride.into());
+                operations.push(Operation::MaxPool { kernel, stride, ceil });
             }
             LayerDescription::GlobalAveragePool { classes } => {
                 operations.push(self.convolution(classes, 1, 1, 0)?);
@@ -145,12 +148,7 @@ impl Planner {
         stride: u32,
         padding: u32,
     ) -> Result<Operation, &'static str> {
-        self.slide(kernel, stride)?;
-        let padded = self.side.saturating_add(padding.saturating_mul(2));
-        self.side = pool_output(padded, kernel, stride, PoolRounding::Floor);
-        if self.side == 0 {
-            return Err("has a kernel greater than its map");
-        }
+        self.slide(padding, kernel, stride, PoolRounding::Floor)?;
         let (filters, kernel) = (i64::from(filters), i64::from(kernel));
         let area = kernel * kernel;
         let role = Role::Weight { fan_in: self.channels * area, fan_out: filters * area };
@@ -159,27 +157,23 @@ impl Planner {
         Ok(Operation::Convolution { weight, stride: stride.into(), padding: padding.into() })
     }
 
-    fn max_pool(
+    /// Takes the side of the map that a window leaves.
+    fn slide(
         &mut self,
+        padding: u32,
         kernel: u32,
         stride: u32,
-        ceil: bool,
-    ) -> Result<Operation, &'static str> {
-        self.slide(kernel, stride)?;
-        let rounding = if ceil { PoolRounding::Ceil } else { PoolRounding::Floor };
-        self.side = pool_output(self.side, kernel, stride, rounding);
-        if self.side == 0 {
-            return Err("has a window greater than its map");
+        rounding: PoolRounding,
+    ) -> Result<(), &'static str> {
+        if self.flat {
+            return Err("needs a map, but the layer before it has none");
         }
-        Ok(Operation::MaxPool { kernel: kernel.into(), stride: stride.into(), rounding })
-    }
-
-    fn slide(&self, kernel: u32, stride: u32) -> Result<(), &'static str> {
-        match (self.flat, kernel, stride) {
-            (true, ..) => Err("needs a map, but the layer before it has none"),
-            (_, 0, _) | (_, _, 0) => Err("has a window or a stride of 0"),
-            _ => Ok(()),
+        if kernel == 0 || stride == 0 {
+            return Err("has a window or a stride of 0");
         }
+        let padded = self.side.saturating_add(padding.saturating_mul(2));
+        self.side = pool_output(padded, kernel, stride, rounding);
+        if self.side == 0 { Err("has a window greater than its map") } else { Ok(()) }
     }
 
     fn dense(&mut self, width: u32) -> Vec<Operation> {

@@ -4,41 +4,28 @@
 //! not exceed the threshold it starts anew, with new weights and the next rate; when no rate is
 //! left it has failed. Once the test is passed, training goes on from these weights.
 
+use std::ops::ControlFlow;
+
 use metaqnn::training::ValidRecipe;
+use metaqnn::training::protocol::Message;
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrainingState {
-    /// The start (which learning rate), from 1.
+    /// Which learning rate, from 1.
     pub start: u32,
     /// Epochs done in this start.
     pub epoch: u32,
     /// Whether this start has passed the first-epoch test.
     pub passed: bool,
-    /// Whether the loss is no longer a number.
     pub diverged: bool,
-    /// Learning rate of the last epoch.
+    /// Of the last epoch.
     pub learning_rate: f64,
-    /// Best validation accuracy of this start.
+    /// Of this start.
     pub best_validation_accuracy: f64,
-    /// Its epoch.
     pub best_epoch: u32,
     /// Images whose gradient is computed at once: the batch, or less where memory is short.
     pub micro_batch: i64,
-}
-
-/// What a training does next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NextEpoch {
-    /// Train this epoch of this start; the first one begins with new weights.
-    Epoch {
-        start: u32,
-        epoch: u32,
-    },
-    Done,
-    NoLearningRate,
-    /// The loss is no longer a number, after a first epoch that passed.
-    Diverged,
 }
 
 impl TrainingState {
@@ -55,14 +42,21 @@ impl TrainingState {
         }
     }
 
-    pub fn next(&self, recipe: &ValidRecipe, epochs: u32) -> NextEpoch {
+    /// Returns the start and epoch to train next; the first epoch begins with new weights. Breaks
+    /// with the answer when the training is over.
+    pub fn next(&self, recipe: &ValidRecipe, epochs: u32) -> ControlFlow<Message, (u32, u32)> {
+        let failed = |reason| ControlFlow::Break(Message::Failed(reason));
         match (self.epoch, self.passed) {
-            (0, _) => NextEpoch::Epoch { start: self.start, epoch: 1 },
-            (_, false) if self.start >= recipe.learning_rate_tries => NextEpoch::NoLearningRate,
-            (_, false) => NextEpoch::Epoch { start: self.start + 1, epoch: 1 },
-            (_, true) if self.diverged => NextEpoch::Diverged,
-            (done, true) if done >= epochs => NextEpoch::Done,
-            (done, true) => NextEpoch::Epoch { start: self.start, epoch: done + 1 },
+            (0, _) => ControlFlow::Continue((self.start, 1)),
+            (_, false) if self.start >= recipe.learning_rate_tries => {
+                failed("no learning rate passed the first-epoch test".into())
+            }
+            (_, false) => ControlFlow::Continue((self.start + 1, 1)),
+            (last, true) if self.diverged => {
+                failed(format!("loss is not a number in epoch {last}"))
+            }
+            (done, true) if done >= epochs => ControlFlow::Break(Message::Done { device: None }),
+            (done, true) => ControlFlow::Continue((self.start, done + 1)),
         }
     }
 
@@ -93,12 +87,14 @@ mod tests {
     fn walk(
         accuracies: &[Option<f64>],
         epochs: u32,
-    ) -> (Vec<(u32, u32)>, NextEpoch, TrainingState) {
+    ) -> (Vec<(u32, u32)>, ControlFlow<Message, (u32, u32)>, TrainingState) {
         let recipe = Recipe::default().check(10).unwrap();
         let mut progress = TrainingState::beginning(128);
         let mut walked = Vec::new();
         for &accuracy in accuracies {
-            let NextEpoch::Epoch { start, epoch } = progress.next(&recipe, epochs) else { break };
+            let ControlFlow::Continue((start, epoch)) = progress.next(&recipe, epochs) else {
+                break;
+            };
             walked.push((start, epoch));
             progress.record(start, epoch, accuracy, &recipe);
         }
@@ -110,7 +106,7 @@ mod tests {
     fn a_healthy_network_trains_through() {
         let (walked, next, progress) = walk(&[Some(0.5), Some(0.7), Some(0.6)], 3);
         assert_eq!(walked, [(1, 1), (1, 2), (1, 3)]);
-        assert_eq!(next, NextEpoch::Done);
+        assert_eq!(next, ControlFlow::Break(Message::Done { device: None }));
         assert_eq!((progress.best_epoch, progress.best_validation_accuracy), (2, 0.7));
         assert!((progress.learning_rate - 0.001).abs() < 1e-15);
     }
@@ -132,21 +128,23 @@ mod tests {
     fn five_learning_rates_and_no_more() {
         let (walked, next, _) = walk(&[Some(0.1); 9], 20);
         assert_eq!(walked, [(1, 1), (2, 1), (3, 1), (4, 1), (5, 1)]);
-        assert_eq!(next, NextEpoch::NoLearningRate);
+        let reason = "no learning rate passed the first-epoch test".into();
+        assert_eq!(next, ControlFlow::Break(Message::Failed(reason)));
     }
 
     #[test]
     fn a_loss_that_is_no_number_does_not_pass() {
         let (walked, next, _) = walk(&[None, Some(0.9)], 2);
         assert_eq!(walked, [(1, 1), (2, 1)]);
-        assert_eq!(next, NextEpoch::Epoch { start: 2, epoch: 2 });
+        assert_eq!(next, ControlFlow::Continue((2, 2)));
     }
 
     #[test]
     fn a_network_that_diverges_after_its_first_epoch_has_failed() {
         let (walked, next, progress) = walk(&[Some(0.5), None, Some(0.6)], 3);
         assert_eq!(walked, [(1, 1), (1, 2)]);
-        assert_eq!(next, NextEpoch::Diverged);
+        let reason = "loss is not a number in epoch 2".into();
+        assert_eq!(next, ControlFlow::Break(Message::Failed(reason)));
         assert_eq!((progress.best_epoch, progress.best_validation_accuracy), (1, 0.5));
     }
 }

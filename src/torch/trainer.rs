@@ -1,34 +1,33 @@
 //! One request after another, until stdin ends or a signal comes.
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use metaqnn::training::EpochReport;
 use metaqnn::training::protocol::{Message, Request, TRY_AGAIN, VERSION};
 use tch::{Cuda, Device};
 
-use super::data_cache::DataCache;
+use super::batches::DataCache;
 use super::device::{choose_device, precision_notice};
 use super::error::{TorchError, chain};
-use super::fit::{FitEnd, Listener, fit};
+use super::fit::{Listener, fit};
 use super::input::{Inbox, Input, Interruption};
 use super::memory;
 
-/// Answers requests from an inbox with messages on `messages`; notices for people go to `notices`.
-pub struct TorchTrainer<M, N> {
-    outside: Outside<M, N>,
+/// Answers requests from an inbox with messages on `messages`; notices for people go to stderr.
+pub struct TorchTrainer<M> {
+    outside: Outside<M>,
     data: DataCache,
 }
 
 /// Connects the training loop to stdin, stdout and signals.
-struct Outside<M, N> {
+struct Outside<M> {
     inbox: Inbox,
     messages: M,
-    notices: N,
 }
 
-impl<M: Write, N: Write> TorchTrainer<M, N> {
-    pub fn new(inbox: Inbox, messages: M, notices: N) -> Self {
-        Self { outside: Outside { inbox, messages, notices }, data: DataCache::default() }
+impl<M: Write> TorchTrainer<M> {
+    pub fn new(inbox: Inbox, messages: M) -> Self {
+        Self { outside: Outside { inbox, messages }, data: DataCache::default() }
     }
 
     /// Returns the exit code.
@@ -84,11 +83,6 @@ impl<M: Write, N: Write> TorchTrainer<M, N> {
             return prepared;
         }
         match fit(&request, &recipe, data, &mut self.outside) {
-            Ok(FitEnd::Interrupted(Interruption::Signal)) => Ok(None),
-            Ok(FitEnd::Done | FitEnd::Interrupted(Interruption::Stop)) => {
-                Ok(Some(Message::Done { device: None }))
-            }
-            Ok(FitEnd::Failed(reason)) => Ok(Some(Message::Failed(reason))),
             Err(error @ TorchError::OutOfMemory { in_use, .. }) => {
                 self.outside.notice(&format!("one image at a time is too much: {error}"));
                 // tch reaches no statistics of a GPU's allocator, but what that says when it fails.
@@ -98,7 +92,7 @@ impl<M: Write, N: Write> TorchTrainer<M, N> {
                 };
                 Ok(Some(Message::OutOfMemory { peak_bytes }))
             }
-            Err(error) => Err(error),
+            answer => answer,
         }
     }
 }
@@ -113,7 +107,7 @@ fn in_words(device: Device) -> String {
 
 const MOST_THREADS: u32 = 4096;
 
-impl<M: Write, N: Write> Listener for Outside<M, N> {
+impl<M: Write> Listener for Outside<M> {
     fn epoch(&mut self, report: EpochReport) -> Result<(), TorchError> {
         self.send(&Message::Epoch(report))
     }
@@ -123,11 +117,11 @@ impl<M: Write, N: Write> Listener for Outside<M, N> {
     }
 
     fn notice(&mut self, text: &str) {
-        let _ = writeln!(self.notices, "metaqnn-torch: {text}");
+        let _ = writeln!(io::stderr(), "metaqnn-torch: {text}");
     }
 }
 
-impl<M: Write, N> Outside<M, N> {
+impl<M: Write> Outside<M> {
     fn send(&mut self, message: &Message) -> Result<(), TorchError> {
         writeln!(self.messages, "{}", message.to_line())
             .and_then(|()| self.messages.flush())
@@ -176,7 +170,7 @@ mod tests {
         let (sender, receiver) = mpsc::channel();
         events.into_iter().for_each(|event| sender.send(event).unwrap());
         drop(sender);
-        let mut trainer = TorchTrainer::new(Inbox::new(receiver), Vec::new(), Vec::new());
+        let mut trainer = TorchTrainer::new(Inbox::new(receiver), Vec::new());
         let departure = trainer.run();
         let text = String::from_utf8(trainer.outside.messages).unwrap();
         (departure, text.lines().map(|line| Message::parse(line).unwrap()).collect())

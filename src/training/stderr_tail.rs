@@ -15,10 +15,10 @@ const READABLE: usize = 400;
 
 /// What is written to it is kept. Clones are the same tail.
 #[derive(Debug, Clone, Default)]
-pub(super) struct StderrTail(Arc<Mutex<Tail>>);
+pub(super) struct StderrTail(Arc<Mutex<KeptStderr>>);
 
 #[derive(Debug, Default)]
-struct Tail {
+struct KeptStderr {
     bytes: Vec<u8>,
     log: Option<Log>,
 }
@@ -32,14 +32,14 @@ struct Log {
 }
 
 impl StderrTail {
-    fn lock(&self) -> MutexGuard<'_, Tail> {
+    fn lock(&self) -> MutexGuard<'_, KeptStderr> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Begins anew, with what comes from now on kept in the log at `path`.
     pub(super) fn begin(&self, path: &Path) {
         let log = Log { path: path.to_path_buf(), file: None, written: 0 };
-        *self.lock() = Tail { bytes: Vec::new(), log: Some(log) };
+        *self.lock() = KeptStderr { bytes: Vec::new(), log: Some(log) };
     }
 
     /// Returns the last line that is not blank, cut to a readable length. A progress bar's carriage
@@ -57,7 +57,7 @@ impl StderrTail {
 impl Write for StderrTail {
     /// A log that cannot be written ends no training: one warning, and it is given up.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let Tail { bytes: tail, log } = &mut *self.lock();
+        let KeptStderr { bytes: tail, log } = &mut *self.lock();
         tail.extend_from_slice(bytes);
         if tail.len() > 2 * STDERR_KEPT {
             tail.drain(..tail.len() - STDERR_KEPT);
