@@ -1,8 +1,5 @@
-//! Reading what a header declares without believing it.
-//!
-//! Memory grows with the bytes that really come, so a header that promises terabytes costs no more
-//! than the file it stands in. What is unpacked is more than its file: how much more is believed is
-//! bounded, too.
+//! Reading what a header declares without believing it: memory grows with the bytes that really
+//! come, and how much more than its file unpacked data may be is bounded, too.
 
 use std::io::{self, Read};
 
@@ -10,15 +7,11 @@ use super::error::problem;
 
 pub(super) fn read_exactly(reader: &mut impl Read, count: u64) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
-    let ended = match reader.take(count).read_to_end(&mut bytes) {
-        Ok(_) => (bytes.len() as u64) < count,
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => true,
-        Err(_) => return Err(problem::CORRUPT.into()),
-    };
-    if ended {
-        return Err(problem::truncated(bytes.len() as u64, count));
+    match reader.take(count).read_to_end(&mut bytes) {
+        Ok(_) if bytes.len() as u64 == count => Ok(bytes),
+        Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => Err(problem::CORRUPT.into()),
+        _ => Err(problem::truncated(bytes.len() as u64, count)),
     }
-    Ok(bytes)
 }
 
 pub(super) fn read_array<const N: usize>(reader: &mut impl Read) -> Result<[u8; N], String> {
@@ -42,7 +35,6 @@ const MOST_TIMES: u64 = 100;
 /// Bytes that any packed file may promise.
 const SMALL: u64 = 1 << 26;
 
-/// Checks that packed bytes do not promise far more than images could be packed to.
 pub(super) fn check_promise(promised: u64, packed: usize) -> Result<(), String> {
     let most = (packed as u64).saturating_mul(MOST_TIMES).max(SMALL);
     if promised > most {

@@ -1,12 +1,12 @@
 //! The binary versions of CIFAR-10 and CIFAR-100.
 //!
-//! Files are records without a header: the label (CIFAR-100: the coarse, then the fine label), then
-//! 32x32 red, green and blue bytes, each colour row by row, which is `[C, H, W]` already.
+//! Records without a header: the label (CIFAR-100: the coarse, then the fine one), then 32x32 red,
+//! green and blue bytes, row by row: `[C, H, W]`.
 
-use super::error::problem;
+use super::error::{Result, problem};
 use super::images::check_labels;
 use super::source_file::SourceFile;
-use super::{DataKind, DatasetError, ImageShape, Images};
+use super::{DataKind, ImageShape, Images};
 
 const SHAPE: ImageShape = ImageShape { channels: 3, size: 32 };
 
@@ -17,7 +17,7 @@ const fn layout(kind: DataKind) -> (usize, usize) {
 
 /// Reads the images of all batches, which must be equally large: the files say nothing about their
 /// length, so a batch cut between two records shows in no other way.
-pub(super) fn parse(batches: &[SourceFile], kind: DataKind) -> Result<Images, DatasetError> {
+pub(super) fn parse(batches: &[SourceFile], kind: DataKind) -> Result<Images> {
     let total: usize = batches.iter().map(|batch| batch.bytes.len()).sum();
     let (mut pixels, mut labels) = (Vec::with_capacity(total), Vec::new());
     let mut expected = None;
@@ -82,7 +82,7 @@ mod tests {
     fn batches_follow_each_other() {
         let batches = [batch("a", record(&[9], 1)), batch("b", record(&[0], 255))];
         let images = parse(&batches, DataKind::Cifar10).unwrap();
-        assert_eq!(images.labels(), [9, 0]);
+        assert_eq!(images.labels, [9, 0]);
         assert_eq!(images.image(1)[0], 255);
         assert_eq!((images.image(0)[1024], images.image(0)[2048]), (2, 3));
     }
@@ -90,7 +90,7 @@ mod tests {
     #[test]
     fn the_fine_label_counts() {
         let images = parse(&[batch("a", record(&[19, 99], 1))], DataKind::Cifar100).unwrap();
-        assert_eq!(images.labels(), [99]);
+        assert_eq!(images.labels, [99]);
         assert_eq!(images.image(0)[0], 1);
     }
 

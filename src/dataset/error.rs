@@ -4,6 +4,8 @@ use std::fmt::Display;
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub(super) type Result<T, E = DatasetError> = std::result::Result<T, E>;
+
 #[derive(Debug, thiserror::Error)]
 pub enum DatasetError {
     #[error("cannot read `{}`", path.display())]

@@ -10,13 +10,12 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::ValidDataParams;
-use super::error::{DatasetError, quoted};
+use super::error::{DatasetError, Result, quoted};
 use super::source_file::locate;
 use crate::regular_file;
 
-/// Sizes and digests of the training files, by their name within the folder of the data set.
-///
-/// Kept in the frozen configuration: a search goes on only with the images it began with.
+/// Sizes and digests of the training files, by their name within the folder of the data set. Kept
+/// in the frozen configuration: a search goes on only with the images it began with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Fingerprint(BTreeMap<String, FileDigest>);
@@ -30,21 +29,19 @@ pub struct FileDigest {
 }
 
 impl Fingerprint {
-    pub fn of_training_files(params: &ValidDataParams) -> Result<Self, DatasetError> {
+    pub fn of_training_files(params: &ValidDataParams) -> Result<Self> {
         let (kind, folder) = params.files()?;
         let names = locate(folder, kind)?;
         let digest = |name: &str| Ok((name.to_owned(), digest(&folder.join(name))?));
-        names.into_iter().map(digest).collect::<Result<_, _>>().map(Self)
+        names.into_iter().map(digest).collect::<Result<_>>().map(Self)
     }
 
-    /// Checks that the training files are those of the fingerprint: first names, then sizes, so
-    /// that most changes are found without reading, then the bytes.
-    pub fn check_files(&self, params: &ValidDataParams) -> Result<(), DatasetError> {
-        let (kind, folder) = params.files()?;
-        let mut found = locate(folder, kind)?;
-        found.sort_unstable();
-        if !found.iter().eq(self.0.keys()) {
-            let expected: Vec<_> = self.0.keys().collect();
+    pub fn check_files(&self, params: &ValidDataParams) -> Result<()> {
+        let (_, folder) = params.files()?;
+        let found = Self::of_training_files(params)?.0;
+        if !found.keys().eq(self.0.keys()) {
+            let (found, expected): (Vec<_>, Vec<_>) =
+                (found.keys().collect(), self.0.keys().collect());
             return Err(DatasetError::Unsuitable(format!(
                 "the training files in `{}` are now {}, but were {} when the experiment was \
                  created (restore them)",
@@ -53,35 +50,21 @@ impl Fingerprint {
                 quoted(&expected, ", ")
             )));
         }
-        for (name, expected) in &self.0 {
-            let (path, expected) = (folder.join(name), expected.bytes);
-            let metadata = path.metadata();
-            let found = metadata.map_err(|source| DatasetError::unreadable(&path, source))?.len();
+        for ((name, found), expected) in found.iter().zip(self.0.values()) {
             if found != expected {
                 let problem = format!(
-                    "has `{found}` bytes, but had `{expected}` when the experiment was created \
-                     (restore it)"
+                    "has `{}` bytes of sha256 `{}`, but had `{}` of `{}` when the experiment was \
+                     created (restore it)",
+                    found.bytes, found.sha256, expected.bytes, expected.sha256
                 );
-                return Err(DatasetError::damaged(&path, problem));
-            }
-        }
-        for (name, expected) in &self.0 {
-            let path = folder.join(name);
-            let found = digest(&path)?;
-            if found != *expected {
-                let problem = format!(
-                    "has changed since the experiment was created: its sha256 is `{}`, was `{}` \
-                     (restore it)",
-                    found.sha256, expected.sha256
-                );
-                return Err(DatasetError::damaged(&path, problem));
+                return Err(DatasetError::damaged(&folder.join(name), problem));
             }
         }
         Ok(())
     }
 }
 
-fn digest(path: &Path) -> Result<FileDigest, DatasetError> {
+fn digest(path: &Path) -> Result<FileDigest> {
     let read = |source| DatasetError::unreadable(path, source);
     let mut file =
         regular_file::open(path, File::options().read(true), OFlags::empty()).map_err(read)?;
@@ -135,12 +118,12 @@ mod tests {
         bytes[8] = 1;
         fs::write(&path, &bytes).unwrap();
         let error = fingerprint.check_files(&params).unwrap_err();
-        assert!(error.to_string().contains("its sha256 is"), "{error}");
+        assert!(error.to_string().contains("has `10` bytes of sha256"), "{error}");
 
         bytes.push(0);
         fs::write(&path, &bytes).unwrap();
         let error = fingerprint.check_files(&params).unwrap_err();
-        assert!(error.to_string().contains("has `11` bytes, but had `10` when"), "{error}");
+        assert!(error.to_string().contains("has `11` bytes of"), "{error}");
 
         fs::rename(&path, path.with_file_name("train-labels-idx1-ubyte.gz")).unwrap();
         let error = fingerprint.check_files(&params).unwrap_err();

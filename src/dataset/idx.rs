@@ -8,31 +8,25 @@ use std::io::Read;
 use flate2::read::MultiGzDecoder;
 
 use super::bounded_read::{check_promise, expect_end, read_array, read_exactly};
-use super::error::problem;
+use super::error::{Result, problem};
 use super::images::check_labels;
 use super::source_file::SourceFile;
-use super::{DatasetError, ImageShape, Images};
+use super::{ImageShape, Images};
 
 const IMAGES_MAGIC: u32 = 0x0803;
 const LABELS_MAGIC: u32 = 0x0801;
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
-/// Reads the images of the first file with the labels of the second.
-pub(super) fn parse(
-    [images, labels]: [&SourceFile; 2],
-    shape: ImageShape,
-    classes: usize,
-) -> Result<Images, DatasetError> {
-    let bytes = images.parse(|file| parse_images(file, shape))?;
+/// `files` holds that of the images, then that of the labels.
+pub(super) fn parse(files: &[SourceFile], shape: ImageShape, classes: usize) -> Result<Images> {
+    let bytes = files[0].parse(|file| parse_images(file, shape))?;
     let count = bytes.len() / shape.values();
-    let values = labels.parse(|file| parse_labels(file, count, classes))?;
+    let values = files[1].parse(|file| parse_labels(file, count, classes))?;
     Ok(Images::new(shape, classes, bytes, values))
 }
 
 fn parse_images(file: &[u8], shape: ImageShape) -> Result<Vec<u8>, String> {
-    let mut reader = unpacked(file);
-    expect_magic(&mut reader, "images", IMAGES_MAGIC)?;
-    let count = read_u32(&mut reader)?;
+    let (mut reader, count) = open(file, "images", IMAGES_MAGIC)?;
     let (rows, columns) = (read_u32(&mut reader)?, read_u32(&mut reader)?);
     if (rows as usize, columns as usize) != (shape.size, shape.size) {
         return Err(format!(
@@ -54,9 +48,7 @@ fn parse_images(file: &[u8], shape: ImageShape) -> Result<Vec<u8>, String> {
 }
 
 fn parse_labels(file: &[u8], images: usize, classes: usize) -> Result<Vec<u8>, String> {
-    let mut reader = unpacked(file);
-    expect_magic(&mut reader, "labels", LABELS_MAGIC)?;
-    let count = read_u32(&mut reader)?;
+    let (mut reader, count) = open(file, "labels", LABELS_MAGIC)?;
     if count as usize != images {
         return Err(problem::counts_differ(images, count as usize));
     }
@@ -66,22 +58,23 @@ fn parse_labels(file: &[u8], images: usize, classes: usize) -> Result<Vec<u8>, S
     Ok(labels)
 }
 
-/// Looks at the bytes, not at the name: a browser may have unpacked a file and kept its name.
-fn unpacked(file: &[u8]) -> Box<dyn Read + '_> {
-    if is_packed(file) { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) }
+/// What follows the count, and the count.
+fn open<'a>(file: &'a [u8], what: &str, magic: u32) -> Result<(Box<dyn Read + 'a>, u32), String> {
+    let mut reader: Box<dyn Read + 'a> =
+        if is_packed(file) { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
+    let found = read_u32(&mut reader)?;
+    if found != magic {
+        return Err(format!(
+            "starts with `{found:#010x}`, but IDX {what} start with `{magic:#010x}`"
+        ));
+    }
+    let count = read_u32(&mut reader)?;
+    Ok((reader, count))
 }
 
+/// By the bytes, not the name: a browser may have unpacked a file and kept its name.
 fn is_packed(file: &[u8]) -> bool {
     file.starts_with(&GZIP_MAGIC)
-}
-
-fn expect_magic(reader: &mut impl Read, what: &str, expected: u32) -> Result<(), String> {
-    match read_u32(reader)? {
-        found if found == expected => Ok(()),
-        found => Err(format!(
-            "starts with `{found:#010x}`, but IDX {what} start with `{expected:#010x}`"
-        )),
-    }
 }
 
 fn read_u32(reader: &mut impl Read) -> Result<u32, String> {

@@ -21,13 +21,15 @@ impl ImageShape {
     }
 }
 
-/// Labelled images of one shape, as bytes in the order `[N, C, H, W]`.
+/// Labelled images of one shape. Only [`Images::new`] makes them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Images {
-    shape: ImageShape,
-    classes: usize,
-    bytes: Vec<u8>,
-    labels: Vec<u8>,
+    pub shape: ImageShape,
+    pub classes: usize,
+    /// 0 to 255, shape `[N, C, H, W]`.
+    pub bytes: Vec<u8>,
+    /// Each below the number of classes, shape `[N]`.
+    pub labels: Vec<u8>,
 }
 
 impl Images {
@@ -41,24 +43,6 @@ impl Images {
 
     pub fn count(&self) -> usize {
         self.labels.len()
-    }
-
-    pub fn shape(&self) -> ImageShape {
-        self.shape
-    }
-
-    pub fn classes(&self) -> usize {
-        self.classes
-    }
-
-    /// All pixels, 0 to 255, shape `[N, C, H, W]`.
-    pub fn bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-
-    /// Each below the number of classes, shape `[N]`.
-    pub fn labels(&self) -> &[u8] {
-        &self.labels
     }
 
     /// The pixels of one image, shape `[C, H, W]`.
@@ -75,12 +59,10 @@ impl Images {
         counts
     }
 
-    /// Copies the images of the given indices, in their order.
+    /// The images of the given indices, in their order.
     pub fn subset(&self, indices: &[usize]) -> Self {
-        let mut bytes = Vec::with_capacity(indices.len() * self.shape.values());
-        for &index in indices {
-            bytes.extend_from_slice(self.image(index));
-        }
+        let images: Vec<_> = indices.iter().map(|&index| self.image(index)).collect();
+        let bytes = images.concat();
         let labels = indices.iter().map(|&index| self.labels[index]).collect();
         Self { bytes, labels, ..*self }
     }
@@ -111,8 +93,8 @@ mod tests {
     #[test]
     fn a_subset_keeps_the_order_of_its_indices() {
         let subset = three().subset(&[2, 0]);
-        assert_eq!(subset.bytes(), [8, 9, 10, 11, 0, 1, 2, 3]);
-        assert_eq!(subset.labels(), [2, 2]);
+        assert_eq!(subset.bytes, [8, 9, 10, 11, 0, 1, 2, 3]);
+        assert_eq!(subset.labels, [2, 2]);
     }
 
     #[test]

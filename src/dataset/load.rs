@@ -1,5 +1,6 @@
 //! From the files of a data set to what a training needs.
 
+use super::error::Result;
 use super::source_file::{SourceFile, locate};
 use super::{DataKind, DatasetError, Images, Normalisation, ValidDataParams};
 use super::{cifar, idx, split, svhn};
@@ -13,13 +14,8 @@ pub struct TrainingData {
     pub normalisation: Normalisation,
 }
 
-/// Reads the training files, splits their images and takes the statistics of the training part.
-///
 /// The same configuration and seed give the same parts on every machine.
-pub fn load_training_data(
-    params: &ValidDataParams,
-    experiment_seed: u64,
-) -> Result<TrainingData, DatasetError> {
+pub fn load_training_data(params: &ValidDataParams, experiment_seed: u64) -> Result<TrainingData> {
     let images = load_training_images(params)?;
     let parts = split(&images, params, experiment_seed)?;
     let training = images.subset(&parts.training);
@@ -28,24 +24,20 @@ pub fn load_training_data(
     Ok(TrainingData { training, validation, normalisation })
 }
 
-/// Reads all images of the training files, in the order of the files. Every class has one.
-pub fn load_training_images(params: &ValidDataParams) -> Result<Images, DatasetError> {
+/// In the order of the files. Every class has an image.
+pub fn load_training_images(params: &ValidDataParams) -> Result<Images> {
     let (kind, folder) = params.files()?;
-    let files = locate(folder, kind)?
-        .into_iter()
-        .map(|name| SourceFile::read(folder.join(name)))
-        .collect::<Result<Vec<_>, _>>()?;
+    let files = locate(folder, kind)?.into_iter().map(|name| SourceFile::read(folder.join(name)));
+    let files = files.collect::<Result<Vec<_>>>()?;
     let images = match kind {
-        DataKind::Idx => {
-            idx::parse([&files[0], &files[1]], params.shape(), params.classes as usize)
-        }
+        DataKind::Idx => idx::parse(&files, params.shape(), params.classes as usize),
         DataKind::Cifar10 | DataKind::Cifar100 => cifar::parse(&files, kind),
         DataKind::Svhn => files[0].parse(svhn::parse),
     }?;
     match images.class_counts().iter().position(|&count| count == 0) {
         Some(class) => Err(DatasetError::Unsuitable(format!(
             "no image of class `{class}` of `{}` in `{}` (is `data.classes` right?)",
-            images.classes(),
+            images.classes,
             folder.display()
         ))),
         None => Ok(images),
@@ -131,8 +123,8 @@ pub(super) mod tests {
         }
         let yaml = "{kind: cifar10, path: x, classes: 10, input_size: 32, channels: 3}";
         let images = load_training_images(&params(folder.path(), yaml)).unwrap();
-        assert_eq!(images.labels(), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
-        assert_eq!(images.shape(), ImageShape { channels: 3, size: 32 });
+        assert_eq!(images.labels, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        assert_eq!(images.shape, ImageShape { channels: 3, size: 32 });
         assert_eq!(images.image(9)[0], 4);
     }
 

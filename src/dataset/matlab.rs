@@ -1,11 +1,10 @@
 //! MAT-files of level 5, as far as numeric arrays need them.
 //!
-//! After a header of 128 bytes come elements: a tag (type and size, 32 bits each, little-endian
-//! here) and as many bytes. An element is an array, or a zlib stream that unpacks to one. An array
-//! holds further elements, padded to 8 bytes: flags with the class, dimensions, name, values. One
-//! of up to four bytes may be packed into its tag, the size in the upper half of the type. Values
-//! are stored in the smallest type that holds them all, whatever the class, the first dimension
-//! running fastest. (Source: MathWorks, "MAT-File Format".)
+//! After a header of 128 bytes come elements: a tag (type and size, 32 bits each, little-endian)
+//! and as many bytes. An element is an array, or a zlib stream that unpacks to one. An array holds
+//! elements, padded to 8 bytes: flags with the class, dimensions, name, values. One of up to four
+//! bytes may be packed into its tag, the size in the upper half of the type. Values are stored in
+//! the smallest type that holds them all. (Source: MathWorks, "MAT-File Format".)
 
 use std::io::Read;
 
@@ -34,6 +33,8 @@ pub(super) struct Variable<'a> {
     reader: Box<dyn Read + 'a>,
 }
 
+type Numbers = Result<Vec<f64>, String>;
+
 pub(super) fn open<'a>(file: &'a [u8], name: &str) -> Result<Variable<'a>, String> {
     for (kind, body) in elements(file)? {
         let mut reader: Box<dyn Read + 'a> = match kind {
@@ -50,7 +51,7 @@ pub(super) fn open<'a>(file: &'a [u8], name: &str) -> Result<Variable<'a>, Strin
     Err(format!("no variable `{name}`"))
 }
 
-/// Cuts the file into its elements: type and bytes of each.
+/// Type and bytes of each element of the file.
 fn elements(file: &[u8]) -> Result<Vec<(u32, &[u8])>, String> {
     let mut rest = after_header(file)?;
     let mut elements = Vec::new();
@@ -73,29 +74,25 @@ fn after_header(file: &[u8]) -> Result<&[u8], String> {
     let Some((header, rest)) = file.split_at_checked(HEADER_BYTES) else {
         return Err(NOT_MATLAB.into());
     };
-    match (&header[124..126], &header[126..]) {
-        ([0, 1], b"IM") => Ok(rest),
-        ([0, 2], b"IM") => Err("a MATLAB file of version 7.3 (save it with `-v7`)".into()),
-        (_, b"MI") => {
-            Err("a MATLAB file of a big-endian machine (save it again on another)".into())
-        }
-        _ => Err(NOT_MATLAB.into()),
-    }
+    Err(match (&header[124..126], &header[126..]) {
+        ([0, 1], b"IM") => return Ok(rest),
+        ([0, 2], b"IM") => "a MATLAB file of version 7.3 (save it with `-v7`)".into(),
+        (_, b"MI") => "a MATLAB file of a big-endian machine (save it again on another)".into(),
+        _ => NOT_MATLAB.into(),
+    })
 }
 
 fn unpacked(body: &[u8]) -> Result<Box<dyn Read + '_>, String> {
     let mut reader = ZlibDecoder::new(body);
-    match read_tag(&mut reader)? {
-        Tag { kind: MATRIX, bytes, .. } => {
-            check_promise(u64::from(bytes), body.len())?;
-            // One more, by which the end of the stream and its checksum are looked at.
-            Ok(Box::new(reader.take(u64::from(bytes) + 1)))
-        }
-        Tag { kind, .. } => Err(unexpected("an array", kind)),
+    let Tag { kind, bytes, .. } = read_tag(&mut reader)?;
+    if kind != MATRIX {
+        return Err(unexpected("an array", kind));
     }
+    check_promise(bytes.into(), body.len())?;
+    // One more, by which the end of the stream and its checksum are looked at.
+    Ok(Box::new(reader.take(u64::from(bytes) + 1)))
 }
 
-/// The dimensions of an array of real numbers.
 fn numeric_dimensions(flags: &[u8], dimensions: &[u8]) -> Result<Vec<u32>, String> {
     if flags.len() != 8 {
         return Err(wrong_size("array flags", flags.len() as u32));
@@ -109,7 +106,7 @@ fn numeric_dimensions(flags: &[u8], dimensions: &[u8]) -> Result<Vec<u32>, Strin
 }
 
 impl Variable<'_> {
-    /// Reads values that are stored as bytes.
+    /// Values that are stored as bytes.
     pub(super) fn read_bytes(mut self) -> Result<Vec<u8>, String> {
         let tag = read_tag(&mut self.reader)?;
         if tag.kind != U8_VALUES {
@@ -118,8 +115,8 @@ impl Variable<'_> {
         self.read_values(&tag, 1)
     }
 
-    /// Reads values of any numeric type.
-    pub(super) fn read_numbers(mut self) -> Result<Vec<f64>, String> {
+    /// Values of any numeric type.
+    pub(super) fn read_numbers(mut self) -> Numbers {
         let tag = read_tag(&mut self.reader)?;
         match tag.kind {
             1 => self.convert(&tag, |bytes| f64::from(i8::from_le_bytes(bytes))),
@@ -136,22 +133,16 @@ impl Variable<'_> {
         }
     }
 
-    fn convert<const N: usize>(
-        self,
-        tag: &Tag,
-        number: impl Fn([u8; N]) -> f64,
-    ) -> Result<Vec<f64>, String> {
+    fn convert<const N: usize>(self, tag: &Tag, number: fn([u8; N]) -> f64) -> Numbers {
         let bytes = self.read_values(tag, N as u64)?;
-        let numbers = bytes.chunks_exact(N);
-        Ok(numbers.map(|n| number(n.try_into().expect("a chunk has N bytes"))).collect())
+        let (numbers, _) = bytes.as_chunks();
+        Ok(numbers.iter().copied().map(number).collect())
     }
 
-    /// Reads as many values as the dimensions promise, and the end of the array.
-    fn read_values(mut self, tag: &Tag, bytes_per_value: u64) -> Result<Vec<u8>, String> {
-        let wanted = self
-            .dimensions
-            .iter()
-            .try_fold(bytes_per_value, |bytes, &n| bytes.checked_mul(u64::from(n)));
+    /// As many values as the dimensions promise, and the end of the array.
+    fn read_values(mut self, tag: &Tag, bytes_each: u64) -> Result<Vec<u8>, String> {
+        let mut dimensions = self.dimensions.iter();
+        let wanted = dimensions.try_fold(bytes_each, |all, &n| all.checked_mul(n.into()));
         if wanted != Some(u64::from(tag.bytes)) {
             return Err(wrong_size("values for all dimensions", tag.bytes));
         }
@@ -164,8 +155,8 @@ impl Variable<'_> {
 struct Tag {
     kind: u32,
     bytes: u32,
-    /// The bytes themselves, when the tag has room for them.
-    packed: Option<[u8; 4]>,
+    /// The tag, when its second half holds the bytes themselves.
+    packed: Option<[u8; 8]>,
 }
 
 fn read_tag(reader: &mut impl Read) -> Result<Tag, String> {
@@ -173,9 +164,7 @@ fn read_tag(reader: &mut impl Read) -> Result<Tag, String> {
     let (first, second) = (u32_at(&tag, 0), u32_at(&tag, 4));
     match first >> 16 {
         0 => Ok(Tag { kind: first, bytes: second, packed: None }),
-        bytes @ 1..=4 => {
-            Ok(Tag { kind: first & 0xffff, bytes, packed: Some(second.to_le_bytes()) })
-        }
+        bytes @ 1..=4 => Ok(Tag { kind: first & 0xffff, bytes, packed: Some(tag) }),
         bytes => Err(wrong_size("up to 4 bytes", bytes)),
     }
 }
@@ -183,7 +172,7 @@ fn read_tag(reader: &mut impl Read) -> Result<Tag, String> {
 impl Tag {
     fn read_body(&self, reader: &mut impl Read) -> Result<Vec<u8>, String> {
         if let Some(packed) = self.packed {
-            return Ok(packed[..self.bytes as usize].to_vec());
+            return Ok(packed[4..][..self.bytes as usize].to_vec());
         }
         let body = read_exactly(reader, u64::from(self.bytes))?;
         let padding = u64::from(self.bytes).next_multiple_of(8) - u64::from(self.bytes);

@@ -1,21 +1,14 @@
 //! Images and labels from files, checked, split and described by numbers. No tensors here.
 //!
-//! * `params`: [`DataParams`], the `data:` section, checked once into [`ValidDataParams`];
-//! * `load`: [`load_training_data`], all steps in a row: files, split, statistics;
-//! * `source_file`: which files a data set has, found and read;
-//! * `idx`, `cifar`, `svhn` (in `matlab` files): the formats; `bounded_read`: reading untrusted
-//!   headers;
-//! * `images`: [`Images`] in memory;
-//! * `split`: the validation part, [`Split`];
-//! * `preprocess`: [`Normalisation`], with the statistics of the images that train and no others;
-//! * `fingerprint`: [`Fingerprint`], kept by `init`, shows a later task other files under the same
-//!   names.
+//! In reading order: `params` ([`DataParams`], checked into [`ValidDataParams`]), `load`
+//! ([`load_training_data`]), `source_file` (which files, found and read), `idx`, `cifar`, `svhn`
+//! (in `matlab` files) and `bounded_read` (untrusted headers), `images` ([`Images`]), `split`
+//! ([`Split`]), `preprocess` ([`Normalisation`]), `fingerprint` ([`Fingerprint`], kept by `init`).
 //!
 //! A search never reads test data: no name of a test file stands here. Files are not trusted:
 //! whatever their bytes, reading them ends in images or in a [`DatasetError`] that names the file,
 //! never in a panic, and never takes more memory than a small multiple of what the file holds.
-//!
-//! Used by `config`, `ops` and the trainer; knows nothing of networks, devices or experiments.
+//! Used by `config`, `ops` and the trainer.
 
 mod bounded_read;
 mod cifar;

@@ -14,9 +14,7 @@ use crate::invalid::Invalid;
 #[serde(deny_unknown_fields)]
 pub struct DataParams {
     /// A trainer that brings its own data needs neither this nor `path`.
-    #[serde(default)]
     pub kind: Option<DataKind>,
-    #[serde(default)]
     pub path: Option<PathBuf>,
     /// Labels are 0 to `classes - 1`.
     pub classes: u32,
@@ -27,7 +25,6 @@ pub struct DataParams {
     #[serde(default)]
     pub validation: ValidationParams,
     /// All that are not for validation when absent. Fewer take from every class its share.
-    #[serde(default)]
     pub training_images: Option<u32>,
     #[serde(default)]
     pub preprocess: Preprocess,
@@ -39,11 +36,11 @@ pub struct DataParams {
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
 pub enum DataKind {
-    /// IDX files, plain or gzip, under the names that MNIST and Fashion-MNIST use: grey images.
+    /// Plain or gzip, under the names that MNIST and Fashion-MNIST use: grey images.
     Idx,
     /// The binary version.
     Cifar10,
-    /// The binary version, with its 100 fine classes.
+    /// The binary version, fine classes.
     Cifar100,
     /// The cropped digits (format 2, `train_32x32.mat`); class 9 is the digit 0.
     Svhn,
@@ -57,7 +54,7 @@ pub struct ValidationParams {
 }
 
 impl Default for ValidationParams {
-    /// The paper's 5,000 images.
+    /// The paper's.
     fn default() -> Self {
         Self { images: 5_000, method: SplitMethod::default() }
     }
@@ -66,41 +63,34 @@ impl Default for ValidationParams {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SplitMethod {
-    /// Of every class its share, drawn at random from the experiment's seed, as the paper
-    /// describes.
+    /// Of every class its share, drawn at random, as the paper describes.
     #[default]
     Random,
-    /// Of every class its share, the first images in the order of the files, as the reference code
-    /// does.
+    /// Of every class its share, the first in the order of the files, as the reference code does.
     First,
     /// The same number of every class in the order of the files: first those that train, then
-    /// those for validation. This is the reference's small version of SVHN (700 and 300 of each
-    /// class). `training_images` and `validation.images` must be multiples of `classes`.
+    /// those for validation (the reference's small version of SVHN: 700 and 300 of each class).
     Balanced,
 }
 
-/// The ways to prepare pixels. All of them start from the bytes of the files, 0 to 255; none scales
-/// to [0, 1].
-///
-/// Statistics come from the training part only and are applied to every other image unchanged.
+/// What is done to the bytes of the files, 0 to 255; none scales to [0, 1]. Statistics come from
+/// the training part only and are applied to every other image unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Preprocess {
-    /// `x`: the bytes as they are.
     None,
     /// `x - mean`, with a mean for each channel and pixel over the training part.
     #[default]
     MeanSubtraction,
-    /// `(x - mean) / max(deviation, 0.001)`, with mean and (population) standard deviation for
-    /// each channel and pixel over the training part. The reference's name for it; what is usually
-    /// called so works within one image.
+    /// `(x - mean) / max(deviation, 0.001)`, both for each channel and pixel over the training
+    /// part. The reference's name for it; what is usually called so works within one image.
     GlobalContrastNormalisation,
     /// `(x - mean) / max(deviation, 1 / sqrt(H W))`, with mean and deviation over the pixels of one
     /// channel of one image.
     StandardWhitening,
-    /// `(x - blur(x)) / max(sqrt(blur(x^2)), 0.001)` for each channel of an image; `blur` is a 7x7
-    /// Gaussian of sigma 1, the border mirrored about its outermost pixel. Divides by the local
-    /// root mean square, not by the local deviation, as the reference does.
+    /// `(x - blur(x)) / max(sqrt(blur(x^2)), 0.001)` for each channel of an image (the local root
+    /// mean square, not the deviation, as in the reference); `blur` is a 7x7 Gaussian of sigma 1,
+    /// the border mirrored about its outermost pixel (`c b | a b c`).
     LocalContrastNormalisation,
 }
 
@@ -122,15 +112,14 @@ const MAX_CHANNELS: u32 = 64;
 pub struct ValidDataParams(DataParams);
 
 impl DataParams {
-    /// Checks every rule that needs no file.
     pub fn check(self) -> Result<ValidDataParams, Invalid> {
         Invalid::unless_in(2..=MAX_CLASSES, "data.classes", self.classes)?;
         Invalid::unless_in(1..=MAX_INPUT_SIZE, "data.input_size", self.input_size)?;
         Invalid::unless_in(1..=MAX_CHANNELS, "data.channels", self.channels)?;
         if self.kind.is_some() != self.path.is_some() {
             let missing = if self.kind.is_none() { "data.kind" } else { "data.path" };
-            let allowed = "give both `data.kind` and `data.path`, \
-                           or none when the trainer brings its own data";
+            let allowed = "give both `data.kind` and `data.path`, or none when the trainer brings \
+                           its own data";
             return Err(Invalid::new(missing, "null", allowed));
         }
         if let Some(kind) = self.kind {
@@ -172,13 +161,10 @@ impl DataParams {
         if self.validation.method != SplitMethod::Balanced {
             return Ok(());
         }
-        let training = self.training_images.ok_or_else(|| {
-            let allowed = "`data.validation.method: balanced` needs a number";
-            Invalid::new("data.training_images", "null", allowed)
-        })?;
-        for (key, value) in
-            [("data.training_images", training), ("data.validation.images", self.validation.images)]
-        {
+        let needs = "`data.validation.method: balanced` needs a number";
+        let none = Invalid::new("data.training_images", "null", needs);
+        let training = ("data.training_images", self.training_images.ok_or(none)?);
+        for (key, value) in [training, ("data.validation.images", self.validation.images)] {
             let holds = value.is_multiple_of(self.classes);
             let allowed = format!("a balanced split needs a multiple of `{}`", self.classes);
             Invalid::unless(holds, key, value, &allowed)?;
@@ -193,12 +179,9 @@ impl ValidDataParams {
     }
 
     pub fn files(&self) -> Result<(DataKind, &Path), DatasetError> {
-        match (self.0.kind, &self.0.path) {
-            (Some(kind), Some(path)) => Ok((kind, path)),
-            _ => Err(DatasetError::Unsuitable(
-                "no images are configured (set `data.kind` and `data.path`)".to_owned(),
-            )),
-        }
+        let none = "no images are configured (set `data.kind` and `data.path`)";
+        let files = self.kind.zip(self.path.as_deref());
+        files.ok_or_else(|| DatasetError::Unsuitable(none.to_owned()))
     }
 }
 

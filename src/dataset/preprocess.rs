@@ -1,13 +1,10 @@
-//! How bytes become the numbers that a network sees.
-//!
-//! Statistics as plain numbers: a trainer applies the formulas with tensors, a batch at a time, on
-//! its device. Everything is on the scale of the bytes, 0 to 255: the floors of the formulas are
-//! meant for it.
+//! How bytes become the numbers that a network sees: statistics, on the scale of the bytes, 0 to
+//! 255. A trainer applies the formulas with tensors, a batch at a time, on its device.
 
 use super::{Images, Preprocess};
 use crate::maths::{exp, square};
 
-/// The width of the Gaussian of local contrast normalisation, in pixels.
+/// In pixels.
 pub const LOCAL_KERNEL_SIZE: usize = 7;
 /// The smallest local root mean square that local contrast normalisation divides by.
 pub const LOCAL_FLOOR: f32 = 0.001;
@@ -18,20 +15,17 @@ const DEVIATION_FLOOR: f64 = 0.001;
 #[derive(Debug, Clone, PartialEq)]
 pub enum Normalisation {
     Raw,
-    /// `(x - mean) / deviation`, both `[C, H, W]`; the deviation is 1 for mean subtraction, else at
-    /// least 0.001.
+    /// `(x - mean) / deviation`, both `[C, H, W]`; the deviation is 1 for mean subtraction.
     PerPixel {
         mean: Vec<f32>,
         deviation: Vec<f32>,
     },
     PerImage,
-    /// `blur` is the outer product of [`gaussian_kernel`] with itself, the border mirrored about
-    /// its outermost pixel (`c b | a b c`, reflection padding of 3).
+    /// `blur` is the outer product of [`gaussian_kernel`] with itself.
     Local,
 }
 
 impl Normalisation {
-    /// `training` holds the images that train, and no others.
     pub fn fit(method: Preprocess, training: &Images) -> Self {
         assert!(training.count() > 0, "a split leaves images to train with");
         match method {
@@ -48,23 +42,19 @@ impl Normalisation {
         }
     }
 
-    /// The value that fills the border of a translated image, after normalisation.
-    ///
-    /// 0, the mean, but mid-grey (128) where bytes stay as they are. The reference fills with 128
-    /// also after per-image methods, whose values are near 1: a border brighter than any image. We
-    /// do not.
+    /// What fills the border of a translated image: 0, the mean, but mid-grey where bytes stay as
+    /// they are. (The reference fills with 128 also after per-image methods, whose values are near
+    /// 1: a border brighter than any image.)
     pub fn padding(&self) -> f32 {
         if matches!(self, Self::Raw) { 128.0 } else { 0.0 }
     }
 }
 
-/// Returns mean and floored population deviation of each value over all images.
-///
-/// Sums are of integers, so they are exact and the same in any order.
+/// Mean and floored population deviation of each value over all images, from exact integer sums.
 fn pixel_statistics(images: &Images) -> (Vec<f32>, Vec<f32>) {
-    let values = images.shape().values();
+    let values = images.shape.values();
     let (mut sums, mut squares) = (vec![0u64; values], vec![0u64; values]);
-    for image in images.bytes().chunks_exact(values) {
+    for image in images.bytes.chunks_exact(values) {
         for ((sum, square), &x) in sums.iter_mut().zip(&mut squares).zip(image) {
             *sum += u64::from(x);
             *square += u64::from(x) * u64::from(x);
@@ -74,15 +64,14 @@ fn pixel_statistics(images: &Images) -> (Vec<f32>, Vec<f32>) {
     let mean = sums.iter().map(|&sum| (sum as f64 / count) as f32).collect();
     let deviation = sums.iter().zip(&squares).map(|(&sum, &square)| {
         // n^2 variance = n sum(x^2) - sum(x)^2
-        let scaled =
-            images.count() as u128 * u128::from(square) - u128::from(sum) * u128::from(sum);
+        let (n, sum) = (images.count() as u128, u128::from(sum));
+        let scaled = n * u128::from(square) - sum * sum;
         ((scaled as f64).sqrt() / count).max(DEVIATION_FLOOR) as f32
     });
     (mean, deviation.collect())
 }
 
-/// Returns the weights of a Gaussian of sigma 1 at -3 to 3 pixels, of sum 1; the 7x7 kernel is
-/// their outer product.
+/// A Gaussian of sigma 1 at -3 to 3 pixels, of sum 1.
 pub fn gaussian_kernel() -> [f32; LOCAL_KERNEL_SIZE] {
     let centre = LOCAL_KERNEL_SIZE / 2;
     let weights: [f64; LOCAL_KERNEL_SIZE] =

@@ -5,29 +5,25 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::DataKind;
-use super::error::{DatasetError, quoted};
+use super::error::{DatasetError, Result, quoted};
 use crate::regular_file;
 
 /// Far more than any data set that a trainer holds in memory.
 const MOST_BYTES: u64 = 1 << 37;
 
-/// One file in memory.
 pub(super) struct SourceFile {
     pub(super) path: PathBuf,
     pub(super) bytes: Vec<u8>,
 }
 
 impl SourceFile {
-    pub(super) fn read(path: PathBuf) -> Result<Self, DatasetError> {
+    pub(super) fn read(path: PathBuf) -> Result<Self> {
         let bytes = regular_file::read_linked(&path, MOST_BYTES)
             .map_err(|source| DatasetError::unreadable(&path, source))?;
         Ok(Self { path, bytes })
     }
 
-    pub(super) fn parse<T>(
-        &self,
-        parse: impl FnOnce(&[u8]) -> Result<T, String>,
-    ) -> Result<T, DatasetError> {
+    pub(super) fn parse<T>(&self, parse: impl FnOnce(&[u8]) -> Result<T, String>) -> Result<T> {
         parse(&self.bytes).map_err(|problem| self.damaged(problem))
     }
 
@@ -36,11 +32,11 @@ impl SourceFile {
     }
 }
 
-/// The names that one file may have, the preferred one first.
+/// The names that one file may have, the preferred one first: in the folder of the data set, or
+/// where its archive puts it.
 type FileNames = &'static [&'static str];
 
-/// The training files in the order in which they are read, each in the folder of the data set or
-/// where its archive puts it.
+/// In the order in which they are read.
 const fn names(kind: DataKind) -> &'static [FileNames] {
     match kind {
         DataKind::Idx => &[
@@ -60,15 +56,11 @@ const fn names(kind: DataKind) -> &'static [FileNames] {
 }
 
 /// Returns the name, relative to `folder`, under which each training file is there.
-pub(super) fn locate(folder: &Path, kind: DataKind) -> Result<Vec<&'static str>, DatasetError> {
+pub(super) fn locate(folder: &Path, kind: DataKind) -> Result<Vec<&'static str>> {
     names(kind).iter().map(|&names| locate_one(folder, kind, names)).collect()
 }
 
-fn locate_one(
-    folder: &Path,
-    kind: DataKind,
-    names: FileNames,
-) -> Result<&'static str, DatasetError> {
+fn locate_one(folder: &Path, kind: DataKind, names: FileNames) -> Result<&'static str> {
     for name in names {
         let path = folder.join(name);
         match fs::metadata(&path) {

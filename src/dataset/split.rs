@@ -2,11 +2,12 @@
 
 use rand::seq::SliceRandom;
 
+use super::error::Result;
 use super::{DatasetError, Images, SplitMethod, ValidDataParams};
 use crate::seed::{Purpose, generator};
 
 /// Indices into the images that were split.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Split {
     /// Shuffled.
     pub training: Vec<usize>,
@@ -14,33 +15,26 @@ pub struct Split {
     pub validation: Vec<usize>,
 }
 
-/// Splits images as `data.validation` and `data.training_images` say.
-///
 /// A class of `count` images gives `round(share * count)` of them to validation, with `share =
 /// validation.images / N`. Where rounding gives too many in sum, the last class gives fewer, as in
 /// the reference code; where it gives too few, the last classes give one more (the reference stops
 /// there). The rest trains; of it, too, every class gives its share when `training_images` is set.
-/// All randomness is that of the seed: every task of an experiment has the same split.
 ///
 /// A class that would have no image in one of the parts is an error. (The reference goes on, with
 /// networks that never see a class, or are never asked for it.)
-pub fn split(
-    images: &Images,
-    params: &ValidDataParams,
-    experiment_seed: u64,
-) -> Result<Split, DatasetError> {
+pub fn split(images: &Images, params: &ValidDataParams, experiment_seed: u64) -> Result<Split> {
     let mut rng = generator(experiment_seed, Purpose::Split, 0, 0);
     let validation = params.validation;
-    let mut classes = vec![Vec::new(); images.classes()];
-    for (index, &label) in images.labels().iter().enumerate() {
+    let mut classes = vec![Vec::new(); images.classes];
+    for (index, &label) in images.labels.iter().enumerate() {
         classes[usize::from(label)].push(index);
     }
     let mut split = match validation.method {
         SplitMethod::Balanced => balanced(&classes, params)?,
-        SplitMethod::First => stratified(&classes, images.count(), params)?,
+        SplitMethod::First => stratified(&classes, params)?,
         SplitMethod::Random => {
             classes.iter_mut().for_each(|class| class.shuffle(&mut rng));
-            stratified(&classes, images.count(), params)?
+            stratified(&classes, params)?
         }
     };
     split.validation.sort_unstable();
@@ -49,17 +43,14 @@ pub fn split(
 }
 
 /// The first of every class judge, the next train.
-fn stratified(
-    classes: &[Vec<usize>],
-    available: usize,
-    params: &ValidDataParams,
-) -> Result<Split, DatasetError> {
+fn stratified(classes: &[Vec<usize>], params: &ValidDataParams) -> Result<Split> {
+    let counts: Vec<usize> = classes.iter().map(Vec::len).collect();
+    let available = counts.iter().sum();
     let judging = params.validation.images as usize;
     let training = params.training_images.map_or(1, |images| images as usize);
     if judging + training > available {
         return Err(too_few(judging, training, available, ""));
     }
-    let counts: Vec<usize> = classes.iter().map(Vec::len).collect();
     if let Some(class) = counts.iter().position(|&count| count == 1) {
         return Err(DatasetError::Unsuitable(format!(
             "class `{class}` has a single image, but a class needs at least 2, one to train with \
@@ -92,7 +83,7 @@ fn stratified(
              `data.validation.images` or raise `data.training_images`)"
         )));
     }
-    let mut split = Split { training: Vec::new(), validation: Vec::new() };
+    let mut split = Split::default();
     for (class, (judge, train)) in classes.iter().zip(for_validation.iter().zip(for_training)) {
         let (first, rest) = class.split_at(*judge);
         split.validation.extend(first);
@@ -102,10 +93,10 @@ fn stratified(
 }
 
 /// The same number of every class: the first train, the next judge.
-fn balanced(classes: &[Vec<usize>], params: &ValidDataParams) -> Result<Split, DatasetError> {
+fn balanced(classes: &[Vec<usize>], params: &ValidDataParams) -> Result<Split> {
     let training = params.training_images.unwrap_or_default() as usize / classes.len();
     let validation = params.validation.images as usize / classes.len();
-    let mut split = Split { training: Vec::new(), validation: Vec::new() };
+    let mut split = Split::default();
     for (class, indices) in classes.iter().enumerate() {
         let Some(taken) = indices.get(..training + validation) else {
             let of_class = format!(" of class `{class}`");

@@ -10,7 +10,7 @@ use super::{ImageShape, Images};
 const SHAPE: ImageShape = ImageShape { channels: 3, size: 32 };
 const CLASSES: usize = 10;
 
-/// Reads images and labels; the digit 1 becomes class 0, the digit 0 class 9.
+/// The digit 1 becomes class 0, the digit 0 class 9.
 pub(super) fn parse(file: &[u8]) -> Result<Images, String> {
     let labels = parse_labels(file)?;
     let variable = matlab::open(file, "X")?;
@@ -34,19 +34,14 @@ fn parse_labels(file: &[u8]) -> Result<Vec<u8>, String> {
         _ => return Err(wrong_shape("y", &variable, "`Nx1`")),
     }
     let digits = variable.read_numbers()?;
-    digits.iter().enumerate().map(|(index, &digit)| class(index, digit)).collect()
+    let class = |(index, &digit): (usize, &f64)| {
+        let is_digit = (1.0..=10.0).contains(&digit) && digit.fract() == 0.0;
+        is_digit.then(|| digit as u8 - 1).ok_or_else(|| problem::no_class(digit, index, CLASSES))
+    };
+    digits.iter().enumerate().map(class).collect()
 }
 
-fn class(index: usize, digit: f64) -> Result<u8, String> {
-    if (1.0..=10.0).contains(&digit) && digit.fract() == 0.0 {
-        Ok(digit as u8 - 1)
-    } else {
-        Err(problem::no_class(digit, index, CLASSES))
-    }
-}
-
-/// Turns each plane from column by column to row by row, which makes `[N, C, H, W]` of the file's
-/// order.
+/// Turns each plane from column by column to row by row: `[N, C, H, W]`.
 fn transpose_planes(bytes: &mut [u8]) {
     let size = SHAPE.size;
     let mut columns = [0; SHAPE.pixels()];
@@ -110,7 +105,7 @@ pub(super) mod tests {
     #[test]
     fn pixels_are_row_by_row_and_digits_are_classes() {
         let images = parse(&svhn_file(&[1.0, 10.0, 9.0])).unwrap();
-        assert_eq!(images.labels(), [0, 9, 8]);
+        assert_eq!(images.labels, [0, 9, 8]);
         assert_pixels(&images);
     }
 
@@ -119,7 +114,7 @@ pub(super) mod tests {
         // scipy 1.17.1, savemat(..., do_compression=True): the pixels of `pixel`, digits 1 to 10 as
         // bytes.
         let images = parse(include_bytes!("../../tests/fixtures/svhn_scipy.mat")).unwrap();
-        assert_eq!(images.labels(), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        assert_eq!(images.labels, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
         assert_pixels(&images);
     }
 

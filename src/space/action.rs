@@ -1,29 +1,31 @@
 //! Which layers may follow a state (section 4.1 of the paper, in the form the published results
 //! were made with).
 
-use super::error::SpaceError;
+use super::architecture::SpaceError;
 use super::layer::Layer;
 use super::params::{KernelRule, Pool, Space};
 use super::state::{Bin, LastLayer, State, StateKey};
+
+const AFTER_GAP: &str = "only the softmax follows a global average pooling";
+const MOST_DENSE: &str = "the network has its greatest number of fully connected layers";
 
 /// The next layer; the softmax terminates the network.
 pub type Action = Layer;
 
 impl Space {
-    /// The actions legal in a state, in a fixed order: softmax, convolutions (filters
-    /// outside, kernels inside), global average pooling, poolings, fully connected layers.
+    /// In a fixed order: softmax, convolutions (filters outside, kernels inside), global average
+    /// pooling, poolings, fully connected layers.
     pub fn legal_actions(&self, key: &StateKey) -> Vec<Action> {
         self.every_action().filter(|&action| self.why_illegal(key, action).is_none()).collect()
     }
 
     fn every_action(&self) -> impl Iterator<Item = Action> {
-        let params = self;
         let classes = self.image.classes;
-        let convs = params.filters.iter().flat_map(|&filters| {
-            params.kernels.iter().map(move |&kernel| Layer::Conv { filters, kernel, stride: 1 })
+        let convs = self.filters.iter().flat_map(|&filters| {
+            self.kernels.iter().map(move |&kernel| Layer::Conv { filters, kernel, stride: 1 })
         });
-        let pools = params.pools.iter().map(|&Pool(kernel, stride)| Layer::Pool { kernel, stride });
-        let widths = params.fc_widths.iter().filter(move |&&width| width >= classes);
+        let pools = self.pools.iter().map(|&Pool(kernel, stride)| Layer::Pool { kernel, stride });
+        let widths = self.fc_widths.iter().filter(move |&&width| width >= classes);
         std::iter::once(Layer::Softmax { classes })
             .chain(convs)
             .chain(std::iter::once(Layer::GlobalAveragePool { classes }))
@@ -33,14 +35,11 @@ impl Space {
 
     /// The rule that `action` breaks in a state.
     fn why_illegal(&self, key: &StateKey, action: Action) -> Option<&'static str> {
-        if matches!(action, Layer::Softmax { .. }) {
-            return None;
-        }
-        if key.depth >= self.max_layers {
-            return Some("the network has its greatest number of layers");
-        }
         match action {
             Layer::Softmax { .. } => None,
+            _ if key.depth >= self.max_layers => {
+                Some("the network has its greatest number of layers")
+            }
             Layer::Conv { kernel, .. } => {
                 self.why_not_spatial(key).or(self.why_too_large(key, kernel))
             }
@@ -56,9 +55,7 @@ impl Space {
     fn why_not_spatial(&self, key: &StateKey) -> Option<&'static str> {
         match key.last {
             LastLayer::FullyConnected { .. } => Some("it follows a fully connected layer"),
-            LastLayer::GlobalAveragePool => {
-                Some("only the softmax follows a global average pooling")
-            }
+            LastLayer::GlobalAveragePool => Some(AFTER_GAP),
             LastLayer::Start | LastLayer::Conv { .. } | LastLayer::Pool { .. } => None,
         }
     }
@@ -86,19 +83,13 @@ impl Space {
     fn why_not_dense(&self, key: &StateKey, width: u32) -> Option<&'static str> {
         let limit = self.max_fc_layers;
         match key.last {
-            LastLayer::GlobalAveragePool => {
-                Some("only the softmax follows a global average pooling")
-            }
-            LastLayer::FullyConnected { index, .. } if index + 1 >= limit => {
-                Some("the network has its greatest number of fully connected layers")
-            }
+            LastLayer::GlobalAveragePool => Some(AFTER_GAP),
+            LastLayer::FullyConnected { index, .. } if index + 1 >= limit => Some(MOST_DENSE),
             LastLayer::FullyConnected { width: previous, .. } if width > previous => {
                 Some("it is wider than the fully connected layer before it")
             }
             LastLayer::FullyConnected { .. } => None,
-            _ if limit == 0 => {
-                Some("the network has its greatest number of fully connected layers")
-            }
+            _ if limit == 0 => Some(MOST_DENSE),
             _ if key.bin > Bin::Four => {
                 Some("the representation is too large for a fully connected layer")
             }
@@ -112,10 +103,8 @@ impl Space {
         } else {
             Some("the search space has no such layer")
         };
-        match why {
-            None => Ok(()),
-            Some(why) => Err(SpaceError::Illegal { layer: action, depth: state.depth + 1, why }),
-        }
+        let illegal = |why| SpaceError::Illegal { layer: action, depth: state.depth + 1, why };
+        why.map_or(Ok(()), |why| Err(illegal(why)))
     }
 }
 

@@ -1,15 +1,12 @@
 //! A finished layer sequence and the dropout marks that follow from it.
 
-use super::error::SpaceError;
 use super::layer::Layer;
 use super::params::Space;
 use super::state::State;
 
 /// A legal layer sequence, the softmax last. Only a [`Space`] makes one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Architecture {
-    layers: Vec<Layer>,
-}
+pub struct Architecture(Vec<Layer>);
 
 /// The dropout after a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,68 +26,72 @@ impl DropoutMark {
 
 impl Architecture {
     pub fn layers(&self) -> &[Layer] {
-        &self.layers
+        &self.0
     }
 
     /// The softmax is not counted.
     pub fn depth(&self) -> usize {
-        self.layers.len() - 1
+        self.0.len() - 1
     }
 
+    /// Places the dropout marks: after every second layer and after each fully connected one.
+    ///
+    /// With m layers (softmax included), F of them fully connected and G global average poolings,
+    /// n = floor((m - G - F) / 2) + F. The terminal entry counts with the kind of the layer before
+    /// it, as in the published code, so a network that ends in a fully connected layer has one more
+    /// in F: n can exceed the number of marks placed, and the last probability stays below 0.5.
+    /// (The paper says "dropout i / (2n)" with n the number of dropout layers.)
     pub fn dropout(&self) -> Vec<Option<DropoutMark>> {
-        dropout_marks(&self.layers)
+        let layers = &self.0;
+        let is_fc = |layer: &&Layer| matches!(layer, Layer::FullyConnected { .. });
+        let is_gap = |layer: &&Layer| matches!(layer, Layer::GlobalAveragePool { .. });
+        let before = &layers[..self.depth()];
+        let kinds = || before.iter().chain(before.last());
+        let (fc, gap) = (kinds().filter(is_fc).count(), kinds().filter(is_gap).count());
+        let total = (layers.len() - gap - fc) / 2 + fc;
+        let mut placed = 0;
+        let mark = |(number, layer): (usize, &Layer)| {
+            let due = number % 2 == 0 || is_fc(&layer);
+            let allowed = !is_gap(&layer) && !matches!(layer, Layer::Softmax { .. });
+            (due && allowed && placed < total).then(|| {
+                placed += 1;
+                DropoutMark { position: placed as u32, total: total as u32 }
+            })
+        };
+        (1..).zip(layers).map(mark).collect()
     }
 }
 
-/// Places the dropout marks: after every second layer and after each fully connected one.
-///
-/// With m layers (softmax included), F of them fully connected and G global average poolings,
-/// n = floor((m - G - F) / 2) + F. The terminal entry counts with the kind of the layer before
-/// it, as in the published code, so a network that ends in a fully connected layer has one more
-/// in F: n can exceed the number of marks placed, and the last probability stays below 0.5.
-/// (The paper says "dropout i / (2n)" with n the number of dropout layers.)
-pub(super) fn dropout_marks(layers: &[Layer]) -> Vec<Option<DropoutMark>> {
-    let kind = |index: usize| match layers[index] {
-        Layer::Softmax { .. } if index > 0 => layers[index - 1],
-        layer => layer,
-    };
-    let is_fc = |layer| matches!(layer, Layer::FullyConnected { .. });
-    let is_gap = |layer| matches!(layer, Layer::GlobalAveragePool { .. });
-    let fc = (0..layers.len()).filter(|&index| is_fc(kind(index))).count();
-    let gap = (0..layers.len()).filter(|&index| is_gap(kind(index))).count();
-    let total = (layers.len() - gap - fc) / 2 + fc;
-    let mut placed = 0;
-    layers
-        .iter()
-        .enumerate()
-        .map(|(index, &layer)| {
-            let due = (index + 1) % 2 == 0 || is_fc(layer);
-            let allowed = !is_gap(layer) && !matches!(layer, Layer::Softmax { .. });
-            if due && allowed && placed < total {
-                placed += 1;
-                Some(DropoutMark { position: placed as u32, total: total as u32 })
-            } else {
-                None
-            }
-        })
-        .collect()
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SpaceError {
+    /// `position` counts characters from 1, white space included.
+    #[error("architecture is not readable at character {position}: {reason}")]
+    Unreadable { position: usize, reason: &'static str },
+    /// The notation has such a layer, the search space has not.
+    #[error("`{0}` is not in the search space")]
+    NotInSpace(String),
+    #[error("`{layer}` cannot be layer {depth} ({why})")]
+    Illegal { layer: Layer, depth: u32, why: &'static str },
+    #[error("the last layer is not `SM({classes})`")]
+    Unfinished { classes: u32 },
+    #[error("the dropout marks are not those of the layers, which are `{expected}`")]
+    WrongDropout { expected: String },
 }
 
 impl Space {
     pub fn architecture(&self, layers: Vec<Layer>) -> Result<Architecture, SpaceError> {
-        match self.walk(&layers)? {
-            (_, None) => Ok(Architecture { layers }),
-            (_, Some(_)) => Err(SpaceError::Unfinished { classes: self.image.classes }),
+        match self.walk(&layers)?.1 {
+            None => Ok(Architecture(layers)),
+            Some(_) => Err(SpaceError::Unfinished { classes: self.image.classes }),
         }
     }
 
     /// The state before each layer.
     pub fn states_of(&self, architecture: &Architecture) -> Vec<State> {
-        self.walk(&architecture.layers).expect("an architecture is legal in its space").0
+        self.walk(&architecture.0).expect("an architecture is legal in its space").0
     }
 
-    /// Walks layers from the start: the state before each, and the one after the last
-    /// (`None` after the softmax).
+    /// The state before each layer, and the one after the last (`None` after the softmax).
     pub fn walk(&self, layers: &[Layer]) -> Result<(Vec<State>, Option<State>), SpaceError> {
         let mut states = Vec::with_capacity(layers.len());
         let mut here = Some(self.start());

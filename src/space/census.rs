@@ -8,7 +8,7 @@ use super::params::Space;
 use super::state::{Bin, LastLayer, State, StateKey};
 
 impl Space {
-    /// Every reachable non-terminal state as the agent sees it while sampling, the start included.
+    /// Every reachable non-terminal state under its sampling key, the start included.
     pub fn states(&self) -> BTreeSet<StateKey> {
         let mut states = BTreeSet::from([self.sampling_key(&self.start())]);
         for class in self.reachable_classes() {
@@ -63,9 +63,9 @@ impl Space {
     }
 }
 
-/// Returns a state that stands for all with the same future: neither the filters nor the window of
-/// the last layer decide what may follow it, nor does the true size once there is no image any
-/// more. So the work grows with the number of layers a configuration offers, not with its square.
+/// Stands for all states with the same future: neither filters nor window of the last layer decide
+/// what may follow it, nor does the true size once flattened. So the work grows with the layers
+/// that a configuration offers, not with their square.
 const fn class(state: State) -> State {
     let size = if state.last.is_flat() { Bin::of(state.size).size() } else { state.size };
     State { last: class_of(state.last), size, ..state }

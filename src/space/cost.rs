@@ -6,12 +6,11 @@ use super::architecture::Architecture;
 use super::layer::Layer;
 use super::params::Space;
 
-/// The cost of a network for one image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Cost {
     /// Weights and biases, batch normalisation's included.
     pub parameters: u64,
-    /// Multiply-accumulates of the convolutions and dense layers, biases not counted, batch 1.
+    /// Multiply-accumulates for one image, biases not counted.
     pub macs: u64,
 }
 
@@ -52,12 +51,11 @@ impl Space {
 
     /// The true side of the representation after each convolution and pooling.
     pub fn sizes(&self, architecture: &Architecture) -> Vec<u32> {
-        self.states_of(architecture)
-            .iter()
-            .zip(architecture.layers())
-            .filter(|(_, layer)| matches!(layer, Layer::Conv { .. } | Layer::Pool { .. }))
-            .map(|(state, &layer)| self.output_size(state.size, layer))
-            .collect()
+        let is_spatial = |layer: &_| matches!(layer, Layer::Conv { .. } | Layer::Pool { .. });
+        let states = self.states_of(architecture);
+        let layers =
+            states.iter().zip(architecture.layers()).filter(|(_, layer)| is_spatial(layer));
+        layers.map(|(state, &layer)| self.output_size(state.size, layer)).collect()
     }
 }
 

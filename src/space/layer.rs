@@ -4,19 +4,18 @@ use std::fmt;
 
 use super::params::{Padding, PoolRounding, Space};
 
-/// One layer of an architecture. Dropout is no layer: its marks follow from the layers (see
-/// [`super::Architecture`]).
+/// Dropout is no layer: its marks follow from the layers (see [`super::Architecture`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Layer {
-    /// A convolution followed by a ReLU.
+    /// Followed by a ReLU.
     Conv { filters: u32, kernel: u32, stride: u32 },
-    /// A max pooling.
+    /// By the maximum.
     Pool { kernel: u32, stride: u32 },
-    /// A dense layer followed by a ReLU.
+    /// Followed by a ReLU.
     FullyConnected { width: u32 },
     /// A 1x1 convolution to one map per class, a ReLU, and the mean of each map.
     GlobalAveragePool { classes: u32 },
-    /// The classifier: a dense layer and a softmax. Always last.
+    /// A dense layer and a softmax. Always last.
     Softmax { classes: u32 },
 }
 
@@ -33,10 +32,8 @@ impl fmt::Display for Layer {
     }
 }
 
-/// The side of a convolution's output, for a map of side `size`.
-///
-/// `Same`: padded by `kernel / 2`, so `ceil(size / stride)`. `Valid`: `ceil((size - kernel + 1) /
-/// stride)`, 0 when the kernel does not fit.
+/// The side of a convolution's output. `Same`: padded by `kernel / 2`, so `ceil(size / stride)`.
+/// `Valid`: `ceil((size - kernel + 1) / stride)`, 0 when the kernel does not fit.
 pub fn conv_output(size: u32, kernel: u32, stride: u32, padding: Padding) -> u32 {
     match padding {
         Padding::Same => size.div_ceil(stride),
@@ -45,10 +42,8 @@ pub fn conv_output(size: u32, kernel: u32, stride: u32, padding: Padding) -> u32
 }
 
 /// The side of a pooling's output: `floor((size - kernel) / stride) + 1`, or with
-/// [`PoolRounding::Ceil`] the same rounded up; 0 when the window does not fit.
-///
-/// The published code rounds down in the grammar and (through Caffe) up in training. Here one
-/// rule holds in both places, so the grammar's sizes are those of the tensors.
+/// [`PoolRounding::Ceil`] the same rounded up; 0 when the window does not fit. (The published code
+/// rounds down in the grammar and, through Caffe, up in training; here one rule holds in both.)
 pub fn pool_output(size: u32, kernel: u32, stride: u32, rounding: PoolRounding) -> u32 {
     match (size.checked_sub(kernel), rounding) {
         (None, _) => 0,
@@ -62,8 +57,7 @@ pub fn pool_output(size: u32, kernel: u32, stride: u32, rounding: PoolRounding) 
 }
 
 impl Space {
-    /// The side of `layer`'s output; fully connected layers and global average pooling
-    /// hand on what they got, since no spatial layer can follow.
+    /// The side of `layer`'s output; what flattens hands on what it got.
     pub(super) fn output_size(&self, size: u32, layer: Layer) -> u32 {
         match layer {
             Layer::Conv { kernel, stride, .. } => {

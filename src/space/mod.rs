@@ -1,26 +1,22 @@
 //! The search space: which convolutional networks exist.
 //!
-//! A network is written one layer at a time. The [`State`] is the network so far as far as the
-//! agent sees it: the last layer, its depth, the side of its output. An [`Action`] is the next
-//! layer, or termination by the softmax classifier. Which actions are legal follows from the
-//! state alone ([`Space::legal_actions`]); a finished sequence is an [`Architecture`], and its
-//! text, with dropout marks, is its name everywhere (`[C(64,3,1), P(2,2), SM(10)]`).
+//! A network is written one layer at a time. The [`State`] is what the agent sees of it: the last
+//! layer, its depth, the side of its output. An [`Action`] is the next layer, the softmax the last.
+//! Which are legal follows from the state alone ([`Space::legal_actions`]). A finished sequence is
+//! an [`Architecture`]; its text, `[C(64,3,1), P(2,2), SM(10)]`, is its name everywhere.
 //!
-//! Sizes come in two forms: the true side of the representation, which the agent carries along, and
-//! its [`Bin`], by which the Q-table is indexed and legality is decided (Baker et al., 2017,
-//! MetaQNN, section 4.1). So a [`State`] is exact and a [`StateKey`] is binned.
+//! A [`State`] has the true side of the representation; a [`StateKey`] has its [`Bin`], by which
+//! the Q-table is indexed and legality is decided (Baker et al., 2017, MetaQNN, section 4.1).
 //!
 //! In reading order: `params` ([`SpaceParams`], checked into [`Space`]), `layer` ([`Layer`] and the
 //! sizes of outputs), `state`, `action` (the rules), `architecture` (with dropout marks),
-//! `notation` (as text), `cost`, `census` (how large the space is), `published_state` (states and
-//! actions in the published code's columns). Used by every layer above; nothing here draws random
-//! numbers or touches a file.
+//! `notation` (as text), `cost`, `census` (how large the space is), `published_state` (the
+//! published code's columns). No random numbers and no files here; used by every layer above.
 
 mod action;
 mod architecture;
 mod census;
 mod cost;
-mod error;
 mod layer;
 mod notation;
 mod params;
@@ -28,9 +24,8 @@ mod published_state;
 mod state;
 
 pub use action::Action;
-pub use architecture::{Architecture, DropoutMark};
+pub use architecture::{Architecture, DropoutMark, SpaceError};
 pub use cost::Cost;
-pub use error::SpaceError;
 pub use layer::{Layer, conv_output, pool_output};
 pub use params::{DataShape, KernelRule, Padding, Pool, PoolRounding, Space, SpaceParams};
 pub use state::{Bin, LastLayer, State, StateKey};

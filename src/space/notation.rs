@@ -1,19 +1,18 @@
 //! The architecture as text: `[C(64,3,1), C(64,3,1), D(1,1), P(2,2), SM(10)]`.
 //!
-//! The grammar is the reference's, including the layers it parses and never uses (`NIN`, `BN`,
-//! `S{...}`): those are readable and outside the search space. White space means nothing.
+//! The reference's grammar; layers that it parses and never uses (`NIN`, `BN`, `S{...}`) are
+//! readable and outside the search space. White space means nothing.
 
 use std::fmt;
 use std::iter::Peekable;
 use std::vec::IntoIter;
 
-use super::architecture::{Architecture, DropoutMark};
-use super::error::SpaceError;
+use super::architecture::{Architecture, DropoutMark, SpaceError};
 use super::layer::Layer;
 use super::params::Space;
 use super::state::State;
 
-/// Writes the layers with their dropout marks: the name of the architecture in every file.
+/// The layers with their dropout marks: the name of the architecture in every file.
 impl fmt::Display for Architecture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[")?;
@@ -39,8 +38,7 @@ impl Space {
         Ok(architecture)
     }
 
-    /// Reads the beginning of an architecture and returns the state it leads to; dropout marks are
-    /// skipped.
+    /// The state that the beginning of an architecture leads to; dropout marks are skipped.
     pub fn parse_prefix(&self, text: &str) -> Result<State, SpaceError> {
         let layers: Vec<_> = read(text)?.into_iter().map(|(layer, _)| layer).collect();
         self.walk(&layers)?.1.ok_or_else(|| SpaceError::Illegal {
@@ -51,7 +49,7 @@ impl Space {
     }
 }
 
-/// Reads what stands between the brackets: each layer with the mark after it.
+/// Each layer with the mark after it.
 fn read(text: &str) -> Result<Vec<(Layer, Option<DropoutMark>)>, SpaceError> {
     let mut reader = Reader::new(text);
     let mut found = Vec::new();

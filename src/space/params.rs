@@ -12,7 +12,6 @@ pub enum Padding {
     Valid,
 }
 
-/// How a pooling's output size is rounded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PoolRounding {
@@ -22,22 +21,20 @@ pub enum PoolRounding {
     Ceil,
 }
 
-/// Which kernels fit a representation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum KernelRule {
     /// Smaller than the smallest size of its bin: what the published code does.
     StrictBin,
-    /// At most that size: what the paper says. Its one effect is a 1x1 convolution in the smallest
-    /// bin.
+    /// At most that: what the paper says. Its one effect is a 1x1 convolution in the smallest bin.
     LeBin,
 }
 
-/// A pooling window: its side and its stride.
+/// Side and stride of the window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Pool(pub u32, pub u32);
 
-/// The images the networks classify: squares of `size` pixels.
+/// Images of `size` x `size` pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DataShape {
     pub size: u32,
@@ -67,8 +64,7 @@ pub struct SpaceParams {
     pub kernel_rule: KernelRule,
     /// In the grammar and in training alike.
     pub pool_rounding: PoolRounding,
-    /// Sampling looks fully connected states up under the previous layer's bin, as the published
-    /// code does.
+    /// See [`Space::sampling_key`].
     pub fc_bin_quirk: bool,
 }
 
@@ -100,14 +96,14 @@ pub struct Space {
     pub image: DataShape,
 }
 
-/// Far beyond any real network; it bounds the work of counting.
+/// Bounds the work of counting.
 const MOST_LAYERS: u32 = 200;
 const LARGEST_IMAGE: u32 = 1024;
 /// The greatest number in a layer. With it the costs of every legal network fit into 64 bits: 200
 /// layers of 16,384 filters on 16,384 with kernels of at most 8 (the rule of the bins) over 1,024^2
 /// pixels are 200 * 2^14 * 2^14 * 2^6 * 2^20 < 2^62 multiply-accumulates.
 const GREATEST: u32 = 16_384;
-/// The most choices of one kind of layer; it bounds the actions of a state.
+/// Of one kind of layer; bounds the actions of a state.
 const MOST_CHOICES: usize = 64;
 const MOST_CLASSES: u32 = 65_536;
 

@@ -1,23 +1,20 @@
-//! The 8-tuples of the published code: a state, or an action in it.
+//! The 8-tuples of the published code, columns of its `q_values.csv`: a state, or an action in it.
 
 use serde::Serialize;
 
 use super::{Action, Bin, LastLayer, Space, StateKey};
 
-/// A state or an action in the columns of the published `q_values.csv`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(crate) struct StateTuple {
-    /// Kind of the last layer, one of [`KINDS`]; of the layer to be added in an action, but that
-    /// termination keeps the kind of the layer it follows.
+    /// One of [`KINDS`]: the last layer, in an action the one it adds; termination keeps the last.
     pub layer_type: &'static str,
-    /// Position of that layer, 0 at the start.
+    /// 0 at the start.
     pub layer_depth: u32,
-    /// Filters of a convolution; for a fully connected layer how many of its kind precede it; 1 at
-    /// the start.
+    /// Filters of a convolution; how many precede a fully connected layer; 1 at the start.
     pub filter_depth: u32,
     pub filter_size: u32,
     pub stride: u32,
-    /// Bin of the representation size: 8, 4 or 1. In an action, that of the state it leaves.
+    /// The bin: 8, 4 or 1. In an action, that of the state it leaves.
     pub image_size: u32,
     pub fc_size: u32,
     /// 1 in the action that terminates.
@@ -25,8 +22,7 @@ pub(crate) struct StateTuple {
     pub terminate: u32,
 }
 
-/// The columns of a pair of action and state in the published file, alphabetical: those of
-/// [`StateTuple::cells`], first of the action.
+/// The columns of an action, then of its state, in the order of [`StateTuple::cells`].
 pub(crate) const PAIR_COLUMNS: [&str; 16] = [
     "end_fc_size", "end_filter_depth", "end_filter_size", "end_image_size", "end_layer_depth",
     "end_layer_type", "end_stride", "end_terminate", "start_fc_size", "start_filter_depth",
@@ -65,7 +61,7 @@ impl StateTuple {
         Self { terminate, ..Self::of_state(&StateKey { depth, last, bin }) }
     }
 
-    /// Returns the state, if it may occur in `space`.
+    /// None when it cannot occur in `space`.
     pub fn state(&self, space: &Space) -> Option<StateKey> {
         let last = match self.layer_type {
             "conv" => LastLayer::Conv {
@@ -81,16 +77,22 @@ impl StateTuple {
         let bins = [Bin::One, Bin::Four, Bin::Eight];
         let bin = bins.into_iter().find(|bin| bin.size() == self.image_size)?;
         let state = StateKey { depth: self.layer_depth, last, bin };
-        (may_occur(&state, space) && Self::of_state(&state) == *self).then_some(state)
+        // Within these limits its legal actions can be asked for.
+        let may_occur = match last {
+            LastLayer::Start => state.depth == 0,
+            LastLayer::FullyConnected { index, .. } => index < state.depth,
+            _ => state.depth > 0,
+        } && state.depth <= space.max_layers;
+        (may_occur && Self::of_state(&state) == *self).then_some(state)
     }
 
-    /// Returns the action, if it is legal in `state`.
+    /// None when it is not legal in `state`.
     pub fn action(&self, state: &StateKey, space: &Space) -> Option<Action> {
         let legal = space.legal_actions(state);
         legal.into_iter().find(|&action| Self::of_action(state, action) == *self)
     }
 
-    /// Writes the cells of one half of [`PAIR_COLUMNS`].
+    /// One half of [`PAIR_COLUMNS`].
     pub fn cells(&self) -> [String; 8] {
         [
             self.fc_size.to_string(),
@@ -104,8 +106,7 @@ impl StateTuple {
         ]
     }
 
-    /// Reads the cells of one half of [`PAIR_COLUMNS`]; of one that cannot be used its place, and
-    /// what it must be.
+    /// Reads one half of [`PAIR_COLUMNS`]; of a cell that is wrong its place, and what it must be.
     pub fn parse(cells: [&str; 8]) -> Result<Self, (usize, &'static str)> {
         let number =
             |at: usize| whole_number(cells[at]).ok_or((at, "a whole number of at least 0"));
@@ -123,22 +124,11 @@ impl StateTuple {
     }
 }
 
-/// Reads a whole number that a float holds exactly, also written as a float: `3.0`.
+/// A whole number that a float holds exactly, also written as one: `3.0`.
 pub(crate) fn whole_number<T: TryFrom<u64>>(text: &str) -> Option<T> {
     let number: f64 = text.trim().parse().ok()?;
     let whole = (0.0..=(1_u64 << 53) as f64).contains(&number) && number.fract() == 0.0;
     T::try_from(whole.then_some(number as u64)?).ok()
-}
-
-/// Whether a state that was read from a file lies within the limits of the space, so that its legal
-/// actions can be asked for.
-fn may_occur(state: &StateKey, space: &Space) -> bool {
-    let within = match state.last {
-        LastLayer::Start => state.depth == 0,
-        LastLayer::FullyConnected { index, .. } => index < state.depth,
-        _ => state.depth > 0,
-    };
-    within && state.depth <= space.max_layers
 }
 
 #[cfg(test)]

@@ -3,24 +3,13 @@
 use super::layer::Layer;
 use super::params::Space;
 
-/// The last layer placed. Fully connected layers are numbered, since their number is limited.
+/// The last layer placed; `index` fully connected ones precede one, since their number is limited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LastLayer {
     Start,
-    Conv {
-        filters: u32,
-        kernel: u32,
-        stride: u32,
-    },
-    Pool {
-        kernel: u32,
-        stride: u32,
-    },
-    /// `index` fully connected layers precede it.
-    FullyConnected {
-        index: u32,
-        width: u32,
-    },
+    Conv { filters: u32, kernel: u32, stride: u32 },
+    Pool { kernel: u32, stride: u32 },
+    FullyConnected { index: u32, width: u32 },
     GlobalAveragePool,
 }
 
@@ -46,16 +35,11 @@ impl LastLayer {
     }
 }
 
-/// The representation size, discretised: the smallest size of its bin.
-///
-/// The paper prints the bins as (inf, 8], (8, 4] and (4, 1].
+/// The representation size, discretised: (inf, 8], (8, 4] and (4, 1] in the paper.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Bin {
-    /// At most 3.
     One,
-    /// 4 to 7.
     Four,
-    /// 8 and more.
     Eight,
 }
 
@@ -68,7 +52,7 @@ impl Bin {
         }
     }
 
-    /// Stands for the bin when legality is decided.
+    /// The smallest in it: it stands for the bin when legality is decided.
     pub const fn size(self) -> u32 {
         match self {
             Self::Eight => 8,
@@ -84,14 +68,11 @@ pub struct State {
     /// Layers placed.
     pub depth: u32,
     pub last: LastLayer,
-    /// True side of the representation in pixels; after a fully connected layer or a global
-    /// average pooling, the side of what went into it.
+    /// True side of the representation in pixels; of what went into it after a layer that flattens.
     pub size: u32,
 }
 
-/// A non-terminal state as the Q-table sees it.
-///
-/// Ordered by depth, then kind of layer: the order of the rows in files.
+/// A non-terminal state as the Q-table sees it; its order is that of the rows in files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StateKey {
     pub depth: u32,
@@ -110,23 +91,18 @@ impl Space {
         Some(State { depth, last, size: self.output_size(state.size, action) })
     }
 
-    /// The key of a state in the Q-table. After a fully connected layer or a global
-    /// average pooling there is no spatial size, so the bin is always the smallest.
+    /// The key of a state in the Q-table; once flattened it is in the smallest bin.
     pub fn key(&self, state: &State) -> StateKey {
         let bin = if state.last.is_flat() { Bin::One } else { Bin::of(state.size) };
-        StateKey { depth: state.depth, last: state.last, bin }
+        StateKey { bin, depth: state.depth, last: state.last }
     }
 
-    /// The key under which the agent looks a state up while it samples.
-    ///
-    /// The same as [`Space::key`], unless `fc_bin_quirk` reproduces the published code, which
-    /// keeps the previous layer's bin while sampling and so looks where no update ever arrives.
+    /// The key under which the agent looks a state up while it samples: [`Space::key`], unless
+    /// `fc_bin_quirk` reproduces the published code, which keeps the previous layer's bin while
+    /// sampling and so looks where no update ever arrives.
     pub fn sampling_key(&self, state: &State) -> StateKey {
-        if self.fc_bin_quirk {
-            StateKey { depth: state.depth, last: state.last, bin: Bin::of(state.size) }
-        } else {
-            self.key(state)
-        }
+        let key = self.key(state);
+        if self.fc_bin_quirk { StateKey { bin: Bin::of(state.size), ..key } } else { key }
     }
 }
 

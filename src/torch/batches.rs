@@ -34,14 +34,14 @@ pub struct Batches {
 
 impl ImageTensors {
     fn new(images: &Images, device: Device) -> Result<Self, TchError> {
-        let shape = images.shape();
+        let shape = images.shape;
         let (channels, size) = (shape.channels as i64, shape.size as i64);
         let size = [images.count() as i64, channels, size, size];
-        let bytes = Tensor::f_from_data_size(images.bytes(), &size, Kind::Uint8)?
+        let bytes = Tensor::f_from_data_size(&images.bytes, &size, Kind::Uint8)?
             .f_to_device(device)?
             .f_permute([0, 2, 3, 1])?
             .f_contiguous()?;
-        let labels = Tensor::f_from_slice(images.labels())?.f_to_device(device)?;
+        let labels = Tensor::f_from_slice(&images.labels)?.f_to_device(device)?;
         Ok(Self { bytes, labels: labels.f_to_kind(Kind::Int64)? })
     }
 
@@ -59,7 +59,7 @@ impl Batches {
         Ok(Self {
             training: ImageTensors::new(&data.training, device)?,
             validation: ImageTensors::new(&data.validation, device)?,
-            normaliser: Normaliser::new(&data.normalisation, data.training.shape(), device)?,
+            normaliser: Normaliser::new(&data.normalisation, data.training.shape, device)?,
             padding: data.normalisation.padding().into(),
             augment,
         })

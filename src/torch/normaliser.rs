@@ -187,8 +187,8 @@ mod tests {
     #[test]
     fn the_device_computes_what_the_reference_computes() {
         let images = images();
-        let shape = images.shape();
-        let bytes = Tensor::from_data_size(images.bytes(), &[20, 2, 9, 9], Kind::Uint8)
+        let shape = images.shape;
+        let bytes = Tensor::from_data_size(&images.bytes, &[20, 2, 9, 9], Kind::Uint8)
             .permute([0, 2, 3, 1])
             .contiguous();
         for method in [
