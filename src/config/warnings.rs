@@ -131,7 +131,7 @@ impl ValidConfig {
         let variance = |images: u32| chance.value() * (1.0 - chance.value()) / f64::from(images);
         let sigma = self.validation_images().map_or(1e-6, |images| variance(images).sqrt());
         let prediction = Prediction { mean: chance.value(), sigma };
-        self.early_stopping.rule().judge(Some(prediction), Some(1.0)).is_stop()
+        self.early_stopping.rule.judge(Some(prediction), Some(1.0)).is_stop()
     }
 
     fn validation_images(&self) -> Option<u32> {

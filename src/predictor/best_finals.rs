@@ -35,9 +35,8 @@ impl BestFinals {
         self.best.truncate(self.most);
     }
 
-    /// Returns the n-th best value (from 1), when there are as many.
-    ///
-    /// With fewer there is none: each of the first n networks may still be among the best n.
+    /// The n-th best value, from 1. With fewer there is none: each of the first n may still be among
+    /// the best n.
     pub fn nth(&self, n: usize) -> Option<f64> {
         self.best.get(n.checked_sub(1)?).copied()
     }

@@ -1,47 +1,96 @@
-//! What a regressor sees of a network: what it is, how it is trained, and the start of its curve.
+//! What a predictor learns from: what a network is, how it is trained, and its learning curve.
 
 use serde::{Deserialize, Serialize};
 
-use super::error::PredictorError;
-use super::learning_curve::{LearningCurve, differences, is_computable};
+use crate::invalid::Invalid;
 use crate::maths::log10;
 
-/// What does not depend on the epoch: architecture, then hyperparameters; all finite.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum PredictorError {
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// Curves or features that no predictor can take, or that do not go together.
+    #[error("{0}")]
+    Unusable(String),
+    /// A saved predictor whose parts do not fit together.
+    #[error("saved predictor: {0} does not fit the curves saved with it")]
+    Saved(String),
+}
+
+type Result<T> = std::result::Result<T, PredictorError>;
+
+/// Checks that each value is finite, its square far from overflow; `is` words the one that is not,
+/// by its number from 1.
+fn computable(values: Vec<f64>, is: impl Fn(usize, f64) -> String) -> Result<Vec<f64>> {
+    let is_computable = |value: &f64| value.abs() < 1e100;
+    match (1..).zip(&values).find(|(_, value)| !is_computable(value)) {
+        Some((number, value)) => Err(PredictorError::Unusable(format!(
+            "{} (must be finite and below 1e100 in size)",
+            is(number, *value)
+        ))),
+        None => Ok(values),
+    }
+}
+
+/// The validation accuracies y_1 .. y_T of a training, one per epoch, at least one; as shares, not
+/// percent, or another metric of which more is better.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Vec<f64>")]
-pub struct Features(Vec<f64>);
+pub struct LearningCurve(Vec<f64>);
 
-impl Features {
-    pub fn new(values: Vec<f64>) -> Result<Self, PredictorError> {
-        match values.iter().position(|value| !is_computable(*value)) {
-            Some(at) => Err(PredictorError::Unusable(format!(
-                "feature {} is `{}` (must be finite and below 1e100 in size)",
-                at + 1,
-                values[at]
-            ))),
-            None => Ok(Self(values)),
+impl TryFrom<Vec<f64>> for LearningCurve {
+    type Error = PredictorError;
+    fn try_from(values: Vec<f64>) -> Result<Self> {
+        if values.is_empty() {
+            return Err(PredictorError::Unusable("learning curve without an epoch".to_owned()));
         }
+        let is = |epoch, value| format!("learning curve has `{value}` at epoch {epoch}");
+        computable(values, is).map(Self)
     }
+}
 
-    /// Those of our search: log10 of the number of weights, number of layers, log10 of the learning
-    /// rate (that of the last start), the one hyperparameter that varies within a search.
-    pub fn of_network(
-        parameters: u64,
-        layers: u32,
-        learning_rate: f64,
-    ) -> Result<Self, PredictorError> {
-        Self::new(vec![log10(parameters as f64), f64::from(layers), log10(learning_rate)])
+impl LearningCurve {
+    pub fn epochs(&self) -> usize {
+        self.0.len()
     }
 
     pub fn values(&self) -> &[f64] {
         &self.0
     }
+
+    /// y_T, the value after the last epoch (not the best one): the predictor's target.
+    pub fn last(&self) -> f64 {
+        *self.0.last().expect("a curve is never empty")
+    }
+
+    /// The curve of a training that ended after `epochs`, from 1 to as many as there are.
+    pub fn up_to(&self, epochs: usize) -> Self {
+        assert!(epochs > 0, "a curve is never empty");
+        Self(self.0[..epochs].to_vec())
+    }
 }
+
+/// What does not depend on the epoch: architecture, then hyperparameters.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Vec<f64>")]
+pub struct Features(Vec<f64>);
 
 impl TryFrom<Vec<f64>> for Features {
     type Error = PredictorError;
-    fn try_from(values: Vec<f64>) -> Result<Self, PredictorError> {
-        Self::new(values)
+    fn try_from(values: Vec<f64>) -> Result<Self> {
+        computable(values, |number, value| format!("feature {number} is `{value}`")).map(Self)
+    }
+}
+
+impl Features {
+    /// Those of our search: log10 of the number of weights, number of layers, log10 of the learning
+    /// rate (that of the last start), the one hyperparameter that varies within a search.
+    pub fn of_network(parameters: u64, layers: u32, learning_rate: f64) -> Result<Self> {
+        Self::try_from(vec![log10(parameters as f64), f64::from(layers), log10(learning_rate)])
+    }
+
+    pub fn values(&self) -> &[f64] {
+        &self.0
     }
 }
 
@@ -54,7 +103,7 @@ pub struct Example {
 }
 
 impl Example {
-    pub(crate) fn check_alike(&self, others: &[Self]) -> Result<(), PredictorError> {
+    pub(crate) fn check_alike(&self, others: &[Self]) -> Result<()> {
         let size = |example: &Self| (example.curve.epochs(), example.features.values().len());
         let (epochs, features) = size(self);
         for (index, other) in (1..).zip(others) {
@@ -74,23 +123,22 @@ impl Example {
     }
 }
 
-/// Returns the number of columns at `epoch` observed epochs and `fixed` features besides the curve:
-/// `fixed + epoch + (epoch - 1) + (epoch - 2)`, no term below 0.
+/// Columns at `epoch` observed epochs and `fixed` features besides the curve.
 pub fn n_features(fixed: usize, epoch: usize) -> usize {
     fixed + epoch + epoch.saturating_sub(1) + epoch.saturating_sub(2)
 }
 
-/// Returns one row: architecture and hyperparameters, then y_1..y_tau, the first differences
-/// y'_2..y'_tau and the second differences y''_3..y''_tau (Baker et al., 2017, section 3.1).
-///
-/// The differences are exact combinations of the values: rows are linearly dependent from tau = 2.
+/// One row: architecture and hyperparameters, then y_1..y_tau, the first differences y'_2..y'_tau
+/// and the second differences y''_3..y''_tau (Baker et al., 2017, section 3.1): from tau = 2 on
+/// linearly dependent.
 pub(super) fn feature_row(features: &Features, observed: &[f64]) -> Vec<f64> {
+    let differences = |values: &[f64]| values.windows(2).map(|y| y[1] - y[0]).collect::<Vec<_>>();
     let first = differences(observed);
     let second = differences(&first);
     [features.values(), observed, &first, &second].concat()
 }
 
-/// What the networks of a training set looked like after one epoch, and where they ended.
+/// The networks of a training set after one epoch, and where they ended.
 #[derive(Debug, Clone)]
 pub(crate) struct EpochTable {
     pub rows: Vec<Vec<f64>>,
@@ -125,7 +173,21 @@ mod tests {
     use proptest::prelude::*;
 
     fn row(observed: &[f64]) -> Vec<f64> {
-        feature_row(&Features::new(vec![6.0, 9.0]).unwrap(), observed)
+        feature_row(&Features::try_from(vec![6.0, 9.0]).unwrap(), observed)
+    }
+
+    #[test]
+    fn values_that_are_no_numbers_are_refused_by_epoch() {
+        let refused = LearningCurve::try_from(vec![0.1, f64::NAN]).unwrap_err();
+        assert!(refused.to_string().starts_with("learning curve has `NaN` at epoch 2"));
+        assert!(LearningCurve::try_from(vec![f64::INFINITY]).is_err());
+        assert!(LearningCurve::try_from(vec![1e200]).is_err());
+        assert!(LearningCurve::try_from(vec![]).is_err());
+    }
+
+    #[test]
+    fn the_target_is_the_last_value_not_the_best() {
+        assert_eq!(LearningCurve::try_from(vec![0.1, 0.9, 0.8]).unwrap().last(), 0.8);
     }
 
     #[test]

@@ -4,8 +4,7 @@ use rand::Rng;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::error::PredictorError;
-use super::features::{EpochTable, Example, Features, feature_row};
+use super::features::{EpochTable, Example, Features, PredictorError, feature_row};
 use super::params::{LEAST_CURVES, ValidPredictorParams};
 use super::regressor::{EpochModel, Hyperparameters, Model};
 use super::scores::Scores;
@@ -17,10 +16,9 @@ use super::uncertainty::{FoldScaling, LEAST_SIGMA, predict_held_out, sigma};
 /// one for each number of observed epochs ("sequential regression models", Baker et al., 2017,
 /// section 3), each with its own scales and sigma.
 ///
-/// Saved are the training set and, per epoch, what was learned and sigma; scales and standardised
-/// rows follow from the training set by arithmetic that gives the same bits everywhere. A format
-/// that keeps every digit of a number (YAML; not `serde_json` without `float_roundtrip`) gives the
-/// same predictions after loading.
+/// Saved are the training set and, per epoch, what was learned and sigma; the rest follows by
+/// arithmetic that gives the same bits everywhere, from a format that keeps every digit (YAML; not
+/// `serde_json` without `float_roundtrip`).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "SavedPredictor")]
 pub struct FittedPredictor {
@@ -44,8 +42,7 @@ struct SavedPredictor {
 }
 
 impl FittedPredictor {
-    /// The result depends on the examples, their order, the parameters and `rng`; not on the number
-    /// of threads.
+    /// The result does not depend on the number of threads.
     pub fn fit(
         examples: Vec<Example>,
         params: &ValidPredictorParams,
@@ -56,8 +53,7 @@ impl FittedPredictor {
         Ok(Self::fit_with(examples, &chosen, FoldScaling::Refit))
     }
 
-    /// Fits with hyperparameters chosen before, one for each epoch but the last, to at least three
-    /// examples that are alike.
+    /// `chosen` has one for each epoch but the last; the examples are alike, at least three.
     pub(crate) fn fit_with(
         examples: Vec<Example>,
         chosen: &[Hyperparameters],
@@ -76,8 +72,8 @@ impl FittedPredictor {
         Self { examples, epochs }
     }
 
-    /// None before the first epoch, when the training is at its end, when the network has other
-    /// features than those the predictor was fitted to, or when the prediction is no number.
+    /// None before the first epoch, after the last, for a network with another number of features,
+    /// or when the prediction is no number.
     pub fn predict(&self, observed: &[f64], features: &Features) -> Option<Prediction> {
         let last_seen = *observed.last()?;
         let epoch = self.epochs.get(observed.len() - 1)?;
@@ -88,7 +84,7 @@ impl FittedPredictor {
         mean.is_finite().then_some(Prediction { mean, sigma: epoch.sigma })
     }
 
-    /// Returns T, the epochs of a whole training.
+    /// T, the epochs of a whole training.
     pub fn epochs(&self) -> usize {
         self.epochs.len() + 1
     }
@@ -97,7 +93,7 @@ impl FittedPredictor {
         &self.examples
     }
 
-    /// Returns sigma and the scores of held-out predictions after 1 .. T-1 observed epochs.
+    /// Sigma and the scores of held-out predictions after 1 .. T-1 observed epochs.
     pub fn scores(&self) -> impl Iterator<Item = (f64, Scores)> {
         self.epochs.iter().map(|epoch| (epoch.sigma, epoch.held_out))
     }
@@ -138,7 +134,7 @@ impl TryFrom<SavedPredictor> for FittedPredictor {
 
 #[cfg(test)]
 mod tests {
-    use super::super::learning_curve::LearningCurve;
+    use super::super::features::LearningCurve;
     use super::super::params::PredictorParams;
     use super::super::regressor::Regressor;
     use super::super::synthetic_curves;
@@ -202,7 +198,7 @@ mod tests {
     fn a_network_with_other_features_is_not_predicted() {
         let examples = synthetic_curves::examples(20, EPOCHS);
         let predictor = fit(examples.clone(), Regressor::Ols).unwrap();
-        let other = Features::new(vec![1.0]).unwrap();
+        let other = Features::try_from(vec![1.0]).unwrap();
         assert_eq!(predictor.predict(&examples[0].curve.values()[..2], &other), None);
     }
 
@@ -210,8 +206,8 @@ mod tests {
     fn constant_and_equal_curves_are_predicted_as_they_are() {
         for regressor in Regressor::VARIANTS.iter().copied() {
             let flat = Example {
-                features: Features::new(vec![]).unwrap(),
-                curve: LearningCurve::new(vec![0.1; EPOCHS]).unwrap(),
+                features: Features::try_from(vec![]).unwrap(),
+                curve: LearningCurve::try_from(vec![0.1; EPOCHS]).unwrap(),
             };
             let predictor = fit(vec![flat.clone(); 10], regressor).unwrap();
             for prediction in &predictions(&predictor, &[flat])[..EPOCHS - 1] {
@@ -233,7 +229,7 @@ mod tests {
         let expected = format!("learning curve 4 has 2 epochs where the first has {EPOCHS}");
         assert!(message(uneven).starts_with(&expected));
         let mut examples = synthetic_curves::examples(5, EPOCHS);
-        examples[1].features = Features::new(vec![1.0]).unwrap();
+        examples[1].features = Features::try_from(vec![1.0]).unwrap();
         let uneven = fit(examples, Regressor::Ols);
         assert_eq!(message(uneven), "network 2 has 1 features where the first has 2");
     }

@@ -9,8 +9,7 @@ pub(super) struct Fold {
     pub held_out: Vec<usize>,
 }
 
-/// Leaves out every `count`-th network, so that each fold has old and new ones alike; each by
-/// itself where there are as many folds as networks.
+/// Leaves out every `count`-th network: each fold has old and new ones alike.
 pub(super) fn interleaved(networks: usize, count: usize) -> Vec<Fold> {
     folds(&(0..networks).map(|network| network % count).collect::<Vec<_>>(), count)
 }

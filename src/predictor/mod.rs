@@ -8,27 +8,22 @@
 //! | `params` | [`PredictorParams`]: the section `early_stopping` |
 //! | `stopping` | [`StoppingRule`]: the only comparison with the threshold (section 4) |
 //! | `best_finals` | [`BestFinals`]: the n-th best network, with which the rule compares |
-//! | `learning_curve`, `features` | [`LearningCurve`], [`Features`]: what is learned from |
+//! | `features` | [`Example`] of [`LearningCurve`] and [`Features`]: what is learned from |
 //! | `training_set` | [`TrainingSet`]: which full curves, and when a fit is due |
 //! | `fitted` | [`FittedPredictor`]: one model per observed epoch (section 3) |
 //! | `regressor` | [`Regressor`], `EpochModel`, over `nu_svr`, `least_squares`, `random_forest` |
 //! | `search`, `folds`, `scaling` | hyperparameters by random search and cross-validation |
 //! | `uncertainty` | sigma, from networks left out (section 4) |
-//! | `audit`, `wilson` | who is audited; [`AuditFindings`]: how often a verdict to stop is wrong |
+//! | `audit` | who is audited; [`AuditFindings`]: how often a verdict to stop is wrong |
 //! | `scores` | [`Scores`]: R squared, mean absolute error |
-//!
-//! Where there is no prediction the verdict is to go on. What the rule would save and lose on
-//! recorded curves is simulated in `crate::simulate`.
 
 mod audit;
 mod best_finals;
-mod error;
 pub(crate) mod features;
 mod fitted;
 mod folds;
 #[cfg(test)]
 pub(crate) mod golden;
-mod learning_curve;
 mod least_squares;
 mod nu_svr;
 mod params;
@@ -42,14 +37,11 @@ mod stopping;
 pub(crate) mod synthetic_curves;
 mod training_set;
 mod uncertainty;
-mod wilson;
 
 pub use audit::{AuditFindings, is_audited};
 pub use best_finals::BestFinals;
-pub use error::PredictorError;
-pub use features::{Example, Features, n_features};
+pub use features::{Example, Features, LearningCurve, PredictorError, n_features};
 pub use fitted::FittedPredictor;
-pub use learning_curve::LearningCurve;
 pub use params::{LEAST_TOLERANCE, MOST_C, MOST_TOP_N, PredictorParams, ValidPredictorParams};
 pub use regressor::Regressor;
 pub use scores::Scores;

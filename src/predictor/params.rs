@@ -6,23 +6,19 @@ use super::regressor::Regressor;
 use super::stopping::StoppingRule;
 use crate::invalid::Invalid;
 
-/// Fewest full curves a predictor can be fitted to: each of the search's three folds must leave
-/// two.
+/// Fewest full curves of a fit: each of the search's three folds must leave two.
 pub(super) const LEAST_CURVES: usize = 3;
 
-/// Most random draws of the search for hyperparameters: more would take days, and a mistyped number
-/// all memory.
+/// More would take days, and a mistyped number all memory.
 const MOST_DRAWS: usize = 100_000;
 
-/// Smallest tolerance of the nu-SVR's solver. Near the precision of a float it cycles until it
-/// gives up, minutes for each fit.
+/// Of the nu-SVR's solver: near the precision of a float it cycles for minutes, then gives up.
 pub const LEAST_TOLERANCE: f64 = 1e-9;
 
-/// Greatest C of the nu-SVR: ten thousand times the greatest that is searched. With more a fit
-/// takes minutes, too.
+/// Of the nu-SVR: ten thousand times the greatest that is searched. Beyond, a fit takes minutes.
 pub const MOST_C: f64 = 1e6;
 
-/// Greatest `top_n`: so many of the best accuracies are kept.
+/// So many of the best accuracies are kept.
 pub const MOST_TOP_N: usize = 50;
 
 /// As written; `config/defaults.yaml` explains the keys.
@@ -31,17 +27,15 @@ pub const MOST_TOP_N: usize = 50;
 pub struct PredictorParams {
     pub enabled: bool,
     pub regressor: Regressor,
-    /// Networks trained to the end before the first is stopped.
+    /// Networks trained to the end before the first may be stopped.
     pub burn_in: usize,
-    /// Further full curves between two fits of the predictor; 0 means it is fitted once.
+    /// Further full curves between two fits; 0: one fit.
     pub refit_every: usize,
-    /// The paper's Delta: stop probability from which a network is stopped, above 0.5, below 1.
     pub threshold: f64,
-    /// Networks predicted within this accuracy of the best may finish.
     pub offset: f64,
     /// The rule compares with the n-th best network, so that the best n are trained to the end.
     pub top_n: usize,
-    /// Share of the networks to be stopped that are trained to the end all the same.
+    /// Of the networks to be stopped, those trained to the end all the same.
     pub audit_share: f64,
     /// Stopping switches itself off when the share of false stops is surely (95 %) above this.
     pub false_stop_limit: f64,
@@ -79,7 +73,7 @@ impl Default for PredictorParams {
 pub struct ValidPredictorParams {
     #[deref]
     params: PredictorParams,
-    rule: StoppingRule,
+    pub rule: StoppingRule,
 }
 
 impl PredictorParams {
@@ -120,12 +114,6 @@ impl PredictorParams {
         let nu = self.nu.unwrap_or(1.0);
         check("nu", nu, nu > 0.0 && nu <= 1.0, "must be above 0 and at most 1")?;
         Ok(ValidPredictorParams { params: self, rule })
-    }
-}
-
-impl ValidPredictorParams {
-    pub const fn rule(&self) -> StoppingRule {
-        self.rule
     }
 }
 

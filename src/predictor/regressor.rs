@@ -8,24 +8,10 @@ use super::nu_svr::{NuSvr, NuSvrParams, similarities};
 use super::random_forest::RandomForest;
 use super::scaling::Scaling;
 
-/// The regression models that a configuration can name (Baker et al., 2017, section 3.2), in the
-/// order of tables.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Serialize,
-    Deserialize,
-    strum::Display,
-    strum::EnumString,
-    strum::IntoStaticStr,
-    strum::VariantArray,
-)]
+/// As configurations name it (Baker et al., 2017, section 3.2), in the order of tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[derive(strum::Display, strum::EnumString, strum::IntoStaticStr, strum::VariantArray)]
 #[strum(serialize_all = "kebab-case")]
 pub enum Regressor {
     /// nu-SVR with a radial basis function: the paper's default.
@@ -37,8 +23,7 @@ pub enum Regressor {
     LastSeen,
 }
 
-/// A regression model with everything chosen but what it learns; the seed is that of a forest's
-/// bootstrap samples and feature choices.
+/// The seed is that of a forest's bootstrap samples and feature choices.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Hyperparameters {
     NuSvr(NuSvrParams),
@@ -57,8 +42,8 @@ pub(super) enum Model {
     LastSeen,
 }
 
-/// What is predicted after a given number of observed epochs: a regression model with its scales
-/// and the rows it was fitted to, which are not saved: they follow from the training set.
+/// The model of one number of observed epochs. Its scales and rows are not saved: they follow from
+/// the training set.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(transparent)]
 pub(crate) struct EpochModel {
@@ -95,24 +80,22 @@ impl EpochModel {
         Self { scaling, rows, model }
     }
 
-    /// Completes a saved model by the training set it was fitted to; names the part of it that does
-    /// not fit.
+    /// Completes a saved model by its training set; names a part that does not fit.
     pub(super) fn restore(table: &EpochTable, model: Model) -> Result<Self, &'static str> {
-        match &model {
-            Model::NuSvr(svr) if svr.coefficients.len() != table.rows.len() => {
-                return Err("`coefficients`");
-            }
-            Model::Ols(fit) if fit.weights.len() != table.rows[0].len() => return Err("`weights`"),
-            Model::RandomForest(forest) => {
-                return Ok(Self::fit(table, Hyperparameters::RandomForest { seed: forest.seed }));
-            }
-            Model::NuSvr(_) | Model::Ols(_) | Model::LastSeen => {}
-        }
         let scaling = Scaling::of(table);
-        Ok(Self { rows: scaling.rows(&table.rows), scaling, model })
+        match model {
+            Model::NuSvr(svr) if svr.coefficients.len() != table.rows.len() => {
+                Err("`coefficients`")
+            }
+            Model::Ols(fit) if fit.weights.len() != table.rows[0].len() => Err("`weights`"),
+            Model::RandomForest(RandomForest { seed, .. }) => {
+                Ok(Self::fit_scaled(table, scaling, Hyperparameters::RandomForest { seed }))
+            }
+            model => Ok(Self { rows: scaling.rows(&table.rows), scaling, model }),
+        }
     }
 
-    /// Predicts y_T of a network from its row and the last value observed.
+    /// y_T of a network.
     pub fn predict(&self, row: &[f64], last_seen: f64) -> f64 {
         let row = self.scaling.row(row);
         self.scaling.target.undo(match &self.model {

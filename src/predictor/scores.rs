@@ -20,9 +20,8 @@ impl Scores {
     }
 }
 
-/// Returns `1 - sum (y - yhat)^2 / sum (y - mean y)^2`: 1 for perfect predictions, 0 for the mean.
-///
-/// None where all targets are equal, and where squares vanish or leave the range of floats.
+/// `1 - sum (y - yhat)^2 / sum (y - mean y)^2`: 1 for perfect predictions, 0 for the mean. None
+/// where all targets are equal, and where squares vanish or leave the range of floats.
 pub(super) fn r_squared(targets: &[f64], predictions: &[f64]) -> Option<f64> {
     let mean = targets.iter().sum::<f64>() / targets.len() as f64;
     let total: f64 = targets.iter().map(|y| square(y - mean)).sum();

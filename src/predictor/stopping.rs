@@ -11,23 +11,18 @@ pub struct Prediction {
     pub sigma: f64,
 }
 
+/// With the probability that the network stays below the best, when there are both.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Verdict {
-    Continue {
-        /// Probability that the network stays below the best, when there is a prediction and a
-        /// best.
-        stop_probability: Option<f64>,
-    },
-    Stop {
-        stop_probability: f64,
-    },
+    Continue { stop_probability: Option<f64> },
+    Stop { stop_probability: f64 },
 }
 
 /// Stops when `Phi((y_best - offset - mean) / sigma) >= threshold`.
 ///
-/// Phi is the standard normal distribution function, so its value is the probability that the
-/// final accuracy stays below the best one: large for hopeless networks. (The talk on the method
-/// writes one minus this, which would stop the promising ones; the paper has the sign used here.)
+/// Phi is the standard normal distribution function: the probability that the final accuracy stays
+/// below the best one. (The talk on the method writes one minus this, which would stop the
+/// promising networks; the paper has the sign used here.)
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StoppingRule {
     pub(crate) threshold: f64,
@@ -58,12 +53,9 @@ impl StoppingRule {
         Ok(Self { threshold, offset })
     }
 
-    /// Judges a training, by an accuracy or another metric of which more is better: the only place
-    /// where a stop probability is compared with the threshold. Without a prediction, or while no
-    /// network is trained to the end, it goes on.
-    ///
-    /// For the best n to be trained to the end, `y_best` is the n-th best last-epoch value of the
-    /// networks trained to the end ([`BestFinals`](super::BestFinals)).
+    /// The only place where a stop probability is compared with the threshold. `y_best` is the n-th
+    /// best last-epoch value of the networks trained to the end ([`BestFinals`](super::BestFinals)):
+    /// the best n are trained to the end. Without it or a prediction a training goes on.
     pub fn judge(&self, prediction: Option<Prediction>, y_best: Option<f64>) -> Verdict {
         let (Some(prediction), Some(y_best)) = (prediction, y_best) else {
             return Verdict::Continue { stop_probability: None };

@@ -1,7 +1,6 @@
 //! Curves for tests: saturating, with noise, from two features.
 
-use super::features::{Example, Features};
-use super::learning_curve::LearningCurve;
+use super::features::{Example, Features, LearningCurve};
 use crate::maths::exp;
 
 /// Returns networks whose accuracy rises to a level set by two features; the same ones each time.
@@ -18,8 +17,9 @@ fn example(network: usize, epochs: usize) -> Example {
     let noise = |epoch: usize| 0.02 * ((network * 31 + epoch) as f64 * 0.236_068).fract();
     let accuracy = |epoch: usize| level * (1.0 - exp(-speed * epoch as f64)) + noise(epoch);
     Example {
-        features: Features::new(vec![size, depth]).expect("finite"),
-        curve: LearningCurve::new((1..=epochs).map(accuracy).collect()).expect("finite"),
+        features: Features::try_from(vec![size, depth]).expect("finite"),
+        curve: LearningCurve::try_from((1..=epochs).map(accuracy).collect::<Vec<_>>())
+            .expect("finite"),
     }
 }
 

@@ -5,29 +5,23 @@ use super::params::ValidPredictorParams;
 /// Newest full curves that a refit adds to those of the burn-in.
 const NEWEST: usize = 100;
 
-/// The places, in log order, of the full curves of one fit.
-///
-/// The curves of the burn-in always stay: later ones are those of networks that looked good
-/// (spec, section 7). Fits happen at fixed counts, so that the same log always gives the same
-/// predictor, however often it was reduced.
+/// The places, in log order, of the full curves of one fit. Those of the burn-in always stay: later
+/// ones are of networks that looked good (spec, section 7). Fits happen at fixed counts, so that
+/// the same log always gives the same predictor, however often it was reduced.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrainingSet {
     burn_in: usize,
-    full_curves: usize,
+    /// Names the fit, and keys its generator.
+    pub full_curves: usize,
 }
 
 impl TrainingSet {
-    /// The training set in force with so many full curves in the log; none during the burn-in.
+    /// Of so many full curves in the log; none during the burn-in.
     pub fn at(full_curves: usize, params: &ValidPredictorParams) -> Option<Self> {
         let (burn_in, every) = (params.burn_in, params.refit_every);
         let further = full_curves.checked_sub(burn_in)?;
         let refitted = further.checked_div(every).map_or(0, |refits| refits * every);
         Some(Self { burn_in, full_curves: burn_in + refitted })
-    }
-
-    /// The number of full curves that fixes this set: it names the fit, and keys its generator.
-    pub fn full_curves(&self) -> usize {
-        self.full_curves
     }
 
     pub fn places(&self) -> impl Iterator<Item = usize> + use<> {

@@ -25,8 +25,7 @@ impl Epsilon {
     }
 }
 
-/// Writes the shortest decimal that reads back as the same number, never without its point:
-/// `1.0`, `0.9`.
+/// The shortest decimal that reads back as the same number, never without its point: `1.0`.
 impl fmt::Display for Epsilon {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}", self.0)
@@ -56,49 +55,40 @@ pub struct EpsilonStage {
     pub architectures: u64,
 }
 
-/// The `epsilon_schedule` section of a configuration: a list of stages.
+/// The `epsilon_schedule` section of a configuration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct EpsilonScheduleParams(pub Vec<EpsilonStage>);
 
-/// The paper's schedule (its Table 2): 2,700 architectures, 1,500 of them at random.
-///
-/// It ends at 0.1, so that several different good networks are found.
+/// The paper's schedule (its Table 2): 2,700 architectures, 1,500 of them at random. It ends at
+/// 0.1, so that several different good networks are found.
 impl Default for EpsilonScheduleParams {
     fn default() -> Self {
-        let stages = [
-            (1.0, 1500),
-            (0.9, 100),
-            (0.8, 100),
-            (0.7, 100),
-            (0.6, 150),
-            (0.5, 150),
-            (0.4, 150),
-            (0.3, 150),
-            (0.2, 150),
-            (0.1, 150),
-        ];
-        let stage =
-            |(epsilon, architectures)| EpsilonStage { epsilon: Epsilon(epsilon), architectures };
-        Self(stages.map(stage).into())
+        // At epsilon 1.0, 0.9 .. 0.1.
+        let architectures = [1500, 100, 100, 100, 150, 150, 150, 150, 150, 150];
+        let stage = |(tenths, architectures)| EpsilonStage {
+            epsilon: Epsilon(f64::from(tenths) / 10.0),
+            architectures,
+        };
+        Self((1..=10).rev().zip(architectures).map(stage).collect())
     }
 }
 
-/// Far more than anybody trains; sums over stages stay far below 2^64.
+/// Sums over stages stay far below 2^64.
 const MOST_ARCHITECTURES: u64 = 1_000_000_000;
 
-/// A checked schedule. Its stages are known by their index, in the order of the configuration.
+/// Its stages are known by their index, in the order of the configuration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EpsilonSchedule(Vec<EpsilonStage>);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct StageCounts {
-    /// Architectures whose first result belongs to an iteration of this stage. An architecture
-    /// met again later counts where it was first met.
+    /// Architectures whose first result belongs to an iteration of this stage; one met again later
+    /// counts where it was first met.
     pub results: u64,
-    /// Architectures being trained now, by an iteration of this stage.
+    /// Architectures being trained now.
     pub open: u64,
-    /// Whether the stage was closed because nothing new could be drawn.
+    /// Closed because nothing new could be drawn.
     pub exhausted: bool,
 }
 
@@ -127,24 +117,19 @@ impl EpsilonSchedule {
         self.0.iter().position(|stage| stage.epsilon == epsilon)
     }
 
-    /// Returns the index of the stage in force: the first, not exhausted, whose results and open
-    /// claims are together fewer than it wants. `None` when nothing new is to be begun.
+    /// The index of the first stage that lacks architectures; `None` when none is to be begun.
     pub fn stage_in_force(&self, counts: &[StageCounts]) -> Option<usize> {
         self.with_counts(counts).position(|(stage, counts)| stage.lacks(counts) > 0)
     }
 
-    /// Returns how many architectures are still to be begun in a stage: those it wants, less
-    /// its results and open claims; 0 when it is exhausted.
+    /// How many architectures are still to be begun in a stage.
     pub fn still_wanted(&self, stage: usize, counts: StageCounts) -> u64 {
         self.0[stage].lacks(counts)
     }
 
-    /// Returns whether the schedule is used up: every stage exhausted or with its number of
-    /// results, and nothing open.
+    /// Every stage is exhausted or has its number of results, and nothing is open.
     pub fn is_finished(&self, counts: &[StageCounts]) -> bool {
-        self.with_counts(counts).all(|(stage, counts)| {
-            counts.open == 0 && (counts.exhausted || counts.results >= stage.architectures)
-        })
+        self.with_counts(counts).all(|(stage, counts)| counts.open == 0 && stage.lacks(counts) == 0)
     }
 
     fn with_counts<'a>(
@@ -158,11 +143,8 @@ impl EpsilonSchedule {
 
 impl EpsilonStage {
     fn lacks(&self, counts: StageCounts) -> u64 {
-        if counts.exhausted {
-            0
-        } else {
-            self.architectures.saturating_sub(counts.results).saturating_sub(counts.open)
-        }
+        let wanted = if counts.exhausted { 0 } else { self.architectures };
+        wanted.saturating_sub(counts.results).saturating_sub(counts.open)
     }
 }
 

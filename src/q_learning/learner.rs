@@ -1,18 +1,16 @@
-//! The learner: Q-table and replay memory, grown row by row.
+//! The learner: a Q-table with the replay memory it learns from, grown row by row.
 
+use indexmap::IndexMap;
 use rand::Rng;
 
 use super::params::ValidQLearningParams;
-use super::q_table::{QLearningError, QTable};
-use super::replay::ReplayMemory;
+use super::q_table::{Place, QLearningError, QTable};
+use super::trajectory::Trajectory;
 use crate::outcome::Accuracy;
 use crate::space::{Architecture, Space};
 
-/// A Q-table with the replay memory it learns from.
-///
-/// A function of the rows given to it and of their generators, and of nothing else: taking it
-/// apart after any row (the table's rows, the memory's rows) and [resuming](Learner::resume)
-/// changes nothing.
+/// A function of the rows given to it and of their generators: taking it apart after any row and
+/// [resuming](Learner::resume) changes nothing.
 #[derive(Debug, Clone)]
 pub struct Learner {
     params: ValidQLearningParams,
@@ -26,8 +24,7 @@ impl Learner {
         Self { params, q_table, memory: ReplayMemory::default() }
     }
 
-    /// Puts a learner together from a Q-table and the rows of the replay memory behind it, in
-    /// order.
+    /// Puts together a Q-table and the rows, in order, that it was learned from.
     pub fn resume(
         params: ValidQLearningParams,
         q_table: QTable,
@@ -47,12 +44,11 @@ impl Learner {
         Ok(learner)
     }
 
-    /// Learns from one more row: appends it to the memory, then draws K rows from the memory and
-    /// updates the Q-values of each (MetaQNN, Algorithm 1). Without experience replay, updates
-    /// those of the row itself, once.
+    /// Appends a row to the memory, then draws K rows from it and updates the Q-values of each
+    /// (MetaQNN, Algorithm 1), one draw before each update. Without experience replay, updates those
+    /// of the row itself, once, without a draw.
     ///
-    /// For an architecture met again, `reward` is that of its first result. Takes K draws from
-    /// `rng`, one before each update; without experience replay, none.
+    /// For an architecture met again, `reward` is that of its first result.
     pub fn learn(&mut self, architecture: &Architecture, reward: Accuracy, rng: &mut impl Rng) {
         let new = self.memory.append(architecture, reward, &mut self.q_table);
         if !self.params.experience_replay {
@@ -67,6 +63,46 @@ impl Learner {
 
     pub const fn q_table(&self) -> &QTable {
         &self.q_table
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Experience {
+    reward: Accuracy,
+    /// Where the Q-values of its trajectory lie.
+    trajectory: Box<[Place]>,
+}
+
+/// The experiences so far, in the order of their iterations: a multiset. An architecture sampled
+/// five times has five rows, and five times the chance to be replayed.
+#[derive(Debug, Clone, Default)]
+struct ReplayMemory {
+    /// By architecture and the bits of the reward, in the order of their first appearance.
+    experiences: IndexMap<(Architecture, u64), Experience>,
+    rows: Vec<u32>,
+}
+
+impl ReplayMemory {
+    /// Appends a row and returns its experience. States new to the table get their rows in it.
+    fn append(
+        &mut self,
+        architecture: &Architecture,
+        reward: Accuracy,
+        q_table: &mut QTable,
+    ) -> &Experience {
+        let entry = self.experiences.entry((architecture.clone(), reward.value().to_bits()));
+        self.rows.push(entry.index() as u32);
+        entry.or_insert_with(|| {
+            let trajectory = q_table.places(&Trajectory::of(q_table.space(), architecture));
+            Experience { reward, trajectory }
+        })
+    }
+
+    /// Draws a row, each with equal chance; takes one draw from `rng`.
+    fn sample(&self, rng: &mut impl Rng) -> &Experience {
+        // 32 bits, so that the stream does not depend on the width of `usize`.
+        let row = rng.random_range(0..self.rows.len() as u32);
+        &self.experiences[self.rows[row as usize] as usize]
     }
 }
 
@@ -231,9 +267,7 @@ mod tests {
                 let updates = whole.q_table().updates(&key).to_vec();
                 q_table.insert_row(key, row.to_vec(), updates).unwrap();
             }
-            let rows = whole.memory.rows.iter().map(|&row| &whole.memory.experiences[row as usize]);
-            let rows = rows.map(|e| (e.architecture.clone(), e.reward));
-            let params = params.check().unwrap();
+            let (params, rows) = (params.check().unwrap(), head.iter().cloned());
             let mut resumed = Learner::resume(params, q_table, rows).unwrap();
 
             learn_all(&mut whole, tail, before);
@@ -258,5 +292,60 @@ mod tests {
                 }
             }
         }
+    }
+
+    const A: &str = "[C(64,3,1), SM(10)]";
+    const B: &str = "[C(128,3,1), SM(10)]";
+    const C: &str = "[C(256,3,1), SM(10)]";
+
+    fn memory_of(rows: &[(&str, f64)]) -> ReplayMemory {
+        let image = DataShape { size: 32, channels: 3, classes: 10 };
+        let mut q_table = QTable::new(SpaceParams::default().check(image).unwrap(), 0.5);
+        let mut memory = ReplayMemory::default();
+        for &(architecture, reward) in rows {
+            let architecture = q_table.space().parse(architecture).unwrap();
+            memory.append(&architecture, Accuracy::new(reward).unwrap(), &mut q_table);
+        }
+        memory
+    }
+
+    fn pairs(memory: &ReplayMemory, numbers: impl Iterator<Item = usize>) -> Vec<(String, f64)> {
+        let pair = |number| {
+            let ((architecture, _), experience) = memory.experiences.get_index(number).unwrap();
+            (architecture.to_string(), experience.reward.value())
+        };
+        numbers.map(pair).collect()
+    }
+
+    fn of_rows(memory: &ReplayMemory) -> Vec<(String, f64)> {
+        pairs(memory, memory.rows.iter().map(|&number| number as usize))
+    }
+
+    fn owned(rows: &[(&str, f64)]) -> Vec<(String, f64)> {
+        rows.iter().map(|&(name, reward)| (name.to_owned(), reward)).collect()
+    }
+
+    #[test]
+    fn rows_are_kept_in_order_and_experiences_once_by_first_appearance() {
+        let rows = [(B, 0.5), (A, 0.7), (B, 0.5), (C, 0.2), (A, 0.7)];
+        let memory = memory_of(&rows);
+        assert_eq!(memory.rows.len(), 5);
+        assert_eq!(of_rows(&memory), owned(&rows));
+        assert_eq!(pairs(&memory, 0..3), owned(&[(B, 0.5), (A, 0.7), (C, 0.2)]));
+    }
+
+    #[test]
+    fn every_row_keeps_the_reward_it_was_given() {
+        let rows = [(A, 0.5), (A, 0.7), (A, 0.5)];
+        assert_eq!(of_rows(&memory_of(&rows)), owned(&rows));
+    }
+
+    #[test]
+    fn an_architecture_of_two_rows_is_drawn_twice_as_often() {
+        let memory = memory_of(&[(A, 0.5), (B, 0.6), (A, 0.5)]);
+        let mut rng = ChaCha8Rng::seed_from_u64(7);
+        let drawn = (0..30_000).filter(|_| memory.sample(&mut rng).reward.value() == 0.5).count();
+        // The deviation of the count is sqrt(30,000 x 2/3 x 1/3) = 82.
+        assert!(drawn.abs_diff(20_000) < 4 * 82, "{drawn}");
     }
 }

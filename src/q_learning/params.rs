@@ -1,5 +1,4 @@
-//! The constants of Q-learning, unchecked ([`QLearningParams`]) and checked
-//! ([`ValidQLearningParams`]).
+//! The constants of Q-learning.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,16 +12,12 @@ pub struct QLearningParams {
     pub learning_rate: f64,
     /// Gamma, what a reward is worth one layer earlier, in [0, 1]; 1: as much.
     pub discount_factor: f64,
-    /// The Q-value of an action never updated, in [0, 1].
-    ///
-    /// 0.5 is near the accuracy of an average network (the paper's appendix and code; its
-    /// Algorithm 1 says 0).
+    /// Of an action never updated, in [0, 1]. 0.5 is near the accuracy of an average network (the
+    /// paper's appendix and code; its Algorithm 1 says 0).
     pub initial_q_value: f64,
-    /// K, how many rows of the replay memory are learned from for each new one.
-    ///
-    /// 100 in the paper, 128 in its code.
+    /// K, rows of the replay memory learned from for each new one: the paper's 100, 128 in its code.
     pub replay_size: u32,
-    /// Whether past rows are replayed at all; if not, each row is learned from once, when it comes.
+    /// If not, each row is learned from once, when it comes.
     pub experience_replay: bool,
 }
 

@@ -9,28 +9,21 @@ use crate::space::{Action, Architecture};
 /// Chooses one of the legal actions: with probability `epsilon` any of them, else one of those
 /// with the greatest Q-value, in either case each with equal chance (MetaQNN, section 3).
 ///
-/// Takes two draws from `rng`, always: a number in [0, 1), compared with epsilon, and an
-/// index, even if there is only one candidate. So what is drawn for one layer does not shift
-/// what is drawn for the next.
+/// Always takes two draws from `rng`: a number in [0, 1), compared with epsilon, and an index, even
+/// of a single candidate. So what one layer draws does not shift what the next one draws.
 pub fn choose_action(values: &[(Action, f64)], epsilon: Epsilon, rng: &mut impl Rng) -> Action {
     // `<` as in the published code: epsilon 0 never explores, epsilon 1 always does.
     let explores = rng.random::<f64>() < epsilon.value();
     let best = values.iter().map(|&(_, value)| value).fold(f64::NEG_INFINITY, f64::max);
-    let candidates: Vec<Action> = values
-        .iter()
-        .filter(|&&(_, value)| explores || value == best)
-        .map(|&(action, _)| action)
-        .collect();
+    let candidates = values.iter().filter(|&&(_, value)| explores || value == best);
+    let candidates: Vec<Action> = candidates.map(|&(action, _)| action).collect();
     // 32 bits, so that the stream does not depend on the width of `usize`.
     let index = rng.random_range(0..candidates.len() as u32);
     candidates[index as usize]
 }
 
-/// Samples an architecture, layer by layer, with the epsilon-greedy policy.
-///
-/// Takes the two draws of [`choose_action`] for each of its layers, the softmax included, and
-/// nothing else from `rng`. The table is only read. States are looked up by
-/// [`crate::space::Space::sampling_key`], so `fc_bin_quirk` acts here.
+/// Takes the two draws of [`choose_action`] for each layer, the softmax included, and nothing else
+/// from `rng`. States are looked up by [`crate::space::Space::sampling_key`]: `fc_bin_quirk` acts.
 pub fn sample_trajectory(q_table: &QTable, epsilon: Epsilon, rng: &mut impl Rng) -> Architecture {
     let space = q_table.space();
     let mut layers = Vec::new();

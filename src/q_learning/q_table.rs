@@ -6,13 +6,11 @@ use std::collections::BTreeMap;
 use super::trajectory::{Trajectory, Transition};
 use crate::space::{Action, Space, StateKey};
 
-/// What is wrong with a Q-table read from a file.
+/// Of a Q-table read from a file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct QLearningError(pub(super) String);
 
-/// Q-values by state and action.
-///
 /// A state gets its row when the first architecture that passes through it enters the replay
 /// memory: all its legal actions, in the order of [`Space::legal_actions`], at the initial
 /// Q-value. States without a row read as if they had one.
@@ -36,13 +34,8 @@ pub(super) struct Place {
 
 impl QTable {
     pub const fn new(space: Space, initial_q_value: f64) -> Self {
-        Self {
-            space,
-            initial_q_value,
-            rows: Vec::new(),
-            updates: Vec::new(),
-            row_of: BTreeMap::new(),
-        }
+        let row_of = BTreeMap::new();
+        Self { space, initial_q_value, rows: Vec::new(), updates: Vec::new(), row_of }
     }
 
     pub const fn space(&self) -> &Space {
@@ -57,13 +50,12 @@ impl QTable {
         self.rows.is_empty()
     }
 
-    /// Returns the rows in the order of their states, the actions in that of
-    /// [`Space::legal_actions`].
+    /// In the order of their states.
     pub fn rows(&self) -> impl Iterator<Item = (StateKey, &[(Action, f64)])> {
         self.row_of.iter().map(|(&key, &row)| (key, self.rows[row as usize].as_slice()))
     }
 
-    /// Returns how often each Q-value of a state with a row was updated.
+    /// How often each Q-value of a state with a row was updated.
     pub fn updates(&self, key: &StateKey) -> &[u64] {
         &self.updates[self.row_of[key] as usize]
     }
@@ -75,7 +67,6 @@ impl QTable {
         }
     }
 
-    /// Returns the Q-value of an action, `None` when it is not legal in the state.
     #[cfg(test)]
     pub(super) fn value(&self, key: &StateKey, action: Action) -> Option<f64> {
         self.values(key).iter().find(|(legal, _)| *legal == action).map(|&(_, value)| value)
@@ -87,28 +78,27 @@ impl QTable {
         row: Vec<(Action, f64)>,
         updates: Vec<u64>,
     ) -> Result<(), QLearningError> {
-        if self.row_of.contains_key(&key) {
-            return Err(QLearningError(format!("the Q-table holds the state `{key:?}` twice")));
-        }
         let legal = self.space.legal_actions(&key);
-        if !row.iter().map(|(action, _)| action).eq(&legal) {
-            return Err(QLearningError(format!(
-                "the Q-table's actions of the state `{key:?}` are not the legal ones ({} actions, \
-                 {} found)",
-                legal.len(),
-                row.len()
-            )));
-        }
-        if let Some(&(action, value)) = row.iter().find(|(_, value)| !value.is_finite()) {
-            return Err(QLearningError(format!(
+        let problem = if self.row_of.contains_key(&key) {
+            format!("the Q-table holds the state `{key:?}` twice")
+        } else if !row.iter().map(|(action, _)| action).eq(&legal) {
+            let (legal, found) = (legal.len(), row.len());
+            format!(
+                "the Q-table's actions of the state `{key:?}` are not the legal ones ({legal} \
+                 actions, {found} found)"
+            )
+        } else if let Some((action, value)) = row.iter().find(|(_, value)| !value.is_finite()) {
+            format!(
                 "the Q-value of `{action}` in the state `{key:?}` is `{value}` (must be finite)"
-            )));
-        }
-        self.push_row(key, row, updates.into());
-        Ok(())
+            )
+        } else {
+            self.push_row(key, row, updates.into());
+            return Ok(());
+        };
+        Err(QLearningError(problem))
     }
 
-    /// Returns where the Q-values of a trajectory lie; states without a row get one.
+    /// Where the Q-values of a trajectory lie; states without a row get one.
     pub(super) fn places(&mut self, trajectory: &Trajectory) -> Box<[Place]> {
         let place = |transition: &Transition| {
             let row = self.row_or_new(transition.state);
@@ -121,7 +111,7 @@ impl QTable {
         trajectory.transitions().iter().map(place).collect()
     }
 
-    /// Returns the Q-value at a place, to be updated: counts the update.
+    /// The Q-value at a place, to be updated: counts the update.
     pub(super) fn value_to_update(&mut self, place: Place) -> &mut f64 {
         self.updates[place.row as usize][place.action as usize] += 1;
         &mut self.rows[place.row as usize][place.action as usize].1
@@ -138,19 +128,15 @@ impl QTable {
     }
 
     fn row_or_new(&mut self, key: StateKey) -> u32 {
-        match self.row_of.get(&key) {
-            Some(&row) => row,
-            None => {
-                let row = self.initial_row(&key);
-                let updates = vec![0; row.len()];
-                self.push_row(key, row, updates.into())
-            }
-        }
+        self.row_of.get(&key).copied().unwrap_or_else(|| {
+            let row = self.initial_row(&key);
+            let updates = vec![0; row.len()];
+            self.push_row(key, row, updates.into())
+        })
     }
 
     fn push_row(&mut self, key: StateKey, values: Vec<(Action, f64)>, updates: Box<[u64]>) -> u32 {
-        let row =
-            u32::try_from(self.rows.len()).expect("a search space has fewer than 2^32 states");
+        let row = u32::try_from(self.rows.len()).expect("fewer than 2^32 states");
         self.rows.push(values);
         self.updates.push(updates);
         self.row_of.insert(key, row);

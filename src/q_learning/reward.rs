@@ -4,11 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::outcome::{Accuracy, Outcome};
 
-/// The reward of a network that does not fit into memory.
+/// Of a network that does not fit into memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OutOfMemoryReward {
-    /// No reward: nothing is learned from it, as in the published code.
+    /// Nothing is learned from it, as in the published code.
     #[default]
     None,
     /// The accuracy of guessing, so that the agent learns to avoid it.
@@ -23,7 +23,7 @@ pub struct RewardParams {
 }
 
 impl RewardParams {
-    /// Returns the reward of an outcome, `None` when nothing is to be learned from it.
+    /// `None` when nothing is to be learned from an outcome.
     ///
     /// | outcome | reward |
     /// | --- | --- |

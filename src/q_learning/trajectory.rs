@@ -2,10 +2,8 @@
 
 use crate::space::{Action, Architecture, Space, StateKey};
 
-/// One action taken in one state.
-///
-/// Its reward is no part of it: it is 0 but for the last transition of a trajectory, whose
-/// reward is known only when the network has been trained.
+/// One action taken in one state. Its reward, known when the network has been trained, is no part
+/// of it: it is 0 but for the last transition of a trajectory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Transition {
     pub state: StateKey,
@@ -19,19 +17,17 @@ pub struct Transition {
 pub struct Trajectory(Vec<Transition>);
 
 impl Trajectory {
-    /// Returns the trajectory of an architecture, under the keys by which the Q-table learns.
+    /// Under the keys by which the Q-table learns.
     pub fn of(space: &Space, architecture: &Architecture) -> Self {
         let keys: Vec<StateKey> =
             space.states_of(architecture).iter().map(|state| space.key(state)).collect();
         let following = keys.iter().skip(1).copied().map(Some).chain([None]);
         let actions = architecture.layers().iter().copied();
-        let transitions = keys.iter().copied().zip(actions).zip(following);
-        Self(
-            transitions.map(|((state, action), next)| Transition { state, action, next }).collect(),
-        )
+        let steps = keys.iter().copied().zip(actions).zip(following);
+        Self(steps.map(|((state, action), next)| Transition { state, action, next }).collect())
     }
 
-    /// Returns the transitions from the start on; there is at least one.
+    /// From the start on; there is at least one.
     pub fn transitions(&self) -> &[Transition] {
         &self.0
     }

@@ -42,7 +42,7 @@ impl CurveOptions {
     /// Makes a curve of a recorded metric: its natural logarithm first, if asked for, then the sign
     /// so that higher is better.
     pub(super) fn learning_curve(&self, values: Vec<f64>) -> Result<LearningCurve, PredictorError> {
-        let mut values: Vec<f64> = LearningCurve::new(values)?.values().to_vec();
+        let mut values: Vec<f64> = LearningCurve::try_from(values)?.values().to_vec();
         if self.log {
             if let Some((epoch, value)) = (1..).zip(&values).find(|(_, value)| **value <= 0.0) {
                 return Err(PredictorError::Unusable(format!(
@@ -55,7 +55,7 @@ impl CurveOptions {
         if self.loss {
             values.iter_mut().for_each(|value| *value = -*value);
         }
-        LearningCurve::new(values)
+        LearningCurve::try_from(values)
     }
 }
 
@@ -118,7 +118,7 @@ impl CurvesFile {
         };
         let network = |row: &ByteRecord| {
             let refused = |error| Refusal::Damage(format!("line {}: {error}", line(row)));
-            let features = Features::new(self.numbers(row, &features)?).map_err(refused)?;
+            let features = Features::try_from(self.numbers(row, &features)?).map_err(refused)?;
             let values = self.numbers(row, &epochs)?;
             let curve = options.learning_curve(values).map_err(refused)?;
             Ok((String::from_utf8_lossy(&row[0]).into_owned(), Example { features, curve }))

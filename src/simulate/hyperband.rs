@@ -322,8 +322,8 @@ mod tests {
     fn run_by_hand(kappa: f64) -> Vec<HyperbandSummary> {
         let network = |id: usize| {
             let value = if id == 6 { 0.855 } else { 0.9 - id as f64 / 100.0 };
-            let curve = LearningCurve::new(vec![value, value, value, value - 0.3]).unwrap();
-            (id.to_string(), Example { features: Features::new(vec![]).unwrap(), curve })
+            let curve = LearningCurve::try_from(vec![value, value, value, value - 0.3]).unwrap();
+            (id.to_string(), Example { features: Features::try_from(vec![]).unwrap(), curve })
         };
         let predictor = PredictorParams {
             regressor: Regressor::LastSeen,

@@ -131,8 +131,8 @@ mod tests {
     #[test]
     fn only_networks_after_the_burn_in_are_scored() {
         let network = |(id, values): (usize, [f64; 2])| {
-            let curve = LearningCurve::new(values.to_vec()).unwrap();
-            (id.to_string(), Example { features: Features::new(vec![]).unwrap(), curve })
+            let curve = LearningCurve::try_from(values.to_vec()).unwrap();
+            (id.to_string(), Example { features: Features::try_from(vec![]).unwrap(), curve })
         };
         // Three of the burn-in, which the last value seen predicts exactly, and two that it does
         // not.

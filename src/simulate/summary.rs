@@ -200,7 +200,7 @@ mod tests {
         // three are walked: one stopped after 1 epoch, one trained, one (the best) stopped after 2.
         let finals = [0.5, 0.1, 0.7, 0.9];
         let named = |(id, mut network): (usize, (String, Example))| {
-            let curve = LearningCurve::new(vec![0.0, 0.0, 0.0, finals[id]]).unwrap();
+            let curve = LearningCurve::try_from(vec![0.0, 0.0, 0.0, finals[id]]).unwrap();
             network.1.curve = curve;
             network
         };

@@ -101,8 +101,8 @@ mod tests {
     /// Networks of three epochs with given last values, each predicted as it ends with sigma 0.01.
     fn walked_by_hand(finals: &[f64], top_n: usize) -> Vec<WalkedNetwork> {
         let network = |(id, y): (usize, &f64)| {
-            let curve = LearningCurve::new(vec![0.0, 0.0, *y]).unwrap();
-            (id.to_string(), Example { features: Features::new(vec![]).unwrap(), curve })
+            let curve = LearningCurve::try_from(vec![0.0, 0.0, *y]).unwrap();
+            (id.to_string(), Example { features: Features::try_from(vec![]).unwrap(), curve })
         };
         let recorded =
             RecordedCurves::new(finals.iter().enumerate().map(network).collect()).unwrap();

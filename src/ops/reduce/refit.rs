@@ -47,7 +47,7 @@ pub(crate) fn newest_predictor(
     let Some(set) = due_set(experiment, journal.state()) else { return Ok(None) };
     let is_of_log = |stored: &StoredPredictor| is_of_log(experiment, stored, journal.rows());
     let (dir, sha256) = (experiment.dir(), experiment.view_params().sha256);
-    let at_most = set.full_curves() as u64;
+    let at_most = set.full_curves as u64;
     Ok(StoredPredictor::newest(dir, &sha256, at_most, is_of_log, on_damage)?)
 }
 
@@ -58,14 +58,14 @@ pub(crate) fn predictor_curves(
 ) -> anyhow::Result<Option<u64>> {
     let Some(set) = due_set(experiment, journal.state()) else { return Ok(None) };
     let listed = experiment.dir().list_predictors()?.into_iter().map(|(curves, _)| curves);
-    Ok(listed.filter(|curves| *curves <= set.full_curves() as u64).max())
+    Ok(listed.filter(|curves| *curves <= set.full_curves as u64).max())
 }
 
 /// Fits and publishes the predictor that is due; returns how many full curves it was fitted to just
 /// now. Curves that nothing can be learned from end no search: training goes on without it.
 pub(crate) fn refit(experiment: &Experiment, journal: &Journal) -> anyhow::Result<Option<usize>> {
     let Some(set) = due_set(experiment, journal.state()) else { return Ok(None) };
-    let full_curves = set.full_curves() as u64;
+    let full_curves = set.full_curves as u64;
     let newest = newest_predictor(experiment, journal, set_aside)?;
     if newest.is_some_and(|it| it.full_curves == full_curves) {
         return Ok(None);
@@ -90,7 +90,7 @@ pub(crate) fn refit_unless_started(
     journal: &Journal,
 ) -> anyhow::Result<()> {
     let Some(set) = due_set(experiment, journal.state()) else { return Ok(()) };
-    let full_curves = set.full_curves() as u64;
+    let full_curves = set.full_curves as u64;
     let newest = newest_predictor(experiment, journal, skip)?;
     if newest.is_none_or(|it| it.full_curves < full_curves)
         && StoredPredictor::start_fit(experiment.dir(), &host()?, full_curves)?
@@ -105,7 +105,7 @@ fn fit(
     set: &TrainingSet,
     rows: &[Row],
 ) -> anyhow::Result<FittedPredictor> {
-    let full_curves = set.full_curves() as u64;
+    let full_curves = set.full_curves as u64;
     let examples = rows_of(experiment, full_curves, rows)
         .map(|row| example(experiment, row))
         .collect::<anyhow::Result<Vec<_>>>()?;
@@ -190,6 +190,6 @@ pub(crate) fn example_of(
     let accuracies = rows.iter().map(|row| row.validation_accuracy.value());
     Ok(Example {
         features: Features::of_network(parameters, layers, learning_rate)?,
-        curve: LearningCurve::new(accuracies.collect())?,
+        curve: LearningCurve::try_from(accuracies.collect::<Vec<_>>())?,
     })
 }

@@ -224,7 +224,7 @@ impl<'a> Verdicts<'a> {
         // A blanked row leaves others unchecked.
         let y_best = y_best.filter(|best| Accuracy::new(*best).is_ok());
         let newest = curve.rows.last_mut().expect("what was predicted from has rows");
-        let verdict = newest.judge(early_stopping.rule(), prediction, y_best);
+        let verdict = newest.judge(early_stopping.rule, prediction, y_best);
         match verdict.is_stop() && !self.is_audited {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
@@ -263,7 +263,7 @@ pub(crate) fn stopped_at<'a>(
     experiment: &Experiment,
     start: &'a [CurveRow],
 ) -> Option<&'a CurveRow> {
-    start.last().filter(|row| row.is_stop(experiment.config().early_stopping.rule()))
+    start.last().filter(|row| row.is_stop(experiment.config().early_stopping.rule))
 }
 
 /// Returns the epoch of the first verdict to stop a network that was trained to the end to audit
@@ -273,7 +273,7 @@ pub(crate) fn audited_at<'a>(
     iteration: Iteration,
     start: &'a [CurveRow],
 ) -> Option<&'a CurveRow> {
-    let rule = experiment.config().early_stopping.rule();
+    let rule = experiment.config().early_stopping.rule;
     let is_audited = is_of_audit(experiment, iteration);
     start.iter().find(|row| is_audited && row.is_stop(rule))
 }

@@ -196,7 +196,7 @@ impl Subject {
             report.differing = differing.iter().map(|found| found.path.clone()).collect();
             findings.extend([views.0, predictors.0, differing].concat());
             findings.extend(files::check_attempts(&files, &self.dir, &examined)?);
-            let rule = config.early_stopping.rule();
+            let rule = config.early_stopping.rule;
             findings.extend(files::check_curves(&files, &self.dir, rule, &examined)?);
             findings.extend(files::check_rounds(&self.dir, &examined)?);
             findings.extend(files::check_imported(&self.dir, &config.space)?);
