@@ -53,8 +53,8 @@ impl Fingerprint {
         for ((name, found), expected) in found.iter().zip(self.0.values()) {
             if found != expected {
                 let problem = format!(
-                    "has `{}` bytes of sha256 `{}`, but had `{}` of `{}` when the experiment was \
-                     created (restore it)",
+                    "has changed since the experiment was created: `{}` bytes of sha256 `{}`, not \
+                     `{}` of `{}` (restore it)",
                     found.bytes, found.sha256, expected.bytes, expected.sha256
                 );
                 return Err(DatasetError::damaged(&folder.join(name), problem));
@@ -118,12 +118,12 @@ mod tests {
         bytes[8] = 1;
         fs::write(&path, &bytes).unwrap();
         let error = fingerprint.check_files(&params).unwrap_err();
-        assert!(error.to_string().contains("has `10` bytes of sha256"), "{error}");
+        assert!(error.to_string().contains("`10` bytes of sha256"), "{error}");
 
         bytes.push(0);
         fs::write(&path, &bytes).unwrap();
         let error = fingerprint.check_files(&params).unwrap_err();
-        assert!(error.to_string().contains("has `11` bytes of"), "{error}");
+        assert!(error.to_string().contains("`11` bytes of"), "{error}");
 
         fs::rename(&path, path.with_file_name("train-labels-idx1-ubyte.gz")).unwrap();
         let error = fingerprint.check_files(&params).unwrap_err();
