@@ -52,14 +52,16 @@ pub fn run(
         stderr: Vec::new(),
         deaths: 0,
         losses: 0,
-        events: WorkerEvents::default(),
+        has_claimed: false,
+        is_halted: false,
+        others_train: false,
     };
     loop {
         // Claims of workers that died, in this run or an earlier one, are lost here. With the
         // configuration of now, which a longer schedule may have changed.
         let experiment = experiment.reopened()?;
         let reduced = reduce(&experiment, &EndedJobs::None)?;
-        if reduced.finished || search.events.is_halted {
+        if reduced.finished || search.is_halted {
             return Ok(());
         }
         search.watch_workers(&interrupted)?;
@@ -68,19 +70,10 @@ pub fn run(
                 "interrupted (the same command goes on where it was)".to_owned()
             ));
         }
-        if search.events.others_train && !search.events.has_claimed {
+        if search.others_train && !search.has_claimed {
             sleep_unless(|| interrupted.load(Ordering::SeqCst), LOOK_AGAIN_AFTER);
         }
     }
-}
-
-/// Of the workers since they were started last.
-#[derive(Debug, Clone, Copy, Default)]
-struct WorkerEvents {
-    has_claimed: bool,
-    is_halted: bool,
-    /// One found nothing to claim, while what is left was in training.
-    others_train: bool,
 }
 
 /// Asks the workers to end, and kills them when they were asked long ago.
@@ -115,14 +108,18 @@ struct Search<'a> {
     deaths: u32,
     /// Trainings that were lost since the last result.
     losses: u32,
-    events: WorkerEvents,
+    // What workers have reported since they were started last.
+    has_claimed: bool,
+    is_halted: bool,
+    /// One found nothing to claim, while what is left was in training.
+    others_train: bool,
 }
 
 impl Search<'_> {
     /// Starts the workers and watches them until all have ended, since nothing is left to claim.
     /// One that dies is replaced.
     fn watch_workers(&mut self, interrupted: &AtomicBool) -> anyhow::Result<()> {
-        self.events = WorkerEvents::default();
+        (self.has_claimed, self.is_halted, self.others_train) = (false, false, false);
         let command = self.worker_command()?;
         let start = || ChildProcess::worker(&command).map(Some);
         let mut workers = (0..self.workers).map(|_| start()).collect::<Result<Vec<_>, _>>()?;
@@ -174,7 +171,7 @@ impl Search<'_> {
         let reason = self.stderr.iter().rev().find_map(|line| line.strip_prefix("error: "));
         // Configuration, damage, environment: the next worker would meet the same.
         if let (Some(code @ 2..=4), Some(reason)) = (status.code(), reason)
-            && (!self.events.has_claimed || self.deaths >= MOST_DEATHS)
+            && (!self.has_claimed || self.deaths >= MOST_DEATHS)
         {
             let refusal = match code {
                 2 => Refusal::Usage,
@@ -213,7 +210,7 @@ impl Search<'_> {
         };
         match &event {
             TrainEvent::Recorded { .. } => (self.deaths, self.losses) = (0, 0),
-            TrainEvent::Claimed { .. } => self.events.has_claimed = true,
+            TrainEvent::Claimed { .. } => self.has_claimed = true,
             TrainEvent::Lost { reason, .. } => {
                 self.losses += 1;
                 if self.losses >= MOST_LOSSES {
@@ -224,8 +221,8 @@ impl Search<'_> {
                     )));
                 }
             }
-            TrainEvent::Halted => self.events.is_halted = true,
-            TrainEvent::Nothing { finished: false } => self.events.others_train = true,
+            TrainEvent::Halted => self.is_halted = true,
+            TrainEvent::Nothing { finished: false } => self.others_train = true,
             _ => {}
         }
         (self.on_event)(worker, &event);

@@ -125,9 +125,10 @@ impl TaskRun<'_> {
         }
         let reason = match end {
             Ok(TrainingEnd::Interrupted) => {
+                let own_seconds = curve.curve.seconds() - curve.kept_seconds;
                 let has_epochs = !curve.curve.rows.is_empty();
                 let trained_again = if has_epochs { curve.lost_seconds() } else { 0.0 };
-                let lost_seconds = spent - curve.own_seconds().min(spent) + trained_again;
+                let lost_seconds = spent - own_seconds.min(spent) + trained_again;
                 return Err(self.leave(claim, lost_seconds, seconds)?);
             }
             Ok(end) if !is_whole(&mut curve, request, &end) => return Ok(false),

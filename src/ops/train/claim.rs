@@ -1,8 +1,6 @@
 //! What a task claims: it samples under the lock, where it sees what others have claimed and
 //! finished, or takes up its own open claim again.
 
-use std::mem;
-
 use jiff::{SignedDuration, Timestamp};
 
 use crate::ops::journal::{Journal, Transaction};
@@ -42,13 +40,14 @@ impl TaskRun<'_> {
             options: self.options,
             predictor: self.predictor.as_ref().map(|stored| stored.full_curves),
             q_values: &mut self.q_values,
+            reused: Vec::new(),
         };
         let claimed = sampler.claim(&mut self.journal)?;
         match &claimed {
             Claimed::Nothing(why) => (self.on_event)(why.clone()),
             Claimed::OtherConfiguration => {}
             Claimed::Claim(claim) => {
-                for iteration in &claim.reused {
+                for iteration in sampler.reused {
                     (self.on_event)(TrainEvent::Reused { iteration: iteration.0 });
                 }
                 (self.on_event)(TrainEvent::Claimed {
@@ -71,6 +70,8 @@ pub(crate) struct Sampler<'a> {
     /// Full curves of the predictor that will judge.
     pub predictor: Option<u64>,
     pub q_values: &'a mut QValues,
+    /// Iterations that drew an architecture with a result.
+    pub reused: Vec<Iteration>,
 }
 
 /// The Q-table that draws are made with, kept from one claim to the next.
@@ -134,7 +135,6 @@ impl Sampler<'_> {
     /// Takes up the task's own open claim if it has one, else samples and claims.
     pub fn claim(&mut self, journal: &mut Journal) -> anyhow::Result<Claimed> {
         let schedule = &self.experiment.config().schedule;
-        let mut reused = Vec::new();
         loop {
             // Before the lock, which is not held while files are read; so all of this is looked at
             // again under it.
@@ -146,9 +146,7 @@ impl Sampler<'_> {
             self.q_values.bring_up_to_date(journal, epsilon, self.options.reduce)?;
             let claimed = match earlier {
                 Some(earlier) => self.take_up_again(journal, earlier)?,
-                None => {
-                    journal.transaction(|under_lock| self.draw(under_lock, epsilon, &mut reused))?
-                }
+                None => journal.transaction(|transaction| self.draw(transaction, epsilon))?,
             };
             if let Some(claimed) = claimed {
                 return Ok(claimed);
@@ -181,17 +179,16 @@ impl Sampler<'_> {
             let rows = transaction.state().resume(earlier, end, &self.claimant());
             let claim = rows.iter().find(|row| row.event == Event::Claimed).cloned();
             transaction.push_all(rows)?;
-            claim.map(|row| self.claimed(row, Vec::new(), transaction.state())).transpose()
+            claim.map(|row| self.claimed(row, transaction.state())).transpose()
         })
     }
 
     /// Draws until something is claimed. `None` when what was seen before the lock holds no more:
     /// the configuration, that the task has no open claim, the epsilon whose Q-values were read.
     fn draw(
-        &self,
+        &mut self,
         transaction: &mut Transaction<'_>,
         expected: Option<Epsilon>,
-        reused: &mut Vec<Iteration>,
     ) -> anyhow::Result<Option<Claimed>> {
         let state = transaction.state();
         if state.settings != self.experiment.settings || self.open_claim(state).is_some() {
@@ -230,27 +227,20 @@ impl Sampler<'_> {
             let row = state.draw(&architecture.to_string(), epsilon, &by);
             transaction.push(row.clone())?;
             match row.event {
-                Event::Claimed => {
-                    return self.claimed(row, mem::take(reused), transaction.state()).map(Some);
-                }
-                Event::Reused => reused.extend(row.iteration),
+                Event::Claimed => return self.claimed(row, transaction.state()).map(Some),
+                Event::Reused => self.reused.extend(row.iteration),
                 _ => {}
             }
         }
     }
 
-    fn claimed(
-        &self,
-        row: Row,
-        reused: Vec<Iteration>,
-        known: &Knowledge,
-    ) -> anyhow::Result<Claimed> {
+    fn claimed(&self, row: Row, state: &Knowledge) -> anyhow::Result<Claimed> {
         let expected = "a claimed row has an iteration, an attempt and an architecture";
         let attempt = row.attempt().expect(expected);
         let text = row.architecture.as_deref().expect(expected);
         let architecture = self.experiment.config().space.parse(text)?;
-        let timeouts = known.open.get(&attempt.iteration).map_or(0, |open| open.timeouts);
-        Ok(Claimed::Claim(Box::new(Claim { row, attempt, architecture, timeouts, reused })))
+        let timeouts = state.open.get(&attempt.iteration).map_or(0, |open| open.timeouts);
+        Ok(Claimed::Claim(Box::new(Claim { row, attempt, architecture, timeouts })))
     }
 
     fn claimant(&self) -> Claimant {
@@ -339,19 +329,17 @@ training: {trainer: synthetic}
             options: TrainOptions::default(),
             predictor: None,
             q_values: &mut QValues::unread(&experiment),
+            reused: Vec::new(),
         };
         let mut journal = Journal::open(&experiment).unwrap();
         let at_random = Some(Epsilon::RANDOM);
-        let draw = |sampler: &Sampler<'_>, journal: &mut Journal| {
-            let draw = |transaction: &mut Transaction<'_>| {
-                sampler.draw(transaction, at_random, &mut Vec::new())
-            };
-            journal.transaction(draw).unwrap()
+        let draw = |sampler: &mut Sampler<'_>, journal: &mut Journal| {
+            journal.transaction(|transaction| sampler.draw(transaction, at_random)).unwrap()
         };
-        let Some(Claimed::Claim(first)) = draw(&sampler, &mut journal) else { panic!("at 1") };
+        let Some(Claimed::Claim(first)) = draw(&mut sampler, &mut journal) else { panic!("at 1") };
         record(&mut journal, &first.row);
         // Another task has ended epsilon 1 since the Q-values were left unread.
-        assert!(draw(&sampler, &mut journal).is_none());
+        assert!(draw(&mut sampler, &mut journal).is_none());
         assert_eq!(journal.rows().len(), 2, "nothing was drawn");
         let claimed = sampler.claim(&mut journal).unwrap();
         let Claimed::Claim(second) = claimed else { panic!("at 0.5") };

@@ -67,10 +67,16 @@ impl CurveInProgress {
             };
             self.keep(kept);
         }
-        // Nothing here costs more the longer the curve is, but for the prediction.
         self.curve.rows.push(row(report));
         judge(&mut self.curve);
-        match self.write_last() {
+        let rows = &self.curve.rows;
+        let written = match &mut self.file {
+            CurveFile::Open(writer) => writer.append(&rows[rows.len() - 1]),
+            CurveFile::Settled => CurveWriter::create(self.path.clone(), rows)
+                .map(|writer| self.file = CurveFile::Open(writer)),
+            CurveFile::Behind => Ok(()),
+        };
+        match written {
             Err(error) if error.is_taken() => return Err(error),
             Err(error) => {
                 log::warn!("the training goes on, its curve is written later: {error}");
@@ -97,20 +103,6 @@ impl CurveInProgress {
         self.curve = kept;
     }
 
-    fn write_last(&mut self) -> Result<(), StorageError> {
-        let Some((last, before)) = self.curve.rows.split_last() else { return Ok(()) };
-        match &mut self.file {
-            CurveFile::Open(writer) => writer.append(last),
-            CurveFile::Settled => {
-                let mut writer = CurveWriter::create(self.path.clone(), before)?;
-                writer.append(last)?;
-                self.file = CurveFile::Open(writer);
-                Ok(())
-            }
-            CurveFile::Behind => Ok(()),
-        }
-    }
-
     /// Brings the whole curve to the disk; to be called again after an error. A training without an
     /// epoch has no file.
     pub fn finish(&mut self) -> Result<(), StorageError> {
@@ -121,11 +113,6 @@ impl CurveInProgress {
         }
         self.file = CurveFile::Settled;
         Ok(())
-    }
-
-    /// Seconds of the epochs that this attempt has trained.
-    pub fn own_seconds(&self) -> f64 {
-        self.curve.seconds() - self.kept_seconds
     }
 
     /// Seconds of earlier epochs that this attempt trains again.
@@ -256,14 +243,6 @@ fn is_of_audit(experiment: &Experiment, iteration: Iteration) -> bool {
     let config = experiment.config();
     let mut rng = generator(config.experiment.seed, Purpose::Audit, iteration.0, 0);
     is_audited(config.early_stopping.audit_share, &mut rng)
-}
-
-/// Returns the epoch after which a training was stopped: its last.
-pub(crate) fn stopped_at<'a>(
-    experiment: &Experiment,
-    start: &'a [CurveRow],
-) -> Option<&'a CurveRow> {
-    start.last().filter(|row| row.is_stop(experiment.config().early_stopping.rule))
 }
 
 /// Returns the epoch of the first verdict to stop a network that was trained to the end to audit
@@ -454,7 +433,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn an_audit_is_known_by_its_first_verdict_and_a_stop_by_its_last() {
+    fn an_audit_is_known_by_its_first_verdict() {
         let folder = tempfile::tempdir().unwrap();
         let (all, none) = (experiment(&folder, "1.0"), experiment(&folder, "0.0"));
         // An earlier attempt got the first verdict; this one was not asked, or changed its mind.
@@ -463,7 +442,5 @@ pub(crate) mod tests {
         assert_eq!(audited_at(&all, Iteration(1), &start).unwrap().epoch, 2);
         assert_eq!(audited_at(&none, Iteration(1), &start), None, "no audit: it should have ended");
         assert_eq!(audited_at(&all, Iteration(1), &start[2..]), None);
-        assert_eq!(stopped_at(&none, &start), None);
-        assert_eq!(stopped_at(&none, &start[..2]).unwrap().epoch, 2);
     }
 }

@@ -35,9 +35,7 @@ use crate::regular_file::{self, SMALL};
 use crate::slurm::{Slurm, SlurmTask, Variables};
 use crate::space::Architecture;
 use crate::storage::view::StoredPredictor;
-use crate::storage::{
-    Attempt, ExperimentDir, Iteration, Knowledge, RoundDir, Row, StorageError, TaskRefusal,
-};
+use crate::storage::{Attempt, ExperimentDir, Knowledge, RoundDir, Row, StorageError, TaskRefusal};
 use crate::training::{Interrupt, Signal, Trainer, TrainingError, trainer};
 
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
@@ -57,23 +55,38 @@ pub struct TrainOptions {
     pub share: u32,
 }
 
-/// Where events of a task go. A listener that fails ends no training.
-pub type Listener<'a> = dyn FnMut(TrainEvent) + 'a;
-
 pub fn train(
     experiment: &Experiment,
     options: TrainOptions,
-    on_event: &mut Listener<'_>,
+    on_event: &mut dyn FnMut(TrainEvent),
 ) -> anyhow::Result<()> {
     if let Some(round) = options.round {
         Round::new(experiment, round).check_exists()?;
     }
     // Before any claim: a folder of another user, other images or a missing trainer must not cost
     // an architecture an attempt.
-    experiment.dir().check_access()?;
-    let note = |error: &anyhow::Error| note_refusal(experiment, options.round, error);
-    let mut run = TaskRun::new(experiment, options, on_event).inspect_err(note)?;
-    experiment.dir().make_scratch(experiment.trust)?;
+    let dir = experiment.dir();
+    dir.check_access()?;
+    let interrupt = listen_for_signals()?;
+    let task = Task::current()?;
+    let note = |error: &anyhow::Error| note_refusal(dir, options.round, &task, error);
+    let trainer = trainer(&experiment.config().recipe, interrupt.clone());
+    let trainer = trainer.map_err(anyhow::Error::from).inspect_err(note)?;
+    let files = AttemptFiles::list(dir)?;
+    let journal = Journal::open(experiment)?;
+    files.check(journal.state())?;
+    let mut run = TaskRun {
+        experiment,
+        options,
+        on_event,
+        task: task.clone(),
+        trainer,
+        interrupt,
+        journal,
+        q_values: QValues::unread(experiment),
+        predictor: None,
+    };
+    dir.make_scratch(experiment.trust)?;
     experiment.check_data()?;
     let rehearsal = rehearsal(experiment, run.threads())?;
     run.trainer.prepare(&rehearsal).map_err(anyhow::Error::from).inspect_err(note)?;
@@ -110,18 +123,15 @@ pub fn train(
 
 /// Leaves a note that the trainer refuses to work on this machine, for the count of bad hosts: the
 /// log has no row of it, since nothing was claimed.
-fn note_refusal(experiment: &Experiment, round: Option<u32>, error: &anyhow::Error) {
+fn note_refusal(dir: &ExperimentDir, round: Option<u32>, task: &Task, error: &anyhow::Error) {
     let is_refusal = error.downcast_ref().is_some_and(TrainingError::is_refusal);
     let Some(round) = round.filter(|_| is_refusal) else { return };
-    let noted = Task::current().and_then(|task| {
-        let Task { host, job, task, .. } = task;
-        let (reason, time) = (format!("{error:#}"), Timestamp::now().into());
-        let refusal = TaskRefusal { host, job, task, reason, time };
-        Ok(RoundDir::of(experiment.dir(), round).note_refusal(&refusal)?)
-    });
+    let Task { host, job, task, .. } = task.clone();
+    let (reason, time) = (format!("{error:#}"), Timestamp::now().into());
+    let refusal = TaskRefusal { host, job, task, reason, time };
     // The refusal itself is printed in any case.
-    if let Err(error) = noted {
-        log::info!("the refusal is not kept: {error:#}");
+    if let Err(error) = RoundDir::of(dir, round).note_refusal(&refusal) {
+        log::info!("the refusal is not kept: {error}");
     }
 }
 
@@ -133,14 +143,12 @@ pub(crate) struct Claim {
     pub architecture: Architecture,
     /// Attempts in a row before this one that left on the time warning without a new epoch.
     pub timeouts: u32,
-    /// Iterations that drew a known architecture before it.
-    pub reused: Vec<Iteration>,
 }
 
 struct TaskRun<'a> {
     experiment: &'a Experiment,
     options: TrainOptions,
-    on_event: &'a mut Listener<'a>,
+    on_event: &'a mut dyn FnMut(TrainEvent),
     task: Task,
     trainer: Box<dyn Trainer>,
     interrupt: Interrupt,
@@ -150,31 +158,7 @@ struct TaskRun<'a> {
     predictor: Option<StoredPredictor>,
 }
 
-impl<'a> TaskRun<'a> {
-    fn new(
-        experiment: &'a Experiment,
-        options: TrainOptions,
-        on_event: &'a mut Listener<'a>,
-    ) -> anyhow::Result<Self> {
-        let interrupt = listen_for_signals()?;
-        let trainer = trainer(&experiment.config().recipe, interrupt.clone())?;
-        let task = Task::current()?;
-        let files = AttemptFiles::list(experiment.dir())?;
-        let journal = Journal::open(experiment)?;
-        files.check(journal.state())?;
-        Ok(Self {
-            experiment,
-            options,
-            on_event,
-            task,
-            trainer,
-            interrupt,
-            journal,
-            q_values: QValues::unread(experiment),
-            predictor: None,
-        })
-    }
-
+impl TaskRun<'_> {
     /// Whether one more network as long as the longest so far ends before the warning of the
     /// scheduler; the first one is always tried, unless a signal has come.
     fn time_is_left_for(&self, longest: Duration) -> bool {
@@ -284,12 +268,8 @@ fn local_process(host: &str) -> anyhow::Result<String> {
 /// Whether the process that [`local_process`] has named is known to be gone: it was one of this
 /// machine and is not there any more.
 pub(crate) fn is_gone(process: &str) -> bool {
-    let mut parts = process.rsplitn(4, ':');
-    let (Some(start), Some(pid), Some(its_boot), Some(its_host)) =
-        (parts.next(), parts.next(), parts.next(), parts.next())
-    else {
-        return false;
-    };
+    let parts: Vec<&str> = process.rsplitn(4, ':').collect();
+    let [start, pid, its_boot, its_host] = parts[..] else { return false };
     let (Ok(pid), Ok(host), Ok(boot)) = (pid.parse(), host(), boot()) else { return false };
     let is_there = || start_time(pid).is_some_and(|found| found.to_string() == start);
     its_host == host && (its_boot != boot || !is_there())
@@ -349,22 +329,18 @@ impl AttemptFiles {
     /// Refuses to go on where the log, read after they were listed, lacks the rows of one.
     pub fn check(&self, knowledge: &Knowledge) -> Result<(), Refusal> {
         let mut unknown = self.unknown(|attempt| knowledge.has_begun(attempt));
-        match unknown.next() {
-            None => Ok(()),
-            Some(file) => {
-                let others = match unknown.count() {
-                    0 => String::new(),
-                    others => format!(" (and {others} other files)"),
-                };
-                Err(Refusal::Damage(format!(
-                    "the log lacks rows: `{}`{others} is there, and no row of it (the next \
-                     iteration would be {}; put back the newer log if it was replaced by an older \
-                     copy, else `metaqnn verify --repair` sets such files aside)",
-                    file.display(),
-                    knowledge.next_iteration
-                )))
-            }
-        }
+        let Some(file) = unknown.next() else { return Ok(()) };
+        let others = match unknown.count() {
+            0 => String::new(),
+            others => format!(" (and {others} other files)"),
+        };
+        Err(Refusal::Damage(format!(
+            "the log lacks rows: `{}`{others} is there, and no row of it (the next iteration would \
+             be {}; put back the newer log if it was replaced by an older copy, else `metaqnn \
+             verify --repair` sets such files aside)",
+            file.display(),
+            knowledge.next_iteration
+        )))
     }
 }
 

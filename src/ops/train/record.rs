@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use crate::ops::journal::{Journal, Transaction};
-use crate::ops::train::curve::{CurveInProgress, audited_at, stopped_at};
+use crate::ops::train::curve::{CurveInProgress, audited_at};
 use crate::ops::train::{Claim, TaskRun, sleep_unless};
 use crate::ops::{Experiment, Refusal, TrainEvent};
 use crate::outcome::{Accuracy, Outcome};
@@ -40,7 +40,6 @@ pub(crate) fn result_row(
 ) -> Option<Row> {
     let config = experiment.config();
     let start = curve.curve.last_start();
-    // A start counts once its first epoch has beaten the threshold.
     let first = start.first();
     let passes = |row: &CurveRow| config.recipe.passes_first_epoch(row.validation_accuracy.value());
     let passed = first.is_some_and(passes);
@@ -55,44 +54,41 @@ pub(crate) fn result_row(
         lost_seconds: curve.lost_seconds(),
         time: Timestamp::now().into(),
     };
-    let classes = config.space.image.classes;
-    let row = |event, outcome, summary| Row {
-        reward: config.reward.reward(&outcome, classes).map(Accuracy::value),
-        ..claim.row.result(event, &training).with_curve(summary)
-    };
+    let row = |event| claim.row.result(event, &training);
     let threshold = config.early_stopping.threshold;
     let summary = curve.curve.summary();
-    Some(match end {
+    let (outcome, row) = match end {
         TrainingEnd::Done => {
             let CurveSummary { best, last, .. } = summary?;
-            let row = row(Event::Trained, Outcome::Trained { best, last }, summary);
-            match audited_at(experiment, claim.attempt.iteration, start) {
+            let row = row(Event::Trained).with_curve(summary);
+            let row = match audited_at(experiment, claim.attempt.iteration, start) {
                 Some(at) => Row { audit: Some(true), ..with_verdict(row, at, threshold) },
                 None => row,
-            }
+            };
+            (Outcome::Trained { best, last }, row)
         }
         TrainingEnd::Stopped => {
-            let at = stopped_at(experiment, start)?;
-            let outcome = Outcome::Stopped { predicted: at.predicted_accuracy? };
+            // The verdict after the last epoch.
+            let at = start.last()?;
             let saved = curve.seconds_left(config.recipe.epochs, training.train_seconds);
-            let row = row(Event::Stopped, outcome, summary);
-            with_verdict(Row { saved_seconds: Some(saved), ..row }, at, threshold)
+            let row = with_verdict(row(Event::Stopped).with_curve(summary), at, threshold);
+            let outcome = Outcome::Stopped { predicted: at.predicted_accuracy? };
+            (outcome, Row { saved_seconds: Some(saved), ..row })
         }
         TrainingEnd::Failed { reason } => {
             let summary = summary.filter(|_| passed);
-            let best = summary.map(|summary| summary.best);
-            let row = row(Event::Failed, Outcome::Failed { best }, summary);
-            Row { reason: plain(reason), ..row }
+            let row = row(Event::Failed).with_curve(summary);
+            let outcome = Outcome::Failed { best: summary.map(|summary| summary.best) };
+            (outcome, Row { reason: plain(reason), ..row })
         }
         TrainingEnd::OutOfMemory { peak_bytes } => {
             let reason = peak_bytes.map(|bytes| format!("{bytes} bytes in use at most"));
-            let row = claim.row.result(Event::OutOfMemory, &training);
-            let reward = config.reward.reward(&Outcome::OutOfMemory, classes);
-            let reward = reward.map(Accuracy::value);
-            Row { reward, reason: reason.as_deref().and_then(plain), ..row }
+            (Outcome::OutOfMemory, Row { reason, ..row(Event::OutOfMemory) })
         }
         TrainingEnd::Interrupted => return None,
-    })
+    };
+    let reward = config.reward.reward(&outcome, config.space.image.classes);
+    Some(Row { reward: reward.map(Accuracy::value), ..row })
 }
 
 /// Adds the numbers of the verdict to stop that stands in the row of an epoch.
@@ -204,9 +200,9 @@ impl TaskRun<'_> {
         let signal = self.interrupt.signal();
         if self.task.slurm.is_none() && signal.is_none() {
             return error.context(Refusal::Environment(format!(
-                "failed to record iteration {iteration} for ten minutes (a result is kept \
-                 beside its learning curve: once the log can be written the next `metaqnn \
-                 run` or `metaqnn reduce` records it)"
+                "failed to record iteration {iteration} for ten minutes (a result is kept beside \
+                 its learning curve: once the log can be written the next `metaqnn run` or \
+                 `metaqnn reduce` records it)"
             )));
         }
         // Never after TERM: a cancelled job would come back.
@@ -216,9 +212,8 @@ impl TaskRun<'_> {
             log::warn!("the task is not queued again: {error:#}");
         }
         error.context(Refusal::TryAgain(format!(
-            "failed to record iteration {iteration} until the time was nearly up (a result \
-             is kept beside its learning curve: the next attempt or `metaqnn reduce` \
-             records it)"
+            "failed to record iteration {iteration} until the time was nearly up (a result is kept \
+             beside its learning curve: the next attempt or `metaqnn reduce` records it)"
         )))
     }
 

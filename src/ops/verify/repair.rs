@@ -130,7 +130,8 @@ training: {trainer: synthetic}
         let task = format!("{}", journal.rows().len());
         let task = Task { task, ..Task::current().unwrap() };
         let (options, q_values) = (TrainOptions::default(), &mut QValues::unread(experiment));
-        let mut sampler = Sampler { experiment, task: &task, options, predictor: None, q_values };
+        let (task, predictor, reused) = (&task, None, Vec::new());
+        let mut sampler = Sampler { experiment, task, options, predictor, q_values, reused };
         match sampler.claim(journal).unwrap() {
             Claimed::Claim(claim) => claim.row,
             other => panic!("{other:?}"),
