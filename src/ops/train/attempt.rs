@@ -171,7 +171,6 @@ impl TaskRun<'_> {
 
     /// Ends after a signal, and returns the error for it. The claim stays open: this task takes it
     /// up when it is queued again. It is lost when the time was too short too often.
-    ///
     /// `lost_seconds` are in no curve: those of this attempt, and of epochs that it has trained
     /// again; `all_seconds` are lost with the claim.
     fn leave(

@@ -19,7 +19,6 @@ use crate::storage::{
 
 #[derive(Debug)]
 pub(crate) enum Claimed {
-    /// An architecture to train.
     Claim(Box<Claim>),
     Nothing(TrainEvent),
     /// Nothing yet: the configuration was changed since it was read.
@@ -122,7 +121,6 @@ impl QValues {
         Ok(learned)
     }
 
-    /// The number of the rows, and the table.
     const fn table(&self) -> (usize, &QTable) {
         match self {
             Self::Unread(rows, table) | Self::Published(rows, table) => (*rows, table),
@@ -260,8 +258,7 @@ impl Sampler<'_> {
     }
 }
 
-/// Returns when a claim made now ends by itself: with its task, and after its lifetime at the
-/// latest.
+/// When a claim made now ends by itself: with its task, and after its lifetime at the latest.
 fn claim_end(now: Timestamp, lifetime_seconds: f64, task_end: Option<Timestamp>) -> Timestamp {
     let lifetime = SignedDuration::try_from_secs_f64(lifetime_seconds);
     let latest = now.checked_add(lifetime.unwrap_or(SignedDuration::MAX));
@@ -269,10 +266,8 @@ fn claim_end(now: Timestamp, lifetime_seconds: f64, task_end: Option<Timestamp>)
     task_end.map_or(latest, |end| end.min(latest))
 }
 
-/// Returns how an attempt ended that left without a row, by its files.
-///
-/// It has added epochs when its curve reaches further than any before: an attempt that trains the
-/// same epochs again, and ends where an earlier one ended, has not.
+/// Returns how an attempt ended that left without a row, by its files. It has added epochs when its
+/// curve reaches further than any before, not when it has trained the same epochs again.
 pub(crate) fn end_of(
     dir: &ExperimentDir,
     attempt: Attempt,

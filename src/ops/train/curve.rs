@@ -53,7 +53,6 @@ impl CurveInProgress {
 
     /// Appends an epoch, to whose row `judge` may add a prediction. Returns false when an epoch
     /// before it is missing: the checkpoint that the trainer goes on from is ahead of the curve.
-    ///
     /// A file that cannot be written ends no training, since [`Self::finish`] writes it anew; one
     /// that is there already is that of another attempt, and an error.
     pub fn append(
@@ -199,7 +198,6 @@ impl<'a> Verdicts<'a> {
 
     /// Judges a training by the epochs of its last start: writes prediction and verdict into the
     /// newest row, and returns whether the training is to end.
-    ///
     /// There is no prediction before the first-epoch test is passed, after the last epoch, and once
     /// the audits have switched stopping off.
     pub fn judge(&mut self, journal: &mut Journal, curve: &mut Curve) -> ControlFlow<()> {

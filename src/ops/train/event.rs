@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum TrainEvent {
-    /// An architecture was sampled and claimed, or its claim was taken up again.
     Claimed {
         iteration: u64,
         attempt: u32,
@@ -31,7 +30,6 @@ pub enum TrainEvent {
         iteration: u64,
         /// The event in the log: trained, stopped, failed, out_of_memory.
         outcome: String,
-        /// What Q-learning gets, if anything.
         reward: Option<f64>,
         /// Seconds of training, those of an earlier attempt whose epochs count included.
         seconds: f64,
@@ -40,7 +38,6 @@ pub enum TrainEvent {
     Superseded {
         iteration: u64,
     },
-    /// The attempt ended without a result.
     Lost {
         iteration: u64,
         reason: String,
@@ -53,7 +50,6 @@ pub enum TrainEvent {
         false_stops: u64,
     },
     Halted,
-    /// There is nothing to claim now.
     Nothing {
         /// Whether the schedule is finished, or others still train what is left of it.
         finished: bool,

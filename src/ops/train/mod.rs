@@ -224,8 +224,9 @@ impl Task {
         let slurm = SlurmTask::from_variables(&variables)?;
         let host = host()?;
         let Some(task) = slurm else {
-            let (job, task) = (LOCAL.to_owned(), local_process(&host)?);
-            return Ok(Self { job, task, host, slurm: None, end_time: None });
+            let process = process_name(&host, std::process::id())?;
+            let task = process.context("failed to read `/proc/self/stat`")?;
+            return Ok(Self { job: LOCAL.into(), task, host, slurm: None, end_time: None });
         };
         // Older Slurm sets no variable for it, so it is asked, once. Without an answer the claim
         // has its lifetime, which is safe and only wasteful.
@@ -257,29 +258,23 @@ pub(crate) fn host() -> anyhow::Result<String> {
     Ok(name)
 }
 
-/// Returns `host:boot:process:start` of this process, as no other ever was: a process number alone
-/// comes again.
-fn local_process(host: &str) -> anyhow::Result<String> {
-    let pid = std::process::id();
-    let start = start_time(pid).context("failed to read `/proc/self/stat`")?;
-    Ok(format!("{host}:{}:{pid}:{start}", boot()?))
+/// Returns `host:boot:process:start` of a live process of this machine, as no other ever was: a
+/// process number alone comes again.
+fn process_name(host: &str, pid: u32) -> anyhow::Result<Option<String>> {
+    let path = "/proc/sys/kernel/random/boot_id";
+    let boot = kernel_text(path).with_context(|| format!("failed to read `{path}`"))?;
+    // The first part of the boot's identifier is enough, and the column stays narrow.
+    Ok(start_time(pid).map(|start| format!("{host}:{boot:.8}:{pid}:{start}")))
 }
 
-/// Whether the process that [`local_process`] has named is known to be gone: it was one of this
+/// Whether a process that [`process_name`] has named is known to be gone: it was one of this
 /// machine and is not there any more.
 pub(crate) fn is_gone(process: &str) -> bool {
     let parts: Vec<&str> = process.rsplitn(4, ':').collect();
-    let [start, pid, its_boot, its_host] = parts[..] else { return false };
-    let (Ok(pid), Ok(host), Ok(boot)) = (pid.parse(), host(), boot()) else { return false };
-    let is_there = || start_time(pid).is_some_and(|found| found.to_string() == start);
-    its_host == host && (its_boot != boot || !is_there())
-}
-
-/// Returns the first part of the boot's identifier: enough, and the column stays narrow.
-fn boot() -> anyhow::Result<String> {
-    let path = "/proc/sys/kernel/random/boot_id";
-    let id = kernel_text(path).with_context(|| format!("failed to read `{path}`"))?;
-    Ok(id.chars().take(8).collect())
+    let [_, pid, _, its_host] = parts[..] else { return false };
+    let (Ok(pid), Ok(host)) = (pid.parse(), host()) else { return false };
+    let name = process_name(&host, pid);
+    its_host == host && name.is_ok_and(|found| found.as_deref() != Some(process))
 }
 
 fn kernel_text(path: &str) -> std::io::Result<String> {
@@ -291,13 +286,11 @@ fn kernel_text(path: &str) -> std::io::Result<String> {
 fn start_time(pid: u32) -> Option<u64> {
     let stat = kernel_text(&format!("/proc/{pid}/stat")).ok()?;
     // The name of the program stands in parentheses and may hold anything, so fields count from the
-    // last one.
+    // last one: the state is field 3 and the start time field 22 of proc(5).
     let (_, after_name) = stat.rsplit_once(')')?;
-    let mut fields = after_name.split_whitespace();
-    let is_dead = matches!(fields.next()?, "Z" | "X");
-    // The state is field 3 and the start time field 22 of proc(5).
-    let started = fields.nth(18)?.parse().ok()?;
-    (!is_dead).then_some(started)
+    let fields: Vec<&str> = after_name.split_whitespace().collect();
+    let is_dead = matches!(*fields.first()?, "Z" | "X");
+    fields.get(19)?.parse().ok().filter(|_| !is_dead)
 }
 
 /// Files of attempts: to be listed before the log is read, so that the log holds the claim of each.
@@ -351,14 +344,15 @@ mod tests {
     #[test]
     fn this_process_is_not_gone_and_its_successor_is_another() {
         let host = host().unwrap();
-        let process = local_process(&host).unwrap();
+        let process = process_name(&host, std::process::id()).unwrap().unwrap();
+        let boot = process.rsplit(':').nth(2).unwrap();
         assert!(!is_gone(&process));
         let (other, start) = process.rsplit_once(':').unwrap();
         let earlier = format!("{other}:{}", start.parse::<u64>().unwrap() - 1);
         assert!(is_gone(&earlier), "a process of the same number that started earlier has ended");
         let elsewhere = earlier.replacen(&host, "else:where", 1);
         assert!(!is_gone(&elsewhere), "nothing is known of other machines");
-        assert!(is_gone(&process.replace(&boot().unwrap(), "00000000")), "before a reboot");
-        assert!(!is_gone("17") && !is_gone(&format!("{host}:{}:x:1", boot().unwrap())));
+        assert!(is_gone(&process.replace(boot, "00000000")), "before a reboot");
+        assert!(!is_gone("17") && !is_gone(&format!("{host}:{boot}:x:1")));
     }
 }

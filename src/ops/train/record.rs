@@ -234,7 +234,7 @@ pub(super) fn is_full(error: &anyhow::Error) -> bool {
     causes.any(StorageError::is_full)
 }
 
-/// Appends a result under the lock, unless its architecture has one; returns what became of it.
+/// Appends a result, unless its architecture has one; returns what became of it.
 fn record(transaction: &mut Transaction<'_>, row: &Row) -> anyhow::Result<TrainEvent> {
     let iteration = row.iteration.unwrap_or_default().0;
     let (rows, is_known) = match transaction.state().record(row)? {
