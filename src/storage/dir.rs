@@ -11,9 +11,9 @@ use strum::{IntoStaticStr, VariantArray};
 use crate::storage::log::event::{Attempt, Iteration};
 use crate::storage::{error::StorageError, fs::publish};
 
-/// The version of all files of an experiment, `format_version` in `experiment.yaml`. A program reads
-/// and writes exactly one: several copies of it may work on an experiment for weeks, and one that
-/// understood the files a little differently would damage them.
+/// The version of all files of an experiment, `format_version` in `experiment.yaml`. A program
+/// reads and writes exactly one: several copies of it may work on an experiment for weeks, and one
+/// that understood the files a little differently would damage them.
 ///
 /// Raised whenever another version could misread a file: another column of the log or of a view, or
 /// another meaning of one; another rule for which rows may follow which; another path; another key

@@ -5,22 +5,19 @@
 //! that was looked up too early stays unseen for half a minute. So there are two kinds of files:
 //! the log, which is its own lock, and everything else, written once under a name never used
 //! before, so that it appears whole and readers list the folder. (What has one owner may grow or be
-//! replaced: a curve and a checkpoint belong to the attempt in their name. No program reads
-//! `tables/`.)
+//! replaced: a curve and a checkpoint belong to the attempt in their name.)
 //!
 //! * `fs/`: [`fs::publish`], locks, direct I/O, mounts, [`Trust`], [`Time`]
-//! * `log/`: a [`Row`] is an event, a line of text, a place in the file, or damage; [`ReplayLog`]
-//!   reads, [`WritableReplayLog`] appends
+//! * `log/`: a [`Row`] is an event, a line, a place in the file, or damage; [`ReplayLog`] reads,
+//!   [`WritableReplayLog`] appends
 //! * `search_state/`: [`Knowledge`], the fold over the rows, and all decisions about new ones
-//! * `dir.rs`, `dir/making.rs`: paths, making and opening of an [`ExperimentDir`]; `error.rs`:
-//!   [`StorageError`]
+//! * `dir.rs`, `dir/`: paths, making and opening of an [`ExperimentDir`]; `error.rs`
 //! * `view/`: what is learned from a prefix of the log, cached
 //! * `attempt/`: [`Curve`] and checkpoint of one attempt; `round.rs`: the files of a round
 //!
-//! Only the repair of `verify` overwrites anything: a damaged row, by [`ExclusiveGuard::blank`].
-//! Before that it appends a `repaired` row: all who read on from an earlier place find it, under
-//! the lock at the latest, and what they had read is stale: on NFS the folder of views may be
-//! shown as it was, but never the end of the locked log.
+//! Only the repair of `verify` overwrites anything: a damaged row, by [`ExclusiveGuard::blank`],
+//! around which it appends a `repaired` row: what was read before is stale. (On NFS the folder of
+//! views may be shown as it was, but never the end of the locked log.)
 
 pub(crate) mod attempt;
 pub(crate) mod dir;

@@ -23,8 +23,8 @@ use crate::storage::{
 #[serde(deny_unknown_fields)]
 pub struct RoundPlan {
     pub round: u32,
-    /// What the names of the experiment's jobs begin with. Decided once and passed on from round to
-    /// round: the path of an experiment, of which it is made, may not be the same on every machine.
+    /// What the names of the experiment's jobs begin with. Decided once and passed on: the path of
+    /// an experiment, of which it is made, may differ between machines.
     pub job_prefix: String,
     pub epsilon: Option<Epsilon>,
     /// Array tasks over all parts; 0 for a round that only waits for open claims and reduces.
@@ -79,9 +79,9 @@ pub struct RoundJobs {
     pub second_reduce_job: Option<String>,
 }
 
-/// A task that could not even claim, since the trainer refuses to work where it is. The log has
-/// rows of claims only, and a node without its GPU ends one task after the other, so that such
-/// tasks must be counted: `refused.JOB_TASK.HOST.yaml`, written once.
+/// A task that could not even claim, since the trainer refuses to work where it is: written once,
+/// as `refused.JOB_TASK.HOST.yaml`. The log has rows of claims only, and a node without its GPU
+/// ends one task after the other, so that such tasks must be counted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TaskRefusal {
@@ -181,7 +181,7 @@ impl RoundDir {
     }
 }
 
-/// One rendering of a round: its plan and batch scripts, and the jobs made of them.
+/// The plan and batch scripts of a round, and the jobs made of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rendering {
     pub number: u32,

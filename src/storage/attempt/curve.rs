@@ -1,8 +1,7 @@
 //! The learning curve of one attempt: `curves/000123.1.csv`, one row per epoch.
 //!
-//! A curve has one owner, the attempt in its name, which appends to it while it trains
-//! ([`CurveWriter`]). All others read what is there ([`Curve::read`]): a last line without its
-//! newline is still being written, or was when the machine died, and is passed over.
+//! The attempt in its name appends to it while it trains; all others read what is there: a last
+//! line without its newline is being written, or was when the machine died, and is passed over.
 //!
 //! Training may restart within an attempt, with a smaller learning rate, when the first epoch is no
 //! better than chance. Such starts are numbered; the last one is the learning curve.
@@ -21,10 +20,9 @@ use crate::storage::{error::StorageError, fs::publish, fs::time::Time, log::even
 const HEADER: &str = "epoch,start,learning_rate,training_loss,training_accuracy,validation_loss,\
     validation_accuracy,seconds,time,predicted_accuracy,sigma,stop_probability,y_best\n";
 
-/// What is known after one epoch. A number that the trainer does not report is `None`.
-///
-/// A loss or a prediction that is not finite (a network that diverges) is written like one that is
-/// not reported, as an empty cell: a spreadsheet would take `NaN` for text.
+/// What is known after one epoch; what the trainer does not report is `None`. A loss or prediction
+/// that is not finite (a network that diverges) is written as an empty cell, too: a spreadsheet
+/// would take `NaN` for text.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CurveRow {
     /// Within its start, from 1.
@@ -36,16 +34,15 @@ pub struct CurveRow {
     pub training_accuracy: Option<Accuracy>,
     pub validation_loss: Option<f64>,
     pub validation_accuracy: Accuracy,
-    /// What the epoch took, its evaluation included.
+    /// Its evaluation included.
     pub seconds: Option<f64>,
     pub time: Time,
-    /// Mean of the prediction of the last epoch's accuracy; may lie outside [0, 1].
+    /// Of the last epoch: a mean, may lie outside [0, 1].
     pub predicted_accuracy: Option<f64>,
     pub sigma: Option<f64>,
     /// Probability that the last epoch stays below the best network so far.
     pub stop_probability: Option<f64>,
     /// The accuracy to beat when that was asked.
-    #[serde(default)]
     pub y_best: Option<f64>,
 }
 
@@ -71,7 +68,6 @@ impl CurveRow {
         rule.judge(Some(Prediction { mean, sigma }), self.y_best).is_stop()
     }
 
-    /// The order of the rows in a file.
     pub(crate) const fn position(&self) -> (u32, u32) {
         (self.start, self.epoch)
     }
@@ -99,7 +95,6 @@ pub struct Curve {
 }
 
 impl Curve {
-    /// Reads the curve at `path`, up to its last whole line.
     pub fn read(path: &Path) -> Result<Self, StorageError> {
         let bytes = regular_file::read(path, MEDIUM).map_err(StorageError::io("read", path))?;
         Self::parse(&bytes, path)
@@ -147,15 +142,13 @@ impl Curve {
         })
     }
 
-    /// The seconds that its epochs took, as far as they are known.
     pub fn seconds(&self) -> f64 {
         self.rows.iter().filter_map(|row| row.seconds).fold(0.0, |sum, more| sum + more)
     }
 
-    /// What the curve of a later attempt begins with that resumes with an epoch of a start: the
-    /// rows before it. `None` when the epoch before that is missing, as after a power cut that
-    /// spared the checkpoint and not the curve: such an attempt could not say how good its network
-    /// was.
+    /// The rows before an epoch of a start, from which a later attempt resumes. `None` when the
+    /// epoch before is missing, as after a power cut that spared the checkpoint alone: such an
+    /// attempt could not say how good its network was.
     pub fn before(&self, start: u32, epoch: u32) -> Option<Self> {
         let end = self.rows.partition_point(|row| row.position() < (start, epoch));
         let rows = &self.rows[..end];
@@ -171,8 +164,8 @@ pub struct CurveWriter {
 }
 
 impl CurveWriter {
-    /// Creates the curve at `path`, with the rows that an earlier attempt left. One that exists is
-    /// an error: no attempt writes the curve of another.
+    /// With the rows that an earlier attempt left. A curve that exists is an error: no attempt
+    /// writes that of another.
     pub fn create(path: PathBuf, earlier: &[CurveRow]) -> Result<Self, StorageError> {
         let created = OpenOptions::new().write(true).create_new(true).open(&path);
         let file = created.map_err(StorageError::io("create", &path))?;
@@ -181,8 +174,8 @@ impl CurveWriter {
         Ok(curve)
     }
 
-    /// Writes the whole curve in place of what its owner could write before: a disk that was full
-    /// has room again, or the file was removed with its folder.
+    /// Writes the whole curve in place of what is there: a disk that was full has room again, or
+    /// the file was removed with its folder.
     pub fn replace(path: &Path, rows: &[CurveRow]) -> Result<(), StorageError> {
         let folder = path.parent().unwrap_or(Path::new(""));
         match fs::create_dir(folder) {

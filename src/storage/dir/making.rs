@@ -19,9 +19,8 @@ const WRITABLE: Access = Access::READ_OK.union(Access::WRITE_OK).union(Access::E
 
 impl ExperimentDir {
     /// Makes an experiment directory: an empty log and the folders, then, as the last step that
-    /// makes it one, the frozen configuration (the text of `experiment.yaml` without the checksum
-    /// at its end). Only those whom `trust` names may write there, whatever the umask. `root` is to
-    /// be new, empty, or what an interrupted `create` has left.
+    /// makes it one, the frozen configuration. Only those whom `trust` names may write there,
+    /// whatever the umask. `root` is to be new, empty, or what an interrupted `create` has left.
     pub fn create(root: &Path, configuration: &str, trust: Trust) -> Result<Self, StorageError> {
         let taken = || StorageError::AlreadyExists { path: root.to_owned() };
         if root.symlink_metadata().is_ok() && !root.is_dir() {
@@ -95,7 +94,7 @@ impl ExperimentDir {
         Ok((experiment, frozen))
     }
 
-    /// Checks that what this program writes to lies in the directory: nothing is written elsewhere.
+    /// Checks that nothing is written outside of the directory.
     fn check_links(&self) -> Result<(), StorageError> {
         let files = [self.configuration(), self.replay_log(), self.imported()];
         let is_link = |path: &Path| path.symlink_metadata().is_ok_and(|entry| entry.is_symlink());
@@ -112,10 +111,9 @@ impl ExperimentDir {
     }
 
     /// Checks that no untrusted user can make this one run a program by writing to the directory,
-    /// its configuration, its log (whose `set` rows hold lines of a shell), or its folders (batch
-    /// scripts, checkpoints). Folders above it are not checked: a user who may rename the
-    /// experiment can put only files of their own in its place, which are refused, or another
-    /// experiment of this user.
+    /// its configuration, its log (whose `set` rows hold lines of a shell), or its folders. Those
+    /// above it are not checked: a user who may rename the experiment can put only files of their
+    /// own in its place, which are refused, or another experiment of this user.
     pub fn check_trust(&self, trust: Trust) -> Result<(), StorageError> {
         for path in self.trusted_paths() {
             // What this program makes outside of the experiment is no link.
@@ -176,9 +174,8 @@ impl ExperimentDir {
         Ok(())
     }
 
-    /// Distinguishes this experiment from every other, also from a copy: by the frozen
-    /// configuration and the log, which is never replaced. Equal on all nodes, and after a move
-    /// within a file system that keeps its name.
+    /// Distinguishes this experiment from every other, also from a copy. Equal on all nodes, and
+    /// after a move within a file system that keeps its name.
     pub fn identity(&self, sha256: &str) -> Result<String, StorageError> {
         let log = self.replay_log();
         let inode = fs::metadata(&log).map_err(StorageError::io("read", &log))?.ino();

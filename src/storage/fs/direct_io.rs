@@ -1,27 +1,25 @@
 //! Past the page cache of an NFS client, while the exclusive lock of a file is held.
 //!
 //! A client that stood still for longer than its lease has lost its locks and does not know it. Its
-//! server refuses what it writes (`EIO`), but a write through the cache of pages seems to succeed,
-//! stays in the memory that all processes of the machine share, and fails later, at the sync. Such
-//! a machine was seen to read NULs, under a lock taken afterwards, where another had appended whole
-//! rows. `fadvise` cannot be relied on, since it keeps pages that are dirty or being written, and
-//! opening the file again does no more than taking its lock does. With `O_DIRECT`, reads and writes
-//! are answered by the server alone (open(2)): a writer without its lock is refused at the write,
-//! and nothing is left behind.
+//! server refuses what it writes (`EIO`), but a write through the page cache, which all processes
+//! of the machine share, seems to succeed and fails at the sync. Such a machine was seen to read
+//! NULs, under a lock taken afterwards, where another had appended whole rows. `fadvise` keeps
+//! pages that are dirty or being written, and opening the file again does no more than locking it.
+//! With `O_DIRECT` the server alone answers (open(2)): a writer without its lock is refused at the
+//! write.
 //!
-//! A file opened so asks for no delegation either (from NFS 4.1 on). With one, which a server gives
-//! to the only machine that has a file open, a client keeps locks to itself until it has to give it
-//! back. Eight processes of one machine were seen to stop for good then (Linux 6.1): one waits for
-//! the mutex of the delegation to unlock, one has that mutex and asks the server for the first
-//! one's lock, and a third has been given it already.
+//! A file opened so asks for no delegation either (NFS 4.1 on), which a server gives to the only
+//! machine that has a file open, and with which a client keeps locks to itself. Eight processes of
+//! one machine were seen to stop for good then (Linux 6.1): one waits for the delegation's mutex to
+//! unlock, one has it and asks the server for the first one's lock, a third has been given that.
 //!
-//! On FUSE file systems (Gluster) the kernel and the client keep the length of a file for up to 1
-//! s, whatever the locks: "read to the end, write there" lost 10 rows of 160 with two mounts, and
-//! with `O_DIRECT` too. An append by `O_APPEND` is placed by the server and lost none, but 14 rows
-//! were written by processes that had read too little. Gluster's quick-read answers reads of a
-//! small file from its memory for 1 s, too, even after a sync; it forgets what it has when room is
-//! reserved. After that, a sync, which brings the length from the server, and a `statx` that takes
-//! no cached answer, all 160 were right, and all of 450 changes of the mount that appended next.
+//! On FUSE (Gluster) the kernel and the client keep the length of a file for up to 1 s, whatever
+//! the locks: "read to the end, write there" lost 10 rows of 160 with two mounts, with `O_DIRECT`
+//! too. Appends by `O_APPEND` are placed by the server and lost none, but 14 rows were written by
+//! processes that had read too little. Gluster's quick-read answers reads of a small file from
+//! memory for 1 s, even after a sync; it forgets when room is reserved. After that, a sync, which
+//! brings the length from the server, and a `statx` that takes no cached answer, all 160 were
+//! right, and all of 450 changes of the mount that appended next.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -67,8 +65,8 @@ pub(crate) fn refresh(file: &File) -> io::Result<()> {
     Ok(())
 }
 
-/// Opens a file once more, for a write that the server places at its end: on FUSE. `None` where
-/// writes are placed by this machine.
+/// Opens a file once more, on FUSE, for a write that the server places at its end. `None` where
+/// this machine places writes.
 pub(crate) fn open_to_append(file: &File, path: &Path) -> io::Result<Option<File>> {
     if fstatfs(file)?.f_type != FUSE {
         return Ok(None);
@@ -76,8 +74,7 @@ pub(crate) fn open_to_append(file: &File, path: &Path) -> io::Result<Option<File
     regular_file::open(path, File::options().append(true), OFlags::NOFOLLOW).map(Some)
 }
 
-/// Sets who answers for an opened file on NFS. Of other file systems the cache is coherent, but for
-/// [`refresh`].
+/// Of other file systems than NFS the cache is coherent, but for [`refresh`].
 pub(crate) fn set_answers(file: &File, answers: Answers) -> io::Result<()> {
     if fstatfs(file)?.f_type != NFS_SUPER_MAGIC {
         return Ok(());
@@ -87,9 +84,8 @@ pub(crate) fn set_answers(file: &File, answers: Answers) -> io::Result<()> {
     Ok(fcntl_setfl(file, flags)?)
 }
 
-/// The length of a file, at least `reported`: the length that an NFS client reports may be an
-/// answer that was on its way for long, and to append there would overwrite rows. So it is read on
-/// from there to its end.
+/// The length of a file, read on from `reported`: what an NFS client reports may be an answer that
+/// was on its way for long, and to append there would overwrite rows.
 pub(crate) fn length_by_reading(file: &File, reported: u64) -> io::Result<u64> {
     let mut length = reported;
     let mut bytes = [0; 4096];

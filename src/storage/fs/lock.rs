@@ -1,8 +1,8 @@
 //! The advisory lock of a file: try, pause, try again, give up with a remedy.
 //!
-//! Only try-lock, since a blocking `flock` on NFS sleeps 1 to 30 s between its own tries. The
-//! pause is jittered, so that tasks that start together do not try in step. Locks of two opened
-//! files exclude each other within one process, too; a killed process frees its lock at once.
+//! Only try-lock: a blocking `flock` on NFS sleeps 1 to 30 s between its own tries. The pause is
+//! jittered, so that tasks that start together do not try in step. Locks of two opened files
+//! exclude each other within one process, too; a killed process frees its lock at once.
 
 use std::fs::File;
 use std::io::{self, ErrorKind};

@@ -1,10 +1,9 @@
-//! The file system of a path: where it is mounted, whether its locks exclude other machines as far
-//! as the mount options say, and what room it has left.
+//! The file system of a path: whether its locks exclude other machines, and what room it has left.
 //!
-//! An NFS mount with `nolock` or `local_lock`, a Lustre mount with `localflock`, sshfs, 9p and
-//! virtiofs answer every lock and keep it to this machine: two machines would both hold the log. On
-//! cifs a failed try from the holder's own machine frees the lock on the server. All of them are
-//! refused, unless only this machine works on the experiment.
+//! NFS with `nolock` or `local_lock`, Lustre with `localflock`, sshfs, 9p and virtiofs answer every
+//! lock and keep it to this machine: two machines would both hold the log. On cifs a failed try
+//! from the holder's own machine frees the lock on the server. All of them are refused, unless only
+//! this machine works on the experiment.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +11,6 @@ use std::path::{Path, PathBuf};
 use crate::regular_file::{self, LARGE};
 use crate::storage::error::StorageError;
 
-/// Checks that locks on files at `path` exclude other machines.
 pub fn check_locks_of_mount(path: &Path) -> Result<(), StorageError> {
     match MountPoint::of(path)?.as_ref().and_then(MountPoint::node_local) {
         None => Ok(()),
@@ -62,8 +60,7 @@ impl MountPoint {
         Some(Self { point, file_system: kind, options: options.collect() })
     }
 
-    /// What keeps locks to this machine, if anything does: an option, or the kind of the file
-    /// system.
+    /// What keeps locks to this machine, if anything does.
     pub fn node_local(&self) -> Option<String> {
         let kind = self.file_system.strip_prefix("fuse.").unwrap_or(&self.file_system);
         if matches!(kind, "cifs" | "smb3" | "smbfs" | "sshfs" | "9p" | "virtiofs") {

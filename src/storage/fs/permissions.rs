@@ -1,5 +1,4 @@
-//! Who may write to an experiment: its configuration and its log name programs, which this user
-//! then runs.
+//! Who may write to an experiment: its configuration and log name programs that this user runs.
 
 use std::fs::{self, Metadata, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -10,10 +9,9 @@ use rustix::process::{getegid, geteuid, getgroups, umask};
 
 use crate::storage::error::StorageError;
 
-/// Whom the person who starts a command trusts besides root; no file says so.
+/// Whom the person who starts a command trusts besides root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trust {
-    /// No other user.
     Owner,
     /// The members of the experiment's group.
     Group,
@@ -25,8 +23,8 @@ const OTHERS: u32 = 0o002;
 const GROUP: u32 = 0o020;
 
 impl Trust {
-    /// Lets this process, and the programs that it starts, make no file that others may write; of a
-    /// group that is trusted every member may.
+    /// Lets this process and its children make no file that others may write; of a trusted group
+    /// every member may.
     pub fn set_umask(self) {
         let before = umask(Mode::empty()).as_raw_mode();
         umask(Mode::from_raw_mode(match self {

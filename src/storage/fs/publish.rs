@@ -1,15 +1,13 @@
 //! Files that appear whole, once, under a name never used before.
 //!
-//! What is published is written aside under a private name (host, process, number of the try),
-//! synced, and put in place by one atomic step; then the folder is synced. A file appears by
-//! `link`, which fails when the name is taken and never shows a half-written file; a folder by
-//! `rename`, which fails when a folder with content is there. So the first to publish wins, and a
-//! reader on another machine sees all or nothing. (`O_EXCL` on the final name would leave an empty
-//! file after a crash, which would block for good.)
+//! What is published is written aside under a private name, synced, and put in place by one atomic
+//! step; then the folder is synced. A file appears by `link`, which fails when the name is taken; a
+//! folder by `rename`, which fails when a folder with content is there. So the first to publish
+//! wins, and a reader on another machine sees all or nothing. (`O_EXCL` on the final name would
+//! leave an empty file after a crash, which would block for good.)
 //!
-//! Readers list the folder and take the newest name; polling a name does not work on NFS, where a
-//! lookup that failed is remembered for half a minute. A private name that a crash left behind is
-//! harmless: [`is_private`] recognises it, and [`listing`] never shows it.
+//! Readers list the folder and take the newest name: on NFS a lookup that failed is remembered for
+//! half a minute. A private name that a crash left behind is harmless: [`listing`] never shows it.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -55,8 +53,8 @@ pub fn file_once(path: &Path, bytes: &[u8]) -> Result<Published, StorageError> {
     published
 }
 
-/// Writes a file in place of what is there: for copies made for people, and for files with one
-/// owner. A reader sees the old or the new one, whole.
+/// Writes a file in place of what is there, for files with one owner or for people alone. A reader
+/// sees the old or the new one, whole.
 pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
     let aside = write_aside(path, bytes)?;
     if let Err(error) = fs::rename(&aside, path) {
@@ -66,8 +64,8 @@ pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
     sync_folder(parent(path))
 }
 
-/// Publishes a folder, unless one with content has the name. `fill` writes the files into the
-/// private folder it is given; they are synced afterwards.
+/// Publishes a folder, unless one with content has the name. `fill` writes the files into a private
+/// folder; they are synced afterwards.
 pub fn folder_once(
     path: &Path,
     fill: impl FnOnce(&Path) -> Result<(), StorageError>,
@@ -87,10 +85,9 @@ pub fn folder_once(
     published
 }
 
-/// Moves a folder into a private one beside it, where no reader looks, and returns where it is now.
-///
-/// Into a folder made for it, and not onto a private name: `rename` puts a folder in the place of
-/// an empty one, and an empty one may be what another process has just begun to fill.
+/// Moves a folder into a private one beside it, and returns where it is now. Not onto a private
+/// name: `rename` puts a folder in the place of an empty one, which may be what another process has
+/// just begun to fill.
 pub fn set_aside(path: &Path) -> Result<PathBuf, StorageError> {
     let name = path.file_name().expect("a path of an experiment has a name");
     let around = private_name(path, |aside| fs::create_dir(aside))?.0;
@@ -109,8 +106,8 @@ pub fn remove_folder(path: &Path) -> Result<(), StorageError> {
     regular_file::remove_folder(around).map_err(StorageError::io("remove", around))
 }
 
-/// What a folder holds, in the order of the keys that `key` reads from the names; names
-/// that `key` refuses and private names are left out. A folder that is not there is empty.
+/// What a folder holds, in the order of the keys that `key` reads from the names; what `key`
+/// refuses and private names are left out. A folder that is not there is empty.
 pub fn listing<K: Ord>(
     folder: &Path,
     key: impl Fn(&str) -> Option<K>,
@@ -118,9 +115,8 @@ pub fn listing<K: Ord>(
     list(folder, |name| if is_private(name) { None } else { key(name) })
 }
 
-/// What a folder holds under private names, in the order of the keys that `key` reads from them
-/// without their first full stop: what is being written aside, or was when its writer died, and
-/// what was set aside.
+/// What a folder holds under private names, of which `key` reads all but the first full stop: what
+/// is being written, or was when its writer died, and what was set aside.
 pub fn private_listing<K: Ord>(
     folder: &Path,
     key: impl Fn(&str) -> Option<K>,

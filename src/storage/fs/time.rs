@@ -6,9 +6,8 @@ use std::str::FromStr;
 use jiff::{Timestamp, Unit};
 use serde::{Deserialize, Serialize};
 
-/// A point in time, whole milliseconds, written `2026-03-01T12:00:00.250Z`.
-///
-/// Milliseconds always, so that a column of times has one width and sorts as text.
+/// Written `2026-03-01T12:00:00.250Z`: milliseconds always, so that a column of times has one width
+/// and sorts as text.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Time(Timestamp);

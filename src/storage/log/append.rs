@@ -1,11 +1,9 @@
-//! Appending to the log, under its exclusive lock.
-//!
-//! [`WritableReplayLog`] can be locked exclusively, and only the [`ExclusiveGuard`], which lives as
-//! long as that lock is held, appends. A shared lock is never turned into an exclusive one.
+//! Appending to the log: [`ExclusiveGuard`], which lives as long as the exclusive lock is held.
 //!
 //! Under the lock only the tail is read, so that its cost does not grow with the log. Rows are
 //! appended with one write and synced before the lock is released. A write that finds no room is
-//! cut back by its own writer; what a crash leaves at the end is saved and cut by the next one.
+//! cut back by its own writer; what a crash leaves at the end is saved and cut by the next one. A
+//! shared lock is never turned into an exclusive one.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
@@ -35,8 +33,7 @@ impl WritableReplayLog {
         Ok(Self { reader, torn: experiment.folder(Folder::Torn) })
     }
 
-    /// Locks the log for appending. What a crash or another program left unfinished at its end is
-    /// saved in `torn/` and cut off first.
+    /// What is unfinished at the end of the log is saved in `torn/` and cut off first.
     pub fn lock_exclusive(&mut self) -> Result<ExclusiveGuard<'_>, StorageError> {
         let log = &self.reader;
         lock::acquire(&log.file, &log.path, LockMode::Exclusive, log.timeout)?;
@@ -50,7 +47,6 @@ impl WritableReplayLog {
     }
 }
 
-/// The exclusive lock: while it lives no other process reads or appends. Dropping it unlocks.
 #[derive(Debug)]
 pub struct ExclusiveGuard<'a> {
     log: &'a ReplayLog,
@@ -64,8 +60,8 @@ impl ExclusiveGuard<'_> {
         self.log.parse(&self.log.read_bytes(cursor, self.end)?, cursor)
     }
 
-    /// Appends rows with one write and syncs them. When a row cannot be written as text, or there
-    /// is no room, nothing has been appended; after another error that is not known.
+    /// When a row cannot be written as text, or there is no room, nothing has been appended; after
+    /// another error that is not known.
     pub fn append(&mut self, rows: &[Row]) -> Result<(), StorageError> {
         let (log, end) = (self.log, self.end);
         let unwritable = |source| StorageError::Unwritable { path: log.path.clone(), source };
@@ -85,15 +81,14 @@ impl ExclusiveGuard<'_> {
         self.log.file.sync_data().map_err(self.log.io("sync"))
     }
 
-    /// Reads the whole log, damage included; an unfinished end was cut when the lock was taken. Not
-    /// as far as an NFS client says that it goes: half a row would be taken for a damaged one.
+    /// Reads the whole log, damage included, up to the whole rows and not as far as an NFS client
+    /// says that it goes: half a row would be taken for a damaged one.
     pub fn read_raw(&self) -> Result<RawLog, StorageError> {
         Ok(RawLog::of(self.log.read_bytes(&LogPosition::ORIGIN, self.end)?))
     }
 
-    /// Blanks a line of [`ExclusiveGuard::read_raw`], and returns where its bytes are kept. A line
-    /// without a byte cannot be blanked and is left as it is: `None`. So is one whose bytes cannot
-    /// be saved: an error.
+    /// Blanks a line of [`ExclusiveGuard::read_raw`], and returns where its bytes are kept; of a
+    /// line without a byte `None`. One whose bytes cannot be saved is left as it is.
     pub fn blank(&mut self, line: &RawLine, keep: Kept) -> Result<Option<PathBuf>, StorageError> {
         if line.bytes.is_empty() {
             return Ok(None);
@@ -139,8 +134,7 @@ impl Drop for ExclusiveGuard<'_> {
     }
 }
 
-/// Where the whole rows of a log end, and where its bytes do, which an NFS client may have reported
-/// wrong.
+/// Where the whole rows of a log end, and its bytes, which an NFS client may have reported wrong.
 fn ends(file: &File, reported: u64) -> io::Result<(u64, u64)> {
     let from = |reported| -> io::Result<(u64, u64)> {
         let length = direct_io::length_by_reading(file, reported)?;
@@ -153,8 +147,7 @@ fn ends(file: &File, reported: u64) -> io::Result<(u64, u64)> {
     }
 }
 
-/// Writes `bytes` at the end of the log and syncs; when there is no room cuts the log back to where
-/// it ended.
+/// Writes at the end of the log and syncs; when there is no room cuts the log back.
 ///
 /// After any other failure the lock may be gone: a machine whose NFS server has had no renewal for
 /// a lease gets `EIO`, and others have appended since. Cutting would cut their rows.

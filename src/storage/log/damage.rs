@@ -2,11 +2,9 @@
 //! and lines that are no rows.
 //!
 //! The end is saved in `torn/` and cut by the next writer. Every other damage stops all readers but
-//! `verify`, which reads a [`RawLog`]; its repair blanks a line: overwrites it with a `void` row of
-//! the same length, so that no byte offset moves, its bytes saved before. The row keeps its
-//! iteration and attempt as far as they are known and fit. A repair that is killed leaves a row
-//! that is void in part; [`RawLog`] distinguishes it from a whole one, and blanking is then
-//! repeated.
+//! `verify`, which reads a [`RawLog`]; its repair saves a line and overwrites it with a `void` row
+//! of the same length, so that no byte offset moves, with its iteration and attempt as far as they
+//! are known and fit. A row that is void in part, of a repair that was killed, is blanked again.
 
 use std::fs::{self, File};
 use std::io;
@@ -22,10 +20,9 @@ use crate::storage::{
     log::position::crc32_on,
 };
 
-/// Where the whole lines of `bytes` end, which begin with a line: after the last line that is
-/// finished by a newline and followed by no other, lines with NULs and empty ones at the end left
-/// out. (After a power cut a file can be as long as it was to be, and hold NULs where the data did
-/// not arrive; an editor or an `echo` leaves a line feed.)
+/// Where the whole lines of `bytes` end: after the last newline, lines with NULs and empty ones at
+/// the end left out. (After a power cut a file can be as long as it was to be, and hold NULs where
+/// the data did not arrive; an editor or an `echo` leaves a line feed.)
 pub(crate) fn end_of_whole_lines(bytes: &[u8]) -> Option<usize> {
     let mut end = bytes.iter().rposition(|&byte| byte == b'\n')? + 1;
     loop {
@@ -38,8 +35,7 @@ pub(crate) fn end_of_whole_lines(bytes: &[u8]) -> Option<usize> {
     }
 }
 
-/// Where the whole lines of a file end that has a header of `begin` bytes. Reads from the end
-/// backwards, no more than needed.
+/// The same of a file with a header of `begin` bytes, read backwards, no more than needed.
 pub(crate) fn find_end(file: &File, begin: u64, length: u64) -> io::Result<u64> {
     let mut window = 4096;
     loop {
@@ -99,7 +95,7 @@ pub(crate) fn refuse_version_1(begin: &[u8], path: &Path) -> Result<(), StorageE
     Err(StorageError::OtherFormat { path: path.to_owned(), found: 1, expected: FORMAT_VERSION })
 }
 
-/// What a blanked row keeps, or what can still be read of a damaged one.
+/// The numbers that a blanked row keeps, or that can still be read of a damaged one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Kept {
     pub iteration: Option<Iteration>,
@@ -129,7 +125,6 @@ pub struct RawLine {
 }
 
 impl RawLine {
-    /// The numbers of the row; of one that is none, what can still be read of its beginning.
     pub fn readable(&self) -> Kept {
         if let Ok(row) = &self.row {
             return Kept::of(row);
@@ -151,8 +146,7 @@ fn number(field: &[u8]) -> Option<u64> {
 #[derive(Debug, Clone, PartialEq)]
 pub struct RawLog {
     bytes: Vec<u8>,
-    /// How the beginning differs from the header of this program, if it does; then there are no
-    /// lines.
+    /// How the beginning differs from the header, if it does; then there are no lines.
     pub header_problem: Option<&'static str>,
     pub lines: Vec<RawLine>,
     /// Where the whole lines end.
@@ -172,8 +166,7 @@ impl RawLog {
         Self { bytes, header_problem, lines, end }
     }
 
-    /// What follows the last whole line, which the next writer saves and cuts: where it begins, and
-    /// how many bytes there are.
+    /// Where the bytes after the last whole line begin, and how many they are.
     pub fn torn_end(&self) -> Option<(u64, usize)> {
         let length = self.bytes.len() - self.end;
         (length > 0).then_some((self.end as u64, length))
@@ -207,8 +200,8 @@ fn whole_void(row: Row, text: &[u8]) -> Result<Row, RowError> {
     if is_whole { Ok(row) } else { Err(RowError::HalfBlanked) }
 }
 
-/// Returns a `void` row of exactly `length` bytes: all columns when they fit, else
-/// `iteration,void,attempt` or less, and commas alone where not even the event fits.
+/// A `void` row of exactly `length` bytes: all columns when they fit, else `iteration,void,attempt`
+/// or less, and commas alone where not even the event fits.
 pub(crate) fn blanked(length: usize, keep: Kept) -> Vec<u8> {
     let kept = [keep, Kept { attempt: None, ..keep }, Kept::default()];
     let mut forms = kept.into_iter().flat_map(forms);

@@ -1,7 +1,5 @@
-//! One row of the log: one event, and the columns that say what is known of it.
-//!
-//! Rows are made by the constructors at the end, so that none lacks a column that its event needs.
-//! What a sequence of rows means is said by [`crate::storage::search_state`].
+//! One row of the log: one event, and the columns that say what is known of it. Rows are made by
+//! the constructors at the end, so that none lacks a column that its event needs.
 
 use std::fmt;
 
@@ -37,8 +35,8 @@ impl fmt::Display for Iteration {
     }
 }
 
-/// One try, from 1, to train the architecture of an iteration. Every file that it writes carries
-/// both numbers, so that two copies of a task never write the same file.
+/// One try to train the architecture of an iteration. Every file that it writes carries both
+/// numbers, so that two copies of a task never write the same file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Attempt {
     pub iteration: Iteration,
@@ -113,9 +111,9 @@ impl Event {
     }
 }
 
-/// One event with every column of the log, in the order of the file; a column that does not apply is
-/// empty. Meanings and units stand in the data dictionary (`report/tables/iterations.rs`), here what
-/// is not said there.
+/// One event with every column of the log, in the order of the file; a column that does not apply
+/// is empty. Meanings and units stand in the data dictionary (`report/tables/iterations.rs`), here
+/// what is not said there.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Row {
     pub iteration: Option<Iteration>,
@@ -165,7 +163,8 @@ pub struct Row {
     pub started_at: Option<Time>,
     pub time: Option<Time>,
     pub expires_at: Option<Time>,
-    /// From 1, in every row with an architecture; only a `list` experiment trains one several times.
+    /// From 1, in every row with an architecture; only a `list` experiment trains one several
+    /// times.
     pub repeat: Option<u32>,
     /// The predictor that judges the epochs of the attempt, by the full curves that the log held
     /// when it was fitted. (An audited training keeps the first verdict, which may be an earlier
@@ -288,7 +287,6 @@ impl Row {
         }
     }
 
-    /// The row that closes an epsilon at which nothing new can be drawn.
     pub fn exhausted(epsilon: Epsilon, by: &Claimant) -> Self {
         Self::by(Event::Exhausted, epsilon.value(), by)
     }
@@ -325,12 +323,11 @@ impl Row {
         }
     }
 
-    /// The row of something that happens once and to no iteration.
     pub fn at(event: Event, time: Time) -> Self {
         Self { time: Some(time), ..Self::new(event) }
     }
 
-    /// The columns of every result of an attempt; `self` is its `claimed` row.
+    /// `self` is the `claimed` row of the attempt.
     pub fn result(&self, event: Event, training: &Training) -> Self {
         Self {
             event,

@@ -1,7 +1,5 @@
-//! The log as a file, read: the record of truth of an experiment, and its lock.
-//!
-//! One file, appended to and never renamed or replaced, locked itself: on NFS only the locked file
-//! is coherent between machines. [`ReplayLog`] reads, and needs no permission to write.
+//! The log as a file, read: appended to, never renamed or replaced, and locked itself, since on NFS
+//! only the locked file is coherent between machines. Reading needs no permission to write.
 
 use std::fs::{self, File};
 use std::io;
@@ -72,14 +70,13 @@ impl ReplayLog {
         Ok(Self { file, path, timeout: LockTimeout::default(), at_worst_unlocked: false })
     }
 
-    /// Returns the rows after a cursor. An unfinished line at the end is left to the next writer.
+    /// An unfinished line at the end is left to the next writer.
     pub fn read_from(&self, cursor: &LogPosition) -> Result<Tail, StorageError> {
         let _guard = self.lock_shared()?;
         self.read_unlocked(cursor)
     }
 
-    /// Returns the rows after a cursor up to the last whole one, without a lock: the newest may be
-    /// missing.
+    /// Up to the last whole row, without a lock: the newest may be missing.
     pub fn read_unlocked(&self, cursor: &LogPosition) -> Result<Tail, StorageError> {
         let bytes = self.read_bytes(cursor, self.length()?)?;
         self.parse(&bytes[..end_of_whole_lines(&bytes).unwrap_or(0)], cursor)
@@ -108,9 +105,9 @@ impl ReplayLog {
         Ok((metadata.dev(), metadata.ino()))
     }
 
-    /// Returns the changes of the configuration up to the last whole line, read without a lock.
-    /// Damaged rows are left to those who read all of them, and so is a log that is missing or
-    /// begins in another way.
+    /// The changes of the configuration up to the last whole line, read without a lock. Damaged
+    /// rows are left to those who read all of them, and so is a log that is missing or begins
+    /// otherwise.
     pub fn settings(experiment: &ExperimentDir) -> Result<Vec<String>, StorageError> {
         let log = match Self::open(experiment) {
             Err(error) if error.is_gone() || error.is_damage() => return Ok(Vec::new()),

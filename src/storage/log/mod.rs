@@ -3,8 +3,7 @@
 //! * `event.rs`: [`event::Row`] and its columns; [`event::Event`], [`event::Iteration`]
 //! * `text.rs`: a row as a line, written, read, refused: [`text::parse_rows`], [`text::RowError`]
 //! * `position.rs`: a place between two rows, with the checksum of the prefix
-//! * `damage.rs`: the end that a crash leaves, files of other programs, blanked rows:
-//!   [`damage::RawLog`]
+//! * `damage.rs`: an unfinished end, files of other programs, blanked rows: [`damage::RawLog`]
 //! * `file.rs`: the file read under its shared lock: [`file::ReplayLog`]
 //! * `append.rs`: appended to under its exclusive lock: [`append::ExclusiveGuard`]
 

@@ -1,8 +1,7 @@
 //! Rows of the log as text: one line each, one way to write a row, and every other way refused.
 //!
-//! RFC 4180 quoting through the `csv` crate; numbers are the shortest that read back as the same; a
-//! missing value is an empty field. No field holds CR, LF or NUL, so that a line is a row and a row
-//! is a line, and what a crash or another program leaves in the file is recognised.
+//! RFC 4180 quoting; numbers are the shortest that read back as the same; a missing value is an
+//! empty field. No field holds CR, LF or NUL, so that a line is a row and a row is a line.
 
 use std::sync::LazyLock;
 
@@ -27,8 +26,7 @@ pub fn header() -> String {
     COLUMNS.join(",") + "\n"
 }
 
-/// The number of the line that follows so many rows: lines are counted from 1, and the first is the
-/// header.
+/// The number of the line after so many rows, the header being line 1.
 pub(crate) const fn line_after(rows: u64) -> u64 {
     rows + 2
 }
@@ -136,8 +134,7 @@ pub fn lines(rows: &[Row]) -> Result<Vec<u8>, RowError> {
     Ok(printer.into_inner().expect("memory takes every byte"))
 }
 
-/// Reads the rows of whole lines. Of the first line that is refused it returns how many rows stand
-/// before it, and at which byte it begins.
+/// Of the first line that is refused: how many rows stand before it, and its first byte.
 pub fn parse_rows(bytes: &[u8]) -> Result<Vec<Row>, (usize, usize, RowError)> {
     let mut builder = ReaderBuilder::new();
     builder.has_headers(false).flexible(true).terminator(Terminator::Any(b'\n'));
@@ -200,8 +197,8 @@ fn row(record: &ByteRecord) -> Result<Row, RowError> {
     })
 }
 
-/// Reads a row that `verify --repair` blanked: `iteration,void,attempt` and anything after it, as
-/// far as the length of the damaged row allowed; commas alone when it did not allow the event.
+/// A row that `verify --repair` blanked: `iteration,void,attempt` and anything after it, as far as
+/// its length allowed; commas alone when it did not allow the event.
 fn void(record: &ByteRecord) -> Option<Row> {
     let number = |field: usize| str::from_utf8(record.get(field)?).ok()?.parse().ok();
     let is_short = (2..=",void".len()).contains(&record.len());

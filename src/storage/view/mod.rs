@@ -1,15 +1,12 @@
 //! Caches of what is expensive to compute: the Q-table and the predictor.
 //!
 //! Each is a pure function of the configuration, the seed, the rows of the log and their learning
-//! curves, so that losing one costs time and nothing else. What is known (`search_state`) is never
-//! stored: every process replays the log.
+//! curves, so that losing one costs time and nothing else. The search state is never stored.
 //!
-//! | file | holds |
-//! | --- | --- |
-//! | `files.rs` | folders that are published once, checked when read, three kept |
-//! | `q_table.rs` | the Q-table as CSV |
-//! | `view.rs` | [`View`]: `views/<rows>/`; [`Learned`]: Q-table and memory after some rows |
-//! | `predictor.rs` | [`StoredPredictor`]: `predictors/<full curves>/`, and who is fitting one |
+//! * `files.rs`: folders that are published once, checked when read, three kept
+//! * `q_table.rs`: the Q-table as CSV
+//! * `view.rs`: [`View`]: `views/<rows>/`; [`Learned`]: Q-table and memory after some rows
+//! * `predictor.rs`: [`StoredPredictor`]: `predictors/<full curves>/`, and who is fitting one
 //!
 //! A cache that is damaged in itself is skipped by readers; `reduce` sets it aside and makes it
 //! again. A view whose checksum does not fit the log says that another program changed the log:

@@ -1,8 +1,7 @@
 //! The predictor fitted when the log held so many full curves: `predictors/<full curves>/`.
 //!
-//! `fit.yaml` says to which curves, `predictor.yaml` holds the predictor. While a worker of `run`
-//! fits one, `predictors/started.<full curves>.<host>.<process>` beside the folder keeps others
-//! from the same work. Nobody waits for it; two fits cost time and do no harm.
+//! While a worker of `run` fits one, `predictors/started.<full curves>.<host>.<process>` keeps
+//! others from the same work. Nobody waits for it; two fits cost time and do no harm.
 
 use std::fs;
 use std::path::{Path, PathBuf};

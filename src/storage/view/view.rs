@@ -1,7 +1,7 @@
 //! A view: the Q-table after the first rows of the log, `views/<rows>/`.
 //!
 //! `view.yaml` says of which rows, `q_table.csv` holds the Q-table, `SHA256SUMS` checks both (by
-//! hand: `sha256sum -c SHA256SUMS`). The replay memory behind the Q-table is made of the rows.
+//! hand: `sha256sum -c SHA256SUMS`). The replay memory behind it is made of the rows.
 
 use std::path::{Path, PathBuf};
 
@@ -19,7 +19,7 @@ use crate::storage::{
     log::position::LogPosition, log::text::RowError,
 };
 
-/// What a view is a function of, besides the rows: parts of the frozen configuration.
+/// What a view is a function of, besides the rows.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct ViewParams {
     pub space: Space,
@@ -86,8 +86,7 @@ impl View {
         read_q_table(&self.q_table_csv()?, params.space.clone(), initial, &path)
     }
 
-    /// Whether the view is what its rows say, learned from nothing; `rows` are those of the log, at
-    /// `log`.
+    /// Whether the view is what its rows say, learned from nothing.
     pub fn is_as_learned(
         &self,
         params: ViewParams,
@@ -102,10 +101,8 @@ impl View {
     }
 }
 
-/// The Q-table and the replay memory after some rows of the log.
-///
-/// A row's draws from the memory depend on its iteration alone: it does not matter who learns
-/// from it, nor when.
+/// The Q-table and the replay memory after some rows of the log. A row's draws from the memory
+/// depend on its iteration alone: it does not matter who learns from it, nor when.
 #[derive(Debug, Clone)]
 pub(crate) struct Learned {
     params: ViewParams,
@@ -122,7 +119,7 @@ impl Learned {
         Self { params, learner, rows: 0, replays: 0 }
     }
 
-    /// Goes on from the Q-table of a view; `rows` are those of the log, at `log`.
+    /// Goes on from the Q-table of a view.
     pub fn resume(
         params: ViewParams,
         view: &View,
@@ -143,7 +140,7 @@ impl Learned {
         Ok(Self { params, learner, rows: count, replays: 0 })
     }
 
-    /// Learns from the rows that are new; `rows` are all rows of the log, at `log`.
+    /// `rows` are all rows of the log, also those that it has learned from.
     pub fn learn(&mut self, rows: &[Row], log: &Path) -> Result<(), StorageError> {
         for row in rows.iter().skip(self.rows) {
             let taken = in_memory(row, self.rows, &self.params.space, log)?;
@@ -189,8 +186,7 @@ fn set_rows(rows: &[Row]) -> usize {
     rows.iter().filter(|row| row.event == Event::Set).count()
 }
 
-/// Returns the row of the replay memory that a row of the log, after `before` others, is, if it is
-/// one.
+/// What a row of the log, after `before` others, adds to the replay memory.
 fn in_memory(
     row: &Row,
     before: usize,
