@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use strum::{IntoStaticStr, VariantArray};
 
 use crate::storage::log::event::{Attempt, Iteration};
-use crate::storage::{error::StorageError, fs::publish};
+use crate::storage::{error::Result, fs::publish};
 
 /// The version of all files of an experiment, `format_version` in `experiment.yaml`. A program
 /// reads and writes exactly one: several copies of it may work on an experiment for weeks, and one
@@ -30,6 +30,7 @@ pub struct ExperimentDir {
 
 const CONFIGURATION: &str = "experiment.yaml";
 const LOG: &str = "replay.csv";
+
 /// The folders that are made with an experiment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
@@ -78,7 +79,7 @@ impl ExperimentDir {
         self.folder(Folder::Views).join(format!("{rows:09}"))
     }
 
-    pub fn list_views(&self) -> Result<Vec<(u64, PathBuf)>, StorageError> {
+    pub fn list_views(&self) -> Result<Vec<(u64, PathBuf)>> {
         publish::listing(&self.folder(Folder::Views), |name| number(name, 9))
     }
 
@@ -86,12 +87,12 @@ impl ExperimentDir {
         self.folder(Folder::Predictors).join(format!("{full_curves:06}"))
     }
 
-    pub fn list_predictors(&self) -> Result<Vec<(u64, PathBuf)>, StorageError> {
+    pub fn list_predictors(&self) -> Result<Vec<(u64, PathBuf)>> {
         publish::listing(&self.folder(Folder::Predictors), |name| number(name, 6))
     }
 
     /// The notes of processes that fit a predictor, by its number of full curves.
-    pub fn list_started_fits(&self) -> Result<Vec<(u64, PathBuf)>, StorageError> {
+    pub fn list_started_fits(&self) -> Result<Vec<(u64, PathBuf)>> {
         publish::listing(&self.folder(Folder::Predictors), |name| {
             number(name.strip_prefix("started.")?.split('.').next()?, 6)
         })
@@ -106,14 +107,11 @@ impl ExperimentDir {
         self.folder(Folder::Curves).join(format!("{attempt}.log"))
     }
 
-    pub fn list_curves(&self) -> Result<Vec<(Attempt, PathBuf)>, StorageError> {
+    pub fn list_curves(&self) -> Result<Vec<(Attempt, PathBuf)>> {
         self.list_of_attempts(".csv")
     }
 
-    pub(crate) fn list_of_attempts(
-        &self,
-        end: &str,
-    ) -> Result<Vec<(Attempt, PathBuf)>, StorageError> {
+    pub(crate) fn list_of_attempts(&self, end: &str) -> Result<Vec<(Attempt, PathBuf)>> {
         publish::listing(&self.folder(Folder::Curves), |name| attempt_of(name.strip_suffix(end)?))
     }
 
@@ -126,7 +124,7 @@ impl ExperimentDir {
         place.join(attempt.to_string())
     }
 
-    pub fn list_checkpoints(&self) -> Result<Vec<(Attempt, PathBuf)>, StorageError> {
+    pub fn list_checkpoints(&self) -> Result<Vec<(Attempt, PathBuf)>> {
         let mut found = Vec::new();
         for place in self.checkpoint_places() {
             found.extend(publish::listing(&place, attempt_of)?);
@@ -136,7 +134,7 @@ impl ExperimentDir {
     }
 
     /// The copies of checkpoints that are being made, or were when their attempt was killed.
-    pub fn list_unfinished_checkpoints(&self) -> Result<Vec<(Attempt, PathBuf)>, StorageError> {
+    pub fn list_unfinished_checkpoints(&self) -> Result<Vec<(Attempt, PathBuf)>> {
         let attempt_in = |name: &str| {
             let (iteration, rest) = name.split_once('.')?;
             attempt_of(&format!("{iteration}.{}", rest.split('.').next()?))
@@ -150,11 +148,11 @@ impl ExperimentDir {
         self.folder(Folder::Rounds).join(format!("{round:04}"))
     }
 
-    pub fn list_rounds(&self) -> Result<Vec<(u32, PathBuf)>, StorageError> {
+    pub fn list_rounds(&self) -> Result<Vec<(u32, PathBuf)>> {
         publish::listing(&self.folder(Folder::Rounds), |name| u32::try_from(number(name, 4)?).ok())
     }
 
-    pub fn newest_round(&self) -> Result<Option<u32>, StorageError> {
+    pub fn newest_round(&self) -> Result<Option<u32>> {
         Ok(self.list_rounds()?.last().map(|(number, _)| *number))
     }
 
@@ -170,7 +168,7 @@ fn attempt_of(name: &str) -> Option<Attempt> {
 }
 
 /// Reads a number of at least `width` digits, written as this program writes it.
-fn number(name: &str, width: usize) -> Option<u64> {
+pub(crate) fn number(name: &str, width: usize) -> Option<u64> {
     let number = name.parse().ok()?;
     (format!("{number:0width$}") == name).then_some(number)
 }

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use crate::regular_file::NotAFile;
 use crate::storage::log::text::{RowError, line_after};
 
+pub type Result<T, E = StorageError> = std::result::Result<T, E>;
+
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
     #[error("cannot {action} `{path}`{}", remedy(source.kind()))]

@@ -15,7 +15,8 @@ use crate::q_learning::Epsilon;
 use crate::regular_file::{self, SMALL};
 use crate::storage::fs::publish::{self, Published};
 use crate::storage::{
-    dir::ExperimentDir, dir::Folder, error::StorageError, fs::time::Time, fs::yaml,
+    dir::ExperimentDir, dir::Folder, dir::number, error::Result, error::StorageError,
+    fs::time::Time, fs::yaml,
 };
 
 /// What a round is to do, and what a person asks of the whole chain.
@@ -109,7 +110,7 @@ impl RoundDir {
     }
 
     /// The scheduler writes its logs into the folder, and does not make it.
-    pub fn create(experiment: &ExperimentDir, round: u32) -> Result<Self, StorageError> {
+    pub fn create(experiment: &ExperimentDir, round: u32) -> Result<Self> {
         let round = Self::of(experiment, round);
         fs::create_dir_all(&round.folder).map_err(StorageError::io("create", &round.folder))?;
         publish::sync_folder(&experiment.folder(Folder::Rounds))?;
@@ -121,24 +122,24 @@ impl RoundDir {
     }
 
     /// The renderings that exist, the one that holds last.
-    pub fn renderings(&self) -> Result<Vec<Rendering>, StorageError> {
+    pub fn renderings(&self) -> Result<Vec<Rendering>> {
         let is_one = |name: &str| {
-            let number: u32 = name.parse().ok()?;
-            (number > 0 && number.to_string() == name).then_some(number)
+            let number = number(name, 1).filter(|&number| number > 0);
+            u32::try_from(number?).ok()
         };
         let found = publish::listing(&self.folder, is_one)?;
         Ok(found.into_iter().map(|(number, folder)| Rendering { number, folder }).collect())
     }
 
-    pub fn newest(&self) -> Result<Option<Rendering>, StorageError> {
+    pub fn newest(&self) -> Result<Option<Rendering>> {
         Ok(self.renderings()?.pop())
     }
 
-    pub fn plan(&self) -> Result<Option<RoundPlan>, StorageError> {
+    pub fn plan(&self) -> Result<Option<RoundPlan>> {
         self.newest()?.map(|rendering| rendering.plan()).transpose()
     }
 
-    pub fn array(&self) -> Result<Option<RoundArray>, StorageError> {
+    pub fn array(&self) -> Result<Option<RoundArray>> {
         Ok(self.newest()?.map(|rendering| rendering.array()).transpose()?.flatten())
     }
 
@@ -147,7 +148,7 @@ impl RoundDir {
         rendering: &Rendering,
         plan: &RoundPlan,
         scripts: &[(&str, String)],
-    ) -> Result<(), StorageError> {
+    ) -> Result<()> {
         publish::folder_once(&rendering.folder, |aside| {
             let plan = (PLAN, yaml::print(plan, &rendering.folder.join(PLAN))?);
             for (name, text) in scripts.iter().chain([&plan]) {
@@ -159,7 +160,7 @@ impl RoundDir {
         Ok(())
     }
 
-    pub fn note_refusal(&self, refusal: &TaskRefusal) -> Result<(), StorageError> {
+    pub fn note_refusal(&self, refusal: &TaskRefusal) -> Result<()> {
         // Names of machines are plain; any other character could leave the folder.
         let plain = |letter: char| if letter.is_ascii_alphanumeric() { letter } else { '-' };
         let host: String = refusal.host.chars().map(plain).collect();
@@ -169,7 +170,7 @@ impl RoundDir {
         Ok(())
     }
 
-    pub fn refusals(&self) -> Result<Vec<TaskRefusal>, StorageError> {
+    pub fn refusals(&self) -> Result<Vec<TaskRefusal>> {
         let is_one = |name: &str| {
             (name.starts_with("refused.") && name.ends_with(".yaml")).then(|| name.to_owned())
         };
@@ -193,32 +194,28 @@ impl Rendering {
         regular_file::read(&self.folder.join(name), SMALL).is_ok_and(|read| read == text.as_bytes())
     }
 
-    pub fn plan(&self) -> Result<RoundPlan, StorageError> {
+    pub fn plan(&self) -> Result<RoundPlan> {
         self.read(PLAN)?.ok_or_else(|| self.missing(PLAN))
     }
 
-    pub fn array(&self) -> Result<Option<RoundArray>, StorageError> {
+    pub fn array(&self) -> Result<Option<RoundArray>> {
         self.read(ARRAY)
     }
 
-    pub fn jobs(&self) -> Result<Option<RoundJobs>, StorageError> {
+    pub fn jobs(&self) -> Result<Option<RoundJobs>> {
         self.read(JOBS)
     }
 
     /// Returns what the file says: this, or what the first to create it has written.
-    pub fn settle_array(&self, array: RoundArray) -> Result<RoundArray, StorageError> {
+    pub fn settle_array(&self, array: RoundArray) -> Result<RoundArray> {
         self.settle(ARRAY, array)
     }
 
-    pub fn settle_jobs(&self, jobs: RoundJobs) -> Result<RoundJobs, StorageError> {
+    pub fn settle_jobs(&self, jobs: RoundJobs) -> Result<RoundJobs> {
         self.settle(JOBS, jobs)
     }
 
-    fn settle<T: Serialize + DeserializeOwned>(
-        &self,
-        name: &'static str,
-        value: T,
-    ) -> Result<T, StorageError> {
+    fn settle<T: Serialize + DeserializeOwned>(&self, name: &'static str, value: T) -> Result<T> {
         let path = self.folder.join(name);
         match publish::file_once(&path, yaml::print(&value, &path)?.as_bytes())? {
             Published::First => Ok(value),
@@ -234,7 +231,7 @@ impl Rendering {
     }
 
     /// Lists the folder before it opens a file: one that another machine has created is seen so.
-    fn read<T: DeserializeOwned>(&self, name: &'static str) -> Result<Option<T>, StorageError> {
+    fn read<T: DeserializeOwned>(&self, name: &'static str) -> Result<Option<T>> {
         let found = publish::listing(&self.folder, |entry| (entry == name).then_some(()))?;
         found.first().map(|(_, path)| yaml::read(path)).transpose()
     }

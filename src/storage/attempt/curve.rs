@@ -15,7 +15,9 @@ use serde::{Deserialize, Serialize};
 use crate::outcome::Accuracy;
 use crate::predictor::{Prediction, StoppingRule, Verdict};
 use crate::regular_file::{self, MEDIUM};
-use crate::storage::{error::StorageError, fs::publish, fs::time::Time, log::event::CurveSummary};
+use crate::storage::{
+    error::Result, error::StorageError, fs::publish, fs::time::Time, log::event::CurveSummary,
+};
 
 const HEADER: &str = "epoch,start,learning_rate,training_loss,training_accuracy,validation_loss,\
     validation_accuracy,seconds,time,predicted_accuracy,sigma,stop_probability,y_best\n";
@@ -95,12 +97,12 @@ pub struct Curve {
 }
 
 impl Curve {
-    pub fn read(path: &Path) -> Result<Self, StorageError> {
+    pub fn read(path: &Path) -> Result<Self> {
         let bytes = regular_file::read(path, MEDIUM).map_err(StorageError::io("read", path))?;
         Self::parse(&bytes, path)
     }
 
-    fn parse(bytes: &[u8], path: &Path) -> Result<Self, StorageError> {
+    fn parse(bytes: &[u8], path: &Path) -> Result<Self> {
         let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |last| last + 1);
         let failed = StorageError::csv(path);
         let mut reader = csv::Reader::from_reader(&bytes[..whole]);
@@ -166,7 +168,7 @@ pub struct CurveWriter {
 impl CurveWriter {
     /// With the rows that an earlier attempt left. A curve that exists is an error: no attempt
     /// writes that of another.
-    pub fn create(path: PathBuf, earlier: &[CurveRow]) -> Result<Self, StorageError> {
+    pub fn create(path: PathBuf, earlier: &[CurveRow]) -> Result<Self> {
         let created = OpenOptions::new().write(true).create_new(true).open(&path);
         let file = created.map_err(StorageError::io("create", &path))?;
         let mut curve = Self { path, file };
@@ -176,7 +178,7 @@ impl CurveWriter {
 
     /// Writes the whole curve in place of what is there: a disk that was full has room again, or
     /// the file was removed with its folder.
-    pub fn replace(path: &Path, rows: &[CurveRow]) -> Result<(), StorageError> {
+    pub fn replace(path: &Path, rows: &[CurveRow]) -> Result<()> {
         let folder = path.parent().unwrap_or(Path::new(""));
         match fs::create_dir(folder) {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => {
@@ -186,13 +188,13 @@ impl CurveWriter {
         }
     }
 
-    pub fn append(&mut self, row: &CurveRow) -> Result<(), StorageError> {
+    pub fn append(&mut self, row: &CurveRow) -> Result<()> {
         self.write(&line(row))
     }
 
     /// Syncs and closes the curve, written anew if its file no longer holds `rows`: scratch is
     /// purged. Only then may the result be recorded, so that no result is without its curve.
-    pub fn finish(self, rows: &[CurveRow]) -> Result<(), StorageError> {
+    pub fn finish(self, rows: &[CurveRow]) -> Result<()> {
         self.file.sync_all().map_err(StorageError::io("sync", &self.path))?;
         let is_gone = match regular_file::read(&self.path, MEDIUM) {
             Ok(bytes) => bytes != text(rows),
@@ -206,7 +208,7 @@ impl CurveWriter {
         publish::sync_folder(self.path.parent().unwrap_or(Path::new("")))
     }
 
-    fn write(&mut self, bytes: &[u8]) -> Result<(), StorageError> {
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
         self.file.write_all(bytes).map_err(StorageError::io("append to", &self.path))
     }
 }

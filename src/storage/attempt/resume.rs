@@ -20,7 +20,9 @@ use crate::regular_file::{self, SMALL};
 use crate::storage::attempt::curve::{Curve, CurveRow};
 use crate::storage::fs::publish::{self, Published};
 use crate::storage::log::event::{Attempt, Row};
-use crate::storage::{dir::ExperimentDir, dir::Folder, error::StorageError, log::text::header};
+use crate::storage::{
+    dir::ExperimentDir, dir::Folder, error::Result, error::StorageError, log::text::header,
+};
 
 /// The mark, a file in a checkpoint folder: `USR1` or `TERM`, and [`LeftOnSignal::lost_seconds`].
 const LEFT_ON_SIGNAL: &str = "left_on_signal";
@@ -37,7 +39,7 @@ pub struct LeftOnSignal {
 impl ExperimentDir {
     /// The curve of the newest attempt before this one that has one; empty when there is none, or
     /// when a power cut has left it unreadable.
-    pub fn curve_before(&self, attempt: Attempt) -> Result<Curve, StorageError> {
+    pub fn curve_before(&self, attempt: Attempt) -> Result<Curve> {
         match before(attempt, || self.list_curves())?.first() {
             None => Ok(Curve::default()),
             Some(path) => match Curve::read(path) {
@@ -52,7 +54,7 @@ impl ExperimentDir {
 
     /// Copies the checkpoint of the newest attempt before this one into its own folder, whole or
     /// not at all. Returns whether there was one.
-    pub fn take_checkpoint_over(&self, attempt: Attempt) -> Result<bool, StorageError> {
+    pub fn take_checkpoint_over(&self, attempt: Attempt) -> Result<bool> {
         for source in before(attempt, || self.list_checkpoints())? {
             let mut files = 0;
             publish::folder_once(&self.checkpoint(attempt), |aside| {
@@ -67,11 +69,7 @@ impl ExperimentDir {
     }
 
     /// Marks that an attempt left on a signal, so that its end counts as no loss.
-    pub fn mark_left_on_signal(
-        &self,
-        attempt: Attempt,
-        left: &LeftOnSignal,
-    ) -> Result<(), StorageError> {
+    pub fn mark_left_on_signal(&self, attempt: Attempt, left: &LeftOnSignal) -> Result<()> {
         let signal = if left.is_time_warning { TIME_WARNING } else { "TERM" };
         let path = self.mark(attempt);
         let folder = path.parent().unwrap_or(Path::new(""));
@@ -111,7 +109,7 @@ impl ExperimentDir {
     }
 
     /// The greatest start and epoch that an attempt before this one has reached.
-    pub fn reach_before(&self, attempt: Attempt) -> Result<Option<(u32, u32)>, StorageError> {
+    pub fn reach_before(&self, attempt: Attempt) -> Result<Option<(u32, u32)>> {
         let earlier = before(attempt, || self.list_curves())?;
         Ok(earlier.iter().filter_map(|path| reach(path)).max())
     }
@@ -125,8 +123,8 @@ fn reach(curve: &Path) -> Option<(u32, u32)> {
 /// attempt, as nearly all are, lists nothing: a folder of a long search is long.
 fn before(
     attempt: Attempt,
-    list: impl FnOnce() -> Result<Vec<(Attempt, PathBuf)>, StorageError>,
-) -> Result<Vec<PathBuf>, StorageError> {
+    list: impl FnOnce() -> Result<Vec<(Attempt, PathBuf)>>,
+) -> Result<Vec<PathBuf>> {
     if attempt.number <= 1 {
         return Ok(Vec::new());
     }
@@ -138,7 +136,7 @@ fn before(
 
 /// Copies the files of a checkpoint and returns how many. The attempt that owns it may live on,
 /// as a second copy of the same task, and a reduce may remove it: what vanishes is left out.
-fn copy_folder(source: &Path, target: &Path) -> Result<usize, StorageError> {
+fn copy_folder(source: &Path, target: &Path) -> Result<usize> {
     let names = match regular_file::names(source) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(0),
         names => names.map_err(StorageError::io("list", source))?,
@@ -186,7 +184,7 @@ fn copy_link(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 impl ExperimentDir {
-    pub fn publish_result(&self, attempt: Attempt, row: &Row) -> Result<Published, StorageError> {
+    pub fn publish_result(&self, attempt: Attempt, row: &Row) -> Result<Published> {
         let path = self.result(attempt);
         let line = row
             .to_line()
@@ -194,7 +192,7 @@ impl ExperimentDir {
         publish::file_once(&path, &text(&line))
     }
 
-    pub fn read_result(&self, attempt: Attempt) -> Result<Row, StorageError> {
+    pub fn read_result(&self, attempt: Attempt) -> Result<Row> {
         let path = self.result(attempt);
         let bytes = regular_file::read(&path, SMALL).map_err(StorageError::io("read", &path))?;
         let damaged = |how: &str| StorageError::line(&path, 2, how);
@@ -211,7 +209,7 @@ impl ExperimentDir {
     }
 
     /// Removes the file, whose row the log holds now; another process may have done so.
-    pub fn remove_result(&self, attempt: Attempt) -> Result<(), StorageError> {
+    pub fn remove_result(&self, attempt: Attempt) -> Result<()> {
         let path = self.result(attempt);
         match fs::remove_file(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
@@ -219,7 +217,7 @@ impl ExperimentDir {
         }
     }
 
-    pub fn list_results(&self) -> Result<Vec<(Attempt, PathBuf)>, StorageError> {
+    pub fn list_results(&self) -> Result<Vec<(Attempt, PathBuf)>> {
         self.list_of_attempts(".result")
     }
 

@@ -12,7 +12,7 @@ use crate::regular_file::{self, MEDIUM};
 use crate::storage::dir::experiment_yaml::{FrozenText, checksum, sealed, version_in};
 use crate::storage::dir::{CONFIGURATION, ExperimentDir, FORMAT_VERSION, LOG};
 use crate::storage::fs::publish::{self, Published};
-use crate::storage::{error::StorageError, fs::permissions::Trust, log::text};
+use crate::storage::{error::Result, error::StorageError, fs::permissions::Trust, log::text};
 
 /// What a user needs of a folder to make files in it.
 const WRITABLE: Access = Access::READ_OK.union(Access::WRITE_OK).union(Access::EXEC_OK);
@@ -21,7 +21,7 @@ impl ExperimentDir {
     /// Makes an experiment directory: an empty log and the folders, then, as the last step that
     /// makes it one, the frozen configuration. Only those whom `trust` names may write there,
     /// whatever the umask. `root` is to be new, empty, or what an interrupted `create` has left.
-    pub fn create(root: &Path, configuration: &str, trust: Trust) -> Result<Self, StorageError> {
+    pub fn create(root: &Path, configuration: &str, trust: Trust) -> Result<Self> {
         let taken = || StorageError::AlreadyExists { path: root.to_owned() };
         if root.symlink_metadata().is_ok() && !root.is_dir() {
             return Err(taken());
@@ -67,11 +67,11 @@ impl ExperimentDir {
         Ok(true)
     }
 
-    pub fn open(root: &Path) -> Result<Self, StorageError> {
+    pub fn open(root: &Path) -> Result<Self> {
         Self::open_frozen(root).map(|(experiment, _)| experiment)
     }
 
-    pub fn open_frozen(root: &Path) -> Result<(Self, FrozenText), StorageError> {
+    pub fn open_frozen(root: &Path) -> Result<(Self, FrozenText)> {
         use ErrorKind::{IsADirectory, NotADirectory, NotFound};
         let experiment = Self::unchecked(root);
         experiment.check_links()?;
@@ -95,7 +95,7 @@ impl ExperimentDir {
     }
 
     /// Checks that nothing is written outside of the directory.
-    fn check_links(&self) -> Result<(), StorageError> {
+    fn check_links(&self) -> Result<()> {
         let files = [self.configuration(), self.replay_log(), self.imported()];
         let is_link = |path: &Path| path.symlink_metadata().is_ok_and(|entry| entry.is_symlink());
         for path in self.folders().chain(files).filter(|path| is_link(path)) {
@@ -114,7 +114,7 @@ impl ExperimentDir {
     /// its configuration, its log (whose `set` rows hold lines of a shell), or its folders. Those
     /// above it are not checked: a user who may rename the experiment can put only files of their
     /// own in its place, which are refused, or another experiment of this user.
-    pub fn check_trust(&self, trust: Trust) -> Result<(), StorageError> {
+    pub fn check_trust(&self, trust: Trust) -> Result<()> {
         for path in self.trusted_paths() {
             // What this program makes outside of the experiment is no link.
             let entry = if self.scratch.as_ref() == Some(&path) {
@@ -138,7 +138,7 @@ impl ExperimentDir {
     }
 
     /// Makes the folders that are not there: copies and archives may drop empty ones.
-    pub fn make_folders(&self) -> Result<(), StorageError> {
+    pub fn make_folders(&self) -> Result<()> {
         for folder in self.folders() {
             if folder.is_dir() {
                 continue;
@@ -153,7 +153,7 @@ impl ExperimentDir {
 
     /// A scratch file system may have been purged. Only those whom `trust` names may write there: a
     /// checkpoint may be a program.
-    pub fn make_scratch(&self, trust: Trust) -> Result<(), StorageError> {
+    pub fn make_scratch(&self, trust: Trust) -> Result<()> {
         let Some(folder) = &self.scratch else { return Ok(()) };
         fs::create_dir_all(folder).map_err(StorageError::io("create", folder))?;
         access(folder, WRITABLE)
@@ -161,7 +161,7 @@ impl ExperimentDir {
         self.check_trust(trust)
     }
 
-    pub fn check_access(&self) -> Result<(), StorageError> {
+    pub fn check_access(&self) -> Result<()> {
         for folder in self.folders() {
             if folder.is_file() {
                 return Err(StorageError::no_folder(&folder));
@@ -176,7 +176,7 @@ impl ExperimentDir {
 
     /// Distinguishes this experiment from every other, also from a copy. Equal on all nodes, and
     /// after a move within a file system that keeps its name.
-    pub fn identity(&self, sha256: &str) -> Result<String, StorageError> {
+    pub fn identity(&self, sha256: &str) -> Result<String> {
         let log = self.replay_log();
         let inode = fs::metadata(&log).map_err(StorageError::io("read", &log))?.ino();
         let name = self.root.file_name().unwrap_or_default().to_string_lossy();

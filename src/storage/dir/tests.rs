@@ -3,6 +3,7 @@
 use std::fs;
 
 use super::*;
+use crate::storage::StorageError;
 use crate::storage::Trust;
 use crate::storage::log::text;
 

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use fs2::FileExt;
 use rustix::io::Errno;
 
-use crate::storage::error::StorageError;
+use crate::storage::error::{Result, StorageError};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LockMode {
@@ -42,7 +42,7 @@ pub(crate) fn acquire(
     path: &Path,
     mode: LockMode,
     timeout: LockTimeout,
-) -> Result<(), StorageError> {
+) -> Result<()> {
     let begin = Instant::now();
     let mut is_noticed = false;
     loop {
@@ -70,7 +70,7 @@ pub(crate) fn release(file: &File, path: &Path) {
 }
 
 /// Returns whether the lock is taken by this process now.
-fn try_once(file: &File, path: &Path, mode: LockMode) -> Result<bool, StorageError> {
+fn try_once(file: &File, path: &Path, mode: LockMode) -> Result<bool> {
     let tried = match mode {
         LockMode::Shared => FileExt::try_lock_shared(file),
         LockMode::Exclusive => FileExt::try_lock_exclusive(file),

@@ -9,9 +9,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::regular_file::{self, LARGE};
-use crate::storage::error::StorageError;
+use crate::storage::error::{Result, StorageError};
 
-pub fn check_locks_of_mount(path: &Path) -> Result<(), StorageError> {
+pub fn check_locks_of_mount(path: &Path) -> Result<()> {
     match MountPoint::of(path)?.as_ref().and_then(MountPoint::node_local) {
         None => Ok(()),
         Some(why) => {
@@ -37,7 +37,7 @@ pub struct MountPoint {
 
 impl MountPoint {
     /// The mount that a path lies on; `None` where the kernel does not say.
-    pub fn of(path: &Path) -> Result<Option<Self>, StorageError> {
+    pub fn of(path: &Path) -> Result<Option<Self>> {
         let Ok(mounts) = regular_file::read_linked(Path::new("/proc/self/mountinfo"), LARGE) else {
             return Ok(None);
         };
@@ -89,7 +89,7 @@ pub struct DiskSpace {
 }
 
 impl DiskSpace {
-    pub fn of(path: &Path) -> Result<Self, StorageError> {
+    pub fn of(path: &Path) -> Result<Self> {
         let stat = rustix::fs::statvfs(path)
             .map_err(|error| StorageError::io("look at the file system of", path)(error.into()))?;
         let inodes = (stat.f_files > 0).then_some(stat.f_favail);

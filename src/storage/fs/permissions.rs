@@ -7,7 +7,7 @@ use std::path::Path;
 use rustix::fs::Mode;
 use rustix::process::{getegid, geteuid, getgroups, umask};
 
-use crate::storage::error::StorageError;
+use crate::storage::error::{Result, StorageError};
 
 /// Whom the person who starts a command trusts besides root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +42,7 @@ impl Trust {
 
     /// Takes away the write permissions that a folder had before, or got by an access control list
     /// of the one above it.
-    pub(crate) fn restrict(self, path: &Path) -> Result<(), StorageError> {
+    pub(crate) fn restrict(self, path: &Path) -> Result<()> {
         let entry = fs::metadata(path).map_err(StorageError::io("read", path))?;
         if entry.uid() == geteuid().as_raw() && entry.mode() & self.refused_bits() != 0 {
             let mode = Permissions::from_mode(entry.mode() & 0o7777 & !self.refused_bits());
@@ -53,7 +53,7 @@ impl Trust {
     }
 
     /// Refuses an entry that others may write, or that belongs to another user.
-    pub(crate) fn check(self, path: &Path, entry: &Metadata) -> Result<(), StorageError> {
+    pub(crate) fn check(self, path: &Path, entry: &Metadata) -> Result<()> {
         let (owner, me) = (entry.uid(), geteuid().as_raw());
         let is_of_my_group = || {
             let gid = entry.gid();

@@ -18,7 +18,7 @@ use std::process;
 use rustix::fs::OFlags;
 
 use crate::regular_file;
-use crate::storage::error::StorageError;
+use crate::storage::error::{Result, StorageError};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Published {
@@ -35,7 +35,7 @@ pub fn is_private(name: &str) -> bool {
 }
 
 /// Publishes a file, unless the name is taken.
-pub fn file_once(path: &Path, bytes: &[u8]) -> Result<Published, StorageError> {
+pub fn file_once(path: &Path, bytes: &[u8]) -> Result<Published> {
     let aside = write_aside(path, bytes)?;
     let published = match fs::hard_link(&aside, path) {
         Ok(()) => Ok(Published::First),
@@ -55,7 +55,7 @@ pub fn file_once(path: &Path, bytes: &[u8]) -> Result<Published, StorageError> {
 
 /// Writes a file in place of what is there, for files with one owner or for people alone. A reader
 /// sees the old or the new one, whole.
-pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
+pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<()> {
     let aside = write_aside(path, bytes)?;
     if let Err(error) = fs::rename(&aside, path) {
         remove_aside(fs::remove_file(&aside), &aside);
@@ -66,10 +66,7 @@ pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
 
 /// Publishes a folder, unless one with content has the name. `fill` writes the files into a private
 /// folder; they are synced afterwards.
-pub fn folder_once(
-    path: &Path,
-    fill: impl FnOnce(&Path) -> Result<(), StorageError>,
-) -> Result<Published, StorageError> {
+pub fn folder_once(path: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<Published> {
     let aside = private_name(path, |aside| fs::create_dir(aside))?.0;
     let published = fill(&aside).and_then(|()| sync_tree(&aside)).and_then(|()| {
         match fs::rename(&aside, path) {
@@ -88,7 +85,7 @@ pub fn folder_once(
 /// Moves a folder into a private one beside it, and returns where it is now. Not onto a private
 /// name: `rename` puts a folder in the place of an empty one, which may be what another process has
 /// just begun to fill.
-pub fn set_aside(path: &Path) -> Result<PathBuf, StorageError> {
+pub fn set_aside(path: &Path) -> Result<PathBuf> {
     let name = path.file_name().expect("a path of an experiment has a name");
     let around = private_name(path, |aside| fs::create_dir(aside))?.0;
     let aside = around.join(name);
@@ -100,7 +97,7 @@ pub fn set_aside(path: &Path) -> Result<PathBuf, StorageError> {
 }
 
 /// Removes a folder for all readers at once.
-pub fn remove_folder(path: &Path) -> Result<(), StorageError> {
+pub fn remove_folder(path: &Path) -> Result<()> {
     let aside = set_aside(path)?;
     let around = parent(&aside);
     regular_file::remove_folder(around).map_err(StorageError::io("remove", around))
@@ -111,7 +108,7 @@ pub fn remove_folder(path: &Path) -> Result<(), StorageError> {
 pub fn listing<K: Ord>(
     folder: &Path,
     key: impl Fn(&str) -> Option<K>,
-) -> Result<Vec<(K, PathBuf)>, StorageError> {
+) -> Result<Vec<(K, PathBuf)>> {
     list(folder, |name| if is_private(name) { None } else { key(name) })
 }
 
@@ -120,14 +117,11 @@ pub fn listing<K: Ord>(
 pub fn private_listing<K: Ord>(
     folder: &Path,
     key: impl Fn(&str) -> Option<K>,
-) -> Result<Vec<(K, PathBuf)>, StorageError> {
+) -> Result<Vec<(K, PathBuf)>> {
     list(folder, |name| if is_private(name) { key(&name[1..]) } else { None })
 }
 
-fn list<K: Ord>(
-    folder: &Path,
-    key: impl Fn(&str) -> Option<K>,
-) -> Result<Vec<(K, PathBuf)>, StorageError> {
+fn list<K: Ord>(folder: &Path, key: impl Fn(&str) -> Option<K>) -> Result<Vec<(K, PathBuf)>> {
     let names = match regular_file::names(folder) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) if error.kind() == ErrorKind::NotADirectory => {
@@ -142,7 +136,7 @@ fn list<K: Ord>(
 }
 
 /// Syncs the entries of a folder, so that a name made or removed in it survives a power cut.
-pub fn sync_folder(folder: &Path) -> Result<(), StorageError> {
+pub fn sync_folder(folder: &Path) -> Result<()> {
     match regular_file::sync_folder(folder) {
         // Some network file systems refuse to sync a folder, and do so at once by themselves.
         Err(error) if error.kind() == ErrorKind::InvalidInput => Ok(()),
@@ -150,7 +144,7 @@ pub fn sync_folder(folder: &Path) -> Result<(), StorageError> {
     }
 }
 
-fn write_aside(path: &Path, bytes: &[u8]) -> Result<PathBuf, StorageError> {
+fn write_aside(path: &Path, bytes: &[u8]) -> Result<PathBuf> {
     let (aside, mut file) =
         private_name(path, |aside| OpenOptions::new().write(true).create_new(true).open(aside))?;
     if let Err(error) = file.write_all(bytes).and_then(|()| file.sync_all()) {
@@ -162,10 +156,7 @@ fn write_aside(path: &Path, bytes: &[u8]) -> Result<PathBuf, StorageError> {
 
 /// Makes something beside `path` under the first private name that is free. A process id comes
 /// again, in containers at once, so a left-over can have the name of this very process.
-fn private_name<T>(
-    path: &Path,
-    make: impl Fn(&Path) -> io::Result<T>,
-) -> Result<(PathBuf, T), StorageError> {
+fn private_name<T>(path: &Path, make: impl Fn(&Path) -> io::Result<T>) -> Result<(PathBuf, T)> {
     let name = path.file_name().expect("a path of an experiment has a name").to_string_lossy();
     let host = rustix::system::uname();
     let host = host.nodename().to_string_lossy();
@@ -195,7 +186,7 @@ fn remove_aside(removed: io::Result<()>, aside: &Path) {
     }
 }
 
-fn sync_tree(folder: &Path) -> Result<(), StorageError> {
+fn sync_tree(folder: &Path) -> Result<()> {
     for name in regular_file::names(folder).map_err(StorageError::io("list", folder))? {
         let path = folder.join(name);
         let kind = path.symlink_metadata().map_err(StorageError::io("read", &path))?.file_type();

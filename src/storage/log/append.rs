@@ -17,7 +17,7 @@ use crate::storage::log::damage::{self, Kept, RawLine, RawLog};
 use crate::storage::log::file::{ReplayLog, Tail};
 use crate::storage::log::text::{self, header};
 use crate::storage::{
-    dir::ExperimentDir, dir::Folder, error::StorageError, log::event::Row,
+    dir::ExperimentDir, dir::Folder, error::Result, error::StorageError, log::event::Row,
     log::position::LogPosition,
 };
 
@@ -28,13 +28,13 @@ pub struct WritableReplayLog {
 }
 
 impl WritableReplayLog {
-    pub fn open(experiment: &ExperimentDir) -> Result<Self, StorageError> {
+    pub fn open(experiment: &ExperimentDir) -> Result<Self> {
         let reader = ReplayLog::open_with(experiment, File::options().read(true).write(true))?;
         Ok(Self { reader, torn: experiment.folder(Folder::Torn) })
     }
 
     /// What is unfinished at the end of the log is saved in `torn/` and cut off first.
-    pub fn lock_exclusive(&mut self) -> Result<ExclusiveGuard<'_>, StorageError> {
+    pub fn lock_exclusive(&mut self) -> Result<ExclusiveGuard<'_>> {
         let log = &self.reader;
         lock::acquire(&log.file, &log.path, LockMode::Exclusive, log.timeout)?;
         let mut guard = ExclusiveGuard { log, torn: &self.torn, end: 0 };
@@ -56,13 +56,13 @@ pub struct ExclusiveGuard<'a> {
 }
 
 impl ExclusiveGuard<'_> {
-    pub fn read_from(&self, cursor: &LogPosition) -> Result<Tail, StorageError> {
+    pub fn read_from(&self, cursor: &LogPosition) -> Result<Tail> {
         self.log.parse(&self.log.read_bytes(cursor, self.end)?, cursor)
     }
 
     /// When a row cannot be written as text, or there is no room, nothing has been appended; after
     /// another error that is not known.
-    pub fn append(&mut self, rows: &[Row]) -> Result<(), StorageError> {
+    pub fn append(&mut self, rows: &[Row]) -> Result<()> {
         let (log, end) = (self.log, self.end);
         let unwritable = |source| StorageError::Unwritable { path: log.path.clone(), source };
         let bytes = text::lines(rows).map_err(unwritable)?;
@@ -77,19 +77,19 @@ impl ExclusiveGuard<'_> {
         Ok(())
     }
 
-    pub fn sync(&self) -> Result<(), StorageError> {
+    pub fn sync(&self) -> Result<()> {
         self.log.file.sync_data().map_err(self.log.io("sync"))
     }
 
     /// Reads the whole log, damage included, up to the whole rows and not as far as an NFS client
     /// says that it goes: half a row would be taken for a damaged one.
-    pub fn read_raw(&self) -> Result<RawLog, StorageError> {
+    pub fn read_raw(&self) -> Result<RawLog> {
         Ok(RawLog::of(self.log.read_bytes(&LogPosition::ORIGIN, self.end)?))
     }
 
     /// Blanks a line of [`ExclusiveGuard::read_raw`], and returns where its bytes are kept; of a
     /// line without a byte `None`. One whose bytes cannot be saved is left as it is.
-    pub fn blank(&mut self, line: &RawLine, keep: Kept) -> Result<Option<PathBuf>, StorageError> {
+    pub fn blank(&mut self, line: &RawLine, keep: Kept) -> Result<Option<PathBuf>> {
         if line.bytes.is_empty() {
             return Ok(None);
         }
@@ -100,7 +100,7 @@ impl ExclusiveGuard<'_> {
         Ok(Some(saved))
     }
 
-    fn cut_torn_end(&self) -> Result<u64, StorageError> {
+    fn cut_torn_end(&self) -> Result<u64> {
         let log = self.log;
         let reported = log.length()?;
         log.check_length(reported)?;
@@ -157,7 +157,7 @@ fn append_at(
     bytes: &[u8],
     write: impl Fn(&File, &[u8], u64) -> io::Result<usize>,
     sync: impl Fn(&File) -> io::Result<()>,
-) -> Result<(), StorageError> {
+) -> Result<()> {
     let written = loop {
         match write(&log.file, bytes, end) {
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -187,13 +187,13 @@ fn append_at(
 
 /// Cuts what was written of `bytes` at `end`. Anything else that stands there is left to the next
 /// writer, who saves it.
-fn cut_own(log: &ReplayLog, end: u64, bytes: &[u8]) -> Result<(), StorageError> {
+fn cut_own(log: &ReplayLog, end: u64, bytes: &[u8]) -> Result<()> {
     let mut there = vec![0; bytes.len() + 1];
     let read = read_up_to(&log.file, &mut there, end).map_err(log.io("read"))?;
     if bytes.starts_with(&there[..read]) { cut(log, end) } else { Ok(()) }
 }
 
-fn cut(log: &ReplayLog, end: u64) -> Result<(), StorageError> {
+fn cut(log: &ReplayLog, end: u64) -> Result<()> {
     log.file.set_len(end).and_then(|()| log.file.sync_data()).map_err(log.io("cut the end of"))
 }
 

@@ -16,8 +16,8 @@ use sha2::{Digest, Sha256};
 use crate::storage::log::event::{Attempt, Event, Iteration, Row};
 use crate::storage::log::text::{COLUMNS, RowError, header, line_after};
 use crate::storage::{
-    dir::FORMAT_VERSION, error::StorageError, fs::publish, log::position::LogPosition,
-    log::position::crc32_on,
+    dir::FORMAT_VERSION, dir::number, error::Result, error::StorageError, fs::publish,
+    log::position::LogPosition, log::position::crc32_on,
 };
 
 /// Where the whole lines of `bytes` end: after the last newline, lines with NULs and empty ones at
@@ -56,7 +56,7 @@ pub(crate) fn find_end(file: &File, begin: u64, length: u64) -> io::Result<u64> 
 }
 
 /// Saves bytes that are to be cut from the log or overwritten, each piece once, and returns where.
-pub(crate) fn save(folder: &Path, byte: u64, bytes: &[u8]) -> Result<PathBuf, StorageError> {
+pub(crate) fn save(folder: &Path, byte: u64, bytes: &[u8]) -> Result<PathBuf> {
     fs::create_dir_all(folder).map_err(StorageError::io("create", folder))?;
     let digest = format!("{:x}", Sha256::digest(bytes));
     let path = folder.join(format!("{byte:012}.{}", &digest[..16]));
@@ -87,7 +87,7 @@ pub(crate) fn header_problem(begin: &[u8]) -> Option<&'static str> {
 }
 
 /// Refuses a log that begins as those of format version 1 did, which lacked the last three columns.
-pub(crate) fn refuse_version_1(begin: &[u8], path: &Path) -> Result<(), StorageError> {
+pub(crate) fn refuse_version_1(begin: &[u8], path: &Path) -> Result<()> {
     let line = begin.split(|&byte| byte == b'\n').next().unwrap_or_default();
     if line != COLUMNS[..COLUMNS.len() - 3].join(",").as_bytes() {
         return Ok(());
@@ -130,16 +130,11 @@ impl RawLine {
             return Kept::of(row);
         }
         let mut fields = self.bytes.split(|&byte| byte == b',');
+        let number = |field| number(str::from_utf8(field).ok()?, 1);
         let iteration = fields.next().and_then(number).map(Iteration);
         let attempt = fields.nth(1).and_then(number);
         Kept { iteration, attempt: attempt.and_then(|number| u32::try_from(number).ok()) }
     }
-}
-
-fn number(field: &[u8]) -> Option<u64> {
-    let text = str::from_utf8(field).ok()?;
-    let number: u64 = text.parse().ok()?;
-    (number.to_string() == text).then_some(number)
 }
 
 /// The whole log as it lies on disk, damage included.

@@ -12,7 +12,7 @@ use crate::storage::fs::lock::{self, LockMode, LockTimeout};
 use crate::storage::log::damage::{self, RawLog, end_of_whole_lines};
 use crate::storage::log::text::{RowError, header, line_after, parse_rows};
 use crate::storage::{
-    dir::ExperimentDir, error::StorageError, fs::direct_io, log::event::Row,
+    dir::ExperimentDir, error::Result, error::StorageError, fs::direct_io, log::event::Row,
     log::position::LogPosition, search_state::Knowledge,
 };
 
@@ -37,20 +37,17 @@ pub struct Tail {
 }
 
 impl ReplayLog {
-    pub fn open(experiment: &ExperimentDir) -> Result<Self, StorageError> {
+    pub fn open(experiment: &ExperimentDir) -> Result<Self> {
         Self::open_with(experiment, File::options().read(true))
     }
 
     /// Opens the log for commands that only read: while its lock stays taken they read the whole
     /// rows that are there after 2 s, and say so.
-    pub fn open_to_look(experiment: &ExperimentDir) -> Result<Self, StorageError> {
+    pub fn open_to_look(experiment: &ExperimentDir) -> Result<Self> {
         Ok(Self { timeout: LOOK, at_worst_unlocked: true, ..Self::open(experiment)? })
     }
 
-    pub(super) fn open_with(
-        experiment: &ExperimentDir,
-        options: &fs::OpenOptions,
-    ) -> Result<Self, StorageError> {
+    pub(super) fn open_with(experiment: &ExperimentDir, options: &fs::OpenOptions) -> Result<Self> {
         let log = Self::open_unchecked(experiment, options)?;
         let mut begin = vec![0; header().len()];
         let read = read_up_to(&log.file, &mut begin, 0).map_err(log.io("read"))?;
@@ -61,30 +58,27 @@ impl ReplayLog {
         }
     }
 
-    fn open_unchecked(
-        experiment: &ExperimentDir,
-        options: &fs::OpenOptions,
-    ) -> Result<Self, StorageError> {
+    fn open_unchecked(experiment: &ExperimentDir, options: &fs::OpenOptions) -> Result<Self> {
         let path = experiment.replay_log();
         let file = direct_io::open(&path, options).map_err(StorageError::io("open", &path))?;
         Ok(Self { file, path, timeout: LockTimeout::default(), at_worst_unlocked: false })
     }
 
     /// An unfinished line at the end is left to the next writer.
-    pub fn read_from(&self, cursor: &LogPosition) -> Result<Tail, StorageError> {
+    pub fn read_from(&self, cursor: &LogPosition) -> Result<Tail> {
         let _guard = self.lock_shared()?;
         self.read_unlocked(cursor)
     }
 
     /// Up to the last whole row, without a lock: the newest may be missing.
-    pub fn read_unlocked(&self, cursor: &LogPosition) -> Result<Tail, StorageError> {
+    pub fn read_unlocked(&self, cursor: &LogPosition) -> Result<Tail> {
         let bytes = self.read_bytes(cursor, self.length()?)?;
         self.parse(&bytes[..end_of_whole_lines(&bytes).unwrap_or(0)], cursor)
     }
 
     /// Compares the checksum of the prefix that a view was made from. Takes no lock: these bytes
     /// change no more.
-    pub fn check_prefix(&self, position: &LogPosition) -> Result<(), StorageError> {
+    pub fn check_prefix(&self, position: &LogPosition) -> Result<()> {
         let fits = || {
             let mut read = LogPosition::ORIGIN;
             read.advance(&self.read_bytes(&read, position.byte)?, position.rows);
@@ -100,7 +94,7 @@ impl ReplayLog {
     }
 
     /// Distinguishes this file from another one under the same name: device and inode.
-    pub(crate) fn identity(&self) -> Result<(u64, u64), StorageError> {
+    pub(crate) fn identity(&self) -> Result<(u64, u64)> {
         let metadata = self.file.metadata().map_err(self.io("read"))?;
         Ok((metadata.dev(), metadata.ino()))
     }
@@ -108,7 +102,7 @@ impl ReplayLog {
     /// The changes of the configuration up to the last whole line, read without a lock. Damaged
     /// rows are left to those who read all of them, and so is a log that is missing or begins
     /// otherwise.
-    pub fn settings(experiment: &ExperimentDir) -> Result<Vec<String>, StorageError> {
+    pub fn settings(experiment: &ExperimentDir) -> Result<Vec<String>> {
         let log = match Self::open(experiment) {
             Err(error) if error.is_gone() || error.is_damage() => return Ok(Vec::new()),
             log => log?,
@@ -121,11 +115,11 @@ impl ReplayLog {
         Ok(set.filter_map(|line| Row::parse(line).ok()?.reason).collect())
     }
 
-    pub(super) fn length(&self) -> Result<u64, StorageError> {
+    pub(super) fn length(&self) -> Result<u64> {
         Ok(self.file.metadata().map_err(self.io("read"))?.len())
     }
 
-    fn lock_shared(&self) -> Result<Option<SharedGuard<'_>>, StorageError> {
+    fn lock_shared(&self) -> Result<Option<SharedGuard<'_>>> {
         match lock::acquire(&self.file, &self.path, LockMode::Shared, self.timeout) {
             Err(StorageError::Locked { path, seconds }) if self.at_worst_unlocked => {
                 log::warn!(
@@ -147,18 +141,14 @@ impl ReplayLog {
     }
 
     /// Checks that so many bytes may be of a log, before memory is taken for them.
-    pub(super) fn check_length(&self, length: u64) -> Result<(), StorageError> {
+    pub(super) fn check_length(&self, length: u64) -> Result<()> {
         if length > LARGE {
             return Err(self.io("read")(NotAFile::TooLarge(LARGE).into()));
         }
         Ok(())
     }
 
-    pub(super) fn read_bytes(
-        &self,
-        cursor: &LogPosition,
-        end: u64,
-    ) -> Result<Vec<u8>, StorageError> {
+    pub(super) fn read_bytes(&self, cursor: &LogPosition, end: u64) -> Result<Vec<u8>> {
         let before = cursor.byte;
         let Some(length) = end.checked_sub(before) else {
             let how = format!("it ends at byte {end}, and was read up to byte {before} before");
@@ -171,7 +161,7 @@ impl ReplayLog {
         Ok(bytes)
     }
 
-    pub(super) fn parse(&self, bytes: &[u8], from: &LogPosition) -> Result<Tail, StorageError> {
+    pub(super) fn parse(&self, bytes: &[u8], from: &LogPosition) -> Result<Tail> {
         let rows = parse_rows(bytes).map_err(|(rows, byte, error)| {
             let line = line_after(from.rows + rows as u64);
             if error == RowError::NotCanonical {
@@ -204,7 +194,7 @@ impl Drop for SharedGuard<'_> {
 
 impl RawLog {
     /// Reads the log of an experiment as [`ReplayLog::open_to_look`] does.
-    pub fn read(experiment: &ExperimentDir) -> Result<Self, StorageError> {
+    pub fn read(experiment: &ExperimentDir) -> Result<Self> {
         let log = ReplayLog::open_unchecked(experiment, File::options().read(true))?;
         let log = ReplayLog { timeout: LOOK, at_worst_unlocked: true, ..log };
         let guard = log.lock_shared()?;
@@ -220,7 +210,7 @@ impl RawLog {
 
 impl Tail {
     /// Takes in the rows; an error names the line of the first that the rules refuse.
-    pub fn apply_to(&self, knowledge: &mut Knowledge) -> Result<(), StorageError> {
+    pub fn apply_to(&self, knowledge: &mut Knowledge) -> Result<()> {
         let first = self.cursor.rows - self.rows.len() as u64;
         for (before, row) in (first..).zip(&self.rows) {
             let applied = knowledge.apply(row);

@@ -9,14 +9,13 @@ use std::collections::BTreeSet;
 use crate::storage::log::event::{Event, Iteration};
 use crate::storage::search_state::Knowledge;
 
-/// The most draws that are taken to be missing where rows were blanked: a hole in the log can hold
-/// many.
+/// The most draws that are taken to be missing where rows were blanked.
 const MOST_HIDDEN_DRAWS: u64 = 1000;
 
 /// Where the log is in doubt, since rows of it were blanked.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Doubt {
-    /// Iterations that a blanked row may have been about and that have not ended since.
+    /// That a blanked row may have been about and that have not ended since.
     pub iterations: BTreeSet<Iteration>,
     /// Whether draws may be missing before the next one.
     pub draws: bool,
@@ -25,7 +24,6 @@ pub struct Doubt {
 }
 
 impl Knowledge {
-    /// Whether a blanked row may have been about an iteration.
     pub(crate) fn is_in_doubt(&self, iteration: Iteration) -> bool {
         let doubt = &self.doubt;
         doubt.iterations.contains(&iteration)
@@ -37,7 +35,6 @@ impl Knowledge {
         self.is_in_doubt(iteration) && !self.is_unfinished(iteration)
     }
 
-    /// Whether any row was blanked, which may have been a loss.
     pub(crate) fn has_blanks(&self) -> bool {
         self.events.contains_key(&Event::Void)
     }
@@ -61,8 +58,7 @@ impl Knowledge {
                     open.attempt = open.attempt.max(attempt.unwrap_or(0));
                 }
             }
-            // A second row of one that had ended, or a row of another search: it has changed
-            // nothing.
+            // A second row of one that had ended, or a row of another search.
             Some(_) => {}
             None => {
                 let next = self.next_iteration;

@@ -1,7 +1,5 @@
-//! What to write: rows decided from what is known, to be appended in one write.
-//!
-//! Nothing here changes what is known: the caller applies the rows it is given, and so sees what
-//! follows from them before they are on disk.
+//! What to write: rows decided from what is known, to be appended in one write. The caller applies
+//! them, and so sees what follows from them before they are on disk.
 
 use std::collections::BTreeSet;
 
@@ -15,15 +13,14 @@ use crate::storage::search_state::{
     Knowledge, LOSSES_TO_QUARANTINE, Open, Standing, TIMEOUTS_TO_LOSE, Violation,
 };
 
-/// How the attempt before this one has ended, by its checkpoint folder and its curve. An epoch is
-/// new when no earlier attempt at the iteration has reached it.
+/// How an attempt has ended, by its checkpoint folder and curve. An epoch is new when no earlier
+/// attempt at the iteration has reached it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum EarlierAttempt {
-    /// It added new epochs to its curve.
     AddedEpochs,
-    /// It left on TERM, which says nothing of it, and has marked that.
+    /// On TERM, which says nothing of it.
     LeftOnSignal,
-    /// It left on the time warning without a new epoch, and has marked that.
+    /// It left on the time warning without a new epoch.
     TimedOut {
         /// Seconds that are in no curve.
         lost_seconds: f64,
@@ -35,8 +32,7 @@ pub enum EarlierAttempt {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Record {
     Append(Vec<Row>),
-    /// Its architecture has a result: it is dropped, and only these rows, due anyway, are to be
-    /// appended.
+    /// It is dropped, since its architecture has a result.
     AlreadyKnown {
         of_iteration: Iteration,
         /// Rows that an interrupted write left out.
@@ -45,10 +41,9 @@ pub enum Record {
 }
 
 impl Knowledge {
-    /// The row of a draw: `claimed` when its architecture is to be trained, `pending` when another
-    /// iteration is training it, `reused` when it has a result, `lost` when it is quarantined.
-    ///
-    /// To be called only while [`Self::epsilon_in_force`] gives this epsilon.
+    /// The row of a draw, while [`Self::epsilon_in_force`] gives this epsilon: `claimed` when its
+    /// architecture is to be trained, `pending` when another iteration is training it, `reused`
+    /// when it has a result, `lost` when it is quarantined.
     pub fn draw(&self, architecture: &str, epsilon: Epsilon, by: &Claimant) -> Row {
         let epsilon = epsilon.value();
         let iteration = self.next_iteration;
@@ -79,11 +74,10 @@ impl Knowledge {
         (!is_known).then_some(Attempt { iteration, number: open.attempt })
     }
 
-    /// The rows by which a task takes up `earlier`, its [`Self::resumable`] attempt: a
-    /// `claimed` row of the next attempt, or, when the earlier one was the third loss of the
-    /// architecture or the third in a row that timed out, the rows of its loss.
-    ///
-    /// An attempt that came to nothing after the search was halted is no loss.
+    /// The rows by which a task takes up `earlier`, its [`Self::resumable`] attempt: a `claimed`
+    /// row of the next one, or the rows of its loss, when it was the third loss of the architecture
+    /// or the third in a row that timed out. After a halt an attempt that came to nothing is no
+    /// loss.
     pub fn resume(&self, earlier: Attempt, end: EarlierAttempt, by: &Claimant) -> Vec<Row> {
         let Some(open) = self.open_at(earlier) else { return Vec::new() };
         let is_loss = end == EarlierAttempt::CameToNothing && !open.was_halted;
@@ -124,9 +118,9 @@ impl Knowledge {
         Ok(Record::Append([due, vec![result.clone()], reused].concat()))
     }
 
-    /// The rows by which an attempt is lost: those that were due, the `lost` row, and one
-    /// for every pending iteration of its architecture. None when the iteration is no longer at
-    /// that attempt: another process has ended it, or resumed it.
+    /// The rows by which an attempt is lost: those that were due, the `lost` row, and one for every
+    /// pending iteration of its architecture. Only those due when another process has ended or
+    /// resumed it.
     pub fn lose(
         &self,
         attempt: Attempt,
@@ -172,7 +166,6 @@ impl Knowledge {
         self.unfinished().filter_map(due).collect()
     }
 
-    /// The newest attempts of the open iterations that are so.
     pub fn open_attempts(&self, is_it: impl Fn(&Open) -> bool) -> Vec<Attempt> {
         let open = self.open.iter().filter(|(_, open)| is_it(open));
         open.map(|(&iteration, open)| Attempt { iteration, number: open.attempt }).collect()

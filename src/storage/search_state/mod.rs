@@ -68,15 +68,12 @@ pub use rules::Violation;
 /// How many losses keep an architecture from being tried again.
 const LOSSES_TO_QUARANTINE: u32 = 3;
 
-/// How many attempts in a row may leave on the time warning without a new epoch; then the claim is
-/// lost.
+/// How many attempts in a row may leave on the time warning without a new epoch: the claim is lost.
 const TIMEOUTS_TO_LOSE: u32 = 3;
 
 /// How many claims in a row may be lost so; then nothing is claimed until `slurm.time` is set.
 const TIMED_OUT_CLAIMS_TO_STOP: u32 = 3;
 
-/// What is known after some rows of the log.
-///
 /// Memory is linear in the architectures met, not in the rows.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Knowledge {
@@ -89,8 +86,7 @@ pub struct Knowledge {
     pub lost: BTreeMap<Iteration, LostClaim>,
     /// Of architectures without a result; three quarantine one.
     pub losses: BTreeMap<String, u32>,
-    /// Claims in a row that were lost since three attempts in a row left on the time warning
-    /// without a new epoch; 0 after a result or another `slurm.time`.
+    /// Claims in a row that were lost to the time warning; 0 after a result or a `slurm.time`.
     pub claims_timed_out: u32,
     /// Results and exhaustion per epsilon, in the order in which the epsilons came up.
     pub epsilons: Vec<EpsilonTally>,
@@ -140,8 +136,7 @@ pub struct Open {
     pub is_newest_of_task: bool,
     /// Whether the search was halted after the newest attempt had begun: its loss does not count.
     pub was_halted: bool,
-    /// Attempts in a row, up to the one before the newest, that left on the time warning without a
-    /// new epoch.
+    /// Attempts in a row before the newest that left on the time warning without a new epoch.
     pub timeouts: u32,
 }
 
@@ -207,8 +202,7 @@ impl Knowledge {
         allowed.map_err(|rule| Violation { event: row.event, iteration: row.iteration, rule })
     }
 
-    /// Whether so many claims in a row were lost to the time limit that nothing more is claimed
-    /// before `slurm.time` is set.
+    /// Whether nothing more is claimed before `slurm.time` is set.
     pub const fn is_time_too_short(&self) -> bool {
         self.claims_timed_out >= TIMED_OUT_CLAIMS_TO_STOP
     }
@@ -225,8 +219,7 @@ impl Knowledge {
         }
     }
 
-    /// Whether the log holds the claim of an attempt, or may have held it in a row that was
-    /// blanked.
+    /// Whether the log holds the claim of an attempt, or may have held it in a row now blanked.
     pub fn has_begun(&self, attempt: Attempt) -> bool {
         let Attempt { iteration, number } = attempt;
         let newest = match (self.open.get(&iteration), self.lost.get(&iteration)) {

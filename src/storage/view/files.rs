@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use crate::regular_file::{self, LARGE, SMALL};
-use crate::storage::error::StorageError;
+use crate::storage::error::{Result, StorageError};
 use crate::storage::fs::publish::{self, Published};
 
 /// How many folders are kept: a reader that listed them still finds the one it has chosen.
@@ -26,7 +26,7 @@ fn sum(name: &str, bytes: &[u8]) -> Vec<u8> {
 }
 
 /// Reads a file and checks it by its line in the list beside it.
-pub(crate) fn read_checked(folder: &Path, name: &str) -> Result<Vec<u8>, StorageError> {
+pub(crate) fn read_checked(folder: &Path, name: &str) -> Result<Vec<u8>> {
     let read = |name, most| {
         let path = folder.join(name);
         regular_file::read(&path, most).map_err(StorageError::io("read", &path))
@@ -43,7 +43,7 @@ pub(crate) fn read_checked(folder: &Path, name: &str) -> Result<Vec<u8>, Storage
 pub(crate) type Files = Vec<(&'static str, Vec<u8>)>;
 
 /// Publishes a folder with its checksums, unless there is one of that name already.
-pub(crate) fn publish(path: &Path, mut files: Files) -> Result<Published, StorageError> {
+pub(crate) fn publish(path: &Path, mut files: Files) -> Result<Published> {
     files.push((SUMS, sums(&files)));
     publish::folder_once(path, |aside| {
         files.iter().try_for_each(|(name, bytes)| {
@@ -67,9 +67,9 @@ pub(crate) type OnDamage = fn(&Path, &StorageError);
 /// Returns what `read` makes of the newest folder that it accepts.
 pub(crate) fn newest<T>(
     listed: Vec<(u64, PathBuf)>,
-    read: impl Fn(u64, &Path) -> Result<T, StorageError>,
+    read: impl Fn(u64, &Path) -> Result<T>,
     on_damage: OnDamage,
-) -> Result<Option<T>, StorageError> {
+) -> Result<Option<T>> {
     for (number, folder) in listed.into_iter().rev() {
         match read(number, &folder) {
             Ok(found) => return Ok(Some(found)),

@@ -14,7 +14,8 @@ use crate::predictor::FittedPredictor;
 use crate::storage::log::event::{Attempt, Row};
 use crate::storage::view::files::{self, OnDamage, read_checked};
 use crate::storage::{
-    dir::ExperimentDir, dir::Folder, error::StorageError, fs::publish::Published, fs::yaml,
+    dir::ExperimentDir, dir::Folder, error::Result, error::StorageError, fs::publish::Published,
+    fs::yaml,
 };
 
 const FIT: &str = "fit.yaml";
@@ -42,7 +43,7 @@ pub(crate) struct StoredPredictor {
 }
 
 impl StoredPredictor {
-    pub fn read(folder: &Path, full_curves: u64, sha256: &str) -> Result<Self, StorageError> {
+    pub fn read(folder: &Path, full_curves: u64, sha256: &str) -> Result<Self> {
         let fit: Self = yaml::parse(&read_checked(folder, FIT)?, &folder.join(FIT))?;
         if fit.configuration_sha256 != sha256 {
             return Err(StorageError::OtherConfiguration { path: folder.to_owned() });
@@ -58,7 +59,7 @@ impl StoredPredictor {
         at_most: u64,
         is_of_log: impl Fn(&Self) -> bool,
         on_damage: OnDamage,
-    ) -> Result<Option<Self>, StorageError> {
+    ) -> Result<Option<Self>> {
         let mut listed = dir.list_predictors()?;
         listed.retain(|(full_curves, _)| *full_curves <= at_most);
         let read = |full_curves, folder: &Path| {
@@ -77,7 +78,7 @@ impl StoredPredictor {
         StorageError::damaged(&self.path, "was fitted to other curves than the log has")
     }
 
-    pub fn predictor(&self) -> Result<FittedPredictor, StorageError> {
+    pub fn predictor(&self) -> Result<FittedPredictor> {
         yaml::parse(&self.bytes, &self.path)
     }
 
@@ -87,7 +88,7 @@ impl StoredPredictor {
         full_curves: u64,
         rows: impl Iterator<Item = &'a Row>,
         predictor: &FittedPredictor,
-    ) -> Result<Published, StorageError> {
+    ) -> Result<Published> {
         let folder = dir.predictor(full_curves);
         let path = folder.join(PREDICTOR);
         let stored = Self {
@@ -109,11 +110,7 @@ impl StoredPredictor {
 
     /// Notes that this process fits the predictor of so many full curves; `false` when another one
     /// has begun to within a quarter of an hour.
-    pub fn start_fit(
-        dir: &ExperimentDir,
-        host: &str,
-        full_curves: u64,
-    ) -> Result<bool, StorageError> {
+    pub fn start_fit(dir: &ExperimentDir, host: &str, full_curves: u64) -> Result<bool> {
         let is_new = |path: &PathBuf| {
             let began = fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
             began.and_then(|began| began.elapsed().ok()).is_some_and(|age| age < STARTED_FOR)

@@ -11,7 +11,7 @@ use csv::StringRecord;
 
 use crate::q_learning::QTable;
 use crate::space::{Action, PAIR_COLUMNS, Space, StateKey, StateTuple};
-use crate::storage::error::StorageError;
+use crate::storage::error::{Result, StorageError};
 
 /// The columns after those of the pair of action and state.
 const VALUES: [&str; 2] = ["utility", "updates"];
@@ -43,37 +43,35 @@ pub(crate) fn read_q_table(
     space: Space,
     initial_q_value: f64,
     path: &Path,
-) -> Result<QTable, StorageError> {
+) -> Result<QTable> {
     let failed = StorageError::csv(path);
     let mut reader = csv::Reader::from_reader(bytes);
     if !reader.headers().map_err(failed)?.iter().eq(columns()) {
         return Err(StorageError::line(path, 1, "it is not the header of a Q-table"));
     }
-    let mut records = reader.records().map(|record| record.map_err(failed));
+    let records = reader.into_records().collect::<Result<Vec<_>, _>>().map_err(failed)?;
+    let of_state = |record: &StringRecord| tuple_of(record, TUPLE);
     let mut table = QTable::new(space, initial_q_value);
-    while let Some(first) = records.next().transpose()? {
-        let error = |reason: &str| StorageError::line(path, line_of(&first), reason);
-        let state = tuple_of(&first, TUPLE)
+    for records in records.chunk_by(|one, next| of_state(one) == of_state(next)) {
+        let line = line_of(&records[0]);
+        let state = of_state(&records[0])
             .and_then(|tuple| tuple.state(table.space()))
-            .ok_or_else(|| error("it names no state of the search space"))?;
-        let mut of_state = std::iter::once(Ok(first.clone())).chain(&mut records);
+            .ok_or_else(|| StorageError::line(path, line, "it names no state of the space"))?;
+        let actions = table.space().legal_actions(&state);
         let (mut row, mut updates) = (Vec::new(), Vec::new());
-        for action in table.space().legal_actions(&state) {
-            let record = of_state
-                .next()
-                .transpose()?
-                .ok_or_else(|| error("the state beginning here lacks actions"))?;
-            let is_of_state =
-                record.iter().skip(TUPLE).take(TUPLE).eq(first.iter().skip(TUPLE).take(TUPLE));
-            let (q_value, count) =
-                entry(&record, &state, action).filter(|_| is_of_state).ok_or_else(|| {
-                    let reason = format!("it is not the Q-value of `{action}` in the same state");
-                    StorageError::line(path, line_of(&record), reason)
+        for (index, record) in records.iter().enumerate() {
+            let action = actions.get(index).copied();
+            let (action, q_value, count) =
+                action.and_then(|action| entry(record, &state, action)).ok_or_else(|| {
+                    let reason = "it is not the Q-value of the state's next action";
+                    StorageError::line(path, line_of(record), reason)
                 })?;
             row.push((action, q_value));
             updates.push(count);
         }
-        table.insert_row(state, row, updates).map_err(|source| error(&source.to_string()))?;
+        table
+            .insert_row(state, row, updates)
+            .map_err(|error| StorageError::line(path, line, error))?;
     }
     Ok(table)
 }
@@ -82,11 +80,11 @@ fn line_of(record: &StringRecord) -> u64 {
     record.position().map_or(0, csv::Position::line)
 }
 
-/// Returns Q-value and number of updates of `action`, which must be the one that the record names.
-fn entry(record: &StringRecord, state: &StateKey, action: Action) -> Option<(f64, u64)> {
+/// The Q-value and number of updates of `action`, if it is the one that the record names.
+fn entry(record: &StringRecord, state: &StateKey, action: Action) -> Option<(Action, f64, u64)> {
     let is_same = tuple_of(record, 0)? == StateTuple::of_action(state, action);
     let mut values = record.iter().skip(2 * TUPLE);
-    is_same.then(|| Some((values.next()?.parse().ok()?, values.next()?.parse().ok()?)))?
+    is_same.then(|| Some((action, values.next()?.parse().ok()?, values.next()?.parse().ok()?)))?
 }
 
 /// Returns the state or action whose columns begin at `first`.
@@ -121,7 +119,7 @@ mod tests {
         learner.q_table().clone()
     }
 
-    fn read(bytes: &[u8]) -> Result<QTable, StorageError> {
+    fn read(bytes: &[u8]) -> Result<QTable> {
         read_q_table(bytes, space(), 0.5, Path::new("q_table.csv"))
     }
 
@@ -165,7 +163,7 @@ mod tests {
         // The start has 14 actions, on lines 2 to 15.
         assert!(message(without(2)).contains("line 3"));
         assert!(message(without(0)).contains("line 1"));
-        assert!(message(without(lines.len() - 1)).contains("lacks actions"));
+        assert!(message(without(lines.len() - 1)).contains("not the legal ones"));
         assert!(message(whole.replacen(",0,start,", ",1,start,", 1)).contains("line 2"));
         assert!(message(whole.clone() + &whole[lines[0].len() + 1..]).contains("twice"));
         let state = lines[1].rsplitn(3, ',').last().unwrap();

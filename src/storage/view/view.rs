@@ -15,7 +15,7 @@ use crate::storage::log::event::{Event, Row};
 use crate::storage::view::files::{self, Files, OnDamage, read_checked};
 use crate::storage::view::q_table::{read_q_table, write_q_table};
 use crate::storage::{
-    dir::ExperimentDir, error::StorageError, fs::publish::Published, fs::yaml,
+    dir::ExperimentDir, error::Result, error::StorageError, fs::publish::Published, fs::yaml,
     log::position::LogPosition, log::text::RowError,
 };
 
@@ -49,7 +49,7 @@ pub(crate) struct View {
 }
 
 impl View {
-    pub fn read(folder: &Path, rows: u64, sha256: &str) -> Result<Self, StorageError> {
+    pub fn read(folder: &Path, rows: u64, sha256: &str) -> Result<Self> {
         let path = folder.join(VIEW);
         let view: Self = yaml::parse(&read_checked(folder, VIEW)?, &path)?;
         if view.rows() != rows {
@@ -65,9 +65,9 @@ impl View {
     pub fn newest<T>(
         dir: &ExperimentDir,
         sha256: &str,
-        read: impl Fn(Self) -> Result<T, StorageError>,
+        read: impl Fn(Self) -> Result<T>,
         on_damage: OnDamage,
-    ) -> Result<Option<T>, StorageError> {
+    ) -> Result<Option<T>> {
         let read = |rows, folder: &Path| read(Self::read(folder, rows, sha256)?);
         files::newest(dir.list_views()?, read, on_damage)
     }
@@ -76,23 +76,18 @@ impl View {
         self.position.rows
     }
 
-    pub fn q_table_csv(&self) -> Result<Vec<u8>, StorageError> {
+    pub fn q_table_csv(&self) -> Result<Vec<u8>> {
         read_checked(&self.folder, Q_TABLE)
     }
 
-    pub fn q_table(&self, params: &ViewParams) -> Result<QTable, StorageError> {
+    pub fn q_table(&self, params: &ViewParams) -> Result<QTable> {
         let initial = params.q_learning.initial_q_value;
         let path = self.folder.join(Q_TABLE);
         read_q_table(&self.q_table_csv()?, params.space.clone(), initial, &path)
     }
 
     /// Whether the view is what its rows say, learned from nothing.
-    pub fn is_as_learned(
-        &self,
-        params: ViewParams,
-        rows: &[Row],
-        log: &Path,
-    ) -> Result<bool, StorageError> {
+    pub fn is_as_learned(&self, params: ViewParams, rows: &[Row], log: &Path) -> Result<bool> {
         let rows = &rows[..self.rows() as usize];
         let mut learned = Learned::nothing(params);
         learned.learn(rows, log)?;
@@ -120,12 +115,7 @@ impl Learned {
     }
 
     /// Goes on from the Q-table of a view.
-    pub fn resume(
-        params: ViewParams,
-        view: &View,
-        rows: &[Row],
-        log: &Path,
-    ) -> Result<Self, StorageError> {
+    pub fn resume(params: ViewParams, view: &View, rows: &[Row], log: &Path) -> Result<Self> {
         let count = usize::try_from(view.rows()).unwrap_or(usize::MAX);
         let q_table = view.q_table(&params)?;
         let Some(rows) = rows.get(..count) else {
@@ -141,7 +131,7 @@ impl Learned {
     }
 
     /// `rows` are all rows of the log, also those that it has learned from.
-    pub fn learn(&mut self, rows: &[Row], log: &Path) -> Result<(), StorageError> {
+    pub fn learn(&mut self, rows: &[Row], log: &Path) -> Result<()> {
         for row in rows.iter().skip(self.rows) {
             let taken = in_memory(row, self.rows, &self.params.space, log)?;
             if let Some((architecture, reward)) = taken {
@@ -164,7 +154,7 @@ impl Learned {
         dir: &ExperimentDir,
         position: LogPosition,
         rows: &[Row],
-    ) -> Result<Published, StorageError> {
+    ) -> Result<Published> {
         assert_eq!(position.rows, self.rows as u64, "a view is that of the rows learned from");
         let path = dir.view(position.rows);
         let view = View {
@@ -192,7 +182,7 @@ fn in_memory(
     before: usize,
     space: &Space,
     log: &Path,
-) -> Result<Option<(Architecture, Accuracy)>, StorageError> {
+) -> Result<Option<(Architecture, Accuracy)>> {
     let Some((architecture, reward)) = row.memory() else { return Ok(None) };
     let wrong = |error: RowError| StorageError::row(log, before as u64, error);
     let architecture = space.parse(architecture).map_err(|error| wrong(error.into()))?;
