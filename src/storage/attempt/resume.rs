@@ -40,15 +40,13 @@ impl ExperimentDir {
     /// The curve of the newest attempt before this one that has one; empty when there is none, or
     /// when a power cut has left it unreadable.
     pub fn curve_before(&self, attempt: Attempt) -> Result<Curve> {
-        match before(attempt, || self.list_curves())?.first() {
-            None => Ok(Curve::default()),
-            Some(path) => match Curve::read(path) {
-                Err(error) if error.is_damage() => {
-                    log::warn!("the curve of an earlier attempt is passed over: {error}");
-                    Ok(Curve::default())
-                }
-                read => read,
-            },
+        let earlier = before(attempt, || self.list_curves())?;
+        match earlier.first().map(|path| Curve::read(path)).transpose() {
+            Err(error) if error.is_damage() => {
+                log::warn!("the curve of an earlier attempt is passed over: {error}");
+                Ok(Curve::default())
+            }
+            read => Ok(read?.unwrap_or_default()),
         }
     }
 
@@ -73,14 +71,12 @@ impl ExperimentDir {
         let signal = if left.is_time_warning { TIME_WARNING } else { "TERM" };
         let path = self.mark(attempt);
         let folder = path.parent().unwrap_or(Path::new(""));
+        let mark = format!("{signal} {:.3}\n", left.lost_seconds);
+        let mut options = File::options();
+        options.write(true).create(true).truncate(true);
         fs::create_dir_all(folder)
-            .and_then(|()| {
-                let options = File::options().write(true).create(true).truncate(true).clone();
-                regular_file::open(&path, &options, OFlags::NOFOLLOW)
-            })
-            .and_then(|mut mark| {
-                mark.write_all(format!("{signal} {:.3}\n", left.lost_seconds).as_bytes())
-            })
+            .and_then(|()| regular_file::open(&path, &options, OFlags::NOFOLLOW))
+            .and_then(|mut file| file.write_all(mark.as_bytes()))
             .map_err(StorageError::io("write", &path))
     }
 

@@ -117,11 +117,8 @@ impl ExperimentDir {
     pub fn check_trust(&self, trust: Trust) -> Result<()> {
         for path in self.trusted_paths() {
             // What this program makes outside of the experiment is no link.
-            let entry = if self.scratch.as_ref() == Some(&path) {
-                fs::symlink_metadata(&path)
-            } else {
-                fs::metadata(&path)
-            };
+            let is_scratch = self.scratch.as_ref() == Some(&path);
+            let entry = if is_scratch { path.symlink_metadata() } else { path.metadata() };
             match entry {
                 Ok(entry) => trust.check(&path, &entry)?,
                 // Copies may lack empty folders.

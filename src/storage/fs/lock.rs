@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use fs2::FileExt;
 use rustix::io::Errno;
+use smart_default::SmartDefault;
 
 use crate::storage::error::{Result, StorageError};
 
@@ -21,18 +22,15 @@ pub(crate) enum LockMode {
     Exclusive,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The limit is longer than an NFS server keeps the lock of a dead machine: its lease, 90 s usually.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, SmartDefault)]
 pub struct LockTimeout {
+    /// Until a warning.
+    #[default(Duration::from_secs(5))]
     pub notice: Duration,
+    /// Until the error.
+    #[default(Duration::from_secs(300))]
     pub limit: Duration,
-}
-
-/// 5 s until the notice, 300 s until the error: longer than an NFS server keeps the lock of a dead
-/// machine (its lease, 90 s usually).
-impl Default for LockTimeout {
-    fn default() -> Self {
-        Self { notice: Duration::from_secs(5), limit: Duration::from_secs(300) }
-    }
 }
 
 const PAUSE_MILLISECONDS: std::ops::RangeInclusive<u64> = 2..=30;

@@ -1,6 +1,5 @@
 //! Points in time as they stand in files: ISO 8601, UTC, milliseconds.
 
-use std::fmt;
 use std::str::FromStr;
 
 use jiff::{Timestamp, Unit};
@@ -8,7 +7,20 @@ use serde::{Deserialize, Serialize};
 
 /// Written `2026-03-01T12:00:00.250Z`: milliseconds always, so that a column of times has one width
 /// and sorts as text.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    derive_more::Display,
+)]
+#[display("{_0:.3}")]
 #[serde(try_from = "String", into = "String")]
 pub struct Time(Timestamp);
 
@@ -23,12 +35,6 @@ impl From<Timestamp> for Time {
     fn from(timestamp: Timestamp) -> Self {
         // Fails only beyond the year 9999, where the value is kept as it is.
         Self(timestamp.round(Unit::Millisecond).unwrap_or(timestamp))
-    }
-}
-
-impl fmt::Display for Time {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:.3}", self.0)
     }
 }
 

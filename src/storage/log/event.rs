@@ -1,9 +1,8 @@
 //! One row of the log: one event, and the columns that say what is known of it. Rows are made by
 //! the constructors at the end, so that none lacks a column that its event needs.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
+use smart_default::SmartDefault;
 use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 
 use crate::outcome::Accuracy;
@@ -11,9 +10,22 @@ use crate::q_learning::Epsilon;
 use crate::storage::fs::time::Time;
 
 /// The number of one sampled architecture, from 1: the paper's counter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    derive_more::Display,
+    SmartDefault,
+)]
 #[serde(transparent)]
-pub struct Iteration(pub u64);
+pub struct Iteration(#[default = 1] pub u64);
 
 impl Iteration {
     pub const FIRST: Self = Self(1);
@@ -23,31 +35,13 @@ impl Iteration {
     }
 }
 
-impl Default for Iteration {
-    fn default() -> Self {
-        Self::FIRST
-    }
-}
-
-impl fmt::Display for Iteration {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
 /// One try to train the architecture of an iteration. Every file that it writes carries both
-/// numbers, so that two copies of a task never write the same file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// numbers, as `000123.1`, so that two copies of a task never write the same file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, derive_more::Display)]
+#[display("{:06}.{number}", iteration.0)]
 pub struct Attempt {
     pub iteration: Iteration,
     pub number: u32,
-}
-
-/// As in the names of its files: `000123.1`.
-impl fmt::Display for Attempt {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:06}.{}", self.iteration.0, self.number)
-    }
 }
 
 /// What has happened; printed as it stands in the log.
