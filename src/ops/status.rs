@@ -122,14 +122,15 @@ impl Evidence<'_> {
 
     fn of_chain(&self, newest: u32) -> anyhow::Result<Diagnosis> {
         let scheduler = scheduler(self.experiment)?;
-        let (stage, queue) = self.round(newest).look(&scheduler)?;
+        let round = |number| Round::new(self.experiment, number, &scheduler);
+        let (stage, queue) = round(newest).look()?;
         match stage {
             Stage::UnderWay => return self.under_way(newest, &queue),
             Stage::Over => return self.after(newest, &queue),
             Stage::Unsubmitted | Stage::Held => {}
         }
         // The reduce before it may be about to submit it; a person's `submit` takes a moment, too.
-        if newest > 1 && self.round(newest - 1).queue(&scheduler)?.has_reduce_at_work() {
+        if newest > 1 && round(newest - 1).queue()?.has_reduce_at_work() {
             return Ok(ACTIVE);
         }
         let why = format!("Chain broken: round {newest} was not submitted to its end.");
@@ -170,7 +171,7 @@ impl Evidence<'_> {
 
     /// Where the search stands when no job in the queue submits the next round.
     fn after(&self, newest: u32, queue: &Queue) -> anyhow::Result<Diagnosis> {
-        let plan = self.round(newest).files.plan()?;
+        let plan = self.files(newest).plan()?;
         let end = plan.and_then(|plan| end_of_chain(self.journal.state(), &plan));
         let new_rows = self.journal.new_rows();
         let is_behind = new_rows.iter().any(|row| row.round.is_some_and(|of| of <= newest));
@@ -186,7 +187,7 @@ impl Evidence<'_> {
         let (why, reduce) = match end {
             Some(end) if is_vain => (end.reason, None),
             _ => {
-                let reduce = last_line_of_reduce(&self.round(newest))?;
+                let reduce = last_line_of_reduce(&self.files(newest))?;
                 ("no round is queued or running".to_owned(), reduce)
             }
         };
@@ -199,12 +200,12 @@ impl Evidence<'_> {
         Ok((Condition::ChainBroken, notices))
     }
 
-    fn round(&self, number: u32) -> Round<'_> {
-        Round::new(self.experiment, number)
+    fn files(&self, round: u32) -> RoundDir {
+        RoundDir::of(self.experiment.dir(), round)
     }
 
     fn unclaimed(&self, round: u32, queue: &Queue) -> anyhow::Result<Option<Unclaimed>> {
-        unclaimed(&self.round(round), queue, self.journal.rows(), self.refusals)
+        unclaimed(&self.files(round), queue, self.journal.rows(), self.refusals)
     }
 
     fn claims_of(&self, round: u32) -> impl Iterator<Item = &Row> {
@@ -219,6 +220,6 @@ impl Evidence<'_> {
         let claimed: BTreeSet<_> = self.claims_of(newest).map(|row| row.iteration).collect();
         let is_loss = |row: &Row| row.event == Event::Lost && claimed.contains(&row.iteration);
         self.journal.rows().iter().any(is_loss)
-            || RoundDir::of(self.experiment.dir(), newest).refusals().is_ok_and(|it| !it.is_empty())
+            || self.files(newest).refusals().is_ok_and(|it| !it.is_empty())
     }
 }

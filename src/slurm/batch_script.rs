@@ -4,15 +4,15 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::job_spec::option_value;
-use super::quoting::{directive_quoted, shell_quoted};
+use super::command::{directive_quoted, shell_quoted};
+use super::job::option_value;
 use super::{SlurmError, ValidSlurmParams};
 
 const TRAIN: &str = include_str!("../../slurm/train.sbatch");
 const REDUCE: &str = include_str!("../../slurm/reduce.sbatch");
 const END_OF_SETUP: &str = "# end setup";
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Work {
     Train,
     Reduce,
@@ -29,8 +29,7 @@ pub struct Asked<'a> {
 }
 
 impl<'a> Asked<'a> {
-    /// The value of an option for the tasks: that of the command line, else the configured one,
-    /// else that of a variable.
+    /// For the tasks: that of the command line, else the configured one, else that of a variable.
     pub fn value(
         self,
         long: &str,
@@ -65,10 +64,7 @@ impl BatchScript<'_> {
     /// A shell reads nothing of the configuration but `setup_lines`; options are quoted.
     pub fn render(&self) -> Result<String, SlurmError> {
         let log_folder = check_experiment_path(self.log_folder)?;
-        let template = match self.work {
-            Work::Train => TRAIN,
-            Work::Reduce => REDUCE,
-        };
+        let template = if self.work == Work::Train { TRAIN } else { REDUCE };
         let script = with_part(template, "options", &self.options(log_folder));
         Ok(with_part(&script, "setup", &self.setup()?))
     }
@@ -77,19 +73,17 @@ impl BatchScript<'_> {
         let program = shell_quoted(checked(self.program)?);
         let experiment = shell_quoted(check_experiment_path(self.experiment)?);
         let trust = if self.trust_group { " --trust-group" } else { "" };
-        let mut lines = vec![
+        let before = [
             format!("METAQNN={program}"),
             format!("arguments=({experiment} --round {}{trust})", self.round),
             format!("mapfile -t setup_lines <<'{END_OF_SETUP}'"),
         ];
-        lines.extend(self.params.setup_lines.iter().cloned());
-        lines.push(END_OF_SETUP.to_owned());
-        Ok(lines)
+        Ok([&before[..], &self.params.setup_lines, &[END_OF_SETUP.to_owned()]].concat())
     }
 
     fn options(&self, log_folder: &str) -> Vec<String> {
         let (params, reduce, asked) = (&**self.params, &self.params.reduce, self.asked);
-        let is_train = matches!(self.work, Work::Train);
+        let is_train = self.work == Work::Train;
         let log = if is_train { "%A_%a" } else { "reduce-%j" };
         let mut options = vec![directive("output", &format!("{log_folder}/{log}.log"))];
         for (name, short, of_tasks, of_reduce) in [
@@ -112,7 +106,7 @@ impl BatchScript<'_> {
             (reduce.time, reduce.cpus_per_task, &reduce.memory, &reduce.extra_options)
         };
         options.extend(given("time", time));
-        options.push(directive("cpus-per-task", &cpus.to_string()));
+        options.extend(given("cpus-per-task", Some(cpus)));
         options.extend(given("mem", memory.as_ref()));
         if is_train {
             options.extend(given("gres", params.gres.as_ref()));
@@ -124,25 +118,18 @@ impl BatchScript<'_> {
         options.push(format!("#SBATCH --{requeue}"));
         options.push(directive("open-mode", "append"));
         options.push(directive("kill-on-invalid-dep", "yes"));
-        if is_train {
-            options.push(directive("signal", &format!("B:USR1@{}", params.signal_seconds)));
-        }
+        let signal = is_train.then(|| format!("B:USR1@{}", params.signal_seconds));
+        options.extend(given("signal", signal));
         options
     }
 }
 
 /// Checks that batch scripts and logs can lie in this folder, and returns it as text. In
-/// `--output`, Slurm replaces `%` patterns and drops backslashes, so that logs would land elsewhere
-/// or nowhere.
+/// `--output`, Slurm replaces `%` patterns and drops backslashes.
 pub fn check_experiment_path(path: &Path) -> Result<&str, SlurmError> {
     let text = checked(path)?;
-    match text.chars().find(|c| matches!(c, '%' | '\\')) {
-        Some('%') => Err(refused(path, "contains `%`, which Slurm replaces in the names of logs")),
-        Some(_) => {
-            Err(refused(path, "contains a backslash, which Slurm drops from the names of logs"))
-        }
-        None => Ok(text),
-    }
+    let problem = "contains `%` or a backslash, which Slurm changes in the names of logs";
+    if text.contains(['%', '\\']) { Err(refused(path, problem)) } else { Ok(text) }
 }
 
 fn checked(path: &Path) -> Result<&str, SlurmError> {

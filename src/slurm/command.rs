@@ -1,9 +1,8 @@
-//! One command of Slurm, run, and what its answer means.
+//! One command of Slurm, run, and what its answer means; quoting.
 
 use std::io;
 use std::process::{Command, ExitStatus, Stdio};
 
-use super::quoting::command_line;
 use super::{SlurmError, Variables};
 
 pub(super) const FORGOTTEN: &str = "Invalid job id specified";
@@ -16,8 +15,7 @@ pub(super) struct CommandOutput {
     pub stderr: String,
 }
 
-/// Runs a command to its end, in this environment and no other. That it failed is part of the
-/// answer.
+/// Runs a command to its end, in this environment and no other.
 pub(super) fn ask(
     program: &'static str,
     arguments: &[String],
@@ -31,7 +29,7 @@ pub(super) fn ask(
         .output()
         .map_err(|source| match source.kind() {
             io::ErrorKind::NotFound => SlurmError::Missing { command: program },
-            _ => SlurmError::Start { program: program.into(), source },
+            _ => SlurmError::Start { program, source },
         })?;
     Ok(CommandOutput {
         command: command_line(program, arguments),
@@ -54,9 +52,9 @@ impl CommandOutput {
         if self.is_success() {
             return Ok(self);
         }
-        let is_submit_limit = is_submit_limit(&self.stderr);
-        let (stderr, Self { command, status, .. }) = (one_line(&self.stderr), self);
-        Err(if is_submit_limit {
+        let Self { command, status, stderr: said, .. } = self;
+        let stderr = one_line(&said);
+        Err(if is_submit_limit(&said) {
             SlurmError::SubmitLimit { command, status, stderr }
         } else {
             SlurmError::Failed { command, status, stderr }
@@ -74,11 +72,8 @@ impl CommandOutput {
     }
 
     pub fn unreadable(&self, line: &str, expected: &'static str) -> SlurmError {
-        SlurmError::Answer {
-            command: self.command.clone(),
-            answer: line.trim().to_owned(),
-            expected,
-        }
+        let (command, answer) = (self.command.clone(), line.trim().to_owned());
+        SlurmError::Answer { command, answer, expected }
     }
 }
 
@@ -140,33 +135,49 @@ pub(super) fn refused_for_good(words: &str) -> Option<&str> {
 /// The option of `sbatch` that a refusal is about, if its text names one.
 pub fn refused_option(words: &str) -> Option<&'static str> {
     // The first that fits: "Invalid account or account/partition combination specified".
-    const OPTIONS: [(&str, &str); 18] = [
-        ("wallduration", "time"),
-        ("submitjob", "array"),
-        ("gres", "gres"),
-        ("generic resource", "gres"),
-        ("feature", "constraint"),
-        ("constraint", "constraint"),
-        ("time limit is invalid", "time"),
-        ("--time", "time"),
-        ("partitiontimelimit", "time"),
-        ("reservation", "reservation"),
-        ("invalid qos", "qos"),
-        ("job's qos", "qos"),
-        ("invalidaccount", "account"),
-        ("account or", "account"),
-        ("--account", "account"),
-        ("job's account", "account"),
-        ("partition", "partition"),
-        ("memory", "mem"),
+    const OPTIONS: [(&str, &[&str]); 10] = [
+        ("time", &["wallduration"]),
+        ("array", &["submitjob"]),
+        ("gres", &["gres", "generic resource"]),
+        ("constraint", &["feature", "constraint"]),
+        ("time", &["time limit is invalid", "--time", "partitiontimelimit"]),
+        ("reservation", &["reservation"]),
+        ("qos", &["invalid qos", "job's qos"]),
+        ("account", &["invalidaccount", "account or", "--account", "job's account"]),
+        ("partition", &["partition"]),
+        ("mem", &["memory"]),
     ];
     let words = words.to_ascii_lowercase();
-    OPTIONS.iter().find(|(word, _)| words.contains(word)).map(|(_, option)| *option)
+    let is_named = |names: &[&str]| names.iter().any(|name| words.contains(name));
+    OPTIONS.iter().find(|(_, names)| is_named(names)).map(|(option, _)| *option)
+}
+
+/// Quotes text without NUL as one word of a POSIX shell.
+pub(super) fn shell_quoted(text: &str) -> String {
+    if is_plain(text) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
+/// Quotes text without line break as the value of an option on a line `#SBATCH --option=value`, by
+/// rules of `sbatch`: white space and `#` end a word unless quoted, and a backslash makes the next
+/// character plain, within quotes too.
+pub(super) fn directive_quoted(text: &str) -> String {
+    let escaped = || text.replace('\\', r"\\").replace('"', "\\\"");
+    if is_plain(text) { text.to_owned() } else { format!("\"{}\"", escaped()) }
+}
+
+pub(super) fn command_line(program: &str, arguments: &[String]) -> String {
+    arguments.iter().fold(program.to_owned(), |line, word| line + " " + &shell_quoted(word))
+}
+
+fn is_plain(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_@%+=:,./-".contains(&byte);
+    !text.is_empty() && text.bytes().all(plain)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn limits_on_submitted_jobs_are_told_from_other_refusals() {
@@ -234,6 +245,63 @@ mod tests {
             ("Requested node configuration is not available", None),
         ] {
             assert_eq!(refused_option(words), option, "{words}");
+        }
+    }
+
+    /// Lets a real shell take the words apart again.
+    fn words_of_a_shell(quoted: &[String]) -> Vec<String> {
+        let script = format!("printf '%s\\0' {}", quoted.join(" "));
+        let output = Command::new("/bin/sh").arg("-c").arg(script).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.split_terminator('\0').map(str::to_owned).collect()
+    }
+
+    /// Takes a directive apart by the rules of `sbatch`, as they were tried on 22.05.
+    fn words_of_a_directive(line: &str) -> Vec<String> {
+        let (mut words, mut word, mut quote) = (Vec::new(), String::new(), None);
+        let mut characters = line.chars();
+        while let Some(c) = characters.next() {
+            match (c, quote) {
+                ('\\', _) => word.extend(characters.next()),
+                ('\'' | '"', None) => quote = Some(c),
+                (c, Some(q)) if c == q => quote = None,
+                ('#', None) => break,
+                (c, None) if c.is_ascii_whitespace() => {
+                    words.extend(Some(std::mem::take(&mut word)).filter(|w| !w.is_empty()))
+                }
+                _ => word.push(c),
+            }
+        }
+        words.extend(Some(word).filter(|w| !w.is_empty()));
+        words
+    }
+
+    #[test]
+    fn plain_words_stay_readable() {
+        assert_eq!(shell_quoted("--array=0-9%4"), "--array=0-9%4");
+        assert_eq!(directive_quoted("/scratch/svhn_1/%A_%a.log"), "/scratch/svhn_1/%A_%a.log");
+    }
+
+    #[test]
+    fn the_empty_word_is_a_word() {
+        assert_eq!(shell_quoted(""), "''");
+        assert_eq!(directive_quoted(""), "\"\"");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn a_shell_gives_every_word_back(words in proptest::collection::vec("[^\\x00]{0,30}|[ '\"\\\\$`!*~#&;\n]{0,12}", 1..8)) {
+            let quoted: Vec<String> = words.iter().map(|word| shell_quoted(word)).collect();
+            prop_assert_eq!(words_of_a_shell(&quoted), words);
+        }
+
+        #[test]
+        fn sbatch_gives_every_value_back(value in "[^\\x00-\\x1f]{1,40}|[ '\"\\\\#%]{1,12}") {
+            let line = format!("--output={} --requeue", directive_quoted(&value));
+            prop_assert_eq!(words_of_a_directive(&line), [format!("--output={value}"), "--requeue".to_owned()]);
         }
     }
 }

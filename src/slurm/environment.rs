@@ -12,8 +12,8 @@ pub type Variables = BTreeMap<OsString, OsString>;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SlurmTask {
-    /// Two processes may be the same task: Slurm restarts the tasks of a node that it cannot reach,
-    /// where the first copy goes on.
+    /// Of two processes, perhaps: Slurm restarts the tasks of a node that it cannot reach, where the
+    /// first copy goes on.
     pub id: TaskId,
     pub restarts: u32,
     /// `SLURM_CPUS_PER_TASK`, set when asked for, else `SLURM_CPUS_ON_NODE`.
@@ -33,14 +33,11 @@ impl SlurmTask {
         let Some(job) = read.number("SLURM_JOB_ID", "a job id")? else { return Ok(None) };
         let array = read.number("SLURM_ARRAY_JOB_ID", "a job id")?;
         let task = read.number("SLURM_ARRAY_TASK_ID", "the index of a task")?;
-        let cpus = match read.number("SLURM_CPUS_PER_TASK", CPUS)? {
-            Some(cpus) => Some(cpus),
-            None => read.number("SLURM_CPUS_ON_NODE", CPUS)?,
-        };
+        let cpus = |name| read.number(name, "a number of CPUs");
         Ok(Some(Self {
             id: TaskId { job: JobId(array.unwrap_or(job)), task: array.and(task) },
             restarts: read.number("SLURM_RESTART_COUNT", "a count")?.unwrap_or(0),
-            cpus,
+            cpus: cpus("SLURM_CPUS_PER_TASK")?.or(cpus("SLURM_CPUS_ON_NODE")?),
             end_time: read.time("SLURM_JOB_END_TIME")?,
             visible_devices: read.line("CUDA_VISIBLE_DEVICES")?,
             host: read.line("SLURMD_NODENAME")?,
@@ -48,15 +45,14 @@ impl SlurmTask {
     }
 }
 
-/// The job step of which this process is a task, as `4711.0`, the number of its tasks, and which
-/// one this is, from 0; `None` where `srun` has started nothing.
+/// The job step of this process, as `4711.0`, the number of its tasks, and which one this is, from
+/// 0; `None` where `srun` has started nothing.
 pub fn slurm_step(variables: &Variables) -> Option<(String, u32, u32)> {
     let number = |name| VariableReader(variables).number::<u32>(name, "a number").ok().flatten();
     let (job, step) = (number("SLURM_JOB_ID")?, number("SLURM_STEP_ID")?);
     Some((format!("{job}.{step}"), number("SLURM_STEP_NUM_TASKS")?, number("SLURM_PROCID")?))
 }
 
-const CPUS: &str = "a number of CPUs";
 const TIME: &str = "seconds since 1970";
 
 struct VariableReader<'a>(&'a Variables);
@@ -108,20 +104,17 @@ pub fn submit_variables(variables: &Variables) -> Result<BTreeMap<String, String
     let read = VariableReader(variables);
     let mut found = BTreeMap::new();
     for name in [CLUSTER_OF_SBATCH].into_iter().chain(FOR_SUBMIT) {
-        let Some(value) = read.line(name)?.filter(|value| !value.trim().is_empty()) else {
-            continue;
-        };
         let key = if name == CLUSTER_OF_SBATCH { CLUSTER } else { name };
-        if key == CLUSTER && value.contains(',') {
-            return Err(bad(name, &value, "the name of one cluster"));
+        let value = read.line(name)?.filter(|value| !value.trim().is_empty());
+        if let Some(list) = value.as_ref().filter(|value| key == CLUSTER && value.contains(',')) {
+            return Err(bad(name, list, "the name of one cluster"));
         }
-        found.insert(key.to_owned(), value);
+        found.extend(value.map(|value| (key.to_owned(), value)));
     }
     Ok(found)
 }
 
-/// The variables from which `sbatch` would take options and that a search does not use: later
-/// rounds could not keep to them.
+/// Variables with options of `sbatch` that a search does not use: later rounds could not keep them.
 pub fn unused_variables(variables: &Variables) -> Vec<String> {
     let names = variables.iter().filter(|(_, value)| !value.is_empty());
     let names = names.map(|(name, _)| name.to_string_lossy().into_owned());
@@ -132,10 +125,9 @@ pub fn unused_variables(variables: &Variables) -> Vec<String> {
 /// The environment in which `sbatch` and its relatives are started, which a job inherits.
 ///
 /// What describes the *submitting* task is left out, or a reduce would take itself for the array
-/// task that submitted it: every `SLURM_*` and `SLURMD_*`, and the GPUs of that task. So are the
-/// variables from which the commands take options (`SBATCH_*`, `SQUEUE_*`, `SCANCEL_*`,
-/// `SCONTROL_*`): they override the options of a script, for the first round alone; those that hold
-/// stand in the plan ([`submit_variables`]). `SLURM_CONF`, by which a cluster is found, stays.
+/// task that submitted it. So are the variables from which the commands take options: they override
+/// those of a script, for the first round alone; those that hold stand in the plan
+/// ([`submit_variables`]). `SLURM_CONF`, by which a cluster is found, stays.
 pub(super) fn submission_environment(variables: &Variables) -> Variables {
     const FAMILIES: [&[u8]; 6] =
         [b"SLURM_", b"SLURMD_", b"SBATCH_", b"SQUEUE_", b"SCANCEL_", b"SCONTROL_"];

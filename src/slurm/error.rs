@@ -1,5 +1,4 @@
 use std::io;
-use std::path::PathBuf;
 use std::process::ExitStatus;
 
 /// `command` is the whole command, quoted for a shell; `stderr` and `words` are on one line.
@@ -10,8 +9,8 @@ pub enum SlurmError {
          alone with `metaqnn run`)"
     )]
     Missing { command: &'static str },
-    #[error("cannot start `{}` (is it an executable file of this machine?)", program.display())]
-    Start { program: PathBuf, source: io::Error },
+    #[error("cannot start `{program}` (is it an executable file of this machine?)")]
+    Start { program: &'static str, source: io::Error },
     #[error("`{command}` failed with {status}: {stderr} (run the command by hand to look closer)")]
     Failed { command: String, status: ExitStatus, stderr: String },
     #[error("the scheduler can never start this job: {words} (it was asked with `{command}`)")]
@@ -34,4 +33,10 @@ pub enum SlurmError {
     /// A text of a person, why it cannot be used, and what to write instead.
     #[error("{0}")]
     Unusable(String),
+}
+
+impl SlurmError {
+    pub(super) fn is_no(text: &str, what: &str) -> Self {
+        Self::Unusable(format!("`{text}` is no {what}"))
+    }
 }

@@ -7,43 +7,35 @@
 //! | `params.rs` | [`SlurmParams`]: the section `slurm` of the configuration |
 //! | `notation.rs` | [`TimeLimit`], [`Memory`], [`ArraySize`] |
 //! | `batch_script.rs` | [`BatchScript`]: `slurm/*.sbatch` with those options filled in |
-//! | `job_spec.rs` | [`JobSpec`]: one submission of a script; options that a person may add |
-//! | `job_id.rs` | [`JobId`], [`TaskId`], [`job_name`] |
+//! | `job.rs` | [`JobSpec`]: one submission of a script; [`JobId`], [`TaskId`], [`job_name`] |
 //! | `sbatch.rs` | [`Slurm`]: the [`Scheduler`] that runs `sbatch`, `squeue`, `scontrol` |
-//! | `command.rs` | one such command, and what its refusal means |
-//! | `job_state.rs` | [`JobStates`]: what `squeue` answers |
-//! | `cluster_config.rs` | [`ClusterConfig`]: what `scontrol show config` and `sinfo` answer |
+//! | `command.rs` | one such command, and what its refusal means; quoting |
+//! | `answers.rs` | [`JobStates`] of `squeue`, [`ClusterConfig`] of `scontrol`, nodes of `sinfo` |
 //! | `environment.rs` | [`SlurmTask`]: the variables of a task, and those of a submission |
-//! | `quoting.rs` | quoting for a shell and for a batch script |
 //!
 //! `sacct` is never called: it is missing on small clusters and late on others. Files are the
 //! record.
 
 use std::collections::BTreeMap;
 
+mod answers;
 mod batch_script;
-mod cluster_config;
 mod command;
 mod environment;
 mod error;
-mod job_id;
-mod job_spec;
-mod job_state;
+mod job;
 mod notation;
 mod params;
-mod quoting;
 mod sbatch;
 
+pub use answers::{ClusterConfig, JobStates};
 pub use batch_script::{Asked, BatchScript, Work, check_experiment_path};
-pub use cluster_config::ClusterConfig;
 pub use command::refused_option;
 pub use environment::{
     CLUSTER, SlurmTask, Variables, slurm_step, submit_variables, unused_variables,
 };
 pub use error::SlurmError;
-pub use job_id::{JobId, TaskId, job_name};
-pub use job_spec::{JobSpec, check_options};
-pub use job_state::{JobStates, TaskState};
+pub use job::{JobId, JobSpec, TaskId, check_options, job_name};
 pub use notation::{ArraySize, Memory, TimeLimit};
 pub use params::{SlurmParams, ValidSlurmParams};
 pub use sbatch::Slurm;

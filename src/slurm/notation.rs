@@ -14,10 +14,8 @@ use super::SlurmError;
 /// Beyond 10,000 days a number is a mistake; Slurm itself takes 49,711 days for no limit.
 const MAX_SECONDS: u64 = 10_000 * 86_400;
 
-/// How long a job may run, read in every form that `sbatch --time` takes: `minutes`,
-/// `minutes:seconds`, `hours:minutes:seconds`, `days-hours`, `days-hours:minutes`,
-/// `days-hours:minutes:seconds`, and `UNLIMITED`, `INFINITE`, `-1` or zero for no limit. As there,
-/// a field may pass 59 (`1:90:00` is two and a half hours). Slurm rounds up to whole minutes.
+/// How long a job may run, in every form that `sbatch --time` takes; `UNLIMITED`, `INFINITE`, `-1`
+/// or zero for no limit. A field may pass 59 (`1:90:00`); Slurm rounds up to whole minutes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimeLimit {
     seconds: Option<u64>,
@@ -47,12 +45,10 @@ impl FromStr for TimeLimit {
             return Ok(Self { seconds: None });
         }
         let seconds = seconds(text).filter(|seconds| *seconds <= MAX_SECONDS);
-        seconds.map(|seconds| Self { seconds: (seconds > 0).then_some(seconds) }).ok_or_else(|| {
-            SlurmError::Unusable(format!(
-                "`{text}` is no time limit (write `days-hours:minutes:seconds` such as `04:00:00` \
-                 or `1-12:00:00`, minutes alone, or `UNLIMITED`; at most 10,000 days)"
-            ))
-        })
+        let what = "time limit (write `days-hours:minutes:seconds` such as `04:00:00` or \
+                    `1-12:00:00`, minutes alone, or `UNLIMITED`; at most 10,000 days)";
+        let seconds = seconds.ok_or_else(|| SlurmError::is_no(text, what))?;
+        Ok(Self { seconds: (seconds > 0).then_some(seconds) })
     }
 }
 
@@ -73,9 +69,11 @@ fn seconds(text: &str) -> Option<u64> {
 
 /// A field has at most 10 digits, so that their sum in seconds cannot overflow.
 fn field(text: &str) -> Option<u64> {
-    let is_number =
-        (1..=10).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
-    is_number.then(|| text.parse().ok()).flatten()
+    is_number(text, 10).then(|| text.parse().ok()).flatten()
+}
+
+fn is_number(text: &str, most_digits: usize) -> bool {
+    (1..=most_digits).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 impl Serialize for TimeLimit {
@@ -86,28 +84,18 @@ impl Serialize for TimeLimit {
 
 /// Memory of a node for one job, as `sbatch --mem` takes it: a number with `K`, `M`, `G` or `T`, in
 /// MB without one; 0 is all memory of the node.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, derive_more::Display)]
 pub struct Memory(String);
-
-impl fmt::Display for Memory {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
 
 impl FromStr for Memory {
     type Err = SlurmError;
 
     fn from_str(text: &str) -> Result<Self, SlurmError> {
         let digits = text.strip_suffix(['K', 'M', 'G', 'T', 'k', 'm', 'g', 't']).unwrap_or(text);
-        let is_number =
-            (1..=12).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
-        is_number.then(|| Self(text.to_owned())).ok_or_else(|| {
-            SlurmError::Unusable(format!(
-                "`{text}` is no amount of memory (a whole number with K, M, G or T, such as `16G`; \
-                 MB without one)"
-            ))
-        })
+        let what = "amount of memory (a whole number with K, M, G or T, such as `16G`; MB without \
+                    one)";
+        let memory = is_number(digits, 12).then(|| Self(text.to_owned()));
+        memory.ok_or_else(|| SlurmError::is_no(text, what))
     }
 }
 
@@ -127,11 +115,8 @@ impl FromStr for ArraySize {
         if text == "auto" {
             return Ok(Self::Auto);
         }
-        text.parse().map(Self::Tasks).map_err(|_| {
-            SlurmError::Unusable(format!(
-                "`{text}` is no array size (`auto`, or a number from 1 on)"
-            ))
-        })
+        let what = "array size (`auto`, or a number from 1 on)";
+        text.parse().map(Self::Tasks).map_err(|_| SlurmError::is_no(text, what))
     }
 }
 

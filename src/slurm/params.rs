@@ -4,32 +4,39 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use smart_default::SmartDefault;
 
-use super::job_spec::{check_not_reserved, is_long_option};
+use super::job::{check_not_reserved, is_long_option};
 use super::{ArraySize, Memory, TimeLimit};
 use crate::invalid::Invalid;
 
-/// What a search asks of Slurm; see the comments of `config/defaults.yaml`. Absent options are left
-/// to the cluster's defaults.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// See the comments of `config/defaults.yaml`. Absent options are left to the cluster's defaults.
+#[derive(Debug, Clone, PartialEq, Eq, SmartDefault, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SlurmParams {
     pub partition: Option<String>,
     pub account: Option<String>,
     pub qos: Option<String>,
     pub time: Option<TimeLimit>,
+    #[default(count(2))]
     pub cpus_per_task: NonZeroU32,
     pub memory: Option<Memory>,
+    #[default(Some("gpu:1".to_owned()))]
     pub gres: Option<String>,
     pub constraint: Option<String>,
     pub exclude: Option<String>,
+    #[default(ArraySize::Auto)]
     pub array_size: ArraySize,
+    #[default(count(10))]
     pub max_parallel: NonZeroU32,
+    #[default(count(1))]
     pub architectures_per_task: NonZeroU32,
     /// Lead time of the USR1 warning before the time limit; Slurm may send it a minute earlier.
+    #[default = 120]
     pub signal_seconds: u16,
     /// Without, the training of an unfinished task is lost after preemption, a failed node, or the
     /// time limit.
+    #[default = true]
     pub requeue: bool,
     pub setup_lines: Vec<String>,
     pub extra_options: Vec<String>,
@@ -37,52 +44,16 @@ pub struct SlurmParams {
 }
 
 /// The reduce of each round uses no GPU, and runs for seconds to minutes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, SmartDefault, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ReduceParams {
     pub partition: Option<String>,
     pub qos: Option<String>,
     pub time: Option<TimeLimit>,
+    #[default(count(1))]
     pub cpus_per_task: NonZeroU32,
     pub memory: Option<Memory>,
     pub extra_options: Vec<String>,
-}
-
-impl Default for SlurmParams {
-    fn default() -> Self {
-        Self {
-            partition: None,
-            account: None,
-            qos: None,
-            time: None,
-            cpus_per_task: count(2),
-            memory: None,
-            gres: Some("gpu:1".to_owned()),
-            constraint: None,
-            exclude: None,
-            array_size: ArraySize::Auto,
-            max_parallel: count(10),
-            architectures_per_task: count(1),
-            signal_seconds: 120,
-            requeue: true,
-            setup_lines: Vec::new(),
-            extra_options: Vec::new(),
-            reduce: ReduceParams::default(),
-        }
-    }
-}
-
-impl Default for ReduceParams {
-    fn default() -> Self {
-        Self {
-            partition: None,
-            qos: None,
-            time: None,
-            cpus_per_task: count(1),
-            memory: None,
-            extra_options: Vec::new(),
-        }
-    }
 }
 
 const fn count(number: u32) -> NonZeroU32 {
@@ -109,14 +80,12 @@ impl SlurmParams {
             ("reduce.partition", &self.reduce.partition),
             ("reduce.qos", &self.reduce.qos),
         ] {
-            text.as_deref().map_or(Ok(()), |text| check_text(key, text))?;
+            text.iter().try_for_each(|text| check_text(key, text))?;
         }
-        for (key, options) in [
-            ("extra_options", &self.extra_options),
-            ("reduce.extra_options", &self.reduce.extra_options),
-        ] {
-            options.iter().try_for_each(|option| check_option(key, option))?;
-        }
+        let mut options = self.extra_options.iter();
+        options.try_for_each(|option| check_option("extra_options", option))?;
+        let mut options = self.reduce.extra_options.iter();
+        options.try_for_each(|option| check_option("reduce.extra_options", option))?;
         for line in &self.setup_lines {
             let problem = "a shell cannot carry a NUL character";
             ensure(!line.contains('\0'), "setup_lines", line, problem)?;
@@ -124,11 +93,10 @@ impl SlurmParams {
         let seconds = self.signal_seconds;
         let problem = "a task needs a warning before its time is up: write 120";
         ensure(seconds > 0, "signal_seconds", &seconds.to_string(), problem)?;
-        if let Some(time) = self.time
-            && let Some(limit) = time.duration()
-        {
+        if let Some(time) = self.time {
             // The signal may come a minute early, and Slurm rounds limits up to minutes.
-            let is_enough = limit > self.signal() + Duration::from_secs(60);
+            let least = self.signal() + Duration::from_secs(60);
+            let is_enough = time.duration().is_none_or(|limit| limit > least);
             let problem = "a task would be warned as soon as it starts: allow at least \
                            `signal_seconds` and a minute more";
             ensure(is_enough, "time", &time.to_string(), problem)?;

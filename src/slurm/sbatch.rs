@@ -4,13 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::cluster_config::{SINFO_FORMAT, parse_sinfo};
+use super::answers::{SINFO_FORMAT, SQUEUE_FORMAT, parse_end_time, parse_sinfo, parse_squeue};
 use super::command::{
     ALLOCATION_FAILURE, CommandOutput, FORGOTTEN, ask, one_line, refused_for_good,
 };
 use super::environment::{CLUSTER, Variables, submission_environment};
-use super::job_id::{ids_on_lines, numbers_in, text_lines};
-use super::job_state::{SQUEUE_FORMAT, parse_end_time, parse_squeue};
+use super::job::{ids_on_lines, numbers_in, text_lines};
 use super::{ClusterConfig, JobId, JobSpec, JobStates, Scheduler, SlurmError, TaskId};
 
 #[derive(Debug, Clone)]
@@ -20,8 +19,7 @@ pub struct Slurm {
 }
 
 impl Slurm {
-    /// The Slurm that the commands on `PATH` lead to ([`submission_environment`]), or another
-    /// cluster of its own.
+    /// The Slurm that the commands on `PATH` lead to, or another cluster of its own.
     pub fn new(variables: &Variables, cluster: Option<&str>) -> Self {
         let mut environment = submission_environment(variables);
         environment.extend(cluster.map(|cluster| (CLUSTER.into(), cluster.into())));
@@ -43,12 +41,10 @@ impl Slurm {
     /// cannot be cancelled, since `scancel` sends TERM too.
     pub fn requeue(&self, task: TaskId) -> Result<bool, SlurmError> {
         let answer = self.ask("scontrol", ["requeue", &task.to_string()])?;
-        if answer.failed_with("Requested operation is presently disabled") {
-            return Ok(false);
-        }
+        let is_forbidden = answer.failed_with("Requested operation is presently disabled");
         // Slurm requeues a preempted task by itself.
-        if answer.failed_with("Job is pending execution") {
-            return Ok(true);
+        if is_forbidden || answer.failed_with("Job is pending execution") {
+            return Ok(!is_forbidden);
         }
         answer.success().map(|_| true)
     }
@@ -62,20 +58,19 @@ impl Slurm {
     /// are down, drained or failing.
     pub fn nodes(&self, partition: Option<&str>) -> Result<BTreeSet<String>, SlurmError> {
         let of = partition.map(|partition| format!("--partition={partition}"));
-        let columns = ["--noheader", "--Node", SINFO_FORMAT].map(str::to_owned);
-        let answer = self.ask("sinfo", columns.into_iter().chain(of))?.success()?;
-        parse_sinfo(&answer.stdout, partition.is_none())
-            .map_err(|line| answer.unreadable(&line, "node, partition and state between `|`"))
+        let nodes = self.sinfo(of, partition.is_none())?.into_iter();
+        Ok(nodes.filter(|(_, takes_jobs)| *takes_jobs).map(|(node, _)| node).collect())
     }
 
-    fn a_node_is_out(&self) -> bool {
-        let answer = self.ask("sinfo", ["--noheader", "--Node", SINFO_FORMAT]);
-        let answer = answer.and_then(CommandOutput::success);
-        answer.is_ok_and(|answer| {
-            let all: BTreeSet<&str> =
-                answer.stdout.lines().filter_map(|line| line.split('|').next()).collect();
-            parse_sinfo(&answer.stdout, false).is_ok_and(|usable| usable.len() < all.len())
-        })
+    fn sinfo(
+        &self,
+        partition: Option<String>,
+        of_default: bool,
+    ) -> Result<BTreeMap<String, bool>, SlurmError> {
+        let columns = ["--noheader", "--Node", SINFO_FORMAT].map(str::to_owned);
+        let answer = self.ask("sinfo", columns.into_iter().chain(partition))?.success()?;
+        parse_sinfo(&answer.stdout, of_default)
+            .map_err(|line| answer.unreadable(&line, "node, partition and state between `|`"))
     }
 
     pub fn host_names(&self, list: &str) -> Result<Vec<String>, SlurmError> {
@@ -83,10 +78,7 @@ impl Slurm {
         Ok(answer.stdout.split_whitespace().map(str::to_owned).collect())
     }
 
-    fn squeue<const N: usize>(
-        &self,
-        selection: [&str; N],
-    ) -> Result<BTreeMap<JobId, JobStates>, SlurmError> {
+    fn squeue(&self, selection: [&str; 2]) -> Result<BTreeMap<JobId, JobStates>, SlurmError> {
         let columns = ["--noheader", "--array", SQUEUE_FORMAT];
         let answer = self.ask("squeue", columns.into_iter().chain(selection))?;
         // One job asked for, and forgotten: with several, squeue silently leaves it out.
@@ -133,7 +125,7 @@ impl Scheduler for Slurm {
     fn test(&self, job: &JobSpec) -> Result<Option<String>, SlurmError> {
         // Held: a wrapper that leaves `--test-only` out submits a job, which must not start.
         let mut arguments = vec!["--test-only".to_owned()];
-        arguments.extend(JobSpec { held: true, ..job.clone() }.sbatch_arguments()?);
+        arguments.extend(JobSpec { held: true, ..job.clone() }.sbatch_arguments());
         let answer = self.ask("sbatch", arguments)?;
         // Only jobs of this name: a number in a wrapper's banner may be the id of another job.
         let mut submitted = numbers_in(&answer.stdout);
@@ -148,7 +140,10 @@ impl Scheduler for Slurm {
         let words = format!("{}\n{}", answer.stderr, answer.stdout);
         match refused_for_good(&words) {
             // Only nodes that take jobs now are considered: a drained one may be large enough.
-            Some(verdict) if verdict.contains("node configuration") && self.a_node_is_out() => {
+            Some(verdict)
+                if verdict.contains("node configuration")
+                    && self.sinfo(None, false).is_ok_and(|nodes| nodes.values().any(|it| !it)) =>
+            {
                 Ok(Some(one_line(&words)))
             }
             Some(_) => Err(SlurmError::Impossible {
@@ -165,7 +160,7 @@ impl Scheduler for Slurm {
     }
 
     fn submit(&self, job: &JobSpec) -> Result<JobId, SlurmError> {
-        let answer = self.ask("sbatch", job.sbatch_arguments()?)?.success()?;
+        let answer = self.ask("sbatch", job.sbatch_arguments())?.success()?;
         self.submitted_id(job, &answer).ok_or_else(|| {
             answer.unreadable(&one_line(&answer.stdout), "a job id, or `id;cluster`")
         })

@@ -303,7 +303,7 @@ fn a_round_that_is_not_there_is_not_reduced() {
     cluster.run(&["submit", "dir"]);
     let (code, _, stderr) = reduce("99");
     assert_eq!(code, Some(2), "{stderr}");
-    assert!(stderr.contains("there is no round 99: round 1 alone is there"), "{stderr}");
+    assert!(stderr.contains("there is no round 99: the newest is round 1"), "{stderr}");
     assert_eq!(fs::read_dir(cluster.experiment.path("views")).unwrap().count(), 0, "no view");
 }
 

@@ -113,7 +113,7 @@ fn a_round_that_is_not_there_has_no_task() {
     for round in ["0001", "0002", "0003"] {
         std::fs::create_dir(experiment.path("rounds").join(round)).unwrap();
     }
-    train("7").fails_with(2).says("there is no round 7: rounds 1 to 3 are there");
+    train("7").fails_with(2).says("there is no round 7: the newest is round 3");
     assert_eq!(experiment.log().len(), 0, "nothing is claimed");
     train("3").success();
     assert_eq!(experiment.log()[0]["round"], "3");

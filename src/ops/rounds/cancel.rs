@@ -35,12 +35,12 @@ pub fn cancel(experiment: &Experiment) -> anyhow::Result<Vec<String>> {
     let scheduler = scheduler(experiment)?;
     let mut ended = Vec::new();
     for (number, _) in rounds.iter().rev().take(ROUNDS) {
-        let round = Round::new(experiment, *number);
+        let round = Round::new(experiment, *number, &scheduler);
         // Before the queue is read: an array that is held meanwhile is cancelled by its submitter.
         if round.withdraw_unnamed()? {
             said.push(format!("round {number} is withdrawn: no job of it was named"));
         }
-        let queue = round.queue(&scheduler)?;
+        let queue = round.queue()?;
         ended.extend(queue.all_but_running_reduces());
         if queue.has_running_reduce() {
             said.push(format!("the reduce of round {number} runs, and ends by itself"));

@@ -50,18 +50,18 @@ pub(crate) fn test(
 /// Submits a job, or only shows how.
 pub(crate) type Submit<'a> = dyn FnMut(&JobSpec) -> Result<JobId, SlurmError> + 'a;
 
-/// Submits the arrays, held; `jobs` has those that were accepted, also after an error.
+/// Submits the arrays, held.
 pub(crate) fn submit_arrays(
     plan: &RoundPlan,
     folder: &Path,
     submit: &mut Submit<'_>,
-    jobs: &mut Vec<JobId>,
-) -> Result<(), SlurmError> {
+) -> Result<Vec<JobId>, SlurmError> {
+    let mut jobs = Vec::new();
     for &tasks in &plan.parts {
         // One after the other, so that the limit on parallel tasks holds for all parts.
         jobs.push(submit(&array_job(plan, folder, tasks, jobs.last().copied()))?);
     }
-    Ok(())
+    Ok(jobs)
 }
 
 fn array_job(plan: &RoundPlan, folder: &Path, tasks: u32, after: Option<JobId>) -> JobSpec {
@@ -82,24 +82,21 @@ fn reduce_job(plan: &RoundPlan, folder: &Path) -> JobSpec {
     JobSpec { script, name, ..JobSpec::default() }
 }
 
-/// Submits the reduce behind the arrays, and a second one that runs if the first fails; `jobs` has
-/// those that were accepted, also after an error.
+/// Submits the reduce behind the arrays, and a second one that runs if the first fails.
 pub(crate) fn submit_reduces(
     plan: &RoundPlan,
     folder: &Path,
     arrays: &[JobId],
     submit: &mut Submit<'_>,
-    jobs: &mut Vec<JobId>,
-) -> Result<(), SlurmError> {
+) -> Result<(JobId, JobId), SlurmError> {
     let reduce = reduce_job(plan, folder);
     let first = submit(&JobSpec {
         after: arrays.to_vec(),
         begin_after: plan.not_before.map(|time| time_until(time.timestamp(), Timestamp::now())),
         ..reduce.clone()
     })?;
-    jobs.push(first);
-    jobs.push(submit(&JobSpec { after_failure_of: Some(first), ..reduce })?);
-    Ok(())
+    let second = submit(&JobSpec { after_failure_of: Some(first), ..reduce })?;
+    Ok((first, second))
 }
 
 /// In whole seconds, rounded up: a reduce that starts a moment before a claim expires would find
@@ -153,13 +150,14 @@ pub(crate) fn not_submitted(
     held: &[JobId],
 ) -> anyhow::Error {
     let words = match &error {
-        SlurmError::Failed { stderr, .. } | SlurmError::SubmitLimit { stderr, .. } => stderr,
-        SlurmError::Impossible { words, .. } => words,
+        SlurmError::Failed { stderr: words, .. }
+        | SlurmError::SubmitLimit { stderr: words, .. }
+        | SlurmError::Impossible { words, .. } => words,
         SlurmError::Answer { .. } => "",
         _ => return error.into(),
     };
-    let dir = experiment.dir().root().display();
-    let corrected = correction(plan, refused_option(words), &error, &dir.to_string());
+    let dir = experiment.dir().root().display().to_string();
+    let corrected = correction(plan, refused_option(words), &error.to_string(), &dir);
     let remedy = if held.is_empty() {
         format!("nothing of it is in the queue; {corrected}")
     } else {
@@ -173,13 +171,8 @@ pub(crate) fn not_submitted(
     anyhow::Error::from(error).context(Refusal::Environment(refusal))
 }
 
-fn correction(
-    plan: &RoundPlan,
-    option: Option<&'static str>,
-    error: &SlurmError,
-    dir: &str,
-) -> String {
-    let is_reduce = error.to_string().contains("/reduce.sbatch");
+fn correction(plan: &RoundPlan, option: Option<&str>, error: &str, dir: &str) -> String {
+    let is_reduce = error.contains("/reduce.sbatch");
     let value = option.map_or("KEY=VALUE".to_owned(), |option| setting(option, is_reduce));
     let mut said = format!("correct it with `metaqnn set {dir} slurm.{value}`");
     // Options after `--` are for arrays, and the reduce's own keys override them.
@@ -187,21 +180,16 @@ fn correction(
         let option = option.unwrap_or("OPTION");
         said += &format!(", or for this chain with `metaqnn submit {dir} -- --{option}=VALUE`");
     }
-    if option.is_none() && error.to_string().contains("node configuration") {
-        let keys = if is_reduce {
-            "reduce.{cpus_per_task, memory}"
-        } else {
-            "{gres, memory, cpus_per_task, constraint}"
-        };
+    if option.is_none() && error.contains("node configuration") {
+        let of_tasks = "{gres, memory, cpus_per_task, constraint}";
+        let keys = if is_reduce { "reduce.{cpus_per_task, memory}" } else { of_tasks };
         said += &format!("; `slurm.{keys}` say what a node must have");
     }
     if !plan.sbatch_options.is_empty() && !is_reduce {
         said += &format!("; after `--` it was given `{}`", plan.sbatch_options.join(" "));
     }
     let variable = option.map(|option| format!("SBATCH_{}", option.to_ascii_uppercase()));
-    if let Some((name, value)) =
-        variable.and_then(|name| plan.sbatch_variables.get_key_value(&name))
-    {
+    if let Some((name, value)) = variable.and_then(|it| plan.sbatch_variables.get_key_value(&it)) {
         said += &format!("; where `submit` ran, `{name}` was `{value}`");
     }
     said
@@ -209,14 +197,14 @@ fn correction(
 
 /// The key below `slurm` that sets an option of `sbatch`, with a value to be filled in.
 fn setting(option: &str, is_reduce: bool) -> String {
-    let (key, has_own) = match option {
-        "reservation" => ("extra_options=[--reservation", true),
-        "array" => ("array_size", false),
-        "mem" => ("memory", true),
-        option => (option, ["partition", "qos", "time"].contains(&option)),
-    };
-    let end = if key.contains('[') { "]" } else { "" };
-    format!("{}{key}=VALUE{end}", if has_own && is_reduce { "reduce." } else { "" })
+    let of = if is_reduce { "reduce." } else { "" };
+    match option {
+        "reservation" => format!("{of}extra_options=[--reservation=VALUE]"),
+        "array" => "array_size=VALUE".to_owned(),
+        "mem" => format!("{of}memory=VALUE"),
+        "partition" | "qos" | "time" => format!("{of}{option}=VALUE"),
+        option => format!("{option}=VALUE"),
+    }
 }
 
 #[cfg(test)]

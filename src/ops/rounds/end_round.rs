@@ -1,26 +1,26 @@
 //! The end of a round: what its reduce does, and the next round.
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 
 use crate::ops::journal::Journal;
 use crate::ops::reduce::lost_claims::EndedJobs;
 use crate::ops::reduce::{Reduced, reduce};
 use crate::ops::rounds::chain::{end_of_chain, job_ids};
 use crate::ops::rounds::plan::scheduler;
-use crate::ops::rounds::round::Round;
+use crate::ops::rounds::round::{Round, check_exists};
 use crate::ops::rounds::submit::submit_round;
 use crate::ops::{Experiment, Refusal};
-use crate::slurm::{JobStates, Scheduler, Slurm, SlurmError, SlurmTask, Variables};
+use crate::slurm::{JobStates, Slurm, SlurmError, SlurmTask, Variables};
 
 /// Loses the claims that the tasks of a round left, learns, and submits the next round or says why
 /// the chain ends. When waiting would help ([`Refusal::TryAgain`]), this job is requeued.
 pub fn end_round(experiment: &Experiment, number: u32) -> anyhow::Result<(Reduced, Vec<String>)> {
-    let round = Round::new(experiment, number);
-    round.check_exists()?;
+    check_exists(experiment, number)?;
     let scheduler = scheduler(experiment)?;
-    let end = check_arrays_have_ended(&round, &scheduler)
+    let round = Round::new(experiment, number, &scheduler);
+    let end = check_arrays_have_ended(&round)
         .and_then(|()| reduce(experiment, &EndedJobs::UpToRound(number)))
-        .and_then(|reduced| Ok((reduced, go_on(&round, &scheduler)?)));
+        .and_then(|reduced| Ok((reduced, go_on(&round)?)));
     if let Err(error) = &end
         && matches!(error.downcast_ref(), Some(Refusal::TryAgain(_)))
     {
@@ -31,10 +31,10 @@ pub fn end_round(experiment: &Experiment, number: u32) -> anyhow::Result<(Reduce
 
 /// Refuses while tasks of the round are live. A dependency on a job that the scheduler has
 /// forgotten counts as satisfied, and a person may start a reduce by hand, so this may be early.
-fn check_arrays_have_ended(round: &Round<'_>, scheduler: &Slurm) -> anyhow::Result<()> {
+fn check_arrays_have_ended(round: &Round<'_>) -> anyhow::Result<()> {
     let Some(array) = round.files.array()? else { return Ok(()) };
     let named = job_ids(&array.array_jobs)?;
-    let queue = round.queue(scheduler)?;
+    let queue = round.queue()?;
     if queue.named(&named).any(JobStates::is_live) {
         bail!(Refusal::TryAgain(format!(
             "the tasks of round {} have not ended yet, so it is too early to reduce them \
@@ -43,21 +43,18 @@ fn check_arrays_have_ended(round: &Round<'_>, scheduler: &Slurm) -> anyhow::Resu
         )));
     }
     // A submitter that died right after its `sbatch` has left them, held.
-    scheduler.cancel(&queue.arrays_but(&named))?;
-    Ok(())
+    Ok(round.scheduler.cancel(&queue.arrays_but(&named))?)
 }
 
-fn go_on(round: &Round<'_>, scheduler: &Slurm) -> anyhow::Result<Vec<String>> {
+fn go_on(round: &Round<'_>) -> anyhow::Result<Vec<String>> {
     let number = round.number();
-    let Some(plan) = round.files.plan()? else {
-        return Ok(vec![format!("round {number} has no plan; nothing is submitted after it")]);
-    };
     let ends = |reason| Ok(vec![format!("{reason}; `metaqnn submit` goes on")]);
     // The reduce of a rendering whose arrays were cancelled, while another one takes its place,
     // which has its own reduce.
     if !round.was_submitted()? {
         return ends(format!("round {number} was not submitted completely"));
     }
+    let plan = round.files.plan()?.context("the plan of a round has vanished")?;
     let journal = Journal::open_to_look(round.experiment)?;
     if journal.state().halted {
         return ends("the search is halted".to_owned());
@@ -65,10 +62,10 @@ fn go_on(round: &Round<'_>, scheduler: &Slurm) -> anyhow::Result<Vec<String>> {
     if let Some(end) = end_of_chain(journal.state(), &plan) {
         return ends(end.reason);
     }
-    let next = Round::new(round.experiment, number + 1);
+    let next = Round::new(round.experiment, number + 1, round.scheduler);
     // What a person has asked of the next round meanwhile holds.
     let asked = next.files.plan()?.unwrap_or(plan);
-    submit_round(&next, &asked, scheduler).map_err(|error| match error.downcast_ref() {
+    submit_round(&next, &asked).map_err(|error| match error.downcast_ref() {
         Some(SlurmError::SubmitLimit { .. }) => error.context(Refusal::TryAgain(
             "the next round is not submitted: a limit on submitted jobs was met (it is \
              when others have ended: run `metaqnn submit` then)"
@@ -83,7 +80,7 @@ fn go_on(round: &Round<'_>, scheduler: &Slurm) -> anyhow::Result<Vec<String>> {
 fn requeue(round: &Round<'_>, error: &anyhow::Error, scheduler: &Slurm) -> anyhow::Result<()> {
     let variables: Variables = std::env::vars_os().collect();
     let Some(task) = SlurmTask::from_variables(&variables)? else { return Ok(()) };
-    if !round.queue(scheduler)?.reduces.contains_key(&task.id.job) {
+    if round.queue()?.0.get(&task.id.job).is_none_or(|states| states.is_array) {
         return Ok(());
     }
     // Logged before: Slurm ends this process as soon as it is asked.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::slurm::{JobId, JobStates, TaskState};
+use crate::slurm::{JobId, JobStates};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stage {
@@ -16,46 +16,52 @@ pub(crate) enum Stage {
     Over,
 }
 
+/// Arrays of tasks, and reduces, which are no arrays.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Queue {
-    pub arrays: BTreeMap<JobId, JobStates>,
-    pub reduces: BTreeMap<JobId, JobStates>,
-}
+pub(crate) struct Queue(pub BTreeMap<JobId, JobStates>);
 
 impl Queue {
     /// The states of these arrays, as far as they are in the queue.
     pub fn named<'a>(&'a self, named: &'a [JobId]) -> impl Iterator<Item = &'a JobStates> {
-        named.iter().filter_map(|job| self.arrays.get(job))
+        named.iter().filter_map(|job| self.0.get(job))
+    }
+
+    fn reduces(&self) -> impl Iterator<Item = (&JobId, &JobStates)> {
+        self.0.iter().filter(|(_, states)| !states.is_array)
+    }
+
+    pub fn jobs(&self, is_wanted: impl Fn(JobId, &JobStates) -> bool) -> Vec<JobId> {
+        let wanted = self.0.iter().filter(|(job, states)| is_wanted(**job, states));
+        wanted.map(|(job, _)| *job).collect()
     }
 
     pub fn arrays_but(&self, named: &[JobId]) -> Vec<JobId> {
-        self.arrays.keys().copied().filter(|job| !named.contains(job)).collect()
+        self.jobs(|job, states| states.is_array && !named.contains(&job))
     }
 
     /// A job that can never start, with the scheduler's reason, in words.
     pub fn cannot_start(&self) -> Option<String> {
-        self.arrays.iter().chain(&self.reduces).find_map(|(job, states)| {
-            states.cannot_start().map(|reason| format!("`{reason}` of job {job}"))
-        })
+        let reason = |(job, states): (_, &JobStates)| {
+            Some(format!("`{}` of job {job}", states.cannot_start()?))
+        };
+        self.0.iter().find_map(reason)
     }
 
     /// The first reduce when it is held, by a person or after a failed launch: no reduce is
     /// submitted so, and the second one waits for it.
     pub fn held_reduce(&self) -> Option<JobId> {
-        let (job, states) = self.reduces.first_key_value()?;
-        states.is_held().then_some(*job)
+        self.reduces().next().filter(|(_, states)| states.is_held()).map(|(job, _)| *job)
     }
 
     pub fn has_reduce_at_work(&self) -> bool {
-        self.reduces.values().any(JobStates::goes_on)
+        self.reduces().any(|(_, states)| states.goes_on())
     }
 
     pub fn has_running_reduce(&self) -> bool {
-        self.reduces.values().any(|states| states.count(TaskState::Running) > 0)
+        self.reduces().any(|(_, states)| states.is_running())
     }
 
     pub fn all_but_running_reduces(&self) -> Vec<JobId> {
-        let waiting = self.reduces.iter().filter(|(_, job)| job.count(TaskState::Running) == 0);
-        self.arrays.keys().chain(waiting.map(|(job, _)| job)).copied().collect()
+        self.jobs(|_, states| states.is_array || !states.is_running())
     }
 }

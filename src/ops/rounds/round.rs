@@ -18,14 +18,14 @@
 //! it never ran, since it was held. A reduce too many does no harm: all of them submit the same
 //! next round, which is submitted once.
 
-use std::collections::BTreeMap;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 
 use crate::ops::rounds::chain::{
-    array_name, in_words, job_ids, not_submitted, reduce_name, submit_arrays, submit_reduces, test,
+    Submit, array_name, in_words, job_ids, not_submitted, reduce_name, submit_arrays,
+    submit_reduces, test,
 };
 use crate::ops::rounds::plan::{Rendered, TRAIN_SCRIPT, plan_round};
 use crate::ops::rounds::queue::{Queue, Stage};
@@ -37,67 +37,58 @@ use crate::storage::{Rendering, RoundArray, RoundDir, RoundJobs, RoundPlan};
 /// How long after a release the scheduler has considered an array.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
+/// Refuses a number that no round has: a person has mistyped it.
+pub(crate) fn check_exists(experiment: &Experiment, number: u32) -> anyhow::Result<()> {
+    // An NFS client may have a stale listing of the rounds, and still find by its name the folder
+    // into which the scheduler writes the log of this task.
+    if RoundDir::of(experiment.dir(), number).folder.is_dir() {
+        return Ok(());
+    }
+    let rounds = match experiment.dir().newest_round()? {
+        None => "none was submitted yet".to_owned(),
+        Some(newest) => format!("the newest is round {newest}"),
+    };
+    bail!(Refusal::Usage(format!(
+        "there is no round {number}: {rounds} (leave out `--round` where none is meant)"
+    )))
+}
+
 pub(crate) struct Round<'a> {
     pub experiment: &'a Experiment,
+    pub scheduler: &'a dyn Scheduler,
     pub files: RoundDir,
 }
 
 impl<'a> Round<'a> {
-    pub fn new(experiment: &'a Experiment, number: u32) -> Self {
-        Self { experiment, files: RoundDir::of(experiment.dir(), number) }
+    pub fn new(experiment: &'a Experiment, number: u32, scheduler: &'a dyn Scheduler) -> Self {
+        Self { experiment, scheduler, files: RoundDir::of(experiment.dir(), number) }
     }
 
     pub const fn number(&self) -> u32 {
         self.files.round
     }
 
-    /// Refuses a number that no round has: a person has mistyped it.
-    pub fn check_exists(&self) -> anyhow::Result<()> {
-        // An NFS client may have a stale listing of the rounds, and still find by its name the
-        // folder into which the scheduler writes the log of this task.
-        if self.files.folder.is_dir() {
-            return Ok(());
-        }
-        let listed = self.experiment.dir().list_rounds()?;
-        let numbers: Vec<u32> = listed.into_iter().map(|(number, _)| number).collect();
-        let rounds = match numbers.as_slice() {
-            [] => "none was submitted yet".to_owned(),
-            [only] => format!("round {only} alone is there"),
-            [first, .., last] => format!("rounds {first} to {last} are there"),
-        };
-        bail!(Refusal::Usage(format!(
-            "there is no round {}: {rounds} (leave out `--round` where none is meant)",
-            self.number()
-        )))
-    }
-
     /// The jobs of the round that have not ended: none before it is planned.
-    pub fn queue(&self, scheduler: &dyn Scheduler) -> anyhow::Result<Queue> {
+    pub fn queue(&self) -> anyhow::Result<Queue> {
         let Some(plan) = self.files.plan()? else { return Ok(Queue::default()) };
-        let jobs = scheduler.find(&[array_name(&plan), reduce_name(&plan)])?;
-        let (arrays, reduces) = jobs.into_iter().partition(|(_, states)| states.is_array);
-        Ok(Queue { arrays, reduces })
+        Ok(Queue(self.scheduler.find(&[array_name(&plan), reduce_name(&plan)])?))
     }
 
     /// How far the round has come, and its queue. Round 0, which never exists, is over.
-    pub fn look(&self, scheduler: &dyn Scheduler) -> anyhow::Result<(Stage, Queue)> {
-        if self.number() == 0 {
-            return Ok((Stage::Over, Queue::default()));
-        }
+    pub fn look(&self) -> anyhow::Result<(Stage, Queue)> {
         let Some(rendering) = self.files.newest()? else {
-            return Ok((Stage::Unsubmitted, Queue::default()));
+            let stage = if self.number() == 0 { Stage::Over } else { Stage::Unsubmitted };
+            return Ok((stage, Queue::default()));
         };
         let named = rendering.array()?.map(|array| job_ids(&array.array_jobs)).transpose()?;
         let has_jobs_file = rendering.jobs()?.is_some();
         // After the files: jobs that they name are in it, or have ended.
-        let queue = self.queue(scheduler)?;
-        let stage = match named {
-            Some(_) if has_jobs_file && !queue.has_reduce_at_work() => Stage::Over,
-            Some(named) if has_jobs_file && queue.named(&named).any(JobStates::is_held) => {
-                Stage::Held
-            }
-            Some(_) if has_jobs_file => Stage::UnderWay,
-            _ => Stage::Unsubmitted,
+        let queue = self.queue()?;
+        let stage = match named.filter(|_| has_jobs_file) {
+            None => Stage::Unsubmitted,
+            Some(_) if !queue.has_reduce_at_work() => Stage::Over,
+            Some(named) if queue.named(&named).any(JobStates::is_held) => Stage::Held,
+            Some(_) => Stage::UnderWay,
         };
         Ok((stage, queue))
     }
@@ -114,21 +105,17 @@ impl<'a> Round<'a> {
     /// Submits the round, or completes what another submitter began; `None` when the schedule is
     /// finished and learned. A rendering of which no job exists gives way, once, to what `asked`
     /// would render now.
-    pub fn submit(
-        &self,
-        asked: &RoundPlan,
-        scheduler: &dyn Scheduler,
-    ) -> anyhow::Result<Option<Vec<String>>> {
+    pub fn submit(&self, asked: &RoundPlan) -> anyhow::Result<Option<Vec<String>>> {
         let (mut said, mut may_render) = (Vec::new(), true);
         // What this process has held counts as live, even if the queue is slow to show it.
         let mut held = None;
-        let rendered_now = || self.rendered_now(asked, &|| scheduler.max_array_size());
+        let rendered_now = || self.rendered_now(asked, &|| self.scheduler.max_array_size());
         loop {
             // In this order: an array that was named, then gone, then without `jobs.yaml` never
             // ran.
             let newest = self.files.newest()?;
             let array = newest.as_ref().map(Rendering::array).transpose()?.flatten();
-            let queue = self.queue(scheduler)?;
+            let queue = self.queue()?;
             let mut seen = seen(newest.as_ref(), array.as_ref(), &queue)?;
             if seen.arrays == Arrays::Gone && held == Some(seen.rendering) {
                 seen.arrays = Arrays::Live;
@@ -156,14 +143,12 @@ impl<'a> Round<'a> {
                     may_render = false;
                 }
                 (Step::HoldArrays, Some(rendering)) => {
-                    let is_mine = self.hold_arrays(rendering, &queue, scheduler, &mut said)?;
+                    let is_mine = self.hold_arrays(rendering, &queue, &mut said)?;
                     held = is_mine.then_some(seen.rendering);
                 }
-                (Step::QueueReduces, Some(rendering)) => {
-                    self.queue_reduces(rendering, &queue, scheduler)?;
-                }
+                (Step::QueueReduces, Some(rendering)) => self.queue_reduces(rendering, &queue)?,
                 (Step::Release, Some(rendering)) => {
-                    said.extend(self.release(rendering, scheduler)?);
+                    said.extend(self.release(rendering)?);
                     return Ok(Some(said));
                 }
                 (_, None) => unreachable!("a round without a rendering is rendered first"),
@@ -173,10 +158,7 @@ impl<'a> Round<'a> {
 
     /// Withdraws the rendering that holds, if no array of it was named yet.
     pub fn withdraw_unnamed(&self) -> anyhow::Result<bool> {
-        match self.files.newest()? {
-            Some(rendering) => Ok(withdraw(&rendering)?.withdrawn),
-            None => Ok(false),
-        }
+        self.files.newest()?.map_or(Ok(false), |rendering| Ok(withdraw(&rendering)?.withdrawn))
     }
 
     fn rendered_now(
@@ -199,106 +181,93 @@ impl<'a> Round<'a> {
         &self,
         rendering: &Rendering,
         before: &Queue,
-        scheduler: &dyn Scheduler,
         said: &mut Vec<String>,
     ) -> anyhow::Result<bool> {
-        let (plan, mut jobs) = (rendering.plan()?, Vec::new());
-        let submit = &mut |job: &_| scheduler.submit(job);
-        let submitted = test(&plan, &rendering.folder, scheduler, said)
-            .and_then(|()| submit_arrays(&plan, &rendering.folder, submit, &mut jobs));
-        if let Err(error) = submitted {
-            // A job whose id could not be read, and parts before the one that was refused.
-            let left = self.take_back(rendering, jobs, before, |it| &it.arrays, scheduler);
-            return Err(not_submitted(self.experiment, &plan, error, &left));
-        }
-        let array_jobs = jobs.iter().map(ToString::to_string).collect();
-        let job_name = array_name(&plan);
-        let mine = RoundArray { array_jobs, job_name, withdrawn: false };
+        let (plan, folder) = (rendering.plan()?, &rendering.folder);
+        let jobs = self.submit_jobs(rendering, before, true, |submit| {
+            test(&plan, folder, self.scheduler, said)?;
+            submit_arrays(&plan, folder, submit)
+        })?;
+        let array_jobs = jobs.iter().map(JobId::to_string).collect();
+        let mine = RoundArray { array_jobs, job_name: array_name(&plan), withdrawn: false };
         let is_mine = rendering.settle_array(mine.clone())? == mine;
         if !is_mine {
-            scheduler.cancel(&jobs)?;
+            self.scheduler.cancel(&jobs)?;
         }
         Ok(is_mine)
     }
 
-    fn queue_reduces(
-        &self,
-        rendering: &Rendering,
-        before: &Queue,
-        scheduler: &dyn Scheduler,
-    ) -> anyhow::Result<()> {
-        let (plan, mut jobs) = (rendering.plan()?, Vec::new());
-        let array = rendering.array()?.context("the array of a round has vanished")?;
-        let arrays = job_ids(&array.array_jobs)?;
-        let submit = &mut |job: &_| scheduler.submit(job);
-        let submitted = submit_reduces(&plan, &rendering.folder, &arrays, submit, &mut jobs);
-        if let Err(error) = submitted {
-            self.take_back(rendering, jobs, before, |it| &it.reduces, scheduler);
-            return Err(not_submitted(self.experiment, &plan, error, &arrays));
-        }
-        let mut ids = jobs.iter().map(ToString::to_string);
-        let reduce_job = ids.next().context("a round without a reduce")?;
-        let mine = RoundJobs { reduce_job, second_reduce_job: ids.next() };
+    fn queue_reduces(&self, rendering: &Rendering, before: &Queue) -> anyhow::Result<()> {
+        let plan = rendering.plan()?;
+        let arrays = named_arrays(rendering)?;
+        let (first, second) = self.submit_jobs(rendering, before, false, |submit| {
+            submit_reduces(&plan, &rendering.folder, &arrays, submit)
+        })?;
+        let second_reduce_job = Some(second.to_string());
+        let mine = RoundJobs { reduce_job: first.to_string(), second_reduce_job };
         if rendering.settle_jobs(mine.clone())? != mine {
-            scheduler.cancel(&jobs)?;
+            self.scheduler.cancel(&[first, second])?;
         }
         Ok(())
     }
 
-    /// Cancels jobs that no file names: these, and those of a kind that were not in the queue
-    /// before. Returns those that could not be cancelled.
-    fn take_back(
+    /// Submits the arrays of a rendering or its reduces. When one is refused, those that no file
+    /// names are cancelled: the ones before it, and others of their kind that were not in the queue
+    /// before.
+    fn submit_jobs<T>(
         &self,
         rendering: &Rendering,
-        mut jobs: Vec<JobId>,
         before: &Queue,
-        kind: fn(&Queue) -> &BTreeMap<JobId, JobStates>,
-        scheduler: &dyn Scheduler,
-    ) -> Vec<JobId> {
+        are_arrays: bool,
+        submit: impl FnOnce(&mut Submit<'_>) -> Result<T, SlurmError>,
+    ) -> anyhow::Result<T> {
+        let mut accepted = Vec::new();
+        let submitted = submit(&mut |job| {
+            let id = self.scheduler.submit(job)?;
+            accepted.push(id);
+            Ok(id)
+        });
+        let error = match submitted {
+            Ok(jobs) => return Ok(jobs),
+            Err(error) => error,
+        };
         let round = self.number();
-        match self.queue(scheduler) {
+        match self.queue() {
             Ok(queue) => {
-                jobs.extend(kind(&queue).keys().filter(|job| !kind(before).contains_key(job)));
+                accepted.extend(queue.jobs(|job, states| {
+                    states.is_array == are_arrays && !before.0.contains_key(&job)
+                }))
             }
             Err(error) => log::warn!("jobs of round {round} may stay behind: {error:#}"),
         }
-        let array = rendering.array().ok().flatten();
-        let named = array.map(|array| array.array_jobs).unwrap_or_default();
-        jobs.retain(|job| !named.contains(&job.to_string()));
-        jobs.sort_unstable();
-        jobs.dedup();
-        match scheduler.cancel(&jobs) {
-            Ok(()) => Vec::new(),
-            Err(error) => {
-                log::warn!("jobs of round {round} stay behind: {error}");
-                jobs
-            }
+        let named = named_arrays(rendering).unwrap_or_default();
+        accepted.retain(|job| !named.contains(job));
+        accepted.sort_unstable();
+        accepted.dedup();
+        let cancelled = self.scheduler.cancel(&accepted);
+        if let Err(error) = &cancelled {
+            log::warn!("jobs of round {round} stay behind: {error}");
         }
+        let left = if cancelled.is_ok() { Vec::new() } else { accepted };
+        let held = if are_arrays { left } else { named };
+        Err(not_submitted(self.experiment, &rendering.plan()?, error, &held))
     }
 
-    fn release(
-        &self,
-        rendering: &Rendering,
-        scheduler: &dyn Scheduler,
-    ) -> anyhow::Result<Vec<String>> {
-        let (plan, array) = (rendering.plan()?, rendering.array()?);
-        let array = array.context("the array of a round has vanished")?;
+    fn release(&self, rendering: &Rendering) -> anyhow::Result<Vec<String>> {
+        let (plan, named) = (rendering.plan()?, named_arrays(rendering)?);
         let jobs = rendering.jobs()?.context("the reduces of a round have vanished")?;
-        let named = job_ids(&array.array_jobs)?;
-        for &job in &named {
-            scheduler.release(job)?;
-        }
-        let mut queue = self.queue(scheduler)?;
+        named.iter().try_for_each(|&job| self.scheduler.release(job))?;
+        let mut queue = self.queue()?;
         if queue.named(&named).any(JobStates::is_unseen) {
             // The scheduler's reason (a time above the limit of the partition, say) comes a moment
             // after the release.
             thread::sleep(LOOK_AGAIN);
-            queue = self.queue(scheduler)?;
+            queue = self.queue()?;
         }
         // The arrays of a greater rendering, which holds when this one's was cancelled, are
         // unknown.
         if self.files.newest()?.as_ref() == Some(rendering) {
-            scheduler.cancel(&queue.arrays_but(&named))?;
+            self.scheduler.cancel(&queue.arrays_but(&named))?;
         }
         let mut said =
             vec![format!("{}, then reduce (job {})", summary(&plan, &named), jobs.reduce_job)];
@@ -315,19 +284,17 @@ impl<'a> Round<'a> {
         max_array_size: u32,
     ) -> anyhow::Result<Option<Vec<String>>> {
         let rendered = self.rendered_now(asked, &|| Ok(max_array_size))?;
-        let Some(Rendered { plan, scripts }) = rendered else {
-            return Ok(None);
-        };
+        let Some(Rendered { plan, scripts }) = rendered else { return Ok(None) };
         let newest = self.files.newest()?.map_or(0, |rendering| rendering.number);
         let folder = self.files.rendering(newest + 1).folder;
-        let (mut arrays, mut commands, mut number) = (Vec::new(), Vec::new(), 0);
+        let (mut commands, mut number) = (Vec::new(), 0);
         let mut submit = |job: &JobSpec| {
             number += 1;
-            commands.push(format!("{}  # job {number}", job.sbatch_command()?));
+            commands.push(format!("{}  # job {number}", job.sbatch_command()));
             Ok(JobId(number))
         };
-        submit_arrays(&plan, &folder, &mut submit, &mut arrays)?;
-        submit_reduces(&plan, &folder, &arrays, &mut submit, &mut Vec::new())?;
+        let arrays = submit_arrays(&plan, &folder, &mut submit)?;
+        submit_reduces(&plan, &folder, &arrays, &mut submit)?;
         commands.extend(arrays.iter().map(|job| format!("scontrol release {job}")));
         let mut lines = vec![format!("{}, then reduce", summary(&plan, &arrays))];
         for (name, text) in &scripts {
@@ -338,6 +305,11 @@ impl<'a> Round<'a> {
         lines.extend(commands);
         Ok(Some(lines))
     }
+}
+
+fn named_arrays(rendering: &Rendering) -> anyhow::Result<Vec<JobId>> {
+    let array = rendering.array()?.context("the array of a round has vanished")?;
+    job_ids(&array.array_jobs)
 }
 
 /// Returns what `array.yaml` says in the end, since another submitter may be first.
@@ -364,7 +336,7 @@ fn seen(
     Ok(Seen {
         rendering: rendering.number,
         arrays,
-        has_queued_jobs: !(queue.arrays.is_empty() && queue.reduces.is_empty()),
+        has_queued_jobs: !queue.0.is_empty(),
         has_jobs_file: rendering.jobs()?.is_some(),
     })
 }

@@ -17,7 +17,7 @@ use crate::ops::rounds::unclaimed::unclaimed;
 use crate::ops::train::AttemptFiles;
 use crate::ops::{Experiment, Refusal};
 use crate::slurm::{
-    Asked, Scheduler, Slurm, Variables, check_options, submit_variables, unused_variables,
+    Asked, Scheduler, Variables, check_options, submit_variables, unused_variables,
 };
 use crate::storage::{Event, RoundPlan};
 
@@ -107,9 +107,10 @@ pub fn submit(experiment: &Experiment, options: &SubmitOptions) -> anyhow::Resul
     if !options.dry_run && journal.switch(Event::Resumed)? {
         said.push("the search was halted and goes on".to_owned());
     }
-    let newest = Round::new(experiment, experiment.dir().newest_round()?.unwrap_or(0));
     let scheduler = scheduler(experiment)?;
-    let (stage, queue) = match newest.look(&scheduler) {
+    let newest = experiment.dir().newest_round()?.unwrap_or(0);
+    let newest = Round::new(experiment, newest, &scheduler);
+    let (stage, queue) = match newest.look() {
         // On a laptop, say.
         Err(_) if options.dry_run => (Stage::Over, Queue::default()),
         look => look?,
@@ -128,19 +129,19 @@ pub fn submit(experiment: &Experiment, options: &SubmitOptions) -> anyhow::Resul
                 said.push(keeps_its_options(newest.number()));
             }
             let plan = newest.files.plan()?.context("the plan of a round has vanished")?;
-            said.extend(submit_round(&newest, &plan, &scheduler)?);
+            said.extend(submit_round(&newest, &plan)?);
             return Ok(said);
         }
     };
-    let round = Round::new(experiment, number);
     if options.dry_run {
         let asked = options.asked(experiment, &journal, number, variables, &mut said)?;
+        let round = Round::new(experiment, number, &scheduler);
         let max_array_size = scheduler.max_array_size().unwrap_or(USUAL_MAX_ARRAY_SIZE);
         let shown = round.show(&asked, max_array_size)?;
         said.extend(shown.unwrap_or_else(|| vec![FINISHED.to_owned()]));
         return Ok(said);
     }
-    let unclaimed = unclaimed(&newest, &queue, journal.rows(), &refusals(experiment)?)?;
+    let unclaimed = unclaimed(&newest.files, &queue, journal.rows(), &refusals(experiment)?)?;
     if let Some(tasks) = unclaimed.filter(|it| it.is_every_task && !it.was_halted) {
         said.push(tasks.sentence);
         said.push("if nothing has changed since, this round ends the same way".to_owned());
@@ -151,7 +152,9 @@ pub fn submit(experiment: &Experiment, options: &SubmitOptions) -> anyhow::Resul
         said.push(format!("{lost} claims of jobs that have ended are lost"));
     }
     let asked = options.asked(experiment, &journal, number, variables, &mut said)?;
-    said.extend(submit_round(&round, &asked, &scheduler_of_plan(&asked))?);
+    let scheduler = scheduler_of_plan(&asked);
+    let round = Round::new(experiment, number, &scheduler);
+    said.extend(submit_round(&round, &asked)?);
     // Its array was held before: then the rendering did not give way.
     if round.files.plan()?.is_some_and(|plan| !asked.asks_the_same_of_the_chain(&plan)) {
         said.push(keeps_its_options(number));
@@ -224,18 +227,14 @@ fn usable_nodes(experiment: &Experiment, asked: &RoundPlan) -> Option<BTreeSet<S
 }
 
 /// Submits a round, unless the search is halted meanwhile.
-pub(crate) fn submit_round(
-    round: &Round<'_>,
-    asked: &RoundPlan,
-    scheduler: &Slurm,
-) -> anyhow::Result<Vec<String>> {
-    let Some(mut said) = round.submit(asked, scheduler)? else {
+pub(crate) fn submit_round(round: &Round<'_>, asked: &RoundPlan) -> anyhow::Result<Vec<String>> {
+    let Some(mut said) = round.submit(asked)? else {
         return Ok(vec![FINISHED.to_owned()]);
     };
     // `cancel` writes its row before it looks for jobs, and this looks after it has queued them:
     // one of them sees the other.
     if Journal::open_to_look(round.experiment)?.state().halted {
-        scheduler.cancel(&round.queue(scheduler)?.all_but_running_reduces())?;
+        round.scheduler.cancel(&round.queue()?.all_but_running_reduces())?;
         said.push("the search was halted meanwhile: the jobs are cancelled".to_owned());
     }
     Ok(said)

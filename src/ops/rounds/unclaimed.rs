@@ -11,11 +11,10 @@ use rustix::fs::OFlags;
 use crate::ops::TrainEvent;
 use crate::ops::rounds::chain::job_ids;
 use crate::ops::rounds::queue::Queue;
-use crate::ops::rounds::round::Round;
 use crate::regular_file;
 use crate::slurm::JobStates;
 use crate::storage::fs::publish;
-use crate::storage::{Event, Row, TaskRefusal};
+use crate::storage::{Event, RoundDir, Row, TaskRefusal};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Unclaimed {
@@ -29,12 +28,11 @@ pub(crate) struct Unclaimed {
 const MOST_LOGS: usize = 50;
 
 pub(crate) fn unclaimed(
-    round: &Round<'_>,
+    files: &RoundDir,
     queue: &Queue,
     rows: &[Row],
     refusals: &[TaskRefusal],
 ) -> anyhow::Result<Option<Unclaimed>> {
-    let files = &round.files;
     let (Some(plan), Some(array)) = (files.plan()?, files.array()?) else { return Ok(None) };
     let jobs = array.array_jobs;
     let is_theirs = |job: &str| jobs.iter().any(|it| it == job);
@@ -85,13 +83,13 @@ fn sentence(round: u32, log: &str, line: &str) -> String {
 }
 
 /// The last line of the log of the newest reduce of a round, in a sentence.
-pub(crate) fn last_line_of_reduce(round: &Round<'_>) -> anyhow::Result<Option<String>> {
-    let logs = publish::listing(&round.files.folder, |name| {
+pub(crate) fn last_line_of_reduce(files: &RoundDir) -> anyhow::Result<Option<String>> {
+    let logs = publish::listing(&files.folder, |name| {
         let job: u64 = name.strip_prefix("reduce-")?.strip_suffix(".log")?.parse().ok()?;
         Some((job, name.to_owned()))
     })?;
     let said = logs.into_iter().rev().find_map(|((_, name), path)| {
-        last_line(&path).map(|line| sentence(round.number(), &name, &line))
+        last_line(&path).map(|line| sentence(files.round, &name, &line))
     });
     Ok(said)
 }

@@ -29,7 +29,7 @@ use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 use self::attempt::rehearsal;
 use self::claim::{Claimed, QValues};
 use crate::ops::journal::Journal;
-use crate::ops::rounds::round::Round;
+use crate::ops::rounds::round::check_exists;
 use crate::ops::{Experiment, Refusal, TrainEvent};
 use crate::regular_file::{self, SMALL};
 use crate::slurm::{Slurm, SlurmTask, Variables};
@@ -61,7 +61,7 @@ pub fn train(
     on_event: &mut dyn FnMut(TrainEvent),
 ) -> anyhow::Result<()> {
     if let Some(round) = options.round {
-        Round::new(experiment, round).check_exists()?;
+        check_exists(experiment, round)?;
     }
     // Before any claim: a folder of another user, other images or a missing trainer must not cost
     // an architecture an attempt.
