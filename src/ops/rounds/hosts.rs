@@ -17,19 +17,104 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::bail;
 
-use crate::ops::rounds::host_tasks::{HostTask, TaskEnd, refusals, tasks};
-use crate::ops::train::LOCAL;
+use crate::ops::train::task::LOCAL;
 use crate::ops::{Experiment, Refusal};
 use crate::report::HostTally;
-use crate::storage::Row;
+use crate::storage::{
+    Event, Iteration, RoundDir, Row, StorageError, TaskRefusal, counts_as_loss, is_for_want_of_time,
+};
 
 const IN_A_ROW: usize = 3;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TaskEnd {
+    Result,
+    Failed,
+    /// Not yet: it trains.
+    UnderWay,
+}
+
+/// A task on a host. `began` and `ended` are places in the order of time: row n of the log, from 0,
+/// has 2 n + 1; a refusal before it has 2 n.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct HostTask<'a> {
+    pub host: &'a str,
+    pub job: &'a str,
+    pub end: TaskEnd,
+    /// `None` where the trainer refused to work, whatever the network.
+    pub architecture: Option<&'a str>,
+    /// Why it failed.
+    pub reason: &'a str,
+    pub began: usize,
+    /// Arbitrary for a task under way.
+    pub ended: usize,
+}
+
+pub(crate) fn refusals(experiment: &Experiment) -> Result<Vec<TaskRefusal>, StorageError> {
+    let mut refusals = Vec::new();
+    for (round, _) in experiment.dir().list_rounds()? {
+        refusals.extend(RoundDir::of(experiment.dir(), round).refusals()?);
+    }
+    Ok(refusals)
+}
+
+/// All tasks in the order in which they ended, then those under way. A claim counts for the host of
+/// its attempt, as its `claimed` row has it.
+pub(crate) fn tasks<'a>(rows: &'a [Row], refusals: &'a [TaskRefusal]) -> Vec<HostTask<'a>> {
+    let mut open: BTreeMap<Iteration, HostTask<'_>> = BTreeMap::new();
+    let (mut tasks, mut halted) = (Vec::new(), 0);
+    for (row, place) in rows.iter().zip((1..).step_by(2)) {
+        if row.event == Event::Halted {
+            halted = place;
+        }
+        let Some(iteration) = row.iteration else { continue };
+        let is_end = row.event.is_result() || matches!(row.event, Event::Claimed | Event::Lost);
+        let claim = is_end.then(|| open.remove(&iteration)).flatten();
+        tasks.extend(claim.and_then(|claim| ended(claim, row, place, claim.began < halted)));
+        if let (Event::Claimed, Some(host), Some(job), Some(architecture)) =
+            (row.event, &row.host, &row.job, &row.architecture)
+        {
+            let (end, architecture) = (TaskEnd::UnderWay, Some(architecture.as_str()));
+            let (began, ended) = (place, usize::MAX);
+            let task = HostTask { host, job, end, architecture, reason: "", began, ended };
+            open.insert(iteration, task);
+        }
+    }
+    tasks.extend(refusals.iter().map(|TaskRefusal { host, job, reason, time, .. }| {
+        let place = 2 * rows.partition_point(|row| row.time <= Some(*time));
+        let (end, architecture) = (TaskEnd::Failed, None);
+        HostTask { host, job, end, architecture, reason, began: place, ended: place }
+    }));
+    tasks.sort_by_key(|task| task.ended);
+    tasks.extend(open.into_values());
+    tasks
+}
+
+/// How the next row of its iteration ends a claim. `None` when that counts for no host: its time
+/// was too short, or a person had halted the search.
+fn ended<'a>(
+    claim: HostTask<'a>,
+    row: &'a Row,
+    ended: usize,
+    was_halted: bool,
+) -> Option<HostTask<'a>> {
+    let failed = |architecture, reason| {
+        Some(HostTask { end: TaskEnd::Failed, architecture, reason, ended, ..claim })
+    };
+    let reason = row.reason.as_deref();
+    match row.event {
+        event if event.is_result() => Some(HostTask { end: TaskEnd::Result, ended, ..claim }),
+        _ if was_halted || is_for_want_of_time(reason) => None,
+        // Taken up again: lost only when the row says so.
+        Event::Claimed => failed(claim.architecture, reason?),
+        _ if !counts_as_loss(reason) => failed(None, reason?),
+        _ => failed(claim.architecture, reason.unwrap_or("without a reason")),
+    }
+}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CommonFailure {
     pub sentence: String,
-    /// How many tasks failed for it, since the last result of each host.
-    pub failures: u64,
     only_host: Option<String>,
 }
 
@@ -49,8 +134,9 @@ impl Hosts {
         }
         let common_failure = common_failure(&histories);
         let is_common = common_failure.is_some();
-        let has_ended = |it: &HostTally| it.results + it.lost + it.refused > 0;
-        let ended = histories.into_iter().filter(|(_, history)| has_ended(&history.tally));
+        let has_ended =
+            |it: &History<'_>| it.last_result.is_some() || it.tally.last_reason.is_some();
+        let ended = histories.into_iter().filter(|(_, history)| has_ended(history));
         let tallies = ended.map(|(host, history)| HostTally {
             host: host.to_owned(),
             failures_in_a_row: history.failures.len() as u64,
@@ -61,14 +147,14 @@ impl Hosts {
     }
 
     /// The nodes that seem to be at fault; the only one that was tried, if all fail there.
-    pub(super) fn bad_nodes(self) -> Vec<String> {
+    fn bad_nodes(self) -> Vec<String> {
         let only_host = self.common_failure.and_then(|common| common.only_host);
         let bad = self.tallies.into_iter().filter(|it| it.bad).map(|it| it.host);
         bad.chain(only_host).collect()
     }
 }
 
-/// Returns the nodes to avoid, and a sentence with the reason for these or for none. `usable`: the
+/// The nodes to avoid, and a sentence with the reason for these or for none. `usable`: the
 /// nodes that may run the tasks, as far as the scheduler answers; asked only when some are bad.
 pub(crate) fn nodes_to_avoid(
     experiment: &Experiment,
@@ -109,15 +195,14 @@ fn common_failure(histories: &BTreeMap<&str, History<'_>>) -> Option<CommonFailu
             && (it.last_result.is_some_and(|ended| ended > since)
                 || (it.is_under_way && it.failures.is_empty()))
     };
-    let all = histories.iter().flat_map(|(host, it)| it.failures.iter().map(move |it| (host, it)));
-    let alike: Vec<_> = all.filter(|(_, failure)| gist(failure.reason) == *common).collect();
-    let failing: BTreeSet<&str> = alike.iter().map(|(host, _)| **host).collect();
+    let all = histories.values().flat_map(|it| &it.failures);
+    let alike: Vec<&HostTask<'_>> = all.filter(|it| gist(it.reason) == *common).collect();
+    let failing: BTreeSet<&str> = alike.iter().map(|it| it.host).collect();
     let is_compared = failing.len() >= 2 || histories.len() == 1;
     if !is_compared || histories.values().any(works) {
         return None;
     }
-    let reason = alike.iter().max_by_key(|(_, failure)| failure.ended)?.1.reason;
-    let failures = alike.len() as u64;
+    let (failures, reason) = (alike.len(), alike.iter().max_by_key(|it| it.ended)?.reason);
     let only_host = failing.first().filter(|_| failing.len() == 1).map(|host| (*host).to_owned());
     let sentence = match &only_host {
         Some(host) => {
@@ -128,51 +213,40 @@ fn common_failure(histories: &BTreeMap<&str, History<'_>>) -> Option<CommonFailu
             failing.len()
         ),
     };
-    Some(CommonFailure { sentence, failures, only_host })
+    Some(CommonFailure { sentence, only_host })
 }
 
 #[derive(Default)]
 struct History<'a> {
     tally: HostTally,
     /// Those since the last result.
-    failures: Vec<Failure<'a>>,
+    failures: Vec<HostTask<'a>>,
     last_result: Option<usize>,
     is_under_way: bool,
 }
 
-struct Failure<'a> {
-    began: usize,
-    ended: usize,
-    /// `None` when it failed whatever the network.
-    architecture: Option<&'a str>,
-    reason: &'a str,
-}
-
 impl<'a> History<'a> {
     fn add(&mut self, task: HostTask<'a>) {
-        let HostTask { end, began, ended, .. } = task;
-        match end {
+        match task.end {
             TaskEnd::Result => {
                 self.tally.results += 1;
-                self.last_result = Some(ended);
+                self.last_result = Some(task.ended);
                 self.failures.clear();
             }
             TaskEnd::UnderWay => self.is_under_way = true,
-            TaskEnd::Failed { architecture, reason } => {
-                let is_refusal = architecture.is_none();
+            TaskEnd::Failed => {
+                let is_refusal = task.architecture.is_none();
                 self.tally.refused += u64::from(is_refusal);
                 self.tally.lost += u64::from(!is_refusal);
-                self.tally.last_reason = Some(reason.to_owned());
-                self.failures.push(Failure { began, ended, architecture, reason });
+                self.tally.last_reason = Some(task.reason.to_owned());
+                self.failures.push(task);
             }
         }
     }
 
     fn is_suspect(&self) -> bool {
-        let first = self.failures.first().and_then(|failure| failure.architecture);
-        let is_of_one_network =
-            first.is_some() && self.failures.iter().all(|it| it.architecture == first);
-        self.failures.len() >= IN_A_ROW && !is_of_one_network
+        let networks: BTreeSet<_> = self.failures.iter().map(|it| it.architecture).collect();
+        self.failures.len() >= IN_A_ROW && (networks.len() > 1 || networks.contains(&None))
     }
 
     /// The gist of most failures since the last result; of the newest of them in a tie.
@@ -190,66 +264,74 @@ impl<'a> History<'a> {
 /// A reason without what differs from task to task: names of these hosts, paths, and words with a
 /// digit (numbers, process ids, lines, temporary names).
 fn gist(reason: &str, hosts: &BTreeSet<&str>) -> String {
-    let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
-    let gist_of = |word: &str| {
-        if word.contains('/') {
-            return "/".to_owned();
-        }
-        let mut text = String::new();
-        let mut rest = word;
-        while let Some(first) = rest.chars().next() {
-            let end = rest.find(|c| is_part(c) != is_part(first)).unwrap_or(rest.len());
-            let (part, after) = rest.split_at(end);
-            let name = part.trim_end_matches('.');
-            let varies = name.contains(|c: char| c.is_ascii_digit()) || hosts.contains(name);
-            text.push_str(if varies && is_part(first) { "#" } else { part });
-            rest = after;
-        }
-        text
+    let is_end = |c: char| !(c.is_alphanumeric() || matches!(c, '_' | '-' | '.'));
+    let gist_of = |text: &str| {
+        let part = text.trim_end_matches(is_end);
+        let name = part.trim_end_matches('.');
+        let varies = name.contains(|c: char| c.is_ascii_digit()) || hosts.contains(name);
+        text.replacen(part, if varies { "#" } else { part }, 1)
     };
-    reason.split_whitespace().map(gist_of).collect::<Vec<_>>().join(" ")
+    let words = reason.split_whitespace().map(|word| {
+        let parts = word.split_inclusive(is_end);
+        if word.contains('/') { "/".to_owned() } else { parts.map(gist_of).collect() }
+    });
+    words.collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
 mod tests {
-    use super::TaskEnd::{Failed, Result, UnderWay};
     use super::*;
+    use crate::storage::Time;
 
-    const fn lost(architecture: &str) -> TaskEnd<'_> {
-        Failed { architecture: Some(architecture), reason: "gone" }
+    /// An end, the architecture, and a reason.
+    type End<'a> = (TaskEnd, Option<&'a str>, &'a str);
+
+    const RESULT: End<'_> = (TaskEnd::Result, None, "");
+    const UNDER_WAY: End<'_> = (TaskEnd::UnderWay, None, "");
+
+    const fn lost(architecture: &str) -> End<'_> {
+        (TaskEnd::Failed, Some(architecture), "gone")
     }
 
-    const fn refused(reason: &str) -> TaskEnd<'_> {
-        Failed { architecture: None, reason }
+    const fn refused(reason: &str) -> End<'_> {
+        (TaskEnd::Failed, None, reason)
+    }
+
+    fn task<'a>(host: &'a str, end: End<'a>, began: usize, ended: usize) -> HostTask<'a> {
+        let (end, architecture, reason) = end;
+        HostTask { host, job: "7", end, architecture, reason, began, ended }
     }
 
     /// Tasks that end as soon as they begin.
-    fn made_up<'a>(ends: &[(&'a str, TaskEnd<'a>)]) -> Vec<HostTask<'a>> {
-        let task =
-            |(place, &(host, end))| HostTask { host, job: "7", end, began: place, ended: place };
-        ends.iter().enumerate().map(task).collect()
+    fn made_up<'a>(ends: &[(&'a str, End<'a>)]) -> Vec<HostTask<'a>> {
+        let ends = ends.iter().enumerate();
+        ends.map(|(place, &(host, end))| task(host, end, place, place)).collect()
+    }
+
+    fn failures(common: &CommonFailure) -> usize {
+        common.sentence.split(' ').next().unwrap().parse().unwrap()
     }
 
     /// The bad hosts, and how many tasks failed for the common reason.
-    fn judged(ends: &[(&str, TaskEnd<'_>)]) -> (Vec<String>, Option<u64>) {
+    fn judged(ends: &[(&str, End<'_>)]) -> (Vec<String>, Option<usize>) {
         let hosts = Hosts::judge(made_up(ends));
         let bad = hosts.tallies.into_iter().filter(|tally| tally.bad).map(|tally| tally.host);
-        (bad.collect(), hosts.common_failure.map(|common| common.failures))
+        (bad.collect(), hosts.common_failure.as_ref().map(failures))
     }
 
     /// On `n1`, beside a host that works.
-    fn is_bad(ends: &[TaskEnd<'_>]) -> bool {
+    fn is_bad(ends: &[End<'_>]) -> bool {
         let n1 = ends.iter().map(|&end| ("n1", end));
-        judged(&n1.chain([("n2", Result)]).collect::<Vec<_>>()).0 == ["n1"]
+        judged(&n1.chain([("n2", RESULT)]).collect::<Vec<_>>()).0 == ["n1"]
     }
 
     #[test]
     fn three_losses_of_several_architectures_make_a_host_bad_and_a_result_clears_it() {
         assert!(!is_bad(&[lost("A"), lost("B")]));
         assert!(is_bad(&[lost("A"), lost("B"), lost("A")]));
-        assert!(is_bad(&[Result, lost("A"), lost("B"), lost("C")]));
-        assert!(!is_bad(&[lost("A"), Result, lost("C"), lost("D")]));
-        assert!(!is_bad(&[lost("A"), lost("B"), lost("C"), Result]));
+        assert!(is_bad(&[RESULT, lost("A"), lost("B"), lost("C")]));
+        assert!(!is_bad(&[lost("A"), RESULT, lost("C"), lost("D")]));
+        assert!(!is_bad(&[lost("A"), lost("B"), lost("C"), RESULT]));
         assert!(!is_bad(&[lost("A"), lost("A"), lost("A")]), "that is the network's fault");
     }
 
@@ -258,15 +340,15 @@ mod tests {
         let no_gpu = refused("no GPU");
         assert!(is_bad(&[no_gpu; 3]) && !is_bad(&[no_gpu; 2]));
         assert!(is_bad(&[lost("A"), no_gpu, lost("A")]));
-        assert!(!is_bad(&[no_gpu, no_gpu, no_gpu, Result]));
+        assert!(!is_bad(&[no_gpu, no_gpu, no_gpu, RESULT]));
     }
 
     #[test]
     fn what_fails_everywhere_for_one_reason_is_no_hosts_fault() {
         let three = |host, reason| [(host, refused(reason)); 3];
         let (n1, n2, n3) = (three("n1", "a"), three("n2", "a"), three("n3", "a"));
-        let works = [("n4", Result)];
-        let trains = [("n4", UnderWay)];
+        let works = [("n4", RESULT)];
+        let trains = [("n4", UNDER_WAY)];
         for (case, ends, bad, common) in [
             ("all of two", [&n1[..], &n2].concat(), &[][..], Some(6)),
             ("two for different reasons", [n1, three("n2", "b")].concat(), &["n1", "n2"], None),
@@ -313,7 +395,7 @@ mod tests {
             ("one, beside one that trains", [&n1[..], &trains].concat(), &["n1"], None),
             (
                 "all have worked before",
-                [&[("n1", Result), ("n2", Result)], &n1[..], &n2].concat(),
+                [&[("n1", RESULT), ("n2", RESULT)], &n1[..], &n2].concat(),
                 &[],
                 Some(6),
             ),
@@ -333,8 +415,7 @@ mod tests {
     #[test]
     fn a_host_with_a_result_while_others_lost_their_claims_works() {
         // Losses are recorded when a round ends: after all its results.
-        let task = |host, end, began, ended| HostTask { host, job: "7", end, began, ended };
-        let mut tasks = vec![task("n2", Result, 4, 5)];
+        let mut tasks = vec![task("n2", RESULT, 4, 5)];
         tasks.extend((0..3).map(|began| task("n1", refused("array has ended"), began, began + 6)));
         tasks.push(task("n2", refused("array has ended"), 3, 9));
         let hosts = Hosts::judge(tasks);
@@ -360,12 +441,94 @@ mod tests {
 
     #[test]
     fn each_host_has_a_tally_in_order_of_name() {
-        let ends = [("n2", lost("A")), ("n1", Result), ("n2", refused("two")), ("n3", UnderWay)];
+        let ends = [("n2", lost("A")), ("n1", RESULT), ("n2", refused("two")), ("n3", UNDER_WAY)];
         let tallies = Hosts::judge(made_up(&ends)).tallies;
         let names: Vec<&str> = tallies.iter().map(|tally| tally.host.as_str()).collect();
         assert_eq!(names, ["n1", "n2"]);
         assert_eq!((tallies[0].results, tallies[0].lost), (1, 0));
         assert_eq!((tallies[1].lost, tallies[1].refused), (1, 1));
         assert_eq!(tallies[1].last_reason.as_deref(), Some("two"));
+    }
+
+    fn claimed(iteration: u64, attempt: u32, host: &str) -> Row {
+        Row {
+            iteration: Some(Iteration(iteration)),
+            attempt: Some(attempt),
+            architecture: Some(format!("A{iteration}")),
+            host: Some(host.to_owned()),
+            job: Some("7".to_owned()),
+            ..Row::new(Event::Claimed)
+        }
+    }
+
+    fn after(claim: &Row, event: Event, reason: Option<&str>) -> Row {
+        Row { event, host: None, reason: reason.map(str::to_owned), ..claim.clone() }
+    }
+
+    fn judge(rows: &[Row], refusals: &[TaskRefusal]) -> Hosts {
+        Hosts::judge(tasks(rows, refusals))
+    }
+
+    fn losses(rows: &[Row]) -> Vec<(String, u64)> {
+        judge(rows, &[]).tallies.into_iter().map(|tally| (tally.host, tally.lost)).collect()
+    }
+
+    #[test]
+    fn a_loss_counts_for_the_host_of_the_attempt_that_was_lost() {
+        let first = claimed(1, 1, "n1");
+        // Taken up on another node: the attempt before was lost, on the first.
+        let second = Row { reason: Some("it added no epoch".into()), ..claimed(1, 2, "n2") };
+        let third = claimed(1, 3, "n3");
+        let lost = after(&third, Event::Lost, Some("its array has ended"));
+        let rows = [first, second, third, lost];
+        assert_eq!(losses(&rows), [("n1".to_owned(), 1), ("n3".to_owned(), 1)]);
+    }
+
+    #[test]
+    fn what_a_person_halted_counts_for_no_host() {
+        let claim = claimed(1, 1, "n1");
+        let lost = after(&claim, Event::Lost, Some("its array has ended"));
+        assert!(losses(&[claim, Row::new(Event::Halted), lost]).is_empty());
+    }
+
+    #[test]
+    fn a_host_that_was_the_only_one_tried_may_be_bad() {
+        let rows = |job: &str| -> Vec<Row> {
+            (1..=3)
+                .flat_map(|iteration| {
+                    let claim = Row { job: Some(job.to_owned()), ..claimed(iteration, 1, "n1") };
+                    let lost = after(&claim, Event::Lost, Some("gone"));
+                    [claim, lost]
+                })
+                .collect()
+        };
+        let bad_nodes = |rows: &[Row]| judge(rows, &[]).bad_nodes();
+        assert_eq!(bad_nodes(&rows("7")), ["n1"], "the only one tried");
+        assert_eq!(failures(&judge(&rows(LOCAL), &[]).common_failure.unwrap()), 3);
+        let failed = after(&claimed(3, 1, "n1"), Event::Failed, Some("no learning rate passed"));
+        assert!(bad_nodes(&[rows("7"), vec![claimed(3, 1, "n1"), failed]].concat()).is_empty());
+    }
+
+    #[test]
+    fn refusals_stand_among_the_claims_by_their_time() {
+        let at = |second: i64| Some(Time::from(jiff::Timestamp::from_second(second).unwrap()));
+        let refusal = |second: i64| TaskRefusal {
+            host: "n1".into(),
+            job: "7".into(),
+            task: second.to_string(),
+            reason: "no GPU".into(),
+            time: at(second).unwrap(),
+        };
+        let claim = Row { time: at(1), ..claimed(1, 1, "n1") };
+        let trained = |second| Row { time: at(second), ..after(&claim, Event::Trained, None) };
+        let refusals: Vec<TaskRefusal> = (10..13).map(refusal).collect();
+        assert_eq!(judge(&[claim.clone(), trained(5)], &refusals).bad_nodes(), ["n1"]);
+        assert!(judge(&[claim.clone(), trained(20)], &refusals).bad_nodes().is_empty());
+        let tally = &judge(&[claim.clone(), trained(5)], &refusals).tallies[0];
+        assert_eq!((tally.results, tally.refused, tally.failures_in_a_row), (1, 3, 3));
+        // A claim that was lost because its trainer refused says the same.
+        let reason = crate::storage::refusal_as_reason("no GPU");
+        let lost = after(&claim, Event::Lost, Some(&reason));
+        assert_eq!(judge(&[claim, lost], &[]).tallies[0].refused, 1);
     }
 }

@@ -11,13 +11,12 @@
 //! | `round.rs` | [`round::Round`]: submitted exactly once, whatever crashes |
 //! | `step.rs` | the next step of a submitter: pure, checked over all interleavings |
 //! | `queue.rs` | [`queue::Queue`]: the jobs of a round; [`queue::Stage`]: how far it has come |
-//! | `hosts.rs` | [`hosts::Hosts`]: which hosts are bad, by their tasks (`host_tasks.rs`) |
+//! | `hosts.rs` | [`hosts::Hosts`]: which hosts are bad, by what became of their tasks |
 //! | `unclaimed.rs` | tasks that ended without a claim, from their logs |
 
 pub mod cancel;
 pub mod chain;
 pub mod end_round;
-pub mod host_tasks;
 pub mod hosts;
 pub mod plan;
 pub mod queue;

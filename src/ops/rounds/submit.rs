@@ -6,8 +6,7 @@ use anyhow::{Context, bail};
 
 use crate::ops::journal::Journal;
 use crate::ops::reduce::lost_claims::{EndedJobs, lose_ended_claims};
-use crate::ops::rounds::host_tasks::refusals;
-use crate::ops::rounds::hosts::nodes_to_avoid;
+use crate::ops::rounds::hosts::{nodes_to_avoid, refusals};
 use crate::ops::rounds::plan::{
     job_prefix, scheduler, scheduler_of_plan, scheduler_of_this_process,
 };
