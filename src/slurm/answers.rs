@@ -45,9 +45,8 @@ impl TaskState {
     }
 }
 
-/// A limit on one job, or on a node, is exceeded by this job alone; one on a user, an account or a
-/// group (`AssocGrp...`, `QOSMax...PerUser`) waits for other jobs to end. Nodes that are down, and
-/// partitions, come back.
+/// Limits on a user, an account or a group (`AssocGrp...`, `QOSMax...PerUser`) wait for other jobs;
+/// nodes and partitions that are down come back.
 fn can_never_start(reason: &str) -> bool {
     const NEVER: [&str; 12] = [
         "BadConstraints", "PartitionNodeLimit", "PartitionTimeLimit", "AssociationTimeLimit",
@@ -82,7 +81,6 @@ impl JobStates {
         self.tasks.values().sum::<u32>() - self.count(TaskState::Ended)
     }
 
-    /// Whether a task waits or runs that is not about to end.
     pub fn goes_on(&self) -> bool {
         self.live_tasks() > self.count(TaskState::Ending)
     }
@@ -129,9 +127,8 @@ pub(super) fn parse_squeue(answer: &str) -> Result<BTreeMap<JobId, JobStates>, S
     Ok(jobs)
 }
 
-/// Reads the answer of `scontrol show job --oneliner` given in UTC; `None` for a task without time
-/// limit. A job name or a comment may hold any text: the field is the one that follows the start
-/// time.
+/// Reads the answer of `scontrol show job --oneliner` in UTC; `None` without a time limit. A name or
+/// a comment may hold any text: the field is the one that follows the start time.
 pub(super) fn parse_end_time(answer: &str) -> Result<Option<Timestamp>, String> {
     let words: Vec<&str> = answer.split_ascii_whitespace().collect();
     let end = words.windows(2).find_map(|pair| match pair {
@@ -149,12 +146,10 @@ pub(super) fn parse_end_time(answer: &str) -> Result<Option<Timestamp>, String> 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClusterConfig {
     pub version: Option<String>,
-    /// `MaxArraySize`: one more than the greatest index of an array.
     pub max_array_size: Option<u32>,
     pub max_job_count: Option<u32>,
     pub requeues_by_default: Option<bool>,
-    /// What becomes of a job that is preempted (`PreemptMode`): `OFF`, `REQUEUE`, `CANCEL`,
-    /// `SUSPEND`. Without `GANG` and `WITHIN`, which only say which jobs share.
+    /// `OFF`, `REQUEUE`, `CANCEL`, `SUSPEND`; not `GANG` and `WITHIN`, which say which jobs share.
     pub preempt_mode: Option<String>,
     /// `KillWait`: seconds between TERM and KILL.
     pub kill_wait_seconds: Option<u32>,

@@ -1,5 +1,4 @@
-//! Batch scripts: the templates `slurm/*.sbatch`, which also run by hand, with the options of the
-//! configuration in place of their two marked parts.
+//! Batch scripts: the templates `slurm/*.sbatch`, which also run by hand, with two parts filled in.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -50,10 +49,10 @@ impl<'a> Asked<'a> {
 pub struct BatchScript<'a> {
     pub work: Work,
     pub round: u32,
-    /// The program `metaqnn`: an absolute path, the same on every node.
+    /// An absolute path, the same on every node.
     pub program: &'a Path,
     pub experiment: &'a Path,
-    /// An absolute path. It must exist before the job starts: a job without it fails silently.
+    /// An absolute path. A job without it fails silently.
     pub log_folder: &'a Path,
     pub trust_group: bool,
     pub params: &'a ValidSlurmParams,

@@ -61,8 +61,7 @@ impl CommandOutput {
         })
     }
 
-    /// Succeeds too when each line of stderr says that a job, or some tasks of it, have ended. Of
-    /// an array that has ended in part, Slurm lists the other tasks as well: `50_1: No error`.
+    /// Of an array that has ended in part, Slurm lists the other tasks as well: `50_1: No error`.
     pub fn success_or_ended(self) -> Result<(), SlurmError> {
         const ENDED: [&str; 4] =
             [FORGOTTEN, "already finished", "already completing or completed", ": No error"];
@@ -83,11 +82,8 @@ pub(super) fn one_line(stderr: &str) -> String {
     lines.collect::<Vec<_>>().join("; ")
 }
 
-/// Whether `sbatch` refused a job only because too many are queued.
-///
-/// The policy message alone also stands for limits on size and time, which waiting does not help;
-/// then the line before it names a limit that is not one on submission
-/// (`QOSMaxWallDurationPerJobLimit`). Some releases print no such line.
+/// The policy message also stands for limits on size and time, which waiting does not help; then the
+/// line before it names one (`QOSMaxWallDurationPerJobLimit`). Some releases print no such line.
 fn is_submit_limit(stderr: &str) -> bool {
     let reason = stderr.split(|c: char| !c.is_ascii_alphanumeric()).find(|word| {
         word.ends_with("Limit") && (word.starts_with("Assoc") || word.starts_with("QOS"))
@@ -105,9 +101,8 @@ fn is_submit_limit(stderr: &str) -> bool {
 /// Precedes the scheduler's verdict in an answer of `sbatch --test-only`.
 pub(super) const ALLOCATION_FAILURE: &str = "allocation failure: ";
 
-/// The words by which `sbatch --test-only` says that a job can never start; `None` for one that
-/// can, or not now, and where a wrapper or an option is at fault: then the submission itself
-/// decides.
+/// The words by which `sbatch --test-only` says that a job can never start; `None` also where a
+/// wrapper or an option is at fault: then the submission itself decides.
 pub(super) fn refused_for_good(words: &str) -> Option<&str> {
     const FOR_GOOD: [&str; 12] = [
         "node configuration is not available",

@@ -16,10 +16,8 @@ pub struct SlurmTask {
     /// first copy goes on.
     pub id: TaskId,
     pub restarts: u32,
-    /// `SLURM_CPUS_PER_TASK`, set when asked for, else `SLURM_CPUS_ON_NODE`.
     pub cpus: Option<NonZeroU32>,
-    /// When the task will be ended (`SLURM_JOB_END_TIME`). Before Slurm 23 it is absent; ask
-    /// [`Slurm::end_time`](super::Slurm::end_time) then.
+    /// Absent before Slurm 23; ask [`Slurm::end_time`](super::Slurm::end_time) then.
     pub end_time: Option<Timestamp>,
     /// `CUDA_VISIBLE_DEVICES`; `None` when no GPU was asked for, or all are hidden.
     pub visible_devices: Option<String>,
@@ -27,7 +25,6 @@ pub struct SlurmTask {
 }
 
 impl SlurmTask {
-    /// `None` outside of a job (no `SLURM_JOB_ID`).
     pub fn from_variables(variables: &Variables) -> Result<Option<Self>, SlurmError> {
         let read = VariableReader(variables);
         let Some(job) = read.number("SLURM_JOB_ID", "a job id")? else { return Ok(None) };
@@ -98,8 +95,7 @@ const FOR_SUBMIT: [&str; 5] =
 pub const CLUSTER: &str = "SLURM_CLUSTERS";
 const CLUSTER_OF_SBATCH: &str = "SBATCH_CLUSTERS";
 
-/// The variables of a person's `submit` that hold where the configuration says `null`, in every
-/// round of the chain: account, partition, quality of service, reservation, cluster.
+/// The variables that hold where the configuration says `null`, in every round of the chain.
 pub fn submit_variables(variables: &Variables) -> Result<BTreeMap<String, String>, SlurmError> {
     let read = VariableReader(variables);
     let mut found = BTreeMap::new();

@@ -91,20 +91,17 @@ pub struct JobSpec {
     pub name: String,
     /// The tasks 0 to n - 1 of an array; `None` for a single job.
     pub tasks: Option<NonZeroU32>,
-    /// Tasks that run at once; `None` is no limit.
     pub max_parallel: Option<NonZeroU32>,
     pub held: bool,
     /// Starts when all of these have ended, in any state. A requeued task has not ended.
     pub after: Vec<JobId>,
-    /// Starts when this job has failed.
     pub after_failure_of: Option<JobId>,
     pub begin_after: Option<Duration>,
-    /// Options of `sbatch` that a person gave; they override those of the script.
+    /// They override those of the script.
     pub extra_options: Vec<String>,
 }
 
 impl JobSpec {
-    /// The whole command, quoted for a shell.
     pub fn sbatch_command(&self) -> String {
         command_line("sbatch", &self.sbatch_arguments())
     }
@@ -128,8 +125,8 @@ impl JobSpec {
     }
 }
 
-/// The options that a search sets itself, or that would change what it does, with their letters.
-/// `clusters` since the ids of another cluster's jobs could not be asked for.
+/// Options that a search sets itself, or that would change what it does (`clusters`: the ids of
+/// another cluster's jobs could not be asked for).
 const RESERVED: [(&str, Option<char>); 16] = [
     ("array", Some('a')),
     ("begin", Some('b')),
@@ -182,8 +179,8 @@ pub(super) fn option_value<'a>(
     })
 }
 
-/// Checks what a person adds to the command line of `sbatch`: options, each perhaps with its value
-/// after it, none of them reserved. A word before any option would be taken for the script.
+/// Checks what a person adds to the command line of `sbatch`. A word before any option would be
+/// taken for the script.
 pub fn check_options(arguments: &[String]) -> Result<(), SlurmError> {
     if let Some(word) = arguments.first().filter(|word| !word.starts_with('-')) {
         return Err(SlurmError::is_no(word, "option of `sbatch` (such as `-- --partition=gpu`)"));

@@ -1,6 +1,5 @@
-//! The scheduler: what a search asks of it, and Slurm's answer; nothing of networks. Used by
-//! `config` (the section `slurm`) and `ops`, where it is decided what a round is, what its jobs are
-//! called and in which order they are submitted.
+//! The scheduler: what a search asks of it, and Slurm's answer. Used by `config` (the section
+//! `slurm`) and `ops`, where it is decided what a round is and in which order it is submitted.
 //!
 //! | file | holds |
 //! | --- | --- |
@@ -13,8 +12,7 @@
 //! | `answers.rs` | [`JobStates`] of `squeue`, [`ClusterConfig`] of `scontrol`, nodes of `sinfo` |
 //! | `environment.rs` | [`SlurmTask`]: the variables of a task, and those of a submission |
 //!
-//! `sacct` is never called: it is missing on small clusters and late on others. Files are the
-//! record.
+//! `sacct` is never called: it is missing on small clusters and late on others.
 
 use std::collections::BTreeMap;
 

@@ -34,8 +34,7 @@ pub struct SlurmParams {
     /// Lead time of the USR1 warning before the time limit; Slurm may send it a minute earlier.
     #[default = 120]
     pub signal_seconds: u16,
-    /// Without, the training of an unfinished task is lost after preemption, a failed node, or the
-    /// time limit.
+    /// Without, what a task trained is lost after preemption, a failed node, or the time limit.
     #[default = true]
     pub requeue: bool,
     pub setup_lines: Vec<String>,

@@ -54,8 +54,7 @@ impl Slurm {
         Ok(ClusterConfig::parse(&answer.stdout))
     }
 
-    /// The nodes of a partition, or of the default one, that take jobs now or later: not those that
-    /// are down, drained or failing.
+    /// Those of the partition, or of the default one, that take jobs now or later.
     pub fn nodes(&self, partition: Option<&str>) -> Result<BTreeSet<String>, SlurmError> {
         let of = partition.map(|partition| format!("--partition={partition}"));
         let nodes = self.sinfo(of, partition.is_none())?.into_iter();
@@ -100,8 +99,7 @@ impl Slurm {
         ask(program, &all, &self.environment)
     }
 
-    /// The id of the job that was just submitted: the only line that `sbatch` printed; of several
-    /// that could be it, the one that is in the queue under the job's name.
+    /// The only line that `sbatch` printed; of several ids, the one that is queued by this name.
     fn submitted_id(&self, job: &JobSpec, answer: &CommandOutput) -> Option<JobId> {
         let ids = ids_on_lines(&answer.stdout);
         let only_id = ids.first().copied().filter(|_| ids.len() == 1);

@@ -1,31 +1,24 @@
 //! `metaqnn cancel`.
 
 use crate::ops::Experiment;
-use crate::ops::journal::Journal;
+use crate::ops::journal::{Journal, Switched};
 use crate::ops::rounds::chain::in_words;
 use crate::ops::rounds::plan::scheduler;
 use crate::ops::rounds::round::Round;
 use crate::slurm::Scheduler;
-use crate::storage::Event;
 
 /// The newest round may be about to be submitted while the one before it ends.
 const ROUNDS: usize = 3;
 
-/// Tasks that train are ended too; their claims stay open until `submit` goes on.
-///
-/// A reduce that runs is not cancelled: it takes seconds, learns what was found, and submits
-/// nothing, since it sees the `halted` row before it submits or right after.
+/// Claims stay open until `submit` goes on. A reduce that runs is not cancelled: it takes seconds,
+/// learns what was found, and sees the `halted` row before it submits the next round or right after.
 pub fn cancel(experiment: &Experiment) -> anyhow::Result<Vec<String>> {
-    // Written first: every process that starts from now on sees it and ends, and every submitter
-    // reads it afterwards. So jobs that are not in the queue below are cancelled by their
-    // submitter.
-    let mut journal = Journal::open(experiment)?;
-    let halted = if journal.state().is_finished(&experiment.config().schedule) {
-        "the search is finished, so there is nothing to halt"
-    } else if journal.switch(Event::Halted)? {
-        "halted: no new claim, no next round (`metaqnn submit` goes on)"
-    } else {
-        "the search was halted already"
+    // Written first: every process that starts from now on sees it and ends. Jobs that are not in
+    // the queue below are cancelled by their submitter, which reads it afterwards.
+    let halted = match Journal::open(experiment)?.halt(&experiment.config().schedule)? {
+        Switched::Written => "halted: no new claim, no next round (`metaqnn submit` goes on)",
+        Switched::NotNeeded => "the search was halted already",
+        Switched::Finished => "the search is finished, so there is nothing to halt",
     };
     let mut said = vec![halted.to_owned()];
     let rounds = experiment.dir().list_rounds()?;
@@ -46,11 +39,10 @@ pub fn cancel(experiment: &Experiment) -> anyhow::Result<Vec<String>> {
             said.push(format!("the reduce of round {number} runs, and ends by itself"));
         }
     }
-    if ended.is_empty() {
-        said.push("no other job was in the queue".to_owned());
-    } else {
-        scheduler.cancel(&ended)?;
-        said.push(format!("cancelled the jobs {}", in_words(&ended)));
-    }
+    scheduler.cancel(&ended)?;
+    said.push(match ended.as_slice() {
+        [] => "no other job was in the queue".to_owned(),
+        jobs => format!("cancelled the jobs {}", in_words(jobs)),
+    });
     Ok(said)
 }

@@ -35,16 +35,14 @@ pub(crate) fn test(
     plan: &RoundPlan,
     folder: &Path,
     scheduler: &dyn Scheduler,
-    said: &mut Vec<String>,
-) -> Result<(), SlurmError> {
-    let array = plan.parts.first().map(|&tasks| array_job(plan, folder, tasks, None));
-    for job in array.into_iter().chain([reduce_job(plan, folder)]) {
-        if let Some(words) = scheduler.test(&job)? {
-            let work = if job.tasks.is_some() { "a task" } else { "the reduce" };
-            said.push(format!("{work} cannot start now, the scheduler says: {words}"));
-        }
+) -> Result<Vec<String>, SlurmError> {
+    let mut said = Vec::new();
+    let array = plan.parts.first().map(|&tasks| ("a task", array_job(plan, folder, tasks, None)));
+    for (work, job) in array.into_iter().chain([("the reduce", reduce_job(plan, folder))]) {
+        let words = scheduler.test(&job)?;
+        said.extend(words.map(|it| format!("{work} cannot start now, the scheduler says: {it}")));
     }
-    Ok(())
+    Ok(said)
 }
 
 /// Submits a job, or only shows how.
@@ -99,8 +97,7 @@ pub(crate) fn submit_reduces(
     Ok((first, second))
 }
 
-/// In whole seconds, rounded up: a reduce that starts a moment before a claim expires would find
-/// nothing to do.
+/// Rounded up to seconds: a reduce that starts a moment before a claim expires finds nothing to do.
 fn time_until(then: Timestamp, now: Timestamp) -> Duration {
     let left = Duration::try_from(then.duration_since(now)).unwrap_or(Duration::ZERO);
     Duration::from_secs(left.as_secs() + 1)
@@ -117,16 +114,17 @@ pub(crate) struct EndOfChain {
 pub(crate) fn end_of_chain(knowledge: &Knowledge, plan: &RoundPlan) -> Option<EndOfChain> {
     let round = plan.round;
     let newest_with_result = knowledge.newest_round_with_result.unwrap_or(0);
-    let (reason, was_asked) = if knowledge.is_time_too_short() {
-        ("nothing more is claimed before `metaqnn set DIR slurm.time=...`".to_owned(), false)
-    } else if plan.last_round.is_some_and(|last| round >= last) {
-        (format!("round {round} was asked to be the last"), true)
+    let is_time_too_short = knowledge.is_time_too_short();
+    let was_asked = !is_time_too_short && plan.last_round.is_some_and(|last| round >= last);
+    let reason = if is_time_too_short {
+        "nothing more is claimed before `metaqnn set DIR slurm.time=...`".to_owned()
+    } else if was_asked {
+        format!("round {round} was asked to be the last")
     } else if round >= newest_with_result + MOST_FRUITLESS_ROUNDS {
-        let reason = format!(
+        format!(
             "{MOST_FRUITLESS_ROUNDS} rounds in a row brought no result, so the chain has ended \
              (see the logs in `rounds/{round:04}`)"
-        );
-        (reason, false)
+        )
     } else {
         return None;
     };
@@ -141,8 +139,7 @@ pub(crate) fn job_ids(texts: &[String]) -> anyhow::Result<Vec<JobId>> {
     texts.iter().map(|text| Ok(text.parse()?)).collect()
 }
 
-/// Adds to a refusal of the scheduler where to correct it. `held`: arrays of the round that stay in
-/// the queue.
+/// Adds to a refusal where to correct it. `held`: arrays of the round that stay in the queue.
 pub(crate) fn not_submitted(
     experiment: &Experiment,
     plan: &RoundPlan,

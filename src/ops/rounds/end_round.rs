@@ -12,8 +12,7 @@ use crate::ops::rounds::submit::submit_round;
 use crate::ops::{Experiment, Refusal};
 use crate::slurm::{JobStates, Slurm, SlurmError, SlurmTask, Variables};
 
-/// Loses the claims that the tasks of a round left, learns, and submits the next round or says why
-/// the chain ends. When waiting would help ([`Refusal::TryAgain`]), this job is requeued.
+/// When waiting would help ([`Refusal::TryAgain`]), this job is requeued.
 pub fn end_round(experiment: &Experiment, number: u32) -> anyhow::Result<(Reduced, Vec<String>)> {
     check_exists(experiment, number)?;
     let scheduler = scheduler(experiment)?;

@@ -1,9 +1,7 @@
-//! Which hosts are at fault when tasks fail, as opposed to the network or a cause common to all
-//! hosts.
+//! Which hosts are at fault when tasks fail, rather than the network or a cause common to all hosts.
 //!
-//! A network that fails is a result. A claim that ends without one is a loss, and says little by
-//! itself: the architecture may kill its trainer on every host. A trainer that refuses to work on a
-//! host is conclusive. The rule:
+//! A claim that ends without a result says little by itself: the architecture may kill its trainer
+//! on every host. A trainer that refuses to work on a host is conclusive. The rule:
 //!
 //! 1. A host is *suspect* when the last three tasks that ended on it all failed so, and not all
 //!    with one architecture. One result there clears it.
@@ -170,9 +168,11 @@ pub(crate) fn nodes_to_avoid(
     if bad.is_empty() {
         return Ok((bad, format!("no host is bad{why}")));
     }
-    let nodes = usable();
-    if nodes.as_ref().unwrap_or(&tried).iter().all(|node| bad.contains(node)) {
-        let of = if nodes.is_some() { "that can run its tasks" } else { "that have been tried" };
+    let (nodes, of) = match usable() {
+        Some(nodes) => (nodes, "that can run its tasks"),
+        None => (tried, "that have been tried"),
+    };
+    if nodes.iter().all(|node| bad.contains(node)) {
         bail!(Refusal::Environment(format!(
             "`--exclude-bad-hosts` would leave no node: {} are all {of}, so nothing is \
              submitted (`metaqnn status` has their reasons)",

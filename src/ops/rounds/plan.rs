@@ -1,5 +1,4 @@
-//! The plan of a round: how many tasks, from what is known now and what is asked of the chain; and
-//! its batch scripts.
+//! The plan of a round, from what is known and what is asked of the chain; its batch scripts.
 
 use std::num::NonZeroU32;
 use std::{fs, iter};
@@ -22,19 +21,16 @@ use crate::storage::{Rendering, RoundDir, RoundPlan, Trust};
 pub(crate) const TRAIN_SCRIPT: &str = "train.sbatch";
 pub(crate) const REDUCE_SCRIPT: &str = "reduce.sbatch";
 
-/// The scheduler of the chain: the plan of its newest round names the cluster, or, before there is
-/// one, the environment of this process.
+/// The plan of the newest round names the cluster; before there is one, the environment does.
 pub(crate) fn scheduler(experiment: &Experiment) -> anyhow::Result<Slurm> {
     let newest = experiment.dir().newest_round()?.unwrap_or(0);
-    match RoundDir::of(experiment.dir(), newest).plan()? {
-        Some(plan) => Ok(scheduler_of_plan(&plan)),
-        None => scheduler_of_this_process(),
-    }
+    let plan = RoundDir::of(experiment.dir(), newest).plan()?;
+    plan.map_or_else(scheduler_of_this_process, |plan| Ok(scheduler_of_plan(&plan)))
 }
 
 pub(crate) fn scheduler_of_plan(plan: &RoundPlan) -> Slurm {
-    let variables: Variables = std::env::vars_os().collect();
-    Slurm::new(&variables, plan.sbatch_variables.get(CLUSTER).map(String::as_str))
+    let cluster = plan.sbatch_variables.get(CLUSTER);
+    Slurm::new(&std::env::vars_os().collect(), cluster.map(String::as_str))
 }
 
 pub(crate) fn scheduler_of_this_process() -> anyhow::Result<Slurm> {
@@ -43,8 +39,7 @@ pub(crate) fn scheduler_of_this_process() -> anyhow::Result<Slurm> {
     Ok(Slurm::new(&variables, cluster.as_deref()))
 }
 
-/// Plans a round; `None` when the schedule is finished and learned. `asked` is the plan of the
-/// round before, or of a person.
+/// `None` when the schedule is finished and learned. `asked`: by the round before, or a person.
 pub(crate) fn plan_round(
     experiment: &Experiment,
     number: u32,
@@ -66,22 +61,20 @@ pub(crate) fn plan_round(
     let burn_in = awaits_predictor.then_some(stopping.burn_in as u64);
     let counts = knowledge.stage_counts(&config.schedule);
     let next = next_round(&config.schedule, &counts, &params, burn_in);
-    let (epsilon, tasks, not_before) = match next {
-        Some((epsilon, tasks)) => (Some(epsilon), tasks, None),
-        None if counts.iter().any(|counts| counts.open > 0) => {
-            (None, 0, knowledge.open.values().map(|open| open.expires_at).min())
-        }
-        // The last results are not learned yet.
-        None if !journal.new_rows().is_empty() => (None, 0, None),
-        None => return Ok(None),
-    };
+    let is_claimed = counts.iter().any(|counts| counts.open > 0);
+    // The last results may not be learned yet.
+    if next.is_none() && !is_claimed && journal.new_rows().is_empty() {
+        return Ok(None);
+    }
+    let ends = knowledge.open.values().map(|open| open.expires_at);
+    let tasks = next.map_or(0, |(_, tasks)| tasks);
     Ok(Some(RoundPlan {
         round: number,
-        epsilon,
+        epsilon: next.map(|(epsilon, _)| epsilon),
         array_size: tasks,
         parts: if tasks == 0 { Vec::new() } else { parts(tasks, max_array_size()?)? },
         max_parallel: params.max_parallel.get(),
-        not_before,
+        not_before: ends.min().filter(|_| next.is_none() && is_claimed),
         created_at: Timestamp::now().into(),
         host: host().unwrap_or_default(),
         ..asked.clone()
@@ -101,14 +94,13 @@ pub(crate) fn job_prefix(experiment: &Experiment) -> String {
 /// Array size while epsilon is 1: the Q-table is not read, so no round is too long.
 const RANDOM_ROUND: u64 = 500;
 
-/// Decides the epsilon and the number of tasks of the next round; `None` when nothing can be
-/// claimed before open claims end, if ever. `burn_in` is that of early stopping while it has no
-/// predictor.
+/// The epsilon and the tasks of the next round, which never crosses an epsilon boundary; `None` when
+/// nothing can be claimed before open claims end, if ever.
 ///
-/// A round never crosses an epsilon boundary. `auto` is 500 tasks while epsilon is 1, then ten
-/// times `max_parallel`, at most half of the epsilon's architectures: rounds as small as the number
-/// of GPUs leave most of them idle at the barrier, and rounds up to 100 cost no learning. Until
-/// there is a predictor, which only a reduce can fit, it is no more than the burn-in.
+/// `auto` is 500 tasks while epsilon is 1, then ten times `max_parallel`, at most half of the
+/// epsilon's architectures: rounds as small as the number of GPUs leave most of them idle at the
+/// barrier, and rounds up to 100 cost no learning. While early stopping has no predictor, which only
+/// a reduce can fit, it is no more than `burn_in`.
 fn next_round(
     schedule: &EpsilonSchedule,
     counts: &[StageCounts],
@@ -131,8 +123,7 @@ fn next_round(
     Some((epsilon, u32::try_from(tasks).unwrap_or(u32::MAX)))
 }
 
-/// Splits a round into arrays that the scheduler accepts, each with the indices from 0 on:
-/// `MaxArraySize` limits the index (1001 allows 0 to 1000), not only the number of tasks.
+/// Splits a round into arrays of indices from 0 on, which `MaxArraySize` limits (1001: 0 to 1000).
 fn parts(tasks: u32, max_array_size: u32) -> anyhow::Result<Vec<u32>> {
     ensure!(max_array_size > 0, "this cluster allows no arrays (`MaxArraySize` is 0)");
     let whole = iter::repeat_n(max_array_size, (tasks / max_array_size) as usize);
@@ -141,27 +132,27 @@ fn parts(tasks: u32, max_array_size: u32) -> anyhow::Result<Vec<u32>> {
 
 pub(crate) struct Rendered {
     pub plan: RoundPlan,
-    pub scripts: Vec<(&'static str, String)>,
+    pub scripts: [(&'static str, String); 2],
 }
 
 impl Rendered {
     pub fn of(experiment: &Experiment, plan: RoundPlan) -> anyhow::Result<Self> {
         let program = std::env::current_exe().context("failed to find the running program")?;
-        let round = plan.round;
-        let mut scripts = Vec::new();
-        for (name, work) in [(TRAIN_SCRIPT, Work::Train), (REDUCE_SCRIPT, Work::Reduce)] {
+        let script = |work| {
             let script = BatchScript {
                 work,
-                round,
+                round: plan.round,
                 program: &program,
                 experiment: experiment.dir().root(),
-                log_folder: &experiment.dir().round(round),
+                log_folder: &experiment.dir().round(plan.round),
                 trust_group: experiment.trust == Trust::Group,
                 params: &experiment.config().slurm,
                 asked: Asked { options: &plan.sbatch_options, variables: &plan.sbatch_variables },
             };
-            scripts.push((name, script.render()?));
-        }
+            script.render()
+        };
+        let train = (TRAIN_SCRIPT, script(Work::Train)?);
+        let scripts = [train, (REDUCE_SCRIPT, script(Work::Reduce)?)];
         Ok(Self { plan, scripts })
     }
 

@@ -21,7 +21,6 @@ pub(crate) enum Stage {
 pub(crate) struct Queue(pub BTreeMap<JobId, JobStates>);
 
 impl Queue {
-    /// The states of these arrays, as far as they are in the queue.
     pub fn named<'a>(&'a self, named: &'a [JobId]) -> impl Iterator<Item = &'a JobStates> {
         named.iter().filter_map(|job| self.0.get(job))
     }
@@ -39,7 +38,6 @@ impl Queue {
         self.jobs(|job, states| states.is_array && !named.contains(&job))
     }
 
-    /// A job that can never start, with the scheduler's reason, in words.
     pub fn cannot_start(&self) -> Option<String> {
         let reason = |(job, states): (_, &JobStates)| {
             Some(format!("`{}` of job {job}", states.cannot_start()?))
@@ -47,8 +45,7 @@ impl Queue {
         self.0.iter().find_map(reason)
     }
 
-    /// The first reduce when it is held, by a person or after a failed launch: no reduce is
-    /// submitted so, and the second one waits for it.
+    /// Held by a person or after a failed launch: no reduce is submitted so.
     pub fn held_reduce(&self) -> Option<JobId> {
         self.reduces().next().filter(|(_, states)| states.is_held()).map(|(job, _)| *job)
     }

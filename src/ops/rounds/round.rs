@@ -37,7 +37,6 @@ use crate::storage::{Rendering, RoundArray, RoundDir, RoundJobs, RoundPlan};
 /// How long after a release the scheduler has considered an array.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// Refuses a number that no round has: a person has mistyped it.
 pub(crate) fn check_exists(experiment: &Experiment, number: u32) -> anyhow::Result<()> {
     // An NFS client may have a stale listing of the rounds, and still find by its name the folder
     // into which the scheduler writes the log of this task.
@@ -74,7 +73,7 @@ impl<'a> Round<'a> {
         Ok(Queue(self.scheduler.find(&[array_name(&plan), reduce_name(&plan)])?))
     }
 
-    /// How far the round has come, and its queue. Round 0, which never exists, is over.
+    /// Round 0, which never exists, is over.
     pub fn look(&self) -> anyhow::Result<(Stage, Queue)> {
         let Some(rendering) = self.files.newest()? else {
             let stage = if self.number() == 0 { Stage::Over } else { Stage::Unsubmitted };
@@ -93,8 +92,8 @@ impl<'a> Round<'a> {
         Ok((stage, queue))
     }
 
-    /// Whether the rendering that holds was submitted, so that its reduce goes on with the chain.
-    /// (The reduce of a round without tasks may begin before `jobs.yaml` says so.)
+    /// Whether the reduce goes on with the chain. (That of a round without tasks may begin before
+    /// `jobs.yaml` is there.)
     pub fn was_submitted(&self) -> anyhow::Result<bool> {
         let Some(rendering) = self.files.newest()? else { return Ok(false) };
         let array = rendering.array()?;
@@ -102,17 +101,15 @@ impl<'a> Round<'a> {
         Ok(waits_only || rendering.jobs()?.is_some())
     }
 
-    /// Submits the round, or completes what another submitter began; `None` when the schedule is
-    /// finished and learned. A rendering of which no job exists gives way, once, to what `asked`
-    /// would render now.
+    /// Submits the round, or completes it; `None` when the schedule is finished and learned. A
+    /// rendering of which no job exists gives way, once, to what `asked` would render now.
     pub fn submit(&self, asked: &RoundPlan) -> anyhow::Result<Option<Vec<String>>> {
         let (mut said, mut may_render) = (Vec::new(), true);
         // What this process has held counts as live, even if the queue is slow to show it.
         let mut held = None;
         let rendered_now = || self.rendered_now(asked, &|| self.scheduler.max_array_size());
         loop {
-            // In this order: an array that was named, then gone, then without `jobs.yaml` never
-            // ran.
+            // In this order: one that was named, then gone, then without `jobs.yaml` never ran.
             let newest = self.files.newest()?;
             let array = newest.as_ref().map(Rendering::array).transpose()?.flatten();
             let queue = self.queue()?;
@@ -175,8 +172,7 @@ impl<'a> Round<'a> {
         Rendered::of(self.experiment, plan).map(Some)
     }
 
-    /// Returns whether `array.yaml` names these arrays: when another submitter was first, they are
-    /// cancelled.
+    /// Returns whether `array.yaml` names these arrays: if not, they are cancelled.
     fn hold_arrays(
         &self,
         rendering: &Rendering,
@@ -185,7 +181,7 @@ impl<'a> Round<'a> {
     ) -> anyhow::Result<bool> {
         let (plan, folder) = (rendering.plan()?, &rendering.folder);
         let jobs = self.submit_jobs(rendering, before, true, |submit| {
-            test(&plan, folder, self.scheduler, said)?;
+            said.extend(test(&plan, folder, self.scheduler)?);
             submit_arrays(&plan, folder, submit)
         })?;
         let array_jobs = jobs.iter().map(JobId::to_string).collect();
@@ -211,9 +207,8 @@ impl<'a> Round<'a> {
         Ok(())
     }
 
-    /// Submits the arrays of a rendering or its reduces. When one is refused, those that no file
-    /// names are cancelled: the ones before it, and others of their kind that were not in the queue
-    /// before.
+    /// Submits arrays, or reduces. When one is refused, those that no file names are cancelled: the
+    /// ones before it, and others of their kind that were not in the queue `before`.
     fn submit_jobs<T>(
         &self,
         rendering: &Rendering,
@@ -259,13 +254,11 @@ impl<'a> Round<'a> {
         named.iter().try_for_each(|&job| self.scheduler.release(job))?;
         let mut queue = self.queue()?;
         if queue.named(&named).any(JobStates::is_unseen) {
-            // The scheduler's reason (a time above the limit of the partition, say) comes a moment
-            // after the release.
+            // Why it cannot start (its time is above the limit, say) is known a moment after.
             thread::sleep(LOOK_AGAIN);
             queue = self.queue()?;
         }
-        // The arrays of a greater rendering, which holds when this one's was cancelled, are
-        // unknown.
+        // A greater rendering, which holds when this one was cancelled, has arrays of its own.
         if self.files.newest()?.as_ref() == Some(rendering) {
             self.scheduler.cancel(&queue.arrays_but(&named))?;
         }
@@ -277,7 +270,6 @@ impl<'a> Round<'a> {
         Ok(said)
     }
 
-    /// The scripts of the round and the commands that would submit it.
     pub fn show(
         &self,
         asked: &RoundPlan,
@@ -312,13 +304,12 @@ fn named_arrays(rendering: &Rendering) -> anyhow::Result<Vec<JobId>> {
     job_ids(&array.array_jobs)
 }
 
-/// Returns what `array.yaml` says in the end, since another submitter may be first.
+/// Returns what `array.yaml` says in the end: another submitter may be first.
 fn withdraw(rendering: &Rendering) -> anyhow::Result<RoundArray> {
     let job_name = array_name(&rendering.plan()?);
     Ok(rendering.settle_array(RoundArray { array_jobs: Vec::new(), job_name, withdrawn: true })?)
 }
 
-/// What a submitter sees of the round, whose rendering and array were read before the queue.
 fn seen(
     rendering: Option<&Rendering>,
     array: Option<&RoundArray>,

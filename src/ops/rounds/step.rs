@@ -1,5 +1,4 @@
-//! What a submitter does next of a round, as a pure function of what it sees. Checked over all
-//! interleavings below.
+//! The next step of a submitter, by what it sees of a round: checked over all interleavings.
 
 /// What a submitter reads, in this order: the rendering that holds and its `array.yaml`, the queue,
 /// `jobs.yaml`.
@@ -16,7 +15,6 @@ pub(crate) struct Seen {
 /// The arrays of a rendering by `array.yaml` and the queue.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub(crate) enum Arrays {
-    /// There is no `array.yaml`.
     #[default]
     Unnamed,
     /// It names none since the round has no tasks.
@@ -29,30 +27,26 @@ pub(crate) enum Arrays {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Step {
-    /// Publish the rendering with this number.
     Render(u32),
     /// Create an `array.yaml` that names no array. A submitter does so once: two of them could
     /// otherwise replace each other's rendering for ever.
     Withdraw,
     /// Test the request, hold the arrays, and create `array.yaml`.
     HoldArrays,
-    /// Submit the reduces and create `jobs.yaml`.
     QueueReduces,
     /// Release the arrays that `array.yaml` names, cancel others.
     Release,
 }
 
 impl Seen {
-    /// Whether the rendering may give way to another one: no job exists, and none was named.
+    /// No job of the rendering exists, and none was named.
     pub const fn may_give_way(&self) -> bool {
         let is_open = matches!(self.arrays, Arrays::Unnamed | Arrays::None) && !self.has_jobs_file;
         self.rendering > 0 && is_open && !self.has_queued_jobs
     }
 }
 
-/// Decides the next step; `differs`: something else would be rendered now.
-///
-/// An array that was named, then gone, and then without `jobs.yaml` never ran, since that file is
+/// `differs`: something else would be rendered now. An array that was named, then gone, and then without `jobs.yaml` never ran, since that file is
 /// created before an array is released.
 pub(crate) const fn next_step(seen: &Seen, differs: bool) -> Step {
     if seen.rendering == 0 {

@@ -7,9 +7,7 @@ use anyhow::{Context, bail};
 use crate::ops::journal::Journal;
 use crate::ops::reduce::lost_claims::{EndedJobs, lose_ended_claims};
 use crate::ops::rounds::hosts::{nodes_to_avoid, refusals};
-use crate::ops::rounds::plan::{
-    job_prefix, scheduler, scheduler_of_plan, scheduler_of_this_process,
-};
+use crate::ops::rounds::plan::{job_prefix, scheduler, scheduler_of_plan};
 use crate::ops::rounds::queue::{Queue, Stage};
 use crate::ops::rounds::round::Round;
 use crate::ops::rounds::unclaimed::unclaimed;
@@ -173,12 +171,10 @@ fn variables_of_this_process(experiment: &Experiment) -> anyhow::Result<BTreeMap
     let all: Variables = std::env::vars_os().collect();
     let used = submit_variables(&all)?;
     let slurm = &experiment.config().slurm;
-    for (name, key, configured) in [
-        ("SBATCH_ACCOUNT", "account", &slurm.account),
-        ("SBATCH_PARTITION", "partition", &slurm.partition),
-        ("SBATCH_QOS", "qos", &slurm.qos),
-    ] {
-        if let (Some(value), Some(configured)) = (used.get(name), configured)
+    let keys = [("account", &slurm.account), ("partition", &slurm.partition), ("qos", &slurm.qos)];
+    for (key, configured) in keys {
+        let name = format!("SBATCH_{}", key.to_ascii_uppercase());
+        if let (Some(value), Some(configured)) = (used.get(&name), configured)
             && value != configured
         {
             log::warn!("`{name}={value}` is not used: `slurm.{key}` is `{configured}`");
@@ -195,8 +191,7 @@ fn variables_of_this_process(experiment: &Experiment) -> anyhow::Result<BTreeMap
     Ok(used)
 }
 
-/// On the line of `sbatch` the last of two options holds, so that bad hosts and others cannot both
-/// be given there.
+/// On the line of `sbatch` the last of two options holds.
 fn check_excludes_once(options: &SubmitOptions) -> Result<(), Refusal> {
     let asked = Asked { options: &options.sbatch_options, variables: &BTreeMap::new() };
     match asked.value("exclude", Some('x'), None) {
@@ -212,9 +207,9 @@ fn check_excludes_once(options: &SubmitOptions) -> Result<(), Refusal> {
 /// The nodes that may run the tasks; `None` when the scheduler does not answer.
 fn usable_nodes(experiment: &Experiment, asked: &RoundPlan) -> Option<BTreeSet<String>> {
     let params = &experiment.config().slurm;
+    let scheduler = scheduler_of_plan(asked);
     let asked = Asked { options: &asked.sbatch_options, variables: &asked.sbatch_variables };
     let partition = asked.value("partition", Some('p'), params.partition.as_deref());
-    let scheduler = scheduler_of_this_process().ok()?;
     let nodes = scheduler.nodes(partition).and_then(|mut nodes| {
         if let Some(exclude) = &params.exclude {
             let excluded = scheduler.host_names(exclude)?;

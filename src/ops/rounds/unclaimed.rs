@@ -1,5 +1,4 @@
-//! Tasks of a round that ended without a claim: the log of the search has no row of them, so the
-//! reason is read from their own logs.
+//! Tasks of a round that ended without a claim: the reason is read from their own logs.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -55,14 +54,14 @@ pub(crate) fn unclaimed(
         let Some(line) = last_line(&path) else { continue };
         if TrainEvent::is_reason_to_claim_nothing(&line) {
             tasks = tasks.saturating_sub(1);
-        } else if last.is_none() {
-            last = Some(sentence(plan.round, &name, &line));
+        } else {
+            last.get_or_insert_with(|| sentence(plan.round, &name, &line));
         }
     }
     if tasks == 0 {
         return Ok(None);
     }
-    let (round, of) = (plan.round, plan.array_size);
+    let (round, of, since) = (plan.round, plan.array_size, Some(plan.created_at));
     let log = match last {
         Some(last) => format!(". {last}"),
         None => format!(
@@ -70,7 +69,6 @@ pub(crate) fn unclaimed(
              the nodes not write to that folder?)."
         ),
     };
-    let since = Some(plan.created_at);
     Ok(Some(Unclaimed {
         is_every_task: accounted.is_empty(),
         was_halted: rows.iter().any(|row| row.event == Event::Halted && row.time >= since),
@@ -88,10 +86,8 @@ pub(crate) fn last_line_of_reduce(files: &RoundDir) -> anyhow::Result<Option<Str
         let job: u64 = name.strip_prefix("reduce-")?.strip_suffix(".log")?.parse().ok()?;
         Some((job, name.to_owned()))
     })?;
-    let said = logs.into_iter().rev().find_map(|((_, name), path)| {
-        last_line(&path).map(|line| sentence(files.round, &name, &line))
-    });
-    Ok(said)
+    let mut newest = logs.into_iter().rev();
+    Ok(newest.find_map(|((_, name), path)| Some(sentence(files.round, &name, &last_line(&path)?))))
 }
 
 const MOST_CHARACTERS: usize = 300;
