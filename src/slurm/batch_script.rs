@@ -29,12 +29,7 @@ pub struct Asked<'a> {
 
 impl<'a> Asked<'a> {
     /// For the tasks: that of the command line, else the configured one, else that of a variable.
-    pub fn value(
-        self,
-        long: &str,
-        short: Option<char>,
-        configured: Option<&'a str>,
-    ) -> Option<&'a str> {
+    pub fn value(self, long: &str, short: &str, configured: Option<&'a str>) -> Option<&'a str> {
         let given = option_value(self.options, long, short);
         given.or_else(|| self.value_in_script(long, configured))
     }
@@ -86,10 +81,10 @@ impl BatchScript<'_> {
         let log = if is_train { "%A_%a" } else { "reduce-%j" };
         let mut options = vec![directive("output", &format!("{log_folder}/{log}.log"))];
         for (name, short, of_tasks, of_reduce) in [
-            ("partition", Some('p'), &params.partition, &reduce.partition),
-            ("account", Some('A'), &params.account, &None),
-            ("qos", Some('q'), &params.qos, &reduce.qos),
-            ("reservation", None, &None, &None),
+            ("partition", "-p", &params.partition, &reduce.partition),
+            ("account", "-A", &params.account, &None),
+            ("qos", "-q", &params.qos, &reduce.qos),
+            ("reservation", "", &None, &None),
         ] {
             let of_tasks = of_tasks.as_deref();
             let value = if is_train {

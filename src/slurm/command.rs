@@ -1,42 +1,17 @@
 //! One command of Slurm, run, and what its answer means; quoting.
 
-use std::io;
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::ExitStatus;
 
-use super::{SlurmError, Variables};
+use super::SlurmError;
 
 pub(super) const FORGOTTEN: &str = "Invalid job id specified";
 
 #[derive(Debug)]
 pub(super) struct CommandOutput {
     pub command: String,
-    status: ExitStatus,
+    pub status: ExitStatus,
     pub stdout: String,
     pub stderr: String,
-}
-
-/// Runs a command to its end, in this environment and no other.
-pub(super) fn ask(
-    program: &'static str,
-    arguments: &[String],
-    environment: &Variables,
-) -> Result<CommandOutput, SlurmError> {
-    let output = Command::new(program)
-        .args(arguments)
-        .env_clear()
-        .envs(environment)
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|source| match source.kind() {
-            io::ErrorKind::NotFound => SlurmError::Missing { command: program },
-            _ => SlurmError::Start { program, source },
-        })?;
-    Ok(CommandOutput {
-        command: command_line(program, arguments),
-        status: output.status,
-        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-        stderr: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
-    })
 }
 
 impl CommandOutput {
@@ -173,6 +148,7 @@ fn is_plain(text: &str) -> bool {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::process::Command;
 
     #[test]
     fn limits_on_submitted_jobs_are_told_from_other_refusals() {

@@ -127,38 +127,25 @@ impl JobSpec {
 
 /// Options that a search sets itself, or that would change what it does (`clusters`: the ids of
 /// another cluster's jobs could not be asked for).
-const RESERVED: [(&str, Option<char>); 16] = [
-    ("array", Some('a')),
-    ("begin", Some('b')),
-    ("clusters", Some('M')),
-    ("dependency", Some('d')),
-    ("hold", Some('H')),
-    ("job-name", Some('J')),
-    ("kill-on-invalid-dep", None),
-    ("no-requeue", None),
-    ("open-mode", None),
-    ("output", Some('o')),
-    ("parsable", None),
-    ("requeue", None),
-    ("signal", None),
-    ("test-only", None),
-    ("wait", Some('W')),
-    ("wrap", None),
+const RESERVED: [&str; 16] = [
+    "array -a", "begin -b", "clusters -M", "dependency -d", "hold -H", "job-name -J",
+    "kill-on-invalid-dep ", "no-requeue ", "open-mode ", "output -o", "parsable ", "requeue ",
+    "signal ", "test-only ", "wait -W", "wrap ",
 ];
 
 /// Whether an argument is this option (`--arr` is `--array`, as for `sbatch`), and the value in it.
-fn as_option<'a>(argument: &'a str, long: &str, short: Option<char>) -> Option<Option<&'a str>> {
+fn as_option<'a>(argument: &'a str, long: &str, short: &str) -> Option<Option<&'a str>> {
     if let Some(option) = argument.strip_prefix("--") {
         let name = option.split('=').next().filter(|name| !name.is_empty())?;
         return long.starts_with(name).then(|| option[name.len()..].strip_prefix('='));
     }
-    let value = argument.strip_prefix('-')?.strip_prefix(short?)?;
+    let value = argument.strip_prefix(short).filter(|_| !short.is_empty())?;
     Some(Some(value).filter(|value| !value.is_empty()))
 }
 
 pub(super) fn check_not_reserved(argument: &str) -> Result<(), SlurmError> {
-    let mut reserved = RESERVED.iter();
-    match reserved.find(|(long, short)| as_option(argument, long, *short).is_some()) {
+    let mut reserved = RESERVED.iter().filter_map(|names| names.split_once(' '));
+    match reserved.find(|(long, short)| as_option(argument, long, short).is_some()) {
         Some((reserved, _)) => Err(SlurmError::Unusable(format!(
             "`{argument}` cannot be given to `sbatch`: metaqnn sets `--{reserved}` itself \
              (leave it out)"
@@ -168,11 +155,7 @@ pub(super) fn check_not_reserved(argument: &str) -> Result<(), SlurmError> {
 }
 
 /// The value of an option among words of the command line, the last one where it stands twice.
-pub(super) fn option_value<'a>(
-    arguments: &'a [String],
-    long: &str,
-    short: Option<char>,
-) -> Option<&'a str> {
+pub fn option_value<'a>(arguments: &'a [String], long: &str, short: &str) -> Option<&'a str> {
     arguments.iter().enumerate().rev().find_map(|(place, argument)| {
         let value = as_option(argument, long, short)?;
         value.or_else(|| arguments.get(place + 1).map(String::as_str))
@@ -274,7 +257,7 @@ mod tests {
     fn the_value_of_an_option_is_found_in_each_form() {
         let value = |line: &str| {
             let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
-            option_value(&words, "partition", Some('p')).map(str::to_owned)
+            option_value(&words, "partition", "-p").map(str::to_owned)
         };
         for line in
             ["--partition=gpu", "--nice --part gpu", "-p gpu", "-pgpu -Alab", "-p cpu -p gpu"]

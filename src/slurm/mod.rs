@@ -33,7 +33,7 @@ pub use environment::{
     CLUSTER, SlurmTask, Variables, slurm_step, submit_variables, unused_variables,
 };
 pub use error::SlurmError;
-pub use job::{JobId, JobSpec, TaskId, check_options, job_name};
+pub use job::{JobId, JobSpec, TaskId, check_options, job_name, option_value};
 pub use notation::{ArraySize, Memory, TimeLimit};
 pub use params::{SlurmParams, ValidSlurmParams};
 pub use sbatch::Slurm;

@@ -17,19 +17,12 @@ const MAX_SECONDS: u64 = 10_000 * 86_400;
 /// How long a job may run, in every form that `sbatch --time` takes; `UNLIMITED`, `INFINITE`, `-1`
 /// or zero for no limit. A field may pass 59 (`1:90:00`); Slurm rounds up to whole minutes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TimeLimit {
-    seconds: Option<u64>,
-}
-
-impl TimeLimit {
-    pub fn duration(self) -> Option<Duration> {
-        self.seconds.map(Duration::from_secs)
-    }
-}
+pub struct TimeLimit(pub Option<Duration>);
 
 impl fmt::Display for TimeLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(seconds) = self.seconds else { return f.write_str("UNLIMITED") };
+        let Some(limit) = self.0 else { return f.write_str("UNLIMITED") };
+        let seconds = limit.as_secs();
         if seconds >= 86_400 {
             write!(f, "{}-", seconds / 86_400)?;
         }
@@ -42,13 +35,13 @@ impl FromStr for TimeLimit {
 
     fn from_str(text: &str) -> Result<Self, SlurmError> {
         if ["unlimited", "infinite", "-1"].iter().any(|word| text.eq_ignore_ascii_case(word)) {
-            return Ok(Self { seconds: None });
+            return Ok(Self(None));
         }
         let seconds = seconds(text).filter(|seconds| *seconds <= MAX_SECONDS);
         let what = "time limit (write `days-hours:minutes:seconds` such as `04:00:00` or \
                     `1-12:00:00`, minutes alone, or `UNLIMITED`; at most 10,000 days)";
         let seconds = seconds.ok_or_else(|| SlurmError::is_no(text, what))?;
-        Ok(Self { seconds: (seconds > 0).then_some(seconds) })
+        Ok(Self((seconds > 0).then(|| Duration::from_secs(seconds))))
     }
 }
 
@@ -241,9 +234,9 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_written_is_read_back(seconds in 1..=MAX_SECONDS) {
-            let limit = TimeLimit { seconds: Some(seconds) };
+            let limit = TimeLimit(Some(Duration::from_secs(seconds)));
             prop_assert_eq!(limit.to_string().parse::<TimeLimit>().ok(), Some(limit));
-            prop_assert_eq!(limit.duration(), Some(Duration::from_secs(seconds)));
+            prop_assert_eq!(limit.0, Some(Duration::from_secs(seconds)));
         }
 
         #[test]

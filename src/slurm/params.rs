@@ -95,7 +95,7 @@ impl SlurmParams {
         if let Some(time) = self.time {
             // The signal may come a minute early, and Slurm rounds limits up to minutes.
             let least = self.signal() + Duration::from_secs(60);
-            let is_enough = time.duration().is_none_or(|limit| limit > least);
+            let is_enough = time.0.is_none_or(|limit| limit > least);
             let problem = "a task would be warned as soon as it starts: allow at least \
                            `signal_seconds` and a minute more";
             ensure(is_enough, "time", &time.to_string(), problem)?;

@@ -1,12 +1,14 @@
 //! Slurm, through its commands: `sbatch`, `squeue`, `scontrol`, `scancel`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
+use std::process::{Command, Stdio};
 
 use jiff::Timestamp;
 
 use super::answers::{SINFO_FORMAT, SQUEUE_FORMAT, parse_end_time, parse_sinfo, parse_squeue};
 use super::command::{
-    ALLOCATION_FAILURE, CommandOutput, FORGOTTEN, ask, one_line, refused_for_good,
+    ALLOCATION_FAILURE, CommandOutput, FORGOTTEN, command_line, one_line, refused_for_good,
 };
 use super::environment::{CLUSTER, Variables, submission_environment};
 use super::job::{ids_on_lines, numbers_in, text_lines};
@@ -28,10 +30,10 @@ impl Slurm {
 
     pub fn end_time(&self, task: TaskId) -> Result<Option<Timestamp>, SlurmError> {
         // Slurm writes the reader's local time, without its offset.
-        let mut in_utc = self.environment.clone();
-        in_utc.insert("TZ".into(), "UTC0".into());
-        let arguments = ["show", "job", "--oneliner", &task.to_string()].map(str::to_owned);
-        let answer = ask("scontrol", &arguments, &in_utc)?.success()?;
+        let mut in_utc = self.clone();
+        in_utc.environment.insert("TZ".into(), "UTC0".into());
+        let arguments = ["show", "job", "--oneliner", &task.to_string()];
+        let answer = in_utc.ask("scontrol", arguments)?.success()?;
         parse_end_time(&answer.stdout)
             .map_err(|line| answer.unreadable(&line, "`EndTime=` and a time"))
     }
@@ -89,6 +91,7 @@ impl Slurm {
             .map_err(|line| answer.unreadable(&line, "job, index, state and reason between `|`"))
     }
 
+    /// Runs a command to its end, in this environment and no other.
     fn ask(
         &self,
         program: &'static str,
@@ -96,7 +99,22 @@ impl Slurm {
     ) -> Result<CommandOutput, SlurmError> {
         let cluster = self.cluster.iter().map(|cluster| format!("--clusters={cluster}"));
         let all: Vec<String> = cluster.chain(arguments.into_iter().map(Into::into)).collect();
-        ask(program, &all, &self.environment)
+        let output = Command::new(program)
+            .args(&all)
+            .env_clear()
+            .envs(&self.environment)
+            .stdin(Stdio::null())
+            .output()
+            .map_err(|source| match source.kind() {
+                ErrorKind::NotFound => SlurmError::Missing { command: program },
+                _ => SlurmError::Start { program, source },
+            })?;
+        Ok(CommandOutput {
+            command: command_line(program, &all),
+            status: output.status,
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+        })
     }
 
     /// The only line that `sbatch` printed; of several ids, the one that is queued by this name.
@@ -136,24 +154,19 @@ impl Scheduler for Slurm {
             return Ok(None);
         }
         let words = format!("{}\n{}", answer.stderr, answer.stdout);
+        if !words.contains(ALLOCATION_FAILURE) {
+            // A wrapper that does not know `--test-only`: the submission itself decides.
+            log::info!("`{}` is submitted untested: {}", job.name, one_line(&words));
+            return Ok(None);
+        }
+        let is_out = || self.sinfo(None, false).is_ok_and(|nodes| nodes.values().any(|it| !it));
         match refused_for_good(&words) {
             // Only nodes that take jobs now are considered: a drained one may be large enough.
-            Some(verdict)
-                if verdict.contains("node configuration")
-                    && self.sinfo(None, false).is_ok_and(|nodes| nodes.values().any(|it| !it)) =>
-            {
-                Ok(Some(one_line(&words)))
+            Some(verdict) if !(verdict.contains("node configuration") && is_out()) => {
+                let (words, command) = (one_line(&answer.stderr), answer.command);
+                Err(SlurmError::Impossible { command, words })
             }
-            Some(_) => Err(SlurmError::Impossible {
-                words: one_line(&answer.stderr),
-                command: answer.command,
-            }),
-            None if words.contains(ALLOCATION_FAILURE) => Ok(Some(one_line(&words))),
-            // A wrapper that does not know `--test-only`: the submission itself decides.
-            None => {
-                log::info!("`{}` is submitted untested: {}", job.name, one_line(&words));
-                Ok(None)
-            }
+            _ => Ok(Some(one_line(&words))),
         }
     }
 

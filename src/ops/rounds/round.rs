@@ -34,6 +34,8 @@ use crate::ops::{Experiment, Refusal};
 use crate::slurm::{JobId, JobSpec, JobStates, Scheduler, SlurmError};
 use crate::storage::{Rendering, RoundArray, RoundDir, RoundJobs, RoundPlan};
 
+const FINISHED: &str = "the epsilon schedule is finished; nothing to submit";
+
 /// How long after a release the scheduler has considered an array.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
@@ -101,9 +103,9 @@ impl<'a> Round<'a> {
         Ok(waits_only || rendering.jobs()?.is_some())
     }
 
-    /// Submits the round, or completes it; `None` when the schedule is finished and learned. A
-    /// rendering of which no job exists gives way, once, to what `asked` would render now.
-    pub fn submit(&self, asked: &RoundPlan) -> anyhow::Result<Option<Vec<String>>> {
+    /// Submits the round, or completes it, unless the schedule is finished and learned. A rendering
+    /// of which no job exists gives way, once, to what `asked` would render now.
+    pub fn submit(&self, asked: &RoundPlan) -> anyhow::Result<Vec<String>> {
         let (mut said, mut may_render) = (Vec::new(), true);
         // What this process has held counts as live, even if the queue is slow to show it.
         let mut held = None;
@@ -126,7 +128,7 @@ impl<'a> Round<'a> {
             match (next_step(&seen, anew.is_some()), newest.as_ref()) {
                 (Step::Render(number), _) => {
                     let now = anew.map_or_else(&rendered_now, |now| Ok(Some(now)))?;
-                    let Some(now) = now else { return Ok(None) };
+                    let Some(now) = now else { return Ok(vec![FINISHED.to_owned()]) };
                     let files = RoundDir::create(self.experiment.dir(), self.number())?;
                     files.render(&files.rendering(number), &now.plan, &now.scripts)?;
                     if number > 1 {
@@ -146,7 +148,7 @@ impl<'a> Round<'a> {
                 (Step::QueueReduces, Some(rendering)) => self.queue_reduces(rendering, &queue)?,
                 (Step::Release, Some(rendering)) => {
                     said.extend(self.release(rendering)?);
-                    return Ok(Some(said));
+                    return Ok(said);
                 }
                 (_, None) => unreachable!("a round without a rendering is rendered first"),
             }
@@ -270,13 +272,11 @@ impl<'a> Round<'a> {
         Ok(said)
     }
 
-    pub fn show(
-        &self,
-        asked: &RoundPlan,
-        max_array_size: u32,
-    ) -> anyhow::Result<Option<Vec<String>>> {
+    pub fn show(&self, asked: &RoundPlan, max_array_size: u32) -> anyhow::Result<Vec<String>> {
         let rendered = self.rendered_now(asked, &|| Ok(max_array_size))?;
-        let Some(Rendered { plan, scripts }) = rendered else { return Ok(None) };
+        let Some(Rendered { plan, scripts }) = rendered else {
+            return Ok(vec![FINISHED.to_owned()]);
+        };
         let newest = self.files.newest()?.map_or(0, |rendering| rendering.number);
         let folder = self.files.rendering(newest + 1).folder;
         let (mut commands, mut number) = (Vec::new(), 0);
@@ -295,7 +295,7 @@ impl<'a> Round<'a> {
             }
         }
         lines.extend(commands);
-        Ok(Some(lines))
+        Ok(lines)
     }
 }
 

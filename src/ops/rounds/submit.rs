@@ -14,7 +14,7 @@ use crate::ops::rounds::unclaimed::unclaimed;
 use crate::ops::train::AttemptFiles;
 use crate::ops::{Experiment, Refusal};
 use crate::slurm::{
-    Asked, Scheduler, Variables, check_options, submit_variables, unused_variables,
+    Asked, Scheduler, Variables, check_options, option_value, submit_variables, unused_variables,
 };
 use crate::storage::{Event, RoundPlan};
 
@@ -92,7 +92,16 @@ pub fn submit(experiment: &Experiment, options: &SubmitOptions) -> anyhow::Resul
     let variables = variables_of_this_process(experiment)?;
     // Before they enter a file of a round, which never changes.
     check_options(&options.sbatch_options)?;
-    check_excludes_once(options)?;
+    // On the line of `sbatch` the last of two options holds.
+    if options.exclude_bad_hosts
+        && let Some(given) = option_value(&options.sbatch_options, "exclude", "-x")
+    {
+        bail!(Refusal::Usage(format!(
+            "`--exclude={given}` and `--exclude-bad-hosts` both say which nodes to avoid (put \
+             yours into `slurm.exclude` of the configuration, or add the bad ones of \
+             `metaqnn status` to it)"
+        )));
+    }
     let files = AttemptFiles::list(experiment.dir())?;
     let mut journal = Journal::open(experiment)?;
     files.check(journal.state())?;
@@ -130,27 +139,25 @@ pub fn submit(experiment: &Experiment, options: &SubmitOptions) -> anyhow::Resul
             return Ok(said);
         }
     };
-    if options.dry_run {
-        let asked = options.asked(experiment, &journal, number, variables, &mut said)?;
-        let round = Round::new(experiment, number, &scheduler);
-        let max_array_size = scheduler.max_array_size().unwrap_or(USUAL_MAX_ARRAY_SIZE);
-        let shown = round.show(&asked, max_array_size)?;
-        said.extend(shown.unwrap_or_else(|| vec![FINISHED.to_owned()]));
-        return Ok(said);
-    }
-    let unclaimed = unclaimed(&newest.files, &queue, journal.rows(), &refusals(experiment)?)?;
-    if let Some(tasks) = unclaimed.filter(|it| it.is_every_task && !it.was_halted) {
-        said.push(tasks.sentence);
-        said.push("if nothing has changed since, this round ends the same way".to_owned());
-    }
-    // The claims that cancelled arrays left would be waited for otherwise: no reduce of theirs ran.
-    let lost = lose_ended_claims(experiment, &mut journal, &EndedJobs::UpToRound(newest.number()))?;
-    if lost > 0 {
-        said.push(format!("{lost} claims of jobs that have ended are lost"));
+    if !options.dry_run {
+        let unclaimed = unclaimed(&newest.files, &queue, journal.rows(), &refusals(experiment)?)?;
+        if let Some(tasks) = unclaimed.filter(|it| it.is_every_task && !it.was_halted) {
+            said.push(tasks.sentence);
+            said.push("if nothing has changed since, this round ends the same way".to_owned());
+        }
+        // Claims that cancelled arrays left would be waited for otherwise: no reduce of theirs ran.
+        let ended = EndedJobs::UpToRound(newest.number());
+        let lost = lose_ended_claims(experiment, &mut journal, &ended)?;
+        said.extend((lost > 0).then(|| format!("{lost} claims of jobs that have ended are lost")));
     }
     let asked = options.asked(experiment, &journal, number, variables, &mut said)?;
     let scheduler = scheduler_of_plan(&asked);
     let round = Round::new(experiment, number, &scheduler);
+    if options.dry_run {
+        let max_array_size = scheduler.max_array_size().unwrap_or(USUAL_MAX_ARRAY_SIZE);
+        said.extend(round.show(&asked, max_array_size)?);
+        return Ok(said);
+    }
     said.extend(submit_round(&round, &asked)?);
     // Its array was held before: then the rendering did not give way.
     if round.files.plan()?.is_some_and(|plan| !asked.asks_the_same_of_the_chain(&plan)) {
@@ -191,25 +198,12 @@ fn variables_of_this_process(experiment: &Experiment) -> anyhow::Result<BTreeMap
     Ok(used)
 }
 
-/// On the line of `sbatch` the last of two options holds.
-fn check_excludes_once(options: &SubmitOptions) -> Result<(), Refusal> {
-    let asked = Asked { options: &options.sbatch_options, variables: &BTreeMap::new() };
-    match asked.value("exclude", Some('x'), None) {
-        Some(given) if options.exclude_bad_hosts => Err(Refusal::Usage(format!(
-            "`--exclude={given}` and `--exclude-bad-hosts` both say which nodes to avoid (put \
-             yours into `slurm.exclude` of the configuration, or add the bad ones of \
-             `metaqnn status` to it)"
-        ))),
-        _ => Ok(()),
-    }
-}
-
 /// The nodes that may run the tasks; `None` when the scheduler does not answer.
 fn usable_nodes(experiment: &Experiment, asked: &RoundPlan) -> Option<BTreeSet<String>> {
     let params = &experiment.config().slurm;
     let scheduler = scheduler_of_plan(asked);
     let asked = Asked { options: &asked.sbatch_options, variables: &asked.sbatch_variables };
-    let partition = asked.value("partition", Some('p'), params.partition.as_deref());
+    let partition = asked.value("partition", "-p", params.partition.as_deref());
     let nodes = scheduler.nodes(partition).and_then(|mut nodes| {
         if let Some(exclude) = &params.exclude {
             let excluded = scheduler.host_names(exclude)?;
@@ -222,9 +216,7 @@ fn usable_nodes(experiment: &Experiment, asked: &RoundPlan) -> Option<BTreeSet<S
 
 /// Submits a round, unless the search is halted meanwhile.
 pub(crate) fn submit_round(round: &Round<'_>, asked: &RoundPlan) -> anyhow::Result<Vec<String>> {
-    let Some(mut said) = round.submit(asked)? else {
-        return Ok(vec![FINISHED.to_owned()]);
-    };
+    let mut said = round.submit(asked)?;
     // `cancel` writes its row before it looks for jobs, and this looks after it has queued them:
     // one of them sees the other.
     if Journal::open_to_look(round.experiment)?.state().halted {
@@ -233,8 +225,6 @@ pub(crate) fn submit_round(round: &Round<'_>, asked: &RoundPlan) -> anyhow::Resu
     }
     Ok(said)
 }
-
-const FINISHED: &str = "the epsilon schedule is finished; nothing to submit";
 
 /// Slurm's own default of `MaxArraySize`: indices 0 to 1000.
 const USUAL_MAX_ARRAY_SIZE: u32 = 1001;
