@@ -24,28 +24,19 @@ use crate::storage::{
 
 const IN_A_ROW: usize = 3;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum TaskEnd {
-    Result,
-    Failed,
-    /// Not yet: it trains.
-    UnderWay,
-}
-
 /// A task on a host. `began` and `ended` are places in the order of time: row n of the log, from 0,
 /// has 2 n + 1; a refusal before it has 2 n.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct HostTask<'a> {
     pub host: &'a str,
     pub job: &'a str,
-    pub end: TaskEnd,
     /// `None` where the trainer refused to work, whatever the network.
     pub architecture: Option<&'a str>,
-    /// Why it failed.
-    pub reason: &'a str,
     pub began: usize,
-    /// Arbitrary for a task under way.
-    pub ended: usize,
+    /// `None` while it trains.
+    pub ended: Option<usize>,
+    /// Why it ended without a result.
+    pub failure: Option<&'a str>,
 }
 
 pub(crate) fn refusals(experiment: &Experiment) -> Result<Vec<TaskRefusal>, StorageError> {
@@ -72,16 +63,15 @@ pub(crate) fn tasks<'a>(rows: &'a [Row], refusals: &'a [TaskRefusal]) -> Vec<Hos
         if let (Event::Claimed, Some(host), Some(job), Some(architecture)) =
             (row.event, &row.host, &row.job, &row.architecture)
         {
-            let (end, architecture) = (TaskEnd::UnderWay, Some(architecture.as_str()));
-            let (began, ended) = (place, usize::MAX);
-            let task = HostTask { host, job, end, architecture, reason: "", began, ended };
+            let (architecture, began) = (Some(architecture.as_str()), place);
+            let task = HostTask { host, job, architecture, began, ended: None, failure: None };
             open.insert(iteration, task);
         }
     }
     tasks.extend(refusals.iter().map(|TaskRefusal { host, job, reason, time, .. }| {
         let place = 2 * rows.partition_point(|row| row.time <= Some(*time));
-        let (end, architecture) = (TaskEnd::Failed, None);
-        HostTask { host, job, end, architecture, reason, began: place, ended: place }
+        let (ended, failure) = (Some(place), Some(reason.as_str()));
+        HostTask { host, job, architecture: None, began: place, ended, failure }
     }));
     tasks.sort_by_key(|task| task.ended);
     tasks.extend(open.into_values());
@@ -93,21 +83,19 @@ pub(crate) fn tasks<'a>(rows: &'a [Row], refusals: &'a [TaskRefusal]) -> Vec<Hos
 fn ended<'a>(
     claim: HostTask<'a>,
     row: &'a Row,
-    ended: usize,
+    place: usize,
     was_halted: bool,
 ) -> Option<HostTask<'a>> {
-    let failed = |architecture, reason| {
-        Some(HostTask { end: TaskEnd::Failed, architecture, reason, ended, ..claim })
-    };
     let reason = row.reason.as_deref();
-    match row.event {
-        event if event.is_result() => Some(HostTask { end: TaskEnd::Result, ended, ..claim }),
-        _ if was_halted || is_for_want_of_time(reason) => None,
+    let (architecture, failure) = match row.event {
+        event if event.is_result() => (claim.architecture, None),
+        _ if was_halted || is_for_want_of_time(reason) => return None,
         // Taken up again: lost only when the row says so.
-        Event::Claimed => failed(claim.architecture, reason?),
-        _ if !counts_as_loss(reason) => failed(None, reason?),
-        _ => failed(claim.architecture, reason.unwrap_or("without a reason")),
-    }
+        Event::Claimed => (claim.architecture, Some(reason?)),
+        _ if !counts_as_loss(reason) => (None, reason),
+        _ => (claim.architecture, reason.or(Some("without a reason"))),
+    };
+    Some(HostTask { architecture, failure, ended: Some(place), ..claim })
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -185,7 +173,7 @@ pub(crate) fn nodes_to_avoid(
 
 fn common_failure(histories: &BTreeMap<&str, History<'_>>) -> Option<CommonFailure> {
     let hosts: BTreeSet<&str> = histories.keys().copied().collect();
-    let gist = |reason: &str| gist(reason, &hosts);
+    let gist = |failure: &HostTask<'_>| gist(failure.failure.unwrap_or_default(), &hosts);
     let suspects: Vec<&History<'_>> = histories.values().filter(|it| it.is_suspect()).collect();
     let reasons: BTreeSet<String> = suspects.iter().map(|it| it.main_reason(&gist)).collect();
     let [common] = &Vec::from_iter(reasons)[..] else { return None };
@@ -196,13 +184,13 @@ fn common_failure(histories: &BTreeMap<&str, History<'_>>) -> Option<CommonFailu
                 || (it.is_under_way && it.failures.is_empty()))
     };
     let all = histories.values().flat_map(|it| &it.failures);
-    let alike: Vec<&HostTask<'_>> = all.filter(|it| gist(it.reason) == *common).collect();
+    let alike: Vec<&HostTask<'_>> = all.filter(|it| gist(it) == *common).collect();
     let failing: BTreeSet<&str> = alike.iter().map(|it| it.host).collect();
     let is_compared = failing.len() >= 2 || histories.len() == 1;
     if !is_compared || histories.values().any(works) {
         return None;
     }
-    let (failures, reason) = (alike.len(), alike.iter().max_by_key(|it| it.ended)?.reason);
+    let (failures, reason) = (alike.len(), alike.iter().max_by_key(|it| it.ended)?.failure?);
     let only_host = failing.first().filter(|_| failing.len() == 1).map(|host| (*host).to_owned());
     let sentence = match &only_host {
         Some(host) => {
@@ -227,18 +215,18 @@ struct History<'a> {
 
 impl<'a> History<'a> {
     fn add(&mut self, task: HostTask<'a>) {
-        match task.end {
-            TaskEnd::Result => {
+        match (task.ended, task.failure) {
+            (None, _) => self.is_under_way = true,
+            (Some(_), None) => {
                 self.tally.results += 1;
-                self.last_result = Some(task.ended);
+                self.last_result = task.ended;
                 self.failures.clear();
             }
-            TaskEnd::UnderWay => self.is_under_way = true,
-            TaskEnd::Failed => {
+            (Some(_), Some(reason)) => {
                 let is_refusal = task.architecture.is_none();
                 self.tally.refused += u64::from(is_refusal);
                 self.tally.lost += u64::from(!is_refusal);
-                self.tally.last_reason = Some(task.reason.to_owned());
+                self.tally.last_reason = Some(reason.to_owned());
                 self.failures.push(task);
             }
         }
@@ -250,10 +238,10 @@ impl<'a> History<'a> {
     }
 
     /// The gist of most failures since the last result; of the newest of them in a tie.
-    fn main_reason(&self, gist: &impl Fn(&str) -> String) -> String {
-        let mut counts: BTreeMap<String, (usize, usize)> = BTreeMap::new();
+    fn main_reason(&self, gist: &impl Fn(&HostTask<'_>) -> String) -> String {
+        let mut counts: BTreeMap<String, (usize, Option<usize>)> = BTreeMap::new();
         for failure in &self.failures {
-            let (count, ended) = counts.entry(gist(failure.reason)).or_default();
+            let (count, ended) = counts.entry(gist(failure)).or_default();
             (*count, *ended) = (*count + 1, failure.ended);
         }
         let most = counts.into_iter().max_by_key(|(_, count_and_end)| *count_and_end);
@@ -283,23 +271,24 @@ mod tests {
     use super::*;
     use crate::storage::Time;
 
-    /// An end, the architecture, and a reason.
-    type End<'a> = (TaskEnd, Option<&'a str>, &'a str);
+    /// Whether it has ended, the architecture, and a reason.
+    type End<'a> = (bool, Option<&'a str>, Option<&'a str>);
 
-    const RESULT: End<'_> = (TaskEnd::Result, None, "");
-    const UNDER_WAY: End<'_> = (TaskEnd::UnderWay, None, "");
+    const RESULT: End<'_> = (true, None, None);
+    const UNDER_WAY: End<'_> = (false, None, None);
 
     const fn lost(architecture: &str) -> End<'_> {
-        (TaskEnd::Failed, Some(architecture), "gone")
+        (true, Some(architecture), Some("gone"))
     }
 
     const fn refused(reason: &str) -> End<'_> {
-        (TaskEnd::Failed, None, reason)
+        (true, None, Some(reason))
     }
 
     fn task<'a>(host: &'a str, end: End<'a>, began: usize, ended: usize) -> HostTask<'a> {
-        let (end, architecture, reason) = end;
-        HostTask { host, job: "7", end, architecture, reason, began, ended }
+        let (has_ended, architecture, failure) = end;
+        let ended = Some(ended).filter(|_| has_ended);
+        HostTask { host, job: "7", architecture, began, ended, failure }
     }
 
     /// Tasks that end as soon as they begin.

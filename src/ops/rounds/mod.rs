@@ -8,9 +8,8 @@
 //! | `chain.rs` | the jobs of a round, their dependencies and refusals; when the chain ends |
 //! | `end_round.rs` | what the reduce of a round does: reduce, then submit the next round |
 //! | `plan.rs` | how many tasks a round has, and its batch scripts |
-//! | `round.rs` | [`round::Round`]: submitted exactly once, whatever crashes |
+//! | `round.rs` | [`round::Round`]: submitted exactly once, whatever crashes; its [`round::Queue`] |
 //! | `step.rs` | the next step of a submitter: pure, checked over all interleavings |
-//! | `queue.rs` | [`queue::Queue`]: the jobs of a round; [`queue::Stage`]: how far it has come |
 //! | `hosts.rs` | [`hosts::Hosts`]: which hosts are bad, by what became of their tasks |
 //! | `unclaimed.rs` | tasks that ended without a claim, from their logs |
 
@@ -19,7 +18,6 @@ pub mod chain;
 pub mod end_round;
 pub mod hosts;
 pub mod plan;
-pub mod queue;
 pub mod round;
 pub mod step;
 pub mod submit;

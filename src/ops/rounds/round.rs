@@ -18,6 +18,7 @@
 //! it never ran, since it was held. A reduce too many does no harm: all of them submit the same
 //! next round, which is submitted once.
 
+use std::collections::BTreeMap;
 use std::thread;
 use std::time::Duration;
 
@@ -28,7 +29,6 @@ use crate::ops::rounds::chain::{
     submit_reduces, test,
 };
 use crate::ops::rounds::plan::{Rendered, TRAIN_SCRIPT, plan_round};
-use crate::ops::rounds::queue::{Queue, Stage};
 use crate::ops::rounds::step::{Arrays, Seen, Step, next_step};
 use crate::ops::{Experiment, Refusal};
 use crate::slurm::{JobId, JobSpec, JobStates, Scheduler, SlurmError};
@@ -52,6 +52,65 @@ pub(crate) fn check_exists(experiment: &Experiment, number: u32) -> anyhow::Resu
     bail!(Refusal::Usage(format!(
         "there is no round {number}: {rounds} (leave out `--round` where none is meant)"
     )))
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Not all of its jobs are submitted.
+    Unsubmitted,
+    /// Its jobs are submitted, and an array of it waits to be released.
+    Held,
+    /// A reduce of it waits or runs, so the chain goes on by itself.
+    UnderWay,
+    /// No reduce of it is left: it has ended, or was cancelled. Tasks that are ending may remain.
+    Over,
+}
+
+/// Arrays of tasks, and reduces, which are no arrays.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Queue(pub BTreeMap<JobId, JobStates>);
+
+impl Queue {
+    pub fn named<'a>(&'a self, named: &'a [JobId]) -> impl Iterator<Item = &'a JobStates> {
+        named.iter().filter_map(|job| self.0.get(job))
+    }
+
+    fn reduces(&self) -> impl Iterator<Item = (&JobId, &JobStates)> {
+        self.0.iter().filter(|(_, states)| !states.is_array)
+    }
+
+    pub fn jobs(&self, is_wanted: impl Fn(JobId, &JobStates) -> bool) -> Vec<JobId> {
+        let wanted = self.0.iter().filter(|(job, states)| is_wanted(**job, states));
+        wanted.map(|(job, _)| *job).collect()
+    }
+
+    pub fn arrays_but(&self, named: &[JobId]) -> Vec<JobId> {
+        self.jobs(|job, states| states.is_array && !named.contains(&job))
+    }
+
+    pub fn cannot_start(&self) -> Option<String> {
+        let reason = |(job, states): (_, &JobStates)| {
+            Some(format!("`{}` of job {job}", states.cannot_start()?))
+        };
+        self.0.iter().find_map(reason)
+    }
+
+    /// Held by a person or after a failed launch: no reduce is submitted so.
+    pub fn held_reduce(&self) -> Option<JobId> {
+        self.reduces().next().filter(|(_, states)| states.is_held()).map(|(job, _)| *job)
+    }
+
+    pub fn has_reduce_at_work(&self) -> bool {
+        self.reduces().any(|(_, states)| states.goes_on())
+    }
+
+    pub fn has_running_reduce(&self) -> bool {
+        self.reduces().any(|(_, states)| states.is_running())
+    }
+
+    pub fn all_but_running_reduces(&self) -> Vec<JobId> {
+        self.jobs(|_, states| states.is_array || !states.is_running())
+    }
 }
 
 pub(crate) struct Round<'a> {
@@ -109,7 +168,7 @@ impl<'a> Round<'a> {
         let (mut said, mut may_render) = (Vec::new(), true);
         // What this process has held counts as live, even if the queue is slow to show it.
         let mut held = None;
-        let rendered_now = || self.rendered_now(asked, &|| self.scheduler.max_array_size());
+        let rendered_now = || self.rendered_now(asked);
         loop {
             // In this order: one that was named, then gone, then without `jobs.yaml` never ran.
             let newest = self.files.newest()?;
@@ -160,12 +219,8 @@ impl<'a> Round<'a> {
         self.files.newest()?.map_or(Ok(false), |rendering| Ok(withdraw(&rendering)?.withdrawn))
     }
 
-    fn rendered_now(
-        &self,
-        asked: &RoundPlan,
-        max_array_size: &dyn Fn() -> Result<u32, SlurmError>,
-    ) -> anyhow::Result<Option<Rendered>> {
-        let plan = plan_round(self.experiment, self.number(), asked, max_array_size)?;
+    fn rendered_now(&self, asked: &RoundPlan) -> anyhow::Result<Option<Rendered>> {
+        let plan = plan_round(self.experiment, self.number(), asked, self.scheduler)?;
         let Some(mut plan) = plan else { return Ok(None) };
         // All renderings of a round have one name, by which its jobs are found.
         if let Some(before) = self.files.plan()? {
@@ -272,9 +327,8 @@ impl<'a> Round<'a> {
         Ok(said)
     }
 
-    pub fn show(&self, asked: &RoundPlan, max_array_size: u32) -> anyhow::Result<Vec<String>> {
-        let rendered = self.rendered_now(asked, &|| Ok(max_array_size))?;
-        let Some(Rendered { plan, scripts }) = rendered else {
+    pub fn show(&self, asked: &RoundPlan) -> anyhow::Result<Vec<String>> {
+        let Some(Rendered { plan, scripts }) = self.rendered_now(asked)? else {
             return Ok(vec![FINISHED.to_owned()]);
         };
         let newest = self.files.newest()?.map_or(0, |rendering| rendering.number);

@@ -8,13 +8,12 @@ use crate::ops::journal::Journal;
 use crate::ops::reduce::lost_claims::{EndedJobs, lose_ended_claims};
 use crate::ops::rounds::hosts::{nodes_to_avoid, refusals};
 use crate::ops::rounds::plan::{job_prefix, scheduler, scheduler_of_plan};
-use crate::ops::rounds::queue::{Queue, Stage};
-use crate::ops::rounds::round::Round;
+use crate::ops::rounds::round::{Queue, Round, Stage};
 use crate::ops::rounds::unclaimed::unclaimed;
 use crate::ops::train::AttemptFiles;
 use crate::ops::{Experiment, Refusal};
 use crate::slurm::{
-    Asked, Scheduler, Variables, check_options, option_value, submit_variables, unused_variables,
+    Asked, Variables, check_options, option_value, submit_variables, unused_variables,
 };
 use crate::storage::{Event, RoundPlan};
 
@@ -154,8 +153,7 @@ pub fn submit(experiment: &Experiment, options: &SubmitOptions) -> anyhow::Resul
     let scheduler = scheduler_of_plan(&asked);
     let round = Round::new(experiment, number, &scheduler);
     if options.dry_run {
-        let max_array_size = scheduler.max_array_size().unwrap_or(USUAL_MAX_ARRAY_SIZE);
-        said.extend(round.show(&asked, max_array_size)?);
+        said.extend(round.show(&asked)?);
         return Ok(said);
     }
     said.extend(submit_round(&round, &asked)?);
@@ -225,6 +223,3 @@ pub(crate) fn submit_round(round: &Round<'_>, asked: &RoundPlan) -> anyhow::Resu
     }
     Ok(said)
 }
-
-/// Slurm's own default of `MaxArraySize`: indices 0 to 1000.
-const USUAL_MAX_ARRAY_SIZE: u32 = 1001;

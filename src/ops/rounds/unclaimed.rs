@@ -9,7 +9,7 @@ use rustix::fs::OFlags;
 
 use crate::ops::TrainEvent;
 use crate::ops::rounds::chain::job_ids;
-use crate::ops::rounds::queue::Queue;
+use crate::ops::rounds::round::Queue;
 use crate::regular_file;
 use crate::slurm::JobStates;
 use crate::storage::fs::publish;
