@@ -1,11 +1,12 @@
 //! `metaqnn cancel`.
 
 use crate::ops::Experiment;
-use crate::ops::journal::{Journal, Switched};
+use crate::ops::journal::Journal;
 use crate::ops::rounds::chain::in_words;
 use crate::ops::rounds::plan::scheduler;
 use crate::ops::rounds::round::Round;
 use crate::slurm::Scheduler;
+use crate::storage::Event;
 
 /// The newest round may be about to be submitted while the one before it ends.
 const ROUNDS: usize = 3;
@@ -15,10 +16,13 @@ const ROUNDS: usize = 3;
 pub fn cancel(experiment: &Experiment) -> anyhow::Result<Vec<String>> {
     // Written first: every process that starts from now on sees it and ends. Jobs that are not in
     // the queue below are cancelled by their submitter, which reads it afterwards.
-    let halted = match Journal::open(experiment)?.halt(&experiment.config().schedule)? {
-        Switched::Written => "halted: no new claim, no next round (`metaqnn submit` goes on)",
-        Switched::NotNeeded => "the search was halted already",
-        Switched::Finished => "the search is finished, so there is nothing to halt",
+    let mut journal = Journal::open(experiment)?;
+    let halted = if journal.state().is_finished(&experiment.config().schedule) {
+        "the search is finished, so there is nothing to halt"
+    } else if journal.switch(Event::Halted)? {
+        "halted: no new claim, no next round (`metaqnn submit` goes on)"
+    } else {
+        "the search was halted already"
     };
     let mut said = vec![halted.to_owned()];
     let rounds = experiment.dir().list_rounds()?;

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::bail;
 
-use crate::ops::train::task::LOCAL;
+use crate::ops::train::LOCAL;
 use crate::ops::{Experiment, Refusal};
 use crate::report::HostTally;
 use crate::storage::{
