@@ -15,7 +15,7 @@ use super::error::TorchError;
 use super::normaliser::Normaliser;
 
 #[derive(Debug)]
-struct ImageTensors {
+pub struct ImageTensors {
     /// Bytes `[N, H, W, C]`.
     bytes: Tensor,
     /// 64-bit labels `[N]`.
@@ -24,8 +24,8 @@ struct ImageTensors {
 
 #[derive(Debug)]
 pub struct Batches {
-    training: ImageTensors,
-    validation: ImageTensors,
+    pub training: ImageTensors,
+    pub validation: ImageTensors,
     normaliser: Normaliser,
     /// Fills the border of a translated image, after normalisation.
     padding: f64,
@@ -45,7 +45,7 @@ impl ImageTensors {
         Ok(Self { bytes, labels: labels.f_to_kind(Kind::Int64)? })
     }
 
-    fn count(&self) -> i64 {
+    pub fn count(&self) -> i64 {
         self.labels.size()[0]
     }
 }
@@ -67,14 +67,6 @@ impl Batches {
 
     pub fn device(&self) -> Device {
         self.training.labels.device()
-    }
-
-    pub fn training_images(&self) -> i64 {
-        self.training.count()
-    }
-
-    pub fn validation_images(&self) -> i64 {
-        self.validation.count()
     }
 
     /// Draws an order of the training images, `[N]`, from libtorch's generator.

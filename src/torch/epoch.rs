@@ -7,7 +7,7 @@ use tch::Tensor;
 use super::batches::Batches;
 use super::error::TorchError;
 use super::evaluate::{Evaluation, Tally, summed_loss};
-use super::input::Interruption;
+use super::input::Answer;
 use super::memory::fitting_memory;
 use super::network::{Network, Phase};
 use super::optimizer::Adam;
@@ -28,14 +28,14 @@ pub fn train_epoch(
     batch_size: i64,
     learning_rate: f64,
     micro_batch: &mut i64,
-    interruption: &mut dyn FnMut() -> Option<Interruption>,
-) -> Result<ControlFlow<Interruption, Evaluation>, TorchError> {
-    let batch_size = batch_size.min(data.training_images());
+    interruption: &mut dyn FnMut() -> ControlFlow<Answer>,
+) -> Result<ControlFlow<Answer, Evaluation>, TorchError> {
+    let batch_size = batch_size.min(data.training.count());
     let order = data.random_order()?;
     let mut tally = Tally::new(data.device())?;
-    for step in 0..data.training_images() / batch_size {
-        if let Some(reason) = interruption() {
-            return Ok(ControlFlow::Break(reason));
+    for step in 0..data.training.count() / batch_size {
+        if let ControlFlow::Break(answer) = interruption() {
+            return Ok(ControlFlow::Break(answer));
         }
         let indices = order.f_narrow(0, step * batch_size, batch_size)?;
         let (images, labels) = data.training_batch(&indices)?;

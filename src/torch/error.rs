@@ -16,9 +16,11 @@ pub enum TorchError {
     /// This request is unusable.
     #[error("{0}")]
     Request(String),
-    /// The recipe, or every request of the program that starts this one, is unusable.
+    /// Every request of the program that starts this one is unusable.
     #[error("{0}")]
     Refused(String),
+    #[error(transparent)]
+    Recipe(#[from] Invalid),
     #[error(transparent)]
     Data(#[from] DatasetError),
     /// No device for any network.
@@ -32,13 +34,13 @@ pub enum TorchError {
 impl TorchError {
     /// Whether no network can be trained here, whichever is asked for.
     pub const fn is_refusal(&self) -> bool {
-        matches!(self, Self::Refused(_) | Self::Data(_) | Self::NoDevice(_))
+        matches!(self, Self::Refused(_) | Self::Recipe(_) | Self::Data(_) | Self::NoDevice(_))
     }
 
     /// Returns the exit code: 2 the request, 3 damaged data, 4 the environment.
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Request(_) | Self::Refused(_) => 2,
+            Self::Request(_) | Self::Refused(_) | Self::Recipe(_) => 2,
             Self::Data(_) => 3,
             Self::OutOfMemory { .. } | Self::NoDevice(_) | Self::Failed(_) => 4,
         }
@@ -46,12 +48,6 @@ impl TorchError {
 
     pub fn unreadable(problem: impl std::fmt::Display) -> Self {
         Self::Request(format!("request cannot be read: {problem}"))
-    }
-}
-
-impl From<Invalid> for TorchError {
-    fn from(error: Invalid) -> Self {
-        Self::Refused(error.to_string())
     }
 }
 

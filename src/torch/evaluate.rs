@@ -66,7 +66,7 @@ pub fn summed_loss(logits: &Tensor, labels: &Tensor) -> Result<Tensor, TorchErro
 pub fn evaluate(network: &Network, data: &Batches, batch: i64) -> Result<Evaluation, TorchError> {
     let _guard = tch::no_grad_guard();
     let mut tally = Tally::new(data.device())?;
-    let count = data.validation_images();
+    let count = data.validation.count();
     for first in (0..count).step_by(batch as usize) {
         let (images, labels) = data.validation_batch(first, batch.min(count - first))?;
         let logits = network.forward(&images, Phase::Evaluation)?;

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::time::Instant;
 
 use metaqnn::seed::{self, Purpose};
-use metaqnn::training::protocol::{Message, Request};
+use metaqnn::training::protocol::Request;
 use metaqnn::training::{self, EpochReport, ValidRecipe};
 use tch::Kind;
 
@@ -14,7 +14,7 @@ use super::epoch::train_epoch;
 use super::error::TorchError;
 use super::evaluate::evaluate;
 use super::initialisation::initialise;
-use super::input::Interruption;
+use super::input::Answer;
 use super::memory::fitting_memory;
 use super::network::Network;
 use super::optimizer::Adam;
@@ -24,14 +24,14 @@ use super::restart::TrainingState;
 pub trait Listener {
     fn epoch(&mut self, report: EpochReport) -> Result<(), TorchError>;
 
-    /// Says whether the training is to be cut short. Asked between any two optimizer steps.
-    fn interruption(&mut self) -> Option<Interruption>;
+    /// Breaks when the training is to be cut short. Asked between any two optimizer steps.
+    fn interruption(&mut self) -> ControlFlow<Answer>;
 
     /// Prints a notice; a closed stderr does not end the training.
     fn notice(&mut self, text: &str);
 }
 
-/// Trains the network of a request and returns the answer; `None` when a signal came.
+/// Trains the network of a request.
 ///
 /// Every random number follows from the request's seed, iteration, start and epoch, so that a
 /// training taken up from its checkpoint goes on bit for bit as if it had never been interrupted
@@ -43,7 +43,7 @@ pub fn fit(
     recipe: &ValidRecipe,
     data: &Batches,
     listener: &mut dyn Listener,
-) -> Result<Option<Message>, TorchError> {
+) -> Result<Answer, TorchError> {
     let precision = match recipe.precision {
         training::Precision::Bfloat16 if data.device().is_cuda() => Kind::BFloat16,
         _ => Kind::Float,
@@ -61,7 +61,7 @@ pub fn fit(
     loop {
         let (start, epoch) = match progress.next(recipe, request.epochs) {
             ControlFlow::Continue(next) => next,
-            ControlFlow::Break(answer) => return Ok(Some(answer)),
+            ControlFlow::Break(answer) => return Ok(answer),
         };
         let began = Instant::now();
         if epoch == 1 {
@@ -90,10 +90,7 @@ pub fn fit(
         }
         let training = match end {
             ControlFlow::Continue(scores) => scores,
-            ControlFlow::Break(Interruption::Stop) => {
-                return Ok(Some(Message::Done { device: None }));
-            }
-            ControlFlow::Break(Interruption::Signal) => return Ok(None),
+            ControlFlow::Break(answer) => return Ok(answer),
         };
         let mut batch = recipe.validation_batch_size.into();
         let validation = fitting_memory(&mut batch, |batch| evaluate(&network, data, batch))?;
@@ -129,13 +126,12 @@ fn seed_libtorch(request: &Request, purpose: Purpose, part: u64) {
 mod tests {
     use super::*;
     use crate::fixture::{Recorder, alone, batches, request};
-    use metaqnn::training::protocol::LayerDescription;
+    use crate::input::DONE;
+    use metaqnn::training::protocol::{LayerDescription, Message};
     use std::path::Path;
     use tch::Tensor;
 
-    const DONE: Option<Message> = Some(Message::Done { device: None });
-
-    fn train(request: &Request, recorder: &mut Recorder) -> Option<Message> {
+    fn train(request: &Request, recorder: &mut Recorder) -> Answer {
         let recipe = request.recipe.clone().check(request.classes).unwrap();
         fit(request, &recipe, &batches(), recorder).unwrap()
     }

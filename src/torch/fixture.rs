@@ -1,5 +1,6 @@
 //! Small problems for the tests of this program.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -15,7 +16,7 @@ use tch::Device;
 use crate::batches::Batches;
 use crate::error::TorchError;
 use crate::fit::Listener;
-use crate::input::Interruption;
+use crate::input::Answer;
 
 /// Waits for libtorch's one generator: tests run side by side, and would draw from each other's
 /// stream.
@@ -109,14 +110,17 @@ impl Listener for Recorder {
         Ok(())
     }
 
-    fn interruption(&mut self) -> Option<Interruption> {
+    fn interruption(&mut self) -> ControlFlow<Answer> {
         if let Some((at, folder)) = &self.remove_at
             && *at == self.asked
         {
             metaqnn::regular_file::remove_folder(folder).unwrap();
         }
         self.asked += 1;
-        (Some(self.asked - 1) == self.interrupt_at).then_some(Interruption::Signal)
+        match Some(self.asked - 1) == self.interrupt_at {
+            true => ControlFlow::Break(None),
+            false => ControlFlow::Continue(()),
+        }
     }
 
     fn notice(&mut self, text: &str) {

@@ -13,8 +13,9 @@ pub fn initialise(parameters: &Parameters, form: Initialisation) -> Result<(), T
     for (shape, parameter) in parameters.iter() {
         let mut parameter = parameter.shallow_clone();
         let _ = match shape.role {
-            Role::Weight { fan_in, fan_out } => {
-                let bound = bound(form, fan_in, fan_out);
+            Role::Weight => {
+                let area: i64 = shape.size[2..].iter().product();
+                let bound = bound(form, shape.size[1] * area, shape.size[0] * area);
                 parameter.f_uniform_(-bound, bound)?
             }
             Role::Bias => parameter.f_fill_(0.0)?,
@@ -24,9 +25,8 @@ pub fn initialise(parameters: &Parameters, form: Initialisation) -> Result<(), T
     Ok(())
 }
 
-/// Returns the bound of the uniform distribution of a weight.
-///
-/// Caffe's "Xavier", which the published code used, is `sqrt(3 / fan_in)`: variance `1 / fan_in`.
+/// The bound of the uniform distribution of a weight, by the inputs of one output value and the
+/// outputs that one input value reaches. Caffe's "Xavier", which the published code used, is `sqrt(3 / fan_in)`: variance `1 / fan_in`.
 /// Glorot and Bengio (2010, equation 16), whom the paper cites, have `sqrt(6 / (fan_in +
 /// fan_out))`.
 fn bound(form: Initialisation, fan_in: i64, fan_out: i64) -> f64 {
@@ -46,10 +46,9 @@ mod tests {
     #[test]
     fn weights_fill_their_range_and_nothing_else_is_random() {
         let _alone = alone();
-        let role = Role::Weight { fan_in: 27, fan_out: 576 };
         let shape = |size: &[i64], role| ParameterShape { size: size.to_vec(), role };
         let shapes = vec![
-            shape(&[64, 3, 3, 3], role),
+            shape(&[64, 3, 3, 3], Role::Weight),
             shape(&[64], Role::Bias),
             shape(&[64], Role::Scale),
             shape(&[10], Role::Bias),

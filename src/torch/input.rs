@@ -5,10 +5,11 @@
 
 use std::collections::VecDeque;
 use std::io::{self, BufRead};
-use std::sync::mpsc::{self, Receiver, TryRecvError};
+use std::ops::ControlFlow;
+use std::sync::mpsc::{self, Receiver};
 use std::thread;
 
-use metaqnn::training::protocol::Stop;
+use metaqnn::training::protocol::{Message, Stop};
 use signal_hook::consts::{SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 
@@ -20,16 +21,11 @@ pub enum Input {
     Signal,
 }
 
-/// Why a training is cut short.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Interruption {
-    /// The search wants no further epoch of this network.
-    Stop,
-    /// A signal: the process has to go.
-    Signal,
-}
+/// The answer to a request; none when a signal came and the process has to go.
+pub type Answer = Option<Message>;
 
-/// The queue of what came from outside.
+pub const DONE: Answer = Some(Message::Done { device: None });
+
 #[derive(Debug)]
 pub struct Inbox {
     events: Receiver<Input>,
@@ -74,18 +70,18 @@ impl Inbox {
         }
     }
 
-    /// Says, without waiting, whether the running training is to be cut short.
+    /// Breaks, without waiting, when the running training is to be cut short.
     ///
     /// The end of stdin is no reason: `metaqnn-torch < request.json` trains to the end.
-    pub fn interruption(&mut self) -> Option<Interruption> {
-        loop {
-            match self.events.try_recv() {
-                Ok(Input::Line(line)) if is_stop(&line) => return Some(Interruption::Stop),
-                Ok(Input::Signal) => return Some(Interruption::Signal),
-                Ok(event) => self.later.push_back(event),
-                Err(TryRecvError::Empty | TryRecvError::Disconnected) => return None,
+    pub fn interruption(&mut self) -> ControlFlow<Answer> {
+        while let Ok(event) = self.events.try_recv() {
+            match event {
+                Input::Line(line) if is_stop(&line) => return ControlFlow::Break(DONE),
+                Input::Signal => return ControlFlow::Break(None),
+                event => self.later.push_back(event),
             }
         }
+        ControlFlow::Continue(())
     }
 }
 
@@ -116,27 +112,27 @@ mod tests {
         assert_eq!(inbox.next(), line("first"));
         // The training of `first` ended by itself before it looked.
         assert_eq!(inbox.next(), line("second"));
-        assert_eq!(inbox.interruption(), None);
+        assert_eq!(inbox.interruption(), ControlFlow::Continue(()));
         assert_eq!(inbox.next(), Input::End);
     }
 
     #[test]
     fn what_is_no_stop_waits_for_the_end_of_the_training() {
         let mut inbox = inbox(&[line("second"), line(r#"{"stop": true}"#), Input::End]);
-        assert_eq!(inbox.interruption(), Some(Interruption::Stop));
-        assert_eq!(inbox.interruption(), None);
+        assert_eq!(inbox.interruption(), ControlFlow::Break(DONE));
+        assert_eq!(inbox.interruption(), ControlFlow::Continue(()));
         assert_eq!(inbox.next(), line("second"));
         assert_eq!(inbox.next(), Input::End);
     }
 
     #[test]
     fn a_signal_ends_both_training_and_waiting() {
-        assert_eq!(inbox(&[Input::Signal]).interruption(), Some(Interruption::Signal));
+        assert_eq!(inbox(&[Input::Signal]).interruption(), ControlFlow::Break(None));
         assert_eq!(inbox(&[Input::Signal]).next(), Input::Signal);
     }
 
     #[test]
     fn the_end_of_stdin_does_not_cut_a_training_short() {
-        assert_eq!(inbox(&[Input::End]).interruption(), None);
+        assert_eq!(inbox(&[Input::End]).interruption(), ControlFlow::Continue(()));
     }
 }

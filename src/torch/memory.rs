@@ -8,44 +8,30 @@ use super::error::TorchError;
 
 /// Makes the allocator of libc keep what is freed, instead of giving it back to the system.
 ///
-/// A training step allocates and frees the same maps of some ten megabytes again and again. By
-/// default they go back to the system at the end of a step and come again page by page: that took
-/// 12 % of the time of a step (137 against 122 ms, one thread, batch 128, 64 and 128 filters on
-/// 28x28 pixels). The process stays as large as its largest network, which it has to find room for
-/// anyway.
-///
-/// Does nothing where libc is not GNU's.
+/// A training step allocates and frees the same maps of some ten megabytes again and again. To
+/// fetch them page by page took 12 % of the time of a step (137 against 122 ms, one thread, batch
+/// 128, 64 and 128 filters on 28x28 pixels).
 pub fn keep_freed_memory() {
-    #[cfg(target_env = "gnu")]
-    {
-        // No block of its own from the system, and no giving back from the end of the heap.
-        const NO_MMAP: (libc::c_int, libc::c_int) = (libc::M_MMAP_MAX, 0);
-        const NO_TRIM: (libc::c_int, libc::c_int) = (libc::M_TRIM_THRESHOLD, -1);
-        for (parameter, value) in [NO_MMAP, NO_TRIM] {
-            #[expect(unsafe_code, reason = "a setting of libc that only C reaches")]
-            // SAFETY: takes two numbers, locks the allocator, and touches no memory of ours. It
-            // returns 0 when it does not know the parameter, which leaves the default in place.
-            let _ = unsafe { libc::mallopt(parameter, value) };
-        }
+    // No block of its own from the system, and no giving back from the end of the heap.
+    const NO_MMAP: (libc::c_int, libc::c_int) = (libc::M_MMAP_MAX, 0);
+    const NO_TRIM: (libc::c_int, libc::c_int) = (libc::M_TRIM_THRESHOLD, -1);
+    for (parameter, value) in [NO_MMAP, NO_TRIM] {
+        #[expect(unsafe_code, reason = "a setting of libc that only C reaches")]
+        // SAFETY: takes two numbers, locks the allocator, and touches no memory of ours. It
+        // returns 0 when it does not know the parameter, which leaves the default in place.
+        let _ = unsafe { libc::mallopt(parameter, value) };
     }
 }
 
 /// Gives freed memory back to the system: when it is short, what the allocator keeps may be just
-/// what is missing elsewhere (oneDNN, for one, takes room for the code it generates past the
-/// allocator).
-///
-/// Does nothing where libc is not GNU's.
+/// what is missing elsewhere (oneDNN takes room for its code past the allocator).
 pub fn give_freed_memory_back() {
-    #[cfg(target_env = "gnu")]
-    {
-        #[expect(unsafe_code, reason = "a request to libc that only C reaches")]
-        // SAFETY: locks the allocator and lets go of pages that hold no allocation.
-        let _ = unsafe { libc::malloc_trim(0) };
-    }
+    #[expect(unsafe_code, reason = "a request to libc that only C reaches")]
+    // SAFETY: locks the allocator and lets go of pages that hold no allocation.
+    let _ = unsafe { libc::malloc_trim(0) };
 }
 
-/// Returns the most memory that this process has occupied so far, in bytes, libtorch and images
-/// included; `None` where the system does not tell.
+/// The most memory that this process has occupied so far, in bytes, libtorch and images included.
 pub fn greatest_occupied() -> Option<u64> {
     let status = regular_file::read(Path::new("/proc/self/status"), SMALL).ok()?;
     let status = String::from_utf8_lossy(&status);

@@ -7,21 +7,14 @@ use tch::{Device, Kind, TchError, Tensor};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// Weights of a convolution or dense layer, with the number of inputs of one output and the
-    /// reverse.
-    Weight {
-        /// Inputs of one output value.
-        fan_in: i64,
-        /// Outputs that one input value reaches.
-        fan_out: i64,
-    },
+    Weight,
     Bias,
     Scale,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParameterShape {
-    /// Its shape: `[outputs, inputs, kernel, kernel]`, `[outputs, inputs]` or `[outputs]`.
+    /// `[outputs, inputs, kernel, kernel]`, `[outputs, inputs]` or `[outputs]`.
     pub size: Vec<i64>,
     pub role: Role,
 }
@@ -31,7 +24,7 @@ impl ParameterShape {
         self.size.iter().product()
     }
 
-    /// Returns the number of values that its part of the flat tensor holds, padding included.
+    /// How many values its part of the flat tensor holds, padding included.
     fn padded(&self) -> i64 {
         (self.count() + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT
     }
@@ -91,7 +84,6 @@ impl Parameters {
         self.shapes.iter().zip(&self.views)
     }
 
-    /// Returns all values as one tensor `[total]`, padding included.
     pub fn flat(&self) -> &Tensor {
         &self.flat
     }
@@ -140,11 +132,10 @@ mod tests {
     use super::*;
 
     fn shapes() -> Vec<ParameterShape> {
-        let weight = Role::Weight { fan_in: 1, fan_out: 1 };
         vec![
-            ParameterShape { size: vec![3, 2, 3, 3], role: weight },
+            ParameterShape { size: vec![3, 2, 3, 3], role: Role::Weight },
             ParameterShape { size: vec![3], role: Role::Bias },
-            ParameterShape { size: vec![5, 12], role: weight },
+            ParameterShape { size: vec![5, 12], role: Role::Weight },
         ]
     }
 

@@ -58,24 +58,18 @@ impl Plan {
         channels: u32,
         precision: Kind,
     ) -> Result<Self, TorchError> {
-        let mut planner = Planner {
-            side: input_size,
-            channels: i64::from(channels),
-            flat: false,
-            shapes: Vec::new(),
-            running: Vec::new(),
-        };
-        let mut planned = layers
-            .iter()
-            .enumerate()
-            .map(|(index, layer)| {
-                // Counted from 1, dropout too.
-                let at = |problem| format!("layer {} of the request {problem}", index + 1);
-                planner.layer(layer).map_err(|problem| TorchError::Request(at(problem)))
-            })
-            .collect::<Result<Vec<_>, _>>()?;
-        rectify_after_pooling(&mut planned);
-        Ok(Self { layers: planned, shapes: planner.shapes, running: planner.running, precision })
+        let plan = Self { layers: Vec::new(), shapes: Vec::new(), running: Vec::new(), precision };
+        let mut planner =
+            Planner { plan, side: input_size, channels: channels.into(), flat: false };
+        for (index, layer) in layers.iter().enumerate() {
+            // Counted from 1, dropout too.
+            let at = |problem| format!("layer {} of the request {problem}", index + 1);
+            let operations =
+                planner.layer(layer).map_err(|problem| TorchError::Request(at(problem)))?;
+            planner.plan.layers.push(operations);
+        }
+        rectify_after_pooling(&mut planner.plan.layers);
+        Ok(planner.plan)
     }
 }
 
@@ -98,11 +92,10 @@ fn rectify_after_pooling(layers: &mut [Vec<Operation>]) {
 }
 
 struct Planner {
+    plan: Plan,
     side: u32,
     channels: i64,
     flat: bool,
-    shapes: Vec<ParameterShape>,
-    running: Vec<i64>,
 }
 
 impl Planner {
@@ -150,9 +143,8 @@ impl Planner {
     ) -> Result<Operation, &'static str> {
         self.slide(padding, kernel, stride, PoolRounding::Floor)?;
         let (filters, kernel) = (i64::from(filters), i64::from(kernel));
-        let area = kernel * kernel;
-        let role = Role::Weight { fan_in: self.channels * area, fan_out: filters * area };
-        let weight = self.weight_and_bias(vec![filters, self.channels, kernel, kernel], role);
+        let size = vec![filters, self.channels, kernel, kernel];
+        let weight = self.weight_and_bias(size, Role::Weight);
         self.channels = filters;
         Ok(Operation::Convolution { weight, stride: stride.into(), padding: padding.into() })
     }
@@ -184,8 +176,7 @@ impl Planner {
             (self.side, self.flat) = (1, true);
         }
         let width = i64::from(width);
-        let role = Role::Weight { fan_in: self.channels, fan_out: width };
-        let weight = self.weight_and_bias(vec![width, self.channels], role);
+        let weight = self.weight_and_bias(vec![width, self.channels], Role::Weight);
         self.channels = width;
         operations.push(Operation::Dense { weight });
         operations
@@ -194,14 +185,14 @@ impl Planner {
     /// Adds a weight and the bias after it; returns the weight's index.
     fn weight_and_bias(&mut self, size: Vec<i64>, role: Role) -> usize {
         let bias = ParameterShape { size: vec![size[0]], role: Role::Bias };
-        self.shapes.extend([ParameterShape { size, role }, bias]);
-        self.shapes.len() - 2
+        self.plan.shapes.extend([ParameterShape { size, role }, bias]);
+        self.plan.shapes.len() - 2
     }
 
     fn batch_norm(&mut self) -> Operation {
         let scale = self.weight_and_bias(vec![self.channels], Role::Scale);
-        self.running.push(self.channels);
-        Operation::BatchNorm { scale, running: self.running.len() - 1 }
+        self.plan.running.push(self.channels);
+        Operation::BatchNorm { scale, running: self.plan.running.len() - 1 }
     }
 }
 

@@ -10,6 +10,8 @@ use metaqnn::training::ValidRecipe;
 use metaqnn::training::protocol::Message;
 use serde::{Deserialize, Serialize};
 
+use super::input::{Answer, DONE};
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrainingState {
     /// Which learning rate, from 1.
@@ -44,8 +46,8 @@ impl TrainingState {
 
     /// Returns the start and epoch to train next; the first epoch begins with new weights. Breaks
     /// with the answer when the training is over.
-    pub fn next(&self, recipe: &ValidRecipe, epochs: u32) -> ControlFlow<Message, (u32, u32)> {
-        let failed = |reason| ControlFlow::Break(Message::Failed(reason));
+    pub fn next(&self, recipe: &ValidRecipe, epochs: u32) -> ControlFlow<Answer, (u32, u32)> {
+        let failed = |reason| ControlFlow::Break(Some(Message::Failed(reason)));
         match (self.epoch, self.passed) {
             (0, _) => ControlFlow::Continue((self.start, 1)),
             (_, false) if self.start >= recipe.learning_rate_tries => {
@@ -55,7 +57,7 @@ impl TrainingState {
             (last, true) if self.diverged => {
                 failed(format!("loss is not a number in epoch {last}"))
             }
-            (done, true) if done >= epochs => ControlFlow::Break(Message::Done { device: None }),
+            (done, true) if done >= epochs => ControlFlow::Break(DONE),
             (done, true) => ControlFlow::Continue((self.start, done + 1)),
         }
     }
@@ -87,7 +89,7 @@ mod tests {
     fn walk(
         accuracies: &[Option<f64>],
         epochs: u32,
-    ) -> (Vec<(u32, u32)>, ControlFlow<Message, (u32, u32)>, TrainingState) {
+    ) -> (Vec<(u32, u32)>, ControlFlow<Answer, (u32, u32)>, TrainingState) {
         let recipe = Recipe::default().check(10).unwrap();
         let mut progress = TrainingState::beginning(128);
         let mut walked = Vec::new();
@@ -106,7 +108,7 @@ mod tests {
     fn a_healthy_network_trains_through() {
         let (walked, next, progress) = walk(&[Some(0.5), Some(0.7), Some(0.6)], 3);
         assert_eq!(walked, [(1, 1), (1, 2), (1, 3)]);
-        assert_eq!(next, ControlFlow::Break(Message::Done { device: None }));
+        assert_eq!(next, ControlFlow::Break(DONE));
         assert_eq!((progress.best_epoch, progress.best_validation_accuracy), (2, 0.7));
         assert!((progress.learning_rate - 0.001).abs() < 1e-15);
     }
@@ -129,7 +131,7 @@ mod tests {
         let (walked, next, _) = walk(&[Some(0.1); 9], 20);
         assert_eq!(walked, [(1, 1), (2, 1), (3, 1), (4, 1), (5, 1)]);
         let reason = "no learning rate passed the first-epoch test".into();
-        assert_eq!(next, ControlFlow::Break(Message::Failed(reason)));
+        assert_eq!(next, ControlFlow::Break(Some(Message::Failed(reason))));
     }
 
     #[test]
@@ -144,7 +146,7 @@ mod tests {
         let (walked, next, progress) = walk(&[Some(0.5), None, Some(0.6)], 3);
         assert_eq!(walked, [(1, 1), (1, 2)]);
         let reason = "loss is not a number in epoch 2".into();
-        assert_eq!(next, ControlFlow::Break(Message::Failed(reason)));
+        assert_eq!(next, ControlFlow::Break(Some(Message::Failed(reason))));
         assert_eq!((progress.best_epoch, progress.best_validation_accuracy), (1, 0.5));
     }
 }

@@ -1,6 +1,7 @@
 //! One request after another, until stdin ends or a signal comes.
 
 use std::io::{self, Write};
+use std::ops::ControlFlow;
 
 use metaqnn::training::EpochReport;
 use metaqnn::training::protocol::{Message, Request, TRY_AGAIN, VERSION};
@@ -10,7 +11,7 @@ use super::batches::DataCache;
 use super::device::{choose_device, precision_notice};
 use super::error::{TorchError, chain};
 use super::fit::{Listener, fit};
-use super::input::{Inbox, Input, Interruption};
+use super::input::{Answer, Inbox, Input};
 use super::memory;
 
 /// Answers requests from an inbox with messages on `messages`; notices for people go to stderr.
@@ -51,11 +52,11 @@ impl<M: Write> TorchTrainer<M> {
         }
     }
 
-    /// Trains the network of one request and returns the answer; `None` when a signal came.
+    /// Trains the network of one request.
     ///
     /// The one place where failures of libtorch become answers: too little memory is the
     /// network's, everything else the trainer's.
-    fn answer(&mut self, line: &str) -> Result<Option<Message>, TorchError> {
+    fn answer(&mut self, line: &str) -> Result<Answer, TorchError> {
         let request: Request = serde_json::from_str(line).map_err(TorchError::unreadable)?;
         if request.protocol != VERSION {
             return Err(TorchError::Refused(format!(
@@ -112,7 +113,7 @@ impl<M: Write> Listener for Outside<M> {
         self.send(&Message::Epoch(report))
     }
 
-    fn interruption(&mut self) -> Option<Interruption> {
+    fn interruption(&mut self) -> ControlFlow<Answer> {
         self.inbox.interruption()
     }
 

@@ -274,20 +274,21 @@ impl Message {
 }
 
 fn check(report: &EpochReport) -> Result<(), String> {
-    let share = |name, value: f64| {
-        if (0.0..=1.0).contains(&value) {
-            Ok(())
-        } else {
-            Err(format!("{name} is {value}, outside [0, 1]"))
+    let training_accuracy = report.training_accuracy.unwrap_or(0.0);
+    for (name, share) in [
+        ("validation_accuracy", report.validation_accuracy),
+        ("training_accuracy", training_accuracy),
+    ] {
+        if !(0.0..=1.0).contains(&share) {
+            return Err(format!("{name} is {share}, outside [0, 1]"));
         }
-    };
-    share("validation_accuracy", report.validation_accuracy)?;
-    share("training_accuracy", report.training_accuracy.unwrap_or(0.0))?;
-    match (report.epoch, report.start) {
-        (0, _) => Err("epoch is 0; epochs count from 1".into()),
-        (_, 0) => Err("start is 0; starts count from 1".into()),
-        _ => Ok(()),
     }
+    for (name, number) in [("epoch", report.epoch), ("start", report.start)] {
+        if number == 0 {
+            return Err(format!("{name} is 0; {name}s count from 1"));
+        }
+    }
+    Ok(())
 }
 
 /// Returns the epoch of a line that has one and is JSON but for NaN and infinities.

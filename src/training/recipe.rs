@@ -132,11 +132,9 @@ impl Default for Recipe {
 /// Returns the validation accuracy that a first epoch must exceed where the configuration says
 /// none: the lesser of 1.5 / classes and chance + (1 - chance) / 18, with chance = 1 / classes.
 ///
-/// The paper restarts a network that is "not better than random"; its code asks for 0.15 with ten
-/// classes, 1.5 times chance. The second term is ours: with few classes 1.5 times chance is more
-/// than most networks reach in one epoch (0.75 of two classes), and the agent would learn from
-/// failures that are none. Both terms are equal at ten classes; from there on the paper's factor
-/// decides.
+/// The paper's code asks for 0.15 with ten classes, 1.5 times chance. The second term is ours: with
+/// few classes 1.5 times chance is more than most networks reach in one epoch (0.75 of two
+/// classes), and the agent would learn from failures that are none.
 pub fn default_first_epoch_threshold(classes: u32) -> f64 {
     let chance = Accuracy::chance(classes).value();
     f64::min(1.5 / f64::from(classes), chance + (1.0 - chance) / 18.0)

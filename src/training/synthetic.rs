@@ -25,15 +25,11 @@ use crate::seed::{self, Purpose};
 
 /// Accuracy of a network without a fault.
 const CEILING: f64 = 0.95;
-
-/// Standard deviation of what the same design is worth from one training to the next.
+/// Standard deviations, as below.
 const PLATEAU_NOISE: f64 = 0.01;
-
-/// Standard deviation of an epoch's accuracy at the first learning rate.
 const EPOCH_NOISE: f64 = 0.015;
-
+/// Share of networks.
 const DIVERGE: f64 = 0.02;
-
 /// Share of starts that learn nothing in their first epoch.
 const FALSE_START: f64 = 0.05;
 
@@ -185,19 +181,7 @@ fn normal(random: &mut impl Rng) -> f64 {
 /// It is the logistic function of a sum over the layers that follows the authors' reading of their
 /// results: convolutions and pooling early, large kernels deep, fully connected layers late, depth
 /// helps, and a global average pooling mostly fails (paper, first version, appendix, figures A3
-/// and A4). d is the depth of a layer, from 1:
-///
-/// | layer | adds |
-/// | --- | --- |
-/// | none | -2.4 |
-/// | n-th convolution | 0.88^(n-1); from d = 5 also 0.25 for a kernel >= 5, -0.25 for one of 1 |
-/// | first pooling | 0.6 if d < 7, else -0.4 |
-/// | second pooling | 0.3 if d < 11, else -0.4 |
-/// | further pooling | -0.4 |
-/// | fully connected | 0.1, or -0.5 if d < 6 |
-/// | global average pooling | -2 |
-///
-/// The numbers of filters and neurons do not matter.
+/// and A4). The numbers of filters and neurons do not matter. `depth` counts from 1.
 fn merit(layers: &[LayerDescription]) -> f64 {
     let (mut depth, mut convs, mut pools) = (0, 0, 0);
     let mut sum = -2.4;

@@ -113,18 +113,12 @@ pub enum Signal {
 /// Which signals have arrived. Clones see the same signals. `train` registers [`Interrupt::flag`]
 /// for each of them; trainers only look, and pass them on.
 #[derive(Debug, Clone, Default)]
-pub struct Interrupt {
-    time_nearly_up: Arc<AtomicBool>,
-    terminate: Arc<AtomicBool>,
-}
+pub struct Interrupt([Arc<AtomicBool>; 2]);
 
 impl Interrupt {
     /// Returns the flag that a handler of `signal` sets.
     pub fn flag(&self, signal: Signal) -> Arc<AtomicBool> {
-        Arc::clone(match signal {
-            Signal::TimeNearlyUp => &self.time_nearly_up,
-            Signal::Terminate => &self.terminate,
-        })
+        Arc::clone(&self.0[signal as usize])
     }
 
     pub fn raise(&self, signal: Signal) {
