@@ -1,6 +1,4 @@
-//! Random changes of training images, drawn anew in every epoch, on the device.
-//!
-//! Random numbers come from libtorch's generator, which the caller seeds at the start of an epoch.
+//! Random changes of training images, drawn from libtorch's generator, which the caller seeds.
 
 use tch::{Kind, TchError, Tensor};
 

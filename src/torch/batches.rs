@@ -2,9 +2,8 @@
 //! of the last request is kept for the next one.
 //!
 //! Images lie as `[N, H, W, C]`: a batch, seen as `[B, C, H, W]`, is then channels last without a
-//! copy, whatever the number of channels. (With one channel libtorch takes the usual order for
-//! channels last already and its conversions do nothing, while its fast convolutions look at the
-//! strides; so the strides have to be right from the beginning.)
+//! copy. (With one channel libtorch's conversions to channels last do nothing, while its fast
+//! convolutions look at the strides.)
 
 use metaqnn::dataset::{AugmentParams, DataParams, Images, TrainingData, load_training_data};
 use metaqnn::training::protocol::Request;
@@ -74,10 +73,8 @@ impl Batches {
         Ok(Tensor::f_randperm(self.training.count(), (Kind::Int64, self.device()))?)
     }
 
-    /// Gathers training images: numbers `[B, C, H, W]`, normalised and augmented, and labels `[B]`.
-    ///
-    /// Augmentation works on normalised images, as in the reference, where the stored images are
-    /// normalised and mirrored while they are read.
+    /// Gathers images `[B, C, H, W]`, normalised and then augmented, as in the reference, and labels
+    /// `[B]`.
     pub fn training_batch(&self, indices: &Tensor) -> Result<(Tensor, Tensor), TorchError> {
         let bytes = self.training.bytes.f_index_select(0, indices)?;
         let labels = self.training.labels.f_index_select(0, indices)?;
@@ -91,8 +88,7 @@ impl Batches {
         Ok((images.f_permute([0, 3, 1, 2])?, labels))
     }
 
-    /// Returns `count` validation images from `first` on: numbers `[B, C, H, W]`, normalised, and
-    /// labels `[B]`.
+    /// Returns normalised images `[count, C, H, W]` from `first` on, and labels `[count]`.
     pub fn validation_batch(&self, first: i64, count: i64) -> Result<(Tensor, Tensor), TorchError> {
         let bytes = self.validation.bytes.f_narrow(0, first, count)?;
         let images = self.normaliser.normalise(&bytes)?.f_permute([0, 3, 1, 2])?;

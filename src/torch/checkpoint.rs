@@ -3,10 +3,7 @@
 //! One safetensors file: the parameters and Adam's means as flat tensors, the running statistics of
 //! batch normalisation, and the [`TrainingState`] as the bytes of its JSON. Generators are seeded
 //! anew at every epoch, so they need not be saved. The file is written aside and renamed, so the
-//! one under the name is always whole.
-//!
-//! A failed save loses nothing yet: the next epoch is saved again, and until then a
-//! training that is cut short goes on from the one before.
+//! one under the name is always whole. After a failed save the next epoch is saved again.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -35,7 +32,7 @@ pub struct Checkpoint {
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Saved {
-    /// Which training this is: a digest of all in the request that decides about weights.
+    /// See [`digest`].
     training: String,
     progress: TrainingState,
     adam_steps: i64,
@@ -47,15 +44,13 @@ impl Checkpoint {
         Some(Self { folder, training: digest(request) })
     }
 
-    /// Saves weights, optimizer and progress, replacing what was saved before. Makes the folder,
-    /// also where it was removed.
+    /// Replaces what was saved before. Makes the folder, also where it was removed.
     pub fn save(
         &self,
         network: &Network,
         optimizer: &Adam,
         progress: &TrainingState,
     ) -> Result<(), TorchError> {
-        fs::create_dir_all(&self.folder).map_err(|error| failed("write", &self.folder, error))?;
         let text = serde_json::to_vec(&Saved {
             training: self.training.clone(),
             progress: progress.clone(),
@@ -65,24 +60,21 @@ impl Checkpoint {
         let mut tensors = tensors_of(network, optimizer);
         tensors.push(("progress".to_owned(), Tensor::f_from_slice(&text)?));
         let (aside, path) = (self.folder.join(UNFINISHED), self.folder.join(FILE));
-        let saved = Tensor::write_safetensors(&tensors, &aside)
-            .map_err(|error| failed("write", &aside, error))
-            .and_then(|()| {
-                regular_file::open(&aside, File::options().read(true), OFlags::NOFOLLOW)
-                    .and_then(|file| file.sync_all())
-                    .and_then(|()| fs::rename(&aside, &path))
-                    .and_then(|()| regular_file::sync_folder(&self.folder))
-                    .map_err(|error| failed("write", &path, error))
-            });
-        if saved.is_err() {
+        let write = || -> anyhow::Result<()> {
+            fs::create_dir_all(&self.folder)?;
+            Tensor::write_safetensors(&tensors, &aside)?;
+            regular_file::open(&aside, File::options().read(true), OFlags::NOFOLLOW)?.sync_all()?;
+            fs::rename(&aside, &path)?;
+            Ok(regular_file::sync_folder(&self.folder)?)
+        };
+        write().map_err(|error| {
             // A half of it would only take up room, which may be what was missing.
             let _ = fs::remove_file(&aside);
-        }
-        saved
+            failed("write", &path, error)
+        })
     }
 
-    /// Puts a saved training back into a network and its optimizer, which have its shapes.
-    /// Returns how far it had come; `None` when nothing was saved.
+    /// Returns how far the saved training had come; `None` when nothing was saved.
     pub fn restore(
         &self,
         network: &Network,
@@ -126,9 +118,8 @@ fn tensors_of(network: &Network, optimizer: &Adam) -> Vec<(String, Tensor)> {
     network.tensors().into_iter().chain(optimizer.tensors()).collect()
 }
 
-/// Digests what a training is: everything in its request but which attempt this is, where it is
-/// saved, how much time is left, and the threads (a requeued task may have others; the last bits of
-/// the weights then differ).
+/// Digests what a training is. (A requeued task may have other threads; the last bits of the
+/// weights then differ.)
 fn digest(request: &Request) -> String {
     let request = Request {
         attempt: 0,

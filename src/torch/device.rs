@@ -11,8 +11,7 @@ pub fn choose_device(
     has_gpu: bool,
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<tch::Device, TorchError> {
-    // `-1` and Slurm's `NoDevFiles` mean: none. `SLURM_JOB_GPUS` is set even where the other is
-    // not.
+    // `SLURM_JOB_GPUS` is set even where the other is not.
     let names_gpus =
         |name| variable(name).is_some_and(|value| !matches!(&*value, "" | "-1" | "NoDevFiles"));
     let wanted_by = match wanted {
@@ -31,8 +30,7 @@ pub fn choose_device(
     )))
 }
 
-/// Says what of a precision libtorch does otherwise than asked; it reads these variables when it
-/// loads, and tch has no switch for them.
+/// Says what libtorch does otherwise than asked; it reads these variables when it loads.
 pub fn precision_notice(
     precision: Precision,
     variable: impl Fn(&str) -> Option<String>,

@@ -1,12 +1,11 @@
-//! One epoch: every optimizer step, and nothing around it.
+//! One epoch: every optimizer step, and the evaluation after it.
 
 use std::ops::ControlFlow;
 
-use tch::Tensor;
+use tch::{Kind, Reduction, Tensor};
 
 use super::batches::Batches;
 use super::error::TorchError;
-use super::evaluate::{Evaluation, Tally, summed_loss};
 use super::input::Answer;
 use super::memory::fitting_memory;
 use super::network::{Network, Phase};
@@ -18,9 +17,7 @@ use super::parameters::Accumulation;
 ///
 /// The order, augmentation and dropout are drawn from libtorch's generator, which the caller seeds.
 /// `micro_batch` shrinks when memory is short, and stays so for the epochs to come.
-///
-/// Returns loss and accuracy while training, dropout included; a training that is cut short leaves
-/// weights that are half-way and of no use.
+/// Loss and accuracy are those while training, dropout included.
 pub fn train_epoch(
     network: &mut Network,
     optimizer: &mut Adam,
@@ -52,8 +49,8 @@ pub fn train_epoch(
     Ok(ControlFlow::Continue(tally.scores()?))
 }
 
-/// Computes the gradient of the mean loss over a batch, `micro` images at a time; returns summed
-/// loss, logits and labels of each part.
+/// Computes the gradient of the mean loss over a batch; returns summed loss, logits and labels of
+/// each part.
 fn gradient(
     network: &mut Network,
     images: &Tensor,
@@ -76,6 +73,70 @@ fn gradient(
     Ok(answers)
 }
 
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Evaluation {
+    /// Mean cross-entropy; `None` when it is not a number.
+    pub loss: Option<f64>,
+    /// Share classified correctly, in [0, 1].
+    pub accuracy: f64,
+}
+
+/// Sums of loss and hits, kept on the device so that no batch waits for the host.
+#[derive(Debug)]
+struct Tally {
+    loss: Tensor,
+    hits: Tensor,
+    images: i64,
+}
+
+impl Tally {
+    fn new(device: tch::Device) -> Result<Self, TorchError> {
+        Ok(Self {
+            loss: Tensor::f_zeros([0_i64; 0], (Kind::Double, device))?,
+            hits: Tensor::f_zeros([0_i64; 0], (Kind::Int64, device))?,
+            images: 0,
+        })
+    }
+
+    /// Adds a batch: its summed loss, its logits `[B, classes]` and its labels `[B]`.
+    fn add(&mut self, loss: &Tensor, logits: &Tensor, labels: &Tensor) -> Result<(), TorchError> {
+        let _guard = tch::no_grad_guard();
+        let hits = logits.f_argmax(1, false)?.f_eq_tensor(labels)?.f_sum(Kind::Int64)?;
+        let _ = self.loss.f_add_(loss)?;
+        let _ = self.hits.f_add_(&hits)?;
+        self.images += labels.size()[0];
+        Ok(())
+    }
+
+    /// Reads the sums, which waits for the device.
+    fn scores(&self) -> Result<Evaluation, TorchError> {
+        let loss = self.loss.f_double_value(&[])? / self.images as f64;
+        let hits = self.hits.f_int64_value(&[])?;
+        Ok(Evaluation {
+            loss: loss.is_finite().then_some(loss),
+            accuracy: hits as f64 / self.images as f64,
+        })
+    }
+}
+
+/// The cross-entropy of logits `[B, classes]` with labels `[B]`, summed over the batch.
+fn summed_loss(logits: &Tensor, labels: &Tensor) -> Result<Tensor, TorchError> {
+    Ok(logits.f_cross_entropy_loss(labels, None::<Tensor>, Reduction::Sum, -100, 0.0)?)
+}
+
+/// Classifies all validation images, `batch` at a time, without gradients.
+pub fn evaluate(network: &Network, data: &Batches, batch: i64) -> Result<Evaluation, TorchError> {
+    let _guard = tch::no_grad_guard();
+    let mut tally = Tally::new(data.device())?;
+    let count = data.validation.count();
+    for first in (0..count).step_by(batch as usize) {
+        let (images, labels) = data.validation_batch(first, batch.min(count - first))?;
+        let logits = network.forward(&images, Phase::Evaluation)?;
+        tally.add(&summed_loss(&logits, &labels)?, &logits, &labels)?;
+    }
+    tally.scores()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,7 +145,7 @@ mod tests {
     use crate::plan::Plan;
     use metaqnn::training::Initialisation;
     use metaqnn::training::protocol::LayerDescription;
-    use tch::{Device, Kind};
+    use tch::Device;
 
     #[test]
     fn micro_batches_give_the_gradient_of_the_batch() {

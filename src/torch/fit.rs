@@ -4,15 +4,14 @@ use std::ops::ControlFlow;
 use std::time::Instant;
 
 use metaqnn::seed::{self, Purpose};
-use metaqnn::training::protocol::Request;
+use metaqnn::training::protocol::{Message, Request};
 use metaqnn::training::{self, EpochReport, ValidRecipe};
 use tch::Kind;
 
 use super::batches::Batches;
 use super::checkpoint::Checkpoint;
-use super::epoch::train_epoch;
+use super::epoch::{evaluate, train_epoch};
 use super::error::TorchError;
-use super::evaluate::evaluate;
 use super::initialisation::initialise;
 use super::input::Answer;
 use super::memory::fitting_memory;
@@ -22,7 +21,7 @@ use super::plan::Plan;
 use super::restart::TrainingState;
 
 pub trait Listener {
-    fn epoch(&mut self, report: EpochReport) -> Result<(), TorchError>;
+    fn send(&mut self, message: &Message) -> Result<(), TorchError>;
 
     /// Breaks when the training is to be cut short. Asked between any two optimizer steps.
     fn interruption(&mut self) -> ControlFlow<Answer>;
@@ -36,8 +35,6 @@ pub trait Listener {
 /// Every random number follows from the request's seed, iteration, start and epoch, so that a
 /// training taken up from its checkpoint goes on bit for bit as if it had never been interrupted
 /// (on one kind of machine, with one number of threads; some of cuDNN's sums have no fixed order).
-///
-/// A checkpoint that cannot be saved ends no training: the next epoch is saved again.
 pub fn fit(
     request: &Request,
     recipe: &ValidRecipe,
@@ -97,7 +94,7 @@ pub fn fit(
 
         let is_number = training.loss.is_some() && validation.loss.is_some();
         progress.record(start, epoch, is_number.then_some(validation.accuracy), recipe);
-        listener.epoch(EpochReport {
+        let report = EpochReport {
             epoch,
             start,
             learning_rate: Some(progress.learning_rate),
@@ -106,9 +103,9 @@ pub fn fit(
             validation_loss: validation.loss,
             validation_accuracy: validation.accuracy,
             seconds: Some(began.elapsed().as_secs_f64()),
-        })?;
-        // Reported before it is saved: what is saved is then never missing from the curve, and what
-        // is reported twice after a crash is the same.
+        };
+        listener.send(&Message::Epoch(report))?;
+        // Reported before it is saved: what is saved is then never missing from the curve.
         if let Some(checkpoint) = &checkpoint
             && let Err(error) = checkpoint.save(&network, &optimizer, &progress)
         {
@@ -127,7 +124,7 @@ mod tests {
     use super::*;
     use crate::fixture::{Recorder, alone, batches, request};
     use crate::input::DONE;
-    use metaqnn::training::protocol::{LayerDescription, Message};
+    use metaqnn::training::protocol::LayerDescription;
     use std::path::Path;
     use tch::Tensor;
 

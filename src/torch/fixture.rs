@@ -8,7 +8,7 @@ use metaqnn::dataset::{
     AugmentParams, ImageShape, Images, Normalisation, Preprocess, TrainingData,
 };
 use metaqnn::seed::{Purpose, generator};
-use metaqnn::training::protocol::{LayerDescription, Request, VERSION};
+use metaqnn::training::protocol::{LayerDescription, Message, Request, VERSION};
 use metaqnn::training::{self, EpochReport, Recipe};
 use rand::Rng;
 use tch::Device;
@@ -105,8 +105,9 @@ pub struct Recorder {
 }
 
 impl Listener for Recorder {
-    fn epoch(&mut self, report: EpochReport) -> Result<(), TorchError> {
-        self.reports.push(EpochReport { seconds: None, ..report });
+    fn send(&mut self, message: &Message) -> Result<(), TorchError> {
+        let Message::Epoch(report) = message else { panic!("{message:?}") };
+        self.reports.push(EpochReport { seconds: None, ..report.clone() });
         Ok(())
     }
 

@@ -5,9 +5,8 @@ use tch::TchError;
 
 use super::parameters::{Parameters, Role};
 
-/// Draws the weights from libtorch's generator, which the caller seeds; biases become 0, scales 1.
-///
-/// Weights are uniform in `[-bound, bound]` ([`bound`]), in the order of the layers.
+/// Draws the weights, uniform in `[-bound, bound]`, from libtorch's generator, which the caller
+/// seeds, in the order of the layers; biases become 0, scales 1.
 pub fn initialise(parameters: &Parameters, form: Initialisation) -> Result<(), TchError> {
     let _guard = tch::no_grad_guard();
     for (shape, parameter) in parameters.iter() {
@@ -26,9 +25,8 @@ pub fn initialise(parameters: &Parameters, form: Initialisation) -> Result<(), T
 }
 
 /// The bound of the uniform distribution of a weight, by the inputs of one output value and the
-/// outputs that one input value reaches. Caffe's "Xavier", which the published code used, is `sqrt(3 / fan_in)`: variance `1 / fan_in`.
-/// Glorot and Bengio (2010, equation 16), whom the paper cites, have `sqrt(6 / (fan_in +
-/// fan_out))`.
+/// outputs that one input value reaches. Caffe's "Xavier", which the published code used, has
+/// variance `1 / fan_in`; Glorot and Bengio (2010, equation 16) are those whom the paper cites.
 fn bound(form: Initialisation, fan_in: i64, fan_out: i64) -> f64 {
     match form {
         Initialisation::CaffeXavier => (3.0 / fan_in as f64).sqrt(),

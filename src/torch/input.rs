@@ -1,7 +1,5 @@
 //! What reaches the trainer from outside: lines of stdin, and signals.
-//!
-//! Two threads wait for them and put them into one queue, so that the trainer can wait for a
-//! request and yet look, between two optimizer steps, whether it should stop.
+//! Two threads put them into one queue, which the trainer can wait for, or only look into.
 
 use std::collections::VecDeque;
 use std::io::{self, BufRead};
@@ -58,8 +56,7 @@ impl Inbox {
         Self { events, later: VecDeque::new() }
     }
 
-    /// Waits for the next request, or a reason to leave. A `stop` that comes when nothing is
-    /// being trained came too late and is passed over, as are blank lines.
+    /// Waits for the next request, or a reason to leave. A `stop` that comes now came too late.
     pub fn next(&mut self) -> Input {
         loop {
             let later = self.later.pop_front();

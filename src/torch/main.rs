@@ -1,12 +1,11 @@
 //! The program `metaqnn-torch`: trains networks with libtorch.
 //!
-//! It speaks the trainer protocol ([`metaqnn::training::protocol`]) over stdin and stdout and
-//! notes for people over stderr. It is the only part of the crate that knows libtorch, so that a
-//! crash inside libtorch ends this process and not the search.
+//! It speaks the trainer protocol ([`metaqnn::training::protocol`]). It alone knows libtorch, so
+//! that a crash inside libtorch ends this process and not the search.
 //!
 //! The way of a request: [`input`] hands its line to [`trainer`], which reads it, chooses the
-//! [`device`] and loads the images ([`batches`]); [`fit`] then trains its [`network`] (as [`plan`] says) start by start ([`restart`]) and [`epoch`] by epoch, and saves a
-//! [`checkpoint`] after each.
+//! [`device`] and loads the images ([`batches`]); [`fit`] then trains its [`network`] (as [`plan`]
+//! says) start by start ([`restart`]) and [`epoch`] by epoch, and saves a [`checkpoint`] after each.
 //!
 //! Exit codes: 0 stdin has ended; 2 a line that is no request; 3 bad images; 4 the environment (no
 //! GPU, disk, libtorch); 75 a signal came, and the training can be taken up from its checkpoint.
@@ -17,7 +16,6 @@ mod checkpoint;
 mod device;
 mod epoch;
 mod error;
-mod evaluate;
 mod fit;
 #[cfg(test)]
 mod fixture;

@@ -5,7 +5,6 @@ use tch::{Device, Kind, TchError, Tensor};
 use super::parameters::Parameters;
 use super::plan::{Operation, Plan};
 
-/// Whether a network learns or is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     /// Dropout drops, batch normalisation uses and records the batch's statistics.
@@ -49,7 +48,6 @@ impl Network {
         maps.f_to_kind(Kind::Float)
     }
 
-    /// Computes the output of one layer, its dropout included.
     pub fn forward_layer(
         &self,
         index: usize,
@@ -62,8 +60,7 @@ impl Network {
         Ok(maps)
     }
 
-    /// Returns all that it has learned by name: its parameters, mean and variance of each batch
-    /// normalisation. They share memory with the network's own.
+    /// All that it has learned by name, in memory shared with its own.
     pub fn tensors(&self) -> Vec<(String, Tensor)> {
         let parameters = ("parameters".to_owned(), self.parameters.flat().shallow_clone());
         let named = |(index, (mean, variance)): (usize, &(Tensor, Tensor))| {
@@ -112,8 +109,7 @@ impl Network {
                     true,
                 )
             }
-            // In place: neither a convolution nor a normalisation nor a dense layer needs its own
-            // output again.
+            // In place: no layer needs its own output again.
             Operation::Relu => maps.f_relu_(),
             Operation::MaxPool { kernel, stride, ceil } => {
                 maps.f_max_pool2d([kernel, kernel], [stride, stride], [0, 0], [1, 1], ceil)
@@ -126,7 +122,7 @@ impl Network {
         }
     }
 
-    /// Returns a layer's input, weight and bias in the precision it computes in.
+    /// Input, weight and bias in the precision of the network.
     fn operands(&self, maps: &Tensor, weight: usize) -> Result<(Tensor, Tensor, Tensor), TchError> {
         let kind = self.plan.precision;
         let (weight, bias) = (self.parameters.view(weight), self.parameters.view(weight + 1));

@@ -24,9 +24,8 @@ pub struct Adam {
     /// 0-dimensional, since libtorch's fused multiply-add takes tensors only.
     weight_decay: Tensor,
     pub steps: i64,
-    /// Decayed mean of the gradients, `[total]`.
+    /// Decayed means `[total]` of the gradients and of their squares.
     mean: Tensor,
-    /// Decayed mean of the squared gradients, `[total]`.
     mean_square: Tensor,
     scratch: Tensor,
 }
@@ -57,8 +56,7 @@ impl Adam {
         Ok(())
     }
 
-    /// Returns its means by name, which share memory with its own; with [`Self::steps`] they are
-    /// its state.
+    /// Its means by name, in memory shared with its own; with [`Self::steps`] they are its state.
     pub fn tensors(&self) -> [(String, Tensor); 2] {
         [("adam.mean", &self.mean), ("adam.mean_square", &self.mean_square)]
             .map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone()))

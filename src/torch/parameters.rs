@@ -47,8 +47,6 @@ pub struct Parameters {
 }
 
 impl Parameters {
-    /// Allocates parameters, all 0.
-    ///
     /// Weights of convolutions lie channels last in memory, as the maps do.
     pub fn zeros(shapes: Vec<ParameterShape>, device: Device) -> Result<Self, TchError> {
         let _guard = tch::no_grad_guard();
@@ -93,8 +91,7 @@ impl Parameters {
         self.shapes.iter().map(ParameterShape::count).sum()
     }
 
-    /// Computes the gradient of a loss into one tensor in the layout of [`Self::flat`], and adds it
-    /// to what that tensor holds when `accumulation` says so.
+    /// Computes the gradient of a loss in the layout of [`Self::flat`].
     pub fn backward(&mut self, loss: &Tensor, accumulation: Accumulation) -> Result<(), TchError> {
         let gradients = Tensor::f_run_backward(&[loss], &self.views, false, false)?;
         let _guard = tch::no_grad_guard();

@@ -14,30 +14,14 @@ use super::parameters::{ParameterShape, Role};
 /// is the next.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Operation {
-    /// A convolution, zeros added on each side.
-    Convolution {
-        weight: usize,
-        stride: i64,
-        padding: i64,
-    },
-    BatchNorm {
-        scale: usize,
-        running: usize,
-    },
+    Convolution { weight: usize, stride: i64, padding: i64 },
+    BatchNorm { scale: usize, running: usize },
     Relu,
-    MaxPool {
-        kernel: i64,
-        stride: i64,
-        ceil: bool,
-    },
-    Dropout {
-        probability: f64,
-    },
+    MaxPool { kernel: i64, stride: i64, ceil: bool },
+    Dropout { probability: f64 },
     GlobalMean,
     Flatten,
-    Dense {
-        weight: usize,
-    },
+    Dense { weight: usize },
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -73,11 +57,8 @@ impl Plan {
     }
 }
 
-/// Moves a ReLU that stands right before a pooling behind it.
-///
-/// max(relu(x)) = relu(max(x)), and the gradient is the same too: it goes to the greatest value of
-/// a window, if that is above 0. But the pooling leaves a quarter of the values or fewer to
-/// rectify.
+/// Moves a ReLU that stands right before a pooling behind it: max(relu(x)) = relu(max(x)), and the
+/// gradient is the same too, but a quarter of the values or fewer are left to rectify.
 fn rectify_after_pooling(layers: &mut [Vec<Operation>]) {
     for index in 1..layers.len() {
         let (before, after) = layers.split_at_mut(index);
@@ -149,7 +130,6 @@ impl Planner {
         Ok(Operation::Convolution { weight, stride: stride.into(), padding: padding.into() })
     }
 
-    /// Takes the side of the map that a window leaves.
     fn slide(
         &mut self,
         padding: u32,
@@ -182,7 +162,7 @@ impl Planner {
         operations
     }
 
-    /// Adds a weight and the bias after it; returns the weight's index.
+    /// Returns the weight's index; its bias is the next.
     fn weight_and_bias(&mut self, size: Vec<i64>, role: Role) -> usize {
         let bias = ParameterShape { size: vec![size[0]], role: Role::Bias };
         self.plan.shapes.extend([ParameterShape { size, role }, bias]);

@@ -62,8 +62,7 @@ impl TrainingState {
         }
     }
 
-    /// Takes note of an epoch. `accuracy` is `None` when the loss was no longer a number, which in
-    /// a first epoch counts as not passing the test.
+    /// `accuracy` is `None` when the loss was no longer a number.
     pub fn record(&mut self, start: u32, epoch: u32, accuracy: Option<f64>, recipe: &ValidRecipe) {
         if epoch == 1 {
             self.passed = accuracy.is_some_and(|found| recipe.passes_first_epoch(found));

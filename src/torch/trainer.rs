@@ -3,7 +3,6 @@
 use std::io::{self, Write};
 use std::ops::ControlFlow;
 
-use metaqnn::training::EpochReport;
 use metaqnn::training::protocol::{Message, Request, TRY_AGAIN, VERSION};
 use tch::{Cuda, Device};
 
@@ -52,8 +51,6 @@ impl<M: Write> TorchTrainer<M> {
         }
     }
 
-    /// Trains the network of one request.
-    ///
     /// The one place where failures of libtorch become answers: too little memory is the
     /// network's, everything else the trainer's.
     fn answer(&mut self, line: &str) -> Result<Answer, TorchError> {
@@ -109,8 +106,10 @@ fn in_words(device: Device) -> String {
 const MOST_THREADS: u32 = 4096;
 
 impl<M: Write> Listener for Outside<M> {
-    fn epoch(&mut self, report: EpochReport) -> Result<(), TorchError> {
-        self.send(&Message::Epoch(report))
+    fn send(&mut self, message: &Message) -> Result<(), TorchError> {
+        writeln!(self.messages, "{}", message.to_line())
+            .and_then(|()| self.messages.flush())
+            .map_err(|error| TorchError::Failed(format!("failed to write to stdout: {error}")))
     }
 
     fn interruption(&mut self) -> ControlFlow<Answer> {
@@ -119,14 +118,6 @@ impl<M: Write> Listener for Outside<M> {
 
     fn notice(&mut self, text: &str) {
         let _ = writeln!(io::stderr(), "metaqnn-torch: {text}");
-    }
-}
-
-impl<M: Write> Outside<M> {
-    fn send(&mut self, message: &Message) -> Result<(), TorchError> {
-        writeln!(self.messages, "{}", message.to_line())
-            .and_then(|()| self.messages.flush())
-            .map_err(|error| TorchError::Failed(format!("failed to write to stdout: {error}")))
     }
 }
 
