@@ -1,9 +1,6 @@
 //! A child process: started as the leader of a process group of its own, listened to, signalled,
-//! killed with all that it has started, and reaped.
-//!
-//! Trainers, the workers of `run` and the second process of `doctor` are such children. TERM and
-//! USR1 go to the child alone (the workers of a data loader would die of them); KILL goes to its
-//! whole group.
+//! killed with all that it has started, and reaped. TERM and USR1 go to the child alone (the
+//! workers of a data loader would die of them); KILL goes to its whole group.
 
 use std::env;
 use std::ffi::OsString;
@@ -18,6 +15,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{self, Pid, WaitId, WaitIdOptions};
+use serde::Serialize;
 
 use super::protocol::{LONGEST_LINE, WAITING_LINES};
 use super::stderr_tail::StderrTail;
@@ -33,7 +31,7 @@ const DEATH: Duration = Duration::from_secs(5);
 /// Lines of a worker that may wait to be read, while tables are written.
 const WAITING_LINES_OF_A_WORKER: usize = 1024;
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct ChildCommand {
     pub program: PathBuf,
     pub arguments: Vec<OsString>,
@@ -57,7 +55,7 @@ pub(crate) struct ChildProcess {
 pub(crate) enum Output {
     /// A line of stdout, without its line feed.
     Line(Vec<u8>),
-    /// A line of a worker's stderr.
+    /// Of a worker.
     Stderr(Vec<u8>),
     /// The beginning of a line longer than [`LONGEST_LINE`]; the stream is read no further.
     Overlong(Vec<u8>),
@@ -69,7 +67,6 @@ pub(crate) enum Output {
 }
 
 impl ChildProcess {
-    /// Starts a trainer: lines can be written to its stdin, and the end of its stderr is kept.
     pub(super) fn trainer(
         command: &ChildCommand,
         threads: u32,
@@ -102,8 +99,8 @@ impl ChildProcess {
     }
 
     /// Starts another process of this program, without stdin; both its streams are read line by
-    /// line. It is no task of Slurm: of several workers within one job (`salloc`, or a batch script
-    /// that says `metaqnn run`) each would take the others for copies.
+    /// line. It is no task of Slurm: several workers within one job would each take the others for
+    /// copies.
     pub(crate) fn worker(command: &ChildCommand) -> Result<Self, TrainingError> {
         let mut started = Command::new(&command.program);
         started.args(&command.arguments).stdin(Stdio::null()).env_remove("SLURM_JOB_ID");
@@ -114,7 +111,6 @@ impl ChildProcess {
         Ok(process)
     }
 
-    /// Starts a child and the thread that reads its stdout.
     fn start(
         name: &'static str,
         mut command: Command,
@@ -149,15 +145,15 @@ impl ChildProcess {
         self.stderr.begin(path);
     }
 
-    /// Has a line written to its stdin, without waiting until the child reads it.
-    pub(super) fn write_line(&self, line: &str) {
+    /// Does not wait until the child reads it.
+    pub(super) fn write_line(&self, message: &impl Serialize) {
+        let line = serde_json::to_string(message).expect("a message has only plain fields");
         let stdin = self.stdin.as_ref().expect("stdin is open until the child is dropped");
         // A thread that has ended has set `stdin_closed`.
         let _ = stdin.send(format!("{line}\n"));
     }
 
-    /// Whether a line could not be written since its stdin is closed; true at the latest when it
-    /// ends.
+    /// Whether a line could not be written; true at the latest when it ends.
     pub(super) fn is_stdin_closed(&self) -> bool {
         self.stdin_closed.load(Ordering::SeqCst)
     }
@@ -190,7 +186,6 @@ impl ChildProcess {
         }
     }
 
-    /// Ends it and everything it has started, at once.
     pub(crate) fn kill(&mut self) {
         if self.exit().is_some() {
             return;

@@ -1,4 +1,4 @@
-//! A trainer that is a program: `metaqnn-torch`, or one of the user's.
+//! The trainer that a recipe asks for; one that is a program: `metaqnn-torch`, or the user's.
 
 use std::env;
 use std::ffi::OsStr;
@@ -9,22 +9,40 @@ use std::process::ExitStatus;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
 use signal_hook::consts::{SIGTERM, SIGUSR1};
 
 use super::child::{ChildCommand, ChildProcess, Output, TICK};
 use super::dialogue::Dialogue;
 use super::protocol::{EpochReport, LONGEST_LINE, Message, Request, Stop, TRY_AGAIN};
+use super::recipe::{Recipe, TrainerKind};
 use super::stderr_tail::readable;
+use super::synthetic::SyntheticTrainer;
 use super::timeouts::{Awaited, Deadline, Timeouts};
 use super::trainer::{Interrupt, Trainer, TrainingEnd, TrainingError};
+
+/// Returns the trainer that a checked `recipe` asks for; nothing is started before its first
+/// request. The signals of `interrupt` end a training.
+pub(crate) fn trainer(
+    recipe: &Recipe,
+    interrupt: Interrupt,
+) -> Result<Box<dyn Trainer>, TrainingError> {
+    Ok(match recipe.trainer {
+        TrainerKind::Synthetic => Box::new(SyntheticTrainer::new(interrupt)),
+        TrainerKind::Torch => {
+            // Where the running program cannot be found, PATH is left.
+            let executable = env::current_exe().unwrap_or_default();
+            let search_path = env::var_os("PATH");
+            Box::new(ProgramTrainer::torch(&executable, search_path.as_deref(), interrupt)?)
+        }
+        TrainerKind::Command => Box::new(ProgramTrainer::given(&recipe.command, interrupt)),
+    })
+}
 
 const TORCH: &str = "metaqnn-torch";
 
 /// The program is started at the first request and lives on for the next ones. It is ended when the
-/// trainer is dropped, and after every training that went wrong; then the next request starts it
-/// again. One that has ended between two requests is started again for the second, even where that
-/// is only seen when it does not answer.
+/// trainer is dropped, and after every training that went wrong. One that has ended between two
+/// requests is started again, even where that is only seen when it does not answer.
 pub(super) struct ProgramTrainer {
     command: ChildCommand,
     interrupt: Interrupt,
@@ -35,8 +53,7 @@ pub(super) struct ProgramTrainer {
 }
 
 impl ProgramTrainer {
-    /// Finds `metaqnn-torch`: beside `executable`, the running `metaqnn`, else in `search_path`,
-    /// the variable `PATH`. Signals that arrive at `interrupt` are passed on to it.
+    /// Finds `metaqnn-torch` beside `executable`, the running `metaqnn`, else in `search_path`.
     pub(super) fn torch(
         executable: &Path,
         search_path: Option<&OsStr>,
@@ -67,8 +84,7 @@ impl ProgramTrainer {
         ChildProcess::trainer(&self.command, threads, self.timeouts)
     }
 
-    /// Returns the waiting program. One that has ended meanwhile, or spoke without being asked, is
-    /// none.
+    /// Returns the waiting program, unless it has ended meanwhile, or spoke without being asked.
     fn waiting(&mut self) -> Option<ChildProcess> {
         let mut process = self.idle.take()?;
         // It may have ended, and the thread that reads its stdout not have come to the end yet.
@@ -81,7 +97,6 @@ impl ProgramTrainer {
         None
     }
 
-    /// Writes the request and reads until the training has ended one way or another.
     fn converse(
         &self,
         process: &mut ChildProcess,
@@ -90,7 +105,7 @@ impl ProgramTrainer {
         on_epoch: &mut dyn FnMut(&EpochReport) -> ControlFlow<()>,
     ) -> Result<TrainingEnd, TrainingError> {
         let mut deadline = Deadline::new(request.recipe.silence_limit, self.timeouts);
-        process.write_line(&to_line(request));
+        process.write_line(request);
         loop {
             // One that was asked to stop and does not read may train to the end.
             if process.is_stdin_closed() && !dialogue.is_stopped() {
@@ -106,7 +121,7 @@ impl ProgramTrainer {
                     match dialogue.take(&line).map_err(|problem| broken(problem, &line))? {
                         Some(Message::Epoch(report)) if on_epoch(&report).is_break() => {
                             dialogue.stop();
-                            process.write_line(&to_line(&Stop { stop: true }));
+                            process.write_line(&Stop { stop: true });
                             deadline.wait_for(Awaited::EndOfTraining);
                         }
                         Some(Message::Epoch(_)) | None => {}
@@ -162,8 +177,7 @@ impl ProgramTrainer {
         Err(TrainingError::Crashed { status, stderr: process.last_stderr_line() })
     }
 
-    /// Returns whether the program ended by a signal that this process gets too: the scheduler may
-    /// send it to both, and the program may be the first to know.
+    /// Whether the program ended by a signal that this process gets too, maybe a little later.
     fn shares_signal(&self, status: ExitStatus) -> bool {
         let is_of_signal = matches!(status.signal(), Some(SIGTERM | SIGUSR1));
         if !is_of_signal && status.code() != Some(TRY_AGAIN) {
@@ -238,10 +252,6 @@ const fn is_end(ending: &Result<TrainingEnd, TrainingError>) -> bool {
 
 fn broken(problem: String, line: &[u8]) -> TrainingError {
     TrainingError::Protocol { problem, line: readable(line) }
-}
-
-fn to_line(message: &impl Serialize) -> String {
-    serde_json::to_string(message).expect("a request has only plain fields")
 }
 
 #[cfg(test)]

@@ -65,8 +65,7 @@ pub struct Recipe {
     pub learning_rate_tries: u32,
     /// Each next start has this share of the learning rate before.
     pub learning_rate_retry_factor: f64,
-    /// Validation accuracy that the first epoch must exceed; null means
-    /// [`default_first_epoch_threshold`].
+    /// Null means [`default_first_epoch_threshold`].
     pub first_epoch_threshold: Option<f64>,
     /// Factor on the learning rate at each step of the schedule.
     pub decay_factor: f64,
@@ -78,23 +77,18 @@ pub struct Recipe {
     pub adam_epsilon: f64,
     pub initialisation: Initialisation,
     pub device: Device,
-    /// CPU threads; null means those allotted by the scheduler, else the cores shared among the
-    /// workers.
+    /// Null means those allotted by the scheduler, else the cores shared among the workers.
     pub threads: Option<u32>,
-    /// `float32`, `tf32` or `bfloat16`; on a GPU only.
+    /// On a GPU only.
     pub precision: Precision,
     /// Whether cuDNN may try several algorithms and keep the fastest.
     pub cudnn_benchmark: bool,
-    /// Seconds that the trainer `synthetic` takes over an epoch, to try out how a search is
-    /// scheduled.
     pub synthetic_epoch_seconds: f64,
     /// Seconds without a line from the trainer after which it counts as hung.
     pub silence_limit: f64,
-    /// Seconds after which a claim without a result is lost, where the scheduler names no earlier
-    /// end.
+    /// Seconds after which a claim without a result is lost, unless the scheduler ends it earlier.
     pub claim_lifetime: f64,
-    /// An absolute folder outside of the experiment, in which a folder of its own holds the
-    /// checkpoints; null means inside the experiment.
+    /// Below this folder lies one of the experiment; null means inside the experiment.
     pub checkpoint_dir: Option<PathBuf>,
 }
 
@@ -193,10 +187,9 @@ impl Recipe {
     }
 }
 
-/// Returns `training.command` such that it means the same from every folder, for an experiment's
-/// frozen configuration: relative paths of existing files become absolute, below `folder`.
-///
-/// A program without `/` is none of them: it is looked up in `PATH`, on the machine where it runs.
+/// Returns `training.command` such that it means the same from every folder: relative paths of
+/// existing files become absolute, below `folder`, but for a program without `/`, which is looked up
+/// in `PATH`, on the machine where it runs.
 pub(crate) fn freeze_command(command: &[String], folder: &Path) -> Vec<String> {
     let freeze = |(index, word): (usize, &String)| {
         let is_looked_up = index == 0 && !word.contains('/');
@@ -214,8 +207,7 @@ impl ValidRecipe {
         self.threshold
     }
 
-    /// Whether a start whose first epoch ends at this validation accuracy goes on: the first-epoch
-    /// test, which the threshold itself does not pass.
+    /// The first-epoch test, which the threshold itself does not pass.
     pub fn passes_first_epoch(&self, validation_accuracy: f64) -> bool {
         validation_accuracy > self.threshold
     }

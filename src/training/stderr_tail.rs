@@ -13,7 +13,7 @@ use crate::regular_file;
 /// Longest line that goes into an error.
 const READABLE: usize = 400;
 
-/// What is written to it is kept. Clones are the same tail.
+/// Clones are the same tail.
 #[derive(Debug, Clone, Default)]
 pub(super) struct StderrTail(Arc<Mutex<KeptStderr>>);
 
@@ -42,8 +42,7 @@ impl StderrTail {
         *self.lock() = KeptStderr { bytes: Vec::new(), log: Some(log) };
     }
 
-    /// Returns the last line that is not blank, cut to a readable length. A progress bar's carriage
-    /// return ends a line too.
+    /// Returns the last line that is not blank. A progress bar's carriage return ends a line too.
     pub(super) fn last_line(&self) -> String {
         self.lock()
             .bytes
@@ -99,13 +98,12 @@ impl Log {
     }
 }
 
-/// Opens a file, and none that a link in its place leads to: nothing is written outside an
-/// experiment.
+/// Follows no link: nothing is written outside an experiment.
 fn open_itself(path: &Path, options: &OpenOptions) -> io::Result<File> {
     regular_file::open(path, options, OFlags::NOFOLLOW)
 }
 
-/// Returns a line as a person can read it: without control characters, and not too long.
+/// A line without control characters, and not too long.
 pub(super) fn readable(line: &[u8]) -> String {
     // Decoding at most what can be shown keeps a line of a megabyte cheap.
     let bytes = &line[..line.len().min(4 * READABLE)];

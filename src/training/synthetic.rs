@@ -1,10 +1,7 @@
-//! Learning curves made up without a process, for trying a search out.
-//!
-//! The curves are inventions. They behave like real ones in what a search, a predictor and a
-//! report need: some designs are better than others for reasons that can be learned, curves rise
-//! and step up where the learning rate falls, and some networks fail. With the paper's schedule of
-//! 2,700 networks the mean reward goes the way of its figure 3: from 0.53 at epsilon 1.0 to 0.88
-//! at 0.1 (mean of 20 seeds; SVHN in the paper: 0.52 to 0.88). A tenth of random networks fail.
+//! Learning curves made up without a process, for trying a search out: some designs are better than
+//! others for reasons that can be learned. With the paper's schedule of 2,700 networks the mean
+//! reward goes the way of its figure 3: from 0.53 at epsilon 1.0 to 0.88 at 0.1 (mean of 20 seeds;
+//! SVHN in the paper: 0.52 to 0.88). A tenth of random networks fail.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -43,11 +40,8 @@ const FALSE_START: f64 = 0.05;
 /// ```
 ///
 /// where d counts the falls of the learning rate so far (before epochs 6, 11, 16), brought into [0,
-/// 1]. One start in twenty stays at chance; starts that do not exceed the recipe's first-epoch
-/// threshold are tried again with the next learning rate, as in the paper, and poor designs fail
-/// so. One network in fifty diverges at some later epoch.
-///
-/// Keeps no checkpoint: a training taken up again begins at its first epoch and goes the same way.
+/// 1]. Some starts stay at chance, some networks diverge. A training taken up again begins at its
+/// first epoch and goes the same way.
 #[derive(Debug)]
 pub struct SyntheticTrainer {
     interrupt: Interrupt,
@@ -153,8 +147,7 @@ impl<'a> SyntheticNetwork<'a> {
         (self.plateau - (self.plateau - self.chance) * left + noise).clamp(0.0, 1.0)
     }
 
-    /// Makes up the rest of a report: a training accuracy a little higher, and the losses of a
-    /// classifier that is as sure as it is often right.
+    /// The losses are those of a classifier that is as sure as it is often right.
     fn report(&self, start: u32, epoch: u32, validation_accuracy: f64) -> EpochReport {
         let training_accuracy = validation_accuracy + 0.2 * (1.0 - validation_accuracy);
         let loss = |accuracy: f64| -ln(accuracy.max(self.chance / 2.0));

@@ -10,15 +10,14 @@ pub(super) struct Timeouts {
     pub time_nearly_up: Duration,
     /// To exit after TERM, which Slurm follows with KILL after 30 s.
     pub terminate: Duration,
-    /// To exit after it has closed its stdin or stdout, as one does that is ending; giving a GPU
-    /// back takes its time.
+    /// To exit after it has closed its stdin or stdout; giving a GPU back takes its time.
     pub closed: Duration,
     /// To exit after its stdin was closed, and again after the TERM that follows.
     pub farewell: Duration,
     /// For this process to get the signal that a program ended by, when it is sent to both.
     pub same_signal: Duration,
-    /// For the rest of what it wrote, after it has ended. It is there at once, unless the machine
-    /// is so busy that no thread reads it, or a process outside its group holds the pipe open.
+    /// For the rest of what it wrote, after it has ended: the machine may be busy, or a process
+    /// outside its group hold the pipe open.
     pub rest: Duration,
 }
 

@@ -15,9 +15,7 @@ use super::protocol::{EpochReport, Request};
 
 pub trait Trainer {
     /// Makes sure that networks can be trained here, before anything is claimed; returns where, in
-    /// words, if the trainer says so.
-    ///
-    /// `request` is one of 0 epochs: it names the recipe and the data, and asks for no network.
+    /// words, if the trainer says so. `request` is one of 0 epochs, for no network.
     fn prepare(&mut self, request: &Request) -> Result<Option<String>, TrainingError>;
 
     /// Trains the network of `request`, calling `on_epoch` after each epoch; a break ends the
@@ -110,8 +108,7 @@ pub enum Signal {
     Terminate,
 }
 
-/// Which signals have arrived. Clones see the same signals. `train` registers [`Interrupt::flag`]
-/// for each of them; trainers only look, and pass them on.
+/// Which signals have arrived. Clones see the same ones.
 #[derive(Debug, Clone, Default)]
 pub struct Interrupt([Arc<AtomicBool>; 2]);
 
