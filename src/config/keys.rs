@@ -28,8 +28,7 @@ pub(super) fn refuse_unknown(key: &str) -> Result<(), ConfigError> {
     Err(ConfigError::UnknownKey { key, hint })
 }
 
-/// Decides whether a key may change once an experiment is made; returns what a person should know
-/// of it then.
+/// Whether a key may change once an experiment is made; returns what a person should know of it.
 pub fn check_changeable(key: &str) -> Result<&'static str, ConfigError> {
     refuse_unknown(key)?;
     let is_section = || KNOWN.iter().any(|known| known.starts_with(&format!("{key}.")));
@@ -75,8 +74,7 @@ pub(super) fn paths(document: &Value) -> Vec<String> {
     found
 }
 
-/// The known path most like `key`, if any is like it: the same name in another section, or a
-/// misspelling.
+/// The known path most like `key`: the same name in another section, or a misspelling.
 fn nearest(key: &str) -> Option<String> {
     fn name(path: &str) -> &str {
         path.rsplit('.').next().unwrap_or_default()

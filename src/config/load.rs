@@ -13,7 +13,7 @@ use crate::yaml_bounds;
 /// Every key with its default and a comment; what `metaqnn config --defaults` prints.
 pub const DEFAULTS: &str = include_str!("defaults.yaml");
 
-/// Reads a configuration file. The error does not name it.
+/// The error does not name the file.
 pub fn load(path: &Path, settings: &[Setting]) -> Result<ExperimentConfig, ConfigError> {
     if path.is_dir() {
         let problem = "a folder is no configuration (name a YAML file; an experiment directory \
@@ -30,7 +30,6 @@ pub fn load(path: &Path, settings: &[Setting]) -> Result<ExperimentConfig, Confi
     parse(&text, settings)
 }
 
-/// Reads a configuration from text; `settings` replace what it says.
 pub(super) fn parse(text: &str, settings: &[Setting]) -> Result<ExperimentConfig, ConfigError> {
     // Editors of some systems put it first; YAML would begin a second document after it.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -67,8 +66,7 @@ fn wrong_value(error: &serde_yaml::Error, text: &str) -> ConfigError {
     ConfigError::Unusable(format!("{problem} ({place}see `metaqnn config --defaults`)"))
 }
 
-/// Drops sections without a key, all of whose lines are commented out, and an empty name,
-/// which YAML would read as the text `null`.
+/// Drops sections whose lines are all commented out, and an empty name, which would read `null`.
 fn drop_empty(document: &mut Value) {
     let Value::Mapping(sections) = document else { return };
     sections.retain(|_, section| !section.is_null());
@@ -108,7 +106,6 @@ pub(super) fn document(text: &str) -> Result<Value, ConfigError> {
     })
 }
 
-/// Returns the message of a parser's error and its line.
 fn without_place(error: &serde_yaml::Error) -> (String, Option<usize>) {
     let message = error.to_string();
     let Some(place) = error.location() else { return (message, None) };

@@ -55,7 +55,6 @@ pub enum ConfigError {
     Invalid(#[from] Invalid),
 }
 
-/// A whole configuration file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExperimentConfig {
@@ -101,7 +100,7 @@ pub struct ValidConfig {
 }
 
 impl ExperimentConfig {
-    /// Checks every section and what spans several. Nothing is read from disk.
+    /// Reads nothing from disk.
     pub fn check(self) -> Result<ValidConfig, ConfigError> {
         check_name(&self.experiment.name)?;
         let image = DataShape {

@@ -1,7 +1,5 @@
-//! What is allowed in a configuration, but hardly meant.
-//!
-//! `init`, `run` and `config --check` print it. Each sentence names key and value, what follows
-//! from them, and what to do.
+//! What is allowed in a configuration, but hardly meant: each sentence names key and value, what
+//! follows from them, and what to do.
 
 use num_bigint::BigUint;
 
@@ -19,8 +17,8 @@ impl ValidConfig {
         stopping.into_iter().chain(others.into_iter().flatten()).collect()
     }
 
-    /// Warns when a network that answers the same for every image passes the first-epoch test.
-    /// `validation` counts the images for validation of each class.
+    /// Warns when a network that answers the same for every image passes the first-epoch test;
+    /// `validation` counts the images of each class.
     pub fn warning_of_constant_answer(&self, validation: &[usize]) -> Option<String> {
         let (class, most) = validation
             .iter()
@@ -58,16 +56,8 @@ impl ValidConfig {
 
     fn of_stopping(&self) -> Vec<String> {
         const OFF: &str = "or set `early_stopping.enabled: false`";
-        let PredictorParams {
-            burn_in,
-            top_n,
-            refit_every,
-            audit_share,
-            regressor,
-            threshold,
-            offset,
-            ..
-        } = *self.early_stopping;
+        let PredictorParams { burn_in, top_n, refit_every, regressor, .. } = *self.early_stopping;
+        let PredictorParams { audit_share, threshold, offset, .. } = *self.early_stopping;
         let (epochs, networks) = (self.training.epochs, self.networks());
         let mut warnings = Vec::new();
         if epochs == 1 {
@@ -123,9 +113,8 @@ impl ValidConfig {
         warnings
     }
 
-    /// Whether the rule would stop a network that is known to guess, beside one without an error.
-    ///
-    /// Sigma is at least the sampling error of an accuracy near chance on so many images.
+    /// Whether the rule would stop a guess beside a network without an error: sigma is at least the
+    /// sampling error of an accuracy near chance on so many images.
     fn stops_a_guess(&self) -> bool {
         let chance = Accuracy::chance(self.data.classes);
         let variance = |images: u32| chance.value() * (1.0 - chance.value()) / f64::from(images);

@@ -1,8 +1,5 @@
-//! Rows of CSV files that other programs wrote; those of the published program by the names of
-//! their columns.
-//!
-//! Unknown columns are passed over, whole numbers may be written as floats, and a row that cannot
-//! be used is set aside with the reason: it is never a reason to stop.
+//! Rows of CSV files that other programs wrote, by the names of their columns: unknown ones are
+//! passed over, and a row that cannot be used is set aside with the reason, never a reason to stop.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -14,11 +11,10 @@ use crate::space::whole_number;
 use crate::storage::error::StorageError;
 use crate::storage::fs::time::Time;
 
-/// Bytes of the longest row. A row of the widest files has some thousand cells; one that is longer
-/// comes of a quote that is never closed, or is no CSV at all.
+/// Bytes of the longest row: a longer one has a quote that is never closed, or is no CSV at all.
 const LONGEST_ROW: usize = 1 << 20;
 
-/// Reads the header and the rows, of any length, each with the line on which it begins.
+/// Reads the header and the rows, of any length.
 pub(crate) fn read_csv(mut bytes: Vec<u8>) -> Result<(ByteRecord, Vec<ByteRecord>), csv::Error> {
     // The reader counts line feeds: of a file with other line ends it would name the line before.
     let mut is_after_return = false;
@@ -45,14 +41,14 @@ pub(crate) fn read_csv(mut bytes: Vec<u8>) -> Result<(ByteRecord, Vec<ByteRecord
     Ok((header, rows))
 }
 
-/// Returns the line on which a row begins, from 1.
+/// The line on which a row begins, from 1.
 pub(crate) fn line(row: &ByteRecord) -> u64 {
     row.position().map_or(0, csv::Position::line)
 }
 
 const SHOWN: usize = 60;
 
-/// Returns as much of a cell as a line of a message has space for, control characters as escapes.
+/// The beginning of a cell for a message, control characters as escapes.
 pub(crate) fn shown(cell: &str) -> String {
     let mut text = String::new();
     for character in cell.chars().take(SHOWN) {
@@ -61,10 +57,7 @@ pub(crate) fn shown(cell: &str) -> String {
             false => text.push(character),
         }
     }
-    if cell.chars().nth(SHOWN).is_some() {
-        text.push_str("..");
-    }
-    text
+    text + if cell.chars().nth(SHOWN).is_some() { ".." } else { "" }
 }
 
 /// The usable rows of a file, and for each of the others its line and the reason.
@@ -74,7 +67,7 @@ pub struct UsableRows<T> {
     pub set_aside: Vec<String>,
 }
 
-/// Reads the rows of a file that has at least `columns`; `path` is for the messages.
+/// Reads the rows of a file that has at least `columns`.
 pub(super) fn read_rows<T>(
     bytes: Vec<u8>,
     columns: &[&'static str],
@@ -110,7 +103,6 @@ impl Cells<'_> {
         std::str::from_utf8(cell).map(str::trim).map_err(refused)
     }
 
-    /// Returns what `parse` makes of a cell, which must be what `expected` says.
     pub fn parsed<T>(
         &self,
         column: &str,
@@ -129,7 +121,6 @@ impl Cells<'_> {
         self.parsed(column, "a whole number of at least 0", whole_number)
     }
 
-    /// Returns a time written in Unix seconds; 0 where it is unknown.
     pub fn time(&self, column: &str) -> Result<Option<Time>, String> {
         self.parsed(column, "a time in Unix seconds, 0 when unknown", |text| {
             let seconds: f64 = text.parse().ok().filter(|seconds: &f64| seconds.is_finite())?;

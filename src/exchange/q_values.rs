@@ -12,23 +12,13 @@ use crate::storage::error::StorageError;
 
 const UTILITY: &str = "utility";
 
-/// An action that is legal in a state, and its Q-value.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct QValue {
-    pub state: StateKey,
-    pub action: Action,
-    pub q_value: f64,
-}
-
-/// Reads the file; pairs that are not legal in `space` are set aside.
-///
-/// The states may be those of the published code's sampler, which keeps the bin of the layer
-/// before a fully connected one (`fc_bin_quirk`).
+/// Sets aside pairs that are not legal in `space`. The states may be those of the published code's
+/// sampler (`fc_bin_quirk`).
 pub fn read_q_values(
     bytes: Vec<u8>,
     space: &Space,
     path: &Path,
-) -> Result<UsableRows<QValue>, StorageError> {
+) -> Result<UsableRows<(StateKey, Action, f64)>, StorageError> {
     let outside = || "its state and action are not in the search space".to_owned();
     let columns = [&PAIR_COLUMNS[..], &[UTILITY]].concat();
     read_rows(bytes, &columns, path, |cells| {
@@ -37,7 +27,7 @@ pub fn read_q_values(
         let q_value = cells.number(UTILITY)?;
         let state = start.state(space).ok_or_else(outside)?;
         let action = end.action(&state, space).ok_or_else(outside)?;
-        Ok(QValue { state, action, q_value })
+        Ok((state, action, q_value))
     })
 }
 
@@ -50,8 +40,7 @@ fn tuple(cells: &Cells, columns: &[&str]) -> Result<StateTuple, String> {
         .map_err(|(place, expected)| refusal(columns[place], tuple[place], expected))
 }
 
-/// Writes every enumerated state with its legal actions, in order. What was never learned has the
-/// initial Q-value.
+/// Writes every enumerated state; what was never learned has the initial Q-value.
 pub fn write_q_values(table: &QTable) -> Vec<u8> {
     // With `fc_bin_quirk` the table learns under keys that sampling, which enumerates, never uses.
     let mut states = table.space().states();
@@ -82,7 +71,7 @@ mod tests {
         params.check(DataShape { size: 32, channels: 3, classes: 10 }).unwrap()
     }
 
-    fn read(text: &str, space: &Space) -> UsableRows<QValue> {
+    fn read(text: &str, space: &Space) -> UsableRows<(StateKey, Action, f64)> {
         read_q_values(text.into(), space, Path::new("q_values.csv")).unwrap()
     }
 
@@ -102,12 +91,11 @@ mod tests {
         assert_eq!(text.lines().count(), 1 + 4_058);
         let read = read(&text, &space);
         assert_eq!(read.set_aside, [] as [String; 0]);
-        let states: BTreeSet<_> = read.rows.iter().map(|row| row.state).collect();
+        let states: BTreeSet<_> = read.rows.iter().map(|row| row.0).collect();
         assert!(states == space.states());
-        let of_start: Vec<_> =
-            read.rows[..14].iter().map(|row| (row.action, row.q_value)).collect();
+        let of_start: Vec<_> = read.rows[..14].iter().map(|row| (row.1, row.2)).collect();
         assert_eq!(of_start, learned);
-        assert!(read.rows[14..].iter().all(|row| row.q_value == 0.5));
+        assert!(read.rows[14..].iter().all(|row| row.2 == 0.5));
     }
 
     #[test]
@@ -117,8 +105,8 @@ mod tests {
         let mut table = QTable::new(space.clone(), 0.5);
         table.insert_row(gap, vec![(Layer::Softmax { classes: 10 }, 0.25)], vec![1]).unwrap();
         let rows = read(&written(&table), &space).rows;
-        assert_eq!(rows.iter().filter(|row| row.q_value != 0.5).count(), 1);
-        let states: BTreeSet<_> = rows.iter().map(|row| row.state).collect();
+        assert_eq!(rows.iter().filter(|row| row.2 != 0.5).count(), 1);
+        let states: BTreeSet<_> = rows.iter().map(|row| row.0).collect();
         assert_eq!(states.len(), 410 + 1);
     }
 
@@ -134,8 +122,8 @@ mod tests {
         );
         let table = read(&text, &space);
         let pair = table.rows[0];
-        assert_eq!(pair.action, Layer::GlobalAveragePool { classes: 10 });
-        assert_eq!((pair.state.depth, pair.q_value), (0, 0.25));
+        assert_eq!(pair.1, Layer::GlobalAveragePool { classes: 10 });
+        assert_eq!((pair.0.depth, pair.2), (0, 0.25));
         let reason = "its state and action are not in the search space";
         assert_eq!(table.set_aside, [3, 4].map(|line| format!("line {line}: {reason}")));
     }
@@ -148,9 +136,9 @@ mod tests {
         let table = read(&std::fs::read_to_string(path).unwrap(), &space);
         assert_eq!((table.rows.len(), table.set_aside.len()), (4_161, 0));
         let mut states = BTreeSet::new();
-        for of_state in table.rows.chunk_by(|one, other| one.state == other.state) {
-            let state = of_state[0].state;
-            let actions: Vec<Action> = of_state.iter().map(|row| row.action).collect();
+        for of_state in table.rows.chunk_by(|one, other| one.0 == other.0) {
+            let state = of_state[0].0;
+            let actions: Vec<Action> = of_state.iter().map(|row| row.1).collect();
             assert!(actions == space.legal_actions(&state), "{state:?}");
             assert!(states.insert(state), "{state:?} stands in two places");
         }

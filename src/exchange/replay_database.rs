@@ -14,37 +14,34 @@ const COLUMNS: [&str; 11] = [
     "accuracy_best_test", "accuracy_last_test", "ix_q_value_update", "epsilon", "time_finished",
     "machine_run_on",
 ];
-/// Never read, and always -1: the published code keeps the test images out of the search.
-const UNUSED: [&str; 2] = ["accuracy_best_test", "accuracy_last_test"];
 
 /// A sampled network. One that was sampled again has a row each time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReplayRow {
     pub architecture: Architecture,
-    /// `accuracy_best_val`: the reward; chance for a network that failed.
+    /// The reward; chance for a network that failed.
     pub best_validation_accuracy: Accuracy,
-    /// `iter_best_val`: optimizer steps after which it was reached; 0 for a network that failed.
+    /// Optimizer steps after which it was reached; 0 for a network that failed.
     pub best_step: u64,
-    /// `accuracy_last_val`: after the last evaluation.
     pub last_validation_accuracy: Accuracy,
-    /// `iter_last_val`: optimizer steps of the last evaluation.
+    /// Optimizer steps of the last evaluation.
     pub last_step: u64,
     /// `ix_q_value_update`. No key: many rows may carry the same number.
     pub iteration: u64,
     pub epsilon: Epsilon,
-    /// `time_finished`, in Unix seconds in the file; 0 there where it is unknown.
     pub finished: Option<Time>,
     pub machine: String,
 }
 
-/// Reads the file. Accuracies outside [0, 1] (some runs wrote percent) and networks outside `space`
-/// are set aside, dropout marks other than those of the layers included.
+/// Sets aside accuracies outside [0, 1] (some runs wrote percent) and networks outside `space`.
 pub fn read_replay_database(
     bytes: Vec<u8>,
     space: &Space,
     path: &Path,
 ) -> Result<UsableRows<ReplayRow>, StorageError> {
-    let columns: Vec<_> = COLUMNS.into_iter().filter(|name| !UNUSED.contains(name)).collect();
+    // Always -1: the published code keeps the test images out of the search.
+    let is_of_test = |name: &&str| name.ends_with("_test");
+    let columns: Vec<_> = COLUMNS.into_iter().filter(|name| !is_of_test(name)).collect();
     read_rows(bytes, &columns, path, |cells| ReplayRow::read(cells, space))
 }
 

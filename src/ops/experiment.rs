@@ -1,6 +1,6 @@
 //! An experiment, opened: its directory and its frozen configuration.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
@@ -18,16 +18,37 @@ use crate::storage::{ExperimentDir, ReplayLog, StorageError, Trust};
 pub(crate) struct Frozen {
     pub format_version: u32,
     pub program_version: String,
-    /// The image files as they were, and how many images train; null when the trainer brings its
-    /// own.
+    /// Null when the trainer brings its own images.
     pub data_files: Option<Fingerprint>,
     pub training_images: Option<u64>,
     /// Every default spelled out.
     pub config: ExperimentConfig,
 }
 
-/// An experiment directory with the configuration in force: the frozen one, changed by the `set`
-/// rows of the log.
+impl Frozen {
+    pub fn in_force(
+        &self,
+        dir: &ExperimentDir,
+        settings: &[String],
+    ) -> anyhow::Result<ValidConfig> {
+        let parsed = settings.iter().map(|setting| setting.parse::<Setting>());
+        let config = parsed
+            .collect::<Result<Vec<_>, _>>()
+            .and_then(|parsed| config::in_force(&self.config, &parsed)?.check())
+            .with_context(|| match settings {
+                [] => format!("`{}`", dir.configuration().display()),
+                _ => format!(
+                    "`{}` with the `set` rows of `{}` (`metaqnn verify` names the row)",
+                    dir.configuration().display(),
+                    dir.replay_log().display()
+                ),
+            })?;
+        check_checkpoint_dir(&config, dir.root())?;
+        Ok(config)
+    }
+}
+
+/// A directory with the configuration in force: the frozen one, changed by `set` rows of the log.
 #[derive(Debug)]
 pub struct Experiment {
     dir: ExperimentDir,
@@ -35,7 +56,6 @@ pub struct Experiment {
     pub(crate) frozen: Frozen,
     /// Checksum of `experiment.yaml`.
     sha256: String,
-    /// The `set` rows.
     pub(crate) settings: Vec<String>,
     /// Who may write to it, besides this user.
     pub(crate) trust: Trust,
@@ -46,8 +66,8 @@ impl Experiment {
         Self::open_with(path, ReplayLog::settings)
     }
 
-    /// Opens an experiment without its `set` rows where one of them has a value that cannot be in
-    /// force, as `error` says; not where a newer program wrote the row.
+    /// Opens it without its `set` rows where one of them, as `error` says, has a value that cannot
+    /// be in force; not where a newer program wrote the row.
     pub(crate) fn open_as_frozen(path: &Path, error: anyhow::Error) -> anyhow::Result<Self> {
         let is_value = |cause: &ConfigError| {
             !matches!(cause, ConfigError::UnknownKey { .. } | ConfigError::Frozen(_))
@@ -62,36 +82,23 @@ impl Experiment {
 
     fn open_with(
         path: &Path,
-        settings: impl Fn(&ExperimentDir) -> Result<Vec<String>, StorageError>,
+        settings: impl FnOnce(&ExperimentDir) -> Result<Vec<String>, StorageError>,
     ) -> anyhow::Result<Self> {
         // Absolute: jobs run in other folders.
         let path = std::path::absolute(path).context("failed to find the current folder")?;
-        let (dir, text) = ExperimentDir::open_frozen(&path)?;
+        let (mut dir, text) = ExperimentDir::open_frozen(&path)?;
         let frozen: Frozen = yaml::parse(&text.text, &dir.configuration()).map_err(newer_key)?;
         let settings = settings(&dir)?;
-        Self::with(dir, frozen, text.sha256, settings, Trust::Owner)
+        let config = frozen.in_force(&dir, &settings)?;
+        if let Some(place) = &config.recipe.checkpoint_dir {
+            // A folder of the experiment's own.
+            let name = format!("{}-{}", config.experiment.name, dir.identity(&text.sha256)?);
+            dir.scratch = Some(place.join(name));
+        }
+        Ok(Self { dir, config, frozen, sha256: text.sha256, settings, trust: Trust::Owner })
     }
 
-    fn with(
-        mut dir: ExperimentDir,
-        frozen: Frozen,
-        sha256: String,
-        settings: Vec<String>,
-        trust: Trust,
-    ) -> anyhow::Result<Self> {
-        let config = in_force(&dir, &frozen, &settings)?;
-        // A folder of the experiment's own.
-        let folder = |place: &PathBuf| {
-            let name = format!("{}-{}", config.experiment.name, dir.identity(&sha256)?);
-            Ok::<_, StorageError>(place.join(name))
-        };
-        let scratch = config.recipe.checkpoint_dir.as_ref().map(folder).transpose()?;
-        dir.scratch = scratch;
-        Ok(Self { dir, config, frozen, sha256, settings, trust })
-    }
-
-    /// Checks that only trusted users can write to the experiment: before a program that it names
-    /// is started, here or by a job.
+    /// Checks who can write to it: before a program that it names is started, here or by a job.
     pub fn trusted_by(self, trust: Trust) -> anyhow::Result<Self> {
         self.dir.check_trust(trust)?;
         Ok(Self { trust, ..self })
@@ -104,12 +111,7 @@ impl Experiment {
 
     /// The experiment after these `set` rows.
     pub(crate) fn changed_by(&self, settings: Vec<String>) -> anyhow::Result<Self> {
-        let (dir, frozen, sha256) = (self.dir.clone(), self.frozen.clone(), self.sha256.clone());
-        Self::with(dir, frozen, sha256, settings, self.trust)?.trusted_by(self.trust)
-    }
-
-    pub(crate) fn in_force(&self, settings: &[String]) -> anyhow::Result<ValidConfig> {
-        in_force(&self.dir, &self.frozen, settings)
+        Self::open_with(self.dir.root(), |_| Ok(settings))?.trusted_by(self.trust)
     }
 
     pub const fn dir(&self) -> &ExperimentDir {
@@ -129,14 +131,12 @@ impl Experiment {
         }
     }
 
-    /// Optimizer steps of an epoch; 1 when the trainer brings its own images, so that steps are
-    /// epochs.
+    /// Optimizer steps; 1 when the trainer brings its own images, so that steps are epochs.
     pub fn steps_per_epoch(&self) -> u64 {
         let batch = u64::from(self.config.recipe.batch_size);
         self.frozen.training_images.map_or(1, |images| (images / batch).max(1))
     }
 
-    /// Checks that the image files are those that the experiment was made with.
     pub fn check_data(&self) -> anyhow::Result<()> {
         let mut files = self.frozen.data_files.iter();
         Ok(files.try_for_each(|files| files.check_files(&self.config.data))?)
@@ -161,41 +161,15 @@ pub(crate) fn check_checkpoint_dir(config: &ValidConfig, root: &Path) -> Result<
     Ok(())
 }
 
-fn in_force(
-    dir: &ExperimentDir,
-    frozen: &Frozen,
-    settings: &[String],
-) -> anyhow::Result<ValidConfig> {
-    let parsed = settings.iter().map(|setting| setting.parse::<Setting>());
-    let config = parsed
-        .collect::<Result<Vec<_>, _>>()
-        .and_then(|parsed| config::in_force(&frozen.config, &parsed)?.check())
-        .with_context(|| match settings {
-            [] => format!("`{}`", dir.configuration().display()),
-            _ => format!(
-                "`{}` with the `set` rows of `{}` (`metaqnn verify` names the row)",
-                dir.configuration().display(),
-                dir.replay_log().display()
-            ),
-        })?;
-    check_checkpoint_dir(&config, dir.root())?;
-    Ok(config)
-}
-
-/// A file that is as it was written, with a key that this program does not know, is a newer
-/// program's.
+/// A whole file with a key that this program does not know is a newer program's.
 fn newer_key(error: StorageError) -> StorageError {
     let StorageError::Yaml { path, source } = &error else { return error };
     let text = source.to_string();
-    let key = text.split_once("unknown field `").and_then(|(_, rest)| rest.split_once('`'));
-    match key {
-        Some((key, _)) => StorageError::Unusable {
-            path: path.clone(),
-            problem: format!(
-                "holds the key `{key}`, which a newer program wrote and this one does not know \
-                 (use the program that made the experiment)"
-            ),
-        },
-        None => error,
-    }
+    let rest = text.split_once("unknown field `").and_then(|(_, rest)| rest.split_once('`'));
+    let Some((key, _)) = rest else { return error };
+    let problem = format!(
+        "holds the key `{key}`, which a newer program wrote and this one does not know (use the \
+         program that made the experiment)"
+    );
+    StorageError::Unusable { path: path.clone(), problem }
 }

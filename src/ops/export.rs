@@ -63,8 +63,7 @@ fn replay_rows(
         let first = known.get(architecture).and_then(|known| results.get(&Some(known.iteration)));
         let result = first.copied().unwrap_or(row);
         let reward = Accuracy::new(reward)?;
-        // A failed network has its chance level twice, reached at step 0: as the published code
-        // writes it.
+        // As the published code writes it: its chance level twice, reached at step 0.
         let is_failed = result.event == Event::Failed && result.best_validation_accuracy.is_none();
         let last = result.last_validation_accuracy.map_or(Ok(reward), Accuracy::new)?;
         let step =

@@ -22,7 +22,7 @@ pub struct Imported {
     pub rows: usize,
     pub imported_rows: usize,
     pub distinct_architectures: usize,
-    /// Rows that could not be used, each with its line and the reason.
+    /// Each with its line and the reason.
     pub set_aside_rows: Vec<String>,
     /// Q-values kept for reports; none without a `q_values.csv`.
     pub q_values: Option<usize>,
@@ -42,9 +42,7 @@ impl fmt::Display for Imported {
     }
 }
 
-/// Appends the rows of a `replay_database.csv` to the log of a fresh experiment, in the order of
-/// the file; `source` is the file, or a folder of the usual names.
-///
+/// Appends the rows of a file, or of the one in a folder, to the log of a fresh experiment.
 /// Iterations are numbered by row, since the file's own number is no key. A network's first row is
 /// `imported`, its later ones are `reused`, so that none is dropped from the replay memory.
 pub fn import(experiment: &Experiment, source: &Path) -> anyhow::Result<Imported> {
@@ -123,7 +121,7 @@ fn read_input(path: &Path) -> Result<Vec<u8>, StorageError> {
     regular_file::read_input(path, LARGE).map_err(StorageError::io("read", path))
 }
 
-/// Keeps the Q-table of the published program for reports, if it is one; returns its size.
+/// Keeps the published Q-table for reports; returns its size.
 fn keep_q_values(experiment: &Experiment, path: &Path) -> anyhow::Result<usize> {
     let bytes = read_input(path)?;
     let usable = read_q_values(bytes.clone(), &experiment.config().space, path)?;

@@ -16,8 +16,7 @@ use crate::storage::fs::yaml;
 use crate::storage::{ExperimentDir, FORMAT_VERSION, StorageError, Trust};
 use crate::training::{TrainerKind, freeze_command};
 
-/// Reads and checks a configuration, and makes its paths absolute: it means the same from every
-/// folder. Warns of what is allowed but hardly meant.
+/// Reads and checks a configuration, with absolute paths: it means the same from every folder.
 pub fn load(path: &Path, settings: &[Setting]) -> anyhow::Result<ValidConfig> {
     let folder = env::current_dir().context("failed to find the current folder")?;
     let mut config =
@@ -33,7 +32,7 @@ pub fn load(path: &Path, settings: &[Setting]) -> anyhow::Result<ValidConfig> {
     Ok(config)
 }
 
-/// Checks the data and makes the experiment directory, which must not exist, or be empty.
+/// Makes the experiment directory, which must not exist, or be empty.
 pub fn init(config: ValidConfig, dir: &Path, trust: Trust) -> anyhow::Result<Experiment> {
     let dir = path::absolute(dir).context("failed to find the current folder")?;
     check_experiment_path(&dir)?;
@@ -54,8 +53,7 @@ pub fn init(config: ValidConfig, dir: &Path, trust: Trust) -> anyhow::Result<Exp
 
 /// Checks every image; returns the files and how many images train.
 fn check_data(config: &ValidConfig) -> anyhow::Result<Option<(Fingerprint, u64)>> {
-    // A trainer may bring images of its own; those that are named and there are checked all the
-    // same.
+    // A trainer may bring its own images; those that are named and there are checked all the same.
     let Some(folder) = &config.config.data.path else { return Ok(None) };
     if config.recipe.trainer != TrainerKind::Torch && !folder.exists() {
         log::warn!(
@@ -68,7 +66,7 @@ fn check_data(config: &ValidConfig) -> anyhow::Result<Option<(Fingerprint, u64)>
     Ok(Some((Fingerprint::of_training_files(&config.data)?, training)))
 }
 
-/// Checks every image and the split, and returns how many images train.
+/// Returns how many images train.
 pub fn check_images(config: &ValidConfig) -> anyhow::Result<u64> {
     let images = load_training_images(&config.data)?;
     let parts = split(&images, &config.data, config.experiment.seed)?;
@@ -79,8 +77,7 @@ pub fn check_images(config: &ValidConfig) -> anyhow::Result<u64> {
     Ok(parts.training.len() as u64)
 }
 
-/// Opens the experiment in `dir` when its configuration is this one, or makes it when there is
-/// none; of several at once, one makes it.
+/// Opens the experiment of this configuration, or makes it; of several at once, one makes it.
 pub fn open_or_init(config: ValidConfig, dir: &Path, trust: Trust) -> anyhow::Result<Experiment> {
     if !ExperimentDir::is_at(dir) {
         match init(config.clone(), dir, trust) {
@@ -114,8 +111,7 @@ pub fn open_or_init(config: ValidConfig, dir: &Path, trust: Trust) -> anyhow::Re
     Experiment::open(dir)?.trusted_by(trust)
 }
 
-/// The keys whose given values are neither the frozen ones nor in force, each with the value in
-/// force and the given one.
+/// The keys whose given values are neither frozen nor in force: key, value in force, given value.
 fn differing(
     experiment: &Experiment,
     given: &ExperimentConfig,

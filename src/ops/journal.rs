@@ -2,14 +2,13 @@
 //!
 //! A [`Journal`] reads the whole log without a lock, up to the last whole row, and what came since
 //! under it. Rows are decided and appended in a [`Transaction`], under the exclusive lock: before
-//! it the journal is brought up to date, so that no more than some hundred rows are read while
-//! others wait.
+//! it the journal is brought up to date, so that some hundred rows at most are read under it.
 //!
 //! A repair blanks rows that others have read, and appends a `repaired` row before. Who finds one
-//! in what is new, under the lock, replays the log from the start; views from before it decide
-//! nothing. (The folder of views could not say so: a client of NFS may show it as it was for up to
-//! `acdirmax`, 60 s by default, but never the end of a log that it has locked.) After an error a
-//! journal replays the log from the start, too: rows that were never written are forgotten.
+//! under the lock replays the log from the start; views from before it decide nothing. (The folder
+//! of views could not say so: a client of NFS may show it as it was for up to `acdirmax`, 60 s by
+//! default, but never the end of a log that it has locked.) After an error, too, all is replayed:
+//! rows that were never written are forgotten.
 
 use std::mem;
 
@@ -17,7 +16,6 @@ use jiff::Timestamp;
 
 use crate::ops::Experiment;
 use crate::q_learning::QTable;
-use crate::storage::fs::publish::Published;
 use crate::storage::view::files::{set_aside, skip};
 use crate::storage::view::{Learned, View, ViewParams};
 use crate::storage::{
@@ -47,8 +45,7 @@ impl Prefix {
         Self { rows: Vec::new(), state, cursor: LogPosition::start(), file, replays }
     }
 
-    /// Takes in the rows after the cursor; none of them where a repair has begun among them, or
-    /// the rules refuse one.
+    /// Takes in all rows after the cursor, or none: after a repair, or where the rules refuse one.
     fn take_in(&mut self, tail: Tail) -> Result<(), StorageError> {
         let is_repair = |row: &Row| row.event == Event::Repaired;
         if !self.rows.is_empty() && tail.rows.iter().any(is_repair) {
@@ -64,8 +61,8 @@ impl Prefix {
         Ok(())
     }
 
-    /// Takes in what was read under the lock. `false` where the rows before are no longer what
-    /// they were, since the log was repaired or put back from a copy: all are to be read again.
+    /// Takes in what was read under the lock; `false` where the log was repaired or put back from
+    /// a copy, so that all of it is to be read again.
     fn read_on(&mut self, tail: Result<Tail, StorageError>) -> Result<bool, StorageError> {
         match tail.and_then(|tail| self.take_in(tail)) {
             Err(error) if error.is_damage() && !self.rows.is_empty() => {
@@ -80,7 +77,6 @@ impl Prefix {
 pub(crate) struct Journal {
     dir: ExperimentDir,
     params: ViewParams,
-    /// How long a transaction waits for the lock.
     pub timeout: LockTimeout,
     /// Whether whole rows are read without the lock when that stays taken.
     only_looks: bool,
@@ -97,8 +93,7 @@ impl Journal {
         Self::open_with(experiment, false)
     }
 
-    /// Replays the log for a command that only reads: it waits 2 s for the lock, then takes the
-    /// whole rows that are there, and says so.
+    /// For a command that only reads: it waits 2 s for the lock, then takes what is there.
     pub fn open_to_look(experiment: &Experiment) -> anyhow::Result<Self> {
         Self::open_with(experiment, true)
     }
@@ -134,7 +129,6 @@ impl Journal {
         self.view().map_or(0, |view| view.rows() as usize)
     }
 
-    /// The rows that the newest view lacks.
     pub fn new_rows(&self) -> &[Row] {
         self.rows().get(self.view_rows()..).unwrap_or_default()
     }
@@ -159,8 +153,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Reads on without a lock. Damage, which may be a row that is being written, and a repair
-    /// are left to those who read under the lock.
+    /// Reads on without the lock; damage, which may be a row that is being written, is left to it.
     fn read_whole_rows(&mut self, log: &ReplayLog) -> Result<(), StorageError> {
         let file = log.identity()?;
         if self.replay.file != file {
@@ -173,9 +166,9 @@ impl Journal {
         Ok(())
     }
 
-    /// Reads on, and looks for a newer view: first, so that its rows are read. One that does not
-    /// fit the log is [`StorageError::Changed`].
+    /// Reads on, and looks for a newer view; one that does not fit the log is an error.
     pub fn renew(&mut self) -> anyhow::Result<()> {
+        // First, so that its rows are read.
         let view = View::newest(&self.dir, &self.params.sha256, Ok, skip)?;
         self.refresh()?;
         self.view = view;
@@ -192,7 +185,7 @@ impl Journal {
         self.rows().iter().skip(rows as usize).any(|row| row.event == Event::Repaired)
     }
 
-    /// Reads the newest Q-table that is whole, with the number of its rows.
+    /// The newest Q-table that is whole, with the number of its rows.
     pub fn published_q_table(&self) -> anyhow::Result<(usize, QTable)> {
         let read = |view: View| Ok((view.rows() as usize, view.q_table(&self.params)?));
         let newest = self.newest(read)?;
@@ -244,21 +237,19 @@ impl Journal {
         StorageError::Changed { path, how }
     }
 
-    /// Publishes what was learned from all rows; `None` where a repair has begun after them: then
-    /// the view is set aside again.
-    pub fn publish(&mut self, learned: &Learned) -> anyhow::Result<Option<Published>> {
+    /// Publishes what was learned from all rows; `false` where a repair has voided it meanwhile.
+    pub fn publish(&mut self, learned: &Learned) -> anyhow::Result<bool> {
         let position = self.position();
-        let published = learned.publish(&self.dir, position, self.rows())?;
+        learned.publish(&self.dir, position, self.rows())?;
         self.refresh()?;
-        if self.is_repaired_after(position.rows) {
+        let is_stale = self.is_repaired_after(position.rows);
+        if is_stale {
             set_aside(&self.dir.view(position.rows), &self.other_rows());
-            return Ok(None);
         }
-        Ok(Some(published))
+        Ok(!is_stale)
     }
 
-    /// Takes the exclusive lock, reads what others wrote, and lets `decide` push rows, which are
-    /// appended when it returns.
+    /// Lets `decide` push rows under the exclusive lock, which are appended when it returns.
     pub fn transaction<T>(
         &mut self,
         decide: impl FnOnce(&mut Transaction<'_>) -> anyhow::Result<T>,
@@ -285,8 +276,7 @@ impl Journal {
         Ok(decided)
     }
 
-    /// Appends `halted` or `resumed`, unless the search is in that state; returns whether it was
-    /// not.
+    /// Appends `halted` or `resumed`, unless the search is in that state; returns whether it did.
     pub fn switch(&mut self, event: Event) -> anyhow::Result<bool> {
         self.transaction(|transaction| {
             let is_needed = transaction.state().halted != (event == Event::Halted);
@@ -315,7 +305,6 @@ impl Transaction<'_> {
         &self.replay.rows
     }
 
-    /// Folds a row, and keeps it to be appended.
     pub fn push(&mut self, row: Row) -> anyhow::Result<()> {
         self.replay.state.apply(&row)?;
         self.replay.rows.push(row);

@@ -5,18 +5,14 @@ use std::path::Path;
 /// Why an operation does not begin or go on, in words: what happened, to what, and what to do. Its
 /// kind decides the exit code.
 #[derive(Debug, thiserror::Error)]
+#[error("{0}")]
 pub enum Refusal {
-    /// Another command, or another configuration, is needed.
-    #[error("{0}")]
     Usage(String),
     /// Files are not what this program wrote.
-    #[error("{0}")]
     Damage(String),
     /// Something outside of the experiment is to be mended first.
-    #[error("{0}")]
     Environment(String),
     /// The same command can succeed later.
-    #[error("{0}")]
     TryAgain(String),
 }
 
@@ -39,7 +35,6 @@ impl Refusal {
         Self::Usage(format!("`{option}` does not go with {other} (leave out one of them)"))
     }
 
-    /// A claim whose learning curve has no place.
     pub fn curve_taken(path: &Path) -> Self {
         Self::Damage(format!(
             "`{}` is there before its attempt has begun, so that the claim is given back \
@@ -48,7 +43,6 @@ impl Refusal {
         ))
     }
 
-    /// One claim after the other was lost because the time limit is too short.
     pub fn time_too_short() -> Self {
         Self::Environment(
             "nothing more is claimed: three claims in a row were lost since each had three \

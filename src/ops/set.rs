@@ -10,9 +10,8 @@ use crate::ops::{Experiment, Refusal};
 use crate::q_learning::EpsilonSchedule;
 use crate::storage::{Event, Knowledge, Row};
 
-/// Appends one `set` row for each setting that changes something, all or none of them; returns
-/// notices. Tasks that are training go on as they were claimed; the next claim is made with the new
-/// values.
+/// Appends a `set` row for each setting that changes something, all or none; returns notices.
+/// Tasks that are training go on as they were claimed.
 pub fn set(experiment: &Experiment, settings: &[Setting]) -> anyhow::Result<Vec<String>> {
     for (index, setting) in settings.iter().enumerate() {
         let path = &setting.path;
@@ -24,13 +23,12 @@ pub fn set(experiment: &Experiment, settings: &[Setting]) -> anyhow::Result<Vec<
     }
     Journal::open(experiment)?.transaction(|transaction| {
         let known = transaction.state();
-        let before = experiment.in_force(&known.settings)?;
+        let before = experiment.frozen.in_force(experiment.dir(), &known.settings)?;
         let (mut said, mut rows, mut config) = (Vec::new(), Vec::new(), before.config.clone());
         for setting in settings {
             let after = config::in_force(&config, std::slice::from_ref(setting))?;
             let line = setting.to_string();
-            // Setting the same limit again lets a search that ran out of time go on: its trainer
-            // may have been mended.
+            // The same limit again lets a search that ran out of time go on, its trainer mended.
             let goes_on = known.is_time_too_short() && setting.path == "slurm.time";
             if after == config && !goes_on {
                 said.push(format!("`{line}` is in force already: nothing to change"));
@@ -45,8 +43,7 @@ pub fn set(experiment: &Experiment, settings: &[Setting]) -> anyhow::Result<Vec<
             }
             let notice = check_changeable(&setting.path)?;
             said.push(format!("`{line}` is in force from now on{notice}"));
-            let row = Row::at(Event::Set, Timestamp::now().into());
-            rows.push(Row { reason: Some(line), ..row });
+            rows.push(Row { reason: Some(line), ..Row::at(Event::Set, Timestamp::now().into()) });
             config = after;
         }
         let after = config.check().context("after these changes")?;
@@ -66,8 +63,7 @@ pub fn set(experiment: &Experiment, settings: &[Setting]) -> anyhow::Result<Vec<
     })
 }
 
-/// Checks that each stage up to the last that has begun keeps its place and epsilon, and gets no
-/// fewer architectures.
+/// Each stage up to the last that has begun keeps its place, its epsilon and its architectures.
 fn check_schedule(
     known: &Knowledge,
     before: &EpsilonSchedule,

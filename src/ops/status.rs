@@ -68,7 +68,7 @@ pub fn ranked(experiment: &Experiment, at_most: usize, colour: Colour) -> anyhow
     Ok(terminal::ranked(&best, search.trainer, colour))
 }
 
-/// Says that tasks leave on the time warning without a new epoch, again and again.
+/// Tasks that leave on the time warning without a new epoch, again and again.
 fn timeouts(knowledge: &Knowledge) -> Option<String> {
     let timed_out = knowledge.open.iter().find(|(_, open)| open.timeouts > 0);
     let what = match (timed_out, knowledge.claims_timed_out) {
@@ -87,7 +87,6 @@ fn timeouts(knowledge: &Knowledge) -> Option<String> {
     Some(format!("{what}; {remedy} See `metaqnn set DIR slurm.time=...`."))
 }
 
-/// Where a search stands, and notices.
 type Diagnosis = (Condition, Vec<String>);
 
 const ACTIVE: Diagnosis = (Condition::Active, Vec::new());
@@ -100,8 +99,7 @@ struct Evidence<'a> {
 
 impl Evidence<'_> {
     fn diagnosis(&self, newest: Option<u32>) -> Diagnosis {
-        // First: nothing is left to go on with, should a person have halted it before its last
-        // results came.
+        // First: it may have been halted before its last results came.
         let knowledge = self.journal.state();
         if knowledge.is_finished(&self.experiment.config().schedule) {
             return (Condition::Finished, Vec::new());
@@ -167,7 +165,7 @@ impl Evidence<'_> {
         Ok((Condition::Stuck, vec![notice, remedy.to_owned()]))
     }
 
-    /// Where the search stands when no job in the queue submits the next round.
+    /// When no job in the queue submits the next round.
     fn after(&self, newest: u32, queue: &Queue) -> anyhow::Result<Diagnosis> {
         let plan = self.files(newest).plan()?;
         let end = plan.and_then(|plan| end_of_chain(self.journal.state(), &plan));
@@ -181,17 +179,14 @@ impl Evidence<'_> {
             return Ok((Condition::Paused, tasks.into_iter().chain([done]).collect()));
         }
         // Rounds without a result bring none again unless something is corrected.
-        let is_vain = end.as_ref().is_some_and(|end| !end.was_asked);
-        let (why, reduce) = match end {
-            Some(end) if is_vain => (end.reason, None),
-            _ => {
-                let reduce = last_line_of_reduce(&self.files(newest))?;
-                ("no round is queued or running".to_owned(), reduce)
-            }
+        let vain = end.filter(|end| !end.was_asked).map(|end| end.reason);
+        let last_line = match tasks {
+            None if vain.is_none() => last_line_of_reduce(&self.files(newest))?,
+            tasks => tasks,
         };
-        let last_line = tasks.or(reduce);
-        let is_to_correct = last_line.is_some() || is_vain;
+        let is_to_correct = last_line.is_some() || vain.is_some();
         let remedy = if is_to_correct { "Correct that, then run" } else { "Run" };
+        let why = vain.unwrap_or_else(|| "no round is queued or running".to_owned());
         let mut notices = vec![format!("Chain broken: {why}.")];
         notices.extend(last_line);
         notices.push(format!("{remedy} `metaqnn submit`."));
@@ -211,8 +206,7 @@ impl Evidence<'_> {
         claims.filter(move |row| row.round == Some(round))
     }
 
-    /// Whether the newest round has failures, and not only the ones before; without rounds,
-    /// whether nothing trains.
+    /// Whether the newest round has failures; without rounds, whether nothing trains.
     fn fails_in(&self, newest: Option<u32>) -> bool {
         let Some(newest) = newest else { return self.journal.state().open.is_empty() };
         let claimed: BTreeSet<_> = self.claims_of(newest).map(|row| row.iteration).collect();

@@ -28,13 +28,13 @@ const MODULES: &[(&str, usize, &[&str])] = &[
         5_340,
         &["space", "outcome", "seed", "q_learning", "predictor", "regular_file", "yaml_bounds"],
     ),
-    ("exchange", 340, &["space", "outcome", "q_learning", "storage"]),
+    ("exchange", 315, &["space", "outcome", "q_learning", "storage"]),
     ("dataset", 1_250, &["seed", "maths", "regular_file", "invalid"]),
     ("training", 1_800, &["space", "outcome", "seed", "maths", "regular_file", "invalid"]),
     ("slurm", 1_640, &["invalid"]),
     (
         "config",
-        655,
+        640,
         &[
             "space", "outcome", "q_learning", "predictor", "dataset", "training", "slurm",
             "regular_file", "yaml_bounds", "invalid",

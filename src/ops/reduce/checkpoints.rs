@@ -7,7 +7,7 @@ use crate::regular_file;
 use crate::storage::Knowledge;
 use crate::storage::search_state::{Known, Standing};
 
-/// How many networks keep their checkpoints: those that a longer training would begin with.
+/// Networks that keep their checkpoints: those that a longer training would begin with.
 const TOP_CHECKPOINTS: usize = 10;
 
 /// Removes the checkpoints of architectures that are known or quarantined, but for the best ones'.

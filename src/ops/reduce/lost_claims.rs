@@ -15,13 +15,12 @@ use crate::storage::{Attempt, Curve, Knowledge};
 /// Array jobs that have ended, so that their open claims are lost.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum EndedJobs {
-    /// None. (Expired claims and those of local processes that are gone are lost all the same.)
+    /// (Expired claims and those of local processes that are gone are lost all the same.)
     #[default]
     None,
     /// This one, which a person says has ended.
     One(String),
-    /// Those of this round and of the ones before it that the scheduler has forgotten, or is
-    /// ending.
+    /// Those up to this round that the scheduler has forgotten, or is ending.
     UpToRound(u32),
 }
 
@@ -65,8 +64,7 @@ pub(crate) fn lose_ended_claims(
     })
 }
 
-/// Seconds that an attempt without a result has spent, by its curve; those of the attempt before
-/// it, whose epochs it was to go on from, where it has added none.
+/// Seconds that an attempt has spent, by its curve, or by the one that it went on from.
 fn seconds_of(experiment: &Experiment, attempt: Attempt) -> Option<f64> {
     let own = Curve::read(&experiment.dir().curve(attempt)).ok();
     let curve = own.or_else(|| {
@@ -103,8 +101,7 @@ fn one_that_has_ended(experiment: &Experiment, job: &str) -> anyhow::Result<BTre
             )))
         }
         Ok(_) => {}
-        // Without a scheduler at hand the person's word counts: a claim lost too early is trained
-        // twice, no worse.
+        // The person's word counts: a claim lost too early is trained twice, no worse.
         Err(error) => log::warn!("job {job} is taken for ended: {error}"),
     }
     Ok([job.to_owned()].into())

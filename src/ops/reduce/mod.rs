@@ -23,7 +23,6 @@ use crate::ops::reduce::refit::{is_as_fitted, newest_predictor, refit};
 use crate::ops::train::curve::audit_findings;
 use crate::ops::{Experiment, Refusal};
 use crate::predictor::AuditFindings;
-use crate::storage::fs::publish::Published;
 use crate::storage::view::View;
 use crate::storage::view::files::{set_aside, skip};
 use crate::storage::{Event, Iteration, Row};
@@ -32,12 +31,11 @@ use crate::storage::{Event, Iteration, Row};
 pub struct Reduced {
     pub rows: u64,
     pub new_rows: u64,
-    /// Full curves that the predictor was fitted to, when it was fitted just now.
+    /// Full curves that the predictor was fitted to just now.
     pub fitted: Option<usize>,
     /// What the audits have shown, when they have switched early stopping off in the new rows.
     pub switched_off: Option<AuditFindings>,
     pub lost: usize,
-    /// Whether the epsilon schedule is finished.
     pub finished: bool,
     pub notices: Vec<String>,
 }
@@ -78,17 +76,10 @@ pub fn reduce(experiment: &Experiment, ended: &EndedJobs) -> anyhow::Result<Redu
     let fitted = refit(experiment, &journal)?;
     let mut learned = None;
     if rows > before {
-        let q_table = learned.insert(journal.learn()?);
-        match journal.publish(q_table)? {
-            Some(Published::First) => {}
-            Some(Published::AlreadyThere) => {
-                log::info!("another reduce has published the view of {rows} rows");
-            }
-            None => {
-                log::info!("the search was repaired meanwhile: everything is learned again");
-                let again = reduce(experiment, ended)?;
-                return Ok(Reduced { lost: lost + again.lost, ..again });
-            }
+        if !journal.publish(learned.insert(journal.learn()?))? {
+            log::info!("the search was repaired meanwhile: everything is learned again");
+            let again = reduce(experiment, ended)?;
+            return Ok(Reduced { lost: lost + again.lost, ..again });
         }
     }
     // Even without a new row: the reduce that published this view may have died here.
@@ -113,8 +104,7 @@ pub fn reduce(experiment: &Experiment, ended: &EndedJobs) -> anyhow::Result<Redu
     })
 }
 
-/// Learns everything again from nothing and compares with the newest view and the newest
-/// predictor; returns how many rows that view was made from.
+/// Compares the newest view and predictor with what is learned from nothing; returns its rows.
 pub fn rebuild(experiment: &Experiment) -> anyhow::Result<u64> {
     let journal = Journal::open(experiment)?;
     let Some(view) = journal.view() else { return Ok(0) };

@@ -1,7 +1,5 @@
-//! The predictor: fitted when the log holds enough full curves, and again at fixed counts.
-//!
-//! Which curves, and the generator of the fit, follow from their number alone; so the same log has
-//! the same predictor, however often it was reduced.
+//! The predictor: fitted when the log holds enough full curves, and again at fixed counts. Which
+//! curves, and the generator of the fit, follow from their number alone.
 
 use anyhow::{Context, ensure};
 
@@ -11,17 +9,17 @@ use crate::ops::{Experiment, Refusal};
 use crate::predictor::{Example, Features, FittedPredictor, LearningCurve, TrainingSet};
 use crate::seed::{Purpose, generator};
 use crate::storage::view::StoredPredictor;
-use crate::storage::view::files::{OnDamage, set_aside, skip};
-use crate::storage::{Curve, CurveRow, Event, Knowledge, Row};
+use crate::storage::view::files::{OnDamage, set_aside};
+use crate::storage::{Curve, CurveRow, Event, Row};
 
-/// The set of full curves that a predictor is to be fitted to now.
-fn due_set(experiment: &Experiment, state: &Knowledge) -> Option<TrainingSet> {
+/// Of how many full curves a predictor is to be fitted now.
+fn due(experiment: &Experiment, journal: &Journal) -> Option<u64> {
     let params = &experiment.config().early_stopping;
-    TrainingSet::at(state.full_curves(), params).filter(|_| params.enabled)
+    let set = TrainingSet::at(journal.state().full_curves(), params);
+    set.filter(|_| params.enabled).map(|set| set.full_curves as u64)
 }
 
-/// The networks that a predictor of so many full curves is fitted to; fewer where a repair has
-/// blanked some.
+/// The networks a predictor of so many full curves is fitted to; fewer where some were blanked.
 fn rows_of<'a>(
     experiment: &Experiment,
     full_curves: u64,
@@ -37,40 +35,55 @@ pub(crate) fn is_of_log(experiment: &Experiment, stored: &StoredPredictor, rows:
     stored.is_of(rows_of(experiment, stored.full_curves, rows))
 }
 
-/// Finds the newest predictor that was fitted to curves of this log, which may be of fewer than are
-/// due; `on_damage` gets others.
+/// The newest predictor of this log, of as many full curves as are due, or fewer.
 pub(crate) fn newest_predictor(
     experiment: &Experiment,
     journal: &Journal,
     on_damage: OnDamage,
 ) -> anyhow::Result<Option<StoredPredictor>> {
-    let Some(set) = due_set(experiment, journal.state()) else { return Ok(None) };
+    let Some(at_most) = due(experiment, journal) else { return Ok(None) };
     let is_of_log = |stored: &StoredPredictor| is_of_log(experiment, stored, journal.rows());
     let (dir, sha256) = (experiment.dir(), experiment.view_params().sha256);
-    let at_most = set.full_curves as u64;
     Ok(StoredPredictor::newest(dir, &sha256, at_most, is_of_log, on_damage)?)
 }
 
-/// Returns how many full curves the log held when the newest predictor was fitted, unread.
+/// How many full curves the log held when the newest predictor was fitted, unread.
 pub(crate) fn predictor_curves(
     experiment: &Experiment,
     journal: &Journal,
 ) -> anyhow::Result<Option<u64>> {
-    let Some(set) = due_set(experiment, journal.state()) else { return Ok(None) };
+    let Some(at_most) = due(experiment, journal) else { return Ok(None) };
     let listed = experiment.dir().list_predictors()?.into_iter().map(|(curves, _)| curves);
-    Ok(listed.filter(|curves| *curves <= set.full_curves as u64).max())
+    Ok(listed.filter(|curves| *curves <= at_most).max())
 }
 
-/// Fits and publishes the predictor that is due; returns how many full curves it was fitted to just
-/// now. Curves that nothing can be learned from end no search: training goes on without it.
+/// Fits and publishes the predictor that is due; returns of how many full curves. Curves that
+/// nothing can be learned from end no search.
 pub(crate) fn refit(experiment: &Experiment, journal: &Journal) -> anyhow::Result<Option<usize>> {
-    let Some(set) = due_set(experiment, journal.state()) else { return Ok(None) };
-    let full_curves = set.full_curves as u64;
+    refit_if(experiment, journal, |_| Ok(true))
+}
+
+/// As [`refit`], unless another worker is fitting the same.
+pub(crate) fn refit_unless_started(
+    experiment: &Experiment,
+    journal: &Journal,
+) -> anyhow::Result<()> {
+    let start =
+        |full_curves| Ok(StoredPredictor::start_fit(experiment.dir(), &host()?, full_curves)?);
+    refit_if(experiment, journal, start).map(drop)
+}
+
+fn refit_if(
+    experiment: &Experiment,
+    journal: &Journal,
+    start: impl FnOnce(u64) -> anyhow::Result<bool>,
+) -> anyhow::Result<Option<usize>> {
+    let Some(full_curves) = due(experiment, journal) else { return Ok(None) };
     let newest = newest_predictor(experiment, journal, set_aside)?;
-    if newest.is_some_and(|it| it.full_curves == full_curves) {
+    if newest.is_some_and(|it| it.full_curves == full_curves) || !start(full_curves)? {
         return Ok(None);
     }
-    match fit(experiment, &set, journal.rows()) {
+    match fit(experiment, full_curves, journal.rows()) {
         Ok(predictor) => {
             let rows = rows_of(experiment, full_curves, journal.rows());
             let (dir, sha256) = (experiment.dir(), experiment.view_params().sha256);
@@ -84,32 +97,11 @@ pub(crate) fn refit(experiment: &Experiment, journal: &Journal) -> anyhow::Resul
     }
 }
 
-/// As [`refit`], unless another worker is fitting the same.
-pub(crate) fn refit_unless_started(
-    experiment: &Experiment,
-    journal: &Journal,
-) -> anyhow::Result<()> {
-    let Some(set) = due_set(experiment, journal.state()) else { return Ok(()) };
-    let full_curves = set.full_curves as u64;
-    let newest = newest_predictor(experiment, journal, skip)?;
-    if newest.is_none_or(|it| it.full_curves < full_curves)
-        && StoredPredictor::start_fit(experiment.dir(), &host()?, full_curves)?
-    {
-        refit(experiment, journal)?;
-    }
-    Ok(())
-}
-
-fn fit(
-    experiment: &Experiment,
-    set: &TrainingSet,
-    rows: &[Row],
-) -> anyhow::Result<FittedPredictor> {
-    let full_curves = set.full_curves as u64;
+fn fit(experiment: &Experiment, full_curves: u64, rows: &[Row]) -> anyhow::Result<FittedPredictor> {
     let examples = rows_of(experiment, full_curves, rows)
         .map(|row| example(experiment, row))
         .collect::<anyhow::Result<Vec<_>>>()?;
-    let first = examples[0].curve.last();
+    let first = examples.first().context("no full curve")?.curve.last();
     ensure!(
         examples.iter().any(|example| example.curve.last() != first),
         "all {} full learning curves end at `{first}`, so that there is nothing to predict",
@@ -155,18 +147,14 @@ fn decide_alike(one: &FittedPredictor, other: &FittedPredictor) -> bool {
     one.examples() == other.examples() && one.examples().iter().all(is_alike)
 }
 
-/// Whether a stored predictor is what its curves say, fitted again. One that cannot be fitted
-/// again, since a curve is damaged, is left as it is.
+/// Whether a predictor of this log is what its curves say; yes where one of these is damaged.
 pub(crate) fn is_as_fitted(
     experiment: &Experiment,
     stored: &StoredPredictor,
     rows: &[Row],
 ) -> anyhow::Result<bool> {
     let predictor = stored.predictor()?;
-    let set = TrainingSet::at(stored.full_curves as usize, &experiment.config().early_stopping);
-    let set = set.filter(|_| is_of_log(experiment, stored, rows));
-    let set = set.ok_or_else(|| stored.stale())?;
-    match fit(experiment, &set, rows) {
+    match fit(experiment, stored.full_curves, rows) {
         Ok(again) => Ok(decide_alike(&again, &predictor)),
         Err(problem) => {
             log::warn!("the predictor cannot be fitted again: {problem:#}");
@@ -175,16 +163,14 @@ pub(crate) fn is_as_fitted(
     }
 }
 
-/// Returns what the predictor sees of a network: `rows` are those of the last start, at least one,
-/// `cost` its weights and its layers.
+/// What the predictor sees of a network: `rows` are those of the last start.
 pub(crate) fn example_of(
     experiment: &Experiment,
     rows: &[CurveRow],
     (parameters, layers): (u64, u32),
 ) -> anyhow::Result<Example> {
     let first = rows.first().context("no epoch")?;
-    // A trainer that does not tell its learning rate is taken to keep to the recipe; so is one that
-    // begins with a rate of 0 to warm up, which has no logarithm.
+    // The recipe's for a trainer that reports none, or 0 to warm up, which has no logarithm.
     let recipe = || experiment.config().recipe.learning_rate(first.start, 1);
     let learning_rate = first.learning_rate.filter(|rate| *rate > 0.0).unwrap_or_else(recipe);
     let accuracies = rows.iter().map(|row| row.validation_accuracy.value());

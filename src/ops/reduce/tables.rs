@@ -34,7 +34,7 @@ pub(crate) fn are_of(experiment: &Experiment, journal: &Journal) -> anyhow::Resu
     Ok(regular_file::read(&path, SMALL).is_ok_and(|bytes| bytes == shown.into_bytes()))
 }
 
-/// Writes every table anew, each by one rename; returns what a person should know of them.
+/// Writes every table anew; returns notices.
 pub(crate) fn write(
     experiment: &Experiment,
     journal: &Journal,
@@ -88,8 +88,7 @@ pub(crate) fn search_data(
     })
 }
 
-/// Reads the curves of the attempts whose results stand in the log. One that is damaged is left
-/// out, with a notice: the tables must not end the search.
+/// The curves of results. A damaged one is left out with a notice: tables must not end the search.
 fn curves(experiment: &Experiment, iterations: &[Row]) -> (BTreeMap<Attempt, Curve>, Vec<String>) {
     let results = iterations.par_iter().filter(|row| row.event.is_result());
     let read = results.filter_map(Row::attempt).filter_map(|attempt| {

@@ -191,7 +191,7 @@ fn check(experiment: Option<&Experiment>, row: &Row, knowledge: &Knowledge) -> R
     let Some(experiment) = experiment else { return Ok(()) };
     if let (Event::Set, Some(setting)) = (row.event, &row.reason) {
         let settings = [&knowledge.settings[..], slice::from_ref(setting)].concat();
-        let in_force = experiment.in_force(&settings).map(drop);
+        let in_force = experiment.frozen.in_force(experiment.dir(), &settings).map(drop);
         return in_force.map_err(|error| format!("column `reason`: {}", error.root_cause()));
     }
     let Some(text) = &row.architecture else { return Ok(()) };

@@ -271,7 +271,7 @@ training: {trainer: synthetic}
         let other = Journal::open(&experiment).unwrap();
         assert!(other.view().is_none() && other.state().known.is_empty());
         fs::rename(folder.path().join("4"), experiment.dir().view(4)).unwrap();
-        assert_eq!(journal.publish(&old).unwrap(), None);
+        assert!(!journal.publish(&old).unwrap());
         assert_eq!(views(&experiment), [4]);
         assert_clean(&experiment);
     }

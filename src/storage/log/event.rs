@@ -10,21 +10,9 @@ use crate::q_learning::Epsilon;
 use crate::storage::fs::time::Time;
 
 /// The number of one sampled architecture, from 1: the paper's counter.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Serialize,
-    Deserialize,
-    derive_more::Display,
-    SmartDefault,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
+#[derive(derive_more::Display, SmartDefault)]
 pub struct Iteration(#[default = 1] pub u64);
 
 impl Iteration {
@@ -45,24 +33,9 @@ pub struct Attempt {
 }
 
 /// What has happened; printed as it stands in the log.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Default,
-    Serialize,
-    Deserialize,
-    Display,
-    EnumString,
-    IntoStaticStr,
-    VariantArray,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[derive(Default, Display, EnumString, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
 pub enum Event {
     /// An attempt to train an architecture has begun.
