@@ -19,8 +19,8 @@ use crate::report::terminal::Colour;
 use crate::seed::{Purpose, generator};
 use crate::simulate::{
     CurveOptions, HyperbandParams, Orders, SearchScope, SimulationInput, SimulationParams,
-    check_target, score_beside_last_seen, simulate, simulate_hyperband, table, write_scores,
-    write_trace,
+    check_target, hyperband_table, score_beside_last_seen, simulate, simulate_hyperband,
+    stopping_table, write_scores, write_trace,
 };
 
 /// Replay recorded learning curves under the stopping rule: what it would have saved, and lost
@@ -330,7 +330,7 @@ impl SimulateArgs {
             None => {
                 let simulation = simulate(curves, params, &mut rng(), &on_order)?;
                 bar.finish_and_clear();
-                self.print(input, &simulation.summaries, table::stopping, printer)?;
+                self.print(input, &simulation.summaries, stopping_table, printer)?;
                 if let Some(file) = &self.trace {
                     write_trace(file, curves, &simulation.trace)?;
                 }
@@ -339,7 +339,7 @@ impl SimulateArgs {
                 let summaries =
                     simulate_hyperband(curves, params, &scheduler, &mut rng(), &on_order)?;
                 bar.finish_and_clear();
-                self.print(input, &summaries, table::hyperband, printer)?;
+                self.print(input, &summaries, hyperband_table, printer)?;
             }
         }
         if let Some(file) = &self.scores {

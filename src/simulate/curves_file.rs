@@ -63,14 +63,9 @@ impl CurveOptions {
 pub struct Recording {
     /// Names and curves, in the order of the file; at least one.
     pub networks: Vec<(String, Example)>,
-    /// The prefix of the names of its columns.
-    pub curve: String,
-    pub features: Vec<String>,
-    /// Columns left out because some cell is no number.
-    pub left_out: Vec<String>,
-    /// Prefixes of feature columns that look like another curve, which a network that is still
-    /// being trained does not have.
-    pub other_curves: Vec<String>,
+    /// Which columns are the curve and the features, and which were left out.
+    pub read_as: String,
+    pub warnings: Vec<String>,
 }
 
 pub fn read_recorded(path: &Path, options: &CurveOptions) -> anyhow::Result<Recording> {
@@ -123,13 +118,24 @@ impl CurvesFile {
             let curve = options.learning_curve(values).map_err(refused)?;
             Ok((String::from_utf8_lossy(&row[0]).into_owned(), Example { features, curve }))
         };
-        let names = |places: &[usize]| places.iter().map(|&p| self.header[p].clone()).collect();
+        let names = |places: &[usize]| -> Vec<&str> {
+            places.iter().map(|&place| &*self.header[place]).collect()
+        };
+        let used = if features.is_empty() { vec!["none"] } else { names(&features) };
+        let mut read_as = format!("curve `{prefix}`, features: {}", used.join(", "));
+        if !left_out.is_empty() {
+            let left_out = names(&left_out).join(", ");
+            read_as += &format!("; left out, since not all numbers: {left_out}");
+        }
+        let others = other_curves(&self.header, &features).join(", ");
+        let warning = format!(
+            "the features hold another curve whole, which a network in training has only the \
+             start of: {others} (name the features with `--features`)"
+        );
         Ok(Recording {
             networks: self.rows.iter().map(network).collect::<Result<_, Refusal>>()?,
-            features: names(&features),
-            left_out: names(&left_out),
-            other_curves: other_curves(&self.header, &features),
-            curve: prefix,
+            read_as,
+            warnings: if others.is_empty() { Vec::new() } else { vec![warning] },
         })
     }
 
@@ -256,22 +262,18 @@ fn numbered(name: &str) -> Option<(&str, u32)> {
     Some((prefix, name[prefix.len()..].parse().ok()?))
 }
 
-/// Checks that the numbers go up from 0 or 1 one by one; says how they do not.
+/// Checks that the numbers, which are sorted, go up from 0 or 1 one by one; says how they do not.
 fn check_numbers(group: &[(u32, usize)]) -> Result<(), String> {
     let first = group[0].0;
     if first > 1 {
         return Err(format!("begin with number {first} (must be 0 or 1)"));
     }
-    for pair in group.windows(2) {
-        let (before, number) = (pair[0].0, pair[1].0);
-        if number == before {
-            return Err(format!("have number {number} twice"));
-        }
-        if number > before + 1 {
-            return Err(format!("lack number {}", before + 1));
-        }
+    let numbers = group.iter().map(|(number, _)| *number);
+    match (first..).zip(numbers).find(|(due, number)| due != number) {
+        None => Ok(()),
+        Some((due, number)) if number < due => Err(format!("have number {number} twice")),
+        Some((due, _)) => Err(format!("lack number {due}")),
     }
-    Ok(())
 }
 
 fn listed(groups: &BTreeMap<&str, Group>) -> String {
@@ -297,8 +299,8 @@ mod tests {
         let found =
             read("\u{feff}id,kind,a,y1,y2,b\nfirst,rnn,4, 0.5 ,0.75,1e1\nsecond,cnn,5,.1,.2,-1\n")
                 .unwrap();
-        assert_eq!((found.curve.as_str(), found.features.join(" ")), ("y", "a b".to_owned()));
-        assert_eq!(found.left_out, ["kind"]);
+        let read_as = "curve `y`, features: a, b; left out, since not all numbers: kind";
+        assert_eq!(found.read_as, read_as);
         let (id, example) = &found.networks[0];
         assert_eq!((id.as_str(), example.features.values()), ("first", &[4.0, 10.0][..]));
         assert_eq!(example.curve.values(), [0.5, 0.75]);

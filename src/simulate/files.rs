@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::curves_file::{CurveOptions, Recording, read_recorded};
 use super::recorded::RecordedCurves;
 use super::regressor_scores::EpochScore;
-use super::walk::{RuleSetting, WalkedNetwork};
+use super::simulation::{RuleSetting, WalkedNetwork};
 use crate::ops::journal::Journal;
 use crate::ops::reduce::refit::example;
 use crate::ops::{Experiment, Refusal};
@@ -28,8 +28,8 @@ pub struct SimulationInput {
 
 impl SimulationInput {
     pub fn read(path: &Path, options: &CurveOptions) -> anyhow::Result<Self> {
-        let read = if path.is_dir() { of_experiment } else { of_file };
-        let (networks, read_as, warnings) = read(path, options)?;
+        let read = if path.is_dir() { of_experiment } else { read_recorded };
+        let Recording { networks, read_as, warnings } = read(path, options)?;
         let name = format!("`{}`", path.display());
         let curves = RecordedCurves::new(networks).with_context(|| name.clone())?;
         let (networks, epochs) = (curves.networks(), curves.epochs());
@@ -38,29 +38,7 @@ impl SimulationInput {
     }
 }
 
-/// Networks, how they were read, and warnings.
-type Networks = (Vec<(String, Example)>, String, Vec<String>);
-
-fn of_file(path: &Path, options: &CurveOptions) -> anyhow::Result<Networks> {
-    let Recording { networks, curve, features, left_out, other_curves } =
-        read_recorded(path, options)?;
-    let features = if features.is_empty() { "none".to_owned() } else { features.join(", ") };
-    let mut read_as = format!("curve `{curve}`, features: {features}");
-    if !left_out.is_empty() {
-        read_as.push_str(&format!("; left out, since not all numbers: {}", left_out.join(", ")));
-    }
-    let mut warnings = Vec::new();
-    if !other_curves.is_empty() {
-        warnings.push(format!(
-            "the features hold another curve whole, which a network in training has only the \
-             start of: {} (name the features with `--features`)",
-            other_curves.join(", ")
-        ));
-    }
-    Ok((networks, read_as, warnings))
-}
-
-fn of_experiment(path: &Path, options: &CurveOptions) -> anyhow::Result<Networks> {
+fn of_experiment(path: &Path, options: &CurveOptions) -> anyhow::Result<Recording> {
     let experiment = Experiment::open(path)?;
     let only_for_files = [
         ("--curve", options.curve.is_some()),
@@ -99,7 +77,7 @@ fn of_experiment(path: &Path, options: &CurveOptions) -> anyhow::Result<Networks
     let networks = trained.map(named).collect::<anyhow::Result<_>>()?;
     let read_as =
         "curve `validation_accuracy`, features: log10(parameters), layers, log10(learning_rate)";
-    Ok((networks, read_as.to_owned(), warnings))
+    Ok(Recording { networks, read_as: read_as.to_owned(), warnings })
 }
 
 /// Checks, before the computation, that a file can be written after it and replaces nothing that is
@@ -129,51 +107,39 @@ pub fn check_target(path: &Path, inputs: &[PathBuf]) -> anyhow::Result<PathBuf> 
     Ok(real)
 }
 
-/// One walked network under one setting. Values are in the units the predictor sees: recorded
-/// losses have been negated (after their logarithm).
-#[derive(Serialize)]
-struct TraceRow<'a> {
-    delta: f64,
-    top_n: usize,
-    offset: f64,
-    id: &'a str,
-    stopped: bool,
-    epoch: usize,
-    predicted: Option<f64>,
-    sigma: Option<f64>,
-    best: Option<f64>,
-    stop_probability: Option<f64>,
-}
+/// Columns of the trace. Values are in the units the predictor sees: recorded losses have been
+/// negated (after their logarithm).
+const TRACE: &str = "delta,top_n,offset,id,stopped,epoch,predicted,sigma,best,stop_probability\n";
 
 pub fn write_trace(
     path: &Path,
     curves: &RecordedCurves,
     trace: &[(RuleSetting, WalkedNetwork)],
 ) -> anyhow::Result<()> {
-    let row = |(setting, walked): &(RuleSetting, WalkedNetwork)| TraceRow {
-        delta: setting.rule.threshold,
-        top_n: setting.top_n,
-        offset: setting.rule.offset,
-        id: &curves.ids[walked.network],
-        stopped: walked.stopped,
-        epoch: walked.epoch,
-        predicted: walked.prediction.map(|prediction| prediction.mean),
-        sigma: walked.prediction.map(|prediction| prediction.sigma),
-        best: walked.best,
-        stop_probability: walked.stop_probability,
+    let row = |(setting, walked): &(RuleSetting, WalkedNetwork)| {
+        let WalkedNetwork { network, stopped, epoch, prediction, best, stop_probability } = *walked;
+        let (predicted, sigma) = prediction.map(|of| (of.mean, of.sigma)).unzip();
+        let judged = (stopped, epoch, predicted, sigma, best, stop_probability);
+        (*setting, &curves.ids[network], judged)
     };
-    write_csv(path, trace.iter().map(row))
+    write_csv(path, TRACE, trace.iter().map(row))
 }
 
 pub fn write_scores(path: &Path, scores: &[EpochScore]) -> anyhow::Result<()> {
-    write_csv(path, scores)
+    write_csv(path, "", scores)
 }
 
-fn write_csv(path: &Path, rows: impl IntoIterator<Item = impl Serialize>) -> anyhow::Result<()> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
+/// Without a header it is made of the names of the fields.
+fn write_csv(
+    path: &Path,
+    header: &str,
+    rows: impl IntoIterator<Item = impl Serialize>,
+) -> anyhow::Result<()> {
+    let mut writer = csv::WriterBuilder::new();
+    let mut writer = writer.has_headers(header.is_empty()).from_writer(header.into());
     for row in rows {
         writer.serialize(row).with_context(|| format!("`{}`", path.display()))?;
     }
-    let bytes = writer.into_inner().expect("nothing fails in memory");
+    let bytes: Vec<u8> = writer.into_inner().expect("nothing fails in memory");
     Ok(publish::replace_file(path, &bytes)?)
 }

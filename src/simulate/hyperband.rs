@@ -8,6 +8,7 @@
 //! and the first networks of a rung, as many as kappa protects, are not compared.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::iter;
 
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
@@ -15,13 +16,10 @@ use rand_chacha::rand_core::SeedableRng;
 use rayon::prelude::*;
 
 use super::recorded::RecordedCurves;
-use super::simulation::{SearchScope, SimulationParams};
-use super::summary::{HyperbandResult, HyperbandSummary, RungRule};
-use crate::invalid::Invalid;
+use super::simulation::{RuleSetting, SearchScope, SimulationParams};
+use super::summary::{HyperbandResult, HyperbandSummary};
 use crate::predictor::regressor::Hyperparameters;
-use crate::predictor::{
-    BestFinals, Example, FittedPredictor, PredictorError, StoppingRule, search,
-};
+use crate::predictor::{BestFinals, Example, FittedPredictor, PredictorError, search};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct HyperbandParams {
@@ -46,7 +44,11 @@ pub fn simulate_hyperband(
     rng: &mut impl Rng,
     on_order: &(dyn Fn() + Sync),
 ) -> Result<Vec<HyperbandSummary>, PredictorError> {
-    let settings = settings(params, scheduler)?;
+    // Plain Hyperband first.
+    let grid = RuleSetting::grid(&params.thresholds, &[1], &params.offsets);
+    let with_kappa = |&kappa| grid.iter().map(move |setting| Some((kappa, *setting)));
+    let settings = scheduler.kappas.iter().flat_map(with_kappa);
+    let settings: Vec<_> = iter::once(None).chain(settings).collect();
     let brackets = brackets(recorded.epochs(), scheduler.eta);
     let per_run: usize = brackets.iter().map(|bracket| bracket[0].networks).sum();
     let runs = recorded.networks() / per_run;
@@ -76,7 +78,7 @@ pub fn simulate_hyperband(
         .par_iter()
         .zip(&generators)
         .map(|(order, generator)| {
-            let replay = |setting: &Option<RungRule>| {
+            let replay = |setting: &Option<_>| {
                 let mut replay = HyperbandRun {
                     recorded,
                     params,
@@ -93,27 +95,11 @@ pub fn simulate_hyperband(
             results
         })
         .collect();
-    let summary = |(at, setting): (usize, &Option<RungRule>)| {
+    let summary = |(at, setting): (usize, &Option<_>)| {
         let orders: Vec<_> = by_order.iter().map(|results| (results[0], results[at])).collect();
         HyperbandSummary::of((scheduler.eta, runs, runs * per_run), *setting, &orders)
     };
     Ok(settings.iter().enumerate().map(summary).collect())
-}
-
-/// Plain Hyperband first, then each kappa with each threshold and offset.
-fn settings(
-    params: &SimulationParams,
-    scheduler: &HyperbandParams,
-) -> Result<Vec<Option<RungRule>>, Invalid> {
-    let mut settings = vec![None];
-    for &kappa in &scheduler.kappas {
-        for &delta in &params.thresholds {
-            for &offset in &params.offsets {
-                settings.push(Some(RungRule { kappa, rule: StoppingRule::new(delta, offset)? }));
-            }
-        }
-    }
-    Ok(settings)
 }
 
 /// The lengths of rungs at which something can be predicted.
@@ -126,7 +112,8 @@ struct HyperbandRun<'a> {
     recorded: &'a RecordedCurves,
     params: &'a SimulationParams,
     chosen: &'a BTreeMap<usize, Vec<Hyperparameters>>,
-    rule: Option<RungRule>,
+    /// Kappa, and the rule.
+    rule: Option<(f64, RuleSetting)>,
     rng: ChaCha8Rng,
     lengths: BTreeMap<usize, Length>,
     result: HyperbandResult,
@@ -170,7 +157,7 @@ impl HyperbandRun<'_> {
 
     /// Returns the networks that came to the end of a rung, with their value there.
     fn climb(&mut self, contenders: &[usize], from: usize, rung: Rung) -> Vec<(usize, f64)> {
-        let protected = self.rule.map_or(1.0, |rule| rule.kappa) * rung.networks as f64;
+        let protected = self.rule.map_or(1.0, |(kappa, _)| kappa) * rung.networks as f64;
         // A product that should be whole may be a hair above it.
         let protected = (protected - 1e-9).ceil().max(1.0) as usize;
         let mut best = BestFinals::new(protected);
@@ -211,13 +198,13 @@ impl HyperbandRun<'_> {
     /// Returns the epochs that a network has when its rung ends for it.
     fn train(&self, network: usize, from: usize, to: usize, best: Option<f64>) -> usize {
         let predictor = self.lengths.get(&to).and_then(|known| known.predictor.as_ref());
-        let (Some(RungRule { rule, .. }), Some(predictor)) = (self.rule, predictor) else {
+        let (Some((_, rule)), Some(predictor)) = (self.rule, predictor) else {
             return to;
         };
         let Example { features, curve } = &self.recorded.examples[network];
         let is_stopped = |epoch: &usize| {
             let prediction = predictor.predict(&curve.values()[..*epoch], features);
-            rule.judge(prediction, best).is_stop()
+            rule.rule().judge(prediction, best).is_stop()
         };
         (from + 1..to).find(is_stopped).unwrap_or(to)
     }
@@ -243,7 +230,7 @@ type Bracket = Vec<Rung>;
 /// least 1.
 fn brackets(max_epochs: usize, eta: usize) -> Vec<Bracket> {
     // Powers 1, eta, eta^2 .. up to R.
-    let powers: Vec<usize> = std::iter::successors(Some(1_usize), |power| power.checked_mul(eta))
+    let powers: Vec<usize> = iter::successors(Some(1_usize), |power| power.checked_mul(eta))
         .take_while(|power| *power <= max_epochs)
         .collect();
     let bracket = |s: usize| {

@@ -2,15 +2,12 @@
 //!
 //! | file | what |
 //! | --- | --- |
-//! | `curves_file` | [`CurveOptions`], [`read_recorded`]: a file of curves of any program |
+//! | `files`, `curves_file` | [`SimulationInput`]: what is read, and the files that are written |
 //! | `recorded` | [`RecordedCurves`], and the [`Orders`] in which they are replayed |
-//! | `walk` | one order walked through the rule: `RuleSetting`, `WalkedNetwork` |
-//! | `simulation` | [`simulate`]: all orders under all settings (section 4.1 of the paper) |
+//! | `simulation` | [`simulate`]: orders walked through rules (section 4.1 of the paper) |
 //! | `hyperband` | [`simulate_hyperband`]: with and without stopping in its rungs (section 5) |
-//! | `summary` | `SettingSummary`, `HyperbandSummary`: means over orders |
+//! | `summary` | `SettingSummary`, `HyperbandSummary`: means over orders, as tables too |
 //! | `regressor_scores` | [`EpochScore`]: R squared of a regressor, epoch by epoch |
-//! | `table` | the summaries for a terminal |
-//! | `files` | [`SimulationInput`]: what is read, and the files that are written |
 //!
 //! The rule and its predictor are those of [`crate::predictor`]. Used by `cli` alone.
 
@@ -23,8 +20,6 @@ mod recorded;
 mod regressor_scores;
 mod simulation;
 mod summary;
-pub(crate) mod table;
-mod walk;
 
 pub use curves_file::{CurveOptions, read_recorded};
 pub use files::{SimulationInput, check_target, write_scores, write_trace};
@@ -32,3 +27,4 @@ pub use hyperband::{HyperbandParams, simulate_hyperband};
 pub use recorded::{Orders, RecordedCurves};
 pub use regressor_scores::{EpochScore, score_beside_last_seen, score_regressor};
 pub use simulation::{SearchScope, SimulationParams, simulate};
+pub use summary::{hyperband_table, stopping_table};

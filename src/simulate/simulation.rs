@@ -7,19 +7,19 @@ use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rayon::prelude::*;
+use serde::Serialize;
 
 use super::recorded::{Orders, RecordedCurves};
 use super::summary::{OrderResult, SettingSummary};
-use super::walk::{Predictions, RuleSetting, WalkedNetwork, walk};
 use crate::predictor::regressor::Hyperparameters;
 use crate::predictor::{
-    Example, FittedPredictor, FoldScaling, PredictorError, ValidPredictorParams, search,
+    BestFinals, Example, FittedPredictor, FoldScaling, Prediction, PredictorError, StoppingRule,
+    ValidPredictorParams, search,
 };
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct SimulationParams {
-    /// Regressor, its hyperparameters and the burn-in; the parameters of the rule come from the
-    /// lists below.
+    /// The rule of these is not used: its parameters are those of the lists below.
     pub predictor: ValidPredictorParams,
     pub orders: Orders,
     pub thresholds: Vec<f64>,
@@ -39,6 +39,31 @@ pub enum SearchScope {
     PerOrder,
 }
 
+/// A rule, and which of the best networks it compares with: the `top_n`-th.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct RuleSetting {
+    pub delta: f64,
+    pub top_n: usize,
+    pub offset: f64,
+}
+
+impl RuleSetting {
+    /// Thresholds outermost, offsets innermost; their values are checked where they are parsed.
+    pub(super) fn grid(thresholds: &[f64], top_ns: &[usize], offsets: &[f64]) -> Vec<Self> {
+        let mut grid = Vec::new();
+        for &delta in thresholds {
+            for &top_n in top_ns {
+                grid.extend(offsets.iter().map(|&offset| Self { delta, top_n, offset }));
+            }
+        }
+        grid
+    }
+
+    pub(super) const fn rule(self) -> StoppingRule {
+        StoppingRule { threshold: self.delta, offset: self.offset }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub struct Simulation {
     /// One per setting: thresholds outermost, offsets innermost.
@@ -56,7 +81,7 @@ pub fn simulate(
     rng: &mut impl Rng,
     on_order: &(dyn Fn() + Sync),
 ) -> Result<Simulation, PredictorError> {
-    let grid = RuleSetting::grid(&params.thresholds, &params.top_n, &params.offsets)?;
+    let grid = RuleSetting::grid(&params.thresholds, &params.top_n, &params.offsets);
     let fits = OrderedFits::new(recorded, params, rng)?;
     let is_traced = params.orders == Orders::File;
     let walked = (0..fits.orders.len()).into_par_iter().map(|number| {
@@ -66,12 +91,11 @@ pub fn simulate(
         (results, if is_traced { walks } else { Vec::new() })
     });
     let (results, walks): (Vec<_>, Vec<_>) = walked.unzip();
-    let summarise = |(at, setting): (usize, &RuleSetting)| {
+    let summarise = |(at, &setting): (usize, &RuleSetting)| {
         let of_setting: Vec<&OrderResult> = results.iter().map(|of_order| &of_order[at]).collect();
         SettingSummary::of(setting, &of_setting)
     };
-    let rows = |(setting, walk): (&RuleSetting, Vec<WalkedNetwork>)| {
-        let setting = *setting;
+    let rows = |(&setting, walk): (&RuleSetting, Vec<WalkedNetwork>)| {
         walk.into_iter().map(move |walked| (setting, walked))
     };
     Ok(Simulation {
@@ -137,17 +161,78 @@ impl<'a> OrderedFits<'a> {
             epochs.map(|epoch| predictor.predict(&curve.values()[..epoch], features)).collect()
         };
         let predictions: Vec<Predictions> = walked.iter().map(predict).collect();
-        let walk = |setting| walk(self.recorded, burn_in, walked, &predictions, setting);
+        let walk = |&setting| walk(self.recorded, burn_in, walked, &predictions, setting);
         grid.iter().map(walk).collect()
     }
+}
+
+/// The predictions of a network at each epoch but the last; none without a predictor.
+type Predictions = Vec<Option<Prediction>>;
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct WalkedNetwork {
+    pub network: usize,
+    /// Else it was trained to the end.
+    pub stopped: bool,
+    /// Epoch of its stop, or of its last verdict, from 1.
+    pub epoch: usize,
+    pub prediction: Option<Prediction>,
+    /// What it was compared with at that epoch, before the offset.
+    pub best: Option<f64>,
+    pub stop_probability: Option<f64>,
+}
+
+/// Walks networks in their order under a setting, after those of the burn-in were trained to the
+/// end. Every network trained to the end counts for those that come later; predictions never do.
+fn walk(
+    recorded: &RecordedCurves,
+    burn_in: &[usize],
+    walked: &[usize],
+    predictions: &[Predictions],
+    setting: RuleSetting,
+) -> Vec<WalkedNetwork> {
+    let finals = burn_in.iter().map(|&network| recorded.last(network));
+    let mut best = BestFinals::of(setting.top_n, finals);
+    let walk_one = |(&network, predictions)| {
+        let walked = judge(network, predictions, best.nth(setting.top_n), setting.rule());
+        if !walked.stopped {
+            best.add(recorded.last(network));
+        }
+        walked
+    };
+    walked.iter().zip(predictions).map(walk_one).collect()
+}
+
+fn judge(
+    network: usize,
+    predictions: &Predictions,
+    best: Option<f64>,
+    rule: StoppingRule,
+) -> WalkedNetwork {
+    let mut last = WalkedNetwork {
+        network,
+        stopped: false,
+        // Of a single epoch there is no verdict; the training ends there all the same.
+        epoch: predictions.len().max(1),
+        prediction: None,
+        best,
+        stop_probability: None,
+    };
+    for (epoch, &prediction) in (1..).zip(predictions) {
+        let verdict = rule.judge(prediction, best);
+        let (stopped, stop_probability) = (verdict.is_stop(), verdict.stop_probability());
+        last = WalkedNetwork { stopped, epoch, prediction, stop_probability, ..last };
+        if stopped {
+            break;
+        }
+    }
+    last
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::predictor::{PredictorParams, Regressor, synthetic_curves};
-    use rand_chacha::ChaCha8Rng;
-    use rand_chacha::rand_core::SeedableRng;
+    use crate::predictor::{Features, LearningCurve, PredictorParams, Regressor, synthetic_curves};
 
     const NETWORKS: usize = 60;
     const EPOCHS: usize = 8;
@@ -223,10 +308,69 @@ mod tests {
         assert_eq!(trace.len(), 2 * (NETWORKS - 20));
         assert_eq!((trace[0].1.network, trace[39].1.network), (20, 59));
         for (setting, row) in &trace {
-            let is_over = row.stop_probability.unwrap() >= setting.rule.threshold;
+            let is_over = row.stop_probability.unwrap() >= setting.delta;
             assert_eq!(row.stopped, is_over);
             assert!(row.stopped || row.epoch == EPOCHS - 1);
         }
         assert!(run(&self::params(20, Orders::Random(1))).unwrap().trace.is_empty());
+    }
+
+    /// Networks of three epochs with given last values, each predicted as it ends with sigma 0.01.
+    fn walked_by_hand(finals: &[f64], top_n: usize) -> Vec<WalkedNetwork> {
+        let network = |(id, y): (usize, &f64)| {
+            let curve = LearningCurve::try_from(vec![0.0, 0.0, *y]).unwrap();
+            (id.to_string(), Example { features: Features::try_from(vec![]).unwrap(), curve })
+        };
+        let recorded =
+            RecordedCurves::new(finals.iter().enumerate().map(network).collect()).unwrap();
+        let order: Vec<usize> = (0..finals.len()).collect();
+        let predict = |y: &f64| vec![Some(Prediction { mean: *y, sigma: 0.01 }); 2];
+        let predictions: Vec<Predictions> = finals[2..].iter().map(predict).collect();
+        let setting = RuleSetting::grid(&[0.99], &[top_n], &[0.0])[0];
+        walk(&recorded, &order[..2], &order[2..], &predictions, setting)
+    }
+
+    fn stopped(steps: &[WalkedNetwork]) -> Vec<bool> {
+        steps.iter().map(|step| step.stopped).collect()
+    }
+
+    #[test]
+    fn a_finished_network_raises_the_bar_and_a_stopped_one_does_not() {
+        // 0.6 beats 0.5 and finishes; 0.55 then is 5 sigmas below 0.6; 0.59 is 1 below.
+        let steps = walked_by_hand(&[0.5, 0.4, 0.6, 0.55, 0.59], 1);
+        assert_eq!(stopped(&steps), [false, true, false]);
+        assert_eq!(
+            steps.iter().map(|step| step.best).collect::<Vec<_>>(),
+            [Some(0.5), Some(0.6), Some(0.6)]
+        );
+        assert_eq!(steps.iter().map(|step| step.epoch).collect::<Vec<_>>(), [2, 1, 2]);
+    }
+
+    #[test]
+    fn the_best_n_are_trained_to_the_end() {
+        // Second best is 0.4, then 0.5, then 0.55.
+        let steps = walked_by_hand(&[0.5, 0.4, 0.6, 0.55, 0.52], 2);
+        assert_eq!(stopped(&steps), [false, false, true]);
+        // With fewer than three trained, none is compared.
+        let steps = walked_by_hand(&[0.5, 0.4, 0.1], 3);
+        assert_eq!(
+            (steps[0].stopped, steps[0].best, steps[0].stop_probability),
+            (false, None, None)
+        );
+    }
+
+    #[test]
+    fn a_training_of_one_epoch_ends_there_without_a_verdict() {
+        let rule = StoppingRule::default();
+        let step = judge(0, &Vec::new(), Some(0.9), rule);
+        assert_eq!((step.stopped, step.epoch, step.stop_probability), (false, 1, None));
+    }
+
+    #[test]
+    fn lists_cross_to_a_grid() {
+        let grid = RuleSetting::grid(&[0.9, 0.99], &[1, 3], &[0.0, 0.1]);
+        let flat: Vec<_> = grid.iter().map(|s| (s.delta, s.top_n, s.offset)).collect();
+        assert_eq!(flat[..3], [(0.9, 1, 0.0), (0.9, 1, 0.1), (0.9, 3, 0.0)]);
+        assert_eq!(flat.len(), 8);
     }
 }

@@ -1,21 +1,22 @@
-//! What stopping saved and lost, as means over orders. The fields are those of `simulate --json`,
-//! whose help explains them.
+//! What stopping saved and lost, as means over orders, and these as tables of at most 80 columns.
+//! The fields are those of `simulate --json`, whose help explains them.
+
+use std::iter;
 
 use serde::Serialize;
 
 use super::recorded::RecordedCurves;
-use super::walk::{RuleSetting, WalkedNetwork};
+use super::simulation::{RuleSetting, WalkedNetwork};
 use crate::maths::square;
-use crate::predictor::StoppingRule;
+use crate::report::terminal::{Colour, decimals, text_of};
 
 /// Best networks of a set that are counted as kept or lost.
 const TOP: usize = 10;
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SettingSummary {
-    pub delta: f64,
-    pub top_n: usize,
-    pub offset: f64,
+    #[serde(flatten)]
+    pub setting: RuleSetting,
     /// N T / epochs spent, burn-in included.
     pub speedup: f64,
     /// The same of the walked networks alone; none where the burn-in leaves none.
@@ -36,15 +37,13 @@ pub struct SettingSummary {
 }
 
 impl SettingSummary {
-    pub(super) fn of(setting: &RuleSetting, orders: &[&OrderResult]) -> Self {
+    pub(super) fn of(setting: RuleSetting, orders: &[&OrderResult]) -> Self {
         let over_orders = |of: &dyn Fn(&OrderResult) -> f64| {
             mean(orders.iter().copied().map(of)).expect("there is an order")
         };
         let in_walk = orders.iter().filter(|order| order.best_is_walked);
         Self {
-            delta: setting.rule.threshold,
-            top_n: setting.top_n,
-            offset: setting.rule.offset,
+            setting,
             speedup: over_orders(&|order| order.speedup),
             speedup_after_burn_in: mean(
                 orders.iter().filter_map(|order| order.speedup_after_burn_in),
@@ -130,12 +129,6 @@ pub struct HyperbandSummary {
     pub regret_max: f64,
 }
 
-#[derive(Debug, Clone, Copy)]
-pub(super) struct RungRule {
-    pub kappa: f64,
-    pub rule: StoppingRule,
-}
-
 #[derive(Clone, Copy)]
 pub(super) struct HyperbandResult {
     /// Epochs.
@@ -146,10 +139,11 @@ pub(super) struct HyperbandResult {
 }
 
 impl HyperbandSummary {
-    /// Sums up a setting over orders, at least one: plain Hyperband's result in each, and its own.
+    /// Sums up a setting, kappa and rule, over orders, at least one: plain Hyperband's result in
+    /// each, and its own.
     pub(super) fn of(
         (eta, runs, networks): (usize, usize, usize),
-        setting: Option<RungRule>,
+        setting: Option<(f64, RuleSetting)>,
         orders: &[(HyperbandResult, HyperbandResult)],
     ) -> Self {
         let over_orders = |of: &dyn Fn(HyperbandResult, HyperbandResult) -> f64| {
@@ -160,9 +154,9 @@ impl HyperbandSummary {
         Self {
             scheduler: if setting.is_some() { "f-hyperband" } else { "hyperband" },
             eta,
-            kappa: setting.map(|setting| setting.kappa),
-            delta: setting.map(|setting| setting.rule.threshold),
-            offset: setting.map(|setting| setting.rule.offset),
+            kappa: setting.map(|(kappa, _)| kappa),
+            delta: setting.map(|(_, rule)| rule.delta),
+            offset: setting.map(|(_, rule)| rule.offset),
             runs,
             networks,
             epochs: over_orders(&|_, own| own.spent as f64),
@@ -187,6 +181,85 @@ pub(super) fn standard_error(values: &[f64]) -> Option<f64> {
     let squares: f64 = values.iter().map(|value| square(value - mean)).sum();
     let count = values.len() as f64;
     Some((squares / (count - 1.0) / count).sqrt())
+}
+
+/// Returns one line for each setting of the stopping rule.
+///
+/// `walked` is the speedup of the networks after the burn-in; `error` the mean absolute error of
+/// the predictions by which networks were stopped.
+pub fn stopping_table(settings: &[SettingSummary], colour: Colour) -> String {
+    let heading =
+        "delta top offset speedup walked stopped  best kept top10  regret     max   error";
+    let row = |setting: &SettingSummary| {
+        format!(
+            "{:>5} {:>3} {:>6} {:>7.2} {:>6} {:>6.1}% {:>10} {:>5.2} {:>7} {:>7} {:>7}",
+            setting.setting.delta,
+            setting.setting.top_n,
+            given(setting.setting.offset),
+            setting.speedup,
+            or_dash(setting.speedup_after_burn_in, |speedup| format!("{speedup:.2}")),
+            100.0 * setting.share_stopped,
+            format!("{} of {}", setting.best_kept, setting.orders_best_in_walk),
+            setting.top10_kept,
+            small(setting.regret_mean),
+            small(setting.regret_max),
+            or_dash(setting.stopped_mean_absolute_error, small),
+        )
+    };
+    table(heading, settings, row, colour)
+}
+
+/// Returns one line for plain Hyperband, and one for each setting of stopping inside its rungs.
+pub fn hyperband_table(settings: &[HyperbandSummary], colour: Colour) -> String {
+    let heading = "scheduler   kappa delta offset  epochs speedup stopped    best  regret     max";
+    let row = |setting: &HyperbandSummary| {
+        format!(
+            "{:<11} {:>5} {:>5} {:>6} {:>7.0} {:>7.2} {:>6.1}% {:>7} {:>7} {:>7}",
+            setting.scheduler,
+            or_dash(setting.kappa, |kappa| format!("{kappa:.3}")),
+            or_dash(setting.delta, |delta| delta.to_string()),
+            or_dash(setting.offset, given),
+            setting.epochs,
+            setting.speedup,
+            100.0 * setting.share_stopped,
+            fitting(setting.best_mean, 4),
+            small(setting.regret_mean),
+            small(setting.regret_max),
+        )
+    };
+    table(heading, settings, row, colour)
+}
+
+fn table<T>(heading: &str, rows: &[T], row: impl Fn(&T) -> String, colour: Colour) -> String {
+    let lines: Vec<_> = iter::once(colour.bold(heading)).chain(rows.iter().map(row)).collect();
+    text_of(&lines)
+}
+
+fn or_dash(value: Option<f64>, text: impl Fn(f64) -> String) -> String {
+    value.map_or("-".to_owned(), text)
+}
+
+fn small(value: f64) -> String {
+    fitting(value, 5)
+}
+
+/// Writes a number from the command line, all of it, with a power of ten where that is shorter.
+fn given(value: f64) -> String {
+    let (plain, power) = (value.to_string(), format!("{value:e}"));
+    if power.len() < plain.len() { power } else { plain }
+}
+
+const WIDTH: usize = 7;
+
+/// Writes a number with `most` decimals, fewer where they do not fit; one that is too large or
+/// would look like 0 (a perplexity, a loss in other units) as a power of ten.
+fn fitting(value: f64, most: usize) -> String {
+    let plain = (0..=most).rev().map(|places| decimals(value, places));
+    let powers = [format!("{value:.1e}"), format!("{value:.0e}")];
+    let looks_like_0 = |text: &str| text.chars().all(|character| "-.0".contains(character));
+    let is_readable = |text: &String| text.len() <= WIDTH && (value == 0.0 || !looks_like_0(text));
+    let [_, shortest] = powers.clone();
+    plain.chain(powers).find(is_readable).unwrap_or(shortest)
 }
 
 #[cfg(test)]
@@ -224,8 +297,8 @@ mod tests {
         assert_eq!(result.top_kept, 2);
         assert!((result.regret - 0.2).abs() < 1e-12);
         // |0.2 - 0.1| and |0.6 - 0.9|.
-        let setting = RuleSetting::grid(&[0.9], &[1], &[0.0]).unwrap()[0];
-        let summary = SettingSummary::of(&setting, &[&result]);
+        let setting = RuleSetting { delta: 0.9, top_n: 1, offset: 0.0 };
+        let summary = SettingSummary::of(setting, &[&result]);
         assert!((summary.stopped_mean_absolute_error.unwrap() - 0.2).abs() < 1e-12);
         assert_eq!((summary.best_kept, summary.orders_best_in_walk), (0, 1));
     }
@@ -235,5 +308,20 @@ mod tests {
         // Mean 2, sample variance 1, root of 1 / 3.
         assert_eq!(standard_error(&[1.0, 2.0, 3.0]), Some((1.0_f64 / 3.0).sqrt()));
         assert_eq!(standard_error(&[1.0]), None);
+    }
+
+    #[test]
+    fn a_number_of_any_size_fits_and_only_0_looks_like_it() {
+        let text = |value| small(value);
+        assert_eq!(text(0.0), "0.00000");
+        assert_eq!(text(0.0123456), "0.01235");
+        assert_eq!(text(3117.34461), "3117.34");
+        assert_eq!(text(27_575.232), "27575.2");
+        assert_eq!(text(-99_614.119), "-99614");
+        assert_eq!(text(1e99), "1.0e99");
+        assert_eq!(text(0.000_004), "4.0e-6");
+        assert_eq!(text(-3e-301), "-3e-301");
+        assert_eq!(fitting(0.81234, 4), "0.8123");
+        assert_eq!([0.0, 0.05, 1e99].map(given), ["0", "0.05", "1e99"]);
     }
 }
