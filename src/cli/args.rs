@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::ops::Experiment;
-use crate::predictor::{LEAST_TOLERANCE, MOST_C};
 use crate::storage::{Trust, check_locks_of_mount};
 
 /// An experiment that tasks on several machines may write to at once.
@@ -57,22 +56,8 @@ pub fn not_negative(text: &str) -> Result<f64, String> {
     number(text, "a number of at least 0", |value| value >= 0.0)
 }
 
-pub fn positive(text: &str) -> Result<f64, String> {
-    number(text, "a number above 0", |value| value > 0.0)
-}
-
 pub fn share(text: &str) -> Result<f64, String> {
     number(text, "above 0 and at most 1", |share| share > 0.0 && share <= 1.0)
-}
-
-/// The tolerance of a solver: with a smaller one it would not end.
-pub fn tolerance(text: &str) -> Result<f64, String> {
-    number(text, "1e-9 or more, below 1", |tolerance| (LEAST_TOLERANCE..1.0).contains(&tolerance))
-}
-
-/// C of a nu-SVR.
-pub fn c(text: &str) -> Result<f64, String> {
-    number(text, "above 0 and at most 1e6", |c| c > 0.0 && c <= MOST_C)
 }
 
 pub fn at_least<const LEAST: usize>(text: &str) -> Result<usize, String> {
@@ -105,14 +90,10 @@ mod tests {
         }
         assert_eq!((not_negative("0"), not_negative("-0.1").is_err()), (Ok(0.0), true));
         assert!(not_negative("-0").is_ok_and(f64::is_sign_positive), "0 has no sign");
-        assert_eq!((positive("1e-4"), positive("0").is_err()), (Ok(1e-4), true));
         assert_eq!(
             (share("1"), share("1.01").is_err(), share("0").is_err()),
             (Ok(1.0), true, true)
         );
-        assert_eq!((tolerance("0.5"), tolerance("1").is_err()), (Ok(0.5), true));
-        assert_eq!((tolerance("1e-9"), tolerance("1e-14").is_err()), (Ok(1e-9), true));
-        assert_eq!((c("1e6"), c("1e12").is_err(), c("0").is_err()), (Ok(1e6), true, true));
         assert_eq!((at_least::<3>("3"), at_least::<3>("2").is_err()), (Ok(3), true));
     }
 }

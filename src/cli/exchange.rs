@@ -40,11 +40,7 @@ pub fn run_import(args: ImportArgs, printer: &Printer) -> anyhow::Result<ExitSta
     if let Some(more) = imported.set_aside_rows.len().checked_sub(SHOWN).filter(|more| *more > 0) {
         printer.note(&format!("set aside: {more} more rows (`--json` lists them all)"));
     }
-    printer.result(&if args.json {
-        serde_json::to_string(&imported)?
-    } else {
-        imported.to_string()
-    })?;
+    printer.answer(args.json, &imported, &imported)?;
     // A file of which nothing can be used is the wrong one, or all of it is in percent.
     let is_in_vain = imported.imported_rows == 0 && !imported.set_aside_rows.is_empty();
     Ok(if is_in_vain { ExitStatus::Damaged } else { ExitStatus::Done })

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
 use anyhow::Context;
-use indicatif::{MultiProgress, ProgressDrawTarget};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use log::LevelFilter;
 use serde::Serialize;
 
@@ -40,9 +40,12 @@ impl Printer {
         debug_assert!(started.is_ok(), "logging starts once");
     }
 
-    /// Where progress may draw bars: on stderr, if it is a terminal that can move its cursor.
-    pub fn bars(&self) -> Option<&MultiProgress> {
-        (self.level > LevelFilter::Error && !self.bars.is_hidden()).then_some(&self.bars)
+    /// Draws a bar of progress on stderr, if that is a terminal that can move its cursor.
+    pub fn bar(&self, length: u64, template: &str) -> Option<ProgressBar> {
+        let has_bars = self.level > LevelFilter::Error && !self.bars.is_hidden();
+        let style = ProgressStyle::with_template(template).expect("the template is well formed");
+        let bar = || self.bars.add(ProgressBar::new(length));
+        has_bars.then(|| bar().with_style(style.progress_chars("=> ")))
     }
 
     pub fn stdout_is_terminal(&self) -> bool {

@@ -3,7 +3,7 @@
 use std::mem;
 use std::time::Duration;
 
-use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar};
 
 use super::printer::Printer;
 use crate::config::ValidConfig;
@@ -68,35 +68,29 @@ impl<'a> Progress<'a> {
         before: Option<&Summary>,
     ) -> Self {
         let best = before.and_then(|before| before.best.as_ref());
-        let mut progress = Self {
+        let worker = |_| {
+            let template = "network [{bar:28}] {pos}/{len} epochs{prefix} {wide_msg}";
+            let bar = printer.bar(1, template)?;
+            Some(WorkerBar { bar, network: String::new(), left: EpochsLeft::default() })
+        };
+        let workers = (0..workers).filter_map(worker).collect();
+        let search = before.and_then(|before| {
+            // Without a time: `status` has a range, by what networks have cost.
+            let template = "search  [{bar:28}] {pos}/{len} networks {msg}";
+            let bar = printer.bar(before.wanted, template)?;
+            bar.set_position(before.results);
+            bar.enable_steady_tick(Duration::from_secs(1));
+            Some(bar)
+        });
+        Self {
             printer,
-            search: None,
-            workers: Vec::new(),
+            search,
+            workers,
             epochs: config.recipe.epochs,
             best: best.map(|best| best.best_validation_accuracy),
             end_is_shown: false,
             wait_is_shown: false,
-        };
-        if let Some(bars) = printer.bars() {
-            let bar = |length, template| {
-                let style = ProgressStyle::with_template(template).expect("it is well formed");
-                bars.add(ProgressBar::new(length)).with_style(style.progress_chars("=> "))
-            };
-            let worker = |_| WorkerBar {
-                bar: bar(1, "network [{bar:28}] {pos}/{len} epochs{prefix} {wide_msg}"),
-                network: String::new(),
-                left: EpochsLeft::default(),
-            };
-            progress.workers = (0..workers).map(worker).collect();
-            progress.search = before.map(|before| {
-                // Without a time: `status` has a range, by what networks have cost.
-                let bar = bar(before.wanted, "search  [{bar:28}] {pos}/{len} networks {msg}");
-                bar.set_position(before.results);
-                bar.enable_steady_tick(Duration::from_secs(1));
-                bar
-            });
         }
-        progress
     }
 
     pub fn show(&mut self, worker: usize, event: &TrainEvent) {

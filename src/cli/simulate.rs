@@ -3,22 +3,23 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::builder::{PossibleValuesParser, RangedU64ValueParser, TypedValueParser};
 use clap::{Args, ValueEnum};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use serde::Serialize;
 use serde_json::json;
 use strum::VariantArray;
 
-use super::args::{at_least, c, not_negative, positive, share, threshold, tolerance};
+use super::args::{at_least, not_negative, share, threshold};
 use super::exit_code::ExitStatus;
 use super::printer::Printer;
+use crate::invalid::Invalid;
 use crate::ops::Refusal;
 use crate::predictor::{FoldScaling, PredictorParams, Regressor};
 use crate::report::terminal::Colour;
 use crate::seed::{Purpose, generator};
 use crate::simulate::{
-    CurveOptions, HyperbandParams, Orders, SearchScope, SimulationInput, SimulationParams,
+    CurveOptions, Orders, RuleSetting, SearchScope, SimulationInput, SimulationParams,
     check_target, hyperband_table, score_beside_last_seen, simulate, simulate_hyperband,
     stopping_table, write_scores, write_trace,
 };
@@ -84,10 +85,11 @@ pub struct SimulateArgs {
 struct WalkArgs {
     /// Networks trained to the end before any is stopped (above 100, sigma comes from ten folds)
     /// [default: 100]
-    #[arg(long, value_name = "N", value_parser = at_least::<3>)]
+    #[arg(long, value_name = "N")]
     burn_in: Option<usize>,
     /// Random orders of the networks, at most 100000
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = at_least::<1>)]
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    #[arg(value_parser = RangedU64ValueParser::<usize>::new().range(1..=100_000))]
     orders: usize,
     /// One order: that of the file
     #[arg(long, conflicts_with = "orders")]
@@ -120,16 +122,16 @@ struct PredictorArgs {
     #[arg(long, value_name = "NAME", value_parser = regressor())]
     regressor: Option<Regressor>,
     /// C of the nu-SVR [default: searched, as the next two]
-    #[arg(long, allow_negative_numbers = true, value_parser = c)]
+    #[arg(long, allow_negative_numbers = true)]
     c: Option<f64>,
     /// nu of the nu-SVR, above 0 and at most 1
-    #[arg(long, allow_negative_numbers = true, value_parser = share)]
+    #[arg(long, allow_negative_numbers = true)]
     nu: Option<f64>,
     /// gamma of the radial basis function
-    #[arg(long, allow_negative_numbers = true, value_parser = positive)]
+    #[arg(long, allow_negative_numbers = true)]
     gamma: Option<f64>,
     /// Tolerance of the nu-SVR's solver [default: 0.001]
-    #[arg(long, allow_negative_numbers = true, value_parser = tolerance)]
+    #[arg(long, allow_negative_numbers = true)]
     tolerance: Option<f64>,
     /// Search hyperparameters once for each file and epoch (on the first order's burn-in), or for
     /// each order [default: once]
@@ -137,7 +139,7 @@ struct PredictorArgs {
     search: Option<SearchScope>,
     /// Scale each leave-one-out fold anew, or all by the scales of the whole burn-in
     /// [default: refit]
-    #[arg(long, value_name = "HOW", value_parser = scaling())]
+    #[arg(long, value_name = "HOW", value_enum)]
     sigma: Option<FoldScaling>,
 }
 
@@ -172,13 +174,6 @@ enum HyperbandKind {
 fn regressor() -> impl TypedValueParser<Value = Regressor> {
     PossibleValuesParser::new(Regressor::VARIANTS.iter().map(<&'static str>::from))
         .map(|name| name.parse().expect("only names of regressors are possible"))
-}
-
-fn scaling() -> impl TypedValueParser<Value = FoldScaling> {
-    PossibleValuesParser::new(["refit", "shared"]).map(|name| match name.as_str() {
-        "shared" => FoldScaling::Shared,
-        _ => FoldScaling::Refit,
-    })
 }
 
 /// Runs the command.
@@ -227,7 +222,7 @@ pub fn run(args: &SimulateArgs, printer: &Printer) -> anyhow::Result<ExitStatus>
 }
 
 impl SimulateArgs {
-    fn params(&self) -> anyhow::Result<SimulationParams> {
+    fn params(&self) -> Result<SimulationParams, Invalid> {
         let (walk, given, default) = (&self.walk, &self.predictor, PredictorParams::default());
         let predictor = PredictorParams {
             regressor: given.regressor.unwrap_or(default.regressor),
@@ -238,12 +233,18 @@ impl SimulateArgs {
             gamma: given.gamma,
             ..default
         };
+        // Another name for the same values.
+        let option = |mut invalid: Invalid| {
+            invalid.key = invalid.key.replace("early_stopping.", "--").replace('_', "-");
+            invalid
+        };
+        let deltas = walk.delta.as_deref().unwrap_or(&[0.9, 0.95, 0.99]);
+        let top_ns = walk.top_n.as_deref().unwrap_or(&[1]);
+        let offsets = walk.offset.as_deref().unwrap_or(&[0.0]);
         Ok(SimulationParams {
-            predictor: predictor.check()?,
+            predictor: predictor.check().map_err(option)?,
             orders: if walk.file_order { Orders::File } else { Orders::Random(walk.orders) },
-            thresholds: walk.delta.clone().unwrap_or_else(|| vec![0.9, 0.95, 0.99]),
-            top_n: walk.top_n.clone().unwrap_or_else(|| vec![1]),
-            offsets: walk.offset.clone().unwrap_or_else(|| vec![0.0]),
+            settings: RuleSetting::grid(deltas, top_ns, offsets),
             search: given.search.unwrap_or(SearchScope::Once),
             scaling: given.sigma.unwrap_or(FoldScaling::Refit),
         })
@@ -277,26 +278,22 @@ impl SimulateArgs {
     pub(super) fn idle_option(&self) -> Option<(&'static str, &'static str)> {
         let (walk, hyperband) = (&self.walk, &self.hyperband);
         let has_scheduler = hyperband.scheduler != HyperbandKind::None;
+        let is_plain = hyperband.scheduler == HyperbandKind::Hyperband;
+        let is_random = self.trace.is_some() && !walk.file_order;
         const NONE: &str = "`--scheduler none`";
         const PLAIN: &str = "`--scheduler hyperband`, but with `f-hyperband`";
-        let is_plain = hyperband.scheduler == HyperbandKind::Hyperband;
         let protected = "a scheduler, where kappa says how many are protected";
-        [
+        let idle = [
             ("--trace", self.trace.is_some() && has_scheduler, "a scheduler"),
-            (
-                "--trace",
-                self.trace.is_some() && !walk.file_order,
-                "random orders, but with `--file-order`",
-            ),
+            ("--trace", is_random, "random orders, but with `--file-order`"),
             ("--top-n", walk.top_n.is_some() && has_scheduler, protected),
             ("--eta", hyperband.eta.is_some() && !has_scheduler, NONE),
             ("--kappa", hyperband.kappa.is_some() && !has_scheduler, NONE),
             ("--kappa", hyperband.kappa.is_some() && is_plain, PLAIN),
             ("--delta", walk.delta.is_some() && is_plain, PLAIN),
             ("--offset", walk.offset.is_some() && is_plain, PLAIN),
-        ]
-        .into_iter()
-        .find_map(|(option, is_idle, other)| is_idle.then_some((option, other)))
+        ];
+        idle.into_iter().find_map(|(option, is_idle, other)| is_idle.then_some((option, other)))
     }
 
     fn given_of_predictor(&self) -> impl Iterator<Item = &'static str> {
@@ -324,22 +321,23 @@ impl SimulateArgs {
         let curves = &input.curves;
         // Of one seed, so that the scores are of the same orders.
         let rng = || generator(self.walk.seed, Purpose::Simulation, 0, 0);
-        let bar = bar(printer, if self.walk.file_order { 1 } else { self.walk.orders });
+        let orders = if self.walk.file_order { 1 } else { self.walk.orders as u64 };
+        let template = "simulate [{bar:28}] {pos}/{len} orders, {elapsed} elapsed";
+        let bar = printer.bar(orders, template);
+        let bar = bar.inspect(|bar| bar.enable_steady_tick(Duration::from_secs(1)));
+        let bar = bar.unwrap_or_else(ProgressBar::hidden);
         let on_order = || bar.inc(1);
-        match self.hyperband.params() {
-            None => {
-                let simulation = simulate(curves, params, &mut rng(), &on_order)?;
-                bar.finish_and_clear();
-                self.print(input, &simulation.summaries, stopping_table, printer)?;
-                if let Some(file) = &self.trace {
-                    write_trace(file, curves, &simulation.trace)?;
-                }
-            }
-            Some(scheduler) => {
-                let summaries =
-                    simulate_hyperband(curves, params, &scheduler, &mut rng(), &on_order)?;
-                bar.finish_and_clear();
-                self.print(input, &summaries, hyperband_table, printer)?;
+        if let Some(kappas) = self.hyperband.kappas() {
+            let scheduler = (self.hyperband.eta(), &*kappas);
+            let summaries = simulate_hyperband(curves, params, scheduler, &mut rng(), &on_order)?;
+            bar.finish_and_clear();
+            self.print(input, &summaries, hyperband_table, printer)?;
+        } else {
+            let simulation = simulate(curves, params, &mut rng(), &on_order);
+            bar.finish_and_clear();
+            self.print(input, &simulation.summaries, stopping_table, printer)?;
+            if let Some(file) = &self.trace {
+                write_trace(file, curves, &simulation.trace)?;
             }
         }
         if let Some(file) = &self.scores {
@@ -373,25 +371,18 @@ impl SimulateArgs {
 }
 
 impl HyperbandArgs {
-    fn params(&self) -> Option<HyperbandParams> {
-        let eta = self.eta.unwrap_or(3);
-        let kappas = match self.scheduler {
-            HyperbandKind::None => return None,
-            HyperbandKind::Hyperband => Vec::new(),
-            HyperbandKind::FHyperband => {
-                self.kappa.clone().unwrap_or_else(|| vec![1.0 / eta as f64])
-            }
-        };
-        Some(HyperbandParams { eta, kappas })
+    fn eta(&self) -> usize {
+        self.eta.unwrap_or(3)
     }
-}
 
-/// A bar over the orders, on a terminal.
-fn bar(printer: &Printer, orders: usize) -> ProgressBar {
-    let Some(bars) = printer.bars() else { return ProgressBar::hidden() };
-    let template = "simulate [{bar:28}] {pos}/{len} orders, {elapsed} elapsed";
-    let style = ProgressStyle::with_template(template).expect("the template is well formed");
-    let bar = bars.add(ProgressBar::new(orders as u64)).with_style(style.progress_chars("=> "));
-    bar.enable_steady_tick(Duration::from_secs(1));
-    bar
+    /// None without a scheduler.
+    fn kappas(&self) -> Option<Vec<f64>> {
+        match self.scheduler {
+            HyperbandKind::None => None,
+            HyperbandKind::Hyperband => Some(Vec::new()),
+            HyperbandKind::FHyperband => {
+                Some(self.kappa.clone().unwrap_or_else(|| vec![1.0 / self.eta() as f64]))
+            }
+        }
+    }
 }

@@ -42,7 +42,7 @@ pub use audit::{AuditFindings, is_audited};
 pub use best_finals::BestFinals;
 pub use features::{Example, Features, LearningCurve, PredictorError, n_features};
 pub use fitted::FittedPredictor;
-pub use params::{LEAST_TOLERANCE, MOST_C, MOST_TOP_N, PredictorParams, ValidPredictorParams};
+pub use params::{MOST_TOP_N, PredictorParams, ValidPredictorParams};
 pub use regressor::Regressor;
 pub use scores::Scores;
 pub use stopping::{Prediction, StoppingRule, Verdict};

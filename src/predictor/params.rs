@@ -13,10 +13,10 @@ pub(super) const LEAST_CURVES: usize = 3;
 const MOST_DRAWS: usize = 100_000;
 
 /// Of the nu-SVR's solver: near the precision of a float it cycles for minutes, then gives up.
-pub const LEAST_TOLERANCE: f64 = 1e-9;
+const LEAST_TOLERANCE: f64 = 1e-9;
 
 /// Of the nu-SVR: ten thousand times the greatest that is searched. Beyond, a fit takes minutes.
-pub const MOST_C: f64 = 1e6;
+const MOST_C: f64 = 1e6;
 
 /// So many of the best accuracies are kept.
 pub const MOST_TOP_N: usize = 50;

@@ -20,11 +20,11 @@ const FOLDS: usize = 10;
 pub(super) const LEAST_SIGMA: f64 = 1e-6;
 
 /// Where the scales of a fold come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum FoldScaling {
-    /// From the fold's training part: nothing of the network left out is seen.
+    // From the fold's training part: nothing of the network left out is seen.
     Refit,
-    /// From the whole training set; changes sigma by a few percent at 100 networks.
+    // From the whole training set; changes sigma by a few percent at 100 networks.
     Shared,
 }
 

@@ -4,15 +4,14 @@
 //! curves; everything here is computed from it and returned as values and text. Writing files,
 //! printing and the clock are the caller's. In reading order:
 //!
-//! * `search`: [`SearchData`], [`Condition`]; `iterations`: one row an iteration
-//! * `architectures`, `epsilons`, `time_left`: parts of
+//! * `search`: [`SearchData`], [`Condition`]; `iterations`: one row an iteration, the ranking
+//! * `epsilons`, `time_left`: parts of
 //! * `summary`: [`Summary`], the search in numbers (`status --json`)
 //! * [`terminal`]: that and the ranking as text of 80 columns
 //! * [`tables`]: the CSV files with their data dictionary
 //!
 //! It may use `storage` for the types of rows; used by `ops` and `cli`.
 
-mod architectures;
 mod epsilons;
 #[cfg(test)]
 mod golden;
@@ -25,7 +24,6 @@ pub mod tables;
 pub mod terminal;
 mod time_left;
 
-pub use architectures::{ArchitectureRecord, ranking};
-pub use iterations::{by_iteration, first_start};
+pub use iterations::{ArchitectureRecord, by_iteration, first_start, ranking};
 pub use search::{Condition, EarlyStopping, SearchData, who_trained};
 pub use summary::{HostTally, Summary};

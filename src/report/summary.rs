@@ -3,9 +3,8 @@
 
 use serde::Serialize;
 
-use super::architectures::{ArchitectureRecord, ranking};
 use super::epsilons::EpsilonSummary;
-use super::iterations::{Ledger, StatusCounts};
+use super::iterations::{ArchitectureRecord, Ledger, StatusCounts, ranking};
 use super::search::{Condition, EarlyStopping, SearchData};
 use super::time_left::TimeLeft;
 use crate::storage::{Event, Row, Time};

@@ -5,7 +5,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde::Deserialize;
 
-use super::simulation::WalkedNetwork;
+use super::simulation::{RuleSetting, WalkedNetwork};
 use super::{Orders, RecordedCurves, SearchScope, SimulationParams, simulate};
 use crate::predictor::golden::networks;
 use crate::predictor::{FoldScaling, PredictorParams, Regressor};
@@ -46,14 +46,12 @@ fn a_walk_stops_where_another_implementation_stops() {
     let params = SimulationParams {
         predictor: predictor.check().unwrap(),
         orders: Orders::File,
-        thresholds: vec![walk.delta],
-        top_n: vec![1],
-        offsets: vec![0.0],
+        settings: RuleSetting::grid(&[walk.delta], &[1], &[0.0]),
         search: SearchScope::Once,
         scaling: FoldScaling::Refit,
     };
     let rng = &mut ChaCha8Rng::seed_from_u64(0);
-    let trace = simulate(&recorded, &params, rng, &|| ()).unwrap().trace;
+    let trace = simulate(&recorded, &params, rng, &|| ()).trace;
     let trace: Vec<WalkedNetwork> = trace.into_iter().map(|(_, walked)| walked).collect();
     assert_eq!(trace.len(), walk.verdicts.len());
     for (found, expected) in trace.iter().zip(&walk.verdicts) {

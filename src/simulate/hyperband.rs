@@ -21,35 +21,23 @@ use super::summary::{HyperbandResult, HyperbandSummary};
 use crate::predictor::regressor::Hyperparameters;
 use crate::predictor::{BestFinals, Example, FittedPredictor, PredictorError, search};
 
-#[derive(Debug, Clone, PartialEq)]
-pub struct HyperbandParams {
-    /// eta: one in so many goes on to the next rung; at least 2, the paper's 3.
-    pub eta: usize,
-    /// Values of kappa to try, the share of a rung that is trained to its end, each in (0, 1]; none
-    /// for plain Hyperband alone.
-    pub kappas: Vec<f64>,
-}
-
-/// Runs Hyperband over recorded curves in each order, plain and under each kappa, threshold and
-/// offset.
+/// Runs Hyperband over recorded curves in each order, plain and with stopping under each kappa, the
+/// share of a rung that is trained to its end, and each setting of `params`, whose `top_n` kappa
+/// replaces. One network in `eta` goes on to the next rung: at least 2, the paper's 3.
 ///
 /// Networks come from the order without replacement, so that no network is predicted by a model
-/// that has learned from it. The burn-in of `params` is the number of networks trained to a rung's
-/// length before stopping begins there; its `top_n` is of no meaning: kappa takes its place.
-/// `on_order` is called after each order, from any thread.
+/// that has learned from it. The burn-in is the number of networks trained to a rung's length
+/// before stopping begins there. `on_order` is called after each order, from any thread.
 pub fn simulate_hyperband(
     recorded: &RecordedCurves,
     params: &SimulationParams,
-    scheduler: &HyperbandParams,
+    (eta, kappas): (usize, &[f64]),
     rng: &mut impl Rng,
     on_order: &(dyn Fn() + Sync),
 ) -> Result<Vec<HyperbandSummary>, PredictorError> {
-    // Plain Hyperband first.
-    let grid = RuleSetting::grid(&params.thresholds, &[1], &params.offsets);
-    let with_kappa = |&kappa| grid.iter().map(move |setting| Some((kappa, *setting)));
-    let settings = scheduler.kappas.iter().flat_map(with_kappa);
-    let settings: Vec<_> = iter::once(None).chain(settings).collect();
-    let brackets = brackets(recorded.epochs(), scheduler.eta);
+    let with_kappa = |&kappa| params.settings.iter().map(move |rule| Some((kappa, *rule)));
+    let settings: Vec<_> = iter::once(None).chain(kappas.iter().flat_map(with_kappa)).collect();
+    let brackets = brackets(recorded.epochs(), eta);
     let per_run: usize = brackets.iter().map(|bracket| bracket[0].networks).sum();
     let runs = recorded.networks() / per_run;
     if runs == 0 {
@@ -58,7 +46,7 @@ pub fn simulate_hyperband(
             recorded.networks()
         )));
     }
-    let orders = params.orders.draw(recorded.networks(), rng)?;
+    let orders = params.orders.draw(recorded.networks(), rng);
     let generators: Vec<ChaCha8Rng> = orders.iter().map(|_| ChaCha8Rng::from_rng(rng)).collect();
     // A rung gets no predictor before as many networks as the burn-in have come to its end.
     let burn_in = params.predictor.burn_in;
@@ -97,7 +85,7 @@ pub fn simulate_hyperband(
         .collect();
     let summary = |(at, setting): (usize, &Option<_>)| {
         let orders: Vec<_> = by_order.iter().map(|results| (results[0], results[at])).collect();
-        HyperbandSummary::of((scheduler.eta, runs, runs * per_run), *setting, &orders)
+        HyperbandSummary::of((eta, runs, runs * per_run), *setting, &orders)
     };
     Ok(settings.iter().enumerate().map(summary).collect())
 }
@@ -270,16 +258,13 @@ mod tests {
         let params = SimulationParams {
             predictor: predictor.check().unwrap(),
             orders: Orders::Random(2),
-            thresholds: vec![0.9, 0.99],
-            top_n: vec![],
-            offsets: vec![0.0],
+            settings: RuleSetting::grid(&[0.9, 0.99], &[1], &[0.0]),
             search: SearchScope::Once,
             scaling: FoldScaling::Refit,
         };
         let recorded = RecordedCurves::new(synthetic_curves::named(networks, epochs)).unwrap();
-        let scheduler = HyperbandParams { eta: 3, kappas: kappa.into_iter().collect() };
         let rng = &mut ChaCha8Rng::seed_from_u64(1);
-        simulate_hyperband(&recorded, &params, &scheduler, rng, &|| ()).unwrap()
+        simulate_hyperband(&recorded, &params, (3, kappa.as_slice()), rng, &|| ()).unwrap()
     }
 
     #[test]
@@ -320,16 +305,13 @@ mod tests {
         let params = SimulationParams {
             predictor: predictor.check().unwrap(),
             orders: Orders::File,
-            thresholds: vec![0.9],
-            top_n: vec![],
-            offsets: vec![0.0],
+            settings: RuleSetting::grid(&[0.9], &[1], &[0.0]),
             search: SearchScope::Once,
             scaling: FoldScaling::Refit,
         };
         let recorded = RecordedCurves::new((0..10).map(network).collect()).unwrap();
-        let scheduler = HyperbandParams { eta: 2, kappas: vec![kappa] };
         let rng = &mut ChaCha8Rng::seed_from_u64(1);
-        simulate_hyperband(&recorded, &params, &scheduler, rng, &|| ()).unwrap()
+        simulate_hyperband(&recorded, &params, (2, &[kappa]), rng, &|| ()).unwrap()
     }
 
     #[test]

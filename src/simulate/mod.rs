@@ -23,8 +23,8 @@ mod summary;
 
 pub use curves_file::{CurveOptions, read_recorded};
 pub use files::{SimulationInput, check_target, write_scores, write_trace};
-pub use hyperband::{HyperbandParams, simulate_hyperband};
+pub use hyperband::simulate_hyperband;
 pub use recorded::{Orders, RecordedCurves};
 pub use regressor_scores::{EpochScore, score_beside_last_seen, score_regressor};
-pub use simulation::{SearchScope, SimulationParams, simulate};
+pub use simulation::{RuleSetting, SearchScope, SimulationParams, simulate};
 pub use summary::{hyperband_table, stopping_table};

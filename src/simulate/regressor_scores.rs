@@ -7,9 +7,10 @@ use serde::Serialize;
 use super::recorded::RecordedCurves;
 use super::simulation::{OrderedFits, SimulationParams};
 use super::summary::{mean, standard_error};
+use crate::invalid::Invalid;
 use crate::predictor::features::EpochTable;
 use crate::predictor::regressor::{EpochModel, Hyperparameters};
-use crate::predictor::{PredictorError, PredictorParams, Regressor, Scores};
+use crate::predictor::{PredictorParams, Regressor, Scores};
 
 /// Scores of a regressor at one number of observed epochs, as means over the orders, on the
 /// networks after the burn-in.
@@ -29,14 +30,13 @@ pub fn score_beside_last_seen<R: Rng>(
     recorded: &RecordedCurves,
     params: &SimulationParams,
     rng: impl Fn() -> R,
-) -> Result<Vec<EpochScore>, PredictorError> {
-    let mut scores = score_regressor(recorded, params, &mut rng())?;
-    let predictor = &params.predictor;
-    if predictor.regressor != Regressor::LastSeen {
-        let last_seen =
-            PredictorParams { regressor: Regressor::LastSeen, ..PredictorParams::clone(predictor) };
-        let params = SimulationParams { predictor: last_seen.check()?, ..params.clone() };
-        scores.extend(score_regressor(recorded, &params, &mut rng())?);
+) -> Result<Vec<EpochScore>, Invalid> {
+    let mut scores = score_regressor(recorded, params, &mut rng());
+    if params.predictor.regressor != Regressor::LastSeen {
+        let mut predictor = PredictorParams::clone(&params.predictor);
+        predictor.regressor = Regressor::LastSeen;
+        let params = SimulationParams { predictor: predictor.check()?, ..params.clone() };
+        scores.extend(score_regressor(recorded, &params, &mut rng()));
     }
     Ok(scores)
 }
@@ -49,10 +49,10 @@ pub fn score_regressor(
     recorded: &RecordedCurves,
     params: &SimulationParams,
     rng: &mut impl Rng,
-) -> Result<Vec<EpochScore>, PredictorError> {
-    let fits = OrderedFits::new(recorded, params, rng)?;
+) -> Vec<EpochScore> {
+    let fits = OrderedFits::new(recorded, params, rng);
     if !fits.walks_any() {
-        return Ok(Vec::new());
+        return Vec::new();
     }
     let score_order = |number| score_epochs(recorded, fits.parts(number), &fits.choose(number));
     let by_order: Vec<_> = (0..fits.orders.len()).into_par_iter().map(score_order).collect();
@@ -68,7 +68,7 @@ pub fn score_regressor(
             mean_absolute_error: mean(errors).expect("there is an order"),
         }
     };
-    Ok((1..recorded.epochs()).map(row).collect())
+    (1..recorded.epochs()).map(row).collect()
 }
 
 fn score_epochs(
@@ -102,9 +102,7 @@ mod tests {
         SimulationParams {
             predictor: predictor.check().unwrap(),
             orders: Orders::Random(3),
-            thresholds: vec![],
-            top_n: vec![],
-            offsets: vec![],
+            settings: vec![],
             search: SearchScope::Once,
             scaling: FoldScaling::Refit,
         }
@@ -115,7 +113,7 @@ mod tests {
             PredictorParams { regressor, burn_in, draws: 5, ..PredictorParams::default() };
         let recorded = RecordedCurves::new(synthetic_curves::named(60, 12)).unwrap();
         let rng = &mut ChaCha8Rng::seed_from_u64(1);
-        score_regressor(&recorded, &params(predictor), rng).unwrap()
+        score_regressor(&recorded, &params(predictor), rng)
     }
 
     #[test]
@@ -145,7 +143,7 @@ mod tests {
         };
         let params = SimulationParams { orders: Orders::File, ..params(predictor) };
         let rng = &mut ChaCha8Rng::seed_from_u64(1);
-        let found = score_regressor(&RecordedCurves::new(named).unwrap(), &params, rng).unwrap();
+        let found = score_regressor(&RecordedCurves::new(named).unwrap(), &params, rng);
         // Errors of 0.1 around a mean of 0.5, from which the targets are 0.1 away: 1 - 0.02 / 0.02.
         assert!(found[0].r_squared.unwrap().abs() < 1e-12);
         assert!((found[0].mean_absolute_error - 0.1).abs() < 1e-12);

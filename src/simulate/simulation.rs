@@ -13,19 +13,16 @@ use super::recorded::{Orders, RecordedCurves};
 use super::summary::{OrderResult, SettingSummary};
 use crate::predictor::regressor::Hyperparameters;
 use crate::predictor::{
-    BestFinals, Example, FittedPredictor, FoldScaling, Prediction, PredictorError, StoppingRule,
+    BestFinals, Example, FittedPredictor, FoldScaling, Prediction, StoppingRule,
     ValidPredictorParams, search,
 };
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct SimulationParams {
-    /// The rule of these is not used: its parameters are those of the lists below.
+    /// Its rule is not used, but those of `settings`.
     pub predictor: ValidPredictorParams,
     pub orders: Orders,
-    pub thresholds: Vec<f64>,
-    pub top_n: Vec<usize>,
-    /// In units of the curves.
-    pub offsets: Vec<f64>,
+    pub settings: Vec<RuleSetting>,
     pub search: SearchScope,
     pub scaling: FoldScaling,
 }
@@ -44,12 +41,13 @@ pub enum SearchScope {
 pub struct RuleSetting {
     pub delta: f64,
     pub top_n: usize,
+    /// In units of the curves.
     pub offset: f64,
 }
 
 impl RuleSetting {
     /// Thresholds outermost, offsets innermost; their values are checked where they are parsed.
-    pub(super) fn grid(thresholds: &[f64], top_ns: &[usize], offsets: &[f64]) -> Vec<Self> {
+    pub fn grid(thresholds: &[f64], top_ns: &[usize], offsets: &[f64]) -> Vec<Self> {
         let mut grid = Vec::new();
         for &delta in thresholds {
             for &top_n in top_ns {
@@ -80,12 +78,12 @@ pub fn simulate(
     params: &SimulationParams,
     rng: &mut impl Rng,
     on_order: &(dyn Fn() + Sync),
-) -> Result<Simulation, PredictorError> {
-    let grid = RuleSetting::grid(&params.thresholds, &params.top_n, &params.offsets);
-    let fits = OrderedFits::new(recorded, params, rng)?;
+) -> Simulation {
+    let grid = &params.settings;
+    let fits = OrderedFits::new(recorded, params, rng);
     let is_traced = params.orders == Orders::File;
     let walked = (0..fits.orders.len()).into_par_iter().map(|number| {
-        let walks = fits.walk(number, &grid);
+        let walks = fits.walk(number, grid);
         let results: Vec<_> = walks.iter().map(|walk| OrderResult::of(recorded, walk)).collect();
         on_order();
         (results, if is_traced { walks } else { Vec::new() })
@@ -98,10 +96,10 @@ pub fn simulate(
     let rows = |(&setting, walk): (&RuleSetting, Vec<WalkedNetwork>)| {
         walk.into_iter().map(move |walked| (setting, walked))
     };
-    Ok(Simulation {
+    Simulation {
         summaries: grid.iter().enumerate().map(summarise).collect(),
         trace: grid.iter().zip(walks.into_iter().flatten()).flat_map(rows).collect(),
-    })
+    }
 }
 
 pub(super) struct OrderedFits<'a> {
@@ -118,14 +116,14 @@ impl<'a> OrderedFits<'a> {
         recorded: &'a RecordedCurves,
         params: &'a SimulationParams,
         rng: &mut impl Rng,
-    ) -> Result<Self, PredictorError> {
-        let orders = params.orders.draw(recorded.networks(), rng)?;
+    ) -> Self {
+        let orders = params.orders.draw(recorded.networks(), rng);
         let generators = orders.iter().map(|_| ChaCha8Rng::from_rng(rng)).collect();
         let mut fits = Self { recorded, params, orders, generators, chosen: None };
         if params.search == SearchScope::Once && fits.walks_any() {
             fits.chosen = Some(fits.choose(0));
         }
-        Ok(fits)
+        fits
     }
 
     pub fn walks_any(&self) -> bool {
@@ -243,15 +241,13 @@ mod tests {
         SimulationParams {
             predictor: predictor.check().unwrap(),
             orders,
-            thresholds: vec![0.95],
-            top_n: vec![1],
-            offsets: vec![0.0],
+            settings: RuleSetting::grid(&[0.95], &[1], &[0.0]),
             search: SearchScope::Once,
             scaling: FoldScaling::Refit,
         }
     }
 
-    fn run(params: &SimulationParams) -> Result<Simulation, PredictorError> {
+    fn run(params: &SimulationParams) -> Simulation {
         let recorded = RecordedCurves::new(synthetic_curves::named(NETWORKS, EPOCHS)).unwrap();
         simulate(&recorded, params, &mut ChaCha8Rng::seed_from_u64(1), &|| ())
     }
@@ -259,7 +255,7 @@ mod tests {
     #[test]
     fn a_burn_in_of_all_networks_stops_none() {
         for burn_in in [NETWORKS, 1_000] {
-            let summary = run(&params(burn_in, Orders::Random(2))).unwrap().summaries.remove(0);
+            let summary = run(&params(burn_in, Orders::Random(2))).summaries.remove(0);
             assert_eq!((summary.speedup, summary.speedup_after_burn_in), (1.0, None));
             assert_eq!((summary.share_stopped, summary.regret_max), (0.0, 0.0));
             assert_eq!((summary.orders_best_in_walk, summary.top10_kept), (0, 10.0));
@@ -268,7 +264,7 @@ mod tests {
 
     #[test]
     fn speedup_is_bounded_by_the_burn_in() {
-        let summary = run(&params(20, Orders::Random(4))).unwrap().summaries.remove(0);
+        let summary = run(&params(20, Orders::Random(4))).summaries.remove(0);
         // 60 * 8 / (20 * 8 + 40 * 1) = 2.4.
         assert!(summary.speedup > 1.0 && summary.speedup <= 2.4, "{summary:?}");
     }
@@ -276,9 +272,8 @@ mod tests {
     #[test]
     fn a_higher_threshold_stops_no_more() {
         let mut params = params(20, Orders::Random(4));
-        params.thresholds = vec![0.9, 0.95, 0.99];
-        params.offsets = vec![0.0, 0.05];
-        let summaries = run(&params).unwrap().summaries;
+        params.settings = RuleSetting::grid(&[0.9, 0.95, 0.99], &[1], &[0.0, 0.05]);
+        let summaries = run(&params).summaries;
         let shares: Vec<f64> = summaries.iter().step_by(2).map(|s| s.share_stopped).collect();
         assert!(shares.windows(2).all(|pair| pair[0] >= pair[1]), "{shares:?}");
         assert!(summaries.chunks(2).all(|pair| pair[0].share_stopped >= pair[1].share_stopped));
@@ -294,7 +289,7 @@ mod tests {
             params.search = search;
             let on = |threads| {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-                pool.install(|| run(&params).unwrap())
+                pool.install(|| run(&params))
             };
             assert_eq!(on(1), on(3));
         }
@@ -303,8 +298,8 @@ mod tests {
     #[test]
     fn the_trace_has_every_walked_network_once_per_setting() {
         let mut params = params(20, Orders::File);
-        params.thresholds = vec![0.9, 0.99];
-        let trace = run(&params).unwrap().trace;
+        params.settings = RuleSetting::grid(&[0.9, 0.99], &[1], &[0.0]);
+        let trace = run(&params).trace;
         assert_eq!(trace.len(), 2 * (NETWORKS - 20));
         assert_eq!((trace[0].1.network, trace[39].1.network), (20, 59));
         for (setting, row) in &trace {
@@ -312,7 +307,7 @@ mod tests {
             assert_eq!(row.stopped, is_over);
             assert!(row.stopped || row.epoch == EPOCHS - 1);
         }
-        assert!(run(&self::params(20, Orders::Random(1))).unwrap().trace.is_empty());
+        assert!(run(&self::params(20, Orders::Random(1))).trace.is_empty());
     }
 
     /// Networks of three epochs with given last values, each predicted as it ends with sigma 0.01.

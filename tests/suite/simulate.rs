@@ -325,11 +325,11 @@ fn what_is_wrong_with_an_option_names_it() {
         (&["--top-n", "0"], "must be a whole number of at least 1"),
         (&["--offset", "-0.1"], "must be a number of at least 0"),
         (&["--burn-in", "2"], "at least 3"),
-        (&["--orders", "0"], "at least 1"),
+        (&["--orders", "0"], "0 is not in 1..=100000"),
         (&["--nu", "1.5"], "must be above 0 and at most 1"),
-        (&["--c", "-1"], "must be above 0 and at most 1e6"),
+        (&["--c", "-1"], "`--c` is `-1` (must be above 0 and at most 1e6"),
         (&["--c", "1e12"], "must be above 0 and at most 1e6"),
-        (&["--gamma", "0"], "must be a number above 0"),
+        (&["--gamma", "0"], "`--gamma` is `0` (must be a finite number above 0)"),
         (&["--tolerance", "1e-14"], "must be 1e-9 or more, below 1"),
         (&["--kappa", "0"], "must be above 0 and at most 1"),
         (&["--eta", "1"], "at least 2"),
@@ -462,16 +462,14 @@ fn scores(path: &str, regressor: Regressor) -> Vec<EpochScore> {
     let params = SimulationParams {
         predictor: predictor.check().unwrap(),
         orders: Orders::Random(4),
-        thresholds: vec![],
-        top_n: vec![],
-        offsets: vec![],
+        settings: vec![],
         search: SearchScope::Once,
         scaling: FoldScaling::Refit,
     };
     let options = CurveOptions { loss: true, ..CurveOptions::default() };
     let recording = read_recorded(Path::new(path), &options).unwrap();
     let recorded = RecordedCurves::new(recording.networks).unwrap();
-    score_regressor(&recorded, &params, &mut generator(1, Purpose::Simulation, 0, 0)).unwrap()
+    score_regressor(&recorded, &params, &mut generator(1, Purpose::Simulation, 0, 0))
 }
 
 /// The short form of `scripts/prove.sh simulate`, which searches hyperparameters over 20 orders.

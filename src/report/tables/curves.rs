@@ -2,8 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::column::*;
-use super::table::Table;
+use super::table::*;
 use crate::report::search::SearchData;
 use crate::storage::{Attempt, Curve, CurveRow};
 

@@ -1,8 +1,7 @@
 //! `early_stopping.csv`: one row per verdict to stop, executed or audited.
 
-use super::column::*;
 use super::iterations::iteration_columns;
-use super::table::Table;
+use super::table::*;
 use crate::predictor::AuditFindings;
 use crate::report::search::SearchData;
 use crate::storage::{Curve, Event, Row};

@@ -1,7 +1,6 @@
 //! `epsilon_summary.csv`: one row per epsilon.
 
-use super::column::*;
-use super::table::Table;
+use super::table::*;
 use crate::report::epsilons::EpsilonSummary;
 use crate::report::iterations::STATUSES;
 use crate::report::search::{IMPORTED, SearchData};

@@ -1,51 +1,54 @@
 //! `gpu_hours.csv`: what training has cost, and what stopping has saved.
 
-use super::column::*;
-use super::table::Table;
+use super::table::*;
 use crate::report::iterations::{Ledger, StatusCounts, epsilon_bits, grouped};
 use crate::report::search::SearchData;
 use crate::storage::{Event, Row};
 
-/// Seconds of training of some iterations, by what came of them.
+/// Hours of training of some iterations, by what came of them.
 pub(super) struct HoursRow {
     scope: &'static str,
     epsilon: Option<f64>,
     round: Option<u32>,
-    counts: StatusCounts,
+    trained: u64,
+    stopped: u64,
     epochs: u64,
-    trained_seconds: f64,
-    stopped_seconds: f64,
-    failed_seconds: f64,
-    ledger: Ledger,
+    spent_hours: f64,
+    trained_hours: f64,
+    stopped_hours: f64,
+    failed_hours: f64,
+    lost_hours: f64,
+    saved_hours: f64,
+    saved_share: Option<f64>,
 }
 
 impl HoursRow {
     fn of(scope: &'static str, rows: &[&Row]) -> Self {
-        let spent = |on: &[Event]| {
+        let counts = StatusCounts::over(rows.iter().copied());
+        let Ledger { lost_seconds: lost, saved_seconds: saved, .. } =
+            Ledger::over(rows.iter().copied());
+        let seconds = |on: &[Event]| {
             let rows = rows.iter().filter(|row| on.contains(&row.event));
             rows.fold(0.0, |sum, row| sum + row.train_seconds.unwrap_or(0.0))
         };
+        let (trained, stopped) = (seconds(&[Event::Trained]), seconds(&[Event::Stopped]));
+        let failed = seconds(&[Event::Failed, Event::OutOfMemory]);
+        let spent = trained + stopped + failed + lost;
         Self {
             scope,
             epsilon: None,
             round: None,
-            counts: StatusCounts::over(rows.iter().copied()),
+            trained: counts.of(Event::Trained),
+            stopped: counts.of(Event::Stopped),
             epochs: rows.iter().filter_map(|row| row.epochs).map(u64::from).sum(),
-            trained_seconds: spent(&[Event::Trained]),
-            stopped_seconds: spent(&[Event::Stopped]),
-            failed_seconds: spent(&[Event::Failed, Event::OutOfMemory]),
-            ledger: Ledger::over(rows.iter().copied()),
+            spent_hours: spent / 3600.0,
+            trained_hours: trained / 3600.0,
+            stopped_hours: stopped / 3600.0,
+            failed_hours: failed / 3600.0,
+            lost_hours: lost / 3600.0,
+            saved_hours: saved / 3600.0,
+            saved_share: (spent + saved > 0.0).then(|| saved / (spent + saved)),
         }
-    }
-
-    fn spent_seconds(&self) -> f64 {
-        self.trained_seconds + self.stopped_seconds + self.failed_seconds + self.ledger.lost_seconds
-    }
-
-    /// Of the cost without stopping.
-    fn saved_share(&self) -> Option<f64> {
-        let all = self.spent_seconds() + self.ledger.saved_seconds;
-        (all > 0.0).then(|| self.ledger.saved_seconds / all)
     }
 }
 
@@ -67,28 +70,20 @@ pub(super) fn table(search: &SearchData) -> Table<'_, HoursRow> {
              scopes hold the same iterations: choose one before adding up";
         epsilon: SHARE, "The epsilon, in rows of an epsilon";
         round: POSITIVE, "The round, in rows of a round";
-        trained: COUNT, "Networks trained to the end", |row| row.counts.of(Event::Trained);
-        stopped: COUNT, "Networks ended by the stopping rule",
-            |row| row.counts.of(Event::Stopped);
+        trained: COUNT, "Networks trained to the end";
+        stopped: COUNT, "Networks ended by the stopping rule";
         epochs: COUNT, "Epochs trained, of trainings with a result";
         spent_hours: HOURS,
-            "Time of training, of one GPU each where a GPU trains: the sum of the next four",
-            |row| row.spent_seconds() / 3600.0;
-        trained_hours: HOURS, "Spent on networks trained to the end",
-            |row| row.trained_seconds / 3600.0;
-        stopped_hours: HOURS, "Spent on networks that were stopped",
-            |row| row.stopped_seconds / 3600.0;
-        failed_hours: HOURS, "Spent on networks that failed or did not fit into memory",
-            |row| row.failed_seconds / 3600.0;
+            "Time of training, of one GPU each where a GPU trains: the sum of the next four";
+        trained_hours: HOURS, "Spent on networks trained to the end";
+        stopped_hours: HOURS, "Spent on networks that were stopped";
+        failed_hours: HOURS, "Spent on networks that failed or did not fit into memory";
         lost_hours: HOURS,
-            "Spent on epochs that came to nothing: of attempts that were lost, or trained again",
-            |row| row.ledger.lost_seconds / 3600.0;
-        saved_hours: HOURS, "Saved by the stopping rule, as estimated",
-            |row| row.ledger.saved_seconds / 3600.0;
+            "Spent on epochs that came to nothing: of attempts that were lost, or trained again";
+        saved_hours: HOURS, "Saved by the stopping rule, as estimated";
         saved_share: SHARE,
             "saved_hours as a share of spent_hours and saved_hours together: an estimate, as they \
-             are",
-            HoursRow::saved_share;
+             are";
     };
     columns.push(trainer(|_| search.trainer));
     Table { name: "gpu_hours", columns, rows }
@@ -105,15 +100,16 @@ mod tests {
         let rows = table(&search).rows;
         let total = &rows[0];
         // Trained 1 and 2, 360.5 s each; stopped 8; failed 3; lost 5.
-        assert_eq!((total.trained_seconds, total.stopped_seconds), (721.0, 120.0));
-        assert_eq!((total.failed_seconds, total.ledger.lost_seconds), (90.0, 12.0));
-        assert_eq!(total.spent_seconds(), 943.0);
+        let hours = [total.trained_hours, total.stopped_hours, total.failed_hours];
+        assert_eq!(hours, [721.0, 120.0, 90.0].map(|seconds| seconds / 3600.0));
+        assert_eq!((total.lost_hours, total.spent_hours), (12.0 / 3600.0, 943.0 / 3600.0));
         // 240 of 943 + 240.
-        assert!((total.saved_share().unwrap() - 240.0 / 1183.0).abs() < 1e-12);
+        assert!((total.saved_share.unwrap() - 240.0 / 1183.0).abs() < 1e-12);
         for scope in ["epsilon", "round"] {
             let parts = rows.iter().filter(|row| row.scope == scope);
-            assert_eq!(parts.map(HoursRow::spent_seconds).sum::<f64>(), 943.0);
+            let spent: f64 = parts.map(|row| row.spent_hours).sum();
+            assert!((spent - total.spent_hours).abs() < 1e-12);
         }
-        assert_eq!(HoursRow::of("round", &[]).saved_share(), None);
+        assert_eq!(HoursRow::of("round", &[]).saved_share, None);
     }
 }

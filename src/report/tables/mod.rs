@@ -10,17 +10,14 @@
 //! UTC; no cell that a spreadsheet would compute, take for a date or otherwise change; no absolute
 //! path; a table of more than 1,000,000 rows is split.
 //!
-//! [`mod@column`], [`cell`], [`spreadsheet`]: of what tables are made; [`table`]: how they are
-//! written.
+//! [`table`], [`cell`], [`spreadsheet`]: columns and tables, and what may stand in a cell.
 
 mod cell;
-mod column;
 mod curves;
 mod early_stopping;
 mod epsilon_summary;
 mod gpu_hours;
 mod iterations;
-mod models;
 mod predictor_scores;
 mod q_table;
 mod spreadsheet;
@@ -29,7 +26,7 @@ mod table;
 pub use table::TableFile;
 use table::{ColumnEntry, MOST_ROWS, Table, dictionary, entries};
 
-use super::architectures::ArchitectureRecord;
+use super::iterations::ArchitectureRecord;
 use super::search::SearchData;
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -50,8 +47,8 @@ impl TableSet {
         let mut set = Self::default();
         let entries = [
             set.add(&iterations::table(search), most_rows),
-            set.add(&models::table(search, &architectures), most_rows),
-            set.add(&models::top(search, &architectures), most_rows),
+            set.add(&iterations::models(search, &architectures), most_rows),
+            set.add(&iterations::top_models(search, &architectures), most_rows),
             set.add(&epsilon_summary::table(search), most_rows),
             set.add(&curves::long(search), most_rows),
             set.add(&curves::wide(search), most_rows),

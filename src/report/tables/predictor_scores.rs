@@ -2,8 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::column::*;
-use super::table::Table;
+use super::table::*;
 use crate::predictor::Scores;
 use crate::report::search::SearchData;
 use crate::storage::Event;
@@ -13,10 +12,7 @@ use crate::storage::Event;
 #[derive(Default)]
 pub(super) struct ScoresRow {
     observed_epochs: u32,
-    full_curves: Option<u64>,
-    networks: Option<u64>,
-    sigma: Option<f64>,
-    scores: Option<Scores>,
+    fitted: Option<(f64, Scores)>,
     later_networks: u64,
     absolute_error: f64,
     absolute_z: f64,
@@ -30,28 +26,23 @@ impl ScoresRow {
 
 /// Returns one row for each number of epochs after which something was or would be predicted.
 pub(super) fn table(search: &SearchData) -> Table<'_, ScoresRow> {
-    let fitted = |(observed_epochs, &(sigma, scores)): (u32, &(f64, Scores))| {
-        let row = ScoresRow {
-            observed_epochs,
-            full_curves: search.early_stopping.predictor_curves,
-            networks: Some(search.predictor_networks),
-            sigma: Some(sigma),
-            scores: Some(scores),
-            ..ScoresRow::default()
-        };
-        (observed_epochs, row)
+    let fitted = |(observed_epochs, &fitted): (u32, &(f64, Scores))| {
+        (observed_epochs, ScoresRow { observed_epochs, fitted: Some(fitted), ..Default::default() })
     };
     let mut rows = (1..).zip(&search.predictor_scores).map(fitted).collect();
     add_later(&mut rows, search);
     let mut columns = columns! { ScoresRow:
         observed_epochs: POSITIVE, "Epochs from which the last one is predicted";
-        full_curves: COUNT, "Networks trained to the end when the newest predictor was fitted";
-        networks: COUNT, "Networks among them that it was fitted to";
-        sigma: NOT_NEGATIVE, "Standard deviation of the error, by networks left out of the fit";
+        full_curves: COUNT, "Networks trained to the end when the newest predictor was fitted",
+            |row| row.fitted.and(search.early_stopping.predictor_curves);
+        networks: COUNT, "Networks among them that it was fitted to",
+            |row| row.fitted.map(|_| search.predictor_networks);
+        sigma: NOT_NEGATIVE, "Standard deviation of the error, by networks left out of the fit",
+            |row| Some(row.fitted?.0);
         r_squared: NUMBER, "R squared of those predictions; missing where all networks ended alike",
-            |row| row.scores?.r_squared;
+            |row| row.fitted?.1.r_squared;
         mean_absolute_error: NOT_NEGATIVE, "Mean absolute error of those predictions",
-            |row| Some(row.scores?.mean_absolute_error);
+            |row| Some(row.fitted?.1.mean_absolute_error);
         later_networks: COUNT,
             "Networks that were predicted in the search and then trained to the end";
         later_mean_absolute_error: NOT_NEGATIVE,

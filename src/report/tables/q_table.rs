@@ -1,7 +1,6 @@
 //! `q_table.csv`: the Q-values, one row per state and action.
 
-use super::column::*;
-use super::table::Table;
+use super::table::*;
 use crate::report::search::SearchData;
 use crate::space::{Action, StateKey, StateTuple};
 
