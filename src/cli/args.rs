@@ -21,7 +21,6 @@ pub struct SharedDir {
 }
 
 impl SharedDir {
-    /// Opens the experiment, and checks who may write to it and that its locks exclude.
     pub fn open(&self, trust: Trust) -> anyhow::Result<Experiment> {
         let experiment = Experiment::open(&self.dir)?.trusted_by(trust)?;
         if !self.single_node {
@@ -47,7 +46,6 @@ fn number(text: &str, allowed: &str, rule: impl Fn(f64) -> bool) -> Result<f64, 
     number.ok_or_else(|| format!("must be {allowed}"))
 }
 
-/// A stop probability from which networks are stopped.
 pub fn threshold(text: &str) -> Result<f64, String> {
     number(text, "above 0.5 and below 1", |threshold| threshold > 0.5 && threshold < 1.0)
 }

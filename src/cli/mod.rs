@@ -135,7 +135,6 @@ impl Command {
     }
 }
 
-/// Parses the arguments of the process, runs the command, and reports its error if it has one.
 pub fn run() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -163,8 +162,7 @@ pub fn run() -> ExitCode {
     status.into()
 }
 
-/// Prints help on stdout, or a usage error on stderr. Help that cannot be written is a failure,
-/// unless its reader has closed the pipe.
+/// Help that cannot be written is a failure, unless its reader has closed the pipe.
 fn show(error: &clap::Error) -> ExitStatus {
     match error.print() {
         _ if error.use_stderr() => ExitStatus::Usage,
@@ -179,13 +177,12 @@ fn check_clock() -> io::Result<()> {
     Timestamp::try_from(SystemTime::now()).map(drop).map_err(|_| io::Error::other(beyond))
 }
 
-/// Makes a write beyond the file size limit (`ulimit -f`) an error. By default the signal ends the
-/// process without a message, and a finished training would not be kept until there is room.
+/// Makes a write beyond `ulimit -f` an error. By default the signal ends the process without a
+/// message, and a finished training would not be kept until there is room.
 fn keep_running_at_file_size_limit() -> io::Result<()> {
     signal_hook::flag::register(SIGXFSZ, Arc::default()).map(drop)
 }
 
-/// Starts the threads that computations share.
 fn start_threads() -> io::Result<()> {
     ThreadPoolBuilder::new().build_global().map_err(|error| {
         let remedy = "see `ulimit -u`, or set RAYON_NUM_THREADS=1";

@@ -58,8 +58,7 @@ impl Printer {
         if self.stdout_is_terminal() && !unwanted { Colour::Ansi } else { Colour::Plain }
     }
 
-    /// Prints a result on stdout, with a line feed at its end. A closed pipe (`| head`) ends the
-    /// program quietly.
+    /// On stdout, with a line feed at its end. A closed pipe (`| head`) ends the program quietly.
     pub fn result(&self, text: &str) -> anyhow::Result<()> {
         match write_line(text.strip_suffix('\n').unwrap_or(text)) {
             Err(error) if error.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
@@ -67,7 +66,6 @@ impl Printer {
         }
     }
 
-    /// Prints a result as one JSON object, or as text.
     pub fn answer(
         &self,
         json: bool,
@@ -77,8 +75,8 @@ impl Printer {
         self.result(&if json { serde_json::to_string(object)? } else { text.to_string() })
     }
 
-    /// Prints an event as a line of JSON on stdout. That it cannot be written, as on a full disk,
-    /// is a warning: the task goes on. Its command watches for a closed pipe.
+    /// Where it cannot be written, as on a full disk, the task goes on. Its command watches for a
+    /// closed pipe.
     pub fn event(&self, event: &TrainEvent) {
         let line = serde_json::to_string(event).expect("an event has only plain fields");
         if let Err(error) = write_line(&line)

@@ -19,7 +19,6 @@ pub struct Progress<'a> {
     search: Option<ProgressBar>,
     /// None where the terminal has no bars.
     workers: Vec<WorkerBar>,
-    /// Epochs of a whole training.
     epochs: u32,
     best: Option<f64>,
     /// Every worker reports the end, some before an earlier event of another is read.
@@ -34,10 +33,8 @@ struct WorkerBar {
     left: EpochsLeft,
 }
 
-/// How long the remaining epochs will take, by those of this start.
-///
-/// The first epoch is no measure: the device warms up, and a network that fails its test ends or
-/// begins anew.
+/// By the epochs of this start but the first, in which the device warms up and a network may fail
+/// its test.
 #[derive(Debug, Default)]
 struct EpochsLeft {
     epochs: u32,
@@ -45,8 +42,7 @@ struct EpochsLeft {
 }
 
 impl EpochsLeft {
-    /// Counts an epoch and returns the seconds that the others up to `all` will take, unless the
-    /// network is stopped before; none where the trainer does not report how long an epoch takes.
+    /// Counts an epoch; returns the seconds of the others up to `all`, if the trainer says.
     fn after(&mut self, epoch: u32, seconds: Option<f64>, all: u32) -> Option<f64> {
         if epoch == 1 {
             *self = Self::default();
@@ -109,7 +105,7 @@ impl<'a> Progress<'a> {
         }
     }
 
-    /// Shows an event; returns whether it has a place on the bars.
+    /// Returns whether the event has a place on the bars.
     fn show_on_bars(&mut self, worker: usize, event: &TrainEvent) -> bool {
         let Some(WorkerBar { bar, network, left }) = self.workers.get_mut(worker) else {
             return false;

@@ -163,7 +163,6 @@ struct HyperbandArgs {
     kappa: Option<Vec<f64>>,
 }
 
-/// A scheduler in place of the walk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum HyperbandKind {
     None,
@@ -176,7 +175,6 @@ fn regressor() -> impl TypedValueParser<Value = Regressor> {
         .map(|name| name.parse().expect("only names of regressors are possible"))
 }
 
-/// Runs the command.
 pub fn run(args: &SimulateArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
     // All that can be wrong is found before anything is computed.
     let params = args.params()?;
@@ -250,8 +248,7 @@ impl SimulateArgs {
         })
     }
 
-    /// Checks that the options go together, and that the files to be written can be and hold one
-    /// simulation.
+    /// Options that do not go together, and files that cannot be written.
     fn check(&self) -> anyhow::Result<()> {
         if let Some((option, other)) = self.idle_option() {
             return Err(Refusal::together(option, other).into());

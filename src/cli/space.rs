@@ -111,7 +111,7 @@ pub fn run(args: SpaceArgs, printer: &Printer) -> anyhow::Result<()> {
 /// Bytes of the longest line that is read; the longest architecture has some thousand.
 const LONGEST_LINE: u64 = 1 << 20;
 
-/// Reads a line without its end; `None` after the last one.
+/// `None` after the last line.
 fn read_line(stdin: &mut impl BufRead, number: u64) -> anyhow::Result<Option<String>> {
     let mut line = Vec::new();
     stdin.take(LONGEST_LINE).read_until(b'\n', &mut line).context("failed to read stdin")?;
@@ -127,7 +127,6 @@ fn read_line(stdin: &mut impl BufRead, number: u64) -> anyhow::Result<Option<Str
     Ok(Some(String::from_utf8_lossy(&line).trim_end_matches('\r').to_owned()))
 }
 
-/// The size of a space, as an object and as text.
 fn size(space: &Space) -> (Value, String) {
     let image = space.image;
     let (states, pairs) = (space.states().len(), space.count_state_action_pairs());
@@ -153,7 +152,7 @@ fn size(space: &Space) -> (Value, String) {
     (object, text)
 }
 
-/// A state in the published columns, and the actions that are legal there.
+/// In the published columns.
 fn state(space: &Space, key: &StateKey) -> (Value, String) {
     let next: Vec<String> = space.legal_actions(key).iter().map(ToString::to_string).collect();
     let state = StateTuple::of_state(key);
@@ -169,7 +168,6 @@ fn state(space: &Space, key: &StateKey) -> (Value, String) {
     (object, text)
 }
 
-/// What is known of an architecture that was read as `text`.
 fn checked(space: &Space, text: &str, parsed: &Result<Architecture, SpaceError>) -> Value {
     let architecture = parsed.as_ref().ok();
     let cost = architecture.map(|architecture| space.cost(architecture));
@@ -201,7 +199,6 @@ fn cost(space: &Space, architecture: &Architecture) -> String {
     )
 }
 
-/// Groups the digits of a whole number by three.
 fn with_commas(number: impl ToString) -> String {
     let digits = number.to_string();
     let groups: Vec<&str> =

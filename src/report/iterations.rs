@@ -21,7 +21,7 @@ pub const STATUSES: [Event; 10] = [
     Event::Void,
 ];
 
-/// Returns one row an iteration, in their order: its newest row, seconds summed over all of them.
+/// Returns of each iteration its newest row, seconds summed over all of them.
 pub fn by_iteration(rows: &[Row]) -> Vec<Row> {
     let mut iterations: BTreeMap<Iteration, Row> = BTreeMap::new();
     for row in rows.iter().filter(|row| STATUSES.contains(&row.event)) {
@@ -35,8 +35,7 @@ pub fn by_iteration(rows: &[Row]) -> Vec<Row> {
     iterations.into_values().collect()
 }
 
-/// What the newer row lacks of the draw and of the attempt stays as it was; what it lacks of a
-/// result is not known.
+/// What the newer row lacks of draw and attempt stays; what it lacks of a result is not known.
 fn merged(before: Row, row: Row) -> Row {
     let sum = |total: Option<f64>, more: Option<f64>| match (total, more) {
         (None, None) => None,
@@ -68,13 +67,12 @@ fn merged(before: Row, row: Row) -> Row {
     }
 }
 
-/// Returns what a network is ranked by; a stopped or failed one has shown no final accuracy.
+/// A stopped or failed network has shown none.
 pub fn final_accuracy(row: &Row) -> Option<f64> {
     let is_final = matches!(row.event, Event::Trained | Event::Imported);
     row.best_validation_accuracy.filter(|_| is_final)
 }
 
-/// Groups iterations; those without a key are left out.
 pub fn grouped<K: Ord>(
     iterations: &[Row],
     key: impl Fn(&Row) -> Option<K>,
@@ -93,7 +91,7 @@ pub fn epsilon_bits(row: &Row) -> Option<u64> {
     Some(row.epsilon?.max(0.0).to_bits())
 }
 
-/// Returns when the first attempt began; the time of a claim is when its attempt began.
+/// The time of a claim is when its attempt began.
 pub fn first_start(rows: &[Row]) -> Option<Time> {
     let start = |row: &Row| match row.event {
         Event::Claimed => row.started_at.or(row.time),
@@ -156,7 +154,6 @@ pub struct ArchitectureRecord<'a> {
 }
 
 impl<'a> ArchitectureRecord<'a> {
-    /// In the order in which architectures were first sampled.
     pub fn gather(iterations: &'a [Row]) -> Vec<Self> {
         let weight = |row: &Row| (row.event.is_result(), row.event == Event::Claimed);
         let mut gathered: Vec<Self> = Vec::new();
@@ -177,8 +174,7 @@ impl<'a> ArchitectureRecord<'a> {
     }
 }
 
-/// Returns the best architectures, greatest validation accuracy first; of equals the one with
-/// fewer parameters, then the earlier one.
+/// The best first; of equals the one with fewer parameters, then the earlier one.
 pub fn ranking<'a>(
     architectures: &[ArchitectureRecord<'a>],
     at_most: usize,

@@ -1,18 +1,14 @@
 //! Reports: what a search has found, as values, tables for spreadsheets and text for a terminal.
 //!
-//! `ops` reads an experiment into [`SearchData`], whose rows are those of the log and of the
-//! curves; everything here is computed from it and returned as values and text. Writing files,
-//! printing and the clock are the caller's. In reading order:
+//! Computed from [`SearchData`], which `ops` reads; writing files, printing and the clock are the
+//! caller's. In reading order:
 //!
 //! * `search`: [`SearchData`], [`Condition`]; `iterations`: one row an iteration, the ranking
-//! * `epsilons`, `time_left`: parts of
-//! * `summary`: [`Summary`], the search in numbers (`status --json`)
-//! * [`terminal`]: that and the ranking as text of 80 columns
-//! * [`tables`]: the CSV files with their data dictionary
+//! * `summary`: [`Summary`], the search in numbers (`status --json`); `time_left`
+//! * [`terminal`]: text of 80 columns; [`tables`]: the CSV files with their data dictionary
 //!
 //! It may use `storage` for the types of rows; used by `ops` and `cli`.
 
-mod epsilons;
 #[cfg(test)]
 mod golden;
 mod iterations;

@@ -16,19 +16,16 @@ pub struct SearchData {
     /// The configured trainer, `torch`, `command` or `synthetic`, or [`IMPORTED`].
     pub trainer: &'static str,
     pub epochs: u32,
-    /// The epsilon schedule, and what has happened in each stage.
     pub stages: Vec<(EpsilonStage, StageCounts)>,
     /// One row an iteration, in their order ([`super::by_iteration`]).
     pub iterations: Vec<Row>,
     pub early_stopping: EarlyStopping,
-    /// The curves of the attempts that have a result.
+    /// Of the attempts that have a result.
     pub curves: BTreeMap<Attempt, Curve>,
-    /// The Q-table in the order of its states and actions.
     pub q_values: Vec<(StateKey, Action, f64)>,
     /// Networks that the newest predictor was fitted to.
     pub predictor_networks: u64,
-    /// Its sigma, and the scores of predictions of networks left out of its fit, for each number
-    /// of observed epochs from 1.
+    /// Sigma, and the scores on networks left out of the fit, by observed epochs from 1.
     pub predictor_scores: Vec<(f64, Scores)>,
 }
 
@@ -38,7 +35,6 @@ pub struct EarlyStopping {
     /// Networks trained to the end before the first may be stopped.
     pub burn_in: u64,
     pub full_curves: u64,
-    /// Those that the newest predictor was fitted after.
     pub predictor_curves: Option<u64>,
     #[serde(skip)]
     pub findings: AuditFindings,
@@ -46,7 +42,6 @@ pub struct EarlyStopping {
 
 pub const IMPORTED: &str = "imported";
 
-/// Returns who trained: the configured trainer, unless all results were imported.
 pub fn who_trained(configured: &'static str, iterations: &[Row]) -> &'static str {
     let needs_no_trainer =
         |row: &Row| matches!(row.event, Event::Imported | Event::Reused | Event::Void);
@@ -54,7 +49,6 @@ pub fn who_trained(configured: &'static str, iterations: &[Row]) -> &'static str
     if has_imported && iterations.iter().all(needs_no_trainer) { IMPORTED } else { configured }
 }
 
-/// Returns what a person should read beside accuracies that were not measured here.
 pub fn mark(trainer: &str) -> Option<&'static str> {
     match trainer {
         "synthetic" => {
@@ -69,13 +63,12 @@ pub fn mark(trainer: &str) -> Option<&'static str> {
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum Condition {
-    /// Not finished, and nothing is known to stand in its way.
     #[default]
     Active,
     Halted,
     /// Every epsilon has its architectures or is exhausted, and nothing is open.
     Finished,
-    /// Not finished; the rounds that were asked for are done.
+    /// The rounds that were asked for are done.
     Paused,
     /// Not finished, and no round is queued or running.
     ChainBroken,
@@ -84,8 +77,7 @@ pub enum Condition {
 }
 
 impl Condition {
-    /// Whether nothing changes any more until a person acts. A broken chain is not among these:
-    /// it may be on its way to the next round.
+    /// A broken chain may be on its way to the next round.
     pub const fn has_ended(self) -> bool {
         matches!(self, Self::Halted | Self::Finished | Self::Paused)
     }

@@ -1,15 +1,12 @@
 //! The search as text for a terminal of 80 columns: what `status` shows, and the ranking.
 
-use super::epsilons::EpsilonSummary;
 use super::iterations::{ArchitectureRecord, Ledger};
 use super::search::{EarlyStopping, mark};
-use super::summary::{BestNetwork, HostTally, StoppingSummary, Summary};
+use super::summary::{BestNetwork, EpsilonSummary, HostTally, StoppingSummary, Summary};
 use crate::storage::Event;
 
-/// Columns of the terminal.
 const WIDTH: usize = 80;
 
-/// Whether text is coloured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Colour {
     Plain,
@@ -34,7 +31,6 @@ impl Colour {
     }
 }
 
-/// Returns a ranking as a table of at most 80 columns, long architectures on several lines.
 pub fn ranked(ranking: &[ArchitectureRecord], trainer: &str, colour: Colour) -> String {
     if ranking.is_empty() {
         return "No network has been trained to the end.\n".to_owned();
@@ -59,13 +55,12 @@ fn accuracy(share: Option<f64>) -> String {
     share.map_or("-".to_owned(), |share| decimals(share, 4))
 }
 
-/// Writes a number with so many decimals. What rounds to 0 has no sign.
+/// What rounds to 0 has no sign.
 pub(crate) fn decimals(value: f64, places: usize) -> String {
     let text = format!("{value:.places$}");
     if text.parse() == Ok(0.0) { text.trim_start_matches('-').to_owned() } else { text }
 }
 
-/// Writes an epsilon with no more than four decimals.
 fn rounded(epsilon: f64) -> String {
     ((epsilon * 1e4).round() / 1e4).to_string()
 }
@@ -104,7 +99,6 @@ pub(crate) fn text_of(lines: &[String]) -> String {
     lines.iter().map(|line| line.trim_end().to_owned() + "\n").collect()
 }
 
-/// Returns what `status` shows: lines of at most 80 columns, unless a single word is longer.
 pub fn status(summary: &Summary, colour: Colour) -> String {
     let headline = hanging("", &headline(summary));
     let mut lines: Vec<String> = headline.iter().map(|line| colour.bold(line)).collect();

@@ -3,7 +3,7 @@
 use super::search::SearchData;
 use crate::storage::Event;
 
-/// Seconds of training that are left, all workers together.
+/// Seconds, of all workers together.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct TimeLeft {
     pub least: f64,
@@ -16,15 +16,12 @@ const FEWEST: usize = 3;
 const FEWEST_SINCE_STOPPING: usize = 10;
 /// Networks whose costs count, the newest: the agent turns to others as it learns.
 const NEWEST: usize = 50;
-/// Standard errors on both sides.
 const SURE: f64 = 2.0;
 
 impl TimeLeft {
-    /// Infers it from the networks that have been trained here, when `left` more are to get a
-    /// result. None while too few have.
-    ///
-    /// Networks in training count whole at most and not at all at least. Until networks are
-    /// stopped, it is unknown how many will be: each after the burn-in costs an epoch at least.
+    /// None while too few networks have been trained here. Networks in training count whole at most
+    /// and not at all at least. Until networks are stopped, it is unknown how many will be: each
+    /// after the burn-in costs an epoch at least.
     pub fn of(search: &SearchData, left: u64) -> Option<Self> {
         if left == 0 {
             return Some(Self::default());
@@ -59,13 +56,12 @@ impl TimeLeft {
         Some(whole.between(least, left as f64))
     }
 
-    /// Returns the middle of the range, unless it is too wide for a single number.
+    /// None where the range is too wide for a single number.
     pub fn middle(self) -> Option<f64> {
         (self.most <= 3.0 * self.least).then_some((self.least + self.most) / 2.0)
     }
 }
 
-/// Mean and spread of the cost of a network.
 struct CostSample {
     networks: f64,
     mean: f64,
@@ -87,8 +83,7 @@ impl CostSample {
         Some(Self { networks, mean, deviation, least: newest.iter().copied().fold(mean, f64::min) })
     }
 
-    /// Returns what so many to so many more cost: their sum varies, and so does the mean it is
-    /// inferred from.
+    /// The sum of costs varies, and so does the mean it is inferred from.
     fn between(&self, few: f64, many: f64) -> TimeLeft {
         let error =
             |count: f64| SURE * self.deviation * (count + count * count / self.networks).sqrt();

@@ -5,8 +5,7 @@
 //! a,4,-3,0.31,0.42,0.47
 //! ```
 //!
-//! The first column names the network. A cell that cannot be used is an error: a simulation over
-//! what is left would say something else.
+//! The first column names the network. A cell that cannot be used is an error.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -39,8 +38,7 @@ pub struct CurveOptions {
 }
 
 impl CurveOptions {
-    /// Makes a curve of a recorded metric: its natural logarithm first, if asked for, then the sign
-    /// so that higher is better.
+    /// First the natural logarithm, if asked for, then the sign so that higher is better.
     pub(super) fn learning_curve(&self, values: Vec<f64>) -> Result<LearningCurve, PredictorError> {
         let mut values: Vec<f64> = LearningCurve::try_from(values)?.values().to_vec();
         if self.log {
@@ -63,7 +61,6 @@ impl CurveOptions {
 pub struct Recording {
     /// Names and curves, in the order of the file; at least one.
     pub networks: Vec<(String, Example)>,
-    /// Which columns are the curve and the features, and which were left out.
     pub read_as: String,
     pub warnings: Vec<String>,
 }
@@ -139,8 +136,7 @@ impl CurvesFile {
         })
     }
 
-    /// Whether a column is one of numbers: every cell is a number or empty, and not all are empty.
-    /// An empty cell among numbers is refused later, by its line.
+    /// Not all cells may be empty; an empty one among numbers is refused later, by its line.
     fn is_numeric(&self, place: usize) -> bool {
         let mut cells = self.rows.iter().map(|row| row[place].trim_ascii()).peekable();
         cells.clone().any(|cell| !cell.is_empty())
@@ -172,8 +168,7 @@ type Group = Vec<(u32, usize)>;
 /// Columns of one curve: what they have in common is no accident from two on.
 const FEWEST: usize = 2;
 
-/// Finds the columns of the curve among those after the first, which is an id: their prefix, and
-/// their places in the order of the epochs.
+/// Returns the prefix of the curve's columns, and their places in the order of the epochs.
 fn find_curve(header: &[String], wanted: Option<&str>) -> Result<(String, Vec<usize>), Refusal> {
     if let [only] = header
         && only.contains([';', '\t'])
@@ -237,7 +232,6 @@ fn named_features(
     names.iter().map(|name| name.trim()).filter(|name| !name.is_empty()).map(place).collect()
 }
 
-/// Returns, of some columns, those that look like another learning curve, as their prefixes.
 fn other_curves(header: &[String], columns: &[usize]) -> Vec<String> {
     let is_curve = |(_, group): &(&str, Group)| {
         group.len() >= FEWEST && group.iter().all(|(_, place)| columns.contains(place))
@@ -262,7 +256,7 @@ fn numbered(name: &str) -> Option<(&str, u32)> {
     Some((prefix, name[prefix.len()..].parse().ok()?))
 }
 
-/// Checks that the numbers, which are sorted, go up from 0 or 1 one by one; says how they do not.
+/// Checks that sorted numbers go up from 0 or 1 one by one; says how they do not.
 fn check_numbers(group: &[(u32, usize)]) -> Result<(), String> {
     let first = group[0].0;
     if first > 1 {

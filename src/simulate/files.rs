@@ -7,9 +7,8 @@ use anyhow::Context;
 use serde::Serialize;
 
 use super::curves_file::{CurveOptions, Recording, read_recorded};
-use super::recorded::RecordedCurves;
 use super::regressor_scores::EpochScore;
-use super::simulation::{RuleSetting, WalkedNetwork};
+use super::walk::{RecordedCurves, RuleSetting, WalkedNetwork};
 use crate::ops::journal::Journal;
 use crate::ops::reduce::refit::example;
 use crate::ops::{Experiment, Refusal};
@@ -80,8 +79,8 @@ fn of_experiment(path: &Path, options: &CurveOptions) -> anyhow::Result<Recordin
     Ok(Recording { networks, read_as: read_as.to_owned(), warnings })
 }
 
-/// Checks, before the computation, that a file can be written after it and replaces nothing that is
-/// read or is no plain file; returns which file it is, however it is spelled.
+/// Checks that a file can be written later and replaces nothing that is read or is no plain file;
+/// returns which file it is, however it is spelled.
 pub fn check_target(path: &Path, inputs: &[PathBuf]) -> anyhow::Result<PathBuf> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     // A rename would put a plain file in the place of `/dev/stdout`, too.
@@ -107,8 +106,7 @@ pub fn check_target(path: &Path, inputs: &[PathBuf]) -> anyhow::Result<PathBuf> 
     Ok(real)
 }
 
-/// Columns of the trace. Values are in the units the predictor sees: recorded losses have been
-/// negated (after their logarithm).
+/// Values are in the units the predictor sees: losses negated, after their logarithm.
 const TRACE: &str = "delta,top_n,offset,id,stopped,epoch,predicted,sigma,best,stop_probability\n";
 
 pub fn write_trace(

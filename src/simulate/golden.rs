@@ -5,7 +5,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde::Deserialize;
 
-use super::simulation::{RuleSetting, WalkedNetwork};
+use super::walk::{RuleSetting, WalkedNetwork};
 use super::{Orders, RecordedCurves, SearchScope, SimulationParams, simulate};
 use crate::predictor::golden::networks;
 use crate::predictor::{FoldScaling, PredictorParams, Regressor};

@@ -15,9 +15,9 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rayon::prelude::*;
 
-use super::recorded::RecordedCurves;
-use super::simulation::{RuleSetting, SearchScope, SimulationParams};
+use super::simulation::{SearchScope, SimulationParams};
 use super::summary::{HyperbandResult, HyperbandSummary};
+use super::walk::{RecordedCurves, RuleSetting};
 use crate::predictor::regressor::Hyperparameters;
 use crate::predictor::{BestFinals, Example, FittedPredictor, PredictorError, search};
 
@@ -25,9 +25,9 @@ use crate::predictor::{BestFinals, Example, FittedPredictor, PredictorError, sea
 /// share of a rung that is trained to its end, and each setting of `params`, whose `top_n` kappa
 /// replaces. One network in `eta` goes on to the next rung: at least 2, the paper's 3.
 ///
-/// Networks come from the order without replacement, so that no network is predicted by a model
-/// that has learned from it. The burn-in is the number of networks trained to a rung's length
-/// before stopping begins there. `on_order` is called after each order, from any thread.
+/// Networks come from the order without replacement: none is predicted by a model that has learned
+/// from it. The burn-in is the number of networks trained to a rung's length before stopping begins
+/// there.
 pub fn simulate_hyperband(
     recorded: &RecordedCurves,
     params: &SimulationParams,
@@ -90,7 +90,6 @@ pub fn simulate_hyperband(
     Ok(settings.iter().enumerate().map(summary).collect())
 }
 
-/// The lengths of rungs at which something can be predicted.
 fn lengths(brackets: &[Bracket]) -> impl Iterator<Item = usize> {
     let all = brackets.iter().flatten().map(|rung| rung.epochs).filter(|epochs| *epochs > 1);
     all.collect::<BTreeSet<_>>().into_iter()
@@ -109,7 +108,7 @@ struct HyperbandRun<'a> {
 
 #[derive(Default)]
 struct Length {
-    /// Networks trained that far, in the order in which they got there.
+    /// In the order in which they got there.
     trained: Vec<usize>,
     predictor: Option<FittedPredictor>,
 }
@@ -126,7 +125,6 @@ impl HyperbandRun<'_> {
         self.result
     }
 
-    /// Successive halving: after each rung the best go on.
     fn halve(&mut self, mut contenders: Vec<usize>, bracket: &Bracket) {
         let mut from = 0;
         for (at, rung) in bracket.iter().enumerate() {
@@ -198,24 +196,20 @@ impl HyperbandRun<'_> {
     }
 }
 
-/// A rung of successive halving: so many networks, trained until they have so many epochs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Rung {
-    /// n_i, the networks that begin the rung.
+    /// n_i, those that begin it.
     networks: usize,
     /// r_i, the epochs each has at its end.
     epochs: usize,
 }
 
-/// The rungs of one bracket, from many networks and few epochs to few and all.
 type Bracket = Vec<Rung>;
 
-/// Returns the brackets of one run of Hyperband, the most aggressive first.
-///
-/// With R epochs at most and s_max the largest s with eta^s <= R, bracket s = s_max .. 0 begins
-/// with `n = ceil((s_max + 1) eta^s / (s + 1))` networks; its rung i = 0 .. s has
-/// `floor(n / eta^i)` of them, trained to `R / eta^(s - i)` epochs, rounded to the nearest, at
-/// least 1.
+/// The brackets of one run, the most aggressive first. With R epochs at most and s_max the largest
+/// s with eta^s <= R, bracket s = s_max .. 0 begins with `n = ceil((s_max + 1) eta^s / (s + 1))`
+/// networks; its rung i = 0 .. s has `floor(n / eta^i)` of them, trained to `R / eta^(s - i)`
+/// epochs, rounded to the nearest, at least 1.
 fn brackets(max_epochs: usize, eta: usize) -> Vec<Bracket> {
     // Powers 1, eta, eta^2 .. up to R.
     let powers: Vec<usize> = iter::successors(Some(1_usize), |power| power.checked_mul(eta))
@@ -234,7 +228,7 @@ fn brackets(max_epochs: usize, eta: usize) -> Vec<Bracket> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::recorded::Orders;
+    use super::super::walk::Orders;
     use super::*;
     use crate::predictor::{
         Example, Features, FoldScaling, LearningCurve, PredictorParams, Regressor, synthetic_curves,

@@ -4,16 +4,15 @@ use rand::Rng;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::recorded::RecordedCurves;
 use super::simulation::{OrderedFits, SimulationParams};
 use super::summary::{mean, standard_error};
+use super::walk::RecordedCurves;
 use crate::invalid::Invalid;
 use crate::predictor::features::EpochTable;
 use crate::predictor::regressor::{EpochModel, Hyperparameters};
 use crate::predictor::{PredictorParams, Regressor, Scores};
 
-/// Scores of a regressor at one number of observed epochs, as means over the orders, on the
-/// networks after the burn-in.
+/// Means over the orders, on the networks after the burn-in.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct EpochScore {
     pub regressor: Regressor,
@@ -41,10 +40,8 @@ pub fn score_beside_last_seen<R: Rng>(
     Ok(scores)
 }
 
-/// Fits the regressor of `params` to the burn-in of each order, and scores it on the rest
-/// (section 4 of the paper).
-///
-/// Returns one row per epoch but the last; none where the burn-in leaves no network.
+/// Fits the regressor to the burn-in of each order and scores it on the rest (section 4 of the
+/// paper): a row per epoch but the last; none where the burn-in leaves no network.
 pub fn score_regressor(
     recorded: &RecordedCurves,
     params: &SimulationParams,
@@ -90,8 +87,8 @@ fn score_epochs(
 
 #[cfg(test)]
 mod tests {
-    use super::super::recorded::Orders;
     use super::super::simulation::SearchScope;
+    use super::super::walk::Orders;
     use super::*;
     use crate::predictor::{Example, Features, FoldScaling, LearningCurve, synthetic_curves};
     use rand_chacha::ChaCha8Rng;

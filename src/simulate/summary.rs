@@ -5,33 +5,25 @@ use std::iter;
 
 use serde::Serialize;
 
-use super::recorded::RecordedCurves;
-use super::simulation::{RuleSetting, WalkedNetwork};
+use super::walk::{RecordedCurves, RuleSetting, WalkedNetwork};
 use crate::maths::square;
 use crate::report::terminal::{Colour, decimals, text_of};
 
-/// Best networks of a set that are counted as kept or lost.
 const TOP: usize = 10;
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SettingSummary {
     #[serde(flatten)]
     pub setting: RuleSetting,
-    /// N T / epochs spent, burn-in included.
     pub speedup: f64,
-    /// The same of the walked networks alone; none where the burn-in leaves none.
     pub speedup_after_burn_in: Option<f64>,
     pub share_stopped: f64,
-    /// Orders among those of the next field in which the best network was trained to the end.
     pub best_kept: usize,
     pub orders_best_in_walk: usize,
-    /// Of the ten best networks those trained to the end, burn-in included.
     pub top10_kept: f64,
-    /// The best of all minus the best trained to the end, in units of the curves.
     pub regret_mean: f64,
     pub regret_max: f64,
-    /// Mean absolute error of the predictions by which networks were stopped; none where none was.
-    /// For people only: the columns of `simulate --json` are fixed.
+    /// Of the predictions by which networks were stopped; the columns of `--json` are fixed.
     #[serde(skip)]
     pub stopped_mean_absolute_error: Option<f64>,
 }
@@ -74,7 +66,6 @@ pub(super) struct OrderResult {
 }
 
 impl OrderResult {
-    /// Networks that were not walked were the burn-in.
     pub fn of(recorded: &RecordedCurves, walk: &[WalkedNetwork]) -> Self {
         let (networks, epochs) = (recorded.networks(), recorded.epochs());
         let spent: usize =
@@ -106,7 +97,7 @@ impl OrderResult {
     }
 }
 
-/// What Hyperband spent and found under one setting; without `kappa` it is plain Hyperband.
+/// Without `kappa` it is plain Hyperband.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct HyperbandSummary {
     pub scheduler: &'static str,
@@ -114,33 +105,28 @@ pub struct HyperbandSummary {
     pub kappa: Option<f64>,
     pub delta: Option<f64>,
     pub offset: Option<f64>,
-    /// Consecutive runs of Hyperband in each order: as many as its networks are enough for.
+    /// As many in each order as its networks are enough for.
     pub runs: usize,
-    /// Networks begun in each order; the same under every setting.
+    /// Begun in each order.
     pub networks: usize,
     pub epochs: f64,
-    /// Plain Hyperband's epochs / these.
     pub speedup: f64,
     pub share_stopped: f64,
     pub best_mean: f64,
     pub best_standard_error: Option<f64>,
-    /// Plain Hyperband's best minus this one, in units of the curves.
     pub regret_mean: f64,
     pub regret_max: f64,
 }
 
 #[derive(Clone, Copy)]
 pub(super) struct HyperbandResult {
-    /// Epochs.
     pub spent: usize,
-    /// Networks.
     pub stopped: usize,
     pub best: f64,
 }
 
 impl HyperbandSummary {
-    /// Sums up a setting, kappa and rule, over orders, at least one: plain Hyperband's result in
-    /// each, and its own.
+    /// Of kappa and rule, over orders: plain Hyperband's result in each, and its own.
     pub(super) fn of(
         (eta, runs, networks): (usize, usize, usize),
         setting: Option<(f64, RuleSetting)>,
@@ -183,10 +169,8 @@ pub(super) fn standard_error(values: &[f64]) -> Option<f64> {
     Some((squares / (count - 1.0) / count).sqrt())
 }
 
-/// Returns one line for each setting of the stopping rule.
-///
-/// `walked` is the speedup of the networks after the burn-in; `error` the mean absolute error of
-/// the predictions by which networks were stopped.
+/// `walked` is the speedup after the burn-in; `error` the mean absolute error of the predictions by
+/// which networks were stopped.
 pub fn stopping_table(settings: &[SettingSummary], colour: Colour) -> String {
     let heading =
         "delta top offset speedup walked stopped  best kept top10  regret     max   error";
@@ -209,7 +193,6 @@ pub fn stopping_table(settings: &[SettingSummary], colour: Colour) -> String {
     table(heading, settings, row, colour)
 }
 
-/// Returns one line for plain Hyperband, and one for each setting of stopping inside its rungs.
 pub fn hyperband_table(settings: &[HyperbandSummary], colour: Colour) -> String {
     let heading = "scheduler   kappa delta offset  epochs speedup stopped    best  regret     max";
     let row = |setting: &HyperbandSummary| {

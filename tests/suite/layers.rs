@@ -40,7 +40,7 @@ const MODULES: &[(&str, usize, &[&str])] = &[
             "regular_file", "yaml_bounds", "invalid",
         ],
     ),
-    ("report", 2_060, &["space", "outcome", "q_learning", "predictor", "storage"]),
+    ("report", 1_910, &["space", "outcome", "q_learning", "predictor", "storage"]),
     (
         "ops",
         8_150,
@@ -51,7 +51,7 @@ const MODULES: &[(&str, usize, &[&str])] = &[
     ),
     (
         "simulate",
-        1_470,
+        1_305,
         &[
             "outcome", "seed", "maths", "predictor", "storage", "exchange", "training", "ops",
             "report", "regular_file", "invalid",
@@ -60,7 +60,7 @@ const MODULES: &[(&str, usize, &[&str])] = &[
     // Exit codes follow from the error types of all modules.
     (
         "cli",
-        1_930,
+        1_850,
         &[
             "ops", "simulate", "config", "report", "space", "q_learning", "predictor", "seed",
             "storage", "dataset", "training", "slurm", "invalid",

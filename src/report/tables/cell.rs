@@ -4,8 +4,7 @@ use super::spreadsheet::{is_computed, is_guessed};
 use crate::outcome::Accuracy;
 use crate::storage::{Event, Iteration, Time};
 
-/// What can stand in a cell, before quoting. An empty text is a missing value: not known, or not
-/// applicable.
+/// Before quoting. An empty text is a missing value: not known, or not applicable.
 pub(super) trait Cell {
     fn text(&self) -> String;
 }
@@ -68,12 +67,9 @@ impl<T: Cell> Cell for Option<T> {
 /// Most characters of a text; a spreadsheet's cell holds 32,767.
 const LONGEST: usize = 32_000;
 
-/// Text of other programs and people: one line, without absolute paths, and such that a
-/// spreadsheet leaves it alone.
-///
-/// Of absolute paths the last part stays (`.../name`), since tables are handed on and homes are
-/// private. What a spreadsheet might take for anything else than text, and what begins with an
-/// apostrophe, gets an apostrophe before it: taking that away gives the text back.
+/// Text of other programs and people, on one line. Of absolute paths the last part stays
+/// (`.../name`): tables are handed on, and homes are private. What a spreadsheet might take for
+/// anything else than text, and what begins with an apostrophe, gets an apostrophe before it.
 impl Cell for String {
     fn text(&self) -> String {
         let line: Vec<_> = self
@@ -90,8 +86,7 @@ impl Cell for String {
     }
 }
 
-/// A path is absolute that begins with a slash at the beginning of a word; it ends at white space,
-/// a quotation mark or the like.
+/// Such a path begins with a slash at the beginning of a word.
 fn without_absolute_paths(text: &str) -> String {
     let is_of_a_name = |c: char| c.is_alphanumeric() || "._-~/".contains(c);
     let ends = |c: char| c.is_whitespace() || "`'\"<>|;,()".contains(c);

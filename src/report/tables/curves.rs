@@ -6,7 +6,7 @@ use super::table::*;
 use crate::report::search::SearchData;
 use crate::storage::{Attempt, Curve, CurveRow};
 
-/// Returns every epoch of every curve, starts that failed the first-epoch test included.
+/// Starts that failed the first-epoch test are included.
 pub(super) fn long(search: &SearchData) -> Table<'_, (&Attempt, &CurveRow)> {
     let rows = search.curves.iter();
     let rows = rows.flat_map(|(attempt, curve)| curve.rows.iter().map(move |row| (attempt, row)));
@@ -46,8 +46,7 @@ fn attempt_columns<'a>() -> Vec<Column<'a, Attempt>> {
     }
 }
 
-/// Returns one row per curve, its last start alone; as many epochs as a full training has, or
-/// the longest curve if that is longer.
+/// The last start of each curve alone.
 pub(super) fn wide(search: &SearchData) -> Table<'_, (&Attempt, &Curve)> {
     let architectures: HashMap<_, _> =
         search.iterations.iter().map(|row| (row.iteration, row.architecture.clone())).collect();

@@ -14,7 +14,6 @@ pub(super) struct VerdictRow<'a> {
     final_accuracy: Option<f64>,
     /// How far it has ended above the best one of its verdict.
     ahead: Option<f64>,
-    /// Audits up to this one.
     audits: Option<AuditFindings>,
 }
 
@@ -68,7 +67,6 @@ pub(super) fn table(search: &SearchData) -> Table<'_, VerdictRow<'_>> {
     Table { name: "early_stopping", columns, rows: rows.collect() }
 }
 
-/// Stopped, or trained to the end to audit a verdict to stop.
 fn is_verdict(row: &Row) -> bool {
     row.event == Event::Stopped || row.event == Event::Trained && row.audit == Some(true)
 }

@@ -1,12 +1,11 @@
 //! `epsilon_summary.csv`: one row per epsilon.
 
 use super::table::*;
-use crate::report::epsilons::EpsilonSummary;
 use crate::report::iterations::STATUSES;
 use crate::report::search::{IMPORTED, SearchData};
+use crate::report::summary::EpsilonSummary;
 use crate::storage::Event;
 
-/// Returns the epsilons of the schedule in its order, then others downwards.
 pub(super) fn table(search: &SearchData) -> Table<'_, EpsilonSummary> {
     let mut columns = columns! { EpsilonSummary:
         epsilon: SHARE, "Share of random actions";

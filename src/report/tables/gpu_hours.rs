@@ -5,7 +5,6 @@ use crate::report::iterations::{Ledger, StatusCounts, epsilon_bits, grouped};
 use crate::report::search::SearchData;
 use crate::storage::{Event, Row};
 
-/// Hours of training of some iterations, by what came of them.
 pub(super) struct HoursRow {
     scope: &'static str,
     epsilon: Option<f64>,
@@ -52,7 +51,7 @@ impl HoursRow {
     }
 }
 
-/// Returns the whole search, then each epsilon downwards, then each round.
+/// The whole search, then each epsilon downwards, then each round.
 pub(super) fn table(search: &SearchData) -> Table<'_, HoursRow> {
     let iterations = &search.iterations;
     let total = grouped(iterations, |_| Some(()));

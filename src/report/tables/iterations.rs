@@ -24,7 +24,6 @@ pub(super) fn table<'a>(search: &'a SearchData) -> Table<'a, &'a Row> {
     Table { name: "iterations", columns, rows: search.iterations.iter().collect() }
 }
 
-/// Who trained the network of an iteration: an imported one was not trained here.
 fn trainer_of<'a>(search: &SearchData) -> Column<'a, Row> {
     let of_search = search.trainer;
     let is_imported = |row: &&Row| row.event == Event::Imported;
@@ -36,7 +35,6 @@ fn trainer_of<'a>(search: &SearchData) -> Column<'a, Row> {
     })
 }
 
-/// What a column of statuses may hold.
 const WORDS: &str = "claimed | pending | trained | stopped | failed | out_of_memory | imported | \
     reused | lost | void";
 
@@ -45,7 +43,6 @@ fn number(text: &Option<String>) -> Option<u64> {
     text.as_ref()?.parse().ok()
 }
 
-/// The columns of an iteration, from which other tables pick.
 pub(super) fn iteration_columns<'a>() -> Vec<Column<'a, Row>> {
     columns! { Row:
         iteration: POSITIVE, "Number of the sampled architecture";
@@ -98,7 +95,6 @@ pub(super) fn iteration_columns<'a>() -> Vec<Column<'a, Row>> {
     }
 }
 
-/// Most rows of `top_models.csv`.
 const TOP: usize = 100;
 
 pub(super) fn models<'a>(
@@ -113,7 +109,6 @@ pub(super) fn models<'a>(
     Table { name: "models", columns, rows: architectures.to_vec() }
 }
 
-/// Returns the best architectures, the best first.
 pub(super) fn top_models<'a>(
     search: &SearchData,
     architectures: &[ArchitectureRecord<'a>],

@@ -1,8 +1,7 @@
 //! The CSV tables of a search, for spreadsheets and statistics programs.
 //!
-//! Every table is a list of columns: name, unit, allowed values, meaning, and how a cell is read
-//! from a row. The files and the data dictionary `columns.csv` are both made from those lists, so
-//! that they cannot disagree. A new table is one file here and one line in [`TableSet::new`].
+//! A table is a list of columns, from which its files and the data dictionary `columns.csv` are
+//! made, so that they cannot disagree. A new one is a file here and a line in [`TableSet`].
 //!
 //! The rules, which `tests/suite/table_rules.rs` checks: UTF-8; one header row; one fact per cell;
 //! a stable order of columns, new ones at the end; a full stop as decimal point and at most 15
@@ -62,7 +61,7 @@ impl TableSet {
         set
     }
 
-    /// Adds the files of a table and returns what the dictionary says of them.
+    /// Returns what the dictionary says of its files.
     fn add<R>(&mut self, table: &Table<R>, most_rows: usize) -> Vec<ColumnEntry> {
         let files = table.files(most_rows);
         if let [first, .., last] = files.as_slice() {

@@ -24,7 +24,7 @@ impl ScoresRow {
     }
 }
 
-/// Returns one row for each number of epochs after which something was or would be predicted.
+/// One row for each number of epochs after which something was or would be predicted.
 pub(super) fn table(search: &SearchData) -> Table<'_, ScoresRow> {
     let fitted = |(observed_epochs, &fitted): (u32, &(f64, Scores))| {
         (observed_epochs, ScoresRow { observed_epochs, fitted: Some(fitted), ..Default::default() })

@@ -60,7 +60,6 @@ fn size(size: u32) -> Option<u32> {
     (size > 0).then_some(size)
 }
 
-/// The number that `filter_depth` is for one kind of layer.
 fn of_kind(kind: &str, layer: StateTuple) -> Option<u32> {
     (layer.layer_type == kind).then_some(layer.filter_depth)
 }

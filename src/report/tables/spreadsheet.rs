@@ -15,7 +15,6 @@ const MONTHS: [&str; 33] = [
     "gen", "mag", "giu", "lug", "set", "ott", "out",
 ];
 
-/// Whether a cell is a formula.
 pub(super) fn is_computed(cell: &str) -> bool {
     cell.starts_with(['\t', '\r']) || cell.trim().starts_with(OPENS_A_FORMULA)
 }
@@ -35,14 +34,12 @@ pub(super) fn is_guessed(cell: &str) -> bool {
         || begins_a_date(after_a_word)
 }
 
-/// Whether a lower-case text begins with a month and then a digit.
 fn begins_a_date(text: &str) -> bool {
     let rest = text.trim_start_matches(char::is_alphabetic);
     let word = &text[..text.len() - rest.len()];
     MONTHS.iter().any(|month| word.starts_with(month)) && starts_with_digit(rest)
 }
 
-/// Whether the first letter or digit is a digit.
 fn starts_with_digit(text: &str) -> bool {
     text.trim_start_matches(|c: char| !c.is_alphanumeric()).starts_with(char::is_numeric)
 }

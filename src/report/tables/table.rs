@@ -3,7 +3,7 @@
 
 use super::cell::Cell;
 
-/// Which values a column may hold, in the dictionary's words for type, unit and allowed values.
+/// In the dictionary's words for type, unit and allowed values.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Domain {
     kind: &'static str,
@@ -43,7 +43,6 @@ pub(super) const fn one_of(words: &'static str) -> Domain {
     domain("word", "", words)
 }
 
-/// What the dictionary says of a column.
 #[derive(Clone)]
 pub(super) struct Definition {
     name: String,
@@ -51,7 +50,6 @@ pub(super) struct Definition {
     domain: Domain,
 }
 
-/// A column of a table whose rows are made from values of type `R`.
 pub(super) struct Column<'a, R> {
     definition: Definition,
     text: Box<dyn Fn(&R) -> String + 'a>,
@@ -84,7 +82,6 @@ macro_rules! columns {
 }
 pub(super) use columns;
 
-/// Makes columns of a table whose rows hold an `R`.
 pub(super) fn of_part<'a, R: 'a, S: 'a>(
     columns: Vec<Column<'a, R>>,
     part: impl Fn(&S) -> &R + Copy + 'a,
@@ -96,8 +93,7 @@ pub(super) fn of_part<'a, R: 'a, S: 'a>(
     columns.into_iter().map(of).collect()
 }
 
-/// Picks columns by their names, which spaces divide, in that order; of two with one name the
-/// first.
+/// Picks columns by their names, in that order; of two with one name the first.
 pub(super) fn pick<'a, R>(mut columns: Vec<Column<'a, R>>, names: &str) -> Vec<Column<'a, R>> {
     let take = |name: &str| {
         let place = columns.iter().position(|column| column.definition.name == name);
@@ -106,8 +102,7 @@ pub(super) fn pick<'a, R>(mut columns: Vec<Column<'a, R>>, names: &str) -> Vec<C
     names.split_whitespace().map(take).collect()
 }
 
-/// Marks each row with who trained what it shows, so that no table of made-up accuracies passes
-/// for a real one.
+/// In each row, so that no table of made-up accuracies passes for a real one.
 pub(super) fn trainer<'a, R>(trainer: impl Fn(&R) -> &'static str + 'a) -> Column<'a, R> {
     column(
         "trainer",
@@ -137,7 +132,6 @@ pub(super) struct Table<'a, R> {
 }
 
 impl<R> Table<'_, R> {
-    /// Writes as many files of at most `most_rows` rows as it takes.
     pub(super) fn files(&self, most_rows: usize) -> Vec<TableFile> {
         let parts: Vec<&[R]> = match self.rows.as_slice() {
             [] => vec![&[]],
