@@ -75,12 +75,10 @@ pub fn reduce(experiment: &Experiment, ended: &EndedJobs) -> anyhow::Result<Redu
     let (before, rows) = (journal.view_rows(), journal.rows().len());
     let fitted = refit(experiment, &journal)?;
     let mut learned = None;
-    if rows > before {
-        if !journal.publish(learned.insert(journal.learn()?))? {
-            log::info!("the search was repaired meanwhile: everything is learned again");
-            let again = reduce(experiment, ended)?;
-            return Ok(Reduced { lost: lost + again.lost, ..again });
-        }
+    if rows > before && !journal.publish(learned.insert(journal.learn()?))? {
+        log::info!("the search was repaired meanwhile: everything is learned again");
+        let again = reduce(experiment, ended)?;
+        return Ok(Reduced { lost: lost + again.lost, ..again });
     }
     // Even without a new row: the reduce that published this view may have died here.
     remove_checkpoints(experiment, journal.state())?;

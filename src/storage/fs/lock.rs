@@ -22,7 +22,7 @@ pub(crate) enum LockMode {
     Exclusive,
 }
 
-/// The limit is longer than an NFS server keeps the lock of a dead machine: its lease, 90 s usually.
+/// The limit is longer than an NFS server keeps the lock of a dead machine (90 s usually).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, SmartDefault)]
 pub struct LockTimeout {
     /// Until a warning.

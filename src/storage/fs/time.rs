@@ -7,20 +7,9 @@ use serde::{Deserialize, Serialize};
 
 /// Written `2026-03-01T12:00:00.250Z`: milliseconds always, so that a column of times has one width
 /// and sorts as text.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    Default,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Serialize,
-    Deserialize,
-    derive_more::Display,
-)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, derive_more::Display)]
 #[display("{_0:.3}")]
+#[derive(Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Time(Timestamp);
 
