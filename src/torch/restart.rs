@@ -84,11 +84,14 @@ mod tests {
     use super::*;
     use metaqnn::training::Recipe;
 
-    /// Walks through accuracies until the training ends; returns the epochs as (start, epoch).
+    /// Start and epoch within it.
+    type Epoch = (u32, u32);
+
+    /// Walks through accuracies until the training ends.
     fn walk(
         accuracies: &[Option<f64>],
         epochs: u32,
-    ) -> (Vec<(u32, u32)>, ControlFlow<Answer, (u32, u32)>, TrainingState) {
+    ) -> (Vec<Epoch>, ControlFlow<Answer, Epoch>, TrainingState) {
         let recipe = Recipe::default().check(10).unwrap();
         let mut progress = TrainingState::beginning(128);
         let mut walked = Vec::new();
