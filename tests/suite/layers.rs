@@ -25,13 +25,13 @@ const MODULES: &[(&str, usize, &[&str])] = &[
     ("predictor", 1_580, &["space", "outcome", "maths", "invalid"]),
     (
         "storage",
-        5_340,
+        4_950,
         &["space", "outcome", "seed", "q_learning", "predictor", "regular_file", "yaml_bounds"],
     ),
     ("exchange", 315, &["space", "outcome", "q_learning", "storage"]),
     ("dataset", 1_250, &["seed", "maths", "regular_file", "invalid"]),
     ("training", 1_800, &["space", "outcome", "seed", "maths", "regular_file", "invalid"]),
-    ("slurm", 1_640, &["invalid"]),
+    ("slurm", 1_440, &["invalid"]),
     (
         "config",
         640,
@@ -43,7 +43,7 @@ const MODULES: &[(&str, usize, &[&str])] = &[
     ("report", 1_910, &["space", "outcome", "q_learning", "predictor", "storage"]),
     (
         "ops",
-        8_150,
+        7_470,
         &[
             "space", "outcome", "seed", "q_learning", "predictor", "storage", "exchange",
             "dataset", "training", "slurm", "config", "report", "regular_file",
