@@ -39,7 +39,7 @@ pub(crate) fn mend(experiment: &Experiment, differing: &[PathBuf]) -> anyhow::Re
     let mut caches: BTreeSet<PathBuf> =
         differing.iter().filter(|folder| folder.exists()).cloned().collect();
     let raw = guard.read_raw()?;
-    let ((wrong, _), prefix) = read_views(experiment, &listed, &raw);
+    let (_, prefix) = read_views(experiment, &listed, &raw);
     let mut examined = Examined::of(&raw, Some(experiment), prefix);
     if examined.is_beyond_repair() {
         return Ok(());
@@ -63,7 +63,9 @@ pub(crate) fn mend(experiment: &Experiment, differing: &[PathBuf]) -> anyhow::Re
     let due = examined.knowledge.due_rows(Some(now));
     guard.append(&due)?;
     due.iter().try_for_each(|row| examined.knowledge.apply(row))?;
-    let wrong = [wrong, read_predictors(experiment, &examined.rows)?.0].concat();
+    // Against the rows as they are now: a view may be of one that was blanked.
+    let (views, _) = read_views(experiment, &listed, &guard.read_raw()?);
+    let wrong = [views.0, read_predictors(experiment, &examined.rows)?.0].concat();
     caches.extend(wrong.into_iter().map(|finding| finding.path));
     for folder in &caches {
         set_aside(folder)?;
