@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `experiment.rs` | [`Experiment`]: a directory with the configuration in force |
 //! | `init.rs`, `set.rs` | a configuration becomes an experiment; `set` rows change it |
-//! | `journal.rs` | `Journal`: the log and its search state; `Transaction`: rows appended under the lock |
+//! | `journal.rs` | `Journal`: log and search state; `Transaction`: rows appended under the lock |
 //! | `train/` | one task: claim, train, record |
 //! | `reduce/` | lost claims, Q-learning, the predictor, the tables |
 //! | `rounds/` | rounds as jobs of the scheduler: submit, chain, cancel |

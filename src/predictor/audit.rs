@@ -22,8 +22,8 @@ pub struct AuditFindings {
 }
 
 impl AuditFindings {
-    /// Of audits, each by whether it was a false stop. Stopping is off from the first audit on whose
-    /// interval of false stops lies above `limit`.
+    /// Of audits, each by whether it was a false stop. Stopping is off from the first audit on
+    /// whose interval of false stops lies above `limit`.
     pub fn of(audits: impl IntoIterator<Item = bool>, limit: f64) -> Self {
         let mut findings = Self::default();
         for is_false_stop in audits {

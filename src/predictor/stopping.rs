@@ -54,8 +54,9 @@ impl StoppingRule {
     }
 
     /// The only place where a stop probability is compared with the threshold. `y_best` is the n-th
-    /// best last-epoch value of the networks trained to the end ([`BestFinals`](super::BestFinals)):
-    /// the best n are trained to the end. Without it or a prediction a training goes on.
+    /// best last-epoch value of the networks trained to the end
+    /// ([`BestFinals`](super::BestFinals)): the best n are trained to the end. Without it or a
+    /// prediction a training goes on.
     pub fn judge(&self, prediction: Option<Prediction>, y_best: Option<f64>) -> Verdict {
         let (Some(prediction), Some(y_best)) = (prediction, y_best) else {
             return Verdict::Continue { stop_probability: None };

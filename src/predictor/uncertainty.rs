@@ -1,8 +1,8 @@
 //! How wrong predictions are: sigma from networks that a model has not seen.
 //!
-//! Errors are Gaussian with mean 0 and a deviation that depends on the observed epoch alone (Baker et
-//! al., 2017, section 4). A poor regressor has a large sigma and so stops fewer networks, not the
-//! wrong ones; that holds only because the residuals are held-out ones.
+//! Errors are Gaussian with mean 0 and a deviation that depends on the observed epoch alone (Baker
+//! et al., 2017, section 4). A poor regressor has a large sigma and so stops fewer networks, not
+//! the wrong ones; that holds only because the residuals are held-out ones.
 
 use rayon::prelude::*;
 
@@ -30,9 +30,9 @@ pub enum FoldScaling {
 
 /// Predicts each network of a table by a model that has not seen it.
 ///
-/// The hyperparameters stay those chosen on all. A random forest is grown once, since again for each
-/// network left out would take hours: the third of its trees that did not draw a network predict it
-/// (Breiman's out-of-bag predictions).
+/// The hyperparameters stay those chosen on all. A random forest is grown once, since again for
+/// each network left out would take hours: the third of its trees that did not draw a network
+/// predict it (Breiman's out-of-bag predictions).
 pub(super) fn predict_held_out(
     table: &EpochTable,
     hyperparameters: Hyperparameters,

@@ -45,8 +45,8 @@ impl Learner {
     }
 
     /// Appends a row to the memory, then draws K rows from it and updates the Q-values of each
-    /// (MetaQNN, Algorithm 1), one draw before each update. Without experience replay, updates those
-    /// of the row itself, once, without a draw.
+    /// (MetaQNN, Algorithm 1), one draw before each update. Without experience replay, updates
+    /// those of the row itself, once, without a draw.
     ///
     /// For an architecture met again, `reward` is that of its first result.
     pub fn learn(&mut self, architecture: &Architecture, reward: Accuracy, rng: &mut impl Rng) {

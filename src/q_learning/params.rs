@@ -15,7 +15,8 @@ pub struct QLearningParams {
     /// Of an action never updated, in [0, 1]. 0.5 is near the accuracy of an average network (the
     /// paper's appendix and code; its Algorithm 1 says 0).
     pub initial_q_value: f64,
-    /// K, rows of the replay memory learned from for each new one: the paper's 100, 128 in its code.
+    /// K, rows of the replay memory learned from for each new one: the paper's 100, 128 in its
+    /// code.
     pub replay_size: u32,
     /// If not, each row is learned from once, when it comes.
     pub experience_replay: bool,

@@ -127,8 +127,8 @@ pub(super) fn parse_squeue(answer: &str) -> Result<BTreeMap<JobId, JobStates>, S
     Ok(jobs)
 }
 
-/// Reads the answer of `scontrol show job --oneliner` in UTC; `None` without a time limit. A name or
-/// a comment may hold any text: the field is the one that follows the start time.
+/// Reads the answer of `scontrol show job --oneliner` in UTC; `None` without a time limit. A name
+/// or a comment may hold any text: the field is the one that follows the start time.
 pub(super) fn parse_end_time(answer: &str) -> Result<Option<Timestamp>, String> {
     let words: Vec<&str> = answer.split_ascii_whitespace().collect();
     let end = words.windows(2).find_map(|pair| match pair {

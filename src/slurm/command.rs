@@ -57,8 +57,9 @@ pub(super) fn one_line(stderr: &str) -> String {
     lines.collect::<Vec<_>>().join("; ")
 }
 
-/// The policy message also stands for limits on size and time, which waiting does not help; then the
-/// line before it names one (`QOSMaxWallDurationPerJobLimit`). Some releases print no such line.
+/// The policy message also stands for limits on size and time, which waiting does not help; then
+/// the line before it names one (`QOSMaxWallDurationPerJobLimit`). Some releases print no such
+/// line.
 fn is_submit_limit(stderr: &str) -> bool {
     let reason = stderr.split(|c: char| !c.is_ascii_alphanumeric()).find(|word| {
         word.ends_with("Limit") && (word.starts_with("Assoc") || word.starts_with("QOS"))

@@ -12,8 +12,8 @@ pub type Variables = BTreeMap<OsString, OsString>;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SlurmTask {
-    /// Of two processes, perhaps: Slurm restarts the tasks of a node that it cannot reach, where the
-    /// first copy goes on.
+    /// Of two processes, perhaps: Slurm restarts the tasks of a node that it cannot reach, where
+    /// the first copy goes on.
     pub id: TaskId,
     pub restarts: u32,
     pub cpus: Option<NonZeroU32>,

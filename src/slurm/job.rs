@@ -1,4 +1,5 @@
-//! Job ids and names, one submission of a batch script, and the options that a person may add to it.
+//! Job ids and names, one submission of a batch script, and the options that a person may add to
+//! it.
 
 use std::collections::BTreeSet;
 use std::fmt;

@@ -73,8 +73,8 @@ impl Batches {
         Ok(Tensor::f_randperm(self.training.count(), (Kind::Int64, self.device()))?)
     }
 
-    /// Gathers images `[B, C, H, W]`, normalised and then augmented, as in the reference, and labels
-    /// `[B]`.
+    /// Gathers images `[B, C, H, W]`, normalised and then augmented, as in the reference, and
+    /// labels `[B]`.
     pub fn training_batch(&self, indices: &Tensor) -> Result<(Tensor, Tensor), TorchError> {
         let bytes = self.training.bytes.f_index_select(0, indices)?;
         let labels = self.training.labels.f_index_select(0, indices)?;

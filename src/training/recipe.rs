@@ -188,8 +188,8 @@ impl Recipe {
 }
 
 /// Returns `training.command` such that it means the same from every folder: relative paths of
-/// existing files become absolute, below `folder`, but for a program without `/`, which is looked up
-/// in `PATH`, on the machine where it runs.
+/// existing files become absolute, below `folder`, but for a program without `/`, which is looked
+/// up in `PATH`, on the machine where it runs.
 pub(crate) fn freeze_command(command: &[String], folder: &Path) -> Vec<String> {
     let freeze = |(index, word): (usize, &String)| {
         let is_looked_up = index == 0 && !word.contains('/');

@@ -1,4 +1,5 @@
-//! Which hosts are at fault when tasks fail, rather than the network or a cause common to all hosts.
+//! Which hosts are at fault when tasks fail, rather than the network or a cause common to all
+//! hosts.
 //!
 //! A claim that ends without a result says little by itself: the architecture may kill its trainer
 //! on every host. A trainer that refuses to work on a host is conclusive. The rule:

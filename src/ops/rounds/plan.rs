@@ -94,13 +94,13 @@ pub(crate) fn job_prefix(experiment: &Experiment) -> String {
 /// Array size while epsilon is 1: the Q-table is not read, so no round is too long.
 const RANDOM_ROUND: u64 = 500;
 
-/// The epsilon and the tasks of the next round, which never crosses an epsilon boundary; `None` when
-/// nothing can be claimed before open claims end, if ever.
+/// The epsilon and the tasks of the next round, which never crosses an epsilon boundary; `None`
+/// when nothing can be claimed before open claims end, if ever.
 ///
 /// `auto` is 500 tasks while epsilon is 1, then ten times `max_parallel`, at most half of the
 /// epsilon's architectures: rounds as small as the number of GPUs leave most of them idle at the
-/// barrier, and rounds up to 100 cost no learning. While early stopping has no predictor, which only
-/// a reduce can fit, it is no more than `burn_in`.
+/// barrier, and rounds up to 100 cost no learning. While early stopping has no predictor, which
+/// only a reduce can fit, it is no more than `burn_in`.
 fn next_round(
     schedule: &EpsilonSchedule,
     counts: &[StageCounts],

@@ -46,8 +46,8 @@ impl Seen {
     }
 }
 
-/// `differs`: something else would be rendered now. An array that was named, then gone, and then without `jobs.yaml` never ran, since that file is
-/// created before an array is released.
+/// `differs`: something else would be rendered now. An array that was named, then gone, and then
+/// without `jobs.yaml` never ran, since that file is created before an array is released.
 pub(crate) const fn next_step(seen: &Seen, differs: bool) -> Step {
     if seen.rendering == 0 {
         return Step::Render(1);

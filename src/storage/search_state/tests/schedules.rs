@@ -193,7 +193,8 @@ impl Schedule {
 }
 
 impl Schedule {
-    /// Blanks a row of the log, as a repair does, of which no number, its iteration or both may be readable still.
+    /// Blanks a row of the log, as a repair does, of which no number, its iteration or both may be
+    /// readable still.
     fn blank_one(&mut self) {
         let at = self.rng.random_range(0..self.world.log.len());
         let row = &mut self.world.log[at];

@@ -201,8 +201,8 @@ impl World {
         self.check_time();
     }
 
-    /// No claim times out more than three times in a row, and no claim begins after three in a row that were
-    /// lost for it, without a result between them, until the time limit is set.
+    /// No claim times out more than three times in a row, and no claim begins after three in a row
+    /// that were lost for it, without a result between them, until the time limit is set.
     fn check_time(&self) {
         let mut left: BTreeMap<_, u32> = BTreeMap::new();
         let mut lost = 0;
@@ -224,8 +224,8 @@ impl World {
         assert_eq!(self.knowledge.is_time_too_short(), lost >= 3);
     }
 
-    /// A lost claim is a loss unless a halt lies after it or its trainer refused to work; so is an attempt that says so of the one
-    /// before. Three at most, and none of a known architecture.
+    /// A lost claim is a loss unless a halt lies after it or its trainer refused to work; so is an
+    /// attempt that says so of the one before. Three at most, and none of a known architecture.
     fn check_losses(&self) {
         let mut losses: BTreeMap<&str, u32> = BTreeMap::new();
         let (mut claimed_at, mut halted_at) = (BTreeMap::new(), None);

@@ -64,7 +64,8 @@ fn a_program_that_ends_while_it_waits_is_started_again() {
 
 #[test]
 fn a_program_that_talks_while_it_waits_is_started_again() {
-    // No pipe holds three megabytes: when they are written or refused, the line before them was read.
+    // No pipe holds three megabytes: when they are written or refused, the line before them was
+    // read.
     let mut stage = Stage::new(
         r#"read -r request; epoch 1 $$; epoch 2 0; done_
         done_; head -c 3000000 /dev/zero | tr '\0' x; echo > $1/has_talked; read -r request"#,
@@ -94,7 +95,8 @@ fn signals_are_passed_on_and_the_last_epoch_is_read() {
 
 #[test]
 fn lines_that_come_later_than_the_exit_are_read() {
-    // On a busy machine the pipe is read late. Here it is written late: the echo outlives the trainer.
+    // On a busy machine the pipe is read late. Here it is written late: the echo outlives the
+    // trainer.
     let mut stage = Stage::new(
         r#"read -r request; epoch 1 0
         setsid sh -c "echo > $1/outlives; sleep 0.3; echo '$(epoch 2 0)'" &
