@@ -6,7 +6,7 @@
 //! * `trainer`: what every [`Trainer`] does, how a training ends ([`TrainingEnd`],
 //!   [`TrainingError`]), and the signals of the scheduler ([`Interrupt`]);
 //! * `synthetic`: made-up curves, for trying a search out ([`SyntheticTrainer`]);
-//! * `program`: the trainer that a recipe asks for ([`trainer`]), and one that is a program
+//! * `program`: the trainer that a recipe asks for ([`trainer()`]), and one that is a program
 //!   (`ProgramTrainer`), with `dialogue` (which line may follow), `timeouts`, `child` (child
 //!   processes, those of `run` and `doctor` too) and `stderr_tail`.
 //!
