@@ -276,10 +276,15 @@ impl Journal {
         Ok(decided)
     }
 
-    /// Appends `halted` or `resumed`, unless the search is in that state; returns whether it did.
-    pub fn switch(&mut self, event: Event) -> anyhow::Result<bool> {
+    /// Appends `halted` or `resumed` where the search, as it is under the lock, `needs` it; returns
+    /// whether it did.
+    pub fn switch(
+        &mut self,
+        event: Event,
+        needs: impl FnOnce(&Knowledge) -> bool,
+    ) -> anyhow::Result<bool> {
         self.transaction(|transaction| {
-            let is_needed = transaction.state().halted != (event == Event::Halted);
+            let is_needed = needs(transaction.state());
             if is_needed {
                 transaction.push(Row::at(event, Timestamp::now().into()))?;
             }
@@ -363,7 +368,7 @@ training: {trainer: synthetic}
     fn halted_search(folder: &tempfile::TempDir) -> (Experiment, Journal) {
         let experiment = experiment(folder);
         let mut journal = Journal::open(&experiment).unwrap();
-        journal.switch(Event::Halted).unwrap();
+        journal.switch(Event::Halted, |_| true).unwrap();
         assert!(journal.state().halted);
         (experiment, journal)
     }
@@ -372,7 +377,7 @@ training: {trainer: synthetic}
     fn a_newer_view_is_found_by_renewing() {
         let folder = tempfile::tempdir().unwrap();
         let (experiment, mut journal) = halted_search(&folder);
-        Journal::open(&experiment).unwrap().switch(Event::Resumed).unwrap();
+        Journal::open(&experiment).unwrap().switch(Event::Resumed, |state| state.halted).unwrap();
         reduce(&experiment, &EndedJobs::None).unwrap();
         journal.refresh().unwrap();
         assert_eq!((journal.view_rows(), journal.rows().len()), (0, 2));

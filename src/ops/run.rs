@@ -42,7 +42,7 @@ pub fn run(
     on_event: &mut dyn FnMut(usize, &TrainEvent),
 ) -> anyhow::Result<()> {
     let interrupted = catch_interrupts()?;
-    if Journal::open(experiment)?.switch(Event::Resumed)? {
+    if Journal::open(experiment)?.switch(Event::Resumed, |state| state.halted)? {
         log::warn!("the search was halted and goes on");
     }
     let mut search = Search {

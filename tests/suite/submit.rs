@@ -193,6 +193,21 @@ fn a_limit_on_submitted_jobs_is_reported() {
 }
 
 #[test]
+fn an_unknown_limit_on_arrays_submits_nothing() {
+    let cluster = Cluster::new(SMALL);
+    let silent = Program::Script("#!/bin/sh\necho 'slurm_load_ctl_conf error' >&2\nexit 1\n");
+    make_program(&cluster.experiment.folder().join("bin/scontrol"), silent);
+    let (code, _, stderr) = cluster.run(&["submit", "dir"]);
+    assert_eq!(code, Some(4), "{stderr}");
+    assert!(stderr.contains("slurm_load_ctl_conf error"), "{stderr}");
+    assert!(cluster.calls("sbatch").is_empty());
+    assert!(!cluster.experiment.path("rounds/0001/1").exists());
+    let (code, stdout, _) = cluster.run(&["submit", "dir", "--dry-run"]);
+    assert_eq!(code, Some(0), "a dry run takes Slurm's default");
+    assert!(stdout.contains("--array=0-11%10"), "{stdout}");
+}
+
+#[test]
 fn without_a_scheduler_submit_says_what_to_do() {
     let experiment = Experiment::init(SMALL);
     let output =

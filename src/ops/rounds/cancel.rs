@@ -6,7 +6,7 @@ use crate::ops::rounds::chain::in_words;
 use crate::ops::rounds::plan::scheduler;
 use crate::ops::rounds::round::Round;
 use crate::slurm::Scheduler;
-use crate::storage::Event;
+use crate::storage::{Event, Knowledge};
 
 /// The newest round may be about to be submitted while the one before it ends.
 const ROUNDS: usize = 3;
@@ -18,10 +18,12 @@ pub fn cancel(experiment: &Experiment) -> anyhow::Result<Vec<String>> {
     // Written first: every process that starts from now on sees it and ends. Jobs that are not in
     // the queue below are cancelled by their submitter, which reads it afterwards.
     let mut journal = Journal::open(experiment)?;
-    let halted = if journal.state().is_finished(&experiment.config().schedule) {
-        "the search is finished, so there is nothing to halt"
-    } else if journal.switch(Event::Halted)? {
+    let schedule = &experiment.config().schedule;
+    let goes_on = |state: &Knowledge| !state.halted && !state.is_finished(schedule);
+    let halted = if journal.switch(Event::Halted, goes_on)? {
         "halted: no new claim, no next round (`metaqnn submit` goes on)"
+    } else if journal.state().is_finished(schedule) {
+        "the search is finished, so there is nothing to halt"
     } else {
         "the search was halted already"
     };

@@ -13,8 +13,7 @@ use crate::ops::reduce::refit::predictor_curves;
 use crate::ops::train::host;
 use crate::q_learning::{Epsilon, EpsilonSchedule, StageCounts};
 use crate::slurm::{
-    ArraySize, Asked, BatchScript, CLUSTER, Scheduler, Slurm, SlurmParams, Variables, Work,
-    submit_variables,
+    ArraySize, Asked, BatchScript, CLUSTER, Slurm, SlurmParams, Variables, Work, submit_variables,
 };
 use crate::storage::{Rendering, RoundDir, RoundPlan, Trust};
 
@@ -44,7 +43,7 @@ pub(crate) fn plan_round(
     experiment: &Experiment,
     number: u32,
     asked: &RoundPlan,
-    scheduler: &dyn Scheduler,
+    max_array_size: u32,
 ) -> anyhow::Result<Option<RoundPlan>> {
     let config = experiment.config();
     let journal = Journal::open_to_look(experiment)?;
@@ -72,7 +71,7 @@ pub(crate) fn plan_round(
         round: number,
         epsilon: next.map(|(epsilon, _)| epsilon),
         array_size: tasks,
-        parts: if tasks == 0 { Vec::new() } else { parts(tasks, max_array_size(scheduler))? },
+        parts: if tasks == 0 { Vec::new() } else { parts(tasks, max_array_size)? },
         max_parallel: params.max_parallel.get(),
         not_before: ends.min().filter(|_| next.is_none() && is_claimed),
         created_at: Timestamp::now().into(),
@@ -121,14 +120,6 @@ fn next_round(
     let per_task = u64::from(params.architectures_per_task.get());
     let tasks = most.min(wanted.div_ceil(per_task)).max(1);
     Some((epsilon, u32::try_from(tasks).unwrap_or(u32::MAX)))
-}
-
-/// Slurm's own default where there is no answer: on a laptop, say, for a dry run.
-fn max_array_size(scheduler: &dyn Scheduler) -> u32 {
-    scheduler.max_array_size().unwrap_or_else(|error| {
-        log::info!("the greatest size of arrays is unknown: {error}");
-        1001
-    })
 }
 
 /// Splits a round into arrays of indices from 0 on, which `MaxArraySize` limits (1001: 0 to 1000).

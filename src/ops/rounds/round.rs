@@ -168,7 +168,7 @@ impl<'a> Round<'a> {
         let (mut said, mut may_render) = (Vec::new(), true);
         // What this process has held counts as live, even if the queue is slow to show it.
         let mut held = None;
-        let rendered_now = || self.rendered_now(asked);
+        let rendered_now = || self.rendered_now(asked, self.scheduler.max_array_size()?);
         loop {
             // In this order: one that was named, then gone, then without `jobs.yaml` never ran.
             let newest = self.files.newest()?;
@@ -219,8 +219,8 @@ impl<'a> Round<'a> {
         self.files.newest()?.map_or(Ok(false), |rendering| Ok(withdraw(&rendering)?.withdrawn))
     }
 
-    fn rendered_now(&self, asked: &RoundPlan) -> anyhow::Result<Option<Rendered>> {
-        let plan = plan_round(self.experiment, self.number(), asked, self.scheduler)?;
+    fn rendered_now(&self, asked: &RoundPlan, most: u32) -> anyhow::Result<Option<Rendered>> {
+        let plan = plan_round(self.experiment, self.number(), asked, most)?;
         let Some(mut plan) = plan else { return Ok(None) };
         // All renderings of a round have one name, by which its jobs are found.
         if let Some(before) = self.files.plan()? {
@@ -328,7 +328,9 @@ impl<'a> Round<'a> {
     }
 
     pub fn show(&self, asked: &RoundPlan) -> anyhow::Result<Vec<String>> {
-        let Some(Rendered { plan, scripts }) = self.rendered_now(asked)? else {
+        // Slurm's own default where there is no answer: on a laptop, say.
+        let most = self.scheduler.max_array_size().unwrap_or(1001);
+        let Some(Rendered { plan, scripts }) = self.rendered_now(asked, most)? else {
             return Ok(vec![FINISHED.to_owned()]);
         };
         let newest = self.files.newest()?.map_or(0, |rendering| rendering.number);

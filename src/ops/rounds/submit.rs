@@ -109,7 +109,7 @@ pub fn submit(experiment: &Experiment, options: &SubmitOptions) -> anyhow::Resul
         bail!(Refusal::time_too_short());
     }
     let mut said = Vec::new();
-    if !options.dry_run && journal.switch(Event::Resumed)? {
+    if !options.dry_run && journal.switch(Event::Resumed, |state| state.halted)? {
         said.push("the search was halted and goes on".to_owned());
     }
     let scheduler = scheduler(experiment)?;
