@@ -15,6 +15,7 @@
 //! | `search`, `folds`, `scaling` | hyperparameters by random search and cross-validation |
 //! | `uncertainty` | sigma, from networks left out (section 4) |
 //! | `audit` | who is audited; [`AuditFindings`]: how often a verdict to stop is wrong |
+//! | `wilson` | the interval of a share by few trials |
 //! | `scores` | [`Scores`]: R squared, mean absolute error |
 
 mod audit;
@@ -37,6 +38,7 @@ mod stopping;
 pub(crate) mod synthetic_curves;
 mod training_set;
 mod uncertainty;
+mod wilson;
 
 pub use audit::{AuditFindings, is_audited};
 pub use best_finals::BestFinals;
