@@ -133,6 +133,17 @@ fn differing(
 pub(super) mod tests {
     use super::*;
 
+    /// Returns a search of so many networks, all at epsilon 1, in the folder `search`.
+    pub fn random_search(folder: &tempfile::TempDir, architectures: u32) -> Experiment {
+        let configuration = format!(
+            "experiment: {{name: search, seed: 1}}\n\
+             data: {{classes: 10, input_size: 16, channels: 1}}\n\
+             epsilon_schedule: [{{epsilon: 1.0, architectures: {architectures}}}]\n\
+             training: {{trainer: synthetic}}\n"
+        );
+        experiment(&folder.path().join("search"), &configuration)
+    }
+
     /// Makes the experiment of a configuration at `dir`, the file beside it.
     pub fn experiment(dir: &Path, configuration: &str) -> Experiment {
         let file = dir.with_extension("yaml");

@@ -353,15 +353,8 @@ mod tests {
     use crate::ops::reduce::reduce;
     use crate::storage::Iteration;
 
-    const CONFIGURATION: &str = "
-experiment: {name: kept, seed: 1}
-data: {classes: 10, input_size: 16, channels: 1}
-epsilon_schedule: [{epsilon: 1.0, architectures: 1}]
-training: {trainer: synthetic}
-";
-
     fn experiment(folder: &tempfile::TempDir) -> Experiment {
-        init::tests::experiment(&folder.path().join("search"), CONFIGURATION)
+        init::tests::random_search(folder, 1)
     }
 
     /// Returns a search of one row, which was read.

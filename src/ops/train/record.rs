@@ -346,13 +346,6 @@ mod tests {
     use crate::q_learning::Epsilon;
     use crate::storage::{Claimant, Event, Training};
 
-    const CONFIGURATION: &str = "
-experiment: {name: left, seed: 1}
-data: {classes: 10, input_size: 16, channels: 1}
-epsilon_schedule: [{epsilon: 1.0, architectures: 9}]
-training: {trainer: synthetic}
-";
-
     /// Draws the one architecture in a claim that has ended already.
     fn draw(journal: &mut Journal) -> Row {
         let time = Timestamp::UNIX_EPOCH.into();
@@ -396,7 +389,7 @@ training: {trainer: synthetic}
     #[test]
     fn a_left_result_is_appended_before_its_expired_claim_is_lost_and_late_ones_are_dropped() {
         let folder = tempfile::tempdir().unwrap();
-        let experiment = init::tests::experiment(&folder.path().join("search"), CONFIGURATION);
+        let experiment = init::tests::random_search(&folder, 9);
         let mut journal = Journal::open(&experiment).unwrap();
         let first = draw(&mut journal);
         assert_eq!(
@@ -421,7 +414,7 @@ training: {trainer: synthetic}
     #[test]
     fn a_result_that_is_in_the_log_already_is_reported_as_recorded() {
         let folder = tempfile::tempdir().unwrap();
-        let experiment = init::tests::experiment(&folder.path().join("search"), CONFIGURATION);
+        let experiment = init::tests::random_search(&folder, 9);
         let mut journal = Journal::open(&experiment).unwrap();
         let claim = draw(&mut journal);
         // A write whose sync fails is tried again, and so is one that a reduce was faster with.

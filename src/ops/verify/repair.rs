@@ -115,15 +115,8 @@ mod tests {
     use crate::storage::view::q_table::write_q_table;
     use crate::storage::{Event, Iteration, LogPosition, ReplayLog, Training};
 
-    const CONFIGURATION: &str = "
-experiment: {name: repaired, seed: 1}
-data: {classes: 10, input_size: 16, channels: 1}
-epsilon_schedule: [{epsilon: 1.0, architectures: 9}]
-training: {trainer: synthetic}
-";
-
     fn experiment(folder: &tempfile::TempDir) -> Experiment {
-        init::tests::experiment(&folder.path().join("search"), CONFIGURATION)
+        init::tests::random_search(folder, 9)
     }
 
     /// Claims with what was read before, and returns the row.
