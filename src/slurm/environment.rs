@@ -34,7 +34,10 @@ impl SlurmTask {
         Ok(Some(Self {
             id: TaskId { job: JobId(array.unwrap_or(job)), task: array.and(task) },
             restarts: read.number("SLURM_RESTART_COUNT", "a count")?.unwrap_or(0),
-            cpus: cpus("SLURM_CPUS_PER_TASK")?.or(cpus("SLURM_CPUS_ON_NODE")?),
+            cpus: match cpus("SLURM_CPUS_PER_TASK")? {
+                None => cpus("SLURM_CPUS_ON_NODE")?,
+                asked => asked,
+            },
             end_time: read.time("SLURM_JOB_END_TIME")?,
             visible_devices: read.line("CUDA_VISIBLE_DEVICES")?,
             host: read.line("SLURMD_NODENAME")?,

@@ -29,7 +29,7 @@ const MODULES: &[(&str, usize, &[&str])] = &[
         &["space", "outcome", "seed", "q_learning", "predictor", "regular_file", "yaml_bounds"],
     ),
     ("exchange", 315, &["space", "outcome", "q_learning", "storage"]),
-    ("dataset", 1_250, &["seed", "maths", "regular_file", "invalid"]),
+    ("dataset", 1_260, &["seed", "maths", "regular_file", "invalid"]),
     ("training", 1_800, &["space", "outcome", "seed", "maths", "regular_file", "invalid"]),
     ("slurm", 1_440, &["invalid"]),
     (

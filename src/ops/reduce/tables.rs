@@ -40,6 +40,8 @@ pub(crate) fn write(
     journal: &Journal,
     q_table: &QTable,
 ) -> anyhow::Result<Vec<String>> {
+    // First: what comes meanwhile is shown by the next one.
+    let shown = shown(experiment, journal)?;
     let mut search = search_data(experiment, journal)?;
     let (curves, notices) = curves(experiment, &search.iterations);
     search.curves = curves;
@@ -59,7 +61,7 @@ pub(crate) fn write(
     for file in &tables.files {
         publish::replace_file(&folder.join(&file.name), file.text.as_bytes())?;
     }
-    publish::replace_file(&folder.join(SHOWN), shown(experiment, journal)?.as_bytes())?;
+    publish::replace_file(&folder.join(SHOWN), shown.as_bytes())?;
     Ok([tables.notices, notices].concat())
 }
 

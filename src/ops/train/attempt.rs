@@ -219,7 +219,6 @@ impl TaskRun<'_> {
     /// the predictor when one is due, and publishes a view after each 100th result. What does not
     /// fit on the disk now is published after a later one.
     fn learn(&mut self, recorded: Iteration) -> anyhow::Result<()> {
-        self.lose_ended_claims()?;
         let journal = &mut self.journal;
         let findings = switched_off_in(self.experiment, journal, |audit| audit == recorded);
         if let Some(AuditFindings { audited, false_stops, .. }) = findings {
@@ -227,12 +226,16 @@ impl TaskRun<'_> {
         }
         let is_due = (journal.state().known.len() as u64).is_multiple_of(RESULTS_PER_VIEW);
         unless_full(refit_unless_started(self.experiment, journal))?;
-        if is_due { self.publish() } else { Ok(()) }
+        if is_due {
+            self.publish()?;
+        }
+        self.lose_ended_claims()
     }
 
     /// Records claims of workers that died, and results that they have left.
     fn lose_ended_claims(&mut self) -> anyhow::Result<()> {
-        lose_ended_claims(self.experiment, &mut self.journal, &EndedJobs::None).map(drop)
+        let lost = lose_ended_claims(self.experiment, &mut self.journal, &EndedJobs::None);
+        unless_full(lost.map(drop))
     }
 
     pub(super) fn publish(&mut self) -> anyhow::Result<()> {
@@ -244,9 +247,9 @@ impl TaskRun<'_> {
     }
 }
 
-/// A cache that does not fit on the disk now is published later.
-fn unless_full(published: anyhow::Result<()>) -> anyhow::Result<()> {
-    published.or_else(|error| match is_full(&error) {
+/// What does not fit on the disk now is written by a later result, or by a reduce.
+fn unless_full(written: anyhow::Result<()>) -> anyhow::Result<()> {
+    written.or_else(|error| match is_full(&error) {
         true => {
             log::warn!("nothing is learned yet: {error:#}");
             Ok(())

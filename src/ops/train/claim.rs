@@ -165,7 +165,7 @@ impl Sampler<'_> {
     ) -> anyhow::Result<Option<Claimed>> {
         let dir = self.experiment.dir();
         let left = LeftResults::read(dir, Some(earlier.iteration))?;
-        let end = end_of(dir, earlier)?;
+        let end = end_of(dir, earlier);
         journal.transaction(|transaction| {
             // What an attempt of this task has finished is not trained again.
             if let Some(event) = left.settle(transaction)? {
@@ -174,7 +174,7 @@ impl Sampler<'_> {
             if self.open_claim(transaction.state()) != Some(earlier) {
                 return Ok(None);
             }
-            let rows = transaction.state().resume(earlier, end, &self.claimant());
+            let rows = transaction.state().resume(earlier, end?, &self.claimant());
             let claim = rows.iter().find(|row| row.event == Event::Claimed).cloned();
             transaction.push_all(rows)?;
             claim.map(|row| self.claimed(row, transaction.state())).transpose()

@@ -84,7 +84,9 @@ pub(crate) fn newest<T>(
 /// user may not read counts as damaged: it is only a cache.
 fn is_of_folder(error: &StorageError) -> bool {
     match error {
-        StorageError::OtherConfiguration { .. } => false,
+        StorageError::OtherConfiguration { .. }
+        | StorageError::Locked { .. }
+        | StorageError::LocksUnsupported { .. } => false,
         StorageError::Io { source, .. } => {
             let is_denied = source.kind() == io::ErrorKind::PermissionDenied;
             is_denied || error.is_gone() || error.is_damage()
@@ -93,9 +95,12 @@ fn is_of_folder(error: &StorageError) -> bool {
     }
 }
 
-/// Leaves a damaged folder to the next `reduce`.
-pub(crate) fn skip(folder: &Path, damage: &StorageError) {
-    log::warn!("`{}` is skipped: {damage}", folder.display());
+/// Leaves a damaged folder to the next `reduce`. One that was removed, or is of rows that are not
+/// read yet, is no damage.
+pub(crate) fn skip(folder: &Path, error: &StorageError) {
+    let is_damage = error.is_damage() && !matches!(error, StorageError::Changed { .. });
+    let level = if is_damage { log::Level::Warn } else { log::Level::Debug };
+    log::log!(level, "`{}` is skipped: {error} (`reduce` makes it again)", folder.display());
 }
 
 /// Renames a damaged folder, so that it is made again under its name.
