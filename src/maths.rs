@@ -1,11 +1,9 @@
 //! Elementary functions with the same bits on every machine.
 //!
-//! What an experiment stores is computed again elsewhere and compared to the bit. `f64::exp` and
-//! its kind are the C library's, which takes fused instructions where the processor has them, so
-//! the last bit depends on both; `powi` also depends on how the program was optimised. These are
-//! plain Rust (crate `libm`): every function with such a choice is taken from here (`.clippy.toml`
-//! sees to it). Sums, products, quotients and roots are exact as IEEE 754 has them and need
-//! nothing.
+//! What an experiment stores is computed again elsewhere and compared to the bit. The last bit of
+//! `f64::exp` and its kind depends on the C library and the processor, that of `powi` also on the
+//! optimiser. So these are plain Rust (crate `libm`); `.clippy.toml` forbids the others. Sums,
+//! products, quotients and roots are exact as IEEE 754 has them.
 
 use std::f64::consts::SQRT_2;
 
@@ -16,13 +14,12 @@ pub fn square(x: f64) -> f64 {
     x * x
 }
 
-/// Returns the distribution function of the standard normal distribution: the probability of a
-/// value below `z`.
+/// The probability that a standard normal value is below `z`.
 pub fn normal_cdf(z: f64) -> f64 {
     0.5 * libm::erfc(-z / SQRT_2)
 }
 
-/// Returns the value that a standard normal one stays below with probability `p`, in (0, 1).
+/// What a standard normal value stays below with probability `p`, in (0, 1).
 ///
 /// Wichura, 1988, *The percentage points of the normal distribution* (algorithm AS 241, PPND16).
 pub fn normal_quantile(p: f64) -> f64 {

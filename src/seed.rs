@@ -1,14 +1,13 @@
 //! One generator per (experiment seed, purpose, iteration, epoch).
 //!
-//! Every random number of a search comes from a generator made here, and from nothing else
-//! (no clock, no process id), so that any part of a search can be repeated by itself.
+//! Every random number of a search comes from here (no clock, no process id), so that any part of a
+//! search can be repeated by itself.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use sha2::{Digest, Sha256};
 
-/// What random numbers are drawn for. Two purposes never share a stream: their names enter the
-/// key and are part of the format; changing one changes every search.
+/// Two purposes never share a stream. Their names enter the key: changing one changes every search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum Purpose {
@@ -27,28 +26,20 @@ pub enum Purpose {
     Simulation,
 }
 
-/// Returns the generator of one purpose within one iteration.
-///
-/// `part` tells apart what happens more than once in an iteration: the draw, the epoch, the start.
+/// `part` is what happens more than once in an iteration: the draw, the epoch, the start.
 pub fn generator(experiment_seed: u64, purpose: Purpose, iteration: u64, part: u64) -> ChaCha8Rng {
     ChaCha8Rng::from_seed(digest(experiment_seed, purpose, iteration, part))
 }
 
-/// Returns a number for a program that seeds its own generators, below 2^63 since some take it as
-/// signed.
+/// For a program that seeds its own generators: below 2^63, since some take it as signed.
 pub fn number(experiment_seed: u64, purpose: Purpose, iteration: u64, part: u64) -> u64 {
     let digest = digest(experiment_seed, purpose, iteration, part);
-    let first: [u8; 8] = digest[..8].try_into().expect("a digest has 32 bytes");
-    u64::from_le_bytes(first) >> 1
+    u64::from_le_bytes(*digest.first_chunk().expect("a digest has 32 bytes")) >> 1
 }
 
 fn digest(experiment_seed: u64, purpose: Purpose, iteration: u64, part: u64) -> [u8; 32] {
-    let mut hasher = Sha256::new();
-    hasher.update(experiment_seed.to_le_bytes());
-    hasher.update(iteration.to_le_bytes());
-    hasher.update(part.to_le_bytes());
-    hasher.update(<&str>::from(purpose));
-    hasher.finalize().into()
+    let numbers = [experiment_seed, iteration, part].map(u64::to_le_bytes).concat();
+    Sha256::new().chain_update(numbers).chain_update(<&str>::from(purpose)).finalize().into()
 }
 
 #[cfg(test)]

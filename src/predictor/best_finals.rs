@@ -35,8 +35,7 @@ impl BestFinals {
         self.best.truncate(self.most);
     }
 
-    /// The n-th best value, from 1. With fewer there is none: each of the first n may still be
-    /// among the best n.
+    /// The n-th best value, from 1. With fewer there is none: each may still be among the best n.
     pub fn nth(&self, n: usize) -> Option<f64> {
         self.best.get(n.checked_sub(1)?).copied()
     }

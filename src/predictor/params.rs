@@ -1,6 +1,7 @@
 //! The `early_stopping` section of a configuration, as written and checked.
 
 use serde::{Deserialize, Serialize};
+use smart_default::SmartDefault;
 
 use super::regressor::Regressor;
 use super::stopping::StoppingRule;
@@ -21,52 +22,40 @@ const MOST_C: f64 = 1e6;
 /// So many of the best accuracies are kept.
 pub const MOST_TOP_N: usize = 50;
 
-/// As written; `config/defaults.yaml` explains the keys.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// `config/defaults.yaml` explains the keys. Burn-in, regressor and threshold are the paper's.
+#[derive(Debug, Clone, PartialEq, SmartDefault, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PredictorParams {
+    #[default = true]
     pub enabled: bool,
+    #[default(Regressor::NuSvrRbf)]
     pub regressor: Regressor,
     /// Networks trained to the end before the first may be stopped.
+    #[default = 100]
     pub burn_in: usize,
     /// Further full curves between two fits; 0: one fit.
+    #[default = 50]
     pub refit_every: usize,
+    #[default = 0.99]
     pub threshold: f64,
     pub offset: f64,
     /// The rule compares with the n-th best network, so that the best n are trained to the end.
+    #[default = 1]
     pub top_n: usize,
     /// Of the networks to be stopped, those trained to the end all the same.
+    #[default = 0.02]
     pub audit_share: f64,
     /// Stopping switches itself off when the share of false stops is surely (95 %) above this.
+    #[default = 0.05]
     pub false_stop_limit: f64,
+    #[default = 60]
     pub draws: usize,
+    #[default = 1e-3]
     pub tolerance: f64,
     /// C, nu in (0, 1] and gamma of the nu-SVR; null means searched.
     pub c: Option<f64>,
     pub nu: Option<f64>,
     pub gamma: Option<f64>,
-}
-
-impl Default for PredictorParams {
-    /// The paper's burn-in, regressor and threshold; the rest is our decision.
-    fn default() -> Self {
-        Self {
-            enabled: true,
-            regressor: Regressor::NuSvrRbf,
-            burn_in: 100,
-            refit_every: 50,
-            threshold: 0.99,
-            offset: 0.0,
-            top_n: 1,
-            audit_share: 0.02,
-            false_stop_limit: 0.05,
-            draws: 60,
-            tolerance: 1e-3,
-            c: None,
-            nu: None,
-            gamma: None,
-        }
-    }
 }
 
 #[derive(Debug, Clone, PartialEq, derive_more::Deref)]

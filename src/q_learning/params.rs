@@ -1,37 +1,30 @@
 //! The constants of Q-learning.
 
 use serde::{Deserialize, Serialize};
+use smart_default::SmartDefault;
 
 use crate::invalid::Invalid;
 
 /// The `q_learning` section of a configuration. The defaults are those of the paper.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, SmartDefault, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct QLearningParams {
     /// Alpha, the share of an error that an update corrects, in (0, 1].
+    #[default = 0.01]
     pub learning_rate: f64,
     /// Gamma, what a reward is worth one layer earlier, in [0, 1]; 1: as much.
+    #[default = 1.0]
     pub discount_factor: f64,
     /// Of an action never updated, in [0, 1]. 0.5 is near the accuracy of an average network (the
     /// paper's appendix and code; its Algorithm 1 says 0).
+    #[default = 0.5]
     pub initial_q_value: f64,
-    /// K, rows of the replay memory learned from for each new one: the paper's 100, 128 in its
-    /// code.
+    /// K, rows of the replay memory learned from for each new one; 128 in the paper's code.
+    #[default = 100]
     pub replay_size: u32,
     /// If not, each row is learned from once, when it comes.
+    #[default = true]
     pub experience_replay: bool,
-}
-
-impl Default for QLearningParams {
-    fn default() -> Self {
-        Self {
-            learning_rate: 0.01,
-            discount_factor: 1.0,
-            initial_q_value: 0.5,
-            replay_size: 100,
-            experience_replay: true,
-        }
-    }
 }
 
 #[derive(Debug, Clone, PartialEq, derive_more::Deref)]

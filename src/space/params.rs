@@ -1,6 +1,7 @@
 //! The `search_space` section, unchecked ([`SpaceParams`]) and checked ([`Space`]).
 
 use serde::{Deserialize, Serialize};
+use smart_default::SmartDefault;
 
 use crate::invalid::Invalid;
 
@@ -43,49 +44,38 @@ pub struct DataShape {
 }
 
 /// The defaults are those of the paper's runs.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, SmartDefault, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SpaceParams {
     /// Dropout and softmax not counted. The paper's CIFAR-10 search has 18.
+    #[default = 12]
     pub max_layers: u32,
+    #[default(vec![64, 128, 256, 512])]
     pub filters: Vec<u32>,
     /// Odd with `same` padding.
+    #[default(vec![1, 3, 5])]
     pub kernels: Vec<u32>,
+    #[default(vec![Pool(5, 3), Pool(3, 2), Pool(2, 2)])]
     pub pools: Vec<Pool>,
     /// Those below the number of classes are left out.
+    #[default(vec![512, 256, 128])]
     pub fc_widths: Vec<u32>,
     /// The classifier is not counted.
+    #[default = 2]
     pub max_fc_layers: u32,
+    #[default(Padding::Same)]
     pub conv_padding: Padding,
     pub allow_initial_pooling: bool,
     pub allow_consecutive_pooling: bool,
     /// Between each convolution and its ReLU and before each pooling.
     pub batch_norm: bool,
+    #[default(KernelRule::StrictBin)]
     pub kernel_rule: KernelRule,
     /// In the grammar and in training alike.
+    #[default(PoolRounding::Floor)]
     pub pool_rounding: PoolRounding,
     /// See [`Space::sampling_key`].
     pub fc_bin_quirk: bool,
-}
-
-impl Default for SpaceParams {
-    fn default() -> Self {
-        Self {
-            max_layers: 12,
-            filters: vec![64, 128, 256, 512],
-            kernels: vec![1, 3, 5],
-            pools: vec![Pool(5, 3), Pool(3, 2), Pool(2, 2)],
-            fc_widths: vec![512, 256, 128],
-            max_fc_layers: 2,
-            conv_padding: Padding::Same,
-            allow_initial_pooling: false,
-            allow_consecutive_pooling: false,
-            batch_norm: false,
-            kernel_rule: KernelRule::StrictBin,
-            pool_rounding: PoolRounding::Floor,
-            fc_bin_quirk: false,
-        }
-    }
 }
 
 /// A checked search space over images of one shape.
