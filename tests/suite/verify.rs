@@ -251,7 +251,7 @@ fn a_changed_number_is_seen_by_the_view_or_by_the_curve() {
     let minute = whole.iter().position(|&byte| byte == b':').unwrap() + 1;
     changed[minute] = if whole[minute] == b'0' { b'1' } else { b'0' };
     fs::write(&path, changed).unwrap();
-    finds(&experiment, "it was made from other rows than the log has now");
+    finds(&experiment, "was made from other rows than the log has now");
     experiment.run(&["reduce", "dir"]).fails_with(3);
     is_mended_and_goes_on(&experiment);
 
@@ -282,7 +282,7 @@ fn a_row_that_is_gone_is_found() {
             let starts = lines(&bytes);
             [&bytes[..starts[line - 1]], &bytes[starts[line]..]].concat()
         });
-        finds(&experiment, "it was made from other rows");
+        finds(&experiment, "was made from other rows");
         is_mended_and_goes_on(&experiment);
     }
 }

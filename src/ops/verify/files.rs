@@ -45,22 +45,24 @@ fn waiting_result(
     path: &Path,
     log: &Examined,
 ) -> anyhow::Result<Option<Finding>> {
-    let set_aside = |problem| Some(Finding::damage(path, problem).mended_by(Repair::SetAside));
-    let row = match dir.read_result(attempt) {
-        Err(error) if error.is_gone() => return Ok(None),
-        read => match or_damage(read)? {
-            Ok(row) => row,
-            Err(damage) => return Ok(set_aside(damage)),
-        },
-    };
-    let problem = match log.knowledge.record(&row) {
+    let read = dir.read_result(attempt);
+    if read.as_ref().is_err_and(StorageError::is_gone) {
+        return Ok(None);
+    }
+    let record = or_damage(read)?.and_then(|row| {
+        let record = log.knowledge.record(&row);
+        record.map_err(|violation| format!("it can never be appended: {violation}"))
+    });
+    let problem = match record {
         Ok(Record::Append(_)) => {
             format!("the result of iteration {} is not in the log yet", attempt.iteration)
         }
         Ok(Record::AlreadyKnown { of_iteration: other, .. }) => {
             format!("left over: the log has a result of its architecture, of iteration {other}")
         }
-        Err(violation) => return Ok(set_aside(format!("it can never be appended: {violation}"))),
+        Err(problem) => {
+            return Ok(Some(Finding::damage(path, problem).mended_by(Repair::SetAside)));
+        }
     };
     Ok(Some(Finding::note(path, problem).mended_by(Repair::SettleResult)))
 }

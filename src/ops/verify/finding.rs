@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use serde::Serialize;
+use strum::EnumMessage as _;
 
 use crate::storage::StorageError;
 
@@ -15,16 +16,22 @@ pub enum Severity {
     Note,
 }
 
-/// What `verify --repair` does about a finding; [`Repair::words`] say it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+/// What `verify --repair` does about a finding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, strum::EnumMessage)]
 #[serde(rename_all = "snake_case")]
 pub enum Repair {
     None,
+    #[strum(message = "kept in torn/ and blanked")]
     BlankRow,
+    #[strum(message = "kept in torn/ and cut, as by the next writer")]
     CutEnd,
+    #[strum(message = "appended")]
     AppendRows,
+    #[strum(message = "set aside, and learned again from the log")]
     RebuildView,
+    #[strum(message = "set aside")]
     SetAside,
+    #[strum(message = "appended or removed, as by the next reduce")]
     SettleResult,
 }
 
@@ -86,34 +93,12 @@ impl fmt::Display for Finding {
             write!(f, ":{line} (byte {byte})")?;
         }
         write!(f, ": {}", self.problem)?;
-        match self.repair.words() {
+        match self.repair.get_message() {
             None if self.severity == Severity::Note => Ok(()),
             None => f.write_str(" [no safe repair: put it back from a copy]"),
-            Some((_, done)) if self.repaired => write!(f, " [{done}]"),
-            Some((planned, _)) => write!(f, " [--repair {planned}]"),
+            Some(done) if self.repaired => write!(f, " [{done}]"),
+            Some(planned) => write!(f, " [with --repair: {planned}]"),
         }
-    }
-}
-
-impl Repair {
-    /// What is to be done, and what was done.
-    const fn words(self) -> Option<(&'static str, &'static str)> {
-        Some(match self {
-            Self::None => return None,
-            Self::BlankRow => ("keeps it in torn/ and blanks it", "kept in torn/ and blanked"),
-            Self::CutEnd => {
-                ("keeps it in torn/ and cuts it, as the next writer does", "kept in torn/ and cut")
-            }
-            Self::AppendRows => ("appends the row", "appended"),
-            Self::RebuildView => (
-                "sets it aside and learns again from the log",
-                "set aside, and learned again from the log",
-            ),
-            Self::SetAside => ("sets it aside", "set aside"),
-            Self::SettleResult => {
-                ("appends or removes it, as the next reduce does", "appended or removed")
-            }
-        })
     }
 }
 
@@ -141,7 +126,7 @@ mod tests {
             Finding::damage("replay.csv", "no row").at(5, 1234).mended_by(Repair::BlankRow);
         assert_eq!(
             finding.to_string(),
-            "damage    replay.csv:5 (byte 1234): no row [--repair keeps it in torn/ and blanks it]"
+            "damage    replay.csv:5 (byte 1234): no row [with --repair: kept in torn/ and blanked]"
         );
         let repaired = Finding { repaired: true, ..finding };
         assert!(repaired.to_string().starts_with("repaired  replay.csv:5"));

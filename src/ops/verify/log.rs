@@ -21,7 +21,6 @@ pub(crate) fn damaged_line(line: &RawLine, problem: impl Into<String>) -> Findin
 #[derive(Debug, Clone)]
 pub(crate) struct Blank {
     pub index: usize,
-    pub keep: Kept,
     /// The result that it is, which then counts where it is appended again.
     pub again: Option<Row>,
     finding: Finding,
@@ -56,7 +55,7 @@ impl Examined {
                 let result = line.row.as_ref().ok().filter(|row| row.event.is_result());
                 let again = result.filter(|row| check(experiment, row, &knowledge).is_ok());
                 let finding = blanked(line, keep, &problem);
-                blanks.push(Blank { index, keep, again: again.cloned(), finding });
+                blanks.push(Blank { index, again: again.cloned(), finding });
                 let Kept { iteration, attempt } = keep;
                 let void = Row { iteration, attempt, ..Row::new(Event::Void) };
                 knowledge.apply(&void).expect("a void row may stand anywhere");

@@ -18,13 +18,12 @@ mod results;
 mod views;
 
 use std::fmt;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf, absolute};
 
 use anyhow::Context;
 use jiff::Timestamp;
 
-use self::finding::or_damage;
+use self::finding::one_line;
 use self::log::{Examined, LOG};
 use self::views::{differing, read_predictors, read_views};
 use crate::config::ConfigError;
@@ -83,11 +82,7 @@ pub fn repair(path: &Path) -> anyhow::Result<AuditReport> {
     };
     repair::mend(experiment, &before.differing)?;
     let after = subject.audit()?;
-    let is_gone = |finding: &Finding| {
-        let is_same =
-            |other: &Finding| (&other.path, &other.problem) == (&finding.path, &finding.problem);
-        finding.repair != Repair::None && !after.findings.iter().any(is_same)
-    };
+    let is_gone = |one: &Finding| one.repair != Repair::None && !after.findings.contains(one);
     let gone = before.findings.into_iter().filter(is_gone);
     let repaired = gone.map(|finding| Finding { repaired: true, ..finding });
     let findings = repaired.chain(after.findings.clone()).collect();
@@ -157,17 +152,11 @@ impl Subject {
         let files = AttemptFiles::list(&self.dir)?;
         let listed = self.dir.list_views()?;
         let raw = match RawLog::read(&self.dir) {
-            Err(StorageError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
-                Err("missing".to_owned())
-            }
-            read => or_damage(read)?,
-        };
-        let raw = match raw {
-            Ok(raw) => raw,
-            Err(problem) => {
-                findings.push(Finding::damage(LOG, problem));
+            Err(error) if error.is_gone() || error.is_damage() => {
+                findings.push(Finding::damage(LOG, one_line(error)));
                 return Ok(());
             }
+            raw => raw?,
         };
         let experiment = self.experiment.as_ref();
         let views = experiment.map(|experiment| read_views(experiment, &listed, &raw));

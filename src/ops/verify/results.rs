@@ -75,14 +75,7 @@ pub(crate) fn has_curve(row: &Row) -> bool {
 
 /// How a result row differs from the one that its curve gives.
 pub(crate) fn wrong_curve(row: &Row, curve: &Curve, rule: StoppingRule) -> Option<String> {
-    let Some(summary) = curve.summary() else { return Some("it has no epoch".to_owned()) };
-    let mut own = Row {
-        epochs: Some(summary.epochs),
-        best_validation_accuracy: Some(summary.best.value()),
-        best_epoch: Some(summary.best_epoch),
-        last_validation_accuracy: Some(summary.last.value()),
-        ..row.clone()
-    };
+    let mut own = row.clone().with_curve(curve.summary());
     if row.threshold.is_some() {
         // The last verdict of a stopped network, the first one of an audited network.
         let mut verdicts = curve.last_start().iter().filter(|at| at.is_stop(rule));
@@ -145,7 +138,7 @@ mod tests {
         assert!(wrong(&[0.1, 0.5]).unwrap().contains("`epochs` is 3, and 2"));
         assert!(wrong(&[0.1, 0.75, 0.25]).unwrap().contains("accuracy` is 0.5, and 0.75"));
         assert!(wrong(&[0.5, 0.5, 0.25]).unwrap().contains("`best_epoch` is 2, and 1"));
-        assert!(wrong(&[]).unwrap().contains("no epoch"));
+        assert!(wrong(&[]).unwrap().contains("`epochs` is 3, and 0"));
     }
 
     /// A curve of three epochs whose best lies so many deviations above the prediction.

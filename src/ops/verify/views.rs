@@ -22,6 +22,21 @@ fn is_removed(error: &StorageError, folder: &Path) -> bool {
     error.is_gone() && !folder.exists()
 }
 
+fn read_all<T>(
+    listed: &[(u64, PathBuf)],
+    mut read: impl FnMut(u64, &Path) -> Result<T, StorageError>,
+) -> Caches<T> {
+    let (mut found, mut newest) = (Vec::new(), None);
+    for (number, folder) in listed {
+        match read(*number, folder) {
+            Ok(cache) => newest = Some(cache),
+            Err(error) if is_removed(&error, folder) => {}
+            Err(error) => found.push(wrong(folder, one_line(error))),
+        }
+    }
+    (found, newest)
+}
+
 /// Reads the views that were listed before the log was read; returns with them the length of the
 /// longest prefix whose checksum matches one.
 pub(crate) fn read_views(
@@ -29,32 +44,23 @@ pub(crate) fn read_views(
     listed: &[(u64, PathBuf)],
     raw: &RawLog,
 ) -> (Caches<View>, u64) {
-    let params = experiment.view_params();
-    let (mut found, mut newest, mut prefix) = (Vec::new(), None, 0);
-    for (rows, folder) in listed {
-        let problem = match View::read(folder, *rows, &params.sha256) {
-            Ok(view) if raw.holds(&view.position) => {
-                prefix = *rows;
-                match view.q_table(&params) {
-                    Ok(_) => {
-                        newest = Some(view);
-                        continue;
-                    }
-                    Err(error) => one_line(error),
-                }
-            }
-            Ok(view) => format!(
-                "it was made from other rows than the log has now (lines {} to {} were changed, or \
+    let (params, mut prefix) = (experiment.view_params(), 0);
+    let views = read_all(listed, |rows, folder| {
+        let view = View::read(folder, rows, &params.sha256)?;
+        if !raw.holds(&view.position) {
+            let problem = format!(
+                "was made from other rows than the log has now (lines {} to {} were changed, or \
                  are gone)",
                 prefix + 2,
-                view.rows() + 1
-            ),
-            Err(error) if is_removed(&error, folder) => continue,
-            Err(error) => one_line(error),
-        };
-        found.push(wrong(folder, problem));
-    }
-    ((found, newest), prefix)
+                rows + 1
+            );
+            return Err(StorageError::damaged(folder, problem));
+        }
+        prefix = rows;
+        view.q_table(&params)?;
+        Ok(view)
+    });
+    (views, prefix)
 }
 
 pub(crate) fn read_predictors(
@@ -62,19 +68,11 @@ pub(crate) fn read_predictors(
     rows: &[Row],
 ) -> anyhow::Result<Caches<StoredPredictor>> {
     let sha256 = experiment.view_params().sha256;
-    let (mut found, mut newest) = (Vec::new(), None);
-    for (full_curves, folder) in experiment.dir().list_predictors()? {
-        let read = StoredPredictor::read(&folder, full_curves, &sha256).and_then(|stored| {
-            stored.predictor()?;
-            if is_of_log(experiment, &stored, rows) { Ok(stored) } else { Err(stored.stale()) }
-        });
-        match read {
-            Ok(stored) => newest = Some(stored),
-            Err(error) if is_removed(&error, &folder) => {}
-            Err(error) => found.push(wrong(&folder, one_line(error))),
-        }
-    }
-    Ok((found, newest))
+    Ok(read_all(&experiment.dir().list_predictors()?, |full_curves, folder| {
+        let stored = StoredPredictor::read(folder, full_curves, &sha256)?;
+        stored.predictor()?;
+        if is_of_log(experiment, &stored, rows) { Ok(stored) } else { Err(stored.stale()) }
+    }))
 }
 
 /// The newest caches that are whole, but not what the log says when they are made again from it.
