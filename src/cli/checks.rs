@@ -86,23 +86,17 @@ pub struct DoctorArgs {
     #[arg(long, value_name = "N", requires = "dir")]
     #[arg(value_parser = clap::value_parser!(u32).range(2..=4096))]
     peers: Option<u32>,
-    /// Which party to join, as process RANK (how the program starts a second one of itself)
-    #[arg(long, hide = true, requires_all = ["rank", "peers"])]
+    /// Which party to join (how the program starts a second one of itself)
+    #[arg(long, hide = true, requires = "peers")]
     party: Option<String>,
-    /// See `--party`
-    #[arg(long, hide = true)]
-    rank: Option<u32>,
     /// One JSON object a line
     #[arg(long)]
     json: bool,
 }
 
 pub fn doctor(args: DoctorArgs, trust: Trust, printer: &Printer) -> anyhow::Result<ExitStatus> {
-    let party = match (args.peers, args.party, args.rank) {
-        (Some(size), Some(name), Some(rank)) => Some(Party::Step { name, rank, size }),
-        (Some(size), ..) => Some(Party::ByHand { size }),
-        _ => None,
-    };
+    let name = args.party.unwrap_or_else(|| "by-hand".to_owned());
+    let party = args.peers.map(|size| Party { name, size, rank: None });
     let checks = doctor::doctor(args.dir.as_deref(), party, trust)?;
     for check in &checks {
         printer.answer(args.json, check, check)?;

@@ -55,12 +55,10 @@ fn prepare(request: &Request) -> anyhow::Result<Check> {
     Ok(Check::ok(TRAINER, seen))
 }
 
-/// Exit code of the loader of programs that does not find a library.
-const NO_LIBRARY: i32 = 127;
-
 fn trainer_failure(error: anyhow::Error) -> Check {
     let remedy = match error.downcast_ref() {
-        Some(TrainingError::Crashed { status, .. }) if status.code() == Some(NO_LIBRARY) => {
+        // By the loader of programs, which does not find a library.
+        Some(TrainingError::Crashed { status, .. }) if status.code() == Some(127) => {
             "libtorch must lie where the program was linked to it: build it again with \
              `scripts/setup-libtorch.sh`"
         }

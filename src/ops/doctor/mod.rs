@@ -8,14 +8,12 @@
 //! | --- | --- |
 //! | `check.rs` | [`Check`], [`Health`] |
 //! | `rendezvous.rs` | [`rendezvous::Rendezvous`]: messages between processes, by files alone |
-//! | `several_processes.rs` | lock exclusion, log integrity, names that are given once |
-//! | `clocks.rs` | clock skew, directory caching |
+//! | `several_processes.rs` | clock skew, directory caching, lock exclusion, log integrity, names |
 //! | `place.rs` | mount options, free space, permissions, fsync latency |
 //! | `machine.rs` | trainer, device, images |
 //! | `slurm.rs` | limits, preemption and requeueing of the scheduler |
 
 mod check;
-mod clocks;
 mod machine;
 mod place;
 mod rendezvous;
@@ -27,6 +25,7 @@ use std::env;
 use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::process;
 
 use anyhow::{Context, bail};
 
@@ -41,8 +40,8 @@ pub use check::{Check, Health};
 pub use rendezvous::Party;
 
 /// Returns all checks in the first process, none in the others; what does not work is no error but
-/// a failed [`Check`]. `party` says which processes examine together, when it is neither the step
-/// of a job, nor this process and one that it starts.
+/// a failed [`Check`]. Without a `party` it is the step of a job, or this process and one that it
+/// starts.
 pub fn doctor(
     dir: Option<&Path>,
     party: Option<Party>,
@@ -60,14 +59,9 @@ pub fn doctor(
         let here = [place, machine::examine(experiment.as_ref())].concat();
         return Ok([Check::on(&host, here), slurm::examine()].concat());
     }
-    // The second process ends with this value.
-    let (party, _second) = match party.or_else(step) {
-        Some(party) => (party, None),
-        None => {
-            let name = format!("{host}.{}", std::process::id());
-            let second = start_second(&dir, &name)?;
-            (Party::Step { name, rank: 0, size: 2 }, Some(second))
-        }
+    let (party, is_alone) = match party.or_else(step) {
+        Some(party) => (party, false),
+        None => (Party { name: format!("{host}.{}", process::id()), rank: Some(0), size: 2 }, true),
     };
     let all = match Rendezvous::join(&dir, &party, &host) {
         Ok(all) => all,
@@ -77,25 +71,25 @@ pub fn doctor(
             return Ok(Check::on(&host, here));
         }
     };
-    let mut checks = examine(&all, &host, &dir, experiment.as_ref());
+    // It ends with this value.
+    let _second = is_alone.then(|| start_second(&dir, &party.name)).transpose()?;
+    let mut checks = Vec::new();
+    let together = examine(&all, &host, place, experiment.as_ref(), &mut checks);
+    // A failure says already who is missing.
+    let others = if together.is_ok() { 1..all.size } else { 0..0 };
+    checks.extend(together.err().map(broken_off));
     if !all.is_first() {
         all.publish(REPORT, &checks)?;
         return Ok(Vec::new());
     }
-    // Otherwise a failure says already who is missing.
-    if !checks.iter().any(|check| check.check == TOGETHER) {
-        all.publish(REPORT, &checks)?;
-        for rank in 1..all.size {
-            let report = all.wait_for(REPORT, rank);
-            checks.extend(report.unwrap_or_else(|error| vec![broken_off(error)]));
-        }
+    for rank in others {
+        let report = all.wait_for(REPORT, rank);
+        checks.extend(report.unwrap_or_else(|error| vec![broken_off(error)]));
     }
     all.end();
     checks.extend(slurm::examine());
     Ok(checks)
 }
-
-const TOGETHER: &str = "processes";
 
 fn broken_off(error: anyhow::Error) -> Check {
     let remedy = match error.chain().find_map(|cause| cause.downcast_ref::<StorageError>()) {
@@ -103,59 +97,50 @@ fn broken_off(error: anyhow::Error) -> Check {
         Some(StorageError::Locked { .. } | StorageError::LocksUnsupported { .. }) => "",
         _ => "start all of them at about the same time, on machines that see the same directory",
     };
-    Check::error(TOGETHER, error, remedy)
+    Check::error("processes", error, remedy)
 }
 
 /// Examines together with the others, and once a machine what needs one process.
 fn examine(
     all: &Rendezvous,
     host: &str,
-    dir: &Path,
+    place: Vec<Check>,
     experiment: Option<&Experiment>,
-) -> Vec<Check> {
-    let hosts: Vec<String> = match all.wait_for_all(HERE) {
-        Ok(hosts) => hosts,
-        Err(error) => return vec![broken_off(error)],
+    checks: &mut Vec<Check>,
+) -> anyhow::Result<()> {
+    let hosts: Vec<String> = all.wait_for_all(HERE)?;
+    let machines = Vec::from_iter(BTreeSet::from_iter(hosts.iter().cloned()));
+    let alone = match machines.len() {
+        1 => " alone (`srun -N2 metaqnn doctor DIR` examines several)",
+        _ => "",
     };
-    let mut checks = if all.is_first() { vec![presence(&hosts)] } else { Vec::new() };
-    if let Err(error) = several_processes::examine(all, &hosts, &mut checks) {
-        checks.push(broken_off(error));
-        return checks;
+    let seen = format!("{} examine together, on {}{alone}", hosts.len(), machines.join(", "));
+    checks.push(Check::ok("machines", seen));
+    let together = several_processes::examine(all, &hosts, checks);
+    if !all.is_first() {
+        checks.clear();
     }
-    let first_here = hosts.iter().position(|other| other == host);
-    if first_here == Some(all.rank as usize) {
-        let mut here = place::examine(dir);
+    together?;
+    if hosts.iter().position(|other| other == host) == Some(all.rank as usize) {
+        let mut here = place;
         here.push(place::sync_check(&all.path(&format!("sync-{}", all.rank))));
         here.extend(experiment.map(place::access_check));
         here.extend(experiment.map(place::scratch_checks).unwrap_or_default());
         here.extend(machine::examine(experiment));
         checks.extend(Check::on(host, here));
     }
-    checks
-}
-
-fn presence(hosts: &[String]) -> Check {
-    let machines: Vec<_> = BTreeSet::from_iter(hosts.iter().cloned()).into_iter().collect();
-    let alone = match machines.len() {
-        1 => " alone (`srun -N2 metaqnn doctor DIR` examines several)",
-        _ => "",
-    };
-    let machines = machines.join(", ");
-    Check::ok("machines", format!("{} examine together, on {machines}{alone}", hosts.len()))
+    Ok(())
 }
 
 fn folder(path: &Path) -> anyhow::Result<PathBuf> {
-    let failed = || format!("failed to find `{}`", path.display());
-    let dir = match path.canonicalize() {
+    match path.canonicalize().and_then(|dir| Ok((dir.metadata()?.is_dir(), dir))) {
+        Ok((true, dir)) => Ok(dir),
+        Ok((false, _)) => bail!(Refusal::no_folder(path)),
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
             bail!(Refusal::not_there(path))
         }
-        dir => dir.with_context(failed)?,
-    };
-    if !dir.metadata().with_context(failed)?.is_dir() {
-        bail!(Refusal::no_folder(path));
+        Err(error) => Err(error).with_context(|| format!("failed to find `{}`", path.display())),
     }
-    Ok(dir)
 }
 
 /// Opens the experiment, if the directory is one. Its trainer will be started.
@@ -182,11 +167,11 @@ fn node() -> anyhow::Result<String> {
 fn step() -> Option<Party> {
     let variables: Variables = env::vars_os().collect();
     let (name, size, rank) = slurm_step(&variables)?;
-    (size > 1).then_some(Party::Step { name, rank, size })
+    (size > 1).then_some(Party { name, rank: Some(rank), size })
 }
 
 fn start_second(dir: &Path, party: &str) -> anyhow::Result<ChildProcess> {
-    let words = ["doctor", "--party", party, "--rank", "1", "--peers", "2", "--"];
+    let words = ["doctor", "--party", party, "--peers", "2", "--"];
     let words = words.into_iter().map(OsString::from);
     let command = ChildCommand {
         program: env::current_exe().context("failed to find the running program")?,

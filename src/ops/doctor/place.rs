@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::fs::OFlags;
 
@@ -30,12 +30,10 @@ pub(crate) fn examine(path: &Path) -> Vec<Check> {
 pub(crate) fn access_check(experiment: &Experiment) -> Check {
     let dir = experiment.dir();
     let log = WritableReplayLog::open(dir).map(drop);
+    let remedy = "every user who runs tasks or commands must be allowed to";
     match log.and_then(|()| dir.check_access()) {
         Ok(()) => Check::ok("access", "this user may append to the log, and write beside it"),
-        Err(error) => {
-            let remedy = "every user who runs tasks or commands must be allowed to";
-            Check::error("access", error, remedy)
-        }
+        Err(error) => Check::error("access", error, remedy),
     }
 }
 
@@ -53,16 +51,11 @@ pub(crate) fn scratch_checks(experiment: &Experiment) -> Vec<Check> {
         return vec![Check::failure(NAME, seen, remedy)];
     }
     let mount = MountPoint::of(folder).ok().flatten();
-    let kind = mount.as_ref().map(|mount| mount.file_system.as_str());
-    let seen = match kind {
-        Some(kind) if OF_ONE_MACHINE.contains(&kind) => Check::warning(
-            NAME,
-            format!("`{place}` lies on {kind}, which may be of this machine alone"),
-            "where other nodes do not see it, a requeued task trains from the beginning",
-        ),
-        Some(kind) => Check::ok(NAME, format!("`{place}` on {kind}")),
-        None => Check::ok(NAME, format!("`{place}`")),
-    };
+    let kind = mount.map_or("an unknown file system".to_owned(), |mount| mount.file_system);
+    let remedy = "it may be of this machine alone: where other nodes do not see it, a requeued \
+                  task trains from the beginning";
+    let is_shared = !OF_ONE_MACHINE.contains(&kind.as_str());
+    let seen = Check::ok_if(is_shared, NAME, format!("`{place}` on {kind}"), remedy);
     vec![seen, space_check(NAME, folder)]
 }
 
@@ -130,16 +123,16 @@ pub(crate) fn sync_check(path: &Path) -> Check {
             return Check::failure("sync", seen, "see quota and permissions");
         }
     };
-    times.sort_unstable();
-    let [median, longest] = [SYNCS / 2, SYNCS - 1].map(|index| times[index].as_secs_f64() * 1e3);
+    times.sort_by(f64::total_cmp);
+    let (median, longest) = (times[SYNCS / 2], times[SYNCS - 1]);
     let seen = format!("500 bytes are synced in {median:.1} ms, {longest:.0} ms at most");
-    let verdict = if median < 50.0 { Health::Ok } else { Health::Warning };
     let remedy = "fewer tasks at once, or a faster file system: a claim syncs once, under the lock \
                   that all share";
-    Check::new(verdict, "sync", seen, remedy)
+    Check::ok_if(median < 50.0, "sync", seen, remedy)
 }
 
-fn sync_times(path: &Path) -> std::io::Result<Vec<Duration>> {
+/// In milliseconds.
+fn sync_times(path: &Path) -> std::io::Result<Vec<f64>> {
     let options = File::options().write(true).create(true).truncate(true).clone();
     let mut file = regular_file::open(path, &options, OFlags::NOFOLLOW)?;
     file.write_all(&vec![b'x'; BYTES])?;
@@ -148,7 +141,7 @@ fn sync_times(path: &Path) -> std::io::Result<Vec<Duration>> {
         file.write_all(&[b'x'; 500])?;
         let began = Instant::now();
         file.sync_data()?;
-        Ok(began.elapsed())
+        Ok(began.elapsed().as_secs_f64() * 1e3)
     };
     (0..SYNCS).map(|_| sync()).collect()
 }

@@ -1,6 +1,7 @@
 //! The rendezvous of processes on several machines: they exchange messages by files alone, as
 //! tasks of a search do. A message is a file that is published once; receivers list the folder.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -18,11 +19,11 @@ use crate::storage::fs::publish::{self, Published};
 
 /// Which processes examine together.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Party {
-    /// The tasks of a job step: each knows its rank, from 0.
-    Step { name: String, rank: u32, size: u32 },
-    /// Processes that a person starts on several machines: ranks follow from the order of arrival.
-    ByHand { size: u32 },
+pub struct Party {
+    pub name: String,
+    pub size: u32,
+    /// From 0; of processes that a person starts it follows from the order of arrival.
+    pub rank: Option<u32>,
 }
 
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -30,7 +31,7 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 const REPORT_TIMEOUT: Duration = Duration::from_secs(300);
 /// Between two looks at the folder.
 const PAUSE: Duration = Duration::from_millis(10);
-/// An older rendezvous by hand was abandoned.
+/// An older rendezvous was abandoned.
 const STALE: SignedDuration = SignedDuration::from_mins(10);
 
 #[derive(Debug)]
@@ -48,22 +49,12 @@ pub(crate) const HERE: &str = "here";
 impl Rendezvous {
     /// Joins a party in a folder below `dir`.
     pub fn join(dir: &Path, party: &Party, host: &str) -> anyhow::Result<Self> {
-        let (name, size) = match party {
-            Party::Step { name, size, .. } => (name.as_str(), *size),
-            Party::ByHand { size } => ("by-hand", *size),
-        };
-        let folder = dir.join(format!("doctor.{name}"));
-        if matches!(party, Party::ByHand { .. }) {
-            remove_if_stale(&folder)?;
-        }
+        let folder = dir.join(format!("doctor.{}", party.name));
+        remove_if_stale(&folder)?;
         fs::create_dir_all(&folder)
             .with_context(|| format!("failed to create `{}`", folder.display()))?;
-        if let Party::Step { rank, .. } = party {
-            let joined = Self { folder, rank: *rank, size };
-            joined.publish(HERE, &host)?;
-            return Ok(joined);
-        }
-        for rank in 0..size {
+        let size = party.size;
+        for rank in party.rank.map_or(0..size, |rank| rank..rank + 1) {
             let joined = Self { folder: folder.clone(), rank, size };
             if joined.publish(HERE, &host)? == Published::First {
                 return Ok(joined);
@@ -97,7 +88,6 @@ impl Rendezvous {
         self.wait_for_all(what)
     }
 
-    /// Waits for a message of each process; returns them by rank.
     pub fn wait_for_all<T: DeserializeOwned>(&self, what: &str) -> anyhow::Result<Vec<T>> {
         (0..self.size).map(|rank| self.wait_for(what, rank)).collect()
     }
@@ -111,15 +101,12 @@ impl Rendezvous {
                 Some((what.to_owned(), rank.parse::<u32>().ok()?))
             })?;
             ensure!(!there.is_empty(), "the first process has ended the examination");
-            let path = |what: &str| {
-                let mut found = there.iter().filter(|((name, by), _)| name == what && *by == rank);
-                found.next().map(|(_, path)| path)
-            };
-            if let Some(path) = path(what) {
+            let there = BTreeMap::from_iter(there);
+            if let Some(path) = there.get(&(what.to_owned(), rank)) {
                 return read(path);
             }
             // A process that has ended sends nothing more, but has left its checks.
-            if let Some(report) = path(REPORT) {
+            if let Some(report) = there.get(&(REPORT.to_owned(), rank)) {
                 let checks: Vec<Check> = read(report)?;
                 let why = checks.iter().find(|check| check.verdict == Health::Failure);
                 let why = why.map_or_else(|| "it does not say why".to_owned(), Check::to_string);
@@ -153,11 +140,12 @@ fn read<T: DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
         .with_context(failed)
 }
 
-/// A rendezvous by hand whose first process was killed is in the way of the next.
+/// A rendezvous whose first process was killed is in the way of the next.
 fn remove_if_stale(folder: &Path) -> anyhow::Result<()> {
-    let Ok(metadata) = fs::metadata(folder) else { return Ok(()) };
-    let Ok(Ok(changed)) = metadata.modified().map(Timestamp::try_from) else { return Ok(()) };
-    if Timestamp::now().duration_since(changed) > STALE {
+    let Ok(changed) = fs::metadata(folder).and_then(|folder| folder.modified()) else {
+        return Ok(());
+    };
+    if Timestamp::now().duration_since(changed.try_into()?) > STALE {
         publish::remove_folder(folder)?;
     }
     Ok(())
@@ -168,7 +156,7 @@ mod tests {
     use super::*;
 
     fn step(dir: &Path, rank: u32) -> Rendezvous {
-        let party = Party::Step { name: "7.0".into(), rank, size: 2 };
+        let party = Party { name: "7.0".into(), rank: Some(rank), size: 2 };
         Rendezvous::join(dir, &party, &format!("host{rank}")).unwrap()
     }
 
@@ -197,7 +185,8 @@ mod tests {
     #[test]
     fn processes_by_hand_get_ranks_in_the_order_of_arrival() {
         let dir = tempfile::tempdir().unwrap();
-        let join = || Rendezvous::join(dir.path(), &Party::ByHand { size: 2 }, "host");
+        let party = Party { name: "by-hand".into(), size: 2, rank: None };
+        let join = || Rendezvous::join(dir.path(), &party, "host");
         assert_eq!((join().unwrap().rank, join().unwrap().rank), (0, 1));
         assert!(join().unwrap_err().to_string().contains("there already"));
     }

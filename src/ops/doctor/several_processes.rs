@@ -1,84 +1,137 @@
-//! What only several processes can find out: whether their locks exclude each other, whether the
-//! log stays whole, whether a name is given to one of them.
+//! What only several processes can find out: clock skew, how soon one sees the files of another,
+//! whether locks exclude each other, whether the log stays whole, whether a name is given to one.
 
+use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
+
 use crate::ops::doctor::check::{Check, Health};
-use crate::ops::doctor::clocks::clocks;
 use crate::ops::doctor::rendezvous::Rendezvous;
 use crate::regular_file::{self, SMALL};
 use crate::storage::fs::publish::{self, Published};
 use crate::storage::{
     Event, ExperimentDir, FORMAT_VERSION, Iteration, LockTimeout, LogPosition, Row, StorageError,
-    Trust, WritableReplayLog,
+    Time, Trust, WritableReplayLog,
 };
 
+const PINGS: u32 = 3;
 const ROWS: u64 = 25;
 const NAMES: u32 = 20;
 const ONCE: LockTimeout = LockTimeout { notice: Duration::ZERO, limit: Duration::ZERO };
 const A_WHILE: LockTimeout =
     LockTimeout { notice: Duration::from_secs(10), limit: Duration::from_secs(60) };
 
-/// Examines the file system together; only the first process gets checks.
+/// Examines the file system together. Of what all have done each process has a check, which is the
+/// same.
 pub(crate) fn examine(
     all: &Rendezvous,
     hosts: &[String],
     checks: &mut Vec<Check>,
 ) -> anyhow::Result<()> {
     checks.extend(clocks(all, hosts)?);
-    let mut log = WritableReplayLog::open(&private_log(all)?)?;
-    checks.extend(exclusion(all, hosts, &mut log)?);
-    checks.extend(coherence(all, &mut log)?);
-    checks.extend(names(all)?);
-    Ok(())
-}
-
-/// The log of an experiment without a search, made by the first process.
-fn private_log(all: &Rendezvous) -> anyhow::Result<ExperimentDir> {
+    // The log of an experiment without a search.
     let root = all.path("log");
     if all.is_first() {
         let configuration = format!("format_version: {FORMAT_VERSION}\n");
-        let made = ExperimentDir::create(&root, &configuration, Trust::Owner)?;
-        all.publish("log", &())?;
-        return Ok(made);
+        ExperimentDir::create(&root, &configuration, Trust::Owner)?;
     }
-    let () = all.wait_for("log", 0)?;
-    Ok(ExperimentDir::open(&root)?)
+    all.gather("log", &())?;
+    let mut log = WritableReplayLog::open(&ExperimentDir::unchecked(&root))?;
+    checks.push(exclusion(all, hosts, &mut log)?);
+    checks.push(coherence(all, &mut log)?);
+    checks.push(names(all)?);
+    Ok(())
 }
 
-/// The first process holds the lock, and no other may get it; once it is free, each must.
+/// The first process asks each other one for the time, which lies between question and answer.
+fn clocks(all: &Rendezvous, hosts: &[String]) -> anyhow::Result<Vec<Check>> {
+    if !all.is_first() {
+        for ping in 0..PINGS {
+            let () = all.wait_for(&format!("ping-{}-{ping}", all.rank), 0)?;
+            all.publish(&format!("pong-{ping}"), &Time::from(Timestamp::now()))?;
+        }
+        return Ok(Vec::new());
+    }
+    let (mut skews, mut slowest) = (Vec::new(), Duration::ZERO);
+    for (rank, host) in (1..all.size).zip(&hosts[1..]) {
+        let mut best = Skew { seconds: 0.0, within: f64::INFINITY };
+        for ping in 0..PINGS {
+            let (asked, began) = (Timestamp::now(), Instant::now());
+            all.publish(&format!("ping-{rank}-{ping}"), &())?;
+            let time: Time = all.wait_for(&format!("pong-{ping}"), rank)?;
+            slowest = slowest.max(began.elapsed());
+            let skew = Skew::of(asked, time.timestamp(), Timestamp::now());
+            if skew.within < best.within {
+                best = skew;
+            }
+        }
+        skews.push((best, host));
+    }
+    let widest =
+        skews.into_iter().max_by(|(a, _), (b, _)| a.seconds.abs().total_cmp(&b.seconds.abs()));
+    let clocks = widest.map(|(skew, other)| skew.check(&hosts[0], other));
+    let seen = format!(
+        "a new file is seen by listing its folder: an answer comes within {} ms",
+        slowest.as_millis()
+    );
+    let remedy = "ask for a mount without long directory caching (NFS: `acdirmax`): a search \
+                  works, and its rounds lag";
+    let is_soon = slowest < Duration::from_secs(5);
+    let visibility = Check::ok_if(is_soon, "visibility", seen, remedy);
+    Ok(clocks.into_iter().chain([visibility]).collect())
+}
+
+/// How far another clock is ahead.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Skew {
+    seconds: f64,
+    /// The error is at most this.
+    within: f64,
+}
+
+impl Skew {
+    fn of(asked: Timestamp, answer: Timestamp, received: Timestamp) -> Self {
+        let within = received.duration_since(asked).as_secs_f64() / 2.0;
+        Self { seconds: answer.duration_since(asked).as_secs_f64() - within, within }
+    }
+
+    fn check(self, here: &str, there: &str) -> Check {
+        let (seconds, within) = (self.seconds.abs(), self.within);
+        let seen = format!(
+            "those of {here} and {there} are {seconds:.3} s apart, give or take {within:.3} s"
+        );
+        let verdict = match (seconds - within).max(0.0) {
+            apart if apart > 300.0 => Health::Failure,
+            apart if apart > 2.0 => Health::Warning,
+            _ => Health::Ok,
+        };
+        Check::new(verdict, "clocks", seen, "set the clocks by NTP (chrony): claims expire by them")
+    }
+}
+
+/// The first process holds the lock, and no other may get it; once it is free, all append.
 fn exclusion(
     all: &Rendezvous,
     hosts: &[String],
     log: &mut WritableReplayLog,
-) -> anyhow::Result<Option<Check>> {
-    if all.is_first() {
-        log.reader.timeout = A_WHILE;
-        let guard = log.lock_exclusive()?;
-        all.publish("held", &())?;
-        let mut also = Vec::new();
-        for rank in 1..all.size {
-            if all.wait_for("tried", rank)? {
-                also.push(hosts[rank as usize].as_str());
-            }
-        }
-        drop(guard);
-        all.publish("freed", &())?;
-        return Ok(Some(exclusion_check(&hosts[0], &also)));
+) -> anyhow::Result<Check> {
+    log.reader.timeout = if all.is_first() { A_WHILE } else { ONCE };
+    if !all.is_first() {
+        all.wait_for::<()>("held", 0)?;
     }
-    let () = all.wait_for("held", 0)?;
-    log.reader.timeout = ONCE;
-    let got = match log.lock_exclusive() {
-        Ok(_) => true,
-        Err(StorageError::Locked { .. }) => false,
-        Err(error) => return Err(error.into()),
+    let guard = match log.lock_exclusive() {
+        Err(StorageError::Locked { .. }) if !all.is_first() => None,
+        guard => Some(guard?),
     };
-    all.publish("tried", &got)?;
-    let () = all.wait_for("freed", 0)?;
-    log.reader.timeout = A_WHILE;
-    drop(log.lock_exclusive()?);
-    Ok(None)
+    if all.is_first() {
+        all.publish("held", &())?;
+    }
+    let have_it = all.gather("tried", &guard.is_some())?;
+    let also = hosts.iter().zip(have_it).skip(1).filter(|(_, has_it)| *has_it);
+    let also: Vec<&str> = also.map(|(host, _)| host.as_str()).collect();
+    Ok(exclusion_check(&hosts[0], &also))
 }
 
 fn exclusion_check(holder: &str, also: &[&str]) -> Check {
@@ -93,45 +146,41 @@ fn exclusion_check(holder: &str, also: &[&str]) -> Check {
 }
 
 /// All append to one log, as tasks do: each row carries how many there were before it.
-fn coherence(all: &Rendezvous, log: &mut WritableReplayLog) -> anyhow::Result<Option<Check>> {
+fn coherence(all: &Rendezvous, log: &mut WritableReplayLog) -> anyhow::Result<Check> {
+    log.reader.timeout = A_WHILE;
     // Begin at the same time.
     all.gather("ready", &())?;
     let mut cursor = LogPosition::start();
-    let mut longest = Duration::ZERO;
-    let began = Instant::now();
-    let appended = (0..ROWS).try_for_each(|number| {
+    let append = |number| {
         let began = Instant::now();
         let mut guard = log.lock_exclusive()?;
         cursor = guard.read_from(&cursor)?.cursor;
         guard.append(&[probe(all.rank, number, cursor.rows)])?;
         drop(guard);
-        longest = longest.max(began.elapsed());
-        Ok::<(), StorageError>(())
-    });
-    // Damage of the log is a check that fails, not an error.
-    let own: Result<[f64; 2], String> = match appended {
-        Ok(()) => Ok([began.elapsed().as_secs_f64() / ROWS as f64, longest.as_secs_f64()]),
-        Err(error) if error.is_damage() => Err(error.to_string()),
-        Err(error) => return Err(error.into()),
+        Ok(began.elapsed().as_secs_f64())
     };
-    let times = all.gather("appended", &own)?;
-    if !all.is_first() {
-        return Ok(None);
-    }
-    let rows = log.reader.read_from(&LogPosition::start()).map(|tail| tail.rows);
-    let damage = times.iter().find_map(|own| own.clone().err());
-    let damage = damage.or_else(|| match rows {
-        Ok(rows) => wrong_rows(&rows, all.size),
-        Err(error) => Some(error.to_string()),
+    // Damage of the log is a check that fails, not an error.
+    let own: Result<Vec<f64>, String> = match (0..ROWS).map(append).collect() {
+        Err(error) if StorageError::is_damage(&error) => Err(error.to_string()),
+        seconds => Ok(seconds?),
+    };
+    let seconds: Result<Vec<_>, _> = all.gather("appended", &own)?.into_iter().collect();
+    let seconds = seconds.and_then(|seconds| {
+        let tail = log.reader.read_from(&LogPosition::start());
+        check_rows(&tail.map_err(|error| error.to_string())?.rows, all.size)?;
+        Ok(seconds.concat())
     });
-    if let Some(damage) = damage {
-        let seen = format!("the log does not stay whole: {damage}");
-        let remedy = "put experiments on another file system: this one loses what is written under \
-                      its own locks";
-        return Ok(Some(Check::failure("log", seen, remedy)));
-    }
-    let mean = times.iter().flatten().map(|[mean, _]| mean).sum::<f64>() / times.len() as f64;
-    let longest = times.iter().flatten().map(|[_, longest]| *longest).fold(0.0, f64::max);
+    let seconds = match seconds {
+        Ok(seconds) => seconds,
+        Err(damage) => {
+            let seen = format!("the log does not stay whole: {damage}");
+            let remedy = "put experiments on another file system: this one loses what is written \
+                          under its own locks";
+            return Ok(Check::failure("log", seen, remedy));
+        }
+    };
+    let mean = seconds.iter().sum::<f64>() / seconds.len() as f64;
+    let longest = seconds.into_iter().fold(0.0, f64::max);
     let seen = format!(
         "{} processes appended {ROWS} rows each at once, none is lost; {:.0} ms a row, the longest \
          {:.0} ms",
@@ -139,10 +188,9 @@ fn coherence(all: &Rendezvous, log: &mut WritableReplayLog) -> anyhow::Result<Op
         mean * 1e3,
         longest * 1e3
     );
-    let verdict = if mean < 1.0 { Health::Ok } else { Health::Warning };
     let remedy = "fewer tasks at once (`slurm.max_parallel`), or a faster file system: each claim \
                   and each result waits so long";
-    Ok(Some(Check::new(verdict, "log", seen, remedy)))
+    Ok(Check::ok_if(mean < 1.0, "log", seen, remedy))
 }
 
 fn probe(rank: u32, number: u64, before: u64) -> Row {
@@ -154,22 +202,22 @@ fn probe(rank: u32, number: u64, before: u64) -> Row {
     }
 }
 
-/// How the rows differ from those that `size` processes appended.
-fn wrong_rows(rows: &[Row], size: u32) -> Option<String> {
+/// Checks that the rows are those that `size` processes appended.
+fn check_rows(rows: &[Row], size: u32) -> Result<(), String> {
     let expected = u64::from(size) * ROWS;
     let mut tasks: Vec<_> = rows.iter().filter_map(|row| row.task.as_deref()).collect();
     tasks.sort_unstable();
     tasks.dedup();
     let distinct = tasks.len() as u64;
     if distinct < expected {
-        return Some(format!("{} of {expected} rows are gone", expected - distinct));
+        return Err(format!("{} of {expected} rows are gone", expected - distinct));
     }
     let in_order = rows.iter().map(|row| row.iteration.unwrap_or_default().0).eq(0..expected);
-    (!in_order).then(|| "a process has read less than was there".to_owned())
+    if in_order { Ok(()) } else { Err("a process has read less than was there".to_owned()) }
 }
 
 /// All publish under the same names: each is given to exactly one, and holds all that it wrote.
-fn names(all: &Rendezvous) -> anyhow::Result<Option<Check>> {
+fn names(all: &Rendezvous) -> anyhow::Result<Check> {
     all.gather("set", &())?;
     let text = vec![b'a' + (all.rank % 26) as u8; 4096];
     let (mut won, mut torn) = (0u32, 0u32);
@@ -182,15 +230,12 @@ fn names(all: &Rendezvous) -> anyhow::Result<Option<Check>> {
         }
         let published = publish::folder_once(&folder, |aside| {
             let path = aside.join("file");
-            std::fs::write(&path, &text).map_err(StorageError::io("write", &path))
+            fs::write(&path, &text).map_err(StorageError::io("write", &path))
         })?;
         won += u32::from(published == Published::First);
         torn += u32::from(!is_whole(&folder.join("file")));
     }
     let counts = all.gather("won", &(won, torn))?;
-    if !all.is_first() {
-        return Ok(None);
-    }
     let (won, torn) = counts.iter().fold((0, 0), |(won, torn), one| (won + one.0, torn + one.1));
     let wanted = 2 * NAMES;
     let is_right = (won, torn) == (wanted, 0);
@@ -199,7 +244,7 @@ fn names(all: &Rendezvous) -> anyhow::Result<Option<Check>> {
     let remedy = "put experiments on another file system: views and rounds would be published \
                   twice here";
     let verdict = if is_right { Health::Ok } else { Health::Failure };
-    Ok(Some(Check::new(verdict, "rename", seen, remedy)))
+    Ok(Check::new(verdict, "rename", seen, remedy))
 }
 
 /// A name that a stale look-up hides is there all the same: only a visible partial file counts.
@@ -216,11 +261,11 @@ mod tests {
     fn rows_that_are_gone_or_out_of_order_are_seen() {
         let rows: Vec<Row> =
             (0..2 * ROWS).map(|row| probe((row % 2) as u32, row / 2, row)).collect();
-        assert_eq!(wrong_rows(&rows, 2), None);
-        assert_eq!(wrong_rows(&rows[1..], 2).unwrap(), "1 of 50 rows are gone");
+        assert_eq!(check_rows(&rows, 2), Ok(()));
+        assert_eq!(check_rows(&rows[1..], 2).unwrap_err(), "1 of 50 rows are gone");
         let mut swapped = rows;
         swapped.swap(3, 4);
-        assert!(wrong_rows(&swapped, 2).is_some());
+        assert!(check_rows(&swapped, 2).is_err());
     }
 
     #[test]
@@ -229,5 +274,17 @@ mod tests {
         let check = exclusion_check("n1", &["n2", "n3"]);
         assert_eq!(check.verdict, Health::Failure);
         assert_eq!(check.seen, "n2, n3 got a lock that n1 was holding");
+    }
+
+    #[test]
+    fn a_clock_is_judged_by_what_is_certain() {
+        let at = |second: f64| Timestamp::from_millisecond((second * 1e3) as i64).unwrap();
+        // Asked at 100, heard at 101: at 100.5 in between the other clock showed 110.
+        let skew = Skew::of(at(100.0), at(110.0), at(101.0));
+        assert_eq!(skew, Skew { seconds: 9.5, within: 0.5 });
+        let verdict = |seconds, within| Skew { seconds, within }.check("a", "b").verdict;
+        assert_eq!(verdict(9.5, 0.5), Health::Warning);
+        assert_eq!(verdict(-9.5, 9.0), Health::Ok);
+        assert_eq!(verdict(-400.0, 0.5), Health::Failure);
     }
 }

@@ -1,6 +1,6 @@
 //! What the scheduler allows.
 
-use crate::ops::doctor::check::{Check, Health};
+use crate::ops::doctor::check::Check;
 use crate::ops::rounds::plan::scheduler_of_this_process;
 use crate::slurm::{ClusterConfig, Scheduler, SlurmError};
 
@@ -13,14 +13,11 @@ pub(crate) fn examine() -> Vec<Check> {
         Ok(config) => config,
         Err(error) => return vec![without_config(&error)],
     };
+    let version = config.version.as_deref().unwrap_or("of an unknown version");
     let answers = match slurm.find(&["metaqnn-doctor".to_owned()]) {
-        Ok(_) => {
-            let version = config.version.as_deref().unwrap_or("of an unknown version");
-            Check::ok("slurm", format!("version {version} answers"))
-        }
+        Ok(_) => Check::ok("slurm", format!("version {version} answers")),
         Err(error) => {
-            let remedy = "`squeue` must work where `submit` is run";
-            Check::failure("slurm", error.to_string(), remedy)
+            Check::failure("slurm", error.to_string(), "`squeue` must work where `submit` is run")
         }
     };
     [vec![answers], judge(&config)].concat()
@@ -49,41 +46,33 @@ fn arrays(config: &ClusterConfig) -> Check {
         let seen = "`MaxArraySize` or `MaxJobCount` is not given";
         return Check::warning("arrays", seen, "see `scontrol show config`");
     };
+    if array < 2 {
+        let seen = format!("`MaxArraySize` is {array}");
+        return Check::failure("arrays", seen, "this cluster allows no job arrays");
+    }
     let seen = format!(
         "an array has {array} tasks at most (larger rounds are submitted in parts), the queue \
          {jobs} jobs"
     );
-    let (verdict, remedy) = match (array, jobs) {
-        (..2, _) => (Health::Failure, "this cluster allows no job arrays"),
-        (_, ..500) => (
-            Health::Warning,
-            "keep rounds small (`slurm.array_size`): every task of an array counts",
-        ),
-        _ => (Health::Ok, ""),
-    };
-    Check::new(verdict, "arrays", seen, remedy)
+    let remedy = "keep rounds small (`slurm.array_size`): every task of an array counts";
+    Check::ok_if(jobs >= 500, "arrays", seen, remedy)
 }
 
 fn preemption(config: &ClusterConfig) -> Check {
     let another = "choose a partition or QOS that is not preempted";
-    let (verdict, seen, remedy) = match config.preempt_mode.as_deref() {
-        Some("OFF") => (Health::Ok, "no job is preempted", ""),
-        Some("REQUEUE") => {
-            (Health::Ok, "a preempted task is requeued and goes on from its checkpoint", "")
-        }
-        Some("CANCEL") => {
-            (Health::Warning, "a preempted task is ended, and what it trained is lost", another)
-        }
-        Some("SUSPEND") => {
-            (Health::Warning, "a preempted task is suspended, and its claim may expire", another)
-        }
+    let mode = config.preempt_mode.as_deref();
+    let (seen, remedy) = match mode {
+        Some("OFF") => ("no job is preempted", ""),
+        Some("REQUEUE") => ("a preempted task is requeued and goes on from its checkpoint", ""),
+        Some("CANCEL") => ("a preempted task is ended, and what it trained is lost", another),
+        Some("SUSPEND") => ("a preempted task is suspended, and its claim may expire", another),
         Some(mode) => {
             let seen = format!("`PreemptMode` is `{mode}`");
             return Check::warning("preemption", seen, "ask what becomes of a preempted job");
         }
-        None => (Health::Warning, "`PreemptMode` is not given", "see `scontrol show config`"),
+        None => ("`PreemptMode` is not given", "see `scontrol show config`"),
     };
-    Check::new(verdict, "preemption", seen, remedy)
+    Check::ok_if(remedy.is_empty(), "preemption", seen, remedy)
 }
 
 fn requeue(config: &ClusterConfig) -> Check {
@@ -92,15 +81,15 @@ fn requeue(config: &ClusterConfig) -> Check {
         Some(false) => "jobs are not requeued unless they ask, which the scripts do (`--requeue`)",
         _ => "jobs may be requeued",
     };
-    let verdict = if wait < 10 { Health::Warning } else { Health::Ok };
     let seen = format!("{may}; a task has {wait} s between TERM and KILL");
     let remedy = "too short to save a checkpoint: only the warning before the time limit saves one";
-    Check::new(verdict, "requeue", seen, remedy)
+    Check::ok_if(wait >= 10, "requeue", seen, remedy)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ops::doctor::check::Health;
 
     fn usual() -> ClusterConfig {
         ClusterConfig {
@@ -126,8 +115,9 @@ mod tests {
 
     #[test]
     fn what_loses_work_is_a_warning() {
-        let first =
-            |config: &ClusterConfig| judge(config).into_iter().map(|check| check.verdict).max();
+        let first = |config: &ClusterConfig| {
+            verdicts(config).into_iter().find(|verdict| *verdict != Health::Ok)
+        };
         for mode in ["CANCEL", "SUSPEND"] {
             let config = ClusterConfig { preempt_mode: Some(mode.into()), ..usual() };
             assert_eq!(first(&config), Some(Health::Warning));
