@@ -1,28 +1,8 @@
-//! From the files of a data set to what a training needs.
+//! From the files of a data set to its images.
 
 use super::error::Result;
 use super::source_file::{SourceFile, locate};
-use super::{DataKind, DatasetError, Images, Normalisation, ValidDataParams};
-use super::{cifar, idx, split, svhn};
-
-#[derive(Debug, Clone, PartialEq)]
-pub struct TrainingData {
-    /// In the shuffled order of the split.
-    pub training: Images,
-    pub validation: Images,
-    /// With the statistics of the training part.
-    pub normalisation: Normalisation,
-}
-
-/// The same configuration and seed give the same parts on every machine.
-pub fn load_training_data(params: &ValidDataParams, experiment_seed: u64) -> Result<TrainingData> {
-    let images = load_training_images(params)?;
-    let parts = split(&images, params, experiment_seed)?;
-    let training = images.subset(&parts.training);
-    let validation = images.subset(&parts.validation);
-    let normalisation = Normalisation::fit(params.preprocess, &training);
-    Ok(TrainingData { training, validation, normalisation })
-}
+use super::{DataKind, DatasetError, Images, ValidDataParams, cifar, idx, svhn};
 
 /// In the order of the files. Every class has an image.
 pub fn load_training_images(params: &ValidDataParams) -> Result<Images> {
@@ -49,7 +29,7 @@ pub(super) mod tests {
     use super::*;
     use crate::dataset::idx::tests::{image_file, label_file};
     use crate::dataset::svhn::tests::svhn_file;
-    use crate::dataset::{DataParams, ImageShape};
+    use crate::dataset::{DataParams, ImageShape, split};
     use std::fs;
     use std::path::Path;
 
@@ -71,17 +51,14 @@ pub(super) mod tests {
         "{kind: idx, path: x, classes: 2, input_size: 2, channels: 1, validation: {images: 4}}";
 
     #[test]
-    fn a_data_set_is_read_split_and_measured() {
+    fn a_data_set_is_read_and_split() {
         let folder = tempfile::tempdir().unwrap();
         write_idx(folder.path(), &[0, 1, 0, 1, 0, 1, 0, 1]);
-        let data = load_training_data(&params(folder.path(), SMALL_IDX), 7).unwrap();
-        assert_eq!(data.validation.class_counts(), [2, 2]);
-        assert_eq!(data.training.class_counts(), [2, 2]);
-        // Each pixel is the index of its image, so the mean over the training part is that of its
-        // indices.
-        let sum: u32 = (0..4).map(|image| u32::from(data.training.image(image)[0])).sum();
-        let Normalisation::PerPixel { mean, .. } = data.normalisation else { panic!() };
-        assert_eq!(mean, [sum as f32 / 4.0; 4]);
+        let params = params(folder.path(), SMALL_IDX);
+        let images = load_training_images(&params).unwrap();
+        let parts = split(&images, &params, 7).unwrap();
+        assert_eq!(images.subset(&parts.validation).class_counts(), [2, 2]);
+        assert_eq!(images.subset(&parts.training).class_counts(), [2, 2]);
     }
 
     #[test]

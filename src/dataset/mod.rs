@@ -1,9 +1,9 @@
-//! Images and labels from files, checked, split and described by numbers. No tensors here.
+//! Images and labels from files, checked and split. No tensors here.
 //!
 //! In reading order: `params` ([`DataParams`], checked into [`ValidDataParams`]), `load`
-//! ([`load_training_data`]), `source_file` (which files, found and read), `idx`, `cifar`, `svhn`
+//! ([`load_training_images`]), `source_file` (which files, found and read), `idx`, `cifar`, `svhn`
 //! (in `matlab` files) and `bounded_read` (untrusted headers), `images` ([`Images`]), `split`
-//! ([`Split`]), `preprocess` ([`Normalisation`]), `fingerprint` ([`Fingerprint`], kept by `init`).
+//! ([`Split`]), `fingerprint` ([`Fingerprint`], kept by `init`).
 //!
 //! A search never reads test data: no name of a test file stands here. Files are not trusted:
 //! whatever their bytes, reading them ends in images or in a [`DatasetError`] that names the file,
@@ -19,7 +19,6 @@ mod images;
 mod load;
 mod matlab;
 mod params;
-mod preprocess;
 mod source_file;
 mod split;
 mod svhn;
@@ -27,9 +26,8 @@ mod svhn;
 pub use error::DatasetError;
 pub use fingerprint::{FileDigest, Fingerprint};
 pub use images::{ImageShape, Images};
-pub use load::{TrainingData, load_training_data, load_training_images};
+pub use load::load_training_images;
 pub use params::{
     AugmentParams, DataKind, DataParams, Preprocess, SplitMethod, ValidDataParams, ValidationParams,
 };
-pub use preprocess::{LOCAL_FLOOR, LOCAL_KERNEL_SIZE, Normalisation, gaussian_kernel};
 pub use split::{Split, split};

@@ -5,7 +5,9 @@
 //! copy. (With one channel libtorch's conversions to channels last do nothing, while its fast
 //! convolutions look at the strides.)
 
-use metaqnn::dataset::{AugmentParams, DataParams, Images, TrainingData, load_training_data};
+use metaqnn::dataset::{
+    AugmentParams, DataParams, Images, Preprocess, load_training_images, split,
+};
 use metaqnn::training::protocol::Request;
 use tch::{Device, Kind, TchError, Tensor};
 
@@ -26,7 +28,9 @@ pub struct Batches {
     pub training: ImageTensors,
     pub validation: ImageTensors,
     normaliser: Normaliser,
-    /// Fills the border of a translated image, after normalisation.
+    /// Fills the border of a translated image after normalisation: 0, the mean, but mid-grey where
+    /// bytes stay as they are. (The reference fills with 128 also after per-image methods, whose
+    /// values are near 1: a border brighter than any image.)
     padding: f64,
     augment: AugmentParams,
 }
@@ -51,16 +55,17 @@ impl ImageTensors {
 
 impl Batches {
     pub fn new(
-        data: &TrainingData,
-        augment: AugmentParams,
+        training: &Images,
+        validation: &Images,
+        params: &DataParams,
         device: Device,
     ) -> Result<Self, TorchError> {
         Ok(Self {
-            training: ImageTensors::new(&data.training, device)?,
-            validation: ImageTensors::new(&data.validation, device)?,
-            normaliser: Normaliser::new(&data.normalisation, data.training.shape, device)?,
-            padding: data.normalisation.padding().into(),
-            augment,
+            training: ImageTensors::new(training, device)?,
+            validation: ImageTensors::new(validation, device)?,
+            normaliser: Normaliser::fit(params.preprocess, training, device)?,
+            padding: if params.preprocess == Preprocess::None { 128.0 } else { 0.0 },
+            augment: params.augment,
         })
     }
 
@@ -124,9 +129,12 @@ impl DataCache {
 
 fn load(params: &DataParams, seed: u64, device: Device) -> Result<Batches, TorchError> {
     let valid = params.clone().check()?;
-    let data = load_training_data(&valid, seed)?;
+    let images = load_training_images(&valid)?;
+    let parts = split(&images, &valid, seed)?;
+    let [training, validation] = [&parts.training, &parts.validation].map(|at| images.subset(at));
+    drop(images);
     // Not the network's fault, so not its answer `out_of_memory`.
-    Batches::new(&data, valid.augment, device).map_err(|error| match error {
+    Batches::new(&training, &validation, &valid, device).map_err(|error| match error {
         TorchError::OutOfMemory { message, .. } => TorchError::NoDevice(format!(
             "images do not fit on the device: {message} (set `data.training_images`, or use a \
              larger device)"
@@ -138,25 +146,24 @@ fn load(params: &DataParams, seed: u64, device: Device) -> Result<Batches, Torch
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fixture::alone;
-    use metaqnn::dataset::{ImageShape, Normalisation};
+    use crate::fixture::{alone, data_params};
+    use metaqnn::dataset::ImageShape;
 
-    fn data(channels: usize) -> TrainingData {
+    fn batches(channels: usize) -> Batches {
         let shape = ImageShape { channels, size: 2 };
         let part = |images: usize| {
             let bytes = (0..images * shape.values()).map(|value| value as u8).collect();
             let labels = (0..images).map(|image| image as u8).collect();
             Images::new(shape, 10, bytes, labels)
         };
-        TrainingData { training: part(5), validation: part(3), normalisation: Normalisation::Raw }
+        Batches::new(&part(5), &part(3), &data_params("none", 0), Device::Cpu).unwrap()
     }
 
     #[test]
     fn a_batch_holds_the_images_asked_for_channels_last() {
         for channels in [1, 3] {
             let values = 4 * channels as i64;
-            let batches =
-                Batches::new(&data(channels), AugmentParams::default(), Device::Cpu).unwrap();
+            let batches = batches(channels);
             let (images, labels) =
                 batches.training_batch(&Tensor::from_slice(&[4_i64, 0])).unwrap();
             assert_eq!(Vec::<i64>::try_from(&labels).unwrap(), [4, 0]);
@@ -174,8 +181,7 @@ mod tests {
     #[test]
     fn an_order_holds_every_image_once() {
         let _alone = alone();
-        let batches = Batches::new(&data(1), AugmentParams::default(), Device::Cpu).unwrap();
-        let mut order: Vec<i64> = Vec::try_from(batches.random_order().unwrap()).unwrap();
+        let mut order: Vec<i64> = Vec::try_from(batches(1).random_order().unwrap()).unwrap();
         order.sort_unstable();
         assert_eq!(order, [0, 1, 2, 3, 4]);
     }

@@ -4,9 +4,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use metaqnn::dataset::{
-    AugmentParams, ImageShape, Images, Normalisation, Preprocess, TrainingData,
-};
+use metaqnn::dataset::{DataParams, ImageShape, Images};
 use metaqnn::seed::{Purpose, generator};
 use metaqnn::training::protocol::{LayerDescription, Message, Request, VERSION};
 use metaqnn::training::{self, EpochReport, Recipe};
@@ -42,11 +40,16 @@ pub fn halves(count: usize) -> Images {
 pub fn batches() -> Batches {
     let images = halves(136);
     let part = |range: std::ops::Range<usize>| images.subset(&range.collect::<Vec<_>>());
-    let training = part(0..96);
-    let normalisation = Normalisation::fit(Preprocess::GlobalContrastNormalisation, &training);
-    let data = TrainingData { training, validation: part(96..136), normalisation };
-    let augment = AugmentParams { mirror: false, translate: 1 };
-    Batches::new(&data, augment, Device::Cpu).unwrap()
+    let params = data_params("global_contrast_normalisation", 1);
+    Batches::new(&part(0..96), &part(96..136), &params, Device::Cpu).unwrap()
+}
+
+pub fn data_params(preprocess: &str, translate: u32) -> DataParams {
+    let params = serde_json::json!({
+        "classes": 2, "input_size": 8, "channels": 1, "preprocess": preprocess,
+        "augment": { "translate": translate },
+    });
+    serde_json::from_value(params).unwrap()
 }
 
 /// Every kind of layer but global average pooling, small.

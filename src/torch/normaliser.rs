@@ -1,15 +1,19 @@
-//! The normalisations of [`metaqnn::dataset::Normalisation`] with tensors, a batch at a time.
+//! What is done to the bytes of images: [`Preprocess`], which has the formulas, with tensors.
 
-use metaqnn::dataset::{
-    ImageShape, LOCAL_FLOOR, LOCAL_KERNEL_SIZE, Normalisation, gaussian_kernel,
-};
+use metaqnn::dataset::{Images, Preprocess};
+use metaqnn::maths::{exp, square};
 use tch::{Device, Kind, TchError, Tensor};
 
-/// A normalisation whose statistics lie on the device.
+/// The smallest deviation, and the smallest local root mean square, that is divided by.
+const FLOOR: f64 = 0.001;
+
+/// How far the local blur reaches, in pixels.
+const REACH: i64 = 3;
+
 #[derive(Debug)]
 pub enum Normaliser {
     Raw,
-    /// Both `[H, W, C]`.
+    /// Both `[H, W, C]`; the deviation is 1 for mean subtraction.
     PerPixel {
         mean: Tensor,
         deviation: Tensor,
@@ -22,28 +26,24 @@ pub enum Normaliser {
 }
 
 impl Normaliser {
-    pub fn new(
-        fitted: &Normalisation,
-        shape: ImageShape,
-        device: Device,
-    ) -> Result<Self, TchError> {
-        let on_device = |values: &[f32]| {
-            let (channels, size) = (shape.channels as i64, shape.size as i64);
-            Tensor::f_from_slice(values)?
-                .f_view([channels, size, size])?
-                .f_permute([1, 2, 0])?
-                .f_contiguous()?
-                .f_to_device(device)
-        };
-        Ok(match fitted {
-            Normalisation::Raw => Self::Raw,
-            Normalisation::PerPixel { mean, deviation } => {
-                Self::PerPixel { mean: on_device(mean)?, deviation: on_device(deviation)? }
+    pub fn fit(method: Preprocess, training: &Images, device: Device) -> Result<Self, TchError> {
+        Ok(match method {
+            Preprocess::None => Self::Raw,
+            Preprocess::MeanSubtraction | Preprocess::GlobalContrastNormalisation => {
+                let (mean, mut deviation) = pixel_statistics(training);
+                if method == Preprocess::MeanSubtraction {
+                    deviation.fill(1.0);
+                }
+                let size = training.shape.size as i64;
+                let on_device = |values: &[f32]| {
+                    let values = Tensor::f_from_slice(values)?.f_view([-1, size, size])?;
+                    values.f_permute([1, 2, 0])?.f_contiguous()?.f_to_device(device)
+                };
+                Self::PerPixel { mean: on_device(&mean)?, deviation: on_device(&deviation)? }
             }
-            Normalisation::PerImage => Self::PerImage,
-            Normalisation::Local => {
-                let width = LOCAL_KERNEL_SIZE as i64;
-                let row = Tensor::f_from_slice(&gaussian_kernel())?.f_view([1, 1, 1, width])?;
+            Preprocess::StandardWhitening => Self::PerImage,
+            Preprocess::LocalContrastNormalisation => {
+                let row = Tensor::f_from_slice(&gaussian_kernel())?.f_view([1, 1, 1, -1])?;
                 Self::Local { row: row.f_to_device(device)? }
             }
         })
@@ -69,14 +69,14 @@ fn whiten(images: &Tensor) -> Result<Tensor, TchError> {
     centred.f_div(&variance.f_sqrt()?.f_clamp_min(1.0 / pixels.sqrt())?)
 }
 
-/// `(x - blur(x)) / max(sqrt(blur(x^2)), LOCAL_FLOOR)` for each channel by itself.
+/// `(x - blur(x)) / max(sqrt(blur(x^2)), 0.001)` for each channel by itself.
 fn normalise_locally(images: &Tensor, row: &Tensor) -> Result<Tensor, TchError> {
     let [batch, height, width, channels] = images.size()[..] else {
         unreachable!("a batch of images has four axes")
     };
     let planes = images.f_permute([0, 3, 1, 2])?.f_reshape([batch * channels, 1, height, width])?;
     let mean = blur(&planes, row)?;
-    let root = blur(&planes.f_square()?, row)?.f_sqrt()?.f_clamp_min(f64::from(LOCAL_FLOOR))?;
+    let root = blur(&planes.f_square()?, row)?.f_sqrt()?.f_clamp_min(FLOOR)?;
     planes
         .f_sub(&mean)?
         .f_div(&root)?
@@ -87,20 +87,45 @@ fn normalise_locally(images: &Tensor, row: &Tensor) -> Result<Tensor, TchError> 
 
 /// Blurs planes `[P, 1, H, W]` along the rows, then along the columns, the border mirrored.
 fn blur(planes: &Tensor, row: &Tensor) -> Result<Tensor, TchError> {
-    let reach = LOCAL_KERNEL_SIZE as i64 / 2;
-    let column = row.f_transpose(2, 3)?;
     let slide = |planes: &Tensor, kernel: &Tensor| {
         planes.f_conv2d(kernel, None::<Tensor>, [1, 1], [0, 0], [1, 1], 1)
     };
-    let padded = planes.f_reflection_pad2d([reach, reach, reach, reach])?;
-    slide(&slide(&padded, row)?, &column)
+    let padded = planes.f_reflection_pad2d([REACH; 4])?;
+    slide(&slide(&padded, row)?, &row.f_transpose(2, 3)?)
+}
+
+/// Mean and floored population deviation of each value over all images, from exact integer sums.
+fn pixel_statistics(images: &Images) -> (Vec<f32>, Vec<f32>) {
+    let values = images.shape.values();
+    let (mut sums, mut squares) = (vec![0u64; values], vec![0u64; values]);
+    for image in images.bytes.chunks_exact(values) {
+        for ((sum, square), &x) in sums.iter_mut().zip(&mut squares).zip(image) {
+            *sum += u64::from(x);
+            *square += u64::from(x) * u64::from(x);
+        }
+    }
+    let count = images.count() as f64;
+    let mean = sums.iter().map(|&sum| (sum as f64 / count) as f32).collect();
+    let deviation = sums.iter().zip(&squares).map(|(&sum, &square)| {
+        // n^2 variance = n sum(x^2) - sum(x)^2
+        let (n, sum) = (images.count() as u128, u128::from(sum));
+        let scaled = n * u128::from(square) - sum * sum;
+        ((scaled as f64).sqrt() / count).max(FLOOR) as f32
+    });
+    (mean, deviation.collect())
+}
+
+/// A Gaussian of sigma 1 at -3 to 3 pixels, of sum 1.
+fn gaussian_kernel() -> [f32; 7] {
+    let weights = [-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0].map(|at: f64| exp(-0.5 * square(at)));
+    let sum: f64 = weights.iter().sum();
+    weights.map(|weight| (weight / sum) as f32)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use metaqnn::dataset::{Images, Preprocess};
-    use metaqnn::maths::square;
+    use metaqnn::dataset::ImageShape;
     use metaqnn::seed::{Purpose, generator};
     use rand::Rng;
 
@@ -113,24 +138,36 @@ mod tests {
         Images::new(shape, 2, bytes, vec![0; 20])
     }
 
+    type Statistics = (Vec<f32>, Vec<f32>);
+
     /// Each formula for one image, `[C, H, W]` in and out.
-    fn reference(fitted: &Normalisation, shape: ImageShape, image: &[u8]) -> Vec<f32> {
-        assert_eq!(image.len(), shape.values(), "an image has the shape of its data set");
-        match fitted {
-            Normalisation::Raw => image.iter().map(|&x| f32::from(x)).collect(),
-            Normalisation::PerPixel { mean, deviation } => {
-                assert_eq!(image.len(), mean.len(), "statistics have the shape of their data set");
-                let statistics = mean.iter().zip(deviation);
-                image.iter().zip(statistics).map(|(&x, (m, d))| (f32::from(x) - m) / d).collect()
+    fn reference(
+        method: Preprocess,
+        (mean, deviation): &Statistics,
+        shape: ImageShape,
+        image: &[u8],
+    ) -> Vec<f32> {
+        let planes = image.chunks_exact(shape.pixels());
+        let centred = image.iter().zip(mean).map(|(&x, mean)| f32::from(x) - mean);
+        match method {
+            Preprocess::None => image.iter().map(|&x| f32::from(x)).collect(),
+            Preprocess::MeanSubtraction => centred.collect(),
+            Preprocess::GlobalContrastNormalisation => {
+                centred.zip(deviation).map(|(x, deviation)| x / deviation).collect()
             }
-            Normalisation::PerImage => {
-                image.chunks_exact(shape.pixels()).flat_map(whiten_plane).collect()
+            Preprocess::StandardWhitening => planes.flat_map(whiten_plane).collect(),
+            Preprocess::LocalContrastNormalisation => {
+                planes.flat_map(|plane| normalise_plane_locally(plane, shape.size)).collect()
             }
-            Normalisation::Local => image
-                .chunks_exact(shape.pixels())
-                .flat_map(|plane| normalise_plane_locally(plane, shape.size))
-                .collect(),
         }
+    }
+
+    fn whitened(shape: ImageShape, image: &[u8]) -> Vec<f32> {
+        reference(Preprocess::StandardWhitening, &Statistics::default(), shape, image)
+    }
+
+    fn local(shape: ImageShape, image: &[u8]) -> Vec<f32> {
+        reference(Preprocess::LocalContrastNormalisation, &Statistics::default(), shape, image)
     }
 
     fn whiten_plane(plane: &[u8]) -> Vec<f32> {
@@ -147,7 +184,7 @@ mod tests {
         let (means, mean_squares) = (blur_plane(&values, size), blur_plane(&squares, size));
         let statistics = means.iter().zip(mean_squares);
         let local = |(x, (mean, mean_square)): (&f64, (&f64, f64))| {
-            ((x - mean) / mean_square.sqrt().max(f64::from(LOCAL_FLOOR))) as f32
+            ((x - mean) / mean_square.sqrt().max(FLOOR)) as f32
         };
         values.iter().zip(statistics).map(local).collect()
     }
@@ -172,8 +209,7 @@ mod tests {
 
     /// The pixel under one step of the kernel centred at `at`.
     fn mirrored(at: usize, step: usize, size: usize) -> usize {
-        let reach = LOCAL_KERNEL_SIZE / 2;
-        let position = (at + step).abs_diff(reach);
+        let position = (at + step).abs_diff(REACH as usize);
         if position < size { position } else { 2 * (size - 1) - position }
     }
 
@@ -191,6 +227,7 @@ mod tests {
         let bytes = Tensor::from_data_size(&images.bytes, &[20, 2, 9, 9], Kind::Uint8)
             .permute([0, 2, 3, 1])
             .contiguous();
+        let statistics = pixel_statistics(&images);
         for method in [
             Preprocess::None,
             Preprocess::MeanSubtraction,
@@ -198,12 +235,11 @@ mod tests {
             Preprocess::StandardWhitening,
             Preprocess::LocalContrastNormalisation,
         ] {
-            let fitted = Normalisation::fit(method, &images);
-            let normaliser = Normaliser::new(&fitted, shape, Device::Cpu).unwrap();
+            let normaliser = Normaliser::fit(method, &images, Device::Cpu).unwrap();
             let found = normaliser.normalise(&bytes).unwrap().permute([0, 3, 1, 2]).contiguous();
             for index in 0..20 {
                 let found: Vec<f32> = Vec::try_from(found.get(index).reshape([-1])).unwrap();
-                let reference = reference(&fitted, shape, images.image(index as usize));
+                let reference = reference(method, &statistics, shape, images.image(index as usize));
                 for (found, reference) in found.iter().zip(reference) {
                     assert!(
                         (found - reference).abs() < 2e-4,
@@ -218,12 +254,13 @@ mod tests {
     fn whitening_is_per_channel_of_one_image() {
         // Channel 0: 0, 0, 8, 8: mean 4, deviation 4. Channel 1: constant, so the floor of 1/2.
         let shape = ImageShape { channels: 2, size: 2 };
-        let whitened = reference(&Normalisation::PerImage, shape, &[0, 0, 8, 8, 9, 9, 9, 9]);
-        assert_eq!(whitened, [-1.0, -1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0]);
+        assert_eq!(
+            whitened(shape, &[0, 0, 8, 8, 9, 9, 9, 9]),
+            [-1.0, -1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0]
+        );
         // One pixel in four differs by 1: mean 1/4, deviation sqrt(3)/4 = 0.433, below the floor.
         let grey = ImageShape { channels: 1, size: 2 };
-        let whitened = reference(&Normalisation::PerImage, grey, &[1, 0, 0, 0]);
-        assert_eq!(whitened, [1.5, -0.5, -0.5, -0.5]);
+        assert_eq!(whitened(grey, &[1, 0, 0, 0]), [1.5, -0.5, -0.5, -0.5]);
     }
 
     #[test]
@@ -231,7 +268,7 @@ mod tests {
         let shape = ImageShape { channels: 1, size: 9 };
         let mut image = [0; 81];
         image[4 * 9 + 4] = 100;
-        let local = reference(&Normalisation::Local, shape, &image);
+        let local = local(shape, &image);
         // At the point: blur(x) = 100 k0^2 = 15.924, blur(x^2) = 10,000 k0^2, k0 = 0.39905:
         // (100 - 15.924) / (100 k0) = 2.10690. One to the right:
         // -100 k0 k1 / (100 sqrt(k0 k1)) = -sqrt(k0 k1) = -0.31078.
@@ -246,7 +283,7 @@ mod tests {
         // blur = 100 k0 at column 0, 100 k1 at column 1, 100 k3 at column 3.
         let shape = ImageShape { channels: 1, size: 8 };
         let image: Vec<u8> = (0..64).map(|index| if index % 8 == 0 { 100 } else { 0 }).collect();
-        let local = reference(&Normalisation::Local, shape, &image);
+        let local = local(shape, &image);
         // (100 - 100 k0) / (100 sqrt(k0)) = 0.95131; -sqrt(k1) = -0.49197; -sqrt(k3) = -0.06658.
         close(&[local[0], local[1], local[3]], &[0.95131, -0.49197, -0.06658]);
     }
@@ -254,6 +291,41 @@ mod tests {
     #[test]
     fn a_flat_image_has_no_contrast() {
         let shape = ImageShape { channels: 3, size: 4 };
-        close(&reference(&Normalisation::Local, shape, &[77; 48]), &[0.0; 48]);
+        close(&local(shape, &[77; 48]), &[0.0; 48]);
+    }
+
+    #[test]
+    fn statistics_are_per_channel_and_pixel_and_a_pixel_that_never_changes_has_the_floor() {
+        // Two images of two channels and one pixel: (10, 200) and (14, 200).
+        let pair = ImageShape { channels: 2, size: 1 };
+        let images = Images::new(pair, 2, vec![10, 200, 14, 200], vec![0, 1]);
+        // Channel 0: mean 12, deviation sqrt((4 + 4) / 2) = 2. Channel 1: deviation 0, so 0.001.
+        let statistics = (vec![12.0, 200.0], vec![2.0, 0.001]);
+        assert_eq!(pixel_statistics(&images), statistics);
+        let fitted = |method| Normaliser::fit(method, &images, Device::Cpu).unwrap();
+        for (method, expected) in [
+            (Preprocess::MeanSubtraction, [1.0, 1.0]),
+            (Preprocess::GlobalContrastNormalisation, [2.0, 0.001]),
+        ] {
+            let Normaliser::PerPixel { mean, deviation } = fitted(method) else { panic!() };
+            assert_eq!(mean, Tensor::from_slice(&[12.0_f32, 200.0]).view([1, 1, 2]));
+            assert_eq!(deviation, Tensor::from_slice(&expected.map(|x| x as f32)).view([1, 1, 2]));
+        }
+    }
+
+    #[test]
+    fn deviations_of_many_bright_images_are_exact() {
+        // 30,000 times 254 and 255: mean 254.5, deviation 0.5.
+        let shape = ImageShape { channels: 1, size: 1 };
+        let bytes: Vec<u8> = [254, 255].repeat(30_000);
+        let images = Images::new(shape, 2, bytes, vec![0; 60_000]);
+        assert_eq!(pixel_statistics(&images), (vec![254.5], vec![0.5]));
+    }
+
+    #[test]
+    fn the_kernel_is_a_gaussian() {
+        // exp(0) = 1, exp(-1/2) = 0.60653, exp(-2) = 0.13534, exp(-9/2) = 0.01111; sum 2.50595.
+        let expected = [0.00443, 0.05401, 0.24204, 0.39905, 0.24204, 0.05401, 0.00443];
+        close(&gaussian_kernel(), &expected);
     }
 }
