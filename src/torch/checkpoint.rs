@@ -5,8 +5,9 @@
 //! anew at every epoch, so they need not be saved. The file is written aside and renamed, so the
 //! one under the name is always whole. After a failed save the next epoch is saved again.
 
+use std::collections::HashMap;
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use metaqnn::regular_file;
 use metaqnn::training::protocol::Request;
@@ -24,12 +25,6 @@ const FILE: &str = "checkpoint.safetensors";
 /// The folder belongs to one attempt, so one name will do for the file that is being written.
 const UNFINISHED: &str = "checkpoint.unfinished";
 
-#[derive(Debug)]
-pub struct Checkpoint {
-    folder: PathBuf,
-    training: String,
-}
-
 #[derive(Debug, Serialize, Deserialize)]
 struct Saved {
     /// See [`digest`].
@@ -38,80 +33,72 @@ struct Saved {
     adam_steps: i64,
 }
 
-impl Checkpoint {
-    pub fn of(request: &Request) -> Option<Self> {
-        let folder = request.checkpoint.clone()?;
-        Some(Self { folder, training: digest(request) })
-    }
+/// Replaces what was saved before. Makes the folder, also where it was removed.
+pub fn save(
+    request: &Request,
+    network: &Network,
+    optimizer: &Adam,
+    progress: &TrainingState,
+) -> Result<(), TorchError> {
+    let Some(folder) = &request.checkpoint else { return Ok(()) };
+    let saved = Saved {
+        training: digest(request),
+        progress: progress.clone(),
+        adam_steps: optimizer.steps,
+    };
+    let text = serde_json::to_vec(&saved).expect("numbers and names can be written as JSON");
+    let mut tensors = tensors_of(network, optimizer);
+    tensors.push(("progress".to_owned(), Tensor::f_from_slice(&text)?));
+    let (aside, path) = (folder.join(UNFINISHED), folder.join(FILE));
+    let write = || -> anyhow::Result<()> {
+        fs::create_dir_all(folder)?;
+        Tensor::write_safetensors(&tensors, &aside)?;
+        regular_file::open(&aside, File::options().read(true), OFlags::NOFOLLOW)?.sync_all()?;
+        fs::rename(&aside, &path)?;
+        Ok(regular_file::sync_folder(folder)?)
+    };
+    write().map_err(|error| {
+        // A half of it would only take up room, which may be what was missing.
+        let _ = fs::remove_file(&aside);
+        failed("write", &path, error)
+    })
+}
 
-    /// Replaces what was saved before. Makes the folder, also where it was removed.
-    pub fn save(
-        &self,
-        network: &Network,
-        optimizer: &Adam,
-        progress: &TrainingState,
-    ) -> Result<(), TorchError> {
-        let text = serde_json::to_vec(&Saved {
-            training: self.training.clone(),
-            progress: progress.clone(),
-            adam_steps: optimizer.steps,
-        });
-        let text = text.expect("numbers and names can be written as JSON");
-        let mut tensors = tensors_of(network, optimizer);
-        tensors.push(("progress".to_owned(), Tensor::f_from_slice(&text)?));
-        let (aside, path) = (self.folder.join(UNFINISHED), self.folder.join(FILE));
-        let write = || -> anyhow::Result<()> {
-            fs::create_dir_all(&self.folder)?;
-            Tensor::write_safetensors(&tensors, &aside)?;
-            regular_file::open(&aside, File::options().read(true), OFlags::NOFOLLOW)?.sync_all()?;
-            fs::rename(&aside, &path)?;
-            Ok(regular_file::sync_folder(&self.folder)?)
-        };
-        write().map_err(|error| {
-            // A half of it would only take up room, which may be what was missing.
-            let _ = fs::remove_file(&aside);
-            failed("write", &path, error)
-        })
+/// Returns how far the saved training had come; `None` when nothing was saved.
+pub fn restore(
+    request: &Request,
+    network: &Network,
+    optimizer: &mut Adam,
+) -> Result<Option<TrainingState>, TorchError> {
+    let path = request.checkpoint.as_ref().map(|folder| folder.join(FILE));
+    let Some(path) = path.filter(|path| request.resume && path.exists()) else {
+        return Ok(None);
+    };
+    // What libtorch opens it waits for.
+    regular_file::open(&path, File::options().read(true), OFlags::NOFOLLOW)
+        .map_err(|error| failed("read", &path, error))?;
+    let tensors = Tensor::read_safetensors(&path).map_err(|error| failed("read", &path, error))?;
+    let tensors: HashMap<_, _> = tensors.into_iter().collect();
+    let tensor = |name: &str| {
+        let lacks = || failed("read", &path, format!("it has no tensor `{name}`"));
+        tensors.get(name).ok_or_else(lacks)
+    };
+    let bytes: Vec<u8> = Vec::try_from(tensor("progress")?)?;
+    let saved: Saved =
+        serde_json::from_slice(&bytes).map_err(|error| failed("read", &path, error))?;
+    if saved.training != digest(request) {
+        return Err(TorchError::Request(format!(
+            "checkpoint `{}` belongs to another training (remove it, or resume with the request \
+             it was made for)",
+            path.display()
+        )));
     }
-
-    /// Returns how far the saved training had come; `None` when nothing was saved.
-    pub fn restore(
-        &self,
-        network: &Network,
-        optimizer: &mut Adam,
-    ) -> Result<Option<TrainingState>, TorchError> {
-        let path = self.folder.join(FILE);
-        if !path.exists() {
-            return Ok(None);
-        }
-        // What libtorch opens it waits for.
-        regular_file::open(&path, File::options().read(true), OFlags::NOFOLLOW)
-            .map_err(|error| failed("read", &path, error))?;
-        let tensors =
-            Tensor::read_safetensors(&path).map_err(|error| failed("read", &path, error))?;
-        let tensor = |name: &str| {
-            tensors
-                .iter()
-                .find_map(|(found, tensor)| (found == name).then(|| tensor.shallow_clone()))
-                .ok_or_else(|| failed("read", &path, format!("it has no tensor `{name}`")))
-        };
-        let bytes: Vec<u8> = Vec::try_from(tensor("progress")?)?;
-        let saved: Saved =
-            serde_json::from_slice(&bytes).map_err(|error| failed("read", &path, error))?;
-        if saved.training != self.training {
-            return Err(TorchError::Request(format!(
-                "checkpoint `{}` belongs to another training (remove it, or resume with the \
-                 request it was made for)",
-                path.display()
-            )));
-        }
-        let _guard = tch::no_grad_guard();
-        for (name, mut own) in tensors_of(network, optimizer) {
-            own.f_copy_(&tensor(&name)?)?;
-        }
-        optimizer.steps = saved.adam_steps;
-        Ok(Some(saved.progress))
+    let _guard = tch::no_grad_guard();
+    for (name, mut own) in tensors_of(network, optimizer) {
+        own.f_copy_(tensor(&name)?)?;
     }
+    optimizer.steps = saved.adam_steps;
+    Ok(Some(saved.progress))
 }
 
 fn tensors_of(network: &Network, optimizer: &Adam) -> Vec<(String, Tensor)> {

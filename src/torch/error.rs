@@ -21,7 +21,7 @@ pub enum TorchError {
     Refused(String),
     #[error(transparent)]
     Recipe(#[from] Invalid),
-    #[error(transparent)]
+    #[error("{}", anyhow::Chain::new(.0).map(ToString::to_string).collect::<Vec<_>>().join(": "))]
     Data(#[from] DatasetError),
     /// No device for any network.
     #[error("{0}")]
@@ -49,11 +49,6 @@ impl TorchError {
     pub fn unreadable(problem: impl std::fmt::Display) -> Self {
         Self::Request(format!("request cannot be read: {problem}"))
     }
-}
-
-pub fn chain(error: &TorchError) -> String {
-    let causes: Vec<_> = anyhow::Chain::new(error).map(ToString::to_string).collect();
-    causes.join(": ")
 }
 
 /// Parts of the messages by which libtorch says that memory is short: its CUDA allocator, its CPU

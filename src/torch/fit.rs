@@ -9,7 +9,7 @@ use metaqnn::training::{self, EpochReport, ValidRecipe};
 use tch::Kind;
 
 use super::batches::Batches;
-use super::checkpoint::Checkpoint;
+use super::checkpoint;
 use super::epoch::{evaluate, train_epoch};
 use super::error::TorchError;
 use super::initialisation::initialise;
@@ -48,12 +48,8 @@ pub fn fit(
     let plan = Plan::new(&request.layers, request.input_size, request.channels, precision)?;
     let mut network = Network::build(plan, data.device())?;
     let mut optimizer = Adam::new(recipe, network.parameters.flat())?;
-    let checkpoint = Checkpoint::of(request);
-    let mut progress = match &checkpoint {
-        Some(checkpoint) if request.resume => checkpoint.restore(&network, &mut optimizer)?,
-        _ => None,
-    }
-    .unwrap_or_else(|| TrainingState::beginning(recipe.batch_size.into()));
+    let mut progress = checkpoint::restore(request, &network, &mut optimizer)?
+        .unwrap_or_else(|| TrainingState::beginning(recipe.batch_size.into()));
 
     loop {
         let (start, epoch) = match progress.next(recipe, request.epochs) {
@@ -106,9 +102,7 @@ pub fn fit(
         };
         listener.send(&Message::Epoch(report))?;
         // Reported before it is saved: what is saved is then never missing from the curve.
-        if let Some(checkpoint) = &checkpoint
-            && let Err(error) = checkpoint.save(&network, &optimizer, &progress)
-        {
+        if let Err(error) = checkpoint::save(request, &network, &optimizer, &progress) {
             listener.notice(&format!("the training goes on without this checkpoint: {error}"));
         }
     }

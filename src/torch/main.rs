@@ -34,44 +34,29 @@ mod trainer;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use clap::Parser;
+
 use crate::error::TorchError;
 use crate::input::Inbox;
-use crate::trainer::TorchTrainer;
 
-const USAGE: &str = "\
-Trains networks for `metaqnn`, which starts this program by itself (`training.trainer: torch`).
-
-Usage: metaqnn-torch < REQUESTS
-
-One JSON request a line on stdin, one JSON message a line on stdout.
-";
+/// Trains networks for `metaqnn`, which starts this program by itself (`training.trainer: torch`):
+/// one JSON request a line on stdin, one JSON message a line on stdout.
+#[derive(Parser)]
+#[command(override_usage = "metaqnn-torch < REQUESTS")]
+struct Arguments {}
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if !arguments.is_empty() {
-        return usage(matches!(&arguments[..], [one] if one == "-h" || one == "--help"));
-    }
-    match run() {
+    let Arguments {} = Arguments::parse();
+    memory::keep_freed_memory();
+    let answered = Inbox::open()
+        .map_err(|error| TorchError::Failed(format!("failed to catch signals: {error}")))
+        .and_then(|inbox| trainer::run(inbox, io::stdout().lock()));
+    match answered {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             // When stderr is gone too, the exit code is all that is left to say.
-            let _ = writeln!(io::stderr(), "metaqnn-torch: {}", error::chain(&error));
+            let _ = writeln!(io::stderr(), "metaqnn-torch: {error}");
             ExitCode::from(error.exit_code())
         }
     }
-}
-
-fn run() -> Result<u8, TorchError> {
-    memory::keep_freed_memory();
-    let inbox = Inbox::open()
-        .map_err(|error| TorchError::Failed(format!("failed to catch signals: {error}")))?;
-    TorchTrainer::new(inbox, io::stdout().lock()).run()
-}
-
-fn usage(asked: bool) -> ExitCode {
-    let written = match asked {
-        true => io::stdout().write_all(USAGE.as_bytes()),
-        false => io::stderr().write_all(USAGE.as_bytes()),
-    };
-    ExitCode::from(if asked && written.is_ok() { 0 } else { 2 })
 }

@@ -8,52 +8,44 @@ use tch::{Cuda, Device};
 
 use super::batches::DataCache;
 use super::device::{choose_device, precision_notice};
-use super::error::{TorchError, chain};
+use super::error::TorchError;
 use super::fit::{Listener, fit};
 use super::input::{Answer, Inbox, Input};
 use super::memory;
 
-/// Answers requests from an inbox with messages on `messages`; notices for people go to stderr.
-pub struct TorchTrainer<M> {
-    outside: Outside<M>,
-    data: DataCache,
-}
-
-/// Connects the training loop to stdin, stdout and signals.
+/// Connects the training loop to stdin, stdout and signals; notices go to stderr.
 struct Outside<M> {
     inbox: Inbox,
     messages: M,
 }
 
-impl<M: Write> TorchTrainer<M> {
-    pub fn new(inbox: Inbox, messages: M) -> Self {
-        Self { outside: Outside { inbox, messages }, data: DataCache::default() }
-    }
-
-    /// Returns the exit code.
-    pub fn run(&mut self) -> Result<u8, TorchError> {
-        loop {
-            let line = match self.outside.inbox.next() {
-                Input::Line(line) => line,
-                Input::End => return Ok(0),
-                Input::Signal => return Ok(TRY_AGAIN as u8),
-            };
-            match self.answer(&line) {
-                Ok(Some(message)) => self.outside.send(&message)?,
-                Ok(None) => return Ok(TRY_AGAIN as u8),
-                Err(error) => {
-                    if error.is_refusal() {
-                        self.outside.send(&Message::Refused(chain(&error)))?;
-                    }
-                    return Err(error);
+/// Answers the requests of an inbox; returns the exit code.
+pub fn run(inbox: Inbox, messages: impl Write) -> Result<u8, TorchError> {
+    let mut outside = Outside { inbox, messages };
+    let mut data = DataCache::default();
+    loop {
+        let line = match outside.inbox.next() {
+            Input::Line(line) => line,
+            Input::End => return Ok(0),
+            Input::Signal => return Ok(TRY_AGAIN as u8),
+        };
+        match outside.answer(&line, &mut data) {
+            Ok(Some(message)) => outside.send(&message)?,
+            Ok(None) => return Ok(TRY_AGAIN as u8),
+            Err(error) => {
+                if error.is_refusal() {
+                    outside.send(&Message::Refused(error.to_string()))?;
                 }
+                return Err(error);
             }
         }
     }
+}
 
+impl<M: Write> Outside<M> {
     /// The one place where failures of libtorch become answers: too little memory is the
     /// network's, everything else the trainer's.
-    fn answer(&mut self, line: &str) -> Result<Answer, TorchError> {
+    fn answer(&mut self, line: &str, cache: &mut DataCache) -> Result<Answer, TorchError> {
         let request: Request = serde_json::from_str(line).map_err(TorchError::unreadable)?;
         if request.protocol != VERSION {
             return Err(TorchError::Refused(format!(
@@ -69,20 +61,20 @@ impl<M: Write> TorchTrainer<M> {
         if device.is_cuda() {
             Cuda::cudnn_set_benchmark(recipe.cudnn_benchmark);
             if let Some(notice) = precision_notice(recipe.precision, variable) {
-                self.outside.notice(notice);
+                self.notice(notice);
             }
         }
         let prepared = Ok(Some(Message::Done { device: Some(in_words(device)) }));
         if request.epochs == 0 && request.data.is_null() {
             return prepared;
         }
-        let data = self.data.get(&request, device)?;
+        let data = cache.get(&request, device)?;
         if request.epochs == 0 {
             return prepared;
         }
-        match fit(&request, &recipe, data, &mut self.outside) {
+        match fit(&request, &recipe, data, self) {
             Err(error @ TorchError::OutOfMemory { in_use, .. }) => {
-                self.outside.notice(&format!("one image at a time is too much: {error}"));
+                self.notice(&format!("one image at a time is too much: {error}"));
                 // tch reaches no statistics of a GPU's allocator, but what that says when it fails.
                 let peak_bytes = match device {
                     Device::Cpu => memory::greatest_occupied(),
@@ -95,7 +87,6 @@ impl<M: Write> TorchTrainer<M> {
     }
 }
 
-/// Says where networks are trained.
 fn in_words(device: Device) -> String {
     match device {
         Device::Cpu => format!("the CPU ({} threads)", tch::get_num_threads()),
@@ -162,9 +153,9 @@ mod tests {
         let (sender, receiver) = mpsc::channel();
         events.into_iter().for_each(|event| sender.send(event).unwrap());
         drop(sender);
-        let mut trainer = TorchTrainer::new(Inbox::new(receiver), Vec::new());
-        let departure = trainer.run();
-        let text = String::from_utf8(trainer.outside.messages).unwrap();
+        let mut messages = Vec::new();
+        let departure = run(Inbox::new(receiver), &mut messages);
+        let text = String::from_utf8(messages).unwrap();
         (departure, text.lines().map(|line| Message::parse(line).unwrap()).collect())
     }
 

@@ -313,7 +313,7 @@ fn effects_stay_in_their_modules() {
         forbid("tch", name == "torch");
         forbid("fs2", path == Path::new("storage/fs/lock.rs"));
         // A derive on the options of an operation only describes them.
-        forbid("clap", ["cli", "ops", "simulate", "exchange"].contains(&name.as_str()));
+        forbid("clap", ["cli", "ops", "simulate", "exchange", "torch"].contains(&name.as_str()));
         // Anything but a regular file in the place of one is waited for, or read without an end.
         for opening in [
             "File::open", "File::create", "fs::read", "fs::read_to_string", "fs::read_dir",
