@@ -56,9 +56,9 @@ pub struct ExportArgs {
     options: ExportOptions,
 }
 
-pub fn run_export(args: &ExportArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
+pub fn run_export(args: &ExportArgs, printer: &Printer) -> anyhow::Result<()> {
     for path in export(&Experiment::open(&args.dir)?, &args.options)? {
         printer.note(&format!("wrote `{}`", path.display()));
     }
-    Ok(ExitStatus::Done)
+    Ok(())
 }

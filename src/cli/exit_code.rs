@@ -1,6 +1,6 @@
 //! The table of exit codes, by the type of the error.
 
-use std::process::ExitCode;
+use std::io;
 
 use crate::config::ConfigError;
 use crate::dataset::DatasetError;
@@ -26,12 +26,6 @@ pub enum ExitStatus {
     TryAgain = 75,
 }
 
-impl From<ExitStatus> for ExitCode {
-    fn from(status: ExitStatus) -> Self {
-        Self::from(status as u8)
-    }
-}
-
 impl ExitStatus {
     /// The code of the first cause whose type is in the table.
     pub fn of(error: &anyhow::Error) -> Self {
@@ -46,30 +40,29 @@ impl ExitStatus {
     }
 
     fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Self> {
-        let usage_if = |is_usage, other| if is_usage { Self::Usage } else { other };
+        use StorageError::{AlreadyExists, NotAnExperiment, OtherFormat, Unusable};
         Some(if let Some(error) = cause.downcast_ref::<StorageError>() {
-            let is_usage = matches!(
-                error,
-                StorageError::NotAnExperiment { .. }
-                    | StorageError::OtherFormat { .. }
-                    | StorageError::Unusable { .. }
-                    | StorageError::AlreadyExists { .. }
-            );
-            let other = if error.is_damage() { Self::Damaged } else { Self::Environment };
-            usage_if(is_usage, other)
-        } else if let Some(error) = cause.downcast_ref() {
-            usage_if(matches!(error, SlurmError::Unusable(_)), Self::Environment)
-        } else if let Some(error) = cause.downcast_ref() {
-            usage_if(!matches!(error, DatasetError::Damaged { .. }), Self::Damaged)
-        } else if let Some(error) = cause.downcast_ref() {
-            usage_if(!matches!(error, PredictorError::Saved(_)), Self::Damaged)
+            match error {
+                NotAnExperiment { .. } | OtherFormat { .. } => Self::Usage,
+                Unusable { .. } | AlreadyExists { .. } => Self::Usage,
+                _ if error.is_damage() => Self::Damaged,
+                _ => Self::Environment,
+            }
+        } else if let Some(DatasetError::Damaged { .. }) = cause.downcast_ref() {
+            Self::Damaged
+        } else if let Some(PredictorError::Saved(_)) = cause.downcast_ref() {
+            Self::Damaged
         } else if cause.is::<ConfigError>()
+            || cause.is::<DatasetError>()
             || cause.is::<Invalid>()
-            || cause.is::<SpaceError>()
+            || cause.is::<PredictorError>()
             || cause.is::<QLearningError>()
+            || cause.is::<SpaceError>()
+            || matches!(cause.downcast_ref(), Some(SlurmError::Unusable(_)))
         {
             Self::Usage
-        } else if cause.is::<TrainingError>() || cause.is::<std::io::Error>() {
+        } else if cause.is::<SlurmError>() || cause.is::<TrainingError>() || cause.is::<io::Error>()
+        {
             Self::Environment
         } else {
             return None;

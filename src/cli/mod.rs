@@ -1,17 +1,10 @@
-//! The command line.
+//! The command line: each command is an `Args` type, its help and a function that calls one
+//! operation of `ops`.
 //!
-//! Each command is an `Args` type, its help and a `run` function that calls one operation of `ops`.
-//! Results go to stdout, everything else to stderr; exit codes follow from the types of errors.
-//!
-//! | file | holds |
-//! | --- | --- |
-//! | `args.rs` | [`args::SharedDir`], ranges of numbers: what several commands share |
-//! | `config.rs` | `init`, `set`, `config`, `completions` |
-//! | `run.rs`, `train.rs`, `reduce.rs`, `submit.rs` (with `cancel`) | a search |
-//! | `status.rs`, `checks.rs` (`verify`, `doctor`), `space.rs` | questions |
-//! | `simulate.rs`, `exchange.rs` (`import`, `export`) | other data |
-//! | `printer.rs`, `progress.rs` | [`Printer`]: stdout, stderr, log messages; progress events |
-//! | `exit_code.rs` | [`ExitStatus`]: the one table from errors to exit codes |
+//! `config` has `init`, `set`, `config` and `completions`; `submit` has `cancel`, `checks` has
+//! `verify` and `doctor`, `exchange` has `import` and `export`. Results go to stdout, everything
+//! else to stderr (`printer`, `progress`); exit codes follow from the types of errors
+//! (`exit_code`).
 
 mod args;
 mod checks;
@@ -29,12 +22,14 @@ mod submit;
 mod train;
 
 use std::io;
+use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use anyhow::Result;
 use clap::builder::FalseyValueParser;
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use jiff::Timestamp;
 use log::LevelFilter;
 use rayon::ThreadPoolBuilder;
@@ -107,7 +102,8 @@ impl Command {
         matches!(self, Run(_) | Status(_) | Train(_) | Reduce(_) | Verify(_) | Simulate(_))
     }
 
-    fn run(self, trust: Trust, printer: &Printer) -> anyhow::Result<ExitStatus> {
+    /// `given` are its arguments as parsed, without the global ones.
+    fn run(self, given: &ArgMatches, trust: Trust, printer: &Printer) -> Result<ExitStatus> {
         check_clock()?;
         keep_running_at_file_size_limit()?;
         if self.computes() {
@@ -116,9 +112,9 @@ impl Command {
         let done = match self {
             Self::Verify(args) => return checks::verify(args, printer),
             Self::Doctor(args) => return checks::doctor(args, trust, printer),
-            Self::Simulate(args) => return simulate::run(&args, printer),
             Self::Import(args) => return exchange::run_import(args, printer),
-            Self::Export(args) => return exchange::run_export(&args, printer),
+            Self::Export(args) => exchange::run_export(&args, printer),
+            Self::Simulate(args) => simulate::run(&args, given, printer),
             Self::Init(args) => config::init(args, trust, printer),
             Self::Run(args) => run::run(args, trust, printer),
             Self::Submit(args) => submit::run(args, trust, printer),
@@ -136,30 +132,32 @@ impl Command {
 }
 
 pub fn run() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => return show(&error).into(),
+    ExitCode::from(exit_status() as u8)
+}
+
+fn exit_status() -> ExitStatus {
+    let parsed = Cli::command().try_get_matches();
+    let parsed = parsed.and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
+    let (Cli { command, global }, matches) = match parsed {
+        Ok(parsed) => parsed,
+        Err(error) => return show(&error),
     };
-    let printer = Printer::new(match (cli.global.quiet, cli.global.verbose) {
+    let (_, given) = matches.subcommand().expect("a command is required");
+    let printer = Printer::new(match (global.quiet, global.verbose) {
         (true, _) => LevelFilter::Error,
         (false, 0) => LevelFilter::Warn,
         (false, 1) => LevelFilter::Info,
         (false, _) => LevelFilter::Debug,
     });
     printer.start_logging();
-    let trust = if cli.global.trust_group { Trust::Group } else { Trust::Owner };
+    let trust = if global.trust_group { Trust::Group } else { Trust::Owner };
     trust.set_umask();
     // A panic is a bug: it has its own code, and its message is printed by the default hook.
-    let command = std::panic::AssertUnwindSafe(|| cli.command.run(trust, &printer));
-    let status = match std::panic::catch_unwind(command) {
-        Ok(Ok(status)) => status,
-        Ok(Err(error)) => {
-            log::error!("{error:#}");
-            ExitStatus::of(&error)
-        }
-        Err(_) => ExitStatus::Bug,
-    };
-    status.into()
+    let command = AssertUnwindSafe(|| command.run(given, trust, &printer));
+    panic::catch_unwind(command).unwrap_or(Ok(ExitStatus::Bug)).unwrap_or_else(|error| {
+        log::error!("{error:#}");
+        ExitStatus::of(&error)
+    })
 }
 
 /// Help that cannot be written is a failure, unless its reader has closed the pipe.

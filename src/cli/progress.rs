@@ -18,19 +18,13 @@ pub struct Progress<'a> {
     /// Of the whole search, where that is shown.
     search: Option<ProgressBar>,
     /// None where the terminal has no bars.
-    workers: Vec<WorkerBar>,
+    workers: Vec<(ProgressBar, EpochsLeft)>,
     epochs: u32,
     best: Option<f64>,
     /// Every worker reports the end, some before an earlier event of another is read.
     end_is_shown: bool,
     /// Since the last claim: that others train what is left.
     wait_is_shown: bool,
-}
-
-struct WorkerBar {
-    bar: ProgressBar,
-    network: String,
-    left: EpochsLeft,
 }
 
 /// By the epochs of this start but the first, in which the device warms up and a network may fail
@@ -63,21 +57,17 @@ impl<'a> Progress<'a> {
         workers: u32,
         before: Option<&Summary>,
     ) -> Self {
-        let best = before.and_then(|before| before.best.as_ref());
-        let worker = |_| {
-            let template = "network [{bar:28}] {pos}/{len} epochs{prefix} {wide_msg}";
-            let bar = printer.bar(1, template)?;
-            Some(WorkerBar { bar, network: String::new(), left: EpochsLeft::default() })
-        };
+        let template = "network [{bar:28}] {pos}/{len} epochs{prefix} {wide_msg}";
+        let worker = |_| Some((printer.bar(1, template)?, EpochsLeft::default()));
         let workers = (0..workers).filter_map(worker).collect();
         let search = before.and_then(|before| {
             // Without a time: `status` has a range, by what networks have cost.
             let template = "search  [{bar:28}] {pos}/{len} networks {msg}";
-            let bar = printer.bar(before.wanted, template)?;
-            bar.set_position(before.results);
+            let bar = printer.bar(before.wanted, template)?.with_position(before.results);
             bar.enable_steady_tick(Duration::from_secs(1));
             Some(bar)
         });
+        let best = before.and_then(|before| before.best.as_ref());
         Self {
             printer,
             search,
@@ -107,24 +97,21 @@ impl<'a> Progress<'a> {
 
     /// Returns whether the event has a place on the bars.
     fn show_on_bars(&mut self, worker: usize, event: &TrainEvent) -> bool {
-        let Some(WorkerBar { bar, network, left }) = self.workers.get_mut(worker) else {
-            return false;
-        };
+        let Some((bar, left)) = self.workers.get_mut(worker) else { return false };
         match event {
             TrainEvent::Claimed { iteration, epochs, architecture, .. } => {
                 bar.set_length(u64::from(*epochs));
                 bar.set_position(0);
-                bar.set_prefix("");
-                network.clone_from(architecture);
-                bar.set_message(format!("#{iteration} {architecture}"));
+                bar.set_prefix(format!(" #{iteration}"));
+                bar.set_message(architecture.clone());
             }
             TrainEvent::Epoch { iteration, epoch, validation_accuracy, seconds, .. } => {
                 let all = bar.length().unwrap_or_default() as u32;
                 let left = left.after(*epoch, *seconds, all).map(Duration::from_secs_f64);
                 let left = left.map(|left| format!(", at most {:#} left", HumanDuration(left)));
-                bar.set_prefix(left.unwrap_or_default());
+                let left = left.unwrap_or_default();
                 bar.set_position(u64::from(*epoch));
-                bar.set_message(format!("#{iteration} {validation_accuracy:.4} {network}"));
+                bar.set_prefix(format!("{left} #{iteration} {validation_accuracy:.4}"));
             }
             TrainEvent::Recorded { .. } => {
                 if let Some(search) = &self.search {
@@ -135,8 +122,8 @@ impl<'a> Progress<'a> {
             }
             TrainEvent::Reused { .. } => {}
             TrainEvent::Nothing { .. } => {
-                bar.set_message("");
                 bar.set_prefix("");
+                bar.set_message("");
                 return self.search.is_some();
             }
             _ => return false,
@@ -170,17 +157,17 @@ impl<'a> Progress<'a> {
             }
             TrainEvent::Epoch { iteration, epoch, start, validation_accuracy, seconds, .. } => {
                 let start = past_first(*start, format!(" of start {start}"));
+                let all = self.epochs;
                 let seconds = seconds.map_or(String::new(), |seconds| format!(", {seconds:.1} s"));
                 format!(
-                    "iteration {iteration}, epoch {epoch}/{}{start}: \
-                     validation accuracy {validation_accuracy:.4}{seconds}",
-                    self.epochs
+                    "iteration {iteration}, epoch {epoch}/{all}{start}: \
+                     validation accuracy {validation_accuracy:.4}{seconds}"
                 )
             }
             TrainEvent::Recorded { iteration, outcome, reward, .. } => {
                 // The reward of a stopped network is what was predicted of it.
-                let what =
-                    if *outcome == Event::Stopped.to_string() { "predicted" } else { "reward" };
+                let is_stopped = *outcome == Event::Stopped.to_string();
+                let what = if is_stopped { "predicted" } else { "reward" };
                 let reward = reward.map_or(String::new(), |reward| format!(", {what} {reward:.4}"));
                 format!("iteration {iteration}: {outcome}{reward}")
             }
@@ -193,17 +180,14 @@ impl<'a> Progress<'a> {
             TrainEvent::StoppingSwitchedOff { audited, false_stops } => {
                 switched_off(*audited, *false_stops)
             }
-            TrainEvent::Halted | TrainEvent::Nothing { .. } => {
-                event.reason_to_claim_nothing()?.to_owned()
-            }
-            TrainEvent::Reused { .. } => return None,
+            _ => event.reason_to_claim_nothing()?.to_owned(),
         })
     }
 }
 
 impl Drop for Progress<'_> {
     fn drop(&mut self) {
-        let workers = self.workers.iter().map(|worker| &worker.bar);
+        let workers = self.workers.iter().map(|(bar, _)| bar);
         workers.chain(&self.search).for_each(ProgressBar::finish_and_clear);
     }
 }

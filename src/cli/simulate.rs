@@ -3,15 +3,16 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::bail;
 use clap::builder::{PossibleValuesParser, RangedU64ValueParser, TypedValueParser};
-use clap::{Args, ValueEnum};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, ValueEnum};
 use indicatif::ProgressBar;
 use serde::Serialize;
 use serde_json::json;
 use strum::VariantArray;
 
 use super::args::{at_least, not_negative, share, threshold};
-use super::exit_code::ExitStatus;
 use super::printer::Printer;
 use crate::invalid::Invalid;
 use crate::ops::Refusal;
@@ -84,9 +85,8 @@ pub struct SimulateArgs {
 #[derive(Debug, Args)]
 struct WalkArgs {
     /// Networks trained to the end before any is stopped (above 100, sigma comes from ten folds)
-    /// [default: 100]
-    #[arg(long, value_name = "N")]
-    burn_in: Option<usize>,
+    #[arg(long, value_name = "N", default_value_t = PredictorParams::default().burn_in)]
+    burn_in: usize,
     /// Random orders of the networks, at most 100000
     #[arg(long, value_name = "N", default_value_t = 100)]
     #[arg(value_parser = RangedU64ValueParser::<usize>::new().range(1..=100_000))]
@@ -95,22 +95,18 @@ struct WalkArgs {
     #[arg(long, conflicts_with = "orders")]
     file_order: bool,
     /// Stop probabilities from which a network is stopped, above 0.5 and below 1
-    /// [default: 0.9,0.95,0.99]
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = threshold)]
-    delta: Option<Vec<f64>>,
+    #[arg(default_value = "0.9,0.95,0.99")]
+    delta: Vec<f64>,
     /// Compare with the n-th best network, so that the best n are trained to the end (with
-    /// Hyperband kappa says so) [default: 1]
+    /// Hyperband kappa says so)
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = at_least::<1>)]
-    top_n: Option<Vec<usize>>,
-    /// Let networks finish that are predicted within this of the best [default: 0]
-    #[arg(
-        long,
-        value_name = "LIST",
-        value_delimiter = ',',
-        allow_negative_numbers = true,
-        value_parser = not_negative
-    )]
-    offset: Option<Vec<f64>>,
+    #[arg(default_value = "1")]
+    top_n: Vec<usize>,
+    /// Let networks finish that are predicted within this of the best
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = not_negative)]
+    #[arg(allow_negative_numbers = true, default_value = "0")]
+    offset: Vec<f64>,
     /// Seed of the orders and of the search for hyperparameters
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -118,9 +114,10 @@ struct WalkArgs {
 
 #[derive(Debug, Args)]
 struct PredictorArgs {
-    /// The regression model [default: nu-svr-rbf]
+    /// The regression model
     #[arg(long, value_name = "NAME", value_parser = regressor())]
-    regressor: Option<Regressor>,
+    #[arg(default_value_t = PredictorParams::default().regressor)]
+    regressor: Regressor,
     /// C of the nu-SVR [default: searched, as the next two]
     #[arg(long, allow_negative_numbers = true)]
     c: Option<f64>,
@@ -130,17 +127,17 @@ struct PredictorArgs {
     /// gamma of the radial basis function
     #[arg(long, allow_negative_numbers = true)]
     gamma: Option<f64>,
-    /// Tolerance of the nu-SVR's solver [default: 0.001]
+    /// Tolerance of the nu-SVR's solver
     #[arg(long, allow_negative_numbers = true)]
-    tolerance: Option<f64>,
+    #[arg(default_value_t = PredictorParams::default().tolerance)]
+    tolerance: f64,
     /// Search hyperparameters once for each file and epoch (on the first order's burn-in), or for
-    /// each order [default: once]
-    #[arg(long, value_enum)]
-    search: Option<SearchScope>,
+    /// each order
+    #[arg(long, value_enum, default_value_t = SearchScope::Once)]
+    search: SearchScope,
     /// Scale each leave-one-out fold anew, or all by the scales of the whole burn-in
-    /// [default: refit]
-    #[arg(long, value_name = "HOW", value_enum)]
-    sigma: Option<FoldScaling>,
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = FoldScaling::Refit)]
+    sigma: FoldScaling,
 }
 
 #[derive(Debug, Args)]
@@ -148,18 +145,13 @@ struct HyperbandArgs {
     /// Run Hyperband over the networks, plain or with stopping inside its rungs, not the walk
     #[arg(long, value_enum, default_value_t = HyperbandKind::None)]
     scheduler: HyperbandKind,
-    /// One network in ETA goes on to the next rung [default: 3]
-    #[arg(long, value_parser = at_least::<2>)]
-    eta: Option<usize>,
+    /// One network in ETA goes on to the next rung
+    #[arg(long, default_value_t = 3, value_parser = at_least::<2>)]
+    eta: usize,
     /// Shares of a rung that are trained to its end, above 0 and at most 1, for f-hyperband
     /// [default: 1 / ETA]
-    #[arg(
-        long,
-        value_name = "LIST",
-        value_delimiter = ',',
-        allow_negative_numbers = true,
-        value_parser = share
-    )]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = share)]
+    #[arg(allow_negative_numbers = true)]
     kappa: Option<Vec<f64>>,
 }
 
@@ -175,17 +167,26 @@ fn regressor() -> impl TypedValueParser<Value = Regressor> {
         .map(|name| name.parse().expect("only names of regressors are possible"))
 }
 
-pub fn run(args: &SimulateArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
+pub fn run(args: &SimulateArgs, given: &ArgMatches, printer: &Printer) -> anyhow::Result<()> {
+    let is_given = |option: &&str| {
+        let id = option[2..].replace('-', "_");
+        given.value_source(&id) == Some(ValueSource::CommandLine)
+    };
     // All that can be wrong is found before anything is computed.
     let params = args.params()?;
-    args.check()?;
+    let mut idle = args.idle_options().into_iter();
+    if let Some((option, other)) = idle.find(|(option, _)| is_given(option)) {
+        bail!(Refusal::together(option, other));
+    }
+    args.check_files()?;
     // No refusal: one line of options may serve all regressors, and both schedulers.
     let predictor = &params.predictor;
     for name in predictor.without_meaning() {
         log::warn!("`--{name}` is ignored: the regressor `{}` has none", predictor.regressor);
     }
-    if args.hyperband.scheduler == HyperbandKind::Hyperband && args.scores.is_none() {
-        for option in args.given_of_predictor() {
+    let is_plain = args.hyperband.scheduler == HyperbandKind::Hyperband;
+    if is_plain && args.scores.is_none() {
+        for option in OF_PREDICTOR.iter().filter(|option| is_given(option)) {
             log::warn!("`{option}` is ignored: plain Hyperband predicts nothing");
         }
     }
@@ -194,119 +195,88 @@ pub fn run(args: &SimulateArgs, printer: &Printer) -> anyhow::Result<ExitStatus>
     for input in &inputs {
         printer.note(&input.summary);
         input.warnings.iter().for_each(|warning| log::warn!("{warning}"));
-        let (networks, burn_in) = (input.curves.networks(), predictor.burn_in);
-        let is_empty = networks <= burn_in || input.curves.epochs() == 1;
-        if let Some(file) = args.trace.as_ref().or(args.scores.as_ref()).filter(|_| is_empty) {
-            let (path, networks, epochs) = (file.clone(), networks, input.curves.epochs());
-            return Err(Refusal::Usage(format!(
+        let (networks, epochs) = (input.curves.networks(), input.curves.epochs());
+        let burn_in = predictor.burn_in;
+        if let Some(file) = args.trace.as_ref().or(args.scores.as_ref())
+            && (networks <= burn_in || epochs == 1)
+        {
+            bail!(Refusal::Usage(format!(
                 "`{}` would be empty: of {networks} networks of {epochs} epochs, a burn-in \
                  of {burn_in} leaves nothing to predict (choose a smaller `--burn-in`, and \
                  curves of two epochs or more)",
-                path.display()
-            ))
-            .into());
+                file.display()
+            )));
         }
-        if networks <= burn_in && args.hyperband.scheduler != HyperbandKind::Hyperband {
+        if networks <= burn_in && !is_plain {
             log::warn!(
                 "the burn-in of {burn_in} leaves none of {networks} networks to be stopped \
                  (choose a smaller --burn-in)"
             );
         }
     }
-    for input in &inputs {
-        args.replay(input, &params, printer)?;
-    }
-    Ok(ExitStatus::Done)
+    inputs.iter().try_for_each(|input| args.replay(input, &params, printer))
 }
+
+const OF_PREDICTOR: [&str; 8] =
+    ["--burn-in", "--regressor", "--c", "--nu", "--gamma", "--tolerance", "--search", "--sigma"];
 
 impl SimulateArgs {
     fn params(&self) -> Result<SimulationParams, Invalid> {
-        let (walk, given, default) = (&self.walk, &self.predictor, PredictorParams::default());
+        let Self { walk, predictor: given, .. } = self;
         let predictor = PredictorParams {
-            regressor: given.regressor.unwrap_or(default.regressor),
-            burn_in: walk.burn_in.unwrap_or(default.burn_in),
-            tolerance: given.tolerance.unwrap_or(default.tolerance),
+            regressor: given.regressor,
+            burn_in: walk.burn_in,
+            tolerance: given.tolerance,
             c: given.c,
             nu: given.nu,
             gamma: given.gamma,
-            ..default
+            ..PredictorParams::default()
         };
         // Another name for the same values.
         let option = |mut invalid: Invalid| {
             invalid.key = invalid.key.replace("early_stopping.", "--").replace('_', "-");
             invalid
         };
-        let deltas = walk.delta.as_deref().unwrap_or(&[0.9, 0.95, 0.99]);
-        let top_ns = walk.top_n.as_deref().unwrap_or(&[1]);
-        let offsets = walk.offset.as_deref().unwrap_or(&[0.0]);
         Ok(SimulationParams {
             predictor: predictor.check().map_err(option)?,
             orders: if walk.file_order { Orders::File } else { Orders::Random(walk.orders) },
-            settings: RuleSetting::grid(deltas, top_ns, offsets),
-            search: given.search.unwrap_or(SearchScope::Once),
-            scaling: given.sigma.unwrap_or(FoldScaling::Refit),
+            settings: RuleSetting::grid(&walk.delta, &walk.top_n, &walk.offset),
+            search: given.search,
+            scaling: given.sigma,
         })
     }
 
-    /// Options that do not go together, and files that cannot be written.
-    fn check(&self) -> anyhow::Result<()> {
-        if let Some((option, other)) = self.idle_option() {
-            return Err(Refusal::together(option, other).into());
-        }
+    fn check_files(&self) -> anyhow::Result<()> {
         let mut targets = Vec::new();
         for (option, file) in [("--trace", &self.trace), ("--scores", &self.scores)] {
             let Some(file) = file else { continue };
             targets.push(check_target(file, &self.inputs)?);
             if self.inputs.len() > 1 {
-                return Err(Refusal::together(option, "several inputs").into());
+                bail!(Refusal::together(option, "several inputs"));
             }
         }
-        if let [trace, scores] = targets.as_slice()
-            && trace == scores
-        {
-            let other = "`--scores` of the same file";
-            return Err(Refusal::together("--trace", other).into());
+        if matches!(&targets[..], [trace, scores] if trace == scores) {
+            bail!(Refusal::together("--trace", "`--scores` of the same file"));
         }
         Ok(())
     }
 
-    /// Returns an option that would do nothing beside another one, with that one in words. Not left
-    /// to clap, which waives what an option requires when a third one rules that out.
-    pub(super) fn idle_option(&self) -> Option<(&'static str, &'static str)> {
-        let (walk, hyperband) = (&self.walk, &self.hyperband);
-        let has_scheduler = hyperband.scheduler != HyperbandKind::None;
-        let is_plain = hyperband.scheduler == HyperbandKind::Hyperband;
-        let is_random = self.trace.is_some() && !walk.file_order;
+    /// Options that do nothing, each with what they do not go with. Not left to clap, which waives
+    /// what an option requires when a third one rules that out.
+    fn idle_options(&self) -> Vec<(&'static str, &'static str)> {
         const NONE: &str = "`--scheduler none`";
         const PLAIN: &str = "`--scheduler hyperband`, but with `f-hyperband`";
-        let protected = "a scheduler, where kappa says how many are protected";
-        let idle = [
-            ("--trace", self.trace.is_some() && has_scheduler, "a scheduler"),
-            ("--trace", is_random, "random orders, but with `--file-order`"),
-            ("--top-n", walk.top_n.is_some() && has_scheduler, protected),
-            ("--eta", hyperband.eta.is_some() && !has_scheduler, NONE),
-            ("--kappa", hyperband.kappa.is_some() && !has_scheduler, NONE),
-            ("--kappa", hyperband.kappa.is_some() && is_plain, PLAIN),
-            ("--delta", walk.delta.is_some() && is_plain, PLAIN),
-            ("--offset", walk.offset.is_some() && is_plain, PLAIN),
-        ];
-        idle.into_iter().find_map(|(option, is_idle, other)| is_idle.then_some((option, other)))
-    }
-
-    fn given_of_predictor(&self) -> impl Iterator<Item = &'static str> {
-        let given = &self.predictor;
-        [
-            ("--burn-in", self.walk.burn_in.is_some()),
-            ("--regressor", given.regressor.is_some()),
-            ("--c", given.c.is_some()),
-            ("--nu", given.nu.is_some()),
-            ("--gamma", given.gamma.is_some()),
-            ("--tolerance", given.tolerance.is_some()),
-            ("--search", given.search.is_some()),
-            ("--sigma", given.sigma.is_some()),
-        ]
-        .into_iter()
-        .filter_map(|(option, is_given)| is_given.then_some(option))
+        let trace = ("--trace", "a scheduler");
+        let top_n = ("--top-n", "a scheduler, where kappa says how many are protected");
+        let random = ("--trace", "random orders, but with `--file-order`");
+        match self.hyperband.scheduler {
+            HyperbandKind::None if self.walk.file_order => vec![("--eta", NONE), ("--kappa", NONE)],
+            HyperbandKind::None => vec![random, ("--eta", NONE), ("--kappa", NONE)],
+            HyperbandKind::Hyperband => {
+                vec![trace, top_n, ("--kappa", PLAIN), ("--delta", PLAIN), ("--offset", PLAIN)]
+            }
+            HyperbandKind::FHyperband => vec![trace, top_n],
+        }
     }
 
     fn replay(
@@ -324,18 +294,21 @@ impl SimulateArgs {
         let bar = bar.inspect(|bar| bar.enable_steady_tick(Duration::from_secs(1)));
         let bar = bar.unwrap_or_else(ProgressBar::hidden);
         let on_order = || bar.inc(1);
-        if let Some(kappas) = self.hyperband.kappas() {
-            let scheduler = (self.hyperband.eta(), &*kappas);
-            let summaries = simulate_hyperband(curves, params, scheduler, &mut rng(), &on_order)?;
-            bar.finish_and_clear();
-            self.print(input, &summaries, hyperband_table, printer)?;
-        } else {
+        let HyperbandArgs { scheduler, eta, kappa } = &self.hyperband;
+        if *scheduler == HyperbandKind::None {
             let simulation = simulate(curves, params, &mut rng(), &on_order);
             bar.finish_and_clear();
             self.print(input, &simulation.summaries, stopping_table, printer)?;
             if let Some(file) = &self.trace {
                 write_trace(file, curves, &simulation.trace)?;
             }
+        } else {
+            let is_plain = *scheduler == HyperbandKind::Hyperband;
+            let default = if is_plain { Vec::new() } else { vec![1.0 / *eta as f64] };
+            let scheduler = (*eta, kappa.as_ref().unwrap_or(&default).as_slice());
+            let summaries = simulate_hyperband(curves, params, scheduler, &mut rng(), &on_order)?;
+            bar.finish_and_clear();
+            self.print(input, &summaries, hyperband_table, printer)?;
         }
         if let Some(file) = &self.scores {
             write_scores(file, &score_beside_last_seen(curves, params, rng)?)?;
@@ -364,22 +337,5 @@ impl SimulateArgs {
             })?;
         }
         Ok(())
-    }
-}
-
-impl HyperbandArgs {
-    fn eta(&self) -> usize {
-        self.eta.unwrap_or(3)
-    }
-
-    /// None without a scheduler.
-    fn kappas(&self) -> Option<Vec<f64>> {
-        match self.scheduler {
-            HyperbandKind::None => None,
-            HyperbandKind::Hyperband => Some(Vec::new()),
-            HyperbandKind::FHyperband => {
-                Some(self.kappa.clone().unwrap_or_else(|| vec![1.0 / self.eta() as f64]))
-            }
-        }
     }
 }
