@@ -98,9 +98,9 @@ pub fn config(args: ConfigArgs, printer: &Printer) -> anyhow::Result<()> {
         if config.config.data.path.as_ref().is_some_and(|data| data.exists()) {
             ops::init::check_images(&config)?;
         }
-        printer.result(&config.to_yaml()?)
+        printer.result(&config.to_yaml())
     } else if let Some(dir) = args.in_force {
-        printer.result(&Experiment::open(&dir)?.config().to_yaml()?)
+        printer.result(&Experiment::open(&dir)?.config().to_yaml())
     } else {
         printer.result(DEFAULTS)
     }

@@ -34,15 +34,15 @@ const SHOWN: usize = 5;
 pub fn run_import(args: ImportArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
     let experiment = Experiment::open(&args.dir)?;
     let imported = import(&experiment, &args.source)?;
-    for problem in imported.set_aside_rows.iter().take(SHOWN) {
-        printer.note(&format!("set aside: {problem}"));
-    }
-    if let Some(more) = imported.set_aside_rows.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+    let set_aside = &imported.set_aside_rows;
+    set_aside.iter().take(SHOWN).for_each(|row| printer.note(&format!("set aside: {row}")));
+    if set_aside.len() > SHOWN {
+        let more = set_aside.len() - SHOWN;
         printer.note(&format!("set aside: {more} more rows (`--json` lists them all)"));
     }
     printer.answer(args.json, &imported, &imported)?;
     // A file of which nothing can be used is the wrong one, or all of it is in percent.
-    let is_in_vain = imported.imported_rows == 0 && !imported.set_aside_rows.is_empty();
+    let is_in_vain = imported.imported_rows == 0 && !set_aside.is_empty();
     Ok(if is_in_vain { ExitStatus::Damaged } else { ExitStatus::Done })
 }
 

@@ -4,7 +4,7 @@ use std::env;
 use std::fmt::Display;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
-use anyhow::Context;
+use anyhow::{Context, Result};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use log::LevelFilter;
 use serde::Serialize;
@@ -48,30 +48,21 @@ impl Printer {
         has_bars.then(|| bar().with_style(style.progress_chars("=> ")))
     }
 
-    pub fn stdout_is_terminal(&self) -> bool {
-        io::stdout().is_terminal()
-    }
-
     /// Colour on a terminal, unless `NO_COLOR` is set.
     pub fn colour(&self) -> Colour {
         let unwanted = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        if self.stdout_is_terminal() && !unwanted { Colour::Ansi } else { Colour::Plain }
+        if io::stdout().is_terminal() && !unwanted { Colour::Ansi } else { Colour::Plain }
     }
 
     /// On stdout, with a line feed at its end. A closed pipe (`| head`) ends the program quietly.
-    pub fn result(&self, text: &str) -> anyhow::Result<()> {
+    pub fn result(&self, text: &str) -> Result<()> {
         match write_line(text.strip_suffix('\n').unwrap_or(text)) {
             Err(error) if error.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
             written => written.context("failed to write to stdout"),
         }
     }
 
-    pub fn answer(
-        &self,
-        json: bool,
-        object: &impl Serialize,
-        text: impl Display,
-    ) -> anyhow::Result<()> {
+    pub fn answer(&self, json: bool, object: &impl Serialize, text: impl Display) -> Result<()> {
         self.result(&if json { serde_json::to_string(object)? } else { text.to_string() })
     }
 
@@ -101,7 +92,7 @@ fn write_line(line: &str) -> io::Result<()> {
     stdout.flush()
 }
 
-/// Standard error, its bars taken away while something is written.
+/// Stderr, its bars taken away while something is written.
 struct AboveBars(MultiProgress);
 
 impl Write for AboveBars {

@@ -66,8 +66,7 @@ pub fn run(args: SpaceArgs, printer: &Printer) -> anyhow::Result<()> {
         .with_context(|| format!("`{}`", args.config.display()))?;
     // Not left to clap, which waives what an option requires when a third one rules that out.
     if args.epsilon.is_some() && args.sample.is_none() {
-        let other = "another question than `--sample`";
-        bail!(Refusal::together("--epsilon", other));
+        bail!(Refusal::together("--epsilon", "another question than `--sample`"));
     }
     let space = &config.space;
     let print = |(object, text): (Value, String)| printer.answer(args.json, &object, text);
@@ -78,11 +77,9 @@ pub fn run(args: SpaceArgs, printer: &Printer) -> anyhow::Result<()> {
         for number in 1.. {
             let Some(line) = read_line(&mut stdin, number)? else { break };
             let parsed = space.parse(&line);
-            let text = match &parsed {
-                Ok(architecture) => format!("legal: {architecture}"),
-                Err(problem) => format!("illegal: {problem}"),
-            };
-            print((checked(space, &line, &parsed), text))?;
+            let legal = parsed.as_ref().map(|architecture| format!("legal: {architecture}"));
+            let text = legal.unwrap_or_else(|problem| format!("illegal: {problem}"));
+            print((checked(space, &line, parsed.as_ref()), text))?;
         }
     } else if let Some(prefix) = &args.next {
         let state = space.parse_prefix(prefix)?;
@@ -101,7 +98,7 @@ pub fn run(args: SpaceArgs, printer: &Printer) -> anyhow::Result<()> {
     } else if let Some(text) = &args.cost {
         let architecture = space.parse(text)?;
         let text = cost(space, &architecture);
-        print((checked(space, &architecture.to_string(), &Ok(architecture)), text))?;
+        print((checked(space, &architecture.to_string(), Ok(&architecture)), text))?;
     } else {
         print(size(space))?;
     }
@@ -114,23 +111,21 @@ const LONGEST_LINE: u64 = 1 << 20;
 /// `None` after the last line.
 fn read_line(stdin: &mut impl BufRead, number: u64) -> anyhow::Result<Option<String>> {
     let mut line = Vec::new();
-    stdin.take(LONGEST_LINE).read_until(b'\n', &mut line).context("failed to read stdin")?;
-    if line.is_empty() {
-        return Ok(None);
+    let read = stdin.take(LONGEST_LINE).read_until(b'\n', &mut line);
+    let is_whole = line.pop_if(|end| *end == b'\n').is_some();
+    match read.context("failed to read stdin")? as u64 {
+        0 => return Ok(None),
+        LONGEST_LINE if !is_whole => bail!(Refusal::Usage(format!(
+            "line {number} of stdin has more than a mebibyte (write one architecture a line)"
+        ))),
+        _ => Ok(Some(String::from_utf8_lossy(&line).trim_end_matches('\r').to_owned())),
     }
-    if line.pop_if(|end| *end == b'\n').is_none() && line.len() as u64 == LONGEST_LINE {
-        bail!(Refusal::Usage(format!(
-            "line {number} of stdin has more than a mebibyte (write one architecture a \
-             line)"
-        )));
-    }
-    Ok(Some(String::from_utf8_lossy(&line).trim_end_matches('\r').to_owned()))
 }
 
 fn size(space: &Space) -> (Value, String) {
-    let image = space.image;
+    let (image, max_layers) = (space.image, space.max_layers);
     let (states, pairs) = (space.states().len(), space.count_state_action_pairs());
-    let (architectures, max_layers) = (space.count_architectures().to_string(), space.max_layers);
+    let architectures = space.count_architectures().to_string();
     let text = format!(
         "images          {0} x {0} pixels, {1} channel{2}, {3} classes\n\
          most layers     {max_layers}\n\
@@ -156,25 +151,26 @@ fn size(space: &Space) -> (Value, String) {
 fn state(space: &Space, key: &StateKey) -> (Value, String) {
     let next: Vec<String> = space.legal_actions(key).iter().map(ToString::to_string).collect();
     let state = StateTuple::of_state(key);
-    let StateTuple { layer_type, layer_depth, filter_depth, filter_size, stride, .. } = state;
-    let (fc_size, image_size) = (state.fc_size, state.image_size);
-    let text = format!(
-        "depth {layer_depth:>2}  {layer_type:<5} {filter_depth:>3} {filter_size} {stride} \
-         {fc_size:>3}  size {image_size}: {}",
-        next.join(" ")
-    );
     let mut object = json!(state);
     object["next"] = json!(next);
+    let StateTuple { layer_type, layer_depth, filter_depth, filter_size, stride, .. } = state;
+    let text = format!(
+        "depth {layer_depth:>2}  {layer_type:<5} {filter_depth:>3} {filter_size} {stride} \
+         {:>3}  size {}: {}",
+        state.fc_size,
+        state.image_size,
+        next.join(" ")
+    );
     (object, text)
 }
 
-fn checked(space: &Space, text: &str, parsed: &Result<Architecture, SpaceError>) -> Value {
-    let architecture = parsed.as_ref().ok();
+fn checked(space: &Space, text: &str, parsed: Result<&Architecture, &SpaceError>) -> Value {
+    let architecture = parsed.ok();
     let cost = architecture.map(|architecture| space.cost(architecture));
     json!({
         "architecture": text,
         "legal": parsed.is_ok(),
-        "reason": parsed.as_ref().err().map(ToString::to_string),
+        "reason": parsed.err().map(ToString::to_string),
         "with_dropout": architecture.map(ToString::to_string),
         "layers": architecture.map(Architecture::depth),
         "parameters": cost.map(|cost| cost.parameters),
@@ -201,9 +197,8 @@ fn cost(space: &Space, architecture: &Architecture) -> String {
 
 fn with_commas(number: impl ToString) -> String {
     let digits = number.to_string();
-    let groups: Vec<&str> =
-        digits.as_bytes().rchunks(3).rev().filter_map(|group| str::from_utf8(group).ok()).collect();
-    groups.join(",")
+    let groups = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy);
+    groups.collect::<Vec<_>>().join(",")
 }
 
 #[cfg(test)]

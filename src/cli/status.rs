@@ -1,5 +1,6 @@
 //! `metaqnn status`: how far a search is.
 
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -39,12 +40,11 @@ pub struct StatusArgs {
 }
 
 pub fn run(args: StatusArgs, printer: &Printer) -> anyhow::Result<()> {
+    // Home and clear, on a terminal only: a file gets one block after the other.
+    let clears = args.watch.is_some() && io::stdout().is_terminal();
+    let clear = if clears { "\x1b[H\x1b[2J" } else { "" };
     loop {
-        let experiment = Experiment::open(&args.dir)?;
-        let status = status::status(&experiment)?;
-        // Home and clear, on a terminal only: a file gets one block after the other.
-        let clears = args.watch.is_some() && printer.stdout_is_terminal();
-        let clear = if clears { "\x1b[H\x1b[2J" } else { "" };
+        let status = status::status(&Experiment::open(&args.dir)?)?;
         let text = terminal::status(&status, printer.colour());
         printer.answer(args.json, &status, format!("{clear}{text}"))?;
         match args.watch {

@@ -16,14 +16,15 @@ pub const DEFAULTS: &str = include_str!("defaults.yaml");
 /// The error does not name the file.
 pub fn load(path: &Path, settings: &[Setting]) -> Result<ExperimentConfig, ConfigError> {
     if path.is_dir() {
-        let problem = "a folder is no configuration (name a YAML file; an experiment directory \
-                       comes after it)";
-        return Err(ConfigError::Unusable(problem.to_owned()));
+        return Err(ConfigError::unusable(
+            "a folder is no configuration (name a YAML file; an experiment directory comes after \
+             it)",
+        ));
     }
     let bytes = regular_file::read_input(path, SMALL).map_err(ConfigError::Read)?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let byte = error.utf8_error().valid_up_to();
-        ConfigError::Unusable(format!(
+        ConfigError::unusable(format!(
             "not a text file: byte {byte} is no UTF-8 (is it the right file?)"
         ))
     })?;
@@ -34,14 +35,15 @@ pub(super) fn parse(text: &str, settings: &[Setting]) -> Result<ExperimentConfig
     // Editors of some systems put it first; YAML would begin a second document after it.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut document = match document(text)? {
-        Value::Mapping(sections) => Value::Mapping(sections),
         Value::Null => Value::Mapping(Mapping::new()),
-        _ => {
-            let problem = "a configuration is a mapping of sections such as `experiment` and \
-                           `data` (see `metaqnn config --defaults`)";
-            return Err(ConfigError::Unusable(problem.to_owned()));
-        }
+        document => document,
     };
+    if !document.is_mapping() {
+        return Err(ConfigError::unusable(
+            "a configuration is a mapping of sections such as `experiment` and `data` (see \
+             `metaqnn config --defaults`)",
+        ));
+    }
     for setting in settings {
         refuse_unknown(&setting.path)?;
         setting.apply(&mut document);
@@ -49,7 +51,7 @@ pub(super) fn parse(text: &str, settings: &[Setting]) -> Result<ExperimentConfig
     paths(&document).iter().try_for_each(|key| refuse_unknown(key))?;
     drop_empty(&mut document);
     // Through text once more, so that an error has the path of the value.
-    let written = serde_yaml::to_string(&document).map_err(ConfigError::Unwritable)?;
+    let written = serde_yaml::to_string(&document).map_err(|error| unreadable(&error))?;
     serde_yaml::from_str(&written).map_err(|error| wrong_value(&error, text))
 }
 
@@ -57,13 +59,14 @@ pub(super) fn parse(text: &str, settings: &[Setting]) -> Result<ExperimentConfig
 fn wrong_value(error: &serde_yaml::Error, text: &str) -> ConfigError {
     let (message, _) = without_place(error);
     let in_file = serde_yaml::from_str::<ExperimentConfig>(text).err();
-    let line = match in_file.as_ref().map(without_place) {
-        Some((same, line)) if same == message && !message.starts_with("missing") => line,
-        _ => None,
+    let place = match in_file.as_ref().map(without_place) {
+        Some((same, Some(line))) if same == message && !message.starts_with("missing") => {
+            format!("line {line}; ")
+        }
+        _ => String::new(),
     };
-    let place = line.map_or(String::new(), |line| format!("line {line}; "));
     let problem = in_plain_words(&message);
-    ConfigError::Unusable(format!("{problem} ({place}see `metaqnn config --defaults`)"))
+    ConfigError::unusable(format!("{problem} ({place}see `metaqnn config --defaults`)"))
 }
 
 /// Drops sections whose lines are all commented out, and an empty name, which would read `null`.
@@ -76,14 +79,11 @@ fn drop_empty(document: &mut Value) {
 }
 
 /// Every value that is no section, by its path, as text for people.
-pub fn leaves(config: &ExperimentConfig) -> Result<BTreeMap<String, String>, ConfigError> {
-    let value = serde_yaml::to_value(config).map_err(ConfigError::Unwritable)?;
+pub fn leaves(config: &ExperimentConfig) -> BTreeMap<String, String> {
+    let value = serde_yaml::to_value(config).expect("a configuration has only plain values");
     let keys = value.as_mapping().into_iter().flat_map(|all| entries(all, ""));
-    let text = |value| serde_json::to_string(value).unwrap_or_default();
-    Ok(keys
-        .filter(|(_, value)| !value.is_mapping())
-        .map(|(path, value)| (path, text(value)))
-        .collect())
+    let leaves = keys.filter(|(_, value)| !value.is_mapping());
+    leaves.map(|(path, value)| (path, serde_json::to_string(value).unwrap_or_default())).collect()
 }
 
 /// A frozen configuration after settings, in their order, checked key by key but not as a whole.
@@ -95,23 +95,24 @@ pub fn in_force(
         return Ok(frozen.clone());
     }
     settings.iter().try_for_each(|setting| check_changeable(&setting.path).map(drop))?;
-    parse(&frozen.to_yaml()?, settings)
+    parse(&frozen.to_yaml(), settings)
 }
 
 pub(super) fn document(text: &str) -> Result<Value, ConfigError> {
-    yaml_bounds::check(text).map_err(|problem| ConfigError::Unusable(problem.to_string()))?;
-    serde_yaml::from_str(text).map_err(|error| {
-        let problem = in_plain_words(&error.to_string());
-        ConfigError::Unusable(format!("not readable as YAML: {problem}"))
-    })
+    yaml_bounds::check(text).map_err(|problem| ConfigError::unusable(problem.to_string()))?;
+    serde_yaml::from_str(text).map_err(|error| unreadable(&error))
+}
+
+fn unreadable(error: &serde_yaml::Error) -> ConfigError {
+    let problem = in_plain_words(&error.to_string());
+    ConfigError::unusable(format!("not readable as YAML: {problem}"))
 }
 
 fn without_place(error: &serde_yaml::Error) -> (String, Option<usize>) {
     let message = error.to_string();
     let Some(place) = error.location() else { return (message, None) };
     let suffix = format!(" at line {} column {}", place.line(), place.column());
-    let text = message.strip_suffix(&suffix).map(str::to_owned);
-    (text.unwrap_or(message), Some(place.line()))
+    (message.trim_end_matches(&suffix).to_owned(), Some(place.line()))
 }
 
 /// Replaces the parser's words for types of this program by words for YAML.
@@ -134,18 +135,17 @@ fn in_plain_words(message: &str) -> String {
         (" as i128", ""),
         ("any YAML value", "at most 64 bits"),
     ];
-    let mut plain =
+    let words =
         WORDS.iter().fold(message.to_owned(), |text, (word, plain)| text.replace(word, plain));
     // `struct Recipe`, `tuple struct Pool`
-    for (kind, plain_kind) in
-        [("tuple struct ", "a list of numbers"), ("struct ", "a section of keys")]
-    {
-        if let Some((before, after)) = plain.split_once(kind) {
+    let types = [("tuple struct ", "a list of numbers"), ("struct ", "a section of keys")];
+    types.iter().fold(words, |text, (kind, plain)| match text.split_once(kind) {
+        Some((before, after)) => {
             let rest = after.trim_start_matches(|c: char| c.is_ascii_alphanumeric());
-            plain = format!("{before}{plain_kind}{rest}");
+            format!("{before}{plain}{rest}")
         }
-    }
-    plain
+        None => text,
+    })
 }
 
 #[cfg(test)]

@@ -2,13 +2,6 @@
 //!
 //! [`ExperimentConfig`] is what a person wrote, defaults filled in; [`ValidConfig`] is the same
 //! after every rule was checked, and all that the rest of the program trusts.
-//!
-//! * `load`: from text to [`ExperimentConfig`] and back; `defaults.yaml` holds every key;
-//! * `keys`: which keys there are, and which of them `set` may change;
-//! * `setting`: [`Setting`], `PATH=VALUE` of the command line;
-//! * `warnings`: what is allowed, but hardly meant.
-//!
-//! Used by `ops` and `cli`.
 
 mod keys;
 mod load;
@@ -38,8 +31,6 @@ use crate::training::{Recipe, TrainerKind, ValidRecipe};
 pub enum ConfigError {
     #[error("failed to read the configuration")]
     Read(#[source] io::Error),
-    #[error("failed to write the configuration as YAML")]
-    Unwritable(#[source] serde_yaml::Error),
     #[error("{0}")]
     Unusable(String),
     #[error("unknown key `{key}` ({hint})")]
@@ -53,6 +44,12 @@ pub enum ConfigError {
     Frozen(String),
     #[error(transparent)]
     Invalid(#[from] Invalid),
+}
+
+impl ConfigError {
+    fn unusable(problem: impl Into<String>) -> Self {
+        Self::Unusable(problem.into())
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -126,19 +123,19 @@ impl ExperimentConfig {
     }
 
     /// Every default is written out.
-    pub fn to_yaml(&self) -> Result<String, ConfigError> {
-        serde_yaml::to_string(self).map_err(ConfigError::Unwritable)
+    pub fn to_yaml(&self) -> String {
+        serde_yaml::to_string(self).expect("a configuration has only plain values")
     }
 }
 
 /// The name becomes a folder and a job name: nothing that a shell or a path could interpret.
 fn check_name(name: &str) -> Result<(), Invalid> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    let well_formed = name.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && name.chars().all(plain)
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let holds = name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name.chars().all(is_plain)
         && name.len() <= 64;
     let allowed = "use 1 to 64 letters, digits, `.`, `_` and `-`, a letter or digit first";
-    Invalid::unless(well_formed, "experiment.name", name.escape_debug(), allowed)
+    Invalid::unless(holds, "experiment.name", name.escape_debug(), allowed)
 }
 
 #[cfg(test)]

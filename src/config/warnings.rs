@@ -1,6 +1,8 @@
 //! What is allowed in a configuration, but hardly meant: each sentence names key and value, what
 //! follows from them, and what to do.
 
+use std::cmp::Reverse;
+
 use num_bigint::BigUint;
 
 use super::ValidConfig;
@@ -11,43 +13,38 @@ use crate::training::{Recipe, TrainerKind, default_first_epoch_threshold};
 impl ValidConfig {
     /// Those that need no data.
     pub fn warnings(&self) -> Vec<String> {
-        let stopping =
-            if self.config.early_stopping.enabled { self.of_stopping() } else { Vec::new() };
-        let others = [self.of_schedule(), self.of_first_epoch(), self.of_decay()];
-        stopping.into_iter().chain(others.into_iter().flatten()).collect()
+        let mut warnings = self.of_stopping();
+        warnings.extend(self.of_schedule());
+        warnings.extend(self.of_first_epoch());
+        warnings.extend(self.of_decay());
+        warnings
     }
 
     /// Warns when a network that answers the same for every image passes the first-epoch test;
     /// `validation` counts the images of each class.
     pub fn warning_of_constant_answer(&self, validation: &[usize]) -> Option<String> {
-        let (class, most) = validation
-            .iter()
-            .enumerate()
-            .max_by_key(|(class, count)| (**count, std::cmp::Reverse(*class)))?;
+        let counts = validation.iter().enumerate();
+        let (class, most) = counts.max_by_key(|(class, count)| (**count, Reverse(*class)))?;
         let all: usize = validation.iter().sum();
         let share = *most as f64 / all as f64;
+        let threshold = self.recipe.first_epoch_threshold();
         // A lowered threshold asks for no test: then only classes of very different sizes matter.
-        let passes = self
-            .recipe
-            .first_epoch_threshold()
-            .max(default_first_epoch_threshold(self.data.classes));
-        (share > passes).then(|| {
-            // One image more, where that leaves a network anything to pass with.
-            let remedy = if most + 2 < all {
-                let threshold = rounded_up((most + 1) as f64 / all as f64);
-                format!("set `training.first_epoch_threshold` to {threshold} or more")
-            } else {
-                "raise `data.validation.images`".to_owned()
-            };
-            format!(
-                "{most} of the {all} images for validation are of class {class}: a network that \
-                 always answers {class} reaches an accuracy of {share:.4} and passes the \
-                 first-epoch test, which asks for more than {:.4} ({remedy}, or take the same \
-                 number of every class: `data.validation.method: balanced`, with \
-                 `data.training_images`)",
-                self.recipe.first_epoch_threshold(),
-            )
-        })
+        if share <= threshold.max(default_first_epoch_threshold(self.data.classes)) {
+            return None;
+        }
+        // One image more, where that leaves a network anything to pass with.
+        let remedy = if most + 2 < all {
+            let rounded_up = ((most + 1) as f64 / all as f64 * 1e4).ceil() / 1e4;
+            format!("set `training.first_epoch_threshold` to {rounded_up:.4} or more")
+        } else {
+            "raise `data.validation.images`".to_owned()
+        };
+        Some(format!(
+            "{most} of the {all} images for validation are of class {class}: a network that \
+             always answers {class} reaches an accuracy of {share:.4} and passes the first-epoch \
+             test, which asks for more than {threshold:.4} ({remedy}, or take the same number of \
+             every class: `data.validation.method: balanced`, with `data.training_images`)"
+        ))
     }
 
     fn networks(&self) -> u64 {
@@ -60,6 +57,9 @@ impl ValidConfig {
         let PredictorParams { audit_share, threshold, offset, .. } = *self.early_stopping;
         let (epochs, networks) = (self.training.epochs, self.networks());
         let mut warnings = Vec::new();
+        if !self.early_stopping.enabled {
+            return warnings;
+        }
         if epochs == 1 {
             warnings.push(format!(
                 "`training.epochs` is 1: early stopping has no epoch to save (train longer, {OFF})"
@@ -86,13 +86,17 @@ impl ValidConfig {
                  trained to the end, and nothing is saved (lower it, {OFF})"
             ));
         }
-        if !self.stops_a_guess() {
+        // Sigma is at least the sampling error of an accuracy near chance on so many images.
+        let chance = Accuracy::chance(self.data.classes).value();
+        let images = self.validation_images();
+        let sigma = images.map_or(1e-6, |n| (chance * (1.0 - chance) / f64::from(n)).sqrt());
+        let guess = Prediction { mean: chance, sigma };
+        if !self.early_stopping.rule.judge(Some(guess), Some(1.0)).is_stop() {
+            let images = images.map_or(String::new(), |n| format!("on {n} images for validation "));
             warnings.push(format!(
                 "`early_stopping.threshold` is {threshold} and `early_stopping.offset` is \
                  {offset}: not even a network that guesses is ever stopped, since accuracies \
-                 {}are not known so well (lower them, {OFF})",
-                self.validation_images()
-                    .map_or(String::new(), |n| format!("on {n} images for validation ")),
+                 {images}are not known so well (lower them, {OFF})"
             ));
         }
         // Parameters, layers and learning rate beside the curve, up to the epoch before the last.
@@ -113,16 +117,6 @@ impl ValidConfig {
         warnings
     }
 
-    /// Whether the rule would stop a guess beside a network without an error: sigma is at least the
-    /// sampling error of an accuracy near chance on so many images.
-    fn stops_a_guess(&self) -> bool {
-        let chance = Accuracy::chance(self.data.classes);
-        let variance = |images: u32| chance.value() * (1.0 - chance.value()) / f64::from(images);
-        let sigma = self.validation_images().map_or(1e-6, |images| variance(images).sqrt());
-        let prediction = Prediction { mean: chance.value(), sigma };
-        self.early_stopping.rule.judge(Some(prediction), Some(1.0)).is_stop()
-    }
-
     fn validation_images(&self) -> Option<u32> {
         self.data.kind.map(|_| self.data.validation.images)
     }
@@ -139,39 +133,36 @@ impl ValidConfig {
     }
 
     fn of_first_epoch(&self) -> Option<String> {
-        const KEY: &str = "training.first_epoch_threshold";
         let chance = Accuracy::chance(self.data.classes).value();
         let threshold = self.recipe.first_epoch_threshold();
         let images = self.validation_images();
         let step = images.map_or(0.0, |images| 1.0 / f64::from(images));
         // Floats: 0.15 - 0.1 is a little less than 1/20.
         let is_at_most = |a: f64, b: f64| a <= b + 1e-12;
-        if threshold == 0.0 {
-            None // no test is asked for
+        let problem = if threshold == 0.0 {
+            return None; // no test is asked for
+        } else if threshold >= 1.0 {
+            ": no network passes the first-epoch test (lower it)".to_owned()
         } else if is_at_most(1.0 - step, threshold) {
-            let of_all =
-                if threshold >= 1.0 { "no network" } else { "only a network without an error" };
-            Some(format!(
-                "`{KEY}` is {threshold}: {of_all} passes the first-epoch test, so that the \
-                 others fail (lower it)"
-            ))
+            ": only a network without an error passes the first-epoch test (lower it)".to_owned()
         } else if threshold < chance {
-            Some(format!(
-                "`{KEY}` is {threshold}, less than the {chance:.4} of a guess: every network \
-                 passes the first-epoch test (raise it, or set it to 0 for no test)"
-            ))
+            format!(
+                ", less than the {chance:.4} of a guess: every network passes the first-epoch test \
+                 (raise it, or set it to 0 for no test)"
+            )
         } else if let Some(images) = images
             && threshold > chance
             && is_at_most(threshold - chance, step)
         {
-            Some(format!(
-                "`data.validation.images` is {images}: one image is {step:.4} of accuracy, no \
-                 less than what lies between a guess ({chance:.4}) and the first-epoch threshold \
-                 ({threshold:.4}), so that luck decides the test (raise it)"
-            ))
+            format!(
+                ", and one of {images} images for validation is {step:.4} of accuracy, no less than what \
+                 lies between a guess ({chance:.4}) and the threshold, so that luck decides the \
+                 first-epoch test (raise `data.validation.images`)"
+            )
         } else {
-            None
-        }
+            return None;
+        };
+        Some(format!("`training.first_epoch_threshold` is {threshold}{problem}"))
     }
 
     fn of_decay(&self) -> Option<String> {
@@ -185,11 +176,6 @@ impl ValidConfig {
             )
         })
     }
-}
-
-/// Writes an accuracy with four decimals, none of which makes it less.
-fn rounded_up(accuracy: f64) -> String {
-    format!("{:.4}", (accuracy * 1e4).ceil().min(1e4) / 1e4)
 }
 
 #[cfg(test)]
@@ -297,7 +283,11 @@ mod tests {
         assert!(at("0.05").contains("less than the 0.1000 of a guess"), "{}", at("0.05"));
         assert_eq!([at("0.1"), at("0.3"), at("0.9997")], ["", "", ""]);
         let of = |images: &str| warnings(&[&format!("data.validation.images={images}")]).join("");
-        assert!(of("20").contains("one image is 0.0500 of accuracy"), "{}", of("20"));
+        assert!(
+            of("20").contains("one of 20 images for validation is 0.0500 of accuracy"),
+            "{}",
+            of("20")
+        );
         assert_eq!(of("21"), "");
         // How many images a trainer with data of its own validates on is unknown.
         assert_eq!(

@@ -69,14 +69,9 @@ impl Experiment {
     /// Opens it without its `set` rows where one of them, as `error` says, has a value that cannot
     /// be in force; not where a newer program wrote the row.
     pub(crate) fn open_as_frozen(path: &Path, error: anyhow::Error) -> anyhow::Result<Self> {
-        let is_value = |cause: &ConfigError| {
-            !matches!(cause, ConfigError::UnknownKey { .. } | ConfigError::Frozen(_))
-        };
         match error.downcast_ref() {
-            Some(cause) if is_value(cause) => {
-                Self::open_with(path, |_| Ok(Vec::new())).map_err(|_| error)
-            }
-            _ => Err(error),
+            None | Some(ConfigError::UnknownKey { .. } | ConfigError::Frozen(_)) => Err(error),
+            Some(_) => Self::open_with(path, |_| Ok(Vec::new())).map_err(|_| error),
         }
     }
 
@@ -131,12 +126,6 @@ impl Experiment {
         }
     }
 
-    /// Optimizer steps; 1 when the trainer brings its own images, so that steps are epochs.
-    pub fn steps_per_epoch(&self) -> u64 {
-        let batch = u64::from(self.config.recipe.batch_size);
-        self.frozen.training_images.map_or(1, |images| (images / batch).max(1))
-    }
-
     pub fn check_data(&self) -> anyhow::Result<()> {
         let mut files = self.frozen.data_files.iter();
         Ok(files.try_for_each(|files| files.check_files(&self.config.data))?)
@@ -144,29 +133,28 @@ impl Experiment {
 }
 
 pub(crate) fn check_checkpoint_dir(config: &ValidConfig, root: &Path) -> Result<(), Refusal> {
-    let Some(place) = &config.recipe.checkpoint_dir else { return Ok(()) };
     // Resolved as far as they exist.
     let resolved = |path: &Path| {
         let existing = path.ancestors().find_map(|above| Some((above, above.canonicalize().ok()?)));
         let (above, real) = existing.unwrap_or((path, path.to_owned()));
         real.join(path.strip_prefix(above).unwrap_or(path))
     };
-    if resolved(place).starts_with(resolved(root)) {
-        return Err(Refusal::Usage(format!(
-            "`training.checkpoint_dir` is `{}`, inside the experiment (name a folder \
-             outside, or `null` for `checkpoints/` in it)",
+    match &config.recipe.checkpoint_dir {
+        Some(place) if resolved(place).starts_with(resolved(root)) => Err(Refusal::Usage(format!(
+            "`training.checkpoint_dir` is `{}`, inside the experiment (name a folder outside, or \
+             `null` for `checkpoints/` in it)",
             place.display()
-        )));
+        ))),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// A whole file with a key that this program does not know is a newer program's.
 fn newer_key(error: StorageError) -> StorageError {
     let StorageError::Yaml { path, source } = &error else { return error };
     let text = source.to_string();
-    let rest = text.split_once("unknown field `").and_then(|(_, rest)| rest.split_once('`'));
-    let Some((key, _)) = rest else { return error };
+    let Some((_, rest)) = text.split_once("unknown field `") else { return error };
+    let key = rest.split('`').next().unwrap_or(rest);
     let problem = format!(
         "holds the key `{key}`, which a newer program wrote and this one does not know (use the \
          program that made the experiment)"

@@ -54,7 +54,9 @@ fn replay_rows(
     known: &HashMap<String, Known>,
     rows: &[Row],
 ) -> anyhow::Result<Vec<ReplayRow>> {
-    let steps = experiment.steps_per_epoch();
+    // Optimizer steps; 1 when the trainer brings its own images, so that steps are epochs.
+    let batch = u64::from(experiment.config().recipe.batch_size);
+    let steps = experiment.frozen.training_images.map_or(1, |images| (images / batch).max(1));
     let results: BTreeMap<_, _> =
         rows.iter().filter(|row| row.event.is_result()).map(|row| (row.iteration, row)).collect();
     let mut written = Vec::new();

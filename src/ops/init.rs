@@ -6,7 +6,7 @@ use std::path::{self, Path};
 
 use anyhow::{Context, bail};
 
-use crate::config::{self, ExperimentConfig, Setting, ValidConfig, check_changeable};
+use crate::config::{self, Setting, ValidConfig, check_changeable};
 use crate::dataset::{Fingerprint, load_training_images, split};
 use crate::ops::experiment::{Frozen, check_checkpoint_dir};
 use crate::ops::set::set;
@@ -88,45 +88,34 @@ pub fn open_or_init(config: ValidConfig, dir: &Path, trust: Trust) -> anyhow::Re
         }
     }
     let experiment = Experiment::open(dir)?.trusted_by(trust)?;
-    let given = differing(&experiment, &config.config)?;
-    if given.is_empty() {
-        return Ok(experiment);
+    let [frozen, there, here] =
+        [&experiment.frozen.config, experiment.config(), &config.config].map(config::leaves);
+    let (mut settings, mut differences) = (Vec::new(), Vec::new());
+    // A section that may be null is a key in one of them, and its keys are in the other.
+    for key in there.keys().chain(here.keys()).collect::<BTreeSet<_>>() {
+        let [frozen, there, here] =
+            [&frozen, &there, &here].map(|leaves| leaves.get(key).map_or("null", String::as_str));
+        if here == there || here == frozen {
+            continue;
+        }
+        settings.push(format!("{key}={here}").parse()?);
+        if check_changeable(key).is_err() {
+            differences.push(format!("`{key}` is {there} there and {here} here"));
+        }
     }
-    let frozen = given.iter().filter(|(key, ..)| check_changeable(key).is_err());
-    let differences: Vec<String> = frozen
-        .map(|(key, there, here)| format!("`{key}` is {there} there and {here} here"))
-        .collect();
     if !differences.is_empty() {
-        let differences = differences.join(", ");
         bail!(Refusal::Usage(format!(
-            "`{}` holds an experiment with another configuration: {differences} (name \
-             another directory, or use the same configuration)",
-            dir.display()
+            "`{}` holds an experiment with another configuration: {} (name another directory, or \
+             use the same configuration)",
+            dir.display(),
+            differences.join(", ")
         )));
     }
-    let settings = given.iter().map(|(key, _, here)| format!("{key}={here}").parse());
-    for notice in set(&experiment, &settings.collect::<Result<Vec<_>, _>>()?)? {
-        log::warn!("{notice}");
+    if settings.is_empty() {
+        return Ok(experiment);
     }
-    Experiment::open(dir)?.trusted_by(trust)
-}
-
-/// The keys whose given values are neither frozen nor in force: key, value in force, given value.
-fn differing(
-    experiment: &Experiment,
-    given: &ExperimentConfig,
-) -> anyhow::Result<Vec<(String, String, String)>> {
-    let frozen = config::leaves(&experiment.frozen.config)?;
-    let (there, given) = (config::leaves(&experiment.config().config)?, config::leaves(given)?);
-    // A section that may be null is a key in one of them, and its keys are in the other.
-    let none = "null".to_owned();
-    let keys: BTreeSet<&String> = there.keys().chain(given.keys()).collect();
-    let differing = keys.into_iter().filter_map(|key| {
-        let (there, here) = (there.get(key).unwrap_or(&none), given.get(key).unwrap_or(&none));
-        let is_new = here != there && here != frozen.get(key).unwrap_or(&none);
-        is_new.then(|| (key.clone(), there.clone(), here.clone()))
-    });
-    Ok(differing.collect())
+    set(&experiment, &settings)?.iter().for_each(|notice| log::warn!("{notice}"));
+    experiment.reopened()
 }
 
 #[cfg(test)]

@@ -1,18 +1,7 @@
 //! One operation per command, on typed values.
 //!
-//! | file | holds |
-//! | --- | --- |
-//! | `experiment.rs` | [`Experiment`]: a directory with the configuration in force |
-//! | `init.rs`, `set.rs` | a configuration becomes an experiment; `set` rows change it |
-//! | `journal.rs` | `Journal`: log and search state; `Transaction`: rows appended under the lock |
-//! | `train/` | one task: claim, train, record |
-//! | `reduce/` | lost claims, Q-learning, the predictor, the tables |
-//! | `rounds/` | rounds as jobs of the scheduler: submit, chain, cancel |
-//! | `run.rs` | the same with processes of this machine |
-//! | `status.rs` | how far a search is |
-//! | `verify/`, `doctor/` | checks of an experiment; of this machine and cluster |
-//! | `import.rs`, `export.rs` | the files of the published program |
-//! | `refusal.rs` | [`Refusal`]: reasons not to begin, by exit code |
+//! `experiment` opens a directory with the configuration in force; `journal` has its log and search
+//! state, and transactions that append under the lock; `rounds` are jobs of the scheduler.
 //!
 //! Used by `cli` and `simulate`.
 

@@ -2,8 +2,7 @@
 
 use std::path::Path;
 
-/// Why an operation does not begin or go on, in words: what happened, to what, and what to do. Its
-/// kind decides the exit code.
+/// In words: what happened, to what, and what to do. The kind decides the exit code.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub enum Refusal {
