@@ -100,34 +100,25 @@ impl<'de> DeserializeSeed<'de> for Values<'_> {
     }
 }
 
+macro_rules! scalars {
+    ($($visit:ident: $scalar:ty,)*) => {
+        $(fn $visit<E: Error>(self, _: $scalar) -> Result<(), E> {
+            self.one()
+        })*
+    };
+}
+
 impl<'de> Visitor<'de> for Values<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("any value")
     }
+    scalars! {
+        visit_bool: bool, visit_i64: i64, visit_u64: u64, visit_i128: i128, visit_u128: u128,
+        visit_f64: f64, visit_str: &str,
+    }
     fn visit_unit<E: Error>(self) -> Result<(), E> {
-        self.one()
-    }
-    fn visit_bool<E: Error>(self, _: bool) -> Result<(), E> {
-        self.one()
-    }
-    fn visit_i64<E: Error>(self, _: i64) -> Result<(), E> {
-        self.one()
-    }
-    fn visit_u64<E: Error>(self, _: u64) -> Result<(), E> {
-        self.one()
-    }
-    fn visit_i128<E: Error>(self, _: i128) -> Result<(), E> {
-        self.one()
-    }
-    fn visit_u128<E: Error>(self, _: u128) -> Result<(), E> {
-        self.one()
-    }
-    fn visit_f64<E: Error>(self, _: f64) -> Result<(), E> {
-        self.one()
-    }
-    fn visit_str<E: Error>(self, _: &str) -> Result<(), E> {
         self.one()
     }
     fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<(), A::Error> {

@@ -4,13 +4,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::bail;
-use clap::builder::{PossibleValuesParser, RangedU64ValueParser, TypedValueParser};
+use clap::builder::RangedU64ValueParser;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, ValueEnum};
 use indicatif::ProgressBar;
 use serde::Serialize;
 use serde_json::json;
-use strum::VariantArray;
 
 use super::args::{at_least, not_negative, share, threshold};
 use super::printer::Printer;
@@ -115,8 +114,7 @@ struct WalkArgs {
 #[derive(Debug, Args)]
 struct PredictorArgs {
     /// The regression model
-    #[arg(long, value_name = "NAME", value_parser = regressor())]
-    #[arg(default_value_t = PredictorParams::default().regressor)]
+    #[arg(long, value_name = "NAME", value_enum, default_value_t = Regressor::NuSvrRbf)]
     regressor: Regressor,
     /// C of the nu-SVR [default: searched, as the next two]
     #[arg(long, allow_negative_numbers = true)]
@@ -160,11 +158,6 @@ enum HyperbandKind {
     None,
     Hyperband,
     FHyperband,
-}
-
-fn regressor() -> impl TypedValueParser<Value = Regressor> {
-    PossibleValuesParser::new(Regressor::VARIANTS.iter().map(<&'static str>::from))
-        .map(|name| name.parse().expect("only names of regressors are possible"))
 }
 
 pub fn run(args: &SimulateArgs, given: &ArgMatches, printer: &Printer) -> anyhow::Result<()> {

@@ -5,16 +5,14 @@
 
 mod keys;
 mod load;
-mod setting;
 mod warnings;
 
 use std::io;
 
 use serde::{Deserialize, Serialize};
 
-pub use keys::check_changeable;
+pub use keys::{Setting, check_changeable};
 pub use load::{DEFAULTS, in_force, leaves, load};
-pub use setting::Setting;
 
 use crate::dataset::{DataParams, ValidDataParams};
 use crate::invalid::Invalid;

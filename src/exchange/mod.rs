@@ -1,13 +1,6 @@
 //! The files of the published program, `replay_database.csv` and `q_values.csv`: what `import`
-//! takes over, `export` writes and `verify` looks at.
-//!
-//! | file | what |
-//! | --- | --- |
-//! | `csv_rows` | rows of a CSV file by their columns, `UsableRows`: the others are set aside |
-//! | `replay_database` | [`ReplayRow`]: the sampled networks and their accuracies |
-//! | `q_values` | the Q-table, each pair as two [`StateTuple`](crate::space::StateTuple)s |
-//!
-//! Used by `ops`; `simulate` reads its curves by `csv_rows`.
+//! takes over, `export` writes and `verify` looks at. `csv_rows` also reads the curves of
+//! `simulate`.
 
 pub(crate) mod csv_rows;
 mod q_values;

@@ -11,7 +11,7 @@ use super::scaling::Scaling;
 /// As configurations name it (Baker et al., 2017, section 3.2), in the order of tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-#[derive(strum::Display, strum::EnumString, strum::IntoStaticStr, strum::VariantArray)]
+#[derive(clap::ValueEnum, strum::Display, strum::VariantArray)]
 #[strum(serialize_all = "kebab-case")]
 pub enum Regressor {
     /// nu-SVR with a radial basis function: the paper's default.
@@ -110,13 +110,14 @@ impl EpochModel {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::ValueEnum;
     use strum::VariantArray;
 
     #[test]
     fn a_regressor_has_one_name_everywhere() {
         for regressor in Regressor::VARIANTS {
             let name = regressor.to_string();
-            assert_eq!(name.parse(), Ok(*regressor));
+            assert_eq!(Regressor::from_str(&name, false), Ok(*regressor));
             assert_eq!(serde_yaml::to_string(regressor).unwrap().trim(), name);
         }
     }
