@@ -36,7 +36,7 @@ pub use fs::lock::LockTimeout;
 pub use fs::mount::{DiskSpace, MountPoint, check_locks_of_mount};
 pub use fs::permissions::Trust;
 pub use fs::time::Time;
-pub use log::damage::{Kept, RawLine, RawLog};
+pub use log::damage::{RawLine, RawLog};
 pub use log::event::{
     Attempt, Claimant, CurveSummary, Event, Iteration, Row, TIME_TOO_SHORT, Training,
     counts_as_loss, is_for_want_of_time, plain, refusal_as_reason,

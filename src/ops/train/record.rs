@@ -62,7 +62,7 @@ pub(crate) fn result_row(
             let CurveSummary { best, last, .. } = summary?;
             let row = row(Event::Trained).with_curve(summary);
             let row = match audited_at(experiment, claim.attempt.iteration, start) {
-                Some(at) => Row { audit: Some(true), ..with_verdict(row, at, threshold) },
+                Some(at) => Row { audit: Some(true), ..with_verdict(row, Some(at), threshold) },
                 None => row,
             };
             (Outcome::Trained { best, last }, row)
@@ -71,7 +71,7 @@ pub(crate) fn result_row(
             // The verdict after the last epoch.
             let at = start.last()?;
             let saved = curve.seconds_left(config.recipe.epochs, training.train_seconds);
-            let row = with_verdict(row(Event::Stopped).with_curve(summary), at, threshold);
+            let row = with_verdict(row(Event::Stopped).with_curve(summary), Some(at), threshold);
             let outcome = Outcome::Stopped { predicted: at.predicted_accuracy? };
             (outcome, Row { saved_seconds: Some(saved), ..row })
         }
@@ -92,12 +92,12 @@ pub(crate) fn result_row(
 }
 
 /// Adds the numbers of the verdict to stop that stands in the row of an epoch.
-fn with_verdict(row: Row, at: &CurveRow, threshold: f64) -> Row {
+pub(crate) fn with_verdict(row: Row, at: Option<&CurveRow>, threshold: f64) -> Row {
     Row {
-        predicted_accuracy: at.predicted_accuracy,
-        sigma: at.sigma,
-        y_best: at.y_best,
-        stop_probability: at.stop_probability,
+        predicted_accuracy: at.and_then(|at| at.predicted_accuracy),
+        sigma: at.and_then(|at| at.sigma),
+        y_best: at.and_then(|at| at.y_best),
+        stop_probability: at.and_then(|at| at.stop_probability),
         threshold: Some(threshold),
         ..row
     }

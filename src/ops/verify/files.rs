@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use strum::VariantArray;
 
@@ -17,7 +17,7 @@ use crate::regular_file::{self, LARGE};
 use crate::space::Space;
 use crate::storage::fs::publish;
 use crate::storage::search_state::Record;
-use crate::storage::{Attempt, Curve, ExperimentDir, Folder, Iteration, RoundDir, StorageError};
+use crate::storage::{Curve, ExperimentDir, Folder, Iteration, RoundDir, StorageError};
 
 /// Checks files of attempts without a row in the log, and results that wait to be appended: all
 /// that a repair needs of an audit of files.
@@ -33,38 +33,28 @@ pub(crate) fn check_attempts(
     let mut findings: Vec<Finding> =
         unknown.map(|path| Finding::damage(path, problem).mended_by(Repair::SetAside)).collect();
     for (attempt, path) in files.results.iter().filter(|(attempt, _)| has_begun(*attempt)) {
-        findings.extend(waiting_result(dir, *attempt, path, log)?);
+        let read = dir.read_result(*attempt);
+        // It was appended meanwhile.
+        if read.as_ref().is_err_and(StorageError::is_gone) {
+            continue;
+        }
+        let record = or_damage(read)?.and_then(|row| {
+            let record = log.knowledge.record(&row);
+            record.map_err(|violation| format!("it can never be appended: {violation}"))
+        });
+        let waits = |problem| Finding::note(path, problem).mended_by(Repair::SettleResult);
+        findings.push(match record {
+            Err(problem) => Finding::damage(path, problem).mended_by(Repair::SetAside),
+            Ok(Record::Append(_)) => waits(format!(
+                "the result of iteration {} is not in the log yet",
+                attempt.iteration
+            )),
+            Ok(Record::AlreadyKnown { of_iteration: other, .. }) => waits(format!(
+                "left over: the log has a result of its architecture, of iteration {other}"
+            )),
+        });
     }
     Ok(findings)
-}
-
-/// The finding about a result that waits to be appended; none when it was appended meanwhile.
-fn waiting_result(
-    dir: &ExperimentDir,
-    attempt: Attempt,
-    path: &Path,
-    log: &Examined,
-) -> anyhow::Result<Option<Finding>> {
-    let read = dir.read_result(attempt);
-    if read.as_ref().is_err_and(StorageError::is_gone) {
-        return Ok(None);
-    }
-    let record = or_damage(read)?.and_then(|row| {
-        let record = log.knowledge.record(&row);
-        record.map_err(|violation| format!("it can never be appended: {violation}"))
-    });
-    let problem = match record {
-        Ok(Record::Append(_)) => {
-            format!("the result of iteration {} is not in the log yet", attempt.iteration)
-        }
-        Ok(Record::AlreadyKnown { of_iteration: other, .. }) => {
-            format!("left over: the log has a result of its architecture, of iteration {other}")
-        }
-        Err(problem) => {
-            return Ok(Some(Finding::damage(path, problem).mended_by(Repair::SetAside)));
-        }
-    };
-    Ok(Some(Finding::note(path, problem).mended_by(Repair::SettleResult)))
 }
 
 pub(crate) fn check_curves(
@@ -96,8 +86,8 @@ pub(crate) fn check_curves(
             findings.push(Finding::note(path, problem));
         }
     }
-    let known = &log.knowledge.known;
-    let ended: BTreeSet<Iteration> = known.values().map(|known| known.iteration).collect();
+    let known = log.knowledge.known.values();
+    let ended: BTreeSet<Iteration> = known.map(|known| known.iteration).collect();
     let checkpoints = files.checkpoints.iter();
     let left = checkpoints.filter(|(attempt, _)| ended.contains(&attempt.iteration)).count();
     if left > 0 {
@@ -191,15 +181,15 @@ pub(crate) fn check_imported(
 
 /// What was saved from the log, and what interrupted writes have left or was renamed aside.
 pub(crate) fn left_behind(dir: &ExperimentDir) -> anyhow::Result<Vec<Finding>> {
-    let mut findings = Vec::new();
-    for (_, path) in publish::listing(&dir.folder(Folder::Torn), |name| Some(name.to_owned()))? {
+    let saved = publish::listing(&dir.folder(Folder::Torn), |name| Some(name.to_owned()))?;
+    let saved = saved.into_iter().map(|(_, path)| {
         let bytes = fs::metadata(&path).map_or(0, |file| file.len());
-        let problem = format!("{bytes} bytes that were cut or replaced in {LOG}");
-        findings.push(Finding::note(path, problem));
-    }
+        Finding::note(path, format!("{bytes} bytes that were cut or replaced in {LOG}"))
+    });
+    let mut findings: Vec<Finding> = saved.collect();
     let rounds = dir.list_rounds()?.into_iter().map(|(_, folder)| folder);
-    let others = dir.scratch.clone().into_iter().chain(rounds);
-    for folder in [dir.root().to_owned()].into_iter().chain(folders(dir)).chain(others) {
+    let others = [dir.root().to_owned()].into_iter().chain(dir.scratch.clone());
+    for folder in others.chain(folders(dir)).chain(rounds) {
         let private = publish::private_listing(&folder, |_| Some(()))?.len();
         if private > 0 {
             let problem = format!(

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use crate::ops::Experiment;
 use crate::ops::verify::finding::{Finding, Repair};
 use crate::outcome::Accuracy;
-use crate::storage::{Attempt, Event, Iteration, Kept, Knowledge, RawLine, RawLog, Row, RowError};
+use crate::storage::{Attempt, Event, Iteration, Knowledge, RawLine, RawLog, Row, RowError};
 
 /// The name of the log in findings.
 pub(crate) const LOG: &str = "replay.csv";
@@ -32,32 +32,30 @@ pub(crate) struct Examined {
     pub rows: Vec<Row>,
     pub knowledge: Knowledge,
     pub blanks: Vec<Blank>,
-    /// Length of the prefix whose checksum matches a view.
-    prefix: u64,
+    /// Whether a row is to be blanked that was good when a view was made of it.
+    refuses_prefix: bool,
 }
 
 impl Examined {
-    /// Reads every line. Without an experiment, architectures and settings are not checked.
+    /// Reads every line; the checksum of the first `prefix` ones matches a view. Without an
+    /// experiment, architectures and settings are not checked.
     pub fn of(raw: &RawLog, experiment: Option<&Experiment>, prefix: u64) -> Self {
         let highest = raw.lines.iter().filter_map(|line| line.row.as_ref().ok()?.iteration).max();
         let most = highest.unwrap_or_default().next();
         let (mut rows, mut blanks) = (Vec::new(), Vec::<Blank>::new());
         let mut knowledge = Knowledge::default();
         for (index, line) in raw.lines.iter().enumerate() {
-            let applied = match &line.row {
-                Err(error) => Err(error.to_string()),
-                Ok(row) => check(experiment, row, &knowledge)
-                    .and_then(|()| knowledge.apply(row).map_err(|violation| violation.to_string()))
-                    .map(|()| row.clone()),
-            };
+            let applied = line.row.as_ref().map_err(ToString::to_string).and_then(|row| {
+                check(experiment, row, &knowledge)?;
+                knowledge.apply(row).map_err(|violation| violation.to_string())?;
+                Ok(row.clone())
+            });
             rows.push(applied.unwrap_or_else(|problem| {
-                let keep = kept(line, most, &knowledge);
+                let void = void(line, most, &knowledge);
                 let result = line.row.as_ref().ok().filter(|row| row.event.is_result());
                 let again = result.filter(|row| check(experiment, row, &knowledge).is_ok());
-                let finding = blanked(line, keep, &problem);
+                let finding = blanked(line, &void, &problem);
                 blanks.push(Blank { index, again: again.cloned(), finding });
-                let Kept { iteration, attempt } = keep;
-                let void = Row { iteration, attempt, ..Row::new(Event::Void) };
                 knowledge.apply(&void).expect("a void row may stand anywhere");
                 void
             }));
@@ -67,18 +65,15 @@ impl Examined {
         for blank in &mut blanks {
             blank.again.take_if(|row| mended.apply(row).is_err());
         }
-        Self { rows, knowledge, blanks, prefix }
+        let refuses_prefix = blanks.iter().any(|blank| (blank.index as u64) < prefix);
+        Self { rows, knowledge, blanks, refuses_prefix }
     }
 
     /// Whether blanking would be no repair: it would blank a tenth of the rows and more than three,
-    /// so that another program wrote the log; or a row that was good when a view was made of it, so
-    /// that `experiment.yaml` was changed.
+    /// so that another program wrote the log; or a row of a view, so that `experiment.yaml` was
+    /// changed.
     pub fn is_beyond_repair(&self) -> bool {
-        self.blanks.len() > (self.rows.len() / 10).max(3) || self.refuses_the_prefix()
-    }
-
-    fn refuses_the_prefix(&self) -> bool {
-        self.blanks.iter().any(|blank| (blank.index as u64) < self.prefix)
+        self.blanks.len() > (self.rows.len() / 10).max(3) || self.refuses_prefix
     }
 
     pub fn has_blanked_rows(&self) -> bool {
@@ -96,7 +91,7 @@ impl Examined {
     pub fn findings(&self, raw: &RawLog, now: Timestamp) -> Vec<Finding> {
         let blanks = self.blanks.iter();
         let mut findings: Vec<Finding> = blanks.map(|blank| blank.finding.clone()).collect();
-        if self.refuses_the_prefix() {
+        if self.refuses_prefix {
             let problem =
                 "rows that were good when a view was made of them are none of this search";
             findings.push(Finding::damage("experiment.yaml", problem));
@@ -132,8 +127,8 @@ impl Examined {
     }
 }
 
-fn blanked(line: &RawLine, keep: Kept, problem: &str) -> Finding {
-    let what = match keep.attempt() {
+fn blanked(line: &RawLine, void: &Row, problem: &str) -> Finding {
+    let what = match void.attempt() {
         Some(Attempt { iteration, number }) => {
             format!(" (of iteration {iteration}, attempt {number})")
         }
@@ -149,16 +144,12 @@ fn blanked(line: &RawLine, keep: Kept, problem: &str) -> Finding {
 /// The finding about a row that an earlier repair has blanked.
 fn blanked_before(line: &RawLine) -> Option<Finding> {
     let row = line.row.as_ref().ok().filter(|row| row.event == Event::Void)?;
-    let problem = match row.iteration {
-        Some(iteration) => {
-            format!("a row of iteration {iteration} was blanked (its bytes are in torn/)")
-        }
-        None => {
-            "a row was blanked (its bytes are in torn/; what it set, if it was a `set` row, is \
-                 not in force)"
-                .to_owned()
-        }
-    };
+    let of = row.iteration.map(|iteration| format!(" of iteration {iteration}"));
+    let problem = format!(
+        "a row{} was blanked (its bytes are in torn/; what it set, if it was a `set` row, is not \
+         in force)",
+        of.unwrap_or_default()
+    );
     Some(Finding::note(LOG, problem).at(line.line, line.byte))
 }
 
@@ -167,18 +158,19 @@ pub(crate) fn changed(how: &str) -> Finding {
     Finding::damage(LOG, format!("it was changed by another program: {how}"))
 }
 
-/// What a damaged row keeps: numbers that can still be read and can be right. A line without its
-/// columns may be what a hole in the log has left of several rows.
-fn kept(line: &RawLine, most: Iteration, knowledge: &Knowledge) -> Kept {
-    if matches!(line.row, Err(RowError::Columns { .. })) {
-        return Kept::default();
-    }
-    let Kept { iteration, attempt } = line.readable();
-    let iteration = iteration.filter(|iteration| {
-        (Iteration::FIRST..=most).contains(iteration)
-            && (line.row.is_ok() || knowledge.may_change(*iteration))
+/// What a repair makes of a damaged row: it keeps numbers that can still be read and can be right.
+fn void(line: &RawLine, most: Iteration, knowledge: &Knowledge) -> Row {
+    let readable = line.readable();
+    let is_right = readable.iteration.is_some_and(|iteration| {
+        let may_be_of = match &line.row {
+            Ok(_) => true,
+            // It may be what a hole in the log has left of several rows.
+            Err(RowError::Columns { .. }) => false,
+            Err(_) => knowledge.may_change(iteration),
+        };
+        may_be_of && (Iteration::FIRST..=most).contains(&iteration)
     });
-    Kept { iteration, attempt: attempt.filter(|_| iteration.is_some()) }
+    if is_right { readable } else { Row::void(None, None) }
 }
 
 /// Checks that the search space can have architecture and reward, and that a setting can be in

@@ -20,7 +20,7 @@ mod views;
 use std::fmt;
 use std::path::{Path, PathBuf, absolute};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use jiff::Timestamp;
 
 use self::finding::one_line;
@@ -59,11 +59,10 @@ impl fmt::Display for AuditReport {
             1 => f.write_str("1 damage")?,
             several => write!(f, "{several} damages")?,
         }
-        let repaired = self.findings.iter().filter(|finding| finding.repaired).count();
-        if repaired > 0 {
-            write!(f, ", {repaired} repaired")?;
+        match self.findings.iter().filter(|finding| finding.repaired).count() {
+            0 => write!(f, ": {}", self.examined),
+            repaired => write!(f, ", {repaired} repaired: {}", self.examined),
         }
-        write!(f, ": {}", self.examined)
     }
 }
 
@@ -77,40 +76,36 @@ pub fn repair(path: &Path) -> anyhow::Result<AuditReport> {
     let subject = Subject::open(path)?;
     let before = subject.audit()?;
     let can_be_mended = before.findings.iter().any(|finding| finding.repair != Repair::None);
-    let Some(experiment) = subject.experiment.as_ref().filter(|_| can_be_mended) else {
+    let Some(experiment) = subject.experiment.as_ref().ok().filter(|_| can_be_mended) else {
         return Ok(before);
     };
     repair::mend(experiment, &before.differing)?;
-    let after = subject.audit()?;
+    let mut after = subject.audit()?;
     let is_gone = |one: &Finding| one.repair != Repair::None && !after.findings.contains(one);
     let gone = before.findings.into_iter().filter(is_gone);
-    let repaired = gone.map(|finding| Finding { repaired: true, ..finding });
-    let findings = repaired.chain(after.findings.clone()).collect();
-    Ok(AuditReport { findings, ..after })
+    let repaired: Vec<_> = gone.map(|finding| Finding { repaired: true, ..finding }).collect();
+    after.findings.splice(..0, repaired);
+    Ok(after)
 }
 
 struct Subject {
     dir: ExperimentDir,
-    /// `None` when its configuration is damaged: then only the log is checked, nothing is mended.
-    experiment: Option<Experiment>,
-    /// What is wrong with `experiment.yaml`.
-    problem: Option<String>,
+    /// Or how its configuration is damaged: then only the log is checked, nothing is mended.
+    experiment: Result<Experiment, String>,
 }
 
 impl Subject {
     fn open(path: &Path) -> anyhow::Result<Self> {
         // A `set` row that cannot be in force is damage of the log, and mended there.
-        let opened =
-            Experiment::open(path).or_else(|error| Experiment::open_as_frozen(path, error));
-        let error = match opened {
-            Ok(experiment) => {
-                let problem = other_configuration(&experiment);
-                let dir = experiment.dir().clone();
-                let experiment = problem.is_none().then_some(experiment);
-                return Ok(Self { dir, experiment, problem });
-            }
-            Err(error) => error,
-        };
+        let error =
+            match Experiment::open(path).or_else(|error| Experiment::open_as_frozen(path, error)) {
+                Ok(experiment) => {
+                    let dir = experiment.dir().clone();
+                    let other = other_configuration(&experiment);
+                    return Ok(Self { dir, experiment: other.map_or(Ok(experiment), Err) });
+                }
+                Err(error) => error,
+            };
         let path = absolute(path).context("failed to find the current folder")?;
         let dir = ExperimentDir::unchecked(&path);
         let is_damaged = match error.downcast_ref::<StorageError>() {
@@ -118,10 +113,8 @@ impl Subject {
             Some(error) => error.is_damage(),
             None => error.chain().any(|cause| cause.is::<ConfigError>()),
         };
-        match is_damaged {
-            true => Ok(Self { dir, experiment: None, problem: Some(format!("{error:#}")) }),
-            false => Err(error),
-        }
+        ensure!(is_damaged, error);
+        Ok(Self { dir, experiment: Err(format!("{error:#}")) })
     }
 
     fn audit(&self) -> anyhow::Result<AuditReport> {
@@ -129,10 +122,10 @@ impl Subject {
         let mut report = AuditReport { findings: Vec::new(), examined, differing: Vec::new() };
         self.examine(&mut report)?;
         for finding in &mut report.findings {
-            if finding.path == self.dir.root() {
-                finding.path = ".".into();
-            } else if let Ok(below) = finding.path.strip_prefix(self.dir.root()) {
-                finding.path = below.to_owned();
+            match finding.path.strip_prefix(self.dir.root()) {
+                Ok(below) if below == Path::new("") => finding.path = ".".into(),
+                Ok(below) => finding.path = below.to_owned(),
+                Err(_) => {}
             }
         }
         Ok(report)
@@ -140,7 +133,7 @@ impl Subject {
 
     fn examine(&self, report: &mut AuditReport) -> anyhow::Result<()> {
         let findings = &mut report.findings;
-        findings.extend(self.problem.iter().map(|problem| {
+        findings.extend(self.experiment.as_ref().err().map(|problem| {
             Finding::damage("experiment.yaml", format!("{problem}; only the log is checked"))
         }));
         let misplaced = files::misplaced(&self.dir);
@@ -158,7 +151,7 @@ impl Subject {
             }
             raw => raw?,
         };
-        let experiment = self.experiment.as_ref();
+        let experiment = self.experiment.as_ref().ok();
         let views = experiment.map(|experiment| read_views(experiment, &listed, &raw));
         let prefix = views.as_ref().map_or(0, |(_, prefix)| *prefix);
         let examined = Examined::of(&raw, experiment, prefix);

@@ -23,7 +23,7 @@ use crate::ops::verify::finding::Repair;
 use crate::ops::verify::log::Examined;
 use crate::ops::verify::views::{read_predictors, read_views};
 use crate::storage::fs::publish;
-use crate::storage::{Event, Kept, Row, WritableReplayLog};
+use crate::storage::{Event, Row, WritableReplayLog};
 
 /// Mends the log, renames files aside that are in the way, and replaces wrong caches; `differing`
 /// are whole ones that are not what the log says.
@@ -53,7 +53,7 @@ pub(crate) fn mend(experiment: &Experiment, differing: &[PathBuf]) -> anyhow::Re
         let repaired = Row::at(Event::Repaired, now);
         guard.append(&again.chain([repaired.clone()]).collect::<Vec<_>>())?;
         for blank in &examined.blanks {
-            guard.blank(&raw.lines[blank.index], Kept::of(&examined.rows[blank.index]))?;
+            guard.blank(&raw.lines[blank.index], &examined.rows[blank.index])?;
         }
         examined = Examined::of(&guard.read_raw()?, Some(experiment), prefix);
         if examined.has_blanked_rows() {

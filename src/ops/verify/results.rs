@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::config::ValidConfig;
+use crate::ops::train::record::with_verdict;
 use crate::ops::verify::finding::Finding;
 use crate::ops::verify::log::damaged_line;
 use crate::outcome::{Accuracy, Outcome};
@@ -76,17 +77,14 @@ pub(crate) fn has_curve(row: &Row) -> bool {
 /// How a result row differs from the one that its curve gives.
 pub(crate) fn wrong_curve(row: &Row, curve: &Curve, rule: StoppingRule) -> Option<String> {
     let mut own = row.clone().with_curve(curve.summary());
-    if row.threshold.is_some() {
+    if let Some(threshold) = row.threshold {
         // The last verdict of a stopped network, the first one of an audited network.
         let mut verdicts = curve.last_start().iter().filter(|at| at.is_stop(rule));
         let at = match row.event {
             Event::Stopped => verdicts.next_back().filter(|at| Some(at.epoch) == row.epochs),
             _ => verdicts.next().filter(|_| row.audit == Some(true)),
         };
-        own.predicted_accuracy = at.and_then(|at| at.predicted_accuracy);
-        own.sigma = at.and_then(|at| at.sigma);
-        own.y_best = at.and_then(|at| at.y_best);
-        own.stop_probability = at.and_then(|at| at.stop_probability);
+        own = with_verdict(own, at, threshold);
     }
     difference(row, &own).map(|problem| format!("in the row of its result {problem} by this curve"))
 }

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use crate::regular_file::read_up_to;
 use crate::storage::fs::direct_io::{self, Answers};
 use crate::storage::fs::lock::{self, LockMode};
-use crate::storage::log::damage::{self, Kept, RawLine, RawLog};
+use crate::storage::log::damage::{self, RawLine, RawLog};
 use crate::storage::log::file::{ReplayLog, Tail};
 use crate::storage::log::text::{self, header};
 use crate::storage::{
@@ -89,12 +89,12 @@ impl ExclusiveGuard<'_> {
 
     /// Blanks a line of [`ExclusiveGuard::read_raw`], and returns where its bytes are kept; of a
     /// line without a byte `None`. One whose bytes cannot be saved is left as it is.
-    pub fn blank(&mut self, line: &RawLine, keep: Kept) -> Result<Option<PathBuf>> {
+    pub fn blank(&mut self, line: &RawLine, void: &Row) -> Result<Option<PathBuf>> {
         if line.bytes.is_empty() {
             return Ok(None);
         }
         let saved = damage::save(self.torn, line.byte, &line.bytes)?;
-        let (log, blank) = (self.log, damage::blanked(line.bytes.len(), keep));
+        let (log, blank) = (self.log, damage::blanked(line.bytes.len(), void));
         log.file.write_all_at(&blank, line.byte).map_err(log.io("overwrite a row of"))?;
         log.file.sync_data().map_err(log.io("sync"))?;
         Ok(Some(saved))

@@ -3,8 +3,8 @@
 //!
 //! The end is saved in `torn/` and cut by the next writer. Every other damage stops all readers but
 //! `verify`, which reads a [`RawLog`]; its repair saves a line and overwrites it with a `void` row
-//! of the same length, so that no byte offset moves, with its iteration and attempt as far as they
-//! are known and fit. A row that is void in part, of a repair that was killed, is blanked again.
+//! of the same length, so that no byte offset moves. A row that is void in part, of a repair that
+//! was killed, is blanked again.
 
 use std::fs::{self, File};
 use std::io;
@@ -13,11 +13,11 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use crate::storage::log::event::{Attempt, Event, Iteration, Row};
+use crate::storage::log::event::{Event, Iteration, Row};
 use crate::storage::log::text::{COLUMNS, RowError, header, line_after};
 use crate::storage::{
-    dir::FORMAT_VERSION, dir::number, error::Result, error::StorageError, fs::publish,
-    log::position::LogPosition, log::position::crc32_on,
+    dir::number, error::Result, error::StorageError, fs::publish, log::position::LogPosition,
+    log::position::crc32_on,
 };
 
 /// Where the whole lines of `bytes` end: after the last newline, lines with NULs and empty ones at
@@ -71,44 +71,26 @@ pub(crate) fn header_problem(begin: &[u8]) -> Option<&'static str> {
         return None;
     }
     let line = begin.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    let has = |byte| line.contains(&byte);
     Some(if begin.is_empty() {
         "it is empty"
     } else if begin.starts_with(b"\xef\xbb\xbf") {
         "it begins with a byte order mark"
-    } else if line.contains(&b'\r') || header.trim_end().as_bytes().starts_with(line) {
+    } else if has(b'\r') || header.trim_end().as_bytes().starts_with(line) {
         "its lines end in another way"
-    } else if line.contains(&b';') || line.contains(&b'\t') {
+    } else if has(b';') || has(b'\t') {
         "its columns are separated in another way"
-    } else if line.contains(&b'"') {
+    } else if has(b'"') {
         "its columns are quoted"
     } else {
         "its first line is not the header"
     })
 }
 
-/// Refuses a log that begins as those of format version 1 did, which lacked the last three columns.
-pub(crate) fn refuse_version_1(begin: &[u8], path: &Path) -> Result<()> {
-    let line = begin.split(|&byte| byte == b'\n').next().unwrap_or_default();
-    if line != COLUMNS[..COLUMNS.len() - 3].join(",").as_bytes() {
-        return Ok(());
-    }
-    Err(StorageError::OtherFormat { path: path.to_owned(), found: 1, expected: FORMAT_VERSION })
-}
-
-/// The numbers that a blanked row keeps, or that can still be read of a damaged one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Kept {
-    pub iteration: Option<Iteration>,
-    pub attempt: Option<u32>,
-}
-
-impl Kept {
-    pub const fn of(row: &Row) -> Self {
-        Self { iteration: row.iteration, attempt: row.attempt }
-    }
-
-    pub fn attempt(self) -> Option<Attempt> {
-        Some(Attempt { iteration: self.iteration?, number: self.attempt? })
+impl Row {
+    /// A blanked row: it keeps the numbers that are known.
+    pub fn void(iteration: Option<Iteration>, attempt: Option<u32>) -> Self {
+        Self { iteration, attempt, ..Self::new(Event::Void) }
     }
 }
 
@@ -125,15 +107,16 @@ pub struct RawLine {
 }
 
 impl RawLine {
-    pub fn readable(&self) -> Kept {
+    /// The `void` row of the numbers that can still be read.
+    pub fn readable(&self) -> Row {
         if let Ok(row) = &self.row {
-            return Kept::of(row);
+            return Row::void(row.iteration, row.attempt);
         }
         let mut fields = self.bytes.split(|&byte| byte == b',');
         let number = |field| number(str::from_utf8(field).ok()?, 1);
         let iteration = fields.next().and_then(number).map(Iteration);
         let attempt = fields.nth(1).and_then(number);
-        Kept { iteration, attempt: attempt.and_then(|number| u32::try_from(number).ok()) }
+        Row::void(iteration, attempt.and_then(|number| number.try_into().ok()))
     }
 }
 
@@ -151,14 +134,13 @@ pub struct RawLog {
 impl RawLog {
     pub fn of(bytes: Vec<u8>) -> Self {
         let begin = header().len().min(bytes.len());
-        let header_problem = header_problem(&bytes[..begin]);
-        if header_problem.is_some() {
+        if let Some(problem) = header_problem(&bytes[..begin]) {
             let end = bytes.len();
-            return Self { bytes, header_problem, lines: Vec::new(), end };
+            return Self { bytes, header_problem: Some(problem), lines: Vec::new(), end };
         }
         let end = begin + end_of_whole_lines(&bytes[begin..]).unwrap_or(0);
         let lines = lines(&bytes[..end], begin);
-        Self { bytes, header_problem, lines, end }
+        Self { bytes, header_problem: None, lines, end }
     }
 
     /// Where the bytes after the last whole line begin, and how many they are.
@@ -178,43 +160,36 @@ impl RawLog {
 
 fn lines(bytes: &[u8], begin: usize) -> Vec<RawLine> {
     let mut lines = Vec::new();
-    let mut byte = begin;
+    let mut byte = begin as u64;
     // Each by itself, so that a quote left open swallows no other.
     for text in bytes[begin..].split_inclusive(|&byte| byte == b'\n') {
-        let text = text.strip_suffix(b"\n").unwrap_or(text);
-        let row = Row::parse(text).and_then(|row| whole_void(row, text));
-        let line = line_after(lines.len() as u64);
-        lines.push(RawLine { line, byte: byte as u64, bytes: text.to_vec(), row });
-        byte += text.len() + 1;
+        let bytes = text.strip_suffix(b"\n").unwrap_or(text).to_vec();
+        let row = Row::parse(&bytes).and_then(|row| match row.event {
+            Event::Void if blanked(bytes.len(), &row) != bytes => Err(RowError::HalfBlanked),
+            _ => Ok(row),
+        });
+        lines.push(RawLine { line: line_after(lines.len() as u64), byte, bytes, row });
+        byte += text.len() as u64;
     }
     lines
 }
 
-fn whole_void(row: Row, text: &[u8]) -> Result<Row, RowError> {
-    let is_whole = row.event != Event::Void || blanked(text.len(), Kept::of(&row)) == text;
-    if is_whole { Ok(row) } else { Err(RowError::HalfBlanked) }
-}
-
 /// A `void` row of exactly `length` bytes: all columns when they fit, else `iteration,void,attempt`
 /// or less, and commas alone where not even the event fits.
-pub(crate) fn blanked(length: usize, keep: Kept) -> Vec<u8> {
-    let kept = [keep, Kept { attempt: None, ..keep }, Kept::default()];
-    let mut forms = kept.into_iter().flat_map(forms);
-    let fits = |candidate: &String| {
-        // Spaces may follow a comma only: after a number or the event they would change it.
-        candidate.len() == length || (candidate.len() < length && candidate.ends_with(','))
-    };
+pub(crate) fn blanked(length: usize, void: &Row) -> Vec<u8> {
+    let iteration = void.iteration.map(|number| number.to_string()).unwrap_or_default();
+    let attempt = void.attempt.map(|number| format!(",{number}")).unwrap_or_default();
+    let kept = [(&iteration[..], &attempt[..]), (&iteration, ""), ("", "")];
+    // The longest first.
+    let mut forms = kept.into_iter().flat_map(|(iteration, attempt)| {
+        let row = format!("{iteration},void{attempt}");
+        let missing = COLUMNS.len() - row.split(',').count();
+        [row.clone() + &",".repeat(missing), row.clone() + ",", row]
+    });
+    // Spaces may follow a comma only: after a number or the event they would change it.
+    let fits = |row: &String| row.len() == length || (row.len() < length && row.ends_with(','));
     let begin = forms.find(fits).unwrap_or_else(|| ",".repeat(length));
     format!("{begin:length$}").into_bytes()
-}
-
-/// Returns the ways to write these numbers, the longest first.
-fn forms(keep: Kept) -> [String; 3] {
-    let number = keep.iteration.map_or_else(String::new, |number| number.to_string());
-    let attempt = keep.attempt.map_or_else(String::new, |attempt| format!(",{attempt}"));
-    let row = format!("{number},void{attempt}");
-    let missing = COLUMNS.len() - row.split(',').count();
-    [row.clone() + &",".repeat(missing), row.clone() + ",", row]
 }
 
 #[cfg(test)]

@@ -51,7 +51,6 @@ impl ReplayLog {
         let log = Self::open_unchecked(experiment, options)?;
         let mut begin = vec![0; header().len()];
         let read = read_up_to(&log.file, &mut begin, 0).map_err(log.io("read"))?;
-        damage::refuse_version_1(&begin[..read], &log.path)?;
         match damage::header_problem(&begin[..read]) {
             None => Ok(log),
             Some(how) => Err(log.changed(how)),
@@ -203,7 +202,6 @@ impl RawLog {
             // The row that is being written is no unfinished one.
             bytes.truncate(end_of_whole_lines(&bytes).unwrap_or(bytes.len()));
         }
-        damage::refuse_version_1(&bytes, &log.path)?;
         Ok(Self::of(bytes))
     }
 }
