@@ -16,26 +16,34 @@ const IMAGES: &str = "images";
 /// libraries and a device; with one, its trainer answers a request of no epoch, for which it loads
 /// the images, too.
 pub(crate) fn examine(experiment: Option<&Experiment>) -> Vec<Check> {
-    let Some(experiment) = experiment else { return vec![examine_torch()] };
-    let images = match experiment.check_data() {
+    let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get) as u32;
+    let request = match experiment {
+        Some(experiment) => rehearsal(experiment, cores),
+        None => {
+            let recipe = Recipe { silence_limit: 60.0, ..Recipe::default() };
+            Ok(Request::rehearsal(recipe, cores))
+        }
+    };
+    let trainer = request.and_then(|request| prepare(&request)).unwrap_or_else(|error| {
+        match error.downcast_ref() {
+            Some(TrainingError::NoTorch { .. }) if experiment.is_none() => {
+                Check::warning(TRAINER, format!("{error:#}"), "other trainers do not need it")
+            }
+            // By the loader of programs, which does not find a library.
+            Some(TrainingError::Crashed { status, .. }) if status.code() == Some(127) => {
+                let remedy = "libtorch must lie where the program was linked to it: build it \
+                              again with `scripts/setup-libtorch.sh`";
+                Check::error(TRAINER, error, remedy)
+            }
+            // The error names the remedy.
+            _ => Check::error(TRAINER, error, ""),
+        }
+    });
+    let images = experiment.map(|experiment| match experiment.check_data() {
         Ok(()) => Check::ok(IMAGES, "they are those that the experiment was made with"),
         Err(error) => Check::error(IMAGES, error, ""),
-    };
-    let trainer = rehearsal(experiment, cores()).and_then(|request| prepare(&request));
-    let trainer = trainer.unwrap_or_else(trainer_failure);
-    vec![images, trainer]
-}
-
-fn examine_torch() -> Check {
-    let recipe = Recipe { silence_limit: 60.0, ..Recipe::default() };
-    let request = Request::rehearsal(recipe, cores());
-    prepare(&request).unwrap_or_else(|error| match error.downcast_ref() {
-        // Other trainers do without.
-        Some(TrainingError::NoTorch { .. }) => {
-            Check::warning(TRAINER, format!("{error:#}"), "other trainers do not need it")
-        }
-        _ => trainer_failure(error),
-    })
+    });
+    images.into_iter().chain([trainer]).collect()
 }
 
 /// Has the trainer prepare, as `train` does before it claims anything.
@@ -43,31 +51,12 @@ fn prepare(request: &Request) -> anyhow::Result<Check> {
     let mut trainer = trainer(&request.recipe, Interrupt::default())?;
     let device = trainer.prepare(request)?.unwrap_or_else(|| "this machine".to_owned());
     let seen = match request.recipe.trainer {
-        TrainerKind::Torch if request.data.is_null() => {
-            format!("`metaqnn-torch` finds libtorch, and trains on {device}")
-        }
         TrainerKind::Torch => {
-            format!("`metaqnn-torch` has loaded libtorch and the images, and trains on {device}")
+            let images = if request.data.is_null() { "" } else { " and the images" };
+            format!("`metaqnn-torch` has loaded libtorch{images}, and trains on {device}")
         }
         TrainerKind::Command => "the program of `training.command` starts".to_owned(),
         TrainerKind::Synthetic => "`synthetic` needs nothing".to_owned(),
     };
     Ok(Check::ok(TRAINER, seen))
-}
-
-fn trainer_failure(error: anyhow::Error) -> Check {
-    let remedy = match error.downcast_ref() {
-        // By the loader of programs, which does not find a library.
-        Some(TrainingError::Crashed { status, .. }) if status.code() == Some(127) => {
-            "libtorch must lie where the program was linked to it: build it again with \
-             `scripts/setup-libtorch.sh`"
-        }
-        // The error names it.
-        _ => "",
-    };
-    Check::error(TRAINER, error, remedy)
-}
-
-fn cores() -> u32 {
-    thread::available_parallelism().map_or(1, NonZeroUsize::get) as u32
 }

@@ -20,7 +20,6 @@ mod rendezvous;
 mod several_processes;
 mod slurm;
 
-use std::collections::BTreeSet;
 use std::env;
 use std::ffi::OsString;
 use std::io::ErrorKind;
@@ -29,7 +28,7 @@ use std::process;
 
 use anyhow::{Context, bail};
 
-use self::rendezvous::{HERE, REPORT, Rendezvous};
+use self::rendezvous::{REPORT, Rendezvous};
 use crate::ops::train::host;
 use crate::ops::{Experiment, Refusal};
 use crate::slurm::{Variables, slurm_step};
@@ -74,10 +73,30 @@ pub fn doctor(
     // It ends with this value.
     let _second = is_alone.then(|| start_second(&dir, &party.name)).transpose()?;
     let mut checks = Vec::new();
-    let together = examine(&all, &host, place, experiment.as_ref(), &mut checks);
-    // A failure says already who is missing.
-    let others = if together.is_ok() { 1..all.size } else { 0..0 };
-    checks.extend(together.err().map(broken_off));
+    let together = several_processes::examine(&all, &mut checks);
+    if !all.is_first() {
+        checks.clear();
+    }
+    let mut others = 1..all.size;
+    match together {
+        // Once a machine.
+        Ok(hosts) if hosts.iter().position(|other| *other == host) == Some(all.rank as usize) => {
+            let mut here = place;
+            here.push(place::sync_check(&all.path(&format!("sync-{}", all.rank))));
+            if let Some(experiment) = &experiment {
+                here.push(place::access_check(experiment));
+                here.extend(place::scratch_checks(experiment));
+            }
+            here.extend(machine::examine(experiment.as_ref()));
+            checks.extend(Check::on(&host, here));
+        }
+        Ok(_) => {}
+        Err(error) => {
+            checks.push(broken_off(error));
+            // It says already who is missing.
+            others = 0..0;
+        }
+    }
     if !all.is_first() {
         all.publish(REPORT, &checks)?;
         return Ok(Vec::new());
@@ -98,38 +117,6 @@ fn broken_off(error: anyhow::Error) -> Check {
         _ => "start all of them at about the same time, on machines that see the same directory",
     };
     Check::error("processes", error, remedy)
-}
-
-/// Examines together with the others, and once a machine what needs one process.
-fn examine(
-    all: &Rendezvous,
-    host: &str,
-    place: Vec<Check>,
-    experiment: Option<&Experiment>,
-    checks: &mut Vec<Check>,
-) -> anyhow::Result<()> {
-    let hosts: Vec<String> = all.wait_for_all(HERE)?;
-    let machines = Vec::from_iter(BTreeSet::from_iter(hosts.iter().cloned()));
-    let alone = match machines.len() {
-        1 => " alone (`srun -N2 metaqnn doctor DIR` examines several)",
-        _ => "",
-    };
-    let seen = format!("{} examine together, on {}{alone}", hosts.len(), machines.join(", "));
-    checks.push(Check::ok("machines", seen));
-    let together = several_processes::examine(all, &hosts, checks);
-    if !all.is_first() {
-        checks.clear();
-    }
-    together?;
-    if hosts.iter().position(|other| other == host) == Some(all.rank as usize) {
-        let mut here = place;
-        here.push(place::sync_check(&all.path(&format!("sync-{}", all.rank))));
-        here.extend(experiment.map(place::access_check));
-        here.extend(experiment.map(place::scratch_checks).unwrap_or_default());
-        here.extend(machine::examine(experiment));
-        checks.extend(Check::on(host, here));
-    }
-    Ok(())
 }
 
 fn folder(path: &Path) -> anyhow::Result<PathBuf> {

@@ -70,24 +70,17 @@ fn mount_check(mount: &MountPoint) -> Check {
     let seen = format!("{kind} at `{}` ({options})", mount.point.display());
     let has = |option: &str| mount.options.iter().any(|other| other == option);
     if has("ro") {
-        return Check::failure("mount", seen, "it is mounted for reading only: choose another");
-    }
-    if let Some(why) = mount.node_local() {
-        let remedy = format!(
-            "it {why}, which keeps locks to one machine: put experiments on another file system, \
-             such as NFS 4 without `nolock`, Lustre mounted with `flock`, GPFS; or search on one \
-             machine with `--single-node`"
-        );
-        return Check::failure("mount", seen, &remedy);
-    }
-    if kind == "lustre" && !has("flock") {
-        return Check::failure("mount", seen, "Lustre has no locks unless mounted with `flock`");
-    }
-    if kind.starts_with("nfs") && has("soft") {
+        Check::failure("mount", seen, "it is mounted for reading only: choose another")
+    } else if let Err(error) = mount.check_locks(&mount.point) {
+        Check::error("mount", error, "")
+    } else if kind == "lustre" && !has("flock") {
+        Check::failure("mount", seen, "Lustre has no locks unless mounted with `flock`")
+    } else if kind.starts_with("nfs") && has("soft") {
         let remedy = "`soft` gives up a write when the server is slow: mount it with `hard`";
-        return Check::warning("mount", seen, remedy);
+        Check::warning("mount", seen, remedy)
+    } else {
+        Check::ok("mount", seen)
     }
-    Check::ok("mount", seen)
 }
 
 fn space_check(name: &str, path: &Path) -> Check {

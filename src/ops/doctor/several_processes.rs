@@ -1,6 +1,7 @@
 //! What only several processes can find out: clock skew, how soon one sees the files of another,
 //! whether locks exclude each other, whether the log stays whole, whether a name is given to one.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -8,12 +9,12 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use crate::ops::doctor::check::{Check, Health};
-use crate::ops::doctor::rendezvous::Rendezvous;
+use crate::ops::doctor::rendezvous::{HERE, Rendezvous};
 use crate::regular_file::{self, SMALL};
 use crate::storage::fs::publish::{self, Published};
 use crate::storage::{
     Event, ExperimentDir, FORMAT_VERSION, Iteration, LockTimeout, LogPosition, Row, StorageError,
-    Time, Trust, WritableReplayLog,
+    Trust, WritableReplayLog,
 };
 
 const PINGS: u32 = 3;
@@ -23,14 +24,18 @@ const ONCE: LockTimeout = LockTimeout { notice: Duration::ZERO, limit: Duration:
 const A_WHILE: LockTimeout =
     LockTimeout { notice: Duration::from_secs(10), limit: Duration::from_secs(60) };
 
-/// Examines the file system together. Of what all have done each process has a check, which is the
-/// same.
-pub(crate) fn examine(
-    all: &Rendezvous,
-    hosts: &[String],
-    checks: &mut Vec<Check>,
-) -> anyhow::Result<()> {
-    checks.extend(clocks(all, hosts)?);
+/// Examines the file system together, and returns the machine of each process. All have a check of
+/// what all have done; that of the first process counts.
+pub(crate) fn examine(all: &Rendezvous, checks: &mut Vec<Check>) -> anyhow::Result<Vec<String>> {
+    let hosts: Vec<String> = all.wait_for_all(HERE)?;
+    let machines = Vec::from_iter(BTreeSet::from_iter(hosts.iter().map(String::as_str)));
+    let alone = match machines.len() {
+        1 => " alone (`srun -N2 metaqnn doctor DIR` examines several)",
+        _ => "",
+    };
+    let seen = format!("{} examine together, on {}{alone}", hosts.len(), machines.join(", "));
+    checks.push(Check::ok("machines", seen));
+    checks.extend(clocks(all, &hosts)?);
     // The log of an experiment without a search.
     let root = all.path("log");
     if all.is_first() {
@@ -39,39 +44,30 @@ pub(crate) fn examine(
     }
     all.gather("log", &())?;
     let mut log = WritableReplayLog::open(&ExperimentDir::unchecked(&root))?;
-    checks.push(exclusion(all, hosts, &mut log)?);
+    checks.push(exclusion(all, &hosts, &mut log)?);
     checks.push(coherence(all, &mut log)?);
     checks.push(names(all)?);
-    Ok(())
+    Ok(hosts)
 }
 
-/// The first process asks each other one for the time, which lies between question and answer.
-fn clocks(all: &Rendezvous, hosts: &[String]) -> anyhow::Result<Vec<Check>> {
-    if !all.is_first() {
-        for ping in 0..PINGS {
-            let () = all.wait_for(&format!("ping-{}-{ping}", all.rank), 0)?;
-            all.publish(&format!("pong-{ping}"), &Time::from(Timestamp::now()))?;
+/// The first process asks the others for the time, which lies between question and answers.
+fn clocks(all: &Rendezvous, hosts: &[String]) -> anyhow::Result<[Check; 2]> {
+    let mut pings = Vec::new();
+    for ping in 0..PINGS {
+        let what = format!("time-{ping}");
+        if !all.is_first() {
+            all.wait_for::<i64>(&what, 0)?;
         }
-        return Ok(Vec::new());
+        let began = Instant::now();
+        let times: Vec<i64> = all.gather(&what, &Timestamp::now().as_microsecond())?;
+        pings.push((began.elapsed(), times));
     }
-    let (mut skews, mut slowest) = (Vec::new(), Duration::ZERO);
-    for (rank, host) in (1..all.size).zip(&hosts[1..]) {
-        let mut best = Skew { seconds: 0.0, within: f64::INFINITY };
-        for ping in 0..PINGS {
-            let (asked, began) = (Timestamp::now(), Instant::now());
-            all.publish(&format!("ping-{rank}-{ping}"), &())?;
-            let time: Time = all.wait_for(&format!("pong-{ping}"), rank)?;
-            slowest = slowest.max(began.elapsed());
-            let skew = Skew::of(asked, time.timestamp(), Timestamp::now());
-            if skew.within < best.within {
-                best = skew;
-            }
-        }
-        skews.push((best, host));
-    }
-    let widest =
-        skews.into_iter().max_by(|(a, _), (b, _)| a.seconds.abs().total_cmp(&b.seconds.abs()));
-    let clocks = widest.map(|(skew, other)| skew.check(&hosts[0], other));
+    pings.sort();
+    let (fastest, times) = &pings[0];
+    let skews = times.iter().map(|answer| Skew::of(times[0], *answer, *fastest)).zip(hosts);
+    let widest = skews.skip(1).max_by(|(a, _), (b, _)| a.seconds.abs().total_cmp(&b.seconds.abs()));
+    let (skew, other) = widest.expect("a party is of two processes at least");
+    let slowest = pings[pings.len() - 1].0;
     let seen = format!(
         "a new file is seen by listing its folder: an answer comes within {} ms",
         slowest.as_millis()
@@ -79,8 +75,7 @@ fn clocks(all: &Rendezvous, hosts: &[String]) -> anyhow::Result<Vec<Check>> {
     let remedy = "ask for a mount without long directory caching (NFS: `acdirmax`): a search \
                   works, and its rounds lag";
     let is_soon = slowest < Duration::from_secs(5);
-    let visibility = Check::ok_if(is_soon, "visibility", seen, remedy);
-    Ok(clocks.into_iter().chain([visibility]).collect())
+    Ok([skew.check(&hosts[0], other), Check::ok_if(is_soon, "visibility", seen, remedy)])
 }
 
 /// How far another clock is ahead.
@@ -92,9 +87,10 @@ struct Skew {
 }
 
 impl Skew {
-    fn of(asked: Timestamp, answer: Timestamp, received: Timestamp) -> Self {
-        let within = received.duration_since(asked).as_secs_f64() / 2.0;
-        Self { seconds: answer.duration_since(asked).as_secs_f64() - within, within }
+    /// The times are in microseconds.
+    fn of(asked: i64, answer: i64, took: Duration) -> Self {
+        let within = took.as_secs_f64() / 2.0;
+        Self { seconds: (answer - asked) as f64 / 1e6 - within, within }
     }
 
     fn check(self, here: &str, there: &str) -> Check {
@@ -278,9 +274,8 @@ mod tests {
 
     #[test]
     fn a_clock_is_judged_by_what_is_certain() {
-        let at = |second: f64| Timestamp::from_millisecond((second * 1e3) as i64).unwrap();
-        // Asked at 100, heard at 101: at 100.5 in between the other clock showed 110.
-        let skew = Skew::of(at(100.0), at(110.0), at(101.0));
+        // Asked at 100, heard a second later: at 100.5 in between the other clock showed 110.
+        let skew = Skew::of(100_000_000, 110_000_000, Duration::from_secs(1));
         assert_eq!(skew, Skew { seconds: 9.5, within: 0.5 });
         let verdict = |seconds, within| Skew { seconds, within }.check("a", "b").verdict;
         assert_eq!(verdict(9.5, 0.5), Health::Warning);

@@ -25,16 +25,16 @@ pub(crate) fn examine() -> Vec<Check> {
 
 fn without_config(error: &SlurmError) -> Check {
     const HERE: &str = "`metaqnn run` searches on this machine alone";
-    if matches!(error, SlurmError::Missing { .. }) {
-        return Check::ok("slurm", format!("there is none here: {HERE}"));
-    }
     let said = error.to_string();
-    if said.contains("configuration source") {
+    if matches!(error, SlurmError::Missing { .. }) {
+        Check::ok("slurm", format!("there is none here: {HERE}"))
+    } else if said.contains("configuration source") {
         let seen = format!("its programs find no cluster: {HERE}");
-        return Check::warning("slurm", seen, "on a cluster, set SLURM_CONF or ask why");
+        Check::warning("slurm", seen, "on a cluster, set SLURM_CONF or ask why")
+    } else {
+        let remedy = "ask for it with `scontrol ping`: nothing can be submitted now";
+        Check::failure("slurm", said, remedy)
     }
-    let remedy = "ask for it with `scontrol ping`: nothing can be submitted now";
-    Check::failure("slurm", said, remedy)
 }
 
 fn judge(config: &ClusterConfig) -> Vec<Check> {
@@ -60,17 +60,15 @@ fn arrays(config: &ClusterConfig) -> Check {
 
 fn preemption(config: &ClusterConfig) -> Check {
     let another = "choose a partition or QOS that is not preempted";
-    let mode = config.preempt_mode.as_deref();
-    let (seen, remedy) = match mode {
-        Some("OFF") => ("no job is preempted", ""),
-        Some("REQUEUE") => ("a preempted task is requeued and goes on from its checkpoint", ""),
-        Some("CANCEL") => ("a preempted task is ended, and what it trained is lost", another),
-        Some("SUSPEND") => ("a preempted task is suspended, and its claim may expire", another),
-        Some(mode) => {
-            let seen = format!("`PreemptMode` is `{mode}`");
-            return Check::warning("preemption", seen, "ask what becomes of a preempted job");
+    let (seen, remedy) = match config.preempt_mode.as_deref().unwrap_or("not given") {
+        "OFF" => ("no job is preempted", ""),
+        "REQUEUE" => ("a preempted task is requeued and goes on from its checkpoint", ""),
+        "CANCEL" => ("a preempted task is ended, and what it trained is lost", another),
+        "SUSPEND" => ("a preempted task is suspended, and its claim may expire", another),
+        mode => {
+            let remedy = "see `scontrol show config`, and ask what becomes of a preempted job";
+            return Check::warning("preemption", format!("`PreemptMode` is {mode}"), remedy);
         }
-        None => ("`PreemptMode` is not given", "see `scontrol show config`"),
     };
     Check::ok_if(remedy.is_empty(), "preemption", seen, remedy)
 }

@@ -12,18 +12,7 @@ use crate::regular_file::{self, LARGE};
 use crate::storage::error::{Result, StorageError};
 
 pub fn check_locks_of_mount(path: &Path) -> Result<()> {
-    match MountPoint::of(path)?.as_ref().and_then(MountPoint::node_local) {
-        None => Ok(()),
-        Some(why) => {
-            let problem = format!(
-                "lies on a file system that {why}: its locks do not reach other machines (put the \
-                 experiment on another, such as NFS 4 without `nolock`, Lustre mounted with \
-                 `flock`, GPFS; or, if only this machine works on it, `metaqnn run`, or \
-                 `--single-node`)"
-            );
-            Err(StorageError::Unsafe { path: path.to_owned(), problem })
-        }
-    }
+    MountPoint::of(path)?.map_or(Ok(()), |mount| mount.check_locks(path))
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,8 +49,19 @@ impl MountPoint {
         Some(Self { point, file_system: kind, options: options.collect() })
     }
 
+    /// Refuses to work at `path`, which lies on it, where its locks do not reach other machines.
+    pub fn check_locks(&self, path: &Path) -> Result<()> {
+        let Some(why) = self.node_local() else { return Ok(()) };
+        let problem = format!(
+            "lies on a file system that {why}: its locks do not reach other machines (put the \
+             experiment on another, such as NFS 4 without `nolock`, Lustre mounted with `flock`, \
+             GPFS; or, if only this machine works on it, `metaqnn run`, or `--single-node`)"
+        );
+        Err(StorageError::Unsafe { path: path.to_owned(), problem })
+    }
+
     /// What keeps locks to this machine, if anything does.
-    pub fn node_local(&self) -> Option<String> {
+    fn node_local(&self) -> Option<String> {
         let kind = self.file_system.strip_prefix("fuse.").unwrap_or(&self.file_system);
         if matches!(kind, "cifs" | "smb3" | "smbfs" | "sshfs" | "9p" | "virtiofs") {
             return Some(format!("is {kind}"));
