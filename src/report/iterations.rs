@@ -1,30 +1,34 @@
 //! One row an iteration, its rows of the log folded into one; what is counted and summed over them,
 //! and the ranking of architectures.
 
-use std::collections::{BTreeMap, HashMap};
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
 
+use derive_more::Deref;
+use indexmap::IndexMap;
 use serde::{Serialize, Serializer};
 
 use crate::storage::{Event, Iteration, Row, Time};
 
-/// The events that an iteration can stand at, in the order in which they are counted and shown.
-pub const STATUSES: [Event; 10] = [
-    Event::Claimed,
-    Event::Pending,
-    Event::Trained,
-    Event::Stopped,
-    Event::Failed,
-    Event::OutOfMemory,
-    Event::Imported,
-    Event::Reused,
-    Event::Lost,
-    Event::Void,
+/// The events that an iteration can stand at, in the order in which they are counted and shown,
+/// with what is said of the iterations that do.
+pub const STATUSES: [(Event, &str); 10] = [
+    (Event::Claimed, "being trained"),
+    (Event::Pending, "that wait for another one with the same architecture"),
+    (Event::Trained, "trained to the end"),
+    (Event::Stopped, "ended by the stopping rule"),
+    (Event::Failed, "that failed by the network's own fault"),
+    (Event::OutOfMemory, "whose network does not fit into the device's memory"),
+    (Event::Imported, "taken over from another search"),
+    (Event::Reused, "that took the result of another one"),
+    (Event::Lost, "that ended without a result"),
+    (Event::Void, "whose row of the log was damaged and blanked"),
 ];
 
 /// Returns of each iteration its newest row, seconds summed over all of them.
 pub fn by_iteration(rows: &[Row]) -> Vec<Row> {
     let mut iterations: BTreeMap<Iteration, Row> = BTreeMap::new();
-    for row in rows.iter().filter(|row| STATUSES.contains(&row.event)) {
+    for row in rows.iter().filter(|row| STATUSES.iter().any(|(event, _)| *event == row.event)) {
         let Some(iteration) = row.iteration else { continue };
         let row = match iterations.remove(&iteration) {
             Some(before) => merged(before, row.clone()),
@@ -37,9 +41,8 @@ pub fn by_iteration(rows: &[Row]) -> Vec<Row> {
 
 /// What the newer row lacks of draw and attempt stays; what it lacks of a result is not known.
 fn merged(before: Row, row: Row) -> Row {
-    let sum = |total: Option<f64>, more: Option<f64>| match (total, more) {
-        (None, None) => None,
-        (total, more) => Some(total.unwrap_or(0.0) + more.unwrap_or(0.0)),
+    let sum = |total: Option<f64>, more: Option<f64>| {
+        total.into_iter().chain(more).reduce(|total, more| total + more)
     };
     // The late result of a lost claim holds the seconds that were counted as lost.
     let came_late =
@@ -122,7 +125,7 @@ impl StatusCounts {
 
 impl Serialize for StatusCounts {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(STATUSES.map(|status| (status, self.of(status))))
+        serializer.collect_map(STATUSES.map(|(status, _)| (status, self.of(status))))
     }
 }
 
@@ -144,33 +147,38 @@ impl Ledger {
     }
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Deref)]
 pub struct ArchitectureRecord<'a> {
+    /// In a [`ranking`], from 1.
+    pub rank: Option<u64>,
     pub architecture: &'a str,
     pub first: &'a Row,
     /// The iteration with its result, else the newest being trained, else the newest.
+    #[deref(forward)]
     pub deciding: &'a Row,
     pub times_sampled: u64,
 }
 
 impl<'a> ArchitectureRecord<'a> {
+    /// In the order of their first iterations.
     pub fn gather(iterations: &'a [Row]) -> Vec<Self> {
         let weight = |row: &Row| (row.event.is_result(), row.event == Event::Claimed);
-        let mut gathered: Vec<Self> = Vec::new();
-        let mut places = HashMap::new();
+        let mut gathered = IndexMap::<&str, Self>::new();
         for row in iterations {
             let Some(architecture) = row.architecture.as_deref() else { continue };
-            let place = *places.entry(architecture).or_insert(gathered.len());
-            if let Some(known) = gathered.get_mut(place) {
-                known.times_sampled += 1;
-                if weight(row) >= weight(known.deciding) {
-                    known.deciding = row;
-                }
-            } else {
-                gathered.push(Self { architecture, first: row, deciding: row, times_sampled: 1 });
+            let record = gathered.entry(architecture).or_insert(Self {
+                rank: None,
+                architecture,
+                first: row,
+                deciding: row,
+                times_sampled: 0,
+            });
+            record.times_sampled += 1;
+            if weight(row) >= weight(record.deciding) {
+                record.deciding = row;
             }
         }
-        gathered
+        gathered.into_values().collect()
     }
 }
 
@@ -179,15 +187,16 @@ pub fn ranking<'a>(
     architectures: &[ArchitectureRecord<'a>],
     at_most: usize,
 ) -> Vec<ArchitectureRecord<'a>> {
-    let mut ranked: Vec<(f64, &ArchitectureRecord)> = architectures
-        .iter()
-        .filter_map(|architecture| Some((final_accuracy(architecture.deciding)?, architecture)))
-        .collect();
-    let order = |of: &ArchitectureRecord| {
-        (of.deciding.parameters.unwrap_or(u64::MAX), of.deciding.iteration)
-    };
-    ranked.sort_by(|(a, one), (b, other)| b.total_cmp(a).then(order(one).cmp(&order(other))));
-    ranked.into_iter().take(at_most).map(|(_, architecture)| *architecture).collect()
+    let is_final = |of: &&ArchitectureRecord| final_accuracy(of).is_some();
+    let mut ranked: Vec<_> = architectures.iter().filter(is_final).copied().collect();
+    let order = |of: &ArchitectureRecord| (of.parameters.unwrap_or(u64::MAX), of.iteration);
+    ranked.sort_by(|a, b| {
+        let by_accuracy = final_accuracy(b).partial_cmp(&final_accuracy(a));
+        by_accuracy.unwrap_or(Ordering::Equal).then_with(|| order(a).cmp(&order(b)))
+    });
+    ranked.truncate(at_most);
+    ranked.iter_mut().zip(1..).for_each(|(record, rank)| record.rank = Some(rank));
+    ranked
 }
 
 #[cfg(test)]

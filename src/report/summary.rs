@@ -221,7 +221,7 @@ impl EpsilonSummary {
     }
 }
 
-fn mean(terms: &[f64]) -> Option<f64> {
+pub fn mean(terms: &[f64]) -> Option<f64> {
     (!terms.is_empty()).then(|| terms.iter().sum::<f64>() / terms.len() as f64)
 }
 

@@ -2,16 +2,26 @@
 
 use std::collections::HashMap;
 
+use derive_more::Deref;
+
 use super::table::*;
 use crate::report::search::SearchData;
 use crate::storage::{Attempt, Curve, CurveRow};
 
+#[derive(Deref)]
+pub(super) struct OfAttempt<'a, T> {
+    attempt: Attempt,
+    #[deref(forward)]
+    part: &'a T,
+}
+
 /// Starts that failed the first-epoch test are included.
-pub(super) fn long(search: &SearchData) -> Table<'_, (&Attempt, &CurveRow)> {
-    let rows = search.curves.iter();
-    let rows = rows.flat_map(|(attempt, curve)| curve.rows.iter().map(move |row| (attempt, row)));
-    let mut columns = of_part(attempt_columns(), |row: &(_, _)| row.0);
-    let epoch = columns! { CurveRow:
+pub(super) fn long(search: &SearchData) -> Table<'_, OfAttempt<'_, CurveRow>> {
+    let rows = search.curves.iter().flat_map(|(&attempt, curve)| {
+        curve.rows.iter().map(move |part| OfAttempt { attempt, part })
+    });
+    let mut columns = attempt_columns();
+    columns.extend(columns! { OfAttempt<CurveRow>:
         epoch: POSITIVE, "The epoch";
         start: POSITIVE,
             "Which start of the training: each failed first-epoch test begins a new one, and \
@@ -28,48 +38,45 @@ pub(super) fn long(search: &SearchData) -> Table<'_, (&Attempt, &CurveRow)> {
         sigma: NOT_NEGATIVE, "Standard deviation of the prediction";
         stop_probability: SHARE,
             "Probability, under the prediction, that the network stays below the best one";
-    };
-    columns.extend(of_part(epoch, |row: &(_, _)| row.1));
-    columns.push(trainer(|_| search.trainer));
-    // At the end, since it came later.
-    let newest = columns! { CurveRow:
+        trainer: TRAINER, WHO_TRAINED, |_| search.trainer;
         y_best: SHARE, "Last-epoch accuracy of the best network when the stopping rule was asked";
-    };
-    columns.extend(of_part(newest, |row: &(_, _)| row.1));
+    });
     Table { name: "curves_long", columns, rows: rows.collect() }
 }
 
-fn attempt_columns<'a>() -> Vec<Column<'a, Attempt>> {
-    columns! { Attempt:
-        iteration: POSITIVE, "Number of the iteration that was trained";
-        attempt: POSITIVE, "The attempt at the iteration", |attempt| attempt.number;
+fn attempt_columns<'a, T>() -> Vec<Column<'a, OfAttempt<'a, T>>> {
+    columns! { OfAttempt<T>:
+        iteration: POSITIVE, "Number of the iteration that was trained",
+            |row| row.attempt.iteration;
+        attempt: POSITIVE, "The attempt at the iteration", |row| row.attempt.number;
     }
 }
 
 /// The last start of each curve alone.
-pub(super) fn wide(search: &SearchData) -> Table<'_, (&Attempt, &Curve)> {
+pub(super) fn wide(search: &SearchData) -> Table<'_, OfAttempt<'_, Curve>> {
     let architectures: HashMap<_, _> =
         search.iterations.iter().map(|row| (row.iteration, row.architecture.clone())).collect();
     let longest = search.curves.values().map(|curve| curve.last_start().len()).max();
     let width = longest.unwrap_or(0).max(search.epochs as usize);
-    let mut columns = of_part(attempt_columns(), |row: &(_, _)| row.0);
-    columns.extend(columns! { (&Attempt, &Curve):
+    let mut columns = attempt_columns();
+    columns.extend(columns! { OfAttempt<Curve>:
         architecture: ARCHITECTURE, "The network's layers",
-            move |row| architectures.get(&Some(row.0.iteration)).cloned().flatten();
+            move |row| architectures.get(&Some(row.attempt.iteration)).cloned().flatten();
+        trainer: TRAINER, WHO_TRAINED, |_| search.trainer;
     });
-    columns.push(trainer(|_| search.trainer));
     // Two digits or more, so that the names sort as the epochs.
     let digits = width.to_string().len().max(2);
     columns.extend((1..=width).map(|epoch| {
         let name = format!("epoch_{epoch:0digits$}");
         let meaning = format!("Validation accuracy after epoch {epoch} of the last start");
-        column(name, SHARE, meaning, move |row: &(_, &Curve)| {
-            let rows = row.1.last_start();
+        column(name, SHARE, meaning, move |row: &OfAttempt<Curve>| {
+            let rows = row.last_start();
             let place = rows.binary_search_by_key(&epoch, |row| row.epoch as usize).ok()?;
             Some(rows[place].validation_accuracy)
         })
     }));
-    Table { name: "curves_wide", columns, rows: search.curves.iter().collect() }
+    let rows = search.curves.iter().map(|(&attempt, part)| OfAttempt { attempt, part });
+    Table { name: "curves_wide", columns, rows: rows.collect() }
 }
 
 #[cfg(test)]

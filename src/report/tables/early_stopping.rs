@@ -1,57 +1,74 @@
 //! `early_stopping.csv`: one row per verdict to stop, executed or audited.
 
+use derive_more::Deref;
+
 use super::iterations::iteration_columns;
 use super::table::*;
 use crate::predictor::AuditFindings;
 use crate::report::search::SearchData;
-use crate::storage::{Curve, Event, Row};
+use crate::storage::{Event, Row};
 
+#[derive(Deref)]
 pub(super) struct VerdictRow<'a> {
+    #[deref(forward)]
     iteration: &'a Row,
-    /// The epoch after which it was given, if the curve is there.
-    verdict_epoch: Option<u32>,
-    /// This and the rest of an audited network.
-    final_accuracy: Option<f64>,
-    /// How far it has ended above the best one of its verdict.
-    ahead: Option<f64>,
+    /// Up to this one, which was audited.
     audits: Option<AuditFindings>,
 }
 
+impl VerdictRow<'_> {
+    /// Of an audited network.
+    fn final_accuracy(&self) -> Option<f64> {
+        self.audits.and(self.last_validation_accuracy)
+    }
+
+    /// How far an audited network has ended above the best one of its verdict.
+    fn ahead(&self) -> Option<f64> {
+        Some(self.final_accuracy()? - self.y_best?)
+    }
+
+    /// The last epoch of a stopped network; of an audited one the first with the numbers of its
+    /// row. None without the curve.
+    fn verdict_epoch(&self, search: &SearchData) -> Option<u32> {
+        let verdict = (self.predicted_accuracy, self.stop_probability);
+        let mut epochs = search.curves.get(&self.attempt()?)?.last_start().iter();
+        Some(epochs.find(|row| (row.predicted_accuracy, row.stop_probability) == verdict)?.epoch)
+    }
+}
+
 pub(super) fn table(search: &SearchData) -> Table<'_, VerdictRow<'_>> {
+    let is_verdict = |row: &&Row| {
+        row.event == Event::Stopped || row.event == Event::Trained && row.audit == Some(true)
+    };
     let mut so_far = AuditFindings::default();
-    let rows = search.iterations.iter().filter(|row| is_verdict(row)).map(|iteration| {
-        let curve = iteration.attempt().and_then(|attempt| search.curves.get(&attempt));
+    let rows = search.iterations.iter().filter(is_verdict).map(|iteration| {
         let is_audit = iteration.event == Event::Trained;
-        let final_accuracy = iteration.last_validation_accuracy.filter(|_| is_audit);
-        let ahead = final_accuracy.zip(iteration.y_best).map(|(last, best)| last - best);
+        let mut row = VerdictRow { iteration, audits: is_audit.then_some(so_far) };
         so_far.audited += u64::from(is_audit);
-        so_far.false_stops += u64::from(ahead > Some(0.0));
-        VerdictRow {
-            iteration,
-            verdict_epoch: curve.and_then(|curve| verdict_epoch(iteration, curve)),
-            final_accuracy,
-            ahead,
-            audits: is_audit.then_some(so_far),
-        }
+        so_far.false_stops += u64::from(row.ahead() > Some(0.0));
+        row.audits = is_audit.then_some(so_far);
+        row
     });
     let names = "iteration status epsilon round architecture epochs predicted_accuracy sigma \
         y_best stop_probability threshold saved_seconds view";
-    let mut columns = of_part(pick(iteration_columns(), names), |row: &VerdictRow| row.iteration);
+    let mut columns = pick(iteration_columns(search), names);
     columns.extend(columns! { VerdictRow:
-        verdict_epoch: POSITIVE, "Epoch after which the verdict was given";
+        verdict_epoch: POSITIVE, "Epoch after which the verdict was given",
+            |row| row.verdict_epoch(search);
         audit: BOOLEAN,
             "Whether the network was trained to the end all the same, to audit the verdict",
             |row| row.audits.is_some();
         final_accuracy: SHARE,
-            "Validation accuracy after the last epoch, of an audited network";
+            "Validation accuracy after the last epoch, of an audited network",
+            |row| row.final_accuracy();
         prediction_error: NUMBER, "predicted_accuracy less final_accuracy",
-            |row| Some(row.iteration.predicted_accuracy? - row.final_accuracy?);
+            |row| Some(row.predicted_accuracy? - row.final_accuracy()?);
         false_stop: BOOLEAN,
             "Whether final_accuracy is above y_best: stopping would have cost the best network",
-            |row| row.ahead.map(|ahead| ahead > 0.0);
+            |row| row.ahead().map(|ahead| ahead > 0.0);
         regret: NOT_NEGATIVE,
             "How far final_accuracy is above y_best; 0 where the verdict was right",
-            |row| row.ahead.map(|ahead| ahead.max(0.0));
+            |row| row.ahead().map(|ahead| ahead.max(0.0));
         audits_so_far: POSITIVE, "Audits in the iterations up to this one",
             |row| row.audits.map(|audits| audits.audited);
         false_stop_rate: SHARE, "Share of false stops among the audits so far",
@@ -62,20 +79,9 @@ pub(super) fn table(search: &SearchData) -> Table<'_, VerdictRow<'_>> {
         false_stop_rate_upper: SHARE,
             "Upper end of the 95 % interval of that share (Wilson)",
             |row| row.audits?.interval().map(|ends| ends.1);
+        trainer: TRAINER, WHO_TRAINED, |_| search.trainer;
     });
-    columns.push(trainer(|_| search.trainer));
     Table { name: "early_stopping", columns, rows: rows.collect() }
-}
-
-fn is_verdict(row: &Row) -> bool {
-    row.event == Event::Stopped || row.event == Event::Trained && row.audit == Some(true)
-}
-
-/// The last epoch of a stopped network; of an audited one the first with the numbers of its row.
-fn verdict_epoch(iteration: &Row, curve: &Curve) -> Option<u32> {
-    let verdict = (iteration.predicted_accuracy, iteration.stop_probability);
-    let mut epochs = curve.last_start().iter();
-    Some(epochs.find(|row| (row.predicted_accuracy, row.stop_probability) == verdict)?.epoch)
 }
 
 #[cfg(test)]

@@ -20,11 +20,9 @@ pub(super) fn table(search: &SearchData) -> Table<'_, EpsilonSummary> {
         first_iteration: POSITIVE, "First of the iterations";
         last_iteration: POSITIVE, "Last of the iterations";
     };
-    columns.extend(STATUSES.map(|status| {
-        let meaning = format!("Iterations {}", whose(status));
-        column(status.to_string(), COUNT, meaning, move |row: &EpsilonSummary| {
-            row.counts.of(status)
-        })
+    columns.extend(STATUSES.map(|(status, of_it)| {
+        let meaning = format!("Iterations {of_it}");
+        column(status, COUNT, meaning, move |row: &EpsilonSummary| row.counts.of(status))
     }));
     columns.extend(columns! { EpsilonSummary:
         memory_rows: COUNT,
@@ -41,31 +39,12 @@ pub(super) fn table(search: &SearchData) -> Table<'_, EpsilonSummary> {
             |row| row.seconds.saved_seconds;
         lost_seconds: SECONDS, "Time of training that came to nothing, not part of train_seconds",
             |row| row.seconds.lost_seconds;
-    });
-    columns.push(trainer(|row: &EpsilonSummary| {
-        let imported = row.counts.of(Event::Imported);
-        if imported > 0 && imported == row.results { IMPORTED } else { search.trainer }
-    }));
-    // At the end, since it came later.
-    columns.extend(columns! { EpsilonSummary:
+        trainer: TRAINER, WHO_TRAINED, |row| {
+            let imported = row.counts.of(Event::Imported);
+            if imported > 0 && imported == row.results { IMPORTED } else { search.trainer }
+        };
         repeats: COUNT,
             "Rows of the replay memory that repeat a network that has its result already";
     });
     Table { name: "epsilon_summary", columns, rows: EpsilonSummary::of_each(search) }
-}
-
-const fn whose(status: Event) -> &'static str {
-    match status {
-        Event::Claimed => "being trained",
-        Event::Pending => "that wait for another one with the same architecture",
-        Event::Trained => "trained to the end",
-        Event::Stopped => "ended by the stopping rule",
-        Event::Failed => "that failed by the network's own fault",
-        Event::OutOfMemory => "whose network does not fit into the device's memory",
-        Event::Imported => "taken over from another search",
-        Event::Reused => "that took the result of another one",
-        Event::Lost => "that ended without a result",
-        // Void; the others are no status.
-        _ => "whose row of the log was damaged and blanked",
-    }
 }

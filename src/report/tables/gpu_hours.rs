@@ -1,90 +1,92 @@
 //! `gpu_hours.csv`: what training has cost, and what stopping has saved.
 
 use super::table::*;
-use crate::report::iterations::{Ledger, StatusCounts, epsilon_bits, grouped};
+use crate::report::iterations::{Ledger, epsilon_bits, grouped};
 use crate::report::search::SearchData;
 use crate::storage::{Event, Row};
 
-pub(super) struct HoursRow {
+#[derive(Default)]
+pub(super) struct HoursRow<'a> {
     scope: &'static str,
     epsilon: Option<f64>,
     round: Option<u32>,
-    trained: u64,
-    stopped: u64,
-    epochs: u64,
-    spent_hours: f64,
-    trained_hours: f64,
-    stopped_hours: f64,
-    failed_hours: f64,
-    lost_hours: f64,
-    saved_hours: f64,
-    saved_share: Option<f64>,
+    iterations: Vec<&'a Row>,
 }
 
-impl HoursRow {
-    fn of(scope: &'static str, rows: &[&Row]) -> Self {
-        let counts = StatusCounts::over(rows.iter().copied());
-        let Ledger { lost_seconds: lost, saved_seconds: saved, .. } =
-            Ledger::over(rows.iter().copied());
-        let seconds = |on: &[Event]| {
-            let rows = rows.iter().filter(|row| on.contains(&row.event));
-            rows.fold(0.0, |sum, row| sum + row.train_seconds.unwrap_or(0.0))
-        };
-        let (trained, stopped) = (seconds(&[Event::Trained]), seconds(&[Event::Stopped]));
-        let failed = seconds(&[Event::Failed, Event::OutOfMemory]);
-        let spent = trained + stopped + failed + lost;
-        Self {
-            scope,
-            epsilon: None,
-            round: None,
-            trained: counts.of(Event::Trained),
-            stopped: counts.of(Event::Stopped),
-            epochs: rows.iter().filter_map(|row| row.epochs).map(u64::from).sum(),
-            spent_hours: spent / 3600.0,
-            trained_hours: trained / 3600.0,
-            stopped_hours: stopped / 3600.0,
-            failed_hours: failed / 3600.0,
-            lost_hours: lost / 3600.0,
-            saved_hours: saved / 3600.0,
-            saved_share: (spent + saved > 0.0).then(|| saved / (spent + saved)),
-        }
+impl HoursRow<'_> {
+    fn on(&self, events: &[Event]) -> impl Iterator<Item = &Row> {
+        self.iterations.iter().copied().filter(|row| events.contains(&row.event))
+    }
+
+    /// Of results that are these events.
+    fn train_seconds(&self, events: &[Event]) -> f64 {
+        Ledger::over(self.on(events)).train_seconds
+    }
+
+    fn all(&self) -> Ledger {
+        Ledger::over(self.iterations.iter().copied())
+    }
+
+    fn spent_seconds(&self) -> f64 {
+        let trained = self.train_seconds(&[Event::Trained]);
+        let stopped = self.train_seconds(&[Event::Stopped]);
+        trained + stopped + self.train_seconds(&FAILED) + self.all().lost_seconds
+    }
+
+    fn saved_share(&self) -> Option<f64> {
+        let (spent, saved) = (self.spent_seconds(), self.all().saved_seconds);
+        (spent + saved > 0.0).then(|| saved / (spent + saved))
     }
 }
+
+const FAILED: [Event; 2] = [Event::Failed, Event::OutOfMemory];
 
 /// The whole search, then each epsilon downwards, then each round.
-pub(super) fn table(search: &SearchData) -> Table<'_, HoursRow> {
-    let iterations = &search.iterations;
-    let total = grouped(iterations, |_| Some(()));
-    let mut rows: Vec<_> = total.into_values().map(|all| HoursRow::of("total", &all)).collect();
-    for (bits, of_epsilon) in grouped(iterations, epsilon_bits).into_iter().rev() {
+pub(super) fn table(search: &SearchData) -> Table<'_, HoursRow<'_>> {
+    let all = &search.iterations;
+    let total = grouped(all, |_| Some(())).into_values();
+    let mut rows: Vec<_> = total
+        .map(|iterations| HoursRow { scope: "total", iterations, ..HoursRow::default() })
+        .collect();
+    for (bits, iterations) in grouped(all, epsilon_bits).into_iter().rev() {
         let epsilon = Some(f64::from_bits(bits));
-        rows.push(HoursRow { epsilon, ..HoursRow::of("epsilon", &of_epsilon) });
+        rows.push(HoursRow { scope: "epsilon", epsilon, round: None, iterations });
     }
-    for (round, of_round) in grouped(iterations, |row| row.round) {
-        rows.push(HoursRow { round: Some(round), ..HoursRow::of("round", &of_round) });
+    for (round, iterations) in grouped(all, |row| row.round) {
+        rows.push(HoursRow { scope: "round", epsilon: None, round: Some(round), iterations });
     }
-    let mut columns = columns! { HoursRow:
+    let columns = columns! { HoursRow:
         scope: one_of("total | epsilon | round"),
             "What the row sums up: the whole search, one epsilon or one round. Rows of different \
              scopes hold the same iterations: choose one before adding up";
         epsilon: SHARE, "The epsilon, in rows of an epsilon";
         round: POSITIVE, "The round, in rows of a round";
-        trained: COUNT, "Networks trained to the end";
-        stopped: COUNT, "Networks ended by the stopping rule";
-        epochs: COUNT, "Epochs trained, of trainings with a result";
+        trained: COUNT, "Networks trained to the end",
+            |row| row.on(&[Event::Trained]).count() as u64;
+        stopped: COUNT, "Networks ended by the stopping rule",
+            |row| row.on(&[Event::Stopped]).count() as u64;
+        epochs: COUNT, "Epochs trained, of trainings with a result",
+            |row| row.iterations.iter().filter_map(|row| row.epochs).map(u64::from).sum::<u64>();
         spent_hours: HOURS,
-            "Time of training, of one GPU each where a GPU trains: the sum of the next four";
-        trained_hours: HOURS, "Spent on networks trained to the end";
-        stopped_hours: HOURS, "Spent on networks that were stopped";
-        failed_hours: HOURS, "Spent on networks that failed or did not fit into memory";
+            "Time of training, of one GPU each where a GPU trains: the sum of the next four",
+            |row| row.spent_seconds() / 3600.0;
+        trained_hours: HOURS, "Spent on networks trained to the end",
+            |row| row.train_seconds(&[Event::Trained]) / 3600.0;
+        stopped_hours: HOURS, "Spent on networks that were stopped",
+            |row| row.train_seconds(&[Event::Stopped]) / 3600.0;
+        failed_hours: HOURS, "Spent on networks that failed or did not fit into memory",
+            |row| row.train_seconds(&FAILED) / 3600.0;
         lost_hours: HOURS,
-            "Spent on epochs that came to nothing: of attempts that were lost, or trained again";
-        saved_hours: HOURS, "Saved by the stopping rule, as estimated";
+            "Spent on epochs that came to nothing: of attempts that were lost, or trained again",
+            |row| row.all().lost_seconds / 3600.0;
+        saved_hours: HOURS, "Saved by the stopping rule, as estimated",
+            |row| row.all().saved_seconds / 3600.0;
         saved_share: SHARE,
             "saved_hours as a share of spent_hours and saved_hours together: an estimate, as they \
-             are";
+             are",
+            |row| row.saved_share();
+        trainer: TRAINER, WHO_TRAINED, |_| search.trainer;
     };
-    columns.push(trainer(|_| search.trainer));
     Table { name: "gpu_hours", columns, rows }
 }
 
@@ -99,16 +101,16 @@ mod tests {
         let rows = table(&search).rows;
         let total = &rows[0];
         // Trained 1 and 2, 360.5 s each; stopped 8; failed 3; lost 5.
-        let hours = [total.trained_hours, total.stopped_hours, total.failed_hours];
-        assert_eq!(hours, [721.0, 120.0, 90.0].map(|seconds| seconds / 3600.0));
-        assert_eq!((total.lost_hours, total.spent_hours), (12.0 / 3600.0, 943.0 / 3600.0));
+        let hours = [&[Event::Trained][..], &[Event::Stopped], &FAILED];
+        assert_eq!(hours.map(|events| total.train_seconds(events)), [721.0, 120.0, 90.0]);
+        assert_eq!((total.all().lost_seconds, total.spent_seconds()), (12.0, 943.0));
         // 240 of 943 + 240.
-        assert!((total.saved_share.unwrap() - 240.0 / 1183.0).abs() < 1e-12);
+        assert!((total.saved_share().unwrap() - 240.0 / 1183.0).abs() < 1e-12);
         for scope in ["epsilon", "round"] {
             let parts = rows.iter().filter(|row| row.scope == scope);
-            let spent: f64 = parts.map(|row| row.spent_hours).sum();
-            assert!((spent - total.spent_hours).abs() < 1e-12);
+            let spent: f64 = parts.map(HoursRow::spent_seconds).sum();
+            assert!((spent - total.spent_seconds()).abs() < 1e-9);
         }
-        assert_eq!(HoursRow::of("round", &[]).saved_share, None);
+        assert_eq!(HoursRow::default().saved_share(), None);
     }
 }

@@ -1,38 +1,16 @@
 //! `iterations.csv`: one row per iteration; `models.csv`, `top_models.csv`: one per architecture.
 
 use std::collections::BTreeSet;
+use std::ops::Deref;
 
 use super::table::*;
 use crate::report::iterations::{ArchitectureRecord, ranking};
 use crate::report::search::{IMPORTED, SearchData};
 use crate::storage::{Event, Row};
 
-pub(super) fn table<'a>(search: &'a SearchData) -> Table<'a, &'a Row> {
-    let mut columns = iteration_columns();
-    columns.push(trainer_of(search));
-    // At the end, since they came later.
-    columns.extend(columns! { Row:
-        repeat: POSITIVE,
-            "Which training of the architecture it is; above 1 only where a list of networks is \
-             trained several times";
-        predictor: POSITIVE,
-            "Full learning curves behind the predictor that judges its newest attempt; missing \
-             without a predictor";
-        strategy: TEXT, "Why the strategy drew the architecture; missing for Q-learning";
-    });
-    let columns = of_part(columns, |row: &&'a Row| *row);
-    Table { name: "iterations", columns, rows: search.iterations.iter().collect() }
-}
-
-fn trainer_of<'a>(search: &SearchData) -> Column<'a, Row> {
-    let of_search = search.trainer;
-    let is_imported = |row: &&Row| row.event == Event::Imported;
-    let imported: BTreeSet<_> =
-        search.iterations.iter().filter(is_imported).map(|row| row.iteration).collect();
-    trainer(move |row: &Row| {
-        let result = row.of_iteration.or(row.iteration);
-        if imported.contains(&result) { IMPORTED } else { of_search }
-    })
+pub(super) fn table(search: &SearchData) -> Table<'_, &Row> {
+    let (columns, rows) = (iteration_columns(search), search.iterations.iter().collect());
+    Table { name: "iterations", columns, rows }
 }
 
 const WORDS: &str = "claimed | pending | trained | stopped | failed | out_of_memory | imported | \
@@ -43,8 +21,11 @@ fn number(text: &Option<String>) -> Option<u64> {
     text.as_ref()?.parse().ok()
 }
 
-pub(super) fn iteration_columns<'a>() -> Vec<Column<'a, Row>> {
-    columns! { Row:
+pub(super) fn iteration_columns<R: Deref<Target = Row>>(search: &SearchData) -> Vec<Column<'_, R>> {
+    let is_imported = |row: &&Row| row.event == Event::Imported;
+    let imported: BTreeSet<_> =
+        search.iterations.iter().filter(is_imported).map(|row| row.iteration).collect();
+    columns! { R:
         iteration: POSITIVE, "Number of the sampled architecture";
         status: one_of(WORDS),
             "What has become of the iteration: claimed and pending are under way; lost and void \
@@ -92,13 +73,24 @@ pub(super) fn iteration_columns<'a>() -> Vec<Column<'a, Row>> {
             |row| number(&row.task);
         started_at: TIME, "When the attempt began";
         time: TIME, "When the newest row of the replay log was written";
+        trainer: TRAINER, WHO_TRAINED, move |row| {
+            let result = row.of_iteration.or(row.iteration);
+            if imported.contains(&result) { IMPORTED } else { search.trainer }
+        };
+        repeat: POSITIVE,
+            "Which training of the architecture it is; above 1 only where a list of networks is \
+             trained several times";
+        predictor: POSITIVE,
+            "Full learning curves behind the predictor that judges its newest attempt; missing \
+             without a predictor";
+        strategy: TEXT, "Why the strategy drew the architecture; missing for Q-learning";
     }
 }
 
 const TOP: usize = 100;
 
 pub(super) fn models<'a>(
-    search: &SearchData,
+    search: &'a SearchData,
     architectures: &[ArchitectureRecord<'a>],
 ) -> Table<'a, ArchitectureRecord<'a>> {
     let names = "architecture first_iteration times_sampled iteration status epsilon attempt \
@@ -110,26 +102,22 @@ pub(super) fn models<'a>(
 }
 
 pub(super) fn top_models<'a>(
-    search: &SearchData,
+    search: &'a SearchData,
     architectures: &[ArchitectureRecord<'a>],
-) -> Table<'a, (u64, ArchitectureRecord<'a>)> {
-    let names = "architecture best_validation_accuracy best_epoch last_validation_accuracy \
+) -> Table<'a, ArchitectureRecord<'a>> {
+    let names = "rank architecture best_validation_accuracy best_epoch last_validation_accuracy \
         parameters macs layers epsilon iteration times_sampled attempt learning_rate \
         train_seconds trainer";
-    let mut columns = columns! { (u64, ArchitectureRecord):
-        rank: POSITIVE,
-            "Rank by best validation accuracy among networks trained to the end or imported; of \
-             equals the one with fewer parameters comes first, then the earlier one",
-            |(rank, _)| *rank;
-    };
-    let picked = pick(architecture_columns(search), names);
-    columns.extend(of_part(picked, |row: &(_, ArchitectureRecord<'a>)| &row.1));
-    Table { name: "top_models", columns, rows: (1..).zip(ranking(architectures, TOP)).collect() }
+    let columns = pick(architecture_columns(search), names);
+    Table { name: "top_models", columns, rows: ranking(architectures, TOP) }
 }
 
 /// The columns of an architecture, then those of its deciding iteration.
-fn architecture_columns<'a>(search: &SearchData) -> Vec<Column<'a, ArchitectureRecord<'a>>> {
+fn architecture_columns<'a>(search: &'a SearchData) -> Vec<Column<'a, ArchitectureRecord<'a>>> {
     let mut columns = columns! { ArchitectureRecord:
+        rank: POSITIVE,
+            "Rank by best validation accuracy among networks trained to the end or imported; of \
+             equals the one with fewer parameters comes first, then the earlier one";
         architecture: ARCHITECTURE, "The network's layers", |of| of.architecture.to_owned();
         first_iteration: POSITIVE, "The first iteration that sampled the architecture",
             |of| of.first.iteration;
@@ -139,8 +127,6 @@ fn architecture_columns<'a>(search: &SearchData) -> Vec<Column<'a, ArchitectureR
             |of| of.deciding.iteration;
         times_sampled: POSITIVE, "Number of iterations that sampled the architecture";
     };
-    let mut of_iteration = iteration_columns();
-    of_iteration.push(trainer_of(search));
-    columns.extend(of_part(of_iteration, |of: &ArchitectureRecord<'a>| of.deciding));
+    columns.extend(iteration_columns(search));
     columns
 }

@@ -8,8 +8,6 @@
 //! significant digits; quoting after RFC 4180; a missing value is an empty cell; times in ISO 8601,
 //! UTC; no cell that a spreadsheet would compute, take for a date or otherwise change; no absolute
 //! path; a table of more than 1,000,000 rows is split.
-//!
-//! [`table`], [`cell`], [`spreadsheet`]: columns and tables, and what may stand in a cell.
 
 mod cell;
 mod curves;
@@ -23,17 +21,18 @@ mod spreadsheet;
 mod table;
 
 pub use table::TableFile;
-use table::{ColumnEntry, MOST_ROWS, Table, dictionary, entries};
+use table::{Definition, MOST_ROWS, Table, dictionary};
 
 use super::iterations::ArchitectureRecord;
 use super::search::SearchData;
 
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Default)]
 pub struct TableSet {
     /// The data dictionary last.
     pub files: Vec<TableFile>,
     /// Which tables were split.
     pub notices: Vec<String>,
+    dictionary: Vec<Definition>,
 }
 
 impl TableSet {
@@ -44,25 +43,22 @@ impl TableSet {
     fn with_rows(search: &SearchData, most_rows: usize) -> Self {
         let architectures = ArchitectureRecord::gather(&search.iterations);
         let mut set = Self::default();
-        let entries = [
-            set.add(&iterations::table(search), most_rows),
-            set.add(&iterations::models(search, &architectures), most_rows),
-            set.add(&iterations::top_models(search, &architectures), most_rows),
-            set.add(&epsilon_summary::table(search), most_rows),
-            set.add(&curves::long(search), most_rows),
-            set.add(&curves::wide(search), most_rows),
-            set.add(&q_table::table(search), most_rows),
-            set.add(&gpu_hours::table(search), most_rows),
-            set.add(&early_stopping::table(search), most_rows),
-            set.add(&predictor_scores::table(search), most_rows),
-        ];
-        let entries = entries.into_iter().flatten().collect();
-        set.files.extend(dictionary(entries).files(MOST_ROWS));
+        set.add(&iterations::table(search), most_rows);
+        set.add(&iterations::models(search, &architectures), most_rows);
+        set.add(&iterations::top_models(search, &architectures), most_rows);
+        set.add(&epsilon_summary::table(search), most_rows);
+        set.add(&curves::long(search), most_rows);
+        set.add(&curves::wide(search), most_rows);
+        set.add(&q_table::table(search), most_rows);
+        set.add(&gpu_hours::table(search), most_rows);
+        set.add(&early_stopping::table(search), most_rows);
+        set.add(&predictor_scores::table(search), most_rows);
+        let dictionary = dictionary(std::mem::take(&mut set.dictionary));
+        set.files.extend(dictionary.files(MOST_ROWS));
         set
     }
 
-    /// Returns what the dictionary says of its files.
-    fn add<R>(&mut self, table: &Table<R>, most_rows: usize) -> Vec<ColumnEntry> {
+    fn add<R>(&mut self, table: &Table<R>, most_rows: usize) {
         let files = table.files(most_rows);
         if let [first, .., last] = files.as_slice() {
             self.notices.push(format!(
@@ -74,10 +70,8 @@ impl TableSet {
                 last.name
             ));
         }
-        let entries = files.iter().flat_map(|of| entries(&of.name, &table.columns));
-        let entries = entries.collect();
+        self.dictionary.extend(files.iter().flat_map(|file| table.definitions(&file.name)));
         self.files.extend(files);
-        entries
     }
 }
 

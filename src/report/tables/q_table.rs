@@ -7,7 +7,7 @@ use crate::space::{Action, StateKey, StateTuple};
 type QValue = (StateKey, Action, f64);
 
 pub(super) fn table(search: &SearchData) -> Table<'_, QValue> {
-    let mut columns = columns! { QValue:
+    let columns = columns! { QValue:
         state_depth: COUNT, "Number of layers placed so far", |row| row.0.depth;
         state_layer: one_of("start | conv | pool | fc | gap"),
             "Kind of the last layer placed: convolution, max pooling, fully connected, global \
@@ -38,8 +38,8 @@ pub(super) fn table(search: &SearchData) -> Table<'_, QValue> {
         action_fc_width: POSITIVE, "Neurons of the layer to be placed, a fully connected one",
             |row| size(next(row).fc_size);
         q_value: NUMBER, "Reward expected of the action", |row| row.2;
+        trainer: TRAINER, WHO_TRAINED, |_| search.trainer;
     };
-    columns.push(trainer(|_| search.trainer));
     Table { name: "q_table", columns, rows: search.q_values.clone() }
 }
 

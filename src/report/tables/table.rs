@@ -1,5 +1,4 @@
-//! Columns, tables of them and the files they become; `columns.csv`, the data dictionary, made from
-//! the same definitions.
+//! Columns, tables of them, their files, and the data dictionary of these, `columns.csv`.
 
 use super::cell::Cell;
 
@@ -38,31 +37,40 @@ pub(super) const TEXT: Domain = domain(
      spreadsheets from changing it",
 );
 
+pub(super) const TRAINER: Domain = one_of("torch | command | synthetic | imported");
+/// In each row, so that no table of made-up accuracies passes for a real one.
+pub(super) const WHO_TRAINED: &str = "Who trained: the trainer of this search, whose accuracies \
+    are made up when it is synthetic, or imported, when the result was taken over from another one";
+
 /// One of the words between ` | `.
 pub(super) const fn one_of(words: &'static str) -> Domain {
     domain("word", "", words)
 }
 
+/// A row of the data dictionary.
 #[derive(Clone)]
 pub(super) struct Definition {
-    name: String,
+    file: String,
+    column: String,
     meaning: String,
     domain: Domain,
 }
 
 pub(super) struct Column<'a, R> {
-    definition: Definition,
+    name: String,
+    meaning: String,
+    domain: Domain,
     text: Box<dyn Fn(&R) -> String + 'a>,
 }
 
 pub(super) fn column<'a, R, V: Cell>(
-    name: impl Into<String>,
+    name: impl ToString,
     domain: Domain,
     meaning: impl Into<String>,
     value: impl Fn(&R) -> V + 'a,
 ) -> Column<'a, R> {
-    let definition = Definition { name: name.into(), meaning: meaning.into(), domain };
-    Column { definition, text: Box::new(move |row: &R| value(row).text()) }
+    let text = Box::new(move |row: &R| value(row).text());
+    Column { name: name.to_string(), meaning: meaning.into(), domain, text }
 }
 
 /// Defines columns: `name: domain, meaning, value;`, the value being the field of that name where
@@ -82,35 +90,13 @@ macro_rules! columns {
 }
 pub(super) use columns;
 
-pub(super) fn of_part<'a, R: 'a, S: 'a>(
-    columns: Vec<Column<'a, R>>,
-    part: impl Fn(&S) -> &R + Copy + 'a,
-) -> Vec<Column<'a, S>> {
-    let of = |Column { definition, text }: Column<'a, R>| Column {
-        definition,
-        text: Box::new(move |row: &S| text(part(row))) as Box<_>,
-    };
-    columns.into_iter().map(of).collect()
-}
-
 /// Picks columns by their names, in that order; of two with one name the first.
 pub(super) fn pick<'a, R>(mut columns: Vec<Column<'a, R>>, names: &str) -> Vec<Column<'a, R>> {
     let take = |name: &str| {
-        let place = columns.iter().position(|column| column.definition.name == name);
+        let place = columns.iter().position(|column| column.name == name);
         columns.remove(place.expect("tables pick columns that exist, once"))
     };
     names.split_whitespace().map(take).collect()
-}
-
-/// In each row, so that no table of made-up accuracies passes for a real one.
-pub(super) fn trainer<'a, R>(trainer: impl Fn(&R) -> &'static str + 'a) -> Column<'a, R> {
-    column(
-        "trainer",
-        one_of("torch | command | synthetic | imported"),
-        "Who trained: the trainer of this search, whose accuracies are made up when it is \
-         synthetic, or imported, when the result was taken over from another one",
-        trainer,
-    )
 }
 
 /// Rows of one file: what spreadsheets can open.
@@ -133,50 +119,53 @@ pub(super) struct Table<'a, R> {
 
 impl<R> Table<'_, R> {
     pub(super) fn files(&self, most_rows: usize) -> Vec<TableFile> {
-        let parts: Vec<&[R]> = match self.rows.as_slice() {
-            [] => vec![&[]],
-            rows => rows.chunks(most_rows).collect(),
+        // A table without rows has its header.
+        let parts = 1..=self.rows.len().div_ceil(most_rows).max(1);
+        let file = |part| TableFile {
+            name: match part {
+                1 => format!("{}.csv", self.name),
+                _ => format!("{}_{part}.csv", self.name),
+            },
+            text: self
+                .text(self.rows.chunks(most_rows).nth(part - 1).unwrap_or_default())
+                .expect("writing into memory does not fail"),
         };
-        let name = |part| match part {
-            1 => format!("{}.csv", self.name),
-            _ => format!("{}_{part}.csv", self.name),
-        };
-        let file = |(part, rows): (usize, &[R])| TableFile {
-            name: name(part),
-            text: self.text(rows).expect("writing into memory does not fail"),
-        };
-        (1..).zip(parts).map(file).collect()
+        parts.map(file).collect()
     }
 
     fn text(&self, rows: &[R]) -> csv::Result<String> {
         let mut writer = csv::Writer::from_writer(Vec::new());
-        writer.write_record(self.columns.iter().map(|column| &column.definition.name))?;
+        writer.write_record(self.columns.iter().map(|column| &column.name))?;
         for row in rows {
             writer.write_record(self.columns.iter().map(|column| (column.text)(row)))?;
         }
         let bytes = writer.into_inner().map_err(csv::IntoInnerError::into_error)?;
         Ok(String::from_utf8(bytes).expect("cells are text"))
     }
+
+    pub(super) fn definitions(&self, file: &str) -> Vec<Definition> {
+        let definition = |column: &Column<R>| Definition {
+            file: file.to_owned(),
+            column: column.name.clone(),
+            meaning: column.meaning.clone(),
+            domain: column.domain,
+        };
+        self.columns.iter().map(definition).collect()
+    }
 }
 
-/// A column of a file, by the file's name.
-pub(super) type ColumnEntry = (String, Definition);
-
-pub(super) fn entries<R>(file: &str, columns: &[Column<R>]) -> Vec<ColumnEntry> {
-    columns.iter().map(|column| (file.to_owned(), column.definition.clone())).collect()
-}
-
-pub(super) fn dictionary<'a>(mut rows: Vec<ColumnEntry>) -> Table<'a, ColumnEntry> {
-    let columns = columns! { ColumnEntry:
-        file: TEXT, "Name of the file", |row| row.0.clone();
-        column: TEXT, "Name of the column in its header", |row| row.1.name.clone();
+pub(super) fn dictionary<'a>(rows: Vec<Definition>) -> Table<'a, Definition> {
+    let columns = columns! { Definition:
+        file: TEXT, "Name of the file";
+        column: TEXT, "Name of the column in its header";
         type: one_of("integer | number | boolean | time | word | architecture | text"),
             "Kind of value; an empty cell is a missing value in every column",
-            |row| row.1.domain.kind;
-        unit: TEXT, "Unit of the numbers, if they have one", |row| row.1.domain.unit;
-        meaning: TEXT, "What the column holds", |row| row.1.meaning.clone();
-        allowed_values: TEXT, "Which values there can be", |row| row.1.domain.allowed;
+            |row| row.domain.kind;
+        unit: TEXT, "Unit of the numbers, if they have one", |row| row.domain.unit;
+        meaning: TEXT, "What the column holds";
+        allowed_values: TEXT, "Which values there can be", |row| row.domain.allowed;
     };
-    rows.extend(entries("columns.csv", &columns));
-    Table { name: "columns", columns, rows }
+    let mut table = Table { name: "columns", columns, rows };
+    table.rows.extend(table.definitions("columns.csv"));
+    table
 }
