@@ -10,7 +10,6 @@ use log::LevelFilter;
 use serde::Serialize;
 
 use crate::ops::TrainEvent;
-use crate::report::terminal::Colour;
 
 #[derive(Debug)]
 pub struct Printer {
@@ -48,10 +47,13 @@ impl Printer {
         has_bars.then(|| bar().with_style(style.progress_chars("=> ")))
     }
 
-    /// Colour on a terminal, unless `NO_COLOR` is set.
-    pub fn colour(&self) -> Colour {
+    /// Keeps the colours of a text on a terminal, unless `NO_COLOR` is set.
+    pub fn styled(&self, text: &str) -> String {
         let unwanted = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        if io::stdout().is_terminal() && !unwanted { Colour::Ansi } else { Colour::Plain }
+        match io::stdout().is_terminal() && !unwanted {
+            true => text.to_owned(),
+            false => anstream::adapter::strip_str(text).to_string(),
+        }
     }
 
     /// On stdout, with a line feed at its end. A closed pipe (`| head`) ends the program quietly.

@@ -54,7 +54,7 @@ pub fn run(args: RunArgs, trust: Trust, printer: &Printer) -> anyhow::Result<()>
     if args.json {
         printer.result(&serde_json::to_string(&status::status(&experiment)?)?)
     } else {
-        printer.result(&status::ranked(&experiment, args.top as usize, printer.colour())?)?;
+        printer.result(&printer.styled(&status::ranked(&experiment, args.top as usize)?))?;
         let tables = experiment.dir().folder(Folder::Tables);
         printer.note(&format!("tables for a spreadsheet: `{}`", tables.display()));
         Ok(())

@@ -16,7 +16,6 @@ use super::printer::Printer;
 use crate::invalid::Invalid;
 use crate::ops::Refusal;
 use crate::predictor::{FoldScaling, PredictorParams, Regressor};
-use crate::report::terminal::Colour;
 use crate::seed::{Purpose, generator};
 use crate::simulate::{
     CurveOptions, Orders, RuleSetting, SearchScope, SimulationInput, SimulationParams,
@@ -313,13 +312,13 @@ impl SimulateArgs {
         &self,
         input: &SimulationInput,
         summaries: &[T],
-        text: impl Fn(&[T], Colour) -> String,
+        text: impl Fn(&[T]) -> String,
         printer: &Printer,
     ) -> anyhow::Result<()> {
         let file = (self.inputs.len() > 1).then(|| input.path.display().to_string());
         if !self.json {
             let heading = file.map_or(String::new(), |file| format!("{file}\n"));
-            return printer.result(&(heading + &text(summaries, printer.colour())));
+            return printer.result(&printer.styled(&(heading + &text(summaries))));
         }
         for summary in summaries {
             let object = serde_json::to_string(summary)?;

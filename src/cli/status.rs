@@ -45,7 +45,7 @@ pub fn run(args: StatusArgs, printer: &Printer) -> anyhow::Result<()> {
     let clear = if clears { "\x1b[H\x1b[2J" } else { "" };
     loop {
         let status = status::status(&Experiment::open(&args.dir)?)?;
-        let text = terminal::status(&status, printer.colour());
+        let text = printer.styled(&terminal::status(&status));
         printer.answer(args.json, &status, format!("{clear}{text}"))?;
         match args.watch {
             Some(seconds) if !status.condition.has_ended() => {

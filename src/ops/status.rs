@@ -11,7 +11,7 @@ use crate::ops::rounds::plan::scheduler;
 use crate::ops::rounds::round::{Queue, Round, Stage};
 use crate::ops::rounds::unclaimed::{Unclaimed, last_line_of_reduce, unclaimed};
 use crate::ops::train::AttemptFiles;
-use crate::report::terminal::{self, Colour};
+use crate::report::terminal;
 use crate::report::{ArchitectureRecord, Condition, Summary, first_start, ranking};
 use crate::storage::{Event, Knowledge, RoundDir, Row, TaskRefusal};
 
@@ -62,10 +62,10 @@ pub fn status(experiment: &Experiment) -> anyhow::Result<Summary> {
     })
 }
 
-pub fn ranked(experiment: &Experiment, at_most: usize, colour: Colour) -> anyhow::Result<String> {
+pub fn ranked(experiment: &Experiment, at_most: usize) -> anyhow::Result<String> {
     let search = search_data(experiment, &Journal::open_to_look(experiment)?)?;
     let best = ranking(&ArchitectureRecord::gather(&search.iterations), at_most);
-    Ok(terminal::ranked(&best, search.trainer, colour))
+    Ok(terminal::ranked(&best, search.trainer))
 }
 
 /// Tasks that leave on the time warning without a new epoch, again and again.

@@ -89,6 +89,10 @@ pub fn grouped<K: Ord>(
     groups
 }
 
+pub fn mean(terms: &[f64]) -> Option<f64> {
+    (!terms.is_empty()).then(|| terms.iter().sum::<f64>() / terms.len() as f64)
+}
+
 /// The bits of the epsilon: those of floats from 0 up are ordered as the floats.
 pub fn epsilon_bits(row: &Row) -> Option<u64> {
     Some(row.epsilon?.max(0.0).to_bits())

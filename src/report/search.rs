@@ -61,7 +61,7 @@ pub fn mark(trainer: &str) -> Option<&'static str> {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, strum::Display)]
 #[serde(rename_all = "snake_case")]
-#[strum(serialize_all = "snake_case")]
+#[strum(serialize_all = "lowercase")]
 pub enum Condition {
     #[default]
     Active,
@@ -71,6 +71,7 @@ pub enum Condition {
     /// The rounds that were asked for are done.
     Paused,
     /// Not finished, and no round is queued or running.
+    #[strum(to_string = "chain broken")]
     ChainBroken,
     /// A round is queued or runs, and makes no progress until a person acts.
     Stuck,

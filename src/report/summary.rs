@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use serde::Serialize;
 
 use super::iterations::{
-    ArchitectureRecord, Ledger, StatusCounts, epsilon_bits, final_accuracy, grouped, ranking,
+    ArchitectureRecord, Ledger, StatusCounts, epsilon_bits, final_accuracy, grouped, mean, ranking,
 };
 use super::search::{Condition, EarlyStopping, SearchData};
 use super::time_left::TimeLeft;
@@ -219,10 +219,6 @@ impl EpsilonSummary {
         let wanted = self.wanted.filter(|_| !self.exhausted).unwrap_or(0);
         wanted.saturating_sub(self.results)
     }
-}
-
-pub fn mean(terms: &[f64]) -> Option<f64> {
-    (!terms.is_empty()).then(|| terms.iter().sum::<f64>() / terms.len() as f64)
 }
 
 #[cfg(test)]

@@ -1,4 +1,8 @@
 //! The search as text for a terminal of 80 columns: what `status` shows, and the ranking.
+//!
+//! With the escape sequences of ANSI terminals; who prints it elsewhere takes them out.
+
+use textwrap::{Options, WordSplitter};
 
 use super::iterations::{ArchitectureRecord, Ledger};
 use super::search::{EarlyStopping, mark};
@@ -7,52 +11,36 @@ use crate::storage::Event;
 
 const WIDTH: usize = 80;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Colour {
-    Plain,
-    /// With the escape sequences of ANSI terminals.
-    Ansi,
+pub(crate) fn bold(text: &str) -> String {
+    format!("\u{1b}[1m{text}\u{1b}[0m")
 }
 
-impl Colour {
-    pub(crate) fn bold(self, text: &str) -> String {
-        self.paint("1", text)
-    }
-
-    fn warning(self, text: &str) -> String {
-        self.paint("33", text)
-    }
-
-    fn paint(self, code: &str, text: &str) -> String {
-        match self {
-            Self::Plain => text.to_owned(),
-            Self::Ansi => format!("\u{1b}[{code}m{text}\u{1b}[0m"),
-        }
-    }
+fn warning(text: &str) -> String {
+    format!("\u{1b}[33m{text}\u{1b}[0m")
 }
 
-pub fn ranked(ranking: &[ArchitectureRecord], trainer: &str, colour: Colour) -> String {
+pub fn ranked(ranking: &[ArchitectureRecord], trainer: &str) -> String {
     if ranking.is_empty() {
         return "No network has been trained to the end.\n".to_owned();
     }
-    let mut lines = vec![colour.bold("rank  accuracy  parameters  layers  epsilon  architecture")];
-    for (rank, record) in (1..).zip(ranking) {
-        let deciding = record.deciding;
+    let mut lines = vec![bold("rank  accuracy  parameters  layers  epsilon  architecture")];
+    for record in ranking {
         let facts = format!(
-            "{rank:>4}  {:>8}  {:>10}  {:>6}  {:>7}  ",
-            accuracy(deciding.best_validation_accuracy),
-            known(deciding.parameters.map(short)),
-            known(deciding.layers),
-            known(deciding.epsilon.map(rounded)),
+            "{:>4}  {:>8}  {:>10}  {:>6}  {:>7}  ",
+            known(record.rank),
+            accuracy(record.best_validation_accuracy),
+            known(record.parameters.map(short)),
+            known(record.layers),
+            known(record.epsilon.map(rounded)),
         );
-        lines.extend(hanging(&facts, record.architecture));
+        lines.push(hanging(&facts, record.architecture));
     }
-    lines.extend(mark(trainer).map(|mark| colour.warning(mark)));
-    text_of(&lines)
+    lines.extend(mark(trainer).map(warning));
+    lines.join("\n") + "\n"
 }
 
 fn accuracy(share: Option<f64>) -> String {
-    share.map_or("-".to_owned(), |share| decimals(share, 4))
+    known(share.map(|share| decimals(share, 4)))
 }
 
 /// What rounds to 0 has no sign.
@@ -78,35 +66,20 @@ fn short(count: u64) -> String {
     }
 }
 
-/// Breaks a text at spaces into lines that begin after `first` and stay to the right of it; a word
-/// that is longer than a line stays whole, so that a path can be copied.
-fn hanging(first: &str, text: &str) -> Vec<String> {
-    let mut lines = vec![first.to_owned()];
-    for word in text.split_whitespace() {
-        let line = lines.last_mut().expect("there is always a line");
-        if line.len() == first.len() {
-            line.push_str(word);
-        } else if line.chars().count() + 1 + word.chars().count() <= WIDTH {
-            *line += &format!(" {word}");
-        } else {
-            lines.push(" ".repeat(first.len()) + word);
-        }
-    }
-    lines
+/// Wraps a text that begins after `first` and stays to the right of it. A word that is longer than
+/// a line stays whole, so that a path can be copied.
+fn hanging(first: &str, text: &str) -> String {
+    let indent = " ".repeat(first.len());
+    let options = Options::new(WIDTH).initial_indent(first).subsequent_indent(&indent);
+    textwrap::fill(text, options.break_words(false).word_splitter(WordSplitter::NoHyphenation))
 }
 
-pub(crate) fn text_of(lines: &[String]) -> String {
-    lines.iter().map(|line| line.trim_end().to_owned() + "\n").collect()
-}
-
-pub fn status(summary: &Summary, colour: Colour) -> String {
-    let headline = hanging("", &headline(summary));
-    let mut lines: Vec<String> = headline.iter().map(|line| colour.bold(line)).collect();
-    lines.extend(mark(summary.trainer).map(|mark| colour.warning(mark)));
-    lines.push(String::new());
-    let mut entry =
-        |label: &str, text: &str| lines.extend(hanging(&format!("{label:<10}  "), text));
+pub fn status(summary: &Summary) -> String {
     let of = |event| summary.counts.of(event);
+    let mut lines = vec![bold(&hanging("", &headline(summary)))];
+    lines.extend(mark(summary.trainer).map(warning));
+    lines.push(String::new());
+    let mut entry = |label: &str, text: &str| lines.push(hanging(&format!("{label:<10}  "), text));
     let imported = match of(Event::Imported) {
         0 => String::new(),
         imported => format!(", {imported} imported"),
@@ -143,32 +116,25 @@ pub fn status(summary: &Summary, colour: Colour) -> String {
     }
     entry("left", &left(summary));
     entry("best", &summary.best.as_ref().map_or("none yet".to_owned(), best));
-    let (bad, good): (Vec<_>, Vec<_>) = summary.hosts.iter().partition(|host| host.bad);
-    if !bad.is_empty() {
-        entry("bad hosts", &bad_hosts(&bad, good.len()));
+    if summary.hosts.iter().any(|host| host.bad) {
+        entry("bad hosts", &bad_hosts(&summary.hosts));
     }
     lines.push(String::new());
-    lines.push(colour.bold(&format!("{:37}mean reward of", "")));
+    lines.push(bold(&format!("{:37}mean reward of", "")));
     let heading = "epsilon  progress   results  wanted  new networks  with repeats  best accuracy";
-    lines.push(colour.bold(heading));
+    lines.push(bold(heading));
     lines.extend(summary.epsilons.iter().map(epsilon_line));
     for notice in &summary.notices {
-        lines.push(String::new());
-        lines.extend(hanging("", notice).iter().map(|line| colour.warning(line)));
+        lines.extend([String::new(), warning(&hanging("", notice))]);
     }
-    text_of(&lines)
+    lines.join("\n") + "\n"
 }
 
 fn headline(summary: &Summary) -> String {
-    let mut text =
-        format!("{}: {}", summary.experiment, summary.condition.to_string().replace('_', " "));
-    if let Some(round) = summary.round {
-        text += &format!(", round {round}");
-    }
-    if let Some(epsilon) = summary.epsilon {
-        text += &format!(", epsilon {}", rounded(epsilon));
-    }
-    text
+    let round = summary.round.map(|round| format!(", round {round}"));
+    let epsilon = summary.epsilon.map(|epsilon| format!(", epsilon {}", rounded(epsilon)));
+    let at = round.into_iter().chain(epsilon).collect::<String>();
+    format!("{}: {}{at}", summary.experiment, summary.condition)
 }
 
 /// Hours of training are hours of one GPU each, if there is a GPU.
@@ -226,16 +192,16 @@ fn best(best: &BestNetwork) -> String {
     format!("{accuracy} ({}): {}", facts.join(", "), best.architecture)
 }
 
-fn bad_hosts(bad: &[&HostTally], others: usize) -> String {
-    let facts = bad.iter().map(|host| {
+fn bad_hosts(hosts: &[HostTally]) -> String {
+    let facts = hosts.iter().filter(|host| host.bad).map(|host| {
         let failed = host.lost + host.refused;
         let ended = host.results + failed;
         let last = host.last_reason.as_deref().unwrap_or("without a reason");
         format!("{} ({failed} of {ended} tasks failed, the last: {last})", host.host)
     });
-    let remedy = match others {
-        0 => "no other host has been tried",
-        _ => "`metaqnn submit DIR --exclude-bad-hosts` avoids them",
+    let remedy = match hosts.iter().all(|host| host.bad) {
+        true => "no other host has been tried",
+        false => "`metaqnn submit DIR --exclude-bad-hosts` avoids them",
     };
     format!("{}; {remedy}", facts.collect::<Vec<_>>().join(", "))
 }
@@ -269,7 +235,12 @@ mod tests {
     use crate::report::ranking;
     use crate::report::sample::{self, iteration};
     use crate::storage::Row;
+    use anstream::adapter::strip_str;
     use proptest::prelude::*;
+
+    fn plain(text: &str) -> String {
+        strip_str(text).to_string()
+    }
 
     #[test]
     fn counts_are_written_as_people_say_them() {
@@ -291,8 +262,8 @@ mod tests {
         let text = format!("{half} c {half} {path} d");
         let lines =
             ["x: ".to_owned() + &half + " c", "   ".to_owned() + &half, format!("   {path}")];
-        assert_eq!(hanging("x: ", &text)[..3], lines);
-        assert_eq!(hanging("", ""), [""]);
+        assert_eq!(hanging("x: ", &text).lines().collect::<Vec<_>>()[..3], lines);
+        assert_eq!(hanging("", ""), "");
     }
 
     #[test]
@@ -307,11 +278,8 @@ mod tests {
             ..iteration(12, Event::Trained)
         });
         let ranking = ranking(&ArchitectureRecord::gather(&iterations), 10);
-        assert_golden("report/ranking.txt", &ranked(&ranking, "synthetic", Colour::Plain));
-        assert_eq!(
-            ranked(&[], "torch", Colour::Plain),
-            "No network has been trained to the end.\n"
-        );
+        assert_golden("report/ranking.txt", &plain(&ranked(&ranking, "synthetic")));
+        assert_eq!(ranked(&[], "torch"), "No network has been trained to the end.\n");
     }
 
     proptest! {
@@ -330,7 +298,7 @@ mod tests {
                 ..iteration(1, Event::Trained)
             }];
             let ranking = ranking(&ArchitectureRecord::gather(&iterations), 10);
-            let text = ranked(&ranking, "synthetic", Colour::Plain);
+            let text = plain(&ranked(&ranking, "synthetic"));
             prop_assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{}", text);
         }
     }
@@ -343,12 +311,12 @@ mod tests {
 
     #[test]
     fn the_status_is_the_accepted_one() {
-        assert_golden("report/status.txt", &status(&summary("torch"), Colour::Plain));
+        assert_golden("report/status.txt", &plain(&status(&summary("torch"))));
     }
 
     #[test]
     fn accuracies_that_were_not_measured_here_are_marked() {
-        let of = |trainer| status(&summary(trainer), Colour::Plain);
+        let of = |trainer| status(&summary(trainer));
         assert!(of("synthetic").contains("made up (trainer `synthetic`)"));
         assert!(of("imported").contains("imported: none was trained here"));
         assert!(!of("imported").contains("made up"));
@@ -372,14 +340,12 @@ mod tests {
     }
 
     #[test]
-    fn colour_adds_nothing_but_escape_sequences() {
-        let summary = summary("synthetic");
-        let coloured = status(&summary, Colour::Ansi);
-        let plain = ["\u{1b}[1m", "\u{1b}[33m", "\u{1b}[0m"]
-            .iter()
-            .fold(coloured.clone(), |text, code| text.replace(code, ""));
-        assert_ne!(coloured, plain);
-        assert_eq!(plain, status(&summary, Colour::Plain));
+    fn headings_are_bold_and_warnings_yellow() {
+        let lines = status(&summary("synthetic"));
+        let coloured: Vec<&str> = lines.lines().filter(|line| line.contains('\u{1b}')).collect();
+        assert!(coloured[0].starts_with("\u{1b}[1msvhn: "), "{coloured:?}");
+        assert!(coloured[1].starts_with("\u{1b}[33mThe accuracies"), "{coloured:?}");
+        assert_eq!(coloured.last(), Some(&"submit` to go on)\u{1b}[0m"));
     }
 
     proptest! {
@@ -400,7 +366,7 @@ mod tests {
             };
             let mut search = sample::search("synthetic");
             (search.experiment, search.iterations) = (name, vec![row]);
-            let text = status(&sample::summary(&search), Colour::Plain);
+            let text = plain(&status(&sample::summary(&search)));
             prop_assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{}", text);
         }
     }

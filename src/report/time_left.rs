@@ -1,7 +1,8 @@
 //! How much training is left: from what networks have cost, as a range, or not at all.
 
+use super::iterations::mean;
 use super::search::SearchData;
-use crate::storage::Event;
+use crate::storage::{Event, Row};
 
 /// Seconds, of all workers together.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -28,67 +29,46 @@ impl TimeLeft {
         }
         let (iterations, stopping) = (&search.iterations, search.early_stopping);
         // In the order of iterations, not of times: clocks differ, and jump.
-        let results: Vec<(Event, f64)> = iterations
-            .iter()
-            .filter(|row| row.event.is_result())
-            .filter_map(|row| Some((row.event, row.train_seconds?)))
-            .collect();
+        let results = iterations.iter().filter(|row| row.event.is_result());
+        let cost = |row: &Row| Some((row.event == Event::Stopped, row.train_seconds?));
+        let costs: Vec<(bool, f64)> = results.filter_map(cost).collect();
         let open = iterations.iter().filter(|row| row.event == Event::Claimed).count();
         let not_begun = left.saturating_sub(open as u64) as f64;
-        let is_stopped = |result: &(Event, f64)| result.0 == Event::Stopped;
         let is_stopping = stopping.enabled && !stopping.findings.is_switched_off();
-        let first_stopped = results.iter().position(is_stopped);
-        let since_stopping = &results[first_stopped.unwrap_or(results.len())..];
-        if is_stopping
-            && since_stopping.len() >= FEWEST_SINCE_STOPPING
-            && let Some(cost) = CostSample::of(since_stopping.iter())
-        {
-            return Some(cost.between(not_begun, left as f64));
+        let first_stopped = costs.iter().position(|(is_stopped, _)| *is_stopped);
+        let since_stopping = &costs[first_stopped.unwrap_or(costs.len())..];
+        if is_stopping && since_stopping.len() >= FEWEST_SINCE_STOPPING {
+            let costs = since_stopping.iter().map(|(_, seconds)| *seconds);
+            return Self::at_costs(costs, not_begun, left as f64);
         }
-        // Stopped networks are no measure of whole trainings.
-        let whole = CostSample::of(results.iter().filter(|&result| !is_stopped(result)))?;
         let of_burn_in = stopping.burn_in.saturating_sub(stopping.full_curves) as f64;
         let least = if is_stopping && of_burn_in < not_begun {
             of_burn_in + (not_begun - of_burn_in) / f64::from(search.epochs.max(1))
         } else {
             not_begun
         };
-        Some(whole.between(least, left as f64))
+        // Stopped networks are no measure of whole trainings.
+        let whole = costs.iter().filter(|(is_stopped, _)| !is_stopped);
+        Self::at_costs(whole.map(|(_, seconds)| *seconds), least, left as f64)
+    }
+
+    /// Of `few` to `many` networks, by the newest costs; none by too few of these. The sum of costs
+    /// varies, and so does the mean it is inferred from.
+    fn at_costs(costs: impl DoubleEndedIterator<Item = f64>, few: f64, many: f64) -> Option<Self> {
+        let newest: Vec<f64> = costs.rev().take(NEWEST).collect();
+        let networks = newest.len() as f64;
+        let mean = mean(&newest).filter(|_| newest.len() >= FEWEST)?;
+        let squares: f64 = newest.iter().map(|cost| (cost - mean) * (cost - mean)).sum();
+        let deviation = (squares / (networks - 1.0)).sqrt();
+        let error = |count: f64| SURE * deviation * (count + count * count / networks).sqrt();
+        let cheapest = newest.iter().copied().fold(mean, f64::min);
+        let least = (few * mean - error(few)).max(few * cheapest);
+        Some(Self { least, most: many * mean + error(many) })
     }
 
     /// None where the range is too wide for a single number.
     pub fn middle(self) -> Option<f64> {
         (self.most <= 3.0 * self.least).then_some((self.least + self.most) / 2.0)
-    }
-}
-
-struct CostSample {
-    networks: f64,
-    mean: f64,
-    deviation: f64,
-    least: f64,
-}
-
-impl CostSample {
-    /// Of the newest costs; none of too few.
-    fn of<'a>(results: impl DoubleEndedIterator<Item = &'a (Event, f64)>) -> Option<Self> {
-        let newest: Vec<f64> = results.rev().take(NEWEST).map(|(_, seconds)| *seconds).collect();
-        if newest.len() < FEWEST {
-            return None;
-        }
-        let networks = newest.len() as f64;
-        let mean = newest.iter().sum::<f64>() / networks;
-        let squares: f64 = newest.iter().map(|cost| (cost - mean) * (cost - mean)).sum();
-        let deviation = (squares / (networks - 1.0)).sqrt();
-        Some(Self { networks, mean, deviation, least: newest.iter().copied().fold(mean, f64::min) })
-    }
-
-    /// The sum of costs varies, and so does the mean it is inferred from.
-    fn between(&self, few: f64, many: f64) -> TimeLeft {
-        let error =
-            |count: f64| SURE * self.deviation * (count + count * count / self.networks).sqrt();
-        let least = (few * self.mean - error(few)).max(few * self.least);
-        TimeLeft { least, most: many * self.mean + error(many) }
     }
 }
 
@@ -101,7 +81,6 @@ mod tests {
     use super::super::search::EarlyStopping;
     use super::*;
     use crate::predictor::AuditFindings;
-    use crate::storage::Row;
 
     fn result(network: usize, event: Event, seconds: f64) -> Row {
         Row { train_seconds: Some(seconds), ..iteration(network as u64 + 1, event) }

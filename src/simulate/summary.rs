@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::walk::{RecordedCurves, RuleSetting, WalkedNetwork};
 use crate::maths::square;
-use crate::report::terminal::{Colour, decimals, text_of};
+use crate::report::terminal::{bold, decimals};
 
 const TOP: usize = 10;
 
@@ -171,7 +171,7 @@ pub(super) fn standard_error(values: &[f64]) -> Option<f64> {
 
 /// `walked` is the speedup after the burn-in; `error` the mean absolute error of the predictions by
 /// which networks were stopped.
-pub fn stopping_table(settings: &[SettingSummary], colour: Colour) -> String {
+pub fn stopping_table(settings: &[SettingSummary]) -> String {
     let heading =
         "delta top offset speedup walked stopped  best kept top10  regret     max   error";
     let row = |setting: &SettingSummary| {
@@ -190,10 +190,10 @@ pub fn stopping_table(settings: &[SettingSummary], colour: Colour) -> String {
             or_dash(setting.stopped_mean_absolute_error, small),
         )
     };
-    table(heading, settings, row, colour)
+    table(heading, settings, row)
 }
 
-pub fn hyperband_table(settings: &[HyperbandSummary], colour: Colour) -> String {
+pub fn hyperband_table(settings: &[HyperbandSummary]) -> String {
     let heading = "scheduler   kappa delta offset  epochs speedup stopped    best  regret     max";
     let row = |setting: &HyperbandSummary| {
         format!(
@@ -210,12 +210,12 @@ pub fn hyperband_table(settings: &[HyperbandSummary], colour: Colour) -> String 
             small(setting.regret_max),
         )
     };
-    table(heading, settings, row, colour)
+    table(heading, settings, row)
 }
 
-fn table<T>(heading: &str, rows: &[T], row: impl Fn(&T) -> String, colour: Colour) -> String {
-    let lines: Vec<_> = iter::once(colour.bold(heading)).chain(rows.iter().map(row)).collect();
-    text_of(&lines)
+fn table<T>(heading: &str, rows: &[T], row: impl Fn(&T) -> String) -> String {
+    let lines = iter::once(bold(heading)).chain(rows.iter().map(row));
+    lines.map(|line| line + "\n").collect()
 }
 
 fn or_dash(value: Option<f64>, text: impl Fn(f64) -> String) -> String {

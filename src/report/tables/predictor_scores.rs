@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::table::*;
 use crate::predictor::Scores;
+use crate::report::iterations::mean;
 use crate::report::search::SearchData;
-use crate::report::summary::mean;
 use crate::storage::Event;
 
 /// The newest predictor, by networks left out of its fit, and the predictions made during the
