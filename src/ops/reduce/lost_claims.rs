@@ -10,7 +10,8 @@ use crate::ops::train::record::LeftResults;
 use crate::ops::train::{AttemptFiles, LOCAL, is_gone};
 use crate::ops::{Experiment, Refusal};
 use crate::slurm::{JobId, Scheduler};
-use crate::storage::{Attempt, Curve, Knowledge};
+use crate::storage::search_state::Open;
+use crate::storage::{Attempt, Curve, Knowledge, Time};
 
 /// Array jobs that have ended, so that their open claims are lost.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -35,22 +36,16 @@ pub(crate) fn lose_ended_claims(
     let (files, left) = (AttemptFiles::list(dir)?, LeftResults::read(dir, None)?);
     journal.refresh()?;
     files.check(journal.state())?;
-    let jobs = match ended {
-        EndedJobs::None => BTreeSet::new(),
-        EndedJobs::One(job) => one_that_has_ended(experiment, job)?,
-        // The scheduler is asked before the lock: a job that has ended claims nothing more.
-        EndedJobs::UpToRound(round) => those_that_have_ended(experiment, journal.state(), *round)?,
-    };
+    // The scheduler is asked before the lock: a job that has ended claims nothing more.
+    let jobs = ended_jobs(experiment, journal.state(), ended)?;
     journal.refresh()?;
     let (ended, due) = (ended_claims(journal.state(), &jobs), journal.state().due_rows(None));
     if ended.is_empty() && due.is_empty() && left.is_empty() {
         return Ok(0);
     }
     // Before the lock, which is not held while files are read.
-    let seconds: BTreeMap<Attempt, f64> = ended
-        .iter()
-        .filter_map(|&(attempt, _)| Some((attempt, seconds_of(experiment, attempt)?)))
-        .collect();
+    let seconds = |&(attempt, _): &_| Some((attempt, seconds_of(experiment, attempt)?));
+    let seconds: BTreeMap<Attempt, f64> = ended.iter().filter_map(seconds).collect();
     journal.transaction(|transaction| {
         left.settle(transaction)?;
         let now = Timestamp::now().into();
@@ -67,31 +62,36 @@ pub(crate) fn lose_ended_claims(
 /// Seconds that an attempt has spent, by its curve, or by the one that it went on from.
 fn seconds_of(experiment: &Experiment, attempt: Attempt) -> Option<f64> {
     let own = Curve::read(&experiment.dir().curve(attempt)).ok();
-    let curve = own.or_else(|| {
-        let earlier = experiment.dir().curve_before(attempt).ok()?;
-        (!earlier.rows.is_empty()).then_some(earlier)
-    });
+    let earlier = || experiment.dir().curve_before(attempt).ok();
+    let curve = own.or_else(|| earlier().filter(|curve| !curve.rows.is_empty()));
     curve.map(|curve| curve.seconds())
 }
 
-/// A task that is ending counts as ended: it leaves its claim, and a late result is taken.
-fn those_that_have_ended(
+fn ended_jobs(
     experiment: &Experiment,
     knowledge: &Knowledge,
-    round: u32,
+    ended: &EndedJobs,
 ) -> anyhow::Result<BTreeSet<String>> {
-    let open = knowledge.open.values();
-    let of_rounds = open.filter(|open| open.round.is_some_and(|number| number <= round));
-    let jobs: BTreeSet<&str> = of_rounds.map(|open| open.job.as_str()).collect();
-    let ids: Vec<JobId> = jobs.iter().filter_map(|job| job.parse().ok()).collect();
+    let round = match ended {
+        EndedJobs::None => return Ok(BTreeSet::new()),
+        EndedJobs::One(job) => {
+            check_ended(experiment, job)?;
+            return Ok([job.clone()].into());
+        }
+        EndedJobs::UpToRound(round) => Some(*round),
+    };
+    let open = knowledge.open.values().filter(|open| open.round.is_some() && open.round <= round);
+    let jobs: BTreeSet<&str> = open.map(|open| open.job.as_str()).collect();
+    let mut ids: Vec<JobId> = jobs.iter().filter_map(|job| job.parse().ok()).collect();
     let states = scheduler(experiment)?.states(&ids)?;
-    let goes_on = |id| states.get(&id).is_some_and(|states| states.goes_on());
-    Ok(ids.into_iter().filter(|id| !goes_on(*id)).map(|id| id.to_string()).collect())
+    // A task that is ending counts as ended: it leaves its claim, and a late result is taken.
+    ids.retain(|id| !states.get(id).is_some_and(|states| states.goes_on()));
+    Ok(ids.iter().map(JobId::to_string).collect())
 }
 
-/// Checks that the job has ended: a dependency on a job that the scheduler has forgotten counts as
-/// satisfied, so that a reduce may start too early.
-fn one_that_has_ended(experiment: &Experiment, job: &str) -> anyhow::Result<BTreeSet<String>> {
+/// A dependency on a job that the scheduler has forgotten counts as satisfied, so that a reduce may
+/// start too early.
+fn check_ended(experiment: &Experiment, job: &str) -> anyhow::Result<()> {
     let id: JobId = job.parse()?;
     match scheduler(experiment)?.states(&[id]) {
         Ok(states) if states.get(&id).is_some_and(|states| states.is_live()) => {
@@ -104,21 +104,21 @@ fn one_that_has_ended(experiment: &Experiment, job: &str) -> anyhow::Result<BTre
         // The person's word counts: a claim lost too early is trained twice, no worse.
         Err(error) => log::warn!("job {job} is taken for ended: {error}"),
     }
-    Ok([job.to_owned()].into())
+    Ok(())
 }
 
 fn ended_claims(
     knowledge: &Knowledge,
     ended_jobs: &BTreeSet<String>,
 ) -> Vec<(Attempt, &'static str)> {
-    let of_jobs =
-        ended_jobs.iter().flat_map(|job| knowledge.open_attempts(|open| open.job == *job));
-    let gone = knowledge.open_attempts(|open| open.job == LOCAL && is_gone(&open.task));
-    let expired = knowledge.expired(Timestamp::now().into());
-    let mut ended: Vec<_> = of_jobs.map(|attempt| (attempt, "its array has ended")).collect();
-    ended.extend(gone.into_iter().map(|attempt| (attempt, "its process is gone")));
-    ended.extend(expired.into_iter().map(|attempt| (attempt, "its time is over")));
-    let mut seen = BTreeSet::new();
-    ended.retain(|(attempt, _)| seen.insert(attempt.iteration));
-    ended
+    let now: Time = Timestamp::now().into();
+    let reason = |open: &Open| match open {
+        _ if ended_jobs.contains(&open.job) => Some("its array has ended"),
+        _ if open.job == LOCAL && is_gone(&open.task) => Some("its process is gone"),
+        _ => (open.expires_at <= now).then_some("its time is over"),
+    };
+    let ended = knowledge.open.iter().filter_map(|(&iteration, open)| {
+        Some((Attempt { iteration, number: open.attempt }, reason(open)?))
+    });
+    ended.collect()
 }

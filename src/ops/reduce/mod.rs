@@ -1,11 +1,5 @@
-//! Learning from what the tasks recorded.
-//!
-//! | file | holds |
-//! | --- | --- |
-//! | `checkpoints.rs` | which checkpoints are kept |
-//! | `lost_claims.rs` | claims that ended without a result, recorded as lost |
-//! | `refit.rs` | the predictor, fitted at fixed counts of full curves |
-//! | `tables.rs` | the tables for people |
+//! Learning from what the tasks recorded: [`lost_claims`], the view, the predictor ([`refit`]), the
+//! [`checkpoints`] that are kept, [`tables`].
 
 pub(crate) mod checkpoints;
 pub mod lost_claims;
@@ -19,8 +13,10 @@ use anyhow::bail;
 use crate::ops::journal::Journal;
 use crate::ops::reduce::checkpoints::remove_checkpoints;
 use crate::ops::reduce::lost_claims::{EndedJobs, lose_ended_claims};
-use crate::ops::reduce::refit::{is_as_fitted, newest_predictor, refit};
+use crate::ops::reduce::refit::{newest_predictor, refit};
 use crate::ops::train::curve::audit_findings;
+use crate::ops::verify::finding::Finding;
+use crate::ops::verify::views::differing;
 use crate::ops::{Experiment, Refusal};
 use crate::predictor::AuditFindings;
 use crate::storage::view::View;
@@ -73,7 +69,7 @@ pub fn reduce(experiment: &Experiment, ended: &EndedJobs) -> anyhow::Result<Redu
     let lost = lose_ended_claims(experiment, &mut journal, ended)?;
     journal.refresh()?;
     let (before, rows) = (journal.view_rows(), journal.rows().len());
-    let fitted = refit(experiment, &journal)?;
+    let fitted = refit(experiment, &journal, |_| Ok(true))?;
     let mut learned = None;
     if rows > before && !journal.publish(learned.insert(journal.learn()?))? {
         log::info!("the search was repaired meanwhile: everything is learned again");
@@ -88,14 +84,15 @@ pub fn reduce(experiment: &Experiment, ended: &EndedJobs) -> anyhow::Result<Redu
         journal.learn_on(&mut learned)?;
         notices = tables::write(experiment, &journal, learned.q_table())?;
     }
+    let is_new = |audit| {
+        let is_it = |row: &Row| row.iteration == Some(audit) && row.event == Event::Trained;
+        !journal.rows()[..before].iter().any(is_it)
+    };
     Ok(Reduced {
         rows: rows as u64,
         new_rows: (rows - before) as u64,
         fitted,
-        switched_off: switched_off_in(experiment, &journal, |audit| {
-            let is_it = |row: &Row| row.iteration == Some(audit) && row.event == Event::Trained;
-            !journal.rows()[..before].iter().any(is_it)
-        }),
+        switched_off: switched_off_in(experiment, &journal, is_new),
         lost,
         finished: journal.state().is_finished(&experiment.config().schedule),
         notices,
@@ -106,22 +103,13 @@ pub fn reduce(experiment: &Experiment, ended: &EndedJobs) -> anyhow::Result<Redu
 pub fn rebuild(experiment: &Experiment) -> anyhow::Result<u64> {
     let journal = Journal::open(experiment)?;
     let Some(view) = journal.view() else { return Ok(0) };
-    let differs = |what: String| {
-        Refusal::Damage(format!(
-            "the newest view `{}` is not what its {} rows of the log say: {what} (`metaqnn \
-             verify --repair` sets it aside and makes it anew)",
-            view.folder.display(),
-            view.rows()
-        ))
-    };
-    let log = experiment.dir().replay_log();
-    if !view.is_as_learned(experiment.view_params(), journal.rows(), &log)? {
-        bail!(differs("q_table.csv differs".to_owned()));
-    }
-    if let Some(stored) = newest_predictor(experiment, &journal, skip)?
-        && !is_as_fitted(experiment, &stored, journal.rows())?
-    {
-        bail!(differs(format!("the predictor of {} full curves differs", stored.full_curves)));
+    let stored = newest_predictor(experiment, &journal, skip)?;
+    let differing = differing(experiment, (Some(view), stored.as_ref()), journal.rows())?;
+    if let Some(Finding { path, problem, .. }) = differing.first() {
+        bail!(Refusal::Damage(format!(
+            "`{}`: {problem} (`metaqnn verify --repair` sets it aside and makes it anew)",
+            path.display()
+        )));
     }
     Ok(view.rows())
 }

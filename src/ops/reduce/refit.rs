@@ -6,7 +6,9 @@ use anyhow::{Context, ensure};
 use crate::ops::journal::Journal;
 use crate::ops::train::host;
 use crate::ops::{Experiment, Refusal};
-use crate::predictor::{Example, Features, FittedPredictor, LearningCurve, TrainingSet};
+use crate::predictor::{
+    Example, Features, FittedPredictor, LearningCurve, Prediction, TrainingSet,
+};
 use crate::seed::{Purpose, generator};
 use crate::storage::view::StoredPredictor;
 use crate::storage::view::files::{OnDamage, set_aside};
@@ -57,12 +59,6 @@ pub(crate) fn predictor_curves(
     Ok(listed.filter(|curves| *curves <= at_most).max())
 }
 
-/// Fits and publishes the predictor that is due; returns of how many full curves. Curves that
-/// nothing can be learned from end no search.
-pub(crate) fn refit(experiment: &Experiment, journal: &Journal) -> anyhow::Result<Option<usize>> {
-    refit_if(experiment, journal, |_| Ok(true))
-}
-
 /// As [`refit`], unless another worker is fitting the same.
 pub(crate) fn refit_unless_started(
     experiment: &Experiment,
@@ -70,10 +66,12 @@ pub(crate) fn refit_unless_started(
 ) -> anyhow::Result<()> {
     let start =
         |full_curves| Ok(StoredPredictor::start_fit(experiment.dir(), &host()?, full_curves)?);
-    refit_if(experiment, journal, start).map(drop)
+    refit(experiment, journal, start).map(drop)
 }
 
-fn refit_if(
+/// Fits and publishes the predictor that is due, where `start` says so; returns of how many full
+/// curves. Curves that nothing can be learned from end no search.
+pub(crate) fn refit(
     experiment: &Experiment,
     journal: &Journal,
     start: impl FnOnce(u64) -> anyhow::Result<bool>,
@@ -132,19 +130,18 @@ const ALIKE: f64 = 1e-4;
 
 /// Whether two predictors predict the networks they were fitted to alike.
 fn decide_alike(one: &FittedPredictor, other: &FittedPredictor) -> bool {
-    let is_alike = |example: &Example| {
-        (1..one.epochs()).all(|epoch| {
-            let observed = &example.curve.values()[..epoch];
-            let of = |by: &FittedPredictor| by.predict(observed, &example.features);
-            match (of(one), of(other)) {
-                (Some(one), Some(other)) => {
-                    (one.mean - other.mean).abs() < ALIKE && (one.sigma - other.sigma).abs() < ALIKE
-                }
-                (one, other) => one == other,
-            }
-        })
+    let is_alike = |example: &Example, epoch| {
+        let observed = &example.curve.values()[..epoch];
+        let of = |by: &FittedPredictor| by.predict(observed, &example.features);
+        let (one, other) = (of(one), of(other));
+        let are_near = |(one, other): (Prediction, Prediction)| {
+            (one.mean - other.mean).abs() < ALIKE && (one.sigma - other.sigma).abs() < ALIKE
+        };
+        one.is_some() == other.is_some() && one.zip(other).is_none_or(are_near)
     };
-    one.examples() == other.examples() && one.examples().iter().all(is_alike)
+    let mut examples = one.examples().iter();
+    one.examples() == other.examples()
+        && examples.all(|example| (1..one.epochs()).all(|epoch| is_alike(example, epoch)))
 }
 
 /// Whether a predictor of this log is what its curves say; yes where one of these is damaged.
@@ -154,13 +151,13 @@ pub(crate) fn is_as_fitted(
     rows: &[Row],
 ) -> anyhow::Result<bool> {
     let predictor = stored.predictor()?;
-    match fit(experiment, stored.full_curves, rows) {
-        Ok(again) => Ok(decide_alike(&again, &predictor)),
+    Ok(match fit(experiment, stored.full_curves, rows) {
+        Ok(again) => decide_alike(&again, &predictor),
         Err(problem) => {
             log::warn!("the predictor cannot be fitted again: {problem:#}");
-            Ok(true)
+            true
         }
-    }
+    })
 }
 
 /// What the predictor sees of a network: `rows` are those of the last start.

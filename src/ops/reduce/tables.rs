@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use anyhow::Context;
+use rayon::iter::Either;
 use rayon::prelude::*;
 
 use crate::ops::Experiment;
@@ -43,8 +44,8 @@ pub(crate) fn write(
     // First: what comes meanwhile is shown by the next one.
     let shown = shown(experiment, journal)?;
     let mut search = search_data(experiment, journal)?;
-    let (curves, notices) = curves(experiment, &search.iterations);
-    search.curves = curves;
+    let notices;
+    (search.curves, notices) = curves(experiment, &search.iterations);
     let q_values = q_table.rows().flat_map(|(state, values)| {
         values.iter().map(move |&(action, q_value)| (state, action, q_value))
     });
@@ -56,8 +57,8 @@ pub(crate) fn write(
     }
     let tables = TableSet::new(&search);
     let folder = experiment.dir().folder(Folder::Tables);
-    fs::create_dir_all(&folder)
-        .with_context(|| format!("failed to create `{}`", folder.display()))?;
+    let context = || format!("failed to create `{}`", folder.display());
+    fs::create_dir_all(&folder).with_context(context)?;
     for file in &tables.files {
         publish::replace_file(&folder.join(&file.name), file.text.as_bytes())?;
     }
@@ -93,20 +94,18 @@ pub(crate) fn search_data(
 /// The curves of results. A damaged one is left out with a notice: tables must not end the search.
 fn curves(experiment: &Experiment, iterations: &[Row]) -> (BTreeMap<Attempt, Curve>, Vec<String>) {
     let results = iterations.par_iter().filter(|row| row.event.is_result());
-    let read = results.filter_map(Row::attempt).filter_map(|attempt| {
-        let path = experiment.dir().curve(attempt);
-        // A network that does not fit into memory has no epoch.
-        path.exists().then(|| (attempt, Curve::read(&path)))
+    let files = results.filter_map(|row| {
+        let attempt = row.attempt()?;
+        Some((attempt, experiment.dir().curve(attempt)))
     });
-    let (mut curves, mut notices) = (BTreeMap::new(), Vec::new());
-    // Many small files, which a server gives faster when several are asked for.
-    for (attempt, curve) in read.collect::<Vec<_>>() {
-        match curve.map_err(anyhow::Error::from) {
-            Ok(curve) => drop(curves.insert(attempt, curve)),
+    // A network that does not fit into memory has no epoch. Read at once: a server gives many small
+    // files faster when several are asked for.
+    files.filter(|(_, path)| path.exists()).partition_map(|(attempt, path)| {
+        match Curve::read(&path).map_err(anyhow::Error::from) {
+            Ok(curve) => Either::Left((attempt, curve)),
             Err(error) => {
-                notices.push(format!("a learning curve is left out of the tables: {error:#}"));
+                Either::Right(format!("a learning curve is left out of the tables: {error:#}"))
             }
         }
-    }
-    (curves, notices)
+    })
 }

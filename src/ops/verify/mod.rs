@@ -11,11 +11,11 @@
 //! | `repair.rs` | mending, under the exclusive lock |
 
 mod files;
-mod finding;
+pub(crate) mod finding;
 mod log;
 mod repair;
 mod results;
-mod views;
+pub(crate) mod views;
 
 use std::fmt;
 use std::path::{Path, PathBuf, absolute};

@@ -79,7 +79,7 @@ pub(crate) fn mend(experiment: &Experiment, differing: &[PathBuf]) -> anyhow::Re
     if is_repaired || !caches.is_empty() {
         // What was set aside. Where another repair has begun meanwhile, that one does.
         let mut journal = Journal::open(experiment)?;
-        refit(experiment, &journal)?;
+        refit(experiment, &journal, |_| Ok(true))?;
         if !journal.new_rows().is_empty() {
             let learned = journal.learn()?;
             journal.publish(&learned)?;

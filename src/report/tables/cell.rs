@@ -90,21 +90,16 @@ impl Cell for String {
 fn without_absolute_paths(text: &str) -> String {
     let is_of_a_name = |c: char| c.is_alphanumeric() || "._-~/".contains(c);
     let ends = |c: char| c.is_whitespace() || "`'\"<>|;,()".contains(c);
-    let mut shortened = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(first) = rest.chars().next() {
-        let (start, after) = rest.split_at(first.len_utf8());
-        if first == '/' && after.starts_with(is_of_a_name) && !shortened.ends_with(is_of_a_name) {
-            let (path, after) = rest.split_at(rest.find(ends).unwrap_or(rest.len()));
-            let name = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
-            shortened.extend([".../", name]);
-            rest = after;
-        } else {
-            shortened.push_str(start);
-            rest = after;
-        }
-    }
-    shortened
+    let shortened = |part: &str| {
+        let text = part.trim_end_matches(ends);
+        let begins = |&(at, _): &(usize, &str)| {
+            text[at + 1..].starts_with(is_of_a_name) && !text[..at].ends_with(is_of_a_name)
+        };
+        let Some((at, _)) = text.match_indices('/').find(begins) else { return part.to_owned() };
+        let name = text.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+        format!("{}.../{name}{}", &text[..at], &part[text.len()..])
+    };
+    text.split_inclusive(ends).map(shortened).collect()
 }
 
 #[cfg(test)]

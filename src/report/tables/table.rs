@@ -2,35 +2,26 @@
 
 use super::cell::Cell;
 
-/// In the dictionary's words for type, unit and allowed values.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Domain {
-    kind: &'static str,
-    unit: &'static str,
-    allowed: &'static str,
-}
+/// Type, unit and allowed values in the words of the dictionary.
+pub(super) type Domain = (&'static str, &'static str, &'static str);
 
-const fn domain(kind: &'static str, unit: &'static str, allowed: &'static str) -> Domain {
-    Domain { kind, unit, allowed }
-}
-
-pub(super) const COUNT: Domain = domain("integer", "", "at least 0");
-pub(super) const POSITIVE: Domain = domain("integer", "", "at least 1");
-pub(super) const PIXELS: Domain = domain("integer", "pixels", "at least 1");
-pub(super) const NUMBER: Domain = domain("number", "", "any number");
-pub(super) const NOT_NEGATIVE: Domain = domain("number", "", "at least 0");
-pub(super) const SHARE: Domain = domain("number", "", "between 0 and 1");
-pub(super) const SECONDS: Domain = domain("number", "seconds", "at least 0");
-pub(super) const HOURS: Domain = domain("number", "hours", "at least 0");
-pub(super) const BOOLEAN: Domain = domain("boolean", "", "true | false");
-pub(super) const TIME: Domain = domain("time", "", "ISO 8601 in UTC with milliseconds");
-pub(super) const ARCHITECTURE: Domain = domain(
+pub(super) const COUNT: Domain = ("integer", "", "at least 0");
+pub(super) const POSITIVE: Domain = ("integer", "", "at least 1");
+pub(super) const PIXELS: Domain = ("integer", "pixels", "at least 1");
+pub(super) const NUMBER: Domain = ("number", "", "any number");
+pub(super) const NOT_NEGATIVE: Domain = ("number", "", "at least 0");
+pub(super) const SHARE: Domain = ("number", "", "between 0 and 1");
+pub(super) const SECONDS: Domain = ("number", "seconds", "at least 0");
+pub(super) const HOURS: Domain = ("number", "hours", "at least 0");
+pub(super) const BOOLEAN: Domain = ("boolean", "", "true | false");
+pub(super) const TIME: Domain = ("time", "", "ISO 8601 in UTC with milliseconds");
+pub(super) const ARCHITECTURE: Domain = (
     "architecture",
     "",
     "layers between brackets: C(filters,kernel,stride), P(kernel,stride), FC(width), \
      GAP(classes), SM(classes), D(i,n) for dropout with probability i/(2n)",
 );
-pub(super) const TEXT: Domain = domain(
+pub(super) const TEXT: Domain = (
     "text",
     "",
     "any text on one line; an apostrophe at its beginning is not part of it and keeps \
@@ -44,7 +35,7 @@ pub(super) const WHO_TRAINED: &str = "Who trained: the trainer of this search, w
 
 /// One of the words between ` | `.
 pub(super) const fn one_of(words: &'static str) -> Domain {
-    domain("word", "", words)
+    ("word", "", words)
 }
 
 /// A row of the data dictionary.
@@ -57,20 +48,19 @@ pub(super) struct Definition {
 }
 
 pub(super) struct Column<'a, R> {
-    name: String,
-    meaning: String,
-    domain: Domain,
+    definition: Definition,
     text: Box<dyn Fn(&R) -> String + 'a>,
 }
 
 pub(super) fn column<'a, R, V: Cell>(
     name: impl ToString,
     domain: Domain,
-    meaning: impl Into<String>,
+    meaning: impl ToString,
     value: impl Fn(&R) -> V + 'a,
 ) -> Column<'a, R> {
-    let text = Box::new(move |row: &R| value(row).text());
-    Column { name: name.to_string(), meaning: meaning.into(), domain, text }
+    let (file, column, meaning) = (String::new(), name.to_string(), meaning.to_string());
+    let definition = Definition { file, column, meaning, domain };
+    Column { definition, text: Box::new(move |row: &R| value(row).text()) }
 }
 
 /// Defines columns: `name: domain, meaning, value;`, the value being the field of that name where
@@ -93,7 +83,7 @@ pub(super) use columns;
 /// Picks columns by their names, in that order; of two with one name the first.
 pub(super) fn pick<'a, R>(mut columns: Vec<Column<'a, R>>, names: &str) -> Vec<Column<'a, R>> {
     let take = |name: &str| {
-        let place = columns.iter().position(|column| column.name == name);
+        let place = columns.iter().position(|it| it.definition.column == name);
         columns.remove(place.expect("tables pick columns that exist, once"))
     };
     names.split_whitespace().map(take).collect()
@@ -135,22 +125,18 @@ impl<R> Table<'_, R> {
 
     fn text(&self, rows: &[R]) -> csv::Result<String> {
         let mut writer = csv::Writer::from_writer(Vec::new());
-        writer.write_record(self.columns.iter().map(|column| &column.name))?;
+        writer.write_record(self.columns.iter().map(|it| &it.definition.column))?;
         for row in rows {
-            writer.write_record(self.columns.iter().map(|column| (column.text)(row)))?;
+            writer.write_record(self.columns.iter().map(|it| (it.text)(row)))?;
         }
         let bytes = writer.into_inner().map_err(csv::IntoInnerError::into_error)?;
         Ok(String::from_utf8(bytes).expect("cells are text"))
     }
 
+    /// Of the columns of one of its files.
     pub(super) fn definitions(&self, file: &str) -> Vec<Definition> {
-        let definition = |column: &Column<R>| Definition {
-            file: file.to_owned(),
-            column: column.name.clone(),
-            meaning: column.meaning.clone(),
-            domain: column.domain,
-        };
-        self.columns.iter().map(definition).collect()
+        let of = |it: &Column<R>| Definition { file: file.to_owned(), ..it.definition.clone() };
+        self.columns.iter().map(of).collect()
     }
 }
 
@@ -160,10 +146,10 @@ pub(super) fn dictionary<'a>(rows: Vec<Definition>) -> Table<'a, Definition> {
         column: TEXT, "Name of the column in its header";
         type: one_of("integer | number | boolean | time | word | architecture | text"),
             "Kind of value; an empty cell is a missing value in every column",
-            |row| row.domain.kind;
-        unit: TEXT, "Unit of the numbers, if they have one", |row| row.domain.unit;
+            |row| row.domain.0;
+        unit: TEXT, "Unit of the numbers, if they have one", |row| row.domain.1;
         meaning: TEXT, "What the column holds";
-        allowed_values: TEXT, "Which values there can be", |row| row.domain.allowed;
+        allowed_values: TEXT, "Which values there can be", |row| row.domain.2;
     };
     let mut table = Table { name: "columns", columns, rows };
     table.rows.extend(table.definitions("columns.csv"));
