@@ -7,8 +7,7 @@ use clap::Args;
 use super::args::SharedDir;
 use super::printer::Printer;
 use crate::ops::Experiment;
-use crate::ops::rounds::cancel::cancel;
-use crate::ops::rounds::submit::{SubmitOptions, submit};
+use crate::ops::rounds::submit::{SubmitOptions, cancel, submit};
 use crate::storage::Trust;
 
 /// Submit one round to Slurm, and the chain after it

@@ -29,7 +29,7 @@ pub fn status(experiment: &Experiment) -> anyhow::Result<Summary> {
     let mut is_stuck = false;
     if !matches!(condition, Condition::Finished | Condition::Halted) {
         if let Some(common) = &hosts.common_failure {
-            notices.insert(0, format!("{}.", common.sentence));
+            notices.insert(0, format!("{common}."));
             // Failures of the rounds before may be history: a person has corrected their reason.
             is_stuck |= evidence.fails_in(newest);
         }
@@ -140,7 +140,9 @@ impl Evidence<'_> {
                  correct the request with `metaqnn set`, then run `metaqnn submit`."
             )
         });
-        let is_held = queue.held_reduce().map(|job| {
+        // Held by a person or after a failed launch: no reduce is submitted so.
+        let first_reduce = queue.reduces().next().filter(|(_, states)| states.is_held());
+        let is_held = first_reduce.map(|(job, _)| {
             format!(
                 "The reduce of round {newest} is held (job {job}), and the chain waits for it: \
                  `scontrol release {job}`."

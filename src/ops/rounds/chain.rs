@@ -12,12 +12,13 @@ use std::num::NonZeroU32;
 use std::path::Path;
 use std::time::Duration;
 
+use itertools::Itertools;
 use jiff::Timestamp;
 
 use crate::ops::rounds::plan::{REDUCE_SCRIPT, TRAIN_SCRIPT};
 use crate::ops::{Experiment, Refusal};
 use crate::slurm::{JobId, JobSpec, Scheduler, SlurmError, job_name, refused_option};
-use crate::storage::{Knowledge, RoundPlan};
+use crate::storage::{Knowledge, RoundArray, RoundPlan};
 
 /// Rounds in a row without a result after which the chain ends.
 const MOST_FRUITLESS_ROUNDS: u32 = 3;
@@ -45,21 +46,27 @@ pub(crate) fn test(
     Ok(said)
 }
 
-/// Submits a job, or only shows how.
-pub(crate) type Submit<'a> = dyn FnMut(&JobSpec) -> Result<JobId, SlurmError> + 'a;
-
-/// Submits the arrays, held.
-pub(crate) fn submit_arrays(
+/// Submits the arrays, held, or behind `arrays` the reduce, and a second one that runs if the first
+/// fails.
+pub(crate) fn submit_jobs(
     plan: &RoundPlan,
     folder: &Path,
-    submit: &mut Submit<'_>,
-) -> Result<Vec<JobId>, SlurmError> {
-    let mut jobs = Vec::new();
-    for &tasks in &plan.parts {
-        // One after the other, so that the limit on parallel tasks holds for all parts.
-        jobs.push(submit(&array_job(plan, folder, tasks, jobs.last().copied()))?);
-    }
-    Ok(jobs)
+    arrays: Option<&[JobId]>,
+    mut submit: impl FnMut(&JobSpec) -> Result<JobId, SlurmError>,
+) -> Result<(), SlurmError> {
+    let Some(arrays) = arrays else {
+        let mut before = None;
+        for &tasks in &plan.parts {
+            // One after the other, so that the limit on parallel tasks holds for all parts.
+            before = Some(submit(&array_job(plan, folder, tasks, before))?);
+        }
+        return Ok(());
+    };
+    let reduce = reduce_job(plan, folder);
+    let wait = plan.not_before.map(|time| time_until(time.timestamp(), Timestamp::now()));
+    let first = JobSpec { after: arrays.to_vec(), begin_after: wait, ..reduce.clone() };
+    let first = submit(&first)?;
+    submit(&JobSpec { after_failure_of: Some(first), ..reduce }).map(|_| ())
 }
 
 fn array_job(plan: &RoundPlan, folder: &Path, tasks: u32, after: Option<JobId>) -> JobSpec {
@@ -80,23 +87,6 @@ fn reduce_job(plan: &RoundPlan, folder: &Path) -> JobSpec {
     JobSpec { script, name, ..JobSpec::default() }
 }
 
-/// Submits the reduce behind the arrays, and a second one that runs if the first fails.
-pub(crate) fn submit_reduces(
-    plan: &RoundPlan,
-    folder: &Path,
-    arrays: &[JobId],
-    submit: &mut Submit<'_>,
-) -> Result<(JobId, JobId), SlurmError> {
-    let reduce = reduce_job(plan, folder);
-    let first = submit(&JobSpec {
-        after: arrays.to_vec(),
-        begin_after: plan.not_before.map(|time| time_until(time.timestamp(), Timestamp::now())),
-        ..reduce.clone()
-    })?;
-    let second = submit(&JobSpec { after_failure_of: Some(first), ..reduce })?;
-    Ok((first, second))
-}
-
 /// Rounded up to seconds: a reduce that starts a moment before a claim expires finds nothing to do.
 fn time_until(then: Timestamp, now: Timestamp) -> Duration {
     let left = Duration::try_from(then.duration_since(now)).unwrap_or(Duration::ZERO);
@@ -113,30 +103,28 @@ pub(crate) struct EndOfChain {
 
 pub(crate) fn end_of_chain(knowledge: &Knowledge, plan: &RoundPlan) -> Option<EndOfChain> {
     let round = plan.round;
-    let newest_with_result = knowledge.newest_round_with_result.unwrap_or(0);
-    let is_time_too_short = knowledge.is_time_too_short();
-    let was_asked = !is_time_too_short && plan.last_round.is_some_and(|last| round >= last);
-    let reason = if is_time_too_short {
-        "nothing more is claimed before `metaqnn set DIR slurm.time=...`".to_owned()
-    } else if was_asked {
-        format!("round {round} was asked to be the last")
-    } else if round >= newest_with_result + MOST_FRUITLESS_ROUNDS {
+    let end = |was_asked, reason| Some(EndOfChain { reason, was_asked });
+    if knowledge.is_time_too_short() {
+        let remedy = "`metaqnn set DIR slurm.time=...`";
+        return end(false, format!("nothing more is claimed before {remedy}"));
+    }
+    if plan.last_round.is_some_and(|last| round >= last) {
+        return end(true, format!("round {round} was asked to be the last"));
+    }
+    if round < knowledge.newest_round_with_result.unwrap_or(0) + MOST_FRUITLESS_ROUNDS {
+        return None;
+    }
+    end(
+        false,
         format!(
             "{MOST_FRUITLESS_ROUNDS} rounds in a row brought no result, so the chain has ended \
              (see the logs in `rounds/{round:04}`)"
-        )
-    } else {
-        return None;
-    };
-    Some(EndOfChain { reason, was_asked })
+        ),
+    )
 }
 
-pub(crate) fn in_words(jobs: &[JobId]) -> String {
-    jobs.iter().map(JobId::to_string).collect::<Vec<_>>().join(", ")
-}
-
-pub(crate) fn job_ids(texts: &[String]) -> anyhow::Result<Vec<JobId>> {
-    texts.iter().map(|text| Ok(text.parse()?)).collect()
+pub(crate) fn job_ids(array: &RoundArray) -> anyhow::Result<Vec<JobId>> {
+    array.array_jobs.iter().map(|text| Ok(text.parse()?)).collect()
 }
 
 /// Adds to a refusal where to correct it. `held`: arrays of the round that stay in the queue.
@@ -161,7 +149,7 @@ pub(crate) fn not_submitted(
         format!(
             "its array stays held (job {}): `metaqnn submit {dir}` goes on with it, \
              `metaqnn cancel {dir}` takes it back; after that, {corrected}",
-            in_words(held)
+            held.iter().join(", ")
         )
     };
     let refusal = format!("round {} is not submitted ({remedy})", plan.round);

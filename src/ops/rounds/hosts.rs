@@ -15,12 +15,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::bail;
+use itertools::Itertools;
 
+use crate::ops::rounds::plan::scheduler_of_plan;
 use crate::ops::train::LOCAL;
 use crate::ops::{Experiment, Refusal};
 use crate::report::HostTally;
+use crate::slurm::Asked;
 use crate::storage::{
-    Event, Iteration, RoundDir, Row, StorageError, TaskRefusal, counts_as_loss, is_for_want_of_time,
+    Event, RoundDir, RoundPlan, Row, StorageError, TaskRefusal, counts_as_loss, is_for_want_of_time,
 };
 
 const IN_A_ROW: usize = 3;
@@ -41,17 +44,15 @@ pub(crate) struct HostTask<'a> {
 }
 
 pub(crate) fn refusals(experiment: &Experiment) -> Result<Vec<TaskRefusal>, StorageError> {
-    let mut refusals = Vec::new();
-    for (round, _) in experiment.dir().list_rounds()? {
-        refusals.extend(RoundDir::of(experiment.dir(), round).refusals()?);
-    }
-    Ok(refusals)
+    let rounds = experiment.dir().list_rounds()?.into_iter();
+    let of_round = |(round, _)| RoundDir::of(experiment.dir(), round).refusals();
+    rounds.map(of_round).flatten_ok().collect()
 }
 
 /// All tasks in the order in which they ended, then those under way. A claim counts for the host of
 /// its attempt, as its `claimed` row has it.
 pub(crate) fn tasks<'a>(rows: &'a [Row], refusals: &'a [TaskRefusal]) -> Vec<HostTask<'a>> {
-    let mut open: BTreeMap<Iteration, HostTask<'_>> = BTreeMap::new();
+    let mut open = BTreeMap::new();
     let (mut tasks, mut halted) = (Vec::new(), 0);
     for (row, place) in rows.iter().zip((1..).step_by(2)) {
         if row.event == Event::Halted {
@@ -59,7 +60,7 @@ pub(crate) fn tasks<'a>(rows: &'a [Row], refusals: &'a [TaskRefusal]) -> Vec<Hos
         }
         let Some(iteration) = row.iteration else { continue };
         let is_end = row.event.is_result() || matches!(row.event, Event::Claimed | Event::Lost);
-        let claim = is_end.then(|| open.remove(&iteration)).flatten();
+        let claim: Option<HostTask<'_>> = is_end.then(|| open.remove(&iteration)).flatten();
         tasks.extend(claim.and_then(|claim| ended(claim, row, place, claim.began < halted)));
         if let (Event::Claimed, Some(host), Some(job), Some(architecture)) =
             (row.event, &row.host, &row.job, &row.architecture)
@@ -99,17 +100,12 @@ fn ended<'a>(
     Some(HostTask { architecture, failure, ended: Some(place), ..claim })
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct CommonFailure {
-    pub sentence: String,
-    only_host: Option<String>,
-}
-
 #[derive(Debug, Default)]
 pub(crate) struct Hosts {
     /// Each host on which a task has ended, in order of name.
     pub tallies: Vec<HostTally>,
-    pub common_failure: Option<CommonFailure>,
+    /// In a sentence.
+    pub common_failure: Option<String>,
 }
 
 impl Hosts {
@@ -120,89 +116,95 @@ impl Hosts {
             histories.entry(task.host).or_default().add(task);
         }
         let common_failure = common_failure(&histories);
-        let is_common = common_failure.is_some();
-        let has_ended =
-            |it: &History<'_>| it.last_result.is_some() || it.tally.last_reason.is_some();
-        let ended = histories.into_iter().filter(|(_, history)| has_ended(history));
-        let tallies = ended.map(|(host, history)| HostTally {
+        let tallies = histories.into_iter().map(|(host, history)| HostTally {
             host: host.to_owned(),
             failures_in_a_row: history.failures.len() as u64,
-            bad: history.is_suspect() && !is_common,
+            bad: history.is_suspect() && common_failure.is_none(),
             ..history.tally
         });
-        Self { tallies: tallies.collect(), common_failure }
+        let has_ended = |it: &HostTally| it.results + it.lost + it.refused > 0;
+        Self { tallies: tallies.filter(has_ended).collect(), common_failure }
     }
 
     /// The nodes that seem to be at fault; the only one that was tried, if all fail there.
-    fn bad_nodes(self) -> Vec<String> {
-        let only_host = self.common_failure.and_then(|common| common.only_host);
-        let bad = self.tallies.into_iter().filter(|it| it.bad).map(|it| it.host);
-        bad.chain(only_host).collect()
+    fn bad_nodes(&self) -> Vec<String> {
+        let is_only_host = self.common_failure.is_some() && self.tallies.len() == 1;
+        let bad = self.tallies.iter().filter(|it| it.bad || is_only_host);
+        bad.map(|it| it.host.clone()).collect()
     }
 }
 
-/// The nodes to avoid, and a sentence with the reason for these or for none. `usable`: the
-/// nodes that may run the tasks, as far as the scheduler answers; asked only when some are bad.
-pub(crate) fn nodes_to_avoid(
+/// Adds the nodes to avoid to what is asked of a chain; says which, or why none.
+pub(crate) fn avoid_bad_hosts(
     experiment: &Experiment,
     rows: &[Row],
-    usable: impl FnOnce() -> Option<BTreeSet<String>>,
-) -> anyhow::Result<(Vec<String>, String)> {
+    asked: &mut RoundPlan,
+) -> anyhow::Result<String> {
     let refusals = refusals(experiment)?;
     let hosts = Hosts::judge(tasks(rows, &refusals).into_iter().filter(|task| task.job != LOCAL));
-    let tried: BTreeSet<String> = hosts.tallies.iter().map(|it| it.host.clone()).collect();
-    let common = hosts.common_failure.as_ref();
-    let why = common.map_or_else(String::new, |common| format!(": {}", common.sentence));
     let bad = hosts.bad_nodes();
     if bad.is_empty() {
-        return Ok((bad, format!("no host is bad{why}")));
+        let why = hosts.common_failure.map_or_else(String::new, |why| format!(": {why}"));
+        return Ok(format!("no host is bad{why}"));
     }
-    let (nodes, of) = match usable() {
+    let names = bad.join(", ");
+    let (nodes, of) = match usable_nodes(experiment, asked) {
         Some(nodes) => (nodes, "that can run its tasks"),
-        None => (tried, "that have been tried"),
+        None => (hosts.tallies.iter().map(|it| it.host.clone()).collect(), "that have been tried"),
     };
     if nodes.iter().all(|node| bad.contains(node)) {
         bail!(Refusal::Environment(format!(
-            "`--exclude-bad-hosts` would leave no node: {} are all {of}, so nothing is \
-             submitted (`metaqnn status` has their reasons)",
-            bad.join(", ")
+            "`--exclude-bad-hosts` would leave no node: {names} are all {of}, so nothing is \
+             submitted (`metaqnn status` has their reasons)"
         )));
     }
-    let said = format!("bad hosts are avoided: {}", bad.join(", "));
-    Ok((bad, said))
+    // An option on the line of `sbatch` takes the place of the one in the script.
+    let all = experiment.config().slurm.exclude.iter().chain(&bad).join(",");
+    asked.sbatch_options.push(format!("--exclude={all}"));
+    Ok(format!("bad hosts are avoided: {names}"))
 }
 
-fn common_failure(histories: &BTreeMap<&str, History<'_>>) -> Option<CommonFailure> {
+/// The nodes that may run the tasks; `None` when the scheduler does not answer.
+fn usable_nodes(experiment: &Experiment, asked: &RoundPlan) -> Option<BTreeSet<String>> {
+    let params = &experiment.config().slurm;
+    let scheduler = scheduler_of_plan(asked);
+    let asked = Asked { options: &asked.sbatch_options, variables: &asked.sbatch_variables };
+    let partition = asked.value("partition", "-p", params.partition.as_deref());
+    let nodes = scheduler.nodes(partition).and_then(|mut nodes| {
+        if let Some(exclude) = &params.exclude {
+            let excluded = scheduler.host_names(exclude)?;
+            nodes.retain(|node| !excluded.contains(node));
+        }
+        Ok(nodes)
+    });
+    nodes.inspect_err(|error| log::info!("the nodes cannot be asked for: {error}")).ok()
+}
+
+fn common_failure(histories: &BTreeMap<&str, History<'_>>) -> Option<String> {
     let hosts: BTreeSet<&str> = histories.keys().copied().collect();
     let gist = |failure: &HostTask<'_>| gist(failure.failure.unwrap_or_default(), &hosts);
-    let suspects: Vec<&History<'_>> = histories.values().filter(|it| it.is_suspect()).collect();
-    let reasons: BTreeSet<String> = suspects.iter().map(|it| it.main_reason(&gist)).collect();
-    let [common] = &Vec::from_iter(reasons)[..] else { return None };
+    let (suspects, others): (Vec<_>, Vec<_>) = histories.values().partition(|it| it.is_suspect());
+    let common = suspects.iter().map(|it| it.main_reason(&gist)).all_equal_value().ok()?;
     let since = suspects.iter().flat_map(|it| &it.failures).map(|it| it.began).min()?;
-    let works = |it: &History<'_>| {
-        !it.is_suspect()
-            && (it.last_result.is_some_and(|ended| ended > since)
-                || (it.is_under_way && it.failures.is_empty()))
+    let works = |it: &&History<'_>| {
+        it.last_result.is_some_and(|ended| ended > since)
+            || (it.is_under_way && it.failures.is_empty())
     };
     let all = histories.values().flat_map(|it| &it.failures);
-    let alike: Vec<&HostTask<'_>> = all.filter(|it| gist(it) == *common).collect();
-    let failing: BTreeSet<&str> = alike.iter().map(|it| it.host).collect();
-    let is_compared = failing.len() >= 2 || histories.len() == 1;
-    if !is_compared || histories.values().any(works) {
-        return None;
+    let alike = all.filter(|it| gist(it) == common).collect_vec();
+    let (failures, newest) = (alike.len(), alike.iter().max_by_key(|it| it.ended)?);
+    let (host, reason) = (newest.host, newest.failure?);
+    match alike.iter().map(|it| it.host).unique().count() {
+        _ if others.iter().any(works) => None,
+        1 if histories.len() > 1 => None,
+        1 => Some(format!(
+            "{failures} tasks in a row failed on {host}, the only host tried: {reason}"
+        )),
+        hosts => Some(format!(
+            "{failures} tasks failed on {hosts} hosts for one reason, so it is not the hosts: \
+             {reason}"
+        )),
     }
-    let (failures, reason) = (alike.len(), alike.iter().max_by_key(|it| it.ended)?.failure?);
-    let only_host = failing.first().filter(|_| failing.len() == 1).map(|host| (*host).to_owned());
-    let sentence = match &only_host {
-        Some(host) => {
-            format!("{failures} tasks in a row failed on {host}, the only host tried: {reason}")
-        }
-        None => format!(
-            "{failures} tasks failed on {} hosts for one reason, so it is not the hosts: {reason}",
-            failing.len()
-        ),
-    };
-    Some(CommonFailure { sentence, only_host })
 }
 
 #[derive(Default)]
@@ -234,19 +236,15 @@ impl<'a> History<'a> {
     }
 
     fn is_suspect(&self) -> bool {
-        let networks: BTreeSet<_> = self.failures.iter().map(|it| it.architecture).collect();
-        self.failures.len() >= IN_A_ROW && (networks.len() > 1 || networks.contains(&None))
+        let mut networks = self.failures.iter().map(|it| it.architecture);
+        self.failures.len() >= IN_A_ROW && !matches!(networks.all_equal_value(), Ok(Some(_)))
     }
 
     /// The gist of most failures since the last result; of the newest of them in a tie.
     fn main_reason(&self, gist: &impl Fn(&HostTask<'_>) -> String) -> String {
-        let mut counts: BTreeMap<String, (usize, Option<usize>)> = BTreeMap::new();
-        for failure in &self.failures {
-            let (count, ended) = counts.entry(gist(failure)).or_default();
-            (*count, *ended) = (*count + 1, failure.ended);
-        }
-        let most = counts.into_iter().max_by_key(|(_, count_and_end)| *count_and_end);
-        most.map_or_else(String::new, |(gist, _)| gist)
+        let counts = self.failures.iter().map(gist).counts();
+        let main = self.failures.iter().max_by_key(|it| (counts[&gist(it)], it.ended));
+        main.map(gist).unwrap_or_default()
     }
 }
 
@@ -260,17 +258,17 @@ fn gist(reason: &str, hosts: &BTreeSet<&str>) -> String {
         let varies = name.contains(|c: char| c.is_ascii_digit()) || hosts.contains(name);
         text.replacen(part, if varies { "#" } else { part }, 1)
     };
-    let words = reason.split_whitespace().map(|word| {
+    let mut words = reason.split_whitespace().map(|word| {
         let parts = word.split_inclusive(is_end);
         if word.contains('/') { "/".to_owned() } else { parts.map(gist_of).collect() }
     });
-    words.collect::<Vec<_>>().join(" ")
+    words.join(" ")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::storage::Time;
+    use crate::storage::{Iteration, Time};
 
     /// Whether it has ended, the architecture, and a reason.
     type End<'a> = (bool, Option<&'a str>, Option<&'a str>);
@@ -298,8 +296,8 @@ mod tests {
         ends.map(|(place, &(host, end))| task(host, end, place, place)).collect()
     }
 
-    fn failures(common: &CommonFailure) -> usize {
-        common.sentence.split(' ').next().unwrap().parse().unwrap()
+    fn failures(common: &String) -> usize {
+        common.split(' ').next().unwrap().parse().unwrap()
     }
 
     /// The bad hosts, and how many tasks failed for the common reason.

@@ -3,17 +3,15 @@
 //!
 //! | file | holds |
 //! | --- | --- |
-//! | `submit.rs` | `submit`: the next round; [`submit::SubmitOptions`] |
-//! | `cancel.rs` | `cancel` |
-//! | `chain.rs` | the jobs of a round, their dependencies and refusals; when the chain ends |
+//! | `submit.rs` | `submit`: the next round, by [`submit::SubmitOptions`]; `cancel` |
 //! | `end_round.rs` | what the reduce of a round does: reduce, then submit the next round |
-//! | `plan.rs` | how many tasks a round has, and its batch scripts |
 //! | `round.rs` | [`round::Round`]: submitted exactly once, whatever crashes; its [`round::Queue`] |
 //! | `step.rs` | the next step of a submitter: pure, checked over all interleavings |
+//! | `chain.rs` | the jobs of a round, their dependencies and refusals; when the chain ends |
+//! | `plan.rs` | how many tasks a round has, and its batch scripts |
 //! | `hosts.rs` | [`hosts::Hosts`]: which hosts are bad, by what became of their tasks |
 //! | `unclaimed.rs` | tasks that ended without a claim, from their logs |
 
-pub mod cancel;
 pub mod chain;
 pub mod end_round;
 pub mod hosts;

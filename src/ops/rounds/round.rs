@@ -23,15 +23,15 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use itertools::Itertools;
 
 use crate::ops::rounds::chain::{
-    Submit, array_name, in_words, job_ids, not_submitted, reduce_name, submit_arrays,
-    submit_reduces, test,
+    array_name, job_ids, not_submitted, reduce_name, submit_jobs, test,
 };
 use crate::ops::rounds::plan::{Rendered, TRAIN_SCRIPT, plan_round};
 use crate::ops::rounds::step::{Arrays, Seen, Step, next_step};
 use crate::ops::{Experiment, Refusal};
-use crate::slurm::{JobId, JobSpec, JobStates, Scheduler, SlurmError};
+use crate::slurm::{JobId, JobStates, Scheduler};
 use crate::storage::{Rendering, RoundArray, RoundDir, RoundJobs, RoundPlan};
 
 const FINISHED: &str = "the epsilon schedule is finished; nothing to submit";
@@ -75,11 +75,15 @@ impl Queue {
         named.iter().filter_map(|job| self.0.get(job))
     }
 
-    fn reduces(&self) -> impl Iterator<Item = (&JobId, &JobStates)> {
+    pub fn reduces(&self) -> impl Iterator<Item = (&JobId, &JobStates)> {
         self.0.iter().filter(|(_, states)| !states.is_array)
     }
 
-    pub fn jobs(&self, is_wanted: impl Fn(JobId, &JobStates) -> bool) -> Vec<JobId> {
+    pub fn has_reduce_at_work(&self) -> bool {
+        self.reduces().any(|(_, states)| states.goes_on())
+    }
+
+    fn jobs(&self, is_wanted: impl Fn(JobId, &JobStates) -> bool) -> Vec<JobId> {
         let wanted = self.0.iter().filter(|(job, states)| is_wanted(**job, states));
         wanted.map(|(job, _)| *job).collect()
     }
@@ -88,28 +92,15 @@ impl Queue {
         self.jobs(|job, states| states.is_array && !named.contains(&job))
     }
 
+    pub fn all_but_running_reduces(&self) -> Vec<JobId> {
+        self.jobs(|_, states| states.is_array || !states.is_running())
+    }
+
     pub fn cannot_start(&self) -> Option<String> {
         let reason = |(job, states): (_, &JobStates)| {
             Some(format!("`{}` of job {job}", states.cannot_start()?))
         };
         self.0.iter().find_map(reason)
-    }
-
-    /// Held by a person or after a failed launch: no reduce is submitted so.
-    pub fn held_reduce(&self) -> Option<JobId> {
-        self.reduces().next().filter(|(_, states)| states.is_held()).map(|(job, _)| *job)
-    }
-
-    pub fn has_reduce_at_work(&self) -> bool {
-        self.reduces().any(|(_, states)| states.goes_on())
-    }
-
-    pub fn has_running_reduce(&self) -> bool {
-        self.reduces().any(|(_, states)| states.is_running())
-    }
-
-    pub fn all_but_running_reduces(&self) -> Vec<JobId> {
-        self.jobs(|_, states| states.is_array || !states.is_running())
     }
 }
 
@@ -124,10 +115,6 @@ impl<'a> Round<'a> {
         Self { experiment, scheduler, files: RoundDir::of(experiment.dir(), number) }
     }
 
-    pub const fn number(&self) -> u32 {
-        self.files.round
-    }
-
     /// The jobs of the round that have not ended: none before it is planned.
     pub fn queue(&self) -> anyhow::Result<Queue> {
         let Some(plan) = self.files.plan()? else { return Ok(Queue::default()) };
@@ -137,10 +124,10 @@ impl<'a> Round<'a> {
     /// Round 0, which never exists, is over.
     pub fn look(&self) -> anyhow::Result<(Stage, Queue)> {
         let Some(rendering) = self.files.newest()? else {
-            let stage = if self.number() == 0 { Stage::Over } else { Stage::Unsubmitted };
+            let stage = if self.files.round == 0 { Stage::Over } else { Stage::Unsubmitted };
             return Ok((stage, Queue::default()));
         };
-        let named = rendering.array()?.map(|array| job_ids(&array.array_jobs)).transpose()?;
+        let named = rendering.array()?.map(|array| job_ids(&array)).transpose()?;
         let has_jobs_file = rendering.jobs()?.is_some();
         // After the files: jobs that they name are in it, or have ended.
         let queue = self.queue()?;
@@ -153,15 +140,6 @@ impl<'a> Round<'a> {
         Ok((stage, queue))
     }
 
-    /// Whether the reduce goes on with the chain. (That of a round without tasks may begin before
-    /// `jobs.yaml` is there.)
-    pub fn was_submitted(&self) -> anyhow::Result<bool> {
-        let Some(rendering) = self.files.newest()? else { return Ok(false) };
-        let array = rendering.array()?;
-        let waits_only = array.is_some_and(|array| array.array_jobs.is_empty() && !array.withdrawn);
-        Ok(waits_only || rendering.jobs()?.is_some())
-    }
-
     /// Submits the round, or completes it, unless the schedule is finished and learned. A rendering
     /// of which no job exists gives way, once, to what `asked` would render now.
     pub fn submit(&self, asked: &RoundPlan) -> anyhow::Result<Vec<String>> {
@@ -171,56 +149,55 @@ impl<'a> Round<'a> {
         let rendered_now = || self.rendered_now(asked, self.scheduler.max_array_size()?);
         loop {
             // In this order: one that was named, then gone, then without `jobs.yaml` never ran.
-            let newest = self.files.newest()?;
-            let array = newest.as_ref().map(Rendering::array).transpose()?.flatten();
+            let rendering = self.files.newest()?.unwrap_or_else(|| self.files.rendering(0));
+            let (number, array) = (rendering.number, rendering.array()?);
             let queue = self.queue()?;
-            let mut seen = seen(newest.as_ref(), array.as_ref(), &queue)?;
-            if seen.arrays == Arrays::Gone && held == Some(seen.rendering) {
-                seen.arrays = Arrays::Live;
-            }
-            let anew = match &newest {
-                Some(rendering) if may_render && seen.may_give_way() => {
-                    rendered_now()?.filter(|now| !now.is(rendering))
+            let has_jobs_file = rendering.jobs()?.is_some();
+            let named = array.as_ref().map_or(Ok(Vec::new()), job_ids)?;
+            let arrays = match &array {
+                None => Arrays::Unnamed,
+                Some(array) if named.is_empty() && !array.withdrawn => Arrays::None,
+                _ if held == Some(number) || queue.named(&named).any(JobStates::is_live) => {
+                    Arrays::Live
                 }
-                _ => None,
+                _ => Arrays::Gone,
             };
-            match (next_step(&seen, anew.is_some()), newest.as_ref()) {
-                (Step::Render(number), _) => {
+            let has_queued_jobs = !queue.0.is_empty();
+            let seen = Seen { rendering: number, arrays, has_queued_jobs, has_jobs_file };
+            let gives_way = may_render && seen.may_give_way();
+            let anew = if gives_way { rendered_now()? } else { None };
+            let anew = anew.filter(|now| !now.is(&rendering));
+            match next_step(&seen, anew.is_some()) {
+                Step::Render(number) => {
                     let now = anew.map_or_else(&rendered_now, |now| Ok(Some(now)))?;
                     let Some(now) = now else { return Ok(vec![FINISHED.to_owned()]) };
-                    let files = RoundDir::create(self.experiment.dir(), self.number())?;
+                    let files = RoundDir::create(self.experiment.dir(), self.files.round)?;
                     files.render(&files.rendering(number), &now.plan, &now.scripts)?;
                     if number > 1 {
-                        let round = format!("round {}", self.number());
+                        let round = format!("round {}", self.files.round);
                         said.push(format!("{round} is rendered anew, since nothing of it has run"));
                     }
                     may_render = false;
                 }
-                (Step::Withdraw, Some(rendering)) => {
-                    withdraw(rendering)?;
+                Step::Withdraw => {
+                    withdraw(&rendering)?;
                     may_render = false;
                 }
-                (Step::HoldArrays, Some(rendering)) => {
-                    let is_mine = self.hold_arrays(rendering, &queue, &mut said)?;
-                    held = is_mine.then_some(seen.rendering);
+                Step::HoldArrays => {
+                    let is_mine = self.hold_arrays(&rendering, &queue, &mut said)?;
+                    held = is_mine.then_some(number);
                 }
-                (Step::QueueReduces, Some(rendering)) => self.queue_reduces(rendering, &queue)?,
-                (Step::Release, Some(rendering)) => {
-                    said.extend(self.release(rendering)?);
+                Step::QueueReduces => self.queue_reduces(&rendering, &queue, &named)?,
+                Step::Release => {
+                    said.extend(self.release(&rendering)?);
                     return Ok(said);
                 }
-                (_, None) => unreachable!("a round without a rendering is rendered first"),
             }
         }
     }
 
-    /// Withdraws the rendering that holds, if no array of it was named yet.
-    pub fn withdraw_unnamed(&self) -> anyhow::Result<bool> {
-        self.files.newest()?.map_or(Ok(false), |rendering| Ok(withdraw(&rendering)?.withdrawn))
-    }
-
     fn rendered_now(&self, asked: &RoundPlan, most: u32) -> anyhow::Result<Option<Rendered>> {
-        let plan = plan_round(self.experiment, self.number(), asked, most)?;
+        let plan = plan_round(self.experiment, self.files.round, asked, most)?;
         let Some(mut plan) = plan else { return Ok(None) };
         // All renderings of a round have one name, by which its jobs are found.
         if let Some(before) = self.files.plan()? {
@@ -236,13 +213,9 @@ impl<'a> Round<'a> {
         before: &Queue,
         said: &mut Vec<String>,
     ) -> anyhow::Result<bool> {
-        let (plan, folder) = (rendering.plan()?, &rendering.folder);
-        let jobs = self.submit_jobs(rendering, before, true, |submit| {
-            said.extend(test(&plan, folder, self.scheduler)?);
-            submit_arrays(&plan, folder, submit)
-        })?;
-        let array_jobs = jobs.iter().map(JobId::to_string).collect();
-        let mine = RoundArray { array_jobs, job_name: array_name(&plan), withdrawn: false };
+        let jobs = self.submit_jobs(rendering, before, None, said)?;
+        let (array_jobs, job_name) = (texts(&jobs), array_name(&rendering.plan()?));
+        let mine = RoundArray { array_jobs, job_name, withdrawn: false };
         let is_mine = rendering.settle_array(mine.clone())? == mine;
         if !is_mine {
             self.scheduler.cancel(&jobs)?;
@@ -250,46 +223,49 @@ impl<'a> Round<'a> {
         Ok(is_mine)
     }
 
-    fn queue_reduces(&self, rendering: &Rendering, before: &Queue) -> anyhow::Result<()> {
-        let plan = rendering.plan()?;
-        let arrays = named_arrays(rendering)?;
-        let (first, second) = self.submit_jobs(rendering, before, false, |submit| {
-            submit_reduces(&plan, &rendering.folder, &arrays, submit)
-        })?;
-        let second_reduce_job = Some(second.to_string());
-        let mine = RoundJobs { reduce_job: first.to_string(), second_reduce_job };
+    fn queue_reduces(
+        &self,
+        rendering: &Rendering,
+        before: &Queue,
+        arrays: &[JobId],
+    ) -> anyhow::Result<()> {
+        let jobs = self.submit_jobs(rendering, before, Some(arrays), &mut Vec::new())?;
+        let (reduce_job, second) = texts(&jobs).into_iter().collect_tuple().context("two jobs")?;
+        let mine = RoundJobs { reduce_job, second_reduce_job: Some(second) };
         if rendering.settle_jobs(mine.clone())? != mine {
-            self.scheduler.cancel(&[first, second])?;
+            self.scheduler.cancel(&jobs)?;
         }
         Ok(())
     }
 
-    /// Submits arrays, or reduces. When one is refused, those that no file names are cancelled: the
-    /// ones before it, and others of their kind that were not in the queue `before`.
-    fn submit_jobs<T>(
+    /// Submits the arrays of a rendering, or the reduces behind its `arrays`. When one is refused,
+    /// those that no file names are cancelled: the ones before it, and others of their kind that
+    /// were not in the queue `before`.
+    fn submit_jobs(
         &self,
         rendering: &Rendering,
         before: &Queue,
-        are_arrays: bool,
-        submit: impl FnOnce(&mut Submit<'_>) -> Result<T, SlurmError>,
-    ) -> anyhow::Result<T> {
+        arrays: Option<&[JobId]>,
+        said: &mut Vec<String>,
+    ) -> anyhow::Result<Vec<JobId>> {
+        let (plan, folder) = (rendering.plan()?, &rendering.folder);
         let mut accepted = Vec::new();
-        let submitted = submit(&mut |job| {
-            let id = self.scheduler.submit(job)?;
-            accepted.push(id);
-            Ok(id)
-        });
-        let error = match submitted {
-            Ok(jobs) => return Ok(jobs),
-            Err(error) => error,
-        };
-        let round = self.number();
-        match self.queue() {
-            Ok(queue) => {
-                accepted.extend(queue.jobs(|job, states| {
-                    states.is_array == are_arrays && !before.0.contains_key(&job)
-                }))
+        let mut submit = || {
+            if arrays.is_none() {
+                said.extend(test(&plan, folder, self.scheduler)?);
             }
+            submit_jobs(&plan, folder, arrays, |job| {
+                let id = self.scheduler.submit(job)?;
+                accepted.push(id);
+                Ok(id)
+            })
+        };
+        let Err(error) = submit() else { return Ok(accepted) };
+        let round = plan.round;
+        match self.queue() {
+            Ok(queue) => accepted.extend(queue.jobs(|job, states| {
+                states.is_array == arrays.is_none() && !before.0.contains_key(&job)
+            })),
             Err(error) => log::warn!("jobs of round {round} may stay behind: {error:#}"),
         }
         let named = named_arrays(rendering).unwrap_or_default();
@@ -301,8 +277,8 @@ impl<'a> Round<'a> {
             log::warn!("jobs of round {round} stay behind: {error}");
         }
         let left = if cancelled.is_ok() { Vec::new() } else { accepted };
-        let held = if are_arrays { left } else { named };
-        Err(not_submitted(self.experiment, &rendering.plan()?, error, &held))
+        let held = if arrays.is_none() { left } else { named };
+        Err(not_submitted(self.experiment, &plan, error, &held))
     }
 
     fn release(&self, rendering: &Rendering) -> anyhow::Result<Vec<String>> {
@@ -335,57 +311,39 @@ impl<'a> Round<'a> {
         };
         let newest = self.files.newest()?.map_or(0, |rendering| rendering.number);
         let folder = self.files.rendering(newest + 1).folder;
-        let (mut commands, mut number) = (Vec::new(), 0);
-        let mut submit = |job: &JobSpec| {
-            number += 1;
-            commands.push(format!("{}  # job {number}", job.sbatch_command()));
-            Ok(JobId(number))
-        };
-        let arrays = submit_arrays(&plan, &folder, &mut submit)?;
-        submit_reduces(&plan, &folder, &arrays, &mut submit)?;
-        commands.extend(arrays.iter().map(|job| format!("scontrol release {job}")));
+        let arrays = (1..).map(JobId).take(plan.parts.len()).collect_vec();
         let mut lines = vec![format!("{}, then reduce", summary(&plan, &arrays))];
         for (name, text) in &scripts {
             if *name != TRAIN_SCRIPT || !plan.parts.is_empty() {
                 lines.push(format!("# {}\n{text}", folder.join(name).display()));
             }
         }
-        lines.extend(commands);
+        let mut number = 0;
+        for arrays in [None, Some(&arrays[..])] {
+            submit_jobs(&plan, &folder, arrays, |job| {
+                number += 1;
+                lines.push(format!("{}  # job {number}", job.sbatch_command()));
+                Ok(JobId(number))
+            })?;
+        }
+        lines.extend(arrays.iter().map(|job| format!("scontrol release {job}")));
         Ok(lines)
     }
 }
 
+fn texts(jobs: &[JobId]) -> Vec<String> {
+    jobs.iter().map(JobId::to_string).collect()
+}
+
 fn named_arrays(rendering: &Rendering) -> anyhow::Result<Vec<JobId>> {
-    let array = rendering.array()?.context("the array of a round has vanished")?;
-    job_ids(&array.array_jobs)
+    job_ids(&rendering.array()?.context("the array of a round has vanished")?)
 }
 
-/// Returns what `array.yaml` says in the end: another submitter may be first.
-fn withdraw(rendering: &Rendering) -> anyhow::Result<RoundArray> {
+/// Has `array.yaml` name no array, unless it is there; returns whether it is withdrawn now.
+pub(crate) fn withdraw(rendering: &Rendering) -> anyhow::Result<bool> {
     let job_name = array_name(&rendering.plan()?);
-    Ok(rendering.settle_array(RoundArray { array_jobs: Vec::new(), job_name, withdrawn: true })?)
-}
-
-fn seen(
-    rendering: Option<&Rendering>,
-    array: Option<&RoundArray>,
-    queue: &Queue,
-) -> anyhow::Result<Seen> {
-    let Some(rendering) = rendering else { return Ok(Seen::default()) };
-    let arrays = match array {
-        None => Arrays::Unnamed,
-        Some(array) => match job_ids(&array.array_jobs)?.as_slice() {
-            [] if !array.withdrawn => Arrays::None,
-            named if queue.named(named).any(JobStates::is_live) => Arrays::Live,
-            _ => Arrays::Gone,
-        },
-    };
-    Ok(Seen {
-        rendering: rendering.number,
-        arrays,
-        has_queued_jobs: !queue.0.is_empty(),
-        has_jobs_file: rendering.jobs()?.is_some(),
-    })
+    let none = RoundArray { array_jobs: Vec::new(), job_name, withdrawn: true };
+    Ok(rendering.settle_array(none)?.withdrawn)
 }
 
 fn summary(plan: &RoundPlan, arrays: &[JobId]) -> String {
@@ -394,5 +352,5 @@ fn summary(plan: &RoundPlan, arrays: &[JobId]) -> String {
         return format!("round {round}: no tasks, waits for open claims");
     }
     let at = plan.epsilon.map_or(String::new(), |epsilon| format!(" at epsilon {epsilon}"));
-    format!("round {round}: {} tasks{at} (job {})", plan.array_size, in_words(arrays))
+    format!("round {round}: {} tasks{at} (job {})", plan.array_size, arrays.iter().join(", "))
 }

@@ -1,21 +1,22 @@
-//! `metaqnn submit`: one round, and the chain after it.
+//! `metaqnn submit`: one round, and the chain after it. `metaqnn cancel`: the end of both.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use anyhow::{Context, bail};
+use itertools::Itertools;
 
 use crate::ops::journal::Journal;
 use crate::ops::reduce::lost_claims::{EndedJobs, lose_ended_claims};
-use crate::ops::rounds::hosts::{nodes_to_avoid, refusals};
+use crate::ops::rounds::hosts::{avoid_bad_hosts, refusals};
 use crate::ops::rounds::plan::{job_prefix, scheduler, scheduler_of_plan};
-use crate::ops::rounds::round::{Queue, Round, Stage};
+use crate::ops::rounds::round::{Queue, Round, Stage, withdraw};
 use crate::ops::rounds::unclaimed::unclaimed;
 use crate::ops::train::AttemptFiles;
 use crate::ops::{Experiment, Refusal};
 use crate::slurm::{
-    Asked, Variables, check_options, option_value, submit_variables, unused_variables,
+    Scheduler, Variables, check_options, option_value, submit_variables, unused_variables,
 };
-use crate::storage::{Event, RoundPlan};
+use crate::storage::{Event, Knowledge, RoundPlan};
 
 #[derive(Debug, Clone, Default, PartialEq, clap::Args)]
 pub struct SubmitOptions {
@@ -52,43 +53,11 @@ impl SubmitOptions {
     fn asks_for_a_plan(&self) -> bool {
         *self != Self { until_done: self.until_done, dry_run: self.dry_run, ..Self::default() }
     }
-
-    /// What is asked of a chain that begins with round `first`: a plan without its tasks.
-    fn asked(
-        &self,
-        experiment: &Experiment,
-        journal: &Journal,
-        first: u32,
-        sbatch_variables: BTreeMap<String, String>,
-        said: &mut Vec<String>,
-    ) -> anyhow::Result<RoundPlan> {
-        let mut asked = RoundPlan {
-            job_prefix: job_prefix(experiment),
-            last_round: self.rounds.map(|rounds| first - 1 + rounds),
-            asked_array_size: self.array_size,
-            asked_max_parallel: self.max_parallel,
-            sbatch_options: self.sbatch_options.clone(),
-            sbatch_variables,
-            ..RoundPlan::default()
-        };
-        if self.exclude_bad_hosts {
-            let usable = || usable_nodes(experiment, &asked);
-            let (bad, why) = nodes_to_avoid(experiment, journal.rows(), usable)?;
-            said.push(why);
-            if !bad.is_empty() {
-                // An option on the line of `sbatch` takes the place of the one in the script.
-                let configured = experiment.config().slurm.exclude.clone();
-                let all: Vec<String> = configured.into_iter().chain(bad).collect();
-                asked.sbatch_options.push(format!("--exclude={}", all.join(",")));
-            }
-        }
-        Ok(asked)
-    }
 }
 
 /// Submits the next round, or completes the newest one when it is unfinished.
 pub fn submit(experiment: &Experiment, options: &SubmitOptions) -> anyhow::Result<Vec<String>> {
-    let variables = variables_of_this_process(experiment)?;
+    let sbatch_variables = variables_of_this_process(experiment)?;
     // Before they enter a file of a round, which never changes.
     check_options(&options.sbatch_options)?;
     // On the line of `sbatch` the last of two options holds.
@@ -122,17 +91,15 @@ pub fn submit(experiment: &Experiment, options: &SubmitOptions) -> anyhow::Resul
     };
     let number = match stage {
         // A submitter died or was refused before all its jobs were in the queue.
-        Stage::Unsubmitted => newest.number(),
-        Stage::Over => newest.number() + 1,
+        Stage::Unsubmitted => newest.files.round,
+        Stage::Over => newest.files.round + 1,
         Stage::Held | Stage::UnderWay => {
-            let under_way = format!("round {} is under way", newest.number());
+            let under_way = format!("round {} is under way", newest.files.round);
             if options.dry_run {
                 return Ok(vec![format!("{under_way}; it would only be completed")]);
             }
             said.push(under_way);
-            if options.asks_for_a_plan() {
-                said.push(keeps_its_options(newest.number()));
-            }
+            said.extend(options.asks_for_a_plan().then(|| keeps_its_options(newest.files.round)));
             let plan = newest.files.plan()?.context("the plan of a round has vanished")?;
             said.extend(submit_round(&newest, &plan)?);
             return Ok(said);
@@ -145,11 +112,22 @@ pub fn submit(experiment: &Experiment, options: &SubmitOptions) -> anyhow::Resul
             said.push("if nothing has changed since, this round ends the same way".to_owned());
         }
         // Claims that cancelled arrays left would be waited for otherwise: no reduce of theirs ran.
-        let ended = EndedJobs::UpToRound(newest.number());
+        let ended = EndedJobs::UpToRound(newest.files.round);
         let lost = lose_ended_claims(experiment, &mut journal, &ended)?;
         said.extend((lost > 0).then(|| format!("{lost} claims of jobs that have ended are lost")));
     }
-    let asked = options.asked(experiment, &journal, number, variables, &mut said)?;
+    let mut asked = RoundPlan {
+        job_prefix: job_prefix(experiment),
+        last_round: options.rounds.map(|rounds| number - 1 + rounds),
+        asked_array_size: options.array_size,
+        asked_max_parallel: options.max_parallel,
+        sbatch_options: options.sbatch_options.clone(),
+        sbatch_variables,
+        ..RoundPlan::default()
+    };
+    if options.exclude_bad_hosts {
+        said.push(avoid_bad_hosts(experiment, journal.rows(), &mut asked)?);
+    }
     let scheduler = scheduler_of_plan(&asked);
     let round = Round::new(experiment, number, &scheduler);
     if options.dry_run {
@@ -176,40 +154,24 @@ fn variables_of_this_process(experiment: &Experiment) -> anyhow::Result<BTreeMap
     let all: Variables = std::env::vars_os().collect();
     let used = submit_variables(&all)?;
     let slurm = &experiment.config().slurm;
-    let keys = [("account", &slurm.account), ("partition", &slurm.partition), ("qos", &slurm.qos)];
-    for (key, configured) in keys {
-        let name = format!("SBATCH_{}", key.to_ascii_uppercase());
-        if let (Some(value), Some(configured)) = (used.get(&name), configured)
-            && value != configured
-        {
-            log::warn!("`{name}={value}` is not used: `slurm.{key}` is `{configured}`");
-        }
-    }
-    let unused = unused_variables(&all);
+    let configured = [
+        ("SBATCH_ACCOUNT", "account", &slurm.account),
+        ("SBATCH_PARTITION", "partition", &slurm.partition),
+        ("SBATCH_QOS", "qos", &slurm.qos),
+    ];
+    let overridden = configured.into_iter().filter_map(|(name, key, configured)| {
+        let (value, configured) = (used.get(name)?, configured.as_ref()?);
+        let is_other = value != configured;
+        is_other.then(|| format!("{name}={value} (`slurm.{key}` is `{configured}`)"))
+    });
+    let unused = overridden.chain(unused_variables(&all)).join(", ");
     if !unused.is_empty() {
         log::warn!(
-            "not used: {} (write such options into the section `slurm` of the configuration, \
-             with `metaqnn set`, or after `--`)",
-            unused.join(", ")
+            "not used: {unused} (write such options into the section `slurm` of the \
+             configuration, with `metaqnn set`, or after `--`)"
         );
     }
     Ok(used)
-}
-
-/// The nodes that may run the tasks; `None` when the scheduler does not answer.
-fn usable_nodes(experiment: &Experiment, asked: &RoundPlan) -> Option<BTreeSet<String>> {
-    let params = &experiment.config().slurm;
-    let scheduler = scheduler_of_plan(asked);
-    let asked = Asked { options: &asked.sbatch_options, variables: &asked.sbatch_variables };
-    let partition = asked.value("partition", "-p", params.partition.as_deref());
-    let nodes = scheduler.nodes(partition).and_then(|mut nodes| {
-        if let Some(exclude) = &params.exclude {
-            let excluded = scheduler.host_names(exclude)?;
-            nodes.retain(|node| !excluded.contains(node));
-        }
-        Ok(nodes)
-    });
-    nodes.inspect_err(|error| log::info!("the nodes cannot be asked for: {error}")).ok()
 }
 
 /// Submits a round, unless the search is halted meanwhile.
@@ -221,5 +183,53 @@ pub(crate) fn submit_round(round: &Round<'_>, asked: &RoundPlan) -> anyhow::Resu
         round.scheduler.cancel(&round.queue()?.all_but_running_reduces())?;
         said.push("the search was halted meanwhile: the jobs are cancelled".to_owned());
     }
+    Ok(said)
+}
+
+/// The newest round may be about to be submitted while the one before it ends.
+const ROUNDS_TO_CANCEL: usize = 3;
+
+/// Claims stay open until `submit` goes on. A reduce that runs is not cancelled: it takes seconds,
+/// learns what was found, and sees the `halted` row before it submits the next round or right
+/// after.
+pub fn cancel(experiment: &Experiment) -> anyhow::Result<Vec<String>> {
+    // Written first: every process that starts from now on sees it and ends. Jobs that are not in
+    // the queue below are cancelled by their submitter, which reads it afterwards.
+    let mut journal = Journal::open(experiment)?;
+    let schedule = &experiment.config().schedule;
+    let goes_on = |state: &Knowledge| !state.halted && !state.is_finished(schedule);
+    let halted = if journal.switch(Event::Halted, goes_on)? {
+        "halted: no new claim, no next round (`metaqnn submit` goes on)"
+    } else if journal.state().is_finished(schedule) {
+        "the search is finished, so there is nothing to halt"
+    } else {
+        "the search was halted already"
+    };
+    let mut said = vec![halted.to_owned()];
+    let rounds = experiment.dir().list_rounds()?;
+    if rounds.is_empty() {
+        return Ok(said);
+    }
+    let scheduler = scheduler(experiment)?;
+    let mut ended = Vec::new();
+    for &(number, _) in rounds.iter().rev().take(ROUNDS_TO_CANCEL) {
+        let round = Round::new(experiment, number, &scheduler);
+        // Before the queue is read: an array that is held meanwhile is cancelled by its submitter.
+        if let Some(rendering) = round.files.newest()?
+            && withdraw(&rendering)?
+        {
+            said.push(format!("round {number} is withdrawn: no job of it was named"));
+        }
+        let queue = round.queue()?;
+        ended.extend(queue.all_but_running_reduces());
+        if queue.reduces().any(|(_, states)| states.is_running()) {
+            said.push(format!("the reduce of round {number} runs, and ends by itself"));
+        }
+    }
+    scheduler.cancel(&ended)?;
+    said.push(match ended.as_slice() {
+        [] => "no other job was in the queue".to_owned(),
+        jobs => format!("cancelled the jobs {}", jobs.iter().join(", ")),
+    });
     Ok(said)
 }

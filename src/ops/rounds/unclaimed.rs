@@ -33,14 +33,13 @@ pub(crate) fn unclaimed(
     refusals: &[TaskRefusal],
 ) -> anyhow::Result<Option<Unclaimed>> {
     let (Some(plan), Some(array)) = (files.plan()?, files.array()?) else { return Ok(None) };
-    let jobs = array.array_jobs;
-    let is_theirs = |job: &str| jobs.iter().any(|it| it == job);
+    let is_theirs = |job: &str| array.array_jobs.iter().any(|it| it == job);
     let claims = rows.iter().filter(|row| row.event == Event::Claimed);
     let claims = claims.filter_map(|row| Some((row.job.as_deref()?, row.task.as_deref()?)));
     let refused = refusals.iter().map(|it| (it.job.as_str(), it.task.as_str()));
     let accounted: BTreeSet<(&str, &str)> =
         claims.chain(refused).filter(|(job, _)| is_theirs(job)).collect();
-    let live: u32 = queue.named(&job_ids(&jobs)?).map(JobStates::live_tasks).sum();
+    let live: u32 = queue.named(&job_ids(&array)?).map(JobStates::live_tasks).sum();
     let ended = plan.array_size.saturating_sub(live) as usize;
     // Some of those that have claimed may not have ended: a lower bound.
     let mut tasks = ended.saturating_sub(accounted.len());
