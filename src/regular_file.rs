@@ -1,14 +1,12 @@
-//! Opening files whose names others can take: no open waits, and nothing but a regular file is
-//! read.
-//!
-//! A named pipe in the place of a file would stop a reader for good, a link to an endless device
-//! would fill its memory. So every file is opened without blocking, looked at, and read up to a
-//! bound. Files of an experiment are opened by [`read`], which follows no link;
-//! `tests/suite/layers.rs` finds who opens one otherwise.
+//! Opening files whose names others can take. A named pipe in the place of a file would stop a
+//! reader for good, a link to an endless device would fill its memory: every file is opened
+//! without blocking, looked at, and read up to a bound. Files of an experiment are opened by
+//! [`read`], which follows no link; `tests/suite/layers.rs` finds who opens one otherwise.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, IsTerminal, Read};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
@@ -16,16 +14,13 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{Dir, FsWord, Mode, OFlags, fcntl_getfl, fcntl_setfl, fstatfs};
+use rustix::fs::{Dir, FileType, FsWord, Mode, OFlags, fcntl_getfl, fcntl_setfl, fstatfs};
 use rustix::io::Errno;
 
 /// Most bytes of a file of a few lines: plans, jobs, results, checksums.
 pub const SMALL: u64 = 1 << 20;
-
-/// Most bytes of a file that grows with the epochs of a training, or with the keys of a
-/// configuration.
+/// Most bytes of a file that grows with the epochs of a training or the keys of a configuration.
 pub const MEDIUM: u64 = 1 << 26;
-
 /// Most bytes of a file that grows with a search, and of a table that a person names.
 pub const LARGE: u64 = 1 << 30;
 
@@ -93,9 +88,8 @@ pub fn open(path: &Path, options: &OpenOptions, flags: OFlags) -> io::Result<Fil
 /// [`std::fs::read_dir`] and [`std::fs::remove_dir_all`] panic where a folder cannot be closed, as
 /// on a network file system that reports an earlier error then; this and [`remove_folder`] do not.
 pub fn names(folder: &Path) -> io::Result<Vec<OsString>> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let mut names = Vec::new();
-    for entry in Dir::new(rustix::fs::open(folder, flags, Mode::empty())?)? {
+    for entry in Dir::new(open_folder(folder)?)? {
         let entry = entry?;
         let name = entry.file_name().to_bytes();
         if !matches!(name, b"." | b"..") {
@@ -120,8 +114,12 @@ pub fn remove_folder(folder: &Path) -> io::Result<()> {
 }
 
 pub fn sync_folder(path: &Path) -> io::Result<()> {
-    let only = i32::try_from(OFlags::DIRECTORY.bits()).expect("flags of open are small");
-    File::options().read(true).custom_flags(only).open(path)?.sync_all()
+    File::from(open_folder(path)?).sync_all()
+}
+
+fn open_folder(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(path, flags, Mode::empty())?)
 }
 
 /// How often, and after which pause, a file is opened again that another machine holds a lease on:
@@ -130,30 +128,26 @@ pub fn sync_folder(path: &Path) -> io::Result<()> {
 const LEASE: (u32, Duration) = (600, Duration::from_millis(100));
 
 fn open_at_once(path: &Path, options: &OpenOptions, flags: OFlags) -> io::Result<File> {
-    let flags = (flags | OFlags::NONBLOCK | OFlags::NOCTTY).bits();
-    let flags = i32::try_from(flags).expect("flags of open are small");
     let mut options = options.clone();
-    options.custom_flags(flags);
+    options.custom_flags((flags | OFlags::NONBLOCK | OFlags::NOCTTY).bits() as i32);
     let mut tries = 0;
-    loop {
-        let error = match options.open(path) {
+    let opened = loop {
+        match options.open(path) {
             Err(error) if error.kind() == ErrorKind::WouldBlock && tries < LEASE.0 => {
                 tries += 1;
                 thread::sleep(LEASE.1);
-                continue;
             }
-            Err(error) => error,
-            opened => return opened,
-        };
-        return Err(match Errno::from_io_error(&error) {
-            Some(Errno::LOOP) if path.is_symlink() => NotAFile::Link.into(),
-            // A folder that is opened for writing; a socket, or a pipe without a reader.
-            Some(Errno::ISDIR | Errno::NXIO) => {
-                NotAFile::Kind(path.metadata().as_ref().map_or("none", kind_of)).into()
-            }
-            _ => error,
-        });
-    }
+            opened => break opened,
+        }
+    };
+    opened.map_err(|error| match Errno::from_io_error(&error) {
+        Some(Errno::LOOP) if path.is_symlink() => NotAFile::Link.into(),
+        // A folder that is opened for writing; a socket, or a pipe without a reader.
+        Some(Errno::ISDIR | Errno::NXIO) => {
+            NotAFile::Kind(path.metadata().as_ref().map_or("none", kind_of)).into()
+        }
+        _ => error,
+    })
 }
 
 /// Fills the buffer from `at`, less of it where the file ends.
@@ -174,7 +168,7 @@ fn whole(file: File, most: u64) -> io::Result<Vec<u8>> {
     let size = file.metadata()?.len();
     let mut bytes = Vec::new();
     if size <= most {
-        bytes.try_reserve_exact(size as usize).map_err(|_| ErrorKind::OutOfMemory)?;
+        bytes.try_reserve_exact(size as usize)?;
         // Pipes, and files of the kernel, do not say how long they are.
         file.take(most + 1).read_to_end(&mut bytes)?;
     }
@@ -186,15 +180,11 @@ fn whole(file: File, most: u64) -> io::Result<Vec<u8>> {
 }
 
 fn kind_of(metadata: &Metadata) -> &'static str {
-    let kind = metadata.file_type();
-    if kind.is_dir() {
-        "a folder"
-    } else if kind.is_fifo() {
-        "a named pipe"
-    } else if kind.is_socket() {
-        "a socket"
-    } else {
-        "a device"
+    match FileType::from_raw_mode(metadata.mode()) {
+        FileType::Directory => "a folder",
+        FileType::Fifo => "a named pipe",
+        FileType::Socket => "a socket",
+        _ => "a device",
     }
 }
 
@@ -205,12 +195,10 @@ fn is_null(metadata: &Metadata) -> bool {
 
 /// Linux's number of the file system in which pipes without a name lie.
 const PIPEFS: FsWord = 0x5049_5045;
-
 /// Longest wait for the other end of a pipe that has a name.
 const WRITER: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
 
-/// The other end of a pipe without a name is open from the start; that of one with a name may never
-/// be opened.
+/// The other end of a pipe that has a name may never be opened.
 fn wait_for_writer(file: &File) -> io::Result<()> {
     let is_named = fstatfs(file)?.f_type != PIPEFS;
     if is_named && poll(&mut [PollFd::new(file, PollFlags::IN)], Some(&WRITER))? == 0 {
@@ -222,7 +210,7 @@ fn wait_for_writer(file: &File) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    use rustix::fs::{CWD, mknodat};
     use std::fs;
     use std::os::unix::fs::symlink;
     use std::os::unix::net::UnixListener;

@@ -51,28 +51,26 @@ impl Fingerprint {
                 quoted(&expected, ", ")
             )));
         }
+        let changed = |name: &str, what: &str, found: &str, expected: &str| {
+            let problem = format!(
+                "its {what} is `{found}`, but was `{expected}` when the experiment was created \
+                 (restore it)"
+            );
+            DatasetError::damaged(&folder.join(name), problem)
+        };
         for (name, expected) in &self.0 {
-            let (path, expected) = (folder.join(name), expected.bytes);
-            let metadata = path.metadata();
-            let found = metadata.map_err(|source| DatasetError::unreadable(&path, source))?.len();
-            if found != expected {
-                let problem = format!(
-                    "has `{found}` bytes, but had `{expected}` when the experiment was created \
-                     (restore it)"
-                );
-                return Err(DatasetError::damaged(&path, problem));
+            let path = folder.join(name);
+            let found =
+                path.metadata().map_err(|source| DatasetError::unreadable(&path, source))?;
+            if found.len() != expected.bytes {
+                let [found, expected] = [found.len(), expected.bytes].map(|size| size.to_string());
+                return Err(changed(name, "size in bytes", &found, &expected));
             }
         }
         for (name, expected) in &self.0 {
-            let path = folder.join(name);
-            let found = digest(&path)?;
+            let found = digest(&folder.join(name))?;
             if found != *expected {
-                let problem = format!(
-                    "has changed since the experiment was created: its sha256 is `{}`, was `{}` \
-                     (restore it)",
-                    found.sha256, expected.sha256
-                );
-                return Err(DatasetError::damaged(&path, problem));
+                return Err(changed(name, "sha256", &found.sha256, &expected.sha256));
             }
         }
         Ok(())
@@ -138,7 +136,10 @@ mod tests {
         bytes.push(0);
         fs::write(&path, &bytes).unwrap();
         let error = fingerprint.check_files(&params).unwrap_err();
-        assert!(error.to_string().contains("has `11` bytes, but had `10` when"), "{error}");
+        assert!(
+            error.to_string().contains("its size in bytes is `11`, but was `10` when"),
+            "{error}"
+        );
 
         fs::rename(&path, path.with_file_name("train-labels-idx1-ubyte.gz")).unwrap();
         let error = fingerprint.check_files(&params).unwrap_err();

@@ -42,9 +42,9 @@ pub(super) fn open<'a>(file: &'a [u8], name: &str) -> Result<Variable<'a>, Strin
             COMPRESSED => unpacked(body)?,
             found => return Err(unexpected("a variable", found)),
         };
-        let flags = read_short(&mut reader, "array flags", 8)?;
-        let dimensions = read_short(&mut reader, "dimensions", MAX_DIMENSION_BYTES)?;
-        if read_short(&mut reader, "a name", MAX_NAME_BYTES)? == name.as_bytes() {
+        let (_, flags) = read_element(&mut reader, "array flags", 8)?;
+        let (_, dimensions) = read_element(&mut reader, "dimensions", MAX_DIMENSION_BYTES)?;
+        if read_element(&mut reader, "a name", MAX_NAME_BYTES)?.1 == name.as_bytes() {
             return Ok(Variable { dimensions: numeric_dimensions(&flags, &dimensions)?, reader });
         }
     }
@@ -71,20 +71,20 @@ fn elements(file: &[u8]) -> Result<Vec<(u32, &[u8])>, String> {
 }
 
 fn after_header(file: &[u8]) -> Result<&[u8], String> {
-    let Some((header, rest)) = file.split_at_checked(HEADER_BYTES) else {
-        return Err(NOT_MATLAB.into());
-    };
-    Err(match (&header[124..126], &header[126..]) {
-        ([0, 1], b"IM") => return Ok(rest),
-        ([0, 2], b"IM") => "a MATLAB file of version 7.3 (save it with `-v7`)".into(),
-        (_, b"MI") => "a MATLAB file of a big-endian machine (save it again on another)".into(),
+    Err(match file.get(124..HEADER_BYTES) {
+        Some([0, 1, b'I', b'M']) => return Ok(&file[HEADER_BYTES..]),
+        Some([0, 2, b'I', b'M']) => "a MATLAB file of version 7.3 (save it with `-v7`)".into(),
+        Some([_, _, b'M', b'I']) => {
+            "a MATLAB file of a big-endian machine (save it again on another)".into()
+        }
         _ => NOT_MATLAB.into(),
     })
 }
 
 fn unpacked(body: &[u8]) -> Result<Box<dyn Read + '_>, String> {
     let mut reader = ZlibDecoder::new(body);
-    let Tag { kind, bytes, .. } = read_tag(&mut reader)?;
+    let tag: [u8; 8] = read_array(&mut reader)?;
+    let (kind, bytes) = (u32_at(&tag, 0), u32_at(&tag, 4));
     if kind != MATRIX {
         return Err(unexpected("an array", kind));
     }
@@ -108,85 +108,73 @@ fn numeric_dimensions(flags: &[u8], dimensions: &[u8]) -> Result<Vec<u32>, Strin
 impl Variable<'_> {
     /// Values that are stored as bytes.
     pub(super) fn read_bytes(mut self) -> Result<Vec<u8>, String> {
-        let tag = read_tag(&mut self.reader)?;
-        if tag.kind != U8_VALUES {
-            return Err(unexpected("bytes", tag.kind));
+        let (kind, values) = self.read_values()?;
+        if kind != U8_VALUES {
+            return Err(unexpected("bytes", kind));
         }
-        self.read_values(&tag, 1)
+        self.check_size(&values, 1)?;
+        Ok(values)
     }
 
     /// Values of any numeric type.
     pub(super) fn read_numbers(mut self) -> Numbers {
-        let tag = read_tag(&mut self.reader)?;
-        match tag.kind {
-            1 => self.convert(&tag, |bytes| f64::from(i8::from_le_bytes(bytes))),
-            U8_VALUES => self.convert(&tag, |bytes| f64::from(u8::from_le_bytes(bytes))),
-            3 => self.convert(&tag, |bytes| f64::from(i16::from_le_bytes(bytes))),
-            4 => self.convert(&tag, |bytes| f64::from(u16::from_le_bytes(bytes))),
-            5 => self.convert(&tag, |bytes| f64::from(i32::from_le_bytes(bytes))),
-            6 => self.convert(&tag, |bytes| f64::from(u32::from_le_bytes(bytes))),
-            7 => self.convert(&tag, |bytes| f64::from(f32::from_le_bytes(bytes))),
-            9 => self.convert(&tag, f64::from_le_bytes),
-            12 => self.convert(&tag, |bytes| i64::from_le_bytes(bytes) as f64),
-            13 => self.convert(&tag, |bytes| u64::from_le_bytes(bytes) as f64),
+        let (kind, values) = self.read_values()?;
+        match kind {
+            1 => self.convert(&values, |bytes| f64::from(i8::from_le_bytes(bytes))),
+            U8_VALUES => self.convert(&values, |bytes| f64::from(u8::from_le_bytes(bytes))),
+            3 => self.convert(&values, |bytes| f64::from(i16::from_le_bytes(bytes))),
+            4 => self.convert(&values, |bytes| f64::from(u16::from_le_bytes(bytes))),
+            5 => self.convert(&values, |bytes| f64::from(i32::from_le_bytes(bytes))),
+            6 => self.convert(&values, |bytes| f64::from(u32::from_le_bytes(bytes))),
+            7 => self.convert(&values, |bytes| f64::from(f32::from_le_bytes(bytes))),
+            9 => self.convert(&values, f64::from_le_bytes),
+            12 => self.convert(&values, |bytes| i64::from_le_bytes(bytes) as f64),
+            13 => self.convert(&values, |bytes| u64::from_le_bytes(bytes) as f64),
             found => Err(unexpected("numbers", found)),
         }
     }
 
-    fn convert<const N: usize>(self, tag: &Tag, number: fn([u8; N]) -> f64) -> Numbers {
-        let bytes = self.read_values(tag, N as u64)?;
-        let (numbers, _) = bytes.as_chunks();
-        Ok(numbers.iter().copied().map(number).collect())
-    }
-
-    /// As many values as the dimensions promise, and the end of the array.
-    fn read_values(mut self, tag: &Tag, bytes_each: u64) -> Result<Vec<u8>, String> {
-        let mut dimensions = self.dimensions.iter();
-        let wanted = dimensions.try_fold(bytes_each, |all, &n| all.checked_mul(n.into()));
-        if wanted != Some(u64::from(tag.bytes)) {
-            return Err(wrong_size("values for all dimensions", tag.bytes));
-        }
-        let values = tag.read_body(&mut self.reader)?;
+    fn read_values(&mut self) -> Result<(u32, Vec<u8>), String> {
+        let values = read_element(&mut self.reader, "values", u32::MAX)?;
         expect_end(&mut self.reader)?;
         Ok(values)
     }
+
+    fn convert<const N: usize>(&self, values: &[u8], number: fn([u8; N]) -> f64) -> Numbers {
+        self.check_size(values, N as u64)?;
+        Ok(values.as_chunks().0.iter().copied().map(number).collect())
+    }
+
+    fn check_size(&self, values: &[u8], bytes_each: u64) -> Result<(), String> {
+        let mut dimensions = self.dimensions.iter();
+        let promised = dimensions.try_fold(bytes_each, |all, &n| all.checked_mul(n.into()));
+        if promised == Some(values.len() as u64) {
+            return Ok(());
+        }
+        Err(wrong_size("values for all dimensions", values.len() as u32))
+    }
 }
 
-struct Tag {
-    kind: u32,
-    bytes: u32,
-    /// The tag, when its second half holds the bytes themselves.
-    packed: Option<[u8; 8]>,
-}
-
-fn read_tag(reader: &mut impl Read) -> Result<Tag, String> {
+/// Type and bytes.
+fn read_element(
+    reader: &mut impl Read,
+    expected: &str,
+    max_bytes: u32,
+) -> Result<(u32, Vec<u8>), String> {
     let tag: [u8; 8] = read_array(reader)?;
     let (first, second) = (u32_at(&tag, 0), u32_at(&tag, 4));
-    match first >> 16 {
-        0 => Ok(Tag { kind: first, bytes: second, packed: None }),
-        bytes @ 1..=4 => Ok(Tag { kind: first & 0xffff, bytes, packed: Some(tag) }),
-        bytes => Err(wrong_size("up to 4 bytes", bytes)),
+    let packed = first >> 16;
+    let bytes = if packed == 0 { second } else { packed };
+    if bytes > max_bytes || packed > 4 {
+        return Err(wrong_size(expected, bytes));
     }
-}
-
-impl Tag {
-    fn read_body(&self, reader: &mut impl Read) -> Result<Vec<u8>, String> {
-        if let Some(packed) = self.packed {
-            return Ok(packed[4..][..self.bytes as usize].to_vec());
-        }
-        let body = read_exactly(reader, u64::from(self.bytes))?;
-        let padding = u64::from(self.bytes).next_multiple_of(8) - u64::from(self.bytes);
-        read_exactly(reader, padding)?;
-        Ok(body)
+    if packed > 0 {
+        return Ok((first & 0xffff, tag[4..][..bytes as usize].to_vec()));
     }
-}
-
-fn read_short(reader: &mut impl Read, expected: &str, max_bytes: u32) -> Result<Vec<u8>, String> {
-    let tag = read_tag(reader)?;
-    if tag.bytes > max_bytes {
-        return Err(wrong_size(expected, tag.bytes));
-    }
-    tag.read_body(reader)
+    let bytes = u64::from(bytes);
+    let body = read_exactly(reader, bytes)?;
+    read_exactly(reader, bytes.next_multiple_of(8) - bytes)?;
+    Ok((first, body))
 }
 
 fn unexpected(expected: &str, found: u32) -> String {

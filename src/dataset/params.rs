@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use smart_default::SmartDefault;
 
 use super::error::DatasetError;
 use super::images::ImageShape;
@@ -46,18 +47,13 @@ pub enum DataKind {
     Svhn,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, SmartDefault, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ValidationParams {
+    /// The default is the paper's.
+    #[default = 5_000]
     pub images: u32,
     pub method: SplitMethod,
-}
-
-impl Default for ValidationParams {
-    /// The paper's.
-    fn default() -> Self {
-        Self { images: 5_000, method: SplitMethod::default() }
-    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -144,13 +140,11 @@ impl DataParams {
             DataKind::Cifar10 | DataKind::Svhn => (Some(10), Some(32), 3),
             DataKind::Cifar100 => (Some(100), Some(32), 3),
         };
-        let keys = [
-            ("data.classes", self.classes, classes),
-            ("data.input_size", self.input_size, input_size),
-            ("data.channels", self.channels, Some(channels)),
-        ];
-        for (key, value, fixed) in keys {
-            let fixed = fixed.unwrap_or(value);
+        for (key, value, fixed) in [
+            ("data.classes", self.classes, classes.unwrap_or(self.classes)),
+            ("data.input_size", self.input_size, input_size.unwrap_or(self.input_size)),
+            ("data.channels", self.channels, channels),
+        ] {
             let allowed = format!("must be `{fixed}` for data of kind `{kind}`");
             Invalid::unless(value == fixed, key, value, &allowed)?;
         }

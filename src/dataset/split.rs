@@ -1,5 +1,7 @@
 //! Training and validation part: of every class its share.
 
+use std::ops::Range;
+
 use rand::seq::SliceRandom;
 
 use super::error::Result;
@@ -24,88 +26,91 @@ pub struct Split {
 /// networks that never see a class, or are never asked for it.)
 pub fn split(images: &Images, params: &ValidDataParams, experiment_seed: u64) -> Result<Split> {
     let mut rng = generator(experiment_seed, Purpose::Split, 0, 0);
-    let validation = params.validation;
+    let method = params.validation.method;
     let mut classes = vec![Vec::new(); images.classes];
     for (index, &label) in images.labels.iter().enumerate() {
         classes[usize::from(label)].push(index);
     }
-    let mut split = match validation.method {
-        SplitMethod::Balanced => balanced(&classes, params)?,
-        SplitMethod::First => stratified(&classes, params)?,
-        SplitMethod::Random => {
-            classes.iter_mut().for_each(|class| class.shuffle(&mut rng));
-            stratified(&classes, params)?
-        }
+    if method == SplitMethod::Random {
+        classes.iter_mut().for_each(|class| class.shuffle(&mut rng));
+    }
+    let validation = params.validation.images as usize;
+    let training = params.training_images.map(|images| images as usize);
+    let parts = match (method, training) {
+        (SplitMethod::Balanced, Some(training)) => balanced(&classes, validation, training),
+        _ => stratified(&classes, validation, training),
     };
+    let mut split = Split::default();
+    for (class, (validation, training)) in classes.iter().zip(parts?) {
+        split.validation.extend(&class[validation]);
+        split.training.extend(&class[training]);
+    }
     split.validation.sort_unstable();
     split.training.shuffle(&mut rng);
     Ok(split)
 }
 
-/// The first of every class judge, the next train.
-fn stratified(classes: &[Vec<usize>], params: &ValidDataParams) -> Result<Split> {
+/// What of a class is for validation, and what trains.
+type Parts = (Range<usize>, Range<usize>);
+
+/// The first of every class are for validation, the next train.
+fn stratified(
+    classes: &[Vec<usize>],
+    validation: usize,
+    training: Option<usize>,
+) -> Result<Vec<Parts>> {
     let counts: Vec<usize> = classes.iter().map(Vec::len).collect();
     let available = counts.iter().sum();
-    let judging = params.validation.images as usize;
-    let training = params.training_images.map_or(1, |images| images as usize);
-    if judging + training > available {
-        return Err(too_few(judging, training, available, ""));
+    let least = training.unwrap_or(1);
+    if validation + least > available {
+        return Err(too_few(validation, least, available, ""));
     }
+    let lacking = |class: usize, part: &str, remedy: &str| {
+        Err(DatasetError::Unsuitable(format!(
+            "the split leaves no image of class `{class}`, which has `{}`, {part} ({remedy})",
+            counts[class]
+        )))
+    };
     if let Some(class) = counts.iter().position(|&count| count == 1) {
-        return Err(DatasetError::Unsuitable(format!(
-            "class `{class}` has a single image, but a class needs at least 2, one to train with \
-             and one for validation (add images, or leave the class out)"
-        )));
+        return lacking(class, "in one of the parts", "add images, or leave the class out");
     }
-    let for_validation = shares(&counts, judging);
+    let for_validation = shares(&counts, validation);
     if let Some(class) = for_validation.iter().position(|&count| count == 0) {
         let is_in_both = |validation: &usize| {
             let shares = shares(&counts, *validation);
             shares.iter().zip(&counts).all(|(taken, count)| (1..*count).contains(taken))
         };
-        let least = (judging + 1..=available - training).find(is_in_both);
-        return Err(DatasetError::Unsuitable(format!(
-            "the split leaves no image of class `{class}`, which has `{}`, among the `{judging}` \
-             for validation ({}, or take the same number of every class: \
-             `data.validation.method: balanced`, with `data.training_images`)",
-            counts[class],
-            least.map_or("lower `data.classes` or add images".to_owned(), |least| format!(
-                "raise `data.validation.images` to at least {least}"
-            ))
-        )));
+        let enough = match (validation + 1..=available - least).find(is_in_both) {
+            Some(enough) => format!("raise `data.validation.images` to at least {enough}"),
+            None => "lower `data.classes` or add images".to_owned(),
+        };
+        let remedy = format!(
+            "{enough}, or take the same number of every class: `data.validation.method: \
+             balanced`, with `data.training_images`"
+        );
+        return lacking(class, &format!("among the `{validation}` for validation"), &remedy);
     }
     let left: Vec<usize> = counts.iter().zip(&for_validation).map(|(n, taken)| n - taken).collect();
-    let wanted = params.training_images.map_or(available - judging, |images| images as usize);
-    let for_training = shares(&left, wanted);
+    let for_training = shares(&left, training.unwrap_or(available - validation));
     if let Some(class) = for_training.iter().position(|&count| count == 0) {
-        return Err(DatasetError::Unsuitable(format!(
-            "the split leaves no image of class `{class}` to train with (lower \
-             `data.validation.images` or raise `data.training_images`)"
-        )));
+        let remedy = "lower `data.validation.images` or raise `data.training_images`";
+        return lacking(class, "to train with", remedy);
     }
-    let mut split = Split::default();
-    for (class, (judge, train)) in classes.iter().zip(for_validation.iter().zip(for_training)) {
-        let (first, rest) = class.split_at(*judge);
-        split.validation.extend(first);
-        split.training.extend(&rest[..train]);
-    }
-    Ok(split)
+    let taken = for_validation.into_iter().zip(for_training);
+    Ok(taken.map(|(first, next)| (0..first, first..first + next)).collect())
 }
 
-/// The same number of every class: the first train, the next judge.
-fn balanced(classes: &[Vec<usize>], params: &ValidDataParams) -> Result<Split> {
-    let training = params.training_images.unwrap_or_default() as usize / classes.len();
-    let validation = params.validation.images as usize / classes.len();
-    let mut split = Split::default();
-    for (class, indices) in classes.iter().enumerate() {
-        let Some(taken) = indices.get(..training + validation) else {
+/// The same number of every class: the first train, the next are for validation.
+fn balanced(classes: &[Vec<usize>], validation: usize, training: usize) -> Result<Vec<Parts>> {
+    let [validation, training] = [validation, training].map(|images| images / classes.len());
+    let all = validation + training;
+    match classes.iter().position(|class| class.len() < all) {
+        Some(class) => {
             let of_class = format!(" of class `{class}`");
-            return Err(too_few(validation, training, indices.len(), &of_class));
-        };
-        split.training.extend(&taken[..training]);
-        split.validation.extend(&taken[training..]);
+            Err(too_few(validation, training, classes[class].len(), &of_class))
+        }
+        None => Ok(vec![(training..all, 0..training); classes.len()]),
     }
-    Ok(split)
 }
 
 fn too_few(validation: usize, training: usize, available: usize, of_class: &str) -> DatasetError {
@@ -266,7 +271,7 @@ mod tests {
         // of two.
         let images = images(vec![0, 0, 0, 0, 0, 0, 0, 0, 1, 1], 2);
         let error = split(&images, &asking(2, 5, "first", Some(2)), 1).unwrap_err();
-        assert!(error.to_string().contains("no image of class `1` to train with"), "{error}");
+        assert!(error.to_string().contains("`1`, which has `2`, to train with ("), "{error}");
     }
 
     #[test]
@@ -301,7 +306,7 @@ mod tests {
     fn a_class_of_one_image_is_refused() {
         let images = images(vec![0, 1, 2, 3], 4);
         let error = split(&images, &asking(4, 2, "random", None), 3).unwrap_err();
-        assert!(error.to_string().contains("class `0` has a single image"), "{error}");
+        assert!(error.to_string().contains("class `0`, which has `1`, in one of"), "{error}");
     }
 
     proptest! {
