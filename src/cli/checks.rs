@@ -87,16 +87,15 @@ pub struct DoctorArgs {
     #[arg(value_parser = clap::value_parser!(u32).range(2..=4096))]
     peers: Option<u32>,
     /// Which party to join (how the program starts a second one of itself)
-    #[arg(long, hide = true, requires = "peers")]
-    party: Option<String>,
+    #[arg(long, hide = true, default_value = "by-hand")]
+    party: String,
     /// One JSON object a line
     #[arg(long)]
     json: bool,
 }
 
 pub fn doctor(args: DoctorArgs, trust: Trust, printer: &Printer) -> anyhow::Result<ExitStatus> {
-    let name = args.party.unwrap_or_else(|| "by-hand".to_owned());
-    let party = args.peers.map(|size| Party { name, size, rank: None });
+    let party = args.peers.map(|size| Party { name: args.party, size, rank: None });
     let checks = doctor::doctor(args.dir.as_deref(), party, trust)?;
     for check in &checks {
         printer.answer(args.json, check, check)?;

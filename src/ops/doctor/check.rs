@@ -29,7 +29,7 @@ pub struct Check {
 }
 
 impl Check {
-    /// A check whose remedy is needed only if it is not ok, and is empty where `seen` names it.
+    /// The remedy counts only where it is not ok, and is empty where `seen` names it.
     pub fn new(verdict: Health, check: &str, seen: impl Into<String>, remedy: &str) -> Self {
         // Messages of other programs may have several lines.
         let seen = seen.into().lines().collect::<Vec<_>>().join("; ");
@@ -54,7 +54,6 @@ impl Check {
         Self::new(Health::Failure, check, seen, remedy)
     }
 
-    /// The failure of an error, with its causes.
     pub fn error(check: &str, error: impl Into<anyhow::Error>, remedy: &str) -> Self {
         Self::failure(check, format!("{:#}", error.into()), remedy)
     }

@@ -1,8 +1,8 @@
 //! Whether a search can work here: file system, locks, clocks, trainer, scheduler.
 //!
-//! Much of it only several processes can find out. Under `srun` the tasks of the step examine
-//! together; by hand, as many processes as a person starts; otherwise the program starts a second
-//! one of itself. The first process collects the checks of all. Called by `cli::checks`.
+//! Much of it only several processes can find out: the tasks of a step of `srun`, or those that a
+//! person starts; otherwise the program starts a second one of itself. The first process collects
+//! the checks of all. Called by `cli::checks`.
 //!
 //! | file | holds |
 //! | --- | --- |
@@ -31,16 +31,15 @@ use anyhow::{Context, bail};
 use self::rendezvous::{REPORT, Rendezvous};
 use crate::ops::train::host;
 use crate::ops::{Experiment, Refusal};
-use crate::slurm::{Variables, slurm_step};
+use crate::slurm::slurm_step;
 use crate::storage::{StorageError, Trust};
 use crate::training::{ChildCommand, ChildProcess};
 
 pub use check::{Check, Health};
 pub use rendezvous::Party;
 
-/// Returns all checks in the first process, none in the others; what does not work is no error but
-/// a failed [`Check`]. Without a `party` it is the step of a job, or this process and one that it
-/// starts.
+/// Returns all checks in the first process, none in the others; what does not work is a failed
+/// [`Check`]. Without a `party` it is the step of a job, or this process and one that it starts.
 pub fn doctor(
     dir: Option<&Path>,
     party: Option<Party>,
@@ -51,16 +50,20 @@ pub fn doctor(
     };
     let dir = folder(dir)?;
     let experiment = experiment(&dir, trust)?;
-    let host = node()?;
+    // Of several nodes on one machine, the node's name.
+    let node = env::var("SLURMD_NODENAME").ok().filter(|name| !name.is_empty());
+    let host = node.map_or_else(host, Ok)?;
     let place = place::examine(&dir);
     // On such a file system the checks of several processes would only run into their timeouts.
     if place.iter().any(|check| check.check == "mount" && check.verdict == Health::Failure) {
         let here = [place, machine::examine(experiment.as_ref())].concat();
         return Ok([Check::on(&host, here), slurm::examine()].concat());
     }
-    let (party, is_alone) = match party.or_else(step) {
+    let step = slurm_step(&env::vars_os().collect()).filter(|(_, size, _)| *size > 1);
+    let step = step.map(|(name, size, rank)| Party { name, size, rank: Some(rank) });
+    let (party, is_alone) = match party.or(step) {
         Some(party) => (party, false),
-        None => (Party { name: format!("{host}.{}", process::id()), rank: Some(0), size: 2 }, true),
+        None => (Party { name: format!("{host}.{}", process::id()), size: 2, rank: Some(0) }, true),
     };
     let all = match Rendezvous::join(&dir, &party, &host) {
         Ok(all) => all,
@@ -142,27 +145,11 @@ fn experiment(dir: &Path, trust: Trust) -> anyhow::Result<Option<Experiment>> {
     }
 }
 
-/// The name of this machine: of several nodes on one machine, the node's.
-fn node() -> anyhow::Result<String> {
-    match env::var("SLURMD_NODENAME") {
-        Ok(name) if !name.is_empty() => Ok(name),
-        _ => host(),
-    }
-}
-
-/// The step of a job that this process is a task of, if it has others.
-fn step() -> Option<Party> {
-    let variables: Variables = env::vars_os().collect();
-    let (name, size, rank) = slurm_step(&variables)?;
-    (size > 1).then_some(Party { name, rank: Some(rank), size })
-}
-
 fn start_second(dir: &Path, party: &str) -> anyhow::Result<ChildProcess> {
-    let words = ["doctor", "--party", party, "--peers", "2", "--"];
-    let words = words.into_iter().map(OsString::from);
+    let words = ["doctor", "--party", party, "--peers", "2", "--"].map(OsString::from);
     let command = ChildCommand {
         program: env::current_exe().context("failed to find the running program")?,
-        arguments: words.chain([dir.as_os_str().to_owned()]).collect(),
+        arguments: words.into_iter().chain([dir.into()]).collect(),
     };
     Ok(ChildProcess::worker(&command)?)
 }

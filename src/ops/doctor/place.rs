@@ -29,9 +29,8 @@ pub(crate) fn examine(path: &Path) -> Vec<Check> {
 /// Whether this user may do what every task does: append to the log, and write beside it.
 pub(crate) fn access_check(experiment: &Experiment) -> Check {
     let dir = experiment.dir();
-    let log = WritableReplayLog::open(dir).map(drop);
     let remedy = "every user who runs tasks or commands must be allowed to";
-    match log.and_then(|()| dir.check_access()) {
+    match WritableReplayLog::open(dir).and_then(|_| dir.check_access()) {
         Ok(()) => Check::ok("access", "this user may append to the log, and write beside it"),
         Err(error) => Check::error("access", error, remedy),
     }
@@ -43,20 +42,18 @@ const OF_ONE_MACHINE: [&str; 7] = ["ext2", "ext3", "ext4", "xfs", "btrfs", "tmpf
 pub(crate) fn scratch_checks(experiment: &Experiment) -> Vec<Check> {
     const NAME: &str = "checkpoints";
     let Some(folder) = &experiment.dir().scratch else { return Vec::new() };
-    let place = folder.display();
     if let Err(error) = experiment.dir().make_scratch(experiment.trust) {
-        let seen = format!("`{place}`: {:#}", anyhow::Error::from(error));
         let remedy = "every node must see it, and this user write there: `metaqnn set DIR \
                       training.checkpoint_dir=...`";
-        return vec![Check::failure(NAME, seen, remedy)];
+        return vec![Check::error(NAME, error, remedy)];
     }
     let mount = MountPoint::of(folder).ok().flatten();
     let kind = mount.map_or("an unknown file system".to_owned(), |mount| mount.file_system);
     let remedy = "it may be of this machine alone: where other nodes do not see it, a requeued \
                   task trains from the beginning";
     let is_shared = !OF_ONE_MACHINE.contains(&kind.as_str());
-    let seen = Check::ok_if(is_shared, NAME, format!("`{place}` on {kind}"), remedy);
-    vec![seen, space_check(NAME, folder)]
+    let seen = format!("`{}` on {kind}", folder.display());
+    vec![Check::ok_if(is_shared, NAME, seen, remedy), space_check(NAME, folder)]
 }
 
 /// Whether this machine goes on writing after its server has given its lock to another.

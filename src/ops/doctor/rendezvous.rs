@@ -1,5 +1,5 @@
-//! The rendezvous of processes on several machines: they exchange messages by files alone, as
-//! tasks of a search do. A message is a file that is published once; receivers list the folder.
+//! Processes on several machines exchange messages by files alone, as tasks of a search do: a
+//! message is a file that is published once, and receivers list the folder.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,7 +9,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
-use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -31,8 +30,8 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 const REPORT_TIMEOUT: Duration = Duration::from_secs(300);
 /// Between two looks at the folder.
 const PAUSE: Duration = Duration::from_millis(10);
-/// An older rendezvous was abandoned.
-const STALE: SignedDuration = SignedDuration::from_mins(10);
+/// Since the last message of an abandoned rendezvous.
+const ABANDONED: Duration = Duration::from_secs(600);
 
 #[derive(Debug)]
 pub(crate) struct Rendezvous {
@@ -50,7 +49,11 @@ impl Rendezvous {
     /// Joins a party in a folder below `dir`.
     pub fn join(dir: &Path, party: &Party, host: &str) -> anyhow::Result<Self> {
         let folder = dir.join(format!("doctor.{}", party.name));
-        remove_if_stale(&folder)?;
+        // One whose first process was killed is in the way of the next.
+        let changed = fs::metadata(&folder).and_then(|folder| folder.modified());
+        if changed.is_ok_and(|changed| changed.elapsed().is_ok_and(|age| age > ABANDONED)) {
+            publish::remove_folder(&folder)?;
+        }
         fs::create_dir_all(&folder)
             .with_context(|| format!("failed to create `{}`", folder.display()))?;
         let size = party.size;
@@ -138,17 +141,6 @@ fn read<T: DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
     let failed = || format!("failed to read `{}`", path.display());
     serde_json::from_slice(&regular_file::read(path, SMALL).with_context(failed)?)
         .with_context(failed)
-}
-
-/// A rendezvous whose first process was killed is in the way of the next.
-fn remove_if_stale(folder: &Path) -> anyhow::Result<()> {
-    let Ok(changed) = fs::metadata(folder).and_then(|folder| folder.modified()) else {
-        return Ok(());
-    };
-    if Timestamp::now().duration_since(changed.try_into()?) > STALE {
-        publish::remove_folder(folder)?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

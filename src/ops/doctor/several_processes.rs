@@ -1,5 +1,4 @@
-//! What only several processes can find out: clock skew, how soon one sees the files of another,
-//! whether locks exclude each other, whether the log stays whole, whether a name is given to one.
+//! What only several processes can find out.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -19,7 +18,7 @@ use crate::storage::{
 
 const PINGS: u32 = 3;
 const ROWS: u64 = 25;
-const NAMES: u32 = 20;
+const NAMES: usize = 20;
 const ONCE: LockTimeout = LockTimeout { notice: Duration::ZERO, limit: Duration::ZERO };
 const A_WHILE: LockTimeout =
     LockTimeout { notice: Duration::from_secs(10), limit: Duration::from_secs(60) };
@@ -64,9 +63,11 @@ fn clocks(all: &Rendezvous, hosts: &[String]) -> anyhow::Result<[Check; 2]> {
     }
     pings.sort();
     let (fastest, times) = &pings[0];
-    let skews = times.iter().map(|answer| Skew::of(times[0], *answer, *fastest)).zip(hosts);
-    let widest = skews.skip(1).max_by(|(a, _), (b, _)| a.seconds.abs().total_cmp(&b.seconds.abs()));
-    let (skew, other) = widest.expect("a party is of two processes at least");
+    let within = fastest.as_secs_f64() / 2.0;
+    let ahead = times.iter().map(|time| seconds_ahead(times[0], *time, within));
+    let others = ahead.zip(hosts).skip(1);
+    let widest = others.max_by(|(a, _), (b, _)| a.abs().total_cmp(&b.abs()));
+    let (ahead, other) = widest.expect("a party is of two processes at least");
     let slowest = pings[pings.len() - 1].0;
     let seen = format!(
         "a new file is seen by listing its folder: an answer comes within {} ms",
@@ -74,37 +75,25 @@ fn clocks(all: &Rendezvous, hosts: &[String]) -> anyhow::Result<[Check; 2]> {
     );
     let remedy = "ask for a mount without long directory caching (NFS: `acdirmax`): a search \
                   works, and its rounds lag";
-    let is_soon = slowest < Duration::from_secs(5);
-    Ok([skew.check(&hosts[0], other), Check::ok_if(is_soon, "visibility", seen, remedy)])
+    let visibility = Check::ok_if(slowest < Duration::from_secs(5), "visibility", seen, remedy);
+    Ok([clock_check([&hosts[0], other], ahead, within), visibility])
 }
 
-/// How far another clock is ahead.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Skew {
-    seconds: f64,
-    /// The error is at most this.
-    within: f64,
+/// How far another clock is ahead, with an error of at most `within`. The times are microseconds.
+fn seconds_ahead(asked: i64, answer: i64, within: f64) -> f64 {
+    (answer - asked) as f64 / 1e6 - within
 }
 
-impl Skew {
-    /// The times are in microseconds.
-    fn of(asked: i64, answer: i64, took: Duration) -> Self {
-        let within = took.as_secs_f64() / 2.0;
-        Self { seconds: (answer - asked) as f64 / 1e6 - within, within }
-    }
-
-    fn check(self, here: &str, there: &str) -> Check {
-        let (seconds, within) = (self.seconds.abs(), self.within);
-        let seen = format!(
-            "those of {here} and {there} are {seconds:.3} s apart, give or take {within:.3} s"
-        );
-        let verdict = match (seconds - within).max(0.0) {
-            apart if apart > 300.0 => Health::Failure,
-            apart if apart > 2.0 => Health::Warning,
-            _ => Health::Ok,
-        };
-        Check::new(verdict, "clocks", seen, "set the clocks by NTP (chrony): claims expire by them")
-    }
+fn clock_check([here, there]: [&str; 2], ahead: f64, within: f64) -> Check {
+    let seconds = ahead.abs();
+    let seen =
+        format!("those of {here} and {there} are {seconds:.3} s apart, give or take {within:.3} s");
+    let verdict = match (seconds - within).max(0.0) {
+        apart if apart > 300.0 => Health::Failure,
+        apart if apart > 2.0 => Health::Warning,
+        _ => Health::Ok,
+    };
+    Check::new(verdict, "clocks", seen, "set the clocks by NTP (chrony): claims expire by them")
 }
 
 /// The first process holds the lock, and no other may get it; once it is free, all append.
@@ -161,12 +150,12 @@ fn coherence(all: &Rendezvous, log: &mut WritableReplayLog) -> anyhow::Result<Ch
         seconds => Ok(seconds?),
     };
     let seconds: Result<Vec<_>, _> = all.gather("appended", &own)?.into_iter().collect();
-    let seconds = seconds.and_then(|seconds| {
+    let checked = seconds.and_then(|seconds| {
         let tail = log.reader.read_from(&LogPosition::start());
         check_rows(&tail.map_err(|error| error.to_string())?.rows, all.size)?;
         Ok(seconds.concat())
     });
-    let seconds = match seconds {
+    let seconds = match checked {
         Ok(seconds) => seconds,
         Err(damage) => {
             let seen = format!("the log does not stay whole: {damage}");
@@ -201,9 +190,7 @@ fn probe(rank: u32, number: u64, before: u64) -> Row {
 /// Checks that the rows are those that `size` processes appended.
 fn check_rows(rows: &[Row], size: u32) -> Result<(), String> {
     let expected = u64::from(size) * ROWS;
-    let mut tasks: Vec<_> = rows.iter().filter_map(|row| row.task.as_deref()).collect();
-    tasks.sort_unstable();
-    tasks.dedup();
+    let tasks: BTreeSet<_> = rows.iter().filter_map(|row| row.task.as_deref()).collect();
     let distinct = tasks.len() as u64;
     if distinct < expected {
         return Err(format!("{} of {expected} rows are gone", expected - distinct));
@@ -216,29 +203,29 @@ fn check_rows(rows: &[Row], size: u32) -> Result<(), String> {
 fn names(all: &Rendezvous) -> anyhow::Result<Check> {
     all.gather("set", &())?;
     let text = vec![b'a' + (all.rank % 26) as u8; 4096];
-    let (mut won, mut torn) = (0u32, 0u32);
+    let (mut own_won, mut own_torn) = (0, 0);
     for name in 0..NAMES {
         let path = all.path(&format!("race-{name}"));
         let folder = all.path(&format!("rename-{name}"));
-        match publish::file_once(&path, &text)? {
-            Published::First => won += 1,
-            Published::AlreadyThere => torn += u32::from(!is_whole(&path)),
-        }
-        let published = publish::folder_once(&folder, |aside| {
-            let path = aside.join("file");
-            fs::write(&path, &text).map_err(StorageError::io("write", &path))
-        })?;
-        won += u32::from(published == Published::First);
-        torn += u32::from(!is_whole(&folder.join("file")));
+        let published = [
+            publish::file_once(&path, &text)?,
+            publish::folder_once(&folder, |aside| {
+                let path = aside.join("file");
+                fs::write(&path, &text).map_err(StorageError::io("write", &path))
+            })?,
+        ];
+        own_won += published.iter().filter(|one| **one == Published::First).count();
+        own_torn += [path, folder.join("file")].iter().filter(|path| !is_whole(path)).count();
     }
-    let counts = all.gather("won", &(won, torn))?;
-    let (won, torn) = counts.iter().fold((0, 0), |(won, torn), one| (won + one.0, torn + one.1));
+    let (won, torn): (Vec<_>, Vec<_>) =
+        all.gather("won", &(own_won, own_torn))?.into_iter().unzip();
+    let (won, torn) = (won.iter().sum::<usize>(), torn.iter().sum::<usize>());
     let wanted = 2 * NAMES;
-    let is_right = (won, torn) == (wanted, 0);
     let seen =
         format!("of {wanted} names that all published {won} were given, {torn} seen in part");
     let remedy = "put experiments on another file system: views and rounds would be published \
                   twice here";
+    let is_right = (won, torn) == (wanted, 0);
     let verdict = if is_right { Health::Ok } else { Health::Failure };
     Ok(Check::new(verdict, "rename", seen, remedy))
 }
@@ -275,9 +262,8 @@ mod tests {
     #[test]
     fn a_clock_is_judged_by_what_is_certain() {
         // Asked at 100, heard a second later: at 100.5 in between the other clock showed 110.
-        let skew = Skew::of(100_000_000, 110_000_000, Duration::from_secs(1));
-        assert_eq!(skew, Skew { seconds: 9.5, within: 0.5 });
-        let verdict = |seconds, within| Skew { seconds, within }.check("a", "b").verdict;
+        assert_eq!(seconds_ahead(100_000_000, 110_000_000, 0.5), 9.5);
+        let verdict = |ahead, within| clock_check(["a", "b"], ahead, within).verdict;
         assert_eq!(verdict(9.5, 0.5), Health::Warning);
         assert_eq!(verdict(-9.5, 9.0), Health::Ok);
         assert_eq!(verdict(-400.0, 0.5), Health::Failure);

@@ -8,8 +8,9 @@ use strum::EnumMessage as _;
 
 use crate::storage::StorageError;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, strum::Display)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Severity {
     /// A file is not what this program wrote, or lacks what it must hold.
     Damage,
@@ -83,11 +84,8 @@ impl Finding {
 /// One line: `damage    replay.csv:5 (byte 1234): what is wrong [what can be done]`.
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = match (self.repaired, self.severity) {
-            (true, _) => "repaired",
-            (false, Severity::Damage) => "damage",
-            (false, Severity::Note) => "note",
-        };
+        let severity = self.severity.to_string();
+        let kind = if self.repaired { "repaired" } else { &severity };
         write!(f, "{kind:<8}  {}", self.path.display())?;
         if let (Some(line), Some(byte)) = (self.line, self.byte) {
             write!(f, ":{line} (byte {byte})")?;

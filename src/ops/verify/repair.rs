@@ -9,7 +9,7 @@
 //! follow from the log. The lock is released before anything is learned.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use jiff::Timestamp;
 
@@ -67,12 +67,14 @@ pub(crate) fn mend(experiment: &Experiment, differing: &[PathBuf]) -> anyhow::Re
     let (views, _) = read_views(experiment, &listed, &guard.read_raw()?);
     let wrong = [views.0, read_predictors(experiment, &examined.rows)?.0].concat();
     caches.extend(wrong.into_iter().map(|finding| finding.path));
-    for folder in &caches {
-        set_aside(folder)?;
-    }
-    for finding in check_attempts(&files, dir, &examined)? {
-        if finding.repair == Repair::SetAside {
-            set_aside(&finding.path)?;
+    let attempts = check_attempts(&files, dir, &examined)?.into_iter();
+    let unknown = attempts.filter(|one| one.repair == Repair::SetAside).map(|one| one.path);
+    for path in caches.iter().cloned().chain(unknown) {
+        match publish::set_aside(&path) {
+            Ok(aside) => log::info!("`{}` was set aside as `{}`", path.display(), aside.display()),
+            // By another process.
+            Err(error) if error.is_gone() => {}
+            Err(error) => return Err(error.into()),
         }
     }
     drop(guard);
@@ -88,19 +90,10 @@ pub(crate) fn mend(experiment: &Experiment, differing: &[PathBuf]) -> anyhow::Re
     settle_all(experiment)
 }
 
-/// Renames what does not fit the log, unless another process has done so.
-fn set_aside(path: &Path) -> anyhow::Result<()> {
-    match publish::set_aside(path) {
-        Ok(aside) => log::info!("`{}` was set aside as `{}`", path.display(), aside.display()),
-        Err(error) if error.is_gone() => {}
-        Err(error) => return Err(error.into()),
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::path::Path;
 
     use sha2::{Digest, Sha256};
 

@@ -1,5 +1,4 @@
-//! The caches: views and predictors, whole in themselves, of a prefix of the log, and the newest
-//! ones what that prefix says.
+//! The caches: each is whole and of a prefix of the log, the newest one what that prefix says.
 
 use std::path::{Path, PathBuf};
 
@@ -9,8 +8,7 @@ use crate::ops::verify::finding::{Finding, Repair, one_line};
 use crate::storage::view::{StoredPredictor, View};
 use crate::storage::{RawLog, Row, StorageError};
 
-/// Of caches of one kind those that are damaged in themselves or do not fit the log, and the newest
-/// other one.
+/// Of caches of one kind those that are damaged or do not fit the log, and the newest other one.
 type Caches<T> = (Vec<Finding>, Option<T>);
 
 fn wrong(folder: &Path, problem: String) -> Finding {
@@ -81,24 +79,22 @@ pub(crate) fn differing(
     (view, predictor): (Option<&View>, Option<&StoredPredictor>),
     rows: &[Row],
 ) -> anyhow::Result<Vec<Finding>> {
-    let differs = |folder: &Path, from: &str| {
-        let problem = format!("it is not what its {from} say with this `experiment.yaml`");
-        wrong(folder, problem)
-    };
+    let dir = experiment.dir();
+    let view = view.map(|view| {
+        let is_same = view.is_as_learned(experiment.view_params(), rows, &dir.replay_log());
+        (view.folder.clone(), "rows of the log", is_same.map_err(anyhow::Error::from))
+    });
+    let predictor = predictor.map(|stored| {
+        let folder = dir.predictor(stored.full_curves);
+        (folder, "learning curves", is_as_fitted(experiment, stored, rows))
+    });
     let mut found = Vec::new();
-    if let Some(view) = view {
-        match view.is_as_learned(experiment.view_params(), rows, &experiment.dir().replay_log()) {
-            Ok(true) => {}
-            Ok(false) => found.push(differs(&view.folder, "rows of the log")),
-            Err(error) if is_removed(&error, &view.folder) => {}
-            Err(error) => return Err(error.into()),
+    for (folder, from, is_same) in view.into_iter().chain(predictor) {
+        let cause = is_same.as_ref().err().and_then(|error| error.downcast_ref());
+        if !cause.is_some_and(|error| is_removed(error, &folder)) && !is_same? {
+            let problem = format!("it is not what its {from} say with this `experiment.yaml`");
+            found.push(wrong(&folder, problem));
         }
-    }
-    if let Some(stored) = predictor
-        && !is_as_fitted(experiment, stored, rows)?
-    {
-        let folder = experiment.dir().predictor(stored.full_curves);
-        found.push(differs(&folder, "learning curves"));
     }
     Ok(found)
 }

@@ -67,24 +67,19 @@ pub(crate) fn save(folder: &Path, byte: u64, bytes: &[u8]) -> Result<PathBuf> {
 /// How the beginning of a log differs from the header, if it does.
 pub(crate) fn header_problem(begin: &[u8]) -> Option<&'static str> {
     let header = header();
-    if begin == header.as_bytes() {
-        return None;
-    }
     let line = begin.split(|&byte| byte == b'\n').next().unwrap_or_default();
     let has = |byte| line.contains(&byte);
-    Some(if begin.is_empty() {
-        "it is empty"
-    } else if begin.starts_with(b"\xef\xbb\xbf") {
-        "it begins with a byte order mark"
-    } else if has(b'\r') || header.trim_end().as_bytes().starts_with(line) {
-        "its lines end in another way"
-    } else if has(b';') || has(b'\t') {
-        "its columns are separated in another way"
-    } else if has(b'"') {
-        "its columns are quoted"
-    } else {
-        "its first line is not the header"
-    })
+    let is_other = begin != header.as_bytes();
+    let marks = [
+        (begin.is_empty(), "it is empty"),
+        (begin.starts_with(b"\xef\xbb\xbf"), "it begins with a byte order mark"),
+        (has(b'\r'), "its lines end in another way"),
+        (is_other && header.as_bytes().starts_with(line), "its lines end in another way"),
+        (has(b';') || has(b'\t'), "its columns are separated in another way"),
+        (has(b'"'), "its columns are quoted"),
+        (is_other, "its first line is not the header"),
+    ];
+    marks.into_iter().find(|(is_there, _)| *is_there).map(|(_, how)| how)
 }
 
 impl Row {
