@@ -67,9 +67,8 @@ impl Knowledge {
     /// The attempt that a task resumes when it starts: its newest claim, if that is open.
     pub fn resumable(&self, job: &str, task: &str) -> Option<Attempt> {
         let mut open = self.open.iter();
-        let (&iteration, open) = open.find(|(_, open)| {
-            open.is_newest_of_task && (open.job.as_str(), open.task.as_str()) == (job, task)
-        })?;
+        let (&iteration, open) =
+            open.find(|(_, open)| open.is_newest_of_task && open.is_of_task(job, task))?;
         let is_known = self.known.contains_key(&open.architecture);
         (!is_known).then_some(Attempt { iteration, number: open.attempt })
     }
@@ -107,7 +106,7 @@ impl Knowledge {
         if let Some(known) = architecture.and_then(|architecture| self.known.get(architecture)) {
             return Ok(Record::AlreadyKnown { of_iteration: known.iteration, due });
         }
-        self.allow(result)?;
+        self.allow_result(result)?;
         let others = self.unfinished().filter(|other| {
             other.architecture == result.architecture
                 && other.iteration != result.iteration

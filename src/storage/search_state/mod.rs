@@ -47,7 +47,6 @@
 
 mod blanked_rows;
 mod decisions;
-mod effects;
 mod rules;
 
 #[cfg(test)]
@@ -60,10 +59,8 @@ use crate::q_learning::{Epsilon, EpsilonSchedule, StageCounts};
 use crate::storage::fs::time::Time;
 use crate::storage::log::event::{Attempt, Event, Iteration, Row};
 use blanked_rows::Doubt;
-use rules::Fact;
 
 pub use decisions::{EarlierAttempt, Record, is_last_timeout};
-pub use rules::Violation;
 
 /// How many losses keep an architecture from being tried again.
 const LOSSES_TO_QUARANTINE: u32 = 3;
@@ -189,19 +186,65 @@ pub struct Seconds {
     pub lost: f64,
 }
 
+/// A row that may not stand where it stands: damage, or a bug.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{event}` row{} breaks the rules of the log: {rule}",
+    .iteration.map(|number| format!(" of iteration `{number}`")).unwrap_or_default()
+)]
+pub struct Violation {
+    pub event: Event,
+    pub iteration: Option<Iteration>,
+    pub rule: Rule,
+}
+
+impl Violation {
+    fn of(row: &Row, rule: Rule) -> Self {
+        Self { event: row.event, iteration: row.iteration, rule }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Rule {
+    #[error("it has no `{0}`")]
+    Missing(&'static str),
+    #[error("the next iteration is `{0}`")]
+    NotNext(Iteration),
+    #[error("the search is halted")]
+    Halted,
+    #[error("its epsilon is exhausted")]
+    Exhausted,
+    #[error("its architecture has a result, of iteration `{0}`")]
+    Known(Iteration),
+    #[error("its architecture has no result of iteration `of_iteration`")]
+    NotKnown,
+    #[error("its reward is not that of the result")]
+    OtherReward,
+    #[error("its architecture is in training, in iteration `{0}`")]
+    Open(Iteration),
+    #[error("its architecture is not in training in iteration `of_iteration`")]
+    NotOpen,
+    #[error("its architecture is quarantined")]
+    Quarantined,
+    #[error("its architecture is not quarantined")]
+    NotQuarantined,
+    #[error("the iteration is not at that attempt")]
+    NotAtAttempt,
+    #[error("the iteration has ended, or never began")]
+    Ended,
+    #[error("it is not the newest claim of its job and task")]
+    NotNewestOfTask,
+    #[error("the iteration has another architecture or epsilon")]
+    OtherDraw,
+}
+
+impl Open {
+    fn is_of_task(&self, job: &str, task: &str) -> bool {
+        (self.job.as_str(), self.task.as_str()) == (job, task)
+    }
+}
+
 impl Knowledge {
-    /// Takes in the next row of the log; one that breaks a rule changes nothing.
-    pub fn apply(&mut self, row: &Row) -> Result<(), Violation> {
-        let fact = self.allow(row)?;
-        self.take_in(&fact, row);
-        Ok(())
-    }
-
-    fn allow<'a>(&self, row: &'a Row) -> Result<Fact<'a>, Violation> {
-        let allowed = Fact::of(row).and_then(|fact| self.check(&fact, row).map(|()| fact));
-        allowed.map_err(|rule| Violation { event: row.event, iteration: row.iteration, rule })
-    }
-
     /// Whether nothing more is claimed before `slurm.time` is set.
     pub const fn is_time_too_short(&self) -> bool {
         self.claims_timed_out >= TIMED_OUT_CLAIMS_TO_STOP

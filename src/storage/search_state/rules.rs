@@ -1,91 +1,34 @@
-//! Which row may follow what is known: the table in [`super`], row by row.
+//! Which row may follow what is known (the table in [`super`], row by row), and what it changes.
 
-use crate::storage::fs::time::Time;
 use crate::storage::log::event::{
-    AFTER_TIMEOUT, CAME_TO_NOTHING, Event, Iteration, Row, TIME_TOO_SHORT, counts_as_loss,
+    AFTER_TIMEOUT, CAME_TO_NOTHING, Event, Iteration, Row, TIME_KEY, TIME_TOO_SHORT, counts_as_loss,
 };
-use crate::storage::search_state::{Knowledge, LOSSES_TO_QUARANTINE, Standing};
+use crate::storage::search_state::{
+    Audit, Best, EpsilonTally, Knowledge, Known, LOSSES_TO_QUARANTINE, LostClaim, Open, Pending,
+    Rule, Standing, Violation,
+};
 
 /// An iteration with its architecture and the epsilon at which that was drawn.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Drawn<'a> {
-    pub(crate) iteration: Iteration,
-    pub(crate) architecture: &'a str,
-    pub(crate) epsilon: f64,
+struct Drawn<'a> {
+    iteration: Iteration,
+    architecture: &'a str,
+    epsilon: f64,
 }
 
-/// What a row says, its needed columns read.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Fact<'a> {
-    Claimed {
-        drawn: Drawn<'a>,
-        attempt: u32,
-        job: &'a str,
-        task: &'a str,
-        expires_at: Time,
-        counts_loss: bool,
-        after_timeout: bool,
-    },
-    /// With the column `of_iteration`.
-    Pending(Drawn<'a>, Iteration),
-    Reused(Drawn<'a>, Iteration),
-    Lost {
-        drawn: Drawn<'a>,
-        /// The attempt that was lost; `None` for an iteration that was never claimed.
-        attempt: Option<u32>,
-        counts_loss: bool,
-        timed_out: bool,
-    },
-    /// With its attempt.
-    Result(Drawn<'a>, u32),
-    Imported(Drawn<'a>),
-    /// At an epsilon.
-    Exhausted(f64),
-    Halted,
-    Resumed,
-    Set(&'a str),
-    Repaired,
-    Void,
-}
-
-impl<'a> Fact<'a> {
-    pub(crate) fn of(row: &'a Row) -> Result<Self, Rule> {
-        let drawn = || {
-            Ok(Drawn {
-                iteration: need(row.iteration, "iteration")?,
-                architecture: need(row.architecture.as_deref(), "architecture")?,
-                epsilon: need(row.epsilon, "epsilon")?,
-            })
-        };
-        Ok(match row.event {
-            Event::Claimed => Self::Claimed {
-                drawn: drawn()?,
-                attempt: need(row.attempt, "attempt")?,
-                job: need(row.job.as_deref(), "job")?,
-                task: need(row.task.as_deref(), "task")?,
-                expires_at: need(row.expires_at, "expires_at")?,
-                counts_loss: row.reason.as_deref() == Some(CAME_TO_NOTHING),
-                after_timeout: row.reason.as_deref() == Some(AFTER_TIMEOUT),
-            },
-            Event::Pending => Self::Pending(drawn()?, need(row.of_iteration, "of_iteration")?),
-            Event::Reused => Self::Reused(drawn()?, need(row.of_iteration, "of_iteration")?),
-            Event::Lost => Self::Lost {
-                drawn: drawn()?,
-                attempt: row.attempt,
-                counts_loss: counts_as_loss(row.reason.as_deref()),
-                timed_out: row.reason.as_deref() == Some(TIME_TOO_SHORT),
-            },
-            Event::Trained | Event::Stopped | Event::Failed | Event::OutOfMemory => {
-                Self::Result(drawn()?, need(row.attempt, "attempt")?)
-            }
-            Event::Imported => Self::Imported(drawn()?),
-            Event::Exhausted => Self::Exhausted(need(row.epsilon, "epsilon")?),
-            Event::Halted => Self::Halted,
-            Event::Resumed => Self::Resumed,
-            Event::Set => Self::Set(need(row.reason.as_deref(), "reason")?),
-            Event::Repaired => Self::Repaired,
-            Event::Void => Self::Void,
+impl<'a> Drawn<'a> {
+    fn of(row: &'a Row) -> Result<Self, Rule> {
+        Ok(Self {
+            iteration: need(row.iteration, "iteration")?,
+            architecture: need(row.architecture.as_deref(), "architecture")?,
+            epsilon: need(row.epsilon, "epsilon")?,
         })
+    }
+
+    /// Checks that an iteration was drawn with this architecture and epsilon.
+    fn check(self, architecture: &str, epsilon: f64) -> Result<(), Rule> {
+        let is_same = (self.architecture, self.epsilon) == (architecture, epsilon);
+        is_same.then_some(()).ok_or(Rule::OtherDraw)
     }
 }
 
@@ -93,127 +36,259 @@ fn need<T>(value: Option<T>, column: &'static str) -> Result<T, Rule> {
     value.ok_or(Rule::Missing(column))
 }
 
-/// A row that may not stand where it stands: damage, or a bug.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{event}` row{} breaks the rules of the log: {rule}", of(*.iteration))]
-pub struct Violation {
-    pub event: Event,
-    pub iteration: Option<Iteration>,
-    pub rule: Rule,
-}
-
-fn of(iteration: Option<Iteration>) -> String {
-    iteration.map_or_else(String::new, |iteration| format!(" of iteration `{iteration}`"))
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Rule {
-    #[error("it has no `{0}`")]
-    Missing(&'static str),
-    #[error("the next iteration is `{0}`")]
-    NotNext(Iteration),
-    #[error("the search is halted")]
-    Halted,
-    #[error("its epsilon is exhausted")]
-    Exhausted,
-    #[error("its architecture has a result, of iteration `{0}`")]
-    Known(Iteration),
-    #[error("its architecture has no result of iteration `of_iteration`")]
-    NotKnown,
-    #[error("its reward is not that of the result")]
-    OtherReward,
-    #[error("its architecture is in training, in iteration `{0}`")]
-    Open(Iteration),
-    #[error("its architecture is not in training in iteration `of_iteration`")]
-    NotOpen,
-    #[error("its architecture is quarantined")]
-    Quarantined,
-    #[error("its architecture is not quarantined")]
-    NotQuarantined,
-    #[error("the iteration is not at that attempt")]
-    NotAtAttempt,
-    #[error("the iteration has ended, or never began")]
-    Ended,
-    #[error("it is not the newest claim of its job and task")]
-    NotNewestOfTask,
-    #[error("the iteration has another architecture or epsilon")]
-    OtherDraw,
-}
-
 impl Knowledge {
-    pub(crate) fn check(&self, fact: &Fact<'_>, row: &Row) -> Result<(), Rule> {
-        match *fact {
-            Fact::Claimed { drawn, attempt: 1, .. } => {
-                self.check_draw(drawn)?;
-                match self.standing(drawn.architecture) {
-                    Standing::Free => Ok(()),
-                    Standing::Known(known) => Err(Rule::Known(known.iteration)),
-                    Standing::Open(open) if self.is_in_doubt(open) => Ok(()),
-                    Standing::Open(open) => Err(Rule::Open(open)),
-                    Standing::Quarantined if self.has_blanks() => Ok(()),
-                    Standing::Quarantined => Err(Rule::Quarantined),
-                }
+    /// Takes in the next row of the log; one that breaks a rule changes nothing.
+    pub fn apply(&mut self, row: &Row) -> Result<(), Violation> {
+        self.take_in(row).map_err(|rule| Violation::of(row, rule))
+    }
+
+    /// Each arm reads the columns that it needs, checks the rules, and then changes what is known.
+    fn take_in(&mut self, row: &Row) -> Result<(), Rule> {
+        match row.event {
+            Event::Claimed => self.claim(row)?,
+            Event::Pending => self.wait(row)?,
+            Event::Reused => self.reuse(row)?,
+            Event::Lost => self.lose_claim(row)?,
+            Event::Trained | Event::Stopped | Event::Failed | Event::OutOfMemory => {
+                self.know(self.check_result(row)?, row);
             }
-            Fact::Claimed { drawn, attempt, .. } if self.is_in_doubt(drawn.iteration) => {
+            Event::Imported => {
+                let drawn = Drawn::of(row)?;
+                self.check_draw(drawn)?;
                 self.check_unknown(drawn.architecture)?;
-                self.check_attempt_in_doubt(drawn, attempt.saturating_sub(1))
+                self.know(drawn, row);
+                self.end_doubt_of_draws();
             }
-            Fact::Claimed { drawn, attempt, job, task, counts_loss, .. } => {
-                self.check_attempt(drawn, attempt.saturating_sub(1))?;
-                let open = &self.open[&drawn.iteration];
-                if (open.job.as_str(), open.task.as_str()) != (job, task) || !open.is_newest_of_task
-                {
-                    return Err(Rule::NotNewestOfTask);
+            Event::Exhausted => {
+                let epsilon = need(row.epsilon, "epsilon")?;
+                self.check_wanted(epsilon)?;
+                self.tally(epsilon).exhausted = true;
+            }
+            Event::Halted => {
+                self.halted = true;
+                self.doubt.halt = false;
+                self.open.values_mut().for_each(|open| open.was_halted = true);
+            }
+            Event::Resumed => {
+                self.halted = false;
+                self.doubt.halt = false;
+            }
+            Event::Set => {
+                let setting = need(row.reason.as_deref(), "reason")?;
+                if setting.split('=').next() == Some(TIME_KEY) {
+                    self.claims_timed_out = 0;
                 }
-                let losses = self.losses(drawn.architecture) + u32::from(counts_loss);
-                if losses < LOSSES_TO_QUARANTINE || self.has_blanks() {
-                    Ok(())
-                } else {
-                    Err(Rule::Quarantined)
-                }
+                self.settings.push(setting.to_owned());
             }
-            Fact::Pending(drawn, of_iteration) => {
-                self.check_draw(drawn)?;
-                match self.standing(drawn.architecture) {
-                    Standing::Open(open) if open == of_iteration => Ok(()),
-                    Standing::Known(known) => Err(Rule::Known(known.iteration)),
-                    Standing::Open(open) if !self.is_in_doubt(open) => Err(Rule::NotOpen),
-                    _ if self.is_in_doubt(of_iteration) => Ok(()),
-                    _ => Err(Rule::NotOpen),
-                }
-            }
-            Fact::Reused(drawn, of_iteration) => {
-                // One whose draw was blanked may have waited since.
-                if !self.may_be_drawn_in_doubt(drawn.iteration) {
-                    if drawn.iteration == self.next_iteration {
-                        self.check_draw(drawn)?;
-                    } else {
-                        self.check_unfinished(drawn)?;
-                    }
-                }
-                match self.known.get(drawn.architecture) {
-                    Some(known) if known.iteration != of_iteration => Err(Rule::NotKnown),
-                    Some(known) if known.reward != row.reward => Err(Rule::OtherReward),
-                    Some(_) => Ok(()),
-                    None if self.is_in_doubt(of_iteration) => Ok(()),
-                    None => Err(Rule::NotKnown),
-                }
-            }
-            Fact::Lost { drawn, attempt: Some(attempt), .. }
-                if self.is_in_doubt(drawn.iteration) =>
-            {
-                self.check_attempt_in_doubt(drawn, attempt)
-            }
-            Fact::Lost { drawn, attempt: Some(attempt), .. } => self.check_attempt(drawn, attempt),
-            Fact::Lost { drawn, attempt: None, .. } => self.check_lost_without_attempt(drawn),
-            Fact::Result(drawn, attempt) => self.check_result(drawn, attempt),
-            Fact::Imported(drawn) => {
-                self.check_draw(drawn)?;
-                self.check_unknown(drawn.architecture)
-            }
-            Fact::Exhausted(epsilon) => self.check_wanted(epsilon),
-            Fact::Halted | Fact::Resumed | Fact::Set(_) | Fact::Repaired | Fact::Void => Ok(()),
+            // It is for those who have read the rows before it.
+            Event::Repaired => {}
+            Event::Void => self.take_in_blank(row.iteration, row.attempt),
         }
+        *self.events.entry(row.event).or_default() += 1;
+        self.seconds.train += row.train_seconds.unwrap_or(0.0);
+        self.seconds.saved += row.saved_seconds.unwrap_or(0.0);
+        self.seconds.lost += row.lost_seconds.unwrap_or(0.0);
+        Ok(())
+    }
+
+    fn claim(&mut self, row: &Row) -> Result<(), Rule> {
+        let drawn = Drawn::of(row)?;
+        let claim = Open {
+            architecture: drawn.architecture.to_owned(),
+            epsilon: drawn.epsilon,
+            attempt: need(row.attempt, "attempt")?,
+            round: row.round,
+            job: need(row.job.clone(), "job")?,
+            task: need(row.task.clone(), "task")?,
+            host: row.host.clone(),
+            claimed_at: row.time,
+            expires_at: need(row.expires_at, "expires_at")?,
+            is_newest_of_task: true,
+            was_halted: false,
+            timeouts: match row.reason.as_deref() {
+                Some(AFTER_TIMEOUT) => {
+                    self.open.get(&drawn.iteration).map_or(0, |before| before.timeouts) + 1
+                }
+                _ => 0,
+            },
+        };
+        let counts_loss = row.reason.as_deref() == Some(CAME_TO_NOTHING);
+        if claim.attempt == 1 {
+            self.check_first_claim(drawn)?;
+            self.end_doubt(drawn.iteration);
+            self.end_doubt_of_draws();
+        } else {
+            self.check_next_claim(drawn, &claim, counts_loss)?;
+        }
+        if counts_loss {
+            self.count_loss(drawn.architecture);
+        }
+        self.close_others(drawn);
+        self.end(drawn);
+        for open in self.open.values_mut().filter(|open| open.is_of_task(&claim.job, &claim.task)) {
+            open.is_newest_of_task = false;
+        }
+        self.open.insert(drawn.iteration, claim);
+        Ok(())
+    }
+
+    fn check_first_claim(&self, drawn: Drawn<'_>) -> Result<(), Rule> {
+        self.check_draw(drawn)?;
+        match self.standing(drawn.architecture) {
+            Standing::Free => Ok(()),
+            Standing::Known(known) => Err(Rule::Known(known.iteration)),
+            Standing::Open(open) if self.is_in_doubt(open) => Ok(()),
+            Standing::Open(open) => Err(Rule::Open(open)),
+            Standing::Quarantined if self.has_blanks() => Ok(()),
+            Standing::Quarantined => Err(Rule::Quarantined),
+        }
+    }
+
+    fn check_next_claim(
+        &self,
+        drawn: Drawn<'_>,
+        claim: &Open,
+        counts_loss: bool,
+    ) -> Result<(), Rule> {
+        let earlier = claim.attempt.saturating_sub(1);
+        if self.is_in_doubt(drawn.iteration) {
+            self.check_unknown(drawn.architecture)?;
+            return self.check_attempt(drawn, earlier);
+        }
+        self.check_attempt(drawn, earlier)?;
+        let open = &self.open[&drawn.iteration];
+        let losses = self.losses(drawn.architecture) + u32::from(counts_loss);
+        if !open.is_of_task(&claim.job, &claim.task) || !open.is_newest_of_task {
+            Err(Rule::NotNewestOfTask)
+        } else if losses >= LOSSES_TO_QUARANTINE && !self.has_blanks() {
+            Err(Rule::Quarantined)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn wait(&mut self, row: &Row) -> Result<(), Rule> {
+        let drawn = Drawn::of(row)?;
+        let of_iteration = need(row.of_iteration, "of_iteration")?;
+        self.check_draw(drawn)?;
+        match self.standing(drawn.architecture) {
+            Standing::Open(open) if open == of_iteration => {}
+            Standing::Known(known) => return Err(Rule::Known(known.iteration)),
+            Standing::Open(open) if !self.is_in_doubt(open) => return Err(Rule::NotOpen),
+            _ if self.is_in_doubt(of_iteration) => {}
+            _ => return Err(Rule::NotOpen),
+        }
+        self.end(drawn);
+        self.end_doubt(drawn.iteration);
+        self.end_doubt_of_draws();
+        let Drawn { iteration, architecture, epsilon } = drawn;
+        let architecture = architecture.to_owned();
+        self.pending.insert(iteration, Pending { architecture, epsilon, round: row.round });
+        Ok(())
+    }
+
+    fn reuse(&mut self, row: &Row) -> Result<(), Rule> {
+        let drawn = Drawn::of(row)?;
+        let of_iteration = need(row.of_iteration, "of_iteration")?;
+        // One whose draw was blanked may have waited since.
+        if !self.may_be_drawn_in_doubt(drawn.iteration) {
+            if drawn.iteration == self.next_iteration {
+                self.check_draw(drawn)?;
+            } else {
+                self.check_unfinished(drawn)?;
+            }
+        }
+        match self.known.get(drawn.architecture) {
+            Some(known) if known.iteration != of_iteration => return Err(Rule::NotKnown),
+            Some(known) if known.reward != row.reward => return Err(Rule::OtherReward),
+            Some(_) => self.end_doubt(drawn.iteration),
+            // The result that it reuses was blanked: one of its own may come and is the only one.
+            None if self.is_in_doubt(of_iteration) => {
+                self.doubt.iterations.insert(drawn.iteration);
+            }
+            None => return Err(Rule::NotKnown),
+        }
+        self.end(drawn);
+        Ok(())
+    }
+
+    /// A claim that ends without a result counts as a loss, unless the search was halted after it
+    /// had begun, or the row says that no network could have been trained there.
+    fn lose_claim(&mut self, row: &Row) -> Result<(), Rule> {
+        let drawn = Drawn::of(row)?;
+        match row.attempt {
+            Some(attempt) => self.check_attempt(drawn, attempt)?,
+            None => self.check_lost_without_attempt(drawn)?,
+        }
+        let was_halted = self.open.get(&drawn.iteration).is_some_and(|open| open.was_halted);
+        let reason = row.reason.as_deref();
+        self.claims_timed_out += u32::from(reason == Some(TIME_TOO_SHORT));
+        self.end(drawn);
+        let Some(attempt) = row.attempt else {
+            self.end_doubt(drawn.iteration);
+            return Ok(());
+        };
+        // Its result may still come, of an attempt whose row was blanked, too: the doubt stays.
+        if !self.known.contains_key(drawn.architecture) {
+            if counts_as_loss(reason) && !was_halted {
+                self.count_loss(drawn.architecture);
+            }
+            let Drawn { iteration, architecture, epsilon } = drawn;
+            let architecture = architecture.to_owned();
+            self.lost.insert(iteration, LostClaim { architecture, epsilon, attempt });
+        }
+        Ok(())
+    }
+
+    /// A draw of a quarantined architecture, or a pending iteration whose training has ended.
+    fn check_lost_without_attempt(&self, drawn: Drawn<'_>) -> Result<(), Rule> {
+        let standing = self.standing(drawn.architecture);
+        let in_doubt = self.may_be_drawn_in_doubt(drawn.iteration);
+        if drawn.iteration == self.next_iteration && !in_doubt {
+            self.check_draw(drawn)?;
+            return match standing {
+                Standing::Quarantined => Ok(()),
+                Standing::Free if self.has_blanks() => Ok(()),
+                Standing::Open(open) if self.is_in_doubt(open) => Ok(()),
+                _ => Err(Rule::NotQuarantined),
+            };
+        }
+        match self.pending.get(&drawn.iteration) {
+            Some(pending) => drawn.check(&pending.architecture, pending.epsilon)?,
+            None if in_doubt => {}
+            None => return Err(Rule::Ended),
+        }
+        match standing {
+            Standing::Known(known) => Err(Rule::Known(known.iteration)),
+            Standing::Open(open) if self.is_in_doubt(open) => Ok(()),
+            Standing::Open(open) => Err(Rule::Open(open)),
+            Standing::Free | Standing::Quarantined => Ok(()),
+        }
+    }
+
+    /// The iteration is open or a lost claim, the attempt one of its own, and its architecture has
+    /// no result.
+    fn check_result<'a>(&self, row: &'a Row) -> Result<Drawn<'a>, Rule> {
+        let drawn = Drawn::of(row)?;
+        let attempt = need(row.attempt, "attempt")?;
+        self.check_unknown(drawn.architecture)?;
+        let newest = if let Some(open) = self.open.get(&drawn.iteration) {
+            drawn.check(&open.architecture, open.epsilon)?;
+            open.attempt
+        } else if let Some(lost) = self.lost.get(&drawn.iteration) {
+            drawn.check(&lost.architecture, lost.epsilon)?;
+            lost.attempt
+        } else if self.may_be_drawn_in_doubt(drawn.iteration) {
+            return Ok(drawn);
+        } else {
+            return Err(Rule::Ended);
+        };
+        let is_there = (1..=newest).contains(&attempt) || self.is_in_doubt(drawn.iteration);
+        is_there.then_some(drawn).ok_or(Rule::NotAtAttempt)
+    }
+
+    pub(super) fn allow_result(&self, row: &Row) -> Result<(), Violation> {
+        self.check_result(row).map(drop).map_err(|rule| Violation::of(row, rule))
     }
 
     /// A draw takes the next number, at an epsilon that is still drawn at.
@@ -240,18 +315,13 @@ impl Knowledge {
         }
     }
 
-    /// The iteration is open, and this is its newest attempt.
+    /// The iteration is open, and this is its newest attempt; in doubt a later one than is known.
     fn check_attempt(&self, drawn: Drawn<'_>, attempt: u32) -> Result<(), Rule> {
+        let in_doubt = self.is_in_doubt(drawn.iteration);
         match self.open.get(&drawn.iteration) {
-            Some(open) if open.attempt == attempt => same(drawn, &open.architecture, open.epsilon),
-            _ => Err(Rule::NotAtAttempt),
-        }
-    }
-
-    /// The iteration was open at this attempt or an earlier one, by the rows that were not blanked.
-    fn check_attempt_in_doubt(&self, drawn: Drawn<'_>, attempt: u32) -> Result<(), Rule> {
-        match self.open.get(&drawn.iteration) {
-            Some(open) if open.attempt <= attempt => same(drawn, &open.architecture, open.epsilon),
+            Some(open) if open.attempt == attempt || (in_doubt && open.attempt < attempt) => {
+                drawn.check(&open.architecture, open.epsilon)
+            }
             None if self.may_be_drawn_in_doubt(drawn.iteration) => Ok(()),
             _ => Err(Rule::NotAtAttempt),
         }
@@ -260,64 +330,89 @@ impl Knowledge {
     /// The iteration is open or pending.
     fn check_unfinished(&self, drawn: Drawn<'_>) -> Result<(), Rule> {
         if let Some(open) = self.open.get(&drawn.iteration) {
-            same(drawn, &open.architecture, open.epsilon)
+            drawn.check(&open.architecture, open.epsilon)
         } else if let Some(pending) = self.pending.get(&drawn.iteration) {
-            same(drawn, &pending.architecture, pending.epsilon)
+            drawn.check(&pending.architecture, pending.epsilon)
         } else {
             Err(Rule::Ended)
         }
     }
 
-    /// A draw of a quarantined architecture, or a pending iteration whose training has ended.
-    fn check_lost_without_attempt(&self, drawn: Drawn<'_>) -> Result<(), Rule> {
-        let standing = self.standing(drawn.architecture);
-        let in_doubt = self.may_be_drawn_in_doubt(drawn.iteration);
-        if drawn.iteration == self.next_iteration && !in_doubt {
-            self.check_draw(drawn)?;
-            return match standing {
-                Standing::Quarantined => Ok(()),
-                Standing::Free if self.has_blanks() => Ok(()),
-                Standing::Open(open) if self.is_in_doubt(open) => Ok(()),
-                _ => Err(Rule::NotQuarantined),
-            };
-        }
-        match self.pending.get(&drawn.iteration) {
-            Some(pending) => same(drawn, &pending.architecture, pending.epsilon)?,
-            None if in_doubt => {}
-            None => return Err(Rule::Ended),
-        }
-        match standing {
-            Standing::Known(known) => Err(Rule::Known(known.iteration)),
-            Standing::Open(open) if self.is_in_doubt(open) => Ok(()),
-            Standing::Open(open) => Err(Rule::Open(open)),
-            Standing::Free | Standing::Quarantined => Ok(()),
+    /// The iteration is no longer what it was. Its epsilon has begun.
+    fn end(&mut self, drawn: Drawn<'_>) {
+        self.tally(drawn.epsilon);
+        self.count_draw(drawn.iteration);
+        self.open.remove(&drawn.iteration);
+        self.pending.remove(&drawn.iteration);
+        self.lost.remove(&drawn.iteration);
+    }
+
+    /// An architecture is trained by one iteration at a time: the end of another one was blanked.
+    fn close_others(&mut self, drawn: Drawn<'_>) {
+        let others = self.open.iter().filter(|(iteration, open)| {
+            open.architecture == drawn.architecture && **iteration != drawn.iteration
+        });
+        for iteration in others.map(|(&iteration, _)| iteration).collect::<Vec<_>>() {
+            let open = self.open.remove(&iteration).expect("it was found there");
+            let Open { architecture, epsilon, attempt, .. } = open;
+            self.lost.insert(iteration, LostClaim { architecture, epsilon, attempt });
         }
     }
 
-    /// The iteration is open or a lost claim, the attempt one of its own, and its architecture has
-    /// no result.
-    fn check_result(&self, drawn: Drawn<'_>, attempt: u32) -> Result<(), Rule> {
-        self.check_unknown(drawn.architecture)?;
-        let newest = if let Some(open) = self.open.get(&drawn.iteration) {
-            same(drawn, &open.architecture, open.epsilon)?;
-            open.attempt
-        } else if let Some(lost) = self.lost.get(&drawn.iteration) {
-            same(drawn, &lost.architecture, lost.epsilon)?;
-            lost.attempt
-        } else if self.may_be_drawn_in_doubt(drawn.iteration) {
-            return Ok(());
-        } else {
-            return Err(Rule::Ended);
+    fn count_loss(&mut self, architecture: &str) {
+        if !self.known.contains_key(architecture) {
+            *self.losses.entry(architecture.to_owned()).or_default() += 1;
+        }
+    }
+
+    fn know(&mut self, drawn: Drawn<'_>, row: &Row) {
+        self.end(drawn);
+        self.end_doubt(drawn.iteration);
+        let known = Known {
+            iteration: drawn.iteration,
+            epsilon: drawn.epsilon,
+            reward: row.reward,
+            best_validation_accuracy: row.best_validation_accuracy,
         };
-        let is_there = (1..=newest).contains(&attempt) || self.is_in_doubt(drawn.iteration);
-        if is_there { Ok(()) } else { Err(Rule::NotAtAttempt) }
+        self.known.insert(drawn.architecture.to_owned(), known);
+        self.tally(drawn.epsilon).results += 1;
+        if !self.is_time_too_short() {
+            self.claims_timed_out = 0;
+        }
+        self.losses.remove(drawn.architecture);
+        self.lost.retain(|_, lost| lost.architecture != drawn.architecture);
+        self.compare_with_best(drawn, row);
     }
-}
 
-fn same(drawn: Drawn<'_>, architecture: &str, epsilon: f64) -> Result<(), Rule> {
-    if (drawn.architecture, drawn.epsilon) == (architecture, epsilon) {
-        Ok(())
-    } else {
-        Err(Rule::OtherDraw)
+    fn compare_with_best(&mut self, drawn: Drawn<'_>, row: &Row) {
+        self.newest_round_with_result = self.newest_round_with_result.max(row.round);
+        // What a stopped or failed network has shown is no final accuracy.
+        let is_final = matches!(row.event, Event::Trained | Event::Imported);
+        if let Some(accuracy) = row.best_validation_accuracy.filter(|_| is_final)
+            && self.best.as_ref().is_none_or(|best| best.best_validation_accuracy < accuracy)
+        {
+            self.best = Some(Best {
+                iteration: drawn.iteration,
+                architecture: drawn.architecture.to_owned(),
+                best_validation_accuracy: accuracy,
+            });
+        }
+        if let Some(last) = row.last_validation_accuracy.filter(|_| row.event == Event::Trained) {
+            self.last_accuracies.add(last);
+            if let Some(y_best) = row.y_best.filter(|_| row.audit == Some(true)) {
+                let (iteration, is_false_stop) = (drawn.iteration, last > y_best);
+                self.audits.push(Audit { iteration, is_false_stop });
+            }
+        }
+    }
+
+    fn tally(&mut self, epsilon: f64) -> &mut EpsilonTally {
+        let tallies = &mut self.epsilons;
+        let index = tallies.iter().position(|tally| tally.epsilon == epsilon);
+        let index = index.unwrap_or_else(|| {
+            tallies.push(EpsilonTally { epsilon, results: 0, exhausted: false });
+            tallies.len() - 1
+        });
+        &mut tallies[index]
     }
 }

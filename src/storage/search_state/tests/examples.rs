@@ -2,11 +2,10 @@
 
 use crate::storage::log::event::refusal_as_reason;
 use crate::storage::log::event::{Attempt, Event, Iteration, Row};
-use crate::storage::search_state::rules::Rule;
 use crate::storage::search_state::tests::world::{
     World, Write, attempt_of, claimant, result, schedule, time,
 };
-use crate::storage::search_state::{EarlierAttempt, Knowledge, Record, Standing};
+use crate::storage::search_state::{EarlierAttempt, Knowledge, Record, Rule, Standing};
 
 /// A world in which stage 1 (epsilon 1) wants two architectures and stage 2 (epsilon 0.875) one.
 fn world() -> World {
