@@ -1,7 +1,7 @@
 //! One row of the log: one event, and the columns that say what is known of it. Rows are made by
 //! the constructors at the end, so that none lacks a column that its event needs.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use smart_default::SmartDefault;
 use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 
@@ -10,9 +10,9 @@ use crate::q_learning::Epsilon;
 use crate::storage::fs::time::Time;
 
 /// The number of one sampled architecture, from 1: the paper's counter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
-#[derive(derive_more::Display, SmartDefault)]
+#[derive(derive_more::Display, derive_more::FromStr, SmartDefault)]
 pub struct Iteration(#[default = 1] pub u64);
 
 impl Iteration {
@@ -33,7 +33,7 @@ pub struct Attempt {
 }
 
 /// What has happened; printed as it stands in the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[derive(Default, Display, EnumString, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
@@ -81,7 +81,7 @@ impl Event {
 /// One event with every column of the log, in the order of the file; a column that does not apply
 /// is empty. Meanings and units stand in the data dictionary (`report/tables/iterations.rs`), here
 /// what is not said there.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Row {
     pub iteration: Option<Iteration>,
     pub event: Event,

@@ -3,23 +3,36 @@
 //! RFC 4180 quoting; numbers are the shortest that read back as the same; a missing value is an
 //! empty field. No field holds CR, LF or NUL, so that a line is a row and a row is a line.
 
-use std::sync::LazyLock;
-
-use csv::{ByteRecord, ReaderBuilder, Terminator, WriterBuilder};
+use std::borrow::Cow;
+use std::fmt::Display;
+use std::io::Write;
+use std::iter;
+use std::str::FromStr;
 
 use crate::outcome::NotAnAccuracy;
 use crate::space::SpaceError;
 use crate::storage::log::event::{Event, Iteration, Row};
 use crate::storage::{fs::time::Time, search_state::Violation};
 
-/// The columns in the order of the file: the fields of [`Row`], as serde names them.
-pub static COLUMNS: LazyLock<Vec<String>> = LazyLock::new(|| {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.serialize(Row::default()).expect("a row of plain fields is written to memory");
-    let text = String::from_utf8(writer.into_inner().expect("memory takes every byte"));
-    let text = text.expect("names of fields are text");
-    text.lines().next().unwrap_or_default().split(',').map(str::to_owned).collect()
-});
+/// Takes the columns in the order of the file: the fields of [`Row`], all of them.
+macro_rules! columns {
+    ($($column:ident)*) => {
+        pub const COLUMNS: &[&str] = &[$(stringify!($column)),*];
+
+        fn cells(row: &mut Row) -> [&mut dyn Cell; COLUMNS.len()] {
+            let Row { $($column),* } = row;
+            [$($column),*]
+        }
+    };
+}
+
+columns! {
+    iteration event attempt round epsilon architecture of_iteration reward
+    best_validation_accuracy best_epoch last_validation_accuracy epochs predicted_accuracy sigma
+    y_best stop_probability threshold audit parameters macs layers learning_rate restarts
+    train_seconds saved_seconds lost_seconds view reason device host job task started_at time
+    expires_at repeat predictor strategy
+}
 
 /// The header line of the log, its newline included.
 pub fn header() -> String {
@@ -59,6 +72,72 @@ pub enum RowError {
     Reward(#[from] NotAnAccuracy),
 }
 
+/// What stands in a column of a row.
+trait Cell {
+    /// Returns whether the text is a value of the column.
+    fn parse(&mut self, text: &str) -> bool;
+    fn print(&self, column: &'static str, line: &mut Vec<u8>) -> Result<(), RowError>;
+}
+
+impl<T: Value> Cell for Option<T> {
+    fn parse(&mut self, text: &str) -> bool {
+        *self = if text.is_empty() { None } else { text.parse().ok() };
+        self.is_some() || text.is_empty()
+    }
+
+    fn print(&self, column: &'static str, line: &mut Vec<u8>) -> Result<(), RowError> {
+        self.as_ref().map_or(Ok(()), |value| value.print(column, line))
+    }
+}
+
+impl Cell for Event {
+    fn parse(&mut self, text: &str) -> bool {
+        text.parse().map(|event| *self = event).is_ok()
+    }
+
+    fn print(&self, _: &'static str, line: &mut Vec<u8>) -> Result<(), RowError> {
+        line.extend_from_slice(<&str>::from(self).as_bytes());
+        Ok(())
+    }
+}
+
+trait Value: FromStr + Display {
+    fn print(&self, _column: &'static str, line: &mut Vec<u8>) -> Result<(), RowError> {
+        write!(line, "{self}").expect("memory takes every byte");
+        Ok(())
+    }
+}
+
+impl Value for bool {}
+impl Value for u32 {}
+impl Value for u64 {}
+impl Value for Iteration {}
+impl Value for Time {}
+
+impl Value for f64 {
+    fn print(&self, column: &'static str, line: &mut Vec<u8>) -> Result<(), RowError> {
+        if !self.is_finite() {
+            return Err(RowError::NotFinite { column });
+        }
+        line.extend_from_slice(ryu::Buffer::new().format_finite(*self).as_bytes());
+        Ok(())
+    }
+}
+
+impl Value for String {
+    fn print(&self, column: &'static str, line: &mut Vec<u8>) -> Result<(), RowError> {
+        if self.is_empty() || self.contains(['\r', '\n', '\0']) {
+            return Err(RowError::Forbidden { column });
+        }
+        match self.contains([',', '"']) {
+            true => write!(line, "\"{}\"", self.replace('"', "\"\"")),
+            false => line.write_all(self.as_bytes()),
+        }
+        .expect("memory takes every byte");
+        Ok(())
+    }
+}
+
 impl Row {
     pub fn to_line(&self) -> Result<Vec<u8>, RowError> {
         lines(std::slice::from_ref(self))
@@ -66,147 +145,87 @@ impl Row {
 
     /// Reads a line of the log, given without its newline.
     pub fn parse(line: &[u8]) -> Result<Self, RowError> {
-        if line.contains(&b'\n') {
-            return Err(RowError::Columns { found: 0 });
+        let text = String::from_utf8_lossy(line);
+        let fields: Vec<_> = fields(&text).collect();
+        if let Some(void) = void(&fields) {
+            return Ok(void);
         }
-        let terminated = [line, b"\n"].concat();
-        let mut rows = parse_rows(&terminated).map_err(|(.., error)| error)?;
-        Ok(rows.pop().expect("a line gives a row or an error"))
-    }
-
-    fn check(&self) -> Result<(), RowError> {
-        let texts = [
-            ("architecture", &self.architecture),
-            ("reason", &self.reason),
-            ("device", &self.device),
-            ("host", &self.host),
-            ("job", &self.job),
-            ("task", &self.task),
-            ("strategy", &self.strategy),
-        ];
-        for (column, text) in texts {
-            let is_forbidden = |byte| matches!(byte, b'\r' | b'\n' | 0);
-            if text.as_ref().is_some_and(|text| text.is_empty() || text.bytes().any(is_forbidden)) {
-                return Err(RowError::Forbidden { column });
+        if fields.len() != COLUMNS.len() {
+            return Err(RowError::Columns { found: fields.len() });
+        }
+        let is_utf8 = matches!(text, Cow::Borrowed(_));
+        let mut row = Self::default();
+        for ((cell, column), field) in cells(&mut row).into_iter().zip(COLUMNS).zip(fields) {
+            let is_text = is_utf8 || !field.contains(char::REPLACEMENT_CHARACTER);
+            if !is_text || !cell.parse(&field) {
+                return Err(RowError::Unreadable { column, value: field.into_owned() });
             }
         }
-        let numbers = [
-            ("epsilon", self.epsilon),
-            ("reward", self.reward),
-            ("best_validation_accuracy", self.best_validation_accuracy),
-            ("last_validation_accuracy", self.last_validation_accuracy),
-            ("predicted_accuracy", self.predicted_accuracy),
-            ("sigma", self.sigma),
-            ("y_best", self.y_best),
-            ("stop_probability", self.stop_probability),
-            ("threshold", self.threshold),
-            ("learning_rate", self.learning_rate),
-            ("train_seconds", self.train_seconds),
-            ("saved_seconds", self.saved_seconds),
-            ("lost_seconds", self.lost_seconds),
-        ];
-        match numbers.iter().find(|(_, number)| number.is_some_and(|number| !number.is_finite())) {
-            Some((column, _)) => Err(RowError::NotFinite { column }),
-            None => Ok(()),
-        }
+        let mut printed = Vec::with_capacity(line.len() + 1);
+        print(&mut row, &mut printed)?;
+        if printed[..printed.len() - 1] == *line { Ok(row) } else { Err(RowError::NotCanonical) }
     }
-}
-
-type Printer = csv::Writer<Vec<u8>>;
-
-fn printer() -> Printer {
-    let mut builder = WriterBuilder::new();
-    builder.has_headers(false).terminator(Terminator::Any(b'\n'));
-    builder.from_writer(Vec::new())
-}
-
-fn print(row: &Row, printer: &mut Printer) -> Result<(), RowError> {
-    row.check()?;
-    printer.serialize(row).expect("a row of plain fields is written to memory");
-    printer.flush().expect("memory takes every byte");
-    Ok(())
 }
 
 /// The lines of rows, to be appended in one write.
 pub fn lines(rows: &[Row]) -> Result<Vec<u8>, RowError> {
-    let mut printer = printer();
-    rows.iter().try_for_each(|row| print(row, &mut printer))?;
-    Ok(printer.into_inner().expect("memory takes every byte"))
+    let mut lines = Vec::new();
+    rows.iter().try_for_each(|row| print(&mut row.clone(), &mut lines))?;
+    Ok(lines)
+}
+
+fn print(row: &mut Row, line: &mut Vec<u8>) -> Result<(), RowError> {
+    for (cell, column) in cells(row).into_iter().zip(COLUMNS) {
+        cell.print(column, line)?;
+        line.push(b',');
+    }
+    *line.last_mut().expect("a row has columns") = b'\n';
+    Ok(())
 }
 
 /// Of the first line that is refused: how many rows stand before it, and its first byte.
 pub fn parse_rows(bytes: &[u8]) -> Result<Vec<Row>, (usize, usize, RowError)> {
-    let mut builder = ReaderBuilder::new();
-    builder.has_headers(false).flexible(true).terminator(Terminator::Any(b'\n'));
-    let mut reader = builder.from_reader(bytes);
-    let (mut record, mut printer) = (ByteRecord::new(), printer());
     let (mut rows, mut at) = (Vec::new(), 0);
-    while at < bytes.len() {
-        reader.read_byte_record(&mut record).expect("memory gives every byte");
-        let end = reader.position().byte() as usize;
-        let row = read_row(&record, &bytes[at..end], &mut printer);
-        rows.push(row.map_err(|error| (rows.len(), at, error))?);
-        at = end;
+    for line in bytes.split_inclusive(|&byte| byte == b'\n') {
+        let whole = line.strip_suffix(b"\n").ok_or(RowError::Columns { found: 0 });
+        rows.push(whole.and_then(Row::parse).map_err(|error| (rows.len(), at, error))?);
+        at += line.len();
     }
     Ok(rows)
 }
 
-fn read_row(record: &ByteRecord, line: &[u8], printer: &mut Printer) -> Result<Row, RowError> {
-    // A blank line is skipped by the reader, and a quote left open swallows the lines after it.
-    if line.iter().position(|&byte| byte == b'\n') != Some(line.len() - 1) {
-        return Err(RowError::Columns { found: 0 });
-    }
-    if let Some(void) = void(record) {
-        return Ok(void);
-    }
-    let row = row(record)?;
-    let from = printer.get_ref().len();
-    print(&row, printer)?;
-    if printer.get_ref()[from..] == *line { Ok(row) } else { Err(RowError::NotCanonical) }
-}
-
-fn row(record: &ByteRecord) -> Result<Row, RowError> {
-    if record.len() != COLUMNS.len() {
-        return Err(RowError::Columns { found: record.len() });
-    }
-    record.deserialize(None).map_err(|error| {
-        let column = match error.kind() {
-            csv::ErrorKind::Deserialize { err, .. } => err.field(),
-            _ => None,
-        };
-        // Text that is not UTF-8, an unknown event and a wrong time are reported without their
-        // column.
-        let is_wrong = |&index: &usize| {
-            let Ok(text) = str::from_utf8(&record[index]) else { return true };
-            match COLUMNS[index].as_str() {
-                "event" => text.parse::<Event>().is_err(),
-                "started_at" | "time" | "expires_at" => {
-                    !text.is_empty() && text.parse::<Time>().is_err()
-                }
-                _ => false,
-            }
-        };
-        let column = column
-            .map(|index| index as usize)
-            .or_else(|| (0..COLUMNS.len()).find(is_wrong))
-            .unwrap_or(0);
-        RowError::Unreadable {
-            column: &COLUMNS[column],
-            value: String::from_utf8_lossy(&record[column]).into_owned(),
-        }
+/// The fields of a line without their quotes.
+fn fields(line: &str) -> impl Iterator<Item = Cow<'_, str>> {
+    let mut rest = Some(line);
+    iter::from_fn(move || {
+        let line = rest?;
+        let is_quoted = line.starts_with('"');
+        let mut is_inside = false;
+        let end = line.bytes().position(|byte| {
+            is_inside ^= is_quoted && byte == b'"';
+            byte == b',' && !is_inside
+        });
+        rest = end.map(|end| &line[end + 1..]);
+        let field = &line[..end.unwrap_or(line.len())];
+        let inner = field.strip_prefix('"').and_then(|field| field.strip_suffix('"'));
+        Some(inner.map_or(Cow::Borrowed(field), |inner| match inner.contains('"') {
+            true => inner.replace("\"\"", "\"").into(),
+            false => inner.into(),
+        }))
     })
 }
 
 /// A row that `verify --repair` blanked: `iteration,void,attempt` and anything after it, as far as
 /// its length allowed; commas alone when it did not allow the event.
-fn void(record: &ByteRecord) -> Option<Row> {
-    let number = |field: usize| str::from_utf8(record.get(field)?).ok()?.parse().ok();
-    let is_short = (2..=",void".len()).contains(&record.len());
-    if !(is_short && record.iter().all(<[u8]>::is_empty)) && record.get(1) != Some(b"void") {
+fn void(fields: &[Cow<'_, str>]) -> Option<Row> {
+    let is_short = (2..=",void".len()).contains(&fields.len());
+    let is_void = fields.get(1).is_some_and(|event| event == "void");
+    if !is_void && !(is_short && fields.iter().all(|field| field.is_empty())) {
         return None;
     }
-    let attempt = number(2).and_then(|attempt| u32::try_from(attempt).ok());
-    Some(Row { iteration: number(0).map(Iteration), attempt, ..Row::new(Event::Void) })
+    let iteration = fields[0].parse().ok();
+    let attempt = fields.get(2).and_then(|field| field.parse().ok());
+    Some(Row { iteration, attempt, ..Row::new(Event::Void) })
 }
 
 #[cfg(test)]
