@@ -32,12 +32,11 @@ use crate::simulate::{
     metaqnn simulate curves.csv --regressor last-seen --scores scores.csv --json\n  \
     metaqnn simulate curves.csv --scheduler f-hyperband --delta 0.95 --kappa 0.2,0.5\n  \
     metaqnn simulate EXPERIMENT --burn-in 30\n\n\
-    A file has one network a row. Its first column is an id; the columns of the curve share a\n\
-    name and end in the number of the epoch (`y1` .. or `acc_01` ..); all other columns of\n\
-    numbers are features, as they are. Of an experiment, the networks \
-    trained to the end are replayed.\n\n\
-    In each order the first networks, the burn-in, are trained to the end and the predictor is\n\
-    fitted to them; the others are walked in order and stopped as soon as the probability that\n\
+    A file has one network a row. Its first column is an id; the columns of the curve share a \
+    name and end in the number of the epoch (`y1` .. or `acc_01` ..); all other columns of numbers \
+    are features, as they are. Of an experiment, the networks trained to the end are replayed.\n\n\
+    In each order the first networks, the burn-in, are trained to the end and the predictor is \
+    fitted to them; the others are walked in order and stopped as soon as the probability that \
     they end below the best one reaches delta.\n\n\
     JSON, one object for each setting (with several inputs, `file` comes first):\n  \
     delta, top_n, offset\n  \
@@ -48,15 +47,15 @@ use crate::simulate::{
     orders_best_in_walk    orders in which it was walked\n  \
     top10_kept             of the ten best networks those trained to the end; mean\n  \
     regret_mean, regret_max  best of all minus best trained to the end; in the unit after --log\n\
-    With a scheduler: scheduler, eta, kappa, delta, offset, runs, networks, epochs, speedup,\n\
-    share_stopped, best_mean, best_standard_error, regret_mean, regret_max (speedup and regret\n\
+    With a scheduler: scheduler, eta, kappa, delta, offset, runs, networks, epochs, speedup, \
+    share_stopped, best_mean, best_standard_error, regret_mean, regret_max (speedup and regret \
     against plain Hyperband).\n\n\
-    The trace has, for each setting and walked network, its stop or its last verdict: delta,\n\
-    top_n, offset, id, stopped, epoch (from 1), predicted, sigma, best (before the offset),\n\
-    stop_probability.\n\
-    Its values are those that the rule compares: losses are negated, after --log.\n\
-    The scores have regressor, epoch, r_squared, r_squared_standard_error and mean_absolute_error\n\
-    on the networks after the burn-in, for the regressor and for the last value seen.")]
+    The trace has, for each setting and walked network, its stop or its last verdict: delta, \
+    top_n, offset, id, stopped, epoch (from 1), predicted, sigma, best (before the offset), \
+    stop_probability. Its values are those that the rule compares: losses are negated, after \
+    --log. The scores have regressor, epoch, r_squared, r_squared_standard_error and \
+    mean_absolute_error on the networks after the burn-in, for the regressor and for the last \
+    value seen.")]
 pub struct SimulateArgs {
     /// Files of recorded curves (CSV), or experiment directories
     #[arg(required = true, value_name = "FILE|EXPERIMENT")]
@@ -72,83 +71,68 @@ pub struct SimulateArgs {
     scores: Option<PathBuf>,
     #[command(flatten, next_help_heading = "Reading a file")]
     curves: CurveOptions,
-    #[command(flatten, next_help_heading = "Walk")]
-    walk: WalkArgs,
-    #[command(flatten, next_help_heading = "Predictor")]
-    predictor: PredictorArgs,
-    #[command(flatten, next_help_heading = "Hyperband")]
-    hyperband: HyperbandArgs,
-}
-
-#[derive(Debug, Args)]
-struct WalkArgs {
     /// Networks trained to the end before any is stopped (above 100, sigma comes from ten folds)
     #[arg(long, value_name = "N", default_value_t = PredictorParams::default().burn_in)]
+    #[arg(help_heading = "Walk")]
     burn_in: usize,
     /// Random orders of the networks, at most 100000
     #[arg(long, value_name = "N", default_value_t = 100)]
-    #[arg(value_parser = RangedU64ValueParser::<usize>::new().range(1..=100_000))]
+    #[arg(help_heading = "Walk", value_parser = RangedU64ValueParser::<usize>::new().range(1..=100_000))]
     orders: usize,
     /// One order: that of the file
-    #[arg(long, conflicts_with = "orders")]
+    #[arg(long, conflicts_with = "orders", help_heading = "Walk")]
     file_order: bool,
     /// Stop probabilities from which a network is stopped, above 0.5 and below 1
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = threshold)]
-    #[arg(default_value = "0.9,0.95,0.99")]
+    #[arg(default_value = "0.9,0.95,0.99", help_heading = "Walk")]
     delta: Vec<f64>,
     /// Compare with the n-th best network, so that the best n are trained to the end (with
     /// Hyperband kappa says so)
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = at_least::<1>)]
-    #[arg(default_value = "1")]
+    #[arg(default_value = "1", help_heading = "Walk")]
     top_n: Vec<usize>,
     /// Let networks finish that are predicted within this of the best
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = not_negative)]
-    #[arg(allow_negative_numbers = true, default_value = "0")]
+    #[arg(allow_negative_numbers = true, default_value = "0", help_heading = "Walk")]
     offset: Vec<f64>,
     /// Seed of the orders and of the search for hyperparameters
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, help_heading = "Walk")]
     seed: u64,
-}
-
-#[derive(Debug, Args)]
-struct PredictorArgs {
     /// The regression model
     #[arg(long, value_name = "NAME", value_enum, default_value_t = Regressor::NuSvrRbf)]
+    #[arg(help_heading = "Predictor")]
     regressor: Regressor,
     /// C of the nu-SVR [default: searched, as the next two]
-    #[arg(long, allow_negative_numbers = true)]
+    #[arg(long, allow_negative_numbers = true, help_heading = "Predictor")]
     c: Option<f64>,
     /// nu of the nu-SVR, above 0 and at most 1
-    #[arg(long, allow_negative_numbers = true)]
+    #[arg(long, allow_negative_numbers = true, help_heading = "Predictor")]
     nu: Option<f64>,
     /// gamma of the radial basis function
-    #[arg(long, allow_negative_numbers = true)]
+    #[arg(long, allow_negative_numbers = true, help_heading = "Predictor")]
     gamma: Option<f64>,
     /// Tolerance of the nu-SVR's solver
-    #[arg(long, allow_negative_numbers = true)]
+    #[arg(long, allow_negative_numbers = true, help_heading = "Predictor")]
     #[arg(default_value_t = PredictorParams::default().tolerance)]
     tolerance: f64,
     /// Search hyperparameters once for each file and epoch (on the first order's burn-in), or for
     /// each order
-    #[arg(long, value_enum, default_value_t = SearchScope::Once)]
+    #[arg(long, value_enum, default_value_t = SearchScope::Once, help_heading = "Predictor")]
     search: SearchScope,
     /// Scale each leave-one-out fold anew, or all by the scales of the whole burn-in
     #[arg(long, value_name = "HOW", value_enum, default_value_t = FoldScaling::Refit)]
+    #[arg(help_heading = "Predictor")]
     sigma: FoldScaling,
-}
-
-#[derive(Debug, Args)]
-struct HyperbandArgs {
     /// Run Hyperband over the networks, plain or with stopping inside its rungs, not the walk
-    #[arg(long, value_enum, default_value_t = HyperbandKind::None)]
+    #[arg(long, value_enum, default_value_t = HyperbandKind::None, help_heading = "Hyperband")]
     scheduler: HyperbandKind,
     /// One network in ETA goes on to the next rung
-    #[arg(long, default_value_t = 3, value_parser = at_least::<2>)]
+    #[arg(long, default_value_t = 3, value_parser = at_least::<2>, help_heading = "Hyperband")]
     eta: usize,
     /// Shares of a rung that are trained to its end, above 0 and at most 1, for f-hyperband
     /// [default: 1 / ETA]
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = share)]
-    #[arg(allow_negative_numbers = true)]
+    #[arg(allow_negative_numbers = true, help_heading = "Hyperband")]
     kappa: Option<Vec<f64>>,
 }
 
@@ -176,7 +160,7 @@ pub fn run(args: &SimulateArgs, given: &ArgMatches, printer: &Printer) -> anyhow
     for name in predictor.without_meaning() {
         log::warn!("`--{name}` is ignored: the regressor `{}` has none", predictor.regressor);
     }
-    let is_plain = args.hyperband.scheduler == HyperbandKind::Hyperband;
+    let is_plain = args.scheduler == HyperbandKind::Hyperband;
     if is_plain && args.scores.is_none() {
         for option in OF_PREDICTOR.iter().filter(|option| is_given(option)) {
             log::warn!("`{option}` is ignored: plain Hyperband predicts nothing");
@@ -214,14 +198,13 @@ const OF_PREDICTOR: [&str; 8] =
 
 impl SimulateArgs {
     fn params(&self) -> Result<SimulationParams, Invalid> {
-        let Self { walk, predictor: given, .. } = self;
         let predictor = PredictorParams {
-            regressor: given.regressor,
-            burn_in: walk.burn_in,
-            tolerance: given.tolerance,
-            c: given.c,
-            nu: given.nu,
-            gamma: given.gamma,
+            regressor: self.regressor,
+            burn_in: self.burn_in,
+            tolerance: self.tolerance,
+            c: self.c,
+            nu: self.nu,
+            gamma: self.gamma,
             ..PredictorParams::default()
         };
         // Another name for the same values.
@@ -231,10 +214,10 @@ impl SimulateArgs {
         };
         Ok(SimulationParams {
             predictor: predictor.check().map_err(option)?,
-            orders: if walk.file_order { Orders::File } else { Orders::Random(walk.orders) },
-            settings: RuleSetting::grid(&walk.delta, &walk.top_n, &walk.offset),
-            search: given.search,
-            scaling: given.sigma,
+            orders: if self.file_order { Orders::File } else { Orders::Random(self.orders) },
+            settings: RuleSetting::grid(&self.delta, &self.top_n, &self.offset),
+            search: self.search,
+            scaling: self.sigma,
         })
     }
 
@@ -261,8 +244,8 @@ impl SimulateArgs {
         let trace = ("--trace", "a scheduler");
         let top_n = ("--top-n", "a scheduler, where kappa says how many are protected");
         let random = ("--trace", "random orders, but with `--file-order`");
-        match self.hyperband.scheduler {
-            HyperbandKind::None if self.walk.file_order => vec![("--eta", NONE), ("--kappa", NONE)],
+        match self.scheduler {
+            HyperbandKind::None if self.file_order => vec![("--eta", NONE), ("--kappa", NONE)],
             HyperbandKind::None => vec![random, ("--eta", NONE), ("--kappa", NONE)],
             HyperbandKind::Hyperband => {
                 vec![trace, top_n, ("--kappa", PLAIN), ("--delta", PLAIN), ("--offset", PLAIN)]
@@ -279,15 +262,14 @@ impl SimulateArgs {
     ) -> anyhow::Result<()> {
         let curves = &input.curves;
         // Of one seed, so that the scores are of the same orders.
-        let rng = || generator(self.walk.seed, Purpose::Simulation, 0, 0);
-        let orders = if self.walk.file_order { 1 } else { self.walk.orders as u64 };
+        let rng = || generator(self.seed, Purpose::Simulation, 0, 0);
+        let orders = if self.file_order { 1 } else { self.orders as u64 };
         let template = "simulate [{bar:28}] {pos}/{len} orders, {elapsed} elapsed";
         let bar = printer.bar(orders, template);
         let bar = bar.inspect(|bar| bar.enable_steady_tick(Duration::from_secs(1)));
         let bar = bar.unwrap_or_else(ProgressBar::hidden);
         let on_order = || bar.inc(1);
-        let HyperbandArgs { scheduler, eta, kappa } = &self.hyperband;
-        if *scheduler == HyperbandKind::None {
+        if self.scheduler == HyperbandKind::None {
             let simulation = simulate(curves, params, &mut rng(), &on_order);
             bar.finish_and_clear();
             self.print(input, &simulation.summaries, stopping_table, printer)?;
@@ -295,9 +277,9 @@ impl SimulateArgs {
                 write_trace(file, curves, &simulation.trace)?;
             }
         } else {
-            let is_plain = *scheduler == HyperbandKind::Hyperband;
-            let default = if is_plain { Vec::new() } else { vec![1.0 / *eta as f64] };
-            let scheduler = (*eta, kappa.as_ref().unwrap_or(&default).as_slice());
+            let is_plain = self.scheduler == HyperbandKind::Hyperband;
+            let default = if is_plain { Vec::new() } else { vec![1.0 / self.eta as f64] };
+            let scheduler = (self.eta, self.kappa.as_ref().unwrap_or(&default).as_slice());
             let summaries = simulate_hyperband(curves, params, scheduler, &mut rng(), &on_order)?;
             bar.finish_and_clear();
             self.print(input, &summaries, hyperband_table, printer)?;
