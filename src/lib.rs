@@ -4,8 +4,8 @@
 //!
 //! Each uses those below it (`tests/suite/layers.rs` enforces it).
 //!
-//! * Commands: [`cli`] (arguments, help, exit codes).
-//! * Operations: [`ops`], one a command; [`simulate`]: early stopping on recorded curves.
+//! * Commands: [`cli`]. Operations: [`ops`], one a command; [`simulate`]: early stopping on
+//!   recorded curves.
 //! * On values: [`config`] (the YAML), [`report`] (tables and text), [`exchange`] (files of the
 //!   published program).
 //! * The world outside: [`storage`] (an experiment on disk), [`training`] (trainers and their
@@ -22,17 +22,16 @@
 //!
 //! 1. `submit` plans the round from the log and hands a Slurm array of tasks and a reduce to the
 //!    scheduler ([`ops::rounds`]); `run` starts local workers instead ([`ops::run`]).
-//! 2. Each task is `train` ([`ops::train`]): it reads the newest view (a cached Q-table), replays
-//!    the log ([`ops::journal`]), and under the log's lock samples an architecture and appends a
-//!    claim. Without the lock it trains the network ([`training::Trainer`]); each epoch becomes a
-//!    row of the learning curve, after which the stopping rule may end the training. The result is
-//!    appended under the lock.
+//! 2. Each task is `train` ([`ops::train`]): it reads the newest view (a cached Q-table) and the
+//!    log ([`ops::journal`]), and under the log's lock samples an architecture and appends a claim.
+//!    Without the lock it trains the network ([`training::Trainer`]); after each epoch the stopping
+//!    rule may end the training. The result is appended under the lock.
 //! 3. `reduce` ([`ops::reduce`]) marks claims that ended without a result as lost, performs the
 //!    Q-updates of the new rows, fits the predictor when it is due, publishes the next view, writes
 //!    the tables, and submits the next round.
 //!
-//! Nothing else is remembered: every process reads, appends and ends. A killed task leaves an open
-//! claim; requeued, it resumes it from the checkpoint and the curve of the attempt before.
+//! Nothing else is remembered. A killed task leaves an open claim; requeued, it resumes it from the
+//! checkpoint and the curve of the attempt before.
 //!
 //! # Where a decision is made
 //!

@@ -1,6 +1,4 @@
 //! How the training of a network ended.
-//!
-//! Training makes outcomes, storage keeps them, Q-learning rewards them, reports count them.
 
 use serde::{Deserialize, Serialize};
 
@@ -42,8 +40,7 @@ impl TryFrom<f64> for Accuracy {
     }
 }
 
-/// How a training ended: the results of the event log, and the row of the replay memory each one
-/// earns.
+/// The results of the event log, and the row of the replay memory each one earns.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
     Trained {

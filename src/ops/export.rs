@@ -1,6 +1,6 @@
 //! `export`: the results of an experiment as the published program would write them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fs;
 use std::path::PathBuf;
 
@@ -13,9 +13,8 @@ use crate::ops::journal::Journal;
 use crate::ops::{Experiment, Refusal};
 use crate::outcome::Accuracy;
 use crate::q_learning::Epsilon;
+use crate::storage::Event;
 use crate::storage::fs::publish;
-use crate::storage::search_state::Known;
-use crate::storage::{Event, Row};
 
 #[derive(Debug, clap::Args)]
 pub struct ExportOptions {
@@ -40,7 +39,7 @@ pub fn export(experiment: &Experiment, options: &ExportOptions) -> anyhow::Resul
         )));
     }
     let journal = Journal::open_to_look(experiment)?;
-    let rows = replay_rows(experiment, &journal.state().known, journal.rows())?;
+    let rows = replay_rows(experiment, &journal)?;
     fs::create_dir_all(target)
         .with_context(|| format!("failed to create `{}`", target.display()))?;
     publish::replace_file(&paths[0], &write_replay_database(&rows))?;
@@ -49,20 +48,17 @@ pub fn export(experiment: &Experiment, options: &ExportOptions) -> anyhow::Resul
 }
 
 /// The rows of the replay memory. A network met again has the numbers of its first result.
-fn replay_rows(
-    experiment: &Experiment,
-    known: &HashMap<String, Known>,
-    rows: &[Row],
-) -> anyhow::Result<Vec<ReplayRow>> {
+fn replay_rows(experiment: &Experiment, journal: &Journal) -> anyhow::Result<Vec<ReplayRow>> {
     // Optimizer steps; 1 when the trainer brings its own images, so that steps are epochs.
     let batch = u64::from(experiment.config().recipe.batch_size);
     let steps = experiment.frozen.training_images.map_or(1, |images| (images / batch).max(1));
-    let results: BTreeMap<_, _> =
-        rows.iter().filter(|row| row.event.is_result()).map(|row| (row.iteration, row)).collect();
+    let results = journal.rows().iter().filter(|row| row.event.is_result());
+    let results: HashMap<_, _> = results.map(|row| (row.iteration, row)).collect();
     let mut written = Vec::new();
-    for row in rows {
+    for row in journal.rows() {
         let Some((architecture, reward)) = row.memory() else { continue };
-        let first = known.get(architecture).and_then(|known| results.get(&Some(known.iteration)));
+        let known = journal.state().known.get(architecture);
+        let first = known.and_then(|known| results.get(&Some(known.iteration)));
         let result = first.copied().unwrap_or(row);
         let reward = Accuracy::new(reward)?;
         // As the published code writes it: its chance level twice, reached at step 0.

@@ -5,7 +5,6 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::exchange::{Q_VALUES, REPLAY_DATABASE, ReplayRow, read_q_values, read_replay_database};
@@ -15,7 +14,7 @@ use crate::ops::{Experiment, Refusal};
 use crate::regular_file::{self, LARGE};
 use crate::storage::fs::publish;
 use crate::storage::search_state::Standing;
-use crate::storage::{Claimant, Knowledge, Row, StorageError};
+use crate::storage::{Event, Knowledge, Row, StorageError};
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Imported {
@@ -30,13 +29,12 @@ pub struct Imported {
 
 impl fmt::Display for Imported {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { rows, imported_rows: imported, distinct_architectures: different, .. } = self;
+        let set_aside = self.set_aside_rows.len();
         write!(
             f,
-            "imported {} of {} rows, {} different networks; {} rows set aside",
-            self.imported_rows,
-            self.rows,
-            self.distinct_architectures,
-            self.set_aside_rows.len()
+            "imported {imported} of {rows} rows, {different} different networks; {set_aside} rows \
+             set aside"
         )?;
         self.q_values.map_or(Ok(()), |number| write!(f, "; {number} Q-values kept for reports"))
     }
@@ -46,12 +44,11 @@ impl fmt::Display for Imported {
 /// Iterations are numbered by row, since the file's own number is no key. A network's first row is
 /// `imported`, its later ones are `reused`, so that none is dropped from the replay memory.
 pub fn import(experiment: &Experiment, source: &Path) -> anyhow::Result<Imported> {
-    let mut database = source.to_owned();
-    let mut q_values = None;
-    if source.is_dir() {
-        database = source.join(REPLAY_DATABASE);
-        q_values = Some(source.join(Q_VALUES)).filter(|path| path.exists());
-    }
+    let (database, q_values) = match source.is_dir() {
+        true => (source.join(REPLAY_DATABASE), Some(source.join(Q_VALUES))),
+        false => (source.to_owned(), None),
+    };
+    let q_values = q_values.filter(|path| path.exists());
     if !database.exists() {
         bail!(Refusal::not_there(&database));
     }
@@ -61,22 +58,11 @@ pub fn import(experiment: &Experiment, source: &Path) -> anyhow::Result<Imported
     // Looked at before anything is kept, and again under the lock.
     check_fresh(experiment, journal.rows())?;
     let q_values = q_values.map(|path| keep_q_values(experiment, &path)).transpose()?;
-    let (task, now) = (Task::current()?, Timestamp::now().into());
-    let by = Claimant {
-        round: None,
-        view: None,
-        predictor: None,
-        device: None,
-        host: task.host,
-        job: task.job,
-        task: task.task,
-        time: now,
-        expires_at: now,
-    };
+    let task = Task::current()?;
     let distinct_architectures = journal.transaction(|transaction| {
         check_fresh(experiment, transaction.rows())?;
         for row in &usable.rows {
-            transaction.push(imported_row(transaction.state(), row, &by))?;
+            transaction.push(imported_row(transaction.state(), row, &task))?;
         }
         Ok(transaction.state().known.len())
     })?;
@@ -89,31 +75,33 @@ pub fn import(experiment: &Experiment, source: &Path) -> anyhow::Result<Imported
     })
 }
 
-fn check_fresh(experiment: &Experiment, rows: &[Row]) -> anyhow::Result<()> {
-    if !rows.is_empty() {
-        let rows = rows.len();
-        bail!(Refusal::Usage(format!(
-            "`{}` has {rows} events already (import into a fresh experiment: `metaqnn init \
-             CONFIG NEW_DIR`)",
-            experiment.dir().root().display()
-        )));
+fn check_fresh(experiment: &Experiment, rows: &[Row]) -> Result<(), Refusal> {
+    if rows.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    Err(Refusal::Usage(format!(
+        "`{}` has {} events already (import into a fresh experiment: `metaqnn init CONFIG NEW_DIR`)",
+        experiment.dir().root().display(),
+        rows.len()
+    )))
 }
 
-fn imported_row(knowledge: &Knowledge, row: &ReplayRow, by: &Claimant) -> Row {
-    let (architecture, epsilon) = (row.architecture.to_string(), row.epsilon);
+fn imported_row(knowledge: &Knowledge, row: &ReplayRow, by: &Task) -> Row {
+    let (architecture, epsilon) = (row.architecture.to_string(), row.epsilon.value());
+    let (iteration, accuracy) = (knowledge.next_iteration, row.best_validation_accuracy);
+    let imported = Row::imported(iteration, epsilon, &architecture, accuracy, row.finished);
     match knowledge.standing(&architecture) {
-        Standing::Known(_) => {
-            Row { time: row.finished, ..knowledge.draw(&architecture, epsilon, by) }
-        }
-        _ => Row::imported(
-            knowledge.next_iteration,
-            epsilon.value(),
-            &architecture,
-            row.best_validation_accuracy,
-            row.finished,
-        ),
+        Standing::Known(known) => Row {
+            event: Event::Reused,
+            of_iteration: Some(known.iteration),
+            reward: known.reward,
+            best_validation_accuracy: None,
+            host: Some(by.host.clone()),
+            job: Some(by.job.clone()),
+            task: Some(by.task.clone()),
+            ..imported
+        },
+        _ => imported,
     }
 }
 

@@ -3,7 +3,7 @@
 use anyhow::{Context, bail};
 use jiff::Timestamp;
 
-use crate::config::{self, ConfigError, Setting, check_changeable};
+use crate::config::{self, Setting, check_changeable};
 use crate::ops::experiment::check_checkpoint_dir;
 use crate::ops::journal::Journal;
 use crate::ops::{Experiment, Refusal};
@@ -17,8 +17,7 @@ pub fn set(experiment: &Experiment, settings: &[Setting]) -> anyhow::Result<Vec<
         let path = &setting.path;
         check_changeable(path)?;
         if settings[..index].iter().any(|earlier| earlier.path == *path) {
-            let problem = format!("`{path}` is given twice (leave out one of them)");
-            bail!(Refusal::Usage(problem));
+            bail!(Refusal::Usage(format!("`{path}` is given twice (leave out one of them)")));
         }
     }
     Journal::open(experiment)?.transaction(|transaction| {
@@ -34,12 +33,12 @@ pub fn set(experiment: &Experiment, settings: &[Setting]) -> anyhow::Result<Vec<
                 said.push(format!("`{line}` is in force already: nothing to change"));
                 continue;
             }
-            // As it will be read from the log.
+            // As it will be read from the log: not NaN, say.
             if config::in_force(&config, &[line.parse()?])? != after {
-                // NaN, say.
-                let problem =
-                    format!("the value of `{}` cannot be written into the log", setting.path);
-                bail!(ConfigError::Unusable(problem));
+                let path = &setting.path;
+                bail!(Refusal::Usage(format!(
+                    "the value of `{path}` cannot be written into the log"
+                )));
             }
             let notice = check_changeable(&setting.path)?;
             said.push(format!("`{line}` is in force from now on{notice}"));
@@ -69,20 +68,18 @@ fn check_schedule(
     before: &EpsilonSchedule,
     after: &EpsilonSchedule,
 ) -> anyhow::Result<()> {
-    let drawn_at: Vec<f64> = known.epsilons.iter().map(|tally| tally.epsilon).collect();
+    let has_begun = |epsilon: f64| known.epsilons.iter().any(|tally| tally.epsilon == epsilon);
     let stages = before.stages();
-    let newest = stages.iter().rposition(|stage| drawn_at.contains(&stage.epsilon.value()));
+    let newest = stages.iter().rposition(|stage| has_begun(stage.epsilon.value()));
     for (index, stage) in stages[..newest.map_or(0, |index| index + 1)].iter().enumerate() {
-        let keeps = after.stages().get(index).is_some_and(|now| {
-            now.epsilon == stage.epsilon && now.architectures >= stage.architectures
-        });
-        if !keeps {
+        let (epsilon, least) = (stage.epsilon, stage.architectures);
+        let now = after.stages().get(index);
+        if !now.is_some_and(|now| now.epsilon == epsilon && now.architectures >= least) {
             bail!(Refusal::Usage(format!(
-                "stage {} of the epsilon schedule has begun: it has to stay in its place, \
-                 with epsilon {} and {} architectures or more (new stages come after it)",
+                "stage {} of the epsilon schedule has begun: it has to stay in its place, with \
+                 epsilon {} and {least} architectures or more (new stages come after it)",
                 index + 1,
-                stage.epsilon.value(),
-                stage.architectures
+                epsilon.value()
             )));
         }
     }
