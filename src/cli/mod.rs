@@ -1,10 +1,9 @@
 //! The command line: each command is an `Args` type, its help and a function that calls one
 //! operation of `ops`.
 //!
-//! `config` has `init`, `set`, `config` and `completions`; `submit` has `cancel`, `checks` has
-//! `verify` and `doctor`, `exchange` has `import` and `export`. Results go to stdout, everything
-//! else to stderr (`printer`, `progress`); exit codes follow from the types of errors
-//! (`exit_code`).
+//! `config` has `init`, `set`, `config` and `completions`; `rounds` has `submit`, `reduce` and
+//! `cancel`; `checks` has `verify` and `doctor`; `exchange` has `import` and `export`. Results go
+//! to stdout, everything else to stderr (`printer`, `progress`).
 
 mod args;
 mod checks;
@@ -13,12 +12,11 @@ mod exchange;
 mod exit_code;
 mod printer;
 mod progress;
-mod reduce;
+mod rounds;
 mod run;
 mod simulate;
 mod space;
 mod status;
-mod submit;
 mod train;
 
 use std::io;
@@ -79,12 +77,12 @@ struct Global {
 enum Command {
     Init(config::InitArgs),
     Run(run::RunArgs),
-    Submit(submit::SubmitArgs),
-    Cancel(submit::CancelArgs),
+    Submit(rounds::SubmitArgs),
+    Cancel(rounds::CancelArgs),
     Set(config::SetArgs),
     Status(status::StatusArgs),
     Train(train::TrainArgs),
-    Reduce(reduce::ReduceArgs),
+    Reduce(rounds::ReduceArgs),
     Verify(checks::VerifyArgs),
     Doctor(checks::DoctorArgs),
     Space(space::SpaceArgs),
@@ -117,12 +115,12 @@ impl Command {
             Self::Simulate(args) => simulate::run(&args, given, printer),
             Self::Init(args) => config::init(args, trust, printer),
             Self::Run(args) => run::run(args, trust, printer),
-            Self::Submit(args) => submit::run(args, trust, printer),
-            Self::Cancel(args) => submit::run_cancel(args, printer),
+            Self::Submit(args) => rounds::run_submit(args, trust, printer),
+            Self::Cancel(args) => rounds::run_cancel(args, printer),
             Self::Set(args) => config::set(args, printer),
             Self::Status(args) => status::run(args, printer),
             Self::Train(args) => train::run(args, trust, printer),
-            Self::Reduce(args) => reduce::run(args, trust, printer),
+            Self::Reduce(args) => rounds::run_reduce(args, trust, printer),
             Self::Space(args) => space::run(args, printer),
             Self::Config(args) => config::config(args, printer),
             Self::Completions(args) => config::completions(&args, printer),

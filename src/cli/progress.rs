@@ -88,7 +88,6 @@ impl<'a> Progress<'a> {
         }
         // Bars show the current state; what went wrong is printed above them and stays.
         if !self.show_on_bars(worker, event)
-            && self.is_news(event)
             && let Some(line) = self.line(event)
         {
             self.printer.note(&line);
@@ -131,27 +130,13 @@ impl<'a> Progress<'a> {
         true
     }
 
-    fn is_news(&mut self, event: &TrainEvent) -> bool {
-        match event {
-            TrainEvent::Halted | TrainEvent::Nothing { finished: true } => {
-                !mem::replace(&mut self.end_is_shown, true)
-            }
-            TrainEvent::Nothing { finished: false } => {
-                !self.end_is_shown && !mem::replace(&mut self.wait_is_shown, true)
-            }
-            TrainEvent::Claimed { .. } => {
-                self.wait_is_shown = false;
-                true
-            }
-            _ => true,
-        }
-    }
-
-    fn line(&self, event: &TrainEvent) -> Option<String> {
+    /// None for what is no news.
+    fn line(&mut self, event: &TrainEvent) -> Option<String> {
         let past_first =
             |number: u32, words: String| if number > 1 { words } else { String::new() };
         Some(match event {
             TrainEvent::Claimed { iteration, attempt, epsilon, architecture, .. } => {
+                self.wait_is_shown = false;
                 let again = past_first(*attempt, format!(" (attempt {attempt})"));
                 format!("iteration {iteration}{again}, epsilon {epsilon}: {architecture}")
             }
@@ -180,7 +165,13 @@ impl<'a> Progress<'a> {
             TrainEvent::StoppingSwitchedOff { audited, false_stops } => {
                 switched_off(*audited, *false_stops)
             }
-            _ => event.reason_to_claim_nothing()?.to_owned(),
+            TrainEvent::Nothing { finished: false } if self.end_is_shown => return None,
+            _ => {
+                let reason = event.reason_to_claim_nothing()?;
+                let waits = matches!(event, TrainEvent::Nothing { finished: false });
+                let is_shown = if waits { &mut self.wait_is_shown } else { &mut self.end_is_shown };
+                return (!mem::replace(is_shown, true)).then(|| reason.to_owned());
+            }
         })
     }
 }
