@@ -15,17 +15,17 @@
 //! * Base: [`outcome`], [`seed`] (random numbers), [`maths`] (equal bits everywhere), [`invalid`]
 //!   (refused values), [`regular_file`] and [`yaml_bounds`] (bounded reading).
 //!
-//! The other program, `metaqnn-torch` (`src/torch`), trains with libtorch and links this library;
-//! this library never links libtorch.
+//! The trainer `metaqnn-torch` (`src/torch`) is another program, which links this library and
+//! libtorch; this library never links libtorch.
 //!
 //! # A round
 //!
-//! 1. `submit` plans the round from the log and hands a Slurm array of tasks and a reduce to the
-//!    scheduler ([`ops::rounds`]); `run` starts local workers instead ([`ops::run`]).
+//! 1. `submit` hands a Slurm array of tasks and a reduce to the scheduler ([`ops::rounds`]); `run`
+//!    starts local workers instead ([`ops::run`]).
 //! 2. Each task is `train` ([`ops::train`]): it reads the newest view (a cached Q-table) and the
 //!    log ([`ops::journal`]), and under the log's lock samples an architecture and appends a claim.
-//!    Without the lock it trains the network ([`training::Trainer`]); after each epoch the stopping
-//!    rule may end the training. The result is appended under the lock.
+//!    It trains without the lock ([`training::Trainer`]), until the last epoch or the stopping rule,
+//!    and appends the result under it.
 //! 3. `reduce` ([`ops::reduce`]) marks claims that ended without a result as lost, performs the
 //!    Q-updates of the new rows, fits the predictor when it is due, publishes the next view, writes
 //!    the tables, and submits the next round.

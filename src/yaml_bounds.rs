@@ -39,38 +39,25 @@ pub fn check(text: &str) -> Result<(), TooMuch> {
     Ok(())
 }
 
-/// Where a bracket counts for nothing.
-#[derive(PartialEq)]
-enum Within {
-    Nothing,
-    Quotes(char),
-    Comment,
-}
-
 /// Brackets that open are counted wherever they stand; one that closes within quotes or a comment
 /// closes only what was opened there. So what is taken for quotes and is none, as in `5" wide`, at
 /// most keeps brackets open.
 fn check_depth(text: &str) -> Result<(), TooMuch> {
-    let (mut open, mut line, mut within) = (0_usize, 1, Within::Nothing);
-    // How many were open where the quotes or the comment began.
-    let mut outside = 0;
+    let (mut open, mut line) = (0_usize, 1);
+    // What ends the quotes or the comment, and how many were open where they began.
+    let (mut end, mut outside) = (None, 0);
     let (mut before, mut characters) = ('\n', text.chars().peekable());
     while let Some(character) = characters.next() {
         let begins = before.is_whitespace() || "[]{},:-?\u{feff}".contains(before);
-        match (&within, character) {
+        match (end, character) {
             (_, '[' | '{') => open += 1,
-            (Within::Nothing, ']' | '}') => open = open.saturating_sub(1),
+            (None, ']' | '}') => open = open.saturating_sub(1),
             (_, ']' | '}') => open = open.saturating_sub(1).max(outside),
-            (Within::Nothing, '"' | '\'') if begins => {
-                (within, outside) = (Within::Quotes(character), open);
-            }
-            (Within::Nothing, '#') if before.is_whitespace() => {
-                (within, outside) = (Within::Comment, open);
-            }
-            (Within::Comment, '\n') => within = Within::Nothing,
-            (Within::Quotes('"'), '\\') => drop(characters.next_if(|&next| next != '\n')),
-            (Within::Quotes('\''), '\'') if characters.next_if_eq(&'\'').is_some() => {}
-            (Within::Quotes(quote), _) if *quote == character => within = Within::Nothing,
+            (None, '"' | '\'') if begins => (end, outside) = (Some(character), open),
+            (None, '#') if before.is_whitespace() => (end, outside) = (Some('\n'), open),
+            (Some('"'), '\\') => drop(characters.next_if(|&next| next != '\n')),
+            (Some('\''), '\'') if characters.next_if_eq(&'\'').is_some() => {}
+            (Some(ending), _) if ending == character => end = None,
             _ => {}
         }
         if open > MOST_OPEN {

@@ -25,9 +25,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::builder::FalseyValueParser;
-use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use jiff::Timestamp;
 use log::LevelFilter;
 use rayon::ThreadPoolBuilder;
@@ -54,12 +54,6 @@ use printer::Printer;
 struct Cli {
     #[command(subcommand)]
     command: Command,
-    #[command(flatten)]
-    global: Global,
-}
-
-#[derive(Debug, Args)]
-struct Global {
     /// Trust every member of the experiment's group to run programs as you: their write permission
     /// is no reason to refuse it
     #[arg(long, global = true, env = "METAQNN_TRUST_GROUP", hide_env_values = true)]
@@ -136,22 +130,22 @@ pub fn run() -> ExitCode {
 fn exit_status() -> ExitStatus {
     let parsed = Cli::command().try_get_matches();
     let parsed = parsed.and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
-    let (Cli { command, global }, matches) = match parsed {
+    let (cli, matches) = match parsed {
         Ok(parsed) => parsed,
         Err(error) => return show(&error),
     };
     let (_, given) = matches.subcommand().expect("a command is required");
-    let printer = Printer::new(match (global.quiet, global.verbose) {
-        (true, _) => LevelFilter::Error,
-        (false, 0) => LevelFilter::Warn,
-        (false, 1) => LevelFilter::Info,
-        (false, _) => LevelFilter::Debug,
+    let printer = Printer::new(match cli.verbose {
+        _ if cli.quiet => LevelFilter::Error,
+        0 => LevelFilter::Warn,
+        1 => LevelFilter::Info,
+        _ => LevelFilter::Debug,
     });
     printer.start_logging();
-    let trust = if global.trust_group { Trust::Group } else { Trust::Owner };
+    let trust = if cli.trust_group { Trust::Group } else { Trust::Owner };
     trust.set_umask();
     // A panic is a bug: it has its own code, and its message is printed by the default hook.
-    let command = AssertUnwindSafe(|| command.run(given, trust, &printer));
+    let command = AssertUnwindSafe(|| cli.command.run(given, trust, &printer));
     panic::catch_unwind(command).unwrap_or(Ok(ExitStatus::Bug)).unwrap_or_else(|error| {
         log::error!("{error:#}");
         ExitStatus::of(&error)
@@ -179,9 +173,8 @@ fn keep_running_at_file_size_limit() -> io::Result<()> {
     signal_hook::flag::register(SIGXFSZ, Arc::default()).map(drop)
 }
 
-fn start_threads() -> io::Result<()> {
-    ThreadPoolBuilder::new().build_global().map_err(|error| {
-        let remedy = "see `ulimit -u`, or set RAYON_NUM_THREADS=1";
-        io::Error::other(format!("cannot start the threads that compute ({remedy}): {error}"))
-    })
+fn start_threads() -> Result<()> {
+    let started = ThreadPoolBuilder::new().build_global().map_err(io::Error::other);
+    let remedy = "see `ulimit -u`, or set RAYON_NUM_THREADS=1";
+    started.with_context(|| format!("cannot start the threads that compute ({remedy})"))
 }

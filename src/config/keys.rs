@@ -79,20 +79,15 @@ pub(super) fn paths(document: &Value) -> Vec<String> {
 }
 
 /// The known path most like `key`: the same name in another section, or a misspelling.
-fn nearest(key: &str) -> Option<String> {
-    fn name(path: &str) -> &str {
-        path.rsplit('.').next().unwrap_or_default()
-    }
-    KNOWN
-        .iter()
-        .map(|path| (strsim::jaro_winkler(name(path), name(key)), path))
-        .filter(|(likeness, _)| *likeness > 0.8)
-        // Of names that are equally like it, the one in the likest section.
-        .max_by(|(a, one), (b, other)| {
-            let place = |path: &str| strsim::jaro_winkler(path, key);
-            a.total_cmp(b).then(place(one).total_cmp(&place(other)))
-        })
-        .map(|(_, path)| path.clone())
+fn nearest(key: &str) -> Option<&'static String> {
+    let name = |path: &str| path.rsplit('.').next().unwrap_or_default().to_owned();
+    // Of names that are equally like it, the one in the likest section.
+    let likeness = |path: &&String| {
+        (strsim::jaro_winkler(&name(path), &name(key)), strsim::jaro_winkler(path, key))
+    };
+    let known =
+        KNOWN.iter().max_by(|a, b| likeness(a).partial_cmp(&likeness(b)).expect("no NaN"))?;
+    (likeness(&known).0 > 0.8).then_some(known)
 }
 
 /// A value in place of the file's.

@@ -54,18 +54,23 @@ pub fn import(experiment: &Experiment, source: &Path) -> anyhow::Result<Imported
     }
     let bytes = read_input(&database)?;
     let usable = read_replay_database(bytes, &experiment.config().space, &database)?;
-    let mut journal = Journal::open(experiment)?;
-    // Looked at before anything is kept, and again under the lock.
-    check_fresh(experiment, journal.rows())?;
-    let q_values = q_values.map(|path| keep_q_values(experiment, &path)).transpose()?;
     let task = Task::current()?;
-    let distinct_architectures = journal.transaction(|transaction| {
-        check_fresh(experiment, transaction.rows())?;
-        for row in &usable.rows {
-            transaction.push(imported_row(transaction.state(), row, &task))?;
-        }
-        Ok(transaction.state().known.len())
-    })?;
+    let root = experiment.dir().root().display();
+    let (q_values, distinct_architectures) =
+        Journal::open(experiment)?.transaction(|transaction| {
+            match transaction.rows().len() {
+                0 => {}
+                rows => bail!(Refusal::Usage(format!(
+                    "`{root}` has {rows} events already (import into a fresh experiment: `metaqnn \
+                     init CONFIG NEW_DIR`)"
+                ))),
+            }
+            let q_values = q_values.map(|path| keep_q_values(experiment, &path)).transpose()?;
+            for row in &usable.rows {
+                transaction.push(imported_row(transaction.state(), row, &task))?;
+            }
+            Ok((q_values, transaction.state().known.len()))
+        })?;
     Ok(Imported {
         rows: usable.rows.len() + usable.set_aside.len(),
         imported_rows: usable.rows.len(),
@@ -73,17 +78,6 @@ pub fn import(experiment: &Experiment, source: &Path) -> anyhow::Result<Imported
         set_aside_rows: usable.set_aside,
         q_values,
     })
-}
-
-fn check_fresh(experiment: &Experiment, rows: &[Row]) -> Result<(), Refusal> {
-    if rows.is_empty() {
-        return Ok(());
-    }
-    Err(Refusal::Usage(format!(
-        "`{}` has {} events already (import into a fresh experiment: `metaqnn init CONFIG NEW_DIR`)",
-        experiment.dir().root().display(),
-        rows.len()
-    )))
 }
 
 fn imported_row(knowledge: &Knowledge, row: &ReplayRow, by: &Task) -> Row {
