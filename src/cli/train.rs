@@ -1,10 +1,12 @@
 //! `metaqnn train`: one array task.
 
+use std::io;
+
 use anyhow::Context;
 use clap::Args;
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::io::Errno;
-use signal_hook::consts::SIGTERM;
+use rustix::io::retry_on_intr;
+use signal_hook::{consts::SIGTERM, low_level::raise};
 
 use super::args::SharedDir;
 use super::printer::Printer;
@@ -53,16 +55,10 @@ pub fn run(args: TrainArgs, trust: Trust, printer: &Printer) -> anyhow::Result<(
 /// or whose terminal was closed, must not leave workers behind that train on for hours.
 fn end_with_reader() -> anyhow::Result<()> {
     let end = || {
-        let stdout = std::io::stdout();
+        let stdout = io::stdout();
         // No event is asked for: poll always reports errors and hang-ups. A file has neither.
-        let ended = loop {
-            match poll(&mut [PollFd::new(&stdout, PollFlags::empty())], None) {
-                Err(Errno::INTR) => {}
-                Err(error) => break Err(error.into()),
-                Ok(_) => break signal_hook::low_level::raise(SIGTERM),
-            }
-        };
-        if let Err(error) = ended {
+        let ended = retry_on_intr(|| poll(&mut [PollFd::new(&stdout, PollFlags::empty())], None));
+        if let Err(error) = ended.map_err(io::Error::from).and_then(|_| raise(SIGTERM)) {
             log::warn!("the end of the reader of stdout cannot be detected: {error}");
         }
     };

@@ -11,8 +11,8 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 
-pub use keys::{Setting, check_changeable};
-pub use load::{DEFAULTS, in_force, leaves, load};
+pub use keys::check_changeable;
+pub use load::{DEFAULTS, Setting, in_force, leaves, load};
 
 use crate::dataset::{DataParams, ValidDataParams};
 use crate::invalid::Invalid;

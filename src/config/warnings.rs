@@ -123,13 +123,13 @@ impl ValidConfig {
 
     fn of_schedule(&self) -> Option<String> {
         let (networks, all) = (self.networks(), self.space.count_architectures());
-        (BigUint::from(networks) > all).then(|| {
-            format!(
-                "`epsilon_schedule` wants {networks} architectures, but the search space holds \
-                 {all}: the search ends when all are trained (lower the schedule, or widen \
-                 `search_space`)"
-            )
-        })
+        if BigUint::from(networks) <= all {
+            return None;
+        }
+        Some(format!(
+            "`epsilon_schedule` wants {networks} architectures, but the search space holds {all}: \
+             the search ends when all are trained (lower the schedule, or widen `search_space`)"
+        ))
     }
 
     fn of_first_epoch(&self) -> Option<String> {

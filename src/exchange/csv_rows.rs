@@ -2,6 +2,7 @@
 //! passed over, and a row that cannot be used is set aside with the reason, never a reason to stop.
 
 use std::collections::HashMap;
+use std::io;
 use std::path::Path;
 
 use csv::ByteRecord;
@@ -30,13 +31,12 @@ pub(crate) fn read_csv(mut bytes: Vec<u8>) -> Result<(ByteRecord, Vec<ByteRecord
     let header = reader.byte_headers()?.clone();
     let rows = reader.into_byte_records().collect::<Result<Vec<_>, _>>()?;
     let is_long = |row: &&ByteRecord| row.as_slice().len() > LONGEST_ROW;
-    if let Some(row) = [&header].into_iter().chain(&rows).find(is_long) {
+    if let Some(line) = [&header].into_iter().chain(&rows).find(is_long).map(line) {
         let problem = format!(
-            "the row at line {} has more than a mebibyte (is it the right file? is a quote not \
-             closed?)",
-            line(row)
+            "the row at line {line} has more than a mebibyte (is it the right file? is a quote not \
+             closed?)"
         );
-        return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, problem).into());
+        return Err(io::Error::new(io::ErrorKind::InvalidData, problem).into());
     }
     Ok((header, rows))
 }
@@ -50,13 +50,11 @@ const SHOWN: usize = 60;
 
 /// The beginning of a cell for a message, control characters as escapes.
 pub(crate) fn shown(cell: &str) -> String {
-    let mut text = String::new();
-    for character in cell.chars().take(SHOWN) {
-        match character.is_control() {
-            true => text.extend(character.escape_debug()),
-            false => text.push(character),
-        }
-    }
+    let escaped = |character: char| match character.is_control() {
+        true => character.escape_debug().to_string(),
+        false => character.to_string(),
+    };
+    let text: String = cell.chars().take(SHOWN).map(escaped).collect();
     text + if cell.chars().nth(SHOWN).is_some() { ".." } else { "" }
 }
 
