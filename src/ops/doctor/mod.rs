@@ -26,7 +26,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, Result, bail};
 
 use self::rendezvous::{REPORT, Rendezvous};
 use crate::ops::train::host;
@@ -40,11 +40,7 @@ pub use rendezvous::Party;
 
 /// Returns all checks in the first process, none in the others; what does not work is a failed
 /// [`Check`]. Without a `party` it is the step of a job, or this process and one that it starts.
-pub fn doctor(
-    dir: Option<&Path>,
-    party: Option<Party>,
-    trust: Trust,
-) -> anyhow::Result<Vec<Check>> {
+pub fn doctor(dir: Option<&Path>, party: Option<Party>, trust: Trust) -> Result<Vec<Check>> {
     let Some(dir) = dir else {
         return Ok([machine::examine(None), slurm::examine()].concat());
     };
@@ -53,10 +49,10 @@ pub fn doctor(
     // Of several nodes on one machine, the node's name.
     let node = env::var("SLURMD_NODENAME").ok().filter(|name| !name.is_empty());
     let host = node.map_or_else(host, Ok)?;
-    let place = place::examine(&dir);
+    let mut here = place::examine(&dir);
     // On such a file system the checks of several processes would only run into their timeouts.
-    if place.iter().any(|check| check.check == "mount" && check.verdict == Health::Failure) {
-        let here = [place, machine::examine(experiment.as_ref())].concat();
+    if here.iter().any(|check| check.check == "mount" && check.verdict == Health::Failure) {
+        here.extend(machine::examine(experiment.as_ref()));
         return Ok([Check::on(&host, here), slurm::examine()].concat());
     }
     let step = slurm_step(&env::vars_os().collect()).filter(|(_, size, _)| *size > 1);
@@ -69,7 +65,7 @@ pub fn doctor(
         Ok(all) => all,
         Err(error) => {
             let remedy = "tasks write there: see permissions and quota";
-            let here = [place, vec![Check::error("folder", error, remedy)]].concat();
+            here.push(Check::error("folder", error, remedy));
             return Ok(Check::on(&host, here));
         }
     };
@@ -84,7 +80,6 @@ pub fn doctor(
     match together {
         // Once a machine.
         Ok(hosts) if hosts.iter().position(|other| *other == host) == Some(all.rank as usize) => {
-            let mut here = place;
             here.push(place::sync_check(&all.path(&format!("sync-{}", all.rank))));
             if let Some(experiment) = &experiment {
                 here.push(place::access_check(experiment));
@@ -122,7 +117,7 @@ fn broken_off(error: anyhow::Error) -> Check {
     Check::error("processes", error, remedy)
 }
 
-fn folder(path: &Path) -> anyhow::Result<PathBuf> {
+fn folder(path: &Path) -> Result<PathBuf> {
     match path.canonicalize().and_then(|dir| Ok((dir.metadata()?.is_dir(), dir))) {
         Ok((true, dir)) => Ok(dir),
         Ok((false, _)) => bail!(Refusal::no_folder(path)),
@@ -134,7 +129,7 @@ fn folder(path: &Path) -> anyhow::Result<PathBuf> {
 }
 
 /// Opens the experiment, if the directory is one. Its trainer will be started.
-fn experiment(dir: &Path, trust: Trust) -> anyhow::Result<Option<Experiment>> {
+fn experiment(dir: &Path, trust: Trust) -> Result<Option<Experiment>> {
     match Experiment::open(dir) {
         Err(error)
             if matches!(error.downcast_ref(), Some(StorageError::NotAnExperiment { .. })) =>
@@ -145,7 +140,7 @@ fn experiment(dir: &Path, trust: Trust) -> anyhow::Result<Option<Experiment>> {
     }
 }
 
-fn start_second(dir: &Path, party: &str) -> anyhow::Result<ChildProcess> {
+fn start_second(dir: &Path, party: &str) -> Result<ChildProcess> {
     let words = ["doctor", "--party", party, "--peers", "2", "--"].map(OsString::from);
     let command = ChildCommand {
         program: env::current_exe().context("failed to find the running program")?,

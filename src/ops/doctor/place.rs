@@ -106,34 +106,35 @@ const SYNCS: usize = 15;
 const BYTES: usize = 4 << 20;
 
 pub(crate) fn sync_check(path: &Path) -> Check {
-    let mut times = match sync_times(path) {
-        Ok(times) => times,
+    match sync_milliseconds(path) {
+        Ok([median, longest]) => {
+            let seen = format!("500 bytes are synced in {median:.1} ms, {longest:.0} ms at most");
+            let remedy = "fewer tasks at once, or a faster file system: a claim syncs once, under \
+                          the lock that all share";
+            Check::ok_if(median < 50.0, "sync", seen, remedy)
+        }
         Err(error) => {
             let seen = format!("`{}` cannot be written and synced: {error}", path.display());
-            return Check::failure("sync", seen, "see quota and permissions");
+            Check::failure("sync", seen, "see quota and permissions")
         }
-    };
-    times.sort_by(f64::total_cmp);
-    let (median, longest) = (times[SYNCS / 2], times[SYNCS - 1]);
-    let seen = format!("500 bytes are synced in {median:.1} ms, {longest:.0} ms at most");
-    let remedy = "fewer tasks at once, or a faster file system: a claim syncs once, under the lock \
-                  that all share";
-    Check::ok_if(median < 50.0, "sync", seen, remedy)
+    }
 }
 
-/// In milliseconds.
-fn sync_times(path: &Path) -> std::io::Result<Vec<f64>> {
+/// The median, and the longest of the times.
+fn sync_milliseconds(path: &Path) -> std::io::Result<[f64; 2]> {
     let options = File::options().write(true).create(true).truncate(true).clone();
     let mut file = regular_file::open(path, &options, OFlags::NOFOLLOW)?;
     file.write_all(&vec![b'x'; BYTES])?;
     file.sync_all()?;
-    let mut sync = || {
+    let mut times = [0.0; SYNCS];
+    for time in &mut times {
         file.write_all(&[b'x'; 500])?;
         let began = Instant::now();
         file.sync_data()?;
-        Ok(began.elapsed().as_secs_f64() * 1e3)
-    };
-    (0..SYNCS).map(|_| sync()).collect()
+        *time = began.elapsed().as_secs_f64() * 1e3;
+    }
+    times.sort_by(f64::total_cmp);
+    Ok([times[SYNCS / 2], times[SYNCS - 1]])
 }
 
 #[cfg(test)]

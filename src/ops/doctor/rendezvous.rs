@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -47,7 +47,7 @@ pub(crate) const HERE: &str = "here";
 
 impl Rendezvous {
     /// Joins a party in a folder below `dir`.
-    pub fn join(dir: &Path, party: &Party, host: &str) -> anyhow::Result<Self> {
+    pub fn join(dir: &Path, party: &Party, host: &str) -> Result<Self> {
         let folder = dir.join(format!("doctor.{}", party.name));
         // One whose first process was killed is in the way of the next.
         let changed = fs::metadata(&folder).and_then(|folder| folder.modified());
@@ -76,26 +76,22 @@ impl Rendezvous {
         self.folder.join(name)
     }
 
-    pub fn publish(&self, what: &str, message: &impl Serialize) -> anyhow::Result<Published> {
+    pub fn publish(&self, what: &str, message: &impl Serialize) -> Result<Published> {
         let path = self.path(&format!("{what}.{}", self.rank));
         Ok(publish::file_once(&path, &serde_json::to_vec(message)?)?)
     }
 
     /// Sends a message, and waits for that of each process; returns them by rank.
-    pub fn gather<T: Serialize + DeserializeOwned>(
-        &self,
-        what: &str,
-        own: &T,
-    ) -> anyhow::Result<Vec<T>> {
+    pub fn gather<T: Serialize + DeserializeOwned>(&self, what: &str, own: &T) -> Result<Vec<T>> {
         self.publish(what, own)?;
         self.wait_for_all(what)
     }
 
-    pub fn wait_for_all<T: DeserializeOwned>(&self, what: &str) -> anyhow::Result<Vec<T>> {
+    pub fn wait_for_all<T: DeserializeOwned>(&self, what: &str) -> Result<Vec<T>> {
         (0..self.size).map(|rank| self.wait_for(what, rank)).collect()
     }
 
-    pub fn wait_for<T: DeserializeOwned>(&self, what: &str, rank: u32) -> anyhow::Result<T> {
+    pub fn wait_for<T: DeserializeOwned>(&self, what: &str, rank: u32) -> Result<T> {
         let timeout = if what == REPORT { REPORT_TIMEOUT } else { TIMEOUT };
         let (size, begin) = (self.size, Instant::now());
         loop {
@@ -137,7 +133,7 @@ impl Rendezvous {
     }
 }
 
-fn read<T: DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
+fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
     let failed = || format!("failed to read `{}`", path.display());
     serde_json::from_slice(&regular_file::read(path, SMALL).with_context(failed)?)
         .with_context(failed)

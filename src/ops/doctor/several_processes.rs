@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use anyhow::Result;
 use jiff::Timestamp;
 
 use crate::ops::doctor::check::{Check, Health};
@@ -25,7 +26,7 @@ const A_WHILE: LockTimeout =
 
 /// Examines the file system together, and returns the machine of each process. All have a check of
 /// what all have done; that of the first process counts.
-pub(crate) fn examine(all: &Rendezvous, checks: &mut Vec<Check>) -> anyhow::Result<Vec<String>> {
+pub(crate) fn examine(all: &Rendezvous, checks: &mut Vec<Check>) -> Result<Vec<String>> {
     let hosts: Vec<String> = all.wait_for_all(HERE)?;
     let machines = Vec::from_iter(BTreeSet::from_iter(hosts.iter().map(String::as_str)));
     let alone = match machines.len() {
@@ -50,7 +51,7 @@ pub(crate) fn examine(all: &Rendezvous, checks: &mut Vec<Check>) -> anyhow::Resu
 }
 
 /// The first process asks the others for the time, which lies between question and answers.
-fn clocks(all: &Rendezvous, hosts: &[String]) -> anyhow::Result<[Check; 2]> {
+fn clocks(all: &Rendezvous, hosts: &[String]) -> Result<[Check; 2]> {
     let mut pings = Vec::new();
     for ping in 0..PINGS {
         let what = format!("time-{ping}");
@@ -97,11 +98,7 @@ fn clock_check([here, there]: [&str; 2], ahead: f64, within: f64) -> Check {
 }
 
 /// The first process holds the lock, and no other may get it; once it is free, all append.
-fn exclusion(
-    all: &Rendezvous,
-    hosts: &[String],
-    log: &mut WritableReplayLog,
-) -> anyhow::Result<Check> {
+fn exclusion(all: &Rendezvous, hosts: &[String], log: &mut WritableReplayLog) -> Result<Check> {
     log.reader.timeout = if all.is_first() { A_WHILE } else { ONCE };
     if !all.is_first() {
         all.wait_for::<()>("held", 0)?;
@@ -131,7 +128,7 @@ fn exclusion_check(holder: &str, also: &[&str]) -> Check {
 }
 
 /// All append to one log, as tasks do: each row carries how many there were before it.
-fn coherence(all: &Rendezvous, log: &mut WritableReplayLog) -> anyhow::Result<Check> {
+fn coherence(all: &Rendezvous, log: &mut WritableReplayLog) -> Result<Check> {
     log.reader.timeout = A_WHILE;
     // Begin at the same time.
     all.gather("ready", &())?;
@@ -200,7 +197,7 @@ fn check_rows(rows: &[Row], size: u32) -> Result<(), String> {
 }
 
 /// All publish under the same names: each is given to exactly one, and holds all that it wrote.
-fn names(all: &Rendezvous) -> anyhow::Result<Check> {
+fn names(all: &Rendezvous) -> Result<Check> {
     all.gather("set", &())?;
     let text = vec![b'a' + (all.rank % 26) as u8; 4096];
     let (mut own_won, mut own_torn) = (0, 0);

@@ -8,19 +8,21 @@ use strum::EnumMessage as _;
 
 use crate::storage::StorageError;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, strum::Display)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, strum::Display)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum Severity {
     /// A file is not what this program wrote, or lacks what it must hold.
+    #[default]
     Damage,
     Note,
 }
 
 /// What `verify --repair` does about a finding.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, strum::EnumMessage)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, strum::EnumMessage)]
 #[serde(rename_all = "snake_case")]
 pub enum Repair {
+    #[default]
     None,
     #[strum(message = "kept in torn/ and blanked")]
     BlankRow,
@@ -36,7 +38,7 @@ pub enum Repair {
     SettleResult,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Finding {
     pub severity: Severity,
     /// In a report below the experiment: joined to its root it can be opened.
@@ -52,15 +54,7 @@ pub struct Finding {
 
 impl Finding {
     pub fn damage(path: impl Into<PathBuf>, problem: impl Into<String>) -> Self {
-        Self {
-            severity: Severity::Damage,
-            path: path.into(),
-            line: None,
-            byte: None,
-            problem: problem.into(),
-            repair: Repair::None,
-            repaired: false,
-        }
+        Self { path: path.into(), problem: problem.into(), ..Self::default() }
     }
 
     pub fn note(path: impl Into<PathBuf>, problem: impl Into<String>) -> Self {

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::Result;
+
 use crate::ops::Experiment;
 use crate::ops::reduce::refit::{is_as_fitted, is_of_log};
 use crate::ops::verify::finding::{Finding, Repair, one_line};
@@ -61,10 +63,7 @@ pub(crate) fn read_views(
     (views, prefix)
 }
 
-pub(crate) fn read_predictors(
-    experiment: &Experiment,
-    rows: &[Row],
-) -> anyhow::Result<Caches<StoredPredictor>> {
+pub fn read_predictors(experiment: &Experiment, rows: &[Row]) -> Result<Caches<StoredPredictor>> {
     let sha256 = experiment.view_params().sha256;
     Ok(read_all(&experiment.dir().list_predictors()?, |full_curves, folder| {
         let stored = StoredPredictor::read(folder, full_curves, &sha256)?;
@@ -78,7 +77,7 @@ pub(crate) fn differing(
     experiment: &Experiment,
     (view, predictor): (Option<&View>, Option<&StoredPredictor>),
     rows: &[Row],
-) -> anyhow::Result<Vec<Finding>> {
+) -> Result<Vec<Finding>> {
     let dir = experiment.dir();
     let view = view.map(|view| {
         let is_same = view.is_as_learned(experiment.view_params(), rows, &dir.replay_log());

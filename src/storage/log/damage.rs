@@ -1,7 +1,5 @@
-//! Damage of the log: the unfinished end that a crash leaves, a file that another program saved,
-//! and lines that are no rows.
-//!
-//! The end is saved in `torn/` and cut by the next writer. Every other damage stops all readers but
+//! Damage of the log. The unfinished end that a crash leaves is saved in `torn/` and cut by the next
+//! writer. A file that another program saved and lines that are no rows stop all readers but
 //! `verify`, which reads a [`RawLog`]; its repair saves a line and overwrites it with a `void` row
 //! of the same length, so that no byte offset moves. A row that is void in part, of a repair that
 //! was killed, is blanked again.
@@ -20,9 +18,9 @@ use crate::storage::{
     log::position::crc32_on,
 };
 
-/// Where the whole lines of `bytes` end: after the last newline, lines with NULs and empty ones at
-/// the end left out. (After a power cut a file can be as long as it was to be, and hold NULs where
-/// the data did not arrive; an editor or an `echo` leaves a line feed.)
+/// Where the whole lines of `bytes` end, without lines with NULs and empty ones at the end. (After a
+/// power cut a file can be as long as it was to be, and hold NULs where the data did not arrive; an
+/// editor or an `echo` leaves a line feed.)
 pub(crate) fn end_of_whole_lines(bytes: &[u8]) -> Option<usize> {
     let mut end = bytes.iter().rposition(|&byte| byte == b'\n')? + 1;
     loop {
@@ -102,11 +100,8 @@ pub struct RawLine {
 }
 
 impl RawLine {
-    /// The `void` row of the numbers that can still be read.
+    /// The `void` row of the numbers that can be read, of a damaged row, too.
     pub fn readable(&self) -> Row {
-        if let Ok(row) = &self.row {
-            return Row::void(row.iteration, row.attempt);
-        }
         let mut fields = self.bytes.split(|&byte| byte == b',');
         let number = |field| number(str::from_utf8(field).ok()?, 1);
         let iteration = fields.next().and_then(number).map(Iteration);
@@ -129,13 +124,23 @@ pub struct RawLog {
 impl RawLog {
     pub fn of(bytes: Vec<u8>) -> Self {
         let begin = header().len().min(bytes.len());
-        if let Some(problem) = header_problem(&bytes[..begin]) {
-            let end = bytes.len();
-            return Self { bytes, header_problem: Some(problem), lines: Vec::new(), end };
+        let header_problem = header_problem(&bytes[..begin]);
+        let (begin, end) = match header_problem {
+            None => (begin, begin + end_of_whole_lines(&bytes[begin..]).unwrap_or(0)),
+            Some(_) => (bytes.len(), bytes.len()),
+        };
+        let (mut lines, mut byte) = (Vec::new(), begin as u64);
+        // Each by itself, so that a quote left open swallows no other.
+        for text in bytes[begin..end].split_inclusive(|&byte| byte == b'\n') {
+            let bytes = text.strip_suffix(b"\n").unwrap_or(text).to_vec();
+            let row = Row::parse(&bytes).and_then(|row| match row.event {
+                Event::Void if blanked(bytes.len(), &row) != bytes => Err(RowError::HalfBlanked),
+                _ => Ok(row),
+            });
+            lines.push(RawLine { line: line_after(lines.len() as u64), byte, bytes, row });
+            byte += text.len() as u64;
         }
-        let end = begin + end_of_whole_lines(&bytes[begin..]).unwrap_or(0);
-        let lines = lines(&bytes[..end], begin);
-        Self { bytes, header_problem: None, lines, end }
+        Self { bytes, header_problem, lines, end }
     }
 
     /// Where the bytes after the last whole line begin, and how many they are.
@@ -151,22 +156,6 @@ impl RawLog {
         let rows = self.lines.partition_point(|line| line.byte < position.byte) as u64;
         rows == position.rows && crc32_on(0, before) == position.crc32
     }
-}
-
-fn lines(bytes: &[u8], begin: usize) -> Vec<RawLine> {
-    let mut lines = Vec::new();
-    let mut byte = begin as u64;
-    // Each by itself, so that a quote left open swallows no other.
-    for text in bytes[begin..].split_inclusive(|&byte| byte == b'\n') {
-        let bytes = text.strip_suffix(b"\n").unwrap_or(text).to_vec();
-        let row = Row::parse(&bytes).and_then(|row| match row.event {
-            Event::Void if blanked(bytes.len(), &row) != bytes => Err(RowError::HalfBlanked),
-            _ => Ok(row),
-        });
-        lines.push(RawLine { line: line_after(lines.len() as u64), byte, bytes, row });
-        byte += text.len() as u64;
-    }
-    lines
 }
 
 /// A `void` row of exactly `length` bytes: all columns when they fit, else `iteration,void,attempt`
