@@ -25,7 +25,7 @@ use crate::storage::{
 
 /// Bytes of the log that are too many to be read under the exclusive lock: about 100 rows.
 const FAR_BEHIND: u64 = 1 << 15;
-/// How often the lock is given back to read what came meanwhile.
+/// How often the lock is released to read what came meanwhile.
 const MOST_RETREATS: u32 = 3;
 
 /// The rows of the log up to a cursor, and the search state folded from them.
@@ -61,8 +61,8 @@ impl Prefix {
         Ok(())
     }
 
-    /// Takes in what was read under the lock; `false` where the log was repaired or put back from
-    /// a copy, so that all of it is to be read again.
+    /// Takes in what was read under the lock; `false` where the log was repaired or put back from a
+    /// copy, so that all is to be read again.
     fn read_on(&mut self, tail: Result<Tail, StorageError>) -> Result<bool, StorageError> {
         match tail.and_then(|tail| self.take_in(tail)) {
             Err(error) if error.is_damage() && !self.rows.is_empty() => {
@@ -138,10 +138,7 @@ impl Journal {
     }
 
     fn open_log(&self) -> Result<ReplayLog, StorageError> {
-        match self.only_looks {
-            true => ReplayLog::open_to_look(&self.dir),
-            false => ReplayLog::open(&self.dir),
-        }
+        (if self.only_looks { ReplayLog::open_to_look } else { ReplayLog::open })(&self.dir)
     }
 
     pub fn refresh(&mut self) -> anyhow::Result<()> {

@@ -1,7 +1,6 @@
 //! The experiment directory: the only place where its paths are built, each from the numbers in its
 //! name.
 
-mod experiment_yaml;
 mod making;
 
 use std::path::{Path, PathBuf};
@@ -31,7 +30,6 @@ pub struct ExperimentDir {
 const CONFIGURATION: &str = "experiment.yaml";
 const LOG: &str = "replay.csv";
 
-/// The folders that are made with an experiment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
 pub enum Folder {
@@ -91,7 +89,7 @@ impl ExperimentDir {
         publish::listing(&self.folder(Folder::Predictors), |name| number(name, 6))
     }
 
-    /// The notes of processes that fit a predictor, by its number of full curves.
+    /// By the number of full curves.
     pub fn list_started_fits(&self) -> Result<Vec<(u64, PathBuf)>> {
         publish::listing(&self.folder(Folder::Predictors), |name| {
             number(name.strip_prefix("started.")?.split('.').next()?, 6)
@@ -102,7 +100,7 @@ impl ExperimentDir {
         self.folder(Folder::Curves).join(format!("{attempt}.csv"))
     }
 
-    /// The tail of the stderr of an attempt's trainer.
+    /// The tail of the trainer's stderr.
     pub fn trainer_log(&self, attempt: Attempt) -> PathBuf {
         self.folder(Folder::Curves).join(format!("{attempt}.log"))
     }

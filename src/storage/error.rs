@@ -1,6 +1,6 @@
 //! What can go wrong with an experiment on disk; every error names the file.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use crate::regular_file::NotAFile;
@@ -40,12 +40,8 @@ pub enum StorageError {
         "`{path}` is damaged at {place} (`metaqnn verify` lists what can be mended, and mends it \
          with `--repair`)"
     )]
-    DamagedRow {
-        path: PathBuf,
-        /// `line 3, byte 525`; the header is line 1.
-        place: String,
-        source: RowError,
-    },
+    /// At `line 3, byte 525`; the header is line 1.
+    DamagedRow { path: PathBuf, place: String, source: RowError },
     #[error(
         "`{path}` was changed by another program: {how} (put it back from a copy, or see what \
          `metaqnn verify` says: only metaqnn writes it)"
@@ -89,25 +85,22 @@ impl StorageError {
     /// Whether a file is not there, or no more: on NFS one that was removed under its reader is
     /// stale.
     pub fn is_gone(&self) -> bool {
-        matches!(self, Self::Io { source, .. } if matches!(
-            source.kind(),
-            io::ErrorKind::NotFound
-                | io::ErrorKind::NotADirectory
-                | io::ErrorKind::StaleNetworkFileHandle
-        ))
+        use ErrorKind::{NotADirectory, NotFound, StaleNetworkFileHandle};
+        matches!(self.kind(), Some(NotFound | NotADirectory | StaleNetworkFileHandle))
     }
 
     /// Whether a file is there already that is made only once.
     pub fn is_taken(&self) -> bool {
-        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::AlreadyExists)
+        self.kind() == Some(ErrorKind::AlreadyExists)
     }
 
     /// Whether the disk or a quota is full, which may pass.
     pub fn is_full(&self) -> bool {
-        matches!(self, Self::Io { source, .. } if matches!(
-            source.kind(),
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-        ))
+        matches!(self.kind(), Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded))
+    }
+
+    fn kind(&self) -> Option<ErrorKind> {
+        if let Self::Io { source, .. } = self { Some(source.kind()) } else { None }
     }
 
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
@@ -122,7 +115,6 @@ impl StorageError {
         Self::Damaged { path: path.to_owned(), problem: problem.into() }
     }
 
-    /// A row of the log that follows so many others.
     pub(crate) fn row(path: &Path, rows_before: u64, source: impl Into<RowError>) -> Self {
         let place = format!("line {}", line_after(rows_before));
         Self::DamagedRow { path: path.to_owned(), place, source: source.into() }
@@ -133,23 +125,21 @@ impl StorageError {
         Self::damaged(path, format!("is wrong at line {line}: {reason}"))
     }
 
-    /// A file where an experiment has a folder.
     pub(crate) fn no_folder(path: &Path) -> Self {
         let remedy = "move it away: the program makes the folder when it needs one";
         Self::damaged(path, format!("is no folder ({remedy})"))
     }
 }
 
-/// What a person can do about an answer of the operating system; nothing where it says that itself.
-const fn remedy(kind: io::ErrorKind) -> &'static str {
+const fn remedy(kind: ErrorKind) -> &'static str {
     match kind {
-        io::ErrorKind::PermissionDenied => " (see its permissions and those of its folder)",
-        io::ErrorKind::FileTooLarge => " (this process may write no larger files: see `ulimit -f`)",
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+        ErrorKind::PermissionDenied => " (see its permissions and those of its folder)",
+        ErrorKind::FileTooLarge => " (this process may write no larger files: see `ulimit -f`)",
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
             " (remove files, or ask for more room)"
         }
-        io::ErrorKind::ReadOnlyFilesystem => " (its file system is mounted for reading only)",
-        io::ErrorKind::StaleNetworkFileHandle => {
+        ErrorKind::ReadOnlyFilesystem => " (its file system is mounted for reading only)",
+        ErrorKind::StaleNetworkFileHandle => {
             " (it was removed, or its file server has restarted: run the command once more)"
         }
         _ => "",

@@ -45,7 +45,7 @@ pub struct RoundPlan {
 }
 
 impl RoundPlan {
-    /// Whether both are the same but for when and where they were made.
+    /// Besides when and where they were made.
     pub fn asks_the_same(&self, other: &Self) -> bool {
         let other = Self { created_at: self.created_at, host: self.host.clone(), ..other.clone() };
         *self == other
@@ -97,7 +97,7 @@ const PLAN: &str = "plan.yaml";
 const ARRAY: &str = "array.yaml";
 const JOBS: &str = "jobs.yaml";
 
-/// The folder of one round; it need not exist.
+/// It need not exist.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RoundDir {
     pub round: u32,
@@ -182,7 +182,6 @@ impl RoundDir {
     }
 }
 
-/// The plan and batch scripts of a round, and the jobs made of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rendering {
     pub number: u32,
@@ -206,7 +205,7 @@ impl Rendering {
         self.read(JOBS)
     }
 
-    /// Returns what the file says: this, or what the first to create it has written.
+    /// Returns this, or what the first to create the file has written.
     pub fn settle_array(&self, array: RoundArray) -> Result<RoundArray> {
         self.settle(ARRAY, array)
     }

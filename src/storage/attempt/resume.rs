@@ -99,7 +99,7 @@ impl ExperimentDir {
         Some(LeftOnSignal { is_time_warning, lost_seconds: seconds.unwrap_or(0.0) })
     }
 
-    /// The last start and epoch in the curve of an attempt; `None` without a readable one.
+    /// The last start and epoch; `None` without a readable curve.
     pub fn reach(&self, attempt: Attempt) -> Option<(u32, u32)> {
         reach(&self.curve(attempt))
     }
@@ -204,7 +204,7 @@ impl ExperimentDir {
         Ok(row)
     }
 
-    /// Removes the file, whose row the log holds now; another process may have done so.
+    /// Another process may have done so.
     pub fn remove_result(&self, attempt: Attempt) -> Result<()> {
         let path = self.result(attempt);
         match fs::remove_file(&path) {

@@ -7,15 +7,40 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
 use rustix::io::Errno;
+use sha2::{Digest, Sha256};
 
 use crate::regular_file::{self, MEDIUM};
-use crate::storage::dir::experiment_yaml::{FrozenText, checksum, sealed, version_in};
 use crate::storage::dir::{CONFIGURATION, ExperimentDir, FORMAT_VERSION, LOG};
 use crate::storage::fs::publish::{self, Published};
 use crate::storage::{error::Result, error::StorageError, fs::permissions::Trust, log::text};
 
-/// What a user needs of a folder to make files in it.
 const WRITABLE: Access = Access::READ_OK.union(Access::WRITE_OK).union(Access::EXEC_OK);
+
+/// What stands before the checksum in the last line of `experiment.yaml`.
+const CHECKSUM: &str = "# SHA-256 of all before this line: ";
+
+/// The text of `experiment.yaml`, after a check of its checksum.
+#[derive(Debug, Clone)]
+pub struct FrozenText {
+    pub text: Vec<u8>,
+    pub sha256: String,
+}
+
+impl FrozenText {
+    fn of(mut bytes: Vec<u8>) -> Result<Self, &'static str> {
+        let lines = bytes.strip_suffix(b"\n").unwrap_or_default();
+        let start = lines.iter().rposition(|&byte| byte == b'\n').map_or(0, |newline| newline + 1);
+        let Some(sha256) = lines[start..].strip_prefix(CHECKSUM.as_bytes()) else {
+            return Err("it does not end in its checksum, so that a part of it may be missing");
+        };
+        let sha256 = String::from_utf8_lossy(sha256).into_owned();
+        bytes.truncate(start);
+        if sha256 != checksum(&bytes) {
+            return Err("its checksum is that of another text, so that it was edited or damaged");
+        }
+        Ok(Self { text: bytes, sha256 })
+    }
+}
 
 impl ExperimentDir {
     /// Makes an experiment directory: an empty log and the folders, then, as the last step that
@@ -42,7 +67,7 @@ impl ExperimentDir {
         experiment.check_trust(trust)?;
         experiment.make_folders()?;
         publish::file_once(&experiment.replay_log(), text::header().as_bytes())?;
-        let sealed = sealed(configuration);
+        let sealed = format!("{configuration}{CHECKSUM}{}\n", checksum(configuration.as_bytes()));
         match publish::file_once(&experiment.configuration(), sealed.as_bytes())? {
             Published::First => {
                 experiment.trusted_paths().try_for_each(|path| trust.restrict(&path))?;
@@ -68,7 +93,7 @@ impl ExperimentDir {
     }
 
     pub fn open(root: &Path) -> Result<Self> {
-        Self::open_frozen(root).map(|(experiment, _)| experiment)
+        Ok(Self::open_frozen(root)?.0)
     }
 
     pub fn open_frozen(root: &Path) -> Result<(Self, FrozenText)> {
@@ -180,4 +205,14 @@ impl ExperimentDir {
         let digest = checksum(format!("{sha256} {inode} {name}").as_bytes());
         Ok(digest[..12].to_owned())
     }
+}
+
+fn checksum(text: &[u8]) -> String {
+    format!("{:x}", Sha256::digest(text))
+}
+
+/// The format version, from the first line, which every version of the program can read.
+fn version_in(bytes: &[u8]) -> Option<u32> {
+    let line = bytes.split(|&byte| byte == b'\n').next()?;
+    str::from_utf8(line.strip_prefix(b"format_version: ")?).ok()?.trim().parse().ok()
 }

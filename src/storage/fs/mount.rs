@@ -80,7 +80,7 @@ fn mount_of(mounts: &str, path: &Path) -> Option<MountPoint> {
         .max_by_key(|mount| mount.point.components().count())
 }
 
-/// What is free for people without privileges; quotas are another matter.
+/// What is free without privileges and quotas.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DiskSpace {
     pub bytes: u64,

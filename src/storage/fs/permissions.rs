@@ -23,8 +23,7 @@ const OTHERS: u32 = 0o002;
 const GROUP: u32 = 0o020;
 
 impl Trust {
-    /// Lets this process and its children make no file that others may write; of a trusted group
-    /// every member may.
+    /// Of this process and its children.
     pub fn set_umask(self) {
         let before = umask(Mode::empty()).as_raw_mode();
         umask(Mode::from_raw_mode(match self {

@@ -1,4 +1,4 @@
-//! Appending to the log: [`ExclusiveGuard`], which lives as long as the exclusive lock is held.
+//! Appending to the log: [`ExclusiveGuard`], while the exclusive lock is held.
 //!
 //! Under the lock only the tail is read, so that its cost does not grow with the log. Rows are
 //! appended with one write and synced before the lock is released. A write that finds no room is

@@ -63,7 +63,7 @@ impl ReplayLog {
         Ok(Self { file, path, timeout: LockTimeout::default(), at_worst_unlocked: false })
     }
 
-    /// An unfinished line at the end is left to the next writer.
+    /// Leaves an unfinished line at the end to the next writer.
     pub fn read_from(&self, cursor: &LogPosition) -> Result<Tail> {
         let _guard = self.lock_shared()?;
         self.read_unlocked(cursor)
@@ -98,17 +98,15 @@ impl ReplayLog {
         Ok((metadata.dev(), metadata.ino()))
     }
 
-    /// The changes of the configuration up to the last whole line, read without a lock. Damaged
-    /// rows are left to those who read all of them, and so is a log that is missing or begins
-    /// otherwise.
+    /// The changes of the configuration up to the last whole line, without a lock. Damaged rows, and
+    /// a log that is missing or begins otherwise, are left to those who read all.
     pub fn settings(experiment: &ExperimentDir) -> Result<Vec<String>> {
         let log = match Self::open(experiment) {
             Err(error) if error.is_gone() || error.is_damage() => return Ok(Vec::new()),
             log => log?,
         };
         let bytes = log.read_bytes(&LogPosition::ORIGIN, log.length()?)?;
-        let whole = end_of_whole_lines(&bytes).unwrap_or(0);
-        let lines = bytes[..whole].split(|&byte| byte == b'\n');
+        let lines = bytes[..end_of_whole_lines(&bytes).unwrap_or(0)].split(|&byte| byte == b'\n');
         // A row without an iteration, as it is written.
         let set = lines.filter(|line| line.starts_with(b",set,"));
         Ok(set.filter_map(|line| Row::parse(line).ok()?.reason).collect())
@@ -139,20 +137,17 @@ impl ReplayLog {
         }
     }
 
-    /// Checks that so many bytes may be of a log, before memory is taken for them.
+    /// Before memory is taken for so many bytes.
     pub(super) fn check_length(&self, length: u64) -> Result<()> {
-        if length > LARGE {
-            return Err(self.io("read")(NotAFile::TooLarge(LARGE).into()));
-        }
-        Ok(())
+        let too_large = || self.io("read")(NotAFile::TooLarge(LARGE).into());
+        (length <= LARGE).then_some(()).ok_or_else(too_large)
     }
 
     pub(super) fn read_bytes(&self, cursor: &LogPosition, end: u64) -> Result<Vec<u8>> {
         let before = cursor.byte;
-        let Some(length) = end.checked_sub(before) else {
-            let how = format!("it ends at byte {end}, and was read up to byte {before} before");
-            return Err(self.changed(how));
-        };
+        let length = end.checked_sub(before).ok_or_else(|| {
+            self.changed(format!("it ends at byte {end}, and was read up to byte {before} before"))
+        })?;
         self.check_length(length)?;
         let mut bytes = vec![0; usize::try_from(length).expect("a file fits into memory")];
         let read = read_up_to(&self.file, &mut bytes, before).map_err(self.io("read"))?;
@@ -210,11 +205,9 @@ impl Tail {
     /// Takes in the rows; an error names the line of the first that the rules refuse.
     pub fn apply_to(&self, knowledge: &mut Knowledge) -> Result<()> {
         let first = self.cursor.rows - self.rows.len() as u64;
-        for (before, row) in (first..).zip(&self.rows) {
-            let applied = knowledge.apply(row);
-            applied.map_err(|violation| StorageError::row(&self.path, before, violation))?;
-        }
-        Ok(())
+        (first..).zip(&self.rows).try_for_each(|(before, row)| {
+            knowledge.apply(row).map_err(|rule| StorageError::row(&self.path, before, rule))
+        })
     }
 }
 

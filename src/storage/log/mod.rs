@@ -1,7 +1,7 @@
 //! The replay log, `replay.csv`: one row an event; the record of truth, and the lock.
 //!
 //! * `event.rs`: [`event::Row`] and its columns; [`event::Event`], [`event::Iteration`]
-//! * `text.rs`: a row as a line, written, read, refused: [`text::parse_rows`], [`text::RowError`]
+//! * `text.rs`: a row as a line: [`text::parse_rows`], [`text::RowError`]
 //! * `position.rs`: a place between two rows, with the checksum of the prefix
 //! * `damage.rs`: an unfinished end, files of other programs, blanked rows: [`damage::RawLog`]
 //! * `file.rs`: the file read under its shared lock: [`file::ReplayLog`]

@@ -12,12 +12,10 @@ use crate::storage::search_state::Knowledge;
 /// The most draws that are taken to be missing where rows were blanked.
 const MOST_HIDDEN_DRAWS: u64 = 1000;
 
-/// Where the log is in doubt, since rows of it were blanked.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Doubt {
     /// That a blanked row may have been about and that have not ended since.
     pub iterations: BTreeSet<Iteration>,
-    /// Whether draws may be missing before the next one.
     pub draws: bool,
     /// Whether the search may have been halted or resumed, until the next draw.
     pub halt: bool,

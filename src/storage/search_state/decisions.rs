@@ -20,9 +20,8 @@ pub enum EarlierAttempt {
     AddedEpochs,
     /// On TERM, which says nothing of it.
     LeftOnSignal,
-    /// It left on the time warning without a new epoch.
+    /// It left on the time warning without a new epoch; `lost_seconds` are in no curve.
     TimedOut {
-        /// Seconds that are in no curve.
         lost_seconds: f64,
     },
     /// Neither: perhaps the architecture kills its trainer or its node.
@@ -32,10 +31,10 @@ pub enum EarlierAttempt {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Record {
     Append(Vec<Row>),
-    /// It is dropped, since its architecture has a result.
+    /// It is dropped, since its architecture has a result; `due` are rows that an interrupted write
+    /// left out.
     AlreadyKnown {
         of_iteration: Iteration,
-        /// Rows that an interrupted write left out.
         due: Vec<Row>,
     },
 }
@@ -180,25 +179,22 @@ impl Knowledge {
 
     /// What the rows that end the open and pending iterations have in common.
     fn unfinished(&self) -> impl Iterator<Item = Row> {
-        let row = |iteration, architecture: &str, epsilon, round| Row {
+        let open =
+            self.open.iter().map(|(of, one)| (of, &one.architecture, one.epsilon, one.round));
+        let pending =
+            self.pending.iter().map(|(of, one)| (of, &one.architecture, one.epsilon, one.round));
+        open.chain(pending).map(|(&iteration, architecture, epsilon, round)| Row {
             iteration: Some(iteration),
             round,
             epsilon: Some(epsilon),
-            architecture: Some(architecture.to_owned()),
+            architecture: Some(architecture.clone()),
             repeat: Some(1),
             ..Row::default()
-        };
-        let open = self.open.iter();
-        let open = open.map(move |(&of, one)| row(of, &one.architecture, one.epsilon, one.round));
-        let pending = self.pending.iter();
-        open.chain(
-            pending.map(move |(&of, one)| row(of, &one.architecture, one.epsilon, one.round)),
-        )
+        })
     }
 }
 
-/// Whether an attempt that leaves on the time warning without a new epoch, after `before` others in
-/// a row that did, ends its claim.
+/// Whether an attempt that times out, after `before` others in a row, ends its claim.
 pub const fn is_last_timeout(before: u32) -> bool {
     before + 1 >= TIMEOUTS_TO_LOSE
 }

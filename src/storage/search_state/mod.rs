@@ -65,10 +65,10 @@ pub use decisions::{EarlierAttempt, Record, is_last_timeout};
 /// How many losses keep an architecture from being tried again.
 const LOSSES_TO_QUARANTINE: u32 = 3;
 
-/// How many attempts in a row may leave on the time warning without a new epoch: the claim is lost.
+/// Attempts in a row that leave on the time warning without a new epoch: the claim is lost.
 const TIMEOUTS_TO_LOSE: u32 = 3;
 
-/// How many claims in a row may be lost so; then nothing is claimed until `slurm.time` is set.
+/// Claims in a row lost so: nothing is claimed until `slurm.time` is set.
 const TIMED_OUT_CLAIMS_TO_STOP: u32 = 3;
 
 /// Memory is linear in the architectures met, not in the rows.
@@ -85,7 +85,7 @@ pub struct Knowledge {
     pub losses: BTreeMap<String, u32>,
     /// Claims in a row that were lost to the time warning; 0 after a result or a `slurm.time`.
     pub claims_timed_out: u32,
-    /// Results and exhaustion per epsilon, in the order in which the epsilons came up.
+    /// In the order in which the epsilons came up.
     pub epsilons: Vec<EpsilonTally>,
     /// The best result so far; of equal ones the first.
     pub best: Option<Best>,
@@ -145,7 +145,7 @@ pub struct Pending {
     pub round: Option<u32>,
 }
 
-/// A claim that was lost: its result may still come.
+/// Its result may still come.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LostClaim {
     pub architecture: String,
@@ -158,7 +158,6 @@ pub struct EpsilonTally {
     pub epsilon: f64,
     /// Architectures whose result belongs to an iteration drawn at it.
     pub results: u64,
-    /// Whether it was closed because nothing new could be drawn.
     pub exhausted: bool,
 }
 
@@ -178,7 +177,7 @@ pub struct Audit {
     pub is_false_stop: bool,
 }
 
-/// Seconds of training, summed over all rows.
+/// Of training, summed over all rows.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Seconds {
     pub train: f64,
@@ -245,7 +244,6 @@ impl Open {
 }
 
 impl Knowledge {
-    /// Whether nothing more is claimed before `slurm.time` is set.
     pub const fn is_time_too_short(&self) -> bool {
         self.claims_timed_out >= TIMED_OUT_CLAIMS_TO_STOP
     }
@@ -302,7 +300,6 @@ impl Knowledge {
         (!self.halted).then(|| schedule.stages()[stage].epsilon)
     }
 
-    /// Whether every stage is exhausted or has its number of results, and nothing is open.
     pub fn is_finished(&self, schedule: &EpsilonSchedule) -> bool {
         self.open.is_empty() && schedule.is_finished(&self.stage_counts(schedule))
     }

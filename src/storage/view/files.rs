@@ -11,15 +11,11 @@ use crate::regular_file::{self, LARGE, SMALL};
 use crate::storage::error::{Result, StorageError};
 use crate::storage::fs::publish::{self, Published};
 
-/// How many folders are kept: a reader that listed them still finds the one it has chosen.
+/// A reader that listed the folders still finds the one it has chosen.
 const KEPT: usize = 3;
 
-/// Name of the list of the sums of a folder, as `sha256sum` writes and checks it.
+/// As `sha256sum` writes and checks it.
 pub(crate) const SUMS: &str = "SHA256SUMS";
-
-pub(crate) fn sums(files: &[(&'static str, Vec<u8>)]) -> Vec<u8> {
-    files.iter().flat_map(|(name, bytes)| sum(name, bytes)).collect()
-}
 
 fn sum(name: &str, bytes: &[u8]) -> Vec<u8> {
     format!("{:x}  {name}\n", Sha256::digest(bytes)).into_bytes()
@@ -39,12 +35,9 @@ pub(crate) fn read_checked(folder: &Path, name: &str) -> Result<Vec<u8>> {
     Err(StorageError::damaged(&folder.join(name), "is damaged: it is not what was written"))
 }
 
-/// Files by their names, in the order of `SHA256SUMS`.
-pub(crate) type Files = Vec<(&'static str, Vec<u8>)>;
-
 /// Publishes a folder with its checksums, unless there is one of that name already.
-pub(crate) fn publish(path: &Path, mut files: Files) -> Result<Published> {
-    files.push((SUMS, sums(&files)));
+pub(crate) fn publish(path: &Path, mut files: Vec<(&str, Vec<u8>)>) -> Result<Published> {
+    files.push((SUMS, files.iter().flat_map(|(name, bytes)| sum(name, bytes)).collect()));
     publish::folder_once(path, |aside| {
         files.iter().try_for_each(|(name, bytes)| {
             let path = aside.join(name);
@@ -124,14 +117,14 @@ mod tests {
         let path = |name: &str| folder.path().join(name);
         let files = [("one", b"1".to_vec()), ("other", b"2".to_vec())];
         files.iter().for_each(|(name, bytes)| fs::write(path(name), bytes).unwrap());
-        fs::write(path(SUMS), sums(&files)).unwrap();
+        let sums = [sum("one", b"1"), sum("other", b"2")];
+        fs::write(path(SUMS), sums.concat()).unwrap();
         let read = |name| read_checked(folder.path(), name);
         assert_eq!(read("one").unwrap(), b"1");
         fs::write(path("other"), "1").unwrap();
         assert!(matches!(read("other"), Err(StorageError::Damaged { .. })));
         // A line that was cut off counts for nothing.
-        let line = sums(&[("one", b"1".to_vec())]);
-        fs::write(path(SUMS), &line[..line.len() - 1]).unwrap();
+        fs::write(path(SUMS), &sums[0][..sums[0].len() - 1]).unwrap();
         assert!(read("one").is_err());
     }
 }

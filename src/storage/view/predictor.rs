@@ -33,7 +33,6 @@ pub(crate) struct StoredPredictor {
     configuration_sha256: String,
     /// The attempts whose curves it was fitted to, in the order of the log.
     curves: Vec<String>,
-    /// How many full curves the log held when it was fitted.
     #[serde(skip)]
     pub full_curves: u64,
     #[serde(skip)]
@@ -52,7 +51,7 @@ impl StoredPredictor {
         Ok(Self { full_curves, bytes, path, ..fit })
     }
 
-    /// Reads the newest predictor that is whole, of `at_most` full curves.
+    /// The newest that is whole, of `at_most` full curves.
     pub fn newest(
         dir: &ExperimentDir,
         sha256: &str,
@@ -69,7 +68,6 @@ impl StoredPredictor {
         files::newest(listed, read, on_damage)
     }
 
-    /// Whether it was fitted to the curves of these rows.
     pub fn is_of<'a>(&self, rows: impl Iterator<Item = &'a Row>) -> bool {
         rows.map(name_of).eq(self.curves.iter().cloned())
     }

@@ -12,7 +12,7 @@ use crate::q_learning::{Learner, QTable, ValidQLearningParams};
 use crate::seed::{Purpose, generator};
 use crate::space::{Architecture, Space};
 use crate::storage::log::event::{Event, Row};
-use crate::storage::view::files::{self, Files, OnDamage, read_checked};
+use crate::storage::view::files::{self, OnDamage, read_checked};
 use crate::storage::view::q_table::{read_q_table, write_q_table};
 use crate::storage::{
     dir::ExperimentDir, error::Result, error::StorageError, fs::publish::Published, fs::yaml,
@@ -102,7 +102,6 @@ impl View {
 pub(crate) struct Learned {
     params: ViewParams,
     learner: Learner,
-    /// How many rows were learned from.
     pub rows: usize,
     /// Which replay of the journal read them.
     pub replays: u32,
@@ -165,8 +164,8 @@ impl Learned {
             folder: path.clone(),
         };
         let view = yaml::print(&view, &path.join(VIEW))?.into_bytes();
-        let files: Files = vec![(VIEW, view), (Q_TABLE, write_q_table(self.q_table()))];
-        let published = files::publish(&path, files)?;
+        let q_table = write_q_table(self.q_table());
+        let published = files::publish(&path, vec![(VIEW, view), (Q_TABLE, q_table)])?;
         files::remove_old(dir.list_views()?);
         Ok(published)
     }
@@ -378,7 +377,7 @@ mod tests {
         #[test]
         fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
             let folder = tempfile::tempdir().unwrap();
-            let files: Files = vec![(VIEW, bytes.clone()), (Q_TABLE, bytes)];
+            let files = vec![(VIEW, bytes.clone()), (Q_TABLE, bytes)];
             files::publish(&folder.path().join("1"), files).unwrap();
             prop_assert!(View::read(&folder.path().join("1"), 1, "made up").is_err());
         }
