@@ -58,8 +58,7 @@ pub(super) fn table(search: &SearchData) -> Table<'_, VerdictRow<'_>> {
         audit: BOOLEAN,
             "Whether the network was trained to the end all the same, to audit the verdict",
             |row| row.audits.is_some();
-        final_accuracy: SHARE,
-            "Validation accuracy after the last epoch, of an audited network",
+        final_accuracy: SHARE, "Validation accuracy after the last epoch, of an audited network",
             |row| row.final_accuracy();
         prediction_error: NUMBER, "predicted_accuracy less final_accuracy",
             |row| Some(row.predicted_accuracy? - row.final_accuracy()?);
@@ -73,11 +72,9 @@ pub(super) fn table(search: &SearchData) -> Table<'_, VerdictRow<'_>> {
             |row| row.audits.map(|audits| audits.audited);
         false_stop_rate: SHARE, "Share of false stops among the audits so far",
             |row| row.audits?.rate();
-        false_stop_rate_lower: SHARE,
-            "Lower end of the 95 % interval of that share (Wilson)",
+        false_stop_rate_lower: SHARE, "Lower end of the 95 % interval of that share (Wilson)",
             |row| row.audits?.interval().map(|ends| ends.0);
-        false_stop_rate_upper: SHARE,
-            "Upper end of the 95 % interval of that share (Wilson)",
+        false_stop_rate_upper: SHARE, "Upper end of the 95 % interval of that share (Wilson)",
             |row| row.audits?.interval().map(|ends| ends.1);
         trainer: TRAINER, WHO_TRAINED, |_| search.trainer;
     });

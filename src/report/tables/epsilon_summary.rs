@@ -25,13 +25,12 @@ pub(super) fn table(search: &SearchData) -> Table<'_, EpsilonSummary> {
         column(status, COUNT, meaning, move |row: &EpsilonSummary| row.counts.of(status))
     }));
     columns.extend(columns! { EpsilonSummary:
-        memory_rows: COUNT,
-            "Rows of the replay memory: iterations with a reward, repeats included";
+        memory_rows: COUNT, "Rows of the replay memory: iterations with a reward, repeats included";
         mean_reward_of_new: SHARE,
             "Mean reward of the networks that are new at this epsilon, each once";
         mean_reward_with_repeats: SHARE,
-            "Mean reward over all rows of the replay memory, as the paper counts: a network \
-             that is drawn again counts again";
+            "Mean reward over all rows of the replay memory, as the paper counts: a network that \
+             is drawn again counts again";
         best_validation_accuracy: SHARE,
             "Greatest validation accuracy of a network trained to the end or imported";
         train_seconds: SECONDS, "Time spent on training", |row| row.seconds.train_seconds;

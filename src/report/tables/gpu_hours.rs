@@ -83,8 +83,7 @@ pub(super) fn table(search: &SearchData) -> Table<'_, HoursRow<'_>> {
             |row| row.all().saved_seconds / 3600.0;
         saved_share: SHARE,
             "saved_hours as a share of spent_hours and saved_hours together: an estimate, as they \
-             are",
-            |row| row.saved_share();
+             are", |row| row.saved_share();
         trainer: TRAINER, WHO_TRAINED, |_| search.trainer;
     };
     Table { name: "gpu_hours", columns, rows }

@@ -29,8 +29,7 @@ pub(super) fn iteration_columns<R: Deref<Target = Row>>(search: &SearchData) -> 
         iteration: POSITIVE, "Number of the sampled architecture";
         status: one_of(WORDS),
             "What has become of the iteration: claimed and pending are under way; lost and void \
-             have no result; reused took the result of of_iteration",
-            |row| row.event;
+             have no result; reused took the result of of_iteration", |row| row.event;
         epsilon: SHARE, "Share of random actions when it was sampled";
         round: POSITIVE, "Round in which it was sampled";
         architecture: ARCHITECTURE, "The network's layers";
@@ -69,8 +68,7 @@ pub(super) fn iteration_columns<R: Deref<Target = Row>>(search: &SearchData) -> 
         device: TEXT, "Device that trained";
         host: TEXT, "Machine that trained";
         job: COUNT, "Slurm array; missing for local processes", |row| number(&row.job);
-        task: COUNT, "Element of the array; missing for local processes",
-            |row| number(&row.task);
+        task: COUNT, "Element of the array; missing for local processes", |row| number(&row.task);
         started_at: TIME, "When the attempt began";
         time: TIME, "When the newest row of the replay log was written";
         trainer: TRAINER, WHO_TRAINED, move |row| {

@@ -11,15 +11,13 @@ pub(super) fn table(search: &SearchData) -> Table<'_, QValue> {
         state_depth: COUNT, "Number of layers placed so far", |row| row.0.depth;
         state_layer: one_of("start | conv | pool | fc | gap"),
             "Kind of the last layer placed: convolution, max pooling, fully connected, global \
-             average pooling, or none at the start",
-            |row| last(row).layer_type;
+             average pooling, or none at the start", |row| last(row).layer_type;
         state_filters: POSITIVE, "Filters of the last layer, a convolution",
             |row| of_kind("conv", last(row));
         state_kernel: PIXELS, "Side of the kernel or window of the last layer",
             |row| size(last(row).filter_size);
         state_stride: PIXELS, "Stride of the last layer", |row| size(last(row).stride);
-        state_fc_index: COUNT,
-            "Fully connected layers before the last layer, which is one itself",
+        state_fc_index: COUNT, "Fully connected layers before the last layer, which is one itself",
             |row| of_kind("fc", last(row));
         state_fc_width: POSITIVE, "Neurons of the last layer, a fully connected one",
             |row| size(last(row).fc_size);

@@ -145,8 +145,7 @@ pub(super) fn dictionary<'a>(rows: Vec<Definition>) -> Table<'a, Definition> {
         file: TEXT, "Name of the file";
         column: TEXT, "Name of the column in its header";
         type: one_of("integer | number | boolean | time | word | architecture | text"),
-            "Kind of value; an empty cell is a missing value in every column",
-            |row| row.domain.0;
+            "Kind of value; an empty cell is a missing value in every column", |row| row.domain.0;
         unit: TEXT, "Unit of the numbers, if they have one", |row| row.domain.1;
         meaning: TEXT, "What the column holds";
         allowed_values: TEXT, "Which values there can be", |row| row.domain.2;
