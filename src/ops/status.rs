@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use anyhow::Result;
+
 use crate::ops::Experiment;
 use crate::ops::journal::Journal;
 use crate::ops::reduce::tables::search_data;
@@ -15,13 +17,11 @@ use crate::report::terminal;
 use crate::report::{ArchitectureRecord, Condition, Summary, first_start, ranking};
 use crate::storage::{Event, Knowledge, RoundDir, Row, TaskRefusal};
 
-pub fn status(experiment: &Experiment) -> anyhow::Result<Summary> {
+pub fn status(experiment: &Experiment) -> Result<Summary> {
     let files = AttemptFiles::list(experiment.dir())?;
     let journal = Journal::open_to_look(experiment)?;
-    let knowledge = journal.state();
+    let (knowledge, refusals) = (journal.state(), refusals(experiment)?);
     let search = search_data(experiment, &journal)?;
-
-    let refusals = refusals(experiment)?;
     let hosts = Hosts::judge(tasks(journal.rows(), &refusals));
     let newest = experiment.dir().newest_round()?;
     let evidence = Evidence { experiment, journal: &journal, refusals: &refusals };
@@ -62,7 +62,7 @@ pub fn status(experiment: &Experiment) -> anyhow::Result<Summary> {
     })
 }
 
-pub fn ranked(experiment: &Experiment, at_most: usize) -> anyhow::Result<String> {
+pub fn ranked(experiment: &Experiment, at_most: usize) -> Result<String> {
     let search = search_data(experiment, &Journal::open_to_look(experiment)?)?;
     let best = ranking(&ArchitectureRecord::gather(&search.iterations), at_most);
     Ok(terminal::ranked(&best, search.trainer))
@@ -71,20 +71,22 @@ pub fn ranked(experiment: &Experiment, at_most: usize) -> anyhow::Result<String>
 /// Tasks that leave on the time warning without a new epoch, again and again.
 fn timeouts(knowledge: &Knowledge) -> Option<String> {
     let timed_out = knowledge.open.iter().find(|(_, open)| open.timeouts > 0);
-    let what = match (timed_out, knowledge.claims_timed_out) {
-        (None, 0) => return None,
-        (Some((iteration, open)), 0) => format!(
+    let what = match (knowledge.claims_timed_out, timed_out) {
+        (0, None) => return None,
+        (0, Some((iteration, open))) => format!(
             "Iteration {iteration} left on the time warning without a new epoch (attempts in a \
              row: {})",
             open.timeouts
         ),
-        (_, claims) => format!(
+        (claims, _) => format!(
             "Claims in a row that were lost after three attempts without a new epoch before the \
              time warning: {claims}"
         ),
     };
-    let remedy = "is `slurm.time` too short, or does the trainer keep no checkpoint?";
-    Some(format!("{what}; {remedy} See `metaqnn set DIR slurm.time=...`."))
+    Some(format!(
+        "{what}; is `slurm.time` too short, or does the trainer keep no checkpoint? See `metaqnn \
+         set DIR slurm.time=...`."
+    ))
 }
 
 type Diagnosis = (Condition, Vec<String>);
@@ -108,15 +110,14 @@ impl Evidence<'_> {
             let notice = "The search is halted: `metaqnn submit` goes on.";
             return (Condition::Halted, vec![notice.to_owned()]);
         }
-        let Some(newest) = newest else { return ACTIVE };
         // Without a scheduler to ask (another machine, say) nothing is known of the chain.
-        self.of_chain(newest).unwrap_or_else(|error| {
+        newest.map_or(Ok(ACTIVE), |newest| self.of_chain(newest)).unwrap_or_else(|error| {
             log::info!("the scheduler cannot be asked: {error:#}");
             ACTIVE
         })
     }
 
-    fn of_chain(&self, newest: u32) -> anyhow::Result<Diagnosis> {
+    fn of_chain(&self, newest: u32) -> Result<Diagnosis> {
         let scheduler = scheduler(self.experiment)?;
         let round = |number| Round::new(self.experiment, number, &scheduler);
         let (stage, queue) = round(newest).look()?;
@@ -133,7 +134,7 @@ impl Evidence<'_> {
         Ok((Condition::ChainBroken, vec![why, "Run `metaqnn submit`.".to_owned()]))
     }
 
-    fn under_way(&self, newest: u32, queue: &Queue) -> anyhow::Result<Diagnosis> {
+    fn under_way(&self, newest: u32, queue: &Queue) -> Result<Diagnosis> {
         let cannot_start = queue.cannot_start().map(|why| {
             format!(
                 "Round {newest} cannot start: the scheduler says {why}. Run `metaqnn cancel`, \
@@ -157,40 +158,37 @@ impl Evidence<'_> {
             let before = self.unclaimed(newest - 1, &Queue::default())?;
             unclaimed = before.filter(|before| !before.was_halted);
         }
-        let Some(unclaimed) = unclaimed else { return Ok(ACTIVE) };
-        let notice = unclaimed.sentence;
-        if !unclaimed.is_every_task {
-            return Ok((Condition::Active, vec![notice]));
+        let Some(Unclaimed { is_every_task, sentence, .. }) = unclaimed else { return Ok(ACTIVE) };
+        if !is_every_task {
+            return Ok((Condition::Active, vec![sentence]));
         }
         let remedy =
             "Correct that: `metaqnn cancel` ends the round, `metaqnn submit` begins another.";
-        Ok((Condition::Stuck, vec![notice, remedy.to_owned()]))
+        Ok((Condition::Stuck, vec![sentence, remedy.to_owned()]))
     }
 
     /// When no job in the queue submits the next round.
-    fn after(&self, newest: u32, queue: &Queue) -> anyhow::Result<Diagnosis> {
+    fn after(&self, newest: u32, queue: &Queue) -> Result<Diagnosis> {
         let plan = self.files(newest).plan()?;
         let end = plan.and_then(|plan| end_of_chain(self.journal.state(), &plan));
-        let new_rows = self.journal.new_rows();
-        let is_behind = new_rows.iter().any(|row| row.round.is_some_and(|of| of <= newest));
+        let mut new_rows = self.journal.new_rows().iter();
+        let is_behind = new_rows.any(|row| row.round.is_some_and(|of| of <= newest));
         let unclaimed = self.unclaimed(newest, queue)?;
-        let all_are_unclaimed = unclaimed.as_ref().is_some_and(|unclaimed| unclaimed.is_every_task);
-        let tasks = unclaimed.map(|unclaimed| unclaimed.sentence);
-        if end.as_ref().is_some_and(|end| end.was_asked) && !is_behind && !all_are_unclaimed {
-            let done = "The rounds asked for are done: `metaqnn submit` goes on.".to_owned();
-            return Ok((Condition::Paused, tasks.into_iter().chain([done]).collect()));
+        let has_claims = !unclaimed.as_ref().is_some_and(|unclaimed| unclaimed.is_every_task);
+        let mut notices: Vec<_> = unclaimed.into_iter().map(|it| it.sentence).collect();
+        if has_claims && !is_behind && end.as_ref().is_some_and(|end| end.was_asked) {
+            notices.push("The rounds asked for are done: `metaqnn submit` goes on.".to_owned());
+            return Ok((Condition::Paused, notices));
         }
         // Rounds without a result bring none again unless something is corrected.
         let vain = end.filter(|end| !end.was_asked).map(|end| end.reason);
-        let last_line = match tasks {
-            None if vain.is_none() => last_line_of_reduce(&self.files(newest))?,
-            tasks => tasks,
-        };
-        let is_to_correct = last_line.is_some() || vain.is_some();
+        if notices.is_empty() && vain.is_none() {
+            notices.extend(last_line_of_reduce(&self.files(newest))?);
+        }
+        let is_to_correct = !notices.is_empty() || vain.is_some();
         let remedy = if is_to_correct { "Correct that, then run" } else { "Run" };
         let why = vain.unwrap_or_else(|| "no round is queued or running".to_owned());
-        let mut notices = vec![format!("Chain broken: {why}.")];
-        notices.extend(last_line);
+        notices.insert(0, format!("Chain broken: {why}."));
         notices.push(format!("{remedy} `metaqnn submit`."));
         Ok((Condition::ChainBroken, notices))
     }
@@ -199,13 +197,13 @@ impl Evidence<'_> {
         RoundDir::of(self.experiment.dir(), round)
     }
 
-    fn unclaimed(&self, round: u32, queue: &Queue) -> anyhow::Result<Option<Unclaimed>> {
+    fn unclaimed(&self, round: u32, queue: &Queue) -> Result<Option<Unclaimed>> {
         unclaimed(&self.files(round), queue, self.journal.rows(), self.refusals)
     }
 
     fn claims_of(&self, round: u32) -> impl Iterator<Item = &Row> {
-        let claims = self.journal.rows().iter().filter(|row| row.event == Event::Claimed);
-        claims.filter(move |row| row.round == Some(round))
+        let is_its = move |row: &&Row| row.event == Event::Claimed && row.round == Some(round);
+        self.journal.rows().iter().filter(is_its)
     }
 
     /// Whether the newest round has failures; without rounds, whether nothing trains.

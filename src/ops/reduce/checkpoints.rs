@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use anyhow::Result;
+
 use crate::ops::Experiment;
 use crate::regular_file;
 use crate::storage::Knowledge;
@@ -11,10 +13,7 @@ use crate::storage::search_state::{Known, Standing};
 const TOP_CHECKPOINTS: usize = 10;
 
 /// Removes the checkpoints of architectures that are known or quarantined, but for the best ones'.
-pub(crate) fn remove_checkpoints(
-    experiment: &Experiment,
-    knowledge: &Knowledge,
-) -> anyhow::Result<()> {
+pub(crate) fn remove_checkpoints(experiment: &Experiment, knowledge: &Knowledge) -> Result<()> {
     let accuracy = |known: &&Known| known.best_validation_accuracy.unwrap_or(0.0);
     let mut best: Vec<_> = knowledge.known.values().collect();
     best.sort_by(|a, b| accuracy(b).total_cmp(&accuracy(a)).then(a.iteration.cmp(&b.iteration)));
@@ -31,11 +30,12 @@ pub(crate) fn remove_checkpoints(
                 matches!(knowledge.standing(&lost.architecture), Standing::Free | Standing::Open(_))
             });
         let was_drawn_since = iteration >= knowledge.next_iteration;
-        if !may_go_on && !was_drawn_since {
-            // A task that still writes there makes its folder again.
-            if let Err(error) = regular_file::remove_folder(&folder) {
-                log::info!("`{}` stays: {error}", folder.display());
-            }
+        // A task that still writes there makes its folder again.
+        if !may_go_on
+            && !was_drawn_since
+            && let Err(error) = regular_file::remove_folder(&folder)
+        {
+            log::info!("`{}` stays: {error}", folder.display());
         }
     }
     Ok(())

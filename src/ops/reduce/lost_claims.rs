@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use anyhow::Result;
 use jiff::Timestamp;
 
 use crate::ops::journal::Journal;
@@ -31,7 +32,7 @@ pub(crate) fn lose_ended_claims(
     experiment: &Experiment,
     journal: &mut Journal,
     ended: &EndedJobs,
-) -> anyhow::Result<usize> {
+) -> Result<usize> {
     let dir = experiment.dir();
     let (files, left) = (AttemptFiles::list(dir)?, LeftResults::read(dir, None)?);
     journal.refresh()?;
@@ -71,7 +72,7 @@ fn ended_jobs(
     experiment: &Experiment,
     knowledge: &Knowledge,
     ended: &EndedJobs,
-) -> anyhow::Result<BTreeSet<String>> {
+) -> Result<BTreeSet<String>> {
     let round = match ended {
         EndedJobs::None => return Ok(BTreeSet::new()),
         EndedJobs::One(job) => {
@@ -91,7 +92,7 @@ fn ended_jobs(
 
 /// A dependency on a job that the scheduler has forgotten counts as satisfied, so that a reduce may
 /// start too early.
-fn check_ended(experiment: &Experiment, job: &str) -> anyhow::Result<()> {
+fn check_ended(experiment: &Experiment, job: &str) -> Result<()> {
     let id: JobId = job.parse()?;
     match scheduler(experiment)?.states(&[id]) {
         Ok(states) if states.get(&id).is_some_and(|states| states.is_live()) => {

@@ -8,7 +8,7 @@ pub mod tables;
 
 use std::fmt;
 
-use anyhow::bail;
+use anyhow::{Result, bail};
 
 use crate::ops::journal::Journal;
 use crate::ops::reduce::checkpoints::remove_checkpoints;
@@ -29,8 +29,6 @@ pub struct Reduced {
     pub new_rows: u64,
     /// Full curves that the predictor was fitted to just now.
     pub fitted: Option<usize>,
-    /// What the audits have shown, when they have switched early stopping off in the new rows.
-    pub switched_off: Option<AuditFindings>,
     pub lost: usize,
     pub finished: bool,
     pub notices: Vec<String>,
@@ -45,9 +43,6 @@ impl fmt::Display for Reduced {
         if self.lost > 0 {
             write!(f, "; {} claims ended without a result", self.lost)?;
         }
-        if let Some(findings) = &self.switched_off {
-            write!(f, "\n{}", switched_off(findings.audited, findings.false_stops))?;
-        }
         self.notices.iter().try_for_each(|notice| write!(f, "\n{notice}"))
     }
 }
@@ -61,7 +56,7 @@ pub fn switched_off(audited: u64, false_stops: u64) -> String {
 }
 
 /// Reduces. Running it twice changes nothing; two at once do double work and no harm.
-pub fn reduce(experiment: &Experiment, ended: &EndedJobs) -> anyhow::Result<Reduced> {
+pub fn reduce(experiment: &Experiment, ended: &EndedJobs) -> Result<Reduced> {
     let sha256 = experiment.view_params().sha256;
     // Damaged ones are set aside, newest first, so that they are made again.
     View::newest(experiment.dir(), &sha256, |view| view.q_table_csv().map(drop), set_aside)?;
@@ -78,21 +73,22 @@ pub fn reduce(experiment: &Experiment, ended: &EndedJobs) -> anyhow::Result<Redu
     }
     // Even without a new row: the reduce that published this view may have died here.
     remove_checkpoints(experiment, journal.state())?;
-    let mut notices = Vec::new();
-    if !tables::are_of(experiment, &journal)? {
-        let mut learned = learned.map_or_else(|| journal.learn(), Ok)?;
-        journal.learn_on(&mut learned)?;
-        notices = tables::write(experiment, &journal, learned.q_table())?;
-    }
     let is_new = |audit| {
         let is_it = |row: &Row| row.iteration == Some(audit) && row.event == Event::Trained;
         !journal.rows()[..before].iter().any(is_it)
     };
+    let findings = switched_off_in(experiment, &journal, is_new);
+    let said = findings.map(|findings| switched_off(findings.audited, findings.false_stops));
+    let mut notices = Vec::from_iter(said);
+    if !tables::are_of(experiment, &journal)? {
+        let mut learned = learned.map_or_else(|| journal.learn(), Ok)?;
+        journal.learn_on(&mut learned)?;
+        notices.extend(tables::write(experiment, &journal, learned.q_table())?);
+    }
     Ok(Reduced {
         rows: rows as u64,
         new_rows: (rows - before) as u64,
         fitted,
-        switched_off: switched_off_in(experiment, &journal, is_new),
         lost,
         finished: journal.state().is_finished(&experiment.config().schedule),
         notices,
@@ -100,7 +96,7 @@ pub fn reduce(experiment: &Experiment, ended: &EndedJobs) -> anyhow::Result<Redu
 }
 
 /// Compares the newest view and predictor with what is learned from nothing; returns its rows.
-pub fn rebuild(experiment: &Experiment) -> anyhow::Result<u64> {
+pub fn rebuild(experiment: &Experiment) -> Result<u64> {
     let journal = Journal::open(experiment)?;
     let Some(view) = journal.view() else { return Ok(0) };
     let stored = newest_predictor(experiment, &journal, skip)?;

@@ -1,7 +1,7 @@
 //! The predictor: fitted when the log holds enough full curves, and again at fixed counts. Which
 //! curves, and the generator of the fit, follow from their number alone.
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, Result, ensure};
 
 use crate::ops::journal::Journal;
 use crate::ops::train::host;
@@ -42,7 +42,7 @@ pub(crate) fn newest_predictor(
     experiment: &Experiment,
     journal: &Journal,
     on_damage: OnDamage,
-) -> anyhow::Result<Option<StoredPredictor>> {
+) -> Result<Option<StoredPredictor>> {
     let Some(at_most) = due(experiment, journal) else { return Ok(None) };
     let is_of_log = |stored: &StoredPredictor| is_of_log(experiment, stored, journal.rows());
     let (dir, sha256) = (experiment.dir(), experiment.view_params().sha256);
@@ -50,23 +50,16 @@ pub(crate) fn newest_predictor(
 }
 
 /// How many full curves the log held when the newest predictor was fitted, unread.
-pub(crate) fn predictor_curves(
-    experiment: &Experiment,
-    journal: &Journal,
-) -> anyhow::Result<Option<u64>> {
+pub(crate) fn predictor_curves(experiment: &Experiment, journal: &Journal) -> Result<Option<u64>> {
     let Some(at_most) = due(experiment, journal) else { return Ok(None) };
     let listed = experiment.dir().list_predictors()?.into_iter().map(|(curves, _)| curves);
     Ok(listed.filter(|curves| *curves <= at_most).max())
 }
 
 /// As [`refit`], unless another worker is fitting the same.
-pub(crate) fn refit_unless_started(
-    experiment: &Experiment,
-    journal: &Journal,
-) -> anyhow::Result<()> {
-    let start =
-        |full_curves| Ok(StoredPredictor::start_fit(experiment.dir(), &host()?, full_curves)?);
-    refit(experiment, journal, start).map(drop)
+pub(crate) fn refit_unless_started(experiment: &Experiment, journal: &Journal) -> Result<()> {
+    let dir = experiment.dir();
+    refit(experiment, journal, |of| Ok(StoredPredictor::start_fit(dir, &host()?, of)?)).map(drop)
 }
 
 /// Fits and publishes the predictor that is due, where `start` says so; returns of how many full
@@ -74,31 +67,26 @@ pub(crate) fn refit_unless_started(
 pub(crate) fn refit(
     experiment: &Experiment,
     journal: &Journal,
-    start: impl FnOnce(u64) -> anyhow::Result<bool>,
-) -> anyhow::Result<Option<usize>> {
+    start: impl FnOnce(u64) -> Result<bool>,
+) -> Result<Option<usize>> {
     let Some(full_curves) = due(experiment, journal) else { return Ok(None) };
     let newest = newest_predictor(experiment, journal, set_aside)?;
     if newest.is_some_and(|it| it.full_curves == full_curves) || !start(full_curves)? {
         return Ok(None);
     }
-    match fit(experiment, full_curves, journal.rows()) {
-        Ok(predictor) => {
-            let rows = rows_of(experiment, full_curves, journal.rows());
-            let (dir, sha256) = (experiment.dir(), experiment.view_params().sha256);
-            StoredPredictor::publish(dir, &sha256, full_curves, rows, &predictor)?;
-            Ok(Some(predictor.examples().len()))
-        }
-        Err(problem) => {
-            log::warn!("no predictor is fitted, an older one goes on judging: {problem:#}");
-            Ok(None)
-        }
-    }
+    let fitted = fit(experiment, full_curves, journal.rows()).inspect_err(|problem| {
+        log::warn!("no predictor is fitted, an older one goes on judging: {problem:#}");
+    });
+    let Ok(predictor) = fitted else { return Ok(None) };
+    let rows = rows_of(experiment, full_curves, journal.rows());
+    let (dir, sha256) = (experiment.dir(), experiment.view_params().sha256);
+    StoredPredictor::publish(dir, &sha256, full_curves, rows, &predictor)?;
+    Ok(Some(predictor.examples().len()))
 }
 
-fn fit(experiment: &Experiment, full_curves: u64, rows: &[Row]) -> anyhow::Result<FittedPredictor> {
-    let examples = rows_of(experiment, full_curves, rows)
-        .map(|row| example(experiment, row))
-        .collect::<anyhow::Result<Vec<_>>>()?;
+fn fit(experiment: &Experiment, full_curves: u64, rows: &[Row]) -> Result<FittedPredictor> {
+    let examples = rows_of(experiment, full_curves, rows).map(|row| example(experiment, row));
+    let examples = examples.collect::<Result<Vec<_>>>()?;
     let first = examples.first().context("no full curve")?.curve.last();
     ensure!(
         examples.iter().any(|example| example.curve.last() != first),
@@ -110,7 +98,7 @@ fn fit(experiment: &Experiment, full_curves: u64, rows: &[Row]) -> anyhow::Resul
     Ok(FittedPredictor::fit(examples, &config.early_stopping, &mut rng)?)
 }
 
-pub(crate) fn example(experiment: &Experiment, row: &Row) -> anyhow::Result<Example> {
+pub(crate) fn example(experiment: &Experiment, row: &Row) -> Result<Example> {
     let attempt = row.attempt().expect("the row of a result has an iteration and an attempt");
     let path = experiment.dir().curve(attempt);
     let (curve, epochs) = (Curve::read(&path)?, experiment.config().recipe.epochs);
@@ -149,15 +137,12 @@ pub(crate) fn is_as_fitted(
     experiment: &Experiment,
     stored: &StoredPredictor,
     rows: &[Row],
-) -> anyhow::Result<bool> {
+) -> Result<bool> {
     let predictor = stored.predictor()?;
-    Ok(match fit(experiment, stored.full_curves, rows) {
-        Ok(again) => decide_alike(&again, &predictor),
-        Err(problem) => {
-            log::warn!("the predictor cannot be fitted again: {problem:#}");
-            true
-        }
-    })
+    let again = fit(experiment, stored.full_curves, rows).inspect_err(|problem| {
+        log::warn!("the predictor cannot be fitted again: {problem:#}");
+    });
+    Ok(again.map_or(true, |again| decide_alike(&again, &predictor)))
 }
 
 /// What the predictor sees of a network: `rows` are those of the last start.
@@ -165,7 +150,7 @@ pub(crate) fn example_of(
     experiment: &Experiment,
     rows: &[CurveRow],
     (parameters, layers): (u64, u32),
-) -> anyhow::Result<Example> {
+) -> Result<Example> {
     let first = rows.first().context("no epoch")?;
     // The recipe's for a trainer that reports none, or 0 to warm up, which has no logarithm.
     let recipe = || experiment.config().recipe.learning_rate(first.start, 1);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use anyhow::Context;
+use anyhow::{Context, Result};
 use rayon::iter::Either;
 use rayon::prelude::*;
 
@@ -22,14 +22,14 @@ use crate::storage::{Attempt, Curve, Folder, Row};
 /// The program, the rows of the log and the predictor that the tables beside it show.
 const SHOWN: &str = ".shown";
 
-fn shown(experiment: &Experiment, journal: &Journal) -> anyhow::Result<String> {
+fn shown(experiment: &Experiment, journal: &Journal) -> Result<String> {
     let (end, program) = (journal.position(), env!("CARGO_PKG_VERSION"));
     let predictor = predictor_curves(experiment, journal)?.unwrap_or(0);
     Ok(format!("{program} {} {} {} {predictor}\n", end.rows, end.byte, end.crc32))
 }
 
 /// Whether the tables show all rows that were read.
-pub(crate) fn are_of(experiment: &Experiment, journal: &Journal) -> anyhow::Result<bool> {
+pub(crate) fn are_of(experiment: &Experiment, journal: &Journal) -> Result<bool> {
     let path = experiment.dir().folder(Folder::Tables).join(SHOWN);
     let shown = shown(experiment, journal)?;
     Ok(regular_file::read(&path, SMALL).is_ok_and(|bytes| bytes == shown.into_bytes()))
@@ -40,7 +40,7 @@ pub(crate) fn write(
     experiment: &Experiment,
     journal: &Journal,
     q_table: &QTable,
-) -> anyhow::Result<Vec<String>> {
+) -> Result<Vec<String>> {
     // First: what comes meanwhile is shown by the next one.
     let shown = shown(experiment, journal)?;
     let mut search = search_data(experiment, journal)?;
@@ -66,10 +66,7 @@ pub(crate) fn write(
     Ok([tables.notices, notices].concat())
 }
 
-pub(crate) fn search_data(
-    experiment: &Experiment,
-    journal: &Journal,
-) -> anyhow::Result<SearchData> {
+pub(crate) fn search_data(experiment: &Experiment, journal: &Journal) -> Result<SearchData> {
     let (config, knowledge) = (experiment.config(), journal.state());
     let stopping = &config.early_stopping;
     let counts = knowledge.stage_counts(&config.schedule);
