@@ -1,8 +1,9 @@
 //! One row an iteration, its rows of the log folded into one; what is counted and summed over them,
 //! and the ranking of architectures.
 
-use std::cmp::Ordering;
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::mem;
 
 use derive_more::Deref;
 use indexmap::IndexMap;
@@ -30,11 +31,8 @@ pub fn by_iteration(rows: &[Row]) -> Vec<Row> {
     let mut iterations: BTreeMap<Iteration, Row> = BTreeMap::new();
     for row in rows.iter().filter(|row| STATUSES.iter().any(|(event, _)| *event == row.event)) {
         let Some(iteration) = row.iteration else { continue };
-        let row = match iterations.remove(&iteration) {
-            Some(before) => merged(before, row.clone()),
-            None => row.clone(),
-        };
-        iterations.insert(iteration, row);
+        let newest = iterations.entry(iteration).or_default();
+        *newest = merged(mem::take(newest), row.clone());
     }
     iterations.into_values().collect()
 }
@@ -80,11 +78,9 @@ pub fn grouped<K: Ord>(
     iterations: &[Row],
     key: impl Fn(&Row) -> Option<K>,
 ) -> BTreeMap<K, Vec<&Row>> {
-    let mut groups: BTreeMap<K, Vec<&Row>> = BTreeMap::new();
-    for row in iterations {
-        if let Some(key) = key(row) {
-            groups.entry(key).or_default().push(row);
-        }
+    let mut groups = BTreeMap::<K, Vec<&Row>>::new();
+    for (key, row) in iterations.iter().filter_map(|row| Some((key(row)?, row))) {
+        groups.entry(key).or_default().push(row);
     }
     groups
 }
@@ -93,9 +89,13 @@ pub fn mean(terms: &[f64]) -> Option<f64> {
     (!terms.is_empty()).then(|| terms.iter().sum::<f64>() / terms.len() as f64)
 }
 
-/// The bits of the epsilon: those of floats from 0 up are ordered as the floats.
+/// Those of floats from 0 up are ordered as the floats.
+fn ordered_bits(share: f64) -> u64 {
+    share.max(0.0).to_bits()
+}
+
 pub fn epsilon_bits(row: &Row) -> Option<u64> {
-    Some(row.epsilon?.max(0.0).to_bits())
+    row.epsilon.map(ordered_bits)
 }
 
 /// The time of a claim is when its attempt began.
@@ -193,10 +193,9 @@ pub fn ranking<'a>(
 ) -> Vec<ArchitectureRecord<'a>> {
     let is_final = |of: &&ArchitectureRecord| final_accuracy(of).is_some();
     let mut ranked: Vec<_> = architectures.iter().filter(is_final).copied().collect();
-    let order = |of: &ArchitectureRecord| (of.parameters.unwrap_or(u64::MAX), of.iteration);
-    ranked.sort_by(|a, b| {
-        let by_accuracy = final_accuracy(b).partial_cmp(&final_accuracy(a));
-        by_accuracy.unwrap_or(Ordering::Equal).then_with(|| order(a).cmp(&order(b)))
+    ranked.sort_by_key(|of| {
+        let accuracy = final_accuracy(of).map(ordered_bits);
+        (Reverse(accuracy), of.parameters.unwrap_or(u64::MAX), of.iteration)
     });
     ranked.truncate(at_most);
     ranked.iter_mut().zip(1..).for_each(|(record, rank)| record.rank = Some(rank));

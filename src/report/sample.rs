@@ -45,6 +45,7 @@ pub(super) fn search(trainer: &'static str) -> SearchData {
             full_curves: 3,
             predictor_curves: Some(2),
             findings: AuditFindings { audited: 4, false_stops: 1, switched_off_after: None },
+            ..EarlyStopping::default()
         },
         curves: curves(),
         q_values: q_values(),

@@ -38,6 +38,37 @@ pub struct EarlyStopping {
     pub predictor_curves: Option<u64>,
     #[serde(skip)]
     pub findings: AuditFindings,
+    pub stopped: u64,
+    pub audited: u64,
+    pub false_stops: u64,
+    pub false_stop_rate: Option<f64>,
+    pub false_stop_rate_lower: Option<f64>,
+    pub false_stop_rate_upper: Option<f64>,
+    pub switched_off: bool,
+    pub epochs_trained: u64,
+    pub epochs_saved: u64,
+}
+
+impl EarlyStopping {
+    /// With the fields after `findings`, which follow from these and the iterations.
+    pub fn summed_up(self, search: &SearchData) -> Self {
+        let stopped = search.iterations.iter().filter(|row| row.event == Event::Stopped);
+        let trained = |row: &Row| u64::from(row.epochs.unwrap_or(0));
+        let saved = |row: &Row| u64::from(search.epochs).saturating_sub(trained(row));
+        let (lower, upper) = self.findings.interval().unzip();
+        Self {
+            stopped: stopped.clone().count() as u64,
+            audited: self.findings.audited,
+            false_stops: self.findings.false_stops,
+            false_stop_rate: self.findings.rate(),
+            false_stop_rate_lower: lower,
+            false_stop_rate_upper: upper,
+            switched_off: self.findings.is_switched_off(),
+            epochs_trained: search.iterations.iter().map(trained).sum(),
+            epochs_saved: stopped.map(saved).sum(),
+            ..self
+        }
+    }
 }
 
 pub const IMPORTED: &str = "imported";

@@ -11,7 +11,7 @@ use super::iterations::{
 use super::search::{Condition, EarlyStopping, SearchData};
 use super::time_left::TimeLeft;
 use crate::q_learning::{EpsilonStage, StageCounts};
-use crate::storage::{Event, Row, Time};
+use crate::storage::{Row, Time};
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Summary {
@@ -30,7 +30,7 @@ pub struct Summary {
     pub best: Option<BestNetwork>,
     pub epsilons: Vec<EpsilonSummary>,
     pub seconds: Ledger,
-    pub early_stopping: StoppingSummary,
+    pub early_stopping: EarlyStopping,
     pub estimated_train_seconds_left: Option<f64>,
     pub least_train_seconds_left: Option<f64>,
     pub most_train_seconds_left: Option<f64>,
@@ -49,21 +49,6 @@ pub struct BestNetwork {
     pub parameters: Option<u64>,
     pub layers: Option<u32>,
     pub epsilon: Option<f64>,
-}
-
-#[derive(Debug, Clone, PartialEq, Default, Serialize)]
-pub struct StoppingSummary {
-    #[serde(flatten)]
-    pub known: EarlyStopping,
-    pub stopped: u64,
-    pub audited: u64,
-    pub false_stops: u64,
-    pub false_stop_rate: Option<f64>,
-    pub false_stop_rate_lower: Option<f64>,
-    pub false_stop_rate_upper: Option<f64>,
-    pub switched_off: bool,
-    pub epochs_trained: u64,
-    pub epochs_saved: u64,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -102,7 +87,7 @@ impl Summary {
             best: best.first().and_then(BestNetwork::of),
             epsilons,
             seconds: Ledger::over(iterations),
-            early_stopping: StoppingSummary::of(search),
+            early_stopping: search.early_stopping.summed_up(search),
             estimated_train_seconds_left: time_left.and_then(TimeLeft::middle),
             least_train_seconds_left: time_left.map(|time| time.least),
             most_train_seconds_left: time_left.map(|time| time.most),
@@ -115,42 +100,19 @@ impl Summary {
 
 impl BestNetwork {
     fn of(record: &ArchitectureRecord) -> Option<Self> {
-        let row = record.deciding;
         Some(Self {
             architecture: record.architecture.to_owned(),
-            iteration: row.iteration?.0,
-            best_validation_accuracy: row.best_validation_accuracy?,
-            parameters: row.parameters,
-            layers: row.layers,
-            epsilon: row.epsilon,
+            iteration: record.iteration?.0,
+            best_validation_accuracy: record.best_validation_accuracy?,
+            parameters: record.parameters,
+            layers: record.layers,
+            epsilon: record.epsilon,
         })
     }
 }
 
-impl StoppingSummary {
-    fn of(search: &SearchData) -> Self {
-        let stopped = search.iterations.iter().filter(|row| row.event == Event::Stopped);
-        let trained = |row: &Row| u64::from(row.epochs.unwrap_or(0));
-        let saved = |row: &Row| u64::from(search.epochs).saturating_sub(trained(row));
-        let findings = search.early_stopping.findings;
-        let (lower, upper) = findings.interval().unzip();
-        Self {
-            known: search.early_stopping,
-            stopped: stopped.clone().count() as u64,
-            audited: findings.audited,
-            false_stops: findings.false_stops,
-            false_stop_rate: findings.rate(),
-            false_stop_rate_lower: lower,
-            false_stop_rate_upper: upper,
-            switched_off: findings.is_switched_off(),
-            epochs_trained: search.iterations.iter().map(trained).sum(),
-            epochs_saved: stopped.map(saved).sum(),
-        }
-    }
-}
-
 /// A part of `status --json`: the keys are stable; `tables/epsilon_summary.rs` explains them.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct EpsilonSummary {
     pub epsilon: f64,
     pub wanted: Option<u64>,
@@ -190,13 +152,12 @@ impl EpsilonSummary {
         let counts = StatusCounts::over(rows.iter().copied());
         let architectures: HashSet<_> =
             rows.iter().filter_map(|row| row.architecture.as_ref()).collect();
+        let finals = rows.iter().filter_map(|row| final_accuracy(row));
         let rewards: Vec<f64> = rows.iter().filter_map(|row| row.reward).collect();
         let results = rows.iter().filter(|row| row.event.is_result());
         let rewards_of_new: Vec<f64> = results.filter_map(|row| row.reward).collect();
         Self {
             epsilon,
-            wanted: None,
-            exhausted: false,
             results: counts.results(),
             iterations: rows.len() as u64,
             distinct_architectures: architectures.len() as u64,
@@ -207,11 +168,9 @@ impl EpsilonSummary {
             mean_reward_of_new: mean(&rewards_of_new),
             mean_reward_with_repeats: mean(&rewards),
             repeats: (rewards.len() - rewards_of_new.len()) as u64,
-            best_validation_accuracy: rows
-                .iter()
-                .filter_map(|row| final_accuracy(row))
-                .reduce(f64::max),
+            best_validation_accuracy: finals.reduce(f64::max),
             seconds: Ledger::over(rows.iter().copied()),
+            ..Self::default()
         }
     }
 
@@ -229,6 +188,7 @@ mod tests {
     use super::super::golden::assert_golden;
     use super::super::sample::{self, iteration};
     use super::*;
+    use crate::storage::Event;
 
     fn of_sample() -> Summary {
         sample::summary(&sample::search("torch"))

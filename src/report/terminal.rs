@@ -6,7 +6,7 @@ use textwrap::{Options, WordSplitter};
 
 use super::iterations::{ArchitectureRecord, Ledger};
 use super::search::{EarlyStopping, mark};
-use super::summary::{BestNetwork, EpsilonSummary, HostTally, StoppingSummary, Summary};
+use super::summary::{BestNetwork, EpsilonSummary, HostTally, Summary};
 use crate::storage::Event;
 
 const WIDTH: usize = 80;
@@ -111,7 +111,7 @@ pub fn status(summary: &Summary) -> String {
         hours(lost_seconds)
     );
     entry(hours_label(summary), &used);
-    if summary.early_stopping.known.enabled {
+    if summary.early_stopping.enabled {
         entry("stopping", &stopping(&summary.early_stopping));
     }
     entry("left", &left(summary));
@@ -142,10 +142,10 @@ const fn hours_label(summary: &Summary) -> &'static str {
     if summary.uses_accelerator { "GPU-hours" } else { "hours" }
 }
 
-fn stopping(stopping: &StoppingSummary) -> String {
-    let StoppingSummary { audited, false_stops, epochs_saved, epochs_trained, .. } = stopping;
-    let EarlyStopping { burn_in, full_curves, .. } = stopping.known;
-    let mut text = match stopping.known.predictor_curves {
+fn stopping(stopping: &EarlyStopping) -> String {
+    let EarlyStopping { burn_in, full_curves, epochs_saved, epochs_trained, .. } = stopping;
+    let EarlyStopping { audited, false_stops, .. } = stopping;
+    let mut text = match stopping.predictor_curves {
         _ if stopping.switched_off => "switched off by its audits".to_owned(),
         Some(curves) => format!("predictor of {curves} full curves"),
         None if full_curves < burn_in => {

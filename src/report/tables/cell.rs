@@ -40,12 +40,10 @@ impl Cell for f64 {
         }
         let kept: Self = format!("{self:.14e}").parse().expect("a printed float is a float");
         let plain = kept.to_string();
-        match plain.split_once('.') {
-            Some((_, decimals)) if decimals.len() > MOST_DECIMALS => {
-                format!("{kept:.MOST_DECIMALS$}").trim_end_matches('0').to_owned()
-            }
-            _ => plain,
+        if plain.split_once('.').is_none_or(|(_, decimals)| decimals.len() <= MOST_DECIMALS) {
+            return plain;
         }
+        format!("{kept:.MOST_DECIMALS$}").trim_end_matches('0').to_owned()
     }
 }
 

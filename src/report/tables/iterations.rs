@@ -87,31 +87,25 @@ pub(super) fn iteration_columns<R: Deref<Target = Row>>(search: &SearchData) -> 
 
 const TOP: usize = 100;
 
-pub(super) fn models<'a>(
-    search: &'a SearchData,
-    architectures: &[ArchitectureRecord<'a>],
-) -> Table<'a, ArchitectureRecord<'a>> {
-    let names = "architecture first_iteration times_sampled iteration status epsilon attempt \
+/// `models`, `top_models`.
+pub(super) fn by_architecture(search: &SearchData) -> [Table<'_, ArchitectureRecord<'_>>; 2] {
+    let models = "architecture first_iteration times_sampled iteration status epsilon attempt \
         reward best_validation_accuracy best_epoch last_validation_accuracy epochs \
         predicted_accuracy sigma stop_probability parameters macs layers learning_rate \
         restarts train_seconds saved_seconds reason device time trainer";
-    let columns = pick(architecture_columns(search), names);
-    Table { name: "models", columns, rows: architectures.to_vec() }
-}
-
-pub(super) fn top_models<'a>(
-    search: &'a SearchData,
-    architectures: &[ArchitectureRecord<'a>],
-) -> Table<'a, ArchitectureRecord<'a>> {
-    let names = "rank architecture best_validation_accuracy best_epoch last_validation_accuracy \
+    let top = "rank architecture best_validation_accuracy best_epoch last_validation_accuracy \
         parameters macs layers epsilon iteration times_sampled attempt learning_rate \
         train_seconds trainer";
-    let columns = pick(architecture_columns(search), names);
-    Table { name: "top_models", columns, rows: ranking(architectures, TOP) }
+    let (columns, rows) = (architecture_columns, ArchitectureRecord::gather(&search.iterations));
+    let ranked = ranking(&rows, TOP);
+    [
+        Table { name: "models", columns: pick(columns(search), models), rows },
+        Table { name: "top_models", columns: pick(columns(search), top), rows: ranked },
+    ]
 }
 
 /// The columns of an architecture, then those of its deciding iteration.
-fn architecture_columns<'a>(search: &'a SearchData) -> Vec<Column<'a, ArchitectureRecord<'a>>> {
+fn architecture_columns(search: &SearchData) -> Vec<Column<'_, ArchitectureRecord<'_>>> {
     let mut columns = columns! { ArchitectureRecord:
         rank: POSITIVE,
             "Rank by best validation accuracy among networks trained to the end or imported; of \

@@ -20,10 +20,9 @@ mod q_table;
 mod spreadsheet;
 mod table;
 
-pub use table::TableFile;
-use table::{Definition, MOST_ROWS, Table, dictionary};
+use table::{Definition, Table, dictionary};
+pub use table::{MOST_ROWS, TableFile};
 
-use super::iterations::ArchitectureRecord;
 use super::search::SearchData;
 
 #[derive(Default)]
@@ -36,16 +35,11 @@ pub struct TableSet {
 }
 
 impl TableSet {
-    pub fn new(search: &SearchData) -> Self {
-        Self::with_rows(search, MOST_ROWS)
-    }
-
-    fn with_rows(search: &SearchData, most_rows: usize) -> Self {
-        let architectures = ArchitectureRecord::gather(&search.iterations);
+    /// `most_rows` a file, [`MOST_ROWS`] but in tests.
+    pub fn new(search: &SearchData, most_rows: usize) -> Self {
         let mut set = Self::default();
         set.add(&iterations::table(search), most_rows);
-        set.add(&iterations::models(search, &architectures), most_rows);
-        set.add(&iterations::top_models(search, &architectures), most_rows);
+        iterations::by_architecture(search).iter().for_each(|table| set.add(table, most_rows));
         set.add(&epsilon_summary::table(search), most_rows);
         set.add(&curves::long(search), most_rows);
         set.add(&curves::wide(search), most_rows);
@@ -86,7 +80,7 @@ mod tests {
     use crate::storage::{Event, Row};
 
     fn of_sample(most_rows: usize) -> TableSet {
-        TableSet::with_rows(&sample::search("torch"), most_rows)
+        TableSet::new(&sample::search("torch"), most_rows)
     }
 
     #[test]
@@ -98,7 +92,7 @@ mod tests {
 
     #[test]
     fn a_search_that_has_not_begun_has_tables_of_headers() {
-        let tables = TableSet::new(&SearchData::default());
+        let tables = TableSet::new(&SearchData::default(), MOST_ROWS);
         for file in tables.files.iter().filter(|file| file.name != "columns.csv") {
             assert_eq!(file.text.lines().count(), 1, "{}", file.name);
         }
@@ -124,7 +118,7 @@ mod tests {
 
     #[test]
     fn a_synthetic_trainer_is_marked_in_every_row() {
-        let tables = TableSet::new(&sample::search("synthetic"));
+        let tables = TableSet::new(&sample::search("synthetic"), MOST_ROWS);
         for file in tables.files.iter().filter(|file| file.name != "columns.csv") {
             // The sample has one imported network, in three of the tables.
             let marks = ["synthetic", "imported"];
@@ -154,7 +148,7 @@ mod tests {
                 ..iteration(1, Event::Lost)
             };
             let search = SearchData { iterations: vec![row], ..SearchData::default() };
-            for file in TableSet::new(&search).files {
+            for file in TableSet::new(&search, MOST_ROWS).files {
                 for record in csv::Reader::from_reader(file.text.as_bytes()).records() {
                     for cell in &record.unwrap() {
                         let is_plain = cell.is_empty() || cell.parse::<f64>().is_ok();

@@ -66,16 +66,12 @@ pub(super) fn column<'a, R, V: Cell>(
 /// Defines columns: `name: domain, meaning, value;`, the value being the field of that name where
 /// none is given.
 macro_rules! columns {
-    (@one $row:ty, $name:ident, $domain:expr, $meaning:expr) => {
-        columns!(@one $row, $name, $domain, $meaning, |row| row.$name.clone())
-    };
-    (@one $row:ty, $name:ident, $domain:expr, $meaning:expr, $value:expr) => {
-        $crate::report::tables::table::column::<$row, _>(
-            stringify!($name), $domain, $meaning, $value,
-        )
-    };
+    (@value $name:ident) => { |row| row.$name.clone() };
+    (@value $name:ident $value:expr) => { $value };
     ($row:ty: $($name:ident: $domain:expr, $meaning:expr $(, $value:expr)?;)*) => {
-        vec![$(columns!(@one $row, $name, $domain, $meaning $(, $value)?)),*]
+        vec![$($crate::report::tables::table::column::<$row, _>(
+            stringify!($name), $domain, $meaning, columns!(@value $name $($value)?),
+        )),*]
     };
 }
 pub(super) use columns;
@@ -90,7 +86,7 @@ pub(super) fn pick<'a, R>(mut columns: Vec<Column<'a, R>>, names: &str) -> Vec<C
 }
 
 /// Rows of one file: what spreadsheets can open.
-pub(super) const MOST_ROWS: usize = 1_000_000;
+pub const MOST_ROWS: usize = 1_000_000;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableFile {
@@ -111,14 +107,11 @@ impl<R> Table<'_, R> {
     pub(super) fn files(&self, most_rows: usize) -> Vec<TableFile> {
         // A table without rows has its header.
         let parts = 1..=self.rows.len().div_ceil(most_rows).max(1);
-        let file = |part| TableFile {
-            name: match part {
-                1 => format!("{}.csv", self.name),
-                _ => format!("{}_{part}.csv", self.name),
-            },
-            text: self
-                .text(self.rows.chunks(most_rows).nth(part - 1).unwrap_or_default())
-                .expect("writing into memory does not fail"),
+        let file = |part| {
+            let number = if part > 1 { format!("_{part}") } else { String::new() };
+            let rows = self.rows.chunks(most_rows).nth(part - 1).unwrap_or_default();
+            let text = self.text(rows).expect("writing into memory does not fail");
+            TableFile { name: format!("{}{number}.csv", self.name), text }
         };
         parts.map(file).collect()
     }
