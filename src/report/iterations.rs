@@ -1,5 +1,4 @@
-//! One row an iteration, its rows of the log folded into one; what is counted and summed over them,
-//! and the ranking of architectures.
+//! The rows of the log folded into one an iteration; counts and sums of these; the ranking.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -11,8 +10,7 @@ use serde::{Serialize, Serializer};
 
 use crate::storage::{Event, Iteration, Row, Time};
 
-/// The events that an iteration can stand at, in the order in which they are counted and shown,
-/// with what is said of the iterations that do.
+/// The events that an iteration can stand at, in the order of reports, and what is said of it.
 pub const STATUSES: [(Event, &str); 10] = [
     (Event::Claimed, "being trained"),
     (Event::Pending, "that wait for another one with the same architecture"),

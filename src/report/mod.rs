@@ -1,13 +1,8 @@
 //! Reports: what a search has found, as values, tables for spreadsheets and text for a terminal.
 //!
-//! Computed from [`SearchData`], which `ops` reads; writing files, printing and the clock are the
-//! caller's. In reading order:
-//!
-//! * `search`: [`SearchData`], [`Condition`]; `iterations`: one row an iteration, the ranking
-//! * `summary`: [`Summary`], the search in numbers (`status --json`); `time_left`
-//! * [`terminal`]: text of 80 columns; [`tables`]: the CSV files with their data dictionary
-//!
-//! It may use `storage` for the types of rows; used by `ops` and `cli`.
+//! Made of [`SearchData`], which `ops` reads; writing, printing and the clock are its caller's.
+//! `iterations`: one row an iteration, the ranking; [`Summary`]: the search in numbers, `status
+//! --json`; [`terminal`]: the same as text; [`tables`]: the CSV files with their data dictionary.
 
 #[cfg(test)]
 mod golden;

@@ -1,5 +1,4 @@
-//! The search in numbers: what `status --json` prints. Keys are stable; `status --help` says what
-//! they mean.
+//! What `status --json` prints. Keys are stable; `status --help` says what they mean.
 
 use std::collections::HashSet;
 
@@ -111,7 +110,7 @@ impl BestNetwork {
     }
 }
 
-/// A part of `status --json`: the keys are stable; `tables/epsilon_summary.rs` explains them.
+/// `tables/epsilon_summary.rs` explains it.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct EpsilonSummary {
     pub epsilon: f64,

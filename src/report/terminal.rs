@@ -1,13 +1,11 @@
-//! The search as text for a terminal of 80 columns: what `status` shows, and the ranking.
-//!
-//! With the escape sequences of ANSI terminals; who prints it elsewhere takes them out.
+//! The search as text for a terminal of 80 columns, with escape sequences for colours, which the
+//! printer takes out where there is none.
 
 use textwrap::{Options, WordSplitter};
 
-use super::iterations::{ArchitectureRecord, Ledger};
+use super::iterations::{ArchitectureRecord, Ledger, STATUSES};
 use super::search::{EarlyStopping, mark};
 use super::summary::{BestNetwork, EpsilonSummary, HostTally, Summary};
-use crate::storage::Event;
 
 const WIDTH: usize = 80;
 
@@ -75,41 +73,28 @@ fn hanging(first: &str, text: &str) -> String {
 }
 
 pub fn status(summary: &Summary) -> String {
-    let of = |event| summary.counts.of(event);
+    let Summary { results, wanted, iterations, .. } = summary;
+    let [claimed, pending, trained, stopped, failed, out_of_memory, imported, reused, lost, void] =
+        STATUSES.map(|(status, _)| summary.counts.of(status));
+    let imported = if imported > 0 { format!(", {imported} imported") } else { String::new() };
+    let results = format!(
+        "{results} of {wanted}: {trained} trained, {stopped} stopped, {failed} failed, \
+         {out_of_memory} out of memory{imported}"
+    );
+    let lost = lost + void;
+    let iterations = format!(
+        "{iterations}: {claimed} in flight, {pending} waiting, {reused} reused, {lost} lost"
+    );
+    let Ledger { train_seconds, saved_seconds, lost_seconds } = summary.seconds;
+    let [used, saved, lost] =
+        [train_seconds + lost_seconds, saved_seconds, lost_seconds].map(hours);
+    let used = format!("{used} used, about {saved} saved by stopping, {lost} lost");
     let mut lines = vec![bold(&hanging("", &headline(summary)))];
     lines.extend(mark(summary.trainer).map(warning));
     lines.push(String::new());
     let mut entry = |label: &str, text: &str| lines.push(hanging(&format!("{label:<10}  "), text));
-    let imported = match of(Event::Imported) {
-        0 => String::new(),
-        imported => format!(", {imported} imported"),
-    };
-    let results = format!(
-        "{} of {}: {} trained, {} stopped, {} failed, {} out of memory{imported}",
-        summary.results,
-        summary.wanted,
-        of(Event::Trained),
-        of(Event::Stopped),
-        of(Event::Failed),
-        of(Event::OutOfMemory),
-    );
     entry("results", &results);
-    let iterations = format!(
-        "{}: {} in flight, {} waiting, {} reused, {} lost",
-        summary.iterations,
-        of(Event::Claimed),
-        of(Event::Pending),
-        of(Event::Reused),
-        of(Event::Lost) + of(Event::Void),
-    );
     entry("iterations", &iterations);
-    let Ledger { train_seconds, saved_seconds, lost_seconds } = summary.seconds;
-    let used = format!(
-        "{} used, about {} saved by stopping, {} lost",
-        hours(train_seconds + lost_seconds),
-        hours(saved_seconds),
-        hours(lost_seconds)
-    );
     entry(hours_label(summary), &used);
     if summary.early_stopping.enabled {
         entry("stopping", &stopping(&summary.early_stopping));
@@ -124,9 +109,8 @@ pub fn status(summary: &Summary) -> String {
     let heading = "epsilon  progress   results  wanted  new networks  with repeats  best accuracy";
     lines.push(bold(heading));
     lines.extend(summary.epsilons.iter().map(epsilon_line));
-    for notice in &summary.notices {
-        lines.extend([String::new(), warning(&hanging("", notice))]);
-    }
+    let notices = summary.notices.iter();
+    lines.extend(notices.map(|notice| format!("\n{}", warning(&hanging("", notice)))));
     lines.join("\n") + "\n"
 }
 
@@ -167,20 +151,17 @@ fn stopping(stopping: &EarlyStopping) -> String {
 }
 
 fn left(summary: &Summary) -> String {
-    let left = summary.left;
-    match (summary.least_train_seconds_left, summary.most_train_seconds_left) {
-        (Some(least), Some(most)) if left > 0 => {
-            // Minutes would be 0.00 hours.
-            let (least, most, unit) = if most < 600.0 {
-                (format!("{:.0}", least.floor()), format!("{:.0}", most.ceil()), "seconds")
-            } else {
-                (hours(least), hours(most), hours_label(summary))
-            };
-            let range = if least == most { least } else { format!("{least} to {most}") };
-            format!("{left} results, {range} {unit} of training")
-        }
-        _ => format!("{left} results"),
-    }
+    let results = format!("{} results", summary.left);
+    let range = summary.least_train_seconds_left.zip(summary.most_train_seconds_left);
+    let Some((least, most)) = range.filter(|_| summary.left > 0) else { return results };
+    // Minutes would be 0.00 hours.
+    let (least, most, unit) = if most < 600.0 {
+        (least.floor().to_string(), most.ceil().to_string(), "seconds")
+    } else {
+        (hours(least), hours(most), hours_label(summary))
+    };
+    let range = if least == most { least } else { format!("{least} to {most}") };
+    format!("{results}, {range} {unit} of training")
 }
 
 fn best(best: &BestNetwork) -> String {
@@ -234,7 +215,7 @@ mod tests {
     use crate::report::golden::assert_golden;
     use crate::report::ranking;
     use crate::report::sample::{self, iteration};
-    use crate::storage::Row;
+    use crate::storage::{Event, Row};
     use anstream::adapter::strip_str;
     use proptest::prelude::*;
 

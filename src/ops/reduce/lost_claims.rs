@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use jiff::Timestamp;
 
 use crate::ops::journal::Journal;
@@ -14,10 +14,9 @@ use crate::slurm::{JobId, Scheduler};
 use crate::storage::search_state::Open;
 use crate::storage::{Attempt, Curve, Knowledge, Time};
 
-/// Array jobs that have ended, so that their open claims are lost.
+/// Array jobs whose open claims are lost, besides those that expired or whose process is gone.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum EndedJobs {
-    /// (Expired claims and those of local processes that are gone are lost all the same.)
     #[default]
     None,
     /// This one, which a person says has ended.
@@ -76,8 +75,7 @@ fn ended_jobs(
     let round = match ended {
         EndedJobs::None => return Ok(BTreeSet::new()),
         EndedJobs::One(job) => {
-            check_ended(experiment, job)?;
-            return Ok([job.clone()].into());
+            return check_ended(experiment, job).map(|()| [job.clone()].into());
         }
         EndedJobs::UpToRound(round) => Some(*round),
     };
@@ -94,17 +92,18 @@ fn ended_jobs(
 /// start too early.
 fn check_ended(experiment: &Experiment, job: &str) -> Result<()> {
     let id: JobId = job.parse()?;
-    match scheduler(experiment)?.states(&[id]) {
-        Ok(states) if states.get(&id).is_some_and(|states| states.is_live()) => {
-            anyhow::bail!(Refusal::TryAgain(format!(
-                "job {job} has not ended yet, so its claims are not lost (wait until \
-                 `squeue --jobs={job}` shows it no more)"
-            )))
-        }
-        Ok(_) => {}
+    let states = scheduler(experiment)?.states(&[id]).unwrap_or_else(|error| {
         // The person's word counts: a claim lost too early is trained twice, no worse.
-        Err(error) => log::warn!("job {job} is taken for ended: {error}"),
-    }
+        log::warn!("job {job} is taken for ended: {error}");
+        BTreeMap::new()
+    });
+    ensure!(
+        !states.get(&id).is_some_and(|states| states.is_live()),
+        Refusal::TryAgain(format!(
+            "job {job} has not ended yet, so its claims are not lost (wait until `squeue \
+             --jobs={job}` shows it no more)"
+        ))
+    );
     Ok(())
 }
 

@@ -23,9 +23,8 @@ pub(super) fn long(search: &SearchData) -> Table<'_, OfAttempt<'_, CurveRow>> {
     let mut columns = attempt_columns();
     columns.extend(columns! { OfAttempt<CurveRow>:
         epoch: POSITIVE, "The epoch";
-        start: POSITIVE,
-            "Which start of the training: each failed first-epoch test begins a new one, and the \
-             last start is the curve";
+        start: POSITIVE, "Which start of the training: each failed first-epoch test begins a new \
+            one, and the last start is the curve";
         learning_rate: NOT_NEGATIVE, "Learning rate in the epoch";
         training_loss: NUMBER, "Mean training loss over the epoch";
         training_accuracy: SHARE, "Share of training images classified correctly during the epoch";

@@ -9,9 +9,8 @@ use crate::storage::Event;
 pub(super) fn table(search: &SearchData) -> Table<'_, EpsilonSummary> {
     let mut columns = columns! { EpsilonSummary:
         epsilon: SHARE, "Share of random actions";
-        wanted: COUNT,
-            "Architectures that are to get a result at this epsilon; missing when the schedule \
-             does not have it";
+        wanted: COUNT, "Architectures that are to get a result at this epsilon; missing when the \
+            schedule does not have it";
         exhausted: BOOLEAN, "Whether it was closed because nothing new could be drawn";
         results: COUNT, "Architectures that got their result at this epsilon";
         iterations: COUNT, "Iterations sampled at this epsilon";
@@ -28,9 +27,8 @@ pub(super) fn table(search: &SearchData) -> Table<'_, EpsilonSummary> {
         memory_rows: COUNT, "Rows of the replay memory: iterations with a reward, repeats included";
         mean_reward_of_new: SHARE,
             "Mean reward of the networks that are new at this epsilon, each once";
-        mean_reward_with_repeats: SHARE,
-            "Mean reward over all rows of the replay memory, as the paper counts: a network that \
-             is drawn again counts again";
+        mean_reward_with_repeats: SHARE, "Mean reward over all rows of the replay memory, as the \
+            paper counts: a network that is drawn again counts again";
         best_validation_accuracy: SHARE,
             "Greatest validation accuracy of a network trained to the end or imported";
         train_seconds: SECONDS, "Time spent on training", |row| row.seconds.train_seconds;

@@ -44,21 +44,19 @@ const FAILED: [Event; 2] = [Event::Failed, Event::OutOfMemory];
 /// The whole search, then each epsilon downwards, then each round.
 pub(super) fn table(search: &SearchData) -> Table<'_, HoursRow<'_>> {
     let all = &search.iterations;
-    let total = grouped(all, |_| Some(())).into_values();
-    let mut rows: Vec<_> = total
-        .map(|iterations| HoursRow { scope: "total", iterations, ..HoursRow::default() })
-        .collect();
-    for (bits, iterations) in grouped(all, epsilon_bits).into_iter().rev() {
-        let epsilon = Some(f64::from_bits(bits));
-        rows.push(HoursRow { scope: "epsilon", epsilon, round: None, iterations });
+    let row = |scope, iterations| HoursRow { scope, iterations, ..HoursRow::default() };
+    let mut rows = Vec::new();
+    rows.extend(grouped(all, |_| Some(())).into_values().map(|all| row("total", all)));
+    for (bits, part) in grouped(all, epsilon_bits).into_iter().rev() {
+        rows.push(HoursRow { epsilon: Some(f64::from_bits(bits)), ..row("epsilon", part) });
     }
-    for (round, iterations) in grouped(all, |row| row.round) {
-        rows.push(HoursRow { scope: "round", epsilon: None, round: Some(round), iterations });
+    for (round, part) in grouped(all, |row| row.round) {
+        rows.push(HoursRow { round: Some(round), ..row("round", part) });
     }
     let columns = columns! { HoursRow:
-        scope: one_of("total | epsilon | round"),
-            "What the row sums up: the whole search, one epsilon or one round. Rows of different \
-             scopes hold the same iterations: choose one before adding up";
+        scope: one_of("total | epsilon | round"), "What the row sums up: the whole search, one \
+            epsilon or one round. Rows of different scopes hold the same iterations: choose one \
+            before adding up";
         epsilon: SHARE, "The epsilon, in rows of an epsilon";
         round: POSITIVE, "The round, in rows of a round";
         trained: COUNT, "Networks trained to the end",
@@ -81,9 +79,8 @@ pub(super) fn table(search: &SearchData) -> Table<'_, HoursRow<'_>> {
             |row| row.all().lost_seconds / 3600.0;
         saved_hours: HOURS, "Saved by the stopping rule, as estimated",
             |row| row.all().saved_seconds / 3600.0;
-        saved_share: SHARE,
-            "saved_hours as a share of spent_hours and saved_hours together: an estimate, as they \
-             are", |row| row.saved_share();
+        saved_share: SHARE, "saved_hours as a share of spent_hours and saved_hours together: an \
+            estimate, as they are", |row| row.saved_share();
         trainer: TRAINER, WHO_TRAINED, |_| search.trainer;
     };
     Table { name: "gpu_hours", columns, rows }

@@ -27,25 +27,23 @@ pub(super) fn iteration_columns<R: Deref<Target = Row>>(search: &SearchData) -> 
         search.iterations.iter().filter(is_imported).map(|row| row.iteration).collect();
     columns! { R:
         iteration: POSITIVE, "Number of the sampled architecture";
-        status: one_of(WORDS),
-            "What has become of the iteration: claimed and pending are under way; lost and void \
-             have no result; reused took the result of of_iteration", |row| row.event;
+        status: one_of(WORDS), "What has become of the iteration: claimed and pending are under \
+            way; lost and void have no result; reused took the result of of_iteration",
+            |row| row.event;
         epsilon: SHARE, "Share of random actions when it was sampled";
         round: POSITIVE, "Round in which it was sampled";
         architecture: ARCHITECTURE, "The network's layers";
         of_iteration: POSITIVE, "Iteration whose result it took (reused) or awaits (pending)";
         attempt: POSITIVE,
             "The attempt that decided it, or the newest; names the curve and the checkpoint";
-        reward: SHARE,
-            "What Q-learning learns from; missing when the iteration is no row of the replay \
-             memory";
+        reward: SHARE, "What Q-learning learns from; missing when the iteration is no row of the \
+            replay memory";
         best_validation_accuracy: SHARE, "Greatest validation accuracy over the epochs";
         best_epoch: POSITIVE, "Epoch of the greatest validation accuracy";
         last_validation_accuracy: SHARE, "Validation accuracy after the last epoch";
         epochs: COUNT, "Number of epochs trained";
-        predicted_accuracy: NUMBER,
-            "Predicted validation accuracy after the last epoch, at the verdict of the stopping \
-             rule";
+        predicted_accuracy: NUMBER, "Predicted validation accuracy after the last epoch, at the \
+            verdict of the stopping rule";
         sigma: NOT_NEGATIVE, "Standard deviation of the prediction";
         y_best: SHARE, "Accuracy to beat when the verdict was given";
         stop_probability: SHARE,
@@ -61,9 +59,8 @@ pub(super) fn iteration_columns<R: Deref<Target = Row>>(search: &SearchData) -> 
         train_seconds: SECONDS, "Time spent on training";
         saved_seconds: SECONDS, "Time that the stopping rule is estimated to have saved";
         lost_seconds: SECONDS, "Time of training that came to nothing, not part of train_seconds";
-        view: COUNT,
-            "Rows of the replay log behind the predictor that judged its newest attempt; of a \
-             first attempt also those behind the Q-values it was sampled with";
+        view: COUNT, "Rows of the replay log behind the predictor that judged its newest attempt; \
+            of a first attempt also those behind the Q-values it was sampled with";
         reason: TEXT, "Why it failed, was lost, or the like";
         device: TEXT, "Device that trained";
         host: TEXT, "Machine that trained";
@@ -75,12 +72,10 @@ pub(super) fn iteration_columns<R: Deref<Target = Row>>(search: &SearchData) -> 
             let result = row.of_iteration.or(row.iteration);
             if imported.contains(&result) { IMPORTED } else { search.trainer }
         };
-        repeat: POSITIVE,
-            "Which training of the architecture it is; above 1 only where a list of networks is \
-             trained several times";
-        predictor: POSITIVE,
-            "Full learning curves behind the predictor that judges its newest attempt; missing \
-             without a predictor";
+        repeat: POSITIVE, "Which training of the architecture it is; above 1 only where a list of \
+            networks is trained several times";
+        predictor: POSITIVE, "Full learning curves behind the predictor that judges its newest \
+            attempt; missing without a predictor";
         strategy: TEXT, "Why the strategy drew the architecture; missing for Q-learning";
     }
 }
@@ -107,15 +102,13 @@ pub(super) fn by_architecture(search: &SearchData) -> [Table<'_, ArchitectureRec
 /// The columns of an architecture, then those of its deciding iteration.
 fn architecture_columns(search: &SearchData) -> Vec<Column<'_, ArchitectureRecord<'_>>> {
     let mut columns = columns! { ArchitectureRecord:
-        rank: POSITIVE,
-            "Rank by best validation accuracy among networks trained to the end or imported; of \
-             equals the one with fewer parameters comes first, then the earlier one";
+        rank: POSITIVE, "Rank by best validation accuracy among networks trained to the end or \
+            imported; of equals the one with fewer parameters comes first, then the earlier one";
         architecture: ARCHITECTURE, "The network's layers", |of| of.architecture.to_owned();
         first_iteration: POSITIVE, "The first iteration that sampled the architecture",
             |of| of.first.iteration;
-        iteration: POSITIVE,
-            "The iteration that the row tells of: the one with the result of the architecture; \
-             without a result the newest that trains it, else the newest",
+        iteration: POSITIVE, "The iteration that the row tells of: the one with the result of the \
+            architecture; without a result the newest that trains it, else the newest",
             |of| of.deciding.iteration;
         times_sampled: POSITIVE, "Number of iterations that sampled the architecture";
     };

@@ -36,9 +36,9 @@ pub(super) fn table(search: &SearchData) -> Table<'_, (u32, ScoresRow)> {
             |row| row.1.errors.len() as u64;
         later_mean_absolute_error: NOT_NEGATIVE,
             "Mean absolute error of the predictions made of them", |row| mean(&row.1.errors);
-        later_mean_absolute_z: NOT_NEGATIVE,
-            "Mean of the absolute error divided by sigma; near 0.8 when sigma is right, well above \
-             it when sigma is too small", |row| mean(&row.1.errors_over_sigma);
+        later_mean_absolute_z: NOT_NEGATIVE, "Mean of the absolute error divided by sigma; near \
+            0.8 when sigma is right, well above it when sigma is too small",
+            |row| mean(&row.1.errors_over_sigma);
         trainer: TRAINER, WHO_TRAINED, |_| search.trainer;
     };
     Table { name: "predictor_scores", columns, rows: rows(search).into_iter().collect() }

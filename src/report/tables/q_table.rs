@@ -9,9 +9,9 @@ type QValue = (StateKey, Action, f64);
 pub(super) fn table(search: &SearchData) -> Table<'_, QValue> {
     let columns = columns! { QValue:
         state_depth: COUNT, "Number of layers placed so far", |row| row.0.depth;
-        state_layer: one_of("start | conv | pool | fc | gap"),
-            "Kind of the last layer placed: convolution, max pooling, fully connected, global \
-             average pooling, or none at the start", |row| last(row).layer_type;
+        state_layer: one_of("start | conv | pool | fc | gap"), "Kind of the last layer placed: \
+            convolution, max pooling, fully connected, global average pooling, or none at the \
+            start", |row| last(row).layer_type;
         state_filters: POSITIVE, "Filters of the last layer, a convolution",
             |row| of_kind("conv", last(row));
         state_kernel: PIXELS, "Side of the kernel or window of the last layer",
