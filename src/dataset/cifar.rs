@@ -3,45 +3,37 @@
 //! Records without a header: the label (CIFAR-100: the coarse, then the fine one), then 32x32 red,
 //! green and blue bytes, row by row: `[C, H, W]`.
 
-use super::error::{Result, problem};
+use super::error::problem;
 use super::images::check_labels;
-use super::source_file::SourceFile;
-use super::{DataKind, ImageShape, Images};
-
-const SHAPE: ImageShape = ImageShape { channels: 3, size: 32 };
-
-/// The bytes of labels before an image, of which the last counts, and the classes.
-const fn layout(kind: DataKind) -> (usize, usize) {
-    if matches!(kind, DataKind::Cifar100) { (2, 100) } else { (1, 10) }
-}
+use super::{ImageShape, Images};
 
 /// Reads the images of all batches, which must be equally large: the files say nothing about their
 /// length, so a batch cut between two records shows in no other way.
-pub(super) fn parse(batches: &[SourceFile], kind: DataKind) -> Result<Images> {
-    let total: usize = batches.iter().map(|batch| batch.bytes.len()).sum();
-    let (mut pixels, mut labels) = (Vec::with_capacity(total), Vec::new());
+pub(super) fn parse(
+    batches: &[Vec<u8>],
+    shape: ImageShape,
+    classes: usize,
+) -> Result<Images, (usize, String)> {
+    let bytes = Vec::with_capacity(batches.iter().map(Vec::len).sum());
+    let mut images = Images::new(shape, classes, bytes, Vec::new());
     let mut expected = None;
-    for batch in batches {
-        let found = batch.parse(|file| parse_batch(file, kind, &mut pixels, &mut labels))?;
+    for (batch, file) in batches.iter().enumerate() {
+        let found = parse_batch(file, &mut images).map_err(|problem| (batch, problem))?;
         let expected = *expected.get_or_insert(found);
         if found != expected {
-            return Err(batch.damaged(format!(
-                "`{found}` images, but the first batch has `{expected}` (fetch it again)"
-            )));
+            let problem =
+                format!("`{found}` images, but the first batch has `{expected}` (fetch it again)");
+            return Err((batch, problem));
         }
     }
-    Ok(Images::new(SHAPE, layout(kind).1, pixels, labels))
+    Ok(images)
 }
 
 /// Appends the images of one batch and returns their number.
-fn parse_batch(
-    file: &[u8],
-    kind: DataKind,
-    pixels: &mut Vec<u8>,
-    labels: &mut Vec<u8>,
-) -> Result<usize, String> {
-    let (label_bytes, classes) = layout(kind);
-    let record = label_bytes + SHAPE.values();
+fn parse_batch(file: &[u8], images: &mut Images) -> Result<usize, String> {
+    // Of the labels before an image the last counts.
+    let label_bytes = if images.classes == 100 { 2 } else { 1 };
+    let record = label_bytes + images.shape.values();
     if file.is_empty() {
         return Err(problem::NO_IMAGES.into());
     }
@@ -51,14 +43,14 @@ fn parse_batch(
             file.len()
         ));
     }
-    let before = labels.len();
+    let before = images.count();
     for record in file.chunks_exact(record) {
         let (head, image) = record.split_at(label_bytes);
-        labels.push(head[label_bytes - 1]);
-        pixels.extend_from_slice(image);
+        images.labels.push(head[label_bytes - 1]);
+        images.bytes.extend_from_slice(image);
     }
-    check_labels(&labels[before..], classes)?;
-    Ok(labels.len() - before)
+    check_labels(&images.labels[before..], images.classes)?;
+    Ok(images.count() - before)
 }
 
 #[cfg(test)]
@@ -74,14 +66,11 @@ mod tests {
         record
     }
 
-    fn batch(name: &str, bytes: Vec<u8>) -> SourceFile {
-        SourceFile { path: name.into(), bytes }
-    }
+    const SHAPE: ImageShape = ImageShape { channels: 3, size: 32 };
 
     #[test]
     fn batches_follow_each_other() {
-        let batches = [batch("a", record(&[9], 1)), batch("b", record(&[0], 255))];
-        let images = parse(&batches, DataKind::Cifar10).unwrap();
+        let images = parse(&[record(&[9], 1), record(&[0], 255)], SHAPE, 10).unwrap();
         assert_eq!(images.labels, [9, 0]);
         assert_eq!(images.image(1)[0], 255);
         assert_eq!((images.image(0)[1024], images.image(0)[2048]), (2, 3));
@@ -89,44 +78,41 @@ mod tests {
 
     #[test]
     fn the_fine_label_counts() {
-        let images = parse(&[batch("a", record(&[19, 99], 1))], DataKind::Cifar100).unwrap();
+        let images = parse(&[record(&[19, 99], 1)], SHAPE, 100).unwrap();
         assert_eq!(images.labels, [99]);
         assert_eq!(images.image(0)[0], 1);
     }
 
     #[test]
     fn a_file_of_the_other_version_is_refused() {
-        let error = parse(&[batch("train.bin", record(&[9], 1))], DataKind::Cifar100);
-        let message = error.unwrap_err().to_string();
-        assert!(message.contains("`train.bin`") && message.contains("`3074`"), "{message}");
+        let (file, message) = parse(&[record(&[9], 1)], SHAPE, 100).unwrap_err();
+        assert!(file == 0 && message.contains("`3074`"), "{message}");
     }
 
     #[test]
     fn a_batch_cut_between_records_is_refused() {
         let two = [record(&[1], 0), record(&[2], 0)].concat();
-        let error = parse(&[batch("a", two), batch("b", record(&[3], 0))], DataKind::Cifar10);
-        let message = error.unwrap_err().to_string();
-        assert!(message.contains("`b`: `1` images"), "{message}");
+        let (file, message) = parse(&[two, record(&[3], 0)], SHAPE, 10).unwrap_err();
+        assert!(file == 1 && message.starts_with("`1` images"), "{message}");
     }
 
     #[test]
     fn a_label_beyond_the_classes_is_refused() {
-        let message =
-            parse(&[batch("a", record(&[10], 0))], DataKind::Cifar10).unwrap_err().to_string();
+        let (_, message) = parse(&[record(&[10], 0)], SHAPE, 10).unwrap_err();
         assert!(message.contains("label `10` of image `0`"), "{message}");
     }
 
     #[test]
     fn an_empty_file_is_refused() {
-        assert!(parse(&[batch("a", Vec::new())], DataKind::Cifar10).is_err());
+        assert!(parse(&[Vec::new()], SHAPE, 10).is_err());
     }
 
     proptest! {
         #[test]
         fn any_bytes_are_read_or_refused(seed: Vec<u8>, length in 0usize..10_000) {
             let bytes: Vec<u8> = seed.iter().chain(&[0]).copied().cycle().take(length).collect();
-            for kind in [DataKind::Cifar10, DataKind::Cifar100] {
-                let _ = parse(&[batch("a", bytes.clone())], kind);
+            for classes in [10, 100] {
+                let _ = parse(&[bytes.clone()], SHAPE, classes);
             }
         }
     }

@@ -23,14 +23,13 @@ impl DatasetError {
         Self::Damaged { path: path.to_owned(), problem: problem.into() }
     }
 
-    pub(super) fn unreadable(path: &Path, source: io::Error) -> Self {
-        Self::Read { path: path.to_owned(), source }
+    pub(super) fn unreadable(path: &Path) -> impl Fn(io::Error) -> Self {
+        |source| Self::Read { path: path.to_owned(), source }
     }
 }
 
 pub(super) fn quoted(names: &[impl AsRef<str>], separator: &str) -> String {
-    let quoted: Vec<_> = names.iter().map(|name| format!("`{}`", name.as_ref())).collect();
-    quoted.join(separator)
+    names.iter().map(|name| format!("`{}`", name.as_ref())).collect::<Vec<_>>().join(separator)
 }
 
 /// What the readers of several formats say of a file.

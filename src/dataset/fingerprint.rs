@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::ValidDataParams;
 use super::error::{DatasetError, Result, quoted};
-use super::source_file::locate;
+use super::load::locate;
 use crate::regular_file;
 
 /// Sizes and digests of the training files, by their name within the folder of the data set. Kept
@@ -60,8 +60,7 @@ impl Fingerprint {
         };
         for (name, expected) in &self.0 {
             let path = folder.join(name);
-            let found =
-                path.metadata().map_err(|source| DatasetError::unreadable(&path, source))?;
+            let found = path.metadata().map_err(DatasetError::unreadable(&path))?;
             if found.len() != expected.bytes {
                 let [found, expected] = [found.len(), expected.bytes].map(|size| size.to_string());
                 return Err(changed(name, "size in bytes", &found, &expected));
@@ -78,11 +77,10 @@ impl Fingerprint {
 }
 
 fn digest(path: &Path) -> Result<FileDigest> {
-    let read = |source| DatasetError::unreadable(path, source);
-    let mut file =
-        regular_file::open(path, File::options().read(true), OFlags::empty()).map_err(read)?;
     let mut hasher = Sha256::new();
-    let bytes = io::copy(&mut file, &mut hasher).map_err(read)?;
+    let bytes = regular_file::open(path, File::options().read(true), OFlags::empty())
+        .and_then(|mut file| io::copy(&mut file, &mut hasher))
+        .map_err(DatasetError::unreadable(path))?;
     Ok(FileDigest { bytes, sha256: format!("{:x}", hasher.finalize()) })
 }
 

@@ -8,9 +8,8 @@ use std::io::Read;
 use flate2::read::MultiGzDecoder;
 
 use super::bounded_read::{check_promise, expect_end, read_array, read_exactly};
-use super::error::{Result, problem};
+use super::error::problem;
 use super::images::check_labels;
-use super::source_file::SourceFile;
 use super::{ImageShape, Images};
 
 const IMAGES_MAGIC: u32 = 0x0803;
@@ -18,11 +17,15 @@ const LABELS_MAGIC: u32 = 0x0801;
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 /// `files` holds that of the images, then that of the labels.
-pub(super) fn parse(files: &[SourceFile], shape: ImageShape, classes: usize) -> Result<Images> {
-    let bytes = files[0].parse(|file| parse_images(file, shape))?;
+pub(super) fn parse(
+    files: &[Vec<u8>],
+    shape: ImageShape,
+    classes: usize,
+) -> Result<Images, (usize, String)> {
+    let bytes = parse_images(&files[0], shape).map_err(|problem| (0, problem))?;
     let count = bytes.len() / shape.values();
-    let values = files[1].parse(|file| parse_labels(file, count, classes))?;
-    Ok(Images::new(shape, classes, bytes, values))
+    let labels = parse_labels(&files[1], count, classes).map_err(|problem| (1, problem))?;
+    Ok(Images::new(shape, classes, bytes, labels))
 }
 
 fn parse_images(file: &[u8], shape: ImageShape) -> Result<Vec<u8>, String> {

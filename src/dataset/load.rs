@@ -1,27 +1,90 @@
-//! From the files of a data set to its images.
+//! The files of a data set, found under one of their names, and the images in them.
 
-use super::error::Result;
-use super::source_file::{SourceFile, locate};
-use super::{DataKind, DatasetError, Images, ValidDataParams, cifar, idx, svhn};
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use super::error::{DatasetError, Result, quoted};
+use super::{DataKind, Images, ValidDataParams, cifar, idx, svhn};
+use crate::regular_file;
+
+/// Far more than any data set that a trainer holds in memory.
+const MOST_BYTES: u64 = 1 << 37;
 
 /// In the order of the files. Every class has an image.
 pub fn load_training_images(params: &ValidDataParams) -> Result<Images> {
     let (kind, folder) = params.files()?;
-    let files = locate(folder, kind)?.into_iter().map(|name| SourceFile::read(folder.join(name)));
-    let files = files.collect::<Result<Vec<_>>>()?;
+    let names = locate(folder, kind)?;
+    let read = |name: &&str| {
+        let path = folder.join(name);
+        regular_file::read_linked(&path, MOST_BYTES).map_err(DatasetError::unreadable(&path))
+    };
+    let files = names.iter().map(read).collect::<Result<Vec<_>>>()?;
+    let (shape, classes) = (params.shape(), params.classes as usize);
     let images = match kind {
-        DataKind::Idx => idx::parse(&files, params.shape(), params.classes as usize),
-        DataKind::Cifar10 | DataKind::Cifar100 => cifar::parse(&files, kind),
-        DataKind::Svhn => files[0].parse(svhn::parse),
-    }?;
+        DataKind::Idx => idx::parse(&files, shape, classes),
+        DataKind::Cifar10 | DataKind::Cifar100 => cifar::parse(&files, shape, classes),
+        DataKind::Svhn => svhn::parse(&files[0]).map_err(|problem| (0, problem)),
+    };
+    let images = images
+        .map_err(|(file, problem)| DatasetError::damaged(&folder.join(names[file]), problem))?;
     match images.class_counts().iter().position(|&count| count == 0) {
         Some(class) => Err(DatasetError::Unsuitable(format!(
-            "no image of class `{class}` of `{}` in `{}` (is `data.classes` right?)",
-            images.classes,
+            "no image of class `{class}` of `{classes}` in `{}` (is `data.classes` right?)",
             folder.display()
         ))),
         None => Ok(images),
     }
+}
+
+/// The training files in the order in which they are read, each with the names that it may have: in
+/// the folder of the data set, or where its archive puts it.
+const fn names(kind: DataKind) -> &'static [&'static [&'static str]] {
+    match kind {
+        DataKind::Idx => &[
+            &["train-images-idx3-ubyte", "train-images-idx3-ubyte.gz"],
+            &["train-labels-idx1-ubyte", "train-labels-idx1-ubyte.gz"],
+        ],
+        DataKind::Cifar10 => &[
+            &["data_batch_1.bin", "cifar-10-batches-bin/data_batch_1.bin"],
+            &["data_batch_2.bin", "cifar-10-batches-bin/data_batch_2.bin"],
+            &["data_batch_3.bin", "cifar-10-batches-bin/data_batch_3.bin"],
+            &["data_batch_4.bin", "cifar-10-batches-bin/data_batch_4.bin"],
+            &["data_batch_5.bin", "cifar-10-batches-bin/data_batch_5.bin"],
+        ],
+        DataKind::Cifar100 => &[&["train.bin", "cifar-100-binary/train.bin"]],
+        DataKind::Svhn => &[&["train_32x32.mat"]],
+    }
+}
+
+/// The name, relative to `folder`, under which each training file is there.
+pub(super) fn locate(folder: &Path, kind: DataKind) -> Result<Vec<&'static str>> {
+    names(kind).iter().map(|names| locate_one(folder, kind, names)).collect()
+}
+
+fn locate_one(folder: &Path, kind: DataKind, names: &[&'static str]) -> Result<&'static str> {
+    for name in names {
+        let path = folder.join(name);
+        match fs::metadata(&path) {
+            Ok(metadata) if metadata.is_file() => return Ok(name),
+            Err(error)
+                if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
+            {
+                return Err(DatasetError::unreadable(&path)(error));
+            }
+            // A folder or a pipe under this name is no data file; reading the latter never ends.
+            _ => {}
+        }
+    }
+    let (name, also) = match kind {
+        DataKind::Idx => ("fashion-mnist".to_owned(), ", or with `mnist` that one"),
+        other => (other.to_string(), ""),
+    };
+    Err(DatasetError::Unsuitable(format!(
+        "found no {} in `{1}` (`scripts/fetch-data.sh {name} {1}` fetches it{also})",
+        quoted(names, " or "),
+        folder.display()
+    )))
 }
 
 #[cfg(test)]
@@ -30,7 +93,6 @@ pub(super) mod tests {
     use crate::dataset::idx::tests::{image_file, label_file};
     use crate::dataset::svhn::tests::svhn_file;
     use crate::dataset::{DataParams, ImageShape, split};
-    use std::fs;
     use std::path::Path;
 
     /// Writes the training files of a small IDX data set: 2x2 pixels, each the index of its image.
@@ -112,5 +174,26 @@ pub(super) mod tests {
         fs::write(folder.path().join("train_32x32.mat"), svhn_file(&digits)).unwrap();
         let yaml = "{kind: svhn, path: x, classes: 10, input_size: 32, channels: 3}";
         assert_eq!(load_training_images(&params(folder.path(), yaml)).unwrap().count(), 10);
+    }
+
+    #[test]
+    fn a_missing_file_names_what_was_looked_for_and_the_remedy() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = locate(folder.path(), DataKind::Idx).unwrap_err().to_string();
+        for part in [
+            "found no `train-images-idx3-ubyte` or `train-images-idx3-ubyte.gz`",
+            "scripts/fetch-data.sh fashion-mnist",
+            folder.path().to_str().unwrap(),
+        ] {
+            assert!(error.contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_folder_is_no_file() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("train_32x32.mat")).unwrap();
+        let error = locate(folder.path(), DataKind::Svhn).unwrap_err();
+        assert!(error.to_string().starts_with("found no `train_32x32.mat`"), "{error}");
     }
 }

@@ -1,9 +1,9 @@
 //! Images and labels from files, checked and split. No tensors here.
 //!
 //! In reading order: `params` ([`DataParams`], checked into [`ValidDataParams`]), `load`
-//! ([`load_training_images`]), `source_file` (which files, found and read), `idx`, `cifar`, `svhn`
-//! (in `matlab` files) and `bounded_read` (untrusted headers), `images` ([`Images`]), `split`
-//! ([`Split`]), `fingerprint` ([`Fingerprint`], kept by `init`).
+//! ([`load_training_images`]), `idx`, `cifar`, `svhn` (in `matlab` files) and `bounded_read`
+//! (untrusted headers), `images` ([`Images`]), `split` ([`Split`]), `fingerprint` ([`Fingerprint`],
+//! kept by `init`). A parser's error is the number of the damaged file and what is wrong with it.
 //!
 //! A search never reads test data: no name of a test file stands here. Files are not trusted:
 //! whatever their bytes, reading them ends in images or in a [`DatasetError`] that names the file,
@@ -19,7 +19,6 @@ mod images;
 mod load;
 mod matlab;
 mod params;
-mod source_file;
 mod split;
 mod svhn;
 

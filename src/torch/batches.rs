@@ -1,5 +1,4 @@
-//! The images of a data set on the device, as bytes, and batches of them as numbers; the data set
-//! of the last request is kept for the next one.
+//! The images of a data set on the device, as bytes, and batches of them as numbers.
 //!
 //! Images lie as `[N, H, W, C]`: a batch, seen as `[B, C, H, W]`, is then channels last without a
 //! copy. (With one channel libtorch's conversions to channels last do nothing, while its fast
@@ -15,11 +14,10 @@ use super::augment::{mirror, translate};
 use super::error::TorchError;
 use super::normaliser::Normaliser;
 
+/// Bytes `[N, H, W, C]` and 64-bit labels `[N]`.
 #[derive(Debug)]
 pub struct ImageTensors {
-    /// Bytes `[N, H, W, C]`.
     bytes: Tensor,
-    /// 64-bit labels `[N]`.
     labels: Tensor,
 }
 
@@ -37,13 +35,9 @@ pub struct Batches {
 
 impl ImageTensors {
     fn new(images: &Images, device: Device) -> Result<Self, TchError> {
-        let shape = images.shape;
-        let (channels, size) = (shape.channels as i64, shape.size as i64);
-        let size = [images.count() as i64, channels, size, size];
-        let bytes = Tensor::f_from_data_size(&images.bytes, &size, Kind::Uint8)?
-            .f_to_device(device)?
-            .f_permute([0, 2, 3, 1])?
-            .f_contiguous()?;
+        let (channels, size) = (images.shape.channels as i64, images.shape.size as i64);
+        let bytes = Tensor::f_from_slice(&images.bytes)?.f_view([-1, channels, size, size])?;
+        let bytes = bytes.f_to_device(device)?.f_permute([0, 2, 3, 1])?.f_contiguous()?;
         let labels = Tensor::f_from_slice(&images.labels)?.f_to_device(device)?;
         Ok(Self { bytes, labels: labels.f_to_kind(Kind::Int64)? })
     }
@@ -73,7 +67,7 @@ impl Batches {
         self.training.labels.device()
     }
 
-    /// Draws an order of the training images, `[N]`, from libtorch's generator.
+    /// Draws from libtorch's generator.
     pub fn random_order(&self) -> Result<Tensor, TorchError> {
         Ok(Tensor::f_randperm(self.training.count(), (Kind::Int64, self.device()))?)
     }
@@ -101,12 +95,13 @@ impl Batches {
     }
 }
 
-/// The data set with what it depends on: its section, the experiment's seed, the device.
+/// The data set of the last request with what it depends on: its section, the experiment's seed, the
+/// device.
 #[derive(Debug, Default)]
 pub struct DataCache(Option<((DataParams, u64, Device), Batches)>);
 
 impl DataCache {
-    /// Returns the data set of a request, read from its files unless it was the last one too.
+    /// Reads the data set from its files unless it is kept.
     pub fn get(&mut self, request: &Request, device: Device) -> Result<&Batches, TorchError> {
         let params: DataParams = serde_json::from_value(request.data.clone())
             .map_err(|error| TorchError::unreadable(format!("data: {error}")))?;
@@ -114,10 +109,7 @@ impl DataCache {
         let wanted = (params, request.experiment_seed, device);
         let kept = match self.0.take().filter(|(kept, _)| *kept == wanted) {
             Some(kept) => kept,
-            None => {
-                let batches = load(&wanted.0, request.experiment_seed, device)?;
-                (wanted, batches)
-            }
+            None => (wanted.clone(), load(&wanted.0, request.experiment_seed, device)?),
         };
         if shape != (request.classes, request.channels, request.input_size) {
             let problem = "classes, channels and input_size are not those of its data";

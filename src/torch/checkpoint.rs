@@ -2,8 +2,7 @@
 //!
 //! One safetensors file: the parameters and Adam's means as flat tensors, the running statistics of
 //! batch normalisation, and the [`TrainingState`] as the bytes of its JSON. Generators are seeded
-//! anew at every epoch, so they need not be saved. The file is written aside and renamed, so the
-//! one under the name is always whole. After a failed save the next epoch is saved again.
+//! anew at every epoch. The file is written aside and renamed, so it is always whole.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -22,7 +21,7 @@ use super::optimizer::Adam;
 use super::restart::TrainingState;
 
 const FILE: &str = "checkpoint.safetensors";
-/// The folder belongs to one attempt, so one name will do for the file that is being written.
+/// One name will do: the folder belongs to one attempt.
 const UNFINISHED: &str = "checkpoint.unfinished";
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -33,7 +32,7 @@ struct Saved {
     adam_steps: i64,
 }
 
-/// Replaces what was saved before. Makes the folder, also where it was removed.
+/// Makes the folder, also where it was removed.
 pub fn save(
     request: &Request,
     network: &Network,
@@ -105,19 +104,13 @@ fn tensors_of(network: &Network, optimizer: &Adam) -> Vec<(String, Tensor)> {
     network.tensors().into_iter().chain(optimizer.tensors()).collect()
 }
 
-/// Digests what a training is. (A requeued task may have other threads; the last bits of the
-/// weights then differ.)
+/// Of what a training is. (A requeued task may have other threads; the last bits of the weights then
+/// differ.)
 fn digest(request: &Request) -> String {
-    let request = Request {
-        attempt: 0,
-        threads: 0,
-        checkpoint: None,
-        resume: false,
-        seconds_left: None,
-        ..request.clone()
-    };
+    let mut request = Request { attempt: 0, threads: 0, resume: false, ..request.clone() };
+    (request.checkpoint, request.seconds_left) = (None, None);
     let text = serde_json::to_vec(&request).expect("a request was read from JSON");
-    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:x}", Sha256::digest(text))
 }
 
 fn failed(doing: &'static str, path: &Path, reason: impl ToString) -> TorchError {

@@ -4,8 +4,8 @@ use metaqnn::training::{self, Precision};
 
 use super::error::TorchError;
 
-/// The device for `training.device`. A GPU that is asked for or was allotted (by the variables of
-/// the scheduler) and not seen is an error: the CPU would waste the allocation for hours.
+/// A GPU that is asked for or was allotted (by the variables of the scheduler) and not seen is an
+/// error: the CPU would waste the allocation for hours.
 pub fn choose_device(
     wanted: training::Device,
     has_gpu: bool,

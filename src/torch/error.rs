@@ -6,13 +6,10 @@ use tch::TchError;
 
 #[derive(Debug, thiserror::Error)]
 pub enum TorchError {
-    /// The device has no room. Becomes the answer `out_of_memory` when micro-batches do not help.
+    /// Becomes the answer `out_of_memory` when micro-batches do not help. `in_use`: bytes on the
+    /// device, where libtorch says so.
     #[error("memory is short: {message}")]
-    OutOfMemory {
-        message: String,
-        /// Bytes in use on the device at that moment, when libtorch says so.
-        in_use: Option<u64>,
-    },
+    OutOfMemory { message: String, in_use: Option<u64> },
     /// This request is unusable.
     #[error("{0}")]
     Request(String),
@@ -37,7 +34,7 @@ impl TorchError {
         matches!(self, Self::Refused(_) | Self::Recipe(_) | Self::Data(_) | Self::NoDevice(_))
     }
 
-    /// Returns the exit code: 2 the request, 3 damaged data, 4 the environment.
+    /// 2 the request, 3 damaged data, 4 the environment.
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Request(_) | Self::Refused(_) | Self::Recipe(_) => 2,
@@ -87,15 +84,10 @@ impl From<TchError> for TorchError {
 fn allocated(text: &str) -> Option<u64> {
     let (before, _) = text.split_once(" is allocated by PyTorch")?;
     let mut words = before.rsplit(' ');
-    let unit = match words.next()? {
-        "bytes" => 1.0,
-        "KiB" => 1024.0,
-        "MiB" => 1024.0 * 1024.0,
-        "GiB" => 1024.0 * 1024.0 * 1024.0,
-        _ => return None,
-    };
+    let unit = words.next()?;
+    let power = ["bytes", "KiB", "MiB", "GiB"].iter().position(|&name| name == unit)?;
     let number: f64 = words.next()?.parse().ok()?;
-    Some((number * unit) as u64)
+    Some((number * (1_u64 << (10 * power)) as f64) as u64)
 }
 
 #[cfg(test)]

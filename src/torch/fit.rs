@@ -26,7 +26,7 @@ pub trait Listener {
     /// Breaks when the training is to be cut short. Asked between any two optimizer steps.
     fn interruption(&mut self) -> ControlFlow<Answer>;
 
-    /// Prints a notice; a closed stderr does not end the training.
+    /// A closed stderr does not end the training.
     fn notice(&mut self, text: &str);
 }
 

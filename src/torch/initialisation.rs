@@ -6,7 +6,9 @@ use tch::TchError;
 use super::parameters::{Parameters, Role};
 
 /// Draws the weights, uniform in `[-bound, bound]`, from libtorch's generator, which the caller
-/// seeds, in the order of the layers; biases become 0, scales 1.
+/// seeds, in the order of the layers; biases become 0, scales 1. Caffe's "Xavier", which the
+/// published code used, has variance `1 / fan_in`; Glorot and Bengio (2010, equation 16) are those
+/// whom the paper cites.
 pub fn initialise(parameters: &Parameters, form: Initialisation) -> Result<(), TchError> {
     let _guard = tch::no_grad_guard();
     for (shape, parameter) in parameters.iter() {
@@ -14,7 +16,11 @@ pub fn initialise(parameters: &Parameters, form: Initialisation) -> Result<(), T
         let _ = match shape.role {
             Role::Weight => {
                 let area: i64 = shape.size[2..].iter().product();
-                let bound = bound(form, shape.size[1] * area, shape.size[0] * area);
+                let (fan_in, fan_out) = (shape.size[1] * area, shape.size[0] * area);
+                let bound = match form {
+                    Initialisation::CaffeXavier => (3.0 / fan_in as f64).sqrt(),
+                    Initialisation::Glorot => (6.0 / (fan_in + fan_out) as f64).sqrt(),
+                };
                 parameter.f_uniform_(-bound, bound)?
             }
             Role::Bias => parameter.f_fill_(0.0)?,
@@ -22,16 +28,6 @@ pub fn initialise(parameters: &Parameters, form: Initialisation) -> Result<(), T
         };
     }
     Ok(())
-}
-
-/// The bound of the uniform distribution of a weight, by the inputs of one output value and the
-/// outputs that one input value reaches. Caffe's "Xavier", which the published code used, has
-/// variance `1 / fan_in`; Glorot and Bengio (2010, equation 16) are those whom the paper cites.
-fn bound(form: Initialisation, fan_in: i64, fan_out: i64) -> f64 {
-    match form {
-        Initialisation::CaffeXavier => (3.0 / fan_in as f64).sqrt(),
-        Initialisation::Glorot => (6.0 / (fan_in + fan_out) as f64).sqrt(),
-    }
 }
 
 #[cfg(test)]

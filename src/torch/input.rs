@@ -1,5 +1,4 @@
-//! What reaches the trainer from outside: lines of stdin, and signals.
-//! Two threads put them into one queue, which the trainer can wait for, or only look into.
+//! Lines of stdin and signals in one queue, which the trainer can wait for, or only look into.
 
 use std::collections::VecDeque;
 use std::io::{self, BufRead};
@@ -32,17 +31,14 @@ pub struct Inbox {
 }
 
 impl Inbox {
-    /// Starts listening to stdin and to USR1 and TERM.
+    /// Of stdin, USR1 and TERM.
     pub fn open() -> io::Result<Self> {
         let (sender, events) = mpsc::channel();
         let mut signals = Signals::new([SIGUSR1, SIGTERM])?;
         let on_signal = sender.clone();
         // A queue without a reader means that the program is ending.
-        thread::Builder::new().spawn(move || {
-            for _ in signals.forever() {
-                let _ = on_signal.send(Input::Signal);
-            }
-        })?;
+        thread::Builder::new()
+            .spawn(move || signals.forever().try_for_each(|_| on_signal.send(Input::Signal)))?;
         thread::Builder::new().spawn(move || {
             for line in io::stdin().lock().lines().map_while(Result::ok) {
                 let _ = sender.send(Input::Line(line));
@@ -67,9 +63,8 @@ impl Inbox {
         }
     }
 
-    /// Breaks, without waiting, when the running training is to be cut short.
-    ///
-    /// The end of stdin is no reason: `metaqnn-torch < request.json` trains to the end.
+    /// Breaks, without waiting, when the running training is to be cut short. The end of stdin is no
+    /// reason: `metaqnn-torch < request.json` trains to the end.
     pub fn interruption(&mut self) -> ControlFlow<Answer> {
         while let Ok(event) = self.events.try_recv() {
             match event {

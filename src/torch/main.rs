@@ -1,7 +1,5 @@
-//! The program `metaqnn-torch`: trains networks with libtorch.
-//!
-//! It speaks the trainer protocol ([`metaqnn::training::protocol`]). It alone knows libtorch, so
-//! that a crash inside libtorch ends this process and not the search.
+//! The program `metaqnn-torch`: trains networks with libtorch, by the trainer protocol
+//! ([`metaqnn::training::protocol`]). A crash inside libtorch ends this process, not the search.
 //!
 //! The way of a request: [`input`] hands its line to [`trainer`], which reads it, chooses the
 //! [`device`] and loads the images ([`batches`]); [`fit`] then trains its [`network`] (as [`plan`]

@@ -9,7 +9,6 @@ use super::plan::{Operation, Plan};
 pub enum Phase {
     /// Dropout drops, batch normalisation uses and records the batch's statistics.
     Training,
-    /// Dropout does nothing, batch normalisation uses the recorded statistics.
     Evaluation,
 }
 
@@ -27,23 +26,21 @@ const BATCH_NORM_EPSILON: f64 = 1e-5;
 
 impl Network {
     pub fn build(plan: Plan, device: Device) -> Result<Self, TchError> {
-        let options = (Kind::Float, device);
-        let running = plan
-            .running
-            .iter()
-            .map(|&channels| {
-                Ok((Tensor::f_zeros([channels], options)?, Tensor::f_ones([channels], options)?))
-            })
-            .collect::<Result<_, TchError>>()?;
         let parameters = Parameters::zeros(plan.shapes.clone(), device)?;
+        let options = (Kind::Float, device);
+        let mut running = Vec::new();
+        for &channels in &plan.running {
+            let mean = Tensor::f_zeros([channels], options)?;
+            running.push((mean, Tensor::f_ones([channels], options)?));
+        }
         Ok(Self { plan, parameters, running })
     }
 
     /// Computes the logits `[N, classes]` of images `[N, C, H, W]`.
-    pub fn forward(&self, images: &Tensor, mode: Phase) -> Result<Tensor, TchError> {
+    pub fn forward(&self, images: &Tensor, phase: Phase) -> Result<Tensor, TchError> {
         let mut maps = images.shallow_clone();
         for index in 0..self.plan.layers.len() {
-            maps = self.forward_layer(index, maps, mode)?;
+            maps = self.forward_layer(index, maps, phase)?;
         }
         maps.f_to_kind(Kind::Float)
     }
@@ -52,25 +49,54 @@ impl Network {
         &self,
         index: usize,
         mut maps: Tensor,
-        mode: Phase,
+        phase: Phase,
     ) -> Result<Tensor, TchError> {
+        let is_training = phase == Phase::Training;
         for &operation in &self.plan.layers[index] {
-            maps = self.apply(operation, maps, mode)?;
+            maps = match operation {
+                Operation::Convolution { weight, stride, padding } => {
+                    let (maps, weight, bias) = self.operands(&maps, weight)?;
+                    let (stride, padding) = ([stride, stride], [padding, padding]);
+                    maps.f_conv2d(&weight, Some(bias), stride, padding, [1, 1], 1)
+                }
+                Operation::Dense { weight } => {
+                    let (maps, weight, bias) = self.operands(&maps, weight)?;
+                    maps.f_linear(&weight, Some(bias))
+                }
+                Operation::BatchNorm { scale, running } => {
+                    let (mean, variance) = &self.running[running];
+                    maps.f_batch_norm(
+                        Some(self.parameters.view(scale)),
+                        Some(self.parameters.view(scale + 1)),
+                        Some(mean),
+                        Some(variance),
+                        is_training,
+                        BATCH_NORM_MOMENTUM,
+                        BATCH_NORM_EPSILON,
+                        true,
+                    )
+                }
+                // In place: no layer needs its own output again.
+                Operation::Relu => maps.f_relu_(),
+                Operation::MaxPool { kernel, stride, ceil } => {
+                    maps.f_max_pool2d([kernel, kernel], [stride, stride], [0, 0], [1, 1], ceil)
+                }
+                Operation::Dropout { probability } => maps.f_dropout(probability, is_training),
+                Operation::GlobalMean => maps.f_mean_dim([2, 3].as_slice(), false, None::<Kind>),
+                Operation::Flatten => maps.f_flatten(1, -1),
+            }?;
         }
         Ok(maps)
     }
 
     /// All that it has learned by name, in memory shared with its own.
     pub fn tensors(&self) -> Vec<(String, Tensor)> {
-        let parameters = ("parameters".to_owned(), self.parameters.flat().shallow_clone());
-        let named = |(index, (mean, variance)): (usize, &(Tensor, Tensor))| {
-            [
-                (format!("batch_norm.{index}.mean"), mean.shallow_clone()),
-                (format!("batch_norm.{index}.variance"), variance.shallow_clone()),
-            ]
-        };
-        let running = self.running.iter().enumerate().flat_map(named);
-        std::iter::once(parameters).chain(running).collect()
+        let mut tensors = vec![("parameters".to_owned(), self.parameters.flat().shallow_clone())];
+        for (index, (mean, variance)) in self.running.iter().enumerate() {
+            tensors.push((format!("batch_norm.{index}.mean"), mean.shallow_clone()));
+            tensors.push((format!("batch_norm.{index}.variance"), variance.shallow_clone()));
+        }
+        tensors
     }
 
     pub fn reset_statistics(&mut self) -> Result<(), TchError> {
@@ -79,47 +105,6 @@ impl Network {
             let _ = variance.f_fill_(1.0)?;
         }
         Ok(())
-    }
-
-    fn apply(
-        &self,
-        operation: Operation,
-        mut maps: Tensor,
-        mode: Phase,
-    ) -> Result<Tensor, TchError> {
-        match operation {
-            Operation::Convolution { weight, stride, padding } => {
-                let (maps, weight, bias) = self.operands(&maps, weight)?;
-                maps.f_conv2d(&weight, Some(bias), [stride, stride], [padding, padding], [1, 1], 1)
-            }
-            Operation::Dense { weight } => {
-                let (maps, weight, bias) = self.operands(&maps, weight)?;
-                maps.f_linear(&weight, Some(bias))
-            }
-            Operation::BatchNorm { scale, running } => {
-                let (mean, variance) = &self.running[running];
-                maps.f_batch_norm(
-                    Some(self.parameters.view(scale)),
-                    Some(self.parameters.view(scale + 1)),
-                    Some(mean),
-                    Some(variance),
-                    mode == Phase::Training,
-                    BATCH_NORM_MOMENTUM,
-                    BATCH_NORM_EPSILON,
-                    true,
-                )
-            }
-            // In place: no layer needs its own output again.
-            Operation::Relu => maps.f_relu_(),
-            Operation::MaxPool { kernel, stride, ceil } => {
-                maps.f_max_pool2d([kernel, kernel], [stride, stride], [0, 0], [1, 1], ceil)
-            }
-            Operation::Dropout { probability } => {
-                maps.f_dropout(probability, mode == Phase::Training)
-            }
-            Operation::GlobalMean => maps.f_mean_dim([2, 3].as_slice(), false, None::<Kind>),
-            Operation::Flatten => maps.f_flatten(1, -1),
-        }
     }
 
     /// Input, weight and bias in the precision of the network.

@@ -6,23 +6,17 @@ use tch::{Device, Kind, TchError, Tensor};
 
 /// The smallest deviation, and the smallest local root mean square, that is divided by.
 const FLOOR: f64 = 0.001;
-
 /// How far the local blur reaches, in pixels.
 const REACH: i64 = 3;
 
 #[derive(Debug)]
 pub enum Normaliser {
     Raw,
-    /// Both `[H, W, C]`; the deviation is 1 for mean subtraction.
-    PerPixel {
-        mean: Tensor,
-        deviation: Tensor,
-    },
+    /// Mean and deviation `[H, W, C]`; the latter is 1 for mean subtraction.
+    PerPixel(Tensor, Tensor),
     PerImage,
     /// The blur's weights `[1, 1, 1, K]`, a row.
-    Local {
-        row: Tensor,
-    },
+    Local(Tensor),
 }
 
 impl Normaliser {
@@ -39,12 +33,12 @@ impl Normaliser {
                     let values = Tensor::f_from_slice(values)?.f_view([-1, size, size])?;
                     values.f_permute([1, 2, 0])?.f_contiguous()?.f_to_device(device)
                 };
-                Self::PerPixel { mean: on_device(&mean)?, deviation: on_device(&deviation)? }
+                Self::PerPixel(on_device(&mean)?, on_device(&deviation)?)
             }
             Preprocess::StandardWhitening => Self::PerImage,
             Preprocess::LocalContrastNormalisation => {
                 let row = Tensor::f_from_slice(&gaussian_kernel())?.f_view([1, 1, 1, -1])?;
-                Self::Local { row: row.f_to_device(device)? }
+                Self::Local(row.f_to_device(device)?)
             }
         })
     }
@@ -54,9 +48,9 @@ impl Normaliser {
         let mut images = bytes.f_to_kind(Kind::Float)?;
         match self {
             Self::Raw => Ok(images),
-            Self::PerPixel { mean, deviation } => images.f_sub_(mean)?.f_div_(deviation),
+            Self::PerPixel(mean, deviation) => images.f_sub_(mean)?.f_div_(deviation),
             Self::PerImage => whiten(&images),
-            Self::Local { row } => normalise_locally(&images, row),
+            Self::Local(row) => normalise_locally(&images, row),
         }
     }
 }
@@ -307,7 +301,7 @@ mod tests {
             (Preprocess::MeanSubtraction, [1.0, 1.0]),
             (Preprocess::GlobalContrastNormalisation, [2.0, 0.001]),
         ] {
-            let Normaliser::PerPixel { mean, deviation } = fitted(method) else { panic!() };
+            let Normaliser::PerPixel(mean, deviation) = fitted(method) else { panic!() };
             assert_eq!(mean, Tensor::from_slice(&[12.0_f32, 200.0]).view([1, 1, 2]));
             assert_eq!(deviation, Tensor::from_slice(&expected.map(|x| x as f32)).view([1, 1, 2]));
         }
