@@ -4,9 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::args::SharedDir;
-use super::exit_code::ExitStatus;
-use super::printer::Printer;
+use super::{args::SharedDir, exit_code::ExitStatus, printer::Printer};
 use crate::ops::doctor::{self, Health, Party};
 use crate::ops::verify;
 use crate::storage::{Trust, check_locks_of_mount};

@@ -19,12 +19,10 @@ pub enum Health {
 #[serde(deny_unknown_fields)]
 pub struct Check {
     pub verdict: Health,
-    /// What was examined, in a word or two.
     pub check: String,
     /// `None` when it is not about one machine.
     pub host: Option<String>,
     pub seen: String,
-    /// What to do, unless all is well.
     pub remedy: Option<String>,
 }
 

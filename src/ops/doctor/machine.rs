@@ -3,26 +3,20 @@
 use std::num::NonZeroUsize;
 use std::thread;
 
-use crate::ops::Experiment;
-use crate::ops::doctor::check::Check;
-use crate::ops::train::attempt::rehearsal;
+use crate::ops::{Experiment, doctor::check::Check, train::attempt::rehearsal};
 use crate::training::protocol::Request;
 use crate::training::{Interrupt, Recipe, TrainerKind, TrainingError, trainer};
 
 const TRAINER: &str = "trainer";
 const IMAGES: &str = "images";
 
-/// Examines the machine: without an experiment whether `metaqnn-torch` is there and finds its
-/// libraries and a device; with one, its trainer answers a request of no epoch, for which it loads
-/// the images, too.
+/// Without an experiment `metaqnn-torch` is to find its libraries and a device; with one, its trainer
+/// answers a request of no epoch, for which it loads the images, too.
 pub(crate) fn examine(experiment: Option<&Experiment>) -> Vec<Check> {
     let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get) as u32;
     let request = match experiment {
         Some(experiment) => rehearsal(experiment, cores),
-        None => {
-            let recipe = Recipe { silence_limit: 60.0, ..Recipe::default() };
-            Ok(Request::rehearsal(recipe, cores))
-        }
+        None => Ok(Request::rehearsal(Recipe { silence_limit: 60.0, ..Recipe::default() }, cores)),
     };
     let trainer = request.and_then(|request| prepare(&request)).unwrap_or_else(|error| {
         match error.downcast_ref() {

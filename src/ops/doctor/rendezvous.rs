@@ -46,7 +46,6 @@ pub(crate) const REPORT: &str = "report";
 pub(crate) const HERE: &str = "here";
 
 impl Rendezvous {
-    /// Joins a party in a folder below `dir`.
     pub fn join(dir: &Path, party: &Party, host: &str) -> Result<Self> {
         let folder = dir.join(format!("doctor.{}", party.name));
         // One whose first process was killed is in the way of the next.

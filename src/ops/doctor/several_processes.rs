@@ -101,16 +101,13 @@ fn clock_check([here, there]: [&str; 2], ahead: f64, within: f64) -> Check {
 fn exclusion(all: &Rendezvous, hosts: &[String], log: &mut WritableReplayLog) -> Result<Check> {
     log.reader.timeout = if all.is_first() { A_WHILE } else { ONCE };
     if !all.is_first() {
-        all.wait_for::<()>("held", 0)?;
+        all.wait_for::<bool>("locked", 0)?;
     }
     let guard = match log.lock_exclusive() {
         Err(StorageError::Locked { .. }) if !all.is_first() => None,
         guard => Some(guard?),
     };
-    if all.is_first() {
-        all.publish("held", &())?;
-    }
-    let have_it = all.gather("tried", &guard.is_some())?;
+    let have_it = all.gather("locked", &guard.is_some())?;
     let also = hosts.iter().zip(have_it).skip(1).filter(|(_, has_it)| *has_it);
     let also: Vec<&str> = also.map(|(host, _)| host.as_str()).collect();
     Ok(exclusion_check(&hosts[0], &also))
@@ -161,18 +158,16 @@ fn coherence(all: &Rendezvous, log: &mut WritableReplayLog) -> Result<Check> {
             return Ok(Check::failure("log", seen, remedy));
         }
     };
-    let mean = seconds.iter().sum::<f64>() / seconds.len() as f64;
-    let longest = seconds.into_iter().fold(0.0, f64::max);
+    let mean = 1e3 * seconds.iter().sum::<f64>() / seconds.len() as f64;
+    let longest = 1e3 * seconds.into_iter().fold(0.0, f64::max);
     let seen = format!(
-        "{} processes appended {ROWS} rows each at once, none is lost; {:.0} ms a row, the longest \
-         {:.0} ms",
-        all.size,
-        mean * 1e3,
-        longest * 1e3
+        "{} processes appended {ROWS} rows each at once, none is lost; {mean:.0} ms a row, the \
+         longest {longest:.0} ms",
+        all.size
     );
     let remedy = "fewer tasks at once (`slurm.max_parallel`), or a faster file system: each claim \
                   and each result waits so long";
-    Ok(Check::ok_if(mean < 1.0, "log", seen, remedy))
+    Ok(Check::ok_if(mean < 1e3, "log", seen, remedy))
 }
 
 fn probe(rank: u32, number: u64, before: u64) -> Row {

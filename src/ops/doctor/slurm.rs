@@ -1,7 +1,6 @@
 //! What the scheduler allows.
 
-use crate::ops::doctor::check::Check;
-use crate::ops::rounds::plan::scheduler_of_this_process;
+use crate::ops::{doctor::check::Check, rounds::plan::scheduler_of_this_process};
 use crate::slurm::{ClusterConfig, Scheduler, SlurmError};
 
 pub(crate) fn examine() -> Vec<Check> {

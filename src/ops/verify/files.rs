@@ -1,5 +1,4 @@
-//! Files beside the log and the views: rounds, learning curves, checkpoints, results, what an
-//! import brought, what was saved and what was left behind.
+//! Files beside the log and the views.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -99,8 +98,7 @@ pub(crate) fn check_curves(
     Ok(findings)
 }
 
-/// Checks the files by which rounds are submitted, and the tasks that worked on them, as far as no
-/// round is missing before.
+/// Checks the files of rounds, as far as no round is missing, and the tasks that worked on them.
 pub(crate) fn check_rounds(dir: &ExperimentDir, log: &Examined) -> anyhow::Result<Vec<Finding>> {
     let mut findings = Vec::new();
     for ((number, folder), expected) in dir.list_rounds()?.into_iter().zip(1..) {

@@ -1,5 +1,4 @@
-//! The log, row by row: which lines are no rows, which rows may not stand where they stand, and the
-//! search state once those are blanked.
+//! The log, row by row: what is to be blanked, and the search state once it is.
 
 use std::slice;
 
@@ -173,8 +172,7 @@ fn void(line: &RawLine, most: Iteration, knowledge: &Knowledge) -> Row {
     if is_right { readable } else { Row::void(None, None) }
 }
 
-/// Checks that the search space can have architecture and reward, and that a setting can be in
-/// force.
+/// Checks that architecture and reward can be of the search, and that a setting can be in force.
 fn check(experiment: Option<&Experiment>, row: &Row, knowledge: &Knowledge) -> Result<(), String> {
     if let Some(reward) = row.reward {
         Accuracy::new(reward).map_err(|error| format!("column `reward`: {error}"))?;

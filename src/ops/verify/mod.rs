@@ -23,12 +23,10 @@ use std::path::{Path, PathBuf, absolute};
 use anyhow::{Context, ensure};
 use jiff::Timestamp;
 
-use self::finding::one_line;
 use self::log::{Examined, LOG};
-use self::views::{differing, read_predictors, read_views};
+use self::{finding::one_line, views::differing, views::read_predictors, views::read_views};
 use crate::config::ConfigError;
-use crate::ops::Experiment;
-use crate::ops::train::AttemptFiles;
+use crate::ops::{Experiment, train::AttemptFiles};
 use crate::storage::view::View;
 use crate::storage::{ExperimentDir, RawLog, StorageError};
 
@@ -36,9 +34,7 @@ pub use finding::{Finding, Repair};
 
 #[derive(Debug, Clone)]
 pub struct AuditReport {
-    /// In the order of the files.
     pub findings: Vec<Finding>,
-    /// How much there is.
     examined: String,
     /// Caches that are whole and fit the log, but are not what it says.
     differing: Vec<PathBuf>,
@@ -97,24 +93,26 @@ struct Subject {
 impl Subject {
     fn open(path: &Path) -> anyhow::Result<Self> {
         // A `set` row that cannot be in force is damage of the log, and mended there.
-        let error =
-            match Experiment::open(path).or_else(|error| Experiment::open_as_frozen(path, error)) {
-                Ok(experiment) => {
-                    let dir = experiment.dir().clone();
-                    let other = other_configuration(&experiment);
-                    return Ok(Self { dir, experiment: other.map_or(Ok(experiment), Err) });
-                }
-                Err(error) => error,
-            };
-        let path = absolute(path).context("failed to find the current folder")?;
-        let dir = ExperimentDir::unchecked(&path);
-        let is_damaged = match error.downcast_ref::<StorageError>() {
-            Some(StorageError::NotAnExperiment { .. }) => dir.replay_log().exists(),
-            Some(error) => error.is_damage(),
-            None => error.chain().any(|cause| cause.is::<ConfigError>()),
+        let opened =
+            Experiment::open(path).or_else(|error| Experiment::open_as_frozen(path, error));
+        let (dir, experiment) = match opened {
+            Ok(experiment) => {
+                let other = other_configuration(&experiment);
+                (experiment.dir().clone(), other.map_or(Ok(experiment), Err))
+            }
+            Err(error) => {
+                let path = absolute(path).context("failed to find the current folder")?;
+                let dir = ExperimentDir::unchecked(&path);
+                let is_damaged = match error.downcast_ref::<StorageError>() {
+                    Some(StorageError::NotAnExperiment { .. }) => dir.replay_log().exists(),
+                    Some(error) => error.is_damage(),
+                    None => error.chain().any(|cause| cause.is::<ConfigError>()),
+                };
+                ensure!(is_damaged, error);
+                (dir, Err(format!("{error:#}")))
+            }
         };
-        ensure!(is_damaged, error);
-        Ok(Self { dir, experiment: Err(format!("{error:#}")) })
+        Ok(Self { dir, experiment })
     }
 
     fn audit(&self) -> anyhow::Result<AuditReport> {
@@ -122,10 +120,8 @@ impl Subject {
         let mut report = AuditReport { findings: Vec::new(), examined, differing: Vec::new() };
         self.examine(&mut report)?;
         for finding in &mut report.findings {
-            match finding.path.strip_prefix(self.dir.root()) {
-                Ok(below) if below == Path::new("") => finding.path = ".".into(),
-                Ok(below) => finding.path = below.to_owned(),
-                Err(_) => {}
+            if let Ok(below) = finding.path.strip_prefix(self.dir.root()) {
+                finding.path = if below == Path::new("") { ".".into() } else { below.to_owned() };
             }
         }
         Ok(report)
@@ -193,8 +189,7 @@ impl Subject {
     }
 }
 
-/// How a view shows that it was made with another configuration: then this one says nothing of the
-/// rows.
+/// How a view shows that it was made with another configuration: this one says nothing of the rows.
 fn other_configuration(experiment: &Experiment) -> Option<String> {
     let sha256 = experiment.view_params().sha256;
     // A folder that cannot be listed is reported by the check of all views.

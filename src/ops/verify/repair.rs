@@ -13,15 +13,10 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
-use crate::ops::Experiment;
-use crate::ops::journal::Journal;
-use crate::ops::reduce::refit::refit;
-use crate::ops::train::AttemptFiles;
-use crate::ops::train::record::settle_all;
-use crate::ops::verify::files::check_attempts;
-use crate::ops::verify::finding::Repair;
-use crate::ops::verify::log::Examined;
+use crate::ops::train::{AttemptFiles, record::settle_all};
 use crate::ops::verify::views::{read_predictors, read_views};
+use crate::ops::verify::{files::check_attempts, finding::Repair, log::Examined};
+use crate::ops::{Experiment, journal::Journal, reduce::refit::refit};
 use crate::storage::fs::publish;
 use crate::storage::{Event, Row, WritableReplayLog};
 

@@ -4,8 +4,7 @@ use serde_json::Value;
 
 use crate::config::ValidConfig;
 use crate::ops::train::record::with_verdict;
-use crate::ops::verify::finding::Finding;
-use crate::ops::verify::log::damaged_line;
+use crate::ops::verify::{finding::Finding, log::damaged_line};
 use crate::outcome::{Accuracy, Outcome};
 use crate::predictor::StoppingRule;
 use crate::storage::{Curve, Event, RawLog, Row};
@@ -96,11 +95,10 @@ fn difference(row: &Row, own: &Row) -> Option<String> {
         Value::Null => "empty".to_owned(),
         value => value.to_string(),
     };
-    let columns = own.as_object().into_iter().flatten().filter(|(name, own)| row[name] != **own);
-    let columns: Vec<String> = columns
-        .map(|(name, own)| format!("`{name}` is {}, and {}", words(&row[name]), words(own)))
-        .collect();
-    (!columns.is_empty()).then(|| columns.join("; "))
+    let differing = own.as_object().into_iter().flatten().filter(|(name, own)| row[name] != **own);
+    let columns = differing
+        .map(|(name, own)| format!("`{name}` is {}, and {}", words(&row[name]), words(own)));
+    Some(columns.collect::<Vec<_>>().join("; ")).filter(|columns| !columns.is_empty())
 }
 
 #[cfg(test)]

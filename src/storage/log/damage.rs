@@ -41,10 +41,9 @@ pub(crate) fn find_end(file: &File, begin: u64, length: u64) -> io::Result<u64> 
         let size = usize::try_from(length.saturating_sub(from)).expect("a file fits into memory");
         let mut bytes = vec![0; size];
         file.read_exact_at(&mut bytes, from)?;
-        let first =
-            bytes.iter().position(|&byte| byte == b'\n').map_or(size, |newline| newline + 1);
         // Unless the window begins with the first row, its first line is the end of one.
-        let skipped = if from == begin { 0 } else { first };
+        let newline = bytes.iter().position(|&byte| byte == b'\n');
+        let skipped = if from == begin { 0 } else { newline.map_or(size, |newline| newline + 1) };
         match end_of_whole_lines(&bytes[skipped..]) {
             Some(end) => return Ok(from + (skipped + end) as u64),
             None if from == begin => return Ok(begin),
