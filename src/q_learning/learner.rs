@@ -15,13 +15,19 @@ use crate::space::{Architecture, Space};
 pub struct Learner {
     params: ValidQLearningParams,
     q_table: QTable,
-    memory: ReplayMemory,
+    /// By architecture and the bits of the reward, in the order of their first appearance: the
+    /// reward, and where the Q-values of the trajectory lie.
+    experiences: IndexMap<(Architecture, u64), (Accuracy, Box<[Place]>)>,
+    /// The replay memory, in the order of iterations: a multiset of experiences. An architecture
+    /// sampled five times has five rows, and five times the chance to be replayed.
+    memory: Vec<u32>,
 }
 
 impl Learner {
     pub fn new(params: ValidQLearningParams, space: Space) -> Self {
         let q_table = QTable::new(space, params.initial_q_value);
-        Self { params, q_table, memory: ReplayMemory::default() }
+        let (experiences, memory) = Default::default();
+        Self { params, q_table, experiences, memory }
     }
 
     /// Puts together a Q-table and the rows, in order, that it was learned from.
@@ -31,9 +37,10 @@ impl Learner {
         rows: impl IntoIterator<Item = (Architecture, Accuracy)>,
     ) -> Result<Self, QLearningError> {
         let learned = q_table.len();
-        let mut learner = Self { params, q_table, memory: ReplayMemory::default() };
+        let (experiences, memory) = Default::default();
+        let mut learner = Self { params, q_table, experiences, memory };
         for (architecture, reward) in rows {
-            learner.memory.append(&architecture, reward, &mut learner.q_table);
+            learner.remember(&architecture, reward);
             if learner.q_table.len() > learned {
                 return Err(QLearningError(format!(
                     "the Q-table has no value for a state of `{architecture}`, which is in the \
@@ -50,59 +57,41 @@ impl Learner {
     ///
     /// For an architecture met again, `reward` is that of its first result.
     pub fn learn(&mut self, architecture: &Architecture, reward: Accuracy, rng: &mut impl Rng) {
-        let new = self.memory.append(architecture, reward, &mut self.q_table);
+        let new = self.remember(architecture, reward);
         if !self.params.experience_replay {
-            self.q_table.update(&new.trajectory, reward, &self.params);
-            return;
+            return self.update(new);
         }
         for _ in 0..self.params.replay_size {
-            let drawn = self.memory.sample(rng);
-            self.q_table.update(&drawn.trajectory, drawn.reward, &self.params);
+            let drawn = self.sample(rng);
+            self.update(drawn);
         }
+    }
+
+    /// Appends a row and returns its experience. States new to the table get their rows in it.
+    fn remember(&mut self, architecture: &Architecture, reward: Accuracy) -> u32 {
+        let entry = self.experiences.entry((architecture.clone(), reward.value().to_bits()));
+        let experience = entry.index() as u32;
+        entry.or_insert_with(|| {
+            let trajectory = Trajectory::of(self.q_table.space(), architecture);
+            (reward, self.q_table.places(&trajectory))
+        });
+        self.memory.push(experience);
+        experience
+    }
+
+    /// Draws a row, each with equal chance; takes one draw from `rng`.
+    fn sample(&self, rng: &mut impl Rng) -> u32 {
+        // 32 bits, so that the stream does not depend on the width of `usize`.
+        self.memory[rng.random_range(0..self.memory.len() as u32) as usize]
+    }
+
+    fn update(&mut self, experience: u32) {
+        let (reward, trajectory) = &self.experiences[experience as usize];
+        self.q_table.update(trajectory, *reward, &self.params);
     }
 
     pub const fn q_table(&self) -> &QTable {
         &self.q_table
-    }
-}
-
-#[derive(Debug, Clone)]
-struct Experience {
-    reward: Accuracy,
-    /// Where the Q-values of its trajectory lie.
-    trajectory: Box<[Place]>,
-}
-
-/// The experiences so far, in the order of their iterations: a multiset. An architecture sampled
-/// five times has five rows, and five times the chance to be replayed.
-#[derive(Debug, Clone, Default)]
-struct ReplayMemory {
-    /// By architecture and the bits of the reward, in the order of their first appearance.
-    experiences: IndexMap<(Architecture, u64), Experience>,
-    rows: Vec<u32>,
-}
-
-impl ReplayMemory {
-    /// Appends a row and returns its experience. States new to the table get their rows in it.
-    fn append(
-        &mut self,
-        architecture: &Architecture,
-        reward: Accuracy,
-        q_table: &mut QTable,
-    ) -> &Experience {
-        let entry = self.experiences.entry((architecture.clone(), reward.value().to_bits()));
-        self.rows.push(entry.index() as u32);
-        entry.or_insert_with(|| {
-            let trajectory = q_table.places(&Trajectory::of(q_table.space(), architecture));
-            Experience { reward, trajectory }
-        })
-    }
-
-    /// Draws a row, each with equal chance; takes one draw from `rng`.
-    fn sample(&self, rng: &mut impl Rng) -> &Experience {
-        // 32 bits, so that the stream does not depend on the width of `usize`.
-        let row = rng.random_range(0..self.rows.len() as u32);
-        &self.experiences[self.rows[row as usize] as usize]
     }
 }
 
@@ -244,8 +233,8 @@ mod tests {
             }
         }
         assert_eq!(counts.map(|counts| counts.results), [40, 10, 5]);
-        assert_eq!(learner.memory.experiences.len(), 55);
-        assert!(learner.memory.rows.len() > 55);
+        assert_eq!(learner.experiences.len(), 55);
+        assert!(learner.memory.len() > 55);
         let greedy = Epsilon::new(0.0).unwrap();
         for _ in 0..20 {
             let architecture = sample_trajectory(learner.q_table(), greedy, &mut rng);
@@ -298,27 +287,27 @@ mod tests {
     const B: &str = "[C(128,3,1), SM(10)]";
     const C: &str = "[C(256,3,1), SM(10)]";
 
-    fn memory_of(rows: &[(&str, f64)]) -> ReplayMemory {
+    fn memory_of(rows: &[(&str, f64)]) -> Learner {
         let image = DataShape { size: 32, channels: 3, classes: 10 };
-        let mut q_table = QTable::new(SpaceParams::default().check(image).unwrap(), 0.5);
-        let mut memory = ReplayMemory::default();
+        let space = SpaceParams::default().check(image).unwrap();
+        let mut learner = Learner::new(QLearningParams::default().check().unwrap(), space);
         for &(architecture, reward) in rows {
-            let architecture = q_table.space().parse(architecture).unwrap();
-            memory.append(&architecture, Accuracy::new(reward).unwrap(), &mut q_table);
+            let architecture = learner.q_table.space().parse(architecture).unwrap();
+            learner.remember(&architecture, accuracy(reward));
         }
-        memory
+        learner
     }
 
-    fn pairs(memory: &ReplayMemory, numbers: impl Iterator<Item = usize>) -> Vec<(String, f64)> {
+    fn pairs(learner: &Learner, numbers: impl Iterator<Item = usize>) -> Vec<(String, f64)> {
         let pair = |number| {
-            let ((architecture, _), experience) = memory.experiences.get_index(number).unwrap();
-            (architecture.to_string(), experience.reward.value())
+            let ((architecture, _), (reward, _)) = learner.experiences.get_index(number).unwrap();
+            (architecture.to_string(), reward.value())
         };
         numbers.map(pair).collect()
     }
 
-    fn of_rows(memory: &ReplayMemory) -> Vec<(String, f64)> {
-        pairs(memory, memory.rows.iter().map(|&number| number as usize))
+    fn of_rows(learner: &Learner) -> Vec<(String, f64)> {
+        pairs(learner, learner.memory.iter().map(|&number| number as usize))
     }
 
     fn owned(rows: &[(&str, f64)]) -> Vec<(String, f64)> {
@@ -328,10 +317,10 @@ mod tests {
     #[test]
     fn rows_are_kept_in_order_and_experiences_once_by_first_appearance() {
         let rows = [(B, 0.5), (A, 0.7), (B, 0.5), (C, 0.2), (A, 0.7)];
-        let memory = memory_of(&rows);
-        assert_eq!(memory.rows.len(), 5);
-        assert_eq!(of_rows(&memory), owned(&rows));
-        assert_eq!(pairs(&memory, 0..3), owned(&[(B, 0.5), (A, 0.7), (C, 0.2)]));
+        let learner = memory_of(&rows);
+        assert_eq!(learner.memory.len(), 5);
+        assert_eq!(of_rows(&learner), owned(&rows));
+        assert_eq!(pairs(&learner, 0..3), owned(&[(B, 0.5), (A, 0.7), (C, 0.2)]));
     }
 
     #[test]
@@ -342,9 +331,9 @@ mod tests {
 
     #[test]
     fn an_architecture_of_two_rows_is_drawn_twice_as_often() {
-        let memory = memory_of(&[(A, 0.5), (B, 0.6), (A, 0.5)]);
+        let learner = memory_of(&[(A, 0.5), (B, 0.6), (A, 0.5)]);
         let mut rng = ChaCha8Rng::seed_from_u64(7);
-        let drawn = (0..30_000).filter(|_| memory.sample(&mut rng).reward.value() == 0.5).count();
+        let drawn = (0..30_000).filter(|_| learner.sample(&mut rng) == 0).count();
         // The deviation of the count is sqrt(30,000 x 2/3 x 1/3) = 82.
         assert!(drawn.abs_diff(20_000) < 4 * 82, "{drawn}");
     }

@@ -1,7 +1,8 @@
 //! The Q-table: what each action has been worth in each state.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+
+use indexmap::IndexMap;
 
 use super::trajectory::{Trajectory, Transition};
 use crate::space::{Action, Space, StateKey};
@@ -14,15 +15,19 @@ pub struct QLearningError(pub(super) String);
 /// A state gets its row when the first architecture that passes through it enters the replay
 /// memory: all its legal actions, in the order of [`Space::legal_actions`], at the initial
 /// Q-value. States without a row read as if they had one.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct QTable {
     space: Space,
     initial_q_value: f64,
-    /// In the order of their creation, so that a [`Place`] stays where it is.
-    rows: Vec<Vec<(Action, f64)>>,
+    /// In the order of their creation, so that a [`Place`] stays where it is; equal in any order.
+    rows: IndexMap<StateKey, Row>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Row {
+    values: Vec<(Action, f64)>,
     /// How often each of these Q-values was updated.
-    updates: Vec<Box<[u64]>>,
-    row_of: BTreeMap<StateKey, u32>,
+    updates: Vec<u64>,
 }
 
 /// Where the Q-value of a state and an action lies in one table.
@@ -33,9 +38,8 @@ pub(super) struct Place {
 }
 
 impl QTable {
-    pub const fn new(space: Space, initial_q_value: f64) -> Self {
-        let row_of = BTreeMap::new();
-        Self { space, initial_q_value, rows: Vec::new(), updates: Vec::new(), row_of }
+    pub fn new(space: Space, initial_q_value: f64) -> Self {
+        Self { space, initial_q_value, rows: IndexMap::new() }
     }
 
     pub const fn space(&self) -> &Space {
@@ -52,17 +56,19 @@ impl QTable {
 
     /// In the order of their states.
     pub fn rows(&self) -> impl Iterator<Item = (StateKey, &[(Action, f64)])> {
-        self.row_of.iter().map(|(&key, &row)| (key, self.rows[row as usize].as_slice()))
+        let mut rows: Vec<_> = self.rows.iter().map(|(key, row)| (*key, &*row.values)).collect();
+        rows.sort_unstable_by_key(|(key, _)| *key);
+        rows.into_iter()
     }
 
     /// How often each Q-value of a state with a row was updated.
     pub fn updates(&self, key: &StateKey) -> &[u64] {
-        &self.updates[self.row_of[key] as usize]
+        &self.rows[key].updates
     }
 
     pub fn values(&self, key: &StateKey) -> Cow<'_, [(Action, f64)]> {
-        match self.row_of.get(key) {
-            Some(&row) => Cow::Borrowed(&self.rows[row as usize]),
+        match self.rows.get(key) {
+            Some(row) => Cow::Borrowed(&row.values),
             None => Cow::Owned(self.initial_row(key)),
         }
     }
@@ -75,24 +81,24 @@ impl QTable {
     pub fn insert_row(
         &mut self,
         key: StateKey,
-        row: Vec<(Action, f64)>,
+        values: Vec<(Action, f64)>,
         updates: Vec<u64>,
     ) -> Result<(), QLearningError> {
         let legal = self.space.legal_actions(&key);
-        let problem = if self.row_of.contains_key(&key) {
+        let problem = if self.rows.contains_key(&key) {
             format!("the Q-table holds the state `{key:?}` twice")
-        } else if !row.iter().map(|(action, _)| action).eq(&legal) {
-            let (legal, found) = (legal.len(), row.len());
+        } else if !values.iter().map(|(action, _)| action).eq(&legal) {
+            let (legal, found) = (legal.len(), values.len());
             format!(
                 "the Q-table's actions of the state `{key:?}` are not the legal ones ({legal} \
                  actions, {found} found)"
             )
-        } else if let Some((action, value)) = row.iter().find(|(_, value)| !value.is_finite()) {
+        } else if let Some((action, value)) = values.iter().find(|(_, value)| !value.is_finite()) {
             format!(
                 "the Q-value of `{action}` in the state `{key:?}` is `{value}` (must be finite)"
             )
         } else {
-            self.push_row(key, row, updates.into());
+            self.rows.insert(key, Row { values, updates });
             return Ok(());
         };
         Err(QLearningError(problem))
@@ -101,56 +107,35 @@ impl QTable {
     /// Where the Q-values of a trajectory lie; states without a row get one.
     pub(super) fn places(&mut self, trajectory: &Trajectory) -> Box<[Place]> {
         let place = |transition: &Transition| {
-            let row = self.row_or_new(transition.state);
-            let action = self.rows[row as usize]
-                .iter()
-                .position(|(action, _)| *action == transition.action)
-                .expect("a trajectory takes legal actions");
-            Place { row, action: action as u32 }
+            if !self.rows.contains_key(&transition.state) {
+                let values = self.initial_row(&transition.state);
+                let updates = vec![0; values.len()];
+                self.rows.insert(transition.state, Row { values, updates });
+            }
+            let (row, _, Row { values, .. }) =
+                self.rows.get_full(&transition.state).expect("a row");
+            let action = values.iter().position(|(action, _)| *action == transition.action);
+            let action = action.expect("a trajectory takes legal actions") as u32;
+            Place { row: row as u32, action }
         };
         trajectory.transitions().iter().map(place).collect()
     }
 
     /// The Q-value at a place, to be updated: counts the update.
     pub(super) fn value_to_update(&mut self, place: Place) -> &mut f64 {
-        self.updates[place.row as usize][place.action as usize] += 1;
-        &mut self.rows[place.row as usize][place.action as usize].1
+        let row = &mut self.rows[place.row as usize];
+        row.updates[place.action as usize] += 1;
+        &mut row.values[place.action as usize].1
     }
 
     pub(super) fn best_value(&self, place: Place) -> f64 {
-        let values = self.rows[place.row as usize].iter().map(|&(_, value)| value);
+        let values = self.rows[place.row as usize].values.iter().map(|&(_, value)| value);
         values.fold(f64::NEG_INFINITY, f64::max)
     }
 
     fn initial_row(&self, key: &StateKey) -> Vec<(Action, f64)> {
         let actions = self.space.legal_actions(key).into_iter();
         actions.map(|action| (action, self.initial_q_value)).collect()
-    }
-
-    fn row_or_new(&mut self, key: StateKey) -> u32 {
-        self.row_of.get(&key).copied().unwrap_or_else(|| {
-            let row = self.initial_row(&key);
-            let updates = vec![0; row.len()];
-            self.push_row(key, row, updates.into())
-        })
-    }
-
-    fn push_row(&mut self, key: StateKey, values: Vec<(Action, f64)>, updates: Box<[u64]>) -> u32 {
-        let row = u32::try_from(self.rows.len()).expect("fewer than 2^32 states");
-        self.rows.push(values);
-        self.updates.push(updates);
-        self.row_of.insert(key, row);
-        row
-    }
-}
-
-/// Two tables are equal when they hold the same rows, in whatever order these were learned.
-impl PartialEq for QTable {
-    fn eq(&self, other: &Self) -> bool {
-        self.space == other.space
-            && self.initial_q_value == other.initial_q_value
-            && self.rows().eq(other.rows())
-            && self.row_of.keys().all(|key| self.updates(key) == other.updates(key))
     }
 }
 
@@ -209,7 +194,7 @@ mod tests {
             copy.insert_row(key, row.to_vec(), vec![0; row.len()]).unwrap();
         }
         assert_eq!(copy, original);
-        copy.rows[0][0].1 = 0.75;
+        copy.rows[0].values[0].1 = 0.75;
         assert_ne!(copy, original);
     }
 

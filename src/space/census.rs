@@ -10,13 +10,9 @@ use super::state::{Bin, LastLayer, State, StateKey};
 impl Space {
     /// Every reachable non-terminal state under its sampling key, the start included.
     pub fn states(&self) -> BTreeSet<StateKey> {
-        let mut states = BTreeSet::from([self.sampling_key(&self.start())]);
-        for class in self.reachable_classes() {
-            let actions = self.legal_actions(&self.key(&class));
-            let next = actions.into_iter().filter_map(|action| self.next(&class, action));
-            states.extend(next.map(|state| self.sampling_key(&state)));
-        }
-        states
+        let classes = self.reachable_classes();
+        let next = classes.iter().flat_map(|class| self.successors(class)).flatten();
+        next.chain([self.start()]).map(|state| self.sampling_key(&state)).collect()
     }
 
     pub fn count_state_action_pairs(&self) -> usize {
@@ -29,37 +25,35 @@ impl Space {
     }
 
     pub fn count_architectures(&self) -> BigUint {
-        // Each class is counted once, the deepest first.
-        let mut reachable: Vec<State> = self.reachable_classes().into_iter().collect();
-        reachable.sort_by_key(|state| std::cmp::Reverse(state.depth));
         let mut completions: HashMap<State, BigUint> = HashMap::new();
-        for state in reachable {
-            let total = self
-                .legal_actions(&self.key(&state))
-                .into_iter()
-                .map(|action| match self.next(&state, action) {
-                    None => BigUint::from(1u32),
-                    Some(next) => completions[&class(next)].clone(),
-                })
-                .sum();
+        // The deepest first: states are ordered by their depth.
+        for state in self.reachable_classes().into_iter().rev() {
+            let count = |next: Option<State>| match next {
+                None => BigUint::from(1u32),
+                Some(next) => completions[&class(next)].clone(),
+            };
+            let total = self.successors(&state).map(count).sum();
             completions.insert(state, total);
         }
         completions.remove(&self.start()).expect("the start is reachable")
     }
 
     fn reachable_classes(&self) -> BTreeSet<State> {
-        let mut found = BTreeSet::from([self.start()]);
-        let mut open = vec![self.start()];
-        while let Some(state) = open.pop() {
-            for action in self.legal_actions(&self.key(&state)) {
-                if let Some(next) = self.next(&state, action).map(class)
-                    && found.insert(next)
-                {
-                    open.push(next);
-                }
-            }
+        let mut found = BTreeSet::new();
+        let mut depth = BTreeSet::from([self.start()]);
+        while !depth.is_empty() {
+            let next = depth.iter().flat_map(|state| self.successors(state)).flatten();
+            let next = next.map(class).collect();
+            found.append(&mut depth);
+            depth = next;
         }
         found
+    }
+
+    /// What each legal action leads to: `None` for the softmax.
+    fn successors(&self, state: &State) -> impl Iterator<Item = Option<State>> {
+        let actions = self.legal_actions(&self.key(state)).into_iter();
+        actions.map(move |action| self.next(state, action))
     }
 }
 

@@ -23,8 +23,8 @@ impl Space {
         let batch_norm = |channels: u64| if self.batch_norm { 2 * channels } else { 0 };
         // What a dense layer sees: maps of this side, until a layer has flattened them.
         let mut pixels = square(self.image.size);
-        for (state, &layer) in self.states_of(architecture).iter().zip(architecture.layers()) {
-            let area = square(self.output_size(state.size, layer));
+        for (layer, side) in self.outputs(architecture) {
+            let area = square(side);
             // Inputs of one output, outputs, how often each weight is used, pixels after it.
             let (inputs, outputs, uses, after) = match layer {
                 Layer::Pool { .. } => {
@@ -51,11 +51,15 @@ impl Space {
 
     /// The true side of the representation after each convolution and pooling.
     pub fn sizes(&self, architecture: &Architecture) -> Vec<u32> {
-        let is_spatial = |layer: &_| matches!(layer, Layer::Conv { .. } | Layer::Pool { .. });
-        let states = self.states_of(architecture);
-        let layers =
-            states.iter().zip(architecture.layers()).filter(|(_, layer)| is_spatial(layer));
-        layers.map(|(state, &layer)| self.output_size(state.size, layer)).collect()
+        let is_spatial = |layer| matches!(layer, Layer::Conv { .. } | Layer::Pool { .. });
+        let outputs = self.outputs(architecture).filter(|(layer, _)| is_spatial(*layer));
+        outputs.map(|(_, side)| side).collect()
+    }
+
+    /// The layers, each with the side of its output.
+    fn outputs(&self, architecture: &Architecture) -> impl Iterator<Item = (Layer, u32)> {
+        let layers = self.states_of(architecture).into_iter().zip(architecture.layers());
+        layers.map(|(state, &layer)| (layer, self.output_size(state.size, layer)))
     }
 }
 
