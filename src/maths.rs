@@ -14,6 +14,12 @@ pub fn square(x: f64) -> f64 {
     x * x
 }
 
+/// Of at least one value.
+pub fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
+    let count = values.len() as f64;
+    values.sum::<f64>() / count
+}
+
 /// The probability that a standard normal value is below `z`.
 pub fn normal_cdf(z: f64) -> f64 {
     0.5 * libm::erfc(-z / SQRT_2)

@@ -2,29 +2,23 @@
 
 use crate::predictor::MOST_TOP_N;
 
-/// The best final values seen so far; only measured ones belong here, never predictions.
+/// The best final values so far, the greatest first, at most `most`: measured ones, not predicted.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BestFinals {
-    /// How many are kept.
     most: usize,
-    /// Best first.
     best: Vec<f64>,
 }
 
 /// Keeps as many as any stopping rule asks for.
 impl Default for BestFinals {
     fn default() -> Self {
-        Self::new(MOST_TOP_N)
+        Self::of(MOST_TOP_N, [])
     }
 }
 
 impl BestFinals {
-    pub const fn new(most: usize) -> Self {
-        Self { most, best: Vec::new() }
-    }
-
     pub fn of(most: usize, finals: impl IntoIterator<Item = f64>) -> Self {
-        let mut best = Self::new(most);
+        let mut best = Self { most, best: Vec::new() };
         finals.into_iter().for_each(|value| best.add(value));
         best
     }
@@ -48,7 +42,7 @@ mod tests {
 
     #[test]
     fn with_fewer_than_n_there_is_none() {
-        assert_eq!(BestFinals::new(1).nth(1), None);
+        assert_eq!(BestFinals::of(1, []).nth(1), None);
         assert_eq!(BestFinals::of(3, [0.5, 0.7]).nth(3), None);
         assert_eq!(BestFinals::of(3, [0.5, 0.7, 0.6, 0.9]).nth(3), Some(0.6));
     }

@@ -103,23 +103,28 @@ pub struct Example {
 }
 
 impl Example {
-    pub(crate) fn check_alike(&self, others: &[Self]) -> Result<()> {
+    /// Refuses fewer than `least`, at least 1, and any that differ in epochs or in features.
+    pub(crate) fn check_alike(examples: &[Self], least: usize) -> Result<()> {
         let size = |example: &Self| (example.curve.epochs(), example.features.values().len());
-        let (epochs, features) = size(self);
-        for (index, other) in (1..).zip(others) {
-            let problem = match size(other) {
-                (found, _) if found != epochs => format!(
-                    "learning curve {index} has {found} epochs where the first has {epochs} (all \
-                     must be trained alike)"
+        let differs = |(_, other): &(usize, &Self)| size(other) != size(&examples[0]);
+        let problem = if examples.len() < least {
+            format!("{} full learning curves (at least {least} needed)", examples.len())
+        } else if let Some((index, other)) = (1..).zip(examples).find(differs) {
+            let ((epochs, features), (has_epochs, has_features)) =
+                (size(&examples[0]), size(other));
+            match has_epochs == epochs {
+                false => format!(
+                    "learning curve {index} has {has_epochs} epochs where the first has {epochs} \
+                     (all must be trained alike)"
                 ),
-                (_, found) if found != features => {
-                    format!("network {index} has {found} features where the first has {features}")
-                }
-                _ => continue,
-            };
-            return Err(PredictorError::Unusable(problem));
-        }
-        Ok(())
+                true => format!(
+                    "network {index} has {has_features} features where the first has {features}"
+                ),
+            }
+        } else {
+            return Ok(());
+        };
+        Err(PredictorError::Unusable(problem))
     }
 }
 

@@ -12,11 +12,8 @@ use super::search;
 use super::stopping::Prediction;
 use super::uncertainty::{FoldScaling, LEAST_SIGMA, predict_held_out, sigma};
 
-/// Predicts the last epoch's accuracy from the epochs observed so far: T - 1 separate regressors,
-/// one for each number of observed epochs ("sequential regression models", Baker et al., 2017,
-/// section 3), each with its own scales and sigma.
-///
-/// Saved are the training set and, per epoch, what was learned and sigma; the rest follows by
+/// T - 1 separate regressors, one for each number of observed epochs ("sequential regression
+/// models", Baker et al., 2017, section 3), each with its own scales and sigma. Saved are the training set and, per epoch, what was learned and sigma; the rest follows by
 /// arithmetic that gives the same bits everywhere, from a format that keeps every digit (YAML; not
 /// `serde_json` without `float_roundtrip`).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -48,7 +45,7 @@ impl FittedPredictor {
         params: &ValidPredictorParams,
         rng: &mut impl Rng,
     ) -> Result<Self, PredictorError> {
-        check_alike(&examples)?;
+        Example::check_alike(&examples, LEAST_CURVES)?;
         let chosen = search::hyperparameters(&examples, params, rng);
         Ok(Self::fit_with(examples, &chosen, FoldScaling::Refit))
     }
@@ -99,22 +96,12 @@ impl FittedPredictor {
     }
 }
 
-fn check_alike(examples: &[Example]) -> Result<(), PredictorError> {
-    if examples.len() < LEAST_CURVES {
-        return Err(PredictorError::Unusable(format!(
-            "{} full learning curves (a predictor needs at least {LEAST_CURVES})",
-            examples.len()
-        )));
-    }
-    examples[0].check_alike(examples)
-}
-
 impl TryFrom<SavedPredictor> for FittedPredictor {
     type Error = PredictorError;
 
     fn try_from(saved: SavedPredictor) -> Result<Self, PredictorError> {
         let SavedPredictor { examples, epochs } = saved;
-        check_alike(&examples)?;
+        Example::check_alike(&examples, LEAST_CURVES)?;
         if epochs.len() + 1 != examples[0].curve.epochs() {
             return Err(PredictorError::Saved("the number of models".to_owned()));
         }
@@ -223,7 +210,7 @@ mod tests {
         let mut examples = synthetic_curves::examples(5, EPOCHS);
         let few = fit(examples[..2].to_vec(), Regressor::Ols);
         let message = |refused: Result<_, PredictorError>| refused.unwrap_err().to_string();
-        assert_eq!(message(few), "2 full learning curves (a predictor needs at least 3)");
+        assert_eq!(message(few), "2 full learning curves (at least 3 needed)");
         examples[3].curve = examples[3].curve.up_to(2);
         let uneven = fit(examples, Regressor::Ols);
         let expected = format!("learning curve 4 has 2 epochs where the first has {EPOCHS}");

@@ -7,6 +7,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::maths::mean;
+
 /// A singular value below this share of the largest is rounding noise: differences of nearly equal
 /// values, standardised, carry relative errors of 1e-13.
 const RANK_TOLERANCE: f64 = 1e-10;
@@ -29,15 +31,11 @@ impl LeastSquares {
     /// Fits to at least one standardised row: minimises `|A w - b|^2` over centred rows A and
     /// targets b, and among the minima `|w|^2`.
     pub fn fit(rows: &[Vec<f64>], targets: &[f64]) -> Self {
-        let count = rows.len() as f64;
-        let means: Vec<f64> = (0..rows[0].len())
-            .map(|at| rows.iter().map(|row| row[at]).sum::<f64>() / count)
-            .collect();
-        let target_mean = targets.iter().sum::<f64>() / count;
-        let centred: Vec<Vec<f64>> = rows
-            .iter()
-            .map(|row| row.iter().zip(&means).map(|(x, mean)| x - mean).collect())
-            .collect();
+        let column_mean = |at: usize| mean(rows.iter().map(|row| row[at]));
+        let means: Vec<f64> = (0..rows[0].len()).map(column_mean).collect();
+        let target_mean = mean(targets.iter().copied());
+        let centre = |row: &Vec<f64>| row.iter().zip(&means).map(|(x, mean)| x - mean).collect();
+        let centred: Vec<Vec<f64>> = rows.iter().map(centre).collect();
         let b: Vec<f64> = targets.iter().map(|target| target - target_mean).collect();
         let weights = minimum_norm_solution(&centred, &b);
         Self { intercept: target_mean - dot(&weights, &means), weights }
@@ -60,12 +58,12 @@ fn minimum_norm_solution(rows: &[Vec<f64>], b: &[f64]) -> Vec<f64> {
     let squared: Vec<f64> = orthogonal.iter().map(|column| dot(column, column)).collect();
     let noise = squared.iter().copied().fold(0.0, f64::max) * RANK_TOLERANCE * RANK_TOLERANCE;
     let mut weights = vec![0.0; columns.len()];
-    for ((scaled, direction), square) in orthogonal.iter().zip(&rotation).zip(&squared) {
+    let (along_rows, along_columns) =
+        if tall { (&orthogonal, &rotation) } else { (&rotation, &orthogonal) };
+    for ((u, v), square) in along_rows.iter().zip(along_columns).zip(&squared) {
         if *square > noise {
-            let (along_rows, along_columns) =
-                if tall { (scaled, direction) } else { (direction, scaled) };
-            let share = dot(along_rows, b) / square;
-            weights.iter_mut().zip(along_columns).for_each(|(w, v)| *w += share * v);
+            let share = dot(u, b) / square;
+            weights.iter_mut().zip(v).for_each(|(w, v)| *w += share * v);
         }
     }
     weights

@@ -3,20 +3,11 @@
 //! After Baker et al., 2017, *Accelerating Neural Architecture Search using Performance
 //! Prediction*.
 //!
-//! | file | what |
-//! | --- | --- |
-//! | `params` | [`PredictorParams`]: the section `early_stopping` |
-//! | `stopping` | [`StoppingRule`]: the only comparison with the threshold (section 4) |
-//! | `best_finals` | [`BestFinals`]: the n-th best network, with which the rule compares |
-//! | `features` | [`Example`] of [`LearningCurve`] and [`Features`]: what is learned from |
-//! | `training_set` | [`TrainingSet`]: which full curves, and when a fit is due |
-//! | `fitted` | [`FittedPredictor`]: one model per observed epoch (section 3) |
-//! | `regressor` | [`Regressor`], `EpochModel`, over `nu_svr`, `least_squares`, `random_forest` |
-//! | `search`, `folds`, `scaling` | hyperparameters by random search and cross-validation |
-//! | `uncertainty` | sigma, from networks left out (section 4) |
-//! | `audit` | who is audited; [`AuditFindings`]: how often a verdict to stop is wrong |
-//! | `wilson` | the interval of a share by few trials |
-//! | `scores` | [`Scores`]: R squared, mean absolute error |
+//! A fit: `training_set` (which full curves, when one is due), `features` ([`Example`] of
+//! [`LearningCurve`] and [`Features`]), `search` over `folds` and `scaling` (hyperparameters),
+//! `regressor` over `nu_svr`, `least_squares` and `random_forest`, `uncertainty` (sigma, from
+//! networks left out), `fitted` (one model per observed epoch), `scores`. A verdict: `stopping`
+//! against `best_finals`. Who is audited, and how often a verdict is wrong: `audit`, `wilson`.
 
 mod audit;
 mod best_finals;

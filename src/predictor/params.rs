@@ -9,16 +9,12 @@ use crate::invalid::Invalid;
 
 /// Fewest full curves of a fit: each of the search's three folds must leave two.
 pub(super) const LEAST_CURVES: usize = 3;
-
 /// More would take days, and a mistyped number all memory.
 const MOST_DRAWS: usize = 100_000;
-
 /// Of the nu-SVR's solver: near the precision of a float it cycles for minutes, then gives up.
 const LEAST_TOLERANCE: f64 = 1e-9;
-
 /// Of the nu-SVR: ten thousand times the greatest that is searched. Beyond, a fit takes minutes.
 const MOST_C: f64 = 1e6;
-
 /// So many of the best accuracies are kept.
 pub const MOST_TOP_N: usize = 50;
 

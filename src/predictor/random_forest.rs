@@ -6,6 +6,8 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde::{Deserialize, Serialize};
 
+use crate::maths::mean;
+
 const TREES: usize = 100;
 
 /// Saved as its seed and grown again from the training set, by arithmetic that gives the same bits
@@ -40,23 +42,17 @@ impl RandomForest {
     }
 
     pub fn predict(&self, row: &[f64]) -> f64 {
-        self.trees.iter().map(|tree| tree.predict(row)).sum::<f64>() / self.trees.len() as f64
+        mean(self.trees.iter().map(|tree| tree.predict(row)))
     }
 
     /// Predicts each row of the training set by the trees that did not see it, or by all if every
     /// tree did.
     pub fn predict_out_of_bag(&self, rows: &[Vec<f64>]) -> Vec<f64> {
         let predict = |(at, row): (usize, &Vec<f64>)| {
-            let unseen: Vec<f64> = self
-                .trees
-                .iter()
-                .filter(|tree| !tree.drawn[at])
-                .map(|tree| tree.predict(row))
-                .collect();
-            if unseen.is_empty() {
-                self.predict(row)
-            } else {
-                unseen.iter().sum::<f64>() / unseen.len() as f64
+            let unseen: Vec<_> = self.trees.iter().filter(|tree| !tree.drawn[at]).collect();
+            match unseen.as_slice() {
+                [] => self.predict(row),
+                unseen => mean(unseen.iter().map(|tree| tree.predict(row))),
             }
         };
         rows.iter().enumerate().map(predict).collect()
@@ -72,7 +68,7 @@ impl Tree {
         let mut open = vec![(0, sample)];
         while let Some((at, members)) = open.pop() {
             match best_split(rng, rows, targets, &members) {
-                None => nodes[at] = Node::Leaf(mean(targets, &members)),
+                None => nodes[at] = Node::Leaf(mean(members.iter().map(|&m| targets[m]))),
                 Some(split) => {
                     let (left, right) = (nodes.len(), nodes.len() + 1);
                     let BestSplit { feature, threshold, below, above, .. } = split;
@@ -152,10 +148,6 @@ fn best_split(
         }
     }
     best
-}
-
-fn mean(targets: &[f64], members: &[usize]) -> f64 {
-    members.iter().map(|&m| targets[m]).sum::<f64>() / members.len() as f64
 }
 
 #[cfg(test)]

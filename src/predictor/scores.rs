@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::maths::square;
+use crate::maths::{mean, square};
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -15,15 +15,14 @@ pub struct Scores {
 impl Scores {
     pub fn of(targets: &[f64], predictions: &[f64]) -> Self {
         let errors = targets.iter().zip(predictions).map(|(y, yhat)| (y - yhat).abs());
-        let mean_absolute_error = errors.sum::<f64>() / targets.len() as f64;
-        Self { r_squared: r_squared(targets, predictions), mean_absolute_error }
+        Self { r_squared: r_squared(targets, predictions), mean_absolute_error: mean(errors) }
     }
 }
 
 /// `1 - sum (y - yhat)^2 / sum (y - mean y)^2`: 1 for perfect predictions, 0 for the mean. None
 /// where all targets are equal, and where squares vanish or leave the range of floats.
 pub(super) fn r_squared(targets: &[f64], predictions: &[f64]) -> Option<f64> {
-    let mean = targets.iter().sum::<f64>() / targets.len() as f64;
+    let mean = mean(targets.iter().copied());
     let total: f64 = targets.iter().map(|y| square(y - mean)).sum();
     let left: f64 = targets.iter().zip(predictions).map(|(y, yhat)| square(y - yhat)).sum();
     // Of equal targets rounding may leave a total.

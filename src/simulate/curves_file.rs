@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
-use anyhow::Context;
+use anyhow::{Context, bail, ensure};
 use csv::ByteRecord;
 
 use crate::exchange::csv_rows::{line, read_csv, shown};
@@ -67,13 +67,12 @@ pub struct Recording {
 
 pub fn read_recorded(path: &Path, options: &CurveOptions) -> anyhow::Result<Recording> {
     let refused = || format!("`{}` cannot be replayed", path.display());
-    let bytes = regular_file::read_input(path, LARGE).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => {
-            anyhow::Error::from(Refusal::Usage("there is no such file".to_owned()))
-                .context(refused())
+    let bytes = match regular_file::read_input(path, LARGE) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(Refusal::Usage("there is no such file".to_owned())).with_context(refused)
         }
-        _ => StorageError::io("read", path)(error).into(),
-    })?;
+        read => Ok(read.map_err(StorageError::io("read", path))?),
+    }?;
     let file = CurvesFile::parse(bytes).map_err(StorageError::csv(path))?;
     file.recording(options).with_context(refused)
 }
@@ -90,18 +89,15 @@ impl CurvesFile {
         Ok(Self { header: header.iter().map(name).collect(), rows })
     }
 
-    fn recording(&self, options: &CurveOptions) -> Result<Recording, Refusal> {
+    fn recording(&self, options: &CurveOptions) -> anyhow::Result<Recording> {
         let (prefix, epochs) = find_curve(&self.header, options.curve.as_deref())?;
         let columns = self.header.len();
         if let Some(row) = self.rows.iter().find(|row| row.len() != columns) {
             let (line, cells) = (line(row), row.len());
-            return Err(Refusal::Damage(format!(
-                "line {line} has {cells} cells where the header has {columns}"
-            )));
+            let problem = format!("line {line} has {cells} cells where the header has {columns}");
+            bail!(Refusal::Damage(problem));
         }
-        if self.rows.is_empty() {
-            return Err(Refusal::Damage("no networks".to_owned()));
-        }
+        ensure!(!self.rows.is_empty(), Refusal::Damage("no networks".to_owned()));
         let (features, left_out) = match &options.features {
             Some(names) => (named_features(&self.header, &epochs, names)?, Vec::new()),
             None => (1..columns)
@@ -115,19 +111,22 @@ impl CurvesFile {
             let curve = options.learning_curve(values).map_err(refused)?;
             Ok((String::from_utf8_lossy(&row[0]).into_owned(), Example { features, curve }))
         };
-        let names = |places: &[usize]| -> Vec<&str> {
-            places.iter().map(|&place| &*self.header[place]).collect()
+        let names = |places: &[usize]| {
+            places.iter().map(|&place| &*self.header[place]).collect::<Vec<_>>().join(", ")
         };
-        let used = if features.is_empty() { vec!["none"] } else { names(&features) };
-        let mut read_as = format!("curve `{prefix}`, features: {}", used.join(", "));
+        let used = if features.is_empty() { "none".to_owned() } else { names(&features) };
+        let mut read_as = format!("curve `{prefix}`, features: {used}");
         if !left_out.is_empty() {
-            let left_out = names(&left_out).join(", ");
-            read_as += &format!("; left out, since not all numbers: {left_out}");
+            read_as += &format!("; left out, since not all numbers: {}", names(&left_out));
         }
-        let others = other_curves(&self.header, &features).join(", ");
+        let mut others = groups(&self.header);
+        others.retain(|_, group| {
+            group.len() >= FEWEST && group.iter().all(|(_, place)| features.contains(place))
+        });
         let warning = format!(
             "the features hold another curve whole, which a network in training has only the \
-             start of: {others} (name the features with `--features`)"
+             start of: {} (name the features with `--features`)",
+            others.keys().copied().collect::<Vec<_>>().join(", ")
         );
         Ok(Recording {
             networks: self.rows.iter().map(network).collect::<Result<_, Refusal>>()?,
@@ -180,31 +179,29 @@ fn find_curve(header: &[String], wanted: Option<&str>) -> Result<(String, Vec<us
         )));
     }
     let mut groups = groups(header);
-    match wanted {
-        Some(prefix) if groups.contains_key(prefix) => {
-            groups.retain(|found, _| *found == prefix);
-        }
-        Some(prefix) => {
-            let found = if groups.is_empty() { "none".to_owned() } else { listed(&groups) };
-            return Err(Refusal::Usage(format!(
-                "no columns `{prefix}1`, `{prefix}2`, .. (there are: {found})"
-            )));
-        }
-        None => groups.retain(|_, group| group.len() >= FEWEST),
-    }
+    let listed = |groups: &BTreeMap<&str, Group>| {
+        groups.keys().map(|prefix| format!("`{prefix}`")).collect::<Vec<_>>().join(", ")
+    };
+    let all = if groups.is_empty() { "none".to_owned() } else { listed(&groups) };
+    let is_curve = |prefix: &str, group: &Group| match wanted {
+        Some(wanted) => prefix == wanted,
+        None => group.len() >= FEWEST,
+    };
+    groups.retain(|prefix, group| is_curve(prefix, group));
     if groups.len() > 1 {
         let prefixes = listed(&groups);
         return Err(Refusal::Usage(format!(
             "columns of several curves: {prefixes} (choose one with `--curve`)"
         )));
     }
-    let Some((prefix, group)) = groups.pop_first() else {
-        return Err(Refusal::Usage(
-            "no columns of a learning curve (they share a name and end in the number of the \
-             epoch: `y1`, `y2`, ..)"
+    let (prefix, group) = groups.pop_first().ok_or_else(|| {
+        Refusal::Usage(match wanted {
+            Some(prefix) => format!("no columns `{prefix}1`, `{prefix}2`, .. (there are: {all})"),
+            None => "no columns of a learning curve (they share a name and end in the number of \
+                     the epoch: `y1`, `y2`, ..)"
                 .to_owned(),
-        ));
-    };
+        })
+    })?;
     if numbered(&header[0]).is_some_and(|(of, _)| of == prefix) {
         return Err(Refusal::Usage(format!(
             "its first column, `{}`, is one of the curve (begin with a column that names the \
@@ -212,11 +209,12 @@ fn find_curve(header: &[String], wanted: Option<&str>) -> Result<(String, Vec<us
             header[0]
         )));
     }
-    check_numbers(&group)
-        .map_err(|how| Refusal::Damage(format!("columns of the curve `{prefix}` {how}")))?;
-    let places = group.iter().map(|(_, place)| *place).collect();
-    Ok((prefix.to_owned(), places))
+    match gap(&group) {
+        Some(how) => Err(Refusal::Damage(format!("columns of the curve `{prefix}` {how}"))),
+        None => Ok((prefix.to_owned(), group.iter().map(|(_, place)| *place).collect())),
+    }
 }
+
 fn named_features(
     header: &[String],
     epochs: &[usize],
@@ -230,13 +228,6 @@ fn named_features(
         Some(place) => Ok(place),
     };
     names.iter().map(|name| name.trim()).filter(|name| !name.is_empty()).map(place).collect()
-}
-
-fn other_curves(header: &[String], columns: &[usize]) -> Vec<String> {
-    let is_curve = |(_, group): &(&str, Group)| {
-        group.len() >= FEWEST && group.iter().all(|(_, place)| columns.contains(place))
-    };
-    groups(header).into_iter().filter(is_curve).map(|(prefix, _)| prefix.to_owned()).collect()
 }
 
 fn groups(header: &[String]) -> BTreeMap<&str, Group> {
@@ -256,22 +247,18 @@ fn numbered(name: &str) -> Option<(&str, u32)> {
     Some((prefix, name[prefix.len()..].parse().ok()?))
 }
 
-/// Checks that sorted numbers go up from 0 or 1 one by one; says how they do not.
-fn check_numbers(group: &[(u32, usize)]) -> Result<(), String> {
+/// How sorted numbers do not go up from 0 or 1 one by one.
+fn gap(group: &[(u32, usize)]) -> Option<String> {
     let first = group[0].0;
     if first > 1 {
-        return Err(format!("begin with number {first} (must be 0 or 1)"));
+        return Some(format!("begin with number {first} (must be 0 or 1)"));
     }
     let numbers = group.iter().map(|(number, _)| *number);
-    match (first..).zip(numbers).find(|(due, number)| due != number) {
-        None => Ok(()),
-        Some((due, number)) if number < due => Err(format!("have number {number} twice")),
-        Some((due, _)) => Err(format!("lack number {due}")),
-    }
-}
-
-fn listed(groups: &BTreeMap<&str, Group>) -> String {
-    groups.keys().map(|prefix| format!("`{prefix}`")).collect::<Vec<_>>().join(", ")
+    let (due, number) = (first..).zip(numbers).find(|(due, number)| due != number)?;
+    Some(match number < due {
+        true => format!("have number {number} twice"),
+        false => format!("lack number {due}"),
+    })
 }
 
 #[cfg(test)]
@@ -404,9 +391,13 @@ mod tests {
 
     #[test]
     fn features_that_look_like_another_curve_are_named() {
-        let header = header("id,a,y1,y2,train_1,train_2,fc1");
-        assert_eq!(other_curves(&header, &[1, 4, 5, 6]), ["train_"]);
-        assert!(other_curves(&header, &[1, 4, 6]).is_empty());
+        let options = CurveOptions { curve: Some("y".into()), ..CurveOptions::default() };
+        let warnings = |train_2: &str| {
+            let text = format!("id,a,y1,y2,train_1,train_2,fc1\nx,1,0,0,1,{train_2},1\n");
+            read_by(text.as_bytes(), &options).unwrap().warnings
+        };
+        assert!(warnings("1")[0].contains("start of: train_ (name the features"));
+        assert!(warnings("none").is_empty());
     }
 
     proptest! {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use serde::Serialize;
 
 use super::curves_file::{CurveOptions, Recording, read_recorded};
@@ -45,12 +45,10 @@ fn of_experiment(path: &Path, options: &CurveOptions) -> anyhow::Result<Recordin
         ("--loss", options.loss),
     ];
     if let Some((option, _)) = only_for_files.into_iter().find(|(_, is_given)| *is_given) {
-        return Err(Refusal::Usage(format!(
-            "`{}` is an experiment, which knows its curves and features (leave out \
-             `{option}`)",
+        bail!(Refusal::Usage(format!(
+            "`{}` is an experiment, which knows its curves and features (leave out `{option}`)",
             path.display()
-        ))
-        .into());
+        )));
     }
     let journal = Journal::open_to_look(&experiment)?;
     let rows = journal.rows();
@@ -83,25 +81,19 @@ fn of_experiment(path: &Path, options: &CurveOptions) -> anyhow::Result<Recordin
 /// returns which file it is, however it is spelled.
 pub fn check_target(path: &Path, inputs: &[PathBuf]) -> anyhow::Result<PathBuf> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new(".")).canonicalize().ok();
     // A rename would put a plain file in the place of `/dev/stdout`, too.
     let is_other = fs::symlink_metadata(path).is_ok_and(|there| !there.is_file());
-    if folder.is_some_and(|folder| !folder.is_dir()) || is_other {
-        return Err(Refusal::no_target(path).into());
-    }
-    // The folder's real name and the file's own.
-    let real = folder.unwrap_or(Path::new(".")).canonicalize().ok();
-    let real = real.zip(path.file_name()).map(|(folder, name)| folder.join(name));
+    let folder = folder.filter(|folder| folder.is_dir() && !is_other);
+    let real = folder.zip(path.file_name()).map(|(folder, name)| folder.join(name));
     let real = real.ok_or_else(|| Refusal::no_target(path))?;
-    for input in inputs {
-        let is_read = input.canonicalize().is_ok_and(|input| real.starts_with(&input));
-        if is_read || path == input {
-            return Err(Refusal::Usage(format!(
-                "cannot write `{}`: `{}` is replayed (name another file)",
-                path.display(),
-                input.display()
-            ))
-            .into());
-        }
+    let is_read = |input: &&PathBuf| {
+        path == *input || input.canonicalize().is_ok_and(|input| real.starts_with(&input))
+    };
+    if let Some(input) = inputs.iter().find(is_read) {
+        let (path, input) = (path.display(), input.display());
+        let problem = format!("cannot write `{path}`: `{input}` is replayed (name another file)");
+        bail!(Refusal::Usage(problem));
     }
     Ok(real)
 }

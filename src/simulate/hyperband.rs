@@ -48,51 +48,43 @@ pub fn simulate_hyperband(
     }
     let orders = params.orders.draw(recorded.networks(), rng);
     let generators: Vec<ChaCha8Rng> = orders.iter().map(|_| ChaCha8Rng::from_rng(rng)).collect();
+    // In ascending order. Of a single epoch nothing is predicted.
+    let lengths: BTreeSet<usize> =
+        brackets.iter().flatten().map(|rung| rung.epochs).filter(|epochs| *epochs > 1).collect();
     // A rung gets no predictor before as many networks as the burn-in have come to its end.
     let burn_in = params.predictor.burn_in;
     let stops_at_all = settings.len() > 1 && runs * per_run >= burn_in;
-    let chosen = match params.search {
-        SearchScope::Once if stops_at_all => {
-            let rng = &mut generators[0].clone();
-            let choose = |length| {
-                let examples = recorded.shortened(&orders[0][..burn_in], length);
-                (length, search::hyperparameters(&examples, &params.predictor, rng))
-            };
-            lengths(&brackets).map(choose).collect()
+    let mut chosen = BTreeMap::new();
+    if params.search == SearchScope::Once && stops_at_all {
+        let rng = &mut generators[0].clone();
+        for &length in &lengths {
+            let examples = recorded.shortened(&orders[0][..burn_in], length);
+            chosen.insert(length, search::hyperparameters(&examples, &params.predictor, rng));
         }
-        _ => BTreeMap::new(),
-    };
-    let by_order: Vec<_> = orders
-        .par_iter()
-        .zip(&generators)
-        .map(|(order, generator)| {
-            let replay = |setting: &Option<_>| {
-                let mut replay = HyperbandRun {
-                    recorded,
-                    params,
-                    chosen: &chosen,
-                    rule: *setting,
-                    rng: generator.clone(),
-                    lengths: lengths(&brackets).map(|length| (length, Length::default())).collect(),
-                    result: HyperbandResult { spent: 0, stopped: 0, best: f64::NEG_INFINITY },
-                };
-                replay.run(&order[..runs * per_run], &brackets)
+    }
+    let run_order = |(order, generator): (&Vec<usize>, &ChaCha8Rng)| {
+        let replay = |setting: &Option<_>| {
+            let run = HyperbandRun {
+                recorded,
+                params,
+                chosen: &chosen,
+                rule: *setting,
+                rng: generator.clone(),
+                lengths: lengths.iter().map(|&length| (length, Length::default())).collect(),
+                result: HyperbandResult { spent: 0, stopped: 0, best: f64::NEG_INFINITY },
             };
-            let results: Vec<_> = settings.par_iter().map(replay).collect();
-            on_order();
-            results
-        })
-        .collect();
+            run.run(&order[..runs * per_run], &brackets)
+        };
+        let results: Vec<_> = settings.par_iter().map(replay).collect();
+        on_order();
+        results
+    };
+    let by_order: Vec<_> = orders.par_iter().zip(&generators).map(run_order).collect();
     let summary = |(at, setting): (usize, &Option<_>)| {
         let orders: Vec<_> = by_order.iter().map(|results| (results[0], results[at])).collect();
         HyperbandSummary::of((eta, runs, runs * per_run), *setting, &orders)
     };
     Ok(settings.iter().enumerate().map(summary).collect())
-}
-
-fn lengths(brackets: &[Bracket]) -> impl Iterator<Item = usize> {
-    let all = brackets.iter().flatten().map(|rung| rung.epochs).filter(|epochs| *epochs > 1);
-    all.collect::<BTreeSet<_>>().into_iter()
 }
 
 struct HyperbandRun<'a> {
@@ -114,7 +106,7 @@ struct Length {
 }
 
 impl HyperbandRun<'_> {
-    fn run(&mut self, mut networks: &[usize], brackets: &[Bracket]) -> HyperbandResult {
+    fn run(mut self, mut networks: &[usize], brackets: &[Bracket]) -> HyperbandResult {
         while !networks.is_empty() {
             for bracket in brackets {
                 let begun;
@@ -146,10 +138,9 @@ impl HyperbandRun<'_> {
         let protected = self.rule.map_or(1.0, |(kappa, _)| kappa) * rung.networks as f64;
         // A product that should be whole may be a hair above it.
         let protected = (protected - 1e-9).ceil().max(1.0) as usize;
-        let mut best = BestFinals::new(protected);
+        let mut best = BestFinals::of(protected, []);
         let mut finished = Vec::new();
         for &network in contenders {
-            self.fit_if_due(rung.epochs);
             let reached = self.train(network, from, rung.epochs, best.nth(protected));
             self.result.spent += reached - from;
             for (_, known) in self.lengths.range_mut(from + 1..=reached) {
@@ -166,33 +157,30 @@ impl HyperbandRun<'_> {
         finished
     }
 
-    fn fit_if_due(&mut self, length: usize) {
-        let burn_in = self.params.predictor.burn_in;
-        let Some(known) = self.lengths.get_mut(&length).filter(|_| self.rule.is_some()) else {
-            return;
-        };
-        if known.predictor.is_some() || known.trained.len() < burn_in {
-            return;
-        }
-        let examples = self.recorded.shortened(&known.trained[..burn_in], length);
-        let chosen = self.chosen.get(&length).cloned().unwrap_or_else(|| {
-            search::hyperparameters(&examples, &self.params.predictor, &mut self.rng)
-        });
-        known.predictor = Some(FittedPredictor::fit_with(examples, &chosen, self.params.scaling));
-    }
-
     /// Returns the epochs that a network has when its rung ends for it.
-    fn train(&self, network: usize, from: usize, to: usize, best: Option<f64>) -> usize {
-        let predictor = self.lengths.get(&to).and_then(|known| known.predictor.as_ref());
-        let (Some((_, rule)), Some(predictor)) = (self.rule, predictor) else {
-            return to;
-        };
+    fn train(&mut self, network: usize, from: usize, to: usize, best: Option<f64>) -> usize {
         let Example { features, curve } = &self.recorded.examples[network];
+        let Some((_, rule)) = self.rule else { return to };
+        let Some(predictor) = self.predictor(to) else { return to };
         let is_stopped = |epoch: &usize| {
             let prediction = predictor.predict(&curve.values()[..*epoch], features);
             rule.rule().judge(prediction, best).is_stop()
         };
         (from + 1..to).find(is_stopped).unwrap_or(to)
+    }
+
+    /// Fitted when enough networks have come to a length.
+    fn predictor(&mut self, length: usize) -> Option<&FittedPredictor> {
+        let params = &self.params.predictor;
+        let Length { trained, predictor } = self.lengths.get_mut(&length)?;
+        if predictor.is_none() && trained.len() >= params.burn_in {
+            let examples = self.recorded.shortened(&trained[..params.burn_in], length);
+            let chosen = self.chosen.get(&length).cloned();
+            let chosen =
+                chosen.unwrap_or_else(|| search::hyperparameters(&examples, params, &mut self.rng));
+            *predictor = Some(FittedPredictor::fit_with(examples, &chosen, self.params.scaling));
+        }
+        predictor.as_ref()
     }
 }
 

@@ -1,15 +1,8 @@
 //! What early stopping would have saved, and lost, on recorded curves. Appends nothing.
 //!
-//! | file | what |
-//! | --- | --- |
-//! | `files`, `curves_file` | [`SimulationInput`]: what is read, and the files that are written |
-//! | `walk` | [`RecordedCurves`], their [`Orders`], one of them walked through a [`RuleSetting`] |
-//! | `simulation` | [`simulate`]: all orders and settings (section 4.1 of the paper) |
-//! | `hyperband` | [`simulate_hyperband`]: with and without stopping in its rungs (section 5) |
-//! | `summary` | `SettingSummary`, `HyperbandSummary`: means over orders, as tables too |
-//! | `regressor_scores` | [`EpochScore`]: R squared of a regressor, epoch by epoch |
-//!
-//! The rule and its predictor are those of [`crate::predictor`]. Used by `cli` alone.
+//! Read by `files` and `curves_file`: [`SimulationInput`]. One order through one rule: `walk`. All
+//! orders and settings: `simulation` (section 4.1 of the paper), and `hyperband` (section 5), both
+//! into `summary`. R squared of a regressor, epoch by epoch: `regressor_scores`.
 
 mod curves_file;
 mod files;

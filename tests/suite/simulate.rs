@@ -415,7 +415,10 @@ fn the_trained_networks_of_an_experiment_are_replayed() {
     fs::write(&curve, whole[..whole.len() - 1].concat()).unwrap();
     experiment.run(&line).fails_with(3).says("has 3 epochs instead of 4");
     let fresh = Experiment::init(SMALL);
-    fresh.run(&["simulate", "dir"]).fails_with(2).says("no learning curves");
+    fresh
+        .run(&["simulate", "dir"])
+        .fails_with(2)
+        .says("0 full learning curves (at least 1 needed)");
 }
 
 #[test]
