@@ -19,17 +19,14 @@ pub enum PredictorError {
 
 type Result<T> = std::result::Result<T, PredictorError>;
 
-/// Checks that each value is finite, its square far from overflow; `is` words the one that is not,
-/// by its number from 1.
+/// Refuses what is not finite or overflows when squared; `is` words a value by its number from 1.
 fn computable(values: Vec<f64>, is: impl Fn(usize, f64) -> String) -> Result<Vec<f64>> {
     let is_computable = |value: &f64| value.abs() < 1e100;
-    match (1..).zip(&values).find(|(_, value)| !is_computable(value)) {
-        Some((number, value)) => Err(PredictorError::Unusable(format!(
-            "{} (must be finite and below 1e100 in size)",
-            is(number, *value)
-        ))),
-        None => Ok(values),
-    }
+    let Some((number, value)) = (1..).zip(&values).find(|(_, value)| !is_computable(value)) else {
+        return Ok(values);
+    };
+    let problem = format!("{} (must be finite and below 1e100 in size)", is(number, *value));
+    Err(PredictorError::Unusable(problem))
 }
 
 /// The validation accuracies y_1 .. y_T of a training, one per epoch, at least one; as shares, not

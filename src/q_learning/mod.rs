@@ -2,16 +2,9 @@
 //!
 //! In state s the agent picks the next layer u, with probability epsilon any legal one, else one of
 //! those with the greatest Q-value ([`sample_trajectory`]). The network's validation accuracy is
-//! the reward of the last action ([`RewardParams::reward`]). The Q-values move towards what was
-//! earned, from the softmax back to the first layer:
-//!
-//! ```text
-//! Q(s,u) <- Q(s,u) + alpha (r + gamma max_u' Q(s',u') - Q(s,u))
-//! ```
-//!
-//! (Baker et al., 2017, MetaQNN, section 3). Each result enters a replay memory, and K of its rows,
-//! drawn at random, are learned from again ([`Learner::learn`]). Epsilon falls by the
-//! [`EpsilonSchedule`]. The search as a whole (Algorithm 1 of the paper):
+//! the reward of the last action ([`RewardParams::reward`]), and the Q-values move towards it, from
+//! the softmax back to the first layer (`update`; Baker et al., 2017, MetaQNN, section 3). K rows
+//! of the replay memory are learned from again ([`Learner::learn`]). The search (Algorithm 1):
 //!
 //! ```text
 //! while some stage of the schedule is in force, of exploration rate epsilon:
@@ -20,8 +13,7 @@
 //!     learn(architecture, reward)
 //! ```
 //!
-//! In reading order: `params`, `epsilon`, `reward`, `trajectory`, `policy`, `q_table`, `update`,
-//! `learner`. Pure: nothing here reads a file, a clock or a generator of its own.
+//! Pure: nothing here reads a file, a clock or a generator of its own.
 
 mod epsilon;
 mod learner;

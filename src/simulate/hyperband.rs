@@ -12,7 +12,6 @@ use std::iter;
 
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::SeedableRng;
 use rayon::prelude::*;
 
 use super::simulation::{SearchScope, SimulationParams};
@@ -47,7 +46,6 @@ pub fn simulate_hyperband(
         )));
     }
     let orders = params.orders.draw(recorded.networks(), rng);
-    let generators: Vec<ChaCha8Rng> = orders.iter().map(|_| ChaCha8Rng::from_rng(rng)).collect();
     // In ascending order. Of a single epoch nothing is predicted.
     let lengths: BTreeSet<usize> =
         brackets.iter().flatten().map(|rung| rung.epochs).filter(|epochs| *epochs > 1).collect();
@@ -56,13 +54,13 @@ pub fn simulate_hyperband(
     let stops_at_all = settings.len() > 1 && runs * per_run >= burn_in;
     let mut chosen = BTreeMap::new();
     if params.search == SearchScope::Once && stops_at_all {
-        let rng = &mut generators[0].clone();
+        let (order, rng) = &mut orders[0].clone();
         for &length in &lengths {
-            let examples = recorded.shortened(&orders[0][..burn_in], length);
+            let examples = recorded.shortened(&order[..burn_in], length);
             chosen.insert(length, search::hyperparameters(&examples, &params.predictor, rng));
         }
     }
-    let run_order = |(order, generator): (&Vec<usize>, &ChaCha8Rng)| {
+    let run_order = |(order, generator): &(Vec<usize>, ChaCha8Rng)| {
         let replay = |setting: &Option<_>| {
             let run = HyperbandRun {
                 recorded,
@@ -79,7 +77,7 @@ pub fn simulate_hyperband(
         on_order();
         results
     };
-    let by_order: Vec<_> = orders.par_iter().zip(&generators).map(run_order).collect();
+    let by_order: Vec<_> = orders.par_iter().map(run_order).collect();
     let summary = |(at, setting): (usize, &Option<_>)| {
         let orders: Vec<_> = by_order.iter().map(|results| (results[0], results[at])).collect();
         HyperbandSummary::of((eta, runs, runs * per_run), *setting, &orders)
@@ -184,7 +182,7 @@ impl HyperbandRun<'_> {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 struct Rung {
     /// n_i, those that begin it.
     networks: usize,
@@ -194,7 +192,7 @@ struct Rung {
 
 type Bracket = Vec<Rung>;
 
-/// The brackets of one run, the most aggressive first. With R epochs at most and s_max the largest
+/// Those of one run, the most aggressive first. With R epochs at most and s_max the largest
 /// s with eta^s <= R, bracket s = s_max .. 0 begins with `n = ceil((s_max + 1) eta^s / (s + 1))`
 /// networks; its rung i = 0 .. s has `floor(n / eta^i)` of them, trained to `R / eta^(s - i)`
 /// epochs, rounded to the nearest, at least 1.
@@ -222,6 +220,7 @@ mod tests {
         Example, Features, FoldScaling, LearningCurve, PredictorParams, Regressor, synthetic_curves,
     };
     use proptest::prelude::*;
+    use rand_chacha::rand_core::SeedableRng;
 
     const EPOCHS: usize = 27;
 

@@ -51,7 +51,19 @@ pub fn score_regressor(
     if !fits.walks_any() {
         return Vec::new();
     }
-    let score_order = |number| score_epochs(recorded, fits.parts(number), &fits.choose(number));
+    let score_order = |number: usize| -> Vec<Scores> {
+        let (burn_in, others) = fits.parts(number);
+        let [training, unseen] =
+            [burn_in, others].map(|part| recorded.shortened(part, recorded.epochs()));
+        let score = |(at, chosen): (usize, &Hyperparameters)| {
+            let model = EpochModel::fit(&EpochTable::new(&training, at + 1), *chosen);
+            let table = EpochTable::new(&unseen, at + 1);
+            let rows = table.rows.iter().zip(&table.last_seen);
+            let predictions: Vec<f64> = rows.map(|(row, seen)| model.predict(row, *seen)).collect();
+            Scores::of(&table.targets, &predictions)
+        };
+        fits.choose(number).par_iter().enumerate().map(score).collect()
+    };
     let by_order: Vec<_> = (0..fits.orders.len()).into_par_iter().map(score_order).collect();
     let row = |epoch: usize| {
         let of_epoch = || by_order.iter().map(move |scores| scores[epoch - 1]);
@@ -66,23 +78,6 @@ pub fn score_regressor(
         }
     };
     (1..recorded.epochs()).map(row).collect()
-}
-
-fn score_epochs(
-    recorded: &RecordedCurves,
-    (burn_in, others): (&[usize], &[usize]),
-    chosen: &[Hyperparameters],
-) -> Vec<Scores> {
-    let training = recorded.shortened(burn_in, recorded.epochs());
-    let unseen = recorded.shortened(others, recorded.epochs());
-    let score = |(at, chosen): (usize, &Hyperparameters)| {
-        let model = EpochModel::fit(&EpochTable::new(&training, at + 1), *chosen);
-        let table = EpochTable::new(&unseen, at + 1);
-        let rows = table.rows.iter().zip(&table.last_seen);
-        let predictions: Vec<f64> = rows.map(|(row, seen)| model.predict(row, *seen)).collect();
-        Scores::of(&table.targets, &predictions)
-    };
-    chosen.par_iter().enumerate().map(score).collect()
 }
 
 #[cfg(test)]

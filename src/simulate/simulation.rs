@@ -5,7 +5,6 @@
 
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::SeedableRng;
 use rayon::prelude::*;
 
 use super::summary::{OrderResult, SettingSummary};
@@ -73,8 +72,7 @@ pub fn simulate(
 pub(super) struct OrderedFits<'a> {
     recorded: &'a RecordedCurves,
     params: &'a SimulationParams,
-    pub orders: Vec<Vec<usize>>,
-    generators: Vec<ChaCha8Rng>,
+    pub orders: Vec<(Vec<usize>, ChaCha8Rng)>,
     chosen: Option<Vec<Hyperparameters>>,
 }
 
@@ -85,8 +83,7 @@ impl<'a> OrderedFits<'a> {
         rng: &mut impl Rng,
     ) -> Self {
         let orders = params.orders.draw(recorded.networks(), rng);
-        let generators = orders.iter().map(|_| ChaCha8Rng::from_rng(rng)).collect();
-        let mut fits = Self { recorded, params, orders, generators, chosen: None };
+        let mut fits = Self { recorded, params, orders, chosen: None };
         if params.search == SearchScope::Once && fits.walks_any() {
             fits.chosen = Some(fits.choose(0));
         }
@@ -99,7 +96,7 @@ impl<'a> OrderedFits<'a> {
 
     /// The burn-in, and the networks after it.
     pub fn parts(&self, number: usize) -> (&[usize], &[usize]) {
-        let order = &self.orders[number];
+        let (order, _) = &self.orders[number];
         order.split_at(self.params.predictor.burn_in.min(order.len()))
     }
 
@@ -108,7 +105,7 @@ impl<'a> OrderedFits<'a> {
             return chosen.clone();
         }
         let examples = self.recorded.shortened(self.parts(number).0, self.recorded.epochs());
-        let rng = &mut self.generators[number].clone();
+        let rng = &mut self.orders[number].1.clone();
         search::hyperparameters(&examples, &self.params.predictor, rng)
     }
 
@@ -135,6 +132,7 @@ impl<'a> OrderedFits<'a> {
 mod tests {
     use super::*;
     use crate::predictor::{PredictorParams, Regressor, synthetic_curves};
+    use rand_chacha::rand_core::SeedableRng;
 
     const NETWORKS: usize = 60;
     const EPOCHS: usize = 8;

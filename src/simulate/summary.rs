@@ -33,7 +33,7 @@ impl SettingSummary {
         let over_orders = |of: &dyn Fn(&OrderResult) -> f64| {
             mean(orders.iter().copied().map(of)).expect("there is an order")
         };
-        let in_walk = orders.iter().filter(|order| order.best_is_walked);
+        let in_walk = orders.iter().filter_map(|order| order.best_is_kept);
         Self {
             setting,
             speedup: over_orders(&|order| order.speedup),
@@ -41,7 +41,7 @@ impl SettingSummary {
                 orders.iter().filter_map(|order| order.speedup_after_burn_in),
             ),
             share_stopped: over_orders(&|order| order.share_stopped),
-            best_kept: in_walk.clone().filter(|order| order.best_is_kept).count(),
+            best_kept: in_walk.clone().filter(|is_kept| *is_kept).count(),
             orders_best_in_walk: in_walk.count(),
             top10_kept: over_orders(&|order| order.top_kept as f64),
             regret_mean: over_orders(&|order| order.regret),
@@ -57,8 +57,8 @@ pub(super) struct OrderResult {
     speedup: f64,
     speedup_after_burn_in: Option<f64>,
     share_stopped: f64,
-    best_is_walked: bool,
-    best_is_kept: bool,
+    /// None when the best network was not walked.
+    best_is_kept: Option<bool>,
     top_kept: usize,
     regret: f64,
     /// |yhat - y_T| of each stopped network.
@@ -88,8 +88,7 @@ impl OrderResult {
             speedup_after_burn_in: (!walk.is_empty())
                 .then(|| walked * epochs as f64 / spent as f64),
             share_stopped: stopped_errors.len() as f64 / walked.max(1.0),
-            best_is_walked: walk.iter().any(|walked| walked.network == best),
-            best_is_kept: is_kept[best],
+            best_is_kept: walk.iter().any(|walked| walked.network == best).then(|| is_kept[best]),
             top_kept: ranking.iter().take(TOP).filter(|network| is_kept[**network]).count(),
             regret: recorded.last(best) - recorded.last(best_kept),
             stopped_errors,
@@ -276,7 +275,7 @@ mod tests {
         assert_eq!(result.speedup, 16.0 / 11.0);
         assert_eq!(result.speedup_after_burn_in, Some(12.0 / 7.0));
         assert_eq!(result.share_stopped, 2.0 / 3.0);
-        assert!(result.best_is_walked && !result.best_is_kept);
+        assert_eq!(result.best_is_kept, Some(false));
         assert_eq!(result.top_kept, 2);
         assert!((result.regret - 0.2).abs() < 1e-12);
         // |0.2 - 0.1| and |0.6 - 0.9|.

@@ -2,6 +2,8 @@
 
 use rand::Rng;
 use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
 use serde::Serialize;
 
 use crate::predictor::{BestFinals, Example, Prediction, PredictorError, StoppingRule};
@@ -14,7 +16,6 @@ pub struct RecordedCurves {
 }
 
 impl RecordedCurves {
-    /// Refuses an empty set, and networks that differ in epochs or in number of features.
     pub fn new(networks: Vec<(String, Example)>) -> Result<Self, PredictorError> {
         let (ids, examples): (_, Vec<Example>) = networks.into_iter().unzip();
         Example::check_alike(&examples, 1)?;
@@ -58,12 +59,14 @@ pub enum Orders {
 }
 
 impl Orders {
-    pub(super) fn draw(self, networks: usize, rng: &mut impl Rng) -> Vec<Vec<usize>> {
-        let file: Vec<usize> = (0..networks).collect();
-        let Self::Random(count) = self else { return vec![file] };
-        let mut orders = vec![file; count];
-        orders.iter_mut().for_each(|order| order.shuffle(rng));
-        orders
+    /// Each with the generator of its fits.
+    pub(super) fn draw(self, networks: usize, rng: &mut impl Rng) -> Vec<(Vec<usize>, ChaCha8Rng)> {
+        let count = if let Self::Random(count) = self { count } else { 1 };
+        let mut orders: Vec<Vec<usize>> = vec![(0..networks).collect(); count];
+        if self != Self::File {
+            orders.iter_mut().for_each(|order| order.shuffle(rng));
+        }
+        orders.into_iter().map(|order| (order, ChaCha8Rng::from_rng(rng))).collect()
     }
 }
 
@@ -158,8 +161,6 @@ fn judge(
 mod tests {
     use super::*;
     use crate::predictor::{Features, LearningCurve, synthetic_curves};
-    use rand_chacha::ChaCha8Rng;
-    use rand_chacha::rand_core::SeedableRng;
 
     /// Networks of three epochs with given last values, each predicted as it ends with sigma 0.01.
     fn walked_by_hand(finals: &[f64], top_n: usize) -> Vec<WalkedNetwork> {
@@ -234,10 +235,10 @@ mod tests {
     fn every_order_has_every_network() {
         let rng = &mut ChaCha8Rng::seed_from_u64(1);
         let mut orders = Orders::Random(3).draw(20, rng);
-        assert_ne!(orders[0], orders[1]);
-        for order in &mut orders {
+        assert_ne!(orders[0].0, orders[1].0);
+        for (order, _) in &mut orders {
             order.sort_unstable();
-            assert_eq!(*order, Orders::File.draw(20, rng)[0]);
+            assert_eq!(*order, Orders::File.draw(20, rng)[0].0);
         }
     }
 

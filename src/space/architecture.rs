@@ -9,7 +9,8 @@ use super::state::State;
 pub struct Architecture(Vec<Layer>);
 
 /// The dropout after a layer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, derive_more::Display)]
+#[display("D({position},{total})")]
 pub struct DropoutMark {
     /// Number of the mark, from 1.
     pub position: u32,

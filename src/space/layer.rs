@@ -1,35 +1,25 @@
 //! The layers a network is made of, and the sizes of their outputs.
 
-use std::fmt;
-
 use super::params::{Padding, PoolRounding, Space};
 
-/// Dropout is no layer: its marks follow from the layers (see [`super::Architecture`]).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// Shown in the notation of the paper. Dropout is no layer: its marks follow from the layers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, derive_more::Display)]
 pub enum Layer {
     /// Followed by a ReLU.
+    #[display("C({filters},{kernel},{stride})")]
     Conv { filters: u32, kernel: u32, stride: u32 },
     /// By the maximum.
+    #[display("P({kernel},{stride})")]
     Pool { kernel: u32, stride: u32 },
     /// Followed by a ReLU.
+    #[display("FC({width})")]
     FullyConnected { width: u32 },
     /// A 1x1 convolution to one map per class, a ReLU, and the mean of each map.
+    #[display("GAP({classes})")]
     GlobalAveragePool { classes: u32 },
     /// A dense layer and a softmax. Always last.
+    #[display("SM({classes})")]
     Softmax { classes: u32 },
-}
-
-/// The notation of the paper.
-impl fmt::Display for Layer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Conv { filters, kernel, stride } => write!(f, "C({filters},{kernel},{stride})"),
-            Self::Pool { kernel, stride } => write!(f, "P({kernel},{stride})"),
-            Self::FullyConnected { width } => write!(f, "FC({width})"),
-            Self::GlobalAveragePool { classes } => write!(f, "GAP({classes})"),
-            Self::Softmax { classes } => write!(f, "SM({classes})"),
-        }
-    }
 }
 
 /// The side of a convolution's output. `Same`: padded by `kernel / 2`, so `ceil(size / stride)`.

@@ -8,10 +8,7 @@
 //! A [`State`] has the true side of the representation; a [`StateKey`] has its [`Bin`], by which
 //! the Q-table is indexed and legality is decided (Baker et al., 2017, MetaQNN, section 4.1).
 //!
-//! In reading order: `params` ([`SpaceParams`], checked into [`Space`]), `layer` ([`Layer`] and the
-//! sizes of outputs), `state`, `action` (the rules), `architecture` (with dropout marks),
-//! `notation` (as text), `cost`, `census` (how large the space is), `published_state` (the
-//! published code's columns). No random numbers and no files here; used by every layer above.
+//! No random numbers and no files here; used by every layer above.
 
 mod action;
 mod architecture;

@@ -15,15 +15,12 @@ use super::state::State;
 /// The layers with their dropout marks: the name of the architecture in every file.
 impl fmt::Display for Architecture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[")?;
-        for (index, (layer, mark)) in self.layers().iter().zip(self.dropout()).enumerate() {
-            let comma = if index > 0 { ", " } else { "" };
-            write!(f, "{comma}{layer}")?;
-            if let Some(mark) = mark {
-                write!(f, ", D({},{})", mark.position, mark.total)?;
-            }
-        }
-        f.write_str("]")
+        let marked = |(layer, mark): (&Layer, Option<DropoutMark>)| match mark {
+            Some(mark) => format!("{layer}, {mark}"),
+            None => layer.to_string(),
+        };
+        let layers: Vec<_> = self.layers().iter().zip(self.dropout()).map(marked).collect();
+        write!(f, "[{}]", layers.join(", "))
     }
 }
 
@@ -131,17 +128,14 @@ impl Reader {
 
     fn numbers(&mut self) -> Result<Vec<u32>, SpaceError> {
         self.expect('(', "expected `(`")?;
-        let mut numbers = vec![self.number()?];
-        while self.next_is(',') {
-            numbers.push(self.number()?);
+        let mut numbers = Vec::new();
+        while numbers.is_empty() || self.next_is(',') {
+            let digits = self.take_while(char::is_ascii_digit);
+            let number = digits.parse();
+            numbers.push(number.map_err(|_| self.unreadable("expected a number below 2^32"))?);
         }
         self.expect(')', "expected `,` or `)`")?;
         Ok(numbers)
-    }
-
-    fn number(&mut self) -> Result<u32, SpaceError> {
-        let digits = self.take_while(char::is_ascii_digit);
-        digits.parse().map_err(|_| self.unreadable("expected a number below 2^32"))
     }
 }
 

@@ -74,9 +74,7 @@ impl StateTuple {
             "gap" => LastLayer::GlobalAveragePool,
             _ => LastLayer::Start,
         };
-        let bins = [Bin::One, Bin::Four, Bin::Eight];
-        let bin = bins.into_iter().find(|bin| bin.size() == self.image_size)?;
-        let state = StateKey { depth: self.layer_depth, last, bin };
+        let state = StateKey { depth: self.layer_depth, last, bin: Bin::of(self.image_size) };
         // Within these limits its legal actions can be asked for.
         let may_occur = match last {
             LastLayer::Start => state.depth == 0,

@@ -16,14 +16,11 @@ pub enum LastLayer {
 impl LastLayer {
     /// `None` after the softmax.
     pub(super) fn after(self, action: Layer) -> Option<Self> {
+        let before = if let Self::FullyConnected { index, .. } = self { index + 1 } else { 0 };
         Some(match action {
             Layer::Conv { filters, kernel, stride } => Self::Conv { filters, kernel, stride },
             Layer::Pool { kernel, stride } => Self::Pool { kernel, stride },
-            Layer::FullyConnected { width } => {
-                let before =
-                    if let Self::FullyConnected { index, .. } = self { index + 1 } else { 0 };
-                Self::FullyConnected { index: before, width }
-            }
+            Layer::FullyConnected { width } => Self::FullyConnected { index: before, width },
             Layer::GlobalAveragePool { .. } => Self::GlobalAveragePool,
             Layer::Softmax { .. } => return None,
         })
