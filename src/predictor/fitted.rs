@@ -13,9 +13,9 @@ use super::stopping::Prediction;
 use super::uncertainty::{FoldScaling, LEAST_SIGMA, predict_held_out, sigma};
 
 /// T - 1 separate regressors, one for each number of observed epochs ("sequential regression
-/// models", Baker et al., 2017, section 3), each with its own scales and sigma. Saved are the training set and, per epoch, what was learned and sigma; the rest follows by
-/// arithmetic that gives the same bits everywhere, from a format that keeps every digit (YAML; not
-/// `serde_json` without `float_roundtrip`).
+/// models", Baker et al., 2017, section 3). Saved are the training set and, per epoch, what was
+/// learned and sigma; the rest follows by arithmetic that gives the same bits everywhere, from a
+/// format that keeps every digit (YAML; not `serde_json` without `float_roundtrip`).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "SavedPredictor")]
 pub struct FittedPredictor {

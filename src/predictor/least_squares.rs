@@ -28,8 +28,6 @@ pub(super) struct LeastSquares {
 }
 
 impl LeastSquares {
-    /// Fits to at least one standardised row: minimises `|A w - b|^2` over centred rows A and
-    /// targets b, and among the minima `|w|^2`.
     pub fn fit(rows: &[Vec<f64>], targets: &[f64]) -> Self {
         let column_mean = |at: usize| mean(rows.iter().map(|row| row[at]));
         let means: Vec<f64> = (0..rows[0].len()).map(column_mean).collect();
@@ -46,10 +44,9 @@ impl LeastSquares {
     }
 }
 
-/// Returns `A^+ b` for the rows of A.
-///
-/// The thinner side of A is orthogonalised. With `A V = U S`, `w = sum_j v_j (u_j . b) / s_j`;
-/// with `A^T W = P S`, `w = sum_j p_j (w_j . b) / s_j`; singular values of noise are left out.
+/// `A^+ b` for the rows of A. The thinner side of A is orthogonalised. With `A V = U S`,
+/// `w = sum_j v_j (u_j . b) / s_j`; with `A^T W = P S`, `w = sum_j p_j (w_j . b) / s_j`; singular
+/// values of noise are left out.
 fn minimum_norm_solution(rows: &[Vec<f64>], b: &[f64]) -> Vec<f64> {
     let columns: Vec<Vec<f64>> =
         (0..rows[0].len()).map(|at| rows.iter().map(|row| row[at]).collect()).collect();
@@ -69,9 +66,8 @@ fn minimum_norm_solution(rows: &[Vec<f64>], b: &[f64]) -> Vec<f64> {
     weights
 }
 
-/// One-sided Jacobi (Hestenes, 1958): rotates pairs of columns until all are orthogonal.
-///
-/// Returns the columns `s_j u_j` and the columns `v_j` of the rotation.
+/// One-sided Jacobi (Hestenes, 1958): rotates pairs of columns until all are orthogonal, and
+/// returns the columns `s_j u_j` and the columns `v_j` of the rotation.
 fn orthogonalise(mut columns: Vec<Vec<f64>>) -> (Vec<Vec<f64>>, Vec<Vec<f64>>) {
     let count = columns.len();
     let mut rotation: Vec<Vec<f64>> =

@@ -45,8 +45,7 @@ impl RandomForest {
         mean(self.trees.iter().map(|tree| tree.predict(row)))
     }
 
-    /// Predicts each row of the training set by the trees that did not see it, or by all if every
-    /// tree did.
+    /// Each row of the training set by the trees that did not see it, or by all if every tree did.
     pub fn predict_out_of_bag(&self, rows: &[Vec<f64>]) -> Vec<f64> {
         let predict = |(at, row): (usize, &Vec<f64>)| {
             let unseen: Vec<_> = self.trees.iter().filter(|tree| !tree.drawn[at]).collect();

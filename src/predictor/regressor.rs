@@ -23,7 +23,6 @@ pub enum Regressor {
     LastSeen,
 }
 
-/// The seed is that of a forest's bootstrap samples and feature choices.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Hyperparameters {
     NuSvr(NuSvrParams),
@@ -32,7 +31,6 @@ pub enum Hyperparameters {
     LastSeen,
 }
 
-/// A fitted regression model over standardised rows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "regressor", rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) enum Model {
@@ -42,8 +40,7 @@ pub(super) enum Model {
     LastSeen,
 }
 
-/// The model of one number of observed epochs. Its scales and rows are not saved: they follow from
-/// the training set.
+/// Scales and rows are not saved: they follow from the training set.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(transparent)]
 pub(crate) struct EpochModel {

@@ -14,7 +14,6 @@ pub(super) struct Scale {
 }
 
 impl Scale {
-    /// Of at least one value; constant ones are only shifted.
     pub fn of(values: impl Iterator<Item = f64> + Clone) -> Self {
         let count = values.clone().count() as f64;
         // Sums begin at the first value: the mean of equal values then is that value to the last
@@ -35,7 +34,6 @@ impl Scale {
     }
 }
 
-/// The scales of one model.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Scaling {
     features: Vec<Scale>,

@@ -53,9 +53,7 @@ impl Learner {
 
     /// Appends a row to the memory, then draws K rows from it and updates the Q-values of each
     /// (MetaQNN, Algorithm 1), one draw before each update. Without experience replay, updates
-    /// those of the row itself, once, without a draw.
-    ///
-    /// For an architecture met again, `reward` is that of its first result.
+    /// those of the row itself, without a draw. An architecture met again keeps its first reward.
     pub fn learn(&mut self, architecture: &Architecture, reward: Accuracy, rng: &mut impl Rng) {
         let new = self.remember(architecture, reward);
         if !self.params.experience_replay {

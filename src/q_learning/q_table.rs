@@ -20,17 +20,16 @@ pub struct QTable {
     space: Space,
     initial_q_value: f64,
     /// In the order of their creation, so that a [`Place`] stays where it is; equal in any order.
-    rows: IndexMap<StateKey, Row>,
+    rows: IndexMap<StateKey, ActionValues>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
-struct Row {
+struct ActionValues {
     values: Vec<(Action, f64)>,
     /// How often each of these Q-values was updated.
     updates: Vec<u64>,
 }
 
-/// Where the Q-value of a state and an action lies in one table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Place {
     row: u32,
@@ -61,7 +60,7 @@ impl QTable {
         rows.into_iter()
     }
 
-    /// How often each Q-value of a state with a row was updated.
+    /// Of a state with a row.
     pub fn updates(&self, key: &StateKey) -> &[u64] {
         &self.rows[key].updates
     }
@@ -98,7 +97,7 @@ impl QTable {
                 "the Q-value of `{action}` in the state `{key:?}` is `{value}` (must be finite)"
             )
         } else {
-            self.rows.insert(key, Row { values, updates });
+            self.rows.insert(key, ActionValues { values, updates });
             return Ok(());
         };
         Err(QLearningError(problem))
@@ -110,9 +109,9 @@ impl QTable {
             if !self.rows.contains_key(&transition.state) {
                 let values = self.initial_row(&transition.state);
                 let updates = vec![0; values.len()];
-                self.rows.insert(transition.state, Row { values, updates });
+                self.rows.insert(transition.state, ActionValues { values, updates });
             }
-            let (row, _, Row { values, .. }) =
+            let (row, _, ActionValues { values, .. }) =
                 self.rows.get_full(&transition.state).expect("a row");
             let action = values.iter().position(|(action, _)| *action == transition.action);
             let action = action.expect("a trajectory takes legal actions") as u32;

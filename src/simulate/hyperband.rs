@@ -20,13 +20,10 @@ use super::walk::{RecordedCurves, RuleSetting};
 use crate::predictor::regressor::Hyperparameters;
 use crate::predictor::{BestFinals, Example, FittedPredictor, PredictorError, search};
 
-/// Runs Hyperband over recorded curves in each order, plain and with stopping under each kappa, the
-/// share of a rung that is trained to its end, and each setting of `params`, whose `top_n` kappa
-/// replaces. One network in `eta` goes on to the next rung: at least 2, the paper's 3.
-///
-/// Networks come from the order without replacement: none is predicted by a model that has learned
-/// from it. The burn-in is the number of networks trained to a rung's length before stopping begins
-/// there.
+/// In each order, plain and with stopping under each kappa, the share of a rung that is trained to
+/// its end, and each setting of `params`, whose `top_n` kappa replaces. One network in `eta`, at
+/// least 2, goes on to the next rung. None is predicted by a model that has learned from it. The
+/// burn-in is the number of networks trained to a rung's length before stopping begins there.
 pub fn simulate_hyperband(
     recorded: &RecordedCurves,
     params: &SimulationParams,
@@ -184,9 +181,9 @@ impl HyperbandRun<'_> {
 
 #[derive(Clone, Copy)]
 struct Rung {
-    /// n_i, those that begin it.
+    /// Those that begin it.
     networks: usize,
-    /// r_i, the epochs each has at its end.
+    /// That each has at its end.
     epochs: usize,
 }
 
@@ -270,8 +267,8 @@ mod tests {
     }
 
     /// Ten networks of four epochs, predicted by the last value seen. Network i has 0.9 less
-    /// i / 100 (network 6 has 0.855) for three epochs and 0.3 less after the last: what the second epoch
-    /// brings is certain, what the last one brings is not.
+    /// i / 100 (network 6 has 0.855) for three epochs and 0.3 less after the last: what the second
+    /// epoch brings is certain, what the last one brings is not.
     fn run_by_hand(kappa: f64) -> Vec<HyperbandSummary> {
         let network = |id: usize| {
             let value = if id == 6 { 0.855 } else { 0.9 - id as f64 / 100.0 };

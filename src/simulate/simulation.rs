@@ -25,9 +25,8 @@ pub struct SimulationParams {
 /// On whose burn-in hyperparameters are searched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum SearchScope {
-    /// The first order's, for all orders.
+    /// The first order's.
     Once,
-    /// Each order's own.
     PerOrder,
 }
 
@@ -94,7 +93,7 @@ impl<'a> OrderedFits<'a> {
         self.recorded.networks() > self.params.predictor.burn_in
     }
 
-    /// The burn-in, and the networks after it.
+    /// The burn-in and the rest.
     pub fn parts(&self, number: usize) -> (&[usize], &[usize]) {
         let (order, _) = &self.orders[number];
         order.split_at(self.params.predictor.burn_in.min(order.len()))

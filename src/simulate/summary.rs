@@ -225,7 +225,7 @@ fn small(value: f64) -> String {
     fitting(value, 5)
 }
 
-/// Writes a number from the command line, all of it, with a power of ten where that is shorter.
+/// All of a number from the command line, with a power of ten where that is shorter.
 fn given(value: f64) -> String {
     let (plain, power) = (value.to_string(), format!("{value:e}"));
     if power.len() < plain.len() { power } else { plain }

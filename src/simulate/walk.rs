@@ -52,9 +52,8 @@ impl RecordedCurves {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Orders {
-    /// Once, in the order of the file.
     File,
-    /// In so many random orders; all are drawn before the first is walked.
+    /// So many; all are drawn before the first is walked.
     Random(usize),
 }
 

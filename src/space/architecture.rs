@@ -12,7 +12,7 @@ pub struct Architecture(Vec<Layer>);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, derive_more::Display)]
 #[display("D({position},{total})")]
 pub struct DropoutMark {
-    /// Number of the mark, from 1.
+    /// From 1.
     pub position: u32,
     /// The denominator's n; may exceed the number of marks placed.
     pub total: u32,
@@ -35,13 +35,11 @@ impl Architecture {
         self.0.len() - 1
     }
 
-    /// Places the dropout marks: after every second layer and after each fully connected one.
-    ///
-    /// With m layers (softmax included), F of them fully connected and G global average poolings,
-    /// n = floor((m - G - F) / 2) + F. The terminal entry counts with the kind of the layer before
-    /// it, as in the published code, so a network that ends in a fully connected layer has one more
-    /// in F: n can exceed the number of marks placed, and the last probability stays below 0.5.
-    /// (The paper says "dropout i / (2n)" with n the number of dropout layers.)
+    /// A mark after every second layer and after each fully connected one: of m layers (softmax
+    /// included), F fully connected and G global average poolings, n = floor((m - G - F) / 2) + F.
+    /// The terminal entry counts with the kind of the layer before it, as in the published code:
+    /// after a fully connected layer F has one more, n can exceed the number of marks placed, and
+    /// the last probability stays below 0.5. (The paper: "dropout i / (2n)" of n dropout layers.)
     pub fn dropout(&self) -> Vec<Option<DropoutMark>> {
         let layers = &self.0;
         let is_fc = |layer: &&Layer| matches!(layer, Layer::FullyConnected { .. });

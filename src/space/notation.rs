@@ -12,7 +12,7 @@ use super::layer::Layer;
 use super::params::Space;
 use super::state::State;
 
-/// The layers with their dropout marks: the name of the architecture in every file.
+/// The name of the architecture in every file.
 impl fmt::Display for Architecture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let marked = |(layer, mark): (&Layer, Option<DropoutMark>)| match mark {
