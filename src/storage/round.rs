@@ -19,13 +19,13 @@ use crate::storage::{
     fs::time::Time, fs::yaml,
 };
 
-/// What a round is to do, and what a person asks of the whole chain.
+/// What a round is to do, and what is asked of the whole chain.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RoundPlan {
     pub round: u32,
-    /// What the names of the experiment's jobs begin with. Decided once and passed on: the path of
-    /// an experiment, of which it is made, may differ between machines.
+    /// Of the names of jobs. Decided once and passed on: the path of an experiment, of which it is
+    /// made, may differ between machines.
     pub job_prefix: String,
     pub epsilon: Option<Epsilon>,
     /// Array tasks over all parts; 0 for a round that only waits for open claims and reduces.
@@ -109,7 +109,7 @@ impl RoundDir {
         Self { round, folder: experiment.round(round) }
     }
 
-    /// The scheduler writes its logs into the folder, and does not make it.
+    /// The scheduler does not make the folder of its logs.
     pub fn create(experiment: &ExperimentDir, round: u32) -> Result<Self> {
         let round = Self::of(experiment, round);
         fs::create_dir_all(&round.folder).map_err(StorageError::io("create", &round.folder))?;
@@ -123,10 +123,7 @@ impl RoundDir {
 
     /// The renderings that exist, the one that holds last.
     pub fn renderings(&self) -> Result<Vec<Rendering>> {
-        let is_one = |name: &str| {
-            let number = number(name, 1).filter(|&number| number > 0);
-            u32::try_from(number?).ok()
-        };
+        let is_one = |name: &str| u32::try_from(number(name, 1)?).ok().filter(|&number| number > 0);
         let found = publish::listing(&self.folder, is_one)?;
         Ok(found.into_iter().map(|(number, folder)| Rendering { number, folder }).collect())
     }
@@ -164,8 +161,8 @@ impl RoundDir {
         // Names of machines are plain; any other character could leave the folder.
         let plain = |letter: char| if letter.is_ascii_alphanumeric() { letter } else { '-' };
         let host: String = refusal.host.chars().map(plain).collect();
-        let path =
-            self.folder.join(format!("refused.{}_{}.{host}.yaml", refusal.job, refusal.task));
+        let name = format!("refused.{}_{}.{host}.yaml", refusal.job, refusal.task);
+        let path = self.folder.join(name);
         publish::file_once(&path, yaml::print(refusal, &path)?.as_bytes())?;
         Ok(())
     }
@@ -174,9 +171,9 @@ impl RoundDir {
         let is_one = |name: &str| {
             (name.starts_with("refused.") && name.ends_with(".yaml")).then(|| name.to_owned())
         };
-        let files = publish::listing(&self.folder, is_one)?;
-        let refusals = files.iter().map(|(_, path)| yaml::read(path));
-        let mut refusals = refusals.collect::<Result<Vec<TaskRefusal>, _>>()?;
+        let files = publish::listing(&self.folder, is_one)?.into_iter();
+        let mut refusals: Vec<TaskRefusal> =
+            files.map(|(_, path)| yaml::read(&path)).collect::<Result<_>>()?;
         refusals.sort_by_key(|refusal| refusal.time);
         Ok(refusals)
     }
@@ -223,13 +220,11 @@ impl Rendering {
     }
 
     fn missing(&self, name: &'static str) -> StorageError {
-        StorageError::damaged(
-            &self.folder.join(name),
-            "is missing (the other files of its folder are there)",
-        )
+        let problem = "is missing (the other files of its folder are there)";
+        StorageError::damaged(&self.folder.join(name), problem)
     }
 
-    /// Lists the folder before it opens a file: one that another machine has created is seen so.
+    /// Lists the folder first: a file that another machine has created is seen so.
     fn read<T: DeserializeOwned>(&self, name: &'static str) -> Result<Option<T>> {
         let found = publish::listing(&self.folder, |entry| (entry == name).then_some(()))?;
         found.first().map(|(_, path)| yaml::read(path)).transpose()

@@ -50,14 +50,13 @@ impl ExperimentDir {
         }
     }
 
-    /// Copies the checkpoint of the newest attempt before this one into its own folder, whole or
-    /// not at all. Returns whether there was one.
+    /// Copies the checkpoint of the newest attempt before this one, whole or not at all. Returns
+    /// whether there was one.
     pub fn take_checkpoint_over(&self, attempt: Attempt) -> Result<bool> {
         for source in before(attempt, || self.list_checkpoints())? {
             let mut files = 0;
             publish::folder_once(&self.checkpoint(attempt), |aside| {
-                files = copy_folder(&source, aside)?;
-                Ok(())
+                copy_folder(&source, aside).map(|copied| files = copied)
             })?;
             if files > 0 {
                 return Ok(true);
@@ -182,10 +181,10 @@ fn copy_link(from: &Path, to: &Path) -> io::Result<()> {
 impl ExperimentDir {
     pub fn publish_result(&self, attempt: Attempt, row: &Row) -> Result<Published> {
         let path = self.result(attempt);
-        let line = row
-            .to_line()
-            .map_err(|source| StorageError::Unwritable { path: path.clone(), source })?;
-        publish::file_once(&path, &text(&line))
+        match row.to_line() {
+            Ok(line) => publish::file_once(&path, &text(&line)),
+            Err(source) => Err(StorageError::Unwritable { path, source }),
+        }
     }
 
     pub fn read_result(&self, attempt: Attempt) -> Result<Row> {

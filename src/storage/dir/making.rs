@@ -16,10 +16,9 @@ use crate::storage::{error::Result, error::StorageError, fs::permissions::Trust,
 
 const WRITABLE: Access = Access::READ_OK.union(Access::WRITE_OK).union(Access::EXEC_OK);
 
-/// What stands before the checksum in the last line of `experiment.yaml`.
 const CHECKSUM: &str = "# SHA-256 of all before this line: ";
 
-/// The text of `experiment.yaml`, after a check of its checksum.
+/// The text of `experiment.yaml`, its checksum checked.
 #[derive(Debug, Clone)]
 pub struct FrozenText {
     pub text: Vec<u8>,
@@ -43,9 +42,9 @@ impl FrozenText {
 }
 
 impl ExperimentDir {
-    /// Makes an experiment directory: an empty log and the folders, then, as the last step that
-    /// makes it one, the frozen configuration. Only those whom `trust` names may write there,
-    /// whatever the umask. `root` is to be new, empty, or what an interrupted `create` has left.
+    /// Makes an empty log and the folders, then, as the last step, the frozen configuration. Only
+    /// those whom `trust` names may write there, whatever the umask. `root` is to be new, empty, or
+    /// what an interrupted `create` has left.
     pub fn create(root: &Path, configuration: &str, trust: Trust) -> Result<Self> {
         let taken = || StorageError::AlreadyExists { path: root.to_owned() };
         if root.symlink_metadata().is_ok() && !root.is_dir() {
@@ -159,12 +158,9 @@ impl ExperimentDir {
         files.into_iter().chain(self.folders()).chain(self.scratch.clone())
     }
 
-    /// Makes the folders that are not there: copies and archives may drop empty ones.
+    /// Copies and archives may drop empty folders.
     pub fn make_folders(&self) -> Result<()> {
-        for folder in self.folders() {
-            if folder.is_dir() {
-                continue;
-            }
+        for folder in self.folders().filter(|folder| !folder.is_dir()) {
             fs::create_dir_all(&folder).map_err(|error| match error.kind() {
                 ErrorKind::AlreadyExists => StorageError::no_folder(&folder),
                 _ => StorageError::io("create", &folder)(error),

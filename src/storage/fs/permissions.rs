@@ -39,8 +39,7 @@ impl Trust {
         }
     }
 
-    /// Takes away the write permissions that a folder had before, or got by an access control list
-    /// of the one above it.
+    /// Takes away write permissions that were there before, or came by an access control list.
     pub(crate) fn restrict(self, path: &Path) -> Result<()> {
         let entry = fs::metadata(path).map_err(StorageError::io("read", path))?;
         if entry.uid() == geteuid().as_raw() && entry.mode() & self.refused_bits() != 0 {

@@ -52,10 +52,7 @@ pub enum RowError {
     Columns { found: usize },
     #[error("column `{column}` is unreadable: `{value}`")]
     Unreadable { column: &'static str, value: String },
-    #[error("column `{column}` is not a finite number")]
-    NotFinite { column: &'static str },
-    /// Text that would break the line.
-    #[error("column `{column}` is empty text, or holds a line break or NUL")]
+    #[error("column `{column}` is no finite number, empty text, or holds a line break or NUL")]
     Forbidden { column: &'static str },
     /// `verify --repair` was killed while it blanked the row.
     #[error("the row was blanked in part")]
@@ -76,7 +73,8 @@ pub enum RowError {
 trait Cell {
     /// Returns whether the text is a value of the column.
     fn parse(&mut self, text: &str) -> bool;
-    fn print(&self, column: &'static str, line: &mut Vec<u8>) -> Result<(), RowError>;
+    /// Returns whether a line can hold the value.
+    fn print(&self, line: &mut Vec<u8>) -> bool;
 }
 
 impl<T: Value> Cell for Option<T> {
@@ -85,8 +83,8 @@ impl<T: Value> Cell for Option<T> {
         self.is_some() || text.is_empty()
     }
 
-    fn print(&self, column: &'static str, line: &mut Vec<u8>) -> Result<(), RowError> {
-        self.as_ref().map_or(Ok(()), |value| value.print(column, line))
+    fn print(&self, line: &mut Vec<u8>) -> bool {
+        self.as_ref().is_none_or(|value| value.print(line))
     }
 }
 
@@ -95,16 +93,14 @@ impl Cell for Event {
         text.parse().map(|event| *self = event).is_ok()
     }
 
-    fn print(&self, _: &'static str, line: &mut Vec<u8>) -> Result<(), RowError> {
-        line.extend_from_slice(<&str>::from(self).as_bytes());
-        Ok(())
+    fn print(&self, line: &mut Vec<u8>) -> bool {
+        line.write_all(<&str>::from(self).as_bytes()).is_ok()
     }
 }
 
 trait Value: FromStr + Display {
-    fn print(&self, _column: &'static str, line: &mut Vec<u8>) -> Result<(), RowError> {
-        write!(line, "{self}").expect("memory takes every byte");
-        Ok(())
+    fn print(&self, line: &mut Vec<u8>) -> bool {
+        write!(line, "{self}").is_ok()
     }
 }
 
@@ -115,26 +111,19 @@ impl Value for Iteration {}
 impl Value for Time {}
 
 impl Value for f64 {
-    fn print(&self, column: &'static str, line: &mut Vec<u8>) -> Result<(), RowError> {
-        if !self.is_finite() {
-            return Err(RowError::NotFinite { column });
-        }
-        line.extend_from_slice(ryu::Buffer::new().format_finite(*self).as_bytes());
-        Ok(())
+    fn print(&self, line: &mut Vec<u8>) -> bool {
+        line.extend_from_slice(ryu::Buffer::new().format(*self).as_bytes());
+        self.is_finite()
     }
 }
 
 impl Value for String {
-    fn print(&self, column: &'static str, line: &mut Vec<u8>) -> Result<(), RowError> {
-        if self.is_empty() || self.contains(['\r', '\n', '\0']) {
-            return Err(RowError::Forbidden { column });
-        }
-        match self.contains([',', '"']) {
+    fn print(&self, line: &mut Vec<u8>) -> bool {
+        let printed = match self.contains([',', '"']) {
             true => write!(line, "\"{}\"", self.replace('"', "\"\"")),
             false => line.write_all(self.as_bytes()),
-        }
-        .expect("memory takes every byte");
-        Ok(())
+        };
+        printed.is_ok() && !self.is_empty() && !self.contains(['\r', '\n', '\0'])
     }
 }
 
@@ -176,7 +165,9 @@ pub fn lines(rows: &[Row]) -> Result<Vec<u8>, RowError> {
 
 fn print(row: &mut Row, line: &mut Vec<u8>) -> Result<(), RowError> {
     for (cell, column) in cells(row).into_iter().zip(COLUMNS) {
-        cell.print(column, line)?;
+        if !cell.print(line) {
+            return Err(RowError::Forbidden { column });
+        }
         line.push(b',');
     }
     *line.last_mut().expect("a row has columns") = b'\n';
@@ -285,7 +276,7 @@ mod tests {
             assert!(matches!(row.to_line(), Err(RowError::Forbidden { column: "host" })));
         }
         let row = Row { sigma: Some(f64::INFINITY), ..full() };
-        assert!(matches!(row.to_line(), Err(RowError::NotFinite { column: "sigma" })));
+        assert!(matches!(row.to_line(), Err(RowError::Forbidden { column: "sigma" })));
     }
 
     fn text() -> impl Strategy<Value = Option<String>> {

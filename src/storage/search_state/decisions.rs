@@ -40,9 +40,7 @@ pub enum Record {
 }
 
 impl Knowledge {
-    /// The row of a draw, while [`Self::epsilon_in_force`] gives this epsilon: `claimed` when its
-    /// architecture is to be trained, `pending` when another iteration is training it, `reused`
-    /// when it has a result, `lost` when it is quarantined.
+    /// The row of a draw, while [`Self::epsilon_in_force`] gives this epsilon.
     pub fn draw(&self, architecture: &str, epsilon: Epsilon, by: &Claimant) -> Row {
         let epsilon = epsilon.value();
         let iteration = self.next_iteration;
@@ -96,8 +94,8 @@ impl Knowledge {
         vec![Row { reason: reason.map(str::to_owned), lost_seconds, ..claim }]
     }
 
-    /// What becomes of a result row: if it counts, the rows that were due, the result, and
-    /// a `reused` row for every other open or pending iteration of its architecture.
+    /// If the result counts, the rows that were due, it, and a `reused` row for every other open or
+    /// pending iteration of its architecture.
     pub fn record(&self, result: &Row) -> Result<Record, Violation> {
         let time = result.time;
         let due = self.due_rows(time);
@@ -111,14 +109,13 @@ impl Knowledge {
                 && other.iteration != result.iteration
                 && due.iter().all(|row| row.iteration != other.iteration)
         });
-        let reused: Vec<_> =
-            others.map(|other| reused(other, result.iteration, result.reward, time)).collect();
-        Ok(Record::Append([due, vec![result.clone()], reused].concat()))
+        let reused = others.map(|other| reused(other, result.iteration, result.reward, time));
+        let rows = [result.clone()].into_iter().chain(reused).collect();
+        Ok(Record::Append([due, rows].concat()))
     }
 
-    /// The rows by which an attempt is lost: those that were due, the `lost` row, and one for every
-    /// pending iteration of its architecture. Only those due when another process has ended or
-    /// resumed it.
+    /// The rows that were due, the `lost` row, and one for every pending iteration of its
+    /// architecture. Only those due when another process has ended or resumed the attempt.
     pub fn lose(
         &self,
         attempt: Attempt,

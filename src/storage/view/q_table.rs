@@ -13,9 +13,8 @@ use crate::q_learning::QTable;
 use crate::space::{Action, PAIR_COLUMNS, Space, StateKey, StateTuple};
 use crate::storage::error::{Result, StorageError};
 
-/// The columns after those of the pair of action and state.
 const VALUES: [&str; 2] = ["utility", "updates"];
-/// Columns of a state or an action.
+/// Columns of a state, and of an action.
 const TUPLE: usize = 8;
 
 fn columns() -> impl Iterator<Item = &'static str> {
@@ -61,11 +60,11 @@ pub(crate) fn read_q_table(
         let (mut row, mut updates) = (Vec::new(), Vec::new());
         for (index, record) in records.iter().enumerate() {
             let action = actions.get(index).copied();
-            let (action, q_value, count) =
-                action.and_then(|action| entry(record, &state, action)).ok_or_else(|| {
-                    let reason = "it is not the Q-value of the state's next action";
-                    StorageError::line(path, line_of(record), reason)
-                })?;
+            let entry = action.and_then(|action| entry(record, &state, action));
+            let (action, q_value, count) = entry.ok_or_else(|| {
+                let reason = "it is not the Q-value of the state's next action";
+                StorageError::line(path, line_of(record), reason)
+            })?;
             row.push((action, q_value));
             updates.push(count);
         }
@@ -87,7 +86,6 @@ fn entry(record: &StringRecord, state: &StateKey, action: Action) -> Option<(Act
     is_same.then(|| Some((action, values.next()?.parse().ok()?, values.next()?.parse().ok()?)))?
 }
 
-/// Returns the state or action whose columns begin at `first`.
 fn tuple_of(record: &StringRecord, first: usize) -> Option<StateTuple> {
     let cells: Vec<&str> = record.iter().skip(first).take(TUPLE).collect();
     StateTuple::parse(cells.try_into().ok()?).ok()

@@ -61,7 +61,6 @@ impl View {
         Ok(Self { folder: folder.to_owned(), ..view })
     }
 
-    /// Reads the newest view that is whole, as far as `read` looks at it.
     pub fn newest<T>(
         dir: &ExperimentDir,
         sha256: &str,
@@ -86,7 +85,7 @@ impl View {
         read_q_table(&self.q_table_csv()?, params.space.clone(), initial, &path)
     }
 
-    /// Whether the view is what its rows say, learned from nothing.
+    /// Whether the view is what is learned from its rows.
     pub fn is_as_learned(&self, params: ViewParams, rows: &[Row], log: &Path) -> Result<bool> {
         let rows = &rows[..self.rows() as usize];
         let mut learned = Learned::nothing(params);
@@ -115,17 +114,16 @@ impl Learned {
 
     /// Goes on from the Q-table of a view.
     pub fn resume(params: ViewParams, view: &View, rows: &[Row], log: &Path) -> Result<Self> {
-        let count = usize::try_from(view.rows()).unwrap_or(usize::MAX);
+        let count = view.rows() as usize;
         let q_table = view.q_table(&params)?;
-        let Some(rows) = rows.get(..count) else {
-            return Err(StorageError::damaged(&view.folder, "is of more rows than the log has"));
-        };
-        let mut memory = Vec::new();
-        for (before, row) in rows.iter().enumerate() {
-            memory.extend(in_memory(row, before, &params.space, log)?);
-        }
+        let damaged = |problem: String| StorageError::damaged(&view.folder, problem);
+        let rows =
+            rows.get(..count).ok_or_else(|| damaged("is of more rows than the log has".into()))?;
+        let memory = rows.iter().enumerate();
+        let memory = memory.map(|(before, row)| in_memory(row, before, &params.space, log));
+        let memory = memory.filter_map(Result::transpose).collect::<Result<Vec<_>>>()?;
         let learner = Learner::resume(params.q_learning.clone(), q_table, memory)
-            .map_err(|error| StorageError::damaged(&view.folder, error.to_string()))?;
+            .map_err(|error| damaged(error.to_string()))?;
         Ok(Self { params, learner, rows: count, replays: 0 })
     }
 
