@@ -25,7 +25,6 @@ use crate::storage::{
 
 /// Bytes of the log that are too many to be read under the exclusive lock: about 100 rows.
 const FAR_BEHIND: u64 = 1 << 15;
-/// How often the lock is released to read what came meanwhile.
 const MOST_RETREATS: u32 = 3;
 
 /// The rows of the log up to a cursor, and the search state folded from them.
@@ -93,7 +92,7 @@ impl Journal {
         Self::open_with(experiment, false)
     }
 
-    /// For a command that only reads: it waits 2 s for the lock, then takes what is there.
+    /// Waits 2 s for the lock, then takes what is there.
     pub fn open_to_look(experiment: &Experiment) -> anyhow::Result<Self> {
         Self::open_with(experiment, true)
     }
@@ -182,7 +181,6 @@ impl Journal {
         self.rows().iter().skip(rows as usize).any(|row| row.event == Event::Repaired)
     }
 
-    /// The newest Q-table that is whole, with the number of its rows.
     pub fn published_q_table(&self) -> anyhow::Result<(usize, QTable)> {
         let read = |view: View| Ok((view.rows() as usize, view.q_table(&self.params)?));
         let newest = self.newest(read)?;
@@ -201,7 +199,6 @@ impl Journal {
         Ok(learned)
     }
 
-    /// Learns from the rows read since; anew where the log was replayed from its start.
     pub fn learn_on(&self, learned: &mut Learned) -> anyhow::Result<()> {
         if learned.replays != self.replay.replays {
             *learned = self.learn()?;
@@ -293,7 +290,6 @@ impl Journal {
 pub(crate) struct Transaction<'a> {
     guard: ExclusiveGuard<'a>,
     replay: Prefix,
-    /// How many rows of the replay are in the log.
     written: usize,
 }
 

@@ -1,5 +1,4 @@
-//! The experiment directory: the only place where its paths are built, each from the numbers in its
-//! name.
+//! The experiment directory: the only place where its paths are built.
 
 mod making;
 
@@ -131,7 +130,7 @@ impl ExperimentDir {
         Ok(found)
     }
 
-    /// The copies of checkpoints that are being made, or were when their attempt was killed.
+    /// Copies that are being made, or were when their attempt was killed.
     pub fn list_unfinished_checkpoints(&self) -> Result<Vec<(Attempt, PathBuf)>> {
         let attempt_in = |name: &str| {
             let (iteration, rest) = name.split_once('.')?;

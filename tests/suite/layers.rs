@@ -25,7 +25,7 @@ const MODULES: &[(&str, usize, &[&str])] = &[
     ("predictor", 1_530, &["space", "outcome", "maths", "invalid"]),
     (
         "storage",
-        4_800,
+        4_710,
         &["space", "outcome", "seed", "q_learning", "predictor", "regular_file", "yaml_bounds"],
     ),
     ("exchange", 315, &["space", "outcome", "q_learning", "storage"]),

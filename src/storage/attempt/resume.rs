@@ -1,5 +1,5 @@
-//! What an attempt leaves: to the next one at the same iteration its curve, its checkpoint, and the
-//! mark that it left on a signal; to the log its result, `curves/000123.1.result`.
+//! What an attempt leaves: to the next one at its iteration its curve, its checkpoint, and the mark
+//! that it left on a signal; to the log its result, `curves/000123.1.result`.
 //!
 //! No attempt touches the files of another: the next one copies. It finds them by listing, since a
 //! name that was looked up too early stays unseen on NFS.
@@ -65,7 +65,6 @@ impl ExperimentDir {
         Ok(false)
     }
 
-    /// Marks that an attempt left on a signal, so that its end counts as no loss.
     pub fn mark_left_on_signal(&self, attempt: Attempt, left: &LeftOnSignal) -> Result<()> {
         let signal = if left.is_time_warning { TIME_WARNING } else { "TERM" };
         let path = self.mark(attempt);
@@ -103,7 +102,6 @@ impl ExperimentDir {
         reach(&self.curve(attempt))
     }
 
-    /// The greatest start and epoch that an attempt before this one has reached.
     pub fn reach_before(&self, attempt: Attempt) -> Result<Option<(u32, u32)>> {
         let earlier = before(attempt, || self.list_curves())?;
         Ok(earlier.iter().filter_map(|path| reach(path)).max())

@@ -67,7 +67,6 @@ pub(crate) fn release(file: &File, path: &Path) {
     }
 }
 
-/// Returns whether the lock is taken by this process now.
 fn try_once(file: &File, path: &Path, mode: LockMode) -> Result<bool> {
     let tried = match mode {
         LockMode::Shared => FileExt::try_lock_shared(file),

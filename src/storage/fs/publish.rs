@@ -29,12 +29,10 @@ pub enum Published {
 
 const PRIVATE_END: &str = ".partial";
 
-/// Whether something is or was written aside under this name.
 pub fn is_private(name: &str) -> bool {
     name.starts_with('.') && name.ends_with(PRIVATE_END)
 }
 
-/// Publishes a file, unless the name is taken.
 pub fn file_once(path: &Path, bytes: &[u8]) -> Result<Published> {
     let aside = write_aside(path, bytes)?;
     let published = match fs::hard_link(&aside, path) {

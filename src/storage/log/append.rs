@@ -51,7 +51,6 @@ impl WritableReplayLog {
 pub struct ExclusiveGuard<'a> {
     log: &'a ReplayLog,
     torn: &'a Path,
-    /// Where the whole rows end.
     pub(crate) end: u64,
 }
 
@@ -87,8 +86,8 @@ impl ExclusiveGuard<'_> {
         Ok(RawLog::of(self.log.read_bytes(&LogPosition::ORIGIN, self.end)?))
     }
 
-    /// Blanks a line of [`ExclusiveGuard::read_raw`], and returns where its bytes are kept; of a
-    /// line without a byte `None`. One whose bytes cannot be saved is left as it is.
+    /// Returns where the bytes of the line are kept; `None` of a line without any. One whose bytes
+    /// cannot be saved is left as it is.
     pub fn blank(&mut self, line: &RawLine, void: &Row) -> Result<Option<PathBuf>> {
         if line.bytes.is_empty() {
             return Ok(None);
@@ -185,8 +184,7 @@ fn append_at(
     appended
 }
 
-/// Cuts what was written of `bytes` at `end`. Anything else that stands there is left to the next
-/// writer, who saves it.
+/// Cuts what was written of `bytes`. Anything else is left to the next writer, who saves it.
 fn cut_own(log: &ReplayLog, end: u64, bytes: &[u8]) -> Result<()> {
     let mut there = vec![0; bytes.len() + 1];
     let read = read_up_to(&log.file, &mut there, end).map_err(log.io("read"))?;

@@ -52,13 +52,9 @@ pub enum Event {
     Lost,
     /// Nothing new could be drawn at an epsilon: it is closed.
     Exhausted,
-    /// A person stopped the search.
     Halted,
-    /// A person resumed it.
     Resumed,
-    /// A result of another search was imported.
     Imported,
-    /// A damaged row was blanked.
     #[default]
     Void,
     /// A person changed a key of the configuration: `reason` is `key=value`.
@@ -69,7 +65,6 @@ pub enum Event {
 }
 
 impl Event {
-    /// Whether the event gives its architecture a result.
     pub const fn is_result(self) -> bool {
         matches!(
             self,
@@ -190,12 +185,11 @@ pub(crate) const TIME_KEY: &str = "slurm.time";
 /// On a `lost` row without an attempt: the architecture is not tried again.
 pub(crate) const QUARANTINED: &str = "quarantined";
 
-/// Begins the reason of a `lost` row that does not count.
 const NOT_THE_NETWORKS: &str = "not the network's fault: ";
 
 const REASON_LENGTH: usize = 300;
 
-/// The reason of a claim that is lost since the trainer refused to work, whatever the network.
+/// Of a claim that is lost since the trainer refused to work, whatever the network.
 pub fn refusal_as_reason(refusal: &str) -> String {
     format!("{NOT_THE_NETWORKS}{refusal}")
 }
@@ -205,7 +199,7 @@ pub fn counts_as_loss(reason: Option<&str>) -> bool {
     reason.is_none_or(|reason| !reason.starts_with(NOT_THE_NETWORKS))
 }
 
-/// Whether this reason is the time limit, and so says nothing about a host or an architecture.
+/// Such a reason says nothing about a host or an architecture.
 pub fn is_for_want_of_time(reason: Option<&str>) -> bool {
     matches!(reason, Some(AFTER_TIMEOUT | TIME_TOO_SHORT))
 }
@@ -219,14 +213,10 @@ impl Row {
         Some(Attempt { iteration: self.iteration?, number: self.attempt? })
     }
 
-    /// The architecture and reward that the row adds to the replay memory: those of results and
-    /// `reused` rows that carry a reward.
+    /// The architecture and reward that the row adds to the replay memory.
     pub fn memory(&self) -> Option<(&str, f64)> {
-        if self.event.is_result() || self.event == Event::Reused {
-            Some((self.architecture.as_deref()?, self.reward?))
-        } else {
-            None
-        }
+        let has_one = self.event.is_result() || self.event == Event::Reused;
+        self.architecture.as_deref().zip(self.reward).filter(|_| has_one)
     }
 
     pub fn claimed(attempt: Attempt, epsilon: f64, architecture: &str, by: &Claimant) -> Self {
@@ -235,33 +225,24 @@ impl Row {
             device: by.device.clone(),
             predictor: by.predictor,
             expires_at: Some(by.expires_at),
-            ..Self::drawn(Event::Claimed, attempt.iteration, epsilon, architecture, by)
-        }
-    }
-
-    pub(crate) fn drawn(
-        event: Event,
-        iteration: Iteration,
-        epsilon: f64,
-        architecture: &str,
-        by: &Claimant,
-    ) -> Self {
-        Self {
-            iteration: Some(iteration),
-            architecture: Some(architecture.to_owned()),
-            repeat: Some(1),
-            ..Self::by(event, epsilon, by)
+            ..Self::by(Event::Claimed, by).of(attempt.iteration, epsilon, architecture)
         }
     }
 
     pub fn exhausted(epsilon: Epsilon, by: &Claimant) -> Self {
-        Self::by(Event::Exhausted, epsilon.value(), by)
+        Self { epsilon: Some(epsilon.value()), ..Self::by(Event::Exhausted, by) }
     }
 
-    fn by(event: Event, epsilon: f64, by: &Claimant) -> Self {
+    /// The row, of a drawn architecture.
+    pub(crate) fn of(self, iteration: Iteration, epsilon: f64, architecture: &str) -> Self {
+        let (iteration, epsilon) = (Some(iteration), Some(epsilon));
+        let architecture = Some(architecture.to_owned());
+        Self { iteration, epsilon, architecture, repeat: Some(1), ..self }
+    }
+
+    pub(crate) fn by(event: Event, by: &Claimant) -> Self {
         Self {
             round: by.round,
-            epsilon: Some(epsilon),
             view: by.view,
             host: Some(by.host.clone()),
             job: Some(by.job.clone()),
@@ -278,16 +259,9 @@ impl Row {
         accuracy: Accuracy,
         time: Option<Time>,
     ) -> Self {
-        Self {
-            iteration: Some(iteration),
-            epsilon: Some(epsilon),
-            architecture: Some(architecture.to_owned()),
-            reward: Some(accuracy.value()),
-            best_validation_accuracy: Some(accuracy.value()),
-            time,
-            repeat: Some(1),
-            ..Self::new(Event::Imported)
-        }
+        let accuracy = Some(accuracy.value());
+        let imported = Self::new(Event::Imported).of(iteration, epsilon, architecture);
+        Self { reward: accuracy, best_validation_accuracy: accuracy, time, ..imported }
     }
 
     pub fn at(event: Event, time: Time) -> Self {

@@ -28,7 +28,6 @@ pub struct ReplayLog {
 const LOOK: LockTimeout =
     LockTimeout { notice: Duration::from_secs(2), limit: Duration::from_secs(2) };
 
-/// The rows after a cursor.
 #[derive(Debug, Clone)]
 pub struct Tail {
     pub rows: Vec<Row>,
@@ -41,8 +40,7 @@ impl ReplayLog {
         Self::open_with(experiment, File::options().read(true))
     }
 
-    /// Opens the log for commands that only read: while its lock stays taken they read the whole
-    /// rows that are there after 2 s, and say so.
+    /// While the lock stays taken, the whole rows that are there after 2 s are read, with a warning.
     pub fn open_to_look(experiment: &ExperimentDir) -> Result<Self> {
         Ok(Self { timeout: LOOK, at_worst_unlocked: true, ..Self::open(experiment)? })
     }
@@ -75,8 +73,7 @@ impl ReplayLog {
         self.parse(&bytes[..end_of_whole_lines(&bytes).unwrap_or(0)], cursor)
     }
 
-    /// Compares the checksum of the prefix that a view was made from. Takes no lock: these bytes
-    /// change no more.
+    /// Of the prefix that a view was made from; without a lock: its bytes change no more.
     pub fn check_prefix(&self, position: &LogPosition) -> Result<()> {
         let fits = || {
             let mut read = LogPosition::ORIGIN;
@@ -202,7 +199,7 @@ impl RawLog {
 }
 
 impl Tail {
-    /// Takes in the rows; an error names the line of the first that the rules refuse.
+    /// An error names the line of the first row that the rules refuse.
     pub fn apply_to(&self, knowledge: &mut Knowledge) -> Result<()> {
         let first = self.cursor.rows - self.rows.len() as u64;
         (first..).zip(&self.rows).try_for_each(|(before, row)| {

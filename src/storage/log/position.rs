@@ -1,7 +1,7 @@
 //! A place between two rows of the log, with a CRC-32 (as gzip has it) of the prefix before it.
 //!
-//! It finds accidents (another program, a bad disk, a torn copy), not forgers, and costs little
-//! more than reading the bytes: changes within 32 bits for certain, others but for 1 in 4 billion.
+//! It finds accidents, not forgers: changes within 32 bits for certain, others but for 1 in 4
+//! billion.
 
 use serde::{Deserialize, Serialize};
 
@@ -35,7 +35,6 @@ impl LogPosition {
         position
     }
 
-    /// Moves over `bytes` that hold `rows` rows.
     pub(crate) fn advance(&mut self, bytes: &[u8], rows: u64) {
         self.rows += rows;
         self.byte += bytes.len() as u64;

@@ -34,7 +34,6 @@ columns! {
     expires_at repeat predictor strategy
 }
 
-/// The header line of the log, its newline included.
 pub fn header() -> String {
     COLUMNS.join(",") + "\n"
 }
@@ -156,7 +155,6 @@ impl Row {
     }
 }
 
-/// The lines of rows, to be appended in one write.
 pub fn lines(rows: &[Row]) -> Result<Vec<u8>, RowError> {
     let mut lines = Vec::new();
     rows.iter().try_for_each(|row| print(&mut row.clone(), &mut lines))?;

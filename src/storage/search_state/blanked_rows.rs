@@ -9,7 +9,6 @@ use std::collections::BTreeSet;
 use crate::storage::log::event::{Event, Iteration};
 use crate::storage::search_state::Knowledge;
 
-/// The most draws that are taken to be missing where rows were blanked.
 const MOST_HIDDEN_DRAWS: u64 = 1000;
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -1,5 +1,5 @@
-//! What to write: rows decided from what is known, to be appended in one write. The caller applies
-//! them, and so sees what follows from them before they are on disk.
+//! Rows decided from what is known, to be appended in one write. The caller applies them, and so
+//! sees what follows from them before they are on disk.
 
 use std::collections::BTreeSet;
 
@@ -44,7 +44,7 @@ impl Knowledge {
     pub fn draw(&self, architecture: &str, epsilon: Epsilon, by: &Claimant) -> Row {
         let epsilon = epsilon.value();
         let iteration = self.next_iteration;
-        let drawn = |event| Row::drawn(event, iteration, epsilon, architecture, by);
+        let drawn = |event| Row::by(event, by).of(iteration, epsilon, architecture);
         match self.standing(architecture) {
             Standing::Free => {
                 Row::claimed(Attempt { iteration, number: 1 }, epsilon, architecture, by)
@@ -70,10 +70,9 @@ impl Knowledge {
         (!is_known).then_some(Attempt { iteration, number: open.attempt })
     }
 
-    /// The rows by which a task takes up `earlier`, its [`Self::resumable`] attempt: a `claimed`
-    /// row of the next one, or the rows of its loss, when it was the third loss of the architecture
-    /// or the third in a row that timed out. After a halt an attempt that came to nothing is no
-    /// loss.
+    /// The rows by which a task takes up its [`Self::resumable`] attempt: a `claimed` row of the
+    /// next one, or the rows of its loss, when it was the third loss of the architecture or the
+    /// third in a row that timed out. After a halt an attempt that came to nothing is no loss.
     pub fn resume(&self, earlier: Attempt, end: EarlierAttempt, by: &Claimant) -> Vec<Row> {
         let Some(open) = self.open_at(earlier) else { return Vec::new() };
         let is_loss = end == EarlierAttempt::CameToNothing && !open.was_halted;
@@ -174,19 +173,13 @@ impl Knowledge {
         self.open.get(&attempt.iteration).filter(|open| open.attempt == attempt.number)
     }
 
-    /// What the rows that end the open and pending iterations have in common.
     fn unfinished(&self) -> impl Iterator<Item = Row> {
         let open =
             self.open.iter().map(|(of, one)| (of, &one.architecture, one.epsilon, one.round));
         let pending =
             self.pending.iter().map(|(of, one)| (of, &one.architecture, one.epsilon, one.round));
-        open.chain(pending).map(|(&iteration, architecture, epsilon, round)| Row {
-            iteration: Some(iteration),
-            round,
-            epsilon: Some(epsilon),
-            architecture: Some(architecture.clone()),
-            repeat: Some(1),
-            ..Row::default()
+        open.chain(pending).map(|(&iteration, architecture, epsilon, round)| {
+            Row { round, ..Row::default() }.of(iteration, epsilon, architecture)
         })
     }
 }

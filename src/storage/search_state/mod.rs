@@ -87,7 +87,6 @@ pub struct Knowledge {
     pub claims_timed_out: u32,
     /// In the order in which the epsilons came up.
     pub epsilons: Vec<EpsilonTally>,
-    /// The best result so far; of equal ones the first.
     pub best: Option<Best>,
     pub last_accuracies: BestFinals,
     pub audits: Vec<Audit>,
@@ -116,7 +115,6 @@ pub struct Known {
     pub best_validation_accuracy: Option<f64>,
 }
 
-/// An iteration whose architecture is being trained.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Open {
     pub architecture: String,
@@ -137,7 +135,7 @@ pub struct Open {
     pub timeouts: u32,
 }
 
-/// An iteration that waits for the training of its architecture by another one.
+/// It waits for the training of its architecture by another iteration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pending {
     pub architecture: String,
@@ -161,7 +159,7 @@ pub struct EpsilonTally {
     pub exhausted: bool,
 }
 
-/// The best network so far, of those that were trained to the end or imported.
+/// Of the networks that were trained to the end or imported; of equal ones the first.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Best {
     pub iteration: Iteration,
