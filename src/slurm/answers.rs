@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use itertools::Itertools;
 use jiff::Timestamp;
 
 use super::JobId;
@@ -9,7 +10,7 @@ use super::JobId;
 /// Array or job, index, state, reason. The reason comes last since it is free text.
 pub(super) const SQUEUE_FORMAT: &str = "--format=%F|%K|%T|%r";
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum TaskState {
     Held,
     /// Waits for a dependency, its begin time or resources, or after a requeue.
@@ -62,35 +63,31 @@ fn can_never_start(reason: &str) -> bool {
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct JobStates {
-    tasks: BTreeMap<TaskState, u32>,
+    tasks: Vec<TaskState>,
     pub is_array: bool,
     reason: Option<String>,
 }
 
 impl JobStates {
-    fn count(&self, state: TaskState) -> u32 {
-        self.tasks.get(&state).copied().unwrap_or(0)
-    }
-
     pub fn is_live(&self) -> bool {
         self.live_tasks() > 0
     }
 
     /// Tasks that may still run, or be requeued.
-    pub fn live_tasks(&self) -> u32 {
-        self.tasks.values().sum::<u32>() - self.count(TaskState::Ended)
+    pub fn live_tasks(&self) -> usize {
+        self.tasks.iter().filter(|state| **state != TaskState::Ended).count()
     }
 
     pub fn goes_on(&self) -> bool {
-        self.live_tasks() > self.count(TaskState::Ending)
+        self.tasks.iter().any(|state| !matches!(state, TaskState::Ended | TaskState::Ending))
     }
 
     pub fn is_running(&self) -> bool {
-        self.count(TaskState::Running) > 0
+        self.tasks.contains(&TaskState::Running)
     }
 
     pub fn is_held(&self) -> bool {
-        !self.tasks.is_empty() && self.all_are(TaskState::Held)
+        self.all_are(TaskState::Held)
     }
 
     pub fn cannot_start(&self) -> Option<&str> {
@@ -103,7 +100,7 @@ impl JobStates {
     }
 
     fn all_are(&self, state: TaskState) -> bool {
-        self.tasks.keys().all(|it| *it == state)
+        self.tasks.iter().all(|it| *it == state)
     }
 }
 
@@ -113,16 +110,15 @@ pub(super) fn parse_squeue(answer: &str) -> Result<BTreeMap<JobId, JobStates>, S
     // Some releases put `CLUSTER: NAME` before the jobs of a cluster that was named.
     let is_job = |line: &&str| !line.trim().is_empty() && !line.starts_with("CLUSTER: ");
     for line in answer.lines().filter(is_job) {
-        let columns: Vec<&str> = line.splitn(4, '|').map(str::trim).collect();
-        let &[job, index, state, reason] = &columns[..] else { return Err(line.to_owned()) };
-        let job = job.parse().map_err(|_| line.to_owned())?;
-        let states = jobs.entry(job).or_default();
+        let columns = line.splitn(4, '|').map(str::trim).collect_tuple();
+        let (job, index, state, reason) = columns.ok_or(line)?;
+        let states = jobs.entry(job.parse().map_err(|_| line)?).or_default();
         let state = TaskState::from_words(state, reason);
         states.is_array = index != "N/A";
         if matches!(state, TaskState::Pending | TaskState::Stuck) {
             states.reason = Some(reason.to_owned());
         }
-        *states.tasks.entry(state).or_default() += 1;
+        states.tasks.push(state);
     }
     Ok(jobs)
 }
@@ -130,12 +126,9 @@ pub(super) fn parse_squeue(answer: &str) -> Result<BTreeMap<JobId, JobStates>, S
 /// Reads the answer of `scontrol show job --oneliner` in UTC; `None` without a time limit. A name
 /// or a comment may hold any text: the field is the one that follows the start time.
 pub(super) fn parse_end_time(answer: &str) -> Result<Option<Timestamp>, String> {
-    let words: Vec<&str> = answer.split_ascii_whitespace().collect();
-    let end = words.windows(2).find_map(|pair| match pair {
-        [start, end] if start.starts_with("StartTime=") => end.strip_prefix("EndTime="),
-        _ => None,
-    });
-    match end {
+    let words = answer.split_ascii_whitespace();
+    let mut ends = words.tuple_windows().filter(|(start, _)| start.starts_with("StartTime="));
+    match ends.find_map(|(_, end)| end.strip_prefix("EndTime=")) {
         Some("Unknown" | "None" | "N/A") => Ok(None),
         Some(time) => format!("{time}Z").parse().map(Some).map_err(|_| answer.to_owned()),
         None => Err(answer.to_owned()),
@@ -180,24 +173,20 @@ fn preempt_mode(text: &str) -> String {
 /// Node, partition, state.
 pub(super) const SINFO_FORMAT: &str = "--format=%N|%P|%T";
 
-/// Reads which nodes take jobs; with `of_default` only those of the default partition, which is
-/// marked with a `*`. The error is the first line that is not a node.
-pub(super) fn parse_sinfo(
-    answer: &str,
-    of_default: bool,
-) -> Result<BTreeMap<String, bool>, String> {
-    let mut nodes = BTreeMap::new();
-    for line in answer.lines().filter(|line| !line.trim().is_empty()) {
-        let columns: Vec<&str> = line.split('|').map(str::trim).collect();
-        let &[node, partition, state] = &columns[..] else { return Err(line.to_owned()) };
-        // A `*` behind a state: the node does not answer.
-        let is_out = ["down", "drain", "fail", "error", "unk", "inval", "maint"];
-        let takes_jobs = !state.ends_with('*') && !is_out.iter().any(|out| state.starts_with(out));
-        if !of_default || partition.ends_with('*') {
-            *nodes.entry(node.to_owned()).or_default() |= takes_jobs;
-        }
-    }
-    Ok(nodes)
+/// Reads nodes, whether the partition is the default one, and whether they take jobs. The error is
+/// the first line that is not a node.
+pub(super) fn parse_sinfo(answer: &str) -> Result<Vec<(String, bool, bool)>, String> {
+    const OUT: [&str; 7] = ["down", "drain", "fail", "error", "unk", "inval", "maint"];
+    let lines = answer.lines().filter(|line| !line.trim().is_empty());
+    lines
+        .map(|line| {
+            let columns = line.split('|').map(str::trim).collect_tuple();
+            let (node, partition, state) = columns.ok_or(line)?;
+            // A `*` behind a state: the node does not answer.
+            let is_out = state.ends_with('*') || OUT.iter().any(|out| state.starts_with(out));
+            Ok((node.to_owned(), partition.ends_with('*'), !is_out))
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -216,24 +205,28 @@ mod tests {
         parse_squeue(answer).unwrap().remove(&JobId(id)).unwrap()
     }
 
+    fn count(job: &JobStates, state: TaskState) -> usize {
+        job.tasks.iter().filter(|it| **it == state).count()
+    }
+
     #[test]
     fn held_parts_are_held_even_when_they_wait_for_another() {
         assert!(job(HELD, 50).is_held() && job(HELD, 51).is_held());
-        assert_eq!(job(HELD, 50).count(TaskState::Held), 4);
+        assert_eq!(count(&job(HELD, 50), TaskState::Held), 4);
         assert!(!job(HELD, 52).is_held());
     }
 
     #[test]
     fn a_released_array_runs_as_many_tasks_as_it_may() {
         let array = job(RUNNING, 50);
-        assert_eq!((array.count(TaskState::Running), array.count(TaskState::Pending)), (2, 2));
+        assert_eq!((count(&array, TaskState::Running), count(&array, TaskState::Pending)), (2, 2));
         assert!(array.is_live() && !array.is_held());
     }
 
     #[test]
     fn a_requeued_task_waits_again() {
         let array = job(REQUEUED, 50);
-        assert_eq!((array.count(TaskState::Running), array.count(TaskState::Pending)), (2, 2));
+        assert_eq!((count(&array, TaskState::Running), count(&array, TaskState::Pending)), (2, 2));
     }
 
     #[test]
@@ -241,10 +234,10 @@ mod tests {
         let jobs = parse_squeue(ENDED).unwrap();
         assert_eq!(jobs.len(), 4);
         assert!(jobs.values().all(|job| !job.is_live()));
-        assert_eq!(job(ENDED, 50).count(TaskState::Ended), 4);
+        assert_eq!(count(&job(ENDED, 50), TaskState::Ended), 4);
         // The first reduce succeeded, so the second could never start.
-        assert_eq!(job(ENDED, 52).count(TaskState::Ended), 1);
-        assert_eq!(job(ENDED, 53).count(TaskState::Ended), 1);
+        assert_eq!(count(&job(ENDED, 52), TaskState::Ended), 1);
+        assert_eq!(count(&job(ENDED, 53), TaskState::Ended), 1);
     }
 
     #[test]
@@ -386,13 +379,14 @@ mod tests {
         // As printed by Slurm 22.05.8, but for the states of n5 to n9.
         let answer = "n1|batch*|idle\nn1|urgent|idle\nn2|batch*|mixed\nn3|batch*|down*\nn4|urgent|allocated\n\
                       n5|batch*|drained\nn6|batch*|idle~\nn7|batch*|idle*\nn8|batch*|draining\nn9|batch*|planned\n";
-        let nodes = |of_default| -> Vec<String> {
-            let all = parse_sinfo(answer, of_default).unwrap().into_iter();
-            all.filter(|(_, takes_jobs)| *takes_jobs).map(|(node, _)| node).collect()
+        let nodes = |of_default: bool| -> Vec<String> {
+            let all = parse_sinfo(answer).unwrap().into_iter();
+            let taken = all.filter(|it| it.2 && (it.1 || !of_default));
+            taken.map(|(node, ..)| node).dedup().collect()
         };
         assert_eq!(nodes(true), ["n1", "n2", "n6", "n9"]);
         assert_eq!(nodes(false), ["n1", "n2", "n4", "n6", "n9"]);
-        assert_eq!(parse_sinfo("n1 idle", false), Err("n1 idle".to_owned()));
+        assert_eq!(parse_sinfo("n1 idle"), Err("n1 idle".to_owned()));
     }
 
     proptest! {

@@ -2,6 +2,8 @@
 
 use std::process::ExitStatus;
 
+use itertools::Itertools;
+
 use super::SlurmError;
 
 pub(super) const FORGOTTEN: &str = "Invalid job id specified";
@@ -53,8 +55,7 @@ impl CommandOutput {
 
 /// An error is one line, in a log file and in a reason of a row.
 pub(super) fn one_line(stderr: &str) -> String {
-    let lines = stderr.lines().map(str::trim).filter(|line| !line.is_empty());
-    lines.collect::<Vec<_>>().join("; ")
+    stderr.lines().map(str::trim).filter(|line| !line.is_empty()).join("; ")
 }
 
 /// The policy message also stands for limits on size and time, which waiting does not help; then
@@ -103,24 +104,28 @@ pub(super) fn refused_for_good(words: &str) -> Option<&str> {
     (has(&FOR_GOOD) && !has(&FOR_NOW)).then_some(verdict)
 }
 
-/// The option of `sbatch` that a refusal is about, if its text names one.
-pub fn refused_option(words: &str) -> Option<&'static str> {
+/// The option of `sbatch` that a refusal is about, if its text names one, and the key that sets it.
+pub fn refused_option(words: &str) -> Option<(&'static str, &'static str)> {
     // The first that fits: "Invalid account or account/partition combination specified".
-    const OPTIONS: [(&str, &[&str]); 10] = [
-        ("time", &["wallduration"]),
-        ("array", &["submitjob"]),
-        ("gres", &["gres", "generic resource"]),
-        ("constraint", &["feature", "constraint"]),
-        ("time", &["time limit is invalid", "--time", "partitiontimelimit"]),
-        ("reservation", &["reservation"]),
-        ("qos", &["invalid qos", "job's qos"]),
-        ("account", &["invalidaccount", "account or", "--account", "job's account"]),
-        ("partition", &["partition"]),
-        ("mem", &["memory"]),
+    const OPTIONS: [(&str, &str, &[&str]); 10] = [
+        ("time", "time=VALUE", &["wallduration"]),
+        ("array", "array_size=VALUE", &["submitjob"]),
+        ("gres", "gres=VALUE", &["gres", "generic resource"]),
+        ("constraint", "constraint=VALUE", &["feature", "constraint"]),
+        ("time", "time=VALUE", &["time limit is invalid", "--time", "partitiontimelimit"]),
+        ("reservation", "extra_options=[--reservation=VALUE]", &["reservation"]),
+        ("qos", "qos=VALUE", &["invalid qos", "job's qos"]),
+        (
+            "account",
+            "account=VALUE",
+            &["invalidaccount", "account or", "--account", "job's account"],
+        ),
+        ("partition", "partition=VALUE", &["partition"]),
+        ("mem", "memory=VALUE", &["memory"]),
     ];
     let words = words.to_ascii_lowercase();
     let is_named = |names: &[&str]| names.iter().any(|name| words.contains(name));
-    OPTIONS.iter().find(|(_, names)| is_named(names)).map(|(option, _)| *option)
+    OPTIONS.iter().find(|(.., names)| is_named(names)).map(|&(option, key, _)| (option, key))
 }
 
 /// Quotes text without NUL as one word of a POSIX shell.
@@ -216,7 +221,7 @@ mod tests {
             ),
             ("Requested node configuration is not available", None),
         ] {
-            assert_eq!(refused_option(words), option, "{words}");
+            assert_eq!(refused_option(words).map(|(it, _)| it), option, "{words}");
         }
     }
 

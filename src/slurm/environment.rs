@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::num::NonZeroU32;
+use std::str::FromStr;
 
 use jiff::Timestamp;
 
@@ -26,21 +27,21 @@ pub struct SlurmTask {
 
 impl SlurmTask {
     pub fn from_variables(variables: &Variables) -> Result<Option<Self>, SlurmError> {
-        let read = VariableReader(variables);
-        let Some(job) = read.number("SLURM_JOB_ID", "a job id")? else { return Ok(None) };
-        let array = read.number("SLURM_ARRAY_JOB_ID", "a job id")?;
-        let task = read.number("SLURM_ARRAY_TASK_ID", "the index of a task")?;
-        let cpus = |name| read.number(name, "a number of CPUs");
+        let Some(job) = number(variables, "SLURM_JOB_ID", "a job id")? else { return Ok(None) };
+        let array = number(variables, "SLURM_ARRAY_JOB_ID", "a job id")?;
+        let task = number(variables, "SLURM_ARRAY_TASK_ID", "the index of a task")?;
+        let cpus = |name| number(variables, name, "a number of CPUs");
+        let time = |text: &str| Timestamp::from_second(text.parse().ok()?).ok();
         Ok(Some(Self {
             id: TaskId { job: JobId(array.unwrap_or(job)), task: array.and(task) },
-            restarts: read.number("SLURM_RESTART_COUNT", "a count")?.unwrap_or(0),
+            restarts: number(variables, "SLURM_RESTART_COUNT", "a count")?.unwrap_or(0),
             cpus: match cpus("SLURM_CPUS_PER_TASK")? {
                 None => cpus("SLURM_CPUS_ON_NODE")?,
                 asked => asked,
             },
-            end_time: read.time("SLURM_JOB_END_TIME")?,
-            visible_devices: read.line("CUDA_VISIBLE_DEVICES")?,
-            host: read.line("SLURMD_NODENAME")?,
+            end_time: read(variables, "SLURM_JOB_END_TIME", "seconds since 1970", time)?,
+            visible_devices: line(variables, "CUDA_VISIBLE_DEVICES")?,
+            host: line(variables, "SLURMD_NODENAME")?,
         }))
     }
 }
@@ -48,67 +49,62 @@ impl SlurmTask {
 /// The job step of this process, as `4711.0`, the number of its tasks, and which one this is, from
 /// 0; `None` where `srun` has started nothing.
 pub fn slurm_step(variables: &Variables) -> Option<(String, u32, u32)> {
-    let number = |name| VariableReader(variables).number::<u32>(name, "a number").ok().flatten();
+    let number = |name| number::<u32>(variables, name, "a number").ok().flatten();
     let (job, step) = (number("SLURM_JOB_ID")?, number("SLURM_STEP_ID")?);
     Some((format!("{job}.{step}"), number("SLURM_STEP_NUM_TASKS")?, number("SLURM_PROCID")?))
 }
 
-const TIME: &str = "seconds since 1970";
-
-struct VariableReader<'a>(&'a Variables);
-
-impl<'a> VariableReader<'a> {
-    fn text(&self, name: &'static str) -> Result<Option<&'a str>, SlurmError> {
-        let Some(value) = self.0.get(OsStr::new(name)) else { return Ok(None) };
-        value.to_str().map(Some).ok_or_else(|| bad(name, &value.to_string_lossy(), "UTF-8 text"))
-    }
-
-    /// Text of a row of the log, which is one line; an empty value counts as none.
-    fn line(&self, name: &'static str) -> Result<Option<String>, SlurmError> {
-        let Some(text) = self.text(name)? else { return Ok(None) };
-        if text.contains(char::is_control) {
-            return Err(bad(name, &text.escape_debug().to_string(), "one line of text"));
-        }
-        Ok(Some(text.to_owned()).filter(|text| !text.is_empty()))
-    }
-
-    fn number<T: std::str::FromStr>(
-        &self,
-        name: &'static str,
-        expected: &'static str,
-    ) -> Result<Option<T>, SlurmError> {
-        let Some(text) = self.text(name)? else { return Ok(None) };
-        text.parse().map(Some).map_err(|_| bad(name, text, expected))
-    }
-
-    fn time(&self, name: &'static str) -> Result<Option<Timestamp>, SlurmError> {
-        let Some(seconds) = self.number(name, TIME)? else { return Ok(None) };
-        Timestamp::from_second(seconds).map(Some).map_err(|_| bad(name, &seconds.to_string(), TIME))
-    }
+fn read<T>(
+    variables: &Variables,
+    name: &'static str,
+    expected: &'static str,
+    parse: impl FnOnce(&str) -> Option<T>,
+) -> Result<Option<T>, SlurmError> {
+    let Some(value) = variables.get(OsStr::new(name)) else { return Ok(None) };
+    let (text, expected) = match value.to_str() {
+        Some(text) => (parse(text), expected),
+        None => (None, "UTF-8 text"),
+    };
+    let value = || value.to_string_lossy().escape_debug().to_string();
+    text.map(Some).ok_or_else(|| SlurmError::Variable { name, value: value(), expected })
 }
 
-fn bad(name: &'static str, value: &str, expected: &'static str) -> SlurmError {
-    SlurmError::Variable { name, value: value.to_owned(), expected }
+fn number<T: FromStr>(
+    variables: &Variables,
+    name: &'static str,
+    expected: &'static str,
+) -> Result<Option<T>, SlurmError> {
+    read(variables, name, expected, |text| text.parse().ok())
 }
 
-const FOR_SUBMIT: [&str; 5] =
-    ["SBATCH_ACCOUNT", "SBATCH_PARTITION", "SBATCH_QOS", "SBATCH_RESERVATION", CLUSTER];
+/// Text of a row of the log, which is one line; an empty value counts as none.
+fn line(variables: &Variables, name: &'static str) -> Result<Option<String>, SlurmError> {
+    let one_line = |text: &str| (!text.contains(char::is_control)).then(|| text.to_owned());
+    let found = read(variables, name, "one line of text", one_line)?;
+    Ok(found.filter(|text| !text.is_empty()))
+}
 
-/// The cluster that every command asks. `sbatch` alone has a second name for it.
+/// The cluster that every command asks.
 pub const CLUSTER: &str = "SLURM_CLUSTERS";
-const CLUSTER_OF_SBATCH: &str = "SBATCH_CLUSTERS";
+
+/// `sbatch` alone has a second name for the cluster.
+const FOR_SUBMIT: [&str; 6] = [
+    "SBATCH_CLUSTERS", CLUSTER, "SBATCH_ACCOUNT", "SBATCH_PARTITION", "SBATCH_QOS",
+    "SBATCH_RESERVATION",
+];
 
 /// The variables that hold where the configuration says `null`, in every round of the chain.
 pub fn submit_variables(variables: &Variables) -> Result<BTreeMap<String, String>, SlurmError> {
-    let read = VariableReader(variables);
     let mut found = BTreeMap::new();
-    for name in [CLUSTER_OF_SBATCH].into_iter().chain(FOR_SUBMIT) {
-        let key = if name == CLUSTER_OF_SBATCH { CLUSTER } else { name };
-        let value = read.line(name)?.filter(|value| !value.trim().is_empty());
-        if let Some(list) = value.as_ref().filter(|value| key == CLUSTER && value.contains(',')) {
-            return Err(bad(name, list, "the name of one cluster"));
+    for name in FOR_SUBMIT {
+        let key = if name.ends_with("_CLUSTERS") { CLUSTER } else { name };
+        let Some(value) = line(variables, name)? else { continue };
+        if key == CLUSTER && value.contains(',') {
+            return Err(SlurmError::Variable { name, value, expected: "the name of one cluster" });
         }
-        found.extend(value.map(|value| (key.to_owned(), value)));
+        if !value.trim().is_empty() {
+            found.insert(key.to_owned(), value);
+        }
     }
     Ok(found)
 }
@@ -117,8 +113,8 @@ pub fn submit_variables(variables: &Variables) -> Result<BTreeMap<String, String
 pub fn unused_variables(variables: &Variables) -> Vec<String> {
     let names = variables.iter().filter(|(_, value)| !value.is_empty());
     let names = names.map(|(name, _)| name.to_string_lossy().into_owned());
-    let is_used = |name: &str| FOR_SUBMIT.contains(&name) || name == CLUSTER_OF_SBATCH;
-    names.filter(|name| name.starts_with("SBATCH_") && !is_used(name)).collect()
+    let is_unused = |name: &String| name.starts_with("SBATCH_") && !FOR_SUBMIT.contains(&&**name);
+    names.filter(is_unused).collect()
 }
 
 /// The environment in which `sbatch` and its relatives are started, which a job inherits.

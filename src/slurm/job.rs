@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -90,9 +89,9 @@ pub struct JobSpec {
     /// In a folder that [`check_experiment_path`](super::check_experiment_path) has accepted.
     pub script: PathBuf,
     pub name: String,
-    /// The tasks 0 to n - 1 of an array; `None` for a single job.
-    pub tasks: Option<NonZeroU32>,
-    pub max_parallel: Option<NonZeroU32>,
+    /// The tasks 0 to n - 1 of an array; 0 for a single job.
+    pub tasks: u32,
+    pub max_parallel: u32,
     pub held: bool,
     /// Starts when all of these have ended, in any state. A requeued task has not ended.
     pub after: Vec<JobId>,
@@ -109,9 +108,8 @@ impl JobSpec {
 
     pub fn sbatch_arguments(&self) -> Vec<String> {
         let mut arguments = vec!["--parsable".to_owned(), format!("--job-name={}", self.name)];
-        if let Some(tasks) = self.tasks {
-            let limit = self.max_parallel.map_or(String::new(), |limit| format!("%{limit}"));
-            arguments.push(format!("--array=0-{}{limit}", tasks.get() - 1));
+        if self.tasks > 0 {
+            arguments.push(format!("--array=0-{}%{}", self.tasks - 1, self.max_parallel));
         }
         arguments.extend(self.held.then(|| "--hold".to_owned()));
         if !self.after.is_empty() {
@@ -193,12 +191,7 @@ mod tests {
 
     #[test]
     fn a_held_array_is_written_as_sbatch_reads_it() {
-        let job = JobSpec {
-            tasks: NonZeroU32::new(100),
-            max_parallel: NonZeroU32::new(10),
-            held: true,
-            ..job()
-        };
+        let job = JobSpec { tasks: 100, max_parallel: 10, held: true, ..job() };
         assert_eq!(
             job.sbatch_arguments(),
             [

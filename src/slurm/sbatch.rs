@@ -1,9 +1,11 @@
 //! Slurm, through its commands: `sbatch`, `squeue`, `scontrol`, `scancel`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::io::ErrorKind;
 use std::process::{Command, Stdio};
 
+use itertools::Itertools;
 use jiff::Timestamp;
 
 use super::answers::{SINFO_FORMAT, SQUEUE_FORMAT, parse_end_time, parse_sinfo, parse_squeue};
@@ -17,7 +19,6 @@ use super::{ClusterConfig, JobId, JobSpec, JobStates, Scheduler, SlurmError, Tas
 #[derive(Debug, Clone)]
 pub struct Slurm {
     environment: Variables,
-    cluster: Option<String>,
 }
 
 impl Slurm {
@@ -25,7 +26,7 @@ impl Slurm {
     pub fn new(variables: &Variables, cluster: Option<&str>) -> Self {
         let mut environment = submission_environment(variables);
         environment.extend(cluster.map(|cluster| (CLUSTER.into(), cluster.into())));
-        Self { environment, cluster: cluster.map(str::to_owned) }
+        Self { environment }
     }
 
     pub fn end_time(&self, task: TaskId) -> Result<Option<Timestamp>, SlurmError> {
@@ -58,19 +59,18 @@ impl Slurm {
 
     /// Those of the partition, or of the default one, that take jobs now or later.
     pub fn nodes(&self, partition: Option<&str>) -> Result<BTreeSet<String>, SlurmError> {
-        let of = partition.map(|partition| format!("--partition={partition}"));
-        let nodes = self.sinfo(of, partition.is_none())?.into_iter();
-        Ok(nodes.filter(|(_, takes_jobs)| *takes_jobs).map(|(node, _)| node).collect())
+        let nodes = self.sinfo(partition)?.into_iter();
+        let is_wanted = |(_, is_of_default, takes_jobs): &(_, bool, bool)| {
+            *takes_jobs && (*is_of_default || partition.is_some())
+        };
+        Ok(nodes.filter(is_wanted).map(|(node, ..)| node).collect())
     }
 
-    fn sinfo(
-        &self,
-        partition: Option<String>,
-        of_default: bool,
-    ) -> Result<BTreeMap<String, bool>, SlurmError> {
+    fn sinfo(&self, partition: Option<&str>) -> Result<Vec<(String, bool, bool)>, SlurmError> {
         let columns = ["--noheader", "--Node", SINFO_FORMAT].map(str::to_owned);
+        let partition = partition.map(|partition| format!("--partition={partition}"));
         let answer = self.ask("sinfo", columns.into_iter().chain(partition))?.success()?;
-        parse_sinfo(&answer.stdout, of_default)
+        parse_sinfo(&answer.stdout)
             .map_err(|line| answer.unreadable(&line, "node, partition and state between `|`"))
     }
 
@@ -97,8 +97,9 @@ impl Slurm {
         program: &'static str,
         arguments: impl IntoIterator<Item = impl Into<String>>,
     ) -> Result<CommandOutput, SlurmError> {
-        let cluster = self.cluster.iter().map(|cluster| format!("--clusters={cluster}"));
-        let all: Vec<String> = cluster.chain(arguments.into_iter().map(Into::into)).collect();
+        let cluster = self.environment.get(OsStr::new(CLUSTER));
+        let cluster = cluster.map(|name| format!("--clusters={}", name.display()));
+        let all = cluster.into_iter().chain(arguments.into_iter().map(Into::into)).collect_vec();
         let output = Command::new(program)
             .args(&all)
             .env_clear()
@@ -130,8 +131,7 @@ impl Slurm {
         });
         let numbers = numbers_in(&format!("{}\n{}", answer.stdout, answer.stderr));
         let named = [ids, numbers].into_iter().find_map(|candidates| {
-            let mut named = candidates.into_iter().filter(|id| queued.contains_key(id));
-            named.next().filter(|_| named.next().is_none())
+            candidates.into_iter().filter(|id| queued.contains_key(id)).exactly_one().ok()
         });
         named.or(only_id.filter(|_| queued.is_empty()))
     }
@@ -159,7 +159,7 @@ impl Scheduler for Slurm {
             log::info!("`{}` is submitted untested: {}", job.name, one_line(&words));
             return Ok(None);
         }
-        let is_out = || self.sinfo(None, false).is_ok_and(|nodes| nodes.values().any(|it| !it));
+        let is_out = || self.sinfo(None).is_ok_and(|nodes| nodes.iter().any(|node| !node.2));
         match refused_for_good(&words) {
             // Only nodes that take jobs now are considered: a drained one may be large enough.
             Some(verdict) if !(verdict.contains("node configuration") && is_out()) => {
@@ -186,8 +186,7 @@ impl Scheduler for Slurm {
         if jobs.is_empty() {
             return Ok(BTreeMap::new());
         }
-        let ids: Vec<String> = jobs.iter().map(JobId::to_string).collect();
-        self.squeue(["--states=all", &format!("--jobs={}", ids.join(","))])
+        self.squeue(["--states=all", &format!("--jobs={}", jobs.iter().join(","))])
     }
 
     fn release(&self, job: JobId) -> Result<(), SlurmError> {

@@ -8,7 +8,6 @@
 //!                                                  the next round
 //! ```
 
-use std::num::NonZeroU32;
 use std::path::Path;
 use std::time::Duration;
 
@@ -73,8 +72,8 @@ fn array_job(plan: &RoundPlan, folder: &Path, tasks: u32, after: Option<JobId>) 
     JobSpec {
         script: folder.join(TRAIN_SCRIPT),
         name: array_name(plan),
-        tasks: NonZeroU32::new(tasks),
-        max_parallel: NonZeroU32::new(plan.max_parallel),
+        tasks,
+        max_parallel: plan.max_parallel,
         held: true,
         after: after.into_iter().collect(),
         extra_options: plan.sbatch_options.clone(),
@@ -156,16 +155,19 @@ pub(crate) fn not_submitted(
     anyhow::Error::from(error).context(Refusal::Environment(refusal))
 }
 
-fn correction(plan: &RoundPlan, option: Option<&str>, error: &str, dir: &str) -> String {
+/// `refused`: the option of `sbatch`, and the key below `slurm` that sets it.
+fn correction(plan: &RoundPlan, refused: Option<(&str, &str)>, error: &str, dir: &str) -> String {
     let is_reduce = error.contains("/reduce.sbatch");
-    let value = option.map_or("KEY=VALUE".to_owned(), |option| setting(option, is_reduce));
-    let mut said = format!("correct it with `metaqnn set {dir} slurm.{value}`");
+    let (option, key) = refused.unwrap_or(("OPTION", "KEY=VALUE"));
+    let has_key = ["extra_options", "memory", "partition", "qos", "time"];
+    let is_of_reduce = is_reduce && has_key.iter().any(|own| key.starts_with(own));
+    let of = if is_of_reduce { "reduce." } else { "" };
+    let mut said = format!("correct it with `metaqnn set {dir} slurm.{of}{key}`");
     // Options after `--` are for arrays, and the reduce's own keys override them.
     if !is_reduce {
-        let option = option.unwrap_or("OPTION");
         said += &format!(", or for this chain with `metaqnn submit {dir} -- --{option}=VALUE`");
     }
-    if option.is_none() && error.contains("node configuration") {
+    if refused.is_none() && error.contains("node configuration") {
         let of_tasks = "{gres, memory, cpus_per_task, constraint}";
         let keys = if is_reduce { "reduce.{cpus_per_task, memory}" } else { of_tasks };
         said += &format!("; `slurm.{keys}` say what a node must have");
@@ -173,23 +175,11 @@ fn correction(plan: &RoundPlan, option: Option<&str>, error: &str, dir: &str) ->
     if !plan.sbatch_options.is_empty() && !is_reduce {
         said += &format!("; after `--` it was given `{}`", plan.sbatch_options.join(" "));
     }
-    let variable = option.map(|option| format!("SBATCH_{}", option.to_ascii_uppercase()));
-    if let Some((name, value)) = variable.and_then(|it| plan.sbatch_variables.get_key_value(&it)) {
-        said += &format!("; where `submit` ran, `{name}` was `{value}`");
+    let variable = format!("SBATCH_{}", option.to_ascii_uppercase());
+    if let Some(value) = plan.sbatch_variables.get(&variable) {
+        said += &format!("; where `submit` ran, `{variable}` was `{value}`");
     }
     said
-}
-
-/// The key below `slurm` that sets an option of `sbatch`, with a value to be filled in.
-fn setting(option: &str, is_reduce: bool) -> String {
-    let of = if is_reduce { "reduce." } else { "" };
-    match option {
-        "reservation" => format!("{of}extra_options=[--reservation=VALUE]"),
-        "array" => "array_size=VALUE".to_owned(),
-        "mem" => format!("{of}memory=VALUE"),
-        "partition" | "qos" | "time" => format!("{of}{option}=VALUE"),
-        option => format!("{option}=VALUE"),
-    }
 }
 
 #[cfg(test)]

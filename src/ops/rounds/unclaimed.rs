@@ -39,8 +39,8 @@ pub(crate) fn unclaimed(
     let refused = refusals.iter().map(|it| (it.job.as_str(), it.task.as_str()));
     let accounted: BTreeSet<(&str, &str)> =
         claims.chain(refused).filter(|(job, _)| is_theirs(job)).collect();
-    let live: u32 = queue.named(&job_ids(&array)?).map(JobStates::live_tasks).sum();
-    let ended = plan.array_size.saturating_sub(live) as usize;
+    let live: usize = queue.named(&job_ids(&array)?).map(JobStates::live_tasks).sum();
+    let ended = (plan.array_size as usize).saturating_sub(live);
     // Some of those that have claimed may not have ended: a lower bound.
     let mut tasks = ended.saturating_sub(accounted.len());
     let logs = publish::listing(&files.folder, |name| {
