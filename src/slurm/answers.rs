@@ -1,4 +1,4 @@
-//! What `squeue`, `scontrol` and `sinfo` answer.
+//! What `squeue`, `scontrol` and `sinfo` answer, and what a refusal by `sbatch` means.
 
 use std::collections::BTreeMap;
 
@@ -7,13 +7,14 @@ use jiff::Timestamp;
 
 use super::JobId;
 
+pub(super) const FORGOTTEN: &str = "Invalid job id specified";
+
 /// Array or job, index, state, reason. The reason comes last since it is free text.
 pub(super) const SQUEUE_FORMAT: &str = "--format=%F|%K|%T|%r";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum TaskState {
     Held,
-    /// Waits for a dependency, its begin time or resources, or after a requeue.
     Pending,
     /// Stays pending until a person changes the request or the cluster.
     Stuck,
@@ -29,7 +30,6 @@ impl TaskState {
     fn from_words(state: &str, reason: &str) -> Self {
         match state {
             "REQUEUE_HOLD" | "SPECIAL_EXIT" => Self::Held,
-            // `JobHeldUser`, `JobHeldAdmin`, `job requeued in held state`.
             "PENDING" if reason.to_ascii_lowercase().contains("held") => Self::Held,
             // Slurm cancels it soon: every job is submitted with `--kill-on-invalid-dep=yes`.
             "PENDING" if reason == "DependencyNeverSatisfied" => Self::Ending,
@@ -135,16 +135,16 @@ pub(super) fn parse_end_time(answer: &str) -> Result<Option<Timestamp>, String> 
     }
 }
 
-/// The settings of a cluster. A line that is missing or unreadable is `None`.
+/// A line that is missing or unreadable is `None`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClusterConfig {
     pub version: Option<String>,
     pub max_array_size: Option<u32>,
     pub max_job_count: Option<u32>,
     pub requeues_by_default: Option<bool>,
-    /// `OFF`, `REQUEUE`, `CANCEL`, `SUSPEND`; not `GANG` and `WITHIN`, which say which jobs share.
+    /// Not `GANG` and `WITHIN`, which say which jobs share.
     pub preempt_mode: Option<String>,
-    /// `KillWait`: seconds between TERM and KILL.
+    /// Between TERM and KILL.
     pub kill_wait_seconds: Option<u32>,
 }
 
@@ -166,11 +166,10 @@ impl ClusterConfig {
 
 fn preempt_mode(text: &str) -> String {
     let mut modes = text.split(',').map(|mode| mode.trim().to_ascii_uppercase());
-    let mode = modes.find(|mode| mode != "GANG" && mode != "WITHIN").unwrap_or_default();
-    if mode.is_empty() { "OFF".to_owned() } else { mode }
+    let mode = modes.find(|mode| !["", "GANG", "WITHIN"].contains(&&**mode));
+    mode.unwrap_or_else(|| "OFF".to_owned())
 }
 
-/// Node, partition, state.
 pub(super) const SINFO_FORMAT: &str = "--format=%N|%P|%T";
 
 /// Reads nodes, whether the partition is the default one, and whether they take jobs. The error is
@@ -187,6 +186,78 @@ pub(super) fn parse_sinfo(answer: &str) -> Result<Vec<(String, bool, bool)>, Str
             Ok((node.to_owned(), partition.ends_with('*'), !is_out))
         })
         .collect()
+}
+
+/// An error is one line, in a log file and in a reason of a row.
+pub(super) fn one_line(stderr: &str) -> String {
+    stderr.lines().map(str::trim).filter(|line| !line.is_empty()).join("; ")
+}
+
+/// The policy message also stands for limits on size and time, which waiting does not help; then
+/// most releases name one in the line before (`QOSMaxWallDurationPerJobLimit`).
+pub(super) fn is_submit_limit(stderr: &str) -> bool {
+    let reason = stderr.split(|c: char| !c.is_ascii_alphanumeric()).find(|word| {
+        word.ends_with("Limit") && (word.starts_with("Assoc") || word.starts_with("QOS"))
+    });
+    // The second: `MaxJobCount` of the whole cluster; sbatch itself has tried for two minutes.
+    let limits = ["Job violates accounting/QOS policy", "temporarily unable to accept job"];
+    reason.map_or_else(
+        || limits.iter().any(|limit| stderr.contains(limit)),
+        |reason| reason.contains("Submit"),
+    )
+}
+
+/// Precedes the scheduler's verdict in an answer of `sbatch --test-only`.
+pub(super) const ALLOCATION_FAILURE: &str = "allocation failure: ";
+
+/// The words by which `sbatch --test-only` says that a job can never start; `None` also where a
+/// wrapper or an option is at fault: then the submission itself decides.
+pub(super) fn refused_for_good(words: &str) -> Option<&str> {
+    const FOR_GOOD: [&str; 12] = [
+        "node configuration is not available",
+        "invalid",
+        "exceed",
+        "more processors requested than permitted",
+        "task is not available",
+        "not permitted",
+        "permission denied",
+        "not allowed",
+        "not in this",
+        "unsupported",
+        "deprecated",
+        "unspecified gres",
+    ];
+    // Temporary, though the text has "invalid".
+    const FOR_NOW: [&str; 4] = ["credential", "job id", "protocol", "not usable now"];
+    let (_, verdict) = words.split_once(ALLOCATION_FAILURE)?;
+    let verdict = verdict.lines().next().unwrap_or_default().trim();
+    let said = verdict.to_ascii_lowercase();
+    let has = |texts: &[&str]| texts.iter().any(|text| said.contains(text));
+    (has(&FOR_GOOD) && !has(&FOR_NOW)).then_some(verdict)
+}
+
+/// The option of `sbatch` that a refusal is about, if its text names one, and the key that sets it.
+pub fn refused_option(words: &str) -> Option<(&'static str, &'static str)> {
+    // The first that fits: "Invalid account or account/partition combination specified".
+    const OPTIONS: [(&str, &str, &[&str]); 10] = [
+        ("time", "time=VALUE", &["wallduration"]),
+        ("array", "array_size=VALUE", &["submitjob"]),
+        ("gres", "gres=VALUE", &["gres", "generic resource"]),
+        ("constraint", "constraint=VALUE", &["feature", "constraint"]),
+        ("time", "time=VALUE", &["time limit is invalid", "--time", "partitiontimelimit"]),
+        ("reservation", "extra_options=[--reservation=VALUE]", &["reservation"]),
+        ("qos", "qos=VALUE", &["invalid qos", "job's qos"]),
+        (
+            "account",
+            "account=VALUE",
+            &["invalidaccount", "account or", "--account", "job's account"],
+        ),
+        ("partition", "partition=VALUE", &["partition"]),
+        ("mem", "memory=VALUE", &["memory"]),
+    ];
+    let words = words.to_ascii_lowercase();
+    let is_named = |names: &[&str]| names.iter().any(|name| words.contains(name));
+    OPTIONS.iter().find(|(.., names)| is_named(names)).map(|&(option, key, _)| (option, key))
 }
 
 #[cfg(test)]
@@ -393,6 +464,75 @@ mod tests {
         #[test]
         fn any_answer_is_read(answer in "[A-Za-z= \n0-9,]{0,200}") {
             let _ = ClusterConfig::parse(&answer);
+        }
+    }
+
+    #[test]
+    fn limits_on_submitted_jobs_are_told_from_other_refusals() {
+        // As printed by Slurm 22.05.8 for limits on an association, a user of a QOS, a QOS and an
+        // account.
+        let captured = include_str!("../../tests/fixtures/slurm/sbatch_limits.txt");
+        assert!(captured.split("--\n").all(is_submit_limit));
+        let policy = "sbatch: error: Batch job submission failed: Job violates accounting/QOS policy (job submit limit)";
+        assert!(is_submit_limit(policy));
+        assert!(is_submit_limit(
+            "sbatch: error: Slurm temporarily unable to accept job, sleeping and retrying"
+        ));
+        assert!(!is_submit_limit(&format!(
+            "sbatch: error: QOSMaxWallDurationPerJobLimit\n{policy}"
+        )));
+        assert!(!is_submit_limit(
+            "sbatch: error: Batch job submission failed: Invalid qos specification"
+        ));
+    }
+
+    #[test]
+    fn what_can_never_start_is_told_from_what_cannot_start_now() {
+        // The first four as printed by Slurm 22.05.8.
+        for words in [
+            "allocation failure: Requested node configuration is not available",
+            "sbatch: error: invalid partition specified: nope\nallocation failure: Invalid partition name specified",
+            "allocation failure: Invalid feature specification",
+            "sbatch: error: Invalid generic resource (gres) specification\nallocation failure: Invalid generic resource (gres) specification",
+            "allocation failure: Requested time limit is invalid (missing or exceeds some limit)",
+            "allocation failure: User's group not permitted to use this partition",
+        ] {
+            assert!(refused_for_good(words).is_some(), "{words}");
+        }
+        for words in [
+            "sbatch: Job 15 to start at 2026-11-28T21:04:17 using 1 processors on nodes n1 in partition batch",
+            "allocation failure: Requested nodes are busy",
+            "allocation failure: Required node not available (down, drained or reserved)",
+            "allocation failure: Requested partition configuration not available now",
+            "allocation failure: Requested reservation not usable now",
+            "allocation failure: Unable to contact slurm controller (connect failure)",
+            "sbatch: unrecognized option '--test-only'",
+            "sbatch: error: invalid option --test-only of this site's sbatch",
+            "",
+        ] {
+            assert_eq!(refused_for_good(words), None, "{words}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_names_the_option_to_correct() {
+        for (words, option) in [
+            ("sbatch: error: invalid partition specified: gpux", Some("partition")),
+            ("Invalid account or account/partition combination specified", Some("account")),
+            ("sbatch: error: several accounts are yours, name one with --account", Some("account")),
+            ("Invalid qos specification", Some("qos")),
+            ("sbatch: error: Invalid generic resource (gres) specification", Some("gres")),
+            ("Invalid feature specification", Some("constraint")),
+            ("Requested time limit is invalid (missing or exceeds some limit)", Some("time")),
+            ("Requested reservation is invalid", Some("reservation")),
+            ("sbatch: error: Memory specification can not be satisfied", Some("mem")),
+            (
+                "sbatch: error: QOSMaxWallDurationPerJobLimit; Job violates accounting/QOS policy",
+                Some("time"),
+            ),
+            ("Requested node configuration is not available", None),
+        ] {
+            assert_eq!(refused_option(words).map(|(it, _)| it), option, "{words}");
         }
     }
 }

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::command::{directive_quoted, shell_quoted};
+use itertools::Itertools;
+
 use super::job::option_value;
+use super::quoting::{directive_quoted, shell_quoted};
 use super::{SlurmError, ValidSlurmParams};
 
 const TRAIN: &str = include_str!("../../slurm/train.sbatch");
@@ -20,10 +22,9 @@ pub enum Work {
 /// What a person's `submit` says beside the configuration, for every round of a chain.
 #[derive(Debug, Clone, Copy)]
 pub struct Asked<'a> {
-    /// All of them stand on the command line of arrays; account, partition, quality of service and
+    /// They stand on the command line of arrays; account, partition, quality of service and
     /// reservation hold for reduces, too.
     pub options: &'a [String],
-    /// They hold where the configuration says `null`.
     pub variables: &'a BTreeMap<String, String>,
 }
 
@@ -44,10 +45,9 @@ impl<'a> Asked<'a> {
 pub struct BatchScript<'a> {
     pub work: Work,
     pub round: u32,
-    /// An absolute path, the same on every node.
     pub program: &'a Path,
     pub experiment: &'a Path,
-    /// An absolute path. A job without it fails silently.
+    /// A job without it fails silently.
     pub log_folder: &'a Path,
     pub trust_group: bool,
     pub params: &'a ValidSlurmParams,
@@ -108,10 +108,9 @@ impl BatchScript<'_> {
             options.extend(given("exclude", params.exclude.as_ref()));
         }
         options.extend(extra_options.iter().map(|option| extra(option)));
-        let requeue = if params.requeue { "requeue" } else { "no-requeue" };
-        options.push(format!("#SBATCH --{requeue}"));
-        options.push(directive("open-mode", "append"));
-        options.push(directive("kill-on-invalid-dep", "yes"));
+        let requeue = if params.requeue { "--requeue" } else { "--no-requeue" };
+        let fixed = [requeue, "--open-mode=append", "--kill-on-invalid-dep=yes"];
+        options.extend(fixed.map(|option| format!("#SBATCH {option}")));
         let signal = is_train.then(|| format!("B:USR1@{}", params.signal_seconds));
         options.extend(given("signal", signal));
         options
@@ -158,10 +157,8 @@ fn with_part(template: &str, name: &str, lines: &[String]) -> String {
     let (begin, end) = (format!("# begin {name}"), format!("# end {name}"));
     let before = template.lines().take_while(|line| !line.starts_with(&begin));
     let after = template.lines().skip_while(|line| !line.starts_with(&end)).skip(1);
-    before
-        .chain(lines.iter().map(String::as_str))
-        .chain(after)
-        .fold(String::new(), |text, line| text + line + "\n")
+    let mut lines = before.chain(lines.iter().map(String::as_str)).chain(after);
+    lines.join("\n") + "\n"
 }
 
 #[cfg(test)]

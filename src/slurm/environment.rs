@@ -13,8 +13,7 @@ pub type Variables = BTreeMap<OsString, OsString>;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SlurmTask {
-    /// Of two processes, perhaps: Slurm restarts the tasks of a node that it cannot reach, where
-    /// the first copy goes on.
+    /// Perhaps of two processes: the tasks of a node that Slurm cannot reach are restarted.
     pub id: TaskId,
     pub restarts: u32,
     pub cpus: Option<NonZeroU32>,
@@ -46,8 +45,7 @@ impl SlurmTask {
     }
 }
 
-/// The job step of this process, as `4711.0`, the number of its tasks, and which one this is, from
-/// 0; `None` where `srun` has started nothing.
+/// The job step of this process (`4711.0`), the number of its tasks, and which one this is, from 0.
 pub fn slurm_step(variables: &Variables) -> Option<(String, u32, u32)> {
     let number = |name| number::<u32>(variables, name, "a number").ok().flatten();
     let (job, step) = (number("SLURM_JOB_ID")?, number("SLURM_STEP_ID")?);
@@ -86,7 +84,6 @@ fn line(variables: &Variables, name: &'static str) -> Result<Option<String>, Slu
 
 /// The cluster that every command asks.
 pub const CLUSTER: &str = "SLURM_CLUSTERS";
-
 /// `sbatch` alone has a second name for the cluster.
 const FOR_SUBMIT: [&str; 6] = [
     "SBATCH_CLUSTERS", CLUSTER, "SBATCH_ACCOUNT", "SBATCH_PARTITION", "SBATCH_QOS",
@@ -117,12 +114,9 @@ pub fn unused_variables(variables: &Variables) -> Vec<String> {
     names.filter(is_unused).collect()
 }
 
-/// The environment in which `sbatch` and its relatives are started, which a job inherits.
-///
-/// What describes the *submitting* task is left out, or a reduce would take itself for the array
-/// task that submitted it. So are the variables from which the commands take options: they override
-/// those of a script, for the first round alone; those that hold stand in the plan
-/// ([`submit_variables`]). `SLURM_CONF`, by which a cluster is found, stays.
+/// The environment in which commands are started, which a job inherits: without what describes the
+/// *submitting* task, or a reduce would take itself for it, and without variables from which the
+/// commands take options: they override those of a script, for the first round alone.
 pub(super) fn submission_environment(variables: &Variables) -> Variables {
     const FAMILIES: [&[u8]; 6] =
         [b"SLURM_", b"SLURMD_", b"SBATCH_", b"SQUEUE_", b"SCANCEL_", b"SCONTROL_"];

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anstream::adapter::strip_str;
 
 use super::SlurmError;
-use super::command::command_line;
+use super::quoting::command_line;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, derive_more::Display)]
 pub struct JobId(pub u32);
@@ -25,8 +25,7 @@ impl FromStr for JobId {
     }
 }
 
-/// Job ids alone on a line: `123`, `123;cluster`, or `Submitted batch job 123 on cluster x`. A
-/// site's wrapper may print lines of its own before and after, in colours.
+/// Job ids alone on a line: `123`, `123;cluster`, or `Submitted batch job 123 on cluster x`.
 pub(super) fn ids_on_lines(answer: &str) -> BTreeSet<JobId> {
     let id = |line: &str| {
         let words = line.strip_prefix("sbatch:").unwrap_or(line).trim();
@@ -47,7 +46,7 @@ pub(super) fn numbers_in(text: &str) -> BTreeSet<JobId> {
     numbers.filter_map(valid_id).collect()
 }
 
-/// The lines that are not empty, without the escape sequences of a terminal.
+/// A site's wrapper of `sbatch` may print lines of its own before and after, in colours.
 pub(super) fn text_lines(text: &str) -> Vec<String> {
     let plain = strip_str(text).to_string();
     let lines = plain.split(['\n', '\r']).map(str::trim).filter(|line| !line.is_empty());
@@ -82,11 +81,9 @@ pub fn job_name(text: &str) -> String {
     text.chars().map(|c| if safe(c) { c } else { '_' }).collect()
 }
 
-/// A job that Slurm has forgotten (`MinJobAge`, 5 minutes by default) satisfies every dependency: a
-/// dependent job must check what it finds.
+/// A job that Slurm has forgotten (`MinJobAge`, 5 minutes by default) satisfies every dependency.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct JobSpec {
-    /// In a folder that [`check_experiment_path`](super::check_experiment_path) has accepted.
     pub script: PathBuf,
     pub name: String,
     /// The tasks 0 to n - 1 of an array; 0 for a single job.
@@ -97,7 +94,6 @@ pub struct JobSpec {
     pub after: Vec<JobId>,
     pub after_failure_of: Option<JobId>,
     pub begin_after: Option<Duration>,
-    /// They override those of the script.
     pub extra_options: Vec<String>,
 }
 
@@ -124,8 +120,7 @@ impl JobSpec {
     }
 }
 
-/// Options that a search sets itself, or that would change what it does (`clusters`: the ids of
-/// another cluster's jobs could not be asked for).
+/// Options that a search sets itself, or that would change what it does.
 const RESERVED: [&str; 16] = [
     "array -a", "begin -b", "clusters -M", "dependency -d", "hold -H", "job-name -J",
     "kill-on-invalid-dep ", "no-requeue ", "open-mode ", "output -o", "parsable ", "requeue ",
@@ -153,7 +148,7 @@ pub(super) fn check_not_reserved(argument: &str) -> Result<(), SlurmError> {
     }
 }
 
-/// The value of an option among words of the command line, the last one where it stands twice.
+/// The last one where it stands twice.
 pub fn option_value<'a>(arguments: &'a [String], long: &str, short: &str) -> Option<&'a str> {
     arguments.iter().enumerate().rev().find_map(|(place, argument)| {
         let value = as_option(argument, long, short)?;
@@ -161,8 +156,7 @@ pub fn option_value<'a>(arguments: &'a [String], long: &str, short: &str) -> Opt
     })
 }
 
-/// Checks what a person adds to the command line of `sbatch`. A word before any option would be
-/// taken for the script.
+/// A word before any option would be taken for the script.
 pub fn check_options(arguments: &[String]) -> Result<(), SlurmError> {
     if let Some(word) = arguments.first().filter(|word| !word.starts_with('-')) {
         return Err(SlurmError::is_no(word, "option of `sbatch` (such as `-- --partition=gpu`)"));

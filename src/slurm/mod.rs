@@ -8,8 +8,8 @@
 //! | `batch_script.rs` | [`BatchScript`]: `slurm/*.sbatch` with those options filled in |
 //! | `job.rs` | [`JobSpec`]: one submission of a script; [`JobId`], [`TaskId`], [`job_name`] |
 //! | `sbatch.rs` | [`Slurm`]: the [`Scheduler`] that runs `sbatch`, `squeue`, `scontrol` |
-//! | `command.rs` | one such command, and what its refusal means; quoting |
-//! | `answers.rs` | [`JobStates`] of `squeue`, [`ClusterConfig`] of `scontrol`, nodes of `sinfo` |
+//! | `answers.rs` | [`JobStates`] of `squeue`, [`ClusterConfig`], nodes of `sinfo`, refusals |
+//! | `quoting.rs` | words as a shell and as `sbatch` read them |
 //! | `environment.rs` | [`SlurmTask`]: the variables of a task, and those of a submission |
 //!
 //! `sacct` is never called: it is missing on small clusters and late on others.
@@ -18,17 +18,16 @@ use std::collections::BTreeMap;
 
 mod answers;
 mod batch_script;
-mod command;
 mod environment;
 mod error;
 mod job;
 mod notation;
 mod params;
+mod quoting;
 mod sbatch;
 
-pub use answers::{ClusterConfig, JobStates};
+pub use answers::{ClusterConfig, JobStates, refused_option};
 pub use batch_script::{Asked, BatchScript, Work, check_experiment_path};
-pub use command::refused_option;
 pub use environment::{
     CLUSTER, SlurmTask, Variables, slurm_step, submit_variables, unused_variables,
 };
@@ -38,16 +37,14 @@ pub use notation::{ArraySize, Memory, TimeLimit};
 pub use params::{SlurmParams, ValidSlurmParams};
 pub use sbatch::Slurm;
 
-/// What a search asks of a scheduler. Another one is a file with an implementation of this.
-///
-/// Enough for a round to be submitted once by several submitters that may crash anywhere: a held
+/// What a search asks of a scheduler; another one is a file with an implementation of this. A held
 /// array is found again by its name, released when a file names it, and cancelled otherwise.
 pub trait Scheduler {
     /// Asks whether a job could ever start, without submitting it; returns the scheduler's words
     /// when it could not now, [`SlurmError::Impossible`] when it never can.
     fn test(&self, job: &JobSpec) -> Result<Option<String>, SlurmError>;
 
-    /// Submits one job or array; [`SlurmError::SubmitLimit`] when the user may queue no more now.
+    /// [`SlurmError::SubmitLimit`] when the user may queue no more now.
     fn submit(&self, job: &JobSpec) -> Result<JobId, SlurmError>;
 
     /// Finds the user's own jobs with one of these names that have not ended, held ones included.
@@ -62,7 +59,6 @@ pub trait Scheduler {
     /// Ends jobs, all their tasks, waiting and running; no error for those that have ended.
     fn cancel(&self, jobs: &[JobId]) -> Result<(), SlurmError>;
 
-    /// The greatest number of tasks of one array (`MaxArraySize`: it limits the index, which begins
-    /// at 0 here).
+    /// The most tasks of one array (`MaxArraySize` limits the index, which begins at 0 here).
     fn max_array_size(&self) -> Result<u32, SlurmError>;
 }

@@ -34,7 +34,6 @@ pub struct SlurmParams {
     /// Lead time of the USR1 warning before the time limit; Slurm may send it a minute earlier.
     #[default = 120]
     pub signal_seconds: u16,
-    /// Without, what a task trained is lost after preemption, a failed node, or the time limit.
     #[default = true]
     pub requeue: bool,
     pub setup_lines: Vec<String>,
@@ -59,7 +58,7 @@ const fn count(number: u32) -> NonZeroU32 {
     NonZeroU32::new(number).expect("defaults are not zero")
 }
 
-/// Checked [`SlurmParams`]: every value can stand in a batch script.
+/// Every value can stand in a batch script.
 #[derive(Debug, Clone, PartialEq, Eq, derive_more::Deref)]
 pub struct ValidSlurmParams(SlurmParams);
 
@@ -85,10 +84,9 @@ impl SlurmParams {
         options.try_for_each(|option| check_option("extra_options", option))?;
         let mut options = self.reduce.extra_options.iter();
         options.try_for_each(|option| check_option("reduce.extra_options", option))?;
-        for line in &self.setup_lines {
-            let problem = "a shell cannot carry a NUL character";
-            ensure(!line.contains('\0'), "setup_lines", line, problem)?;
-        }
+        let mut lines = self.setup_lines.iter();
+        let nul = "a shell cannot carry a NUL character";
+        lines.try_for_each(|line| ensure(!line.contains('\0'), "setup_lines", line, nul))?;
         let seconds = self.signal_seconds;
         let problem = "a task needs a warning before its time is up: write 120";
         ensure(seconds > 0, "signal_seconds", &seconds.to_string(), problem)?;

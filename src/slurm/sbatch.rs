@@ -3,17 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::io::ErrorKind;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 
 use itertools::Itertools;
 use jiff::Timestamp;
 
-use super::answers::{SINFO_FORMAT, SQUEUE_FORMAT, parse_end_time, parse_sinfo, parse_squeue};
-use super::command::{
-    ALLOCATION_FAILURE, CommandOutput, FORGOTTEN, command_line, one_line, refused_for_good,
+use super::answers::{
+    ALLOCATION_FAILURE, FORGOTTEN, SINFO_FORMAT, SQUEUE_FORMAT, is_submit_limit, one_line,
+    parse_end_time, parse_sinfo, parse_squeue, refused_for_good,
 };
 use super::environment::{CLUSTER, Variables, submission_environment};
 use super::job::{ids_on_lines, numbers_in, text_lines};
+use super::quoting::command_line;
 use super::{ClusterConfig, JobId, JobSpec, JobStates, Scheduler, SlurmError, TaskId};
 
 #[derive(Debug, Clone)]
@@ -22,7 +23,7 @@ pub struct Slurm {
 }
 
 impl Slurm {
-    /// The Slurm that the commands on `PATH` lead to, or another cluster of its own.
+    /// The cluster that the commands on `PATH` lead to, or another one.
     pub fn new(variables: &Variables, cluster: Option<&str>) -> Self {
         let mut environment = submission_environment(variables);
         environment.extend(cluster.map(|cluster| (CLUSTER.into(), cluster.into())));
@@ -150,7 +151,7 @@ impl Scheduler for Slurm {
             submitted.retain(|id| queued.contains_key(id));
             self.cancel(&Vec::from_iter(submitted))?;
         }
-        if answer.is_success() {
+        if answer.status.success() {
             return Ok(None);
         }
         let words = format!("{}\n{}", answer.stderr, answer.stdout);
@@ -204,6 +205,46 @@ impl Scheduler for Slurm {
         let answer = self.ask("scontrol", ["show", "config"])?.success()?;
         let size = ClusterConfig::parse(&answer.stdout).max_array_size;
         size.ok_or_else(|| answer.unreadable("", "a line `MaxArraySize = NUMBER`"))
+    }
+}
+
+#[derive(Debug)]
+struct CommandOutput {
+    command: String,
+    status: ExitStatus,
+    stdout: String,
+    stderr: String,
+}
+
+impl CommandOutput {
+    fn failed_with(&self, words: &str) -> bool {
+        !self.status.success() && self.stderr.contains(words)
+    }
+
+    fn success(self) -> Result<Self, SlurmError> {
+        if self.status.success() {
+            return Ok(self);
+        }
+        let Self { command, status, stderr, .. } = self;
+        let (is_limit, stderr) = (is_submit_limit(&stderr), one_line(&stderr));
+        Err(match is_limit {
+            true => SlurmError::SubmitLimit { command, status, stderr },
+            false => SlurmError::Failed { command, status, stderr },
+        })
+    }
+
+    /// Of an array that has ended in part, Slurm lists the other tasks as well: `50_1: No error`.
+    fn success_or_ended(self) -> Result<(), SlurmError> {
+        const ENDED: [&str; 4] =
+            [FORGOTTEN, "already finished", "already completing or completed", ": No error"];
+        let has_ended = |line: &str| ENDED.iter().any(|words| line.contains(words));
+        let only_ended = !self.stderr.is_empty() && self.stderr.lines().all(has_ended);
+        if only_ended { Ok(()) } else { self.success().map(|_| ()) }
+    }
+
+    fn unreadable(&self, line: &str, expected: &'static str) -> SlurmError {
+        let (command, answer) = (self.command.clone(), line.trim().to_owned());
+        SlurmError::Answer { command, answer, expected }
     }
 }
 

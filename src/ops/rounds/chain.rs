@@ -93,7 +93,6 @@ fn time_until(then: Timestamp, now: Timestamp) -> Duration {
 }
 
 /// Why no round follows one though the schedule is not finished.
-#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct EndOfChain {
     pub reason: String,
     /// Whether a person asked for it; else nothing is gained before something is corrected.
@@ -103,23 +102,18 @@ pub(crate) struct EndOfChain {
 pub(crate) fn end_of_chain(knowledge: &Knowledge, plan: &RoundPlan) -> Option<EndOfChain> {
     let round = plan.round;
     let end = |was_asked, reason| Some(EndOfChain { reason, was_asked });
+    let newest_with_result = knowledge.newest_round_with_result.unwrap_or(0);
     if knowledge.is_time_too_short() {
-        let remedy = "`metaqnn set DIR slurm.time=...`";
-        return end(false, format!("nothing more is claimed before {remedy}"));
+        end(false, "nothing more is claimed before `metaqnn set DIR slurm.time=...`".to_owned())
+    } else if plan.last_round.is_some_and(|last| round >= last) {
+        end(true, format!("round {round} was asked to be the last"))
+    } else if round >= newest_with_result + MOST_FRUITLESS_ROUNDS {
+        let logs = format!("see the logs in `rounds/{round:04}`");
+        let rounds = format!("{MOST_FRUITLESS_ROUNDS} rounds in a row brought no result");
+        end(false, format!("{rounds}, so the chain has ended ({logs})"))
+    } else {
+        None
     }
-    if plan.last_round.is_some_and(|last| round >= last) {
-        return end(true, format!("round {round} was asked to be the last"));
-    }
-    if round < knowledge.newest_round_with_result.unwrap_or(0) + MOST_FRUITLESS_ROUNDS {
-        return None;
-    }
-    end(
-        false,
-        format!(
-            "{MOST_FRUITLESS_ROUNDS} rounds in a row brought no result, so the chain has ended \
-             (see the logs in `rounds/{round:04}`)"
-        ),
-    )
 }
 
 pub(crate) fn job_ids(array: &RoundArray) -> anyhow::Result<Vec<JobId>> {

@@ -1,11 +1,8 @@
-//! Which hosts are at fault when tasks fail, rather than the network or a cause common to all
-//! hosts.
-//!
-//! A claim that ends without a result says little by itself: the architecture may kill its trainer
-//! on every host. A trainer that refuses to work on a host is conclusive. The rule:
+//! Which hosts are at fault when tasks fail, rather than the network (it may kill its trainer on
+//! every host) or a cause common to all hosts. The rule:
 //!
 //! 1. A host is *suspect* when the last three tasks that ended on it all failed so, and not all
-//!    with one architecture. One result there clears it.
+//!    with one architecture (a trainer that refuses to work names none). One result clears it.
 //! 2. The failure is *common* when all suspect hosts fail for one reason ([`gist`]), at least two
 //!    hosts do (suspect or not; one is enough when no other has been tried), and no other host
 //!    works: none has had a result since the first of these tasks began, and none that has not
@@ -61,7 +58,7 @@ pub(crate) fn tasks<'a>(rows: &'a [Row], refusals: &'a [TaskRefusal]) -> Vec<Hos
         let Some(iteration) = row.iteration else { continue };
         let is_end = row.event.is_result() || matches!(row.event, Event::Claimed | Event::Lost);
         let claim: Option<HostTask<'_>> = is_end.then(|| open.remove(&iteration)).flatten();
-        tasks.extend(claim.and_then(|claim| ended(claim, row, place, claim.began < halted)));
+        tasks.extend(claim.and_then(|claim| ended(claim, row, place, halted)));
         if let (Event::Claimed, Some(host), Some(job), Some(architecture)) =
             (row.event, &row.host, &row.job, &row.architecture)
         {
@@ -86,12 +83,12 @@ fn ended<'a>(
     claim: HostTask<'a>,
     row: &'a Row,
     place: usize,
-    was_halted: bool,
+    halted: usize,
 ) -> Option<HostTask<'a>> {
     let reason = row.reason.as_deref();
     let (architecture, failure) = match row.event {
         event if event.is_result() => (claim.architecture, None),
-        _ if was_halted || is_for_want_of_time(reason) => return None,
+        _ if claim.began < halted || is_for_want_of_time(reason) => return None,
         // Taken up again: lost only when the row says so.
         Event::Claimed => (claim.architecture, Some(reason?)),
         _ if !counts_as_loss(reason) => (None, reason),

@@ -11,9 +11,9 @@ use crate::ops::Experiment;
 use crate::ops::journal::Journal;
 use crate::ops::reduce::refit::predictor_curves;
 use crate::ops::train::host;
-use crate::q_learning::{Epsilon, EpsilonSchedule, StageCounts};
+use crate::q_learning::{Epsilon, EpsilonSchedule, EpsilonStage, StageCounts};
 use crate::slurm::{
-    ArraySize, Asked, BatchScript, CLUSTER, Slurm, SlurmParams, Variables, Work, submit_variables,
+    ArraySize, Asked, BatchScript, CLUSTER, Slurm, SlurmParams, Work, submit_variables,
 };
 use crate::storage::{Rendering, RoundDir, RoundPlan, Trust};
 
@@ -33,9 +33,8 @@ pub(crate) fn scheduler_of_plan(plan: &RoundPlan) -> Slurm {
 }
 
 pub(crate) fn scheduler_of_this_process() -> anyhow::Result<Slurm> {
-    let variables: Variables = std::env::vars_os().collect();
-    let cluster = submit_variables(&variables)?.remove(CLUSTER);
-    Ok(Slurm::new(&variables, cluster.as_deref()))
+    let sbatch_variables = submit_variables(&std::env::vars_os().collect())?;
+    Ok(scheduler_of_plan(&RoundPlan { sbatch_variables, ..RoundPlan::default() }))
 }
 
 /// `None` when the schedule is finished and learned. `asked`: by the round before, or a person.
@@ -80,8 +79,7 @@ pub(crate) fn plan_round(
     }))
 }
 
-/// What the names of an experiment's jobs begin with: its name, and a digest of its folder, since
-/// two experiments may have one name.
+/// The name of the experiment and a digest of its folder, since two may have one name.
 pub(crate) fn job_prefix(experiment: &Experiment) -> String {
     let root = experiment.dir().root();
     let root = fs::canonicalize(root).unwrap_or_else(|_| root.to_owned());
@@ -90,15 +88,12 @@ pub(crate) fn job_prefix(experiment: &Experiment) -> String {
     format!("{}-{place}", experiment.config().experiment.name)
 }
 
-/// Array size while epsilon is 1: the Q-table is not read, so no round is too long.
-const RANDOM_ROUND: u64 = 500;
-
 /// The epsilon and the tasks of the next round, which never crosses an epsilon boundary; `None`
 /// when nothing can be claimed before open claims end, if ever.
 ///
-/// `auto` is 500 tasks while epsilon is 1, then ten times `max_parallel`, at most half of the
-/// epsilon's architectures: rounds as small as the number of GPUs leave most of them idle at the
-/// barrier, and rounds up to 100 cost no learning. While early stopping has no predictor, which
+/// `auto` is 500 tasks while epsilon is 1, when the Q-table is not read, then ten times
+/// `max_parallel`, at most half of the epsilon's architectures: rounds as small as the number of
+/// GPUs leave most of them idle at the barrier, and rounds up to 100 cost no learning. While early stopping has no predictor, which
 /// only a reduce can fit, it is no more than `burn_in`.
 fn next_round(
     schedule: &EpsilonSchedule,
@@ -107,18 +102,17 @@ fn next_round(
     burn_in: Option<u64>,
 ) -> Option<(Epsilon, u32)> {
     let stage = schedule.stage_in_force(counts)?;
-    let epsilon = schedule.stages()[stage].epsilon;
-    let wanted = schedule.still_wanted(stage, counts[stage]);
-    let half = schedule.stages()[stage].architectures.div_ceil(2);
+    let EpsilonStage { epsilon, architectures } = schedule.stages()[stage];
     let parallel = u64::from(params.max_parallel.get());
     let burn_in = burn_in.unwrap_or(u64::MAX);
     let most = match params.array_size {
         ArraySize::Tasks(tasks) => u64::from(tasks.get()),
-        ArraySize::Auto if epsilon == Epsilon::RANDOM => RANDOM_ROUND.min(burn_in),
-        ArraySize::Auto => half.min(10 * parallel).min(burn_in),
+        ArraySize::Auto if epsilon == Epsilon::RANDOM => burn_in.min(500),
+        ArraySize::Auto => architectures.div_ceil(2).min(10 * parallel).min(burn_in),
     };
     let per_task = u64::from(params.architectures_per_task.get());
-    let tasks = most.min(wanted.div_ceil(per_task)).max(1);
+    let wanted = schedule.still_wanted(stage, counts[stage]).div_ceil(per_task);
+    let tasks = most.min(wanted).max(1);
     Some((epsilon, u32::try_from(tasks).unwrap_or(u32::MAX)))
 }
 
@@ -164,7 +158,7 @@ impl Rendered {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::q_learning::{EpsilonScheduleParams, EpsilonStage};
+    use crate::q_learning::EpsilonScheduleParams;
 
     fn size(
         results: [u64; 2],

@@ -35,7 +35,6 @@ use crate::slurm::{JobId, JobStates, Scheduler};
 use crate::storage::{Rendering, RoundArray, RoundDir, RoundJobs, RoundPlan};
 
 const FINISHED: &str = "the epsilon schedule is finished; nothing to submit";
-
 /// How long after a release the scheduler has considered an array.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
@@ -45,10 +44,9 @@ pub(crate) fn check_exists(experiment: &Experiment, number: u32) -> anyhow::Resu
     if RoundDir::of(experiment.dir(), number).folder.is_dir() {
         return Ok(());
     }
-    let rounds = match experiment.dir().newest_round()? {
-        None => "none was submitted yet".to_owned(),
-        Some(newest) => format!("the newest is round {newest}"),
-    };
+    let newest = experiment.dir().newest_round()?;
+    let rounds = newest.map(|newest| format!("the newest is round {newest}"));
+    let rounds = rounds.unwrap_or_else(|| "none was submitted yet".to_owned());
     bail!(Refusal::Usage(format!(
         "there is no round {number}: {rounds} (leave out `--round` where none is meant)"
     )))
@@ -97,10 +95,8 @@ impl Queue {
     }
 
     pub fn cannot_start(&self) -> Option<String> {
-        let reason = |(job, states): (_, &JobStates)| {
-            Some(format!("`{}` of job {job}", states.cannot_start()?))
-        };
-        self.0.iter().find_map(reason)
+        let mut reasons = self.0.iter().map(|(job, states)| (job, states.cannot_start()));
+        reasons.find_map(|(job, reason)| Some(format!("`{}` of job {job}", reason?)))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 use rustix::fs::OFlags;
@@ -15,7 +15,6 @@ use crate::slurm::JobStates;
 use crate::storage::fs::publish;
 use crate::storage::{Event, RoundDir, Row, TaskRefusal};
 
-#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Unclaimed {
     pub is_every_task: bool,
     /// Whether a person has halted the search since the round was planned.
@@ -35,7 +34,7 @@ pub(crate) fn unclaimed(
     let (Some(plan), Some(array)) = (files.plan()?, files.array()?) else { return Ok(None) };
     let is_theirs = |job: &str| array.array_jobs.iter().any(|it| it == job);
     let claims = rows.iter().filter(|row| row.event == Event::Claimed);
-    let claims = claims.filter_map(|row| Some((row.job.as_deref()?, row.task.as_deref()?)));
+    let claims = claims.filter_map(|row| row.job.as_deref().zip(row.task.as_deref()));
     let refused = refusals.iter().map(|it| (it.job.as_str(), it.task.as_str()));
     let accounted: BTreeSet<(&str, &str)> =
         claims.chain(refused).filter(|(job, _)| is_theirs(job)).collect();
@@ -90,25 +89,20 @@ pub(crate) fn last_line_of_reduce(files: &RoundDir) -> anyhow::Result<Option<Str
 }
 
 const MOST_CHARACTERS: usize = 300;
+/// A log may be long: only its end is read.
+const END: u64 = 1 << 13;
 
 /// `None` also when the log cannot be read.
 fn last_line(path: &Path) -> Option<String> {
-    let end = read_end(path).ok()?;
+    let mut file = regular_file::open(path, File::options().read(true), OFlags::NOFOLLOW).ok()?;
+    let length = file.metadata().ok()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(END))).ok()?;
+    let mut end = Vec::new();
+    file.take(END).read_to_end(&mut end).ok()?;
     let text = String::from_utf8_lossy(&end);
     let plain = |line: &str| -> String { line.chars().filter(|c| !c.is_control()).collect() };
     let mut lines = text.lines().map(|line| plain(line).trim().to_owned());
     // After its error for a program of another processor bash adds a line that ends in `Success`.
     let last = lines.rfind(|line| !line.is_empty() && !line.ends_with(": Success"))?;
     Some(last.chars().take(MOST_CHARACTERS).collect())
-}
-
-/// A log may be long: only its end is read.
-fn read_end(path: &Path) -> io::Result<Vec<u8>> {
-    const END: u64 = 1 << 13;
-    let mut file = regular_file::open(path, File::options().read(true), OFlags::NOFOLLOW)?;
-    let length = file.metadata()?.len();
-    file.seek(SeekFrom::Start(length.saturating_sub(END)))?;
-    let mut end = Vec::new();
-    file.take(END).read_to_end(&mut end)?;
-    Ok(end)
 }
