@@ -9,8 +9,7 @@ use super::printer::Printer;
 use crate::ops::Experiment;
 use crate::ops::reduce::lost_claims::EndedJobs;
 use crate::ops::reduce::{rebuild, reduce};
-use crate::ops::rounds::end_round::end_round;
-use crate::ops::rounds::submit::{SubmitOptions, cancel, submit};
+use crate::ops::rounds::submit::{SubmitOptions, cancel, end_round, submit};
 use crate::storage::Trust;
 
 /// Submit one round to Slurm, and the chain after it

@@ -236,25 +236,23 @@ pub(super) fn refused_for_good(words: &str) -> Option<&str> {
     (has(&FOR_GOOD) && !has(&FOR_NOW)).then_some(verdict)
 }
 
+/// Options, the keys that set them, and words of refusals; the first that fits: "Invalid account or
+/// account/partition combination specified".
+const OPTIONS: [(&str, &str, &[&str]); 10] = [
+    ("time", "time=VALUE", &["wallduration"]),
+    ("array", "array_size=VALUE", &["submitjob"]),
+    ("gres", "gres=VALUE", &["gres", "generic resource"]),
+    ("constraint", "constraint=VALUE", &["feature", "constraint"]),
+    ("time", "time=VALUE", &["time limit is invalid", "--time", "partitiontimelimit"]),
+    ("reservation", "extra_options=[--reservation=VALUE]", &["reservation"]),
+    ("qos", "qos=VALUE", &["invalid qos", "job's qos"]),
+    ("account", "account=VALUE", &["invalidaccount", "account or", "--account", "job's account"]),
+    ("partition", "partition=VALUE", &["partition"]),
+    ("mem", "memory=VALUE", &["memory"]),
+];
+
 /// The option of `sbatch` that a refusal is about, if its text names one, and the key that sets it.
 pub fn refused_option(words: &str) -> Option<(&'static str, &'static str)> {
-    // The first that fits: "Invalid account or account/partition combination specified".
-    const OPTIONS: [(&str, &str, &[&str]); 10] = [
-        ("time", "time=VALUE", &["wallduration"]),
-        ("array", "array_size=VALUE", &["submitjob"]),
-        ("gres", "gres=VALUE", &["gres", "generic resource"]),
-        ("constraint", "constraint=VALUE", &["feature", "constraint"]),
-        ("time", "time=VALUE", &["time limit is invalid", "--time", "partitiontimelimit"]),
-        ("reservation", "extra_options=[--reservation=VALUE]", &["reservation"]),
-        ("qos", "qos=VALUE", &["invalid qos", "job's qos"]),
-        (
-            "account",
-            "account=VALUE",
-            &["invalidaccount", "account or", "--account", "job's account"],
-        ),
-        ("partition", "partition=VALUE", &["partition"]),
-        ("mem", "memory=VALUE", &["memory"]),
-    ];
     let words = words.to_ascii_lowercase();
     let is_named = |names: &[&str]| names.iter().any(|name| words.contains(name));
     OPTIONS.iter().find(|(.., names)| is_named(names)).map(|&(option, key, _)| (option, key))

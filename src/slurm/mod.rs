@@ -3,8 +3,7 @@
 //!
 //! | file | holds |
 //! | --- | --- |
-//! | `params.rs` | [`SlurmParams`]: the section `slurm` of the configuration |
-//! | `notation.rs` | [`TimeLimit`], [`Memory`], [`ArraySize`] |
+//! | `params.rs` | [`SlurmParams`]: the section `slurm`; time limits, memory, [`ArraySize`] |
 //! | `batch_script.rs` | [`BatchScript`]: `slurm/*.sbatch` with those options filled in |
 //! | `job.rs` | [`JobSpec`]: one submission of a script; [`JobId`], [`TaskId`], [`job_name`] |
 //! | `sbatch.rs` | [`Slurm`]: the [`Scheduler`] that runs `sbatch`, `squeue`, `scontrol` |
@@ -21,7 +20,6 @@ mod batch_script;
 mod environment;
 mod error;
 mod job;
-mod notation;
 mod params;
 mod quoting;
 mod sbatch;
@@ -33,8 +31,7 @@ pub use environment::{
 };
 pub use error::SlurmError;
 pub use job::{JobId, JobSpec, TaskId, check_options, job_name, option_value};
-pub use notation::{ArraySize, Memory, TimeLimit};
-pub use params::{SlurmParams, ValidSlurmParams};
+pub use params::{ArraySize, SlurmParams, ValidSlurmParams};
 pub use sbatch::Slurm;
 
 /// What a search asks of a scheduler; another one is a file with an implementation of this. A held

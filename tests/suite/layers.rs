@@ -31,7 +31,7 @@ const MODULES: &[(&str, usize, &[&str])] = &[
     ("exchange", 315, &["space", "outcome", "q_learning", "storage"]),
     ("dataset", 1_260, &["seed", "maths", "regular_file", "invalid"]),
     ("training", 1_800, &["space", "outcome", "seed", "maths", "regular_file", "invalid"]),
-    ("slurm", 1_440, &["invalid"]),
+    ("slurm", 1_370, &["invalid"]),
     (
         "config",
         640,

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! array part 1 <- afterany - part 2 ... <- afterany - reduce <- afternotok - second reduce
-//!                                                      | submits (end_round.rs)
+//!                                                      | submits (`end_round`)
 //!                                                      v
 //!                                                  the next round
 //! ```

@@ -3,8 +3,7 @@
 //!
 //! | file | holds |
 //! | --- | --- |
-//! | `submit.rs` | `submit`: the next round, by [`submit::SubmitOptions`]; `cancel` |
-//! | `end_round.rs` | what the reduce of a round does: reduce, then submit the next round |
+//! | `submit.rs` | `submit`: the next round; `cancel`; `end_round`: reduce, then the next round |
 //! | `round.rs` | [`round::Round`]: submitted exactly once, whatever crashes; its [`round::Queue`] |
 //! | `step.rs` | the next step of a submitter: pure, checked over all interleavings |
 //! | `chain.rs` | the jobs of a round, their dependencies and refusals; when the chain ends |
@@ -13,7 +12,6 @@
 //! | `unclaimed.rs` | tasks that ended without a claim, from their logs |
 
 pub mod chain;
-pub mod end_round;
 pub mod hosts;
 pub mod plan;
 pub mod round;

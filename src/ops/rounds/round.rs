@@ -8,15 +8,12 @@
 //! -> release the array that array.yaml names -> scancel held arrays that it does not name
 //! ```
 //!
-//! A later submitter reads the files that exist and goes on at the first that is missing
-//! ([`crate::ops::rounds::step`]). A rendering of which no job exists (the scheduler refused it,
-//! say) is withdrawn when something else would be rendered now: an `array.yaml` that names no array
-//! closes it for all submitters, and 2/ takes its place.
-//!
-//! An array that a submitter held and could not name, because it died or another was first, has the
-//! round's job name and is cancelled by the submitter that finishes, or by the reduce of the round;
-//! it never ran, since it was held. A reduce too many does no harm: all of them submit the same
-//! next round, which is submitted once.
+//! A later submitter goes on at the first file that is missing ([`crate::ops::rounds::step`]). A
+//! rendering of which no job exists (the scheduler refused it, say) is withdrawn when something
+//! else would be rendered now: an `array.yaml` that names no array closes it for all submitters,
+//! and 2/ takes its place. An array that a submitter held and could not name has the round's job
+//! name and is cancelled by the submitter that finishes, or by the reduce of the round. A reduce
+//! too many does no harm: all of them submit the same next round.
 
 use std::collections::BTreeMap;
 use std::thread;
@@ -180,10 +177,12 @@ impl<'a> Round<'a> {
                     may_render = false;
                 }
                 Step::HoldArrays => {
-                    let is_mine = self.hold_arrays(&rendering, &queue, &mut said)?;
+                    let is_mine = self.submit_jobs(&rendering, &queue, None, &mut said)?;
                     held = is_mine.then_some(number);
                 }
-                Step::QueueReduces => self.queue_reduces(&rendering, &queue, &named)?,
+                Step::QueueReduces => {
+                    self.submit_jobs(&rendering, &queue, Some(&named), &mut said)?;
+                }
                 Step::Release => {
                     said.extend(self.release(&rendering)?);
                     return Ok(said);
@@ -202,48 +201,16 @@ impl<'a> Round<'a> {
         Rendered::of(self.experiment, plan).map(Some)
     }
 
-    /// Returns whether `array.yaml` names these arrays: if not, they are cancelled.
-    fn hold_arrays(
-        &self,
-        rendering: &Rendering,
-        before: &Queue,
-        said: &mut Vec<String>,
-    ) -> anyhow::Result<bool> {
-        let jobs = self.submit_jobs(rendering, before, None, said)?;
-        let (array_jobs, job_name) = (texts(&jobs), array_name(&rendering.plan()?));
-        let mine = RoundArray { array_jobs, job_name, withdrawn: false };
-        let is_mine = rendering.settle_array(mine.clone())? == mine;
-        if !is_mine {
-            self.scheduler.cancel(&jobs)?;
-        }
-        Ok(is_mine)
-    }
-
-    fn queue_reduces(
-        &self,
-        rendering: &Rendering,
-        before: &Queue,
-        arrays: &[JobId],
-    ) -> anyhow::Result<()> {
-        let jobs = self.submit_jobs(rendering, before, Some(arrays), &mut Vec::new())?;
-        let (reduce_job, second) = texts(&jobs).into_iter().collect_tuple().context("two jobs")?;
-        let mine = RoundJobs { reduce_job, second_reduce_job: Some(second) };
-        if rendering.settle_jobs(mine.clone())? != mine {
-            self.scheduler.cancel(&jobs)?;
-        }
-        Ok(())
-    }
-
-    /// Submits the arrays of a rendering, or the reduces behind its `arrays`. When one is refused,
-    /// those that no file names are cancelled: the ones before it, and others of their kind that
-    /// were not in the queue `before`.
+    /// Submits the arrays of a rendering, or the reduces behind its `arrays`; returns whether its
+    /// file names them: if not, they are cancelled. When one is refused, so are those that no file
+    /// names: the ones before it, and others of their kind that were not in the queue `before`.
     fn submit_jobs(
         &self,
         rendering: &Rendering,
         before: &Queue,
         arrays: Option<&[JobId]>,
         said: &mut Vec<String>,
-    ) -> anyhow::Result<Vec<JobId>> {
+    ) -> anyhow::Result<bool> {
         let (plan, folder) = (rendering.plan()?, &rendering.folder);
         let mut accepted = Vec::new();
         let mut submit = || {
@@ -256,7 +223,21 @@ impl<'a> Round<'a> {
                 Ok(id)
             })
         };
-        let Err(error) = submit() else { return Ok(accepted) };
+        let Err(error) = submit() else {
+            let mut array_jobs: Vec<String> = accepted.iter().map(JobId::to_string).collect();
+            let is_mine = if arrays.is_none() {
+                let mine = RoundArray { array_jobs, job_name: array_name(&plan), withdrawn: false };
+                rendering.settle_array(mine.clone())? == mine
+            } else {
+                let second_reduce_job = array_jobs.pop();
+                let mine = RoundJobs { reduce_job: array_jobs.concat(), second_reduce_job };
+                rendering.settle_jobs(mine.clone())? == mine
+            };
+            if !is_mine {
+                self.scheduler.cancel(&accepted)?;
+            }
+            return Ok(is_mine);
+        };
         let round = plan.round;
         match self.queue() {
             Ok(queue) => accepted.extend(queue.jobs(|job, states| {
@@ -325,10 +306,6 @@ impl<'a> Round<'a> {
         lines.extend(arrays.iter().map(|job| format!("scontrol release {job}")));
         Ok(lines)
     }
-}
-
-fn texts(jobs: &[JobId]) -> Vec<String> {
-    jobs.iter().map(JobId::to_string).collect()
 }
 
 fn named_arrays(rendering: &Rendering) -> anyhow::Result<Vec<JobId>> {
