@@ -64,7 +64,7 @@ pub fn status(experiment: &Experiment) -> Result<Summary> {
 
 pub fn ranked(experiment: &Experiment, at_most: usize) -> Result<String> {
     let search = search_data(experiment, &Journal::open_to_look(experiment)?)?;
-    let best = ranking(&ArchitectureRecord::gather(&search.iterations), at_most);
+    let best = ranking(ArchitectureRecord::gather(&search.iterations), at_most);
     Ok(terminal::ranked(&best, search.trainer))
 }
 

@@ -6,7 +6,7 @@ use std::mem;
 
 use derive_more::Deref;
 use indexmap::IndexMap;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use crate::storage::{Event, Iteration, Row, Time};
 
@@ -105,15 +105,15 @@ pub fn first_start(rows: &[Row]) -> Option<Time> {
     rows.iter().filter_map(start).min()
 }
 
-/// How many iterations stand at which event; in JSON each of [`STATUSES`].
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct StatusCounts(BTreeMap<Event, u64>);
+/// How many iterations stand at each of [`STATUSES`].
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct StatusCounts(IndexMap<Event, u64>);
 
 impl StatusCounts {
     pub fn over<'a>(rows: impl IntoIterator<Item = &'a Row>) -> Self {
-        let mut counts = Self::default();
-        rows.into_iter().for_each(|row| *counts.0.entry(row.event).or_default() += 1);
-        counts
+        let mut counts = IndexMap::from(STATUSES.map(|(status, _)| (status, 0)));
+        rows.into_iter().for_each(|row| *counts.entry(row.event).or_default() += 1);
+        Self(counts)
     }
 
     pub fn of(&self, status: Event) -> u64 {
@@ -122,12 +122,6 @@ impl StatusCounts {
 
     pub fn results(&self) -> u64 {
         self.0.iter().filter(|(status, _)| status.is_result()).map(|(_, count)| count).sum()
-    }
-}
-
-impl Serialize for StatusCounts {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(STATUSES.map(|(status, _)| (status, self.of(status))))
     }
 }
 
@@ -168,13 +162,9 @@ impl<'a> ArchitectureRecord<'a> {
         let mut gathered = IndexMap::<&str, Self>::new();
         for row in iterations {
             let Some(architecture) = row.architecture.as_deref() else { continue };
-            let record = gathered.entry(architecture).or_insert(Self {
-                rank: None,
-                architecture,
-                first: row,
-                deciding: row,
-                times_sampled: 0,
-            });
+            let new =
+                Self { rank: None, architecture, first: row, deciding: row, times_sampled: 0 };
+            let record = gathered.entry(architecture).or_insert(new);
             record.times_sampled += 1;
             if weight(row) >= weight(record.deciding) {
                 record.deciding = row;
@@ -185,12 +175,8 @@ impl<'a> ArchitectureRecord<'a> {
 }
 
 /// The best first; of equals the one with fewer parameters, then the earlier one.
-pub fn ranking<'a>(
-    architectures: &[ArchitectureRecord<'a>],
-    at_most: usize,
-) -> Vec<ArchitectureRecord<'a>> {
-    let is_final = |of: &&ArchitectureRecord| final_accuracy(of).is_some();
-    let mut ranked: Vec<_> = architectures.iter().filter(is_final).copied().collect();
+pub fn ranking(mut ranked: Vec<ArchitectureRecord>, at_most: usize) -> Vec<ArchitectureRecord> {
+    ranked.retain(|of| final_accuracy(of).is_some());
     ranked.sort_by_key(|of| {
         let accuracy = final_accuracy(of).map(ordered_bits);
         (Reverse(accuracy), of.parameters.unwrap_or(u64::MAX), of.iteration)
@@ -291,7 +277,7 @@ mod tests {
     #[test]
     fn only_final_accuracies_are_ranked() {
         let iterations = sample::iterations();
-        let ranked = ranking(&ArchitectureRecord::gather(&iterations), 10);
+        let ranked = ranking(ArchitectureRecord::gather(&iterations), 10);
         let order: Vec<u64> = ranked.iter().map(|of| number(of.deciding)).collect();
         assert_eq!(order, [7, 1, 2]);
     }
@@ -310,7 +296,7 @@ mod tests {
             equal(3, "[C]", Some(10)),
             equal(4, "[D]", Some(10)),
         ];
-        let ranked = ranking(&ArchitectureRecord::gather(&iterations), 3);
+        let ranked = ranking(ArchitectureRecord::gather(&iterations), 3);
         let order: Vec<u64> = ranked.iter().map(|of| number(of.deciding)).collect();
         assert_eq!(order, [3, 4, 2]);
     }

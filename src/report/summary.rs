@@ -68,9 +68,10 @@ impl Summary {
         let iterations = &search.iterations;
         let epsilons = EpsilonSummary::of_each(search);
         let counts = StatusCounts::over(iterations);
-        let left = epsilons.iter().map(EpsilonSummary::left).sum();
+        let open = epsilons.iter().filter(|of| !of.exhausted);
+        let left = open.map(|of| of.wanted.unwrap_or(0).saturating_sub(of.results)).sum();
         let time_left = TimeLeft::of(search, left);
-        let best = ranking(&ArchitectureRecord::gather(iterations), 1);
+        let best = ranking(ArchitectureRecord::gather(iterations), 1);
         // What Slurm sets where a task has no GPU.
         let is_cpu = |device: &String| {
             device.starts_with("cpu") || ["NoDevFiles", "-1"].contains(&device.as_str())
@@ -171,11 +172,6 @@ impl EpsilonSummary {
             seconds: Ledger::over(rows.iter().copied()),
             ..Self::default()
         }
-    }
-
-    pub fn left(&self) -> u64 {
-        let wanted = self.wanted.filter(|_| !self.exhausted).unwrap_or(0);
-        wanted.saturating_sub(self.results)
     }
 }
 

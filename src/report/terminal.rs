@@ -258,7 +258,7 @@ mod tests {
             epsilon: Some(1.0 / 3.0),
             ..iteration(12, Event::Trained)
         });
-        let ranking = ranking(&ArchitectureRecord::gather(&iterations), 10);
+        let ranking = ranking(ArchitectureRecord::gather(&iterations), 10);
         assert_golden("report/ranking.txt", &plain(&ranked(&ranking, "synthetic")));
         assert_eq!(ranked(&[], "torch"), "No network has been trained to the end.\n");
     }
@@ -278,7 +278,7 @@ mod tests {
                 epsilon: Some(epsilon),
                 ..iteration(1, Event::Trained)
             }];
-            let ranking = ranking(&ArchitectureRecord::gather(&iterations), 10);
+            let ranking = ranking(ArchitectureRecord::gather(&iterations), 10);
             let text = plain(&ranked(&ranking, "synthetic"));
             prop_assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{}", text);
         }

@@ -13,7 +13,7 @@ use crate::ops::reduce::refit::{newest_predictor, predictor_curves};
 use crate::ops::train::curve::audit_findings;
 use crate::q_learning::QTable;
 use crate::regular_file::{self, SMALL};
-use crate::report::tables::{MOST_ROWS, TableSet};
+use crate::report::tables::{TableSet, add_all};
 use crate::report::{EarlyStopping, SearchData, by_iteration, who_trained};
 use crate::storage::fs::publish;
 use crate::storage::view::files::skip;
@@ -55,7 +55,8 @@ pub(crate) fn write(
         search.predictor_networks = fitted.examples().len() as u64;
         search.predictor_scores = fitted.scores().collect();
     }
-    let tables = TableSet::new(&search, MOST_ROWS);
+    let mut tables = TableSet::default();
+    add_all(&mut tables, &search);
     let folder = experiment.dir().folder(Folder::Tables);
     let context = || format!("failed to create `{}`", folder.display());
     fs::create_dir_all(&folder).with_context(context)?;

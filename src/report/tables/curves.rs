@@ -16,7 +16,7 @@ pub(super) struct OfAttempt<'a, T> {
 }
 
 /// Starts that failed the first-epoch test are included.
-pub(super) fn long(search: &SearchData) -> Table<'_, OfAttempt<'_, CurveRow>> {
+pub(super) fn add_long(set: &mut TableSet, search: &SearchData) {
     let rows = search.curves.iter().flat_map(|(&attempt, curve)| {
         curve.rows.iter().map(move |part| OfAttempt { attempt, part })
     });
@@ -40,7 +40,7 @@ pub(super) fn long(search: &SearchData) -> Table<'_, OfAttempt<'_, CurveRow>> {
         trainer: TRAINER, WHO_TRAINED, |_| search.trainer;
         y_best: SHARE, "Last-epoch accuracy of the best network when the stopping rule was asked";
     });
-    Table { name: "curves_long", columns, rows: rows.collect() }
+    set.add("curves_long", &columns, &Vec::from_iter(rows));
 }
 
 fn attempt_columns<'a, T>() -> Vec<Column<'a, OfAttempt<'a, T>>> {
@@ -52,7 +52,7 @@ fn attempt_columns<'a, T>() -> Vec<Column<'a, OfAttempt<'a, T>>> {
 }
 
 /// The last start of each curve alone.
-pub(super) fn wide(search: &SearchData) -> Table<'_, OfAttempt<'_, Curve>> {
+pub(super) fn add_wide(set: &mut TableSet, search: &SearchData) {
     let architectures: HashMap<_, _> =
         search.iterations.iter().map(|row| (row.iteration, row.architecture.clone())).collect();
     let longest = search.curves.values().map(|curve| curve.last_start().len()).max();
@@ -75,7 +75,7 @@ pub(super) fn wide(search: &SearchData) -> Table<'_, OfAttempt<'_, Curve>> {
         })
     }));
     let rows = search.curves.iter().map(|(&attempt, part)| OfAttempt { attempt, part });
-    Table { name: "curves_wide", columns, rows: rows.collect() }
+    set.add("curves_wide", &columns, &Vec::from_iter(rows));
 }
 
 #[cfg(test)]
@@ -86,7 +86,9 @@ mod tests {
     fn wide_text(epochs: u32, rows: [CurveRow; 3]) -> String {
         let curves = [sample::curve(1, rows)].into();
         let search = SearchData { trainer: "torch", epochs, curves, ..SearchData::default() };
-        wide(&search).files(10)[0].text.clone()
+        let mut set = TableSet::default();
+        add_wide(&mut set, &search);
+        set.files[0].text.clone()
     }
 
     #[test]

@@ -36,7 +36,7 @@ impl VerdictRow<'_> {
     }
 }
 
-pub(super) fn table(search: &SearchData) -> Table<'_, VerdictRow<'_>> {
+pub(super) fn add(set: &mut TableSet, search: &SearchData) {
     let is_verdict = |row: &&Row| {
         row.event == Event::Stopped || row.event == Event::Trained && row.audit == Some(true)
     };
@@ -78,7 +78,7 @@ pub(super) fn table(search: &SearchData) -> Table<'_, VerdictRow<'_>> {
             |row| row.audits?.interval().map(|ends| ends.1);
         trainer: TRAINER, WHO_TRAINED, |_| search.trainer;
     });
-    Table { name: "early_stopping", columns, rows: rows.collect() }
+    set.add("early_stopping", &columns, &Vec::from_iter(rows));
 }
 
 #[cfg(test)]
@@ -107,7 +107,9 @@ mod tests {
             Row { y_best: Some(0.75), ..iteration(5, Event::Stopped) },
         ];
         let search = SearchData { iterations, ..SearchData::default() };
-        let text = table(&search).files(10)[0].text.clone();
+        let mut set = TableSet::default();
+        add(&mut set, &search);
+        let text = &set.files[0].text;
         let mut reader = csv::Reader::from_reader(text.as_bytes());
         let header = reader.headers().unwrap().clone();
         let rows: Vec<_> = reader.records().map(Result::unwrap).collect();

@@ -6,7 +6,7 @@ use crate::report::search::{IMPORTED, SearchData};
 use crate::report::summary::EpsilonSummary;
 use crate::storage::Event;
 
-pub(super) fn table(search: &SearchData) -> Table<'_, EpsilonSummary> {
+pub(super) fn add(set: &mut TableSet, search: &SearchData) {
     let mut columns = columns! { EpsilonSummary:
         epsilon: SHARE, "Share of random actions";
         wanted: COUNT, "Architectures that are to get a result at this epsilon; missing when the \
@@ -43,5 +43,5 @@ pub(super) fn table(search: &SearchData) -> Table<'_, EpsilonSummary> {
         repeats: COUNT,
             "Rows of the replay memory that repeat a network that has its result already";
     });
-    Table { name: "epsilon_summary", columns, rows: EpsilonSummary::of_each(search) }
+    set.add("epsilon_summary", &columns, &EpsilonSummary::of_each(search));
 }

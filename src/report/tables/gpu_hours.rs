@@ -42,7 +42,7 @@ impl HoursRow<'_> {
 const FAILED: [Event; 2] = [Event::Failed, Event::OutOfMemory];
 
 /// The whole search, then each epsilon downwards, then each round.
-pub(super) fn table(search: &SearchData) -> Table<'_, HoursRow<'_>> {
+fn rows(search: &SearchData) -> Vec<HoursRow<'_>> {
     let all = &search.iterations;
     let row = |scope, iterations| HoursRow { scope, iterations, ..HoursRow::default() };
     let mut rows = Vec::new();
@@ -53,6 +53,10 @@ pub(super) fn table(search: &SearchData) -> Table<'_, HoursRow<'_>> {
     for (round, part) in grouped(all, |row| row.round) {
         rows.push(HoursRow { round: Some(round), ..row("round", part) });
     }
+    rows
+}
+
+pub(super) fn add(set: &mut TableSet, search: &SearchData) {
     let columns = columns! { HoursRow:
         scope: one_of("total | epsilon | round"), "What the row sums up: the whole search, one \
             epsilon or one round. Rows of different scopes hold the same iterations: choose one \
@@ -83,7 +87,7 @@ pub(super) fn table(search: &SearchData) -> Table<'_, HoursRow<'_>> {
             estimate, as they are", |row| row.saved_share();
         trainer: TRAINER, WHO_TRAINED, |_| search.trainer;
     };
-    Table { name: "gpu_hours", columns, rows }
+    set.add("gpu_hours", &columns, &rows(search));
 }
 
 #[cfg(test)]
@@ -94,7 +98,7 @@ mod tests {
     #[test]
     fn every_second_of_a_scope_is_counted_once() {
         let search = sample::search("torch");
-        let rows = table(&search).rows;
+        let rows = rows(&search);
         let total = &rows[0];
         // Trained 1 and 2, 360.5 s each; stopped 8; failed 3; lost 5.
         let hours = [&[Event::Trained][..], &[Event::Stopped], &FAILED];

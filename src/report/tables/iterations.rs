@@ -8,9 +8,9 @@ use crate::report::iterations::{ArchitectureRecord, ranking};
 use crate::report::search::{IMPORTED, SearchData};
 use crate::storage::{Event, Row};
 
-pub(super) fn table(search: &SearchData) -> Table<'_, &Row> {
-    let (columns, rows) = (iteration_columns(search), search.iterations.iter().collect());
-    Table { name: "iterations", columns, rows }
+pub(super) fn add(set: &mut TableSet, search: &SearchData) {
+    let rows: Vec<&Row> = search.iterations.iter().collect();
+    set.add("iterations", &iteration_columns(search), &rows);
 }
 
 const WORDS: &str = "claimed | pending | trained | stopped | failed | out_of_memory | imported | \
@@ -83,7 +83,7 @@ pub(super) fn iteration_columns<R: Deref<Target = Row>>(search: &SearchData) -> 
 const TOP: usize = 100;
 
 /// `models`, `top_models`.
-pub(super) fn by_architecture(search: &SearchData) -> [Table<'_, ArchitectureRecord<'_>>; 2] {
+pub(super) fn add_by_architecture(set: &mut TableSet, search: &SearchData) {
     let models = "architecture first_iteration times_sampled iteration status epsilon attempt \
         reward best_validation_accuracy best_epoch last_validation_accuracy epochs \
         predicted_accuracy sigma stop_probability parameters macs layers learning_rate \
@@ -91,12 +91,9 @@ pub(super) fn by_architecture(search: &SearchData) -> [Table<'_, ArchitectureRec
     let top = "rank architecture best_validation_accuracy best_epoch last_validation_accuracy \
         parameters macs layers epsilon iteration times_sampled attempt learning_rate \
         train_seconds trainer";
-    let (columns, rows) = (architecture_columns, ArchitectureRecord::gather(&search.iterations));
-    let ranked = ranking(&rows, TOP);
-    [
-        Table { name: "models", columns: pick(columns(search), models), rows },
-        Table { name: "top_models", columns: pick(columns(search), top), rows: ranked },
-    ]
+    let rows = ArchitectureRecord::gather(&search.iterations);
+    set.add("models", &pick(architecture_columns(search), models), &rows);
+    set.add("top_models", &pick(architecture_columns(search), top), &ranking(rows, TOP));
 }
 
 /// The columns of an architecture, then those of its deciding iteration.

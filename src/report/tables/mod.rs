@@ -1,7 +1,7 @@
 //! The CSV tables of a search, for spreadsheets and statistics programs.
 //!
 //! A table is a list of columns, from which its files and the data dictionary `columns.csv` are
-//! made, so that they cannot disagree. A new one is a file here and a line in [`TableSet`].
+//! made, so that they cannot disagree. A new one is a file here and a line in [`add_all`].
 //!
 //! The rules, which `tests/suite/table_rules.rs` checks: UTF-8; one header row; one fact per cell;
 //! a stable order of columns, new ones at the end; a full stop as decimal point and at most 15
@@ -20,53 +20,20 @@ mod q_table;
 mod spreadsheet;
 mod table;
 
-use table::{Definition, Table, dictionary};
-pub use table::{MOST_ROWS, TableFile};
-
 use super::search::SearchData;
+pub use table::TableSet;
 
-#[derive(Default)]
-pub struct TableSet {
-    /// The data dictionary last.
-    pub files: Vec<TableFile>,
-    /// Which tables were split.
-    pub notices: Vec<String>,
-    dictionary: Vec<Definition>,
-}
-
-impl TableSet {
-    /// `most_rows` a file, [`MOST_ROWS`] but in tests.
-    pub fn new(search: &SearchData, most_rows: usize) -> Self {
-        let mut set = Self::default();
-        set.add(&iterations::table(search), most_rows);
-        iterations::by_architecture(search).iter().for_each(|table| set.add(table, most_rows));
-        set.add(&epsilon_summary::table(search), most_rows);
-        set.add(&curves::long(search), most_rows);
-        set.add(&curves::wide(search), most_rows);
-        set.add(&q_table::table(search), most_rows);
-        set.add(&gpu_hours::table(search), most_rows);
-        set.add(&early_stopping::table(search), most_rows);
-        set.add(&predictor_scores::table(search), most_rows);
-        let dictionary = dictionary(std::mem::take(&mut set.dictionary));
-        set.files.extend(dictionary.files(MOST_ROWS));
-        set
-    }
-
-    fn add<R>(&mut self, table: &Table<R>, most_rows: usize) {
-        let files = table.files(most_rows);
-        if let [first, .., last] = files.as_slice() {
-            self.notices.push(format!(
-                "`{}` has {} rows, more than a spreadsheet opens: it is split into {} files, up \
-                 to `{}`",
-                first.name,
-                table.rows.len(),
-                files.len(),
-                last.name
-            ));
-        }
-        self.dictionary.extend(files.iter().flat_map(|file| table.definitions(&file.name)));
-        self.files.extend(files);
-    }
+pub fn add_all(set: &mut TableSet, search: &SearchData) {
+    iterations::add(set, search);
+    iterations::add_by_architecture(set, search);
+    epsilon_summary::add(set, search);
+    curves::add_long(set, search);
+    curves::add_wide(set, search);
+    q_table::add(set, search);
+    gpu_hours::add(set, search);
+    early_stopping::add(set, search);
+    predictor_scores::add(set, search);
+    set.add_dictionary();
 }
 
 #[cfg(test)]
@@ -79,20 +46,28 @@ mod tests {
     use crate::report::sample::{self, iteration};
     use crate::storage::{Event, Row};
 
+    fn of(search: &SearchData) -> TableSet {
+        let mut set = TableSet::default();
+        add_all(&mut set, search);
+        set
+    }
+
     fn of_sample(most_rows: usize) -> TableSet {
-        TableSet::new(&sample::search("torch"), most_rows)
+        let mut set = TableSet { most_rows, ..TableSet::default() };
+        add_all(&mut set, &sample::search("torch"));
+        set
     }
 
     #[test]
     fn the_tables_are_the_accepted_ones() {
-        for file in of_sample(MOST_ROWS).files {
+        for file in of(&sample::search("torch")).files {
             assert_golden(&format!("tables/{}", file.name), &file.text);
         }
     }
 
     #[test]
     fn a_search_that_has_not_begun_has_tables_of_headers() {
-        let tables = TableSet::new(&SearchData::default(), MOST_ROWS);
+        let tables = of(&SearchData::default());
         for file in tables.files.iter().filter(|file| file.name != "columns.csv") {
             assert_eq!(file.text.lines().count(), 1, "{}", file.name);
         }
@@ -113,12 +88,12 @@ mod tests {
         assert!(tables.notices.iter().any(|of| of == notice));
         let dictionary = &tables.files.last().unwrap().text;
         assert!(tables.files.iter().all(|file| dictionary.contains(&file.name)));
-        assert!(of_sample(MOST_ROWS).notices.is_empty());
+        assert!(of(&sample::search("torch")).notices.is_empty());
     }
 
     #[test]
     fn a_synthetic_trainer_is_marked_in_every_row() {
-        let tables = TableSet::new(&sample::search("synthetic"), MOST_ROWS);
+        let tables = of(&sample::search("synthetic"));
         for file in tables.files.iter().filter(|file| file.name != "columns.csv") {
             // The sample has one imported network, in three of the tables.
             let marks = ["synthetic", "imported"];
@@ -148,7 +123,7 @@ mod tests {
                 ..iteration(1, Event::Lost)
             };
             let search = SearchData { iterations: vec![row], ..SearchData::default() };
-            for file in TableSet::new(&search, MOST_ROWS).files {
+            for file in of(&search).files {
                 for record in csv::Reader::from_reader(file.text.as_bytes()).records() {
                     for cell in &record.unwrap() {
                         let is_plain = cell.is_empty() || cell.parse::<f64>().is_ok();

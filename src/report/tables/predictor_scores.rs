@@ -18,7 +18,7 @@ pub(super) struct ScoresRow {
 }
 
 /// One row for each number of epochs after which something was or would be predicted.
-pub(super) fn table(search: &SearchData) -> Table<'_, (u32, ScoresRow)> {
+pub(super) fn add(set: &mut TableSet, search: &SearchData) {
     let columns = columns! { (u32, ScoresRow):
         observed_epochs: POSITIVE, "Epochs from which the last one is predicted", |row| row.0;
         full_curves: COUNT, "Networks trained to the end when the newest predictor was fitted",
@@ -41,7 +41,7 @@ pub(super) fn table(search: &SearchData) -> Table<'_, (u32, ScoresRow)> {
             |row| mean(&row.1.errors_over_sigma);
         trainer: TRAINER, WHO_TRAINED, |_| search.trainer;
     };
-    Table { name: "predictor_scores", columns, rows: rows(search).into_iter().collect() }
+    set.add("predictor_scores", &columns, &Vec::from_iter(rows(search)));
 }
 
 /// The paper trusts sigma; the networks that finish, though chosen by looking good, test it.

@@ -6,7 +6,7 @@ use crate::space::{Action, StateKey, StateTuple};
 
 type QValue = (StateKey, Action, f64);
 
-pub(super) fn table(search: &SearchData) -> Table<'_, QValue> {
+pub(super) fn add(set: &mut TableSet, search: &SearchData) {
     let columns = columns! { QValue:
         state_depth: COUNT, "Number of layers placed so far", |row| row.0.depth;
         state_layer: one_of("start | conv | pool | fc | gap"), "Kind of the last layer placed: \
@@ -38,7 +38,7 @@ pub(super) fn table(search: &SearchData) -> Table<'_, QValue> {
         q_value: NUMBER, "Reward expected of the action", |row| row.2;
         trainer: TRAINER, WHO_TRAINED, |_| search.trainer;
     };
-    Table { name: "q_table", columns, rows: search.q_values.clone() }
+    set.add("q_table", &columns, &search.q_values);
 }
 
 fn last((state, ..): &QValue) -> StateTuple {

@@ -1,5 +1,7 @@
 //! Columns, tables of them, their files, and the data dictionary of these, `columns.csv`.
 
+use smart_default::SmartDefault;
+
 use super::cell::Cell;
 
 /// Type, unit and allowed values in the words of the dictionary.
@@ -85,9 +87,6 @@ pub(super) fn pick<'a, R>(mut columns: Vec<Column<'a, R>>, names: &str) -> Vec<C
     names.split_whitespace().map(take).collect()
 }
 
-/// Rows of one file: what spreadsheets can open.
-pub const MOST_ROWS: usize = 1_000_000;
-
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableFile {
     /// `iterations.csv` or, from the second part of a split table on, `curves_long_2.csv`.
@@ -95,55 +94,65 @@ pub struct TableFile {
     pub text: String,
 }
 
-pub(super) struct Table<'a, R> {
-    /// Name of the file without `.csv`.
-    pub(super) name: &'static str,
-    /// In order; new ones go to the end, so that readers by position go on working.
-    pub(super) columns: Vec<Column<'a, R>>,
-    pub(super) rows: Vec<R>,
+#[derive(SmartDefault)]
+pub struct TableSet {
+    pub files: Vec<TableFile>,
+    /// Which tables were split.
+    pub notices: Vec<String>,
+    pub(super) dictionary: Vec<Definition>,
+    /// Of one file: what spreadsheets can open.
+    #[default = 1_000_000]
+    pub most_rows: usize,
 }
 
-impl<R> Table<'_, R> {
-    pub(super) fn files(&self, most_rows: usize) -> Vec<TableFile> {
+impl TableSet {
+    /// Of columns, new ones go to the end, so that readers by position go on working.
+    pub(super) fn add<R>(&mut self, table: &str, columns: &[Column<R>], rows: &[R]) {
         // A table without rows has its header.
-        let parts = 1..=self.rows.len().div_ceil(most_rows).max(1);
-        let file = |part| {
+        let parts = rows.len().div_ceil(self.most_rows).max(1);
+        for part in 1..=parts {
             let number = if part > 1 { format!("_{part}") } else { String::new() };
-            let rows = self.rows.chunks(most_rows).nth(part - 1).unwrap_or_default();
-            let text = self.text(rows).expect("writing into memory does not fail");
-            TableFile { name: format!("{}{number}.csv", self.name), text }
-        };
-        parts.map(file).collect()
-    }
-
-    fn text(&self, rows: &[R]) -> csv::Result<String> {
-        let mut writer = csv::Writer::from_writer(Vec::new());
-        writer.write_record(self.columns.iter().map(|it| &it.definition.column))?;
-        for row in rows {
-            writer.write_record(self.columns.iter().map(|it| (it.text)(row)))?;
+            let part = rows.chunks(self.most_rows).nth(part - 1).unwrap_or_default();
+            let name = format!("{table}{number}.csv");
+            self.define(&name, columns);
+            self.files.push(TableFile { name, text: text(columns, part) });
         }
-        let bytes = writer.into_inner().map_err(csv::IntoInnerError::into_error)?;
-        Ok(String::from_utf8(bytes).expect("cells are text"))
+        if parts > 1 {
+            self.notices.push(format!(
+                "`{table}.csv` has {} rows, more than a spreadsheet opens: it is split into \
+                 {parts} files, up to `{table}_{parts}.csv`",
+                rows.len()
+            ));
+        }
     }
 
-    /// Of the columns of one of its files.
-    pub(super) fn definitions(&self, file: &str) -> Vec<Definition> {
+    fn define<R>(&mut self, file: &str, columns: &[Column<R>]) {
         let of = |it: &Column<R>| Definition { file: file.to_owned(), ..it.definition.clone() };
-        self.columns.iter().map(of).collect()
+        self.dictionary.extend(columns.iter().map(of));
+    }
+
+    pub(super) fn add_dictionary(&mut self) {
+        let columns = columns! { Definition:
+            file: TEXT, "Name of the file";
+            column: TEXT, "Name of the column in its header";
+            type: one_of("integer | number | boolean | time | word | architecture | text"),
+                "Kind of value; an empty cell is a missing value in every column",
+                |row| row.domain.0;
+            unit: TEXT, "Unit of the numbers, if they have one", |row| row.domain.1;
+            meaning: TEXT, "What the column holds";
+            allowed_values: TEXT, "Which values there can be", |row| row.domain.2;
+        };
+        let name = "columns.csv".to_owned();
+        self.define(&name, &columns);
+        self.files.push(TableFile { name, text: text(&columns, &self.dictionary) });
     }
 }
 
-pub(super) fn dictionary<'a>(rows: Vec<Definition>) -> Table<'a, Definition> {
-    let columns = columns! { Definition:
-        file: TEXT, "Name of the file";
-        column: TEXT, "Name of the column in its header";
-        type: one_of("integer | number | boolean | time | word | architecture | text"),
-            "Kind of value; an empty cell is a missing value in every column", |row| row.domain.0;
-        unit: TEXT, "Unit of the numbers, if they have one", |row| row.domain.1;
-        meaning: TEXT, "What the column holds";
-        allowed_values: TEXT, "Which values there can be", |row| row.domain.2;
-    };
-    let mut table = Table { name: "columns", columns, rows };
-    table.rows.extend(table.definitions("columns.csv"));
-    table
+fn text<R>(columns: &[Column<R>], rows: &[R]) -> String {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let mut write = |row: Vec<String>| writer.write_record(row).expect("memory takes any text");
+    write(columns.iter().map(|it| it.definition.column.clone()).collect());
+    rows.iter().for_each(|row| write(columns.iter().map(|it| (it.text)(row)).collect()));
+    let bytes = writer.into_inner().expect("memory takes any text");
+    String::from_utf8(bytes).expect("cells are text")
 }
