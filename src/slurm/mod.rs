@@ -37,8 +37,8 @@ pub use sbatch::Slurm;
 /// What a search asks of a scheduler; another one is a file with an implementation of this. A held
 /// array is found again by its name, released when a file names it, and cancelled otherwise.
 pub trait Scheduler {
-    /// Asks whether a job could ever start, without submitting it; returns the scheduler's words
-    /// when it could not now, [`SlurmError::Impossible`] when it never can.
+    /// Asks whether a job could start: the scheduler's words when it could not now,
+    /// [`SlurmError::Impossible`] when it never can.
     fn test(&self, job: &JobSpec) -> Result<Option<String>, SlurmError>;
 
     /// [`SlurmError::SubmitLimit`] when the user may queue no more now.

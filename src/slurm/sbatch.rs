@@ -40,9 +40,8 @@ impl Slurm {
             .map_err(|line| answer.unreadable(&line, "`EndTime=` and a time"))
     }
 
-    /// Asks for this task to be ended now, with TERM first, and started again later; `false` when
-    /// that is forbidden (`--no-requeue`, or by the cluster). Never in answer to TERM: such a job
-    /// cannot be cancelled, since `scancel` sends TERM too.
+    /// Ends this task now, to start again later; `false` when that is forbidden. Never in answer to
+    /// TERM: such a job cannot be cancelled, since `scancel` sends TERM too.
     pub fn requeue(&self, task: TaskId) -> Result<bool, SlurmError> {
         let answer = self.ask("scontrol", ["requeue", &task.to_string()])?;
         let is_forbidden = answer.failed_with("Requested operation is presently disabled");

@@ -36,17 +36,16 @@ pub(crate) fn test(
     folder: &Path,
     scheduler: &dyn Scheduler,
 ) -> Result<Vec<String>, SlurmError> {
-    let mut said = Vec::new();
     let array = plan.parts.first().map(|&tasks| ("a task", array_job(plan, folder, tasks, None)));
-    for (work, job) in array.into_iter().chain([("the reduce", reduce_job(plan, folder))]) {
+    let jobs = array.into_iter().chain([("the reduce", reduce_job(plan, folder))]);
+    let tested = jobs.map(|(work, job)| {
         let words = scheduler.test(&job)?;
-        said.extend(words.map(|it| format!("{work} cannot start now, the scheduler says: {it}")));
-    }
-    Ok(said)
+        Ok(words.map(|it| format!("{work} cannot start now, the scheduler says: {it}")))
+    });
+    tested.flatten_ok().collect()
 }
 
-/// Submits the arrays, held, or behind `arrays` the reduce, and a second one that runs if the first
-/// fails.
+/// Submits the arrays, held, or behind `arrays` the reduce and one that runs if it fails.
 pub(crate) fn submit_jobs(
     plan: &RoundPlan,
     folder: &Path,
@@ -92,7 +91,7 @@ fn time_until(then: Timestamp, now: Timestamp) -> Duration {
     Duration::from_secs(left.as_secs() + 1)
 }
 
-/// Why no round follows one though the schedule is not finished.
+/// Why no round follows though the schedule is not finished.
 pub(crate) struct EndOfChain {
     pub reason: String,
     /// Whether a person asked for it; else nothing is gained before something is corrected.

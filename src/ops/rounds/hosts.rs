@@ -25,8 +25,7 @@ use crate::storage::{
 
 const IN_A_ROW: usize = 3;
 
-/// A task on a host. `began` and `ended` are places in the order of time: row n of the log, from 0,
-/// has 2 n + 1; a refusal before it has 2 n.
+/// `began` and `ended` are places in time: row n of the log has 2 n + 1, a refusal before it 2 n.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct HostTask<'a> {
     pub host: &'a str,
@@ -46,8 +45,8 @@ pub(crate) fn refusals(experiment: &Experiment) -> Result<Vec<TaskRefusal>, Stor
     rounds.map(of_round).flatten_ok().collect()
 }
 
-/// All tasks in the order in which they ended, then those under way. A claim counts for the host of
-/// its attempt, as its `claimed` row has it.
+/// In the order in which they ended, then those under way. A claim counts for the host of its
+/// attempt.
 pub(crate) fn tasks<'a>(rows: &'a [Row], refusals: &'a [TaskRefusal]) -> Vec<HostTask<'a>> {
     let mut open = BTreeMap::new();
     let (mut tasks, mut halted) = (Vec::new(), 0);

@@ -190,8 +190,7 @@ pub(crate) fn submit_round(round: &Round<'_>, asked: &RoundPlan) -> anyhow::Resu
 const ROUNDS_TO_CANCEL: usize = 3;
 
 /// Claims stay open until `submit` goes on. A reduce that runs is not cancelled: it takes seconds,
-/// learns what was found, and sees the `halted` row before it submits the next round or right
-/// after.
+/// learns what was found, and sees the `halted` row.
 pub fn cancel(experiment: &Experiment) -> anyhow::Result<Vec<String>> {
     // Written first: every process that starts from now on sees it and ends. Jobs that are not in
     // the queue below are cancelled by their submitter, which reads it afterwards.
