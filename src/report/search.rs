@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::predictor::{AuditFindings, Scores};
 use crate::q_learning::{EpsilonStage, StageCounts};
 use crate::space::{Action, StateKey};
-use crate::storage::{Attempt, Curve, Event, Row};
+use crate::storage::{Attempt, Curve, Event, Iteration, Row};
 
 /// A search as read from its files. `status` leaves empty what the tables alone show.
 #[derive(Debug, Clone, Default)]
@@ -27,6 +27,13 @@ pub struct SearchData {
     pub predictor_networks: u64,
     /// Sigma, and the scores on networks left out of the fit, by observed epochs from 1.
     pub predictor_scores: Vec<(f64, Scores)>,
+}
+
+impl SearchData {
+    pub fn row_of(&self, iteration: Iteration) -> Option<&Row> {
+        let found = self.iterations.binary_search_by_key(&Some(iteration), |row| row.iteration);
+        found.ok().map(|place| &self.iterations[place])
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]

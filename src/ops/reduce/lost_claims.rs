@@ -107,13 +107,10 @@ fn check_ended(experiment: &Experiment, job: &str) -> Result<()> {
     Ok(())
 }
 
-fn ended_claims(
-    knowledge: &Knowledge,
-    ended_jobs: &BTreeSet<String>,
-) -> Vec<(Attempt, &'static str)> {
+fn ended_claims(knowledge: &Knowledge, jobs: &BTreeSet<String>) -> Vec<(Attempt, &'static str)> {
     let now: Time = Timestamp::now().into();
     let reason = |open: &Open| match open {
-        _ if ended_jobs.contains(&open.job) => Some("its array has ended"),
+        _ if jobs.contains(&open.job) => Some("its array has ended"),
         _ if open.job == LOCAL && is_gone(&open.task) => Some("its process is gone"),
         _ => (open.expires_at <= now).then_some("its time is over"),
     };

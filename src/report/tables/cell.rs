@@ -1,17 +1,19 @@
 //! How a value is written into a cell.
 
+use std::num::NonZeroU32;
+
 use super::spreadsheet::{is_computed, is_guessed};
 use crate::outcome::Accuracy;
 use crate::storage::{Event, Iteration, Time};
 
 /// Before quoting. An empty text is a missing value: not known, or not applicable.
-pub(super) trait Cell {
+pub(super) trait CellValue {
     fn text(&self) -> String;
 }
 
 macro_rules! written_as_displayed {
     ($($of:ty),*) => {
-        $(impl Cell for $of {
+        $(impl CellValue for $of {
             fn text(&self) -> String {
                 self.to_string()
             }
@@ -20,12 +22,12 @@ macro_rules! written_as_displayed {
 }
 
 // `&'static str`: words of this program.
-written_as_displayed!(u32, u64, bool, Event, Iteration, Time, &'static str);
+written_as_displayed!(u32, u64, NonZeroU32, bool, Event, Iteration, Time, &'static str);
 
 /// At most 15 significant digits and 20 decimals, never an exponent: what a spreadsheet keeps and
 /// shows (measured with LibreOffice). What is not finite, such as the loss of a network that
 /// diverged, is missing.
-impl Cell for f64 {
+impl CellValue for f64 {
     fn text(&self) -> String {
         if !self.is_finite() {
             return String::new();
@@ -50,13 +52,13 @@ impl Cell for f64 {
 const SIGNIFICANT_DIGITS: usize = 15;
 const MOST_DECIMALS: usize = 20;
 
-impl Cell for Accuracy {
+impl CellValue for Accuracy {
     fn text(&self) -> String {
         self.value().text()
     }
 }
 
-impl<T: Cell> Cell for Option<T> {
+impl<T: CellValue> CellValue for Option<T> {
     fn text(&self) -> String {
         self.as_ref().map_or_else(String::new, T::text)
     }
@@ -68,7 +70,7 @@ const LONGEST: usize = 32_000;
 /// Text of other programs and people, on one line. Of absolute paths the last part stays
 /// (`.../name`): tables are handed on, and homes are private. What a spreadsheet might take for
 /// anything else than text, and what begins with an apostrophe, gets an apostrophe before it.
-impl Cell for String {
+impl CellValue for String {
     fn text(&self) -> String {
         let line: Vec<_> = self
             .split(|c: char| c.is_whitespace() || c.is_control())

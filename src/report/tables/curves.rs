@@ -1,7 +1,5 @@
 //! `curves_long.csv` and `curves_wide.csv`: the learning curves, an epoch a row and a curve a row.
 
-use std::collections::HashMap;
-
 use derive_more::Deref;
 
 use super::table::*;
@@ -53,14 +51,12 @@ fn attempt_columns<'a, T>() -> Vec<Column<'a, OfAttempt<'a, T>>> {
 
 /// The last start of each curve alone.
 pub(super) fn add_wide(set: &mut TableSet, search: &SearchData) {
-    let architectures: HashMap<_, _> =
-        search.iterations.iter().map(|row| (row.iteration, row.architecture.clone())).collect();
     let longest = search.curves.values().map(|curve| curve.last_start().len()).max();
     let width = longest.unwrap_or(0).max(search.epochs as usize);
     let mut columns = attempt_columns();
     columns.extend(columns! { OfAttempt<Curve>:
         architecture: ARCHITECTURE, "The network's layers",
-            move |row| architectures.get(&Some(row.attempt.iteration)).cloned().flatten();
+            |row| search.row_of(row.attempt.iteration)?.architecture.clone();
         trainer: TRAINER, WHO_TRAINED, |_| search.trainer;
     });
     // Two digits or more, so that the names sort as the epochs.

@@ -1,6 +1,5 @@
 //! `iterations.csv`: one row per iteration; `models.csv`, `top_models.csv`: one per architecture.
 
-use std::collections::BTreeSet;
 use std::ops::Deref;
 
 use super::table::*;
@@ -13,21 +12,11 @@ pub(super) fn add(set: &mut TableSet, search: &SearchData) {
     set.add("iterations", &iteration_columns(search), &rows);
 }
 
-const WORDS: &str = "claimed | pending | trained | stopped | failed | out_of_memory | imported | \
-    reused | lost | void";
-
-/// A job or task of Slurm; what a local process has in its place is no number.
-fn number(text: &Option<String>) -> Option<u64> {
-    text.as_ref()?.parse().ok()
-}
-
 pub(super) fn iteration_columns<R: Deref<Target = Row>>(search: &SearchData) -> Vec<Column<'_, R>> {
-    let is_imported = |row: &&Row| row.event == Event::Imported;
-    let imported: BTreeSet<_> =
-        search.iterations.iter().filter(is_imported).map(|row| row.iteration).collect();
     columns! { R:
         iteration: POSITIVE, "Number of the sampled architecture";
-        status: one_of(WORDS), "What has become of the iteration: claimed and pending are under \
+        status: one_of("claimed | pending | trained | stopped | failed | out_of_memory | \
+            imported | reused | lost | void"), "What has become of the iteration: claimed and pending are under \
             way; lost and void have no result; reused took the result of of_iteration",
             |row| row.event;
         epsilon: SHARE, "Share of random actions when it was sampled";
@@ -64,13 +53,17 @@ pub(super) fn iteration_columns<R: Deref<Target = Row>>(search: &SearchData) -> 
         reason: TEXT, "Why it failed, was lost, or the like";
         device: TEXT, "Device that trained";
         host: TEXT, "Machine that trained";
-        job: COUNT, "Slurm array; missing for local processes", |row| number(&row.job);
-        task: COUNT, "Element of the array; missing for local processes", |row| number(&row.task);
+        // What a local process has in their place is no number.
+        job: COUNT, "Slurm array; missing for local processes",
+            |row| row.job.as_ref()?.parse::<u64>().ok();
+        task: COUNT, "Element of the array; missing for local processes",
+            |row| row.task.as_ref()?.parse::<u64>().ok();
         started_at: TIME, "When the attempt began";
         time: TIME, "When the newest row of the replay log was written";
-        trainer: TRAINER, WHO_TRAINED, move |row| {
-            let result = row.of_iteration.or(row.iteration);
-            if imported.contains(&result) { IMPORTED } else { search.trainer }
+        trainer: TRAINER, WHO_TRAINED, |row| {
+            let result = row.of_iteration.or(row.iteration).and_then(|it| search.row_of(it));
+            let is_imported = result.is_some_and(|row| row.event == Event::Imported);
+            if is_imported { IMPORTED } else { search.trainer }
         };
         repeat: POSITIVE, "Which training of the architecture it is; above 1 only where a list of \
             networks is trained several times";

@@ -1,6 +1,6 @@
 //! `predictor_scores.csv`: how well the last epoch is predicted, by the number of observed epochs.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use super::table::*;
 use crate::predictor::Scores;
@@ -48,11 +48,9 @@ pub(super) fn add(set: &mut TableSet, search: &SearchData) {
 fn rows(search: &SearchData) -> BTreeMap<u32, ScoresRow> {
     let fitted = |&fitted| ScoresRow { fitted: Some(fitted), ..ScoresRow::default() };
     let mut rows: BTreeMap<_, _> = (1..).zip(search.predictor_scores.iter().map(fitted)).collect();
-    let trained = search.iterations.iter().filter(|row| row.event == Event::Trained);
-    let finals: HashMap<_, f64> =
-        trained.filter_map(|row| Some((row.iteration, row.last_validation_accuracy?))).collect();
     for (attempt, curve) in &search.curves {
-        let Some(last) = finals.get(&Some(attempt.iteration)) else { continue };
+        let trained = search.row_of(attempt.iteration).filter(|row| row.event == Event::Trained);
+        let Some(last) = trained.and_then(|row| row.last_validation_accuracy) else { continue };
         for epoch in curve.last_start().iter().filter(|epoch| epoch.epoch > 0) {
             if let (Some(predicted), Some(sigma)) = (epoch.predicted_accuracy, epoch.sigma) {
                 let row = rows.entry(epoch.epoch).or_default();

@@ -1,11 +1,14 @@
 //! `q_table.csv`: the Q-values, one row per state and action.
 
+use std::num::NonZeroU32;
+
 use super::table::*;
 use crate::report::search::SearchData;
 use crate::space::{Action, StateKey, StateTuple};
 
 type QValue = (StateKey, Action, f64);
 
+/// The published tuples have 0 for a size that the kind of layer lacks.
 pub(super) fn add(set: &mut TableSet, search: &SearchData) {
     let columns = columns! { QValue:
         state_depth: COUNT, "Number of layers placed so far", |row| row.0.depth;
@@ -15,12 +18,12 @@ pub(super) fn add(set: &mut TableSet, search: &SearchData) {
         state_filters: POSITIVE, "Filters of the last layer, a convolution",
             |row| of_kind("conv", last(row));
         state_kernel: PIXELS, "Side of the kernel or window of the last layer",
-            |row| size(last(row).filter_size);
-        state_stride: PIXELS, "Stride of the last layer", |row| size(last(row).stride);
+            |row| NonZeroU32::new(last(row).filter_size);
+        state_stride: PIXELS, "Stride of the last layer", |row| NonZeroU32::new(last(row).stride);
         state_fc_index: COUNT, "Fully connected layers before the last layer, which is one itself",
             |row| of_kind("fc", last(row));
         state_fc_width: POSITIVE, "Neurons of the last layer, a fully connected one",
-            |row| size(last(row).fc_size);
+            |row| NonZeroU32::new(last(row).fc_size);
         state_size_bin: PIXELS,
             "Side of the representation, as the least of its bin: 8 and more, 4 to 7, at most 3",
             |row| row.0.bin.size();
@@ -31,10 +34,11 @@ pub(super) fn add(set: &mut TableSet, search: &SearchData) {
         action_filters: POSITIVE, "Filters of the layer to be placed, a convolution",
             |row| of_kind("conv", next(row));
         action_kernel: PIXELS, "Side of the kernel or window of the layer to be placed",
-            |row| size(next(row).filter_size);
-        action_stride: PIXELS, "Stride of the layer to be placed", |row| size(next(row).stride);
+            |row| NonZeroU32::new(next(row).filter_size);
+        action_stride: PIXELS, "Stride of the layer to be placed",
+            |row| NonZeroU32::new(next(row).stride);
         action_fc_width: POSITIVE, "Neurons of the layer to be placed, a fully connected one",
-            |row| size(next(row).fc_size);
+            |row| NonZeroU32::new(next(row).fc_size);
         q_value: NUMBER, "Reward expected of the action", |row| row.2;
         trainer: TRAINER, WHO_TRAINED, |_| search.trainer;
     };
@@ -51,11 +55,6 @@ fn next((state, action, _): &QValue) -> StateTuple {
         placed @ StateTuple { terminate: 0, .. } => placed,
         end => StateTuple { layer_type: "softmax", filter_size: 0, stride: 0, fc_size: 0, ..end },
     }
-}
-
-/// The published tuples have 0 for a size that the kind of layer lacks.
-fn size(size: u32) -> Option<u32> {
-    (size > 0).then_some(size)
 }
 
 fn of_kind(kind: &str, layer: StateTuple) -> Option<u32> {

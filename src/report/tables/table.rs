@@ -2,7 +2,7 @@
 
 use smart_default::SmartDefault;
 
-use super::cell::Cell;
+use super::cell::CellValue;
 
 /// Type, unit and allowed values in the words of the dictionary.
 pub(super) type Domain = (&'static str, &'static str, &'static str);
@@ -54,7 +54,7 @@ pub(super) struct Column<'a, R> {
     text: Box<dyn Fn(&R) -> String + 'a>,
 }
 
-pub(super) fn column<'a, R, V: Cell>(
+pub(super) fn column<'a, R, V: CellValue>(
     name: impl ToString,
     domain: Domain,
     meaning: impl ToString,
