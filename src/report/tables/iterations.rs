@@ -16,9 +16,9 @@ pub(super) fn iteration_columns<R: Deref<Target = Row>>(search: &SearchData) -> 
     columns! { R:
         iteration: POSITIVE, "Number of the sampled architecture";
         status: one_of("claimed | pending | trained | stopped | failed | out_of_memory | \
-            imported | reused | lost | void"), "What has become of the iteration: claimed and pending are under \
-            way; lost and void have no result; reused took the result of of_iteration",
-            |row| row.event;
+            imported | reused | lost | void"),
+            "What has become of the iteration: claimed and pending are under way; lost and void \
+            have no result; reused took the result of of_iteration", |row| row.event;
         epsilon: SHARE, "Share of random actions when it was sampled";
         round: POSITIVE, "Round in which it was sampled";
         architecture: ARCHITECTURE, "The network's layers";
