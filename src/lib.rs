@@ -81,7 +81,7 @@ pub mod internals {
         read_recorded, score_regressor,
     };
     pub use crate::storage::{
-        Attempt, Claimant, CurveRow, CurveSummary, CurveWriter, Event, Knowledge, LogPosition, Row,
-        Time, Training, Trust, WritableReplayLog, search_state::Record,
+        Attempt, Claimant, Curve, CurveRow, Event, Knowledge, LogPosition, Row, Time, Trust,
+        WritableReplayLog, search_state::Record,
     };
 }

@@ -11,16 +11,17 @@
 //! rows that were never written are forgotten.
 
 use std::mem;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use crate::ops::Experiment;
+use crate::ops::{Experiment, Refusal};
 use crate::q_learning::QTable;
 use crate::storage::view::files::{set_aside, skip};
 use crate::storage::view::{Learned, View, ViewParams};
 use crate::storage::{
-    Event, ExclusiveGuard, ExperimentDir, Knowledge, LockTimeout, LogPosition, ReplayLog, Row,
-    StorageError, Tail, WritableReplayLog,
+    Attempt, Event, ExclusiveGuard, ExperimentDir, Knowledge, LockTimeout, LogPosition, ReplayLog,
+    Row, StorageError, Tail, WritableReplayLog,
 };
 
 /// Bytes of the log that are too many to be read under the exclusive lock: about 100 rows.
@@ -90,6 +91,14 @@ impl Journal {
     pub fn open(experiment: &Experiment) -> anyhow::Result<Self> {
         experiment.dir().make_folders()?;
         Self::open_with(experiment, false)
+    }
+
+    /// Refuses a log that lacks the rows of an attempt whose files are there.
+    pub fn open_checked(experiment: &Experiment) -> anyhow::Result<Self> {
+        let files = AttemptFiles::list(experiment.dir())?;
+        let journal = Self::open(experiment)?;
+        files.check(journal.state())?;
+        Ok(journal)
     }
 
     /// Waits 2 s for the lock, then takes what is there.
@@ -333,6 +342,50 @@ impl Transaction<'_> {
             self.replay.cursor = self.guard.read_from(&self.replay.cursor)?.cursor;
         }
         Ok(())
+    }
+}
+
+/// Files of attempts: to be listed before the log is read, so that the log holds the claim of each.
+///
+/// An attempt begins with a row of the log, so a file of one without any row means that rows were
+/// lost: the log was put back from an older copy, or its server has lost its last seconds. It would
+/// be in the way of the attempt that gets its number.
+#[derive(Debug, Clone)]
+pub(crate) struct AttemptFiles {
+    pub curves: Vec<(Attempt, PathBuf)>,
+    pub results: Vec<(Attempt, PathBuf)>,
+    pub checkpoints: Vec<(Attempt, PathBuf)>,
+}
+
+impl AttemptFiles {
+    pub fn list(dir: &ExperimentDir) -> Result<Self, StorageError> {
+        Ok(Self {
+            curves: dir.list_curves()?,
+            results: dir.list_results()?,
+            checkpoints: dir.list_checkpoints()?,
+        })
+    }
+
+    pub fn unknown(&self, knows: impl Fn(Attempt) -> bool) -> impl Iterator<Item = &Path> {
+        let all = self.curves.iter().chain(&self.results).chain(&self.checkpoints);
+        all.filter(move |(attempt, _)| !knows(*attempt)).map(|(_, path)| path.as_path())
+    }
+
+    /// Refuses to go on where the log, read after they were listed, lacks the rows of one.
+    pub fn check(&self, knowledge: &Knowledge) -> Result<(), Refusal> {
+        let mut unknown = self.unknown(|attempt| knowledge.has_begun(attempt));
+        let Some(file) = unknown.next() else { return Ok(()) };
+        let others = match unknown.count() {
+            0 => String::new(),
+            others => format!(" (and {others} other files)"),
+        };
+        Err(Refusal::Damage(format!(
+            "the log lacks rows: `{}`{others} is there, and no row of it (the next iteration would \
+             be {}; put back the newer log if it was replaced by an older copy, else `metaqnn \
+             verify --repair` sets such files aside)",
+            file.display(),
+            knowledge.next_iteration
+        )))
     }
 }
 

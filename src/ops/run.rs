@@ -6,8 +6,6 @@
 
 use std::env;
 use std::process::ExitStatus;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,10 +14,9 @@ use anyhow::{Context, bail};
 use crate::ops::journal::Journal;
 use crate::ops::reduce::lost_claims::EndedJobs;
 use crate::ops::reduce::{reduce, tables};
-use crate::ops::train::sleep_unless;
 use crate::ops::{Experiment, Refusal, TrainEvent};
 use crate::storage::{Event, Trust};
-use crate::training::{ChildCommand, ChildProcess, Output, Signal, TICK};
+use crate::training::{ChildCommand, ChildProcess, Interrupt, Output, Signal, TICK};
 
 /// Deaths of workers in a row, without a result between them, after which the search gives up.
 const MOST_DEATHS: u32 = 3;
@@ -41,7 +38,7 @@ pub fn run(
     workers: u32,
     on_event: &mut dyn FnMut(usize, &TrainEvent),
 ) -> anyhow::Result<()> {
-    let interrupted = catch_interrupts()?;
+    let interrupt = catch_interrupts()?;
     if Journal::open(experiment)?.switch(Event::Resumed, |state| state.halted)? {
         log::warn!("the search was halted and goes on");
     }
@@ -64,14 +61,14 @@ pub fn run(
         if reduced.finished || search.is_halted {
             return Ok(());
         }
-        search.watch_workers(&interrupted)?;
-        if interrupted.load(Ordering::SeqCst) {
+        search.watch_workers(&interrupt)?;
+        if interrupt.signal().is_some() {
             bail!(Refusal::TryAgain(
                 "interrupted (the same command goes on where it was)".to_owned()
             ));
         }
         if search.others_train && !search.has_claimed {
-            sleep_unless(|| interrupted.load(Ordering::SeqCst), LOOK_AGAIN_AFTER);
+            interrupt.arrives_within(LOOK_AGAIN_AFTER);
         }
     }
 }
@@ -88,15 +85,15 @@ fn end(workers: &mut [Option<ChildProcess>], asked: &mut Option<Instant>) {
     asked.get_or_insert_with(Instant::now);
 }
 
-fn catch_interrupts() -> anyhow::Result<Arc<AtomicBool>> {
-    let interrupted = Arc::new(AtomicBool::new(false));
+fn catch_interrupts() -> anyhow::Result<Interrupt> {
+    let interrupt = Interrupt::default();
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
         // A second Ctrl-C ends the program at once.
-        signal_hook::flag::register_conditional_default(signal, Arc::clone(&interrupted))
-            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&interrupted)))
+        signal_hook::flag::register_conditional_default(signal, interrupt.flag(Signal::Terminate))
+            .and_then(|_| signal_hook::flag::register(signal, interrupt.flag(Signal::Terminate)))
             .context("failed to listen for signals")?;
     }
-    Ok(interrupted)
+    Ok(interrupt)
 }
 
 struct Search<'a> {
@@ -118,7 +115,7 @@ struct Search<'a> {
 impl Search<'_> {
     /// Starts the workers and watches them until all have ended, since nothing is left to claim.
     /// One that dies is replaced.
-    fn watch_workers(&mut self, interrupted: &AtomicBool) -> anyhow::Result<()> {
+    fn watch_workers(&mut self, interrupt: &Interrupt) -> anyhow::Result<()> {
         (self.has_claimed, self.is_halted, self.others_train) = (false, false, false);
         let command = self.worker_command()?;
         let start = || ChildProcess::worker(&command).map(Some);
@@ -126,7 +123,7 @@ impl Search<'_> {
         let mut tables_written = Instant::now();
         let mut asked_to_end: Option<Instant> = None;
         while workers.iter().any(Option::is_some) {
-            if interrupted.load(Ordering::SeqCst) {
+            if interrupt.signal().is_some() {
                 end(&mut workers, &mut asked_to_end);
             }
             let mut is_quiet = true;

@@ -5,14 +5,13 @@ use std::collections::BTreeSet;
 use anyhow::Result;
 
 use crate::ops::Experiment;
-use crate::ops::journal::Journal;
+use crate::ops::journal::{AttemptFiles, Journal};
 use crate::ops::reduce::tables::search_data;
 use crate::ops::rounds::chain::end_of_chain;
 use crate::ops::rounds::hosts::{Hosts, refusals, tasks};
 use crate::ops::rounds::plan::scheduler;
 use crate::ops::rounds::round::{Queue, Round, Stage};
 use crate::ops::rounds::unclaimed::{Unclaimed, last_line_of_reduce, unclaimed};
-use crate::ops::train::AttemptFiles;
 use crate::report::terminal;
 use crate::report::{ArchitectureRecord, Condition, Summary, first_start, ranking};
 use crate::storage::{Event, Knowledge, RoundDir, Row, TaskRefusal};

@@ -28,7 +28,7 @@ pub(crate) mod round;
 pub mod search_state;
 pub(crate) mod view;
 
-pub use attempt::curve::{Curve, CurveRow, CurveWriter};
+pub use attempt::curve::{Curve, CurveInProgress, CurveRow};
 pub use attempt::resume::LeftOnSignal;
 pub use dir::{ExperimentDir, FORMAT_VERSION, Folder};
 pub use error::StorageError;
@@ -38,8 +38,8 @@ pub use fs::permissions::Trust;
 pub use fs::time::Time;
 pub use log::damage::{RawLine, RawLog};
 pub use log::event::{
-    Attempt, Claimant, CurveSummary, Event, Iteration, Row, TIME_TOO_SHORT, Training,
-    counts_as_loss, is_for_want_of_time, plain, refusal_as_reason,
+    Attempt, Claimant, CurveSummary, Event, Iteration, Row, TIME_TOO_SHORT, counts_as_loss,
+    is_for_want_of_time, plain, refusal_as_reason,
 };
 
 pub use log::append::{ExclusiveGuard, WritableReplayLog};

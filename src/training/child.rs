@@ -20,10 +20,7 @@ use serde::Serialize;
 use super::protocol::{LONGEST_LINE, WAITING_LINES};
 use super::stderr_tail::StderrTail;
 use super::timeouts::Timeouts;
-use super::trainer::{Signal, TrainingError};
-
-/// Time between two looks at a process or a flag.
-pub(crate) const TICK: Duration = Duration::from_millis(20);
+use super::trainer::{Signal, TICK, TrainingError};
 
 /// How long a killed process may take to die; one that waits for a broken device may never.
 const DEATH: Duration = Duration::from_secs(5);

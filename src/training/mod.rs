@@ -6,15 +6,14 @@
 //! * `trainer`: what every [`Trainer`] does, how a training ends ([`TrainingEnd`],
 //!   [`TrainingError`]), and the signals of the scheduler ([`Interrupt`]);
 //! * `synthetic`: made-up curves, for trying a search out ([`SyntheticTrainer`]);
-//! * `program`: the trainer that a recipe asks for ([`trainer()`]), and one that is a program
-//!   (`ProgramTrainer`), with `dialogue` (which line may follow), `timeouts`, `child` (child
-//!   processes, those of `run` and `doctor` too) and `stderr_tail`.
+//! * `program`: the trainer that a recipe asks for ([`start_trainer`]), and one that is a program:
+//!   which line may follow, with `timeouts`, `child` (child processes, those of `run` and `doctor`
+//!   too) and `stderr_tail`.
 //!
 //! Used by `ops`, `config`, `cli` and the program `metaqnn-torch`. Nothing here knows libtorch, the
 //! log, the scheduler or the predictor.
 
 mod child;
-mod dialogue;
 #[cfg(test)]
 mod fixture;
 mod program;
@@ -25,8 +24,8 @@ mod synthetic;
 mod timeouts;
 mod trainer;
 
-pub(crate) use child::{ChildCommand, ChildProcess, Output, TICK};
-pub(crate) use program::trainer;
+pub(crate) use child::{ChildCommand, ChildProcess, Output};
+pub(crate) use program::start_trainer;
 pub use protocol::EpochReport;
 pub(crate) use recipe::freeze_command;
 pub use recipe::{
@@ -34,4 +33,5 @@ pub use recipe::{
     default_first_epoch_threshold,
 };
 pub use synthetic::SyntheticTrainer;
+pub(crate) use trainer::TICK;
 pub use trainer::{Interrupt, Signal, Trainer, TrainingEnd, TrainingError};

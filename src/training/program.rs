@@ -2,86 +2,105 @@
 
 use std::env;
 use std::ffi::OsStr;
+use std::iter;
 use std::ops::ControlFlow;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::ExitStatus;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::str;
+use std::time::Duration;
 
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use signal_hook::consts::{SIGTERM, SIGUSR1};
 
-use super::child::{ChildCommand, ChildProcess, Output, TICK};
-use super::dialogue::Dialogue;
+use super::child::{ChildCommand, ChildProcess, Output};
 use super::protocol::{EpochReport, LONGEST_LINE, Message, Request, Stop, TRY_AGAIN};
-use super::recipe::{Recipe, TrainerKind};
+use super::recipe::TrainerKind;
 use super::stderr_tail::readable;
 use super::synthetic::SyntheticTrainer;
 use super::timeouts::{Awaited, Deadline, Timeouts};
-use super::trainer::{Interrupt, Trainer, TrainingEnd, TrainingError};
+use super::trainer::{Interrupt, TICK, Trainer, TrainingEnd, TrainingError};
 
-/// Returns the trainer that a checked `recipe` asks for; nothing is started before its first
-/// request. The signals of `interrupt` end a training.
-pub(crate) fn trainer(
-    recipe: &Recipe,
+/// Makes sure that networks can be trained here, before anything is claimed; returns the trainer
+/// that the recipe asks for, and where it trains, in words, if it says so. `rehearsal` is a
+/// request of 0 epochs. The signals of `interrupt` end a training.
+pub(crate) fn start_trainer(
+    rehearsal: &Request,
     interrupt: Interrupt,
-) -> Result<Box<dyn Trainer>, TrainingError> {
-    Ok(match recipe.trainer {
-        TrainerKind::Synthetic => Box::new(SyntheticTrainer::new(interrupt)),
+) -> Result<(Box<dyn Trainer>, Option<String>), TrainingError> {
+    let recipe = &rehearsal.recipe;
+    let (mut trainer, device);
+    match recipe.trainer {
+        TrainerKind::Synthetic => return Ok((Box::new(SyntheticTrainer::new(interrupt)), None)),
         TrainerKind::Torch => {
             // Where the running program cannot be found, PATH is left.
             let executable = env::current_exe().unwrap_or_default();
             let search_path = env::var_os("PATH");
-            Box::new(ProgramTrainer::torch(&executable, search_path.as_deref(), interrupt)?)
+            trainer = ProgramTrainer::torch(&executable, search_path.as_deref(), interrupt)?;
+            device = trainer.rehearse(rehearsal)?;
         }
-        TrainerKind::Command => Box::new(ProgramTrainer::given(&recipe.command, interrupt)),
-    })
+        TrainerKind::Command => {
+            trainer = ProgramTrainer::given(&recipe.command, interrupt);
+            trainer.idle = Some(trainer.start(rehearsal.threads)?);
+            device = None;
+        }
+    }
+    Ok((Box::new(trainer), device))
 }
 
 const TORCH: &str = "metaqnn-torch";
 
+type Ending = Result<TrainingEnd, TrainingError>;
+
 /// The program is started at the first request and lives on for the next ones. It is ended when the
 /// trainer is dropped, and after every training that went wrong. One that has ended between two
 /// requests is started again, even where that is only seen when it does not answer.
-pub(super) struct ProgramTrainer {
+struct ProgramTrainer {
     command: ChildCommand,
     interrupt: Interrupt,
     timeouts: Timeouts,
     idle: Option<ChildProcess>,
-    /// Whether it answers a request of 0 epochs when it prepares: `metaqnn-torch` does.
-    rehearses: bool,
 }
 
 impl ProgramTrainer {
     /// Finds `metaqnn-torch` beside `executable`, the running `metaqnn`, else in `search_path`.
-    pub(super) fn torch(
+    fn torch(
         executable: &Path,
         search_path: Option<&OsStr>,
         interrupt: Interrupt,
     ) -> Result<Self, TrainingError> {
         let beside = executable.parent().unwrap_or(Path::new("")).to_path_buf();
-        let program = std::iter::once(beside.clone())
+        let program = iter::once(beside.clone())
             .chain(search_path.into_iter().flat_map(env::split_paths))
             .map(|folder| folder.join(TORCH))
             .find(|program| program.is_file())
             .ok_or(TrainingError::NoTorch { beside })?;
-        let command = ChildCommand { program, arguments: Vec::new() };
-        Ok(Self { rehearses: true, ..Self::new(command, interrupt) })
+        Ok(Self::new(ChildCommand { program, arguments: Vec::new() }, interrupt))
     }
 
     /// As in a shell, a program without `/` is looked up in `PATH` when it is started.
-    pub(super) fn given(command: &[String], interrupt: Interrupt) -> Self {
+    fn given(command: &[String], interrupt: Interrupt) -> Self {
         let (program, arguments) = command.split_first().expect("a checked command has a program");
         let arguments = arguments.iter().map(Into::into).collect();
         Self::new(ChildCommand { program: program.into(), arguments }, interrupt)
     }
 
     const fn new(command: ChildCommand, interrupt: Interrupt) -> Self {
-        Self { command, interrupt, timeouts: Timeouts::DEFAULT, idle: None, rehearses: false }
+        Self { command, interrupt, timeouts: Timeouts::DEFAULT, idle: None }
     }
 
     fn start(&self, threads: u32) -> Result<ChildProcess, TrainingError> {
         ChildProcess::trainer(&self.command, threads, self.timeouts)
+    }
+
+    fn rehearse(&mut self, request: &Request) -> Result<Option<String>, TrainingError> {
+        let mut process = self.start(request.threads)?;
+        let mut dialogue = Dialogue::new(request);
+        let ended = self.converse(&mut process, &mut dialogue, &mut |_| ControlFlow::Continue(()));
+        ended.inspect_err(|_| process.kill())?;
+        self.idle = Some(process);
+        Ok(dialogue.device)
     }
 
     /// Returns the waiting program, unless it has ended meanwhile, or spoke without being asked.
@@ -101,11 +120,10 @@ impl ProgramTrainer {
         &self,
         process: &mut ChildProcess,
         dialogue: &mut Dialogue,
-        request: &Request,
         on_epoch: &mut dyn FnMut(&EpochReport) -> ControlFlow<()>,
-    ) -> Result<TrainingEnd, TrainingError> {
-        let mut deadline = Deadline::new(request.recipe.silence_limit, self.timeouts);
-        process.write_line(request);
+    ) -> Ending {
+        let mut deadline = Deadline::new(dialogue.request.recipe.silence_limit, self.timeouts);
+        process.write_line(dialogue.request);
         loop {
             // One that was asked to stop and does not read may train to the end.
             if process.is_stdin_closed() && !dialogue.is_stopped() {
@@ -120,7 +138,7 @@ impl ProgramTrainer {
                 Output::Line(line) => {
                     match dialogue.take(&line).map_err(|problem| broken(problem, &line))? {
                         Some(Message::Epoch(report)) if on_epoch(&report).is_break() => {
-                            dialogue.stop();
+                            dialogue.lines_after_stop = Some(0);
                             process.write_line(&Stop { stop: true });
                             deadline.wait_for(Awaited::EndOfTraining);
                         }
@@ -134,9 +152,8 @@ impl ProgramTrainer {
                         }
                         Some(Message::Diverged { epoch }) => {
                             process.kill();
-                            let reason = format!(
-                                "the loss or the accuracy of epoch {epoch} is not a finite number"
-                            );
+                            let what = format!("the loss or the accuracy of epoch {epoch}");
+                            let reason = format!("{what} is not a finite number");
                             return Ok(TrainingEnd::Failed { reason });
                         }
                         Some(Message::Refused(reason)) => {
@@ -165,12 +182,7 @@ impl ProgramTrainer {
         }
     }
 
-    fn exited(
-        &self,
-        process: &ChildProcess,
-        status: ExitStatus,
-        deadline: &Deadline,
-    ) -> Result<TrainingEnd, TrainingError> {
+    fn exited(&self, process: &ChildProcess, status: ExitStatus, deadline: &Deadline) -> Ending {
         if deadline.awaits_exit_after_signal() || self.shares_signal(status) {
             return Ok(TrainingEnd::Interrupted);
         }
@@ -183,36 +195,17 @@ impl ProgramTrainer {
         if !is_of_signal && status.code() != Some(TRY_AGAIN) {
             return false;
         }
-        let end = Instant::now() + self.timeouts.same_signal;
-        while self.interrupt.signal().is_none() && Instant::now() < end {
-            thread::sleep(TICK);
-        }
-        self.interrupt.signal().is_some()
+        self.interrupt.arrives_within(self.timeouts.same_signal)
     }
 }
 
 impl Trainer for ProgramTrainer {
-    fn prepare(&mut self, request: &Request) -> Result<Option<String>, TrainingError> {
-        let mut process = self.start(request.threads)?;
-        let mut dialogue = Dialogue::new(request);
-        if self.rehearses {
-            let ended = self
-                .converse(&mut process, &mut dialogue, request, &mut |_| ControlFlow::Continue(()));
-            if let Err(error) = ended {
-                process.kill();
-                return Err(error);
-            }
-        }
-        self.idle = Some(process);
-        Ok(dialogue.device)
-    }
-
     fn train(
         &mut self,
         request: &Request,
         log: &Path,
         on_epoch: &mut dyn FnMut(&EpochReport) -> ControlFlow<()>,
-    ) -> Result<TrainingEnd, TrainingError> {
+    ) -> Ending {
         if self.interrupt.signal().is_some() {
             return Ok(TrainingEnd::Interrupted);
         }
@@ -221,37 +214,188 @@ impl Trainer for ProgramTrainer {
         let mut process = waiting.map_or_else(|| self.start(request.threads), Ok)?;
         process.log_to(log);
         let mut dialogue = Dialogue::new(request);
-        let mut ending = self.converse(&mut process, &mut dialogue, request, on_epoch);
-        if was_waiting && is_end(&ending) && dialogue.has_no_epoch() {
+        let mut ending = self.converse(&mut process, &mut dialogue, on_epoch);
+        let has_ended =
+            matches!(ending, Err(TrainingError::Crashed { .. } | TrainingError::ClosedPipe { .. }));
+        if was_waiting && has_ended && dialogue.last.is_none() {
             // It was about to end when it was asked: that is not this network's doing.
             process.kill();
             process = self.start(request.threads)?;
             process.log_to(log);
-            ending = self.converse(&mut process, &mut dialogue, request, on_epoch);
+            ending = self.converse(&mut process, &mut dialogue, on_epoch);
         }
         match ending {
             Ok(TrainingEnd::Interrupted) | Err(_) => process.kill(),
             Ok(_) if process.exit().is_some() => {}
             Ok(_) => self.idle = Some(process),
         }
-        match ending {
-            Ok(_) if dialogue.is_stopped() => Ok(TrainingEnd::Stopped),
-            Err(error) if dialogue.is_stopped() => {
-                log::warn!("the training was stopped, and its trainer is ended: {error}");
-                Ok(TrainingEnd::Stopped)
-            }
-            ending => ending,
+        if !dialogue.is_stopped() {
+            return ending;
         }
+        if let Err(error) = ending {
+            log::warn!("the training was stopped, and its trainer is ended: {error}");
+        }
+        Ok(TrainingEnd::Stopped)
     }
-}
-
-/// Whether the program ended, or was about to, without a reason given.
-const fn is_end(ending: &Result<TrainingEnd, TrainingError>) -> bool {
-    matches!(ending, Err(TrainingError::Crashed { .. } | TrainingError::ClosedPipe { .. }))
 }
 
 fn broken(problem: String, line: &[u8]) -> TrainingError {
     TrainingError::Protocol { problem, line: readable(line) }
+}
+
+/// The rules of the protocol over the lines of one training: what may come next, by the request and
+/// the lines before.
+struct Dialogue<'a> {
+    request: &'a Request,
+    /// Start and epoch of the last report.
+    last: Option<(u32, u32)>,
+    /// Lines since the trainer was asked to stop; none before. From then on, whatever ends the
+    /// training, it is stopped.
+    lines_after_stop: Option<u32>,
+    /// Where the trainer trains, as it says in its answer to a request of 0 epochs.
+    device: Option<String>,
+}
+
+impl<'a> Dialogue<'a> {
+    const fn new(request: &'a Request) -> Self {
+        Self { request, last: None, lines_after_stop: None, device: None }
+    }
+
+    const fn is_stopped(&self) -> bool {
+        self.lines_after_stop.is_some()
+    }
+
+    /// Takes the next line of the trainer: its message, none for an epoch that was on its way when
+    /// the trainer was asked to stop. The error says in a few words what is wrong with it.
+    fn take(&mut self, line: &[u8]) -> Result<Option<Message>, String> {
+        let line = str::from_utf8(line).map_err(|_| "not UTF-8".to_owned())?;
+        // A trainer that does not read the stop may train to the end, and writes no more than that.
+        let most = self.request.epochs;
+        self.lines_after_stop = self.lines_after_stop.map(|lines| lines + 1);
+        if self.lines_after_stop > Some(most) {
+            return Err(format!("more than {most} lines after it was asked to stop"));
+        }
+        // What serde finds wrong may quote the whole line.
+        let mut message = Message::parse(line).map_err(|problem| readable(problem.as_bytes()))?;
+        match &mut message {
+            Message::Epoch(report) => self.check_order(report.start, report.epoch)?,
+            Message::Refused(_) if self.last.is_some() => {
+                return Err("refused after an epoch".into());
+            }
+            Message::Done { device } => {
+                self.check_done()?;
+                self.device = device.take().map(|device| readable(device.as_bytes()));
+            }
+            Message::Refused(reason) | Message::Failed(reason) => {
+                *reason = readable(reason.as_bytes());
+            }
+            Message::Diverged { .. } | Message::OutOfMemory { .. } => {}
+        }
+        let is_epoch = matches!(message, Message::Epoch(_) | Message::Diverged { .. });
+        Ok(Some(message).filter(|_| !(is_epoch && self.is_stopped())))
+    }
+
+    fn check_order(&mut self, start: u32, epoch: u32) -> Result<(), String> {
+        let (epochs, starts) = (self.request.epochs, self.request.recipe.learning_rate_tries);
+        if epoch > epochs {
+            return Err(format!("epoch {epoch} of {epochs}"));
+        }
+        if start > starts {
+            return Err(format!("start {start} of {starts} (`training.learning_rate_tries`)"));
+        }
+        let follows = match self.last {
+            None => self.request.resume || epoch == 1,
+            Some((last_start, last)) if start == last_start => epoch == last + 1,
+            Some((last_start, _)) => start > last_start && epoch == 1,
+        };
+        if !follows {
+            let after = |(start, epoch)| format!("after epoch {epoch} of start {start}");
+            let before = self.last.map_or_else(|| "at the beginning".to_owned(), after);
+            return Err(format!("epoch {epoch} of start {start} {before}"));
+        }
+        self.last = Some((start, epoch));
+        Ok(())
+    }
+
+    /// A training that was resumed after its last epoch reports none; a stopped one may be short.
+    fn check_done(&self) -> Result<(), String> {
+        let (done, epochs) = (self.last.map_or(0, |(_, epoch)| epoch), self.request.epochs);
+        let is_resumed = self.request.resume && self.last.is_none();
+        if done == epochs || is_resumed || self.is_stopped() {
+            return Ok(());
+        }
+        Err(format!("done after epoch {done} of {epochs}"))
+    }
+}
+
+/// The fields by which the kinds of message differ.
+#[derive(Deserialize)]
+struct Kind {
+    epoch: Option<IgnoredAny>,
+    done: Option<bool>,
+    device: Option<String>,
+    failed: Option<String>,
+    out_of_memory: Option<bool>,
+    peak_bytes: Option<u64>,
+    refused: Option<String>,
+}
+
+impl Message {
+    /// Reads one line of a trainer; the error says in a few words what is wrong with it.
+    pub fn parse(line: &str) -> Result<Self, String> {
+        let kind: Kind = match serde_json::from_str(line) {
+            Ok(kind) => kind,
+            Err(error) => {
+                let diverged = diverged_epoch(line).map(|epoch| Self::Diverged { epoch });
+                return diverged.ok_or_else(|| error.to_string());
+            }
+        };
+        Ok(match kind {
+            Kind { epoch: Some(_), .. } => {
+                let report = serde_json::from_str(line).map_err(|error| error.to_string())?;
+                check(&report)?;
+                Self::Epoch(report)
+            }
+            Kind { failed: Some(reason), .. } => Self::Failed(reason),
+            Kind { out_of_memory: Some(true), peak_bytes, .. } => Self::OutOfMemory { peak_bytes },
+            Kind { done: Some(true), device, .. } => Self::Done { device },
+            Kind { refused: Some(reason), .. } => Self::Refused(reason),
+            _ => return Err("none of `epoch`, `done`, `failed`, `out_of_memory`, `refused`".into()),
+        })
+    }
+}
+
+fn check(report: &EpochReport) -> Result<(), String> {
+    let training_accuracy = report.training_accuracy.unwrap_or(0.0);
+    for (name, share) in [
+        ("validation_accuracy", report.validation_accuracy),
+        ("training_accuracy", training_accuracy),
+    ] {
+        if !(0.0..=1.0).contains(&share) {
+            return Err(format!("{name} is {share}, outside [0, 1]"));
+        }
+    }
+    for (name, number) in [("epoch", report.epoch), ("start", report.start)] {
+        if number == 0 {
+            return Err(format!("{name} is 0; {name}s count from 1"));
+        }
+    }
+    Ok(())
+}
+
+/// Returns the epoch of a line that has one and is JSON but for NaN and infinities.
+fn diverged_epoch(line: &str) -> Option<u32> {
+    #[derive(Deserialize)]
+    struct Diverged {
+        epoch: u32,
+    }
+    // `[]` is a value outside of strings, and harmless within, also after a backslash. So what is
+    // JSON by that, and was not before, has such a number.
+    let json = line.replace("-Infinity", "[]").replace("Infinity", "[]").replace("NaN", "[]");
+    if serde_json::from_str::<IgnoredAny>(line).is_ok() {
+        return None;
+    }
+    serde_json::from_str(&json).ok().map(|Diverged { epoch }| epoch)
 }
 
 #[cfg(test)]

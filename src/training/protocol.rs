@@ -212,45 +212,7 @@ pub enum Message {
     },
 }
 
-/// The fields by which the kinds of message differ.
-#[derive(Deserialize)]
-struct Kind {
-    epoch: Option<serde_json::Value>,
-    done: Option<bool>,
-    device: Option<String>,
-    failed: Option<String>,
-    out_of_memory: Option<bool>,
-    peak_bytes: Option<u64>,
-    refused: Option<String>,
-}
-
 impl Message {
-    /// Reads one line of a trainer; the error says in a few words what is wrong with it.
-    pub fn parse(line: &str) -> Result<Self, String> {
-        let kind: Kind = match serde_json::from_str(line) {
-            Ok(kind) => kind,
-            Err(error) => {
-                let diverged = diverged_epoch(line).map(|epoch| Self::Diverged { epoch });
-                return diverged.ok_or_else(|| error.to_string());
-            }
-        };
-        match kind {
-            Kind { epoch: Some(_), .. } => {
-                let report: EpochReport =
-                    serde_json::from_str(line).map_err(|error| error.to_string())?;
-                check(&report)?;
-                Ok(Self::Epoch(report))
-            }
-            Kind { failed: Some(reason), .. } => Ok(Self::Failed(reason)),
-            Kind { out_of_memory: Some(true), peak_bytes, .. } => {
-                Ok(Self::OutOfMemory { peak_bytes })
-            }
-            Kind { done: Some(true), device, .. } => Ok(Self::Done { device }),
-            Kind { refused: Some(reason), .. } => Ok(Self::Refused(reason)),
-            _ => Err("none of `epoch`, `done`, `failed`, `out_of_memory`, `refused`".into()),
-        }
-    }
-
     /// Writes the message as the line that [`Message::parse`] reads, without its line feed.
     pub fn to_line(&self) -> String {
         match self {
@@ -271,39 +233,6 @@ impl Message {
             }
         }
     }
-}
-
-fn check(report: &EpochReport) -> Result<(), String> {
-    let training_accuracy = report.training_accuracy.unwrap_or(0.0);
-    for (name, share) in [
-        ("validation_accuracy", report.validation_accuracy),
-        ("training_accuracy", training_accuracy),
-    ] {
-        if !(0.0..=1.0).contains(&share) {
-            return Err(format!("{name} is {share}, outside [0, 1]"));
-        }
-    }
-    for (name, number) in [("epoch", report.epoch), ("start", report.start)] {
-        if number == 0 {
-            return Err(format!("{name} is 0; {name}s count from 1"));
-        }
-    }
-    Ok(())
-}
-
-/// Returns the epoch of a line that has one and is JSON but for NaN and infinities.
-fn diverged_epoch(line: &str) -> Option<u32> {
-    #[derive(Deserialize)]
-    struct Diverged {
-        epoch: u32,
-    }
-    // `[]` is a value outside of strings, and harmless within, also after a backslash. So what is
-    // JSON by that, and was not before, has such a number.
-    let json = line.replace("-Infinity", "[]").replace("Infinity", "[]").replace("NaN", "[]");
-    if serde_json::from_str::<serde::de::IgnoredAny>(line).is_ok() {
-        return None;
-    }
-    serde_json::from_str(&json).ok().map(|Diverged { epoch }| epoch)
 }
 
 /// The message to a trainer while it trains.
@@ -348,20 +277,6 @@ mod tests {
             Message::Diverged { epoch: 3 },
         ] {
             assert_eq!(Message::parse(&message.to_line()), Ok(message));
-        }
-    }
-
-    #[test]
-    fn a_number_that_is_none_says_that_the_training_has_diverged() {
-        for number in ["NaN", "Infinity", "-Infinity"] {
-            let line = format!(
-                r#"{{"epoch": 2, "validation_accuracy": 0.1, "training_loss": {number}, "note": "\"NaN"}}"#
-            );
-            assert_eq!(diverged_epoch(&line), Some(2), "{line}");
-        }
-        let in_words = r#"{"epoch": 2, "validation_accuracy": 0.1, "note": "loss is NaN"}"#;
-        for line in [in_words, r#"{"done": NaN}"#, r#"{"epoch": NaN}"#, "NaN", ""] {
-            assert_eq!(diverged_epoch(line), None, "{line}");
         }
     }
 

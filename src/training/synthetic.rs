@@ -5,14 +5,12 @@
 
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rand::Rng;
 use rand::distr::Open01;
 use rand_chacha::ChaCha8Rng;
 
-use super::child::TICK;
 use super::protocol::{EpochReport, LayerDescription, Request};
 use super::recipe::ValidRecipe;
 use super::trainer::{Interrupt, Trainer, TrainingEnd, TrainingError};
@@ -51,26 +49,9 @@ impl SyntheticTrainer {
     pub const fn new(interrupt: Interrupt) -> Self {
         Self { interrupt }
     }
-
-    /// Lets the time of an epoch pass; returns whether no signal came.
-    fn waits(&self, seconds: f64) -> bool {
-        let end = Instant::now() + Duration::from_secs_f64(seconds);
-        while self.interrupt.signal().is_none() {
-            let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return true;
-            }
-            thread::sleep(left.min(TICK));
-        }
-        false
-    }
 }
 
 impl Trainer for SyntheticTrainer {
-    fn prepare(&mut self, _request: &Request) -> Result<Option<String>, TrainingError> {
-        Ok(None)
-    }
-
     fn train(
         &mut self,
         request: &Request,
@@ -80,8 +61,9 @@ impl Trainer for SyntheticTrainer {
         let recipe = request.recipe.clone().check(request.classes);
         let recipe = recipe.expect("a request has a checked recipe");
         let (curve, end) = SyntheticNetwork::draw(request, &recipe).train(request.epochs);
+        let epoch = Duration::from_secs_f64(recipe.synthetic_epoch_seconds);
         for report in &curve {
-            if !self.waits(recipe.synthetic_epoch_seconds) {
+            if self.interrupt.arrives_within(epoch) {
                 return Ok(TrainingEnd::Interrupted);
             }
             if on_epoch(report).is_break() {

@@ -8,16 +8,17 @@ use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use signal_hook::low_level::signal_name;
 
 use super::protocol::{EpochReport, Request};
 
-pub trait Trainer {
-    /// Makes sure that networks can be trained here, before anything is claimed; returns where, in
-    /// words, if the trainer says so. `request` is one of 0 epochs, for no network.
-    fn prepare(&mut self, request: &Request) -> Result<Option<String>, TrainingError>;
+/// Time between two looks at a process or a flag.
+pub(crate) const TICK: Duration = Duration::from_millis(20);
 
+pub trait Trainer {
     /// Trains the network of `request`, calling `on_epoch` after each epoch; a break ends the
     /// training early, and from then on it is [`TrainingEnd::Stopped`] whatever else happens.
     ///
@@ -128,6 +129,19 @@ impl Interrupt {
         [Signal::Terminate, Signal::TimeNearlyUp]
             .into_iter()
             .find(|&signal| self.flag(signal).load(Ordering::SeqCst))
+    }
+
+    /// Waits so long, or until a signal arrives; returns whether one has.
+    pub(crate) fn arrives_within(&self, time: Duration) -> bool {
+        let end = Instant::now() + time;
+        while self.signal().is_none() {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            thread::sleep(left.min(TICK));
+        }
+        true
     }
 }
 

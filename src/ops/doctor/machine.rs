@@ -5,7 +5,7 @@ use std::thread;
 
 use crate::ops::{Experiment, doctor::check::Check, train::attempt::rehearsal};
 use crate::training::protocol::Request;
-use crate::training::{Interrupt, Recipe, TrainerKind, TrainingError, trainer};
+use crate::training::{Interrupt, Recipe, TrainerKind, TrainingError, start_trainer};
 
 const TRAINER: &str = "trainer";
 const IMAGES: &str = "images";
@@ -42,8 +42,8 @@ pub(crate) fn examine(experiment: Option<&Experiment>) -> Vec<Check> {
 
 /// Has the trainer prepare, as `train` does before it claims anything.
 fn prepare(request: &Request) -> anyhow::Result<Check> {
-    let mut trainer = trainer(&request.recipe, Interrupt::default())?;
-    let device = trainer.prepare(request)?.unwrap_or_else(|| "this machine".to_owned());
+    let (_trainer, device) = start_trainer(request, Interrupt::default())?;
+    let device = device.unwrap_or_else(|| "this machine".to_owned());
     let seen = match request.recipe.trainer {
         TrainerKind::Torch => {
             let images = if request.data.is_null() { "" } else { " and the images" };

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Result, ensure};
 use jiff::Timestamp;
 
-use crate::ops::journal::Journal;
+use crate::ops::journal::{AttemptFiles, Journal};
 use crate::ops::rounds::plan::scheduler;
 use crate::ops::train::record::LeftResults;
-use crate::ops::train::{AttemptFiles, LOCAL, is_gone};
+use crate::ops::train::{LOCAL, is_gone};
 use crate::ops::{Experiment, Refusal};
 use crate::slurm::{JobId, Scheduler};
 use crate::storage::search_state::Open;

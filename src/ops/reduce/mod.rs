@@ -14,7 +14,7 @@ use crate::ops::journal::Journal;
 use crate::ops::reduce::checkpoints::remove_checkpoints;
 use crate::ops::reduce::lost_claims::{EndedJobs, lose_ended_claims};
 use crate::ops::reduce::refit::{newest_predictor, refit};
-use crate::ops::train::curve::audit_findings;
+use crate::ops::train::attempt::audit_findings;
 use crate::ops::verify::finding::Finding;
 use crate::ops::verify::views::differing;
 use crate::ops::{Experiment, Refusal};

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use crate::ops::Experiment;
 use crate::ops::journal::Journal;
 use crate::ops::reduce::refit::{newest_predictor, predictor_curves};
-use crate::ops::train::curve::audit_findings;
+use crate::ops::train::attempt::audit_findings;
 use crate::q_learning::QTable;
 use crate::regular_file::{self, SMALL};
 use crate::report::tables::{TableSet, add_all};

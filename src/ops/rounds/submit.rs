@@ -14,7 +14,6 @@ use crate::ops::rounds::hosts::{avoid_bad_hosts, refusals};
 use crate::ops::rounds::plan::{job_prefix, scheduler, scheduler_of_plan};
 use crate::ops::rounds::round::{Queue, Round, Stage, check_exists, withdraw};
 use crate::ops::rounds::unclaimed::unclaimed;
-use crate::ops::train::AttemptFiles;
 use crate::ops::{Experiment, Refusal};
 use crate::slurm::{
     JobStates, Scheduler, Slurm, SlurmError, SlurmTask, Variables, check_options, option_value,
@@ -67,9 +66,7 @@ pub fn submit(experiment: &Experiment, options: &SubmitOptions) -> anyhow::Resul
              `metaqnn status` to it)"
         )));
     }
-    let files = AttemptFiles::list(experiment.dir())?;
-    let mut journal = Journal::open(experiment)?;
-    files.check(journal.state())?;
+    let mut journal = Journal::open_checked(experiment)?;
     let is_wanted = journal.state().epsilon_in_force(&experiment.config().schedule).is_some();
     if is_wanted && journal.state().is_time_too_short() {
         bail!(Refusal::time_too_short());

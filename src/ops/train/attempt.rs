@@ -1,33 +1,48 @@
 //! One attempt at training a claimed architecture, from the request until its end is recorded and
-//! learned from.
+//! learned from; and the stopping rule, asked after each epoch.
 
 use std::ops::ControlFlow;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use crate::ops::reduce::lost_claims::{EndedJobs, lose_ended_claims};
-use crate::ops::reduce::refit::refit_unless_started;
-use crate::ops::reduce::switched_off_in;
-use crate::ops::train::claim::end_of;
-use crate::ops::train::curve::{CurveInProgress, Verdicts};
-use crate::ops::train::record::{is_full, result_row};
+use crate::ops::journal::Journal;
+use crate::ops::reduce::refit::example_of;
+use crate::ops::train::record::{is_of_audit, result_row};
 use crate::ops::train::{Claim, TaskRun};
 use crate::ops::{Experiment, Refusal, TrainEvent};
-use crate::predictor::AuditFindings;
+use crate::outcome::Accuracy;
+use crate::predictor::{AuditFindings, FittedPredictor, Prediction};
 use crate::seed::{Purpose, number};
-use crate::storage::search_state::{EarlierAttempt, is_last_timeout};
-use crate::storage::{Attempt, Curve, Iteration, LeftOnSignal, TIME_TOO_SHORT, refusal_as_reason};
+use crate::storage::view::StoredPredictor;
+use crate::storage::{Attempt, Curve, CurveInProgress, CurveRow, Knowledge};
 use crate::training::protocol::{LayerDescription, Request};
-use crate::training::{EpochReport, Signal, TrainingEnd};
+use crate::training::{EpochReport, TrainingEnd};
 
-/// Results between two views that the tasks publish where no `reduce` does.
-const RESULTS_PER_VIEW: u64 = 100;
+/// How often the log is read for the best network so far: what is older makes stopping less likely
+/// only.
+const READ_EVERY: Duration = Duration::from_secs(60);
+/// Longest an epoch can have taken, in seconds: a year.
+const LONGEST_EPOCH: f64 = 366.0 * 24.0 * 3600.0;
+
+/// Returns a request of 0 epochs: it names recipe and data, and asks for no network.
+pub(crate) fn rehearsal(experiment: &Experiment, threads: u32) -> anyhow::Result<Request> {
+    let config = experiment.config();
+    let image = config.space.image;
+    Ok(Request {
+        classes: image.classes,
+        channels: image.channels,
+        input_size: image.size,
+        experiment_seed: config.experiment.seed,
+        data: serde_json::to_value(&config.config.data)?,
+        ..Request::rehearsal(config.training.clone(), threads)
+    })
+}
 
 impl TaskRun<'_> {
     /// Trains the claimed architecture, from where an earlier attempt left it, and records how that
     /// ended.
-    pub(super) fn work_on(&mut self, claim: &Claim) -> anyhow::Result<()> {
+    pub fn work_on(&mut self, claim: &Claim) -> anyhow::Result<()> {
         let began = Instant::now();
         let (dir, attempt) = (self.experiment.dir(), claim.attempt);
         // No epoch is trained whose curve has no place.
@@ -35,9 +50,29 @@ impl TaskRun<'_> {
         if path.exists() {
             return Err(self.refuse(attempt, Refusal::curve_taken(&path).into(), 0.0)?);
         }
-        let earlier = dir.curve_before(attempt)?;
+        let (earlier, resume) = match attempt.number {
+            1 => (Curve::default(), false),
+            _ => self.take_over(attempt)?,
+        };
         let mut verdicts = Verdicts::of(self.experiment, self.predictor.take(), claim);
-        let resume = self.keeps_checkpoints() && dir.take_checkpoint_over(attempt)?;
+        let mut request = self.request(claim, resume);
+        while !self.train_from(&request, &earlier, claim, &mut verdicts, began)? {
+            assert!(request.resume, "a training from the beginning needs no earlier epoch");
+            log::warn!(
+                "the checkpoint of iteration {} is ahead of its learning curve, so it is trained \
+                 from the beginning",
+                attempt.iteration
+            );
+            request = self.request(claim, false);
+        }
+        Ok(())
+    }
+
+    /// Returns the curve of the attempt before, and whether its checkpoint was copied.
+    fn take_over(&self, attempt: Attempt) -> anyhow::Result<(Curve, bool)> {
+        let dir = self.experiment.dir();
+        let earlier = dir.curve_before(attempt)?;
+        let resume = self.task.slurm.is_some() && dir.take_checkpoint_over(attempt)?;
         if let Some(place) = dir.scratch.as_deref().filter(|_| !resume && !earlier.rows.is_empty())
         {
             log::warn!(
@@ -47,40 +82,27 @@ impl TaskRun<'_> {
                 place.display()
             );
         }
-        let mut request = Request { resume, ..self.request(claim)? };
-        while !self.train_from(&request, &earlier, claim, &mut verdicts, began)? {
-            assert!(request.resume, "a training from the beginning needs no earlier epoch");
-            log::warn!(
-                "the checkpoint of iteration {} is ahead of its learning curve, so it is trained \
-                 from the beginning",
-                attempt.iteration
-            );
-            request = self.request(claim)?;
-        }
-        Ok(())
+        Ok((earlier, resume))
     }
 
-    /// Checkpoints are kept under a scheduler only: in a local search no claim is taken up again.
-    const fn keeps_checkpoints(&self) -> bool {
-        self.task.slurm.is_some()
-    }
-
-    fn request(&self, claim: &Claim) -> anyhow::Result<Request> {
+    fn request(&self, claim: &Claim, resume: bool) -> Request {
         let config = self.experiment.config();
         let iteration = claim.attempt.iteration.0;
-        let folder = self.experiment.dir().checkpoint(claim.attempt);
+        // Under a scheduler only: in a local search no claim is taken up again.
+        let checkpoint = self.task.slurm.as_ref();
         let end_time = self.task.end_time;
-        Ok(Request {
+        Request {
             iteration,
             attempt: claim.attempt.number,
             architecture: claim.architecture.to_string(),
             layers: LayerDescription::of(&config.space, &claim.architecture),
             epochs: config.recipe.epochs,
             seed: number(config.experiment.seed, Purpose::Weights, iteration, 0),
-            checkpoint: self.keeps_checkpoints().then_some(folder),
+            checkpoint: checkpoint.map(|_| self.experiment.dir().checkpoint(claim.attempt)),
+            resume,
             seconds_left: end_time.map(|end| end.duration_since(Timestamp::now()).as_secs_f64()),
-            ..rehearsal(self.experiment, self.threads())?
-        })
+            ..self.rehearsal.clone()
+        }
     }
 
     /// Has the trainer train, keeps its reports and has them judged; then records how it ended.
@@ -99,7 +121,7 @@ impl TaskRun<'_> {
         let mut kept = Ok(true);
         let end = self.trainer.train(request, &dir.trainer_log(attempt), &mut |report| {
             let mut flow = ControlFlow::Continue(());
-            kept = curve.append(report, |curve| {
+            kept = curve.append(row(report), |curve| {
                 if let Some(verdicts) = verdicts {
                     flow = verdicts.judge(&mut self.journal, curve);
                 }
@@ -108,12 +130,19 @@ impl TaskRun<'_> {
             if !matches!(kept, Ok(true)) {
                 return ControlFlow::Break(());
             }
-            (self.on_event)(epoch_event(request.iteration, report));
+            (self.on_event)(TrainEvent::Epoch {
+                iteration: request.iteration,
+                epoch: report.epoch,
+                start: report.start,
+                validation_accuracy: report.validation_accuracy,
+                training_loss: report.training_loss,
+                seconds: report.seconds,
+            });
             flow
         });
         let spent = began.elapsed().as_secs_f64();
         // Lost with the claim, unless its epochs count.
-        let mut seconds = spent + earlier.seconds();
+        let seconds = spent + earlier.seconds();
         match kept {
             Ok(true) => {}
             Ok(false) => return Ok(false),
@@ -140,10 +169,7 @@ impl TaskRun<'_> {
                     }
                     return Ok(true);
                 }
-                None => {
-                    seconds = spent + curve.kept_seconds + curve.lost_seconds();
-                    "the trainer ended without a result".to_owned()
-                }
+                None => "the trainer ended without a result".to_owned(),
             },
             Err(error) if error.is_refusal() => {
                 return Err(self.refuse(attempt, error.into(), seconds)?);
@@ -156,106 +182,6 @@ impl TaskRun<'_> {
         }
         Ok(true)
     }
-
-    /// Ends since nothing can be trained here, whatever the network: the claim is lost at once, so
-    /// that another machine may have it, and counted as no failure. Returns the error.
-    fn refuse(
-        &mut self,
-        attempt: Attempt,
-        error: anyhow::Error,
-        seconds: f64,
-    ) -> anyhow::Result<anyhow::Error> {
-        self.lose(attempt, refusal_as_reason(&format!("{error:#}")), seconds)?;
-        Ok(error)
-    }
-
-    /// Ends after a signal, and returns the error for it. The claim stays open: this task takes it
-    /// up when it is queued again. It is lost when the time was too short too often.
-    /// `lost_seconds` are in no curve: those of this attempt, and of epochs that it has trained
-    /// again; `all_seconds` are lost with the claim.
-    fn leave(
-        &mut self,
-        claim: &Claim,
-        lost_seconds: f64,
-        all_seconds: f64,
-    ) -> anyhow::Result<anyhow::Error> {
-        let (dir, attempt) = (self.experiment.dir(), claim.attempt);
-        let iteration = attempt.iteration;
-        let is_time_warning = self.interrupt.signal() == Some(Signal::TimeNearlyUp);
-        // Without the mark the claim may count as a loss, and no more than that: a full disk must
-        // not keep the task from being queued again. Only under a scheduler is a claim taken up
-        // again.
-        let left = LeftOnSignal { is_time_warning, lost_seconds };
-        if self.task.slurm.is_some()
-            && let Err(error) = dir.mark_left_on_signal(attempt, &left)
-        {
-            log::warn!("the attempt leaves unmarked: {error}");
-        }
-        if is_time_warning
-            && self.task.slurm.is_some()
-            && is_last_timeout(claim.timeouts)
-            && matches!(end_of(dir, attempt)?, EarlierAttempt::TimedOut { .. })
-        {
-            self.lose(attempt, TIME_TOO_SHORT.to_owned(), all_seconds)?;
-            return Ok(Refusal::Environment(format!(
-                "the claim of iteration {iteration} is lost: three attempts in a row left on the \
-                 time warning without a new epoch (`slurm.time` is too short, or the trainer keeps \
-                 no checkpoint)"
-            ))
-            .into());
-        }
-        // Never after TERM: a cancelled job would come back.
-        if is_time_warning {
-            self.requeue()?;
-        }
-        let signal = if is_time_warning { "USR1" } else { "TERM" };
-        Ok(Refusal::TryAgain(format!(
-            "ended by {signal}; the claim of iteration {iteration} stays open"
-        ))
-        .into())
-    }
-
-    /// Learns of a result what a `reduce` would: says when it switched early stopping off, fits
-    /// the predictor when one is due, and publishes a view after each 100th result. What does not
-    /// fit on the disk now is published after a later one.
-    fn learn(&mut self, recorded: Iteration) -> anyhow::Result<()> {
-        let journal = &mut self.journal;
-        let findings = switched_off_in(self.experiment, journal, |audit| audit == recorded);
-        if let Some(AuditFindings { audited, false_stops, .. }) = findings {
-            (self.on_event)(TrainEvent::StoppingSwitchedOff { audited, false_stops });
-        }
-        let is_due = (journal.state().known.len() as u64).is_multiple_of(RESULTS_PER_VIEW);
-        unless_full(refit_unless_started(self.experiment, journal))?;
-        if is_due {
-            self.publish()?;
-        }
-        self.lose_ended_claims()
-    }
-
-    /// Records claims of workers that died, and results that they have left.
-    fn lose_ended_claims(&mut self) -> anyhow::Result<()> {
-        let lost = lose_ended_claims(self.experiment, &mut self.journal, &EndedJobs::None);
-        unless_full(lost.map(drop))
-    }
-
-    pub(super) fn publish(&mut self) -> anyhow::Result<()> {
-        let learned = self.q_values.learned(&self.journal)?;
-        if learned.rows > self.journal.view_rows() {
-            unless_full(self.journal.publish(learned).map(drop))?;
-        }
-        Ok(())
-    }
-}
-
-/// What does not fit on the disk now is written by a later result, or by a reduce.
-fn unless_full(written: anyhow::Result<()>) -> anyhow::Result<()> {
-    written.or_else(|error| match is_full(&error) {
-        true => {
-            log::warn!("nothing is learned yet: {error:#}");
-            Ok(())
-        }
-        false => Err(error),
-    })
 }
 
 /// Whether the curve is that of the whole training. A checkpoint may have held the last epoch
@@ -269,27 +195,179 @@ fn is_whole(curve: &mut CurveInProgress, request: &Request, end: &TrainingEnd) -
     }
 }
 
-/// Returns a request of 0 epochs: it names recipe and data, and asks for no network.
-pub(crate) fn rehearsal(experiment: &Experiment, threads: u32) -> anyhow::Result<Request> {
-    let config = experiment.config();
-    let image = config.space.image;
-    Ok(Request {
-        classes: image.classes,
-        channels: image.channels,
-        input_size: image.size,
-        experiment_seed: config.experiment.seed,
-        data: serde_json::to_value(&config.config.data)?,
-        ..Request::rehearsal(config.training.clone(), threads)
-    })
-}
-
-fn epoch_event(iteration: u64, report: &EpochReport) -> TrainEvent {
-    TrainEvent::Epoch {
-        iteration,
+fn row(report: &EpochReport) -> CurveRow {
+    let accuracy = |value: f64| Accuracy::new(value).expect("the protocol has checked it");
+    // A time or a rate below 0 (a clock was set back) counts as not reported: tables and sums hold
+    // none. So does a time stamp in the place of a duration, which would count as half a century.
+    let not_negative = |number: Option<f64>| number.filter(|number| *number >= 0.0);
+    let seconds = not_negative(report.seconds).filter(|seconds| *seconds <= LONGEST_EPOCH);
+    CurveRow {
         epoch: report.epoch,
         start: report.start,
-        validation_accuracy: report.validation_accuracy,
+        learning_rate: not_negative(report.learning_rate),
         training_loss: report.training_loss,
-        seconds: report.seconds,
+        training_accuracy: report.training_accuracy.map(accuracy),
+        validation_loss: report.validation_loss,
+        validation_accuracy: accuracy(report.validation_accuracy),
+        seconds,
+        time: Timestamp::now().into(),
+        predicted_accuracy: None,
+        sigma: None,
+        stop_probability: None,
+        y_best: None,
+    }
+}
+
+/// Judges one training, by the predictor that was the newest when its architecture was claimed. It
+/// is named in the row of the result, so that every verdict can be repeated.
+pub(crate) struct Verdicts<'a> {
+    experiment: &'a Experiment,
+    predictor: FittedPredictor,
+    /// Weights and layers of the network.
+    cost: (u64, u32),
+    is_audited: bool,
+    read_at: Option<Instant>,
+}
+
+impl<'a> Verdicts<'a> {
+    /// None while there is no predictor. One that cannot be read is a warning: an architecture is
+    /// claimed already.
+    pub fn of(
+        experiment: &'a Experiment,
+        stored: Option<StoredPredictor>,
+        claim: &Claim,
+    ) -> Option<Self> {
+        let config = experiment.config();
+        let predictor = stored?.predictor().inspect_err(|error| {
+            log::warn!("no predictor, so that this training is not stopped: {error:#}");
+        });
+        let epochs = config.recipe.epochs as usize;
+        let predictor = predictor.ok().filter(|predictor| predictor.epochs() == epochs)?;
+        let cost = config.space.cost(&claim.architecture);
+        Some(Self {
+            experiment,
+            predictor,
+            cost: (cost.parameters, claim.architecture.depth() as u32),
+            is_audited: is_of_audit(experiment, claim.attempt.iteration),
+            read_at: None,
+        })
+    }
+
+    /// Judges a training by the epochs of its last start: writes prediction and verdict into the
+    /// newest row, and returns whether the training is to end.
+    /// There is no prediction before the first-epoch test is passed, after the last epoch, and once
+    /// the audits have switched stopping off.
+    pub fn judge(&mut self, journal: &mut Journal, curve: &mut Curve) -> ControlFlow<()> {
+        let Some(prediction) = self.predict(journal, curve.last_start()) else {
+            return ControlFlow::Continue(());
+        };
+        let early_stopping = &self.experiment.config().early_stopping;
+        let y_best = journal.state().last_accuracies.nth(early_stopping.top_n);
+        // A blanked row leaves others unchecked.
+        let y_best = y_best.filter(|best| Accuracy::new(*best).is_ok());
+        let newest = curve.rows.last_mut().expect("what was predicted from has rows");
+        let verdict = newest.judge(early_stopping.rule, prediction, y_best);
+        match verdict.is_stop() && !self.is_audited {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    }
+
+    fn predict(&mut self, journal: &mut Journal, start: &[CurveRow]) -> Option<Prediction> {
+        let first = start.first()?.validation_accuracy.value();
+        if !self.experiment.config().recipe.passes_first_epoch(first) {
+            return None;
+        }
+        if self.read_at.is_none_or(|at| at.elapsed() >= READ_EVERY) {
+            self.read_at = Some(Instant::now());
+            // A log that cannot be read now ends no training: what was known holds.
+            if let Err(error) = journal.refresh() {
+                log::warn!("the stopping rule goes by what was known before: {error:#}");
+            }
+        }
+        if audit_findings(self.experiment, journal.state()).is_switched_off() {
+            return None;
+        }
+        let seen = example_of(self.experiment, start, self.cost).ok()?;
+        self.predictor.predict(seen.curve.values(), &seen.features)
+    }
+}
+
+pub(crate) fn audit_findings(experiment: &Experiment, knowledge: &Knowledge) -> AuditFindings {
+    let limit = experiment.config().early_stopping.false_stop_limit;
+    AuditFindings::of(knowledge.audits.iter().map(|audit| audit.is_false_stop), limit)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::ops::init;
+    use crate::ops::train::record::audited_at;
+    use crate::predictor::StoppingRule;
+    use crate::storage::Iteration;
+
+    /// Returns the row of an epoch in the first start.
+    pub fn curve_row(epoch: u32, validation_accuracy: f64) -> CurveRow {
+        row(&report(1, epoch, validation_accuracy))
+    }
+
+    fn report(start: u32, epoch: u32, validation_accuracy: f64) -> EpochReport {
+        EpochReport {
+            epoch,
+            start,
+            learning_rate: None,
+            training_loss: None,
+            training_accuracy: None,
+            validation_loss: None,
+            validation_accuracy,
+            seconds: Some(10.0),
+        }
+    }
+
+    #[test]
+    fn a_time_below_zero_or_of_years_counts_as_unknown() {
+        for seconds in [1.8e9, 1e308] {
+            let timed = EpochReport { seconds: Some(seconds), ..report(1, 1, 0.5) };
+            assert_eq!(row(&timed).seconds, None, "{seconds}");
+        }
+        let report =
+            EpochReport { seconds: Some(-3600.0), learning_rate: Some(-1.0), ..report(1, 1, 0.5) };
+        assert_eq!((row(&report).seconds, row(&report).learning_rate), (None, None));
+        let report = EpochReport { seconds: Some(0.0), learning_rate: Some(0.0), ..report };
+        assert_eq!((row(&report).seconds, row(&report).learning_rate), (Some(0.0), Some(0.0)));
+    }
+
+    /// An experiment that audits every verdict, or none.
+    fn experiment(folder: &tempfile::TempDir, audit_share: &str) -> Experiment {
+        let configuration = format!(
+            "experiment: {{name: two, seed: 1}}\n\
+             data: {{classes: 10, input_size: 16, channels: 1}}\n\
+             training: {{trainer: synthetic}}\n\
+             early_stopping: {{audit_share: {audit_share}}}\n"
+        );
+        init::tests::experiment(&folder.path().join(audit_share), &configuration)
+    }
+
+    /// A row whose verdict is to stop from 0.99 on when z, by which the best lies above the
+    /// prediction in deviations, is at least 2.3264.
+    fn judged(epoch: u32, z: Option<f64>) -> CurveRow {
+        let mut row = curve_row(epoch, 0.5);
+        if let Some(z) = z {
+            let prediction = Prediction { mean: f64::from(epoch) - z, sigma: 1.0 };
+            row.judge(StoppingRule::default(), prediction, Some(f64::from(epoch)));
+        }
+        row
+    }
+
+    #[test]
+    fn an_audit_is_known_by_its_first_verdict() {
+        let folder = tempfile::tempdir().unwrap();
+        let (all, none) = (experiment(&folder, "1.0"), experiment(&folder, "0.0"));
+        // An earlier attempt got the first verdict; this one was not asked, or changed its mind.
+        let start =
+            [judged(1, Some(0.0)), judged(2, Some(3.0)), judged(3, None), judged(4, Some(2.0))];
+        assert_eq!(audited_at(&all, Iteration(1), &start).unwrap().epoch, 2);
+        assert_eq!(audited_at(&none, Iteration(1), &start), None, "no audit: it should have ended");
+        assert_eq!(audited_at(&all, Iteration(1), &start[2..]), None);
     }
 }

@@ -5,21 +5,20 @@
 //! still trying. Each place that records claims as lost appends left results first; a process that
 //! is still trying then finds its row in the log.
 
-use std::env;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
 use crate::ops::journal::{Journal, Transaction};
-use crate::ops::train::curve::{CurveInProgress, audited_at};
-use crate::ops::train::{Claim, TaskRun, sleep_unless};
+use crate::ops::train::{Claim, TaskRun};
 use crate::ops::{Experiment, Refusal, TrainEvent};
 use crate::outcome::{Accuracy, Outcome};
-use crate::slurm::{Slurm, Variables};
+use crate::predictor::is_audited;
+use crate::seed::{Purpose, generator};
 use crate::storage::search_state::Record;
 use crate::storage::{
-    Attempt, CurveRow, CurveSummary, Event, ExperimentDir, Iteration, LockTimeout, Row,
-    StorageError, Training, plain,
+    Attempt, CurveInProgress, CurveRow, CurveSummary, Event, ExperimentDir, Iteration, LockTimeout,
+    Row, StorageError, plain,
 };
 use crate::training::{Signal, TrainingEnd};
 
@@ -43,70 +42,106 @@ pub(crate) fn result_row(
     let first = start.first();
     let passes = |row: &CurveRow| config.recipe.passes_first_epoch(row.validation_accuracy.value());
     let passed = first.is_some_and(passes);
-    let cost = config.space.cost(&claim.architecture);
-    let training = Training {
-        parameters: cost.parameters,
-        macs: cost.macs,
-        layers: claim.architecture.depth() as u32,
-        learning_rate: first.filter(|_| passed).and_then(|row| row.learning_rate),
-        restarts: first.map_or(0, |row| row.start - 1),
-        train_seconds: spent + curve.kept_seconds,
-        lost_seconds: curve.lost_seconds(),
-        time: Timestamp::now().into(),
-    };
-    let row = |event| claim.row.result(event, &training);
-    let threshold = config.early_stopping.threshold;
-    let summary = curve.curve.summary();
-    let (outcome, row) = match end {
+    let mut summary = curve.curve.summary();
+    let (event, outcome, at) = match end {
         TrainingEnd::Done => {
             let CurveSummary { best, last, .. } = summary?;
-            let row = row(Event::Trained).with_curve(summary);
-            let row = match audited_at(experiment, claim.attempt.iteration, start) {
-                Some(at) => Row { audit: Some(true), ..with_verdict(row, Some(at), threshold) },
-                None => row,
-            };
-            (Outcome::Trained { best, last }, row)
+            let audited = audited_at(experiment, claim.attempt.iteration, start);
+            (Event::Trained, Outcome::Trained { best, last }, audited)
         }
         TrainingEnd::Stopped => {
             // The verdict after the last epoch.
             let at = start.last()?;
-            let saved = curve.seconds_left(config.recipe.epochs, training.train_seconds);
-            let row = with_verdict(row(Event::Stopped).with_curve(summary), Some(at), threshold);
-            let outcome = Outcome::Stopped { predicted: at.predicted_accuracy? };
-            (outcome, Row { saved_seconds: Some(saved), ..row })
+            let predicted = at.predicted_accuracy?;
+            (Event::Stopped, Outcome::Stopped { predicted }, Some(at))
         }
-        TrainingEnd::Failed { reason } => {
-            let summary = summary.filter(|_| passed);
-            let row = row(Event::Failed).with_curve(summary);
-            let outcome = Outcome::Failed { best: summary.map(|summary| summary.best) };
-            (outcome, Row { reason: plain(reason), ..row })
+        TrainingEnd::Failed { .. } => {
+            summary = summary.filter(|_| passed);
+            let best = summary.map(|summary| summary.best);
+            (Event::Failed, Outcome::Failed { best }, None)
         }
-        TrainingEnd::OutOfMemory { peak_bytes } => {
-            let reason = peak_bytes.map(|bytes| format!("{bytes} bytes in use at most"));
-            (Outcome::OutOfMemory, Row { reason, ..row(Event::OutOfMemory) })
-        }
+        TrainingEnd::OutOfMemory { .. } => (Event::OutOfMemory, Outcome::OutOfMemory, None),
         TrainingEnd::Interrupted => return None,
     };
-    let reward = config.reward.reward(&outcome, config.space.image.classes);
-    Some(Row { reward: reward.map(Accuracy::value), ..row })
+    let reason = match end {
+        TrainingEnd::Failed { reason } => plain(reason),
+        TrainingEnd::OutOfMemory { peak_bytes } => {
+            peak_bytes.map(|bytes| format!("{bytes} bytes in use at most"))
+        }
+        _ => None,
+    };
+    let cost = config.space.cost(&claim.architecture);
+    let train_seconds = spent + curve.kept_seconds;
+    let seconds_left = || curve.curve.seconds_left(config.recipe.epochs, train_seconds);
+    let row = Row {
+        event,
+        reward: config.reward.reward(&outcome, config.space.image.classes).map(Accuracy::value),
+        audit: (event == Event::Trained && at.is_some()).then_some(true),
+        parameters: Some(cost.parameters),
+        macs: Some(cost.macs),
+        layers: Some(claim.architecture.depth() as u32),
+        learning_rate: first.filter(|_| passed).and_then(|row| row.learning_rate),
+        restarts: Some(first.map_or(0, |row| row.start - 1)),
+        train_seconds: Some(train_seconds),
+        saved_seconds: (event == Event::Stopped).then(seconds_left),
+        lost_seconds: Some(curve.lost_seconds()),
+        reason,
+        started_at: claim.row.time,
+        time: Some(Timestamp::now().into()),
+        expires_at: None,
+        ..claim.row.clone()
+    };
+    let row = if event == Event::OutOfMemory { row } else { with_curve(row, summary) };
+    let threshold = at.map(|_| config.early_stopping.threshold);
+    Some(with_verdict(row, at, threshold))
+}
+
+/// `None` without an epoch.
+pub(crate) fn with_curve(row: Row, summary: Option<CurveSummary>) -> Row {
+    Row {
+        best_validation_accuracy: summary.map(|summary| summary.best.value()),
+        best_epoch: summary.map(|summary| summary.best_epoch),
+        last_validation_accuracy: summary.map(|summary| summary.last.value()),
+        epochs: Some(summary.map_or(0, |summary| summary.epochs)),
+        ..row
+    }
 }
 
 /// Adds the numbers of the verdict to stop that stands in the row of an epoch.
-pub(crate) fn with_verdict(row: Row, at: Option<&CurveRow>, threshold: f64) -> Row {
+pub(crate) fn with_verdict(row: Row, at: Option<&CurveRow>, threshold: Option<f64>) -> Row {
     Row {
         predicted_accuracy: at.and_then(|at| at.predicted_accuracy),
         sigma: at.and_then(|at| at.sigma),
         y_best: at.and_then(|at| at.y_best),
         stop_probability: at.and_then(|at| at.stop_probability),
-        threshold: Some(threshold),
+        threshold,
         ..row
     }
+}
+
+/// Whether a verdict to stop is not executed: the same for every attempt at an iteration.
+pub(crate) fn is_of_audit(experiment: &Experiment, iteration: Iteration) -> bool {
+    let config = experiment.config();
+    let mut rng = generator(config.experiment.seed, Purpose::Audit, iteration.0, 0);
+    is_audited(config.early_stopping.audit_share, &mut rng)
+}
+
+/// Returns the epoch of the first verdict to stop a network that was trained to the end to audit
+/// it. An attempt goes on with the rows of the one before, so that none is forgotten.
+pub(crate) fn audited_at<'a>(
+    experiment: &Experiment,
+    iteration: Iteration,
+    start: &'a [CurveRow],
+) -> Option<&'a CurveRow> {
+    let rule = experiment.config().early_stopping.rule;
+    let is_audited = is_of_audit(experiment, iteration);
+    start.iter().find(|row| is_audited && row.is_stop(rule))
 }
 
 impl TaskRun<'_> {
     /// Appends a result, once its curve is synced. Until that has succeeded the row lies beside the
     /// curve.
-    pub(super) fn record(
+    pub fn record(
         &mut self,
         attempt: Attempt,
         row: &Row,
@@ -131,32 +166,8 @@ impl TaskRun<'_> {
         Ok(())
     }
 
-    /// Appends that an attempt has ended without a result.
-    pub(super) fn lose(
-        &mut self,
-        attempt: Attempt,
-        reason: String,
-        seconds: f64,
-    ) -> anyhow::Result<()> {
-        let iteration = attempt.iteration;
-        // A result of this iteration that waits to be appended goes before its loss.
-        let left = LeftResults::read(self.experiment.dir(), Some(iteration))?;
-        let write = |journal: &mut Journal| {
-            journal.transaction(|transaction| {
-                let settled = left.settle(transaction)?;
-                let now = Timestamp::now().into();
-                let rows = transaction.state().lose(attempt, &reason, Some(seconds), now);
-                transaction.push_all(rows)?;
-                Ok(settled)
-            })
-        };
-        let settled = self.until_written(iteration, is_full, write)?;
-        (self.on_event)(settled.unwrap_or(TrainEvent::Lost { iteration: iteration.0, reason }));
-        Ok(())
-    }
-
     /// Retries with growing pauses after an error that is worth it, until the time is nearly up.
-    fn until_written<T>(
+    pub fn until_written<T>(
         &mut self,
         iteration: Iteration,
         is_worth_it: impl Fn(&anyhow::Error) -> bool,
@@ -181,7 +192,7 @@ impl TaskRun<'_> {
                 "iteration {iteration} is not recorded yet: {error:#}; trying again in {} s",
                 pause.as_secs()
             );
-            sleep_unless(|| self.interrupt.signal().is_some(), pause);
+            self.interrupt.arrives_within(pause);
             pause = (2 * pause).min(LONGEST_PAUSE);
         }
     }
@@ -215,16 +226,6 @@ impl TaskRun<'_> {
             "failed to record iteration {iteration} until the time was nearly up (a result is kept \
              beside its learning curve: the next attempt or `metaqnn reduce` records it)"
         )))
-    }
-
-    pub(super) fn requeue(&self) -> anyhow::Result<()> {
-        if let Some(task) = &self.task.slurm
-            && self.experiment.config().slurm.requeue
-        {
-            let variables: Variables = env::vars_os().collect();
-            Slurm::new(&variables, None).requeue(task.id)?;
-        }
-        Ok(())
     }
 }
 
@@ -343,8 +344,9 @@ mod tests {
     use super::*;
     use crate::ops::init;
     use crate::ops::reduce::lost_claims::{EndedJobs, lose_ended_claims};
+    use crate::ops::train::attempt::tests::curve_row;
     use crate::q_learning::Epsilon;
-    use crate::storage::{Claimant, Event, Training};
+    use crate::storage::{Claimant, Curve};
 
     /// Draws the one architecture in a claim that has ended already.
     fn draw(journal: &mut Journal) -> Row {
@@ -370,9 +372,7 @@ mod tests {
     }
 
     fn result_of(claim: &Row, reward: f64) -> Row {
-        let training =
-            Training { learning_rate: None, ..Training::made_up(Timestamp::UNIX_EPOCH.into()) };
-        Row { reward: Some(reward), ..claim.result(Event::Failed, &training).with_curve(None) }
+        claim.made_up_result(Event::Failed, reward, Timestamp::UNIX_EPOCH.into())
     }
 
     fn events(experiment: &Experiment) -> Vec<Event> {
@@ -384,6 +384,44 @@ mod tests {
     fn reduce(experiment: &Experiment) -> usize {
         let mut journal = Journal::open(experiment).unwrap();
         lose_ended_claims(experiment, &mut journal, &EndedJobs::None).unwrap()
+    }
+
+    #[test]
+    fn a_result_carries_what_its_claim_carried() {
+        let folder = tempfile::tempdir().unwrap();
+        let experiment = init::tests::random_search(&folder, 9);
+        let row = Row {
+            attempt: Some(2),
+            round: Some(2),
+            view: Some(40),
+            predictor: Some(100),
+            device: Some("cuda:0".into()),
+            reason: Some("the attempt before came to nothing".into()),
+            ..draw(&mut Journal::open(&experiment).unwrap())
+        };
+        let architecture = experiment.config().space.parse("[SM(10)]").unwrap();
+        let claim = Claim { attempt: row.attempt().unwrap(), row, architecture, timeouts: 0 };
+        let path = folder.path().join("1.2.csv");
+        let mut curve = CurveInProgress::new(path.clone(), Curve::default());
+        for (epoch, accuracy) in (1..).zip([0.25, 0.375, 0.5, 0.5]) {
+            let row = CurveRow { learning_rate: Some(0.001), ..curve_row(epoch, accuracy) };
+            assert!(curve.append(row, |_| ()).unwrap());
+        }
+        let result = |end: TrainingEnd, curve: &CurveInProgress| {
+            let time = Some(Timestamp::UNIX_EPOCH.into());
+            Row { time, ..result_row(&experiment, &claim, &end, curve, 8.5).unwrap() }
+        };
+        assert_eq!(
+            String::from_utf8(result(TrainingEnd::Done, &curve).to_line().unwrap()).unwrap(),
+            "1,trained,2,2,1.0,[SM(10)],,0.5,0.5,3,0.5,4,,,,,,,2570,2560,0,0.001,0,8.5,,0.0,40,,\
+             cuda:0,n1,7,0,1970-01-01T00:00:00.000Z,1970-01-01T00:00:00.000Z,,1,100,\n"
+        );
+        let failed = TrainingEnd::Failed { reason: "NaN".to_owned() };
+        let failed = result(failed, &CurveInProgress::new(path, Curve::default()));
+        assert_eq!((failed.epochs, failed.best_epoch), (Some(0), None));
+        assert_eq!(failed.reason.as_deref(), Some("NaN"));
+        let out_of_memory = result(TrainingEnd::OutOfMemory { peak_bytes: None }, &curve);
+        assert_eq!((out_of_memory.epochs, out_of_memory.reason), (None, None));
     }
 
     #[test]

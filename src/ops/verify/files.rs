@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use strum::VariantArray;
 
 use crate::exchange::read_q_values;
-use crate::ops::train::AttemptFiles;
+use crate::ops::journal::AttemptFiles;
 use crate::ops::verify::finding::{Finding, Repair, one_line, or_damage};
 use crate::ops::verify::log::{Examined, LOG};
 use crate::ops::verify::results::{has_curve, wrong_curve};

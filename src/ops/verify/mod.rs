@@ -26,7 +26,7 @@ use jiff::Timestamp;
 use self::log::{Examined, LOG};
 use self::{finding::one_line, views::differing, views::read_predictors, views::read_views};
 use crate::config::ConfigError;
-use crate::ops::{Experiment, train::AttemptFiles};
+use crate::ops::{Experiment, journal::AttemptFiles};
 use crate::storage::view::View;
 use crate::storage::{ExperimentDir, RawLog, StorageError};
 

@@ -13,10 +13,11 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
-use crate::ops::train::{AttemptFiles, record::settle_all};
+use crate::ops::journal::{AttemptFiles, Journal};
+use crate::ops::train::record::settle_all;
 use crate::ops::verify::views::{read_predictors, read_views};
 use crate::ops::verify::{files::check_attempts, finding::Repair, log::Examined};
-use crate::ops::{Experiment, journal::Journal, reduce::refit::refit};
+use crate::ops::{Experiment, reduce::refit::refit};
 use crate::storage::fs::publish;
 use crate::storage::{Event, Row, WritableReplayLog};
 
@@ -96,12 +97,13 @@ mod tests {
     use crate::ops::init;
     use crate::ops::reduce::lost_claims::EndedJobs;
     use crate::ops::reduce::reduce;
-    use crate::ops::train::claim::{Claimed, QValues, Sampler};
+    use crate::ops::train::learn::QValues;
+    use crate::ops::train::task::{Claimed, Sampler};
     use crate::ops::train::{Task, TrainOptions};
     use crate::ops::verify::{repair, verify};
     use crate::storage::search_state::Record;
     use crate::storage::view::q_table::write_q_table;
-    use crate::storage::{Event, Iteration, LogPosition, ReplayLog, Training};
+    use crate::storage::{Event, Iteration, LogPosition, ReplayLog};
 
     fn experiment(folder: &tempfile::TempDir) -> Experiment {
         init::tests::random_search(folder, 9)
@@ -125,10 +127,7 @@ mod tests {
     fn fail(experiment: &Experiment) {
         let mut journal = Journal::open(experiment).unwrap();
         let claim = claim(experiment, &mut journal);
-        let training =
-            Training { learning_rate: None, ..Training::made_up(Timestamp::now().into()) };
-        let row =
-            Row { reward: Some(0.1), ..claim.result(Event::Failed, &training).with_curve(None) };
+        let row = claim.made_up_result(Event::Failed, 0.1, Timestamp::now().into());
         let row = Row { parameters: None, macs: None, layers: None, ..row };
         let recorded = journal.transaction(|transaction| {
             let Record::Append(rows) = transaction.state().record(&row)? else { unreachable!() };

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::config::ValidConfig;
-use crate::ops::train::record::with_verdict;
+use crate::ops::train::record::{with_curve, with_verdict};
 use crate::ops::verify::{finding::Finding, log::damaged_line};
 use crate::outcome::{Accuracy, Outcome};
 use crate::predictor::StoppingRule;
@@ -75,15 +75,15 @@ pub(crate) fn has_curve(row: &Row) -> bool {
 
 /// How a result row differs from the one that its curve gives.
 pub(crate) fn wrong_curve(row: &Row, curve: &Curve, rule: StoppingRule) -> Option<String> {
-    let mut own = row.clone().with_curve(curve.summary());
-    if let Some(threshold) = row.threshold {
+    let mut own = with_curve(row.clone(), curve.summary());
+    if row.threshold.is_some() {
         // The last verdict of a stopped network, the first one of an audited network.
         let mut verdicts = curve.last_start().iter().filter(|at| at.is_stop(rule));
         let at = match row.event {
             Event::Stopped => verdicts.next_back().filter(|at| Some(at.epoch) == row.epochs),
             _ => verdicts.next().filter(|_| row.audit == Some(true)),
         };
-        own = with_verdict(own, at, threshold);
+        own = with_verdict(own, at, row.threshold);
     }
     difference(row, &own).map(|problem| format!("in the row of its result {problem} by this curve"))
 }
@@ -104,7 +104,7 @@ fn difference(row: &Row, own: &Row) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::train::curve::tests::curve_row;
+    use crate::ops::train::attempt::tests::curve_row;
     use crate::predictor::Prediction;
     use crate::storage::Iteration;
 

@@ -148,6 +148,32 @@ impl Curve {
         self.rows.iter().filter_map(|row| row.seconds).fold(0.0, |sum, more| sum + more)
     }
 
+    /// Estimates the seconds of the epochs that a whole training of `epochs` has more: each as long
+    /// as the mean of the last start, or of all epochs in `spent` seconds where the trainer reports
+    /// no times.
+    pub fn seconds_left(&self, epochs: u32, spent: f64) -> f64 {
+        let start = self.last_start();
+        let known: Vec<f64> = start.iter().filter_map(|row| row.seconds).collect();
+        let mean = if known.is_empty() {
+            spent / self.rows.len().max(1) as f64
+        } else {
+            known.iter().sum::<f64>() / known.len() as f64
+        };
+        mean * f64::from(epochs.saturating_sub(start.len() as u32))
+    }
+
+    /// Writes the whole curve in place of what is there: a disk that was full has room again, or
+    /// the file was removed with its folder.
+    pub fn replace(&self, path: &Path) -> Result<()> {
+        let folder = path.parent().unwrap_or(Path::new(""));
+        match fs::create_dir(folder) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+                Err(StorageError::io("create", folder)(error))
+            }
+            _ => publish::replace_file(path, &text(&self.rows)),
+        }
+    }
+
     /// The rows before an epoch of a start, from which a later attempt resumes. `None` when the
     /// epoch before is missing, as after a power cut that spared the checkpoint alone: such an
     /// attempt could not say how good its network was.
@@ -159,57 +185,108 @@ impl Curve {
     }
 }
 
+/// The learning curve of an attempt while it grows: in memory whole, on disk as far as there is
+/// room. Its file begins with the first epoch, which decides how much of an earlier attempt's curve
+/// still stands.
 #[derive(Debug)]
-pub struct CurveWriter {
+pub struct CurveInProgress {
     path: PathBuf,
-    file: File,
+    /// That of an earlier attempt.
+    earlier: Curve,
+    pub curve: Curve,
+    /// Seconds of the earlier epochs that this curve begins with.
+    pub kept_seconds: f64,
+    /// It has every row.
+    file: Option<File>,
+    /// Whether rows could not be written.
+    is_behind: bool,
 }
 
-impl CurveWriter {
-    /// With the rows that an earlier attempt left. A curve that exists is an error: no attempt
-    /// writes that of another.
-    pub fn create(path: PathBuf, earlier: &[CurveRow]) -> Result<Self> {
-        let created = OpenOptions::new().write(true).create_new(true).open(&path);
-        let file = created.map_err(StorageError::io("create", &path))?;
-        let mut curve = Self { path, file };
-        curve.write(&text(earlier))?;
-        Ok(curve)
+impl CurveInProgress {
+    pub const fn new(path: PathBuf, earlier: Curve) -> Self {
+        let curve = Curve { rows: Vec::new() };
+        Self { path, earlier, curve, kept_seconds: 0.0, file: None, is_behind: false }
     }
 
-    /// Writes the whole curve in place of what is there: a disk that was full has room again, or
-    /// the file was removed with its folder.
-    pub fn replace(path: &Path, rows: &[CurveRow]) -> Result<()> {
-        let folder = path.parent().unwrap_or(Path::new(""));
-        match fs::create_dir(folder) {
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => {
-                Err(StorageError::io("create", folder)(error))
+    /// Appends an epoch, to which `judge` may add a prediction. Returns false when an epoch before
+    /// it is missing: the checkpoint that the trainer goes on from is ahead of the curve.
+    /// A file that cannot be written ends no training, since [`Self::finish`] writes it anew; one
+    /// that is there already is that of another attempt, and an error.
+    pub fn append(&mut self, row: CurveRow, judge: impl FnOnce(&mut Curve)) -> Result<bool> {
+        if self.curve.rows.is_empty() {
+            let Some(kept) = self.earlier.before(row.start, row.epoch) else { return Ok(false) };
+            self.keep(kept);
+        }
+        self.curve.rows.push(row);
+        judge(&mut self.curve);
+        match self.write_newest() {
+            Err(error) if error.is_taken() => return Err(error),
+            Err(error) => {
+                log::warn!("the training goes on, its curve is written later: {error}");
+                (self.file, self.is_behind) = (None, true);
             }
-            _ => publish::replace_file(path, &text(rows)),
+            Ok(()) => {}
         }
+        Ok(true)
     }
 
-    pub fn append(&mut self, row: &CurveRow) -> Result<()> {
-        self.write(&line(row))
-    }
-
-    /// Syncs and closes the curve, written anew if its file no longer holds `rows`: scratch is
-    /// purged. Only then may the result be recorded, so that no result is without its curve.
-    pub fn finish(self, rows: &[CurveRow]) -> Result<()> {
-        self.file.sync_all().map_err(StorageError::io("sync", &self.path))?;
-        let is_gone = match regular_file::read(&self.path, MEDIUM) {
-            Ok(bytes) => bytes != text(rows),
-            // What cannot be read stands in its place: that costs the curve, not the result.
-            Err(error) => error.kind() == ErrorKind::NotFound,
+    fn write_newest(&mut self) -> Result<()> {
+        let rows = &self.curve.rows;
+        let (file, bytes) = match &mut self.file {
+            _ if self.is_behind => return Ok(()),
+            Some(file) => (file, line(&rows[rows.len() - 1])),
+            none => {
+                let created = OpenOptions::new().write(true).create_new(true).open(&self.path);
+                let file = created.map_err(StorageError::io("create", &self.path))?;
+                (none.insert(file), text(rows))
+            }
         };
-        if is_gone {
-            return Self::replace(&self.path, rows);
-        }
-
-        publish::sync_folder(self.path.parent().unwrap_or(Path::new("")))
+        file.write_all(&bytes).map_err(StorageError::io("append to", &self.path))
     }
 
-    fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.file.write_all(bytes).map_err(StorageError::io("append to", &self.path))
+    /// Takes the earlier attempt's curve for this one's, after a trainer that had nothing left to
+    /// train. Returns false when it does not reach the last of `epochs`.
+    pub fn keep_earlier(&mut self, epochs: u32) -> bool {
+        let reaches = self.earlier.rows.last().is_some_and(|last| last.epoch >= epochs);
+        if reaches {
+            self.keep(self.earlier.clone());
+            self.is_behind = true;
+        }
+        reaches
+    }
+
+    fn keep(&mut self, kept: Curve) {
+        self.kept_seconds = kept.seconds();
+        self.curve = kept;
+    }
+
+    /// Syncs and closes the curve, written anew if its file lacks rows (scratch is purged); to be
+    /// called again after an error. Only then may the result be recorded, so that no result is
+    /// without its curve. A training without an epoch has no file.
+    pub fn finish(&mut self) -> Result<()> {
+        if let Some(file) = self.file.take() {
+            self.is_behind = true;
+            file.sync_all().map_err(StorageError::io("sync", &self.path))?;
+            let is_whole = match regular_file::read(&self.path, MEDIUM) {
+                Ok(bytes) => bytes == text(&self.curve.rows),
+                // What cannot be read stands in its place: that costs the curve, not the result.
+                Err(error) => error.kind() != ErrorKind::NotFound,
+            };
+            if is_whole {
+                publish::sync_folder(self.path.parent().unwrap_or(Path::new("")))?;
+                self.is_behind = false;
+            }
+        }
+        if self.is_behind {
+            self.curve.replace(&self.path)?;
+            self.is_behind = false;
+        }
+        Ok(())
+    }
+
+    /// Seconds of earlier epochs that this attempt trains again.
+    pub fn lost_seconds(&self) -> f64 {
+        self.earlier.seconds() - self.kept_seconds
     }
 }
 

@@ -150,19 +150,6 @@ pub struct Claimant {
     pub expires_at: Time,
 }
 
-/// What a training has cost, and on which network: columns of a [`Row`].
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Training {
-    pub parameters: u64,
-    pub macs: u64,
-    pub layers: u32,
-    pub learning_rate: Option<f64>,
-    pub restarts: u32,
-    pub train_seconds: f64,
-    pub lost_seconds: f64,
-    pub time: Time,
-}
-
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CurveSummary {
     pub best: Accuracy,
@@ -267,37 +254,6 @@ impl Row {
     pub fn at(event: Event, time: Time) -> Self {
         Self { time: Some(time), ..Self::new(event) }
     }
-
-    /// `self` is the `claimed` row of the attempt.
-    pub fn result(&self, event: Event, training: &Training) -> Self {
-        Self {
-            event,
-            parameters: Some(training.parameters),
-            macs: Some(training.macs),
-            layers: Some(training.layers),
-            learning_rate: training.learning_rate,
-            restarts: Some(training.restarts),
-            train_seconds: Some(training.train_seconds),
-            lost_seconds: Some(training.lost_seconds),
-            reason: None,
-            started_at: self.time,
-            time: Some(training.time),
-            expires_at: None,
-            ..self.clone()
-        }
-    }
-
-    /// `None` without an epoch.
-    #[must_use]
-    pub fn with_curve(self, curve: Option<CurveSummary>) -> Self {
-        Self {
-            best_validation_accuracy: curve.map(|curve| curve.best.value()),
-            best_epoch: curve.map(|curve| curve.best_epoch),
-            last_validation_accuracy: curve.map(|curve| curve.last.value()),
-            epochs: Some(curve.map_or(0, |curve| curve.epochs)),
-            ..self
-        }
-    }
 }
 
 /// Makes a reason fit for a field: one line, not endless, `None` when nothing is left.
@@ -312,18 +268,35 @@ pub fn plain(reason: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-impl Training {
-    /// What a training of a network of one layer could have cost.
-    pub(crate) fn made_up(time: Time) -> Self {
+impl Row {
+    /// A result of the attempt with this `claimed` row, of a network of one layer.
+    pub(crate) fn made_up_result(&self, event: Event, reward: f64, time: Time) -> Self {
         Self {
-            parameters: 1,
-            macs: 1,
-            layers: 1,
+            event,
+            reward: Some(reward),
+            epochs: Some(0),
+            parameters: Some(1),
+            macs: Some(1),
+            layers: Some(1),
+            restarts: Some(0),
+            train_seconds: Some(1.5),
+            lost_seconds: Some(0.0),
+            started_at: self.time,
+            time: Some(time),
+            expires_at: None,
+            ..self.clone()
+        }
+    }
+
+    /// A result of a network that was trained for so many epochs, the first the best.
+    pub(crate) fn made_up_trained(&self, accuracy: f64, epochs: u32, time: Time) -> Self {
+        Self {
+            best_validation_accuracy: Some(accuracy),
+            best_epoch: Some(1),
+            last_validation_accuracy: Some(accuracy),
+            epochs: Some(epochs),
             learning_rate: Some(0.001),
-            restarts: 0,
-            train_seconds: 1.5,
-            lost_seconds: 0.0,
-            time,
+            ..self.made_up_result(Event::Trained, accuracy, time)
         }
     }
 }
@@ -348,37 +321,6 @@ mod tests {
             time: time("2026-03-01T12:00:00Z"),
             expires_at: time("2026-03-02T12:00:00Z"),
         }
-    }
-
-    #[test]
-    fn a_result_carries_what_its_claim_carried() {
-        let attempt = Attempt { iteration: Iteration(9), number: 2 };
-        let claim = Row {
-            reason: Some(CAME_TO_NOTHING.into()),
-            ..Row::claimed(attempt, 0.9, "[SM(10)]", &claimant())
-        };
-        let training = Training {
-            parameters: 10,
-            macs: 20,
-            layers: 0,
-            learning_rate: Some(0.001),
-            restarts: 0,
-            train_seconds: 8.5,
-            lost_seconds: 0.0,
-            time: time("2026-03-01T13:00:00Z"),
-        };
-        let half = Accuracy::new(0.5).unwrap();
-        let curve = CurveSummary { best: half, best_epoch: 3, last: half, epochs: 4 };
-        let row = claim.result(Event::Trained, &training).with_curve(Some(curve));
-        let row = Row { reward: Some(0.5), ..row };
-        assert_eq!(
-            String::from_utf8(row.to_line().unwrap()).unwrap(),
-            "9,trained,2,2,0.9,[SM(10)],,0.5,0.5,3,0.5,4,,,,,,,10,20,0,0.001,0,8.5,,0.0,40,,cuda:0,\
-             n1,77,3,2026-03-01T12:00:00.000Z,2026-03-01T13:00:00.000Z,,1,100,\n"
-        );
-        let failed = claim.result(Event::Failed, &training).with_curve(None);
-        assert_eq!((failed.epochs, failed.best_epoch), (Some(0), None));
-        assert_eq!(failed.reason, None);
     }
 
     #[test]

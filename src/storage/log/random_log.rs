@@ -7,8 +7,8 @@ use crate::outcome::Accuracy;
 use crate::q_learning::{Epsilon, QLearningParams, QTable, sample_trajectory};
 use crate::seed::{Purpose, generator};
 use crate::space::{DataShape, SpaceParams};
+use crate::storage::log::event::Claimant;
 use crate::storage::log::event::{Attempt, Event, Row};
-use crate::storage::log::event::{Claimant, CurveSummary, Training};
 use crate::storage::search_state::{Knowledge, Record};
 use crate::storage::{fs::time::Time, view::ViewParams};
 
@@ -49,14 +49,11 @@ pub(crate) fn claimant(task: usize) -> Claimant {
 }
 
 fn result(claim: &Row, rng: &mut impl Rng) -> Row {
-    let training = Training::made_up(time());
     if rng.random_range(0..5) == 0 {
         return Row { reward: None, event: Event::OutOfMemory, ..claim.clone() };
     }
     let best = Accuracy::new(rng.random()).unwrap();
-    let curve = CurveSummary { best, best_epoch: 1, last: best, epochs: 1 };
-    let row = claim.result(Event::Trained, &training).with_curve(Some(curve));
-    Row { reward: Some(best.value()), ..row }
+    claim.made_up_trained(best.value(), 1, time())
 }
 
 /// Returns a log of random draws, results and losses.

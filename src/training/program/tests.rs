@@ -1,8 +1,8 @@
 //! Trainers that are processes: good ones, and one for each way to be bad.
 
-use std::env;
 use std::fs;
-use std::path::Path;
+use std::thread;
+use std::time::Instant;
 
 use tempfile::TempDir;
 
@@ -10,6 +10,7 @@ use super::super::fixture::request;
 use super::super::trainer::Signal;
 use super::*;
 
+mod dialogue;
 mod ends;
 
 /// For what is waited for in vain.

@@ -5,8 +5,7 @@ use std::path::Path;
 
 use metaqnn::internals::Record;
 use metaqnn::internals::{
-    Attempt, Claimant, CurveRow, CurveSummary, CurveWriter, Event, Knowledge, Row, Time, Training,
-    Trust, WritableReplayLog,
+    Attempt, Claimant, Curve, CurveRow, Event, Knowledge, Row, Time, Trust, WritableReplayLog,
 };
 use metaqnn::internals::{Experiment, init};
 use metaqnn::outcome::Accuracy;
@@ -85,21 +84,24 @@ pub fn rows(space: &Space, results: u64) -> Vec<Row> {
 }
 
 fn trained(claim: &Row, accuracy: f64) -> Row {
-    let training = Training {
-        parameters: 1_234_567,
-        macs: 123_456_789,
-        layers: 8,
-        learning_rate: Some(0.001),
-        restarts: 0,
-        train_seconds: 321.5,
-        lost_seconds: 0.0,
-        time: time(),
-    };
-    let best = Accuracy::new(accuracy).unwrap();
-    let curve = CurveSummary { best, best_epoch: 17, last: best, epochs: EPOCHS };
     Row {
+        event: Event::Trained,
         reward: Some(accuracy),
-        ..claim.result(Event::Trained, &training).with_curve(Some(curve))
+        best_validation_accuracy: Some(accuracy),
+        best_epoch: Some(17),
+        last_validation_accuracy: Some(accuracy),
+        epochs: Some(EPOCHS),
+        parameters: Some(1_234_567),
+        macs: Some(123_456_789),
+        layers: Some(8),
+        learning_rate: Some(0.001),
+        restarts: Some(0),
+        train_seconds: Some(321.5),
+        lost_seconds: Some(0.0),
+        started_at: claim.time,
+        time: Some(time()),
+        expires_at: None,
+        ..claim.clone()
     }
 }
 
@@ -107,7 +109,7 @@ fn write_curve(experiment: &Experiment, row: &Row) {
     let attempt = Attempt { iteration: row.iteration.unwrap(), number: 1 };
     let last = row.last_validation_accuracy.unwrap();
     let share = |value: f64| Accuracy::new(value).unwrap();
-    let rows: Vec<CurveRow> = (1..=EPOCHS)
+    let rows = (1..=EPOCHS)
         .map(|epoch| CurveRow {
             epoch,
             start: 1,
@@ -124,8 +126,7 @@ fn write_curve(experiment: &Experiment, row: &Row) {
             y_best: None,
         })
         .collect();
-    // Not synced: only its text matters here.
-    CurveWriter::create(experiment.dir().curve(attempt), &rows).unwrap();
+    Curve { rows }.replace(&experiment.dir().curve(attempt)).unwrap();
 }
 
 fn claimant() -> Claimant {

@@ -1,0 +1,438 @@
+//! One task: who it is, and its loop. It samples under the lock, where it sees what others have
+//! claimed and finished, trains without it, and records under it.
+
+use std::num::NonZeroUsize;
+use std::process;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use jiff::{SignedDuration, Timestamp};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
+
+use crate::ops::journal::{Journal, Transaction};
+use crate::ops::reduce::refit::newest_predictor;
+use crate::ops::rounds::round::check_exists;
+use crate::ops::train::attempt::rehearsal;
+use crate::ops::train::learn::QValues;
+use crate::ops::train::{Claim, LOCAL, TaskRun, host, process_name};
+use crate::ops::{Experiment, Refusal, TrainEvent};
+use crate::q_learning::{Epsilon, sample_trajectory};
+use crate::seed::{Purpose, generator};
+use crate::slurm::{Slurm, SlurmTask, Variables};
+use crate::storage::view::files::skip;
+use crate::storage::{
+    Attempt, Claimant, Event, Iteration, Knowledge, LockTimeout, RoundDir, Row, TaskRefusal,
+};
+use crate::training::{Interrupt, Signal, TrainingError, start_trainer};
+
+/// Draws without anything new after which an epsilon is closed.
+const MOST_DRAWS: u32 = 1_000;
+
+#[derive(Debug, Clone, Copy, Default, clap::Args)]
+pub struct TrainOptions {
+    /// Go on claiming until the schedule has nothing more to claim
+    #[arg(long)]
+    pub until_done: bool,
+    /// Learn after every result, as the paper does and as `run` asks of its workers
+    #[arg(long)]
+    pub reduce: bool,
+    /// The round that the task belongs to (what the rendered script says)
+    #[arg(long, value_name = "N")]
+    pub round: Option<u32>,
+    /// How many workers share this machine's cores
+    #[arg(long, default_value_t = 1, value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub share: u32,
+}
+
+pub fn train(
+    experiment: &Experiment,
+    options: TrainOptions,
+    on_event: &mut dyn FnMut(TrainEvent),
+) -> anyhow::Result<()> {
+    if let Some(round) = options.round {
+        check_exists(experiment, round)?;
+    }
+    // Before any claim: a folder of another user, other images or a missing trainer must not cost
+    // an architecture an attempt.
+    let dir = experiment.dir();
+    dir.check_access()?;
+    let interrupt = listen_for_signals()?;
+    let task = Task::current()?;
+    let journal = Journal::open_checked(experiment)?;
+    dir.make_scratch(experiment.trust)?;
+    experiment.check_data()?;
+    let rehearsal = rehearsal(experiment, task.threads(experiment, options.share))?;
+    let started = start_trainer(&rehearsal, interrupt.clone()).map_err(anyhow::Error::from);
+    let (trainer, _) =
+        started.inspect_err(|error| task.note_refusal(experiment, options, error))?;
+    if interrupt.signal() == Some(Signal::TimeNearlyUp) {
+        return Err(Refusal::Environment(
+            "the time warning came before the trainer was ready, so nothing was claimed \
+             (is `slurm.time` too short for the data to be loaded, or \
+             `slurm.signal_seconds` too long?)"
+                .to_owned(),
+        )
+        .into());
+    }
+    let per_task = experiment.config().slurm.architectures_per_task.get();
+    let most = if options.until_done { u32::MAX } else { per_task };
+    let mut run = TaskRun {
+        experiment,
+        options,
+        on_event,
+        task,
+        rehearsal,
+        trainer,
+        interrupt,
+        journal,
+        q_values: QValues::unread(experiment),
+        predictor: None,
+    };
+    let mut longest = Duration::ZERO;
+    for _ in 0..most {
+        if !run.time_is_left_for(longest) {
+            break;
+        }
+        let began = Instant::now();
+        match run.claim()? {
+            Claimed::Claim(claim) => run.work_on(&claim)?,
+            Claimed::Nothing(why) => {
+                (run.on_event)(why);
+                break;
+            }
+            Claimed::OtherConfiguration => {
+                let settings = run.journal.state().settings.clone();
+                drop(run);
+                return train(&experiment.changed_by(settings)?, options, on_event);
+            }
+        }
+        longest = longest.max(began.elapsed());
+    }
+    if options.reduce { run.publish() } else { Ok(()) }
+}
+
+fn listen_for_signals() -> anyhow::Result<Interrupt> {
+    let interrupt = Interrupt::default();
+    for (number, signal) in [
+        (SIGUSR1, Signal::TimeNearlyUp),
+        (SIGTERM, Signal::Terminate),
+        // Ctrl-C in a terminal is a person's way to say the same.
+        (SIGINT, Signal::Terminate),
+    ] {
+        signal_hook::flag::register(number, interrupt.flag(signal))
+            .context("failed to listen for signals")?;
+    }
+    Ok(interrupt)
+}
+
+/// Who a task is, as it stands in the rows of the log: an element of a scheduler's array, or a
+/// local process.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Task {
+    /// The array job, or `local`.
+    pub job: String,
+    /// The element of the array, or the local process.
+    pub task: String,
+    pub host: String,
+    /// From the variables of the scheduler, if there is one.
+    pub slurm: Option<SlurmTask>,
+    pub end_time: Option<Timestamp>,
+}
+
+impl Task {
+    pub fn current() -> anyhow::Result<Self> {
+        let variables: Variables = std::env::vars_os().collect();
+        let host = host()?;
+        let Some(task) = SlurmTask::from_variables(&variables)? else {
+            let name = process_name(&host, process::id())?;
+            let task = name.context("failed to read `/proc/self/stat`")?;
+            return Ok(Self { job: LOCAL.into(), task, host, slurm: None, end_time: None });
+        };
+        // Older Slurm sets no variable for it, so it is asked, once. Without an answer the claim
+        // has its lifetime, which is safe and only wasteful.
+        let ask = || {
+            Slurm::new(&variables, None).end_time(task.id).unwrap_or_else(|error| {
+                log::warn!("the end of this task is unknown: {error}");
+                None
+            })
+        };
+        Ok(Self {
+            job: task.id.job.to_string(),
+            task: task.id.task.map_or_else(|| "0".into(), |index| index.to_string()),
+            host: task.host.clone().unwrap_or(host),
+            end_time: task.end_time.or_else(ask),
+            slurm: Some(task),
+        })
+    }
+
+    /// Returns the time until the scheduler ends the task, if it says when.
+    pub fn time_left(&self) -> Option<Duration> {
+        let left = self.end_time?.duration_since(Timestamp::now());
+        Some(Duration::try_from(left).unwrap_or(Duration::ZERO))
+    }
+
+    /// CPU threads of a network: as configured, as allotted, or this worker's share of the machine.
+    fn threads(&self, experiment: &Experiment, share: u32) -> u32 {
+        let allotted = self.slurm.as_ref().and_then(|task| task.cpus).map(|cpus| cpus.get());
+        experiment.config().recipe.threads.or(allotted).unwrap_or_else(|| {
+            let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get) as u32;
+            (cores / share.max(1)).max(1)
+        })
+    }
+
+    /// Leaves a note that the trainer refuses to work on this machine, for the count of bad hosts:
+    /// the log has no row of it, since nothing was claimed.
+    fn note_refusal(&self, experiment: &Experiment, options: TrainOptions, error: &anyhow::Error) {
+        let is_refusal = error.downcast_ref().is_some_and(TrainingError::is_refusal);
+        let Some(round) = options.round.filter(|_| is_refusal) else { return };
+        let Self { host, job, task, .. } = self.clone();
+        let (reason, time) = (format!("{error:#}"), Timestamp::now().into());
+        let refusal = TaskRefusal { host, job, task, reason, time };
+        // The refusal itself is printed in any case.
+        if let Err(error) = RoundDir::of(experiment.dir(), round).note_refusal(&refusal) {
+            log::info!("the refusal is not kept: {error}");
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) enum Claimed {
+    Claim(Box<Claim>),
+    Nothing(TrainEvent),
+    /// Nothing yet: the configuration was changed since it was read.
+    OtherConfiguration,
+}
+
+impl TaskRun<'_> {
+    /// Whether one more network as long as the longest so far ends before the warning of the
+    /// scheduler; the first one is always tried, unless a signal has come.
+    fn time_is_left_for(&self, longest: Duration) -> bool {
+        let needed = longest + self.experiment.config().slurm.signal();
+        let is_first = longest.is_zero();
+        self.interrupt.signal().is_none()
+            && (is_first || self.task.time_left().is_none_or(|left| left > needed))
+    }
+
+    fn claim(&mut self) -> anyhow::Result<Claimed> {
+        self.journal.timeout = LockTimeout::default();
+        self.journal.renew()?;
+        self.predictor = newest_predictor(self.experiment, &self.journal, skip)?;
+        let mut sampler = Sampler {
+            experiment: self.experiment,
+            task: &self.task,
+            options: self.options,
+            predictor: self.predictor.as_ref().map(|stored| stored.full_curves),
+            q_values: &mut self.q_values,
+            reused: Vec::new(),
+        };
+        let claimed = sampler.claim(&mut self.journal)?;
+        if let Claimed::Claim(claim) = &claimed {
+            for iteration in sampler.reused {
+                (self.on_event)(TrainEvent::Reused { iteration: iteration.0 });
+            }
+            (self.on_event)(TrainEvent::Claimed {
+                iteration: claim.attempt.iteration.0,
+                attempt: claim.attempt.number,
+                epsilon: claim.row.epsilon.unwrap_or(1.0),
+                architecture: claim.architecture.to_string(),
+                epochs: self.rehearsal.recipe.epochs,
+            });
+        }
+        Ok(claimed)
+    }
+}
+
+pub(crate) struct Sampler<'a> {
+    pub experiment: &'a Experiment,
+    pub task: &'a Task,
+    pub options: TrainOptions,
+    /// Full curves of the predictor that will judge.
+    pub predictor: Option<u64>,
+    pub q_values: &'a mut QValues,
+    /// Iterations that drew an architecture with a result.
+    pub reused: Vec<Iteration>,
+}
+
+impl Sampler<'_> {
+    /// Takes up the task's own open claim if it has one, else samples and claims.
+    pub fn claim(&mut self, journal: &mut Journal) -> anyhow::Result<Claimed> {
+        let schedule = &self.experiment.config().schedule;
+        loop {
+            // Before the lock, which is not held while files are read; so all of this is looked at
+            // again under it.
+            let state = journal.state();
+            if state.settings != self.experiment.settings {
+                return Ok(Claimed::OtherConfiguration);
+            }
+            let (epsilon, earlier) = (state.epsilon_in_force(schedule), self.open_claim(state));
+            match epsilon {
+                None | Some(Epsilon::RANDOM) => self.q_values.view_rows = journal.view_rows(),
+                Some(_) => self.q_values.bring_up_to_date(journal, self.options.reduce)?,
+            }
+            let claimed = match earlier {
+                Some(earlier) => self.take_up_again(journal, earlier)?,
+                None => journal.transaction(|transaction| self.draw(transaction, epsilon))?,
+            };
+            if let Some(claimed) = claimed {
+                return Ok(claimed);
+            }
+        }
+    }
+
+    pub(super) fn open_claim(&self, knowledge: &Knowledge) -> Option<Attempt> {
+        knowledge.resumable(&self.task.job, &self.task.task)
+    }
+
+    /// Draws until something is claimed. `None` when what was seen before the lock holds no more:
+    /// the configuration, that the task has no open claim, the epsilon whose Q-values were read.
+    fn draw(
+        &mut self,
+        transaction: &mut Transaction<'_>,
+        expected: Option<Epsilon>,
+    ) -> anyhow::Result<Option<Claimed>> {
+        let state = transaction.state();
+        if state.settings != self.experiment.settings || self.open_claim(state).is_some() {
+            return Ok(None);
+        }
+        let (config, by) = (self.experiment.config(), self.claimant());
+        let mut draws = 0;
+        let mut drawn_at = None;
+        loop {
+            let state = transaction.state();
+            let Some(epsilon) = state.epsilon_in_force(&config.schedule) else {
+                return Ok(Some(Claimed::Nothing(match state.halted {
+                    true => TrainEvent::Halted,
+                    false => TrainEvent::Nothing { finished: state.is_finished(&config.schedule) },
+                })));
+            };
+            // Without a scheduler there is no time limit.
+            if self.task.slurm.is_some() && state.is_time_too_short() {
+                anyhow::bail!(Refusal::time_too_short());
+            }
+            if epsilon != Epsilon::RANDOM && expected != Some(epsilon) {
+                return Ok(None);
+            }
+            if drawn_at != Some(epsilon) {
+                (drawn_at, draws) = (Some(epsilon), 0);
+            }
+            if draws == MOST_DRAWS {
+                transaction.push(Row::exhausted(epsilon, &by))?;
+                continue;
+            }
+            draws += 1;
+            // The generator depends on the iteration alone, so that the draw can be repeated.
+            let (seed, iteration) = (config.experiment.seed, state.next_iteration.0);
+            let mut rng = generator(seed, Purpose::Sample, iteration, 0);
+            let architecture = sample_trajectory(self.q_values.table(), epsilon, &mut rng);
+            let row = state.draw(&architecture.to_string(), epsilon, &by);
+            transaction.push(row.clone())?;
+            match row.event {
+                Event::Claimed => return self.claimed(row, transaction.state()).map(Some),
+                Event::Reused => self.reused.extend(row.iteration),
+                _ => {}
+            }
+        }
+    }
+
+    pub(super) fn claimed(&self, row: Row, state: &Knowledge) -> anyhow::Result<Claimed> {
+        let expected = "a claimed row has an iteration, an attempt and an architecture";
+        let attempt = row.attempt().expect(expected);
+        let text = row.architecture.as_deref().expect(expected);
+        let architecture = self.experiment.config().space.parse(text)?;
+        let timeouts = state.open.get(&attempt.iteration).map_or(0, |open| open.timeouts);
+        Ok(Claimed::Claim(Box::new(Claim { row, attempt, architecture, timeouts })))
+    }
+
+    pub(super) fn claimant(&self) -> Claimant {
+        let now = Timestamp::now();
+        let lifetime = self.experiment.config().recipe.claim_lifetime;
+        Claimant {
+            round: self.options.round,
+            view: Some(self.q_values.view_rows as u64),
+            predictor: self.predictor,
+            device: self.task.slurm.as_ref().and_then(|task| task.visible_devices.clone()),
+            host: self.task.host.clone(),
+            job: self.task.job.clone(),
+            task: self.task.task.clone(),
+            time: now.into(),
+            expires_at: claim_end(now, lifetime, self.task.end_time).into(),
+        }
+    }
+}
+
+/// When a claim made now ends by itself: with its task, and after its lifetime at the latest.
+fn claim_end(now: Timestamp, lifetime_seconds: f64, task_end: Option<Timestamp>) -> Timestamp {
+    let lifetime = SignedDuration::try_from_secs_f64(lifetime_seconds);
+    let latest = now.checked_add(lifetime.unwrap_or(SignedDuration::MAX));
+    let latest = latest.unwrap_or(Timestamp::MAX);
+    task_end.map_or(latest, |end| end.min(latest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::init;
+    use crate::storage::search_state::Record;
+
+    /// One architecture at epsilon 1, then one at 0.5.
+    const CONFIGURATION: &str = "
+experiment: {name: two, seed: 1}
+data: {classes: 10, input_size: 16, channels: 1}
+epsilon_schedule:
+  - {epsilon: 1.0, architectures: 1}
+  - {epsilon: 0.5, architectures: 1}
+training: {trainer: synthetic}
+";
+
+    fn experiment(folder: &tempfile::TempDir) -> Experiment {
+        init::tests::experiment(&folder.path().join("search"), CONFIGURATION)
+    }
+
+    fn record(journal: &mut Journal, claim: &Row) {
+        let row = claim.made_up_result(Event::Failed, 0.1, Timestamp::now().into());
+        let recorded = journal.transaction(|transaction| {
+            let Record::Append(rows) = transaction.state().record(&row)? else { unreachable!() };
+            transaction.push_all(rows)
+        });
+        recorded.unwrap();
+    }
+
+    #[test]
+    fn no_draw_is_made_with_q_values_that_were_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let experiment = experiment(&folder);
+        let task = Task::current().unwrap();
+        let mut sampler = Sampler {
+            experiment: &experiment,
+            task: &task,
+            options: TrainOptions::default(),
+            predictor: None,
+            q_values: &mut QValues::unread(&experiment),
+            reused: Vec::new(),
+        };
+        let mut journal = Journal::open(&experiment).unwrap();
+        let at_random = Some(Epsilon::RANDOM);
+        let draw = |sampler: &mut Sampler<'_>, journal: &mut Journal| {
+            journal.transaction(|transaction| sampler.draw(transaction, at_random)).unwrap()
+        };
+        let Some(Claimed::Claim(first)) = draw(&mut sampler, &mut journal) else { panic!("at 1") };
+        record(&mut journal, &first.row);
+        // Another task has ended epsilon 1 since the Q-values were left unread.
+        assert!(draw(&mut sampler, &mut journal).is_none());
+        assert_eq!(journal.rows().len(), 2, "nothing was drawn");
+        let claimed = sampler.claim(&mut journal).unwrap();
+        let Claimed::Claim(second) = claimed else { panic!("at 0.5") };
+        assert_eq!(second.row.epsilon, Some(0.5));
+    }
+
+    #[test]
+    fn a_claim_ends_with_the_task_or_its_lifetime() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let end = |task_end: Option<i64>| claim_end(at(1_000), 100.0, task_end.map(at));
+        assert_eq!(end(None), at(1_100));
+        assert_eq!(end(Some(1_050)), at(1_050));
+        assert_eq!(end(Some(9_999)), at(1_100));
+    }
+}
