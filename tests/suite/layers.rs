@@ -25,12 +25,12 @@ const MODULES: &[(&str, usize, &[&str])] = &[
     ("predictor", 1_530, &["space", "outcome", "maths", "invalid"]),
     (
         "storage",
-        4_710,
+        4_745,
         &["space", "outcome", "seed", "q_learning", "predictor", "regular_file", "yaml_bounds"],
     ),
     ("exchange", 315, &["space", "outcome", "q_learning", "storage"]),
     ("dataset", 1_260, &["seed", "maths", "regular_file", "invalid"]),
-    ("training", 1_800, &["space", "outcome", "seed", "maths", "regular_file", "invalid"]),
+    ("training", 1_750, &["space", "outcome", "seed", "maths", "regular_file", "invalid"]),
     ("slurm", 1_370, &["invalid"]),
     (
         "config",
