@@ -13,9 +13,6 @@ pub struct Invalid {
     allowed: String,
 }
 
-/// Longer numbers are written with an exponent; no float of 17 digits near 1 is as long.
-const LONGEST_NUMBER: usize = 24;
-
 impl Invalid {
     pub(crate) fn new(
         key: impl Into<String>,
@@ -23,7 +20,8 @@ impl Invalid {
         allowed: impl Into<String>,
     ) -> Self {
         let value = value.to_string();
-        let number = value.parse::<f64>().ok().filter(|_| value.len() > LONGEST_NUMBER);
+        // Longer ones get an exponent; no float of 17 digits near 1 is as long.
+        let number = value.parse::<f64>().ok().filter(|_| value.len() > 24);
         let value = number.map_or(value, |number| format!("{number:e}"));
         Self { key: key.into(), value, allowed: allowed.into() }
     }

@@ -30,8 +30,7 @@
 //!    Q-updates of the new rows, fits the predictor when it is due, publishes the next view, writes
 //!    the tables, and submits the next round.
 //!
-//! Nothing else is remembered. A killed task leaves an open claim; requeued, it resumes it from the
-//! checkpoint and the curve of the attempt before.
+//! A killed task leaves an open claim; requeued, it resumes it from checkpoint and curve.
 //!
 //! # Where a decision is made
 //!

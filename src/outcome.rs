@@ -59,10 +59,9 @@ pub enum Outcome {
         /// first-epoch test.
         best: Option<Accuracy>,
     },
-    /// Does not fit into the memory of the device, micro-batches included, as the trainer says.
-    ///
-    /// A trainer that the kernel kills for want of memory is a loss instead: this outcome is final,
-    /// and neither a kill nor the `oom_kill` count of a cgroup shows whose fault it was.
+    /// Does not fit into the memory of the device, micro-batches included, as the trainer says. A
+    /// trainer that the kernel kills for want of memory is a loss instead: this outcome is final,
+    /// and a kill does not show whose fault it was.
     OutOfMemory,
     Imported {
         best: Accuracy,

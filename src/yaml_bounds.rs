@@ -10,8 +10,7 @@ use serde::de::{
     VariantAccess, Visitor,
 };
 
-/// Brackets that may be open at once, as many as the parser follows: more than any file of this
-/// program has.
+/// Brackets that may be open at once, as many as the parser follows.
 const MOST_OPEN: usize = 128;
 
 /// Values that a text with aliases may stand for.

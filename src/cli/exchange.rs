@@ -36,8 +36,7 @@ pub fn run_import(args: ImportArgs, printer: &Printer) -> anyhow::Result<ExitSta
     let imported = import(&experiment, &args.source)?;
     let set_aside = &imported.set_aside_rows;
     set_aside.iter().take(SHOWN).for_each(|row| printer.note(&format!("set aside: {row}")));
-    if set_aside.len() > SHOWN {
-        let more = set_aside.len() - SHOWN;
+    if let Some(more @ 1..) = set_aside.len().checked_sub(SHOWN) {
         printer.note(&format!("set aside: {more} more rows (`--json` lists them all)"));
     }
     printer.answer(args.json, &imported, &imported)?;

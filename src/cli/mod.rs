@@ -2,8 +2,8 @@
 //! operation of `ops`.
 //!
 //! `config` has `init`, `set`, `config` and `completions`; `rounds` has `submit`, `reduce` and
-//! `cancel`; `checks` has `verify` and `doctor`; `exchange` has `import` and `export`. Results go
-//! to stdout, everything else to stderr (`printer`, `progress`).
+//! `cancel`; `train` has `run`; `checks` has `verify` and `doctor`; `exchange` has `import` and
+//! `export`. Results go to stdout, everything else to stderr (`printer`, `progress`).
 
 mod args;
 mod checks;
@@ -13,7 +13,6 @@ mod exit_code;
 mod printer;
 mod progress;
 mod rounds;
-mod run;
 mod simulate;
 mod space;
 mod status;
@@ -70,7 +69,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Init(config::InitArgs),
-    Run(run::RunArgs),
+    Run(train::RunArgs),
     Submit(rounds::SubmitArgs),
     Cancel(rounds::CancelArgs),
     Set(config::SetArgs),
@@ -88,17 +87,13 @@ enum Command {
 }
 
 impl Command {
-    /// Whether it may fit or read a predictor, or read many curves at once.
-    const fn computes(&self) -> bool {
-        use Command::{Reduce, Run, Simulate, Status, Train, Verify};
-        matches!(self, Run(_) | Status(_) | Train(_) | Reduce(_) | Verify(_) | Simulate(_))
-    }
-
     /// `given` are its arguments as parsed, without the global ones.
     fn run(self, given: &ArgMatches, trust: Trust, printer: &Printer) -> Result<ExitStatus> {
         check_clock()?;
         keep_running_at_file_size_limit()?;
-        if self.computes() {
+        // They may fit or read a predictor, or read many curves at once.
+        use Command::{Reduce, Run, Simulate, Status, Train, Verify};
+        if matches!(self, Run(_) | Status(_) | Train(_) | Reduce(_) | Verify(_) | Simulate(_)) {
             start_threads()?;
         }
         let done = match self {
@@ -108,12 +103,12 @@ impl Command {
             Self::Export(args) => exchange::run_export(&args, printer),
             Self::Simulate(args) => simulate::run(&args, given, printer),
             Self::Init(args) => config::init(args, trust, printer),
-            Self::Run(args) => run::run(args, trust, printer),
+            Self::Run(args) => train::run_search(args, trust, printer),
             Self::Submit(args) => rounds::run_submit(args, trust, printer),
             Self::Cancel(args) => rounds::run_cancel(args, printer),
             Self::Set(args) => config::set(args, printer),
             Self::Status(args) => status::run(args, printer),
-            Self::Train(args) => train::run(args, trust, printer),
+            Self::Train(args) => train::run_task(args, trust, printer),
             Self::Reduce(args) => rounds::run_reduce(args, trust, printer),
             Self::Space(args) => space::run(args, printer),
             Self::Config(args) => config::config(args, printer),

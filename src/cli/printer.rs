@@ -50,10 +50,8 @@ impl Printer {
     /// Keeps the colours of a text on a terminal, unless `NO_COLOR` is set.
     pub fn styled(&self, text: &str) -> String {
         let unwanted = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        match io::stdout().is_terminal() && !unwanted {
-            true => text.to_owned(),
-            false => anstream::adapter::strip_str(text).to_string(),
-        }
+        let keeps = io::stdout().is_terminal() && !unwanted;
+        if keeps { text.to_owned() } else { anstream::adapter::strip_str(text).to_string() }
     }
 
     /// On stdout, with a line feed at its end. A closed pipe (`| head`) ends the program quietly.

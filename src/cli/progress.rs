@@ -106,9 +106,10 @@ impl<'a> Progress<'a> {
             }
             TrainEvent::Epoch { iteration, epoch, validation_accuracy, seconds, .. } => {
                 let all = bar.length().unwrap_or_default() as u32;
-                let left = left.after(*epoch, *seconds, all).map(Duration::from_secs_f64);
-                let left = left.map(|left| format!(", at most {:#} left", HumanDuration(left)));
-                let left = left.unwrap_or_default();
+                let left = left.after(*epoch, *seconds, all).map_or(String::new(), |seconds| {
+                    let left = HumanDuration(Duration::from_secs_f64(seconds));
+                    format!(", at most {left:#} left")
+                });
                 bar.set_position(u64::from(*epoch));
                 bar.set_prefix(format!("{left} #{iteration} {validation_accuracy:.4}"));
             }

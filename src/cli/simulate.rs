@@ -222,15 +222,15 @@ impl SimulateArgs {
     }
 
     fn check_files(&self) -> anyhow::Result<()> {
-        let mut targets = Vec::new();
-        for (option, file) in [("--trace", &self.trace), ("--scores", &self.scores)] {
-            let Some(file) = file else { continue };
-            targets.push(check_target(file, &self.inputs)?);
-            if self.inputs.len() > 1 {
+        let target = |option, file: &Option<PathBuf>| -> anyhow::Result<_> {
+            let target = file.as_ref().map(|file| check_target(file, &self.inputs)).transpose()?;
+            if target.is_some() && self.inputs.len() > 1 {
                 bail!(Refusal::together(option, "several inputs"));
             }
-        }
-        if matches!(&targets[..], [trace, scores] if trace == scores) {
+            Ok(target)
+        };
+        let trace = target("--trace", &self.trace)?;
+        if trace.is_some() && trace == target("--scores", &self.scores)? {
             bail!(Refusal::together("--trace", "`--scores` of the same file"));
         }
         Ok(())

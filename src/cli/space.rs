@@ -154,12 +154,10 @@ fn state(space: &Space, key: &StateKey) -> (Value, String) {
     let mut object = json!(state);
     object["next"] = json!(next);
     let StateTuple { layer_type, layer_depth, filter_depth, filter_size, stride, .. } = state;
+    let (fc_size, size, next) = (state.fc_size, state.image_size, next.join(" "));
     let text = format!(
         "depth {layer_depth:>2}  {layer_type:<5} {filter_depth:>3} {filter_size} {stride} \
-         {:>3}  size {}: {}",
-        state.fc_size,
-        state.image_size,
-        next.join(" ")
+         {fc_size:>3}  size {size}: {next}"
     );
     (object, text)
 }

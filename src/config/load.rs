@@ -18,15 +18,14 @@ pub const DEFAULTS: &str = include_str!("defaults.yaml");
 /// The error does not name the file.
 pub fn load(path: &Path, settings: &[Setting]) -> Result<ExperimentConfig, ConfigError> {
     if path.is_dir() {
-        return Err(ConfigError::unusable(
-            "a folder is no configuration (name a YAML file; an experiment directory comes after \
-             it)",
-        ));
+        let problem = "a folder is no configuration (name a YAML file; an experiment directory \
+                       comes after it)";
+        return Err(ConfigError::Unusable(problem.into()));
     }
     let bytes = regular_file::read_input(path, SMALL).map_err(ConfigError::Read)?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let byte = error.utf8_error().valid_up_to();
-        ConfigError::unusable(format!(
+        ConfigError::Unusable(format!(
             "not a text file: byte {byte} is no UTF-8 (is it the right file?)"
         ))
     })?;
@@ -41,10 +40,9 @@ pub(super) fn parse(text: &str, settings: &[Setting]) -> Result<ExperimentConfig
         document => document,
     };
     if !document.is_mapping() {
-        return Err(ConfigError::unusable(
-            "a configuration is a mapping of sections such as `experiment` and `data` (see \
-             `metaqnn config --defaults`)",
-        ));
+        let problem = "a configuration is a mapping of sections such as `experiment` and `data` \
+                       (see `metaqnn config --defaults`)";
+        return Err(ConfigError::Unusable(problem.into()));
     }
     for setting in settings {
         refuse_unknown(&setting.path)?;
@@ -68,7 +66,7 @@ fn wrong_value(error: &serde_yaml::Error, text: &str) -> ConfigError {
         _ => String::new(),
     };
     let problem = in_plain_words(&message);
-    ConfigError::unusable(format!("{problem} ({place}see `metaqnn config --defaults`)"))
+    ConfigError::Unusable(format!("{problem} ({place}see `metaqnn config --defaults`)"))
 }
 
 /// Drops sections whose lines are all commented out, and an empty name, which would read `null`.
@@ -101,13 +99,13 @@ pub fn in_force(
 }
 
 fn document(text: &str) -> Result<Value, ConfigError> {
-    yaml_bounds::check(text).map_err(|problem| ConfigError::unusable(problem.to_string()))?;
+    yaml_bounds::check(text).map_err(|problem| ConfigError::Unusable(problem.to_string()))?;
     serde_yaml::from_str(text).map_err(|error| unreadable(&error))
 }
 
 fn unreadable(error: &serde_yaml::Error) -> ConfigError {
     let problem = in_plain_words(&error.to_string());
-    ConfigError::unusable(format!("not readable as YAML: {problem}"))
+    ConfigError::Unusable(format!("not readable as YAML: {problem}"))
 }
 
 fn without_place(error: &serde_yaml::Error) -> (String, Option<usize>) {
@@ -159,7 +157,6 @@ pub struct Setting {
 
 impl FromStr for Setting {
     type Err = ConfigError;
-
     fn from_str(text: &str) -> Result<Self, ConfigError> {
         let parts = text.split_once('=').map(|(path, value)| (path.trim(), value));
         match parts.filter(|(path, _)| !path.split('.').any(str::is_empty)) {

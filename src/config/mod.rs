@@ -44,12 +44,6 @@ pub enum ConfigError {
     Invalid(#[from] Invalid),
 }
 
-impl ConfigError {
-    fn unusable(problem: impl Into<String>) -> Self {
-        Self::Unusable(problem.into())
-    }
-}
-
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExperimentConfig {
@@ -98,11 +92,7 @@ impl ExperimentConfig {
     /// Reads nothing from disk.
     pub fn check(self) -> Result<ValidConfig, ConfigError> {
         check_name(&self.experiment.name)?;
-        let image = DataShape {
-            size: self.data.input_size,
-            channels: self.data.channels,
-            classes: self.data.classes,
-        };
+        let DataParams { input_size: size, channels, classes, .. } = self.data;
         if self.training.trainer == TrainerKind::Torch && self.data.kind.is_none() {
             let allowed = "`training.trainer` is `torch`: name format and folder of the images, \
                            `data.kind` and `data.path`";
@@ -110,10 +100,10 @@ impl ExperimentConfig {
         }
         Ok(ValidConfig {
             data: self.data.clone().check()?,
-            space: self.search_space.clone().check(image)?,
+            space: self.search_space.clone().check(DataShape { size, channels, classes })?,
             q_learning: self.q_learning.clone().check()?,
             schedule: self.epsilon_schedule.clone().check()?,
-            recipe: self.training.clone().check(image.classes)?,
+            recipe: self.training.clone().check(classes)?,
             early_stopping: self.early_stopping.clone().check()?,
             slurm: self.slurm.clone().check()?,
             config: self,

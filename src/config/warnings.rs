@@ -167,14 +167,18 @@ impl ValidConfig {
 
     fn of_decay(&self) -> Option<String> {
         let Recipe { trainer, epochs, decay_every, decay_factor, .. } = self.training;
-        let never_falls = epochs > 1 && epochs <= decay_every && decay_factor < 1.0;
-        (trainer == TrainerKind::Torch && never_falls).then(|| {
-            format!(
-                "`training.decay_every` is {decay_every} and `training.epochs` {epochs}: the \
-                 learning rate never falls (lower `training.decay_every`, or set \
-                 `training.decay_factor: 1` if that is meant)"
-            )
-        })
+        if trainer != TrainerKind::Torch
+            || epochs <= 1
+            || epochs > decay_every
+            || decay_factor >= 1.0
+        {
+            return None;
+        }
+        Some(format!(
+            "`training.decay_every` is {decay_every} and `training.epochs` {epochs}: the learning \
+             rate never falls (lower `training.decay_every`, or set `training.decay_factor: 1` if \
+             that is meant)"
+        ))
     }
 }
 

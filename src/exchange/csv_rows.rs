@@ -46,10 +46,9 @@ pub(crate) fn line(row: &ByteRecord) -> u64 {
     row.position().map_or(0, csv::Position::line)
 }
 
-const SHOWN: usize = 60;
-
 /// The beginning of a cell for a message, control characters as escapes.
 pub(crate) fn shown(cell: &str) -> String {
+    const SHOWN: usize = 60;
     let escaped = |character: char| match character.is_control() {
         true => character.escape_debug().to_string(),
         false => character.to_string(),
@@ -58,10 +57,10 @@ pub(crate) fn shown(cell: &str) -> String {
     text + if cell.chars().nth(SHOWN).is_some() { ".." } else { "" }
 }
 
-/// The usable rows of a file, and for each of the others its line and the reason.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UsableRows<T> {
     pub rows: Vec<T>,
+    /// For each of the others its line and the reason.
     pub set_aside: Vec<String>,
 }
 

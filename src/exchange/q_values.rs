@@ -1,7 +1,7 @@
 //! The published `q_values.csv`: one row per state and action.
 //!
 //! The binned state stands under `start_*`, the action under `end_*`: the layer to be added, with
-//! the depth it will have. (Older files have four more columns, always 0; readers go by name.)
+//! the depth it will have.
 
 use std::path::Path;
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::csv_rows::{Cells, UsableRows, read_rows};
+use super::csv_rows::{UsableRows, read_rows};
 use crate::outcome::Accuracy;
 use crate::q_learning::Epsilon;
 use crate::space::{Architecture, Space};
@@ -40,9 +40,25 @@ pub fn read_replay_database(
     path: &Path,
 ) -> Result<UsableRows<ReplayRow>, StorageError> {
     // Always -1: the published code keeps the test images out of the search.
-    let is_of_test = |name: &&str| name.ends_with("_test");
-    let columns: Vec<_> = COLUMNS.into_iter().filter(|name| !is_of_test(name)).collect();
-    read_rows(bytes, &columns, path, |cells| ReplayRow::read(cells, space))
+    let columns = COLUMNS.into_iter().filter(|name| !name.ends_with("_test"));
+    read_rows(bytes, &columns.collect::<Vec<_>>(), path, |cells| {
+        let accuracy =
+            |column| Accuracy::new(cells.number(column)?).map_err(|error| error.to_string());
+        Ok(ReplayRow {
+            best_validation_accuracy: accuracy("accuracy_best_val")?,
+            last_validation_accuracy: accuracy("accuracy_last_val")?,
+            architecture: space.parse(cells.text("net")?).map_err(|error| error.to_string())?,
+            best_step: cells.count("iter_best_val")?,
+            last_step: cells.count("iter_last_val")?,
+            iteration: cells.count("ix_q_value_update")?,
+            epsilon: cells.parsed("epsilon", "0 to 1", |text| text.parse().ok())?,
+            finished: cells.time("time_finished")?,
+            // As every field of the log must be.
+            machine: cells.parsed("machine_run_on", "one line of text", |text| {
+                (!text.contains(char::is_control)).then(|| text.to_owned())
+            })?,
+        })
+    })
 }
 
 /// Writes the file; numbers as Python prints them, all floats.
@@ -68,27 +84,6 @@ pub fn write_replay_database(rows: &[ReplayRow]) -> Vec<u8> {
         writer.write_record(cells).expect("written to memory");
     }
     writer.into_inner().expect("written to memory")
-}
-
-impl ReplayRow {
-    fn read(cells: &Cells, space: &Space) -> Result<Self, String> {
-        let accuracy =
-            |column| Accuracy::new(cells.number(column)?).map_err(|error| error.to_string());
-        Ok(Self {
-            best_validation_accuracy: accuracy("accuracy_best_val")?,
-            last_validation_accuracy: accuracy("accuracy_last_val")?,
-            architecture: space.parse(cells.text("net")?).map_err(|error| error.to_string())?,
-            best_step: cells.count("iter_best_val")?,
-            last_step: cells.count("iter_last_val")?,
-            iteration: cells.count("ix_q_value_update")?,
-            epsilon: cells.parsed("epsilon", "0 to 1", |text| text.parse().ok())?,
-            finished: cells.time("time_finished")?,
-            // As every field of the log must be.
-            machine: cells.parsed("machine_run_on", "one line of text", |text| {
-                (!text.contains(char::is_control)).then(|| text.to_owned())
-            })?,
-        })
-    }
 }
 
 #[cfg(test)]

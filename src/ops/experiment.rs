@@ -153,8 +153,8 @@ pub(crate) fn check_checkpoint_dir(config: &ValidConfig, root: &Path) -> Result<
 fn newer_key(error: StorageError) -> StorageError {
     let StorageError::Yaml { path, source } = &error else { return error };
     let text = source.to_string();
-    let Some((_, rest)) = text.split_once("unknown field `") else { return error };
-    let key = rest.split('`').next().unwrap_or(rest);
+    let Some((_, key)) = text.split_once("unknown field `") else { return error };
+    let key = key.split('`').next().unwrap_or(key);
     let problem = format!(
         "holds the key `{key}`, which a newer program wrote and this one does not know (use the \
          program that made the experiment)"

@@ -1,6 +1,5 @@
 //! `import`: results of the published program taken over into a fresh experiment.
 
-use std::fmt;
 use std::fs;
 use std::path::Path;
 
@@ -16,7 +15,13 @@ use crate::storage::fs::publish;
 use crate::storage::search_state::Standing;
 use crate::storage::{Event, Knowledge, Row, StorageError};
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, derive_more::Display)]
+#[display(
+    "imported {imported_rows} of {rows} rows, {distinct_architectures} different networks; {} rows \
+     set aside{}",
+    set_aside_rows.len(),
+    q_values.map_or(String::new(), |number| format!("; {number} Q-values kept for reports"))
+)]
 pub struct Imported {
     pub rows: usize,
     pub imported_rows: usize,
@@ -25,19 +30,6 @@ pub struct Imported {
     pub set_aside_rows: Vec<String>,
     /// Q-values kept for reports; none without a `q_values.csv`.
     pub q_values: Option<usize>,
-}
-
-impl fmt::Display for Imported {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { rows, imported_rows: imported, distinct_architectures: different, .. } = self;
-        let set_aside = self.set_aside_rows.len();
-        write!(
-            f,
-            "imported {imported} of {rows} rows, {different} different networks; {set_aside} rows \
-             set aside"
-        )?;
-        self.q_values.map_or(Ok(()), |number| write!(f, "; {number} Q-values kept for reports"))
-    }
 }
 
 /// Appends the rows of a file, or of the one in a folder, to the log of a fresh experiment.

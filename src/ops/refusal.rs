@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-/// In words: what happened, to what, and what to do. The kind decides the exit code.
+/// What happened, to what, and what to do. The kind decides the exit code.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub enum Refusal {
@@ -17,8 +17,8 @@ pub enum Refusal {
 
 impl Refusal {
     pub fn not_there(path: &Path) -> Self {
-        let path = path.display();
-        Self::Usage(format!("`{path}` is not there (is the name right, and its disk mounted?)"))
+        let remedy = "is the name right, and its disk mounted?";
+        Self::Usage(format!("`{}` is not there ({remedy})", path.display()))
     }
 
     pub fn no_folder(path: &Path) -> Self {

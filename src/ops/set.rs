@@ -1,6 +1,7 @@
 //! What may change of a frozen configuration, changed by rows of the log.
 
 use anyhow::{Context, bail};
+use itertools::Itertools;
 use jiff::Timestamp;
 
 use crate::config::{self, Setting, check_changeable};
@@ -13,12 +14,9 @@ use crate::storage::{Event, Knowledge, Row};
 /// Appends a `set` row for each setting that changes something, all or none; returns notices.
 /// Tasks that are training go on as they were claimed.
 pub fn set(experiment: &Experiment, settings: &[Setting]) -> anyhow::Result<Vec<String>> {
-    for (index, setting) in settings.iter().enumerate() {
-        let path = &setting.path;
-        check_changeable(path)?;
-        if settings[..index].iter().any(|earlier| earlier.path == *path) {
-            bail!(Refusal::Usage(format!("`{path}` is given twice (leave out one of them)")));
-        }
+    settings.iter().try_for_each(|setting| check_changeable(&setting.path).map(drop))?;
+    if let Some(path) = settings.iter().map(|setting| &setting.path).duplicates().next() {
+        bail!(Refusal::Usage(format!("`{path}` is given twice (leave out one of them)")));
     }
     Journal::open(experiment)?.transaction(|transaction| {
         let known = transaction.state();
