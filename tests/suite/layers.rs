@@ -16,11 +16,11 @@ use syn::visit::{self, Visit};
 const MODULES: &[(&str, usize, &[&str])] = &[
     ("invalid", 50, &[]),
     ("space", 970, &["invalid"]),
-    ("outcome", 80, &[]),
+    ("outcome", 70, &[]),
     ("seed", 45, &[]),
     ("maths", 85, &[]),
     ("regular_file", 230, &[]),
-    ("yaml_bounds", 150, &[]),
+    ("yaml_bounds", 125, &[]),
     ("q_learning", 610, &["space", "outcome", "invalid"]),
     ("predictor", 1_530, &["space", "outcome", "maths", "invalid"]),
     (
@@ -28,13 +28,13 @@ const MODULES: &[(&str, usize, &[&str])] = &[
         4_745,
         &["space", "outcome", "seed", "q_learning", "predictor", "regular_file", "yaml_bounds"],
     ),
-    ("exchange", 315, &["space", "outcome", "q_learning", "storage"]),
+    ("exchange", 300, &["space", "outcome", "q_learning", "storage"]),
     ("dataset", 1_260, &["seed", "maths", "regular_file", "invalid"]),
     ("training", 1_750, &["space", "outcome", "seed", "maths", "regular_file", "invalid"]),
     ("slurm", 1_370, &["invalid"]),
     (
         "config",
-        640,
+        595,
         &[
             "space", "outcome", "q_learning", "predictor", "dataset", "training", "slurm",
             "regular_file", "yaml_bounds", "invalid",
@@ -60,7 +60,7 @@ const MODULES: &[(&str, usize, &[&str])] = &[
     // Exit codes follow from the error types of all modules.
     (
         "cli",
-        1_850,
+        1_685,
         &[
             "ops", "simulate", "config", "report", "space", "q_learning", "predictor", "seed",
             "storage", "dataset", "training", "slurm", "invalid",
