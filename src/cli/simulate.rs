@@ -230,7 +230,8 @@ impl SimulateArgs {
             Ok(target)
         };
         let trace = target("--trace", &self.trace)?;
-        if trace.is_some() && trace == target("--scores", &self.scores)? {
+        let scores = target("--scores", &self.scores)?;
+        if trace.is_some() && trace == scores {
             bail!(Refusal::together("--trace", "`--scores` of the same file"));
         }
         Ok(())
