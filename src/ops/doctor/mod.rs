@@ -4,14 +4,12 @@
 //! person starts; otherwise the program starts a second one of itself. The first process collects
 //! the checks of all. Called by `cli::checks`.
 //!
-//! | file | holds |
-//! | --- | --- |
-//! | `check.rs` | [`Check`], [`Health`] |
-//! | `rendezvous.rs` | [`rendezvous::Rendezvous`]: messages between processes, by files alone |
-//! | `several_processes.rs` | clock skew, directory caching, lock exclusion, log integrity, names |
-//! | `place.rs` | mount options, free space, permissions, fsync latency |
-//! | `machine.rs` | trainer, device, images |
-//! | `slurm.rs` | limits, preemption and requeueing of the scheduler |
+//! * `check.rs`: [`Check`], [`Health`]
+//! * `rendezvous.rs`: [`rendezvous::Rendezvous`]: messages between processes, by files alone
+//! * `several_processes.rs`: clock skew, directory caching, lock exclusion, log integrity, names
+//! * `place.rs`: mount options, free space, permissions, fsync latency
+//! * `machine.rs`: trainer, device, images
+//! * `slurm.rs`: limits, preemption and requeueing of the scheduler
 
 mod check;
 mod machine;
@@ -29,8 +27,7 @@ use std::process;
 use anyhow::{Context, Result, bail};
 
 use self::rendezvous::{REPORT, Rendezvous};
-use crate::ops::train::host;
-use crate::ops::{Experiment, Refusal};
+use crate::ops::{Experiment, Refusal, train::host};
 use crate::slurm::slurm_step;
 use crate::storage::{StorageError, Trust};
 use crate::training::{ChildCommand, ChildProcess};

@@ -7,16 +7,13 @@ use std::path::PathBuf;
 use strum::VariantArray;
 
 use crate::exchange::read_q_values;
-use crate::ops::journal::AttemptFiles;
 use crate::ops::verify::finding::{Finding, Repair, one_line, or_damage};
 use crate::ops::verify::log::{Examined, LOG};
 use crate::ops::verify::results::{has_curve, wrong_curve};
-use crate::predictor::StoppingRule;
+use crate::ops::{Experiment, journal::AttemptFiles};
 use crate::regular_file::{self, LARGE};
-use crate::space::Space;
-use crate::storage::fs::publish;
-use crate::storage::search_state::Record;
 use crate::storage::{Curve, ExperimentDir, Folder, Iteration, RoundDir, StorageError};
+use crate::storage::{fs::publish, search_state::Record};
 
 /// Checks files of attempts without a row in the log, and results that wait to be appended: all
 /// that a repair needs of an audit of files.
@@ -58,10 +55,10 @@ pub(crate) fn check_attempts(
 
 pub(crate) fn check_curves(
     files: &AttemptFiles,
-    dir: &ExperimentDir,
-    rule: StoppingRule,
+    experiment: &Experiment,
     log: &Examined,
 ) -> anyhow::Result<Vec<Finding>> {
+    let (dir, rule) = (experiment.dir(), experiment.config().early_stopping.rule);
     let mut findings = Vec::new();
     let mut with_result = BTreeSet::new();
     for row in log.rows.iter().filter(|row| has_curve(row)) {
@@ -160,16 +157,14 @@ pub(crate) fn misplaced(dir: &ExperimentDir) -> Vec<Finding> {
     in_the_way.map(|path| Finding::damage(path, problem)).collect()
 }
 
-pub(crate) fn check_imported(
-    dir: &ExperimentDir,
-    space: &Space,
-) -> anyhow::Result<Option<Finding>> {
-    let path = dir.imported().join("q_values.csv");
+pub(crate) fn check_imported(experiment: &Experiment) -> anyhow::Result<Option<Finding>> {
+    let path = experiment.dir().imported().join("q_values.csv");
     let read = regular_file::read(&path, LARGE).map_err(StorageError::io("read", &path));
     if read.as_ref().is_err_and(StorageError::is_gone) {
         return Ok(None);
     }
-    let table = or_damage(read.and_then(|bytes| read_q_values(bytes, space, &path)))?;
+    let table =
+        or_damage(read.and_then(|bytes| read_q_values(bytes, &experiment.config().space, &path)))?;
     Ok(match table.map(|usable| usable.set_aside.len()) {
         Err(damage) => Some(Finding::damage(path, damage)),
         Ok(0) => None,

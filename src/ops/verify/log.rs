@@ -31,8 +31,9 @@ pub(crate) struct Examined {
     pub rows: Vec<Row>,
     pub knowledge: Knowledge,
     pub blanks: Vec<Blank>,
-    /// Whether a row is to be blanked that was good when a view was made of it.
-    refuses_prefix: bool,
+    /// Why blanking would be no repair: another program wrote the log, or `experiment.yaml` was
+    /// changed.
+    pub beyond_repair: Option<Finding>,
 }
 
 impl Examined {
@@ -64,19 +65,17 @@ impl Examined {
         for blank in &mut blanks {
             blank.again.take_if(|row| mended.apply(row).is_err());
         }
-        let refuses_prefix = blanks.iter().any(|blank| (blank.index as u64) < prefix);
-        Self { rows, knowledge, blanks, refuses_prefix }
-    }
-
-    /// Whether blanking would be no repair: it would blank a tenth of the rows and more than three,
-    /// so that another program wrote the log; or a row of a view, so that `experiment.yaml` was
-    /// changed.
-    pub fn is_beyond_repair(&self) -> bool {
-        self.blanks.len() > (self.rows.len() / 10).max(3) || self.refuses_prefix
-    }
-
-    pub fn has_blanked_rows(&self) -> bool {
-        self.knowledge.events.contains_key(&Event::Void)
+        let (wrong, all) = (blanks.len(), rows.len());
+        let beyond_repair = if blanks.iter().any(|blank| (blank.index as u64) < prefix) {
+            let problem =
+                "rows that were good when a view was made of them are none of this search";
+            Some(Finding::damage("experiment.yaml", problem))
+        } else if wrong > (all / 10).max(3) {
+            Some(changed(&format!("{wrong} of {all} rows are none of this search")))
+        } else {
+            None
+        };
+        Self { rows, knowledge, blanks, beyond_repair }
     }
 
     /// Whether readers may hold rows that were blanked after they had read them: where rows are
@@ -84,20 +83,13 @@ impl Examined {
     pub fn lacks_second_row(&self) -> bool {
         let newest = self.rows.iter().rposition(|row| row.event == Event::Repaired);
         let stands_twice = |newest| newest > 0 && self.rows[newest - 1] == self.rows[newest];
-        self.has_blanked_rows() && !newest.is_some_and(stands_twice)
+        self.knowledge.events.contains_key(&Event::Void) && !newest.is_some_and(stands_twice)
     }
 
     pub fn findings(&self, raw: &RawLog, now: Timestamp) -> Vec<Finding> {
         let blanks = self.blanks.iter();
         let mut findings: Vec<Finding> = blanks.map(|blank| blank.finding.clone()).collect();
-        if self.refuses_prefix {
-            let problem =
-                "rows that were good when a view was made of them are none of this search";
-            findings.push(Finding::damage("experiment.yaml", problem));
-        } else if self.is_beyond_repair() {
-            let (wrong, all) = (self.blanks.len(), self.rows.len());
-            findings.push(changed(&format!("{wrong} of {all} rows are none of this search")));
-        }
+        findings.extend(self.beyond_repair.clone());
         if let Some((byte, length)) = raw.torn_end() {
             let line = raw.lines.len() as u64 + 2;
             let problem = format!("it ends in {length} bytes that are no row");

@@ -1,14 +1,12 @@
 //! The audit of an experiment: every file read, and the caches compared with what the log says.
 //! Called by `cli::checks`.
 //!
-//! | file | holds |
-//! | --- | --- |
-//! | `finding.rs` | [`Finding`], [`Repair`] |
-//! | `log.rs` | [`log::Examined`]: the log, row by row, through `storage::search_state` |
-//! | `results.rs` | result rows recomputed from search space, configuration and curves |
-//! | `views.rs` | views and predictors, the newest ones against a rebuild |
-//! | `files.rs` | curves, results, checkpoints, rounds, what was imported, saved or left behind |
-//! | `repair.rs` | mending, under the exclusive lock |
+//! * `finding.rs`: [`Finding`], [`Repair`]
+//! * `log.rs`: [`log::Examined`]: the log, row by row, through `storage::search_state`
+//! * `results.rs`: result rows recomputed from search space, configuration and curves
+//! * `views.rs`: views and predictors, the newest ones against a rebuild
+//! * `files.rs`: curves, results, checkpoints, rounds, what was imported, saved or left behind
+//! * `repair.rs`: mending, under the exclusive lock
 
 mod files;
 pub(crate) mod finding;
@@ -27,8 +25,7 @@ use self::log::{Examined, LOG};
 use self::{finding::one_line, views::differing, views::read_predictors, views::read_views};
 use crate::config::ConfigError;
 use crate::ops::{Experiment, journal::AttemptFiles};
-use crate::storage::view::View;
-use crate::storage::{ExperimentDir, RawLog, StorageError};
+use crate::storage::{ExperimentDir, RawLog, StorageError, view::View};
 
 pub use finding::{Finding, Repair};
 
@@ -166,21 +163,19 @@ impl Subject {
         }
         findings.extend(examined.findings(&raw, Timestamp::now()));
         if let (Some(experiment), Some((views, _))) = (experiment, views) {
-            let config = experiment.config();
-            findings.extend(results::check_rows(&raw, &examined.rows, config));
+            findings.extend(results::check_rows(&raw, &examined.rows, experiment.config()));
             let predictors = read_predictors(experiment, &examined.rows)?;
             let newest = (views.1.as_ref(), predictors.1.as_ref());
             let differing = differing(experiment, newest, &examined.rows)?;
             report.differing = differing.iter().map(|found| found.path.clone()).collect();
             findings.extend([views.0, predictors.0, differing].concat());
             findings.extend(files::check_attempts(&files, &self.dir, &examined)?);
-            let rule = config.early_stopping.rule;
-            findings.extend(files::check_curves(&files, &self.dir, rule, &examined)?);
+            findings.extend(files::check_curves(&files, experiment, &examined)?);
             findings.extend(files::check_rounds(&self.dir, &examined)?);
-            findings.extend(files::check_imported(&self.dir, &config.space)?);
+            findings.extend(files::check_imported(experiment)?);
         }
         findings.extend(files::left_behind(&self.dir)?);
-        if examined.is_beyond_repair() {
+        if examined.beyond_repair.is_some() {
             for finding in findings.iter_mut().filter(|one| one.repair != Repair::CutEnd) {
                 finding.repair = Repair::None;
             }

@@ -18,8 +18,7 @@ use crate::ops::train::record::settle_all;
 use crate::ops::verify::views::{read_predictors, read_views};
 use crate::ops::verify::{files::check_attempts, finding::Repair, log::Examined};
 use crate::ops::{Experiment, reduce::refit::refit};
-use crate::storage::fs::publish;
-use crate::storage::{Event, Row, WritableReplayLog};
+use crate::storage::{Event, Row, WritableReplayLog, fs::publish};
 
 /// Mends the log, renames files aside that are in the way, and replaces wrong caches; `differing`
 /// are whole ones that are not what the log says.
@@ -37,7 +36,7 @@ pub(crate) fn mend(experiment: &Experiment, differing: &[PathBuf]) -> anyhow::Re
     let raw = guard.read_raw()?;
     let (_, prefix) = read_views(experiment, &listed, &raw);
     let mut examined = Examined::of(&raw, Some(experiment), prefix);
-    if examined.is_beyond_repair() {
+    if examined.beyond_repair.is_some() {
         return Ok(());
     }
     let now = Timestamp::now().into();
@@ -52,7 +51,7 @@ pub(crate) fn mend(experiment: &Experiment, differing: &[PathBuf]) -> anyhow::Re
             guard.blank(&raw.lines[blank.index], &examined.rows[blank.index])?;
         }
         examined = Examined::of(&guard.read_raw()?, Some(experiment), prefix);
-        if examined.has_blanked_rows() {
+        if examined.lacks_second_row() {
             guard.append(&[repaired])?;
         }
     }

@@ -7,8 +7,7 @@ use anyhow::Result;
 use crate::ops::Experiment;
 use crate::ops::reduce::refit::{is_as_fitted, is_of_log};
 use crate::ops::verify::finding::{Finding, Repair, one_line};
-use crate::storage::view::{StoredPredictor, View};
-use crate::storage::{RawLog, Row, StorageError};
+use crate::storage::{RawLog, Row, StorageError, view::StoredPredictor, view::View};
 
 /// Of caches of one kind those that are damaged or do not fit the log, and the newest other one.
 type Caches<T> = (Vec<Finding>, Option<T>);

@@ -22,15 +22,12 @@ use crate::storage::{
 /// power cut a file can be as long as it was to be, and hold NULs where the data did not arrive; an
 /// editor or an `echo` leaves a line feed.)
 pub(crate) fn end_of_whole_lines(bytes: &[u8]) -> Option<usize> {
-    let mut end = bytes.iter().rposition(|&byte| byte == b'\n')? + 1;
-    loop {
-        let begin = bytes[..end - 1].iter().rposition(|&byte| byte == b'\n').map(|at| at + 1);
-        let line = &bytes[begin.unwrap_or(0)..end];
-        if !line.contains(&0) && line != b"\n" {
-            return Some(end);
-        }
-        end = begin?;
-    }
+    let is_newline = |byte: &u8| *byte == b'\n';
+    let end = bytes.iter().rposition(is_newline)? + 1;
+    let lines = bytes[..end].split_inclusive(is_newline).rev();
+    let unfinished = lines.take_while(|line| line.contains(&0) || *line == b"\n");
+    let end = end - unfinished.map(<[u8]>::len).sum::<usize>();
+    (end > 0).then_some(end)
 }
 
 /// The same of a file with a header of `begin` bytes, read backwards, no more than needed.
