@@ -1,19 +1,16 @@
 //! The n-th best network trained to the end: what the stopping rule compares with.
 
-use crate::predictor::MOST_TOP_N;
+use smart_default::SmartDefault;
+
+use super::params::MOST_TOP_N;
 
 /// The best final values so far, the greatest first, at most `most`: measured ones, not predicted.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, SmartDefault)]
 pub struct BestFinals {
+    /// As many as any stopping rule asks for.
+    #[default(MOST_TOP_N)]
     most: usize,
     best: Vec<f64>,
-}
-
-/// Keeps as many as any stopping rule asks for.
-impl Default for BestFinals {
-    fn default() -> Self {
-        Self::of(MOST_TOP_N, [])
-    }
 }
 
 impl BestFinals {

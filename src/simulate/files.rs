@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use serde::Serialize;
 
 use super::curves_file::{CurveOptions, Recording, read_recorded};
-use super::regressor_scores::EpochScore;
+use super::simulation::EpochScore;
 use super::walk::{RecordedCurves, RuleSetting, WalkedNetwork};
 use crate::ops::journal::Journal;
 use crate::ops::reduce::refit::example;

@@ -1,15 +1,14 @@
 //! What early stopping would have saved, and lost, on recorded curves. Appends nothing.
 //!
 //! Read by `files` and `curves_file`: [`SimulationInput`]. One order through one rule: `walk`. All
-//! orders and settings: `simulation` (section 4.1 of the paper), and `hyperband` (section 5), both
-//! into `summary`. R squared of a regressor, epoch by epoch: `regressor_scores`.
+//! orders and settings, and R squared epoch by epoch: `simulation` (section 4.1 of the paper);
+//! `hyperband` (section 5). Both into `summary`.
 
 mod curves_file;
 mod files;
 #[cfg(test)]
 mod golden;
 mod hyperband;
-mod regressor_scores;
 mod simulation;
 mod summary;
 mod walk;
@@ -17,7 +16,8 @@ mod walk;
 pub use curves_file::{CurveOptions, read_recorded};
 pub use files::{SimulationInput, check_target, write_scores, write_trace};
 pub use hyperband::simulate_hyperband;
-pub use regressor_scores::{EpochScore, score_beside_last_seen, score_regressor};
-pub use simulation::{SearchScope, SimulationParams, simulate};
+pub use simulation::{
+    EpochScore, SearchScope, SimulationParams, score_beside_last_seen, score_regressor, simulate,
+};
 pub use summary::{hyperband_table, stopping_table};
 pub use walk::{Orders, RecordedCurves, RuleSetting};

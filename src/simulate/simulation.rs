@@ -1,4 +1,4 @@
-//! Recorded curves walked through the rule over many orders: speedup and regret.
+//! Recorded curves over many orders: speedup and regret of the rule, scores of the regressor.
 //!
 //! As in section 4.1 of the paper: the first networks of an order are trained to the end and cost
 //! their full price; the predictor is fitted to them once; the rest is walked in order.
@@ -6,11 +6,17 @@
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
+use serde::Serialize;
 
-use super::summary::{OrderResult, SettingSummary};
+use super::summary::{OrderResult, SettingSummary, mean, standard_error};
 use super::walk::{Orders, Predictions, RecordedCurves, RuleSetting, WalkedNetwork, walk};
-use crate::predictor::regressor::Hyperparameters;
-use crate::predictor::{Example, FittedPredictor, FoldScaling, ValidPredictorParams, search};
+use crate::invalid::Invalid;
+use crate::predictor::features::EpochTable;
+use crate::predictor::regressor::{EpochModel, Hyperparameters};
+use crate::predictor::{
+    Example, FittedPredictor, FoldScaling, PredictorParams, Regressor, Scores,
+    ValidPredictorParams, search,
+};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct SimulationParams {
@@ -46,15 +52,24 @@ pub fn simulate(
     on_order: &(dyn Fn() + Sync),
 ) -> Simulation {
     let grid = &params.settings;
-    let fits = OrderedFits::new(recorded, params, rng);
     let is_traced = params.orders == Orders::File;
-    let walked = (0..fits.orders.len()).into_par_iter().map(|number| {
-        let walks = fits.walk(number, grid);
+    let walk_order = |burn_in: &[usize], walked: &[usize], chosen: &[Hyperparameters]| {
+        let examples = recorded.shortened(burn_in, recorded.epochs());
+        let predictor = FittedPredictor::fit_with(examples, chosen, params.scaling);
+        let predict = |&network: &usize| {
+            let Example { features, curve } = &recorded.examples[network];
+            let epochs = 1..recorded.epochs();
+            epochs.map(|epoch| predictor.predict(&curve.values()[..epoch], features)).collect()
+        };
+        let predictions: Vec<Predictions> = walked.iter().map(predict).collect();
+        let walk = |&setting| walk(recorded, burn_in, walked, &predictions, setting);
+        let walks: Vec<_> = grid.iter().map(walk).collect();
         let results: Vec<_> = walks.iter().map(|walk| OrderResult::of(recorded, walk)).collect();
         on_order();
         (results, if is_traced { walks } else { Vec::new() })
-    });
-    let (results, walks): (Vec<_>, Vec<_>) = walked.unzip();
+    };
+    let of_orders = over_orders(recorded, params, rng, walk_order);
+    let (results, walks): (Vec<_>, Vec<_>) = of_orders.into_iter().unzip();
     let summarise = |(at, &setting): (usize, &RuleSetting)| {
         let of_setting: Vec<&OrderResult> = results.iter().map(|of_order| &of_order[at]).collect();
         SettingSummary::of(setting, &of_setting)
@@ -68,70 +83,103 @@ pub fn simulate(
     }
 }
 
-pub(super) struct OrderedFits<'a> {
-    recorded: &'a RecordedCurves,
-    params: &'a SimulationParams,
-    pub orders: Vec<(Vec<usize>, ChaCha8Rng)>,
-    chosen: Option<Vec<Hyperparameters>>,
+/// What `of` makes of each order: of its burn-in, the networks after it, and the hyperparameters
+/// for each epoch, none where no network is left.
+fn over_orders<T: Send>(
+    recorded: &RecordedCurves,
+    params: &SimulationParams,
+    rng: &mut impl Rng,
+    of: impl Fn(&[usize], &[usize], &[Hyperparameters]) -> T + Sync,
+) -> Vec<T> {
+    let orders = params.orders.draw(recorded.networks(), rng);
+    let burn_in = params.predictor.burn_in.min(recorded.networks());
+    let choose = |(order, generator): &(Vec<usize>, ChaCha8Rng)| {
+        if burn_in == order.len() {
+            return Vec::new();
+        }
+        let examples = recorded.shortened(&order[..burn_in], recorded.epochs());
+        search::hyperparameters(&examples, &params.predictor, &mut generator.clone())
+    };
+    let once = (params.search == SearchScope::Once).then(|| choose(&orders[0]));
+    let of_order = |drawn: &(Vec<usize>, ChaCha8Rng)| {
+        let (burn_in, others) = drawn.0.split_at(burn_in);
+        of(burn_in, others, &once.clone().unwrap_or_else(|| choose(drawn)))
+    };
+    orders.par_iter().map(of_order).collect()
 }
 
-impl<'a> OrderedFits<'a> {
-    pub fn new(
-        recorded: &'a RecordedCurves,
-        params: &'a SimulationParams,
-        rng: &mut impl Rng,
-    ) -> Self {
-        let orders = params.orders.draw(recorded.networks(), rng);
-        let mut fits = Self { recorded, params, orders, chosen: None };
-        if params.search == SearchScope::Once && fits.walks_any() {
-            fits.chosen = Some(fits.choose(0));
-        }
-        fits
-    }
+/// Means over the orders, on the networks after the burn-in.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct EpochScore {
+    pub regressor: Regressor,
+    pub epoch: usize,
+    pub r_squared: Option<f64>,
+    /// None with a single order.
+    pub r_squared_standard_error: Option<f64>,
+    /// In units of the curves.
+    pub mean_absolute_error: f64,
+}
 
-    pub fn walks_any(&self) -> bool {
-        self.recorded.networks() > self.params.predictor.burn_in
+/// `rng` gives the same generator each time: both are scored over the same orders.
+pub fn score_beside_last_seen<R: Rng>(
+    recorded: &RecordedCurves,
+    params: &SimulationParams,
+    rng: impl Fn() -> R,
+) -> Result<Vec<EpochScore>, Invalid> {
+    let mut scores = score_regressor(recorded, params, &mut rng());
+    if params.predictor.regressor != Regressor::LastSeen {
+        let mut predictor = PredictorParams::clone(&params.predictor);
+        predictor.regressor = Regressor::LastSeen;
+        let params = SimulationParams { predictor: predictor.check()?, ..params.clone() };
+        scores.extend(score_regressor(recorded, &params, &mut rng()));
     }
+    Ok(scores)
+}
 
-    /// The burn-in and the rest.
-    pub fn parts(&self, number: usize) -> (&[usize], &[usize]) {
-        let (order, _) = &self.orders[number];
-        order.split_at(self.params.predictor.burn_in.min(order.len()))
+/// Fits the regressor to the burn-in of each order and scores it on the rest (section 4 of the
+/// paper): a row per epoch but the last; none where the burn-in leaves no network.
+pub fn score_regressor(
+    recorded: &RecordedCurves,
+    params: &SimulationParams,
+    rng: &mut impl Rng,
+) -> Vec<EpochScore> {
+    if recorded.networks() <= params.predictor.burn_in {
+        return Vec::new();
     }
-
-    pub fn choose(&self, number: usize) -> Vec<Hyperparameters> {
-        if let Some(chosen) = &self.chosen {
-            return chosen.clone();
-        }
-        let examples = self.recorded.shortened(self.parts(number).0, self.recorded.epochs());
-        let rng = &mut self.orders[number].1.clone();
-        search::hyperparameters(&examples, &self.params.predictor, rng)
-    }
-
-    fn walk(&self, number: usize, grid: &[RuleSetting]) -> Vec<Vec<WalkedNetwork>> {
-        if !self.walks_any() {
-            return vec![Vec::new(); grid.len()];
-        }
-        let (burn_in, walked) = self.parts(number);
-        let examples = self.recorded.shortened(burn_in, self.recorded.epochs());
-        let predictor =
-            FittedPredictor::fit_with(examples, &self.choose(number), self.params.scaling);
-        let predict = |&network: &usize| {
-            let Example { features, curve } = &self.recorded.examples[network];
-            let epochs = 1..self.recorded.epochs();
-            epochs.map(|epoch| predictor.predict(&curve.values()[..epoch], features)).collect()
+    let score_order = |burn_in: &[usize], others: &[usize], chosen: &[Hyperparameters]| {
+        let [training, unseen] =
+            [burn_in, others].map(|part| recorded.shortened(part, recorded.epochs()));
+        let score = |(at, chosen): (usize, &Hyperparameters)| {
+            let model = EpochModel::fit(&EpochTable::new(&training, at + 1), *chosen);
+            let table = EpochTable::new(&unseen, at + 1);
+            let rows = table.rows.iter().zip(&table.last_seen);
+            let predictions: Vec<f64> = rows.map(|(row, seen)| model.predict(row, *seen)).collect();
+            Scores::of(&table.targets, &predictions)
         };
-        let predictions: Vec<Predictions> = walked.iter().map(predict).collect();
-        let walk = |&setting| walk(self.recorded, burn_in, walked, &predictions, setting);
-        grid.iter().map(walk).collect()
-    }
+        chosen.par_iter().enumerate().map(score).collect::<Vec<_>>()
+    };
+    let by_order = over_orders(recorded, params, rng, score_order);
+    let row = |epoch: usize| {
+        let of_epoch = || by_order.iter().map(move |scores| scores[epoch - 1]);
+        let r_squared: Vec<f64> = of_epoch().filter_map(|scores| scores.r_squared).collect();
+        let errors = of_epoch().map(|scores| scores.mean_absolute_error);
+        EpochScore {
+            regressor: params.predictor.regressor,
+            epoch,
+            r_squared: mean(r_squared.iter().copied()),
+            r_squared_standard_error: standard_error(&r_squared),
+            mean_absolute_error: mean(errors).expect("there is an order"),
+        }
+    };
+    (1..recorded.epochs()).map(row).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::predictor::{PredictorParams, Regressor, synthetic_curves};
+    use crate::predictor::{Features, LearningCurve, synthetic_curves};
     use rand_chacha::rand_core::SeedableRng;
+    use strum::VariantArray;
 
     const NETWORKS: usize = 60;
     const EPOCHS: usize = 8;
@@ -209,5 +257,61 @@ mod tests {
             assert!(row.stopped || row.epoch == EPOCHS - 1);
         }
         assert!(run(&self::params(20, Orders::Random(1))).trace.is_empty());
+    }
+
+    fn score_params(predictor: PredictorParams) -> SimulationParams {
+        SimulationParams {
+            predictor: predictor.check().unwrap(),
+            orders: Orders::Random(3),
+            settings: vec![],
+            search: SearchScope::Once,
+            scaling: FoldScaling::Refit,
+        }
+    }
+
+    fn scores(regressor: Regressor, burn_in: usize) -> Vec<EpochScore> {
+        let predictor =
+            PredictorParams { regressor, burn_in, draws: 5, ..PredictorParams::default() };
+        let recorded = RecordedCurves::new(synthetic_curves::named(60, 12)).unwrap();
+        let rng = &mut ChaCha8Rng::seed_from_u64(1);
+        score_regressor(&recorded, &score_params(predictor), rng)
+    }
+
+    #[test]
+    fn every_regressor_beats_the_last_value_seen_at_a_quarter_of_the_curve() {
+        let baseline = scores(Regressor::LastSeen, 40)[2].r_squared.unwrap();
+        for regressor in &Regressor::VARIANTS[..4] {
+            let found = &scores(*regressor, 40)[2];
+            assert_eq!((found.regressor, found.epoch), (*regressor, 3));
+            assert!(found.r_squared.unwrap() > baseline, "{found:?} {baseline}");
+        }
+    }
+
+    #[test]
+    fn only_networks_after_the_burn_in_are_scored() {
+        let network = |(id, values): (usize, [f64; 2])| {
+            let curve = LearningCurve::try_from(values.to_vec()).unwrap();
+            (id.to_string(), Example { features: Features::try_from(vec![]).unwrap(), curve })
+        };
+        // Three of the burn-in, which the last value seen predicts exactly, and two that it does
+        // not.
+        let curves = [[0.1, 0.1], [0.2, 0.2], [0.3, 0.3], [0.5, 0.4], [0.5, 0.6]];
+        let named = curves.into_iter().enumerate().map(network).collect();
+        let predictor = PredictorParams {
+            regressor: Regressor::LastSeen,
+            burn_in: 3,
+            ..PredictorParams::default()
+        };
+        let params = SimulationParams { orders: Orders::File, ..score_params(predictor) };
+        let rng = &mut ChaCha8Rng::seed_from_u64(1);
+        let found = score_regressor(&RecordedCurves::new(named).unwrap(), &params, rng);
+        // Errors of 0.1 around a mean of 0.5, from which the targets are 0.1 away: 1 - 0.02 / 0.02.
+        assert!(found[0].r_squared.unwrap().abs() < 1e-12);
+        assert!((found[0].mean_absolute_error - 0.1).abs() < 1e-12);
+    }
+
+    #[test]
+    fn without_networks_after_the_burn_in_there_are_no_scores() {
+        assert!(scores(Regressor::Ols, 60).is_empty());
     }
 }

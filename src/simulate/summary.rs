@@ -30,21 +30,19 @@ pub struct SettingSummary {
 
 impl SettingSummary {
     pub(super) fn of(setting: RuleSetting, orders: &[&OrderResult]) -> Self {
-        let over_orders = |of: &dyn Fn(&OrderResult) -> f64| {
-            mean(orders.iter().copied().map(of)).expect("there is an order")
-        };
+        let over_orders = |of: fn(&OrderResult) -> f64| mean_over(orders, |order| of(order));
         let in_walk = orders.iter().filter_map(|order| order.best_is_kept);
         Self {
             setting,
-            speedup: over_orders(&|order| order.speedup),
+            speedup: over_orders(|order| order.speedup),
             speedup_after_burn_in: mean(
                 orders.iter().filter_map(|order| order.speedup_after_burn_in),
             ),
-            share_stopped: over_orders(&|order| order.share_stopped),
+            share_stopped: over_orders(|order| order.share_stopped),
             best_kept: in_walk.clone().filter(|is_kept| *is_kept).count(),
             orders_best_in_walk: in_walk.count(),
-            top10_kept: over_orders(&|order| order.top_kept as f64),
-            regret_mean: over_orders(&|order| order.regret),
+            top10_kept: over_orders(|order| order.top_kept as f64),
+            regret_mean: over_orders(|order| order.regret),
             regret_max: orders.iter().map(|order| order.regret).fold(0.0, f64::max),
             stopped_mean_absolute_error: mean(
                 orders.iter().flat_map(|order| order.stopped_errors.iter().copied()),
@@ -131,8 +129,8 @@ impl HyperbandSummary {
         setting: Option<(f64, RuleSetting)>,
         orders: &[(HyperbandResult, HyperbandResult)],
     ) -> Self {
-        let over_orders = |of: &dyn Fn(HyperbandResult, HyperbandResult) -> f64| {
-            mean(orders.iter().map(|(plain, own)| of(*plain, *own))).expect("there is an order")
+        let over_orders = |of: fn(HyperbandResult, HyperbandResult) -> f64| {
+            mean_over(orders, |(plain, own)| of(*plain, *own))
         };
         let bests: Vec<f64> = orders.iter().map(|(_, own)| own.best).collect();
         let regrets = orders.iter().map(|(plain, own)| plain.best - own.best);
@@ -144,15 +142,19 @@ impl HyperbandSummary {
             offset: setting.map(|(_, rule)| rule.offset),
             runs,
             networks,
-            epochs: over_orders(&|_, own| own.spent as f64),
-            speedup: over_orders(&|plain, own| plain.spent as f64 / own.spent as f64),
-            share_stopped: over_orders(&|_, own| own.stopped as f64) / networks as f64,
-            best_mean: over_orders(&|_, own| own.best),
+            epochs: over_orders(|_, own| own.spent as f64),
+            speedup: over_orders(|plain, own| plain.spent as f64 / own.spent as f64),
+            share_stopped: over_orders(|_, own| own.stopped as f64) / networks as f64,
+            best_mean: over_orders(|_, own| own.best),
             best_standard_error: standard_error(&bests),
-            regret_mean: over_orders(&|plain, own| plain.best - own.best),
+            regret_mean: over_orders(|plain, own| plain.best - own.best),
             regret_max: regrets.fold(f64::NEG_INFINITY, f64::max),
         }
     }
+}
+
+pub(super) fn mean_over<T>(orders: &[T], of: impl Fn(&T) -> f64) -> f64 {
+    mean(orders.iter().map(of)).expect("there is an order")
 }
 
 pub(super) fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {

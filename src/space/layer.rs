@@ -54,9 +54,7 @@ impl Space {
                 conv_output(size, kernel, stride, self.conv_padding)
             }
             Layer::Pool { kernel, stride } => pool_output(size, kernel, stride, self.pool_rounding),
-            Layer::FullyConnected { .. }
-            | Layer::GlobalAveragePool { .. }
-            | Layer::Softmax { .. } => size,
+            _ => size,
         }
     }
 }

@@ -35,9 +35,9 @@ impl LastLayer {
 /// The representation size, discretised: (inf, 8], (8, 4] and (4, 1] in the paper.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Bin {
-    One,
-    Four,
-    Eight,
+    One = 1,
+    Four = 4,
+    Eight = 8,
 }
 
 impl Bin {
@@ -51,11 +51,7 @@ impl Bin {
 
     /// The smallest in it: it stands for the bin when legality is decided.
     pub const fn size(self) -> u32 {
-        match self {
-            Self::Eight => 8,
-            Self::Four => 4,
-            Self::One => 1,
-        }
+        self as u32
     }
 }
 
