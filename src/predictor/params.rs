@@ -80,24 +80,23 @@ impl PredictorParams {
 
     pub fn check(self) -> Result<ValidPredictorParams, Invalid> {
         let rule = StoppingRule::new(self.threshold, self.offset)?;
-        let check = |key: &str, value: f64, holds, allowed: &str| {
-            Invalid::unless(holds, &format!("early_stopping.{key}"), value, allowed)
-        };
-        check("burn_in", self.burn_in as f64, self.burn_in >= LEAST_CURVES, "must be at least 3")?;
-        let allowed = "must be 0 to 1, a difference of accuracies";
-        check("offset", self.offset, self.offset <= 1.0, allowed)?;
         Invalid::unless_in(1..=MOST_TOP_N, "early_stopping.top_n", self.top_n)?;
         Invalid::unless_in(1..=MOST_DRAWS, "early_stopping.draws", self.draws)?;
         Invalid::unless_in(0.0..=1.0, "early_stopping.audit_share", self.audit_share)?;
         Invalid::unless_in(0.0..=1.0, "early_stopping.false_stop_limit", self.false_stop_limit)?;
-        let is_tolerance = self.tolerance >= LEAST_TOLERANCE && self.tolerance < 1.0;
-        check("tolerance", self.tolerance, is_tolerance, "must be 1e-9 or more, below 1")?;
-        let (c, gamma) = (self.c.unwrap_or(1.0), self.gamma.unwrap_or(1.0));
-        check("c", c, c > 0.0 && c <= MOST_C, "must be above 0 and at most 1e6")?;
-        let is_gamma = gamma > 0.0 && gamma.is_finite();
-        check("gamma", gamma, is_gamma, "must be a finite number above 0")?;
-        let nu = self.nu.unwrap_or(1.0);
-        check("nu", nu, nu > 0.0 && nu <= 1.0, "must be above 0 and at most 1")?;
+        let (burn_in, offset, tolerance) = (self.burn_in as f64, self.offset, self.tolerance);
+        let [c, nu, gamma] = [self.c, self.nu, self.gamma].map(|fixed| fixed.unwrap_or(1.0));
+        let is_tolerance = tolerance >= LEAST_TOLERANCE && tolerance < 1.0;
+        for (key, value, holds, allowed) in [
+            ("burn_in", burn_in, self.burn_in >= LEAST_CURVES, "must be at least 3"),
+            ("offset", offset, offset <= 1.0, "must be 0 to 1, a difference of accuracies"),
+            ("tolerance", tolerance, is_tolerance, "must be 1e-9 or more, below 1"),
+            ("c", c, c > 0.0 && c <= MOST_C, "must be above 0 and at most 1e6"),
+            ("gamma", gamma, gamma > 0.0 && gamma.is_finite(), "must be a finite number above 0"),
+            ("nu", nu, nu > 0.0 && nu <= 1.0, "must be above 0 and at most 1"),
+        ] {
+            Invalid::unless(holds, &format!("early_stopping.{key}"), value, allowed)?;
+        }
         Ok(ValidPredictorParams { params: self, rule })
     }
 }

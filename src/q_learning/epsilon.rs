@@ -1,25 +1,14 @@
 //! How much the agent explores, and for how long.
 
+use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::invalid::Invalid;
 
-/// The probability of a random action, in [0, 1]. Shown by the shortest decimal that reads back as
-/// the same number, never without its point: `1.0`.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    PartialOrd,
-    Serialize,
-    Deserialize,
-    derive_more::Into,
-    derive_more::Display,
-)]
-#[display("{_0:?}")]
+/// The probability of a random action, in [0, 1].
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize, derive_more::Into)]
 #[serde(try_from = "f64", into = "f64")]
 pub struct Epsilon(f64);
 
@@ -33,6 +22,13 @@ impl Epsilon {
 
     pub const fn value(self) -> f64 {
         self.0
+    }
+}
+
+/// The shortest decimal that reads back as the same number, never without its point: `1.0`.
+impl fmt::Display for Epsilon {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.0)
     }
 }
 

@@ -137,7 +137,7 @@ impl CurvesFile {
 
     /// Not all cells may be empty; an empty one among numbers is refused later, by its line.
     fn is_numeric(&self, place: usize) -> bool {
-        let mut cells = self.rows.iter().map(|row| row[place].trim_ascii()).peekable();
+        let mut cells = self.rows.iter().map(|row| row[place].trim_ascii());
         cells.clone().any(|cell| !cell.is_empty())
             && cells.all(|cell| cell.is_empty() || number(cell).is_some())
     }

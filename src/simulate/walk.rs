@@ -120,40 +120,28 @@ pub(super) fn walk(
 ) -> Vec<WalkedNetwork> {
     let finals = burn_in.iter().map(|&network| recorded.last(network));
     let mut best = BestFinals::of(setting.top_n, finals);
-    let walk_one = |(&network, predictions)| {
-        let walked = judge(network, predictions, best.nth(setting.top_n), setting.rule());
-        if !walked.stopped {
-            best.add(recorded.last(network));
+    let walk_one = |(&network, predictions): (&usize, &Predictions)| {
+        let mut walked = WalkedNetwork {
+            network,
+            stopped: false,
+            // Of a single epoch there is no verdict; the training ends there all the same.
+            epoch: predictions.len().max(1),
+            prediction: None,
+            best: best.nth(setting.top_n),
+            stop_probability: None,
+        };
+        for (epoch, &prediction) in (1..).zip(predictions) {
+            let verdict = setting.rule().judge(prediction, walked.best);
+            let (stopped, stop_probability) = (verdict.is_stop(), verdict.stop_probability());
+            walked = WalkedNetwork { stopped, epoch, prediction, stop_probability, ..walked };
+            if stopped {
+                return walked;
+            }
         }
+        best.add(recorded.last(network));
         walked
     };
     walked.iter().zip(predictions).map(walk_one).collect()
-}
-
-fn judge(
-    network: usize,
-    predictions: &Predictions,
-    best: Option<f64>,
-    rule: StoppingRule,
-) -> WalkedNetwork {
-    let mut last = WalkedNetwork {
-        network,
-        stopped: false,
-        // Of a single epoch there is no verdict; the training ends there all the same.
-        epoch: predictions.len().max(1),
-        prediction: None,
-        best,
-        stop_probability: None,
-    };
-    for (epoch, &prediction) in (1..).zip(predictions) {
-        let verdict = rule.judge(prediction, best);
-        let (stopped, stop_probability) = (verdict.is_stop(), verdict.stop_probability());
-        last = WalkedNetwork { stopped, epoch, prediction, stop_probability, ..last };
-        if stopped {
-            break;
-        }
-    }
-    last
 }
 
 #[cfg(test)]
@@ -207,8 +195,9 @@ mod tests {
 
     #[test]
     fn a_training_of_one_epoch_ends_there_without_a_verdict() {
-        let rule = StoppingRule::default();
-        let step = judge(0, &Vec::new(), Some(0.9), rule);
+        let recorded = RecordedCurves::new(synthetic_curves::named(4, 1)).unwrap();
+        let setting = RuleSetting::grid(&[0.99], &[1], &[0.0])[0];
+        let step = walk(&recorded, &[0, 1, 2], &[3], &[Vec::new()], setting)[0];
         assert_eq!((step.stopped, step.epoch, step.stop_probability), (false, 1, None));
     }
 
