@@ -140,7 +140,6 @@ pub(super) fn feature_row(features: &Features, observed: &[f64]) -> Vec<f64> {
     [features.values(), observed, &first, &second].concat()
 }
 
-/// The networks of a training set after one epoch, and where they ended.
 #[derive(Debug, Clone)]
 pub(crate) struct EpochTable {
     pub rows: Vec<Vec<f64>>,

@@ -99,8 +99,7 @@ impl FittedPredictor {
 impl TryFrom<SavedPredictor> for FittedPredictor {
     type Error = PredictorError;
 
-    fn try_from(saved: SavedPredictor) -> Result<Self, PredictorError> {
-        let SavedPredictor { examples, epochs } = saved;
+    fn try_from(SavedPredictor { examples, epochs }: SavedPredictor) -> Result<Self, Self::Error> {
         Example::check_alike(&examples, LEAST_CURVES)?;
         if epochs.len() + 1 != examples[0].curve.epochs() {
             return Err(PredictorError::Saved("the number of models".to_owned()));

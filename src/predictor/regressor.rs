@@ -14,7 +14,6 @@ use super::scaling::Scaling;
 #[derive(clap::ValueEnum, strum::Display, strum::VariantArray)]
 #[strum(serialize_all = "kebab-case")]
 pub enum Regressor {
-    /// nu-SVR with a radial basis function: the paper's default.
     NuSvrRbf,
     NuSvrLinear,
     Ols,
@@ -92,7 +91,6 @@ impl EpochModel {
         }
     }
 
-    /// y_T of a network.
     pub fn predict(&self, row: &[f64], last_seen: f64) -> f64 {
         let row = self.scaling.row(row);
         self.scaling.target.undo(match &self.model {

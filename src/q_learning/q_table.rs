@@ -7,7 +7,6 @@ use indexmap::IndexMap;
 use super::trajectory::{Trajectory, Transition};
 use crate::space::{Action, Space, StateKey};
 
-/// Of a Q-table read from a file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct QLearningError(pub(super) String);
@@ -45,12 +44,8 @@ impl QTable {
         &self.space
     }
 
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.rows.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
     }
 
     /// In the order of their states.
@@ -167,7 +162,7 @@ mod tests {
         assert_eq!(table.values(&start).len(), 14);
         assert_eq!(table.value(&start, SOFTMAX), Some(0.5));
         assert_eq!(table.value(&start, Layer::Pool { kernel: 2, stride: 2 }), None);
-        assert!(table.is_empty());
+        assert_eq!(table.len(), 0);
     }
 
     #[test]

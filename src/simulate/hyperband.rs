@@ -116,10 +116,6 @@ impl HyperbandRun<'_> {
         let mut from = 0;
         for (at, rung) in bracket.iter().enumerate() {
             let mut finished = self.climb(&contenders, from, *rung);
-            if rung.epochs == self.recorded.epochs() {
-                let last = |(_, value): &(usize, f64)| *value;
-                self.result.best = finished.iter().map(last).fold(self.result.best, f64::max);
-            }
             // A stable sort: of equals, the earlier goes on.
             finished.sort_by(|a, b| b.1.total_cmp(&a.1));
             let go_on = bracket.get(at + 1).map_or(0, |next| next.networks);
@@ -143,6 +139,9 @@ impl HyperbandRun<'_> {
             }
             if reached == rung.epochs {
                 let value = self.recorded.examples[network].curve.values()[reached - 1];
+                if reached == self.recorded.epochs() {
+                    self.result.best = self.result.best.max(value);
+                }
                 best.add(value);
                 finished.push((network, value));
             } else {

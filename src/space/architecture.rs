@@ -41,13 +41,12 @@ impl Architecture {
     /// after a fully connected layer F has one more, n can exceed the number of marks placed, and
     /// the last probability stays below 0.5. (The paper: "dropout i / (2n)" of n dropout layers.)
     pub fn dropout(&self) -> Vec<Option<DropoutMark>> {
-        let layers = &self.0;
         let is_fc = |layer: &&Layer| matches!(layer, Layer::FullyConnected { .. });
         let is_gap = |layer: &&Layer| matches!(layer, Layer::GlobalAveragePool { .. });
-        let before = &layers[..self.depth()];
+        let before = &self.0[..self.depth()];
         let kinds = || before.iter().chain(before.last());
         let (fc, gap) = (kinds().filter(is_fc).count(), kinds().filter(is_gap).count());
-        let total = (layers.len() - gap - fc) / 2 + fc;
+        let total = (self.0.len() - gap - fc) / 2 + fc;
         let mut placed = 0;
         let mark = |(number, layer): (usize, &Layer)| {
             let due = number % 2 == 0 || is_fc(&layer);
@@ -57,7 +56,7 @@ impl Architecture {
                 DropoutMark { position: placed as u32, total: total as u32 }
             })
         };
-        (1..).zip(layers).map(mark).collect()
+        (1..).zip(&self.0).map(mark).collect()
     }
 }
 

@@ -78,7 +78,6 @@ pub struct SpaceParams {
     pub fc_bin_quirk: bool,
 }
 
-/// A checked search space over images of one shape.
 #[derive(Debug, Clone, PartialEq, derive_more::Deref)]
 pub struct Space {
     #[deref]

@@ -8,7 +8,6 @@ use super::{Action, Bin, LastLayer, Space, StateKey};
 pub(crate) struct StateTuple {
     /// One of [`KINDS`]: the last layer, in an action the one it adds; termination keeps the last.
     pub layer_type: &'static str,
-    /// 0 at the start.
     pub layer_depth: u32,
     /// Filters of a convolution; how many precede a fully connected layer; 1 at the start.
     pub filter_depth: u32,
@@ -17,7 +16,6 @@ pub(crate) struct StateTuple {
     /// The bin: 8, 4 or 1. In an action, that of the state it leaves.
     pub image_size: u32,
     pub fc_size: u32,
-    /// 1 in the action that terminates.
     #[serde(skip)]
     pub terminate: u32,
 }
@@ -61,7 +59,6 @@ impl StateTuple {
         Self { terminate, ..Self::of_state(&StateKey { depth, last, bin }) }
     }
 
-    /// None when it cannot occur in `space`.
     pub fn state(&self, space: &Space) -> Option<StateKey> {
         let last = match self.layer_type {
             "conv" => LastLayer::Conv {
@@ -84,7 +81,6 @@ impl StateTuple {
         (may_occur && Self::of_state(&state) == *self).then_some(state)
     }
 
-    /// None when it is not legal in `state`.
     pub fn action(&self, state: &StateKey, space: &Space) -> Option<Action> {
         let legal = space.legal_actions(state);
         legal.into_iter().find(|&action| Self::of_action(state, action) == *self)

@@ -58,7 +58,6 @@ impl Bin {
 /// A non-terminal state with the true size of its representation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct State {
-    /// Layers placed.
     pub depth: u32,
     pub last: LastLayer,
     /// True side of the representation in pixels; of what went into it after a layer that flattens.
@@ -78,7 +77,7 @@ impl Space {
         State { depth: 0, last: LastLayer::Start, size: self.image.size }
     }
 
-    /// The state that `action` leads to, `None` when it terminates the network.
+    /// `None` after the softmax.
     pub fn next(&self, state: &State, action: Layer) -> Option<State> {
         let (depth, last) = (state.depth + 1, state.last.after(action)?);
         Some(State { depth, last, size: self.output_size(state.size, action) })
