@@ -18,7 +18,7 @@ use crate::ops::{Experiment, Refusal, TrainEvent};
 use crate::storage::{Event, Trust};
 use crate::training::{ChildCommand, ChildProcess, Interrupt, Output, Signal, TICK};
 
-/// Deaths of workers in a row, without a result between them, after which the search gives up.
+/// Deaths of workers without a result between them, after which the search gives up.
 const MOST_DEATHS: u32 = 3;
 /// Trainings in a row that are lost, after which the search gives up: a trainer that never works
 /// would have every architecture quarantined, one after the other, without an end.
@@ -31,8 +31,8 @@ const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(10);
 /// How long workers may take to end after a Ctrl-C.
 const TIME_TO_END: Duration = Duration::from_secs(30);
 
-/// Runs the search to the end of its schedule, or until it is halted, with so many workers;
-/// `on_event` gets the events of each, numbered from 0. A search that was halted before goes on.
+/// Runs the search to the end of its schedule, or until it is halted; `on_event` gets the events of
+/// each worker, numbered from 0. A search that was halted before goes on.
 pub fn run(
     experiment: &Experiment,
     workers: u32,
@@ -101,9 +101,8 @@ struct Search<'a> {
     workers: u32,
     on_event: &'a mut dyn FnMut(usize, &TrainEvent),
     stderr: Vec<String>,
-    /// Workers that died since the last result.
+    /// Workers that died, and trainings that were lost, since the last result.
     deaths: u32,
-    /// Trainings that were lost since the last result.
     losses: u32,
     // What workers have reported since they were started last.
     has_claimed: bool,
@@ -147,19 +146,17 @@ impl Search<'_> {
                 thread::sleep(TICK);
             }
             if tables_written.elapsed() > TABLES_EVERY {
+                let written = Journal::open_to_look(self.experiment).and_then(|journal| {
+                    tables::write(self.experiment, &journal, journal.learn()?.q_table())
+                });
                 // Copies for people: the search does not end over them.
-                if let Err(error) = self.write_tables() {
+                if let Err(error) = written {
                     log::warn!("the tables are not written anew: {error:#}");
                 }
                 tables_written = Instant::now();
             }
         }
         Ok(())
-    }
-
-    fn write_tables(&self) -> anyhow::Result<()> {
-        let journal = Journal::open_to_look(self.experiment)?;
-        tables::write(self.experiment, &journal, journal.learn()?.q_table()).map(drop)
     }
 
     /// Decides after the death of a worker whether another is started.
@@ -170,12 +167,8 @@ impl Search<'_> {
         if let (Some(code @ 2..=4), Some(reason)) = (status.code(), reason)
             && (!self.has_claimed || self.deaths >= MOST_DEATHS)
         {
-            let refusal = match code {
-                2 => Refusal::Usage,
-                3 => Refusal::Damage,
-                _ => Refusal::Environment,
-            };
-            bail!(refusal((*reason).to_owned()));
+            let refusals = [Refusal::Usage, Refusal::Damage, Refusal::Environment];
+            bail!(refusals[code as usize - 2](reason.to_owned()));
         }
         if self.deaths >= MOST_DEATHS {
             let stderr = self.stderr.join("\n");
@@ -190,10 +183,8 @@ impl Search<'_> {
         let program = env::current_exe().context("failed to find the running program")?;
         let workers = self.workers.to_string();
         let mut arguments = vec!["train".into(), self.experiment.dir().root().into()];
-        arguments.extend(
-            ["--until-done", "--reduce", "--json", "--single-node", "--share", &workers]
-                .map(Into::into),
-        );
+        let options = ["--until-done", "--reduce", "--json", "--single-node", "--share", &workers];
+        arguments.extend(options.map(Into::into));
         if self.experiment.trust == Trust::Group {
             arguments.push("--trust-group".into());
         }

@@ -183,7 +183,8 @@ impl ProgramTrainer {
     }
 
     fn exited(&self, process: &ChildProcess, status: ExitStatus, deadline: &Deadline) -> Ending {
-        if deadline.awaits_exit_after_signal() || self.shares_signal(status) {
+        let is_asked = matches!(deadline.awaited, Awaited::ExitAfter(_));
+        if is_asked || self.shares_signal(status) {
             return Ok(TrainingEnd::Interrupted);
         }
         Err(TrainingError::Crashed { status, stderr: process.last_stderr_line() })
@@ -366,21 +367,19 @@ impl Message {
 }
 
 fn check(report: &EpochReport) -> Result<(), String> {
-    let training_accuracy = report.training_accuracy.unwrap_or(0.0);
     for (name, share) in [
         ("validation_accuracy", report.validation_accuracy),
-        ("training_accuracy", training_accuracy),
+        ("training_accuracy", report.training_accuracy.unwrap_or(0.0)),
     ] {
         if !(0.0..=1.0).contains(&share) {
             return Err(format!("{name} is {share}, outside [0, 1]"));
         }
     }
-    for (name, number) in [("epoch", report.epoch), ("start", report.start)] {
-        if number == 0 {
-            return Err(format!("{name} is 0; {name}s count from 1"));
-        }
+    let counts = [("epoch", report.epoch), ("start", report.start)];
+    match counts.iter().find(|(_, number)| *number == 0) {
+        Some((name, _)) => Err(format!("{name} is 0; {name}s count from 1")),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Returns the epoch of a line that has one and is JSON but for NaN and infinities.

@@ -62,6 +62,7 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::recipe::Recipe;
 use crate::space::{Architecture, Layer, Padding, PoolRounding, Space};
@@ -215,23 +216,22 @@ pub enum Message {
 impl Message {
     /// Writes the message as the line that [`Message::parse`] reads, without its line feed.
     pub fn to_line(&self) -> String {
-        match self {
+        let json = match self {
             Self::Epoch(report) => {
-                serde_json::to_string(report).expect("a report has only plain fields")
+                return serde_json::to_string(report).expect("a report has only plain fields");
             }
-            Self::Done { device: None } => r#"{"done":true}"#.into(),
-            Self::Done { device } => {
-                serde_json::json!({ "done": true, "device": device }).to_string()
-            }
-            Self::Failed(reason) => serde_json::json!({ "failed": reason }).to_string(),
-            Self::OutOfMemory { peak_bytes } => {
-                serde_json::json!({ "out_of_memory": true, "peak_bytes": peak_bytes }).to_string()
-            }
-            Self::Refused(reason) => serde_json::json!({ "refused": reason }).to_string(),
             Self::Diverged { epoch } => {
-                format!(r#"{{"epoch":{epoch},"validation_accuracy":NaN}}"#)
+                return format!(r#"{{"epoch":{epoch},"validation_accuracy":NaN}}"#);
             }
-        }
+            Self::Done { device: None } => json!({ "done": true }),
+            Self::Done { device } => json!({ "done": true, "device": device }),
+            Self::Failed(reason) => json!({ "failed": reason }),
+            Self::OutOfMemory { peak_bytes } => {
+                json!({ "out_of_memory": true, "peak_bytes": peak_bytes })
+            }
+            Self::Refused(reason) => json!({ "refused": reason }),
+        };
+        json.to_string()
     }
 }
 

@@ -3,6 +3,7 @@
 use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use smart_default::SmartDefault;
 
 use crate::invalid::Invalid;
 use crate::maths::pow;
@@ -50,77 +51,65 @@ pub enum Precision {
 }
 
 /// The `training` section. The defaults are those of the paper's search (sections 4.3 and 5).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, SmartDefault)]
 #[serde(deny_unknown_fields, default)]
 pub struct Recipe {
+    #[default(TrainerKind::Torch)]
     pub trainer: TrainerKind,
     pub command: Vec<String>,
+    #[default = 20]
     pub epochs: u32,
     /// Images of an optimizer step; an incomplete last batch is left out.
+    #[default = 128]
     pub batch_size: u32,
     /// Images of an evaluation batch; decides speed and memory only.
+    #[default = 100]
     pub validation_batch_size: u32,
+    #[default = 0.001]
     pub learning_rate: f64,
     /// Learning rates tried in all until a first epoch beats the threshold.
+    #[default = 5]
     pub learning_rate_tries: u32,
     /// Each next start has this share of the learning rate before.
+    #[default = 0.4]
     pub learning_rate_retry_factor: f64,
     /// Null means [`default_first_epoch_threshold`].
     pub first_epoch_threshold: Option<f64>,
     /// Factor on the learning rate at each step of the schedule.
+    #[default = 0.2]
     pub decay_factor: f64,
+    #[default = 5]
     pub decay_every: u32,
     /// L2 penalty, added to the gradient of weights and biases.
+    #[default = 0.0005]
     pub weight_decay: f64,
+    #[default = 0.9]
     pub beta1: f64,
+    #[default = 0.999]
     pub beta2: f64,
+    #[default = 1e-8]
     pub adam_epsilon: f64,
+    #[default(Initialisation::CaffeXavier)]
     pub initialisation: Initialisation,
+    #[default(Device::Auto)]
     pub device: Device,
     /// Null means those allotted by the scheduler, else the cores shared among the workers.
     pub threads: Option<u32>,
     /// On a GPU only.
+    #[default(Precision::Float32)]
     pub precision: Precision,
     /// Whether cuDNN may try several algorithms and keep the fastest.
+    #[default = true]
     pub cudnn_benchmark: bool,
     pub synthetic_epoch_seconds: f64,
     /// Seconds without a line from the trainer after which it counts as hung.
+    #[default = 3600.0]
     pub silence_limit: f64,
     /// Seconds after which a claim without a result is lost, unless the scheduler ends it earlier.
+    #[default = 86_400.0]
     pub claim_lifetime: f64,
     /// Below this folder lies one of the experiment; null means inside the experiment.
     pub checkpoint_dir: Option<PathBuf>,
-}
-
-impl Default for Recipe {
-    fn default() -> Self {
-        Self {
-            trainer: TrainerKind::Torch,
-            command: Vec::new(),
-            epochs: 20,
-            batch_size: 128,
-            validation_batch_size: 100,
-            learning_rate: 0.001,
-            learning_rate_tries: 5,
-            learning_rate_retry_factor: 0.4,
-            first_epoch_threshold: None,
-            decay_factor: 0.2,
-            decay_every: 5,
-            weight_decay: 0.0005,
-            beta1: 0.9,
-            beta2: 0.999,
-            adam_epsilon: 1e-8,
-            initialisation: Initialisation::CaffeXavier,
-            device: Device::Auto,
-            threads: None,
-            precision: Precision::Float32,
-            cudnn_benchmark: true,
-            synthetic_epoch_seconds: 0.0,
-            silence_limit: 3600.0,
-            claim_lifetime: 86_400.0,
-            checkpoint_dir: None,
-        }
-    }
 }
 
 /// Returns the validation accuracy that a first epoch must exceed where the configuration says

@@ -34,7 +34,7 @@ impl Timeouts {
 
 /// What a program is waited for, and until when.
 pub(super) struct Deadline {
-    awaited: Awaited,
+    pub(super) awaited: Awaited,
     until: Instant,
     silence: Duration,
     timeouts: Timeouts,
@@ -77,10 +77,6 @@ impl Deadline {
             (self.awaited, self.until) = (awaited, Instant::now() + timeout);
         }
         is_new
-    }
-
-    pub(super) const fn awaits_exit_after_signal(&self) -> bool {
-        matches!(self.awaited, Awaited::ExitAfter(_))
     }
 
     pub(super) fn has_passed(&self) -> bool {

@@ -43,32 +43,28 @@ pub(crate) fn result_row(
     let passes = |row: &CurveRow| config.recipe.passes_first_epoch(row.validation_accuracy.value());
     let passed = first.is_some_and(passes);
     let mut summary = curve.curve.summary();
-    let (event, outcome, at) = match end {
+    let (event, outcome, at, reason) = match end {
         TrainingEnd::Done => {
             let CurveSummary { best, last, .. } = summary?;
             let audited = audited_at(experiment, claim.attempt.iteration, start);
-            (Event::Trained, Outcome::Trained { best, last }, audited)
+            (Event::Trained, Outcome::Trained { best, last }, audited, None)
         }
         TrainingEnd::Stopped => {
             // The verdict after the last epoch.
             let at = start.last()?;
             let predicted = at.predicted_accuracy?;
-            (Event::Stopped, Outcome::Stopped { predicted }, Some(at))
+            (Event::Stopped, Outcome::Stopped { predicted }, Some(at), None)
         }
-        TrainingEnd::Failed { .. } => {
+        TrainingEnd::Failed { reason } => {
             summary = summary.filter(|_| passed);
             let best = summary.map(|summary| summary.best);
-            (Event::Failed, Outcome::Failed { best }, None)
+            (Event::Failed, Outcome::Failed { best }, None, plain(reason))
         }
-        TrainingEnd::OutOfMemory { .. } => (Event::OutOfMemory, Outcome::OutOfMemory, None),
-        TrainingEnd::Interrupted => return None,
-    };
-    let reason = match end {
-        TrainingEnd::Failed { reason } => plain(reason),
         TrainingEnd::OutOfMemory { peak_bytes } => {
-            peak_bytes.map(|bytes| format!("{bytes} bytes in use at most"))
+            let reason = peak_bytes.map(|bytes| format!("{bytes} bytes in use at most"));
+            (Event::OutOfMemory, Outcome::OutOfMemory, None, reason)
         }
-        _ => None,
+        TrainingEnd::Interrupted => return None,
     };
     let cost = config.space.cost(&claim.architecture);
     let train_seconds = spent + curve.kept_seconds;
@@ -177,10 +173,9 @@ impl TaskRun<'_> {
         loop {
             // A wait for the lock is not ended by the scheduler's warning, so it is not much longer
             // than the time of the task.
-            let default = LockTimeout::default();
             let left = self.time_to_record(Instant::now()).max(SHORTEST_LOCK_TIMEOUT);
-            let timeout = LockTimeout { limit: default.limit.min(left), ..default };
-            self.journal.timeout = timeout;
+            self.journal.timeout = LockTimeout::default();
+            self.journal.timeout.limit = self.journal.timeout.limit.min(left);
             let error = match write(&mut self.journal) {
                 Err(error) if is_worth_it(&error) => error,
                 written => return written,
