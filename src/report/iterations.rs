@@ -98,10 +98,7 @@ pub fn epsilon_bits(row: &Row) -> Option<u64> {
 
 /// The time of a claim is when its attempt began.
 pub fn first_start(rows: &[Row]) -> Option<Time> {
-    let start = |row: &Row| match row.event {
-        Event::Claimed => row.started_at.or(row.time),
-        _ => row.started_at,
-    };
+    let start = |row: &Row| row.started_at.or(row.time.filter(|_| row.event == Event::Claimed));
     rows.iter().filter_map(start).min()
 }
 
@@ -129,7 +126,6 @@ impl StatusCounts {
 pub struct Ledger {
     pub train_seconds: f64,
     pub saved_seconds: f64,
-    /// Spent in vain, not part of `train_seconds`.
     pub lost_seconds: f64,
 }
 

@@ -9,7 +9,7 @@ use super::iterations::{
 };
 use super::search::{Condition, EarlyStopping, SearchData};
 use super::time_left::TimeLeft;
-use crate::q_learning::{EpsilonStage, StageCounts};
+use crate::q_learning::EpsilonStage;
 use crate::storage::{Row, Time};
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
@@ -71,7 +71,16 @@ impl Summary {
         let open = epsilons.iter().filter(|of| !of.exhausted);
         let left = open.map(|of| of.wanted.unwrap_or(0).saturating_sub(of.results)).sum();
         let time_left = TimeLeft::of(search, left);
-        let best = ranking(ArchitectureRecord::gather(iterations), 1);
+        let best = |record: &ArchitectureRecord| {
+            Some(BestNetwork {
+                architecture: record.architecture.to_owned(),
+                iteration: record.iteration?.0,
+                best_validation_accuracy: record.best_validation_accuracy?,
+                parameters: record.parameters,
+                layers: record.layers,
+                epsilon: record.epsilon,
+            })
+        };
         // What Slurm sets where a task has no GPU.
         let is_cpu = |device: &String| {
             device.starts_with("cpu") || ["NoDevFiles", "-1"].contains(&device.as_str())
@@ -84,7 +93,7 @@ impl Summary {
             counts,
             wanted: search.stages.iter().map(|(stage, _)| stage.architectures).sum(),
             left,
-            best: best.first().and_then(BestNetwork::of),
+            best: ranking(ArchitectureRecord::gather(iterations), 1).first().and_then(best),
             epsilons,
             seconds: Ledger::over(iterations),
             early_stopping: search.early_stopping.summed_up(search),
@@ -95,19 +104,6 @@ impl Summary {
             last_event_at: iterations.iter().filter_map(|row| row.time).max(),
             ..Self::default()
         }
-    }
-}
-
-impl BestNetwork {
-    fn of(record: &ArchitectureRecord) -> Option<Self> {
-        Some(Self {
-            architecture: record.architecture.to_owned(),
-            iteration: record.iteration?.0,
-            best_validation_accuracy: record.best_validation_accuracy?,
-            parameters: record.parameters,
-            layers: record.layers,
-            epsilon: record.epsilon,
-        })
     }
 }
 
@@ -136,13 +132,12 @@ impl EpsilonSummary {
     /// Those of the schedule in its order, then others downwards.
     pub fn of_each(search: &SearchData) -> Vec<Self> {
         let mut sampled = grouped(&search.iterations, epsilon_bits);
-        let of_stage = |(stage, counts): &(EpsilonStage, StageCounts)| {
-            let epsilon = stage.epsilon.value();
-            let rows = sampled.remove(&epsilon.to_bits()).unwrap_or_default();
-            let wanted = Some(stage.architectures);
-            Self { wanted, exhausted: counts.exhausted, ..Self::of_one(epsilon, &rows) }
-        };
-        let mut summaries: Vec<Self> = search.stages.iter().map(of_stage).collect();
+        let mut summaries = Vec::new();
+        for (EpsilonStage { epsilon, architectures }, counts) in &search.stages {
+            let rows = sampled.remove(&epsilon.value().to_bits()).unwrap_or_default();
+            let (wanted, exhausted) = (Some(*architectures), counts.exhausted);
+            summaries.push(Self { wanted, exhausted, ..Self::of_one(epsilon.value(), &rows) });
+        }
         let others = sampled.into_iter().rev();
         summaries.extend(others.map(|(bits, rows)| Self::of_one(f64::from_bits(bits), &rows)));
         summaries
@@ -150,8 +145,7 @@ impl EpsilonSummary {
 
     fn of_one(epsilon: f64, rows: &[&Row]) -> Self {
         let counts = StatusCounts::over(rows.iter().copied());
-        let architectures: HashSet<_> =
-            rows.iter().filter_map(|row| row.architecture.as_ref()).collect();
+        let architectures = rows.iter().filter_map(|row| row.architecture.as_ref());
         let finals = rows.iter().filter_map(|row| final_accuracy(row));
         let rewards: Vec<f64> = rows.iter().filter_map(|row| row.reward).collect();
         let results = rows.iter().filter(|row| row.event.is_result());
@@ -160,7 +154,7 @@ impl EpsilonSummary {
             epsilon,
             results: counts.results(),
             iterations: rows.len() as u64,
-            distinct_architectures: architectures.len() as u64,
+            distinct_architectures: HashSet::<_>::from_iter(architectures).len() as u64,
             first_iteration: rows.first().and_then(|row| Some(row.iteration?.0)),
             last_iteration: rows.last().and_then(|row| Some(row.iteration?.0)),
             counts,

@@ -127,8 +127,7 @@ const fn hours_label(summary: &Summary) -> &'static str {
 }
 
 fn stopping(stopping: &EarlyStopping) -> String {
-    let EarlyStopping { burn_in, full_curves, epochs_saved, epochs_trained, .. } = stopping;
-    let EarlyStopping { audited, false_stops, .. } = stopping;
+    let EarlyStopping { burn_in, full_curves, epochs_saved, audited, false_stops, .. } = stopping;
     let mut text = match stopping.predictor_curves {
         _ if stopping.switched_off => "switched off by its audits".to_owned(),
         Some(curves) => format!("predictor of {curves} full curves"),
@@ -138,7 +137,7 @@ fn stopping(stopping: &EarlyStopping) -> String {
         None => "no predictor (the next `metaqnn reduce` fits it, or says why not)".to_owned(),
     };
     if stopping.stopped > 0 {
-        let all = epochs_trained + epochs_saved;
+        let all = stopping.epochs_trained + epochs_saved;
         text += &format!(", {epochs_saved} of {all} epochs saved");
     }
     if let Some((lower, upper)) = stopping.false_stop_rate_lower.zip(stopping.false_stop_rate_upper)

@@ -40,7 +40,7 @@ const MODULES: &[(&str, usize, &[&str])] = &[
             "regular_file", "yaml_bounds", "invalid",
         ],
     ),
-    ("report", 1_910, &["space", "outcome", "q_learning", "predictor", "storage"]),
+    ("report", 1_650, &["space", "outcome", "q_learning", "predictor", "storage"]),
     (
         "ops",
         7_470,

@@ -75,7 +75,7 @@ pub fn reduce(experiment: &Experiment, ended: &EndedJobs) -> Result<Reduced> {
     remove_checkpoints(experiment, journal.state())?;
     let is_new = |audit| {
         let is_it = |row: &Row| row.iteration == Some(audit) && row.event == Event::Trained;
-        !journal.rows()[..before].iter().any(is_it)
+        journal.rows()[before..].iter().any(is_it)
     };
     let findings = switched_off_in(experiment, &journal, is_new);
     let said = findings.map(|findings| switched_off(findings.audited, findings.false_stops));

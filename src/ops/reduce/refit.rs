@@ -120,8 +120,7 @@ const ALIKE: f64 = 1e-4;
 fn decide_alike(one: &FittedPredictor, other: &FittedPredictor) -> bool {
     let is_alike = |example: &Example, epoch| {
         let observed = &example.curve.values()[..epoch];
-        let of = |by: &FittedPredictor| by.predict(observed, &example.features);
-        let (one, other) = (of(one), of(other));
+        let [one, other] = [one, other].map(|by| by.predict(observed, &example.features));
         let are_near = |(one, other): (Prediction, Prediction)| {
             (one.mean - other.mean).abs() < ALIKE && (one.sigma - other.sigma).abs() < ALIKE
         };

@@ -13,7 +13,6 @@ pub(super) struct OfAttempt<'a, T> {
     part: &'a T,
 }
 
-/// Starts that failed the first-epoch test are included.
 pub(super) fn add_long(set: &mut TableSet, search: &SearchData) {
     let rows = search.curves.iter().flat_map(|(&attempt, curve)| {
         curve.rows.iter().map(move |part| OfAttempt { attempt, part })

@@ -17,7 +17,6 @@ pub(super) struct VerdictRow<'a> {
 }
 
 impl VerdictRow<'_> {
-    /// Of an audited network.
     fn final_accuracy(&self) -> Option<f64> {
         self.audits.and(self.last_validation_accuracy)
     }

@@ -11,6 +11,7 @@ pub(super) struct HoursRow<'a> {
     epsilon: Option<f64>,
     round: Option<u32>,
     iterations: Vec<&'a Row>,
+    seconds: Ledger,
 }
 
 impl HoursRow<'_> {
@@ -18,23 +19,18 @@ impl HoursRow<'_> {
         self.iterations.iter().copied().filter(|row| events.contains(&row.event))
     }
 
-    /// Of results that are these events.
     fn train_seconds(&self, events: &[Event]) -> f64 {
         Ledger::over(self.on(events)).train_seconds
-    }
-
-    fn all(&self) -> Ledger {
-        Ledger::over(self.iterations.iter().copied())
     }
 
     fn spent_seconds(&self) -> f64 {
         let trained = self.train_seconds(&[Event::Trained]);
         let stopped = self.train_seconds(&[Event::Stopped]);
-        trained + stopped + self.train_seconds(&FAILED) + self.all().lost_seconds
+        trained + stopped + self.train_seconds(&FAILED) + self.seconds.lost_seconds
     }
 
     fn saved_share(&self) -> Option<f64> {
-        let (spent, saved) = (self.spent_seconds(), self.all().saved_seconds);
+        let (spent, saved) = (self.spent_seconds(), self.seconds.saved_seconds);
         (spent + saved > 0.0).then(|| saved / (spent + saved))
     }
 }
@@ -44,7 +40,10 @@ const FAILED: [Event; 2] = [Event::Failed, Event::OutOfMemory];
 /// The whole search, then each epsilon downwards, then each round.
 fn rows(search: &SearchData) -> Vec<HoursRow<'_>> {
     let all = &search.iterations;
-    let row = |scope, iterations| HoursRow { scope, iterations, ..HoursRow::default() };
+    let row = |scope, iterations: Vec<_>| {
+        let seconds = Ledger::over(iterations.iter().copied());
+        HoursRow { scope, iterations, seconds, ..HoursRow::default() }
+    };
     let mut rows = Vec::new();
     rows.extend(grouped(all, |_| Some(())).into_values().map(|all| row("total", all)));
     for (bits, part) in grouped(all, epsilon_bits).into_iter().rev() {
@@ -80,9 +79,9 @@ pub(super) fn add(set: &mut TableSet, search: &SearchData) {
             |row| row.train_seconds(&FAILED) / 3600.0;
         lost_hours: HOURS,
             "Spent on epochs that came to nothing: of attempts that were lost, or trained again",
-            |row| row.all().lost_seconds / 3600.0;
+            |row| row.seconds.lost_seconds / 3600.0;
         saved_hours: HOURS, "Saved by the stopping rule, as estimated",
-            |row| row.all().saved_seconds / 3600.0;
+            |row| row.seconds.saved_seconds / 3600.0;
         saved_share: SHARE, "saved_hours as a share of spent_hours and saved_hours together: an \
             estimate, as they are", |row| row.saved_share();
         trainer: TRAINER, WHO_TRAINED, |_| search.trainer;
@@ -103,7 +102,7 @@ mod tests {
         // Trained 1 and 2, 360.5 s each; stopped 8; failed 3; lost 5.
         let hours = [&[Event::Trained][..], &[Event::Stopped], &FAILED];
         assert_eq!(hours.map(|events| total.train_seconds(events)), [721.0, 120.0, 90.0]);
-        assert_eq!((total.all().lost_seconds, total.spent_seconds()), (12.0, 943.0));
+        assert_eq!((total.seconds.lost_seconds, total.spent_seconds()), (12.0, 943.0));
         // 240 of 943 + 240.
         assert!((total.saved_share().unwrap() - 240.0 / 1183.0).abs() < 1e-12);
         for scope in ["epsilon", "round"] {

@@ -75,7 +75,6 @@ pub(super) fn iteration_columns<R: Deref<Target = Row>>(search: &SearchData) -> 
 
 const TOP: usize = 100;
 
-/// `models`, `top_models`.
 pub(super) fn add_by_architecture(set: &mut TableSet, search: &SearchData) {
     let models = "architecture first_iteration times_sampled iteration status epsilon attempt \
         reward best_validation_accuracy best_epoch last_validation_accuracy epochs \

@@ -17,7 +17,6 @@ pub(super) struct ScoresRow {
     errors_over_sigma: Vec<f64>,
 }
 
-/// One row for each number of epochs after which something was or would be predicted.
 pub(super) fn add(set: &mut TableSet, search: &SearchData) {
     let columns = columns! { (u32, ScoresRow):
         observed_epochs: POSITIVE, "Epochs from which the last one is predicted", |row| row.0;
