@@ -51,10 +51,12 @@ impl Prefix {
         if !self.rows.is_empty() && tail.rows.iter().any(is_repair) {
             return Err(StorageError::Changed { path: tail.path, how: "a repair began".into() });
         }
-        if let Err(violation) = tail.apply_to(&mut self.state) {
-            self.state = Knowledge::default();
-            self.rows.iter().try_for_each(|row| self.state.apply(row)).expect("applied before");
-            return Err(violation);
+        for (before, row) in (self.cursor.rows..).zip(&tail.rows) {
+            if let Err(violation) = self.state.apply(row) {
+                self.state = Knowledge::default();
+                self.rows.iter().try_for_each(|row| self.state.apply(row)).expect("applied before");
+                return Err(StorageError::row(&tail.path, before, violation));
+            }
         }
         self.rows.extend(tail.rows);
         self.cursor = tail.cursor;

@@ -92,9 +92,9 @@ impl ExperimentDir {
         };
         let mut words = mark.strip_suffix('\n').unwrap_or_default().split(' ');
         let is_time_warning = words.next() == Some(TIME_WARNING);
-        let seconds = words.next().and_then(|word| word.parse().ok());
-        let seconds = seconds.filter(|seconds: &f64| seconds.is_finite() && *seconds >= 0.0);
-        Some(LeftOnSignal { is_time_warning, lost_seconds: seconds.unwrap_or(0.0) })
+        let seconds = words.next().and_then(|word| word.parse().ok()).unwrap_or(0.0);
+        let lost_seconds = if (0.0..f64::INFINITY).contains(&seconds) { seconds } else { 0.0 };
+        Some(LeftOnSignal { is_time_warning, lost_seconds })
     }
 
     /// The last start and epoch; `None` without a readable curve.
@@ -204,10 +204,8 @@ impl ExperimentDir {
     /// Another process may have done so.
     pub fn remove_result(&self, attempt: Attempt) -> Result<()> {
         let path = self.result(attempt);
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-            removed => removed.map_err(StorageError::io("remove", &path)),
-        }
+        let removed = fs::remove_file(&path).map_err(StorageError::io("remove", &path));
+        removed.or_else(|error| if error.is_gone() { Ok(()) } else { Err(error) })
     }
 
     pub fn list_results(&self) -> Result<Vec<(Attempt, PathBuf)>> {

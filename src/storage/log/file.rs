@@ -13,7 +13,7 @@ use crate::storage::log::damage::{self, RawLog, end_of_whole_lines};
 use crate::storage::log::text::{RowError, header, line_after, parse_rows};
 use crate::storage::{
     dir::ExperimentDir, error::Result, error::StorageError, fs::direct_io, log::event::Row,
-    log::position::LogPosition, search_state::Knowledge,
+    log::position::LogPosition,
 };
 
 #[derive(Debug)]
@@ -21,10 +21,9 @@ pub struct ReplayLog {
     pub(super) file: File,
     pub(super) path: PathBuf,
     pub timeout: LockTimeout,
-    /// Whether the log is read without the lock when that stays taken.
-    at_worst_unlocked: bool,
 }
 
+/// Of commands that only read: while the lock stays taken, they do so without it.
 const LOOK: LockTimeout =
     LockTimeout { notice: Duration::from_secs(2), limit: Duration::from_secs(2) };
 
@@ -42,7 +41,7 @@ impl ReplayLog {
 
     /// While the lock stays taken, the whole rows that are there after 2 s are read, with a warning.
     pub fn open_to_look(experiment: &ExperimentDir) -> Result<Self> {
-        Ok(Self { timeout: LOOK, at_worst_unlocked: true, ..Self::open(experiment)? })
+        Ok(Self { timeout: LOOK, ..Self::open(experiment)? })
     }
 
     pub(super) fn open_with(experiment: &ExperimentDir, options: &fs::OpenOptions) -> Result<Self> {
@@ -58,7 +57,7 @@ impl ReplayLog {
     fn open_unchecked(experiment: &ExperimentDir, options: &fs::OpenOptions) -> Result<Self> {
         let path = experiment.replay_log();
         let file = direct_io::open(&path, options).map_err(StorageError::io("open", &path))?;
-        Ok(Self { file, path, timeout: LockTimeout::default(), at_worst_unlocked: false })
+        Ok(Self { file, path, timeout: LockTimeout::default() })
     }
 
     /// Leaves an unfinished line at the end to the next writer.
@@ -115,7 +114,7 @@ impl ReplayLog {
 
     fn lock_shared(&self) -> Result<Option<SharedGuard<'_>>> {
         match lock::acquire(&self.file, &self.path, LockMode::Shared, self.timeout) {
-            Err(StorageError::Locked { path, seconds }) if self.at_worst_unlocked => {
+            Err(StorageError::Locked { path, seconds }) if self.timeout == LOOK => {
                 log::warn!(
                     "`{}` has been locked for {seconds} s by a process that may hang: its whole \
                      rows are read without the lock, and the newest may be missing",
@@ -187,7 +186,7 @@ impl RawLog {
     /// Reads the log of an experiment as [`ReplayLog::open_to_look`] does.
     pub fn read(experiment: &ExperimentDir) -> Result<Self> {
         let log = ReplayLog::open_unchecked(experiment, File::options().read(true))?;
-        let log = ReplayLog { timeout: LOOK, at_worst_unlocked: true, ..log };
+        let log = ReplayLog { timeout: LOOK, ..log };
         let guard = log.lock_shared()?;
         let mut bytes = log.read_bytes(&LogPosition::ORIGIN, log.length()?)?;
         if guard.is_none() {
@@ -195,16 +194,6 @@ impl RawLog {
             bytes.truncate(end_of_whole_lines(&bytes).unwrap_or(bytes.len()));
         }
         Ok(Self::of(bytes))
-    }
-}
-
-impl Tail {
-    /// An error names the line of the first row that the rules refuse.
-    pub fn apply_to(&self, knowledge: &mut Knowledge) -> Result<()> {
-        let first = self.cursor.rows - self.rows.len() as u64;
-        (first..).zip(&self.rows).try_for_each(|(before, row)| {
-            knowledge.apply(row).map_err(|rule| StorageError::row(&self.path, before, rule))
-        })
     }
 }
 

@@ -281,12 +281,10 @@ impl Knowledge {
     pub fn stage_counts(&self, schedule: &EpsilonSchedule) -> Vec<StageCounts> {
         let counts = |epsilon: f64| {
             let tally = self.epsilons.iter().find(|tally| tally.epsilon == epsilon);
-            let open = self.open.values().filter(|open| open.epsilon == epsilon);
-            StageCounts {
-                results: tally.map_or(0, |tally| tally.results),
-                open: open.count() as u64,
-                exhausted: tally.is_some_and(|tally| tally.exhausted),
-            }
+            let (results, exhausted) =
+                tally.map_or((0, false), |tally| (tally.results, tally.exhausted));
+            let open = self.open.values().filter(|open| open.epsilon == epsilon).count() as u64;
+            StageCounts { results, open, exhausted }
         };
         schedule.stages().iter().map(|stage| counts(stage.epsilon.value())).collect()
     }
