@@ -1,14 +1,13 @@
 //! The replay log, opened, and all that follows from its rows.
 //!
 //! A [`Journal`] reads the whole log without a lock, up to the last whole row, and what came since
-//! under it. Rows are decided and appended in a [`Transaction`], under the exclusive lock: before
-//! it the journal is brought up to date, so that some hundred rows at most are read under it.
+//! under it. Rows are decided and appended in a [`Transaction`], under the exclusive lock, which is
+//! taken when some hundred rows at most are left to read.
 //!
-//! A repair blanks rows that others have read, and appends a `repaired` row before. Who finds one
+//! A repair appends a `repaired` row before it blanks rows that others have read. Who finds one
 //! under the lock replays the log from the start; views from before it decide nothing. (The folder
 //! of views could not say so: a client of NFS may show it as it was for up to `acdirmax`, 60 s by
-//! default, but never the end of a log that it has locked.) After an error, too, all is replayed:
-//! rows that were never written are forgotten.
+//! default, but never the end of a log that it has locked.) After an error, too, all is replayed.
 
 use std::mem;
 use std::path::{Path, PathBuf};

@@ -4,6 +4,7 @@ mod making;
 
 use std::path::{Path, PathBuf};
 
+use itertools::Itertools;
 use strum::{IntoStaticStr, VariantArray};
 
 use crate::storage::log::event::{Attempt, Iteration};
@@ -112,22 +113,13 @@ impl ExperimentDir {
         publish::listing(&self.folder(Folder::Curves), |name| attempt_of(name.strip_suffix(end)?))
     }
 
-    fn checkpoint_places(&self) -> impl Iterator<Item = PathBuf> {
-        [self.folder(Folder::Checkpoints)].into_iter().chain(self.scratch.clone())
-    }
-
     pub fn checkpoint(&self, attempt: Attempt) -> PathBuf {
         let place = self.scratch.clone().unwrap_or_else(|| self.folder(Folder::Checkpoints));
         place.join(attempt.to_string())
     }
 
     pub fn list_checkpoints(&self) -> Result<Vec<(Attempt, PathBuf)>> {
-        let mut found = Vec::new();
-        for place in self.checkpoint_places() {
-            found.extend(publish::listing(&place, attempt_of)?);
-        }
-        found.sort();
-        Ok(found)
+        self.in_checkpoint_places(|place| publish::listing(place, attempt_of))
     }
 
     /// Copies that are being made, or were when their attempt was killed.
@@ -136,9 +128,16 @@ impl ExperimentDir {
             let (iteration, rest) = name.split_once('.')?;
             attempt_of(&format!("{iteration}.{}", rest.split('.').next()?))
         };
-        let lists = self.checkpoint_places();
-        let lists = lists.map(|place| publish::private_listing(&place, attempt_in));
-        Ok(lists.collect::<Result<Vec<_>, _>>()?.concat())
+        self.in_checkpoint_places(|place| publish::private_listing(place, attempt_in))
+    }
+
+    fn in_checkpoint_places(
+        &self,
+        list: impl Fn(&Path) -> Result<Vec<(Attempt, PathBuf)>>,
+    ) -> Result<Vec<(Attempt, PathBuf)>> {
+        let places = [self.folder(Folder::Checkpoints)].into_iter().chain(self.scratch.clone());
+        let lists = places.map(|place| list(&place)).collect::<Result<Vec<_>>>()?;
+        Ok(lists.concat().into_iter().sorted().collect())
     }
 
     pub fn round(&self, round: u32) -> PathBuf {

@@ -3,9 +3,9 @@
 //!
 //! On NFS only a locked file itself is coherent between machines, never one beside it; and a name
 //! that was looked up too early stays unseen for half a minute. So there are two kinds of files:
-//! the log, which is its own lock, and everything else, written once under a name never used
-//! before, so that it appears whole and readers list the folder. (What has one owner may grow or be
-//! replaced: a curve and a checkpoint belong to the attempt in their name.)
+//! the log, which is its own lock, and everything else, written once under a new name, so that it
+//! appears whole and readers list the folder. (What has one owner may grow or be replaced: a curve
+//! and a checkpoint belong to the attempt in their name.)
 //!
 //! * `fs/`: [`fs::publish`], locks, direct I/O, mounts, [`Trust`], [`Time`]
 //! * `log/`: a [`Row`] is an event, a line, a place in the file, or damage; [`ReplayLog`] reads,

@@ -80,9 +80,9 @@ pub struct RoundJobs {
     pub second_reduce_job: Option<String>,
 }
 
-/// A task that could not even claim, since the trainer refuses to work where it is: written once,
-/// as `refused.JOB_TASK.HOST.yaml`. The log has rows of claims only, and a node without its GPU
-/// ends one task after the other, so that such tasks must be counted.
+/// A task that could not even claim, since the trainer refuses to work where it is:
+/// `refused.JOB_TASK.HOST.yaml`. The log has rows of claims only, and a node without its GPU ends
+/// one task after the other, so that such tasks must be counted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TaskRefusal {

@@ -130,49 +130,44 @@ fn before(
 /// Copies the files of a checkpoint and returns how many. The attempt that owns it may live on,
 /// as a second copy of the same task, and a reduce may remove it: what vanishes is left out.
 fn copy_folder(source: &Path, target: &Path) -> Result<usize> {
-    let names = match regular_file::names(source) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(0),
-        names => names.map_err(StorageError::io("list", source))?,
-    };
+    let names = unless_gone(regular_file::names(source));
+    let names = names.map_err(StorageError::io("list", source))?.unwrap_or_default();
     let mut files = 0;
-    for name in names {
+    for name in names.into_iter().filter(|name| name != LEFT_ON_SIGNAL) {
         let (from, to) = (source.join(&name), target.join(&name));
-        if name == LEFT_ON_SIGNAL {
-            continue;
-        }
-        let kind = match from.symlink_metadata() {
-            Err(error) if error.kind() == ErrorKind::NotFound => continue,
-            metadata => metadata.map_err(StorageError::io("read", &from))?.file_type(),
-        };
+        let entry =
+            unless_gone(from.symlink_metadata()).map_err(StorageError::io("read", &from))?;
+        let Some(kind) = entry.map(|entry| entry.file_type()) else { continue };
         if kind.is_dir() {
             fs::create_dir(&to).map_err(StorageError::io("create", &to))?;
             files += copy_folder(&from, &to)?;
-            continue;
-        }
         // The socket of a trainer's helper is nothing to go on with, and a pipe would never end.
-        if !kind.is_file() && !kind.is_symlink() {
-            continue;
-        }
-        let copied =
-            if kind.is_symlink() { copy_link(&from, &to) } else { fs::copy(&from, &to).map(drop) };
-        match copied {
-            Ok(()) => files += 1,
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => return Err(StorageError::io("copy", &from)(error)),
+        } else if kind.is_file() || kind.is_symlink() {
+            let copied =
+                if kind.is_symlink() { copy_link(&from, &to) } else { fs::copy(&from, &to) };
+            let copied = unless_gone(copied).map_err(StorageError::io("copy", &from))?;
+            files += usize::from(copied.is_some());
         }
     }
     Ok(files)
 }
 
+fn unless_gone<T>(answer: io::Result<T>) -> io::Result<Option<T>> {
+    match answer {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        answer => answer.map(Some),
+    }
+}
+
 /// Copies a symbolic link. One to a file of the same folder, as `newest` may be, becomes that file:
 /// by its whole path it would lead to the earlier attempt's. Any other stays a link: its target may
 /// be large, elsewhere, or the folder itself.
-fn copy_link(from: &Path, to: &Path) -> io::Result<()> {
+fn copy_link(from: &Path, to: &Path) -> io::Result<u64> {
     let folder = from.parent().map(Path::canonicalize).transpose()?;
     let end = from.canonicalize().ok().filter(|end| end.is_file());
     match end {
-        Some(file) if file.parent() == folder.as_deref() => fs::copy(file, to).map(drop),
-        _ => symlink(fs::read_link(from)?, to),
+        Some(file) if file.parent() == folder.as_deref() => fs::copy(file, to),
+        _ => symlink(fs::read_link(from)?, to).map(|()| 0),
     }
 }
 

@@ -25,22 +25,6 @@ pub struct FrozenText {
     pub sha256: String,
 }
 
-impl FrozenText {
-    fn of(mut bytes: Vec<u8>) -> Result<Self, &'static str> {
-        let lines = bytes.strip_suffix(b"\n").unwrap_or_default();
-        let start = lines.iter().rposition(|&byte| byte == b'\n').map_or(0, |newline| newline + 1);
-        let Some(sha256) = lines[start..].strip_prefix(CHECKSUM.as_bytes()) else {
-            return Err("it does not end in its checksum, so that a part of it may be missing");
-        };
-        let sha256 = String::from_utf8_lossy(sha256).into_owned();
-        bytes.truncate(start);
-        if sha256 != checksum(&bytes) {
-            return Err("its checksum is that of another text, so that it was edited or damaged");
-        }
-        Ok(Self { text: bytes, sha256 })
-    }
-}
-
 impl ExperimentDir {
     /// Makes an empty log and the folders, then, as the last step, the frozen configuration. Only
     /// those whom `trust` names may write there, whatever the umask. `root` is to be new, empty, or
@@ -69,11 +53,11 @@ impl ExperimentDir {
         let sealed = format!("{configuration}{CHECKSUM}{}\n", checksum(configuration.as_bytes()));
         match publish::file_once(&experiment.configuration(), sealed.as_bytes())? {
             Published::First => {
-                experiment.trusted_paths().try_for_each(|path| trust.restrict(&path))?;
-                Ok(experiment)
+                experiment.trusted_paths().try_for_each(|path| trust.restrict(&path))?
             }
-            Published::AlreadyThere => Err(taken()),
+            Published::AlreadyThere => return Err(taken()),
         }
+        Ok(experiment)
     }
 
     /// Whether nothing is there, or what [`ExperimentDir::create`] makes before the last step.
@@ -110,12 +94,16 @@ impl ExperimentDir {
         if let Some(found) = version_in(&bytes).filter(|found| *found != FORMAT_VERSION) {
             return Err(StorageError::OtherFormat { path, found, expected: FORMAT_VERSION });
         }
-        let frozen = FrozenText::of(bytes).map_err(|how| {
-            let remedy = "put it back from a copy; what may change, `metaqnn set` changes";
-            let problem = format!("is not what `metaqnn init` wrote: {how} ({remedy})");
-            StorageError::damaged(&path, problem)
-        })?;
-        Ok((experiment, frozen))
+        let lines = bytes.strip_suffix(b"\n").unwrap_or_default();
+        let end = lines.iter().rposition(|&byte| byte == b'\n').map_or(0, |newline| newline + 1);
+        let sha256 = checksum(&bytes[..end]);
+        if lines[end..] != *format!("{CHECKSUM}{sha256}").as_bytes() {
+            let problem = "is not what `metaqnn init` wrote: its last line is not the checksum of \
+                 what is before it, so that it was edited, damaged or cut short (put it back from \
+                 a copy; what may change, `metaqnn set` changes)";
+            return Err(StorageError::damaged(&path, problem));
+        }
+        Ok((experiment, FrozenText { text: bytes[..end].to_vec(), sha256 }))
     }
 
     /// Checks that nothing is written outside of the directory.

@@ -26,10 +26,8 @@ impl Trust {
     /// Of this process and its children.
     pub fn set_umask(self) {
         let before = umask(Mode::empty()).as_raw_mode();
-        umask(Mode::from_raw_mode(match self {
-            Self::Owner => before | GROUP | OTHERS,
-            Self::Group => before & !0o070 | OTHERS,
-        }));
+        let before = if self == Self::Group { before & !0o070 } else { before };
+        umask(Mode::from_raw_mode(before | self.refused_bits()));
     }
 
     const fn refused_bits(self) -> u32 {

@@ -19,7 +19,7 @@ macro_rules! columns {
     ($($column:ident)*) => {
         pub const COLUMNS: &[&str] = &[$(stringify!($column)),*];
 
-        fn cells(row: &mut Row) -> [&mut dyn Cell; COLUMNS.len()] {
+        fn values(row: &mut Row) -> [&mut dyn ColumnValue; COLUMNS.len()] {
             let Row { $($column),* } = row;
             [$($column),*]
         }
@@ -69,14 +69,14 @@ pub enum RowError {
 }
 
 /// What stands in a column of a row.
-trait Cell {
+trait ColumnValue {
     /// Returns whether the text is a value of the column.
     fn parse(&mut self, text: &str) -> bool;
     /// Returns whether a line can hold the value.
     fn print(&self, line: &mut Vec<u8>) -> bool;
 }
 
-impl<T: Value> Cell for Option<T> {
+impl<T: Value> ColumnValue for Option<T> {
     fn parse(&mut self, text: &str) -> bool {
         *self = if text.is_empty() { None } else { text.parse().ok() };
         self.is_some() || text.is_empty()
@@ -87,7 +87,7 @@ impl<T: Value> Cell for Option<T> {
     }
 }
 
-impl Cell for Event {
+impl ColumnValue for Event {
     fn parse(&mut self, text: &str) -> bool {
         text.parse().map(|event| *self = event).is_ok()
     }
@@ -143,9 +143,9 @@ impl Row {
         }
         let is_utf8 = matches!(text, Cow::Borrowed(_));
         let mut row = Self::default();
-        for ((cell, column), field) in cells(&mut row).into_iter().zip(COLUMNS).zip(fields) {
+        for ((value, column), field) in values(&mut row).into_iter().zip(COLUMNS).zip(fields) {
             let is_text = is_utf8 || !field.contains(char::REPLACEMENT_CHARACTER);
-            if !is_text || !cell.parse(&field) {
+            if !is_text || !value.parse(&field) {
                 return Err(RowError::Unreadable { column, value: field.into_owned() });
             }
         }
@@ -162,8 +162,8 @@ pub fn lines(rows: &[Row]) -> Result<Vec<u8>, RowError> {
 }
 
 fn print(row: &mut Row, line: &mut Vec<u8>) -> Result<(), RowError> {
-    for (cell, column) in cells(row).into_iter().zip(COLUMNS) {
-        if !cell.print(line) {
+    for (value, column) in values(row).into_iter().zip(COLUMNS) {
+        if !value.print(line) {
             return Err(RowError::Forbidden { column });
         }
         line.push(b',');

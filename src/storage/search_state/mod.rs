@@ -261,12 +261,10 @@ impl Knowledge {
     /// Whether the log holds the claim of an attempt, or may have held it in a row now blanked.
     pub fn has_begun(&self, attempt: Attempt) -> bool {
         let Attempt { iteration, number } = attempt;
-        let newest = match (self.open.get(&iteration), self.lost.get(&iteration)) {
-            (Some(open), _) => open.attempt,
-            (None, Some(lost)) => lost.attempt,
-            // Of an iteration that has ended nothing is begun any more.
-            (None, None) => u32::MAX,
-        };
+        let open = self.open.get(&iteration).map(|open| open.attempt);
+        let newest = open.or(self.lost.get(&iteration).map(|lost| lost.attempt));
+        // Of an iteration that has ended nothing is begun any more.
+        let newest = newest.unwrap_or(u32::MAX);
         iteration < self.next_iteration && (number <= newest || self.is_in_doubt(iteration))
     }
 

@@ -309,10 +309,7 @@ impl Knowledge {
     }
 
     fn check_unknown(&self, architecture: &str) -> Result<(), Rule> {
-        match self.known.get(architecture) {
-            Some(known) => Err(Rule::Known(known.iteration)),
-            None => Ok(()),
-        }
+        self.known.get(architecture).map_or(Ok(()), |known| Err(Rule::Known(known.iteration)))
     }
 
     /// The iteration is open, and this is its newest attempt; in doubt a later one than is known.
@@ -327,7 +324,6 @@ impl Knowledge {
         }
     }
 
-    /// The iteration is open or pending.
     fn check_unfinished(&self, drawn: Drawn<'_>) -> Result<(), Rule> {
         if let Some(open) = self.open.get(&drawn.iteration) {
             drawn.check(&open.architecture, open.epsilon)
@@ -407,12 +403,11 @@ impl Knowledge {
     }
 
     fn tally(&mut self, epsilon: f64) -> &mut EpsilonTally {
-        let tallies = &mut self.epsilons;
-        let index = tallies.iter().position(|tally| tally.epsilon == epsilon);
-        let index = index.unwrap_or_else(|| {
-            tallies.push(EpsilonTally { epsilon, results: 0, exhausted: false });
-            tallies.len() - 1
-        });
-        &mut tallies[index]
+        let begun = self.epsilons.iter().position(|tally| tally.epsilon == epsilon);
+        let index = begun.unwrap_or(self.epsilons.len());
+        if begun.is_none() {
+            self.epsilons.push(EpsilonTally { epsilon, results: 0, exhausted: false });
+        }
+        &mut self.epsilons[index]
     }
 }

@@ -21,7 +21,6 @@ fn sum(name: &str, bytes: &[u8]) -> Vec<u8> {
     format!("{:x}  {name}\n", Sha256::digest(bytes)).into_bytes()
 }
 
-/// Reads a file and checks it by its line in the list beside it.
 pub(crate) fn read_checked(folder: &Path, name: &str) -> Result<Vec<u8>> {
     let read = |name, most| {
         let path = folder.join(name);
@@ -35,7 +34,6 @@ pub(crate) fn read_checked(folder: &Path, name: &str) -> Result<Vec<u8>> {
     Err(StorageError::damaged(&folder.join(name), "is damaged: it is not what was written"))
 }
 
-/// Publishes a folder with its checksums, unless there is one of that name already.
 pub(crate) fn publish(path: &Path, mut files: Vec<(&str, Vec<u8>)>) -> Result<Published> {
     files.push((SUMS, files.iter().flat_map(|(name, bytes)| sum(name, bytes)).collect()));
     publish::folder_once(path, |aside| {
@@ -57,7 +55,6 @@ pub(crate) fn remove_old(listed: Vec<(u64, PathBuf)>) {
 
 pub(crate) type OnDamage = fn(&Path, &StorageError);
 
-/// Returns what `read` makes of the newest folder that it accepts.
 pub(crate) fn newest<T>(
     listed: Vec<(u64, PathBuf)>,
     read: impl Fn(u64, &Path) -> Result<T>,
@@ -96,7 +93,7 @@ pub(crate) fn skip(folder: &Path, error: &StorageError) {
     log::log!(level, "`{}` is skipped: {error} (`reduce` makes it again)", folder.display());
 }
 
-/// Renames a damaged folder, so that it is made again under its name.
+/// So that it is made again under its name.
 pub(crate) fn set_aside(folder: &Path, damage: &StorageError) {
     match publish::set_aside(folder) {
         Ok(aside) => log::warn!(

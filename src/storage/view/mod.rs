@@ -8,10 +8,9 @@
 //! * `view.rs`: [`View`]: `views/<rows>/`; [`Learned`]: Q-table and memory after some rows
 //! * `predictor.rs`: [`StoredPredictor`]: `predictors/<full curves>/`, and who is fitting one
 //!
-//! A cache that is damaged in itself is skipped by readers; `reduce` sets it aside and makes it
-//! again. A view whose checksum does not fit the log says that another program changed the log:
-//! that is for [`crate::ops::journal`] to judge. Strategies will keep what they fit in
-//! `strategies/<results>/` in the same way. Used by `ops`.
+//! Readers skip a cache that is damaged in itself; `reduce` sets it aside and makes it again. A
+//! view whose checksum does not fit the log says that another program changed the log: that is for
+//! [`crate::ops::journal`] to judge.
 
 pub(crate) mod files;
 pub(crate) mod predictor;

@@ -21,14 +21,12 @@ use crate::storage::{
 const FIT: &str = "fit.yaml";
 const PREDICTOR: &str = "predictor.yaml";
 const STARTED: &str = "started.";
-/// How long a fit that was started keeps others from it.
 const STARTED_FOR: Duration = Duration::from_secs(15 * 60);
 
 /// A published predictor, not yet parsed: what `fit.yaml` says, and `predictor.yaml`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct StoredPredictor {
-    /// Version of the program that fitted it.
     program: String,
     configuration_sha256: String,
     /// The attempts whose curves it was fitted to, in the order of the log.
@@ -106,8 +104,7 @@ impl StoredPredictor {
         Ok(published)
     }
 
-    /// Notes that this process fits the predictor of so many full curves; `false` when another one
-    /// has begun to within a quarter of an hour.
+    /// `false` when another process has begun the fit within a quarter of an hour.
     pub fn start_fit(dir: &ExperimentDir, host: &str, full_curves: u64) -> Result<bool> {
         let is_new = |path: &PathBuf| {
             let began = fs::metadata(path).and_then(|metadata| metadata.modified()).ok();

@@ -1,8 +1,7 @@
 //! The Q-table of a view as CSV: one row per state and action, in the columns of the published
 //! `q_values.csv` (specification of MetaQNN, section 10.2), and the number of updates.
 //!
-//! States come in the order of [`StateKey`], their actions in that of
-//! [`Space::legal_actions`](crate::space::Space::legal_actions); numbers are printed so that they
+//! States come in the order of [`StateKey`], actions in that of [`Space::legal_actions`]; numbers
 //! read back exactly. So equal tables have equal bytes, on any machine.
 
 use std::path::Path;
@@ -79,7 +78,6 @@ fn line_of(record: &StringRecord) -> u64 {
     record.position().map_or(0, csv::Position::line)
 }
 
-/// The Q-value and number of updates of `action`, if it is the one that the record names.
 fn entry(record: &StringRecord, state: &StateKey, action: Action) -> Option<(Action, f64, u64)> {
     let is_same = tuple_of(record, 0)? == StateTuple::of_action(state, action);
     let mut values = record.iter().skip(2 * TUPLE);

@@ -36,7 +36,6 @@ const Q_TABLE: &str = "q_table.csv";
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct View {
-    /// Version of the program that wrote it.
     program: String,
     /// The prefix of the log that it was learned from.
     #[serde(rename = "log")]
@@ -112,7 +111,6 @@ impl Learned {
         Self { params, learner, rows: 0, replays: 0 }
     }
 
-    /// Goes on from the Q-table of a view.
     pub fn resume(params: ViewParams, view: &View, rows: &[Row], log: &Path) -> Result<Self> {
         let count = view.rows() as usize;
         let q_table = view.q_table(&params)?;
@@ -145,7 +143,6 @@ impl Learned {
         self.learner.q_table()
     }
 
-    /// Publishes the view of the rows learned from, which end at `position`.
     pub fn publish(
         &self,
         dir: &ExperimentDir,
