@@ -270,47 +270,38 @@ impl SimulateArgs {
         let bar = bar.inspect(|bar| bar.enable_steady_tick(Duration::from_secs(1)));
         let bar = bar.unwrap_or_else(ProgressBar::hidden);
         let on_order = || bar.inc(1);
-        if self.scheduler == HyperbandKind::None {
+        let (objects, table) = if self.scheduler == HyperbandKind::None {
             let simulation = simulate(curves, params, &mut rng(), &on_order);
-            bar.finish_and_clear();
-            self.print(input, &simulation.summaries, stopping_table, printer)?;
             if let Some(file) = &self.trace {
                 write_trace(file, curves, &simulation.trace)?;
             }
+            (objects(&simulation.summaries)?, stopping_table(&simulation.summaries))
         } else {
             let is_plain = self.scheduler == HyperbandKind::Hyperband;
             let default = if is_plain { Vec::new() } else { vec![1.0 / self.eta as f64] };
             let scheduler = (self.eta, self.kappa.as_ref().unwrap_or(&default).as_slice());
             let summaries = simulate_hyperband(curves, params, scheduler, &mut rng(), &on_order)?;
-            bar.finish_and_clear();
-            self.print(input, &summaries, hyperband_table, printer)?;
+            (objects(&summaries)?, hyperband_table(&summaries))
+        };
+        bar.finish_and_clear();
+        let file = (self.inputs.len() > 1).then(|| input.path.display().to_string());
+        if !self.json {
+            let heading = file.map_or(String::new(), |file| format!("{file}\n"));
+            printer.result(&printer.styled(&(heading + &table)))?;
+        } else {
+            // Before the columns that are fixed.
+            let file = file.map_or(String::new(), |file| format!("\"file\":{},", json!(file)));
+            for object in objects {
+                printer.result(&format!("{{{file}{}", &object[1..]))?;
+            }
         }
         if let Some(file) = &self.scores {
             write_scores(file, &score_beside_last_seen(curves, params, rng)?)?;
         }
         Ok(())
     }
+}
 
-    fn print<T: Serialize>(
-        &self,
-        input: &SimulationInput,
-        summaries: &[T],
-        text: impl Fn(&[T]) -> String,
-        printer: &Printer,
-    ) -> anyhow::Result<()> {
-        let file = (self.inputs.len() > 1).then(|| input.path.display().to_string());
-        if !self.json {
-            let heading = file.map_or(String::new(), |file| format!("{file}\n"));
-            return printer.result(&printer.styled(&(heading + &text(summaries))));
-        }
-        for summary in summaries {
-            let object = serde_json::to_string(summary)?;
-            printer.result(&match &file {
-                None => object,
-                // Before the columns that are fixed.
-                Some(file) => format!("{{\"file\":{},{}", json!(file), &object[1..]),
-            })?;
-        }
-        Ok(())
-    }
+fn objects(summaries: &[impl Serialize]) -> serde_json::Result<Vec<String>> {
+    summaries.iter().map(serde_json::to_string).collect()
 }

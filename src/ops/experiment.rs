@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::Context;
+use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::config::{self, ConfigError, ExperimentConfig, Setting, ValidConfig};
@@ -26,11 +26,7 @@ pub(crate) struct Frozen {
 }
 
 impl Frozen {
-    pub fn in_force(
-        &self,
-        dir: &ExperimentDir,
-        settings: &[String],
-    ) -> anyhow::Result<ValidConfig> {
+    pub fn in_force(&self, dir: &ExperimentDir, settings: &[String]) -> Result<ValidConfig> {
         let parsed = settings.iter().map(|setting| setting.parse::<Setting>());
         let config = parsed
             .collect::<Result<Vec<_>, _>>()
@@ -62,13 +58,13 @@ pub struct Experiment {
 }
 
 impl Experiment {
-    pub fn open(path: &Path) -> anyhow::Result<Self> {
+    pub fn open(path: &Path) -> Result<Self> {
         Self::open_with(path, ReplayLog::settings)
     }
 
     /// Opens it without its `set` rows where one of them, as `error` says, has a value that cannot
     /// be in force; not where a newer program wrote the row.
-    pub(crate) fn open_as_frozen(path: &Path, error: anyhow::Error) -> anyhow::Result<Self> {
+    pub(crate) fn open_as_frozen(path: &Path, error: anyhow::Error) -> Result<Self> {
         match error.downcast_ref() {
             None | Some(ConfigError::UnknownKey { .. } | ConfigError::Frozen(_)) => Err(error),
             Some(_) => Self::open_with(path, |_| Ok(Vec::new())).map_err(|_| error),
@@ -78,7 +74,7 @@ impl Experiment {
     fn open_with(
         path: &Path,
         settings: impl FnOnce(&ExperimentDir) -> Result<Vec<String>, StorageError>,
-    ) -> anyhow::Result<Self> {
+    ) -> Result<Self> {
         // Absolute: jobs run in other folders.
         let path = std::path::absolute(path).context("failed to find the current folder")?;
         let (mut dir, text) = ExperimentDir::open_frozen(&path)?;
@@ -94,18 +90,18 @@ impl Experiment {
     }
 
     /// Checks who can write to it: before a program that it names is started, here or by a job.
-    pub fn trusted_by(self, trust: Trust) -> anyhow::Result<Self> {
+    pub fn trusted_by(self, trust: Trust) -> Result<Self> {
         self.dir.check_trust(trust)?;
         Ok(Self { trust, ..self })
     }
 
     /// Reads everything again, with what was changed since.
-    pub fn reopened(&self) -> anyhow::Result<Self> {
+    pub fn reopened(&self) -> Result<Self> {
         Self::open(self.dir.root())?.trusted_by(self.trust)
     }
 
     /// The experiment after these `set` rows.
-    pub(crate) fn changed_by(&self, settings: Vec<String>) -> anyhow::Result<Self> {
+    pub(crate) fn changed_by(&self, settings: Vec<String>) -> Result<Self> {
         Self::open_with(self.dir.root(), |_| Ok(settings))?.trusted_by(self.trust)
     }
 
@@ -126,7 +122,7 @@ impl Experiment {
         }
     }
 
-    pub fn check_data(&self) -> anyhow::Result<()> {
+    pub fn check_data(&self) -> Result<()> {
         let mut files = self.frozen.data_files.iter();
         Ok(files.try_for_each(|files| files.check_files(&self.config.data))?)
     }

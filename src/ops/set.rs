@@ -1,6 +1,6 @@
 //! What may change of a frozen configuration, changed by rows of the log.
 
-use anyhow::{Context, bail};
+use anyhow::{Context, Result, bail};
 use itertools::Itertools;
 use jiff::Timestamp;
 
@@ -13,7 +13,7 @@ use crate::storage::{Event, Knowledge, Row};
 
 /// Appends a `set` row for each setting that changes something, all or none; returns notices.
 /// Tasks that are training go on as they were claimed.
-pub fn set(experiment: &Experiment, settings: &[Setting]) -> anyhow::Result<Vec<String>> {
+pub fn set(experiment: &Experiment, settings: &[Setting]) -> Result<Vec<String>> {
     settings.iter().try_for_each(|setting| check_changeable(&setting.path).map(drop))?;
     if let Some(path) = settings.iter().map(|setting| &setting.path).duplicates().next() {
         bail!(Refusal::Usage(format!("`{path}` is given twice (leave out one of them)")));
@@ -33,10 +33,8 @@ pub fn set(experiment: &Experiment, settings: &[Setting]) -> anyhow::Result<Vec<
             }
             // As it will be read from the log: not NaN, say.
             if config::in_force(&config, &[line.parse()?])? != after {
-                let path = &setting.path;
-                bail!(Refusal::Usage(format!(
-                    "the value of `{path}` cannot be written into the log"
-                )));
+                let problem = format!("`{line}` cannot be written into the log");
+                bail!(Refusal::Usage(problem));
             }
             let notice = check_changeable(&setting.path)?;
             said.push(format!("`{line}` is in force from now on{notice}"));
@@ -61,17 +59,13 @@ pub fn set(experiment: &Experiment, settings: &[Setting]) -> anyhow::Result<Vec<
 }
 
 /// Each stage up to the last that has begun keeps its place, its epsilon and its architectures.
-fn check_schedule(
-    known: &Knowledge,
-    before: &EpsilonSchedule,
-    after: &EpsilonSchedule,
-) -> anyhow::Result<()> {
+fn check_schedule(known: &Knowledge, old: &EpsilonSchedule, new: &EpsilonSchedule) -> Result<()> {
     let has_begun = |epsilon: f64| known.epsilons.iter().any(|tally| tally.epsilon == epsilon);
-    let stages = before.stages();
+    let stages = old.stages();
     let newest = stages.iter().rposition(|stage| has_begun(stage.epsilon.value()));
     for (index, stage) in stages[..newest.map_or(0, |index| index + 1)].iter().enumerate() {
         let (epsilon, least) = (stage.epsilon, stage.architectures);
-        let now = after.stages().get(index);
+        let now = new.stages().get(index);
         if !now.is_some_and(|now| now.epsilon == epsilon && now.architectures >= least) {
             bail!(Refusal::Usage(format!(
                 "stage {} of the epsilon schedule has begun: it has to stay in its place, with \
