@@ -6,7 +6,6 @@ use std::time::Duration;
 use indicatif::{HumanDuration, ProgressBar};
 
 use super::printer::Printer;
-use crate::config::ValidConfig;
 use crate::ops::TrainEvent;
 use crate::ops::reduce::switched_off;
 use crate::report::Summary;
@@ -19,6 +18,7 @@ pub struct Progress<'a> {
     search: Option<ProgressBar>,
     /// None where the terminal has no bars.
     workers: Vec<(ProgressBar, EpochsLeft)>,
+    /// Of a whole training.
     epochs: u32,
     best: Option<f64>,
     /// Every worker reports the end, some before an earlier event of another is read.
@@ -51,12 +51,7 @@ impl EpochsLeft {
 
 impl<'a> Progress<'a> {
     /// Shows one task, or with `before` a whole search, of which that much is done.
-    pub fn new(
-        printer: &'a Printer,
-        config: &ValidConfig,
-        workers: u32,
-        before: Option<&Summary>,
-    ) -> Self {
+    pub fn new(printer: &'a Printer, workers: u32, before: Option<&Summary>) -> Self {
         let template = "network [{bar:28}] {pos}/{len} epochs{prefix} {wide_msg}";
         let worker = |_| Some((printer.bar(1, template)?, EpochsLeft::default()));
         let workers = (0..workers).filter_map(worker).collect();
@@ -72,7 +67,7 @@ impl<'a> Progress<'a> {
             printer,
             search,
             workers,
-            epochs: config.recipe.epochs,
+            epochs: 0,
             best: best.map(|best| best.best_validation_accuracy),
             end_is_shown: false,
             wait_is_shown: false,
@@ -136,8 +131,8 @@ impl<'a> Progress<'a> {
         let past_first =
             |number: u32, words: String| if number > 1 { words } else { String::new() };
         Some(match event {
-            TrainEvent::Claimed { iteration, attempt, epsilon, architecture, .. } => {
-                self.wait_is_shown = false;
+            TrainEvent::Claimed { iteration, attempt, epsilon, architecture, epochs } => {
+                (self.wait_is_shown, self.epochs) = (false, *epochs);
                 let again = past_first(*attempt, format!(" (attempt {attempt})"));
                 format!("iteration {iteration}{again}, epsilon {epsilon}: {architecture}")
             }

@@ -50,7 +50,7 @@ pub fn run_task(args: TrainArgs, trust: Trust, printer: &Printer) -> anyhow::Res
         end_with_reader()?;
         train(&experiment, args.options, &mut |event| printer.event(&event))
     } else {
-        let mut progress = Progress::new(printer, experiment.config(), 1, None);
+        let mut progress = Progress::new(printer, 1, None);
         train(&experiment, args.options, &mut |event| progress.show(0, &event))
     }
 }
@@ -105,7 +105,7 @@ pub fn run_search(args: RunArgs, trust: Trust, printer: &Printer) -> anyhow::Res
     let dir = args.dir.unwrap_or_else(|| PathBuf::from(&config.experiment.name));
     let experiment = init::open_or_init(config, &dir, trust)?;
     let before = status::status(&experiment)?;
-    let mut progress = Progress::new(printer, experiment.config(), args.workers, Some(&before));
+    let mut progress = Progress::new(printer, args.workers, Some(&before));
     run(&experiment, args.workers, &mut |worker, event| progress.show(worker, event))?;
     drop(progress);
     // With what was `set` meanwhile.

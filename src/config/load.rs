@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use serde_yaml::{Mapping, Value};
 
-use super::keys::{check_changeable, entries, paths, refuse_unknown};
+use super::keys::{entries, paths, refuse_unknown};
 use super::{ConfigError, ExperimentConfig};
 use crate::regular_file::{self, SMALL};
 use crate::yaml_bounds;
@@ -84,18 +84,6 @@ pub fn leaves(config: &ExperimentConfig) -> BTreeMap<String, String> {
     let keys = value.as_mapping().into_iter().flat_map(|all| entries(all, ""));
     let leaves = keys.filter(|(_, value)| !value.is_mapping());
     leaves.map(|(path, value)| (path, serde_json::to_string(value).unwrap_or_default())).collect()
-}
-
-/// A frozen configuration after settings, in their order, checked key by key but not as a whole.
-pub fn in_force(
-    frozen: &ExperimentConfig,
-    settings: &[Setting],
-) -> Result<ExperimentConfig, ConfigError> {
-    if settings.is_empty() {
-        return Ok(frozen.clone());
-    }
-    settings.iter().try_for_each(|setting| check_changeable(&setting.path).map(drop))?;
-    parse(&frozen.to_yaml(), settings)
 }
 
 fn document(text: &str) -> Result<Value, ConfigError> {
@@ -265,7 +253,7 @@ data: {kind: idx, path: /data, classes: 10, input_size: 28, channels: 1}
     }
 
     fn change(setting: &str) -> Result<ExperimentConfig, ConfigError> {
-        in_force(&parse(DEFAULTS, &[]).unwrap(), &[setting.parse().unwrap()])
+        parse(DEFAULTS, &[]).unwrap().in_force(&[setting.parse().unwrap()])
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::io;
 use serde::{Deserialize, Serialize};
 
 pub use keys::check_changeable;
-pub use load::{DEFAULTS, Setting, in_force, leaves, load};
+pub use load::{DEFAULTS, Setting, leaves, load};
 
 use crate::dataset::{DataParams, ValidDataParams};
 use crate::invalid::Invalid;
@@ -108,6 +108,15 @@ impl ExperimentConfig {
             slurm: self.slurm.clone().check()?,
             config: self,
         })
+    }
+
+    /// A frozen configuration after settings, checked key by key but not as a whole.
+    pub fn in_force(&self, settings: &[Setting]) -> Result<Self, ConfigError> {
+        if settings.is_empty() {
+            return Ok(self.clone());
+        }
+        settings.iter().try_for_each(|setting| check_changeable(&setting.path).map(drop))?;
+        load::parse(&self.to_yaml(), settings)
     }
 
     /// Every default is written out.

@@ -13,11 +13,8 @@ use crate::training::{Recipe, TrainerKind, default_first_epoch_threshold};
 impl ValidConfig {
     /// Those that need no data.
     pub fn warnings(&self) -> Vec<String> {
-        let mut warnings = self.of_stopping();
-        warnings.extend(self.of_schedule());
-        warnings.extend(self.of_first_epoch());
-        warnings.extend(self.of_decay());
-        warnings
+        let others = [self.of_schedule(), self.of_first_epoch(), self.of_decay()];
+        self.of_stopping().into_iter().chain(others.into_iter().flatten()).collect()
     }
 
     /// Warns when a network that answers the same for every image passes the first-epoch test;

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::config::{self, ConfigError, ExperimentConfig, Setting, ValidConfig};
+use crate::config::{ConfigError, ExperimentConfig, Setting, ValidConfig};
 use crate::dataset::Fingerprint;
 use crate::ops::Refusal;
 use crate::storage::fs::yaml;
@@ -30,7 +30,7 @@ impl Frozen {
         let parsed = settings.iter().map(|setting| setting.parse::<Setting>());
         let config = parsed
             .collect::<Result<Vec<_>, _>>()
-            .and_then(|parsed| config::in_force(&self.config, &parsed)?.check())
+            .and_then(|parsed| self.config.in_force(&parsed)?.check())
             .with_context(|| match settings {
                 [] => format!("`{}`", dir.configuration().display()),
                 _ => format!(

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail};
 use itertools::Itertools;
 use jiff::Timestamp;
 
-use crate::config::{self, Setting, check_changeable};
+use crate::config::{Setting, check_changeable};
 use crate::ops::experiment::check_checkpoint_dir;
 use crate::ops::journal::Journal;
 use crate::ops::{Experiment, Refusal};
@@ -23,7 +23,7 @@ pub fn set(experiment: &Experiment, settings: &[Setting]) -> Result<Vec<String>>
         let before = experiment.frozen.in_force(experiment.dir(), &known.settings)?;
         let (mut said, mut rows, mut config) = (Vec::new(), Vec::new(), before.config.clone());
         for setting in settings {
-            let after = config::in_force(&config, std::slice::from_ref(setting))?;
+            let after = config.in_force(std::slice::from_ref(setting))?;
             let line = setting.to_string();
             // The same limit again lets a search that ran out of time go on, its trainer mended.
             let goes_on = known.is_time_too_short() && setting.path == "slurm.time";
@@ -32,7 +32,7 @@ pub fn set(experiment: &Experiment, settings: &[Setting]) -> Result<Vec<String>>
                 continue;
             }
             // As it will be read from the log: not NaN, say.
-            if config::in_force(&config, &[line.parse()?])? != after {
+            if config.in_force(&[line.parse()?])? != after {
                 let problem = format!("`{line}` cannot be written into the log");
                 bail!(Refusal::Usage(problem));
             }
