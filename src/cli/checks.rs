@@ -20,8 +20,7 @@ use crate::storage::{Trust, check_locks_of_mount};
     - corrupt rows of the log are copied to torn/ and blanked in place\n  \
     - an unfinished last row is copied to torn/ and cut\n  \
     - views and predictors that do not fit the log are renamed aside and made again from it\n  \
-    - files of attempts without a row in the log are renamed aside, out of the way of the\n    \
-    attempt that gets their number\n  \
+    - files of attempts without a row in the log are renamed aside: their numbers come again\n  \
     - results that wait beside their curves are appended\n\
     Nothing is dropped without a copy. A repair takes the lock of the log and appends a `repaired` \
     row, after which running tasks read the log again from its start; nothing need be stopped. \
@@ -69,8 +68,7 @@ pub fn verify(args: VerifyArgs, printer: &Printer) -> anyhow::Result<ExitStatus>
     clock skew, mount options, fsync latency, free space, permissions, trainer and device, images, \
     and Slurm's limits and preemption; each check is ok, a warning or a failure with a remedy. \
     Exits 4 after a failure.\n\n\
-    DIR is an experiment, then its trainer and its images are tried too, or where experiments are \
-    to lie. Under srun the first task prints the checks of all. A folder `doctor.*` in DIR is the \
+    Under srun the first task prints the checks of all. A folder `doctor.*` in DIR is the \
     rendezvous; it is removed at the end.\n\n\
     On NFS 4, a machine that stands still for longer than its server's lease (90 s usually) loses \
     the lock of the log: the server refuses its next write, and the task ends with an input/output \
@@ -78,7 +76,7 @@ pub fn verify(args: VerifyArgs, printer: &Printer) -> anyhow::Result<ExitStatus>
     takes a lost lock again and may overwrite rows that others have appended since, so that this \
     is a failure here. The lock of a dead machine is free one lease later.")]
 pub struct DoctorArgs {
-    /// An experiment directory, or where experiments are to lie
+    /// An experiment, whose trainer and images are tried too, or where experiments are to lie
     dir: Option<PathBuf>,
     /// Wait up to a minute for as many processes, started by hand on other machines
     #[arg(long, value_name = "N", requires = "dir")]

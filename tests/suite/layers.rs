@@ -43,7 +43,7 @@ const MODULES: &[(&str, usize, &[&str])] = &[
     ("report", 1_650, &["space", "outcome", "q_learning", "predictor", "storage"]),
     (
         "ops",
-        7_470,
+        6_790,
         &[
             "space", "outcome", "seed", "q_learning", "predictor", "storage", "exchange",
             "dataset", "training", "slurm", "config", "report", "regular_file",
