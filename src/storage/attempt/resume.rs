@@ -4,9 +4,9 @@
 //! No attempt touches the files of another: the next one copies. It finds them by listing, since a
 //! name that was looked up too early stays unseen on NFS.
 //!
-//! An attempt publishes the very row of its result, with a checksum, before it tries to append it,
-//! and removes the file after a synced append. So a finished training outlives its process: each
-//! place that would record the claim as lost appends this row instead.
+//! An attempt publishes the row of its result, with a checksum, before it appends it, and removes
+//! the file after a synced append. So a finished training outlives its process: each place that
+//! would record the claim as lost appends this row instead.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};

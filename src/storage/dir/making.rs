@@ -123,9 +123,9 @@ impl ExperimentDir {
     }
 
     /// Checks that no untrusted user can make this one run a program by writing to the directory,
-    /// its configuration, its log (whose `set` rows hold lines of a shell), or its folders. Those
-    /// above it are not checked: a user who may rename the experiment can put only files of their
-    /// own in its place, which are refused, or another experiment of this user.
+    /// its configuration, its log (`set` rows hold lines of a shell), or its folders. Those above it
+    /// are not checked: who may rename the experiment can put only files of their own in its place,
+    /// which are refused, or another experiment of this user.
     pub fn check_trust(&self, trust: Trust) -> Result<()> {
         for path in self.trusted_paths() {
             // What this program makes outside of the experiment is no link.
@@ -157,8 +157,7 @@ impl ExperimentDir {
         Ok(())
     }
 
-    /// A scratch file system may have been purged. Only those whom `trust` names may write there: a
-    /// checkpoint may be a program.
+    /// A scratch file system may have been purged; a checkpoint may be a program.
     pub fn make_scratch(&self, trust: Trust) -> Result<()> {
         let Some(folder) = &self.scratch else { return Ok(()) };
         fs::create_dir_all(folder).map_err(StorageError::io("create", folder))?;

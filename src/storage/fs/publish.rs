@@ -51,8 +51,7 @@ pub fn file_once(path: &Path, bytes: &[u8]) -> Result<Published> {
     published
 }
 
-/// Writes a file in place of what is there, for files with one owner or for people alone. A reader
-/// sees the old or the new one, whole.
+/// For files with one owner or for people alone. A reader sees the old or the new one, whole.
 pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<()> {
     let aside = write_aside(path, bytes)?;
     if let Err(error) = fs::rename(&aside, path) {
@@ -62,8 +61,7 @@ pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<()> {
     sync_folder(parent(path))
 }
 
-/// Publishes a folder, unless one with content has the name. `fill` writes the files into a private
-/// folder; they are synced afterwards.
+/// Unless a folder with content has the name. `fill` writes into a private folder, which is synced.
 pub fn folder_once(path: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<Published> {
     let aside = private_name(path, |aside| fs::create_dir(aside))?.0;
     let published = fill(&aside).and_then(|()| sync_tree(&aside)).and_then(|()| {
@@ -133,7 +131,7 @@ fn list<K: Ord>(folder: &Path, key: impl Fn(&str) -> Option<K>) -> Result<Vec<(K
     Ok(found)
 }
 
-/// Syncs the entries of a folder, so that a name made or removed in it survives a power cut.
+/// So that a name made or removed in a folder survives a power cut.
 pub fn sync_folder(folder: &Path) -> Result<()> {
     match regular_file::sync_folder(folder) {
         // Some network file systems refuse to sync a folder, and do so at once by themselves.

@@ -88,7 +88,7 @@ impl ReplayLog {
         if fits()? { Ok(()) } else { Err(self.changed("a view was made from other rows")) }
     }
 
-    /// Distinguishes this file from another one under the same name: device and inode.
+    /// Device and inode, which another file under the same name has not.
     pub(crate) fn identity(&self) -> Result<(u64, u64)> {
         let metadata = self.file.metadata().map_err(self.io("read"))?;
         Ok((metadata.dev(), metadata.ino()))
@@ -133,7 +133,6 @@ impl ReplayLog {
         }
     }
 
-    /// Before memory is taken for so many bytes.
     pub(super) fn check_length(&self, length: u64) -> Result<()> {
         let too_large = || self.io("read")(NotAFile::TooLarge(LARGE).into());
         (length <= LARGE).then_some(()).ok_or_else(too_large)

@@ -246,7 +246,7 @@ impl Knowledge {
         self.claims_timed_out >= TIMED_OUT_CLAIMS_TO_STOP
     }
 
-    /// Where an architecture stands; one that has a result is known, whatever else.
+    /// An architecture that has a result is known, whatever else.
     pub fn standing(&self, architecture: &str) -> Standing {
         if let Some(&known) = self.known.get(architecture) {
             return Standing::Known(known);
@@ -287,8 +287,7 @@ impl Knowledge {
         schedule.stages().iter().map(|stage| counts(stage.epsilon.value())).collect()
     }
 
-    /// The epsilon to draw at; `None` when nothing is to be drawn: halted, or no stage
-    /// wants more than it has and is being trained.
+    /// `None` when halted, or no stage wants more than it has and is being trained.
     pub fn epsilon_in_force(&self, schedule: &EpsilonSchedule) -> Option<Epsilon> {
         let stage = schedule.stage_in_force(&self.stage_counts(schedule))?;
         (!self.halted).then(|| schedule.stages()[stage].epsilon)
