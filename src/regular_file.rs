@@ -51,7 +51,7 @@ impl From<NotAFile> for io::Error {
     }
 }
 
-/// Reads a file of an experiment, of `most` bytes at most. No link is followed.
+/// Reads a file of an experiment, following no link.
 pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     whole(open(path, File::options().read(true), OFlags::NOFOLLOW)?, most)
 }
@@ -61,15 +61,16 @@ pub fn read_linked(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     whole(open(path, File::options().read(true), OFlags::empty())?, most)
 }
 
-/// Reads what a person names as input: a file, also behind links, or what another program writes,
-/// such as `/dev/stdin` or `<(command)`.
+/// Reads what a person names: a file, also behind links, or `/dev/stdin`, `<(command)` and the like.
 pub fn read_input(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let file = open_at_once(path, File::options().read(true), OFlags::empty())?;
     let metadata = file.metadata()?;
     let kind = metadata.file_type();
+    // `/dev/null`, for nothing: 1, 3 on Linux.
+    let is_null = kind.is_char_device() && metadata.rdev() == rustix::fs::makedev(1, 3);
     if kind.is_fifo() {
         wait_for_writer(&file)?;
-    } else if !(metadata.is_file() || file.is_terminal() || is_null(&metadata)) {
+    } else if !(metadata.is_file() || file.is_terminal() || is_null) {
         return Err(NotAFile::Kind(kind_of(&metadata)).into());
     }
     fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
@@ -83,10 +84,9 @@ pub fn open(path: &Path, options: &OpenOptions, flags: OFlags) -> io::Result<Fil
     if metadata.is_file() { Ok(file) } else { Err(NotAFile::Kind(kind_of(&metadata)).into()) }
 }
 
-/// The names in a folder, in no order.
-///
-/// [`std::fs::read_dir`] and [`std::fs::remove_dir_all`] panic where a folder cannot be closed, as
-/// on a network file system that reports an earlier error then; this and [`remove_folder`] do not.
+/// The names in a folder, in no order. [`std::fs::read_dir`] and [`std::fs::remove_dir_all`] panic
+/// where a folder cannot be closed, as on a network file system that reports an earlier error then;
+/// this and [`remove_folder`] do not.
 pub fn names(folder: &Path) -> io::Result<Vec<OsString>> {
     let mut names = Vec::new();
     for entry in Dir::new(open_folder(folder)?)? {
@@ -99,7 +99,7 @@ pub fn names(folder: &Path) -> io::Result<Vec<OsString>> {
     Ok(names)
 }
 
-/// Removes a folder with all that is in it; links are removed, not followed.
+/// Links in it are removed, not followed.
 pub fn remove_folder(folder: &Path) -> io::Result<()> {
     for name in names(folder)? {
         let path = folder.join(name);
@@ -122,9 +122,8 @@ fn open_folder(path: &Path) -> io::Result<OwnedFd> {
     Ok(rustix::fs::open(path, flags, Mode::empty())?)
 }
 
-/// How often, and after which pause, a file is opened again that another machine holds a lease on:
-/// `O_NONBLOCK` is refused until the lease is given back, `/proc/sys/fs/lease-break-time` (45 s) at
-/// the latest.
+/// How often, and after which pause, a file is opened again on which another machine holds a lease,
+/// to be given back within `/proc/sys/fs/lease-break-time` (45 s).
 const LEASE: (u32, Duration) = (600, Duration::from_millis(100));
 
 fn open_at_once(path: &Path, options: &OpenOptions, flags: OFlags) -> io::Result<File> {
@@ -172,11 +171,8 @@ fn whole(file: File, most: u64) -> io::Result<Vec<u8>> {
         // Pipes, and files of the kernel, do not say how long they are.
         file.take(most + 1).read_to_end(&mut bytes)?;
     }
-    if size.max(bytes.len() as u64) > most {
-        Err(NotAFile::TooLarge(most).into())
-    } else {
-        Ok(bytes)
-    }
+    let is_bounded = size.max(bytes.len() as u64) <= most;
+    if is_bounded { Ok(bytes) } else { Err(NotAFile::TooLarge(most).into()) }
 }
 
 fn kind_of(metadata: &Metadata) -> &'static str {
@@ -188,17 +184,11 @@ fn kind_of(metadata: &Metadata) -> &'static str {
     }
 }
 
-/// `/dev/null`, for nothing: 1, 3 on Linux.
-fn is_null(metadata: &Metadata) -> bool {
-    metadata.file_type().is_char_device() && metadata.rdev() == rustix::fs::makedev(1, 3)
-}
-
 /// Linux's number of the file system in which pipes without a name lie.
 const PIPEFS: FsWord = 0x5049_5045;
 /// Longest wait for the other end of a pipe that has a name.
 const WRITER: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
 
-/// The other end of a pipe that has a name may never be opened.
 fn wait_for_writer(file: &File) -> io::Result<()> {
     let is_named = fstatfs(file)?.f_type != PIPEFS;
     if is_named && poll(&mut [PollFd::new(file, PollFlags::IN)], Some(&WRITER))? == 0 {

@@ -31,7 +31,6 @@ pub(super) fn expect_end(reader: &mut impl Read) -> Result<(), String> {
 /// How many times larger than its packed bytes data may be. Images pack to a half or a fifth; only
 /// a run of one value packs to a thousandth.
 const MOST_TIMES: u64 = 100;
-
 /// Bytes that any packed file may promise.
 const SMALL: u64 = 1 << 26;
 

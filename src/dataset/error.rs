@@ -10,7 +10,6 @@ pub(super) type Result<T, E = DatasetError> = std::result::Result<T, E>;
 pub enum DatasetError {
     #[error("cannot read `{}`", path.display())]
     Read { path: PathBuf, source: io::Error },
-    /// The bytes of a file are not what they should be, whatever the configuration says.
     #[error("`{}`: {problem}", path.display())]
     Damaged { path: PathBuf, problem: String },
     /// No files, or whole ones that cannot be used as configured.
@@ -32,7 +31,6 @@ pub(super) fn quoted(names: &[impl AsRef<str>], separator: &str) -> String {
     names.iter().map(|name| format!("`{}`", name.as_ref())).collect::<Vec<_>>().join(separator)
 }
 
-/// What the readers of several formats say of a file.
 pub(super) mod problem {
     use super::Display;
 

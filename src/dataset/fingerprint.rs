@@ -14,8 +14,8 @@ use super::error::{DatasetError, Result, quoted};
 use super::load::locate;
 use crate::regular_file;
 
-/// Sizes and digests of the training files, by their name within the folder of the data set. Kept
-/// in the frozen configuration: a search goes on only with the images it began with.
+/// Of the training files by name. Kept in the frozen configuration: a search goes on only with the
+/// images it began with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Fingerprint(BTreeMap<String, FileDigest>);
@@ -24,7 +24,6 @@ pub struct Fingerprint(BTreeMap<String, FileDigest>);
 #[serde(deny_unknown_fields)]
 pub struct FileDigest {
     pub bytes: u64,
-    /// In hexadecimal.
     pub sha256: String,
 }
 

@@ -16,7 +16,7 @@ const IMAGES_MAGIC: u32 = 0x0803;
 const LABELS_MAGIC: u32 = 0x0801;
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
-/// `files` holds that of the images, then that of the labels.
+/// First the images, then the labels.
 pub(super) fn parse(
     files: &[Vec<u8>],
     shape: ImageShape,
@@ -61,7 +61,6 @@ fn parse_labels(file: &[u8], images: usize, classes: usize) -> Result<Vec<u8>, S
     Ok(labels)
 }
 
-/// What follows the count, and the count.
 fn open<'a>(file: &'a [u8], what: &str, magic: u32) -> Result<(Box<dyn Read + 'a>, u32), String> {
     let mut reader: Box<dyn Read + 'a> =
         if is_packed(file) { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };

@@ -2,11 +2,10 @@
 
 use super::error::problem;
 
-/// The shape of one image: `[channels, size, size]`.
+/// `[channels, size, size]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ImageShape {
     pub channels: usize,
-    /// Height and width in pixels.
     pub size: usize,
 }
 
@@ -15,13 +14,12 @@ impl ImageShape {
         self.size * self.size
     }
 
-    /// `channels * size^2`: the bytes of one image.
+    /// The bytes of one image.
     pub const fn values(self) -> usize {
         self.channels * self.pixels()
     }
 }
 
-/// Labelled images of one shape. Only [`Images::new`] makes them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Images {
     pub shape: ImageShape,
@@ -33,8 +31,7 @@ pub struct Images {
 }
 
 impl Images {
-    /// Panics on what the readers of the formats refuse before: not `shape.values()` bytes for each
-    /// label, or a label that is not below `classes`.
+    /// Panics on what the readers of the formats refuse before.
     pub fn new(shape: ImageShape, classes: usize, bytes: Vec<u8>, labels: Vec<u8>) -> Self {
         assert_eq!(bytes.len(), labels.len() * shape.values(), "every label has an image");
         assert!(labels.iter().all(|&label| usize::from(label) < classes), "labels are classes");
@@ -59,10 +56,9 @@ impl Images {
         counts
     }
 
-    /// The images of the given indices, in their order.
+    /// In the order of the indices.
     pub fn subset(&self, indices: &[usize]) -> Self {
-        let images: Vec<_> = indices.iter().map(|&index| self.image(index)).collect();
-        let bytes = images.concat();
+        let bytes = indices.iter().map(|&index| self.image(index)).collect::<Vec<_>>().concat();
         let labels = indices.iter().map(|&index| self.labels[index]).collect();
         Self { bytes, labels, ..*self }
     }

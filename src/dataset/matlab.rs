@@ -22,10 +22,6 @@ const U8_VALUES: u32 = 2;
 const NUMERIC_CLASSES: std::ops::RangeInclusive<u32> = 6..=15;
 const COMPLEX_FLAG: u32 = 0x0800;
 
-/// Sizes that no header of an array exceeds: 64 dimensions, names of 255 bytes.
-const MAX_DIMENSION_BYTES: u32 = 256;
-const MAX_NAME_BYTES: u32 = 255;
-
 /// An array whose values are still to be read.
 pub(super) struct Variable<'a> {
     /// The first runs fastest in the values.
@@ -42,9 +38,10 @@ pub(super) fn open<'a>(file: &'a [u8], name: &str) -> Result<Variable<'a>, Strin
             COMPRESSED => unpacked(body)?,
             found => return Err(unexpected("a variable", found)),
         };
+        // No array has more than 64 dimensions, no name more than 255 bytes.
         let (_, flags) = read_element(&mut reader, "array flags", 8)?;
-        let (_, dimensions) = read_element(&mut reader, "dimensions", MAX_DIMENSION_BYTES)?;
-        if read_element(&mut reader, "a name", MAX_NAME_BYTES)?.1 == name.as_bytes() {
+        let (_, dimensions) = read_element(&mut reader, "dimensions", 256)?;
+        if read_element(&mut reader, "a name", 255)?.1 == name.as_bytes() {
             return Ok(Variable { dimensions: numeric_dimensions(&flags, &dimensions)?, reader });
         }
     }
@@ -136,8 +133,7 @@ impl Variable<'_> {
 
     fn read_values(&mut self) -> Result<(u32, Vec<u8>), String> {
         let values = read_element(&mut self.reader, "values", u32::MAX)?;
-        expect_end(&mut self.reader)?;
-        Ok(values)
+        expect_end(&mut self.reader).map(|()| values)
     }
 
     fn convert<const N: usize>(&self, values: &[u8], number: fn([u8; N]) -> f64) -> Numbers {
@@ -155,7 +151,6 @@ impl Variable<'_> {
     }
 }
 
-/// Type and bytes.
 fn read_element(
     reader: &mut impl Read,
     expected: &str,

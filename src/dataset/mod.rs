@@ -8,7 +8,6 @@
 //! A search never reads test data: no name of a test file stands here. Files are not trusted:
 //! whatever their bytes, reading them ends in images or in a [`DatasetError`] that names the file,
 //! never in a panic, and never takes more memory than a small multiple of what the file holds.
-//! Used by `config`, `ops` and the trainer.
 
 mod bounded_read;
 mod cifar;

@@ -9,8 +9,7 @@ use super::error::DatasetError;
 use super::images::ImageShape;
 use crate::invalid::Invalid;
 
-/// `classes`, `input_size` and `channels` have no defaults, since everything else of a search
-/// depends on them; they are compared with the files.
+/// `classes`, `input_size` and `channels` have no defaults; they are compared with the files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataParams {
@@ -21,7 +20,6 @@ pub struct DataParams {
     pub classes: u32,
     /// Height and width of an image in pixels. Images are square.
     pub input_size: u32,
-    /// 1 for grey, 3 for colour.
     pub channels: u32,
     #[serde(default)]
     pub validation: ValidationParams,
@@ -39,7 +37,6 @@ pub struct DataParams {
 pub enum DataKind {
     /// Plain or gzip, under the names that MNIST and Fashion-MNIST use: grey images.
     Idx,
-    /// The binary version.
     Cifar10,
     /// The binary version, fine classes.
     Cifar100,
@@ -90,7 +87,7 @@ pub enum Preprocess {
     LocalContrastNormalisation,
 }
 
-/// How training images are varied at random, anew in each epoch.
+/// Of training images, at random, anew in each epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AugmentParams {
@@ -100,35 +97,28 @@ pub struct AugmentParams {
     pub translate: u32,
 }
 
-const MAX_CLASSES: u32 = 256;
-const MAX_INPUT_SIZE: u32 = 1_024;
-const MAX_CHANNELS: u32 = 64;
-
 #[derive(Debug, Clone, PartialEq, Eq, derive_more::Deref)]
 pub struct ValidDataParams(DataParams);
 
 impl DataParams {
     pub fn check(self) -> Result<ValidDataParams, Invalid> {
-        Invalid::unless_in(2..=MAX_CLASSES, "data.classes", self.classes)?;
-        Invalid::unless_in(1..=MAX_INPUT_SIZE, "data.input_size", self.input_size)?;
-        Invalid::unless_in(1..=MAX_CHANNELS, "data.channels", self.channels)?;
+        // The mirrored border of the blur reaches three pixels into the image.
+        let is_blurred = self.preprocess == Preprocess::LocalContrastNormalisation;
+        let smallest = if is_blurred { 4 } else { 1 };
+        Invalid::unless_in(2..=256, "data.classes", self.classes)?;
+        Invalid::unless_in(smallest..=1_024, "data.input_size", self.input_size)?;
+        Invalid::unless_in(1..=64, "data.channels", self.channels)?;
         if self.kind.is_some() != self.path.is_some() {
             let missing = if self.kind.is_none() { "data.kind" } else { "data.path" };
             let allowed = "give both `data.kind` and `data.path`, or none when the trainer brings \
                            its own data";
             return Err(Invalid::new(missing, "null", allowed));
         }
-        if let Some(kind) = self.kind {
-            self.check_format(kind)?;
-        }
+        self.kind.map_or(Ok(()), |kind| self.check_format(kind))?;
         Invalid::unless_in(1..=u32::MAX, "data.validation.images", self.validation.images)?;
         let training = self.training_images;
         Invalid::unless_in(1..=u32::MAX, "data.training_images", training.unwrap_or(1))?;
         self.check_balanced()?;
-        if self.preprocess == Preprocess::LocalContrastNormalisation {
-            // The mirrored border of the blur reaches three pixels into the image.
-            Invalid::unless_in(4..=MAX_INPUT_SIZE, "data.input_size", self.input_size)?;
-        }
         let most = self.input_size - 1;
         Invalid::unless_in(0..=most, "data.augment.translate", self.augment.translate)?;
         Ok(ValidDataParams(self))

@@ -8,7 +8,7 @@ use super::error::Result;
 use super::{DatasetError, Images, SplitMethod, ValidDataParams};
 use crate::seed::{Purpose, generator};
 
-/// Indices into the images that were split.
+/// Indices into the images.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Split {
     /// Shuffled.

@@ -9,8 +9,7 @@ pub fn mirror(images: &Tensor) -> Result<Tensor, TchError> {
     images.f_flip([2])?.f_where_self(&coins.f_lt(0.5)?, images)
 }
 
-/// Shifts each image of `[B, H, W, C]` by up to `most` pixels along each axis, all shifts equally
-/// likely; `fill` comes in at the border.
+/// Shifts each image of `[B, H, W, C]` by up to `most` pixels along each axis; `fill` comes in.
 pub fn translate(images: &Tensor, most: i64, fill: f64) -> Result<Tensor, TchError> {
     let [batch, height, width, _] = images.size()[..] else {
         unreachable!("a batch of images has four axes")

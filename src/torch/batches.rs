@@ -101,7 +101,6 @@ impl Batches {
 pub struct DataCache(Option<((DataParams, u64, Device), Batches)>);
 
 impl DataCache {
-    /// Reads the data set from its files unless it is kept.
     pub fn get(&mut self, request: &Request, device: Device) -> Result<&Batches, TorchError> {
         let params: DataParams = serde_json::from_value(request.data.clone())
             .map_err(|error| TorchError::unreadable(format!("data: {error}")))?;
@@ -123,7 +122,7 @@ fn load(params: &DataParams, seed: u64, device: Device) -> Result<Batches, Torch
     let valid = params.clone().check()?;
     let images = load_training_images(&valid)?;
     let parts = split(&images, &valid, seed)?;
-    let [training, validation] = [&parts.training, &parts.validation].map(|at| images.subset(at));
+    let (training, validation) = (images.subset(&parts.training), images.subset(&parts.validation));
     drop(images);
     // Not the network's fault, so not its answer `out_of_memory`.
     Batches::new(&training, &validation, &valid, device).map_err(|error| match error {

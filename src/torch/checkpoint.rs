@@ -26,7 +26,6 @@ const UNFINISHED: &str = "checkpoint.unfinished";
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Saved {
-    /// See [`digest`].
     training: String,
     progress: TrainingState,
     adam_steps: i64,
@@ -46,7 +45,8 @@ pub fn save(
         adam_steps: optimizer.steps,
     };
     let text = serde_json::to_vec(&saved).expect("numbers and names can be written as JSON");
-    let mut tensors = tensors_of(network, optimizer);
+    let mut tensors = network.tensors();
+    tensors.extend(optimizer.tensors());
     tensors.push(("progress".to_owned(), Tensor::f_from_slice(&text)?));
     let (aside, path) = (folder.join(UNFINISHED), folder.join(FILE));
     let write = || -> anyhow::Result<()> {
@@ -93,15 +93,11 @@ pub fn restore(
         )));
     }
     let _guard = tch::no_grad_guard();
-    for (name, mut own) in tensors_of(network, optimizer) {
+    for (name, mut own) in network.tensors().into_iter().chain(optimizer.tensors()) {
         own.f_copy_(tensor(&name)?)?;
     }
     optimizer.steps = saved.adam_steps;
     Ok(Some(saved.progress))
-}
-
-fn tensors_of(network: &Network, optimizer: &Adam) -> Vec<(String, Tensor)> {
-    network.tensors().into_iter().chain(optimizer.tensors()).collect()
 }
 
 /// Of what a training is. (A requeued task may have other threads; the last bits of the weights then

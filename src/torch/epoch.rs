@@ -12,12 +12,10 @@ use super::network::{Network, Phase};
 use super::optimizer::Adam;
 use super::parameters::Accumulation;
 
-/// Trains one epoch over the images in a random order, `floor(N / batch_size)` steps; the images
-/// left over sit out this epoch. (With fewer images than a batch there is one step, with all.)
-///
-/// The order, augmentation and dropout are drawn from libtorch's generator, which the caller seeds.
-/// `micro_batch` shrinks when memory is short, and stays so for the epochs to come.
-/// Loss and accuracy are those while training, dropout included.
+/// `floor(N / batch_size)` steps over the images in a random order; those left over sit out this
+/// epoch. (With fewer images than a batch there is one step, with all.) All is drawn from libtorch's
+/// generator, which the caller seeds. `micro_batch` shrinks when memory is short, and stays so for
+/// the epochs to come. Loss and accuracy are those while training, dropout included.
 pub fn train_epoch(
     network: &mut Network,
     optimizer: &mut Adam,
@@ -49,8 +47,7 @@ pub fn train_epoch(
     Ok(ControlFlow::Continue(tally.scores()?))
 }
 
-/// Computes the gradient of the mean loss over a batch; returns summed loss, logits and labels of
-/// each part.
+/// Of the mean loss over a batch; returns summed loss, logits and labels of each part.
 fn gradient(
     network: &mut Network,
     images: &Tensor,

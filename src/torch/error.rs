@@ -20,7 +20,6 @@ pub enum TorchError {
     Recipe(#[from] Invalid),
     #[error("{}", anyhow::Chain::new(.0).map(ToString::to_string).collect::<Vec<_>>().join(": "))]
     Data(#[from] DatasetError),
-    /// No device for any network.
     #[error("{0}")]
     NoDevice(String),
     /// libtorch, the disk or a pipe failed.
@@ -48,17 +47,14 @@ impl TorchError {
     }
 }
 
-/// Parts of the messages by which libtorch says that memory is short: its CUDA allocator, its CPU
-/// allocator (twice), C++, cuBLAS and cuDNN (twice).
+/// In the messages of the CUDA allocator, the CPU allocator (twice), C++, cuBLAS and cuDNN (twice).
 const OUT_OF_MEMORY: [&str; 6] = [
     "out of memory", "can't allocate memory", "not enough memory", "bad_alloc", "ALLOC_FAILED",
     "ALLOCATION_FAILED",
 ];
-
-/// All that oneDNN says when it finds no room for the code it generates. (A kind of layer that it
-/// does not know has another message, which goes on after these words.)
+/// All that oneDNN says when it finds no room for the code it generates. (Of an unknown kind of layer
+/// it says more.)
 const NO_ROOM_FOR_CODE: &str = "could not create a primitive";
-
 const LONGEST_MESSAGE: usize = 200;
 
 impl From<TchError> for TorchError {
@@ -79,8 +75,7 @@ impl From<TchError> for TorchError {
     }
 }
 
-/// Reads from a message of the CUDA allocator how many bytes of the device hold tensors: `Of the
-/// allocated memory 70.12 GiB is allocated by PyTorch, and ...`.
+/// Bytes, from `Of the allocated memory 70.12 GiB is allocated by PyTorch, and ...`.
 fn allocated(text: &str) -> Option<u64> {
     let (before, _) = text.split_once(" is allocated by PyTorch")?;
     let mut words = before.rsplit(' ');

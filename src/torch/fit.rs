@@ -30,8 +30,6 @@ pub trait Listener {
     fn notice(&mut self, text: &str);
 }
 
-/// Trains the network of a request.
-///
 /// Every random number follows from the request's seed, iteration, start and epoch, so that a
 /// training taken up from its checkpoint goes on bit for bit as if it had never been interrupted
 /// (on one kind of machine, with one number of threads; some of cuDNN's sums have no fixed order).

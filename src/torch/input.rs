@@ -20,7 +20,6 @@ pub enum Input {
 
 /// The answer to a request; none when a signal came and the process has to go.
 pub type Answer = Option<Message>;
-
 pub const DONE: Answer = Some(Message::Done { device: None });
 
 #[derive(Debug)]
@@ -31,7 +30,6 @@ pub struct Inbox {
 }
 
 impl Inbox {
-    /// Of stdin, USR1 and TERM.
     pub fn open() -> io::Result<Self> {
         let (sender, events) = mpsc::channel();
         let mut signals = Signals::new([SIGUSR1, SIGTERM])?;

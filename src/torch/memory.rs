@@ -19,8 +19,7 @@ pub fn keep_freed_memory() {
     }
 }
 
-/// Gives freed memory back to the system: when it is short, what the allocator keeps may be just
-/// what is missing elsewhere (oneDNN takes room for its code past the allocator).
+/// What the allocator keeps may be missing elsewhere (oneDNN takes room for its code past it).
 pub fn give_freed_memory_back() {
     #[expect(unsafe_code, reason = "a request to libc that only C reaches")]
     // SAFETY: locks the allocator and lets go of pages that hold no allocation.

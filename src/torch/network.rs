@@ -16,11 +16,11 @@ pub enum Phase {
 pub struct Network {
     plan: Plan,
     pub parameters: Parameters,
-    /// Mean and variance of each batch normalisation, as recorded while training.
+    /// Mean and variance of each batch normalisation.
     running: Vec<(Tensor, Tensor)>,
 }
 
-/// How far the running statistics of batch normalisation move towards a batch's.
+/// How far the running statistics move towards a batch's.
 const BATCH_NORM_MOMENTUM: f64 = 0.1;
 const BATCH_NORM_EPSILON: f64 = 1e-5;
 

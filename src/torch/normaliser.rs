@@ -55,7 +55,6 @@ impl Normaliser {
     }
 }
 
-/// `(x - mean) / max(deviation, 1 / sqrt(H W))` over the pixels of one channel of one image.
 fn whiten(images: &Tensor) -> Result<Tensor, TchError> {
     let pixels = (images.size()[1] * images.size()[2]) as f64;
     let centred = images.f_sub(&images.f_mean_dim([1, 2].as_slice(), true, Kind::Float)?)?;
@@ -63,7 +62,6 @@ fn whiten(images: &Tensor) -> Result<Tensor, TchError> {
     centred.f_div(&variance.f_sqrt()?.f_clamp_min(1.0 / pixels.sqrt())?)
 }
 
-/// `(x - blur(x)) / max(sqrt(blur(x^2)), 0.001)` for each channel by itself.
 fn normalise_locally(images: &Tensor, row: &Tensor) -> Result<Tensor, TchError> {
     let [batch, height, width, channels] = images.size()[..] else {
         unreachable!("a batch of images has four axes")
@@ -79,7 +77,7 @@ fn normalise_locally(images: &Tensor, row: &Tensor) -> Result<Tensor, TchError> 
         .f_contiguous()
 }
 
-/// Blurs planes `[P, 1, H, W]` along the rows, then along the columns, the border mirrored.
+/// Of planes `[P, 1, H, W]`: along the rows, then along the columns, the border mirrored.
 fn blur(planes: &Tensor, row: &Tensor) -> Result<Tensor, TchError> {
     let slide = |planes: &Tensor, kernel: &Tensor| {
         planes.f_conv2d(kernel, None::<Tensor>, [1, 1], [0, 0], [1, 1], 1)

@@ -1,5 +1,4 @@
 //! The parameters of a network: one flat tensor, and for every weight a view of its part.
-//!
 //! An optimizer step is then a handful of operations however many layers there are (on a GPU the
 //! number of kernel launches counts, not the number of weights), and a checkpoint is a few tensors.
 
@@ -91,7 +90,6 @@ impl Parameters {
         self.shapes.iter().map(ParameterShape::count).sum()
     }
 
-    /// Computes the gradient of a loss in the layout of [`Self::flat`].
     pub fn backward(&mut self, loss: &Tensor, accumulation: Accumulation) -> Result<(), TchError> {
         let gradients = Tensor::f_run_backward(&[loss], &self.views, false, false)?;
         let _guard = tch::no_grad_guard();

@@ -27,7 +27,6 @@ pub enum Operation {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
     pub layers: Vec<Vec<Operation>>,
-    /// Parameters, in the order that operations count them.
     pub shapes: Vec<ParameterShape>,
     /// Channels of each batch normalisation.
     pub running: Vec<i64>,
@@ -162,7 +161,6 @@ impl Planner {
         operations
     }
 
-    /// Returns the weight's index; its bias is the next.
     fn weight_and_bias(&mut self, size: Vec<i64>, role: Role) -> usize {
         let bias = ParameterShape { size: vec![size[0]], role: Role::Bias };
         self.plan.shapes.extend([ParameterShape { size, role }, bias]);

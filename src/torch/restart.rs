@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::input::{Answer, DONE};
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct TrainingState {
     /// Which learning rate, from 1.
     pub start: u32,
@@ -31,21 +31,12 @@ pub struct TrainingState {
 }
 
 impl TrainingState {
-    pub const fn beginning(batch_size: i64) -> Self {
-        Self {
-            start: 1,
-            epoch: 0,
-            passed: false,
-            diverged: false,
-            learning_rate: 0.0,
-            best_validation_accuracy: 0.0,
-            best_epoch: 0,
-            micro_batch: batch_size,
-        }
+    pub fn beginning(batch_size: i64) -> Self {
+        Self { start: 1, micro_batch: batch_size, ..Self::default() }
     }
 
-    /// Returns the start and epoch to train next; the first epoch begins with new weights. Breaks
-    /// with the answer when the training is over.
+    /// The start and epoch to train next; the first epoch begins with new weights. Breaks with the
+    /// answer when the training is over.
     pub fn next(&self, recipe: &ValidRecipe, epochs: u32) -> ControlFlow<Answer, (u32, u32)> {
         let failed = |reason| ControlFlow::Break(Some(Message::Failed(reason)));
         match (self.epoch, self.passed) {

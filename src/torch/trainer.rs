@@ -57,21 +57,24 @@ impl<M: Write> Outside<M> {
         let recipe = request.recipe.clone().check(request.classes)?;
         let variable = |name: &str| std::env::var(name).ok();
         let device = choose_device(recipe.device, Cuda::is_available(), variable)?;
-        tch::set_num_threads(request.threads.clamp(1, MOST_THREADS) as i32);
+        tch::set_num_threads(request.threads.clamp(1, 4096) as i32);
         if device.is_cuda() {
             Cuda::cudnn_set_benchmark(recipe.cudnn_benchmark);
             if let Some(notice) = precision_notice(recipe.precision, variable) {
                 self.notice(notice);
             }
         }
-        let prepared = Ok(Some(Message::Done { device: Some(in_words(device)) }));
-        if request.epochs == 0 && request.data.is_null() {
-            return prepared;
+        if request.epochs == 0 {
+            if !request.data.is_null() {
+                cache.get(&request, device)?;
+            }
+            let place = match device {
+                Device::Cpu => format!("the CPU ({} threads)", tch::get_num_threads()),
+                device => format!("a GPU ({device:?}, of {} visible)", Cuda::device_count()),
+            };
+            return Ok(Some(Message::Done { device: Some(place) }));
         }
         let data = cache.get(&request, device)?;
-        if request.epochs == 0 {
-            return prepared;
-        }
         match fit(&request, &recipe, data, self) {
             Err(error @ TorchError::OutOfMemory { in_use, .. }) => {
                 self.notice(&format!("one image at a time is too much: {error}"));
@@ -86,15 +89,6 @@ impl<M: Write> Outside<M> {
         }
     }
 }
-
-fn in_words(device: Device) -> String {
-    match device {
-        Device::Cpu => format!("the CPU ({} threads)", tch::get_num_threads()),
-        device => format!("a GPU ({device:?}, of {} visible)", Cuda::device_count()),
-    }
-}
-
-const MOST_THREADS: u32 = 4096;
 
 impl<M: Write> Listener for Outside<M> {
     fn send(&mut self, message: &Message) -> Result<(), TorchError> {
