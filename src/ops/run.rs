@@ -73,7 +73,6 @@ pub fn run(
     }
 }
 
-/// Asks the workers to end, and kills them when they were asked long ago.
 fn end(workers: &mut [Option<ChildProcess>], asked: &mut Option<Instant>) {
     for worker in workers.iter_mut().flatten() {
         match *asked {
@@ -112,8 +111,7 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// Starts the workers and watches them until all have ended, since nothing is left to claim.
-    /// One that dies is replaced.
+    /// Until all have ended, since nothing is left to claim; one that dies is replaced.
     fn watch_workers(&mut self, interrupt: &Interrupt) -> anyhow::Result<()> {
         (self.has_claimed, self.is_halted, self.others_train) = (false, false, false);
         let command = self.worker_command()?;
@@ -159,7 +157,7 @@ impl Search<'_> {
         Ok(())
     }
 
-    /// Decides after the death of a worker whether another is started.
+    /// Returns an error where no other worker is to be started.
     fn judge_death(&mut self, status: ExitStatus) -> anyhow::Result<()> {
         self.deaths += 1;
         let reason = self.stderr.iter().rev().find_map(|line| line.strip_prefix("error: "));
@@ -217,7 +215,6 @@ impl Search<'_> {
         Ok(())
     }
 
-    /// Passes on what a worker writes beside its events.
     fn remember(&mut self, line: &[u8]) {
         let line = String::from_utf8_lossy(line).trim_end_matches('\r').to_owned();
         match line.strip_prefix("warn: ") {

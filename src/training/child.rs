@@ -50,7 +50,7 @@ pub(crate) struct ChildProcess {
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Output {
-    /// A line of stdout, without its line feed.
+    /// Of stdout, without its line feed.
     Line(Vec<u8>),
     /// Of a worker.
     Stderr(Vec<u8>),
@@ -101,7 +101,7 @@ impl ChildProcess {
     pub(crate) fn worker(command: &ChildCommand) -> Result<Self, TrainingError> {
         let mut started = Command::new(&command.program);
         started.args(&command.arguments).stdin(Stdio::null()).env_remove("SLURM_JOB_ID");
-        let timeouts = Timeouts { farewell: Duration::ZERO, ..Timeouts::DEFAULT };
+        let timeouts = Timeouts { farewell: Duration::ZERO, ..Timeouts::default() };
         let (process, stderr, to_output) =
             Self::start("the worker", started, WAITING_LINES_OF_A_WORKER, timeouts)?;
         spawn(move || read_lines(stderr, Output::Stderr, &to_output))?;
@@ -216,7 +216,7 @@ impl ChildProcess {
         self.exit.map(|(status, _)| status)
     }
 
-    /// Returns the last line it wrote to stderr, once it has ended.
+    /// Once it has ended.
     pub(super) fn last_stderr_line(&self) -> String {
         // Ends at once when the thread that reads stderr does.
         let _ = self.stderr_end.recv_timeout(self.timeouts.rest);
@@ -227,7 +227,7 @@ impl ChildProcess {
         Pid::from_child(&self.child)
     }
 
-    /// Waits for its exit and discards its output.
+    /// Discards its output.
     fn exits_within(&mut self, timeout: Duration) -> bool {
         let end = Instant::now() + timeout;
         while self.exit().is_none() {

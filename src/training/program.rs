@@ -22,9 +22,8 @@ use super::synthetic::SyntheticTrainer;
 use super::timeouts::{Awaited, Deadline, Timeouts};
 use super::trainer::{Interrupt, TICK, Trainer, TrainingEnd, TrainingError};
 
-/// Makes sure that networks can be trained here, before anything is claimed; returns the trainer
-/// that the recipe asks for, and where it trains, in words, if it says so. `rehearsal` is a
-/// request of 0 epochs. The signals of `interrupt` end a training.
+/// Returns the trainer that the recipe of `rehearsal` (a request of 0 epochs) asks for, ready to
+/// train here, and where it trains, if it says so. The signals of `interrupt` end a training.
 pub(crate) fn start_trainer(
     rehearsal: &Request,
     interrupt: Interrupt,
@@ -86,8 +85,8 @@ impl ProgramTrainer {
         Self::new(ChildCommand { program: program.into(), arguments }, interrupt)
     }
 
-    const fn new(command: ChildCommand, interrupt: Interrupt) -> Self {
-        Self { command, interrupt, timeouts: Timeouts::DEFAULT, idle: None }
+    fn new(command: ChildCommand, interrupt: Interrupt) -> Self {
+        Self { command, interrupt, timeouts: Timeouts::default(), idle: None }
     }
 
     fn start(&self, threads: u32) -> Result<ChildProcess, TrainingError> {
@@ -244,8 +243,7 @@ fn broken(problem: String, line: &[u8]) -> TrainingError {
     TrainingError::Protocol { problem, line: readable(line) }
 }
 
-/// The rules of the protocol over the lines of one training: what may come next, by the request and
-/// the lines before.
+/// Which line may come next, by the request and the lines before.
 struct Dialogue<'a> {
     request: &'a Request,
     /// Start and epoch of the last report.
@@ -266,8 +264,7 @@ impl<'a> Dialogue<'a> {
         self.lines_after_stop.is_some()
     }
 
-    /// Takes the next line of the trainer: its message, none for an epoch that was on its way when
-    /// the trainer was asked to stop. The error says in a few words what is wrong with it.
+    /// Returns no message for an epoch that was on its way when the trainer was asked to stop.
     fn take(&mut self, line: &[u8]) -> Result<Option<Message>, String> {
         let line = str::from_utf8(line).map_err(|_| "not UTF-8".to_owned())?;
         // A trainer that does not read the stop may train to the end, and writes no more than that.

@@ -28,9 +28,7 @@ const DIVERGE: f64 = 0.02;
 /// Share of starts that learn nothing in their first epoch.
 const FALSE_START: f64 = 0.05;
 
-/// Makes learning curves up, the same ones for the same request.
-///
-/// A network has a plateau `chance + (0.95 - chance) m + N(0, 0.01)`, m the merit of its design,
+/// The same curves for the same request. A network
 /// and a pace p, uniform in [0.2, 0.4]. After epoch e of start s its validation accuracy is
 ///
 /// ```text
@@ -150,10 +148,8 @@ fn normal(random: &mut impl Rng) -> f64 {
     normal_quantile(random.sample(Open01))
 }
 
-/// Returns the merit of a design, in (0, 1): the share of the way from chance to the ceiling that
-/// its training can get.
-///
-/// It is the logistic function of a sum over the layers that follows the authors' reading of their
+/// Returns the share of the way from chance to the ceiling that a training can get, in (0, 1).
+/// It is the logistic function
 /// results: convolutions and pooling early, large kernels deep, fully connected layers late, depth
 /// helps, and a global average pooling mostly fails (paper, first version, appendix, figures A3
 /// and A4). The numbers of filters and neurons do not matter. `depth` counts from 1.

@@ -2,34 +2,31 @@
 
 use std::time::{Duration, Instant};
 
+use smart_default::SmartDefault;
+
 use super::trainer::{Signal, TrainingEnd, TrainingError};
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, SmartDefault)]
 pub(super) struct Timeouts {
     /// To exit after USR1, which Slurm sends 120 s before the end.
+    #[default(Duration::from_secs(90))]
     pub time_nearly_up: Duration,
     /// To exit after TERM, which Slurm follows with KILL after 30 s.
+    #[default(Duration::from_secs(20))]
     pub terminate: Duration,
     /// To exit after it has closed its stdin or stdout; giving a GPU back takes its time.
+    #[default(Duration::from_secs(10))]
     pub closed: Duration,
     /// To exit after its stdin was closed, and again after the TERM that follows.
+    #[default(Duration::from_secs(2))]
     pub farewell: Duration,
     /// For this process to get the signal that a program ended by, when it is sent to both.
+    #[default(Duration::from_secs(1))]
     pub same_signal: Duration,
     /// For the rest of what it wrote, after it has ended: the machine may be busy, or a process
     /// outside its group hold the pipe open.
+    #[default(Duration::from_secs(5))]
     pub rest: Duration,
-}
-
-impl Timeouts {
-    pub(super) const DEFAULT: Self = Self {
-        time_nearly_up: Duration::from_secs(90),
-        terminate: Duration::from_secs(20),
-        closed: Duration::from_secs(10),
-        farewell: Duration::from_secs(2),
-        same_signal: Duration::from_secs(1),
-        rest: Duration::from_secs(5),
-    };
 }
 
 /// What a program is waited for, and until when.

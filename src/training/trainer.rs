@@ -65,7 +65,6 @@ pub enum TrainingError {
         beside.display()
     )]
     NoTorch { beside: PathBuf },
-    /// `child` is `the trainer` or `the worker`.
     #[error(
         "failed to start {child} `{}` (is it an executable file of this machine?)",
         program.display()
@@ -74,7 +73,6 @@ pub enum TrainingError {
     /// No GPU, no data: the machine's or the user's fault.
     #[error("the trainer `{}` refused to work: {reason}", program.display())]
     Refused { program: PathBuf, reason: String },
-    /// `stderr` is the last line of it.
     #[error("the trainer crashed ({}): {stderr}", describe(*status))]
     Crashed { status: ExitStatus, stderr: String },
     #[error("the trainer broke the protocol: {problem}, in `{line}`")]
@@ -92,7 +90,7 @@ impl TrainingError {
     }
 }
 
-/// Says how a program ended: `exit status 3`, `signal 9 (KILL)`.
+/// `exit status 3`, `signal 9 (KILL)`.
 fn describe(status: ExitStatus) -> String {
     let Some(signal) = status.signal() else {
         return format!("exit status {}", status.code().unwrap_or_default());
@@ -114,7 +112,6 @@ pub enum Signal {
 pub struct Interrupt([Arc<AtomicBool>; 2]);
 
 impl Interrupt {
-    /// Returns the flag that a handler of `signal` sets.
     pub fn flag(&self, signal: Signal) -> Arc<AtomicBool> {
         Arc::clone(&self.0[signal as usize])
     }
@@ -123,8 +120,7 @@ impl Interrupt {
         self.flag(signal).store(true, Ordering::SeqCst);
     }
 
-    /// Returns the signal that arrived. When both have, it is [`Signal::Terminate`], whichever came
-    /// first: a cancelled task must not queue itself again.
+    /// Of both it is [`Signal::Terminate`]: a cancelled task must not queue itself again.
     pub fn signal(&self) -> Option<Signal> {
         [Signal::Terminate, Signal::TimeNearlyUp]
             .into_iter()

@@ -19,8 +19,7 @@ use crate::storage::{Attempt, Curve, CurveInProgress, CurveRow, Knowledge};
 use crate::training::protocol::{LayerDescription, Request};
 use crate::training::{EpochReport, TrainingEnd};
 
-/// How often the log is read for the best network so far: what is older makes stopping less likely
-/// only.
+/// How often the log is read for the best network: an older one makes stopping less likely only.
 const READ_EVERY: Duration = Duration::from_secs(60);
 /// Longest an epoch can have taken, in seconds: a year.
 const LONGEST_EPOCH: f64 = 366.0 * 24.0 * 3600.0;
@@ -40,8 +39,7 @@ pub(crate) fn rehearsal(experiment: &Experiment, threads: u32) -> anyhow::Result
 }
 
 impl TaskRun<'_> {
-    /// Trains the claimed architecture, from where an earlier attempt left it, and records how that
-    /// ended.
+    /// Trains from where an earlier attempt left the architecture, and records how that ended.
     pub fn work_on(&mut self, claim: &Claim) -> anyhow::Result<()> {
         let began = Instant::now();
         let (dir, attempt) = (self.experiment.dir(), claim.attempt);
@@ -230,8 +228,7 @@ pub(crate) struct Verdicts<'a> {
 }
 
 impl<'a> Verdicts<'a> {
-    /// None while there is no predictor. One that cannot be read is a warning: an architecture is
-    /// claimed already.
+    /// One that cannot be read is a warning: an architecture is claimed already.
     pub fn of(
         experiment: &'a Experiment,
         stored: Option<StoredPredictor>,
@@ -253,10 +250,8 @@ impl<'a> Verdicts<'a> {
         })
     }
 
-    /// Judges a training by the epochs of its last start: writes prediction and verdict into the
-    /// newest row, and returns whether the training is to end.
-    /// There is no prediction before the first-epoch test is passed, after the last epoch, and once
-    /// the audits have switched stopping off.
+    /// Writes prediction and verdict into the newest row. There is none before the first-epoch test
+    /// is passed, after the last epoch, and once the audits have switched stopping off.
     pub fn judge(&mut self, journal: &mut Journal, curve: &mut Curve) -> ControlFlow<()> {
         let Some(prediction) = self.predict(journal, curve.last_start()) else {
             return ControlFlow::Continue(());

@@ -17,7 +17,7 @@ use crate::storage::view::Learned;
 /// Results between two views that the tasks publish where no `reduce` does.
 const RESULTS_PER_VIEW: u64 = 100;
 
-/// Kept from one claim to the next.
+/// Those of the last draw, kept for the next.
 pub(crate) struct QValues {
     /// Rows of the log that they were learned from; at epsilon 1, where no draw depends on them,
     /// those of the newest view.
@@ -58,7 +58,6 @@ impl QValues {
         Ok(())
     }
 
-    /// Learns from the rows that were read, whatever was read before.
     fn learned(&mut self, journal: &Journal) -> anyhow::Result<&Learned> {
         match &mut self.source {
             Source::Learned(learned) => journal.learn_on(learned)?,
@@ -93,7 +92,6 @@ impl TaskRun<'_> {
         self.lose_ended_claims()
     }
 
-    /// Records claims of workers that died, and results that they have left.
     pub fn lose_ended_claims(&mut self) -> anyhow::Result<()> {
         let lost = lose_ended_claims(self.experiment, &mut self.journal, &EndedJobs::None);
         unless_full(lost.map(drop))

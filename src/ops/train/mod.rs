@@ -48,7 +48,6 @@ struct TaskRun<'a> {
     predictor: Option<StoredPredictor>,
 }
 
-/// What a task has claimed.
 #[derive(Debug, Clone)]
 pub(crate) struct Claim {
     pub row: Row,
@@ -76,8 +75,7 @@ fn process_name(host: &str, pid: u32) -> anyhow::Result<Option<String>> {
     Ok(start_time(pid).map(|start| format!("{host}:{boot:.8}:{pid}:{start}")))
 }
 
-/// Whether a process that [`process_name`] has named is known to be gone: it was one of this
-/// machine and is not there any more.
+/// Whether a process named by [`process_name`] was one of this machine and is gone.
 pub(crate) fn is_gone(process: &str) -> bool {
     let parts: Vec<&str> = process.rsplitn(4, ':').collect();
     let [_, pid, _, its_host] = parts[..] else { return false };

@@ -28,8 +28,7 @@ const SHORTEST_LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a task without a scheduler tries to append a result; the next `run` appends it then.
 const LONGEST_WITHOUT_A_SCHEDULER: Duration = Duration::from_secs(600);
 
-/// Returns the row of a training that has ended after `spent` seconds in this attempt; none when it
-/// has no result.
+/// `None` without a result; `spent` are the seconds of this attempt.
 pub(crate) fn result_row(
     experiment: &Experiment,
     claim: &Claim,
@@ -135,8 +134,7 @@ pub(crate) fn audited_at<'a>(
 }
 
 impl TaskRun<'_> {
-    /// Appends a result, once its curve is synced. Until that has succeeded the row lies beside the
-    /// curve.
+    /// Appends a result once its curve is synced; until then the row lies beside the curve.
     pub fn record(
         &mut self,
         attempt: Attempt,
@@ -192,8 +190,7 @@ impl TaskRun<'_> {
         }
     }
 
-    /// How long a task that has begun to record a result may go on trying: until the scheduler's
-    /// warning, if it says when that is, and without a scheduler as long as a person may wait.
+    /// How long it may go on trying: until the warning of the scheduler, if that says when.
     fn time_to_record(&self, began: Instant) -> Duration {
         match (&self.task.slurm, self.task.time_left()) {
             (None, _) => LONGEST_WITHOUT_A_SCHEDULER.saturating_sub(began.elapsed()),
@@ -253,8 +250,7 @@ fn record(transaction: &mut Transaction<'_>, row: &Row) -> anyhow::Result<TrainE
     })
 }
 
-/// Removes the file of a result that the log has no use for any more; one that stays is removed by
-/// the next reduce.
+/// A file that stays is removed by the next reduce.
 fn remove(dir: &ExperimentDir, attempt: Attempt) {
     if let Err(error) = dir.remove_result(attempt) {
         log::info!("a result that is in the log stays beside its curve: {error}");
@@ -292,8 +288,7 @@ impl<'a> LeftResults<'a> {
         self.rows.is_empty()
     }
 
-    /// Appends those that count, removes their files and those of which the log has no use any
-    /// more, and returns what became of the first.
+    /// Appends those that count, removes what is settled, and returns what became of the first.
     pub fn settle(&self, transaction: &mut Transaction<'_>) -> anyhow::Result<Option<TrainEvent>> {
         let mut first = None;
         for (attempt, row) in &self.rows {

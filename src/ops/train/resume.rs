@@ -17,8 +17,7 @@ use crate::storage::{
 use crate::training::Signal;
 
 impl Sampler<'_> {
-    /// `None` when another process was faster, or the earlier attempt was the last that its
-    /// architecture gets.
+    /// `None` when another process was faster, or its architecture gets no more attempts.
     pub(super) fn take_up_again(
         &self,
         journal: &mut Journal,
@@ -112,7 +111,6 @@ impl TaskRun<'_> {
         .into())
     }
 
-    /// Appends that an attempt has ended without a result.
     pub fn lose(&mut self, attempt: Attempt, reason: String, seconds: f64) -> anyhow::Result<()> {
         let iteration = attempt.iteration;
         // A result of this iteration that waits to be appended goes before its loss.

@@ -127,8 +127,7 @@ fn listen_for_signals() -> anyhow::Result<Interrupt> {
     Ok(interrupt)
 }
 
-/// Who a task is, as it stands in the rows of the log: an element of a scheduler's array, or a
-/// local process.
+/// An element of a scheduler's array, or a local process.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Task {
     /// The array job, or `local`.
@@ -167,7 +166,7 @@ impl Task {
         })
     }
 
-    /// Returns the time until the scheduler ends the task, if it says when.
+    /// Until the scheduler ends the task, if it says when.
     pub fn time_left(&self) -> Option<Duration> {
         let left = self.end_time?.duration_since(Timestamp::now());
         Some(Duration::try_from(left).unwrap_or(Duration::ZERO))
@@ -182,8 +181,7 @@ impl Task {
         })
     }
 
-    /// Leaves a note that the trainer refuses to work on this machine, for the count of bad hosts:
-    /// the log has no row of it, since nothing was claimed.
+    /// For the count of bad hosts: nothing was claimed, so the log has no row of it.
     fn note_refusal(&self, experiment: &Experiment, options: TrainOptions, error: &anyhow::Error) {
         let is_refusal = error.downcast_ref().is_some_and(TrainingError::is_refusal);
         let Some(round) = options.round.filter(|_| is_refusal) else { return };
@@ -206,8 +204,7 @@ pub(crate) enum Claimed {
 }
 
 impl TaskRun<'_> {
-    /// Whether one more network as long as the longest so far ends before the warning of the
-    /// scheduler; the first one is always tried, unless a signal has come.
+    /// For one more network as long as the longest so far; the first one is always tried.
     fn time_is_left_for(&self, longest: Duration) -> bool {
         let needed = longest + self.experiment.config().slurm.signal();
         let is_first = longest.is_zero();

@@ -45,7 +45,7 @@ impl Stage {
     fn of(command: &[String], folder: TempDir) -> Self {
         let interrupt = Interrupt::default();
         let mut trainer = ProgramTrainer::given(command, interrupt.clone());
-        trainer.timeouts = Timeouts { farewell: BRIEF, rest: LONG, ..Timeouts::DEFAULT };
+        trainer.timeouts = Timeouts { farewell: BRIEF, rest: LONG, ..Timeouts::default() };
         Self { trainer, interrupt, folder, reports: Vec::new() }
     }
 
