@@ -12,8 +12,7 @@ use crate::ops::rounds::hosts::{Hosts, refusals, tasks};
 use crate::ops::rounds::plan::scheduler;
 use crate::ops::rounds::round::{Queue, Round, Stage};
 use crate::ops::rounds::unclaimed::{Unclaimed, last_line_of_reduce, unclaimed};
-use crate::report::terminal;
-use crate::report::{ArchitectureRecord, Condition, Summary, first_start, ranking};
+use crate::report::{ArchitectureRecord, Condition, Summary, first_start, ranking, terminal};
 use crate::storage::{Event, Knowledge, RoundDir, Row, TaskRefusal};
 
 pub fn status(experiment: &Experiment) -> Result<Summary> {

@@ -28,7 +28,6 @@ fn shown(experiment: &Experiment, journal: &Journal) -> Result<String> {
     Ok(format!("{program} {} {} {} {predictor}\n", end.rows, end.byte, end.crc32))
 }
 
-/// Whether the tables show all rows that were read.
 pub(crate) fn are_of(experiment: &Experiment, journal: &Journal) -> Result<bool> {
     let path = experiment.dir().folder(Folder::Tables).join(SHOWN);
     let shown = shown(experiment, journal)?;
