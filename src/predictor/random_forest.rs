@@ -113,17 +113,16 @@ fn best_split(
         return None;
     }
     let columns = rows[0].len();
-    let tried = columns.div_ceil(3);
-    let mut best: Option<BestSplit> = None;
-    // Constant columns do not count among those tried: a drawn third may consist of them alone.
-    let mut useful = 0;
-    for feature in index::sample(rng, columns, columns) {
+    let sort = |feature: usize| {
         let mut sorted = members.to_vec();
         sorted.sort_by(|&a, &b| rows[a][feature].total_cmp(&rows[b][feature]));
+        (rows[sorted[0]][feature] != rows[*sorted.last()?][feature]).then_some((feature, sorted))
+    };
+    let mut best: Option<BestSplit> = None;
+    // Constant columns do not count among those tried: a drawn third may consist of them alone.
+    let drawn = index::sample(rng, columns, columns).into_iter().filter_map(sort);
+    for (feature, sorted) in drawn.take(columns.div_ceil(3)) {
         let value = |place: usize| rows[sorted[place]][feature];
-        if value(0) == value(sorted.len() - 1) {
-            continue;
-        }
         let total: f64 = sorted.iter().map(|&m| targets[m]).sum();
         let mut sum = 0.0;
         for place in 0..sorted.len() - 1 {
@@ -140,10 +139,6 @@ fn best_split(
                 let (below, above) = (sorted[..=place].to_vec(), sorted[place + 1..].to_vec());
                 best = Some(BestSplit { score, feature, threshold, below, above });
             }
-        }
-        useful += 1;
-        if useful == tried {
-            break;
         }
     }
     best

@@ -26,8 +26,7 @@ pub struct Learner {
 impl Learner {
     pub fn new(params: ValidQLearningParams, space: Space) -> Self {
         let q_table = QTable::new(space, params.initial_q_value);
-        let (experiences, memory) = Default::default();
-        Self { params, q_table, experiences, memory }
+        Self::resume(params, q_table, []).expect("no row lacks a value")
     }
 
     /// Puts together a Q-table and the rows, in order, that it was learned from.

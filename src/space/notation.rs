@@ -48,7 +48,10 @@ impl Space {
 
 /// Each layer with the mark after it.
 fn read(text: &str) -> Result<Vec<(Layer, Option<DropoutMark>)>, SpaceError> {
-    let mut reader = Reader::new(text);
+    let all: Vec<_> = text.chars().enumerate().collect();
+    let end = all.len();
+    let rest: Vec<_> = all.into_iter().filter(|(_, c)| !c.is_whitespace()).collect();
+    let mut reader = Reader { rest: rest.into_iter().peekable(), end };
     let mut found = Vec::new();
     reader.expect('[', "expected `[`")?;
     if !reader.next_is(']') {
@@ -71,13 +74,6 @@ struct Reader {
 }
 
 impl Reader {
-    fn new(text: &str) -> Self {
-        let all: Vec<_> = text.chars().enumerate().collect();
-        let end = all.len();
-        let rest: Vec<_> = all.into_iter().filter(|(_, c)| !c.is_whitespace()).collect();
-        Self { rest: rest.into_iter().peekable(), end }
-    }
-
     fn next_is(&mut self, wanted: char) -> bool {
         self.rest.next_if(|&(_, next)| next == wanted).is_some()
     }
