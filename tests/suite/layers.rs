@@ -30,7 +30,7 @@ const MODULES: &[(&str, usize, &[&str])] = &[
     ),
     ("exchange", 300, &["space", "outcome", "q_learning", "storage"]),
     ("dataset", 1_085, &["seed", "maths", "regular_file", "invalid"]),
-    ("training", 1_750, &["space", "outcome", "seed", "maths", "regular_file", "invalid"]),
+    ("training", 1_715, &["space", "outcome", "seed", "maths", "regular_file", "invalid"]),
     ("slurm", 1_370, &["invalid"]),
     (
         "config",
