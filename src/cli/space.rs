@@ -114,7 +114,7 @@ fn read_line(stdin: &mut impl BufRead, number: u64) -> anyhow::Result<Option<Str
     let read = stdin.take(LONGEST_LINE).read_until(b'\n', &mut line);
     let is_whole = line.pop_if(|end| *end == b'\n').is_some();
     match read.context("failed to read stdin")? as u64 {
-        0 => return Ok(None),
+        0 => Ok(None),
         LONGEST_LINE if !is_whole => bail!(Refusal::Usage(format!(
             "line {number} of stdin has more than a mebibyte (write one architecture a line)"
         ))),

@@ -112,7 +112,7 @@ mod tests {
         fn any_bytes_are_read_or_refused(seed: Vec<u8>, length in 0usize..10_000) {
             let bytes: Vec<u8> = seed.iter().chain(&[0]).copied().cycle().take(length).collect();
             for classes in [10, 100] {
-                let _ = parse(&[bytes.clone()], SHAPE, classes);
+                let _ = parse(std::slice::from_ref(&bytes), SHAPE, classes);
             }
         }
     }

@@ -52,8 +52,8 @@ impl Fingerprint {
         }
         let changed = |name: &str, what: &str, found: &str, expected: &str| {
             let problem = format!(
-                "its {what} is `{found}`, but was `{expected}` when the experiment was created \
-                 (restore it)"
+                "it has changed since the experiment was created: its {what} is `{found}`, and \
+                 was `{expected}` (restore it)"
             );
             DatasetError::damaged(&folder.join(name), problem)
         };

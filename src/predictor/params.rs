@@ -86,7 +86,7 @@ impl PredictorParams {
         Invalid::unless_in(0.0..=1.0, "early_stopping.false_stop_limit", self.false_stop_limit)?;
         let (burn_in, offset, tolerance) = (self.burn_in as f64, self.offset, self.tolerance);
         let [c, nu, gamma] = [self.c, self.nu, self.gamma].map(|fixed| fixed.unwrap_or(1.0));
-        let is_tolerance = tolerance >= LEAST_TOLERANCE && tolerance < 1.0;
+        let is_tolerance = (LEAST_TOLERANCE..1.0).contains(&tolerance);
         for (key, value, holds, allowed) in [
             ("burn_in", burn_in, self.burn_in >= LEAST_CURVES, "must be at least 3"),
             ("offset", offset, offset <= 1.0, "must be 0 to 1, a difference of accuracies"),

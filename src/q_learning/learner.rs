@@ -9,15 +9,17 @@ use super::trajectory::Trajectory;
 use crate::outcome::Accuracy;
 use crate::space::{Architecture, Space};
 
+/// A reward, and where the Q-values of the trajectory lie.
+type Experience = (Accuracy, Box<[Place]>);
+
 /// A function of the rows given to it and of their generators: taking it apart after any row and
 /// [resuming](Learner::resume) changes nothing.
 #[derive(Debug, Clone)]
 pub struct Learner {
     params: ValidQLearningParams,
     q_table: QTable,
-    /// By architecture and the bits of the reward, in the order of their first appearance: the
-    /// reward, and where the Q-values of the trajectory lie.
-    experiences: IndexMap<(Architecture, u64), (Accuracy, Box<[Place]>)>,
+    /// By architecture and the bits of the reward, in the order of their first appearance.
+    experiences: IndexMap<(Architecture, u64), Experience>,
     /// The replay memory, in the order of iterations: a multiset of experiences. An architecture
     /// sampled five times has five rows, and five times the chance to be replayed.
     memory: Vec<u32>,

@@ -292,7 +292,7 @@ mod tests {
         ends.map(|(place, &(host, end))| task(host, end, place, place)).collect()
     }
 
-    fn failures(common: &String) -> usize {
+    fn failures(common: &str) -> usize {
         common.split(' ').next().unwrap().parse().unwrap()
     }
 
@@ -300,7 +300,7 @@ mod tests {
     fn judged(ends: &[(&str, End<'_>)]) -> (Vec<String>, Option<usize>) {
         let hosts = Hosts::judge(made_up(ends));
         let bad = hosts.tallies.into_iter().filter(|tally| tally.bad).map(|tally| tally.host);
-        (bad.collect(), hosts.common_failure.as_ref().map(failures))
+        (bad.collect(), hosts.common_failure.as_deref().map(failures))
     }
 
     /// On `n1`, beside a host that works.

@@ -209,7 +209,8 @@ fn fields(line: &str) -> impl Iterator<Item = Cow<'_, str>> {
 fn void(fields: &[Cow<'_, str>]) -> Option<Row> {
     let is_short = (2..=",void".len()).contains(&fields.len());
     let is_void = fields.get(1).is_some_and(|event| event == "void");
-    if !is_void && !(is_short && fields.iter().all(|field| field.is_empty())) {
+    let is_blank = is_short && fields.iter().all(|field| field.is_empty());
+    if !(is_void || is_blank) {
         return None;
     }
     let iteration = fields[0].parse().ok();
