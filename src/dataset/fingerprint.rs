@@ -133,10 +133,7 @@ mod tests {
         bytes.push(0);
         fs::write(&path, &bytes).unwrap();
         let error = fingerprint.check_files(&params).unwrap_err();
-        assert!(
-            error.to_string().contains("its size in bytes is `11`, but was `10` when"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("its size in bytes is `11`, and was `10`"), "{error}");
 
         fs::rename(&path, path.with_file_name("train-labels-idx1-ubyte.gz")).unwrap();
         let error = fingerprint.check_files(&params).unwrap_err();

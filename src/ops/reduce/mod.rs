@@ -1,5 +1,5 @@
-//! Learning from what the tasks recorded: [`lost_claims`], the view, the predictor ([`refit`]), the
-//! [`checkpoints`] that are kept, [`tables`].
+//! Learning from what the tasks recorded: [`lost_claims`], the view, the predictor ([`mod@refit`]),
+//! the [`checkpoints`] that are kept, [`tables`].
 
 pub(crate) mod checkpoints;
 pub mod lost_claims;

@@ -6,7 +6,7 @@
 //!   ([`record::LeftResults`])
 //! * `learn`: the Q-values of draws, and what a task learns of a result
 //! * `resume`: an attempt that ends without a result, and the next that resumes its claim
-//! * `event`: progress events ([`TrainEvent`](event::TrainEvent)); this file: processes by name
+//! * `event`: progress events ([`TrainEvent`]); this file: processes by name
 //!
 //! Used by `cli` (`train`); `reduce`, `rounds`, `verify` and `doctor` use parts.
 
