@@ -24,8 +24,8 @@
 //!    starts local workers instead ([`ops::run`]).
 //! 2. Each task is `train` ([`ops::train`]): it reads the newest view (a cached Q-table) and the
 //!    log ([`ops::journal`]), and under the log's lock samples an architecture and appends a claim.
-//!    It trains without the lock ([`training::Trainer`]), until the last epoch or the stopping rule,
-//!    and appends the result under it.
+//!    It trains without the lock ([`training::Trainer`]), until the last epoch or the stopping
+//!    rule, and appends the result under it.
 //! 3. `reduce` ([`ops::reduce`]) marks claims that ended without a result as lost, performs the
 //!    Q-updates of the new rows, fits the predictor when it is due, publishes the next view, writes
 //!    the tables, and submits the next round.

@@ -61,7 +61,8 @@ pub fn read_linked(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     whole(open(path, File::options().read(true), OFlags::empty())?, most)
 }
 
-/// Reads what a person names: a file, also behind links, or `/dev/stdin`, `<(command)` and the like.
+/// Reads what a person names: a file, also behind links, or `/dev/stdin`, `<(command)` and the
+/// like.
 pub fn read_input(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let file = open_at_once(path, File::options().read(true), OFlags::empty())?;
     let metadata = file.metadata()?;

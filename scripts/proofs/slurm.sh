@@ -66,7 +66,7 @@ slurm_by_hand() {
 
 # A chain is ended at any moment, and goes on afterwards.
 slurm_cancel() {
-  search cancel 24 12 0.4 "array_size: 6"
+  search cancel 60 12 0.4 "array_size: 6"
   local times=0 before rows
   for _ in 1 2 3 4 5 6; do
     metaqnn submit -q "$dir" >/dev/null

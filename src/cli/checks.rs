@@ -83,7 +83,7 @@ pub struct DoctorArgs {
     #[arg(value_parser = clap::value_parser!(u32).range(2..=4096))]
     peers: Option<u32>,
     /// Which party to join (how the program starts a second one of itself)
-    #[arg(long, hide = true, default_value = "by-hand")]
+    #[arg(long, hide = true, default_value = doctor::BY_HAND)]
     party: String,
     /// One JSON object a line
     #[arg(long)]

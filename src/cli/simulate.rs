@@ -77,7 +77,8 @@ pub struct SimulateArgs {
     burn_in: usize,
     /// Random orders of the networks, at most 100000
     #[arg(long, value_name = "N", default_value_t = 100)]
-    #[arg(help_heading = "Walk", value_parser = RangedU64ValueParser::<usize>::new().range(1..=100_000))]
+    #[arg(help_heading = "Walk",
+        value_parser = RangedU64ValueParser::<usize>::new().range(1..=100_000))]
     orders: usize,
     /// One order: that of the file
     #[arg(long, conflicts_with = "orders", help_heading = "Walk")]
@@ -270,18 +271,17 @@ impl SimulateArgs {
         let bar = bar.inspect(|bar| bar.enable_steady_tick(Duration::from_secs(1)));
         let bar = bar.unwrap_or_else(ProgressBar::hidden);
         let on_order = || bar.inc(1);
-        let (objects, table) = if self.scheduler == HyperbandKind::None {
+        let (objects, table, trace) = if self.scheduler == HyperbandKind::None {
             let simulation = simulate(curves, params, &mut rng(), &on_order);
-            if let Some(file) = &self.trace {
-                write_trace(file, curves, &simulation.trace)?;
-            }
-            (objects(&simulation.summaries)?, stopping_table(&simulation.summaries))
+            let (objects, table) =
+                (objects(&simulation.summaries)?, stopping_table(&simulation.summaries));
+            (objects, table, simulation.trace)
         } else {
             let is_plain = self.scheduler == HyperbandKind::Hyperband;
             let default = if is_plain { Vec::new() } else { vec![1.0 / self.eta as f64] };
             let scheduler = (self.eta, self.kappa.as_ref().unwrap_or(&default).as_slice());
             let summaries = simulate_hyperband(curves, params, scheduler, &mut rng(), &on_order)?;
-            (objects(&summaries)?, hyperband_table(&summaries))
+            (objects(&summaries)?, hyperband_table(&summaries), Vec::new())
         };
         bar.finish_and_clear();
         let file = (self.inputs.len() > 1).then(|| input.path.display().to_string());
@@ -294,6 +294,9 @@ impl SimulateArgs {
             for object in objects {
                 printer.result(&format!("{{{file}{}", &object[1..]))?;
             }
+        }
+        if let Some(file) = &self.trace {
+            write_trace(file, curves, &trace)?;
         }
         if let Some(file) = &self.scores {
             write_scores(file, &score_beside_last_seen(curves, params, rng)?)?;

@@ -39,7 +39,8 @@ pub(super) fn parse(text: &str, settings: &[Setting]) -> Result<ExperimentConfig
         Value::Null => Value::Mapping(Mapping::new()),
         document => document,
     };
-    if !document.is_mapping() {
+    // A tag before the sections is refused, too.
+    if !matches!(document, Value::Mapping(_)) {
         let problem = "a configuration is a mapping of sections such as `experiment` and `data` \
                        (see `metaqnn config --defaults`)";
         return Err(ConfigError::Unusable(problem.into()));
@@ -80,7 +81,7 @@ fn drop_empty(document: &mut Value) {
 
 /// Every value that is no section, by its path, as text for people.
 pub fn leaves(config: &ExperimentConfig) -> BTreeMap<String, String> {
-    let value = serde_yaml::to_value(config).expect("a configuration has only plain values");
+    let value = serde_yaml::to_value(config).expect("paths are UTF-8: `ops::init::load` checks it");
     let keys = value.as_mapping().into_iter().flat_map(|all| entries(all, ""));
     let leaves = keys.filter(|(_, value)| !value.is_mapping());
     leaves.map(|(path, value)| (path, serde_json::to_string(value).unwrap_or_default())).collect()

@@ -136,30 +136,30 @@ impl ValidConfig {
         let step = images.map_or(0.0, |images| 1.0 / f64::from(images));
         // Floats: 0.15 - 0.1 is a little less than 1/20.
         let is_at_most = |a: f64, b: f64| a <= b + 1e-12;
-        let problem = if threshold == 0.0 {
-            return None; // no test is asked for
-        } else if threshold >= 1.0 {
-            ": no network passes the first-epoch test (lower it)".to_owned()
+        let it_is = format!("`training.first_epoch_threshold` is {threshold}");
+        if threshold == 0.0 {
+            None // no test is asked for
         } else if is_at_most(1.0 - step, threshold) {
-            ": only a network without an error passes the first-epoch test (lower it)".to_owned()
+            let who =
+                if threshold >= 1.0 { "no network" } else { "only a network without an error" };
+            Some(format!("{it_is}: {who} passes the first-epoch test, others fail (lower it)"))
         } else if threshold < chance {
-            format!(
-                ", less than the {chance:.4} of a guess: every network passes the first-epoch test \
-                 (raise it, or set it to 0 for no test)"
-            )
+            Some(format!(
+                "{it_is}, less than the {chance:.4} of a guess: every network passes the \
+                 first-epoch test (raise it, or set it to 0 for no test)"
+            ))
         } else if let Some(images) = images
             && threshold > chance
             && is_at_most(threshold - chance, step)
         {
-            format!(
-                ", and one of {images} images for validation is {step:.4} of accuracy, no less than what \
-                 lies between a guess ({chance:.4}) and the threshold, so that luck decides the \
-                 first-epoch test (raise `data.validation.images`)"
-            )
+            Some(format!(
+                "`data.validation.images` is {images}: one image is {step:.4} of accuracy, no \
+                 less than what lies between a guess ({chance:.4}) and the first-epoch threshold \
+                 ({threshold:.4}), so that luck decides the test (raise it)"
+            ))
         } else {
-            return None;
-        };
-        Some(format!("`training.first_epoch_threshold` is {threshold}{problem}"))
+            None
+        }
     }
 
     fn of_decay(&self) -> Option<String> {
@@ -284,11 +284,8 @@ mod tests {
         assert!(at("0.05").contains("less than the 0.1000 of a guess"), "{}", at("0.05"));
         assert_eq!([at("0.1"), at("0.3"), at("0.9997")], ["", "", ""]);
         let of = |images: &str| warnings(&[&format!("data.validation.images={images}")]).join("");
-        assert!(
-            of("20").contains("one of 20 images for validation is 0.0500 of accuracy"),
-            "{}",
-            of("20")
-        );
+        let says = "`data.validation.images` is 20: one image is 0.0500 of accuracy";
+        assert!(of("20").starts_with(says), "{}", of("20"));
         assert_eq!(of("21"), "");
         // How many images a trainer with data of its own validates on is unknown.
         assert_eq!(

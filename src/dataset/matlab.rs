@@ -132,7 +132,10 @@ impl Variable<'_> {
     }
 
     fn read_values(&mut self) -> Result<(u32, Vec<u8>), String> {
-        let values = read_element(&mut self.reader, "values", u32::MAX)?;
+        // Numbers of 8 bytes are the largest: no more is unpacked than the dimensions promise.
+        let mut dimensions = self.dimensions.iter();
+        let most = dimensions.try_fold(8_u32, |all, &n| all.checked_mul(n)).unwrap_or(u32::MAX);
+        let values = read_element(&mut self.reader, "values for all dimensions", most)?;
         expect_end(&mut self.reader).map(|()| values)
     }
 
@@ -160,7 +163,10 @@ fn read_element(
     let (first, second) = (u32_at(&tag, 0), u32_at(&tag, 4));
     let packed = first >> 16;
     let bytes = if packed == 0 { second } else { packed };
-    if bytes > max_bytes || packed > 4 {
+    if packed > 4 {
+        return Err(wrong_size("up to 4 bytes", packed));
+    }
+    if bytes > max_bytes {
         return Err(wrong_size(expected, bytes));
     }
     if packed > 0 {

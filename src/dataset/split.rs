@@ -72,7 +72,11 @@ fn stratified(
         )))
     };
     if let Some(class) = counts.iter().position(|&count| count == 1) {
-        return lacking(class, "in one of the parts", "add images, or leave the class out");
+        return lacking(
+            class,
+            "in one of the parts",
+            "a class needs at least 2: add images, or leave it out",
+        );
     }
     let for_validation = shares(&counts, validation);
     if let Some(class) = for_validation.iter().position(|&count| count == 0) {

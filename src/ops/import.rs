@@ -46,29 +46,31 @@ pub fn import(experiment: &Experiment, source: &Path) -> anyhow::Result<Imported
     }
     let bytes = read_input(&database)?;
     let usable = read_replay_database(bytes, &experiment.config().space, &database)?;
+    let q_values = q_values.map(|path| read_q_table(experiment, &path)).transpose()?;
     let task = Task::current()?;
     let root = experiment.dir().root().display();
-    let (q_values, distinct_architectures) =
-        Journal::open(experiment)?.transaction(|transaction| {
-            match transaction.rows().len() {
-                0 => {}
-                rows => bail!(Refusal::Usage(format!(
-                    "`{root}` has {rows} events already (import into a fresh experiment: `metaqnn \
+    let distinct_architectures = Journal::open(experiment)?.transaction(|transaction| {
+        match transaction.rows().len() {
+            0 => {}
+            rows => bail!(Refusal::Usage(format!(
+                "`{root}` has {rows} events already (import into a fresh experiment: `metaqnn \
                      init CONFIG NEW_DIR`)"
-                ))),
-            }
-            let q_values = q_values.map(|path| keep_q_values(experiment, &path)).transpose()?;
-            for row in &usable.rows {
-                transaction.push(imported_row(transaction.state(), row, &task))?;
-            }
-            Ok((q_values, transaction.state().known.len()))
-        })?;
+            ))),
+        }
+        if let Some((bytes, _)) = &q_values {
+            keep_q_values(experiment, bytes)?;
+        }
+        for row in &usable.rows {
+            transaction.push(imported_row(transaction.state(), row, &task))?;
+        }
+        Ok(transaction.state().known.len())
+    })?;
     Ok(Imported {
         rows: usable.rows.len() + usable.set_aside.len(),
         imported_rows: usable.rows.len(),
         distinct_architectures,
         set_aside_rows: usable.set_aside,
-        q_values,
+        q_values: q_values.map(|(_, rows)| rows),
     })
 }
 
@@ -95,17 +97,22 @@ fn read_input(path: &Path) -> Result<Vec<u8>, StorageError> {
     regular_file::read_input(path, LARGE).map_err(StorageError::io("read", path))
 }
 
-/// Keeps the published Q-table for reports; returns its size.
-fn keep_q_values(experiment: &Experiment, path: &Path) -> anyhow::Result<usize> {
+/// Returns the file of a published Q-table, once it is known to be one, and its number of rows.
+fn read_q_table(experiment: &Experiment, path: &Path) -> anyhow::Result<(Vec<u8>, usize)> {
     let bytes = read_input(path)?;
     let usable = read_q_values(bytes.clone(), &experiment.config().space, path)?;
     if let Some(reason) = usable.set_aside.first() {
         log::warn!("`{}`, {reason}", path.display());
     }
+    let rows = usable.rows.len();
+    Ok((bytes, rows))
+}
+
+/// Keeps a published Q-table for reports.
+fn keep_q_values(experiment: &Experiment, bytes: &[u8]) -> anyhow::Result<()> {
     let folder = experiment.dir().imported();
     fs::create_dir_all(&folder)
         .with_context(|| format!("failed to create `{}`", folder.display()))?;
     // An import that died here before it wrote the log may have kept another one.
-    publish::replace_file(&folder.join(Q_VALUES), &bytes)?;
-    Ok(usable.rows.len())
+    Ok(publish::replace_file(&folder.join(Q_VALUES), bytes)?)
 }

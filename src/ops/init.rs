@@ -25,6 +25,12 @@ pub fn load(path: &Path, settings: &[Setting]) -> anyhow::Result<ValidConfig> {
         let path = folder.join(&data);
         // Resolved when it exists, so that two spellings of one folder are one configuration.
         *data = path.canonicalize().unwrap_or(path);
+        if data.to_str().is_none() {
+            bail!(Refusal::Usage(format!(
+                "`{}` cannot be written to `experiment.yaml`: it is not UTF-8 (rename the folder)",
+                data.display()
+            )));
+        }
     }
     config.training.command = freeze_command(&config.training.command, &folder);
     let config = config.check().with_context(|| format!("`{}`", path.display()))?;

@@ -165,8 +165,12 @@ impl Search<'_> {
         if let (Some(code @ 2..=4), Some(reason)) = (status.code(), reason)
             && (!self.has_claimed || self.deaths >= MOST_DEATHS)
         {
-            let refusals = [Refusal::Usage, Refusal::Damage, Refusal::Environment];
-            bail!(refusals[code as usize - 2](reason.to_owned()));
+            let refusal = match code {
+                2 => Refusal::Usage,
+                3 => Refusal::Damage,
+                _ => Refusal::Environment,
+            };
+            bail!(refusal(reason.to_owned()));
         }
         if self.deaths >= MOST_DEATHS {
             let stderr = self.stderr.join("\n");

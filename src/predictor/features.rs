@@ -104,24 +104,22 @@ impl Example {
     pub(crate) fn check_alike(examples: &[Self], least: usize) -> Result<()> {
         let size = |example: &Self| (example.curve.epochs(), example.features.values().len());
         let differs = |(_, other): &(usize, &Self)| size(other) != size(&examples[0]);
-        let problem = if examples.len() < least {
-            format!("{} full learning curves (at least {least} needed)", examples.len())
-        } else if let Some((index, other)) = (1..).zip(examples).find(differs) {
-            let ((epochs, features), (has_epochs, has_features)) =
-                (size(&examples[0]), size(other));
-            match has_epochs == epochs {
-                false => format!(
-                    "learning curve {index} has {has_epochs} epochs where the first has {epochs} \
-                     (all must be trained alike)"
-                ),
-                true => format!(
-                    "network {index} has {has_features} features where the first has {features}"
-                ),
-            }
+        if examples.len() < least {
+            return Err(PredictorError::Unusable(format!(
+                "{} full learning curves (at least {least} needed)",
+                examples.len()
+            )));
+        }
+        let Some((index, other)) = (1..).zip(examples).find(differs) else { return Ok(()) };
+        let ((epochs, features), (has_epochs, has_features)) = (size(&examples[0]), size(other));
+        Err(PredictorError::Unusable(if has_epochs != epochs {
+            format!(
+                "learning curve {index} has {has_epochs} epochs where the first has {epochs} (all \
+                 must be trained alike)"
+            )
         } else {
-            return Ok(());
-        };
-        Err(PredictorError::Unusable(problem))
+            format!("network {index} has {has_features} features where the first has {features}")
+        }))
     }
 }
 

@@ -14,11 +14,15 @@ use super::scaling::Scaling;
 #[derive(clap::ValueEnum, strum::Display, strum::VariantArray)]
 #[strum(serialize_all = "kebab-case")]
 pub enum Regressor {
+    /// nu-SVR with a radial basis function: the paper's default
     NuSvrRbf,
+    /// nu-SVR with a linear kernel
     NuSvrLinear,
+    /// Ordinary least squares
     Ols,
+    /// The mean of 100 trees
     RandomForest,
-    /// The last value observed: the simplest baseline.
+    /// The last value observed: the simplest baseline
     LastSeen,
 }
 

@@ -38,7 +38,7 @@ impl Learner {
         rows: impl IntoIterator<Item = (Architecture, Accuracy)>,
     ) -> Result<Self, QLearningError> {
         let learned = q_table.len();
-        let (experiences, memory) = Default::default();
+        let (experiences, memory) = (IndexMap::new(), Vec::new());
         let mut learner = Self { params, q_table, experiences, memory };
         for (architecture, reward) in rows {
             learner.remember(&architecture, reward);

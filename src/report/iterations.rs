@@ -2,7 +2,6 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
-use std::mem;
 
 use derive_more::Deref;
 use indexmap::IndexMap;
@@ -29,8 +28,11 @@ pub fn by_iteration(rows: &[Row]) -> Vec<Row> {
     let mut iterations: BTreeMap<Iteration, Row> = BTreeMap::new();
     for row in rows.iter().filter(|row| STATUSES.iter().any(|(event, _)| *event == row.event)) {
         let Some(iteration) = row.iteration else { continue };
-        let newest = iterations.entry(iteration).or_default();
-        *newest = merged(mem::take(newest), row.clone());
+        let row = match iterations.remove(&iteration) {
+            Some(before) => merged(before, row.clone()),
+            None => row.clone(),
+        };
+        iterations.insert(iteration, row);
     }
     iterations.into_values().collect()
 }

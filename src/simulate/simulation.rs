@@ -31,8 +31,9 @@ pub struct SimulationParams {
 /// On whose burn-in hyperparameters are searched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum SearchScope {
-    /// The first order's.
+    /// On the first order's, for all orders
     Once,
+    /// On each order's own
     PerOrder,
 }
 

@@ -67,7 +67,7 @@ pub struct RoundArray {
     pub array_jobs: Vec<String>,
     /// Unique to the round: held arrays that no file names are found by it.
     pub job_name: String,
-    /// Before an array of the rendering was named: none of them will run.
+    /// Withdrawn before an array of the rendering was named: none of them will run.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub withdrawn: bool,
 }

@@ -95,8 +95,8 @@ impl Batches {
     }
 }
 
-/// The data set of the last request with what it depends on: its section, the experiment's seed, the
-/// device.
+/// The data set of the last request with what it depends on: its section, the experiment's seed,
+/// the device.
 #[derive(Debug, Default)]
 pub struct DataCache(Option<((DataParams, u64, Device), Batches)>);
 

@@ -100,8 +100,8 @@ pub fn restore(
     Ok(Some(saved.progress))
 }
 
-/// Of what a training is. (A requeued task may have other threads; the last bits of the weights then
-/// differ.)
+/// Of what a training is. (A requeued task may have other threads; the last bits of the weights
+/// then differ.)
 fn digest(request: &Request) -> String {
     let mut request = Request { attempt: 0, threads: 0, resume: false, ..request.clone() };
     (request.checkpoint, request.seconds_left) = (None, None);

@@ -13,9 +13,9 @@ use super::optimizer::Adam;
 use super::parameters::Accumulation;
 
 /// `floor(N / batch_size)` steps over the images in a random order; those left over sit out this
-/// epoch. (With fewer images than a batch there is one step, with all.) All is drawn from libtorch's
-/// generator, which the caller seeds. `micro_batch` shrinks when memory is short, and stays so for
-/// the epochs to come. Loss and accuracy are those while training, dropout included.
+/// epoch. (With fewer images than a batch there is one step, with all.) All is drawn from
+/// libtorch's generator, which the caller seeds. `micro_batch` shrinks when memory is short, and
+/// stays so for the epochs to come. Loss and accuracy are those while training, dropout included.
 pub fn train_epoch(
     network: &mut Network,
     optimizer: &mut Adam,

@@ -52,8 +52,8 @@ const OUT_OF_MEMORY: [&str; 6] = [
     "out of memory", "can't allocate memory", "not enough memory", "bad_alloc", "ALLOC_FAILED",
     "ALLOCATION_FAILED",
 ];
-/// All that oneDNN says when it finds no room for the code it generates. (Of an unknown kind of layer
-/// it says more.)
+/// All that oneDNN says when it finds no room for the code it generates. (Of an unknown kind of
+/// layer it says more.)
 const NO_ROOM_FOR_CODE: &str = "could not create a primitive";
 const LONGEST_MESSAGE: usize = 200;
 

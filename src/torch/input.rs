@@ -61,8 +61,8 @@ impl Inbox {
         }
     }
 
-    /// Breaks, without waiting, when the running training is to be cut short. The end of stdin is no
-    /// reason: `metaqnn-torch < request.json` trains to the end.
+    /// Breaks, without waiting, when the running training is to be cut short. The end of stdin is
+    /// no reason: `metaqnn-torch < request.json` trains to the end.
     pub fn interruption(&mut self) -> ControlFlow<Answer> {
         while let Ok(event) = self.events.try_recv() {
             match event {

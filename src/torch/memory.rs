@@ -6,9 +6,9 @@ use metaqnn::regular_file::{self, SMALL};
 
 use super::error::TorchError;
 
-/// Makes the allocator of libc keep what is freed: a training step allocates and frees the same maps
-/// of some ten megabytes again and again. To fetch them page by page took 12 % of the time of a step
-/// (137 against 122 ms, one thread, batch 128, 64 and 128 filters on 28x28 pixels).
+/// Makes the allocator of libc keep what is freed: a training step allocates and frees the same
+/// maps of some ten megabytes again and again. To fetch them page by page took 12 % of the time of
+/// a step (137 against 122 ms, one thread, batch 128, 64 and 128 filters on 28x28 pixels).
 pub fn keep_freed_memory() {
     // No block of its own from the system, and no giving back from the end of the heap.
     for (parameter, value) in [(libc::M_MMAP_MAX, 0), (libc::M_TRIM_THRESHOLD, -1)] {

@@ -11,7 +11,6 @@ use std::str;
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use signal_hook::consts::{SIGTERM, SIGUSR1};
 
 use super::child::{ChildCommand, ChildProcess, Output};
@@ -329,7 +328,7 @@ impl<'a> Dialogue<'a> {
 /// The fields by which the kinds of message differ.
 #[derive(Deserialize)]
 struct Kind {
-    epoch: Option<IgnoredAny>,
+    epoch: Option<serde_json::Value>,
     done: Option<bool>,
     device: Option<String>,
     failed: Option<String>,
@@ -388,7 +387,7 @@ fn diverged_epoch(line: &str) -> Option<u32> {
     // `[]` is a value outside of strings, and harmless within, also after a backslash. So what is
     // JSON by that, and was not before, has such a number.
     let json = line.replace("-Infinity", "[]").replace("Infinity", "[]").replace("NaN", "[]");
-    if serde_json::from_str::<IgnoredAny>(line).is_ok() {
+    if serde_json::from_str::<serde_json::Value>(line).is_ok() {
         return None;
     }
     serde_json::from_str(&json).ok().map(|Diverged { epoch }| epoch)

@@ -28,8 +28,9 @@ const DIVERGE: f64 = 0.02;
 /// Share of starts that learn nothing in their first epoch.
 const FALSE_START: f64 = 0.05;
 
-/// The same curves for the same request. A network
-/// and a pace p, uniform in [0.2, 0.4]. After epoch e of start s its validation accuracy is
+/// The same curves for the same request. A network has a plateau `chance + (0.95 - chance) m + N(0,
+/// 0.01)`, m the merit of its design, and a pace p, uniform in [0.2, 0.4]. After epoch e of start s
+/// its validation accuracy is
 ///
 /// ```text
 /// plateau - (plateau - chance) (1 - p 0.9^(s-1))^e 0.5^d + N(0, 0.015 / 2^d)
@@ -149,7 +150,7 @@ fn normal(random: &mut impl Rng) -> f64 {
 }
 
 /// Returns the share of the way from chance to the ceiling that a training can get, in (0, 1).
-/// It is the logistic function
+/// It is the logistic function of a sum over the layers that follows the authors' reading of their
 /// results: convolutions and pooling early, large kernels deep, fully connected layers late, depth
 /// helps, and a global average pooling mostly fails (paper, first version, appendix, figures A3
 /// and A4). The numbers of filters and neurons do not matter. `depth` counts from 1.

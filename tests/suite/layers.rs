@@ -25,11 +25,11 @@ const MODULES: &[(&str, usize, &[&str])] = &[
     ("predictor", 1_530, &["space", "outcome", "maths", "invalid"]),
     (
         "storage",
-        4_680,
+        4_700,
         &["space", "outcome", "seed", "q_learning", "predictor", "regular_file", "yaml_bounds"],
     ),
     ("exchange", 300, &["space", "outcome", "q_learning", "storage"]),
-    ("dataset", 1_085, &["seed", "maths", "regular_file", "invalid"]),
+    ("dataset", 1_095, &["seed", "maths", "regular_file", "invalid"]),
     ("training", 1_715, &["space", "outcome", "seed", "maths", "regular_file", "invalid"]),
     ("slurm", 1_370, &["invalid"]),
     (
@@ -40,7 +40,7 @@ const MODULES: &[(&str, usize, &[&str])] = &[
             "regular_file", "yaml_bounds", "invalid",
         ],
     ),
-    ("report", 1_650, &["space", "outcome", "q_learning", "predictor", "storage"]),
+    ("report", 1_655, &["space", "outcome", "q_learning", "predictor", "storage"]),
     (
         "ops",
         6_790,

@@ -10,8 +10,8 @@ use crate::training::{Interrupt, Recipe, TrainerKind, TrainingError, start_train
 const TRAINER: &str = "trainer";
 const IMAGES: &str = "images";
 
-/// Without an experiment `metaqnn-torch` is to find its libraries and a device; with one, its trainer
-/// answers a request of no epoch, for which it loads the images, too.
+/// Without an experiment `metaqnn-torch` is to find its libraries and a device; with one, its
+/// trainer answers a request of no epoch, for which it loads the images, too.
 pub(crate) fn examine(experiment: Option<&Experiment>) -> Vec<Check> {
     let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get) as u32;
     let request = match experiment {

@@ -33,7 +33,7 @@ use crate::storage::{StorageError, Trust};
 use crate::training::{ChildCommand, ChildProcess};
 
 pub use check::{Check, Health};
-pub use rendezvous::Party;
+pub use rendezvous::{BY_HAND, Party};
 
 /// Returns all checks in the first process, none in the others; what does not work is a failed
 /// [`Check`]. Without a `party` it is the step of a job, or this process and one that it starts.
@@ -67,7 +67,8 @@ pub fn doctor(dir: Option<&Path>, party: Option<Party>, trust: Trust) -> Result<
         }
     };
     // It ends with this value.
-    let _second = is_alone.then(|| start_second(&dir, &party.name)).transpose()?;
+    let second = is_alone.then(|| start_second(&dir, &party.name)).transpose();
+    let _second = second.inspect_err(|_| all.end())?;
     let mut checks = Vec::new();
     let together = several_processes::examine(&all, &mut checks);
     if !all.is_first() {

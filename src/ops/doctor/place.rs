@@ -68,8 +68,13 @@ fn mount_check(mount: &MountPoint) -> Check {
     let has = |option: &str| mount.options.iter().any(|other| other == option);
     if has("ro") {
         Check::failure("mount", seen, "it is mounted for reading only: choose another")
-    } else if let Err(error) = mount.check_locks(&mount.point) {
-        Check::error("mount", error, "")
+    } else if let Some(why) = mount.node_local() {
+        let remedy = format!(
+            "it {why}, which keeps locks to one machine: put experiments on another file system, \
+             such as NFS 4 without `nolock`, Lustre mounted with `flock`, GPFS; or search on one \
+             machine with `--single-node`"
+        );
+        Check::failure("mount", seen, &remedy)
     } else if kind == "lustre" && !has("flock") {
         Check::failure("mount", seen, "Lustre has no locks unless mounted with `flock`")
     } else if kind.starts_with("nfs") && has("soft") {

@@ -25,12 +25,15 @@ pub struct Party {
     pub rank: Option<u32>,
 }
 
+/// The name of a party of processes that a person starts.
+pub const BY_HAND: &str = "by-hand";
+
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// For the checks of the others: a trainer that loads its images included.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(300);
 /// Between two looks at the folder.
 const PAUSE: Duration = Duration::from_millis(10);
-/// Since the last message of an abandoned rendezvous.
+/// Since the last message of an abandoned rendezvous by hand.
 const ABANDONED: Duration = Duration::from_secs(600);
 
 #[derive(Debug)]
@@ -48,9 +51,12 @@ pub(crate) const HERE: &str = "here";
 impl Rendezvous {
     pub fn join(dir: &Path, party: &Party, host: &str) -> Result<Self> {
         let folder = dir.join(format!("doctor.{}", party.name));
-        // One whose first process was killed is in the way of the next.
+        // One by hand whose first process was killed is in the way of the next.
         let changed = fs::metadata(&folder).and_then(|folder| folder.modified());
-        if changed.is_ok_and(|changed| changed.elapsed().is_ok_and(|age| age > ABANDONED)) {
+        let is_by_hand = party.name == BY_HAND;
+        if is_by_hand
+            && changed.is_ok_and(|changed| changed.elapsed().is_ok_and(|age| age > ABANDONED))
+        {
             publish::remove_folder(&folder)?;
         }
         fs::create_dir_all(&folder)

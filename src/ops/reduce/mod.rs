@@ -107,6 +107,10 @@ pub fn rebuild(experiment: &Experiment) -> Result<u64> {
             path.display()
         )));
     }
+    if !view.folder.exists() {
+        let folder = view.folder.display();
+        bail!(Refusal::TryAgain(format!("`{folder}` was removed by a reduce (compare again)")));
+    }
     Ok(view.rows())
 }
 

@@ -4,7 +4,7 @@
 //! | file | holds |
 //! | --- | --- |
 //! | `submit.rs` | `submit`: the next round; `cancel`; `end_round`: reduce, then the next round |
-//! | `round.rs` | [`round::Round`]: submitted exactly once, whatever crashes; its [`round::Queue`] |
+//! | `round.rs` | [`round::Round`]: submitted once, whatever crashes; its [`round::Queue`] |
 //! | `step.rs` | the next step of a submitter: pure, checked over all interleavings |
 //! | `chain.rs` | the jobs of a round, their dependencies and refusals; when the chain ends |
 //! | `plan.rs` | how many tasks a round has, and its batch scripts |

@@ -93,8 +93,8 @@ pub(crate) fn job_prefix(experiment: &Experiment) -> String {
 ///
 /// `auto` is 500 tasks while epsilon is 1, when the Q-table is not read, then ten times
 /// `max_parallel`, at most half of the epsilon's architectures: rounds as small as the number of
-/// GPUs leave most of them idle at the barrier, and rounds up to 100 cost no learning. While early stopping has no predictor, which
-/// only a reduce can fit, it is no more than `burn_in`.
+/// GPUs leave most of them idle at the barrier, and rounds up to 100 cost no learning. While early
+/// stopping has no predictor, which only a reduce can fit, it is no more than `burn_in`.
 fn next_round(
     schedule: &EpsilonSchedule,
     counts: &[StageCounts],

@@ -156,12 +156,14 @@ fn variables_of_this_process(experiment: &Experiment) -> anyhow::Result<BTreeMap
         ("SBATCH_PARTITION", "partition", &slurm.partition),
         ("SBATCH_QOS", "qos", &slurm.qos),
     ];
-    let overridden = configured.into_iter().filter_map(|(name, key, configured)| {
-        let (value, configured) = (used.get(name)?, configured.as_ref()?);
-        let is_other = value != configured;
-        is_other.then(|| format!("{name}={value} (`slurm.{key}` is `{configured}`)"))
-    });
-    let unused = overridden.chain(unused_variables(&all)).join(", ");
+    for (name, key, configured) in configured {
+        if let (Some(value), Some(configured)) = (used.get(name), configured)
+            && value != configured
+        {
+            log::warn!("`{name}={value}` is not used: `slurm.{key}` is `{configured}`");
+        }
+    }
+    let unused = unused_variables(&all).into_iter().join(", ");
     if !unused.is_empty() {
         log::warn!(
             "not used: {unused} (write such options into the section `slurm` of the \

@@ -1,5 +1,5 @@
 //! The result of a training: its row, appended however long the log cannot be written, and what is
-//! left of it beside its curve meanwhile. A loss is appended once the disk has room.
+//! left of it beside its curve meanwhile.
 //!
 //! A result is left when its process ended between publishing it and appending it to the log, or is
 //! still trying. Each place that records claims as lost appends left results first; a process that

@@ -16,6 +16,7 @@ mod results;
 pub(crate) mod views;
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf, absolute};
 
 use anyhow::{Context, ensure};
@@ -74,7 +75,10 @@ pub fn repair(path: &Path) -> anyhow::Result<AuditReport> {
     };
     repair::mend(experiment, &before.differing)?;
     let mut after = subject.audit()?;
-    let is_gone = |one: &Finding| one.repair != Repair::None && !after.findings.contains(one);
+    let is_same = |a: &Finding, b: &Finding| (&a.path, &a.problem) == (&b.path, &b.problem);
+    let is_gone = |one: &Finding| {
+        one.repair != Repair::None && !after.findings.iter().any(|other| is_same(one, other))
+    };
     let gone = before.findings.into_iter().filter(is_gone);
     let repaired: Vec<_> = gone.map(|finding| Finding { repaired: true, ..finding }).collect();
     after.findings.splice(..0, repaired);
@@ -138,7 +142,11 @@ impl Subject {
         let files = AttemptFiles::list(&self.dir)?;
         let listed = self.dir.list_views()?;
         let raw = match RawLog::read(&self.dir) {
-            Err(error) if error.is_gone() || error.is_damage() => {
+            Err(StorageError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
+                findings.push(Finding::damage(LOG, "missing".to_owned()));
+                return Ok(());
+            }
+            Err(error) if error.is_damage() => {
                 findings.push(Finding::damage(LOG, one_line(error)));
                 return Ok(());
             }

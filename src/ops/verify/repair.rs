@@ -51,7 +51,7 @@ pub(crate) fn mend(experiment: &Experiment, differing: &[PathBuf]) -> anyhow::Re
             guard.blank(&raw.lines[blank.index], &examined.rows[blank.index])?;
         }
         examined = Examined::of(&guard.read_raw()?, Some(experiment), prefix);
-        if examined.lacks_second_row() {
+        if examined.knowledge.events.contains_key(&Event::Void) {
             guard.append(&[repaired])?;
         }
     }

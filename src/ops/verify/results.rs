@@ -75,7 +75,8 @@ pub(crate) fn has_curve(row: &Row) -> bool {
 
 /// How a result row differs from the one that its curve gives.
 pub(crate) fn wrong_curve(row: &Row, curve: &Curve, rule: StoppingRule) -> Option<String> {
-    let mut own = with_curve(row.clone(), curve.summary());
+    let Some(summary) = curve.summary() else { return Some("it has no epoch".to_owned()) };
+    let mut own = with_curve(row.clone(), Some(summary));
     if row.threshold.is_some() {
         // The last verdict of a stopped network, the first one of an audited network.
         let mut verdicts = curve.last_start().iter().filter(|at| at.is_stop(rule));
@@ -134,7 +135,7 @@ mod tests {
         assert!(wrong(&[0.1, 0.5]).unwrap().contains("`epochs` is 3, and 2"));
         assert!(wrong(&[0.1, 0.75, 0.25]).unwrap().contains("accuracy` is 0.5, and 0.75"));
         assert!(wrong(&[0.5, 0.5, 0.25]).unwrap().contains("`best_epoch` is 2, and 1"));
-        assert!(wrong(&[]).unwrap().contains("`epochs` is 3, and 0"));
+        assert_eq!(wrong(&[]).unwrap(), "it has no epoch");
     }
 
     /// A curve of three epochs whose best lies so many deviations above the prediction.

@@ -30,6 +30,9 @@ fn read_all<T>(
         match read(*number, folder) {
             Ok(cache) => newest = Some(cache),
             Err(error) if is_removed(&error, folder) => {}
+            Err(StorageError::Damaged { path, problem }) if path == *folder => {
+                found.push(wrong(folder, problem));
+            }
             Err(error) => found.push(wrong(folder, one_line(error))),
         }
     }
@@ -48,7 +51,7 @@ pub(crate) fn read_views(
         let view = View::read(folder, rows, &params.sha256)?;
         if !raw.holds(&view.position) {
             let problem = format!(
-                "was made from other rows than the log has now (lines {} to {} were changed, or \
+                "it was made from other rows than the log has now (lines {} to {} were changed, or \
                  are gone)",
                 prefix + 2,
                 rows + 1

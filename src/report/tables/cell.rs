@@ -96,7 +96,7 @@ fn without_absolute_paths(text: &str) -> String {
             text[at + 1..].starts_with(is_of_a_name) && !text[..at].ends_with(is_of_a_name)
         };
         let Some((at, _)) = text.match_indices('/').find(begins) else { return part.to_owned() };
-        let name = text.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+        let name = text[at..].trim_end_matches('/').rsplit('/').next().unwrap_or_default();
         format!("{}.../{name}{}", &text[..at], &part[text.len()..])
     };
     text.split_inclusive(ends).map(shortened).collect()

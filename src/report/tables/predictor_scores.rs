@@ -12,39 +12,41 @@ use crate::storage::Event;
 /// search of networks that were then trained to the end: their absolute errors, also over sigma.
 #[derive(Default)]
 pub(super) struct ScoresRow {
+    observed_epochs: u32,
     fitted: Option<(f64, Scores)>,
     errors: Vec<f64>,
     errors_over_sigma: Vec<f64>,
 }
 
 pub(super) fn add(set: &mut TableSet, search: &SearchData) {
-    let columns = columns! { (u32, ScoresRow):
-        observed_epochs: POSITIVE, "Epochs from which the last one is predicted", |row| row.0;
+    let columns = columns! { ScoresRow:
+        observed_epochs: POSITIVE, "Epochs from which the last one is predicted",
+            |row| row.observed_epochs;
         full_curves: COUNT, "Networks trained to the end when the newest predictor was fitted",
-            |row| row.1.fitted.and(search.early_stopping.predictor_curves);
+            |row| row.fitted.and(search.early_stopping.predictor_curves);
         networks: COUNT, "Networks among them that it was fitted to",
-            |row| row.1.fitted.map(|_| search.predictor_networks);
+            |row| row.fitted.map(|_| search.predictor_networks);
         sigma: NOT_NEGATIVE, "Standard deviation of the error, by networks left out of the fit",
-            |row| Some(row.1.fitted?.0);
+            |row| Some(row.fitted?.0);
         r_squared: NUMBER, "R squared of those predictions; missing where all networks ended alike",
-            |row| row.1.fitted?.1.r_squared;
+            |row| row.fitted?.1.r_squared;
         mean_absolute_error: NOT_NEGATIVE, "Mean absolute error of those predictions",
-            |row| Some(row.1.fitted?.1.mean_absolute_error);
+            |row| Some(row.fitted?.1.mean_absolute_error);
         later_networks: COUNT,
             "Networks that were predicted in the search and then trained to the end",
-            |row| row.1.errors.len() as u64;
+            |row| row.errors.len() as u64;
         later_mean_absolute_error: NOT_NEGATIVE,
-            "Mean absolute error of the predictions made of them", |row| mean(&row.1.errors);
+            "Mean absolute error of the predictions made of them", |row| mean(&row.errors);
         later_mean_absolute_z: NOT_NEGATIVE, "Mean of the absolute error divided by sigma; near \
             0.8 when sigma is right, well above it when sigma is too small",
-            |row| mean(&row.1.errors_over_sigma);
+            |row| mean(&row.errors_over_sigma);
         trainer: TRAINER, WHO_TRAINED, |_| search.trainer;
     };
-    set.add("predictor_scores", &columns, &Vec::from_iter(rows(search)));
+    set.add("predictor_scores", &columns, &rows(search));
 }
 
 /// The paper trusts sigma; the networks that finish, though chosen by looking good, test it.
-fn rows(search: &SearchData) -> BTreeMap<u32, ScoresRow> {
+fn rows(search: &SearchData) -> Vec<ScoresRow> {
     let fitted = |&fitted| ScoresRow { fitted: Some(fitted), ..ScoresRow::default() };
     let mut rows: BTreeMap<_, _> = (1..).zip(search.predictor_scores.iter().map(fitted)).collect();
     for (attempt, curve) in &search.curves {
@@ -58,5 +60,6 @@ fn rows(search: &SearchData) -> BTreeMap<u32, ScoresRow> {
             }
         }
     }
-    rows
+    let numbered = |(observed_epochs, row)| ScoresRow { observed_epochs, ..row };
+    rows.into_iter().map(numbered).collect()
 }

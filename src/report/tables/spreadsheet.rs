@@ -1,5 +1,5 @@
-//! What a spreadsheet takes a cell of a CSV file for: a cautious model, which foresees more mistakes
-//! than any one program makes; `scripts/check-spreadsheets.sh` compares with LibreOffice.
+//! What a spreadsheet takes a cell of a CSV file for: a cautious model, which foresees more
+//! mistakes than any one program makes; `scripts/check-spreadsheets.sh` compares with LibreOffice.
 
 /// The last four are the wide forms, which East Asian versions treat alike.
 const OPENS_A_FORMULA: [char; 8] =

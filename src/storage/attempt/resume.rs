@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 use crate::regular_file::{self, SMALL};
 use crate::storage::attempt::curve::{Curve, CurveRow};
 use crate::storage::fs::publish::{self, Published};
-use crate::storage::log::event::{Attempt, Row};
+use crate::storage::log::event::{Attempt, Event, Row};
 use crate::storage::{
     dir::ExperimentDir, dir::Folder, error::Result, error::StorageError, log::text::header,
 };
@@ -190,7 +190,8 @@ impl ExperimentDir {
         }
         let line = line.strip_suffix(b"\n").unwrap_or(line);
         let row = Row::parse(line).map_err(|error| damaged(&error.to_string()))?;
-        if !row.event.is_result() || row.attempt() != Some(attempt) {
+        let is_of_training = row.event.is_result() && row.event != Event::Imported;
+        if !is_of_training || row.attempt() != Some(attempt) {
             return Err(damaged("the row is no result of this attempt"));
         }
         Ok(row)

@@ -98,9 +98,14 @@ impl ExperimentDir {
         let end = lines.iter().rposition(|&byte| byte == b'\n').map_or(0, |newline| newline + 1);
         let sha256 = checksum(&bytes[..end]);
         if lines[end..] != *format!("{CHECKSUM}{sha256}").as_bytes() {
-            let problem = "is not what `metaqnn init` wrote: its last line is not the checksum of \
-                 what is before it, so that it was edited, damaged or cut short (put it back from \
-                 a copy; what may change, `metaqnn set` changes)";
+            let how = match lines[end..].starts_with(CHECKSUM.as_bytes()) {
+                true => "its checksum is that of another text, so that it was edited or damaged",
+                false => "it does not end in its checksum, so that a part may be missing",
+            };
+            let problem = format!(
+                "is not what `metaqnn init` wrote: {how} (put it back from a copy; what may \
+                 change, `metaqnn set` changes)"
+            );
             return Err(StorageError::damaged(&path, problem));
         }
         Ok((experiment, FrozenText { text: bytes[..end].to_vec(), sha256 }))
@@ -123,9 +128,9 @@ impl ExperimentDir {
     }
 
     /// Checks that no untrusted user can make this one run a program by writing to the directory,
-    /// its configuration, its log (`set` rows hold lines of a shell), or its folders. Those above it
-    /// are not checked: who may rename the experiment can put only files of their own in its place,
-    /// which are refused, or another experiment of this user.
+    /// its configuration, its log (`set` rows hold lines of a shell), or its folders. Those above
+    /// it are not checked: who may rename the experiment can put only files of their own in its
+    /// place, which are refused, or another experiment of this user.
     pub fn check_trust(&self, trust: Trust) -> Result<()> {
         for path in self.trusted_paths() {
             // What this program makes outside of the experiment is no link.

@@ -65,7 +65,7 @@ fn another_folder_or_another_version_is_refused() {
     fs::write(experiment.configuration(), "format_version: 3\n").unwrap();
     assert!(message(experiment.root()).contains("format version 3, this program reads version 2"));
     fs::write(experiment.configuration(), "seed: 7\n").unwrap();
-    assert!(message(experiment.root()).contains("its last line is not the checksum"));
+    assert!(message(experiment.root()).contains("does not end in its checksum"));
 }
 
 #[test]

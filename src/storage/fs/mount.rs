@@ -61,7 +61,7 @@ impl MountPoint {
     }
 
     /// What keeps locks to this machine, if anything does.
-    fn node_local(&self) -> Option<String> {
+    pub fn node_local(&self) -> Option<String> {
         let kind = self.file_system.strip_prefix("fuse.").unwrap_or(&self.file_system);
         if matches!(kind, "cifs" | "smb3" | "smbfs" | "sshfs" | "9p" | "virtiofs") {
             return Some(format!("is {kind}"));
@@ -80,7 +80,7 @@ fn mount_of(mounts: &str, path: &Path) -> Option<MountPoint> {
         .max_by_key(|mount| mount.point.components().count())
 }
 
-/// What is free without privileges and quotas.
+/// What is free without privileges; quotas are not counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DiskSpace {
     pub bytes: u64,

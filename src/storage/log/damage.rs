@@ -1,5 +1,5 @@
-//! Damage of the log. The unfinished end that a crash leaves is saved in `torn/` and cut by the next
-//! writer. A file that another program saved and lines that are no rows stop all readers but
+//! Damage of the log. The unfinished end that a crash leaves is saved in `torn/` and cut by the
+//! next writer. A file that another program saved and lines that are no rows stop all readers but
 //! `verify`, which reads a [`RawLog`]; its repair saves a line and overwrites it with a `void` row
 //! of the same length, so that no byte offset moves. A row that is void in part, of a repair that
 //! was killed, is blanked again.
@@ -18,9 +18,9 @@ use crate::storage::{
     log::position::crc32_on,
 };
 
-/// Where the whole lines of `bytes` end, without lines with NULs and empty ones at the end. (After a
-/// power cut a file can be as long as it was to be, and hold NULs where the data did not arrive; an
-/// editor or an `echo` leaves a line feed.)
+/// Where the whole lines of `bytes` end, without lines with NULs and empty ones at the end. (After
+/// a power cut a file can be as long as it was to be, and hold NULs where the data did not arrive;
+/// an editor or an `echo` leaves a line feed.)
 pub(crate) fn end_of_whole_lines(bytes: &[u8]) -> Option<usize> {
     let is_newline = |byte: &u8| *byte == b'\n';
     let end = bytes.iter().rposition(is_newline)? + 1;
@@ -68,7 +68,7 @@ pub(crate) fn header_problem(begin: &[u8]) -> Option<&'static str> {
         (begin.is_empty(), "it is empty"),
         (begin.starts_with(b"\xef\xbb\xbf"), "it begins with a byte order mark"),
         (has(b'\r'), "its lines end in another way"),
-        (is_other && header.as_bytes().starts_with(line), "its lines end in another way"),
+        (is_other && header.as_bytes().starts_with(line), "its header is cut"),
         (has(b';') || has(b'\t'), "its columns are separated in another way"),
         (has(b'"'), "its columns are quoted"),
         (is_other, "its first line is not the header"),

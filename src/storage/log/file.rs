@@ -39,7 +39,8 @@ impl ReplayLog {
         Self::open_with(experiment, File::options().read(true))
     }
 
-    /// While the lock stays taken, the whole rows that are there after 2 s are read, with a warning.
+    /// While the lock stays taken, the whole rows that are there after 2 s are read, with a
+    /// warning.
     pub fn open_to_look(experiment: &ExperimentDir) -> Result<Self> {
         Ok(Self { timeout: LOOK, ..Self::open(experiment)? })
     }
@@ -94,8 +95,8 @@ impl ReplayLog {
         Ok((metadata.dev(), metadata.ino()))
     }
 
-    /// The changes of the configuration up to the last whole line, without a lock. Damaged rows, and
-    /// a log that is missing or begins otherwise, are left to those who read all.
+    /// The changes of the configuration up to the last whole line, without a lock. Damaged rows,
+    /// and a log that is missing or begins otherwise, are left to those who read all.
     pub fn settings(experiment: &ExperimentDir) -> Result<Vec<String>> {
         let log = match Self::open(experiment) {
             Err(error) if error.is_gone() || error.is_damage() => return Ok(Vec::new()),

@@ -46,12 +46,14 @@ pub(crate) const fn line_after(rows: u64) -> u64 {
 /// Why a line of the log is no row, a row cannot be a line, or a row cannot stand where it stands.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum RowError {
-    /// 0 when the line is no row at all.
+    /// 0 when the line has no end.
     #[error("{found} columns instead of {}", COLUMNS.len())]
     Columns { found: usize },
     #[error("column `{column}` is unreadable: `{value}`")]
     Unreadable { column: &'static str, value: String },
-    #[error("column `{column}` is no finite number, empty text, or holds a line break or NUL")]
+    #[error(
+        "column `{column}` is NaN or infinite, or is text that is empty or holds CR, LF or NUL"
+    )]
     Forbidden { column: &'static str },
     /// `verify --repair` was killed while it blanked the row.
     #[error("the row was blanked in part")]
@@ -188,12 +190,8 @@ fn fields(line: &str) -> impl Iterator<Item = Cow<'_, str>> {
     let mut rest = Some(line);
     iter::from_fn(move || {
         let line = rest?;
-        let is_quoted = line.starts_with('"');
-        let mut is_inside = false;
-        let end = line.bytes().position(|byte| {
-            is_inside ^= is_quoted && byte == b'"';
-            byte == b',' && !is_inside
-        });
+        let quotes = end_of_quotes(line);
+        let end = line[quotes..].find(',').map(|comma| quotes + comma);
         rest = end.map(|end| &line[end + 1..]);
         let field = &line[..end.unwrap_or(line.len())];
         let inner = field.strip_prefix('"').and_then(|field| field.strip_suffix('"'));
@@ -204,13 +202,24 @@ fn fields(line: &str) -> impl Iterator<Item = Cow<'_, str>> {
     })
 }
 
+/// The length of the quoted text that a line begins with; after its end no quote begins another.
+fn end_of_quotes(line: &str) -> usize {
+    let Some(mut rest) = line.strip_prefix('"') else { return 0 };
+    loop {
+        let Some((_, after)) = rest.split_once('"') else { return line.len() };
+        let Some(inside) = after.strip_prefix('"') else { return line.len() - after.len() };
+        rest = inside;
+    }
+}
+
 /// A row that `verify --repair` blanked: `iteration,void,attempt` and anything after it, as far as
 /// its length allowed; commas alone when it did not allow the event.
 fn void(fields: &[Cow<'_, str>]) -> Option<Row> {
     let is_short = (2..=",void".len()).contains(&fields.len());
     let is_void = fields.get(1).is_some_and(|event| event == "void");
     let is_blank = is_short && fields.iter().all(|field| field.is_empty());
-    if !(is_void || is_blank) {
+    // A quote that is left open may hide the lines after it.
+    if !(is_void || is_blank) || fields.iter().any(|field| field.starts_with('"')) {
         return None;
     }
     let iteration = fields[0].parse().ok();
@@ -223,6 +232,20 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use strum::VariantArray;
+
+    fn fields_of(line: &str) -> Vec<Cow<'_, str>> {
+        fields(line).collect()
+    }
+
+    #[test]
+    fn quotes_that_have_ended_do_not_begin_again() {
+        assert_eq!(fields_of(r#"1,"[C(8,3,1), SM(10)]",2"#), ["1", "[C(8,3,1), SM(10)]", "2"]);
+        assert_eq!(fields_of(r#"1,"a ""b"", c",2"#), ["1", r#"a "b", c"#, "2"]);
+        assert_eq!(fields_of(r#"1,"[SM(1")]",2"#).len(), 3);
+        assert_eq!(fields_of(r#"1,"[SM(1",2,3"#).len(), 4);
+        assert_eq!(fields_of(r#"1,"open,2"#), ["1", r#""open,2"#]);
+        assert!(Row::parse(br#"12,void,2,""#).is_err());
+    }
 
     fn full() -> Row {
         let time: Time = "2026-03-01T12:00:00.250Z".parse().unwrap();

@@ -71,7 +71,7 @@ impl StoredPredictor {
     }
 
     pub fn stale(&self) -> StorageError {
-        StorageError::damaged(&self.path, "was fitted to other curves than the log has")
+        StorageError::damaged(&self.path, "it was fitted to other curves than the log has")
     }
 
     pub fn predictor(&self) -> Result<FittedPredictor> {
