@@ -119,7 +119,7 @@ fn images_that_changed_meanwhile_are_refused_before_any_claim() {
     let mut bytes = fs::read(&path).unwrap();
     bytes.truncate(bytes.len() - 7);
     fs::write(&path, bytes).unwrap();
-    experiment.run(&["train", "dir"]).fails_with(3).says("when the experiment was created");
+    experiment.run(&["train", "dir"]).fails_with(3).says("since the experiment was created");
     assert_eq!(experiment.log().len(), 0, "nothing was claimed");
 }
 
