@@ -59,11 +59,9 @@ use crate::q_learning::{Epsilon, EpsilonSchedule, StageCounts};
 use crate::storage::fs::time::Time;
 use crate::storage::log::event::{Attempt, Event, Iteration, Row};
 use blanked_rows::Doubt;
+use rules::LOSSES_TO_QUARANTINE;
 
 pub use decisions::{EarlierAttempt, Record, is_last_timeout};
-
-/// How many losses keep an architecture from being tried again.
-const LOSSES_TO_QUARANTINE: u32 = 3;
 
 /// Attempts in a row that leave on the time warning without a new epoch: the claim is lost.
 const TIMEOUTS_TO_LOSE: u32 = 3;

@@ -4,9 +4,12 @@ use crate::storage::log::event::{
     AFTER_TIMEOUT, CAME_TO_NOTHING, Event, Iteration, Row, TIME_KEY, TIME_TOO_SHORT, counts_as_loss,
 };
 use crate::storage::search_state::{
-    Audit, Best, EpsilonTally, Knowledge, Known, LOSSES_TO_QUARANTINE, LostClaim, Open, Pending,
-    Rule, Standing, Violation,
+    Audit, Best, EpsilonTally, Knowledge, Known, LostClaim, Open, Pending, Rule, Standing,
+    Violation,
 };
+
+/// How many losses keep an architecture from being tried again.
+pub(super) const LOSSES_TO_QUARANTINE: u32 = 3;
 
 /// An iteration with its architecture and the epsilon at which that was drawn.
 #[derive(Debug, Clone, Copy, PartialEq)]
