@@ -267,6 +267,10 @@ fn workers_killed_at_random_stop_what_one_left_alone_stops() {
         sleep(Duration::from_millis(40 + 40 * round));
         worker.kill().unwrap();
         worker.wait().unwrap();
+        // On a busy machine a search may end before a fit that was killed is begun again.
+        if count(&experiment, "trained") > 20 {
+            break;
+        }
     }
     experiment.run(&["run", "config.yaml", "dir"]).success();
     experiment.run(&["reduce", "dir", "--rebuild"]).success();

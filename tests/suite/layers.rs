@@ -22,7 +22,7 @@ const MODULES: &[(&str, usize, &[&str])] = &[
     ("regular_file", 200, &[]),
     ("yaml_bounds", 125, &[]),
     ("q_learning", 605, &["space", "outcome", "invalid"]),
-    ("predictor", 1_530, &["space", "outcome", "maths", "invalid"]),
+    ("predictor", 1_745, &["space", "outcome", "maths", "invalid"]),
     (
         "storage",
         4_700,
