@@ -220,7 +220,7 @@ arrays_of() { queued | awk -v name="-$1$" '$1 ~ name { print $4 }' | sort -u | w
 slurm_two_submits() {
   local i pids
   for i in 1 2 3 4 5 6 7 8; do
-    search "two$i" 4 2 0.1
+    search "two$i" 4 2 1
     metaqnn submit -q "$dir" >/dev/null &
     pids=$!
     sleep "0.0$((RANDOM % 6))"

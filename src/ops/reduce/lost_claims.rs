@@ -59,6 +59,13 @@ pub(crate) fn lose_ended_claims(
     })
 }
 
+/// Whether, without asking a scheduler, there is something for [`lose_ended_claims`] to append. A
+/// result that its attempt could not append lies beside the curve of a claim that has ended.
+pub(crate) fn has_ended_claims(knowledge: &Knowledge) -> bool {
+    let no_jobs = BTreeSet::new();
+    !ended_claims(knowledge, &no_jobs).is_empty() || !knowledge.due_rows(None).is_empty()
+}
+
 /// Seconds that an attempt has spent, by its curve, or by the one that it went on from.
 fn seconds_of(experiment: &Experiment, attempt: Attempt) -> Option<f64> {
     let own = Curve::read(&experiment.dir().curve(attempt)).ok();

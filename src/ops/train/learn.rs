@@ -3,7 +3,7 @@
 
 use crate::ops::Experiment;
 use crate::ops::journal::Journal;
-use crate::ops::reduce::lost_claims::{EndedJobs, lose_ended_claims};
+use crate::ops::reduce::lost_claims::{EndedJobs, has_ended_claims, lose_ended_claims};
 use crate::ops::reduce::refit::refit_unless_started;
 use crate::ops::reduce::switched_off_in;
 use crate::ops::train::TaskRun;
@@ -93,6 +93,10 @@ impl TaskRun<'_> {
     }
 
     pub fn lose_ended_claims(&mut self) -> anyhow::Result<()> {
+        // Its lists of files grow with the results.
+        if !has_ended_claims(self.journal.state()) {
+            return Ok(());
+        }
         let lost = lose_ended_claims(self.experiment, &mut self.journal, &EndedJobs::None);
         unless_full(lost.map(drop))
     }
