@@ -43,7 +43,7 @@ const MODULES: &[(&str, usize, &[&str])] = &[
     ("report", 1_655, &["space", "outcome", "q_learning", "predictor", "storage"]),
     (
         "ops",
-        6_790,
+        6_800,
         &[
             "space", "outcome", "seed", "q_learning", "predictor", "storage", "exchange",
             "dataset", "training", "slurm", "config", "report", "regular_file",
