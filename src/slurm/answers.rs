@@ -172,9 +172,17 @@ fn preempt_mode(text: &str) -> String {
 
 pub(super) const SINFO_FORMAT: &str = "--format=%N|%P|%T";
 
-/// Reads nodes, whether the partition is the default one, and whether they take jobs. The error is
-/// the first line that is not a node.
-pub(super) fn parse_sinfo(answer: &str) -> Result<Vec<(String, bool, bool)>, String> {
+/// A node in one of its partitions.
+#[derive(Debug, PartialEq)]
+pub(super) struct PartitionNode {
+    pub name: String,
+    /// Whether the partition is the default one.
+    pub is_of_default: bool,
+    pub takes_jobs: bool,
+}
+
+/// The error is the first line that is not a node.
+pub(super) fn parse_sinfo(answer: &str) -> Result<Vec<PartitionNode>, String> {
     const OUT: [&str; 7] = ["down", "drain", "fail", "error", "unk", "inval", "maint"];
     let lines = answer.lines().filter(|line| !line.trim().is_empty());
     lines
@@ -183,7 +191,8 @@ pub(super) fn parse_sinfo(answer: &str) -> Result<Vec<(String, bool, bool)>, Str
             let (node, partition, state) = columns.ok_or(line)?;
             // A `*` behind a state: the node does not answer.
             let is_out = state.ends_with('*') || OUT.iter().any(|out| state.starts_with(out));
-            Ok((node.to_owned(), partition.ends_with('*'), !is_out))
+            let is_of_default = partition.ends_with('*');
+            Ok(PartitionNode { name: node.to_owned(), is_of_default, takes_jobs: !is_out })
         })
         .collect()
 }
@@ -450,8 +459,8 @@ mod tests {
                       n5|batch*|drained\nn6|batch*|idle~\nn7|batch*|idle*\nn8|batch*|draining\nn9|batch*|planned\n";
         let nodes = |of_default: bool| -> Vec<String> {
             let all = parse_sinfo(answer).unwrap().into_iter();
-            let taken = all.filter(|it| it.2 && (it.1 || !of_default));
-            taken.map(|(node, ..)| node).dedup().collect()
+            let taken = all.filter(|it| it.takes_jobs && (it.is_of_default || !of_default));
+            taken.map(|node| node.name).dedup().collect()
         };
         assert_eq!(nodes(true), ["n1", "n2", "n6", "n9"]);
         assert_eq!(nodes(false), ["n1", "n2", "n4", "n6", "n9"]);

@@ -9,8 +9,8 @@ use itertools::Itertools;
 use jiff::Timestamp;
 
 use super::answers::{
-    ALLOCATION_FAILURE, FORGOTTEN, SINFO_FORMAT, SQUEUE_FORMAT, is_submit_limit, one_line,
-    parse_end_time, parse_sinfo, parse_squeue, refused_for_good,
+    ALLOCATION_FAILURE, FORGOTTEN, PartitionNode, SINFO_FORMAT, SQUEUE_FORMAT, is_submit_limit,
+    one_line, parse_end_time, parse_sinfo, parse_squeue, refused_for_good,
 };
 use super::environment::{CLUSTER, Variables, submission_environment};
 use super::job::{ids_on_lines, numbers_in, text_lines};
@@ -60,13 +60,12 @@ impl Slurm {
     /// Those of the partition, or of the default one, that take jobs now or later.
     pub fn nodes(&self, partition: Option<&str>) -> Result<BTreeSet<String>, SlurmError> {
         let nodes = self.sinfo(partition)?.into_iter();
-        let is_wanted = |(_, is_of_default, takes_jobs): &(_, bool, bool)| {
-            *takes_jobs && (*is_of_default || partition.is_some())
-        };
-        Ok(nodes.filter(is_wanted).map(|(node, ..)| node).collect())
+        let is_wanted =
+            |node: &PartitionNode| node.takes_jobs && (node.is_of_default || partition.is_some());
+        Ok(nodes.filter(is_wanted).map(|node| node.name).collect())
     }
 
-    fn sinfo(&self, partition: Option<&str>) -> Result<Vec<(String, bool, bool)>, SlurmError> {
+    fn sinfo(&self, partition: Option<&str>) -> Result<Vec<PartitionNode>, SlurmError> {
         let columns = ["--noheader", "--Node", SINFO_FORMAT].map(str::to_owned);
         let partition = partition.map(|partition| format!("--partition={partition}"));
         let answer = self.ask("sinfo", columns.into_iter().chain(partition))?.success()?;
@@ -159,7 +158,8 @@ impl Scheduler for Slurm {
             log::info!("`{}` is submitted untested: {}", job.name, one_line(&words));
             return Ok(None);
         }
-        let is_out = || self.sinfo(None).is_ok_and(|nodes| nodes.iter().any(|node| !node.2));
+        let is_out =
+            || self.sinfo(None).is_ok_and(|nodes| nodes.iter().any(|node| !node.takes_jobs));
         match refused_for_good(&words) {
             // Only nodes that take jobs now are considered: a drained one may be large enough.
             Some(verdict) if !(verdict.contains("node configuration") && is_out()) => {

@@ -31,7 +31,7 @@ const MODULES: &[(&str, usize, &[&str])] = &[
     ("exchange", 300, &["space", "outcome", "q_learning", "storage"]),
     ("dataset", 1_095, &["seed", "maths", "regular_file", "invalid"]),
     ("training", 1_715, &["space", "outcome", "seed", "maths", "regular_file", "invalid"]),
-    ("slurm", 1_370, &["invalid"]),
+    ("slurm", 1_380, &["invalid"]),
     (
         "config",
         595,

@@ -224,13 +224,15 @@ impl<'a> Round<'a> {
             })
         };
         let Err(error) = submit() else {
-            let mut array_jobs: Vec<String> = accepted.iter().map(JobId::to_string).collect();
+            let mut jobs: Vec<String> = accepted.iter().map(JobId::to_string).collect();
             let is_mine = if arrays.is_none() {
-                let mine = RoundArray { array_jobs, job_name: array_name(&plan), withdrawn: false };
+                let mine =
+                    RoundArray { array_jobs: jobs, job_name: array_name(&plan), withdrawn: false };
                 rendering.settle_array(mine.clone())? == mine
             } else {
-                let second_reduce_job = array_jobs.pop();
-                let mine = RoundJobs { reduce_job: array_jobs.concat(), second_reduce_job };
+                let second_reduce_job = jobs.pop();
+                let reduce_job = jobs.pop().expect("two reduces were submitted");
+                let mine = RoundJobs { reduce_job, second_reduce_job };
                 rendering.settle_jobs(mine.clone())? == mine
             };
             if !is_mine {

@@ -17,7 +17,7 @@ use crate::storage::view::Learned;
 /// Results between two views that the tasks publish where no `reduce` does.
 const RESULTS_PER_VIEW: u64 = 100;
 
-/// Those of the last draw, kept for the next.
+/// The Q-values of the last draw, kept for the next.
 pub(crate) struct QValues {
     /// Rows of the log that they were learned from; at epsilon 1, where no draw depends on them,
     /// those of the newest view.

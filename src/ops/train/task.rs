@@ -204,8 +204,8 @@ pub(crate) enum Claimed {
 }
 
 impl TaskRun<'_> {
-    /// For one more network as long as the longest so far; the first one is tried
-    /// unless a signal has come.
+    /// For one more network as long as the longest so far; the first one is tried unless a signal
+    /// has come.
     fn time_is_left_for(&self, longest: Duration) -> bool {
         let needed = longest + self.experiment.config().slurm.signal();
         let is_first = longest.is_zero();

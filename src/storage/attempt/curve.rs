@@ -196,9 +196,9 @@ pub struct CurveInProgress {
     pub curve: Curve,
     /// Seconds of the earlier epochs that this curve begins with.
     pub kept_seconds: f64,
-    /// It has every row.
+    /// Open from the first epoch on, while every row could be written.
     file: Option<File>,
-    /// Whether rows could not be written.
+    /// Whether a row could not be written.
     is_behind: bool,
 }
 

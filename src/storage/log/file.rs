@@ -23,7 +23,7 @@ pub struct ReplayLog {
     pub timeout: LockTimeout,
 }
 
-/// Of commands that only read: while the lock stays taken, they do so without it.
+/// Of [`ReplayLog::open_to_look`] alone: when it is over, the log is read without the lock.
 const LOOK: LockTimeout =
     LockTimeout { notice: Duration::from_secs(2), limit: Duration::from_secs(2) };
 
