@@ -58,9 +58,10 @@ impl FittedPredictor {
     ) -> Self {
         let fit_epoch = |(at, chosen): (usize, &Hyperparameters)| {
             let table = EpochTable::new(&examples, at + 1);
-            let held_out = predict_held_out(&table, *chosen, scaling);
+            let model = EpochModel::fit(&table, *chosen);
+            let held_out = predict_held_out(&table, *chosen, scaling, &model);
             FittedEpoch {
-                model: EpochModel::fit(&table, *chosen),
+                model,
                 sigma: sigma(&table.targets, &held_out),
                 held_out: Scores::of(&table.targets, &held_out),
             }

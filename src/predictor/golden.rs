@@ -1,4 +1,4 @@
-//! Agreement with scikit-learn (LIBSVM) and numpy, on numbers written by
+//! Agreement with scikit-learn (LIBSVM), CVXOPT and numpy, on numbers written by
 //! `scripts/golden-predictor.py`.
 
 use serde::Deserialize;
@@ -29,7 +29,9 @@ struct Fit {
     nu: Option<f64>,
     gamma: Option<f64>,
     tolerance: Option<f64>,
+    /// By scikit-learn, and of a nu-SVR by an interior-point solver in double precision.
     predictions: Vec<f64>,
+    exact: Option<Vec<f64>>,
     sigma_refit: Option<f64>,
     sigma_shared: Option<f64>,
 }
@@ -61,29 +63,40 @@ impl Fit {
     }
 }
 
-#[test]
-fn predictions_agree_with_scikit_learn_within_a_ten_thousandth() {
+/// Returns the largest difference from numbers that each fit names, over the networks not seen.
+fn largest_difference(expected: impl Fn(&Fit) -> Option<&[f64]>) -> f64 {
     let networks = networks();
     let (training, others) = networks.split_at(TRAINED_ON);
     let mut largest: f64 = 0.0;
     for fit in fits() {
-        let table = EpochTable::new(training, fit.epoch);
-        let model = EpochModel::fit(&table, fit.hyperparameters());
+        let Some(expected) = expected(&fit) else { continue };
+        let model = EpochModel::fit(&EpochTable::new(training, fit.epoch), fit.hyperparameters());
         let unseen = EpochTable::new(others, fit.epoch);
-        assert_eq!(unseen.rows.len(), fit.predictions.len());
-        let seen = unseen.rows.iter().zip(&unseen.last_seen);
-        for ((row, last), expected) in seen.zip(&fit.predictions) {
+        assert_eq!(unseen.rows.len(), expected.len());
+        for ((row, last), expected) in unseen.rows.iter().zip(&unseen.last_seen).zip(expected) {
             let difference = (model.predict(row, *last) - expected).abs();
             assert!(difference < 1e-4, "{}: {difference}", fit.name());
             largest = largest.max(difference);
         }
     }
-    // What is seen is 8e-8 in one fit, where the path of the solver forks, and 4e-14 in all others.
+    largest
+}
+
+#[test]
+fn predictions_agree_with_scikit_learn() {
+    // 1.6e-5 at C = 100: LIBSVM rounds its kernel matrix to single precision.
+    let largest = largest_difference(|fit| Some(&fit.predictions));
+    assert!(largest < 2e-5, "{largest}");
+}
+
+#[test]
+fn predictions_agree_with_a_quadratic_program_within_a_millionth() {
+    let largest = largest_difference(|fit| fit.exact.as_deref());
     assert!(largest < 1e-6, "{largest}");
 }
 
 #[test]
-fn sigma_agrees_with_scikit_learn_within_two_percent() {
+fn sigma_at_the_default_tolerance_agrees_with_scikit_learn_within_two_percent() {
     let networks = networks();
     let mut compared = 0;
     for fit in fits() {
@@ -92,7 +105,12 @@ fn sigma_agrees_with_scikit_learn_within_two_percent() {
             [(FoldScaling::Refit, fit.sigma_refit), (FoldScaling::Shared, fit.sigma_shared)];
         for (scaling, expected) in expected {
             let Some(expected) = expected else { continue };
-            let held_out = predict_held_out(&table, fit.hyperparameters(), scaling);
+            let mut chosen = fit.hyperparameters();
+            if let Hyperparameters::NuSvr(params) = &mut chosen {
+                params.tolerance = 1e-3;
+            }
+            let whole = EpochModel::fit(&table, chosen);
+            let held_out = predict_held_out(&table, chosen, scaling, &whole);
             let found = sigma(&table.targets, &held_out);
             let ratio = found / expected;
             assert!((ratio - 1.0).abs() < 0.02, "{} {scaling:?}: {ratio}", fit.name());

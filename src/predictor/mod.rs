@@ -5,9 +5,10 @@
 //!
 //! A fit: `training_set` (which full curves, when one is due), `features` ([`Example`] of
 //! [`LearningCurve`] and [`Features`]), `search` over `folds` and `scaling` (hyperparameters),
-//! `regressor` over `nu_svr`, `least_squares` and `random_forest`, `uncertainty` (sigma, from
-//! networks left out), `fitted` (one model per observed epoch), `scores`. A verdict: `stopping`
-//! against `best_finals`. Who is audited, and how often a verdict is wrong: `audit`, `wilson`.
+//! `regressor` over `nu_svr` (solved by `smo`), `least_squares` and `random_forest`, `uncertainty`
+//! (sigma, from networks left out), `fitted` (one model per observed epoch), `scores`. A verdict:
+//! `stopping` against `best_finals`. Who is audited, and how often a verdict is wrong: `audit`,
+//! `wilson`.
 
 mod audit;
 mod best_finals;
@@ -24,6 +25,7 @@ pub(crate) mod regressor;
 mod scaling;
 mod scores;
 pub(crate) mod search;
+mod smo;
 mod stopping;
 #[cfg(test)]
 pub(crate) mod synthetic_curves;

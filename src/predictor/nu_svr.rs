@@ -1,4 +1,4 @@
-//! nu-support vector regression (Schoelkopf et al., 2000), solved by libsvm-rs.
+//! nu-support vector regression (Schoelkopf et al., 2000), solved by [`super::smo`].
 //!
 //! LIBSVM's convention: each dual coefficient lies in [0, C], their sum is at most C * nu * l, and
 //!
@@ -10,12 +10,9 @@
 //! below; the width of the tube is learned. The solver is given kernel values, not features: those
 //! of one fold then serve every candidate of a search, and dense rows are multiplied as such.
 
-use libsvm_rs::train::svm_train;
-use libsvm_rs::{
-    KernelType, SvmNode, SvmParameter, SvmProblem, SvmType, check_parameter, set_quiet,
-};
 use serde::{Deserialize, Serialize};
 
+use super::smo::{KernelMatrix, Problem};
 use crate::maths::exp;
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -80,6 +77,14 @@ pub(super) fn similarities(
     rows.iter().map(to_training).collect()
 }
 
+/// Similarities of a training set's rows to each other, on and left of the diagonal.
+pub(super) fn own_similarities(kernel: Kernel, rows: &[Vec<f64>]) -> Vec<f64> {
+    let up_to = |(i, row): (usize, &Vec<f64>)| {
+        rows[..=i].iter().map(|other| kernel.similarity(row, other)).collect::<Vec<_>>()
+    };
+    rows.iter().enumerate().flat_map(up_to).collect()
+}
+
 /// A fitted nu-SVR over training rows that are kept elsewhere.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -91,27 +96,15 @@ pub(super) struct NuSvr {
 }
 
 impl NuSvr {
-    /// Fits to a training set, at least one row, of which it needs the similarities alone.
-    pub fn fit(params: NuSvrParams, training: &[Vec<f64>], targets: &[f64]) -> Self {
-        let instances = kernel_rows(params.kernel, training);
-        let problem = SvmProblem { labels: targets.to_vec(), instances };
-        let svm_params = SvmParameter {
-            svm_type: SvmType::NuSvr,
-            kernel_type: KernelType::Precomputed,
-            c: params.c,
-            nu: params.nu,
-            eps: params.tolerance,
-            ..SvmParameter::default()
-        };
-        check_parameter(&problem, &svm_params).expect("`PredictorParams::check` allows no others");
-        // The crate would print a line per fit to stderr.
-        set_quiet(true);
-        let model = svm_train(&problem, &svm_params);
-        let mut coefficients = vec![0.0; targets.len()];
-        for (place, coefficient) in model.sv_indices.iter().zip(&model.sv_coef[0]) {
-            coefficients[place - 1] = *coefficient;
-        }
-        Self { params, rho: model.rho[0], coefficients }
+    /// Fits to a training set, at least one row, known by its own similarities; quickly from the
+    /// coefficients of a similar fit, otherwise from zeros.
+    pub fn fit(params: NuSvrParams, own: &[f64], targets: &[f64], start: &[f64]) -> Self {
+        let NuSvrParams { kernel, c, nu, tolerance } = params;
+        let matrix =
+            KernelMatrix::new(targets.len(), own.iter().map(|it| kernel.of_similarity(*it)));
+        let problem = Problem { kernel: &matrix, targets, c, nu, tolerance };
+        let (coefficients, rho) = problem.solve(start);
+        Self { params, rho, coefficients }
     }
 
     pub fn predict(&self, training: &[Vec<f64>], row: &[f64]) -> f64 {
@@ -131,27 +124,13 @@ impl NuSvr {
     }
 }
 
-/// LIBSVM's form of a kernel matrix: each row begins with its own number (index 0), then the
-/// values.
-fn kernel_rows(kernel: Kernel, training: &[Vec<f64>]) -> Vec<Vec<SvmNode>> {
-    let mut rows: Vec<Vec<SvmNode>> = Vec::with_capacity(training.len());
-    for (number, similarities) in training.iter().enumerate() {
-        let own = (number + 1) as f64;
-        // A kernel is symmetric: what stands left of the diagonal is known from the rows above.
-        let known = rows.iter().map(|above| above[number + 1].value);
-        let new = similarities[number..].iter().map(|similarity| kernel.of_similarity(*similarity));
-        let values = std::iter::once(own).chain(known).chain(new);
-        rows.push(values.zip(0..).map(|(value, index)| SvmNode { index, value }).collect());
-    }
-    rows
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn fit_rows(params: NuSvrParams, rows: &[Vec<f64>], targets: &[f64]) -> NuSvr {
-        NuSvr::fit(params, &similarities(params.kernel, rows, rows), targets)
+        let start = vec![0.0; rows.len()];
+        NuSvr::fit(params, &own_similarities(params.kernel, rows), targets, &start)
     }
 
     /// A noisy sine over one standardised feature.

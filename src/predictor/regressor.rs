@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::features::EpochTable;
 use super::least_squares::LeastSquares;
-use super::nu_svr::{NuSvr, NuSvrParams, similarities};
+use super::nu_svr::{NuSvr, NuSvrParams, own_similarities};
 use super::random_forest::RandomForest;
 use super::scaling::Scaling;
 
@@ -57,19 +57,22 @@ pub(crate) struct EpochModel {
 
 impl EpochModel {
     pub fn fit(table: &EpochTable, hyperparameters: Hyperparameters) -> Self {
-        Self::fit_scaled(table, Scaling::of(table), hyperparameters)
+        let start = vec![0.0; table.targets.len()];
+        Self::fit_scaled(table, Scaling::of(table), hyperparameters, &start)
     }
 
+    /// `start`: the coefficients of a nu-SVR of a similar table, or zeros.
     pub(super) fn fit_scaled(
         table: &EpochTable,
         scaling: Scaling,
         hyperparameters: Hyperparameters,
+        start: &[f64],
     ) -> Self {
         let (rows, targets) = (scaling.rows(&table.rows), scaling.targets(&table.targets));
         let model = match hyperparameters {
             Hyperparameters::NuSvr(params) => {
-                let training = similarities(params.kernel, &rows, &rows);
-                Model::NuSvr(NuSvr::fit(params, &training, &targets))
+                let own = own_similarities(params.kernel, &rows);
+                Model::NuSvr(NuSvr::fit(params, &own, &targets, start))
             }
             Hyperparameters::Ols => Model::Ols(LeastSquares::fit(&rows, &targets)),
             Hyperparameters::RandomForest { seed } => {
@@ -89,10 +92,15 @@ impl EpochModel {
             }
             Model::Ols(fit) if fit.weights.len() != table.rows[0].len() => Err("`weights`"),
             Model::RandomForest(RandomForest { seed, .. }) => {
-                Ok(Self::fit_scaled(table, scaling, Hyperparameters::RandomForest { seed }))
+                Ok(Self::fit_scaled(table, scaling, Hyperparameters::RandomForest { seed }, &[]))
             }
             model => Ok(Self { rows: scaling.rows(&table.rows), scaling, model }),
         }
+    }
+
+    /// alpha_i - alpha*_i of each training row of a nu-SVR; otherwise none.
+    pub(super) fn coefficients(&self) -> &[f64] {
+        if let Model::NuSvr(svr) = &self.model { &svr.coefficients } else { &[] }
     }
 
     pub fn predict(&self, row: &[f64], last_seen: f64) -> f64 {

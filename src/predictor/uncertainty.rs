@@ -32,22 +32,26 @@ pub enum FoldScaling {
 ///
 /// The hyperparameters stay those chosen on all. A random forest is grown once, since again for
 /// each network left out would take hours: the third of its trees that did not draw a network
-/// predict it (Breiman's out-of-bag predictions).
+/// predict it (Breiman's out-of-bag predictions). A nu-SVR starts from the coefficients of `whole`,
+/// the fit to all, at a quarter of its tolerance: from so near it ends at the edge of the tolerance,
+/// which moved sigma by up to 1.5 % at C = 100; at a quarter 0.3 %, from zeros 0.2 %.
 pub(super) fn predict_held_out(
     table: &EpochTable,
-    hyperparameters: Hyperparameters,
+    mut hyperparameters: Hyperparameters,
     scaling: FoldScaling,
+    whole: &EpochModel,
 ) -> Vec<f64> {
-    match hyperparameters {
+    match &mut hyperparameters {
         Hyperparameters::LastSeen => return table.last_seen.clone(),
         Hyperparameters::RandomForest { seed } => {
             let scaling = Scaling::of(table);
             let rows = scaling.rows(&table.rows);
-            let forest = RandomForest::grow(seed, &rows, &scaling.targets(&table.targets));
+            let forest = RandomForest::grow(*seed, &rows, &scaling.targets(&table.targets));
             let predicted = forest.predict_out_of_bag(&rows).into_iter();
             return predicted.map(|y| scaling.target.undo(y)).collect();
         }
-        Hyperparameters::NuSvr(_) | Hyperparameters::Ols => {}
+        Hyperparameters::NuSvr(params) => params.tolerance /= 4.0,
+        Hyperparameters::Ols => {}
     }
     let networks = table.rows.len();
     let folds = if networks <= LEAVE_ONE_OUT_UP_TO { networks } else { FOLDS };
@@ -57,7 +61,10 @@ pub(super) fn predict_held_out(
             FoldScaling::Refit => Scaling::of(&training),
             FoldScaling::Shared => Scaling::of(table),
         };
-        let model = EpochModel::fit_scaled(&training, scaling, hyperparameters);
+        let start = whole.coefficients();
+        let start: Vec<f64> =
+            fold.training.iter().filter_map(|network| start.get(*network)).copied().collect();
+        let model = EpochModel::fit_scaled(&training, scaling, hyperparameters, &start);
         let predict =
             |network: usize| model.predict(&table.rows[network], table.last_seen[network]);
         fold.held_out.into_iter().map(|network| (network, predict(network))).collect()
@@ -79,6 +86,11 @@ mod tests {
     use super::super::synthetic_curves;
     use super::*;
 
+    fn by_least_squares(table: &EpochTable, scaling: FoldScaling) -> Vec<f64> {
+        let whole = EpochModel::fit(table, Hyperparameters::Ols);
+        predict_held_out(table, Hyperparameters::Ols, scaling, &whole)
+    }
+
     #[test]
     fn sigma_counts_the_bias() {
         // Errors 0.1 and 0.3: sqrt((0.01 + 0.09) / 2); their deviation would be 0.1.
@@ -99,7 +111,7 @@ mod tests {
             last_seen: vec![0.0; 6],
             targets: vec![0.0, 0.0, 0.0, 0.0, 0.0, 1.0],
         };
-        let found = predict_held_out(&table, Hyperparameters::Ols, FoldScaling::Refit);
+        let found = by_least_squares(&table, FoldScaling::Refit);
         assert!(found[5].abs() < 1e-9, "{found:?}");
     }
 
@@ -112,7 +124,7 @@ mod tests {
             last_seen: vec![0.0; 101],
             targets: (0..101).map(|i| f64::from(i) / 101.0).collect(),
         };
-        let found = predict_held_out(&table, Hyperparameters::Ols, FoldScaling::Refit);
+        let found = by_least_squares(&table, FoldScaling::Refit);
         assert_eq!(found[0], found[10]);
         assert_ne!(found[0], found[1]);
     }
@@ -121,7 +133,7 @@ mod tests {
     fn scales_of_the_whole_set_change_sigma_by_little() {
         let table = EpochTable::new(&synthetic_curves::examples(60, 10), 4);
         let sigma_by = |scaling| {
-            let found = predict_held_out(&table, Hyperparameters::Ols, scaling);
+            let found = by_least_squares(&table, scaling);
             sigma(&table.targets, &found)
         };
         let (refit, shared) = (sigma_by(FoldScaling::Refit), sigma_by(FoldScaling::Shared));
