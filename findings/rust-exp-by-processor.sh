@@ -7,8 +7,8 @@
 # processor has it, which differs in the last bit for about one argument in a thousand. The RBF kernel of libsvm-rs
 # is such a call, so predictions differ. (Coefficients seldom do: the solver keeps kernel values in 32 bits.)
 # Why it matters here: a model with its held-out errors is stored, computed again elsewhere and compared by
-# checksum; a sound experiment was called damaged on a node of an older kind. (Here: crate `libm`, and kernel
-# values of our own given to the solver.)
+# checksum; a sound experiment was called damaged on a node of an older kind. (Here: crate `libm`, kernel values
+# and solver of our own.)
 #
 # Versions: libsvm-rs 0.9.2, Rust 1.95.0, glibc 2.36 (Debian 12), an x86-64 with FMA. 2026-11-28.
 # Exit 0: as described. Exit 1: the behaviour has changed. Exit 2: it cannot be tried here.
