@@ -6,9 +6,7 @@ use anyhow::{Context, Result, ensure};
 use crate::ops::journal::Journal;
 use crate::ops::train::host;
 use crate::ops::{Experiment, Refusal};
-use crate::predictor::{
-    Example, Features, FittedPredictor, LearningCurve, Prediction, TrainingSet,
-};
+use crate::predictor::{Example, Features, FittedPredictor, LearningCurve, TrainingSet};
 use crate::seed::{Purpose, generator};
 use crate::storage::view::StoredPredictor;
 use crate::storage::view::files::{OnDamage, set_aside};
@@ -112,26 +110,8 @@ pub(crate) fn example(experiment: &Experiment, row: &Row) -> Result<Example> {
     example_of(experiment, last_start, cost).with_context(|| format!("`{}`", path.display()))
 }
 
-/// How far apart the predictions of two processors may be, as accuracies: the last bits of `exp`
-/// differ, and the solver ends within its tolerance.
-const ALIKE: f64 = 1e-4;
-
-/// Whether two predictors predict the networks they were fitted to alike.
-fn decide_alike(one: &FittedPredictor, other: &FittedPredictor) -> bool {
-    let is_alike = |example: &Example, epoch| {
-        let observed = &example.curve.values()[..epoch];
-        let [one, other] = [one, other].map(|by| by.predict(observed, &example.features));
-        let are_near = |(one, other): (Prediction, Prediction)| {
-            (one.mean - other.mean).abs() < ALIKE && (one.sigma - other.sigma).abs() < ALIKE
-        };
-        one.is_some() == other.is_some() && one.zip(other).is_none_or(are_near)
-    };
-    let mut examples = one.examples().iter();
-    one.examples() == other.examples()
-        && examples.all(|example| (1..one.epochs()).all(|epoch| is_alike(example, epoch)))
-}
-
-/// Whether a predictor of this log is what its curves say; yes where one of these is damaged.
+/// Whether a predictor of this log is what its curves say, to the last bit; yes where one of these
+/// is damaged.
 pub(crate) fn is_as_fitted(
     experiment: &Experiment,
     stored: &StoredPredictor,
@@ -141,7 +121,7 @@ pub(crate) fn is_as_fitted(
     let again = fit(experiment, stored.full_curves, rows).inspect_err(|problem| {
         log::warn!("the predictor cannot be fitted again: {problem:#}");
     });
-    Ok(again.map_or(true, |again| decide_alike(&again, &predictor)))
+    Ok(again.map_or(true, |again| again == predictor))
 }
 
 /// What the predictor sees of a network: `rows` are those of the last start.
