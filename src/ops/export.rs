@@ -75,7 +75,7 @@ fn replay_rows(experiment: &Experiment, journal: &Journal) -> anyhow::Result<Vec
             iteration: row.iteration.map_or(0, |iteration| iteration.0),
             epsilon: Epsilon::new(row.epsilon.unwrap_or(1.0))?,
             finished: row.time,
-            machine: result.host.clone().unwrap_or_else(|| "unknown".into()),
+            machine: result.host.as_deref().unwrap_or("unknown").to_owned(),
         });
     }
     Ok(written)

@@ -84,9 +84,9 @@ fn imported_row(knowledge: &Knowledge, row: &ReplayRow, by: &Task) -> Row {
             of_iteration: Some(known.iteration),
             reward: known.reward,
             best_validation_accuracy: None,
-            host: Some(by.host.clone()),
-            job: Some(by.job.clone()),
-            task: Some(by.task.clone()),
+            host: Some(by.host.as_str().into()),
+            job: Some(by.job.as_str().into()),
+            task: Some(by.task.as_str().into()),
             ..imported
         },
         _ => imported,

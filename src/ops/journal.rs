@@ -57,7 +57,10 @@ impl Prefix {
                 return Err(StorageError::row(&tail.path, before, violation));
             }
         }
-        self.rows.extend(tail.rows);
+        match self.rows.is_empty() {
+            true => self.rows = tail.rows,
+            false => self.rows.extend(tail.rows),
+        }
         self.cursor = tail.cursor;
         Ok(())
     }

@@ -38,7 +38,8 @@ pub fn set(experiment: &Experiment, settings: &[Setting]) -> Result<Vec<String>>
             }
             let notice = check_changeable(&setting.path)?;
             said.push(format!("`{line}` is in force from now on{notice}"));
-            rows.push(Row { reason: Some(line), ..Row::at(Event::Set, Timestamp::now().into()) });
+            let reason = Some(line.into());
+            rows.push(Row { reason, ..Row::at(Event::Set, Timestamp::now().into()) });
             config = after;
         }
         let after = config.check().context("after these changes")?;

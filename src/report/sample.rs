@@ -100,7 +100,7 @@ fn begun(row: Row, parameters: u64, macs: u64, layers: u32) -> Row {
         device: Some("NVIDIA H100".into()),
         host: Some("gpu-07".into()),
         job: Some("4183220".into()),
-        task: Some(number.to_string()),
+        task: Some(number.to_string().into()),
         started_at: Some(minute(number as i64 - 1)),
         predictor: (row.view == Some(12)).then_some(100),
         ..row

@@ -82,9 +82,8 @@ impl Summary {
             })
         };
         // What Slurm sets where a task has no GPU.
-        let is_cpu = |device: &String| {
-            device.starts_with("cpu") || ["NoDevFiles", "-1"].contains(&device.as_str())
-        };
+        let is_cpu =
+            |device: &str| device.starts_with("cpu") || ["NoDevFiles", "-1"].contains(&device);
         Self {
             experiment: search.experiment.clone(),
             trainer: search.trainer,
@@ -100,7 +99,10 @@ impl Summary {
             estimated_train_seconds_left: time_left.and_then(TimeLeft::middle),
             least_train_seconds_left: time_left.map(|time| time.least),
             most_train_seconds_left: time_left.map(|time| time.most),
-            uses_accelerator: !iterations.iter().filter_map(|row| row.device.as_ref()).all(is_cpu),
+            uses_accelerator: !iterations
+                .iter()
+                .filter_map(|row| row.device.as_deref())
+                .all(is_cpu),
             last_event_at: iterations.iter().filter_map(|row| row.time).max(),
             ..Self::default()
         }
@@ -268,7 +270,7 @@ mod tests {
             if accuracy <= 1.0 {
                 let status = if is_new { Event::Imported } else { Event::Reused };
                 iterations.push(Row {
-                    architecture: Some(row[0].to_owned()),
+                    architecture: Some(row[0].into()),
                     epsilon: Some(row[8].parse().unwrap()),
                     reward: Some(accuracy),
                     best_validation_accuracy: Some(accuracy),

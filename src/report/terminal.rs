@@ -250,7 +250,7 @@ mod tests {
     fn the_ranking_is_the_accepted_one() {
         let mut iterations = sample::iterations();
         iterations.push(Row {
-            architecture: Some(sample::DENSE.replace("64", "512")),
+            architecture: Some(sample::DENSE.replace("64", "512").into()),
             best_validation_accuracy: Some(0.943_15),
             parameters: Some(11_263_498),
             layers: Some(5),
@@ -270,7 +270,7 @@ mod tests {
             epsilon in 0.0..=1.0f64,
         ) {
             let iterations = [Row {
-                architecture: Some(format!("[{}]", layers.join(", "))),
+                architecture: Some(format!("[{}]", layers.join(", ")).into()),
                 best_validation_accuracy: Some(epsilon),
                 parameters: Some(parameters),
                 layers: Some(18),
@@ -337,7 +337,7 @@ mod tests {
             epsilon in 0.0..=1.0f64,
         ) {
             let row = Row {
-                architecture: Some(format!("[{}]", layers.join(", "))),
+                architecture: Some(format!("[{}]", layers.join(", ")).into()),
                 best_validation_accuracy: Some(epsilon),
                 parameters: Some(parameters),
                 layers: Some(18),

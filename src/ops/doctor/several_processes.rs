@@ -180,7 +180,7 @@ fn probe(rank: u32, number: u64, before: u64) -> Row {
     Row {
         iteration: Some(Iteration(before)),
         attempt: Some(rank),
-        task: Some(format!("{rank}.{number}")),
+        task: Some(format!("{rank}.{number}").into()),
         ..Row::new(Event::Pending)
     }
 }

@@ -87,7 +87,7 @@ fn ended_jobs(
         EndedJobs::UpToRound(round) => Some(*round),
     };
     let open = knowledge.open.values().filter(|open| open.round.is_some() && open.round <= round);
-    let jobs: BTreeSet<&str> = open.map(|open| open.job.as_str()).collect();
+    let jobs: BTreeSet<&str> = open.map(|open| &*open.job).collect();
     let mut ids: Vec<JobId> = jobs.iter().filter_map(|job| job.parse().ok()).collect();
     let states = scheduler(experiment)?.states(&ids)?;
     // A task that is ending counts as ended: it leaves its claim, and a late result is taken.
@@ -117,8 +117,8 @@ fn check_ended(experiment: &Experiment, job: &str) -> Result<()> {
 fn ended_claims(knowledge: &Knowledge, jobs: &BTreeSet<String>) -> Vec<(Attempt, &'static str)> {
     let now: Time = Timestamp::now().into();
     let reason = |open: &Open| match open {
-        _ if jobs.contains(&open.job) => Some("its array has ended"),
-        _ if open.job == LOCAL && is_gone(&open.task) => Some("its process is gone"),
+        _ if jobs.contains(&*open.job) => Some("its array has ended"),
+        _ if &*open.job == LOCAL && is_gone(&open.task) => Some("its process is gone"),
         _ => (open.expires_at <= now).then_some("its time is over"),
     };
     let ended = knowledge.open.iter().filter_map(|(&iteration, open)| {

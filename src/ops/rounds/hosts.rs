@@ -61,7 +61,7 @@ pub(crate) fn tasks<'a>(rows: &'a [Row], refusals: &'a [TaskRefusal]) -> Vec<Hos
         if let (Event::Claimed, Some(host), Some(job), Some(architecture)) =
             (row.event, &row.host, &row.job, &row.architecture)
         {
-            let (architecture, began) = (Some(architecture.as_str()), place);
+            let (architecture, began) = (Some(&**architecture), place);
             let task = HostTask { host, job, architecture, began, ended: None, failure: None };
             open.insert(iteration, task);
         }
@@ -438,15 +438,15 @@ mod tests {
         Row {
             iteration: Some(Iteration(iteration)),
             attempt: Some(attempt),
-            architecture: Some(format!("A{iteration}")),
-            host: Some(host.to_owned()),
-            job: Some("7".to_owned()),
+            architecture: Some(format!("A{iteration}").into()),
+            host: Some(host.into()),
+            job: Some("7".into()),
             ..Row::new(Event::Claimed)
         }
     }
 
     fn after(claim: &Row, event: Event, reason: Option<&str>) -> Row {
-        Row { event, host: None, reason: reason.map(str::to_owned), ..claim.clone() }
+        Row { event, host: None, reason: reason.map(Into::into), ..claim.clone() }
     }
 
     fn judge(rows: &[Row], refusals: &[TaskRefusal]) -> Hosts {
@@ -480,7 +480,7 @@ mod tests {
         let rows = |job: &str| -> Vec<Row> {
             (1..=3)
                 .flat_map(|iteration| {
-                    let claim = Row { job: Some(job.to_owned()), ..claimed(iteration, 1, "n1") };
+                    let claim = Row { job: Some(job.into()), ..claimed(iteration, 1, "n1") };
                     let lost = after(&claim, Event::Lost, Some("gone"));
                     [claim, lost]
                 })

@@ -61,7 +61,7 @@ pub(crate) fn result_row(
         }
         TrainingEnd::OutOfMemory { peak_bytes } => {
             let reason = peak_bytes.map(|bytes| format!("{bytes} bytes in use at most"));
-            (Event::OutOfMemory, Outcome::OutOfMemory, None, reason)
+            (Event::OutOfMemory, Outcome::OutOfMemory, None, reason.map(Into::into))
         }
         TrainingEnd::Interrupted => return None,
     };

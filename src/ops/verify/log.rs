@@ -1,7 +1,5 @@
 //! The log, row by row: what is to be blanked, and the search state once it is.
 
-use std::slice;
-
 use jiff::Timestamp;
 
 use crate::ops::Experiment;
@@ -171,14 +169,14 @@ fn check(experiment: Option<&Experiment>, row: &Row, knowledge: &Knowledge) -> R
     }
     let Some(experiment) = experiment else { return Ok(()) };
     if let (Event::Set, Some(setting)) = (row.event, &row.reason) {
-        let settings = [&knowledge.settings[..], slice::from_ref(setting)].concat();
+        let settings = [&knowledge.settings[..], &[setting.to_string()]].concat();
         let in_force = experiment.frozen.in_force(experiment.dir(), &settings).map(drop);
         return in_force.map_err(|error| format!("column `reason`: {}", error.root_cause()));
     }
     let Some(text) = &row.architecture else { return Ok(()) };
     match experiment.config().space.parse(text) {
         Err(error) => Err(format!("column `architecture`: {error}")),
-        Ok(own) if own.to_string() != *text => {
+        Ok(own) if own.to_string() != **text => {
             Err(format!("column `architecture`: `{text}` should be written `{own}`"))
         }
         Ok(_) => Ok(()),

@@ -1,6 +1,7 @@
 //! How a value is written into a cell.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
 use super::spreadsheet::{is_computed, is_guessed};
 use crate::outcome::Accuracy;
@@ -83,6 +84,12 @@ impl CellValue for String {
         }
         let is_changed = is_computed(&line) || is_guessed(&line) || line.starts_with('\'');
         if is_changed && !line.is_empty() { format!("'{line}") } else { line }
+    }
+}
+
+impl CellValue for Arc<str> {
+    fn text(&self) -> String {
+        self.to_string().text()
     }
 }
 

@@ -113,10 +113,10 @@ mod tests {
             numbers in prop::collection::vec(prop::num::f64::ANY, 3),
         ) {
             let row = Row {
-                architecture: Some(texts[0].clone()),
-                reason: Some(texts[1].clone()),
-                device: Some(texts[2].clone()),
-                host: Some(texts[3].clone()),
+                architecture: Some(texts[0].as_str().into()),
+                reason: Some(texts[1].as_str().into()),
+                device: Some(texts[2].as_str().into()),
+                host: Some(texts[3].as_str().into()),
                 predicted_accuracy: Some(numbers[0]),
                 sigma: Some(numbers[1].abs()),
                 train_seconds: Some(numbers[2].abs()),

@@ -330,7 +330,7 @@ mod tests {
 
     fn row() -> Row {
         let Attempt { iteration, number } = ATTEMPT;
-        let reason = Some("said \"no\", twice".to_owned());
+        let reason = Some("said \"no\", twice".into());
         Row { iteration: Some(iteration), attempt: Some(number), reason, ..Row::new(Event::Failed) }
     }
 

@@ -1,6 +1,8 @@
 //! One row of the log: one event, and the columns that say what is known of it. Rows are made by
 //! the constructors at the end, so that none lacks a column that its event needs.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use smart_default::SmartDefault;
 use strum::{Display, EnumString, IntoStaticStr, VariantArray};
@@ -84,7 +86,7 @@ pub struct Row {
     pub attempt: Option<u32>,
     pub round: Option<u32>,
     pub epsilon: Option<f64>,
-    pub architecture: Option<String>,
+    pub architecture: Option<Arc<str>>,
     /// The iteration whose training is awaited, or whose result is reused.
     pub of_iteration: Option<Iteration>,
     pub reward: Option<f64>,
@@ -115,13 +117,13 @@ pub struct Row {
     pub view: Option<u64>,
     /// On a `claimed` row, that the attempt before counts as a loss, or left on the time warning
     /// without a new epoch.
-    pub reason: Option<String>,
-    pub device: Option<String>,
-    pub host: Option<String>,
+    pub reason: Option<Arc<str>>,
+    pub device: Option<Arc<str>>,
+    pub host: Option<Arc<str>>,
     /// The Slurm array job, or `local`.
-    pub job: Option<String>,
+    pub job: Option<Arc<str>>,
     /// The element of the array, or the local process.
-    pub task: Option<String>,
+    pub task: Option<Arc<str>>,
     pub started_at: Option<Time>,
     pub time: Option<Time>,
     pub expires_at: Option<Time>,
@@ -132,7 +134,7 @@ pub struct Row {
     /// when it was fitted. (An audited training keeps the first verdict, which may be an earlier
     /// attempt's: see its `claimed` row.)
     pub predictor: Option<u64>,
-    pub strategy: Option<String>,
+    pub strategy: Option<Arc<str>>,
 }
 
 /// Who draws, or begins an attempt: columns of a [`Row`].
@@ -209,7 +211,7 @@ impl Row {
     pub fn claimed(attempt: Attempt, epsilon: f64, architecture: &str, by: &Claimant) -> Self {
         Self {
             attempt: Some(attempt.number),
-            device: by.device.clone(),
+            device: by.device.as_deref().map(Into::into),
             predictor: by.predictor,
             expires_at: Some(by.expires_at),
             ..Self::by(Event::Claimed, by).of(attempt.iteration, epsilon, architecture)
@@ -223,7 +225,7 @@ impl Row {
     /// The row, of a drawn architecture.
     pub(crate) fn of(self, iteration: Iteration, epsilon: f64, architecture: &str) -> Self {
         let (iteration, epsilon) = (Some(iteration), Some(epsilon));
-        let architecture = Some(architecture.to_owned());
+        let architecture = Some(architecture.into());
         Self { iteration, epsilon, architecture, repeat: Some(1), ..self }
     }
 
@@ -231,9 +233,9 @@ impl Row {
         Self {
             round: by.round,
             view: by.view,
-            host: Some(by.host.clone()),
-            job: Some(by.job.clone()),
-            task: Some(by.task.clone()),
+            host: Some(by.host.as_str().into()),
+            job: Some(by.job.as_str().into()),
+            task: Some(by.task.as_str().into()),
             time: Some(by.time),
             ..Self::new(event)
         }
@@ -257,14 +259,14 @@ impl Row {
 }
 
 /// Makes a reason fit for a field: one line, not endless, `None` when nothing is left.
-pub fn plain(reason: &str) -> Option<String> {
+pub fn plain(reason: &str) -> Option<Arc<str>> {
     let line: String = reason
         .chars()
         .map(|letter| if letter.is_control() { ' ' } else { letter })
         .take(REASON_LENGTH)
         .collect();
     let line = line.trim();
-    (!line.is_empty()).then(|| line.to_owned())
+    (!line.is_empty()).then(|| line.into())
 }
 
 #[cfg(test)]

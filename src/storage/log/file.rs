@@ -7,6 +7,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use memchr::{memchr, memmem};
+
 use crate::regular_file::{LARGE, NotAFile, read_up_to};
 use crate::storage::fs::lock::{self, LockMode, LockTimeout};
 use crate::storage::log::damage::{self, RawLog, end_of_whole_lines};
@@ -22,6 +24,10 @@ pub struct ReplayLog {
     pub(super) path: PathBuf,
     pub timeout: LockTimeout,
 }
+
+/// Bytes of the log that are read at once to be checked: memory that is new to the process takes
+/// longer than reading.
+const PIECE: u64 = 1 << 16;
 
 /// Of [`ReplayLog::open_to_look`] alone: when it is over, the log is read without the lock.
 const LOOK: LockTimeout =
@@ -76,9 +82,14 @@ impl ReplayLog {
     /// Of the prefix that a view was made from; without a lock: its bytes change no more.
     pub fn check_prefix(&self, position: &LogPosition) -> Result<()> {
         let fits = || {
-            let mut read = LogPosition::ORIGIN;
-            read.advance(&self.read_bytes(&read, position.byte)?, position.rows);
-            Ok::<_, StorageError>(read == *position)
+            let mut read = LogPosition { rows: position.rows, ..LogPosition::ORIGIN };
+            loop {
+                let piece = self.read_bytes(&read, position.byte.min(read.byte + PIECE))?;
+                if piece.is_empty() {
+                    return Ok::<_, StorageError>(read == *position);
+                }
+                read.advance(&piece, 0);
+            }
         };
         if fits()? {
             return Ok(());
@@ -103,10 +114,11 @@ impl ReplayLog {
             log => log?,
         };
         let bytes = log.read_bytes(&LogPosition::ORIGIN, log.length()?)?;
-        let lines = bytes[..end_of_whole_lines(&bytes).unwrap_or(0)].split(|&byte| byte == b'\n');
+        let lines = &bytes[..end_of_whole_lines(&bytes).unwrap_or(0)];
         // A row without an iteration, as it is written.
-        let set = lines.filter(|line| line.starts_with(b",set,"));
-        Ok(set.filter_map(|line| Row::parse(line).ok()?.reason).collect())
+        let set = memmem::find_iter(lines, b"\n,set,").map(|before| &lines[before + 1..]);
+        let row = |line: &[u8]| Row::parse(&line[..memchr(b'\n', line)?]).ok();
+        Ok(set.filter_map(|set| Some(row(set)?.reason?.to_string())).collect())
     }
 
     pub(super) fn length(&self) -> Result<u64> {

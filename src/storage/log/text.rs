@@ -6,8 +6,10 @@
 use std::borrow::Cow;
 use std::fmt::Display;
 use std::io::Write;
-use std::iter;
 use std::str::FromStr;
+use std::sync::Arc;
+
+use memchr::{memchr, memchr_iter};
 
 use crate::outcome::NotAnAccuracy;
 use crate::space::SpaceError;
@@ -72,16 +74,17 @@ pub enum RowError {
 
 /// What stands in a column of a row.
 trait ColumnValue {
-    /// Returns whether the text is a value of the column.
-    fn parse(&mut self, text: &str) -> bool;
+    /// Reads a field, given without its quotes. Returns whether the text is certain to be what is
+    /// printed of the value, as it is of most rows; `None` when it is no value of the column.
+    fn parse(&mut self, text: &str) -> Option<bool>;
     /// Returns whether a line can hold the value.
     fn print(&self, line: &mut Vec<u8>) -> bool;
 }
 
 impl<T: Value> ColumnValue for Option<T> {
-    fn parse(&mut self, text: &str) -> bool {
-        *self = if text.is_empty() { None } else { text.parse().ok() };
-        self.is_some() || text.is_empty()
+    fn parse(&mut self, text: &str) -> Option<bool> {
+        *self = if text.is_empty() { None } else { Some(text.parse().ok()?) };
+        Some(self.as_ref().is_none_or(|value| value.is_plain(text)))
     }
 
     fn print(&self, line: &mut Vec<u8>) -> bool {
@@ -90,8 +93,8 @@ impl<T: Value> ColumnValue for Option<T> {
 }
 
 impl ColumnValue for Event {
-    fn parse(&mut self, text: &str) -> bool {
-        text.parse().map(|event| *self = event).is_ok()
+    fn parse(&mut self, text: &str) -> Option<bool> {
+        text.parse().map(|event| *self = event).is_ok().then_some(true)
     }
 
     fn print(&self, line: &mut Vec<u8>) -> bool {
@@ -99,7 +102,34 @@ impl ColumnValue for Event {
     }
 }
 
+impl ColumnValue for Option<Arc<str>> {
+    fn parse(&mut self, text: &str) -> Option<bool> {
+        // Most are those of the row before, which are shared.
+        if self.as_deref() != Some(text) {
+            *self = (!text.is_empty()).then(|| text.into());
+        }
+        // No byte ends the search, so that many are compared at once.
+        let is_odd = |byte| matches!(byte, b'"' | b'\r' | b'\n' | 0);
+        Some(!text.bytes().fold(false, |found, byte| found | is_odd(byte)))
+    }
+
+    fn print(&self, line: &mut Vec<u8>) -> bool {
+        let Some(text) = self.as_deref() else { return true };
+        let printed = match text.contains([',', '"']) {
+            true => write!(line, "\"{}\"", text.replace('"', "\"\"")),
+            false => line.write_all(text.as_bytes()),
+        };
+        printed.is_ok() && !text.is_empty() && !text.contains(['\r', '\n', '\0'])
+    }
+}
+
 trait Value: FromStr + Display {
+    /// Whether the text that was read is certain to be what is printed: here of words and whole
+    /// numbers.
+    fn is_plain(&self, text: &str) -> bool {
+        text == "0" || !text.starts_with(['+', '0'])
+    }
+
     fn print(&self, line: &mut Vec<u8>) -> bool {
         write!(line, "{self}").is_ok()
     }
@@ -109,22 +139,23 @@ impl Value for bool {}
 impl Value for u32 {}
 impl Value for u64 {}
 impl Value for Iteration {}
-impl Value for Time {}
 
-impl Value for f64 {
-    fn print(&self, line: &mut Vec<u8>) -> bool {
-        line.extend_from_slice(ryu::Buffer::new().format(*self).as_bytes());
-        self.is_finite()
+impl Value for Time {
+    /// A leap second is read as the second before.
+    fn is_plain(&self, text: &str) -> bool {
+        let shape = text.bytes().map(|byte| if byte.is_ascii_digit() { b'0' } else { byte });
+        shape.eq(*b"0000-00-00T00:00:00.000Z") && &text[17..19] != "60"
     }
 }
 
-impl Value for String {
+impl Value for f64 {
+    fn is_plain(&self, text: &str) -> bool {
+        self.is_finite() && ryu::Buffer::new().format_finite(*self) == text
+    }
+
     fn print(&self, line: &mut Vec<u8>) -> bool {
-        let printed = match self.contains([',', '"']) {
-            true => write!(line, "\"{}\"", self.replace('"', "\"\"")),
-            false => line.write_all(self.as_bytes()),
-        };
-        printed.is_ok() && !self.is_empty() && !self.contains(['\r', '\n', '\0'])
+        line.extend_from_slice(ryu::Buffer::new().format(*self).as_bytes());
+        self.is_finite()
     }
 }
 
@@ -135,8 +166,13 @@ impl Row {
 
     /// Reads a line of the log, given without its newline.
     pub fn parse(line: &[u8]) -> Result<Self, RowError> {
-        let text = String::from_utf8_lossy(line);
-        let fields: Vec<_> = fields(&text).collect();
+        Self::default().replaced_by(line)
+    }
+
+    /// Reads the line after this row, whose texts it may share.
+    fn replaced_by(mut self, line: &[u8]) -> Result<Self, RowError> {
+        let text = str::from_utf8(line).map_or_else(|_| String::from_utf8_lossy(line), Cow::from);
+        let fields = fields(&text);
         if let Some(void) = void(&fields) {
             return Ok(void);
         }
@@ -144,16 +180,22 @@ impl Row {
             return Err(RowError::Columns { found: fields.len() });
         }
         let is_utf8 = matches!(text, Cow::Borrowed(_));
-        let mut row = Self::default();
-        for ((value, column), field) in values(&mut row).into_iter().zip(COLUMNS).zip(fields) {
-            let is_text = is_utf8 || !field.contains(char::REPLACEMENT_CHARACTER);
-            if !is_text || !value.parse(&field) {
-                return Err(RowError::Unreadable { column, value: field.into_owned() });
-            }
+        let mut is_plain = true;
+        for ((value, column), field) in values(&mut self).into_iter().zip(COLUMNS).zip(fields) {
+            let text = unquoted(field);
+            let is_text = is_utf8 || !text.contains(char::REPLACEMENT_CHARACTER);
+            let Some(is_printed) = value.parse(&text).filter(|_| is_text) else {
+                return Err(RowError::Unreadable { column, value: text.into_owned() });
+            };
+            let is_quoted = field.len() > text.len();
+            is_plain &= is_printed && (!is_quoted || text.contains(','));
+        }
+        if is_plain {
+            return Ok(self);
         }
         let mut printed = Vec::with_capacity(line.len() + 1);
-        print(&mut row, &mut printed)?;
-        if printed[..printed.len() - 1] == *line { Ok(row) } else { Err(RowError::NotCanonical) }
+        print(&mut self, &mut printed)?;
+        if printed[..printed.len() - 1] == *line { Ok(self) } else { Err(RowError::NotCanonical) }
     }
 }
 
@@ -176,29 +218,37 @@ fn print(row: &mut Row, line: &mut Vec<u8>) -> Result<(), RowError> {
 
 /// Of the first line that is refused: how many rows stand before it, and its first byte.
 pub fn parse_rows(bytes: &[u8]) -> Result<Vec<Row>, (usize, usize, RowError)> {
-    let (mut rows, mut at) = (Vec::new(), 0);
-    for line in bytes.split_inclusive(|&byte| byte == b'\n') {
-        let whole = line.strip_suffix(b"\n").ok_or(RowError::Columns { found: 0 });
-        rows.push(whole.and_then(Row::parse).map_err(|error| (rows.len(), at, error))?);
-        at += line.len();
+    let mut rows = Vec::<Row>::with_capacity(memchr_iter(b'\n', bytes).count());
+    let mut at = 0;
+    while at < bytes.len() {
+        let line = memchr(b'\n', &bytes[at..]).map(|end| &bytes[at..at + end]);
+        let before = rows.last().cloned().unwrap_or_default();
+        let row =
+            line.ok_or(RowError::Columns { found: 0 }).and_then(|line| before.replaced_by(line));
+        rows.push(row.map_err(|error| (rows.len(), at, error))?);
+        at += line.map_or(0, <[u8]>::len) + 1;
     }
     Ok(rows)
 }
 
-/// The fields of a line without their quotes.
-fn fields(line: &str) -> impl Iterator<Item = Cow<'_, str>> {
-    let mut rest = Some(line);
-    iter::from_fn(move || {
-        let line = rest?;
+/// The fields of a line, with their quotes.
+fn fields(mut line: &str) -> Vec<&str> {
+    let mut fields = Vec::with_capacity(COLUMNS.len());
+    loop {
         let quotes = end_of_quotes(line);
-        let end = line[quotes..].find(',').map(|comma| quotes + comma);
-        rest = end.map(|end| &line[end + 1..]);
-        let field = &line[..end.unwrap_or(line.len())];
-        let inner = field.strip_prefix('"').and_then(|field| field.strip_suffix('"'));
-        Some(inner.map_or(Cow::Borrowed(field), |inner| match inner.contains('"') {
-            true => inner.replace("\"\"", "\"").into(),
-            false => inner.into(),
-        }))
+        let comma = line.as_bytes()[quotes..].iter().position(|&byte| byte == b',');
+        let end = quotes + comma.unwrap_or(line.len() - quotes);
+        fields.push(&line[..end]);
+        let Some(rest) = line.get(end + 1..) else { return fields };
+        line = rest;
+    }
+}
+
+fn unquoted(field: &str) -> Cow<'_, str> {
+    let inner = field.strip_prefix('"').and_then(|field| field.strip_suffix('"'));
+    inner.map_or(field.into(), |inner| match inner.contains('"') {
+        true => inner.replace("\"\"", "\"").into(),
+        false => inner.into(),
     })
 }
 
@@ -214,10 +264,14 @@ fn end_of_quotes(line: &str) -> usize {
 
 /// A row that `verify --repair` blanked: `iteration,void,attempt` and anything after it, as far as
 /// its length allowed; commas alone when it did not allow the event.
-fn void(fields: &[Cow<'_, str>]) -> Option<Row> {
+fn void(fields: &[&str]) -> Option<Row> {
     let is_short = (2..=",void".len()).contains(&fields.len());
-    let is_void = fields.get(1).is_some_and(|event| event == "void");
-    let is_blank = is_short && fields.iter().all(|field| field.is_empty());
+    let is_void = fields.get(1).is_some_and(|event| unquoted(event) == "void");
+    if !is_short && !is_void {
+        return None;
+    }
+    let fields: Vec<_> = fields.iter().map(|field| unquoted(field)).collect();
+    let is_blank = fields.iter().all(|field| field.is_empty());
     // A quote that is left open may hide the lines after it.
     if !(is_void || is_blank) || fields.iter().any(|field| field.starts_with('"')) {
         return None;
@@ -234,7 +288,7 @@ mod tests {
     use strum::VariantArray;
 
     fn fields_of(line: &str) -> Vec<Cow<'_, str>> {
-        fields(line).collect()
+        fields(line).into_iter().map(unquoted).collect()
     }
 
     #[test]
@@ -301,8 +355,8 @@ mod tests {
         assert!(matches!(row.to_line(), Err(RowError::Forbidden { column: "sigma" })));
     }
 
-    fn text() -> impl Strategy<Value = Option<String>> {
-        prop::option::of("[^\r\n\0]{1,12}")
+    fn text() -> impl Strategy<Value = Option<Arc<str>>> {
+        prop::option::of("[^\r\n\0]{1,12}".prop_map(Arc::from))
     }
 
     fn number() -> impl Strategy<Value = Option<f64>> {
@@ -392,6 +446,38 @@ mod tests {
             let line = row.to_line().unwrap();
             prop_assert_eq!(Row::parse(&line[..line.len() - 1]).unwrap(), row);
         }
+
+        #[test]
+        fn a_line_is_a_row_when_it_is_what_is_printed_of_it(
+            column in 0..COLUMNS.len(),
+            odd in prop_oneof![
+                "[+-]?(0{0,2}[0-9]{1,3}|18446744073709551615|4294967296)",
+                "-?[0-9]{1,2}(\\.[0-9]{0,2}0{0,17}[0-9]{0,2})?([eE][+-]?0?[0-9]{1,2})?",
+                "(20|00)[0-9]{2}-[01][0-9]-(0[1-9]|3[01])[Tt ](2[0-4]|[01][0-9]):[0-6][0-9]:\
+                    ([0-5][0-9]|60)([.,][0-9]{1,4})?(Z|z|\\+00:00|\\+01:00)",
+                "true|false|True|void|reused|NaN|inf|-0|-0\\.0|\u{fffd}",
+                "[a,\" \r\0]{0,6}",
+            ],
+            is_quoted in any::<bool>(),
+        ) {
+            let odd = if is_quoted { format!("\"{odd}\"") } else { odd };
+            let line = LINE.trim_end();
+            let mut line = fields(line);
+            line[column] = &odd;
+            let line = line.join(",");
+            let parsed = Row::parse(line.as_bytes());
+            let after = parse_rows(format!("{LINE}{line}\n").as_bytes());
+            match parsed {
+                Ok(row) => {
+                    let printed = row.to_line().unwrap();
+                    let is_own = printed[..printed.len() - 1] == *line.as_bytes();
+                    prop_assert!(is_own || row.event == Event::Void, "{line}");
+                    prop_assert_eq!(after.unwrap().pop().unwrap(), row);
+                }
+                Err(error) => prop_assert_eq!(after.unwrap_err(), (1, LINE.len(), error)),
+            }
+        }
+
         #[test]
         fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
             let _ = Row::parse(&bytes);

@@ -55,9 +55,7 @@ impl Knowledge {
                 reward: known.reward,
                 ..drawn(Event::Reused)
             },
-            Standing::Quarantined => {
-                Row { reason: Some(QUARANTINED.to_owned()), ..drawn(Event::Lost) }
-            }
+            Standing::Quarantined => Row { reason: Some(QUARANTINED.into()), ..drawn(Event::Lost) },
         }
     }
 
@@ -90,7 +88,7 @@ impl Knowledge {
         };
         let next = Attempt { number: earlier.number + 1, ..earlier };
         let claim = Row::claimed(next, open.epsilon, &open.architecture, by);
-        vec![Row { reason: reason.map(str::to_owned), lost_seconds, ..claim }]
+        vec![Row { reason: reason.map(Into::into), lost_seconds, ..claim }]
     }
 
     /// If the result counts, the rows that were due, it, and a `reused` row for every other open or
@@ -148,7 +146,7 @@ impl Knowledge {
     /// iteration of an architecture with a result is `reused`; a pending one of an architecture
     /// neither known nor open is `lost`. They are appended before a result or a loss.
     pub fn due_rows(&self, time: Option<Time>) -> Vec<Row> {
-        let open: BTreeSet<_> = self.open.values().map(|open| open.architecture.as_str()).collect();
+        let open: BTreeSet<_> = self.open.values().map(|open| &*open.architecture).collect();
         let due = |one: Row| {
             let architecture = one.architecture.as_deref()?;
             match self.known.get(architecture) {

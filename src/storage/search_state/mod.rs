@@ -53,6 +53,7 @@ mod rules;
 mod tests;
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use crate::predictor::BestFinals;
 use crate::q_learning::{Epsilon, EpsilonSchedule, StageCounts};
@@ -73,14 +74,14 @@ const TIMED_OUT_CLAIMS_TO_STOP: u32 = 3;
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Knowledge {
     /// The architectures that have a result, each with its first one.
-    pub known: HashMap<String, Known>,
+    pub known: HashMap<Arc<str>, Known>,
     pub next_iteration: Iteration,
     pub halted: bool,
     pub open: BTreeMap<Iteration, Open>,
     pub pending: BTreeMap<Iteration, Pending>,
     pub lost: BTreeMap<Iteration, LostClaim>,
     /// Of architectures without a result; three quarantine one.
-    pub losses: BTreeMap<String, u32>,
+    pub losses: BTreeMap<Arc<str>, u32>,
     /// Claims in a row that were lost to the time warning; 0 after a result or a `slurm.time`.
     pub claims_timed_out: u32,
     /// In the order in which the epsilons came up.
@@ -115,14 +116,14 @@ pub struct Known {
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Open {
-    pub architecture: String,
+    pub architecture: Arc<str>,
     pub epsilon: f64,
     /// The newest attempt, from 1.
     pub attempt: u32,
     pub round: Option<u32>,
-    pub job: String,
-    pub task: String,
-    pub host: Option<String>,
+    pub job: Arc<str>,
+    pub task: Arc<str>,
+    pub host: Option<Arc<str>>,
     pub claimed_at: Option<Time>,
     pub expires_at: Time,
     /// Whether this is the newest claim of its job and task: only that one is taken up again.
@@ -136,7 +137,7 @@ pub struct Open {
 /// It waits for the training of its architecture by another iteration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pending {
-    pub architecture: String,
+    pub architecture: Arc<str>,
     pub epsilon: f64,
     pub round: Option<u32>,
 }
@@ -144,7 +145,7 @@ pub struct Pending {
 /// Its result may still come.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LostClaim {
-    pub architecture: String,
+    pub architecture: Arc<str>,
     pub epsilon: f64,
     pub attempt: u32,
 }
@@ -161,7 +162,7 @@ pub struct EpsilonTally {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Best {
     pub iteration: Iteration,
-    pub architecture: String,
+    pub architecture: Arc<str>,
     pub best_validation_accuracy: f64,
 }
 
@@ -235,7 +236,7 @@ pub enum Rule {
 
 impl Open {
     fn is_of_task(&self, job: &str, task: &str) -> bool {
-        (self.job.as_str(), self.task.as_str()) == (job, task)
+        (&*self.job, &*self.task) == (job, task)
     }
 }
 
@@ -249,7 +250,7 @@ impl Knowledge {
         if let Some(&known) = self.known.get(architecture) {
             return Standing::Known(known);
         }
-        match self.open.iter().find(|(_, open)| open.architecture == architecture) {
+        match self.open.iter().find(|(_, open)| *open.architecture == *architecture) {
             Some((&iteration, _)) => Standing::Open(iteration),
             None if self.losses(architecture) >= LOSSES_TO_QUARANTINE => Standing::Quarantined,
             None => Standing::Free,

@@ -1,5 +1,7 @@
 //! Which row may follow what is known (the table in [`super`], row by row), and what it changes.
 
+use std::sync::Arc;
+
 use crate::storage::log::event::{
     AFTER_TIMEOUT, CAME_TO_NOTHING, Event, Iteration, Row, TIME_KEY, TIME_TOO_SHORT, counts_as_loss,
 };
@@ -15,7 +17,7 @@ pub(super) const LOSSES_TO_QUARANTINE: u32 = 3;
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Drawn<'a> {
     iteration: Iteration,
-    architecture: &'a str,
+    architecture: &'a Arc<str>,
     epsilon: f64,
 }
 
@@ -23,14 +25,14 @@ impl<'a> Drawn<'a> {
     fn of(row: &'a Row) -> Result<Self, Rule> {
         Ok(Self {
             iteration: need(row.iteration, "iteration")?,
-            architecture: need(row.architecture.as_deref(), "architecture")?,
+            architecture: need(row.architecture.as_ref(), "architecture")?,
             epsilon: need(row.epsilon, "epsilon")?,
         })
     }
 
     /// Checks that an iteration was drawn with this architecture and epsilon.
     fn check(self, architecture: &str, epsilon: f64) -> Result<(), Rule> {
-        let is_same = (self.architecture, self.epsilon) == (architecture, epsilon);
+        let is_same = (&**self.architecture, self.epsilon) == (architecture, epsilon);
         is_same.then_some(()).ok_or(Rule::OtherDraw)
     }
 }
@@ -97,7 +99,7 @@ impl Knowledge {
     fn claim(&mut self, row: &Row) -> Result<(), Rule> {
         let drawn = Drawn::of(row)?;
         let claim = Open {
-            architecture: drawn.architecture.to_owned(),
+            architecture: drawn.architecture.clone(),
             epsilon: drawn.epsilon,
             attempt: need(row.attempt, "attempt")?,
             round: row.round,
@@ -185,7 +187,7 @@ impl Knowledge {
         self.end_doubt(drawn.iteration);
         self.end_doubt_of_draws();
         let Drawn { iteration, architecture, epsilon } = drawn;
-        let architecture = architecture.to_owned();
+        let architecture = architecture.clone();
         self.pending.insert(iteration, Pending { architecture, epsilon, round: row.round });
         Ok(())
     }
@@ -237,7 +239,7 @@ impl Knowledge {
                 self.count_loss(drawn.architecture);
             }
             let Drawn { iteration, architecture, epsilon } = drawn;
-            let architecture = architecture.to_owned();
+            let architecture = architecture.clone();
             self.lost.insert(iteration, LostClaim { architecture, epsilon, attempt });
         }
         Ok(())
@@ -349,7 +351,7 @@ impl Knowledge {
     /// An architecture is trained by one iteration at a time: the end of another one was blanked.
     fn close_others(&mut self, drawn: Drawn<'_>) {
         let others = self.open.iter().filter(|(iteration, open)| {
-            open.architecture == drawn.architecture && **iteration != drawn.iteration
+            open.architecture == *drawn.architecture && **iteration != drawn.iteration
         });
         for iteration in others.map(|(&iteration, _)| iteration).collect::<Vec<_>>() {
             let open = self.open.remove(&iteration).expect("it was found there");
@@ -358,9 +360,9 @@ impl Knowledge {
         }
     }
 
-    fn count_loss(&mut self, architecture: &str) {
+    fn count_loss(&mut self, architecture: &Arc<str>) {
         if !self.known.contains_key(architecture) {
-            *self.losses.entry(architecture.to_owned()).or_default() += 1;
+            *self.losses.entry(architecture.clone()).or_default() += 1;
         }
     }
 
@@ -373,13 +375,13 @@ impl Knowledge {
             reward: row.reward,
             best_validation_accuracy: row.best_validation_accuracy,
         };
-        self.known.insert(drawn.architecture.to_owned(), known);
+        self.known.insert(drawn.architecture.clone(), known);
         self.tally(drawn.epsilon).results += 1;
         if !self.is_time_too_short() {
             self.claims_timed_out = 0;
         }
         self.losses.remove(drawn.architecture);
-        self.lost.retain(|_, lost| lost.architecture != drawn.architecture);
+        self.lost.retain(|_, lost| lost.architecture != *drawn.architecture);
         self.compare_with_best(drawn, row);
     }
 
@@ -392,7 +394,7 @@ impl Knowledge {
         {
             self.best = Some(Best {
                 iteration: drawn.iteration,
-                architecture: drawn.architecture.to_owned(),
+                architecture: drawn.architecture.clone(),
                 best_validation_accuracy: accuracy,
             });
         }

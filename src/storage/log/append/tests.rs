@@ -8,7 +8,7 @@ use std::fs;
 use std::thread;
 
 fn row(iteration: u64) -> Row {
-    let architecture = Some(format!("[C({iteration},3,1), SM(10)]"));
+    let architecture = Some(format!("[C({iteration},3,1), SM(10)]").into());
     Row { iteration: Some(Iteration(iteration)), architecture, ..Row::new(Event::Pending) }
 }
 
@@ -200,7 +200,7 @@ fn many_writers_lose_nothing() {
                     let mut guard = log.lock_exclusive().unwrap();
                     cursor = guard.read_from(&cursor).unwrap().cursor;
                     // The number of the row says how many there were before it.
-                    let task = Some(format!("{writer}.{number}"));
+                    let task = Some(format!("{writer}.{number}").into());
                     guard.append(&[Row { task, ..row(cursor.rows) }]).unwrap();
                 }
             });

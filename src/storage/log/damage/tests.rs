@@ -66,7 +66,7 @@ fn the_marks_of_a_spreadsheet_are_named() {
 }
 
 fn row(iteration: u64) -> Row {
-    let reason = Some("said \"no\", twice".to_owned());
+    let reason = Some("said \"no\", twice".into());
     Row { iteration: Some(Iteration(iteration)), attempt: Some(2), reason, ..Row::new(Event::Lost) }
 }
 

@@ -321,8 +321,8 @@ fn expired_claims_and_those_of_an_ended_job_are_found() {
     let end = claim.expires_at.unwrap();
     assert_eq!(world.knowledge.expired(time()), []);
     assert_eq!(world.knowledge.expired(end), [attempt_of(&claim)]);
-    assert_eq!(world.knowledge.open_attempts(|open| open.job == "7"), [attempt_of(&claim)]);
-    assert_eq!(world.knowledge.open_attempts(|open| open.job == "8"), []);
+    assert_eq!(world.knowledge.open_attempts(|open| &*open.job == "7"), [attempt_of(&claim)]);
+    assert_eq!(world.knowledge.open_attempts(|open| &*open.job == "8"), []);
 }
 
 #[test]
@@ -445,7 +445,7 @@ fn a_stopped_network_is_known_and_never_the_best() {
     take(1, "A", &|row| with(0.5, row));
     let after = take(2, "B", &|row| Row { event: Event::Stopped, ..with(0.75, row) });
     assert!(matches!(after.standing("B"), Standing::Known(_)));
-    assert_eq!(after.best.as_ref().unwrap().architecture, "A");
+    assert_eq!(&*after.best.as_ref().unwrap().architecture, "A");
     assert_eq!((after.full_curves(), after.last_accuracies.nth(1)), (1, Some(0.5)));
     let best = &after.last_accuracies;
     assert_eq!((best.nth(2), best.nth(0)), (None, None));

@@ -106,9 +106,9 @@ impl Search {
         let is_met = |name: &str| {
             moment.world.knowledge.known.contains_key(name)
                 || state.losses.contains_key(name)
-                || state.open.values().any(|open| open.architecture == name)
-                || state.pending.values().any(|pending| pending.architecture == name)
-                || state.lost.values().any(|lost| lost.architecture == name)
+                || state.open.values().any(|open| *open.architecture == *name)
+                || state.pending.values().any(|pending| *pending.architecture == *name)
+                || state.lost.values().any(|lost| *lost.architecture == *name)
         };
         let met = ARCHITECTURES.iter().filter(|name| is_met(name)).count();
         let alike = &ARCHITECTURES[..(met + 1).min(self.bounds.architectures)];

@@ -77,7 +77,7 @@ impl Schedule {
             2 | 3 => self.reduce(),
             5 if self.rng.random_bool(0.1) => {
                 self.write(&[Row {
-                    reason: Some("slurm.time=02:00:00".to_owned()),
+                    reason: Some("slurm.time=02:00:00".into()),
                     ..Row::at(Event::Set, time())
                 }]);
             }

@@ -251,7 +251,7 @@ impl World {
         }
         losses.retain(|architecture, _| !self.knowledge.known.contains_key(*architecture));
         let known: BTreeMap<&str, u32> =
-            self.knowledge.losses.iter().map(|(name, &losses)| (name.as_str(), losses)).collect();
+            self.knowledge.losses.iter().map(|(name, &losses)| (&**name, losses)).collect();
         assert_eq!(losses, known);
         assert!(losses.values().all(|&losses| losses <= 3));
     }
