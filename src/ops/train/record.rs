@@ -241,7 +241,9 @@ fn record(transaction: &mut Transaction<'_>, row: &Row) -> anyhow::Result<TrainE
         return Ok(TrainEvent::Superseded { iteration });
     }
     // It may stand in the log by an earlier try, whose sync failed.
-    transaction.sync()?;
+    if is_known {
+        transaction.sync()?;
+    }
     Ok(TrainEvent::Recorded {
         iteration,
         outcome: row.event.to_string(),
