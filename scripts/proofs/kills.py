@@ -4,11 +4,12 @@
 usage: scripts/proofs/kills.py PROGRAM EXPERIMENT KILLS SEED [WORKERS]
 
 Starts WORKERS (8) processes `train --until-done --reduce` at once, ends one with SIGKILL KILLS times
-(fewer when the schedule ends before) and starts another in its place. Without kills it waits for all to
-end. Exit status 1, with a line for each violation, unless each result that a worker told of is in the
-log, no row once written has gone or changed, nothing was claimed after it had a result, iterations
-are numbered without gaps, no worker failed by itself, and no pause of the log was longer than 2 s, not
-counting the longest time that the disk took to sync a file of nobody else meanwhile.
+(fewer when the schedule ends before) and starts another in its place; after each fourth it ends a
+`reduce` so, too. Without kills it waits for all to end. Exit status 1, with a line for each violation,
+unless each result that a worker told of is in the log, no row once written has gone or changed, nothing
+was claimed after it had a result, iterations are numbered without gaps, no worker failed by itself, and
+no pause of the log was longer than 2 s, not counting the longest time that the disk took to sync a file
+of nobody else meanwhile.
 """
 import csv
 import io
@@ -69,6 +70,20 @@ class Worker:
         return True
 
 
+def kill_reduce():
+    """Starts a reduce and kills it, again until one was still at work; one that ends before must end well."""
+    while True:
+        command = [program, "reduce", str(experiment), "--single-node"]
+        reduce = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        time.sleep(random.uniform(0, 0.2))
+        reduce.kill()
+        messages = reduce.communicate()[1]
+        if reduce.returncode < 0:
+            return
+        if reduce.returncode > 0:
+            violations.append(f"a reduce ended with {reduce.returncode}: {messages.strip()}")
+
+
 class Watcher(threading.Thread):
     """Reads the log as it grows: its whole rows may only become more."""
 
@@ -121,6 +136,8 @@ while done < kills and len(workers) == n_workers:
     if workers[victim].kill():
         done += 1
         workers[victim] = Worker()
+        if done % 4 == 0:
+            kill_reduce()
     workers = [worker for worker in workers if not worker.ended()]
 while workers and (kills == 0 or done < kills):
     workers = [worker for worker in workers if not worker.ended()]
@@ -154,7 +171,7 @@ if longest > LONGEST_STALL + disk.longest:
     violations.append(f"the log stood still for {longest:.2f} s")
 claims = sum(row["event"] == "claimed" for row in rows)
 print(
-    f"{done} killed in {seconds:.0f} s of {n_workers} workers; {claims} claims, {len(results)} results "
+    f"{done} killed in {seconds:.0f} s of {n_workers} workers, and {done // 4} reduces; {claims} claims, {len(results)} results "
     f"({len(told)} told before), longest pause of the log {longest:.2f} s (longest sync of a file beside it {disk.longest:.2f} s)"
 )
 for violation in dict.fromkeys(violations):

@@ -1,8 +1,9 @@
 # Processes killed at random moments, many starts at once: local searches with the synthetic trainer.
 #
-# Cases: workers   1,000 times SIGKILL (KILLS) over searches of 8 workers that train and reduce
+# Cases: workers   1,000 times SIGKILL (KILLS) over searches of 8 workers that train and learn, and a
+#                  quarter as often over reduces that publish and write tables beside them
 #        together  64 workers started at the same instant on a new experiment
-# (default: all of them; 2 minutes)
+# (default: all of them; 3 minutes)
 
 proof() {
   prepare

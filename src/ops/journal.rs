@@ -120,6 +120,7 @@ impl Journal {
             view: None,
             checked: None,
         };
+        journal.refresh()?;
         journal.renew()?;
         Ok(journal)
     }
@@ -162,24 +163,30 @@ impl Journal {
         Ok(())
     }
 
-    /// Reads on without the lock; damage, which may be a row that is being written, is left to it.
-    fn read_whole_rows(&mut self, log: &ReplayLog) -> Result<(), StorageError> {
+    /// Reads on without the lock; damage, which may be a row that is being written, is left to it:
+    /// returns false.
+    fn read_whole_rows(&mut self, log: &ReplayLog) -> Result<bool, StorageError> {
         let file = log.identity()?;
         if self.replay.file != file {
             self.replay = Prefix::nothing(file, self.replay.replays + 1);
         }
         let tail = log.read_unlocked(&self.replay.cursor);
-        if let Err(error) = tail.and_then(|tail| self.replay.take_in(tail)) {
+        let read = tail.and_then(|tail| self.replay.take_in(tail));
+        if let Err(error) = &read {
             log::debug!("the log is read under its lock: {error}");
         }
-        Ok(())
+        Ok(read.is_ok())
     }
 
-    /// Reads on, and looks for a newer view; one that does not fit the log is an error.
+    /// Reads on, and looks for a newer view; one that does not fit the log is an error. Without the
+    /// lock where it can be: a claim is decided under it anyway, and need not wait for it twice.
     pub fn renew(&mut self) -> anyhow::Result<()> {
-        // First, so that its rows are read.
+        // First, so that its rows are read; NFS may show it before them.
         let view = View::newest(&self.dir, &self.params.sha256, Ok, skip)?;
-        self.refresh()?;
+        let is_read = self.read_whole_rows(&self.open_log()?)?;
+        if !is_read || view.as_ref().is_some_and(|view| view.rows() > self.position().rows) {
+            self.refresh()?;
+        }
         self.view = view;
         let found = self.view().map(|view| (self.replay.replays, view.position));
         if let Some((_, position)) = found.filter(|_| found != self.checked) {

@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind};
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -33,7 +34,18 @@ pub struct LockTimeout {
     pub limit: Duration,
 }
 
-const PAUSE_MILLISECONDS: std::ops::RangeInclusive<u64> = 2..=30;
+/// Microseconds until the next try. The lock is mostly free again after a sync (2 to 8 ms), so the
+/// first pauses are short; then long, since each try is a round trip on NFS. Who has waited longest
+/// pauses shorter again, so that the longest waits get no longer; never below 2 ms. A result with 64
+/// workers on two cores took 6 ms in the median and 130 ms at the 99th percentile (pauses of 2 to 30
+/// ms throughout, and two syncs under the lock: 24 ms and 257 ms).
+fn pauses(waited: Duration) -> RangeInclusive<u64> {
+    match waited.as_millis() {
+        ..10 => 500..=2_000,
+        10..100 => 2_000..=30_000,
+        _ => 2_000..=10_000,
+    }
+}
 
 pub(crate) fn acquire(
     file: &File,
@@ -56,7 +68,7 @@ pub(crate) fn acquire(
             is_noticed = true;
         }
         // The one random number that no seed decides: nothing depends on it but the pause.
-        thread::sleep(Duration::from_millis(rand::random_range(PAUSE_MILLISECONDS)));
+        thread::sleep(Duration::from_micros(rand::random_range(pauses(begin.elapsed()))));
     }
 }
 
