@@ -82,8 +82,9 @@ impl Summary {
             })
         };
         // What Slurm sets where a task has no GPU.
-        let is_cpu =
-            |device: &str| device.starts_with("cpu") || ["NoDevFiles", "-1"].contains(&device);
+        let is_cpu = |device: &std::sync::Arc<str>| {
+            device.starts_with("cpu") || ["NoDevFiles", "-1"].contains(&&**device)
+        };
         Self {
             experiment: search.experiment.clone(),
             trainer: search.trainer,
@@ -99,10 +100,7 @@ impl Summary {
             estimated_train_seconds_left: time_left.and_then(TimeLeft::middle),
             least_train_seconds_left: time_left.map(|time| time.least),
             most_train_seconds_left: time_left.map(|time| time.most),
-            uses_accelerator: !iterations
-                .iter()
-                .filter_map(|row| row.device.as_deref())
-                .all(is_cpu),
+            uses_accelerator: !iterations.iter().filter_map(|row| row.device.as_ref()).all(is_cpu),
             last_event_at: iterations.iter().filter_map(|row| row.time).max(),
             ..Self::default()
         }

@@ -25,7 +25,7 @@ const MODULES: &[(&str, usize, &[&str])] = &[
     ("predictor", 1_745, &["space", "outcome", "maths", "invalid"]),
     (
         "storage",
-        4_775,
+        4_755,
         &["space", "outcome", "seed", "q_learning", "predictor", "regular_file", "yaml_bounds"],
     ),
     ("exchange", 300, &["space", "outcome", "q_learning", "storage"]),
@@ -40,10 +40,10 @@ const MODULES: &[(&str, usize, &[&str])] = &[
             "regular_file", "yaml_bounds", "invalid",
         ],
     ),
-    ("report", 1_665, &["space", "outcome", "q_learning", "predictor", "storage"]),
+    ("report", 1_660, &["space", "outcome", "q_learning", "predictor", "storage"]),
     (
         "ops",
-        6_805,
+        6_800,
         &[
             "space", "outcome", "seed", "q_learning", "predictor", "storage", "exchange",
             "dataset", "training", "slurm", "config", "report", "regular_file",

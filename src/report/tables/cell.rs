@@ -1,7 +1,6 @@
 //! How a value is written into a cell.
 
 use std::num::NonZeroU32;
-use std::sync::Arc;
 
 use super::spreadsheet::{is_computed, is_guessed};
 use crate::outcome::Accuracy;
@@ -87,7 +86,7 @@ impl CellValue for String {
     }
 }
 
-impl CellValue for Arc<str> {
+impl CellValue for std::sync::Arc<str> {
     fn text(&self) -> String {
         self.to_string().text()
     }

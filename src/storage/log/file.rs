@@ -7,8 +7,6 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use memchr::{memchr, memmem};
-
 use crate::regular_file::{LARGE, NotAFile, read_up_to};
 use crate::storage::fs::lock::{self, LockMode, LockTimeout};
 use crate::storage::log::damage::{self, RawLog, end_of_whole_lines};
@@ -24,10 +22,6 @@ pub struct ReplayLog {
     pub(super) path: PathBuf,
     pub timeout: LockTimeout,
 }
-
-/// Bytes of the log that are read at once to be checked: memory that is new to the process takes
-/// longer than reading.
-const PIECE: u64 = 1 << 16;
 
 /// Of [`ReplayLog::open_to_look`] alone: when it is over, the log is read without the lock.
 const LOOK: LockTimeout =
@@ -83,8 +77,9 @@ impl ReplayLog {
     pub fn check_prefix(&self, position: &LogPosition) -> Result<()> {
         let fits = || {
             let mut read = LogPosition { rows: position.rows, ..LogPosition::ORIGIN };
+            // In pieces: memory that is new to the process takes longer than reading.
             loop {
-                let piece = self.read_bytes(&read, position.byte.min(read.byte + PIECE))?;
+                let piece = self.read_bytes(&read, position.byte.min(read.byte + (1 << 16)))?;
                 if piece.is_empty() {
                     return Ok::<_, StorageError>(read == *position);
                 }
@@ -116,8 +111,8 @@ impl ReplayLog {
         let bytes = log.read_bytes(&LogPosition::ORIGIN, log.length()?)?;
         let lines = &bytes[..end_of_whole_lines(&bytes).unwrap_or(0)];
         // A row without an iteration, as it is written.
-        let set = memmem::find_iter(lines, b"\n,set,").map(|before| &lines[before + 1..]);
-        let row = |line: &[u8]| Row::parse(&line[..memchr(b'\n', line)?]).ok();
+        let set = memchr::memmem::find_iter(lines, b"\n,set,").map(|before| &lines[before + 1..]);
+        let row = |line: &[u8]| Row::parse(&line[..memchr::memchr(b'\n', line)?]).ok();
         Ok(set.filter_map(|set| Some(row(set)?.reason?.to_string())).collect())
     }
 

@@ -9,8 +9,6 @@ use std::io::Write;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use memchr::{memchr, memchr_iter};
-
 use crate::outcome::NotAnAccuracy;
 use crate::space::SpaceError;
 use crate::storage::log::event::{Event, Iteration, Row};
@@ -179,16 +177,14 @@ impl Row {
         if fields.len() != COLUMNS.len() {
             return Err(RowError::Columns { found: fields.len() });
         }
-        let is_utf8 = matches!(text, Cow::Borrowed(_));
-        let mut is_plain = true;
+        let (is_utf8, mut is_plain) = (matches!(text, Cow::Borrowed(_)), true);
         for ((value, column), field) in values(&mut self).into_iter().zip(COLUMNS).zip(fields) {
             let text = unquoted(field);
             let is_text = is_utf8 || !text.contains(char::REPLACEMENT_CHARACTER);
             let Some(is_printed) = value.parse(&text).filter(|_| is_text) else {
                 return Err(RowError::Unreadable { column, value: text.into_owned() });
             };
-            let is_quoted = field.len() > text.len();
-            is_plain &= is_printed && (!is_quoted || text.contains(','));
+            is_plain &= is_printed && (field.len() == text.len() || text.contains(','));
         }
         if is_plain {
             return Ok(self);
@@ -218,17 +214,15 @@ fn print(row: &mut Row, line: &mut Vec<u8>) -> Result<(), RowError> {
 
 /// Of the first line that is refused: how many rows stand before it, and its first byte.
 pub fn parse_rows(bytes: &[u8]) -> Result<Vec<Row>, (usize, usize, RowError)> {
-    let mut rows = Vec::<Row>::with_capacity(memchr_iter(b'\n', bytes).count());
+    let mut rows = Vec::<Row>::with_capacity(memchr::memchr_iter(b'\n', bytes).count());
     let mut at = 0;
-    while at < bytes.len() {
-        let line = memchr(b'\n', &bytes[at..]).map(|end| &bytes[at..at + end]);
-        let before = rows.last().cloned().unwrap_or_default();
-        let row =
-            line.ok_or(RowError::Columns { found: 0 }).and_then(|line| before.replaced_by(line));
+    for end in memchr::memchr_iter(b'\n', bytes) {
+        let row = rows.last().cloned().unwrap_or_default().replaced_by(&bytes[at..end]);
         rows.push(row.map_err(|error| (rows.len(), at, error))?);
-        at += line.map_or(0, <[u8]>::len) + 1;
+        at = end + 1;
     }
-    Ok(rows)
+    let no_end = (rows.len(), at, RowError::Columns { found: 0 });
+    if at == bytes.len() { Ok(rows) } else { Err(no_end) }
 }
 
 /// The fields of a line, with their quotes.
@@ -266,12 +260,8 @@ fn end_of_quotes(line: &str) -> usize {
 /// its length allowed; commas alone when it did not allow the event.
 fn void(fields: &[&str]) -> Option<Row> {
     let is_short = (2..=",void".len()).contains(&fields.len());
-    let is_void = fields.get(1).is_some_and(|event| unquoted(event) == "void");
-    if !is_short && !is_void {
-        return None;
-    }
-    let fields: Vec<_> = fields.iter().map(|field| unquoted(field)).collect();
-    let is_blank = fields.iter().all(|field| field.is_empty());
+    let is_void = fields.get(1).is_some_and(|event| *event == "void");
+    let is_blank = is_short && fields.iter().all(|field| field.is_empty());
     // A quote that is left open may hide the lines after it.
     if !(is_void || is_blank) || fields.iter().any(|field| field.starts_with('"')) {
         return None;

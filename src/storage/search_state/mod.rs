@@ -52,7 +52,7 @@ mod rules;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::predictor::BestFinals;
@@ -74,7 +74,7 @@ const TIMED_OUT_CLAIMS_TO_STOP: u32 = 3;
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Knowledge {
     /// The architectures that have a result, each with its first one.
-    pub known: HashMap<Arc<str>, Known>,
+    pub known: rustc_hash::FxHashMap<Arc<str>, Known>,
     pub next_iteration: Iteration,
     pub halted: bool,
     pub open: BTreeMap<Iteration, Open>,

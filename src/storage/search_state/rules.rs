@@ -1,7 +1,5 @@
 //! Which row may follow what is known (the table in [`super`], row by row), and what it changes.
 
-use std::sync::Arc;
-
 use crate::storage::log::event::{
     AFTER_TIMEOUT, CAME_TO_NOTHING, Event, Iteration, Row, TIME_KEY, TIME_TOO_SHORT, counts_as_loss,
 };
@@ -17,7 +15,7 @@ pub(super) const LOSSES_TO_QUARANTINE: u32 = 3;
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Drawn<'a> {
     iteration: Iteration,
-    architecture: &'a Arc<str>,
+    architecture: &'a std::sync::Arc<str>,
     epsilon: f64,
 }
 
@@ -360,7 +358,7 @@ impl Knowledge {
         }
     }
 
-    fn count_loss(&mut self, architecture: &Arc<str>) {
+    fn count_loss(&mut self, architecture: &std::sync::Arc<str>) {
         if !self.known.contains_key(architecture) {
             *self.losses.entry(architecture.clone()).or_default() += 1;
         }
