@@ -138,7 +138,7 @@ fn a_result_is_appended_after_any_error_of_any_step() {
     // EIO, ESTALE, ENOLCK, EDQUOT, ENOSPC, EACCES, EROFS.
     let errors = [5, 116, 37, 122, 28, 13, 30];
     // The claim writes, syncs and opens first; the log is opened and locked before, to be read.
-    let steps = [("write", 2), ("sync", 2), ("flock", 7), ("open", 5)];
+    let steps = [("write", 2), ("sync", 2), ("flock", 5), ("open", 6)];
     for (number, (step, errno)) in
         steps.iter().flat_map(|step| errors.map(|errno| (step, errno))).enumerate()
     {

@@ -6,7 +6,6 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind};
-use std::ops::RangeInclusive;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -35,11 +34,10 @@ pub struct LockTimeout {
 }
 
 /// Microseconds until the next try. The lock is mostly free again after a sync (2 to 8 ms), so the
-/// first pauses are short; then long, since each try is a round trip on NFS. Who has waited longest
-/// pauses shorter again, so that the longest waits get no longer; never below 2 ms. A result with 64
-/// workers on two cores took 6 ms in the median and 130 ms at the 99th percentile (pauses of 2 to 30
-/// ms throughout, and two syncs under the lock: 24 ms and 257 ms).
-fn pauses(waited: Duration) -> RangeInclusive<u64> {
+/// first pauses are short; then long, since each try is a round trip on NFS; after 100 ms shorter
+/// again, so that the longest waits get no longer. With 64 workers on two cores a result took 6 ms
+/// in the median and 130 ms at the 99th percentile (2 to 30 ms, two syncs under it: 24 and 257).
+fn pauses(waited: Duration) -> std::ops::RangeInclusive<u64> {
     match waited.as_millis() {
         ..10 => 500..=2_000,
         10..100 => 2_000..=30_000,
