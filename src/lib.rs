@@ -72,7 +72,7 @@ pub use cli::run;
 pub mod internals {
     pub use crate::ops::{
         Experiment, TrainEvent, init,
-        reduce::{lost_claims::EndedJobs, rebuild, reduce},
+        reduce::{learn, lost_claims::EndedJobs, rebuild, reduce},
         train::{TrainOptions, train},
     };
     pub use crate::simulate::{

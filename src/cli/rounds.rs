@@ -8,7 +8,7 @@ use super::args::SharedDir;
 use super::printer::Printer;
 use crate::ops::Experiment;
 use crate::ops::reduce::lost_claims::EndedJobs;
-use crate::ops::reduce::{rebuild, reduce};
+use crate::ops::reduce::{learn, rebuild, reduce};
 use crate::ops::rounds::submit::{SubmitOptions, cancel, end_round, submit};
 use crate::storage::Trust;
 
@@ -52,10 +52,13 @@ pub struct ReduceArgs {
     #[arg(long, value_name = "JOB", conflicts_with = "rebuild")]
     after: Option<String>,
     /// The same for the jobs of round N, then submit round N+1 (what the rendered script runs)
-    #[arg(long, value_name = "N", conflicts_with_all = ["after", "rebuild"])]
+    #[arg(long, value_name = "N", conflicts_with_all = ["after", "rebuild", "no_tables"])]
     round: Option<u32>,
-    /// Rebuild from the whole log and compare with the newest view; writes nothing
+    /// Write no tables
     #[arg(long)]
+    no_tables: bool,
+    /// Rebuild from the whole log and compare with the newest view; writes nothing
+    #[arg(long, conflicts_with = "no_tables")]
     rebuild: bool,
 }
 
@@ -70,7 +73,8 @@ pub fn run_reduce(args: ReduceArgs, trust: Trust, printer: &Printer) -> anyhow::
         notices.iter().for_each(|line| printer.note(line));
     } else {
         let ended = args.after.map_or(EndedJobs::None, EndedJobs::One);
-        printer.note(&reduce(&experiment, &ended)?.to_string());
+        let reduced = if args.no_tables { learn } else { reduce };
+        printer.note(&reduced(&experiment, &ended)?.to_string());
     }
     Ok(())
 }

@@ -211,7 +211,10 @@ impl Journal {
     /// Learns from all rows that were read, beginning with the newest view that is whole.
     pub fn learn(&self) -> anyhow::Result<Learned> {
         let log = self.dir.replay_log();
-        let resume = |view: View| Learned::resume(self.params.clone(), &view, self.rows(), &log);
+        let resume = |view: View| {
+            let mut learned = Learned::resume(self.params.clone(), &view, self.rows(), &log)?;
+            learned.learn(self.rows(), &log).map(|()| learned)
+        };
         let newest = self.newest(resume)?;
         let mut learned = newest.unwrap_or_else(|| Learned::nothing(self.params.clone()));
         learned.replays = self.replay.replays;
@@ -370,11 +373,8 @@ pub(crate) struct AttemptFiles {
 
 impl AttemptFiles {
     pub fn list(dir: &ExperimentDir) -> Result<Self, StorageError> {
-        Ok(Self {
-            curves: dir.list_curves()?,
-            results: dir.list_results()?,
-            checkpoints: dir.list_checkpoints()?,
-        })
+        let (curves, results) = dir.list_curves_and_results()?;
+        Ok(Self { curves, results, checkpoints: dir.list_checkpoints()? })
     }
 
     pub fn unknown(&self, knows: impl Fn(Attempt) -> bool) -> impl Iterator<Item = &Path> {

@@ -1,5 +1,7 @@
 //! The learner: a Q-table with the replay memory it learns from, grown row by row.
 
+use std::sync::Arc;
+
 use indexmap::IndexMap;
 use rand::Rng;
 
@@ -9,8 +11,8 @@ use super::trajectory::Trajectory;
 use crate::outcome::Accuracy;
 use crate::space::{Architecture, Space};
 
-/// A reward, and where the Q-values of the trajectory lie.
-type Experience = (Accuracy, Box<[Place]>);
+/// A reward, and where the Q-values of the trajectory lie: of resumed rows once they are drawn.
+type Experience = (Accuracy, Option<Box<[Place]>>);
 
 /// A function of the rows given to it and of their generators: taking it apart after any row and
 /// [resuming](Learner::resume) changes nothing.
@@ -19,7 +21,7 @@ pub struct Learner {
     params: ValidQLearningParams,
     q_table: QTable,
     /// By architecture and the bits of the reward, in the order of their first appearance.
-    experiences: IndexMap<(Architecture, u64), Experience>,
+    experiences: IndexMap<(Arc<str>, u64), Experience>,
     /// The replay memory, in the order of iterations: a multiset of experiences. An architecture
     /// sampled five times has five rows, and five times the chance to be replayed.
     memory: Vec<u32>,
@@ -28,52 +30,50 @@ pub struct Learner {
 impl Learner {
     pub fn new(params: ValidQLearningParams, space: Space) -> Self {
         let q_table = QTable::new(space, params.initial_q_value);
-        Self::resume(params, q_table, []).expect("no row lacks a value")
+        Self::resume(params, q_table, [])
     }
 
-    /// Puts together a Q-table and the rows, in order, that it was learned from.
+    /// Puts together a Q-table and the rows, in order, that it was learned from. Few are drawn, so
+    /// that an architecture is read when it is.
     pub fn resume(
         params: ValidQLearningParams,
         q_table: QTable,
-        rows: impl IntoIterator<Item = (Architecture, Accuracy)>,
-    ) -> Result<Self, QLearningError> {
-        let learned = q_table.len();
+        rows: impl IntoIterator<Item = (Arc<str>, Accuracy)>,
+    ) -> Self {
         let (experiences, memory) = (IndexMap::new(), Vec::new());
         let mut learner = Self { params, q_table, experiences, memory };
         for (architecture, reward) in rows {
-            learner.remember(&architecture, reward);
-            if learner.q_table.len() > learned {
-                return Err(QLearningError(format!(
-                    "the Q-table has no value for a state of `{architecture}`, which is in the \
-                     replay memory"
-                )));
-            }
+            learner.remember(architecture, reward);
         }
-        Ok(learner)
+        learner
     }
 
     /// Appends a row to the memory, then draws K rows from it and updates the Q-values of each
     /// (MetaQNN, Algorithm 1), one draw before each update. Without experience replay, updates
     /// those of the row itself, without a draw. An architecture met again keeps its first reward.
-    pub fn learn(&mut self, architecture: &Architecture, reward: Accuracy, rng: &mut impl Rng) {
-        let new = self.remember(architecture, reward);
+    pub fn learn(
+        &mut self,
+        architecture: &Architecture,
+        reward: Accuracy,
+        rng: &mut impl Rng,
+    ) -> Result<(), QLearningError> {
+        let new = self.remember(architecture.to_string().into(), reward);
+        let trajectory = Trajectory::of(self.q_table.space(), architecture);
+        self.experiences[new as usize].1 = Some(self.q_table.places(&trajectory));
         if !self.params.experience_replay {
             return self.update(new);
         }
-        for _ in 0..self.params.replay_size {
+        (0..self.params.replay_size).try_for_each(|_| {
             let drawn = self.sample(rng);
-            self.update(drawn);
-        }
+            self.update(drawn)
+        })
     }
 
-    /// Appends a row and returns its experience. States new to the table get their rows in it.
-    fn remember(&mut self, architecture: &Architecture, reward: Accuracy) -> u32 {
-        let entry = self.experiences.entry((architecture.clone(), reward.value().to_bits()));
+    /// Appends a row and returns its experience.
+    fn remember(&mut self, architecture: Arc<str>, reward: Accuracy) -> u32 {
+        let entry = self.experiences.entry((architecture, reward.value().to_bits()));
         let experience = entry.index() as u32;
-        entry.or_insert_with(|| {
-            let trajectory = Trajectory::of(self.q_table.space(), architecture);
-            (reward, self.q_table.places(&trajectory))
-        });
+        entry.or_insert((reward, None));
         self.memory.push(experience);
         experience
     }
@@ -84,9 +84,23 @@ impl Learner {
         self.memory[rng.random_range(0..self.memory.len() as u32) as usize]
     }
 
-    fn update(&mut self, experience: u32) {
-        let (reward, trajectory) = &self.experiences[experience as usize];
-        self.q_table.update(trajectory, *reward, &self.params);
+    fn update(&mut self, experience: u32) -> Result<(), QLearningError> {
+        let experience = self.experiences.get_index_mut(experience as usize);
+        let ((architecture, _), (reward, places)) = experience.expect("a row of the memory");
+        if places.is_none() {
+            let read = self.q_table.space().parse(architecture);
+            let read = read.map_err(|error| QLearningError(error.to_string()))?;
+            let learned = self.q_table.len();
+            *places = Some(self.q_table.places(&Trajectory::of(self.q_table.space(), &read)));
+            if self.q_table.len() > learned {
+                return Err(QLearningError(format!(
+                    "the Q-table has no value for a state of `{architecture}`, which is in the \
+                     replay memory"
+                )));
+            }
+        }
+        self.q_table.update(places.as_ref().expect("read just now"), *reward, &self.params);
+        Ok(())
     }
 
     pub const fn q_table(&self) -> &QTable {
@@ -145,7 +159,7 @@ mod tests {
 
     fn learn_all(learner: &mut Learner, rows: &[(Architecture, Accuracy)], first: u64) {
         for (iteration, (architecture, reward)) in (first..).zip(rows) {
-            learner.learn(architecture, *reward, &mut replay(iteration));
+            learner.learn(architecture, *reward, &mut replay(iteration)).unwrap();
         }
     }
 
@@ -156,7 +170,7 @@ mod tests {
         let architecture = small_space().parse("[C(8,3,1), SM(10)]").unwrap();
         for reward in [0.9, 0.1] {
             let mut rng = replay(0);
-            learner.learn(&architecture, accuracy(reward), &mut rng);
+            learner.learn(&architecture, accuracy(reward), &mut rng).unwrap();
             assert_eq!(rng.get_word_pos(), 0);
         }
         // As worked out in `update`: 0.504, then 0.504 + 0.01 (0.1 - 0.504) = 0.49996.
@@ -171,7 +185,7 @@ mod tests {
         let mut learner = learner(QLearningParams { replay_size: 3, ..QLearningParams::default() });
         let architecture = small_space().parse("[SM(10)]").unwrap();
         let mut rng = replay(0);
-        learner.learn(&architecture, accuracy(1.0), &mut rng);
+        learner.learn(&architecture, accuracy(1.0), &mut rng).unwrap();
         // One word for each draw.
         assert_eq!(rng.get_word_pos(), 3);
         // Only one row to draw: 1 - 0.5 x 0.99^3 = 0.5148505.
@@ -195,7 +209,11 @@ mod tests {
     #[test]
     fn a_table_that_has_not_seen_the_memory_is_refused() {
         let params = QLearningParams::default().check().unwrap();
-        let refused = Learner::resume(params, QTable::new(small_space(), 0.5), random_rows(1, 1));
+        let other = small_space().parse("[C(16,3,1), P(2,2), SM(10)]").unwrap();
+        let rows = [(other.to_string().into(), accuracy(0.5))];
+        let mut learner = Learner::resume(params, QTable::new(small_space(), 0.5), rows);
+        let softmax = small_space().parse("[SM(10)]").unwrap();
+        let refused = learner.learn(&softmax, accuracy(0.5), &mut replay(0));
         assert!(refused.unwrap_err().0.contains("has no value for a state of"));
     }
 
@@ -225,7 +243,7 @@ mod tests {
             let epsilon = schedule.stages()[stage].epsilon;
             let architecture = sample_trajectory(learner.q_table(), epsilon, &mut rng);
             let reward = accuracy(worth(&space, &architecture));
-            learner.learn(&architecture, reward, &mut replay(iteration));
+            learner.learn(&architecture, reward, &mut replay(iteration)).unwrap();
             // Met again, at whatever epsilon, it is a row of the memory and nothing more.
             if known.insert(architecture) {
                 counts[stage].results += 1;
@@ -255,8 +273,8 @@ mod tests {
                 let updates = whole.q_table().updates(&key).to_vec();
                 q_table.insert_row(key, row.to_vec(), updates).unwrap();
             }
-            let (params, rows) = (params.check().unwrap(), head.iter().cloned());
-            let mut resumed = Learner::resume(params, q_table, rows).unwrap();
+            let rows = head.iter().map(|(name, reward)| (name.to_string().into(), *reward));
+            let mut resumed = Learner::resume(params.check().unwrap(), q_table, rows);
 
             learn_all(&mut whole, tail, before);
             learn_all(&mut resumed, tail, before);
@@ -292,7 +310,7 @@ mod tests {
         let mut learner = Learner::new(QLearningParams::default().check().unwrap(), space);
         for &(architecture, reward) in rows {
             let architecture = learner.q_table.space().parse(architecture).unwrap();
-            learner.remember(&architecture, accuracy(reward));
+            learner.remember(architecture.to_string().into(), accuracy(reward));
         }
         learner
     }

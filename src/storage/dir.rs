@@ -4,11 +4,13 @@ mod making;
 
 use std::path::{Path, PathBuf};
 
-use itertools::Itertools;
+use itertools::{Either, Itertools};
 use strum::{IntoStaticStr, VariantArray};
 
 use crate::storage::log::event::{Attempt, Iteration};
 use crate::storage::{error::Result, fs::publish};
+
+type Files = Vec<(Attempt, PathBuf)>;
 
 /// The version of all files of an experiment, `format_version` in `experiment.yaml`. A program
 /// reads and writes exactly one: several copies of it may work on an experiment for weeks, and one
@@ -105,12 +107,20 @@ impl ExperimentDir {
         self.folder(Folder::Curves).join(format!("{attempt}.log"))
     }
 
-    pub fn list_curves(&self) -> Result<Vec<(Attempt, PathBuf)>> {
-        self.list_of_attempts(".csv")
+    pub fn list_curves(&self) -> Result<Files> {
+        Ok(self.list_curves_and_results()?.0)
     }
 
-    pub(crate) fn list_of_attempts(&self, end: &str) -> Result<Vec<(Attempt, PathBuf)>> {
-        publish::listing(&self.folder(Folder::Curves), |name| attempt_of(name.strip_suffix(end)?))
+    /// By one listing of their folder: there are as many as results.
+    pub fn list_curves_and_results(&self) -> Result<(Files, Files)> {
+        let listed = publish::listing(&self.folder(Folder::Curves), |name| {
+            let (attempt, kind) = name.rsplit_once('.')?;
+            ["csv", "result"].contains(&kind).then_some((attempt_of(attempt)?, kind == "result"))
+        })?;
+        Ok(listed.into_iter().partition_map(|((attempt, is_result), path)| match is_result {
+            false => Either::Left((attempt, path)),
+            true => Either::Right((attempt, path)),
+        }))
     }
 
     pub fn checkpoint(&self, attempt: Attempt) -> PathBuf {
@@ -165,8 +175,9 @@ fn attempt_of(name: &str) -> Option<Attempt> {
 
 /// Reads a number of at least `width` digits, written as this program writes it.
 pub(crate) fn number(name: &str, width: usize) -> Option<u64> {
-    let number = name.parse().ok()?;
-    (format!("{number:0width$}") == name).then_some(number)
+    let has_zeros = name.len() > width && name.starts_with('0');
+    let is_canonical = name.len() >= width && !has_zeros && !name.starts_with('+');
+    name.parse().ok().filter(|_| is_canonical)
 }
 
 #[cfg(test)]

@@ -21,11 +21,11 @@ const MODULES: &[(&str, usize, &[&str])] = &[
     ("maths", 85, &[]),
     ("regular_file", 200, &[]),
     ("yaml_bounds", 125, &[]),
-    ("q_learning", 605, &["space", "outcome", "invalid"]),
+    ("q_learning", 620, &["space", "outcome", "invalid"]),
     ("predictor", 1_745, &["space", "outcome", "maths", "invalid"]),
     (
         "storage",
-        4_755,
+        4_775,
         &["space", "outcome", "seed", "q_learning", "predictor", "regular_file", "yaml_bounds"],
     ),
     ("exchange", 300, &["space", "outcome", "q_learning", "storage"]),
@@ -43,7 +43,7 @@ const MODULES: &[(&str, usize, &[&str])] = &[
     ("report", 1_660, &["space", "outcome", "q_learning", "predictor", "storage"]),
     (
         "ops",
-        6_800,
+        6_815,
         &[
             "space", "outcome", "seed", "q_learning", "predictor", "storage", "exchange",
             "dataset", "training", "slurm", "config", "report", "regular_file",

@@ -93,7 +93,7 @@ fn search(seed: u64, schedule: Schedule<'_>) -> Vec<f64> {
                 .or_insert_with(|| train(&request(seed, iteration, &space, &architecture)));
             rewards.push(reward.value());
             let rng = &mut generator(seed, Purpose::Replay, iteration, 0);
-            learner.learn(&architecture, reward, rng);
+            learner.learn(&architecture, reward, rng).unwrap();
         }
         means.push(rewards.iter().sum::<f64>() / rewards.len() as f64);
     }

@@ -33,7 +33,8 @@ pub(crate) fn lose_ended_claims(
     ended: &EndedJobs,
 ) -> Result<usize> {
     let dir = experiment.dir();
-    let (files, left) = (AttemptFiles::list(dir)?, LeftResults::read(dir, None)?);
+    let files = AttemptFiles::list(dir)?;
+    let left = LeftResults::read_listed(dir, &files.results)?;
     journal.refresh()?;
     files.check(journal.state())?;
     // The scheduler is asked before the lock: a job that has ended claims nothing more.

@@ -19,8 +19,8 @@ use crate::ops::verify::finding::Finding;
 use crate::ops::verify::views::differing;
 use crate::ops::{Experiment, Refusal};
 use crate::predictor::AuditFindings;
-use crate::storage::view::View;
 use crate::storage::view::files::{set_aside, skip};
+use crate::storage::view::{Learned, View};
 use crate::storage::{Event, Iteration, Row};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +57,24 @@ pub fn switched_off(audited: u64, false_stops: u64) -> String {
 
 /// Reduces. Running it twice changes nothing; two at once do double work and no harm.
 pub fn reduce(experiment: &Experiment, ended: &EndedJobs) -> Result<Reduced> {
+    let (mut reduced, journal, learned) = learn_new(experiment, ended)?;
+    if !tables::are_of(experiment, &journal)? {
+        let mut learned = learned.map_or_else(|| journal.learn(), Ok)?;
+        journal.learn_on(&mut learned)?;
+        reduced.notices.extend(tables::write(experiment, &journal, learned.q_table())?);
+    }
+    Ok(reduced)
+}
+
+/// All of a [`reduce`] but the tables.
+pub fn learn(experiment: &Experiment, ended: &EndedJobs) -> Result<Reduced> {
+    learn_new(experiment, ended).map(|(reduced, ..)| reduced)
+}
+
+fn learn_new(
+    experiment: &Experiment,
+    ended: &EndedJobs,
+) -> Result<(Reduced, Journal, Option<Learned>)> {
     let sha256 = experiment.view_params().sha256;
     // Damaged ones are set aside, newest first, so that they are made again.
     View::newest(experiment.dir(), &sha256, |view| view.q_table_csv().map(drop), set_aside)?;
@@ -68,8 +86,8 @@ pub fn reduce(experiment: &Experiment, ended: &EndedJobs) -> Result<Reduced> {
     let mut learned = None;
     if rows > before && !journal.publish(learned.insert(journal.learn()?))? {
         log::info!("the search was repaired meanwhile: everything is learned again");
-        let again = reduce(experiment, ended)?;
-        return Ok(Reduced { lost: lost + again.lost, ..again });
+        let (again, journal, learned) = learn_new(experiment, ended)?;
+        return Ok((Reduced { lost: lost + again.lost, ..again }, journal, learned));
     }
     // Even without a new row: the reduce that published this view may have died here.
     remove_checkpoints(experiment, journal.state())?;
@@ -79,20 +97,15 @@ pub fn reduce(experiment: &Experiment, ended: &EndedJobs) -> Result<Reduced> {
     };
     let findings = switched_off_in(experiment, &journal, is_new);
     let said = findings.map(|findings| switched_off(findings.audited, findings.false_stops));
-    let mut notices = Vec::from_iter(said);
-    if !tables::are_of(experiment, &journal)? {
-        let mut learned = learned.map_or_else(|| journal.learn(), Ok)?;
-        journal.learn_on(&mut learned)?;
-        notices.extend(tables::write(experiment, &journal, learned.q_table())?);
-    }
-    Ok(Reduced {
+    let reduced = Reduced {
         rows: rows as u64,
         new_rows: (rows - before) as u64,
         fitted,
         lost,
         finished: journal.state().is_finished(&experiment.config().schedule),
-        notices,
-    })
+        notices: Vec::from_iter(said),
+    };
+    Ok((reduced, journal, learned))
 }
 
 /// Compares the newest view and predictor with what is learned from nothing; returns its rows.

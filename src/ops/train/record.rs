@@ -5,6 +5,8 @@
 //! still trying. Each place that records claims as lost appends left results first; a process that
 //! is still trying then finds its row in the log.
 
+use std::path::PathBuf;
+
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -268,13 +270,19 @@ pub(crate) struct LeftResults<'a> {
 impl<'a> LeftResults<'a> {
     /// Reads all of them, or those of one iteration, without a lock: before the log is read.
     pub fn read(dir: &'a ExperimentDir, of: Option<Iteration>) -> Result<Self, StorageError> {
+        let mut listed = dir.list_curves_and_results()?.1;
+        listed.retain(|(attempt, _)| of.is_none_or(|iteration| iteration == attempt.iteration));
+        Self::read_listed(dir, &listed)
+    }
+
+    pub fn read_listed(
+        dir: &'a ExperimentDir,
+        listed: &[(Attempt, PathBuf)],
+    ) -> Result<Self, StorageError> {
         let mut rows = Vec::new();
-        for (attempt, path) in dir.list_results()? {
-            if of.is_some_and(|iteration| iteration != attempt.iteration) {
-                continue;
-            }
-            match dir.read_result(attempt) {
-                Ok(row) => rows.push((attempt, row)),
+        for (attempt, path) in listed {
+            match dir.read_result(*attempt) {
+                Ok(row) => rows.push((*attempt, row)),
                 // Appended meanwhile.
                 Err(error) if error.is_gone() => {}
                 Err(error) if error.is_damage() => {
@@ -438,7 +446,7 @@ mod tests {
         assert_eq!(reduce(&experiment), 0);
         let all = [Event::Claimed, Event::Lost, Event::Claimed, Event::Failed];
         assert_eq!(events(&experiment), all);
-        assert!(experiment.dir().list_results().unwrap().is_empty());
+        assert!(experiment.dir().list_curves_and_results().unwrap().1.is_empty());
     }
 
     #[test]

@@ -204,10 +204,6 @@ impl ExperimentDir {
         removed.or_else(|error| if error.is_gone() { Ok(()) } else { Err(error) })
     }
 
-    pub fn list_results(&self) -> Result<Vec<(Attempt, PathBuf)>> {
-        self.list_of_attempts(".result")
-    }
-
     fn result(&self, attempt: Attempt) -> PathBuf {
         self.folder(Folder::Curves).join(format!("{attempt}.result"))
     }
@@ -341,13 +337,18 @@ mod tests {
         let other = Row { reason: None, ..row() };
         assert_eq!(experiment.publish_result(ATTEMPT, &other).unwrap(), Published::AlreadyThere);
         assert_eq!(experiment.read_result(ATTEMPT).unwrap(), row());
-        let listed: Vec<Attempt> =
-            experiment.list_results().unwrap().into_iter().map(|(attempt, _)| attempt).collect();
+        let listed: Vec<Attempt> = experiment
+            .list_curves_and_results()
+            .unwrap()
+            .1
+            .into_iter()
+            .map(|(attempt, _)| attempt)
+            .collect();
         assert_eq!(listed, [ATTEMPT]);
         assert!(experiment.list_curves().unwrap().is_empty());
         experiment.remove_result(ATTEMPT).unwrap();
         experiment.remove_result(ATTEMPT).unwrap();
-        assert!(experiment.list_results().unwrap().is_empty());
+        assert!(experiment.list_curves_and_results().unwrap().1.is_empty());
     }
 
     #[test]

@@ -110,7 +110,8 @@ mod tests {
             let mut rng = generator(1, Purpose::Sample, iteration, 0);
             let architecture = sample_trajectory(learner.q_table(), Epsilon::RANDOM, &mut rng);
             let reward = Accuracy::clamped(1.0 / (iteration as f64 + 0.1));
-            learner.learn(&architecture, reward, &mut generator(1, Purpose::Replay, iteration, 0));
+            let mut rng = generator(1, Purpose::Replay, iteration, 0);
+            learner.learn(&architecture, reward, &mut rng).unwrap();
         }
         learner.q_table().clone()
     }

@@ -4,19 +4,20 @@
 //! hand: `sha256sum -c SHA256SUMS`). The replay memory behind it is made of the rows.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::outcome::Accuracy;
 use crate::q_learning::{Learner, QTable, ValidQLearningParams};
 use crate::seed::{Purpose, generator};
-use crate::space::{Architecture, Space};
+use crate::space::Space;
 use crate::storage::log::event::{Event, Row};
 use crate::storage::view::files::{self, OnDamage, read_checked};
 use crate::storage::view::q_table::{read_q_table, write_q_table};
 use crate::storage::{
     dir::ExperimentDir, error::Result, error::StorageError, fs::publish::Published, fs::yaml,
-    log::position::LogPosition, log::text::RowError,
+    log::position::LogPosition,
 };
 
 /// What a view is a function of, besides the rows.
@@ -100,6 +101,8 @@ impl View {
 pub(crate) struct Learned {
     params: ViewParams,
     learner: Learner,
+    /// The folder of the view that it was resumed from.
+    resumed_from: PathBuf,
     pub rows: usize,
     /// Which replay of the journal read them.
     pub replays: u32,
@@ -108,31 +111,36 @@ pub(crate) struct Learned {
 impl Learned {
     pub fn nothing(params: ViewParams) -> Self {
         let learner = Learner::new(params.q_learning.clone(), params.space.clone());
-        Self { params, learner, rows: 0, replays: 0 }
+        Self { params, learner, resumed_from: PathBuf::new(), rows: 0, replays: 0 }
     }
 
     pub fn resume(params: ViewParams, view: &View, rows: &[Row], log: &Path) -> Result<Self> {
         let count = view.rows() as usize;
         let q_table = view.q_table(&params)?;
-        let damaged = |problem: String| StorageError::damaged(&view.folder, problem);
-        let rows =
-            rows.get(..count).ok_or_else(|| damaged("is of more rows than the log has".into()))?;
+        let rows = rows.get(..count).ok_or_else(|| {
+            StorageError::damaged(&view.folder, "is of more rows than the log has")
+        })?;
         let memory = rows.iter().enumerate();
-        let memory = memory.map(|(before, row)| in_memory(row, before, &params.space, log));
-        let memory = memory.filter_map(Result::transpose).collect::<Result<Vec<_>>>()?;
-        let learner = Learner::resume(params.q_learning.clone(), q_table, memory)
-            .map_err(|error| damaged(error.to_string()))?;
-        Ok(Self { params, learner, rows: count, replays: 0 })
+        let memory = memory.filter_map(|(before, row)| in_memory(row, before, log).transpose());
+        let memory = memory.collect::<Result<Vec<_>>>()?;
+        let learner = Learner::resume(params.q_learning.clone(), q_table, memory);
+        let resumed_from = view.folder.clone();
+        Ok(Self { params, learner, resumed_from, rows: count, replays: 0 })
     }
 
     /// `rows` are all rows of the log, also those that it has learned from.
     pub fn learn(&mut self, rows: &[Row], log: &Path) -> Result<()> {
         for row in rows.iter().skip(self.rows) {
-            let taken = in_memory(row, self.rows, &self.params.space, log)?;
-            if let Some((architecture, reward)) = taken {
+            let before = self.rows;
+            if let Some((architecture, reward)) = in_memory(row, before, log)? {
+                let read = self.params.space.parse(&architecture);
+                let architecture =
+                    read.map_err(|error| StorageError::row(log, before as u64, error))?;
                 let iteration = row.iteration.expect("results and their reuse have one");
                 let mut rng = generator(self.params.seed, Purpose::Replay, iteration.0, 0);
-                self.learner.learn(&architecture, reward, &mut rng);
+                self.learner.learn(&architecture, reward, &mut rng).map_err(|error| {
+                    StorageError::damaged(&self.resumed_from, error.to_string())
+                })?;
             }
             self.rows += 1;
         }
@@ -171,16 +179,12 @@ fn set_rows(rows: &[Row]) -> usize {
 }
 
 /// What a row of the log, after `before` others, adds to the replay memory.
-fn in_memory(
-    row: &Row,
-    before: usize,
-    space: &Space,
-    log: &Path,
-) -> Result<Option<(Architecture, Accuracy)>> {
-    let Some((architecture, reward)) = row.memory() else { return Ok(None) };
-    let wrong = |error: RowError| StorageError::row(log, before as u64, error);
-    let architecture = space.parse(architecture).map_err(|error| wrong(error.into()))?;
-    Ok(Some((architecture, Accuracy::new(reward).map_err(|error| wrong(error.into()))?)))
+fn in_memory(row: &Row, before: usize, log: &Path) -> Result<Option<(Arc<str>, Accuracy)>> {
+    let taken = row.architecture.clone().zip(row.memory());
+    let Some((architecture, (_, reward))) = taken else { return Ok(None) };
+    let reward =
+        Accuracy::new(reward).map_err(|error| StorageError::row(log, before as u64, error))?;
+    Ok(Some((architecture, reward)))
 }
 
 #[cfg(test)]
@@ -236,7 +240,7 @@ mod tests {
             if let Some((architecture, reward)) = row.memory() {
                 let architecture = space.parse(architecture).unwrap();
                 let mut rng = generator(seed, Purpose::Replay, row.iteration.unwrap().0, 0);
-                learner.learn(&architecture, Accuracy::new(reward).unwrap(), &mut rng);
+                learner.learn(&architecture, Accuracy::new(reward).unwrap(), &mut rng).unwrap();
             }
         }
         assert!(learned(&log).q_table() == learner.q_table());
