@@ -196,6 +196,13 @@ impl Journal {
         Ok(())
     }
 
+    /// Whether the rows before a place are those of this log.
+    pub fn begins_with(&self, position: &LogPosition) -> bool {
+        // The view was checked when it was found.
+        self.view().is_some_and(|view| view.position == *position)
+            || self.open_log().and_then(|log| log.check_prefix(position)).is_ok()
+    }
+
     /// Whether a repair has begun after so many rows, so that what was made of them is stale.
     fn is_repaired_after(&self, rows: u64) -> bool {
         self.rows().iter().skip(rows as usize).any(|row| row.event == Event::Repaired)

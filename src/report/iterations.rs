@@ -151,6 +151,8 @@ pub struct ArchitectureRecord<'a> {
     #[deref(forward)]
     pub deciding: &'a Row,
     pub times_sampled: u64,
+    /// The newest of the iterations that sampled it.
+    pub newest: Option<Iteration>,
 }
 
 impl<'a> ArchitectureRecord<'a> {
@@ -160,10 +162,11 @@ impl<'a> ArchitectureRecord<'a> {
         let mut gathered = IndexMap::<&str, Self>::new();
         for row in iterations {
             let Some(architecture) = row.architecture.as_deref() else { continue };
-            let new =
-                Self { rank: None, architecture, first: row, deciding: row, times_sampled: 0 };
+            let (first, deciding, newest) = (row, row, row.iteration);
+            let new = Self { rank: None, architecture, first, deciding, times_sampled: 0, newest };
             let record = gathered.entry(architecture).or_insert(new);
             record.times_sampled += 1;
+            record.newest = row.iteration;
             if weight(row) >= weight(record.deciding) {
                 record.deciding = row;
             }
@@ -175,7 +178,7 @@ impl<'a> ArchitectureRecord<'a> {
 /// The best first; of equals the one with fewer parameters, then the earlier one.
 pub fn ranking(mut ranked: Vec<ArchitectureRecord>, at_most: usize) -> Vec<ArchitectureRecord> {
     ranked.retain(|of| final_accuracy(of).is_some());
-    ranked.sort_by_key(|of| {
+    ranked.sort_by_cached_key(|of| {
         let accuracy = final_accuracy(of).map(ordered_bits);
         (Reverse(accuracy), of.parameters.unwrap_or(u64::MAX), of.iteration)
     });

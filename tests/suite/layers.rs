@@ -25,7 +25,7 @@ const MODULES: &[(&str, usize, &[&str])] = &[
     ("predictor", 1_745, &["space", "outcome", "maths", "invalid"]),
     (
         "storage",
-        4_775,
+        4_800,
         &["space", "outcome", "seed", "q_learning", "predictor", "regular_file", "yaml_bounds"],
     ),
     ("exchange", 300, &["space", "outcome", "q_learning", "storage"]),

@@ -1,4 +1,4 @@
-//! The tables of an experiment, written for people: never read by the program.
+//! The tables of an experiment, written for people: read only to see what new rows come after.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,6 +6,7 @@ use std::fs;
 use anyhow::{Context, Result};
 use rayon::iter::Either;
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use crate::ops::Experiment;
 use crate::ops::journal::Journal;
@@ -13,38 +14,88 @@ use crate::ops::reduce::refit::{newest_predictor, predictor_curves};
 use crate::ops::train::attempt::audit_findings;
 use crate::q_learning::QTable;
 use crate::regular_file::{self, SMALL};
-use crate::report::tables::{TableSet, add_all};
+use crate::report::tables::{Settled, TableSet, add_all};
 use crate::report::{EarlyStopping, SearchData, by_iteration, who_trained};
-use crate::storage::fs::publish;
+use crate::storage::fs::{publish, yaml};
+use crate::storage::log::position::crc32_on;
 use crate::storage::view::files::skip;
-use crate::storage::{Attempt, Curve, Folder, Row};
+use crate::storage::{Attempt, Curve, Event, Folder, Iteration, Knowledge, LogPosition, Row};
 
-/// The program, the rows of the log and the predictor that the tables beside it show.
 const SHOWN: &str = ".shown";
 
-fn shown(experiment: &Experiment, journal: &Journal) -> Result<String> {
-    let (end, program) = (journal.position(), env!("CARGO_PKG_VERSION"));
-    let predictor = predictor_curves(experiment, journal)?.unwrap_or(0);
-    Ok(format!("{program} {} {} {} {predictor}\n", end.rows, end.byte, end.crc32))
+/// What the tables beside it show, and what of them stays as it is.
+#[derive(Serialize, Deserialize)]
+struct Shown {
+    program: String,
+    log: LogPosition,
+    predictor: u64,
+    /// CRC-32 of what else all rows of the tables depend on: the columns, and who trained.
+    columns: u32,
+    settled: Settled,
+}
+
+impl Shown {
+    fn read(experiment: &Experiment) -> Option<Self> {
+        let path = experiment.dir().folder(Folder::Tables).join(SHOWN);
+        let shown: Self = yaml::parse(&regular_file::read(&path, SMALL).ok()?, &path).ok()?;
+        (shown.program == env!("CARGO_PKG_VERSION")).then_some(shown)
+    }
+
+    /// Whether the log begins with what is shown, and all rows since are about other iterations
+    /// than the settled ones.
+    fn is_of(&self, journal: &Journal) -> bool {
+        let changes = |row: &Row| {
+            let is_settled = |iteration: Iteration| iteration.0 < self.settled.before;
+            row.event == Event::Repaired || row.iteration.is_some_and(is_settled)
+        };
+        let since = journal.rows().get(self.log.rows as usize..);
+        since.is_some_and(|rows| !rows.iter().any(changes)) && journal.begins_with(&self.log)
+    }
 }
 
 pub(crate) fn are_of(experiment: &Experiment, journal: &Journal) -> Result<bool> {
-    let path = experiment.dir().folder(Folder::Tables).join(SHOWN);
-    let shown = shown(experiment, journal)?;
-    Ok(regular_file::read(&path, SMALL).is_ok_and(|bytes| bytes == shown.into_bytes()))
+    let predictor = predictor_curves(experiment, journal)?.unwrap_or(0);
+    let is_it = |shown: Shown| shown.log == journal.position() && shown.predictor == predictor;
+    Ok(Shown::read(experiment).is_some_and(is_it))
 }
 
-/// Writes every table anew; returns notices.
+/// Writes the tables, of those to which rows come at the end the new ones; returns notices.
 pub(crate) fn write(
     experiment: &Experiment,
     journal: &Journal,
     q_table: &QTable,
 ) -> Result<Vec<String>> {
+    let shown = Shown::read(experiment).filter(|shown| shown.is_of(journal));
+    let added = shown.map(|shown| write_after(experiment, journal, q_table, Some(shown)));
+    match added.transpose()?.flatten() {
+        Some(notices) => Ok(notices),
+        None => Ok(write_after(experiment, journal, q_table, None)?.unwrap_or_default()),
+    }
+}
+
+/// `None` where the tables are not those that are shown, or were made otherwise.
+fn write_after(
+    experiment: &Experiment,
+    journal: &Journal,
+    q_table: &QTable,
+    shown: Option<Shown>,
+) -> Result<Option<Vec<String>>> {
     // First: what comes meanwhile is shown by the next one.
-    let shown = shown(experiment, journal)?;
+    let predictor = predictor_curves(experiment, journal)?.unwrap_or(0);
     let mut search = search_data(experiment, journal)?;
-    let notices;
-    (search.curves, notices) = curves(experiment, &search.iterations);
+    let mut tables = TableSet::default();
+    let columns_before = shown.map(|shown| {
+        tables.kept = shown.settled;
+        shown.columns
+    });
+    let (curves, notices, are_all) = curves(experiment, &search, tables.kept.before);
+    search.curves = curves;
+    // A curve that is missing may come back.
+    if are_all {
+        let Knowledge { open, pending, next_iteration, .. } = journal.state();
+        let unfinished = open.keys().chain(pending.keys()).min();
+        tables.settled.before = unfinished.unwrap_or(next_iteration).0;
+    }
     let q_values = q_table.rows().flat_map(|(state, values)| {
         values.iter().map(move |&(action, q_value)| (state, action, q_value))
     });
@@ -54,16 +105,29 @@ pub(crate) fn write(
         search.predictor_networks = fitted.examples().len() as u64;
         search.predictor_scores = fitted.scores().collect();
     }
-    let mut tables = TableSet::default();
     add_all(&mut tables, &search);
+    let dictionary = tables.files.last().expect("the data dictionary");
+    let columns = crc32_on(crc32_on(0, dictionary.text.as_bytes()), search.trainer.as_bytes());
+    if columns_before.is_some_and(|before| before != columns || tables.is_split) {
+        return Ok(None);
+    }
     let folder = experiment.dir().folder(Folder::Tables);
     let context = || format!("failed to create `{}`", folder.display());
     fs::create_dir_all(&folder).with_context(context)?;
     for file in &tables.files {
-        publish::replace_file(&folder.join(&file.name), file.text.as_bytes())?;
+        let (path, text) = (folder.join(&file.name), file.text.as_bytes());
+        match &file.after {
+            Some(place) if !publish::replace_end(&path, place, text)? => return Ok(None),
+            Some(_) => {}
+            None => publish::replace_file(&path, text)?,
+        }
     }
-    publish::replace_file(&folder.join(SHOWN), shown.as_bytes())?;
-    Ok([tables.notices, notices].concat())
+    let settled = if tables.is_split { Settled::default() } else { tables.settled };
+    let (program, log) = (env!("CARGO_PKG_VERSION").to_owned(), journal.position());
+    let path = folder.join(SHOWN);
+    let shown = yaml::print(&Shown { program, log, predictor, columns, settled }, &path)?;
+    publish::replace_file(&path, shown.as_bytes())?;
+    Ok(Some([tables.notices, notices].concat()))
 }
 
 pub(crate) fn search_data(experiment: &Experiment, journal: &Journal) -> Result<SearchData> {
@@ -89,21 +153,132 @@ pub(crate) fn search_data(experiment: &Experiment, journal: &Journal) -> Result<
     })
 }
 
-/// The curves of results. A damaged one is left out with a notice: tables must not end the search.
-fn curves(experiment: &Experiment, iterations: &[Row]) -> (BTreeMap<Attempt, Curve>, Vec<String>) {
-    let results = iterations.par_iter().filter(|row| row.event.is_result());
-    let files = results.filter_map(|row| {
-        let attempt = row.attempt()?;
-        Some((attempt, experiment.dir().curve(attempt)))
-    });
+/// The curves of results from an iteration on, and whether none is missing. A damaged one is left
+/// out with a notice: tables must not end the search.
+fn curves(
+    experiment: &Experiment,
+    search: &SearchData,
+    from: u64,
+) -> (BTreeMap<Attempt, Curve>, Vec<String>, bool) {
+    let is_asked = |row: &&Row| row.event.is_result() && row.iteration >= Some(Iteration(from));
+    let results: Vec<_> = search.iterations.iter().filter(is_asked).collect();
+    let attempts = results.par_iter().filter_map(|row| row.attempt());
+    let files = attempts.map(|attempt| (attempt, experiment.dir().curve(attempt)));
     // A network that does not fit into memory has no epoch. Read at once: a server gives many small
     // files faster when several are asked for.
-    files.filter(|(_, path)| path.exists()).partition_map(|(attempt, path)| {
+    let files = files.filter(|(_, path)| path.exists());
+    let (curves, notices): (BTreeMap<_, _>, _) = files.partition_map(|(attempt, path)| {
         match Curve::read(&path).map_err(anyhow::Error::from) {
             Ok(curve) => Either::Left((attempt, curve)),
             Err(error) => {
                 Either::Right(format!("a learning curve is left out of the tables: {error:#}"))
             }
         }
-    })
+    });
+    let has_curve = |row: &&Row| row.attempt().is_some_and(|it| curves.contains_key(&it));
+    let are_all = results.iter().all(|row| row.epochs.unwrap_or(0) == 0 || has_curve(row));
+    (curves, notices, are_all)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+    use std::path::Path;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::ops::init;
+    use crate::ops::train::attempt::tests::curve_row;
+    use crate::storage::log::random_log::{claimant, random_log};
+    use crate::storage::{CurveRow, WritableReplayLog};
+
+    fn texts(folder: &Path) -> BTreeMap<String, String> {
+        let names = regular_file::names(folder).unwrap().into_iter();
+        let names = names.map(|name| name.into_string().unwrap());
+        names.map(|name| (name.clone(), fs::read_to_string(folder.join(name)).unwrap())).collect()
+    }
+
+    /// Appends rows, with the curves of results.
+    fn append(experiment: &Experiment, rows: &[Row]) {
+        for row in rows.iter().filter(|row| row.event == Event::Trained) {
+            let rows = (1..=3).map(|epoch| {
+                let (predicted_accuracy, sigma) = (row.reward.map(|it| it / 3.0), Some(0.07));
+                CurveRow { predicted_accuracy, sigma, ..curve_row(epoch, row.reward.unwrap()) }
+            });
+            let path = experiment.dir().curve(row.attempt().unwrap());
+            Curve { rows: rows.collect() }.replace(&path).unwrap();
+        }
+        let mut log = WritableReplayLog::open(experiment.dir()).unwrap();
+        log.lock_exclusive().unwrap().append(rows).unwrap();
+    }
+
+    fn damage(path: &Path, how: usize) {
+        let Ok(bytes) = fs::read(path) else { return };
+        match how {
+            0 => fs::remove_file(path).unwrap(),
+            1 => fs::write(path, &bytes[..bytes.len() / 2]).unwrap(),
+            2 => fs::write(path, bytes.to_ascii_uppercase()).unwrap(),
+            _ => fs::write(path, [&bytes[..], b"1,2,3\n"].concat()).unwrap(),
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+        #[test]
+        fn tables_written_after_each_step_are_those_written_from_nothing(
+            seed in 0u64..1000,
+            steps in prop::collection::vec((1usize..20, 0usize..40, 0usize..4), 1..6),
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            let experiment = init::tests::random_search(&folder, 1);
+            let tables = experiment.dir().folder(Folder::Tables);
+            let config = experiment.config();
+            let q_table = QTable::new(config.space.clone(), config.q_learning.initial_q_value);
+            let mut log = &random_log(seed, 60)[..];
+            for (rows, file, how) in steps {
+                let (new, rest) = log.split_at(rows.min(log.len()));
+                log = rest;
+                append(&experiment, new);
+                let journal = Journal::open(&experiment).unwrap();
+                write(&experiment, &journal, &q_table).unwrap();
+                let added = texts(&tables);
+                fs::remove_dir_all(&tables).unwrap();
+                write(&experiment, &journal, &q_table).unwrap();
+                prop_assert!(added == texts(&tables));
+                if let Some(name) = added.keys().nth(file) {
+                    damage(&tables.join(name), how);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_is_added_to_until_one_of_its_rows_changes() {
+        let folder = tempfile::tempdir().unwrap();
+        let experiment = init::tests::random_search(&folder, 1);
+        let path = experiment.dir().folder(Folder::Tables).join("iterations.csv");
+        let config = experiment.config();
+        let q_table = QTable::new(config.space.clone(), config.q_learning.initial_q_value);
+        let (by, mut inodes) = (claimant(0), Vec::new());
+        let mut step = |decide: &dyn Fn(&Knowledge) -> Vec<Row>| {
+            append(&experiment, &decide(Journal::open(&experiment).unwrap().state()));
+            write(&experiment, &Journal::open(&experiment).unwrap(), &q_table).unwrap();
+            inodes.push(fs::metadata(&path).unwrap().ino());
+        };
+        let claim = |number: u64| {
+            let attempt = Attempt { iteration: Iteration(number), number: 1 };
+            Row::claimed(attempt, 1.0, &format!("[C({number},1,1), SM(10)]"), &by)
+        };
+        let result = |number| claim(number).made_up_trained(0.5, 1, by.time);
+        let lost = |of: &Knowledge| of.lose(claim(3).attempt().unwrap(), "gone", None, by.time);
+        step(&|_| vec![claim(1), result(1)]);
+        step(&|_| vec![claim(2), result(2), claim(3)]);
+        step(&|_| vec![claim(4), result(4)]);
+        step(&lost);
+        step(&|_| vec![claim(5)]);
+        step(&|_| vec![result(3)]);
+        assert!(inodes[..5].iter().all(|inode| *inode == inodes[0]));
+        assert_ne!(inodes[5], inodes[0]);
+    }
 }

@@ -37,7 +37,9 @@ pub(super) fn add_long(set: &mut TableSet, search: &SearchData) {
         trainer: TRAINER, WHO_TRAINED, |_| search.trainer;
         y_best: SHARE, "Last-epoch accuracy of the best network when the stopping rule was asked";
     });
-    set.add("curves_long", &columns, &Vec::from_iter(rows));
+    set.add_growing("curves_long", &columns, &Vec::from_iter(rows), |row| {
+        Some(row.attempt.iteration)
+    });
 }
 
 fn attempt_columns<'a, T>() -> Vec<Column<'a, OfAttempt<'a, T>>> {
@@ -48,10 +50,10 @@ fn attempt_columns<'a, T>() -> Vec<Column<'a, OfAttempt<'a, T>>> {
     }
 }
 
-/// The last start of each curve alone.
+/// The last start of each curve alone, up to the epochs of a whole training: a trainer that goes on
+/// beyond them is refused.
 pub(super) fn add_wide(set: &mut TableSet, search: &SearchData) {
-    let longest = search.curves.values().map(|curve| curve.last_start().len()).max();
-    let width = longest.unwrap_or(0).max(search.epochs as usize);
+    let width = search.epochs as usize;
     let mut columns = attempt_columns();
     columns.extend(columns! { OfAttempt<Curve>:
         architecture: ARCHITECTURE, "The network's layers",
@@ -70,7 +72,9 @@ pub(super) fn add_wide(set: &mut TableSet, search: &SearchData) {
         })
     }));
     let rows = search.curves.iter().map(|(&attempt, part)| OfAttempt { attempt, part });
-    set.add("curves_wide", &columns, &Vec::from_iter(rows));
+    set.add_growing("curves_wide", &columns, &Vec::from_iter(rows), |row| {
+        Some(row.attempt.iteration)
+    });
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use super::iterations::iteration_columns;
 use super::table::*;
 use crate::predictor::AuditFindings;
 use crate::report::search::SearchData;
-use crate::storage::{Event, Row};
+use crate::storage::{Event, Iteration, Row};
 
 #[derive(Deref)]
 pub(super) struct VerdictRow<'a> {
@@ -77,7 +77,9 @@ pub(super) fn add(set: &mut TableSet, search: &SearchData) {
             |row| row.audits?.interval().map(|ends| ends.1);
         trainer: TRAINER, WHO_TRAINED, |_| search.trainer;
     });
-    set.add("early_stopping", &columns, &Vec::from_iter(rows));
+    let is_new = |row: &VerdictRow| row.iteration.iteration >= Some(Iteration(set.kept.before));
+    let rows = Vec::from_iter(rows.filter(is_new));
+    set.add_growing("early_stopping", &columns, &rows, |row| row.iteration.iteration);
 }
 
 #[cfg(test)]

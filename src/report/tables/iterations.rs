@@ -5,11 +5,12 @@ use std::ops::Deref;
 use super::table::*;
 use crate::report::iterations::{ArchitectureRecord, ranking};
 use crate::report::search::{IMPORTED, SearchData};
-use crate::storage::{Event, Row};
+use crate::storage::{Event, Iteration, Row};
 
 pub(super) fn add(set: &mut TableSet, search: &SearchData) {
-    let rows: Vec<&Row> = search.iterations.iter().collect();
-    set.add("iterations", &iteration_columns(search), &rows);
+    let is_new = |row: &&Row| row.iteration >= Some(Iteration(set.kept.before));
+    let rows = Vec::from_iter(search.iterations.iter().filter(is_new));
+    set.add_growing("iterations", &iteration_columns(search), &rows, |row| row.iteration);
 }
 
 pub(super) fn iteration_columns<R: Deref<Target = Row>>(search: &SearchData) -> Vec<Column<'_, R>> {
@@ -84,7 +85,15 @@ pub(super) fn add_by_architecture(set: &mut TableSet, search: &SearchData) {
         parameters macs layers epsilon iteration times_sampled attempt learning_rate \
         train_seconds trainer";
     let rows = ArchitectureRecord::gather(&search.iterations);
-    set.add("models", &pick(architecture_columns(search), models), &rows);
+    // Those that are kept, unless one of them was sampled again.
+    let kept = set.kept.files.get("models.csv").map_or(0, |place| place.rows as usize);
+    let is_new = |row: &ArchitectureRecord| row.newest >= Some(Iteration(set.kept.before));
+    let is_changed = rows.iter().take(kept).any(is_new);
+    if is_changed {
+        set.kept.files.remove("models.csv");
+    }
+    let new = &rows[if is_changed { 0 } else { kept }..];
+    set.add_growing("models", &pick(architecture_columns(search), models), new, |row| row.newest);
     set.add("top_models", &pick(architecture_columns(search), top), &ranking(rows, TOP));
 }
 

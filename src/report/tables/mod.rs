@@ -21,7 +21,7 @@ mod spreadsheet;
 mod table;
 
 use super::search::SearchData;
-pub use table::TableSet;
+pub use table::{Settled, TableSet};
 
 pub fn add_all(set: &mut TableSet, search: &SearchData) {
     iterations::add(set, search);
@@ -89,6 +89,28 @@ mod tests {
         let dictionary = &tables.files.last().unwrap().text;
         assert!(tables.files.iter().all(|file| dictionary.contains(&file.name)));
         assert!(of(&sample::search("torch")).notices.is_empty());
+    }
+
+    #[test]
+    fn what_is_kept_and_what_is_added_are_the_whole_tables() {
+        for before in [1, 8, 9, 12] {
+            let set = |kept: Settled, before, of: &SearchData| {
+                let settled = Settled { before, ..Settled::default() };
+                let mut set = TableSet { kept, settled, ..TableSet::default() };
+                add_all(&mut set, of);
+                set
+            };
+            let mut search = sample::search("torch");
+            let whole = set(Settled::default(), before, &search);
+            search.curves.retain(|attempt, _| attempt.iteration.0 >= before);
+            let added = set(whole.settled.clone(), 12, &search);
+            for (file, whole) in added.files.iter().zip(&whole.files) {
+                let kept = file.after.map_or("", |place| &whole.text[..place.byte as usize]);
+                assert_eq!(format!("{kept}{}", file.text), whole.text, "{}", whole.name);
+            }
+            let all = set(Settled::default(), 12, &sample::search("torch")).settled;
+            assert_eq!(added.settled, all, "{before}");
+        }
     }
 
     #[test]

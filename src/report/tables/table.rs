@@ -1,8 +1,12 @@
 //! Columns, tables of them, their files, and the data dictionary of these, `columns.csv`.
 
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
 use smart_default::SmartDefault;
 
 use super::cell::CellValue;
+use crate::storage::{Iteration, LogPosition};
 
 /// Type, unit and allowed values in the words of the dictionary.
 pub(super) type Domain = (&'static str, &'static str, &'static str);
@@ -91,7 +95,33 @@ pub(super) fn pick<'a, R>(mut columns: Vec<Column<'a, R>>, names: &str) -> Vec<C
 pub struct TableFile {
     /// `iterations.csv` or, from the second part of a split table on, `curves_long_2.csv`.
     pub name: String,
+    /// All of it, or what comes after the place in the file that is there.
     pub text: String,
+    pub after: Option<LogPosition>,
+}
+
+/// The rows that stay as they are: those that depend on iterations before one alone, all ended.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Settled {
+    pub before: u64,
+    /// Where they end in each file that grows at its end.
+    pub(super) files: BTreeMap<String, LogPosition>,
+    /// By the epochs that were observed.
+    pub(super) errors: BTreeMap<u32, Errors>,
+}
+
+/// Of predictions made during the search, summed up.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub(super) struct Errors {
+    pub predictions: u64,
+    pub absolute: f64,
+    pub over_sigma: f64,
+}
+
+impl Errors {
+    pub fn mean(self, sum: f64) -> Option<f64> {
+        (self.predictions > 0).then(|| sum / self.predictions as f64)
+    }
 }
 
 #[derive(SmartDefault)]
@@ -100,6 +130,11 @@ pub struct TableSet {
     /// Which tables were split.
     pub notices: Vec<String>,
     pub(super) dictionary: Vec<Definition>,
+    /// In the files that are there, and in these ones.
+    pub kept: Settled,
+    pub settled: Settled,
+    /// Whether a table is too long for a file, so that it is written whole.
+    pub is_split: bool,
     /// Of one file: what spreadsheets can open.
     #[default = 1_000_000]
     pub most_rows: usize,
@@ -115,7 +150,7 @@ impl TableSet {
             let part = rows.chunks(self.most_rows).nth(part - 1).unwrap_or_default();
             let name = format!("{table}{number}.csv");
             self.define(&name, columns);
-            self.files.push(TableFile { name, text: text(columns, part) });
+            self.files.push(TableFile { name, text: text(columns, part), after: None });
         }
         if parts > 1 {
             self.notices.push(format!(
@@ -124,6 +159,32 @@ impl TableSet {
                 rows.len()
             ));
         }
+    }
+
+    /// Adds a table to which rows come at its end, but for one that `newest`, the last iteration
+    /// that it depends on, says to have changed. Rows that are kept are not given.
+    pub(super) fn add_growing<R>(
+        &mut self,
+        table: &str,
+        columns: &[Column<R>],
+        rows: &[R],
+        newest: impl Fn(&R) -> Option<Iteration>,
+    ) {
+        let name = format!("{table}.csv");
+        let after = self.kept.files.get(&name).copied();
+        let mut place = after.unwrap_or(LogPosition::ORIGIN);
+        if place.rows as usize + rows.len() > self.most_rows {
+            self.is_split = true;
+            return self.add(table, columns, rows);
+        }
+        let is_settled = |row: &&R| newest(row).is_some_and(|it| it.0 < self.settled.before);
+        let (settled, others) = rows.split_at(rows.iter().take_while(is_settled).count());
+        let header = if after.is_some() { String::new() } else { text(columns, &[]) };
+        let text = header + &lines(columns, settled);
+        place.advance(text.as_bytes(), settled.len() as u64);
+        self.define(&name, columns);
+        self.settled.files.insert(name.clone(), place);
+        self.files.push(TableFile { name, text: text + &lines(columns, others), after });
     }
 
     fn define<R>(&mut self, file: &str, columns: &[Column<R>]) {
@@ -144,15 +205,24 @@ impl TableSet {
         };
         let name = "columns.csv".to_owned();
         self.define(&name, &columns);
-        self.files.push(TableFile { name, text: text(&columns, &self.dictionary) });
+        let text = text(&columns, &self.dictionary);
+        self.files.push(TableFile { name, text, after: None });
     }
 }
 
+/// The header and the rows.
 fn text<R>(columns: &[Column<R>], rows: &[R]) -> String {
+    let header = columns.iter().map(|it| it.definition.column.clone()).collect();
+    csv([header]) + &lines(columns, rows)
+}
+
+fn lines<R>(columns: &[Column<R>], rows: &[R]) -> String {
+    csv(rows.iter().map(|row| columns.iter().map(|it| (it.text)(row)).collect()))
+}
+
+fn csv(rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let mut writer = csv::Writer::from_writer(Vec::new());
-    let mut write = |row: Vec<String>| writer.write_record(row).expect("memory takes any text");
-    write(columns.iter().map(|it| it.definition.column.clone()).collect());
-    rows.iter().for_each(|row| write(columns.iter().map(|it| (it.text)(row)).collect()));
+    rows.into_iter().for_each(|row| writer.write_record(row).expect("memory takes any text"));
     let bytes = writer.into_inner().expect("memory takes any text");
     String::from_utf8(bytes).expect("cells are text")
 }
