@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use derive_more::Deref;
 use indexmap::IndexMap;
+use itertools::Itertools;
 use serde::Serialize;
 
 use crate::storage::{Event, Iteration, Row, Time};
@@ -25,16 +26,12 @@ pub const STATUSES: [(Event, &str); 10] = [
 
 /// Returns of each iteration its newest row, seconds summed over all of them.
 pub fn by_iteration(rows: &[Row]) -> Vec<Row> {
-    let mut iterations: BTreeMap<Iteration, Row> = BTreeMap::new();
-    for row in rows.iter().filter(|row| STATUSES.iter().any(|(event, _)| *event == row.event)) {
-        let Some(iteration) = row.iteration else { continue };
-        let row = match iterations.remove(&iteration) {
-            Some(before) => merged(before, row.clone()),
-            None => row.clone(),
-        };
-        iterations.insert(iteration, row);
-    }
-    iterations.into_values().collect()
+    let is_status = |row: &&Row| STATUSES.iter().any(|(event, _)| *event == row.event);
+    let rows = rows.iter().filter(|row| row.iteration.is_some()).filter(is_status);
+    let rows = rows.sorted_by_key(|row| row.iteration).collect_vec();
+    let of_one = rows.chunk_by(|one, other| one.iteration == other.iteration);
+    let newest = of_one.filter_map(|rows| rows.iter().copied().cloned().reduce(merged));
+    newest.collect()
 }
 
 /// What the newer row lacks of draw and attempt stays; what it lacks of a result is not known.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 
 use anyhow::{Context, Result};
 use rayon::iter::Either;
@@ -32,6 +33,8 @@ struct Shown {
     /// CRC-32 of what else all rows of the tables depend on: the columns, and who trained.
     columns: u32,
     settled: Settled,
+    /// Of the files that rows are added to: a spreadsheet may have saved over one.
+    stamps: Option<Vec<Stamp>>,
 }
 
 impl Shown {
@@ -41,16 +44,32 @@ impl Shown {
         (shown.program == env!("CARGO_PKG_VERSION")).then_some(shown)
     }
 
-    /// Whether the log begins with what is shown, and all rows since are about other iterations
-    /// than the settled ones.
-    fn is_of(&self, journal: &Journal) -> bool {
+    /// Whether the log begins with what is shown, all rows since are about other iterations than the
+    /// settled ones, and the files are as they were written.
+    fn is_of(&self, experiment: &Experiment, journal: &Journal) -> bool {
         let changes = |row: &Row| {
             let is_settled = |iteration: Iteration| iteration.0 < self.settled.before;
             row.event == Event::Repaired || row.iteration.is_some_and(is_settled)
         };
         let since = journal.rows().get(self.log.rows as usize..);
-        since.is_some_and(|rows| !rows.iter().any(changes)) && journal.begins_with(&self.log)
+        since.is_some_and(|rows| !rows.iter().any(changes))
+            && journal.begins_with(&self.log)
+            && self.stamps.is_some()
+            && self.stamps == stamps(experiment, &self.settled)
     }
+}
+
+/// Length, and time of the last change in seconds and nanoseconds.
+type Stamp = (u64, i64, i64);
+
+/// `None` where a file is gone.
+fn stamps(experiment: &Experiment, settled: &Settled) -> Option<Vec<Stamp>> {
+    let folder = experiment.dir().folder(Folder::Tables);
+    let stamp = |name| {
+        let found = fs::symlink_metadata(folder.join(name)).ok()?;
+        Some((found.len(), found.mtime(), found.mtime_nsec()))
+    };
+    settled.files.keys().map(stamp).collect()
 }
 
 pub(crate) fn are_of(experiment: &Experiment, journal: &Journal) -> Result<bool> {
@@ -65,7 +84,7 @@ pub(crate) fn write(
     journal: &Journal,
     q_table: &QTable,
 ) -> Result<Vec<String>> {
-    let shown = Shown::read(experiment).filter(|shown| shown.is_of(journal));
+    let shown = Shown::read(experiment).filter(|shown| shown.is_of(experiment, journal));
     let added = shown.map(|shown| write_after(experiment, journal, q_table, Some(shown)));
     match added.transpose()?.flatten() {
         Some(notices) => Ok(notices),
@@ -73,7 +92,7 @@ pub(crate) fn write(
     }
 }
 
-/// `None` where the tables are not those that are shown, or were made otherwise.
+/// `None` where the tables that are shown have other columns.
 fn write_after(
     experiment: &Experiment,
     journal: &Journal,
@@ -116,16 +135,17 @@ fn write_after(
     fs::create_dir_all(&folder).with_context(context)?;
     for file in &tables.files {
         let (path, text) = (folder.join(&file.name), file.text.as_bytes());
-        match &file.after {
-            Some(place) if !publish::replace_end(&path, place, text)? => return Ok(None),
-            Some(_) => {}
+        match file.after {
+            Some(place) => publish::replace_end(&path, place.byte, text)?,
             None => publish::replace_file(&path, text)?,
         }
     }
     let settled = if tables.is_split { Settled::default() } else { tables.settled };
     let (program, log) = (env!("CARGO_PKG_VERSION").to_owned(), journal.position());
     let path = folder.join(SHOWN);
-    let shown = yaml::print(&Shown { program, log, predictor, columns, settled }, &path)?;
+    let stamps = stamps(experiment, &settled);
+    let shown = Shown { program, log, predictor, columns, settled, stamps };
+    let shown = yaml::print(&shown, &path)?;
     publish::replace_file(&path, shown.as_bytes())?;
     Ok(Some([tables.notices, notices].concat()))
 }
@@ -182,8 +202,9 @@ fn curves(
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::MetadataExt;
+    use std::fs::File;
     use std::path::Path;
+    use std::time::Duration;
 
     use proptest::prelude::*;
 
@@ -215,12 +236,14 @@ mod tests {
 
     fn damage(path: &Path, how: usize) {
         let Ok(bytes) = fs::read(path) else { return };
+        let later = fs::metadata(path).unwrap().modified().unwrap() + Duration::from_secs(1);
         match how {
-            0 => fs::remove_file(path).unwrap(),
+            0 => return fs::remove_file(path).unwrap(),
             1 => fs::write(path, &bytes[..bytes.len() / 2]).unwrap(),
             2 => fs::write(path, bytes.to_ascii_uppercase()).unwrap(),
             _ => fs::write(path, [&bytes[..], b"1,2,3\n"].concat()).unwrap(),
         }
+        File::options().write(true).open(path).unwrap().set_modified(later).unwrap();
     }
 
     proptest! {
@@ -245,7 +268,8 @@ mod tests {
                 let added = texts(&tables);
                 fs::remove_dir_all(&tables).unwrap();
                 write(&experiment, &journal, &q_table).unwrap();
-                prop_assert!(added == texts(&tables));
+                let is_table = |(name, _): &(&String, &String)| *name != SHOWN;
+                prop_assert!(added.iter().filter(is_table).eq(texts(&tables).iter().filter(is_table)));
                 if let Some(name) = added.keys().nth(file) {
                     damage(&tables.join(name), how);
                 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use smart_default::SmartDefault;
 
 use super::cell::CellValue;
-use crate::storage::{Iteration, LogPosition};
+use crate::storage::Iteration;
 
 /// Type, unit and allowed values in the words of the dictionary.
 pub(super) type Domain = (&'static str, &'static str, &'static str);
@@ -97,7 +97,14 @@ pub struct TableFile {
     pub name: String,
     /// All of it, or what comes after the place in the file that is there.
     pub text: String,
-    pub after: Option<LogPosition>,
+    pub after: Option<Place>,
+}
+
+/// Between two rows of a file: those before it, and their bytes with the header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Place {
+    pub(super) rows: u64,
+    pub byte: u64,
 }
 
 /// The rows that stay as they are: those that depend on iterations before one alone, all ended.
@@ -105,7 +112,7 @@ pub struct TableFile {
 pub struct Settled {
     pub before: u64,
     /// Where they end in each file that grows at its end.
-    pub(super) files: BTreeMap<String, LogPosition>,
+    pub files: BTreeMap<String, Place>,
     /// By the epochs that were observed.
     pub(super) errors: BTreeMap<u32, Errors>,
 }
@@ -172,7 +179,7 @@ impl TableSet {
     ) {
         let name = format!("{table}.csv");
         let after = self.kept.files.get(&name).copied();
-        let mut place = after.unwrap_or(LogPosition::ORIGIN);
+        let mut place = after.unwrap_or_default();
         if place.rows as usize + rows.len() > self.most_rows {
             self.is_split = true;
             return self.add(table, columns, rows);
@@ -181,7 +188,8 @@ impl TableSet {
         let (settled, others) = rows.split_at(rows.iter().take_while(is_settled).count());
         let header = if after.is_some() { String::new() } else { text(columns, &[]) };
         let text = header + &lines(columns, settled);
-        place.advance(text.as_bytes(), settled.len() as u64);
+        place.rows += settled.len() as u64;
+        place.byte += text.len() as u64;
         self.define(&name, columns);
         self.settled.files.insert(name.clone(), place);
         self.files.push(TableFile { name, text: text + &lines(columns, others), after });

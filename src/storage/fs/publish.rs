@@ -10,8 +10,8 @@
 //! half a minute. A private name that a crash left behind is harmless: [`listing`] never shows it.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::MetadataExt;
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process;
 
@@ -19,7 +19,6 @@ use rustix::fs::OFlags;
 
 use crate::regular_file;
 use crate::storage::error::{Result, StorageError};
-use crate::storage::log::position::LogPosition;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Published {
@@ -62,27 +61,15 @@ pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<()> {
     sync_folder(parent(path))
 }
 
-/// Writes `bytes` after a place in a file for people, and ends it there; returns whether its
-/// beginning was as it was written. A kill leaves the end in part, and what this is to say of it.
-pub fn replace_end(path: &Path, place: &LogPosition, bytes: &[u8]) -> Result<bool> {
-    let mut options = File::options();
-    let opened = regular_file::open(path, options.read(true).write(true), OFlags::NOFOLLOW);
-    let Ok(mut file) = opened else { return Ok(false) };
-    let mut read = LogPosition { rows: place.rows, ..LogPosition::ORIGIN };
-    let mut buffer = vec![0; 1 << 18];
-    while read.byte < place.byte {
-        let most = buffer.len().min((place.byte - read.byte) as usize);
-        if file.read_exact(&mut buffer[..most]).is_err() {
-            return Ok(false);
-        }
-        read.advance(&buffer[..most], 0);
-    }
-    let mut write = || {
-        file.write_all(bytes)?;
-        file.set_len(place.byte + bytes.len() as u64)?;
+/// Writes `bytes` from a place of a file for people on, and ends it there. A kill may leave some.
+pub fn replace_end(path: &Path, place: u64, bytes: &[u8]) -> Result<()> {
+    let write = || {
+        let file = regular_file::open(path, File::options().write(true), OFlags::NOFOLLOW)?;
+        file.write_all_at(bytes, place)?;
+        file.set_len(place + bytes.len() as u64)?;
         file.sync_all()
     };
-    Ok(read == *place && write().map(|()| true).map_err(StorageError::io("write", path))?)
+    write().map_err(StorageError::io("write", path))
 }
 
 /// Unless a folder with content has the name. `fill` writes into a private folder, which is synced.
