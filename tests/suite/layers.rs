@@ -40,10 +40,10 @@ const MODULES: &[(&str, usize, &[&str])] = &[
             "regular_file", "yaml_bounds", "invalid",
         ],
     ),
-    ("report", 1_660, &["space", "outcome", "q_learning", "predictor", "storage"]),
+    ("report", 1_765, &["space", "outcome", "q_learning", "predictor", "storage"]),
     (
         "ops",
-        6_815,
+        6_915,
         &[
             "space", "outcome", "seed", "q_learning", "predictor", "storage", "exchange",
             "dataset", "training", "slurm", "config", "report", "regular_file",

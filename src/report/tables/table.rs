@@ -97,12 +97,12 @@ pub struct TableFile {
     pub name: String,
     /// All of it, or what comes after the place in the file that is there.
     pub text: String,
-    pub after: Option<Place>,
+    pub after: Option<FileEnd>,
 }
 
-/// Between two rows of a file: those before it, and their bytes with the header.
+/// Where the rows that stay end: how many, and their bytes with the header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Place {
+pub struct FileEnd {
     pub(super) rows: u64,
     pub byte: u64,
 }
@@ -112,7 +112,7 @@ pub struct Place {
 pub struct Settled {
     pub before: u64,
     /// Where they end in each file that grows at its end.
-    pub files: BTreeMap<String, Place>,
+    pub files: BTreeMap<String, FileEnd>,
     /// By the epochs that were observed.
     pub(super) errors: BTreeMap<u32, Errors>,
 }
