@@ -32,7 +32,7 @@ pub fn load(path: &Path, settings: &[Setting]) -> Result<ExperimentConfig, Confi
     parse(&text, settings)
 }
 
-pub(super) fn parse(text: &str, settings: &[Setting]) -> Result<ExperimentConfig, ConfigError> {
+pub fn parse(text: &str, settings: &[Setting]) -> Result<ExperimentConfig, ConfigError> {
     // Editors of some systems put it first; YAML would begin a second document after it.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut document = match document(text)? {

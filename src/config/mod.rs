@@ -12,7 +12,7 @@ use std::io;
 use serde::{Deserialize, Serialize};
 
 pub use keys::check_changeable;
-pub use load::{DEFAULTS, Setting, leaves, load};
+pub use load::{DEFAULTS, Setting, leaves, load, parse};
 
 use crate::dataset::{DataParams, ValidDataParams};
 use crate::invalid::Invalid;

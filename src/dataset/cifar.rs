@@ -14,11 +14,12 @@ pub(super) fn parse(
     shape: ImageShape,
     classes: usize,
 ) -> Result<Images, (usize, String)> {
-    let bytes = Vec::with_capacity(batches.iter().map(Vec::len).sum());
-    let mut images = Images::new(shape, classes, bytes, Vec::new());
+    let mut pixels = Vec::with_capacity(batches.iter().map(Vec::len).sum());
+    let mut labels = Vec::new();
     let mut expected = None;
     for (batch, file) in batches.iter().enumerate() {
-        let found = parse_batch(file, &mut images).map_err(|problem| (batch, problem))?;
+        let found = parse_batch(file, shape, classes, (&mut pixels, &mut labels))
+            .map_err(|problem| (batch, problem))?;
         let expected = *expected.get_or_insert(found);
         if found != expected {
             let problem =
@@ -26,14 +27,19 @@ pub(super) fn parse(
             return Err((batch, problem));
         }
     }
-    Ok(images)
+    Ok(Images::new(shape, classes, pixels, labels))
 }
 
 /// Appends the images of one batch and returns their number.
-fn parse_batch(file: &[u8], images: &mut Images) -> Result<usize, String> {
+fn parse_batch(
+    file: &[u8],
+    shape: ImageShape,
+    classes: usize,
+    (pixels, labels): (&mut Vec<u8>, &mut Vec<u8>),
+) -> Result<usize, String> {
     // Of the labels before an image the last counts.
-    let label_bytes = if images.classes == 100 { 2 } else { 1 };
-    let record = label_bytes + images.shape.values();
+    let label_bytes = if classes == 100 { 2 } else { 1 };
+    let record = label_bytes + shape.values();
     if file.is_empty() {
         return Err(problem::NO_IMAGES.into());
     }
@@ -43,14 +49,14 @@ fn parse_batch(file: &[u8], images: &mut Images) -> Result<usize, String> {
             file.len()
         ));
     }
-    let before = images.count();
+    let before = labels.len();
     for record in file.chunks_exact(record) {
         let (head, image) = record.split_at(label_bytes);
-        images.labels.push(head[label_bytes - 1]);
-        images.bytes.extend_from_slice(image);
+        labels.push(head[label_bytes - 1]);
+        pixels.extend_from_slice(image);
     }
-    check_labels(&images.labels[before..], images.classes)?;
-    Ok(images.count() - before)
+    check_labels(&labels[before..], classes)?;
+    Ok(labels.len() - before)
 }
 
 #[cfg(test)]

@@ -22,6 +22,10 @@ impl DatasetError {
         Self::Damaged { path: path.to_owned(), problem: problem.into() }
     }
 
+    pub(super) fn unsuitable(path: &Path, problem: impl Display) -> Self {
+        Self::Unsuitable(format!("`{}`: {problem}", path.display()))
+    }
+
     pub(super) fn unreadable(path: &Path) -> impl Fn(io::Error) -> Self {
         |source| Self::Read { path: path.to_owned(), source }
     }

@@ -11,10 +11,10 @@ use sha2::{Digest, Sha256};
 
 use super::ValidDataParams;
 use super::error::{DatasetError, Result, quoted};
-use super::load::locate;
+use super::load::training_files;
 use crate::regular_file;
 
-/// Of the training files by name. Kept in the frozen configuration: a search goes on only with the
+/// Of the training files by name, of pictures of their cache. Kept in the frozen configuration: a search goes on only with the
 /// images it began with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -29,16 +29,14 @@ pub struct FileDigest {
 
 impl Fingerprint {
     pub fn of_training_files(params: &ValidDataParams) -> Result<Self> {
-        let (kind, folder) = params.files()?;
-        let names = locate(folder, kind)?;
-        let digest = |name: &str| Ok((name.to_owned(), digest(&folder.join(name))?));
+        let (folder, names) = training_files(params)?;
+        let digest = |name: String| Ok((name.clone(), digest(&folder.join(name))?));
         names.into_iter().map(digest).collect::<Result<_>>().map(Self)
     }
 
     /// Compares names, then sizes, then bytes, so that most changes are found without reading.
     pub fn check_files(&self, params: &ValidDataParams) -> Result<()> {
-        let (kind, folder) = params.files()?;
-        let mut found = locate(folder, kind)?;
+        let (folder, mut found) = training_files(params)?;
         found.sort_unstable();
         if !found.iter().eq(self.0.keys()) {
             let expected: Vec<_> = self.0.keys().collect();

@@ -1,11 +1,13 @@
 //! IDX: the format of MNIST and Fashion-MNIST, plain or gzip.
 //!
 //! Images: `0x00000803`, count, rows, columns (big-endian, 32 bits each), then one byte a pixel,
-//! row by row. Labels: `0x00000801`, count, then one byte each.
+//! row by row. With several channels `0x00000804`, the channels after the columns or after the
+//! count. Labels: `0x00000801`, count, then one byte each.
 
 use std::io::Read;
 
 use flate2::read::MultiGzDecoder;
+use itertools::Itertools;
 
 use super::bounded_read::{check_promise, expect_end, read_array, read_exactly};
 use super::error::problem;
@@ -29,14 +31,10 @@ pub(super) fn parse(
 }
 
 fn parse_images(file: &[u8], shape: ImageShape) -> Result<Vec<u8>, String> {
-    let (mut reader, count) = open(file, "images", IMAGES_MAGIC)?;
-    let (rows, columns) = (read_u32(&mut reader)?, read_u32(&mut reader)?);
-    if (rows as usize, columns as usize) != (shape.size, shape.size) {
-        return Err(format!(
-            "images of `{rows}x{columns}` pixels, but `data.input_size` is `{}`",
-            shape.size
-        ));
-    }
+    let (mut reader, count) = open(file, "images", IMAGES_MAGIC + u32::from(shape.channels > 1))?;
+    let sides = (0..2 + usize::from(shape.channels > 1)).map(|_| read_u32(&mut reader));
+    let sides = sides.map_ok(|side| side as usize).collect::<Result<Vec<_>, _>>()?;
+    shape.channels_first(Vec::new(), 1, &sides)?;
     if count == 0 {
         return Err(problem::NO_IMAGES.into());
     }
@@ -47,7 +45,7 @@ fn parse_images(file: &[u8], shape: ImageShape) -> Result<Vec<u8>, String> {
     }
     let bytes = read_exactly(&mut reader, promised)?;
     expect_end(&mut reader)?;
-    Ok(bytes)
+    shape.channels_first(bytes, 1, &sides)
 }
 
 fn parse_labels(file: &[u8], images: usize, classes: usize) -> Result<Vec<u8>, String> {
@@ -135,7 +133,10 @@ pub(super) mod tests {
     #[test]
     fn images_of_another_size_are_refused() {
         let problem = parse_images(&image_file(1, 3, &[0; 9]), SHAPE).unwrap_err();
-        assert_eq!(problem, "images of `3x3` pixels, but `data.input_size` is `2`");
+        assert_eq!(
+            problem,
+            "images of `3x3` values, but `data` has `input_size: 2` and `channels: 1`"
+        );
     }
 
     #[test]

@@ -2,19 +2,67 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::error::{DatasetError, Result, quoted};
+use super::images::Part;
+use super::npz::Archive;
 use super::{DataKind, Images, ValidDataParams, cifar, idx, svhn};
 use crate::regular_file;
 
 /// Far more than any data set that a trainer holds in memory.
 const MOST_BYTES: u64 = 1 << 37;
 
-/// In the order of the files. Every class has an image.
+/// In the order of the files, those for validation last where the files say which they are. Every
+/// class has an image.
 pub fn load_training_images(params: &ValidDataParams) -> Result<Images> {
+    let (kind, path) = params.files()?;
+    let images = if kind == DataKind::Npz {
+        let mut archive = Archive::open(path, params)?;
+        let training = archive.images(Part::Training)?;
+        let training = training.expect("an archive without training images is an error");
+        match archive.images(Part::Validation)? {
+            Some(validation) => training
+                .with_validation(validation)
+                .map_err(|problem| DatasetError::damaged(path, problem))?,
+            None => training,
+        }
+    } else {
+        load_files(params, Part::Training)?
+    };
+    match images.class_counts().iter().position(|&count| count == 0) {
+        Some(class) => Err(DatasetError::Unsuitable(format!(
+            "no image of class `{class}` of `{}` in `{}` (is `data.classes` right?)",
+            params.classes,
+            path.display()
+        ))),
+        None => Ok(images),
+    }
+}
+
+/// The only reader of test images. Called to answer `evaluate`, after a search, and by nothing
+/// else, which `tests/suite/layers.rs` checks.
+pub fn load_test_images(params: &ValidDataParams) -> Result<Images> {
+    let (kind, path) = params.files()?;
+    if kind != DataKind::Npz {
+        return load_files(params, Part::Test);
+    }
+    let none = || DatasetError::Unsuitable(format!("`{}` has no test images", path.display()));
+    Archive::open(path, params)?.images(Part::Test)?.ok_or_else(none)
+}
+
+/// Whether there are test images, by the names of files and arrays alone.
+pub fn has_test_images(params: &ValidDataParams) -> Result<bool> {
+    let (kind, path) = params.files()?;
+    match kind {
+        DataKind::Npz => Ok(Archive::open(path, params)?.has(Part::Test)),
+        _ => Ok(locate(path, kind, Part::Test).is_ok()),
+    }
+}
+
+fn load_files(params: &ValidDataParams, part: Part) -> Result<Images> {
     let (kind, folder) = params.files()?;
-    let names = locate(folder, kind)?;
+    let names = locate(folder, kind, part)?;
     let read = |name: &&str| {
         let path = folder.join(name);
         regular_file::read_linked(&path, MOST_BYTES).map_err(DatasetError::unreadable(&path))
@@ -25,41 +73,62 @@ pub fn load_training_images(params: &ValidDataParams) -> Result<Images> {
         DataKind::Idx => idx::parse(&files, shape, classes),
         DataKind::Cifar10 | DataKind::Cifar100 => cifar::parse(&files, shape, classes),
         DataKind::Svhn => svhn::parse(&files[0]).map_err(|problem| (0, problem)),
+        DataKind::Images | DataKind::Npz => unreachable!("these are read as arrays"),
     };
-    let images = images
-        .map_err(|(file, problem)| DatasetError::damaged(&folder.join(names[file]), problem))?;
-    match images.class_counts().iter().position(|&count| count == 0) {
-        Some(class) => Err(DatasetError::Unsuitable(format!(
-            "no image of class `{class}` of `{classes}` in `{}` (is `data.classes` right?)",
-            folder.display()
-        ))),
-        None => Ok(images),
-    }
+    images.map_err(|(file, problem)| DatasetError::damaged(&folder.join(names[file]), problem))
 }
 
-/// The training files in the order in which they are read, each with the names that it may have: in
-/// the folder of the data set, or where its archive puts it.
-const fn names(kind: DataKind) -> &'static [&'static [&'static str]] {
-    match kind {
-        DataKind::Idx => &[
+/// The folder of the training files, and their names in it.
+pub(super) fn training_files(params: &ValidDataParams) -> Result<(PathBuf, Vec<String>)> {
+    let (kind, path) = params.files()?;
+    if kind == DataKind::Npz {
+        let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
+            return Err(DatasetError::damaged(path, "a folder, not an `.npz` file"));
+        };
+        return Ok((folder.to_owned(), vec![name.to_string_lossy().into_owned()]));
+    }
+    let names = locate(path, kind, Part::Training)?;
+    Ok((path.to_owned(), names.into_iter().map(str::to_owned).collect()))
+}
+
+/// The files of a part in the order in which they are read, each with the names that it may have:
+/// in the folder of the data set, or where its archive puts it.
+const fn names(kind: DataKind, part: Part) -> &'static [&'static [&'static str]] {
+    match (kind, part) {
+        (DataKind::Idx, Part::Test) => &[
+            &["t10k-images-idx3-ubyte", "t10k-images-idx3-ubyte.gz"],
+            &["t10k-labels-idx1-ubyte", "t10k-labels-idx1-ubyte.gz"],
+        ],
+        (DataKind::Idx, _) => &[
             &["train-images-idx3-ubyte", "train-images-idx3-ubyte.gz"],
             &["train-labels-idx1-ubyte", "train-labels-idx1-ubyte.gz"],
         ],
-        DataKind::Cifar10 => &[
+        (DataKind::Cifar10, Part::Test) => {
+            &[&["test_batch.bin", "cifar-10-batches-bin/test_batch.bin"]]
+        }
+        (DataKind::Cifar10, _) => &[
             &["data_batch_1.bin", "cifar-10-batches-bin/data_batch_1.bin"],
             &["data_batch_2.bin", "cifar-10-batches-bin/data_batch_2.bin"],
             &["data_batch_3.bin", "cifar-10-batches-bin/data_batch_3.bin"],
             &["data_batch_4.bin", "cifar-10-batches-bin/data_batch_4.bin"],
             &["data_batch_5.bin", "cifar-10-batches-bin/data_batch_5.bin"],
         ],
-        DataKind::Cifar100 => &[&["train.bin", "cifar-100-binary/train.bin"]],
-        DataKind::Svhn => &[&["train_32x32.mat"]],
+        (DataKind::Cifar100, Part::Test) => &[&["test.bin", "cifar-100-binary/test.bin"]],
+        (DataKind::Cifar100, _) => &[&["train.bin", "cifar-100-binary/train.bin"]],
+        (DataKind::Svhn, Part::Test) => &[&["test_32x32.mat"]],
+        (DataKind::Svhn, _) => &[&["train_32x32.mat"]],
+        // Looked for by their reader.
+        (DataKind::Images | DataKind::Npz, _) => &[],
     }
 }
 
-/// The name, relative to `folder`, under which each training file is there.
-pub(super) fn locate(folder: &Path, kind: DataKind) -> Result<Vec<&'static str>> {
-    names(kind).iter().map(|names| locate_one(folder, kind, names)).collect()
+/// The name, relative to `folder`, under which each file of a part is there.
+fn locate(folder: &Path, kind: DataKind, part: Part) -> Result<Vec<&'static str>> {
+    if kind == DataKind::Images {
+        let problem = "a folder of pictures, which `init` makes arrays of (name its `.npz` file)";
+        return Err(DatasetError::damaged(folder, problem));
+    }
+    names(kind, part).iter().map(|names| locate_one(folder, kind, names)).collect()
 }
 
 fn locate_one(folder: &Path, kind: DataKind, names: &[&'static str]) -> Result<&'static str> {
@@ -133,6 +202,58 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn test_images_have_files_of_their_own() {
+        let folder = tempfile::tempdir().unwrap();
+        write_idx(folder.path(), &[0, 1]);
+        let idx = params(folder.path(), SMALL_IDX);
+        assert!(!has_test_images(&idx).unwrap());
+        let missing = load_test_images(&idx).unwrap_err().to_string();
+        assert!(missing.starts_with("found no `t10k-images-idx3-ubyte` or"), "{missing}");
+        let write =
+            |name: &str, bytes: Vec<u8>| fs::write(folder.path().join(name), bytes).unwrap();
+        write("t10k-images-idx3-ubyte", image_file(3, 2, &[9; 12]));
+        write("t10k-labels-idx1-ubyte", label_file(&[1, 1, 1]));
+        assert!(has_test_images(&idx).unwrap());
+        assert_eq!(load_test_images(&idx).unwrap().labels, [1, 1, 1]);
+        assert_eq!(load_training_images(&idx).unwrap().labels, [0, 1]);
+
+        let record = |labels: &[u8]| [labels, &[7; 3072]].concat();
+        write("test_batch.bin", record(&[4]));
+        write("test.bin", record(&[1, 99]));
+        write("test_32x32.mat", svhn_file(&[10.0, 1.0]));
+        for (kind, classes, labels) in
+            [("cifar10", 10, &[4][..]), ("cifar100", 100, &[99]), ("svhn", 10, &[9, 0])]
+        {
+            let yaml = format!(
+                "{{kind: {kind}, path: x, classes: {classes}, input_size: 32, channels: 3}}"
+            );
+            let params = params(folder.path(), &yaml);
+            assert!(has_test_images(&params).unwrap(), "{kind}");
+            assert_eq!(load_test_images(&params).unwrap().labels, labels, "{kind}");
+        }
+    }
+
+    #[test]
+    fn colours_in_an_idx_file_may_come_last_or_first() {
+        let folder = tempfile::tempdir().unwrap();
+        write_idx(folder.path(), &[0, 1]);
+        let colours: Vec<u8> = (0..24).collect();
+        let yaml = "{kind: idx, path: x, classes: 2, input_size: 2, channels: 3}";
+        let params = params(folder.path(), yaml);
+        for (sides, first) in [
+            ([2, 2, 3], [0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8, 11]),
+            ([3, 2, 2], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]),
+        ] {
+            let header = [2, sides[0], sides[1], sides[2]].map(u32::to_be_bytes).concat();
+            let file = [&[0, 0, 8, 4], &header[..], &colours].concat();
+            fs::write(folder.path().join("train-images-idx3-ubyte"), file).unwrap();
+            assert_eq!(load_training_images(&params).unwrap().image(0), first);
+        }
+        let grey = load_training_images(&self::params(folder.path(), SMALL_IDX)).unwrap_err();
+        assert!(grey.to_string().contains("starts with `0x00000804`"), "{grey}");
+    }
+
+    #[test]
     fn a_damaged_file_is_named() {
         let folder = tempfile::tempdir().unwrap();
         write_idx(folder.path(), &[0, 1, 2]);
@@ -179,7 +300,7 @@ pub(super) mod tests {
     #[test]
     fn a_missing_file_names_what_was_looked_for_and_the_remedy() {
         let folder = tempfile::tempdir().unwrap();
-        let error = locate(folder.path(), DataKind::Idx).unwrap_err().to_string();
+        let error = locate(folder.path(), DataKind::Idx, Part::Training).unwrap_err().to_string();
         for part in [
             "found no `train-images-idx3-ubyte` or `train-images-idx3-ubyte.gz`",
             "scripts/fetch-data.sh fashion-mnist",
@@ -193,7 +314,7 @@ pub(super) mod tests {
     fn a_folder_is_no_file() {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("train_32x32.mat")).unwrap();
-        let error = locate(folder.path(), DataKind::Svhn).unwrap_err();
+        let error = locate(folder.path(), DataKind::Svhn, Part::Training).unwrap_err();
         assert!(error.to_string().starts_with("found no `train_32x32.mat`"), "{error}");
     }
 }

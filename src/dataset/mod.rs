@@ -1,31 +1,43 @@
 //! Images and labels from files, checked and split. No tensors here.
 //!
 //! In reading order: `params` ([`DataParams`], checked into [`ValidDataParams`]), `load`
-//! ([`load_training_images`]), `idx`, `cifar`, `svhn` (in `matlab` files) and `bounded_read`
+//! ([`load_training_images`]), `idx`, `cifar`, `svhn` (in `matlab` files), `npz` and `bounded_read`
 //! (untrusted headers), `images` ([`Images`]), `split` ([`Split`]), `fingerprint` ([`Fingerprint`],
-//! kept by `init`). A parser's error is the number of the damaged file and what is wrong with it.
+//! kept by `init`). Pictures: `folders` (which there are), `picture` (decoding one), `resize`,
+//! `near` (copies), `pictures` (their list and the cache, an `.npz` file like any other). A parser's
+//! error is the number of the damaged file and what is wrong with it.
 //!
-//! A search never reads test data: no name of a test file stands here. Files are not trusted:
-//! whatever their bytes, reading them ends in images or in a [`DatasetError`] that names the file,
-//! never in a panic, and never takes more memory than a small multiple of what the file holds.
+//! A search never reads test images: [`load_test_images`] alone does, and it has one caller. Files
+//! are not trusted: whatever their bytes, reading them ends in images or in a [`DatasetError`] that
+//! names the file, never in a panic, and never takes more memory than a small multiple of what the
+//! file holds, for a picture of what its 100 megapixels need.
 
 mod bounded_read;
 mod cifar;
 mod error;
 mod fingerprint;
+mod folders;
 mod idx;
 mod images;
 mod load;
 mod matlab;
+mod near;
+mod npz;
 mod params;
+mod picture;
+mod pictures;
+mod resize;
 mod split;
 mod svhn;
 
 pub use error::DatasetError;
 pub use fingerprint::{FileDigest, Fingerprint};
-pub use images::{ImageShape, Images};
-pub use load::load_training_images;
+pub use images::{BYTES, ImageShape, Images, Part, Pixels, ValueRange};
+pub use load::{has_test_images, load_test_images, load_training_images};
 pub use params::{
     AugmentParams, DataKind, DataParams, Preprocess, SplitMethod, ValidDataParams, ValidationParams,
 };
+pub use picture::read_picture;
+pub use pictures::{FoundPictures, class_names, find_pictures, prepare_pictures, restore_pictures};
+pub use resize::Resize;
 pub use split::{Split, split};

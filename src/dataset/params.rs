@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use smart_default::SmartDefault;
 
 use super::error::DatasetError;
-use super::images::ImageShape;
+use super::images::{ImageShape, ValueRange};
+use super::resize::Resize;
 use crate::invalid::Invalid;
 
 /// `classes`, `input_size` and `channels` have no defaults; they are compared with the files.
@@ -15,6 +16,7 @@ use crate::invalid::Invalid;
 pub struct DataParams {
     /// A trainer that brings its own data needs neither this nor `path`.
     pub kind: Option<DataKind>,
+    /// The folder of the files, or the file.
     pub path: Option<PathBuf>,
     /// Labels are 0 to `classes - 1`.
     pub classes: u32,
@@ -29,27 +31,43 @@ pub struct DataParams {
     pub preprocess: Preprocess,
     #[serde(default)]
     pub augment: AugmentParams,
+    /// Which values of pixels become 0 and 255. Null means those for bytes, and for words the least
+    /// and the greatest of the training part, which `init` fills in.
+    pub value_range: Option<ValueRange>,
+    /// Names of images and labels in an `.npz` file, by part; null means their usual names.
+    pub arrays: Option<Vec<String>>,
+    #[serde(default)]
+    pub resize: Resize,
+    /// Whether pictures that cannot be read are left out.
+    #[serde(default)]
+    pub skip_unreadable: bool,
+    /// Folder of the decoded pictures; null means `.metaqnn-cache` beside their folder.
+    pub cache: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, strum::Display)]
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
 pub enum DataKind {
-    /// Plain or gzip, under the names that MNIST and Fashion-MNIST use: grey images.
+    /// Plain or gzip, under the names that MNIST and Fashion-MNIST use.
     Idx,
     Cifar10,
     /// The binary version, fine classes.
     Cifar100,
     /// The cropped digits (format 2, `train_32x32.mat`); class 9 is the digit 0.
     Svhn,
+    /// A folder of pictures, see [`folders`](super::folders).
+    Images,
+    /// One file of arrays.
+    Npz,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, SmartDefault, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ValidationParams {
-    /// The default is the paper's.
-    #[default = 5_000]
-    pub images: u32,
+    /// The default is the paper's. Null means a fifth of every class, at least two images.
+    #[default(Some(5_000))]
+    pub images: Option<u32>,
     pub method: SplitMethod,
 }
 
@@ -115,24 +133,38 @@ impl DataParams {
             return Err(Invalid::new(missing, "null", allowed));
         }
         self.kind.map_or(Ok(()), |kind| self.check_format(kind))?;
-        Invalid::unless_in(1..=u32::MAX, "data.validation.images", self.validation.images)?;
+        let validation = self.validation.images;
+        Invalid::unless_in(1..=u32::MAX, "data.validation.images", validation.unwrap_or(1))?;
         let training = self.training_images;
         Invalid::unless_in(1..=u32::MAX, "data.training_images", training.unwrap_or(1))?;
         self.check_balanced()?;
         let most = self.input_size - 1;
         Invalid::unless_in(0..=most, "data.augment.translate", self.augment.translate)?;
+        if let Some([low, high]) = self.value_range {
+            let allowed = "two values, the lesser first, of 0 to 65535";
+            let holds = low < high && high <= u16::MAX.into();
+            Invalid::unless(holds, "data.value_range", format!("[{low}, {high}]"), allowed)?;
+        }
+        let names = self.arrays.as_ref().map_or(2, Vec::len);
+        let allowed = "give the names of 2, 4 or 6 arrays: images and labels of each part";
+        Invalid::unless([2, 4, 6].contains(&names), "data.arrays", names, allowed)?;
         Ok(ValidDataParams(self))
     }
 
     fn check_format(&self, kind: DataKind) -> Result<(), Invalid> {
         let (classes, input_size, channels) = match kind {
-            DataKind::Idx => (None, None, 1),
-            DataKind::Cifar10 | DataKind::Svhn => (Some(10), Some(32), 3),
-            DataKind::Cifar100 => (Some(100), Some(32), 3),
+            DataKind::Images => {
+                let holds = matches!(self.channels, 1 | 3);
+                let allowed = "pictures are grey, `1`, or coloured, `3`";
+                return Invalid::unless(holds, "data.channels", self.channels, allowed);
+            }
+            DataKind::Idx | DataKind::Npz => return Ok(()),
+            DataKind::Cifar10 | DataKind::Svhn => (10, 32, 3),
+            DataKind::Cifar100 => (100, 32, 3),
         };
         for (key, value, fixed) in [
-            ("data.classes", self.classes, classes.unwrap_or(self.classes)),
-            ("data.input_size", self.input_size, input_size.unwrap_or(self.input_size)),
+            ("data.classes", self.classes, classes),
+            ("data.input_size", self.input_size, input_size),
             ("data.channels", self.channels, channels),
         ] {
             let allowed = format!("must be `{fixed}` for data of kind `{kind}`");
@@ -148,7 +180,11 @@ impl DataParams {
         let needs = "`data.validation.method: balanced` needs a number";
         let none = Invalid::new("data.training_images", "null", needs);
         let training = ("data.training_images", self.training_images.ok_or(none)?);
-        for (key, value) in [training, ("data.validation.images", self.validation.images)] {
+        let validation = self
+            .validation
+            .images
+            .ok_or_else(|| Invalid::new("data.validation.images", "null", needs))?;
+        for (key, value) in [training, ("data.validation.images", validation)] {
             let holds = value.is_multiple_of(self.classes);
             let allowed = format!("a balanced split needs a multiple of `{}`", self.classes);
             Invalid::unless(holds, key, value, &allowed)?;
@@ -189,7 +225,7 @@ mod tests {
     #[test]
     fn the_defaults_are_those_of_the_paper() {
         let params = fashion_mnist().check().unwrap();
-        let validation = ValidationParams { images: 5_000, method: SplitMethod::Random };
+        let validation = ValidationParams { images: Some(5_000), method: SplitMethod::Random };
         assert_eq!(params.validation, validation);
         assert_eq!(params.training_images, None);
         assert_eq!(params.preprocess, Preprocess::MeanSubtraction);
@@ -242,10 +278,10 @@ mod tests {
             (refusal(|p| p.input_size = 2_000), "`data.input_size`", "`2000`"),
             (refusal(|p| p.channels = 0), "`data.channels`", "`0`"),
             (refusal(|p| p.path = None), "`data.kind`", "`data.path`"),
-            (refusal(|p| p.channels = 3), "`data.channels`", "`1`"),
+            (refusal(|p| p.value_range = Some([9, 9])), "`data.value_range`", "`[9, 9]`"),
             (refusal(|p| p.kind = Some(DataKind::Svhn)), "`data.input_size`", "`32`"),
             (refusal(|p| p.kind = Some(DataKind::Cifar100)), "`data.classes`", "`100`"),
-            (refusal(|p| p.validation.images = 0), "`data.validation.images`", "`0`"),
+            (refusal(|p| p.validation.images = Some(0)), "`data.validation.images`", "`0`"),
             (refusal(|p| p.training_images = Some(0)), "`data.training_images`", "`0`"),
             (refusal(|p| p.augment.translate = 28), "`data.augment.translate`", "`28`"),
         ] {

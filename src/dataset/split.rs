@@ -24,21 +24,39 @@ pub struct Split {
 ///
 /// A class that would have no image in one of the parts is an error. (The reference goes on, with
 /// networks that never see a class, or are never asked for it.)
+///
+/// Where the files say which images are for validation, the others train.
 pub fn split(images: &Images, params: &ValidDataParams, experiment_seed: u64) -> Result<Split> {
     let mut rng = generator(experiment_seed, Purpose::Split, 0, 0);
     let method = params.validation.method;
-    let mut classes = vec![Vec::new(); images.classes];
-    for (index, &label) in images.labels.iter().enumerate() {
-        classes[usize::from(label)].push(index);
+    // Images that are for validation come first of their class, and are not drawn.
+    let free = images.count() - images.given_validation;
+    let (mut classes, mut given) = (vec![Vec::new(); images.classes], vec![0; images.classes]);
+    for index in (free..images.count()).chain(0..free) {
+        let class = usize::from(images.labels[index]);
+        classes[class].push(index);
+        given[class] += usize::from(index >= free);
+    }
+    if free < images.count()
+        && let Some(class) = given.iter().position(|&count| count == 0)
+    {
+        let problem = format!("no image of class `{class}` is for validation (add some)");
+        return Err(DatasetError::Unsuitable(problem));
     }
     if method == SplitMethod::Random {
-        classes.iter_mut().for_each(|class| class.shuffle(&mut rng));
+        let drawn = classes.iter_mut().zip(&given);
+        drawn.for_each(|(class, given)| class[*given..].shuffle(&mut rng));
     }
-    let validation = params.validation.images as usize;
+    let counts: Vec<usize> = classes.iter().map(Vec::len).collect();
+    let validation = params.validation.images.map(|images| images as usize);
     let training = params.training_images.map(|images| images as usize);
-    let parts = match (method, training) {
-        (SplitMethod::Balanced, Some(training)) => balanced(&classes, validation, training),
-        _ => stratified(&classes, validation, training),
+    let parts = match (method, validation, training) {
+        _ if images.given_validation > 0 => stratified(&counts, given, training),
+        (SplitMethod::Balanced, Some(validation), Some(training)) => {
+            balanced(&classes, validation, training)
+        }
+        (_, Some(validation), _) => stratified(&counts, shares(&counts, validation), training),
+        (_, None, _) => stratified(&counts, fifths(&counts), training),
     };
     let mut split = Split::default();
     for (class, (validation, training)) in classes.iter().zip(parts?) {
@@ -55,11 +73,11 @@ type Parts = (Range<usize>, Range<usize>);
 
 /// The first of every class are for validation, the next train.
 fn stratified(
-    classes: &[Vec<usize>],
-    validation: usize,
+    counts: &[usize],
+    for_validation: Vec<usize>,
     training: Option<usize>,
 ) -> Result<Vec<Parts>> {
-    let counts: Vec<usize> = classes.iter().map(Vec::len).collect();
+    let validation = for_validation.iter().sum();
     let available = counts.iter().sum();
     let least = training.unwrap_or(1);
     if validation + least > available {
@@ -78,11 +96,10 @@ fn stratified(
             "a class needs at least 2: add images, or leave it out",
         );
     }
-    let for_validation = shares(&counts, validation);
     if let Some(class) = for_validation.iter().position(|&count| count == 0) {
         let is_in_both = |validation: &usize| {
-            let shares = shares(&counts, *validation);
-            shares.iter().zip(&counts).all(|(taken, count)| (1..*count).contains(taken))
+            let shares = shares(counts, *validation);
+            shares.iter().zip(counts).all(|(taken, count)| (1..*count).contains(taken))
         };
         let enough = match (validation + 1..=available - least).find(is_in_both) {
             Some(enough) => format!("raise `data.validation.images` to at least {enough}"),
@@ -125,8 +142,13 @@ fn too_few(validation: usize, training: usize, available: usize, of_class: &str)
     ))
 }
 
+/// A fifth of every class, at least two images.
+pub(super) fn fifths(counts: &[usize]) -> Vec<usize> {
+    counts.iter().map(|count| ((count + 2) / 5).max(2)).collect()
+}
+
 /// Returns how many of `wanted` images each class gives; in sum `wanted`.
-fn shares(counts: &[usize], wanted: usize) -> Vec<usize> {
+pub(super) fn shares(counts: &[usize], wanted: usize) -> Vec<usize> {
     let sum: usize = counts.iter().sum();
     let mut left = wanted;
     let rounded = |&count: &usize| {
@@ -258,6 +280,35 @@ mod tests {
         let split = split(&images, &asking(2, 40, "random", Some(40)), 5).unwrap();
         assert_eq!(class_counts(&images, &split.validation), [30, 10]);
         assert_eq!(class_counts(&images, &split.training), [30, 10]);
+    }
+
+    #[test]
+    fn without_a_number_a_fifth_of_every_class_and_at_least_two_images_validate() {
+        // 23 and 4 images: 4.6 is rounded to 5, 0.8 becomes 2.
+        let images = images((0..27).map(|index| u8::from(index >= 23)).collect(), 2);
+        let params = params(
+            Path::new("x"),
+            "{kind: idx, path: x, classes: 2, input_size: 1, channels: 1, \
+             validation: {images: null}}",
+        );
+        let split = split(&images, &params, 3).unwrap();
+        assert_eq!(class_counts(&images, &split.validation), [5, 2]);
+        assert_eq!(class_counts(&images, &split.training), [18, 2]);
+    }
+
+    #[test]
+    fn images_that_are_for_validation_stay_so() {
+        let mut images = images(vec![0, 0, 0, 1, 1, 1, 1, 0], 2);
+        images.given_validation = 2;
+        let mut whole = split(&images, &asking(2, 4, "random", None), 3).unwrap();
+        assert_eq!(whole.validation, [6, 7]);
+        whole.training.sort_unstable();
+        assert_eq!(whole.training, [0, 1, 2, 3, 4, 5]);
+        let fewer = split(&images, &asking(2, 4, "random", Some(4)), 3).unwrap();
+        assert_eq!(class_counts(&images, &fewer.training), [2, 2]);
+        images.given_validation = 1;
+        let error = split(&images, &asking(2, 4, "random", None), 3).unwrap_err();
+        assert_eq!(error.to_string(), "no image of class `1` is for validation (add some)");
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! An experiment, opened: its directory and its frozen configuration.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::config::{ConfigError, ExperimentConfig, Setting, ValidConfig};
-use crate::dataset::Fingerprint;
+use crate::dataset::{DataParams, Fingerprint, class_names, restore_pictures};
 use crate::ops::Refusal;
 use crate::storage::fs::yaml;
 use crate::storage::view::ViewParams;
@@ -21,6 +21,9 @@ pub(crate) struct Frozen {
     /// Null when the trainer brings its own images.
     pub data_files: Option<Fingerprint>,
     pub training_images: Option<u64>,
+    /// Which picture is of which part, as CSV, where the images are pictures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pictures: Option<String>,
     /// Every default spelled out.
     pub config: ExperimentConfig,
 }
@@ -122,19 +125,39 @@ impl Experiment {
         }
     }
 
+    /// Checks that the images are those of the beginning. Of pictures that is their cache, which is
+    /// made again where it is gone or damaged.
     pub fn check_data(&self) -> Result<()> {
-        let mut files = self.frozen.data_files.iter();
-        Ok(files.try_for_each(|files| files.check_files(&self.config.data))?)
+        let Some(files) = &self.frozen.data_files else { return Ok(()) };
+        let data = self.trainer_data().check()?;
+        if let Some(list) = &self.frozen.pictures
+            && files.check_files(&data).is_err()
+        {
+            restore_pictures(&self.config.data, list)?;
+        }
+        Ok(files.check_files(&data)?)
+    }
+
+    /// What a request names as its data.
+    pub fn trainer_data(&self) -> DataParams {
+        self.config.data.for_trainer(self.frozen.pictures.as_deref())
+    }
+
+    /// In the order of their labels: the folders of pictures, else numbers.
+    pub fn class_names(&self) -> Result<Vec<String>> {
+        let numbers = || (0..self.config.data.classes).map(|class| class.to_string()).collect();
+        self.frozen.pictures.as_deref().map_or_else(|| Ok(numbers()), |list| Ok(class_names(list)?))
     }
 }
 
+/// Resolved as far as it exists.
+pub(crate) fn resolved(path: &Path) -> PathBuf {
+    let existing = path.ancestors().find_map(|above| Some((above, above.canonicalize().ok()?)));
+    let (above, real) = existing.unwrap_or((path, path.to_owned()));
+    real.join(path.strip_prefix(above).unwrap_or(path))
+}
+
 pub(crate) fn check_checkpoint_dir(config: &ValidConfig, root: &Path) -> Result<(), Refusal> {
-    // Resolved as far as they exist.
-    let resolved = |path: &Path| {
-        let existing = path.ancestors().find_map(|above| Some((above, above.canonicalize().ok()?)));
-        let (above, real) = existing.unwrap_or((path, path.to_owned()));
-        real.join(path.strip_prefix(above).unwrap_or(path))
-    };
     match &config.recipe.checkpoint_dir {
         Some(place) if resolved(place).starts_with(resolved(root)) => Err(Refusal::Usage(format!(
             "`training.checkpoint_dir` is `{}`, inside the experiment (name a folder outside, or \

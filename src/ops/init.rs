@@ -6,9 +6,11 @@ use std::path::{self, Path};
 
 use anyhow::{Context, bail};
 
-use crate::config::{self, Setting, ValidConfig, check_changeable};
-use crate::dataset::{Fingerprint, load_training_images, split};
-use crate::ops::experiment::{Frozen, check_checkpoint_dir};
+use crate::config::{self, ExperimentConfig, Setting, ValidConfig, check_changeable};
+use crate::dataset::{
+    BYTES, DataKind, Fingerprint, Pixels, ValueRange, load_training_images, prepare_pictures, split,
+};
+use crate::ops::experiment::{Frozen, check_checkpoint_dir, resolved};
 use crate::ops::set::set;
 use crate::ops::{Experiment, Refusal};
 use crate::slurm::check_experiment_path;
@@ -18,10 +20,13 @@ use crate::training::{TrainerKind, freeze_command};
 
 /// Reads and checks a configuration, with absolute paths: it means the same from every folder.
 pub fn load(path: &Path, settings: &[Setting]) -> anyhow::Result<ValidConfig> {
+    absolute(config::load(path, settings).with_context(|| format!("`{}`", path.display()))?, path)
+}
+
+/// The path names the configuration in errors.
+pub(super) fn absolute(mut config: ExperimentConfig, path: &Path) -> anyhow::Result<ValidConfig> {
     let folder = env::current_dir().context("failed to find the current folder")?;
-    let mut config =
-        config::load(path, settings).with_context(|| format!("`{}`", path.display()))?;
-    if let Some(data) = &mut config.data.path {
+    for data in [&mut config.data.path, &mut config.data.cache].into_iter().flatten() {
         let path = folder.join(&data);
         // Resolved when it exists, so that two spellings of one folder are one configuration.
         *data = path.canonicalize().unwrap_or(path);
@@ -39,16 +44,21 @@ pub fn load(path: &Path, settings: &[Setting]) -> anyhow::Result<ValidConfig> {
 }
 
 /// Makes the experiment directory, which must not exist, or be empty.
-pub fn init(config: ValidConfig, dir: &Path, trust: Trust) -> anyhow::Result<Experiment> {
+pub fn init(mut config: ValidConfig, dir: &Path, trust: Trust) -> anyhow::Result<Experiment> {
     let dir = path::absolute(dir).context("failed to find the current folder")?;
     check_experiment_path(&dir)?;
     check_checkpoint_dir(&config, &dir)?;
-    let data = check_data(&config)?;
+    let found = check_data(&config, &dir)?;
+    if let Some(found) = &found {
+        config.config.data.value_range = found.value_range;
+        config.config.training.first_epoch_threshold = found.first_epoch_threshold;
+    }
     let frozen = Frozen {
         format_version: FORMAT_VERSION,
         program_version: env!("CARGO_PKG_VERSION").into(),
-        training_images: data.as_ref().map(|(_, images)| *images),
-        data_files: data.map(|(files, _)| files),
+        training_images: found.as_ref().map(|found| found.training),
+        pictures: found.as_ref().and_then(|found| found.pictures.clone()),
+        data_files: found.map(|found| found.files),
         config: config.config,
     };
     ExperimentDir::create(&dir, &yaml::print(&frozen, Path::new("experiment.yaml"))?, trust)?;
@@ -57,30 +67,88 @@ pub fn init(config: ValidConfig, dir: &Path, trust: Trust) -> anyhow::Result<Exp
     Ok(experiment)
 }
 
-/// Checks every image; returns the files and how many images train.
-fn check_data(config: &ValidConfig) -> anyhow::Result<Option<(Fingerprint, u64)>> {
+/// What images say of themselves.
+pub struct FoundImages {
+    files: Fingerprint,
+    /// Their list.
+    pictures: Option<String>,
+    /// How many train.
+    training: u64,
+    value_range: Option<ValueRange>,
+    first_epoch_threshold: Option<f64>,
+}
+
+/// Keys of [`FoundImages`], which `init` fills in where they are null.
+const FILLED_IN: [&str; 2] = ["data.value_range", "training.first_epoch_threshold"];
+
+fn check_data(config: &ValidConfig, dir: &Path) -> anyhow::Result<Option<FoundImages>> {
     // A trainer may bring its own images; those that are named and there are checked all the same.
-    let Some(folder) = &config.config.data.path else { return Ok(None) };
-    if config.recipe.trainer != TrainerKind::Torch && !folder.exists() {
+    let Some(path) = &config.config.data.path else { return Ok(None) };
+    if config.recipe.trainer != TrainerKind::Torch && !path.exists() {
         log::warn!(
             "`{}` is not there, so no image is checked (this trainer may need none)",
-            folder.display()
+            path.display()
         );
         return Ok(None);
     }
-    let training = check_images(config)?;
-    Ok(Some((Fingerprint::of_training_files(&config.data)?, training)))
+    let (pictures, dir) = (resolved(path), resolved(dir));
+    let is_pictures = config.data.kind == Some(DataKind::Images);
+    if is_pictures && (pictures.starts_with(&dir) || dir.starts_with(&pictures)) {
+        bail!(Refusal::Usage(format!(
+            "the pictures `{}` and the experiment `{}` may not contain each other (name another \
+             directory)",
+            pictures.display(),
+            dir.display()
+        )));
+    }
+    check_images(config).map(Some)
 }
 
-/// Returns how many images train.
-pub fn check_images(config: &ValidConfig) -> anyhow::Result<u64> {
-    let images = load_training_images(&config.data)?;
-    let parts = split(&images, &config.data, config.experiment.seed)?;
+/// Checks every image; decodes pictures into their cache.
+pub fn check_images(config: &ValidConfig) -> anyhow::Result<FoundImages> {
+    let seed = config.experiment.seed;
+    let mut pictures = None;
+    if config.data.kind == Some(DataKind::Images) {
+        let (list, notices) = prepare_pictures(&config.data, seed)?;
+        notices.iter().for_each(|notice| log::warn!("{notice}"));
+        pictures = Some(list);
+    }
+    let data = config.data.for_trainer(pictures.as_deref()).check()?;
+    let images = load_training_images(&data)?;
+    let parts = split(&images, &data, seed)?;
+    let files = Fingerprint::of_training_files(&data)?;
+    let mut value_range = data.value_range;
+    if let Pixels::Words(_) = images.pixels {
+        value_range.get_or_insert(images.subset(&parts.training).pixels.range());
+    }
+    let [low, high] = value_range.unwrap_or(BYTES);
+    let is_outside = |value: &u16| !(low..=high).contains(&u32::from(*value));
+    let outside = value_range.map_or(0, |_| images.pixels.iter().filter(is_outside).count());
+    if outside > 0 {
+        log::warn!(
+            "{outside} of {} values of pixels lie outside of `data.value_range`, [{low}, {high}]: \
+             they become less than 0 or more than 255",
+            images.pixels.iter().len()
+        );
+    }
     let validation = images.subset(&parts.validation).class_counts();
-    if let Some(warning) = config.warning_of_constant_answer(&validation) {
+    let mut first_epoch_threshold = config.training.first_epoch_threshold;
+    // Classes of own images are rarely equal: always the same answer must not pass.
+    if matches!(config.data.kind, Some(DataKind::Images | DataKind::Npz)) {
+        let most = validation.iter().max().copied().unwrap_or(0);
+        let all = validation.iter().sum::<usize>();
+        let least = (most + 1).min(all.saturating_sub(1)) as f64 / all.max(1) as f64;
+        if least > config.recipe.first_epoch_threshold() {
+            first_epoch_threshold.get_or_insert(least);
+        }
+    }
+    if first_epoch_threshold == config.training.first_epoch_threshold
+        && let Some(warning) = config.warning_of_constant_answer(&validation)
+    {
         log::warn!("{warning}");
     }
-    Ok(parts.training.len() as u64)
+    let training = parts.training.len() as u64;
+    Ok(FoundImages { files, pictures, training, value_range, first_epoch_threshold })
 }
 
 /// Opens the experiment of this configuration, or makes it; of several at once, one makes it.
@@ -101,7 +169,8 @@ pub fn open_or_init(config: ValidConfig, dir: &Path, trust: Trust) -> anyhow::Re
     for key in there.keys().chain(here.keys()).collect::<BTreeSet<_>>() {
         let [frozen, there, here] =
             [&frozen, &there, &here].map(|leaves| leaves.get(key).map_or("null", String::as_str));
-        if here == there || here == frozen {
+        let was_filled_in = here == "null" && FILLED_IN.contains(&key.as_str());
+        if here == there || here == frozen || was_filled_in {
             continue;
         }
         settings.push(format!("{key}={here}").parse()?);

@@ -1,11 +1,13 @@
-//! The images of a data set on the device, as bytes, and batches of them as numbers.
+//! The images of a data set on the device, as bytes where they are bytes, and batches of them as
+//! numbers.
 //!
 //! Images lie as `[N, H, W, C]`: a batch, seen as `[B, C, H, W]`, is then channels last without a
 //! copy. (With one channel libtorch's conversions to channels last do nothing, while its fast
 //! convolutions look at the strides.)
 
 use metaqnn::dataset::{
-    AugmentParams, DataParams, Images, Preprocess, load_training_images, split,
+    AugmentParams, BYTES, DataParams, Images, Pixels, Preprocess, ValueRange, load_training_images,
+    split,
 };
 use metaqnn::training::protocol::Request;
 use tch::{Device, Kind, TchError, Tensor};
@@ -14,10 +16,10 @@ use super::augment::{mirror, translate};
 use super::error::TorchError;
 use super::normaliser::Normaliser;
 
-/// Bytes `[N, H, W, C]` and 64-bit labels `[N]`.
+/// Pixels `[N, H, W, C]`, bytes or numbers on their scale, and 64-bit labels `[N]`.
 #[derive(Debug)]
 pub struct ImageTensors {
-    bytes: Tensor,
+    pixels: Tensor,
     labels: Tensor,
 }
 
@@ -34,12 +36,16 @@ pub struct Batches {
 }
 
 impl ImageTensors {
-    fn new(images: &Images, device: Device) -> Result<Self, TchError> {
+    fn new(images: &Images, range: ValueRange, device: Device) -> Result<Self, TchError> {
         let (channels, size) = (images.shape.channels as i64, images.shape.size as i64);
-        let bytes = Tensor::f_from_slice(&images.bytes)?.f_view([-1, channels, size, size])?;
-        let bytes = bytes.f_to_device(device)?.f_permute([0, 2, 3, 1])?.f_contiguous()?;
+        let pixels = match &images.pixels {
+            Pixels::Bytes(bytes) if range == BYTES => Tensor::f_from_slice(bytes)?,
+            pixels => Tensor::f_from_slice(&pixels.numbers(range))?,
+        };
+        let pixels = pixels.f_view([-1, channels, size, size])?.f_to_device(device)?;
+        let pixels = pixels.f_permute([0, 2, 3, 1])?.f_contiguous()?;
         let labels = Tensor::f_from_slice(&images.labels)?.f_to_device(device)?;
-        Ok(Self { bytes, labels: labels.f_to_kind(Kind::Int64)? })
+        Ok(Self { pixels, labels: labels.f_to_kind(Kind::Int64)? })
     }
 
     pub fn count(&self) -> i64 {
@@ -54,10 +60,11 @@ impl Batches {
         params: &DataParams,
         device: Device,
     ) -> Result<Self, TorchError> {
+        let range = params.value_range.unwrap_or_else(|| training.pixels.range());
         Ok(Self {
-            training: ImageTensors::new(training, device)?,
-            validation: ImageTensors::new(validation, device)?,
-            normaliser: Normaliser::fit(params.preprocess, training, device)?,
+            training: ImageTensors::new(training, range, device)?,
+            validation: ImageTensors::new(validation, range, device)?,
+            normaliser: Normaliser::fit(params.preprocess, training, range, device)?,
             padding: if params.preprocess == Preprocess::None { 128.0 } else { 0.0 },
             augment: params.augment,
         })
@@ -75,9 +82,9 @@ impl Batches {
     /// Gathers images `[B, C, H, W]`, normalised and then augmented, as in the reference, and
     /// labels `[B]`.
     pub fn training_batch(&self, indices: &Tensor) -> Result<(Tensor, Tensor), TorchError> {
-        let bytes = self.training.bytes.f_index_select(0, indices)?;
+        let pixels = self.training.pixels.f_index_select(0, indices)?;
         let labels = self.training.labels.f_index_select(0, indices)?;
-        let mut images = self.normaliser.normalise(&bytes)?;
+        let mut images = self.normaliser.normalise(&pixels)?;
         if self.augment.translate > 0 {
             images = translate(&images, self.augment.translate.into(), self.padding)?;
         }
@@ -89,8 +96,8 @@ impl Batches {
 
     /// Returns normalised images `[count, C, H, W]` from `first` on, and labels `[count]`.
     pub fn validation_batch(&self, first: i64, count: i64) -> Result<(Tensor, Tensor), TorchError> {
-        let bytes = self.validation.bytes.f_narrow(0, first, count)?;
-        let images = self.normaliser.normalise(&bytes)?.f_permute([0, 3, 1, 2])?;
+        let pixels = self.validation.pixels.f_narrow(0, first, count)?;
+        let images = self.normaliser.normalise(&pixels)?.f_permute([0, 3, 1, 2])?;
         Ok((images, self.validation.labels.f_narrow(0, first, count)?))
     }
 }
@@ -143,7 +150,7 @@ mod tests {
     fn batches(channels: usize) -> Batches {
         let shape = ImageShape { channels, size: 2 };
         let part = |images: usize| {
-            let bytes = (0..images * shape.values()).map(|value| value as u8).collect();
+            let bytes: Vec<u8> = (0..images * shape.values()).map(|value| value as u8).collect();
             let labels = (0..images).map(|image| image as u8).collect();
             Images::new(shape, 10, bytes, labels)
         };
@@ -175,5 +182,27 @@ mod tests {
         let mut order: Vec<i64> = Vec::try_from(batches(1).random_order().unwrap()).unwrap();
         order.sort_unstable();
         assert_eq!(order, [0, 1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn words_are_numbers_on_the_scale_of_bytes_and_stay_when_read_twice() {
+        let shape = ImageShape { channels: 1, size: 1 };
+        let part = |words: Vec<u16>| {
+            let labels = vec![0; words.len()];
+            Images::new(shape, 2, Pixels::Words(words), labels)
+        };
+        // The range of the training part: 255 * 500 / 1000 = 127.5, of mean 127.5 and deviation 127.5.
+        let (training, validation) = (part(vec![500, 1_500]), part(vec![1_000, 2_500]));
+        for (method, expected) in
+            [("none", [127.5, 510.0]), ("global_contrast_normalisation", [0.0, 3.0])]
+        {
+            let params = data_params(method, 0);
+            let batches = Batches::new(&training, &validation, &params, Device::Cpu).unwrap();
+            for _ in 0..2 {
+                let (images, _) = batches.validation_batch(0, 2).unwrap();
+                let found: Vec<f32> = Vec::try_from(images.reshape([-1])).unwrap();
+                assert_eq!(found, expected, "{method}");
+            }
+        }
     }
 }

@@ -28,7 +28,7 @@ pub fn alone() -> MutexGuard<'static, ()> {
 pub fn halves(count: usize) -> Images {
     let mut rng = generator(1, Purpose::Synthetic, 0, 0);
     let labels: Vec<u8> = (0..count).map(|index| (index % 2) as u8).collect();
-    let bytes = labels
+    let bytes: Vec<u8> = labels
         .iter()
         .flat_map(|&label| (0..64).map(move |pixel| (pixel % 8 >= 4) == (label == 1)))
         .map(|bright| if bright { rng.random_range(60..=255) } else { rng.random_range(0..=190) })

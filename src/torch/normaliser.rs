@@ -1,6 +1,6 @@
-//! What is done to the bytes of images: [`Preprocess`], which has the formulas, with tensors.
+//! What is done to the pixels of images: [`Preprocess`], which has the formulas, with tensors.
 
-use metaqnn::dataset::{Images, Preprocess};
+use metaqnn::dataset::{Images, Pixels, Preprocess, ValueRange};
 use metaqnn::maths::{exp, square};
 use tch::{Device, Kind, TchError, Tensor};
 
@@ -20,11 +20,16 @@ pub enum Normaliser {
 }
 
 impl Normaliser {
-    pub fn fit(method: Preprocess, training: &Images, device: Device) -> Result<Self, TchError> {
+    pub fn fit(
+        method: Preprocess,
+        training: &Images,
+        range: ValueRange,
+        device: Device,
+    ) -> Result<Self, TchError> {
         Ok(match method {
             Preprocess::None => Self::Raw,
             Preprocess::MeanSubtraction | Preprocess::GlobalContrastNormalisation => {
-                let (mean, mut deviation) = pixel_statistics(training);
+                let (mean, mut deviation) = pixel_statistics(training, range);
                 if method == Preprocess::MeanSubtraction {
                     deviation.fill(1.0);
                 }
@@ -43,9 +48,10 @@ impl Normaliser {
         })
     }
 
-    /// Normalises bytes `[B, H, W, C]` into 32-bit numbers of the same shape.
-    pub fn normalise(&self, bytes: &Tensor) -> Result<Tensor, TchError> {
-        let mut images = bytes.f_to_kind(Kind::Float)?;
+    /// Normalises pixels `[B, H, W, C]` into 32-bit numbers of the same shape.
+    pub fn normalise(&self, pixels: &Tensor) -> Result<Tensor, TchError> {
+        // A copy in any case: what follows changes it in place.
+        let mut images = pixels.f_to_dtype(Kind::Float, false, true)?;
         match self {
             Self::Raw => Ok(images),
             Self::PerPixel(mean, deviation) => images.f_sub_(mean)?.f_div_(deviation),
@@ -86,25 +92,35 @@ fn blur(planes: &Tensor, row: &Tensor) -> Result<Tensor, TchError> {
     slide(&slide(&padded, row)?, &row.f_transpose(2, 3)?)
 }
 
-/// Mean and floored population deviation of each value over all images, from exact integer sums.
-fn pixel_statistics(images: &Images) -> (Vec<f32>, Vec<f32>) {
-    let values = images.shape.values();
-    let (mut sums, mut squares) = (vec![0u64; values], vec![0u64; values]);
-    for image in images.bytes.chunks_exact(values) {
-        for ((sum, square), &x) in sums.iter_mut().zip(&mut squares).zip(image) {
-            *sum += u64::from(x);
-            *square += u64::from(x) * u64::from(x);
-        }
-    }
+/// Mean and floored population deviation of each value over all images, from exact integer sums,
+/// on the scale on which the range is 0 to 255.
+fn pixel_statistics(images: &Images, [low, high]: ValueRange) -> (Vec<f32>, Vec<f32>) {
+    let (sums, squares) = match &images.pixels {
+        Pixels::Bytes(bytes) => sums(bytes, images.shape.values()),
+        Pixels::Words(words) => sums(words, images.shape.values()),
+    };
     let count = images.count() as f64;
-    let mean = sums.iter().map(|&sum| (sum as f64 / count) as f32).collect();
+    let scale = 255.0 / f64::from(high - low);
+    let mean = |&sum: &u64| ((sum as f64 / count - f64::from(low)) * scale) as f32;
     let deviation = sums.iter().zip(&squares).map(|(&sum, &square)| {
         // n^2 variance = n sum(x^2) - sum(x)^2
         let (n, sum) = (images.count() as u128, u128::from(sum));
         let scaled = n * u128::from(square) - sum * sum;
-        ((scaled as f64).sqrt() / count).max(FLOOR) as f32
+        ((scaled as f64).sqrt() / count * scale).max(FLOOR) as f32
     });
-    (mean, deviation.collect())
+    (sums.iter().map(mean).collect(), deviation.collect())
+}
+
+/// Of each value and of its square over all images.
+fn sums<T: Copy + Into<u64>>(pixels: &[T], values: usize) -> (Vec<u64>, Vec<u64>) {
+    let (mut sums, mut squares) = (vec![0u64; values], vec![0u64; values]);
+    for image in pixels.chunks_exact(values) {
+        for ((sum, square), &x) in sums.iter_mut().zip(&mut squares).zip(image) {
+            *sum += x.into();
+            *square += x.into() * x.into();
+        }
+    }
+    (sums, squares)
 }
 
 /// A Gaussian of sigma 1 at -3 to 3 pixels, of sum 1.
@@ -117,7 +133,7 @@ fn gaussian_kernel() -> [f32; 7] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use metaqnn::dataset::ImageShape;
+    use metaqnn::dataset::{BYTES, ImageShape};
     use metaqnn::seed::{Purpose, generator};
     use rand::Rng;
 
@@ -216,10 +232,11 @@ mod tests {
     fn the_device_computes_what_the_reference_computes() {
         let images = images();
         let shape = images.shape;
-        let bytes = Tensor::from_data_size(&images.bytes, &[20, 2, 9, 9], Kind::Uint8)
+        let Pixels::Bytes(raw) = &images.pixels else { panic!("words") };
+        let bytes = Tensor::from_data_size(raw, &[20, 2, 9, 9], Kind::Uint8)
             .permute([0, 2, 3, 1])
             .contiguous();
-        let statistics = pixel_statistics(&images);
+        let statistics = pixel_statistics(&images, BYTES);
         for method in [
             Preprocess::None,
             Preprocess::MeanSubtraction,
@@ -227,11 +244,12 @@ mod tests {
             Preprocess::StandardWhitening,
             Preprocess::LocalContrastNormalisation,
         ] {
-            let normaliser = Normaliser::fit(method, &images, Device::Cpu).unwrap();
+            let normaliser = Normaliser::fit(method, &images, BYTES, Device::Cpu).unwrap();
             let found = normaliser.normalise(&bytes).unwrap().permute([0, 3, 1, 2]).contiguous();
             for index in 0..20 {
                 let found: Vec<f32> = Vec::try_from(found.get(index).reshape([-1])).unwrap();
-                let reference = reference(method, &statistics, shape, images.image(index as usize));
+                let image = raw.chunks_exact(shape.values()).nth(index as usize).unwrap();
+                let reference = reference(method, &statistics, shape, image);
                 for (found, reference) in found.iter().zip(reference) {
                     assert!(
                         (found - reference).abs() < 2e-4,
@@ -293,8 +311,8 @@ mod tests {
         let images = Images::new(pair, 2, vec![10, 200, 14, 200], vec![0, 1]);
         // Channel 0: mean 12, deviation sqrt((4 + 4) / 2) = 2. Channel 1: deviation 0, so 0.001.
         let statistics = (vec![12.0, 200.0], vec![2.0, 0.001]);
-        assert_eq!(pixel_statistics(&images), statistics);
-        let fitted = |method| Normaliser::fit(method, &images, Device::Cpu).unwrap();
+        assert_eq!(pixel_statistics(&images, BYTES), statistics);
+        let fitted = |method| Normaliser::fit(method, &images, BYTES, Device::Cpu).unwrap();
         for (method, expected) in [
             (Preprocess::MeanSubtraction, [1.0, 1.0]),
             (Preprocess::GlobalContrastNormalisation, [2.0, 0.001]),
@@ -311,7 +329,7 @@ mod tests {
         let shape = ImageShape { channels: 1, size: 1 };
         let bytes: Vec<u8> = [254, 255].repeat(30_000);
         let images = Images::new(shape, 2, bytes, vec![0; 60_000]);
-        assert_eq!(pixel_statistics(&images), (vec![254.5], vec![0.5]));
+        assert_eq!(pixel_statistics(&images, BYTES), (vec![254.5], vec![0.5]));
     }
 
     #[test]

@@ -123,7 +123,8 @@ mod tests {
             let sizes = sizes.iter().flat_map(|&size| number(size));
             magic.to_be_bytes().into_iter().chain(sizes).collect::<Vec<u8>>()
         };
-        let pixels = [&header(0x0803, &[count, 8, 8]), &images.bytes[..]].concat();
+        let metaqnn::dataset::Pixels::Bytes(bytes) = &images.pixels else { panic!("words") };
+        let pixels = [&header(0x0803, &[count, 8, 8]), &bytes[..]].concat();
         let labels = [&header(0x0801, &[count]), &images.labels[..]].concat();
         fs::write(folder.join("train-images-idx3-ubyte"), pixels).unwrap();
         fs::write(folder.join("train-labels-idx1-ubyte"), labels).unwrap();

@@ -108,6 +108,7 @@ pub struct Request {
     pub seconds_left: Option<f64>,
     pub threads: u32,
     pub recipe: Recipe,
+    /// The section of the configuration; for pictures the arrays that they were decoded to.
     pub data: serde_json::Value,
 }
 

@@ -33,7 +33,7 @@ pub(crate) fn rehearsal(experiment: &Experiment, threads: u32) -> anyhow::Result
         channels: image.channels,
         input_size: image.size,
         experiment_seed: config.experiment.seed,
-        data: serde_json::to_value(&config.config.data)?,
+        data: serde_json::to_value(experiment.trainer_data())?,
         ..Request::rehearsal(config.training.clone(), threads)
     })
 }
