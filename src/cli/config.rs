@@ -15,26 +15,40 @@ use crate::storage::Trust;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     metaqnn init configs/cifar10.yaml /scratch/me/cifar10\n  \
-    metaqnn init configs/svhn.yaml svhn-2 --set experiment.seed=2 --set data.path=/data/svhn")]
+    metaqnn init configs/svhn.yaml svhn-2 --set experiment.seed=2 --set data.path=/data/svhn\n  \
+    metaqnn init flowers/ flowers-search          a configuration is written for the pictures")]
 pub struct InitArgs {
-    /// The configuration
+    /// The configuration, or a folder of pictures with one folder a class
+    #[arg(value_name = "CONFIG|PICTURES")]
     config: PathBuf,
     /// The experiment directory to make; it must not exist, or be empty
     dir: PathBuf,
     /// Replace a value of the configuration
     #[arg(long = "set", value_name = "PATH=VALUE")]
     settings: Vec<Setting>,
+    /// Leave out pictures that cannot be read: `--set data.skip_unreadable=true`
+    #[arg(long)]
+    skip_unreadable: bool,
 }
 
 pub fn init(args: InitArgs, trust: Trust, printer: &Printer) -> anyhow::Result<()> {
-    let config = ops::init::load(&args.config, &args.settings)?;
-    let experiment = ops::init::init(config, &args.dir, trust)?;
+    let settings = with_skipping(args.settings, args.skip_unreadable)?;
+    let chosen = ops::pictures::choose(&args.config, Some(&args.dir), &settings)?;
+    let experiment = ops::init::init(chosen.config, &args.dir, trust)?;
+    ops::pictures::keep_text(&experiment, chosen.text.as_deref())?;
     printer.note(&format!(
         "made the experiment `{}` (next: `metaqnn submit` it to a cluster, or `metaqnn run` here \
          with the arguments of this `init`)",
         experiment.dir().root().display(),
     ));
     Ok(())
+}
+
+pub fn with_skipping(mut settings: Vec<Setting>, skip: bool) -> anyhow::Result<Vec<Setting>> {
+    if skip {
+        settings.push("data.skip_unreadable=true".parse()?);
+    }
+    Ok(settings)
 }
 
 /// Change what may change of an experiment's configuration

@@ -91,9 +91,10 @@ impl Command {
     fn run(self, given: &ArgMatches, trust: Trust, printer: &Printer) -> Result<ExitStatus> {
         check_clock()?;
         keep_running_at_file_size_limit()?;
-        // They may fit or read a predictor, or read many curves at once.
-        use Command::{Reduce, Run, Simulate, Status, Train, Verify};
-        if matches!(self, Run(_) | Status(_) | Train(_) | Reduce(_) | Verify(_) | Simulate(_)) {
+        // They may fit or read a predictor, or read many curves or pictures at once.
+        use Command::{Config, Init, Reduce, Run, Simulate, Status, Train, Verify};
+        let fits = matches!(self, Run(_) | Status(_) | Train(_) | Reduce(_) | Verify(_));
+        if fits || matches!(self, Simulate(_) | Init(_) | Config(_)) {
             start_threads()?;
         }
         let done = match self {

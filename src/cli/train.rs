@@ -10,12 +10,13 @@ use rustix::io::retry_on_intr;
 use signal_hook::{consts::SIGTERM, low_level::raise};
 
 use super::args::SharedDir;
+use super::config::with_skipping;
 use super::printer::Printer;
 use super::progress::Progress;
 use crate::config::Setting;
 use crate::ops::run::run;
 use crate::ops::train::{TrainOptions, train};
-use crate::ops::{init, status};
+use crate::ops::{init, pictures, status};
 use crate::storage::{Folder, Trust};
 
 /// Sample one architecture, train it, record the result (what each task of a Slurm array does)
@@ -74,12 +75,15 @@ fn end_with_reader() -> anyhow::Result<()> {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     metaqnn run configs/quickstart.yaml\n  \
-    metaqnn run configs/mnist.yaml /scratch/me/mnist --workers 2\n\n\
+    metaqnn run configs/mnist.yaml /scratch/me/mnist --workers 2\n  \
+    metaqnn run flowers/                     pictures, one folder a class: no configuration\n\n\
     Interrupt it at any time (Ctrl-C); the same command goes on where it was.")]
 pub struct RunArgs {
-    /// The configuration
+    /// The configuration, or a folder of pictures with one folder a class
+    #[arg(value_name = "CONFIG|PICTURES")]
     config: PathBuf,
-    /// The experiment directory, `./<experiment.name>` if not given
+    /// The experiment directory; if not given `./<experiment.name>`, for pictures
+    /// `./<name of the folder>-search`
     ///
     /// Made when missing; continued when the configuration is equal, or differs only in what
     /// `metaqnn set` may change.
@@ -91,6 +95,9 @@ pub struct RunArgs {
     /// Replace a value of the configuration
     #[arg(long = "set", value_name = "PATH=VALUE")]
     settings: Vec<Setting>,
+    /// Leave out pictures that cannot be read: `--set data.skip_unreadable=true`
+    #[arg(long)]
+    skip_unreadable: bool,
     /// How many architectures the final table shows
     #[arg(long, default_value_t = 10, value_name = "N")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..))]
@@ -101,9 +108,10 @@ pub struct RunArgs {
 }
 
 pub fn run_search(args: RunArgs, trust: Trust, printer: &Printer) -> anyhow::Result<()> {
-    let config = init::load(&args.config, &args.settings)?;
-    let dir = args.dir.unwrap_or_else(|| PathBuf::from(&config.experiment.name));
-    let experiment = init::open_or_init(config, &dir, trust)?;
+    let settings = with_skipping(args.settings, args.skip_unreadable)?;
+    let chosen = pictures::choose(&args.config, args.dir.as_deref(), &settings)?;
+    let experiment = init::open_or_init(chosen.config, &chosen.dir, trust)?;
+    pictures::keep_text(&experiment, chosen.text.as_deref())?;
     let before = status::status(&experiment)?;
     let mut progress = Progress::new(printer, args.workers, Some(&before));
     run(&experiment, args.workers, &mut |worker, event| progress.show(worker, event))?;

@@ -16,8 +16,8 @@ fn every_shipped_configuration_is_valid() {
     assert_eq!(
         names,
         [
-            "cifar10", "cifar100", "cluster", "fashion_mnist", "mnist", "quickstart", "svhn",
-            "svhn_small"
+            "cifar10", "cifar100", "cluster", "fashion_mnist", "images", "mnist", "quickstart",
+            "svhn", "svhn_small",
         ]
         .map(|name| format!("{name}.yaml"))
     );

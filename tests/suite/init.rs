@@ -1,6 +1,7 @@
 //! `metaqnn init`: what is refused before any work is done.
 
 use std::fs;
+use std::path::PathBuf;
 
 use crate::support::{Experiment, SMALL};
 
@@ -149,6 +150,100 @@ fn a_search_goes_on_only_with_the_images_it_began_with() {
     fs::write(&labels, idx(&[9], &[2, 1, 0, 2, 1, 0, 2, 1, 0])).unwrap();
     experiment.run(&["train", "dir"]).fails_with(3).says("train-labels-idx1-ubyte").says("changed");
     assert_eq!(experiment.log().len(), rows, "nothing was claimed");
+}
+
+/// Pictures of two classes, four bits of noise in each, below `<folder>/pictures`.
+fn write_pictures(experiment: &Experiment, each: u32) -> PathBuf {
+    let pictures = experiment.folder().join("pictures");
+    for (class, name) in ["cat", "dog"].into_iter().enumerate() {
+        fs::create_dir_all(pictures.join(name)).unwrap();
+        for number in 0..each {
+            let value = |x: u32, y: u32| (x * 71 + y * 13 + number * 37 + class as u32 * 101) as u8;
+            let noise = image::GrayImage::from_fn(12, 9, |x, y| image::Luma([value(x, y)]));
+            noise.save(pictures.join(format!("{name}/{number:03}.png"))).unwrap();
+        }
+    }
+    pictures
+}
+
+#[test]
+fn a_folder_of_pictures_needs_no_configuration() {
+    let experiment = Experiment::with(SMALL);
+    let pictures = write_pictures(&experiment, 10);
+    let synthetic = ["--set", "training.trainer=synthetic", "--set"];
+    let few = "epsilon_schedule=[{epsilon: 1.0, architectures: 2}]";
+    let run = [&["run", "pictures/"], &synthetic[..], &[few]].concat();
+    experiment.run(&run).success();
+    let dir = experiment.folder().join("pictures-search");
+    let frozen = fs::read_to_string(dir.join("experiment.yaml")).unwrap();
+    for part in [
+        "kind: images",
+        "classes: 2",
+        "input_size: 9",
+        "channels: 1",
+        "name: pictures-search",
+        "\n  training,cat,cat/",
+        "\n  validation,dog,dog/",
+    ] {
+        assert!(frozen.contains(part), "{part}: {frozen}");
+    }
+    let text = fs::read_to_string(dir.join("images.yaml")).unwrap();
+    assert!(text.starts_with("# Pictures of one's own") && text.contains("input_size: 9 "));
+    // The same command goes on, whatever was added meanwhile, and another one does not.
+    fs::write(pictures.join("dog/later.png"), "").unwrap();
+    fs::remove_dir_all(experiment.folder().join(".metaqnn-cache")).unwrap();
+    experiment.run(&run).success();
+    experiment.run(&["run", "pictures/", "--set", "data.classes=3"]).fails_with(2).says("classes");
+    let other = ["run", ".", "pictures-search"];
+    experiment.run(&other).fails_with(2).says("holds an experiment on other images");
+}
+
+#[test]
+fn what_pictures_cannot_be_used_is_named() {
+    let experiment = Experiment::with(SMALL);
+    let pictures = write_pictures(&experiment, 10);
+    let inside = ["init", "pictures", "pictures/search", "--set", "training.trainer=synthetic"];
+    experiment.run(&inside).fails_with(2).says("may not contain each other");
+    fs::write(pictures.join("cat/cut.jpg"), [0xff, 0xd8, 0xff]).unwrap();
+    let init = ["init", "pictures", "dir", "--set", "training.trainer=synthetic"];
+    let refused = experiment.run(&init).fails_with(2);
+    drop(refused.says("1 of 21 pictures in").says("\n  `cat/cut.jpg`: "));
+    assert!(!experiment.path("").exists(), "nothing is left behind");
+    let skipping = [&init[..], &["--skip-unreadable"]].concat();
+    experiment.run(&skipping).success().says("are left out");
+    assert!(experiment.text("experiment.yaml").contains("skip_unreadable: true"));
+    experiment.run(&["train", "dir"]).success();
+    // A cache that is gone is made again, unless a picture has changed.
+    let cache = experiment.folder().join(".metaqnn-cache");
+    fs::remove_dir_all(&cache).unwrap();
+    let changed = pictures.join("dog/003.png");
+    fs::copy(pictures.join("cat/003.png"), &changed).unwrap();
+    experiment.run(&["train", "dir"]).fails_with(3).says("dog/003.png").says("has changed since");
+}
+
+#[test]
+fn a_cache_that_cannot_be_written_names_the_remedy() {
+    let experiment = Experiment::with(SMALL);
+    write_pictures(&experiment, 10);
+    fs::write(experiment.folder().join("file"), "").unwrap();
+    let init = ["init", "pictures", "dir", "--set", "data.cache=file/below"];
+    experiment.run(&init).fails_with(2).says("set `data.cache` to a folder");
+    let init = ["init", "pictures", "dir", "--set", "data.cache=cache"];
+    experiment.run(&init).success();
+    assert_eq!(fs::read_dir(experiment.folder().join("cache")).unwrap().count(), 1);
+}
+
+#[test]
+fn a_constant_answer_never_passes_the_first_epoch_of_own_pictures() {
+    let experiment = Experiment::with(SMALL);
+    let pictures = write_pictures(&experiment, 20);
+    for number in 5..20 {
+        fs::remove_file(pictures.join(format!("dog/{number:03}.png"))).unwrap();
+    }
+    // Of 20 and 5 pictures 4 and 2 are for validation: five of six must be right, and not four.
+    experiment.run(&["init", "pictures", "dir"]).success();
+    let text = experiment.text("experiment.yaml");
+    assert!(text.contains("first_epoch_threshold: 0.8333333333333334\n"), "{text}");
 }
 
 #[test]

@@ -1,0 +1,150 @@
+//! A configuration for a folder of pictures: `configs/images.yaml` with what the pictures say.
+
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use anyhow::{Context, bail};
+
+use crate::config::{self, Setting, ValidConfig};
+use crate::dataset::{FoundPictures, find_pictures};
+use crate::ops::init::{absolute, load};
+use crate::ops::{Experiment, Refusal};
+use crate::storage::ExperimentDir;
+use crate::storage::fs::publish;
+
+const TEMPLATE: &str = include_str!("../../configs/images.yaml");
+
+/// What an experiment is made of, and where.
+pub struct Chosen {
+    pub config: ValidConfig,
+    pub dir: PathBuf,
+    /// The configuration as written for a folder of pictures.
+    pub text: Option<String>,
+}
+
+/// Reads a configuration, or writes one for a folder of pictures. Without a directory the
+/// experiment lies in the current folder under its name; one that is there keeps its configuration.
+pub fn choose(path: &Path, dir: Option<&Path>, settings: &[Setting]) -> anyhow::Result<Chosen> {
+    if !path.is_dir() || ExperimentDir::is_at(path) {
+        let config = load(path, settings)?;
+        let dir = dir.map_or_else(|| PathBuf::from(&config.experiment.name), Path::to_owned);
+        return Ok(Chosen { config, dir, text: None });
+    }
+    let named = || format!("`{}`", path.display());
+    let path = path.canonicalize().with_context(named)?;
+    let name = name_of_search(&path);
+    let dir = dir.map_or_else(|| PathBuf::from(&name), Path::to_owned);
+    let (text, is_new) = if ExperimentDir::is_at(&dir) {
+        let frozen = Experiment::open(&dir)?.frozen.config;
+        if frozen.data.path.as_ref() != Some(&path) {
+            bail!(Refusal::Usage(format!(
+                "`{}` holds an experiment on other images (name another directory)",
+                dir.display()
+            )));
+        }
+        (frozen.to_yaml(), false)
+    } else {
+        (configuration(&path, &name, &find_pictures(&path)?)?, true)
+    };
+    let config = absolute(config::parse(&text, settings).with_context(named)?, &path)?;
+    Ok(Chosen { config, dir, text: is_new.then_some(text) })
+}
+
+/// Keeps the configuration of a folder of pictures, with its comments, for people.
+pub fn keep_text(experiment: &Experiment, text: Option<&str>) -> anyhow::Result<()> {
+    let path = experiment.dir().root().join("images.yaml");
+    let Some(text) = text else { return Ok(()) };
+    Ok(publish::replace_file(&path, text.as_bytes())?)
+}
+
+/// Of the folder's name what may stand in the name of an experiment.
+fn name_of_search(pictures: &Path) -> String {
+    let name = pictures.file_name().unwrap_or_default().to_string_lossy();
+    let plain = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' };
+    let name: String = name.chars().map(plain).take(50).collect();
+    let name = name.trim_start_matches(|c: char| !c.is_ascii_alphanumeric());
+    format!("{}-search", if name.is_empty() { "pictures" } else { name })
+}
+
+/// What the search may take, of the hour that a person may wait.
+const SECONDS: f64 = 2_400.0;
+/// Of a core, to train on a pixel once: measured with the networks of `configs/images.yaml`.
+const SECONDS_PER_PIXEL: f64 = 2e-6;
+const FEWEST_NETWORKS: usize = 12;
+const FEWEST_EPOCHS: usize = 3;
+
+/// Fills in `configs/images.yaml`.
+fn configuration(path: &Path, name: &str, found: &FoundPictures) -> anyhow::Result<String> {
+    let cores = thread::available_parallelism().map_or(1, NonZero::get) as f64;
+    let seconds_per_picture = f64::from(found.input_size.pow(2)) * SECONDS_PER_PIXEL / cores;
+    // How often a picture can be trained on in all.
+    let most = (SECONDS / seconds_per_picture) as usize;
+    let all = found.pictures - found.pictures / 5;
+    let training = all.min(most / FEWEST_NETWORKS / FEWEST_EPOCHS);
+    let epochs = (most / FEWEST_NETWORKS / training).clamp(FEWEST_EPOCHS, 20);
+    let networks = (most / epochs / training).clamp(FEWEST_NETWORKS, 60);
+    let limit = if training < all { training.to_string() } else { "null".to_owned() };
+    let path = serde_json::to_string(path)?;
+    let values = [
+        ("name: images", name.to_owned()),
+        ("classes: 10", found.classes.to_string()),
+        ("input_size: 32", found.input_size.to_string()),
+        ("channels: 3", found.channels.to_string()),
+        ("training_images: null", limit),
+        ("epochs: 20", epochs.to_string()),
+        ("batch_size: 16", (training / 60).clamp(16, 128).to_string()),
+        ("architectures: 24", (networks - networks / 4 * 2).to_string()),
+        ("architectures: 12", (networks / 4).to_string()),
+        // Last: a folder may have any of these names.
+        ("path: data/pictures", path),
+    ];
+    Ok(values.iter().fold(TEMPLATE.to_owned(), |text, (default, value)| {
+        let key = default.split(' ').next().unwrap_or_default();
+        text.replace(default, &format!("{key} {value}"))
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(pictures: usize, input_size: u32) -> config::ExperimentConfig {
+        let found = FoundPictures { classes: 3, pictures, input_size, channels: 1 };
+        let path = Path::new("/data/my \"classes: 10\" folder");
+        let text = configuration(path, "mine-search", &found).unwrap();
+        let config = config::parse(&text, &[]).unwrap();
+        assert_eq!(config.data.path.as_deref(), Some(path));
+        assert_eq!(config.experiment.name, "mine-search");
+        let data = (config.data.classes, config.data.input_size, config.data.channels);
+        assert_eq!(data, (3, input_size, 1));
+        config.clone().check().unwrap();
+        config
+    }
+
+    #[test]
+    fn more_and_larger_pictures_get_fewer_networks_and_epochs() {
+        let cores = thread::available_parallelism().unwrap().get() as f64;
+        let mut before = f64::INFINITY;
+        for (pictures, size) in [(100, 16), (5_000, 64), (2_000_000, 64)] {
+            let config = written(pictures, size);
+            let stages = config.epsilon_schedule.clone().check().unwrap();
+            let networks: u64 = stages.stages().iter().map(|stage| stage.architectures).sum();
+            let epochs = networks as f64 * f64::from(config.training.epochs);
+            let images = f64::from(config.data.training_images.unwrap_or(pictures as u32 / 5 * 4));
+            let pixels = epochs * images * f64::from(size * size);
+            assert!(pixels * SECONDS_PER_PIXEL / cores <= 1.01 * SECONDS, "{pictures}");
+            assert!(networks >= FEWEST_NETWORKS as u64 && epochs <= before, "{pictures}");
+            before = epochs;
+        }
+    }
+
+    #[test]
+    fn a_folder_s_name_becomes_that_of_its_search() {
+        for (folder, name) in
+            [("/a/flowers", "flowers"), ("/a/.Löwen und so", "L-wen-und-so"), ("/", "pictures")]
+        {
+            assert_eq!(name_of_search(Path::new(folder)), format!("{name}-search"));
+        }
+    }
+}
