@@ -302,8 +302,8 @@ fn write_cache(params: &ValidDataParams, list: &str, pictures: &Pictures) -> Res
     let path = params.for_trainer(Some(list)).path.unwrap_or_default();
     publish(&path, &arrays).map_err(|error| {
         let problem = format!(
-            "cannot write the cache of decoded pictures: {error} (set `data.cache` to a folder \
-             that every machine of the search reads and writes)"
+            "cannot write the cache of decoded pictures: {error} (make its folder writable, or \
+             name another one at `init`: `--set data.cache=FOLDER`)"
         );
         DatasetError::unsuitable(&path, problem)
     })

@@ -227,7 +227,7 @@ fn a_cache_that_cannot_be_written_names_the_remedy() {
     write_pictures(&experiment, 10);
     fs::write(experiment.folder().join("file"), "").unwrap();
     let init = ["init", "pictures", "dir", "--set", "data.cache=file/below"];
-    experiment.run(&init).fails_with(2).says("set `data.cache` to a folder");
+    experiment.run(&init).fails_with(2).says("--set data.cache=FOLDER");
     let init = ["init", "pictures", "dir", "--set", "data.cache=cache"];
     experiment.run(&init).success();
     assert_eq!(fs::read_dir(experiment.folder().join("cache")).unwrap().count(), 1);

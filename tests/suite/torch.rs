@@ -71,6 +71,34 @@ fn a_search_trains_real_networks() {
 }
 
 #[test]
+fn pictures_of_sixteen_bits_train_networks() {
+    if !is_built("pictures_of_sixteen_bits_train_networks") {
+        return;
+    }
+    let experiment = Experiment::with(TINY);
+    // Depths around 700 and 900 of 65,535: read as bytes, all of them would be white, or 2 and 3.
+    for (class, name) in ["far", "near"].into_iter().enumerate() {
+        let folder = experiment.folder().join("pictures").join(name);
+        fs::create_dir_all(&folder).unwrap();
+        for number in 0..100 {
+            let depth = |x: u32, y: u32| 700 + ((x * 31 + y * 17 + number * 7) % 90) as u16;
+            let add = |depth: u16, y: u32| depth + if (y < 4) == (class == 0) { 200 } else { 0 };
+            let pixel = |x, y| image::Luma([add(depth(x, y), y)]);
+            let picture = image::ImageBuffer::<_, Vec<u16>>::from_fn(8, 8, pixel);
+            picture.save(folder.join(format!("{number}.png"))).unwrap();
+        }
+    }
+    let images = ["data.kind=images", "data.path=pictures", "training.epochs=4"];
+    let settings = images.iter().flat_map(|setting| ["--set", setting]);
+    let run: Vec<_> = ["run", "config.yaml", "dir"].into_iter().chain(settings).collect();
+    experiment.run(&run).success();
+    assert!(experiment.text("experiment.yaml").contains("value_range:\n    - 700\n    - 98"));
+    let rewards = experiment.log();
+    let rewards = rewards.iter().filter_map(|row| row["reward"].parse::<f64>().ok());
+    assert!(rewards.fold(0.0, f64::max) > 0.9, "two plain classes are told apart");
+}
+
+#[test]
 fn the_same_seed_trains_the_same_networks() {
     if !is_built("the_same_seed_trains_the_same_networks") {
         return;
