@@ -31,8 +31,8 @@ pub struct DataParams {
     pub preprocess: Preprocess,
     #[serde(default)]
     pub augment: AugmentParams,
-    /// Which values of pixels become 0 and 255. Null means those for bytes, and for words the least
-    /// and the greatest of the training part, which `init` fills in.
+    /// Which values of pixels become 0 and 255. Null means those; of own images `init` fills it in,
+    /// for words with the least and the greatest value of the training part.
     pub value_range: Option<ValueRange>,
     /// Names of images and labels in an `.npz` file, by part; null means their usual names.
     pub arrays: Option<Vec<String>>,

@@ -5,7 +5,7 @@
 //! it and the pictures the cache can be made again, with the same bytes: it may be removed, and be
 //! written by several processes at once.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::path::Path;
@@ -90,7 +90,7 @@ pub fn prepare_pictures(params: &ValidDataParams, seed: u64) -> Result<(String, 
         return Err(DatasetError::unsuitable(root, problem));
     }
     let (mut pictures, mut notices) = read_all(root, &listing, params)?;
-    draw_parts(root, &mut pictures, &listing.given, params, seed)?;
+    draw_parts(root, &mut pictures, &listing, params, seed)?;
     pictures
         .sort_by(|(a, _), (b, _)| (a.part, &a.class, &a.file).cmp(&(b.part, &b.class, &b.file)));
     let parts = pictures.iter().map(|(row, _)| row.part).collect_vec();
@@ -227,14 +227,15 @@ fn read_all(
 fn draw_parts(
     root: &Path,
     pictures: &mut Pictures,
-    given: &BTreeSet<Part>,
+    Listing { classes: names, given, .. }: &Listing,
     params: &ValidDataParams,
     seed: u64,
 ) -> Result<()> {
-    let mut classes = BTreeMap::<String, Vec<usize>>::new();
+    let mut classes: BTreeMap<_, _> = names.iter().map(|name| (name.as_str(), vec![])).collect();
     for (index, (row, _)) in pictures.iter().enumerate() {
-        let class = classes.entry(row.class.clone()).or_default();
-        class.extend((row.part == Part::Training).then_some(index));
+        if let (Part::Training, Some(class)) = (row.part, classes.get_mut(row.class.as_str())) {
+            class.push(index);
+        }
     }
     let least = if given.contains(&Part::Validation) { 1 } else { 4 };
     if let Some((class, found)) = classes.iter().find(|(_, found)| found.len() < least) {
@@ -329,6 +330,7 @@ mod tests {
     use crate::dataset::picture::tests::encoded;
     use crate::dataset::{load_test_images, load_training_images, split};
     use image::{DynamicImage, GrayImage, ImageFormat};
+    use std::collections::BTreeSet;
 
     /// A grey picture of 4x4 noise, another for each number.
     fn picture(number: usize) -> Vec<u8> {
@@ -464,6 +466,14 @@ mod tests {
             |params: &ValidDataParams| prepare_pictures(params, 1).unwrap_err().to_string();
         let (_folder, few) = small(&[("", 3)]);
         assert!(refusal(&few).contains("class `a` has 3 pictures to train with (at least 4"));
+        let (folder, params) = small(&[("", 4)]);
+        for number in 0..4 {
+            fs::write(folder.path().join(format!("pictures/b/{number:03}.png")), "").unwrap();
+        }
+        let mut skipping = DataParams::clone(&params);
+        skipping.skip_unreadable = true;
+        let message = refusal(&skipping.check().unwrap());
+        assert!(message.contains("class `b` has 0 pictures to train with"), "{message}");
         let (folder, params) = small(&[("", 4)]);
         let wide = image::ImageBuffer::from_raw(1, 1, vec![500_u16]).unwrap();
         let wide = encoded(&DynamicImage::ImageLuma16(wide), ImageFormat::Png);

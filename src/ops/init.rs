@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 
 use crate::config::{self, ExperimentConfig, Setting, ValidConfig, check_changeable};
 use crate::dataset::{
-    BYTES, DataKind, Fingerprint, Pixels, ValueRange, load_training_images, prepare_pictures, split,
+    BYTES, DataKind, Fingerprint, ValueRange, load_training_images, prepare_pictures, split,
 };
 use crate::ops::experiment::{Frozen, check_checkpoint_dir, resolved};
 use crate::ops::set::set;
@@ -117,8 +117,9 @@ pub fn check_images(config: &ValidConfig) -> anyhow::Result<FoundImages> {
     let images = load_training_images(&data)?;
     let parts = split(&images, &data, seed)?;
     let files = Fingerprint::of_training_files(&data)?;
+    let is_own = matches!(config.data.kind, Some(DataKind::Images | DataKind::Npz));
     let mut value_range = data.value_range;
-    if let Pixels::Words(_) = images.pixels {
+    if is_own {
         value_range.get_or_insert(images.subset(&parts.training).pixels.range());
     }
     let [low, high] = value_range.unwrap_or(BYTES);
@@ -134,7 +135,7 @@ pub fn check_images(config: &ValidConfig) -> anyhow::Result<FoundImages> {
     let validation = images.subset(&parts.validation).class_counts();
     let mut first_epoch_threshold = config.training.first_epoch_threshold;
     // Classes of own images are rarely equal: always the same answer must not pass.
-    if matches!(config.data.kind, Some(DataKind::Images | DataKind::Npz)) {
+    if is_own {
         let most = validation.iter().max().copied().unwrap_or(0);
         let all = validation.iter().sum::<usize>();
         let least = (most + 1).min(all.saturating_sub(1)) as f64 / all.max(1) as f64;
