@@ -4,6 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
+
 use super::error::{DatasetError, Result};
 use super::images::Part;
 use crate::regular_file;
@@ -17,21 +19,25 @@ const PARTS: [(Part, &[&str]); 3] = [
 /// What operating systems put beside pictures.
 const SKIPPED: [&str; 2] = ["Thumbs.db", "desktop.ini"];
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct ClassFile {
-    /// All are of the training part where the folder says nothing of parts.
+/// A row of the list that an experiment keeps.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct ListedPicture {
+    /// Training for all where the folder says nothing of parts.
     pub(super) part: Part,
     pub(super) class: String,
     /// Below the folder of all pictures.
-    pub(super) path: String,
+    pub(super) file: String,
+    pub(super) sha256: String,
+    /// A near-identical picture of another part.
+    pub(super) copy_of: Option<String>,
 }
 
 #[derive(Debug)]
 pub(super) struct Listing {
     /// In the order of their names.
     pub(super) classes: Vec<String>,
-    /// By part, class and name.
-    pub(super) files: Vec<ClassFile>,
+    /// By part, class and name, not read yet.
+    pub(super) files: Vec<ListedPicture>,
     /// The parts that have a folder.
     pub(super) given: BTreeSet<Part>,
     /// Files outside of the folders of the classes.
@@ -85,8 +91,13 @@ pub(super) fn list(root: &Path) -> Result<Listing> {
                     "the folder `{within}` is empty (add pictures, or remove it)"
                 ));
             }
-            let file = |path| ClassFile { part, class: class.clone(), path };
-            files.extend(found.into_iter().map(file));
+            files.extend(found.into_iter().map(|file| ListedPicture {
+                part,
+                class: class.clone(),
+                file,
+                sha256: String::new(),
+                copy_of: None,
+            }));
         }
         classes.insert(part, found.into_iter().collect());
     }
@@ -171,7 +182,7 @@ mod tests {
             folder(&["b/2.png", "b/1.png", "a/1.png", "a/.hidden", "a/Thumbs.db", "note.txt"]);
         let found = list(folder.path()).unwrap();
         assert_eq!(found.classes, ["a", "b"]);
-        let paths: Vec<_> = found.files.iter().map(|file| file.path.as_str()).collect();
+        let paths: Vec<_> = found.files.iter().map(|row| row.file.as_str()).collect();
         assert_eq!(paths, ["a/1.png", "b/1.png", "b/2.png"]);
         assert_eq!(found.others, ["note.txt"]);
         assert!(found.given.is_empty());

@@ -13,11 +13,10 @@ use std::path::Path;
 use itertools::Itertools;
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::error::{DatasetError, Result, quoted};
-use super::folders::{self, ClassFile, Listing};
+use super::folders::{self, ListedPicture, Listing};
 use super::images::{Part, Pixels};
 use super::npz::{self, Array};
 use super::split::{fifths, shares};
@@ -46,9 +45,9 @@ pub struct FoundPictures {
 
 pub fn find_pictures(root: &Path) -> Result<FoundPictures> {
     let listing = folders::list(root)?;
-    let files = listing.files.iter().filter(|file| file.part != Part::Test).collect_vec();
-    let look = |file: &&ClassFile| {
-        let picture = picture::open(&picture::read(&root.join(&file.path)).ok()?).ok()?;
+    let files = listing.files.iter().filter(|row| row.part != Part::Test).collect_vec();
+    let look = |row: &&ListedPicture| {
+        let picture = picture::open(&picture::read(&root.join(&row.file)).ok()?).ok()?;
         Some((picture.width().min(picture.height()), picture.color().has_color()))
     };
     let chosen = files.par_iter().step_by(files.len().div_ceil(LOOKED_AT).max(1));
@@ -63,17 +62,6 @@ pub fn find_pictures(root: &Path) -> Result<FoundPictures> {
         input_size: LARGEST_SIZE.min(*median),
         channels: if looks.iter().any(|(_, has_color)| *has_color) { 3 } else { 1 },
     })
-}
-
-/// A row of the list, CSV.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct ListedPicture {
-    part: Part,
-    class: String,
-    file: String,
-    sha256: String,
-    /// A near-identical picture of another part.
-    copy_of: Option<String>,
 }
 
 /// Reads every picture, splits them into parts and writes the cache. Returns the list, and what a
@@ -163,23 +151,19 @@ fn read_all(
     listing: &Listing,
     params: &ValidDataParams,
 ) -> Result<(Pictures, Vec<String>)> {
-    let read = |file: &ClassFile| {
-        let ClassFile { part, class, path: file } = file.clone();
-        let bytes = match picture::read(&root.join(&file)) {
+    let read = |row: &ListedPicture| {
+        let mut row = row.clone();
+        let bytes = match picture::read(&root.join(&row.file)) {
             Ok(bytes) => bytes,
-            Err(problem) => return Err((file, Some(problem))),
+            Err(problem) => return Err((row.file, Some(problem))),
         };
-        match picture::open(&bytes).and_then(|found| picture::prepare(&found, params)) {
-            Ok(pixels) => {
-                let sha256 = sha256(&bytes);
-                let row = ListedPicture { part, class, file, sha256, copy_of: None };
-                Ok((row, pixels, picture::has_more_frames(&bytes)))
-            }
-            Err(problem) => {
-                let is_meant = picture::is_meant(&file, &bytes);
-                Err((file, is_meant.then_some(problem)))
-            }
-        }
+        let decoded = picture::open(&bytes).and_then(|found| picture::prepare(&found, params));
+        let pixels = decoded.map_err(|problem| {
+            let is_meant = picture::is_meant(&row.file, &bytes);
+            (row.file.clone(), is_meant.then_some(problem))
+        })?;
+        row.sha256 = sha256(&bytes);
+        Ok((row, pixels, picture::has_more_frames(&bytes)))
     };
     let (mut pictures, mut stacks) = (Vec::new(), Vec::new());
     let (mut unreadable, mut others) = (Vec::new(), listing.others.clone());
