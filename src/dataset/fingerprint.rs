@@ -14,8 +14,8 @@ use super::error::{DatasetError, Result, quoted};
 use super::load::training_files;
 use crate::regular_file;
 
-/// Of the training files by name, of pictures of their cache. Kept in the frozen configuration: a search goes on only with the
-/// images it began with.
+/// Of the training files by name, of pictures of their cache. Kept in the frozen configuration: a
+/// search goes on only with the images it began with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Fingerprint(BTreeMap<String, FileDigest>);

@@ -4,8 +4,8 @@
 //! ([`load_training_images`]), `idx`, `cifar`, `svhn` (in `matlab` files), `npz` and `bounded_read`
 //! (untrusted headers), `images` ([`Images`]), `split` ([`Split`]), `fingerprint` ([`Fingerprint`],
 //! kept by `init`). Pictures: `folders` (which there are), `picture` (decoding one), `resize`,
-//! `near` (copies), `pictures` (their list and the cache, an `.npz` file like any other). A parser's
-//! error is the number of the damaged file and what is wrong with it.
+//! `near` (copies), `pictures` (their list, and the cache, an `.npz` file like any other). A
+//! parser's error is the number of the damaged file and what is wrong with it.
 //!
 //! A search never reads test images: [`load_test_images`] alone does, and it has one caller. Files
 //! are not trusted: whatever their bytes, reading them ends in images or in a [`DatasetError`] that

@@ -1,8 +1,8 @@
 //! One picture from a file: decoded by its content, turned upright, made grey or coloured, small.
 //!
-//! PNG, BMP, TIFF, WebP and GIF are decoded to the bit as Pillow does. Decoders of JPEG differ by up
-//! to 3 of 255 (small pictures in strong colours at half the resolution: 6, one value in 1,000 by
-//! more than 3). Of several frames the first is taken.
+//! PNG, BMP, TIFF, WebP and GIF are decoded to the bit as Pillow does. Decoders of JPEG differ by
+//! up to 3 of 255 (small pictures in strong colours at half the resolution: 6, one value in 1,000
+//! by more than 3). Of several frames the first is taken.
 
 use std::io::Cursor;
 use std::panic;
