@@ -44,7 +44,7 @@ const MODULES: &[(&str, usize, &[&str])] = &[
     ("report", 1_765, &["space", "outcome", "q_learning", "predictor", "storage"]),
     (
         "ops",
-        7_100,
+        7_120,
         &[
             "space", "outcome", "seed", "q_learning", "predictor", "storage", "exchange",
             "dataset", "training", "slurm", "config", "report", "regular_file",
