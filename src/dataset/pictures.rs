@@ -263,9 +263,9 @@ fn of_copies(pictures: &Pictures) -> Option<String> {
     (!copies.is_empty()).then(|| {
         let first = copies.iter().take(20).join("");
         format!(
-            "{} near-identical pictures in different parts make accuracies look better than they \
-             are (remove them, or put copies into one part; `copy_of` in `experiment.yaml` names \
-             all):{first}",
+            "{} pictures look like one of another part (their 64-bit hashes differ in at most 4 \
+             bits); where they are copies, accuracies look better than they are (remove them, or \
+             put them into one part; `copy_of` in `experiment.yaml` names all):{first}",
             copies.len()
         )
     })
