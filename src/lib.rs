@@ -8,6 +8,7 @@
 //!   recorded curves.
 //! * On values: [`config`] (the YAML), [`report`] (tables and text), [`exchange`] (files of the
 //!   published program).
+//! * [`model`]: a trained network as a folder.
 //! * The world outside: [`storage`] (an experiment on disk), [`training`] (trainers and their
 //!   protocol), [`slurm`] (the scheduler), [`dataset`] (images).
 //! * The papers: [`space`] (which networks exist), [`q_learning`] (which layer comes next),
@@ -43,6 +44,7 @@
 //! | which epsilon is in force | [`q_learning::EpsilonSchedule::stage_in_force`] |
 //! | whether a first epoch passes | [`training::ValidRecipe::passes_first_epoch`] |
 //! | whether a training is stopped | [`predictor::StoppingRule::judge`] |
+//! | which models are kept | `best_attempts` in `ops/reduce/models.rs` |
 //! | what the log means | [`storage::search_state`] |
 
 pub(crate) mod cli;
@@ -51,6 +53,7 @@ pub mod dataset;
 pub(crate) mod exchange;
 pub mod invalid;
 pub mod maths;
+pub mod model;
 pub(crate) mod ops;
 pub mod outcome;
 pub mod predictor;

@@ -39,6 +39,42 @@ pub fn normal_quantile(p: f64) -> f64 {
     size.copysign(from_median)
 }
 
+/// Returns the exact 95 % interval of a share, `found` of `of`: the shares of which neither so few
+/// nor so many would be found with a probability below 2.5 %.
+///
+/// Clopper and Pearson, 1934, *The use of confidence or fiducial limits illustrated in the case of
+/// the binomial*.
+pub fn binomial_interval(found: u64, of: u64) -> [f64; 2] {
+    let greatest = |found: u64| {
+        let (mut least, mut most) = (found as f64 / of as f64, 1.0);
+        if found == of {
+            return most;
+        }
+        for _ in 0..60 {
+            let middle = 0.5 * (least + most);
+            let is_likely = at_most(found, of, middle) > 0.025;
+            *(if is_likely { &mut least } else { &mut most }) = middle;
+        }
+        most
+    };
+    [1.0 - greatest(of - found), greatest(found)]
+}
+
+/// The probability of at most `found` of `of` at a probability above their share each.
+fn at_most(found: u64, of: u64, probability: f64) -> f64 {
+    let (found, of, other) = (found as f64, of as f64, 1.0 - probability);
+    let ways = libm::lgamma(of + 1.0) - libm::lgamma(found + 1.0) - libm::lgamma(of - found + 1.0);
+    let mut term = exp(ways + found * ln(probability) + (of - found) * ln(other));
+    let (mut sum, mut at) = (0.0, found);
+    // Each is smaller than the one before.
+    while at >= 0.0 && term > 1e-18 {
+        sum += term;
+        term *= at * other / ((of - at + 1.0) * probability);
+        at -= 1.0;
+    }
+    sum
+}
+
 /// Numerator and denominator, the constant terms first.
 type Rational = [[f64; 8]; 2];
 
@@ -109,6 +145,22 @@ mod tests {
             found,
             [0x76b0_7639, 0x3725_7a60, 0xef39_aa49, 0x58d7_35a3, 0x8057_10b1, 0x0640_e520]
         );
+    }
+
+    #[test]
+    fn exact_intervals_known_from_tables() {
+        let is = |found, of, [least, most]: [f64; 2]| {
+            let [low, high] = binomial_interval(found, of);
+            assert!((low - least).abs() < 1e-4 && (high - most).abs() < 1e-4, "{low} {high}");
+        };
+        // Of none of n: 1 - 0.025^(1/n). 1 of 10 and 5 of 10 by tables; the others by R's
+        // binom.test.
+        is(0, 10, [0.0, 0.30850]);
+        is(10, 10, [0.69150, 1.0]);
+        is(1, 10, [0.00253, 0.44502]);
+        is(5, 10, [0.18709, 0.81291]);
+        is(600, 10_000, [0.05543, 0.06483]);
+        is(0, 0, [0.0, 1.0]);
     }
 
     #[test]

@@ -163,6 +163,12 @@ impl Journal {
         Ok(())
     }
 
+    /// Reads on without the lock, as far as that goes, and never waits.
+    pub fn look(&mut self) {
+        let read = self.open_log().and_then(|log| self.read_whole_rows(&log));
+        log::debug!("read on: {}", read.is_ok());
+    }
+
     /// Reads on without the lock; damage, which may be a row that is being written, is left to it:
     /// returns false.
     fn read_whole_rows(&mut self, log: &ReplayLog) -> Result<bool, StorageError> {
@@ -376,17 +382,22 @@ pub(crate) struct AttemptFiles {
     pub curves: Vec<(Attempt, PathBuf)>,
     pub results: Vec<(Attempt, PathBuf)>,
     pub checkpoints: Vec<(Attempt, PathBuf)>,
+    pub models: Vec<(Attempt, PathBuf)>,
 }
 
 impl AttemptFiles {
     pub fn list(dir: &ExperimentDir) -> Result<Self, StorageError> {
         let (curves, results) = dir.list_curves_and_results()?;
-        Ok(Self { curves, results, checkpoints: dir.list_checkpoints()? })
+        let (checkpoints, models) = (dir.list_checkpoints()?, dir.list_models()?);
+        Ok(Self { curves, results, checkpoints, models })
     }
 
     pub fn unknown(&self, knows: impl Fn(Attempt) -> bool) -> impl Iterator<Item = &Path> {
-        let all = self.curves.iter().chain(&self.results).chain(&self.checkpoints);
-        all.filter(move |(attempt, _)| !knows(*attempt)).map(|(_, path)| path.as_path())
+        let all = [&self.curves, &self.results, &self.checkpoints, &self.models];
+        all.into_iter()
+            .flatten()
+            .filter(move |(attempt, _)| !knows(*attempt))
+            .map(|(_, path)| path.as_path())
     }
 
     /// Refuses to go on where the log, read after they were listed, lacks the rows of one.

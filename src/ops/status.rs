@@ -13,7 +13,7 @@ use crate::ops::rounds::plan::scheduler;
 use crate::ops::rounds::round::{Queue, Round, Stage};
 use crate::ops::rounds::unclaimed::{Unclaimed, last_line_of_reduce, unclaimed};
 use crate::report::{ArchitectureRecord, Condition, Summary, first_start, ranking, terminal};
-use crate::storage::{Event, Knowledge, RoundDir, Row, TaskRefusal};
+use crate::storage::{Event, Iteration, Knowledge, RoundDir, Row, TaskRefusal};
 
 pub fn status(experiment: &Experiment) -> Result<Summary> {
     let files = AttemptFiles::list(experiment.dir())?;
@@ -49,7 +49,7 @@ pub fn status(experiment: &Experiment) -> Result<Summary> {
         condition = Condition::Stuck;
     }
     let in_force = knowledge.epsilon_in_force(&experiment.config().schedule);
-    Ok(Summary {
+    let mut summary = Summary {
         condition,
         round: newest,
         epsilon: in_force.map(|epsilon| epsilon.value()),
@@ -57,7 +57,16 @@ pub fn status(experiment: &Experiment) -> Result<Summary> {
         hosts: hosts.tallies,
         notices,
         ..Summary::of(&search)
-    })
+    };
+    if let Some(best) = &mut summary.best {
+        let is_its = |row: &&Row| {
+            row.event == Event::Trained && row.iteration == Some(Iteration(best.iteration))
+        };
+        let attempt = journal.rows().iter().find(is_its).and_then(Row::attempt);
+        let name = |attempt| format!("models/{attempt}");
+        best.model = attempt.filter(|attempt| experiment.dir().model(*attempt).is_dir()).map(name);
+    }
+    Ok(summary)
 }
 
 pub fn ranked(experiment: &Experiment, at_most: usize) -> Result<String> {

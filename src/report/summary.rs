@@ -48,6 +48,8 @@ pub struct BestNetwork {
     pub parameters: Option<u64>,
     pub layers: Option<u32>,
     pub epsilon: Option<f64>,
+    /// The folder of its weights, below the experiment.
+    pub model: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -79,6 +81,7 @@ impl Summary {
                 parameters: record.parameters,
                 layers: record.layers,
                 epsilon: record.epsilon,
+                model: None,
             })
         };
         // What Slurm sets where a task has no GPU.

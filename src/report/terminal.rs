@@ -169,6 +169,7 @@ fn best(best: &BestNetwork) -> String {
     facts.extend(best.layers.map(|layers| format!("{layers} layers")));
     facts.extend(best.parameters.map(|parameters| format!("{} parameters", short(parameters))));
     let accuracy = accuracy(Some(best.best_validation_accuracy));
+    facts.extend(best.model.iter().map(|model| format!("model {model}")));
     format!("{accuracy} ({}): {}", facts.join(", "), best.architecture)
 }
 

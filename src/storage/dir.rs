@@ -31,6 +31,8 @@ pub struct ExperimentDir {
 
 const CONFIGURATION: &str = "experiment.yaml";
 const LOG: &str = "replay.csv";
+/// Ends the name of a model that its attempt may still write to.
+const UNFINISHED: &str = ".part";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
@@ -40,6 +42,7 @@ pub enum Folder {
     Curves,
     /// It holds the marks of attempts in any case, which must not vanish.
     Checkpoints,
+    Models,
     Rounds,
     Torn,
     Tables,
@@ -134,11 +137,7 @@ impl ExperimentDir {
 
     /// Copies that are being made, or were when their attempt was killed.
     pub fn list_unfinished_checkpoints(&self) -> Result<Vec<(Attempt, PathBuf)>> {
-        let attempt_in = |name: &str| {
-            let (iteration, rest) = name.split_once('.')?;
-            attempt_of(&format!("{iteration}.{}", rest.split('.').next()?))
-        };
-        self.in_checkpoint_places(|place| publish::private_listing(place, attempt_in))
+        self.in_checkpoint_places(|place| publish::private_listing(place, attempt_in_private))
     }
 
     fn in_checkpoint_places(
@@ -148,6 +147,27 @@ impl ExperimentDir {
         let places = [self.folder(Folder::Checkpoints)].into_iter().chain(self.scratch.clone());
         let lists = places.map(|place| list(&place)).collect::<Result<Vec<_>>>()?;
         Ok(lists.concat().into_iter().sorted().collect())
+    }
+
+    /// Of an attempt among the best.
+    pub fn model(&self, attempt: Attempt) -> PathBuf {
+        self.folder(Folder::Models).join(attempt.to_string())
+    }
+
+    /// While the attempt trains.
+    pub fn unfinished_model(&self, attempt: Attempt) -> PathBuf {
+        self.folder(Folder::Models).join(format!("{attempt}{UNFINISHED}"))
+    }
+
+    /// Finished ones and others.
+    pub fn list_models(&self) -> Result<Vec<(Attempt, PathBuf)>> {
+        let of_name = |name: &str| attempt_of(name.strip_suffix(UNFINISHED).unwrap_or(name));
+        publish::listing(&self.folder(Folder::Models), of_name)
+    }
+
+    /// Copies of models that were cut short.
+    pub fn list_unfinished_copies(&self) -> Result<Vec<(Attempt, PathBuf)>> {
+        publish::private_listing(&self.folder(Folder::Models), attempt_in_private)
     }
 
     pub fn round(&self, round: u32) -> PathBuf {
@@ -171,6 +191,11 @@ fn attempt_of(name: &str) -> Option<Attempt> {
     let (iteration, attempt) = name.split_once('.')?;
     let iteration = Iteration(number(iteration, 6)?);
     Some(Attempt { iteration, number: u32::try_from(number(attempt, 1)?).ok()? })
+}
+
+fn attempt_in_private(name: &str) -> Option<Attempt> {
+    let (iteration, rest) = name.split_once('.')?;
+    attempt_of(&format!("{iteration}.{}", rest.split('.').next()?))
 }
 
 /// Reads a number of at least `width` digits, written as this program writes it.

@@ -13,7 +13,7 @@
 //! * `search_state/`: [`Knowledge`], the fold over the rows, and all decisions about new ones
 //! * `dir.rs`, `dir/`: paths, making and opening of an [`ExperimentDir`]; `error.rs`
 //! * `view/`: what is learned from a prefix of the log, cached
-//! * `attempt/`: [`Curve`] and checkpoint of one attempt; `round.rs`: the files of a round
+//! * `attempt/`: [`Curve`], checkpoint and weights of one attempt; `round.rs`: the files of a round
 //!
 //! Only the repair of `verify` overwrites anything: a damaged row, by [`ExclusiveGuard::blank`],
 //! around which it appends a `repaired` row: what was read before is stale. (On NFS the folder of
@@ -38,8 +38,8 @@ pub use fs::permissions::Trust;
 pub use fs::time::Time;
 pub use log::damage::{RawLine, RawLog};
 pub use log::event::{
-    Attempt, Claimant, CurveSummary, Event, Iteration, Row, TIME_TOO_SHORT, counts_as_loss,
-    is_for_want_of_time, plain, refusal_as_reason,
+    Attempt, Claimant, CurveSummary, Event, Iteration, Row, TIME_OVER, TIME_TOO_SHORT,
+    counts_as_loss, is_for_want_of_time, plain, refusal_as_reason,
 };
 
 pub use log::append::{ExclusiveGuard, WritableReplayLog};

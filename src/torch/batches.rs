@@ -27,7 +27,7 @@ pub struct ImageTensors {
 pub struct Batches {
     pub training: ImageTensors,
     pub validation: ImageTensors,
-    normaliser: Normaliser,
+    pub normaliser: Normaliser,
     /// Fills the border of a translated image after normalisation: 0, the mean, but mid-grey where
     /// bytes stay as they are. (The reference fills with 128 also after per-image methods, whose
     /// values are near 1: a border brighter than any image.)

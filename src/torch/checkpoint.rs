@@ -104,7 +104,7 @@ pub fn restore(
 /// then differ.)
 fn digest(request: &Request) -> String {
     let mut request = Request { attempt: 0, threads: 0, resume: false, ..request.clone() };
-    (request.checkpoint, request.seconds_left) = (None, None);
+    (request.checkpoint, request.model, request.seconds_left) = (None, None, None);
     let text = serde_json::to_vec(&request).expect("a request was read from JSON");
     format!("{:x}", Sha256::digest(text))
 }

@@ -19,6 +19,7 @@ use super::network::Network;
 use super::optimizer::Adam;
 use super::plan::Plan;
 use super::restart::TrainingState;
+use super::weights;
 
 pub trait Listener {
     fn send(&mut self, message: &Message) -> Result<(), TorchError>;
@@ -99,6 +100,14 @@ pub fn fit(
             seconds: Some(began.elapsed().as_secs_f64()),
         };
         listener.send(&Message::Epoch(report))?;
+        // Before the checkpoint, so that an attempt that goes on from that has the weights, too.
+        if let Some(folder) = &request.model
+            && progress.passed
+            && progress.best_epoch == epoch
+            && let Err(error) = weights::save(folder, &network, &data.normaliser, epoch)
+        {
+            listener.notice(&format!("the model lacks the weights of this epoch: {error}"));
+        }
         // Reported before it is saved: what is saved is then never missing from the curve.
         if let Err(error) = checkpoint::save(request, &network, &optimizer, &progress) {
             listener.notice(&format!("the training goes on without this checkpoint: {error}"));
@@ -116,6 +125,7 @@ mod tests {
     use super::*;
     use crate::fixture::{Recorder, alone, batches, request};
     use crate::input::DONE;
+    use metaqnn::model::{PREPROCESSING, WEIGHTS};
     use metaqnn::training::protocol::LayerDescription;
     use std::path::Path;
     use tch::Tensor;
@@ -187,6 +197,59 @@ mod tests {
             assert_eq!([first.reports, second.reports].concat(), straight.reports, "step {step}");
             assert_eq!(saved(parts.path()), saved(whole.path()), "step {step}");
         }
+    }
+
+    fn model(folder: &Path) -> [Vec<u8>; 2] {
+        [WEIGHTS, PREPROCESSING].map(|name| std::fs::read(folder.join(name)).unwrap())
+    }
+
+    #[test]
+    fn a_model_has_the_weights_of_the_best_epoch_also_after_an_interruption() {
+        let _alone = alone();
+        let folders = tempfile::tempdir().unwrap();
+        let at = |name: &str| folders.path().join(name);
+        let with_model = |checkpoint: &str, model: &str, epochs| Request {
+            model: Some(at(model)),
+            epochs,
+            ..request(Some(&at(checkpoint)))
+        };
+        let mut straight = Recorder::default();
+        train(&with_model("0", "whole", 6), &mut straight);
+        let accuracies = straight.reports.iter().map(|report| report.validation_accuracy);
+        let best = accuracies.clone().fold(0.0, f64::max);
+        let epoch = 1 + accuracies.clone().position(|accuracy| accuracy == best).unwrap();
+        assert!(epoch < 6, "the last epoch is not the best: {straight:?}");
+        // A training that ends with the best epoch has its weights at its end.
+        let mut short = Recorder::default();
+        train(&with_model("1", "short", epoch as u32), &mut short);
+        assert_eq!(model(&at("short")), model(&at("whole")));
+        // They classify as well as that epoch did.
+        let read = |file: &str| Tensor::read_safetensors(at("whole").join(file)).unwrap();
+        let plan = Plan::new(&request(None).layers, 8, 1, Kind::Float).unwrap();
+        let network = Network::build(plan, tch::Device::Cpu).unwrap();
+        let weights: std::collections::HashMap<_, _> = read(WEIGHTS).into_iter().collect();
+        let state = network.state();
+        assert_eq!(state.len(), weights.len());
+        tch::no_grad(|| state.into_iter().for_each(|(name, mut own)| own.copy_(&weights[&name])));
+        assert_eq!(evaluate(&network, &batches(), 40).unwrap().accuracy, best);
+        for step in (0..straight.asked).step_by(2) {
+            let (checkpoint, folder) = (format!("at {step}"), format!("model {step}"));
+            let request = with_model(&checkpoint, &folder, 6);
+            let interrupted = Recorder { interrupt_at: Some(step), ..Recorder::default() };
+            train(&request, &mut { interrupted });
+            train(&Request { resume: true, ..request }, &mut Recorder::default());
+            assert_eq!(model(&at(&folder)), model(&at("whole")), "step {step}");
+        }
+    }
+
+    #[test]
+    fn a_model_that_cannot_be_written_ends_no_training() {
+        let _alone = alone();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let mut recorder = Recorder::default();
+        let request = Request { model: Some(file.path().join("000005.1.part")), ..request(None) };
+        assert_eq!(train(&request, &mut recorder), DONE);
+        assert!(recorder.notices[0].contains("the model lacks"), "{:?}", recorder.notices);
     }
 
     #[test]

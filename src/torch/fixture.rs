@@ -79,6 +79,7 @@ pub fn request(checkpoint: Option<&Path>) -> Request {
         seed: 7,
         experiment_seed: 7,
         checkpoint: checkpoint.map(Path::to_owned),
+        model: None,
         resume: false,
         seconds_left: None,
         threads: 1,

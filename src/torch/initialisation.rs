@@ -40,7 +40,8 @@ mod tests {
     #[test]
     fn weights_fill_their_range_and_nothing_else_is_random() {
         let _alone = alone();
-        let shape = |size: &[i64], role| ParameterShape { size: size.to_vec(), role };
+        let shape =
+            |size: &[i64], role| ParameterShape { name: String::new(), size: size.to_vec(), role };
         let shapes = vec![
             shape(&[64, 3, 3, 3], Role::Weight),
             shape(&[64], Role::Bias),

@@ -4,7 +4,7 @@
 //! The way of a request: [`input`] hands its line to [`trainer`], which reads it, chooses the
 //! [`device`] and loads the images ([`batches`]); [`fit`] then trains its [`network`] (as [`plan`]
 //! says) start by start ([`restart`]) and [`epoch`] by epoch, and saves a [`checkpoint`] after
-//! each.
+//! each, and the [`weights`] after the best.
 //!
 //! Exit codes: 0 stdin has ended; 2 a line that is no request; 3 bad images; 4 the environment (no
 //! GPU, disk, libtorch); 75 a signal came, and the training can be taken up from its checkpoint.
@@ -28,6 +28,7 @@ mod parameters;
 mod plan;
 mod restart;
 mod trainer;
+mod weights;
 
 use std::io::{self, Write};
 use std::process::ExitCode;

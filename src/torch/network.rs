@@ -1,9 +1,10 @@
 //! A network with weights: what [`super::plan`] plans, with tensors.
 
+use metaqnn::model::{BATCH_NORM_EPSILON, Module};
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::parameters::Parameters;
-use super::plan::{Operation, Plan};
+use super::plan::{Plan, PlannedModule};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
@@ -22,14 +23,13 @@ pub struct Network {
 
 /// How far the running statistics move towards a batch's.
 const BATCH_NORM_MOMENTUM: f64 = 0.1;
-const BATCH_NORM_EPSILON: f64 = 1e-5;
 
 impl Network {
     pub fn build(plan: Plan, device: Device) -> Result<Self, TchError> {
         let parameters = Parameters::zeros(plan.shapes.clone(), device)?;
         let options = (Kind::Float, device);
         let mut running = Vec::new();
-        for &channels in &plan.running {
+        for &(_, channels) in &plan.running {
             let mean = Tensor::f_zeros([channels], options)?;
             running.push((mean, Tensor::f_ones([channels], options)?));
         }
@@ -39,57 +39,69 @@ impl Network {
     /// Computes the logits `[N, classes]` of images `[N, C, H, W]`.
     pub fn forward(&self, images: &Tensor, phase: Phase) -> Result<Tensor, TchError> {
         let mut maps = images.shallow_clone();
-        for index in 0..self.plan.layers.len() {
-            maps = self.forward_layer(index, maps, phase)?;
+        for &step in &self.plan.steps {
+            maps = self.apply(step, maps, phase)?;
         }
         maps.f_to_kind(Kind::Float)
     }
 
-    pub fn forward_layer(
+    fn apply(
         &self,
-        index: usize,
+        step: PlannedModule,
         mut maps: Tensor,
         phase: Phase,
     ) -> Result<Tensor, TchError> {
         let is_training = phase == Phase::Training;
-        for &operation in &self.plan.layers[index] {
-            maps = match operation {
-                Operation::Convolution { weight, stride, padding } => {
-                    let (maps, weight, bias) = self.operands(&maps, weight)?;
-                    let (stride, padding) = ([stride, stride], [padding, padding]);
-                    maps.f_conv2d(&weight, Some(bias), stride, padding, [1, 1], 1)
-                }
-                Operation::Dense { weight } => {
-                    let (maps, weight, bias) = self.operands(&maps, weight)?;
-                    maps.f_linear(&weight, Some(bias))
-                }
-                Operation::BatchNorm { scale, running } => {
-                    let (mean, variance) = &self.running[running];
-                    maps.f_batch_norm(
-                        Some(self.parameters.view(scale)),
-                        Some(self.parameters.view(scale + 1)),
-                        Some(mean),
-                        Some(variance),
-                        is_training,
-                        BATCH_NORM_MOMENTUM,
-                        BATCH_NORM_EPSILON,
-                        true,
-                    )
-                }
-                // In place: no layer needs its own output again.
-                Operation::Relu => maps.f_relu_(),
-                Operation::MaxPool { kernel, stride, ceil } => {
-                    maps.f_max_pool2d([kernel, kernel], [stride, stride], [0, 0], [1, 1], ceil)
-                }
-                Operation::Dropout { probability } => maps.f_dropout(probability, is_training),
-                Operation::GlobalMean => maps.f_mean_dim([2, 3].as_slice(), false, None::<Kind>),
-                Operation::Flatten => maps.f_flatten(1, -1),
-            }?;
+        let PlannedModule { module, weight, running } = step;
+        match module {
+            Module::Conv2d { stride, padding, .. } => {
+                let (maps, weight, bias) = self.operands(&maps, weight)?;
+                let (stride, padding) = ([stride, stride], [padding, padding]);
+                maps.f_conv2d(&weight, Some(bias), stride, padding, [1, 1], 1)
+            }
+            Module::Linear { .. } => {
+                let (maps, weight, bias) = self.operands(&maps, weight)?;
+                maps.f_linear(&weight, Some(bias))
+            }
+            Module::BatchNorm2d { .. } => {
+                let (mean, variance) = &self.running[running];
+                maps.f_batch_norm(
+                    Some(self.parameters.view(weight)),
+                    Some(self.parameters.view(weight + 1)),
+                    Some(mean),
+                    Some(variance),
+                    is_training,
+                    BATCH_NORM_MOMENTUM,
+                    BATCH_NORM_EPSILON,
+                    true,
+                )
+            }
+            // In place: no layer needs its own output again.
+            Module::ReLU {} => maps.f_relu_(),
+            Module::MaxPool2d { kernel_size: side, stride, ceil_mode } => {
+                maps.f_max_pool2d([side, side], [stride, stride], [0, 0], [1, 1], ceil_mode)
+            }
+            Module::Dropout { p } => maps.f_dropout(p, is_training),
+            Module::AdaptiveAvgPool2d { .. } => {
+                maps.f_mean_dim([2, 3].as_slice(), true, None::<Kind>)
+            }
+            Module::Flatten {} => maps.f_flatten(1, -1),
         }
-        Ok(maps)
     }
 
-    /// All that it has learned by name, in memory shared with its own.
+    /// Its weights by their names in PyTorch's `Sequential`, in memory shared with its own.
+    pub fn state(&self) -> Vec<(String, Tensor)> {
+        let parameters = self.parameters.iter();
+        let mut state: Vec<_> =
+            parameters.map(|(shape, view)| (shape.name.clone(), view.shallow_clone())).collect();
+        for ((number, _), (mean, variance)) in self.plan.running.iter().zip(&self.running) {
+            state.push((format!("{number}.running_mean"), mean.shallow_clone()));
+            state.push((format!("{number}.running_var"), variance.shallow_clone()));
+        }
+        state
+    }
+
+    /// All that it has learned as it is saved, in memory shared with its own.
     pub fn tensors(&self) -> Vec<(String, Tensor)> {
         let mut tensors = vec![("parameters".to_owned(), self.parameters.flat().shallow_clone())];
         for (index, (mean, variance)) in self.running.iter().enumerate() {
@@ -157,11 +169,16 @@ mod tests {
         let mut maps = Tensor::zeros([1, size, size, image.channels.into()], (Kind::Float, CPU))
             .permute([0, 3, 1, 2]);
         let mut sizes = Vec::new();
-        for (index, layer) in layers.iter().enumerate() {
-            maps = network.forward_layer(index, maps, Phase::Evaluation).unwrap();
-            if matches!(layer, LayerDescription::Conv { .. } | LayerDescription::Pool { .. }) {
-                assert_eq!(maps.size()[2], maps.size()[3]);
-                sizes.push(maps.size()[2] as u32);
+        for &step in &network.plan.steps {
+            maps = network.apply(step, maps, Phase::Evaluation).unwrap();
+            match step.module {
+                Module::Conv2d { .. } | Module::MaxPool2d { .. } => {
+                    assert_eq!(maps.size()[2], maps.size()[3]);
+                    sizes.push(maps.size()[2] as u32);
+                }
+                // Its convolution is no layer of its own.
+                Module::AdaptiveAvgPool2d { .. } => drop(sizes.pop()),
+                _ => {}
             }
         }
         assert_eq!(sizes, space.sizes(architecture), "{architecture}");
@@ -233,7 +250,7 @@ mod tests {
         let images = Tensor::rand([5, 9, 9, 2], (Kind::Float, CPU)).permute([0, 3, 1, 2]);
         let answer = |between| {
             let plan = Plan::new(&with(between), 9, 2, Kind::Float).unwrap();
-            let moved = plan.layers[0].last() != Some(&Operation::Relu);
+            let moved = plan.steps[1].module != Module::ReLU {};
             let mut network = Network::build(plan, CPU).unwrap();
             tch::manual_seed(5);
             initialise(&network.parameters, Initialisation::CaffeXavier).unwrap();

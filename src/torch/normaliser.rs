@@ -14,7 +14,8 @@ pub enum Normaliser {
     Raw,
     /// Mean and deviation `[H, W, C]`; the latter is 1 for mean subtraction.
     PerPixel(Tensor, Tensor),
-    PerImage,
+    /// The smallest deviation that is divided by.
+    PerImage(f64),
     /// The blur's weights `[1, 1, 1, K]`, a row.
     Local(Tensor),
 }
@@ -40,10 +41,28 @@ impl Normaliser {
                 };
                 Self::PerPixel(on_device(&mean)?, on_device(&deviation)?)
             }
-            Preprocess::StandardWhitening => Self::PerImage,
+            Preprocess::StandardWhitening => {
+                Self::PerImage(1.0 / (training.shape.pixels() as f64).sqrt())
+            }
             Preprocess::LocalContrastNormalisation => {
                 let row = Tensor::f_from_slice(&gaussian_kernel())?.f_view([1, 1, 1, -1])?;
                 Self::Local(row.f_to_device(device)?)
+            }
+        })
+    }
+
+    /// The constants of its formula by name, images as `[C, H, W]`.
+    pub fn constants(&self) -> Result<Vec<(&'static str, Tensor)>, TchError> {
+        let image = |values: &Tensor| values.f_permute([2, 0, 1]);
+        Ok(match self {
+            Self::Raw => Vec::new(),
+            Self::PerPixel(mean, deviation) => {
+                vec![("mean", image(mean)?), ("deviation", image(deviation)?)]
+            }
+            Self::PerImage(floor) => vec![("floor", Tensor::f_from_slice(&[*floor as f32])?)],
+            Self::Local(row) => {
+                let floor = Tensor::f_from_slice(&[FLOOR as f32])?;
+                vec![("blur", row.f_view([-1])?), ("floor", floor)]
             }
         })
     }
@@ -55,17 +74,16 @@ impl Normaliser {
         match self {
             Self::Raw => Ok(images),
             Self::PerPixel(mean, deviation) => images.f_sub_(mean)?.f_div_(deviation),
-            Self::PerImage => whiten(&images),
+            Self::PerImage(floor) => whiten(&images, *floor),
             Self::Local(row) => normalise_locally(&images, row),
         }
     }
 }
 
-fn whiten(images: &Tensor) -> Result<Tensor, TchError> {
-    let pixels = (images.size()[1] * images.size()[2]) as f64;
+fn whiten(images: &Tensor, floor: f64) -> Result<Tensor, TchError> {
     let centred = images.f_sub(&images.f_mean_dim([1, 2].as_slice(), true, Kind::Float)?)?;
     let variance = centred.f_square()?.f_mean_dim([1, 2].as_slice(), true, Kind::Float)?;
-    centred.f_div(&variance.f_sqrt()?.f_clamp_min(1.0 / pixels.sqrt())?)
+    centred.f_div(&variance.f_sqrt()?.f_clamp_min(floor)?)
 }
 
 fn normalise_locally(images: &Tensor, row: &Tensor) -> Result<Tensor, TchError> {

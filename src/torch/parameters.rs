@@ -13,6 +13,8 @@ pub enum Role {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParameterShape {
+    /// Its name in PyTorch's `Sequential`.
+    pub name: String,
     /// `[outputs, inputs, kernel, kernel]`, `[outputs, inputs]` or `[outputs]`.
     pub size: Vec<i64>,
     pub role: Role,
@@ -127,11 +129,14 @@ mod tests {
     use super::*;
 
     fn shapes() -> Vec<ParameterShape> {
-        vec![
-            ParameterShape { size: vec![3, 2, 3, 3], role: Role::Weight },
-            ParameterShape { size: vec![3], role: Role::Bias },
-            ParameterShape { size: vec![5, 12], role: Role::Weight },
-        ]
+        let shapes: [(&[i64], Role); 3] =
+            [(&[3, 2, 3, 3], Role::Weight), (&[3], Role::Bias), (&[5, 12], Role::Weight)];
+        let shape = |(size, role): (&[i64], Role)| ParameterShape {
+            name: String::new(),
+            size: size.to_vec(),
+            role,
+        };
+        shapes.map(shape).to_vec()
     }
 
     #[test]

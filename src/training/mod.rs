@@ -29,7 +29,7 @@ pub(crate) use program::start_trainer;
 pub use protocol::EpochReport;
 pub(crate) use recipe::freeze_command;
 pub use recipe::{
-    Device, Initialisation, Precision, Recipe, TrainerKind, ValidRecipe,
+    Device, Initialisation, KeptModels, Precision, Recipe, TrainerKind, ValidRecipe,
     default_first_epoch_threshold,
 };
 pub use synthetic::SyntheticTrainer;

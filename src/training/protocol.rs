@@ -17,6 +17,15 @@
 //! written is no reason to end a training. Everything in it belongs to the attempt, goes with it,
 //! and is copied for the next one, half-written files too.
 //!
+//! Whenever an epoch is the best so far by its validation accuracy, and passes the first-epoch test,
+//! a trainer may write its weights to the folder `model`, before the checkpoint of that epoch:
+//! `weights.safetensors`, named as in PyTorch's `Sequential` ([`crate::model::sequential`] numbers the
+//! modules; `epoch` in the metadata says after which epoch they are so), and
+//! `preprocessing.safetensors`, the constants of `data.preprocess` (`mean` and `deviation` as
+//! `[C, H, W]`, `blur` and `floor`). Each replaces the one before by a rename. Without a validation
+//! part it writes those of the last epoch, before `done`. Without these files, or with others, the
+//! training counts all the same and its model is not kept.
+//!
 //! A number of an epoch that is NaN or infinite, written as Python does it (`NaN`, `Infinity`,
 //! `-Infinity`), says that the training has diverged: the network has failed, and the trainer is
 //! ended. A trainer that means to go on with another learning rate leaves the loss out.
@@ -104,6 +113,9 @@ pub struct Request {
     /// Folder for checkpoints, which the trainer makes; null when none are wanted.
     pub checkpoint: Option<PathBuf>,
     pub resume: bool,
+    /// Folder for the weights of the best epoch, which the trainer makes; null when none are
+    /// wanted.
+    pub model: Option<PathBuf>,
     /// Seconds until the scheduler ends the task, when known.
     pub seconds_left: Option<f64>,
     pub threads: u32,

@@ -50,6 +50,38 @@ pub enum Precision {
     Bfloat16,
 }
 
+/// How many trained networks keep their weights, the best by validation accuracy: a number, or
+/// `all`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "serde_json::Value", into = "serde_json::Value")]
+pub struct KeptModels(pub u32);
+
+impl KeptModels {
+    pub const ALL: Self = Self(u32::MAX);
+}
+
+impl Default for KeptModels {
+    fn default() -> Self {
+        Self(10)
+    }
+}
+
+impl TryFrom<serde_json::Value> for KeptModels {
+    type Error = &'static str;
+
+    fn try_from(value: serde_json::Value) -> Result<Self, Self::Error> {
+        let number = value.as_u64().and_then(|number| u32::try_from(number).ok());
+        let all = (value == "all").then_some(Self::ALL);
+        all.or(number.map(Self)).ok_or("a number of models, or `all`, is needed")
+    }
+}
+
+impl From<KeptModels> for serde_json::Value {
+    fn from(kept: KeptModels) -> Self {
+        if kept == KeptModels::ALL { "all".into() } else { kept.0.into() }
+    }
+}
+
 /// The `training` section. The defaults are those of the paper's search (sections 4.3 and 5).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, SmartDefault)]
 #[serde(deny_unknown_fields, default)]
@@ -110,6 +142,7 @@ pub struct Recipe {
     pub claim_lifetime: f64,
     /// Below this folder lies one of the experiment; null means inside the experiment.
     pub checkpoint_dir: Option<PathBuf>,
+    pub keep_models: KeptModels,
 }
 
 /// Returns the validation accuracy that a first epoch must exceed where the configuration says

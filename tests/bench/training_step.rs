@@ -141,6 +141,7 @@ fn request(
         experiment_seed: 1,
         checkpoint: None,
         resume: false,
+        model: None,
         seconds_left: None,
         threads,
         // Random labels are not learnt, and the first epoch must pass all the same.

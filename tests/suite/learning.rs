@@ -46,6 +46,7 @@ fn request(seed: u64, iteration: u64, space: &Space, architecture: &Architecture
         experiment_seed: seed,
         checkpoint: None,
         resume: false,
+        model: None,
         seconds_left: None,
         threads: 1,
         recipe,

@@ -41,6 +41,7 @@ fn request(folder: &Path, batch_size: u32) -> Request {
         experiment_seed: 3,
         checkpoint: None,
         resume: false,
+        model: None,
         seconds_left: None,
         threads: 1,
         recipe: Recipe {

@@ -12,7 +12,7 @@ use crate::ops::train::{LOCAL, is_gone};
 use crate::ops::{Experiment, Refusal};
 use crate::slurm::{JobId, Scheduler};
 use crate::storage::search_state::Open;
-use crate::storage::{Attempt, Curve, Knowledge, Time};
+use crate::storage::{Attempt, Curve, Knowledge, TIME_OVER, Time};
 
 /// Array jobs whose open claims are lost, besides those that expired or whose process is gone.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -120,7 +120,7 @@ fn ended_claims(knowledge: &Knowledge, jobs: &BTreeSet<String>) -> Vec<(Attempt,
     let reason = |open: &Open| match open {
         _ if jobs.contains(&*open.job) => Some("its array has ended"),
         _ if &*open.job == LOCAL && is_gone(&open.task) => Some("its process is gone"),
-        _ => (open.expires_at <= now).then_some("its time is over"),
+        _ => (open.expires_at <= now).then_some(TIME_OVER),
     };
     let ended = knowledge.open.iter().filter_map(|(&iteration, open)| {
         Some((Attempt { iteration, number: open.attempt }, reason(open)?))

@@ -1,8 +1,9 @@
 //! Learning from what the tasks recorded: [`lost_claims`], the view, the predictor ([`mod@refit`]),
-//! the [`checkpoints`] that are kept, [`tables`].
+//! the [`checkpoints`] and [`models`] that are kept, [`tables`].
 
 pub(crate) mod checkpoints;
 pub mod lost_claims;
+pub(crate) mod models;
 pub(crate) mod refit;
 pub mod tables;
 
@@ -13,6 +14,7 @@ use anyhow::{Result, bail};
 use crate::ops::journal::Journal;
 use crate::ops::reduce::checkpoints::remove_checkpoints;
 use crate::ops::reduce::lost_claims::{EndedJobs, lose_ended_claims};
+use crate::ops::reduce::models::remove_models;
 use crate::ops::reduce::refit::{newest_predictor, refit};
 use crate::ops::train::attempt::audit_findings;
 use crate::ops::verify::finding::Finding;
@@ -91,6 +93,7 @@ fn learn_new(
     }
     // Even without a new row: the reduce that published this view may have died here.
     remove_checkpoints(experiment, journal.state())?;
+    remove_models(experiment, &journal)?;
     let is_new = |audit| {
         let is_it = |row: &Row| row.iteration == Some(audit) && row.event == Event::Trained;
         journal.rows()[before..].iter().any(is_it)

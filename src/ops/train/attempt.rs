@@ -13,11 +13,12 @@ use crate::ops::train::{Claim, TaskRun};
 use crate::ops::{Experiment, Refusal, TrainEvent};
 use crate::outcome::Accuracy;
 use crate::predictor::{AuditFindings, FittedPredictor, Prediction};
+use crate::regular_file;
 use crate::seed::{Purpose, number};
 use crate::storage::view::StoredPredictor;
 use crate::storage::{Attempt, Curve, CurveInProgress, CurveRow, Knowledge};
 use crate::training::protocol::{LayerDescription, Request};
-use crate::training::{EpochReport, TrainingEnd};
+use crate::training::{EpochReport, KeptModels, TrainingEnd};
 
 /// How often the log is read for the best network: an older one makes stopping less likely only.
 const READ_EVERY: Duration = Duration::from_secs(60);
@@ -61,6 +62,8 @@ impl TaskRun<'_> {
                  from the beginning",
                 attempt.iteration
             );
+            // Its weights are of that training.
+            request.model.map(|model| regular_file::remove_folder(&model).ok());
             request = self.request(claim, false);
         }
         Ok(())
@@ -98,6 +101,8 @@ impl TaskRun<'_> {
             seed: number(config.experiment.seed, Purpose::Weights, iteration, 0),
             checkpoint: checkpoint.map(|_| self.experiment.dir().checkpoint(claim.attempt)),
             resume,
+            model: (config.recipe.keep_models != KeptModels(0))
+                .then(|| self.experiment.dir().unfinished_model(claim.attempt)),
             seconds_left: end_time.map(|end| end.duration_since(Timestamp::now()).as_secs_f64()),
             ..self.rehearsal.clone()
         }
@@ -161,6 +166,7 @@ impl TaskRun<'_> {
             Ok(end) if !is_whole(&mut curve, request, &end) => return Ok(false),
             Ok(end) => match result_row(self.experiment, claim, &end, &curve, spent) {
                 Some(row) => {
+                    self.settle_model(claim, request, &row);
                     self.record(attempt, &row, &mut curve)?;
                     if self.options.reduce {
                         self.learn(attempt.iteration)?;

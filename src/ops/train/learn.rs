@@ -4,6 +4,7 @@
 use crate::ops::Experiment;
 use crate::ops::journal::Journal;
 use crate::ops::reduce::lost_claims::{EndedJobs, has_ended_claims, lose_ended_claims};
+use crate::ops::reduce::models::remove_models;
 use crate::ops::reduce::refit::refit_unless_started;
 use crate::ops::reduce::switched_off_in;
 use crate::ops::train::TaskRun;
@@ -89,7 +90,8 @@ impl TaskRun<'_> {
         if is_due {
             self.publish()?;
         }
-        self.lose_ended_claims()
+        self.lose_ended_claims()?;
+        unless_full(remove_models(self.experiment, &self.journal))
     }
 
     pub fn lose_ended_claims(&mut self) -> anyhow::Result<()> {

@@ -4,6 +4,7 @@
 //! * `attempt`: one attempt at training a claim, judged by the stopping rule after each epoch
 //! * `record`: the row of a result, written to the log with retries; results left beside curves
 //!   ([`record::LeftResults`])
+//! * `model`: the model of a result, kept or removed
 //! * `learn`: the Q-values of draws, and what a task learns of a result
 //! * `resume`: an attempt that ends without a result, and the next that resumes its claim
 //! * `event`: progress events ([`TrainEvent`]); this file: processes by name
@@ -13,6 +14,7 @@
 pub(crate) mod attempt;
 pub(crate) mod event;
 pub(crate) mod learn;
+mod model;
 pub(crate) mod record;
 mod resume;
 pub(crate) mod task;

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use strum::VariantArray;
 
 use crate::exchange::read_q_values;
+use crate::model::ModelCard;
+use crate::ops::reduce::models::best_attempts;
 use crate::ops::verify::finding::{Finding, Repair, one_line, or_damage};
 use crate::ops::verify::log::{Examined, LOG};
 use crate::ops::verify::results::{has_curve, wrong_curve};
@@ -14,6 +16,7 @@ use crate::ops::{Experiment, journal::AttemptFiles};
 use crate::regular_file::{self, LARGE};
 use crate::storage::{Curve, ExperimentDir, Folder, Iteration, RoundDir, StorageError};
 use crate::storage::{fs::publish, search_state::Record};
+use crate::training::TrainerKind;
 
 /// Checks files of attempts without a row in the log, and results that wait to be appended: all
 /// that a repair needs of an audit of files.
@@ -93,6 +96,24 @@ pub(crate) fn check_curves(
         findings.push(Finding::note(dir.folder(Folder::Checkpoints), problem));
     }
     Ok(findings)
+}
+
+/// Checks the models of the best networks. One that is lost is no result lost.
+pub(crate) fn check_models(experiment: &Experiment, log: &Examined) -> Vec<Finding> {
+    let (dir, recipe) = (experiment.dir(), &experiment.config().recipe);
+    let best = best_attempts(log.rows.iter(), recipe.keep_models).into_iter();
+    let problems = best.filter_map(|attempt| {
+        let folder = dir.model(attempt);
+        let problem = match ModelCard::check(&folder) {
+            // Other trainers need not write any.
+            Err(_) if !folder.exists() && recipe.trainer != TrainerKind::Torch => return None,
+            Err(error) => format!("{:#}", anyhow::Error::from(error)),
+            Ok(card) if card.is_of(attempt.iteration.0, attempt.number) => return None,
+            Ok(_) => "it is the model of another attempt".to_owned(),
+        };
+        Some(Finding::note(folder, problem))
+    });
+    problems.collect()
 }
 
 /// Checks the files of rounds, as far as no round is missing, and the tasks that worked on them.

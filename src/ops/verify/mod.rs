@@ -5,7 +5,7 @@
 //! * `log.rs`: [`log::Examined`]: the log, row by row, through `storage::search_state`
 //! * `results.rs`: result rows recomputed from search space, configuration and curves
 //! * `views.rs`: views and predictors, the newest ones against a rebuild
-//! * `files.rs`: curves, results, checkpoints, rounds, what was imported, saved or left behind
+//! * `files.rs`: curves, results, checkpoints, models, rounds, what was imported, saved or left behind
 //! * `repair.rs`: mending, under the exclusive lock
 
 mod files;
@@ -179,6 +179,7 @@ impl Subject {
             findings.extend([views.0, predictors.0, differing].concat());
             findings.extend(files::check_attempts(&files, &self.dir, &examined)?);
             findings.extend(files::check_curves(&files, experiment, &examined)?);
+            findings.extend(files::check_models(experiment, &examined));
             findings.extend(files::check_rounds(&self.dir, &examined)?);
             findings.extend(files::check_imported(experiment)?);
         }

@@ -1,5 +1,6 @@
-//! What an attempt leaves: to the next one at its iteration its curve, its checkpoint, and the mark
-//! that it left on a signal; to the log its result, `curves/000123.1.result`.
+//! What an attempt leaves: to the next one at its iteration its curve, its checkpoint with the
+//! weights of its best epoch, and the mark that it left on a signal; to the log its result,
+//! `curves/000123.1.result`.
 //!
 //! No attempt touches the files of another: the next one copies. It finds them by listing, since a
 //! name that was looked up too early stays unseen on NFS.
@@ -41,7 +42,7 @@ impl ExperimentDir {
     /// when a power cut has left it unreadable.
     pub fn curve_before(&self, attempt: Attempt) -> Result<Curve> {
         let earlier = before(attempt, || self.list_curves())?;
-        match earlier.first().map(|path| Curve::read(path)).transpose() {
+        match earlier.first().map(|(_, path)| Curve::read(path)).transpose() {
             Err(error) if error.is_damage() => {
                 log::warn!("the curve of an earlier attempt is passed over: {error}");
                 Ok(Curve::default())
@@ -50,15 +51,18 @@ impl ExperimentDir {
         }
     }
 
-    /// Copies the checkpoint of the newest attempt before this one, whole or not at all. Returns
-    /// whether there was one.
+    /// Copies the checkpoint of the newest attempt before this one, whole or not at all, and the
+    /// weights of its best epoch. Returns whether there was one.
     pub fn take_checkpoint_over(&self, attempt: Attempt) -> Result<bool> {
-        for source in before(attempt, || self.list_checkpoints())? {
-            let mut files = 0;
-            publish::folder_once(&self.checkpoint(attempt), |aside| {
-                copy_folder(&source, aside).map(|copied| files = copied)
-            })?;
-            if files > 0 {
+        for (earlier, source) in before(attempt, || self.list_checkpoints())? {
+            if take_over(&source, &self.checkpoint(attempt))? {
+                // One that was killed before its result was in the log may have finished its model.
+                let models = [self.unfinished_model(earlier), self.model(earlier)];
+                for model in models.iter().filter(|model| model.is_dir()) {
+                    if let Err(error) = take_over(model, &self.unfinished_model(attempt)) {
+                        log::warn!("the weights of an earlier attempt are not copied: {error}");
+                    }
+                }
                 return Ok(true);
             }
         }
@@ -104,7 +108,7 @@ impl ExperimentDir {
 
     pub fn reach_before(&self, attempt: Attempt) -> Result<Option<(u32, u32)>> {
         let earlier = before(attempt, || self.list_curves())?;
-        Ok(earlier.iter().filter_map(|path| reach(path)).max())
+        Ok(earlier.iter().filter_map(|(_, path)| reach(path)).max())
     }
 }
 
@@ -117,14 +121,21 @@ fn reach(curve: &Path) -> Option<(u32, u32)> {
 fn before(
     attempt: Attempt,
     list: impl FnOnce() -> Result<Vec<(Attempt, PathBuf)>>,
-) -> Result<Vec<PathBuf>> {
+) -> Result<Vec<(Attempt, PathBuf)>> {
     if attempt.number <= 1 {
         return Ok(Vec::new());
     }
     let is_before =
         |other: Attempt| other.iteration == attempt.iteration && other.number < attempt.number;
     let earlier = list()?.into_iter().rev().filter(|(other, _)| is_before(*other));
-    Ok(earlier.map(|(_, path)| path).collect())
+    Ok(earlier.collect())
+}
+
+/// Returns whether there was a file to copy.
+fn take_over(source: &Path, own: &Path) -> Result<bool> {
+    let mut files = 0;
+    publish::folder_once(own, |aside| copy_folder(source, aside).map(|copied| files = copied))?;
+    Ok(files > 0)
 }
 
 /// Copies the files of a checkpoint and returns how many. The attempt that owns it may live on,

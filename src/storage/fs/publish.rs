@@ -89,6 +89,14 @@ pub fn folder_once(path: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Resul
     published
 }
 
+/// Gives a folder of one owner, once it is synced, the name by which others read it: one that
+/// nothing has.
+pub fn rename_folder(from: &Path, to: &Path) -> Result<()> {
+    sync_tree(from)?;
+    fs::rename(from, to).map_err(StorageError::io("publish", to))?;
+    sync_folder(parent(to))
+}
+
 /// Moves a folder into a private one beside it, and returns where it is now. Not onto a private
 /// name: `rename` puts a folder in the place of an empty one, which may be what another process has
 /// just begun to fill.

@@ -169,6 +169,8 @@ pub(crate) const AFTER_TIMEOUT: &str =
 pub const TIME_TOO_SHORT: &str = "not the network's fault: three attempts in a row left on the \
      time warning without a new epoch (`slurm.time` is too short, or the trainer keeps no \
      checkpoint)";
+/// On a `lost` row: the claim has expired, and its task may live on.
+pub const TIME_OVER: &str = "its time is over";
 /// The key of the time limit; a `set` row of it resets the count of claims lost to it.
 pub(crate) const TIME_KEY: &str = "slurm.time";
 /// On a `lost` row without an attempt: the architecture is not tried again.

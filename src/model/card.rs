@@ -1,0 +1,321 @@
+//! The folder of a model, and what its `model.json` says.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use safetensors::tensor::TensorView;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::onnx;
+use super::sequential::{Module, sequential, state_shapes};
+use super::tensors::{ModelError, PREPROCESSING, Tensors, WEIGHTS, parse};
+use crate::dataset::{DataParams, Fingerprint, Preprocess};
+use crate::maths::binomial_interval;
+use crate::regular_file::{self, LARGE, MEDIUM};
+use crate::training::protocol::Request;
+
+const CARD: &str = "model.json";
+const ONNX: &str = "model.onnx";
+
+/// `model.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelCard {
+    pub experiment: String,
+    /// Their names, by index.
+    pub classes: Vec<String>,
+    /// `null` where the network was not judged so.
+    pub validation: Option<MeasuredError>,
+    pub test: Option<MeasuredError>,
+    pub parameters: u64,
+    /// Multiply-accumulates for one image.
+    pub macs: u64,
+    pub latency: Vec<Latency>,
+    /// After which epoch the weights are so.
+    pub epoch: u32,
+    /// As configured, without the place of the images.
+    pub data: DataParams,
+    pub data_files: Option<Fingerprint>,
+    /// What the trainer was asked for, without data and folders.
+    pub request: Request,
+    /// The modules of PyTorch's `Sequential`.
+    pub sequential: Vec<Module>,
+    pub versions: BTreeMap<String, String>,
+    /// Of shape and values of each tensor, and of `model.onnx`.
+    pub sha256: BTreeMap<String, String>,
+}
+
+/// A share of images classified wrongly, with its exact 95 % interval: of this one network, that it
+/// was selected by it not counted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MeasuredError {
+    pub error: f64,
+    /// 0 where a trainer has its own: then the interval says nothing.
+    pub images: u64,
+    pub interval: [f64; 2],
+}
+
+/// From images on a device to their probabilities.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Latency {
+    pub device: String,
+    pub batch: u32,
+    pub seconds: f64,
+}
+
+impl MeasuredError {
+    pub fn of(error: f64, images: u64) -> Self {
+        let wrong = (error * images as f64).round();
+        let error = if images > 0 { wrong / images as f64 } else { error };
+        Self { error, images, interval: binomial_interval(wrong as u64, images) }
+    }
+}
+
+impl ModelCard {
+    /// Completes the folder to which a trainer has written its two files.
+    pub fn complete(mut self, folder: &Path) -> Result<(), ModelError> {
+        let (onnx, sha256) = self.with_tensors(folder, |weights, preprocessing| {
+            let tensors = || weights.iter().chain(preprocessing);
+            (onnx::encode(&self.data, &self.sequential, tensors()), checksums(tensors()))
+        })?;
+        self.sha256 = sha256;
+        self.sha256.insert(ONNX.to_owned(), hex(&onnx));
+        write(folder, ONNX, &onnx)?;
+        write(folder, "classify.py", include_bytes!("classify.py"))?;
+        write(folder, "README.md", include_bytes!("README.md"))?;
+        self.write(folder)
+    }
+
+    pub const fn is_of(&self, iteration: u64, attempt: u32) -> bool {
+        self.request.iteration == iteration && self.request.attempt == attempt
+    }
+
+    pub fn write(&self, folder: &Path) -> Result<(), ModelError> {
+        let text = serde_json::to_string_pretty(self).expect("a card has only plain values");
+        write(folder, CARD, (text + "\n").as_bytes())
+    }
+
+    pub fn read(folder: &Path) -> Result<Self, ModelError> {
+        let path = folder.join(CARD);
+        let unreadable = |error| ModelError::damaged(&path, format!("is unreadable: {error}"));
+        let card: Self = serde_json::from_slice(&read(&path, MEDIUM)?).map_err(unreadable)?;
+        let Request { layers, channels, input_size, .. } = &card.request;
+        if sequential(layers, *channels, *input_size).as_ref() != Ok(&card.sequential) {
+            return Err(ModelError::damaged(&path, "has other modules than its layers"));
+        }
+        Ok(card)
+    }
+
+    /// Reads the card and checks that its folder is what [`Self::complete`] has written.
+    pub fn check(folder: &Path) -> Result<Self, ModelError> {
+        let card = Self::read(folder)?;
+        let mut found = card.with_tensors(folder, |weights, preprocessing| {
+            checksums(weights.iter().chain(preprocessing))
+        })?;
+        found.insert(ONNX.to_owned(), hex(&read(&folder.join(ONNX), LARGE)?));
+        match found.iter().find(|(name, sum)| card.sha256.get(*name) != Some(sum)) {
+            None => Ok(card),
+            Some((name, _)) => {
+                let problem = format!("has another checksum of `{name}` than the folder holds");
+                Err(ModelError::damaged(&folder.join(CARD), problem))
+            }
+        }
+    }
+
+    /// Hands on weights and constants of the preprocessing, which are those of this card.
+    fn with_tensors<T>(
+        &self,
+        folder: &Path,
+        then: impl FnOnce(&Tensors, &Tensors) -> T,
+    ) -> Result<T, ModelError> {
+        let paths = [WEIGHTS, PREPROCESSING].map(|name| folder.join(name));
+        let [weights, constants] = [read(&paths[0], LARGE)?, read(&paths[1], LARGE)?];
+        let shapes = state_shapes(&self.sequential);
+        let weights = parse(&weights, &paths[0], &shapes, self.epoch)?;
+        Ok(then(&weights, &parse(&constants, &paths[1], &self.constants(), self.epoch)?))
+    }
+
+    fn constants(&self) -> BTreeMap<String, Vec<usize>> {
+        let size = self.request.input_size as usize;
+        let image = vec![self.request.channels as usize, size, size];
+        let constants = match self.data.preprocess {
+            Preprocess::None => vec![],
+            Preprocess::MeanSubtraction | Preprocess::GlobalContrastNormalisation => {
+                vec![("mean", image.clone()), ("deviation", image)]
+            }
+            Preprocess::StandardWhitening => vec![("floor", vec![1])],
+            Preprocess::LocalContrastNormalisation => vec![("blur", vec![7]), ("floor", vec![1])],
+        };
+        constants.into_iter().map(|(name, shape)| (name.to_owned(), shape)).collect()
+    }
+}
+
+fn checksums<'a>(
+    tensors: impl Iterator<Item = (&'a String, &'a TensorView<'a>)>,
+) -> BTreeMap<String, String> {
+    let sum = |tensor: &TensorView| {
+        hex(&[format!("{:?}\n", tensor.shape()).as_bytes(), tensor.data()].concat())
+    };
+    tensors.map(|(name, tensor)| (name.clone(), sum(tensor))).collect()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    format!("{:x}", Sha256::digest(bytes))
+}
+
+fn read(path: &Path, most: u64) -> Result<Vec<u8>, ModelError> {
+    regular_file::read(path, most).map_err(ModelError::io("read", path))
+}
+
+/// Nothing reads the folder before it has its name.
+fn write(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), ModelError> {
+    let path = folder.join(name);
+    fs::write(&path, bytes).map_err(ModelError::io("write", &path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::write_tensors;
+    use crate::seed::{Purpose, generator};
+    use crate::training::protocol::LayerDescription;
+    use rand::Rng;
+    use std::ops::Range;
+
+    /// Every kind of module on images of two channels and 7x7 pixels.
+    fn card(preprocess: Preprocess) -> ModelCard {
+        let layers = vec![
+            LayerDescription::Conv {
+                filters: 3,
+                kernel: 3,
+                stride: 1,
+                padding: 1,
+                batch_norm: true,
+            },
+            LayerDescription::Pool { kernel: 3, stride: 2, ceil: true, batch_norm: false },
+            LayerDescription::Dropout { probability: 0.5 },
+            LayerDescription::Pool { kernel: 1, stride: 2, ceil: true, batch_norm: true },
+            LayerDescription::GlobalAveragePool { classes: 3 },
+            LayerDescription::Softmax { classes: 3 },
+        ];
+        let data = serde_json::json!({
+            "classes": 3, "input_size": 7, "channels": 2, "preprocess": preprocess,
+        });
+        let sequential = sequential(&layers, 2, 7).unwrap();
+        let request = Request { layers, channels: 2, input_size: 7, ..Request::default() };
+        ModelCard {
+            experiment: "search".into(),
+            classes: vec!["a".into(), "b".into(), "c".into()],
+            validation: Some(MeasuredError::of(0.25, 40)),
+            test: None,
+            parameters: 99,
+            macs: 999,
+            latency: Vec::new(),
+            epoch: 7,
+            data: serde_json::from_value(data).unwrap(),
+            data_files: None,
+            request,
+            sequential,
+            versions: BTreeMap::new(),
+            sha256: BTreeMap::new(),
+        }
+    }
+
+    /// Writes what the trainer does, of made-up numbers.
+    fn write_as_trainer(card: &ModelCard, folder: &Path) {
+        let mut rng = generator(1, Purpose::Synthetic, 0, 0);
+        let mut tensors = |shapes: BTreeMap<String, Vec<usize>>, range: Range<f32>| {
+            let tensor = |(name, shape): (String, Vec<usize>)| {
+                let is_variance = name.ends_with("running_var");
+                let number = |_| {
+                    let number = rng.random_range(range.clone());
+                    if is_variance { number * number } else { number }
+                };
+                let numbers = (0..shape.iter().product()).map(number);
+                let bytes = numbers.flat_map(f32::to_le_bytes).collect();
+                (name, shape, bytes)
+            };
+            shapes.into_iter().map(tensor).collect::<Vec<_>>()
+        };
+        let weights = tensors(state_shapes(&card.sequential), -0.4..0.4);
+        write_tensors(&folder.join(WEIGHTS), &weights, Some(7)).unwrap();
+        let constants = tensors(card.constants(), 0.1..0.2);
+        write_tensors(&folder.join(PREPROCESSING), &constants, None).unwrap();
+    }
+
+    #[test]
+    fn a_folder_with_one_byte_changed_is_not_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let card = card(Preprocess::MeanSubtraction);
+        write_as_trainer(&card, folder.path());
+        card.clone().complete(folder.path()).unwrap();
+        let read = ModelCard::check(folder.path()).unwrap();
+        assert_eq!(ModelCard { sha256: BTreeMap::new(), ..read }, card);
+        for name in [WEIGHTS, PREPROCESSING, ONNX] {
+            let path = folder.path().join(name);
+            let whole = read_file(&path);
+            let mut changed = whole.clone();
+            *changed.last_mut().unwrap() ^= 1;
+            for bytes in [&changed[..], &whole[..whole.len() / 2], &[]] {
+                fs::write(&path, bytes).unwrap();
+                ModelCard::check(folder.path()).unwrap_err();
+            }
+            fs::remove_file(&path).unwrap();
+            ModelCard::check(folder.path()).unwrap_err();
+            fs::write(&path, whole).unwrap();
+        }
+        let path = folder.path().join(CARD);
+        let text = String::from_utf8(read_file(&path)).unwrap();
+        let stride = r#""stride": 2"#;
+        fs::write(&path, text.replacen(stride, r#""stride": 1"#, 1)).unwrap();
+        let problem = ModelCard::check(folder.path()).unwrap_err().to_string();
+        assert!(problem.contains("has other modules than its layers"), "{problem}");
+    }
+
+    fn read_file(path: &Path) -> Vec<u8> {
+        read(path, MEDIUM).unwrap()
+    }
+
+    #[test]
+    fn a_folder_without_the_weights_of_the_best_epoch_is_not_completed() {
+        let folder = tempfile::tempdir().unwrap();
+        let card = card(Preprocess::None);
+        let problem = |card: &ModelCard| card.clone().complete(folder.path()).unwrap_err();
+        assert!(problem(&card).to_string().contains("cannot read"));
+        write_as_trainer(&card, folder.path());
+        let other = ModelCard { epoch: 8, ..card };
+        assert!(problem(&other).to_string().contains("is of epoch 7, not of 8"));
+        assert!(!folder.path().join(CARD).exists());
+    }
+
+    /// The accepted files pass `onnx.checker` with `full_check`, and onnxruntime computes from them
+    /// what PyTorch does from the weights, within 2e-6. (METAQNN_KEEP_MODELS=FOLDER keeps them.)
+    #[test]
+    fn graphs_are_those_that_other_programs_have_read() {
+        let graph = |preprocess: Preprocess| {
+            let folder = tempfile::tempdir().unwrap();
+            let card = card(preprocess);
+            write_as_trainer(&card, folder.path());
+            card.complete(folder.path()).unwrap();
+            if let Some(place) = std::env::var_os("METAQNN_KEEP_MODELS") {
+                let place = Path::new(&place).join(format!("{preprocess:?}"));
+                fs::create_dir_all(&place).unwrap();
+                for name in regular_file::names(folder.path()).unwrap() {
+                    fs::copy(folder.path().join(&name), place.join(name)).unwrap();
+                }
+            }
+            hex(&read_file(&folder.path().join(ONNX)))[..8].to_owned()
+        };
+        let graphs = [
+            Preprocess::None,
+            Preprocess::GlobalContrastNormalisation,
+            Preprocess::StandardWhitening,
+            Preprocess::LocalContrastNormalisation,
+        ];
+        assert_eq!(graphs.map(graph), ["f5fc272e", "a92545c4", "3aa0a2ae", "c8c60a77"]);
+    }
+}
