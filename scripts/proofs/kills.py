@@ -89,7 +89,7 @@ class Watcher(threading.Thread):
 
     def __init__(self):
         super().__init__(daemon=True)
-        self.rows, self.grown, self.stalls, self.is_over = b"", time.monotonic(), [], False
+        self.rows, self.grown, self.stalls, self.models, self.is_over = b"", time.monotonic(), [], 0, False
 
     def run(self):
         while not self.is_over:
@@ -97,6 +97,7 @@ class Watcher(threading.Thread):
             self.look()
 
     def look(self):
+        self.models = max(self.models, len(os.listdir(experiment / "models")))
         log = (experiment / "replay.csv").read_bytes()
         if not log.startswith(self.rows):
             violations.append("rows of the log have gone or changed")
@@ -172,7 +173,7 @@ if longest > LONGEST_STALL + disk.longest:
 claims = sum(row["event"] == "claimed" for row in rows)
 print(
     f"{done} killed in {seconds:.0f} s of {n_workers} workers, and {done // 4} reduces; {claims} claims, {len(results)} results "
-    f"({len(told)} told before), longest pause of the log {longest:.2f} s (longest sync of a file beside it {disk.longest:.2f} s)"
+    f"({len(told)} told before), at most {watcher.models} models at once, longest pause of the log {longest:.2f} s (longest sync of a file beside it {disk.longest:.2f} s)"
 )
 for violation in dict.fromkeys(violations):
     print(f"VIOLATION: {violation}")

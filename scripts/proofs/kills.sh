@@ -2,26 +2,27 @@
 #
 # Cases: workers   1,000 times SIGKILL (KILLS) over searches of 8 workers that train and learn, and a
 #                  quarter as often over reduces that publish and write tables beside them
+#        models    300 times SIGKILL over a search whose trainer writes models, which are those of the best
 #        together  64 workers started at the same instant on a new experiment
 # (default: all of them; 3 minutes)
 
 proof() {
   prepare
-  cases kills workers together -- "$@"
+  cases kills workers models together -- "$@"
 }
 
-# local_search NAME ARCHITECTURES EPOCH_SECONDS: an experiment whose schedule is long enough for what is done to it.
+# local_search NAME ARCHITECTURES EPOCH_SECONDS [TRAINER SPACE]: an experiment whose schedule is long enough for what is done to it.
 local_search() {
   dir=$root/$1
   rm -rf "$dir" "$dir.yaml"
   cat >"$dir.yaml" <<END
 experiment: {name: $1, seed: $RANDOM}
 data: {classes: 10, input_size: 28, channels: 1}
-search_space: {max_layers: 8}
+search_space: {max_layers: 8${5:-}}
 epsilon_schedule:
   - {epsilon: 1.0, architectures: $(($2 * 2 / 3))}
   - {epsilon: 0.1, architectures: $(($2 / 3))}
-training: {trainer: synthetic, epochs: 4, synthetic_epoch_seconds: $3}
+training: {trainer: ${4:-synthetic}, epochs: 4, synthetic_epoch_seconds: $3}
 END
   metaqnn init -q "$dir.yaml" "$dir"
   results=$(($2 * 2 / 3 + $2 / 3))
@@ -43,6 +44,15 @@ kills_workers() {
     kills=$((kills - $(sed -n 's/^\([0-9]*\) killed.*/\1/p' "$root/killed")))
     ends_well
   done
+}
+
+kills_models() {
+  local_search models 900 0 "command, command: [python3, $PWD/scripts/proofs/model-trainer.py, '0.02']" \
+    ", filters: [4, 8], fc_widths: [16, 8]"
+  scripts/proofs/kills.py "$METAQNN" "$dir" "${KILLS:-300}" "$RANDOM" 4 >"$root/killed" || fail "$dir: $(cat "$root/killed")"
+  sed 's/^/   /' "$root/killed"
+  ends_well
+  scripts/proofs/models.py "$dir" | sed 's/^/   /' || fail "$dir: models"
 }
 
 kills_together() {

@@ -68,6 +68,10 @@ fn a_search_trains_real_networks() {
     assert!(trained.iter().all(|row| row["epochs"] == "2"));
     let status = &experiment.run(&["status", "dir", "--json"]).success().json()[0];
     assert_eq!(status["trainer"], "torch");
+    let model = experiment.path(status["best"]["model"].as_str().unwrap());
+    assert!(model.join("model.onnx").is_file());
+    let audit = experiment.run(&["verify", "dir"]).success().stdout();
+    assert!(!audit.contains("models/"), "each model is whole: {audit}");
 }
 
 #[test]

@@ -10,11 +10,14 @@ fn files_of_attempts_that_the_log_does_not_know_are_set_aside() {
         fs::write(experiment.path(&format!("curves/{number:06}.1.csv")), "epoch\n").unwrap();
     }
     let checkpoint = experiment.path("checkpoints/000099.1");
-    fs::create_dir(&checkpoint).unwrap();
-    fs::write(checkpoint.join("weights"), "left").unwrap();
+    let models = ["models/000099.1", "models/000099.2.part"].map(|name| experiment.path(name));
+    for folder in models.iter().chain([&checkpoint]) {
+        fs::create_dir(folder).unwrap();
+        fs::write(folder.join("weights"), "left").unwrap();
+    }
     finds(&experiment, "checkpoints/000099.1: the log holds neither a claim nor a result of it");
     is_mended_and_goes_on(&experiment);
-    assert!(!checkpoint.exists());
+    assert!(!checkpoint.exists() && models.iter().all(|model| !model.exists()));
 }
 
 #[test]
