@@ -97,7 +97,7 @@ fn check_data(config: &ValidConfig, dir: &Path) -> anyhow::Result<Option<FoundIm
         bail!(Refusal::Usage(format!(
             "the pictures `{}` and the experiment `{}` may not contain each other (name another \
              directory)",
-            pictures.display(),
+            path.display(),
             dir.display()
         )));
     }
