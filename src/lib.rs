@@ -38,6 +38,7 @@
 //! | decision | function |
 //! | --- | --- |
 //! | legal layers | [`space::Space::legal_actions`] |
+//! | the next network | `next_candidate` in `ops/train/strategy.rs` |
 //! | the next layer | [`q_learning::choose_action`] |
 //! | a Q-update | `QTable::update` in `q_learning/update.rs` |
 //! | what a result is worth | [`q_learning::RewardParams::reward`] |

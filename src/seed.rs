@@ -37,6 +37,13 @@ pub fn number(experiment_seed: u64, purpose: Purpose, iteration: u64, part: u64)
     u64::from_le_bytes(*digest.first_chunk().expect("a digest has 32 bytes")) >> 1
 }
 
+/// Takes the place of the iteration where random numbers follow from what is trained: whenever it
+/// is trained again, it is the same training.
+pub fn of_candidate(architecture: &str, repeat: u32) -> u64 {
+    let digest = Sha256::new().chain_update(repeat.to_le_bytes()).chain_update(architecture);
+    u64::from_le_bytes(*digest.finalize().first_chunk().expect("a digest has 32 bytes"))
+}
+
 fn digest(experiment_seed: u64, purpose: Purpose, iteration: u64, part: u64) -> [u8; 32] {
     let numbers = [experiment_seed, iteration, part].map(u64::to_le_bytes).concat();
     Sha256::new().chain_update(numbers).chain_update(<&str>::from(purpose)).finalize().into()
@@ -60,6 +67,14 @@ mod tests {
         assert_ne!(base, number(7, Purpose::Replay, 3, 0));
         assert_ne!(base, number(7, Purpose::Sample, 4, 0));
         assert_ne!(base, number(7, Purpose::Sample, 3, 1));
+    }
+
+    #[test]
+    fn every_repeat_of_every_architecture_has_its_own_stream() {
+        let streams = ["[SM(10)]", "[GAP(10), SM(10)]"]
+            .map(|text| [1, 2].map(|repeat| of_candidate(text, repeat)));
+        let distinct = std::collections::BTreeSet::from_iter(streams.concat());
+        assert_eq!(distinct.len(), 4);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
 use super::printer::Printer;
-use crate::config::{DEFAULTS, ExperimentConfig, Setting, load};
+use crate::config::{DEFAULTS, Setting, load};
 use crate::ops::{self, Experiment};
 use crate::storage::Trust;
 
@@ -16,11 +16,17 @@ use crate::storage::Trust;
 #[command(after_help = "Examples:\n  \
     metaqnn init configs/cifar10.yaml /scratch/me/cifar10\n  \
     metaqnn init configs/svhn.yaml svhn-2 --set experiment.seed=2 --set data.path=/data/svhn\n  \
-    metaqnn init flowers/ flowers-search          a configuration is written for the pictures")]
+    metaqnn init flowers/ flowers-search          a configuration is written for the pictures\n  \
+    metaqnn init --from svhn --top 10 --per-depth 1 svhn-best --set training.epochs=100")]
+#[command(allow_missing_positional = true)]
 pub struct InitArgs {
     /// The configuration, or a folder of pictures with one folder a class
-    #[arg(value_name = "CONFIG|PICTURES")]
-    config: PathBuf,
+    #[arg(
+        value_name = "CONFIG|PICTURES",
+        required_unless_present = "from",
+        conflicts_with = "from"
+    )]
+    config: Option<PathBuf>,
     /// The experiment directory to make; it must not exist, or be empty
     dir: PathBuf,
     /// Replace a value of the configuration
@@ -29,17 +35,41 @@ pub struct InitArgs {
     /// Leave out pictures that cannot be read: `--set data.skip_unreadable=true`
     #[arg(long)]
     skip_unreadable: bool,
+    /// Train the best networks of this experiment, with its configuration: `strategy.kind: list`
+    #[arg(long, value_name = "EXPERIMENT")]
+    from: Option<PathBuf>,
+    /// With `--from`: how many of the best
+    #[arg(long, default_value_t = 10, value_name = "K", conflicts_with = "config")]
+    top: u32,
+    /// With `--from`: and how many of each depth from the median depth up
+    #[arg(long, default_value_t = 1, value_name = "K", conflicts_with = "config")]
+    per_depth: u32,
 }
 
 pub fn init(args: InitArgs, trust: Trust, printer: &Printer) -> anyhow::Result<()> {
     let settings = with_skipping(args.settings, args.skip_unreadable)?;
-    let chosen = ops::pictures::choose(&args.config, Some(&args.dir), &settings)?;
-    let experiment = ops::init::init(chosen.config, &args.dir, trust)?;
-    ops::pictures::keep_text(&experiment, chosen.text.as_deref())?;
+    let (config, text) = match (&args.config, &args.from) {
+        (Some(config), _) => {
+            let chosen = ops::pictures::choose(config, Some(&args.dir), &settings)?;
+            (chosen.config, chosen.text)
+        }
+        (None, from) => {
+            let from = from.as_ref().expect("clap asks for one of both");
+            (ops::init::load_from(from, (args.top, args.per_depth), &settings)?, None)
+        }
+    };
+    let experiment = ops::init::init(config, &args.dir, trust)?;
+    ops::pictures::keep_text(&experiment, text.as_deref())?;
+    let dir = experiment.dir().root().display();
+    let here = match args.from {
+        None => "`metaqnn run` here with the arguments of this `init`".to_owned(),
+        Some(_) => format!(
+            "here: `metaqnn config --in-force {dir} > list.yaml`, then \
+             `metaqnn run list.yaml {dir}`"
+        ),
+    };
     printer.note(&format!(
-        "made the experiment `{}` (next: `metaqnn submit` it to a cluster, or `metaqnn run` here \
-         with the arguments of this `init`)",
-        experiment.dir().root().display(),
+        "made the experiment `{dir}` (next: `metaqnn submit` it to a cluster, or {here})"
     ));
     Ok(())
 }
@@ -105,9 +135,10 @@ pub struct ConfigArgs {
 
 pub fn config(args: ConfigArgs, printer: &Printer) -> anyhow::Result<()> {
     if let Some(path) = args.check {
-        let config = load(&path, &args.settings)
-            .and_then(ExperimentConfig::check)
-            .with_context(|| format!("`{}`", path.display()))?;
+        let named = || format!("`{}`", path.display());
+        let mut config = load(&path, &args.settings).with_context(named)?;
+        ops::list::fill(&mut config).with_context(named)?;
+        let config = config.check().with_context(named)?;
         config.warnings().iter().for_each(|warning| log::warn!("{warning}"));
         if config.config.data.path.as_ref().is_some_and(|data| data.exists()) {
             ops::init::check_images(&config)?;

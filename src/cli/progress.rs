@@ -131,10 +131,12 @@ impl<'a> Progress<'a> {
         let past_first =
             |number: u32, words: String| if number > 1 { words } else { String::new() };
         Some(match event {
-            TrainEvent::Claimed { iteration, attempt, epsilon, architecture, epochs } => {
+            TrainEvent::Claimed { iteration, attempt, epsilon, architecture, repeat, epochs } => {
                 (self.wait_is_shown, self.epochs) = (false, *epochs);
                 let again = past_first(*attempt, format!(" (attempt {attempt})"));
-                format!("iteration {iteration}{again}, epsilon {epsilon}: {architecture}")
+                let at = epsilon.map_or(String::new(), |epsilon| format!(", epsilon {epsilon}"));
+                let repeat = past_first(*repeat, format!(", repeat {repeat}"));
+                format!("iteration {iteration}{again}{at}{repeat}: {architecture}")
             }
             TrainEvent::Epoch { iteration, epoch, start, validation_accuracy, seconds, .. } => {
                 let start = past_first(*start, format!(" of start {start}"));

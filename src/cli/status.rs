@@ -18,8 +18,8 @@ use crate::report::terminal;
     metaqnn status DIR --json\n\n\
     JSON, one object: experiment, trainer, condition (active; paused: the rounds asked for are \
     done; halted; finished; chain_broken: nothing is queued; stuck: what is queued makes no \
-    progress; notices say why), round, epsilon (in force), iterations, counts (of iterations by \
-    status), wanted, results, left, best (null or architecture, iteration, \
+    progress; notices say why), round, epsilon (in force; null for a list), iterations, counts \
+    (of iterations by status), wanted, results, left, best (null or architecture, iteration, \
     best_validation_accuracy, parameters, layers, epsilon, model), epsilons (for each what it wants and \
     has), seconds (train_seconds, saved_seconds, lost_seconds), early_stopping (enabled, burn_in, \
     full_curves, predictor_curves, stopped, audited, false_stops, their rate with its interval, \

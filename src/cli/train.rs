@@ -27,7 +27,7 @@ use crate::storage::{Folder, Trust};
     Under Slurm a task is identified by SLURM_ARRAY_JOB_ID and SLURM_ARRAY_TASK_ID: a requeued\n\
     task resumes its own claim. Exits 0 when there is nothing to claim, and 75 after a signal.\n\n\
     JSON, one progress event a line, distinguished by `event`:\n  \
-    claimed     iteration, attempt, epsilon, architecture, epochs\n  \
+    claimed     iteration, attempt, epsilon (null for a list), architecture, repeat, epochs\n  \
     epoch       iteration, epoch, start, validation_accuracy, training_loss, seconds\n  \
     recorded    iteration, outcome (trained, stopped, failed, out_of_memory), reward, seconds\n  \
     lost        iteration, reason\n  \
@@ -71,7 +71,8 @@ fn end_with_reader() -> anyhow::Result<()> {
     started.context("cannot start a thread (see `ulimit -u`)")
 }
 
-/// Run a whole search on this machine: sample, train, learn, to the end of the epsilon schedule
+/// Run a whole search on this machine: sample, train, learn, to the end of the epsilon schedule (or
+/// of a list)
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     metaqnn run configs/quickstart.yaml\n  \

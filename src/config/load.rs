@@ -51,6 +51,7 @@ pub fn parse(text: &str, settings: &[Setting]) -> Result<ExperimentConfig, Confi
     }
     paths(&document).iter().try_for_each(|key| refuse_unknown(key))?;
     drop_empty(&mut document);
+    stop_no_list(&mut document);
     // Through text once more, so that an error has the path of the value.
     let written = serde_yaml::to_string(&document).map_err(|error| unreadable(&error))?;
     serde_yaml::from_str(&written).map_err(|error| wrong_value(&error, text))
@@ -76,6 +77,18 @@ fn drop_empty(document: &mut Value) {
     sections.retain(|_, section| !section.is_null());
     if let Some(Value::Mapping(experiment)) = sections.get_mut("experiment") {
         experiment.retain(|_, value| !value.is_null());
+    }
+}
+
+/// A list is trained to the end unless it says otherwise: it is what a person wants to know of.
+fn stop_no_list(document: &mut Value) {
+    let kind = document.get("strategy").and_then(|strategy| strategy.get("kind"));
+    let key = "early_stopping.enabled";
+    let is_given = entries(document.as_mapping().expect("checked above"), "")
+        .iter()
+        .any(|(path, _)| path == key);
+    if kind.and_then(Value::as_str) == Some("list") && !is_given {
+        Setting { path: key.to_owned(), value: false.into() }.apply(document);
     }
 }
 
@@ -251,6 +264,18 @@ data: {kind: idx, path: /data, classes: 10, input_size: 28, channels: 1}
         let deep = format!("{}a=1", "a.".repeat(60_000)).parse().unwrap();
         let problem = parse(SMALL, &[deep]).unwrap_err().to_string();
         assert!(problem.starts_with("unknown key `a.a.a.") && problem.len() < 200, "{problem}");
+    }
+
+    #[test]
+    fn a_list_is_not_stopped_early_unless_it_says_so() {
+        let enabled =
+            |extra: &str| parse(&format!("{SMALL}{extra}"), &[]).unwrap().early_stopping.enabled;
+        let list = "strategy: {kind: list}\n";
+        assert!(enabled("") && enabled("strategy: {kind: q_learning}"));
+        assert!(!enabled(list) && !enabled(&format!("{list}early_stopping: {{burn_in: 5}}")));
+        assert!(enabled(&format!("{list}early_stopping: {{enabled: true}}")));
+        let setting = "strategy.kind=list".parse().unwrap();
+        assert!(!parse(SMALL, &[setting]).unwrap().early_stopping.enabled);
     }
 
     fn change(setting: &str) -> Result<ExperimentConfig, ConfigError> {

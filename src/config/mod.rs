@@ -5,6 +5,7 @@
 
 mod keys;
 mod load;
+mod strategy;
 mod warnings;
 
 use std::io;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use keys::check_changeable;
 pub use load::{DEFAULTS, Setting, leaves, load, parse};
+pub use strategy::{ListParams, ListSource, Strategy, StrategyKind, StrategyParams};
 
 use crate::dataset::{DataParams, ValidDataParams};
 use crate::invalid::Invalid;
@@ -52,6 +54,8 @@ pub struct ExperimentConfig {
     #[serde(default)]
     pub search_space: SpaceParams,
     #[serde(default)]
+    pub strategy: StrategyParams,
+    #[serde(default)]
     pub q_learning: QLearningParams,
     #[serde(default)]
     pub epsilon_schedule: EpsilonScheduleParams,
@@ -81,7 +85,9 @@ pub struct ValidConfig {
     pub config: ExperimentConfig,
     pub data: ValidDataParams,
     pub space: Space,
+    pub strategy: Strategy,
     pub q_learning: ValidQLearningParams,
+    /// Of the strategy.
     pub schedule: EpsilonSchedule,
     pub recipe: ValidRecipe,
     pub early_stopping: ValidPredictorParams,
@@ -98,11 +104,22 @@ impl ExperimentConfig {
                            `data.kind` and `data.path`";
             return Err(Invalid::new("data.kind", "null", allowed).into());
         }
+        let space = self.search_space.clone().check(DataShape { size, channels, classes })?;
+        let space = match self.strategy.kind {
+            StrategyKind::QLearning => space,
+            StrategyKind::List => space.buildable(),
+        };
+        let strategy = self.strategy.clone().check(&space)?;
+        let schedule = self.epsilon_schedule.clone().check()?;
         Ok(ValidConfig {
             data: self.data.clone().check()?,
-            space: self.search_space.clone().check(DataShape { size, channels, classes })?,
+            space,
+            schedule: match &strategy {
+                Strategy::QLearning => schedule,
+                Strategy::List(list) => EpsilonSchedule::of_networks(list.len() as u64),
+            },
+            strategy,
             q_learning: self.q_learning.clone().check()?,
-            schedule: self.epsilon_schedule.clone().check()?,
             recipe: self.training.clone().check(classes)?,
             early_stopping: self.early_stopping.clone().check()?,
             slurm: self.slurm.clone().check()?,
@@ -116,6 +133,10 @@ impl ExperimentConfig {
             return Ok(self.clone());
         }
         settings.iter().try_for_each(|setting| check_changeable(&setting.path).map(drop))?;
+        self.changed(settings)
+    }
+
+    pub fn changed(&self, settings: &[Setting]) -> Result<Self, ConfigError> {
         load::parse(&self.to_yaml(), settings)
     }
 

@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 
 use num_bigint::BigUint;
 
-use super::ValidConfig;
+use super::{Strategy, ValidConfig};
 use crate::outcome::Accuracy;
 use crate::predictor::{Prediction, PredictorParams, Regressor, n_features};
 use crate::training::{Recipe, TrainerKind, default_first_epoch_threshold};
@@ -119,6 +119,9 @@ impl ValidConfig {
     }
 
     fn of_schedule(&self) -> Option<String> {
+        if self.strategy != Strategy::QLearning {
+            return None;
+        }
         let (networks, all) = (self.networks(), self.space.count_architectures());
         if BigUint::from(networks) <= all {
             return None;

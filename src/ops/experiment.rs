@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::config::{ConfigError, ExperimentConfig, Setting, ValidConfig};
+use crate::config::{ConfigError, ExperimentConfig, Setting, Strategy, ValidConfig};
 use crate::dataset::{DataParams, Fingerprint, class_names, restore_pictures};
 use crate::ops::Refusal;
+use crate::seed;
+use crate::space::Candidate;
 use crate::storage::fs::yaml;
 use crate::storage::view::ViewParams;
-use crate::storage::{ExperimentDir, ReplayLog, StorageError, Trust};
+use crate::storage::{ExperimentDir, ReplayLog, Row, StorageError, Trust};
 
 /// `experiment.yaml`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -122,6 +124,17 @@ impl Experiment {
             q_learning: self.config.q_learning.clone(),
             seed: self.config.experiment.seed,
             sha256: self.sha256.clone(),
+        }
+    }
+
+    /// What the random numbers of a training follow from, besides the seed: its iteration, or in a
+    /// list what is trained, so that a lost training is repeated as it was.
+    pub(crate) fn stream(&self, row: &Row) -> u64 {
+        match (&self.config.strategy, row.candidate()) {
+            (Strategy::List(_), Some(Candidate { architecture, repeat })) => {
+                seed::of_candidate(&architecture, repeat)
+            }
+            _ => row.iteration.unwrap_or_default().0,
         }
     }
 

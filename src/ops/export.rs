@@ -57,7 +57,7 @@ fn replay_rows(experiment: &Experiment, journal: &Journal) -> anyhow::Result<Vec
     let mut written = Vec::new();
     for row in journal.rows() {
         let Some((architecture, reward)) = row.memory() else { continue };
-        let known = journal.state().known.get(architecture);
+        let known = row.candidate().and_then(|candidate| journal.state().known.get(&candidate));
         let first = known.and_then(|known| results.get(&Some(known.iteration)));
         let result = first.copied().unwrap_or(row);
         let reward = Accuracy::new(reward)?;

@@ -6,11 +6,13 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use serde::Serialize;
 
+use crate::config::Strategy;
 use crate::exchange::{Q_VALUES, REPLAY_DATABASE, ReplayRow, read_q_values, read_replay_database};
 use crate::ops::journal::Journal;
 use crate::ops::train::Task;
 use crate::ops::{Experiment, Refusal};
 use crate::regular_file::{self, LARGE};
+use crate::space::Candidate;
 use crate::storage::fs::publish;
 use crate::storage::search_state::Standing;
 use crate::storage::{Event, Knowledge, Row, StorageError};
@@ -36,6 +38,11 @@ pub struct Imported {
 /// Iterations are numbered by row, since the file's own number is no key. A network's first row is
 /// `imported`, its later ones are `reused`, so that none is dropped from the replay memory.
 pub fn import(experiment: &Experiment, source: &Path) -> anyhow::Result<Imported> {
+    if experiment.config().strategy != Strategy::QLearning {
+        let problem = "a list takes no results of another search (import into an experiment of \
+                       `strategy.kind: q_learning`)";
+        bail!(Refusal::Usage(problem.to_owned()));
+    }
     let (database, q_values) = match source.is_dir() {
         true => (source.join(REPLAY_DATABASE), Some(source.join(Q_VALUES))),
         false => (source.to_owned(), None),
@@ -78,7 +85,7 @@ fn imported_row(knowledge: &Knowledge, row: &ReplayRow, by: &Task) -> Row {
     let (architecture, epsilon) = (row.architecture.to_string(), row.epsilon.value());
     let (iteration, accuracy) = (knowledge.next_iteration, row.best_validation_accuracy);
     let imported = Row::imported(iteration, epsilon, &architecture, accuracy, row.finished);
-    match knowledge.standing(&architecture) {
+    match knowledge.standing(&Candidate::once(architecture)) {
         Standing::Known(known) => Row {
             event: Event::Reused,
             of_iteration: Some(known.iteration),

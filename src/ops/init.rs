@@ -6,13 +6,16 @@ use std::path::{self, Path};
 
 use anyhow::{Context, bail};
 
-use crate::config::{self, ExperimentConfig, Setting, ValidConfig, check_changeable};
+use crate::config::{
+    self, ExperimentConfig, ListParams, ListSource, Setting, StrategyKind, StrategyParams,
+    ValidConfig, check_changeable,
+};
 use crate::dataset::{
     BYTES, DataKind, Fingerprint, ValueRange, load_training_images, prepare_pictures, split,
 };
 use crate::ops::experiment::{Frozen, check_checkpoint_dir, resolved};
 use crate::ops::set::set;
-use crate::ops::{Experiment, Refusal};
+use crate::ops::{Experiment, Refusal, list};
 use crate::slurm::check_experiment_path;
 use crate::storage::fs::yaml;
 use crate::storage::{ExperimentDir, FORMAT_VERSION, StorageError, Trust};
@@ -26,7 +29,9 @@ pub fn load(path: &Path, settings: &[Setting]) -> anyhow::Result<ValidConfig> {
 /// The path names the configuration in errors.
 pub(super) fn absolute(mut config: ExperimentConfig, path: &Path) -> anyhow::Result<ValidConfig> {
     let folder = env::current_dir().context("failed to find the current folder")?;
-    for data in [&mut config.data.path, &mut config.data.cache].into_iter().flatten() {
+    let (data, list) = (&mut config.data, &mut config.strategy.list);
+    let paths = [&mut data.path, &mut data.cache, &mut list.file, &mut list.from.experiment];
+    for data in paths.into_iter().flatten() {
         let path = folder.join(&data);
         // Resolved when it exists, so that two spellings of one folder are one configuration.
         *data = path.canonicalize().unwrap_or(path);
@@ -37,10 +42,28 @@ pub(super) fn absolute(mut config: ExperimentConfig, path: &Path) -> anyhow::Res
             )));
         }
     }
+    list::fill(&mut config).with_context(|| format!("`{}`", path.display()))?;
     config.training.command = freeze_command(&config.training.command, &folder);
     let config = config.check().with_context(|| format!("`{}`", path.display()))?;
     config.warnings().iter().for_each(|warning| log::warn!("{warning}"));
     Ok(config)
+}
+
+/// The configuration of an experiment, with its best networks as the list to train.
+pub fn load_from(
+    experiment: &Path,
+    (top, per_depth): (u32, u32),
+    settings: &[Setting],
+) -> anyhow::Result<ValidConfig> {
+    let parent = Experiment::open(experiment)?;
+    let mut config = parent.config().config.clone();
+    config.experiment.name = format!("{}-list", config.experiment.name);
+    config.data = parent.trainer_data();
+    config.early_stopping.enabled = false;
+    let from = ListSource { experiment: Some(parent.dir().root().to_owned()), top, per_depth };
+    let list = ListParams { from, ..ListParams::default() };
+    config.strategy = StrategyParams { kind: StrategyKind::List, list };
+    absolute(config.changed(settings)?, experiment)
 }
 
 /// Makes the experiment directory, which must not exist, or be empty.
@@ -170,8 +193,11 @@ pub fn open_or_init(config: ValidConfig, dir: &Path, trust: Trust) -> anyhow::Re
     for key in there.keys().chain(here.keys()).collect::<BTreeSet<_>>() {
         let [frozen, there, here] =
             [&frozen, &there, &here].map(|leaves| leaves.get(key).map_or("null", String::as_str));
+        // Taken from a file or experiment, once: that may have changed since.
+        let taken = config.config.strategy.list.is_taken();
+        let was_taken = taken && key == "strategy.list.architectures";
         let was_filled_in = here == "null" && FILLED_IN.contains(&key.as_str());
-        if here == there || here == frozen || was_filled_in {
+        if here == there || here == frozen || was_filled_in || was_taken {
             continue;
         }
         settings.push(format!("{key}={here}").parse()?);

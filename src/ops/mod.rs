@@ -11,6 +11,7 @@ pub mod export;
 pub mod import;
 pub mod init;
 pub(crate) mod journal;
+pub mod list;
 pub mod pictures;
 pub mod reduce;
 mod refusal;

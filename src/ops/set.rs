@@ -4,11 +4,11 @@ use anyhow::{Context, Result, bail};
 use itertools::Itertools;
 use jiff::Timestamp;
 
-use crate::config::{Setting, check_changeable};
+use crate::config::{Setting, Strategy, check_changeable};
 use crate::ops::experiment::check_checkpoint_dir;
 use crate::ops::journal::Journal;
 use crate::ops::{Experiment, Refusal};
-use crate::q_learning::EpsilonSchedule;
+use crate::q_learning::{Epsilon, EpsilonSchedule};
 use crate::storage::{Event, Knowledge, Row};
 
 /// Appends a `set` row for each setting that changes something, all or none; returns notices.
@@ -21,6 +21,10 @@ pub fn set(experiment: &Experiment, settings: &[Setting]) -> Result<Vec<String>>
     Journal::open(experiment)?.transaction(|transaction| {
         let known = transaction.state();
         let before = experiment.frozen.in_force(experiment.dir(), &known.settings)?;
+        let is_of_schedule = |setting: &Setting| setting.path == "epsilon_schedule";
+        if before.strategy != Strategy::QLearning && settings.iter().any(is_of_schedule) {
+            bail!(Refusal::Usage("a list has no `epsilon_schedule` (nothing to set)".to_owned()));
+        }
         let (mut said, mut rows, mut config) = (Vec::new(), Vec::new(), before.config.clone());
         for setting in settings {
             let after = config.in_force(std::slice::from_ref(setting))?;
@@ -47,11 +51,11 @@ pub fn set(experiment: &Experiment, settings: &[Setting]) -> Result<Vec<String>>
         check_schedule(known, &before.schedule, &after.schedule)?;
         let stages = after.schedule.stages().iter().zip(known.stage_counts(&after.schedule));
         let is_new = |stage: &_| !before.schedule.stages().contains(stage);
-        for (stage, _) in stages.filter(|(stage, counts)| counts.exhausted && is_new(stage)) {
+        let closed = stages.filter(|(stage, counts)| counts.exhausted && is_new(stage));
+        for epsilon in closed.filter_map(|(stage, _)| stage.epsilon) {
             said.push(format!(
-                "nothing new can be drawn at epsilon {}, which is closed: a stage of another \
-                 epsilon is needed for more",
-                stage.epsilon
+                "nothing new can be drawn at epsilon {epsilon}, which is closed: a stage of \
+                 another epsilon is needed for more"
             ));
         }
         transaction.push_all(rows)?;
@@ -61,13 +65,13 @@ pub fn set(experiment: &Experiment, settings: &[Setting]) -> Result<Vec<String>>
 
 /// Each stage up to the last that has begun keeps its place, its epsilon and its architectures.
 fn check_schedule(known: &Knowledge, old: &EpsilonSchedule, new: &EpsilonSchedule) -> Result<()> {
-    let has_begun = |epsilon: f64| known.epsilons.iter().any(|tally| tally.epsilon == epsilon);
+    let has_begun = |epsilon: Option<f64>| known.epsilons.iter().any(|it| it.epsilon == epsilon);
     let stages = old.stages();
-    let newest = stages.iter().rposition(|stage| has_begun(stage.epsilon.value()));
+    let newest = stages.iter().rposition(|stage| has_begun(stage.epsilon.map(Epsilon::value)));
     for (index, stage) in stages[..newest.map_or(0, |index| index + 1)].iter().enumerate() {
-        let (epsilon, least) = (stage.epsilon, stage.architectures);
+        let (Some(epsilon), least) = (stage.epsilon, stage.architectures) else { continue };
         let now = new.stages().get(index);
-        if !now.is_some_and(|now| now.epsilon == epsilon && now.architectures >= least) {
+        if !now.is_some_and(|now| now.epsilon == stage.epsilon && now.architectures >= least) {
             bail!(Refusal::Usage(format!(
                 "stage {} of the epsilon schedule has begun: it has to stay in its place, with \
                  epsilon {} and {least} architectures or more (new stages come after it)",

@@ -48,11 +48,11 @@ pub fn status(experiment: &Experiment) -> Result<Summary> {
     if is_stuck && condition == Condition::Active {
         condition = Condition::Stuck;
     }
-    let in_force = knowledge.epsilon_in_force(&experiment.config().schedule);
+    let in_force = knowledge.stage_in_force(&experiment.config().schedule);
     let mut summary = Summary {
         condition,
         round: newest,
-        epsilon: in_force.map(|epsilon| epsilon.value()),
+        epsilon: in_force.and_then(|stage| Some(stage.epsilon?.value())),
         started_at: first_start(journal.rows()),
         hosts: hosts.tallies,
         notices,

@@ -50,7 +50,8 @@ impl TryFrom<f64> for Epsilon {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EpsilonStage {
-    pub epsilon: Epsilon,
+    /// `None` for a strategy without epsilons, whose schedule is one stage.
+    pub epsilon: Option<Epsilon>,
     /// How many distinct architectures get their result at this epsilon.
     pub architectures: u64,
 }
@@ -67,7 +68,7 @@ impl Default for EpsilonScheduleParams {
         // At epsilon 1.0, 0.9 .. 0.1.
         let architectures = [1500, 100, 100, 100, 150, 150, 150, 150, 150, 150];
         let stage = |(tenths, architectures)| EpsilonStage {
-            epsilon: Epsilon(f64::from(tenths) / 10.0),
+            epsilon: Some(Epsilon(f64::from(tenths) / 10.0)),
             architectures,
         };
         Self((1..=10).rev().zip(architectures).map(stage).collect())
@@ -99,22 +100,29 @@ impl EpsilonScheduleParams {
         for (index, stage) in self.0.iter().enumerate() {
             let key = "epsilon_schedule.architectures";
             Invalid::unless_in(1..=MOST_ARCHITECTURES, key, stage.architectures)?;
-            let is_new = self.0[..index].iter().all(|earlier| earlier.epsilon != stage.epsilon);
-            let (key, why) = ("epsilon_schedule.epsilon", "stands twice: join the two stages");
-            Invalid::unless(is_new, key, stage.epsilon, why)?;
+            let key = "epsilon_schedule.epsilon";
+            let given = stage.epsilon;
+            let epsilon = given.ok_or_else(|| Invalid::new(key, "null", "must be 0 to 1"))?;
+            let is_new = self.0[..index].iter().all(|earlier| earlier.epsilon != given);
+            Invalid::unless(is_new, key, epsilon, "stands twice: join the two stages")?;
         }
         Ok(EpsilonSchedule(self.0))
     }
 }
 
 impl EpsilonSchedule {
+    /// Of a strategy without epsilons.
+    pub fn of_networks(architectures: u64) -> Self {
+        Self(vec![EpsilonStage { epsilon: None, architectures }])
+    }
+
     pub fn stages(&self) -> &[EpsilonStage] {
         &self.0
     }
 
     #[cfg(test)]
     pub(crate) fn stage_of(&self, epsilon: Epsilon) -> Option<usize> {
-        self.0.iter().position(|stage| stage.epsilon == epsilon)
+        self.0.iter().position(|stage| stage.epsilon == Some(epsilon))
     }
 
     /// The index of the first stage that lacks architectures; `None` when none is to be begun.
@@ -154,7 +162,7 @@ mod tests {
 
     fn schedule(stages: &[(f64, u64)]) -> Result<EpsilonSchedule, Invalid> {
         let stage = |&(epsilon, architectures): &(f64, u64)| {
-            Ok(EpsilonStage { epsilon: Epsilon::new(epsilon)?, architectures })
+            Ok(EpsilonStage { epsilon: Some(Epsilon::new(epsilon)?), architectures })
         };
         let stages: Result<_, Invalid> = stages.iter().map(stage).collect();
         EpsilonScheduleParams(stages?).check()
@@ -170,7 +178,7 @@ mod tests {
         let total: u64 = schedule.stages().iter().map(|stage| stage.architectures).sum();
         assert_eq!((schedule.stages().len(), total), (10, 2700));
         let printed: Vec<String> =
-            schedule.stages().iter().map(|stage| stage.epsilon.to_string()).collect();
+            schedule.stages().iter().map(|stage| stage.epsilon.unwrap().to_string()).collect();
         assert_eq!(printed, ["1.0", "0.9", "0.8", "0.7", "0.6", "0.5", "0.4", "0.3", "0.2", "0.1"]);
     }
 
@@ -226,7 +234,7 @@ mod tests {
     fn a_stage_is_found_by_its_printed_epsilon() {
         let schedule = EpsilonScheduleParams::default().check().unwrap();
         for (index, stage) in schedule.stages().iter().enumerate() {
-            let read: Epsilon = stage.epsilon.to_string().parse().unwrap();
+            let read: Epsilon = stage.epsilon.unwrap().to_string().parse().unwrap();
             assert_eq!(schedule.stage_of(read), Some(index));
         }
         assert_eq!(schedule.stage_of(Epsilon::new(0.85).unwrap()), None);

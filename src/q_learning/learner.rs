@@ -230,7 +230,7 @@ mod tests {
     fn a_search_ends_in_the_best_chain_and_counts_architectures_where_first_met() {
         let space = small_space();
         let stages = [(1.0, 40), (0.5, 10), (0.1, 5)].map(|(epsilon, architectures)| {
-            EpsilonStage { epsilon: Epsilon::new(epsilon).unwrap(), architectures }
+            EpsilonStage { epsilon: Some(Epsilon::new(epsilon).unwrap()), architectures }
         });
         let schedule = EpsilonScheduleParams(stages.into()).check().unwrap();
         let mut learner =
@@ -240,7 +240,7 @@ mod tests {
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         for iteration in 0..2_000 {
             let Some(stage) = schedule.stage_in_force(&counts) else { break };
-            let epsilon = schedule.stages()[stage].epsilon;
+            let epsilon = schedule.stages()[stage].epsilon.unwrap();
             let architecture = sample_trajectory(learner.q_table(), epsilon, &mut rng);
             let reward = accuracy(worth(&space, &architecture));
             learner.learn(&architecture, reward, &mut replay(iteration)).unwrap();

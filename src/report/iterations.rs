@@ -153,15 +153,15 @@ pub struct ArchitectureRecord<'a> {
 }
 
 impl<'a> ArchitectureRecord<'a> {
-    /// In the order of their first iterations.
+    /// One an architecture and repeat, in the order of their first iterations.
     pub fn gather(iterations: &'a [Row]) -> Vec<Self> {
         let weight = |row: &Row| (row.event.is_result(), row.event == Event::Claimed);
-        let mut gathered = IndexMap::<&str, Self>::new();
+        let mut gathered = IndexMap::<(&str, Option<u32>), Self>::new();
         for row in iterations {
             let Some(architecture) = row.architecture.as_deref() else { continue };
             let (first, deciding, newest) = (row, row, row.iteration);
             let new = Self { rank: None, architecture, first, deciding, times_sampled: 0, newest };
-            let record = gathered.entry(architecture).or_insert(new);
+            let record = gathered.entry((architecture, row.repeat)).or_insert(new);
             record.times_sampled += 1;
             record.newest = row.iteration;
             if weight(row) >= weight(record.deciding) {

@@ -27,7 +27,7 @@ fn minute(minutes: i64) -> Time {
 
 pub(super) fn search(trainer: &'static str) -> SearchData {
     let stages = [(1.0, 5), (0.5, 2), (0.1, 4)].map(|(epsilon, architectures)| {
-        let epsilon = Epsilon::new(epsilon).unwrap();
+        let epsilon = Some(Epsilon::new(epsilon).unwrap());
         (EpsilonStage { epsilon, architectures }, StageCounts::default())
     });
     let scores = |sigma, r_squared, mean_absolute_error| {

@@ -9,7 +9,7 @@ use super::iterations::{
 };
 use super::search::{Condition, EarlyStopping, SearchData};
 use super::time_left::TimeLeft;
-use crate::q_learning::EpsilonStage;
+use crate::q_learning::{Epsilon, EpsilonStage};
 use crate::storage::{Row, Time};
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
@@ -113,7 +113,8 @@ impl Summary {
 /// `tables/epsilon_summary.rs` explains it.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct EpsilonSummary {
-    pub epsilon: f64,
+    /// `None` for a list, and with it all of its iterations.
+    pub epsilon: Option<f64>,
     pub wanted: Option<u64>,
     pub exhausted: bool,
     pub results: u64,
@@ -137,16 +138,21 @@ impl EpsilonSummary {
         let mut sampled = grouped(&search.iterations, epsilon_bits);
         let mut summaries = Vec::new();
         for (EpsilonStage { epsilon, architectures }, counts) in &search.stages {
-            let rows = sampled.remove(&epsilon.value().to_bits()).unwrap_or_default();
+            let epsilon = epsilon.map(Epsilon::value);
+            let rows = match epsilon {
+                Some(epsilon) => sampled.remove(&epsilon.to_bits()).unwrap_or_default(),
+                None => search.iterations.iter().filter(|row| row.epsilon.is_none()).collect(),
+            };
             let (wanted, exhausted) = (Some(*architectures), counts.exhausted);
-            summaries.push(Self { wanted, exhausted, ..Self::of_one(epsilon.value(), &rows) });
+            summaries.push(Self { wanted, exhausted, ..Self::of_one(epsilon, &rows) });
         }
         let others = sampled.into_iter().rev();
-        summaries.extend(others.map(|(bits, rows)| Self::of_one(f64::from_bits(bits), &rows)));
+        let epsilon = |bits| Some(f64::from_bits(bits));
+        summaries.extend(others.map(|(bits, rows)| Self::of_one(epsilon(bits), &rows)));
         summaries
     }
 
-    fn of_one(epsilon: f64, rows: &[&Row]) -> Self {
+    fn of_one(epsilon: Option<f64>, rows: &[&Row]) -> Self {
         let counts = StatusCounts::over(rows.iter().copied());
         let architectures = rows.iter().filter_map(|row| row.architecture.as_ref());
         let finals = rows.iter().filter_map(|row| final_accuracy(row));
@@ -252,6 +258,7 @@ mod tests {
         search.iterations.push(Row { epsilon, ..iteration(12, Event::Lost) });
         let summaries = EpsilonSummary::of_each(&search);
         let found: Vec<_> = summaries.iter().map(|of| (of.epsilon, of.wanted)).collect();
+        let found: Vec<_> = found.iter().map(|&(of, wanted)| (of.unwrap(), wanted)).collect();
         assert_eq!(found, [(0.5, Some(2)), (0.1, Some(4)), (1.0, None), (0.7, None)]);
     }
 
@@ -281,7 +288,7 @@ mod tests {
         }
         let search = SearchData { iterations, ..SearchData::default() };
         let first = &EpsilonSummary::of_each(&search)[0];
-        assert_eq!((first.epsilon, first.memory_rows), (1.0, 1615));
+        assert_eq!((first.epsilon, first.memory_rows), (Some(1.0), 1615));
         assert!((first.mean_reward_with_repeats.unwrap() - 0.522514).abs() < 1e-6);
         assert!((first.mean_reward_of_new.unwrap() - 0.542).abs() < 5e-4);
     }

@@ -31,7 +31,9 @@ pub fn ranked(ranking: &[ArchitectureRecord], trainer: &str) -> String {
             known(record.layers),
             known(record.epsilon.map(rounded)),
         );
-        lines.push(hanging(&facts, record.architecture));
+        let repeat = record.repeat.filter(|&repeat| repeat > 1);
+        let repeat = repeat.map_or(String::new(), |repeat| format!(" (repeat {repeat})"));
+        lines.push(hanging(&facts, &format!("{}{repeat}", record.architecture)));
     }
     lines.extend(mark(trainer).map(warning));
     lines.join("\n") + "\n"
@@ -196,7 +198,7 @@ fn epsilon_line(epsilon: &EpsilonSummary) -> String {
     };
     format!(
         "{:>7}  {progress:<9}  {:>7}  {:>6}  {:>12}  {:>12}  {:>13}",
-        rounded(epsilon.epsilon),
+        known(epsilon.epsilon.map(rounded)),
         epsilon.results,
         known(epsilon.wanted),
         accuracy(epsilon.mean_reward_of_new),

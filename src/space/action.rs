@@ -3,10 +3,10 @@
 
 use super::architecture::SpaceError;
 use super::layer::Layer;
-use super::params::{KernelRule, Pool, Space};
+use super::params::{KernelRule, Legal, Pool, Space};
 use super::state::{Bin, LastLayer, State, StateKey};
 
-const AFTER_GAP: &str = "only the softmax follows a global average pooling";
+pub(super) const AFTER_GAP: &str = "only the softmax follows a global average pooling";
 const MOST_DENSE: &str = "the network has its greatest number of fully connected layers";
 
 /// The next layer; the softmax terminates the network.
@@ -98,10 +98,12 @@ impl Space {
     }
 
     pub fn check_action(&self, state: &State, action: Action) -> Result<(), SpaceError> {
-        let why = if self.every_action().any(|known| known == action) {
-            self.why_illegal(&self.key(state), action)
-        } else {
-            Some("the search space has no such layer")
+        let why = match self.legal {
+            Legal::Buildable => self.why_unbuildable(state, action),
+            Legal::ByGrammar if self.every_action().any(|known| known == action) => {
+                self.why_illegal(&self.key(state), action)
+            }
+            Legal::ByGrammar => Some("the search space has no such layer"),
         };
         let illegal = |why| SpaceError::Illegal { layer: action, depth: state.depth + 1, why };
         why.map_or(Ok(()), |why| Err(illegal(why)))

@@ -1,5 +1,7 @@
 //! A finished layer sequence and the dropout marks that follow from it.
 
+use std::sync::Arc;
+
 use super::layer::Layer;
 use super::params::Space;
 use super::state::State;
@@ -7,6 +9,21 @@ use super::state::State;
 /// A legal layer sequence, the softmax last. Only a [`Space`] makes one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Architecture(Vec<Layer>);
+
+/// What is trained once: an architecture, or one of the repeats that a `list` asks for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Candidate {
+    pub architecture: Arc<str>,
+    /// From 1.
+    pub repeat: u32,
+}
+
+impl Candidate {
+    /// The first, and but for a `list` the only, training of an architecture.
+    pub fn once(architecture: impl Into<Arc<str>>) -> Self {
+        Self { architecture: architecture.into(), repeat: 1 }
+    }
+}
 
 /// The dropout after a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, derive_more::Display)]

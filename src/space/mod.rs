@@ -12,6 +12,7 @@
 
 mod action;
 mod architecture;
+mod buildable;
 mod census;
 mod cost;
 mod layer;
@@ -21,7 +22,7 @@ mod published_state;
 mod state;
 
 pub use action::Action;
-pub use architecture::{Architecture, DropoutMark, SpaceError};
+pub use architecture::{Architecture, Candidate, DropoutMark, SpaceError};
 pub use cost::Cost;
 pub use layer::{Layer, conv_output, pool_output};
 pub use params::{DataShape, KernelRule, Padding, Pool, PoolRounding, Space, SpaceParams};

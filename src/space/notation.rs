@@ -47,7 +47,7 @@ impl Space {
 }
 
 /// Each layer with the mark after it.
-fn read(text: &str) -> Result<Vec<(Layer, Option<DropoutMark>)>, SpaceError> {
+pub(super) fn read(text: &str) -> Result<Vec<(Layer, Option<DropoutMark>)>, SpaceError> {
     let all: Vec<_> = text.chars().enumerate().collect();
     let end = all.len();
     let rest: Vec<_> = all.into_iter().filter(|(_, c)| !c.is_whitespace()).collect();

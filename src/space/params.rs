@@ -83,15 +83,24 @@ pub struct Space {
     #[deref]
     params: SpaceParams,
     pub image: DataShape,
+    pub(super) legal: Legal,
+}
+
+/// Which networks are legal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Legal {
+    ByGrammar,
+    /// Whatever can be built at the size of the images.
+    Buildable,
 }
 
 /// Bounds the work of counting.
-const MOST_LAYERS: u32 = 200;
+pub(super) const MOST_LAYERS: u32 = 200;
 const LARGEST_IMAGE: u32 = 1024;
 /// The greatest number in a layer. With it the costs of every legal network fit into 64 bits: 200
 /// layers of 16,384 filters on 16,384 with kernels of at most 8 (the rule of the bins) over 1,024^2
 /// pixels are 200 * 2^14 * 2^14 * 2^6 * 2^20 < 2^62 multiply-accumulates.
-const GREATEST: u32 = 16_384;
+pub(super) const GREATEST: u32 = 16_384;
 /// Of one kind of layer; bounds the actions of a state.
 const MOST_CHOICES: usize = 64;
 const MOST_CLASSES: u32 = 65_536;
@@ -113,7 +122,7 @@ impl SpaceParams {
             let allowed = "`same` padding needs odd kernels, or set `conv_padding: valid`";
             return Err(Invalid::new("search_space.kernels", even, allowed));
         }
-        Ok(Space { params: self, image })
+        Ok(Space { params: self, image, legal: Legal::ByGrammar })
     }
 }
 

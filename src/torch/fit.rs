@@ -116,7 +116,7 @@ pub fn fit(
 }
 
 fn seed_libtorch(request: &Request, purpose: Purpose, part: u64) {
-    let number = seed::number(request.seed, purpose, request.iteration, part);
+    let number = seed::number(request.seed, purpose, request.stream, part);
     tch::manual_seed(number.try_into().expect("the number was made to fit a signed one"));
 }
 

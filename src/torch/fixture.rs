@@ -69,6 +69,7 @@ pub fn request(checkpoint: Option<&Path>) -> Request {
     Request {
         protocol: VERSION,
         iteration: 5,
+        stream: 5,
         attempt: 1,
         architecture: "[C(4,3,1), P(2,2), FC(8), SM(2)]".into(),
         layers: layers(),

@@ -17,6 +17,7 @@ pub(super) fn request_for(architecture: &str, epochs: u32) -> Request {
     let recipe = Recipe { trainer: TrainerKind::Synthetic, epochs, ..Recipe::default() };
     Request {
         iteration: 1,
+        stream: 1,
         attempt: 1,
         architecture: architecture.to_string(),
         layers: LayerDescription::of(&space, &architecture),

@@ -108,6 +108,9 @@ pub struct Request {
     pub epochs: u32,
     /// Seed of this iteration: weights, batches and dropout follow from it.
     pub seed: u64,
+    /// The iteration; in a list a number of architecture and repeat, so that the same training
+    /// draws the same random numbers in whatever iteration.
+    pub stream: u64,
     /// Seed of the experiment: the split of the data follows from it.
     pub experiment_seed: u64,
     /// Folder for checkpoints, which the trainer makes; null when none are wanted.

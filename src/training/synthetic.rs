@@ -84,7 +84,7 @@ struct SyntheticNetwork<'a> {
 
 impl<'a> SyntheticNetwork<'a> {
     fn draw(request: &Request, recipe: &'a ValidRecipe) -> Self {
-        let key = (request.experiment_seed, request.iteration);
+        let key = (request.experiment_seed, request.stream);
         let mut random = seed::generator(key.0, Purpose::Synthetic, key.1, 0);
         let chance = Accuracy::chance(request.classes).value();
         let plateau = chance
@@ -217,7 +217,7 @@ mod tests {
     /// Trains the same design in many iterations.
     fn train_often(architecture: &str) -> Vec<(TrainingEnd, Vec<EpochReport>)> {
         (1..=500)
-            .map(|iteration| Request { iteration, ..request_for(architecture, 20) })
+            .map(|stream| Request { stream, ..request_for(architecture, 20) })
             .map(|request| train(&request, |_| ControlFlow::Continue(())))
             .collect()
     }
@@ -231,7 +231,7 @@ mod tests {
         let go_on = |_: &EpochReport| ControlFlow::Continue(());
         let again = Request { attempt: 2, resume: true, ..request(20) };
         assert_eq!(train(&request(20), go_on), train(&again, go_on));
-        let other = Request { iteration: 2, ..request(20) };
+        let other = Request { stream: 2, ..request(20) };
         assert_ne!(train(&request(20), go_on), train(&other, go_on));
     }
 

@@ -130,6 +130,7 @@ fn request(
     let request = Request {
         protocol: VERSION,
         iteration: 1,
+        stream: 1,
         attempt: 1,
         architecture: architecture.to_string(),
         layers: LayerDescription::of(&space, &architecture),

@@ -15,13 +15,13 @@ use syn::visit::{self, Visit};
 /// modules it may name. A change may raise a budget in the same commit, with a reason there.
 const MODULES: &[(&str, usize, &[&str])] = &[
     ("invalid", 50, &[]),
-    ("space", 955, &["invalid"]),
+    ("space", 1_050, &["invalid"]),
     ("outcome", 70, &[]),
-    ("seed", 45, &[]),
+    ("seed", 60, &[]),
     ("maths", 120, &[]),
     ("regular_file", 200, &[]),
     ("yaml_bounds", 125, &[]),
-    ("q_learning", 620, &["space", "outcome", "invalid"]),
+    ("q_learning", 630, &["space", "outcome", "invalid"]),
     ("predictor", 1_745, &["space", "outcome", "maths", "invalid"]),
     (
         "storage",
@@ -37,16 +37,16 @@ const MODULES: &[(&str, usize, &[&str])] = &[
     ("slurm", 1_380, &["invalid"]),
     (
         "config",
-        595,
+        740,
         &[
             "space", "outcome", "q_learning", "predictor", "dataset", "training", "slurm",
             "regular_file", "yaml_bounds", "invalid",
         ],
     ),
-    ("report", 1_772, &["space", "outcome", "q_learning", "predictor", "storage"]),
+    ("report", 1_780, &["space", "outcome", "q_learning", "predictor", "storage"]),
     (
         "ops",
-        7_310,
+        7_540,
         &[
             "space", "outcome", "seed", "q_learning", "predictor", "storage", "exchange",
             "dataset", "training", "model", "slurm", "config", "report", "regular_file",
@@ -63,7 +63,7 @@ const MODULES: &[(&str, usize, &[&str])] = &[
     // Exit codes follow from the error types of all modules.
     (
         "cli",
-        1_700,
+        1_730,
         &[
             "ops", "simulate", "config", "report", "space", "q_learning", "predictor", "seed",
             "storage", "dataset", "training", "slurm", "invalid",

@@ -35,6 +35,7 @@ fn request(seed: u64, iteration: u64, space: &Space, architecture: &Architecture
     Request {
         protocol: VERSION,
         iteration,
+        stream: iteration,
         attempt: 1,
         architecture: architecture.to_string(),
         layers: LayerDescription::of(space, architecture),

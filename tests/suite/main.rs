@@ -13,6 +13,7 @@ mod init; // what is refused before any work is done
 mod interruption; // killed between any two writes
 mod layers; // who may use what, where effects stand, how large each module is
 mod learning; // Q-learning on synthetic rewards
+mod list; // given networks, each so many times
 mod models; // the weights of the best networks
 mod portable; // the same bytes on every machine
 mod reduce; // learning, again and again

@@ -84,7 +84,7 @@ fn the_same_seed_gives_the_same_log_and_q_table() {
 fn several_workers_train_no_architecture_twice() {
     let experiment = Experiment::with(SMALL);
     let ran = experiment.run(&["run", "config.yaml", "dir", "--workers", "4"]).success();
-    let ends = ran.stderr().matches("the epsilon schedule is finished").count();
+    let ends = ran.stderr().matches("the search is finished").count();
     assert_eq!(ends, 1, "what each worker tells is said once");
     let log = experiment.log();
     let claimed: Vec<_> = log

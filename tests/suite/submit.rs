@@ -473,3 +473,40 @@ fn account_and_cluster_of_the_persons_environment_hold_in_every_round() {
     let seen = fs::read_to_string(cluster.experiment.folder().join("variables")).unwrap();
     assert!(seen.lines().all(|line| line.ends_with(" north")), "{seen}");
 }
+
+#[test]
+fn a_list_is_submitted_by_what_is_left_of_it() {
+    let config = SMALL.replace(
+        "epsilon_schedule:",
+        "strategy: {kind: list, list: {architectures: ['[SM(10)]', '[GAP(10), SM(10)]'], \
+         repeats: 4}}\n\
+         slurm: {max_parallel: 3}\n\
+         epsilon_schedule:",
+    );
+    let cluster = Cluster::new(&config);
+    let task = |number: &str| {
+        let mut train = cluster.command(&["train", "dir", "--round", "1"]);
+        train.env("SLURM_JOB_ID", "101").env("SLURM_ARRAY_JOB_ID", "101");
+        train.env("SLURM_ARRAY_TASK_ID", number);
+        assert!(train.output().unwrap().status.success());
+    };
+    let (code, said, stderr) = cluster.run(&["submit", "dir"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    // Of a cluster whose arrays have six tasks at most.
+    assert!(said.contains("round 1: 8 tasks (job"), "{said}");
+    assert!(cluster.calls("sbatch")[0].contains("--array=0-5%3"), "{:?}", cluster.calls("sbatch"));
+    ["0", "1", "2"].into_iter().for_each(task);
+    let (code, said, stderr) = cluster.run(&["reduce", "dir", "--round", "1"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(
+        said.contains("round 2: 5 tasks") || stderr.contains("round 2: 5 tasks"),
+        "{said}{stderr}"
+    );
+    for number in 0..5 {
+        task(&format!("1{number}"));
+    }
+    let (code, said, stderr) = cluster.run(&["reduce", "dir", "--round", "2"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(format!("{said}{stderr}").contains("the search is finished"), "{said}{stderr}");
+    cluster.experiment.run(&["verify", "dir"]).success();
+}

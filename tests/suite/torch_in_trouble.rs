@@ -20,6 +20,7 @@ fn request(folder: &Path, batch_size: u32) -> Request {
     Request {
         protocol: VERSION,
         iteration: 1,
+        stream: 1,
         attempt: 1,
         architecture: "[C(2048,1,1), P(2,2), SM(2)]".into(),
         layers: vec![

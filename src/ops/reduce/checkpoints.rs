@@ -27,7 +27,7 @@ pub(crate) fn remove_checkpoints(experiment: &Experiment, knowledge: &Knowledge)
         let iteration = attempt.iteration;
         let may_go_on = knowledge.open.contains_key(&iteration)
             || knowledge.lost.get(&iteration).is_some_and(|lost| {
-                matches!(knowledge.standing(&lost.architecture), Standing::Free | Standing::Open(_))
+                matches!(knowledge.standing(&lost.candidate), Standing::Free | Standing::Open(_))
             });
         let was_drawn_since = iteration >= knowledge.next_iteration;
         // A task that still writes there makes its folder again.

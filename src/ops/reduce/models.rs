@@ -67,6 +67,7 @@ mod tests {
     use super::*;
     use crate::ops::init;
     use crate::q_learning::Epsilon;
+    use crate::space::Candidate;
     use crate::storage::{Claimant, Time};
 
     fn time() -> Time {
@@ -108,8 +109,9 @@ mod tests {
     /// Draws a network in so many attempts, of which the last ends so.
     fn train(journal: &mut Journal, network: usize, attempts: u32, end: &End) {
         let transaction = journal.transaction(|transaction| {
-            let text = format!("[network {network}]");
-            let mut claim = transaction.state().draw(&text, Epsilon::RANDOM, &claimant());
+            let candidate = Candidate::once(format!("[network {network}]"));
+            let epsilon = Some(Epsilon::RANDOM);
+            let mut claim = transaction.state().draw(&candidate, epsilon, &claimant());
             transaction.push(claim.clone())?;
             for _ in 1..attempts {
                 claim.attempt = claim.attempt.map(|number| number + 1);

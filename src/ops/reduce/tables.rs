@@ -211,6 +211,7 @@ mod tests {
     use super::*;
     use crate::ops::init;
     use crate::ops::train::attempt::tests::curve_row;
+    use crate::space::Candidate;
     use crate::storage::log::random_log::{claimant, random_log};
     use crate::storage::{CurveRow, WritableReplayLog};
 
@@ -292,7 +293,8 @@ mod tests {
         };
         let claim = |number: u64| {
             let attempt = Attempt { iteration: Iteration(number), number: 1 };
-            Row::claimed(attempt, 1.0, &format!("[C({number},1,1), SM(10)]"), &by)
+            let candidate = Candidate::once(format!("[C({number},1,1), SM(10)]"));
+            Row::claimed(attempt, Some(1.0), &candidate, &by)
         };
         let result = |number| claim(number).made_up_trained(0.5, 1, by.time);
         let lost = |of: &Knowledge| of.lose(claim(3).attempt().unwrap(), "gone", None, by.time);

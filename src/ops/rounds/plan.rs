@@ -68,7 +68,7 @@ pub(crate) fn plan_round(
     let tasks = next.map_or(0, |(_, tasks)| tasks);
     Ok(Some(RoundPlan {
         round: number,
-        epsilon: next.map(|(epsilon, _)| epsilon),
+        epsilon: next.and_then(|(epsilon, _)| epsilon),
         array_size: tasks,
         parts: if tasks == 0 { Vec::new() } else { parts(tasks, max_array_size)? },
         max_parallel: params.max_parallel.get(),
@@ -93,21 +93,23 @@ pub(crate) fn job_prefix(experiment: &Experiment) -> String {
 ///
 /// `auto` is 500 tasks while epsilon is 1, when the Q-table is not read, then ten times
 /// `max_parallel`, at most half of the epsilon's architectures: rounds as small as the number of
-/// GPUs leave most of them idle at the barrier, and rounds up to 100 cost no learning. While early
+/// GPUs leave most of them idle at the barrier, and rounds up to 100 cost no learning. A list has
+/// ten times `max_parallel`, so that tables and what was lost are seen to now and then. While early
 /// stopping has no predictor, which only a reduce can fit, it is no more than `burn_in`.
 fn next_round(
     schedule: &EpsilonSchedule,
     counts: &[StageCounts],
     params: &SlurmParams,
     burn_in: Option<u64>,
-) -> Option<(Epsilon, u32)> {
+) -> Option<(Option<Epsilon>, u32)> {
     let stage = schedule.stage_in_force(counts)?;
     let EpsilonStage { epsilon, architectures } = schedule.stages()[stage];
     let parallel = u64::from(params.max_parallel.get());
     let burn_in = burn_in.unwrap_or(u64::MAX);
     let most = match params.array_size {
         ArraySize::Tasks(tasks) => u64::from(tasks.get()),
-        ArraySize::Auto if epsilon == Epsilon::RANDOM => burn_in.min(500),
+        ArraySize::Auto if epsilon == Some(Epsilon::RANDOM) => burn_in.min(500),
+        ArraySize::Auto if epsilon.is_none() => (10 * parallel).min(burn_in),
         ArraySize::Auto => architectures.div_ceil(2).min(10 * parallel).min(burn_in),
     };
     let per_task = u64::from(params.architectures_per_task.get());
@@ -164,7 +166,7 @@ mod tests {
         results: [u64; 2],
         open: [u64; 2],
         change: impl Fn(&mut SlurmParams),
-    ) -> Option<(Epsilon, u32)> {
+    ) -> Option<(Option<Epsilon>, u32)> {
         size_awaiting(None, results, open, change)
     }
 
@@ -173,9 +175,9 @@ mod tests {
         results: [u64; 2],
         open: [u64; 2],
         change: impl Fn(&mut SlurmParams),
-    ) -> Option<(Epsilon, u32)> {
+    ) -> Option<(Option<Epsilon>, u32)> {
         let stage = |epsilon, architectures| EpsilonStage {
-            epsilon: Epsilon::new(epsilon).unwrap(),
+            epsilon: Some(Epsilon::new(epsilon).unwrap()),
             architectures,
         };
         let schedule =
@@ -187,7 +189,7 @@ mod tests {
         next_round(&schedule, &counts, &params, burn_in)
     }
 
-    fn tasks(round: Option<(Epsilon, u32)>) -> u32 {
+    fn tasks(round: Option<(Option<Epsilon>, u32)>) -> u32 {
         round.unwrap().1
     }
 
@@ -218,7 +220,19 @@ mod tests {
 
     #[test]
     fn a_round_never_crosses_an_epsilon() {
-        assert_eq!(size([1499, 0], [0, 0], |_| {}).unwrap().0, Epsilon::RANDOM);
+        assert_eq!(size([1499, 0], [0, 0], |_| {}).unwrap().0, Some(Epsilon::RANDOM));
+    }
+
+    #[test]
+    fn a_round_of_a_list_is_ten_times_what_runs_at_once_and_no_more_than_is_left() {
+        let size = |list, results, open| {
+            let counts = [StageCounts { results, open, exhausted: false }];
+            let schedule = EpsilonSchedule::of_networks(list);
+            next_round(&schedule, &counts, &SlurmParams::default(), None)
+        };
+        assert_eq!(size(2700, 0, 0), Some((None, 100)));
+        assert_eq!(size(30, 10, 5), Some((None, 15)));
+        assert_eq!(size(30, 25, 5), None);
     }
 
     #[test]

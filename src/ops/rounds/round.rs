@@ -31,7 +31,7 @@ use crate::ops::{Experiment, Refusal};
 use crate::slurm::{JobId, JobStates, Scheduler};
 use crate::storage::{Rendering, RoundArray, RoundDir, RoundJobs, RoundPlan};
 
-const FINISHED: &str = "the epsilon schedule is finished; nothing to submit";
+const FINISHED: &str = "the search is finished; nothing to submit";
 /// How long after a release the scheduler has considered an array.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 

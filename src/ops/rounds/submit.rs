@@ -27,7 +27,7 @@ pub struct SubmitOptions {
     #[arg(long, value_name = "N", conflicts_with = "until_done",
         value_parser = clap::value_parser!(u32).range(1..))]
     pub rounds: Option<u32>,
-    /// Go on until the epsilon schedule is finished (the default)
+    /// Go on until the search is finished (the default)
     #[arg(long)]
     pub until_done: bool,
     /// Show scripts and commands, submit nothing
@@ -67,7 +67,7 @@ pub fn submit(experiment: &Experiment, options: &SubmitOptions) -> anyhow::Resul
         )));
     }
     let mut journal = Journal::open_checked(experiment)?;
-    let is_wanted = journal.state().epsilon_in_force(&experiment.config().schedule).is_some();
+    let is_wanted = journal.state().stage_in_force(&experiment.config().schedule).is_some();
     if is_wanted && journal.state().is_time_too_short() {
         bail!(Refusal::time_too_short());
     }

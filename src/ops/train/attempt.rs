@@ -89,6 +89,7 @@ impl TaskRun<'_> {
     fn request(&self, claim: &Claim, resume: bool) -> Request {
         let config = self.experiment.config();
         let iteration = claim.attempt.iteration.0;
+        let stream = self.experiment.stream(&claim.row);
         // Under a scheduler only: in a local search no claim is taken up again.
         let checkpoint = self.task.slurm.as_ref();
         let end_time = self.task.end_time;
@@ -98,7 +99,8 @@ impl TaskRun<'_> {
             architecture: claim.architecture.to_string(),
             layers: LayerDescription::of(&config.space, &claim.architecture),
             epochs: config.recipe.epochs,
-            seed: number(config.experiment.seed, Purpose::Weights, iteration, 0),
+            stream,
+            seed: number(config.experiment.seed, Purpose::Weights, stream, 0),
             checkpoint: checkpoint.map(|_| self.experiment.dir().checkpoint(claim.attempt)),
             resume,
             model: (config.recipe.keep_models != KeptModels(0))
@@ -251,7 +253,7 @@ impl<'a> Verdicts<'a> {
             experiment,
             predictor,
             cost: (cost.parameters, claim.architecture.depth() as u32),
-            is_audited: is_of_audit(experiment, claim.attempt.iteration),
+            is_audited: is_of_audit(experiment, &claim.row),
             read_at: None,
         })
     }
@@ -305,7 +307,7 @@ pub(crate) mod tests {
     use crate::ops::init;
     use crate::ops::train::record::audited_at;
     use crate::predictor::StoppingRule;
-    use crate::storage::Iteration;
+    use crate::storage::{Iteration, Row};
 
     /// Returns the row of an epoch in the first start.
     pub fn curve_row(epoch: u32, validation_accuracy: f64) -> CurveRow {
@@ -364,11 +366,12 @@ pub(crate) mod tests {
     fn an_audit_is_known_by_its_first_verdict() {
         let folder = tempfile::tempdir().unwrap();
         let (all, none) = (experiment(&folder, "1.0"), experiment(&folder, "0.0"));
+        let first = Row { iteration: Some(Iteration(1)), ..Row::default() };
         // An earlier attempt got the first verdict; this one was not asked, or changed its mind.
         let start =
             [judged(1, Some(0.0)), judged(2, Some(3.0)), judged(3, None), judged(4, Some(2.0))];
-        assert_eq!(audited_at(&all, Iteration(1), &start).unwrap().epoch, 2);
-        assert_eq!(audited_at(&none, Iteration(1), &start), None, "no audit: it should have ended");
-        assert_eq!(audited_at(&all, Iteration(1), &start[2..]), None);
+        assert_eq!(audited_at(&all, &first, &start).unwrap().epoch, 2);
+        assert_eq!(audited_at(&none, &first, &start), None, "no audit: it should have ended");
+        assert_eq!(audited_at(&all, &first, &start[2..]), None);
     }
 }

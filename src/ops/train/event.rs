@@ -9,8 +9,10 @@ pub enum TrainEvent {
     Claimed {
         iteration: u64,
         attempt: u32,
-        epsilon: f64,
+        /// `None` for a list.
+        epsilon: Option<f64>,
         architecture: String,
+        repeat: u32,
         epochs: u32,
     },
     /// An architecture that has a result already was sampled again; it costs no training.
@@ -63,7 +65,7 @@ impl TrainEvent {
             Self::Halted => {
                 Some("the search is halted (`metaqnn submit` or `metaqnn run` goes on)")
             }
-            Self::Nothing { finished: true } => Some("the epsilon schedule is finished"),
+            Self::Nothing { finished: true } => Some("the search is finished"),
             Self::Nothing { finished: false } => {
                 Some("nothing to claim: others train what is left")
             }

@@ -1,6 +1,7 @@
 //! One task: claim, train, record; again while more is wanted of it ([`train`]). In reading order:
 //!
 //! * `task`: who a task is ([`Task`]), its loop, and what it draws under the lock
+//! * `strategy`: which network comes next
 //! * `attempt`: one attempt at training a claim, judged by the stopping rule after each epoch
 //! * `record`: the row of a result, written to the log with retries; results left beside curves
 //!   ([`record::LeftResults`])
@@ -17,6 +18,7 @@ pub(crate) mod learn;
 mod model;
 pub(crate) mod record;
 mod resume;
+mod strategy;
 pub(crate) mod task;
 
 use std::path::Path;

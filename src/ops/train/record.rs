@@ -47,7 +47,7 @@ pub(crate) fn result_row(
     let (event, outcome, at, reason) = match end {
         TrainingEnd::Done => {
             let CurveSummary { best, last, .. } = summary?;
-            let audited = audited_at(experiment, claim.attempt.iteration, start);
+            let audited = audited_at(experiment, &claim.row, start);
             (Event::Trained, Outcome::Trained { best, last }, audited, None)
         }
         TrainingEnd::Stopped => {
@@ -117,9 +117,10 @@ pub(crate) fn with_verdict(row: Row, at: Option<&CurveRow>, threshold: Option<f6
 }
 
 /// Whether a verdict to stop is not executed: the same for every attempt at an iteration.
-pub(crate) fn is_of_audit(experiment: &Experiment, iteration: Iteration) -> bool {
+pub(crate) fn is_of_audit(experiment: &Experiment, claim: &Row) -> bool {
     let config = experiment.config();
-    let mut rng = generator(config.experiment.seed, Purpose::Audit, iteration.0, 0);
+    let stream = experiment.stream(claim);
+    let mut rng = generator(config.experiment.seed, Purpose::Audit, stream, 0);
     is_audited(config.early_stopping.audit_share, &mut rng)
 }
 
@@ -127,11 +128,11 @@ pub(crate) fn is_of_audit(experiment: &Experiment, iteration: Iteration) -> bool
 /// it. An attempt goes on with the rows of the one before, so that none is forgotten.
 pub(crate) fn audited_at<'a>(
     experiment: &Experiment,
-    iteration: Iteration,
+    claim: &Row,
     start: &'a [CurveRow],
 ) -> Option<&'a CurveRow> {
     let rule = experiment.config().early_stopping.rule;
-    let is_audited = is_of_audit(experiment, iteration);
+    let is_audited = is_of_audit(experiment, claim);
     start.iter().find(|row| is_audited && row.is_stop(rule))
 }
 
@@ -346,6 +347,7 @@ mod tests {
     use crate::ops::reduce::lost_claims::{EndedJobs, lose_ended_claims};
     use crate::ops::train::attempt::tests::curve_row;
     use crate::q_learning::Epsilon;
+    use crate::space::Candidate;
     use crate::storage::{Claimant, Curve};
 
     /// Draws the one architecture in a claim that has ended already.
@@ -362,9 +364,10 @@ mod tests {
             time,
             expires_at: time,
         };
+        let only = Candidate::once("[SM(10)]");
         journal
             .transaction(|transaction| {
-                let row = transaction.state().draw("[SM(10)]", Epsilon::RANDOM, &by);
+                let row = transaction.state().draw(&only, Some(Epsilon::RANDOM), &by);
                 transaction.push(row.clone())?;
                 Ok(row)
             })

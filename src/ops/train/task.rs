@@ -15,9 +15,10 @@ use crate::ops::reduce::refit::newest_predictor;
 use crate::ops::rounds::round::check_exists;
 use crate::ops::train::attempt::rehearsal;
 use crate::ops::train::learn::QValues;
+use crate::ops::train::strategy::next_candidate;
 use crate::ops::train::{Claim, LOCAL, TaskRun, host, process_name};
 use crate::ops::{Experiment, Refusal, TrainEvent};
-use crate::q_learning::{Epsilon, sample_trajectory};
+use crate::q_learning::{Epsilon, EpsilonStage};
 use crate::seed::{Purpose, generator};
 use crate::slurm::{Slurm, SlurmTask, Variables};
 use crate::storage::view::files::skip;
@@ -233,7 +234,8 @@ impl TaskRun<'_> {
             (self.on_event)(TrainEvent::Claimed {
                 iteration: claim.attempt.iteration.0,
                 attempt: claim.attempt.number,
-                epsilon: claim.row.epsilon.unwrap_or(1.0),
+                epsilon: claim.row.epsilon,
+                repeat: claim.row.repeat.unwrap_or(1),
                 architecture: claim.architecture.to_string(),
                 epochs: self.rehearsal.recipe.epochs,
             });
@@ -264,7 +266,9 @@ impl Sampler<'_> {
             if state.settings != self.experiment.settings {
                 return Ok(Claimed::OtherConfiguration);
             }
-            let (epsilon, earlier) = (state.epsilon_in_force(schedule), self.open_claim(state));
+            let stage = state.stage_in_force(schedule);
+            let (epsilon, earlier) =
+                (stage.and_then(|stage| stage.epsilon), self.open_claim(state));
             match epsilon {
                 None | Some(Epsilon::RANDOM) => self.q_values.view_rows = journal.view_rows(),
                 Some(_) => self.q_values.bring_up_to_date(journal, self.options.reduce)?,
@@ -299,7 +303,7 @@ impl Sampler<'_> {
         let mut drawn_at = None;
         loop {
             let state = transaction.state();
-            let Some(epsilon) = state.epsilon_in_force(&config.schedule) else {
+            let Some(EpsilonStage { epsilon, .. }) = state.stage_in_force(&config.schedule) else {
                 return Ok(Some(Claimed::Nothing(match state.halted {
                     true => TrainEvent::Halted,
                     false => TrainEvent::Nothing { finished: state.is_finished(&config.schedule) },
@@ -309,11 +313,11 @@ impl Sampler<'_> {
             if self.task.slurm.is_some() && state.is_time_too_short() {
                 anyhow::bail!(Refusal::time_too_short());
             }
-            if epsilon != Epsilon::RANDOM && expected != Some(epsilon) {
+            if epsilon.is_some_and(|it| it != Epsilon::RANDOM) && expected != epsilon {
                 return Ok(None);
             }
-            if drawn_at != Some(epsilon) {
-                (drawn_at, draws) = (Some(epsilon), 0);
+            if drawn_at != epsilon {
+                (drawn_at, draws) = (epsilon, 0);
             }
             if draws == MOST_DRAWS {
                 transaction.push(Row::exhausted(epsilon, &by))?;
@@ -323,8 +327,18 @@ impl Sampler<'_> {
             // The generator depends on the iteration alone, so that the draw can be repeated.
             let (seed, iteration) = (config.experiment.seed, state.next_iteration.0);
             let mut rng = generator(seed, Purpose::Sample, iteration, 0);
-            let architecture = sample_trajectory(self.q_values.table(), epsilon, &mut rng);
-            let row = state.draw(&architecture.to_string(), epsilon, &by);
+            let by_q_values = (self.q_values.table(), epsilon);
+            let next = next_candidate(&config.strategy, state, by_q_values, &mut rng);
+            let Some((candidate, why)) = next else {
+                // What others train may be lost, and then be trained again.
+                if !state.open.is_empty() {
+                    return Ok(Some(Claimed::Nothing(TrainEvent::Nothing { finished: false })));
+                }
+                transaction.push(Row::exhausted(epsilon, &by))?;
+                continue;
+            };
+            let strategy = why.map(Into::into);
+            let row = Row { strategy, ..state.draw(&candidate, epsilon, &by) };
             transaction.push(row.clone())?;
             match row.event {
                 Event::Claimed => return self.claimed(row, transaction.state()).map(Some),

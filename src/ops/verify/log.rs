@@ -173,6 +173,11 @@ fn check(experiment: Option<&Experiment>, row: &Row, knowledge: &Knowledge) -> R
         let in_force = experiment.frozen.in_force(experiment.dir(), &settings).map(drop);
         return in_force.map_err(|error| format!("column `reason`: {}", error.root_cause()));
     }
+    let drawn = row.candidate();
+    if drawn.is_some() || row.event == Event::Exhausted {
+        let problem = experiment.config().strategy.problem_of(drawn.as_ref(), row.epsilon);
+        problem.map_or(Ok(()), Err)?;
+    }
     let Some(text) = &row.architecture else { return Ok(()) };
     match experiment.config().space.parse(text) {
         Err(error) => Err(format!("column `architecture`: {error}")),

@@ -1,4 +1,5 @@
-//! `iterations.csv`: one row per iteration; `models.csv`, `top_models.csv`: one per architecture.
+//! `iterations.csv`: one row per iteration; `models.csv`, `top_models.csv`: one per repeat of an
+//! architecture.
 
 use std::ops::Deref;
 
@@ -20,7 +21,8 @@ pub(super) fn iteration_columns<R: Deref<Target = Row>>(search: &SearchData) -> 
             imported | reused | lost | void"),
             "What has become of the iteration: claimed and pending are under way; lost and void \
             have no result; reused took the result of of_iteration", |row| row.event;
-        epsilon: SHARE, "Share of random actions when it was sampled";
+        epsilon: SHARE, "Share of random actions when it was sampled; missing for a list of \
+            networks";
         round: POSITIVE, "Round in which it was sampled";
         architecture: ARCHITECTURE, "The network's layers";
         of_iteration: POSITIVE, "Iteration whose result it took (reused) or awaits (pending)";
@@ -80,10 +82,10 @@ pub(super) fn add_by_architecture(set: &mut TableSet, search: &SearchData) {
     let models = "architecture first_iteration times_sampled iteration status epsilon attempt \
         reward best_validation_accuracy best_epoch last_validation_accuracy epochs \
         predicted_accuracy sigma stop_probability parameters macs layers learning_rate \
-        restarts train_seconds saved_seconds reason device time trainer";
+        restarts train_seconds saved_seconds reason device time trainer repeat";
     let top = "rank architecture best_validation_accuracy best_epoch last_validation_accuracy \
         parameters macs layers epsilon iteration times_sampled attempt learning_rate \
-        train_seconds trainer";
+        train_seconds trainer repeat";
     let rows = ArchitectureRecord::gather(&search.iterations);
     // Those that are kept, unless one of them was sampled again.
     let kept = set.kept.files.get("models.csv").map_or(0, |place| place.rows as usize);

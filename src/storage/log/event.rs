@@ -9,6 +9,7 @@ use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 
 use crate::outcome::Accuracy;
 use crate::q_learning::Epsilon;
+use crate::space::Candidate;
 use crate::storage::fs::time::Time;
 
 /// The number of one sampled architecture, from 1: the paper's counter.
@@ -204,31 +205,47 @@ impl Row {
         Some(Attempt { iteration: self.iteration?, number: self.attempt? })
     }
 
-    /// The architecture and reward that the row adds to the replay memory.
+    pub fn candidate(&self) -> Option<Candidate> {
+        Some(Candidate { architecture: self.architecture.clone()?, repeat: self.repeat? })
+    }
+
+    /// The architecture and reward that the row adds to the replay memory: Q-learning alone has
+    /// one, and draws at an epsilon.
     pub fn memory(&self) -> Option<(&str, f64)> {
         let has_one = self.event.is_result() || self.event == Event::Reused;
+        let has_one = has_one && self.epsilon.is_some();
         self.architecture.as_deref().zip(self.reward).filter(|_| has_one)
     }
 
-    pub fn claimed(attempt: Attempt, epsilon: f64, architecture: &str, by: &Claimant) -> Self {
+    pub fn claimed(
+        attempt: Attempt,
+        epsilon: Option<f64>,
+        candidate: &Candidate,
+        by: &Claimant,
+    ) -> Self {
         Self {
             attempt: Some(attempt.number),
             device: by.device.as_deref().map(Into::into),
             predictor: by.predictor,
             expires_at: Some(by.expires_at),
-            ..Self::by(Event::Claimed, by).of(attempt.iteration, epsilon, architecture)
+            ..Self::by(Event::Claimed, by).of(attempt.iteration, epsilon, candidate)
         }
     }
 
-    pub fn exhausted(epsilon: Epsilon, by: &Claimant) -> Self {
-        Self { epsilon: Some(epsilon.value()), ..Self::by(Event::Exhausted, by) }
+    pub fn exhausted(epsilon: Option<Epsilon>, by: &Claimant) -> Self {
+        Self { epsilon: epsilon.map(Epsilon::value), ..Self::by(Event::Exhausted, by) }
     }
 
-    /// The row, of a drawn architecture.
-    pub(crate) fn of(self, iteration: Iteration, epsilon: f64, architecture: &str) -> Self {
-        let (iteration, epsilon) = (Some(iteration), Some(epsilon));
-        let architecture = Some(architecture.into());
-        Self { iteration, epsilon, architecture, repeat: Some(1), ..self }
+    /// The row, of what was drawn.
+    pub(crate) fn of(
+        self,
+        iteration: Iteration,
+        epsilon: Option<f64>,
+        candidate: &Candidate,
+    ) -> Self {
+        let architecture = Some(candidate.architecture.clone());
+        let (iteration, repeat) = (Some(iteration), Some(candidate.repeat));
+        Self { iteration, epsilon, architecture, repeat, ..self }
     }
 
     pub(crate) fn by(event: Event, by: &Claimant) -> Self {
@@ -251,7 +268,8 @@ impl Row {
         time: Option<Time>,
     ) -> Self {
         let accuracy = Some(accuracy.value());
-        let imported = Self::new(Event::Imported).of(iteration, epsilon, architecture);
+        let candidate = Candidate::once(architecture);
+        let imported = Self::new(Event::Imported).of(iteration, Some(epsilon), &candidate);
         Self { reward: accuracy, best_validation_accuracy: accuracy, time, ..imported }
     }
 
@@ -338,8 +356,8 @@ mod tests {
     fn only_rows_with_a_reward_enter_the_memory() {
         let claim = Row::claimed(
             Attempt { iteration: Iteration(1), number: 1 },
-            1.0,
-            "[SM(10)]",
+            Some(1.0),
+            &Candidate::once("[SM(10)]"),
             &claimant(),
         );
         let imported =
@@ -349,6 +367,8 @@ mod tests {
         assert_eq!(Row { reward: Some(0.5), ..claim.clone() }.memory(), None);
         let reused = Row { event: Event::Reused, reward: None, ..claim };
         assert_eq!(reused.memory(), None);
-        assert_eq!(Row { reward: Some(0.5), ..reused }.memory(), Some(("[SM(10)]", 0.5)));
+        let reused = Row { reward: Some(0.5), ..reused };
+        assert_eq!(reused.memory(), Some(("[SM(10)]", 0.5)));
+        assert_eq!(Row { epsilon: None, ..reused }.memory(), None, "a list learns nothing");
     }
 }

@@ -6,7 +6,7 @@ use rand::seq::IteratorRandom;
 use crate::outcome::Accuracy;
 use crate::q_learning::{Epsilon, QLearningParams, QTable, sample_trajectory};
 use crate::seed::{Purpose, generator};
-use crate::space::{DataShape, SpaceParams};
+use crate::space::{Candidate, DataShape, SpaceParams};
 use crate::storage::log::event::Claimant;
 use crate::storage::log::event::{Attempt, Event, Row};
 use crate::storage::search_state::{Knowledge, Record};
@@ -77,8 +77,8 @@ pub(crate) fn random_log(seed: u64, steps: usize) -> Vec<Row> {
             }
             _ => {
                 let architecture = sample_trajectory(&table, Epsilon::RANDOM, &mut rng);
-                let architecture = architecture.to_string();
-                vec![knowledge.draw(&architecture, Epsilon::RANDOM, &claimant(step))]
+                let candidate = Candidate::once(architecture.to_string());
+                vec![knowledge.draw(&candidate, Some(Epsilon::RANDOM), &claimant(step))]
             }
         };
         for row in rows {

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use crate::q_learning::Epsilon;
+use crate::space::Candidate;
 use crate::storage::fs::time::Time;
 use crate::storage::log::event::{
     AFTER_TIMEOUT, Attempt, CAME_TO_NOTHING, Claimant, Event, Iteration, QUARANTINED, Row,
@@ -40,14 +41,14 @@ pub enum Record {
 }
 
 impl Knowledge {
-    /// The row of a draw, while [`Self::epsilon_in_force`] gives this epsilon.
-    pub fn draw(&self, architecture: &str, epsilon: Epsilon, by: &Claimant) -> Row {
-        let epsilon = epsilon.value();
+    /// The row of a draw, while [`Self::stage_in_force`] gives a stage of this epsilon.
+    pub fn draw(&self, candidate: &Candidate, epsilon: Option<Epsilon>, by: &Claimant) -> Row {
+        let epsilon = epsilon.map(Epsilon::value);
         let iteration = self.next_iteration;
-        let drawn = |event| Row::by(event, by).of(iteration, epsilon, architecture);
-        match self.standing(architecture) {
+        let drawn = |event| Row::by(event, by).of(iteration, epsilon, candidate);
+        match self.standing(candidate) {
             Standing::Free => {
-                Row::claimed(Attempt { iteration, number: 1 }, epsilon, architecture, by)
+                Row::claimed(Attempt { iteration, number: 1 }, epsilon, candidate, by)
             }
             Standing::Open(open) => Row { of_iteration: Some(open), ..drawn(Event::Pending) },
             Standing::Known(known) => Row {
@@ -64,7 +65,7 @@ impl Knowledge {
         let mut open = self.open.iter();
         let (&iteration, open) =
             open.find(|(_, open)| open.is_newest_of_task && open.is_of_task(job, task))?;
-        let is_known = self.known.contains_key(&open.architecture);
+        let is_known = self.known.contains_key(&open.candidate);
         (!is_known).then_some(Attempt { iteration, number: open.attempt })
     }
 
@@ -74,7 +75,7 @@ impl Knowledge {
     pub fn resume(&self, earlier: Attempt, end: EarlierAttempt, by: &Claimant) -> Vec<Row> {
         let Some(open) = self.open_at(earlier) else { return Vec::new() };
         let is_loss = end == EarlierAttempt::CameToNothing && !open.was_halted;
-        if is_loss && self.losses(&open.architecture) + 1 >= LOSSES_TO_QUARANTINE {
+        if is_loss && self.losses(&open.candidate) + 1 >= LOSSES_TO_QUARANTINE {
             return self.lose(earlier, CAME_TO_NOTHING, None, by.time);
         }
         let (reason, lost_seconds) = match end {
@@ -87,7 +88,7 @@ impl Knowledge {
             _ => (is_loss.then_some(CAME_TO_NOTHING), None),
         };
         let next = Attempt { number: earlier.number + 1, ..earlier };
-        let claim = Row::claimed(next, open.epsilon, &open.architecture, by);
+        let claim = Row::claimed(next, open.epsilon, &open.candidate, by);
         vec![Row { reason: reason.map(Into::into), lost_seconds, ..claim }]
     }
 
@@ -96,13 +97,13 @@ impl Knowledge {
     pub fn record(&self, result: &Row) -> Result<Record, Violation> {
         let time = result.time;
         let due = self.due_rows(time);
-        let architecture = result.architecture.as_deref();
-        if let Some(known) = architecture.and_then(|architecture| self.known.get(architecture)) {
+        let candidate = result.candidate();
+        if let Some(known) = candidate.as_ref().and_then(|candidate| self.known.get(candidate)) {
             return Ok(Record::AlreadyKnown { of_iteration: known.iteration, due });
         }
         self.allow_result(result)?;
         let others = self.unfinished().filter(|other| {
-            other.architecture == result.architecture
+            other.candidate() == candidate
                 && other.iteration != result.iteration
                 && due.iter().all(|row| row.iteration != other.iteration)
         });
@@ -123,7 +124,7 @@ impl Knowledge {
         let mut rows = self.due_rows(Some(time));
         let is_due = rows.iter().any(|row| row.iteration == Some(attempt.iteration));
         let Some(open) = self.open_at(attempt).filter(|_| !is_due) else { return rows };
-        let is_of_it = |one: &Row| one.architecture.as_ref() == Some(&open.architecture);
+        let is_of_it = |one: &Row| one.candidate().as_ref() == Some(&open.candidate);
         let (claims, waiting): (Vec<_>, Vec<_>) = self
             .unfinished()
             .filter(is_of_it)
@@ -146,12 +147,12 @@ impl Knowledge {
     /// iteration of an architecture with a result is `reused`; a pending one of an architecture
     /// neither known nor open is `lost`. They are appended before a result or a loss.
     pub fn due_rows(&self, time: Option<Time>) -> Vec<Row> {
-        let open: BTreeSet<_> = self.open.values().map(|open| &*open.architecture).collect();
+        let open: BTreeSet<_> = self.open.values().map(|open| &open.candidate).collect();
         let due = |one: Row| {
-            let architecture = one.architecture.as_deref()?;
-            match self.known.get(architecture) {
+            let candidate = one.candidate()?;
+            match self.known.get(&candidate) {
                 Some(known) => Some(reused(one, Some(known.iteration), known.reward, time)),
-                None if open.contains(architecture) => None,
+                None if open.contains(&candidate) => None,
                 None => Some(lost(one, "what it waited for was lost", time)),
             }
         };
@@ -172,12 +173,11 @@ impl Knowledge {
     }
 
     fn unfinished(&self) -> impl Iterator<Item = Row> {
-        let open =
-            self.open.iter().map(|(of, one)| (of, &one.architecture, one.epsilon, one.round));
+        let open = self.open.iter().map(|(of, one)| (of, &one.candidate, one.epsilon, one.round));
         let pending =
-            self.pending.iter().map(|(of, one)| (of, &one.architecture, one.epsilon, one.round));
-        open.chain(pending).map(|(&iteration, architecture, epsilon, round)| {
-            Row { round, ..Row::default() }.of(iteration, epsilon, architecture)
+            self.pending.iter().map(|(of, one)| (of, &one.candidate, one.epsilon, one.round));
+        open.chain(pending).map(|(&iteration, candidate, epsilon, round)| {
+            Row { round, ..Row::default() }.of(iteration, epsilon, candidate)
         })
     }
 }

@@ -7,10 +7,11 @@
 //!
 //! # Rules
 //!
-//! For an architecture X: *known* means that it has a result; *open*, that one iteration of it is
-//! claimed and has not ended; *quarantined*, neither of both, and three losses.
+//! For a candidate X, an architecture with its repeat (above 1 in a `list` alone): *known* means
+//! that it has a result; *open*, that one iteration of it is claimed and has not ended;
+//! *quarantined*, neither of both, and three losses.
 //!
-//! | row | allowed when | iteration | architecture |
+//! | row | allowed when | iteration | candidate |
 //! | --- | --- | --- | --- |
 //! | a draw: the next number, not halted, its epsilon not exhausted | | | |
 //! | - `claimed`, attempt 1 | X free | new → open(1) | open; counts at its epsilon |
@@ -56,7 +57,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::predictor::BestFinals;
-use crate::q_learning::{Epsilon, EpsilonSchedule, StageCounts};
+use crate::q_learning::{Epsilon, EpsilonSchedule, EpsilonStage, StageCounts};
+use crate::space::Candidate;
 use crate::storage::fs::time::Time;
 use crate::storage::log::event::{Attempt, Event, Iteration, Row};
 use blanked_rows::Doubt;
@@ -70,18 +72,18 @@ const TIMEOUTS_TO_LOSE: u32 = 3;
 /// Claims in a row lost so: nothing is claimed until `slurm.time` is set.
 const TIMED_OUT_CLAIMS_TO_STOP: u32 = 3;
 
-/// Memory is linear in the architectures met, not in the rows.
+/// Memory is linear in the candidates met, not in the rows.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Knowledge {
-    /// The architectures that have a result, each with its first one.
-    pub known: rustc_hash::FxHashMap<Arc<str>, Known>,
+    /// The candidates that have a result, each with its first one.
+    pub known: rustc_hash::FxHashMap<Candidate, Known>,
     pub next_iteration: Iteration,
     pub halted: bool,
     pub open: BTreeMap<Iteration, Open>,
     pub pending: BTreeMap<Iteration, Pending>,
     pub lost: BTreeMap<Iteration, LostClaim>,
-    /// Of architectures without a result; three quarantine one.
-    pub losses: BTreeMap<Arc<str>, u32>,
+    /// Of candidates without a result; three quarantine one.
+    pub losses: BTreeMap<Candidate, u32>,
     /// Claims in a row that were lost to the time warning; 0 after a result or a `slurm.time`.
     pub claims_timed_out: u32,
     /// In the order in which the epsilons came up.
@@ -107,8 +109,8 @@ pub enum Standing {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Known {
     pub iteration: Iteration,
-    /// At which the architecture counts.
-    pub epsilon: f64,
+    /// At which it counts.
+    pub epsilon: Option<f64>,
     pub reward: Option<f64>,
     /// Of a stopped training that of its epochs.
     pub best_validation_accuracy: Option<f64>,
@@ -116,8 +118,8 @@ pub struct Known {
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Open {
-    pub architecture: Arc<str>,
-    pub epsilon: f64,
+    pub candidate: Candidate,
+    pub epsilon: Option<f64>,
     /// The newest attempt, from 1.
     pub attempt: u32,
     pub round: Option<u32>,
@@ -137,23 +139,24 @@ pub struct Open {
 /// It waits for the training of its architecture by another iteration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pending {
-    pub architecture: Arc<str>,
-    pub epsilon: f64,
+    pub candidate: Candidate,
+    pub epsilon: Option<f64>,
     pub round: Option<u32>,
 }
 
 /// Its result may still come.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LostClaim {
-    pub architecture: Arc<str>,
-    pub epsilon: f64,
+    pub candidate: Candidate,
+    pub epsilon: Option<f64>,
     pub attempt: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct EpsilonTally {
-    pub epsilon: f64,
-    /// Architectures whose result belongs to an iteration drawn at it.
+    /// `None` for a strategy without epsilons.
+    pub epsilon: Option<f64>,
+    /// Candidates whose result belongs to an iteration drawn at it.
     pub results: u64,
     pub exhausted: bool,
 }
@@ -245,14 +248,14 @@ impl Knowledge {
         self.claims_timed_out >= TIMED_OUT_CLAIMS_TO_STOP
     }
 
-    /// An architecture that has a result is known, whatever else.
-    pub fn standing(&self, architecture: &str) -> Standing {
-        if let Some(&known) = self.known.get(architecture) {
+    /// A candidate that has a result is known, whatever else.
+    pub fn standing(&self, candidate: &Candidate) -> Standing {
+        if let Some(&known) = self.known.get(candidate) {
             return Standing::Known(known);
         }
-        match self.open.iter().find(|(_, open)| *open.architecture == *architecture) {
+        match self.open.iter().find(|(_, open)| open.candidate == *candidate) {
             Some((&iteration, _)) => Standing::Open(iteration),
-            None if self.losses(architecture) >= LOSSES_TO_QUARANTINE => Standing::Quarantined,
+            None if self.losses(candidate) >= LOSSES_TO_QUARANTINE => Standing::Quarantined,
             None => Standing::Free,
         }
     }
@@ -267,8 +270,8 @@ impl Knowledge {
         iteration < self.next_iteration && (number <= newest || self.is_in_doubt(iteration))
     }
 
-    pub fn losses(&self, architecture: &str) -> u32 {
-        self.losses.get(architecture).copied().unwrap_or(0)
+    pub fn losses(&self, candidate: &Candidate) -> u32 {
+        self.losses.get(candidate).copied().unwrap_or(0)
     }
 
     pub fn full_curves(&self) -> usize {
@@ -276,27 +279,27 @@ impl Knowledge {
     }
 
     pub fn stage_counts(&self, schedule: &EpsilonSchedule) -> Vec<StageCounts> {
-        let counts = |epsilon: f64| {
+        let counts = |epsilon: Option<f64>| {
             let tally = self.epsilons.iter().find(|tally| tally.epsilon == epsilon);
             let (results, exhausted) =
                 tally.map_or((0, false), |tally| (tally.results, tally.exhausted));
             let open = self.open.values().filter(|open| open.epsilon == epsilon).count() as u64;
             StageCounts { results, open, exhausted }
         };
-        schedule.stages().iter().map(|stage| counts(stage.epsilon.value())).collect()
+        schedule.stages().iter().map(|stage| counts(stage.epsilon.map(Epsilon::value))).collect()
     }
 
     /// `None` when halted, or no stage wants more than it has and is being trained.
-    pub fn epsilon_in_force(&self, schedule: &EpsilonSchedule) -> Option<Epsilon> {
+    pub fn stage_in_force(&self, schedule: &EpsilonSchedule) -> Option<EpsilonStage> {
         let stage = schedule.stage_in_force(&self.stage_counts(schedule))?;
-        (!self.halted).then(|| schedule.stages()[stage].epsilon)
+        (!self.halted).then(|| schedule.stages()[stage])
     }
 
     pub fn is_finished(&self, schedule: &EpsilonSchedule) -> bool {
         self.open.is_empty() && schedule.is_finished(&self.stage_counts(schedule))
     }
 
-    fn is_exhausted(&self, epsilon: f64) -> bool {
+    fn is_exhausted(&self, epsilon: Option<f64>) -> bool {
         self.epsilons.iter().any(|tally| tally.epsilon == epsilon && tally.exhausted)
     }
 }

@@ -1,5 +1,6 @@
 //! Which row may follow what is known (the table in [`super`], row by row), and what it changes.
 
+use crate::space::Candidate;
 use crate::storage::log::event::{
     AFTER_TIMEOUT, CAME_TO_NOTHING, Event, Iteration, Row, TIME_KEY, TIME_TOO_SHORT, counts_as_loss,
 };
@@ -11,26 +12,27 @@ use crate::storage::search_state::{
 /// How many losses keep an architecture from being tried again.
 pub(super) const LOSSES_TO_QUARANTINE: u32 = 3;
 
-/// An iteration with its architecture and the epsilon at which that was drawn.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Drawn<'a> {
+/// An iteration with its candidate and the epsilon at which that was drawn.
+#[derive(Debug, Clone, PartialEq)]
+struct Drawn {
     iteration: Iteration,
-    architecture: &'a std::sync::Arc<str>,
-    epsilon: f64,
+    candidate: Candidate,
+    epsilon: Option<f64>,
 }
 
-impl<'a> Drawn<'a> {
-    fn of(row: &'a Row) -> Result<Self, Rule> {
+impl Drawn {
+    fn of(row: &Row) -> Result<Self, Rule> {
+        need(row.architecture.as_ref(), "architecture")?;
         Ok(Self {
             iteration: need(row.iteration, "iteration")?,
-            architecture: need(row.architecture.as_ref(), "architecture")?,
-            epsilon: need(row.epsilon, "epsilon")?,
+            candidate: need(row.candidate(), "repeat")?,
+            epsilon: row.epsilon,
         })
     }
 
-    /// Checks that an iteration was drawn with this architecture and epsilon.
-    fn check(self, architecture: &str, epsilon: f64) -> Result<(), Rule> {
-        let is_same = (&**self.architecture, self.epsilon) == (architecture, epsilon);
+    /// Checks that an iteration was drawn with this candidate and epsilon.
+    fn check(&self, candidate: &Candidate, epsilon: Option<f64>) -> Result<(), Rule> {
+        let is_same = (&self.candidate, self.epsilon) == (candidate, epsilon);
         is_same.then_some(()).ok_or(Rule::OtherDraw)
     }
 }
@@ -53,19 +55,18 @@ impl Knowledge {
             Event::Reused => self.reuse(row)?,
             Event::Lost => self.lose_claim(row)?,
             Event::Trained | Event::Stopped | Event::Failed | Event::OutOfMemory => {
-                self.know(self.check_result(row)?, row);
+                self.know(&self.check_result(row)?, row);
             }
             Event::Imported => {
                 let drawn = Drawn::of(row)?;
-                self.check_draw(drawn)?;
-                self.check_unknown(drawn.architecture)?;
-                self.know(drawn, row);
+                self.check_draw(&drawn)?;
+                self.check_unknown(&drawn.candidate)?;
+                self.know(&drawn, row);
                 self.end_doubt_of_draws();
             }
             Event::Exhausted => {
-                let epsilon = need(row.epsilon, "epsilon")?;
-                self.check_wanted(epsilon)?;
-                self.tally(epsilon).exhausted = true;
+                self.check_wanted(row.epsilon)?;
+                self.tally(row.epsilon).exhausted = true;
             }
             Event::Halted => {
                 self.halted = true;
@@ -97,7 +98,7 @@ impl Knowledge {
     fn claim(&mut self, row: &Row) -> Result<(), Rule> {
         let drawn = Drawn::of(row)?;
         let claim = Open {
-            architecture: drawn.architecture.clone(),
+            candidate: drawn.candidate.clone(),
             epsilon: drawn.epsilon,
             attempt: need(row.attempt, "attempt")?,
             round: row.round,
@@ -117,17 +118,17 @@ impl Knowledge {
         };
         let counts_loss = row.reason.as_deref() == Some(CAME_TO_NOTHING);
         if claim.attempt == 1 {
-            self.check_first_claim(drawn)?;
+            self.check_first_claim(&drawn)?;
             self.end_doubt(drawn.iteration);
             self.end_doubt_of_draws();
         } else {
-            self.check_next_claim(drawn, &claim, counts_loss)?;
+            self.check_next_claim(&drawn, &claim, counts_loss)?;
         }
         if counts_loss {
-            self.count_loss(drawn.architecture);
+            self.count_loss(&drawn.candidate);
         }
-        self.close_others(drawn);
-        self.end(drawn);
+        self.close_others(&drawn);
+        self.end(&drawn);
         for open in self.open.values_mut().filter(|open| open.is_of_task(&claim.job, &claim.task)) {
             open.is_newest_of_task = false;
         }
@@ -135,9 +136,9 @@ impl Knowledge {
         Ok(())
     }
 
-    fn check_first_claim(&self, drawn: Drawn<'_>) -> Result<(), Rule> {
+    fn check_first_claim(&self, drawn: &Drawn) -> Result<(), Rule> {
         self.check_draw(drawn)?;
-        match self.standing(drawn.architecture) {
+        match self.standing(&drawn.candidate) {
             Standing::Free => Ok(()),
             Standing::Known(known) => Err(Rule::Known(known.iteration)),
             Standing::Open(open) if self.is_in_doubt(open) => Ok(()),
@@ -147,20 +148,15 @@ impl Knowledge {
         }
     }
 
-    fn check_next_claim(
-        &self,
-        drawn: Drawn<'_>,
-        claim: &Open,
-        counts_loss: bool,
-    ) -> Result<(), Rule> {
+    fn check_next_claim(&self, drawn: &Drawn, claim: &Open, counts_loss: bool) -> Result<(), Rule> {
         let earlier = claim.attempt.saturating_sub(1);
         if self.is_in_doubt(drawn.iteration) {
-            self.check_unknown(drawn.architecture)?;
+            self.check_unknown(&drawn.candidate)?;
             return self.check_attempt(drawn, earlier);
         }
         self.check_attempt(drawn, earlier)?;
         let open = &self.open[&drawn.iteration];
-        let losses = self.losses(drawn.architecture) + u32::from(counts_loss);
+        let losses = self.losses(&drawn.candidate) + u32::from(counts_loss);
         if !open.is_of_task(&claim.job, &claim.task) || !open.is_newest_of_task {
             Err(Rule::NotNewestOfTask)
         } else if losses >= LOSSES_TO_QUARANTINE && !self.has_blanks() {
@@ -173,20 +169,19 @@ impl Knowledge {
     fn wait(&mut self, row: &Row) -> Result<(), Rule> {
         let drawn = Drawn::of(row)?;
         let of_iteration = need(row.of_iteration, "of_iteration")?;
-        self.check_draw(drawn)?;
-        match self.standing(drawn.architecture) {
+        self.check_draw(&drawn)?;
+        match self.standing(&drawn.candidate) {
             Standing::Open(open) if open == of_iteration => {}
             Standing::Known(known) => return Err(Rule::Known(known.iteration)),
             Standing::Open(open) if !self.is_in_doubt(open) => return Err(Rule::NotOpen),
             _ if self.is_in_doubt(of_iteration) => {}
             _ => return Err(Rule::NotOpen),
         }
-        self.end(drawn);
+        self.end(&drawn);
         self.end_doubt(drawn.iteration);
         self.end_doubt_of_draws();
-        let Drawn { iteration, architecture, epsilon } = drawn;
-        let architecture = architecture.clone();
-        self.pending.insert(iteration, Pending { architecture, epsilon, round: row.round });
+        let Drawn { iteration, candidate, epsilon } = drawn;
+        self.pending.insert(iteration, Pending { candidate, epsilon, round: row.round });
         Ok(())
     }
 
@@ -196,12 +191,12 @@ impl Knowledge {
         // One whose draw was blanked may have waited since.
         if !self.may_be_drawn_in_doubt(drawn.iteration) {
             if drawn.iteration == self.next_iteration {
-                self.check_draw(drawn)?;
+                self.check_draw(&drawn)?;
             } else {
-                self.check_unfinished(drawn)?;
+                self.check_unfinished(&drawn)?;
             }
         }
-        match self.known.get(drawn.architecture) {
+        match self.known.get(&drawn.candidate) {
             Some(known) if known.iteration != of_iteration => return Err(Rule::NotKnown),
             Some(known) if known.reward != row.reward => return Err(Rule::OtherReward),
             Some(_) => self.end_doubt(drawn.iteration),
@@ -211,7 +206,7 @@ impl Knowledge {
             }
             None => return Err(Rule::NotKnown),
         }
-        self.end(drawn);
+        self.end(&drawn);
         Ok(())
     }
 
@@ -220,32 +215,31 @@ impl Knowledge {
     fn lose_claim(&mut self, row: &Row) -> Result<(), Rule> {
         let drawn = Drawn::of(row)?;
         match row.attempt {
-            Some(attempt) => self.check_attempt(drawn, attempt)?,
-            None => self.check_lost_without_attempt(drawn)?,
+            Some(attempt) => self.check_attempt(&drawn, attempt)?,
+            None => self.check_lost_without_attempt(&drawn)?,
         }
         let was_halted = self.open.get(&drawn.iteration).is_some_and(|open| open.was_halted);
         let reason = row.reason.as_deref();
         self.claims_timed_out += u32::from(reason == Some(TIME_TOO_SHORT));
-        self.end(drawn);
+        self.end(&drawn);
         let Some(attempt) = row.attempt else {
             self.end_doubt(drawn.iteration);
             return Ok(());
         };
         // Its result may still come, of an attempt whose row was blanked, too: the doubt stays.
-        if !self.known.contains_key(drawn.architecture) {
+        if !self.known.contains_key(&drawn.candidate) {
             if counts_as_loss(reason) && !was_halted {
-                self.count_loss(drawn.architecture);
+                self.count_loss(&drawn.candidate);
             }
-            let Drawn { iteration, architecture, epsilon } = drawn;
-            let architecture = architecture.clone();
-            self.lost.insert(iteration, LostClaim { architecture, epsilon, attempt });
+            let Drawn { iteration, candidate, epsilon } = drawn;
+            self.lost.insert(iteration, LostClaim { candidate, epsilon, attempt });
         }
         Ok(())
     }
 
     /// A draw of a quarantined architecture, or a pending iteration whose training has ended.
-    fn check_lost_without_attempt(&self, drawn: Drawn<'_>) -> Result<(), Rule> {
-        let standing = self.standing(drawn.architecture);
+    fn check_lost_without_attempt(&self, drawn: &Drawn) -> Result<(), Rule> {
+        let standing = self.standing(&drawn.candidate);
         let in_doubt = self.may_be_drawn_in_doubt(drawn.iteration);
         if drawn.iteration == self.next_iteration && !in_doubt {
             self.check_draw(drawn)?;
@@ -257,7 +251,7 @@ impl Knowledge {
             };
         }
         match self.pending.get(&drawn.iteration) {
-            Some(pending) => drawn.check(&pending.architecture, pending.epsilon)?,
+            Some(pending) => drawn.check(&pending.candidate, pending.epsilon)?,
             None if in_doubt => {}
             None => return Err(Rule::Ended),
         }
@@ -271,15 +265,15 @@ impl Knowledge {
 
     /// The iteration is open or a lost claim, the attempt one of its own, and its architecture has
     /// no result.
-    fn check_result<'a>(&self, row: &'a Row) -> Result<Drawn<'a>, Rule> {
+    fn check_result(&self, row: &Row) -> Result<Drawn, Rule> {
         let drawn = Drawn::of(row)?;
         let attempt = need(row.attempt, "attempt")?;
-        self.check_unknown(drawn.architecture)?;
+        self.check_unknown(&drawn.candidate)?;
         let newest = if let Some(open) = self.open.get(&drawn.iteration) {
-            drawn.check(&open.architecture, open.epsilon)?;
+            drawn.check(&open.candidate, open.epsilon)?;
             open.attempt
         } else if let Some(lost) = self.lost.get(&drawn.iteration) {
-            drawn.check(&lost.architecture, lost.epsilon)?;
+            drawn.check(&lost.candidate, lost.epsilon)?;
             lost.attempt
         } else if self.may_be_drawn_in_doubt(drawn.iteration) {
             return Ok(drawn);
@@ -295,7 +289,7 @@ impl Knowledge {
     }
 
     /// A draw takes the next number, at an epsilon that is still drawn at.
-    fn check_draw(&self, drawn: Drawn<'_>) -> Result<(), Rule> {
+    fn check_draw(&self, drawn: &Drawn) -> Result<(), Rule> {
         let next = self.next_iteration;
         if drawn.iteration != next && !self.may_be_drawn_in_doubt(drawn.iteration) {
             return Err(Rule::NotNext(next));
@@ -303,7 +297,7 @@ impl Knowledge {
         self.check_wanted(drawn.epsilon)
     }
 
-    fn check_wanted(&self, epsilon: f64) -> Result<(), Rule> {
+    fn check_wanted(&self, epsilon: Option<f64>) -> Result<(), Rule> {
         match (self.halted, self.is_exhausted(epsilon)) {
             (true, _) if !self.doubt.halt => Err(Rule::Halted),
             (_, true) => Err(Rule::Exhausted),
@@ -311,34 +305,34 @@ impl Knowledge {
         }
     }
 
-    fn check_unknown(&self, architecture: &str) -> Result<(), Rule> {
-        self.known.get(architecture).map_or(Ok(()), |known| Err(Rule::Known(known.iteration)))
+    fn check_unknown(&self, candidate: &Candidate) -> Result<(), Rule> {
+        self.known.get(candidate).map_or(Ok(()), |known| Err(Rule::Known(known.iteration)))
     }
 
     /// The iteration is open, and this is its newest attempt; in doubt a later one than is known.
-    fn check_attempt(&self, drawn: Drawn<'_>, attempt: u32) -> Result<(), Rule> {
+    fn check_attempt(&self, drawn: &Drawn, attempt: u32) -> Result<(), Rule> {
         let in_doubt = self.is_in_doubt(drawn.iteration);
         match self.open.get(&drawn.iteration) {
             Some(open) if open.attempt == attempt || (in_doubt && open.attempt < attempt) => {
-                drawn.check(&open.architecture, open.epsilon)
+                drawn.check(&open.candidate, open.epsilon)
             }
             None if self.may_be_drawn_in_doubt(drawn.iteration) => Ok(()),
             _ => Err(Rule::NotAtAttempt),
         }
     }
 
-    fn check_unfinished(&self, drawn: Drawn<'_>) -> Result<(), Rule> {
+    fn check_unfinished(&self, drawn: &Drawn) -> Result<(), Rule> {
         if let Some(open) = self.open.get(&drawn.iteration) {
-            drawn.check(&open.architecture, open.epsilon)
+            drawn.check(&open.candidate, open.epsilon)
         } else if let Some(pending) = self.pending.get(&drawn.iteration) {
-            drawn.check(&pending.architecture, pending.epsilon)
+            drawn.check(&pending.candidate, pending.epsilon)
         } else {
             Err(Rule::Ended)
         }
     }
 
     /// The iteration is no longer what it was. Its epsilon has begun.
-    fn end(&mut self, drawn: Drawn<'_>) {
+    fn end(&mut self, drawn: &Drawn) {
         self.tally(drawn.epsilon);
         self.count_draw(drawn.iteration);
         self.open.remove(&drawn.iteration);
@@ -347,24 +341,24 @@ impl Knowledge {
     }
 
     /// An architecture is trained by one iteration at a time: the end of another one was blanked.
-    fn close_others(&mut self, drawn: Drawn<'_>) {
+    fn close_others(&mut self, drawn: &Drawn) {
         let others = self.open.iter().filter(|(iteration, open)| {
-            open.architecture == *drawn.architecture && **iteration != drawn.iteration
+            open.candidate == drawn.candidate && **iteration != drawn.iteration
         });
         for iteration in others.map(|(&iteration, _)| iteration).collect::<Vec<_>>() {
             let open = self.open.remove(&iteration).expect("it was found there");
-            let Open { architecture, epsilon, attempt, .. } = open;
-            self.lost.insert(iteration, LostClaim { architecture, epsilon, attempt });
+            let Open { candidate, epsilon, attempt, .. } = open;
+            self.lost.insert(iteration, LostClaim { candidate, epsilon, attempt });
         }
     }
 
-    fn count_loss(&mut self, architecture: &std::sync::Arc<str>) {
-        if !self.known.contains_key(architecture) {
-            *self.losses.entry(architecture.clone()).or_default() += 1;
+    fn count_loss(&mut self, candidate: &Candidate) {
+        if !self.known.contains_key(candidate) {
+            *self.losses.entry(candidate.clone()).or_default() += 1;
         }
     }
 
-    fn know(&mut self, drawn: Drawn<'_>, row: &Row) {
+    fn know(&mut self, drawn: &Drawn, row: &Row) {
         self.end(drawn);
         self.end_doubt(drawn.iteration);
         let known = Known {
@@ -373,17 +367,17 @@ impl Knowledge {
             reward: row.reward,
             best_validation_accuracy: row.best_validation_accuracy,
         };
-        self.known.insert(drawn.architecture.clone(), known);
+        self.known.insert(drawn.candidate.clone(), known);
         self.tally(drawn.epsilon).results += 1;
         if !self.is_time_too_short() {
             self.claims_timed_out = 0;
         }
-        self.losses.remove(drawn.architecture);
-        self.lost.retain(|_, lost| lost.architecture != *drawn.architecture);
+        self.losses.remove(&drawn.candidate);
+        self.lost.retain(|_, lost| lost.candidate != drawn.candidate);
         self.compare_with_best(drawn, row);
     }
 
-    fn compare_with_best(&mut self, drawn: Drawn<'_>, row: &Row) {
+    fn compare_with_best(&mut self, drawn: &Drawn, row: &Row) {
         self.newest_round_with_result = self.newest_round_with_result.max(row.round);
         // What a stopped or failed network has shown is no final accuracy.
         let is_final = matches!(row.event, Event::Trained | Event::Imported);
@@ -392,7 +386,7 @@ impl Knowledge {
         {
             self.best = Some(Best {
                 iteration: drawn.iteration,
-                architecture: drawn.architecture.clone(),
+                architecture: drawn.candidate.architecture.clone(),
                 best_validation_accuracy: accuracy,
             });
         }
@@ -405,7 +399,7 @@ impl Knowledge {
         }
     }
 
-    fn tally(&mut self, epsilon: f64) -> &mut EpsilonTally {
+    fn tally(&mut self, epsilon: Option<f64>) -> &mut EpsilonTally {
         let begun = self.epsilons.iter().position(|tally| tally.epsilon == epsilon);
         let index = begun.unwrap_or(self.epsilons.len());
         if begun.is_none() {

@@ -11,7 +11,7 @@ use metaqnn::internals::{Experiment, init};
 use metaqnn::outcome::Accuracy;
 use metaqnn::q_learning::{Epsilon, QTable, sample_trajectory};
 use metaqnn::seed::{Purpose, generator};
-use metaqnn::space::Space;
+use metaqnn::space::{Candidate, Space};
 use rand::Rng;
 
 /// The space of the paper's SVHN search; a schedule that goes on far beyond what is written here.
@@ -67,8 +67,9 @@ pub fn rows(space: &Space, results: u64) -> Vec<Row> {
     while (knowledge.known.len() as u64) < results {
         let iteration = knowledge.next_iteration.0;
         let mut rng = generator(1, Purpose::Sample, iteration, 0);
-        let architecture = sample_trajectory(&table, Epsilon::RANDOM, &mut rng).to_string();
-        let draw = knowledge.draw(&architecture, Epsilon::RANDOM, &claimant());
+        let architecture = sample_trajectory(&table, Epsilon::RANDOM, &mut rng);
+        let candidate = Candidate::once(architecture.to_string());
+        let draw = knowledge.draw(&candidate, Some(Epsilon::RANDOM), &claimant());
         knowledge.apply(&draw).unwrap();
         rows.push(draw.clone());
         if draw.event == Event::Claimed {

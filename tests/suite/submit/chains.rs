@@ -184,7 +184,7 @@ fn tasks_that_had_nothing_to_claim_are_no_failure() {
     assert!(train.env("SLURM_ARRAY_TASK_ID", "0").status().unwrap().success());
     write_log(&cluster, "101_0.log", "iteration 1: trained\n");
     write_log(&cluster, "101_1.log", "nothing to claim: others train what is left\n");
-    write_log(&cluster, "101_2.log", "the epsilon schedule is finished\n");
+    write_log(&cluster, "101_2.log", "the search is finished\n");
     let (code, ..) = cluster.run(&["reduce", "dir", "--round", "1"]);
     assert_eq!(code, Some(0));
     let (_, text, _) = cluster.run(&["status", "dir"]);

@@ -3,7 +3,7 @@
 use crate::storage::log::event::refusal_as_reason;
 use crate::storage::log::event::{Attempt, Event, Iteration, Row};
 use crate::storage::search_state::tests::world::{
-    World, Write, attempt_of, claimant, result, schedule, time,
+    World, Write, attempt_of, candidate, claimant, result, schedule, time,
 };
 use crate::storage::search_state::{EarlierAttempt, Knowledge, Record, Rule, Standing};
 
@@ -14,8 +14,9 @@ fn world() -> World {
 
 /// Draws one architecture in a task of job 7 and returns the row, which is appended.
 fn draw(world: &mut World, task: &str, architecture: &str) -> Row {
-    let epsilon = world.knowledge.epsilon_in_force(&world.schedule).unwrap();
-    let row = world.knowledge.draw(architecture, epsilon, &claimant("7", task));
+    let stage = world.knowledge.stage_in_force(&world.schedule).unwrap();
+    let by = claimant("7", task);
+    let row = world.knowledge.draw(&candidate(architecture), stage.epsilon, &by);
     world.append(std::slice::from_ref(&row), Write::Whole);
     row
 }
@@ -53,7 +54,7 @@ fn a_free_architecture_is_claimed_and_counts_at_its_epsilon() {
     let mut world = world();
     let claim = draw(&mut world, "0", "A");
     assert_eq!(brief(std::slice::from_ref(&claim)), [(1, Event::Claimed, Some(1))]);
-    assert_eq!(world.knowledge.standing("A"), Standing::Open(Iteration(1)));
+    assert_eq!(world.knowledge.standing(&candidate("A")), Standing::Open(Iteration(1)));
     let counts = world.knowledge.stage_counts(&world.schedule);
     assert_eq!((counts[0].open, counts[0].results), (1, 0));
     record(&mut world, &claim);
@@ -66,7 +67,7 @@ fn a_free_architecture_is_claimed_and_counts_at_its_epsilon() {
 fn results_and_open_claims_fill_a_stage_and_then_the_next_is_in_force() {
     let mut world = world();
     let in_force = |world: &World| {
-        world.knowledge.epsilon_in_force(&world.schedule).map(|epsilon| epsilon.value())
+        world.knowledge.stage_in_force(&world.schedule).map(|it| it.epsilon.unwrap().value())
     };
     let first = draw(&mut world, "0", "A");
     record(&mut world, &first);
@@ -123,22 +124,23 @@ fn the_third_loss_quarantines_until_a_late_result() {
     let mut claim = draw(&mut world, "0", "A");
     for _ in 0..2 {
         assert_eq!(lose(&mut world, &claim).len(), 1);
-        assert_eq!(world.knowledge.standing("A"), Standing::Free);
+        assert_eq!(world.knowledge.standing(&candidate("A")), Standing::Free);
         claim = draw(&mut world, "0", "A");
     }
     lose(&mut world, &claim);
-    assert_eq!(world.knowledge.standing("A"), Standing::Quarantined);
+    assert_eq!(world.knowledge.standing(&candidate("A")), Standing::Quarantined);
     let lost = draw(&mut world, "0", "A");
     assert_eq!(
         (lost.event, lost.attempt, lost.reason.as_deref()),
         (Event::Lost, None, Some("quarantined"))
     );
-    assert_eq!(world.knowledge.losses("A"), 3);
+    assert_eq!(world.knowledge.losses(&candidate("A")), 3);
     record(&mut world, &claim);
-    assert!(
-        matches!(world.knowledge.standing("A"), Standing::Known(known) if known.iteration.0 == 3)
-    );
-    assert_eq!(world.knowledge.losses("A"), 0);
+    assert!(matches!(
+        world.knowledge.standing(&candidate("A")),
+        Standing::Known(known) if known.iteration.0 == 3
+    ));
+    assert_eq!(world.knowledge.losses(&candidate("A")), 0);
 }
 
 #[test]
@@ -147,7 +149,10 @@ fn a_task_that_starts_again_takes_up_its_newest_claim() {
     draw(&mut world, "0", "A");
     let rows = resume(&mut world, "0", EarlierAttempt::AddedEpochs);
     assert_eq!(brief(&rows), [(1, Event::Claimed, Some(2))]);
-    assert_eq!((world.knowledge.losses("A"), world.knowledge.next_iteration), (0, Iteration(2)));
+    assert_eq!(
+        (world.knowledge.losses(&candidate("A")), world.knowledge.next_iteration),
+        (0, Iteration(2))
+    );
     assert_eq!(world.knowledge.resumable("7", "1"), None);
     assert_eq!(world.knowledge.resumable("8", "0"), None);
     // A second copy of the task records what the first attempt gave: any attempt may.
@@ -172,15 +177,15 @@ fn attempts_that_come_to_nothing_are_losses() {
     let mut world = world();
     draw(&mut world, "0", "A");
     resume(&mut world, "0", EarlierAttempt::LeftOnSignal);
-    assert_eq!(world.knowledge.losses("A"), 0);
+    assert_eq!(world.knowledge.losses(&candidate("A")), 0);
     for losses in 1..3 {
         resume(&mut world, "0", EarlierAttempt::CameToNothing);
-        assert_eq!(world.knowledge.losses("A"), losses);
+        assert_eq!(world.knowledge.losses(&candidate("A")), losses);
     }
     let pending = draw(&mut world, "1", "A");
     let rows = resume(&mut world, "0", EarlierAttempt::CameToNothing);
     assert_eq!(brief(&rows), [(1, Event::Lost, Some(4)), (2, Event::Lost, None)]);
-    assert_eq!(world.knowledge.standing("A"), Standing::Quarantined);
+    assert_eq!(world.knowledge.standing(&candidate("A")), Standing::Quarantined);
     assert_eq!(pending.iteration, Some(Iteration(2)));
 }
 
@@ -189,20 +194,20 @@ fn a_loss_after_a_halt_does_not_count() {
     let mut world = world();
     let claim = draw(&mut world, "0", "A");
     world.append(&[Row::at(Event::Halted, time())], Write::Whole);
-    assert_eq!(world.knowledge.epsilon_in_force(&world.schedule), None);
+    assert_eq!(world.knowledge.stage_in_force(&world.schedule), None);
     world.append(&[Row::at(Event::Resumed, time())], Write::Whole);
     lose(&mut world, &claim);
-    assert_eq!(world.knowledge.losses("A"), 0);
+    assert_eq!(world.knowledge.losses(&candidate("A")), 0);
     // An attempt begun after the halt counts again.
     draw(&mut world, "0", "A");
     world.append(&[Row::at(Event::Halted, time())], Write::Whole);
     let rows = resume(&mut world, "0", EarlierAttempt::CameToNothing);
     assert_eq!(
-        (brief(&rows), world.knowledge.losses("A")),
+        (brief(&rows), world.knowledge.losses(&candidate("A"))),
         (vec![(2, Event::Claimed, Some(2))], 0)
     );
     lose(&mut world, &rows[0]);
-    assert_eq!(world.knowledge.losses("A"), 1);
+    assert_eq!(world.knowledge.losses(&candidate("A")), 1);
 }
 
 #[test]
@@ -214,7 +219,7 @@ fn a_trainer_that_refuses_to_work_costs_no_architecture_a_loss() {
         let reason = refusal_as_reason("no GPU");
         let rows = world.knowledge.lose(attempt_of(&claim), &reason, None, time());
         world.append(&rows, Write::Whole);
-        assert_eq!(world.knowledge.losses("A"), 0);
+        assert_eq!(world.knowledge.losses(&candidate("A")), 0);
     }
 }
 
@@ -237,7 +242,7 @@ fn a_lost_claim_takes_its_pending_iterations_with_it() {
     draw(&mut world, "1", "A");
     let rows = lose(&mut world, &claim);
     assert_eq!(brief(&rows), [(1, Event::Lost, Some(1)), (2, Event::Lost, None)]);
-    assert_eq!(world.knowledge.losses("A"), 1);
+    assert_eq!(world.knowledge.losses(&candidate("A")), 1);
     assert_eq!(world.lose(attempt_of(&claim)), []);
     assert_eq!(rule(&world, &rows[0]), Rule::NotAtAttempt);
     assert_eq!(rule(&world, &rows[1]), Rule::Ended);
@@ -305,7 +310,10 @@ fn an_exhausted_epsilon_gives_way_to_the_next() {
         [Event::Pending, Event::Pending, Event::Pending, Event::Exhausted]
     );
     world.append(&rows, Write::Whole);
-    assert_eq!(world.knowledge.epsilon_in_force(&world.schedule).unwrap().value(), 0.875);
+    assert_eq!(
+        world.knowledge.stage_in_force(&world.schedule).unwrap().epsilon.unwrap().value(),
+        0.875
+    );
     assert_eq!(rule(&world, rows.last().unwrap()), Rule::Exhausted);
     record(&mut world, &claim);
     assert!(!world.knowledge.is_finished(&world.schedule));
@@ -340,8 +348,12 @@ fn imported_results_are_known() {
 
 #[test]
 fn a_violation_names_iteration_and_rule() {
-    let claim =
-        Row::claimed(Attempt { iteration: Iteration(3), number: 1 }, 1.0, "A", &claimant("7", "0"));
+    let claim = Row::claimed(
+        Attempt { iteration: Iteration(3), number: 1 },
+        Some(1.0),
+        &candidate("A"),
+        &claimant("7", "0"),
+    );
     let violation = Knowledge::default().apply(&claim).unwrap_err();
     assert_eq!(
         violation.to_string(),
@@ -410,7 +422,7 @@ fn the_number_of_a_blanked_claim_is_not_given_again_and_its_result_is_taken() {
     world.knowledge = before;
     assert_eq!(draw(&mut world, "1", "B").iteration, Some(Iteration(2)));
     record(&mut world, &claim);
-    assert!(matches!(world.knowledge.standing("A"), Standing::Known(_)));
+    assert!(matches!(world.knowledge.standing(&candidate("A")), Standing::Known(_)));
 }
 
 #[test]
@@ -432,7 +444,7 @@ fn a_stopped_network_is_known_and_never_the_best() {
     let mut knowledge = Knowledge::default();
     let mut take = |iteration: u64, architecture: &str, change: &dyn Fn(Row) -> Row| {
         let attempt = Attempt { iteration: Iteration(iteration), number: 1 };
-        let claim = Row::claimed(attempt, 1.0, architecture, &claimant("7", "0"));
+        let claim = Row::claimed(attempt, Some(1.0), &candidate(architecture), &claimant("7", "0"));
         let row = change(result(&claim));
         [claim, row].iter().for_each(|row| knowledge.apply(row).unwrap());
         knowledge.clone()
@@ -444,7 +456,7 @@ fn a_stopped_network_is_known_and_never_the_best() {
     };
     take(1, "A", &|row| with(0.5, row));
     let after = take(2, "B", &|row| Row { event: Event::Stopped, ..with(0.75, row) });
-    assert!(matches!(after.standing("B"), Standing::Known(_)));
+    assert!(matches!(after.standing(&candidate("B")), Standing::Known(_)));
     assert_eq!(&*after.best.as_ref().unwrap().architecture, "A");
     assert_eq!((after.full_curves(), after.last_accuracies.nth(1)), (1, Some(0.5)));
     let best = &after.last_accuracies;

@@ -4,12 +4,16 @@
 use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
 
+use crate::space::Candidate;
 use crate::storage::log::event::Claimant;
 use crate::storage::log::event::{Event, Row};
 use crate::storage::search_state::EarlierAttempt;
-use crate::storage::search_state::tests::world::{World, Write, attempt_of, claimant, schedule};
+use crate::storage::search_state::tests::world::{
+    World, Write, attempt_of, candidate, claimant, schedule,
+};
 
-const ARCHITECTURES: [&str; 3] = ["A", "B", "C"];
+/// Two repeats of one architecture, and another one.
+const CANDIDATES: [&str; 3] = ["A", "A.2", "B"];
 
 /// Where one copy of a task is.
 #[derive(Debug, Clone)]
@@ -30,8 +34,8 @@ struct Moment {
 
 /// How large the search is.
 struct Bounds {
-    /// Architectures that can be drawn.
-    architectures: usize,
+    /// Candidates that can be drawn.
+    candidates: usize,
     /// Draws in one attempt to claim.
     draws: usize,
     wanted: u64,
@@ -46,12 +50,8 @@ struct Search {
 
 impl Search {
     /// Visits everything that can happen; returns the number of distinct moments.
-    fn run(bounds: Bounds) -> usize {
-        let begin = Moment {
-            world: World::new(schedule(&[bounds.wanted])),
-            copies: [const { Copy::NotBegun }; 4],
-            late_results: 0,
-        };
+    fn run(bounds: Bounds, world: World) -> usize {
+        let begin = Moment { world, copies: [const { Copy::NotBegun }; 4], late_results: 0 };
         let claimants = ["0", "0", "1", "1"].map(|task| claimant("7", task));
         let mut search = Self { bounds, claimants, seen: HashSet::new(), open: vec![begin] };
         while let Some(moment) = search.open.pop() {
@@ -94,24 +94,25 @@ impl Search {
             return;
         }
         for choices in self.choices(moment) {
+            // In a list there is no choice.
             let rows = moment.world.draw(&choices, by);
             self.write_claim(moment, copy, &rows);
         }
     }
 
-    /// Returns all sequences of draws. Architectures not met so far are alike: only the first of
+    /// Returns all sequences of draws. Candidates not met so far are alike: only the first of
     /// them is tried.
     fn choices(&self, moment: &Moment) -> Vec<Vec<&'static str>> {
         let state = &moment.world.knowledge;
-        let is_met = |name: &str| {
-            moment.world.knowledge.known.contains_key(name)
-                || state.losses.contains_key(name)
-                || state.open.values().any(|open| *open.architecture == *name)
-                || state.pending.values().any(|pending| *pending.architecture == *name)
-                || state.lost.values().any(|lost| *lost.architecture == *name)
+        let is_met = |one: &Candidate| {
+            moment.world.knowledge.known.contains_key(one)
+                || state.losses.contains_key(one)
+                || state.open.values().any(|open| open.candidate == *one)
+                || state.pending.values().any(|pending| pending.candidate == *one)
+                || state.lost.values().any(|lost| lost.candidate == *one)
         };
-        let met = ARCHITECTURES.iter().filter(|name| is_met(name)).count();
-        let alike = &ARCHITECTURES[..(met + 1).min(self.bounds.architectures)];
+        let met = CANDIDATES.iter().filter(|name| is_met(&candidate(name))).count();
+        let alike = &CANDIDATES[..(met + 1).min(self.bounds.candidates)];
         let mut sequences = vec![Vec::new()];
         for _ in 0..self.bounds.draws {
             sequences = sequences
@@ -181,8 +182,8 @@ impl Moment {
 
     fn check(&self, wanted: u64) {
         let state = &self.world.knowledge;
-        let open: HashSet<_> = state.open.values().map(|open| &open.architecture).collect();
-        assert_eq!(open.len(), state.open.len(), "an architecture is open twice");
+        let open: HashSet<_> = state.open.values().map(|open| &open.candidate).collect();
+        assert_eq!(open.len(), state.open.len(), "a candidate is open twice");
         let tally = state.epsilons.first();
         assert!(tally.is_none_or(|tally| tally.results <= wanted + self.late_results));
     }
@@ -191,10 +192,10 @@ impl Moment {
     fn key(&self) -> Vec<u8> {
         let state = &self.world.knowledge;
         let mut key = vec![state.next_iteration.0 as u8, self.late_results as u8];
-        let name = |architecture: &str| architecture.as_bytes()[0];
+        let name = |one: &Candidate| one.architecture.as_bytes()[0] + 8 * (one.repeat - 1) as u8;
         let known: BTreeMap<_, _> = self.world.knowledge.known.iter().collect();
-        for (architecture, known) in known {
-            key.extend([1, name(architecture), known.iteration.0 as u8]);
+        for (candidate, known) in known {
+            key.extend([1, name(candidate), known.iteration.0 as u8]);
             key.extend(known.reward.unwrap().to_bits().to_le_bytes());
         }
         for (iteration, open) in &state.open {
@@ -203,20 +204,20 @@ impl Moment {
             key.extend([
                 2,
                 iteration.0 as u8,
-                name(&open.architecture),
+                name(&open.candidate),
                 open.attempt as u8,
                 task,
                 newest,
             ]);
         }
         for (iteration, pending) in &state.pending {
-            key.extend([3, iteration.0 as u8, name(&pending.architecture)]);
+            key.extend([3, iteration.0 as u8, name(&pending.candidate)]);
         }
         for (iteration, lost) in &state.lost {
-            key.extend([4, iteration.0 as u8, name(&lost.architecture), lost.attempt as u8]);
+            key.extend([4, iteration.0 as u8, name(&lost.candidate), lost.attempt as u8]);
         }
-        for (architecture, &losses) in &state.losses {
-            key.extend([5, name(architecture), losses as u8]);
+        for (candidate, &losses) in &state.losses {
+            key.extend([5, name(candidate), losses as u8]);
         }
         key.extend(state.epsilons.iter().map(|tally| 10 + u8::from(tally.exhausted)));
         for copy in &self.copies {
@@ -236,9 +237,23 @@ impl Moment {
 #[test]
 fn no_interleaving_breaks_the_rules() {
     let bounds = match std::env::var_os("METAQNN_SCHEDULES") {
-        None => Bounds { architectures: 2, draws: 1, wanted: 2 },
-        Some(_) => Bounds { architectures: 3, draws: 2, wanted: 3 },
+        None => Bounds { candidates: 2, draws: 1, wanted: 2 },
+        Some(_) => Bounds { candidates: 3, draws: 2, wanted: 3 },
     };
-    let moments = Search::run(bounds);
+    let world = World::new(schedule(&[bounds.wanted]));
+    let moments = Search::run(bounds, world);
+    println!("{moments} moments");
     assert!(moments > 1_000, "only {moments} moments");
+}
+
+#[test]
+fn no_interleaving_of_a_list_breaks_the_rules() {
+    let list = match std::env::var_os("METAQNN_SCHEDULES") {
+        None => &CANDIDATES[..2],
+        Some(_) => &CANDIDATES[..],
+    };
+    let bounds = Bounds { candidates: 0, draws: 0, wanted: list.len() as u64 };
+    let moments = Search::run(bounds, World::of_list(list));
+    println!("{moments} moments of a list");
+    assert!(moments > 100, "only {moments} moments");
 }

@@ -10,11 +10,12 @@ use crate::seed::{Purpose, generator};
 use crate::storage::log::event::{Claimant, TIME_TOO_SHORT};
 use crate::storage::log::event::{Event, Row};
 use crate::storage::search_state::tests::world::{
-    World, Write, attempt_of, claimant, schedule, time,
+    World, Write, attempt_of, claimant, schedule, time, time_is_set,
 };
 use crate::storage::search_state::{EarlierAttempt, Knowledge, is_last_timeout};
 
-const ARCHITECTURES: [&str; 6] = ["A", "B", "C", "D", "E", "F"];
+/// Architectures with their repeats.
+const CANDIDATES: [&str; 6] = ["A", "A.2", "B", "B.2", "B.3", "C"];
 
 /// One copy of a task.
 struct Process {
@@ -28,7 +29,7 @@ struct Schedule {
     processes: Vec<Process>,
     jobs: u32,
     rng: ChaCha8Rng,
-    architectures: usize,
+    candidates: usize,
     /// The time limit ends most attempts before their first epoch.
     is_short: bool,
 }
@@ -38,15 +39,18 @@ impl Schedule {
         let mut rng = generator(seed, Purpose::Sample, 0, 0);
         let wanted: Vec<u64> =
             (0..rng.random_range(1..4)).map(|_| rng.random_range(1..4)).collect();
-        let architectures = rng.random_range(1..=ARCHITECTURES.len());
-        let world = World::new(schedule(&wanted));
+        let candidates = rng.random_range(1..=CANDIDATES.len());
+        let world = match rng.random_bool(0.3) {
+            true => World::of_list(&CANDIDATES[..candidates]),
+            false => World::new(schedule(&wanted)),
+        };
         let is_short = rng.random_bool(0.3);
-        Self { world, processes: Vec::new(), jobs: 0, rng, architectures, is_short }
+        Self { world, processes: Vec::new(), jobs: 0, rng, candidates, is_short }
     }
 
     fn choices(&mut self) -> Vec<&'static str> {
         let draws = self.rng.random_range(1..12);
-        (0..draws).map(|_| ARCHITECTURES[self.rng.random_range(0..self.architectures)]).collect()
+        (0..draws).map(|_| CANDIDATES[self.rng.random_range(0..self.candidates)]).collect()
     }
 
     /// A write by a process that may crash in it; returns whether it did not.
@@ -76,10 +80,7 @@ impl Schedule {
             }
             2 | 3 => self.reduce(),
             5 if self.rng.random_bool(0.1) => {
-                self.write(&[Row {
-                    reason: Some("slurm.time=02:00:00".into()),
-                    ..Row::at(Event::Set, time())
-                }]);
+                self.write(&[time_is_set()]);
             }
             4 => {
                 let row = if self.world.knowledge.halted {
@@ -224,11 +225,11 @@ impl Schedule {
         }
     }
 
-    /// No architecture has a second result, and none that comes again is taken in.
+    /// No candidate has a second result, and none that comes again is taken in.
     fn check_results(&self) {
         let results: Vec<_> = self.world.log.iter().filter(|row| row.event.is_result()).collect();
-        let architectures: BTreeSet<_> = results.iter().map(|row| &row.architecture).collect();
-        assert_eq!(architectures.len(), results.len());
+        let candidates: BTreeSet<_> = results.iter().map(|row| row.candidate()).collect();
+        assert_eq!(candidates.len(), results.len());
         assert_eq!(self.world.knowledge.known.len(), results.len());
         for row in results {
             assert!(self.world.knowledge.clone().apply(row).is_err(), "a result is doubled");
@@ -295,13 +296,17 @@ fn run(seed: u64) -> Vec<Row> {
     schedule.world.check();
     schedule.end();
     schedule.world.check();
+    if !schedule.world.list.is_empty() {
+        schedule.world.finish_list();
+    }
+    schedule.world.check();
     schedule.world.log
 }
 
 #[test]
 fn no_schedule_breaks_the_rules() {
     let mut events = BTreeMap::new();
-    let (mut claims_timed_out, mut blocked) = (0, 0);
+    let (mut claims_timed_out, mut blocked, mut later_repeats) = (0, 0, 0);
     for seed in 0..seeds() {
         let log = std::panic::catch_unwind(|| run(seed));
         let log = log.unwrap_or_else(|_| panic!("schedule {seed} breaks the rules"));
@@ -312,10 +317,12 @@ fn no_schedule_breaks_the_rules() {
             let is_of_time = row.reason.as_deref().is_some_and(|reason| reason.contains("time"));
             claims_timed_out += u32::from(row.event == Event::Lost && is_of_time);
             blocked += u32::from(knowledge.is_time_too_short());
+            later_repeats += u32::from(row.event.is_result() && row.repeat > Some(1));
         }
     }
     // The schedules reach what they are to check.
     let reached = [Event::Pending, Event::Reused, Event::Lost, Event::Exhausted, Event::Halted];
     assert!(reached.iter().all(|event| events[event] > 20), "{events:?}");
     assert!(claims_timed_out > 20 && blocked > 20, "{claims_timed_out} {blocked}");
+    assert!(later_repeats > 20, "{later_repeats}");
 }

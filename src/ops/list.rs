@@ -1,0 +1,162 @@
+//! The networks of a `list`: read from a file or taken from an experiment, once, at `init`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use itertools::Itertools;
+
+use crate::config::{ExperimentConfig, ListParams, StrategyKind};
+use crate::ops::journal::Journal;
+use crate::ops::{Experiment, Refusal};
+use crate::regular_file::{self, SMALL};
+use crate::report::{ArchitectureRecord, by_iteration, ranking};
+use crate::space::{DataShape, Space};
+use crate::storage::Row;
+
+/// Fills in the architectures of a list from where it says.
+pub fn fill(config: &mut ExperimentConfig) -> Result<()> {
+    let ListParams { architectures, file, from, .. } = &config.strategy.list;
+    if config.strategy.kind != StrategyKind::List || !architectures.is_empty() {
+        return Ok(());
+    }
+    let image = DataShape {
+        size: config.data.input_size,
+        channels: config.data.channels,
+        classes: config.data.classes,
+    };
+    let space = config.search_space.clone().check(image)?.buildable();
+    config.strategy.list.architectures = match (file, &from.experiment) {
+        (Some(_), Some(_)) => {
+            bail!(Refusal::together("strategy.list.file", "`strategy.list.from.experiment`"))
+        }
+        (Some(path), None) => read(path, &space)?,
+        (None, Some(path)) => {
+            let taken = take(path, from.top, from.per_depth, &space);
+            taken.with_context(|| format!("`strategy.list.from.experiment: {}`", path.display()))?
+        }
+        (None, None) => Vec::new(),
+    };
+    Ok(())
+}
+
+/// One a line; empty lines and those that begin with `#` are passed over.
+fn read(path: &Path, space: &Space) -> Result<Vec<String>> {
+    if !path.exists() {
+        bail!(Refusal::not_there(path));
+    }
+    let bytes = regular_file::read_input(path, SMALL)
+        .with_context(|| format!("failed to read the list `{}`", path.display()))?;
+    let text = String::from_utf8_lossy(&bytes);
+    let mut lines = BTreeMap::new();
+    let mut architectures = Vec::new();
+    for (line, text) in (1..).zip(text.lines().map(str::trim)) {
+        if text.is_empty() || text.starts_with('#') {
+            continue;
+        }
+        let place = || format!("`{}`, line {line}: `{text}`", path.display());
+        let own = space.parse(text).map_err(|error| {
+            let remedy = "correct it, or leave it out";
+            Refusal::Usage(format!("{} cannot be trained here: {error} ({remedy})", place()))
+        })?;
+        if let Some(first) = lines.insert(own.to_string(), line) {
+            bail!(Refusal::Usage(format!(
+                "{} stands on line {first}, too (leave it out: `strategy.list.repeats` trains \
+                 each network several times)",
+                place()
+            )));
+        }
+        architectures.push(own.to_string());
+    }
+    if architectures.is_empty() {
+        let remedy = "write one a line, such as `[C(64,3,1), P(2,2), SM(10)]`";
+        bail!(Refusal::Usage(format!("`{}` names no network ({remedy})", path.display())));
+    }
+    Ok(architectures)
+}
+
+fn take(path: &Path, top: u32, per_depth: u32, space: &Space) -> Result<Vec<String>> {
+    let experiment = Experiment::open(path)?;
+    let iterations = by_iteration(Journal::open_to_look(&experiment)?.rows());
+    if ranking(ArchitectureRecord::gather(&iterations), 1).is_empty() {
+        let remedy = "wait for its first results, or name another experiment";
+        bail!(Refusal::Usage(format!("no network of it is trained to the end ({remedy})")));
+    }
+    let mut architectures = Vec::new();
+    for text in select(&iterations, top, per_depth) {
+        match space.adapted(text) {
+            Ok(own) => architectures.push(own.to_string()),
+            Err(why) => log::warn!("`{text}` is left out, it cannot be built here: {why}"),
+        }
+    }
+    if architectures.is_empty() {
+        bail!(Refusal::Usage(
+            "none of its networks is left to train (raise `top` or `per_depth`, or choose images \
+             of a size at which they can be built)"
+                .to_owned()
+        ));
+    }
+    Ok(architectures)
+}
+
+/// Of the networks that were trained to the end the best `top`, then the best `per_depth` of each
+/// depth from the median depth up, that are not among them.
+pub fn select(iterations: &[Row], top: u32, per_depth: u32) -> Vec<&str> {
+    let ranked = ranking(ArchitectureRecord::gather(iterations), usize::MAX);
+    // The best of its repeats counts.
+    let ranked: Vec<_> = ranked.iter().unique_by(|record| record.architecture).collect();
+    let depths: Vec<_> = ranked.iter().filter_map(|record| record.layers).sorted().collect();
+    let median = depths.get(depths.len().saturating_sub(1) / 2).copied().unwrap_or(0);
+    let mut of_depth = BTreeMap::<u32, Vec<&str>>::new();
+    for record in &ranked {
+        let Some(depth) = record.layers.filter(|&depth| depth >= median) else { continue };
+        of_depth.entry(depth).or_default().push(record.architecture);
+    }
+    let best = ranked.iter().take(top as usize).map(|record| record.architecture);
+    let by_depth = of_depth.values().flat_map(|of| of.iter().take(per_depth as usize).copied());
+    best.chain(by_depth).unique().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::{Event, Iteration};
+
+    /// A network of so many layers, as iteration `number`.
+    fn trained(number: u64, layers: u32, accuracy: f64) -> Row {
+        Row {
+            iteration: Some(Iteration(number)),
+            architecture: Some(format!("{layers}.{number}").into()),
+            repeat: Some(1),
+            layers: Some(layers),
+            best_validation_accuracy: Some(accuracy),
+            ..Row::new(Event::Trained)
+        }
+    }
+
+    #[test]
+    fn the_best_and_the_best_of_each_depth_from_the_median_up_are_taken() {
+        // Depths 1, 2, 3, 4, 4, 5: the median is 3.
+        let rows = [
+            trained(1, 1, 0.9),
+            trained(2, 2, 0.8),
+            trained(3, 3, 0.1),
+            trained(4, 4, 0.3),
+            trained(5, 4, 0.4),
+            trained(6, 5, 0.7),
+            Row { event: Event::Stopped, ..trained(7, 6, 0.95) },
+        ];
+        assert_eq!(select(&rows, 1, 1), ["1.1", "3.3", "4.5", "5.6"]);
+        assert_eq!(select(&rows, 3, 0), ["1.1", "2.2", "5.6"]);
+        assert_eq!(select(&rows, 0, 2), ["3.3", "4.5", "4.4", "5.6"]);
+        assert_eq!(select(&rows, 9, 9).len(), 6, "none stands twice");
+        assert!(select(&[], 9, 9).is_empty());
+    }
+
+    #[test]
+    fn an_architecture_of_several_repeats_stands_once_by_its_best() {
+        let again = Row { repeat: Some(2), iteration: Some(Iteration(3)), ..trained(1, 1, 0.9) };
+        let rows = [trained(1, 1, 0.2), trained(2, 1, 0.5), again];
+        assert_eq!(select(&rows, 2, 0), ["1.1", "1.2"]);
+    }
+}
