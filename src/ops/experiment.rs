@@ -13,6 +13,7 @@ use crate::space::Candidate;
 use crate::storage::fs::yaml;
 use crate::storage::view::ViewParams;
 use crate::storage::{ExperimentDir, ReplayLog, Row, StorageError, Trust};
+use crate::training::TrainerKind;
 
 /// `experiment.yaml`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -23,6 +24,8 @@ pub(crate) struct Frozen {
     /// Null when the trainer brings its own images.
     pub data_files: Option<Fingerprint>,
     pub training_images: Option<u64>,
+    #[serde(default)]
+    pub validation_images: Option<u64>,
     /// Which picture is of which part, as CSV, where the images are pictures.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pictures: Option<String>,
@@ -154,6 +157,16 @@ impl Experiment {
     /// What a request names as its data.
     pub fn trainer_data(&self) -> DataParams {
         self.config.data.for_trainer(self.frozen.pictures.as_deref())
+    }
+
+    /// By how many images a network is judged: unknown where the trainer brings its own, or makes
+    /// accuracies up.
+    pub fn validation_images(&self) -> Option<u64> {
+        let ValidConfig { data, recipe, .. } = &self.config;
+        // Not counted where they were not there at the beginning, or by an earlier program.
+        let configured = || data.kind.and(data.validation.images).map(u64::from);
+        let images = self.frozen.validation_images.or_else(configured);
+        images.filter(|_| recipe.trainer != TrainerKind::Synthetic)
     }
 
     /// In the order of their labels: the folders of pictures, else numbers.

@@ -80,6 +80,7 @@ pub fn init(mut config: ValidConfig, dir: &Path, trust: Trust) -> anyhow::Result
         format_version: FORMAT_VERSION,
         program_version: env!("CARGO_PKG_VERSION").into(),
         training_images: found.as_ref().map(|found| found.training),
+        validation_images: found.as_ref().map(|found| found.validation),
         pictures: found.as_ref().and_then(|found| found.pictures.clone()),
         data_files: found.map(|found| found.files),
         config: config.config,
@@ -97,6 +98,8 @@ pub struct FoundImages {
     pictures: Option<String>,
     /// How many train.
     training: u64,
+    /// How many judge.
+    validation: u64,
     value_range: Option<ValueRange>,
     first_epoch_threshold: Option<f64>,
 }
@@ -171,8 +174,8 @@ pub fn check_images(config: &ValidConfig) -> anyhow::Result<FoundImages> {
     {
         log::warn!("{warning}");
     }
-    let training = parts.training.len() as u64;
-    Ok(FoundImages { files, pictures, training, value_range, first_epoch_threshold })
+    let [training, validation] = [&parts.training, &parts.validation].map(|part| part.len() as u64);
+    Ok(FoundImages { files, pictures, training, validation, value_range, first_epoch_threshold })
 }
 
 /// Opens the experiment of this configuration, or makes it; of several at once, one makes it.

@@ -72,7 +72,7 @@ pub fn status(experiment: &Experiment) -> Result<Summary> {
 pub fn ranked(experiment: &Experiment, at_most: usize) -> Result<String> {
     let search = search_data(experiment, &Journal::open_to_look(experiment)?)?;
     let best = ranking(ArchitectureRecord::gather(&search.iterations), at_most);
-    Ok(terminal::ranked(&best, search.trainer))
+    Ok(terminal::ranked(&best, &status(experiment)?))
 }
 
 /// Tasks that leave on the time warning without a new epoch, again and again.

@@ -37,6 +37,7 @@ pub(super) fn search(trainer: &'static str) -> SearchData {
         experiment: "svhn".into(),
         trainer,
         epochs: 3,
+        validation_images: Some(1_000),
         stages: stages.into(),
         iterations: iterations(),
         early_stopping: EarlyStopping {

@@ -16,6 +16,8 @@ pub struct SearchData {
     /// The configured trainer, `torch`, `command` or `synthetic`, or [`IMPORTED`].
     pub trainer: &'static str,
     pub epochs: u32,
+    /// By how many images a network that was trained here is judged, where that is known.
+    pub validation_images: Option<u64>,
     pub stages: Vec<(EpsilonStage, StageCounts)>,
     /// One row an iteration, in their order ([`super::by_iteration`]).
     pub iterations: Vec<Row>,

@@ -17,7 +17,7 @@ fn warning(text: &str) -> String {
     format!("\u{1b}[33m{text}\u{1b}[0m")
 }
 
-pub fn ranked(ranking: &[ArchitectureRecord], trainer: &str) -> String {
+pub fn ranked(ranking: &[ArchitectureRecord], summary: &Summary) -> String {
     if ranking.is_empty() {
         return "No network has been trained to the end.\n".to_owned();
     }
@@ -35,9 +35,48 @@ pub fn ranked(ranking: &[ArchitectureRecord], trainer: &str) -> String {
         let repeat = repeat.map_or(String::new(), |repeat| format!(" (repeat {repeat})"));
         lines.push(hanging(&facts, &format!("{}{repeat}", record.architecture)));
     }
-    lines.extend(mark(trainer).map(warning));
+    lines.extend(mark(summary.trainer).map(warning));
+    lines.push(String::new());
+    lines.extend(bests(summary));
     lines.join("\n") + "\n"
 }
+
+fn entry(label: &str, text: &str) -> String {
+    hanging(&format!("{label:<10}  "), text)
+}
+
+/// The best of all beside the best that was drawn at random: whether learning has found a better
+/// one, as far as the validation images can say; and how to read a network.
+fn bests(summary: &Summary) -> Vec<String> {
+    let Some(best) = &summary.best else { return vec![entry("best", "none yet")] };
+    let mut lines = vec![entry("best", &network(best))];
+    // Before that there is nothing to compare with.
+    let is_past_random = |of: &EpsilonSummary| of.epsilon != Some(1.0) && of.results > 0;
+    let random = summary.best_at_random.as_ref();
+    let random = random.filter(|_| summary.epsilons.iter().any(is_past_random));
+    if let Some(random) = random {
+        let is_other = random.iteration != best.iteration;
+        let same = || "the same: of those drawn at smaller epsilons none is better".to_owned();
+        lines.push(entry("at random", &if is_other { network(random) } else { same() }));
+        let is_resolved = best.is_told_from(random).filter(|_| is_other);
+        lines.extend(is_resolved.map(|is_resolved| match is_resolved {
+            true => entry("difference", "resolved: the intervals do not overlap"),
+            false => entry("difference", "not resolved: the intervals overlap"),
+        }));
+    }
+    let has_interval = best.interval.or(random.and_then(|random| random.interval)).is_some();
+    let images = summary.validation_images.filter(|_| has_interval);
+    lines.extend(images.map(|images| {
+        let what = "of one network, selection not counted; exact, by";
+        entry("intervals", &format!("{what} {images} validation images"))
+    }));
+    lines.push(entry("layers", LEGEND));
+    lines
+}
+
+const LEGEND: &str = "C(32,5,1): 32 filters of 5 x 5, stride 1; P(3,2): pooling of 3 x 3, stride 2; \
+                      FC(128): 128 neurons; GAP: average pooling of all that is left; D(1,3): the \
+                      first dropout of 3; SM: softmax";
 
 fn accuracy(share: Option<f64>) -> String {
     known(share.map(|share| decimals(share, 4)))
@@ -94,17 +133,17 @@ pub fn status(summary: &Summary) -> String {
     let mut lines = vec![bold(&hanging("", &headline(summary)))];
     lines.extend(mark(summary.trainer).map(warning));
     lines.push(String::new());
-    let mut entry = |label: &str, text: &str| lines.push(hanging(&format!("{label:<10}  "), text));
-    entry("results", &results);
-    entry("iterations", &iterations);
-    entry(hours_label(summary), &used);
+    let mut add = |label: &str, text: &str| lines.push(entry(label, text));
+    add("results", &results);
+    add("iterations", &iterations);
+    add(hours_label(summary), &used);
     if summary.early_stopping.enabled {
-        entry("stopping", &stopping(&summary.early_stopping));
+        add("stopping", &stopping(&summary.early_stopping));
     }
-    entry("left", &left(summary));
-    entry("best", &summary.best.as_ref().map_or("none yet".to_owned(), best));
+    add("left", &left(summary));
+    lines.extend(bests(summary));
     if summary.hosts.iter().any(|host| host.bad) {
-        entry("bad hosts", &bad_hosts(&summary.hosts));
+        lines.push(entry("bad hosts", &bad_hosts(&summary.hosts)));
     }
     lines.push(String::new());
     lines.push(bold(&format!("{:37}mean reward of", "")));
@@ -165,8 +204,10 @@ fn left(summary: &Summary) -> String {
     format!("{results}, {range} {unit} of training")
 }
 
-fn best(best: &BestNetwork) -> String {
-    let mut facts = vec![format!("iteration {}", best.iteration)];
+fn network(best: &BestNetwork) -> String {
+    let interval = best.interval.map(|[low, high]| format!("95 %: {low:.4} to {high:.4}"));
+    let mut facts: Vec<_> = interval.into_iter().collect();
+    facts.push(format!("iteration {}", best.iteration));
     facts.extend(best.epsilon.map(|epsilon| format!("epsilon {}", rounded(epsilon))));
     facts.extend(best.layers.map(|layers| format!("{layers} layers")));
     facts.extend(best.parameters.map(|parameters| format!("{} parameters", short(parameters))));
@@ -215,8 +256,8 @@ fn hours(seconds: f64) -> String {
 mod tests {
     use super::*;
     use crate::report::golden::assert_golden;
-    use crate::report::ranking;
     use crate::report::sample::{self, iteration};
+    use crate::report::{SearchData, ranking};
     use crate::storage::{Event, Row};
     use anstream::adapter::strip_str;
     use proptest::prelude::*;
@@ -260,9 +301,11 @@ mod tests {
             epsilon: Some(1.0 / 3.0),
             ..iteration(12, Event::Trained)
         });
-        let ranking = ranking(ArchitectureRecord::gather(&iterations), 10);
-        assert_golden("report/ranking.txt", &plain(&ranked(&ranking, "synthetic")));
-        assert_eq!(ranked(&[], "torch"), "No network has been trained to the end.\n");
+        let search = SearchData { iterations, ..sample::search("torch") };
+        let (best, summary) =
+            (ArchitectureRecord::gather(&search.iterations), Summary::of(&search));
+        assert_golden("report/ranking.txt", &plain(&ranked(&ranking(best, 10), &summary)));
+        assert_eq!(ranked(&[], &summary), "No network has been trained to the end.\n");
     }
 
     proptest! {
@@ -281,7 +324,7 @@ mod tests {
                 ..iteration(1, Event::Trained)
             }];
             let ranking = ranking(ArchitectureRecord::gather(&iterations), 10);
-            let text = plain(&ranked(&ranking, "synthetic"));
+            let text = plain(&ranked(&ranking, &summary("synthetic")));
             prop_assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{}", text);
         }
     }
@@ -295,6 +338,33 @@ mod tests {
     #[test]
     fn the_status_is_the_accepted_one() {
         assert_golden("report/status.txt", &plain(&status(&summary("torch"))));
+    }
+
+    /// The accuracies of networks drawn at random and later, judged on 1,000 images.
+    fn verdict(networks: &[(f64, f64)]) -> String {
+        let row = |(&(epsilon, accuracy), number): (&(f64, f64), u64)| Row {
+            architecture: Some(format!("[C({number},1,1), SM(10)]").into()),
+            best_validation_accuracy: Some(accuracy),
+            epsilon: Some(epsilon),
+            ..iteration(number, Event::Trained)
+        };
+        let iterations = networks.iter().zip(1..).map(row).collect();
+        let summary = Summary::of(&SearchData { iterations, ..sample::search("torch") });
+        plain(&bests(&summary).join("\n"))
+    }
+
+    #[test]
+    fn the_best_is_compared_with_the_best_drawn_at_random() {
+        // 95 % of 750 right: 0.7219 to 0.7766; of 780: 0.7530 to 0.8053; of 830: 0.8053 to 0.8528.
+        let overlap = verdict(&[(1.0, 0.75), (1.0, 0.7), (0.5, 0.78)]);
+        assert!(overlap.contains("at random   0.7500 (95 %: 0.7219 to 0.7766"), "{overlap}");
+        assert!(overlap.contains("difference  not resolved: the intervals overlap"), "{overlap}");
+        let clear = verdict(&[(1.0, 0.75), (0.5, 0.83)]);
+        assert!(clear.contains("difference  resolved: the intervals do not"), "{clear}");
+        let same = verdict(&[(1.0, 0.75), (0.5, 0.74)]);
+        assert!(same.contains("at random   the same: of those drawn at smaller"), "{same}");
+        let text = verdict(&[(1.0, 0.75), (1.0, 0.74)]);
+        assert!(!text.contains("at random") && text.contains("1000 validation"), "{text}");
     }
 
     #[test]

@@ -43,10 +43,10 @@ const MODULES: &[(&str, usize, &[&str])] = &[
             "regular_file", "yaml_bounds", "invalid",
         ],
     ),
-    ("report", 1_780, &["space", "outcome", "q_learning", "predictor", "storage"]),
+    ("report", 1_850, &["space", "outcome", "maths", "q_learning", "predictor", "storage"]),
     (
         "ops",
-        7_540,
+        7_560,
         &[
             "space", "outcome", "seed", "q_learning", "predictor", "storage", "exchange",
             "dataset", "training", "model", "slurm", "config", "report", "regular_file",
@@ -63,7 +63,7 @@ const MODULES: &[(&str, usize, &[&str])] = &[
     // Exit codes follow from the error types of all modules.
     (
         "cli",
-        1_730,
+        1_740,
         &[
             "ops", "simulate", "config", "report", "space", "q_learning", "predictor", "seed",
             "storage", "dataset", "training", "slurm", "invalid",

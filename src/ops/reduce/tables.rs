@@ -159,6 +159,7 @@ pub(crate) fn search_data(experiment: &Experiment, journal: &Journal) -> Result<
         experiment: config.experiment.name.clone(),
         trainer: who_trained(config.recipe.trainer.into(), &iterations),
         epochs: config.recipe.epochs,
+        validation_images: experiment.validation_images(),
         stages: config.schedule.stages().iter().copied().zip(counts).collect(),
         iterations,
         early_stopping: EarlyStopping {

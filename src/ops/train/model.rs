@@ -49,7 +49,7 @@ impl TaskRun<'_> {
     fn card(&self, claim: &Claim, request: &Request, result: &Row) -> anyhow::Result<ModelCard> {
         let config = self.experiment.config();
         let cost = config.space.cost(&claim.architecture);
-        let images = config.data.kind.and(config.data.validation.images).map_or(0, u64::from);
+        let images = self.experiment.validation_images().unwrap_or(0);
         let judged = |accuracy| MeasuredError::of(1.0 - accuracy, images);
         let Request { layers, channels, input_size, recipe, .. } = request;
         Ok(ModelCard {
