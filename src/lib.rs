@@ -43,6 +43,7 @@
 //! | a Q-update | `QTable::update` in `q_learning/update.rs` |
 //! | what a result is worth | [`q_learning::RewardParams::reward`] |
 //! | which epsilon is in force | [`q_learning::EpsilonSchedule::stage_in_force`] |
+//! | the learning rate of an epoch | [`training::ValidRecipe::learning_rate`] |
 //! | whether a first epoch passes | [`training::ValidRecipe::passes_first_epoch`] |
 //! | whether a training is stopped | [`predictor::StoppingRule::judge`] |
 //! | which models are kept | `best_attempts` in `ops/reduce/models.rs` |

@@ -23,7 +23,7 @@ use crate::q_learning::{
     EpsilonSchedule, EpsilonScheduleParams, QLearningParams, RewardParams, ValidQLearningParams,
 };
 use crate::slurm::{SlurmParams, ValidSlurmParams};
-use crate::space::{DataShape, Space, SpaceParams};
+use crate::space::{DataShape, Space, SpaceError, SpaceParams};
 use crate::training::{Recipe, TrainerKind, ValidRecipe};
 
 /// What can be wrong with a configuration.
@@ -109,6 +109,9 @@ impl ExperimentConfig {
             StrategyKind::QLearning => space,
             StrategyKind::List => space.buildable(),
         };
+        for (text, _) in &self.training.learning_rates {
+            check_name_of_network(text, &space)?;
+        }
         let strategy = self.strategy.clone().check(&space)?;
         let schedule = self.epsilon_schedule.clone().check()?;
         Ok(ValidConfig {
@@ -146,6 +149,18 @@ impl ExperimentConfig {
     }
 }
 
+/// A network with a rate of its own is found by its text in the log, which another spelling is not.
+/// (A list may train networks that the grammar does not allow.)
+fn check_name_of_network(text: &str, space: &Space) -> Result<(), Invalid> {
+    let allowed = match space.parse(text) {
+        Err(SpaceError::Illegal { .. }) => return Ok(()),
+        Ok(architecture) if architecture.to_string() == text => return Ok(()),
+        Ok(architecture) => format!("the log calls this network `{architecture}`"),
+        Err(error) => error.to_string(),
+    };
+    Err(Invalid::new("training.learning_rates", text.escape_debug(), allowed))
+}
+
 /// The name becomes a folder and a job name: nothing that a shell or a path could interpret.
 fn check_name(name: &str) -> Result<(), Invalid> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
@@ -168,5 +183,20 @@ mod tests {
         for name in ["", "a b", "../x", "-x", "a/b", "$(x)", &"x".repeat(65)] {
             assert!(check_name(name).is_err(), "{name}");
         }
+    }
+
+    #[test]
+    fn a_learning_rate_of_a_network_that_the_log_calls_otherwise_is_refused() {
+        let with = |text: &str| {
+            let setting = format!("training.learning_rates=[[\"{text}\", 0.01]]").parse().unwrap();
+            load::parse(DEFAULTS, &[setting]).unwrap().check().map(drop)
+        };
+        let name = "[C(64,3,1), C(64,3,1), D(1,1), SM(10)]";
+        assert!(with(name).is_ok());
+        // Not in this space, perhaps in a list.
+        assert!(with("[C(64,9,1), SM(10)]").is_ok());
+        let problem = with("[C(64,3,1), C(64,3,1), SM(10)]").unwrap_err().to_string();
+        assert!(problem.contains(&format!("the log calls this network `{name}`")), "{problem}");
+        assert!(with("SM(10)").unwrap_err().to_string().contains("expected `[`"));
     }
 }

@@ -8,7 +8,7 @@ use num_bigint::BigUint;
 use super::{Strategy, ValidConfig};
 use crate::outcome::Accuracy;
 use crate::predictor::{Prediction, PredictorParams, Regressor, n_features};
-use crate::training::{Recipe, TrainerKind, default_first_epoch_threshold};
+use crate::training::{Recipe, Schedule, TrainerKind, default_first_epoch_threshold};
 
 impl ValidConfig {
     /// Those that need no data.
@@ -166,8 +166,9 @@ impl ValidConfig {
     }
 
     fn of_decay(&self) -> Option<String> {
-        let Recipe { trainer, epochs, decay_every, decay_factor, .. } = self.training;
+        let Recipe { trainer, schedule, epochs, decay_every, decay_factor, .. } = self.training;
         if trainer != TrainerKind::Torch
+            || schedule != Schedule::Steps
             || epochs <= 1
             || epochs > decay_every
             || decay_factor >= 1.0
@@ -310,6 +311,7 @@ mod tests {
         );
         assert_eq!(warnings(&["training.epochs=6"]), [""; 0]);
         assert_eq!(warnings(&["training.epochs=5", "training.decay_factor=1"]), [""; 0]);
+        assert_eq!(warnings(&["training.epochs=5", "training.schedule=cosine"]), [""; 0]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! A training on disk: saved after every epoch, taken up again bit for bit.
 //!
-//! One safetensors file: the parameters and Adam's means as flat tensors, the running statistics of
+//! One safetensors file: the parameters and the optimizer's state as flat tensors, the running statistics of
 //! batch normalisation, and the [`TrainingState`] as the bytes of its JSON. Generators are seeded
 //! anew at every epoch. The file is written aside and renamed, so it is always whole.
 
@@ -17,7 +17,7 @@ use tch::Tensor;
 
 use super::error::TorchError;
 use super::network::Network;
-use super::optimizer::Adam;
+use super::optimizer::Optimizer;
 use super::restart::TrainingState;
 
 const FILE: &str = "checkpoint.safetensors";
@@ -28,21 +28,21 @@ const UNFINISHED: &str = "checkpoint.unfinished";
 struct Saved {
     training: String,
     progress: TrainingState,
-    adam_steps: i64,
+    optimizer_steps: i64,
 }
 
 /// Makes the folder, also where it was removed.
 pub fn save(
     request: &Request,
     network: &Network,
-    optimizer: &Adam,
+    optimizer: &Optimizer,
     progress: &TrainingState,
 ) -> Result<(), TorchError> {
     let Some(folder) = &request.checkpoint else { return Ok(()) };
     let saved = Saved {
         training: digest(request),
         progress: progress.clone(),
-        adam_steps: optimizer.steps,
+        optimizer_steps: optimizer.steps,
     };
     let text = serde_json::to_vec(&saved).expect("numbers and names can be written as JSON");
     let mut tensors = network.tensors();
@@ -67,7 +67,7 @@ pub fn save(
 pub fn restore(
     request: &Request,
     network: &Network,
-    optimizer: &mut Adam,
+    optimizer: &mut Optimizer,
 ) -> Result<Option<TrainingState>, TorchError> {
     let path = request.checkpoint.as_ref().map(|folder| folder.join(FILE));
     let Some(path) = path.filter(|path| request.resume && path.exists()) else {
@@ -96,7 +96,7 @@ pub fn restore(
     for (name, mut own) in network.tensors().into_iter().chain(optimizer.tensors()) {
         own.f_copy_(tensor(&name)?)?;
     }
-    optimizer.steps = saved.adam_steps;
+    optimizer.steps = saved.optimizer_steps;
     Ok(Some(saved.progress))
 }
 

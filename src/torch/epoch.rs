@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use metaqnn::training::ValidRecipe;
 use tch::{Kind, Reduction, Tensor};
 
 use super::batches::Batches;
@@ -9,23 +10,24 @@ use super::error::TorchError;
 use super::input::Answer;
 use super::memory::fitting_memory;
 use super::network::{Network, Phase};
-use super::optimizer::Adam;
+use super::optimizer::Optimizer;
 use super::parameters::Accumulation;
 
 /// `floor(N / batch_size)` steps over the images in a random order; those left over sit out this
 /// epoch. (With fewer images than a batch there is one step, with all.) All is drawn from
 /// libtorch's generator, which the caller seeds. `micro_batch` shrinks when memory is short, and
-/// stays so for the epochs to come. Loss and accuracy are those while training, dropout included.
+/// stays so for the epochs to come. Loss and accuracy are those while training, dropout and label
+/// smoothing included.
 pub fn train_epoch(
     network: &mut Network,
-    optimizer: &mut Adam,
+    optimizer: &mut Optimizer,
     data: &Batches,
-    batch_size: i64,
+    recipe: &ValidRecipe,
     learning_rate: f64,
     micro_batch: &mut i64,
     interruption: &mut dyn FnMut() -> ControlFlow<Answer>,
 ) -> Result<ControlFlow<Answer, Evaluation>, TorchError> {
-    let batch_size = batch_size.min(data.training.count());
+    let batch_size = i64::from(recipe.batch_size).min(data.training.count());
     let order = data.random_order()?;
     let mut tally = Tally::new(data.device())?;
     for step in 0..data.training.count() / batch_size {
@@ -36,8 +38,9 @@ pub fn train_epoch(
         let (images, labels) = data.training_batch(&indices)?;
         // Weights change only after the last micro-batch, so a step that ran out of memory can be
         // done over; only its dropout is drawn anew.
-        let answers =
-            fitting_memory(micro_batch, |micro| gradient(network, &images, &labels, micro))?;
+        let answers = fitting_memory(micro_batch, |micro| {
+            gradient(network, &images, &labels, recipe.label_smoothing, micro)
+        })?;
         for (loss, logits, labels) in &answers {
             tally.add(loss, logits, labels)?;
         }
@@ -52,6 +55,7 @@ fn gradient(
     network: &mut Network,
     images: &Tensor,
     labels: &Tensor,
+    smoothing: f64,
     micro: i64,
 ) -> Result<Vec<(Tensor, Tensor, Tensor)>, TorchError> {
     let batch = labels.size()[0];
@@ -62,7 +66,7 @@ fn gradient(
         let (images, labels) =
             (images.f_narrow(0, first, count)?, labels.f_narrow(0, first, count)?);
         let logits = network.forward(&images, Phase::Training)?;
-        let loss = summed_loss(&logits, &labels)?;
+        let loss = summed_loss(&logits, &labels, smoothing)?;
         network.parameters.backward(&loss.f_div_scalar(batch as f64)?, accumulation)?;
         accumulation = Accumulation::Added;
         answers.push((loss.detach(), logits.detach(), labels));
@@ -116,9 +120,10 @@ impl Tally {
     }
 }
 
-/// The cross-entropy of logits `[B, classes]` with labels `[B]`, summed over the batch.
-fn summed_loss(logits: &Tensor, labels: &Tensor) -> Result<Tensor, TorchError> {
-    Ok(logits.f_cross_entropy_loss(labels, None::<Tensor>, Reduction::Sum, -100, 0.0)?)
+/// The cross-entropy of logits `[B, classes]` with labels `[B]`, summed over the batch. The label
+/// counts `1 - smoothing + smoothing / classes`, every other class `smoothing / classes`.
+fn summed_loss(logits: &Tensor, labels: &Tensor, smoothing: f64) -> Result<Tensor, TorchError> {
+    Ok(logits.f_cross_entropy_loss(labels, None::<Tensor>, Reduction::Sum, -100, smoothing)?)
 }
 
 /// Classifies all validation images, `batch` at a time, without gradients.
@@ -129,7 +134,7 @@ pub fn evaluate(network: &Network, data: &Batches, batch: i64) -> Result<Evaluat
     for first in (0..count).step_by(batch as usize) {
         let (images, labels) = data.validation_batch(first, batch.min(count - first))?;
         let logits = network.forward(&images, Phase::Evaluation)?;
-        tally.add(&summed_loss(&logits, &labels)?, &logits, &labels)?;
+        tally.add(&summed_loss(&logits, &labels, 0.0)?, &logits, &labels)?;
     }
     tally.scores()
 }
@@ -170,12 +175,26 @@ mod tests {
         tch::manual_seed(3);
         initialise(&network.parameters, Initialisation::CaffeXavier).unwrap();
         let mut with = |micro| {
-            let answers = gradient(&mut network, &images, &labels, micro).unwrap();
+            let answers = gradient(&mut network, &images, &labels, 0.1, micro).unwrap();
             (answers.len(), network.parameters.for_update().1.copy())
         };
         let (whole, parts) = (with(31), with(8));
         assert_eq!((whole.0, parts.0), (1, 4));
         let difference = (&whole.1 - &parts.1).abs().max().double_value(&[]);
         assert!(difference < 1e-6 && whole.1.abs().max().double_value(&[]) > 1e-3, "{difference}");
+    }
+
+    #[test]
+    fn a_smoothed_label_is_shared_with_every_class() {
+        let logits = Tensor::from_slice(&[2.0, -1.0, 0.5, 0.0, 0.0, 3.0]).view([2, 3]);
+        let labels = Tensor::from_slice(&[0_i64, 1]);
+        // PyTorch 2.11: cross_entropy(.., reduction="sum", label_smoothing=0.1). By hand: the log
+        // of the sums of exponents is 2.241309 and 3.094925, so the negated logarithms are
+        // (0.241309, 3.241309, 1.741309) and (3.094925, 3.094925, 0.094925). The labels' give
+        // 3.336234, all of them 11.508703: 0.9 * 3.336234 + 0.1 / 3 * 11.508703 = 3.386234.
+        for (smoothing, expected) in [(0.0, 3.336_234_253_078_118), (0.1, 3.386_234_253_078_118)] {
+            let found = summed_loss(&logits, &labels, smoothing).unwrap().double_value(&[]);
+            assert!((found - expected).abs() < 1e-12, "{found}");
+        }
     }
 }

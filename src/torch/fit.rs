@@ -16,7 +16,7 @@ use super::initialisation::initialise;
 use super::input::Answer;
 use super::memory::fitting_memory;
 use super::network::Network;
-use super::optimizer::Adam;
+use super::optimizer::Optimizer;
 use super::plan::Plan;
 use super::restart::TrainingState;
 use super::weights;
@@ -46,7 +46,7 @@ pub fn fit(
     };
     let plan = Plan::new(&request.layers, request.input_size, request.channels, precision)?;
     let mut network = Network::build(plan, data.device())?;
-    let mut optimizer = Adam::new(recipe, network.parameters.flat())?;
+    let mut optimizer = Optimizer::new(recipe, network.parameters.flat())?;
     let mut progress = checkpoint::restore(request, &network, &mut optimizer)?
         .unwrap_or_else(|| TrainingState::beginning(recipe.batch_size.into()));
 
@@ -68,7 +68,7 @@ pub fn fit(
             &mut network,
             &mut optimizer,
             data,
-            recipe.batch_size.into(),
+            recipe,
             recipe.learning_rate(start, epoch),
             &mut progress.micro_batch,
             &mut || listener.interruption(),
@@ -127,6 +127,7 @@ mod tests {
     use crate::input::DONE;
     use metaqnn::model::{PREPROCESSING, WEIGHTS};
     use metaqnn::training::protocol::LayerDescription;
+    use metaqnn::training::{OptimizerKind, Schedule};
     use std::path::Path;
     use tch::Tensor;
 
@@ -165,19 +166,28 @@ mod tests {
     #[test]
     fn an_interrupted_training_goes_on_bit_for_bit() {
         let _alone = alone();
-        let (whole, parts) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let mut straight = Recorder::default();
-        assert_eq!(train(&request(Some(whole.path())), &mut straight), DONE);
+        for optimizer in [OptimizerKind::Adam, OptimizerKind::Sgd] {
+            let (whole, parts) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+            let request = |checkpoint| {
+                let mut request = request(Some(checkpoint));
+                request.recipe.optimizer = optimizer;
+                (request.recipe.schedule, request.recipe.epochs) = (Schedule::Cosine, 4);
+                request.recipe.label_smoothing = 0.1;
+                request
+            };
+            let mut straight = Recorder::default();
+            assert_eq!(train(&request(whole.path()), &mut straight), DONE);
 
-        // Interrupted in the middle of the third epoch, then of the fourth.
-        let mut reports = Vec::new();
-        for (resume, interrupt_at) in [(false, Some(7)), (true, Some(4)), (true, None)] {
-            let mut recorder = Recorder { interrupt_at, ..Recorder::default() };
-            train(&Request { resume, attempt: 2, ..request(Some(parts.path())) }, &mut recorder);
-            reports.extend(recorder.reports);
+            // Interrupted in the middle of the third epoch, then of the fourth.
+            let mut reports = Vec::new();
+            for (resume, interrupt_at) in [(false, Some(7)), (true, Some(4)), (true, None)] {
+                let mut recorder = Recorder { interrupt_at, ..Recorder::default() };
+                train(&Request { resume, attempt: 2, ..request(parts.path()) }, &mut recorder);
+                reports.extend(recorder.reports);
+            }
+            assert_eq!(reports, straight.reports);
+            assert_eq!(saved(parts.path()), saved(whole.path()));
         }
-        assert_eq!(reports, straight.reports);
-        assert_eq!(saved(parts.path()), saved(whole.path()));
     }
 
     #[test]

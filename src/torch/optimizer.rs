@@ -1,65 +1,87 @@
-//! Adam, by hand, since libtorch's own through tch can neither be saved nor resumed.
+//! The optimizers, by hand, since libtorch's own through tch can neither be saved nor resumed.
 //!
-//! It works on the flat tensors of [`super::parameters`]: eight passes over all parameters,
+//! They work on the flat tensors of [`super::parameters`]: a few passes over all parameters,
 //! whatever their number. State and scratch are allocated once, so that a step allocates nothing
 //! and cannot run out of memory half-way.
 
 use metaqnn::maths::pow;
-use metaqnn::training::Recipe;
+use metaqnn::training::{OptimizerKind, Recipe};
 use tch::{TchError, Tensor};
 
-/// Adam (Kingma and Ba, 2015, algorithm 1) with an L2 penalty in the gradient.
-///
-/// With g = gradient + `weight_decay` * p and t the step from 1:
-/// m = `beta1` m + (1 - `beta1`) g; v = `beta2` v + (1 - `beta2`) g^2;
-/// p = p - rate * (m / (1 - `beta1`^t)) / (sqrt(v / (1 - `beta2`^t)) + `epsilon`).
-///
-/// The penalty enters the gradient, biases included, as in the published code: not the decoupled
-/// decay of "AdamW".
+/// An L2 penalty enters the gradient, biases included, as in the published code (not the decoupled
+/// decay of "AdamW"): g = gradient + `weight_decay` * p.
 #[derive(Debug)]
-pub struct Adam {
-    beta1: f64,
-    beta2: f64,
-    epsilon: f64,
+pub struct Optimizer {
     /// 0-dimensional, since libtorch's fused multiply-add takes tensors only.
     weight_decay: Tensor,
     pub steps: i64,
+    method: Method,
+}
+
+#[derive(Debug)]
+enum Method {
+    Adam(Adam),
+    /// Stochastic gradient descent as PyTorch has it: v = `momentum` v + g; p = p - rate * v.
+    ///
+    /// Caffe, with which the paper's networks were trained, has the rate inside the velocity, v =
+    /// `momentum` v + rate * g. The two differ in the steps after a change of the rate alone: there
+    /// an old gradient still counts with its old rate (for ten steps or so, at 0.9).
+    Sgd {
+        momentum: f64,
+        velocity: Tensor,
+    },
+}
+
+/// Adam (Kingma and Ba, 2015, algorithm 1): with t the step from 1,
+/// m = `beta1` m + (1 - `beta1`) g; v = `beta2` v + (1 - `beta2`) g^2;
+/// p = p - rate * (m / (1 - `beta1`^t)) / (sqrt(v / (1 - `beta2`^t)) + `epsilon`).
+#[derive(Debug)]
+struct Adam {
+    beta1: f64,
+    beta2: f64,
+    epsilon: f64,
     /// Decayed means `[total]` of the gradients and of their squares.
     mean: Tensor,
     mean_square: Tensor,
     scratch: Tensor,
 }
 
-impl Adam {
+impl Optimizer {
     pub fn new(recipe: &Recipe, parameters: &Tensor) -> Result<Self, TchError> {
         let zeros = || parameters.f_zeros_like();
+        let options = (parameters.kind(), parameters.device());
         Ok(Self {
-            beta1: recipe.beta1,
-            beta2: recipe.beta2,
-            epsilon: recipe.adam_epsilon,
-            weight_decay: Tensor::f_full(
-                [0_i64; 0],
-                recipe.weight_decay,
-                (parameters.kind(), parameters.device()),
-            )?,
+            weight_decay: Tensor::f_full([0_i64; 0], recipe.weight_decay, options)?,
             steps: 0,
-            mean: zeros()?,
-            mean_square: zeros()?,
-            scratch: zeros()?,
+            method: match recipe.optimizer {
+                OptimizerKind::Adam => Method::Adam(Adam {
+                    beta1: recipe.beta1,
+                    beta2: recipe.beta2,
+                    epsilon: recipe.adam_epsilon,
+                    mean: zeros()?,
+                    mean_square: zeros()?,
+                    scratch: zeros()?,
+                }),
+                OptimizerKind::Sgd => Method::Sgd { momentum: recipe.momentum, velocity: zeros()? },
+            },
         })
     }
 
     pub fn reset(&mut self) -> Result<(), TchError> {
         self.steps = 0;
-        let _ = self.mean.f_zero_()?;
-        let _ = self.mean_square.f_zero_()?;
-        Ok(())
+        self.tensors().into_iter().try_for_each(|(_, mut tensor)| tensor.f_zero_().map(drop))
     }
 
-    /// Its means by name, in memory shared with its own; with [`Self::steps`] they are its state.
-    pub fn tensors(&self) -> [(String, Tensor); 2] {
-        [("adam.mean", &self.mean), ("adam.mean_square", &self.mean_square)]
-            .map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone()))
+    /// By name, in memory shared with its own; with [`Self::steps`] they are its state.
+    pub fn tensors(&self) -> Vec<(String, Tensor)> {
+        let tensors = match &self.method {
+            Method::Adam(Adam { mean, mean_square, .. }) => {
+                vec![("adam.mean", mean), ("adam.mean_square", mean_square)]
+            }
+            Method::Sgd { velocity, .. } => vec![("sgd.velocity", velocity)],
+        };
+        let shared = |(name, tensor): (&str, &Tensor)| (name.to_owned(), tensor.shallow_clone());
+        tensors.into_iter().map(shared).collect()
     }
 
     /// Changes `parameters` by one step along `gradient`, which it uses up.
@@ -71,10 +93,29 @@ impl Adam {
     ) -> Result<(), TchError> {
         let _guard = tch::no_grad_guard();
         self.steps += 1;
-        let correction = |beta: f64| 1.0 - pow(beta, self.steps as f64);
-        let (correction1, correction2) = (correction(self.beta1), correction(self.beta2));
-
         let _ = gradient.f_addcmul_(parameters, &self.weight_decay)?;
+        match &mut self.method {
+            Method::Adam(adam) => adam.step(parameters, gradient, learning_rate, self.steps),
+            Method::Sgd { momentum, velocity } => {
+                let mut velocity = velocity.f_mul_scalar_(*momentum)?.f_add_(gradient)?;
+                // The gradient is used up: it has room for the step.
+                let step = velocity.f_mul_scalar_out(gradient, learning_rate)?;
+                parameters.f_sub_(&step).map(drop)
+            }
+        }
+    }
+}
+
+impl Adam {
+    fn step(
+        &mut self,
+        parameters: &mut Tensor,
+        gradient: &Tensor,
+        learning_rate: f64,
+        steps: i64,
+    ) -> Result<(), TchError> {
+        let correction = |beta: f64| 1.0 - pow(beta, steps as f64);
+        let (correction1, correction2) = (correction(self.beta1), correction(self.beta2));
         let _ = self.mean.f_lerp_(gradient, 1.0 - self.beta1)?;
         let square = gradient.f_mul_out(&self.scratch, gradient)?;
         let _ = self.mean_square.f_lerp_(&square, 1.0 - self.beta2)?;
@@ -101,7 +142,7 @@ mod tests {
     fn two_steps_by_hand() {
         let recipe = Recipe::default();
         let mut parameters = Tensor::from_slice(&[1.0_f64, -2.0]);
-        let mut adam = Adam::new(&recipe, &parameters).unwrap();
+        let mut adam = Optimizer::new(&recipe, &parameters).unwrap();
         // Step 1: g = 0.5 + 0.0005 * 1 = 0.5005. Both corrections cancel: m^ = g, v^ = g^2, so
         // the step is 0.001 * g / (|g| + 1e-8) = 0.001 * (1 - 2e-8), away from the sign of g.
         // For the second, g = -1 + 0.0005 * -2 = -1.001.
@@ -120,9 +161,29 @@ mod tests {
     }
 
     #[test]
+    fn momentum_and_penalty_are_those_of_pytorch() {
+        let (optimizer, weight_decay) = (OptimizerKind::Sgd, 0.01);
+        let recipe = Recipe { optimizer, weight_decay, ..Recipe::default() };
+        let mut parameters = Tensor::from_slice(&[1.0_f64, -2.0]);
+        let mut sgd = Optimizer::new(&recipe, &parameters).unwrap();
+        // PyTorch 2.11: SGD(lr=.., momentum=0.9, weight_decay=0.01). By hand, the first value: v =
+        // 0.5 + 0.01 = 0.51, p = 1 - 0.051; v = 0.9 * 0.51 + 0.1 + 0.00949 = 0.56849, p = 0.949 -
+        // 0.056849.
+        for (gradient, rate, expected) in [
+            ([0.5, -1.0], 0.1, [0.949, -1.898]),
+            ([0.1, 0.0], 0.1, [0.892_151, -1.804_302]),
+            ([-0.3, 0.7], 0.02, [0.887_739_749_8, -1.801_075_499_6]),
+        ] {
+            sgd.step(&mut parameters, &mut Tensor::from_slice(&gradient), rate).unwrap();
+            let found = values(&parameters);
+            assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-12), "{found:?}");
+        }
+    }
+
+    #[test]
     fn a_value_without_gradient_and_penalty_stays_zero() {
         let mut parameters = Tensor::from_slice(&[0.0_f32]);
-        let mut adam = Adam::new(&Recipe::default(), &parameters).unwrap();
+        let mut adam = Optimizer::new(&Recipe::default(), &parameters).unwrap();
         for _ in 0..3 {
             adam.step(&mut parameters, &mut Tensor::from_slice(&[0.0_f32]), 0.001).unwrap();
         }
@@ -131,19 +192,23 @@ mod tests {
 
     #[test]
     fn a_restored_optimizer_goes_on_as_if_nothing_had_happened() {
-        let recipe = Recipe::default();
-        let mut parameters = Tensor::from_slice(&[0.3_f32, -0.7]);
-        let mut adam = Adam::new(&recipe, &parameters).unwrap();
-        let gradient = || Tensor::from_slice(&[0.2_f32, 0.1]);
-        adam.step(&mut parameters, &mut gradient(), 0.001).unwrap();
-        let mut copy = parameters.copy();
-        let mut resumed = Adam::new(&recipe, &copy).unwrap();
-        for ((_, mut own), (_, saved)) in resumed.tensors().into_iter().zip(adam.tensors()) {
-            own.copy_(&saved);
+        for optimizer in [OptimizerKind::Adam, OptimizerKind::Sgd] {
+            let recipe = Recipe { optimizer, ..Recipe::default() };
+            let mut parameters = Tensor::from_slice(&[0.3_f32, -0.7]);
+            let mut whole = Optimizer::new(&recipe, &parameters).unwrap();
+            let gradient = || Tensor::from_slice(&[0.2_f32, 0.1]);
+            whole.step(&mut parameters, &mut gradient(), 0.001).unwrap();
+            let mut copy = parameters.copy();
+            let mut resumed = Optimizer::new(&recipe, &copy).unwrap();
+            for ((_, mut own), (_, saved)) in resumed.tensors().into_iter().zip(whole.tensors()) {
+                own.copy_(&saved);
+            }
+            resumed.steps = whole.steps;
+            whole.step(&mut parameters, &mut gradient(), 0.001).unwrap();
+            resumed.step(&mut copy, &mut gradient(), 0.001).unwrap();
+            assert_eq!(values(&parameters), values(&copy));
+            whole.reset().unwrap();
+            assert!(whole.tensors().iter().all(|(_, tensor)| values(tensor) == [0.0, 0.0]));
         }
-        resumed.steps = adam.steps;
-        adam.step(&mut parameters, &mut gradient(), 0.001).unwrap();
-        resumed.step(&mut copy, &mut gradient(), 0.001).unwrap();
-        assert_eq!(values(&parameters), values(&copy));
     }
 }

@@ -29,8 +29,8 @@ pub(crate) use program::start_trainer;
 pub use protocol::EpochReport;
 pub(crate) use recipe::freeze_command;
 pub use recipe::{
-    Device, Initialisation, KeptModels, Precision, Recipe, TrainerKind, ValidRecipe,
-    default_first_epoch_threshold,
+    Device, Initialisation, KeptModels, OptimizerKind, Precision, Recipe, Schedule, TrainerKind,
+    ValidRecipe, default_first_epoch_threshold,
 };
 pub use synthetic::SyntheticTrainer;
 pub(crate) use trainer::TICK;

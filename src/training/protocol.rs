@@ -182,6 +182,18 @@ impl LayerDescription {
         }
         descriptions
     }
+
+    /// Gives dropout the probabilities that a recipe lists for so many marks.
+    pub fn set_dropout(layers: &mut [Self], recipe: &Recipe) {
+        let marks = layers.iter_mut().filter_map(|layer| match layer {
+            Self::Dropout { probability } => Some(probability),
+            _ => None,
+        });
+        let marks: Vec<_> = marks.collect();
+        if let Some(list) = recipe.dropout.iter().find(|list| list.len() == marks.len()) {
+            marks.into_iter().zip(list).for_each(|(mark, probability)| *mark = *probability);
+        }
+    }
 }
 
 /// What a trainer reports after each epoch: one row of a learning curve.
@@ -309,6 +321,28 @@ mod tests {
                 + r#"{"type":"pool","kernel":2,"stride":2,"ceil":false,"batch_norm":false},"#
                 + r#"{"type":"dropout","probability":0.5},{"type":"softmax","classes":10}]"#
         );
+    }
+
+    #[test]
+    fn dropout_follows_the_list_for_so_many_marks() {
+        let image = DataShape { size: 28, channels: 1, classes: 10 };
+        let space = SpaceParams::default().check(image).unwrap();
+        let recipe = Recipe { dropout: vec![vec![0.4], vec![0.3, 0.5]], ..Recipe::default() };
+        let probabilities = |text| {
+            let mut layers = LayerDescription::of(&space, &space.parse(text).unwrap());
+            LayerDescription::set_dropout(&mut layers, &recipe);
+            let dropout = |layer: &LayerDescription| match layer {
+                LayerDescription::Dropout { probability } => Some(*probability),
+                _ => None,
+            };
+            layers.iter().filter_map(dropout).collect::<Vec<_>>()
+        };
+        assert_eq!(probabilities("[C(64,3,1), C(64,3,1), SM(10)]"), [0.4]);
+        let two = "[C(64,3,1), C(64,3,1), C(64,3,1), C(64,3,1), SM(10)]";
+        assert_eq!(probabilities(two), [0.3, 0.5]);
+        // Three marks of i / 6, of which there is no list.
+        let three = two.replace(" SM", " C(64,3,1), C(64,3,1), SM");
+        assert_eq!(probabilities(&three), [1.0 / 6.0, 2.0 / 6.0, 0.5]);
     }
 
     proptest! {

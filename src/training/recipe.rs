@@ -1,12 +1,14 @@
 //! How networks are trained: the `training` section of a configuration.
 
+use std::f64::consts::PI;
+use std::mem;
 use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use smart_default::SmartDefault;
 
 use crate::invalid::Invalid;
-use crate::maths::pow;
+use crate::maths::{cos, pow};
 use crate::outcome::Accuracy;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
@@ -18,6 +20,25 @@ pub enum TrainerKind {
     Command,
     /// Curves made up inside `metaqnn`, for trying a search out.
     Synthetic,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OptimizerKind {
+    Adam,
+    /// Stochastic gradient descent with momentum.
+    Sgd,
+}
+
+/// How the learning rate changes with the epochs; [`ValidRecipe::learning_rate`] has the formulas.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Schedule {
+    /// Times `decay_factor` after every `decay_every` epochs.
+    Steps,
+    Stages,
+    /// Up to `learning_rate` in `warm_up_epochs`, then along half a cosine towards 0.
+    Cosine,
 }
 
 /// How the weights begin; biases begin at 0.
@@ -99,6 +120,8 @@ pub struct Recipe {
     pub validation_batch_size: u32,
     #[default = 0.001]
     pub learning_rate: f64,
+    /// Of single networks, in place of `learning_rate`, by the architecture's text in the log.
+    pub learning_rates: Vec<(String, f64)>,
     /// Learning rates tried in all until a first epoch beats the threshold.
     #[default = 5]
     pub learning_rate_tries: u32,
@@ -107,20 +130,35 @@ pub struct Recipe {
     pub learning_rate_retry_factor: f64,
     /// Null means [`default_first_epoch_threshold`].
     pub first_epoch_threshold: Option<f64>,
+    #[default(Schedule::Steps)]
+    pub schedule: Schedule,
+    /// Learning rate and epochs of each stage.
+    pub stages: Vec<(f64, u32)>,
+    pub warm_up_epochs: u32,
     /// Factor on the learning rate at each step of the schedule.
     #[default = 0.2]
     pub decay_factor: f64,
     #[default = 5]
     pub decay_every: u32,
+    #[default(OptimizerKind::Adam)]
+    pub optimizer: OptimizerKind,
     /// L2 penalty, added to the gradient of weights and biases.
     #[default = 0.0005]
     pub weight_decay: f64,
+    /// Of [`OptimizerKind::Sgd`].
+    #[default = 0.9]
+    pub momentum: f64,
     #[default = 0.9]
     pub beta1: f64,
     #[default = 0.999]
     pub beta2: f64,
     #[default = 1e-8]
     pub adam_epsilon: f64,
+    /// The share of a label that is spread evenly over all classes, in training alone.
+    pub label_smoothing: f64,
+    /// Probabilities from the first dropout mark to the last: a list for each number of marks. A
+    /// network with another number has those of its marks.
+    pub dropout: Vec<Vec<f64>>,
     #[default(Initialisation::CaffeXavier)]
     pub initialisation: Initialisation,
     #[default(Device::Auto)]
@@ -176,7 +214,19 @@ impl Recipe {
         in_range("learning_rate_retry_factor", self.learning_rate_retry_factor, 1e-6, 1.0)?;
         in_range("decay_factor", self.decay_factor, 1e-6, 1.0)?;
         in_range("decay_every", self.decay_every.into(), 1.0, 100_000.0)?;
+        for (_, rate) in &self.learning_rates {
+            in_range("learning_rates", *rate, 1e-9, 1e3)?;
+        }
+        self.check_schedule()?;
         in_range("weight_decay", self.weight_decay, 0.0, 1e3)?;
+        in_range("momentum", self.momentum, 0.0, 0.999_999_999)?;
+        in_range("label_smoothing", self.label_smoothing, 0.0, 0.999)?;
+        for (index, list) in self.dropout.iter().enumerate() {
+            let allowed = "give one list for each number of marks, of probabilities below 1";
+            let holds = list.iter().all(|probability| (0.0..1.0).contains(probability))
+                && self.dropout[..index].iter().all(|other| other.len() != list.len());
+            Invalid::unless(holds, "training.dropout", format!("{:?}", self.dropout), allowed)?;
+        }
         in_range("beta1", self.beta1, 0.0, 0.999_999_999)?;
         in_range("beta2", self.beta2, 0.0, 0.999_999_999)?;
         in_range("adam_epsilon", self.adam_epsilon, 1e-15, 1.0)?;
@@ -209,6 +259,32 @@ impl Recipe {
     }
 }
 
+impl Recipe {
+    fn check_schedule(&self) -> Result<(), Invalid> {
+        let (stages, epochs) = (self.schedule == Schedule::Stages, self.epochs);
+        let allowed = match stages {
+            true => "`training.schedule` is `stages`: give `[rate, epochs]` of each",
+            false => "must be `[]` unless `training.schedule` is `stages`",
+        };
+        let shown = || format!("{:?}", self.stages);
+        Invalid::unless(stages != self.stages.is_empty(), "training.stages", shown(), allowed)?;
+        let holds = self
+            .stages
+            .iter()
+            .all(|(rate, epochs)| (1e-9..=1e3).contains(rate) && (1..=100_000).contains(epochs));
+        let allowed = "rates from 0.000000001 to 1000, at least one epoch each";
+        Invalid::unless(holds, "training.stages", shown(), allowed)?;
+        let sum: u64 = self.stages.iter().map(|(_, epochs)| u64::from(*epochs)).sum();
+        let allowed = format!("must be {sum}, the epochs of `training.stages` in sum");
+        Invalid::unless(!stages || sum == u64::from(epochs), "training.epochs", epochs, &allowed)?;
+        let most = if self.schedule == Schedule::Cosine { epochs - 1 } else { 0 };
+        let allowed = "must be less than `training.epochs`, and 0 unless `training.schedule` is \
+                       `cosine`";
+        let (holds, warm_up) = (self.warm_up_epochs <= most, self.warm_up_epochs);
+        Invalid::unless(holds, "training.warm_up_epochs", warm_up, allowed)
+    }
+}
+
 /// Returns `training.command` such that it means the same from every folder: relative paths of
 /// existing files become absolute, below `folder`, but for a program without `/`, which is looked
 /// up in `PATH`, on the machine where it runs.
@@ -234,17 +310,59 @@ impl ValidRecipe {
         validation_accuracy > self.threshold
     }
 
-    /// Returns the learning rate a start begins with: `learning_rate * retry_factor^(start - 1)`,
-    /// starts counted from 1 (paper, section 5: 0.001, and 0.4 times as much at each restart).
-    pub fn initial_learning_rate(&self, start: u32) -> f64 {
-        self.learning_rate * pow(self.learning_rate_retry_factor, f64::from(start - 1))
+    /// The recipe of one network, given its text in the log: with its learning rate, where it has
+    /// one of its own. Stages are all scaled by it.
+    pub fn of(&self, architecture: &str) -> Recipe {
+        let mut own = self.recipe.clone();
+        let rates = mem::take(&mut own.learning_rates);
+        if let Some((_, rate)) = rates.into_iter().find(|(text, _)| text == architecture) {
+            let first = own.stages.first().map_or(rate, |(first, _)| *first);
+            own.stages.iter_mut().for_each(|(stage, _)| *stage *= rate / first);
+            own.learning_rate = rate;
+        }
+        own
     }
 
-    /// Returns the learning rate of an epoch (from 1): the start's, times `decay_factor` for every
-    /// `decay_every` epochs that are over.
+    /// Returns the learning rate of an epoch, starts and epochs counted from 1: `rate *
+    /// retry_factor^(start - 1) * factor` (paper, section 5: 0.4 times as much at each restart).
+    ///
+    /// | schedule | rate | factor |
+    /// | --- | --- | --- |
+    /// | steps (the paper's) | `learning_rate` | `decay_factor^floor((epoch - 1) / decay_every)` |
+    /// | stages | that of the epoch's stage | 1 |
+    /// | cosine, up to epoch `W` | `learning_rate` | `epoch / (W + 1)` |
+    /// | cosine, after it | `learning_rate` | `(1 + cos(pi * (epoch - 1 - W) / (E - W))) / 2` |
+    ///
+    /// with `W` = `warm_up_epochs` and `E` = `epochs`. (Loshchilov and Hutter, 2017, equation 5, by
+    /// whole epochs and without restarts: never 0, so that no epoch is in vain.)
     pub fn learning_rate(&self, start: u32, epoch: u32) -> f64 {
-        let steps = (epoch - 1) / self.decay_every;
-        self.initial_learning_rate(start) * pow(self.decay_factor, f64::from(steps))
+        let warm_up = self.warm_up_epochs;
+        let (rate, factor) = match self.schedule {
+            Schedule::Steps => {
+                let steps = (epoch - 1) / self.decay_every;
+                (self.learning_rate, pow(self.decay_factor, f64::from(steps)))
+            }
+            Schedule::Stages => (self.stage_rate(epoch), 1.0),
+            Schedule::Cosine if epoch <= warm_up => {
+                (self.learning_rate, f64::from(epoch) / f64::from(warm_up + 1))
+            }
+            Schedule::Cosine => {
+                let past = f64::from(epoch - 1 - warm_up) / f64::from(self.epochs - warm_up);
+                (self.learning_rate, (1.0 + cos(PI * past)) / 2.0)
+            }
+        };
+        rate * pow(self.learning_rate_retry_factor, f64::from(start - 1)) * factor
+    }
+
+    /// The last stage's, too, after its end.
+    fn stage_rate(&self, epoch: u32) -> f64 {
+        let mut end = 0;
+        let is_over = |(_, epochs): &&(f64, u32)| {
+            end += epochs;
+            end < epoch
+        };
+        let over = self.stages.iter().take_while(is_over).count();
+        self.stages[over.min(self.stages.len() - 1)].0
     }
 }
 
@@ -307,13 +425,21 @@ mod tests {
         assert!(with(|r| r.command = vec!["python3".into()]).is_err());
     }
 
+    fn close(a: f64, b: f64) -> bool {
+        (a - b).abs() < 1e-12
+    }
+
+    fn rates(recipe: Recipe, epochs: &[u32]) -> Vec<f64> {
+        let recipe = recipe.check(10).unwrap();
+        epochs.iter().map(|&epoch| recipe.learning_rate(1, epoch)).collect()
+    }
+
     #[test]
     fn rates_are_those_of_the_paper() {
         let recipe = Recipe::default().check(10).unwrap();
-        let close = |a: f64, b: f64| (a - b).abs() < 1e-12;
         for (start, rate) in [(1, 0.001), (2, 0.0004), (3, 0.00016), (4, 0.000064), (5, 0.0000256)]
         {
-            assert!(close(recipe.initial_learning_rate(start), rate));
+            assert!(close(recipe.learning_rate(start, 1), rate));
         }
         for (epoch, rate) in
             [(1, 1e-3), (5, 1e-3), (6, 2e-4), (10, 2e-4), (11, 4e-5), (16, 8e-6), (20, 8e-6)]
@@ -321,6 +447,78 @@ mod tests {
             assert!(close(recipe.learning_rate(1, epoch), rate), "epoch {epoch}");
         }
         assert!(close(recipe.learning_rate(2, 6), 8e-5));
+    }
+
+    /// The paper's long schedule for CIFAR-10.
+    fn in_stages() -> Recipe {
+        let stages = vec![(0.025, 40), (0.0125, 40), (0.0001, 160), (0.00001, 60)];
+        Recipe { schedule: Schedule::Stages, stages, epochs: 300, ..Recipe::default() }
+    }
+
+    #[test]
+    fn stages_have_their_rates_from_their_first_epoch_to_their_last() {
+        let ends = [1, 40, 41, 80, 81, 240, 241, 300];
+        let expected = [0.025, 0.025, 0.0125, 0.0125, 0.0001, 0.0001, 0.00001, 0.00001];
+        assert_eq!(rates(in_stages(), &ends), expected);
+        assert!(close(in_stages().check(10).unwrap().learning_rate(2, 41), 0.005), "0.4 * 0.0125");
+    }
+
+    #[test]
+    fn a_cosine_after_a_warm_up_is_that_of_pytorch() {
+        let cosine = Recipe {
+            schedule: Schedule::Cosine,
+            warm_up_epochs: 3,
+            epochs: 10,
+            learning_rate: 0.1,
+            ..Recipe::default()
+        };
+        // PyTorch 2.11: SequentialLR([LinearLR(o, 1 / 4, total_iters=3), CosineAnnealingLR(o, 7)],
+        // milestones=[3]) at 0.1.
+        let expected = [
+            0.025, 0.05, 0.07500000000000001, 0.1, 0.09504844339512096, 0.08117449009293669,
+            0.061126046697815725, 0.03887395330218429, 0.018825509907063328, 0.004951556604879048,
+        ];
+        let found = rates(cosine.clone(), &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+        assert!(found.iter().zip(expected).all(|(&a, b)| close(a, b)), "{found:?}");
+        // Half-way without a warm-up: (1 + cos(pi / 2)) / 2.
+        let plain = Recipe { warm_up_epochs: 0, ..cosine };
+        assert!(close(rates(plain, &[6])[0], 0.05));
+    }
+
+    #[test]
+    fn a_network_with_a_rate_of_its_own_is_trained_with_that() {
+        let with_rate =
+            |recipe| Recipe { learning_rates: vec![("[SM(10)]".into(), 0.0025)], ..recipe };
+        let recipe = with_rate(Recipe::default()).check(10).unwrap();
+        assert_eq!(recipe.of("[SM(10)]"), Recipe { learning_rate: 0.0025, ..Recipe::default() });
+        assert_eq!(recipe.of("[GAP(10), SM(10)]"), Recipe::default());
+        let scaled = with_rate(in_stages()).check(10).unwrap().of("[SM(10)]");
+        let found = rates(scaled, &[40, 41, 300]);
+        assert!(found.iter().zip([0.0025, 0.00125, 1e-6]).all(|(&a, b)| close(a, b)), "{found:?}");
+    }
+
+    #[test]
+    fn what_belongs_to_another_schedule_is_refused() {
+        let refusal = |recipe: Recipe| recipe.check(10).unwrap_err().to_string();
+        let stages = |stages| Recipe { stages, ..in_stages() };
+        let problem = refusal(Recipe { schedule: Schedule::Steps, ..in_stages() });
+        assert!(problem.contains("must be `[]` unless `training.schedule` is"), "{problem}");
+        assert!(refusal(stages(vec![])).contains("give `[rate, epochs]` of each"));
+        assert!(refusal(stages(vec![(0.0, 300)])).contains("rates from"));
+        assert!(refusal(stages(vec![(0.1, 0), (0.1, 300)])).contains("at least one epoch each"));
+        assert_eq!(
+            refusal(stages(vec![(0.1, 299)])),
+            "`training.epochs` is `300` (must be 299, the epochs of `training.stages` in sum)"
+        );
+        assert!(refusal(Recipe { warm_up_epochs: 1, ..Recipe::default() }).contains("`cosine`"));
+        let (schedule, warm_up_epochs) = (Schedule::Cosine, 20);
+        let long = Recipe { schedule, warm_up_epochs, ..Recipe::default() };
+        assert!(refusal(long).contains("less than `training.epochs`"));
+        for dropout in [vec![vec![0.5], vec![0.4]], vec![vec![1.0]]] {
+            assert!(
+                refusal(Recipe { dropout, ..Recipe::default() }).contains("`training.dropout`")
+            );
+        }
     }
 
     #[test]

@@ -93,11 +93,16 @@ impl TaskRun<'_> {
         // Under a scheduler only: in a local search no claim is taken up again.
         let checkpoint = self.task.slurm.as_ref();
         let end_time = self.task.end_time;
+        let architecture = claim.architecture.to_string();
+        let recipe = config.recipe.of(&architecture);
+        let mut layers = LayerDescription::of(&config.space, &claim.architecture);
+        LayerDescription::set_dropout(&mut layers, &recipe);
         Request {
             iteration,
             attempt: claim.attempt.number,
-            architecture: claim.architecture.to_string(),
-            layers: LayerDescription::of(&config.space, &claim.architecture),
+            architecture,
+            layers,
+            recipe,
             epochs: config.recipe.epochs,
             stream,
             seed: number(config.experiment.seed, Purpose::Weights, stream, 0),
