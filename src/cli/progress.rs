@@ -99,14 +99,17 @@ impl<'a> Progress<'a> {
                 bar.set_prefix(format!(" #{iteration}"));
                 bar.set_message(architecture.clone());
             }
-            TrainEvent::Epoch { iteration, epoch, validation_accuracy, seconds, .. } => {
+            TrainEvent::Epoch {
+                iteration, epoch, validation_accuracy: accuracy, seconds, ..
+            } => {
                 let all = bar.length().unwrap_or_default() as u32;
                 let left = left.after(*epoch, *seconds, all).map_or(String::new(), |seconds| {
                     let left = HumanDuration(Duration::from_secs_f64(seconds));
                     format!(", at most {left:#} left")
                 });
                 bar.set_position(u64::from(*epoch));
-                bar.set_prefix(format!("{left} #{iteration} {validation_accuracy:.4}"));
+                let accuracy = accuracy.map_or(String::new(), |found| format!(" {found:.4}"));
+                bar.set_prefix(format!("{left} #{iteration}{accuracy}"));
             }
             TrainEvent::Recorded { .. } => {
                 if let Some(search) = &self.search {
@@ -141,11 +144,11 @@ impl<'a> Progress<'a> {
             TrainEvent::Epoch { iteration, epoch, start, validation_accuracy, seconds, .. } => {
                 let start = past_first(*start, format!(" of start {start}"));
                 let all = self.epochs;
-                let seconds = seconds.map_or(String::new(), |seconds| format!(", {seconds:.1} s"));
-                format!(
-                    "iteration {iteration}, epoch {epoch}/{all}{start}: \
-                     validation accuracy {validation_accuracy:.4}{seconds}"
-                )
+                let seconds = seconds.map(|seconds| format!("{seconds:.1} s"));
+                let accuracy = validation_accuracy.map(|it| format!("validation accuracy {it:.4}"));
+                let words: Vec<_> = accuracy.into_iter().chain(seconds).collect();
+                let words = if words.is_empty() { "done".to_owned() } else { words.join(", ") };
+                format!("iteration {iteration}, epoch {epoch}/{all}{start}: {words}")
             }
             TrainEvent::Recorded { iteration, outcome, reward, .. } => {
                 // The reward of a stopped network is what was predicted of it.

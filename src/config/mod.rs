@@ -104,6 +104,11 @@ impl ExperimentConfig {
                            `data.kind` and `data.path`";
             return Err(Invalid::new("data.kind", "null", allowed).into());
         }
+        if !self.data.has_validation() {
+            let allowed =
+                "only a list trains networks that are not judged: give a number of images";
+            return Err(Invalid::new("data.validation.images", 0, allowed).into());
+        }
         let space = self.search_space.clone().check(DataShape { size, channels, classes })?;
         let space = match self.strategy.kind {
             StrategyKind::QLearning => space,

@@ -115,7 +115,7 @@ impl ValidConfig {
     }
 
     fn validation_images(&self) -> Option<u32> {
-        self.data.kind.and(self.data.validation.images)
+        self.data.kind.and(self.data.validation.images).filter(|images| *images > 0)
     }
 
     fn of_schedule(&self) -> Option<String> {

@@ -65,7 +65,8 @@ pub enum DataKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, SmartDefault, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ValidationParams {
-    /// The default is the paper's. Null means a fifth of every class, at least two images.
+    /// The default is the paper's. Null means a fifth of every class, at least two images; 0 trains
+    /// with all images, which only a list may.
     #[default(Some(5_000))]
     pub images: Option<u32>,
     pub method: SplitMethod,
@@ -119,6 +120,11 @@ pub struct AugmentParams {
 pub struct ValidDataParams(DataParams);
 
 impl DataParams {
+    /// Without it, all images train, and networks are neither judged nor compared.
+    pub fn has_validation(&self) -> bool {
+        self.validation.images != Some(0)
+    }
+
     pub fn check(self) -> Result<ValidDataParams, Invalid> {
         // The mirrored border of the blur reaches three pixels into the image.
         let is_blurred = self.preprocess == Preprocess::LocalContrastNormalisation;
@@ -133,8 +139,6 @@ impl DataParams {
             return Err(Invalid::new(missing, "null", allowed));
         }
         self.kind.map_or(Ok(()), |kind| self.check_format(kind))?;
-        let validation = self.validation.images;
-        Invalid::unless_in(1..=u32::MAX, "data.validation.images", validation.unwrap_or(1))?;
         let training = self.training_images;
         Invalid::unless_in(1..=u32::MAX, "data.training_images", training.unwrap_or(1))?;
         self.check_balanced()?;
@@ -281,7 +285,6 @@ mod tests {
             (refusal(|p| p.value_range = Some([9, 9])), "`data.value_range`", "`[9, 9]`"),
             (refusal(|p| p.kind = Some(DataKind::Svhn)), "`data.input_size`", "`32`"),
             (refusal(|p| p.kind = Some(DataKind::Cifar100)), "`data.classes`", "`100`"),
-            (refusal(|p| p.validation.images = Some(0)), "`data.validation.images`", "`0`"),
             (refusal(|p| p.training_images = Some(0)), "`data.training_images`", "`0`"),
             (refusal(|p| p.augment.translate = 28), "`data.augment.translate`", "`28`"),
         ] {

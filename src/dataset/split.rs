@@ -25,12 +25,14 @@ pub struct Split {
 /// A class that would have no image in one of the parts is an error. (The reference goes on, with
 /// networks that never see a class, or are never asked for it.)
 ///
-/// Where the files say which images are for validation, the others train.
+/// Where the files say which images are for validation, the others train. Where none is wanted for
+/// validation, all train, or of every class its share.
 pub fn split(images: &Images, params: &ValidDataParams, experiment_seed: u64) -> Result<Split> {
     let mut rng = generator(experiment_seed, Purpose::Split, 0, 0);
     let method = params.validation.method;
     // Images that are for validation come first of their class, and are not drawn.
-    let free = images.count() - images.given_validation;
+    let given_validation = if params.has_validation() { images.given_validation } else { 0 };
+    let free = images.count() - given_validation;
     let (mut classes, mut given) = (vec![Vec::new(); images.classes], vec![0; images.classes]);
     for index in (free..images.count()).chain(0..free) {
         let class = usize::from(images.labels[index]);
@@ -51,7 +53,7 @@ pub fn split(images: &Images, params: &ValidDataParams, experiment_seed: u64) ->
     let validation = params.validation.images.map(|images| images as usize);
     let training = params.training_images.map(|images| images as usize);
     let parts = match (method, validation, training) {
-        _ if images.given_validation > 0 => stratified(&counts, given, training),
+        _ if given_validation > 0 => stratified(&counts, given, training),
         (SplitMethod::Balanced, Some(validation), Some(training)) => {
             balanced(&classes, validation, training)
         }
@@ -89,14 +91,18 @@ fn stratified(
             counts[class]
         )))
     };
-    if let Some(class) = counts.iter().position(|&count| count == 1) {
+    if validation > 0
+        && let Some(class) = counts.iter().position(|&count| count == 1)
+    {
         return lacking(
             class,
             "in one of the parts",
             "a class needs at least 2: add images, or leave it out",
         );
     }
-    if let Some(class) = for_validation.iter().position(|&count| count == 0) {
+    if validation > 0
+        && let Some(class) = for_validation.iter().position(|&count| count == 0)
+    {
         let is_in_both = |validation: &usize| {
             let shares = shares(counts, *validation);
             shares.iter().zip(counts).all(|(taken, count)| (1..*count).contains(taken))
@@ -217,6 +223,21 @@ mod tests {
         assert_eq!(shares(&[4, 4, 4], 4), [1, 1, 2]);
         // 2 * 5/11 = 0.91 is rounded to 1 and 2 * 1/11 = 0.18 to 0: nothing is missing.
         assert_eq!(shares(&[5, 5, 1], 2), [1, 1, 0]);
+    }
+
+    #[test]
+    fn without_images_for_validation_all_train() {
+        // A class of one image cannot be divided, and need not be.
+        let images = images(vec![0, 0, 0, 0, 1], 2);
+        for method in ["random", "first"] {
+            let mut whole = split(&images, &asking(2, 0, method, None), 3).unwrap();
+            whole.training.sort_unstable();
+            assert_eq!((whole.validation.len(), whole.training), (0, vec![0, 1, 2, 3, 4]));
+        }
+        let fewer = split(&images, &asking(2, 0, "random", Some(3)), 3).unwrap();
+        assert_eq!(class_counts(&images, &fewer.training), [2, 1]);
+        let balanced = split(&images, &asking(2, 0, "balanced", Some(2)), 3).unwrap();
+        assert_eq!(class_counts(&images, &balanced.training), [1, 1]);
     }
 
     #[test]

@@ -70,6 +70,10 @@ impl Batches {
         })
     }
 
+    pub fn has_validation(&self) -> bool {
+        self.validation.count() > 0
+    }
+
     pub fn device(&self) -> Device {
         self.training.labels.device()
     }

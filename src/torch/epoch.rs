@@ -126,7 +126,7 @@ fn summed_loss(logits: &Tensor, labels: &Tensor, smoothing: f64) -> Result<Tenso
     Ok(logits.f_cross_entropy_loss(labels, None::<Tensor>, Reduction::Sum, -100, smoothing)?)
 }
 
-/// Classifies all validation images, `batch` at a time, without gradients.
+/// Classifies all validation images, of which there are some, `batch` at a time, without gradients.
 pub fn evaluate(network: &Network, data: &Batches, batch: i64) -> Result<Evaluation, TorchError> {
     let _guard = tch::no_grad_guard();
     let mut tally = Tally::new(data.device())?;

@@ -85,18 +85,22 @@ pub fn fit(
             ControlFlow::Break(answer) => return Ok(answer),
         };
         let mut batch = recipe.validation_batch_size.into();
-        let validation = fitting_memory(&mut batch, |batch| evaluate(&network, data, batch))?;
+        let validation = match data.has_validation() {
+            true => Some(fitting_memory(&mut batch, |batch| evaluate(&network, data, batch))?),
+            false => None,
+        };
 
-        let is_number = training.loss.is_some() && validation.loss.is_some();
-        progress.record(start, epoch, is_number.then_some(validation.accuracy), recipe);
+        let is_number = [Some(training), validation].iter().flatten().all(|it| it.loss.is_some());
+        let accuracy = validation.map(|validation| validation.accuracy);
+        progress.record(start, epoch, is_number.then_some(accuracy), recipe);
         let report = EpochReport {
             epoch,
             start,
             learning_rate: Some(progress.learning_rate),
             training_loss: training.loss,
             training_accuracy: Some(training.accuracy),
-            validation_loss: validation.loss,
-            validation_accuracy: validation.accuracy,
+            validation_loss: validation.and_then(|validation| validation.loss),
+            validation_accuracy: accuracy,
             seconds: Some(began.elapsed().as_secs_f64()),
         };
         listener.send(&Message::Epoch(report))?;
@@ -104,6 +108,7 @@ pub fn fit(
         if let Some(folder) = &request.model
             && progress.passed
             && progress.best_epoch == epoch
+            && (data.has_validation() || epoch == request.epochs)
             && let Err(error) = weights::save(folder, &network, &data.normaliser, epoch)
         {
             listener.notice(&format!("the model lacks the weights of this epoch: {error}"));
@@ -123,7 +128,7 @@ fn seed_libtorch(request: &Request, purpose: Purpose, part: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fixture::{Recorder, alone, batches, request};
+    use crate::fixture::{Recorder, alone, batches, batches_of, request};
     use crate::input::DONE;
     use metaqnn::model::{PREPROCESSING, WEIGHTS};
     use metaqnn::training::protocol::LayerDescription;
@@ -158,7 +163,7 @@ mod tests {
         let mut recorder = Recorder::default();
         assert_eq!(train(&Request { epochs: 8, ..request(None) }, &mut recorder), DONE);
         assert_eq!(recorder.reports.len(), 8);
-        assert!(recorder.reports[7].validation_accuracy >= 0.95, "{:?}", recorder.reports);
+        assert!(recorder.reports[7].validation_accuracy >= Some(0.95), "{:?}", recorder.reports);
         // Three steps of 32 in an epoch of 96.
         assert_eq!(recorder.asked, 8 * 3);
     }
@@ -225,7 +230,7 @@ mod tests {
         };
         let mut straight = Recorder::default();
         train(&with_model("0", "whole", 6), &mut straight);
-        let accuracies = straight.reports.iter().map(|report| report.validation_accuracy);
+        let accuracies = straight.reports.iter().map(|report| report.validation_accuracy.unwrap());
         let best = accuracies.clone().fold(0.0, f64::max);
         let epoch = 1 + accuracies.clone().position(|accuracy| accuracy == best).unwrap();
         assert!(epoch < 6, "the last epoch is not the best: {straight:?}");
@@ -247,6 +252,54 @@ mod tests {
             let request = with_model(&checkpoint, &folder, 6);
             let interrupted = Recorder { interrupt_at: Some(step), ..Recorder::default() };
             train(&request, &mut { interrupted });
+            train(&Request { resume: true, ..request }, &mut Recorder::default());
+            assert_eq!(model(&at(&folder)), model(&at("whole")), "step {step}");
+        }
+    }
+
+    #[test]
+    fn without_validation_images_the_network_is_that_of_the_last_epoch() {
+        let _alone = alone();
+        let folders = tempfile::tempdir().unwrap();
+        let at = |name: &str| folders.path().join(name);
+        // Of a first-epoch test no network would pass.
+        let with_model = |checkpoint: &str, model: &str| {
+            let mut request = Request { model: Some(at(model)), ..request(Some(&at(checkpoint))) };
+            request.recipe.first_epoch_threshold = Some(1.0);
+            request
+        };
+        let train = |request: &Request, recorder: &mut Recorder| {
+            let recipe = request.recipe.clone().check(request.classes).unwrap();
+            fit(request, &recipe, &batches_of(136), recorder).unwrap()
+        };
+        let mut straight = Recorder::default();
+        assert_eq!(train(&with_model("0", "whole"), &mut straight), DONE);
+        let position = |report: &EpochReport| (report.start, report.epoch);
+        assert_eq!(
+            straight.reports.iter().map(position).collect::<Vec<_>>(),
+            [(1, 1), (1, 2), (1, 3), (1, 4)]
+        );
+        assert_eq!(straight.asked, 4 * 4, "all 136 images train, 32 at a time");
+        let judged = |report: &EpochReport| {
+            report.validation_accuracy.is_some() || report.validation_loss.is_some()
+        };
+        assert!(
+            !straight.reports.iter().any(judged) && straight.reports[3].training_loss.is_some()
+        );
+        let network = Tensor::read_safetensors(at("whole").join(WEIGHTS)).unwrap();
+        let checkpoint = Tensor::read_safetensors(at("0").join("checkpoint.safetensors")).unwrap();
+        let named = |all: &[(String, Tensor)], name: &str| {
+            all.iter().find(|(found, _)| found == name).unwrap().1.copy()
+        };
+        let last_bias = named(&network, "10.bias");
+        let flat = named(&checkpoint, "parameters");
+        // The last of the parameters, in a part of 64 values.
+        assert_eq!(flat.narrow(0, flat.size()[0] - 64, 2), last_bias);
+        for step in (0..straight.asked).step_by(5) {
+            let (checkpoint, folder) = (format!("at {step}"), format!("model {step}"));
+            let request = with_model(&checkpoint, &folder);
+            train(&request, &mut Recorder { interrupt_at: Some(step), ..Recorder::default() });
+            assert!(!at(&folder).exists(), "no epoch before the last counts");
             train(&Request { resume: true, ..request }, &mut Recorder::default());
             assert_eq!(model(&at(&folder)), model(&at("whole")), "step {step}");
         }

@@ -38,10 +38,15 @@ pub fn halves(count: usize) -> Images {
 
 /// Puts 96 [`halves`] to train and 40 to judge on the CPU.
 pub fn batches() -> Batches {
+    batches_of(96)
+}
+
+/// Of 136 [`halves`] the first so many train.
+pub fn batches_of(training: usize) -> Batches {
     let images = halves(136);
     let part = |range: std::ops::Range<usize>| images.subset(&range.collect::<Vec<_>>());
     let params = data_params("global_contrast_normalisation", 1);
-    Batches::new(&part(0..96), &part(96..136), &params, Device::Cpu).unwrap()
+    Batches::new(&part(0..training), &part(training..136), &params, Device::Cpu).unwrap()
 }
 
 pub fn data_params(preprocess: &str, translate: u32) -> DataParams {

@@ -97,7 +97,7 @@ impl Optimizer {
         match &mut self.method {
             Method::Adam(adam) => adam.step(parameters, gradient, learning_rate, self.steps),
             Method::Sgd { momentum, velocity } => {
-                let mut velocity = velocity.f_mul_scalar_(*momentum)?.f_add_(gradient)?;
+                let velocity = velocity.f_mul_scalar_(*momentum)?.f_add_(gradient)?;
                 // The gradient is used up: it has room for the step.
                 let step = velocity.f_mul_scalar_out(gradient, learning_rate)?;
                 parameters.f_sub_(&step).map(drop)

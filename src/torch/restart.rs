@@ -53,19 +53,28 @@ impl TrainingState {
         }
     }
 
-    /// `accuracy` is `None` when the loss was no longer a number.
-    pub fn record(&mut self, start: u32, epoch: u32, accuracy: Option<f64>, recipe: &ValidRecipe) {
+    /// `accuracy` is `None` when the loss was no longer a number, and `Some(None)` where no images
+    /// are for validation: then every first epoch passes, and the last one is the best.
+    pub fn record(
+        &mut self,
+        start: u32,
+        epoch: u32,
+        accuracy: Option<Option<f64>>,
+        recipe: &ValidRecipe,
+    ) {
         if epoch == 1 {
-            self.passed = accuracy.is_some_and(|found| recipe.passes_first_epoch(found));
+            let passes = |found: Option<f64>| found.is_none_or(|it| recipe.passes_first_epoch(it));
+            self.passed = accuracy.is_some_and(passes);
             (self.best_epoch, self.best_validation_accuracy) = (0, 0.0);
         }
         (self.start, self.epoch) = (start, epoch);
         self.diverged = accuracy.is_none();
         self.learning_rate = recipe.learning_rate(start, epoch);
         if let Some(found) = accuracy
-            && (self.best_epoch == 0 || found > self.best_validation_accuracy)
+            && (self.best_epoch == 0
+                || found.is_none_or(|found| found > self.best_validation_accuracy))
         {
-            (self.best_epoch, self.best_validation_accuracy) = (epoch, found);
+            (self.best_epoch, self.best_validation_accuracy) = (epoch, found.unwrap_or(0.0));
         }
     }
 }
@@ -91,7 +100,7 @@ mod tests {
                 break;
             };
             walked.push((start, epoch));
-            progress.record(start, epoch, accuracy, &recipe);
+            progress.record(start, epoch, accuracy.map(Some), &recipe);
         }
         let next = progress.next(&recipe, epochs);
         (walked, next, progress)

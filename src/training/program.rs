@@ -275,7 +275,14 @@ impl<'a> Dialogue<'a> {
         // What serde finds wrong may quote the whole line.
         let mut message = Message::parse(line).map_err(|problem| readable(problem.as_bytes()))?;
         match &mut message {
-            Message::Epoch(report) => self.check_order(report.start, report.epoch)?,
+            Message::Epoch(report) => {
+                self.check_order(report.start, report.epoch)?;
+                if !self.request.has_validation() {
+                    report.validation_accuracy = None;
+                } else if report.validation_accuracy.is_none() {
+                    return Err("an epoch without `validation_accuracy`".into());
+                }
+            }
             Message::Refused(_) if self.last.is_some() => {
                 return Err("refused after an epoch".into());
             }
@@ -364,7 +371,7 @@ impl Message {
 
 fn check(report: &EpochReport) -> Result<(), String> {
     for (name, share) in [
-        ("validation_accuracy", report.validation_accuracy),
+        ("validation_accuracy", report.validation_accuracy.unwrap_or(0.0)),
         ("training_accuracy", report.training_accuracy.unwrap_or(0.0)),
     ] {
         if !(0.0..=1.0).contains(&share) {

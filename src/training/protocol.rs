@@ -6,6 +6,10 @@
 //! "peak_bytes": 123}`; then it waits for the next request until stdin ends. It flushes every
 //! line. `scripts/example-trainer.py` does it in ten lines.
 //!
+//! Where no images are for validation (`data.validation.images` is 0) an epoch has no
+//! `validation_accuracy`, there is no first-epoch test, and the network is the one after the last
+//! epoch.
+//!
 //! Epochs are reported in order, each once, the last of them before `done`. A start with another
 //! learning rate begins at epoch 1 with a greater `start`. A training taken up from a checkpoint
 //! begins with the epoch after it; when that was the last one, it is `done` at once.
@@ -128,6 +132,11 @@ pub struct Request {
 }
 
 impl Request {
+    /// Whether networks are judged on images of their own; a trainer may bring its own images.
+    pub fn has_validation(&self) -> bool {
+        self.data["validation"]["images"] != 0
+    }
+
     /// Returns a request of 0 epochs, without data.
     pub fn rehearsal(recipe: Recipe, threads: u32) -> Self {
         let (protocol, classes, channels, input_size) = (VERSION, 10, 1, 28);
@@ -210,8 +219,8 @@ pub struct EpochReport {
     pub training_accuracy: Option<f64>,
     /// Mean loss over the validation images.
     pub validation_loss: Option<f64>,
-    /// Share of validation images classified correctly, in [0, 1].
-    pub validation_accuracy: f64,
+    /// Share of validation images classified correctly, in [0, 1]; null only where there are none.
+    pub validation_accuracy: Option<f64>,
     /// Wall-clock seconds of the epoch, evaluation included.
     pub seconds: Option<f64>,
 }
@@ -279,7 +288,7 @@ mod tests {
     fn the_least_epoch_a_trainer_may_print() {
         let message = Message::parse(r#"{"epoch": 1, "validation_accuracy": 0.5, "note": "mine"}"#);
         let Ok(Message::Epoch(report)) = message else { panic!("{message:?}") };
-        assert_eq!((report.epoch, report.start, report.validation_accuracy), (1, 1, 0.5));
+        assert_eq!((report.epoch, report.start, report.validation_accuracy), (1, 1, Some(0.5)));
         assert_eq!(report.seconds, None);
     }
 
@@ -288,7 +297,6 @@ mod tests {
         let problem = |line| Message::parse(line).unwrap_err();
         assert!(problem(r#"{"epoch": 1, "validation_accuracy": 86.0}"#).contains("outside [0, 1]"));
         assert!(problem(r#"{"epoch": 0, "validation_accuracy": 0.1}"#).contains("count from 1"));
-        assert!(problem(r#"{"epoch": 1}"#).contains("validation_accuracy"));
         assert!(problem("{}").contains("none of"));
         assert!(problem("loading...").contains("expected value"));
     }

@@ -80,6 +80,8 @@ struct SyntheticNetwork<'a> {
     plateau: f64,
     pace: f64,
     diverges: bool,
+    /// Whether there are images for validation.
+    is_judged: bool,
 }
 
 impl<'a> SyntheticNetwork<'a> {
@@ -92,7 +94,8 @@ impl<'a> SyntheticNetwork<'a> {
             + PLATEAU_NOISE * normal(&mut random);
         let pace = random.random_range(0.2..0.4);
         let diverges = random.random_bool(DIVERGE);
-        Self { recipe, random, chance, plateau, pace, diverges }
+        let is_judged = request.has_validation();
+        Self { recipe, random, chance, plateau, pace, diverges, is_judged }
     }
 
     /// Trains as the paper does: starts until a first epoch passes the test, then the other epochs.
@@ -103,7 +106,7 @@ impl<'a> SyntheticNetwork<'a> {
             let is_false = self.random.random_bool(FALSE_START);
             let accuracy = if is_false { self.chance } else { self.accuracy(start, 1) };
             curve.push(self.report(start, 1, accuracy));
-            self.recipe.passes_first_epoch(accuracy)
+            !self.is_judged || self.recipe.passes_first_epoch(accuracy)
         });
         let Some(start) = passing else {
             return (curve, failed("no learning rate passed the first-epoch test"));
@@ -129,8 +132,9 @@ impl<'a> SyntheticNetwork<'a> {
     }
 
     /// The losses are those of a classifier that is as sure as it is often right.
-    fn report(&self, start: u32, epoch: u32, validation_accuracy: f64) -> EpochReport {
-        let training_accuracy = validation_accuracy + 0.2 * (1.0 - validation_accuracy);
+    fn report(&self, start: u32, epoch: u32, accuracy: f64) -> EpochReport {
+        let training_accuracy = accuracy + 0.2 * (1.0 - accuracy);
+        let judged = Some(accuracy).filter(|_| self.is_judged);
         let loss = |accuracy: f64| -ln(accuracy.max(self.chance / 2.0));
         EpochReport {
             epoch,
@@ -138,8 +142,8 @@ impl<'a> SyntheticNetwork<'a> {
             learning_rate: Some(self.recipe.learning_rate(start, epoch)),
             training_loss: Some(loss(training_accuracy)),
             training_accuracy: Some(training_accuracy),
-            validation_loss: Some(loss(validation_accuracy)),
-            validation_accuracy,
+            validation_loss: judged.map(loss),
+            validation_accuracy: judged,
             seconds: Some(self.recipe.synthetic_epoch_seconds),
         }
     }
@@ -244,7 +248,8 @@ mod tests {
             .collect();
         let at = |epoch: u32| {
             mean(whole.iter().map(|curve| {
-                curve.iter().rfind(|report| report.epoch == epoch).unwrap().validation_accuracy
+                let report = curve.iter().rfind(|report| report.epoch == epoch).unwrap();
+                report.validation_accuracy.unwrap()
             }))
         };
         assert!((2..=20).all(|epoch| at(epoch) > at(epoch - 1)));
@@ -272,9 +277,24 @@ mod tests {
     fn a_start_that_fails_the_test_is_followed_by_the_next_learning_rate() {
         let trainings = train_often(GOOD);
         let (_, curve) = trainings.iter().find(|(_, curve)| curve[1].start == 2).unwrap();
-        assert!(curve[0].validation_accuracy <= 0.15 && curve[1].validation_accuracy > 0.15);
+        let accuracies: Vec<_> =
+            curve.iter().map(|report| report.validation_accuracy.unwrap()).collect();
+        assert!(accuracies[0] <= 0.15 && accuracies[1] > 0.15);
         assert_eq!((curve[1].epoch, curve[2].epoch, curve[2].start), (1, 2, 2));
         assert_eq!(curve[1].learning_rate, Some(0.0004));
+    }
+
+    #[test]
+    fn without_validation_images_every_first_epoch_passes() {
+        let data = serde_json::json!({"validation": {"images": 0}});
+        let curves = (1..=50).map(|iteration| {
+            let request = Request { iteration, data: data.clone(), ..request(3) };
+            train(&request, |_| ControlFlow::Continue(())).1
+        });
+        for report in curves.flatten() {
+            assert_eq!((report.start, report.validation_accuracy), (1, None));
+            assert!(report.validation_loss.is_none() && report.training_loss.is_some());
+        }
     }
 
     #[test]

@@ -64,7 +64,7 @@ fn train(request: &Request) -> Accuracy {
             if report.epoch == 1 {
                 accuracies.clear();
             }
-            accuracies.push(report.validation_accuracy);
+            accuracies.extend(report.validation_accuracy);
             ControlFlow::Continue(())
         })
         .unwrap();

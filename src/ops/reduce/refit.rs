@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use crate::ops::journal::Journal;
 use crate::ops::train::host;
 use crate::ops::{Experiment, Refusal};
+use crate::outcome::Accuracy;
 use crate::predictor::{Example, Features, FittedPredictor, LearningCurve, TrainingSet};
 use crate::seed::{Purpose, generator};
 use crate::storage::view::StoredPredictor;
@@ -134,9 +135,10 @@ pub(crate) fn example_of(
     // The recipe's for a trainer that reports none, or 0 to warm up, which has no logarithm.
     let recipe = || experiment.config().recipe.learning_rate(first.start, 1);
     let learning_rate = first.learning_rate.filter(|rate| *rate > 0.0).unwrap_or_else(recipe);
-    let accuracies = rows.iter().map(|row| row.validation_accuracy.value());
+    let accuracies = rows.iter().map(|row| row.validation_accuracy.map(Accuracy::value));
+    let accuracies: Option<Vec<_>> = accuracies.collect();
     Ok(Example {
         features: Features::of_network(parameters, layers, learning_rate)?,
-        curve: LearningCurve::try_from(accuracies.collect::<Vec<_>>())?,
+        curve: LearningCurve::try_from(accuracies.context("no image is for validation")?)?,
     })
 }

@@ -219,7 +219,7 @@ fn row(report: &EpochReport) -> CurveRow {
         training_loss: report.training_loss,
         training_accuracy: report.training_accuracy.map(accuracy),
         validation_loss: report.validation_loss,
-        validation_accuracy: accuracy(report.validation_accuracy),
+        validation_accuracy: report.validation_accuracy.map(accuracy),
         seconds,
         time: Timestamp::now().into(),
         predicted_accuracy: None,
@@ -282,7 +282,7 @@ impl<'a> Verdicts<'a> {
     }
 
     fn predict(&mut self, journal: &mut Journal, start: &[CurveRow]) -> Option<Prediction> {
-        let first = start.first()?.validation_accuracy.value();
+        let first = start.first()?.validation_accuracy?.value();
         if !self.experiment.config().recipe.passes_first_epoch(first) {
             return None;
         }
@@ -319,7 +319,7 @@ pub(crate) mod tests {
         row(&report(1, epoch, validation_accuracy))
     }
 
-    fn report(start: u32, epoch: u32, validation_accuracy: f64) -> EpochReport {
+    fn report(start: u32, epoch: u32, accuracy: f64) -> EpochReport {
         EpochReport {
             epoch,
             start,
@@ -327,7 +327,7 @@ pub(crate) mod tests {
             training_loss: None,
             training_accuracy: None,
             validation_loss: None,
-            validation_accuracy,
+            validation_accuracy: Some(accuracy),
             seconds: Some(10.0),
         }
     }

@@ -24,7 +24,8 @@ pub enum TrainEvent {
         epoch: u32,
         /// Which of the first-epoch restarts, from 1.
         start: u32,
-        validation_accuracy: f64,
+        /// Null where no images are for validation.
+        validation_accuracy: Option<f64>,
         training_loss: Option<f64>,
         seconds: Option<f64>,
     },

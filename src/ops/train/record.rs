@@ -41,29 +41,32 @@ pub(crate) fn result_row(
     let config = experiment.config();
     let start = curve.curve.last_start();
     let first = start.first();
-    let passes = |row: &CurveRow| config.recipe.passes_first_epoch(row.validation_accuracy.value());
-    let passed = first.is_some_and(passes);
+    let passed = first.is_some_and(|row| match row.validation_accuracy {
+        Some(accuracy) => config.recipe.passes_first_epoch(accuracy.value()),
+        None => true,
+    });
     let mut summary = curve.curve.summary();
     let (event, outcome, at, reason) = match end {
         TrainingEnd::Done => {
             let CurveSummary { best, last, .. } = summary?;
             let audited = audited_at(experiment, &claim.row, start);
-            (Event::Trained, Outcome::Trained { best, last }, audited, None)
+            let outcome = best.zip(last).map(|(best, last)| Outcome::Trained { best, last });
+            (Event::Trained, outcome, audited, None)
         }
         TrainingEnd::Stopped => {
             // The verdict after the last epoch.
             let at = start.last()?;
             let predicted = at.predicted_accuracy?;
-            (Event::Stopped, Outcome::Stopped { predicted }, Some(at), None)
+            (Event::Stopped, Some(Outcome::Stopped { predicted }), Some(at), None)
         }
         TrainingEnd::Failed { reason } => {
             summary = summary.filter(|_| passed);
-            let best = summary.map(|summary| summary.best);
-            (Event::Failed, Outcome::Failed { best }, None, plain(reason))
+            let best = summary.and_then(|summary| summary.best);
+            (Event::Failed, Some(Outcome::Failed { best }), None, plain(reason))
         }
         TrainingEnd::OutOfMemory { peak_bytes } => {
             let reason = peak_bytes.map(|bytes| format!("{bytes} bytes in use at most"));
-            (Event::OutOfMemory, Outcome::OutOfMemory, None, reason.map(Into::into))
+            (Event::OutOfMemory, Some(Outcome::OutOfMemory), None, reason.map(Into::into))
         }
         TrainingEnd::Interrupted => return None,
     };
@@ -72,7 +75,9 @@ pub(crate) fn result_row(
     let seconds_left = || curve.curve.seconds_left(config.recipe.epochs, train_seconds);
     let row = Row {
         event,
-        reward: config.reward.reward(&outcome, config.space.image.classes).map(Accuracy::value),
+        reward: outcome
+            .and_then(|outcome| config.reward.reward(&outcome, config.space.image.classes))
+            .map(Accuracy::value),
         audit: (event == Event::Trained && at.is_some()).then_some(true),
         parameters: Some(cost.parameters),
         macs: Some(cost.macs),
@@ -96,9 +101,9 @@ pub(crate) fn result_row(
 /// `None` without an epoch.
 pub(crate) fn with_curve(row: Row, summary: Option<CurveSummary>) -> Row {
     Row {
-        best_validation_accuracy: summary.map(|summary| summary.best.value()),
-        best_epoch: summary.map(|summary| summary.best_epoch),
-        last_validation_accuracy: summary.map(|summary| summary.last.value()),
+        best_validation_accuracy: summary.and_then(|summary| summary.best).map(Accuracy::value),
+        best_epoch: summary.and_then(|summary| summary.best_epoch),
+        last_validation_accuracy: summary.and_then(|summary| summary.last).map(Accuracy::value),
         epochs: Some(summary.map_or(0, |summary| summary.epochs)),
         ..row
     }
@@ -419,6 +424,17 @@ mod tests {
             "1,trained,2,2,1.0,[SM(10)],,0.5,0.5,3,0.5,4,,,,,,,2570,2560,0,0.001,0,8.5,,0.0,40,,\
              cuda:0,n1,7,0,1970-01-01T00:00:00.000Z,1970-01-01T00:00:00.000Z,,1,100,\n"
         );
+        let mut unjudged = CurveInProgress::new(folder.path().join("1.3.csv"), Curve::default());
+        for epoch in [1, 2] {
+            let row = CurveRow { validation_accuracy: None, ..curve_row(epoch, 0.5) };
+            assert!(unjudged.append(row, |_| ()).unwrap());
+        }
+        let trained = result(TrainingEnd::Done, &unjudged);
+        assert_eq!(
+            (trained.event, trained.epochs, trained.reward),
+            (Event::Trained, Some(2), None)
+        );
+        assert_eq!((trained.best_epoch, trained.last_validation_accuracy), (None, None));
         let failed = TrainingEnd::Failed { reason: "NaN".to_owned() };
         let failed = result(failed, &CurveInProgress::new(path, Curve::default()));
         assert_eq!((failed.epochs, failed.best_epoch), (Some(0), None));

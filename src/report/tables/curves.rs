@@ -68,7 +68,7 @@ pub(super) fn add_wide(set: &mut TableSet, search: &SearchData) {
         column(name, SHARE, meaning, move |row: &OfAttempt<Curve>| {
             let rows = row.last_start();
             let place = rows.binary_search_by_key(&epoch, |row| row.epoch as usize).ok()?;
-            Some(rows[place].validation_accuracy)
+            rows[place].validation_accuracy
         })
     }));
     let rows = search.curves.iter().map(|(&attempt, part)| OfAttempt { attempt, part });

@@ -35,7 +35,8 @@ pub struct CurveRow {
     pub training_loss: Option<f64>,
     pub training_accuracy: Option<Accuracy>,
     pub validation_loss: Option<f64>,
-    pub validation_accuracy: Accuracy,
+    /// `None` where no images are for validation.
+    pub validation_accuracy: Option<Accuracy>,
     /// Its evaluation included.
     pub seconds: Option<f64>,
     pub time: Time,
@@ -138,7 +139,7 @@ impl Curve {
         }
         Some(CurveSummary {
             best: best.validation_accuracy,
-            best_epoch: best.epoch,
+            best_epoch: best.validation_accuracy.map(|_| best.epoch),
             last: last.validation_accuracy,
             epochs: rows.len() as u32,
         })

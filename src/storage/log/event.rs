@@ -155,9 +155,10 @@ pub struct Claimant {
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CurveSummary {
-    pub best: Accuracy,
-    pub best_epoch: u32,
-    pub last: Accuracy,
+    /// Nothing where no images are for validation, as the next two.
+    pub best: Option<Accuracy>,
+    pub best_epoch: Option<u32>,
+    pub last: Option<Accuracy>,
     pub epochs: u32,
 }
 

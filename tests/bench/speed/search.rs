@@ -118,7 +118,7 @@ fn write_curve(experiment: &Experiment, row: &Row) {
             training_loss: Some(1.234_567),
             training_accuracy: Some(share(last / 2.0)),
             validation_loss: Some(1.345_678),
-            validation_accuracy: share(last * f64::from(epoch) / f64::from(EPOCHS)),
+            validation_accuracy: Some(share(last * f64::from(epoch) / f64::from(EPOCHS))),
             seconds: Some(16.1),
             time: time(),
             predicted_accuracy: None,

@@ -12,7 +12,7 @@ fn row(start: u32, epoch: u32) -> CurveRow {
         training_loss: Some(1.5),
         training_accuracy: None,
         validation_loss: Some(f64::NAN),
-        validation_accuracy: Accuracy::new(0.1 + 0.2).unwrap(),
+        validation_accuracy: Accuracy::new(0.1 + 0.2).ok(),
         seconds: Some(2.25),
         time: "2026-03-01T12:00:00.250Z".parse().unwrap(),
         predicted_accuracy: None,
@@ -52,11 +52,12 @@ fn the_last_start_is_the_curve_and_a_later_attempt_goes_on_with_it() {
 fn of_equally_good_epochs_the_first_is_the_best() {
     let accuracies = [0.25, 0.75, 0.5, 0.75];
     let rows = (1..).zip(accuracies).map(|(epoch, accuracy)| CurveRow {
-        validation_accuracy: Accuracy::new(accuracy).unwrap(),
+        validation_accuracy: Accuracy::new(accuracy).ok(),
         ..row(1, epoch)
     });
     let summary = Curve { rows: rows.collect() }.summary().unwrap();
-    assert_eq!((summary.best_epoch, summary.best.value(), summary.epochs), (2, 0.75, 4));
+    let best = (summary.best_epoch, summary.best.map(Accuracy::value));
+    assert_eq!((best, summary.epochs), ((Some(2), Some(0.75)), 4));
 }
 
 #[test]
@@ -194,7 +195,7 @@ fn a_training_taken_up_again_begins_with_the_epochs_that_still_stand() {
     let mut curve = CurveInProgress::new(path.clone(), earlier);
     let better = Accuracy::new(0.75).unwrap();
     for epoch in [3, 4] {
-        let better = CurveRow { validation_accuracy: better, ..row(2, epoch) };
+        let better = CurveRow { validation_accuracy: Some(better), ..row(2, epoch) };
         assert!(curve.append(better, |_| ()).unwrap());
     }
     curve.finish().unwrap();
@@ -202,7 +203,8 @@ fn a_training_taken_up_again_begins_with_the_epochs_that_still_stand() {
     // Three of the four epochs of 2.25 s stand.
     assert_eq!((curve.kept_seconds, curve.lost_seconds()), (6.75, 2.25));
     let summary = curve.curve.summary().unwrap();
-    assert_eq!((summary.epochs, summary.best_epoch, summary.best.value()), (4, 3, 0.75));
+    let best = (summary.best_epoch, summary.best.map(Accuracy::value));
+    assert_eq!((best, summary.epochs), ((Some(3), Some(0.75)), 4));
 }
 
 #[test]

@@ -52,6 +52,21 @@ fn epochs_come_in_order() {
 }
 
 #[test]
+fn an_epoch_has_an_accuracy_where_there_are_images_for_it() {
+    let (without, with) = (r#"{"epoch": 1, "validation_accuracy": null}"#, epoch(1, 1));
+    let refused = reply(&request(1), &[without]).unwrap_err();
+    assert_eq!(refused, "an epoch without `validation_accuracy`");
+    let data = serde_json::json!({"validation": {"images": 0}});
+    let unjudged = Request { data, ..request(1) };
+    // One that it made of images that train is none.
+    for line in [without, &with] {
+        let Ok(Some(Message::Epoch(report))) = reply(&unjudged, &[line]) else { panic!("{line}") };
+        assert_eq!(report.validation_accuracy, None);
+    }
+    assert!(reply(&unjudged, &[without, DONE]).is_ok());
+}
+
+#[test]
 fn a_training_has_as_many_starts_as_learning_rates() {
     let starts: Vec<_> = (1..=6).map(|start| (start, 1)).collect();
     let sixth = reply_after(&request(3), &starts, DONE).unwrap_err();
