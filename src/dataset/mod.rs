@@ -34,6 +34,7 @@ pub use error::DatasetError;
 pub use fingerprint::{FileDigest, Fingerprint};
 pub use images::{BYTES, ImageShape, Images, Part, Pixels, ValueRange};
 pub use load::{has_test_images, load_test_images, load_training_images};
+pub use npz::{Array, write as write_arrays};
 pub use params::{
     AugmentParams, DataKind, DataParams, Preprocess, SplitMethod, ValidDataParams, ValidationParams,
 };

@@ -24,7 +24,7 @@ const NO_ARRAY: &str = "no array of numbers (save it with `numpy.savez`)";
 
 /// Values row by row, little-endian.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Array {
+pub struct Array {
     /// As numpy writes it, without the order of the bytes: `u1`, `i8`, ..
     kind: String,
     shape: Vec<usize>,
@@ -32,7 +32,7 @@ pub(super) struct Array {
 }
 
 impl Array {
-    pub(super) fn new(kind: &str, shape: Vec<usize>, bytes: Vec<u8>) -> Self {
+    pub fn new(kind: &str, shape: Vec<usize>, bytes: Vec<u8>) -> Self {
         Self { kind: kind.to_owned(), shape, bytes }
     }
 
@@ -237,10 +237,7 @@ impl<'a> Archive<'a> {
 }
 
 /// Not packed: read at the speed of the disk, and equal bytes for equal arrays.
-pub(super) fn write(
-    writer: impl Write + Seek,
-    arrays: &[(String, Array)],
-) -> zip::result::ZipResult<()> {
+pub fn write(writer: impl Write + Seek, arrays: &[(String, Array)]) -> zip::result::ZipResult<()> {
     let mut zip = ZipWriter::new(writer);
     for (name, array) in arrays {
         let options = SimpleFileOptions::default()

@@ -36,7 +36,7 @@ pub struct Batches {
 }
 
 impl ImageTensors {
-    fn new(images: &Images, range: ValueRange, device: Device) -> Result<Self, TchError> {
+    pub fn new(images: &Images, range: ValueRange, device: Device) -> Result<Self, TchError> {
         let (channels, size) = (images.shape.channels as i64, images.shape.size as i64);
         let pixels = match &images.pixels {
             Pixels::Bytes(bytes) if range == BYTES => Tensor::f_from_slice(bytes)?,
@@ -48,8 +48,19 @@ impl ImageTensors {
         Ok(Self { pixels, labels: labels.f_to_kind(Kind::Int64)? })
     }
 
+    /// Of pixels `[N, C, H, W]`, without labels.
+    pub fn unlabelled(pixels: &Tensor, device: Device) -> Result<Self, TchError> {
+        let pixels = pixels.f_to_device(device)?.f_permute([0, 2, 3, 1])?.f_contiguous()?;
+        Ok(Self { pixels, labels: Tensor::f_zeros([0_i64], (Kind::Int64, device))? })
+    }
+
     pub fn count(&self) -> i64 {
-        self.labels.size()[0]
+        self.pixels.size()[0]
+    }
+
+    /// Returns normalised images `[count, C, H, W]` from `first` on.
+    pub fn batch(&self, by: &Normaliser, first: i64, count: i64) -> Result<Tensor, TchError> {
+        by.normalise(&self.pixels.f_narrow(0, first, count)?)?.f_permute([0, 3, 1, 2])
     }
 }
 
@@ -100,8 +111,7 @@ impl Batches {
 
     /// Returns normalised images `[count, C, H, W]` from `first` on, and labels `[count]`.
     pub fn validation_batch(&self, first: i64, count: i64) -> Result<(Tensor, Tensor), TorchError> {
-        let pixels = self.validation.pixels.f_narrow(0, first, count)?;
-        let images = self.normaliser.normalise(&pixels)?.f_permute([0, 3, 1, 2])?;
+        let images = self.validation.batch(&self.normaliser, first, count)?;
         Ok((images, self.validation.labels.f_narrow(0, first, count)?))
     }
 }

@@ -4,7 +4,8 @@
 //! The way of a request: [`input`] hands its line to [`trainer`], which reads it, chooses the
 //! [`device`] and loads the images ([`batches`]); [`fit`] then trains its [`network`] (as [`plan`]
 //! says) start by start ([`restart`]) and [`epoch`] by epoch, and saves a [`checkpoint`] after
-//! each, and the [`weights`] after the best.
+//! each, and the [`weights`] after the best. Or it asks what trained networks say of images
+//! ([`evaluate`]).
 //!
 //! Exit codes: 0 stdin has ended; 2 a line that is no request; 3 bad images; 4 the environment (no
 //! GPU, disk, libtorch); 75 a signal came, and the training can be taken up from its checkpoint.
@@ -15,6 +16,7 @@ mod checkpoint;
 mod device;
 mod epoch;
 mod error;
+mod evaluate;
 mod fit;
 #[cfg(test)]
 mod fixture;

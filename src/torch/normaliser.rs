@@ -51,6 +51,32 @@ impl Normaliser {
         })
     }
 
+    /// With these constants, see [`Self::constants`].
+    pub fn with(
+        method: Preprocess,
+        constants: &[(String, Tensor)],
+        device: Device,
+    ) -> Result<Self, TchError> {
+        let constant = |name: &str| {
+            let found = constants.iter().find(|(found, _)| found == name);
+            let lacks = || TchError::FileFormat(format!("no constant `{name}`"));
+            found.ok_or_else(lacks)?.1.f_to_device(device)
+        };
+        let image = |name| constant(name)?.f_permute([1, 2, 0])?.f_contiguous();
+        Ok(match method {
+            Preprocess::None => Self::Raw,
+            Preprocess::MeanSubtraction | Preprocess::GlobalContrastNormalisation => {
+                Self::PerPixel(image("mean")?, image("deviation")?)
+            }
+            Preprocess::StandardWhitening => {
+                Self::PerImage(constant("floor")?.f_double_value(&[0])?)
+            }
+            Preprocess::LocalContrastNormalisation => {
+                Self::Local(constant("blur")?.f_view([1, 1, 1, -1])?)
+            }
+        })
+    }
+
     /// The constants of its formula by name, images as `[C, H, W]`.
     pub fn constants(&self) -> Result<Vec<(&'static str, Tensor)>, TchError> {
         let image = |values: &Tensor| values.f_permute([2, 0, 1]);

@@ -3,12 +3,14 @@
 use std::io::{self, Write};
 use std::ops::ControlFlow;
 
-use metaqnn::training::protocol::{Message, Request, TRY_AGAIN, VERSION};
+use metaqnn::training::Recipe;
+use metaqnn::training::protocol::{EvaluationRequest, Message, Request, TRY_AGAIN, VERSION};
 use tch::{Cuda, Device};
 
 use super::batches::DataCache;
 use super::device::{choose_device, precision_notice};
 use super::error::TorchError;
+use super::evaluate::evaluate;
 use super::fit::{Listener, fit};
 use super::input::{Answer, Inbox, Input};
 use super::memory;
@@ -46,24 +48,15 @@ impl<M: Write> Outside<M> {
     /// The one place where failures of libtorch become answers: too little memory is the
     /// network's, everything else the trainer's.
     fn answer(&mut self, line: &str, cache: &mut DataCache) -> Result<Answer, TorchError> {
+        let EvaluationRequest { evaluate: asked } =
+            serde_json::from_str(line).map_err(TorchError::unreadable)?;
+        if let Some(asked) = asked {
+            let device = self.device(asked.protocol, &asked.recipe, asked.threads)?;
+            return evaluate(&asked, device, self);
+        }
         let request: Request = serde_json::from_str(line).map_err(TorchError::unreadable)?;
-        if request.protocol != VERSION {
-            return Err(TorchError::Refused(format!(
-                "request speaks protocol `{}`, this trainer `{VERSION}` (use programs of one \
-                 version)",
-                request.protocol
-            )));
-        }
+        let device = self.device(request.protocol, &request.recipe, request.threads)?;
         let recipe = request.recipe.clone().check(request.classes)?;
-        let variable = |name: &str| std::env::var(name).ok();
-        let device = choose_device(recipe.device, Cuda::is_available(), variable)?;
-        tch::set_num_threads(request.threads.clamp(1, 4096) as i32);
-        if device.is_cuda() {
-            Cuda::cudnn_set_benchmark(recipe.cudnn_benchmark);
-            if let Some(notice) = precision_notice(recipe.precision, variable) {
-                self.notice(notice);
-            }
-        }
         if request.epochs == 0 {
             if !request.data.is_null() {
                 cache.get(&request, device)?;
@@ -90,6 +83,33 @@ impl<M: Write> Outside<M> {
     }
 }
 
+impl<M: Write> Outside<M> {
+    /// Sets up what requests of all kinds need.
+    fn device(
+        &mut self,
+        protocol: u32,
+        recipe: &Recipe,
+        threads: u32,
+    ) -> Result<Device, TorchError> {
+        if protocol != VERSION {
+            return Err(TorchError::Refused(format!(
+                "request speaks protocol `{protocol}`, this trainer `{VERSION}` (use programs of \
+                 one version)"
+            )));
+        }
+        let variable = |name: &str| std::env::var(name).ok();
+        let device = choose_device(recipe.device, Cuda::is_available(), variable)?;
+        tch::set_num_threads(threads.clamp(1, 4096) as i32);
+        if device.is_cuda() {
+            Cuda::cudnn_set_benchmark(recipe.cudnn_benchmark);
+            if let Some(notice) = precision_notice(recipe.precision, variable) {
+                self.notice(notice);
+            }
+        }
+        Ok(device)
+    }
+}
+
 impl<M: Write> Listener for Outside<M> {
     fn send(&mut self, message: &Message) -> Result<(), TorchError> {
         writeln!(self.messages, "{}", message.to_line())
@@ -107,7 +127,7 @@ impl<M: Write> Listener for Outside<M> {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
     use crate::fixture::{alone, halves, request};
     use metaqnn::training::protocol::LayerDescription;
@@ -115,8 +135,8 @@ mod tests {
     use std::path::Path;
     use std::sync::mpsc;
 
-    /// Writes images as the IDX files of a data set.
-    fn write_idx(folder: &Path, count: usize) {
+    /// Writes images as the IDX files of a data set, `train` or `t10k`.
+    pub fn write_idx(folder: &Path, part: &str, count: usize) {
         let images = halves(count);
         let number = |value: usize| (value as u32).to_be_bytes();
         let header = |magic: u32, sizes: &[usize]| {
@@ -126,12 +146,12 @@ mod tests {
         let metaqnn::dataset::Pixels::Bytes(bytes) = &images.pixels else { panic!("words") };
         let pixels = [&header(0x0803, &[count, 8, 8]), &bytes[..]].concat();
         let labels = [&header(0x0801, &[count]), &images.labels[..]].concat();
-        fs::write(folder.join("train-images-idx3-ubyte"), pixels).unwrap();
-        fs::write(folder.join("train-labels-idx1-ubyte"), labels).unwrap();
+        fs::write(folder.join(format!("{part}-images-idx3-ubyte")), pixels).unwrap();
+        fs::write(folder.join(format!("{part}-labels-idx1-ubyte")), labels).unwrap();
     }
 
     /// A request for `epochs` epochs on the files of a folder.
-    fn on_files(folder: &Path, epochs: u32) -> Request {
+    pub fn on_files(folder: &Path, epochs: u32) -> Request {
         let data = serde_json::json!({
             "kind": "idx", "path": folder, "classes": 2, "input_size": 8, "channels": 1,
             "validation": { "images": 40 },
@@ -139,12 +159,12 @@ mod tests {
         Request { epochs, data, ..request(None) }
     }
 
-    fn line(request: &Request) -> Input {
+    pub fn line(request: &Request) -> Input {
         Input::Line(serde_json::to_string(request).unwrap())
     }
 
     /// Lets a trainer answer some events; returns how it left and the messages.
-    fn answers(events: Vec<Input>) -> (Result<u8, TorchError>, Vec<Message>) {
+    pub fn answers(events: Vec<Input>) -> (Result<u8, TorchError>, Vec<Message>) {
         let (sender, receiver) = mpsc::channel();
         events.into_iter().for_each(|event| sender.send(event).unwrap());
         drop(sender);
@@ -158,7 +178,7 @@ mod tests {
     fn one_request_after_another_is_answered_until_stdin_ends() {
         let _alone = alone();
         let folder = tempfile::tempdir().unwrap();
-        write_idx(folder.path(), 136);
+        write_idx(folder.path(), "train", 136);
         let first = on_files(folder.path(), 2);
         let second = Request { iteration: 6, epochs: 1, ..first.clone() };
         let (departure, messages) = answers(vec![line(&first), line(&second)]);
@@ -183,7 +203,7 @@ mod tests {
     fn a_stop_ends_the_training_and_the_next_request_is_answered() {
         let _alone = alone();
         let folder = tempfile::tempdir().unwrap();
-        write_idx(folder.path(), 136);
+        write_idx(folder.path(), "train", 136);
         let long = on_files(folder.path(), 100_000);
         let stop = Input::Line(r#"{"stop": true}"#.into());
         let short = on_files(folder.path(), 1);
@@ -202,7 +222,7 @@ mod tests {
     fn a_signal_ends_the_process_without_an_answer() {
         let _alone = alone();
         let folder = tempfile::tempdir().unwrap();
-        write_idx(folder.path(), 136);
+        write_idx(folder.path(), "train", 136);
         let (departure, messages) = answers(vec![line(&on_files(folder.path(), 9)), Input::Signal]);
         assert_eq!((departure.unwrap(), messages.len()), (75, 0));
     }
@@ -211,7 +231,7 @@ mod tests {
     fn a_network_without_room_is_out_of_memory_and_the_next_is_trained() {
         let _alone = alone();
         let folder = tempfile::tempdir().unwrap();
-        write_idx(folder.path(), 136);
+        write_idx(folder.path(), "train", 136);
         let mut huge = on_files(folder.path(), 1);
         // 64 * 4 * 10^9 weights of 4 bytes: a petabyte, which no allocator gives.
         huge.layers.insert(0, LayerDescription::FullyConnected { width: 4_000_000_000 });
@@ -242,7 +262,7 @@ mod tests {
         assert_eq!(refusal(line(&Request { classes: 3, ..good.clone() })).exit_code(), 3);
         // The files are not there.
         assert_eq!(refusal(line(&good)).exit_code(), 3);
-        write_idx(folder.path(), 136);
+        write_idx(folder.path(), "train", 136);
         let error = refusal(line(&Request { classes: 3, ..good.clone() }));
         assert!(error.to_string().contains("are not those of its data"), "{error}");
         let mut gpu = good;

@@ -53,6 +53,17 @@
 //! may say where it trains: `{"done": true, "device": "the CPU"}`. Only `metaqnn-torch` gets such
 //! requests.
 //!
+//! # Evaluation
+//!
+//! A request of another kind, `{"evaluate": {..}}` with the fields of [`Evaluation`], asks what
+//! trained networks say of images. For each model folder the trainer computes the probabilities of
+//! the classes in 32-bit numbers and writes them to `<output>/<name of the folder>.npz`, whole and
+//! only once: what is there already stays. It holds `probabilities` (float32, `[N, classes]`),
+//! `indices` (int64, `[N]`: which image of the part, from 0, in the order of the files) and, but
+//! for `arrays`, `labels` (int64, `[N]`). On one machine and with so many threads these bytes are
+//! always the same. The answer is `{"done": true}`, or `{"refused": "why"}`. This alone reads test
+//! images. Other trainers need not know such requests.
+//!
 //! What a trainer writes to stderr is kept beside the learning curve.
 //!
 //! # Bounds
@@ -142,6 +153,40 @@ impl Request {
         let (protocol, classes, channels, input_size) = (VERSION, 10, 1, 28);
         Self { protocol, classes, channels, input_size, threads, recipe, ..Self::default() }
     }
+}
+
+/// Asks for the probabilities that models give to images.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Evaluation {
+    pub protocol: u32,
+    /// Their folders, each of another name.
+    pub models: Vec<PathBuf>,
+    pub part: EvaluatedPart,
+    /// An existing folder.
+    pub output: PathBuf,
+    /// Of which images `part` is; null for `arrays`.
+    pub data: serde_json::Value,
+    /// Seed of the experiment: the split of the data follows from it.
+    pub experiment_seed: u64,
+    pub threads: u32,
+    /// Of which device, precision of sums and batches of validation count.
+    pub recipe: Recipe,
+}
+
+/// Which images are evaluated.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EvaluatedPart {
+    Test,
+    Validation,
+    /// An `.npy` file `[N, C, H, W]`: bytes, or 32-bit numbers on their scale, 0 to 255.
+    Arrays(PathBuf),
+}
+
+/// The line of an [`Evaluation`]; that of a [`Request`] has none.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EvaluationRequest {
+    pub evaluate: Option<Evaluation>,
 }
 
 /// One layer of a request. Convolutions, fully connected layers and the convolution inside
