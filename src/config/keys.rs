@@ -17,7 +17,9 @@ pub(super) static KNOWN: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
 const LONGEST_KEY: usize = 100;
 
 pub(super) fn refuse_unknown(key: &str) -> Result<(), ConfigError> {
-    if KNOWN.contains(key) {
+    // The final training has keys of other sections.
+    let meant = key.strip_prefix("final_training.").filter(|key| key.contains('.'));
+    if KNOWN.contains(key) || meant.is_some_and(|key| KNOWN.contains(key)) {
         return Ok(());
     }
     let key: String = key.chars().take(LONGEST_KEY).flat_map(char::escape_debug).collect();

@@ -154,7 +154,7 @@ fn in_plain_words(message: &str) -> String {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Setting {
     pub path: String,
-    value: Value,
+    pub(super) value: Value,
 }
 
 impl FromStr for Setting {

@@ -3,6 +3,7 @@
 //! [`ExperimentConfig`] is what a person wrote, defaults filled in; [`ValidConfig`] is the same
 //! after every rule was checked, and all that the rest of the program trusts.
 
+mod final_training;
 mod keys;
 mod load;
 mod strategy;
@@ -12,6 +13,7 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 
+pub use final_training::FinalTrainingParams;
 pub use keys::check_changeable;
 pub use load::{DEFAULTS, Setting, leaves, load, parse};
 pub use strategy::{ListParams, ListSource, Strategy, StrategyKind, StrategyParams};
@@ -44,6 +46,8 @@ pub enum ConfigError {
     Frozen(String),
     #[error(transparent)]
     Invalid(#[from] Invalid),
+    #[error("`final_training`: {0}")]
+    FinalTraining(Box<ConfigError>),
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -63,6 +67,8 @@ pub struct ExperimentConfig {
     pub reward: RewardParams,
     #[serde(default)]
     pub training: Recipe,
+    #[serde(default)]
+    pub final_training: FinalTrainingParams,
     #[serde(default)]
     pub early_stopping: PredictorParams,
     #[serde(default)]
@@ -117,6 +123,10 @@ impl ExperimentConfig {
         for (text, _) in &self.training.learning_rates {
             check_name_of_network(text, &space)?;
         }
+        if self.final_training != FinalTrainingParams::default() {
+            let last = self.final_config(Vec::new()).and_then(Self::check);
+            last.map_err(|problem| ConfigError::FinalTraining(Box::new(problem)))?;
+        }
         let strategy = self.strategy.clone().check(&space)?;
         let schedule = self.epsilon_schedule.clone().check()?;
         Ok(ValidConfig {
@@ -157,13 +167,12 @@ impl ExperimentConfig {
 /// A network with a rate of its own is found by its text in the log, which another spelling is not.
 /// (A list may train networks that the grammar does not allow.)
 fn check_name_of_network(text: &str, space: &Space) -> Result<(), Invalid> {
-    let allowed = match space.parse(text) {
-        Err(SpaceError::Illegal { .. }) => return Ok(()),
-        Ok(architecture) if architecture.to_string() == text => return Ok(()),
-        Ok(architecture) => format!("the log calls this network `{architecture}`"),
-        Err(error) => error.to_string(),
-    };
-    Err(Invalid::new("training.learning_rates", text.escape_debug(), allowed))
+    let name = space.parse(text).map(|architecture| architecture.to_string());
+    let holds =
+        name.as_ref().map_or_else(|e| matches!(e, SpaceError::Illegal { .. }), |n| n == text);
+    let allowed = name.unwrap_or_else(|error| error.to_string());
+    let allowed = format!("give the network as the log has it: {allowed}");
+    Invalid::unless(holds, "training.learning_rates", text.escape_debug(), &allowed)
 }
 
 /// The name becomes a folder and a job name: nothing that a shell or a path could interpret.
@@ -201,7 +210,7 @@ mod tests {
         // Not in this space, perhaps in a list.
         assert!(with("[C(64,9,1), SM(10)]").is_ok());
         let problem = with("[C(64,3,1), C(64,3,1), SM(10)]").unwrap_err().to_string();
-        assert!(problem.contains(&format!("the log calls this network `{name}`")), "{problem}");
+        assert!(problem.contains(&format!("as the log has it: {name}")), "{problem}");
         assert!(with("SM(10)").unwrap_err().to_string().contains("expected `[`"));
     }
 }

@@ -54,6 +54,11 @@ impl ImageTensors {
         Ok(Self { pixels, labels: Tensor::f_zeros([0_i64], (Kind::Int64, device))? })
     }
 
+    /// 64-bit, `[N]`.
+    pub const fn labels(&self) -> &Tensor {
+        &self.labels
+    }
+
     pub fn count(&self) -> i64 {
         self.pixels.size()[0]
     }

@@ -26,7 +26,7 @@ pub fn train_epoch(
     learning_rate: f64,
     micro_batch: &mut i64,
     interruption: &mut dyn FnMut() -> ControlFlow<Answer>,
-) -> Result<ControlFlow<Answer, Evaluation>, TorchError> {
+) -> Result<ControlFlow<Answer, Classified>, TorchError> {
     let batch_size = i64::from(recipe.batch_size).min(data.training.count());
     let order = data.random_order()?;
     let mut tally = Tally::new(data.device())?;
@@ -75,7 +75,7 @@ fn gradient(
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Evaluation {
+pub struct Classified {
     /// Mean cross-entropy; `None` when it is not a number.
     pub loss: Option<f64>,
     /// Share classified correctly, in [0, 1].
@@ -110,10 +110,10 @@ impl Tally {
     }
 
     /// Reads the sums, which waits for the device.
-    fn scores(&self) -> Result<Evaluation, TorchError> {
+    fn scores(&self) -> Result<Classified, TorchError> {
         let loss = self.loss.f_double_value(&[])? / self.images as f64;
         let hits = self.hits.f_int64_value(&[])?;
-        Ok(Evaluation {
+        Ok(Classified {
             loss: loss.is_finite().then_some(loss),
             accuracy: hits as f64 / self.images as f64,
         })
@@ -127,7 +127,7 @@ fn summed_loss(logits: &Tensor, labels: &Tensor, smoothing: f64) -> Result<Tenso
 }
 
 /// Classifies all validation images, of which there are some, `batch` at a time, without gradients.
-pub fn evaluate(network: &Network, data: &Batches, batch: i64) -> Result<Evaluation, TorchError> {
+pub fn evaluate(network: &Network, data: &Batches, batch: i64) -> Result<Classified, TorchError> {
     let _guard = tch::no_grad_guard();
     let mut tally = Tally::new(data.device())?;
     let count = data.validation.count();

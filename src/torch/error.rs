@@ -2,6 +2,7 @@
 
 use metaqnn::dataset::DatasetError;
 use metaqnn::invalid::Invalid;
+use metaqnn::model::ModelError;
 use tch::TchError;
 
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +21,8 @@ pub enum TorchError {
     Recipe(#[from] Invalid),
     #[error("{}", anyhow::Chain::new(.0).map(ToString::to_string).collect::<Vec<_>>().join(": "))]
     Data(#[from] DatasetError),
+    #[error("{}", anyhow::Chain::new(.0).map(ToString::to_string).collect::<Vec<_>>().join(": "))]
+    Model(#[from] ModelError),
     #[error("{0}")]
     NoDevice(String),
     /// libtorch, the disk or a pipe failed.
@@ -30,14 +33,17 @@ pub enum TorchError {
 impl TorchError {
     /// Whether no network can be trained here, whichever is asked for.
     pub const fn is_refusal(&self) -> bool {
-        matches!(self, Self::Refused(_) | Self::Recipe(_) | Self::Data(_) | Self::NoDevice(_))
+        matches!(
+            self,
+            Self::Refused(_) | Self::Recipe(_) | Self::Data(_) | Self::Model(_) | Self::NoDevice(_)
+        )
     }
 
     /// 2 the request, 3 damaged data, 4 the environment.
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Request(_) | Self::Refused(_) | Self::Recipe(_) => 2,
-            Self::Data(_) => 3,
+            Self::Data(_) | Self::Model(_) => 3,
             Self::OutOfMemory { .. } | Self::NoDevice(_) | Self::Failed(_) => 4,
         }
     }

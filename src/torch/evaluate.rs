@@ -2,12 +2,13 @@
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use itertools::Itertools;
 use metaqnn::dataset::{
-    Array, DataParams, Images, load_test_images, load_training_images, split, write_arrays,
+    Array, DataParams, load_test_images, load_training_images, split, write_arrays,
 };
-use metaqnn::model::{ModelCard, ModelError, PREPROCESSING, WEIGHTS};
+use metaqnn::model::{ModelCard, PREPROCESSING, WEIGHTS};
 use metaqnn::regular_file;
 use metaqnn::training::protocol::{EvaluatedPart, Evaluation};
 use rustix::fs::OFlags;
@@ -28,32 +29,33 @@ pub fn evaluate(
     device: Device,
     listener: &mut dyn Listener,
 ) -> Result<Answer, TorchError> {
-    let mut cards = Vec::new();
-    for folder in &asked.models {
-        let name = folder.file_name().and_then(|name| name.to_str());
-        let name = name.ok_or_else(|| refused(format!("`{}` has no name", folder.display())))?;
-        let path = asked.output.join(format!("{name}.npz"));
-        if cards.iter().any(|(_, _, other)| *other == path) {
-            return Err(refused(format!("two models are called `{name}` (ask for one at a time)")));
-        }
-        cards.push((folder, ModelCard::check(folder).map_err(damaged)?, path));
+    if !asked.models.iter().map(|folder| folder.file_name()).all_unique() {
+        let problem = "two models have the same name (ask for one at a time)";
+        return Err(TorchError::Refused(problem.into()));
     }
-    cards.retain(|(_, _, path)| !path.exists());
-    if cards.is_empty() {
-        return Ok(DONE);
-    }
-    let part = Part::load(asked, device)?;
-    for (folder, card, path) in cards {
+    let check = |folder: &PathBuf| ModelCard::check(folder);
+    let cards: Vec<_> = asked.models.iter().map(check).try_collect()?;
+    let images = EvaluatedImages::load(asked, device)?;
+    for (folder, card) in asked.models.iter().zip(&cards) {
         if listener.interruption().is_break() {
             return Ok(None);
         }
-        part.check(&card, folder)?;
-        let (network, normaliser) = load(folder, &card, device)?;
+        images.check(card, folder)?;
+        let name = folder.file_name().unwrap_or_default().to_string_lossy();
+        let path = asked.output.join(format!("{name}.npz"));
+        if path.exists() {
+            continue;
+        }
+        let (network, normaliser) = load(folder, card, device)?;
         let mut batch = asked.recipe.validation_batch_size.max(1).into();
         let probabilities = fitting_memory(&mut batch, |batch| {
-            Ok(probabilities(&network, &normaliser, &part.images, batch)?)
+            Ok(probabilities(&network, &normaliser, &images.tensors, batch)?)
         })?;
-        let arrays = part.arrays(&probabilities)?;
+        let mut arrays = vec![("probabilities", &probabilities), ("indices", &images.indices)];
+        arrays.extend(images.has_labels.then(|| ("labels", images.tensors.labels())));
+        let array =
+            |(name, tensor): (&str, _)| stored(tensor).map(|array| (name.to_owned(), array));
+        let arrays: Vec<_> = arrays.into_iter().map(array).try_collect()?;
         publish(&path, &arrays).map_err(|error| {
             TorchError::Failed(format!("failed to write `{}`: {error}", path.display()))
         })?;
@@ -61,25 +63,17 @@ pub fn evaluate(
     Ok(DONE)
 }
 
-fn refused(problem: String) -> TorchError {
-    TorchError::Refused(problem)
+struct EvaluatedImages {
+    tensors: ImageTensors,
+    /// 64-bit, `[N]`.
+    indices: Tensor,
+    /// Not of arrays.
+    has_labels: bool,
+    /// Classes, channels and side.
+    shape: [u32; 3],
 }
 
-fn damaged(error: ModelError) -> TorchError {
-    refused(format!("{:#}", anyhow::Error::from(error)))
-}
-
-/// The images that are evaluated.
-struct Part {
-    images: ImageTensors,
-    indices: Vec<usize>,
-    /// None of arrays.
-    labels: Option<Vec<u8>>,
-    /// Classes, of arrays unknown, channels and side of an image.
-    shape: (Option<usize>, u32, u32),
-}
-
-impl Part {
+impl EvaluatedImages {
     fn load(asked: &Evaluation, device: Device) -> Result<Self, TorchError> {
         if let EvaluatedPart::Arrays(path) = &asked.part {
             return Self::of_arrays(path, device);
@@ -87,7 +81,7 @@ impl Part {
         let params: DataParams = serde_json::from_value(asked.data.clone())
             .map_err(|error| TorchError::unreadable(format!("data: {error}")))?;
         let valid = params.check()?;
-        let (images, indices): (Images, Vec<usize>) = if asked.part == EvaluatedPart::Test {
+        let (images, indices) = if asked.part == EvaluatedPart::Test {
             let images = load_test_images(&valid)?;
             let indices = (0..images.count()).collect();
             (images, indices)
@@ -98,64 +92,44 @@ impl Part {
         };
         let range = valid.value_range.unwrap_or_else(|| images.pixels.range());
         Ok(Self {
-            images: ImageTensors::new(&images, range, device)?,
-            indices,
-            shape: (Some(images.classes), valid.channels, valid.input_size),
-            labels: Some(images.labels),
+            tensors: ImageTensors::new(&images, range, device)?,
+            indices: Tensor::f_from_slice(&indices.iter().map(|&i| i as i64).collect_vec())?,
+            has_labels: true,
+            shape: [valid.classes, valid.channels, valid.input_size],
         })
     }
 
     fn of_arrays(path: &Path, device: Device) -> Result<Self, TorchError> {
-        let unreadable = |problem: String| refused(format!("`{}`: {problem}", path.display()));
+        let unreadable = |problem: &dyn std::fmt::Display| {
+            TorchError::Refused(format!("failed to read `{}`: {problem}", path.display()))
+        };
         // What libtorch opens it waits for.
         regular_file::open(path, File::options().read(true), OFlags::NOFOLLOW)
-            .map_err(|error| unreadable(error.to_string()))?;
-        let pixels = Tensor::read_npy(path).map_err(|error| unreadable(error.to_string()))?;
-        match (pixels.size()[..].as_ref(), pixels.kind()) {
-            (&[count, channels, size, same], Kind::Uint8 | Kind::Float) if size == same => {
-                let images = ImageTensors::unlabelled(&pixels, device)?;
-                let shape = (None, channels as u32, size as u32);
-                Ok(Self { images, indices: (0..count as usize).collect(), labels: None, shape })
-            }
-            (shape, kind) => Err(unreadable(format!(
-                "an array {shape:?} of {kind:?} (give [N, C, H, W], square, of bytes or floats)"
-            ))),
-        }
+            .map_err(|error| unreadable(&error))?;
+        let pixels = Tensor::read_npy(path).map_err(|error| unreadable(&error))?;
+        let (&[count, channels, size, _], Kind::Uint8 | Kind::Float) =
+            (&pixels.size()[..], pixels.kind())
+        else {
+            return Err(unreadable(&"no bytes or floats [N, C, H, W]"));
+        };
+        Ok(Self {
+            tensors: ImageTensors::unlabelled(&pixels, device)?,
+            indices: Tensor::f_arange(count, (Kind::Int64, Device::Cpu))?,
+            has_labels: false,
+            shape: [0, channels as u32, size as u32],
+        })
     }
 
     fn check(&self, card: &ModelCard, folder: &Path) -> Result<(), TorchError> {
-        let (classes, channels, size) = self.shape;
-        let own = (card.classes.len(), card.request.channels, card.request.input_size);
-        let given = (classes.unwrap_or(own.0), channels, size);
-        let words = |(classes, channels, size): (usize, u32, u32)| {
-            format!("{classes} classes, {channels} channels and {size}x{size} pixels")
-        };
-        if own == given {
-            return Ok(());
+        let own = [card.request.classes, card.request.channels, card.request.input_size];
+        let known = if self.has_labels { 0.. } else { 1.. };
+        let (folder, given) = (folder.display(), self.shape);
+        match own[known.clone()] == given[known] {
+            true => Ok(()),
+            false => Err(TorchError::Refused(format!(
+                "`{folder}` has {own:?} classes, channels and pixels a side, these images {given:?}"
+            ))),
         }
-        let (folder, own, given) = (folder.display(), words(own), words(given));
-        Err(refused(format!("`{folder}` is a model for {own}, and these images have {given}")))
-    }
-
-    fn arrays(&self, probabilities: &Tensor) -> Result<Vec<(String, Array)>, TchError> {
-        let shape = probabilities.size().into_iter().map(|side| side as usize).collect();
-        let mut bytes = vec![0; 4 * probabilities.numel()];
-        probabilities.f_copy_data_u8(&mut bytes, probabilities.numel())?;
-        let numbers = |numbers: Vec<i64>| {
-            let bytes = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
-            Array::new("i8", vec![numbers.len()], bytes)
-        };
-        let indices = numbers(self.indices.iter().map(|&index| index as i64).collect());
-        let labels = self
-            .labels
-            .as_ref()
-            .map(|labels| numbers(labels.iter().map(|&label| i64::from(label)).collect()));
-        let arrays = [
-            ("probabilities", Some(Array::new("f4", shape, bytes))),
-            ("indices", Some(indices)),
-            ("labels", labels),
-        ];
-        Ok(arrays.into_iter().filter_map(|(name, array)| Some((name.into(), array?))).collect())
     }
 }
 
@@ -164,25 +138,20 @@ fn load(
     card: &ModelCard,
     device: Device,
 ) -> Result<(Network, Normaliser), TorchError> {
-    let read = |name| Tensor::read_safetensors(folder.join(name));
-    let plan = Plan::new(
-        &card.request.layers,
-        card.request.input_size,
-        card.request.channels,
-        Kind::Float,
-    )?;
+    let request = &card.request;
+    let plan = Plan::new(&request.layers, request.input_size, request.channels, Kind::Float)?;
     let network = Network::build(plan, device)?;
-    let weights = read(WEIGHTS)?;
+    let weights = Tensor::read_safetensors(folder.join(WEIGHTS))?;
+    let constants = Tensor::read_safetensors(folder.join(PREPROCESSING))?;
     let _guard = tch::no_grad_guard();
-    for (name, mut own) in network.state() {
-        let found = weights.iter().find(|(found, _)| *found == name);
-        let lacks = || refused(format!("`{}` lost its tensor `{name}`", folder.display()));
-        own.f_copy_(&found.ok_or_else(lacks)?.1)?;
-    }
-    Ok((network, Normaliser::with(card.data.preprocess, &read(PREPROCESSING)?, device)?))
+    // Both are ordered by name before they meet: the card has checked names and shapes.
+    let own = network.state().into_iter().sorted_by(|a, b| a.0.cmp(&b.0));
+    let saved = weights.into_iter().sorted_by(|a, b| a.0.cmp(&b.0));
+    own.zip(saved).try_for_each(|((_, mut own), (_, saved))| own.f_copy_(&saved).map(drop))?;
+    Ok((network, Normaliser::with(card.data.preprocess, &constants, device)?))
 }
 
-/// Of the classes, `[N, classes]`, in 32-bit numbers on the CPU.
+/// Of the classes, `[N, classes]`, in 32-bit numbers.
 fn probabilities(
     network: &Network,
     normaliser: &Normaliser,
@@ -193,30 +162,32 @@ fn probabilities(
     let mut parts = Vec::new();
     for first in (0..images.count()).step_by(batch as usize) {
         let images = images.batch(normaliser, first, batch.min(images.count() - first))?;
-        let logits = network.forward(&images, Phase::Evaluation)?;
-        parts.push(logits.f_softmax(1, Kind::Float)?.f_to_device(Device::Cpu)?);
+        parts.push(network.forward(&images, Phase::Evaluation)?.f_softmax(1, Kind::Float)?);
     }
-    Tensor::f_cat(&parts, 0)?.f_contiguous()
+    Tensor::f_cat(&parts, 0)
+}
+
+fn stored(tensor: &Tensor) -> Result<Array, TchError> {
+    let tensor = tensor.f_to_device(Device::Cpu)?.f_contiguous()?;
+    let kind = if tensor.kind() == Kind::Float { "f4" } else { "i8" };
+    let mut bytes = vec![0; tensor.numel() * tensor.kind().elt_size_in_bytes()];
+    tensor.f_copy_data_u8(&mut bytes, tensor.numel())?;
+    Ok(Array::new(kind, tensor.size().into_iter().map(|side| side as usize).collect(), bytes))
 }
 
 /// Whole, and only once: of two writers the first one's stays.
 fn publish(path: &Path, arrays: &[(String, Array)]) -> io::Result<()> {
-    let host = rustix::system::uname();
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let (host, name) = (rustix::system::uname(), path.file_name().unwrap_or_default());
     let own = format!("{}.{}", host.nodename().to_string_lossy(), std::process::id());
-    let aside = path.with_file_name(format!(".{name}.{own}.partial"));
-    let mut options = File::options();
-    options.write(true).create(true).truncate(true);
-    let file = regular_file::open(&aside, &options, OFlags::NOFOLLOW)?;
-    let published = write_arrays(&file, arrays)
-        .map_err(io::Error::other)
-        .and_then(|()| file.sync_all())
-        .and_then(|()| match fs::hard_link(&aside, path) {
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
-            _ => Ok(()),
-        });
-    let _ = fs::remove_file(&aside);
-    published.and_then(|()| regular_file::sync_folder(path.parent().unwrap_or(Path::new("."))))
+    let aside = path.with_file_name(format!(".{}.{own}.partial", name.to_string_lossy()));
+    let file = File::create(&aside)?;
+    write_arrays(&file, arrays).map_err(io::Error::other).and_then(|()| file.sync_all())?;
+    let published = fs::hard_link(&aside, path);
+    fs::remove_file(&aside)?;
+    match published {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
+        _ => regular_file::sync_folder(path.parent().unwrap_or(Path::new("."))),
+    }
 }
 
 #[cfg(test)]
@@ -358,8 +329,8 @@ mod tests {
             asked.part = EvaluatedPart::Arrays(folder.join("colours.npy"));
         };
         let reason = refusal(&[&model], &other);
-        assert!(reason.contains("and these images have 2 classes, 3 channels"), "{reason}");
-        assert!(refusal(&[&model, &model], &|_| ()).contains("two models are called `000005.1`"));
+        assert!(reason.contains("these images [0, 3, 8]"), "{reason}");
+        assert!(refusal(&[&model, &model], &|_| ()).contains("two models have the same name"));
         let newer = |asked: &mut Evaluation| asked.protocol = 2;
         assert!(refusal(&[&model], &newer).contains("protocol `2`"));
         fs::remove_file(folder.join("t10k-labels-idx1-ubyte")).unwrap();

@@ -20,51 +20,34 @@ pub struct Optimizer {
 
 #[derive(Debug)]
 enum Method {
-    Adam(Adam),
+    /// Adam (Kingma and Ba, 2015, algorithm 1): with t the step from 1,
+    /// m = `beta1` m + (1 - `beta1`) g; v = `beta2` v + (1 - `beta2`) g^2;
+    /// p = p - rate * (m / (1 - `beta1`^t)) / (sqrt(v / (1 - `beta2`^t)) + `epsilon`).
+    Adam { betas: [f64; 2], epsilon: f64, mean: Tensor, mean_square: Tensor, scratch: Tensor },
     /// Stochastic gradient descent as PyTorch has it: v = `momentum` v + g; p = p - rate * v.
     ///
     /// Caffe, with which the paper's networks were trained, has the rate inside the velocity, v =
     /// `momentum` v + rate * g. The two differ in the steps after a change of the rate alone: there
     /// an old gradient still counts with its old rate (for ten steps or so, at 0.9).
-    Sgd {
-        momentum: f64,
-        velocity: Tensor,
-    },
-}
-
-/// Adam (Kingma and Ba, 2015, algorithm 1): with t the step from 1,
-/// m = `beta1` m + (1 - `beta1`) g; v = `beta2` v + (1 - `beta2`) g^2;
-/// p = p - rate * (m / (1 - `beta1`^t)) / (sqrt(v / (1 - `beta2`^t)) + `epsilon`).
-#[derive(Debug)]
-struct Adam {
-    beta1: f64,
-    beta2: f64,
-    epsilon: f64,
-    /// Decayed means `[total]` of the gradients and of their squares.
-    mean: Tensor,
-    mean_square: Tensor,
-    scratch: Tensor,
+    Sgd { momentum: f64, velocity: Tensor },
 }
 
 impl Optimizer {
     pub fn new(recipe: &Recipe, parameters: &Tensor) -> Result<Self, TchError> {
         let zeros = || parameters.f_zeros_like();
         let options = (parameters.kind(), parameters.device());
-        Ok(Self {
-            weight_decay: Tensor::f_full([0_i64; 0], recipe.weight_decay, options)?,
-            steps: 0,
-            method: match recipe.optimizer {
-                OptimizerKind::Adam => Method::Adam(Adam {
-                    beta1: recipe.beta1,
-                    beta2: recipe.beta2,
-                    epsilon: recipe.adam_epsilon,
-                    mean: zeros()?,
-                    mean_square: zeros()?,
-                    scratch: zeros()?,
-                }),
-                OptimizerKind::Sgd => Method::Sgd { momentum: recipe.momentum, velocity: zeros()? },
+        let method = match recipe.optimizer {
+            OptimizerKind::Adam => Method::Adam {
+                betas: [recipe.beta1, recipe.beta2],
+                epsilon: recipe.adam_epsilon,
+                mean: zeros()?,
+                mean_square: zeros()?,
+                scratch: zeros()?,
             },
-        })
+            OptimizerKind::Sgd => Method::Sgd { momentum: recipe.momentum, velocity: zeros()? },
+        };
+        let weight_decay = Tensor::f_full([0_i64; 0], recipe.weight_decay, options)?;
+        Ok(Self { weight_decay, steps: 0, method })
     }
 
     pub fn reset(&mut self) -> Result<(), TchError> {
@@ -75,7 +58,7 @@ impl Optimizer {
     /// By name, in memory shared with its own; with [`Self::steps`] they are its state.
     pub fn tensors(&self) -> Vec<(String, Tensor)> {
         let tensors = match &self.method {
-            Method::Adam(Adam { mean, mean_square, .. }) => {
+            Method::Adam { mean, mean_square, .. } => {
                 vec![("adam.mean", mean), ("adam.mean_square", mean_square)]
             }
             Method::Sgd { velocity, .. } => vec![("sgd.velocity", velocity)],
@@ -95,7 +78,19 @@ impl Optimizer {
         self.steps += 1;
         let _ = gradient.f_addcmul_(parameters, &self.weight_decay)?;
         match &mut self.method {
-            Method::Adam(adam) => adam.step(parameters, gradient, learning_rate, self.steps),
+            Method::Adam { betas, epsilon, mean, mean_square, scratch } => {
+                let [correction1, correction2] = betas.map(|b| 1.0 - pow(b, self.steps as f64));
+                let _ = mean.f_lerp_(gradient, 1.0 - betas[0])?;
+                let square = gradient.f_mul_out(scratch, gradient)?;
+                let _ = mean_square.f_lerp_(&square, 1.0 - betas[1])?;
+                // p -= factor * m / (sqrt(v) + epsilon * sqrt(correction2)), the formula above with
+                // its fraction expanded by sqrt(correction2); the factor goes into the denominator.
+                let factor = learning_rate * correction2.sqrt() / correction1;
+                let mut denominator = mean_square.f_sqrt_out(scratch)?;
+                let _ = denominator.f_add_scalar_(*epsilon * correction2.sqrt())?;
+                let _ = denominator.f_mul_scalar_(-1.0 / factor)?;
+                parameters.f_addcdiv_(mean, &denominator).map(drop)
+            }
             Method::Sgd { momentum, velocity } => {
                 let velocity = velocity.f_mul_scalar_(*momentum)?.f_add_(gradient)?;
                 // The gradient is used up: it has room for the step.
@@ -103,30 +98,6 @@ impl Optimizer {
                 parameters.f_sub_(&step).map(drop)
             }
         }
-    }
-}
-
-impl Adam {
-    fn step(
-        &mut self,
-        parameters: &mut Tensor,
-        gradient: &Tensor,
-        learning_rate: f64,
-        steps: i64,
-    ) -> Result<(), TchError> {
-        let correction = |beta: f64| 1.0 - pow(beta, steps as f64);
-        let (correction1, correction2) = (correction(self.beta1), correction(self.beta2));
-        let _ = self.mean.f_lerp_(gradient, 1.0 - self.beta1)?;
-        let square = gradient.f_mul_out(&self.scratch, gradient)?;
-        let _ = self.mean_square.f_lerp_(&square, 1.0 - self.beta2)?;
-        // p -= factor * m / (sqrt(v) + epsilon * sqrt(correction2)), the formula above with its
-        // fraction expanded by sqrt(correction2); the factor goes into the denominator.
-        let factor = learning_rate * correction2.sqrt() / correction1;
-        let mut denominator = self.mean_square.f_sqrt_out(&self.scratch)?;
-        let _ = denominator.f_add_scalar_(self.epsilon * correction2.sqrt())?;
-        let _ = denominator.f_mul_scalar_(-1.0 / factor)?;
-        let _ = parameters.f_addcdiv_(&self.mean, &denominator)?;
-        Ok(())
     }
 }
 

@@ -81,9 +81,7 @@ impl<M: Write> Outside<M> {
             answer => answer,
         }
     }
-}
 
-impl<M: Write> Outside<M> {
     /// Sets up what requests of all kinds need.
     fn device(
         &mut self,

@@ -8,12 +8,14 @@
 //! * `synthetic`: made-up curves, for trying a search out ([`SyntheticTrainer`]);
 //! * `program`: the trainer that a recipe asks for ([`start_trainer`]), and one that is a program:
 //!   which line may follow, with `timeouts`, `child` (child processes, those of `run` and `doctor`
-//!   too) and `stderr_tail`.
+//!   too) and `stderr_tail`;
+//! * `evaluate`: what trained networks say of images ([`evaluate`]).
 //!
 //! Used by `ops`, `config`, `cli` and the program `metaqnn-torch`. Nothing here knows libtorch, the
 //! log, the scheduler or the predictor.
 
 mod child;
+mod evaluate;
 #[cfg(test)]
 mod fixture;
 mod program;
@@ -25,6 +27,7 @@ mod timeouts;
 mod trainer;
 
 pub(crate) use child::{ChildCommand, ChildProcess, Output};
+pub use evaluate::evaluate;
 pub(crate) use program::start_trainer;
 pub use protocol::EpochReport;
 pub(crate) use recipe::freeze_command;

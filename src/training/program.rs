@@ -15,7 +15,7 @@ use signal_hook::consts::{SIGTERM, SIGUSR1};
 
 use super::child::{ChildCommand, ChildProcess, Output};
 use super::protocol::{EpochReport, LONGEST_LINE, Message, Request, Stop, TRY_AGAIN};
-use super::recipe::TrainerKind;
+use super::recipe::{Recipe, TrainerKind};
 use super::stderr_tail::readable;
 use super::synthetic::SyntheticTrainer;
 use super::timeouts::{Awaited, Deadline, Timeouts};
@@ -28,21 +28,14 @@ pub(crate) fn start_trainer(
     interrupt: Interrupt,
 ) -> Result<(Box<dyn Trainer>, Option<String>), TrainingError> {
     let recipe = &rehearsal.recipe;
-    let (mut trainer, device);
-    match recipe.trainer {
-        TrainerKind::Synthetic => return Ok((Box::new(SyntheticTrainer::new(interrupt)), None)),
-        TrainerKind::Torch => {
-            // Where the running program cannot be found, PATH is left.
-            let executable = env::current_exe().unwrap_or_default();
-            let search_path = env::var_os("PATH");
-            trainer = ProgramTrainer::torch(&executable, search_path.as_deref(), interrupt)?;
-            device = trainer.rehearse(rehearsal)?;
-        }
-        TrainerKind::Command => {
-            trainer = ProgramTrainer::given(&recipe.command, interrupt);
-            trainer.idle = Some(trainer.start(rehearsal.threads)?);
-            device = None;
-        }
+    let Some(mut trainer) = ProgramTrainer::of(recipe, interrupt.clone())? else {
+        return Ok((Box::new(SyntheticTrainer::new(interrupt)), None));
+    };
+    let mut device = None;
+    if recipe.trainer == TrainerKind::Torch {
+        device = trainer.rehearse(rehearsal)?;
+    } else {
+        trainer.idle = Some(trainer.start(rehearsal.threads)?);
     }
     Ok((Box::new(trainer), device))
 }
@@ -54,7 +47,7 @@ type Ending = Result<TrainingEnd, TrainingError>;
 /// The program is started at the first request and lives on for the next ones. It is ended when the
 /// trainer is dropped, and after every training that went wrong. One that has ended between two
 /// requests is started again, even where that is only seen when it does not answer.
-struct ProgramTrainer {
+pub(super) struct ProgramTrainer {
     command: ChildCommand,
     interrupt: Interrupt,
     timeouts: Timeouts,
@@ -62,6 +55,20 @@ struct ProgramTrainer {
 }
 
 impl ProgramTrainer {
+    /// That of a recipe; none where its trainer is no program.
+    pub(super) fn of(recipe: &Recipe, interrupt: Interrupt) -> Result<Option<Self>, TrainingError> {
+        Ok(Some(match recipe.trainer {
+            TrainerKind::Synthetic => return Ok(None),
+            TrainerKind::Torch => {
+                // Where the running program cannot be found, PATH is left.
+                let executable = env::current_exe().unwrap_or_default();
+                let search_path = env::var_os("PATH");
+                Self::torch(&executable, search_path.as_deref(), interrupt)?
+            }
+            TrainerKind::Command => Self::given(&recipe.command, interrupt),
+        }))
+    }
+
     /// Finds `metaqnn-torch` beside `executable`, the running `metaqnn`, else in `search_path`.
     fn torch(
         executable: &Path,
@@ -88,12 +95,13 @@ impl ProgramTrainer {
         Self { command, interrupt, timeouts: Timeouts::default(), idle: None }
     }
 
-    fn start(&self, threads: u32) -> Result<ChildProcess, TrainingError> {
+    pub(super) fn start(&self, threads: u32) -> Result<ChildProcess, TrainingError> {
         ChildProcess::trainer(&self.command, threads, self.timeouts)
     }
 
     fn rehearse(&mut self, request: &Request) -> Result<Option<String>, TrainingError> {
         let mut process = self.start(request.threads)?;
+        process.write_line(request);
         let mut dialogue = Dialogue::new(request);
         let ended = self.converse(&mut process, &mut dialogue, &mut |_| ControlFlow::Continue(()));
         ended.inspect_err(|_| process.kill())?;
@@ -114,14 +122,14 @@ impl ProgramTrainer {
         None
     }
 
-    fn converse(
+    /// Reads the answer to a request.
+    pub(super) fn converse(
         &self,
         process: &mut ChildProcess,
         dialogue: &mut Dialogue,
         on_epoch: &mut dyn FnMut(&EpochReport) -> ControlFlow<()>,
     ) -> Ending {
         let mut deadline = Deadline::new(dialogue.request.recipe.silence_limit, self.timeouts);
-        process.write_line(dialogue.request);
         loop {
             // One that was asked to stop and does not read may train to the end.
             if process.is_stdin_closed() && !dialogue.is_stopped() {
@@ -212,6 +220,7 @@ impl Trainer for ProgramTrainer {
         let was_waiting = waiting.is_some();
         let mut process = waiting.map_or_else(|| self.start(request.threads), Ok)?;
         process.log_to(log);
+        process.write_line(request);
         let mut dialogue = Dialogue::new(request);
         let mut ending = self.converse(&mut process, &mut dialogue, on_epoch);
         let has_ended =
@@ -221,6 +230,7 @@ impl Trainer for ProgramTrainer {
             process.kill();
             process = self.start(request.threads)?;
             process.log_to(log);
+            process.write_line(request);
             ending = self.converse(&mut process, &mut dialogue, on_epoch);
         }
         match ending {
@@ -243,7 +253,7 @@ fn broken(problem: String, line: &[u8]) -> TrainingError {
 }
 
 /// Which line may come next, by the request and the lines before.
-struct Dialogue<'a> {
+pub(super) struct Dialogue<'a> {
     request: &'a Request,
     /// Start and epoch of the last report.
     last: Option<(u32, u32)>,
@@ -255,7 +265,7 @@ struct Dialogue<'a> {
 }
 
 impl<'a> Dialogue<'a> {
-    const fn new(request: &'a Request) -> Self {
+    pub(super) const fn new(request: &'a Request) -> Self {
         Self { request, last: None, lines_after_stop: None, device: None }
     }
 

@@ -156,7 +156,7 @@ impl Request {
 }
 
 /// Asks for the probabilities that models give to images.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
     pub protocol: u32,
     /// Their folders, each of another name.
@@ -174,9 +174,10 @@ pub struct Evaluation {
 }
 
 /// Which images are evaluated.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EvaluatedPart {
+    #[default]
     Test,
     Validation,
     /// An `.npy` file `[N, C, H, W]`: bytes, or 32-bit numbers on their scale, 0 to 255.

@@ -1,6 +1,7 @@
 //! How networks are trained: the `training` section of a configuration.
 
 use std::f64::consts::PI;
+use std::iter::repeat_n;
 use std::mem;
 use std::path::{Component, Path, PathBuf};
 
@@ -261,27 +262,20 @@ impl Recipe {
 
 impl Recipe {
     fn check_schedule(&self) -> Result<(), Invalid> {
-        let (stages, epochs) = (self.schedule == Schedule::Stages, self.epochs);
-        let allowed = match stages {
-            true => "`training.schedule` is `stages`: give `[rate, epochs]` of each",
-            false => "must be `[]` unless `training.schedule` is `stages`",
-        };
-        let shown = || format!("{:?}", self.stages);
-        Invalid::unless(stages != self.stages.is_empty(), "training.stages", shown(), allowed)?;
-        let holds = self
-            .stages
-            .iter()
-            .all(|(rate, epochs)| (1e-9..=1e3).contains(rate) && (1..=100_000).contains(epochs));
-        let allowed = "rates from 0.000000001 to 1000, at least one epoch each";
-        Invalid::unless(holds, "training.stages", shown(), allowed)?;
+        let allowed = "`[rate, epochs]` of each if `training.schedule` is `stages`, else `[]`";
+        let holds =
+            self.stages.iter().all(|(rate, epochs)| (1e-9..=1e3).contains(rate) && *epochs > 0)
+                && (self.schedule == Schedule::Stages) != self.stages.is_empty();
+        Invalid::unless(holds, "training.stages", format!("{:?}", self.stages), allowed)?;
         let sum: u64 = self.stages.iter().map(|(_, epochs)| u64::from(*epochs)).sum();
+        let epochs = self.epochs;
+        let holds = self.stages.is_empty() || u64::from(epochs) == sum;
         let allowed = format!("must be {sum}, the epochs of `training.stages` in sum");
-        Invalid::unless(!stages || sum == u64::from(epochs), "training.epochs", epochs, &allowed)?;
+        Invalid::unless(holds, "training.epochs", epochs, &allowed)?;
         let most = if self.schedule == Schedule::Cosine { epochs - 1 } else { 0 };
-        let allowed = "must be less than `training.epochs`, and 0 unless `training.schedule` is \
-                       `cosine`";
-        let (holds, warm_up) = (self.warm_up_epochs <= most, self.warm_up_epochs);
-        Invalid::unless(holds, "training.warm_up_epochs", warm_up, allowed)
+        let allowed = "below `training.epochs`, and 0 unless `training.schedule` is `cosine`";
+        let warm_up = self.warm_up_epochs;
+        Invalid::unless(warm_up <= most, "training.warm_up_epochs", warm_up, allowed)
     }
 }
 
@@ -342,7 +336,12 @@ impl ValidRecipe {
                 let steps = (epoch - 1) / self.decay_every;
                 (self.learning_rate, pow(self.decay_factor, f64::from(steps)))
             }
-            Schedule::Stages => (self.stage_rate(epoch), 1.0),
+            Schedule::Stages => {
+                let stages = self.stages.iter();
+                let mut rates = stages.flat_map(|&(rate, epochs)| repeat_n(rate, epochs as usize));
+                let last = self.stages[self.stages.len() - 1].0;
+                (rates.nth(epoch as usize - 1).unwrap_or(last), 1.0)
+            }
             Schedule::Cosine if epoch <= warm_up => {
                 (self.learning_rate, f64::from(epoch) / f64::from(warm_up + 1))
             }
@@ -352,17 +351,6 @@ impl ValidRecipe {
             }
         };
         rate * pow(self.learning_rate_retry_factor, f64::from(start - 1)) * factor
-    }
-
-    /// The last stage's, too, after its end.
-    fn stage_rate(&self, epoch: u32) -> f64 {
-        let mut end = 0;
-        let is_over = |(_, epochs): &&(f64, u32)| {
-            end += epochs;
-            end < epoch
-        };
-        let over = self.stages.iter().take_while(is_over).count();
-        self.stages[over.min(self.stages.len() - 1)].0
     }
 }
 
@@ -502,10 +490,10 @@ mod tests {
         let refusal = |recipe: Recipe| recipe.check(10).unwrap_err().to_string();
         let stages = |stages| Recipe { stages, ..in_stages() };
         let problem = refusal(Recipe { schedule: Schedule::Steps, ..in_stages() });
-        assert!(problem.contains("must be `[]` unless `training.schedule` is"), "{problem}");
-        assert!(refusal(stages(vec![])).contains("give `[rate, epochs]` of each"));
-        assert!(refusal(stages(vec![(0.0, 300)])).contains("rates from"));
-        assert!(refusal(stages(vec![(0.1, 0), (0.1, 300)])).contains("at least one epoch each"));
+        assert!(problem.contains("if `training.schedule` is `stages`, else `[]`"), "{problem}");
+        for wrong in [vec![], vec![(0.0, 300)], vec![(0.1, 0), (0.1, 300)]] {
+            assert!(refusal(stages(wrong)).starts_with("`training.stages`"));
+        }
         assert_eq!(
             refusal(stages(vec![(0.1, 299)])),
             "`training.epochs` is `300` (must be 299, the epochs of `training.stages` in sum)"
@@ -513,7 +501,7 @@ mod tests {
         assert!(refusal(Recipe { warm_up_epochs: 1, ..Recipe::default() }).contains("`cosine`"));
         let (schedule, warm_up_epochs) = (Schedule::Cosine, 20);
         let long = Recipe { schedule, warm_up_epochs, ..Recipe::default() };
-        assert!(refusal(long).contains("less than `training.epochs`"));
+        assert!(refusal(long).contains("below `training.epochs`"));
         for dropout in [vec![vec![0.5], vec![0.4]], vec![vec![1.0]]] {
             assert!(
                 refusal(Recipe { dropout, ..Recipe::default() }).contains("`training.dropout`")

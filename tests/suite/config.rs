@@ -11,6 +11,7 @@ fn every_shipped_configuration_is_valid() {
     let mut names: Vec<String> = fs::read_dir(&folder)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.ends_with(".yaml"))
         .collect();
     names.sort();
     assert_eq!(
@@ -26,6 +27,42 @@ fn every_shipped_configuration_is_valid() {
         let checked = experiment.run(&["config", "--check", folder.join(name).to_str().unwrap()]);
         assert_eq!(checked.success().stderr(), "", "no warning");
     }
+}
+
+#[test]
+fn every_baseline_can_be_written_in_the_spaces_of_the_paper() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs");
+    let text = fs::read_to_string(folder.join("baselines.txt")).unwrap();
+    let networks: Vec<_> = text.lines().filter(|line| line.starts_with('[')).collect();
+    assert_eq!(networks.len(), 4);
+    let experiment = Experiment::with(SMALL);
+    for name in ["mnist.yaml", "svhn.yaml", "cifar10.yaml"] {
+        let (file, networks) = (folder.join(name), networks.join("\n"));
+        let question = ["space", file.to_str().unwrap(), "--check", "--json"];
+        let answers = experiment.run_with_input(&question, &networks).success().json();
+        assert!(answers.len() == 4 && answers.iter().all(|it| it["legal"] == true), "{answers:?}");
+    }
+}
+
+#[test]
+fn the_papers_long_schedules_are_final_trainings() {
+    let experiment = Experiment::with(SMALL);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs");
+    for (name, schedule) in [
+        ("cifar10.yaml", "epochs: 300"),
+        ("svhn.yaml", "preprocess: local_contrast_normalisation"),
+        ("mnist.yaml", "rate: found"),
+    ] {
+        let file = folder.join(name);
+        let checked = experiment.run(&["config", "--check", file.to_str().unwrap()]).success();
+        let text = checked.stdout();
+        let last = text.split("final_training:").nth(1).unwrap();
+        assert!(last.contains(schedule), "{name}: {last}");
+    }
+    let wrong =
+        format!("{SMALL}final_training: {{training: {{schedule: stages, stages: [[0.1, 5]]}}}}\n");
+    let refused = Experiment::with(&wrong).run(&["config", "--check", "config.yaml"]).fails_with(2);
+    refused.says("`final_training`: `training.epochs`").says("must be 5");
 }
 
 #[test]
