@@ -180,7 +180,9 @@ fn publish(path: &Path, arrays: &[(String, Array)]) -> io::Result<()> {
     let (host, name) = (rustix::system::uname(), path.file_name().unwrap_or_default());
     let own = format!("{}.{}", host.nodename().to_string_lossy(), std::process::id());
     let aside = path.with_file_name(format!(".{}.{own}.partial", name.to_string_lossy()));
-    let file = File::create(&aside)?;
+    let mut options = File::options();
+    options.write(true).create(true).truncate(true);
+    let file = regular_file::open(&aside, &options, OFlags::NOFOLLOW)?;
     write_arrays(&file, arrays).map_err(io::Error::other).and_then(|()| file.sync_all())?;
     let published = fs::hard_link(&aside, path);
     fs::remove_file(&aside)?;
