@@ -25,7 +25,7 @@ use crate::q_learning::{
     EpsilonSchedule, EpsilonScheduleParams, QLearningParams, RewardParams, ValidQLearningParams,
 };
 use crate::slurm::{SlurmParams, ValidSlurmParams};
-use crate::space::{DataShape, Space, SpaceError, SpaceParams};
+use crate::space::{DataShape, Space, SpaceParams};
 use crate::training::{Recipe, TrainerKind, ValidRecipe};
 
 /// What can be wrong with a configuration.
@@ -110,9 +110,9 @@ impl ExperimentConfig {
                            `data.kind` and `data.path`";
             return Err(Invalid::new("data.kind", "null", allowed).into());
         }
-        if !self.data.has_validation() {
-            let allowed =
-                "only a list trains networks that are not judged: give a number of images";
+        if !self.data.has_validation() && self.strategy.kind != StrategyKind::List {
+            let allowed = "a search needs images that judge its networks: give a number, or null \
+                           for a fifth; 0 is for `strategy.kind: list`";
             return Err(Invalid::new("data.validation.images", 0, allowed).into());
         }
         let space = self.search_space.clone().check(DataShape { size, channels, classes })?;
@@ -165,14 +165,10 @@ impl ExperimentConfig {
 }
 
 /// A network with a rate of its own is found by its text in the log, which another spelling is not.
-/// (A list may train networks that the grammar does not allow.)
 fn check_name_of_network(text: &str, space: &Space) -> Result<(), Invalid> {
-    let name = space.parse(text).map(|architecture| architecture.to_string());
-    let holds =
-        name.as_ref().map_or_else(|e| matches!(e, SpaceError::Illegal { .. }), |n| n == text);
-    let allowed = name.unwrap_or_else(|error| error.to_string());
-    let allowed = format!("give the network as the log has it: {allowed}");
-    Invalid::unless(holds, "training.learning_rates", text.escape_debug(), &allowed)
+    let name = space.parse(text).map_or_else(|problem| problem.to_string(), |it| it.to_string());
+    let allowed = format!("give the network as the log has it: {name}");
+    Invalid::unless(name == text, "training.learning_rates", text.escape_debug(), &allowed)
 }
 
 /// The name becomes a folder and a job name: nothing that a shell or a path could interpret.
@@ -207,8 +203,6 @@ mod tests {
         };
         let name = "[C(64,3,1), C(64,3,1), D(1,1), SM(10)]";
         assert!(with(name).is_ok());
-        // Not in this space, perhaps in a list.
-        assert!(with("[C(64,9,1), SM(10)]").is_ok());
         let problem = with("[C(64,3,1), C(64,3,1), SM(10)]").unwrap_err().to_string();
         assert!(problem.contains(&format!("as the log has it: {name}")), "{problem}");
         assert!(with("SM(10)").unwrap_err().to_string().contains("expected `[`"));

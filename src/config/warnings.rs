@@ -26,7 +26,7 @@ impl ValidConfig {
         let share = *most as f64 / all as f64;
         let threshold = self.recipe.first_epoch_threshold();
         // A lowered threshold asks for no test: then only classes of very different sizes matter.
-        if share <= threshold.max(default_first_epoch_threshold(self.data.classes)) {
+        if all == 0 || share <= threshold.max(default_first_epoch_threshold(self.data.classes)) {
             return None;
         }
         // One image more, where that leaves a network anything to pass with.
@@ -330,6 +330,7 @@ mod tests {
             "1 is never passed: {few}"
         );
         assert_eq!(two.warning_of_constant_answer(&[50, 50]), None);
+        assert_eq!(two.warning_of_constant_answer(&[0, 0]), None, "none is for validation");
         assert_eq!(two.warning_of_constant_answer(&[52, 48]), None, "0.52 does not pass 0.5278");
         let raised = config(&["data.classes=2", "training.first_epoch_threshold=0.92"]);
         assert_eq!(raised.warning_of_constant_answer(&[9, 91]), None);

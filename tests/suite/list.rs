@@ -61,6 +61,36 @@ fn every_repeat_of_every_network_is_trained_once() {
 }
 
 #[test]
+fn without_validation_images_networks_are_trained_and_not_judged() {
+    let all_train = LIST.replace("channels: 1", "channels: 1, validation: {images: 0}");
+    let experiment = Experiment::with(&all_train);
+    let told = experiment.run(&["run", "config.yaml", "dir"]).success();
+    assert!(!told.stderr().contains("validation accuracy"), "{}", told.stderr());
+    let log = experiment.log();
+    let results: Vec<_> = log.iter().filter(|row| row["event"] != "claimed").collect();
+    assert_eq!(results.len(), 6);
+    for row in results.iter().filter(|row| row["event"] == "trained") {
+        let empty =
+            ["reward", "best_validation_accuracy", "best_epoch", "last_validation_accuracy"];
+        assert!(empty.iter().all(|column| row[*column].is_empty()), "{row:?}");
+        assert_eq!((&row["epochs"][..], &row["learning_rate"][..]), ("4", "0.001"));
+    }
+    assert!(results.iter().filter(|row| row["event"] == "trained").count() >= 4);
+    experiment.run(&["verify", "dir"]).success();
+    experiment.run(&["reduce", "dir", "--rebuild"]).success();
+    let curves = experiment.text("tables/curves_long.csv");
+    assert!(curves.lines().count() > 16, "{curves}");
+    assert!(experiment.text("tables/models.csv").lines().count() == 7);
+    let status = experiment.run(&["status", "dir"]).success().stdout();
+    assert!(status.contains("6 of 6") && status.contains("none yet"), "{status}");
+    experiment.run(&["train", "dir"]).success().says("the search is finished");
+    let search = all_train.replace("kind: list", "kind: q_learning");
+    let refused =
+        Experiment::with(&search).run(&["config", "--check", "config.yaml"]).fails_with(2);
+    refused.says("`data.validation.images` is `0` (a search needs images that judge its networks");
+}
+
+#[test]
 fn a_training_is_the_same_in_whatever_iteration_and_each_repeat_another() {
     let curves = |config: &str| {
         let experiment = Experiment::with(config);
