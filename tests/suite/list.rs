@@ -3,6 +3,11 @@
 use std::collections::BTreeSet;
 use std::fs;
 
+use metaqnn::model::sequential;
+use metaqnn::space::{DataShape, Layer, Padding, PoolRounding, SpaceParams};
+use metaqnn::training::protocol::LayerDescription;
+use proptest::prelude::*;
+
 use crate::support::{Experiment, SMALL};
 
 /// Two networks, the second of which no grammar allows, three times each.
@@ -232,4 +237,39 @@ fn what_is_no_list_is_refused_by_file_line_and_remedy() {
     let list = Experiment::init(LIST);
     list.run(&["set", "dir", "epsilon_schedule=[{epsilon: 1, architectures: 3}]"]).fails_with(2);
     list.run(&["import", "dir", "config.yaml"]).fails_with(2).says("takes no results");
+}
+
+fn layer() -> impl Strategy<Value = Layer> {
+    let number = || prop_oneof![8 => 1..8u32, 1 => Just(0), 1 => Just(15), 1 => any::<u32>()];
+    prop_oneof![
+        4 => (number(), number(), number())
+            .prop_map(|(filters, kernel, stride)| Layer::Conv { filters, kernel, stride }),
+        3 => (number(), number()).prop_map(|(kernel, stride)| Layer::Pool { kernel, stride }),
+        1 => number().prop_map(|width| Layer::FullyConnected { width }),
+        1 => Just(Layer::GlobalAveragePool { classes: 10 }),
+    ]
+}
+
+proptest! {
+    /// So that no network of a list is found to be none only when it is trained.
+    #[test]
+    fn what_is_legal_in_a_list_can_be_built_and_has_a_cost(
+        layers in prop::collection::vec(layer(), 0..8), size in 1..40u32,
+        valid: bool, ceil: bool, batch_norm: bool,
+    ) {
+        let params = SpaceParams {
+            conv_padding: if valid { Padding::Valid } else { Padding::Same },
+            pool_rounding: if ceil { PoolRounding::Ceil } else { PoolRounding::Floor },
+            batch_norm,
+            ..SpaceParams::default()
+        };
+        let space = params.check(DataShape { size, channels: 3, classes: 10 }).unwrap().buildable();
+        let layers = [layers, vec![Layer::Softmax { classes: 10 }]].concat();
+        if let Ok(architecture) = space.architecture(layers) {
+            let described = LayerDescription::of(&space, &architecture);
+            prop_assert!(sequential(&described, 3, size).is_ok(), "{architecture} at {size}");
+            prop_assert!(space.cost(&architecture).parameters > 0);
+            prop_assert_eq!(&space.parse(&architecture.to_string()).unwrap(), &architecture);
+        }
+    }
 }
