@@ -35,7 +35,8 @@ pub struct InitArgs {
     /// Leave out pictures that cannot be read: `--set data.skip_unreadable=true`
     #[arg(long)]
     skip_unreadable: bool,
-    /// Train the best networks of this experiment, with its configuration: `strategy.kind: list`
+    /// Train the best networks of this experiment, with its configuration as `final_training`
+    /// changes it: `strategy.kind: list`
     #[arg(long, value_name = "EXPERIMENT")]
     from: Option<PathBuf>,
     /// With `--from`: how many of the best

@@ -14,8 +14,10 @@ use crate::dataset::{
     BYTES, DataKind, Fingerprint, ValueRange, load_training_images, prepare_pictures, split,
 };
 use crate::ops::experiment::{Frozen, check_checkpoint_dir, resolved};
+use crate::ops::journal::Journal;
 use crate::ops::set::set;
 use crate::ops::{Experiment, Refusal, list};
+use crate::report::by_iteration;
 use crate::slurm::check_experiment_path;
 use crate::storage::fs::yaml;
 use crate::storage::{ExperimentDir, FORMAT_VERSION, StorageError, Trust};
@@ -49,14 +51,17 @@ pub(super) fn absolute(mut config: ExperimentConfig, path: &Path) -> anyhow::Res
     Ok(config)
 }
 
-/// The configuration of an experiment, with its best networks as the list to train.
+/// The configuration of an experiment, as its `final_training` changes it, with its best networks as
+/// the list to train.
 pub fn load_from(
     experiment: &Path,
     (top, per_depth): (u32, u32),
     settings: &[Setting],
 ) -> anyhow::Result<ValidConfig> {
     let parent = Experiment::open(experiment)?;
-    let mut config = parent.config().config.clone();
+    let iterations = by_iteration(Journal::open_to_look(&parent)?.rows());
+    let found = list::learning_rates(&iterations, top, per_depth);
+    let mut config = parent.config().final_config(found)?;
     config.experiment.name = format!("{}-list", config.experiment.name);
     config.data = parent.trainer_data();
     config.early_stopping.enabled = false;

@@ -117,6 +117,16 @@ pub fn select(iterations: &[Row], top: u32, per_depth: u32) -> Vec<&str> {
     best.chain(by_depth).unique().collect()
 }
 
+/// With which rates those that are selected have passed their first epochs.
+pub fn learning_rates(iterations: &[Row], top: u32, per_depth: u32) -> Vec<(String, f64)> {
+    let selected = select(iterations, top, per_depth);
+    let records = ArchitectureRecord::gather(iterations).into_iter();
+    let selected = records.filter(|record| selected.contains(&record.architecture));
+    let rate =
+        |record: ArchitectureRecord| Some((record.architecture.into(), record.learning_rate?));
+    selected.filter_map(rate).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
