@@ -83,12 +83,10 @@ fn drop_empty(document: &mut Value) {
 /// A list is trained to the end unless it says otherwise: it is what a person wants to know of.
 fn stop_no_list(document: &mut Value) {
     let kind = document.get("strategy").and_then(|strategy| strategy.get("kind"));
-    let key = "early_stopping.enabled";
-    let is_given = entries(document.as_mapping().expect("checked above"), "")
-        .iter()
-        .any(|(path, _)| path == key);
-    if kind.and_then(Value::as_str) == Some("list") && !is_given {
-        Setting { path: key.to_owned(), value: false.into() }.apply(document);
+    let is_open = |section: &Value| section.is_mapping() && section.get("enabled").is_none();
+    let is_unset = document.get("early_stopping").is_none_or(is_open);
+    if kind.and_then(Value::as_str) == Some("list") && is_unset {
+        Setting { path: "early_stopping.enabled".to_owned(), value: false.into() }.apply(document);
     }
 }
 
@@ -274,6 +272,7 @@ data: {kind: idx, path: /data, classes: 10, input_size: 28, channels: 1}
         assert!(enabled("") && enabled("strategy: {kind: q_learning}"));
         assert!(!enabled(list) && !enabled(&format!("{list}early_stopping: {{burn_in: 5}}")));
         assert!(enabled(&format!("{list}early_stopping: {{enabled: true}}")));
+        assert!(problem(&format!("{list}early_stopping: 5")).starts_with("early_stopping"));
         let setting = "strategy.kind=list".parse().unwrap();
         assert!(!parse(SMALL, &[setting]).unwrap().early_stopping.enabled);
     }

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use itertools::Itertools;
 
 use crate::config::{ExperimentConfig, ListParams, StrategyKind};
+use crate::dataset::DataParams;
 use crate::ops::journal::Journal;
 use crate::ops::{Experiment, Refusal};
 use crate::regular_file::{self, SMALL};
@@ -20,11 +21,8 @@ pub fn fill(config: &mut ExperimentConfig) -> Result<()> {
     if config.strategy.kind != StrategyKind::List || !architectures.is_empty() {
         return Ok(());
     }
-    let image = DataShape {
-        size: config.data.input_size,
-        channels: config.data.channels,
-        classes: config.data.classes,
-    };
+    let DataParams { input_size: size, channels, classes, .. } = config.data;
+    let image = DataShape { size, channels, classes };
     let space = config.search_space.clone().check(image)?.buildable();
     config.strategy.list.architectures = match (file, &from.experiment) {
         (Some(_), Some(_)) => {
