@@ -5,6 +5,7 @@ use std::io;
 use crate::config::ConfigError;
 use crate::dataset::DatasetError;
 use crate::invalid::Invalid;
+use crate::model::ModelError;
 use crate::ops::Refusal;
 use crate::predictor::PredictorError;
 use crate::q_learning::QLearningError;
@@ -48,6 +49,8 @@ impl ExitStatus {
                 _ if error.is_damage() => Self::Damaged,
                 _ => Self::Environment,
             }
+        } else if let Some(ModelError::Damaged { .. }) = cause.downcast_ref() {
+            Self::Damaged
         } else if let Some(DatasetError::Damaged { .. }) = cause.downcast_ref() {
             Self::Damaged
         } else if let Some(PredictorError::Saved(_)) = cause.downcast_ref() {

@@ -10,6 +10,7 @@ mod checks;
 mod config;
 mod exchange;
 mod exit_code;
+mod predict;
 mod printer;
 mod progress;
 mod rounds;
@@ -78,6 +79,7 @@ enum Command {
     Reduce(rounds::ReduceArgs),
     Verify(checks::VerifyArgs),
     Doctor(checks::DoctorArgs),
+    Predict(predict::PredictArgs),
     Space(space::SpaceArgs),
     Simulate(Box<simulate::SimulateArgs>),
     Import(exchange::ImportArgs),
@@ -111,6 +113,7 @@ impl Command {
             Self::Status(args) => status::run(args, printer),
             Self::Train(args) => train::run_task(args, trust, printer),
             Self::Reduce(args) => rounds::run_reduce(args, trust, printer),
+            Self::Predict(args) => predict::run(&args, printer),
             Self::Space(args) => space::run(args, printer),
             Self::Config(args) => config::config(args, printer),
             Self::Completions(args) => config::completions(&args, printer),

@@ -2,7 +2,7 @@
 //! they are given.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -131,6 +131,15 @@ pub(super) fn list(root: &Path) -> Result<Listing> {
         }
     }
     Ok(Listing { classes: training.into_iter().collect(), files, given, others })
+}
+
+/// The files in a folder, then those in the folders below.
+pub(super) fn files_below(root: &Path, prefix: &str) -> Result<Vec<PathBuf>> {
+    let (folders, files) = entries(root, prefix)?;
+    let below = folders.iter().map(|folder| files_below(root, &format!("{prefix}{folder}/")));
+    let below: Vec<_> = below.collect::<Result<_>>()?;
+    let files = files.iter().map(|file| root.join(file));
+    Ok(files.chain(below.into_iter().flatten()).collect())
 }
 
 /// The folders, by their names, and the files, by their paths below the root; sorted, without what

@@ -4,7 +4,7 @@
 //! ([`load_training_images`]), `idx`, `cifar`, `svhn` (in `matlab` files), `npz` and `bounded_read`
 //! (untrusted headers), `images` ([`Images`]), `split` ([`Split`]), `fingerprint` ([`Fingerprint`],
 //! kept by `init`). Pictures: `folders` (which there are), `picture` (decoding one), `resize`,
-//! `near` (copies), `pictures` (their list, and the cache, an `.npz` file like any other). A
+//! `near` (copies), `given` (to be classified), `pictures` (their list, and the cache, an `.npz` file like any other). A
 //! parser's error is the number of the damaged file and what is wrong with it.
 //!
 //! A search never reads test images: [`load_test_images`] alone does, and it has one caller. Files
@@ -17,6 +17,7 @@ mod cifar;
 mod error;
 mod fingerprint;
 mod folders;
+mod given;
 mod idx;
 mod images;
 mod load;
@@ -32,9 +33,10 @@ mod svhn;
 
 pub use error::DatasetError;
 pub use fingerprint::{FileDigest, Fingerprint};
+pub use given::{GivenImages, read_given};
 pub use images::{BYTES, ImageShape, Images, Part, Pixels, ValueRange};
 pub use load::{has_test_images, load_test_images, load_training_images};
-pub use npz::{Array, write as write_arrays};
+pub use npz::{Array, read as read_array, write as write_arrays};
 pub use params::{
     AugmentParams, DataKind, DataParams, Preprocess, SplitMethod, ValidDataParams, ValidationParams,
 };

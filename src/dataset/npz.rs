@@ -36,7 +36,11 @@ impl Array {
         Self { kind: kind.to_owned(), shape, bytes }
     }
 
-    fn parse(file: &[u8]) -> Result<Self, String> {
+    pub(super) fn is_in(file: &[u8]) -> bool {
+        file.starts_with(MAGIC)
+    }
+
+    pub(super) fn parse(file: &[u8]) -> Result<Self, String> {
         let (length, rest) = match file.strip_prefix(MAGIC).ok_or(NO_ARRAY)? {
             [1, _, a, b, rest @ ..] => (u32::from_le_bytes([*a, *b, 0, 0]), rest),
             [2 | 3, _, a, b, c, d, rest @ ..] => (u32::from_le_bytes([*a, *b, *c, *d]), rest),
@@ -75,7 +79,7 @@ impl Array {
         Ok(Self::new(kind, shape, bytes))
     }
 
-    fn write(&self, writer: &mut impl Write) -> std::io::Result<()> {
+    pub fn write(&self, writer: &mut impl Write) -> std::io::Result<()> {
         let order = if self.kind.ends_with('1') { '|' } else { '<' };
         let header = format!(
             "{{'descr': '{order}{}', 'fortran_order': False, 'shape': ({},), }}",
@@ -91,7 +95,13 @@ impl Array {
         writer.write_all(&self.bytes)
     }
 
-    fn pixels(self, shape: ImageShape) -> Result<Pixels, String> {
+    /// The values, if they are 32-bit numbers.
+    pub fn numbers(&self) -> Option<Vec<f32>> {
+        let numbers = self.bytes.as_chunks().0.iter().copied().map(f32::from_le_bytes);
+        (self.kind == "f4").then(|| numbers.collect())
+    }
+
+    pub(super) fn pixels(self, shape: ImageShape) -> Result<Pixels, String> {
         let sides = self.shape.get(1..).unwrap_or_default();
         match self.kind.as_str() {
             "u1" => shape.channels_first(self.bytes, 1, sides).map(Pixels::Bytes),
@@ -166,18 +176,12 @@ const fn usual_names(part: Part) -> &'static [[&'static str; 2]] {
 pub(super) struct Archive<'a> {
     path: &'a Path,
     data: &'a ValidDataParams,
-    zip: ZipArchive<BufReader<File>>,
+    zip: Zip,
 }
 
 impl<'a> Archive<'a> {
     pub(super) fn open(path: &'a Path, data: &'a ValidDataParams) -> Result<Self> {
-        let file = regular_file::open(path, File::options().read(true), OFlags::empty())
-            .map_err(DatasetError::unreadable(path))?;
-        let zip = ZipArchive::new(BufReader::new(file)).map_err(|error| {
-            let problem = format!("no `.npz` archive: {error} (save it with `numpy.savez`)");
-            DatasetError::damaged(path, problem)
-        })?;
-        Ok(Self { path, data, zip })
+        Ok(Self { path, data, zip: open(path)? })
     }
 
     pub(super) fn has(&self, part: Part) -> bool {
@@ -204,9 +208,9 @@ impl<'a> Archive<'a> {
         let of = |name: &str, problem| {
             DatasetError::damaged(self.path, format!("array `{name}`: {problem}"))
         };
-        let pixels = self.array(&images).and_then(|array| array.pixels(shape));
+        let pixels = array(&mut self.zip, &images).and_then(|array| array.pixels(shape));
         let pixels = pixels.map_err(|problem| of(&images, problem))?;
-        let found = self.array(&labels).and_then(|array| array.labels(classes));
+        let found = array(&mut self.zip, &labels).and_then(|array| array.labels(classes));
         let found = found.map_err(|problem| of(&labels, problem))?;
         let count = pixels.iter().len() / shape.values();
         match count {
@@ -226,14 +230,31 @@ impl<'a> Archive<'a> {
             None => usual_names(part).iter().map(|names| names.map(str::to_owned)).find(are_there),
         }
     }
+}
 
-    fn array(&mut self, name: &str) -> Result<Array, String> {
-        let member = self.zip.by_name(&format!("{name}.npy"));
-        let mut member = member.map_err(|error| error.to_string())?;
-        let size = member.size();
-        check_promise(size, member.compressed_size() as usize)?;
-        Array::parse(&read_exactly(&mut member, size)?)
-    }
+type Zip = ZipArchive<BufReader<File>>;
+
+fn open(path: &Path) -> Result<Zip> {
+    let file = regular_file::open(path, File::options().read(true), OFlags::empty())
+        .map_err(DatasetError::unreadable(path))?;
+    ZipArchive::new(BufReader::new(file)).map_err(|error| {
+        let problem = format!("no `.npz` archive: {error} (save it with `numpy.savez`)");
+        DatasetError::damaged(path, problem)
+    })
+}
+
+fn array(zip: &mut Zip, name: &str) -> Result<Array, String> {
+    let member = zip.by_name(&format!("{name}.npy"));
+    let mut member = member.map_err(|error| error.to_string())?;
+    let size = member.size();
+    check_promise(size, member.compressed_size() as usize)?;
+    Array::parse(&read_exactly(&mut member, size)?)
+}
+
+/// Reads one array of an `.npz` file.
+pub fn read(path: &Path, name: &str) -> Result<Array> {
+    let of = |problem| DatasetError::damaged(path, format!("array `{name}`: {problem}"));
+    array(&mut open(path)?, name).map_err(of)
 }
 
 /// Not packed: read at the speed of the disk, and equal bytes for equal arrays.

@@ -90,6 +90,15 @@ impl ModelCard {
         self.write(folder)
     }
 
+    /// Checks a folder that may be removed at any time, and copies it to an existing one.
+    pub fn copy(folder: &Path, to: &Path) -> Result<Self, ModelError> {
+        let card = Self::check(folder)?;
+        for name in [WEIGHTS, PREPROCESSING, ONNX, CARD] {
+            write(to, name, &read(&folder.join(name), LARGE)?)?;
+        }
+        Ok(card)
+    }
+
     pub const fn is_of(&self, iteration: u64, attempt: u32) -> bool {
         self.request.iteration == iteration && self.request.attempt == attempt
     }

@@ -11,8 +11,7 @@ use crate::config::{
     ValidConfig, check_changeable,
 };
 use crate::dataset::{
-    BYTES, DataKind, DataParams, Fingerprint, ValueRange, load_training_images, prepare_pictures,
-    split,
+    BYTES, DataKind, Fingerprint, ValueRange, load_training_images, prepare_pictures, split,
 };
 use crate::ops::experiment::{Frozen, check_checkpoint_dir, resolved};
 use crate::ops::journal::Journal;
@@ -64,8 +63,7 @@ pub fn load_from(
     let found = list::learning_rates(&iterations, top, per_depth);
     let mut config = parent.config().final_config(found)?;
     config.experiment.name = format!("{}-list", config.experiment.name);
-    let DataParams { preprocess, augment, .. } = config.data;
-    config.data = DataParams { preprocess, augment, ..parent.trainer_data() };
+    config.data = parent.trainer_data();
     config.early_stopping.enabled = false;
     let from = ListSource { experiment: Some(parent.dir().root().to_owned()), top, per_depth };
     let list = ListParams { from, ..ListParams::default() };

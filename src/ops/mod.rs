@@ -13,6 +13,7 @@ pub mod init;
 pub(crate) mod journal;
 pub mod list;
 pub mod pictures;
+pub mod predict;
 pub mod reduce;
 mod refusal;
 pub mod rounds;

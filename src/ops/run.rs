@@ -84,7 +84,7 @@ fn end(workers: &mut [Option<ChildProcess>], asked: &mut Option<Instant>) {
     asked.get_or_insert_with(Instant::now);
 }
 
-fn catch_interrupts() -> anyhow::Result<Interrupt> {
+pub(crate) fn catch_interrupts() -> anyhow::Result<Interrupt> {
     let interrupt = Interrupt::default();
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
         // A second Ctrl-C ends the program at once.

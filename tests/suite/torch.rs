@@ -100,6 +100,31 @@ fn pictures_of_sixteen_bits_train_networks() {
     let rewards = experiment.log();
     let rewards = rewards.iter().filter_map(|row| row["reward"].parse::<f64>().ok());
     assert!(rewards.fold(0.0, f64::max) > 0.9, "two plain classes are told apart");
+
+    let status = &experiment.run(&["status", "dir", "--json"]).success().json()[0];
+    let model = experiment.path(status["best"]["model"].as_str().unwrap());
+    let predict = |more: &[&str]| {
+        experiment.run(&[&["predict", model.to_str().unwrap(), "pictures"], more].concat())
+    };
+    let table = predict(&["--dump", "pixels.npy"]).success().stdout();
+    let rows: Vec<Vec<_>> = table.lines().skip(1).map(|row| row.split(',').collect()).collect();
+    assert_eq!((rows.len(), rows[0][0]), (200, "pictures/far/0.png"));
+    let right = rows.iter().filter(|row| row[0].split('/').nth(1) == Some(row[1])).count();
+    assert!(right > 180, "{table}");
+    // The first number of the first picture, by the range that the search has frozen.
+    let frozen = experiment.text("experiment.yaml");
+    let range = frozen.split_once("value_range:").unwrap().1.split_whitespace();
+    let range: Vec<f64> = range.take(4).filter_map(|word| word.parse().ok()).collect();
+    let bytes = fs::read(experiment.folder().join("pixels.npy")).unwrap();
+    let numbers = bytes[bytes.len() - 200 * 64 * 4..].as_chunks().0;
+    let expected = 255.0 * (900.0 - range[0]) / (range[1] - range[0]);
+    assert_eq!(f32::from_le_bytes(numbers[0]), expected as f32);
+
+    let weights = model.join("weights.safetensors");
+    let whole = fs::read(&weights).unwrap();
+    fs::write(&weights, &whole[..whole.len() - 4]).unwrap();
+    predict(&[]).fails_with(3).says("is no whole safetensors file");
+    experiment.run(&["predict", "dir", "pictures"]).fails_with(2).says("is no folder of a model");
 }
 
 #[test]
