@@ -9,7 +9,7 @@
 //! * `program`: the trainer that a recipe asks for ([`start_trainer`]), and one that is a program:
 //!   which line may follow, with `timeouts`, `child` (child processes, those of `run` and `doctor`
 //!   too) and `stderr_tail`;
-//! * `evaluate`: what trained networks say of images ([`evaluate`]).
+//! * `evaluate`: what trained networks say of images ([`evaluate()`]).
 //!
 //! Used by `ops`, `config`, `cli` and the program `metaqnn-torch`. Nothing here knows libtorch, the
 //! log, the scheduler or the predictor.

@@ -242,7 +242,6 @@ fn no_interleaving_breaks_the_rules() {
     };
     let world = World::new(schedule(&[bounds.wanted]));
     let moments = Search::run(bounds, world);
-    println!("{moments} moments");
     assert!(moments > 1_000, "only {moments} moments");
 }
 
@@ -254,6 +253,5 @@ fn no_interleaving_of_a_list_breaks_the_rules() {
     };
     let bounds = Bounds { candidates: 0, draws: 0, wanted: list.len() as u64 };
     let moments = Search::run(bounds, World::of_list(list));
-    println!("{moments} moments of a list");
     assert!(moments > 100, "only {moments} moments");
 }
