@@ -14,7 +14,7 @@ use crate::ops::predict::{PredictOptions, predict};
     metaqnn predict DIR/models/000123.1 pictures/ --json --dump pixels.npy\n\n\
     Pictures are read as those of the search were: turned upright, made grey or coloured, resized. \
     Those of lossless files are equal to the bit here, in the training and in `classify.py`; \
-    decoders of JPEG differ by up to 3 of 255.\n\n\
+    decoders of JPEG differ by up to 6 of 255.\n\n\
     CSV with a header, or one JSON object a line: file, class, probability, second_class, \
     second_probability, third_class, third_probability (empty or null where there are fewer \
     classes). `metaqnn-torch` computes, on a GPU if there is one.")]

@@ -41,6 +41,6 @@ pub use params::{
     AugmentParams, DataKind, DataParams, Preprocess, SplitMethod, ValidDataParams, ValidationParams,
 };
 pub use picture::read_picture;
-pub use pictures::{FoundPictures, class_names, find_pictures, prepare_pictures, restore_pictures};
+pub use pictures::{FoundPictures, find_pictures, prepare_pictures, restore_pictures};
 pub use resize::Resize;
 pub use split::{Split, split};

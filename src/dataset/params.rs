@@ -36,6 +36,9 @@ pub struct DataParams {
     pub value_range: Option<ValueRange>,
     /// Names of images and labels in an `.npz` file, by part; null means their usual names.
     pub arrays: Option<Vec<String>>,
+    /// In the order of the labels; when absent the folders of pictures, else numbers.
+    #[serde(default)]
+    pub class_names: Option<Vec<String>>,
     #[serde(default)]
     pub resize: Resize,
     /// Whether pictures that cannot be read are left out.
@@ -149,6 +152,9 @@ impl DataParams {
             let holds = low < high && high <= u16::MAX.into();
             Invalid::unless(holds, "data.value_range", format!("[{low}, {high}]"), allowed)?;
         }
+        let names = self.class_names.as_ref().map_or(self.classes as usize, Vec::len);
+        let allowed = format!("name all `{}` classes, in the order of their labels", self.classes);
+        Invalid::unless(names == self.classes as usize, "data.class_names", names, &allowed)?;
         let names = self.arrays.as_ref().map_or(2, Vec::len);
         let allowed = "give the names of 2, 4 or 6 arrays: images and labels of each part";
         Invalid::unless([2, 4, 6].contains(&names), "data.arrays", names, allowed)?;

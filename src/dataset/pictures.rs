@@ -114,7 +114,7 @@ pub fn restore_pictures(params: &ValidDataParams, list: &str) -> Result<()> {
 }
 
 /// The names of the classes, in the order of their labels.
-pub fn class_names(list: &str) -> Result<Vec<String>> {
+fn class_names(list: &str) -> Result<Vec<String>> {
     Ok(read_list(list)?.into_iter().map(|row| row.class).sorted().dedup().collect())
 }
 
@@ -130,6 +130,7 @@ impl ValidDataParams {
             let cache =
                 self.cache.clone().unwrap_or_else(beside).join(format!("{}.npz", &key[..32]));
             (data.kind, data.path) = (Some(DataKind::Npz), Some(cache));
+            data.class_names = data.class_names.or_else(|| class_names(list).ok());
         }
         data
     }
@@ -377,7 +378,7 @@ mod tests {
         let rows = read_list(&list).unwrap();
         let single = |index| images.subset(&[index]).pixels;
         assert!(rows.iter().enumerate().all(|(index, row)| of_file(row) == single(index)));
-        assert_eq!(class_names(&list).unwrap(), ["a", "b"]);
+        assert_eq!(data.class_names.clone().unwrap(), ["a", "b"]);
         assert!(load_test_images(&data).unwrap_err().to_string().contains("has no test images"));
     }
 

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::config::{ConfigError, ExperimentConfig, Setting, Strategy, ValidConfig};
-use crate::dataset::{DataParams, Fingerprint, class_names, restore_pictures};
+use crate::dataset::{DataParams, Fingerprint, restore_pictures};
 use crate::ops::Refusal;
 use crate::seed;
 use crate::space::Candidate;
@@ -169,10 +169,10 @@ impl Experiment {
         images.filter(|_| recipe.trainer != TrainerKind::Synthetic)
     }
 
-    /// In the order of their labels: the folders of pictures, else numbers.
-    pub fn class_names(&self) -> Result<Vec<String>> {
+    /// In the order of their labels.
+    pub fn class_names(&self) -> Vec<String> {
         let numbers = || (0..self.config.data.classes).map(|class| class.to_string()).collect();
-        self.frozen.pictures.as_deref().map_or_else(|| Ok(numbers()), |list| Ok(class_names(list)?))
+        self.trainer_data().class_names.unwrap_or_else(numbers)
     }
 }
 

@@ -54,7 +54,7 @@ impl TaskRun<'_> {
         let Request { layers, channels, input_size, recipe, .. } = request;
         Ok(ModelCard {
             experiment: config.experiment.name.clone(),
-            classes: self.experiment.class_names()?,
+            classes: self.experiment.class_names(),
             validation: result.best_validation_accuracy.map(judged),
             test: None,
             parameters: cost.parameters,
