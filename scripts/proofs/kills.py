@@ -6,10 +6,10 @@ usage: scripts/proofs/kills.py PROGRAM EXPERIMENT KILLS SEED [WORKERS]
 Starts WORKERS (8) processes `train --until-done --reduce` at once, ends one with SIGKILL KILLS times
 (fewer when the schedule ends before) and starts another in its place; after each fourth it ends a
 `reduce` so, too. Without kills it waits for all to end. Exit status 1, with a line for each violation,
-unless each result that a worker told of is in the log, no row once written has gone or changed, nothing
+unless each result that a worker reported is in the log, no row once written has gone or changed, nothing
 was claimed after it had a result, iterations are numbered without gaps, no worker failed by itself, and
 no pause of the log was longer than 2 s, not counting the longest time that the disk took to sync a file
-of nobody else meanwhile.
+that has no other user meanwhile.
 """
 import csv
 import io
@@ -31,7 +31,7 @@ program, experiment, kills, seed = sys.argv[1], pathlib.Path(sys.argv[2]), int(s
 n_workers = int(sys.argv[5]) if len(sys.argv) == 6 else 8
 random.seed(seed)
 violations = []
-told = set()  # (iteration, outcome) of each result that a worker has told of
+reported = set()  # (iteration, outcome) of each result that a worker has reported
 
 
 class Worker:
@@ -50,7 +50,7 @@ class Worker:
             except ValueError:
                 continue  # cut by the kill
             if event["event"] == "recorded":
-                told.add((event["iteration"], event["outcome"]))
+                reported.add((event["iteration"], event["outcome"]))
 
     def note(self):
         self.messages.extend(self.process.stderr)
@@ -162,8 +162,8 @@ for row in rows:
     if row["event"] in RESULTS:
         results[int(row["iteration"]), row["event"]] = row
         known.add(row["architecture"])
-for missing in sorted(told - set(results)):
-    violations.append(f"a worker told of iteration {missing[0]} ({missing[1]}), which is not in the log")
+for missing in sorted(reported - set(results)):
+    violations.append(f"a worker reported iteration {missing[0]} ({missing[1]}), which is not in the log")
 numbers = sorted({int(row["iteration"]) for row in rows if row["iteration"]})
 if numbers != list(range(1, len(numbers) + 1)):
     violations.append("the iterations have gaps")
@@ -173,7 +173,7 @@ if longest > LONGEST_STALL + disk.longest:
 claims = sum(row["event"] == "claimed" for row in rows)
 print(
     f"{done} killed in {seconds:.0f} s of {n_workers} workers, and {done // 4} reduces; {claims} claims, {len(results)} results "
-    f"({len(told)} told before), at most {watcher.models} models at once, longest pause of the log {longest:.2f} s (longest sync of a file beside it {disk.longest:.2f} s)"
+    f"({len(reported)} reported before), at most {watcher.models} models at once, longest pause of the log {longest:.2f} s (longest sync of a file beside it {disk.longest:.2f} s)"
 )
 for violation in dict.fromkeys(violations):
     print(f"VIOLATION: {violation}")

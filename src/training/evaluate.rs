@@ -57,9 +57,9 @@ mod tests {
     }
 
     #[test]
-    fn a_trainer_is_asked_once_and_its_words_are_kept() {
+    fn a_trainer_is_asked_once_and_its_stderr_is_kept() {
         let folder = tempfile::tempdir().unwrap();
-        let script = "cd $1; read -r line; printf %s \"$line\" > asked; echo told >&2; \
+        let script = "cd $1; read -r line; printf %s \"$line\" > asked; echo loaded >&2; \
                       echo '{\"done\": true}'";
         let ended = answer(script, folder.path(), Interrupt::default());
         assert!(matches!(ended, Ok(TrainingEnd::Done)), "{ended:?}");
@@ -69,7 +69,7 @@ mod tests {
         assert_eq!(evaluate["models"][0], "models/000005.1");
         assert_eq!(evaluate["part"]["arrays"], "pictures.npy");
         assert_eq!((&evaluate["protocol"], &evaluate["threads"]), (&1.into(), &1.into()));
-        assert_eq!(fs::read_to_string(folder.path().join("log")).unwrap(), "told\n");
+        assert_eq!(fs::read_to_string(folder.path().join("log")).unwrap(), "loaded\n");
     }
 
     #[test]

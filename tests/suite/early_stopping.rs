@@ -365,17 +365,7 @@ fn a_training_taken_up_from_its_checkpoint_is_judged_and_its_trainer_asked_to_st
     fs::write(experiment.folder().join("trainer.py"), TRAINER).unwrap();
     experiment.run(&["init", "config.yaml", "dir"]).success();
     train_until(&experiment, 6);
-    let task = || {
-        let mut command = experiment.command(&["train", "dir"]);
-        command
-            .env("SLURM_JOB_ID", "500")
-            .env("SLURM_ARRAY_JOB_ID", "500")
-            .env("SLURM_ARRAY_TASK_ID", "0")
-            .env("SLURM_JOB_END_TIME", "4102444800")
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        command
-    };
+    let task = || experiment.task("dir", "0");
     let mut first = task().spawn().unwrap();
     // The header and two epochs; and the checkpoint of the second.
     let has = |name: &str, is_so: &dyn Fn(&str) -> bool| {

@@ -64,18 +64,6 @@ fn workers_killed_at_random_lose_no_result() {
 /// A trainer that tells one epoch and then waits to be told to end.
 const WAITS: &str = "trainer: command, command: [sh, -c, 'read request; trap \"exit 75\" USR1 TERM; echo {\\\"epoch\\\": 1, \\\"validation_accuracy\\\": 0.5}; while :; do sleep 0.05; done']";
 
-fn waiting_task(experiment: &Experiment, task: &str) -> Command {
-    let mut command = experiment.command(&["train", "dir"]);
-    command
-        .env("SLURM_JOB_ID", "500")
-        .env("SLURM_ARRAY_JOB_ID", "500")
-        .env("SLURM_ARRAY_TASK_ID", task)
-        .env("SLURM_JOB_END_TIME", "4102444800")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    command
-}
-
 fn await_curve(experiment: &Experiment, name: &str) {
     let curve = || fs::read_to_string(experiment.path(name)).unwrap_or_default();
     wait_until(&format!("an epoch in `{name}`"), || curve().lines().count() > 1);
@@ -91,11 +79,11 @@ fn end(task: &mut Child) {
 #[test]
 fn a_task_asked_to_end_leaves_its_claim_open_and_takes_it_up_again() {
     let experiment = Experiment::init(&SMALL.replace("trainer: synthetic", WAITS));
-    let mut task = waiting_task(&experiment, "0").spawn().unwrap();
+    let mut task = experiment.task("dir", "0").spawn().unwrap();
     await_curve(&experiment, "curves/000001.1.csv");
     end(&mut task);
     assert_eq!(experiment.log().len(), 1, "the claim stays open");
-    let mut again = waiting_task(&experiment, "0").spawn().unwrap();
+    let mut again = experiment.task("dir", "0").spawn().unwrap();
     await_curve(&experiment, "curves/000001.2.csv");
     let claims = experiment.log();
     assert_eq!((claims[1]["iteration"].as_str(), claims[1]["attempt"].as_str()), ("1", "2"));
@@ -122,13 +110,13 @@ fn an_architecture_that_kills_its_task_three_times_is_quarantined() {
     let killer = "trainer: command, command: [sh, -c, 'read request; kill -9 $PPID']";
     let experiment = Experiment::init(&SMALL.replace("trainer: synthetic", killer));
     for _ in 0..3 {
-        assert!(!waiting_task(&experiment, "0").status().unwrap().success());
+        assert!(!experiment.task("dir", "0").status().unwrap().success());
     }
     let log = experiment.log();
     let attempts: Vec<&str> = log.iter().map(|row| row["attempt"].as_str()).collect();
     assert_eq!(attempts, ["1", "2", "3"]);
     // The third loss is seen by the fourth start, which goes on to another architecture.
-    assert!(!waiting_task(&experiment, "0").status().unwrap().success());
+    assert!(!experiment.task("dir", "0").status().unwrap().success());
     let log = experiment.log();
     assert_eq!(log[3]["event"], "lost");
     assert_eq!((log[4]["event"].as_str(), log[4]["iteration"].as_str()), ("claimed", "2"));

@@ -69,8 +69,8 @@ fn every_repeat_of_every_network_is_trained_once() {
 fn without_validation_images_networks_are_trained_and_not_judged() {
     let all_train = LIST.replace("channels: 1", "channels: 1, validation: {images: 0}");
     let experiment = Experiment::with(&all_train);
-    let told = experiment.run(&["run", "config.yaml", "dir"]).success();
-    assert!(!told.stderr().contains("validation accuracy"), "{}", told.stderr());
+    let output = experiment.run(&["run", "config.yaml", "dir"]).success();
+    assert!(!output.stderr().contains("validation accuracy"), "{}", output.stderr());
     let log = experiment.log();
     let results: Vec<_> = log.iter().filter(|row| row["event"] != "claimed").collect();
     assert_eq!(results.len(), 6);

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use crate::support::{Experiment, SMALL, wait_until};
 
@@ -71,25 +71,13 @@ fn as_many_models_are_kept_as_are_asked_for() {
     refused.run(&few).fails_with(2).says("a number of models, or `all`");
 }
 
-fn task(experiment: &Experiment) -> Command {
-    let mut command = experiment.command(&["train", "dir"]);
-    command
-        .env("SLURM_JOB_ID", "500")
-        .env("SLURM_ARRAY_JOB_ID", "500")
-        .env("SLURM_ARRAY_TASK_ID", "0")
-        .env("SLURM_JOB_END_TIME", "4102444800")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    command
-}
-
 /// An attempt that was killed goes on in the next one: after its third epoch of four, or when its
 /// model had its name and its result was not in the log yet.
 #[test]
 fn the_weights_of_a_killed_attempt_are_those_of_the_next() {
     for has_its_name in [false, true] {
         let experiment = experiment("0, '3'");
-        let mut first = task(&experiment).spawn().unwrap();
+        let mut first = experiment.task("dir", "0").spawn().unwrap();
         let text = |name| fs::read_to_string(experiment.path(name)).unwrap_or_default();
         wait_until("the third epoch", || {
             let rows = text("curves/000001.1.csv").matches('\n').count();
@@ -102,7 +90,7 @@ fn the_weights_of_a_killed_attempt_are_those_of_the_next() {
         if has_its_name {
             fs::rename(&part, experiment.path("models/000001.1")).unwrap();
         }
-        assert!(task(&experiment).status().unwrap().success());
+        assert!(experiment.task("dir", "0").status().unwrap().success());
         let result = experiment.log().pop().unwrap();
         assert_eq!((result["event"].as_str(), result["attempt"].as_str()), ("trained", "2"));
         let best_epoch: u32 = result["best_epoch"].parse().unwrap();

@@ -43,7 +43,7 @@ fn killed_with(place: &str, settings: &[&str]) -> Experiment {
     fs::write(experiment.folder().join("trainer.py"), TRAINER).unwrap();
     experiment.run(&[&["init", "config.yaml", "dir"], settings].concat()).success();
     let place = place_of_checkpoints(&experiment, place);
-    let mut first = task(&experiment).spawn().unwrap();
+    let mut first = experiment.task("dir", "0").spawn().unwrap();
     await_rows(&experiment, "curves/000001.1.csv", 2);
     await_text(&experiment, place.join("000001.1/epochs").to_str().unwrap(), "2");
     first.kill().unwrap();
@@ -57,18 +57,6 @@ fn place_of_checkpoints(experiment: &Experiment, name: &str) -> PathBuf {
         Ok(mut inside) => inside.next().unwrap().unwrap().path(),
         Err(_) => experiment.path(name),
     }
-}
-
-fn task(experiment: &Experiment) -> Command {
-    let mut command = experiment.command(&["train", "dir"]);
-    command
-        .env("SLURM_JOB_ID", "500")
-        .env("SLURM_ARRAY_JOB_ID", "500")
-        .env("SLURM_ARRAY_TASK_ID", "0")
-        .env("SLURM_JOB_END_TIME", "4102444800")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    command
 }
 
 fn await_text(experiment: &Experiment, name: &str, text: &str) {
@@ -93,7 +81,7 @@ fn column(text: &str, name: &str) -> Vec<String> {
 fn a_requeued_training_goes_on_from_its_checkpoint() {
     let experiment = killed();
     let began = Instant::now();
-    assert!(task(&experiment).status().unwrap().success());
+    assert!(experiment.task("dir", "0").status().unwrap().success());
     let took = began.elapsed().as_secs_f64();
     let log = experiment.log();
     let result = &log[2];
@@ -114,7 +102,7 @@ fn a_checkpoint_ahead_of_its_curve_is_not_gone_on_from() {
     let text = fs::read_to_string(&path).unwrap();
     let cut = text.trim_end().rfind('\n').unwrap() + 1;
     fs::write(&path, &text[..cut]).unwrap();
-    assert!(task(&experiment).status().unwrap().success());
+    assert!(experiment.task("dir", "0").status().unwrap().success());
     let result = &experiment.log()[2];
     assert_eq!((result["event"].as_str(), result["epochs"].as_str()), ("trained", "4"));
     let curve = experiment.text("curves/000001.2.csv");
@@ -138,7 +126,7 @@ fn what_an_attempt_was_to_go_on_from_is_lost_with_it() {
     // The second attempt dies before its first epoch.
     let deaf = "import sys\nsys.stdin.readline()\nsys.stdin.readline()\n";
     fs::write(experiment.folder().join("trainer.py"), deaf).unwrap();
-    let mut second = task(&experiment).spawn().unwrap();
+    let mut second = experiment.task("dir", "0").spawn().unwrap();
     await_that(&experiment, "replay.csv", |log| log.matches(",claimed,").count() == 2);
     second.kill().unwrap();
     second.wait().unwrap();
@@ -166,7 +154,7 @@ fn attempt_ended_by(experiment: &Experiment, epochs: &str, signal: &str) -> Opti
     fs::write(experiment.folder().join("epochs"), epochs).unwrap();
     let claims = || experiment.text("replay.csv").matches(",claimed,").count();
     let before = claims();
-    let mut task = task(experiment).spawn().unwrap();
+    let mut task = experiment.task("dir", "0").spawn().unwrap();
     wait_until("the next claim", || claims() > before);
     let log = experiment.log();
     let claim = log.iter().rev().find(|row| row["event"] == "claimed").unwrap();
@@ -210,7 +198,7 @@ fn three_attempts_in_a_row_without_a_new_epoch_lose_the_claim_and_three_such_cla
         log.iter().filter(|row| row["iteration"] == "1").skip(1).all(|row| seconds(row).is_ok())
     );
     let mut refused = experiment.command(&["train", "dir"]);
-    for (name, value) in task(&experiment).get_envs() {
+    for (name, value) in experiment.task("dir", "0").get_envs() {
         refused.env(name, value.unwrap());
     }
     let refused = refused.output().unwrap();
@@ -275,7 +263,7 @@ fn checkpoints_outside_of_the_experiment_are_taken_up_and_removed() {
     let (experiment, folder) = killed_on_scratch();
     assert!(folder.file_name().unwrap().to_str().unwrap().starts_with("small-"), "{folder:?}");
     assert_eq!(fs::read_dir(experiment.path("checkpoints")).unwrap().count(), 0);
-    assert!(task(&experiment).status().unwrap().success());
+    assert!(experiment.task("dir", "0").status().unwrap().success());
     let result = &experiment.log()[2];
     assert_eq!((result["event"].as_str(), result["lost_seconds"].as_str()), ("trained", "0.0"));
     assert!(folder.join("000001.2").is_dir());
@@ -288,7 +276,7 @@ fn after_a_purge_of_its_checkpoints_a_network_is_trained_from_the_beginning_with
     let (experiment, folder) = killed_on_scratch();
     let scratch = folder.parent().unwrap();
     fs::remove_dir_all(scratch).unwrap();
-    let ended = task(&experiment).stderr(Stdio::piped()).output().unwrap();
+    let ended = experiment.task("dir", "0").stderr(Stdio::piped()).output().unwrap();
     let words = String::from_utf8(ended.stderr).unwrap();
     assert!(ended.status.success() && words.contains("was it purged?"), "{words}");
     let result = &experiment.log()[2];
@@ -319,12 +307,12 @@ fn a_place_for_checkpoints_is_absolute_and_outside() {
 fn checkpoints_that_others_could_have_put_there_are_not_taken_up() {
     let (experiment, folder) = killed_on_scratch();
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).unwrap();
-    let refused = task(&experiment).stderr(Stdio::piped()).output().unwrap();
+    let refused = experiment.task("dir", "0").stderr(Stdio::piped()).output().unwrap();
     let words = String::from_utf8(refused.stderr).unwrap();
     assert!(!refused.status.success() && words.contains("can be written by every user"), "{words}");
     fs::remove_dir_all(&folder).unwrap();
     std::os::unix::fs::symlink(experiment.folder(), &folder).unwrap();
-    assert!(!task(&experiment).status().unwrap().success());
+    assert!(!experiment.task("dir", "0").status().unwrap().success());
     assert_eq!(experiment.log().len(), 1, "nothing was claimed");
     fs::remove_dir_all(folder.parent().unwrap()).unwrap();
 }

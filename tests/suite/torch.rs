@@ -64,7 +64,7 @@ fn a_search_trains_real_networks() {
         .iter()
         .map(|row| row["best_validation_accuracy"].parse().unwrap())
         .fold(0.0, f64::max);
-    assert!(best > 0.9, "two plain classes are told apart: {best}");
+    assert!(best > 0.9, "two plain classes are distinguished: {best}");
     assert!(trained.iter().all(|row| row["epochs"] == "2"));
     let status = &experiment.run(&["status", "dir", "--json"]).success().json()[0];
     assert_eq!(status["trainer"], "torch");
@@ -99,7 +99,7 @@ fn pictures_of_sixteen_bits_train_networks() {
     assert!(experiment.text("experiment.yaml").contains("value_range:\n    - 700\n    - 98"));
     let rewards = experiment.log();
     let rewards = rewards.iter().filter_map(|row| row["reward"].parse::<f64>().ok());
-    assert!(rewards.fold(0.0, f64::max) > 0.9, "two plain classes are told apart");
+    assert!(rewards.fold(0.0, f64::max) > 0.9, "two plain classes are distinguished");
 
     let status = &experiment.run(&["status", "dir", "--json"]).success().json()[0];
     let model = experiment.path(status["best"]["model"].as_str().unwrap());

@@ -163,20 +163,6 @@ fn a_full_disk_costs_a_checkpoint_and_no_training() {
     assert!(left.is_empty(), "a half-written file takes up the room that is missing: {left:?}");
 }
 
-/// A task of an array, which keeps checkpoints.
-fn task(experiment: &Experiment, dir: &str) -> Child {
-    experiment
-        .command(&["train", dir])
-        .env("SLURM_JOB_ID", "500")
-        .env("SLURM_ARRAY_JOB_ID", "500")
-        .env("SLURM_ARRAY_TASK_ID", "0")
-        .env("SLURM_JOB_END_TIME", "4102444800")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap()
-}
-
 fn send(signal: &str, process: u32) {
     assert!(Command::new("kill").args([signal, &process.to_string()]).status().unwrap().success());
 }
@@ -216,13 +202,13 @@ fn a_training_killed_again_and_again_ends_bit_for_bit_as_if_it_had_not_been() {
     for dir in ["straight", "parts"] {
         experiment.run(&["init", "config.yaml", dir]).success();
     }
-    assert!(task(&experiment, "straight").wait().unwrap().success());
+    assert!(experiment.task("straight", "0").spawn().unwrap().wait().unwrap().success());
     let path = |below: &str| experiment.folder().join(below);
 
     // After its first epoch, in the middle of the next, the node dies; then the time is up; then
     // the job is preempted.
     for (attempt, end) in (1..).zip(["-KILL", "-USR1", "-TERM"]) {
-        let mut task = task(&experiment, "parts");
+        let mut task = experiment.task("parts", "0").spawn().unwrap();
         await_epochs(&path(&format!("parts/curves/000001.{attempt}.csv")), attempt);
         let trainer = trainer_of(&task);
         send(end, task.id());
@@ -232,7 +218,7 @@ fn a_training_killed_again_and_again_ends_bit_for_bit_as_if_it_had_not_been() {
         let status = task.wait().unwrap();
         assert_eq!(status.code(), if end == "-KILL" { None } else { Some(75) }, "{status:?}");
     }
-    assert!(task(&experiment, "parts").wait().unwrap().success());
+    assert!(experiment.task("parts", "0").spawn().unwrap().wait().unwrap().success());
 
     let result = |dir: &str| {
         let mut reader = csv::Reader::from_path(path(dir).join("replay.csv")).unwrap();

@@ -68,24 +68,11 @@ mod tests {
     use crate::ops::init;
     use crate::q_learning::Epsilon;
     use crate::space::Candidate;
-    use crate::storage::{Claimant, Time};
+    use crate::storage::Time;
+    use crate::storage::log::random_log::claimant;
 
     fn time() -> Time {
         Timestamp::UNIX_EPOCH.into()
-    }
-
-    fn claimant() -> Claimant {
-        Claimant {
-            round: None,
-            view: None,
-            predictor: None,
-            device: None,
-            host: "n1".into(),
-            job: "7".into(),
-            task: "0".into(),
-            time: time(),
-            expires_at: time(),
-        }
     }
 
     #[derive(Debug, Clone)]
@@ -111,7 +98,7 @@ mod tests {
         let transaction = journal.transaction(|transaction| {
             let candidate = Candidate::once(format!("[network {network}]"));
             let epsilon = Some(Epsilon::RANDOM);
-            let mut claim = transaction.state().draw(&candidate, epsilon, &claimant());
+            let mut claim = transaction.state().draw(&candidate, epsilon, &claimant(0));
             transaction.push(claim.clone())?;
             for _ in 1..attempts {
                 claim.attempt = claim.attempt.map(|number| number + 1);

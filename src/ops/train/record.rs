@@ -353,22 +353,12 @@ mod tests {
     use crate::ops::train::attempt::tests::curve_row;
     use crate::q_learning::Epsilon;
     use crate::space::Candidate;
+    use crate::storage::log::random_log::claimant;
     use crate::storage::{Claimant, Curve};
 
     /// Draws the one architecture in a claim that has ended already.
     fn draw(journal: &mut Journal) -> Row {
-        let time = Timestamp::UNIX_EPOCH.into();
-        let by = Claimant {
-            round: None,
-            view: None,
-            predictor: None,
-            device: None,
-            host: "n1".into(),
-            job: "7".into(),
-            task: "0".into(),
-            time,
-            expires_at: time,
-        };
+        let by = Claimant { expires_at: Timestamp::UNIX_EPOCH.into(), ..claimant(0) };
         let only = Candidate::once("[SM(10)]");
         journal
             .transaction(|transaction| {
@@ -422,7 +412,7 @@ mod tests {
         assert_eq!(
             String::from_utf8(result(TrainingEnd::Done, &curve).to_line().unwrap()).unwrap(),
             "1,trained,2,2,1.0,[SM(10)],,0.5,0.5,3,0.5,4,,,,,,,2570,2560,0,0.001,0,8.5,,0.0,40,,\
-             cuda:0,n1,7,0,1970-01-01T00:00:00.000Z,1970-01-01T00:00:00.000Z,,1,100,\n"
+             cuda:0,node1,77,0,2026-03-01T12:00:00.000Z,1970-01-01T00:00:00.000Z,,1,100,\n"
         );
         let mut unjudged = CurveInProgress::new(folder.path().join("1.3.csv"), Curve::default());
         for epoch in [1, 2] {

@@ -70,6 +70,19 @@ impl Experiment {
         fs::write(self.path("experiment.yaml"), sealed).unwrap();
     }
 
+    /// `train` as a task of the array job 500, without output.
+    pub fn task(&self, dir: &str, task: &str) -> Command {
+        let mut command = self.command(&["train", dir]);
+        command
+            .env("SLURM_JOB_ID", "500")
+            .env("SLURM_ARRAY_JOB_ID", "500")
+            .env("SLURM_ARRAY_TASK_ID", task)
+            .env("SLURM_JOB_END_TIME", "4102444800") // 2100-01-01
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        command
+    }
+
     /// A command in the folder, free of the scheduler's variables.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_metaqnn"));
