@@ -6,7 +6,6 @@
 //! is still trying then finds its row in the log.
 
 use std::path::PathBuf;
-
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;

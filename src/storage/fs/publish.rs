@@ -9,9 +9,9 @@
 //! Readers list the folder and take the newest name: on NFS a lookup that failed is remembered for
 //! half a minute. A private name that a crash left behind is harmless: [`listing`] never shows it.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process;
 
@@ -53,23 +53,31 @@ pub fn file_once(path: &Path, bytes: &[u8]) -> Result<Published> {
 
 /// For files with one owner or for people alone. A reader sees the old or the new one, whole.
 pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<()> {
-    let aside = write_aside(path, bytes)?;
-    if let Err(error) = fs::rename(&aside, path) {
-        remove_aside(fs::remove_file(&aside), &aside);
-        return Err(StorageError::io("replace", path)(error));
-    }
-    sync_folder(parent(path))
+    replace_after(path, 0, bytes).map(drop)
 }
 
-/// Writes `bytes` from a place of a file for people on, and ends it there. A kill may leave some.
-pub fn replace_end(path: &Path, place: u64, bytes: &[u8]) -> Result<()> {
-    let write = || {
-        let file = regular_file::open(path, File::options().write(true), OFlags::NOFOLLOW)?;
-        file.write_all_at(bytes, place)?;
-        file.set_len(place + bytes.len() as u64)?;
-        file.sync_all()
+/// The same with the first `kept` bytes of the file that is there before `bytes`. Returns what the
+/// new one is; `None` where so many are not there, and nothing is written.
+pub fn replace_after(path: &Path, kept: u64, bytes: &[u8]) -> Result<Option<Metadata>> {
+    let before = match kept {
+        0 => None,
+        _ => regular_file::open(path, File::options().read(true), OFlags::NOFOLLOW).ok(),
     };
-    write().map_err(StorageError::io("write", path))
+    let (aside, mut file) = private_name(path, |aside| File::create_new(aside))?;
+    let write = || {
+        let copied = before.map_or(Ok(0), |before| io::copy(&mut before.take(kept), &mut file))?;
+        if copied < kept {
+            return Ok(None);
+        }
+        file.write_all(bytes).and_then(|()| file.sync_all())?;
+        let written = file.metadata()?;
+        fs::rename(&aside, path).map(|()| Some(written))
+    };
+    let written = write().map_err(StorageError::io("replace", path));
+    if !matches!(written, Ok(Some(_))) {
+        remove_aside(fs::remove_file(&aside), &aside);
+    }
+    sync_folder(parent(path)).and(written)
 }
 
 /// Unless a folder with content has the name. `fill` writes into a private folder, which is synced.

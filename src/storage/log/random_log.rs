@@ -53,7 +53,7 @@ fn result(claim: &Row, rng: &mut impl Rng) -> Row {
         return Row { reward: None, event: Event::OutOfMemory, ..claim.clone() };
     }
     let best = Accuracy::new(rng.random()).unwrap();
-    claim.made_up_trained(best.value(), 1, time())
+    claim.made_up_trained(best.value(), 3, time())
 }
 
 /// Returns a log of random draws, results and losses.
