@@ -93,7 +93,8 @@ pub(crate) fn differing(
     for (folder, from, is_same) in view.into_iter().chain(predictor) {
         let cause = is_same.as_ref().err().and_then(|error| error.downcast_ref());
         if !cause.is_some_and(|error| is_removed(error, &folder)) && !is_same? {
-            let problem = format!("it is not what its {from} say with this `experiment.yaml`");
+            let problem =
+                format!("it is not what its {from} say with this `experiment.yaml` and program");
             found.push(wrong(&folder, problem));
         }
     }
