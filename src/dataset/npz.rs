@@ -14,7 +14,7 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
 use super::ValidDataParams;
-use super::bounded_read::{check_promise, read_exactly};
+use super::bounded_read::{check_promise, expect_end, read_exactly};
 use super::error::{DatasetError, Result, problem, quoted};
 use super::images::{ImageShape, Images, Part, Pixels};
 use crate::regular_file;
@@ -248,7 +248,9 @@ fn array(zip: &mut Zip, name: &str) -> Result<Array, String> {
     let mut member = member.map_err(|error| error.to_string())?;
     let size = member.size();
     check_promise(size, member.compressed_size() as usize)?;
-    Array::parse(&read_exactly(&mut member, size)?)
+    let bytes = read_exactly(&mut member, size)?;
+    expect_end(&mut member)?;
+    Array::parse(&bytes)
 }
 
 /// Reads one array of an `.npz` file.
@@ -316,6 +318,18 @@ pub(super) mod tests {
         fs::write(file.path(), NUMPY).unwrap();
         let test = load_test_images(&params(file.path(), SMALL)).unwrap();
         assert_eq!((test.count(), test.labels), (2, vec![2, 0]));
+    }
+
+    #[test]
+    fn a_pixel_that_changed_on_the_disk_is_noticed() {
+        let yaml = "{kind: npz, path: x, classes: 2, input_size: 1, channels: 1}";
+        let arrays = [("x", array("u1", &[2, 1, 1], &[77; 2])), ("y", array("u1", &[2], &[0, 1]))];
+        let mut file = archive(&arrays);
+        assert_eq!(read(&file, yaml).unwrap().count(), 2);
+        let pixel = file.windows(2).position(|pixels| pixels == [77; 2]).unwrap();
+        file[pixel] = 78;
+        let message = read(&file, yaml).unwrap_err().to_string();
+        assert!(message.contains("array `x`: damaged"), "{message}");
     }
 
     #[test]
