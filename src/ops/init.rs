@@ -35,8 +35,8 @@ pub(super) fn absolute(mut config: ExperimentConfig, path: &Path) -> anyhow::Res
     let paths = [&mut data.path, &mut data.cache, &mut list.file, &mut list.from.experiment];
     for data in paths.into_iter().flatten() {
         let path = folder.join(&data);
-        // Resolved when it exists, so that two spellings of one folder are one configuration.
-        *data = path.canonicalize().unwrap_or(path);
+        // Two spellings of one folder are one configuration, also before it is made.
+        *data = path.canonicalize().unwrap_or_else(|_| resolved(&path));
         if data.to_str().is_none() {
             bail!(Refusal::Usage(format!(
                 "`{}` cannot be written to `experiment.yaml`: it is not UTF-8 (rename the folder)",

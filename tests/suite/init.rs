@@ -231,6 +231,14 @@ fn a_cache_that_cannot_be_written_names_the_remedy() {
     let init = ["init", "pictures", "dir", "--set", "data.cache=cache"];
     experiment.run(&init).success();
     assert_eq!(fs::read_dir(experiment.folder().join("cache")).unwrap().count(), 1);
+    // Spelt so that it resolves to another text once it is there.
+    let few = "epsilon_schedule=[{epsilon: 1.0, architectures: 1}]";
+    let synthetic = ["--set", "training.trainer=synthetic", "--set", few];
+    std::os::unix::fs::symlink(".", experiment.folder().join("link")).unwrap();
+    let run = ["run", "pictures", "other", "--set", "data.cache=link/later"];
+    for _ in 0..2 {
+        experiment.run(&[&run[..], &synthetic].concat()).success();
+    }
 }
 
 #[test]
