@@ -38,8 +38,8 @@ pub(super) struct Listing {
     pub(super) classes: Vec<String>,
     /// By part, class and name, not read yet.
     pub(super) files: Vec<ListedPicture>,
-    /// The parts that have a folder.
-    pub(super) given: BTreeSet<Part>,
+    /// The parts that have a folder with those of classes, by its name.
+    pub(super) given: BTreeMap<Part, String>,
     /// Files outside of the folders of the classes.
     pub(super) others: Vec<String>,
 }
@@ -59,7 +59,6 @@ pub(super) fn list(root: &Path) -> Result<Listing> {
             }
         }
     }
-    let given = parts.keys().copied().collect();
     match (parts.get(&Part::Training), parts.values().next(), beside.first()) {
         (Some(train), _, Some(class)) => {
             let remedy = "move the folders of the classes below those of the parts";
@@ -75,10 +74,14 @@ pub(super) fn list(root: &Path) -> Result<Listing> {
         _ => {}
     }
     let (mut classes, mut files) = (BTreeMap::<_, BTreeSet<String>>::new(), Vec::new());
+    let mut given = BTreeMap::new();
     for (part, above) in parts {
         let prefix = if above.is_empty() { String::new() } else { format!("{above}/") };
         let (found, beside) = entries(root, &prefix)?;
         others.extend(if above.is_empty() { Vec::new() } else { beside });
+        if !above.is_empty() && !found.is_empty() {
+            given.insert(part, above.to_owned());
+        }
         for class in &found {
             let within = format!("{prefix}{class}/");
             let (below, found) = entries(root, &within)?;

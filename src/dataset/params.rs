@@ -75,8 +75,9 @@ pub struct ValidationParams {
     pub method: SplitMethod,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, strum::Display)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum SplitMethod {
     /// Of every class its share, drawn at random, as the paper describes.
     #[default]
@@ -166,7 +167,11 @@ impl DataParams {
             DataKind::Images => {
                 let holds = matches!(self.channels, 1 | 3);
                 let allowed = "pictures are grey, `1`, or coloured, `3`";
-                return Invalid::unless(holds, "data.channels", self.channels, allowed);
+                Invalid::unless(holds, "data.channels", self.channels, allowed)?;
+                let method = self.validation.method;
+                let allowed = "pictures are drawn by `random` (or split by folders)";
+                let holds = method == SplitMethod::Random;
+                return Invalid::unless(holds, "data.validation.method", method, allowed);
             }
             DataKind::Idx | DataKind::Npz => return Ok(()),
             DataKind::Cifar10 | DataKind::Svhn => (10, 32, 3),
@@ -291,6 +296,13 @@ mod tests {
             (refusal(|p| p.value_range = Some([9, 9])), "`data.value_range`", "`[9, 9]`"),
             (refusal(|p| p.kind = Some(DataKind::Svhn)), "`data.input_size`", "`32`"),
             (refusal(|p| p.kind = Some(DataKind::Cifar100)), "`data.classes`", "`100`"),
+            (
+                refusal(|p| {
+                    (p.kind, p.validation.method) = (Some(DataKind::Images), SplitMethod::First)
+                }),
+                "`data.validation.method`",
+                "`first`",
+            ),
             (refusal(|p| p.training_images = Some(0)), "`data.training_images`", "`0`"),
             (refusal(|p| p.augment.translate = 28), "`data.augment.translate`", "`28`"),
         ] {

@@ -34,9 +34,8 @@ const LARGEST_SIZE: u32 = 64;
 /// What a configuration for a folder of pictures needs.
 #[derive(Debug)]
 pub struct FoundPictures {
-    pub classes: usize,
-    /// To train with and to validate.
-    pub pictures: usize,
+    /// How many of each class train.
+    pub training: Vec<usize>,
     /// The median of the shorter sides, at most 64.
     pub input_size: u32,
     /// 3 where a picture has colour.
@@ -56,9 +55,21 @@ pub fn find_pictures(root: &Path) -> Result<FoundPictures> {
     let Some(median) = sides.get(sides.len() / 2) else {
         return Err(DatasetError::unsuitable(root, "no picture can be read (PNG, JPEG, ..)"));
     };
+    let of_class = |class: &String| {
+        files.iter().filter(|row| row.part == Part::Training && row.class == *class).count()
+    };
+    let mut training = listing.classes.iter().map(of_class).collect_vec();
+    for part in [Part::Test, Part::Validation] {
+        if is_drawn(part, &listing, &training) {
+            let drawn = fifths(&training);
+            training
+                .iter_mut()
+                .zip(drawn)
+                .for_each(|(all, drawn)| *all = all.saturating_sub(drawn));
+        }
+    }
     Ok(FoundPictures {
-        classes: listing.classes.len(),
-        pictures: files.len(),
+        training,
         input_size: LARGEST_SIZE.min(*median),
         channels: if looks.iter().any(|(_, has_color)| *has_color) { 3 } else { 1 },
     })
@@ -208,21 +219,44 @@ fn read_all(
     Ok((pictures, notices))
 }
 
+fn is_drawn(part: Part, listing: &Listing, counts: &[usize]) -> bool {
+    let are_enough = part != Part::Test || counts.iter().all(|&count| count >= ENOUGH_FOR_TEST);
+    are_enough && !listing.given.contains_key(&part)
+}
+
 /// Draws a test part and a validation part where no folder gives them.
 fn draw_parts(
     root: &Path,
     pictures: &mut Pictures,
-    Listing { classes: names, given, .. }: &Listing,
+    listing: &Listing,
     params: &ValidDataParams,
     seed: u64,
 ) -> Result<()> {
-    let mut classes: BTreeMap<_, _> = names.iter().map(|name| (name.as_str(), vec![])).collect();
+    let mut classes: BTreeMap<_, _> =
+        listing.classes.iter().map(|name| (name.as_str(), vec![])).collect();
+    if let Some(folder) = listing.given.get(&Part::Validation).filter(|_| params.has_validation()) {
+        if let Some(images) = params.validation.images {
+            let problem = format!(
+                "`data.validation.images` is {images}, but the folder `{folder}` says which \
+                 pictures are for validation (set it to null)"
+            );
+            return Err(DatasetError::unsuitable(root, problem));
+        }
+        let has_some = |class| {
+            let mut of_class = pictures.iter().filter(|(row, _)| row.class == class);
+            of_class.any(|(row, _)| row.part == Part::Validation)
+        };
+        if let Some(class) = classes.keys().find(|class| !has_some(**class)) {
+            let problem = format!("no picture of class `{class}` is in `{folder}` (add some)");
+            return Err(DatasetError::unsuitable(root, problem));
+        }
+    }
     for (index, (row, _)) in pictures.iter().enumerate() {
         if let (Part::Training, Some(class)) = (row.part, classes.get_mut(row.class.as_str())) {
             class.push(index);
         }
     }
-    let least = if given.contains(&Part::Validation) { 1 } else { 4 };
+    let least = if listing.given.contains_key(&Part::Validation) { 1 } else { 4 };
     if let Some((class, found)) = classes.iter().find(|(_, found)| found.len() < least) {
         let problem = format!("class `{class}` has {} pictures to train with", found.len());
         let remedy = format!("at least {least} are needed: add some, or remove the class");
@@ -238,14 +272,13 @@ fn draw_parts(
         }
     };
     let counts = |classes: &[Vec<usize>]| classes.iter().map(Vec::len).collect_vec();
-    let are_enough = counts(&classes).iter().all(|&count| count >= ENOUGH_FOR_TEST);
-    if are_enough && !given.contains(&Part::Test) {
+    if is_drawn(Part::Test, listing, &counts(&classes)) {
         let wanted = fifths(&counts(&classes));
         // Not by the experiment's seed: none may train on what another is tested on.
         draw(&mut classes, Part::Test, 0, 1, wanted);
     }
-    if !given.contains(&Part::Validation) {
-        let counts = counts(&classes);
+    let counts = counts(&classes);
+    if is_drawn(Part::Validation, listing, &counts) {
         let wanted = params.validation.images.map(|images| images as usize);
         let wanted = wanted.map_or_else(|| fifths(&counts), |images| shares(&counts, images));
         if wanted.iter().zip(&counts).any(|(wanted, count)| wanted >= count) {
@@ -398,10 +431,34 @@ mod tests {
 
     #[test]
     fn given_parts_are_kept() {
-        let (_folder, params) = small(&[("train", 100), ("validation", 3), ("test", 2)]);
+        let (folder, params) = small(&[("train", 100), ("validation", 3), ("test", 2)]);
         let (list, _) = prepare(&params);
         let sizes = [Part::Training, Part::Validation, Part::Test];
         assert_eq!(sizes.map(|of| part(&list, of).len()), [200, 6, 4]);
+        let refusal = |params: &_| prepare_pictures(params, 1).unwrap_err().to_string();
+        let mut asking = DataParams::clone(&params);
+        asking.validation.images = Some(5);
+        let message = refusal(&asking.check().unwrap());
+        assert!(message.contains("images` is 5, but the folder `validation` says"), "{message}");
+        fs::remove_dir_all(folder.path().join("pictures/validation/b")).unwrap();
+        let message = refusal(&params);
+        assert!(message.contains("no picture of class `b` is in `validation`"), "{message}");
+    }
+
+    #[test]
+    fn so_many_train_as_are_found_to_train_with() {
+        for parts in [
+            &[("", 10)][..],
+            &[("", 100)],
+            &[("train", 10), ("validation", 6)],
+            &[("train", 120), ("validation", 6), ("test", 2)],
+        ] {
+            let (folder, params) = small(parts);
+            let found = find_pictures(&folder.path().join("pictures")).unwrap();
+            let (list, _) = prepare(&params);
+            let training = part(&list, Part::Training).len();
+            assert_eq!(found.training, [training / 2; 2], "{parts:?}");
+        }
     }
 
     #[test]

@@ -80,22 +80,25 @@ fn configuration(path: &Path, name: &str, found: &FoundPictures) -> anyhow::Resu
     let seconds_per_picture = f64::from(found.input_size.pow(2)) * SECONDS_PER_PIXEL / cores;
     // How often a picture can be trained on in all.
     let most = (SECONDS / seconds_per_picture) as usize;
-    let all = found.pictures - found.pictures / 5;
-    let training = all.min(most / FEWEST_NETWORKS / FEWEST_EPOCHS);
+    let all = found.training.iter().sum::<usize>();
+    // So many that the smallest class has its share.
+    let least = 2 * all.div_ceil(found.training.iter().copied().min().unwrap_or(1).max(1));
+    let training = (most / FEWEST_NETWORKS / FEWEST_EPOCHS).max(least).min(all).max(1);
     let epochs = (most / FEWEST_NETWORKS / training).clamp(FEWEST_EPOCHS, 20);
     let networks = (most / epochs / training).clamp(FEWEST_NETWORKS, 60);
     let limit = if training < all { training.to_string() } else { "null".to_owned() };
     let path = serde_json::to_string(path)?;
     let values = [
         ("name: images", name.to_owned()),
-        ("classes: 10", found.classes.to_string()),
+        ("classes: 10", found.training.len().to_string()),
         ("input_size: 32", found.input_size.to_string()),
         ("channels: 3", found.channels.to_string()),
         ("training_images: null", limit),
         ("epochs: 20", epochs.to_string()),
         ("batch_size: 16", (training / 60).clamp(16, 128).to_string()),
-        ("architectures: 24", (networks - networks / 4 * 2).to_string()),
+        // First that of two stages: the number of the other may be 12.
         ("architectures: 12", (networks / 4).to_string()),
+        ("architectures: 24", (networks - networks / 4 * 2).to_string()),
         // Last: a folder may have any of these names.
         ("path: data/pictures", path),
     ];
@@ -109,8 +112,8 @@ fn configuration(path: &Path, name: &str, found: &FoundPictures) -> anyhow::Resu
 mod tests {
     use super::*;
 
-    fn written(pictures: usize, input_size: u32) -> config::ExperimentConfig {
-        let found = FoundPictures { classes: 3, pictures, input_size, channels: 1 };
+    fn written(training: [usize; 3], input_size: u32) -> config::ExperimentConfig {
+        let found = FoundPictures { training: training.to_vec(), input_size, channels: 1 };
         let path = Path::new("/data/my \"classes: 10\" folder");
         let text = configuration(path, "mine-search", &found).unwrap();
         let config = config::parse(&text, &[]).unwrap();
@@ -127,16 +130,35 @@ mod tests {
         let cores = thread::available_parallelism().unwrap().get() as f64;
         let mut before = f64::INFINITY;
         for (pictures, size) in [(100, 16), (5_000, 64), (2_000_000, 64)] {
-            let config = written(pictures, size);
+            let config = written([pictures / 3; 3], size);
             let stages = config.epsilon_schedule.clone().check().unwrap();
             let networks: u64 = stages.stages().iter().map(|stage| stage.architectures).sum();
             let epochs = networks as f64 * f64::from(config.training.epochs);
-            let images = f64::from(config.data.training_images.unwrap_or(pictures as u32 / 5 * 4));
+            let images = f64::from(config.data.training_images.unwrap_or(pictures as u32));
             let pixels = epochs * images * f64::from(size * size);
             assert!(pixels * SECONDS_PER_PIXEL / cores <= 1.01 * SECONDS, "{pictures}");
             assert!(networks >= FEWEST_NETWORKS as u64 && epochs <= before, "{pictures}");
             before = epochs;
         }
+    }
+
+    #[test]
+    fn every_number_of_networks_is_shared_by_the_stages() {
+        let cores = thread::available_parallelism().unwrap().get() as f64;
+        let most = SECONDS / (64.0 * 64.0 * SECONDS_PER_PIXEL) * cores;
+        for networks in 12..=60 {
+            let config = written([(most / 20.0 / 3.0 / f64::from(networks)) as usize; 3], 64);
+            let stages = config.epsilon_schedule.clone().check().unwrap();
+            let [random, rest, last] =
+                [0, 1, 2].map(|stage: usize| stages.stages()[stage].architectures);
+            assert!(rest == last && random >= 2 * rest, "{networks}: {random} {rest} {last}");
+        }
+    }
+
+    #[test]
+    fn fewer_images_leave_some_of_the_smallest_class() {
+        let small = written([1_000_000, 1_000_000, 20], 64).data.training_images;
+        assert!(small.is_none_or(|images| images >= 200_000), "{small:?}");
     }
 
     #[test]
