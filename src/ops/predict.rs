@@ -4,6 +4,7 @@ use std::fs;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::num::NonZero;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::thread;
 
@@ -12,13 +13,16 @@ use clap::Args;
 use rustix::fs::OFlags;
 use serde::Serialize;
 
-use crate::dataset::{Array, DataParams, GivenImages, read_array, read_given};
+use crate::dataset::{Array, DataParams, GivenImages, ValidDataParams, read_array, read_given};
 use crate::model::ModelCard;
 use crate::ops::Refusal;
 use crate::ops::run::catch_interrupts;
 use crate::regular_file;
 use crate::training::protocol::{EvaluatedPart, Evaluation, VERSION};
-use crate::training::{Recipe, TrainingEnd, evaluate};
+use crate::training::{Interrupt, Recipe, TICK, TrainingEnd, evaluate};
+
+/// Of the trainer, in seconds: it says nothing until it has seen all pictures, however many.
+const LONGEST_SILENCE: f64 = 1e9;
 
 #[derive(Debug, Args)]
 pub struct PredictOptions {
@@ -30,7 +34,8 @@ pub struct PredictOptions {
     /// Leave out pictures that cannot be read
     #[arg(long)]
     pub skip_unreadable: bool,
-    /// Write what the network sees, before its own preprocessing: numbers `[N, C, H, W]`, 0 to 255
+    /// Write what the network sees, before its own preprocessing, to a new file: numbers
+    /// `[N, C, H, W]`, 0 to 255
     #[arg(long, value_name = "FILE.npy")]
     pub dump: Option<PathBuf>,
 }
@@ -57,6 +62,14 @@ pub fn predict(options: &PredictOptions) -> Result<Vec<Classification>> {
             model.display()
         )));
     }
+    if let Some(path) = dump.as_ref().filter(|path| path.symlink_metadata().is_ok()) {
+        bail!(Refusal::Usage(format!(
+            "`{}` exists (name a new file for `--dump`)",
+            path.display()
+        )));
+    }
+    // Before there is a folder to remove.
+    let interrupt = catch_interrupts()?;
     let work = tempfile::tempdir().context("failed to make a folder (set TMPDIR)")?;
     let [copy, output] = ["model", "output"].map(|name| work.path().join(name));
     for folder in [&copy, &output] {
@@ -66,7 +79,8 @@ pub fn predict(options: &PredictOptions) -> Result<Vec<Classification>> {
     let skip_unreadable = options.skip_unreadable;
     let data =
         DataParams { kind: None, path: None, skip_unreadable, ..card.data.clone() }.check()?;
-    let GivenImages { names, numbers, notices } = read_given(&options.pictures, &data)?;
+    let GivenImages { names, numbers, notices } =
+        read_unless_interrupted(options.pictures.clone(), data.clone(), &interrupt)?;
     notices.iter().for_each(|notice| log::warn!("{notice}"));
     let arrays = dump.clone().unwrap_or_else(|| work.path().join("pictures.npy"));
     let shape = data.shape();
@@ -82,12 +96,16 @@ pub fn predict(options: &PredictOptions) -> Result<Vec<Classification>> {
         experiment_seed: card.request.experiment_seed,
         threads: thread::available_parallelism().map_or(1, NonZero::get) as u32,
         // Never the command of a model that came from elsewhere.
-        recipe: Recipe { precision: card.request.recipe.precision, ..Recipe::default() },
+        recipe: Recipe {
+            precision: card.request.recipe.precision,
+            silence_limit: LONGEST_SILENCE,
+            ..Recipe::default()
+        },
         ..Evaluation::default()
     };
-    match evaluate(asked, &work.path().join("log"), catch_interrupts()?)? {
+    match evaluate(asked, &work.path().join("log"), interrupt)? {
         TrainingEnd::Done => {}
-        TrainingEnd::Interrupted => bail!(Refusal::TryAgain("interrupted".to_owned())),
+        TrainingEnd::Interrupted => return Err(interrupted()),
         other => bail!(Refusal::Environment(format!("the trainer ended otherwise: {other:?}"))),
     }
     let probabilities = read_array(&output.join("model.npz"), "probabilities")?;
@@ -103,9 +121,27 @@ pub fn predict(options: &PredictOptions) -> Result<Vec<Classification>> {
     Ok(names.into_iter().zip(rows).map(|(file, row)| of(file, row, &card.classes)).collect())
 }
 
+/// Ends at the first signal, not at the last picture.
+fn read_unless_interrupted(
+    pictures: Vec<PathBuf>,
+    data: ValidDataParams,
+    interrupt: &Interrupt,
+) -> Result<GivenImages> {
+    let reading = thread::spawn(move || read_given(&pictures, &data));
+    while !reading.is_finished() && !interrupt.arrives_within(TICK) {}
+    if interrupt.signal().is_some() {
+        return Err(interrupted());
+    }
+    Ok(reading.join().unwrap_or_else(|panic| resume_unwind(panic))?)
+}
+
+fn interrupted() -> anyhow::Error {
+    Refusal::TryAgain("interrupted".to_owned()).into()
+}
+
 fn write(path: &Path, array: &Array) -> std::io::Result<()> {
     let mut options = File::options();
-    options.write(true).create(true).truncate(true);
+    options.write(true).create_new(true);
     let mut writer = BufWriter::new(regular_file::open(path, &options, OFlags::NOFOLLOW)?);
     array.write(&mut writer)?;
     writer.flush()
@@ -134,6 +170,34 @@ fn of(file: String, probabilities: &[f32], classes: &[String]) -> Classification
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::training::Signal;
+
+    #[test]
+    fn a_file_that_is_there_is_not_written_over_and_a_signal_ends_the_reading() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for name in ["model.json", "replay.csv"] {
+            fs::write(at(name), "mine").unwrap();
+        }
+        let options = PredictOptions {
+            model: folder.path().to_owned(),
+            pictures: vec![at("none.png")],
+            skip_unreadable: false,
+            dump: Some(at("replay.csv")),
+        };
+        let problem = predict(&options).unwrap_err().to_string();
+        assert!(problem.contains("replay.csv` exists (name a new file"), "{problem}");
+        let array = Array::new("f4", vec![0], Vec::new());
+        write(&at("replay.csv"), &array).unwrap_err();
+        assert_eq!(fs::read(at("replay.csv")).unwrap(), b"mine");
+
+        let interrupt = Interrupt::default();
+        interrupt.raise(Signal::Terminate);
+        let data = serde_json::json!({"classes": 2, "input_size": 8, "channels": 1});
+        let data: DataParams = serde_json::from_value(data).unwrap();
+        let read = read_unless_interrupted(vec![at("none.png")], data.check().unwrap(), &interrupt);
+        assert_eq!(read.unwrap_err().to_string(), "interrupted");
+    }
 
     #[test]
     fn the_three_likeliest_classes_are_named_in_order() {
