@@ -2,7 +2,7 @@
 //! every step. A library that is loaded before the C library makes them fail.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use crate::support::{Experiment, Ran, SMALL, wait_until};
@@ -60,8 +60,11 @@ struct Failing {
 
 impl Failing {
     fn new() -> Self {
-        let experiment =
-            Experiment::init(&SMALL.replace("architectures: 12", "architectures: 500"));
+        Self::of(&SMALL.replace("architectures: 12", "architectures: 500"))
+    }
+
+    fn of(configuration: &str) -> Self {
+        let experiment = Experiment::init(configuration);
         let (source, library) =
             (experiment.folder().join("fails.c"), experiment.folder().join("fails.so"));
         fs::write(&source, LIBRARY).unwrap();
@@ -205,6 +208,23 @@ fn a_process_killed_at_any_call_leaves_nothing_lost_and_nothing_doubled() {
     assert!(taken_up > 1 && recorded > taken_up, "{taken_up} of {recorded}");
     failing.experiment.run(&["verify", "dir"]).success();
     failing.experiment.run(&["reduce", "dir", "--rebuild"]).success();
+}
+
+#[test]
+fn a_process_killed_when_it_completes_a_model_loses_neither_model_nor_result() {
+    let proofs = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/proofs");
+    let trainer = proofs.join("model-trainer.py");
+    let command = format!("trainer: command, command: [python3, {}, '0']", trainer.display());
+    let failing = Failing::of(&SMALL.replace("trainer: synthetic", &command));
+    let killed = failing.run("7", "open", "model.onnx", [1, 1, 0]);
+    assert_eq!(killed.status.code(), None, "{}", words(&killed));
+    assert_eq!((failing.events_of(1), failing.left_results()), (vec!["claimed".to_owned()], 1));
+    failing.reduce_after("7");
+    assert_eq!(failing.events_of(1), ["claimed", "trained"]);
+    assert!(failing.experiment.path("models/000001.1").exists());
+    let mut check = Command::new(proofs.join("models.py"));
+    let output = check.arg(failing.experiment.path("")).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }
 
 /// A task that was told to end by TERM while its result could not be appended.

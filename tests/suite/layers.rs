@@ -47,7 +47,7 @@ const MODULES: &[(&str, usize, &[&str])] = &[
     ("report", 1_850, &["space", "outcome", "maths", "q_learning", "predictor", "storage"]),
     (
         "ops",
-        7_730,
+        7_800,
         &[
             "space", "outcome", "seed", "q_learning", "predictor", "storage", "exchange",
             "dataset", "training", "model", "slurm", "config", "report", "regular_file",

@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::ops::Experiment;
 use crate::regular_file;
 use crate::storage::Knowledge;
-use crate::storage::search_state::{Known, Standing};
+use crate::storage::search_state::{Known, LostClaim, Standing};
 
 /// Networks that keep their checkpoints: those that a longer training would begin with.
 const TOP_CHECKPOINTS: usize = 10;
@@ -26,9 +26,7 @@ pub(crate) fn remove_checkpoints(experiment: &Experiment, knowledge: &Knowledge)
     for (attempt, folder) in checkpoints {
         let iteration = attempt.iteration;
         let may_go_on = knowledge.open.contains_key(&iteration)
-            || knowledge.lost.get(&iteration).is_some_and(|lost| {
-                matches!(knowledge.standing(&lost.candidate), Standing::Free | Standing::Open(_))
-            });
+            || knowledge.lost.get(&iteration).is_some_and(|lost| may_count(knowledge, lost));
         let was_drawn_since = iteration >= knowledge.next_iteration;
         // A task that still writes there makes its folder again.
         if !may_go_on
@@ -39,4 +37,9 @@ pub(crate) fn remove_checkpoints(experiment: &Experiment, knowledge: &Knowledge)
         }
     }
     Ok(())
+}
+
+/// Whether a result of this lost claim would count: no other has one, and more may try.
+pub(super) fn may_count(knowledge: &Knowledge, lost: &LostClaim) -> bool {
+    matches!(knowledge.standing(&lost.candidate), Standing::Free | Standing::Open(_))
 }

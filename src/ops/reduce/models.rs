@@ -1,21 +1,29 @@
 //! Which models are kept.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
+use crate::model::ModelCard;
 use crate::ops::Experiment;
 use crate::ops::journal::Journal;
+use crate::ops::reduce::checkpoints::may_count;
 use crate::regular_file;
-use crate::storage::{Attempt, Event, Iteration, Row, TIME_OVER};
+use crate::storage::{Attempt, Event, ExperimentDir, Iteration, Row, TIME_OVER, fs::publish};
 use crate::training::KeptModels;
 
 /// Returns the attempts whose models are kept, the best first: of the networks trained to the end
-/// those with the best validation accuracy, of equal ones the first in the log.
+/// those with the best validation accuracy, of equal ones the first in the log; then all that were
+/// not judged, as nothing ranks them.
 pub(crate) fn best_attempts<'a>(
     rows: impl Iterator<Item = &'a Row>,
     KeptModels(most): KeptModels,
 ) -> Vec<Attempt> {
     let accuracy = |row: &Row| row.best_validation_accuracy.unwrap_or(0.0);
-    let mut trained: Vec<_> = rows.filter(|row| row.event == Event::Trained).enumerate().collect();
+    let trained = rows.filter(|row| row.event == Event::Trained).enumerate();
+    let (mut trained, mut unjudged): (Vec<_>, Vec<_>) =
+        trained.partition(|(_, row)| row.best_validation_accuracy.is_some());
+    if most == 0 {
+        unjudged.clear();
+    }
     let order = |a: &(usize, &Row), b: &(usize, &Row)| {
         accuracy(b.1).total_cmp(&accuracy(a.1)).then(a.0.cmp(&b.0))
     };
@@ -25,7 +33,7 @@ pub(crate) fn best_attempts<'a>(
         trained.truncate(most as usize);
     }
     trained.sort_by(order);
-    trained.into_iter().filter_map(|(_, row)| row.attempt()).collect()
+    trained.into_iter().chain(unjudged).filter_map(|(_, row)| row.attempt()).collect()
 }
 
 /// Removes what belongs to iterations that have ended, but for the best models. Decided from the
@@ -34,12 +42,17 @@ pub(crate) fn remove_models(experiment: &Experiment, journal: &Journal) -> Resul
     let (dir, knowledge) = (experiment.dir(), journal.state());
     let best = best_attempts(journal.rows().iter(), experiment.config().recipe.keep_models);
     for (attempt, folder) in [dir.list_models()?, dir.list_unfinished_copies()?].concat() {
+        // Its process was killed when the result was beside the curve.
+        if best.contains(&attempt) && folder == dir.unfinished_model(attempt) {
+            name_model(dir, attempt);
+        }
         let is_best = best.contains(&attempt) && folder == dir.model(attempt);
         let (iteration, next) = (attempt.iteration, knowledge.next_iteration);
         if !is_best
             && iteration < next
             && !knowledge.open.contains_key(&iteration)
             && !may_come(journal, iteration)
+            && folder.is_dir()
             && let Err(error) = regular_file::remove_folder(&folder)
         {
             log::info!("`{}` stays: {error}", folder.display());
@@ -48,10 +61,24 @@ pub(crate) fn remove_models(experiment: &Experiment, journal: &Journal) -> Resul
     Ok(())
 }
 
+/// Completes an unfinished folder that has its card, and gives it its name.
+pub(crate) fn name_model(dir: &ExperimentDir, attempt: Attempt) {
+    let folder = dir.unfinished_model(attempt);
+    let name = || -> Result<()> {
+        let card = ModelCard::read(&folder)?;
+        ensure!(card.is_of(attempt.iteration.0, attempt.number), "its card is of another attempt");
+        card.complete(&folder)?;
+        Ok(publish::rename_folder(&folder, &dir.model(attempt))?)
+    };
+    if let Err(error) = name() {
+        log::warn!("the model of iteration {} is not kept: {error:#}", attempt.iteration);
+    }
+}
+
 /// Whether the task of a claim that has expired may still train for its result.
 fn may_come(journal: &Journal, iteration: Iteration) -> bool {
     let is_loss = |row: &&Row| row.iteration == Some(iteration) && row.event == Event::Lost;
-    journal.state().lost.contains_key(&iteration)
+    journal.state().lost.get(&iteration).is_some_and(|lost| may_count(journal.state(), lost))
         && journal.rows().iter().rfind(is_loss).and_then(|row| row.reason.as_deref())
             == Some(TIME_OVER)
 }
@@ -168,5 +195,38 @@ mod tests {
             in_training.extend(best.map(|index| trained[index].1.clone()));
             prop_assert_eq!(left, in_training);
         }
+    }
+
+    #[test]
+    fn an_unfinished_model_goes_when_its_architecture_has_a_result_elsewhere() {
+        let folder = tempfile::tempdir().unwrap();
+        let experiment = init::tests::random_search(&folder, 99);
+        let mut journal = Journal::open(&experiment).unwrap();
+        train(&mut journal, 0, 1, &End::Lost(TIME_OVER));
+        let part =
+            experiment.dir().unfinished_model(Attempt { iteration: Iteration(1), number: 1 });
+        fs::create_dir(&part).unwrap();
+        remove_models(&experiment, &journal).unwrap();
+        assert!(part.exists(), "its task may still train");
+        train(&mut journal, 0, 1, &End::Failed);
+        remove_models(&experiment, &journal).unwrap();
+        assert!(!part.exists());
+    }
+
+    #[test]
+    fn networks_that_were_not_judged_keep_their_models_all_of_them() {
+        let row = |iteration, best_validation_accuracy| Row {
+            event: Event::Trained,
+            iteration: Some(Iteration(iteration)),
+            attempt: Some(1),
+            best_validation_accuracy,
+            ..Row::default()
+        };
+        let rows = [row(1, Some(0.25)), row(2, None), row(3, Some(0.5)), row(4, None)];
+        let kept = |most| {
+            let best = best_attempts(rows.iter(), KeptModels(most)).into_iter();
+            best.map(|attempt| attempt.iteration.0).collect::<Vec<_>>()
+        };
+        assert_eq!((kept(1), kept(0)), (vec![3, 2, 4], vec![]));
     }
 }

@@ -173,7 +173,7 @@ impl TaskRun<'_> {
             Ok(end) if !is_whole(&mut curve, request, &end) => return Ok(false),
             Ok(end) => match result_row(self.experiment, claim, &end, &curve, spent) {
                 Some(row) => {
-                    self.settle_model(claim, request, &row);
+                    self.write_card(claim, request, &row);
                     self.record(attempt, &row, &mut curve)?;
                     if self.options.reduce {
                         self.learn(attempt.iteration)?;

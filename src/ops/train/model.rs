@@ -1,49 +1,49 @@
-//! The model of an attempt: it gets its name before its result is recorded, when that is among the
-//! best, and is removed otherwise.
+//! The model of an attempt. Its card is written before its result is beside the curve; then it gets
+//! its name, when the result is among the best, and is removed otherwise; then the result goes into
+//! the log. Whoever finds the result of a killed process there finds the model, too.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use crate::dataset::DataParams;
 use crate::model::{MeasuredError, ModelCard, sequential};
-use crate::ops::reduce::models::best_attempts;
+use crate::ops::Experiment;
+use crate::ops::journal::Journal;
+use crate::ops::reduce::models::{best_attempts, name_model};
 use crate::ops::train::{Claim, TaskRun};
 use crate::regular_file;
-use crate::storage::{Row, fs::publish};
+use crate::storage::Row;
 use crate::training::Recipe;
 use crate::training::protocol::Request;
 
-impl TaskRun<'_> {
-    /// Whatever goes wrong costs the model, never the result.
-    pub fn settle_model(&mut self, claim: &Claim, request: &Request, result: &Row) {
-        let Some(folder) = request.model.as_ref().filter(|folder| folder.is_dir()) else { return };
-        let iteration = claim.attempt.iteration;
-        if let Err(error) = self.keep_model(claim, request, result, folder) {
-            log::warn!("the model of iteration {iteration} is not kept: {error:#}");
-        }
-        if folder.is_dir()
-            && let Err(error) = regular_file::remove_folder(folder)
-        {
-            log::info!("`{}` stays: {error}", folder.display());
-        }
+/// Names or removes the folder of an attempt whose result is beside its curve. Whatever goes wrong
+/// costs the model, never the result.
+pub(super) fn settle_model(experiment: &Experiment, journal: &mut Journal, result: &Row) {
+    let Some(attempt) = result.attempt() else { return };
+    let folder = experiment.dir().unfinished_model(attempt);
+    if !folder.is_dir() {
+        return;
     }
+    // Rows that are not seen yet cost a removal later, and the lock could cost the result.
+    journal.look();
+    let rows = journal.rows().iter().chain([result]);
+    if best_attempts(rows, experiment.config().recipe.keep_models).contains(&attempt) {
+        name_model(experiment.dir(), attempt);
+    }
+    if folder.is_dir()
+        && let Err(error) = regular_file::remove_folder(&folder)
+    {
+        log::info!("`{}` stays: {error}", folder.display());
+    }
+}
 
-    fn keep_model(
-        &mut self,
-        claim: &Claim,
-        request: &Request,
-        result: &Row,
-        folder: &Path,
-    ) -> anyhow::Result<()> {
-        // Rows that are not seen yet cost a removal later, and the lock could cost the result.
-        self.journal.look();
-        let rows = self.journal.rows().iter().chain([result]);
-        let best = best_attempts(rows, self.experiment.config().recipe.keep_models);
-        if best.contains(&claim.attempt) {
-            self.card(claim, request, result)?.complete(folder)?;
-            publish::rename_folder(folder, &self.experiment.dir().model(claim.attempt))?;
+impl TaskRun<'_> {
+    pub fn write_card(&self, claim: &Claim, request: &Request, result: &Row) {
+        let Some(folder) = request.model.as_ref().filter(|folder| folder.is_dir()) else { return };
+        let card = self.card(claim, request, result);
+        if let Err(error) = card.and_then(|card| Ok(card.write(folder)?)) {
+            let iteration = claim.attempt.iteration;
+            log::warn!("the card of iteration {iteration}'s model is not written: {error:#}");
         }
-        Ok(())
     }
 
     fn card(&self, claim: &Claim, request: &Request, result: &Row) -> anyhow::Result<ModelCard> {

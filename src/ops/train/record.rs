@@ -5,12 +5,14 @@
 //! still trying. Each place that records claims as lost appends left results first; a process that
 //! is still trying then finds its row in the log.
 
+use std::mem;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
 use crate::ops::journal::{Journal, Transaction};
+use crate::ops::train::model::settle_model;
 use crate::ops::train::{Claim, TaskRun};
 use crate::ops::{Experiment, Refusal, TrainEvent};
 use crate::outcome::{Accuracy, Outcome};
@@ -141,15 +143,16 @@ pub(crate) fn audited_at<'a>(
 }
 
 impl TaskRun<'_> {
-    /// Appends a result once its curve is synced; until then the row lies beside the curve.
+    /// Appends a result once its curve is synced; until then the row lies beside the curve. In
+    /// between its model is named or removed.
     pub fn record(
         &mut self,
         attempt: Attempt,
         row: &Row,
         curve: &mut CurveInProgress,
     ) -> anyhow::Result<()> {
-        let dir = self.experiment.dir();
-        let mut is_published = false;
+        let (experiment, dir) = (self.experiment, self.experiment.dir());
+        let (mut is_published, mut is_settled) = (false, false);
         let write = |journal: &mut Journal| {
             curve.finish()?;
             if !is_published {
@@ -158,6 +161,9 @@ impl TaskRun<'_> {
                     // The log may take it all the same.
                     Err(error) => log::warn!("a result is not kept beside its curve: {error}"),
                 }
+            }
+            if !mem::replace(&mut is_settled, true) {
+                settle_model(experiment, journal, row);
             }
             journal.transaction(|transaction| record(transaction, row))
         };
