@@ -19,7 +19,7 @@ const TEMPLATE: &str = include_str!("../../configs/images.yaml");
 pub struct Chosen {
     pub config: ValidConfig,
     pub dir: PathBuf,
-    /// The configuration as written for a folder of pictures.
+    /// The configuration used for a folder of pictures, with comments where it is as written.
     pub text: Option<String>,
 }
 
@@ -35,7 +35,7 @@ pub fn choose(path: &Path, dir: Option<&Path>, settings: &[Setting]) -> anyhow::
     let path = path.canonicalize().with_context(named)?;
     let name = name_of_search(&path);
     let dir = dir.map_or_else(|| PathBuf::from(&name), Path::to_owned);
-    let (text, is_new) = if ExperimentDir::is_at(&dir) {
+    let text = if ExperimentDir::is_at(&dir) {
         let frozen = Experiment::open(&dir)?.frozen.config;
         if frozen.data.path.as_ref() != Some(&path) {
             bail!(Refusal::Usage(format!(
@@ -43,19 +43,24 @@ pub fn choose(path: &Path, dir: Option<&Path>, settings: &[Setting]) -> anyhow::
                 dir.display()
             )));
         }
-        (frozen.to_yaml(), false)
+        frozen.to_yaml()
     } else {
-        (configuration(&path, &name, &find_pictures(&path)?)?, true)
+        configuration(&path, &name, &find_pictures(&path)?)?
     };
     let config = absolute(config::parse(&text, settings).with_context(named)?, &path)?;
-    Ok(Chosen { config, dir, text: is_new.then_some(text) })
+    let all =
+        || format!("# `metaqnn config --defaults` explains the keys.\n{}", config.config.to_yaml());
+    let text = if settings.is_empty() { text } else { all() };
+    Ok(Chosen { config, dir, text: Some(text) })
 }
 
-/// Keeps the configuration of a folder of pictures, with its comments, for people.
+/// Keeps the configuration of a folder of pictures for people, once.
 pub fn keep_text(experiment: &Experiment, text: Option<&str>) -> anyhow::Result<()> {
     let path = experiment.dir().root().join("images.yaml");
-    let Some(text) = text else { return Ok(()) };
-    Ok(publish::replace_file(&path, text.as_bytes())?)
+    match text {
+        Some(text) if !path.exists() => Ok(publish::replace_file(&path, text.as_bytes())?),
+        _ => Ok(()),
+    }
 }
 
 /// Of the folder's name what may stand in the name of an experiment.
@@ -95,6 +100,7 @@ fn configuration(path: &Path, name: &str, found: &FoundPictures) -> anyhow::Resu
         ("channels: 3", found.channels.to_string()),
         ("training_images: null", limit),
         ("epochs: 20", epochs.to_string()),
+        ("{epochs: 60", (3 * epochs).to_string()),
         ("batch_size: 16", (training / 60).clamp(16, 128).to_string()),
         // First that of two stages: the number of the other may be 12.
         ("architectures: 12", (networks / 4).to_string()),
@@ -121,7 +127,9 @@ mod tests {
         assert_eq!(config.experiment.name, "mine-search");
         let data = (config.data.classes, config.data.input_size, config.data.channels);
         assert_eq!(data, (3, input_size, 1));
-        config.clone().check().unwrap();
+        let epochs = config.training.epochs;
+        let last = config.clone().check().unwrap().final_config(Vec::new()).unwrap();
+        assert_eq!(last.training.epochs, 3 * epochs);
         config
     }
 

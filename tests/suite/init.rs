@@ -188,11 +188,14 @@ fn a_folder_of_pictures_needs_no_configuration() {
         assert!(frozen.contains(part), "{part}: {frozen}");
     }
     let text = fs::read_to_string(dir.join("images.yaml")).unwrap();
-    assert!(text.starts_with("# Pictures of one's own") && text.contains("input_size: 9 "));
+    assert!(text.contains("  input_size: 9\n") && text.contains("  trainer: synthetic\n"));
+    fs::remove_file(dir.join("images.yaml")).unwrap();
     // The same command goes on, whatever was added meanwhile, and another one does not.
     fs::write(pictures.join("dog/later.png"), "").unwrap();
     fs::remove_dir_all(experiment.folder().join(".metaqnn-cache")).unwrap();
     experiment.run(&run).success();
+    let again = fs::read_to_string(dir.join("images.yaml")).unwrap();
+    assert!(again.contains("  input_size: 9\n") && again.contains("  trainer: synthetic\n"));
     experiment.run(&["run", "pictures/", "--set", "data.classes=3"]).fails_with(2).says("classes");
     let other = ["run", ".", "pictures-search"];
     experiment.run(&other).fails_with(2).says("holds an experiment on other images");
@@ -250,6 +253,7 @@ fn a_constant_answer_never_passes_the_first_epoch_of_own_pictures() {
     }
     // Of 20 and 5 pictures 4 and 2 are for validation: five of six must be right, and not four.
     experiment.run(&["init", "pictures", "dir"]).success();
+    assert!(experiment.text("images.yaml").starts_with("# Pictures of one's own"));
     let text = experiment.text("experiment.yaml");
     assert!(text.contains("first_epoch_threshold: 0.8333333333333334\n"), "{text}");
 }
