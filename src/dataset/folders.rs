@@ -10,7 +10,7 @@ use super::error::{DatasetError, Result};
 use super::images::Part;
 use crate::regular_file;
 
-/// Names of the folder of a part.
+/// Names of the folder of a part, in any case.
 const PARTS: [(Part, &[&str]); 3] = [
     (Part::Training, &["train", "training"]),
     (Part::Validation, &["validation", "valid", "val"]),
@@ -50,7 +50,7 @@ pub(super) fn list(root: &Path) -> Result<Listing> {
     let mut parts = BTreeMap::new();
     let mut beside = Vec::new();
     for name in &folders {
-        match PARTS.iter().find(|(_, names)| names.contains(&name.as_str())) {
+        match PARTS.iter().find(|(_, names)| names.contains(&name.to_lowercase().as_str())) {
             None => beside.push(name.as_str()),
             Some((part, _)) => {
                 if let Some(other) = parts.insert(*part, name.as_str()) {
@@ -139,7 +139,17 @@ pub(super) fn list(root: &Path) -> Result<Listing> {
 /// The files in a folder, then those in the folders below.
 pub(super) fn files_below(root: &Path, prefix: &str) -> Result<Vec<PathBuf>> {
     let (folders, files) = entries(root, prefix)?;
-    let below = folders.iter().map(|folder| files_below(root, &format!("{prefix}{folder}/")));
+    let folder = root.join(prefix);
+    let above = folder.ancestors().take_while(|above| above.starts_with(root));
+    let above: Vec<_> = above.filter_map(|above| above.canonicalize().ok()).collect();
+    // But for a link to a folder that it lies in.
+    let is_new = |name: &&String| {
+        folder.join(name.as_str()).canonicalize().map_or(true, |real| !above.contains(&real))
+    };
+    let below = folders
+        .iter()
+        .filter(is_new)
+        .map(|folder| files_below(root, &format!("{prefix}{folder}/")));
     let below: Vec<_> = below.collect::<Result<_>>()?;
     let files = files.iter().map(|file| root.join(file));
     Ok(files.chain(below.into_iter().flatten()).collect())
@@ -203,12 +213,25 @@ mod tests {
     #[test]
     fn parts_are_taken_as_given() {
         let folder = folder(&[
-            "train/a/1.png", "train/b/1.png", "val/a/2.png", "val/b/2.png", "test/b/3.png",
+            "Train/a/1.png", "Train/b/1.png", "val/a/2.png", "val/b/2.png", "TEST/b/3.png",
         ]);
         let found = list(folder.path()).unwrap();
         let of_part = |part| found.files.iter().filter(|file| file.part == part).count();
         assert_eq!([Part::Training, Part::Validation, Part::Test].map(of_part), [2, 2, 1]);
         assert_eq!(found.given.len(), 3);
+    }
+
+    #[test]
+    fn a_link_to_a_folder_above_it_is_not_followed() {
+        let folder = folder(&["a/1.png", "b/2.png"]);
+        for (to, link) in [("../b", "a/b"), ("../a", "b/a"), ("..", "a/up")] {
+            std::os::unix::fs::symlink(to, folder.path().join(link)).unwrap();
+        }
+        let found = files_below(folder.path(), "").unwrap();
+        let names: Vec<_> = found.iter().map(|path| path.strip_prefix(folder.path())).collect();
+        let names: Vec<_> = names.into_iter().map(|name| name.unwrap().to_str()).collect();
+        let all = ["a/1.png", "a/b/2.png", "b/2.png", "b/a/1.png"];
+        assert_eq!(names, all.map(Some));
     }
 
     #[test]

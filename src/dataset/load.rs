@@ -51,15 +51,6 @@ pub fn load_test_images(params: &ValidDataParams) -> Result<Images> {
     Archive::open(path, params)?.images(Part::Test)?.ok_or_else(none)
 }
 
-/// Whether there are test images, by the names of files and arrays alone.
-pub fn has_test_images(params: &ValidDataParams) -> Result<bool> {
-    let (kind, path) = params.files()?;
-    match kind {
-        DataKind::Npz => Ok(Archive::open(path, params)?.has(Part::Test)),
-        _ => Ok(locate(path, kind, Part::Test).is_ok()),
-    }
-}
-
 fn load_files(params: &ValidDataParams, part: Part) -> Result<Images> {
     let (kind, folder) = params.files()?;
     let names = locate(folder, kind, part)?;
@@ -206,14 +197,12 @@ pub(super) mod tests {
         let folder = tempfile::tempdir().unwrap();
         write_idx(folder.path(), &[0, 1]);
         let idx = params(folder.path(), SMALL_IDX);
-        assert!(!has_test_images(&idx).unwrap());
         let missing = load_test_images(&idx).unwrap_err().to_string();
         assert!(missing.starts_with("found no `t10k-images-idx3-ubyte` or"), "{missing}");
         let write =
             |name: &str, bytes: Vec<u8>| fs::write(folder.path().join(name), bytes).unwrap();
         write("t10k-images-idx3-ubyte", image_file(3, 2, &[9; 12]));
         write("t10k-labels-idx1-ubyte", label_file(&[1, 1, 1]));
-        assert!(has_test_images(&idx).unwrap());
         assert_eq!(load_test_images(&idx).unwrap().labels, [1, 1, 1]);
         assert_eq!(load_training_images(&idx).unwrap().labels, [0, 1]);
 
@@ -228,7 +217,6 @@ pub(super) mod tests {
                 "{{kind: {kind}, path: x, classes: {classes}, input_size: 32, channels: 3}}"
             );
             let params = params(folder.path(), &yaml);
-            assert!(has_test_images(&params).unwrap(), "{kind}");
             assert_eq!(load_test_images(&params).unwrap().labels, labels, "{kind}");
         }
     }

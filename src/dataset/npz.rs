@@ -184,10 +184,6 @@ impl<'a> Archive<'a> {
         Ok(Self { path, data, zip: open(path)? })
     }
 
-    pub(super) fn has(&self, part: Part) -> bool {
-        self.names(part).is_some()
-    }
-
     /// None where the archive has no arrays of this part.
     pub(super) fn images(&mut self, part: Part) -> Result<Option<Images>> {
         let [images, labels] = match self.names(part) {

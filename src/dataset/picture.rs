@@ -24,21 +24,18 @@ const MOST_PIXELS: u64 = 100_000_000;
 const MOST_MEMORY: u64 = 1 << 30;
 const INSTEAD: &str = "save it as PNG";
 
-/// Reads a picture as those of a search were read, shape `[C, H, W]`. The error does not name it.
-pub fn read_picture(path: &Path, params: &ValidDataParams) -> Result<Pixels, String> {
-    prepare(&open(&read(path)?)?, params)
-}
-
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, String> {
     regular_file::read_linked(path, LARGE).map_err(|error| error.to_string())
 }
 
-/// Whether a file is meant as a picture, readable or not.
+/// Whether a file is meant as a picture, readable or not. Texts may begin as some formats do.
 pub(super) fn is_meant(name: &str, bytes: &[u8]) -> bool {
     const OTHERS: [&str; 7] = ["heic", "heif", "jp2", "j2k", "jxl", "pcx", "psd"];
-    name.rsplit_once('.').map_or(image::guess_format(bytes).is_ok(), |(_, end)| {
+    let format = image::guess_format(bytes).ok();
+    let is_surely = format.is_some_and(|it| !matches!(it, ImageFormat::Bmp | ImageFormat::Pnm));
+    name.rsplit_once('.').map_or(format.is_some(), |(_, end)| {
         let end = end.to_ascii_lowercase();
-        ImageFormat::from_extension(&end).is_some() || OTHERS.contains(&end.as_str())
+        is_surely || ImageFormat::from_extension(&end).is_some() || OTHERS.contains(&end.as_str())
     })
 }
 

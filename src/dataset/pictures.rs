@@ -7,8 +7,8 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
-use std::io;
-use std::path::Path;
+use std::io::{self, Cursor};
+use std::path::{Path, PathBuf};
 
 use itertools::Itertools;
 use rand::seq::SliceRandom;
@@ -21,6 +21,7 @@ use super::images::{Part, Pixels};
 use super::npz::{self, Array};
 use super::split::{fifths, shares};
 use super::{DataKind, DataParams, ValidDataParams, near, picture};
+use crate::regular_file;
 use crate::seed::{Purpose, generator};
 
 /// Enters the name of the cache: raised when the same pictures give other pixels.
@@ -30,6 +31,8 @@ const ENOUGH_FOR_TEST: usize = 100;
 /// At most so many pictures, evenly chosen, tell size and channels of all.
 const LOOKED_AT: usize = 200;
 const LARGEST_SIZE: u32 = 64;
+/// Of files in a notice.
+const MOST_NAMED: usize = 20;
 
 /// What a configuration for a folder of pictures needs.
 #[derive(Debug)]
@@ -178,7 +181,7 @@ fn read_all(
         Ok((row, pixels, picture::has_more_frames(&bytes)))
     };
     let (mut pictures, mut stacks) = (Vec::new(), Vec::new());
-    let (mut unreadable, mut others) = (Vec::new(), listing.others.clone());
+    let (mut unreadable, mut others) = (Vec::new(), Vec::new());
     for result in listing.files.par_iter().map(read).collect::<Vec<_>>() {
         match result {
             Ok((row, pixels, has_more_frames)) => {
@@ -201,11 +204,14 @@ fn read_all(
         notices.push(format!("{problem} and are left out:{files}"));
     }
     for (files, what) in [
-        (others, "files that are no pictures are left out"),
-        (stacks, "of files with several pictures the first is taken"),
+        (&others, "files that are no pictures are left out"),
+        (&listing.others, "files outside of the folders of the classes are left out"),
+        (&stacks, "of files with several pictures the first is taken"),
     ] {
         if !files.is_empty() {
-            notices.push(format!("{what} ({}): {}", files.len(), quoted(&files, ", ")));
+            let first = quoted(&files[..files.len().min(MOST_NAMED)], ", ");
+            let more = if files.len() > MOST_NAMED { ", .." } else { "" };
+            notices.push(format!("{what} ({}): {first}{more}", files.len()));
         }
     }
     let is_narrow = |pixels: &Pixels| matches!(pixels, Pixels::Bytes(_));
@@ -295,7 +301,7 @@ fn of_copies(pictures: &Pictures) -> Option<String> {
     let copies = pictures.iter().filter_map(|(row, _)| Some((&row.file, row.copy_of.as_ref()?)));
     let copies = copies.map(|(file, copy)| format!("\n  `{file}` like `{copy}`")).collect_vec();
     (!copies.is_empty()).then(|| {
-        let first = copies.iter().take(20).join("");
+        let first = copies.iter().take(MOST_NAMED).join("");
         format!(
             "{} pictures look like one of another part (their 64-bit hashes differ in at most 4 \
              bits); where they are copies, accuracies look better than they are (remove them, or \
@@ -319,7 +325,14 @@ fn write_cache(params: &ValidDataParams, list: &str, pictures: &Pictures) -> Res
         arrays.push((format!("{part}_labels"), Array::new("u1", vec![count], labels.collect())));
     }
     let path = params.for_trainer(Some(list)).path.unwrap_or_default();
-    publish(&path, &arrays).map_err(|error| {
+    let written = publish(&path, &arrays).or_else(|error| {
+        // Another person's, whose folder is not writable here.
+        let mut bytes = Cursor::new(Vec::new());
+        npz::write(&mut bytes, &arrays).map_err(io::Error::other)?;
+        let there = regular_file::read_linked(&path, u64::MAX - 1);
+        if there.is_ok_and(|there| there == bytes.into_inner()) { Ok(()) } else { Err(error) }
+    });
+    written.map_err(|error| {
         let problem = format!(
             "cannot write the cache of decoded pictures: {error} (make its folder writable, or \
              name another one at `init`: `--set data.cache=FOLDER`)"
@@ -328,12 +341,16 @@ fn write_cache(params: &ValidDataParams, list: &str, pictures: &Pictures) -> Res
     })
 }
 
+fn aside(path: &Path) -> PathBuf {
+    let host = rustix::system::uname();
+    let own = format!("{}.{}", host.nodename().to_string_lossy(), std::process::id());
+    path.with_extension(format!("{own}.partial"))
+}
+
 /// Aside, and in place by one step. Not synced: one that a power cut damaged is made again.
 fn publish(path: &Path, arrays: &[(String, Array)]) -> io::Result<()> {
     fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
-    let host = rustix::system::uname();
-    let own = format!("{}.{}", host.nodename().to_string_lossy(), std::process::id());
-    let aside = path.with_extension(format!("{own}.partial"));
+    let aside = aside(path);
     let file = OpenOptions::new().write(true).create(true).truncate(true).open(&aside)?;
     let written = npz::write(file, arrays).map_err(io::Error::other);
     written.and_then(|()| fs::rename(&aside, path)).inspect_err(|_| {
@@ -467,6 +484,13 @@ mod tests {
         let (list, data) = prepare(&params);
         let path = data.path.as_ref().unwrap();
         let whole = fs::read(path).unwrap();
+        // One that cannot be written will do as long as it is whole.
+        fs::create_dir(aside(path)).unwrap();
+        restore_pictures(&params, &list).unwrap();
+        fs::write(path, &whole[1..]).unwrap();
+        let message = restore_pictures(&params, &list).unwrap_err().to_string();
+        assert!(message.contains("cannot write the cache"), "{message}");
+        fs::remove_dir(aside(path)).unwrap();
         write(params.path.as_ref().unwrap(), "later", 500, 1);
         for damage in [&b""[..], &whole[..whole.len() / 2], b"of another"] {
             fs::write(path, damage).unwrap();
@@ -489,9 +513,16 @@ mod tests {
         let at = |name: &str| folder.path().join("pictures").join(name);
         fs::write(at("a/cut.png"), &picture(1)[..50]).unwrap();
         fs::write(at("b/one.jpg"), "x").unwrap();
-        fs::write(at("b/notes.txt"), "x").unwrap();
+        fs::write(at("b/notes.txt"), "BMW").unwrap();
+        fs::write(at("b/cut.1"), &picture(2)[..50]).unwrap();
         let message = prepare_pictures(&params, 1).unwrap_err().to_string();
-        for part in ["2 of 22 pictures", "`a/cut.png`: ", "`b/one.jpg`: no picture", "--skip-unr"] {
+        for part in [
+            "3 of 23 pictures",
+            "`b/cut.1`: ",
+            "`a/cut.png`: ",
+            "`b/one.jpg`: no picture",
+            "--skip-unr",
+        ] {
             assert!(message.contains(part), "{message}");
         }
         let mut skipping = DataParams::clone(&params);
@@ -500,6 +531,19 @@ mod tests {
         assert!(notices[0].contains("are left out:\n  `a/cut.png`: "), "{notices:?}");
         assert!(notices[1].ends_with("no pictures are left out (1): `b/notes.txt`"));
         assert_eq!(list.lines().count(), 1 + 20);
+    }
+
+    #[test]
+    fn files_outside_of_the_classes_are_named_and_give_no_part() {
+        let (folder, params) = small(&[("train", 100)]);
+        fs::create_dir(folder.path().join("pictures/test")).unwrap();
+        for number in 10..40 {
+            fs::write(folder.path().join(format!("pictures/test/{number}.png")), "").unwrap();
+        }
+        let (list, notices) = prepare_pictures(&params, 1).unwrap();
+        assert_eq!(part(&list, Part::Test).len(), 40);
+        let begin = "files outside of the folders of the classes are left out (30): ";
+        assert!(notices[0].starts_with(begin) && notices[0].ends_with("`test/29.png`, .."));
     }
 
     #[test]

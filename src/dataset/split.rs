@@ -42,7 +42,9 @@ pub fn split(images: &Images, params: &ValidDataParams, experiment_seed: u64) ->
     if free < images.count()
         && let Some(class) = given.iter().position(|&count| count == 0)
     {
-        let problem = format!("no image of class `{class}` is for validation (add some)");
+        let name = params.class_names.as_ref().and_then(|names| names.get(class).cloned());
+        let name = name.unwrap_or_else(|| class.to_string());
+        let problem = format!("no image of class `{name}` is for validation (add some)");
         return Err(DatasetError::Unsuitable(problem));
     }
     if method == SplitMethod::Random {
@@ -328,8 +330,10 @@ mod tests {
         let fewer = split(&images, &asking(2, 4, "random", Some(4)), 3).unwrap();
         assert_eq!(class_counts(&images, &fewer.training), [2, 2]);
         images.given_validation = 1;
-        let error = split(&images, &asking(2, 4, "random", None), 3).unwrap_err();
-        assert_eq!(error.to_string(), "no image of class `1` is for validation (add some)");
+        let mut named = crate::dataset::DataParams::clone(&asking(2, 4, "random", None));
+        named.class_names = Some(vec!["cat".into(), "dog".into()]);
+        let error = split(&images, &named.check().unwrap(), 3).unwrap_err();
+        assert_eq!(error.to_string(), "no image of class `dog` is for validation (add some)");
     }
 
     #[test]
