@@ -17,7 +17,7 @@ use crate::storage::Trust;
     metaqnn init configs/cifar10.yaml /scratch/me/cifar10\n  \
     metaqnn init configs/svhn.yaml svhn-2 --set experiment.seed=2 --set data.path=/data/svhn\n  \
     metaqnn init flowers/ flowers-search          a configuration is written for the pictures\n  \
-    metaqnn init --from svhn --top 10 --per-depth 1 svhn-best --set training.epochs=100")]
+    metaqnn init --from svhn --top 10 --per-depth 1 svhn-best --set strategy.list.repeats=3")]
 #[command(allow_missing_positional = true)]
 pub struct InitArgs {
     /// The configuration, or a folder of pictures with one folder a class

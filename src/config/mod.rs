@@ -13,7 +13,7 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 
-pub use final_training::FinalTrainingParams;
+pub use final_training::{FinalRate, FinalTrainingParams};
 pub use keys::check_changeable;
 pub use load::{DEFAULTS, Setting, leaves, load, parse};
 pub use strategy::{ListParams, ListSource, Strategy, StrategyKind, StrategyParams};
@@ -114,6 +114,11 @@ impl ExperimentConfig {
             let allowed = "a search needs images that judge its networks: give a number, or null \
                            for a fifth; 0 is for `strategy.kind: list`";
             return Err(Invalid::new("data.validation.images", 0, allowed).into());
+        }
+        if !self.data.has_validation() && self.early_stopping.enabled {
+            let allowed = "`data.validation.images` is 0, so that no network is judged: leave it \
+                           out, or give a number there";
+            return Err(Invalid::new("early_stopping.enabled", true, allowed).into());
         }
         let space = self.search_space.clone().check(DataShape { size, channels, classes })?;
         let space = match self.strategy.kind {

@@ -146,10 +146,15 @@ impl Experiment {
     pub fn check_data(&self) -> Result<()> {
         let Some(files) = &self.frozen.data_files else { return Ok(()) };
         let data = self.trainer_data().check()?;
-        if let Some(list) = &self.frozen.pictures
-            && files.check_files(&data).is_err()
-        {
-            restore_pictures(&self.config.data, list)?;
+        let Err(error) = files.check_files(&data) else { return Ok(()) };
+        match (&self.frozen.pictures, &self.config.config.strategy.list.from.experiment) {
+            (Some(list), _) => restore_pictures(&self.config.data, list)?,
+            // A list may train on the cache of the experiment that it was taken from.
+            (None, Some(parent)) => {
+                let restored = Self::open(parent).and_then(|parent| parent.check_data());
+                restored.unwrap_or_else(|error| log::warn!("`{}`: {error:#}", parent.display()));
+            }
+            (None, None) => return Err(error.into()),
         }
         Ok(files.check_files(&data)?)
     }

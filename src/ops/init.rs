@@ -7,21 +7,20 @@ use std::path::{self, Path};
 use anyhow::{Context, bail};
 
 use crate::config::{
-    self, ExperimentConfig, ListParams, ListSource, Setting, StrategyKind, StrategyParams,
-    ValidConfig, check_changeable,
+    self, ExperimentConfig, FinalRate, ListParams, ListSource, Setting, StrategyKind,
+    StrategyParams, ValidConfig, check_changeable,
 };
 use crate::dataset::{
-    BYTES, DataKind, Fingerprint, ValueRange, load_training_images, prepare_pictures, split,
+    BYTES, DataKind, DataParams, Fingerprint, ValueRange, load_training_images, prepare_pictures,
+    split,
 };
 use crate::ops::experiment::{Frozen, check_checkpoint_dir, resolved};
-use crate::ops::journal::Journal;
 use crate::ops::set::set;
 use crate::ops::{Experiment, Refusal, list};
-use crate::report::by_iteration;
 use crate::slurm::check_experiment_path;
 use crate::storage::fs::yaml;
 use crate::storage::{ExperimentDir, FORMAT_VERSION, StorageError, Trust};
-use crate::training::{TrainerKind, freeze_command};
+use crate::training::{KeptModels, TrainerKind, freeze_command};
 
 /// Reads and checks a configuration, with absolute paths: it means the same from every folder.
 pub fn load(path: &Path, settings: &[Setting]) -> anyhow::Result<ValidConfig> {
@@ -51,24 +50,41 @@ pub(super) fn absolute(mut config: ExperimentConfig, path: &Path) -> anyhow::Res
     Ok(config)
 }
 
-/// The configuration of an experiment, as its `final_training` changes it, with its best networks as
-/// the list to train.
+/// The configuration of an experiment, as its `final_training` changes it, with its best networks
+/// as the list to train.
 pub fn load_from(
     experiment: &Path,
     (top, per_depth): (u32, u32),
     settings: &[Setting],
 ) -> anyhow::Result<ValidConfig> {
     let parent = Experiment::open(experiment)?;
-    let iterations = by_iteration(Journal::open_to_look(&parent)?.rows());
-    let found = list::learning_rates(&iterations, top, per_depth);
-    let mut config = parent.config().final_config(found)?;
+    let mut config = parent.config().config.clone();
+    // All are judged anew. A `final_training` may say otherwise.
+    config.training.keep_models = KeptModels::ALL;
+    let mut config = config.final_config(Vec::new())?;
     config.experiment.name = format!("{}-list", config.experiment.name);
-    config.data = parent.trainer_data();
+    if settings.iter().any(|setting| ["data.path", "data.kind"].contains(&setting.path.as_str())) {
+        (config.data.class_names, config.data.value_range) = (None, None);
+        if matches!(config.data.kind, Some(DataKind::Images | DataKind::Npz)) {
+            config.training.first_epoch_threshold = None;
+        }
+    } else {
+        // Of pictures their cache: with the same split, no picture of the test part ever trains.
+        parent.check_data()?;
+        let DataParams { preprocess, augment, .. } = config.data;
+        config.data = DataParams { preprocess, augment, ..parent.trainer_data() };
+    }
     config.early_stopping.enabled = false;
     let from = ListSource { experiment: Some(parent.dir().root().to_owned()), top, per_depth };
     let list = ListParams { from, ..ListParams::default() };
     config.strategy = StrategyParams { kind: StrategyKind::List, list };
-    absolute(config.changed(settings)?, experiment)
+    let mut config = config.changed(settings)?;
+    let found = list::fill(&mut config).with_context(|| format!("`{}`", experiment.display()))?;
+    let is_found = parent.config().final_training.rate == FinalRate::Found;
+    if is_found && config.training.learning_rates.is_empty() {
+        config.training.learning_rates = found;
+    }
+    absolute(config, experiment)
 }
 
 /// Makes the experiment directory, which must not exist, or be empty.
@@ -204,6 +220,13 @@ pub fn open_or_init(config: ValidConfig, dir: &Path, trust: Trust) -> anyhow::Re
         // Taken from a file or experiment, once: that may have changed since.
         let taken = config.config.strategy.list.is_taken();
         let was_taken = taken && key == "strategy.list.architectures";
+        if was_taken && here != there {
+            log::warn!(
+                "the networks of `strategy.list` are others now than when `{}` was made, which \
+                 goes on with its own",
+                dir.display()
+            );
+        }
         let was_filled_in = here == "null" && FILLED_IN.contains(&key.as_str());
         if here == there || here == frozen || was_filled_in || was_taken {
             continue;

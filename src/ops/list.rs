@@ -13,17 +13,19 @@ use crate::ops::{Experiment, Refusal};
 use crate::regular_file::{self, SMALL};
 use crate::report::{ArchitectureRecord, by_iteration, ranking};
 use crate::space::{DataShape, Space};
-use crate::storage::Row;
+use crate::storage::Event;
 
-/// Fills in the architectures of a list from where it says.
-pub fn fill(config: &mut ExperimentConfig) -> Result<()> {
+/// Fills in the architectures of a list from where it says. Returns with which learning rates those
+/// of an experiment have passed their first epochs.
+pub fn fill(config: &mut ExperimentConfig) -> Result<Vec<(String, f64)>> {
     let ListParams { architectures, file, from, .. } = &config.strategy.list;
     if config.strategy.kind != StrategyKind::List || !architectures.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let DataParams { input_size: size, channels, classes, .. } = config.data;
     let image = DataShape { size, channels, classes };
     let space = config.search_space.clone().check(image)?.buildable();
+    let mut rates = Vec::new();
     config.strategy.list.architectures = match (file, &from.experiment) {
         (Some(_), Some(_)) => {
             bail!(Refusal::together("strategy.list.file", "`strategy.list.from.experiment`"))
@@ -31,11 +33,15 @@ pub fn fill(config: &mut ExperimentConfig) -> Result<()> {
         (Some(path), None) => read(path, &space)?,
         (None, Some(path)) => {
             let taken = take(path, from.top, from.per_depth, &space);
-            taken.with_context(|| format!("`strategy.list.from.experiment: {}`", path.display()))?
+            let key = "strategy.list.from.experiment";
+            let taken = taken.with_context(|| format!("`{key}: {}`", path.display()))?;
+            let rate = |(text, rate): &(String, Option<f64>)| Some((text.clone(), (*rate)?));
+            rates = taken.iter().filter_map(rate).collect();
+            taken.into_iter().map(|(text, _)| text).collect()
         }
         (None, None) => Vec::new(),
     };
-    Ok(())
+    Ok(rates)
 }
 
 /// One a line; empty lines and those that begin with `#` are passed over.
@@ -46,6 +52,7 @@ fn read(path: &Path, space: &Space) -> Result<Vec<String>> {
     let bytes = regular_file::read_input(path, SMALL)
         .with_context(|| format!("failed to read the list `{}`", path.display()))?;
     let text = String::from_utf8_lossy(&bytes);
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let mut lines = BTreeMap::new();
     let mut architectures = Vec::new();
     for (line, text) in (1..).zip(text.lines().map(str::trim)) {
@@ -73,17 +80,34 @@ fn read(path: &Path, space: &Space) -> Result<Vec<String>> {
     Ok(architectures)
 }
 
-fn take(path: &Path, top: u32, per_depth: u32, space: &Space) -> Result<Vec<String>> {
+/// The selected networks as they are built here, each with its learning rate.
+fn take(
+    path: &Path,
+    top: u32,
+    per_depth: u32,
+    space: &Space,
+) -> Result<Vec<(String, Option<f64>)>> {
     let experiment = Experiment::open(path)?;
     let iterations = by_iteration(Journal::open_to_look(&experiment)?.rows());
-    if ranking(ArchitectureRecord::gather(&iterations), 1).is_empty() {
+    let ranked = ranking(ArchitectureRecord::gather(&iterations), usize::MAX);
+    if ranked.is_empty() {
+        if iterations.iter().any(|row| row.event == Event::Trained) {
+            bail!(Refusal::Usage(
+                "its networks are trained, but not judged: no image of it is for validation (name \
+                 another experiment, or the networks in `strategy.list.architectures`)"
+                    .to_owned()
+            ));
+        }
         let remedy = "wait for its first results, or name another experiment";
         bail!(Refusal::Usage(format!("no network of it is trained to the end ({remedy})")));
     }
     let mut architectures = Vec::new();
-    for text in select(&iterations, top, per_depth) {
+    for record in select(&ranked, top, per_depth) {
+        let text = record.architecture;
+        let rate = record.learning_rate.filter(|rate| *rate > 0.0);
+        let rate = rate.map(|rate| experiment.config().recipe.begun_with(rate));
         match space.adapted(text) {
-            Ok(own) => architectures.push(own.to_string()),
+            Ok(own) => architectures.push((own.to_string(), rate)),
             Err(why) => log::warn!("`{text}` is left out, it cannot be built here: {why}"),
         }
     }
@@ -97,38 +121,37 @@ fn take(path: &Path, top: u32, per_depth: u32, space: &Space) -> Result<Vec<Stri
     Ok(architectures)
 }
 
-/// Of the networks that were trained to the end the best `top`, then the best `per_depth` of each
-/// depth from the median depth up, that are not among them.
-pub fn select(iterations: &[Row], top: u32, per_depth: u32) -> Vec<&str> {
-    let ranked = ranking(ArchitectureRecord::gather(iterations), usize::MAX);
+/// Of the networks of a [`ranking`] the best `top`, then the best `per_depth` of each depth from
+/// the median depth up, that are not among them.
+fn select<'a>(
+    ranked: &'a [ArchitectureRecord<'a>],
+    top: u32,
+    per_depth: u32,
+) -> Vec<&'a ArchitectureRecord<'a>> {
     // The best of its repeats counts.
     let ranked: Vec<_> = ranked.iter().unique_by(|record| record.architecture).collect();
     let depths: Vec<_> = ranked.iter().filter_map(|record| record.layers).sorted().collect();
     let median = depths.get(depths.len().saturating_sub(1) / 2).copied().unwrap_or(0);
-    let mut of_depth = BTreeMap::<u32, Vec<&str>>::new();
+    let mut of_depth = BTreeMap::<u32, Vec<_>>::new();
     for record in &ranked {
         let Some(depth) = record.layers.filter(|&depth| depth >= median) else { continue };
-        of_depth.entry(depth).or_default().push(record.architecture);
+        of_depth.entry(depth).or_default().push(*record);
     }
-    let best = ranked.iter().take(top as usize).map(|record| record.architecture);
+    let best = ranked.iter().take(top as usize).copied();
     let by_depth = of_depth.values().flat_map(|of| of.iter().take(per_depth as usize).copied());
-    best.chain(by_depth).unique().collect()
-}
-
-/// With which rates those that are selected have passed their first epochs.
-pub fn learning_rates(iterations: &[Row], top: u32, per_depth: u32) -> Vec<(String, f64)> {
-    let selected = select(iterations, top, per_depth);
-    let records = ArchitectureRecord::gather(iterations).into_iter();
-    let selected = records.filter(|record| selected.contains(&record.architecture));
-    let rate =
-        |record: ArchitectureRecord| Some((record.architecture.into(), record.learning_rate?));
-    selected.filter_map(rate).collect()
+    best.chain(by_depth).unique_by(|record| record.architecture).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::storage::{Event, Iteration};
+    use crate::storage::{Iteration, Row};
+
+    fn selected(rows: &[Row], top: u32, per_depth: u32) -> Vec<String> {
+        let ranked = ranking(ArchitectureRecord::gather(rows), usize::MAX);
+        let selected = select(&ranked, top, per_depth).into_iter();
+        selected.map(|record| record.architecture.to_owned()).collect()
+    }
 
     /// A network of so many layers, as iteration `number`.
     fn trained(number: u64, layers: u32, accuracy: f64) -> Row {
@@ -154,17 +177,17 @@ mod tests {
             trained(6, 5, 0.7),
             Row { event: Event::Stopped, ..trained(7, 6, 0.95) },
         ];
-        assert_eq!(select(&rows, 1, 1), ["1.1", "3.3", "4.5", "5.6"]);
-        assert_eq!(select(&rows, 3, 0), ["1.1", "2.2", "5.6"]);
-        assert_eq!(select(&rows, 0, 2), ["3.3", "4.5", "4.4", "5.6"]);
-        assert_eq!(select(&rows, 9, 9).len(), 6, "none stands twice");
-        assert!(select(&[], 9, 9).is_empty());
+        assert_eq!(selected(&rows, 1, 1), ["1.1", "3.3", "4.5", "5.6"]);
+        assert_eq!(selected(&rows, 3, 0), ["1.1", "2.2", "5.6"]);
+        assert_eq!(selected(&rows, 0, 2), ["3.3", "4.5", "4.4", "5.6"]);
+        assert_eq!(selected(&rows, 9, 9).len(), 6, "none stands twice");
+        assert!(selected(&[], 9, 9).is_empty());
     }
 
     #[test]
     fn an_architecture_of_several_repeats_stands_once_by_its_best() {
         let again = Row { repeat: Some(2), iteration: Some(Iteration(3)), ..trained(1, 1, 0.9) };
         let rows = [trained(1, 1, 0.2), trained(2, 1, 0.5), again];
-        assert_eq!(select(&rows, 2, 0), ["1.1", "1.2"]);
+        assert_eq!(selected(&rows, 2, 0), ["1.1", "1.2"]);
     }
 }

@@ -215,7 +215,9 @@ impl Recipe {
         in_range("learning_rate_retry_factor", self.learning_rate_retry_factor, 1e-6, 1.0)?;
         in_range("decay_factor", self.decay_factor, 1e-6, 1.0)?;
         in_range("decay_every", self.decay_every.into(), 1.0, 100_000.0)?;
-        for (_, rate) in &self.learning_rates {
+        for (index, (text, rate)) in self.learning_rates.iter().enumerate() {
+            let is_first = self.learning_rates[..index].iter().all(|(other, _)| other != text);
+            Invalid::unless(is_first, "training.learning_rates", text, "give each network once")?;
             in_range("learning_rates", *rate, 1e-9, 1e3)?;
         }
         self.check_schedule()?;
@@ -317,6 +319,14 @@ impl ValidRecipe {
         own
     }
 
+    /// Returns the `learning_rate` whose first epoch has this one.
+    pub fn begun_with(&self, of_first_epoch: f64) -> f64 {
+        match self.schedule {
+            Schedule::Cosine => of_first_epoch * f64::from(self.warm_up_epochs + 1),
+            Schedule::Steps | Schedule::Stages => of_first_epoch,
+        }
+    }
+
     /// Returns the learning rate of an epoch, starts and epochs counted from 1: `rate *
     /// retry_factor^(start - 1) * factor` (paper, section 5: 0.4 times as much at each restart).
     ///
@@ -368,6 +378,21 @@ mod tests {
         assert!((threshold(2) - 0.527_777_777_778).abs() < 1e-12);
         assert!((threshold(3) - 0.370_370_370_370).abs() < 1e-12);
         assert!((threshold(9) - 0.160_493_827_160).abs() < 1e-12);
+    }
+
+    #[test]
+    fn the_rate_of_a_first_epoch_says_with_which_rate_a_training_began() {
+        for schedule in ["steps", "cosine, warm_up_epochs: 3", "stages, stages: [[0.1, 20]]"] {
+            let text = format!("{{learning_rate: 0.1, schedule: {schedule}}}");
+            let recipe = serde_yaml::from_str::<Recipe>(&text).unwrap().check(10).unwrap();
+            for (start, rate) in [(1, 0.1), (2, 0.04)] {
+                let begun_with = recipe.begun_with(recipe.learning_rate(start, 1));
+                assert!((begun_with - rate).abs() < 1e-12, "{schedule}: {begun_with}");
+            }
+        }
+        let twice = "{learning_rates: [['[SM(10)]', 0.1], ['[SM(10)]', 0.2]]}";
+        let problem = serde_yaml::from_str::<Recipe>(twice).unwrap().check(10).unwrap_err();
+        assert!(problem.to_string().contains("each network once"), "{problem}");
     }
 
     #[test]

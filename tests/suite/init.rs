@@ -202,6 +202,41 @@ fn a_folder_of_pictures_needs_no_configuration() {
 }
 
 #[test]
+fn a_list_trains_on_the_pictures_of_its_search_unless_it_names_others() {
+    let experiment = Experiment::with(SMALL);
+    write_pictures(&experiment, 10);
+    let few = "epsilon_schedule=[{epsilon: 1.0, architectures: 9}]";
+    let run = ["run", "pictures/", "dir", "--set", "training.trainer=synthetic", "--set", few];
+    let threshold = ["--set", "training.first_epoch_threshold=0.1"];
+    experiment.run(&[&run[..], &threshold].concat()).success();
+    let data = |dir: &str| {
+        let in_force = experiment.run(&["config", "--in-force", dir]).success().stdout();
+        let config: serde_yaml::Value = serde_yaml::from_str(&in_force).unwrap();
+        (config["data"].clone(), config["training"]["first_epoch_threshold"].clone())
+    };
+    // A cache that is gone is made again, before the list is made and later.
+    let cache = experiment.folder().join(".metaqnn-cache");
+    fs::remove_dir_all(&cache).unwrap();
+    experiment.run(&["init", "--from", "dir", "best"]).success();
+    assert_eq!(
+        (&data("best").0["kind"], &data("best").0["class_names"][0]),
+        (&"npz".into(), &"cat".into())
+    );
+    fs::remove_dir_all(&cache).unwrap();
+    experiment.run(&["train", "best"]).success();
+    assert!(cache.is_dir());
+    let other = experiment.folder().join("other");
+    fs::rename(experiment.folder().join("pictures"), &other).unwrap();
+    for class in ["cat", "dog"] {
+        fs::rename(other.join(class), other.join(format!("{class}fish"))).unwrap();
+    }
+    experiment.run(&["init", "--from", "dir", "fish", "--set", "data.path=other"]).success();
+    let (fish, threshold) = data("fish");
+    assert_eq!((&fish["kind"], &fish["class_names"]), (&"images".into(), &serde_yaml::Value::Null));
+    assert!(threshold.as_f64() > Some(0.5), "found anew: {threshold:?}");
+}
+
+#[test]
 fn what_pictures_cannot_be_used_is_named() {
     let experiment = Experiment::with(SMALL);
     let pictures = write_pictures(&experiment, 10);
