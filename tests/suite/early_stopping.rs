@@ -121,7 +121,7 @@ fn the_predictor_is_a_function_of_the_log_alone() {
 #[test]
 fn a_curve_that_is_missing_or_wrong_costs_the_predictor_and_not_the_search() {
     type Damage = fn(&PathBuf);
-    let damages: [(Damage, &str); 3] = [
+    let damages: [(Damage, &str); 4] = [
         (|path| fs::remove_file(path).unwrap(), "cannot read"),
         (|path| fs::write(path, "epoch,start\n\0\0\n").unwrap(), "is no CSV file of its kind"),
         (
@@ -131,6 +131,17 @@ fn a_curve_that_is_missing_or_wrong_costs_the_predictor_and_not_the_search() {
                 fs::write(path, short[..short.len() - 1].concat()).unwrap();
             },
             "has 7 epochs instead of 8",
+        ),
+        (
+            |path| {
+                let text = fs::read_to_string(path).unwrap();
+                let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+                let mut second: Vec<&str> = lines[2].split(',').collect();
+                second[6] = "";
+                lines[2] = second.join(",");
+                fs::write(path, lines.join("\n") + "\n").unwrap();
+            },
+            "an epoch has no validation accuracy",
         ),
     ];
     let experiment = Experiment::init(STOPPING);
@@ -147,7 +158,9 @@ fn a_curve_that_is_missing_or_wrong_costs_the_predictor_and_not_the_search() {
         let lines: Vec<&str> = said.lines().filter(|line| line.contains("predictor")).collect();
         assert!(lines.len() == 1 && lines[0].contains("no predictor is fitted"), "{said}");
         assert!(lines[0].contains(problem) && lines[0].contains(".1.csv"), "{said}");
+        assert!(!said.contains("an older one"), "{said}");
         assert_eq!(predictor(&experiment), None);
+        experiment.run(&["verify", "dir"]).fails_with(3);
         experiment.run(&["reduce", "dir", "--rebuild"]).success();
         experiment.run(&["train", "dir"]).success();
         fs::write(&curve, &whole).unwrap();

@@ -70,11 +70,12 @@ pub(crate) fn refit(
 ) -> Result<Option<usize>> {
     let Some(full_curves) = due(experiment, journal) else { return Ok(None) };
     let newest = newest_predictor(experiment, journal, set_aside)?;
+    let next = if newest.is_some() { "an older one goes on judging" } else { "none is stopped" };
     if newest.is_some_and(|it| it.full_curves == full_curves) || !start(full_curves)? {
         return Ok(None);
     }
     let fitted = fit(experiment, full_curves, journal.rows()).inspect_err(|problem| {
-        log::warn!("no predictor is fitted, an older one goes on judging: {problem:#}");
+        log::warn!("no predictor is fitted, {next}: {problem:#}");
     });
     let Ok(predictor) = fitted else { return Ok(None) };
     let rows = rows_of(experiment, full_curves, journal.rows());
@@ -139,6 +140,6 @@ pub(crate) fn example_of(
     let accuracies: Option<Vec<_>> = accuracies.collect();
     Ok(Example {
         features: Features::of_network(parameters, layers, learning_rate)?,
-        curve: LearningCurve::try_from(accuracies.context("no image is for validation")?)?,
+        curve: LearningCurve::try_from(accuracies.context("an epoch has no validation accuracy")?)?,
     })
 }

@@ -64,13 +64,18 @@ pub(crate) fn check_curves(
     let (dir, rule) = (experiment.dir(), experiment.config().early_stopping.rule);
     let mut findings = Vec::new();
     let mut with_result = BTreeSet::new();
+    let unjudged = |curve: &Curve| {
+        let mut rows = curve.rows.iter().filter(|_| experiment.config().data.has_validation());
+        let at = rows.find(|at| at.validation_accuracy.is_none())?;
+        Some(format!("epoch {} has no validation accuracy", at.epoch))
+    };
     for row in log.rows.iter().filter(|row| has_curve(row)) {
         let Some(attempt) = row.attempt() else { continue };
         with_result.insert(attempt);
         let path = dir.curve(attempt);
         // One that cannot be read costs that curve, not the audit.
         let wrong = match Curve::read(&path) {
-            Ok(curve) => wrong_curve(row, &curve, rule),
+            Ok(curve) => unjudged(&curve).or_else(|| wrong_curve(row, &curve, rule)),
             Err(error) if error.is_gone() => {
                 Some(format!("missing, though iteration {} has a result", attempt.iteration))
             }
