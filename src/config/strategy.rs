@@ -65,9 +65,13 @@ impl ListParams {
 impl StrategyParams {
     /// In a list every network is legal that can be built.
     pub fn check(self, space: &Space) -> Result<Strategy, Invalid> {
+        let has_none = self.list == ListParams::default();
         let ListParams { architectures, repeats, .. } = self.list;
         Invalid::unless_in(1..=1000, "strategy.list.repeats", repeats)?;
         if self.kind == StrategyKind::QLearning {
+            let needs = "a search trains no `strategy.list`: give `strategy.kind: list`, or leave \
+                         the list out";
+            Invalid::unless(has_none, "strategy.kind", "q_learning", needs)?;
             return Ok(Strategy::QLearning);
         }
         let (key, bytes) = ("strategy.list.architectures", architectures.concat().len());
@@ -148,6 +152,11 @@ mod tests {
         assert!(illegal.contains("architectures[2]") && illegal.contains("classes"), "{illegal}");
         assert!(problem(&[&"x".repeat(LONGEST_LIST + 1)]).contains("at most 512 KiB"));
         assert!(check(&["[SM(10)]"], 0).is_err());
+        let list = ListParams { file: Some("nets.txt".into()), ..ListParams::default() };
+        let unused = StrategyParams { list, ..StrategyParams::default() };
+        let image = DataShape { size: 16, channels: 1, classes: 10 };
+        let problem = unused.check(&SpaceParams::default().check(image).unwrap()).unwrap_err();
+        assert!(problem.to_string().contains("give `strategy.kind: list`"), "{problem}");
     }
 
     #[test]

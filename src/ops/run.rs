@@ -11,9 +11,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
+use crate::config::Strategy;
 use crate::ops::journal::Journal;
 use crate::ops::reduce::lost_claims::EndedJobs;
 use crate::ops::reduce::{reduce, tables};
+use crate::ops::train::task::LOSSES_TO_STOP;
 use crate::ops::{Experiment, Refusal, TrainEvent};
 use crate::storage::{Event, Trust};
 use crate::training::{ChildCommand, ChildProcess, Interrupt, Output, Signal, TICK};
@@ -23,6 +25,8 @@ const MOST_DEATHS: u32 = 3;
 /// Trainings in a row that are lost, after which the search gives up: a trainer that never works
 /// would have every architecture quarantined, one after the other, without an end.
 const MOST_LOSSES: u32 = 10;
+/// In a list, where the trainer has worked: at most one network is quarantined.
+const MOST_LOSSES_OF_LIST: u32 = 5;
 /// Lines of the workers' stderr that are kept for the error that may follow.
 const STDERR_LINES_KEPT: usize = 20;
 const TABLES_EVERY: Duration = Duration::from_secs(60);
@@ -49,6 +53,7 @@ pub fn run(
         stderr: Vec::new(),
         deaths: 0,
         losses: 0,
+        has_result: false,
         has_claimed: false,
         is_halted: false,
         others_train: false,
@@ -103,6 +108,7 @@ struct Search<'a> {
     /// Workers that died, and trainings that were lost, since the last result.
     deaths: u32,
     losses: u32,
+    has_result: bool,
     // What workers have reported since they were started last.
     has_claimed: bool,
     is_halted: bool,
@@ -199,11 +205,18 @@ impl Search<'_> {
             return Ok(());
         };
         match &event {
-            TrainEvent::Recorded { .. } => (self.deaths, self.losses) = (0, 0),
+            TrainEvent::Recorded { .. } => {
+                (self.deaths, self.losses, self.has_result) = (0, 0, true);
+            }
             TrainEvent::Claimed { .. } => self.has_claimed = true,
             TrainEvent::Lost { reason, .. } => {
                 self.losses += 1;
-                if self.losses >= MOST_LOSSES {
+                let most = match self.experiment.config().strategy {
+                    Strategy::QLearning => MOST_LOSSES,
+                    Strategy::List(_) if self.has_result => MOST_LOSSES_OF_LIST,
+                    Strategy::List(_) => LOSSES_TO_STOP,
+                };
+                if self.losses >= most {
                     bail!(Refusal::Environment(format!(
                         "{} trainings in a row came to nothing; the last one: {reason} \
                          (mend the trainer, then the same command goes on)",

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::Result;
 
+use crate::config::Strategy;
 use crate::ops::Experiment;
 use crate::ops::journal::{AttemptFiles, Journal};
 use crate::ops::reduce::tables::search_data;
@@ -13,6 +14,8 @@ use crate::ops::rounds::plan::scheduler;
 use crate::ops::rounds::round::{Queue, Round, Stage};
 use crate::ops::rounds::unclaimed::{Unclaimed, last_line_of_reduce, unclaimed};
 use crate::report::{ArchitectureRecord, Condition, Summary, first_start, ranking, terminal};
+use crate::space::Candidate;
+use crate::storage::search_state::Standing;
 use crate::storage::{Event, Iteration, Knowledge, RoundDir, Row, TaskRefusal};
 
 pub fn status(experiment: &Experiment) -> Result<Summary> {
@@ -40,6 +43,7 @@ pub fn status(experiment: &Experiment) -> Result<Summary> {
         let settings = experiment.settings.join(", ");
         notices.push(format!("Changed with `metaqnn set`: {settings}."));
     }
+    notices.extend(quarantined(&experiment.config().strategy, knowledge));
     if let Err(missing) = files.check(knowledge) {
         notices.push(format!("Damaged: {missing}."));
         // Every command but those that only look refuses it.
@@ -94,6 +98,17 @@ fn timeouts(knowledge: &Knowledge) -> Option<String> {
         "{what}; is `slurm.time` too short, or does the trainer keep no checkpoint? See `metaqnn \
          set DIR slurm.time=...`."
     ))
+}
+
+/// Networks of a list that are passed over.
+fn quarantined(strategy: &Strategy, knowledge: &Knowledge) -> Option<String> {
+    let Strategy::List(list) = strategy else { return None };
+    let is_passed_over = |it: &&Candidate| knowledge.standing(it) == Standing::Quarantined;
+    let names = list.iter().filter(is_passed_over);
+    let names: Vec<_> =
+        names.map(|it| format!("{}, repeat {}", it.architecture, it.repeat)).collect();
+    let problem = "Passed over, since three trainings of each were lost";
+    (!names.is_empty()).then(|| format!("{problem}: {}.", names.join("; ")))
 }
 
 type Diagnosis = (Condition, Vec<String>);

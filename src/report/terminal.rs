@@ -6,6 +6,7 @@ use textwrap::{Options, WordSplitter};
 use super::iterations::{ArchitectureRecord, Ledger, STATUSES};
 use super::search::{EarlyStopping, mark};
 use super::summary::{BestNetwork, EpsilonSummary, HostTally, Summary};
+use crate::storage::Event;
 
 const WIDTH: usize = 80;
 
@@ -18,6 +19,14 @@ fn warning(text: &str) -> String {
 }
 
 pub fn ranked(ranking: &[ArchitectureRecord], summary: &Summary) -> String {
+    let trained = summary.counts.of(Event::Trained);
+    if ranking.is_empty() && trained > 0 {
+        let text = format!(
+            "Networks trained to the end: {trained}. They are not judged, since no image is for \
+             validation; weights that are kept are in `models/` of the experiment."
+        );
+        return hanging("", &text) + "\n";
+    }
     if ranking.is_empty() {
         return "No network has been trained to the end.\n".to_owned();
     }
@@ -256,9 +265,10 @@ fn hours(seconds: f64) -> String {
 mod tests {
     use super::*;
     use crate::report::golden::assert_golden;
+    use crate::report::iterations::StatusCounts;
     use crate::report::sample::{self, iteration};
     use crate::report::{SearchData, ranking};
-    use crate::storage::{Event, Row};
+    use crate::storage::Row;
     use anstream::adapter::strip_str;
     use proptest::prelude::*;
 
@@ -305,6 +315,9 @@ mod tests {
         let (best, summary) =
             (ArchitectureRecord::gather(&search.iterations), Summary::of(&search));
         assert_golden("report/ranking.txt", &plain(&ranked(&ranking(best, 10), &summary)));
+        let unjudged = ranked(&[], &summary);
+        assert!(unjudged.contains("They are not judged") && unjudged.contains("`models/`"));
+        let summary = Summary { counts: StatusCounts::over([]), ..summary };
         assert_eq!(ranked(&[], &summary), "No network has been trained to the end.\n");
     }
 

@@ -71,6 +71,8 @@ fn without_validation_images_networks_are_trained_and_not_judged() {
     let experiment = Experiment::with(&all_train);
     let output = experiment.run(&["run", "config.yaml", "dir"]).success();
     assert!(!output.stderr().contains("validation accuracy"), "{}", output.stderr());
+    assert!(output.stdout().contains("They are not judged"), "{}", output.stdout());
+    experiment.run(&["init", "--from", "dir", "new"]).fails_with(2).says("but not judged");
     let log = experiment.log();
     let results: Vec<_> = log.iter().filter(|row| row["event"] != "claimed").collect();
     assert_eq!(results.len(), 6);
@@ -134,12 +136,24 @@ fn what_is_lost_three_times_is_passed_over_and_ends_the_list() {
     assert_eq!(log.last().unwrap()["epsilon"], "");
     let status = experiment.run(&["status", "dir", "--json"]).success().json();
     assert_eq!(status[0]["condition"], "finished");
+    let notices = status[0]["notices"].to_string();
+    assert!(notices.contains("were lost: [P(2,2), C(7,3,2)"), "{notices}");
     experiment.run(&["verify", "dir"]).success();
 }
 
 #[test]
+fn a_trainer_that_never_works_quarantines_no_network_of_a_list() {
+    let broken = "{trainer: command, command: [sh, -c, 'exit 3']}";
+    let experiment = Experiment::with(&LIST.replace("{trainer: synthetic, epochs: 4}", broken));
+    let run = experiment.run(&["run", "config.yaml", "dir"]).fails_with(4);
+    drop(run.says("2 trainings in a row came to nothing"));
+    let notices = experiment.run(&["status", "dir", "--json"]).success().json()[0].to_string();
+    assert!(!notices.contains("Passed over"), "{notices}");
+}
+
+#[test]
 fn the_best_networks_of_a_search_are_a_list() {
-    let last = "final_training: {rate: found, training: {epochs: 7}}";
+    let last = "final_training: {rate: found, training: {epochs: 7}, data: {preprocess: none}}";
     let experiment = Experiment::with(&format!("{SMALL}\n{last}\n"));
     experiment.run(&["run", "config.yaml", "dir"]).success();
     let top = experiment.text("tables/top_models.csv");
@@ -150,7 +164,11 @@ fn the_best_networks_of_a_search_are_a_list() {
     let in_force = experiment.run(&["config", "--in-force", "best"]).success().stdout();
     assert!(in_force.contains("name: small-list") && in_force.contains("top: 3"), "{in_force}");
     let own: serde_yaml::Value = serde_yaml::from_str(&in_force).unwrap();
-    assert_eq!(own["training"]["epochs"], 7);
+    assert_eq!(
+        (&own["training"]["epochs"], &own["data"]["preprocess"]),
+        (&7.into(), &"none".into())
+    );
+    assert_eq!(own["training"]["keep_models"], "all");
     let rates = own["training"]["learning_rates"].as_sequence().unwrap();
     assert!(rates.len() == 3 && rates.iter().all(|rate| rate[1].as_f64() > Some(0.0)), "{rates:?}");
     fs::write(experiment.folder().join("best.yaml"), in_force).unwrap();
@@ -159,6 +177,14 @@ fn the_best_networks_of_a_search_are_a_list() {
     let mut rows = csv::Reader::from_reader(log.as_bytes());
     let claims = rows.records().map(Result::unwrap).filter(|row| &row[1] == "claimed");
     assert_eq!(claims.map(|row| row[5].to_owned()).collect::<Vec<_>>(), best[..3]);
+    // A rate belongs to the network as it is built here, with other classes than in the search.
+    let twelve = [&from[..7], &["--set", "data.classes=12", "twelve"]].concat();
+    experiment.run(&twelve).success();
+    let twelve = experiment.run(&["config", "--in-force", "twelve"]).success().stdout();
+    let twelve: serde_yaml::Value = serde_yaml::from_str(&twelve).unwrap();
+    let rates = twelve["training"]["learning_rates"].as_sequence().unwrap();
+    let with_rates: Vec<_> = rates.iter().map(|rate| rate[0].clone()).collect();
+    assert_eq!(&with_rates, twelve["strategy"]["list"]["architectures"].as_sequence().unwrap());
     // On other images: 12 classes of 8 pixels, the same list taken from the configuration.
     let other = "
 experiment: {name: other}
@@ -184,10 +210,11 @@ fn a_list_of_a_file_is_read_once_and_rows_that_are_not_in_it_are_damage() {
     );
     let experiment = Experiment::with(&config);
     let file = experiment.folder().join("nets.txt");
-    fs::write(&file, "# two networks\n\n [C(8,3,1), SM(10)]\n[SM(10)]\n").unwrap();
+    fs::write(&file, "\u{feff}# two networks\n\n [C(8,3,1), SM(10)]\n[SM(10)]\n").unwrap();
     experiment.run(&["run", "config.yaml", "dir"]).success();
     fs::write(&file, "[GAP(10), SM(10)]\n").unwrap();
-    experiment.run(&["run", "config.yaml", "dir"]).success();
+    let again = experiment.run(&["run", "config.yaml", "dir"]).success();
+    drop(again.says("the networks of `strategy.list` are others now"));
     assert_eq!(results(&experiment).len(), 2);
     let log = experiment.text("replay.csv");
     fs::write(experiment.path("replay.csv"), log.replace("[SM(10)]", "[GAP(10), SM(10)]")).unwrap();
@@ -242,6 +269,10 @@ fn what_is_no_list_is_refused_by_file_line_and_remedy() {
     let list = Experiment::init(LIST);
     list.run(&["set", "dir", "epsilon_schedule=[{epsilon: 1, architectures: 3}]"]).fails_with(2);
     list.run(&["import", "dir", "config.yaml"]).fails_with(2).says("takes no results");
+    list.run(&["export", "dir", "target"]).fails_with(2).says("no replay memory");
+    let judged = ["early_stopping.enabled=true", "--set", "data.validation.images=0"];
+    let check = [&["config", "--check", "config.yaml", "--set"], &judged[..]].concat();
+    drop(list.run(&check).fails_with(2).says("no network is judged"));
 }
 
 fn layer() -> impl Strategy<Value = Layer> {

@@ -6,10 +6,11 @@ use std::process;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use jiff::{SignedDuration, Timestamp};
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 
+use crate::config::Strategy;
 use crate::ops::journal::{Journal, Transaction};
 use crate::ops::reduce::refit::newest_predictor;
 use crate::ops::rounds::round::check_exists;
@@ -21,6 +22,7 @@ use crate::ops::{Experiment, Refusal, TrainEvent};
 use crate::q_learning::{Epsilon, EpsilonStage};
 use crate::seed::{Purpose, generator};
 use crate::slurm::{Slurm, SlurmTask, Variables};
+use crate::storage::search_state::Standing;
 use crate::storage::view::files::skip;
 use crate::storage::{
     Attempt, Claimant, Event, Iteration, Knowledge, LockTimeout, RoundDir, Row, TaskRefusal,
@@ -29,6 +31,10 @@ use crate::training::{Interrupt, Signal, TrainingError, start_trainer};
 
 /// Draws without anything new after which an epsilon is closed.
 const MOST_DRAWS: u32 = 1_000;
+
+/// A trainer that has not worked yet loses so many trainings of a list: a third loss of a network
+/// would quarantine it.
+pub(crate) const LOSSES_TO_STOP: u32 = 2;
 
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
 pub struct TrainOptions {
@@ -91,14 +97,26 @@ pub fn train(
         q_values: QValues::unread(experiment),
         predictor: None,
     };
-    let mut longest = Duration::ZERO;
+    let (mut longest, mut has_result, mut losses) = (Duration::ZERO, false, 0);
     for _ in 0..most {
         if !run.time_is_left_for(longest) {
             break;
         }
         let began = Instant::now();
         match run.claim()? {
-            Claimed::Claim(claim) => run.work_on(&claim)?,
+            Claimed::Claim(claim) => {
+                run.work_on(&claim)?;
+                let standing = claim.row.candidate().map(|it| run.journal.state().standing(&it));
+                has_result |= matches!(standing, Some(Standing::Known(_)));
+                losses += 1;
+                let is_list = matches!(experiment.config().strategy, Strategy::List(_));
+                if is_list && !has_result && losses == LOSSES_TO_STOP {
+                    bail!(Refusal::Environment(format!(
+                        "the first {losses} trainings came to nothing: `metaqnn status` says why \
+                         (mend the trainer, then the same command goes on)"
+                    )));
+                }
+            }
             Claimed::Nothing(why) => {
                 (run.on_event)(why);
                 break;
@@ -311,7 +329,7 @@ impl Sampler<'_> {
             };
             // Without a scheduler there is no time limit.
             if self.task.slurm.is_some() && state.is_time_too_short() {
-                anyhow::bail!(Refusal::time_too_short());
+                bail!(Refusal::time_too_short());
             }
             if epsilon.is_some_and(|it| it != Epsilon::RANDOM) && expected != epsilon {
                 return Ok(None);
