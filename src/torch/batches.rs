@@ -150,14 +150,19 @@ fn load(params: &DataParams, seed: u64, device: Device) -> Result<Batches, Torch
     let parts = split(&images, &valid, seed)?;
     let (training, validation) = (images.subset(&parts.training), images.subset(&parts.validation));
     drop(images);
-    // Not the network's fault, so not its answer `out_of_memory`.
-    Batches::new(&training, &validation, &valid, device).map_err(|error| match error {
-        TorchError::OutOfMemory { message, .. } => TorchError::NoDevice(format!(
-            "images do not fit on the device: {message} (set `data.training_images`, or use a \
-             larger device)"
-        )),
+    let remedy = "set `data.training_images`, or use a larger device";
+    let batches = Batches::new(&training, &validation, &valid, device);
+    batches.map_err(|error| without_room(error, remedy))
+}
+
+/// Too little memory for images is not the network's fault, so not its answer `out_of_memory`.
+pub fn without_room(error: TorchError, remedy: &str) -> TorchError {
+    match error {
+        TorchError::OutOfMemory { message, .. } => {
+            TorchError::NoDevice(format!("images do not fit on the device: {message} ({remedy})"))
+        }
         other => other,
-    })
+    }
 }
 
 #[cfg(test)]
@@ -193,6 +198,14 @@ mod tests {
             assert_eq!(Vec::<i64>::try_from(&labels).unwrap(), [1, 2]);
             assert_eq!(images.get(0).double_value(&[0, 0, 0]), values as f64);
         }
+    }
+
+    #[test]
+    fn images_without_room_are_no_answer_about_the_network() {
+        let short = TorchError::OutOfMemory { message: "out of memory".into(), in_use: None };
+        let error = without_room(short, "name fewer");
+        assert!(error.is_refusal());
+        assert!(error.to_string().contains("do not fit on the device: out of memory (name fewer)"));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::fs::{self, File};
 use std::path::Path;
 
 use metaqnn::regular_file;
+use metaqnn::training::Recipe;
 use metaqnn::training::protocol::Request;
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
@@ -63,11 +64,13 @@ pub fn save(
     })
 }
 
-/// Returns how far the saved training had come; `None` when nothing was saved.
+/// Returns how far the saved training had come; `None` when nothing was saved, or another training:
+/// then it begins from the beginning, which the protocol allows.
 pub fn restore(
     request: &Request,
     network: &Network,
     optimizer: &mut Optimizer,
+    notice: &mut dyn FnMut(&str),
 ) -> Result<Option<TrainingState>, TorchError> {
     let path = request.checkpoint.as_ref().map(|folder| folder.join(FILE));
     let Some(path) = path.filter(|path| request.resume && path.exists()) else {
@@ -86,11 +89,11 @@ pub fn restore(
     let saved: Saved =
         serde_json::from_slice(&bytes).map_err(|error| failed("read", &path, error))?;
     if saved.training != digest(request) {
-        return Err(TorchError::Request(format!(
-            "checkpoint `{}` belongs to another training (remove it, or resume with the request \
-             it was made for)",
+        notice(&format!(
+            "checkpoint `{}` belongs to another training, so this one begins from the beginning",
             path.display()
-        )));
+        ));
+        return Ok(None);
     }
     let _guard = tch::no_grad_guard();
     for (name, mut own) in network.tensors().into_iter().chain(optimizer.tensors()) {
@@ -100,11 +103,29 @@ pub fn restore(
     Ok(Some(saved.progress))
 }
 
-/// Of what a training is. (A requeued task may have other threads; the last bits of the weights
-/// then differ.)
+/// Of what a training is, without what a task or `metaqnn set` may change. (With other threads, or
+/// on another device, the last bits of the weights differ.)
 fn digest(request: &Request) -> String {
     let mut request = Request { attempt: 0, threads: 0, resume: false, ..request.clone() };
     (request.checkpoint, request.model, request.seconds_left) = (None, None, None);
+    let any = Recipe::default();
+    request.recipe = Recipe {
+        trainer: any.trainer,
+        command: any.command,
+        validation_batch_size: any.validation_batch_size,
+        device: any.device,
+        threads: any.threads,
+        cudnn_benchmark: any.cudnn_benchmark,
+        synthetic_epoch_seconds: any.synthetic_epoch_seconds,
+        silence_limit: any.silence_limit,
+        claim_lifetime: any.claim_lifetime,
+        checkpoint_dir: any.checkpoint_dir,
+        keep_models: any.keep_models,
+        ..request.recipe
+    };
+    if let Some(data) = request.data.as_object_mut() {
+        ["path", "cache", "class_names"].map(|key| data.remove(key));
+    }
     let text = serde_json::to_vec(&request).expect("a request was read from JSON");
     format!("{:x}", Sha256::digest(text))
 }
@@ -112,4 +133,30 @@ fn digest(request: &Request) -> String {
 fn failed(doing: &'static str, path: &Path, reason: impl ToString) -> TorchError {
     let (path, reason) = (path.display(), reason.to_string());
     TorchError::Failed(format!("failed to {doing} checkpoint `{path}`: {reason}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::request;
+    use metaqnn::training::KeptModels;
+
+    #[test]
+    fn what_may_change_within_a_search_makes_no_other_training() {
+        let data = serde_json::json!({"path": "/a", "cache": "/c", "preprocess": "none"});
+        let first = Request { data, ..request(None) };
+        let mut moved = Request { threads: 8, attempt: 2, ..first.clone() };
+        moved.data = serde_json::json!({"path": "/b", "preprocess": "none"});
+        moved.recipe.silence_limit = 7_200.0;
+        moved.recipe.claim_lifetime = 7_200.0;
+        moved.recipe.checkpoint_dir = Some("/scratch".into());
+        moved.recipe.threads = Some(8);
+        moved.recipe.keep_models = KeptModels(3);
+        assert_eq!(digest(&moved), digest(&first));
+        let mut other = first.clone();
+        other.recipe.learning_rate = 0.5;
+        assert_ne!(digest(&other), digest(&first));
+        let data = serde_json::json!({"path": "/a", "preprocess": "standard_whitening"});
+        assert_ne!(digest(&Request { data, ..first.clone() }), digest(&first));
+    }
 }

@@ -14,7 +14,7 @@ use metaqnn::training::protocol::{EvaluatedPart, Evaluation};
 use rustix::fs::OFlags;
 use tch::{Device, Kind, TchError, Tensor};
 
-use super::batches::ImageTensors;
+use super::batches::{ImageTensors, without_room};
 use super::error::TorchError;
 use super::fit::Listener;
 use super::input::{Answer, DONE};
@@ -23,7 +23,7 @@ use super::network::{Network, Phase};
 use super::normaliser::Normaliser;
 use super::plan::Plan;
 
-/// Every model is checked before an image is read. A signal ends it between two models.
+/// Every model is checked before an image is read. A signal ends it between two batches.
 pub fn evaluate(
     asked: &Evaluation,
     device: Device,
@@ -33,14 +33,27 @@ pub fn evaluate(
         let problem = "two models have the same name (ask for one at a time)";
         return Err(TorchError::Refused(problem.into()));
     }
-    let check = |folder: &PathBuf| ModelCard::check(folder);
+    let check = |folder: &PathBuf| ModelCard::check_network(folder);
     let cards: Vec<_> = asked.models.iter().map(check).try_collect()?;
-    let images = EvaluatedImages::load(asked, device)?;
+    let images = EvaluatedImages::load(asked, device)
+        .map_err(|error| without_room(error, "name fewer at a time, or use a larger device"))?;
+    if images.tensors.count() == 0 {
+        return Err(TorchError::Refused(format!("there is no image in {:?}", asked.part)));
+    }
     for (folder, card) in asked.models.iter().zip(&cards) {
         if listener.interruption().is_break() {
             return Ok(None);
         }
         images.check(card, folder)?;
+        let seed = card.request.experiment_seed;
+        if asked.part == EvaluatedPart::Validation && seed != asked.experiment_seed {
+            return Err(TorchError::Refused(format!(
+                "`{}` was trained with `experiment.seed` {seed}, and with {} another part is for \
+                 validation: the network may have seen it (ask with the seed of the model)",
+                folder.display(),
+                asked.experiment_seed
+            )));
+        }
         let name = folder.file_name().unwrap_or_default().to_string_lossy();
         let path = asked.output.join(format!("{name}.npz"));
         if path.exists() {
@@ -49,8 +62,9 @@ pub fn evaluate(
         let (network, normaliser) = load(folder, card, device)?;
         let mut batch = asked.recipe.validation_batch_size.max(1).into();
         let probabilities = fitting_memory(&mut batch, |batch| {
-            Ok(probabilities(&network, &normaliser, &images.tensors, batch)?)
+            Ok(probabilities(&network, &normaliser, &images.tensors, batch, listener)?)
         })?;
+        let Some(probabilities) = probabilities else { return Ok(None) };
         let mut arrays = vec![("probabilities", &probabilities), ("indices", &images.indices)];
         arrays.extend(images.has_labels.then(|| ("labels", images.tensors.labels())));
         let array =
@@ -151,20 +165,24 @@ fn load(
     Ok((network, Normaliser::with(card.data.preprocess, &constants, device)?))
 }
 
-/// Of the classes, `[N, classes]`, in 32-bit numbers.
+/// Of the classes, `[N, classes]`, in 32-bit numbers; none after a signal.
 fn probabilities(
     network: &Network,
     normaliser: &Normaliser,
     images: &ImageTensors,
     batch: i64,
-) -> Result<Tensor, TchError> {
+    listener: &mut dyn Listener,
+) -> Result<Option<Tensor>, TchError> {
     let _guard = tch::no_grad_guard();
     let mut parts = Vec::new();
     for first in (0..images.count()).step_by(batch as usize) {
+        if listener.interruption().is_break() {
+            return Ok(None);
+        }
         let images = images.batch(normaliser, first, batch.min(images.count() - first))?;
         parts.push(network.forward(&images, Phase::Evaluation)?.f_softmax(1, Kind::Float)?);
     }
-    Tensor::f_cat(&parts, 0)
+    Tensor::f_cat(&parts, 0).map(Some)
 }
 
 fn stored(tensor: &Tensor) -> Result<Array, TchError> {
@@ -195,7 +213,7 @@ fn publish(path: &Path, arrays: &[(String, Array)]) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fixture::{alone, data_params};
+    use crate::fixture::{Recorder, alone, data_params};
     use crate::trainer::tests::{answers, line, on_files, write_idx};
     use metaqnn::model::sequential;
     use metaqnn::training::Recipe;
@@ -312,6 +330,20 @@ mod tests {
     }
 
     #[test]
+    fn a_signal_ends_the_evaluation_within_a_model() {
+        let _alone = alone();
+        let folder = tempfile::tempdir().unwrap();
+        let (folder, model) = (folder.path(), folder.path().join("000005.1"));
+        train(folder, &model);
+        let mut asked = asked(folder, &[&model], EvaluatedPart::Validation);
+        asked.recipe.validation_batch_size = 1;
+        fs::create_dir(&asked.output).unwrap();
+        let mut recorder = Recorder { interrupt_at: Some(9), ..Recorder::default() };
+        assert_eq!(evaluate(&asked, Device::Cpu, &mut recorder).unwrap(), None);
+        assert_eq!((recorder.asked, fs::read_dir(&asked.output).unwrap().count()), (10, 0));
+    }
+
+    #[test]
     fn what_cannot_be_evaluated_is_refused_with_its_reason() {
         let _alone = alone();
         let folder = tempfile::tempdir().unwrap();
@@ -333,6 +365,22 @@ mod tests {
         let reason = refusal(&[&model], &other);
         assert!(reason.contains("these images [0, 3, 8]"), "{reason}");
         assert!(refusal(&[&model, &model], &|_| ()).contains("two models have the same name"));
+        let empty = |asked: &mut Evaluation| {
+            let pixels = Tensor::zeros([0, 1, 8, 8], (Kind::Float, Device::Cpu));
+            pixels.write_npy(folder.join("none.npy")).unwrap();
+            asked.part = EvaluatedPart::Arrays(folder.join("none.npy"));
+        };
+        assert!(refusal(&[&model], &empty).contains("there is no image in"));
+        let unjudged = |asked: &mut Evaluation| {
+            asked.part = EvaluatedPart::Validation;
+            asked.data["validation"]["images"] = 0.into();
+        };
+        assert!(refusal(&[&model], &unjudged).contains("there is no image in"));
+        let reseeded = |asked: &mut Evaluation| {
+            (asked.part, asked.experiment_seed) = (EvaluatedPart::Validation, 8);
+        };
+        let reason = refusal(&[&model], &reseeded);
+        assert!(reason.contains("was trained with `experiment.seed` 7"), "{reason}");
         let newer = |asked: &mut Evaluation| asked.protocol = 2;
         assert!(refusal(&[&model], &newer).contains("protocol `2`"));
         fs::remove_file(folder.join("t10k-labels-idx1-ubyte")).unwrap();

@@ -47,8 +47,9 @@ pub fn fit(
     let plan = Plan::new(&request.layers, request.input_size, request.channels, precision)?;
     let mut network = Network::build(plan, data.device())?;
     let mut optimizer = Optimizer::new(recipe, network.parameters.flat())?;
-    let mut progress = checkpoint::restore(request, &network, &mut optimizer)?
-        .unwrap_or_else(|| TrainingState::beginning(recipe.batch_size.into()));
+    let mut progress =
+        checkpoint::restore(request, &network, &mut optimizer, &mut |text| listener.notice(text))?
+            .unwrap_or_else(|| TrainingState::beginning(recipe.batch_size.into()));
 
     loop {
         let (start, epoch) = match progress.next(recipe, request.epochs) {
@@ -360,14 +361,16 @@ mod tests {
     }
 
     #[test]
-    fn a_checkpoint_of_another_training_is_refused() {
+    fn beside_a_checkpoint_of_another_training_one_begins_from_the_beginning() {
         let _alone = alone();
         let folder = tempfile::tempdir().unwrap();
         train(&request(Some(folder.path())), &mut Recorder::default());
         let other = Request { resume: true, seed: 8, ..request(Some(folder.path())) };
-        let recipe = other.recipe.clone().check(2).unwrap();
-        let error = fit(&other, &recipe, &batches(), &mut Recorder::default()).unwrap_err();
-        assert!(matches!(&error, TorchError::Request(_)), "{error}");
+        let (mut recorder, mut straight) = (Recorder::default(), Recorder::default());
+        assert_eq!(train(&other, &mut recorder), DONE);
+        train(&Request { checkpoint: None, ..other }, &mut straight);
+        assert_eq!(recorder.reports, straight.reports);
+        assert!(recorder.notices[0].contains("another training"), "{:?}", recorder.notices);
     }
 
     #[test]
