@@ -43,7 +43,7 @@ pub struct ModelCard {
     /// The modules of PyTorch's `Sequential`.
     pub sequential: Vec<Module>,
     pub versions: BTreeMap<String, String>,
-    /// Of shape and values of each tensor, and of `model.onnx`.
+    /// Of shape and values of each tensor, of `model.onnx`, and of the other lines of this file.
     pub sha256: BTreeMap<String, String>,
 }
 
@@ -92,8 +92,9 @@ impl ModelCard {
 
     /// Checks a folder that may be removed at any time, and copies it to an existing one.
     pub fn copy(folder: &Path, to: &Path) -> Result<Self, ModelError> {
-        let card = Self::check(folder)?;
-        for name in [WEIGHTS, PREPROCESSING, ONNX, CARD] {
+        let card = Self::check_network(folder)?;
+        let names = [WEIGHTS, PREPROCESSING, ONNX, CARD];
+        for name in names.into_iter().filter(|name| *name != ONNX || folder.join(ONNX).exists()) {
             write(to, name, &read(&folder.join(name), LARGE)?)?;
         }
         Ok(card)
@@ -104,8 +105,15 @@ impl ModelCard {
     }
 
     pub fn write(&self, folder: &Path) -> Result<(), ModelError> {
+        let mut card = self.clone();
+        card.sha256.insert(CARD.to_owned(), String::new());
+        card.sha256.insert(CARD.to_owned(), card_sum(&card.text()));
+        write(folder, CARD, card.text().as_bytes())
+    }
+
+    fn text(&self) -> String {
         let text = serde_json::to_string_pretty(self).expect("a card has only plain values");
-        write(folder, CARD, (text + "\n").as_bytes())
+        text + "\n"
     }
 
     pub fn read(folder: &Path) -> Result<Self, ModelError> {
@@ -121,13 +129,25 @@ impl ModelCard {
 
     /// Reads the card and checks that its folder is what [`Self::complete`] has written.
     pub fn check(folder: &Path) -> Result<Self, ModelError> {
+        let card = Self::check_network(folder)?;
+        let onnx = hex(&read(&folder.join(ONNX), LARGE)?);
+        card.agree(folder, [(ONNX.to_owned(), onnx)].into())
+    }
+
+    /// The same without `model.onnx`, which this program does not use.
+    pub fn check_network(folder: &Path) -> Result<Self, ModelError> {
         let card = Self::read(folder)?;
         let mut found = card.with_tensors(folder, |weights, preprocessing| {
             checksums(weights.iter().chain(preprocessing))
         })?;
-        found.insert(ONNX.to_owned(), hex(&read(&folder.join(ONNX), LARGE)?));
-        match found.iter().find(|(name, sum)| card.sha256.get(*name) != Some(sum)) {
-            None => Ok(card),
+        let text = read(&folder.join(CARD), MEDIUM)?;
+        found.insert(CARD.to_owned(), card_sum(&String::from_utf8_lossy(&text)));
+        card.agree(folder, found)
+    }
+
+    fn agree(self, folder: &Path, found: BTreeMap<String, String>) -> Result<Self, ModelError> {
+        match found.iter().find(|(name, sum)| self.sha256.get(*name) != Some(sum)) {
+            None => Ok(self),
             Some((name, _)) => {
                 let problem = format!("has another checksum of `{name}` than the folder holds");
                 Err(ModelError::damaged(&folder.join(CARD), problem))
@@ -170,6 +190,17 @@ fn checksums<'a>(
         hex(&[format!("{:?}\n", tensor.shape()).as_bytes(), tensor.data()].concat())
     };
     tensors.map(|(name, tensor)| (name.clone(), sum(tensor))).collect()
+}
+
+/// Of the lines but that of this checksum. (Numbers read and written again may differ in a bit.)
+fn card_sum(text: &str) -> String {
+    let own = format!("    \"{CARD}\": ");
+    hex(text
+        .lines()
+        .filter(|line| !line.starts_with(&own))
+        .collect::<Vec<_>>()
+        .join("\n")
+        .as_bytes())
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -275,10 +306,15 @@ mod tests {
             }
             fs::remove_file(&path).unwrap();
             ModelCard::check(folder.path()).unwrap_err();
+            assert_eq!(ModelCard::check_network(folder.path()).is_ok(), name == ONNX);
             fs::write(&path, whole).unwrap();
         }
         let path = folder.path().join(CARD);
         let text = String::from_utf8(read_file(&path)).unwrap();
+        let renamed = text.replacen(r#""a""#, r#""z""#, 1);
+        fs::write(&path, renamed).unwrap();
+        let problem = ModelCard::check(folder.path()).unwrap_err().to_string();
+        assert!(problem.contains("another checksum of `model.json`"), "{problem}");
         let stride = r#""stride": 2"#;
         fs::write(&path, text.replacen(stride, r#""stride": 1"#, 1)).unwrap();
         let problem = ModelCard::check(folder.path()).unwrap_err().to_string();

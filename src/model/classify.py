@@ -32,10 +32,13 @@ def read(path):
             values = (values @ [19595, 38470, 7471] + 32768)[:, :, None] >> 16
     if values.shape[2] not in (1, CHANNELS):
         sys.exit(f"{path} has not the {CHANNELS} channels of the network")
+    least, greatest = DATA.get("value_range") or (0, 255)
+    if ((least, greatest) == (0, 255)) if most > 255 else (greatest > 255):
+        here, there = (16, 8) if most > 255 else (8, 16)
+        sys.exit(f"{path} has {here} bits, and the network was trained on {there}")
     values = np.repeat(values, CHANNELS // values.shape[2], 2)
     values = square(values, DATA.get("resize") or "stretch")
     values = shrink(shrink(values, most).swapaxes(0, 1), most).swapaxes(0, 1)
-    least, greatest = DATA.get("value_range") or (0, 255)
     return (255 * (values.transpose(2, 0, 1) - least) / (greatest - least)).astype(np.float32)
 
 

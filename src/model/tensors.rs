@@ -18,9 +18,9 @@ const EPOCH: &str = "epoch";
 
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
-    #[error("cannot {action} `{}`", path.display())]
+    #[error("cannot {action} `{}` (see whether it is there and the disk has room)", path.display())]
     Io { action: &'static str, path: PathBuf, source: io::Error },
-    #[error("`{}` {problem}", path.display())]
+    #[error("`{}` {problem} (restore the folder from a copy, or use another)", path.display())]
     Damaged { path: PathBuf, problem: String },
 }
 

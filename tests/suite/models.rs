@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::{Experiment, SMALL, wait_until};
+use crate::support::{Experiment, SMALL, skip, wait_until};
 
 fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/proofs").join(name)
@@ -129,6 +129,40 @@ for line in sys.stdin:
         .says("weights.safetensors` is no whole safetensors file");
     assert_eq!(experiment.log()[1]["event"], "trained");
     assert!(models(&experiment).is_empty());
+}
+
+#[test]
+fn classify_refuses_a_picture_of_other_bits_than_those_of_the_training() {
+    let python = |script: &str, folder: &Path| {
+        Command::new("python3").args(["-c", script]).current_dir(folder).output().unwrap()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    if !python("import numpy, PIL", folder.path()).status.success() {
+        let test = "classify_refuses_a_picture_of_other_bits_than_those_of_the_training";
+        return skip(test, "python3 has no numpy or Pillow");
+    }
+    let classify = include_bytes!("../../src/model/classify.py");
+    fs::write(folder.path().join("classify.py"), classify).unwrap();
+    for (range, bits, refused) in [
+        ("[0, 255]", 8, None),
+        ("[0, 255]", 16, Some("has 16 bits, and the network was trained on 8")),
+        ("[100, 3000]", 8, Some("has 8 bits, and the network was trained on 16")),
+        ("[100, 3000]", 16, None),
+    ] {
+        let data = format!(r#"{{"channels": 1, "input_size": 4, "value_range": {range}}}"#);
+        let card = format!(r#"{{"classes": ["a"], "data": {data}}}"#);
+        fs::write(folder.path().join("model.json"), card).unwrap();
+        let script = format!(
+            "import numpy, PIL.Image\n\
+             PIL.Image.fromarray(numpy.full((4, 4), 90, numpy.uint{bits})).save('x.png')\n\
+             import classify\n\
+             classify.read('x.png')"
+        );
+        let output = python(&script, folder.path());
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.success(), refused.is_none(), "{range}, {bits}: {said}");
+        assert!(said.contains(refused.unwrap_or("")), "{range}, {bits}: {said}");
+    }
 }
 
 #[test]
