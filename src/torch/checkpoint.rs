@@ -124,7 +124,7 @@ fn digest(request: &Request) -> String {
         ..request.recipe
     };
     if let Some(data) = request.data.as_object_mut() {
-        ["path", "cache", "class_names"].map(|key| data.remove(key));
+        data.retain(|key, _| !["path", "cache", "class_names"].contains(&key.as_str()));
     }
     let text = serde_json::to_vec(&request).expect("a request was read from JSON");
     format!("{:x}", Sha256::digest(text))
