@@ -186,8 +186,15 @@ mod tests {
 
     #[test]
     fn an_architecture_of_several_repeats_stands_once_by_its_best() {
-        let again = Row { repeat: Some(2), iteration: Some(Iteration(3)), ..trained(1, 1, 0.9) };
+        let again = Row {
+            repeat: Some(2),
+            iteration: Some(Iteration(3)),
+            learning_rate: Some(0.4),
+            ..trained(1, 1, 0.9)
+        };
         let rows = [trained(1, 1, 0.2), trained(2, 1, 0.5), again];
         assert_eq!(selected(&rows, 2, 0), ["1.1", "1.2"]);
+        let ranked = ranking(ArchitectureRecord::gather(&rows), usize::MAX);
+        assert_eq!(select(&ranked, 1, 0)[0].learning_rate, Some(0.4), "that of its best");
     }
 }

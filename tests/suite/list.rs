@@ -154,7 +154,8 @@ fn a_trainer_that_never_works_quarantines_no_network_of_a_list() {
 #[test]
 fn the_best_networks_of_a_search_are_a_list() {
     let last = "final_training: {rate: found, training: {epochs: 7}, data: {preprocess: none}}";
-    let experiment = Experiment::with(&format!("{SMALL}\n{last}\n"));
+    let warming_up = SMALL.replace("epochs: 4", "epochs: 4, schedule: cosine, warm_up_epochs: 1");
+    let experiment = Experiment::with(&format!("{warming_up}\n{last}\n"));
     experiment.run(&["run", "config.yaml", "dir"]).success();
     let top = experiment.text("tables/top_models.csv");
     let mut tops = csv::Reader::from_reader(top.as_bytes());
@@ -170,7 +171,10 @@ fn the_best_networks_of_a_search_are_a_list() {
     );
     assert_eq!(own["training"]["keep_models"], "all");
     let rates = own["training"]["learning_rates"].as_sequence().unwrap();
-    assert!(rates.len() == 3 && rates.iter().all(|rate| rate[1].as_f64() > Some(0.0)), "{rates:?}");
+    let is_tried =
+        |rate: f64| (0..5).any(|number| (rate / 0.4_f64.powi(number) - 0.001).abs() < 1e-9);
+    let are_tried = rates.iter().all(|rate| rate[1].as_f64().is_some_and(is_tried));
+    assert!(rates.len() == 3 && are_tried, "without the factor of the warm-up: {rates:?}");
     fs::write(experiment.folder().join("best.yaml"), in_force).unwrap();
     experiment.run(&["run", "best.yaml", "best"]).success();
     let log = fs::read_to_string(experiment.folder().join("best/replay.csv")).unwrap();
