@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::iter;
 
 use metaqnn::model::sequential;
 use metaqnn::space::{DataShape, Layer, Padding, PoolRounding, SpaceParams};
@@ -171,8 +172,8 @@ fn the_best_networks_of_a_search_are_a_list() {
     );
     assert_eq!(own["training"]["keep_models"], "all");
     let rates = own["training"]["learning_rates"].as_sequence().unwrap();
-    let is_tried =
-        |rate: f64| (0..5).any(|number| (rate / 0.4_f64.powi(number) - 0.001).abs() < 1e-9);
+    let tried: Vec<_> = iter::successors(Some(0.001), |rate| Some(rate * 0.4)).take(5).collect();
+    let is_tried = |rate: f64| tried.iter().any(|tried| (rate / tried - 1.0).abs() < 1e-9);
     let are_tried = rates.iter().all(|rate| rate[1].as_f64().is_some_and(is_tried));
     assert!(rates.len() == 3 && are_tried, "without the factor of the warm-up: {rates:?}");
     fs::write(experiment.folder().join("best.yaml"), in_force).unwrap();

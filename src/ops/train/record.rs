@@ -20,8 +20,8 @@ use crate::predictor::is_audited;
 use crate::seed::{Purpose, generator};
 use crate::storage::search_state::Record;
 use crate::storage::{
-    Attempt, CurveInProgress, CurveRow, CurveSummary, Event, ExperimentDir, Iteration, LockTimeout,
-    Row, StorageError, plain,
+    Attempt, CurveInProgress, CurveRow, CurveSummary, Event, ExperimentDir, Folder, Iteration,
+    LockTimeout, Row, StorageError, fs::publish, plain,
 };
 use crate::training::{Signal, TrainingEnd};
 
@@ -155,11 +155,15 @@ impl TaskRun<'_> {
         let (mut is_published, mut is_settled) = (false, false);
         let write = |journal: &mut Journal| {
             curve.finish()?;
+            // Syncs the folder of both.
             if !is_published {
                 match dir.publish_result(attempt, row) {
                     Ok(_) => is_published = true,
                     // The log may take it all the same.
-                    Err(error) => log::warn!("a result is not kept beside its curve: {error}"),
+                    Err(error) => {
+                        log::warn!("a result is not kept beside its curve: {error}");
+                        publish::sync_folder(&dir.folder(Folder::Curves))?;
+                    }
                 }
             }
             if !mem::replace(&mut is_settled, true) {

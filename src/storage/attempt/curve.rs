@@ -262,8 +262,8 @@ impl CurveInProgress {
     }
 
     /// Syncs and closes the curve, written anew if its file lacks rows (scratch is purged); to be
-    /// called again after an error. Only then may the result be recorded, so that no result is
-    /// without its curve. A training without an epoch has no file.
+    /// called again after an error. Only then, and once its folder is synced, may the result be
+    /// recorded, so that no result is without its curve. A training without an epoch has no file.
     pub fn finish(&mut self) -> Result<()> {
         if let Some(file) = self.file.take() {
             self.is_behind = true;
@@ -273,10 +273,7 @@ impl CurveInProgress {
                 // What cannot be read stands in its place: that costs the curve, not the result.
                 Err(error) => error.kind() != ErrorKind::NotFound,
             };
-            if is_whole {
-                publish::sync_folder(self.path.parent().unwrap_or(Path::new("")))?;
-                self.is_behind = false;
-            }
+            self.is_behind = !is_whole;
         }
         if self.is_behind {
             self.curve.replace(&self.path)?;
