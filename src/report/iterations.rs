@@ -87,7 +87,7 @@ pub fn mean(terms: &[f64]) -> Option<f64> {
 }
 
 /// Those of floats from 0 up are ordered as the floats.
-fn ordered_bits(share: f64) -> u64 {
+pub fn ordered_bits(share: f64) -> u64 {
     share.max(0.0).to_bits()
 }
 
@@ -135,6 +135,10 @@ impl Ledger {
             saved_seconds: sums.saved_seconds + row.saved_seconds.unwrap_or(0.0),
             lost_seconds: sums.lost_seconds + row.lost_seconds.unwrap_or(0.0),
         })
+    }
+
+    pub fn spent(self) -> f64 {
+        self.train_seconds + self.lost_seconds
     }
 }
 

@@ -2,8 +2,11 @@
 //!
 //! Made of [`SearchData`], which `ops` reads; writing, printing and the clock are its caller's.
 //! `iterations`: one row an iteration, the ranking; [`Summary`]: the search in numbers, `status
-//! --json`; [`terminal`]: the same as text; [`tables`]: the CSV files with their data dictionary.
+//! --json`; [`terminal`]: the same as text; [`tables`]: the CSV files with their data dictionary;
+//! [`finals`]: the long trainings after the search.
 
+#[allow(dead_code, reason = "for `ops/finalize`, which comes next")]
+pub mod finals;
 #[cfg(test)]
 mod golden;
 mod iterations;

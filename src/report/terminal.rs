@@ -135,9 +135,8 @@ pub fn status(summary: &Summary) -> String {
     let iterations = format!(
         "{iterations}: {claimed} in flight, {pending} waiting, {reused} reused, {lost} lost"
     );
-    let Ledger { train_seconds, saved_seconds, lost_seconds } = summary.seconds;
-    let [used, saved, lost] =
-        [train_seconds + lost_seconds, saved_seconds, lost_seconds].map(hours);
+    let Ledger { saved_seconds, lost_seconds, .. } = summary.seconds;
+    let [used, saved, lost] = [summary.seconds.spent(), saved_seconds, lost_seconds].map(hours);
     let used = format!("{used} used, about {saved} saved by stopping, {lost} lost");
     let mut lines = vec![bold(&hanging("", &headline(summary)))];
     lines.extend(mark(summary.trainer).map(warning));

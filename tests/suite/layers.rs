@@ -44,7 +44,12 @@ const MODULES: &[(&str, usize, &[&str])] = &[
             "regular_file", "yaml_bounds", "invalid",
         ],
     ),
-    ("report", 1_860, &["space", "outcome", "maths", "q_learning", "predictor", "storage"]),
+    // 1,860 before the long trainings after a search. An error with its interval is the model's.
+    (
+        "report",
+        2_070,
+        &["space", "outcome", "maths", "q_learning", "predictor", "storage", "model"],
+    ),
     (
         "ops",
         7_915,
