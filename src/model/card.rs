@@ -13,11 +13,13 @@ use super::sequential::{Module, sequential, state_shapes};
 use super::tensors::{ModelError, PREPROCESSING, Tensors, WEIGHTS, parse};
 use crate::dataset::{DataParams, Fingerprint, Preprocess};
 use crate::maths::binomial_interval;
-use crate::regular_file::{self, LARGE, MEDIUM};
+use crate::regular_file::{self, LARGE, MEDIUM, SMALL};
 use crate::training::protocol::Request;
 
 const CARD: &str = "model.json";
 const ONNX: &str = "model.onnx";
+/// A list of [`Latency`], which a trainer may leave: [`ModelCard::complete`] takes it over.
+pub const LATENCY: &str = "latency.json";
 
 /// `model.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -84,10 +86,16 @@ impl ModelCard {
         })?;
         self.sha256 = sha256;
         self.sha256.insert(ONNX.to_owned(), hex(&onnx));
+        let latency = folder.join(LATENCY);
+        if let Ok(found) = regular_file::read(&latency, SMALL) {
+            self.latency = serde_json::from_slice(&found).unwrap_or_default();
+        }
         write(folder, ONNX, &onnx)?;
         write(folder, "classify.py", include_bytes!("classify.py"))?;
         write(folder, "README.md", include_bytes!("README.md"))?;
-        self.write(folder)
+        self.write(folder)?;
+        let _ = fs::remove_file(latency);
+        Ok(())
     }
 
     /// Checks a folder that may be removed at any time, and copies it to an existing one.
@@ -290,9 +298,13 @@ mod tests {
     #[test]
     fn a_folder_with_one_byte_changed_is_not_whole() {
         let folder = tempfile::tempdir().unwrap();
-        let card = card(Preprocess::MeanSubtraction);
+        let mut card = card(Preprocess::MeanSubtraction);
         write_as_trainer(&card, folder.path());
-        card.clone().complete(folder.path()).unwrap();
+        card.latency = vec![Latency { device: "a GPU".into(), batch: 1, seconds: 0.25 }];
+        let latency = r#"[{"device": "a GPU", "batch": 1, "seconds": 0.25}]"#;
+        fs::write(folder.path().join(LATENCY), latency).unwrap();
+        ModelCard { latency: Vec::new(), ..card.clone() }.complete(folder.path()).unwrap();
+        assert!(!folder.path().join(LATENCY).exists());
         let read = ModelCard::check(folder.path()).unwrap();
         assert_eq!(ModelCard { sha256: BTreeMap::new(), ..read }, card);
         for name in [WEIGHTS, PREPROCESSING, ONNX] {

@@ -1,6 +1,11 @@
 //! Where to train: the GPU that the scheduler allotted, or the CPU.
 
+use std::path::{Path, PathBuf};
+
+use itertools::Itertools;
+use metaqnn::regular_file::{self, SMALL};
 use metaqnn::training::{self, Precision};
+use tch::Cuda;
 
 use super::error::TorchError;
 
@@ -28,6 +33,32 @@ pub fn choose_device(
          that libtorch is the CUDA build: scripts/setup-libtorch.sh --cuda; to train on the CPU \
          set `training.device: cpu`)"
     )))
+}
+
+/// Names a device for people: `the CPU (AMD EPYC 7763, 2 threads)`.
+pub fn describe(device: tch::Device) -> String {
+    let (files, key) = match device {
+        tch::Device::Cpu => (vec![PathBuf::from("/proc/cpuinfo")], "model name"),
+        _ => {
+            let folder = Path::new("/proc/driver/nvidia/gpus");
+            let numbers = regular_file::names(folder).unwrap_or_default().into_iter();
+            (numbers.map(|number| folder.join(number).join("information")).collect(), "Model")
+        }
+    };
+    let texts = files.iter().filter_map(|path| regular_file::read(path, SMALL).ok());
+    let text = texts.map(|text| String::from_utf8_lossy(&text).into_owned()).join("\n");
+    let kind = only_value(&text, key).map(|kind| format!("{kind}, ")).unwrap_or_default();
+    match device {
+        tch::Device::Cpu => format!("the CPU ({kind}{} threads)", tch::get_num_threads()),
+        device => format!("a GPU ({kind}{device:?}, of {} visible)", Cuda::device_count()),
+    }
+}
+
+/// Of lines like `Model: NVIDIA H200`. Which GPU is the visible one is not said there.
+fn only_value<'a>(text: &'a str, key: &str) -> Option<&'a str> {
+    let pairs = text.lines().filter_map(|line| line.split_once(':'));
+    let mut values = pairs.filter(|(name, _)| name.trim() == key).map(|(_, value)| value.trim());
+    values.all_equal_value().ok()
 }
 
 /// Says what libtorch does otherwise than asked; it reads these variables when it loads.
@@ -95,5 +126,14 @@ mod tests {
         assert!(precision_notice(Precision::Tf32, none).is_some());
         assert_eq!(precision_notice(Precision::Bfloat16, none), None);
         assert_eq!(precision_notice(Precision::Float32, |_| Some("0".into())), None);
+    }
+
+    #[test]
+    fn a_device_is_named_by_its_kind_where_all_are_of_one() {
+        let text = "Model: \t\t NVIDIA H200\nIRQ:   5\nModel: \t\t NVIDIA H200\n";
+        assert_eq!(only_value(text, "Model"), Some("NVIDIA H200"));
+        assert_eq!(only_value(&format!("{text}Model: \t NVIDIA A100"), "Model"), None);
+        assert_eq!(only_value(text, "model name"), None);
+        assert!(describe(tch::Device::Cpu).ends_with(" threads)"));
     }
 }

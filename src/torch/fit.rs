@@ -13,7 +13,8 @@ use super::checkpoint;
 use super::epoch::{evaluate, train_epoch};
 use super::error::TorchError;
 use super::initialisation::initialise;
-use super::input::Answer;
+use super::input::{Answer, DONE};
+use super::latency;
 use super::memory::fitting_memory;
 use super::network::Network;
 use super::optimizer::Optimizer;
@@ -54,7 +55,15 @@ pub fn fit(
     loop {
         let (start, epoch) = match progress.next(recipe, request.epochs) {
             ControlFlow::Continue(next) => next,
-            ControlFlow::Break(answer) => return Ok(answer),
+            ControlFlow::Break(answer) => {
+                if answer == DONE
+                    && let Some(folder) = &request.model
+                    && let Err(error) = latency::save(folder, &network, data)
+                {
+                    listener.notice(&format!("the model lacks its latency: {error}"));
+                }
+                return Ok(answer);
+            }
         };
         let began = Instant::now();
         if epoch == 1 {
@@ -130,7 +139,6 @@ fn seed_libtorch(request: &Request, purpose: Purpose, part: u64) {
 mod tests {
     use super::*;
     use crate::fixture::{Recorder, alone, batches, batches_of, request};
-    use crate::input::DONE;
     use metaqnn::model::{PREPROCESSING, WEIGHTS};
     use metaqnn::training::protocol::LayerDescription;
     use metaqnn::training::{OptimizerKind, Schedule};

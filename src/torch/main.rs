@@ -4,7 +4,7 @@
 //! The way of a request: [`input`] hands its line to [`trainer`], which reads it, chooses the
 //! [`device`] and loads the images ([`batches`]); [`fit`] then trains its [`network`] (as [`plan`]
 //! says) start by start ([`restart`]) and [`epoch`] by epoch, and saves a [`checkpoint`] after
-//! each, and the [`weights`] after the best. Or it asks what trained networks say of images
+//! each, the [`weights`] after the best, and its [`latency`] at the end. Or it asks what trained networks say of images
 //! ([`evaluate`]).
 //!
 //! Exit codes: 0 stdin has ended; 2 a line that is no request; 3 bad images; 4 the environment (no
@@ -22,6 +22,7 @@ mod fit;
 mod fixture;
 mod initialisation;
 mod input;
+mod latency;
 mod memory;
 mod network;
 mod normaliser;

@@ -8,7 +8,7 @@ use metaqnn::training::protocol::{EvaluationRequest, Message, Request, TRY_AGAIN
 use tch::{Cuda, Device};
 
 use super::batches::DataCache;
-use super::device::{choose_device, precision_notice};
+use super::device::{choose_device, describe, precision_notice};
 use super::error::TorchError;
 use super::evaluate::evaluate;
 use super::fit::{Listener, fit};
@@ -61,11 +61,7 @@ impl<M: Write> Outside<M> {
             if !request.data.is_null() {
                 cache.get(&request, device)?;
             }
-            let place = match device {
-                Device::Cpu => format!("the CPU ({} threads)", tch::get_num_threads()),
-                device => format!("a GPU ({device:?}, of {} visible)", Cuda::device_count()),
-            };
-            return Ok(Some(Message::Done { device: Some(place) }));
+            return Ok(Some(Message::Done { device: Some(describe(device)) }));
         }
         let data = cache.get(&request, device)?;
         match fit(&request, &recipe, data, self) {

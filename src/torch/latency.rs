@@ -1,0 +1,77 @@
+//! How long a network takes to classify images, for its `model.json`.
+
+use std::fs;
+use std::path::Path;
+use std::time::Instant;
+
+use metaqnn::model::{LATENCY, Latency};
+use tch::{Cuda, Device, Kind};
+
+use super::batches::Batches;
+use super::device::describe;
+use super::error::TorchError;
+use super::network::{Network, Phase};
+
+/// Each after one run that warms up: all of them see 198 images, and take no longer than one
+/// optimizer step of 128.
+const RUNS: usize = 5;
+
+/// Measures the network at the end of its training, where the images are on the device already:
+/// with its precision and threads, and whatever else works there.
+pub fn save(folder: &Path, network: &Network, data: &Batches) -> Result<(), TorchError> {
+    if data.device().is_cuda() {
+        // Trying algorithms out takes longer than using them here. The next request sets it again.
+        Cuda::cudnn_set_benchmark(false);
+    }
+    let found = [1, 32].map(|batch| measure(network, data, batch));
+    let found = found.into_iter().collect::<Result<Vec<_>, _>>()?;
+    let text = serde_json::to_vec(&found).expect("names and numbers can be written as JSON");
+    let path = folder.join(LATENCY);
+    fs::write(&path, text).map_err(|error| {
+        TorchError::Failed(format!("failed to write `{}`: {error}", path.display()))
+    })
+}
+
+/// The median of some runs.
+fn measure(network: &Network, data: &Batches, batch: u32) -> Result<Latency, TorchError> {
+    let device = data.device();
+    let wait = || {
+        if let Device::Cuda(number) = device {
+            Cuda::synchronize(number as i64);
+        }
+    };
+    let _guard = tch::no_grad_guard();
+    let mut seconds = [0.0; RUNS + 1];
+    for seconds in &mut seconds {
+        wait();
+        let began = Instant::now();
+        let images = data.training.batch(&data.normaliser, 0, batch.into())?;
+        let _ = network.forward(&images, Phase::Evaluation)?.f_softmax(1, Kind::Float)?;
+        wait();
+        *seconds = began.elapsed().as_secs_f64();
+    }
+    seconds[1..].sort_by(f64::total_cmp);
+    Ok(Latency { device: describe(device), batch, seconds: seconds[1 + RUNS / 2] })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fit::fit;
+    use crate::fixture::{Recorder, alone, batches, request};
+    use metaqnn::training::protocol::Request;
+
+    #[test]
+    fn a_training_with_a_model_ends_with_its_latency() {
+        let _alone = alone();
+        let folder = tempfile::tempdir().unwrap();
+        let request = Request { model: Some(folder.path().to_owned()), ..request(None) };
+        let recipe = request.recipe.clone().check(2).unwrap();
+        fit(&request, &recipe, &batches(), &mut Recorder::default()).unwrap();
+        let text = fs::read(folder.path().join(LATENCY)).unwrap();
+        let found: Vec<Latency> = serde_json::from_slice(&text).unwrap();
+        assert_eq!(found.iter().map(|it| it.batch).collect::<Vec<_>>(), [1, 32]);
+        let cpu = describe(Device::Cpu);
+        assert!(found.iter().all(|it| it.device == cpu && (1e-7..10.0).contains(&it.seconds)));
+    }
+}
