@@ -10,6 +10,7 @@ use crate::ops::Experiment;
 use crate::ops::reduce::lost_claims::EndedJobs;
 use crate::ops::reduce::{learn, rebuild, reduce};
 use crate::ops::rounds::submit::{SubmitOptions, cancel, end_round, submit};
+use crate::ops::siblings::siblings;
 use crate::storage::Trust;
 
 /// Submit one round to Slurm, and the chain after it
@@ -17,6 +18,7 @@ use crate::storage::Trust;
 #[command(after_help = "Examples:\n  \
     metaqnn submit DIR                       to the end of the schedule\n  \
     metaqnn submit DIR --rounds 1\n  \
+    metaqnn submit DIR --seeds 5             and four more of other seeds\n  \
     metaqnn submit DIR --dry-run             show what would be submitted\n  \
     metaqnn submit DIR -- --partition=gpu --mail-type=END\n\n\
     Submitting twice is safe: a round is submitted once, and a half-submitted one is completed. \
@@ -31,11 +33,21 @@ pub struct SubmitArgs {
     dir: SharedDir,
     #[command(flatten)]
     options: SubmitOptions,
+    /// Submit N searches: this one, and with the seeds after its own those in `DIR-seed2` to
+    /// `DIR-seedN`, which are made as they are missing
+    #[arg(long, default_value_t = 1, value_name = "N", conflicts_with = "dry_run")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=1000))]
+    seeds: u32,
 }
 
 pub fn run_submit(args: SubmitArgs, trust: Trust, printer: &Printer) -> anyhow::Result<()> {
-    let experiment = args.dir.open(trust)?;
-    submit(&experiment, &args.options)?.iter().try_for_each(|line| printer.result(line))
+    for experiment in siblings(args.dir.open(trust)?, args.seeds)? {
+        if args.seeds > 1 {
+            printer.result(&format!("{}:", experiment.dir().root().display()))?;
+        }
+        submit(&experiment, &args.options)?.iter().try_for_each(|line| printer.result(line))?;
+    }
+    Ok(())
 }
 
 /// Learn from new results: Q-updates, a new Q-table, the predictor, the tables

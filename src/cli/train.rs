@@ -15,6 +15,7 @@ use super::printer::Printer;
 use super::progress::Progress;
 use crate::config::Setting;
 use crate::ops::run::run;
+use crate::ops::siblings::siblings;
 use crate::ops::train::{TrainOptions, train};
 use crate::ops::{init, pictures, status};
 use crate::storage::{Folder, Trust};
@@ -77,7 +78,8 @@ fn end_with_reader() -> anyhow::Result<()> {
 #[command(after_help = "Examples:\n  \
     metaqnn run configs/quickstart.yaml\n  \
     metaqnn run configs/mnist.yaml /scratch/me/mnist --workers 2\n  \
-    metaqnn run flowers/                     pictures, one folder a class: no configuration\n\n\
+    metaqnn run flowers/                     pictures, one folder a class: no configuration\n  \
+    metaqnn run configs/svhn_small.yaml --seeds 10    how far searches differ by chance\n\n\
     Interrupt it at any time (Ctrl-C); the same command goes on where it was.")]
 pub struct RunArgs {
     /// The configuration, or a folder of pictures with one folder a class
@@ -93,6 +95,11 @@ pub struct RunArgs {
     #[arg(long, default_value_t = 1, value_name = "N")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=4096))]
     workers: u32,
+    /// Run the search with N seeds, one after another: those after `experiment.seed` in
+    /// `DIR-seed2` to `DIR-seedN`, pictures with the validation and test parts of the first
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=1000))]
+    seeds: u32,
     /// Replace a value of the configuration
     #[arg(long = "set", value_name = "PATH=VALUE")]
     settings: Vec<Setting>,
@@ -103,7 +110,8 @@ pub struct RunArgs {
     #[arg(long, default_value_t = 10, value_name = "N")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..))]
     top: u32,
-    /// Print the final state as one JSON object, that of `status`, instead of a table
+    /// Print the final state as one JSON object, that of `status`, instead of a table; one a line
+    /// with `--seeds`
     #[arg(long, conflicts_with = "top")]
     json: bool,
 }
@@ -113,18 +121,21 @@ pub fn run_search(args: RunArgs, trust: Trust, printer: &Printer) -> anyhow::Res
     let chosen = pictures::choose(&args.config, args.dir.as_deref(), &settings)?;
     let experiment = init::open_or_init(chosen.config, &chosen.dir, trust)?;
     pictures::keep_text(&experiment, chosen.text.as_deref())?;
-    let before = status::status(&experiment)?;
-    let mut progress = Progress::new(printer, args.workers, Some(&before));
-    run(&experiment, args.workers, &mut |worker, event| progress.show(worker, event))?;
-    drop(progress);
-    // With what was `set` meanwhile.
-    let experiment = experiment.reopened()?;
-    if args.json {
-        printer.result(&serde_json::to_string(&status::status(&experiment)?)?)
-    } else {
-        printer.result(&printer.styled(&status::ranked(&experiment, args.top as usize)?))?;
-        let tables = experiment.dir().folder(Folder::Tables);
-        printer.note(&format!("tables for a spreadsheet: `{}`", tables.display()));
-        Ok(())
+    // All are made before the first is run: what is wrong with one is said at once.
+    for experiment in siblings(experiment, args.seeds)? {
+        let before = status::status(&experiment)?;
+        let mut progress = Progress::new(printer, args.workers, Some(&before));
+        run(&experiment, args.workers, &mut |worker, event| progress.show(worker, event))?;
+        drop(progress);
+        // With what was `set` meanwhile.
+        let experiment = experiment.reopened()?;
+        if args.json {
+            printer.result(&serde_json::to_string(&status::status(&experiment)?)?)?;
+        } else {
+            printer.result(&printer.styled(&status::ranked(&experiment, args.top as usize)?))?;
+            let tables = experiment.dir().folder(Folder::Tables);
+            printer.note(&format!("tables for a spreadsheet: `{}`", tables.display()));
+        }
     }
+    Ok(())
 }

@@ -19,6 +19,7 @@ mod refusal;
 pub mod rounds;
 pub mod run;
 pub mod set;
+pub mod siblings;
 pub mod status;
 pub mod train;
 pub mod verify;

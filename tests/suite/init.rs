@@ -237,6 +237,36 @@ fn a_list_trains_on_the_pictures_of_its_search_unless_it_names_others() {
 }
 
 #[test]
+fn siblings_have_the_pictures_of_the_first_in_the_same_parts() {
+    let experiment = Experiment::with(SMALL);
+    write_pictures(&experiment, 100);
+    let run = [
+        "run",
+        "pictures",
+        "dir",
+        "--seeds",
+        "2",
+        "--set",
+        "training.trainer=synthetic",
+        "--set",
+        "epsilon_schedule=[{epsilon: 1.0, architectures: 1}]",
+    ];
+    experiment.run(&run).success();
+    let cache = fs::read_dir(experiment.folder().join(".metaqnn-cache")).unwrap();
+    let caches: Vec<_> = cache.map(|file| file.unwrap().path()).collect();
+    assert_eq!(caches.len(), 1, "no other parts were made");
+    let frozen = fs::read_to_string(experiment.folder().join("dir-seed2/experiment.yaml")).unwrap();
+    let path = format!("path: {}\n", caches[0].display());
+    for line in ["seed: 2\n", "kind: npz\n", &path, "- cat\n", "validation_images: 32\n"] {
+        assert!(frozen.contains(line), "no {line} in {frozen}");
+    }
+    // A cache that is gone is made again from the list of the first.
+    fs::remove_file(&caches[0]).unwrap();
+    experiment.run(&run).success();
+    assert!(caches[0].exists());
+}
+
+#[test]
 fn what_pictures_cannot_be_used_is_named() {
     let experiment = Experiment::with(SMALL);
     let pictures = write_pictures(&experiment, 10);

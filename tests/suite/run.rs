@@ -53,6 +53,41 @@ fn running_again_goes_on_and_another_configuration_is_refused() {
 }
 
 #[test]
+fn siblings_are_the_searches_of_the_next_seeds() {
+    let experiment = Experiment::with(SMALL);
+    experiment.run(&["run", "config.yaml", "dir"]).success();
+    let siblings = ["run", "config.yaml", "dir", "--seeds", "3", "--json"];
+    let last = experiment.folder().join("dir-seed3/replay.csv");
+    let mut sizes = Vec::new();
+    for _ in 0..2 {
+        let states = experiment.run(&siblings).success().json();
+        let names: Vec<_> = states.iter().map(|state| &state["experiment"]).collect();
+        assert_eq!(names, ["small", "small-seed2", "small-seed3"]);
+        assert!(states.iter().all(|state| state["condition"] == "finished"));
+        sizes.push(std::fs::metadata(&last).unwrap().len());
+    }
+    assert_eq!(sizes[0], sizes[1], "nothing is trained again");
+    let alone = ["run", "config.yaml", "alone", "--set", "experiment.seed=7"];
+    experiment.run(&alone).success();
+    let architectures = |path: &std::path::Path| {
+        let rows = csv::Reader::from_path(path).unwrap().into_deserialize();
+        let rows = rows.map(|row: Result<BTreeMap<String, String>, _>| row.unwrap());
+        rows.map(|row| row["architecture"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(architectures(&last), architectures(&experiment.folder().join("alone/replay.csv")));
+    assert_ne!(architectures(&last), architectures(&experiment.path("replay.csv")));
+}
+
+#[test]
+fn a_sibling_that_is_in_the_way_is_named_before_any_search_begins() {
+    let experiment = Experiment::with(SMALL);
+    experiment.run(&["init", "config.yaml", "dir-seed3"]).success();
+    let siblings = ["run", "config.yaml", "dir", "--seeds", "3"];
+    experiment.run(&siblings).fails_with(2).says("`experiment.seed` is 5 there and 7 here");
+    assert_eq!(experiment.log().len(), 0);
+}
+
+#[test]
 fn the_default_directory_is_the_name_of_the_experiment() {
     let experiment = Experiment::with(SMALL);
     experiment.run(&["run", "config.yaml"]).success();

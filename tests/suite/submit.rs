@@ -163,6 +163,27 @@ fn submitting_again_goes_on_at_the_first_missing_file() {
 }
 
 #[test]
+fn siblings_are_submitted_each_once() {
+    let cluster = Cluster::new(SMALL);
+    cluster.run(&["submit", "dir"]);
+    cluster.queue(&["101|0|RUNNING|None", "103|N/A|PENDING|Dependency"]);
+    let (code, stdout, stderr) = cluster.run(&["submit", "dir", "--seeds", "2"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    let heads = |line: &&str| line.ends_with(':');
+    assert_eq!(stdout.lines().filter(heads).count(), 2, "{stdout}");
+    assert!(
+        stdout.contains("round 1 is under way") && stdout.contains("/dir-seed2:\n"),
+        "{stdout}"
+    );
+    let sbatch = cluster.calls("sbatch");
+    let of_sibling = |line: &&String| line.contains("/dir-seed2/rounds/0001/1/");
+    assert_eq!(sbatch.iter().filter(of_sibling).count(), 4, "{sbatch:?}");
+    assert_eq!(sbatch.len(), 8, "none of the first again: {sbatch:?}");
+    let (code, ..) = cluster.run(&["submit", "dir", "--seeds", "2", "--dry-run"]);
+    assert_eq!(code, Some(2));
+}
+
+#[test]
 fn a_dry_run_shows_everything_and_submits_nothing() {
     let cluster = Cluster::new(SMALL);
     let (code, stdout, _) = cluster.run(&["submit", "dir", "--dry-run", "--", "--mail-type=END"]);
