@@ -125,8 +125,8 @@ impl ExperimentConfig {
             StrategyKind::QLearning => space,
             StrategyKind::List => space.buildable(),
         };
-        for (text, _) in &self.training.learning_rates {
-            check_name_of_network(text, &space)?;
+        for (key, text) in self.training.named_networks() {
+            check_name_of_network(key, text, &space)?;
         }
         if self.final_training != FinalTrainingParams::default() {
             let last = self.final_config(Vec::new()).and_then(Self::check);
@@ -169,11 +169,12 @@ impl ExperimentConfig {
     }
 }
 
-/// A network with a rate of its own is found by its text in the log, which another spelling is not.
-fn check_name_of_network(text: &str, space: &Space) -> Result<(), Invalid> {
+/// A network with settings of its own is found by its text in the log, which another spelling is
+/// not.
+fn check_name_of_network(key: &str, text: &str, space: &Space) -> Result<(), Invalid> {
     let name = space.parse(text).map_or_else(|problem| problem.to_string(), |it| it.to_string());
     let allowed = format!("give the network as the log has it: {name}");
-    Invalid::unless(name == text, "training.learning_rates", text.escape_debug(), &allowed)
+    Invalid::unless(name == text, key, text.escape_debug(), &allowed)
 }
 
 /// The name becomes a folder and a job name: nothing that a shell or a path could interpret.

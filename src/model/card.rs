@@ -14,7 +14,7 @@ use super::tensors::{ModelError, PREPROCESSING, Tensors, WEIGHTS, parse};
 use crate::dataset::{DataParams, Fingerprint, Preprocess};
 use crate::maths::binomial_interval;
 use crate::regular_file::{self, LARGE, MEDIUM, SMALL};
-use crate::training::protocol::Request;
+use crate::training::protocol::{LayerDescription, Request};
 
 const CARD: &str = "model.json";
 const ONNX: &str = "model.onnx";
@@ -153,6 +153,34 @@ impl ModelCard {
         card.agree(folder, found)
     }
 
+    /// Checks the folder of a model with whose weights another network is to begin. Names the
+    /// tensors that it takes over, and those that begin anew: of its last module, and of another
+    /// shape.
+    pub fn initial_weights(
+        folder: &Path,
+        own: &Request,
+    ) -> Result<(Vec<String>, Vec<String>), ModelError> {
+        let card = Self::check_network(folder)?;
+        let unlike = |what| ModelError::damaged(folder, format!("is of other {what}"));
+        if card.request.channels != own.channels {
+            return Err(unlike(format!(
+                "images, of {} channels and not of {}",
+                card.request.channels, own.channels
+            )));
+        }
+        let modules = sequential(&own.layers, own.channels, own.input_size);
+        let modules = modules.map_err(|problem| unlike(format!("layers: {problem}")))?;
+        if !card.request.layers.iter().map(kind).eq(own.layers.iter().map(kind)) {
+            return Err(unlike("layers than the network that is to begin with it".to_owned()));
+        }
+        let (last, saved) = (format!("{}.", modules.len() - 1), state_shapes(&card.sequential));
+        let (taken, anew): (Vec<_>, Vec<_>) = state_shapes(&modules)
+            .into_iter()
+            .partition(|(name, shape)| !name.starts_with(&last) && saved.get(name) == Some(shape));
+        let names = |tensors: Vec<(String, _)>| tensors.into_iter().map(|(name, _)| name).collect();
+        Ok((names(taken), names(anew)))
+    }
+
     fn agree(self, folder: &Path, found: BTreeMap<String, String>) -> Result<Self, ModelError> {
         match found.iter().find(|(name, sum)| self.sha256.get(*name) != Some(sum)) {
             None => Ok(self),
@@ -188,6 +216,18 @@ impl ModelCard {
             Preprocess::LocalContrastNormalisation => vec![("blur", vec![7]), ("floor", vec![1])],
         };
         constants.into_iter().map(|(name, shape)| (name.to_owned(), shape)).collect()
+    }
+}
+
+/// A layer without what follows from the number of classes or from the recipe.
+fn kind(layer: &LayerDescription) -> LayerDescription {
+    match layer {
+        LayerDescription::Dropout { .. } => LayerDescription::Dropout { probability: 0.0 },
+        LayerDescription::GlobalAveragePool { .. } => {
+            LayerDescription::GlobalAveragePool { classes: 0 }
+        }
+        LayerDescription::Softmax { .. } => LayerDescription::Softmax { classes: 0 },
+        layer => layer.clone(),
     }
 }
 
@@ -331,6 +371,36 @@ mod tests {
         fs::write(&path, text.replacen(stride, r#""stride": 1"#, 1)).unwrap();
         let problem = ModelCard::check(folder.path()).unwrap_err().to_string();
         assert!(problem.contains("has other modules than its layers"), "{problem}");
+    }
+
+    #[test]
+    fn a_network_begins_with_what_has_its_shape_but_for_the_last_module() {
+        let folder = tempfile::tempdir().unwrap();
+        let card = card(Preprocess::None);
+        write_as_trainer(&card, folder.path());
+        card.clone().complete(folder.path()).unwrap();
+        let anew = |change: &dyn Fn(&mut Request)| {
+            let mut own = card.request.clone();
+            change(&mut own);
+            let found = ModelCard::initial_weights(folder.path(), &own);
+            found.map(|(_, anew)| anew.join(" ")).map_err(|error| error.to_string())
+        };
+        let last = "11.bias 11.weight";
+        assert_eq!(anew(&|_| ()), Ok(last.into()));
+        assert_eq!(anew(&|own| own.input_size = 9), Ok(last.into()));
+        let smoother = LayerDescription::Dropout { probability: 0.25 };
+        assert_eq!(anew(&|own| own.layers[2] = smoother.clone()), Ok(last.into()));
+        let five = |own: &mut Request| {
+            own.layers[4] = LayerDescription::GlobalAveragePool { classes: 5 };
+            own.layers[5] = LayerDescription::Softmax { classes: 5 };
+        };
+        assert_eq!(anew(&five), Ok(format!("{last} 7.bias 7.weight")));
+        let problem = anew(&|own| own.channels = 3).unwrap_err();
+        assert!(problem.contains("images, of 2 channels and not of 3"), "{problem}");
+        let problem = anew(&|own| drop(own.layers.remove(2))).unwrap_err();
+        assert!(problem.contains("is of other layers"), "{problem}");
+        fs::remove_file(folder.path().join(CARD)).unwrap();
+        assert!(anew(&|_| ()).unwrap_err().contains("cannot read"));
     }
 
     fn read_file(path: &Path) -> Vec<u8> {

@@ -14,12 +14,15 @@ use crate::dataset::{
     BYTES, DataKind, DataParams, Fingerprint, ValueRange, load_training_images, prepare_pictures,
     split,
 };
+use crate::model::ModelCard;
 use crate::ops::experiment::{Frozen, check_checkpoint_dir, resolved};
 use crate::ops::set::set;
 use crate::ops::{Experiment, Refusal, list};
 use crate::slurm::check_experiment_path;
+use crate::space::DataShape;
 use crate::storage::fs::yaml;
 use crate::storage::{ExperimentDir, FORMAT_VERSION, StorageError, Trust};
+use crate::training::protocol::{LayerDescription, Request};
 use crate::training::{KeptModels, TrainerKind, freeze_command};
 
 /// Reads and checks a configuration, with absolute paths: it means the same from every folder.
@@ -32,7 +35,8 @@ pub(super) fn absolute(mut config: ExperimentConfig, path: &Path) -> anyhow::Res
     let folder = env::current_dir().context("failed to find the current folder")?;
     let (data, list) = (&mut config.data, &mut config.strategy.list);
     let paths = [&mut data.path, &mut data.cache, &mut list.file, &mut list.from.experiment];
-    for data in paths.into_iter().flatten() {
+    let weights = config.training.initial_weights.iter_mut().map(|(_, folder)| folder);
+    for data in paths.into_iter().flatten().chain(weights) {
         let path = folder.join(&data);
         // Two spellings of one folder are one configuration, also before it is made.
         *data = path.canonicalize().unwrap_or_else(|_| resolved(&path));
@@ -92,6 +96,7 @@ pub fn init(mut config: ValidConfig, dir: &Path, trust: Trust) -> anyhow::Result
     let dir = path::absolute(dir).context("failed to find the current folder")?;
     check_experiment_path(&dir)?;
     check_checkpoint_dir(&config, &dir)?;
+    check_initial_weights(&config)?;
     let found = check_data(&config, &dir)?;
     if let Some(found) = &found {
         config.config.data.value_range = found.value_range;
@@ -110,6 +115,25 @@ pub fn init(mut config: ValidConfig, dir: &Path, trust: Trust) -> anyhow::Result
     let experiment = Experiment::open(&dir)?.trusted_by(trust)?;
     experiment.dir().make_scratch(trust)?;
     Ok(experiment)
+}
+
+fn check_initial_weights(config: &ValidConfig) -> anyhow::Result<()> {
+    let DataShape { size: input_size, channels, .. } = config.space.image;
+    for (text, folder) in &config.recipe.initial_weights {
+        let layers = LayerDescription::of(&config.space, &config.space.parse(text)?);
+        let own = Request { layers, channels, input_size, ..Request::default() };
+        let (taken, anew) = ModelCard::initial_weights(folder, &own)
+            .with_context(|| format!("`training.initial_weights` of `{text}`"))?;
+        // Weight and bias of the last layer, as asked.
+        let level = if anew.len() == 2 { log::Level::Info } else { log::Level::Warn };
+        log::log!(
+            level,
+            "`{text}` begins with {} and anew with {}",
+            taken.join(", "),
+            anew.join(", ")
+        );
+    }
+    Ok(())
 }
 
 /// What images say of themselves.

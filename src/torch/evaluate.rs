@@ -211,7 +211,7 @@ fn publish(path: &Path, arrays: &[(String, Array)]) -> io::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
     use crate::fixture::{Recorder, alone, data_params};
     use crate::trainer::tests::{answers, line, on_files, write_idx};
@@ -224,7 +224,7 @@ mod tests {
 
     /// Trains a small network on 136 images, and returns the accuracy of the epoch whose weights
     /// the model has.
-    fn train(folder: &Path, model: &Path) -> f64 {
+    pub fn train(folder: &Path, model: &Path) -> f64 {
         write_idx(folder, "train", 136);
         write_idx(folder, "t10k", 50);
         let mut request = Request { model: Some(model.to_owned()), ..on_files(folder, 4) };

@@ -48,6 +48,7 @@ pub fn fit(
     let plan = Plan::new(&request.layers, request.input_size, request.channels, precision)?;
     let mut network = Network::build(plan, data.device())?;
     let mut optimizer = Optimizer::new(recipe, network.parameters.flat())?;
+    let initial = weights::initial(request)?;
     let mut progress =
         checkpoint::restore(request, &network, &mut optimizer, &mut |text| listener.notice(text))?
             .unwrap_or_else(|| TrainingState::beginning(recipe.batch_size.into()));
@@ -70,6 +71,7 @@ pub fn fit(
             seed_libtorch(request, Purpose::Weights, start.into());
             initialise(&network.parameters, recipe.initialisation)?;
             network.reset_statistics()?;
+            weights::begin_with(&initial, &network)?;
             optimizer.reset()?;
         }
         seed_libtorch(request, Purpose::Epoch, u64::from(start) << 32 | u64::from(epoch));

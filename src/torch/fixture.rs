@@ -86,6 +86,7 @@ pub fn request(checkpoint: Option<&Path>) -> Request {
         experiment_seed: 7,
         checkpoint: checkpoint.map(Path::to_owned),
         model: None,
+        initial_weights: None,
         resume: false,
         seconds_left: None,
         threads: 1,

@@ -136,6 +136,10 @@ pub struct Request {
     /// Folder for the weights of the best epoch, which the trainer makes; null when none are
     /// wanted.
     pub model: Option<PathBuf>,
+    /// The folder of a model of the same layers: with its weights each start begins, but those of
+    /// the last layer and those of another shape.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub initial_weights: Option<PathBuf>,
     /// Seconds until the scheduler ends the task, when known.
     pub seconds_left: Option<f64>,
     pub threads: u32,

@@ -5,6 +5,7 @@ use std::iter::repeat_n;
 use std::mem;
 use std::path::{Component, Path, PathBuf};
 
+use itertools::Itertools;
 use serde::{Deserialize, Serialize};
 use smart_default::SmartDefault;
 
@@ -123,6 +124,8 @@ pub struct Recipe {
     pub learning_rate: f64,
     /// Of single networks, in place of `learning_rate`, by the architecture's text in the log.
     pub learning_rates: Vec<(String, f64)>,
+    /// Folders of models with whose weights single networks begin, likewise.
+    pub initial_weights: Vec<(String, PathBuf)>,
     /// Learning rates tried in all until a first epoch beats the threshold.
     #[default = 5]
     pub learning_rate_tries: u32,
@@ -215,11 +218,15 @@ impl Recipe {
         in_range("learning_rate_retry_factor", self.learning_rate_retry_factor, 1e-6, 1.0)?;
         in_range("decay_factor", self.decay_factor, 1e-6, 1.0)?;
         in_range("decay_every", self.decay_every.into(), 1.0, 100_000.0)?;
-        for (index, (text, rate)) in self.learning_rates.iter().enumerate() {
-            let is_first = self.learning_rates[..index].iter().all(|(other, _)| other != text);
-            Invalid::unless(is_first, "training.learning_rates", text, "give each network once")?;
+        for (_, rate) in &self.learning_rates {
             in_range("learning_rates", *rate, 1e-9, 1e3)?;
         }
+        for (key, text) in self.named_networks().duplicates() {
+            return Err(Invalid::new(key, text, "give each network once"));
+        }
+        let allowed = "must be `[]` unless `training.trainer` is `torch`";
+        let holds = self.initial_weights.is_empty() || self.trainer == TrainerKind::Torch;
+        Invalid::unless(holds, "training.initial_weights", "[[..]]", allowed)?;
         self.check_schedule()?;
         in_range("weight_decay", self.weight_decay, 0.0, 1e3)?;
         in_range("momentum", self.momentum, 0.0, 0.999_999_999)?;
@@ -263,6 +270,13 @@ impl Recipe {
 }
 
 impl Recipe {
+    /// Networks with settings of their own, each with the key.
+    pub(crate) fn named_networks(&self) -> impl Iterator<Item = (&'static str, &String)> {
+        let rates = self.learning_rates.iter().map(|(text, _)| ("training.learning_rates", text));
+        let weights = self.initial_weights.iter();
+        rates.chain(weights.map(|(text, _)| ("training.initial_weights", text)))
+    }
+
     fn check_schedule(&self) -> Result<(), Invalid> {
         let allowed = "`[rate, epochs]` of each if `training.schedule` is `stages`, else `[]`";
         let holds =
@@ -309,7 +323,7 @@ impl ValidRecipe {
     /// The recipe of one network, given its text in the log: with its learning rate, where it has
     /// one of its own. Stages are all scaled by it.
     pub fn of(&self, architecture: &str) -> Recipe {
-        let mut own = self.recipe.clone();
+        let mut own = Recipe { initial_weights: Vec::new(), ..self.recipe.clone() };
         let rates = mem::take(&mut own.learning_rates);
         if let Some((_, rate)) = rates.into_iter().find(|(text, _)| text == architecture) {
             let first = own.stages.first().map_or(rate, |(first, _)| *first);
@@ -317,6 +331,12 @@ impl ValidRecipe {
             own.learning_rate = rate;
         }
         own
+    }
+
+    /// The folder of the model with whose weights a network begins, given its text in the log.
+    pub fn initial_weights(&self, architecture: &str) -> Option<&PathBuf> {
+        let mut weights = self.initial_weights.iter();
+        weights.find(|(text, _)| text == architecture).map(|(_, folder)| folder)
     }
 
     /// Returns the `learning_rate` whose first epoch has this one.
@@ -508,6 +528,20 @@ mod tests {
         let scaled = with_rate(in_stages()).check(10).unwrap().of("[SM(10)]");
         let found = rates(scaled, &[40, 41, 300]);
         assert!(found.iter().zip([0.0025, 0.00125, 1e-6]).all(|(&a, b)| close(a, b)), "{found:?}");
+    }
+
+    #[test]
+    fn a_network_begins_with_the_weights_that_are_named_for_it() {
+        let folder = PathBuf::from("/models/000123.1");
+        let initial_weights = vec![("[SM(10)]".to_owned(), folder.clone())];
+        let recipe = Recipe { initial_weights, ..Recipe::default() };
+        let valid = recipe.clone().check(10).unwrap();
+        assert_eq!(valid.initial_weights("[SM(10)]"), Some(&folder));
+        assert_eq!(valid.initial_weights("[GAP(10), SM(10)]"), None);
+        assert_eq!(valid.of("[SM(10)]"), Recipe::default(), "the request names its own");
+        let made_up = Recipe { trainer: TrainerKind::Synthetic, ..recipe };
+        let problem = made_up.check(10).unwrap_err().to_string();
+        assert!(problem.contains("unless `training.trainer` is `torch`"), "{problem}");
     }
 
     #[test]

@@ -143,6 +143,7 @@ fn request(
         checkpoint: None,
         resume: false,
         model: None,
+        initial_weights: None,
         seconds_left: None,
         threads,
         // Random labels are not learnt, and the first epoch must pass all the same.

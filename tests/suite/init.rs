@@ -87,6 +87,21 @@ fn images_are_checked_and_their_bytes_remembered() {
 }
 
 #[test]
+fn weights_to_begin_with_that_are_no_models_are_refused() {
+    let experiment = with_images(&[0, 1, 2, 0, 1, 2, 0, 1, 2], 0);
+    let begin = |network: &str, trainer: &str| {
+        let weights = format!("training.initial_weights=[[\"{network}\", models]]");
+        let trainer = format!("training.trainer={trainer}");
+        experiment.run(&["init", "config.yaml", "dir", "--set", &weights, "--set", &trainer])
+    };
+    let named = "`training.initial_weights` of `[SM(3)]`: cannot read `";
+    begin("[SM(3)]", "torch").fails_with(4).says(named).says("/models/model.json`");
+    begin("SM(3)", "torch").fails_with(2).says("give the network as the log has it");
+    begin("[SM(3)]", "synthetic").fails_with(2).says("unless `training.trainer` is `torch`");
+    assert!(!experiment.path("").exists());
+}
+
+#[test]
 fn damaged_images_are_refused() {
     let truncated = with_images(&[0, 1, 2, 0, 1, 2], 5);
     truncated

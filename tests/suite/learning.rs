@@ -48,6 +48,7 @@ fn request(seed: u64, iteration: u64, space: &Space, architecture: &Architecture
         checkpoint: None,
         resume: false,
         model: None,
+        initial_weights: None,
         seconds_left: None,
         threads: 1,
         recipe,

@@ -100,6 +100,7 @@ impl TaskRun<'_> {
         Request {
             iteration,
             attempt: claim.attempt.number,
+            initial_weights: config.recipe.initial_weights(&architecture).cloned(),
             architecture,
             layers,
             recipe,
